@@ -1,0 +1,736 @@
+/* The system's files (`lsi_files_system`) and two small things made of any table: replace and load.
+ *
+ * It is the one place that names a file call of libc or the kernel, so that a harness that replaces the table sees
+ * every byte that goes to disk. What it promises beyond file.h:
+ *
+ *   F1  Nothing outside the root is opened, whatever links somebody put into the directory: openat2 with
+ *       RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, or one step after another with O_NOFOLLOW where the kernel lacks
+ *       openat2 or a seccomp filter forbids it (X3).
+ *   F2  Only regular files are opened. O_NONBLOCK keeps a FIFO from hanging the open; fstat refuses it.
+ *   F3  A caller sees all bytes or an error: EINTR is retried, short transfers are continued (E4).
+ *   F4  Every descriptor is O_CLOEXEC: a program started by the application never keeps a lock alive (P6).
+ *
+ * close() is not retried after EINTR: on Linux the descriptor is gone, and its number may already be another thread's. */
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define NAME_BYTES_MAX 512 /* "<stream id>/<shard>/00000001.seg.new" is far below it */
+#define CREATE_TRIES_MAX 100
+#define SPANS_PER_CALL 64
+
+/* Whether `name` is relative, "/"-separated, without empty, "." and ".." parts. */
+static bool name_is_plain(const char *name)
+{
+    const char *part = name;
+
+    if (*name == '\0' || strlen(name) >= NAME_BYTES_MAX)
+        return false;
+    for (;;) {
+        size_t size = strcspn(part, "/");
+
+        if (size == 0 || (size == 1 && part[0] == '.') || (size == 2 && part[0] == '.' && part[1] == '.'))
+            return false;
+        if (part[size] == '\0')
+            return true;
+        part += size + 1;
+    }
+}
+
+/* ---- opening beneath the root ---- */
+
+/* Set once openat2 answered ENOSYS: it will not appear while this kernel runs. Relaxed: only a hint. */
+static atomic_bool kernel_lacks_openat2;
+
+static int open_by_steps(int root_fd, const char *name, int flags, mode_t mode)
+{
+    char part[NAME_BYTES_MAX];
+    int at = root_fd;
+    int fd;
+
+    for (;;) {
+        size_t size = strcspn(name, "/");
+        bool last = name[size] == '\0';
+        int err;
+
+        memcpy(part, name, size);
+        part[size] = '\0';
+        do {
+            fd = last ? openat(at, part, flags | O_NOFOLLOW, mode)
+                      : openat(at, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        } while (fd < 0 && errno == EINTR);
+        err = errno;
+        if (at != root_fd)
+            (void)close(at); /* O_PATH: nothing that could fail to be written */
+        if (fd < 0)
+            return -err; /* a link in the middle is ENOTDIR here and ELOOP from openat2 */
+        if (last)
+            return fd;
+        at = fd;
+        name += size + 1;
+    }
+}
+
+/* A descriptor or -errno. `name` is plain. */
+static int open_beneath(int root_fd, const char *name, int flags, mode_t mode)
+{
+    flags |= O_CLOEXEC;
+    if (!atomic_load_explicit(&kernel_lacks_openat2, memory_order_relaxed)) {
+        struct open_how how;
+        long fd;
+
+        memset(&how, 0, sizeof(how));
+        how.flags = (uint64_t)(unsigned)flags;
+        how.mode = (flags & O_CREAT) != 0 ? mode : 0;
+        how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+        do {
+            fd = syscall(SYS_openat2, root_fd, name, &how, sizeof(how));
+        } while (fd < 0 && errno == EINTR);
+        if (fd >= 0)
+            return (int)fd;
+        if (errno == ENOSYS)
+            atomic_store_explicit(&kernel_lacks_openat2, true, memory_order_relaxed);
+        else if (errno != EPERM) /* which may be a seccomp filter's word, or the file's: the steps will tell */
+            return -errno;
+    }
+    return open_by_steps(root_fd, name, flags, mode);
+}
+
+/* The directory that holds `name`, for the calls that have no "beneath" form, and the last part of the name.
+ * `*fd` is the root's own for a name without "/", so give it back with close_parent(). */
+static int open_parent(const lsi_root *root, const char *name, int *fd, const char **last)
+{
+    const char *slash;
+    char dir[NAME_BYTES_MAX];
+    int got;
+
+    if (!name_is_plain(name))
+        return -EINVAL;
+    slash = strrchr(name, '/');
+    if (slash == NULL) {
+        *fd = root->fd;
+        *last = name;
+        return 0;
+    }
+    memcpy(dir, name, (size_t)(slash - name));
+    dir[slash - name] = '\0';
+    got = open_beneath(root->fd, dir, O_PATH | O_DIRECTORY, 0);
+    if (got < 0)
+        return got;
+    *fd = got;
+    *last = slash + 1;
+    return 0;
+}
+
+static void close_parent(const lsi_root *root, int fd)
+{
+    if (fd != root->fd)
+        (void)close(fd); /* O_PATH: nothing to write */
+}
+
+/* A readable descriptor of directory `name` of its own, "" being the root. */
+static int open_dir(const lsi_root *root, const char *name)
+{
+    int fd;
+
+    if (*name != '\0')
+        return name_is_plain(name) ? open_beneath(root->fd, name, O_RDONLY | O_DIRECTORY, 0) : -EINVAL;
+    do {
+        fd = openat(root->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
+    return fd < 0 ? -errno : fd;
+}
+
+/* Gives what we made to whom the store belongs: the root directory's owner and group, and its group and other
+ * permissions besides our own 0600 or 0700, whatever the umask. So root may repair a store without locking its owner
+ * out, and a directory with mode 0770 is shared by its group. What is not permitted is left: the creator can use the
+ * file, and that is all it asked for. Group permissions are given to the root's group only, never to another. */
+static void adopt(const lsi_root *root, int fd)
+{
+    struct stat root_stat, own;
+    mode_t shared, mode;
+
+    if (fstat(root->fd, &root_stat) != 0 || fstat(fd, &own) != 0)
+        return;
+    if (own.st_uid != root_stat.st_uid || own.st_gid != root_stat.st_gid) {
+        if (fchown(fd, root_stat.st_uid, root_stat.st_gid) != 0)
+            (void)!fchown(fd, (uid_t)-1, root_stat.st_gid); /* not our right: see above */
+        if (fstat(fd, &own) != 0)
+            return;
+    }
+    shared = S_IRWXO | (own.st_gid == root_stat.st_gid ? S_IRWXG : 0);
+    mode = S_IRWXU | (root_stat.st_mode & shared);
+    if (!S_ISDIR(own.st_mode))
+        mode &= ~(mode_t)(S_IXUSR | S_IXGRP | S_IXOTH);
+    mode |= own.st_mode & S_ISGID; /* a directory may have it from its parent */
+    if ((own.st_mode & 07777) != mode)
+        (void)fchmod(fd, mode); /* not every file system has modes */
+}
+
+/* ---- roots ---- */
+
+/* A name that can vanish in a crash must not hold a store. A parent that may not be read cannot be synced by us. */
+static int sync_parent_of(const char *path)
+{
+    char dir[PATH_MAX];
+    size_t size = strlen(path);
+    int fd;
+    int result = 0;
+
+    while (size > 0 && path[size - 1] == '/')
+        size--;
+    while (size > 0 && path[size - 1] != '/')
+        size--;
+    if (size >= sizeof(dir))
+        return -ENAMETOOLONG;
+    memcpy(dir, path, size);
+    dir[size] = '\0';
+    fd = open(size == 0 ? "." : dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == EACCES ? 0 : -errno;
+    while (fsync(fd) != 0) {
+        if (errno == EINTR)
+            continue;
+        result = -errno;
+        break;
+    }
+    (void)close(fd); /* opened to read */
+    return result;
+}
+
+static int system_root_open(const lsi_files *self, const char *path, unsigned flags, lsi_root *out)
+{
+    bool created = false;
+    int fd;
+    int result;
+
+    if ((flags & LSI_ROOT_CREATE) != 0) {
+        if ((flags & LSI_ROOT_WRITE) == 0)
+            return -EINVAL;
+        if (mkdir(path, 0700) == 0)
+            created = true;
+        else if (errno != EEXIST)
+            return -errno;
+    }
+    do {
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return -errno;
+    if (created) {
+        result = sync_parent_of(path);
+        if (result != 0)
+            goto fail;
+    }
+    if ((flags & LSI_ROOT_WRITE) != 0 && faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) != 0) {
+        result = -errno;
+        goto fail;
+    }
+    out->files = self;
+    out->fd = fd;
+    out->node = NULL;
+    return 0;
+fail:
+    (void)close(fd); /* opened to read */
+    return result;
+}
+
+static void system_root_close(lsi_root *root)
+{
+    (void)close(root->fd); /* a directory opened to read has nothing to write */
+    root->files = NULL;
+    root->fd = -1;
+}
+
+/* E7. FUSE counts: what stands behind it is unknown, and its locks and mappings are often its own invention. */
+static int system_root_kind(const lsi_root *root, lsi_fs_kind *out)
+{
+    static const uint32_t network[] = {
+        0x00006969, /* NFS */       0x0000517B, /* SMB */   0xFF534D42, /* CIFS */  0xFE534D42, /* SMB2 */
+        0x5346414F, /* AFS */       0x6B414653, /* kAFS */  0x00C36400, /* CEPH */  0x01021997, /* 9P */
+        0x65735546, /* FUSE */      0x01161970, /* GFS2 */  0x7461636F, /* OCFS2 */ 0x73757245, /* CODA */
+        0x0BD00BD0, /* LUSTRE */    0x47504653, /* GPFS */  0x786F4256, /* VBOXSF */
+    };
+    struct statfs about;
+
+    while (fstatfs(root->fd, &about) != 0)
+        if (errno != EINTR)
+            return -errno;
+    *out = LSI_FS_LOCAL;
+    for (size_t i = 0; i < sizeof(network) / sizeof(network[0]); i++)
+        if ((uint32_t)about.f_type == network[i])
+            *out = LSI_FS_NETWORK;
+    return 0;
+}
+
+static int system_root_free_bytes(const lsi_root *root, uint64_t *out)
+{
+    struct statvfs about;
+
+    while (fstatvfs(root->fd, &about) != 0)
+        if (errno != EINTR)
+            return -errno;
+    *out = (uint64_t)about.f_bavail * about.f_frsize;
+    return 0;
+}
+
+/* ---- files ---- */
+
+static int system_open(const lsi_root *root, const char *name, unsigned flags, lsi_file *out)
+{
+    int how = (flags & LSI_OPEN_WRITE) != 0 ? O_RDWR : O_RDONLY;
+    bool created = false;
+    struct stat own;
+    int fd = -ENOENT;
+
+    if (!name_is_plain(name) || ((flags & LSI_OPEN_CREATE) != 0 && (flags & LSI_OPEN_WRITE) == 0))
+        return -EINVAL;
+    how |= O_NONBLOCK | O_NOCTTY;
+    /* O_EXCL even where an existing file will do: only who made a file may change its owner. The loop ends unless
+     * somebody else makes and removes the file all the time. */
+    for (int tries = 0; tries < CREATE_TRIES_MAX; tries++) {
+        if ((flags & LSI_OPEN_EXCLUSIVE) == 0 || (flags & LSI_OPEN_CREATE) == 0) {
+            fd = open_beneath(root->fd, name, how, 0);
+            if (fd != -ENOENT || (flags & LSI_OPEN_CREATE) == 0)
+                break;
+        }
+        fd = open_beneath(root->fd, name, how | O_CREAT | O_EXCL, 0600);
+        created = fd >= 0;
+        if (fd != -EEXIST || (flags & LSI_OPEN_EXCLUSIVE) != 0)
+            break;
+    }
+    /* A socket is ENXIO, a directory opened to write EISDIR; like a FIFO they are not what the name should be. */
+    if (fd == -ENXIO || fd == -EISDIR || fd == -ENODEV)
+        return -EINVAL;
+    if (fd < 0)
+        return fd;
+    if (created) {
+        adopt(root, fd);
+    } else if (fstat(fd, &own) != 0 || !S_ISREG(own.st_mode)) {
+        (void)close(fd); /* not ours */
+        return -EINVAL;
+    }
+    out->files = root->files;
+    out->fd = fd;
+    out->node = NULL;
+    return 0;
+}
+
+static int system_close(lsi_file *file)
+{
+    int result = close(file->fd) == 0 ? 0 : -errno;
+
+    file->files = NULL;
+    file->fd = -1;
+    return result;
+}
+
+static void system_abandon(lsi_file *file)
+{
+    /* An OFD lock ends with its open file description, which the parent still holds; this drops our reference only. */
+    (void)system_close(file);
+}
+
+static int64_t system_read(const lsi_file *file, void *into, size_t size, uint64_t at)
+{
+    size_t done = 0;
+
+    if (size > SSIZE_MAX)
+        return -EINVAL;
+    while (done < size) {
+        ssize_t got = pread(file->fd, (char *)into + done, size - done, (off_t)(at + done));
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            break;
+        done += (size_t)got;
+    }
+    return (int64_t)done;
+}
+
+static int system_write(const lsi_file *file, const lsi_span *spans, int count, uint64_t at)
+{
+    int span = 0;
+    size_t skip = 0; /* bytes of spans[span] that are written */
+
+    for (;;) {
+        struct iovec parts[SPANS_PER_CALL];
+        int used = 0;
+        ssize_t put;
+
+        for (int i = span; i < count && used < SPANS_PER_CALL; i++) {
+            size_t from = i == span ? skip : 0;
+
+            if (spans[i].size == from)
+                continue;
+            parts[used].iov_base = (void *)((uintptr_t)spans[i].data + from); /* iovec has no const */
+            parts[used].iov_len = spans[i].size - from;
+            used++;
+        }
+        if (used == 0)
+            return 0;
+        do {
+            put = pwritev(file->fd, parts, used, (off_t)at);
+        } while (put < 0 && errno == EINTR);
+        if (put < 0)
+            return -errno;
+        if (put == 0)
+            return -EIO; /* neither written nor an error: going on would never end */
+        at += (uint64_t)put;
+        while (put > 0) {
+            size_t left = spans[span].size - skip;
+
+            if ((size_t)put < left) {
+                skip += (size_t)put;
+                break;
+            }
+            put -= (ssize_t)left;
+            span++;
+            skip = 0;
+        }
+    }
+}
+
+static int system_sync(const lsi_file *file, bool data_only)
+{
+    while ((data_only ? fdatasync(file->fd) : fsync(file->fd)) != 0)
+        if (errno != EINTR)
+            return -errno;
+    return 0;
+}
+
+static int system_allocate(const lsi_file *file, uint64_t at, uint64_t size)
+{
+    if (size == 0)
+        return 0;
+    while (fallocate(file->fd, 0, (off_t)at, (off_t)size) != 0) {
+        if (errno == EINTR)
+            continue;
+        return errno == ENOSYS ? -EOPNOTSUPP : -errno;
+    }
+    return 0;
+}
+
+static int system_truncate(const lsi_file *file, uint64_t size)
+{
+    while (ftruncate(file->fd, (off_t)size) != 0)
+        if (errno != EINTR)
+            return -errno;
+    return 0;
+}
+
+static int system_size(const lsi_file *file, uint64_t *out)
+{
+    struct stat about;
+
+    if (fstat(file->fd, &about) != 0)
+        return -errno;
+    *out = (uint64_t)about.st_size;
+    return 0;
+}
+
+/* ---- names ---- */
+
+static int system_make_dir(const lsi_root *root, const char *name)
+{
+    const char *last;
+    int parent, fd;
+    int result = open_parent(root, name, &parent, &last);
+
+    if (result != 0)
+        return result;
+    if (mkdirat(parent, last, 0700) != 0) {
+        result = -errno;
+    } else {
+        fd = openat(parent, last, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd >= 0) {
+            adopt(root, fd);
+            (void)close(fd); /* opened to read */
+        }
+    }
+    close_parent(root, parent);
+    return result;
+}
+
+static int system_rename(const lsi_root *root, const char *from, const char *to)
+{
+    const char *from_last, *to_last;
+    int from_parent, to_parent;
+    int result = open_parent(root, from, &from_parent, &from_last);
+
+    if (result != 0)
+        return result;
+    result = open_parent(root, to, &to_parent, &to_last);
+    if (result == 0) {
+        if (renameat(from_parent, from_last, to_parent, to_last) != 0)
+            result = -errno;
+        close_parent(root, to_parent);
+    }
+    close_parent(root, from_parent);
+    return result;
+}
+
+static int remove_name(const lsi_root *root, const char *name, int flags)
+{
+    const char *last;
+    int parent;
+    int result = open_parent(root, name, &parent, &last);
+
+    if (result != 0)
+        return result;
+    if (unlinkat(parent, last, flags) != 0)
+        result = -errno;
+    close_parent(root, parent);
+    return result;
+}
+
+static int system_unlink(const lsi_root *root, const char *name)
+{
+    return remove_name(root, name, 0);
+}
+
+static int system_remove_dir(const lsi_root *root, const char *name)
+{
+    return remove_name(root, name, AT_REMOVEDIR);
+}
+
+static int system_sync_dir(const lsi_root *root, const char *name)
+{
+    int fd = open_dir(root, name);
+    int result = 0;
+
+    if (fd < 0)
+        return fd;
+    while (fsync(fd) != 0) {
+        if (errno == EINTR)
+            continue;
+        result = -errno;
+        break;
+    }
+    (void)close(fd); /* opened to read */
+    return result;
+}
+
+static int system_list(const lsi_root *root, const char *name,
+                       int (*each)(void *user, const char *entry, bool is_dir), void *user)
+{
+    int fd = open_dir(root, name);
+    int result = 0;
+    DIR *dir;
+
+    if (fd < 0)
+        return fd;
+    dir = fdopendir(fd);
+    if (dir == NULL) {
+        result = -errno;
+        (void)close(fd); /* opened to read */
+        return result;
+    }
+    for (;;) {
+        const struct dirent *entry;
+        bool is_dir;
+
+        errno = 0;
+        entry = readdir(dir);
+        if (entry == NULL) {
+            result = -errno;
+            break;
+        }
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        is_dir = entry->d_type == DT_DIR;
+        if (entry->d_type == DT_UNKNOWN) {
+            struct stat about;
+
+            if (fstatat(fd, entry->d_name, &about, AT_SYMLINK_NOFOLLOW) != 0) {
+                if (errno == ENOENT)
+                    continue; /* removed meanwhile */
+                result = -errno;
+                break;
+            }
+            is_dir = S_ISDIR(about.st_mode);
+        }
+        result = each(user, entry->d_name, is_dir);
+        if (result != 0)
+            break;
+    }
+    (void)closedir(dir); /* closes `fd` too; opened to read */
+    return result;
+}
+
+/* ---- mappings ---- */
+
+static int system_map(const lsi_file *file, uint64_t at, size_t size, bool writable, void **out)
+{
+    void *map = mmap(NULL, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, file->fd, (off_t)at);
+
+    if (map == MAP_FAILED)
+        return -errno;
+    *out = map;
+    return 0;
+}
+
+static void system_unmap(const lsi_file *file, void *map, size_t size)
+{
+    (void)file;
+    (void)munmap(map, size); /* fails on arguments that are no mapping only */
+}
+
+static void system_store(const lsi_file *file, void *into, const void *bytes, size_t size)
+{
+    (void)file;
+    memcpy(into, bytes, size);
+}
+
+/* ---- locks ---- */
+
+static struct flock one_byte(uint64_t byte, lsi_lock_kind kind)
+{
+    struct flock about;
+
+    memset(&about, 0, sizeof(about)); /* l_pid must be 0 for OFD locks */
+    about.l_type = kind == LSI_LOCK_NONE ? F_UNLCK : kind == LSI_LOCK_SHARED ? F_RDLCK : F_WRLCK;
+    about.l_whence = SEEK_SET;
+    about.l_start = (off_t)byte;
+    about.l_len = 1;
+    return about;
+}
+
+static int system_lock(const lsi_file *file, uint64_t byte, lsi_lock_kind kind)
+{
+    struct flock about = one_byte(byte, kind);
+
+    while (fcntl(file->fd, F_OFD_SETLK, &about) != 0) {
+        if (errno == EINTR)
+            continue;
+        return errno == EACCES ? -EAGAIN : -errno; /* POSIX allows either for "held by another" */
+    }
+    return 0;
+}
+
+static int system_locked_elsewhere(const lsi_file *file, uint64_t byte)
+{
+    struct flock about = one_byte(byte, LSI_LOCK_EXCLUSIVE);
+
+    while (fcntl(file->fd, F_OFD_GETLK, &about) != 0)
+        if (errno != EINTR)
+            return -errno;
+    return about.l_type != F_UNLCK;
+}
+
+const lsi_files lsi_files_system = {
+    .user = NULL,
+    .root_open = system_root_open,
+    .root_close = system_root_close,
+    .root_kind = system_root_kind,
+    .root_free_bytes = system_root_free_bytes,
+    .open = system_open,
+    .close = system_close,
+    .read = system_read,
+    .write = system_write,
+    .sync = system_sync,
+    .allocate = system_allocate,
+    .truncate = system_truncate,
+    .size = system_size,
+    .make_dir = system_make_dir,
+    .rename = system_rename,
+    .unlink = system_unlink,
+    .remove_dir = system_remove_dir,
+    .sync_dir = system_sync_dir,
+    .list = system_list,
+    .map = system_map,
+    .unmap = system_unmap,
+    .store = system_store,
+    .lock = system_lock,
+    .locked_elsewhere = system_locked_elsewhere,
+    .abandon = system_abandon,
+};
+
+/* ---- made of any table ---- */
+
+int lsi_file_replace(const lsi_root *root, const char *dir, const char *name, const void *bytes, size_t size)
+{
+    const lsi_files *files = root->files;
+    char fresh[NAME_BYTES_MAX];
+    lsi_file file = {0};
+    int result, closed;
+
+    if ((size_t)snprintf(fresh, sizeof(fresh), "%s.new", name) >= sizeof(fresh))
+        return -ENAMETOOLONG;
+    /* What a crash left under this name is nobody's: the caller holds the lock that covers `name`. It is removed and
+     * not written over, for somebody may have it open under another name. */
+    result = files->unlink(root, fresh);
+    if (result != 0 && result != -ENOENT)
+        return result;
+    result = files->open(root, fresh, LSI_OPEN_WRITE | LSI_OPEN_CREATE | LSI_OPEN_EXCLUSIVE, &file);
+    if (result != 0)
+        return result;
+    result = lsi_file_write_one(&file, bytes, size, 0);
+    if (result == 0)
+        result = files->sync(&file, false);
+    closed = files->close(&file);
+    if (result == 0)
+        result = closed;
+    if (result == 0)
+        result = files->rename(root, fresh, name);
+    if (result != 0) {
+        (void)files->unlink(root, fresh); /* the next replacement does it if this one cannot */
+        return result;
+    }
+    /* Failing here leaves the new file in place, but a crash may bring the old one back. */
+    return files->sync_dir(root, dir);
+}
+
+int lsi_file_load(const lsi_root *root, const char *name, size_t max, const lsi_memory *memory, void **out, size_t *size)
+{
+    const lsi_files *files = root->files;
+    lsi_file file = {0};
+    void *bytes = NULL;
+    uint64_t there;
+    int64_t got;
+    int result = files->open(root, name, 0, &file);
+
+    if (result != 0)
+        return result;
+    result = files->size(&file, &there);
+    if (result != 0)
+        goto done;
+    if (there > max) {
+        result = -EFBIG;
+        goto done;
+    }
+    bytes = lsi_alloc(memory, (size_t)there);
+    if (bytes == NULL) {
+        result = -ENOMEM;
+        goto done;
+    }
+    got = files->read(&file, bytes, (size_t)there, 0);
+    if (got < 0) {
+        result = (int)got;
+        goto done;
+    }
+    *out = bytes;
+    *size = (size_t)got; /* less than `there` when somebody shortened it meanwhile: the reader's checks will tell */
+    bytes = NULL;
+done:
+    lsi_free(memory, bytes);
+    (void)files->close(&file); /* opened to read */
+    return result;
+}

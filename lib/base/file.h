@@ -1,0 +1,110 @@
+/* Files, through a table that a test can replace: the system's (`lsi_files_system`), one in memory (`memory:` stores)
+ * and the harnesses' that record, tear, fail and crash. Nothing outside base names a file call of libc.
+ *
+ * Names are relative to a root, "/"-separated, without "." and ".."; the system's table opens them beneath the root
+ * with openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), or O_NOFOLLOW step by step where the kernel lacks it, and
+ * accepts regular files only (a FIFO is EINVAL and does not hang).
+ *
+ * Results: 0 or more is success, below 0 is -errno. EINTR is retried and short transfers are continued inside, so a
+ * caller sees all or an error; after a failed write some bytes may have been written. Any thread may use one file. */
+#ifndef LSI_BASE_FILE_H
+#define LSI_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/alloc.h"
+
+typedef struct lsi_files lsi_files;
+
+/* An open root directory: a store's. */
+typedef struct lsi_root {
+    const lsi_files *files;
+    int fd;     /* the system's table; -1 elsewhere */
+    void *node; /* other tables */
+} lsi_root;
+
+/* An open file. Zeroed with `files` NULL: not open. */
+typedef struct lsi_file {
+    const lsi_files *files;
+    int fd;
+    void *node;
+} lsi_file;
+
+typedef struct lsi_span {
+    const void *data;
+    size_t size;
+} lsi_span;
+
+#define LSI_OPEN_WRITE 1u     /* read and write; else read only */
+#define LSI_OPEN_CREATE 2u    /* with LSI_OPEN_WRITE: make it if it is not there, mode 0600 (E: owner, group and mode
+                                 follow the root's: see `adopt` in file.c) */
+#define LSI_OPEN_EXCLUSIVE 4u /* with LSI_OPEN_CREATE: -EEXIST if it is there */
+
+#define LSI_ROOT_CREATE 1u /* make the directory (0700) and its missing parents are an error */
+#define LSI_ROOT_WRITE 2u  /* refuse (-EROFS, -EACCES) what cannot be written; without it nothing is ever created */
+
+typedef enum { LSI_FS_LOCAL, LSI_FS_NETWORK } lsi_fs_kind;
+typedef enum { LSI_LOCK_NONE, LSI_LOCK_SHARED, LSI_LOCK_EXCLUSIVE } lsi_lock_kind;
+
+struct lsi_files {
+    void *user;
+    int (*root_open)(const lsi_files *self, const char *path, unsigned flags, lsi_root *out);
+    void (*root_close)(lsi_root *root);
+    int (*root_kind)(const lsi_root *root, lsi_fs_kind *out);
+    int (*root_free_bytes)(const lsi_root *root, uint64_t *out);
+
+    int (*open)(const lsi_root *root, const char *name, unsigned flags, lsi_file *out);
+    int (*close)(lsi_file *file); /* releases always; marks it not open */
+    int64_t (*read)(const lsi_file *file, void *into, size_t size, uint64_t at); /* less than `size` only at the end */
+    int (*write)(const lsi_file *file, const lsi_span *spans, int count, uint64_t at); /* all spans, one after another */
+    int (*sync)(const lsi_file *file, bool data_only); /* fdatasync or fsync */
+    int (*allocate)(const lsi_file *file, uint64_t at, uint64_t size); /* grows the file; -EOPNOTSUPP: not here */
+    int (*truncate)(const lsi_file *file, uint64_t size);
+    int (*size)(const lsi_file *file, uint64_t *out);
+
+    int (*make_dir)(const lsi_root *root, const char *name); /* 0700; -EEXIST */
+    int (*rename)(const lsi_root *root, const char *from, const char *to); /* replaces */
+    int (*unlink)(const lsi_root *root, const char *name);
+    int (*remove_dir)(const lsi_root *root, const char *name);
+    int (*sync_dir)(const lsi_root *root, const char *name); /* "" is the root itself */
+    /* Calls `each` for every entry but "." and ".."; a non-zero answer stops and is returned. Any order. */
+    int (*list)(const lsi_root *root, const char *name, int (*each)(void *user, const char *entry, bool is_dir), void *user);
+
+    /* Shared mapping of [at, at + size); may reach past the end of the file, where it must not be touched. */
+    int (*map)(const lsi_file *file, uint64_t at, size_t size, bool writable, void **out);
+    void (*unmap)(const lsi_file *file, void *map, size_t size);
+    /* A store of `size` bytes into a mapped range, visible to the harnesses. */
+    void (*store)(const lsi_file *file, void *into, const void *bytes, size_t size);
+
+    /* OFD locks on one byte. Does not wait: -EAGAIN when another open of the file holds a conflicting one.
+     * LSI_LOCK_NONE releases. Locks go with the last close of this open file description. */
+    int (*lock)(const lsi_file *file, uint64_t byte, lsi_lock_kind kind);
+    /* 1 when another open holds a lock that conflicts with an exclusive one on `byte`, 0 when none does. */
+    int (*locked_elsewhere)(const lsi_file *file, uint64_t byte);
+    /* What a fork child must do first: give up the descriptor without any effect on the parent's locks. */
+    void (*abandon)(lsi_file *file);
+};
+
+extern const lsi_files lsi_files_system;
+
+/* A file system of its own in memory. `*out` is owned by the caller. NULL: no memory. */
+lsi_files *lsi_files_memory_new(const lsi_memory *memory);
+void lsi_files_memory_free(lsi_files *files);
+
+/* What D6 calls replacement: writes `name`.new, fsyncs it, renames it to `name`, fsyncs the directory `dir` ("" for
+ * the root). -errno; after one the old file or the new one is there, whole. */
+int lsi_file_replace(const lsi_root *root, const char *dir, const char *name, const void *bytes, size_t size);
+
+/* Reads a whole file of at most `max` bytes into memory from `memory`. -EFBIG when it is larger. */
+int lsi_file_load(const lsi_root *root, const char *name, size_t max, const lsi_memory *memory, void **out, size_t *size);
+
+static inline bool lsi_file_is_open(const lsi_file *file) { return file->files != NULL; }
+static inline int lsi_file_write_one(const lsi_file *file, const void *data, size_t size, uint64_t at)
+{
+    lsi_span span = {data, size};
+    return file->files->write(file, &span, 1, at);
+}
+
+#endif
