@@ -1,0 +1,150 @@
+/* The calling thread's last error: what lsi_fail() writes and the exported ls_last_error_ functions show.
+ *
+ * One fixed buffer per thread, so that failing never allocates and never fails. A message is one line of valid UTF-8
+ * whatever it quotes: names come from callers and from damaged files, so control characters and bytes that are not
+ * UTF-8 become '?', and a text that is too long is cut between code points. It is built beside the old one and then
+ * copied, because a message may quote the one before it. errno is left as it was found. */
+#include "base/status.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+static _Thread_local lsi_error_state current;
+
+/* Makes what vsnprintf left into one line of UTF-8. A cut code point at the end is dropped when `was_cut`. */
+static void copy_clean(char out[LSI_MESSAGE_BYTES], const char *text, bool was_cut)
+{
+    size_t size = strlen(text);
+    size_t at = 0;
+
+    while (at < size) {
+        size_t step = lsi_utf8_first(text + at, size - at);
+        unsigned char byte = (unsigned char)text[at];
+
+        if (step == 0 && was_cut && size - at < 4 && byte >= 0xc0)
+            break;
+        if (step == 0 || byte < 0x20 || byte == 0x7f) {
+            out[at++] = '?';
+            continue;
+        }
+        memcpy(out + at, text + at, step);
+        at += step;
+    }
+    out[at] = '\0';
+}
+
+static void set_current(ls_status status, int err, const char *text, bool was_cut)
+{
+    char clean[LSI_MESSAGE_BYTES];
+
+    copy_clean(clean, text, was_cut);
+    memcpy(current.message, clean, sizeof clean);
+    current.status = status;
+    current.err = err;
+}
+
+/* Prints into `text`; returns how much of it is used, and sets `*was_cut` when there was more. */
+static size_t print(char text[LSI_MESSAGE_BYTES], size_t from, bool *was_cut, const char *format, va_list arguments)
+    __attribute__((format(printf, 4, 0)));
+static size_t print(char text[LSI_MESSAGE_BYTES], size_t from, bool *was_cut, const char *format, va_list arguments)
+{
+    int wanted = vsnprintf(text + from, LSI_MESSAGE_BYTES - from, format, arguments);
+
+    if (wanted < 0) {
+        text[from] = '\0';
+        return from;
+    }
+    if ((size_t)wanted >= LSI_MESSAGE_BYTES - from) {
+        *was_cut = true;
+        return LSI_MESSAGE_BYTES - 1;
+    }
+    return from + (size_t)wanted;
+}
+
+ls_status lsi_fail(ls_status status, const char *format, ...)
+{
+    char text[LSI_MESSAGE_BYTES] = "";
+    int errno_before = errno;
+    bool was_cut = false;
+    va_list arguments;
+
+    assert(status != LS_OK);
+    va_start(arguments, format);
+    (void)print(text, 0, &was_cut, format, arguments); /* Its length is found again in copy_clean. */
+    va_end(arguments);
+    set_current(status, 0, text, was_cut);
+    errno = errno_before;
+    return status;
+}
+
+static ls_status status_of_errno(int err)
+{
+    switch (err) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return LS_ERR_FULL;
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+        return LS_ERR_NO_MEMORY;
+    case EROFS:
+    case EACCES:
+    case EPERM:
+        return LS_ERR_READ_ONLY;
+    default:
+        return LS_ERR_IO;
+    }
+}
+
+/* The reason is what a person needs most, so a long text before it gives way, not the reason. */
+#define REASON_BYTES 96
+
+ls_status lsi_fail_errno(int err, const char *format, ...)
+{
+    char text[LSI_MESSAGE_BYTES] = "";
+    char clean[LSI_MESSAGE_BYTES];
+    char room[REASON_BYTES];
+    int errno_before = errno;
+    bool was_cut = false;
+    size_t size;
+    va_list arguments;
+
+    if (err < 0)
+        err = -err;
+    va_start(arguments, format);
+    size = print(text, 0, &was_cut, format, arguments);
+    va_end(arguments);
+    if (size > LSI_MESSAGE_BYTES - 1 - REASON_BYTES) {
+        text[LSI_MESSAGE_BYTES - 1 - REASON_BYTES] = '\0';
+        was_cut = true;
+    }
+    copy_clean(clean, text, was_cut);
+    /* The GNU strerror_r: thread-safe, and its answer is always terminated. */
+    (void)snprintf(text, sizeof text, "%.*s: %.*s", LSI_MESSAGE_BYTES - 1 - REASON_BYTES, clean, REASON_BYTES - 2,
+                   strerror_r(err, room, sizeof room)); /* Fits by the two precisions. */
+    set_current(status_of_errno(err), err, text, true);
+    errno = errno_before;
+    return current.status;
+}
+
+void lsi_error_save(lsi_error_state *out)
+{
+    *out = current;
+}
+
+void lsi_error_restore(const lsi_error_state *from)
+{
+    current = *from;
+}
+
+const lsi_error_state *lsi_error_current(void)
+{
+    return &current;
+}

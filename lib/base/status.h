@@ -1,0 +1,31 @@
+/* Failing: set the thread's last error and return the code, in one expression:
+ *     return lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' does not exist", name);
+ * Returning a code without one of these is a defect: the caller would see an older message. */
+#ifndef LSI_BASE_STATUS_H
+#define LSI_BASE_STATUS_H
+
+#include <libstream/status.h>
+
+#define LSI_MESSAGE_BYTES 512
+
+/* Sets the thread's last error and returns `status`. */
+ls_status lsi_fail(ls_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same with the system's errno, whose text is appended: "...: No space left on device". Picks the status from
+ * the errno: ENOSPC EDQUOT EFBIG are FULL, ENOMEM EMFILE ENFILE NO_MEMORY, EROFS EACCES EPERM READ_ONLY, else IO. `err` may have either sign, as base/file
+ * answers -errno. */
+ls_status lsi_fail_errno(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* For code that recovers from a failure of its own: what the last error was is restored. */
+typedef struct lsi_error_state {
+    ls_status status;
+    int32_t err;
+    char message[LSI_MESSAGE_BYTES];
+} lsi_error_state;
+void lsi_error_save(lsi_error_state *out);
+void lsi_error_restore(const lsi_error_state *from);
+
+/* This thread's last error, for the exported ls_last_error_ functions: a view that the next failure overwrites. */
+const lsi_error_state *lsi_error_current(void);
+
+#endif

@@ -1,0 +1,80 @@
+/* What a stream is: pure rules. No files, no clock reads, no threads; time comes in as an argument. The room's door. */
+#ifndef LSI_STREAM_STREAM_H
+#define LSI_STREAM_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libstream/status.h>
+#include <libstream/types.h>
+
+/* ---- limits.c: every number of design.md section 2, in one place ---- */
+#define LSI_STREAM_NAME_MAX 128u
+#define LSI_KEY_CODE_POINTS_MAX 256u
+#define LSI_KEY_BYTES_MAX (LSI_KEY_CODE_POINTS_MAX * 4u)
+#define LSI_RECORD_BYTES_MIN_LIMIT 1024u        /* least `record_bytes_max` of a stream */
+#define LSI_RECORD_BYTES_DEFAULT (1u << 20)
+#define LSI_RECORD_BYTES_MAX_LIMIT (10u << 20)
+#define LSI_BATCH_RECORDS_MAX 65536u
+#define LSI_BATCH_BYTES_MAX (64u << 20)
+#define LSI_ATOMIC_BATCH_BYTES_MAX ((16u << 20) - 4096u) /* a frame is 16 MiB with its header */
+#define LSI_SHARD_COUNT_MAX 65536u
+#define LSI_RETENTION_HOURS_DEFAULT 24u
+#define LSI_RETENTION_HOURS_MAX 8760u
+
+/* Each returns LS_OK or fails with one line that names the thing. */
+ls_status lsi_check_partition_key(ls_bytes key);
+ls_status lsi_check_record(ls_bytes key, ls_bytes data, uint32_t record_bytes_max); /* the key's rule, then the sum */
+
+/* ---- name.c ---- */
+ls_status lsi_check_stream_name(const char *name); /* [a-zA-Z0-9_.-]{1,128}; NULL is refused */
+#define LSI_SHARD_ID_BYTES 24
+void lsi_shard_id_format(uint32_t shard, char text[LSI_SHARD_ID_BYTES]); /* shardId-000000000005 */
+/* Lenient as the service: what follows the first '-' (or all of it), digits, at most 2147483647. */
+ls_status lsi_shard_id_parse(const char *text, uint32_t *out);
+
+/* ---- seqno.c: Kinesis's 56-digit text, both ways without a table ---- */
+#define LSI_SEQNO56_BYTES 57
+typedef struct lsi_seqno56 {
+    ls_seqno counter;        /* 0 (start of shard) .. LS_SEQNO_END (end of a closed one) */
+    uint32_t shard;
+    int64_t created_seconds; /* of the shard */
+    int64_t record_seconds;
+} lsi_seqno56;
+void lsi_seqno56_format(const lsi_seqno56 *from, char text[LSI_SEQNO56_BYTES]);
+ls_status lsi_seqno56_parse(const char *text, lsi_seqno56 *out); /* INVALID_ARGUMENT: not of this form */
+
+/* ---- hash_range.c ---- */
+typedef struct lsi_hash_range {
+    ls_hash_key first; /* inclusive */
+    ls_hash_key last;  /* inclusive */
+} lsi_hash_range;
+/* Shard `index` of `count` equal ones: width floor(2^128 / count), the last one reaches 2^128-1. */
+lsi_hash_range lsi_hash_range_of(uint32_t index, uint32_t count);
+bool lsi_hash_range_contains(lsi_hash_range range, ls_hash_key key);
+
+/* ---- lineage.c: the shards of a stream and which of them takes a key ---- */
+#define LSI_NO_SHARD UINT32_MAX
+typedef struct lsi_shard {
+    uint32_t index;
+    uint32_t parent;          /* LSI_NO_SHARD: none */
+    uint32_t adjacent_parent; /* LSI_NO_SHARD: none; set by a merge */
+    bool closed;              /* takes no more records */
+    lsi_hash_range range;
+    ls_seqno first_seqno;     /* every record's number is at least this */
+    int64_t created_us;       /* its second goes into 56-digit numbers; never decreases along a lineage */
+    int64_t closed_us;        /* 0 while open */
+} lsi_shard;
+
+/* Sorted table of the open shards for routing. Built once per change of the shard list. */
+typedef struct lsi_route {
+    uint32_t count;
+    const ls_hash_key *firsts; /* [count], ascending: the first key of each open shard */
+    const uint32_t *shards;    /* [count], its index */
+} lsi_route;
+/* Fills caller-given arrays of `count` elements from the open ones of `shards`; LS_ERR_CORRUPT when they leave a gap
+ * or overlap. `*open_count` is how many were filled. */
+ls_status lsi_route_build(const lsi_shard *shards, uint32_t count, ls_hash_key *firsts, uint32_t *indexes, uint32_t *open_count);
+uint32_t lsi_route_find(const lsi_route *route, ls_hash_key key); /* the shard's index; binary search */
+
+#endif
