@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""An installed libstream is found and works: from C and C++, by pkg-config and by CMake, shared and static.
+
+    install.py full SOURCE_TREE       install into a temporary prefix, build and run first_program.c in every way
+    install.py minimal SOURCE_TREE    the same with every optional part off: links libc and zstd only, and a static
+                                      program needs nothing but those two
+
+Method: a build directory and a prefix of its own, so that nothing of the build under test can leak in. Unoptimised:
+the question is whether it links. A way whose tool is absent (g++, cmake) is told and left out.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+FLAGS = ["-Wall", "-Wextra", "-Werror"]
+
+
+def run(*command, **options):
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True, **options)
+    if result.returncode != 0:
+        print("$ " + " ".join(command))
+        print(result.stdout)
+        sys.exit("exit status %d" % result.returncode)
+    return result.stdout
+
+
+def needed(program):
+    return set(re.findall(r"\(NEEDED\).*\[(.*)\]", run("readelf", "-d", program)))
+
+
+def check_program(program, environment=None):
+    said = run(program, env=environment).strip()
+    if not re.fullmatch(r"libstream \d+\.\d+\.\d+", said):
+        sys.exit("%s said: %s" % (program, said))
+    print("runs: " + os.path.basename(program))
+
+
+def install(source, work, *options):
+    """Configure, build and install; returns (prefix, libdir)."""
+    prefix = os.path.join(work, "prefix")
+    build = os.path.join(work, "build")
+    run("meson", "setup", build, source, "--prefix", prefix, "--buildtype", "debug", "-Dtests=disabled", *options)
+    run("meson", "compile", "-C", build)
+    run("meson", "install", "-C", build, "--no-rebuild")
+    for folder, _, names in os.walk(prefix):
+        if "libstream.pc" in names:
+            return prefix, os.path.dirname(folder)
+    sys.exit("no libstream.pc was installed")
+
+
+def with_pkg_config(here, work, libdir):
+    environment = dict(os.environ, PKG_CONFIG_PATH=os.path.join(libdir, "pkgconfig"))
+    cflags = run("pkg-config", "--cflags", "libstream", env=environment).split()
+    libs = run("pkg-config", "--libs", "libstream", env=environment).split()
+    static_libs = run("pkg-config", "--libs", "--static", "libstream", env=environment).split()
+    at = static_libs.index("-lstream")
+    static_libs[at:at + 1] = ["-Wl,-Bstatic", "-lstream", "-Wl,-Bdynamic"]
+
+    for compiler, language in (("cc", "c"), ("c++", "c++")):
+        if shutil.which(compiler) is None:
+            print("left out: there is no " + compiler)
+            continue
+        source = ["-x", language, os.path.join(here, "first_program.c"), "-x", "none"]
+        shared = os.path.join(work, "pkgconfig_%s_shared" % language)
+        run(compiler, *FLAGS, *cflags, *source, *libs, "-o", shared)
+        if "libstream.so.0" not in needed(shared):
+            sys.exit("the shared program does not need libstream.so.0")
+        check_program(shared, dict(os.environ, LD_LIBRARY_PATH=libdir))
+        static = os.path.join(work, "pkgconfig_%s_static" % language)
+        run(compiler, *FLAGS, *cflags, *source, *static_libs, "-o", static)
+        if "libstream.so.0" in needed(static):
+            sys.exit("the static program needs libstream.so.0")
+        check_program(static)
+
+
+def with_cmake(here, work, prefix):
+    if shutil.which("cmake") is None or shutil.which("c++") is None:
+        print("left out: there is no cmake or no c++")
+        return
+    build = os.path.join(work, "cmake")
+    run("cmake", "-S", here, "-B", build, "-DCMAKE_PREFIX_PATH=" + prefix)
+    run("cmake", "--build", build)
+    for program in ("c_libstream", "c_static", "cxx_libstream", "cxx_static"):
+        check_program(os.path.join(build, program))
+
+
+def full(source, here, work):
+    prefix, libdir = install(source, work)
+    installed = set(os.listdir(os.path.join(prefix, "include", "libstream")))
+    for name in os.listdir(os.path.join(source, "include", "libstream")):
+        if name.endswith(".h") and name not in installed:
+            sys.exit("not installed: include/libstream/" + name)
+    unstable = os.path.join(source, "include", "libstream", "unstable")
+    for name in os.listdir(unstable) if os.path.isdir(unstable) else []:
+        if name.endswith(".h") and not os.path.exists(os.path.join(prefix, "include", "libstream", "unstable", name)):
+            sys.exit("not installed: include/libstream/unstable/" + name)
+    with_pkg_config(here, work, libdir)
+    with_cmake(here, work, prefix)
+
+
+def minimal(source, here, work):
+    prefix, libdir = install(source, work, "-Dauto_features=disabled")
+    allowed = r"libc\.so\.6|libm\.so\.6|ld-linux.*|libzstd\.so\.1"
+    library = os.path.join(libdir, "libstream.so")
+    bad = {name for name in needed(library) if not re.fullmatch(allowed, name)}
+    if bad:
+        sys.exit("the minimal library needs " + " ".join(sorted(bad)))
+    program = os.path.join(work, "minimal_static")
+    run("cc", *FLAGS, "-I", os.path.join(prefix, "include"), os.path.join(here, "first_program.c"),
+        os.path.join(libdir, "libstream.a"), "-lzstd", "-o", program)
+    check_program(program)
+    print("the minimal library needs " + " ".join(sorted(needed(library))))
+
+
+def main():
+    which, source = sys.argv[1:3]
+    here = os.path.dirname(os.path.abspath(__file__))
+    with tempfile.TemporaryDirectory(prefix="libstream-install-") as work:
+        {"full": full, "minimal": minimal}[which](source, here, work)
+
+
+if __name__ == "__main__":
+    main()
