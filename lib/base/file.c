@@ -29,16 +29,14 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define NAME_BYTES_MAX 512 /* "<stream id>/<shard>/00000001.seg.new" is far below it */
 #define CREATE_TRIES_MAX 100
 #define SPANS_PER_CALL 64
 
-/* Whether `name` is relative, "/"-separated, without empty, "." and ".." parts. */
-static bool name_is_plain(const char *name)
+bool lsi_file_name_is_plain(const char *name)
 {
     const char *part = name;
 
-    if (*name == '\0' || strlen(name) >= NAME_BYTES_MAX)
+    if (*name == '\0' || strlen(name) >= LSI_FILE_NAME_BYTES_MAX)
         return false;
     for (;;) {
         size_t size = strcspn(part, "/");
@@ -58,7 +56,7 @@ static atomic_bool kernel_lacks_openat2;
 
 static int open_by_steps(int root_fd, const char *name, int flags, mode_t mode)
 {
-    char part[NAME_BYTES_MAX];
+    char part[LSI_FILE_NAME_BYTES_MAX];
     int at = root_fd;
     int fd;
 
@@ -115,10 +113,10 @@ static int open_beneath(int root_fd, const char *name, int flags, mode_t mode)
 static int open_parent(const lsi_root *root, const char *name, int *fd, const char **last)
 {
     const char *slash;
-    char dir[NAME_BYTES_MAX];
+    char dir[LSI_FILE_NAME_BYTES_MAX];
     int got;
 
-    if (!name_is_plain(name))
+    if (!lsi_file_name_is_plain(name))
         return -EINVAL;
     slash = strrchr(name, '/');
     if (slash == NULL) {
@@ -148,7 +146,7 @@ static int open_dir(const lsi_root *root, const char *name)
     int fd;
 
     if (*name != '\0')
-        return name_is_plain(name) ? open_beneath(root->fd, name, O_RDONLY | O_DIRECTORY, 0) : -EINVAL;
+        return lsi_file_name_is_plain(name) ? open_beneath(root->fd, name, O_RDONLY | O_DIRECTORY, 0) : -EINVAL;
     do {
         fd = openat(root->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     } while (fd < 0 && errno == EINTR);
@@ -297,7 +295,7 @@ static int system_open(const lsi_root *root, const char *name, unsigned flags, l
     struct stat own;
     int fd = -ENOENT;
 
-    if (!name_is_plain(name) || ((flags & LSI_OPEN_CREATE) != 0 && (flags & LSI_OPEN_WRITE) == 0))
+    if (!lsi_file_name_is_plain(name) || ((flags & LSI_OPEN_CREATE) != 0 && (flags & LSI_OPEN_WRITE) == 0))
         return -EINVAL;
     how |= O_NONBLOCK | O_NOCTTY;
     /* O_EXCL even where an existing file will do: only who made a file may change its owner. The loop ends unless
@@ -668,7 +666,7 @@ const lsi_files lsi_files_system = {
 int lsi_file_replace(const lsi_root *root, const char *dir, const char *name, const void *bytes, size_t size)
 {
     const lsi_files *files = root->files;
-    char fresh[NAME_BYTES_MAX];
+    char fresh[LSI_FILE_NAME_BYTES_MAX];
     lsi_file file = {0};
     int result, closed;
 

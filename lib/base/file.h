@@ -100,6 +100,11 @@ int lsi_file_replace(const lsi_root *root, const char *dir, const char *name, co
 /* Reads a whole file of at most `max` bytes into memory from `memory`. -EFBIG when it is larger. */
 int lsi_file_load(const lsi_root *root, const char *name, size_t max, const lsi_memory *memory, void **out, size_t *size);
 
+/* Whether `name` is what every table accepts: relative, "/"-separated, without empty, "." and ".." parts, and shorter
+ * than LSI_FILE_NAME_BYTES_MAX. Others are -EINVAL. */
+#define LSI_FILE_NAME_BYTES_MAX 512 /* "<stream id>/<shard>/00000001.seg.new" is far below it */
+bool lsi_file_name_is_plain(const char *name);
+
 static inline bool lsi_file_is_open(const lsi_file *file) { return file->files != NULL; }
 static inline int lsi_file_write_one(const lsi_file *file, const void *data, size_t size, uint64_t at)
 {

@@ -27,7 +27,6 @@
 
 #define RESERVED_BYTES (sizeof(void *) >= 8 ? (size_t)1 << 30 : (size_t)1 << 26)
 #define FIRST_CAPACITY 4096u
-#define NAME_BYTES_MAX 512
 
 typedef struct node node;
 typedef struct opened opened;
@@ -166,14 +165,12 @@ static int find_parent(const lsi_root *root, const char *name, node **dir, const
 {
     node *at = root->node;
 
-    if (*name == '\0' || strlen(name) >= NAME_BYTES_MAX)
+    if (!lsi_file_name_is_plain(name))
         return -EINVAL;
     for (;;) {
         size_t size = strcspn(name, "/");
         entry *found;
 
-        if (size == 0 || (size == 1 && name[0] == '.') || (size == 2 && name[0] == '.' && name[1] == '.'))
-            return -EINVAL;
         if (name[size] == '\0')
             break;
         found = *entry_place(at, name, size);
@@ -579,6 +576,8 @@ static int memory_rename(const lsi_root *root, const char *from, const char *to)
     node *moved, *dir;
     int result;
 
+    if (!lsi_file_name_is_plain(to))
+        return -EINVAL;
     pthread_mutex_lock(&fs->mutex);
     result = find_place(root, from, &from_place);
     if (result != 0)
@@ -616,7 +615,7 @@ static int memory_rename(const lsi_root *root, const char *from, const char *to)
             goto done;
     }
     /* Found again: adding put an entry in front of the list and may have changed what points to it. */
-    result = find_place(root, from, &from_place);
+    (void)find_place(root, from, &from_place); /* it is there: see above */
     entry_remove(fs, from_place);
 done:
     pthread_mutex_unlock(&fs->mutex);
