@@ -83,7 +83,7 @@ def with_cmake(here, work, prefix):
         print("left out: there is no cmake or no c++")
         return
     build = os.path.join(work, "cmake")
-    run("cmake", "-S", here, "-B", build, "-DCMAKE_PREFIX_PATH=" + prefix)
+    run("cmake", "-G", "Ninja", "-S", here, "-B", build, "-DCMAKE_PREFIX_PATH=" + prefix)
     run("cmake", "--build", build)
     for program in ("c_libstream", "c_static", "cxx_libstream", "cxx_static"):
         check_program(os.path.join(build, program))
