@@ -1,0 +1,162 @@
+/* What the commands of `lstream` share: options, messages, exit codes, printing. The room's door, for its own files only:
+ * nothing else includes the tool.
+ *
+ * A command is one `lsi_command` in its own cmd_*.c: a name, help, a table of options and a function. main.c finds it,
+ * parses the options by the table and calls it; the same table prints the help, so the two cannot differ.
+ *
+ * Results go to standard output, everything else to standard error as "lstream: COMMAND: ...". Nothing ever asks. */
+#ifndef LSI_CLI_CLI_H
+#define LSI_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <libstream/libstream.h>
+
+#include "base/json.h"
+
+/* ---- exit codes: `lstream help` lists them ---- */
+enum {
+    LSI_EXIT_OK = 0,
+    LSI_EXIT_FAILED = 1,    /* anything without a code of its own; `put`: records were refused */
+    LSI_EXIT_USAGE = 2,     /* the command line cannot be meant */
+    LSI_EXIT_NOT_FOUND = 3, /* no such store, stream or shard */
+    LSI_EXIT_DAMAGE = 4,    /* bytes on disk fail their checks */
+    LSI_EXIT_LATER = 5,     /* busy, throttled, full: the same command may succeed later */
+    LSI_EXIT_STATE = 6      /* exists already, in use, read only, another version */
+};
+
+/* ---- options.c: command lines ---- */
+typedef enum {
+    LSI_OPTION_FLAG,
+    LSI_OPTION_TEXT,
+    LSI_OPTION_NUMBER, /* min..max */
+    LSI_OPTION_BYTES   /* the same, with K, M or G (1024) behind it */
+} lsi_option_kind;
+
+typedef struct lsi_option {
+    const char *name;
+    lsi_option_kind kind;
+    const char *word; /* its argument in the help; NULL for a flag */
+    const char *help; /* wrapped when printed */
+    uint64_t min, max;
+    char letter;      /* 0: none */
+} lsi_option;
+
+typedef struct lsi_value {
+    bool given;
+    const char *text;
+    uint64_t number;
+} lsi_value;
+
+#define LSI_OPTIONS_MAX 20
+
+typedef struct lsi_call lsi_call;
+typedef struct lsi_command {
+    const char *name;
+    const char *summary;       /* a line of `lstream help` */
+    const char *arguments;     /* "NAME [FILE]", "" */
+    const char *help;          /* paragraphs between usage and options; lines of at most 80 columns */
+    int arguments_min, arguments_max;
+    bool needs_store;
+    const lsi_option *options; /* ends with a NULL name; those of all commands are added */
+    int (*run)(lsi_call *call);
+} lsi_command;
+
+/* One run of one command. */
+struct lsi_call {
+    const lsi_command *command;
+    const char *store;                 /* set when needs_store */
+    bool json;
+    char *const *arguments;            /* [argument_count] */
+    int argument_count;
+    lsi_value values[LSI_OPTIONS_MAX]; /* in the order of command->options */
+};
+
+extern const lsi_command *const lsi_commands[]; /* NULL at the end; main.c */
+
+/* Runs `command` with argv[0] being its name. Returns the exit code. */
+int lsi_command_run(const lsi_command *command, int argc, char **argv);
+void lsi_command_print_help(const lsi_command *command, FILE *to);
+/* The entry of `names` (NULL at the end) that `word` is a slip of, or NULL. */
+const char *lsi_did_you_mean(const char *word, const char *const *names);
+/* "64K", "1 MiB": false when it is none. */
+bool lsi_parse_bytes(const char *text, uint64_t *out);
+/* Decimal, or hexadecimal after 0x; below 2^128. */
+bool lsi_parse_hash_key(const char *text, ls_hash_key *out);
+
+/* ---- output.c: messages and printing ---- */
+/* "lstream: put: ..." and a newline. */
+void lsi_say(const lsi_call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int lsi_usage(const lsi_call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int lsi_exit_code(ls_status status);
+/* Says the library's last error, with what to do about it where that is known, and returns the exit code. */
+int lsi_failed(const lsi_call *call, ls_status status);
+
+/* Standard output. Once a write failed, `lsi_out_broken` is true and what follows is dropped; a reader that went away
+ * is no error, anything else is said at the end. */
+void lsi_out(const void *bytes, size_t size);
+void lsi_out_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void lsi_out_flush(void);
+bool lsi_out_broken(void);
+bool lsi_out_reader_is_gone(void); /* the pipe's other end was closed; asks the system, does not write */
+/* Prints the writer's text as one line and frees it. Returns `code`, or LSI_EXIT_FAILED without memory. */
+int lsi_out_json(const lsi_call *call, lsi_json_writer *json, int code);
+int lsi_out_end(int code); /* at the end of the program */
+
+#define LSI_TIME_BYTES 40
+void lsi_format_time(int64_t us, char text[LSI_TIME_BYTES]); /* 2026-11-20T11:42:18.123456Z */
+#define LSI_SIZE_BYTES 24
+void lsi_format_size(uint64_t bytes, char text[LSI_SIZE_BYTES]); /* 12.3 MiB */
+#define LSI_HASH_KEY_BYTES 40
+void lsi_format_hash_key(ls_hash_key key, char text[LSI_HASH_KEY_BYTES]); /* decimal, as Kinesis */
+bool lsi_is_utf8(const void *bytes, size_t size);
+const char *lsi_health_word(ls_status health);
+
+/* ---- store.c ---- */
+/* Opens the store that must be there; one that cannot be written is opened for reading unless `to_write`. Says why
+ * not. Returns an exit code, LSI_EXIT_OK with `*out` set. */
+int lsi_open_store(const lsi_call *call, bool to_write, ls_store **out);
+/* The same and a stream of it. */
+int lsi_open_stream(const lsi_call *call, const char *name, bool to_write, ls_store **store, ls_stream **stream);
+/* Closes both (NULL is accepted); a failure turns `code` LSI_EXIT_OK into that of the failure. */
+int lsi_close_stream(const lsi_call *call, ls_stream *stream, ls_store *store, int code);
+/* "sync", "interval", "kernel". */
+bool lsi_parse_durability(const char *text, ls_durability *out);
+const char *lsi_durability_word(ls_durability durability);
+
+/* ---- position.c ---- */
+#define LSI_FROM_HELP \
+    "Where to begin: trim-horizon (the oldest), latest, at:SEQNO, after:SEQNO (these two need --shard when there are " \
+    "several), or time:T with T as 2026-11-20T11:42:18Z or seconds since 1970."
+bool lsi_parse_position(const char *text, ls_position *out);
+bool lsi_parse_time(const char *text, int64_t *us);
+
+/* ---- records.c: what get and tail print ---- */
+#define LSI_RECORD_JSON_HELP \
+    "With --json each record is one line: {\"shard\", \"seqno\", \"key\", \"arrival_us\",\n" \
+    "\"data\"}; data that is not UTF-8 is in \"data_base64\" instead, and a hash key that\n" \
+    "was given explicitly in \"explicit_hash_key\" (decimal text).\n"
+void lsi_record_print(const ls_record *record, bool json);
+/* Frees what lsi_record_print kept between calls. False: a record was not printed for want of memory. */
+bool lsi_record_print_end(void);
+
+/* ---- lines.c: what put reads ---- */
+typedef struct lsi_lines lsi_lines;
+typedef enum { LSI_LINE, LSI_LINE_TOO_LONG, LSI_LINE_WOULD_WAIT, LSI_LINES_END, LSI_LINES_FAILED } lsi_line_result;
+/* `delimiter`: of CSV, where a line feed between quotes does not end a line; 0: plain lines. `line_bytes_max`: longer
+ * ones are read over. */
+lsi_lines *lsi_lines_open(int fd, char delimiter, size_t line_bytes_max);
+void lsi_lines_close(lsi_lines *lines);
+/* The next line without its end, a view until the next call. With `may_wait` false answers LSI_LINE_WOULD_WAIT rather
+ * than wait for a pipe's or terminal's other end. */
+lsi_line_result lsi_lines_next(lsi_lines *lines, bool may_wait, char **line, size_t *size);
+uint64_t lsi_lines_number(const lsi_lines *lines); /* of the line last given, from 1 */
+uint64_t lsi_lines_bytes(const lsi_lines *lines);  /* read so far */
+/* Field `column` (from 0) of a CSV line, its quotes undone, into `into` of at least `size` bytes. False: no such field. */
+bool lsi_csv_field(const char *line, size_t size, char delimiter, size_t column, char *into, size_t *into_size);
+/* The number of the field that equals `name`. False: none does. */
+bool lsi_csv_find(const char *line, size_t size, char delimiter, const char *name, char *scratch, size_t *column);
+
+#endif

@@ -1,0 +1,39 @@
+/* lstream delete. */
+#include "cli/cli.h"
+
+static int run(lsi_call *call)
+{
+    ls_store *store;
+    ls_status st;
+    int code = lsi_open_store(call, true, &store);
+
+    if (code != LSI_EXIT_OK)
+        return code;
+    st = ls_stream_delete(store, call->arguments[0]);
+    if (st != LS_OK)
+        code = lsi_failed(call, st);
+    code = lsi_close_stream(call, NULL, store, code);
+    if (code == LSI_EXIT_OK && call->json) {
+        lsi_json_writer json;
+
+        lsi_json_begin(&json, &lsi_memory_libc);
+        lsi_json_object_open(&json);
+        lsi_json_key(&json, "deleted");
+        lsi_json_string(&json, call->arguments[0]);
+        lsi_json_object_close(&json);
+        code = lsi_out_json(call, &json, code);
+    }
+    return code;
+}
+
+const lsi_command lsi_command_delete = {
+    .name = "delete",
+    .summary = "Delete a stream with its records",
+    .arguments = "NAME",
+    .help = "It does not ask. Processes that use the stream are told that it is gone. Says\n"
+            "nothing when all is well; with --json: {\"deleted\": NAME}.\n",
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .needs_store = true,
+    .run = run,
+};

@@ -1,0 +1,183 @@
+/* lstream describe: a stream's settings and a table of its shards.
+ *
+ * Hash keys have 32 hexadecimal digits; the table shows the first 8 of both ends, which is enough to tell 65,536 shards
+ * apart and leaves room for two sequence numbers in 80 columns. JSON has them whole. */
+#include "cli/cli.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void seqno_text(ls_seqno seqno, char text[24])
+{
+    if (seqno == LS_SEQNO_NONE)
+        (void)strcpy(text, "-");
+    else
+        (void)snprintf(text, 24, "%" PRIu64, seqno);
+}
+
+static const char *mode_word(ls_stream_mode mode)
+{
+    return mode == LS_STREAM_PROVISIONED ? "provisioned" : "on-demand";
+}
+
+static void json_seqno(lsi_json_writer *json, const char *key, ls_seqno seqno)
+{
+    lsi_json_key(json, key);
+    if (seqno == LS_SEQNO_NONE)
+        lsi_json_null(json);
+    else
+        lsi_json_uint(json, seqno);
+}
+
+static void json_shard(lsi_json_writer *json, const ls_shard_info *shard)
+{
+    char text[LSI_HASH_KEY_BYTES];
+
+    lsi_json_object_open(json);
+    lsi_json_key(json, "shard");
+    lsi_json_uint(json, shard->shard);
+    lsi_json_key(json, "id");
+    (void)snprintf(text, sizeof text, "shardId-%012" PRIu32, shard->shard);
+    lsi_json_string(json, text);
+    lsi_json_key(json, "open");
+    lsi_json_bool(json, shard->is_open != 0);
+    lsi_json_key(json, "first_hash_key");
+    lsi_format_hash_key(shard->first_hash_key, text);
+    lsi_json_string(json, text);
+    lsi_json_key(json, "last_hash_key");
+    lsi_format_hash_key(shard->last_hash_key, text);
+    lsi_json_string(json, text);
+    json_seqno(json, "starting_seqno", shard->starting_seqno);
+    json_seqno(json, "ending_seqno", shard->ending_seqno);
+    json_seqno(json, "oldest_seqno", shard->oldest_seqno);
+    json_seqno(json, "latest_seqno", shard->latest_seqno);
+    lsi_json_key(json, "created_us");
+    lsi_json_int(json, shard->created_us);
+    lsi_json_key(json, "parent");
+    if (shard->parent == LS_NO_SHARD)
+        lsi_json_null(json);
+    else
+        lsi_json_uint(json, shard->parent);
+    lsi_json_key(json, "adjacent_parent");
+    if (shard->adjacent_parent == LS_NO_SHARD)
+        lsi_json_null(json);
+    else
+        lsi_json_uint(json, shard->adjacent_parent);
+    lsi_json_key(json, "health");
+    lsi_json_string(json, lsi_health_word(shard->health));
+    lsi_json_object_close(json);
+}
+
+static int print_json(const lsi_call *call, const ls_stream_description *description, ls_durability durability)
+{
+    lsi_json_writer json;
+
+    lsi_json_begin(&json, &lsi_memory_libc);
+    lsi_json_object_open(&json);
+    lsi_json_key(&json, "name");
+    lsi_json_string(&json, ls_stream_description_name(description));
+    lsi_json_key(&json, "id");
+    lsi_json_uint(&json, ls_stream_description_id(description));
+    lsi_json_key(&json, "status");
+    lsi_json_string(&json, ls_stream_description_status(description) == LS_STREAM_ACTIVE ? "ACTIVE" : "?");
+    lsi_json_key(&json, "mode");
+    lsi_json_string(&json, mode_word(ls_stream_description_mode(description)));
+    lsi_json_key(&json, "durability");
+    lsi_json_string(&json, lsi_durability_word(durability));
+    lsi_json_key(&json, "created_us");
+    lsi_json_int(&json, ls_stream_description_created_us(description));
+    lsi_json_key(&json, "retention_hours");
+    lsi_json_uint(&json, ls_stream_description_retention_hours(description));
+    lsi_json_key(&json, "record_bytes_max");
+    lsi_json_uint(&json, ls_stream_description_record_bytes_max(description));
+    lsi_json_key(&json, "shards");
+    lsi_json_array_open(&json);
+    for (uint32_t i = 0; i < ls_stream_description_shard_count(description); i++) {
+        ls_shard_info shard = LS_SHARD_INFO_INIT;
+
+        if (ls_stream_description_shard(description, i, &shard) == LS_OK)
+            json_shard(&json, &shard);
+    }
+    lsi_json_array_close(&json);
+    lsi_json_object_close(&json);
+    return lsi_out_json(call, &json, LSI_EXIT_OK);
+}
+
+static void print_text(const ls_stream_description *description, ls_durability durability)
+{
+    uint32_t count = ls_stream_description_shard_count(description), open_count = 0;
+    char created[LSI_TIME_BYTES], size[LSI_SIZE_BYTES], oldest[24], latest[24];
+
+    for (uint32_t i = 0; i < count; i++) {
+        ls_shard_info shard = LS_SHARD_INFO_INIT;
+
+        if (ls_stream_description_shard(description, i, &shard) == LS_OK && shard.is_open)
+            open_count++;
+    }
+    lsi_format_time(ls_stream_description_created_us(description), created);
+    lsi_format_size(ls_stream_description_record_bytes_max(description), size);
+    lsi_out_text("stream        %s\n", ls_stream_description_name(description));
+    lsi_out_text("id            %" PRIu64 "\n", ls_stream_description_id(description));
+    lsi_out_text("status        %s\n", ls_stream_description_status(description) == LS_STREAM_ACTIVE ? "ACTIVE" : "?");
+    lsi_out_text("mode          %s\n", mode_word(ls_stream_description_mode(description)));
+    lsi_out_text("durability    %s\n", lsi_durability_word(durability));
+    lsi_out_text("created       %s\n", created);
+    lsi_out_text("retention     %" PRIu32 " h\n", ls_stream_description_retention_hours(description));
+    lsi_out_text("records up to %s\n", size);
+    lsi_out_text("shards        %" PRIu32 ", open: %" PRIu32 "\n\n", count, open_count);
+    lsi_out_text("SHARD STATE  HASH KEYS          %19s %19s HEALTH\n", "OLDEST", "LATEST");
+    for (uint32_t i = 0; i < count && !lsi_out_broken(); i++) {
+        ls_shard_info shard = LS_SHARD_INFO_INIT;
+
+        if (ls_stream_description_shard(description, i, &shard) != LS_OK)
+            continue;
+        seqno_text(shard.oldest_seqno, oldest);
+        seqno_text(shard.latest_seqno, latest);
+        lsi_out_text("%5" PRIu32 " %-6s %08" PRIx64 "..%08" PRIx64 " %19s %19s %s\n", shard.shard,
+                     shard.is_open ? "open" : "closed", shard.first_hash_key.high >> 32, shard.last_hash_key.high >> 32,
+                     oldest, latest, lsi_health_word(shard.health));
+    }
+}
+
+static int run(lsi_call *call)
+{
+    ls_stream_description *description;
+    ls_store *store;
+    ls_stream *stream;
+    ls_status st;
+    int code = lsi_open_stream(call, call->arguments[0], false, &store, &stream);
+
+    if (code != LSI_EXIT_OK)
+        return code;
+    st = ls_stream_describe(stream, &description);
+    if (st != LS_OK) {
+        code = lsi_failed(call, st);
+    } else {
+        if (call->json)
+            code = print_json(call, description, ls_store_durability(store));
+        else
+            print_text(description, ls_store_durability(store));
+        ls_stream_description_free(description);
+    }
+    return lsi_close_stream(call, stream, store, code);
+}
+
+const lsi_command lsi_command_describe = {
+    .name = "describe",
+    .summary = "Show a stream's settings and shards",
+    .arguments = "NAME",
+    .help = "HASH KEYS are the first 8 of 32 hexadecimal digits of a shard's range; OLDEST and\n"
+            "LATEST the sequence numbers that can be read; HEALTH is ok, failed (a sync\n"
+            "failed) or damaged, and then the shard takes no records.\n"
+            "\n"
+            "With --json one object: {\"name\", \"id\", \"status\", \"mode\", \"durability\",\n"
+            "\"created_us\", \"retention_hours\", \"record_bytes_max\", \"shards\": [{\"shard\",\n"
+            "\"id\", \"open\", \"first_hash_key\", \"last_hash_key\" (decimal text),\n"
+            "\"starting_seqno\", \"ending_seqno\", \"oldest_seqno\", \"latest_seqno\",\n"
+            "\"created_us\", \"parent\", \"adjacent_parent\", \"health\"}]}; what there is none\n"
+            "of is null.\n",
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .needs_store = true,
+    .run = run,
+};

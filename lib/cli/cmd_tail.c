@@ -1,0 +1,130 @@
+/* lstream tail: follows all shards until Ctrl+C, a limit, or silence.
+ *
+ * A signal handler only sets a flag; the wait ends because the iterator was opened INTERRUPTIBLE, and because waits are
+ * cut into slices, so that a signal between the look at the flag and the wait costs a slice and no more. After each
+ * slice a pipe is asked whether its reader is still there: `lstream tail | head -1` ends without another record. */
+#include "cli/cli.h"
+
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#define SLICE_MS 500
+
+enum { FROM, LIMIT, TIMEOUT };
+static const lsi_option options[] = {
+    [FROM] = {"from", LSI_OPTION_TEXT, "P",
+        "Where to begin: latest (the default), trim-horizon, or time:T with T as 2026-11-20T11:42:18Z or seconds since "
+        "1970.", 0, 0, 0},
+    [LIMIT] = {"limit", LSI_OPTION_NUMBER, "N", "End after this many records.", 1, UINT64_MAX, 'n'},
+    [TIMEOUT] = {"timeout", LSI_OPTION_NUMBER, "MS", "End when no record came for this many milliseconds.", 0,
+        UINT32_MAX, 0},
+    {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
+};
+
+static volatile sig_atomic_t signal_number;
+
+static void note_signal(int number)
+{
+    signal_number = number;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int follow(const lsi_call *call, ls_iterator *iterator)
+{
+    uint64_t limit = call->values[LIMIT].given ? call->values[LIMIT].number : UINT64_MAX;
+    int64_t timeout_ms = call->values[TIMEOUT].given ? (int64_t)call->values[TIMEOUT].number : INT64_MAX;
+    int64_t last_ms = now_ms();
+    uint64_t printed = 0;
+
+    while (signal_number == 0 && printed < limit && !lsi_out_broken()) {
+        ls_next_options next = LS_NEXT_OPTIONS_INIT;
+        const ls_batch *batch;
+        int64_t quiet_ms = now_ms() - last_ms;
+        uint64_t left = limit - printed;
+        size_t count;
+        ls_status st;
+
+        next.records_max = left < 10000 ? (uint32_t)left : 10000;
+        next.timeout_ms = quiet_ms >= timeout_ms ? 0 : timeout_ms - quiet_ms;
+        if (next.timeout_ms > SLICE_MS)
+            next.timeout_ms = SLICE_MS;
+        st = ls_iterator_next(iterator, &next, &batch);
+        if (st == LS_ERR_CANCELLED)
+            continue;
+        if (st == LS_ERR_TRIMMED) { /* Said once; the iterator now stands at the oldest record. */
+            lsi_say(call, "%s", ls_last_error_message());
+            continue;
+        }
+        if (st != LS_OK)
+            return lsi_failed(call, st);
+        count = ls_batch_count(batch);
+        for (size_t i = 0; i < count; i++)
+            lsi_record_print(ls_batch_at(batch, i), call->json);
+        printed += count;
+        if (count != 0) {
+            lsi_out_flush();
+            last_ms = now_ms();
+        } else if (quiet_ms >= timeout_ms || lsi_out_reader_is_gone()) {
+            break;
+        }
+    }
+    return signal_number != 0 ? 128 + (int)signal_number : LSI_EXIT_OK;
+}
+
+static int run(lsi_call *call)
+{
+    struct sigaction action = {.sa_handler = note_signal}; /* Without SA_RESTART: waits shall end. */
+    ls_iterator_options iterator_options = LS_ITERATOR_OPTIONS_INIT;
+    ls_position position = {.kind = LS_LATEST};
+    ls_iterator *iterator;
+    ls_store *store;
+    ls_stream *stream;
+    ls_status st;
+    int code;
+
+    if (call->values[FROM].given &&
+        (!lsi_parse_position(call->values[FROM].text, &position) || position.seqno != LS_SEQNO_NONE ||
+         position.kind == LS_AT_SEQUENCE_NUMBER || position.kind == LS_AFTER_SEQUENCE_NUMBER))
+        return lsi_usage(call, "--from is '%s': it is latest, trim-horizon or time:T", call->values[FROM].text);
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+
+    code = lsi_open_stream(call, call->arguments[0], false, &store, &stream);
+    if (code != LSI_EXIT_OK)
+        return code;
+    iterator_options.flags = LS_ITERATOR_INTERRUPTIBLE;
+    st = ls_iterator_open_all(stream, &position, &iterator_options, &iterator);
+    if (st != LS_OK) {
+        code = lsi_failed(call, st);
+    } else {
+        code = follow(call, iterator);
+        ls_iterator_close(iterator);
+    }
+    if (!lsi_record_print_end() && code == LSI_EXIT_OK) {
+        lsi_say(call, "out of memory: a record was not printed");
+        code = LSI_EXIT_FAILED;
+    }
+    return lsi_close_stream(call, stream, store, code);
+}
+
+const lsi_command lsi_command_tail = {
+    .name = "tail",
+    .summary = "Print records as they come, from all shards",
+    .arguments = "NAME",
+    .help = "Prints each record's data as a line, until Ctrl+C (exit code 130).\n"
+            "\n" LSI_RECORD_JSON_HELP,
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .needs_store = true,
+    .options = options,
+    .run = run,
+};

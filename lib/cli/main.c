@@ -1,0 +1,71 @@
+/* lstream: the command-line tool of libstream. Finds the command and leaves the rest to it.
+ *
+ * It is a user of the library like any other: public headers only (and base's JSON writer). */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COMMANDS(each) \
+    each(create) each(delete) each(list) each(describe) each(put) each(get) each(tail) each(status) each(dump) \
+    each(verify) each(repair) each(version) each(help)
+
+#define DECLARE(name) extern const lsi_command lsi_command_##name;
+COMMANDS(DECLARE)
+#undef DECLARE
+
+#define REFER(name) &lsi_command_##name,
+const lsi_command *const lsi_commands[] = {COMMANDS(REFER) NULL};
+#undef REFER
+
+static int unknown_command(const char *word)
+{
+    const char *names[sizeof(lsi_commands) / sizeof(lsi_commands[0])];
+    size_t count = 0;
+    const char *meant;
+
+    for (const lsi_command *const *c = lsi_commands; *c != NULL; c++)
+        names[count++] = (*c)->name;
+    names[count] = NULL;
+    meant = lsi_did_you_mean(word, names);
+    if (meant != NULL)
+        (void)fprintf(stderr, "lstream: there is no command '%s'; did you mean '%s'?\n", word, meant);
+    else
+        (void)fprintf(stderr, "lstream: there is no command '%s'; `lstream help` lists them\n", word);
+    return LSI_EXIT_USAGE;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    const char *word;
+    char help[] = "help";
+    char *help_argv[] = {help, NULL};
+
+    if (argc < 2) {
+        (void)fputs("lstream: which command? `lstream help` lists them\n", stderr);
+        return LSI_EXIT_USAGE;
+    }
+    word = argv[1];
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        return lsi_command_run(&lsi_command_help, 1, help_argv);
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
+        word = "version";
+    for (const lsi_command *const *c = lsi_commands; *c != NULL; c++)
+        if (strcmp((*c)->name, word) == 0)
+            return lsi_command_run(*c, argc - 1, argv + 1);
+    if (word[0] == '-') {
+        (void)fprintf(stderr, "lstream: the command comes first, then its options: lstream COMMAND %s ...\n", word);
+        return LSI_EXIT_USAGE;
+    }
+    return unknown_command(word);
+}
+
+int main(int argc, char **argv)
+{
+    /* A reader of our output that goes away (`| head`) is told by EPIPE and is no error: see output.c. */
+    (void)signal(SIGPIPE, SIG_IGN);
+    return lsi_out_end(dispatch(argc, argv));
+}

@@ -1,0 +1,232 @@
+/* Messages, exit codes, and standard output. Output is checked at every write: a full disk must not look like success,
+ * and a reader that has seen enough (`| head`) must not look like a failure. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- messages ---- */
+
+static void say(const lsi_call *call, const char *format, va_list arguments)
+{
+    (void)fprintf(stderr, "lstream: %s: ", call->command->name);
+    (void)vfprintf(stderr, format, arguments);
+    (void)fputc('\n', stderr);
+}
+
+void lsi_say(const lsi_call *call, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    say(call, format, arguments);
+    va_end(arguments);
+}
+
+int lsi_usage(const lsi_call *call, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    say(call, format, arguments);
+    va_end(arguments);
+    (void)fprintf(stderr, "lstream: see `lstream %s --help`\n", call->command->name);
+    return LSI_EXIT_USAGE;
+}
+
+int lsi_exit_code(ls_status status)
+{
+    switch (status) {
+    case LS_OK:
+        return LSI_EXIT_OK;
+    case LS_ERR_INVALID_ARGUMENT:
+        return LSI_EXIT_USAGE;
+    case LS_ERR_NOT_FOUND:
+        return LSI_EXIT_NOT_FOUND;
+    case LS_ERR_CORRUPT:
+        return LSI_EXIT_DAMAGE;
+    case LS_ERR_BUSY:
+    case LS_ERR_TIMEOUT:
+    case LS_ERR_THROTTLED:
+    case LS_ERR_FULL:
+        return LSI_EXIT_LATER;
+    case LS_ERR_EXISTS:
+    case LS_ERR_STATE:
+    case LS_ERR_READ_ONLY:
+    case LS_ERR_VERSION:
+        return LSI_EXIT_STATE;
+    default:
+        return LSI_EXIT_FAILED;
+    }
+}
+
+int lsi_failed(const lsi_call *call, ls_status status)
+{
+    const char *message = ls_last_error_message();
+
+    lsi_say(call, "%s", message[0] != '\0' ? message : ls_status_name(status));
+    switch (status) {
+    case LS_ERR_CORRUPT:
+        (void)fputs("lstream: `lstream verify` lists all damage; `lstream repair --dry-run` says what can be done\n",
+                    stderr);
+        break;
+    case LS_ERR_BUSY:
+        (void)fputs("lstream: `lstream status` shows which process holds the lock\n", stderr);
+        break;
+    case LS_ERR_FULL:
+        (void)fputs("lstream: nothing of it was written; make room and try again\n", stderr);
+        break;
+    default:
+        break;
+    }
+    return lsi_exit_code(status);
+}
+
+/* ---- standard output ---- */
+
+static int out_errno; /* of the first write that failed */
+
+static void note_failure(void)
+{
+    if (out_errno == 0)
+        out_errno = errno != 0 ? errno : EIO;
+}
+
+void lsi_out(const void *bytes, size_t size)
+{
+    if (out_errno == 0 && size != 0 && fwrite(bytes, 1, size, stdout) != size)
+        note_failure();
+}
+
+void lsi_out_text(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    if (out_errno == 0 && vfprintf(stdout, format, arguments) < 0)
+        note_failure();
+    va_end(arguments);
+}
+
+void lsi_out_flush(void)
+{
+    if (out_errno == 0 && fflush(stdout) != 0)
+        note_failure();
+}
+
+bool lsi_out_broken(void)
+{
+    return out_errno != 0;
+}
+
+bool lsi_out_reader_is_gone(void)
+{
+    struct pollfd poll_fd = {STDOUT_FILENO, 0, 0};
+
+    return out_errno == EPIPE || (poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & POLLERR) != 0);
+}
+
+int lsi_out_json(const lsi_call *call, lsi_json_writer *json, int code)
+{
+    if (json->failed) {
+        lsi_say(call, "out of memory");
+        code = LSI_EXIT_FAILED;
+    } else {
+        lsi_out(json->text, json->size);
+        lsi_out("\n", 1);
+    }
+    lsi_json_free(json);
+    return code;
+}
+
+int lsi_out_end(int code)
+{
+    lsi_out_flush();
+    if (out_errno != 0 && out_errno != EPIPE) {
+        (void)fprintf(stderr, "lstream: standard output: %s\n", strerror(out_errno));
+        return code != LSI_EXIT_OK ? code : LSI_EXIT_FAILED;
+    }
+    return code;
+}
+
+/* ---- values as text ---- */
+
+void lsi_format_time(int64_t us, char text[LSI_TIME_BYTES])
+{
+    int64_t seconds = us / 1000000, rest = us % 1000000;
+    time_t when;
+    struct tm parts;
+    size_t size;
+
+    if (rest < 0) {
+        rest += 1000000;
+        seconds--;
+    }
+    when = (time_t)seconds;
+    if (gmtime_r(&when, &parts) == NULL) {
+        (void)snprintf(text, LSI_TIME_BYTES, "%lld us", (long long)us);
+        return;
+    }
+    size = strftime(text, LSI_TIME_BYTES, "%Y-%m-%dT%H:%M:%S", &parts);
+    (void)snprintf(text + size, LSI_TIME_BYTES - size, ".%06dZ", (int)rest);
+}
+
+void lsi_format_size(uint64_t bytes, char text[LSI_SIZE_BYTES])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double n = (double)bytes;
+    size_t unit = 0;
+
+    while (n >= 1024.0 && unit + 1 < sizeof(units) / sizeof(units[0])) {
+        n /= 1024.0;
+        unit++;
+    }
+    (void)snprintf(text, LSI_SIZE_BYTES, unit == 0 ? "%.0f %s" : "%.1f %s", n, units[unit]);
+}
+
+void lsi_format_hash_key(ls_hash_key key, char text[LSI_HASH_KEY_BYTES])
+{
+    unsigned __int128 n = ((unsigned __int128)key.high << 64) | key.low;
+    char digits[LSI_HASH_KEY_BYTES];
+    size_t count = 0;
+
+    do {
+        digits[count++] = (char)('0' + (int)(n % 10));
+        n /= 10;
+    } while (n != 0);
+    for (size_t i = 0; i < count; i++)
+        text[i] = digits[count - 1 - i];
+    text[count] = '\0';
+}
+
+/* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
+bool lsi_is_utf8(const void *bytes, size_t size)
+{
+    const unsigned char *at = bytes;
+    const unsigned char *end = at + size;
+
+    while (at < end) {
+        unsigned char lead = *at++;
+        unsigned more = lead < 0x80 ? 0 : lead < 0xc2 ? 4 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : lead < 0xf5 ? 3 : 4;
+
+        if (more == 4 || (size_t)(end - at) < more)
+            return false;
+        if (more != 0 && ((lead == 0xe0 && at[0] < 0xa0) || (lead == 0xed && at[0] > 0x9f) ||
+                          (lead == 0xf0 && at[0] < 0x90) || (lead == 0xf4 && at[0] > 0x8f)))
+            return false;
+        for (; more != 0; more--)
+            if ((*at++ & 0xc0) != 0x80)
+                return false;
+    }
+    return true;
+}
+
+const char *lsi_health_word(ls_status health)
+{
+    return health == LS_OK ? "ok" : health == LS_ERR_IO ? "failed" : health == LS_ERR_CORRUPT ? "damaged" : "?";
+}

@@ -1,0 +1,91 @@
+/* Printing records, for get and tail. As text: the data and a line feed, so that what `put` read comes out as it was.
+ * As JSON: one object per line; one writer is kept for all of them, so that a record costs no allocation. */
+#include "cli/cli.h"
+
+static lsi_json_writer writer;
+static bool writer_made;
+static bool writer_failed;
+
+static void base64(lsi_json_writer *json, const unsigned char *bytes, size_t size)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t text_size = (size + 2) / 3 * 4;
+    char *text = json->memory->resize(json->memory->user, NULL, text_size + 1);
+    char *to = text;
+
+    if (text == NULL) {
+        json->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < size; i += 3) {
+        size_t left = size - i;
+        unsigned n = (unsigned)bytes[i] << 16 | (left > 1 ? (unsigned)bytes[i + 1] << 8 : 0) |
+                     (left > 2 ? (unsigned)bytes[i + 2] : 0);
+
+        *to++ = digits[n >> 18];
+        *to++ = digits[n >> 12 & 63];
+        *to++ = left > 1 ? digits[n >> 6 & 63] : '=';
+        *to++ = left > 2 ? digits[n & 63] : '=';
+    }
+    lsi_json_string_sized(json, text, text_size);
+    (void)json->memory->resize(json->memory->user, text, 0);
+}
+
+static void print_json(const ls_record *record)
+{
+    char hash_key[LSI_HASH_KEY_BYTES];
+
+    if (!writer_made) {
+        lsi_json_begin(&writer, &lsi_memory_libc);
+        writer_made = true;
+    }
+    writer.size = 0; /* The text's memory is used again. */
+    writer.wants_comma = false;
+    lsi_json_object_open(&writer);
+    lsi_json_key(&writer, "shard");
+    lsi_json_uint(&writer, record->shard);
+    lsi_json_key(&writer, "seqno");
+    lsi_json_uint(&writer, record->seqno);
+    lsi_json_key(&writer, "key");
+    lsi_json_string_sized(&writer, record->partition_key.data, record->partition_key.size);
+    if ((record->flags & LS_RECORD_EXPLICIT_HASH_KEY) != 0) {
+        lsi_format_hash_key(record->explicit_hash_key, hash_key);
+        lsi_json_key(&writer, "explicit_hash_key");
+        lsi_json_string(&writer, hash_key);
+    }
+    lsi_json_key(&writer, "arrival_us");
+    lsi_json_int(&writer, record->arrival_us);
+    if (lsi_is_utf8(record->data.data, record->data.size)) {
+        lsi_json_key(&writer, "data");
+        lsi_json_string_sized(&writer, record->data.data, record->data.size);
+    } else {
+        lsi_json_key(&writer, "data_base64");
+        base64(&writer, record->data.data, record->data.size);
+    }
+    lsi_json_object_close(&writer);
+    if (writer.failed) {
+        writer_failed = true;
+        return;
+    }
+    lsi_out(writer.text, writer.size);
+}
+
+void lsi_record_print(const ls_record *record, bool json)
+{
+    if (json)
+        print_json(record);
+    else
+        lsi_out(record->data.data, record->data.size);
+    lsi_out("\n", 1);
+}
+
+bool lsi_record_print_end(void)
+{
+    bool good = !writer_failed;
+
+    if (writer_made)
+        lsi_json_free(&writer);
+    writer_made = false;
+    writer_failed = false;
+    return good;
+}
