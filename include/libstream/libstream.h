@@ -1,0 +1,21 @@
+/**
+ * @file libstream.h
+ * All of libstream's public headers. `unstable/` is not among them: include those by name.
+ */
+#ifndef LIBSTREAM_LIBSTREAM_H
+#define LIBSTREAM_LIBSTREAM_H
+
+#include <libstream/types.h>
+
+#include <libstream/status.h>
+#include <libstream/version.h>
+
+#include <libstream/store.h>
+
+#include <libstream/stream.h>
+
+#include <libstream/producer.h>
+
+#include <libstream/iterator.h>
+
+#endif

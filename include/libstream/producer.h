@@ -1,0 +1,140 @@
+/**
+ * @file producer.h
+ * Put records.
+ *
+ * A producer handle holds the buffers of one thread at a time; any number of handles, threads and processes may put to
+ * one stream. Per shard there is one order: if one put returned before another was called, in whatever process, it is
+ * before it.
+ */
+#ifndef LIBSTREAM_PRODUCER_H
+#define LIBSTREAM_PRODUCER_H
+
+#include <libstream/status.h>
+#include <libstream/store.h>
+#include <libstream/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Options of ls_producer_open. None yet. */
+typedef struct ls_producer_options {
+    uint32_t size;     /**< Set by the INIT macro. */
+    uint32_t reserved; /**< 0 */
+} ls_producer_options;
+#define LS_PRODUCER_OPTIONS_INIT {(uint32_t)sizeof(ls_producer_options), 0}
+
+/**
+ * Open a producer.
+ *
+ * @param options  Borrowed until return. NULL: all defaults.
+ * @param out      Owned by the caller, release with ls_producer_close. Set on LS_OK only.
+ *
+ * @retval LS_ERR_READ_ONLY  The store was opened for reading.
+ *
+ * Threads: any thread. Never blocks. Since 0.1.
+ */
+LS_API ls_status ls_producer_open(ls_stream *stream, const ls_producer_options *options, ls_producer **out);
+
+/**
+ * Close a producer. NULL is accepted. Nothing is waiting in it: every put was complete when it returned.
+ *
+ * Threads: any thread, when no other call on it is under way. Never blocks. Since 0.1.
+ */
+LS_API ls_status ls_producer_close(ls_producer *producer);
+
+/** `ls_put_options.flags`, batches only: all records or none, in one shard. */
+#define LS_PUT_ATOMIC UINT32_C(1)
+
+/** Options of one put. Zero means the default everywhere. */
+typedef struct ls_put_options {
+    uint32_t size;                        /**< Set by the INIT macro. */
+    ls_durability durability;             /**< More than the store's mode: this call waits for it. Less changes nothing. */
+    uint32_t flags;                       /**< LS_PUT_ bits. */
+    uint32_t reserved;                    /**< 0 */
+    const ls_hash_key *explicit_hash_key; /**< ls_producer_put only. Borrowed until return. NULL: MD5 of the key. */
+} ls_put_options;
+#define LS_PUT_OPTIONS_INIT {(uint32_t)sizeof(ls_put_options), 0, 0, 0, NULL}
+
+/**
+ * Append one record to the stream.
+ *
+ * The shard is chosen by the MD5 hash of `partition_key`, or by the explicit hash key. Returns once the record is as
+ * durable as the store's mode says (store.h), or as `options` asks if that is more.
+ *
+ * @param partition_key  Borrowed until return. UTF-8, 1..256 code points.
+ * @param data           Borrowed until return. With the key at most `record_bytes_max` bytes; may be empty.
+ * @param options        Borrowed until return. NULL: all defaults.
+ * @param out            Shard and sequence number, set on LS_OK only. May be NULL.
+ *
+ * @retval LS_OK                    Durable as above.
+ * @retval LS_ERR_INVALID_ARGUMENT  The key is empty or not UTF-8, or an option is out of range. Nothing was written.
+ * @retval LS_ERR_TOO_LARGE         Key or record is over its limit. Nothing was written.
+ * @retval LS_ERR_NOT_FOUND         The stream was deleted. Nothing was written.
+ * @retval LS_ERR_BUSY              A stopped process held the shard for `busy_timeout_ms`. Nothing was written.
+ * @retval LS_ERR_FULL              No space. Nothing was written; reading goes on, and a later put may succeed.
+ * @retval LS_ERR_CORRUPT           The shard's end is damaged and takes no puts. Nothing was written.
+ * @retval LS_ERR_IO                The outcome is unknown: readers may or may not see the record, once. The shard
+ *                                  refuses puts from now on, in every process (ls_stream_reset_shard).
+ *
+ * Threads: any thread, one at a time for one producer. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_producer_put(ls_producer *producer, ls_bytes partition_key, ls_bytes data,
+                                 const ls_put_options *options, ls_record_id *out);
+
+/** One record of a batch. */
+typedef struct ls_put_entry {
+    ls_bytes partition_key;
+    ls_bytes data;
+    const ls_hash_key *explicit_hash_key; /**< NULL: MD5 of the key. */
+} ls_put_entry;
+
+/** What became of one record of a batch. */
+typedef struct ls_put_result {
+    ls_seqno seqno;   /**< LS_SEQNO_NONE unless `status` is LS_OK. */
+    uint32_t shard;   /**< The shard it went to, or would have gone to. */
+    ls_status status; /**< As ls_producer_put returns it for this record. */
+} ls_put_result;
+
+/**
+ * Append a batch: at most 65,536 records and 64 MiB of keys and data.
+ *
+ * A bad argument in any record refuses the whole call and writes nothing. After that each record has its own result
+ * (the PutRecords rule): the call returns LS_OK when every record was tried, and `*failed` counts those that were not
+ * stored. Records of one shard keep the order of the call.
+ *
+ * With LS_PUT_ATOMIC all records must belong to one shard and to at most 16 MiB; they are written as one frame, which
+ * readers, crashes and kills show whole or not at all; failing, the call returns the reason itself.
+ *
+ * @param entries  Borrowed until return, with all they point to.
+ * @param count    0 does nothing and is LS_OK.
+ * @param options  Borrowed until return. NULL: all defaults.
+ * @param results  `count` elements, owned by the caller, or NULL. Filled when the call returns LS_OK; also, for
+ *                 records that may have been stored, on LS_ERR_IO of an atomic batch.
+ * @param failed   May be NULL. How many results are not LS_OK.
+ *
+ * @retval LS_OK                    Every record has its result.
+ * @retval LS_ERR_INVALID_ARGUMENT  A record (its index is in the message) or an option breaks its rule; with
+ *                                  LS_PUT_ATOMIC also: the records belong to several shards. Nothing was written.
+ * @retval LS_ERR_TOO_LARGE         A record or the batch is over its limit. Nothing was written.
+ * @retval LS_ERR_NO_MEMORY         Nothing was written.
+ * Others with LS_PUT_ATOMIC, as ls_producer_put.
+ *
+ * Threads: any thread, one at a time for one producer. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_producer_put_batch(ls_producer *producer, const ls_put_entry *entries, size_t count,
+                                       const ls_put_options *options, ls_put_result *results, size_t *failed);
+
+/**
+ * Make everything this producer put durable, whatever the store's mode.
+ *
+ * @retval LS_ERR_IO  The outcome is unknown; see ls_producer_put.
+ *
+ * Threads: any thread, one at a time for one producer. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_producer_flush(ls_producer *producer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,173 @@
+/**
+ * @file store.h
+ * Open a store: a directory of named streams that any number of processes on one machine share.
+ *
+ * LOCATIONS. A path, `file:PATH` (the same), or `memory:` (a store of its own in memory, private to the handle, gone
+ * with it). The directory is made when it is not there; its parent must be.
+ *
+ * DURABILITY belongs to the store and is kept in it. *Acknowledged* means that the call returned LS_OK:
+ *
+ *   mode      acknowledged means                            a killed process loses   power loss takes at most
+ *   SYNC      on the device (fdatasync returned)            nothing                  nothing
+ *   INTERVAL  in the kernel; synced sync_interval_ms later  nothing                  a suffix: since the last sync began
+ *   KERNEL    in the kernel; synced at roll and close       nothing                  a suffix of the last segment
+ *
+ * In SYNC nobody reads a record that a crash could take back. No mode keeps acknowledged bytes in process memory.
+ *
+ * PROCESSES AND FORK. A handle works in the process that opened it. In a fork child every call on it returns
+ * LS_ERR_STATE, and closing it there frees its memory and touches nothing shared.
+ *
+ * FILES belong to the owner and group of the store's directory and get its group and other permissions.
+ */
+#ifndef LIBSTREAM_STORE_H
+#define LIBSTREAM_STORE_H
+
+#include <libstream/status.h>
+#include <libstream/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** When a put is acknowledged; see the head of this file. */
+typedef int32_t ls_durability;
+#define LS_DURABILITY_DEFAULT 0 /**< The store's own; SYNC for a new one. */
+#define LS_DURABILITY_KERNEL 1
+#define LS_DURABILITY_INTERVAL 2
+#define LS_DURABILITY_SYNC 3
+
+#define LS_LOG_ERROR 1   /**< Something needs an operator: damage, a failed sync. */
+#define LS_LOG_WARNING 2 /**< Something was repaired or held back: a torn tail, a dead process, a clock step. */
+#define LS_LOG_INFO 3    /**< Rare events: a roll, a rebuilt control file. */
+
+/**
+ * Gets one line about an event. Called on the thread that met it, perhaps while it holds locks of the store: it must
+ * not call libstream, and should be quick. `line` is borrowed until return.
+ */
+typedef void (*ls_log_callback)(void *user, int32_t level, const char *line);
+
+/**
+ * Memory for everything the store and its handles allocate: `old` NULL allocates, `bytes` 0 frees and returns NULL,
+ * otherwise as realloc(). Called on any thread, never under a lock that another process can hold. May return NULL.
+ */
+typedef void *(*ls_resize_callback)(void *user, void *old, size_t bytes);
+
+#define LS_STORE_READ_ONLY UINT32_C(1)       /**< Read only: creates and changes nothing; puts are LS_ERR_READ_ONLY. */
+#define LS_STORE_NO_CREATE UINT32_C(2)       /**< LS_ERR_NOT_FOUND when there is no store. */
+#define LS_STORE_NETWORK_FS_ALLOWED UINT32_C(4) /**< On a network file system at your own risk: locks may not hold. */
+
+/** No space is allocated ahead of the data: `prealloc_bytes` for small devices. */
+#define LS_PREALLOC_NONE UINT64_MAX
+
+/** Options of ls_store_open. Zero means the default everywhere. */
+typedef struct ls_store_options {
+    uint32_t size;                  /**< Set by the INIT macro. */
+    uint32_t flags;                 /**< LS_STORE_ bits. */
+    ls_durability durability;       /**< DEFAULT keeps the store's. Another one than the store's: see ls_store_open. */
+    uint32_t sync_interval_ms;      /**< INTERVAL: at most this long until a sync starts; 1..60000, default 100. Kept. */
+    uint64_t segment_bytes;         /**< 64 KiB..1 GiB, default 64 MiB; rounded up to 4 KiB. Kept: only for a new store. */
+    uint64_t prealloc_bytes;        /**< Largest step of space allocated ahead, default 8 MiB; LS_PREALLOC_NONE: none. */
+    uint32_t busy_timeout_ms;       /**< Bound on waiting for a lock whose holder is stopped; default 5000. */
+    uint32_t reserved;              /**< 0 */
+    ls_log_callback log;            /**< NULL: silent. */
+    void *log_user;
+    ls_resize_callback resize;      /**< NULL: malloc and free. */
+    void *resize_user;
+} ls_store_options;
+#define LS_STORE_OPTIONS_INIT {(uint32_t)sizeof(ls_store_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
+
+/**
+ * Open the store at `location`, making it if it is not there.
+ *
+ * Costs the same for an empty and for a full store: a shard is looked at when it is first touched. Opening with
+ * another `durability` than the store's changes the store's when nobody else has it open (after everything was synced).
+ *
+ * @param location  Borrowed until return. See the head of this file.
+ * @param options   Borrowed until return. NULL: all defaults.
+ * @param out       Owned by the caller, release with ls_store_close. Set on LS_OK only.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  An option is out of its range.
+ * @retval LS_ERR_NOT_FOUND         No store there (READ_ONLY, NO_CREATE), or no parent directory.
+ * @retval LS_ERR_STATE             Another `durability` or `segment_bytes` was asked for than the store has, and for the
+ *                                  former somebody else has it open.
+ * @retval LS_ERR_UNSUPPORTED       A network file system, or a location whose engine was not built.
+ * @retval LS_ERR_READ_ONLY         The directory cannot be written.
+ * @retval LS_ERR_VERSION           Another format, or another control layout is in use by a running process.
+ * @retval LS_ERR_CORRUPT           The manifest is damaged; nothing was changed. See `lstream verify`.
+ * @retval LS_ERR_BUSY              Another process stopped while opening; `busy_timeout_ms` is over.
+ * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  Nothing is open. A new store may be half made; opening finishes it.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_store_open(const char *location, const ls_store_options *options, ls_store **out);
+
+/**
+ * Close a store. What this handle put is synced first, in every mode. Close its streams, producers and iterators before.
+ *
+ * @param store  NULL is accepted. Always released, also when an error is returned.
+ *
+ * @retval LS_ERR_STATE  Streams, producers or iterators of it are still open: nothing was closed and `store` lives on.
+ * @retval LS_ERR_IO     The final sync failed: in INTERVAL and KERNEL a suffix may be lost on power loss.
+ *
+ * Threads: any thread, when no other call on the store is under way. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_store_close(ls_store *store);
+
+/**
+ * The durability the store has: one of LS_DURABILITY_, never DEFAULT.
+ *
+ * Threads: any thread. Never blocks. Since 0.1.
+ */
+LS_API ls_durability ls_store_durability(const ls_store *store);
+
+/**
+ * Make everything that was acknowledged before this call durable, in every mode and whoever put it.
+ *
+ * @retval LS_ERR_IO  A sync failed; the shard it concerns refuses appends from now on (see ls_stream_reset_shard).
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_store_sync(ls_store *store);
+
+/**
+ * Do the upkeep that is due, all of it: today, syncing in INTERVAL mode and setting aside files that a killed process
+ * left. Puts do a bounded share of it as they go; this is for programs that rest.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_store_maintain(ls_store *store);
+
+/** A page of stream names, in byte order. */
+typedef struct ls_stream_list ls_stream_list;
+
+/**
+ * List the store's streams.
+ *
+ * @param after  Borrowed until return. Only names after this one; NULL or "": from the first.
+ * @param limit  At most this many, 1..10000; 0: 100.
+ * @param out    Owned by the caller, release with ls_stream_list_free. Set on LS_OK only.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_store_list_streams(ls_store *store, const char *after, uint32_t limit, ls_stream_list **out);
+
+/** How many names the page has. Threads: any thread. Never blocks. Since 0.1. */
+LS_API size_t ls_stream_list_count(const ls_stream_list *list);
+
+/**
+ * The name at `index`, or NULL past the end. A view: valid until the list is freed.
+ *
+ * Threads: any thread. Never blocks. Since 0.1.
+ */
+LS_API const char *ls_stream_list_at(const ls_stream_list *list, size_t index);
+
+/** 1 when there are more names after this page's last. Threads: any thread. Never blocks. Since 0.1. */
+LS_API int32_t ls_stream_list_has_more(const ls_stream_list *list);
+
+/** Release a page. NULL is accepted. Threads: any thread. Never blocks. Since 0.1. */
+LS_API void ls_stream_list_free(ls_stream_list *list);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,174 @@
+/**
+ * @file stream.h
+ * Create, delete, open and describe streams.
+ *
+ * A stream is a set of shards, each owning a range of the 128-bit hash-key space; the open shards cover it without gap
+ * or overlap. Names match [a-zA-Z0-9_.-]{1,128}. A deleted name may be used again and never shows the old records.
+ */
+#ifndef LIBSTREAM_STREAM_H
+#define LIBSTREAM_STREAM_H
+
+#include <libstream/status.h>
+#include <libstream/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Capacity mode, as Kinesis names it. ON_DEMAND throttles nothing. */
+typedef int32_t ls_stream_mode;
+#define LS_STREAM_ON_DEMAND 0
+#define LS_STREAM_PROVISIONED 1 /**< Kept and shown; its limits are enforced from a later release on. */
+
+/** What a stream is doing. Streams are ACTIVE as soon as they exist. */
+typedef int32_t ls_stream_status;
+#define LS_STREAM_ACTIVE 1
+
+/** Options of ls_stream_create. Zero means the default everywhere. */
+typedef struct ls_stream_options {
+    uint32_t size;             /**< Set by the INIT macro. */
+    uint32_t shard_count;      /**< 1..65536, default 1. */
+    uint32_t retention_hours;  /**< 1..8760, default 24. */
+    ls_stream_mode mode;       /**< Default ON_DEMAND. */
+    uint32_t record_bytes_max; /**< Data and key of one record: 1 KiB..10 MiB, default 1 MiB. */
+    uint32_t reserved;         /**< 0 */
+} ls_stream_options;
+#define LS_STREAM_OPTIONS_INIT {(uint32_t)sizeof(ls_stream_options), 0, 0, 0, 0, 0}
+
+/**
+ * Create a stream. Atomic: after a crash it is there whole or not at all; durable when it returns, in every mode.
+ *
+ * @param name     Borrowed until return.
+ * @param options  Borrowed until return. NULL: all defaults.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  The name or an option breaks its rule. Nothing was changed.
+ * @retval LS_ERR_EXISTS            The name is taken. Nothing was changed.
+ * @retval LS_ERR_READ_ONLY         The store was opened for reading.
+ * @retval LS_ERR_BUSY              Another process held the store's lock for `busy_timeout_ms`. Nothing was changed.
+ * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  The outcome is unknown for IO, else nothing was changed.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_stream_create(ls_store *store, const char *name, const ls_stream_options *options);
+
+/**
+ * Delete a stream with its records. Atomic and durable when it returns. Handles on it, in every process, answer
+ * LS_ERR_NOT_FOUND from then on, waiting readers included.
+ *
+ * @retval LS_ERR_NOT_FOUND  No stream of that name. Nothing was changed.
+ * @retval LS_ERR_READ_ONLY, LS_ERR_BUSY, LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  As ls_stream_create.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_stream_delete(ls_store *store, const char *name);
+
+/**
+ * Open a stream for producers and iterators.
+ *
+ * @param name  Borrowed until return.
+ * @param out   Owned by the caller, release with ls_stream_close. Set on LS_OK only.
+ *
+ * @retval LS_ERR_NOT_FOUND  No stream of that name.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_stream_open(ls_store *store, const char *name, ls_stream **out);
+
+/**
+ * Close a stream handle. NULL is accepted.
+ *
+ * @retval LS_ERR_STATE  Producers or iterators of it are still open: nothing was closed and `stream` lives on.
+ *
+ * Threads: any thread, when no other call on it is under way. Never blocks. Since 0.1.
+ */
+LS_API ls_status ls_stream_close(ls_stream *stream);
+
+/** One shard as ls_stream_description_shard shows it. The caller sets `size` by the INIT macro. */
+typedef struct ls_shard_info {
+    uint32_t size;             /**< Set by the INIT macro. */
+    uint32_t shard;            /**< Index; as text `shardId-` and 12 decimal digits. */
+    ls_hash_key first_hash_key; /**< Inclusive. */
+    ls_hash_key last_hash_key;  /**< Inclusive. */
+    ls_seqno starting_seqno;   /**< Every record's number is at least this. */
+    ls_seqno ending_seqno;     /**< LS_SEQNO_NONE while the shard is open, then at least every record's. */
+    ls_seqno oldest_seqno;     /**< The first record that can be read; LS_SEQNO_NONE: there is none. */
+    ls_seqno latest_seqno;     /**< The last record that can be read; LS_SEQNO_NONE: there is none. */
+    int64_t created_us;
+    uint32_t parent;           /**< LS_NO_SHARD: none. */
+    uint32_t adjacent_parent;  /**< LS_NO_SHARD: none. */
+    int32_t is_open;           /**< 1: takes records. */
+    ls_status health;          /**< LS_OK; LS_ERR_IO: a sync failed; LS_ERR_CORRUPT: damaged. Then it refuses puts. */
+} ls_shard_info;
+#define LS_SHARD_INFO_INIT {(uint32_t)sizeof(ls_shard_info), 0, {0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define LS_NO_SHARD UINT32_MAX
+
+/** A stream as it was at one moment. */
+typedef struct ls_stream_description ls_stream_description;
+
+/**
+ * Describe a stream: settings, and every shard that is listed.
+ *
+ * @param out  Owned by the caller, release with ls_stream_description_free. Set on LS_OK only.
+ *
+ * @retval LS_ERR_NOT_FOUND  The stream was deleted.
+ * @retval LS_ERR_CORRUPT    A shard cannot be opened at all (`lstream verify` says more).
+ *
+ * Threads: any thread. Blocks on disk: looks at each shard. Since 0.1.
+ */
+LS_API ls_status ls_stream_describe(ls_stream *stream, ls_stream_description **out);
+
+/** The stream's name. A view into the description. Threads: any thread. Never blocks. Since 0.1. */
+LS_API const char *ls_stream_description_name(const ls_stream_description *description);
+
+/** The stream's never-reused id in the store. Threads: any thread. Never blocks. Since 0.1. */
+LS_API uint64_t ls_stream_description_id(const ls_stream_description *description);
+
+/** One of LS_STREAM_ACTIVE ... Threads: any thread. Never blocks. Since 0.1. */
+LS_API ls_stream_status ls_stream_description_status(const ls_stream_description *description);
+
+/** One of LS_STREAM_ON_DEMAND, _PROVISIONED. Threads: any thread. Never blocks. Since 0.1. */
+LS_API ls_stream_mode ls_stream_description_mode(const ls_stream_description *description);
+
+/** Creation time, microseconds since the epoch. Threads: any thread. Never blocks. Since 0.1. */
+LS_API int64_t ls_stream_description_created_us(const ls_stream_description *description);
+
+/** Threads: any thread. Never blocks. Since 0.1. */
+LS_API uint32_t ls_stream_description_retention_hours(const ls_stream_description *description);
+
+/** Threads: any thread. Never blocks. Since 0.1. */
+LS_API uint32_t ls_stream_description_record_bytes_max(const ls_stream_description *description);
+
+/** How many shards are listed, closed ones included. Threads: any thread. Never blocks. Since 0.1. */
+LS_API uint32_t ls_stream_description_shard_count(const ls_stream_description *description);
+
+/**
+ * The shard at `position` of the listing (in order of shard index).
+ *
+ * @param out  Its `size` says how much of it the caller knows; only that much is written.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  Past the end, or `out->size` was not set.
+ *
+ * Threads: any thread. Never blocks. Since 0.1.
+ */
+LS_API ls_status ls_stream_description_shard(const ls_stream_description *description, uint32_t position,
+                                             ls_shard_info *out);
+
+/** Release a description. NULL is accepted. Threads: any thread. Never blocks. Since 0.1. */
+LS_API void ls_stream_description_free(ls_stream_description *description);
+
+/**
+ * Let a shard that refuses puts take them again, after a failed sync or after damage at its end.
+ *
+ * Goes on in a new segment, at the last place known to be durable and valid. Records beyond it (never acknowledged in
+ * SYNC, possibly acknowledged in the other modes) are no longer read; their bytes stay in the old file.
+ *
+ * @retval LS_ERR_STATE  The shard is healthy. Nothing was changed.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_stream_reset_shard(ls_stream *stream, uint32_t shard);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

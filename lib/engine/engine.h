@@ -1,0 +1,143 @@
+/* The engine contract: what every driver (local, Kafka) does for the rooms above. One store, open, behind a table.
+ *
+ * A put is two steps, so that a batch over several shards pays one wait: `append` gives numbers and writes, `commit`
+ * waits until what was appended is as durable as asked. A read is `seek` once and `read` again and again. Waiting is an
+ * eventcount: `arm`, look once more, `sleep`; whoever publishes wakes all who armed.
+ *
+ * What a driver cannot do answers LS_ERR_UNSUPPORTED, plainly. Every failure sets the thread's last error.
+ * Threads: everything from any thread, but one appender and one reader serve one thread at a time. */
+#ifndef LSI_ENGINE_ENGINE_H
+#define LSI_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libstream/iterator.h>
+#include <libstream/producer.h>
+#include <libstream/status.h>
+#include <libstream/store.h>
+#include <libstream/stream.h>
+
+#include "base/env.h"
+#include "base/lock.h"
+#include "stream/stream.h"
+
+typedef struct lsi_engine lsi_engine;               /* an open store */
+typedef struct lsi_engine_stream lsi_engine_stream; /* an open stream of it */
+typedef struct lsi_appender lsi_appender;           /* buffers of one producer */
+typedef struct lsi_reader lsi_reader;               /* buffers and place of one reader of one shard */
+
+/* What a stream is created with; already checked and defaulted. */
+typedef struct lsi_stream_spec {
+    const char *name;
+    uint32_t shard_count;
+    uint32_t retention_hours;
+    ls_stream_mode mode;
+    uint32_t record_bytes_max;
+} lsi_stream_spec;
+
+/* A snapshot of a stream's settings and shards, in order of index. Release with lsi_stream_info_free. */
+typedef struct lsi_stream_info {
+    const lsi_memory *memory;
+    char name[LSI_STREAM_NAME_MAX + 1];
+    uint64_t id;
+    uint64_t generation; /* changes when settings or shards do */
+    int64_t created_us;
+    uint32_t retention_hours;
+    ls_stream_mode mode;
+    uint32_t record_bytes_max;
+    uint32_t shard_count;
+    lsi_shard *shards; /* [shard_count] */
+} lsi_stream_info;
+void lsi_stream_info_free(lsi_stream_info *info); /* the contents; accepts a zeroed one */
+
+typedef struct lsi_shard_state {
+    ls_seqno oldest_seqno; /* 0: nothing can be read */
+    ls_seqno latest_seqno;
+    ls_status health; /* LS_OK, LS_ERR_IO, LS_ERR_CORRUPT */
+} lsi_shard_state;
+
+/* Records for one shard, in order. `picks` NULL: entries[0..count-1], else entries[picks[0..count-1]]. Borrowed. */
+typedef struct lsi_append {
+    const ls_put_entry *entries;
+    const uint32_t *picks;
+    uint32_t count;
+    bool atomic; /* one frame: all or nothing */
+} lsi_append;
+
+typedef struct lsi_append_result {
+    uint32_t accepted;  /* the first so many were written; numbers are first_seqno, first_seqno + 1, ... */
+    ls_seqno first_seqno;
+    uint64_t end;       /* for commit() */
+    bool moved;         /* with `accepted` 0: the shard is closed; take the routes anew and append elsewhere */
+} lsi_append_result;
+
+typedef struct lsi_read {
+    const ls_record *records; /* a view, until the next call on the reader */
+    uint32_t count;
+    bool at_tip;      /* nothing that can be read lies behind the last of them */
+    bool shard_end;   /* the shard is closed and this reaches its end */
+} lsi_read;
+
+typedef struct lsi_engine_ops {
+    ls_status (*close)(lsi_engine *engine); /* releases always */
+    ls_durability (*durability)(const lsi_engine *engine);
+    ls_status (*sync)(lsi_engine *engine);
+    ls_status (*maintain)(lsi_engine *engine);
+
+    /* Names after `after` ("" from the first) in byte order, until `each` answers false. */
+    ls_status (*list)(lsi_engine *engine, const char *after, bool (*each)(void *user, const char *name), void *user);
+    ls_status (*create)(lsi_engine *engine, const lsi_stream_spec *spec);
+    ls_status (*remove)(lsi_engine *engine, const char *name);
+    ls_status (*stream_open)(lsi_engine *engine, const char *name, lsi_engine_stream **out);
+    void (*stream_close)(lsi_engine_stream *stream);
+
+    ls_status (*info)(lsi_engine_stream *stream, lsi_stream_info *out);
+    uint64_t (*generation)(lsi_engine_stream *stream); /* cheap: one atomic load. Of lsi_stream_info. */
+    ls_status (*shard_state)(lsi_engine_stream *stream, uint32_t shard, lsi_shard_state *out);
+    ls_status (*reset_shard)(lsi_engine_stream *stream, uint32_t shard);
+
+    ls_status (*appender_open)(lsi_engine_stream *stream, lsi_appender **out);
+    void (*appender_close)(lsi_appender *appender);
+    /* LS_OK with accepted == count or moved; else the reason why the rest was not written: `out` is filled even then,
+     * and the first `accepted` are in the log. On LS_ERR_IO what lies beyond them is unknown. */
+    ls_status (*append)(lsi_appender *appender, uint32_t shard, const lsi_append *batch, lsi_append_result *out);
+    /* Waits until everything before `end` is as durable as `durability` (DEFAULT: the store's). LS_ERR_IO: unknown. */
+    ls_status (*commit)(lsi_appender *appender, uint32_t shard, uint64_t end, ls_durability durability);
+
+    ls_status (*reader_open)(lsi_engine_stream *stream, uint32_t shard, lsi_reader **out);
+    void (*reader_close)(lsi_reader *reader);
+    ls_status (*seek)(lsi_reader *reader, const ls_position *position); /* LATEST is resolved here. Failing: unmoved. */
+    /* What can be read now, up to the limits but at least one record if there is one. TRIMMED moves to the oldest. */
+    ls_status (*read)(lsi_reader *reader, uint32_t records_max, uint64_t bytes_max, lsi_read *out);
+    /* The next record to be read has at least this number: AT_SEQUENCE_NUMBER with it comes back here. */
+    ls_seqno (*place)(const lsi_reader *reader);
+
+    /* Waiting on one shard, or on all of a stream (LSI_NO_SHARD). `arm` never fails; its token goes to `sleep`. */
+    uint32_t (*arm)(lsi_engine_stream *stream, uint32_t shard);
+    lsi_sleep_result (*sleep)(lsi_engine_stream *stream, uint32_t shard, uint32_t token, int64_t timeout_us);
+    void (*wake)(lsi_engine_stream *stream, uint32_t shard); /* ends the sleeps of all who armed: for cancelling */
+} lsi_engine_ops;
+
+struct lsi_engine {
+    const lsi_engine_ops *ops;
+    lsi_env env; /* everything above and below points here */
+    bool read_only;
+};
+struct lsi_engine_stream {
+    lsi_engine *engine;
+};
+struct lsi_appender {
+    lsi_engine_stream *stream;
+};
+struct lsi_reader {
+    lsi_engine_stream *stream;
+    uint32_t shard;
+};
+
+/* Opens the local engine: the reference. `root_path` is a directory; with env->files of lsi_files_memory_new any name
+ * does. Options are checked; zero means default, as in store.h. Copies `env`. */
+ls_status lsi_local_open(const char *root_path, const ls_store_options *options, const lsi_env *env, lsi_engine **out);
+
+#endif

@@ -1,0 +1,475 @@
+/* The control file as a file: attaching, starting over, the process table, the store lock. Its slots are in slot.c.
+ *
+ * It is a cache in shared memory. So every doubt is answered by making it anew, and the only question is who may: he
+ * who is alone. Being alone is the kernel's word (P6) and is asked for while the gate is held, so it stays true until
+ * the gate is opened again. Robust locks and ends are believed for one boot only.
+ *
+ *   C1  What is mapped is allocated first, and the file never shrinks (E5): not even a copy that `cp` made sparse.
+ *   C2  Starting over may die at any instruction. Watermarks stay where they are while everything around them is
+ *       cleared, and the boot id, written last, says that it was finished.
+ *   C3  A fork child gives its descriptor up before fork returns, so it never keeps a lock of its parent alive (P9).
+ *   C4  Opening for reading works where nothing can be written (E6): memory of our own stands in for the file, through
+ *       the memory table, so all code below sees one and the same thing. */
+#include "storage/control.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/status.h"
+#include "storage/control_layout.h"
+
+#define GATE_POLL_US 2000
+#define ALLOCATE_CHUNK_BYTES 16384u
+
+/* ---- the gate ---- */
+
+static ls_status gate_take(const lsi_env *env, const lsi_file *file)
+{
+    _Atomic uint32_t nobody = 0; /* to sleep on: only the time ends it */
+    int64_t left_us = (int64_t)env->busy_timeout_ms * 1000;
+
+    for (;;) {
+        int result = file->files->lock(file, CONTROL_BYTE_GATE, LSI_LOCK_EXCLUSIVE);
+
+        if (result == 0)
+            return LS_OK;
+        if (result != -EAGAIN)
+            return lsi_fail_errno(result, "cannot lock the control file");
+        if (left_us <= 0)
+            return lsi_fail(LS_ERR_BUSY, "another process has been opening the store for %u ms", env->busy_timeout_ms);
+        /* The time slept is counted, not the clock's: a clock that stands still must not make this endless. */
+        (void)lsi_word_sleep(&nobody, 0, GATE_POLL_US);
+        left_us -= GATE_POLL_US;
+    }
+}
+
+ls_status lsi_control_gate(const lsi_env *env, const lsi_root *root, lsi_file *gate)
+{
+    int result = root->files->open(root, LSI_CONTROL_NAME, LSI_OPEN_WRITE | LSI_OPEN_CREATE, gate);
+    ls_status st;
+
+    if (result != 0)
+        return lsi_fail_errno(result, "cannot open the control file");
+    st = gate_take(env, gate);
+    if (st != LS_OK)
+        (void)gate->files->close(gate); /* nothing was written */
+    return st;
+}
+
+void lsi_control_gate_release(lsi_file *gate)
+{
+    if (lsi_file_is_open(gate))
+        (void)gate->files->close(gate); /* nothing was written; the lock goes with it */
+}
+
+/* ---- space ---- */
+
+/* Where the file system cannot allocate: bytes that were written are allocated too. Keeps what is there. */
+static int rewrite(const lsi_file *file, uint64_t at, uint64_t end)
+{
+    unsigned char bytes[ALLOCATE_CHUNK_BYTES];
+
+    while (at < end) {
+        size_t size = end - at < sizeof(bytes) ? (size_t)(end - at) : sizeof(bytes);
+        int64_t got;
+        int result;
+
+        got = file->files->read(file, bytes, size, at);
+        if (got < 0)
+            return (int)got;
+        memset(bytes + got, 0, size - (size_t)got);
+        result = lsi_file_write_one(file, bytes, size, at);
+        if (result != 0)
+            return result;
+        at += size;
+    }
+    return 0;
+}
+
+/* Allocates [from, end), a range that nobody uses. */
+static int allocate(const lsi_file *file, uint64_t from, uint64_t end)
+{
+    int result = file->files->allocate(file, from, end - from);
+
+    if (result == -EOPNOTSUPP)
+        result = rewrite(file, from, end);
+    return result;
+}
+
+ls_status lsi_control_allocate(lsi_control *control, uint32_t count)
+{
+    uint64_t from = CONTROL_SLOTS_AT +
+        (uint64_t)atomic_load_explicit(&control->header->slot_count, memory_order_relaxed) * LSI_SLOT_BYTES;
+    uint64_t end = CONTROL_SLOTS_AT + (uint64_t)count * LSI_SLOT_BYTES;
+    int result = allocate(&control->file, from, end);
+
+    if (result != 0)
+        return lsi_fail_errno(result, "cannot grow the control file to %llu bytes", (unsigned long long)end);
+    return LS_OK;
+}
+
+/* ---- starting over, or going on ---- */
+
+static uint64_t header_sum(const control_header *header)
+{
+    return lsi_sum64(header, offsetof(control_header, sum), 0);
+}
+
+static bool header_is_whole(const control_header *header)
+{
+    return memcmp(header->magic, CONTROL_MAGIC, sizeof(header->magic)) == 0 && header->sum == header_sum(header);
+}
+
+static void header_set_boot(control_header *header, const unsigned char boot_id[16])
+{
+    /* The gate orders this between processes; the fence keeps a death here from showing it before what it vouches
+     * for. */
+    atomic_thread_fence(memory_order_seq_cst);
+    memcpy(header->boot_id, boot_id, sizeof(header->boot_id));
+}
+
+/* The next value but 0, which slots hold that nobody looked at. */
+static void epoch_raise(control_header *header)
+{
+    uint32_t epoch = atomic_load_explicit(&header->attach_epoch, memory_order_relaxed) + 1;
+
+    /* Relaxed: the gate is held, and others read it after they were through the gate. */
+    atomic_store_explicit(&header->attach_epoch, epoch == 0 ? 1 : epoch, memory_order_relaxed);
+}
+
+/* Nobody else is attached. `slots_there`: how many the file's size has room for. */
+static int attach_alone(lsi_control *control, const unsigned char store_id[16], uint32_t slots_there)
+{
+    static const unsigned char none[16];
+    control_header *header = control->header;
+    unsigned char boot_id[16];
+    bool of_this_store = header_is_whole(header) && header->layout == LSI_CONTROL_LAYOUT && header->features == 0 &&
+        memcmp(header->store_id, store_id, sizeof(header->store_id)) == 0;
+    uint32_t count = atomic_load_explicit(&header->slot_count, memory_order_relaxed);
+    uint32_t used = atomic_load_explicit(&header->used_count, memory_order_relaxed);
+    int result;
+
+    lsi_boot_id(boot_id);
+    if (of_this_store && count <= slots_there && used <= count && count >= CONTROL_SLOTS_FIRST &&
+        memcmp(boot_id, none, sizeof(boot_id)) != 0 && memcmp(header->boot_id, boot_id, sizeof(boot_id)) == 0) {
+        /* The same boot: everything is as the last one left it, dead or not. Nobody holds a pointer to a slot that
+         * was freed before. */
+        header->free_old += header->free_new;
+        header->free_new = 0;
+        epoch_raise(header);
+        return 0;
+    }
+    header_set_boot(header, none); /* C2 */
+    if (!of_this_store) {
+        /* Not even the watermarks: they may be another store's, or another layout's. */
+        memset(control->processes, 0, CONTROL_PROCESSES * sizeof(control_process));
+        memset(header, 0, sizeof(*header));
+        result = lsi_slots_init(control, 0, slots_there);
+        if (result != 0)
+            return result;
+        memcpy(header->store_id, store_id, sizeof(header->store_id));
+        header->layout = LSI_CONTROL_LAYOUT;
+        memcpy(header->magic, CONTROL_MAGIC, sizeof(header->magic));
+        header->sum = header_sum(header);
+        count = slots_there;
+    } else {
+        memset(control->processes, 0, CONTROL_PROCESSES * sizeof(control_process));
+        count = slots_there;
+        result = lsi_slots_start_over(control, count);
+        if (result != 0)
+            return result;
+    }
+    atomic_store_explicit(&header->slot_count, count, memory_order_relaxed);
+    /* Nobody has a cached manifest. 2 is even: nothing is under way. */
+    atomic_store_explicit(&header->manifest_generation, 2, memory_order_relaxed);
+    result = lsi_lock_init(&header->store_lock);
+    if (result != 0)
+        return result;
+    epoch_raise(header);
+    header_set_boot(header, boot_id);
+    return 0;
+}
+
+static ls_status attach_to_others(lsi_control *control, const unsigned char store_id[16], uint32_t slots_there)
+{
+    const control_header *header = control->header;
+    unsigned char boot_id[16];
+
+    if (!header_is_whole(header))
+        return lsi_fail(LS_ERR_VERSION, "the control file in use is not one of this library");
+    if (header->layout != LSI_CONTROL_LAYOUT || header->features != 0)
+        return lsi_fail(LS_ERR_VERSION, "the control file in use has layout %u with features 0x%x, this library has %u",
+                        header->layout, header->features, LSI_CONTROL_LAYOUT);
+    lsi_boot_id(boot_id);
+    if (memcmp(header->boot_id, boot_id, sizeof(boot_id)) != 0)
+        return lsi_fail(LS_ERR_VERSION, "the control file in use is of another machine or boot");
+    if (memcmp(header->store_id, store_id, sizeof(header->store_id)) != 0)
+        return lsi_fail(LS_ERR_CORRUPT, "the manifest was exchanged while processes have the store open");
+    if (atomic_load_explicit(&header->slot_count, memory_order_relaxed) > slots_there)
+        return lsi_fail(LS_ERR_CORRUPT, "the control file was shortened while processes have the store open");
+    return LS_OK;
+}
+
+/* ---- the process table ---- */
+
+static void process_enter(lsi_control *control)
+{
+    control->process = -1;
+    for (uint32_t i = 0; i < CONTROL_PROCESSES; i++) {
+        control_process *process = &control->processes[i];
+
+        if (control->files->lock(&control->file, CONTROL_BYTE_PROCESS + i, LSI_LOCK_EXCLUSIVE) != 0)
+            continue; /* another's; and where locks fail altogether, nobody is listed */
+        control->process = (int)i;
+        /* Relaxed: whoever lists processes may see an entry half written. `used` is released last. */
+        atomic_store_explicit(&process->pid, (int32_t)getpid(), memory_order_relaxed);
+        atomic_store_explicit(&process->read_only, control->read_only, memory_order_relaxed);
+        atomic_store_explicit(&process->attached_us, lsi_wall_us(&control->env->clock), memory_order_relaxed);
+        atomic_store_explicit(&process->used, 1, memory_order_release);
+        return;
+    }
+}
+
+void lsi_control_each_process(lsi_control *control, bool (*each)(void *user, const lsi_attached *process), void *user)
+{
+    for (uint32_t i = 0; i < CONTROL_PROCESSES; i++) {
+        const control_process *process = &control->processes[i];
+        lsi_attached attached;
+
+        if (atomic_load_explicit(&process->used, memory_order_acquire) == 0) /* pairs with process_enter */
+            continue;
+        attached.is_this = (int)i == control->process;
+        attached.alive = attached.is_this ||
+            control->files->locked_elsewhere(&control->file, CONTROL_BYTE_PROCESS + i) == 1;
+        attached.pid = atomic_load_explicit(&process->pid, memory_order_relaxed);
+        attached.read_only = atomic_load_explicit(&process->read_only, memory_order_relaxed) != 0;
+        attached.attached_us = atomic_load_explicit(&process->attached_us, memory_order_relaxed);
+        if (!each(user, &attached))
+            return;
+    }
+}
+
+/* ---- opening and closing ---- */
+
+static void give_up_in_child(void *user)
+{
+    lsi_control *control = user;
+
+    if (lsi_file_is_open(&control->file))
+        control->files->abandon(&control->file); /* C3 */
+}
+
+/* Memory stands in for the file (C4). */
+static int open_private(lsi_control *control)
+{
+    int result;
+
+    control->own_files = lsi_files_memory_new(&control->env->memory);
+    if (control->own_files == NULL)
+        return -ENOMEM;
+    control->files = control->own_files;
+    result = control->files->root_open(control->files, "control", LSI_ROOT_CREATE | LSI_ROOT_WRITE, &control->own_root);
+    if (result != 0)
+        return result;
+    return control->files->open(&control->own_root, LSI_CONTROL_NAME, LSI_OPEN_WRITE | LSI_OPEN_CREATE, &control->file);
+}
+
+static bool stands_in(int err)
+{
+    return err == -ENOENT || err == -EROFS || err == -EACCES || err == -EPERM;
+}
+
+static void release(lsi_control *control)
+{
+    if (control == NULL)
+        return;
+    if (control->on_fork_added)
+        lsi_on_fork_remove(&control->on_fork);
+    if (control->header != NULL)
+        control->files->unmap(&control->mapped, control->header, CONTROL_MAP_BYTES);
+    if (lsi_file_is_open(&control->file))
+        (void)control->files->close(&control->file); /* hints: what a failing close loses is found again */
+    if (control->own_root.files != NULL)
+        control->files->root_close(&control->own_root);
+    if (control->own_files != NULL)
+        lsi_files_memory_free(control->own_files);
+    lsi_fork_mark_free(control->mark);
+    lsi_free(&control->env->memory, control->table);
+    lsi_free(&control->env->memory, control);
+}
+
+ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsigned char store_id[16], bool read_only,
+                           lsi_control **out, bool *alone)
+{
+    lsi_control *control = lsi_alloc_zero(&env->memory, sizeof(*control));
+    uint64_t size, least = CONTROL_SLOTS_AT + CONTROL_SLOTS_FIRST * (uint64_t)LSI_SLOT_BYTES;
+    uint32_t slots_there;
+    void *map = NULL;
+    ls_status st = LS_OK;
+    int result;
+
+    if (control == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for the control file");
+    control->env = env;
+    control->files = root->files;
+    control->read_only = read_only;
+    control->process = -1;
+    control->mark = lsi_fork_mark_new();
+    if (control->mark == NULL || lsi_lock_init(&control->table_lock) != 0) {
+        st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for the control file");
+        goto fail;
+    }
+    result = control->files->open(root, LSI_CONTROL_NAME, LSI_OPEN_WRITE | (read_only ? 0 : LSI_OPEN_CREATE),
+                                  &control->file);
+    if (read_only && stands_in(result))
+        result = open_private(control);
+    if (result != 0)
+        goto fail_system;
+    /* From here on a child must give it up, also when it is born while we wait. */
+    control->on_fork.in_child = give_up_in_child;
+    control->on_fork.user = control;
+    result = lsi_on_fork_add(&control->on_fork);
+    if (result != 0)
+        goto fail_system;
+    control->on_fork_added = true;
+
+    st = gate_take(env, &control->file);
+    if (st != LS_OK)
+        goto fail;
+    result = control->files->locked_elsewhere(&control->file, CONTROL_BYTE_ALIVE);
+    if (result < 0)
+        goto fail_system;
+    *alone = result == 0;
+    result = control->files->lock(&control->file, CONTROL_BYTE_ALIVE, LSI_LOCK_SHARED);
+    if (result != 0)
+        goto fail_system;
+    result = control->files->size(&control->file, &size);
+    if (result != 0)
+        goto fail_system;
+    if (*alone) {
+        uint64_t whole = size > CONTROL_MAP_BYTES ? CONTROL_MAP_BYTES : size / LSI_SLOT_BYTES * LSI_SLOT_BYTES;
+
+        size = whole < least ? least : whole;
+        result = allocate(&control->file, 0, size); /* C1 */
+        if (result != 0)
+            goto fail_system;
+    } else if (size < least) {
+        st = lsi_fail(LS_ERR_CORRUPT, "the control file was shortened while processes have the store open");
+        goto fail;
+    } else if (size > CONTROL_MAP_BYTES) {
+        size = CONTROL_MAP_BYTES;
+    }
+    slots_there = (uint32_t)((size - CONTROL_SLOTS_AT) / LSI_SLOT_BYTES);
+    result = control->files->map(&control->file, 0, CONTROL_MAP_BYTES, true, &map);
+    if (result != 0)
+        goto fail_system;
+    control->mapped = control->file;
+    control->header = map;
+    control->processes = (control_process *)(void *)((unsigned char *)map + CONTROL_PROCESSES_AT);
+    control->slots = (unsigned char *)map + CONTROL_SLOTS_AT;
+    if (*alone) {
+        result = attach_alone(control, store_id, slots_there);
+        if (result != 0)
+            goto fail_system;
+    } else {
+        st = attach_to_others(control, store_id, slots_there);
+        if (st != LS_OK)
+            goto fail;
+    }
+    process_enter(control);
+    result = control->files->lock(&control->file, CONTROL_BYTE_GATE, LSI_LOCK_NONE);
+    if (result != 0)
+        goto fail_system;
+    *out = control;
+    return LS_OK;
+fail_system:
+    st = lsi_fail_errno(result, "cannot open the control file");
+fail:
+    release(control); /* accepts a half-built one; closing opens the gate */
+    return st;
+}
+
+void lsi_control_close(lsi_control *control)
+{
+    if (control == NULL)
+        return;
+    if (lsi_control_is_mine(control)) {
+        if (control->process >= 0)
+            /* Relaxed: the entry's lock goes with the descriptor, and says it again. */
+            atomic_store_explicit(&control->processes[control->process].used, 0, memory_order_relaxed);
+        if (!control->read_only)
+            (void)control->files->sync(&control->file, true); /* a watermark that is lost proves less; nothing breaks */
+    }
+    release(control);
+}
+
+bool lsi_control_is_private(const lsi_control *control)
+{
+    return control->own_files != NULL;
+}
+
+bool lsi_control_is_mine(const lsi_control *control)
+{
+    return lsi_fork_mark_is_mine(control->mark);
+}
+
+bool lsi_control_is_alone(const lsi_control *control)
+{
+    return control->files->locked_elsewhere(&control->file, CONTROL_BYTE_ALIVE) == 0;
+}
+
+uint32_t lsi_control_epoch(const lsi_control *control)
+{
+    /* Relaxed: it does not change while anybody is attached. */
+    return atomic_load_explicit(&control->header->attach_epoch, memory_order_relaxed);
+}
+
+/* ---- the store lock and what it protects ---- */
+
+ls_status lsi_control_lock(lsi_control *control)
+{
+    if (!lsi_control_is_mine(control))
+        return lsi_fail(LS_ERR_STATE, "the store was opened before a fork");
+    switch (lsi_lock_take(&control->header->store_lock, LSI_RANK_STORE, control->env->busy_timeout_ms)) {
+    case LSI_LOCKED:
+        return LS_OK;
+    case LSI_LOCKED_AFTER_DEATH:
+        /* A manifest is replaced whole, and an odd generation says that one was being replaced. A slot half taken is
+         * still free, a growth half done is done again. */
+        lsi_lock_repaired(&control->header->store_lock);
+        return LS_OK;
+    case LSI_LOCK_BUSY:
+        return lsi_fail(LS_ERR_BUSY, "another process has held the store's lock for %u ms", control->env->busy_timeout_ms);
+    case LSI_LOCK_BROKEN:
+        break;
+    }
+    return lsi_fail(LS_ERR_CORRUPT, "the store's lock is damaged: close the store in all processes");
+}
+
+void lsi_control_unlock(lsi_control *control)
+{
+    lsi_lock_release(&control->header->store_lock, LSI_RANK_STORE);
+}
+
+uint64_t lsi_control_manifest_generation(const lsi_control *control)
+{
+    /* Pairs with the releases below: who sees the number sees the file it was raised for. */
+    return atomic_load_explicit(&control->header->manifest_generation, memory_order_acquire);
+}
+
+void lsi_control_manifest_changing(lsi_control *control)
+{
+    uint64_t generation = atomic_load_explicit(&control->header->manifest_generation, memory_order_relaxed);
+
+    atomic_store_explicit(&control->header->manifest_generation, generation | 1, memory_order_release);
+}
+
+void lsi_control_manifest_changed(lsi_control *control)
+{
+    uint64_t generation = atomic_load_explicit(&control->header->manifest_generation, memory_order_relaxed);
+
+    atomic_store_explicit(&control->header->manifest_generation, (generation | 1) + 1, memory_order_release);
+}

@@ -1,0 +1,162 @@
+/* The control file: what the processes that share a store know of each other, in mapped memory. It is a cache, never
+ * the truth (P10): deleted, stale or damaged it is made anew and the shards are recovered from their segments. What
+ * outlives a reboot of it are the watermarks (R2), which are hints that can only prove damage.
+ *
+ * Layout: a header, a table of attached processes, then slots of 1 KiB: one per shard that was touched, one per stream.
+ * The file only grows, is allocated before it is touched (E5) and is mapped once at a fixed size of address space, so a
+ * pointer to a slot stays good while the store is open. Host byte order: it is for one machine and one boot.
+ *
+ * Liveness is the kernel's (P6): every open holds an OFD lock shared on byte 0, and exclusively its process table
+ * entry's byte. Whoever finds himself alone on byte 0 may start over: the boot id says whether the ends are still true.
+ */
+#ifndef LSI_STORAGE_CONTROL_H
+#define LSI_STORAGE_CONTROL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/env.h"
+#include "base/lock.h"
+
+#define LSI_CONTROL_NAME "control"
+#define LSI_CONTROL_LAYOUT 1u /* another number: LS_ERR_VERSION while somebody is alive, else made anew */
+
+/* A place known to be synced, valid if `sum` is right; two of them, written in turn, so one is always whole. */
+typedef struct lsi_watermark {
+    _Atomic uint64_t end;     /* position */
+    _Atomic uint64_t segment; /* number of the segment `end` lies in */
+    _Atomic uint64_t serial;  /* rises; the higher valid one counts */
+    _Atomic uint64_t sum;     /* of the three and the slot's identity, by lsi_sum64 */
+} lsi_watermark;
+
+enum { LSI_SLOT_FREE = 0, LSI_SLOT_SHARD = 1, LSI_SLOT_STREAM = 2 };
+
+/* `health` of a shard slot. FRESH: nothing here is true yet but the watermarks; recovery fills the rest. */
+enum { LSI_SHARD_FRESH = 0, LSI_SHARD_HEALTHY, LSI_SHARD_FAILED, LSI_SHARD_DAMAGED };
+
+/* `roll_first` of a shard slot: why the last segment must not be appended to. */
+#define LSI_ROLL_FIRST_NUMBERS 1u /* numbers may have been given that nobody knows of */
+#define LSI_ROLL_FIRST_TORN 2u    /* and there are bytes beyond the end */
+
+typedef struct lsi_slot {
+    /* Identity. Written under the store lock (and the slot's own, when it is used again after a deletion). */
+    _Atomic uint32_t kind;
+    uint32_t shard;          /* LSI_SLOT_SHARD */
+    _Atomic uint64_t stream; /* id; ids are never used again, so a holder of an old slot notices: 0 after deletion */
+    _Atomic uint32_t epoch;  /* == header's attach_epoch: the ends were looked at since somebody was last alone */
+    _Atomic uint32_t deleted;
+    _Alignas(64) lsi_lock append_lock; /* LSI_RANK_SHARD */
+
+    /* Where the log ends. Written under append_lock only; single words, so that a reader needs no lock. */
+    _Alignas(64) _Atomic uint64_t committed_end; /* frames before it are whole in the kernel's cache */
+    _Atomic uint64_t write_end;    /* end of the write under way; equal to committed_end when none is */
+    _Atomic uint64_t next_seqno;
+    _Atomic int64_t last_arrival_us;
+    _Atomic int64_t last_monotonic_us; /* when that stamp was given */
+    _Atomic uint64_t segment_base; /* position of the last segment's first frame */
+    _Atomic uint64_t seqno_limit;  /* numbers below it are covered by the last segment's header (D4) */
+    _Atomic uint32_t segment;      /* number of the last segment */
+    _Atomic uint32_t health;
+    _Alignas(64) _Atomic uint64_t allocated_end; /* the last segment's file is allocated up to here */
+    _Atomic uint64_t zeroed_end;   /* ... and was written, with data or zeros, up to here */
+    _Atomic uint64_t indexed_end;  /* the index has an entry for the frame at or before here */
+    _Atomic uint32_t failed_errno; /* FAILED: what the sync said */
+    _Atomic uint32_t list_generation; /* rises after each replacement of the segment list */
+    _Atomic uint32_t closed;       /* the shard takes no more records: committed_end is its end */
+    _Atomic uint32_t torn_count;   /* torn tails found since this control file was made */
+    _Atomic uint32_t roll_first;   /* LSI_ROLL_FIRST_ bits: the next append begins a new segment (R5, D4) */
+
+    /* Group commit. */
+    _Alignas(64) lsi_lock sync_lock; /* LSI_RANK_SYNC: elects who syncs; correctness does not hang on it */
+    _Alignas(64) _Atomic uint64_t durable_end; /* rises only */
+    _Atomic uint32_t sync_word;    /* generation: followers sleep on it */
+    _Atomic uint32_t sync_wanted;  /* 1: somebody sleeps on it */
+
+    /* Readers (an eventcount; a killed waiter costs one needless wake). */
+    _Alignas(64) _Atomic uint32_t wake_word;
+    _Atomic uint32_t wake_wanted;
+
+    _Alignas(64) lsi_watermark watermark[2];
+
+    /* LSI_SLOT_STREAM: `wake_word` is that of readers of all shards, and this is lsi_stream_info.generation. */
+    _Alignas(64) _Atomic uint64_t generation;
+} lsi_slot;
+#define LSI_SLOT_BYTES 1024u
+_Static_assert(sizeof(lsi_slot) <= LSI_SLOT_BYTES, "a slot fits its place");
+
+typedef struct lsi_control lsi_control;
+
+/* Opens, or makes, the control file of the store `store_id` beneath `root` and attaches this process.
+ *
+ * Alone (nobody else has the store open): a wrong magic, layout, store or boot id makes every slot FRESH (watermarks of
+ * this store are kept when the slot's checksum allows it); in any case attach_epoch rises. Not alone: a wrong layout or
+ * boot id is LS_ERR_VERSION. `read_only` where nothing may be written (E6): private memory stands in and
+ * lsi_control_is_private() says so. `exclusive` in `*alone` tells whether nobody else was attached at that moment.
+ * The open is serialised against others by an exclusive lock on byte 1, waited for up to env->busy_timeout_ms. */
+ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsigned char store_id[16], bool read_only,
+                           lsi_control **out, bool *alone);
+/* Detaches; syncs the file, so that the watermarks are on the disk. Never fails. In a fork child: frees memory only. */
+void lsi_control_close(lsi_control *control);
+bool lsi_control_is_private(const lsi_control *control);
+bool lsi_control_is_mine(const lsi_control *control); /* false in a fork child (P9) */
+uint32_t lsi_control_epoch(const lsi_control *control);
+
+/* The same lock on byte 1 by itself, also before there is a store id: for making a store, and for what only he may do
+ * who is alone. While it is held nobody attaches; lsi_control_open waits for it. The file is
+ * made when it is not there. */
+ls_status lsi_control_gate(const lsi_env *env, const lsi_root *root, lsi_file *gate);
+void lsi_control_gate_release(lsi_file *gate); /* Accepts a zeroed one. */
+bool lsi_control_is_alone(const lsi_control *control); /* to be believed while the gate is held */
+
+/* The slot of a shard (LSI_SLOT_SHARD) or a stream (shard 0, LSI_SLOT_STREAM): found, or a free one taken, growing the
+ * file under the store lock, which the caller does not hold. A new one is FRESH with zeroed words and initialised
+ * locks. */
+ls_status lsi_control_slot(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out);
+/* Makes room for `count` slots in all, so that a disk that is full later stops no reader. Locks: store lock held. */
+ls_status lsi_control_reserve(lsi_control *control, uint32_t count);
+/* The stream is gone: marks its slots deleted, wakes everybody who sleeps on them, frees them for other streams, though
+ * not before somebody was alone: a pointer to a slot never comes to mean another shard. Locks: store lock held. */
+void lsi_control_drop_stream(lsi_control *control, uint64_t stream);
+/* Calls `each` for every used slot, until it answers false. For syncing all and for status. */
+void lsi_control_each(lsi_control *control, bool (*each)(void *user, lsi_slot *slot), void *user);
+
+/* The store lock (rank STORE): the manifest is replaced under it. LS_ERR_BUSY after env->busy_timeout_ms. After a death
+ * inside it there is nothing to repair: files are replaced whole. */
+ls_status lsi_control_lock(lsi_control *control);
+void lsi_control_unlock(lsi_control *control);
+/* Rises with each replacement of the manifest; read before using a cached one. Odd from `changing` to `changed`: a
+ * replacement is under way, or died or failed, and the next one who has the lock writes the manifest once more. */
+uint64_t lsi_control_manifest_generation(const lsi_control *control);
+void lsi_control_manifest_changing(lsi_control *control); /* store lock held; before the file is replaced */
+void lsi_control_manifest_changed(lsi_control *control);  /* store lock held; after it is durable */
+
+/* Attached processes, for status. `alive` is the kernel's word. */
+typedef struct lsi_attached {
+    int32_t pid; /* as the process itself sees it: another PID namespace has other numbers */
+    bool alive, read_only, is_this;
+    int64_t attached_us;
+} lsi_attached;
+void lsi_control_each_process(lsi_control *control, bool (*each)(void *user, const lsi_attached *process), void *user);
+
+/* The eventcount of a slot. */
+uint32_t lsi_slot_arm(lsi_slot *slot);
+lsi_sleep_result lsi_slot_sleep(lsi_slot *slot, uint32_t token, int64_t timeout_us);
+/* After publishing: costs a fence and one load when nobody armed. The fence pairs with that of lsi_slot_arm: without
+ * it the load could pass the publishing store, and a reader who armed in between would sleep on. */
+static inline void lsi_slot_wake(lsi_slot *slot)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&slot->wake_wanted, memory_order_seq_cst) != 0) {
+        atomic_store_explicit(&slot->wake_wanted, 0, memory_order_seq_cst);
+        atomic_fetch_add_explicit(&slot->wake_word, 1, memory_order_seq_cst);
+        lsi_word_wake_all(&slot->wake_word);
+    }
+}
+
+/* Watermarks (R2). Noting one may lag behind the sync it follows and never leads it. */
+void lsi_watermark_note(lsi_slot *slot, uint32_t segment, uint64_t end);
+/* The highest valid one; false: none. */
+bool lsi_watermark_read(const lsi_slot *slot, uint32_t *segment, uint64_t *end);
+
+#endif

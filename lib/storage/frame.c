@@ -1,0 +1,228 @@
+/* Frames: coding and checking. FORMAT.md is the contract; a frame is valid if and only if F1, F2, F3 and F4 hold.
+ *
+ * The body's sum is computed without any salt outside the lock and salted under it with one exclusive or, so that a
+ * roll which comes between drafting and placing costs nothing; the header's sum is seeded with salt and position. */
+#include "storage/frame.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "base/status.h"
+
+enum { BYTES_AT = 0, COUNT_AT = 4, SEQNO_AT = 8, ARRIVAL_AT = 16, DURABLE_AT = 24, BODY_SUM_AT = 32, KIND_AT = 40,
+       CODEC_AT = 41, FLAGS_AT = 42, SUM_AT = 44 };
+enum { RECORD_DATA_AT = 0, RECORD_KEY_AT = 4, RECORD_FLAGS_AT = 6 };
+#define RECORD_HASHED 1u /* an explicit hash key lies between key and data */
+#define RECORD_HASH_BYTES 16u
+
+static uint32_t header_sum(const unsigned char *at, uint64_t seed, uint64_t position)
+{
+    return (uint32_t)lsi_sum64(at, SUM_AT, seed + position);
+}
+
+lsi_frame_result lsi_frame_read_header(const unsigned char *at, size_t available, uint64_t seed, uint64_t position,
+                                       lsi_frame *out)
+{
+    memset(out, 0, sizeof *out);
+    if (available < LSI_FRAME_HEADER_BYTES)
+        return available >= 8 && lsi_read_u64le(at) == 0 ? LSI_FRAME_EMPTY : LSI_FRAME_SHORT;
+    if (lsi_read_u64le(at) == 0) /* A length of 0 is none; a count of 0 is not written either. */
+        return LSI_FRAME_EMPTY;
+#ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    if (lsi_read_u32le(at + SUM_AT) != header_sum(at, seed, position)) /* F1 */
+        return LSI_FRAME_BAD;
+#else
+    (void)seed;
+    (void)position;
+#endif
+    uint32_t bytes = lsi_read_u32le(at + BYTES_AT); /* May be trusted now, before the body is read. */
+    if (bytes < LSI_FRAME_HEADER_BYTES + LSI_RECORD_HEADER_BYTES || bytes > LSI_FRAME_BYTES_MAX || bytes % 8 != 0) /* F2 */
+        return LSI_FRAME_BAD;
+    out->bytes = bytes;
+    out->count = lsi_read_u32le(at + COUNT_AT);
+    out->first_seqno = lsi_read_u64le(at + SEQNO_AT);
+    out->arrival_us = (int64_t)lsi_read_u64le(at + ARRIVAL_AT);
+    out->durable_end = lsi_read_u64le(at + DURABLE_AT);
+    out->body_sum = lsi_read_u64le(at + BODY_SUM_AT);
+    out->kind = at[KIND_AT];
+    out->codec = at[CODEC_AT];
+    out->flags = lsi_read_u16le(at + FLAGS_AT);
+    if (out->count == 0 || out->count > (bytes - LSI_FRAME_HEADER_BYTES) / LSI_RECORD_HEADER_BYTES ||
+        out->first_seqno == LS_SEQNO_NONE || out->first_seqno > LS_SEQNO_MAX - out->count + 1 ||
+        out->durable_end > position) /* F2 */
+        return LSI_FRAME_BAD;
+    return bytes > available ? LSI_FRAME_SHORT : LSI_FRAME_VALID;
+}
+
+bool lsi_frame_check_body(const unsigned char *at, const lsi_frame *frame, uint64_t seed)
+{
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    (void)at;
+    (void)frame;
+    (void)seed;
+    return true;
+#else
+    return (lsi_sum64(at + LSI_FRAME_HEADER_BYTES, frame->bytes - LSI_FRAME_HEADER_BYTES, 0) ^ seed) ==
+           frame->body_sum; /* F3 */
+#endif
+}
+
+bool lsi_frame_next_record(const unsigned char *at, const lsi_frame *frame, uint32_t *offset, ls_record *out)
+{
+    uint32_t from = *offset;
+
+    if (from == 0) {
+        from = LSI_FRAME_HEADER_BYTES;
+        if ((frame->flags & LSI_FRAME_EXTENDED) != 0) {
+            uint32_t extension = lsi_read_u32le(at + from); /* F2 made sure of eight bytes. */
+            if (extension < 8 || extension % 8 != 0 || extension > frame->bytes - from)
+                return false;
+            from += extension;
+        }
+    }
+    if (frame->bytes - from < LSI_RECORD_HEADER_BYTES)
+        return false;
+    uint32_t data_bytes = lsi_read_u32le(at + from + RECORD_DATA_AT);
+    uint32_t key_bytes = lsi_read_u16le(at + from + RECORD_KEY_AT);
+    uint32_t flags = lsi_read_u16le(at + from + RECORD_FLAGS_AT);
+    uint32_t hash_bytes = (flags & RECORD_HASHED) != 0 ? RECORD_HASH_BYTES : 0;
+    uint32_t room = frame->bytes - from - LSI_RECORD_HEADER_BYTES;
+    if (key_bytes + hash_bytes > room || data_bytes > room - key_bytes - hash_bytes || (flags & ~RECORD_HASHED) != 0)
+        return false;
+    const unsigned char *key = at + from + LSI_RECORD_HEADER_BYTES;
+    out->partition_key = (ls_bytes){key, key_bytes};
+    out->data = (ls_bytes){key + key_bytes + hash_bytes, data_bytes};
+    out->flags = 0;
+    out->explicit_hash_key = (ls_hash_key){0, 0};
+    if (hash_bytes != 0) {
+        out->flags = LS_RECORD_EXPLICIT_HASH_KEY;
+        out->explicit_hash_key = (ls_hash_key){lsi_read_u64le(key + key_bytes), lsi_read_u64le(key + key_bytes + 8)};
+    }
+    /* The frame is a multiple of 8, so rounding up stays inside it. */
+    *offset = from + LSI_RECORD_HEADER_BYTES + (uint32_t)lsi_round_up(key_bytes + hash_bytes + (uint64_t)data_bytes, 8);
+    return true;
+}
+
+ls_status lsi_framer_open(const lsi_env *env, lsi_framer **out)
+{
+    lsi_framer *framer = lsi_alloc_zero(&env->memory, sizeof *framer);
+    if (framer == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "a producer's buffer: no memory");
+    framer->env = env;
+    *out = framer;
+    return LS_OK;
+}
+
+void lsi_framer_close(lsi_framer *framer)
+{
+    if (framer == NULL)
+        return;
+    const lsi_env *env = framer->env;
+    lsi_free(&env->memory, framer->buffer);
+    lsi_free(&env->memory, framer->drafts);
+    lsi_free(&env->memory, framer);
+}
+
+uint32_t lsi_record_bytes(const ls_put_entry *entry)
+{
+    uint64_t bytes = entry->partition_key.size + entry->data.size;
+    if (entry->explicit_hash_key != NULL)
+        bytes += RECORD_HASH_BYTES;
+    assert(bytes < LSI_FRAME_BYTES_MAX);
+    return LSI_RECORD_HEADER_BYTES + (uint32_t)lsi_round_up(bytes, 8);
+}
+
+static unsigned char *write_record(unsigned char *at, const ls_put_entry *entry)
+{
+    uint32_t key_bytes = (uint32_t)entry->partition_key.size, data_bytes = (uint32_t)entry->data.size;
+    const ls_hash_key *hash = entry->explicit_hash_key;
+
+    lsi_write_u32le(at + RECORD_DATA_AT, data_bytes);
+    lsi_write_u16le(at + RECORD_KEY_AT, (uint16_t)key_bytes);
+    lsi_write_u16le(at + RECORD_FLAGS_AT, hash != NULL ? RECORD_HASHED : 0);
+    at += LSI_RECORD_HEADER_BYTES;
+    memcpy(at, entry->partition_key.data, key_bytes);
+    at += key_bytes;
+    if (hash != NULL) {
+        lsi_write_u64le(at, hash->high);
+        lsi_write_u64le(at + 8, hash->low);
+        at += RECORD_HASH_BYTES;
+    }
+    if (data_bytes != 0)
+        memcpy(at, entry->data.data, data_bytes);
+    at += data_bytes;
+    uint32_t padding = (uint32_t)(-(key_bytes + data_bytes)) & 7u; /* The hash key's 16 bytes do not count. */
+    memset(at, 0, padding);
+    return at + padding;
+}
+
+static ls_status end_draft(lsi_framer *framer, size_t from, size_t to, uint32_t count)
+{
+    void *drafts = framer->drafts;
+    if (!lsi_grow(&framer->env->memory, &drafts, &framer->draft_capacity, framer->draft_count + 1, sizeof(lsi_draft)))
+        return lsi_fail(LS_ERR_NO_MEMORY, "a batch's frames: no memory");
+    framer->drafts = drafts;
+    framer->drafts[framer->draft_count++] = (lsi_draft){
+        from, (uint32_t)(to - from), count,
+        lsi_sum64(framer->buffer + from + LSI_FRAME_HEADER_BYTES, to - from - LSI_FRAME_HEADER_BYTES, 0)};
+    return LS_OK;
+}
+
+ls_status lsi_framer_draft(lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks, uint32_t count,
+                           bool atomic)
+{
+    framer->draft_count = 0;
+
+    /* Every record but the first of a frame could need a header of its own; sizing for that keeps one pass. */
+    uint64_t total = LSI_FRAME_HEADER_BYTES;
+    for (uint32_t i = 0; i < count; i++)
+        total += lsi_record_bytes(&entries[picks != NULL ? picks[i] : i]);
+    if (atomic && total > LSI_FRAME_BYTES_MAX)
+        return lsi_fail(LS_ERR_TOO_LARGE, "an atomic batch of %llu bytes: a frame holds at most %u",
+                        (unsigned long long)total, LSI_FRAME_BYTES_MAX);
+    total += (total / (LSI_FRAME_CUT_BYTES / 2) + 1) * LSI_FRAME_HEADER_BYTES;
+    if (framer->capacity < total) {
+        void *buffer = lsi_resize(&framer->env->memory, framer->buffer, total);
+        if (buffer == NULL)
+            return lsi_fail(LS_ERR_NO_MEMORY, "%llu bytes for a batch: no memory", (unsigned long long)total);
+        framer->buffer = buffer;
+        framer->capacity = total;
+    }
+
+    size_t from = 0, at = LSI_FRAME_HEADER_BYTES;
+    uint32_t in_frame = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const ls_put_entry *entry = &entries[picks != NULL ? picks[i] : i];
+        if (!atomic && in_frame > 0 && at - from + lsi_record_bytes(entry) > LSI_FRAME_CUT_BYTES) {
+            ls_status st = end_draft(framer, from, at, in_frame);
+            if (st != LS_OK)
+                return st;
+            from = at;
+            at += LSI_FRAME_HEADER_BYTES;
+            in_frame = 0;
+        }
+        at = (size_t)(write_record(framer->buffer + at, entry) - framer->buffer);
+        in_frame++;
+    }
+    assert(at <= framer->capacity);
+    return end_draft(framer, from, at, in_frame);
+}
+
+void lsi_framer_place(lsi_framer *framer, const lsi_draft *draft, uint64_t seed, uint64_t position, ls_seqno first_seqno,
+                      int64_t arrival_us, uint64_t durable_end)
+{
+    unsigned char *at = framer->buffer + draft->at;
+
+    lsi_write_u32le(at + BYTES_AT, draft->bytes);
+    lsi_write_u32le(at + COUNT_AT, draft->count);
+    lsi_write_u64le(at + SEQNO_AT, first_seqno);
+    lsi_write_u64le(at + ARRIVAL_AT, (uint64_t)arrival_us);
+    lsi_write_u64le(at + DURABLE_AT, durable_end);
+    lsi_write_u64le(at + BODY_SUM_AT, draft->body_sum ^ seed);
+    at[KIND_AT] = LSI_FRAME_DATA;
+    at[CODEC_AT] = LSI_CODEC_PLAIN;
+    lsi_write_u16le(at + FLAGS_AT, 0);
+    lsi_write_u32le(at + SUM_AT, header_sum(at, seed, position));
+}

@@ -1,0 +1,579 @@
+/* One shard's log: its place in shared memory, its lock, its segment list, and making it durable.
+ *
+ * Group commit: whoever finds sync_lock free leads, and syncs for all that was committed before; the others sleep on
+ * sync_word. The lock only elects. Several syncs at once would be right too, merely wasteful, so a follower whose leader
+ * was stopped (not killed) syncs by itself after a second. */
+#include "storage/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+#define FOLLOW_US 20000         /* a follower looks again at least this often: a dead leader says nothing */
+#define IMPATIENT_US 1000000    /* after this long a follower leads, whoever holds the lock */
+#define REWRITE_BYTES (256u << 10)
+
+/* ---- opening and closing ---- */
+
+ls_status lsi_log_open(const lsi_log_config *config, lsi_log **out)
+{
+    lsi_log *log = lsi_alloc_zero(&config->env->memory, sizeof *log);
+    if (log == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "%s: no memory", config->label);
+    log->config = *config;
+    int rc = pthread_mutex_init(&log->local, NULL);
+    if (rc != 0) {
+        lsi_free(&config->env->memory, log);
+        return lsi_fail_errno(rc, "%s: a mutex", config->label);
+    }
+    *out = log;
+    return LS_OK;
+}
+
+ls_status lsi_log_close(lsi_log *log)
+{
+    ls_status st = LS_OK;
+
+    if (log == NULL)
+        return LS_OK;
+    if (lsi_control_is_mine(log->config.control) && atomic_load_explicit(&log->wrote, memory_order_relaxed) != 0) {
+        lsi_slot *slot = atomic_load_explicit(&log->slot, memory_order_acquire);
+        if (atomic_load_explicit(&slot->deleted, memory_order_acquire) == 0)
+            st = lsi_log_sync(log);
+    }
+    lsi_segment_unref(log->current);
+    lsi_segment_list_unref(log->list);
+    lsi_free(&log->config.env->memory, log->own_slot);
+    (void)pthread_mutex_destroy(&log->local); /* Nobody holds it: closing is the last call. */
+    lsi_free(&log->config.env->memory, log);
+    return st;
+}
+
+lsi_slot *lsi_log_slot(lsi_log *log)
+{
+    return atomic_load_explicit(&log->slot, memory_order_acquire);
+}
+
+uint64_t lsi_log_published(const lsi_log *log, const lsi_slot *slot)
+{
+    /* SYNC: D3. FAILED: what was not synced may be gone, so nobody is shown it (E1). */
+    if (log->config.durability == LS_DURABILITY_SYNC ||
+        atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
+        return atomic_load_explicit(&slot->durable_end, memory_order_seq_cst);
+    return atomic_load_explicit(&slot->committed_end, memory_order_seq_cst);
+}
+
+/* ---- readiness and the append lock ---- */
+
+static bool is_deleted(const lsi_log *log, const lsi_slot *slot)
+{
+    return atomic_load_explicit(&slot->deleted, memory_order_acquire) != 0 ||
+           atomic_load_explicit(&slot->stream, memory_order_acquire) != log->config.stream;
+}
+
+static bool is_recovered(const lsi_log *log, const lsi_slot *slot)
+{
+    return atomic_load_explicit(&slot->health, memory_order_acquire) != LSI_SHARD_FRESH &&
+           atomic_load_explicit(&slot->epoch, memory_order_acquire) == lsi_control_epoch(log->config.control);
+}
+
+static ls_status deleted(const lsi_log *log)
+{
+    return lsi_fail(LS_ERR_NOT_FOUND, "%s: the stream was deleted", log->config.label);
+}
+
+/* A reader that may not write does not recover; it believes a recovered slot, else its own look at the files. */
+static ls_status ready_to_look(lsi_log *log, lsi_slot *slot, lsi_slot **out)
+{
+    ls_status st = LS_OK;
+
+    /* Ends of this boot are good as they are: a reader checks every frame it reads, and goes no further. */
+    if (atomic_load_explicit(&slot->health, memory_order_acquire) != LSI_SHARD_FRESH) {
+        *out = slot;
+        return LS_OK;
+    }
+    (void)pthread_mutex_lock(&log->local); /* NORMAL and private: cannot fail. */
+    if (log->own_slot == NULL) {
+        lsi_slot *own = lsi_alloc_zero(&log->config.env->memory, sizeof *own);
+        if (own == NULL) {
+            st = lsi_fail(LS_ERR_NO_MEMORY, "%s: no memory", log->config.label);
+        } else {
+            own->shard = log->config.shard;
+            atomic_store_explicit(&own->stream, log->config.stream, memory_order_relaxed);
+            st = lsi_log_look(log, own);
+            if (st == LS_OK)
+                log->own_slot = own;
+            else
+                lsi_free(&log->config.env->memory, own);
+        }
+    }
+    *out = log->own_slot;
+    (void)pthread_mutex_unlock(&log->local);
+    return st;
+}
+
+ls_status lsi_log_ready(lsi_log *log, lsi_slot **out)
+{
+    lsi_slot *slot = atomic_load_explicit(&log->slot, memory_order_acquire);
+    ls_status st;
+
+    if (slot == NULL) {
+        st = lsi_control_slot(log->config.control, LSI_SLOT_SHARD, log->config.stream, log->config.shard, &slot);
+        if (st != LS_OK)
+            return st;
+        atomic_store_explicit(&log->slot, slot, memory_order_release); /* Several threads find the same one. */
+    }
+    if (is_deleted(log, slot))
+        return deleted(log);
+    if (log->config.read_only)
+        return ready_to_look(log, slot, out);
+    if (!is_recovered(log, slot)) {
+        st = lsi_log_lock(log, slot, true);
+        if (st != LS_OK)
+            return st;
+        lsi_log_unlock(slot);
+    }
+    *out = slot;
+    return LS_OK;
+}
+
+ls_status lsi_log_touch(lsi_log *log)
+{
+    lsi_slot *slot;
+    return lsi_log_ready(log, &slot);
+}
+
+ls_status lsi_log_lock(lsi_log *log, lsi_slot *slot, bool any)
+{
+    const lsi_env *env = log->config.env;
+    ls_status st = LS_OK;
+
+    switch (lsi_lock_take(&slot->append_lock, LSI_RANK_SHARD, env->busy_timeout_ms)) {
+    case LSI_LOCKED:
+        break;
+    case LSI_LOCKED_AFTER_DEATH:
+        /* What the dead left shows in the words themselves (S2), so a repairer's death needs no memory of the first. */
+        lsi_lock_repaired(&slot->append_lock);
+        break;
+    case LSI_LOCK_BUSY:
+        return lsi_fail(LS_ERR_BUSY, "%s: another process has held its lock for %u ms", log->config.label,
+                        env->busy_timeout_ms);
+    case LSI_LOCK_BROKEN:
+    default:
+        return lsi_fail(LS_ERR_IO, "%s: its lock in the control file is broken", log->config.label);
+    }
+    if (is_deleted(log, slot)) {
+        st = deleted(log);
+        goto fail;
+    }
+    if (!is_recovered(log, slot))
+        st = lsi_log_recover(log, slot);
+    else if (lsi_load(&slot->write_end) != lsi_load(&slot->committed_end))
+        st = lsi_log_take_over(log, slot);
+    if (st != LS_OK)
+        goto fail;
+    uint32_t health = atomic_load_explicit(&slot->health, memory_order_acquire);
+    if (!any && health == LSI_SHARD_FAILED) {
+        int err = (int)atomic_load_explicit(&slot->failed_errno, memory_order_relaxed);
+        st = lsi_fail_errno(err, "%s refuses puts since a sync failed", log->config.label);
+        if (st != LS_ERR_IO) /* Whatever the errno was, from a sync it is an I/O error (E3). */
+            st = lsi_fail(LS_ERR_IO, "%s refuses puts since a sync failed: errno %d", log->config.label, err);
+        goto fail;
+    }
+    if (!any && health == LSI_SHARD_DAMAGED) {
+        st = lsi_fail(LS_ERR_CORRUPT, "%s: the end of its last segment is damaged, it takes no puts: verify and repair",
+                      log->config.label);
+        goto fail;
+    }
+    return LS_OK;
+fail:
+    lsi_log_unlock(slot);
+    return st;
+}
+
+void lsi_log_unlock(lsi_slot *slot)
+{
+    lsi_lock_release(&slot->append_lock, LSI_RANK_SHARD);
+}
+
+/* ---- list and current segment ---- */
+
+ls_status lsi_log_list(lsi_log *log, const lsi_slot *slot, lsi_segment_list **out)
+{
+    ls_status st = LS_OK;
+
+    (void)pthread_mutex_lock(&log->local);
+    /* Loaded before the file: a list that is newer than its generation is only loaded once more. Pairs with the
+     * increment in lsi_log_replace_list, which follows the replacement. */
+    uint32_t generation = atomic_load_explicit(&slot->list_generation, memory_order_acquire);
+    if (!log->has_list || generation != log->list_generation) {
+        lsi_segment_list *list;
+        st = lsi_segment_list_load(&log->config, &list);
+        if (st == LS_OK) {
+            lsi_segment_list_unref(log->list);
+            log->list = list;
+            log->list_generation = generation;
+            log->has_list = true;
+        }
+    }
+    if (st == LS_OK)
+        *out = lsi_segment_list_ref(log->list);
+    (void)pthread_mutex_unlock(&log->local);
+    if (st == LS_ERR_CORRUPT && is_deleted(log, slot))
+        return deleted(log);
+    return st;
+}
+
+ls_status lsi_log_replace_list(lsi_log *log, lsi_slot *slot, lsi_segment_list *list)
+{
+    ls_status st = lsi_segment_list_store(&log->config, list);
+    if (st != LS_OK)
+        return st;
+    (void)pthread_mutex_lock(&log->local);
+    lsi_segment_list_unref(log->list);
+    log->list = lsi_segment_list_ref(list);
+    log->has_list = true;
+    log->list_generation = atomic_fetch_add_explicit(&slot->list_generation, 1, memory_order_acq_rel) + 1;
+    (void)pthread_mutex_unlock(&log->local);
+    return LS_OK;
+}
+
+ls_status lsi_log_segment(lsi_log *log, lsi_slot *slot, uint32_t number, lsi_segment **out)
+{
+    ls_status st = LS_OK;
+
+    (void)pthread_mutex_lock(&log->local);
+    if (log->current == NULL || log->current->header.number != number) {
+        lsi_segment *segment;
+        st = lsi_segment_open(&log->config, number, true, &segment);
+        if (st == LS_OK) {
+            /* Looked at after opening: whatever was written before may have failed to reach the disk unseen (E2). */
+            uint64_t under_way = lsi_load(&slot->write_end), committed = lsi_load(&slot->committed_end);
+            segment->held_from = under_way != LSI_ROLLING && under_way > committed ? under_way : committed;
+            if (log->current == NULL || log->current->header.number < number) {
+                lsi_segment_unref(log->current);
+                log->current = lsi_segment_ref(segment);
+            }
+            *out = segment;
+        }
+    } else {
+        *out = lsi_segment_ref(log->current);
+    }
+    (void)pthread_mutex_unlock(&log->local);
+    if (st == LS_ERR_NOT_FOUND)
+        return is_deleted(log, slot) ? deleted(log) : lsi_fail(LS_ERR_CORRUPT, "%s: segment %u is named by the list and "
+                                                               "not there", log->config.label, number);
+    return st;
+}
+
+/* ---- durability ---- */
+
+/* E1. The first errno stays. */
+ls_status lsi_log_fail(lsi_log *log, lsi_slot *slot, int err)
+{
+    uint32_t healthy = LSI_SHARD_HEALTHY;
+
+    atomic_store_explicit(&slot->failed_errno, (uint32_t)err, memory_order_relaxed);
+    (void)atomic_compare_exchange_strong_explicit(&slot->health, &healthy, LSI_SHARD_FAILED, memory_order_acq_rel,
+                                                  memory_order_acquire); /* Pairs with the loads of health. */
+    (void)atomic_fetch_add_explicit(&slot->sync_word, 1, memory_order_seq_cst);
+    lsi_word_wake_all(&slot->sync_word);
+    lsi_env_log(log->config.env, LS_LOG_ERROR, "%s: a sync failed (errno %d): it refuses puts from now on",
+            log->config.label, err);
+    ls_status st = lsi_fail_errno(err, "%s: syncing; the outcome of what was not durable yet is unknown",
+                                  log->config.label);
+    return st == LS_ERR_IO ? st : lsi_fail(LS_ERR_IO, "%s: syncing failed: errno %d", log->config.label, err);
+}
+
+static ls_status already_failed(lsi_log *log, lsi_slot *slot)
+{
+    return lsi_fail(LS_ERR_IO, "%s: a sync failed (errno %u); the outcome of what was not durable yet is unknown",
+                    log->config.label, atomic_load_explicit(&slot->failed_errno, memory_order_relaxed));
+}
+
+/* E2: bytes somebody else wrote before this descriptor was open may have failed to reach the disk without this
+ * descriptor ever hearing of it. Writing them again makes the next sync tell the truth. */
+int lsi_log_write_again(const lsi_log *log, const lsi_segment *segment, uint64_t from, uint64_t to)
+{
+    const lsi_memory *memory = &log->config.env->memory;
+    unsigned char *buffer = lsi_alloc(memory, REWRITE_BYTES);
+    int rc = 0;
+
+    if (buffer == NULL)
+        return -ENOMEM;
+    while (from < to && rc >= 0) {
+        size_t size = to - from > REWRITE_BYTES ? REWRITE_BYTES : (size_t)(to - from);
+        uint64_t offset = from - segment->header.base + LSI_SEGMENT_HEADER_BYTES;
+        int64_t got = segment->file.files->read(&segment->file, buffer, size, offset);
+        if (got != (int64_t)size)
+            rc = got < 0 ? (int)got : -EIO;
+        else
+            rc = lsi_file_write_one(&segment->file, buffer, size, offset);
+        from += size;
+    }
+    lsi_free(memory, buffer);
+    return rc;
+}
+
+ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segment, uint64_t end)
+{
+    uint64_t durable = lsi_load(&slot->durable_end);
+    uint64_t from = durable > segment->header.base ? durable : segment->header.base;
+
+    if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
+        return already_failed(log, slot);
+    if (durable >= end)
+        return LS_OK;
+    if (from < segment->held_from) {
+        uint64_t to = end < segment->held_from ? end : segment->held_from;
+        int rc = lsi_log_write_again(log, segment, from, to);
+        if (rc == -ENOMEM)
+            return lsi_fail(LS_ERR_NO_MEMORY, "%s: writing again what a dead process wrote: no memory",
+                            log->config.label);
+        if (rc < 0)
+            return lsi_log_fail(log, slot, -rc);
+    }
+    int rc = segment->file.files->sync(&segment->file, true);
+    if (rc < 0)
+        return lsi_log_fail(log, slot, -rc);
+    if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
+        return already_failed(log, slot); /* Somebody else's sync met what ours no longer sees. */
+
+    /* S4. Several may raise it; it never falls. Release pairs with lsi_load. */
+    while (durable < end && !atomic_compare_exchange_weak_explicit(&slot->durable_end, &durable, end,
+                                                                   memory_order_seq_cst, memory_order_acquire)) {
+    }
+    lsi_watermark_note(slot, segment->header.number, end);
+    if (log->config.durability == LS_DURABILITY_SYNC) {
+        lsi_slot_wake(slot);
+        if (log->config.stream_slot != NULL)
+            lsi_slot_wake(log->config.stream_slot);
+    }
+    return LS_OK;
+}
+
+/* Syncs all that is committed now. */
+static ls_status lead(lsi_log *log, lsi_slot *slot)
+{
+    for (;;) {
+        /* An end that was read between two equal numbers lies in that segment: a roll changes the number before
+         * anything is committed in the new one. */
+        uint32_t number = atomic_load_explicit(&slot->segment, memory_order_acquire);
+        uint64_t end = lsi_load(&slot->committed_end);
+        atomic_thread_fence(memory_order_acquire);
+        if (atomic_load_explicit(&slot->segment, memory_order_acquire) != number)
+            continue;
+        if (lsi_load(&slot->durable_end) >= end)
+            return LS_OK;
+        lsi_segment *segment;
+        ls_status st = lsi_log_segment(log, slot, number, &segment);
+        if (st != LS_OK) {
+            if (atomic_load_explicit(&slot->segment, memory_order_acquire) != number)
+                continue; /* Rolled, and trimmed, meanwhile. */
+            return st;
+        }
+        st = lsi_log_sync_segment(log, slot, segment, end);
+        lsi_segment_unref(segment);
+        return st;
+    }
+}
+
+ls_status lsi_log_commit(lsi_log *log, uint64_t end)
+{
+    const lsi_env *env = log->config.env;
+    lsi_slot *slot = atomic_load_explicit(&log->slot, memory_order_acquire);
+    int64_t began = 0;
+
+    while (lsi_load(&slot->durable_end) < end) {
+        if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
+            return already_failed(log, slot);
+        if (is_deleted(log, slot))
+            return deleted(log);
+        uint32_t seen = atomic_load_explicit(&slot->sync_word, memory_order_seq_cst);
+        lsi_lock_result got = lsi_lock_try(&slot->sync_lock, LSI_RANK_SYNC);
+        if (got == LSI_LOCKED || got == LSI_LOCKED_AFTER_DEATH) {
+            if (got == LSI_LOCKED_AFTER_DEATH)
+                lsi_lock_repaired(&slot->sync_lock); /* The dead leader left nothing half done: durable_end is one word. */
+            ls_status st = lead(log, slot);
+            /* Pairs with the follower's store of sync_wanted and its sleep on the word it saw before. */
+            (void)atomic_fetch_add_explicit(&slot->sync_word, 1, memory_order_seq_cst);
+            bool wanted = atomic_exchange_explicit(&slot->sync_wanted, 0, memory_order_seq_cst) != 0;
+            lsi_lock_release(&slot->sync_lock, LSI_RANK_SYNC);
+            if (wanted)
+                lsi_word_wake_all(&slot->sync_word);
+            if (st != LS_OK)
+                return st;
+            continue;
+        }
+        int64_t now = lsi_monotonic_us(&env->clock);
+        if (began == 0)
+            began = now;
+        if (now - began > IMPATIENT_US || got == LSI_LOCK_BROKEN) {
+            ls_status st = lead(log, slot);
+            if (st != LS_OK)
+                return st;
+            continue;
+        }
+        atomic_store_explicit(&slot->sync_wanted, 1, memory_order_seq_cst);
+        if (lsi_load(&slot->durable_end) < end)
+            (void)lsi_word_sleep(&slot->sync_word, seen, FOLLOW_US); /* However it ends, the loop looks again. */
+    }
+    return LS_OK;
+}
+
+ls_status lsi_log_sync(lsi_log *log)
+{
+    lsi_slot *slot;
+    ls_status st = lsi_log_ready(log, &slot);
+    if (st != LS_OK || log->config.read_only)
+        return st;
+    if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_DAMAGED)
+        return LS_OK; /* Nothing was appended since it was found. */
+    return lsi_log_commit(log, lsi_load(&slot->committed_end));
+}
+
+/* ---- reset ---- */
+
+ls_status lsi_log_reset(lsi_log *log)
+{
+    lsi_slot *slot;
+    ls_status st = lsi_log_ready(log, &slot);
+    if (st != LS_OK)
+        return st;
+    if (log->config.read_only)
+        return lsi_fail(LS_ERR_READ_ONLY, "%s: the store was opened for reading", log->config.label);
+    st = lsi_log_lock(log, slot, true);
+    if (st != LS_OK)
+        return st;
+    uint32_t health = atomic_load_explicit(&slot->health, memory_order_acquire);
+    if (health == LSI_SHARD_HEALTHY) {
+        st = lsi_fail(LS_ERR_STATE, "%s is healthy: there is nothing to reset", log->config.label);
+    } else {
+        uint64_t was = lsi_load(&slot->committed_end);
+        (void)pthread_mutex_lock(&log->local);
+        log->has_list = false; /* What failed may have been the list's replacement. */
+        (void)pthread_mutex_unlock(&log->local);
+        if (health == LSI_SHARD_FAILED) {
+            /* What was not synced is given up: readers have not been shown it since the failure. */
+            uint64_t durable = lsi_load(&slot->durable_end);
+            atomic_store_explicit(&slot->write_end, durable, memory_order_release);
+            atomic_store_explicit(&slot->committed_end, durable, memory_order_release);
+        }
+        atomic_store_explicit(&slot->roll_first, LSI_ROLL_FIRST_NUMBERS | LSI_ROLL_FIRST_TORN, memory_order_relaxed);
+        st = lsi_log_roll(log, slot, 0, true);
+        if (st == LS_OK) {
+            atomic_store_explicit(&slot->failed_errno, 0, memory_order_relaxed);
+            atomic_store_explicit(&slot->health, LSI_SHARD_HEALTHY, memory_order_release);
+            lsi_env_log(log->config.env, LS_LOG_WARNING, "%s: reset; goes on in segment %u; %llu bytes were given up",
+                    log->config.label, atomic_load_explicit(&slot->segment, memory_order_relaxed),
+                    (unsigned long long)(was - lsi_load(&slot->committed_end)));
+        }
+    }
+    lsi_log_unlock(slot);
+    return st;
+}
+
+/* ---- what can be read ---- */
+
+ls_status lsi_log_last_frame(lsi_log *log, const lsi_segment_list *list, uint64_t end, bool *found, lsi_frame *frame)
+{
+    *found = false;
+    for (uint32_t i = lsi_segment_list_find(list, end) + 1; i-- > 0 && !*found;) {
+        const lsi_segment_entry *entry = &list->entries[i];
+        uint64_t stop = (entry->flags & LSI_SEGMENT_SEALED) != 0 && entry->end < end ? entry->end : end;
+        if (stop <= entry->base)
+            continue;
+        lsi_segment *segment;
+        ls_status st = lsi_segment_open(&log->config, entry->number, false, &segment);
+        if (st != LS_OK)
+            return st == LS_ERR_NOT_FOUND ? lsi_fail(LS_ERR_CORRUPT, "%s: segment %u is named by the list and not there",
+                                                     log->config.label, entry->number)
+                                          : st;
+        lsi_index_entry hint;
+        lsi_walk walk;
+        bool hinted = lsi_index_find(&log->config, segment, stop, 0, 0, &hint);
+        lsi_walk_begin(&walk, log->config.env, segment, hinted ? hint.position : entry->base, stop, false);
+        for (;;) {
+            lsi_frame met;
+            lsi_frame_result result;
+            uint64_t position;
+            st = lsi_walk_next(&walk, &met, &position, &result);
+            if (st == LS_OK && result == LSI_FRAME_VALID) {
+                *frame = met;
+                *found = true;
+                continue;
+            }
+            if (st != LS_OK || walk.at >= stop)
+                break;
+            if (hinted && !*found) { /* The hint was wrong. */
+                hinted = false;
+                walk.at = entry->base;
+                walk.after = segment->header.base_seqno - 1;
+                continue;
+            }
+            bool more;
+            st = lsi_walk_resume(&walk, walk.at + 8, &more);
+            if (st != LS_OK || !more)
+                break;
+        }
+        lsi_walk_end(&walk);
+        lsi_segment_unref(segment);
+        if (st != LS_OK)
+            return st;
+    }
+    return LS_OK;
+}
+
+ls_status lsi_log_state(lsi_log *log, ls_seqno *oldest, ls_seqno *latest, ls_status *health)
+{
+    lsi_slot *slot;
+    lsi_segment_list *list = NULL;
+    lsi_log_reader *reader = NULL;
+    ls_status st = lsi_log_ready(log, &slot);
+
+    if (st != LS_OK)
+        return st;
+    switch (atomic_load_explicit(&slot->health, memory_order_acquire)) {
+    case LSI_SHARD_FAILED:
+        *health = LS_ERR_IO;
+        break;
+    case LSI_SHARD_DAMAGED:
+        *health = LS_ERR_CORRUPT;
+        break;
+    default:
+        *health = LS_OK;
+    }
+    *oldest = *latest = LS_SEQNO_NONE;
+    uint64_t end = lsi_log_published(log, slot);
+    st = lsi_log_list(log, slot, &list);
+    if (st != LS_OK)
+        return st;
+    bool found;
+    lsi_frame frame;
+    st = lsi_log_last_frame(log, list, end, &found, &frame);
+    if (st == LS_OK && found) {
+        *latest = frame.first_seqno + frame.count - 1;
+        /* The oldest is what a reader from the horizon would meet first. */
+        const ls_record *records;
+        uint32_t count = 0;
+        bool at_tip, at_end;
+        lsi_error_state before;
+        lsi_error_save(&before);
+        st = lsi_log_reader_open(log, &reader);
+        if (st == LS_OK)
+            st = lsi_log_reader_read(reader, 1, 1, &records, &count, &at_tip, &at_end);
+        if (st == LS_ERR_CORRUPT) { /* Damage at the very beginning: said by reading, not by describing. */
+            *oldest = list->entries[0].base_seqno;
+            lsi_error_restore(&before);
+            st = LS_OK;
+        } else if (count > 0) {
+            *oldest = records[0].seqno;
+        }
+    }
+    lsi_log_reader_close(reader);
+    lsi_segment_list_unref(list);
+    return st;
+}

@@ -1,0 +1,103 @@
+/* Inside storage: one shard's log as this process sees it. The door is storage.h.
+ *
+ * INVARIANTS, quoted by number in the code and in tests/invariants.
+ *  S1  Bytes before committed_end never change; a frame becomes visible by one store of committed_end.
+ *  S2  Whoever holds append_lock and finds write_end != committed_end stands in for a dead process: he looks at what
+ *      lies between and, if anything does, goes on in a new segment (R5).
+ *  S3  No record is acknowledged in a segment whose file, list entry and directory were not synced before.
+ *  S4  durable_end rises only after a sync, which began after the bytes it covers were written, returned 0 through a
+ *      descriptor that was open when they were written, or after they were written again through it (E2).
+ *  S5  A segment is sealed only when all of it is durable; so durable_end >= the last segment's base.
+ *  S6  After a failed sync nothing is appended until lsi_log_reset, in any process (E1).
+ *  S7  Numbers are given below seqno_limit only; a segment that follows a torn one begins at the torn one's limit (D4).
+ */
+#ifndef LSI_STORAGE_LOG_H
+#define LSI_STORAGE_LOG_H
+
+#include <pthread.h>
+
+#include "storage/frame.h"
+#include "storage/segment.h"
+#include "storage/storage.h"
+
+#define LSI_ROLLING UINT64_MAX /* write_end while a roll is under way */
+
+struct lsi_log {
+    lsi_log_config config;
+    _Atomic(lsi_slot *) slot;    /* shared, in the control file */
+    lsi_slot *own_slot;          /* read only, and nobody recovered the shard: what this process found by itself */
+    pthread_mutex_t local;       /* LSI_RANK_LOCAL: guards the pointers below */
+    lsi_segment *current;        /* the last segment as this process has it open for writing; may be an older one */
+    lsi_segment_list *list;      /* as of list_generation */
+    uint32_t list_generation;
+    bool has_list;
+    _Atomic uint32_t wrote;      /* this process appended; close syncs */
+};
+
+static inline uint64_t lsi_load(const _Atomic uint64_t *word)
+{
+    return atomic_load_explicit(word, memory_order_acquire);
+}
+
+/* Where readers must stop. Pairs with the stores of committed_end and durable_end. */
+uint64_t lsi_log_published(const lsi_log *log, const lsi_slot *slot);
+
+/* The slot, recovered if need be. CORRUPT, IO ...: it cannot be used at all. */
+ls_status lsi_log_ready(lsi_log *log, lsi_slot **out);
+/* append_lock, with S2's repair done and the health looked at: FAILED and DAMAGED shards are refused unless `any`. */
+ls_status lsi_log_lock(lsi_log *log, lsi_slot *slot, bool any);
+void lsi_log_unlock(lsi_slot *slot);
+
+/* The current list, referenced; reloaded when its generation moved. */
+ls_status lsi_log_list(lsi_log *log, const lsi_slot *slot, lsi_segment_list **out);
+/* Puts a new list in the file's and this process's place. Locks: append_lock held. */
+ls_status lsi_log_replace_list(lsi_log *log, lsi_slot *slot, lsi_segment_list *list);
+/* Segment `number` open for writing, referenced. */
+ls_status lsi_log_segment(lsi_log *log, lsi_slot *slot, uint32_t number, lsi_segment **out);
+
+/* Makes everything of the last segment up to `end` durable (S4). */
+ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segment, uint64_t end);
+
+/* Seals the last segment at committed_end and begins a new one with room for a frame of `bytes`. `abandon`: the old
+ * file is not synced again (E1). Heeds and clears roll_first. Locks: append_lock held. FULL, NO_MEMORY: nothing changed. */
+ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abandon);
+/* E1: marks the shard and returns LS_ERR_IO. */
+ls_status lsi_log_fail(lsi_log *log, lsi_slot *slot, int err);
+/* E2: writes the segment's bytes from `from` to `to` once more. -errno. */
+int lsi_log_write_again(const lsi_log *log, const lsi_segment *segment, uint64_t from, uint64_t to);
+
+/* recovery.c. Locks: append_lock held. */
+ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot);
+ls_status lsi_log_take_over(lsi_log *log, lsi_slot *slot);
+/* For a reader that may not write: finds the ends for itself. */
+ls_status lsi_log_look(lsi_log *log, lsi_slot *own);
+
+/* ---- walking a segment's frames, for recovery, seeking and verify ---- */
+
+typedef struct lsi_walk {
+    const lsi_env *env;
+    const lsi_segment *segment; /* borrowed */
+    uint64_t at;                /* position of the next frame */
+    uint64_t end;               /* look no further */
+    bool check_bodies;
+    unsigned char *buffer;
+    size_t capacity;
+    uint64_t buffer_at;         /* position */
+    size_t buffer_bytes;
+    ls_seqno after;             /* the last number met; the next must be above it */
+} lsi_walk;
+void lsi_walk_begin(lsi_walk *walk, const lsi_env *env, const lsi_segment *segment, uint64_t at, uint64_t end,
+                    bool check_bodies);
+void lsi_walk_end(lsi_walk *walk);
+/* The frame at walk->at, checked; then walk->at is behind it. `*result` EMPTY, SHORT or BAD: there is none, and
+ * walk->at stays. Fails only when reading fails. */
+ls_status lsi_walk_next(lsi_walk *walk, lsi_frame *frame, uint64_t *position, lsi_frame_result *result);
+/* Moves walk->at to the next valid frame at or after `from`; false: there is none before the end. */
+ls_status lsi_walk_resume(lsi_walk *walk, uint64_t from, bool *found);
+/* The frame lsi_walk_next just gave, whole: a view until the next call. */
+const unsigned char *lsi_walk_bytes(const lsi_walk *walk, uint64_t position);
+
+/* Position of the last frame below `end` in the shard, and its header. found false: there is none. */
+ls_status lsi_log_last_frame(lsi_log *log, const lsi_segment_list *list, uint64_t end, bool *found, lsi_frame *frame);
+
+#endif

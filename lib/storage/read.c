@@ -1,0 +1,592 @@
+/* Reading a log: from a place, frame after frame, into a buffer of one's own that is checked before anything of it is
+ * shown. A reader takes no lock and writes nothing.
+ *
+ * The buffer holds one run of positions, [buffer_at, buffer_at + buffer_bytes), which may cross from one segment into
+ * the next since positions do not jump. Records are views into it; when it must move while a batch is being made, those
+ * already made are moved along. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "storage/log.h"
+
+#define READ_BYTES (256u << 10)
+#define RECORDS_FIRST 512u
+
+struct lsi_log_reader {
+    lsi_log *log;
+    lsi_segment_list *list;  /* as of list_generation */
+    lsi_segment *segment;    /* the one `at` lies in; NULL: not opened yet */
+    uint64_t at;             /* position of the next frame, or of the one that is partly given */
+    ls_seqno next_seqno;     /* the next record has at least this number */
+    lsi_frame frame;         /* the one at `at`, when given_bytes is not 0 */
+    uint32_t given_bytes;    /* of that frame, up to its next record */
+    uint32_t given_count;
+    unsigned char *buffer;
+    size_t capacity;
+    uint64_t buffer_at;
+    size_t buffer_bytes;
+    ls_record *records;
+    size_t record_capacity;
+};
+
+ls_status lsi_log_reader_open(lsi_log *log, lsi_log_reader **out)
+{
+    lsi_slot *slot;
+    ls_status st = lsi_log_ready(log, &slot);
+    if (st != LS_OK)
+        return st;
+    lsi_log_reader *reader = lsi_alloc_zero(&log->config.env->memory, sizeof *reader);
+    if (reader == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "%s: a reader: no memory", log->config.label);
+    reader->log = log;
+    st = lsi_log_list(log, slot, &reader->list);
+    if (st != LS_OK) {
+        lsi_log_reader_close(reader);
+        return st;
+    }
+    reader->at = reader->list->entries[0].base;
+    reader->next_seqno = reader->list->entries[0].base_seqno;
+    *out = reader;
+    return LS_OK;
+}
+
+void lsi_log_reader_close(lsi_log_reader *reader)
+{
+    if (reader == NULL)
+        return;
+    const lsi_memory *memory = &reader->log->config.env->memory;
+    lsi_segment_unref(reader->segment);
+    lsi_segment_list_unref(reader->list);
+    lsi_free(memory, reader->buffer);
+    lsi_free(memory, reader->records);
+    lsi_free(memory, reader);
+}
+
+ls_seqno lsi_log_reader_place(const lsi_log_reader *reader)
+{
+    return reader->next_seqno;
+}
+
+static void move_to(lsi_log_reader *reader, uint64_t at, ls_seqno next_seqno)
+{
+    reader->at = at;
+    reader->next_seqno = next_seqno;
+    reader->given_bytes = 0;
+    reader->given_count = 0;
+    if (reader->segment != NULL && (at < reader->segment->header.base || reader->buffer_bytes == 0 ||
+                                    at < reader->buffer_at || at > reader->buffer_at + reader->buffer_bytes)) {
+        lsi_segment_unref(reader->segment);
+        reader->segment = NULL;
+        reader->buffer_bytes = 0;
+    }
+}
+
+/* The list as it is now, and whether the reader's place is still in it. */
+static ls_status follow_list(lsi_log_reader *reader, lsi_slot *slot)
+{
+    lsi_segment_list *list;
+    ls_status st = lsi_log_list(reader->log, slot, &list);
+
+    if (st != LS_OK)
+        return st;
+    if (list == reader->list) {
+        lsi_segment_list_unref(list);
+        return LS_OK;
+    }
+    lsi_segment_list_unref(reader->list);
+    reader->list = list;
+    if (reader->segment != NULL) {
+        /* A reset may have ended the segment before the place we had reached: go on where the next one begins (E1). */
+        for (uint32_t i = 0; i < list->count; i++) {
+            const lsi_segment_entry *entry = &list->entries[i];
+            if (entry->number == reader->segment->header.number && (entry->flags & LSI_SEGMENT_SEALED) != 0 &&
+                reader->at > entry->end && reader->at != entry->base) {
+                reader->buffer_bytes = 0;
+                lsi_segment_unref(reader->segment);
+                reader->segment = NULL;
+                move_to(reader, entry->end, reader->next_seqno);
+                break;
+            }
+        }
+    }
+    if (reader->at < list->entries[0].base) {
+        const lsi_segment_entry *first = &list->entries[0];
+        reader->buffer_bytes = 0;
+        move_to(reader, first->base, first->base_seqno);
+        return lsi_fail(LS_ERR_TRIMMED, "%s: the place was trimmed; the oldest record that is left has number %llu or "
+                        "more", reader->log->config.label, (unsigned long long)first->base_seqno);
+    }
+    return LS_OK;
+}
+
+/* Opens the segment that holds reader->at, if it is another one. `*stop`: where it ends, at most `published`. */
+static ls_status enter_segment(lsi_log_reader *reader, lsi_slot *slot, uint64_t published, uint64_t *stop)
+{
+    const lsi_segment_entry *entry = &reader->list->entries[lsi_segment_list_find(reader->list, reader->at)];
+
+    if (reader->segment == NULL || reader->segment->header.number != entry->number) {
+        lsi_segment *segment;
+        ls_status st = lsi_segment_open(&reader->log->config, entry->number, false, &segment);
+        if (st == LS_ERR_NOT_FOUND) {
+            lsi_segment_list *was = lsi_segment_list_ref(reader->list);
+            st = follow_list(reader, slot); /* Trimmed, perhaps, since the list was read. */
+            bool changed = reader->list != was;
+            lsi_segment_list_unref(was);
+            if (st != LS_OK)
+                return st;
+            if (changed)
+                return enter_segment(reader, slot, published, stop);
+            if (atomic_load_explicit(&slot->deleted, memory_order_acquire) != 0)
+                return lsi_fail(LS_ERR_NOT_FOUND, "%s: the stream was deleted", reader->log->config.label);
+            return lsi_fail(LS_ERR_CORRUPT, "%s: %s/%08u.seg is named by the segment list and not there: numbers %llu to "
+                            "%llu may be lost", reader->log->config.label, reader->log->config.dir, entry->number,
+                            (unsigned long long)entry->base_seqno, (unsigned long long)entry->seqno_limit - 1);
+        }
+        if (st != LS_OK)
+            return st;
+        if (segment->header.sum != entry->header_sum) {
+            st = lsi_fail(LS_ERR_CORRUPT, "%s: %s is not the file that the segment list names", reader->log->config.label,
+                          segment->name);
+            lsi_segment_unref(segment);
+            return st;
+        }
+        lsi_segment_unref(reader->segment);
+        reader->segment = segment;
+    }
+    *stop = (entry->flags & LSI_SEGMENT_SEALED) != 0 && entry->end < published ? entry->end : published;
+    return LS_OK;
+}
+
+static size_t held(const lsi_log_reader *reader)
+{
+    return (size_t)(reader->buffer_at + reader->buffer_bytes - reader->at);
+}
+
+/* Makes the buffer hold at least `size` bytes from reader->at, if there are as many before `stop`. Views of `count`
+ * records stay good. */
+static ls_status fetch(lsi_log_reader *reader, size_t size, uint64_t stop, uint32_t count)
+{
+    const lsi_env *env = reader->log->config.env;
+
+    if (reader->buffer_bytes == 0)
+        reader->buffer_at = reader->at;
+    if (held(reader) >= size)
+        return LS_OK;
+    if (count == 0 && reader->at > reader->buffer_at) { /* Nobody looks at what was before. */
+        memmove(reader->buffer, reader->buffer + (reader->at - reader->buffer_at), held(reader));
+        reader->buffer_bytes = held(reader);
+        reader->buffer_at = reader->at;
+    }
+    uint64_t from = reader->buffer_at + reader->buffer_bytes;
+    size_t want = size - held(reader) > READ_BYTES ? size - held(reader) : READ_BYTES;
+    if (want > stop - from)
+        want = (size_t)(stop - from);
+    if (reader->capacity - reader->buffer_bytes < want) {
+        size_t capacity = reader->buffer_bytes + want;
+        if (capacity < reader->capacity * 2)
+            capacity = reader->capacity * 2;
+        unsigned char *old = reader->buffer, *buffer = lsi_resize(&env->memory, old, capacity);
+        if (buffer == NULL)
+            return lsi_fail(LS_ERR_NO_MEMORY, "%s: %zu bytes to read into: no memory", reader->log->config.label,
+                            capacity);
+        for (uint32_t i = 0; i < count && buffer != old; i++) {
+            ls_record *record = &reader->records[i];
+            size_t key_at = (size_t)((uintptr_t)record->partition_key.data - (uintptr_t)old);
+            size_t data_at = (size_t)((uintptr_t)record->data.data - (uintptr_t)old);
+            record->partition_key.data = buffer + key_at;
+            record->data.data = buffer + data_at;
+        }
+        reader->buffer = buffer;
+        reader->capacity = capacity;
+    }
+    const lsi_file *file = &reader->segment->file;
+    uint64_t offset = from - reader->segment->header.base + LSI_SEGMENT_HEADER_BYTES;
+    int64_t got = file->files->read(file, reader->buffer + reader->buffer_bytes, want, offset);
+    if (got < 0)
+        return lsi_fail_errno((int)-got, "%s: reading %s at 0x%llx", reader->log->config.label, reader->segment->name,
+                              (unsigned long long)offset);
+    reader->buffer_bytes += (size_t)got;
+    return LS_OK;
+}
+
+/* R4: says where, and which numbers may be concerned: from the next one to that before the next valid frame. */
+static ls_status damaged(lsi_log_reader *reader, uint64_t stop)
+{
+    lsi_walk walk;
+    bool found = false;
+    ls_seqno beyond = reader->segment->header.seqno_limit;
+
+    lsi_walk_begin(&walk, reader->log->config.env, reader->segment, reader->at, stop, true);
+    walk.after = reader->next_seqno - 1;
+    if (lsi_walk_resume(&walk, reader->at + 8, &found) == LS_OK && found) {
+        lsi_frame frame;
+        lsi_frame_result result;
+        uint64_t position;
+        if (lsi_walk_next(&walk, &frame, &position, &result) == LS_OK && result == LSI_FRAME_VALID)
+            beyond = frame.first_seqno;
+    }
+    lsi_walk_end(&walk);
+    reader->buffer_bytes = 0; /* The next try reads again. */
+    return lsi_fail(LS_ERR_CORRUPT, "%s: damage at 0x%llx of %s: numbers %llu to %llu may be lost",
+                    reader->log->config.label,
+                    (unsigned long long)(reader->at - reader->segment->header.base + LSI_SEGMENT_HEADER_BYTES),
+                    reader->segment->name, (unsigned long long)reader->next_seqno, (unsigned long long)(beyond - 1));
+}
+
+/* The next frame, checked and in the buffer; false in *have: nothing more before `stop`. */
+static ls_status next_frame(lsi_log_reader *reader, uint64_t stop, uint32_t count, bool *have)
+{
+    *have = false;
+    if (reader->at >= stop)
+        return LS_OK;
+    ls_status st = fetch(reader, LSI_FRAME_HEADER_BYTES, stop, count);
+    if (st != LS_OK)
+        return st;
+    const lsi_segment *segment = reader->segment;
+    const unsigned char *at = reader->buffer + (reader->at - reader->buffer_at);
+    lsi_frame *frame = &reader->frame;
+    lsi_frame_result result = lsi_frame_read_header(at, held(reader), segment->seed, reader->at, frame);
+    if (result == LSI_FRAME_SHORT && frame->bytes != 0 && frame->bytes <= stop - reader->at) {
+        st = fetch(reader, frame->bytes, stop, count);
+        if (st != LS_OK)
+            return st;
+        at = reader->buffer + (reader->at - reader->buffer_at);
+        result = lsi_frame_read_header(at, held(reader), segment->seed, reader->at, frame);
+    }
+    const lsi_segment_header *header = &segment->header;
+    if (result != LSI_FRAME_VALID || frame->bytes > stop - reader->at || frame->first_seqno < header->base_seqno ||
+        frame->first_seqno > header->seqno_limit || frame->count > header->seqno_limit - frame->first_seqno ||
+        !lsi_frame_check_body(at, frame, segment->seed))
+        return damaged(reader, stop);
+    if (frame->kind != LSI_FRAME_DATA || frame->codec != LSI_CODEC_PLAIN || (frame->flags & LSI_FRAME_MUST_REFUSE) != 0)
+        return lsi_fail(LS_ERR_VERSION, "%s: a frame of kind %u, codec %u, flags 0x%x in %s is of a later release",
+                        reader->log->config.label, frame->kind, frame->codec, frame->flags, segment->name);
+    *have = true;
+    return LS_OK;
+}
+
+static ls_status more_records(lsi_log_reader *reader, size_t wanted)
+{
+    void *records = reader->records;
+    if (!lsi_grow(&reader->log->config.env->memory, &records, &reader->record_capacity, wanted, sizeof(ls_record)))
+        return lsi_fail(LS_ERR_NO_MEMORY, "%s: %zu records: no memory", reader->log->config.label, wanted);
+    reader->records = records;
+    return LS_OK;
+}
+
+/* Gives records of the frame at reader->at until a limit is met. */
+static ls_status give(lsi_log_reader *reader, uint32_t records_max, uint64_t bytes_max, uint32_t *count,
+                      uint64_t *bytes, bool *full)
+{
+    const lsi_frame *frame = &reader->frame;
+    const unsigned char *at = reader->buffer + (reader->at - reader->buffer_at);
+    uint32_t offset = reader->given_bytes, given = reader->given_count, made = *count;
+    uint64_t total = *bytes;
+    ls_status st = LS_OK;
+
+    uint32_t room = records_max - made < frame->count - given ? records_max - made : frame->count - given;
+    if (made + room > reader->record_capacity) {
+        st = more_records(reader, (size_t)made + room);
+        if (st != LS_OK)
+            return st;
+    }
+    for (; given < frame->count; given++) {
+        ls_record record;
+        uint32_t next = offset;
+        if (made == records_max) {
+            *full = true;
+            break;
+        }
+        if (!lsi_frame_next_record(at, frame, &next, &record)) {
+            st = lsi_fail(LS_ERR_CORRUPT, "%s: the frame at 0x%llx of %s holds records that break its rules",
+                          reader->log->config.label,
+                          (unsigned long long)(reader->at - reader->segment->header.base + LSI_SEGMENT_HEADER_BYTES),
+                          reader->segment->name);
+            break;
+        }
+        ls_seqno seqno = frame->first_seqno + given;
+        if (seqno >= reader->next_seqno) {
+            uint64_t size = record.partition_key.size + record.data.size;
+            if (made > 0 && total + size > bytes_max) {
+                *full = true;
+                break;
+            }
+            record.seqno = seqno;
+            record.arrival_us = frame->arrival_us;
+            record.shard = reader->log->config.shard;
+            record.reserved = 0;
+            reader->records[made++] = record;
+            total += size;
+        }
+        offset = next;
+    }
+    if (st != LS_OK && made > *count) /* What is whole is given first; the next call meets the damage again. */
+        st = LS_OK, *full = true;
+    if (st == LS_OK && given == frame->count) {
+        reader->next_seqno = frame->first_seqno + frame->count > reader->next_seqno ? frame->first_seqno + frame->count
+                                                                                    : reader->next_seqno;
+        reader->at += frame->bytes;
+        offset = given = 0;
+    } else if (given > 0 && frame->first_seqno + given > reader->next_seqno) {
+        reader->next_seqno = frame->first_seqno + given;
+    }
+    reader->given_bytes = offset;
+    reader->given_count = given;
+    *count = made;
+    *bytes = total;
+    return st;
+}
+
+/* A repair decided to step over these positions. */
+static bool step_over(lsi_log_reader *reader)
+{
+    for (uint32_t i = 0; i < reader->list->skip_count; i++) {
+        const lsi_skip *skip = &reader->list->skips[i];
+        if (skip->from <= reader->at && reader->at < skip->to) {
+            reader->buffer_bytes = 0;
+            move_to(reader, skip->to, reader->next_seqno);
+            return true;
+        }
+    }
+    return false;
+}
+
+ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint64_t bytes_max,
+                              const ls_record **records, uint32_t *count, bool *at_tip, bool *end)
+{
+    lsi_slot *slot;
+    uint32_t made = 0;
+    uint64_t bytes = 0;
+    bool full = false;
+    ls_status st = lsi_log_ready(reader->log, &slot);
+
+    if (st != LS_OK)
+        return st;
+    /* First the end, then the list: what lies before that end is in a list at least as new. */
+    bool closed = atomic_load_explicit(&slot->closed, memory_order_acquire) != 0;
+    uint64_t published = lsi_log_published(reader->log, slot);
+    st = follow_list(reader, slot);
+    if (st != LS_OK)
+        return st;
+    while (!full && made < records_max && reader->at < published) {
+        uint64_t stop;
+        bool have = reader->given_bytes != 0;
+        if (reader->list->skip_count != 0 && !have && made == 0 && step_over(reader))
+            continue;
+        st = enter_segment(reader, slot, published, &stop);
+        if (st == LS_OK && !have)
+            st = next_frame(reader, stop, made, &have);
+        if (st == LS_OK && have)
+            st = give(reader, records_max, bytes_max, &made, &bytes, &full);
+        if (st != LS_OK) {
+            if (made == 0)
+                return st;
+            break; /* What came before it is given first; the next call meets it again. */
+        }
+        /* Without a frame the segment is read to its end, and the next one begins at the same position. */
+    }
+    *records = reader->records;
+    *count = made;
+    *at_tip = reader->at >= published;
+    *end = *at_tip && closed;
+    return LS_OK;
+}
+
+/* ---- finding a place ---- */
+
+typedef struct target {
+    ls_seqno seqno;       /* the first record with at least this number, */
+    int64_t timestamp_us; /* or, seqno 0, that arrived at or after this */
+} target;
+
+static bool frame_reaches(const lsi_frame *frame, const target *sought)
+{
+    if (sought->seqno != LS_SEQNO_NONE)
+        return frame->first_seqno + frame->count > sought->seqno;
+    return frame->arrival_us >= sought->timestamp_us;
+}
+
+/* The position of the first frame in segment `entry` that reaches the target, and its number. Damage on the way
+ * that may hide the target is where the place is put, so that reading says so; R4 forbids stepping over it silently. */
+static ls_status find_in_segment(lsi_log *log, const lsi_segment_list *list, const lsi_segment_entry *entry,
+                                 uint64_t stop, const target *sought, uint64_t *at, ls_seqno *next, bool *found)
+{
+    lsi_segment *segment;
+    lsi_walk walk;
+    lsi_index_entry hint;
+    ls_status st = lsi_segment_open(&log->config, entry->number, false, &segment);
+
+    *found = false;
+    *at = entry->base;
+    *next = entry->base_seqno;
+    if (st == LS_ERR_NOT_FOUND || st == LS_ERR_CORRUPT) {
+        *found = true; /* Reading meets it and says it. */
+        return LS_OK;
+    }
+    if (st != LS_OK)
+        return st;
+    bool hinted = lsi_index_find(&log->config, segment, stop, sought->seqno, sought->timestamp_us, &hint);
+    lsi_walk_begin(&walk, log->config.env, segment, hinted ? hint.position : entry->base, stop, false);
+    uint64_t damage_at = 0, noted = 0;
+    ls_seqno before_damage = 0;
+    bool have_damage = false, fresh = true;
+    while (!*found) {
+        lsi_frame frame;
+        lsi_frame_result result;
+        uint64_t position;
+        st = lsi_walk_next(&walk, &frame, &position, &result);
+        if (st != LS_OK)
+            break;
+        if (result == LSI_FRAME_VALID) {
+            uint64_t block = (position - entry->base) / LSI_INDEX_BLOCK_BYTES + 1;
+            if (fresh ? !hinted : block > noted) { /* Entries that are missing are made as they are missed. */
+                lsi_index_entry note = {position, frame.first_seqno, frame.arrival_us};
+                lsi_index_note(&log->config, segment, &note);
+            }
+            fresh = false;
+            noted = block;
+            if (frame_reaches(&frame, sought)) {
+                /* Exactly the first of a frame behind damage is not hidden by it; anything else may be. */
+                bool exact = sought->seqno != LS_SEQNO_NONE && frame.first_seqno <= sought->seqno;
+                *at = have_damage && !exact ? damage_at : position;
+                *next = have_damage && !exact ? before_damage : frame.first_seqno;
+                *found = true;
+            } else {
+                have_damage = false;
+            }
+            continue;
+        }
+        if (walk.at >= stop)
+            break;
+        if (hinted && fresh) { /* The hint was wrong. */
+            hinted = false;
+            walk.at = entry->base;
+            walk.after = segment->header.base_seqno - 1;
+            continue;
+        }
+        bool skipped = false, more;
+        for (uint32_t i = 0; i < list->skip_count && !skipped; i++)
+            if (list->skips[i].from <= walk.at && walk.at < list->skips[i].to) {
+                walk.at = list->skips[i].to;
+                skipped = true;
+            }
+        if (skipped)
+            continue;
+        damage_at = walk.at;
+        before_damage = walk.after + 1;
+        have_damage = true;
+        st = lsi_walk_resume(&walk, walk.at + 8, &more);
+        if (st != LS_OK)
+            break;
+        if (!more) {
+            *at = damage_at;
+            *next = before_damage;
+            *found = true;
+        }
+    }
+    if (st == LS_OK && !*found)
+        *at = stop;
+    lsi_walk_end(&walk);
+    lsi_segment_unref(segment);
+    return st;
+}
+
+/* The least number that a record at or behind the published end can have. */
+static ls_status next_at_end(lsi_log_reader *reader, uint64_t published, ls_seqno *next)
+{
+    bool found;
+    lsi_frame frame;
+    ls_status st = lsi_log_last_frame(reader->log, reader->list, published, &found, &frame);
+
+    if (st == LS_OK)
+        *next = found ? frame.first_seqno + frame.count : reader->list->entries[0].base_seqno;
+    return st;
+}
+
+static ls_status seek_target(lsi_log_reader *reader, uint64_t published, const target *sought, uint64_t *at,
+                             ls_seqno *next)
+{
+    const lsi_segment_list *list = reader->list;
+    uint32_t i = 0;
+
+    /* The last segment that may hold it: numbers and times of a segment are at least its base's. */
+    for (uint32_t low = 0, high = list->count; low < high;) {
+        uint32_t middle = low + (high - low) / 2;
+        const lsi_segment_entry *entry = &list->entries[middle];
+        if (sought->seqno != LS_SEQNO_NONE ? entry->base_seqno <= sought->seqno
+                                           : entry->base_arrival_us < sought->timestamp_us) {
+            i = middle;
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    for (; i < list->count; i++) {
+        const lsi_segment_entry *entry = &list->entries[i];
+        bool sealed = (entry->flags & LSI_SEGMENT_SEALED) != 0, found;
+        uint64_t stop = sealed && entry->end < published ? entry->end : published;
+        if (stop <= entry->base)
+            continue;
+        ls_status st = find_in_segment(reader->log, list, entry, stop, sought, at, next, &found);
+        if (st != LS_OK || found)
+            return st;
+    }
+    *at = published;
+    return next_at_end(reader, published, next);
+}
+
+ls_status lsi_log_reader_seek(lsi_log_reader *reader, const ls_position *position)
+{
+    lsi_slot *slot;
+    ls_seqno next = LS_SEQNO_NONE;
+    uint64_t at;
+    ls_status st = lsi_log_ready(reader->log, &slot);
+
+    if (st != LS_OK)
+        return st;
+    uint64_t published = lsi_log_published(reader->log, slot);
+    st = follow_list(reader, slot);
+    if (st != LS_OK && st != LS_ERR_TRIMMED) /* Where the reader stood no longer matters. */
+        return st;
+    const lsi_segment_entry *first = &reader->list->entries[0];
+    target sought = {0, 0};
+
+    switch (position->kind) {
+    case LS_TRIM_HORIZON:
+        at = first->base;
+        next = first->base_seqno;
+        break;
+    case LS_LATEST:
+        at = published;
+        st = next_at_end(reader, published, &next);
+        if (st != LS_OK)
+            return st;
+        break;
+    case LS_AT_SEQUENCE_NUMBER:
+    case LS_AFTER_SEQUENCE_NUMBER:
+        next = position->seqno + (position->kind == LS_AFTER_SEQUENCE_NUMBER ? 1 : 0);
+        sought.seqno = next;
+        if (next < first->base_seqno) {
+            at = first->base;
+        } else {
+            ls_seqno met;
+            st = seek_target(reader, published, &sought, &at, &met);
+            if (st != LS_OK)
+                return st;
+        }
+        break;
+    case LS_AT_TIMESTAMP:
+        sought.timestamp_us = position->timestamp_us;
+        st = seek_target(reader, published, &sought, &at, &next);
+        if (st != LS_OK)
+            return st;
+        break;
+    default:
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position kind %d is none", position->kind);
+    }
+    reader->buffer_bytes = 0;
+    move_to(reader, at, next);
+    return LS_OK;
+}

@@ -1,0 +1,393 @@
+/* Finding where a log ends: after a reboot from its last segment, after a death from what the dead noted.
+ *
+ * The truth is the segments and the list; the control file is a hint (section 3 of the promises):
+ *  R2  Frames carry `durable_end`; watermarks in the control file lag behind syncs and never lead.
+ *  R3  In the last segment let B be the first byte that is no valid frame. If a valid frame beyond B, or the watermark,
+ *      proves bytes past B durable, there is damage at B. Otherwise the tail is torn: the log ends at B, silently but
+ *      counted. (A valid frame beyond B alone proves nothing: unsynced pages reach the disk in any order.)
+ *  R4  Damage in the last segment stops appends; everything around it stays readable.
+ *  R5  A torn segment is never appended to again: the next append begins a new one.
+ *  R7  May itself be interrupted anywhere: until the last store nothing but the log's own bytes was written again.
+ *  R8  What was found beyond the watermark is written again and synced before anybody reads it.
+ */
+#include "storage/log.h"
+
+#include <errno.h>
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+#define VERIFY_BYTES (64u << 10) /* what must be right before ends of this boot are believed */
+
+/* What a scan of the last segment found. */
+typedef struct scan {
+    uint64_t end;          /* B, or behind the last valid frame when damaged */
+    uint64_t durable;      /* what the watermark vouches for, within the segment */
+    int64_t arrival_us;
+    bool torn;             /* bytes lie beyond the end */
+    bool damaged;
+    uint64_t damage_at;
+} scan;
+
+/* Where frames may lie: the file's size, at a frame's boundary. */
+static ls_status file_end(const lsi_segment *segment, uint64_t *out)
+{
+    uint64_t size;
+    int rc = segment->file.files->size(&segment->file, &size);
+
+    if (rc < 0)
+        return lsi_fail_errno(-rc, "asking for the size of %s", segment->name);
+    uint64_t frames = size > LSI_SEGMENT_HEADER_BYTES ? size - LSI_SEGMENT_HEADER_BYTES : 0;
+    if (frames > segment->header.frames_bytes_max)
+        frames = segment->header.frames_bytes_max;
+    *out = segment->header.base + (frames & ~(uint64_t)7);
+    return LS_OK;
+}
+
+static const lsi_skip *skip_at(const lsi_segment_list *list, uint64_t position)
+{
+    for (uint32_t i = 0; i < list->skip_count; i++)
+        if (list->skips[i].from <= position && position < list->skips[i].to)
+            return &list->skips[i];
+    return NULL;
+}
+
+static ls_status bytes_are_zero(const lsi_env *env, const lsi_segment *segment, uint64_t from, uint64_t to, bool *zero)
+{
+    unsigned char *buffer = lsi_alloc(&env->memory, VERIFY_BYTES);
+    ls_status st = LS_OK;
+
+    if (buffer == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "looking at the tail of %s: no memory", segment->name);
+    *zero = true;
+    while (from < to && *zero) {
+        size_t size = to - from > VERIFY_BYTES ? VERIFY_BYTES : (size_t)(to - from);
+        int64_t got = segment->file.files->read(&segment->file, buffer, size,
+                                                from - segment->header.base + LSI_SEGMENT_HEADER_BYTES);
+        if (got < 0) {
+            st = lsi_fail_errno((int)-got, "reading the tail of %s", segment->name);
+            break;
+        }
+        *zero = lsi_is_zero(buffer, (size_t)got);
+        if (got < (int64_t)size) /* The file ends here. */
+            break;
+        from += size;
+    }
+    lsi_free(&env->memory, buffer);
+    return st;
+}
+
+/* R3. */
+static ls_status scan_segment(const lsi_log *log, const lsi_segment_list *list, const lsi_segment *segment,
+                              uint64_t watermark, scan *out)
+{
+    const lsi_env *env = log->config.env;
+    uint64_t stop = segment->header.base;
+    lsi_walk walk;
+    ls_status st = file_end(segment, &stop);
+
+    if (st != LS_OK)
+        return st;
+    *out = (scan){.end = segment->header.base, .arrival_us = segment->header.base_arrival_us};
+    out->durable = watermark > segment->header.base ? watermark : segment->header.base;
+    lsi_walk_begin(&walk, env, segment, segment->header.base, stop, true);
+    uint64_t first_bad = 0; /* B, once met; positions of frames are above it */
+    bool have_bad = false;
+    for (;;) {
+        lsi_frame frame;
+        lsi_frame_result result;
+        uint64_t position;
+        st = lsi_walk_next(&walk, &frame, &position, &result);
+        if (st != LS_OK)
+            goto out;
+        if (result == LSI_FRAME_VALID) {
+            if (!have_bad) {
+                out->end = walk.at;
+                if (frame.arrival_us > out->arrival_us)
+                    out->arrival_us = frame.arrival_us;
+            } else if (out->damaged || frame.durable_end > first_bad) {
+                /* Proven: it, and what follows, was written after B was durable. */
+                out->damaged = true;
+                out->end = walk.at;
+                if (frame.arrival_us > out->arrival_us)
+                    out->arrival_us = frame.arrival_us;
+            }
+            continue;
+        }
+        const lsi_skip *skip = skip_at(list, walk.at);
+        if (skip != NULL && skip->to <= stop) { /* A repair has dealt with it. */
+            walk.at = skip->to;
+            if (out->end < skip->to)
+                out->end = skip->to;
+            continue;
+        }
+        if (!have_bad) {
+            have_bad = true;
+            first_bad = out->damage_at = walk.at;
+        }
+        bool found;
+        st = lsi_walk_resume(&walk, walk.at + 8, &found);
+        if (st != LS_OK)
+            goto out;
+        if (!found)
+            break;
+    }
+    if (!have_bad)
+        first_bad = out->end; /* Frames up to the very end of the file. */
+    if (out->durable > first_bad) { /* The watermark is a witness too. */
+        out->damaged = true;
+        if (out->damage_at == 0)
+            out->damage_at = first_bad;
+        if (out->end < out->durable)
+            out->end = lsi_round_up(out->durable, 8);
+    }
+    if (!out->damaged) {
+        bool zero;
+        st = bytes_are_zero(env, segment, out->end, stop, &zero);
+        if (st != LS_OK)
+            goto out;
+        out->torn = !zero;
+        if (out->durable > out->end)
+            out->durable = out->end;
+    }
+out:
+    lsi_walk_end(&walk);
+    return st;
+}
+
+static void publish(lsi_slot *slot, const lsi_segment_entry *last, const scan *found, uint32_t why, uint32_t health)
+{
+    atomic_store_explicit(&slot->segment_base, last->base, memory_order_relaxed);
+    atomic_store_explicit(&slot->seqno_limit, last->seqno_limit, memory_order_relaxed);
+    atomic_store_explicit(&slot->next_seqno, last->seqno_limit, memory_order_relaxed);
+    atomic_store_explicit(&slot->last_arrival_us, found->arrival_us, memory_order_relaxed);
+    atomic_store_explicit(&slot->last_monotonic_us, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->allocated_end, found->end, memory_order_relaxed);
+    atomic_store_explicit(&slot->zeroed_end, found->end, memory_order_relaxed);
+    atomic_store_explicit(&slot->indexed_end, found->end, memory_order_relaxed);
+    atomic_store_explicit(&slot->roll_first, why, memory_order_relaxed);
+    atomic_store_explicit(&slot->failed_errno, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->segment, last->number, memory_order_release);
+    atomic_store_explicit(&slot->durable_end, found->end, memory_order_seq_cst);
+    atomic_store_explicit(&slot->committed_end, found->end, memory_order_seq_cst);
+    atomic_store_explicit(&slot->write_end, found->end, memory_order_release);
+    /* Last: everything above is true now. Pairs with the loads of health. */
+    atomic_store_explicit(&slot->health, health, memory_order_release);
+}
+
+static void tell(const lsi_log *log, lsi_slot *slot, const lsi_segment_entry *last, const scan *found)
+{
+    const char *label = log->config.label;
+
+    if (found->damaged) {
+        lsi_env_log(log->config.env, LS_LOG_ERROR, "%s: damage at 0x%llx of %08u.seg, which was durable: puts are refused",
+                label, (unsigned long long)(found->damage_at - last->base + LSI_SEGMENT_HEADER_BYTES), last->number);
+    } else if (found->torn) {
+        (void)atomic_fetch_add_explicit(&slot->torn_count, 1, memory_order_relaxed);
+        lsi_env_log(log->config.env, LS_LOG_WARNING, "%s: a torn tail at 0x%llx of %08u.seg: nothing acknowledged is in it",
+                label, (unsigned long long)(found->end - last->base + LSI_SEGMENT_HEADER_BYTES), last->number);
+    }
+}
+
+/* The last segment cannot even be opened: it is damage from its first byte on (R4, R6), and readers that get so far are
+ * told so, for the end is put behind it. */
+static void publish_unreadable(const lsi_log *log, lsi_slot *slot, const lsi_segment_entry *last)
+{
+    scan found = {.end = last->base + 8, .arrival_us = last->base_arrival_us, .damaged = true};
+
+    lsi_env_log(log->config.env, LS_LOG_ERROR, "%s: %s", log->config.label, ls_last_error_message());
+    publish(slot, last, &found, LSI_ROLL_FIRST_NUMBERS | LSI_ROLL_FIRST_TORN, LSI_SHARD_DAMAGED);
+}
+
+/* From the segments alone. `write`: R8 and a shared slot; else for one's own eyes. */
+static ls_status recover_from_segments(lsi_log *log, lsi_slot *slot, bool write)
+{
+    lsi_segment_list *list;
+    lsi_segment *segment = NULL;
+    scan found;
+    ls_status st = lsi_segment_list_load(&log->config, &list);
+
+    if (st != LS_OK)
+        return st;
+    const lsi_segment_entry *last = lsi_segment_list_last(list);
+    st = lsi_segment_open(&log->config, last->number, write, &segment);
+    if (st == LS_OK && segment->header.sum != last->header_sum)
+        st = lsi_fail(LS_ERR_CORRUPT, "%s: %s is not the file that the segment list names", log->config.label,
+                      segment->name);
+    if (st == LS_ERR_NOT_FOUND)
+        st = lsi_fail(LS_ERR_CORRUPT, "%s: %08u.seg is named by the segment list and not there", log->config.label,
+                      last->number);
+    if (st == LS_ERR_CORRUPT) {
+        publish_unreadable(log, slot, last); /* The shard is damaged; this call has not failed. */
+        st = LS_OK;
+        goto out;
+    }
+    if (st != LS_OK)
+        goto out;
+
+    uint32_t marked;
+    uint64_t watermark = 0;
+    if (!lsi_watermark_read(slot, &marked, &watermark) || marked != last->number)
+        watermark = 0;
+    st = scan_segment(log, list, segment, watermark, &found);
+    if (st != LS_OK)
+        goto out;
+    if (write && !found.damaged && found.end > found.durable) { /* R8 */
+        int rc = lsi_log_write_again(log, segment, found.durable, found.end);
+        if (rc >= 0)
+            rc = segment->file.files->sync(&segment->file, true);
+        if (rc < 0) {
+            st = lsi_fail_errno(-rc, "%s: writing again what was found in %s", log->config.label, segment->name);
+            goto out;
+        }
+    }
+    tell(log, slot, last, &found);
+    /* Numbers may have been given that nobody knows of any more, so the next append begins a new segment (D4). */
+    publish(slot, last, &found, LSI_ROLL_FIRST_NUMBERS | (found.torn || found.damaged ? LSI_ROLL_FIRST_TORN : 0),
+            found.damaged ? LSI_SHARD_DAMAGED : LSI_SHARD_HEALTHY);
+    if (write && !found.damaged && found.end > segment->header.base)
+        lsi_watermark_note(slot, last->number, found.end);
+out:
+    lsi_segment_unref(segment);
+    lsi_segment_list_unref(list);
+    return st;
+}
+
+ls_status lsi_log_look(lsi_log *log, lsi_slot *own)
+{
+    return recover_from_segments(log, own, false);
+}
+
+/* The ends in the slot are of this boot, but nobody was alive in between: look at the frames just before the end. */
+static ls_status ends_are_true(lsi_log *log, lsi_slot *slot, bool *true_ends)
+{
+    uint32_t number = atomic_load_explicit(&slot->segment, memory_order_relaxed);
+    uint64_t end = lsi_load(&slot->committed_end);
+    lsi_segment_list *list;
+    lsi_segment *segment = NULL;
+    ls_status st = lsi_segment_list_load(&log->config, &list);
+
+    *true_ends = false;
+    if (st != LS_OK)
+        return st;
+    const lsi_segment_entry *last = lsi_segment_list_last(list);
+    if (last->number != number || last->base != lsi_load(&slot->segment_base) || end < last->base ||
+        lsi_load(&slot->durable_end) > end)
+        goto out;
+    st = lsi_segment_open(&log->config, number, false, &segment);
+    if (st != LS_OK || segment->header.sum != last->header_sum) {
+        st = st == LS_ERR_CORRUPT || st == LS_ERR_NOT_FOUND ? LS_OK : st;
+        goto out;
+    }
+    uint64_t from = end - last->base > VERIFY_BYTES ? end - VERIFY_BYTES : last->base;
+    lsi_index_entry hint;
+    lsi_walk walk;
+    bool hinted = from > last->base && lsi_index_find(&log->config, segment, from, 0, 0, &hint);
+    lsi_walk_begin(&walk, log->config.env, segment, hinted ? hint.position : last->base, end, true);
+    for (;;) {
+        lsi_frame frame;
+        lsi_frame_result result;
+        uint64_t position;
+        st = lsi_walk_next(&walk, &frame, &position, &result);
+        if (st != LS_OK)
+            break;
+        if (result == LSI_FRAME_VALID) {
+            *true_ends = walk.at == end && frame.first_seqno + frame.count <= lsi_load(&slot->next_seqno);
+            continue;
+        }
+        if (walk.at < end) {
+            const lsi_skip *skip = skip_at(list, walk.at);
+            if (skip != NULL && skip->to <= end) {
+                walk.at = skip->to;
+                *true_ends = walk.at == end;
+                continue;
+            }
+            *true_ends = false;
+            if (hinted) {
+                hinted = false;
+                walk.at = last->base;
+                walk.after = segment->header.base_seqno - 1;
+                continue;
+            }
+        }
+        break;
+    }
+    if (end == last->base)
+        *true_ends = true;
+    lsi_walk_end(&walk);
+out:
+    lsi_segment_unref(segment);
+    lsi_segment_list_unref(list);
+    return st;
+}
+
+ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
+{
+    ls_status st = LS_OK;
+    uint32_t health = atomic_load_explicit(&slot->health, memory_order_acquire);
+    bool of_this_boot = health != LSI_SHARD_FRESH;
+
+    if (of_this_boot && health == LSI_SHARD_HEALTHY) {
+        if (lsi_load(&slot->write_end) != lsi_load(&slot->committed_end))
+            st = lsi_log_take_over(log, slot);
+        if (st == LS_OK)
+            st = ends_are_true(log, slot, &of_this_boot);
+        if (st != LS_OK)
+            return st;
+        if (!of_this_boot)
+            lsi_env_log(log->config.env, LS_LOG_WARNING, "%s: the control file's ends are not true: scanning",
+                    log->config.label);
+    }
+    if (!of_this_boot) {
+        st = recover_from_segments(log, slot, true);
+        if (st != LS_OK)
+            return st;
+        (void)atomic_fetch_add_explicit(&slot->list_generation, 1, memory_order_acq_rel);
+    }
+    /* Pairs with is_recovered(). */
+    atomic_store_explicit(&slot->epoch, lsi_control_epoch(log->config.control), memory_order_release);
+    return LS_OK;
+}
+
+/* S2. */
+ls_status lsi_log_take_over(lsi_log *log, lsi_slot *slot)
+{
+    uint64_t committed = lsi_load(&slot->committed_end), under_way = lsi_load(&slot->write_end);
+    uint32_t number = atomic_load_explicit(&slot->segment, memory_order_acquire);
+    lsi_segment_list *list;
+    lsi_segment *segment = NULL;
+    ls_status st = lsi_segment_list_load(&log->config, &list);
+
+    if (st != LS_OK)
+        return st;
+    const lsi_segment_entry *last = lsi_segment_list_last(list);
+    if (last->number != number) {
+        /* The dead had rolled and not said so: the new segment is named, synced and empty. */
+        scan found = {.end = last->base,
+                      .arrival_us = atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed)};
+        (void)atomic_fetch_add_explicit(&slot->list_generation, 1, memory_order_acq_rel);
+        publish(slot, last, &found, 0, atomic_load_explicit(&slot->health, memory_order_relaxed));
+        atomic_store_explicit(&slot->next_seqno, last->base_seqno, memory_order_release);
+        lsi_env_log(log->config.env, LS_LOG_INFO, "%s: took over a roll to segment %u", log->config.label, last->number);
+        goto out;
+    }
+    if (under_way != LSI_ROLLING && under_way > committed) {
+        bool zero;
+        st = lsi_segment_open(&log->config, number, false, &segment);
+        if (st == LS_OK)
+            st = bytes_are_zero(log->config.env, segment, committed, under_way, &zero);
+        if (st != LS_OK)
+            goto out;
+        if (!zero) { /* R5: nobody knows what they are, and nobody was told that they are there. */
+            atomic_store_explicit(&slot->roll_first, LSI_ROLL_FIRST_NUMBERS | LSI_ROLL_FIRST_TORN, memory_order_relaxed);
+            (void)atomic_fetch_add_explicit(&slot->torn_count, 1, memory_order_relaxed);
+            lsi_env_log(log->config.env, LS_LOG_WARNING, "%s: a process died while it wrote; its write is set aside",
+                    log->config.label);
+        }
+    }
+    atomic_store_explicit(&slot->write_end, committed, memory_order_release);
+out:
+    lsi_segment_unref(segment);
+    lsi_segment_list_unref(list);
+    return st;
+}

@@ -1,0 +1,221 @@
+/* Segment files: the header, making and opening one, and its sparse index.
+ *
+ * A header is written once, synced before the first frame, and never changed: how far the numbers of its records may
+ * go (D4) is stated in it from the start, enough for the smallest records there are. */
+#include "storage/segment.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "base/status.h"
+
+static const unsigned char magic[8] = {'L', 'S', 'T', 'R', 'S', 'E', 'G', 0};
+
+enum { FORMAT_AT = 8, HEADER_BYTES_AT = 12, MAY_IGNORE_AT = 16, MUST_REFUSE_AT = 20, STORE_AT = 24, STREAM_AT = 40,
+       SHARD_AT = 48, NUMBER_AT = 52, BASE_AT = 56, BASE_SEQNO_AT = 64, SEQNO_LIMIT_AT = 72, BASE_ARRIVAL_AT = 80,
+       CREATED_AT = 88, SALT_AT = 96, PREVIOUS_AT = 128, PREVIOUS_END_AT = 136, CHAIN_AT = 144, FRAMES_MAX_AT = 152,
+       END_OF_FIELDS = 160, SUM_AT = LSI_SEGMENT_HEADER_BYTES - 8 };
+
+void lsi_segment_header_encode(lsi_segment_header *header, unsigned char bytes[LSI_SEGMENT_HEADER_BYTES])
+{
+    memset(bytes, 0, LSI_SEGMENT_HEADER_BYTES);
+    memcpy(bytes, magic, sizeof magic);
+    lsi_write_u32le(bytes + FORMAT_AT, 0);
+    lsi_write_u32le(bytes + HEADER_BYTES_AT, LSI_SEGMENT_HEADER_BYTES);
+    memcpy(bytes + STORE_AT, header->store_id, sizeof header->store_id);
+    lsi_write_u64le(bytes + STREAM_AT, header->stream);
+    lsi_write_u32le(bytes + SHARD_AT, header->shard);
+    lsi_write_u32le(bytes + NUMBER_AT, header->number);
+    lsi_write_u64le(bytes + BASE_AT, header->base);
+    lsi_write_u64le(bytes + BASE_SEQNO_AT, header->base_seqno);
+    lsi_write_u64le(bytes + SEQNO_LIMIT_AT, header->seqno_limit);
+    lsi_write_u64le(bytes + BASE_ARRIVAL_AT, (uint64_t)header->base_arrival_us);
+    lsi_write_u64le(bytes + CREATED_AT, (uint64_t)header->created_us);
+    memcpy(bytes + SALT_AT, header->salt, sizeof header->salt);
+    lsi_write_u32le(bytes + PREVIOUS_AT, header->previous);
+    lsi_write_u64le(bytes + PREVIOUS_END_AT, header->previous_end);
+    lsi_write_u64le(bytes + CHAIN_AT, header->chain);
+    lsi_write_u64le(bytes + FRAMES_MAX_AT, header->frames_bytes_max);
+    header->sum = lsi_sum64(bytes, SUM_AT, 0);
+    lsi_write_u64le(bytes + SUM_AT, header->sum);
+}
+
+ls_status lsi_segment_header_decode(const char *name, const unsigned char bytes[LSI_SEGMENT_HEADER_BYTES],
+                                    const lsi_log_config *owner, lsi_segment_header *out)
+{
+    memset(out, 0, sizeof *out);
+    if (memcmp(bytes, magic, sizeof magic) != 0)
+        return lsi_fail(LS_ERR_CORRUPT, "%s: its header does not begin as a segment's does", name);
+    out->sum = lsi_read_u64le(bytes + SUM_AT);
+#ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    if (out->sum != lsi_sum64(bytes, SUM_AT, 0))
+        return lsi_fail(LS_ERR_CORRUPT, "%s: its header fails its checksum", name);
+#endif
+    uint32_t format = lsi_read_u32le(bytes + FORMAT_AT), refuse = lsi_read_u32le(bytes + MUST_REFUSE_AT);
+    if (format != 0 || refuse != 0 || lsi_read_u32le(bytes + HEADER_BYTES_AT) != LSI_SEGMENT_HEADER_BYTES)
+        return lsi_fail(LS_ERR_VERSION, "%s: format %u with flags 0x%x is of another release", name, format, refuse);
+    memcpy(out->store_id, bytes + STORE_AT, sizeof out->store_id);
+    out->stream = lsi_read_u64le(bytes + STREAM_AT);
+    out->shard = lsi_read_u32le(bytes + SHARD_AT);
+    out->number = lsi_read_u32le(bytes + NUMBER_AT);
+    out->base = lsi_read_u64le(bytes + BASE_AT);
+    out->base_seqno = lsi_read_u64le(bytes + BASE_SEQNO_AT);
+    out->seqno_limit = lsi_read_u64le(bytes + SEQNO_LIMIT_AT);
+    out->base_arrival_us = (int64_t)lsi_read_u64le(bytes + BASE_ARRIVAL_AT);
+    out->created_us = (int64_t)lsi_read_u64le(bytes + CREATED_AT);
+    memcpy(out->salt, bytes + SALT_AT, sizeof out->salt);
+    out->previous = lsi_read_u32le(bytes + PREVIOUS_AT);
+    out->previous_end = lsi_read_u64le(bytes + PREVIOUS_END_AT);
+    out->chain = lsi_read_u64le(bytes + CHAIN_AT);
+    out->frames_bytes_max = lsi_read_u64le(bytes + FRAMES_MAX_AT);
+    if (owner != NULL && (memcmp(out->store_id, owner->store_id, sizeof out->store_id) != 0 ||
+                          out->stream != owner->stream || out->shard != owner->shard))
+        return lsi_fail(LS_ERR_CORRUPT, "%s belongs to another log (stream %llu shard %u)", name,
+                        (unsigned long long)out->stream, out->shard);
+    if (out->base_seqno == 0 || out->seqno_limit < out->base_seqno || out->seqno_limit > LS_SEQNO_END ||
+        out->base % 8 != 0 || out->frames_bytes_max > UINT32_MAX)
+        return lsi_fail(LS_ERR_CORRUPT, "%s: its header's numbers cannot be", name);
+    return LS_OK;
+}
+
+uint64_t lsi_segment_seed(const lsi_segment_header *header)
+{
+    unsigned char fields[END_OF_FIELDS];
+
+    memcpy(fields, header->store_id, 16);
+    lsi_write_u64le(fields + 16, header->stream);
+    lsi_write_u32le(fields + 24, header->shard);
+    lsi_write_u32le(fields + 28, header->number);
+    lsi_write_u64le(fields + 32, header->base);
+    memcpy(fields + 40, header->salt, sizeof header->salt);
+    return lsi_sum64(fields, 40 + sizeof header->salt, 0);
+}
+
+void lsi_segment_name(const char *dir, uint32_t number, const char *suffix, char name[LSI_SEGMENT_NAME_BYTES])
+{
+    (void)snprintf(name, LSI_SEGMENT_NAME_BYTES, "%s/%08u.%s", dir, number, suffix);
+}
+
+static lsi_segment *segment_new(const lsi_env *env)
+{
+    lsi_segment *segment = lsi_alloc_zero(&env->memory, sizeof *segment);
+    if (segment != NULL) {
+        segment->env = env;
+        atomic_init(&segment->references, 1);
+    }
+    return segment;
+}
+
+ls_status lsi_segment_create(const lsi_log_config *owner, lsi_segment_header *header, lsi_segment **out)
+{
+    unsigned char bytes[LSI_SEGMENT_HEADER_BYTES];
+    bool made = false;
+    ls_status st;
+    lsi_segment *segment = segment_new(owner->env);
+
+    if (segment == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "%s: a new segment: no memory", owner->label);
+    memcpy(header->store_id, owner->store_id, sizeof header->store_id);
+    header->stream = owner->stream;
+    header->shard = owner->shard;
+    owner->env->random(owner->env->random_user, header->salt, sizeof header->salt);
+    lsi_segment_name(owner->dir, header->number, "seg", segment->name);
+    lsi_segment_header_encode(header, bytes);
+
+    int rc = owner->root->files->open(owner->root, segment->name, LSI_OPEN_WRITE | LSI_OPEN_CREATE | LSI_OPEN_EXCLUSIVE,
+                                      &segment->file);
+    if (rc < 0) {
+        st = rc == -EEXIST ? lsi_fail(LS_ERR_EXISTS, "%s is there already", segment->name)
+                           : lsi_fail_errno(-rc, "%s: making %s", owner->label, segment->name);
+        goto fail;
+    }
+    made = true;
+    rc = lsi_file_write_one(&segment->file, bytes, sizeof bytes, 0);
+    if (rc < 0) {
+        st = lsi_fail_errno(-rc, "%s: writing the header of %s", owner->label, segment->name);
+        goto fail;
+    }
+    rc = owner->root->files->sync(&segment->file, false);
+    if (rc < 0) {
+        st = lsi_fail_errno(-rc, "%s: syncing the new %s", owner->label, segment->name);
+        goto fail;
+    }
+    segment->header = *header;
+    segment->seed = lsi_segment_seed(header);
+    segment->held_from = header->base;
+    *out = segment;
+    return LS_OK;
+
+fail:
+    lsi_segment_unref(segment);
+    if (made) { /* No list names it: nothing in it was ever acknowledged. */
+        char name[LSI_SEGMENT_NAME_BYTES];
+        lsi_segment_name(owner->dir, header->number, "seg", name);
+        (void)owner->root->files->unlink(owner->root, name);
+    }
+    return st;
+}
+
+ls_status lsi_segment_open(const lsi_log_config *owner, uint32_t number, bool write, lsi_segment **out)
+{
+    unsigned char bytes[LSI_SEGMENT_HEADER_BYTES];
+    ls_status st;
+    lsi_segment *segment = segment_new(owner->env);
+
+    if (segment == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "%s: opening a segment: no memory", owner->label);
+    lsi_segment_name(owner->dir, number, "seg", segment->name);
+    int rc = owner->root->files->open(owner->root, segment->name, write ? LSI_OPEN_WRITE : 0, &segment->file);
+    if (rc < 0) {
+        st = rc == -ENOENT ? lsi_fail(LS_ERR_NOT_FOUND, "%s: %s is not there", owner->label, segment->name)
+                           : lsi_fail_errno(-rc, "%s: opening %s", owner->label, segment->name);
+        goto fail;
+    }
+    int64_t got = owner->root->files->read(&segment->file, bytes, sizeof bytes, 0);
+    if (got < 0) {
+        st = lsi_fail_errno((int)-got, "%s: reading the header of %s", owner->label, segment->name);
+        goto fail;
+    }
+    if (got < (int64_t)sizeof bytes) {
+        st = lsi_fail(LS_ERR_CORRUPT, "%s: %s ends within its header, after %lld bytes", owner->label, segment->name,
+                      (long long)got);
+        goto fail;
+    }
+    st = lsi_segment_header_decode(segment->name, bytes, owner, &segment->header);
+    if (st != LS_OK)
+        goto fail;
+    if (segment->header.number != number) {
+        st = lsi_fail(LS_ERR_CORRUPT, "%s: %s holds segment %u", owner->label, segment->name, segment->header.number);
+        goto fail;
+    }
+    segment->seed = lsi_segment_seed(&segment->header);
+    segment->held_from = UINT64_MAX; /* Until the opener knows better: everything may be somebody else's. */
+    *out = segment;
+    return LS_OK;
+
+fail:
+    lsi_segment_unref(segment);
+    return st;
+}
+
+lsi_segment *lsi_segment_ref(lsi_segment *segment)
+{
+    (void)atomic_fetch_add_explicit(&segment->references, 1, memory_order_relaxed);
+    return segment;
+}
+
+void lsi_segment_unref(lsi_segment *segment)
+{
+    /* Release pairs with the acquire of whoever takes the last reference away. */
+    if (segment == NULL || atomic_fetch_sub_explicit(&segment->references, 1, memory_order_acq_rel) != 1)
+        return;
+    if (lsi_file_is_open(&segment->file))
+        (void)segment->file.files->close(&segment->file); /* Nothing unsynced that matters: see lsi_log_close. */
+    if (lsi_file_is_open(&segment->index))
+        (void)segment->index.files->close(&segment->index); /* A hint. */
+    lsi_free(&segment->env->memory, segment);
+}

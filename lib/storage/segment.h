@@ -1,0 +1,141 @@
+/* One segment file, and the list of a shard's segments. FORMAT.md, "Segment" and "Segment list". */
+#ifndef LSI_STORAGE_SEGMENT_H
+#define LSI_STORAGE_SEGMENT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libstream/status.h>
+#include <libstream/types.h>
+
+#include "base/env.h"
+#include "storage/storage.h"
+
+#define LSI_SEGMENT_HEADER_BYTES 4096u
+#define LSI_SEGMENT_NAME_BYTES 96u
+#define LSI_SEGMENT_BYTES_MIN (64u << 10)
+#define LSI_SEGMENT_BYTES_MAX (1u << 30)
+
+/* ---- the header ---- */
+
+typedef struct lsi_segment_header {
+    unsigned char store_id[16];
+    uint64_t stream;
+    uint32_t shard;
+    uint32_t number;
+    uint64_t base;            /* position of its first frame */
+    ls_seqno base_seqno;      /* numbers of its records: base_seqno <= n < seqno_limit (D4) */
+    ls_seqno seqno_limit;
+    int64_t base_arrival_us;  /* no record of it is older */
+    int64_t created_us;
+    unsigned char salt[32];
+    uint32_t previous;        /* number; 0: none */
+    uint64_t previous_end;
+    uint64_t chain;           /* sum of the previous header, which has its own chain */
+    uint64_t frames_bytes_max;
+    uint64_t sum;             /* of the header as it is on disk */
+} lsi_segment_header;
+
+void lsi_segment_header_encode(lsi_segment_header *header, unsigned char bytes[LSI_SEGMENT_HEADER_BYTES]); /* sets sum */
+/* CORRUPT names `name`; VERSION for another format. Whose segment it is, is checked too (R9). */
+ls_status lsi_segment_header_decode(const char *name, const unsigned char bytes[LSI_SEGMENT_HEADER_BYTES],
+                                    const lsi_log_config *owner, lsi_segment_header *out);
+/* Everything the header says, as the salt of its frames' sums. */
+uint64_t lsi_segment_seed(const lsi_segment_header *header);
+
+/* "<dir>/00000001.seg" and ".idx" */
+void lsi_segment_name(const char *dir, uint32_t number, const char *suffix, char name[LSI_SEGMENT_NAME_BYTES]);
+
+/* ---- an open one ---- */
+
+typedef struct lsi_segment {
+    const lsi_env *env;
+    lsi_file file;
+    lsi_file index;          /* opened when first needed; may stay closed */
+    lsi_segment_header header;
+    uint64_t seed;
+    uint64_t held_from;      /* bytes from here on were written while this descriptor was open (E2) */
+    _Atomic uint32_t references;
+    char name[LSI_SEGMENT_NAME_BYTES];
+} lsi_segment;
+
+/* Makes the file, which must not be there (LS_ERR_EXISTS), and syncs it; its directory is the caller's to sync. */
+ls_status lsi_segment_create(const lsi_log_config *owner, lsi_segment_header *header, lsi_segment **out);
+ls_status lsi_segment_open(const lsi_log_config *owner, uint32_t number, bool write, lsi_segment **out);
+lsi_segment *lsi_segment_ref(lsi_segment *segment);
+void lsi_segment_unref(lsi_segment *segment); /* Accepts NULL. Closes with the last one. */
+
+/* ---- the list ---- */
+
+#define LSI_SEGMENT_SEALED 1u /* `end` is known */
+#define LSI_SEGMENT_TORN 2u   /* bytes beyond `end` are a torn tail, or were given up by a reset */
+
+typedef struct lsi_segment_entry {
+    uint32_t number;
+    uint32_t flags;
+    uint64_t base;
+    uint64_t end; /* SEALED; else 0 */
+    ls_seqno base_seqno;
+    ls_seqno seqno_limit;
+    int64_t base_arrival_us;
+    uint64_t header_sum;
+} lsi_segment_entry;
+
+/* Positions that readers step over, because somebody decided so with a repair; the bytes are still in their file. */
+typedef struct lsi_skip {
+    uint64_t from;
+    uint64_t to;
+    ls_seqno first_seqno; /* the numbers that may be lost, inclusive; for messages */
+    ls_seqno last_seqno;
+} lsi_skip;
+
+typedef struct lsi_segment_list {
+    const lsi_env *env;
+    _Atomic uint32_t references;
+    uint64_t generation;
+    uint32_t count;
+    uint32_t skip_count;
+    lsi_segment_entry *entries; /* [count] ascending by number; at least one, the last is not sealed */
+    lsi_skip *skips;            /* [skip_count] ascending */
+} lsi_segment_list;
+
+#define LSI_SEGMENT_LIST_NAME "segments"
+
+ls_status lsi_segment_list_load(const lsi_log_config *owner, lsi_segment_list **out);
+ls_status lsi_segment_list_store(const lsi_log_config *owner, const lsi_segment_list *list); /* D6 */
+/* The payload alone, for tests and fuzzing: checks every rule. `name` for messages. */
+ls_status lsi_segment_list_decode(const lsi_env *env, const char *name, const unsigned char *payload, size_t size,
+                                  lsi_segment_list **out);
+/* A copy with room for one more entry and one more skip; generation is one more. */
+ls_status lsi_segment_list_copy(const lsi_segment_list *list, lsi_segment_list **out);
+lsi_segment_list *lsi_segment_list_ref(lsi_segment_list *list);
+void lsi_segment_list_unref(lsi_segment_list *list); /* Accepts NULL. */
+static inline lsi_segment_entry *lsi_segment_list_last(const lsi_segment_list *list)
+{
+    return &list->entries[list->count - 1];
+}
+/* The last entry whose base is at or below `position`: where its frame is, or would be written. 0 below the first. */
+uint32_t lsi_segment_list_find(const lsi_segment_list *list, uint64_t position);
+/* What binds the list's file to its log. */
+uint64_t lsi_segment_list_salt(const lsi_log_config *owner);
+
+/* ---- the sparse index of a segment: a hint, never believed without looking at the frame it names ---- */
+
+#define LSI_INDEX_BLOCK_BYTES (64u << 10)
+#define LSI_INDEX_ENTRY_BYTES 32u
+
+typedef struct lsi_index_entry {
+    uint64_t position;
+    ls_seqno first_seqno;
+    int64_t arrival_us;
+} lsi_index_entry;
+
+/* Notes a frame: kept when it is the first that begins in its block. Errors are ignored: it is a hint. */
+void lsi_index_note(const lsi_log_config *owner, lsi_segment *segment, const lsi_index_entry *entry);
+/* The last entry below `end` whose key is at or below what is sought: seqno or arrival if not 0, else the position.
+ * False: none; begin at the segment's base. */
+bool lsi_index_find(const lsi_log_config *owner, lsi_segment *segment, uint64_t end, ls_seqno seqno, int64_t before_us,
+                    lsi_index_entry *out);
+
+#endif

@@ -1,0 +1,463 @@
+/* The slots of the control file: finding, taking and freeing them; sleeping on them; watermarks.
+ *
+ * A slot is found through a table of this process, so that a store with many shards does not search the file for each.
+ * The table is a cache of identities: what it says is checked against the slot, and what it lacks is looked up again
+ * under the store lock.
+ *
+ *   T1  A slot belongs to one shard until its stream is deleted. A pointer to a slot may outlive that; so a freed slot
+ *       is used again only after somebody was alone since (then nobody who held a pointer is attached). Only when all
+ *       slots are used up is one taken that has been free for long, with both of its locks.
+ *   T2  `kind` is stored last, with release: who sees it sees the identity and zeroed words.
+ *   T3  A valid watermark is never false: its sum covers the slot's identity, and a mixture of two fails it. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/status.h"
+#include "storage/control_layout.h"
+
+#define TABLE_SIZE_FIRST 64u
+#define GROW_SLOTS_MAX 256u
+#define REST_US INT64_C(600000000) /* T1: ten minutes; a sync that began before the deletion is long over */
+
+/* ---- words ---- */
+
+/* Zeroes everything but identity, locks and watermarks. */
+static void words_clear(lsi_slot *slot)
+{
+    unsigned char *bytes = (unsigned char *)slot;
+    const size_t after_append = offsetof(lsi_slot, append_lock) + sizeof(lsi_lock);
+    const size_t after_sync = offsetof(lsi_slot, sync_lock) + sizeof(lsi_lock);
+    const size_t after_marks = offsetof(lsi_slot, watermark) + sizeof(slot->watermark);
+
+    memset(bytes + offsetof(lsi_slot, epoch), 0, offsetof(lsi_slot, append_lock) - offsetof(lsi_slot, epoch));
+    memset(bytes + after_append, 0, offsetof(lsi_slot, sync_lock) - after_append);
+    memset(bytes + after_sync, 0, offsetof(lsi_slot, watermark) - after_sync);
+    memset(bytes + after_marks, 0, LSI_SLOT_BYTES - after_marks);
+}
+
+static int locks_init(lsi_slot *slot)
+{
+    int result = lsi_lock_init(&slot->append_lock);
+
+    return result != 0 ? result : lsi_lock_init(&slot->sync_lock);
+}
+
+int lsi_slots_init(lsi_control *control, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++) {
+        lsi_slot *slot = control_slot_at(control, i);
+        int result;
+
+        memset(slot, 0, LSI_SLOT_BYTES);
+        result = locks_init(slot);
+        if (result != 0)
+            return result;
+    }
+    return 0;
+}
+
+int lsi_slots_start_over(lsi_control *control, uint32_t count)
+{
+    control_header *header = control->header;
+    uint32_t used = 0, kept = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        lsi_slot *slot = control_slot_at(control, i);
+        uint32_t segment;
+        uint64_t end;
+        int result;
+
+        if (atomic_load_explicit(&slot->kind, memory_order_relaxed) == LSI_SLOT_SHARD &&
+            atomic_load_explicit(&slot->deleted, memory_order_relaxed) == 0 &&
+            lsi_watermark_read(slot, &segment, &end)) {
+            words_clear(slot); /* C2: identity and watermarks are not touched */
+            used = i + 1;
+            kept++;
+        } else {
+            memset(slot, 0, LSI_SLOT_BYTES);
+        }
+        result = locks_init(slot);
+        if (result != 0)
+            return result;
+    }
+    atomic_store_explicit(&header->used_count, used, memory_order_relaxed);
+    atomic_store_explicit(&header->reuse_count, 0, memory_order_relaxed);
+    header->free_old = used - kept;
+    header->free_new = 0;
+    return 0;
+}
+
+/* ---- the table of this process ---- */
+
+static uint32_t identity_hash(uint32_t kind, uint64_t stream, uint32_t shard)
+{
+    uint64_t words[2] = {(uint64_t)kind << 32 | shard, stream};
+
+    return (uint32_t)lsi_sum64(words, sizeof(words), 0);
+}
+
+static bool slot_is(const lsi_slot *slot, uint32_t kind, uint64_t stream, uint32_t shard)
+{
+    /* Acquire pairs with T2. */
+    return atomic_load_explicit(&slot->kind, memory_order_acquire) == kind && slot->shard == shard &&
+        atomic_load_explicit(&slot->stream, memory_order_relaxed) == stream &&
+        atomic_load_explicit(&slot->deleted, memory_order_relaxed) == 0;
+}
+
+static void table_insert(lsi_control *control, uint32_t index)
+{
+    const lsi_slot *slot = control_slot_at(control, index);
+    uint32_t kind = atomic_load_explicit(&slot->kind, memory_order_acquire); /* T2 */
+    uint32_t at;
+
+    if (kind == LSI_SLOT_FREE)
+        return;
+    at = identity_hash(kind, atomic_load_explicit(&slot->stream, memory_order_relaxed), slot->shard);
+    for (at &= control->table_size - 1; control->table[at] != 0; at = (at + 1) & (control->table_size - 1))
+        continue;
+    control->table[at] = index + 1;
+    control->table_used++;
+}
+
+/* Brings the table up to what the file says. False: no memory. Locks: control->table_lock held. */
+static bool table_refresh(lsi_control *control)
+{
+    /* Acquire pairs with the releases of slot_take. */
+    uint32_t reuse = atomic_load_explicit(&control->header->reuse_count, memory_order_acquire);
+    uint32_t used = atomic_load_explicit(&control->header->used_count, memory_order_acquire);
+
+    if (used > CONTROL_SLOTS_MAX)
+        used = CONTROL_SLOTS_MAX;
+    if (reuse == control->reuse_seen && control->scanned == used && control->table != NULL)
+        return true;
+    if (control->table == NULL || reuse != control->reuse_seen || used > control->table_size / 2) {
+        uint32_t size = TABLE_SIZE_FIRST;
+        uint32_t *table;
+
+        while (size / 2 < used)
+            size *= 2;
+        table = lsi_alloc_zero(&control->env->memory, size * sizeof(*table));
+        if (table == NULL)
+            return false;
+        lsi_free(&control->env->memory, control->table);
+        control->table = table;
+        control->table_size = size;
+        control->table_used = 0;
+        control->scanned = 0;
+    }
+    for (; control->scanned < used; control->scanned++)
+        table_insert(control, control->scanned);
+    control->reuse_seen = reuse;
+    return true;
+}
+
+static void table_lock(lsi_control *control)
+{
+    /* Held for moments only, and by threads of this process: an hour never passes. */
+    while (lsi_lock_take(&control->table_lock, LSI_RANK_LOCAL, 3600000) != LSI_LOCKED)
+        continue;
+}
+
+static ls_status table_find(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out)
+{
+    ls_status st = LS_OK;
+
+    *out = NULL;
+    table_lock(control);
+    if (table_refresh(control)) {
+        uint32_t mask = control->table_size - 1;
+
+        for (uint32_t at = identity_hash(kind, stream, shard) & mask; control->table[at] != 0; at = (at + 1) & mask) {
+            lsi_slot *slot = control_slot_at(control, control->table[at] - 1);
+
+            if (slot_is(slot, kind, stream, shard)) {
+                *out = slot;
+                break;
+            }
+        }
+    } else {
+        st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for the table of %u slots",
+                      atomic_load_explicit(&control->header->used_count, memory_order_relaxed));
+    }
+    lsi_lock_release(&control->table_lock, LSI_RANK_LOCAL);
+    return st;
+}
+
+/* ---- taking and freeing ---- */
+
+/* Locks: store lock held. */
+static ls_status slots_grow(lsi_control *control, uint32_t wanted)
+{
+    control_header *header = control->header;
+    uint32_t count = atomic_load_explicit(&header->slot_count, memory_order_relaxed);
+    ls_status st;
+    int result;
+
+    if (wanted > CONTROL_SLOTS_MAX)
+        return lsi_fail(LS_ERR_FULL, "the control file has no more than %u slots", CONTROL_SLOTS_MAX);
+    if (wanted <= count)
+        return LS_OK;
+    st = lsi_control_allocate(control, wanted);
+    if (st != LS_OK)
+        return st;
+    result = lsi_slots_init(control, count, wanted);
+    if (result != 0)
+        return lsi_fail_errno(result, "cannot make a lock");
+    /* Release: who sees the number may use the slots. A death before it makes the next one do it all again. */
+    atomic_store_explicit(&header->slot_count, wanted, memory_order_release);
+    return LS_OK;
+}
+
+/* Writes the identity of a slot that nobody uses. Locks: store lock held. */
+static void slot_name(lsi_slot *slot, uint32_t kind, uint64_t stream, uint32_t shard)
+{
+    words_clear(slot);
+    memset(slot->watermark, 0, sizeof(slot->watermark));
+    slot->shard = shard;
+    atomic_store_explicit(&slot->stream, stream, memory_order_relaxed);
+    atomic_store_explicit(&slot->kind, kind, memory_order_release); /* T2 */
+}
+
+/* T1. Takes both locks of a slot that was freed long ago and gives it its new name. */
+static bool slot_take_rested(lsi_control *control, lsi_slot *slot, uint32_t kind, uint64_t stream, uint32_t shard)
+{
+    int64_t freed_us = atomic_load_explicit(&slot->last_monotonic_us, memory_order_relaxed);
+    lsi_lock_result append, sync;
+
+    if (lsi_monotonic_us(&control->env->clock) - freed_us < REST_US)
+        return false;
+    append = lsi_lock_try(&slot->append_lock, LSI_RANK_SHARD);
+    if (append == LSI_LOCKED_AFTER_DEATH)
+        lsi_lock_repaired(&slot->append_lock); /* nothing of the dead one's work is left to repair */
+    else if (append != LSI_LOCKED)
+        return false;
+    sync = lsi_lock_try(&slot->sync_lock, LSI_RANK_SYNC);
+    if (sync == LSI_LOCKED_AFTER_DEATH)
+        lsi_lock_repaired(&slot->sync_lock);
+    if (sync == LSI_LOCKED || sync == LSI_LOCKED_AFTER_DEATH) {
+        slot_name(slot, kind, stream, shard);
+        lsi_lock_release(&slot->sync_lock, LSI_RANK_SYNC);
+    }
+    lsi_lock_release(&slot->append_lock, LSI_RANK_SHARD);
+    return sync == LSI_LOCKED || sync == LSI_LOCKED_AFTER_DEATH;
+}
+
+/* A freed one, if there is one that may be used. Locks: store lock held. */
+static lsi_slot *slot_take_again(lsi_control *control, bool only_old, uint32_t kind, uint64_t stream, uint32_t shard)
+{
+    control_header *header = control->header;
+    uint32_t used = atomic_load_explicit(&header->used_count, memory_order_relaxed);
+    uint32_t epoch = lsi_control_epoch(control);
+
+    for (uint32_t i = 0; i < used; i++) {
+        lsi_slot *slot = control_slot_at(control, i);
+        bool is_old;
+
+        if (atomic_load_explicit(&slot->kind, memory_order_relaxed) != LSI_SLOT_FREE)
+            continue;
+        is_old = atomic_load_explicit(&slot->epoch, memory_order_relaxed) != epoch;
+        if (is_old)
+            slot_name(slot, kind, stream, shard);
+        else if (only_old || !slot_take_rested(control, slot, kind, stream, shard))
+            continue;
+        if (is_old && header->free_old > 0)
+            header->free_old--;
+        else if (!is_old && header->free_new > 0)
+            header->free_new--;
+        /* Release: tables that hold the old name are made anew. */
+        atomic_fetch_add_explicit(&header->reuse_count, 1, memory_order_release);
+        return slot;
+    }
+    if (only_old)
+        header->free_old = 0; /* a death had left the count too high */
+    return NULL;
+}
+
+/* Locks: store lock held. */
+static ls_status slot_take(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out)
+{
+    control_header *header = control->header;
+    uint32_t used = atomic_load_explicit(&header->used_count, memory_order_relaxed);
+    uint32_t count = atomic_load_explicit(&header->slot_count, memory_order_relaxed);
+    ls_status st;
+
+    *out = header->free_old > 0 ? slot_take_again(control, true, kind, stream, shard) : NULL;
+    if (*out != NULL)
+        return LS_OK;
+    if (used >= count) {
+        uint32_t step = count < GROW_SLOTS_MAX ? count : GROW_SLOTS_MAX;
+
+        if (step > CONTROL_SLOTS_MAX - count)
+            step = CONTROL_SLOTS_MAX - count;
+        if (step == 0) {
+            *out = slot_take_again(control, false, kind, stream, shard);
+            if (*out != NULL)
+                return LS_OK;
+            return lsi_fail(LS_ERR_FULL, "all %u slots of the control file are used", CONTROL_SLOTS_MAX);
+        }
+        st = slots_grow(control, count + step);
+        if (st != LS_OK)
+            st = slots_grow(control, count + 1); /* a nearly full disk */
+        if (st != LS_OK)
+            return st;
+    }
+    *out = control_slot_at(control, used);
+    slot_name(*out, kind, stream, shard);
+    /* Release: who sees the number sees the name. */
+    atomic_store_explicit(&header->used_count, used + 1, memory_order_release);
+    return LS_OK;
+}
+
+ls_status lsi_control_slot(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out)
+{
+    lsi_slot *slot;
+    ls_status st;
+
+    if (!lsi_control_is_mine(control))
+        return lsi_fail(LS_ERR_STATE, "the store was opened before a fork");
+    st = table_find(control, kind, stream, shard, &slot);
+    if (st == LS_OK && slot == NULL) {
+        st = lsi_control_lock(control);
+        if (st != LS_OK)
+            return st;
+        st = table_find(control, kind, stream, shard, &slot); /* somebody may have been faster */
+        if (st == LS_OK && slot == NULL)
+            st = slot_take(control, kind, stream, shard, &slot);
+        lsi_control_unlock(control);
+    }
+    if (st == LS_OK)
+        *out = slot;
+    return st;
+}
+
+ls_status lsi_control_reserve(lsi_control *control, uint32_t count)
+{
+    return slots_grow(control, count < CONTROL_SLOTS_MAX ? count : CONTROL_SLOTS_MAX);
+}
+
+/* Ends every sleep on `word`, whether or not somebody said that he sleeps. */
+static void word_shake(_Atomic uint32_t *word)
+{
+    atomic_fetch_add_explicit(word, 1, memory_order_seq_cst);
+    lsi_word_wake_all(word);
+}
+
+void lsi_control_drop_stream(lsi_control *control, uint64_t stream)
+{
+    control_header *header = control->header;
+    uint32_t used = atomic_load_explicit(&header->used_count, memory_order_relaxed);
+    int64_t now = lsi_monotonic_us(&control->env->clock);
+
+    for (uint32_t i = 0; i < used; i++) {
+        lsi_slot *slot = control_slot_at(control, i);
+
+        if (atomic_load_explicit(&slot->kind, memory_order_relaxed) == LSI_SLOT_FREE ||
+            atomic_load_explicit(&slot->stream, memory_order_relaxed) != stream)
+            continue;
+        /* Not under the slot's lock, which a stopped process may hold: the words stand alone, and its holders compare
+         * `stream` once more when they have it. Release: `deleted` first, so that a sleeper who wakes sees it. */
+        atomic_store_explicit(&slot->deleted, 1, memory_order_release);
+        atomic_store_explicit(&slot->stream, 0, memory_order_release);
+        atomic_fetch_add_explicit(&slot->generation, 1, memory_order_release);
+        atomic_store_explicit(&slot->epoch, lsi_control_epoch(control), memory_order_relaxed);
+        atomic_store_explicit(&slot->last_monotonic_us, now, memory_order_relaxed);
+        atomic_store_explicit(&slot->kind, LSI_SLOT_FREE, memory_order_release);
+        header->free_new++;
+        word_shake(&slot->wake_word);
+        word_shake(&slot->sync_word);
+    }
+}
+
+void lsi_control_each(lsi_control *control, bool (*each)(void *user, lsi_slot *slot), void *user)
+{
+    /* Acquire pairs with slot_take. */
+    uint32_t used = atomic_load_explicit(&control->header->used_count, memory_order_acquire);
+
+    for (uint32_t i = 0; i < used; i++) {
+        lsi_slot *slot = control_slot_at(control, i);
+
+        if (atomic_load_explicit(&slot->kind, memory_order_acquire) == LSI_SLOT_FREE ||
+            atomic_load_explicit(&slot->deleted, memory_order_relaxed) != 0)
+            continue;
+        if (!each(user, slot))
+            return;
+    }
+}
+
+/* ---- sleeping ---- */
+
+uint32_t lsi_slot_arm(lsi_slot *slot)
+{
+    uint32_t token = atomic_load_explicit(&slot->wake_word, memory_order_seq_cst);
+
+    atomic_store_explicit(&slot->wake_wanted, 1, memory_order_seq_cst);
+    /* Pairs with the fence of lsi_slot_wake: either he sees that we armed, or we see what he published. */
+    atomic_thread_fence(memory_order_seq_cst);
+    return token;
+}
+
+lsi_sleep_result lsi_slot_sleep(lsi_slot *slot, uint32_t token, int64_t timeout_us)
+{
+    return lsi_word_sleep(&slot->wake_word, token, timeout_us);
+}
+
+/* ---- watermarks ---- */
+
+static uint64_t watermark_sum(const lsi_slot *slot, uint64_t end, uint64_t segment, uint64_t serial)
+{
+    uint64_t words[5] = {end, segment, serial, atomic_load_explicit(&slot->stream, memory_order_relaxed), slot->shard};
+
+    return lsi_sum64(words, sizeof(words), LSI_CONTROL_LAYOUT);
+}
+
+/* Acquire pairs with the release of the sum: then the others are those it was made of, or newer, which it shows. */
+static bool watermark_load(const lsi_slot *slot, const lsi_watermark *mark, uint64_t *end, uint64_t *segment,
+                           uint64_t *serial)
+{
+    uint64_t sum = atomic_load_explicit(&mark->sum, memory_order_acquire);
+
+    *end = atomic_load_explicit(&mark->end, memory_order_relaxed);
+    *segment = atomic_load_explicit(&mark->segment, memory_order_relaxed);
+    *serial = atomic_load_explicit(&mark->serial, memory_order_relaxed);
+    return *serial != 0 && *segment <= UINT32_MAX && sum == watermark_sum(slot, *end, *segment, *serial);
+}
+
+void lsi_watermark_note(lsi_slot *slot, uint32_t segment, uint64_t end)
+{
+    uint64_t ends[2], segments[2], serials[2], serial;
+    bool valid[2];
+    lsi_watermark *mark;
+    int older;
+
+    for (int i = 0; i < 2; i++)
+        valid[i] = watermark_load(slot, &slot->watermark[i], &ends[i], &segments[i], &serials[i]);
+    if (!valid[0] || !valid[1])
+        older = valid[0] ? 1 : 0;
+    else
+        older = serials[0] < serials[1] ? 0 : 1;
+    serial = (valid[1 - older] ? serials[1 - older] : 0) + 1;
+    mark = &slot->watermark[older];
+    /* The page may go to the disk between any two of these: the sum makes it all or nothing. Two who note at once may
+     * mix their words, which the sum shows too (T3); the other place stays whole. */
+    atomic_store_explicit(&mark->end, end, memory_order_relaxed);
+    atomic_store_explicit(&mark->segment, segment, memory_order_relaxed);
+    atomic_store_explicit(&mark->serial, serial, memory_order_relaxed);
+    atomic_store_explicit(&mark->sum, watermark_sum(slot, end, segment, serial), memory_order_release);
+}
+
+bool lsi_watermark_read(const lsi_slot *slot, uint32_t *segment, uint64_t *end)
+{
+    uint64_t best = 0;
+
+    for (int i = 0; i < 2; i++) {
+        uint64_t its_end, its_segment, its_serial;
+
+        if (!watermark_load(slot, &slot->watermark[i], &its_end, &its_segment, &its_serial) || its_serial <= best)
+            continue;
+        best = its_serial;
+        *segment = (uint32_t)its_segment;
+        *end = its_end;
+    }
+    return best != 0;
+}

@@ -1,0 +1,72 @@
+/* The door of storage: one shard's log. Bytes that survive a crash; what a stream is, is not known here. */
+#ifndef LSI_STORAGE_STORAGE_H
+#define LSI_STORAGE_STORAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libstream/iterator.h>
+#include <libstream/producer.h>
+#include <libstream/store.h>
+
+#include "base/env.h"
+#include "storage/control.h"
+
+typedef struct lsi_log lsi_log;               /* this process's view of one shard's log; any thread */
+struct lsi_framer; /* frame.h */
+typedef struct lsi_framer lsi_framer;         /* a private buffer in which frames are made; one thread at a time */
+typedef struct lsi_log_reader lsi_log_reader; /* one thread at a time */
+
+#define LSI_LOG_DIR_BYTES 64
+
+/* Everything a log needs to know. Borrowed pointers live as long as the store is open. */
+typedef struct lsi_log_config {
+    const lsi_env *env;
+    const lsi_root *root;
+    lsi_control *control;
+    unsigned char store_id[16];
+    uint64_t stream;             /* id */
+    uint32_t shard;
+    ls_durability durability;    /* the store's; decides what readers see (D3) */
+    uint64_t segment_bytes;
+    uint64_t prealloc_bytes;     /* LS_PREALLOC_NONE: none */
+    ls_seqno first_seqno;        /* the shard's first */
+    bool read_only;
+    lsi_slot *stream_slot;       /* readers of all shards sleep here; woken with the shard's own. May be NULL. */
+    char dir[LSI_LOG_DIR_BYTES]; /* "<stream>/<shard>" beneath the root */
+    char label[192];             /* for messages: "stream 'orders' shard 3" */
+} lsi_log_config;
+
+/* Makes a log's directory (its parent is there), first segment and segment list, all synced. Nothing is there before
+ * or what is there is a half-made one of a dead process, which is made anew. The caller then names it in the manifest. */
+ls_status lsi_log_create(const lsi_log_config *config);
+/* Removes a log's directory with everything in it. The manifest no longer names it. */
+ls_status lsi_log_destroy(const lsi_env *env, const lsi_root *root, const char *dir);
+
+/* Opens without touching the disk; the first use finds the slot and, when it must, recovers. */
+ls_status lsi_log_open(const lsi_log_config *config, lsi_log **out);
+/* Syncs what this process appended (KERNEL, INTERVAL), then releases, always. */
+ls_status lsi_log_close(lsi_log *log);
+
+ls_status lsi_framer_open(const lsi_env *env, lsi_framer **out);
+void lsi_framer_close(lsi_framer *framer);
+
+/* See lsi_engine_ops.append and .commit, which these serve. */
+ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks,
+                         uint32_t count, bool atomic, uint32_t *accepted, ls_seqno *first_seqno, uint64_t *end,
+                         bool *closed);
+ls_status lsi_log_commit(lsi_log *log, uint64_t end);
+ls_status lsi_log_sync(lsi_log *log); /* everything committed before the call, whoever wrote it */
+ls_status lsi_log_reset(lsi_log *log);  /* ls_stream_reset_shard */
+ls_status lsi_log_state(lsi_log *log, ls_seqno *oldest, ls_seqno *latest, ls_status *health);
+lsi_slot *lsi_log_slot(lsi_log *log); /* NULL before the first use succeeded */
+ls_status lsi_log_touch(lsi_log *log); /* finds the slot and recovers; everything else does so by itself */
+
+ls_status lsi_log_reader_open(lsi_log *log, lsi_log_reader **out);
+void lsi_log_reader_close(lsi_log_reader *reader);
+ls_status lsi_log_reader_seek(lsi_log_reader *reader, const ls_position *position);
+ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint64_t bytes_max,
+                              const ls_record **records, uint32_t *count, bool *at_tip, bool *end);
+ls_seqno lsi_log_reader_place(const lsi_log_reader *reader);
+
+#endif
