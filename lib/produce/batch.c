@@ -1,0 +1,276 @@
+/* A batch: every record is checked, then each shard gets its part in one append, then each shard is waited for. So a
+ * batch over several shards pays one wait, since their syncs run after all writes are in.
+ *
+ * Records are grouped by a counting sort over the shards they meet, in order of first meeting, so the work is that of
+ * the batch and not of the stream, and records of one shard keep the order of the call (B2).
+ *
+ * A part whose shard was closed meanwhile goes into another round, with the routes taken anew. Its records are taken in
+ * order of the call, since the parts of two merged shards may now meet in one.
+ *
+ * B1 Nothing is appended before every record was checked.
+ * B2 Per shard, records are appended in the order of the call: a part that moved goes to shards that no earlier round
+ *    could have known.
+ * B3 A result is OK only after the commit of its shard. */
+#include "produce/producer.h"
+
+#include <assert.h>
+
+#include "base/status.h"
+
+/* B1. The message names the first bad record. */
+static ls_status check(const lsi_producer *producer, const ls_put_entry *entries, size_t count, bool atomic)
+{
+    uint64_t bytes_max = atomic ? LSI_ATOMIC_BATCH_BYTES_MAX : LSI_BATCH_BYTES_MAX;
+    uint64_t bytes = 0;
+
+    if (count > LSI_BATCH_RECORDS_MAX)
+        return lsi_fail(LS_ERR_TOO_LARGE, "batch has %zu records: the limit is %u", count, LSI_BATCH_RECORDS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        ls_status st = lsi_check_record(entries[i].partition_key, entries[i].data, producer->record_bytes_max);
+
+        if (st != LS_OK)
+            return lsi_fail(st, "record %zu of %zu: %s", i, count, lsi_error_current()->message);
+        bytes += entries[i].partition_key.size + entries[i].data.size; /* At most 65,536 times 10 MiB. */
+    }
+    if (bytes > bytes_max)
+        return lsi_fail(LS_ERR_TOO_LARGE, "batch of %zu records has %llu bytes: the limit is %llu", count,
+                        (unsigned long long)bytes, (unsigned long long)bytes_max);
+    return LS_OK;
+}
+
+static bool make_room(lsi_producer *producer, size_t count)
+{
+    const lsi_memory *memory = &producer->env->memory;
+    lsi_batch_room *room = &producer->batch;
+
+    /* A part has at least one record, so there are never more parts than records. */
+    return lsi_grow(memory, (void **)&room->todo, &room->todo_capacity, count, sizeof(*room->todo)) &&
+           lsi_grow(memory, (void **)&room->shards, &room->shards_capacity, count, sizeof(*room->shards)) &&
+           lsi_grow(memory, (void **)&room->picks, &room->picks_capacity, count, sizeof(*room->picks)) &&
+           lsi_grow(memory, (void **)&room->parts, &room->parts_capacity, count, sizeof(*room->parts));
+}
+
+/* Routes todo[0..count-1] and sorts them into parts from parts[first] on; returns how many parts there are then. */
+static uint32_t group(lsi_producer *producer, const ls_put_entry *entries, uint32_t count, uint32_t pick_at,
+                      uint32_t first)
+{
+    lsi_batch_room *room = &producer->batch;
+    uint32_t part_count = first;
+    uint32_t at = pick_at;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const ls_put_entry *entry = &entries[room->todo[i]];
+        uint32_t shard = lsi_route_of(producer, entry->partition_key, entry->explicit_hash_key);
+
+        assert(shard < producer->shard_limit);
+        room->shards[room->todo[i]] = shard;
+        if (producer->counts[shard]++ == 0)
+            room->parts[part_count++] = (lsi_put_part){.shard = shard};
+    }
+    for (uint32_t i = first; i < part_count; i++) {
+        lsi_put_part *part = &room->parts[i];
+
+        part->begin = at;
+        part->count = producer->counts[part->shard];
+        at += part->count;
+        producer->counts[part->shard] = part->begin; /* from here on: where its next record goes */
+    }
+    for (uint32_t i = 0; i < count; i++)
+        room->picks[producer->counts[room->shards[room->todo[i]]]++] = room->todo[i];
+    for (uint32_t i = first; i < part_count; i++)
+        producer->counts[room->parts[i].shard] = 0;
+    return part_count;
+}
+
+static void append(lsi_producer *producer, const ls_put_entry *entries, lsi_put_part *part, bool atomic)
+{
+    const lsi_append batch = {
+        .entries = entries, .picks = producer->batch.picks + part->begin, .count = part->count, .atomic = atomic};
+    lsi_append_result result = {0};
+
+    part->status = producer->ops->append(producer->appender, part->shard, &batch, &result);
+    part->moved = part->status == LS_OK && result.moved;
+    part->accepted = part->moved ? 0 : result.accepted;
+    part->first_seqno = result.first_seqno;
+    part->end = result.end;
+    assert(part->accepted <= part->count);
+    assert(part->status != LS_OK || part->moved || part->accepted == part->count);
+}
+
+/* The records of the parts that moved become the next todo list, in order of the call. Their places in `picks` are
+ * given back: a part that moved is dropped, and what follows it closes up. */
+static uint32_t take_back(lsi_producer *producer, uint32_t first, uint32_t *part_count, uint32_t *pick_at,
+                          uint32_t todo_count)
+{
+    lsi_batch_room *room = &producer->batch;
+    uint32_t kept = first, at = *pick_at, todo = 0;
+
+    for (uint32_t i = first; i < *part_count; i++) {
+        lsi_put_part part = room->parts[i];
+
+        if (part.moved) {
+            for (uint32_t k = 0; k < part.count; k++)
+                room->shards[room->picks[part.begin + k]] = LSI_NO_SHARD;
+            continue;
+        }
+        for (uint32_t k = 0; k < part.count; k++)
+            room->picks[at + k] = room->picks[part.begin + k]; /* never to the right: nothing is overwritten */
+        part.begin = at;
+        at += part.count;
+        room->parts[kept++] = part;
+    }
+    for (uint32_t i = 0; i < todo_count; i++)
+        if (room->shards[room->todo[i]] == LSI_NO_SHARD)
+            room->todo[todo++] = room->todo[i];
+    *part_count = kept;
+    *pick_at = at;
+    return todo;
+}
+
+/* No place was found in time for todo[0..count-1]: they become parts that failed with `st`. */
+static uint32_t give_up(lsi_producer *producer, const ls_put_entry *entries, uint32_t count, uint32_t pick_at,
+                        uint32_t first, ls_status st)
+{
+    uint32_t part_count = group(producer, entries, count, pick_at, first);
+
+    for (uint32_t i = first; i < part_count; i++)
+        producer->batch.parts[i].status = st;
+    return part_count;
+}
+
+/* Appends everything, in as many rounds as shards move. Returns the number of parts; each has its status. */
+static uint32_t append_all(lsi_producer *producer, const ls_put_entry *entries, uint32_t count)
+{
+    lsi_batch_room *room = &producer->batch;
+    int64_t deadline_us = 0;
+    uint32_t part_count = 0, pick_at = 0, todo_count = count;
+
+    for (uint32_t i = 0; i < count; i++)
+        room->todo[i] = i;
+    for (;;) {
+        uint32_t first = part_count;
+        uint64_t generation = producer->generation;
+        uint32_t moved_from = LSI_NO_SHARD;
+        ls_status st;
+
+        part_count = group(producer, entries, todo_count, pick_at, first);
+        for (uint32_t i = first; i < part_count; i++) {
+            append(producer, entries, &room->parts[i], false);
+            if (room->parts[i].moved)
+                moved_from = room->parts[i].shard;
+        }
+        if (moved_from == LSI_NO_SHARD)
+            return part_count;
+        todo_count = take_back(producer, first, &part_count, &pick_at, todo_count);
+        st = lsi_route_wait(producer, generation, moved_from, &deadline_us);
+        if (st == LS_OK)
+            st = lsi_route_rebuild(producer);
+        if (st != LS_OK)
+            return give_up(producer, entries, todo_count, pick_at, part_count, st);
+    }
+}
+
+/* B3: waits for each part, when all are written. */
+static void commit_all(lsi_producer *producer, uint32_t part_count, ls_durability durability)
+{
+    for (uint32_t i = 0; i < part_count; i++) {
+        lsi_put_part *part = &producer->batch.parts[i];
+        ls_status st;
+
+        if (part->accepted == 0)
+            continue;
+        st = lsi_put_commit(producer, part->shard, part->end, durability);
+        if (st != LS_OK) {
+            part->accepted = 0;
+            part->status = st;
+        }
+    }
+}
+
+/* Tells each record what became of it; returns how many were not stored. */
+static size_t tell(const lsi_put_part *part, const uint32_t *picks, ls_put_result *results)
+{
+    for (uint32_t k = 0; results != NULL && k < part->count; k++) {
+        ls_put_result *result = &results[picks == NULL ? k : picks[part->begin + k]];
+        bool is_stored = k < part->accepted;
+
+        result->shard = part->shard;
+        result->status = is_stored ? LS_OK : part->status;
+        result->seqno = is_stored ? part->first_seqno + k : LS_SEQNO_NONE;
+    }
+    return part->count - part->accepted;
+}
+
+static ls_status put_atomic(lsi_producer *producer, const ls_put_entry *entries, uint32_t count,
+                            ls_durability durability, ls_put_result *results, size_t *failed)
+{
+    const lsi_append batch = {.entries = entries, .picks = NULL, .count = count, .atomic = true};
+    lsi_put_part part = {.count = count};
+    int64_t deadline_us = 0;
+    lsi_append_result result;
+    size_t not_stored;
+
+    for (;;) {
+        part.shard = lsi_route_of(producer, entries[0].partition_key, entries[0].explicit_hash_key);
+        for (uint32_t i = 1; producer->route.count > 1 && i < count; i++) {
+            uint32_t shard = lsi_route_of(producer, entries[i].partition_key, entries[i].explicit_hash_key);
+
+            if (shard != part.shard)
+                return lsi_fail(LS_ERR_INVALID_ARGUMENT,
+                                "record 0 belongs to shard %u and record %u to shard %u: an atomic batch is of one",
+                                part.shard, i, shard);
+        }
+        result = (lsi_append_result){0};
+        part.status = producer->ops->append(producer->appender, part.shard, &batch, &result);
+        if (part.status != LS_OK || !result.moved)
+            break;
+        part.status = lsi_route_wait(producer, producer->generation, part.shard, &deadline_us);
+        if (part.status == LS_OK)
+            part.status = lsi_route_rebuild(producer);
+        if (part.status != LS_OK)
+            return part.status;
+    }
+    part.first_seqno = result.first_seqno;
+    if (part.status == LS_OK)
+        part.status = lsi_put_commit(producer, part.shard, result.end, durability);
+    part.accepted = part.status == LS_OK ? count : 0;
+    if (part.status != LS_OK && part.status != LS_ERR_IO)
+        return part.status;
+    not_stored = tell(&part, NULL, results);
+    if (failed != NULL)
+        *failed = not_stored;
+    return part.status;
+}
+
+ls_status lsi_producer_put_batch(lsi_producer *producer, const ls_put_entry *entries, size_t count,
+                                 ls_durability durability, bool atomic, ls_put_result *results, size_t *failed)
+{
+    size_t not_stored = 0;
+    uint32_t part_count;
+    ls_status st;
+
+    if (count == 0) {
+        if (failed != NULL)
+            *failed = 0;
+        return LS_OK;
+    }
+    st = lsi_route_refresh(producer);
+    /* The stream's own troubles are each record's result, as if it had been put by itself: with the routes of before
+     * the shards will say it again. Without any there is nothing to try. */
+    if (st != LS_OK && (!producer->is_routed || atomic || st == LS_ERR_NO_MEMORY || st == LS_ERR_STATE))
+        return st;
+    st = check(producer, entries, count, atomic);
+    if (st != LS_OK)
+        return st;
+    if (atomic)
+        return put_atomic(producer, entries, (uint32_t)count, durability, results, failed);
+    if (!make_room(producer, count))
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory to sort a batch of %zu records", count);
+    part_count = append_all(producer, entries, (uint32_t)count);
+    commit_all(producer, part_count, durability);
+    for (uint32_t i = 0; i < part_count; i++)
+        not_stored += tell(&producer->batch.parts[i], producer->batch.picks, results);
+    if (failed != NULL)
+        *failed = not_stored;
+    return LS_OK;
+}

@@ -1,0 +1,74 @@
+/* The inside of a producer: its files share it. */
+#ifndef LSI_PRODUCE_PRODUCER_H
+#define LSI_PRODUCE_PRODUCER_H
+
+#include "produce/produce.h"
+
+/* What a batch is taken apart in (batch.c). It grows to the largest batch and stays. */
+typedef struct lsi_put_part {
+    uint32_t shard;
+    uint32_t begin; /* in picks */
+    uint32_t count;
+    uint32_t accepted;
+    ls_seqno first_seqno;
+    uint64_t end;
+    ls_status status; /* of the records that were not accepted; once committed, of all */
+    bool moved;
+} lsi_put_part;
+
+typedef struct lsi_batch_room {
+    uint32_t *todo;     /* indexes of the records to place in this round, ascending */
+    uint32_t *shards;   /* by record: where it goes */
+    uint32_t *picks;    /* the same indexes, sorted by shard */
+    lsi_put_part *parts;
+    size_t todo_capacity, shards_capacity, picks_capacity, parts_capacity;
+} lsi_batch_room;
+
+struct lsi_producer {
+    lsi_engine_stream *stream;
+    const lsi_engine_ops *ops;
+    const lsi_env *env;
+    lsi_appender *appender;
+    ls_durability durability; /* the store's */
+
+    /* What is known of the stream, as of `generation`. */
+    bool is_routed; /* there is a table */
+    uint64_t generation;
+    uint32_t record_bytes_max;
+    lsi_route route;
+    ls_hash_key *firsts; /* [route.count], the table's own */
+    uint32_t *indexes;   /* [route.count], the table's own */
+    uint32_t shard_limit; /* above every shard's index */
+
+    uint64_t *ends;   /* [shard_limit]: what is appended and not known to be synced ends there; 0: nothing is */
+    uint32_t *counts; /* [shard_limit]: batch.c's; all 0 between batches */
+    lsi_batch_room batch;
+};
+
+/* Takes the stream's shards and settings anew if they changed; else costs one load. After a failure the old table, if
+ * there was one, is still there. */
+ls_status lsi_route_rebuild(lsi_producer *producer);
+static inline ls_status lsi_route_refresh(lsi_producer *producer)
+{
+    if (producer->is_routed && producer->ops->generation(producer->stream) == producer->generation)
+        return LS_OK;
+    return lsi_route_rebuild(producer);
+}
+
+/* The shard that takes a record. One open shard owns every key, so nothing is hashed. */
+uint32_t lsi_route_of(const lsi_producer *producer, ls_bytes key, const ls_hash_key *explicit_key);
+
+/* An append found its shard closed: waits until the stream shows other shards than `generation` had. `*deadline_us` is
+ * monotonic, 0 before the first wait; LS_ERR_BUSY when it is over. */
+ls_status lsi_route_wait(lsi_producer *producer, uint64_t generation, uint32_t shard, int64_t *deadline_us);
+
+/* What commit() is asked for, and whether everything is on the device after it. */
+static inline ls_durability lsi_put_durability(const lsi_producer *producer, ls_durability asked)
+{
+    return asked > producer->durability ? asked : LS_DURABILITY_DEFAULT;
+}
+
+/* Appends and waits as asked, noting for flush what a power loss could take. */
+ls_status lsi_put_commit(lsi_producer *producer, uint32_t shard, uint64_t end, ls_durability asked);
+
+#endif
