@@ -1,0 +1,48 @@
+/* The room's door: everything a reader needs above the engine contract. An iterator over one shard or over all of a
+ * stream, its waits, its place as text, its descriptor for event loops.
+ *
+ * One iterator serves one thread at a time; only lsi_iterator_cancel may come from another at any moment. Options were
+ * imported and checked by the caller. */
+#ifndef LSI_CONSUME_CONSUME_H
+#define LSI_CONSUME_CONSUME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libstream/iterator.h>
+
+#include "engine/engine.h"
+
+typedef struct lsi_iterator lsi_iterator;
+
+/* What ls_batch_ functions show. Lives in its iterator. */
+struct ls_batch {
+    const ls_record *records;
+    uint32_t count;
+    uint32_t shard; /* LSI_NO_SHARD: an empty one of a merged iterator */
+    int64_t millis_behind_latest;
+    bool is_shard_end;
+    uint32_t child_count;
+    const uint32_t *children;
+};
+
+/* As ls_iterator_open, _open_all and _open_place. `position` NULL: TRIM_HORIZON. `flags`: LS_ITERATOR_ bits. */
+ls_status lsi_iterator_open(lsi_engine_stream *stream, uint32_t shard, const ls_position *position, uint32_t flags,
+                            lsi_iterator **out);
+ls_status lsi_iterator_open_all(lsi_engine_stream *stream, const ls_position *position, uint32_t flags,
+                                lsi_iterator **out);
+ls_status lsi_iterator_open_place(lsi_engine_stream *stream, const char *place, uint32_t flags, lsi_iterator **out);
+void lsi_iterator_close(lsi_iterator *iterator); /* Accepts NULL. */
+
+/* As ls_iterator_next. The limits are none of them 0; `timeout_ms` is -1 or more. */
+ls_status lsi_iterator_next(lsi_iterator *iterator, uint32_t records_max, uint64_t bytes_max, int64_t timeout_ms,
+                            const ls_batch **out);
+
+/* As the functions of iterator.h with these names. */
+ls_status lsi_iterator_seek(lsi_iterator *iterator, const ls_position *position);
+void lsi_iterator_cancel(lsi_iterator *iterator);
+ls_status lsi_iterator_place(lsi_iterator *iterator, char *buffer, size_t capacity, size_t *needed);
+ls_status lsi_iterator_event_fd(lsi_iterator *iterator, int32_t *out);
+
+#endif

@@ -1,0 +1,89 @@
+/* The inside of an iterator: its files share it. */
+#ifndef LSI_CONSUME_ITERATOR_H
+#define LSI_CONSUME_ITERATOR_H
+
+#include <stdatomic.h>
+
+#include "consume/consume.h"
+
+/* No sleep is longer: a writer that was killed after publishing and before waking is noticed after this time (P1). */
+#define LSI_WAIT_US_MAX 500000
+
+/* Where an iterator stands in one shard.
+ *
+ *     waiting --(its parents are finished)--> read --(its end was reached and delivered)--> finished
+ *
+ * merged.c makes the moves; a single iterator's one track is always read. `position` is the truth about the place (C1):
+ * it moves when a batch is handed out, and the reader can be brought back to it. */
+typedef struct lsi_track {
+    uint32_t shard;
+    uint32_t parent;          /* LSI_NO_SHARD: none */
+    uint32_t adjacent_parent; /* LSI_NO_SHARD: none */
+    bool is_finished;
+    bool is_waiting;          /* for its parents */
+    bool is_astray;           /* the reader is not at `position`: seek first */
+    ls_position position;     /* TRIM_HORIZON or AT_SEQUENCE_NUMBER */
+    lsi_reader *reader;       /* NULL until it is needed */
+} lsi_track;
+
+typedef struct lsi_event lsi_event;
+
+struct lsi_iterator {
+    lsi_engine_stream *stream;
+    const lsi_engine_ops *ops;
+    const lsi_env *env;
+    uint64_t stream_id;
+    int64_t stream_created_us;
+    bool is_merged;
+    bool is_interruptible;
+    uint32_t wait_shard; /* what is slept on: the shard, or LSI_NO_SHARD */
+
+    lsi_track *tracks; /* [track_count], ascending by shard; a single iterator has one */
+    uint32_t track_count;
+    uint32_t turn;       /* merged: where the next look begins */
+    uint64_t generation; /* of the stream, before it was last looked at; merged: when `tracks` were compared with it */
+    bool is_stale;       /* merged: compare them whatever the generation says */
+
+    ls_batch batch;
+    uint32_t *children; /* the batch's */
+    size_t children_capacity;
+
+    _Atomic bool is_cancelled;
+    lsi_event *event; /* NULL until a descriptor was asked for */
+};
+
+/* ---- iterator.c ---- */
+extern const ls_position lsi_position_first; /* TRIM_HORIZON */
+ls_status lsi_iterator_new(lsi_engine_stream *stream, bool is_merged, uint32_t flags, lsi_iterator **out);
+ls_status lsi_track_settle(lsi_iterator *iterator, lsi_track *track, const ls_position *position);
+void lsi_track_close(const lsi_iterator *iterator, lsi_track *track);
+/* Reads on; `position` stays. After TRIMMED it is the oldest. */
+ls_status lsi_track_read(lsi_iterator *iterator, lsi_track *track, uint32_t records_max, uint64_t bytes_max,
+                         lsi_read *out);
+/* What was read goes to the caller: fills the batch and moves `position`. Failing: the track is as before the read. */
+ls_status lsi_track_deliver(lsi_iterator *iterator, lsi_track *track, const lsi_read *read);
+
+/* ---- merged.c: all functions are for merged iterators ---- */
+/* Tracks for all shards of the stream, at `position`; owned by the caller. Who waits for whom is found by the first look
+ * when `is_stale` is set. */
+ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position, lsi_track **out, uint32_t *count);
+void lsi_merged_free(const lsi_iterator *iterator, lsi_track *tracks, uint32_t count);
+/* Looks at every shard that may be read until one has something, which is delivered: `*found`. */
+ls_status lsi_merged_look(lsi_iterator *iterator, uint32_t records_max, uint64_t bytes_max, bool *found);
+
+/* ---- place.c ---- */
+typedef struct lsi_place {
+    bool is_merged;
+    uint64_t stream_id;
+    int64_t stream_created_us;
+    lsi_track *tracks; /* shard, position and is_finished are set; owned by the caller */
+    uint32_t track_count;
+} lsi_place;
+ls_status lsi_place_parse(const lsi_memory *memory, const char *text, lsi_place *out);
+
+/* ---- event.c ---- */
+/* The iterator found nothing (or moved): lowers the descriptor and watches from its place on. No descriptor: nothing. */
+void lsi_event_watch(lsi_iterator *iterator, bool has_moved);
+void lsi_event_close(lsi_event *event); /* Accepts NULL. */
+
+#endif

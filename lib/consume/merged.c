@@ -1,0 +1,198 @@
+/* All shards of a stream through one iterator.
+ *
+ * Shards take turns: a look begins behind the shard that gave the last batch, so a busy one does not starve the others,
+ * and neither does one whose place is damaged. Children wait for their parents: a shard is read only when each parent
+ * was read to its end and handed out, so that the records of a key stay in order across a reshard (M1). A parent that
+ * is not listed any more was trimmed whole and counts as finished.
+ *
+ * Shards that show up later begin at TRIM_HORIZON, wherever the iterator began: they are the continuation of shards
+ * that were there. A batch is of one reader, so its views stay good while the others are not touched.
+ *
+ * Costs: one reader per shard that is being read, one read per shard and look.
+ *
+ * M1 No record of a child is given before every record of its listed parents. */
+#include "consume/iterator.h"
+
+#include <string.h>
+
+#include "base/status.h"
+
+void lsi_merged_free(const lsi_iterator *iterator, lsi_track *tracks, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        lsi_track_close(iterator, &tracks[i]);
+    lsi_free(&iterator->env->memory, tracks);
+}
+
+static lsi_track *find(const lsi_iterator *iterator, uint32_t shard)
+{
+    uint32_t low = 0, high = iterator->track_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (iterator->tracks[middle].shard < shard)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < iterator->track_count && iterator->tracks[low].shard == shard ? &iterator->tracks[low] : NULL;
+}
+
+static bool is_finished(const lsi_iterator *iterator, uint32_t shard)
+{
+    const lsi_track *track = shard == LSI_NO_SHARD ? NULL : find(iterator, shard);
+
+    return track == NULL || track->is_finished;
+}
+
+/* Who waits, after tracks came or finished. */
+static void update_waiting(lsi_iterator *iterator)
+{
+    for (uint32_t i = 0; i < iterator->track_count; i++) {
+        lsi_track *track = &iterator->tracks[i];
+
+        track->is_waiting = !is_finished(iterator, track->parent) || !is_finished(iterator, track->adjacent_parent);
+    }
+}
+
+static lsi_track track_of(const lsi_shard *shard)
+{
+    return (lsi_track){
+        .shard = shard->index,
+        .parent = shard->parent,
+        .adjacent_parent = shard->adjacent_parent,
+        .is_waiting = shard->parent != LSI_NO_SHARD || shard->adjacent_parent != LSI_NO_SHARD,
+        .position = lsi_position_first,
+    };
+}
+
+ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position, lsi_track **out, uint32_t *count)
+{
+    lsi_stream_info info = {0};
+    lsi_track *tracks;
+    ls_status st = iterator->ops->info(iterator->stream, &info);
+
+    if (st != LS_OK)
+        return st;
+    tracks = lsi_alloc(&iterator->env->memory, info.shard_count * sizeof(*tracks));
+    if (tracks == NULL) {
+        st = lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory to read %u shards", info.name, info.shard_count);
+        goto done;
+    }
+    for (uint32_t i = 0; i < info.shard_count; i++)
+        tracks[i] = track_of(&info.shards[i]);
+    /* LATEST and a time mean the moment of this call, in every shard, also in those that wait. */
+    for (uint32_t i = 0; i < info.shard_count && position->kind != LS_TRIM_HORIZON && st == LS_OK; i++)
+        st = lsi_track_settle(iterator, &tracks[i], position);
+    if (st != LS_OK) {
+        lsi_merged_free(iterator, tracks, info.shard_count);
+        goto done;
+    }
+    *out = tracks;
+    *count = info.shard_count;
+done:
+    lsi_stream_info_free(&info);
+    return st;
+}
+
+/* Compares the tracks with the stream's shards: new ones join, those that are no longer listed leave. */
+static ls_status refresh(lsi_iterator *iterator)
+{
+    lsi_stream_info info = {0};
+    lsi_track *tracks;
+    uint32_t had = 0, lost = LSI_NO_SHARD;
+    ls_status st;
+
+    if (!iterator->is_stale && iterator->ops->generation(iterator->stream) == iterator->generation)
+        return LS_OK;
+    st = iterator->ops->info(iterator->stream, &info);
+    if (st != LS_OK)
+        return st;
+    tracks = lsi_alloc(&iterator->env->memory, info.shard_count * sizeof(*tracks));
+    if (tracks == NULL) {
+        st = lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory to read %u shards", info.name, info.shard_count);
+        lsi_stream_info_free(&info);
+        return st;
+    }
+    for (uint32_t i = 0; i < info.shard_count; i++) {
+        for (; had < iterator->track_count && iterator->tracks[had].shard < info.shards[i].index; had++) {
+            if (!iterator->tracks[had].is_finished)
+                lost = iterator->tracks[had].shard;
+            lsi_track_close(iterator, &iterator->tracks[had]);
+        }
+        tracks[i] = track_of(&info.shards[i]);
+        if (had < iterator->track_count && iterator->tracks[had].shard == info.shards[i].index) {
+            tracks[i].is_finished = iterator->tracks[had].is_finished;
+            tracks[i].is_astray = iterator->tracks[had].is_astray;
+            tracks[i].position = iterator->tracks[had].position;
+            tracks[i].reader = iterator->tracks[had].reader;
+            had++;
+        }
+    }
+    for (; had < iterator->track_count; had++) {
+        if (!iterator->tracks[had].is_finished)
+            lost = iterator->tracks[had].shard;
+        lsi_track_close(iterator, &iterator->tracks[had]);
+    }
+    lsi_free(&iterator->env->memory, iterator->tracks);
+    iterator->tracks = tracks;
+    iterator->track_count = info.shard_count;
+    iterator->generation = info.generation;
+    iterator->is_stale = false;
+    if (iterator->turn >= iterator->track_count)
+        iterator->turn = 0;
+    update_waiting(iterator);
+    if (lost != LSI_NO_SHARD)
+        st = lsi_fail(LS_ERR_TRIMMED, "stream '%s' shard %u was trimmed whole before it was read to its end", info.name,
+                      lost);
+    lsi_stream_info_free(&info);
+    return st;
+}
+
+static void finish(lsi_iterator *iterator, lsi_track *track)
+{
+    track->is_finished = true;
+    iterator->is_stale = true; /* Its children may be younger than the list. */
+    update_waiting(iterator);
+}
+
+ls_status lsi_merged_look(lsi_iterator *iterator, uint32_t records_max, uint64_t bytes_max, bool *found)
+{
+    uint32_t seen = 0;
+    ls_status st = refresh(iterator);
+
+    while (st == LS_OK && seen < iterator->track_count) {
+        lsi_track *track = &iterator->tracks[iterator->turn];
+        lsi_read read;
+
+        if (track->is_finished || track->is_waiting) {
+            iterator->turn = (iterator->turn + 1) % iterator->track_count;
+            seen++;
+            continue;
+        }
+        st = lsi_track_read(iterator, track, records_max, bytes_max, &read);
+        if (st == LS_OK && read.count == 0 && !read.at_tip && !read.shard_end)
+            continue; /* The reader passed over something: it goes on. */
+        iterator->turn = (iterator->turn + 1) % iterator->track_count;
+        seen++;
+        if (st != LS_OK)
+            return st;
+        if (read.count > 0) {
+            st = lsi_track_deliver(iterator, track, &read);
+            if (st != LS_OK)
+                return st;
+            *found = true;
+            if (read.shard_end)
+                finish(iterator, track); /* M1: its reader stays, the batch is a view of it. */
+            return LS_OK;
+        }
+        if (read.shard_end) { /* Nothing was left in it. That is no batch; its children are looked at now. */
+            lsi_track_close(iterator, track);
+            finish(iterator, track);
+            st = refresh(iterator);
+            seen = 0;
+        }
+    }
+    return st;
+}

@@ -1,0 +1,106 @@
+/* The next batch: look, and when there is nothing, wait and look again.
+ *
+ * Waiting is the engine's eventcount: arm, look once more, sleep. Whoever publishes after the arming ends the sleep, so
+ * nothing that comes between the look and the sleep is missed. A cancel is a flag and a wake: the flag is looked at
+ * after every look that found nothing, the last time behind the arming, so the wake cannot be missed either (C3). Time
+ * is measured by the monotonic clock.
+ *
+ * A sleep has a bound of its own: a writer may be killed between publishing and waking (P1). */
+#include "consume/iterator.h"
+
+#include "base/status.h"
+
+/* Monotonic time at which waiting is over. */
+static int64_t deadline_of(const lsi_iterator *iterator, int64_t timeout_ms)
+{
+    int64_t now_us;
+
+    if (timeout_ms == 0)
+        return INT64_MIN; /* Over before it begins, and no clock is read. */
+    now_us = lsi_monotonic_us(&iterator->env->clock);
+    if (timeout_ms < 0 || timeout_ms > (INT64_MAX - now_us) / 1000)
+        return INT64_MAX;
+    return now_us + timeout_ms * 1000;
+}
+
+/* How long may be slept now; 0: the time is over. */
+static int64_t sleep_us(const lsi_iterator *iterator, int64_t deadline_us)
+{
+    int64_t left_us;
+
+    if (deadline_us == INT64_MIN)
+        return 0;
+    if (deadline_us == INT64_MAX)
+        return LSI_WAIT_US_MAX;
+    left_us = deadline_us - lsi_monotonic_us(&iterator->env->clock);
+    if (left_us <= 0)
+        return 0;
+    return left_us < LSI_WAIT_US_MAX ? left_us : LSI_WAIT_US_MAX;
+}
+
+static ls_status look(lsi_iterator *iterator, uint32_t records_max, uint64_t bytes_max, bool *found)
+{
+    lsi_read read;
+    ls_status st;
+
+    *found = false;
+    if (iterator->is_merged)
+        return lsi_merged_look(iterator, records_max, bytes_max, found);
+    if (iterator->event != NULL) /* What changes after this is news to it. */
+        iterator->generation = iterator->ops->generation(iterator->stream);
+    do {
+        st = lsi_track_read(iterator, &iterator->tracks[0], records_max, bytes_max, &read);
+        if (st != LS_OK)
+            return st;
+    } while (read.count == 0 && !read.at_tip && !read.shard_end); /* The reader passed over something: go on. */
+    if (read.count == 0 && !read.shard_end)
+        return LS_OK;
+    *found = true;
+    return lsi_track_deliver(iterator, &iterator->tracks[0], &read);
+}
+
+ls_status lsi_iterator_next(lsi_iterator *iterator, uint32_t records_max, uint64_t bytes_max, int64_t timeout_ms,
+                            const ls_batch **out)
+{
+    int64_t deadline_us = deadline_of(iterator, timeout_ms);
+    bool is_armed = false;
+    uint32_t token = 0;
+
+    for (;;) {
+        int64_t timeout_us;
+        bool found;
+        ls_status st = look(iterator, records_max, bytes_max, &found);
+
+        if (st != LS_OK)
+            return st;
+        if (found)
+            break; /* C2 */
+        /* Pairs with the release in lsi_iterator_cancel. C3 */
+        if (atomic_exchange_explicit(&iterator->is_cancelled, false, memory_order_acq_rel))
+            return lsi_fail(LS_ERR_CANCELLED, "the wait for records was cancelled");
+        timeout_us = sleep_us(iterator, deadline_us);
+        if (timeout_us == 0) {
+            iterator->batch = (ls_batch){.shard = iterator->wait_shard};
+            lsi_event_watch(iterator, false);
+            break;
+        }
+        if (!is_armed) {
+            token = iterator->ops->arm(iterator->stream, iterator->wait_shard);
+            is_armed = true;
+            continue;
+        }
+        is_armed = false;
+        if (iterator->ops->sleep(iterator->stream, iterator->wait_shard, token, timeout_us) == LSI_INTERRUPTED &&
+            iterator->is_interruptible)
+            return lsi_fail(LS_ERR_CANCELLED, "a signal handler ran during the wait for records");
+    }
+    *out = &iterator->batch;
+    return LS_OK;
+}
+
+void lsi_iterator_cancel(lsi_iterator *iterator)
+{
+    /* Pairs with the exchange in lsi_iterator_next. */
+    atomic_store_explicit(&iterator->is_cancelled, true, memory_order_release);
+    iterator->ops->wake(iterator->stream, iterator->wait_shard);
+}
