@@ -1,0 +1,81 @@
+/* The room's inside: what the public handles are, and what every exported function does first.
+ *
+ * A handle counts the handles opened from it, so that a parent cannot go before its children. The counts are atomics:
+ * children are opened and closed on any thread, and a fork child must not find a lock held.
+ *
+ * P9 is kept here: every call but the closes asks whether the handle is of this process. The engine asks again. */
+#ifndef LSI_API_API_H
+#define LSI_API_API_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include <libstream/libstream.h>
+
+#include "base/env.h"
+#include "base/lock.h"
+#include "consume/consume.h"
+#include "engine/engine.h"
+#include "produce/produce.h"
+
+struct ls_store {
+    lsi_env env;      /* this store's own: the engine copies it */
+    lsi_files *files; /* `memory:` only */
+    lsi_fork_mark *mark;
+    lsi_engine *engine;
+    _Atomic uint32_t stream_count;
+};
+
+struct ls_stream {
+    ls_store *store;
+    lsi_engine_stream *stream;
+    _Atomic uint32_t child_count; /* producers and iterators */
+    char name[LSI_STREAM_NAME_MAX + 1];
+};
+
+struct ls_producer {
+    ls_stream *stream;
+    lsi_producer *producer;
+};
+
+struct ls_iterator {
+    ls_stream *stream;
+    lsi_iterator *iterator;
+};
+
+/* As ls_store_open, on `env` instead of the system: its memory, clock, files, random numbers. What `options` says of
+ * memory, log and time-outs goes before it; `memory:` brings files of its own. For tests. */
+ls_status lsi_store_open_env(const char *location, const ls_store_options *options, const lsi_env *env, ls_store **out);
+
+/* ---- options.c ---- */
+
+/* Copies a caller's options into `own`, whichever release the caller was compiled against: what an older caller does
+ * not know keeps its default, what a newer one asks for beyond `own_size` is refused. `theirs` NULL: all defaults. */
+ls_status lsi_options_import(void *own, uint32_t own_size, const void *theirs, uint32_t oldest_size);
+
+/* The size that a struct had when `last` was its last field. */
+#define LSI_SIZE_UP_TO(type, last) ((uint32_t)(offsetof(type, last) + sizeof(((type *)0)->last)))
+
+/* ---- checks ---- */
+
+/* For the head of every function: refuses a NULL argument by its name. */
+#define LSI_REFUSE_NULL(argument)                                                     \
+    do {                                                                              \
+        if ((argument) == NULL)                                                       \
+            return lsi_fail(LS_ERR_INVALID_ARGUMENT, "argument '" #argument "' is NULL"); \
+    } while (0)
+
+static inline bool lsi_store_is_mine(const ls_store *store)
+{
+    return lsi_fork_mark_is_mine(store->mark);
+}
+
+/* LS_ERR_STATE in a fork child. */
+ls_status lsi_store_is_elsewhere(void);
+#define LSI_REFUSE_ELSEWHERE(store)            \
+    do {                                       \
+        if (!lsi_store_is_mine(store))         \
+            return lsi_store_is_elsewhere();   \
+    } while (0)
+
+#endif

@@ -1,0 +1,242 @@
+/* The exported functions of store.h: where a location is understood and the engine is chosen, here and nowhere else. */
+#include "api/api.h"
+
+#include <string.h>
+
+#include "base/status.h"
+
+#define LIST_LIMIT_DEFAULT 100u
+#define LIST_LIMIT_MAX 10000u
+
+/* ---- opening and closing ---- */
+
+typedef struct target {
+    bool is_memory;
+    const char *path; /* a view into the caller's text */
+} target;
+
+static ls_status parse_location(const char *text, target *out)
+{
+    *out = (target){.is_memory = false, .path = text};
+    if (strcmp(text, "memory:") == 0) {
+        out->is_memory = true;
+        return LS_OK;
+    }
+    if (strncmp(text, "memory:", 7) == 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "location '%s': a store in memory has no name, only 'memory:'", text);
+    if (strncmp(text, "kafka:", 6) == 0)
+        return lsi_fail(LS_ERR_UNSUPPORTED, "location '%s': the kafka engine is not part of this build", text);
+    if (strncmp(text, "file:", 5) == 0)
+        out->path = text + 5;
+    if (out->path[0] == '\0')
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "location '%s' has no path", text);
+    return LS_OK;
+}
+
+/* What the options say goes before what `env` says. */
+static lsi_env make_env(const lsi_env *env, const ls_store_options *options)
+{
+    lsi_env made = *env;
+
+    if (options->resize != NULL)
+        made.memory = (lsi_memory){.resize = options->resize, .user = options->resize_user};
+    if (options->log != NULL) {
+        made.log = options->log;
+        made.log_user = options->log_user;
+    }
+    if (options->busy_timeout_ms != 0)
+        made.busy_timeout_ms = options->busy_timeout_ms;
+    return made;
+}
+
+/* Accepts a half-built store. */
+static void release(ls_store *store)
+{
+    lsi_memory memory = store->env.memory; /* It frees what it is kept in. */
+
+    lsi_files_memory_free(store->files);
+    lsi_fork_mark_free(store->mark);
+    lsi_free(&memory, store);
+}
+
+ls_status lsi_store_open_env(const char *text, const ls_store_options *options, const lsi_env *env, ls_store **out)
+{
+    ls_store_options own;
+    target where;
+    lsi_env made;
+    ls_store *store;
+    ls_status st;
+
+    st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_store_options, resize_user));
+    if (st != LS_OK)
+        return st;
+    st = parse_location(text, &where);
+    if (st != LS_OK)
+        return st;
+    made = make_env(env, &own);
+    store = lsi_alloc_zero(&made.memory, sizeof *store);
+    if (store == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for store '%s'", text);
+    store->env = made;
+    atomic_init(&store->stream_count, 0);
+    store->mark = lsi_fork_mark_new();
+    if (store->mark == NULL) {
+        st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for store '%s'", text);
+        goto fail;
+    }
+    if (where.is_memory) {
+        store->files = lsi_files_memory_new(&store->env.memory);
+        if (store->files == NULL) {
+            st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for store '%s'", text);
+            goto fail;
+        }
+        store->env.files = store->files;
+    }
+    st = lsi_local_open(where.path, &own, &store->env, &store->engine);
+    if (st != LS_OK)
+        goto fail;
+    *out = store;
+    return LS_OK;
+fail:
+    release(store);
+    return st;
+}
+
+ls_status ls_store_open(const char *location, const ls_store_options *options, ls_store **out)
+{
+    lsi_env env;
+
+    LSI_REFUSE_NULL(location);
+    LSI_REFUSE_NULL(out);
+    lsi_env_default(&env);
+    return lsi_store_open_env(location, options, &env, out);
+}
+
+ls_status ls_store_close(ls_store *store)
+{
+    uint32_t open_count;
+    bool is_mine;
+    ls_status st;
+
+    if (store == NULL)
+        return LS_OK;
+    /* Pairs with the release in ls_stream_close: what the children did last is seen. */
+    open_count = atomic_load_explicit(&store->stream_count, memory_order_acquire);
+    if (open_count != 0)
+        return lsi_fail(LS_ERR_STATE, "%u streams of the store are still open: close them first", open_count);
+    is_mine = lsi_store_is_mine(store);
+    st = store->engine->ops->close(store->engine);
+    release(store);
+    return is_mine ? st : LS_OK; /* In a fork child nothing was to be done, and so nothing failed. */
+}
+
+/* ---- of an open store ---- */
+
+ls_status lsi_store_is_elsewhere(void)
+{
+    return lsi_fail(LS_ERR_STATE, "the handle was opened before a fork, in another process: open the store again");
+}
+
+ls_durability ls_store_durability(const ls_store *store)
+{
+    if (store == NULL) {
+        (void)lsi_fail(LS_ERR_INVALID_ARGUMENT, "argument 'store' is NULL"); /* No status to return it in. */
+        return LS_DURABILITY_DEFAULT;
+    }
+    return store->engine->ops->durability(store->engine);
+}
+
+ls_status ls_store_sync(ls_store *store)
+{
+    LSI_REFUSE_NULL(store);
+    LSI_REFUSE_ELSEWHERE(store);
+    return store->engine->ops->sync(store->engine);
+}
+
+ls_status ls_store_maintain(ls_store *store)
+{
+    LSI_REFUSE_NULL(store);
+    LSI_REFUSE_ELSEWHERE(store);
+    return store->engine->ops->maintain(store->engine);
+}
+
+/* ---- listing ---- */
+
+struct ls_stream_list {
+    lsi_memory memory; /* A list may outlive its store's env, not its allocator. */
+    char (*names)[LSI_STREAM_NAME_MAX + 1];
+    size_t count;
+    size_t capacity;
+    uint32_t limit;
+    bool has_more;
+    bool is_out_of_memory;
+};
+
+static bool keep_name(void *user, const char *name)
+{
+    ls_stream_list *list = user;
+
+    if (list->count == list->limit) {
+        list->has_more = true;
+        return false;
+    }
+    if (!lsi_grow(&list->memory, (void **)&list->names, &list->capacity, list->count + 1, sizeof *list->names)) {
+        list->is_out_of_memory = true;
+        return false;
+    }
+    memcpy(list->names[list->count++], name, strnlen(name, LSI_STREAM_NAME_MAX) + 1);
+    list->names[list->count - 1][LSI_STREAM_NAME_MAX] = '\0';
+    return true;
+}
+
+ls_status ls_store_list_streams(ls_store *store, const char *after, uint32_t limit, ls_stream_list **out)
+{
+    ls_stream_list *list;
+    ls_status st;
+
+    LSI_REFUSE_NULL(store);
+    LSI_REFUSE_NULL(out);
+    LSI_REFUSE_ELSEWHERE(store);
+    if (limit > LIST_LIMIT_MAX)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "limit is %u: it is at most %u", limit, LIST_LIMIT_MAX);
+    list = lsi_alloc_zero(&store->env.memory, sizeof *list);
+    if (list == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for a list of streams");
+    list->memory = store->env.memory;
+    list->limit = limit == 0 ? LIST_LIMIT_DEFAULT : limit;
+    st = store->engine->ops->list(store->engine, after == NULL ? "" : after, keep_name, list);
+    if (st == LS_OK && list->is_out_of_memory)
+        st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for a list of %zu streams", list->count + 1);
+    if (st != LS_OK) {
+        ls_stream_list_free(list);
+        return st;
+    }
+    *out = list;
+    return LS_OK;
+}
+
+size_t ls_stream_list_count(const ls_stream_list *list)
+{
+    return list == NULL ? 0 : list->count;
+}
+
+const char *ls_stream_list_at(const ls_stream_list *list, size_t index)
+{
+    return list == NULL || index >= list->count ? NULL : list->names[index];
+}
+
+int32_t ls_stream_list_has_more(const ls_stream_list *list)
+{
+    return list != NULL && list->has_more;
+}
+
+void ls_stream_list_free(ls_stream_list *list)
+{
+    lsi_memory memory;
+
+    if (list == NULL)
+        return;
+    memory = list->memory;
+    lsi_free(&memory, list->names);
+    lsi_free(&memory, list);
+}

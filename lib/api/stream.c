@@ -1,0 +1,265 @@
+/* The exported functions of stream.h. Settings are checked and defaulted here, once for every engine. */
+#include "api/api.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/status.h"
+
+#define KNOWN_SHARD_INFO_BYTES LSI_SIZE_UP_TO(ls_shard_info, health) /* of the first release */
+
+/* ---- creating, deleting, opening ---- */
+
+static ls_status make_spec(const char *name, const ls_stream_options *options, lsi_stream_spec *out)
+{
+    uint32_t shard_count = options->shard_count != 0 ? options->shard_count : 1;
+    uint32_t hours = options->retention_hours != 0 ? options->retention_hours : LSI_RETENTION_HOURS_DEFAULT;
+    uint32_t bytes = options->record_bytes_max != 0 ? options->record_bytes_max : LSI_RECORD_BYTES_DEFAULT;
+
+    if (options->reserved != 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.reserved is %" PRIu32 ", not 0", options->reserved);
+    if (shard_count > LSI_SHARD_COUNT_MAX)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "shard_count is %" PRIu32 ": it is 1..%u", shard_count,
+                        LSI_SHARD_COUNT_MAX);
+    if (hours > LSI_RETENTION_HOURS_MAX)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "retention_hours is %" PRIu32 ": it is 1..%u", hours,
+                        LSI_RETENTION_HOURS_MAX);
+    if (options->mode != LS_STREAM_ON_DEMAND && options->mode != LS_STREAM_PROVISIONED)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "mode is %" PRId32 ": it is %d or %d", options->mode,
+                        LS_STREAM_ON_DEMAND, LS_STREAM_PROVISIONED);
+    if (bytes < LSI_RECORD_BYTES_MIN_LIMIT || bytes > LSI_RECORD_BYTES_MAX_LIMIT)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "record_bytes_max is %" PRIu32 ": it is %u..%u", bytes,
+                        LSI_RECORD_BYTES_MIN_LIMIT, LSI_RECORD_BYTES_MAX_LIMIT);
+    *out = (lsi_stream_spec){
+        .name = name,
+        .shard_count = shard_count,
+        .retention_hours = hours,
+        .mode = options->mode,
+        .record_bytes_max = bytes,
+    };
+    return LS_OK;
+}
+
+static ls_status refuse_read_only(const ls_store *store, const char *what)
+{
+    return store->engine->read_only
+               ? lsi_fail(LS_ERR_READ_ONLY, "the store was opened for reading: it does not %s", what)
+               : LS_OK;
+}
+
+ls_status ls_stream_create(ls_store *store, const char *name, const ls_stream_options *options)
+{
+    ls_stream_options own;
+    lsi_stream_spec spec;
+    ls_status st;
+
+    LSI_REFUSE_NULL(store);
+    LSI_REFUSE_NULL(name);
+    LSI_REFUSE_ELSEWHERE(store);
+    st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_stream_options, reserved));
+    if (st == LS_OK)
+        st = lsi_check_stream_name(name);
+    if (st == LS_OK)
+        st = make_spec(name, &own, &spec);
+    if (st == LS_OK)
+        st = refuse_read_only(store, "create streams");
+    return st == LS_OK ? store->engine->ops->create(store->engine, &spec) : st;
+}
+
+ls_status ls_stream_delete(ls_store *store, const char *name)
+{
+    ls_status st;
+
+    LSI_REFUSE_NULL(store);
+    LSI_REFUSE_NULL(name);
+    LSI_REFUSE_ELSEWHERE(store);
+    st = lsi_check_stream_name(name);
+    if (st == LS_OK)
+        st = refuse_read_only(store, "delete streams");
+    return st == LS_OK ? store->engine->ops->remove(store->engine, name) : st;
+}
+
+ls_status ls_stream_open(ls_store *store, const char *name, ls_stream **out)
+{
+    ls_stream *stream;
+    ls_status st;
+
+    LSI_REFUSE_NULL(store);
+    LSI_REFUSE_NULL(name);
+    LSI_REFUSE_NULL(out);
+    LSI_REFUSE_ELSEWHERE(store);
+    st = lsi_check_stream_name(name);
+    if (st != LS_OK)
+        return st;
+    stream = lsi_alloc_zero(&store->env.memory, sizeof *stream);
+    if (stream == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory to open stream '%s'", name);
+    stream->store = store;
+    atomic_init(&stream->child_count, 0);
+    memcpy(stream->name, name, strlen(name) + 1); /* Fits: it was checked. */
+    st = store->engine->ops->stream_open(store->engine, name, &stream->stream);
+    if (st != LS_OK) {
+        lsi_free(&store->env.memory, stream);
+        return st;
+    }
+    atomic_fetch_add_explicit(&store->stream_count, 1, memory_order_relaxed);
+    *out = stream;
+    return LS_OK;
+}
+
+ls_status ls_stream_close(ls_stream *stream)
+{
+    ls_store *store;
+    uint32_t open_count;
+
+    if (stream == NULL)
+        return LS_OK;
+    /* Pairs with the releases in ls_producer_close and ls_iterator_close. */
+    open_count = atomic_load_explicit(&stream->child_count, memory_order_acquire);
+    if (open_count != 0)
+        return lsi_fail(LS_ERR_STATE, "stream '%s': %" PRIu32 " producers and iterators are still open", stream->name,
+                        open_count);
+    store = stream->store;
+    store->engine->ops->stream_close(stream->stream);
+    lsi_free(&store->env.memory, stream);
+    atomic_fetch_sub_explicit(&store->stream_count, 1, memory_order_release); /* Pairs with ls_store_close. */
+    return LS_OK;
+}
+
+ls_status ls_stream_reset_shard(ls_stream *stream, uint32_t shard)
+{
+    ls_status st;
+
+    LSI_REFUSE_NULL(stream);
+    LSI_REFUSE_ELSEWHERE(stream->store);
+    st = refuse_read_only(stream->store, "reset shards");
+    return st == LS_OK ? stream->store->engine->ops->reset_shard(stream->stream, shard) : st;
+}
+
+/* ---- describing ---- */
+
+struct ls_stream_description {
+    lsi_memory memory;
+    lsi_stream_info info;
+    lsi_shard_state *states; /* [info.shard_count] */
+};
+
+ls_status ls_stream_describe(ls_stream *stream, ls_stream_description **out)
+{
+    const lsi_engine_ops *ops;
+    ls_stream_description *description;
+    ls_status st;
+
+    LSI_REFUSE_NULL(stream);
+    LSI_REFUSE_NULL(out);
+    LSI_REFUSE_ELSEWHERE(stream->store);
+    ops = stream->store->engine->ops;
+    description = lsi_alloc_zero(&stream->store->env.memory, sizeof *description);
+    if (description == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory to describe stream '%s'", stream->name);
+    description->memory = stream->store->env.memory;
+    st = ops->info(stream->stream, &description->info);
+    if (st != LS_OK)
+        goto fail;
+    description->states =
+        lsi_alloc_zero(&description->memory, description->info.shard_count * sizeof *description->states);
+    if (description->states == NULL) {
+        st = lsi_fail(LS_ERR_NO_MEMORY, "no memory to describe stream '%s'", stream->name);
+        goto fail;
+    }
+    for (uint32_t i = 0; i < description->info.shard_count && st == LS_OK; i++)
+        st = ops->shard_state(stream->stream, description->info.shards[i].index, &description->states[i]);
+    if (st != LS_OK)
+        goto fail;
+    *out = description;
+    return LS_OK;
+fail:
+    ls_stream_description_free(description);
+    return st;
+}
+
+const char *ls_stream_description_name(const ls_stream_description *description)
+{
+    return description == NULL ? NULL : description->info.name;
+}
+
+uint64_t ls_stream_description_id(const ls_stream_description *description)
+{
+    return description == NULL ? 0 : description->info.id;
+}
+
+ls_stream_status ls_stream_description_status(const ls_stream_description *description)
+{
+    return description == NULL ? 0 : LS_STREAM_ACTIVE; /* Streams are so from their creation on. */
+}
+
+ls_stream_mode ls_stream_description_mode(const ls_stream_description *description)
+{
+    return description == NULL ? LS_STREAM_ON_DEMAND : description->info.mode;
+}
+
+int64_t ls_stream_description_created_us(const ls_stream_description *description)
+{
+    return description == NULL ? 0 : description->info.created_us;
+}
+
+uint32_t ls_stream_description_retention_hours(const ls_stream_description *description)
+{
+    return description == NULL ? 0 : description->info.retention_hours;
+}
+
+uint32_t ls_stream_description_record_bytes_max(const ls_stream_description *description)
+{
+    return description == NULL ? 0 : description->info.record_bytes_max;
+}
+
+uint32_t ls_stream_description_shard_count(const ls_stream_description *description)
+{
+    return description == NULL ? 0 : description->info.shard_count;
+}
+
+ls_status ls_stream_description_shard(const ls_stream_description *description, uint32_t position, ls_shard_info *out)
+{
+    const lsi_shard *shard;
+    const lsi_shard_state *state;
+    ls_shard_info info;
+
+    LSI_REFUSE_NULL(description);
+    LSI_REFUSE_NULL(out);
+    if (position >= description->info.shard_count)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position is %" PRIu32 ": stream '%s' lists %" PRIu32 " shards",
+                        position, description->info.name, description->info.shard_count);
+    if (out->size < KNOWN_SHARD_INFO_BYTES)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "out.size is %" PRIu32 ": use the INIT macro", out->size);
+    shard = &description->info.shards[position];
+    state = &description->states[position];
+    info = (ls_shard_info){
+        .size = out->size,
+        .shard = shard->index,
+        .first_hash_key = shard->range.first,
+        .last_hash_key = shard->range.last,
+        .starting_seqno = shard->first_seqno,
+        .ending_seqno = shard->closed ? LS_SEQNO_END : LS_SEQNO_NONE,
+        .oldest_seqno = state->oldest_seqno,
+        .latest_seqno = state->oldest_seqno == LS_SEQNO_NONE ? LS_SEQNO_NONE : state->latest_seqno,
+        .created_us = shard->created_us,
+        .parent = shard->parent,
+        .adjacent_parent = shard->adjacent_parent,
+        .is_open = shard->closed ? 0 : 1,
+        .health = state->health,
+    };
+    memcpy(out, &info, out->size < sizeof info ? out->size : sizeof info);
+    return LS_OK;
+}
+
+void ls_stream_description_free(ls_stream_description *description)
+{
+    lsi_memory memory;
+
+    if (description == NULL)
+        return;
+    memory = description->memory;
+    lsi_stream_info_free(&description->info);
+    lsi_free(&memory, description->states);
+    lsi_free(&memory, description);
+}
