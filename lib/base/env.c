@@ -60,7 +60,7 @@ void lsi_env_default(lsi_env *out)
     };
 }
 
-void lsi_log(const lsi_env *env, int32_t level, const char *format, ...)
+void lsi_env_log(const lsi_env *env, int32_t level, const char *format, ...)
 {
     char line[LOG_LINE_BYTES];
     int errno_before = errno;

@@ -26,6 +26,6 @@ typedef struct lsi_env {
 void lsi_env_default(lsi_env *out);
 
 /* Levels: as public in store.h (LS_LOG_ERROR 1, _WARNING 2, _INFO 3). Formats only when there is a callback. */
-void lsi_log(const lsi_env *env, int32_t level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void lsi_env_log(const lsi_env *env, int32_t level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif
