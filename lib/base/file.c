@@ -10,7 +10,7 @@
  *   F3  A caller sees all bytes or an error: EINTR is retried, short transfers are continued (E4).
  *   F4  Every descriptor is O_CLOEXEC: a program started by the application never keeps a lock alive (P6).
  *
- * close() is not retried after EINTR: on Linux the descriptor is gone, and its number may already be another thread's. */
+ * close() is not retried after EINTR: on Linux the descriptor is gone and its number may already be another thread's. */
 #include "base/file.h"
 
 #include <dirent.h>
@@ -696,7 +696,8 @@ int lsi_file_replace(const lsi_root *root, const char *dir, const char *name, co
     return files->sync_dir(root, dir);
 }
 
-int lsi_file_load(const lsi_root *root, const char *name, size_t max, const lsi_memory *memory, void **out, size_t *size)
+int lsi_file_load(const lsi_root *root, const char *name, size_t max, const lsi_memory *memory, void **out,
+                  size_t *size)
 {
     const lsi_files *files = root->files;
     lsi_file file = {0};

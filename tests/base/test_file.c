@@ -230,7 +230,9 @@ static void a_file_opened_to_read_refuses_writes(void **state)
 /* X3: names are data; nothing outside the root can be named. */
 static void names_that_could_leave_the_root_are_refused(void **state)
 {
-    static const char *const bad[] = {"/", "/etc", "..", "../a", "a/..", "a/../b", ".", "./a", "a/.", "a//b", "a/", "/a"};
+    static const char *const bad[] = {
+        "/", "/etc", "..", "../a", "a/..", "a/../b", ".", "./a", "a/.", "a//b", "a/", "/a",
+    };
     fixture *fx = *state;
     char longest[600];
 

@@ -450,7 +450,9 @@ static void count_call(void *user)
 static void callbacks_run_in_fork_children_only(void **state)
 {
     int calls[3] = {0, 0, 0};
-    lsi_on_fork entries[3] = {{count_call, &calls[0], NULL}, {count_call, &calls[1], NULL}, {count_call, &calls[2], NULL}};
+    lsi_on_fork entries[3] = {
+        {count_call, &calls[0], NULL}, {count_call, &calls[1], NULL}, {count_call, &calls[2], NULL},
+    };
     pid_t child;
 
     (void)state;
