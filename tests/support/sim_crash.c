@@ -1,0 +1,456 @@
+/* Other disks made from a log: the one a kill leaves, those a loss of power may leave. Each is made by playing a log
+ * into a fresh memory table, so there is one way in which content comes about. */
+#include "support/sim_inside.h"
+
+#include <string.h>
+
+/* ---- playing a log into a fresh sim ---- */
+
+/* Does what `op` says to `sim` and to its log. */
+static void play(sim_files *sim, const sim_op *op)
+{
+    char path[LSI_FILE_NAME_BYTES_MAX], to[LSI_FILE_NAME_BYTES_MAX];
+    lsi_file file = {0};
+    int result = 0;
+
+    if (op->name != NULL) {
+        sim_path_of(sim, op->dir, path, sizeof(path));
+        snprintf(path + strlen(path), sizeof(path) - strlen(path), "%s%s", *path != '\0' ? "/" : "", op->name);
+    }
+    switch (op->kind) {
+    case SIM_OP_CREATE:
+        result = sim->inner->open(&sim->root, path, LSI_OPEN_WRITE | LSI_OPEN_CREATE | LSI_OPEN_EXCLUSIVE, &file);
+        if (result == 0) {
+            (void)sim->inner->close(&file); /* memory's cannot fail */
+            sim_created(sim, path, false);
+        }
+        break;
+    case SIM_OP_MAKE_DIR:
+        result = sim->inner->make_dir(&sim->root, path);
+        if (result == 0)
+            sim_created(sim, path, true);
+        break;
+    case SIM_OP_UNLINK:
+        result = sim->inner->unlink(&sim->root, path);
+        if (result == 0)
+            sim_removed(sim, path, false);
+        break;
+    case SIM_OP_REMOVE_DIR:
+        result = sim->inner->remove_dir(&sim->root, path);
+        if (result == 0)
+            sim_removed(sim, path, true);
+        break;
+    case SIM_OP_RENAME:
+        sim_path_of(sim, op->to_dir, to, sizeof(to));
+        snprintf(to + strlen(to), sizeof(to) - strlen(to), "%s%s", *to != '\0' ? "/" : "", op->to_name);
+        result = sim->inner->rename(&sim->root, path, to);
+        if (result == 0)
+            sim_renamed(sim, path, to);
+        break;
+    case SIM_OP_WRITE:
+    case SIM_OP_STORE:
+        result = lsi_file_write_one(&sim->things[op->file].keep, op->bytes, (size_t)op->size, op->at);
+        sim_log_add(sim, sim_op_copy(op));
+        break;
+    case SIM_OP_ALLOCATE:
+        result = sim->inner->allocate(&sim->things[op->file].keep, op->at, op->size);
+        sim_log_add(sim, sim_op_copy(op));
+        break;
+    case SIM_OP_TRUNCATE:
+        result = sim->inner->truncate(&sim->things[op->file].keep, op->size);
+        sim_log_add(sim, sim_op_copy(op));
+        break;
+    case SIM_OP_SYNC_DIR:
+    case SIM_OP_DOUBT_DIR:
+    case SIM_OP_SYNC:
+    case SIM_OP_DOUBT:
+        sim_log_add(sim, sim_op_copy(op));
+        break;
+    }
+    if (result != 0)
+        abort(); /* what happened once can happen again */
+}
+
+sim_files *sim_clone(sim_files *sim)
+{
+    sim_files *copy = sim_files_new();
+
+    pthread_mutex_lock(&sim->mutex);
+    sim_note_all_mapped(sim);
+    /* Numbers come out equal: both logs create the same things in the same order. */
+    for (size_t i = 0; i < sim->log_count; i++)
+        play(copy, &sim->log[i]);
+    copy->log_base = sim->log_base;
+    copy->has_root = sim->has_root;
+    memcpy(copy->boot_id, sim->boot_id, sizeof(copy->boot_id));
+    pthread_mutex_unlock(&sim->mutex);
+    return copy;
+}
+
+/* ---- crash states ---- */
+
+typedef enum fate {
+    PENDING,
+    DOUBTED,
+    SYNCED
+} fate;
+
+typedef struct content {
+    unsigned char *bytes; /* only as far as something was written; the rest up to `size` is zero */
+    size_t written, capacity;
+    uint64_t size;
+} content;
+
+static bool is_data(const sim_op *op)
+{
+    return op->kind == SIM_OP_WRITE || op->kind == SIM_OP_STORE || op->kind == SIM_OP_ALLOCATE ||
+           op->kind == SIM_OP_TRUNCATE;
+}
+
+static bool is_name(const sim_op *op)
+{
+    return op->kind <= SIM_OP_RENAME;
+}
+
+/* The directory whose sync makes a change of names durable. */
+static uint32_t dir_of(const sim_op *op)
+{
+    return op->kind == SIM_OP_RENAME ? op->to_dir : op->dir;
+}
+
+/* Which of the first `prefix` changes are surely on the disk. */
+static fate *fates_of(const sim_files *sim, size_t prefix)
+{
+    fate *fates = sim_must(calloc(prefix + 1, sizeof(*fates)));
+    /* Up to where the last sync of each file or directory looked: nothing before is pending any more. */
+    size_t *looked = sim_must(calloc(sim->thing_count + 1, sizeof(*looked)));
+
+    for (size_t i = 0; i < prefix; i++) {
+        const sim_op *sync = &sim->log[i];
+        bool of_dir = sync->kind == SIM_OP_SYNC_DIR || sync->kind == SIM_OP_DOUBT_DIR;
+        uint32_t id = of_dir ? sync->dir : sync->file;
+        bool failed = sync->kind == SIM_OP_DOUBT || sync->kind == SIM_OP_DOUBT_DIR;
+
+        if (i < sim->log_base)
+            fates[i] = SYNCED;
+        if (sync->kind != SIM_OP_SYNC && !of_dir && sync->kind != SIM_OP_DOUBT)
+            continue;
+        for (size_t j = looked[id]; j < sync->covers; j++) {
+            const sim_op *op = &sim->log[j];
+
+            if (fates[j] == PENDING && (of_dir ? is_name(op) && dir_of(op) == id : is_data(op) && op->file == id))
+                fates[j] = failed ? DOUBTED : SYNCED;
+        }
+        if (sync->covers > looked[id])
+            looked[id] = sync->covers;
+    }
+    free(looked);
+    return fates;
+}
+
+static void content_put(content *to, uint64_t at, const unsigned char *bytes, size_t size)
+{
+    size_t end = (size_t)at + size;
+
+    if (size == 0)
+        return;
+    if (end > to->capacity) {
+        to->capacity = end > 2 * to->capacity ? end : 2 * to->capacity;
+        to->bytes = sim_must(realloc(to->bytes, to->capacity));
+    }
+    if (end > to->written) {
+        memset(to->bytes + to->written, 0, end - to->written);
+        to->written = end;
+    }
+    memcpy(to->bytes + at, bytes, size);
+    if (end > to->size)
+        to->size = end;
+}
+
+static void content_cut(content *to, uint64_t size)
+{
+    if (size < to->written)
+        to->written = (size_t)size;
+    to->size = size;
+}
+
+/* Bytes that somebody wrote before, as a disk that reuses blocks shows them. */
+static void content_stale(content *to, const sim_files *sim, size_t before_op, uint64_t at, uint64_t end,
+                          uint64_t random)
+{
+    const sim_op *old = NULL;
+
+    for (size_t tries = 0; tries < 8 && before_op > 0; tries++) {
+        const sim_op *maybe = &sim->log[sim_mix(random + tries) % before_op];
+
+        if (maybe->bytes != NULL)
+            old = maybe;
+    }
+    while (at < end) {
+        unsigned char other[SECTOR_BYTES];
+        size_t size = end - at < sizeof(other) ? (size_t)(end - at) : sizeof(other);
+
+        memset(other, 0x5A, sizeof(other));
+        if (old != NULL)
+            for (size_t i = 0; i < size; i++)
+                other[i] = old->bytes[(at + i) % old->size];
+        content_put(to, at, other, size);
+        at += size;
+    }
+}
+
+/* Whether the seed keeps this unsynced change, by its kind. */
+static bool keeps(uint64_t seed, size_t index, bool is_name_change)
+{
+    switch (seed) {
+    case SIM_SEED_NOTHING:
+        return false;
+    case SIM_SEED_EVERYTHING:
+        return true;
+    case SIM_SEED_NAMES:
+        return is_name_change;
+    case SIM_SEED_BYTES:
+        return !is_name_change;
+    case SIM_SEED_GROWTH:
+    case SIM_SEED_STALE:
+        return is_name_change;
+    default: {
+        /* Each seed has its own odds, 1 to 7 of 8, for names and for bytes: states near each corner come up too. */
+        uint64_t odds = 1 + sim_mix(seed * 2 + (is_name_change ? 1 : 0)) % 7;
+
+        return sim_mix(sim_mix(seed) ^ (uint64_t)index) % 8 < odds;
+    }
+    }
+}
+
+/* Puts an unsynced write or store into `to` as the seed has it. */
+static void put_unsynced(content *to, const sim_files *sim, size_t index, uint64_t seed)
+{
+    const sim_op *op = &sim->log[index];
+    uint64_t random = sim_mix(sim_mix(seed ^ UINT64_C(0x5EED)) + index);
+    uint64_t end = op->at + op->size, old_size = to->size;
+    bool stale = seed == SIM_SEED_STALE || (seed >= SIM_SEED_RANDOM && random % 4 == 0);
+
+    if (seed == SIM_SEED_GROWTH || seed == SIM_SEED_STALE || (seed >= SIM_SEED_RANDOM && random / 4 % 6 == 0)) {
+        if (end > old_size) { /* only the growth arrived */
+            if (stale)
+                content_stale(to, sim, index, op->at > old_size ? op->at : old_size, end, random);
+            to->size = end;
+        }
+        return;
+    }
+    if (!keeps(seed, index, false))
+        return;
+    if (seed < SIM_SEED_RANDOM || random / 32 % 3 == 0) {
+        content_put(to, op->at, op->bytes, (size_t)op->size);
+        return;
+    }
+    /* A subset of its sectors; those left out keep what was there, and beyond the old end show zeros or old bytes. */
+    if (stale && end > old_size)
+        content_stale(to, sim, index, op->at > old_size ? op->at : old_size, end, random);
+    for (uint64_t at = op->at, next; at < end; at = next) {
+        next = (at / SECTOR_BYTES + 1) * SECTOR_BYTES;
+        next = next < end ? next : end;
+        if (sim_mix(random ^ at) % 2 == 0)
+            content_put(to, at, op->bytes + (at - op->at), (size_t)(next - at));
+    }
+    if (random / 128 % 2 == 0 && end > to->size)
+        to->size = end;
+}
+
+static content content_of(const sim_files *sim, uint32_t file, size_t prefix, const fate *fates, uint64_t seed)
+{
+    content made = {0};
+
+    for (size_t i = 0; i < prefix; i++) {
+        const sim_op *op = &sim->log[i];
+        bool sure = fates[i] == SYNCED;
+
+        if (op->file != file || !is_data(op))
+            continue;
+        if (op->kind == SIM_OP_WRITE || op->kind == SIM_OP_STORE) {
+            if (sure)
+                content_put(&made, op->at, op->bytes, (size_t)op->size);
+            else
+                put_unsynced(&made, sim, i, seed);
+        } else if (sure || seed == SIM_SEED_GROWTH || keeps(seed, i, false)) {
+            if (op->kind == SIM_OP_TRUNCATE)
+                content_cut(&made, op->size);
+            else if (op->at + op->size > made.size)
+                made.size = op->at + op->size;
+        }
+    }
+    return made;
+}
+
+typedef struct names {
+    label *list;
+    size_t count, capacity;
+} names;
+
+static void names_set(names *of, uint32_t dir, char *text, uint32_t file)
+{
+    label fresh = {dir, file, text};
+
+    for (size_t i = 0; i < of->count; i++)
+        if (of->list[i].dir == dir && strcmp(of->list[i].text, text) == 0) {
+            of->list[i] = fresh;
+            return;
+        }
+    GROW(of->list, of->count, of->capacity);
+    of->list[of->count++] = fresh;
+}
+
+static void names_drop(names *of, uint32_t dir, const char *text, uint32_t file)
+{
+    for (size_t i = 0; i < of->count; i++)
+        if (of->list[i].dir == dir && of->list[i].file == file && strcmp(of->list[i].text, text) == 0) {
+            of->list[i] = of->list[--of->count];
+            return;
+        }
+}
+
+/* Borrows its texts from the log. */
+static names names_of(const sim_files *sim, size_t prefix, const fate *fates, uint64_t seed)
+{
+    names made = {0};
+
+    for (size_t i = 0; i < prefix; i++) {
+        const sim_op *op = &sim->log[i];
+
+        if (!is_name(op) || (fates[i] != SYNCED && !keeps(seed, i, true)))
+            continue;
+        switch (op->kind) {
+        case SIM_OP_CREATE:
+        case SIM_OP_MAKE_DIR:
+            names_set(&made, op->dir, op->name, op->file);
+            break;
+        case SIM_OP_RENAME:
+            names_drop(&made, op->dir, op->name, op->file);
+            names_set(&made, op->to_dir, op->to_name, op->file);
+            break;
+        default:
+            names_drop(&made, op->dir, op->name, op->file);
+            break;
+        }
+    }
+    return made;
+}
+
+/* What building a state needs at hand. */
+typedef struct building {
+    sim_files *from, *into;
+    size_t prefix;
+    const fate *fates;
+    names all;
+    uint64_t seed;
+    bool *is_placed; /* directories that have a name already: none gets two */
+} building;
+
+static void build_dir(building *work, uint32_t dir, uint32_t into_dir)
+{
+    for (size_t i = 0; i < work->all.count; i++) {
+        const label *entry = &work->all.list[i];
+        bool is_dir = work->from->things[entry->file].is_dir;
+        sim_op op = {.kind = is_dir ? SIM_OP_MAKE_DIR : SIM_OP_CREATE, .dir = into_dir, .name = entry->text};
+        uint32_t made = (uint32_t)work->into->thing_count;
+        content bytes;
+
+        if (entry->dir != dir || (is_dir && work->is_placed[entry->file]))
+            continue;
+        play(work->into, &op);
+        if (is_dir) {
+            work->is_placed[entry->file] = true;
+            build_dir(work, entry->file, made);
+            continue;
+        }
+        bytes = content_of(work->from, entry->file, work->prefix, work->fates, work->seed);
+        if (bytes.written > 0 && bytes.bytes != NULL) {
+            sim_op write = {.kind = SIM_OP_WRITE, .file = made, .size = bytes.written, .bytes = bytes.bytes};
+
+            play(work->into, &write);
+        }
+        if (bytes.size != bytes.written) {
+            sim_op cut = {.kind = SIM_OP_TRUNCATE, .file = made, .size = bytes.size};
+
+            play(work->into, &cut);
+        }
+        free(bytes.bytes);
+    }
+}
+
+sim_files *sim_crash_state(sim_files *sim, size_t prefix, uint64_t seed)
+{
+    building work = {.from = sim, .into = sim_files_new(), .seed = seed};
+    fate *fates;
+
+    pthread_mutex_lock(&sim->mutex);
+    sim_note_all_mapped(sim);
+    prefix = prefix < sim->log_count ? prefix : sim->log_count;
+    prefix = prefix > sim->log_base ? prefix : sim->log_base;
+    work.prefix = prefix;
+    work.fates = fates = fates_of(sim, prefix);
+    work.all = names_of(sim, prefix, fates, seed);
+    work.is_placed = sim_must(calloc(sim->thing_count, sizeof(*work.is_placed)));
+    work.is_placed[0] = true;
+    build_dir(&work, 0, 0);
+    work.into->log_base = work.into->log_count;
+    work.into->has_root = sim->has_root;
+    pthread_mutex_unlock(&sim->mutex);
+    free(work.is_placed);
+    free(work.all.list);
+    free(fates);
+    return work.into;
+}
+
+/* ---- equal states ---- */
+
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
+{
+    const unsigned char *at = bytes;
+
+    for (; size >= 8; at += 8, size -= 8) {
+        uint64_t word;
+
+        memcpy(&word, at, 8);
+        hash = sim_mix(hash ^ word);
+    }
+    while (size-- > 0)
+        hash = sim_mix(hash ^ *at++);
+    return hash;
+}
+
+static uint64_t hash_of(sim_files *sim, uint32_t file)
+{
+    const thing *of = &sim->things[file];
+    uint64_t sum = 0; /* of the entries: their order says nothing */
+
+    if (!of->is_dir) {
+        size_t size = sim_file_size(of);
+        unsigned char *bytes = sim_must(malloc(size != 0 ? size : 1));
+        uint64_t hash = sim_mix(size);
+
+        if (of->keep.files->read(&of->keep, bytes, size, 0) != (int64_t)size)
+            abort();
+        hash = hash_bytes(hash, bytes, size);
+        free(bytes);
+        return hash;
+    }
+    for (size_t i = 0; i < sim->name_count; i++) {
+        const label *at = &sim->names[i];
+
+        if (at->dir == file)
+            sum += sim_mix(hash_bytes(hash_of(sim, at->file), at->text, strlen(at->text)));
+    }
+    return sim_mix(sum);
+}
+
+uint64_t sim_hash(sim_files *sim)
+{
+    uint64_t hash;
+
+    pthread_mutex_lock(&sim->mutex);
+    hash = hash_of(sim, 0);
+    pthread_mutex_unlock(&sim->mutex);
+    return hash;
+}
