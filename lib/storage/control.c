@@ -61,8 +61,11 @@ ls_status lsi_control_gate(const lsi_env *env, const lsi_root *root, lsi_file *g
 
 void lsi_control_gate_release(lsi_file *gate)
 {
-    if (lsi_file_is_open(gate))
-        (void)gate->files->close(gate); /* nothing was written; the lock goes with it */
+    if (!lsi_file_is_open(gate))
+        return;
+    /* By word, and not by closing alone: a fork child may have the same open file. */
+    (void)gate->files->lock(gate, CONTROL_BYTE_GATE, LSI_LOCK_NONE);
+    (void)gate->files->close(gate); /* nothing was written */
 }
 
 /* ---- space ---- */

@@ -1,0 +1,78 @@
+/* Appending: an appender is a framer, in which one producer's frames are made outside all locks. */
+#include <string.h>
+
+#include "base/status.h"
+#include "engine/local/local.h"
+
+typedef struct local_appender {
+    lsi_appender base;
+    lsi_framer *framer;
+} local_appender;
+
+ls_status lsi_local_appender_open(lsi_engine_stream *stream, lsi_appender **out)
+{
+    const lsi_env *env = &stream->engine->env;
+    local_appender *appender;
+    ls_status st = lsi_local_stream_check(lsi_local_stream_of(stream));
+
+    if (st != LS_OK)
+        return st;
+    appender = lsi_alloc_zero(&env->memory, sizeof(*appender));
+    if (appender == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for a producer");
+    appender->base.stream = stream;
+    st = lsi_framer_open(env, &appender->framer);
+    if (st != LS_OK) {
+        lsi_free(&env->memory, appender);
+        return st;
+    }
+    *out = &appender->base;
+    return LS_OK;
+}
+
+void lsi_local_appender_close(lsi_appender *base)
+{
+    local_appender *appender = (local_appender *)base;
+
+    lsi_framer_close(appender->framer);
+    lsi_free(&base->stream->engine->env.memory, appender);
+}
+
+ls_status lsi_local_append(lsi_appender *base, uint32_t shard, const lsi_append *batch, lsi_append_result *out)
+{
+    local_appender *appender = (local_appender *)base;
+    lsi_local_stream *stream = lsi_local_stream_of(base->stream);
+    lsi_log *log;
+    ls_status st;
+
+    memset(out, 0, sizeof(*out));
+    st = lsi_local_check_writable(lsi_local_of_stream(base->stream));
+    if (st == LS_OK)
+        st = lsi_local_stream_check(stream);
+    if (st == LS_OK)
+        st = lsi_local_stream_log(stream, shard, &log);
+    if (st != LS_OK)
+        return st;
+    st = lsi_log_append(log, appender->framer, batch->entries, batch->picks, batch->count, batch->atomic,
+                        &out->accepted, &out->first_seqno, &out->end, &out->moved);
+    return lsi_local_stream_explain(stream, st);
+}
+
+ls_status lsi_local_commit(lsi_appender *base, uint32_t shard, uint64_t end, ls_durability durability)
+{
+    lsi_local_stream *stream = lsi_local_stream_of(base->stream);
+    const lsi_local *local = lsi_local_of_stream(base->stream);
+    lsi_log *log;
+    ls_status st = lsi_local_check_mine(local);
+
+    if (st != LS_OK)
+        return st;
+    /* In the kernel is where append left it; and in INTERVAL mode the sweeper does the rest. A store without a sweeper
+     * gives a put that asks for INTERVAL more: a sync at once. */
+    if (local->durability != LS_DURABILITY_SYNC && durability <= local->durability)
+        return LS_OK;
+    st = lsi_local_stream_log(stream, shard, &log);
+    if (st != LS_OK)
+        return st;
+    return lsi_local_stream_explain(stream, lsi_log_commit(log, end));
+}

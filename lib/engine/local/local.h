@@ -1,0 +1,202 @@
+/* Inside the local engine: joins stream and storage into a store on disk. The door is engine/engine.h.
+ *
+ * What there is, from the outside in: an engine (an open store) holds a catalog (what the manifest said when it was
+ * last read) and the streams this process uses; a stream holds its slot and a log for each shard that was touched.
+ * Streams and logs are shared by all handles of the process.
+ *
+ * INVARIANTS, quoted by number in the code and in the tests.
+ *  L1  A stream is there if and only if the manifest names it: replacing the manifest is the moment of creating and
+ *      deleting. Directories come before it and go after it.
+ *  L2  A stream's id is above all ids given before, and a directory of an id not below the manifest's next one was
+ *      never named: it is set aside, not used (R6).
+ *  L3  Nobody acknowledges anything in a stream whose manifest may yet be taken back by a crash: while the manifest's
+ *      generation is odd, streams are not opened before the manifest was written once more.
+ *  L4  The settings that decide what readers see (durability) are read after attaching, and are changed only by one who
+ *      is alone behind the gate.
+ *
+ * Locks: engine->lock (LSI_RANK_LOCAL) guards the catalog pointer, the list of streams and the log tables; it is held
+ * for moments only and never while the disk is used. */
+#ifndef LSI_ENGINE_LOCAL_LOCAL_H
+#define LSI_ENGINE_LOCAL_LOCAL_H
+
+#include "base/lock.h"
+#include "base/thread.h"
+#include "engine/engine.h"
+#include "storage/storage.h"
+
+#define LSI_MANIFEST_NAME "manifest"
+#define LSI_SYNC_INTERVAL_MS_DEFAULT 100u
+#define LSI_SYNC_INTERVAL_MS_MAX 60000u
+#define LSI_SEGMENT_BYTES_MIN (UINT64_C(64) << 10)
+#define LSI_SEGMENT_BYTES_MAX (UINT64_C(1) << 30)
+#define LSI_SEGMENT_BYTES_DEFAULT (UINT64_C(64) << 20)
+#define LSI_SEGMENT_BYTES_UNIT (UINT64_C(4) << 10)
+#define LSI_PREALLOC_BYTES_DEFAULT (UINT64_C(8) << 20)
+
+/* ---- manifest_codec.c: what the manifest says, and its bytes ---- */
+
+typedef struct lsi_catalog_stream {
+    char name[LSI_STREAM_NAME_MAX + 1];
+    uint64_t id;
+    int64_t created_us;
+    uint32_t retention_hours;
+    ls_stream_mode mode;
+    uint32_t record_bytes_max;
+    uint32_t shard_count;
+    lsi_shard *shards; /* in rising order of index */
+} lsi_catalog_stream;
+
+/* Immutable once it can be seen by others; goes with its last reference. */
+typedef struct lsi_catalog {
+    const lsi_memory *memory;
+    atomic_uint refs;
+    uint64_t seen;       /* lsi_control_manifest_generation() before the file was read */
+    uint64_t generation; /* the file's */
+    unsigned char store_id[16];
+    ls_durability durability;
+    uint32_t sync_interval_ms;
+    uint64_t segment_bytes;
+    uint64_t next_id;
+    uint32_t stream_count;
+    lsi_catalog_stream *streams; /* in byte order of name */
+} lsi_catalog;
+
+lsi_catalog *lsi_catalog_new(const lsi_memory *memory); /* empty, one reference; NULL: no memory */
+lsi_catalog *lsi_catalog_ref(lsi_catalog *catalog);
+void lsi_catalog_unref(lsi_catalog *catalog); /* accepts NULL */
+/* The payload of the manifest; `*out` is the caller's (lsi_free). */
+ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *size);
+ls_status lsi_catalog_decode(const lsi_memory *memory, const void *payload, size_t size, lsi_catalog **out);
+const lsi_catalog_stream *lsi_catalog_find(const lsi_catalog *catalog, const char *name); /* NULL: none */
+const lsi_catalog_stream *lsi_catalog_find_id(const lsi_catalog *catalog, uint64_t id);
+uint32_t lsi_catalog_after(const lsi_catalog *catalog, const char *name); /* index of the first name above `name` */
+/* A copy without stream `without` (0: none) and with `with` (NULL: none), whose shards are copied too. */
+ls_status lsi_catalog_copy(const lsi_catalog *from, uint64_t without, const lsi_catalog_stream *with,
+                           lsi_catalog **out);
+
+/* ---- the engine ---- */
+
+typedef struct lsi_local lsi_local;
+
+/* A stream this process uses. `base` is what the rooms above hold; one for all who opened it. */
+typedef struct lsi_local_stream {
+    lsi_engine_stream base;
+    struct lsi_local_stream *next; /* engine->lock */
+    uint32_t users;                /* engine->lock: opens that were not closed */
+    uint64_t id;
+    char name[LSI_STREAM_NAME_MAX + 1];
+    lsi_slot *slot;
+    _Atomic uint64_t checked; /* manifest generation at which it was last found in the catalog; even */
+    uint32_t shard_count;
+    uint32_t *shard_indexes; /* rising */
+    ls_seqno *first_seqnos;
+    _Atomic(lsi_log *) *logs; /* parallel to shard_indexes; opened when first used, closed with the stream */
+} lsi_local_stream;
+
+struct lsi_local {
+    lsi_engine base;
+    lsi_root root;
+    lsi_control *control;
+    lsi_lock lock;
+    lsi_catalog *catalog; /* engine->lock */
+    lsi_local_stream *streams; /* engine->lock; most recently opened first */
+    uint32_t idle_count;       /* engine->lock: streams without users */
+    ls_status late_failure;    /* engine->lock: the first sync that failed when an idle stream was given up */
+    unsigned char store_id[16];
+    ls_durability durability;
+    uint32_t sync_interval_ms;
+    uint64_t segment_bytes;
+    uint64_t prealloc_bytes;
+
+    /* sweep.c */
+    lsi_thread sweeper;
+    _Atomic uint32_t sweeper_stop;
+};
+
+static inline lsi_local *lsi_local_of(const lsi_engine *engine)
+{
+    return (lsi_local *)(uintptr_t)engine;
+}
+static inline lsi_local_stream *lsi_local_stream_of(lsi_engine_stream *stream)
+{
+    return (lsi_local_stream *)stream;
+}
+static inline lsi_local *lsi_local_of_stream(const lsi_engine_stream *stream)
+{
+    return lsi_local_of(stream->engine);
+}
+
+/* open.c */
+void lsi_local_lock(lsi_local *local); /* engine->lock */
+void lsi_local_unlock(lsi_local *local);
+ls_status lsi_local_check_mine(const lsi_local *local); /* P9: LS_ERR_STATE in a fork child */
+ls_status lsi_local_check_writable(const lsi_local *local);
+
+/* catalog.c */
+/* What the manifest says now; the caller gives the reference back. A writer settles what a dead one left (L3). */
+ls_status lsi_local_catalog(lsi_local *local, lsi_catalog **out);
+/* Reads the file, whatever is cached, and takes no lock. */
+ls_status lsi_local_catalog_read(lsi_local *local, lsi_catalog **out);
+ls_status lsi_local_catalog_load(const lsi_env *env, const lsi_root *root, lsi_catalog **out); /* before attaching */
+/* The store lock, and the catalog under it, settled. */
+ls_status lsi_local_catalog_lock(lsi_local *local, lsi_catalog **out);
+void lsi_local_catalog_unlock(lsi_local *local);
+/* Makes `catalog` the manifest; stream `gone` (0: none) is no longer named by it and loses its slots. Locks: store lock
+ * held. LS_ERR_IO: the old one or the new one counts, and the next who locks finds out. Others: nothing was changed. */
+ls_status lsi_local_catalog_replace(lsi_local *local, lsi_catalog *catalog, uint64_t gone);
+/* The same for a store that nobody can open yet: while it is made. */
+ls_status lsi_local_catalog_write(const lsi_env *env, const lsi_root *root, const lsi_catalog *catalog);
+ls_status lsi_local_list(lsi_engine *engine, const char *after, bool (*each)(void *user, const char *name), void *user);
+ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec);
+ls_status lsi_local_remove(lsi_engine *engine, const char *name);
+
+/* strays.c */
+/* Removes a stream's directory with all its logs, as far as it can. */
+ls_status lsi_local_remove_dir(lsi_local *local, const char *dir);
+/* Renames the directory of a stream that was never named, so that its id can be used (L2). LS_OK when there is none. */
+ls_status lsi_local_set_aside(lsi_local *local, uint64_t id);
+/* Looks through the root for directories the manifest does not name. */
+ls_status lsi_local_clear_strays(lsi_local *local);
+
+/* stream.c */
+void lsi_local_log_config(lsi_local *local, const char *name, uint64_t id, uint32_t shard, ls_seqno first_seqno,
+                          lsi_slot *stream_slot, lsi_log_config *out);
+ls_status lsi_local_stream_open(lsi_engine *engine, const char *name, lsi_engine_stream **out);
+void lsi_local_stream_close(lsi_engine_stream *stream);
+/* By id, for the sweeper; NOT_FOUND when it is gone. Close it with lsi_local_stream_close. */
+ls_status lsi_local_stream_use(lsi_local *local, uint64_t id, lsi_local_stream **out);
+ls_status lsi_local_streams_close(lsi_local *local); /* all of them, at the engine's end; the first error */
+/* LS_ERR_STATE in a fork child, LS_ERR_NOT_FOUND when it was deleted. */
+ls_status lsi_local_stream_check(lsi_local_stream *stream);
+/* The same, looking at the manifest too if that has changed: for a reader that finds nothing. */
+ls_status lsi_local_stream_recheck(lsi_local_stream *stream);
+/* `st`, or NOT_FOUND when it came of the stream having been deleted meanwhile: that is no damage. */
+ls_status lsi_local_stream_explain(lsi_local_stream *stream, ls_status st);
+ls_status lsi_local_stream_log(lsi_local_stream *stream, uint32_t shard, lsi_log **out);
+ls_status lsi_local_stream_info(lsi_engine_stream *stream, lsi_stream_info *out);
+uint64_t lsi_local_stream_generation(lsi_engine_stream *stream);
+ls_status lsi_local_shard_state(lsi_engine_stream *stream, uint32_t shard, lsi_shard_state *out);
+ls_status lsi_local_reset_shard(lsi_engine_stream *stream, uint32_t shard);
+
+/* append.c */
+ls_status lsi_local_appender_open(lsi_engine_stream *stream, lsi_appender **out);
+void lsi_local_appender_close(lsi_appender *appender);
+ls_status lsi_local_append(lsi_appender *appender, uint32_t shard, const lsi_append *batch, lsi_append_result *out);
+ls_status lsi_local_commit(lsi_appender *appender, uint32_t shard, uint64_t end, ls_durability durability);
+
+/* read.c */
+ls_status lsi_local_reader_open(lsi_engine_stream *stream, uint32_t shard, lsi_reader **out);
+void lsi_local_reader_close(lsi_reader *reader);
+ls_status lsi_local_seek(lsi_reader *reader, const ls_position *position);
+ls_status lsi_local_read(lsi_reader *reader, uint32_t records_max, uint64_t bytes_max, lsi_read *out);
+ls_seqno lsi_local_place(const lsi_reader *reader);
+uint32_t lsi_local_arm(lsi_engine_stream *stream, uint32_t shard);
+lsi_sleep_result lsi_local_sleep(lsi_engine_stream *stream, uint32_t shard, uint32_t token, int64_t timeout_us);
+void lsi_local_wake(lsi_engine_stream *stream, uint32_t shard);
+
+/* sweep.c */
+ls_status lsi_local_sync(lsi_engine *engine); /* every shard that has something to sync, whoever wrote it */
+ls_status lsi_local_sweeper_start(lsi_local *local);
+void lsi_local_sweeper_stop(lsi_local *local);
+
+#endif

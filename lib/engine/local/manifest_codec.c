@@ -1,0 +1,386 @@
+/* The manifest's payload: settings of the store, streams and their shards. FORMAT.md, "Manifest payload".
+ *
+ * A payload that came through its checksums is still only bytes (X1): every field is checked before it is used, counts
+ * are checked against the bytes that are there before anything is allocated, and what breaks a rule is CORRUPT. What is
+ * longer than this release knows is LS_ERR_VERSION: writing it back would lose what we do not understand. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "base/u128.h"
+#include "engine/local/local.h"
+
+#define SETTINGS_BYTES 64u
+#define STREAM_BYTES 48u /* and the name, padded to 8 */
+#define SHARD_BYTES 72u
+#define SHARD_CLOSED 1u
+
+/* ---- the object ---- */
+
+lsi_catalog *lsi_catalog_new(const lsi_memory *memory)
+{
+    lsi_catalog *catalog = lsi_alloc_zero(memory, sizeof(*catalog));
+
+    if (catalog == NULL)
+        return NULL;
+    catalog->memory = memory;
+    atomic_init(&catalog->refs, 1);
+    catalog->next_id = 1;
+    return catalog;
+}
+
+lsi_catalog *lsi_catalog_ref(lsi_catalog *catalog)
+{
+    atomic_fetch_add_explicit(&catalog->refs, 1, memory_order_relaxed); /* the caller has one already */
+    return catalog;
+}
+
+void lsi_catalog_unref(lsi_catalog *catalog)
+{
+    const lsi_memory *memory;
+
+    /* acq_rel: who frees it sees that the others are done with it */
+    if (catalog == NULL || atomic_fetch_sub_explicit(&catalog->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    memory = catalog->memory;
+    for (uint32_t i = 0; i < catalog->stream_count; i++)
+        lsi_free(memory, catalog->streams[i].shards);
+    lsi_free(memory, catalog->streams);
+    lsi_free(memory, catalog);
+}
+
+uint32_t lsi_catalog_after(const lsi_catalog *catalog, const char *name)
+{
+    uint32_t low = 0, high = catalog->stream_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (strcmp(catalog->streams[middle].name, name) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+const lsi_catalog_stream *lsi_catalog_find(const lsi_catalog *catalog, const char *name)
+{
+    uint32_t after = lsi_catalog_after(catalog, name);
+
+    return after > 0 && strcmp(catalog->streams[after - 1].name, name) == 0 ? &catalog->streams[after - 1] : NULL;
+}
+
+const lsi_catalog_stream *lsi_catalog_find_id(const lsi_catalog *catalog, uint64_t id)
+{
+    for (uint32_t i = 0; i < catalog->stream_count; i++)
+        if (catalog->streams[i].id == id)
+            return &catalog->streams[i];
+    return NULL;
+}
+
+/* Adds a copy at the end. The array has room. */
+static bool stream_add(lsi_catalog *to, const lsi_catalog_stream *stream)
+{
+    lsi_catalog_stream *copy = &to->streams[to->stream_count];
+
+    *copy = *stream;
+    copy->shards = lsi_alloc(to->memory, stream->shard_count * sizeof(*copy->shards));
+    if (copy->shards == NULL)
+        return false;
+    memcpy(copy->shards, stream->shards, stream->shard_count * sizeof(*copy->shards));
+    to->stream_count++;
+    return true;
+}
+
+ls_status lsi_catalog_copy(const lsi_catalog *from, uint64_t without, const lsi_catalog_stream *with,
+                           lsi_catalog **out)
+{
+    lsi_catalog *copy = lsi_catalog_new(from->memory);
+    bool there = copy != NULL;
+
+    if (there) {
+        memcpy(copy->store_id, from->store_id, sizeof(copy->store_id));
+        copy->generation = from->generation;
+        copy->durability = from->durability;
+        copy->sync_interval_ms = from->sync_interval_ms;
+        copy->segment_bytes = from->segment_bytes;
+        copy->next_id = from->next_id;
+        copy->streams = lsi_alloc(copy->memory, ((size_t)from->stream_count + 1) * sizeof(*copy->streams));
+        there = copy->streams != NULL;
+    }
+    for (uint32_t i = 0; there && i < from->stream_count; i++) {
+        const lsi_catalog_stream *stream = &from->streams[i];
+
+        if (with != NULL && strcmp(with->name, stream->name) < 0) {
+            there = stream_add(copy, with);
+            with = NULL;
+        }
+        if (there && stream->id != without)
+            there = stream_add(copy, stream);
+    }
+    if (there && with != NULL)
+        there = stream_add(copy, with);
+    if (!there) {
+        lsi_catalog_unref(copy);
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for the manifest of %u streams", from->stream_count);
+    }
+    *out = copy;
+    return LS_OK;
+}
+
+/* ---- encoding ---- */
+
+static size_t name_room(const char *name)
+{
+    return (size_t)lsi_round_up(strlen(name), 8);
+}
+
+static void shard_encode(lsi_writer *to, const lsi_shard *shard)
+{
+    lsi_put_u32(to, shard->index);
+    lsi_put_u32(to, shard->parent);
+    lsi_put_u32(to, shard->adjacent_parent);
+    lsi_put_u32(to, shard->closed ? SHARD_CLOSED : 0);
+    lsi_put_u64(to, shard->range.first.high);
+    lsi_put_u64(to, shard->range.first.low);
+    lsi_put_u64(to, shard->range.last.high);
+    lsi_put_u64(to, shard->range.last.low);
+    lsi_put_u64(to, shard->first_seqno);
+    lsi_put_u64(to, (uint64_t)shard->created_us);
+    lsi_put_u64(to, (uint64_t)shard->closed_us);
+}
+
+ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *size)
+{
+    size_t bytes = SETTINGS_BYTES;
+    lsi_writer to;
+
+    for (uint32_t i = 0; i < catalog->stream_count; i++)
+        bytes += STREAM_BYTES + name_room(catalog->streams[i].name) +
+            (size_t)catalog->streams[i].shard_count * SHARD_BYTES;
+    *out = lsi_alloc(catalog->memory, bytes);
+    if (*out == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for a manifest of %zu bytes", bytes);
+    *size = bytes;
+    to.at = *out;
+    to.end = to.at + bytes;
+    lsi_put_u32(&to, SETTINGS_BYTES);
+    lsi_put_u32(&to, (uint32_t)catalog->durability);
+    lsi_put_bytes(&to, catalog->store_id, sizeof(catalog->store_id));
+    lsi_put_u64(&to, catalog->segment_bytes);
+    lsi_put_u64(&to, catalog->next_id);
+    lsi_put_u32(&to, catalog->sync_interval_ms);
+    lsi_put_u32(&to, catalog->stream_count);
+    lsi_put_zero(&to, 16);
+    for (uint32_t i = 0; i < catalog->stream_count; i++) {
+        const lsi_catalog_stream *stream = &catalog->streams[i];
+        size_t name_bytes = strlen(stream->name);
+
+        lsi_put_u32(&to, STREAM_BYTES);
+        lsi_put_u32(&to, SHARD_BYTES);
+        lsi_put_u64(&to, stream->id);
+        lsi_put_u64(&to, (uint64_t)stream->created_us);
+        lsi_put_u32(&to, stream->retention_hours);
+        lsi_put_u32(&to, (uint32_t)stream->mode);
+        lsi_put_u32(&to, stream->record_bytes_max);
+        lsi_put_u32(&to, stream->shard_count);
+        lsi_put_u32(&to, (uint32_t)name_bytes);
+        lsi_put_u32(&to, 0);
+        lsi_put_bytes(&to, stream->name, name_bytes);
+        lsi_put_zero(&to, name_room(stream->name) - name_bytes);
+        for (uint32_t k = 0; k < stream->shard_count; k++)
+            shard_encode(&to, &stream->shards[k]);
+    }
+    assert(to.at == to.end);
+    return LS_OK;
+}
+
+/* ---- decoding ---- */
+
+static ls_status corrupt(const char *what)
+{
+    return lsi_fail(LS_ERR_CORRUPT, "manifest: %s", what);
+}
+
+static ls_status shard_decode(lsi_cursor *from, lsi_shard *shard)
+{
+    uint32_t flags;
+
+    shard->index = lsi_take_u32(from);
+    shard->parent = lsi_take_u32(from);
+    shard->adjacent_parent = lsi_take_u32(from);
+    flags = lsi_take_u32(from);
+    shard->closed = (flags & SHARD_CLOSED) != 0;
+    shard->range.first.high = lsi_take_u64(from);
+    shard->range.first.low = lsi_take_u64(from);
+    shard->range.last.high = lsi_take_u64(from);
+    shard->range.last.low = lsi_take_u64(from);
+    shard->first_seqno = lsi_take_u64(from);
+    shard->created_us = (int64_t)lsi_take_u64(from);
+    shard->closed_us = (int64_t)lsi_take_u64(from);
+    if (shard->index == LSI_NO_SHARD || (flags & ~SHARD_CLOSED) != 0 ||
+        (shard->parent != LSI_NO_SHARD && shard->parent >= shard->index) ||
+        (shard->adjacent_parent != LSI_NO_SHARD && shard->adjacent_parent >= shard->index) ||
+        lsi_u128_compare(shard->range.first, shard->range.last) > 0 || shard->first_seqno == LS_SEQNO_NONE ||
+        shard->first_seqno > LS_SEQNO_MAX)
+        return corrupt("a shard breaks its rules");
+    return LS_OK;
+}
+
+static ls_status stream_decode(lsi_cursor *from, const lsi_memory *memory, uint64_t next_id, lsi_catalog_stream *stream)
+{
+    uint32_t stream_bytes = lsi_take_u32(from), shard_bytes = lsi_take_u32(from), name_bytes, reserved;
+    const unsigned char *name;
+
+    if (from->bad)
+        return corrupt("ends within a stream");
+    if (stream_bytes != STREAM_BYTES || shard_bytes != SHARD_BYTES)
+        return lsi_fail(LS_ERR_VERSION, "manifest: its streams have another form (%u and %u bytes)", stream_bytes,
+                        shard_bytes);
+    stream->id = lsi_take_u64(from);
+    stream->created_us = (int64_t)lsi_take_u64(from);
+    stream->retention_hours = lsi_take_u32(from);
+    stream->mode = (ls_stream_mode)lsi_take_u32(from);
+    stream->record_bytes_max = lsi_take_u32(from);
+    stream->shard_count = lsi_take_u32(from);
+    name_bytes = lsi_take_u32(from);
+    reserved = lsi_take_u32(from);
+    if (from->bad || name_bytes > LSI_STREAM_NAME_MAX)
+        return corrupt("ends within a stream");
+    name = lsi_take_bytes(from, (size_t)lsi_round_up(name_bytes, 8));
+    if (name == NULL)
+        return corrupt("ends within a name");
+    memcpy(stream->name, name, name_bytes);
+    stream->name[name_bytes] = '\0';
+    if (strlen(stream->name) != name_bytes || lsi_check_stream_name(stream->name) != LS_OK)
+        return corrupt("holds a name that is none");
+    if (!lsi_is_zero(name + name_bytes, (size_t)lsi_round_up(name_bytes, 8) - name_bytes) || reserved != 0)
+        return corrupt("reserved bytes are not zero");
+    if (stream->id == 0 || stream->id >= next_id || stream->retention_hours == 0 ||
+        stream->retention_hours > LSI_RETENTION_HOURS_MAX || stream->mode < LS_STREAM_ON_DEMAND ||
+        stream->mode > LS_STREAM_PROVISIONED || stream->record_bytes_max < LSI_RECORD_BYTES_MIN_LIMIT ||
+        stream->record_bytes_max > LSI_RECORD_BYTES_MAX_LIMIT)
+        return lsi_fail(LS_ERR_CORRUPT, "manifest: stream '%s' breaks its rules", stream->name);
+    if (stream->shard_count == 0 || stream->shard_count > (size_t)(from->end - from->at) / SHARD_BYTES)
+        return lsi_fail(LS_ERR_CORRUPT, "manifest: stream '%s' has %u shards, the bytes left hold fewer", stream->name,
+                        stream->shard_count);
+    stream->shards = lsi_alloc(memory, stream->shard_count * sizeof(*stream->shards));
+    if (stream->shards == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for %u shards", stream->shard_count);
+    for (uint32_t i = 0; i < stream->shard_count; i++) {
+        ls_status st = shard_decode(from, &stream->shards[i]);
+
+        if (st == LS_OK && i > 0 && stream->shards[i].index <= stream->shards[i - 1].index)
+            st = lsi_fail(LS_ERR_CORRUPT, "manifest: the shards of stream '%s' are out of order", stream->name);
+        if (st != LS_OK) {
+            lsi_free(memory, stream->shards);
+            stream->shards = NULL;
+            return st;
+        }
+    }
+    return LS_OK;
+}
+
+static int id_compare(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+static ls_status ids_check(const lsi_catalog *catalog)
+{
+    uint64_t *ids = lsi_alloc(catalog->memory, catalog->stream_count * sizeof(*ids));
+    ls_status st = LS_OK;
+
+    if (ids == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for %u streams", catalog->stream_count);
+    for (uint32_t i = 0; i < catalog->stream_count; i++)
+        ids[i] = catalog->streams[i].id;
+    qsort(ids, catalog->stream_count, sizeof(*ids), id_compare);
+    for (uint32_t i = 1; i < catalog->stream_count; i++)
+        if (ids[i] == ids[i - 1])
+            st = lsi_fail(LS_ERR_CORRUPT, "manifest: two streams have the id %" PRIu64, ids[i]);
+    lsi_free(catalog->memory, ids);
+    return st;
+}
+
+static ls_status settings_decode(lsi_cursor *from, lsi_catalog *catalog, uint32_t *stream_count)
+{
+    uint32_t settings_bytes = lsi_take_u32(from);
+    const unsigned char *store_id, *reserved;
+
+    if (from->bad)
+        return corrupt("ends within the settings");
+    if (settings_bytes != SETTINGS_BYTES)
+        return lsi_fail(LS_ERR_VERSION, "manifest: its settings have another form (%u bytes)", settings_bytes);
+    catalog->durability = (ls_durability)lsi_take_u32(from);
+    store_id = lsi_take_bytes(from, sizeof(catalog->store_id));
+    catalog->segment_bytes = lsi_take_u64(from);
+    catalog->next_id = lsi_take_u64(from);
+    catalog->sync_interval_ms = lsi_take_u32(from);
+    *stream_count = lsi_take_u32(from);
+    reserved = lsi_take_bytes(from, 16);
+    if (from->bad)
+        return corrupt("ends within the settings");
+    memcpy(catalog->store_id, store_id, sizeof(catalog->store_id));
+    if (catalog->durability < LS_DURABILITY_KERNEL || catalog->durability > LS_DURABILITY_SYNC ||
+        catalog->segment_bytes < LSI_SEGMENT_BYTES_MIN || catalog->segment_bytes > LSI_SEGMENT_BYTES_MAX ||
+        catalog->segment_bytes % LSI_SEGMENT_BYTES_UNIT != 0 || catalog->sync_interval_ms == 0 ||
+        catalog->sync_interval_ms > LSI_SYNC_INTERVAL_MS_MAX || catalog->next_id == 0 || !lsi_is_zero(reserved, 16))
+        return corrupt("the settings break their rules");
+    return LS_OK;
+}
+
+ls_status lsi_catalog_decode(const lsi_memory *memory, const void *payload, size_t size, lsi_catalog **out)
+{
+    lsi_cursor from = {payload, (const unsigned char *)payload + size, false};
+    lsi_catalog *catalog = lsi_catalog_new(memory);
+    uint32_t count;
+    ls_status st;
+
+    if (catalog == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for the manifest");
+    st = settings_decode(&from, catalog, &count);
+    if (st != LS_OK)
+        goto fail;
+    if (count > (size_t)(from.end - from.at) / (STREAM_BYTES + SHARD_BYTES)) {
+        st = lsi_fail(LS_ERR_CORRUPT, "manifest: states %u streams, its bytes hold fewer", count);
+        goto fail;
+    }
+    if (count > 0) {
+        catalog->streams = lsi_alloc(memory, count * sizeof(*catalog->streams));
+        if (catalog->streams == NULL) {
+            st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for %u streams", count);
+            goto fail;
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        st = stream_decode(&from, memory, catalog->next_id, &catalog->streams[i]);
+        if (st != LS_OK)
+            goto fail;
+        catalog->stream_count++;
+        if (i > 0 && strcmp(catalog->streams[i - 1].name, catalog->streams[i].name) >= 0) {
+            st = corrupt("the streams are out of order");
+            goto fail;
+        }
+    }
+    if (from.bad || from.at != from.end) {
+        st = corrupt("goes on behind its last stream");
+        goto fail;
+    }
+    if (count > 0) {
+        st = ids_check(catalog);
+        if (st != LS_OK)
+            goto fail;
+    }
+    *out = catalog;
+    return LS_OK;
+fail:
+    lsi_catalog_unref(catalog);
+    return st;
+}

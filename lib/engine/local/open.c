@@ -1,0 +1,425 @@
+/* Opening a store: options, directory, manifest, control file; and the table of the local engine.
+ *
+ * The order carries the promises. The manifest is read first, because it says whose control file this is; then the
+ * control file is attached; then the manifest is read again, and only what it says now counts: whoever changes a
+ * store's durability is alone behind the gate, and nobody who attached before the gate opened can have missed it (L4).
+ * A store is made behind the same gate, so two who make it at once make one.
+ *
+ * A directory with streams but without a manifest is damage, never an empty store (R6). */
+#include <errno.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "engine/local/local.h"
+
+/* ---- options ---- */
+
+typedef struct settings {
+    uint32_t flags;
+    ls_durability durability; /* DEFAULT: not asked for */
+    uint32_t sync_interval_ms; /* 0: not asked for */
+    uint64_t segment_bytes;    /* 0: not asked for */
+    uint64_t prealloc_bytes;
+} settings;
+
+static ls_status settings_take(const ls_store_options *options, lsi_env *env, settings *out)
+{
+    const uint32_t known = LS_STORE_READ_ONLY | LS_STORE_NO_CREATE | LS_STORE_NETWORK_FS_ALLOWED;
+
+    memset(out, 0, sizeof(*out));
+    out->prealloc_bytes = LSI_PREALLOC_BYTES_DEFAULT;
+    if (options == NULL)
+        return LS_OK;
+    if ((options->flags & ~known) != 0 || options->reserved != 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "unknown store flags 0x%x", options->flags & ~known);
+    if (options->durability < LS_DURABILITY_DEFAULT || options->durability > LS_DURABILITY_SYNC)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "durability is %d, not one of LS_DURABILITY_", options->durability);
+    if (options->sync_interval_ms > LSI_SYNC_INTERVAL_MS_MAX)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "sync_interval_ms is %u, the most is %u", options->sync_interval_ms,
+                        LSI_SYNC_INTERVAL_MS_MAX);
+    if (options->segment_bytes != 0 &&
+        (options->segment_bytes < LSI_SEGMENT_BYTES_MIN || options->segment_bytes > LSI_SEGMENT_BYTES_MAX))
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "segment_bytes is %llu, not in %llu..%llu",
+                        (unsigned long long)options->segment_bytes, (unsigned long long)LSI_SEGMENT_BYTES_MIN,
+                        (unsigned long long)LSI_SEGMENT_BYTES_MAX);
+    out->flags = options->flags;
+    out->durability = options->durability;
+    out->sync_interval_ms = options->sync_interval_ms;
+    out->segment_bytes = lsi_round_up(options->segment_bytes, LSI_SEGMENT_BYTES_UNIT);
+    if (options->prealloc_bytes != 0)
+        out->prealloc_bytes = options->prealloc_bytes;
+    if (options->busy_timeout_ms != 0)
+        env->busy_timeout_ms = options->busy_timeout_ms;
+    if (options->log != NULL) {
+        env->log = options->log;
+        env->log_user = options->log_user;
+    }
+    if (options->resize != NULL) {
+        env->memory.resize = options->resize;
+        env->memory.user = options->resize_user;
+    }
+    return LS_OK;
+}
+
+/* ---- the directory ---- */
+
+static ls_status root_open(lsi_local *local, const char *path, const settings *wanted)
+{
+    const lsi_files *files = local->base.env.files;
+    unsigned flags = 0;
+    lsi_fs_kind kind;
+    int result;
+
+    if (!local->base.read_only)
+        flags = LSI_ROOT_WRITE | ((wanted->flags & LS_STORE_NO_CREATE) != 0 ? 0 : LSI_ROOT_CREATE);
+    result = files->root_open(files, path, flags, &local->root);
+    if (result == -ENOENT || result == -ENOTDIR)
+        return lsi_fail(LS_ERR_NOT_FOUND, "'%s' is no directory%s", path,
+                        (flags & LSI_ROOT_CREATE) != 0 ? ", and neither is its parent" : "");
+    if (result != 0)
+        return lsi_fail_errno(result, "cannot open the directory '%s'", path);
+    result = files->root_kind(&local->root, &kind);
+    if (result != 0)
+        return lsi_fail_errno(result, "cannot tell the file system of '%s'", path);
+    if (kind == LSI_FS_NETWORK && (wanted->flags & LS_STORE_NETWORK_FS_ALLOWED) == 0)
+        return lsi_fail(LS_ERR_UNSUPPORTED, "'%s' is on a network file system, whose locks may not hold", path);
+    return LS_OK;
+}
+
+static int stream_dir_note(void *user, const char *entry, bool is_dir)
+{
+    bool *found = user;
+
+    *found = *found || (is_dir && *entry >= '1' && *entry <= '9' && entry[strspn(entry, "0123456789")] == '\0');
+    return 0;
+}
+
+/* Makes the manifest, unless somebody else does at the same time. */
+static ls_status make_store(lsi_local *local, const char *path, const settings *wanted, lsi_catalog **out)
+{
+    const lsi_env *env = &local->base.env;
+    lsi_file gate = {0};
+    lsi_catalog *catalog = NULL;
+    bool has_streams = false;
+    ls_status st = lsi_control_gate(env, &local->root, &gate);
+    int result;
+
+    if (st != LS_OK)
+        return st;
+    st = lsi_local_catalog_load(env, &local->root, out);
+    if (st != LS_ERR_NOT_FOUND)
+        goto out;
+    result = local->root.files->list(&local->root, "", stream_dir_note, &has_streams);
+    if (result != 0) {
+        st = lsi_fail_errno(result, "cannot list the directory '%s'", path);
+        goto out;
+    }
+    if (has_streams) {
+        st = lsi_fail(LS_ERR_CORRUPT, "'%s' holds streams, but its manifest is missing", path);
+        goto out;
+    }
+    catalog = lsi_catalog_new(&env->memory);
+    if (catalog == NULL) {
+        st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for the manifest");
+        goto out;
+    }
+    env->random(env->random_user, catalog->store_id, sizeof(catalog->store_id));
+    catalog->generation = 1;
+    catalog->durability = wanted->durability != LS_DURABILITY_DEFAULT ? wanted->durability : LS_DURABILITY_SYNC;
+    catalog->sync_interval_ms =
+        wanted->sync_interval_ms != 0 ? wanted->sync_interval_ms : LSI_SYNC_INTERVAL_MS_DEFAULT;
+    catalog->segment_bytes = wanted->segment_bytes != 0 ? wanted->segment_bytes : LSI_SEGMENT_BYTES_DEFAULT;
+    st = lsi_local_catalog_write(env, &local->root, catalog);
+    if (st == LS_OK) {
+        *out = catalog;
+        catalog = NULL;
+    }
+out:
+    lsi_catalog_unref(catalog);
+    lsi_control_gate_release(&gate);
+    return st;
+}
+
+/* ---- settings that an open may change ---- */
+
+/* Whatever was put under the old durability, by whomever. */
+static ls_status sync_every_shard(lsi_local *local, const lsi_catalog *catalog)
+{
+    for (uint32_t i = 0; i < catalog->stream_count; i++) {
+        const lsi_catalog_stream *stream = &catalog->streams[i];
+
+        for (uint32_t k = 0; k < stream->shard_count; k++) {
+            const lsi_shard *shard = &stream->shards[k];
+            lsi_log_config config;
+            lsi_log *log;
+            ls_status st, closed;
+
+            lsi_local_log_config(local, stream->name, stream->id, shard->index, shard->first_seqno, NULL, &config);
+            st = lsi_log_open(&config, &log);
+            if (st != LS_OK)
+                return st;
+            st = lsi_log_sync(log);
+            closed = lsi_log_close(log);
+            if (st != LS_OK || closed != LS_OK)
+                return st != LS_OK ? st : closed;
+        }
+    }
+    return LS_OK;
+}
+
+static ls_status settings_change(lsi_local *local, ls_durability durability, uint32_t sync_interval_ms)
+{
+    lsi_catalog *catalog, *fresh = NULL;
+    ls_status st = lsi_local_catalog_lock(local, &catalog);
+
+    if (st != LS_OK)
+        return st;
+    st = lsi_catalog_copy(catalog, 0, NULL, &fresh);
+    if (st == LS_OK) {
+        fresh->durability = durability != LS_DURABILITY_DEFAULT ? durability : fresh->durability;
+        fresh->sync_interval_ms = sync_interval_ms != 0 ? sync_interval_ms : fresh->sync_interval_ms;
+        st = lsi_local_catalog_replace(local, fresh, 0);
+    }
+    lsi_local_catalog_unlock(local);
+    lsi_catalog_unref(fresh);
+    lsi_catalog_unref(catalog);
+    return st;
+}
+
+static const char *durability_name(ls_durability durability)
+{
+    return durability == LS_DURABILITY_SYNC ? "SYNC" : durability == LS_DURABILITY_INTERVAL ? "INTERVAL" : "KERNEL";
+}
+
+static void settings_use(lsi_local *local, const lsi_catalog *catalog)
+{
+    local->durability = catalog->durability;
+    local->sync_interval_ms = catalog->sync_interval_ms;
+    local->segment_bytes = catalog->segment_bytes;
+}
+
+/* L4 */
+static ls_status durability_change(lsi_local *local, ls_durability wanted)
+{
+    lsi_file gate = {0};
+    lsi_catalog *catalog = NULL;
+    ls_status st = lsi_control_gate(&local->base.env, &local->root, &gate);
+
+    if (st != LS_OK)
+        return st;
+    st = lsi_local_catalog(local, &catalog); /* somebody else may have changed it to what we want */
+    if (st != LS_OK || catalog->durability == wanted)
+        goto out;
+    if (!lsi_control_is_alone(local->control)) {
+        st = lsi_fail(LS_ERR_STATE, "the store's durability is %s; it can become %s when nobody else has it open",
+                      durability_name(catalog->durability), durability_name(wanted));
+        goto out;
+    }
+    settings_use(local, catalog);
+    st = sync_every_shard(local, catalog);
+    if (st == LS_OK)
+        st = settings_change(local, wanted, 0);
+out:
+    lsi_catalog_unref(catalog);
+    lsi_control_gate_release(&gate);
+    return st;
+}
+
+/* Makes the store's settings and the wanted ones agree, and uses them. */
+static ls_status settings_agree(lsi_local *local, const settings *wanted)
+{
+    lsi_catalog *catalog;
+    ls_status st = lsi_local_catalog(local, &catalog);
+    bool other_durability, other_interval;
+
+    if (st != LS_OK)
+        return st;
+    other_durability = wanted->durability != LS_DURABILITY_DEFAULT && wanted->durability != catalog->durability;
+    other_interval = wanted->sync_interval_ms != 0 && wanted->sync_interval_ms != catalog->sync_interval_ms;
+    if (wanted->segment_bytes != 0 && wanted->segment_bytes != catalog->segment_bytes)
+        st = lsi_fail(LS_ERR_STATE, "the store's segments have %llu bytes, which cannot become %llu",
+                      (unsigned long long)catalog->segment_bytes, (unsigned long long)wanted->segment_bytes);
+    else if (other_durability && local->base.read_only)
+        st = lsi_fail(LS_ERR_STATE, "the store's durability is %s, and an open for reading does not change it",
+                      durability_name(catalog->durability));
+    lsi_catalog_unref(catalog);
+    if (st == LS_OK && other_durability)
+        st = durability_change(local, wanted->durability);
+    if (st == LS_OK && other_interval && !local->base.read_only)
+        st = settings_change(local, LS_DURABILITY_DEFAULT, wanted->sync_interval_ms);
+    if (st == LS_OK)
+        st = lsi_local_catalog(local, &catalog);
+    if (st != LS_OK)
+        return st;
+    settings_use(local, catalog);
+    lsi_catalog_unref(catalog);
+    return LS_OK;
+}
+
+/* ---- locks and checks ---- */
+
+void lsi_local_lock(lsi_local *local)
+{
+    /* Held for moments only, and by threads of this process: an hour never passes. */
+    while (lsi_lock_take(&local->lock, LSI_RANK_LOCAL, 3600000) != LSI_LOCKED)
+        continue;
+}
+
+void lsi_local_unlock(lsi_local *local)
+{
+    lsi_lock_release(&local->lock, LSI_RANK_LOCAL);
+}
+
+ls_status lsi_local_check_mine(const lsi_local *local)
+{
+    if (lsi_control_is_mine(local->control))
+        return LS_OK;
+    return lsi_fail(LS_ERR_STATE, "the store was opened before a fork: this process has to open it itself");
+}
+
+ls_status lsi_local_check_writable(const lsi_local *local)
+{
+    ls_status st = lsi_local_check_mine(local);
+
+    if (st == LS_OK && local->base.read_only)
+        st = lsi_fail(LS_ERR_READ_ONLY, "the store was opened for reading");
+    return st;
+}
+
+/* ---- the table ---- */
+
+static void release(lsi_local *local)
+{
+    const lsi_memory memory = local->base.env.memory;
+
+    lsi_control_close(local->control);
+    lsi_catalog_unref(local->catalog);
+    if (local->root.files != NULL)
+        local->root.files->root_close(&local->root);
+    lsi_free(&memory, local);
+}
+
+static ls_status local_close(lsi_engine *engine)
+{
+    lsi_local *local = lsi_local_of(engine);
+    ls_status st;
+
+    if (lsi_control_is_mine(local->control))
+        lsi_local_sweeper_stop(local);
+    st = lsi_local_streams_close(local);
+    release(local);
+    return st;
+}
+
+static ls_durability local_durability(const lsi_engine *engine)
+{
+    return lsi_local_of(engine)->durability;
+}
+
+static ls_status local_maintain(lsi_engine *engine)
+{
+    lsi_local *local = lsi_local_of(engine);
+    ls_status st = lsi_local_check_mine(local);
+
+    if (st != LS_OK || local->base.read_only)
+        return st; /* changes nothing */
+    st = lsi_local_clear_strays(local);
+    if (st == LS_OK && local->durability == LS_DURABILITY_INTERVAL)
+        st = lsi_local_sync(engine);
+    return st;
+}
+
+static const lsi_engine_ops local_ops = {
+    .close = local_close,
+    .durability = local_durability,
+    .sync = lsi_local_sync,
+    .maintain = local_maintain,
+    .list = lsi_local_list,
+    .create = lsi_local_create,
+    .remove = lsi_local_remove,
+    .stream_open = lsi_local_stream_open,
+    .stream_close = lsi_local_stream_close,
+    .info = lsi_local_stream_info,
+    .generation = lsi_local_stream_generation,
+    .shard_state = lsi_local_shard_state,
+    .reset_shard = lsi_local_reset_shard,
+    .appender_open = lsi_local_appender_open,
+    .appender_close = lsi_local_appender_close,
+    .append = lsi_local_append,
+    .commit = lsi_local_commit,
+    .reader_open = lsi_local_reader_open,
+    .reader_close = lsi_local_reader_close,
+    .seek = lsi_local_seek,
+    .read = lsi_local_read,
+    .place = lsi_local_place,
+    .arm = lsi_local_arm,
+    .sleep = lsi_local_sleep,
+    .wake = lsi_local_wake,
+};
+
+ls_status lsi_local_open(const char *root_path, const ls_store_options *options, const lsi_env *env, lsi_engine **out)
+{
+    lsi_env own = *env;
+    settings wanted;
+    lsi_catalog *catalog = NULL;
+    lsi_local *local;
+    bool alone;
+    ls_status st = settings_take(options, &own, &wanted);
+    int result;
+
+    if (st != LS_OK)
+        return st;
+    local = lsi_alloc_zero(&own.memory, sizeof(*local));
+    if (local == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for a store");
+    local->base.ops = &local_ops;
+    local->base.env = own;
+    local->base.read_only = (wanted.flags & LS_STORE_READ_ONLY) != 0;
+    local->prealloc_bytes = wanted.prealloc_bytes;
+    result = lsi_lock_init(&local->lock);
+    if (result != 0) {
+        st = lsi_fail_errno(result, "cannot make a lock");
+        goto fail;
+    }
+    st = root_open(local, root_path, &wanted);
+    if (st != LS_OK)
+        goto fail;
+    st = lsi_local_catalog_load(&local->base.env, &local->root, &catalog);
+    if (st == LS_ERR_NOT_FOUND) {
+        if ((wanted.flags & (LS_STORE_READ_ONLY | LS_STORE_NO_CREATE)) != 0)
+            st = lsi_fail(LS_ERR_NOT_FOUND, "there is no store in '%s'", root_path);
+        else
+            st = make_store(local, root_path, &wanted, &catalog);
+    }
+    if (st != LS_OK)
+        goto fail;
+    memcpy(local->store_id, catalog->store_id, sizeof(local->store_id));
+    settings_use(local, catalog);
+    lsi_catalog_unref(catalog);
+    st = lsi_control_open(&local->base.env, &local->root, local->store_id, local->base.read_only, &local->control,
+                          &alone);
+    if (st != LS_OK)
+        goto fail;
+    if (alone && !local->base.read_only) {
+        /* With the control file went the word whether a replaced manifest had got its name synced (L3). */
+        result = local->root.files->sync_dir(&local->root, "");
+        if (result != 0) {
+            st = lsi_fail_errno(result, "cannot sync the directory '%s'", root_path);
+            goto fail;
+        }
+    }
+    st = settings_agree(local, &wanted);
+    if (st != LS_OK)
+        goto fail;
+    if (local->durability == LS_DURABILITY_INTERVAL && !local->base.read_only) {
+        st = lsi_local_sweeper_start(local);
+        if (st != LS_OK)
+            goto fail;
+    }
+    *out = &local->base;
+    return LS_OK;
+fail:
+    release(local); /* accepts a half-built one */
+    return st;
+}

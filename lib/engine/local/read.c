@@ -1,0 +1,127 @@
+/* Reading and waiting: a reader is a log's reader; waiting is the eventcount of the shard's slot, or of the stream's.
+ *
+ * A sleep is cut after a second: whoever publishes may be killed before he wakes, and nothing else would. (P1: nobody
+ * is stopped by another's death for longer.) Where memory of our own stands in for the control file nobody wakes us,
+ * so there, and for readers that may not write, it is cut much earlier. */
+#include <string.h>
+
+#include "base/status.h"
+#include "engine/local/local.h"
+
+#define SLEEP_US_MAX INT64_C(1000000)
+#define SLEEP_US_UNWOKEN_MAX INT64_C(50000)
+
+typedef struct local_reader {
+    lsi_reader base;
+    lsi_log_reader *reader;
+} local_reader;
+
+ls_status lsi_local_reader_open(lsi_engine_stream *base, uint32_t shard, lsi_reader **out)
+{
+    lsi_local_stream *stream = lsi_local_stream_of(base);
+    const lsi_memory *memory = &base->engine->env.memory;
+    local_reader *reader;
+    lsi_log *log;
+    ls_status st = lsi_local_stream_check(stream);
+
+    if (st == LS_OK)
+        st = lsi_local_stream_log(stream, shard, &log);
+    if (st != LS_OK)
+        return st;
+    reader = lsi_alloc_zero(memory, sizeof(*reader));
+    if (reader == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for an iterator");
+    reader->base.stream = base;
+    reader->base.shard = shard;
+    st = lsi_log_reader_open(log, &reader->reader);
+    if (st != LS_OK) {
+        lsi_free(memory, reader);
+        return lsi_local_stream_explain(stream, st);
+    }
+    *out = &reader->base;
+    return LS_OK;
+}
+
+void lsi_local_reader_close(lsi_reader *base)
+{
+    local_reader *reader = (local_reader *)base;
+
+    lsi_log_reader_close(reader->reader);
+    lsi_free(&base->stream->engine->env.memory, reader);
+}
+
+ls_status lsi_local_seek(lsi_reader *base, const ls_position *position)
+{
+    lsi_local_stream *stream = lsi_local_stream_of(base->stream);
+    ls_status st = lsi_local_stream_check(stream);
+
+    if (st != LS_OK)
+        return st;
+    return lsi_local_stream_explain(stream, lsi_log_reader_seek(((local_reader *)base)->reader, position));
+}
+
+ls_status lsi_local_read(lsi_reader *base, uint32_t records_max, uint64_t bytes_max, lsi_read *out)
+{
+    lsi_local_stream *stream = lsi_local_stream_of(base->stream);
+    ls_status st = lsi_local_stream_check(stream);
+
+    if (st != LS_OK)
+        return st;
+    memset(out, 0, sizeof(*out));
+    st = lsi_log_reader_read(((local_reader *)base)->reader, records_max, bytes_max, &out->records, &out->count,
+                             &out->at_tip, &out->shard_end);
+    if (st != LS_OK)
+        return lsi_local_stream_explain(stream, st);
+    return out->count == 0 ? lsi_local_stream_recheck(stream) : LS_OK;
+}
+
+ls_seqno lsi_local_place(const lsi_reader *base)
+{
+    return lsi_log_reader_place(((const local_reader *)base)->reader);
+}
+
+/* ---- waiting ---- */
+
+/* A shard's slot, or the stream's, which is woken with it: for all shards, and while the shard's is not known. */
+static lsi_slot *slot_to_wait_on(lsi_local_stream *stream, uint32_t shard)
+{
+    lsi_error_state before;
+    lsi_slot *slot = NULL;
+    lsi_log *log;
+
+    if (shard == LSI_NO_SHARD)
+        return stream->slot;
+    lsi_error_save(&before);
+    if (lsi_local_stream_log(stream, shard, &log) == LS_OK)
+        slot = lsi_log_slot(log);
+    else
+        lsi_error_restore(&before);
+    return slot != NULL ? slot : stream->slot;
+}
+
+uint32_t lsi_local_arm(lsi_engine_stream *base, uint32_t shard)
+{
+    if (!lsi_control_is_mine(lsi_local_of_stream(base)->control))
+        return 0; /* P9; the look that follows says so */
+    return lsi_slot_arm(slot_to_wait_on(lsi_local_stream_of(base), shard));
+}
+
+lsi_sleep_result lsi_local_sleep(lsi_engine_stream *base, uint32_t shard, uint32_t token, int64_t timeout_us)
+{
+    const lsi_local *local = lsi_local_of_stream(base);
+    int64_t most = local->base.read_only ? SLEEP_US_UNWOKEN_MAX : SLEEP_US_MAX;
+    bool is_cut = timeout_us < 0 || timeout_us > most;
+    lsi_sleep_result result;
+
+    if (!lsi_control_is_mine(local->control))
+        return LSI_WOKEN;
+    result = lsi_slot_sleep(slot_to_wait_on(lsi_local_stream_of(base), shard), token, is_cut ? most : timeout_us);
+    return is_cut && result == LSI_SLEPT_OUT ? LSI_WOKEN : result;
+}
+
+void lsi_local_wake(lsi_engine_stream *base, uint32_t shard)
+{
+    if (!lsi_control_is_mine(lsi_local_of_stream(base)->control))
+        return;
+    lsi_slot_wake(slot_to_wait_on(lsi_local_stream_of(base), shard));
+}

@@ -1,0 +1,433 @@
+/* Streams that this process uses: finding them, their logs, what they look like.
+ *
+ * One object serves all handles of a stream, so that its producers and iterators share descriptors and buffers. It
+ * stays when its last handle is closed, since closing must not block and what was put must be synced at the latest when
+ * the store is closed; only some dozens of such idle ones are kept (IDLE_MAX), and opening another gives up the oldest.
+ *
+ * That a stream was deleted shows in its slot, which every call looks at. A process that was killed between replacing
+ * the manifest and ending the slots leaves that undone until somebody settles; so a reader that finds nothing looks at
+ * the manifest's generation as well. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "engine/local/local.h"
+
+#define IDLE_MAX 64u
+
+void lsi_local_log_config(lsi_local *local, const char *name, uint64_t id, uint32_t shard, ls_seqno first_seqno,
+                          lsi_slot *stream_slot, lsi_log_config *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->env = &local->base.env;
+    out->root = &local->root;
+    out->control = local->control;
+    memcpy(out->store_id, local->store_id, sizeof(out->store_id));
+    out->stream = id;
+    out->shard = shard;
+    out->durability = local->durability;
+    out->segment_bytes = local->segment_bytes;
+    out->prealloc_bytes = local->prealloc_bytes;
+    out->first_seqno = first_seqno;
+    out->read_only = local->base.read_only;
+    out->stream_slot = stream_slot;
+    /* Both fit: 20 + 1 + 10 digits; a name of 128. */
+    (void)snprintf(out->dir, sizeof(out->dir), "%" PRIu64 "/%" PRIu32, id, shard);
+    (void)snprintf(out->label, sizeof(out->label), "stream '%s' shard %" PRIu32, name, shard);
+}
+
+/* ---- making and releasing ---- */
+
+/* Accepts a half-built one. The first error of a final sync. */
+static ls_status stream_free(lsi_local *local, lsi_local_stream *stream)
+{
+    const lsi_memory *memory = &local->base.env.memory;
+    ls_status st = LS_OK;
+
+    if (stream == NULL)
+        return LS_OK;
+    for (uint32_t i = 0; stream->logs != NULL && i < stream->shard_count; i++) {
+        ls_status closed = lsi_log_close(atomic_load_explicit(&stream->logs[i], memory_order_acquire));
+
+        st = st == LS_OK ? closed : st;
+    }
+    lsi_free(memory, stream->logs);
+    lsi_free(memory, stream->first_seqnos);
+    lsi_free(memory, stream->shard_indexes);
+    lsi_free(memory, stream);
+    /* What was put into a stream that is gone is gone with it. */
+    return st == LS_ERR_NOT_FOUND ? LS_OK : st;
+}
+
+static ls_status stream_new(lsi_local *local, const lsi_catalog_stream *from, lsi_local_stream **out)
+{
+    const lsi_memory *memory = &local->base.env.memory;
+    lsi_local_stream *stream = lsi_alloc_zero(memory, sizeof(*stream));
+    ls_status st;
+
+    if (stream == NULL)
+        goto no_memory;
+    stream->base.engine = &local->base;
+    stream->id = from->id;
+    memcpy(stream->name, from->name, sizeof(stream->name));
+    stream->shard_count = from->shard_count;
+    stream->shard_indexes = lsi_alloc(memory, from->shard_count * sizeof(*stream->shard_indexes));
+    stream->first_seqnos = lsi_alloc(memory, from->shard_count * sizeof(*stream->first_seqnos));
+    stream->logs = lsi_alloc_zero(memory, from->shard_count * sizeof(*stream->logs));
+    if (stream->shard_indexes == NULL || stream->first_seqnos == NULL || stream->logs == NULL)
+        goto no_memory;
+    for (uint32_t i = 0; i < from->shard_count; i++) {
+        stream->shard_indexes[i] = from->shards[i].index;
+        stream->first_seqnos[i] = from->shards[i].first_seqno;
+    }
+    st = lsi_control_slot(local->control, LSI_SLOT_STREAM, from->id, 0, &stream->slot);
+    if (st != LS_OK) {
+        (void)stream_free(local, stream); /* no log was opened */
+        return st;
+    }
+    *out = stream;
+    return LS_OK;
+no_memory:
+    (void)stream_free(local, stream);
+    return lsi_fail(LS_ERR_NO_MEMORY, "no memory for stream '%s'", from->name);
+}
+
+/* The stream in use, with one more user. Locks: engine->lock held. */
+static lsi_local_stream *find_and_use(lsi_local *local, uint64_t id)
+{
+    for (lsi_local_stream *stream = local->streams; stream != NULL; stream = stream->next)
+        if (stream->id == id) {
+            if (stream->users++ == 0)
+                local->idle_count--;
+            return stream;
+        }
+    return NULL;
+}
+
+/* The idle stream that was opened longest ago, taken out of the list, when there are too many. Locks: engine->lock. */
+static lsi_local_stream *take_idle(lsi_local *local)
+{
+    lsi_local_stream **oldest = NULL, *stream;
+
+    if (local->idle_count <= IDLE_MAX)
+        return NULL;
+    for (lsi_local_stream **at = &local->streams; *at != NULL; at = &(*at)->next)
+        if ((*at)->users == 0)
+            oldest = at;
+    if (oldest == NULL)
+        return NULL;
+    stream = *oldest;
+    *oldest = stream->next;
+    local->idle_count--;
+    return stream;
+}
+
+static void give_up_idle(lsi_local *local)
+{
+    for (;;) {
+        lsi_local_stream *stream;
+        lsi_error_state before;
+        ls_status st;
+
+        lsi_local_lock(local);
+        stream = take_idle(local);
+        lsi_local_unlock(local);
+        if (stream == NULL)
+            return;
+        lsi_error_save(&before);
+        st = stream_free(local, stream);
+        lsi_error_restore(&before); /* closing the store says it */
+        if (st != LS_OK) {
+            lsi_local_lock(local);
+            if (local->late_failure == LS_OK)
+                local->late_failure = st;
+            lsi_local_unlock(local);
+        }
+    }
+}
+
+static ls_status use(lsi_local *local, const lsi_catalog_stream *from, uint64_t seen, lsi_local_stream **out)
+{
+    lsi_local_stream *stream, *made = NULL;
+    ls_status st;
+
+    lsi_local_lock(local);
+    stream = find_and_use(local, from->id);
+    lsi_local_unlock(local);
+    if (stream == NULL) {
+        st = stream_new(local, from, &made);
+        if (st != LS_OK)
+            return st;
+        lsi_local_lock(local);
+        stream = find_and_use(local, from->id); /* another thread may have been faster */
+        if (stream == NULL) {
+            stream = made;
+            made = NULL;
+            stream->users = 1;
+            stream->next = local->streams;
+            local->streams = stream;
+        }
+        lsi_local_unlock(local);
+        (void)stream_free(local, made); /* no log was opened */
+    }
+    give_up_idle(local);
+    /* The catalog may be older than the slot: then the slot would never be told that the stream is gone. */
+    if (lsi_control_manifest_generation(local->control) != seen) {
+        st = lsi_local_stream_recheck(stream);
+        if (st != LS_OK) {
+            lsi_local_stream_close(&stream->base);
+            return st;
+        }
+    }
+    *out = stream;
+    return LS_OK;
+}
+
+ls_status lsi_local_stream_open(lsi_engine *engine, const char *name, lsi_engine_stream **out)
+{
+    lsi_local *local = lsi_local_of(engine);
+    const lsi_catalog_stream *found;
+    lsi_local_stream *stream;
+    lsi_catalog *catalog;
+    ls_status st = lsi_local_catalog(local, &catalog);
+
+    if (st != LS_OK)
+        return st;
+    found = lsi_catalog_find(catalog, name);
+    if (found == NULL)
+        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' does not exist", name);
+    else
+        st = use(local, found, catalog->seen, &stream);
+    lsi_catalog_unref(catalog);
+    if (st == LS_OK)
+        *out = &stream->base;
+    return st;
+}
+
+ls_status lsi_local_stream_use(lsi_local *local, uint64_t id, lsi_local_stream **out)
+{
+    const lsi_catalog_stream *found;
+    lsi_catalog *catalog;
+    ls_status st;
+
+    lsi_local_lock(local);
+    *out = find_and_use(local, id);
+    lsi_local_unlock(local);
+    if (*out != NULL)
+        return LS_OK;
+    st = lsi_local_catalog(local, &catalog);
+    if (st != LS_OK)
+        return st;
+    found = lsi_catalog_find_id(catalog, id);
+    if (found == NULL)
+        st = lsi_fail(LS_ERR_NOT_FOUND, "stream %" PRIu64 " does not exist", id);
+    else
+        st = use(local, found, catalog->seen, out);
+    lsi_catalog_unref(catalog);
+    return st;
+}
+
+void lsi_local_stream_close(lsi_engine_stream *base)
+{
+    lsi_local_stream *stream = lsi_local_stream_of(base);
+    lsi_local *local = lsi_local_of_stream(base);
+
+    if (lsi_local_check_mine(local) != LS_OK)
+        return; /* P9: a lock of the parent's threads may never be free here. Closing the store frees the memory. */
+    lsi_local_lock(local);
+    assert(stream->users > 0);
+    if (--stream->users == 0)
+        local->idle_count++;
+    lsi_local_unlock(local);
+}
+
+ls_status lsi_local_streams_close(lsi_local *local)
+{
+    ls_status st = local->late_failure;
+
+    while (local->streams != NULL) {
+        lsi_local_stream *stream = local->streams;
+        ls_status closed;
+
+        local->streams = stream->next;
+        closed = stream_free(local, stream);
+        st = st == LS_OK ? closed : st;
+    }
+    return st;
+}
+
+/* ---- is it there? ---- */
+
+ls_status lsi_local_stream_check(lsi_local_stream *stream)
+{
+    ls_status st = lsi_local_check_mine(lsi_local_of_stream(&stream->base));
+
+    if (st != LS_OK)
+        return st;
+    /* Acquire pairs with lsi_control_drop_stream. */
+    if (atomic_load_explicit(&stream->slot->deleted, memory_order_acquire) != 0 ||
+        atomic_load_explicit(&stream->slot->stream, memory_order_acquire) != stream->id)
+        return lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' was deleted", stream->name);
+    return LS_OK;
+}
+
+ls_status lsi_local_stream_recheck(lsi_local_stream *stream)
+{
+    lsi_local *local = lsi_local_of_stream(&stream->base);
+    ls_status st = lsi_local_stream_check(stream);
+    lsi_catalog *catalog;
+    uint64_t generation;
+
+    if (st != LS_OK)
+        return st;
+    generation = lsi_control_manifest_generation(local->control);
+    /* Relaxed: it only saves work. */
+    if (generation % 2 == 0 && atomic_load_explicit(&stream->checked, memory_order_relaxed) == generation &&
+        !lsi_control_is_private(local->control))
+        return LS_OK;
+    if (generation % 2 == 0)
+        st = lsi_local_catalog(local, &catalog);
+    else
+        st = lsi_local_catalog_read(local, &catalog); /* without the lock: it may be held for long, and this is a look */
+    if (st != LS_OK)
+        return st;
+    if (lsi_catalog_find_id(catalog, stream->id) == NULL)
+        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' was deleted", stream->name);
+    else if (catalog->seen % 2 == 0)
+        atomic_store_explicit(&stream->checked, catalog->seen, memory_order_relaxed);
+    lsi_catalog_unref(catalog);
+    return st;
+}
+
+/* ---- shards ---- */
+
+ls_status lsi_local_stream_log(lsi_local_stream *stream, uint32_t shard, lsi_log **out)
+{
+    lsi_local *local = lsi_local_of_stream(&stream->base);
+    uint32_t low = 0, high = stream->shard_count;
+    lsi_log_config config;
+    ls_status st = LS_OK;
+    lsi_log *log;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (stream->shard_indexes[middle] < shard)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == stream->shard_count || stream->shard_indexes[low] != shard)
+        return lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' has no shard %" PRIu32, stream->name, shard);
+    /* Acquire pairs with the release below: who sees the log sees it whole. */
+    log = atomic_load_explicit(&stream->logs[low], memory_order_acquire);
+    if (log == NULL) {
+        lsi_local_log_config(local, stream->name, stream->id, shard, stream->first_seqnos[low], stream->slot, &config);
+        lsi_local_lock(local);
+        log = atomic_load_explicit(&stream->logs[low], memory_order_relaxed);
+        if (log == NULL) {
+            st = lsi_log_open(&config, &log); /* does not touch the disk */
+            if (st == LS_OK)
+                atomic_store_explicit(&stream->logs[low], log, memory_order_release);
+        }
+        lsi_local_unlock(local);
+    }
+    if (st == LS_OK)
+        *out = log;
+    return st;
+}
+
+ls_status lsi_local_stream_info(lsi_engine_stream *base, lsi_stream_info *out)
+{
+    lsi_local_stream *stream = lsi_local_stream_of(base);
+    lsi_local *local = lsi_local_of_stream(base);
+    const lsi_catalog_stream *found;
+    lsi_catalog *catalog;
+    uint64_t generation;
+    ls_status st = lsi_local_stream_check(stream);
+
+    if (st != LS_OK)
+        return st;
+    /* Before the catalog: a snapshot that is newer than its number is only taken once more. */
+    generation = lsi_local_stream_generation(base);
+    st = lsi_local_catalog(local, &catalog);
+    if (st != LS_OK)
+        return st;
+    found = lsi_catalog_find_id(catalog, stream->id);
+    if (found == NULL) {
+        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' was deleted", stream->name);
+        goto out;
+    }
+    memset(out, 0, sizeof(*out));
+    out->memory = &local->base.env.memory;
+    out->shards = lsi_alloc(out->memory, found->shard_count * sizeof(*out->shards));
+    if (out->shards == NULL) {
+        st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for %u shards", found->shard_count);
+        goto out;
+    }
+    memcpy(out->shards, found->shards, found->shard_count * sizeof(*out->shards));
+    memcpy(out->name, found->name, sizeof(out->name));
+    out->id = found->id;
+    out->generation = generation;
+    out->created_us = found->created_us;
+    out->retention_hours = found->retention_hours;
+    out->mode = found->mode;
+    out->record_bytes_max = found->record_bytes_max;
+    out->shard_count = found->shard_count;
+out:
+    lsi_catalog_unref(catalog);
+    return st;
+}
+
+uint64_t lsi_local_stream_generation(lsi_engine_stream *base)
+{
+    lsi_local_stream *stream = lsi_local_stream_of(base);
+
+    if (!lsi_control_is_mine(lsi_local_of_stream(base)->control))
+        return UINT64_MAX; /* P9: something new, so that the caller asks and is told */
+    /* Acquire pairs with what raises it. */
+    return atomic_load_explicit(&stream->slot->generation, memory_order_acquire);
+}
+
+ls_status lsi_local_stream_explain(lsi_local_stream *stream, ls_status st)
+{
+    lsi_error_state why;
+
+    if (st == LS_OK || st == LS_ERR_NOT_FOUND)
+        return st;
+    lsi_error_save(&why);
+    if (lsi_local_stream_recheck(stream) == LS_ERR_NOT_FOUND)
+        return LS_ERR_NOT_FOUND;
+    lsi_error_restore(&why);
+    return st;
+}
+
+ls_status lsi_local_shard_state(lsi_engine_stream *base, uint32_t shard, lsi_shard_state *out)
+{
+    lsi_local_stream *stream = lsi_local_stream_of(base);
+    lsi_log *log;
+    ls_status st = lsi_local_stream_check(stream);
+
+    if (st == LS_OK)
+        st = lsi_local_stream_log(stream, shard, &log);
+    if (st != LS_OK)
+        return st;
+    return lsi_local_stream_explain(stream, lsi_log_state(log, &out->oldest_seqno, &out->latest_seqno, &out->health));
+}
+
+ls_status lsi_local_reset_shard(lsi_engine_stream *base, uint32_t shard)
+{
+    lsi_local_stream *stream = lsi_local_stream_of(base);
+    lsi_log *log;
+    ls_status st = lsi_local_check_writable(lsi_local_of_stream(base));
+
+    if (st == LS_OK)
+        st = lsi_local_stream_check(stream);
+    if (st == LS_OK)
+        st = lsi_local_stream_log(stream, shard, &log);
+    if (st != LS_OK)
+        return st;
+    return lsi_local_stream_explain(stream, lsi_log_reset(log));
+}

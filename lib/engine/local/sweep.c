@@ -1,0 +1,123 @@
+/* Syncing what puts left in the kernel: on demand, and in INTERVAL mode by a thread of each open store.
+ *
+ * The slots say what is to be done, whoever wrote it, so what a killed process acknowledged is synced by those who live
+ * on; when nobody does, by the first who opens the store. Who syncs a shard is elected by its sync lock, so several
+ * sweepers cost little more than one.
+ *
+ * The thread looks every half interval: what is put just after a look is met by the next one, and half an interval is
+ * left for the shards that come before it. */
+#include <string.h>
+
+#include "base/status.h"
+#include "engine/local/local.h"
+
+typedef struct dirty_shard {
+    uint64_t stream;
+    uint32_t shard;
+} dirty_shard;
+
+typedef struct dirty_list {
+    const lsi_memory *memory;
+    dirty_shard *shards;
+    size_t capacity, count;
+    bool failed_ones; /* also those whose sync failed once: they answer with their error */
+    bool no_memory;
+} dirty_list;
+
+static bool dirty_note(void *user, lsi_slot *slot)
+{
+    dirty_list *list = user;
+
+    if (atomic_load_explicit(&slot->kind, memory_order_acquire) != LSI_SLOT_SHARD ||
+        atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FRESH)
+        return true;
+    if (!list->failed_ones && atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
+        return true;
+    /* durable_end first: both only rise, so equal means that all was synced that was committed at the first load. */
+    uint64_t durable = atomic_load_explicit(&slot->durable_end, memory_order_acquire);
+    if (atomic_load_explicit(&slot->committed_end, memory_order_acquire) <= durable)
+        return true;
+    if (!lsi_grow(list->memory, (void **)&list->shards, &list->capacity, list->count + 1, sizeof(*list->shards))) {
+        list->no_memory = true;
+        return false;
+    }
+    list->shards[list->count].stream = atomic_load_explicit(&slot->stream, memory_order_acquire);
+    list->shards[list->count++].shard = slot->shard;
+    return true;
+}
+
+static ls_status sync_one(lsi_local *local, const dirty_shard *dirty)
+{
+    lsi_local_stream *stream;
+    lsi_log *log;
+    ls_status st = lsi_local_stream_use(local, dirty->stream, &stream);
+
+    if (st != LS_OK)
+        return st;
+    st = lsi_local_stream_log(stream, dirty->shard, &log);
+    if (st == LS_OK)
+        st = lsi_local_stream_explain(stream, lsi_log_sync(log));
+    lsi_local_stream_close(&stream->base);
+    return st;
+}
+
+static ls_status sync_all(lsi_local *local, bool failed_ones)
+{
+    dirty_list list = {.memory = &local->base.env.memory, .failed_ones = failed_ones};
+    lsi_error_state before, why;
+    ls_status st = LS_OK;
+
+    lsi_control_each(local->control, dirty_note, &list);
+    lsi_error_save(&before);
+    if (list.no_memory)
+        st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for a list of %zu shards", list.count);
+    lsi_error_save(&why);
+    for (size_t i = 0; i < list.count; i++) {
+        ls_status one = sync_one(local, &list.shards[i]);
+
+        if (one == LS_OK || one == LS_ERR_NOT_FOUND || st != LS_OK)
+            continue; /* deleted: nothing of it is left to sync */
+        st = one;
+        lsi_error_save(&why);
+    }
+    lsi_error_restore(st == LS_OK ? &before : &why);
+    lsi_free(list.memory, list.shards);
+    return st;
+}
+
+ls_status lsi_local_sync(lsi_engine *engine)
+{
+    lsi_local *local = lsi_local_of(engine);
+    ls_status st = lsi_local_check_writable(local);
+
+    return st == LS_OK ? sync_all(local, true) : st;
+}
+
+/* ---- the thread ---- */
+
+static void sweep(void *user)
+{
+    lsi_local *local = user;
+    int64_t pause_us = (int64_t)local->sync_interval_ms * 500;
+
+    /* Acquire pairs with the release of lsi_local_sweeper_stop. */
+    while (atomic_load_explicit(&local->sweeper_stop, memory_order_acquire) == 0) {
+        (void)sync_all(local, false); /* A failed sync has marked its shard; all else is tried again. */
+        (void)lsi_word_sleep(&local->sweeper_stop, 0, pause_us);
+    }
+}
+
+ls_status lsi_local_sweeper_start(lsi_local *local)
+{
+    int result = lsi_thread_start(&local->sweeper, "ls-sweep", sweep, local);
+
+    return result == 0 ? LS_OK : lsi_fail_errno(result, "cannot start the thread that syncs every %u ms",
+                                                local->sync_interval_ms);
+}
+
+void lsi_local_sweeper_stop(lsi_local *local)
+{
+    atomic_store_explicit(&local->sweeper_stop, 1, memory_order_release);
+    lsi_word_wake_all(&local->sweeper_stop);
+    lsi_thread_join(&local->sweeper);
+}
