@@ -425,5 +425,8 @@ ls_status lsi_log_create(const lsi_log_config *config)
     lsi_segment_unref(segment);
     fill_entry(&header, &entry);
     lsi_segment_list list = {.env = config->env, .generation = 1, .count = 1, .entries = &entry};
-    return lsi_segment_list_store(config, &list);
+    st = lsi_segment_list_store(config, &list);
+    if (st != LS_OK)
+        return st;
+    return lsi_log_publish_new(config, &entry);
 }

@@ -1,0 +1,412 @@
+/* One log: append, read, seek, roll, close and open, and what recovery makes of it. On files in memory. */
+#include "storage/log_store.h"
+
+#include <time.h>
+
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/status.h"
+
+#define SMALL LSI_SEGMENT_BYTES_MIN
+
+typedef struct fixture {
+    lsi_files *files;
+    log_store store;
+} fixture;
+
+static int setup(void **state)
+{
+    static fixture fx;
+    memset(&fx, 0, sizeof fx);
+    fx.files = lsi_files_memory_new(&lsi_memory_libc);
+    assert_non_null(fx.files);
+    log_store_open(&fx.store, fx.files, true, LS_DURABILITY_SYNC, SMALL);
+    *state = &fx;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture *fx = *state;
+    if (fx->store.log != NULL)
+        (void)log_store_close(&fx->store);
+    lsi_files_memory_free(fx->files);
+    return 0;
+}
+
+static void reopen(fixture *fx, ls_durability durability)
+{
+    assert_int_equal(log_store_close(&fx->store), LS_OK);
+    log_store_open(&fx->store, fx->files, false, durability, SMALL);
+}
+
+/* The same as after a reboot: nothing of the control file is believed. */
+static void reopen_without_control(fixture *fx)
+{
+    lsi_root root;
+
+    assert_int_equal(log_store_close(&fx->store), LS_OK);
+    assert_int_equal(fx->files->root_open(fx->files, "store", LSI_ROOT_WRITE, &root), 0);
+    assert_int_equal(fx->files->unlink(&root, LSI_CONTROL_NAME), 0);
+    fx->files->root_close(&root);
+    log_store_open(&fx->store, fx->files, false, LS_DURABILITY_SYNC, SMALL);
+}
+
+static void write_at(fixture *fx, const char *name, const void *bytes, size_t size, uint64_t at)
+{
+    lsi_file file = {0};
+    assert_int_equal(fx->files->open(&fx->store.root, name, LSI_OPEN_WRITE, &file), 0);
+    assert_int_equal(lsi_file_write_one(&file, bytes, size, at), 0);
+    assert_int_equal(fx->files->close(&file), 0);
+}
+
+static void read_at(fixture *fx, const char *name, void *bytes, size_t size, uint64_t at)
+{
+    lsi_file file = {0};
+    assert_int_equal(fx->files->open(&fx->store.root, name, 0, &file), 0);
+    assert_int_equal(fx->files->read(&file, bytes, size, at), (int64_t)size);
+    assert_int_equal(fx->files->close(&file), 0);
+}
+
+#define FIRST "1/0/00000001.seg"
+
+static void records_come_back_in_order_with_rising_numbers(void **state)
+{
+    fixture *fx = *state;
+    ls_seqno last = 0;
+
+    for (unsigned n = 0; n < 1000; n++) {
+        ls_seqno seqno;
+        assert_int_equal(log_store_put(&fx->store, n, 100, &seqno), LS_OK);
+        assert_true(seqno > last);
+        last = seqno;
+    }
+    assert_int_equal(log_store_count(&fx->store, 0), 1000);
+    assert_true(atomic_load(&lsi_log_slot(fx->store.log)->segment) > 2); /* It rolled on the way. */
+}
+
+static void records_of_every_size_come_back(void **state)
+{
+    fixture *fx = *state;
+    unsigned n = 0;
+
+    for (size_t size = sizeof n; size <= 10u << 20; size = size * 3 + 1, n++) {
+        ls_seqno seqno;
+        assert_int_equal(log_store_put(&fx->store, n, size, &seqno), LS_OK);
+    }
+    assert_int_equal(log_store_count(&fx->store, 0), n);
+}
+
+static void reopening_in_the_same_boot_goes_on_in_the_same_segment(void **state)
+{
+    fixture *fx = *state;
+    ls_seqno before, after;
+
+    assert_int_equal(log_store_put(&fx->store, 0, 100, &before), LS_OK);
+    reopen(fx, LS_DURABILITY_SYNC);
+    assert_int_equal(log_store_put(&fx->store, 1, 100, &after), LS_OK);
+    assert_int_equal(after, before + 1);
+    assert_int_equal(atomic_load(&lsi_log_slot(fx->store.log)->segment), 1);
+    assert_int_equal(log_store_count(&fx->store, 0), 2);
+}
+
+static void without_a_control_file_everything_is_found_and_numbers_jump(void **state)
+{
+    fixture *fx = *state;
+    ls_seqno before, after;
+
+    for (unsigned n = 0; n < 500; n++)
+        assert_int_equal(log_store_put(&fx->store, n, 300, &before), LS_OK);
+    reopen_without_control(fx);
+    assert_int_equal(log_store_count(&fx->store, 0), 500);
+    assert_int_equal(log_store_put(&fx->store, 500, 100, &after), LS_OK);
+    assert_true(after > before + 1); /* D4: nobody knows whether numbers in between were given. */
+    assert_int_equal(log_store_count(&fx->store, 0), 501);
+}
+
+/* Every record is found by its number, by the number before it, and by its time; with the index and without. */
+static void every_place_is_found(void **state)
+{
+    fixture *fx = *state;
+    enum { COUNT = 700 };
+    static ls_seqno seqnos[COUNT];
+    int64_t began = fx->store.wall_us;
+    lsi_log_reader *reader;
+    const ls_record *records;
+    uint32_t count;
+    bool tip, end;
+
+    for (unsigned n = 0; n < COUNT; n++) {
+        assert_int_equal(log_store_put(&fx->store, n, 400, &seqnos[n]), LS_OK);
+        fx->store.wall_us += 10;
+    }
+    for (int pass = 0; pass < 2; pass++) {
+        assert_int_equal(lsi_log_reader_open(fx->store.log, &reader), LS_OK);
+        for (unsigned n = 1; n < COUNT; n++) {
+            ls_position places[] = {{LS_AT_SEQUENCE_NUMBER, 0, seqnos[n], 0},
+                                    {LS_AFTER_SEQUENCE_NUMBER, 0, seqnos[n - 1], 0},
+                                    {LS_AT_TIMESTAMP, 0, 0, began + 10 * (int64_t)n},
+                                    {LS_AT_TIMESTAMP, 0, 0, began + 10 * (int64_t)n - 9}};
+            for (size_t i = 0; i < 4; i++) {
+                assert_int_equal(lsi_log_reader_seek(reader, &places[i]), LS_OK);
+                assert_int_equal(lsi_log_reader_place(reader), seqnos[n]);
+                assert_int_equal(lsi_log_reader_read(reader, 1, 1, &records, &count, &tip, &end), LS_OK);
+                assert_int_equal(count, 1);
+                assert_int_equal(records[0].seqno, seqnos[n]);
+                assert_int_equal(lsi_log_reader_place(reader), seqnos[n] + 1);
+            }
+        }
+        ls_position latest = {LS_LATEST, 0, 0, 0};
+        assert_int_equal(lsi_log_reader_seek(reader, &latest), LS_OK);
+        assert_int_equal(lsi_log_reader_place(reader), seqnos[COUNT - 1] + 1);
+        assert_int_equal(lsi_log_reader_read(reader, 1, 1, &records, &count, &tip, &end), LS_OK);
+        assert_int_equal(count, 0);
+        assert_true(tip);
+        lsi_log_reader_close(reader);
+
+        char name[LSI_SEGMENT_NAME_BYTES];
+        for (uint32_t i = 1; i < 20; i++) {
+            lsi_segment_name("1/0", i, "idx", name);
+            (void)fx->files->unlink(&fx->store.root, name);
+        }
+        reopen(fx, LS_DURABILITY_SYNC);
+    }
+}
+
+/* R5, S2: bytes beyond the committed end, and a noted end of write, are what a killed writer leaves. */
+static void what_a_dead_writer_left_is_set_aside(void **state)
+{
+    fixture *fx = *state;
+    ls_seqno seqno, after;
+
+    assert_int_equal(log_store_put(&fx->store, 0, 100, &seqno), LS_OK);
+    lsi_slot *slot = lsi_log_slot(fx->store.log);
+    uint64_t end = atomic_load(&slot->committed_end);
+    write_at(fx, FIRST, "half a frame", 12, end + LSI_SEGMENT_HEADER_BYTES);
+    atomic_store(&slot->write_end, end + 64);
+
+    assert_int_equal(log_store_put(&fx->store, 1, 100, &after), LS_OK);
+    assert_true(after > seqno + 1);
+    assert_int_equal(atomic_load(&slot->segment), 2);
+    assert_int_equal(atomic_load(&slot->torn_count), 1);
+    assert_int_equal(log_store_count(&fx->store, 0), 2);
+}
+
+static void a_writer_that_died_before_its_first_byte_costs_nothing(void **state)
+{
+    fixture *fx = *state;
+    ls_seqno seqno, after;
+
+    assert_int_equal(log_store_put(&fx->store, 0, 100, &seqno), LS_OK);
+    lsi_slot *slot = lsi_log_slot(fx->store.log);
+    atomic_store(&slot->write_end, atomic_load(&slot->committed_end) + 64);
+    assert_int_equal(log_store_put(&fx->store, 1, 100, &after), LS_OK);
+    assert_int_equal(after, seqno + 1);
+    assert_int_equal(atomic_load(&slot->segment), 1);
+}
+
+/* D1, R3. Method: the last segment is cut at every byte of its last frame, as a torn write leaves it; the watermark is
+ * gone with the control file, so nothing vouches for that frame. */
+static void a_torn_tail_keeps_every_record_before_it(void **state)
+{
+    fixture *fx = *state;
+    ls_seqno seqno;
+    unsigned char frame[256];
+
+    for (unsigned n = 0; n < 3; n++)
+        assert_int_equal(log_store_put(&fx->store, n, 50, &seqno), LS_OK);
+    uint64_t kept = atomic_load(&lsi_log_slot(fx->store.log)->committed_end);
+    assert_int_equal(log_store_put(&fx->store, 3, 50, &seqno), LS_OK);
+    size_t size = (size_t)(atomic_load(&lsi_log_slot(fx->store.log)->committed_end) - kept);
+    read_at(fx, FIRST, frame, size, kept + LSI_SEGMENT_HEADER_BYTES);
+    for (size_t cut = 0; cut < size; cut++) {
+        unsigned char torn[256] = {0};
+        memcpy(torn, frame, cut);
+        write_at(fx, FIRST, torn, size, kept + LSI_SEGMENT_HEADER_BYTES);
+        reopen_without_control(fx);
+        /* The frame is padded with zeros, so cutting only those off leaves it whole. */
+        assert_int_equal(log_store_count(&fx->store, 0), memcmp(torn, frame, size) == 0 ? 4 : 3);
+    }
+}
+
+/* R4. Method: flip one bit of each byte of a frame in the middle; the records before and after stay readable. */
+static void damage_is_named_and_what_is_around_it_stays_readable(void **state)
+{
+    fixture *fx = *state;
+    enum { COUNT = 9, DAMAGED = 4 };
+    ls_seqno seqnos[COUNT];
+    uint64_t ends[COUNT];
+
+    for (unsigned n = 0; n < COUNT; n++) {
+        assert_int_equal(log_store_put(&fx->store, n, 60, &seqnos[n]), LS_OK);
+        ends[n] = atomic_load(&lsi_log_slot(fx->store.log)->committed_end);
+    }
+    for (uint64_t at = ends[DAMAGED - 1]; at < ends[DAMAGED]; at++) {
+        unsigned char byte;
+        read_at(fx, FIRST, &byte, 1, at + LSI_SEGMENT_HEADER_BYTES);
+        byte ^= (unsigned char)(1u << (at % 8));
+        write_at(fx, FIRST, &byte, 1, at + LSI_SEGMENT_HEADER_BYTES);
+
+        lsi_log_reader *reader;
+        const ls_record *records;
+        uint32_t count;
+        bool tip, end;
+        assert_int_equal(lsi_log_reader_open(fx->store.log, &reader), LS_OK);
+        assert_int_equal(lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end), LS_OK);
+        assert_int_equal(count, DAMAGED);
+        assert_false(tip);
+        for (int again = 0; again < 2; again++) {
+            assert_int_equal(lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end), LS_ERR_CORRUPT);
+            assert_non_null(strstr(ls_last_error_message(), "00000001.seg"));
+            assert_non_null(strstr(ls_last_error_message(), "numbers 5 to 5"));
+        }
+        /* A place within the damage is not stepped over silently; one behind it is reached. */
+        ls_position inside = {LS_AT_SEQUENCE_NUMBER, 0, seqnos[DAMAGED], 0};
+        assert_int_equal(lsi_log_reader_seek(reader, &inside), LS_OK);
+        assert_int_equal(lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end), LS_ERR_CORRUPT);
+        ls_position behind = {LS_AT_SEQUENCE_NUMBER, 0, seqnos[DAMAGED + 1], 0};
+        assert_int_equal(lsi_log_reader_seek(reader, &behind), LS_OK);
+        assert_int_equal(lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end), LS_OK);
+        assert_int_equal(count, COUNT - DAMAGED - 1);
+        lsi_log_reader_close(reader);
+
+        byte ^= (unsigned char)(1u << (at % 8));
+        write_at(fx, FIRST, &byte, 1, at + LSI_SEGMENT_HEADER_BYTES);
+    }
+}
+
+/* R3, R4. Method: a flip, then a reopening that trusts nothing: the frames beyond prove that the damaged one was durable,
+ * so appends stop, reading does not, and a reset goes on behind. */
+static void damage_in_the_last_segment_stops_appends_until_a_reset(void **state)
+{
+    fixture *fx = *state;
+    ls_seqno seqno, oldest, latest;
+    ls_status health;
+
+    for (unsigned n = 0; n < 6; n++)
+        assert_int_equal(log_store_put(&fx->store, n, 60, &seqno), LS_OK);
+    write_at(fx, FIRST, "?", 1, LSI_SEGMENT_HEADER_BYTES + 130);
+    reopen_without_control(fx);
+    assert_int_equal(log_store_put(&fx->store, 6, 60, &seqno), LS_ERR_CORRUPT);
+    assert_int_equal(lsi_log_state(fx->store.log, &oldest, &latest, &health), LS_OK);
+    assert_int_equal(health, LS_ERR_CORRUPT);
+    assert_int_equal(oldest, 1);
+    assert_int_equal(latest, 6);
+    assert_int_equal(lsi_log_reset(fx->store.log), LS_OK);
+    assert_int_equal(lsi_log_reset(fx->store.log), LS_ERR_STATE);
+    assert_int_equal(log_store_put(&fx->store, 6, 60, &seqno), LS_OK);
+    assert_true(seqno > 6);
+}
+
+static void a_missing_segment_is_damage_and_not_emptiness(void **state)
+{
+    fixture *fx = *state;
+    ls_seqno seqno;
+    lsi_log_reader *reader;
+    const ls_record *records;
+    uint32_t count = 0;
+    bool tip, end;
+    ls_status st;
+
+    for (unsigned n = 0; n < 500; n++)
+        assert_int_equal(log_store_put(&fx->store, n, 500, &seqno), LS_OK);
+    uint32_t last = atomic_load(&lsi_log_slot(fx->store.log)->segment);
+    assert_true(last > 3);
+    for (uint32_t victim = 1; victim <= last; victim++) {
+        char name[LSI_SEGMENT_NAME_BYTES], aside[LSI_SEGMENT_NAME_BYTES];
+        lsi_segment_name("1/0", victim, "seg", name);
+        lsi_segment_name("1/0", victim, "aside", aside);
+        assert_int_equal(fx->files->rename(&fx->store.root, name, aside), 0);
+        reopen_without_control(fx);
+        assert_int_equal(lsi_log_reader_open(fx->store.log, &reader), LS_OK);
+        do
+            st = lsi_log_reader_read(reader, 1000, 10 << 20, &records, &count, &tip, &end);
+        while (st == LS_OK && !tip);
+        assert_int_equal(st, LS_ERR_CORRUPT);
+        assert_non_null(strstr(ls_last_error_message(), name));
+        lsi_log_reader_close(reader);
+        assert_int_equal(fx->files->rename(&fx->store.root, aside, name), 0);
+    }
+    reopen_without_control(fx);
+    assert_int_equal(log_store_count(&fx->store, 0), 500);
+}
+
+/* E8. */
+static void stamps_never_decrease_and_are_not_frozen_by_a_wrong_clock(void **state)
+{
+    fixture *fx = *state;
+    const int64_t right = fx->store.wall_us;
+    ls_seqno seqno;
+    lsi_log_reader *reader;
+    const ls_record *records;
+    uint32_t count;
+    bool tip, end;
+
+    assert_int_equal(log_store_put(&fx->store, 0, 50, &seqno), LS_OK);
+    fx->store.wall_us = right - 1000000; /* a second back: held */
+    assert_int_equal(log_store_put(&fx->store, 1, 50, &seqno), LS_OK);
+    fx->store.wall_us = INT64_C(4070908800000000); /* 2099 */
+    assert_int_equal(log_store_put(&fx->store, 2, 50, &seqno), LS_OK);
+    fx->store.wall_us = right;
+    for (unsigned n = 3; n < 6; n++) {
+        struct timespec pause = {0, 2000000};
+        assert_int_equal(log_store_put(&fx->store, n, 50, &seqno), LS_OK);
+        (void)nanosleep(&pause, NULL);
+    }
+    assert_int_equal(lsi_log_reader_open(fx->store.log, &reader), LS_OK);
+    assert_int_equal(lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end), LS_OK);
+    assert_int_equal(count, 6);
+    assert_int_equal(records[1].arrival_us, records[0].arrival_us);
+    for (uint32_t i = 1; i < count; i++)
+        assert_true(records[i].arrival_us >= records[i - 1].arrival_us);
+    assert_true(records[5].arrival_us > records[3].arrival_us);
+    lsi_log_reader_close(reader);
+}
+
+/* Fact 3 of the books seed: pages of 1,000 and a last one of 786, across segments. */
+static void pages_are_full_until_the_last(void **state)
+{
+    fixture *fx = *state;
+    ls_seqno seqno;
+    lsi_log_reader *reader;
+    const ls_record *records;
+    uint32_t count;
+    bool tip = false, end;
+
+    reopen(fx, LS_DURABILITY_KERNEL);
+    for (unsigned n = 0; n < 8786; n++)
+        assert_int_equal(log_store_put(&fx->store, n, 290, &seqno), LS_OK);
+    assert_int_equal(lsi_log_reader_open(fx->store.log, &reader), LS_OK);
+    for (unsigned page = 0; page < 9; page++) {
+        assert_int_equal(lsi_log_reader_read(reader, 1000, 10 << 20, &records, &count, &tip, &end), LS_OK);
+        assert_int_equal(count, page < 8 ? 1000 : 786);
+        for (uint32_t i = 0; i < count; i++) { /* The views of one page are all good at its end. */
+            unsigned n;
+            memcpy(&n, records[i].data.data, sizeof n);
+            assert_int_equal(n, page * 1000 + i);
+        }
+        assert_int_equal(tip, page == 8);
+    }
+    lsi_log_reader_close(reader);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define A_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        A_TEST(records_come_back_in_order_with_rising_numbers),
+        A_TEST(records_of_every_size_come_back),
+        A_TEST(reopening_in_the_same_boot_goes_on_in_the_same_segment),
+        A_TEST(without_a_control_file_everything_is_found_and_numbers_jump),
+        A_TEST(every_place_is_found),
+        A_TEST(what_a_dead_writer_left_is_set_aside),
+        A_TEST(a_writer_that_died_before_its_first_byte_costs_nothing),
+        A_TEST(a_torn_tail_keeps_every_record_before_it),
+        A_TEST(damage_is_named_and_what_is_around_it_stays_readable),
+        A_TEST(damage_in_the_last_segment_stops_appends_until_a_reset),
+        A_TEST(a_missing_segment_is_damage_and_not_emptiness),
+        A_TEST(stamps_never_decrease_and_are_not_frozen_by_a_wrong_clock),
+        A_TEST(pages_are_full_until_the_last),
+    };
+    return cmocka_run_group_tests_name("a log", tests, NULL, NULL);
+}
