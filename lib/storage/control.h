@@ -113,6 +113,8 @@ bool lsi_control_is_alone(const lsi_control *control); /* to be believed while t
  * file under the store lock, which the caller does not hold. A new one is FRESH with zeroed words and initialised
  * locks. */
 ls_status lsi_control_slot(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out);
+/* The same. Locks: store lock held. */
+ls_status lsi_control_slot_locked(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out);
 /* Makes room for `count` slots in all, so that a disk that is full later stops no reader. Locks: store lock held. */
 ls_status lsi_control_reserve(lsi_control *control, uint32_t count);
 /* The stream is gone: marks its slots deleted, wakes everybody who sleeps on them, frees them for other streams, though

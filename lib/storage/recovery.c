@@ -179,7 +179,7 @@ ls_status lsi_log_publish_new(const lsi_log_config *config, const lsi_segment_en
 {
     lsi_slot *slot;
     scan found = {.end = first->base, .arrival_us = first->base_arrival_us};
-    ls_status st = lsi_control_slot(config->control, LSI_SLOT_SHARD, config->stream, config->shard, &slot);
+    ls_status st = lsi_control_slot_locked(config->control, LSI_SLOT_SHARD, config->stream, config->shard, &slot);
 
     if (st != LS_OK)
         return st;

@@ -309,6 +309,18 @@ static ls_status slot_take(lsi_control *control, uint32_t kind, uint64_t stream,
     return LS_OK;
 }
 
+ls_status lsi_control_slot_locked(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out)
+{
+    lsi_slot *slot;
+    ls_status st = table_find(control, kind, stream, shard, &slot);
+
+    if (st == LS_OK && slot == NULL)
+        st = slot_take(control, kind, stream, shard, &slot);
+    if (st == LS_OK)
+        *out = slot;
+    return st;
+}
+
 ls_status lsi_control_slot(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out)
 {
     lsi_slot *slot;
@@ -321,9 +333,7 @@ ls_status lsi_control_slot(lsi_control *control, uint32_t kind, uint64_t stream,
         st = lsi_control_lock(control);
         if (st != LS_OK)
             return st;
-        st = table_find(control, kind, stream, shard, &slot); /* somebody may have been faster */
-        if (st == LS_OK && slot == NULL)
-            st = slot_take(control, kind, stream, shard, &slot);
+        st = lsi_control_slot_locked(control, kind, stream, shard, &slot); /* somebody may have been faster */
         lsi_control_unlock(control);
     }
     if (st == LS_OK)

@@ -69,4 +69,7 @@ ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint
                               const ls_record **records, uint32_t *count, bool *at_tip, bool *end);
 ls_seqno lsi_log_reader_place(const lsi_log_reader *reader);
 
+/* Looking from outside: verify, repair, dump. */
+#include "storage/inspect.h"
+
 #endif

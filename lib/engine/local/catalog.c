@@ -311,6 +311,13 @@ static void unmake_logs(lsi_local *local, uint64_t id)
     lsi_error_restore(&why);
 }
 
+/* The stream that was to be, files and slots. Locks: store lock held. */
+static void give_up_creating(lsi_local *local, uint64_t id)
+{
+    lsi_control_drop_stream(local->control, id);
+    unmake_logs(local, id);
+}
+
 /* So that a full disk stops nobody from reading the new stream (E3). */
 static void reserve_slots(lsi_local *local, const lsi_catalog *catalog)
 {
@@ -366,14 +373,14 @@ ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec)
     fresh->next_id = stream.id + 1;
     st = make_logs(local, &stream);
     if (st != LS_OK) {
-        unmake_logs(local, stream.id);
+        give_up_creating(local, stream.id);
         goto unlock;
     }
     st = lsi_local_catalog_replace(local, fresh, 0); /* L1 */
     if (st == LS_OK)
         reserve_slots(local, fresh);
     else if (lsi_control_manifest_generation(local->control) % 2 == 0)
-        unmake_logs(local, stream.id); /* the old manifest counts */
+        give_up_creating(local, stream.id); /* the old manifest counts */
 unlock:
     lsi_local_catalog_unlock(local);
 out:
