@@ -398,11 +398,11 @@ ls_status lsi_log_commit(lsi_log *log, uint64_t end)
             if (got == LSI_LOCKED_AFTER_DEATH)
                 lsi_lock_repaired(&slot->sync_lock); /* The dead leader left nothing half done: durable_end is one word. */
             ls_status st = lead(log, slot);
-            /* Pairs with the follower's store of sync_wanted and its sleep on the word it saw before. */
-            (void)atomic_fetch_add_explicit(&slot->sync_word, 1, memory_order_seq_cst);
-            bool wanted = atomic_exchange_explicit(&slot->sync_wanted, 0, memory_order_seq_cst) != 0;
             lsi_lock_release(&slot->sync_lock, LSI_RANK_SYNC);
-            if (wanted)
+            /* After the release: who finds the lock taken has seen the word before this, and sleeps only if it is still
+             * the same. Pairs with the follower's store of sync_wanted, which comes before its sleep. */
+            (void)atomic_fetch_add_explicit(&slot->sync_word, 1, memory_order_seq_cst);
+            if (atomic_exchange_explicit(&slot->sync_wanted, 0, memory_order_seq_cst) != 0)
                 lsi_word_wake_all(&slot->sync_word);
             if (st != LS_OK)
                 return st;
