@@ -1,0 +1,261 @@
+/* Objects of strings, both ways. The writer escapes what RFC 8259 demands and nothing else, so text in any script
+ * stays readable. The reader is strict: it takes what that grammar takes, and refuses everything that follows the
+ * object. */
+#include "flat_json.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void add(flat_json *json, const char *bytes, size_t size)
+{
+    if (json->failed)
+        return;
+    if (json->size + size > json->capacity) {
+        size_t capacity = json->capacity == 0 ? 1024 : json->capacity;
+        char *text;
+
+        while (capacity < json->size + size)
+            capacity *= 2;
+        text = realloc(json->text, capacity);
+        if (text == NULL) {
+            json->failed = true;
+            return;
+        }
+        json->text = text;
+        json->capacity = capacity;
+    }
+    if (size > 0)
+        memcpy(json->text + json->size, bytes, size);
+    json->size += size;
+}
+
+void flat_json_begin(flat_json *json)
+{
+    json->size = 0;
+    add(json, "{", 1);
+}
+
+void flat_json_quoted(flat_json *json, const char *bytes, size_t size)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t from = 0;
+
+    add(json, "\"", 1);
+    for (size_t at = 0; at < size; at++) {
+        unsigned char c = (unsigned char)bytes[at];
+        char escape[6] = {'\\', 'u', '0', '0', '0', '0'};
+        size_t escape_size = 2;
+
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        add(json, bytes + from, at - from);
+        from = at + 1;
+        switch (c) {
+        case '"': escape[1] = '"'; break;
+        case '\\': escape[1] = '\\'; break;
+        case '\n': escape[1] = 'n'; break;
+        case '\r': escape[1] = 'r'; break;
+        case '\t': escape[1] = 't'; break;
+        default:
+            escape[4] = hex[c >> 4];
+            escape[5] = hex[c & 15];
+            escape_size = 6;
+        }
+        add(json, escape, escape_size);
+    }
+    add(json, bytes + from, size - from);
+    add(json, "\"", 1);
+}
+
+void flat_json_member(flat_json *json, const char *name, size_t name_size, const char *value, size_t value_size)
+{
+    if (json->size > 1)
+        add(json, ",", 1);
+    flat_json_quoted(json, name, name_size);
+    add(json, ":", 1);
+    flat_json_quoted(json, value, value_size);
+}
+
+void flat_json_end(flat_json *json)
+{
+    add(json, "}", 1);
+}
+
+void flat_json_free(flat_json *json)
+{
+    free(json->text);
+    memset(json, 0, sizeof(*json));
+}
+
+/* The text that is being read. */
+struct cursor {
+    const char *at, *end;
+};
+
+static void skip_blanks(struct cursor *cursor)
+{
+    while (cursor->at < cursor->end &&
+           (*cursor->at == ' ' || *cursor->at == '\n' || *cursor->at == '\r' || *cursor->at == '\t'))
+        cursor->at++;
+}
+
+static bool take(struct cursor *cursor, char c)
+{
+    skip_blanks(cursor);
+    if (cursor->at == cursor->end || *cursor->at != c)
+        return false;
+    cursor->at++;
+    return true;
+}
+
+/* Four hexadecimal digits. */
+static bool take_unit(struct cursor *cursor, uint32_t *unit)
+{
+    *unit = 0;
+    if (cursor->end - cursor->at < 4)
+        return false;
+    for (int i = 0; i < 4; i++) {
+        char c = *cursor->at++;
+        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                  : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+
+        if (digit < 0)
+            return false;
+        *unit = *unit << 4 | (uint32_t)digit;
+    }
+    return true;
+}
+
+/* What follows \u: a code point, or a pair of surrogates. */
+static bool take_code_point(struct cursor *cursor, flat_json *to)
+{
+    uint32_t unit, low;
+    char bytes[4];
+
+    if (!take_unit(cursor, &unit) || (unit >= 0xdc00 && unit <= 0xdfff))
+        return false;
+    if (unit >= 0xd800 && unit <= 0xdbff) {
+        if (cursor->end - cursor->at < 2 || cursor->at[0] != '\\' || cursor->at[1] != 'u')
+            return false;
+        cursor->at += 2;
+        if (!take_unit(cursor, &low) || low < 0xdc00 || low > 0xdfff)
+            return false;
+        unit = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+    }
+    if (unit < 0x80) {
+        bytes[0] = (char)unit;
+        add(to, bytes, 1);
+    } else if (unit < 0x800) {
+        bytes[0] = (char)(0xc0 | unit >> 6);
+        bytes[1] = (char)(0x80 | (unit & 0x3f));
+        add(to, bytes, 2);
+    } else if (unit < 0x10000) {
+        bytes[0] = (char)(0xe0 | unit >> 12);
+        bytes[1] = (char)(0x80 | (unit >> 6 & 0x3f));
+        bytes[2] = (char)(0x80 | (unit & 0x3f));
+        add(to, bytes, 3);
+    } else {
+        bytes[0] = (char)(0xf0 | unit >> 18);
+        bytes[1] = (char)(0x80 | (unit >> 12 & 0x3f));
+        bytes[2] = (char)(0x80 | (unit >> 6 & 0x3f));
+        bytes[3] = (char)(0x80 | (unit & 0x3f));
+        add(to, bytes, 4);
+    }
+    return true;
+}
+
+/* A string, its unescaped bytes added to `to`. */
+static bool take_string(struct cursor *cursor, flat_json *to)
+{
+    static const char escaped[] = "\"\\/bfnrt", meaning[] = "\"\\/\b\f\n\r\t";
+    const char *found;
+
+    if (!take(cursor, '"'))
+        return false;
+    for (;;) {
+        const char *from = cursor->at;
+
+        while (cursor->at < cursor->end && *cursor->at != '"' && *cursor->at != '\\' &&
+               (unsigned char)*cursor->at >= 0x20)
+            cursor->at++;
+        add(to, from, (size_t)(cursor->at - from));
+        if (cursor->at == cursor->end || (unsigned char)*cursor->at < 0x20)
+            return false;
+        if (*cursor->at++ == '"')
+            return true;
+        if (cursor->at == cursor->end)
+            return false;
+        if (*cursor->at == 'u') {
+            cursor->at++;
+            if (!take_code_point(cursor, to))
+                return false;
+            continue;
+        }
+        found = memchr(escaped, *cursor->at++, sizeof(escaped) - 1);
+        if (found == NULL)
+            return false;
+        add(to, &meaning[found - escaped], 1);
+    }
+}
+
+bool flat_json_read(const char *text, size_t size, flat_json *scratch, flat_json_seen seen, void *user)
+{
+    struct cursor cursor = {text, text + size};
+
+    if (!utf8_check(text, size, NULL) || !take(&cursor, '{'))
+        return false;
+    if (!take(&cursor, '}')) {
+        do {
+            size_t name_size;
+            bool is_null;
+
+            scratch->size = 0;
+            scratch->failed = false;
+            if (!take_string(&cursor, scratch) || !take(&cursor, ':'))
+                return false;
+            name_size = scratch->size;
+            skip_blanks(&cursor);
+            is_null = cursor.end - cursor.at >= 4 && memcmp(cursor.at, "null", 4) == 0;
+            if (is_null)
+                cursor.at += 4;
+            else if (!take_string(&cursor, scratch))
+                return false;
+            if (scratch->failed)
+                return false;
+            if (!is_null &&
+                !seen(user, scratch->text, name_size, scratch->text + name_size, scratch->size - name_size))
+                return true;
+        } while (take(&cursor, ','));
+        if (!take(&cursor, '}'))
+            return false;
+    }
+    skip_blanks(&cursor);
+    return cursor.at == cursor.end;
+}
+
+bool utf8_check(const char *bytes, size_t size, size_t *code_points)
+{
+    const unsigned char *at = (const unsigned char *)bytes, *end = at + size;
+    size_t count = 0;
+
+    while (at < end) {
+        unsigned char c = *at++;
+        int more = c < 0x80 ? 0 : c >= 0xc2 && c <= 0xdf ? 1 : c >= 0xe0 && c <= 0xef ? 2
+                 : c >= 0xf0 && c <= 0xf4 ? 3 : -1;
+
+        if (more < 0 || end - at < more)
+            return false;
+        /* The second byte's narrower bounds exclude overlong forms, surrogates and what is above U+10FFFF. */
+        if (more > 0 && ((c == 0xe0 && at[0] < 0xa0) || (c == 0xed && at[0] > 0x9f) || (c == 0xf0 && at[0] < 0x90) ||
+                         (c == 0xf4 && at[0] > 0x8f)))
+            return false;
+        for (; more > 0; more--)
+            if ((*at++ & 0xc0) != 0x80)
+                return false;
+        count++;
+    }
+    if (code_points != NULL)
+        *code_points = count;
+    return true;
+}
