@@ -24,6 +24,7 @@ static const char *kind_word(ls_finding_kind kind)
     case LS_FINDING_SKIPPED: return "skipped";
     case LS_FINDING_STRAY_FILE: return "stray-file";
     case LS_FINDING_FILE_UNREADABLE: return "file-unreadable";
+    case LS_FINDING_SYNC_FAILED: return "sync-failed";
     default: return "other";
     }
 }

@@ -48,9 +48,9 @@ FILES = {
 # a call. What a stream is needs none of them.
 PUBLIC_EVERYWHERE = {"status.h", "types.h"}
 PUBLIC = {
-    "storage": {"store.h", "producer.h", "iterator.h"},
+    "storage": {"store.h", "producer.h", "iterator.h", "unstable/inspect.h"},
     "engine": {"store.h", "stream.h", "producer.h", "iterator.h"},
-    "engine/local": {"store.h", "stream.h", "producer.h", "iterator.h"},
+    "engine/local": {"store.h", "stream.h", "producer.h", "iterator.h", "unstable/inspect.h"},
     "engine/kafka": {"store.h", "stream.h", "producer.h", "iterator.h"},
     "produce": {"store.h", "stream.h", "producer.h"},
     "consume": {"store.h", "stream.h", "iterator.h"},

@@ -66,6 +66,7 @@ typedef int32_t ls_finding_kind;
 #define LS_FINDING_SKIPPED 10        /**< Damage that an earlier repair made readers step over. */
 #define LS_FINDING_STRAY_FILE 11     /**< A file that nothing names: left by a killed process, or kept by a repair. */
 #define LS_FINDING_FILE_UNREADABLE 12 /**< The system would not read a file. */
+#define LS_FINDING_SYNC_FAILED 13     /**< A sync failed: the shard refuses puts until it is repaired or reset. */
 
 /** One thing that verifying found. Given by the library; it never shrinks. */
 typedef struct ls_finding {

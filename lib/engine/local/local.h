@@ -199,4 +199,12 @@ ls_status lsi_local_sync(lsi_engine *engine); /* every shard that has something 
 ls_status lsi_local_sweeper_start(lsi_local *local);
 void lsi_local_sweeper_stop(lsi_local *local);
 
+/* inspect.c, for unstable/inspect.h: `path` is the store's directory; nothing is opened but for a repair. */
+ls_status lsi_local_inspect(const lsi_env *env, const char *path, const ls_inspect_options *options, bool repair,
+                            lsi_inspection *inspection);
+ls_status lsi_local_inspect_status(const lsi_env *env, const char *path, const ls_inspect_callbacks *callbacks,
+                                   void *user);
+/* `path` is a file. */
+ls_status lsi_local_dump(const lsi_env *env, const char *path, ls_inspect_line_callback line, void *user);
+
 #endif

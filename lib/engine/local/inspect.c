@@ -1,0 +1,442 @@
+/* A store seen from outside: walks it through its manifest, for unstable/inspect.h.
+ *
+ * Verifying and status open nothing: they read files and the control file's bytes. Repairing attaches, and holds the
+ * gate all the time, so that nobody can open the store while its files are being changed. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "engine/local/local.h"
+
+#define PATH_BYTES 512
+
+static ls_status root_open(const lsi_env *env, const char *path, bool write, bool network_allowed, lsi_root *root)
+{
+    lsi_fs_kind kind;
+    int result = env->files->root_open(env->files, path, write ? LSI_ROOT_WRITE : 0, root);
+
+    if (result == -ENOENT || result == -ENOTDIR)
+        return lsi_fail(LS_ERR_NOT_FOUND, "'%s' is no directory", path);
+    if (result != 0)
+        return lsi_fail_errno(result, "cannot open the directory '%s'", path);
+    result = env->files->root_kind(root, &kind);
+    if (result == 0 && (kind != LSI_FS_NETWORK || network_allowed))
+        return LS_OK;
+    env->files->root_close(root);
+    if (result != 0)
+        return lsi_fail_errno(result, "cannot tell the file system of '%s'", path);
+    return lsi_fail(LS_ERR_UNSUPPORTED, "'%s' is on a network file system", path);
+}
+
+/* ---- the manifest ---- */
+
+typedef struct dirs {
+    uint32_t count;
+    char shown[200];
+} dirs;
+
+static bool is_stream_dir(const char *entry)
+{
+    return *entry >= '1' && *entry <= '9' && entry[strspn(entry, "0123456789")] == '\0';
+}
+
+static int dir_note(void *user, const char *entry, bool is_dir)
+{
+    dirs *found = user;
+    size_t size = strlen(found->shown);
+
+    if (!is_dir || !is_stream_dir(entry))
+        return 0;
+    if (size + strlen(entry) + 8 < sizeof(found->shown))
+        (void)snprintf(found->shown + size, sizeof(found->shown) - size, "%s%s", size > 0 ? ", " : "", entry);
+    else if (strcmp(found->shown + size - 3, "...") != 0)
+        (void)snprintf(found->shown + size, sizeof(found->shown) - size, " ...");
+    found->count++;
+    return 0;
+}
+
+/* Says that the manifest cannot be used. LS_ERR_NOT_FOUND when this is no store at all. */
+static ls_status tell_manifest(const lsi_env *env, const lsi_root *root, const char *path, ls_status st,
+                               lsi_inspection *inspection)
+{
+    ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_MANIFEST, .file = LSI_MANIFEST_NAME};
+    char why[LSI_MESSAGE_BYTES];
+    dirs found = {0};
+    int result = root->files->list(root, "", dir_note, &found);
+
+    if (result != 0)
+        return lsi_fail_errno(result, "cannot list the directory '%s'", path);
+    if (st == LS_ERR_NOT_FOUND && found.count == 0)
+        return lsi_fail(LS_ERR_NOT_FOUND, "'%s' holds no store", path);
+    (void)snprintf(why, sizeof(why), "%s", st == LS_ERR_NOT_FOUND ? "manifest: is not there" : lsi_error_current()->message);
+    finding.advice = "put `manifest` back from a copy made since the last stream was created or deleted; keep the damaged "
+                     "one; lstream does not guess one";
+    lsi_inspection_tell(inspection, &finding, "%s: no stream can be opened; names, settings and shard ranges are nowhere "
+                        "else; records are untouched in the directories of %" PRIu32 " streams (ids %s)", why, found.count,
+                        found.count > 0 ? found.shown : "none");
+    (void)env;
+    return LS_OK;
+}
+
+/* ---- what nothing names ---- */
+
+typedef struct strays {
+    const lsi_catalog *catalog;
+    lsi_inspection *inspection;
+} strays;
+
+static int stray_note(void *user, const char *entry, bool is_dir)
+{
+    const strays *known = user;
+    ls_finding finding = {.severity = LS_FINDING_NOTE, .kind = LS_FINDING_STRAY_FILE, .file = entry,
+                          .advice = "nothing to do: upkeep removes what a killed process left"};
+    uint64_t id = 0;
+
+    if (strcmp(entry, LSI_MANIFEST_NAME) == 0 || strcmp(entry, LSI_CONTROL_NAME) == 0)
+        return 0;
+    if (is_dir && is_stream_dir(entry)) {
+        for (const char *at = entry; *at != '\0'; at++)
+            id = id * 10 + (uint64_t)(*at - '0');
+        if (lsi_catalog_find_id(known->catalog, id) != NULL)
+            return 0;
+    }
+    lsi_inspection_tell(known->inspection, &finding, "%s%s is named by nothing", entry, is_dir ? "/" : "");
+    return 0;
+}
+
+/* ---- verify and repair ---- */
+
+static void log_config(const lsi_env *env, const lsi_root *root, const lsi_catalog *catalog,
+                       const lsi_catalog_stream *stream, const lsi_shard *shard, lsi_log_config *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->env = env;
+    out->root = root;
+    memcpy(out->store_id, catalog->store_id, sizeof(out->store_id));
+    out->stream = stream->id;
+    out->shard = shard->index;
+    out->durability = catalog->durability;
+    out->segment_bytes = catalog->segment_bytes;
+    out->prealloc_bytes = LS_PREALLOC_NONE;
+    out->first_seqno = shard->first_seqno;
+    (void)snprintf(out->dir, sizeof(out->dir), "%" PRIu64 "/%" PRIu32, stream->id, shard->index);
+    (void)snprintf(out->label, sizeof(out->label), "stream '%s' shard %" PRIu32, stream->name, shard->index);
+}
+
+/* Each shard of each stream, or of the one that is asked for. `control` NULL: verify only. */
+static ls_status each_log(const lsi_env *env, const lsi_root *root, const lsi_catalog *catalog, const char *only,
+                          lsi_peek *peek, lsi_control *control, lsi_inspection *inspection)
+{
+    ls_status st = LS_OK;
+
+    if (only != NULL && lsi_catalog_find(catalog, only) == NULL)
+        return lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' does not exist", only);
+    for (uint32_t i = 0; st == LS_OK && i < catalog->stream_count; i++) {
+        const lsi_catalog_stream *stream = &catalog->streams[i];
+
+        if (only != NULL && strcmp(only, stream->name) != 0)
+            continue;
+        inspection->summary.streams++;
+        inspection->stream = stream->name;
+        inspection->stream_id = stream->id;
+        for (uint32_t k = 0; st == LS_OK && k < stream->shard_count && !inspection->stopped; k++) {
+            lsi_log_config config;
+
+            inspection->shard = stream->shards[k].index;
+            log_config(env, root, catalog, stream, &stream->shards[k], &config);
+            config.control = control;
+            config.read_only = control == NULL;
+            st = control == NULL ? lsi_log_verify(&config, peek, inspection) : lsi_log_repair(&config, inspection);
+        }
+    }
+    inspection->stream = "";
+    inspection->stream_id = 0;
+    inspection->shard = LS_NO_SHARD;
+    return st;
+}
+
+static ls_status repair_store(const lsi_env *env, const lsi_root *root, const lsi_catalog *catalog, const char *only,
+                              lsi_inspection *inspection)
+{
+    lsi_control *control = NULL;
+    lsi_file gate = {0};
+    lsi_peek before = {0};
+    bool alone = false;
+    ls_status st = lsi_peek_open(env, root, catalog->store_id, &before);
+
+    if (st == LS_OK)
+        st = lsi_control_open(env, root, catalog->store_id, false, &control, &alone);
+    if (st == LS_OK)
+        st = lsi_control_gate(env, root, &gate); /* From here on nobody gets in. */
+    if (st != LS_OK)
+        goto out;
+    if (!lsi_control_is_alone(control)) {
+        st = lsi_fail(LS_ERR_STATE, "somebody has the store open: stop them first (`lstream status` shows who); nothing was "
+                      "changed");
+        goto out;
+    }
+    if (lsi_file_is_open(&before.file))
+        lsi_peek_verify(&before, true, inspection);
+    st = each_log(env, root, catalog, only, NULL, control, inspection);
+out:
+    lsi_control_gate_release(&gate);
+    lsi_control_close(control);
+    lsi_peek_close(&before);
+    return st;
+}
+
+ls_status lsi_local_inspect(const lsi_env *env, const char *path, const ls_inspect_options *options, bool repair,
+                            lsi_inspection *inspection)
+{
+    lsi_root root = {0};
+    lsi_catalog *catalog = NULL;
+    lsi_peek peek = {0};
+    ls_status st =
+        root_open(env, path, repair, (options->flags & LS_INSPECT_NETWORK_FS_ALLOWED) != 0, &root);
+
+    inspection->stream = "";
+    inspection->shard = LS_NO_SHARD;
+    if (st != LS_OK)
+        return st;
+    st = lsi_local_catalog_load(env, &root, &catalog);
+    if (st == LS_ERR_CORRUPT || st == LS_ERR_NOT_FOUND)
+        st = tell_manifest(env, &root, path, st, inspection);
+    if (st != LS_OK || catalog == NULL)
+        goto out;
+    if (repair) {
+        st = repair_store(env, &root, catalog, options->stream, inspection);
+        goto out;
+    }
+    st = lsi_peek_open(env, &root, catalog->store_id, &peek);
+    if (st != LS_OK)
+        goto out;
+    lsi_peek_verify(&peek, false, inspection);
+    st = each_log(env, &root, catalog, options->stream, &peek, NULL, inspection);
+    if (st == LS_OK && options->stream == NULL) {
+        strays known = {catalog, inspection};
+        int result = root.files->list(&root, "", stray_note, &known);
+
+        if (result != 0)
+            st = lsi_fail_errno(result, "cannot list the directory '%s'", path);
+    }
+    lsi_peek_close(&peek);
+out:
+    lsi_catalog_unref(catalog);
+    root.files->root_close(&root);
+    return st;
+}
+
+/* ---- status ---- */
+
+typedef struct space {
+    const lsi_root *root;
+    const char *dir;
+    unsigned depth;
+    uint64_t files, bytes;
+} space;
+
+/* Adds a file, or a directory with what is in it, two levels deep. What vanishes meanwhile does not count. */
+static int space_add(void *user, const char *entry, bool is_dir)
+{
+    space *sum = user;
+    char name[PATH_BYTES];
+    uint64_t size;
+    lsi_file file;
+    int written = snprintf(name, sizeof(name), "%s%s%s", sum->dir, sum->dir[0] != '\0' ? "/" : "", entry);
+
+    if (written < 0 || (size_t)written >= sizeof(name))
+        return 0;
+    if (is_dir) {
+        space below = {.root = sum->root, .dir = name, .depth = sum->depth + 1};
+
+        if (sum->depth < 3)
+            (void)sum->root->files->list(sum->root, name, space_add, &below);
+        sum->files += below.files;
+        sum->bytes += below.bytes;
+    } else if (sum->root->files->open(sum->root, name, 0, &file) == 0) {
+        if (file.files->size(&file, &size) == 0) {
+            sum->files++;
+            sum->bytes += size;
+        }
+        (void)file.files->close(&file); /* It was only looked at. */
+    }
+    return 0;
+}
+
+typedef struct status_walk {
+    const lsi_catalog *catalog;
+    const ls_inspect_callbacks *callbacks;
+    void *user;
+    bool current;
+} status_walk;
+
+static void status_process(void *user, const lsi_attached *attached)
+{
+    const status_walk *walk = user;
+    ls_inspect_process process = {.size = sizeof(process), .pid = attached->pid, .alive = attached->alive,
+                                  .read_only = attached->read_only, .attached_us = attached->attached_us};
+
+    walk->callbacks->process(&process, walk->user);
+}
+
+static void status_shard(void *user, const lsi_slot *slot)
+{
+    const status_walk *walk = user;
+    uint64_t id = atomic_load_explicit(&slot->stream, memory_order_relaxed);
+    uint32_t health = atomic_load_explicit(&slot->health, memory_order_relaxed);
+    const lsi_catalog_stream *stream = lsi_catalog_find_id(walk->catalog, id);
+    ls_inspect_shard shard = {.size = sizeof(shard), .shard = slot->shard, .stream_id = id};
+
+    if (stream == NULL || health == LSI_SHARD_FRESH)
+        return;
+    shard.stream = stream->name;
+    shard.health = health == LSI_SHARD_FAILED ? LS_ERR_IO : health == LSI_SHARD_DAMAGED ? LS_ERR_CORRUPT : LS_OK;
+    shard.failed_errno = (int32_t)atomic_load_explicit(&slot->failed_errno, memory_order_relaxed);
+    shard.torn_count = atomic_load_explicit(&slot->torn_count, memory_order_relaxed);
+    shard.append_lock_holder = lsi_peek_lock_holder(&slot->append_lock);
+    shard.sync_lock_holder = lsi_peek_lock_holder(&slot->sync_lock);
+    shard.committed_end = atomic_load_explicit(&slot->committed_end, memory_order_relaxed);
+    shard.durable_end = atomic_load_explicit(&slot->durable_end, memory_order_relaxed);
+    shard.next_seqno = atomic_load_explicit(&slot->next_seqno, memory_order_relaxed);
+    walk->callbacks->shard(&shard, walk->user);
+}
+
+static void status_store(const lsi_root *root, const lsi_catalog *catalog, const lsi_peek *peek, const status_walk *walk)
+{
+    ls_inspect_store store = {.size = sizeof(store), .durability = catalog->durability,
+                              .segment_bytes = catalog->segment_bytes, .stream_count = catalog->stream_count,
+                              .store_lock_holder = lsi_peek_store_lock_holder(peek),
+                              .control_is_current = peek->current};
+    space sum = {.root = root, .dir = ""};
+
+    memcpy(store.store_id, catalog->store_id, sizeof(store.store_id));
+    (void)root->files->list(root, "", space_add, &sum); /* What cannot be listed does not count. */
+    store.bytes = sum.bytes;
+    (void)root->files->root_free_bytes(root, &store.free_bytes); /* 0 where it is not known. */
+    walk->callbacks->store(&store, walk->user);
+}
+
+ls_status lsi_local_inspect_status(const lsi_env *env, const char *path, const ls_inspect_callbacks *callbacks,
+                                   void *user)
+{
+    lsi_root root = {0};
+    lsi_catalog *catalog = NULL;
+    lsi_peek peek = {0};
+    status_walk walk = {.callbacks = callbacks, .user = user};
+    ls_status st = root_open(env, path, false, true, &root), manifest;
+
+    if (st != LS_OK)
+        return st;
+    manifest = lsi_local_catalog_load(env, &root, &catalog);
+    if (manifest == LS_ERR_NOT_FOUND) {
+        dirs found = {0};
+
+        (void)root.files->list(&root, "", dir_note, &found); /* Only to tell no store from a damaged one. */
+        if (found.count == 0)
+            st = lsi_fail(LS_ERR_NOT_FOUND, "'%s' holds no store", path);
+        else
+            manifest = lsi_fail(LS_ERR_CORRUPT, "'%s' holds streams, but its manifest is missing", path);
+    }
+    if (st == LS_OK && manifest != LS_OK && manifest != LS_ERR_CORRUPT)
+        st = manifest;
+    if (st == LS_OK) {
+        lsi_error_state why;
+
+        lsi_error_save(&why);
+        st = lsi_peek_open(env, &root, catalog != NULL ? catalog->store_id : NULL, &peek);
+        if (st == LS_OK)
+            lsi_error_restore(&why);
+    }
+    if (st != LS_OK)
+        goto out;
+    walk.catalog = catalog;
+    if (catalog != NULL && callbacks->store != NULL)
+        status_store(&root, catalog, &peek, &walk);
+    if (callbacks->process != NULL)
+        lsi_peek_each_process(&peek, status_process, &walk);
+    for (uint32_t i = 0; catalog != NULL && callbacks->stream != NULL && i < catalog->stream_count; i++) {
+        const lsi_catalog_stream *from = &catalog->streams[i];
+        ls_inspect_stream stream = {.size = sizeof(stream), .shards = from->shard_count, .stream_id = from->id,
+                                    .stream = from->name};
+        char dir[32];
+        space sum = {.root = &root, .dir = dir, .depth = 1};
+
+        (void)snprintf(dir, sizeof(dir), "%" PRIu64, from->id);
+        (void)root.files->list(&root, dir, space_add, &sum); /* Deleted meanwhile: nothing is there. */
+        stream.files = sum.files;
+        stream.bytes = sum.bytes;
+        callbacks->stream(&stream, user);
+    }
+    if (catalog != NULL && callbacks->shard != NULL && peek.current)
+        lsi_peek_each_slot(&peek, status_shard, &walk);
+    lsi_peek_close(&peek);
+    st = manifest;
+out:
+    lsi_catalog_unref(catalog);
+    root.files->root_close(&root);
+    return st;
+}
+
+/* ---- dump ---- */
+
+static void dump_catalog(lsi_dump *dump, const lsi_catalog *catalog)
+{
+    char id[33];
+
+    for (size_t i = 0; i < 16; i++)
+        (void)snprintf(id + 2 * i, 3, "%02x", catalog->store_id[i]);
+    lsi_dump_line(dump, "store %s durability %" PRId32 " sync interval %" PRIu32 " ms segments of %" PRIu64 " bytes", id,
+                  catalog->durability, catalog->sync_interval_ms, catalog->segment_bytes);
+    lsi_dump_line(dump, "next stream id %" PRIu64 ", streams: %" PRIu32, catalog->next_id, catalog->stream_count);
+    for (uint32_t i = 0; i < catalog->stream_count && !dump->stopped; i++) {
+        const lsi_catalog_stream *stream = &catalog->streams[i];
+
+        lsi_dump_line(dump, "stream %" PRIu64 " '%s' created %" PRId64 " us retention %" PRIu32 " h mode %" PRId32
+                      " records up to %" PRIu32 " bytes, shards: %" PRIu32, stream->id, stream->name, stream->created_us,
+                      stream->retention_hours, stream->mode, stream->record_bytes_max, stream->shard_count);
+        for (uint32_t k = 0; k < stream->shard_count && !dump->stopped; k++) {
+            const lsi_shard *shard = &stream->shards[k];
+
+            lsi_dump_line(dump, "    shard %" PRIu32 " %s %016" PRIx64 "%016" PRIx64 "..%016" PRIx64 "%016" PRIx64
+                          " first seqno %" PRIu64, shard->index, shard->closed ? "closed" : "open", shard->range.first.high,
+                          shard->range.first.low, shard->range.last.high, shard->range.last.low, shard->first_seqno);
+        }
+    }
+}
+
+ls_status lsi_local_dump(const lsi_env *env, const char *path, ls_inspect_line_callback line, void *user)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    char *dir = lsi_strdup(&env->memory, slash == NULL ? "." : path);
+    lsi_root root = {0};
+    lsi_dump dump = {.env = env, .root = &root, .line = line, .user = user};
+    lsi_catalog *catalog;
+    void *payload = NULL;
+    size_t payload_size;
+    ls_status st;
+
+    if (dir == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "'%s': no memory", path);
+    if (slash != NULL)
+        dir[slash == path ? 1 : slash - path] = '\0';
+    st = root_open(env, dir, false, true, &root);
+    lsi_free(&env->memory, dir);
+    if (st != LS_OK)
+        return st;
+    st = lsi_dump_file(&dump, name, &payload, &payload_size);
+    if (st == LS_OK && payload != NULL) {
+        st = lsi_catalog_decode(&env->memory, payload, payload_size, &catalog);
+        if (st == LS_OK) {
+            dump_catalog(&dump, catalog);
+            lsi_catalog_unref(catalog);
+        }
+    }
+    lsi_free(&env->memory, payload);
+    root.files->root_close(&root);
+    if (st == LS_OK && dump.damaged)
+        st = lsi_fail(LS_ERR_CORRUPT, "'%s' is damaged, as shown", path);
+    return st;
+}

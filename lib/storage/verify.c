@@ -1,0 +1,593 @@
+/* Checking every byte of one log, and telling what is damaged in words an operator can act on.
+ *
+ * What is damage is recovery's rule (R1, R3): all positions before a segment's stated end must be frames, and where the
+ * last segment ends is what shared memory of this boot says, else what recovery itself would say. So the two cannot
+ * differ. Beyond the ends nothing is damage, only worth a note.
+ *
+ * Frames that fail are gathered as *gaps*, ranges of positions, with the numbers of the frames around them: within a
+ * segment numbers are consecutive, so the records lost in a gap between two frames are known exactly. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "base/status.h"
+#include "storage/verify.h"
+
+#define RECORD_BYTES_LEAST 16u /* a header of 8 and a key of 1, padded */
+
+/* ---- telling ---- */
+
+void lsi_inspection_tell(lsi_inspection *inspection, ls_finding *finding, const char *format, ...)
+{
+    char what[768];
+    va_list arguments;
+    ls_inspect_summary *summary = &inspection->summary;
+
+    va_start(arguments, format);
+    (void)vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    finding->size = sizeof *finding;
+    finding->what = what;
+    finding->stream = inspection->stream;
+    finding->stream_id = inspection->stream_id;
+    finding->shard = inspection->shard;
+    if (finding->advice == NULL)
+        finding->advice = "";
+    switch (finding->severity) {
+    case LS_FINDING_DAMAGE:
+        summary->damages++;
+        inspection->damages_left += finding->repaired == 0;
+        summary->records_lost_max += finding->records_max;
+        break;
+    case LS_FINDING_HINT:
+        summary->hints++;
+        break;
+    default:
+        summary->notes++;
+    }
+    summary->repaired += (uint64_t)finding->repaired;
+    if (inspection->finding != NULL && !inspection->stopped)
+        inspection->stopped = inspection->finding(finding, inspection->user) == LS_INSPECT_STOP;
+    finding->what = "";
+}
+
+/* ---- gaps ---- */
+
+ls_status lsi_gap_add(lsi_verify *verify, lsi_gap gap)
+{
+    void *gaps = verify->gaps;
+
+    if (!lsi_grow(&verify->config->env->memory, &gaps, &verify->gap_capacity, verify->gap_count + 1, sizeof gap))
+        return lsi_fail(LS_ERR_NO_MEMORY, "%s: a list of %zu damages: no memory", verify->config->label,
+                        verify->gap_count + 1);
+    verify->gaps = gaps;
+    verify->gaps[verify->gap_count++] = gap;
+    return LS_OK;
+}
+
+void lsi_gaps_tell(lsi_verify *verify, bool repaired)
+{
+    for (size_t i = 0; i < verify->gap_count && !verify->inspection->stopped; i++) {
+        const lsi_gap *gap = &verify->gaps[i];
+        uint64_t numbers = gap->first_seqno != 0 && gap->last_seqno >= gap->first_seqno
+                               ? gap->last_seqno - gap->first_seqno + 1 : 0;
+        uint64_t room = gap->to > gap->from ? (gap->to - gap->from) / RECORD_BYTES_LEAST + 1 : numbers;
+        char name[LSI_SEGMENT_NAME_BYTES], lost[128];
+        ls_finding finding = {
+            .severity = LS_FINDING_DAMAGE,
+            .kind = gap->kind,
+            .file = name,
+            .offset = gap->offset,
+            .bytes = gap->to - gap->from,
+            .repairable = gap->kind != LS_FINDING_FILE_UNREADABLE,
+            .repaired = repaired && gap->kind != LS_FINDING_FILE_UNREADABLE,
+        };
+
+        lsi_segment_name(verify->config->dir, gap->number, "seg", name);
+        if (numbers != 0) {
+            finding.first_seqno = gap->first_seqno;
+            finding.last_seqno = gap->last_seqno;
+            finding.records_max = numbers < room || !gap->open_ended ? numbers : room;
+        }
+        if (gap->salvageable) {
+            finding.records_max = finding.first_seqno = finding.last_seqno = 0;
+            (void)snprintf(lost, sizeof lost, "no record is lost once its header is repaired");
+        } else if (numbers == 0) {
+            (void)snprintf(lost, sizeof lost, "no record is lost");
+        } else {
+            (void)snprintf(lost, sizeof lost, "%s%" PRIu64 " records lost, seqno %" PRIu64 "..%" PRIu64,
+                           gap->open_ended ? "at most " : "", finding.records_max, finding.first_seqno,
+                           finding.last_seqno);
+        }
+        switch (gap->kind) {
+        case LS_FINDING_SEGMENT_MISSING:
+            finding.advice = "put the file back from a copy, or `lstream repair`: readers then step over it";
+            lsi_inspection_tell(verify->inspection, &finding, "%s: %s is not there: %s", verify->config->label, name, lost);
+            break;
+        case LS_FINDING_SEGMENT_HEADER:
+            finding.advice = gap->salvageable
+                                 ? "`lstream repair`: writes the header anew from the segment list"
+                                 : "put the file back from a copy, or `lstream repair`: readers then step over it";
+            lsi_inspection_tell(verify->inspection, &finding, "%s: the header of %s (offset 0, 4096 bytes) fails its "
+                                "checks: %s", verify->config->label, name, lost);
+            break;
+        case LS_FINDING_SEGMENT_SHORT:
+            finding.advice = "put the file back from a copy, or `lstream repair`: readers then step over it";
+            lsi_inspection_tell(verify->inspection, &finding, "%s: %s ends too early, from offset 0x%" PRIx64 " %" PRIu64
+                                " bytes are missing: %s", verify->config->label, name, gap->offset, gap->to - gap->from,
+                                lost);
+            break;
+        case LS_FINDING_FILE_UNREADABLE:
+            finding.advice = "the system cannot read it: look at the kernel's log and the disk, copy the store, then "
+                             "verify the copy";
+            lsi_inspection_tell(verify->inspection, &finding, "%s: %s cannot be read at offset 0x%" PRIx64 ": %s",
+                                verify->config->label, name, gap->offset, strerror(gap->err));
+            break;
+        default:
+            finding.advice = "put the file back from a copy, or `lstream repair`: readers then step over these bytes";
+            lsi_inspection_tell(verify->inspection, &finding, "%s: %s is damaged at offset 0x%" PRIx64 ", %" PRIu64
+                                " bytes: %s", verify->config->label, name, gap->offset, gap->to - gap->from, lost);
+        }
+    }
+    verify->gap_count = 0;
+}
+
+/* ---- the index of one segment ---- */
+
+typedef struct index_copy {
+    unsigned char *bytes;
+    size_t size;
+} index_copy;
+
+static ls_status index_load(const lsi_verify *verify, uint32_t number, char name[LSI_SEGMENT_NAME_BYTES], index_copy *out)
+{
+    const lsi_log_config *config = verify->config;
+    void *bytes;
+    int rc;
+
+    memset(out, 0, sizeof *out);
+    lsi_segment_name(config->dir, number, "idx", name);
+    rc = lsi_file_load(config->root, name, (LSI_SEGMENT_BYTES_MAX / LSI_INDEX_BLOCK_BYTES + 512) * LSI_INDEX_ENTRY_BYTES,
+                       &config->env->memory, &bytes, &out->size);
+    if (rc == -ENOMEM)
+        return lsi_fail(LS_ERR_NO_MEMORY, "%s: reading %s: no memory", config->label, name);
+    if (rc < 0)
+        return LS_OK; /* None, or one that cannot be used: a hint. */
+    out->bytes = bytes;
+    return LS_OK;
+}
+
+/* Strikes out the entry of a frame that was met. */
+static void index_strike(index_copy *index, const lsi_segment *segment, uint64_t position, const lsi_frame *frame)
+{
+    uint64_t at = (position - segment->header.base) / LSI_INDEX_BLOCK_BYTES * LSI_INDEX_ENTRY_BYTES;
+    unsigned char *entry = index->bytes + at;
+
+    if (at + LSI_INDEX_ENTRY_BYTES <= index->size && lsi_read_u64le(entry) == position &&
+        lsi_read_u64le(entry + 8) == frame->first_seqno && lsi_read_u64le(entry + 16) == (uint64_t)frame->arrival_us &&
+        lsi_read_u64le(entry + 24) == lsi_sum64(entry, 24, segment->seed))
+        memset(entry, 0, LSI_INDEX_ENTRY_BYTES);
+}
+
+/* What was not struck out: entries that are wrong. Right ones of frames beyond the end, or in a gap, are none. */
+static void index_tell(lsi_verify *verify, const char *name, const index_copy *index, const lsi_segment *segment,
+                       uint64_t end, bool has_gaps)
+{
+    uint64_t wrong = 0, first = 0;
+    ls_finding finding = {.severity = LS_FINDING_HINT, .kind = LS_FINDING_INDEX, .file = name, .repairable = 1};
+
+    for (uint64_t at = 0; at + LSI_INDEX_ENTRY_BYTES <= index->size; at += LSI_INDEX_ENTRY_BYTES) {
+        const unsigned char *entry = index->bytes + at;
+
+        if (lsi_is_zero(entry, LSI_INDEX_ENTRY_BYTES))
+            continue;
+        if (lsi_read_u64le(entry + 24) == lsi_sum64(entry, 24, segment->seed) &&
+            (has_gaps || lsi_read_u64le(entry) >= end))
+            continue;
+        if (wrong++ == 0)
+            first = at;
+    }
+    if (index->size % LSI_INDEX_ENTRY_BYTES != 0 && wrong == 0 &&
+        !lsi_is_zero(index->bytes + index->size / LSI_INDEX_ENTRY_BYTES * LSI_INDEX_ENTRY_BYTES,
+                     index->size % LSI_INDEX_ENTRY_BYTES)) {
+        wrong = 1;
+        first = index->size / LSI_INDEX_ENTRY_BYTES * LSI_INDEX_ENTRY_BYTES;
+    }
+    if (wrong == 0)
+        return;
+    finding.offset = first;
+    finding.bytes = LSI_INDEX_ENTRY_BYTES;
+    finding.advice = "nothing to do: wrong entries are passed over; `lstream repair` removes the file";
+    if (verify->repair) {
+        const lsi_root *root = verify->config->root;
+
+        finding.repaired = root->files->unlink(root, name) == 0;
+    }
+    lsi_inspection_tell(verify->inspection, &finding, "%s: %s: %" PRIu64 " entries are wrong, the first at offset 0x%" PRIx64
+                        ": nothing is lost, it is rebuilt as it is missed", verify->config->label, name, wrong, first);
+}
+
+/* ---- one segment ---- */
+
+const lsi_skip *lsi_skip_at(const lsi_segment_list *list, uint64_t position)
+{
+    for (uint32_t i = 0; i < list->skip_count; i++)
+        if (list->skips[i].from <= position && position < list->skips[i].to)
+            return &list->skips[i];
+    return NULL;
+}
+
+/* The least number of the segment after this one, or the limit: nothing from here on is in this segment. */
+static ls_seqno numbers_end(const lsi_verify *verify, const lsi_segment_list *list, uint32_t i)
+{
+    if (i + 1 < list->count)
+        return list->entries[i + 1].base_seqno;
+    if (verify->next_seqno > list->entries[i].base_seqno && verify->next_seqno <= list->entries[i].seqno_limit)
+        return verify->next_seqno;
+    return list->entries[i].seqno_limit;
+}
+
+/* The whole of a segment is a gap. */
+static ls_status whole_gap(lsi_verify *verify, const lsi_segment_list *list, uint32_t i, uint64_t end,
+                           ls_finding_kind kind, bool salvageable, int err)
+{
+    const lsi_segment_entry *entry = &list->entries[i];
+    const lsi_skip *skip = lsi_skip_at(list, entry->base);
+    lsi_gap gap = {.kind = kind, .number = entry->number, .from = entry->base, .to = end, .err = err,
+                   .salvageable = salvageable, .open_ended = i + 1 == list->count ||
+                   (entry->flags & LSI_SEGMENT_TORN) != 0};
+
+    if (skip != NULL && skip->to >= end && !salvageable) {
+        char name[LSI_SEGMENT_NAME_BYTES];
+        ls_finding finding = {.severity = LS_FINDING_NOTE, .kind = LS_FINDING_SKIPPED, .file = name,
+                              .first_seqno = skip->first_seqno, .last_seqno = skip->last_seqno};
+
+        lsi_segment_name(verify->config->dir, entry->number, "seg", name);
+        lsi_inspection_tell(verify->inspection, &finding, "%s: %s cannot be read; a repair made readers step over it "
+                            "(seqno %" PRIu64 "..%" PRIu64 ")", verify->config->label, name, skip->first_seqno,
+                            skip->last_seqno);
+        return LS_OK;
+    }
+    if (end == entry->base && i + 1 < list->count && !salvageable) { /* It was sealed empty. */
+        char name[LSI_SEGMENT_NAME_BYTES];
+        ls_finding finding = {.severity = LS_FINDING_NOTE, .kind = kind, .file = name};
+
+        lsi_segment_name(verify->config->dir, entry->number, "seg", name);
+        lsi_inspection_tell(verify->inspection, &finding, "%s: %s cannot be read; it held no record", verify->config->label,
+                            name);
+        return LS_OK;
+    }
+    ls_seqno numbers = numbers_end(verify, list, i);
+    if (numbers > entry->base_seqno && (end > entry->base || i + 1 == list->count)) {
+        gap.first_seqno = entry->base_seqno;
+        gap.last_seqno = numbers - 1;
+    }
+    return lsi_gap_add(verify, gap);
+}
+
+static ls_status tell_skipped(lsi_verify *verify, const lsi_segment *segment, const lsi_skip *skip)
+{
+    ls_finding finding = {.severity = LS_FINDING_NOTE, .kind = LS_FINDING_SKIPPED, .file = segment->name,
+                          .offset = skip->from - segment->header.base + LSI_SEGMENT_HEADER_BYTES,
+                          .bytes = skip->to - skip->from, .first_seqno = skip->first_seqno,
+                          .last_seqno = skip->last_seqno};
+
+    lsi_inspection_tell(verify->inspection, &finding, "%s: %s: %" PRIu64 " bytes at offset 0x%" PRIx64 " are stepped over "
+                        "since a repair (seqno %" PRIu64 "..%" PRIu64 ")", verify->config->label, segment->name,
+                        finding.bytes, finding.offset, skip->first_seqno, skip->last_seqno);
+    return LS_OK;
+}
+
+/* Walks [base, end) of an open segment. */
+static ls_status walk_segment(lsi_verify *verify, const lsi_segment_list *list, uint32_t i, lsi_segment *segment,
+                              uint64_t end, index_copy *index, bool *has_gaps)
+{
+    const lsi_segment_entry *entry = &list->entries[i];
+    ls_inspect_summary *summary = &verify->inspection->summary;
+    lsi_walk walk;
+    uint64_t file_bytes, file_stop;
+    ls_status st = LS_OK;
+    int rc = segment->file.files->size(&segment->file, &file_bytes);
+
+    if (rc < 0)
+        return lsi_fail_errno(-rc, "asking for the size of %s", segment->name);
+    file_stop = file_bytes <= LSI_SEGMENT_HEADER_BYTES ? entry->base : entry->base + file_bytes - LSI_SEGMENT_HEADER_BYTES;
+    lsi_walk_begin(&walk, verify->config->env, segment, entry->base, end, true);
+    while (walk.at < end) {
+        lsi_frame frame;
+        lsi_frame_result result;
+        uint64_t position, from = walk.at;
+        uint32_t offset = 0, count = 0;
+        ls_record record;
+
+        st = lsi_walk_next(&walk, &frame, &position, &result);
+        if (st == LS_OK && result == LSI_FRAME_VALID) {
+            /* F4: its records fill it. */
+            while (count < frame.count && lsi_frame_next_record(lsi_walk_bytes(&walk, position), &frame, &offset, &record))
+                count++;
+            if (count == frame.count) {
+                summary->frames++;
+                summary->records += count;
+                summary->bytes += frame.bytes;
+                index_strike(index, segment, position, &frame);
+                continue;
+            }
+            lsi_gap gap = {.kind = LS_FINDING_FRAMES, .number = entry->number, .from = from, .to = walk.at,
+                           .offset = from - entry->base + LSI_SEGMENT_HEADER_BYTES, .first_seqno = frame.first_seqno,
+                           .last_seqno = frame.first_seqno + frame.count - 1};
+            *has_gaps = true;
+            if (lsi_skip_at(list, from) == NULL)
+                st = lsi_gap_add(verify, gap);
+            if (st != LS_OK)
+                break;
+            continue;
+        }
+        lsi_gap gap = {.kind = LS_FINDING_FRAMES, .number = entry->number, .from = from, .to = end,
+                       .offset = from - entry->base + LSI_SEGMENT_HEADER_BYTES, .first_seqno = walk.after + 1};
+        *has_gaps = true;
+        if (st == LS_ERR_IO) { /* The medium: told, and the rest of this file left alone. */
+            gap.kind = LS_FINDING_FILE_UNREADABLE;
+            gap.err = lsi_last_errno();
+            gap.last_seqno = numbers_end(verify, list, i) - 1;
+            gap.open_ended = true;
+            st = lsi_gap_add(verify, gap);
+            break;
+        }
+        if (st != LS_OK)
+            break;
+        const lsi_skip *skip = lsi_skip_at(list, from);
+        if (skip != NULL) {
+            (void)tell_skipped(verify, segment, skip);
+            walk.at = skip->to < end ? skip->to : end;
+            if (skip->last_seqno > walk.after && skip->last_seqno < entry->seqno_limit)
+                walk.after = skip->last_seqno;
+            continue;
+        }
+        bool found;
+        st = lsi_walk_resume(&walk, from + 8, &found);
+        if (st != LS_OK && st != LS_ERR_IO)
+            break;
+        if (st == LS_OK && found) {
+            lsi_frame next;
+            const unsigned char *at = lsi_walk_bytes(&walk, walk.at);
+
+            /* It was just checked; its first number bounds what is lost. */
+            (void)lsi_frame_read_header(at, SIZE_MAX, segment->seed, walk.at, &next);
+            gap.to = walk.at;
+            gap.last_seqno = next.first_seqno - 1;
+        } else {
+            walk.at = end;
+            gap.last_seqno = numbers_end(verify, list, i) - 1;
+            gap.open_ended = i + 1 == list->count || (entry->flags & LSI_SEGMENT_TORN) != 0;
+            if (file_stop < end && from >= file_stop)
+                gap.kind = LS_FINDING_SEGMENT_SHORT;
+        }
+        st = lsi_gap_add(verify, gap);
+        if (st != LS_OK)
+            break;
+    }
+    lsi_walk_end(&walk);
+    return st;
+}
+
+/* Bytes beyond the end are nobody's. */
+static void tell_tail(lsi_verify *verify, const lsi_segment *segment, uint64_t end, bool torn)
+{
+    ls_finding finding = {.severity = LS_FINDING_NOTE, .kind = LS_FINDING_TORN_TAIL, .file = segment->name,
+                          .offset = end - segment->header.base + LSI_SEGMENT_HEADER_BYTES};
+
+    if (torn)
+        lsi_inspection_tell(verify->inspection, &finding, "%s: %s has a torn tail at offset 0x%" PRIx64 ": an append that a "
+                            "crash cut off, or that a reset gave up", verify->config->label, segment->name, finding.offset);
+}
+
+static ls_status verify_segment(lsi_verify *verify, const lsi_segment_list *list, uint32_t i, uint64_t end, bool torn)
+{
+    const lsi_log_config *config = verify->config;
+    const lsi_segment_entry *entry = &list->entries[i];
+    lsi_segment *segment = NULL;
+    char name[LSI_SEGMENT_NAME_BYTES];
+    index_copy index;
+    bool has_gaps = false;
+    ls_status st = lsi_segment_open(config, entry->number, false, &segment);
+
+    verify->inspection->summary.segments++;
+    if (st == LS_ERR_NO_MEMORY)
+        return st;
+    if (st == LS_ERR_NOT_FOUND)
+        return whole_gap(verify, list, i, end, LS_FINDING_SEGMENT_MISSING, false, 0);
+    if (st == LS_OK && segment->header.sum != entry->header_sum) {
+        lsi_segment_unref(segment);
+        st = LS_ERR_CORRUPT;
+    }
+    if (st == LS_ERR_CORRUPT || st == LS_ERR_VERSION)
+        return whole_gap(verify, list, i, end, LS_FINDING_SEGMENT_HEADER, lsi_header_salvage(config, list, i, NULL), 0);
+    if (st != LS_OK)
+        return whole_gap(verify, list, i, end, LS_FINDING_FILE_UNREADABLE, false, lsi_last_errno());
+    verify->inspection->summary.bytes += LSI_SEGMENT_HEADER_BYTES;
+    st = index_load(verify, entry->number, name, &index);
+    if (st == LS_OK)
+        st = walk_segment(verify, list, i, segment, end, &index, &has_gaps);
+    if (st == LS_OK) {
+        verify->inspection->summary.bytes += index.size;
+        if (index.size != 0)
+            index_tell(verify, name, &index, segment, end, has_gaps);
+        tell_tail(verify, segment, end, torn);
+    }
+    lsi_free(&config->env->memory, index.bytes);
+    lsi_segment_unref(segment);
+    return st;
+}
+
+/* ---- files that nothing names ---- */
+
+typedef struct stray_walk {
+    lsi_verify *verify;
+    const lsi_segment_list *list;
+} stray_walk;
+
+/* The number in "00000001.seg"; 0: not such a name. */
+uint32_t lsi_segment_number_of(const char *entry, const char *suffix)
+{
+    char *end;
+    unsigned long number;
+
+    if (entry[0] < '0' || entry[0] > '9')
+        return 0;
+    number = strtoul(entry, &end, 10);
+    if (end - entry < 8 || *end != '.' || strcmp(end + 1, suffix) != 0 || number > UINT32_MAX)
+        return 0;
+    return (uint32_t)number;
+}
+
+static int tell_stray(void *user, const char *entry, bool is_dir)
+{
+    const stray_walk *walk = user;
+    uint32_t number = lsi_segment_number_of(entry, "seg");
+    char name[LSI_LOG_DIR_BYTES + 300];
+    ls_finding finding = {.severity = LS_FINDING_NOTE, .kind = LS_FINDING_STRAY_FILE, .file = name,
+                          .advice = "nothing to do; it may be removed once nobody wants to look at it"};
+
+    if (number == 0)
+        number = lsi_segment_number_of(entry, "idx");
+    if (strcmp(entry, LSI_SEGMENT_LIST_NAME) == 0)
+        return 0;
+    for (uint32_t i = 0; number != 0 && walk->list != NULL && i < walk->list->count; i++)
+        if (walk->list->entries[i].number == number)
+            return 0;
+    (void)snprintf(name, sizeof name, "%s/%s", walk->verify->config->dir, entry);
+    if (strstr(entry, ".damaged-") != NULL)
+        lsi_inspection_tell(walk->verify->inspection, &finding, "%s: %s was kept by a repair", walk->verify->config->label,
+                            name);
+    else
+        lsi_inspection_tell(walk->verify->inspection, &finding, "%s: %s%s is named by nothing: a killed process left it",
+                            walk->verify->config->label, name, is_dir ? "/" : "");
+    return 0;
+}
+
+/* ---- the log ---- */
+
+/* Where the last segment ends. */
+static ls_status find_end(lsi_verify *verify, const lsi_segment_list *list, const lsi_slot *slot, bool current,
+                          uint64_t *end, bool *torn)
+{
+    const lsi_segment_entry *last = &list->entries[list->count - 1];
+    uint32_t health = slot == NULL ? LSI_SHARD_FRESH : atomic_load_explicit(&slot->health, memory_order_relaxed);
+    lsi_slot own;
+    ls_status st;
+
+    *torn = false;
+    verify->next_seqno = 0;
+    if (current && health != LSI_SHARD_FRESH &&
+        atomic_load_explicit(&slot->segment, memory_order_relaxed) == last->number &&
+        atomic_load_explicit(&slot->segment_base, memory_order_relaxed) == last->base) {
+        *end = lsi_load(health == LSI_SHARD_FAILED ? &slot->durable_end : &slot->committed_end);
+        verify->next_seqno = lsi_load(&slot->next_seqno);
+        *torn = (atomic_load_explicit(&slot->roll_first, memory_order_relaxed) & LSI_ROLL_FIRST_TORN) != 0;
+        if (*end >= last->base && *end % 8 == 0)
+            return LS_OK;
+    }
+    /* Of this boot nothing is known: what recovery would say, with the watermark as its witness (R3). */
+    memset(&own, 0, sizeof own);
+    if (slot != NULL)
+        memcpy(&own, slot, sizeof own);
+    atomic_store_explicit(&own.health, LSI_SHARD_FRESH, memory_order_relaxed);
+    lsi_log log = {.config = *verify->config};
+    log.config.read_only = true;
+    st = lsi_log_look(&log, &own);
+    if (st != LS_OK)
+        return st;
+    *end = lsi_load(&own.committed_end);
+    *torn = (atomic_load_explicit(&own.roll_first, memory_order_relaxed) & LSI_ROLL_FIRST_TORN) != 0 &&
+            atomic_load_explicit(&own.health, memory_order_relaxed) != LSI_SHARD_DAMAGED;
+    return LS_OK;
+}
+
+static void tell_list(lsi_verify *verify, ls_status st)
+{
+    char name[LSI_SEGMENT_NAME_BYTES], why[LSI_MESSAGE_BYTES];
+    ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_SEGMENT_LIST, .file = name,
+                          .repairable = st == LS_ERR_CORRUPT};
+
+    (void)snprintf(name, sizeof name, "%s/%s", verify->config->dir, LSI_SEGMENT_LIST_NAME);
+    (void)snprintf(why, sizeof why, "%s", lsi_last_message());
+    finding.advice = "`lstream repair`: rebuilds the list from the segments' headers";
+    lsi_inspection_tell(verify->inspection, &finding, "%s: the segment list cannot be used (%s): the shard cannot be opened "
+                        "until it is rebuilt; no record is lost by this", verify->config->label, why);
+}
+
+ls_status lsi_verify_segments(lsi_verify *verify, const lsi_slot *slot, bool current)
+{
+    lsi_segment_list *list;
+    uint64_t last_end;
+    bool torn;
+    ls_status st = lsi_segment_list_load(verify->config, &list);
+
+    if (st != LS_OK)
+        return st;
+    st = find_end(verify, list, slot, current, &last_end, &torn);
+    for (uint32_t i = 0; st == LS_OK && i < list->count && !verify->inspection->stopped; i++) {
+        const lsi_segment_entry *entry = &list->entries[i];
+        bool sealed = (entry->flags & LSI_SEGMENT_SEALED) != 0;
+
+        st = verify_segment(verify, list, i, sealed ? entry->end : last_end,
+                            sealed ? (entry->flags & LSI_SEGMENT_TORN) != 0 : torn);
+    }
+    if (st == LS_OK && !verify->repair) {
+        stray_walk walk = {verify, list};
+        int rc = verify->config->root->files->list(verify->config->root, verify->config->dir, tell_stray, &walk);
+
+        if (rc < 0)
+            st = lsi_fail_errno(-rc, "listing %s", verify->config->dir);
+    }
+    lsi_segment_list_unref(list);
+    return st;
+}
+
+ls_status lsi_log_verify(const lsi_log_config *config, lsi_peek *peek, lsi_inspection *inspection)
+{
+    lsi_verify verify = {.config = config, .inspection = inspection};
+    lsi_segment_list *list = NULL;
+    const lsi_slot *slot;
+    ls_status st = LS_OK;
+
+    inspection->summary.shards++;
+    /* Beside producers: a roll between reading the list and the ends would make the ends another segment's. */
+    for (int tries = 0; tries < 100 && st == LS_OK; tries++) {
+        lsi_segment_list_unref(list);
+        list = NULL;
+        st = lsi_segment_list_load(config, &list);
+        if (st == LS_OK && lsi_file_is_open(&peek->file))
+            st = lsi_peek_again(peek);
+        slot = lsi_peek_slot(peek, config->stream, config->shard);
+        if (st != LS_OK || slot == NULL || !peek->current || !peek->alive ||
+            atomic_load_explicit(&slot->segment, memory_order_relaxed) == list->entries[list->count - 1].number)
+            break;
+    }
+    lsi_segment_list_unref(list);
+    if (st == LS_ERR_CORRUPT || st == LS_ERR_VERSION) {
+        tell_list(&verify, st);
+        return LS_OK;
+    }
+    if (st == LS_OK) {
+        slot = lsi_peek_slot(peek, config->stream, config->shard);
+        if (slot != NULL && peek->current &&
+            atomic_load_explicit(&slot->health, memory_order_relaxed) == LSI_SHARD_FAILED) {
+            ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_SYNC_FAILED, .file = config->dir,
+                                  .repairable = 1};
+            int err = (int)atomic_load_explicit(&slot->failed_errno, memory_order_relaxed);
+
+            finding.advice = "look at the disk first; then `lstream repair`: goes on at the last place known to be on it";
+            lsi_inspection_tell(inspection, &finding, "%s: a sync failed (%s): it refuses puts; what was not synced is "
+                                "given up", config->label, strerror(err));
+        }
+        st = lsi_verify_segments(&verify, slot, peek->current);
+    }
+    lsi_gaps_tell(&verify, false);
+    lsi_free(&config->env->memory, verify.gaps);
+    return st;
+}

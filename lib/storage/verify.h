@@ -1,0 +1,56 @@
+/* Inside storage: what verify.c and repair.c share. */
+#ifndef LSI_STORAGE_VERIFY_H
+#define LSI_STORAGE_VERIFY_H
+
+#include "base/status.h"
+#include "storage/log.h"
+
+/* Fields of a segment's header, for reading a damaged one. FORMAT.md, "Segment". */
+#define LSI_SEGMENT_CREATED_AT 88u
+#define LSI_SEGMENT_SALT_AT 96u
+#define LSI_SEGMENT_PREVIOUS_AT 128u
+#define LSI_SEGMENT_FRAMES_MAX_AT 152u
+
+/* Positions that should be frames and are none, in one segment. */
+typedef struct lsi_gap {
+    ls_finding_kind kind;
+    uint32_t number;
+    uint64_t from, to;
+    uint64_t offset;
+    ls_seqno first_seqno, last_seqno; /* of the records lost; 0: none */
+    int err;
+    bool open_ended;  /* fewer may be lost: nobody knows how far the numbers went */
+    bool salvageable; /* a header that can be written anew: nothing is lost */
+} lsi_gap;
+
+typedef struct lsi_verify {
+    const lsi_log_config *config;
+    lsi_inspection *inspection;
+    bool repair;
+    ls_seqno next_seqno; /* of the last segment, 0: not known */
+    lsi_gap *gaps;
+    size_t gap_count, gap_capacity;
+} lsi_verify;
+
+ls_status lsi_gap_add(lsi_verify *verify, lsi_gap gap);
+void lsi_gaps_tell(lsi_verify *verify, bool repaired); /* and forgets them */
+/* Walks all segments, gathers gaps and tells everything else. CORRUPT: the list. */
+ls_status lsi_verify_segments(lsi_verify *verify, const lsi_slot *slot, bool current);
+
+const lsi_skip *lsi_skip_at(const lsi_segment_list *list, uint64_t position); /* NULL: none */
+uint32_t lsi_segment_number_of(const char *entry, const char *suffix);
+/* Whether segment `i`, whose header is damaged, has its salt, so that a header can be made under which its frames are
+ * right. `out` may be NULL. */
+bool lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *list, uint32_t i, lsi_segment_header *out);
+
+/* This thread's last error. */
+static inline int lsi_last_errno(void)
+{
+    return lsi_error_current()->err;
+}
+static inline const char *lsi_last_message(void)
+{
+    return lsi_error_current()->message;
+}
+
+#endif
