@@ -37,6 +37,8 @@ int lsi_lock_init(lsi_lock *lock); /* 0 or -errno. Only while nobody else can re
 lsi_lock_result lsi_lock_take(lsi_lock *lock, int rank, uint32_t timeout_ms); /* monotonic time */
 lsi_lock_result lsi_lock_try(lsi_lock *lock, int rank);
 void lsi_lock_repaired(lsi_lock *lock); /* pthread_mutex_consistent */
+/* For a lock that only threads of this process reach and hold for moments: waits as long as it takes. */
+void lsi_lock_hold(lsi_lock *lock, int rank);
 void lsi_lock_release(lsi_lock *lock, int rank);
 
 /* Futex words. A word is a 32-bit generation; sleeping returns when it differs from `seen`, when woken, when the time

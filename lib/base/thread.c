@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NAME_BYTES 16 /* the kernel's limit, with the terminator */
 
@@ -61,4 +62,9 @@ void lsi_thread_join(lsi_thread *thread)
         return;
     (void)pthread_join(thread->id, NULL); /* Fails only for a thread that is not ours to join. */
     thread->started = 0;
+}
+
+int32_t lsi_process_id(void)
+{
+    return (int32_t)getpid();
 }

@@ -357,10 +357,10 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     atomic_store_explicit(&slot->indexed_end, end, memory_order_relaxed);
     atomic_store_explicit(&slot->roll_first, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->segment, header.number, memory_order_release); /* Pairs with lead(). */
-    (void)pthread_mutex_lock(&log->local);
+    lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
     lsi_segment_unref(log->current);
     log->current = lsi_segment_ref(segment);
-    (void)pthread_mutex_unlock(&log->local);
+    lsi_lock_release(&log->local, LSI_RANK_LOCAL);
     lsi_env_log(config->env, LS_LOG_INFO, "%s: goes on in segment %u at position %llu", config->label, header.number,
             (unsigned long long)end);
 out:

@@ -15,10 +15,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/hash.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "storage/control_layout.h"
 
 #define GATE_POLL_US 2000
@@ -228,7 +228,7 @@ static void process_enter(lsi_control *control)
             continue; /* another's; and where locks fail altogether, nobody is listed */
         control->process = (int)i;
         /* Relaxed: whoever lists processes may see an entry half written. `used` is released last. */
-        atomic_store_explicit(&process->pid, (int32_t)getpid(), memory_order_relaxed);
+        atomic_store_explicit(&process->pid, lsi_process_id(), memory_order_relaxed);
         atomic_store_explicit(&process->read_only, control->read_only, memory_order_relaxed);
         atomic_store_explicit(&process->attached_us, lsi_wall_us(&control->env->clock), memory_order_relaxed);
         atomic_store_explicit(&process->used, 1, memory_order_release);

@@ -24,10 +24,10 @@ ls_status lsi_log_open(const lsi_log_config *config, lsi_log **out)
     if (log == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "%s: no memory", config->label);
     log->config = *config;
-    int rc = pthread_mutex_init(&log->local, NULL);
-    if (rc != 0) {
+    int rc = lsi_lock_init(&log->local);
+    if (rc < 0) {
         lsi_free(&config->env->memory, log);
-        return lsi_fail_errno(rc, "%s: a mutex", config->label);
+        return lsi_fail_errno(-rc, "%s: a lock", config->label);
     }
     *out = log;
     return LS_OK;
@@ -47,7 +47,6 @@ ls_status lsi_log_close(lsi_log *log)
     lsi_segment_unref(log->current);
     lsi_segment_list_unref(log->list);
     lsi_free(&log->config.env->memory, log->own_slot);
-    (void)pthread_mutex_destroy(&log->local); /* Nobody holds it: closing is the last call. */
     lsi_free(&log->config.env->memory, log);
     return st;
 }
@@ -95,7 +94,7 @@ static ls_status ready_to_look(lsi_log *log, lsi_slot *slot, lsi_slot **out)
         *out = slot;
         return LS_OK;
     }
-    (void)pthread_mutex_lock(&log->local); /* NORMAL and private: cannot fail. */
+    lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
     if (log->own_slot == NULL) {
         lsi_slot *own = lsi_alloc_zero(&log->config.env->memory, sizeof *own);
         if (own == NULL) {
@@ -111,7 +110,7 @@ static ls_status ready_to_look(lsi_log *log, lsi_slot *slot, lsi_slot **out)
         }
     }
     *out = log->own_slot;
-    (void)pthread_mutex_unlock(&log->local);
+    lsi_lock_release(&log->local, LSI_RANK_LOCAL);
     return st;
 }
 
@@ -205,7 +204,7 @@ ls_status lsi_log_list(lsi_log *log, const lsi_slot *slot, lsi_segment_list **ou
 {
     ls_status st = LS_OK;
 
-    (void)pthread_mutex_lock(&log->local);
+    lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
     /* Loaded before the file: a list that is newer than its generation is only loaded once more. Pairs with the
      * increment in lsi_log_replace_list, which follows the replacement. */
     uint32_t generation = atomic_load_explicit(&slot->list_generation, memory_order_acquire);
@@ -221,7 +220,7 @@ ls_status lsi_log_list(lsi_log *log, const lsi_slot *slot, lsi_segment_list **ou
     }
     if (st == LS_OK)
         *out = lsi_segment_list_ref(log->list);
-    (void)pthread_mutex_unlock(&log->local);
+    lsi_lock_release(&log->local, LSI_RANK_LOCAL);
     if (st == LS_ERR_CORRUPT && is_deleted(log, slot))
         return deleted(log);
     return st;
@@ -232,12 +231,12 @@ ls_status lsi_log_replace_list(lsi_log *log, lsi_slot *slot, lsi_segment_list *l
     ls_status st = lsi_segment_list_store(&log->config, list);
     if (st != LS_OK)
         return st;
-    (void)pthread_mutex_lock(&log->local);
+    lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
     lsi_segment_list_unref(log->list);
     log->list = lsi_segment_list_ref(list);
     log->has_list = true;
     log->list_generation = atomic_fetch_add_explicit(&slot->list_generation, 1, memory_order_acq_rel) + 1;
-    (void)pthread_mutex_unlock(&log->local);
+    lsi_lock_release(&log->local, LSI_RANK_LOCAL);
     return LS_OK;
 }
 
@@ -245,7 +244,7 @@ ls_status lsi_log_segment(lsi_log *log, lsi_slot *slot, uint32_t number, lsi_seg
 {
     ls_status st = LS_OK;
 
-    (void)pthread_mutex_lock(&log->local);
+    lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
     if (log->current == NULL || log->current->header.number != number) {
         lsi_segment *segment;
         st = lsi_segment_open(&log->config, number, true, &segment);
@@ -262,7 +261,7 @@ ls_status lsi_log_segment(lsi_log *log, lsi_slot *slot, uint32_t number, lsi_seg
     } else {
         *out = lsi_segment_ref(log->current);
     }
-    (void)pthread_mutex_unlock(&log->local);
+    lsi_lock_release(&log->local, LSI_RANK_LOCAL);
     if (st == LS_ERR_NOT_FOUND)
         return is_deleted(log, slot) ? deleted(log) : lsi_fail(LS_ERR_CORRUPT, "%s: segment %u is named by the list and "
                                                                "not there", log->config.label, number);
@@ -453,9 +452,9 @@ ls_status lsi_log_reset(lsi_log *log)
         st = lsi_fail(LS_ERR_STATE, "%s is healthy: there is nothing to reset", log->config.label);
     } else {
         uint64_t was = lsi_load(&slot->committed_end);
-        (void)pthread_mutex_lock(&log->local);
+        lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
         log->has_list = false; /* What failed may have been the list's replacement. */
-        (void)pthread_mutex_unlock(&log->local);
+        lsi_lock_release(&log->local, LSI_RANK_LOCAL);
         if (health == LSI_SHARD_FAILED) {
             /* What was not synced is given up: readers have not been shown it since the failure. */
             uint64_t durable = lsi_load(&slot->durable_end);

@@ -14,8 +14,6 @@
 #ifndef LSI_STORAGE_LOG_H
 #define LSI_STORAGE_LOG_H
 
-#include <pthread.h>
-
 #include "storage/frame.h"
 #include "storage/segment.h"
 #include "storage/storage.h"
@@ -26,7 +24,7 @@ struct lsi_log {
     lsi_log_config config;
     _Atomic(lsi_slot *) slot;    /* shared, in the control file */
     lsi_slot *own_slot;          /* read only, and nobody recovered the shard: what this process found by itself */
-    pthread_mutex_t local;       /* LSI_RANK_LOCAL: guards the pointers below */
+    lsi_lock local;              /* LSI_RANK_LOCAL: guards the pointers below */
     lsi_segment *current;        /* the last segment as this process has it open for writing; may be an older one */
     lsi_segment_list *list;      /* as of list_generation */
     uint32_t list_generation;

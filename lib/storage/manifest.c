@@ -100,8 +100,8 @@ ls_status lsi_checked_decode(const char *name, uint32_t kind, uint64_t salt, con
 ls_status lsi_checked_store(const lsi_env *env, const lsi_root *root, const char *dir, const char *name, uint32_t kind,
                             uint64_t salt, uint64_t generation, const void *payload, size_t size)
 {
-    void *bytes;
-    size_t bytes_size;
+    void *bytes = NULL;
+    size_t bytes_size = 0;
     ls_status st = lsi_checked_encode(env, kind, salt, generation, payload, size, &bytes, &bytes_size);
     int result;
 

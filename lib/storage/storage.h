@@ -11,6 +11,7 @@
 
 #include "base/env.h"
 #include "storage/control.h"
+#include "storage/manifest.h"
 
 typedef struct lsi_log lsi_log;               /* this process's view of one shard's log; any thread */
 struct lsi_framer; /* frame.h */

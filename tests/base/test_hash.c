@@ -45,7 +45,7 @@ static void md5_gives_the_sums_of_the_rfc(void **state)
  * is 7 i + n), joined; Python's hashlib made the digest of that, which a wrong one among them would change. */
 static void md5_is_right_for_every_length_to_200(void **state)
 {
-    unsigned char text[200];
+    unsigned char text[200] = {0};
     unsigned char digests[201 * 16];
 
     (void)state;

@@ -16,7 +16,6 @@
 
 #include "base/status.h"
 #include "engine/local/local.h"
-#include "storage/manifest.h"
 
 #define RESERVE_SLOTS_MAX 4096u /* 4 MiB of control file; stores with more shards grow it as they go */
 #define RECONCILE_MAX 64u       /* ids per round */

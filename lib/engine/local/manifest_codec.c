@@ -340,7 +340,7 @@ ls_status lsi_catalog_decode(const lsi_memory *memory, const void *payload, size
 {
     lsi_cursor from = {payload, (const unsigned char *)payload + size, false};
     lsi_catalog *catalog = lsi_catalog_new(memory);
-    uint32_t count;
+    uint32_t count = 0;
     ls_status st;
 
     if (catalog == NULL)
