@@ -9,7 +9,8 @@
  *
  * One line per case:
  *   WRITE  profile  mode  data_bytes  per_call  records  process_x  device_x  file_x
- *     process_x  what this process sent to the page cache's writers (write_bytes of /proc/self/io), per byte
+ *     process_x  what this process made dirty in the page cache (write_bytes of /proc/self/io), per byte; a kernel that
+ *                keeps files in large folios counts the whole folio for each write that is synced, far above device_x
  *     device_x   what the device took meanwhile (/sys/dev/block/M:N/stat), file system journal and the writes of other
  *                programs included, per byte; `-` where that cannot be known
  *     file_x     the size of the store's files, per byte
