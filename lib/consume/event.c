@@ -1,9 +1,10 @@
 /* A descriptor for event loops: readable when ls_iterator_next would find something.
  *
- * Only callers that ask for it pay, with one thread, `ls-event`. It cannot use the iterator's reader, which belongs to
- * the caller, so it watches from a snapshot of the iterator's places, by what the engine says of each shard. The
- * iterator hands over a snapshot whenever it found nothing; the thread raises the descriptor once and rests until it
- * gets the next. No lock: a snapshot is handed over by an exchange of one pointer and then belongs to the thread.
+ * Only callers that ask for it pay, with one thread, `ls-event`. It cannot use the iterator's readers, which belong to
+ * the caller, so it has readers of its own, which stand where the iterator stands and cost next to nothing while they
+ * find nothing; one that finds something is closed, with its buffer. The iterator hands over its places whenever it
+ * found nothing; the thread raises the descriptor once and rests until it gets the next ones. No lock: a snapshot of
+ * the places is handed over by an exchange of one pointer and then belongs to the thread.
  *
  * V1 After a call that found nothing the descriptor is not readable: the iterator lowers it before it hands over; the
  *    thread, which may be raising it for the old snapshot at that moment, looks for a newer one afterwards and, on
@@ -19,15 +20,19 @@
 
 #define REST_US INT64_C(3600000000) /* an hour: what ends a rest always wakes */
 
+/* A place in one shard. The reader is the thread's: NULL in a snapshot that was not taken yet. */
 typedef struct watched {
     uint32_t shard;
-    ls_seqno at;
+    bool is_astray; /* the reader is not at `position` */
+    ls_position position;
+    lsi_reader *reader;
 } watched;
 
 typedef struct snapshot {
+    bool is_merged;
     uint64_t generation;
     uint32_t count;
-    watched shards[];
+    watched shards[]; /* ascending */
 } snapshot;
 
 struct lsi_event {
@@ -43,21 +48,69 @@ struct lsi_event {
     _Atomic(snapshot *) handed;  /* NULL: the thread has taken it */
 };
 
+/* Accepts NULL. */
+static void snapshot_free(const lsi_event *event, snapshot *old)
+{
+    for (uint32_t i = 0; old != NULL && i < old->count; i++)
+        if (old->shards[i].reader != NULL)
+            event->ops->reader_close(old->shards[i].reader);
+    lsi_free(event->memory, old);
+}
+
 /* ---- the thread ---- */
 
-/* Would the iterator find something? Trouble is something as well: the iterator will tell. */
-static bool is_something_there(const lsi_event *event, const snapshot *from)
+/* The readers of the old snapshot go on in the new one. */
+static void inherit(const lsi_event *event, snapshot *from, snapshot *to)
 {
-    if (event->ops->generation(event->stream) != from->generation)
-        return true;
-    for (uint32_t i = 0; i < from->count; i++) {
-        lsi_shard_state state;
+    uint32_t k = 0;
 
-        if (event->ops->shard_state(event->stream, from->shards[i].shard, &state) != LS_OK)
-            return true;
-        if (state.oldest_seqno != LS_SEQNO_NONE && state.latest_seqno >= from->shards[i].at)
-            return true;
+    for (uint32_t i = 0; from != NULL && i < to->count; i++) {
+        watched *heir = &to->shards[i];
+
+        while (k < from->count && from->shards[k].shard < heir->shard)
+            k++;
+        if (k == from->count || from->shards[k].shard != heir->shard)
+            continue;
+        heir->reader = from->shards[k].reader;
+        heir->is_astray = from->shards[k].is_astray || heir->position.kind != from->shards[k].position.kind ||
+                          heir->position.seqno != from->shards[k].position.seqno;
+        from->shards[k].reader = NULL;
     }
+    snapshot_free(event, from);
+}
+
+/* Would the iterator find something in this shard? Trouble is something as well: the iterator will tell. */
+static bool is_something_in(const lsi_event *event, watched *shard)
+{
+    lsi_read read = {0};
+    bool found = true;
+
+    if (shard->reader == NULL) {
+        if (event->ops->reader_open(event->stream, shard->shard, &shard->reader) != LS_OK) {
+            shard->reader = NULL;
+            return true;
+        }
+        shard->is_astray = true;
+    }
+    if (!shard->is_astray || event->ops->seek(shard->reader, &shard->position) == LS_OK) {
+        shard->is_astray = false;
+        found = event->ops->read(shard->reader, 1, 1, &read) != LS_OK || read.count > 0 || read.shard_end;
+    }
+    if (found) { /* It has moved on, and holds a buffer. */
+        event->ops->reader_close(shard->reader);
+        shard->reader = NULL;
+    }
+    return found;
+}
+
+static bool is_something_there(const lsi_event *event, snapshot *from)
+{
+    /* Other shards, or none any more. */
+    if (from->is_merged && event->ops->generation(event->stream) != from->generation)
+        return true;
+    for (uint32_t i = 0; i < from->count; i++)
+        if (is_something_in(event, &from->shards[i]))
+            return true;
     return false;
 }
 
@@ -65,6 +118,7 @@ static void watch(void *user)
 {
     lsi_event *event = user;
     snapshot *mine = NULL;
+    bool is_done = false; /* the descriptor was raised for `mine` */
 
     for (;;) {
         uint32_t seen = atomic_load_explicit(&event->word, memory_order_acquire); /* pairs with bump() */
@@ -75,26 +129,26 @@ static void watch(void *user)
             break;
         newer = atomic_exchange_explicit(&event->handed, NULL, memory_order_acq_rel); /* pairs with hand_over() */
         if (newer != NULL) {
-            lsi_free(event->memory, mine);
+            inherit(event, mine, newer);
             mine = newer;
+            is_done = false;
             lsi_event_fd_lower(event->fd); /* V1 */
         }
-        if (mine == NULL) {
+        if (mine == NULL || is_done) {
             (void)lsi_word_sleep(&event->word, seen, REST_US); /* Whatever ended it: look. */
             continue;
         }
         token = event->ops->arm(event->stream, event->wait_shard); /* V2: before the look */
         if (is_something_there(event, mine)) {
             lsi_event_fd_raise(event->fd);
-            lsi_free(event->memory, mine);
-            mine = NULL;
+            is_done = true;
             continue;
         }
         /* A stop or a new snapshot between here and the top has woken after the arming. */
         if (!atomic_load_explicit(&event->is_stopping, memory_order_seq_cst))
             (void)event->ops->sleep(event->stream, event->wait_shard, token, LSI_WAIT_US_MAX);
     }
-    lsi_free(event->memory, mine);
+    snapshot_free(event, mine);
 }
 
 /* ---- the iterator's side ---- */
@@ -112,22 +166,21 @@ static snapshot *take_snapshot(const lsi_iterator *iterator)
     if (taken == NULL)
         return NULL;
     taken->count = 0;
-    taken->generation = iterator->generation; /* A change may be the end of a shard, or new ones, or the stream's end. */
+    taken->is_merged = iterator->is_merged;
+    taken->generation = iterator->generation;
     for (uint32_t i = 0; i < iterator->track_count; i++) {
         const lsi_track *track = &iterator->tracks[i];
 
-        if (track->is_finished || track->is_waiting)
-            continue;
-        taken->shards[taken->count++] =
-            (watched){.shard = track->shard,
-                      .at = track->position.kind == LS_AT_SEQUENCE_NUMBER ? track->position.seqno : 1};
+        if (!track->is_finished && !track->is_waiting)
+            taken->shards[taken->count++] =
+                (watched){.shard = track->shard, .position = track->position, .reader = NULL};
     }
     return taken;
 }
 
 static void hand_over(lsi_event *event, snapshot *taken)
 {
-    lsi_free(event->memory, atomic_exchange_explicit(&event->handed, taken, memory_order_acq_rel));
+    snapshot_free(event, atomic_exchange_explicit(&event->handed, taken, memory_order_acq_rel));
     bump(event);
 }
 
@@ -204,7 +257,8 @@ void lsi_event_close(lsi_event *event)
         event->ops->wake(event->stream, event->wait_shard);
         lsi_thread_join(&event->thread);
     }
-    lsi_free(event->memory, atomic_exchange_explicit(&event->handed, NULL, memory_order_acq_rel));
+    /* In a fork child what the thread had taken is left alone: it may have been in the middle of changing it. */
+    snapshot_free(event, atomic_exchange_explicit(&event->handed, NULL, memory_order_acq_rel));
     lsi_fork_mark_free(event->mark);
     if (event->fd >= 0)
         lsi_event_fd_close(event->fd);

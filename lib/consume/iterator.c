@@ -173,9 +173,7 @@ ls_status lsi_iterator_new(lsi_engine_stream *stream, bool is_merged, uint32_t f
     iterator->env = env;
     iterator->stream_id = info.id;
     iterator->stream_created_us = info.created_us;
-    iterator->generation = info.generation;
     iterator->is_merged = is_merged;
-    iterator->is_stale = true; /* Lineage, and shards that are newer than a place, are found by the first look. */
     iterator->is_interruptible = (flags & LS_ITERATOR_INTERRUPTIBLE) != 0;
     iterator->wait_shard = LSI_NO_SHARD;
     atomic_init(&iterator->is_cancelled, false);
@@ -194,6 +192,26 @@ static ls_status set_single(lsi_iterator *iterator, uint32_t shard, const ls_pos
     iterator->wait_shard = shard;
     iterator->tracks[0] = (lsi_track){.shard = shard, .parent = LSI_NO_SHARD, .adjacent_parent = LSI_NO_SHARD};
     return lsi_track_settle(iterator, &iterator->tracks[0], position);
+}
+
+/* Gives a merged iterator new tracks, or leaves it as it is. */
+static ls_status set_merged(lsi_iterator *iterator, const ls_position *position)
+{
+    lsi_track *tracks = NULL;
+    uint32_t count = 0;
+    uint64_t generation = 0;
+    ls_status st = lsi_merged_tracks(iterator, position, &tracks, &count, &generation);
+
+    if (st != LS_OK)
+        return st;
+    lsi_merged_free(iterator, iterator->tracks, iterator->track_count);
+    iterator->tracks = tracks;
+    iterator->track_count = count;
+    iterator->generation = generation;
+    iterator->is_stale = false;
+    iterator->turn = 0;
+    lsi_merged_update_waiting(iterator);
+    return LS_OK;
 }
 
 ls_status lsi_iterator_open(lsi_engine_stream *stream, uint32_t shard, const ls_position *position, uint32_t flags,
@@ -229,7 +247,7 @@ ls_status lsi_iterator_open_all(lsi_engine_stream *stream, const ls_position *po
         return st;
     st = check_position(iterator, from);
     if (st == LS_OK)
-        st = lsi_merged_tracks(iterator, from, &iterator->tracks, &iterator->track_count);
+        st = set_merged(iterator, from);
     if (st != LS_OK) {
         lsi_iterator_close(iterator);
         return st;
@@ -278,6 +296,7 @@ ls_status lsi_iterator_open_place(lsi_engine_stream *stream, const char *text, u
     if (place.is_merged) {
         iterator->tracks = place.tracks;
         iterator->track_count = place.track_count;
+        iterator->is_stale = true; /* Lineage, and shards that are newer than the place, are found by the first look. */
     } else {
         st = set_single(iterator, place.tracks[0].shard, &place.tracks[0].position);
         if (st != LS_OK)
@@ -304,28 +323,12 @@ void lsi_iterator_close(lsi_iterator *iterator)
 
 /* ---- moving ---- */
 
-static ls_status seek_merged(lsi_iterator *iterator, const ls_position *position)
-{
-    lsi_track *tracks = NULL;
-    uint32_t count = 0;
-    ls_status st = lsi_merged_tracks(iterator, position, &tracks, &count);
-
-    if (st != LS_OK)
-        return st;
-    lsi_merged_free(iterator, iterator->tracks, iterator->track_count);
-    iterator->tracks = tracks;
-    iterator->track_count = count;
-    iterator->is_stale = true;
-    iterator->turn = 0;
-    return LS_OK;
-}
-
 ls_status lsi_iterator_seek(lsi_iterator *iterator, const ls_position *position)
 {
     ls_status st = check_position(iterator, position);
 
     if (st == LS_OK)
-        st = iterator->is_merged ? seek_merged(iterator, position)
+        st = iterator->is_merged ? set_merged(iterator, position)
                                  : lsi_track_settle(iterator, &iterator->tracks[0], position);
     if (st == LS_OK)
         lsi_event_watch(iterator, true);

@@ -41,7 +41,7 @@ struct lsi_iterator {
     lsi_track *tracks; /* [track_count], ascending by shard; a single iterator has one */
     uint32_t track_count;
     uint32_t turn;       /* merged: where the next look begins */
-    uint64_t generation; /* of the stream, before it was last looked at; merged: when `tracks` were compared with it */
+    uint64_t generation; /* merged: of the stream, when `tracks` were compared with it */
     bool is_stale;       /* merged: compare them whatever the generation says */
 
     ls_batch batch;
@@ -64,9 +64,10 @@ ls_status lsi_track_read(lsi_iterator *iterator, lsi_track *track, uint32_t reco
 ls_status lsi_track_deliver(lsi_iterator *iterator, lsi_track *track, const lsi_read *read);
 
 /* ---- merged.c: all functions are for merged iterators ---- */
-/* Tracks for all shards of the stream, at `position`; owned by the caller. Who waits for whom is found by the first look
- * when `is_stale` is set. */
-ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position, lsi_track **out, uint32_t *count);
+/* Tracks for all shards of the stream, at `position`; owned by the caller. Who waits is not said yet. */
+ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position, lsi_track **out, uint32_t *count,
+                            uint64_t *generation);
+void lsi_merged_update_waiting(lsi_iterator *iterator); /* who waits, after tracks came or finished */
 void lsi_merged_free(const lsi_iterator *iterator, lsi_track *tracks, uint32_t count);
 /* Looks at every shard that may be read until one has something, which is delivered: `*found`. */
 ls_status lsi_merged_look(lsi_iterator *iterator, uint32_t records_max, uint64_t bytes_max, bool *found);

@@ -46,8 +46,7 @@ static bool is_finished(const lsi_iterator *iterator, uint32_t shard)
     return track == NULL || track->is_finished;
 }
 
-/* Who waits, after tracks came or finished. */
-static void update_waiting(lsi_iterator *iterator)
+void lsi_merged_update_waiting(lsi_iterator *iterator)
 {
     for (uint32_t i = 0; i < iterator->track_count; i++) {
         lsi_track *track = &iterator->tracks[i];
@@ -67,7 +66,8 @@ static lsi_track track_of(const lsi_shard *shard)
     };
 }
 
-ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position, lsi_track **out, uint32_t *count)
+ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position, lsi_track **out, uint32_t *count,
+                            uint64_t *generation)
 {
     lsi_stream_info info = {0};
     lsi_track *tracks;
@@ -91,6 +91,7 @@ ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position,
     }
     *out = tracks;
     *count = info.shard_count;
+    *generation = info.generation;
 done:
     lsi_stream_info_free(&info);
     return st;
@@ -142,7 +143,7 @@ static ls_status refresh(lsi_iterator *iterator)
     iterator->is_stale = false;
     if (iterator->turn >= iterator->track_count)
         iterator->turn = 0;
-    update_waiting(iterator);
+    lsi_merged_update_waiting(iterator);
     if (lost != LSI_NO_SHARD)
         st = lsi_fail(LS_ERR_TRIMMED, "stream '%s' shard %u was trimmed whole before it was read to its end", info.name,
                       lost);
@@ -154,7 +155,7 @@ static void finish(lsi_iterator *iterator, lsi_track *track)
 {
     track->is_finished = true;
     iterator->is_stale = true; /* Its children may be younger than the list. */
-    update_waiting(iterator);
+    lsi_merged_update_waiting(iterator);
 }
 
 ls_status lsi_merged_look(lsi_iterator *iterator, uint32_t records_max, uint64_t bytes_max, bool *found)

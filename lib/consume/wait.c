@@ -46,8 +46,6 @@ static ls_status look(lsi_iterator *iterator, uint32_t records_max, uint64_t byt
     *found = false;
     if (iterator->is_merged)
         return lsi_merged_look(iterator, records_max, bytes_max, found);
-    if (iterator->event != NULL) /* What changes after this is news to it. */
-        iterator->generation = iterator->ops->generation(iterator->stream);
     do {
         st = lsi_track_read(iterator, &iterator->tracks[0], records_max, bytes_max, &read);
         if (st != LS_OK)
