@@ -271,7 +271,8 @@ static int input_read_header(struct input *input, const char *path)
     int got = csv_next(input->reader, &cells, &count);
 
     if (got < 0) {
-        (void)fprintf(stderr, "books: %s\n", csv_error(input->reader));
+        if (!interrupted)
+            (void)fprintf(stderr, "books: %s\n", csv_error(input->reader));
         return -1;
     }
     if (got == 0) {
@@ -315,7 +316,8 @@ static int input_open_table(struct input *input)
         input->reader = csv_open_file(path);
     }
     if (input->reader == NULL) {
-        (void)fprintf(stderr, "books: cannot open %s: %s\n", path, strerror(errno));
+        if (!interrupted)
+            (void)fprintf(stderr, "books: cannot open %s: %s\n", path, strerror(errno));
         return -1;
     }
     return input_read_header(input, path) == 0 ? 1 : -1;
@@ -332,7 +334,7 @@ static int input_next(struct input *input, const csv_cell **cells, size_t *count
                 return got;
         }
         got = csv_next(input->reader, cells, count);
-        if (got < 0)
+        if (got < 0 && !interrupted)
             (void)fprintf(stderr, "books: %s\n", csv_error(input->reader));
         if (got != 0)
             return got;

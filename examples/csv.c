@@ -50,12 +50,8 @@ struct csv_reader {
 static ptrdiff_t read_file(void *user, char *to, size_t capacity)
 {
     csv_reader *reader = user;
-    ssize_t got;
 
-    do
-        got = read(reader->fd, to, capacity);
-    while (got < 0 && errno == EINTR);
-    return got;
+    return read(reader->fd, to, capacity);  /* EINTR too is an error: whoever handles signals may want to stop. */
 }
 
 csv_reader *csv_open_source(const char *name, csv_source source, void *user)
