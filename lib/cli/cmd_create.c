@@ -63,8 +63,8 @@ const lsi_command lsi_command_create = {
     .name = "create",
     .summary = "Create a stream",
     .arguments = "NAME",
-    .help = "The store's directory is made when it is not there. Says nothing when all is well;\n"
-            "with --json: {\"created\": NAME}. A name that is taken is exit code 6.\n",
+    .help = "The store's directory is made when it is not there. Says nothing when all is\n"
+            "well; with --json: {\"created\": NAME}. A name that is taken is exit code 6.\n",
     .arguments_min = 1,
     .arguments_max = 1,
     .needs_store = true,

@@ -166,16 +166,15 @@ const lsi_command lsi_command_describe = {
     .name = "describe",
     .summary = "Show a stream's settings and shards",
     .arguments = "NAME",
-    .help = "HASH KEYS are the first 8 of 32 hexadecimal digits of a shard's range; OLDEST and\n"
-            "LATEST the sequence numbers that can be read; HEALTH is ok, failed (a sync\n"
+    .help = "HASH KEYS are the first 8 of 32 hexadecimal digits of a shard's range; OLDEST\n"
+            "and LATEST the sequence numbers that can be read; HEALTH is ok, failed (a sync\n"
             "failed) or damaged, and then the shard takes no records.\n"
             "\n"
             "With --json one object: {\"name\", \"id\", \"status\", \"mode\", \"durability\",\n"
-            "\"created_us\", \"retention_hours\", \"record_bytes_max\", \"shards\": [{\"shard\",\n"
-            "\"id\", \"open\", \"first_hash_key\", \"last_hash_key\" (decimal text),\n"
-            "\"starting_seqno\", \"ending_seqno\", \"oldest_seqno\", \"latest_seqno\",\n"
-            "\"created_us\", \"parent\", \"adjacent_parent\", \"health\"}]}; what there is none\n"
-            "of is null.\n",
+            "\"created_us\", \"retention_hours\", \"record_bytes_max\", \"shards\": [{\"shard\", \"id\",\n"
+            "\"open\", \"first_hash_key\", \"last_hash_key\" (decimal text), \"starting_seqno\",\n"
+            "\"ending_seqno\", \"oldest_seqno\", \"latest_seqno\", \"created_us\", \"parent\",\n"
+            "\"adjacent_parent\", \"health\"}]}; what there is none of is null.\n",
     .arguments_min = 1,
     .arguments_max = 1,
     .needs_store = true,

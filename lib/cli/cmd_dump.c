@@ -38,8 +38,8 @@ const lsi_command lsi_command_dump = {
     .summary = "Print every structure of one file of a store",
     .arguments = "FILE",
     .help = "FILE is a manifest, a segment list (segments), a segment (.seg), an index (.idx)\n"
-            "or a control file. Damage is printed where it is, and is exit code 4. With --json\n"
-            "each line is one object: {\"line\"}.\n",
+            "or a control file. Damage is printed where it is, and is exit code 4. With\n"
+            "--json each line is one object: {\"line\"}.\n",
     .arguments_min = 1,
     .arguments_max = 1,
     .run = run,

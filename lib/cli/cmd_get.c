@@ -96,8 +96,8 @@ const lsi_command lsi_command_get = {
     .name = "get",
     .summary = "Print the records that are there",
     .arguments = "NAME",
-    .help = "Prints each record's data as a line, up to the newest record, and ends. Records of\n"
-            "one shard come in order; between shards there is none.\n"
+    .help = "Prints each record's data as a line, up to the newest record, and ends. Records\n"
+            "of one shard come in order; between shards there is none.\n"
             "\n" LSI_RECORD_JSON_HELP,
     .arguments_min = 1,
     .arguments_max = 1,

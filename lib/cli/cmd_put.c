@@ -139,7 +139,17 @@ static void put_range(run_state *state, size_t first, size_t count)
 
     if (state->stop_code != LSI_EXIT_OK)
         return;
-    st = ls_producer_put_batch(state->producer, state->entries + first, count, &state->put, state->results + first, &failed);
+    if (count == 1) { /* Its message is of one record. */
+        const ls_put_entry *entry = &state->entries[first];
+        ls_put_options one = state->put;
+
+        one.explicit_hash_key = entry->explicit_hash_key;
+        st = ls_producer_put(state->producer, entry->partition_key, entry->data, &one, NULL);
+        state->results[first].status = LS_OK;
+    } else {
+        st = ls_producer_put_batch(state->producer, state->entries + first, count, &state->put, state->results + first,
+                                   &failed);
+    }
     if (is_record_fault(st) && count > 1) {
         put_range(state, first, count / 2);
         put_range(state, first + count / 2, count - count / 2);
@@ -481,8 +491,8 @@ const lsi_command lsi_command_put = {
     .summary = "Store the lines of a file or of standard input",
     .arguments = "NAME [FILE]",
     .help = "Each line is one record, without its line feed. Lines that cannot be stored (no\n"
-            "key, too large) are told with their number and reason, the others are stored, and\n"
-            "the exit code is 1. Anything else that fails ends the command at that line.\n"
+            "key, too large) are told with their number and reason, the others are stored,\n"
+            "and the exit code is 1. Anything else that fails ends the command at that line.\n"
             "\n"
             "The summary goes to standard error; with --json it is one object on standard\n"
             "output: {\"read\", \"stored\", \"refused\", \"bytes\", \"seconds\"}.\n",

@@ -12,30 +12,35 @@ static const lsi_option options[] = {
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
 
-/* Each kind is one section; JSON is written to its end once, so the sections' arrays are kept apart until then. */
+/* Each kind is a section: a table, or an array of the JSON object. They come one after another. */
+enum { PROCESSES, STREAMS, SHARDS, SECTIONS, NO_SECTION = SECTIONS };
+static const char *const sections[SECTIONS] = {"processes", "streams", "shards"};
+
 typedef struct printer {
     const lsi_call *call;
     lsi_json_writer json; /* the whole object */
-    const char *section;  /* the one that is open */
+    int section;          /* the one that is open */
+    bool seen[SECTIONS];
     uint64_t processes, shards, sick_shards;
 } printer;
 
 static void end_section(printer *to)
 {
-    if (to->section != NULL && to->call->json)
+    if (to->section != NO_SECTION && to->call->json)
         lsi_json_array_close(&to->json);
-    to->section = NULL;
+    to->section = NO_SECTION;
 }
 
 /* True when the section just began: a table's head is due. */
-static bool in_section(printer *to, const char *section)
+static bool in_section(printer *to, int section)
 {
-    if (to->section != NULL && strcmp(to->section, section) == 0)
+    if (to->section == section)
         return false;
     end_section(to);
     to->section = section;
+    to->seen[section] = true;
     if (to->call->json) {
-        lsi_json_key(&to->json, section);
+        lsi_json_key(&to->json, sections[section]);
         lsi_json_array_open(&to->json);
     }
     return true;
@@ -82,7 +87,7 @@ static void print_process(const ls_inspect_process *process, void *user)
 {
     printer *to = user;
     char when[LSI_TIME_BYTES];
-    bool first = in_section(to, "processes");
+    bool first = in_section(to, PROCESSES);
 
     to->processes++;
     if (to->call->json) {
@@ -109,7 +114,7 @@ static void print_stream(const ls_inspect_stream *stream, void *user)
 {
     printer *to = user;
     char size[LSI_SIZE_BYTES];
-    bool first = in_section(to, "streams");
+    bool first = in_section(to, STREAMS);
 
     if (to->call->json) {
         lsi_json_object_open(&to->json);
@@ -139,7 +144,7 @@ static void print_shard(const ls_inspect_shard *shard, void *user)
     to->sick_shards += shard->health != LS_OK;
     if (!to->call->json && well && !to->call->values[ALL].given)
         return;
-    first = in_section(to, "shards");
+    first = in_section(to, SHARDS);
     if (to->call->json) {
         lsi_json_object_open(&to->json);
         lsi_json_key(&to->json, "stream");
@@ -173,7 +178,7 @@ static void print_shard(const ls_inspect_shard *shard, void *user)
 static int run(lsi_call *call)
 {
     ls_inspect_callbacks callbacks = LS_INSPECT_CALLBACKS_INIT;
-    printer to = {.call = call};
+    printer to = {.call = call, .section = NO_SECTION};
     ls_status st;
     int code = LSI_EXIT_OK;
 
@@ -185,6 +190,12 @@ static int run(lsi_call *call)
     lsi_json_object_open(&to.json);
     st = ls_inspect_status(call->store, &callbacks, &to);
     end_section(&to);
+    for (size_t i = 0; call->json && i < SECTIONS; i++)
+        if (!to.seen[i]) {
+            lsi_json_key(&to.json, sections[i]);
+            lsi_json_array_open(&to.json);
+            lsi_json_array_close(&to.json);
+        }
     lsi_json_object_close(&to.json);
     if (st != LS_OK) {
         lsi_out_flush();
@@ -209,8 +220,8 @@ const lsi_command lsi_command_status = {
     .summary = "Show who uses the store, locks, sticky errors and space",
     .arguments = "",
     .help = "Looks without opening the store. Shards are shown when something is to be said:\n"
-            "they refuse records, had a torn tail, or a lock of theirs is held right now (WRITER\n"
-            "and SYNCER are thread ids, 0: nobody). NOT SYNCED is in bytes.\n"
+            "they refuse records, had a torn tail, or a lock of theirs is held right now\n"
+            "(WRITER and SYNCER are thread ids, 0: nobody). NOT SYNCED is in bytes.\n"
             "\n"
             "With --json one object: {\"store_id\", \"durability\", \"segment_bytes\",\n"
             "\"stream_count\", \"bytes\", \"free_bytes\", \"store_lock_holder\",\n"
@@ -218,7 +229,7 @@ const lsi_command lsi_command_status = {
             "\"attached_us\"}], \"streams\": [{\"name\", \"id\", \"shards\", \"files\", \"bytes\"}],\n"
             "\"shards\": [{\"stream\", \"stream_id\", \"shard\", \"health\", \"failed_errno\",\n"
             "\"torn_count\", \"append_lock_holder\", \"sync_lock_holder\", \"committed_end\",\n"
-            "\"durable_end\", \"next_seqno\"}]}; a list with nothing in it is left out.\n",
+            "\"durable_end\", \"next_seqno\"}]}.\n",
     .arguments_min = 0,
     .arguments_max = 0,
     .needs_store = true,

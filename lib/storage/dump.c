@@ -13,7 +13,7 @@
 #include "storage/verify.h"
 
 #define CHECKED_BYTES_MAX ((size_t)64 << 20)
-#define KEY_SHOWN_BYTES 40u
+#define KEY_SHOWN_BYTES 24u
 
 void lsi_dump_line(lsi_dump *dump, const char *format, ...)
 {
@@ -71,8 +71,8 @@ static void dump_header(lsi_dump *dump, const lsi_segment_header *header)
     hex(header->salt, 32, salt);
     lsi_dump_line(dump, "store %s stream %" PRIu64 " shard %" PRIu32 " segment %" PRIu32, id, header->stream, header->shard,
                   header->number);
-    lsi_dump_line(dump, "base %" PRIu64 " seqno %" PRIu64 " up to below %" PRIu64 " arrival from %" PRId64 " us", header->base,
-                  header->base_seqno, header->seqno_limit, header->base_arrival_us);
+    lsi_dump_line(dump, "base %" PRIu64 " arrival from %" PRId64 " us", header->base, header->base_arrival_us);
+    lsi_dump_line(dump, "seqno %" PRIu64 " up to below %" PRIu64, header->base_seqno, header->seqno_limit);
     lsi_dump_line(dump, "created %" PRId64 " us, at most %" PRIu64 " bytes of frames", header->created_us,
                   header->frames_bytes_max);
     lsi_dump_line(dump, "previous %" PRIu32 " ending at %" PRIu64 " chain %016" PRIx64, header->previous,
@@ -125,9 +125,10 @@ static ls_status dump_segment(lsi_dump *dump, const char *name, const unsigned c
             break;
         if (result == LSI_FRAME_VALID) {
             lsi_dump_line(dump, "0x%08" PRIx64 " frame: position %" PRIu64 " bytes %" PRIu32 " records %" PRIu32
-                          " seqno %" PRIu64 " arrival %" PRId64 " durable end %" PRIu64 " kind %u codec %u flags 0x%x",
-                          from - segment.header.base + LSI_SEGMENT_HEADER_BYTES, from, frame.bytes, frame.count,
-                          frame.first_seqno, frame.arrival_us, frame.durable_end, frame.kind, frame.codec, frame.flags);
+                          " seqno %" PRIu64, from - segment.header.base + LSI_SEGMENT_HEADER_BYTES, from, frame.bytes,
+                          frame.count, frame.first_seqno);
+            lsi_dump_line(dump, "    arrival %" PRId64 " us durable end %" PRIu64 " kind %u codec %u flags 0x%x",
+                          frame.arrival_us, frame.durable_end, frame.kind, frame.codec, frame.flags);
             while (count < frame.count && !dump->stopped) {
                 uint32_t at = offset;
 
@@ -183,11 +184,11 @@ static void dump_list(lsi_dump *dump, const lsi_segment_list *list)
     for (uint32_t i = 0; i < list->count && !dump->stopped; i++) {
         const lsi_segment_entry *entry = &list->entries[i];
 
-        lsi_dump_line(dump, "segment %" PRIu32 "%s%s base %" PRIu64 " end %" PRIu64 " seqno %" PRIu64 " up to below %" PRIu64
-                      " arrival from %" PRId64 " us header sum %016" PRIx64, entry->number,
-                      (entry->flags & LSI_SEGMENT_SEALED) != 0 ? " sealed" : " open",
-                      (entry->flags & LSI_SEGMENT_TORN) != 0 ? " torn" : "", entry->base, entry->end, entry->base_seqno,
-                      entry->seqno_limit, entry->base_arrival_us, entry->header_sum);
+        lsi_dump_line(dump, "segment %" PRIu32 "%s%s base %" PRIu64 " end %" PRIu64 " header sum %016" PRIx64,
+                      entry->number, (entry->flags & LSI_SEGMENT_SEALED) != 0 ? " sealed" : " open",
+                      (entry->flags & LSI_SEGMENT_TORN) != 0 ? " torn" : "", entry->base, entry->end, entry->header_sum);
+        lsi_dump_line(dump, "    seqno %" PRIu64 " up to below %" PRIu64 " arrival from %" PRId64 " us", entry->base_seqno,
+                      entry->seqno_limit, entry->base_arrival_us);
     }
     for (uint32_t i = 0; i < list->skip_count && !dump->stopped; i++)
         lsi_dump_line(dump, "skip from %" PRIu64 " to %" PRIu64 " (seqno %" PRIu64 "..%" PRIu64 ")", list->skips[i].from,
@@ -304,10 +305,11 @@ static void dump_slot(void *user, const lsi_slot *slot)
     lsi_dump_line(dump, "slot: stream %" PRIu64 " shard %" PRIu32 " %s epoch %" PRIu32,
                   atomic_load_explicit(&slot->stream, memory_order_relaxed), slot->shard, health < 4 ? healths[health] : "?",
                   atomic_load_explicit(&slot->epoch, memory_order_relaxed));
-    lsi_dump_line(dump, "    segment %" PRIu32 " base %" PRIu64 " committed %" PRIu64 " durable %" PRIu64 " write %" PRIu64
-                  " next seqno %" PRIu64, atomic_load_explicit(&slot->segment, memory_order_relaxed),
-                  lsi_load(&slot->segment_base), lsi_load(&slot->committed_end), lsi_load(&slot->durable_end),
-                  lsi_load(&slot->write_end), lsi_load(&slot->next_seqno));
+    lsi_dump_line(dump, "    segment %" PRIu32 " base %" PRIu64 " next seqno %" PRIu64,
+                  atomic_load_explicit(&slot->segment, memory_order_relaxed), lsi_load(&slot->segment_base),
+                  lsi_load(&slot->next_seqno));
+    lsi_dump_line(dump, "    ends: committed %" PRIu64 " durable %" PRIu64 " write %" PRIu64, lsi_load(&slot->committed_end),
+                  lsi_load(&slot->durable_end), lsi_load(&slot->write_end));
     if (lsi_watermark_read(slot, &segment, &end))
         lsi_dump_line(dump, "    watermark: %" PRIu64 " in segment %" PRIu32, end, segment);
 }

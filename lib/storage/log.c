@@ -477,13 +477,22 @@ ls_status lsi_log_reset(lsi_log *log)
 
 /* ---- what can be read ---- */
 
+/* A repair made readers step over all of it; its file may be gone. */
+static bool is_skipped(const lsi_segment_list *list, uint64_t from, uint64_t to)
+{
+    for (uint32_t i = 0; i < list->skip_count; i++)
+        if (list->skips[i].from <= from && to <= list->skips[i].to)
+            return true;
+    return false;
+}
+
 ls_status lsi_log_last_frame(lsi_log *log, const lsi_segment_list *list, uint64_t end, bool *found, lsi_frame *frame)
 {
     *found = false;
     for (uint32_t i = lsi_segment_list_find(list, end) + 1; i-- > 0 && !*found;) {
         const lsi_segment_entry *entry = &list->entries[i];
         uint64_t stop = (entry->flags & LSI_SEGMENT_SEALED) != 0 && entry->end < end ? entry->end : end;
-        if (stop <= entry->base)
+        if (stop <= entry->base || is_skipped(list, entry->base, stop))
             continue;
         lsi_segment *segment;
         ls_status st = lsi_segment_open(&log->config, entry->number, false, &segment);

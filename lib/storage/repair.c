@@ -491,11 +491,19 @@ static int by_from(const void *a, const void *b)
     return (x->from > y->from) - (x->from < y->from);
 }
 
+/* Before it is replaced. */
+static ls_status keep_list(const lsi_log_config *config)
+{
+    char name[LSI_SEGMENT_NAME_BYTES], kept[LSI_KEPT_NAME_BYTES];
+
+    (void)snprintf(name, sizeof name, "%s/%s", config->dir, LSI_SEGMENT_LIST_NAME);
+    return lsi_keep_aside(config->env, config->root, config->dir, name, UINT64_MAX, kept);
+}
+
 /* Makes readers step over every gap. Skips that touch or overlap become one. */
 static ls_status add_skips(const lsi_verify *verify, lsi_slot *slot)
 {
     const lsi_log_config *config = verify->config;
-    char name[LSI_SEGMENT_NAME_BYTES], kept[LSI_KEPT_NAME_BYTES];
     lsi_segment_list *list, *fresh = NULL;
     uint32_t made = 0;
     ls_status st;
@@ -533,8 +541,7 @@ static ls_status add_skips(const lsi_verify *verify, lsi_slot *slot)
             last->first_seqno = skip.first_seqno;
     }
     fresh->skip_count = made;
-    (void)snprintf(name, sizeof name, "%s/%s", config->dir, LSI_SEGMENT_LIST_NAME);
-    st = lsi_keep_aside(config->env, config->root, config->dir, name, UINT64_MAX, kept);
+    st = keep_list(config);
     if (st == LS_OK)
         st = lsi_segment_list_store(config, fresh);
     if (st == LS_OK && slot != NULL)
@@ -560,6 +567,8 @@ static ls_status repair_headers(const lsi_log_config *config, lsi_inspection *in
         st = lsi_fail(LS_ERR_NO_MEMORY, "%s: its segment list: no memory", config->label);
     for (uint32_t i = 0; st == LS_OK && i < fresh->count; i++)
         st = repair_header(config, fresh, i, &changed, inspection);
+    if (st == LS_OK && changed)
+        st = keep_list(config);
     if (st == LS_OK && changed)
         st = lsi_segment_list_store(config, fresh);
     lsi_segment_list_unref(list);
@@ -596,7 +605,9 @@ ls_status lsi_log_repair(const lsi_log_config *config, lsi_inspection *inspectio
     if (health == LSI_SHARD_FAILED || health == LSI_SHARD_DAMAGED) {
         int err = (int)atomic_load_explicit(&slot->failed_errno, memory_order_relaxed);
 
-        st = lsi_log_reset(log);
+        st = keep_list(config);
+        if (st == LS_OK)
+            st = lsi_log_reset(log);
         if (st != LS_OK)
             goto out;
         if (health == LSI_SHARD_FAILED) {

@@ -387,21 +387,25 @@ static void dump_catalog(lsi_dump *dump, const lsi_catalog *catalog)
 
     for (size_t i = 0; i < 16; i++)
         (void)snprintf(id + 2 * i, 3, "%02x", catalog->store_id[i]);
-    lsi_dump_line(dump, "store %s durability %" PRId32 " sync interval %" PRIu32 " ms segments of %" PRIu64 " bytes", id,
-                  catalog->durability, catalog->sync_interval_ms, catalog->segment_bytes);
+    lsi_dump_line(dump, "store %s durability %" PRId32, id, catalog->durability);
+    lsi_dump_line(dump, "sync interval %" PRIu32 " ms, segments of %" PRIu64 " bytes", catalog->sync_interval_ms,
+                  catalog->segment_bytes);
     lsi_dump_line(dump, "next stream id %" PRIu64 ", streams: %" PRIu32, catalog->next_id, catalog->stream_count);
     for (uint32_t i = 0; i < catalog->stream_count && !dump->stopped; i++) {
         const lsi_catalog_stream *stream = &catalog->streams[i];
 
-        lsi_dump_line(dump, "stream %" PRIu64 " '%s' created %" PRId64 " us retention %" PRIu32 " h mode %" PRId32
-                      " records up to %" PRIu32 " bytes, shards: %" PRIu32, stream->id, stream->name, stream->created_us,
-                      stream->retention_hours, stream->mode, stream->record_bytes_max, stream->shard_count);
+        lsi_dump_line(dump, "stream %" PRIu64 " '%s'", stream->id, stream->name);
+        lsi_dump_line(dump, "    created %" PRId64 " us retention %" PRIu32 " h mode %" PRId32, stream->created_us,
+                      stream->retention_hours, stream->mode);
+        lsi_dump_line(dump, "    records up to %" PRIu32 " bytes, shards: %" PRIu32, stream->record_bytes_max,
+                      stream->shard_count);
         for (uint32_t k = 0; k < stream->shard_count && !dump->stopped; k++) {
             const lsi_shard *shard = &stream->shards[k];
 
-            lsi_dump_line(dump, "    shard %" PRIu32 " %s %016" PRIx64 "%016" PRIx64 "..%016" PRIx64 "%016" PRIx64
-                          " first seqno %" PRIu64, shard->index, shard->closed ? "closed" : "open", shard->range.first.high,
-                          shard->range.first.low, shard->range.last.high, shard->range.last.low, shard->first_seqno);
+            lsi_dump_line(dump, "    shard %" PRIu32 " %s first seqno %" PRIu64, shard->index,
+                          shard->closed ? "closed" : "open", shard->first_seqno);
+            lsi_dump_line(dump, "        %016" PRIx64 "%016" PRIx64 "..%016" PRIx64 "%016" PRIx64, shard->range.first.high,
+                          shard->range.first.low, shard->range.last.high, shard->range.last.low);
         }
     }
 }
