@@ -95,6 +95,16 @@ static int stream_dir_note(void *user, const char *entry, bool is_dir)
     return 0;
 }
 
+/* R6: streams without a manifest are damage, not emptiness. */
+static ls_status no_store(const lsi_local *local, const char *path)
+{
+    bool has_streams = false;
+
+    if (local->root.files->list(&local->root, "", stream_dir_note, &has_streams) == 0 && has_streams)
+        return lsi_fail(LS_ERR_CORRUPT, "'%s' holds streams, but its manifest is missing", path);
+    return lsi_fail(LS_ERR_NOT_FOUND, "there is no store in '%s'", path);
+}
+
 /* Makes the manifest, unless somebody else does at the same time. */
 static ls_status make_store(lsi_local *local, const char *path, const settings *wanted, lsi_catalog **out)
 {
@@ -388,7 +398,7 @@ ls_status lsi_local_open(const char *root_path, const ls_store_options *options,
     st = lsi_local_catalog_load(&local->base.env, &local->root, &catalog);
     if (st == LS_ERR_NOT_FOUND) {
         if ((wanted.flags & (LS_STORE_READ_ONLY | LS_STORE_NO_CREATE)) != 0)
-            st = lsi_fail(LS_ERR_NOT_FOUND, "there is no store in '%s'", root_path);
+            st = no_store(local, root_path);
         else
             st = make_store(local, root_path, &wanted, &catalog);
     }
