@@ -165,9 +165,12 @@ static ls_status index_load(const lsi_verify *verify, uint32_t number, char name
 static void index_strike(index_copy *index, const lsi_segment *segment, uint64_t position, const lsi_frame *frame)
 {
     uint64_t at = (position - segment->header.base) / LSI_INDEX_BLOCK_BYTES * LSI_INDEX_ENTRY_BYTES;
-    unsigned char *entry = index->bytes + at;
+    unsigned char *entry;
 
-    if (at + LSI_INDEX_ENTRY_BYTES <= index->size && lsi_read_u64le(entry) == position &&
+    if (at + LSI_INDEX_ENTRY_BYTES > index->size)
+        return;
+    entry = index->bytes + at;
+    if (lsi_read_u64le(entry) == position &&
         lsi_read_u64le(entry + 8) == frame->first_seqno && lsi_read_u64le(entry + 16) == (uint64_t)frame->arrival_us &&
         lsi_read_u64le(entry + 24) == lsi_sum64(entry, 24, segment->seed))
         memset(entry, 0, LSI_INDEX_ENTRY_BYTES);
@@ -463,7 +466,7 @@ static int tell_stray(void *user, const char *entry, bool is_dir)
     if (strstr(entry, ".damaged-") != NULL)
         lsi_inspection_tell(walk->verify->inspection, &finding, "%s: %s was kept by a repair", walk->verify->config->label,
                             name);
-    else
+    else if (!walk->verify->beside) /* Else it may be about to be named. */
         lsi_inspection_tell(walk->verify->inspection, &finding, "%s: %s%s is named by nothing: a killed process left it",
                             walk->verify->config->label, name, is_dir ? "/" : "");
     return 0;
@@ -550,7 +553,7 @@ ls_status lsi_verify_segments(lsi_verify *verify, const lsi_slot *slot, bool cur
 
 ls_status lsi_log_verify(const lsi_log_config *config, lsi_peek *peek, lsi_inspection *inspection)
 {
-    lsi_verify verify = {.config = config, .inspection = inspection};
+    lsi_verify verify = {.config = config, .inspection = inspection, .beside = peek->alive};
     lsi_segment_list *list = NULL;
     const lsi_slot *slot;
     ls_status st = LS_OK;

@@ -27,6 +27,7 @@ typedef struct lsi_verify {
     const lsi_log_config *config;
     lsi_inspection *inspection;
     bool repair;
+    bool beside;         /* somebody has the store open */
     ls_seqno next_seqno; /* of the last segment, 0: not known */
     lsi_gap *gaps;
     size_t gap_count, gap_capacity;

@@ -84,6 +84,7 @@ static ls_status tell_manifest(const lsi_env *env, const lsi_root *root, const c
 
 typedef struct strays {
     const lsi_catalog *catalog;
+    bool beside; /* somebody has the store open: it may be about to be named */
     lsi_inspection *inspection;
 } strays;
 
@@ -94,7 +95,7 @@ static int stray_note(void *user, const char *entry, bool is_dir)
                           .advice = "nothing to do: upkeep removes what a killed process left"};
     uint64_t id = 0;
 
-    if (strcmp(entry, LSI_MANIFEST_NAME) == 0 || strcmp(entry, LSI_CONTROL_NAME) == 0)
+    if (known->beside || strcmp(entry, LSI_MANIFEST_NAME) == 0 || strcmp(entry, LSI_CONTROL_NAME) == 0)
         return 0;
     if (is_dir && is_stream_dir(entry)) {
         for (const char *at = entry; *at != '\0'; at++)
@@ -215,7 +216,7 @@ ls_status lsi_local_inspect(const lsi_env *env, const char *path, const ls_inspe
     lsi_peek_verify(&peek, false, inspection);
     st = each_log(env, &root, catalog, options->stream, &peek, NULL, inspection);
     if (st == LS_OK && options->stream == NULL) {
-        strays known = {catalog, inspection};
+        strays known = {catalog, peek.alive, inspection};
         int result = root.files->list(&root, "", stray_note, &known);
 
         if (result != 0)
