@@ -333,6 +333,14 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     }
     if (st != LS_OK)
         goto out;
+    /* Its name, before the list that names it: names reach the disk in any order, and a list that names a file that is
+     * not there is damage (R6). */
+    int rc = config->root->files->sync_dir(config->root, config->dir);
+    if (rc < 0) {
+        (void)config->root->files->unlink(config->root, segment->name); /* Never named. */
+        st = lsi_log_fail(log, slot, -rc);
+        goto out;
+    }
     st = lsi_segment_list_copy(list, &fresh);
     if (st != LS_OK) {
         (void)config->root->files->unlink(config->root, segment->name); /* Never named. */
@@ -342,7 +350,7 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     last->flags |= LSI_SEGMENT_SEALED | ((why & LSI_ROLL_FIRST_TORN) != 0 ? LSI_SEGMENT_TORN : 0);
     last->end = end;
     fill_entry(&header, &fresh->entries[fresh->count++]);
-    st = lsi_log_replace_list(log, slot, fresh); /* S3: syncs the directory, and so the new file's name. */
+    st = lsi_log_replace_list(log, slot, fresh); /* S3 */
     if (st != LS_OK) {
         st = list_failed(log, slot, lsi_segment_list_last(list)->number, segment, st);
         goto out;
