@@ -246,6 +246,13 @@ static ls_status recover_from_segments(lsi_log *log, lsi_slot *slot, bool write)
     st = scan_segment(log, list, segment, watermark, &found);
     if (st != LS_OK)
         goto out;
+    if (write && !found.damaged) { /* R8, of the list that led here: who replaced it may have died before he synced. */
+        int rc = log->config.root->files->sync_dir(log->config.root, log->config.dir);
+        if (rc < 0) {
+            st = lsi_fail_errno(-rc, "%s: syncing the directory %s", log->config.label, log->config.dir);
+            goto out;
+        }
+    }
     if (write && !found.damaged && found.end > found.durable) { /* R8 */
         int rc = lsi_log_write_again(log, segment, found.durable, found.end);
         if (rc >= 0)
@@ -376,7 +383,13 @@ ls_status lsi_log_take_over(lsi_log *log, lsi_slot *slot)
         return st;
     const lsi_segment_entry *last = lsi_segment_list_last(list);
     if (last->number != number) {
-        /* The dead had rolled and not said so: the new segment is named, synced and empty. */
+        /* The dead had rolled and not said so: the new segment is named, synced and empty. Whether the list that names
+         * it would survive a loss of power, nobody knows (S3). */
+        int rc = log->config.root->files->sync_dir(log->config.root, log->config.dir);
+        if (rc < 0) {
+            st = lsi_log_fail(log, slot, -rc);
+            goto out;
+        }
         scan found = {.end = last->base,
                       .arrival_us = atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed)};
         (void)atomic_fetch_add_explicit(&slot->list_generation, 1, memory_order_acq_rel);
