@@ -17,6 +17,7 @@
 #define STREAM_BYTES 48u /* and the name, padded to 8 */
 #define SHARD_BYTES 72u
 #define SHARD_CLOSED 1u
+#define SHARD_INDEX_END (UINT32_C(1) << 20) /* what is looked up by index is an array: 1 Mi splits make it some MiB */
 
 /* ---- the object ---- */
 
@@ -222,7 +223,7 @@ static ls_status shard_decode(lsi_cursor *from, lsi_shard *shard)
     shard->first_seqno = lsi_take_u64(from);
     shard->created_us = (int64_t)lsi_take_u64(from);
     shard->closed_us = (int64_t)lsi_take_u64(from);
-    if (shard->index == LSI_NO_SHARD || (flags & ~SHARD_CLOSED) != 0 ||
+    if (shard->index >= SHARD_INDEX_END || (flags & ~SHARD_CLOSED) != 0 ||
         (shard->parent != LSI_NO_SHARD && shard->parent >= shard->index) ||
         (shard->adjacent_parent != LSI_NO_SHARD && shard->adjacent_parent >= shard->index) ||
         lsi_u128_compare(shard->range.first, shard->range.last) > 0 || shard->first_seqno == LS_SEQNO_NONE ||
