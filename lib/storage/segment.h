@@ -14,8 +14,8 @@
 
 #define LSI_SEGMENT_HEADER_BYTES 4096u
 #define LSI_SEGMENT_NAME_BYTES 96u
-#define LSI_SEGMENT_BYTES_MIN (64u << 10)
-#define LSI_SEGMENT_BYTES_MAX (1u << 30)
+#define LSI_SEGMENT_BYTES_MIN (UINT64_C(64) << 10) /* the engine's options say the same */
+#define LSI_SEGMENT_BYTES_MAX (UINT64_C(1) << 30)
 
 /* ---- the header ---- */
 

@@ -1,0 +1,330 @@
+/* Makes the corpora that the tests begin with, from the library's own encoders:
+ *
+ *     make_corpus tests/fuzz/corpus
+ *
+ * writes DIRECTORY/TARGET/NAME for every target. Files there that it does not name stay: inputs that once found
+ * something (`crash-...`, `slow-...`) are kept for good. Run it again after a change of the format. */
+#include "fuzz/fuzz.h"
+
+#include <sys/stat.h>
+
+#include "api/api.h"
+#include "base/hash.h"
+#include "base/u128.h"
+#include "consume/iterator.h"
+#include "engine/local/local.h"
+#include "storage/control_layout.h"
+#include "storage/frame.h"
+#include "storage/manifest.h"
+#include "storage/segment.h"
+#include "support/image.h"
+#include "support/still_env.h"
+
+static const char *directory;
+
+static void write_input(const char *target, const char *name, const void *bytes, size_t size)
+{
+    char path[4096];
+    FILE *to;
+
+    (void)snprintf(path, sizeof path, "%s/%s", directory, target); /* a path that is too long cannot be opened */
+    (void)mkdir(path, 0777);
+    (void)snprintf(path, sizeof path, "%s/%s/%s", directory, target, name);
+    to = fopen(path, "wb");
+    if (to == NULL || fwrite(bytes, 1, size, to) != size || fclose(to) != 0) {
+        perror(path);
+        exit(1);
+    }
+}
+
+static void write_text(const char *target, const char *name, const char *text)
+{
+    write_input(target, name, text, strlen(text));
+}
+
+static void texts(void)
+{
+    char number[LSI_SEQNO56_BYTES], decimal[LSI_U128_TEXT_BYTES];
+    lsi_seqno56 seqno = {.counter = 4711, .shard = 17, .created_seconds = 1700000000, .record_seconds = 1700000100};
+
+    lsi_seqno56_format(&seqno, number);
+    write_text("seqno", "number", number);
+    seqno = (lsi_seqno56){.counter = LS_SEQNO_END, .shard = UINT32_MAX, .record_seconds = INT64_C(0xfffffffff)};
+    lsi_seqno56_format(&seqno, number);
+    write_text("seqno", "extreme", number);
+    write_text("seqno", "fields", "0123456789abcdef0123456789abcdef");
+
+    write_text("u128", "zero", "0");
+    lsi_u128_to_decimal(LSI_U128_MAX, decimal);
+    write_text("u128", "largest", decimal);
+    write_text("u128", "too-large", "340282366920938463463374607431768211456");
+
+    write_text("utf8", "ascii", "a partition key");
+    write_text("utf8", "all-lengths", "\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf\xf0\x90\x80\x80\xf4\x8f\xbf\xbf");
+    write_text("utf8", "surrogate", "a\xed\xa0\x80");
+    write_text("utf8", "overlong", "\xc0\x80\xe0\x80\xaf\xf0\x80\x80\x80");
+
+    write_text("json", "object", "{\"id\": \"a\", \"n\": -1.5e3, \"list\": [true, false, null, {\"x\": []}]}");
+    write_text("json", "escapes", "[\"\\u0000\\ud83d\\ude00\\n\\\"\\\\\\/\", \"\xc3\xa4\"]");
+    write_text("json", "deep", "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[");
+    write_text("json", "twice", "{\"id\": 1, \"id\": 2}");
+}
+
+static void places(void)
+{
+    lsi_track tracks[3];
+    lsi_iterator iterator;
+    char text[256];
+
+    memset(&iterator, 0, sizeof iterator);
+    memset(tracks, 0, sizeof tracks);
+    tracks[0].position = (ls_position){LS_AT_SEQUENCE_NUMBER, 0, 4711, 0};
+    tracks[1].shard = 2;
+    tracks[1].is_finished = true;
+    tracks[2].shard = 4000000000u;
+    tracks[2].position.kind = LS_TRIM_HORIZON;
+    iterator.tracks = tracks;
+    iterator.stream_id = 3;
+    iterator.stream_created_us = INT64_C(1700000000000000);
+    iterator.track_count = 1;
+    FUZZ_REQUIRE(lsi_iterator_place(&iterator, text, sizeof text, NULL) == LS_OK);
+    write_text("place", "one", text);
+    iterator.track_count = 3;
+    iterator.is_merged = true;
+    iterator.stream_created_us = -5;
+    FUZZ_REQUIRE(lsi_iterator_place(&iterator, text, sizeof text, NULL) == LS_OK);
+    write_text("place", "all", text);
+}
+
+/* Frames of one, of several and of hashed records, one behind the other. */
+static void frames(void)
+{
+    static const ls_hash_key hash = {UINT64_C(1) << 63, 5};
+    ls_put_entry entries[3] = {{{"key", 3}, {"data", 4}, NULL},
+                               {{"another key", 11}, {NULL, 0}, &hash},
+                               {{"k", 1}, {"0123456789abcdef0123456789abcdef", 32}, NULL}};
+    unsigned char bytes[1024] = {0};
+    size_t at = FUZZ_FRAME_AT;
+    uint64_t position = 65536;
+    lsi_framer *framer;
+    lsi_env env;
+
+    lsi_env_default(&env);
+    FUZZ_REQUIRE(lsi_framer_open(&env, &framer) == LS_OK);
+    memcpy(bytes, &position, sizeof position);
+    for (uint32_t i = 0; i < 4; i++) {
+        uint32_t count = i < 3 ? 1 : 3;
+
+        FUZZ_REQUIRE(lsi_framer_draft(framer, i < 3 ? &entries[i] : entries, NULL, count, true) == LS_OK);
+        lsi_framer_place(framer, &framer->drafts[0], FUZZ_FRAME_SEED, position + at - FUZZ_FRAME_AT, 100 + i, 1000 + i,
+                         position);
+        memcpy(bytes + at, framer->buffer, framer->drafts[0].bytes);
+        at += framer->drafts[0].bytes;
+        if (i == 0)
+            write_input("frame", "one", bytes, at);
+    }
+    write_input("frame", "four", bytes, at);
+    write_input("frame", "four-and-zeros", bytes, at + 64);
+    bytes[FUZZ_FRAME_AT + 70] ^= 1;
+    write_input("frame", "first-is-damaged", bytes, at);
+    lsi_framer_close(framer);
+}
+
+static void segments(void)
+{
+    lsi_segment_header header = {.stream = 1, .shard = 2, .number = 3, .base = 65536, .base_seqno = 100,
+                                 .seqno_limit = 5000, .base_arrival_us = 1000, .created_us = 2000, .previous = 2,
+                                 .previous_end = 65536, .chain = 77, .frames_bytes_max = 1 << 20};
+    unsigned char bytes[LSI_SEGMENT_HEADER_BYTES], input[FUZZ_SEGMENT_FIELDS + 4 * LSI_INDEX_ENTRY_BYTES];
+    unsigned char payload[16 + 3 * 64 + 2 * 32] = {0};
+    lsi_writer to = {payload, payload + sizeof payload};
+    void *checked;
+    size_t size;
+    lsi_env env;
+    uint64_t seed;
+
+    memset(header.salt, 5, sizeof header.salt);
+    lsi_segment_header_encode(&header, bytes);
+    memcpy(input, bytes, FUZZ_SEGMENT_FIELDS);
+    write_input("segment", "header", input, FUZZ_SEGMENT_FIELDS);
+    seed = lsi_segment_seed(&header);
+    for (uint64_t i = 0; i < 4; i++) {
+        unsigned char *at = input + FUZZ_SEGMENT_FIELDS + i * LSI_INDEX_ENTRY_BYTES;
+
+        lsi_write_u64le(at, header.base + i * LSI_INDEX_BLOCK_BYTES + 64 * i);
+        lsi_write_u64le(at + 8, 100 + 10 * i);
+        lsi_write_u64le(at + 16, 1000 + i);
+        lsi_write_u64le(at + 24, lsi_sum64(at, 24, seed));
+    }
+    write_input("segment", "index", input, sizeof input);
+
+    lsi_env_default(&env);
+    lsi_put_u32(&to, 3);
+    lsi_put_u32(&to, 2);
+    lsi_put_u64(&to, 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        lsi_put_u32(&to, i + 1);
+        lsi_put_u32(&to, i < 2 ? LSI_SEGMENT_SEALED : 0);
+        lsi_put_u64(&to, 800 * i);
+        lsi_put_u64(&to, i < 2 ? 800 * i + 800 : 0);
+        lsi_put_u64(&to, 1 + 1000 * i);
+        lsi_put_u64(&to, 1001 + 1000 * i);
+        lsi_put_u64(&to, 5);
+        lsi_put_u64(&to, 6);
+        lsi_put_u64(&to, 0);
+    }
+    for (uint64_t i = 0; i < 2; i++) {
+        lsi_put_u64(&to, 80 * i + 8);
+        lsi_put_u64(&to, 80 * i + 16);
+        lsi_put_u64(&to, 1);
+        lsi_put_u64(&to, 2);
+    }
+    FUZZ_REQUIRE(lsi_checked_encode(&env, LSI_CHECKED_SEGMENTS, FUZZ_SEGMENTS_SALT, 9, payload, sizeof payload, &checked,
+                                    &size) == LS_OK);
+    write_input("segments", "list", checked, size);
+    lsi_free(&env.memory, checked);
+    FUZZ_REQUIRE(lsi_checked_encode(&env, LSI_CHECKED_MANIFEST, FUZZ_SEGMENTS_SALT, 1, "", 0, &checked, &size) == LS_OK);
+    write_input("segments", "empty", checked, size);
+    lsi_free(&env.memory, checked);
+}
+
+static void manifests(void)
+{
+    lsi_catalog *catalog = lsi_catalog_new(&lsi_memory_libc);
+    lsi_shard shards[3];
+    lsi_catalog_stream streams[2] = {{.name = "a.stream-with_a.name", .id = 1, .created_us = 1000, .retention_hours = 24,
+                                      .record_bytes_max = 1 << 20, .shard_count = 3, .shards = shards},
+                                     {.name = "b", .id = 7, .created_us = 1000, .retention_hours = 8760,
+                                      .mode = LS_STREAM_PROVISIONED, .record_bytes_max = 1024, .shard_count = 1,
+                                      .shards = shards}};
+    void *payload;
+    size_t size;
+
+    FUZZ_REQUIRE(catalog != NULL);
+    catalog->durability = LS_DURABILITY_SYNC;
+    catalog->sync_interval_ms = 100;
+    catalog->segment_bytes = 65536;
+    catalog->next_id = 8;
+    FUZZ_REQUIRE(lsi_catalog_encode(catalog, &payload, &size) == LS_OK);
+    write_input("manifest", "empty", payload, size);
+    lsi_free(&lsi_memory_libc, payload);
+    for (uint32_t i = 0; i < 3; i++)
+        shards[i] = (lsi_shard){.index = i, .parent = i == 2 ? 0 : LSI_NO_SHARD,
+                                .adjacent_parent = i == 2 ? 1 : LSI_NO_SHARD, .closed = i < 2,
+                                .range = lsi_hash_range_of(i == 1, i == 2 ? 1 : 2), .first_seqno = 1,
+                                .created_us = 5, .closed_us = i < 2 ? 6 : 0};
+    catalog->streams = streams;
+    catalog->stream_count = 2;
+    FUZZ_REQUIRE(lsi_catalog_encode(catalog, &payload, &size) == LS_OK);
+    write_input("manifest", "two-streams", payload, size);
+    lsi_free(&lsi_memory_libc, payload);
+    catalog->streams = NULL;
+    catalog->stream_count = 0;
+    lsi_catalog_unref(catalog);
+}
+
+/* A small store, whole but for its control file. */
+static void stores(void)
+{
+    lsi_files *files = lsi_files_memory_new(&lsi_memory_libc);
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_stream_options two = LS_STREAM_OPTIONS_INIT;
+    ls_producer *producer;
+    ls_store *store;
+    ls_stream *stream;
+    still_env still;
+    image of, packed = {.count = 0};
+    unsigned char *bytes;
+    size_t size;
+
+    FUZZ_REQUIRE(files != NULL);
+    still_env_make(&still, files, 1);
+    options.segment_bytes = 64u << 10;
+    options.prealloc_bytes = LS_PREALLOC_NONE;
+    two.shard_count = 2;
+    FUZZ_REQUIRE(lsi_store_open_env("store", &options, &still.env, &store) == LS_OK);
+    FUZZ_REQUIRE(ls_stream_create(store, "s", &two) == LS_OK && ls_stream_open(store, "s", &stream) == LS_OK);
+    FUZZ_REQUIRE(ls_producer_open(stream, NULL, &producer) == LS_OK);
+    for (unsigned i = 0; i < 6; i++) {
+        char key[8];
+        int key_bytes = snprintf(key, sizeof key, "key-%u", i);
+
+        FUZZ_REQUIRE(ls_producer_put(producer, (ls_bytes){key, (size_t)key_bytes}, (ls_bytes){"some data", 9}, NULL,
+                                     NULL) == LS_OK);
+    }
+    (void)ls_producer_close(producer); /* every put was complete */
+    FUZZ_REQUIRE(ls_stream_close(stream) == LS_OK && ls_store_close(store) == LS_OK);
+    of = image_take(files, "store");
+    for (size_t i = 0; i < of.count; i++)
+        if (strcmp(of.files[i].name, LSI_CONTROL_NAME) != 0)
+            (void)image_add(&packed, of.files[i].name, of.files[i].bytes, of.files[i].size); /* few and small */
+    bytes = image_pack(&packed, &size);
+    memmove(bytes + 1, bytes, size); /* image_pack gives one byte more */
+    bytes[0] = 0;
+    write_input("store", "whole", bytes, size + 1);
+    bytes[0] = FUZZ_STORE_READ_ONLY_FIRST | FUZZ_STORE_PUT_TWICE;
+    write_input("store", "whole-read-first", bytes, size + 1);
+    free(bytes);
+    image_free(&packed);
+
+    image_free(&of);
+    lsi_files_memory_free(files);
+}
+
+/* A patch to one word of the control file. */
+static void control_input(const char *name, unsigned how, uint32_t size, size_t at, uint64_t word)
+{
+    unsigned char input[FUZZ_CONTROL_PATCHES_AT + 3 + 8] = {(unsigned char)how};
+
+    lsi_write_u32le(input + 1, size);
+    lsi_write_u16le(input + 5, (uint16_t)at);
+    input[7] = 8;
+    lsi_write_u64le(input + 8, word);
+    write_input("control", name, input, sizeof input);
+}
+
+static void controls(void)
+{
+    const unsigned right = FUZZ_CONTROL_HEADER | FUZZ_CONTROL_BOOT;
+
+    control_input("as-left", 0, UINT32_MAX, 0xfff0, 0);
+    control_input("empty", FUZZ_CONTROL_EMPTY, UINT32_MAX, 0xfff0, 0);
+    control_input("header-only", FUZZ_CONTROL_EMPTY | right, UINT32_MAX, 0xfff0, 0);
+    control_input("another-boot", 0, UINT32_MAX, offsetof(control_header, boot_id), 0);
+    control_input("read-only", FUZZ_CONTROL_READ_ONLY, UINT32_MAX, 0xfff0, 0);
+    control_input("short", right, 33000, 0xfff0, 0);
+    for (size_t slot = 0; slot < 2; slot++) {
+        const size_t words[] = {offsetof(lsi_slot, kind), offsetof(lsi_slot, stream), offsetof(lsi_slot, epoch),
+                                offsetof(lsi_slot, append_lock), offsetof(lsi_slot, append_lock) + 16,
+                                offsetof(lsi_slot, committed_end), offsetof(lsi_slot, write_end),
+                                offsetof(lsi_slot, next_seqno), offsetof(lsi_slot, segment), offsetof(lsi_slot, health),
+                                offsetof(lsi_slot, sync_lock), offsetof(lsi_slot, durable_end),
+                                offsetof(lsi_slot, allocated_end), offsetof(lsi_slot, watermark)};
+
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+            char name[32];
+
+            (void)snprintf(name, sizeof name, "slot-%zu-%zu", slot, words[i]); /* fits */
+            control_input(name, right | (i % 4 == 3 ? FUZZ_CONTROL_READ_ONLY : 0), UINT32_MAX,
+                          CONTROL_SLOTS_AT + slot * LSI_SLOT_BYTES + words[i], 3 + 8 * i);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        fprintf(stderr, "usage: %s DIRECTORY\n", argv[0]);
+        return 2;
+    }
+    directory = argv[1];
+    (void)mkdir(directory, 0777);
+    texts();
+    places();
+    frames();
+    segments();
+    manifests();
+    stores();
+    controls();
+    return 0;
+}
