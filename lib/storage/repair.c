@@ -18,6 +18,7 @@
 #include "storage/verify.h"
 
 #define COPY_BYTES (256u << 10)
+#define RECORD_BYTES_LEAST 16u /* a header of 8 and a key of 1, padded */
 #define KEPT_MAX 10000u
 #define SEGMENTS_MAX (UINT32_C(1) << 20) /* files of one log that a rebuilt list may name */
 
@@ -230,6 +231,7 @@ typedef struct found_segments {
     const lsi_log_config *config;
     lsi_segment_header *headers; /* the readable ones */
     size_t count, capacity;
+    uint32_t newest_unreadable;  /* number; 0: none */
     bool no_memory;
 } found_segments;
 
@@ -247,8 +249,11 @@ static int find_segment(void *user, const char *entry, bool is_dir)
         return 0;
     lsi_segment_name(found->config->dir, number, "seg", name);
     if (read_header(found->config, number, bytes, &file_bytes) != LS_OK ||
-        lsi_segment_header_decode(name, bytes, found->config, &header) != LS_OK || header.number != number)
+        lsi_segment_header_decode(name, bytes, found->config, &header) != LS_OK || header.number != number) {
+        if (number > found->newest_unreadable)
+            found->newest_unreadable = number;
         return 0;
+    }
     if (!lsi_grow(&found->config->env->memory, &headers, &found->capacity, found->count + 1, sizeof header)) {
         found->no_memory = true;
         return -ENOMEM;
@@ -339,6 +344,34 @@ static lsi_segment_entry entry_of(const lsi_segment_header *header)
                                .header_sum = header->sum};
 }
 
+/* The newest segment's header is damaged: where its frames begin follows from the one before, or from what its header
+ * says if that can be. Its numbers begin above all that are known; how far they go, its size bounds. */
+static ls_status newest_entry(const lsi_log_config *config, uint32_t number, const lsi_segment_header *before,
+                              lsi_segment_entry *out)
+{
+    unsigned char raw[LSI_SEGMENT_HEADER_BYTES];
+    uint64_t file_bytes, base, end;
+    ls_seqno seqno, next;
+    ls_status st = frames_end(config, before, UINT64_MAX, &end, &next);
+
+    if (st != LS_OK)
+        return st;
+    *out = (lsi_segment_entry){.number = number, .base = end, .base_seqno = next,
+                               .base_arrival_us = before->base_arrival_us};
+    if (read_header(config, number, raw, &file_bytes) == LS_OK) {
+        base = lsi_read_u64le(raw + LSI_SEGMENT_BASE_AT);
+        seqno = lsi_read_u64le(raw + LSI_SEGMENT_BASE_AT + 8);
+        if (base >= end && base % 8 == 0 && base - before->base <= before->frames_bytes_max)
+            out->base = base;
+        if (seqno >= next && seqno <= before->seqno_limit)
+            out->base_seqno = seqno;
+    }
+    out->seqno_limit = out->base_seqno + config->segment_bytes / RECORD_BYTES_LEAST + 1;
+    if (out->seqno_limit > LS_SEQNO_END)
+        out->seqno_limit = LS_SEQNO_END;
+    return LS_OK;
+}
+
 /* The list as the headers tell it: each quotes its predecessor's number and end. `*lost` counts segments that are
  * quoted and cannot be read. CORRUPT: they contradict each other. */
 static ls_status list_from_headers(const lsi_log_config *config, const found_segments *found, lsi_segment_list **out,
@@ -346,7 +379,7 @@ static ls_status list_from_headers(const lsi_log_config *config, const found_seg
 {
     const lsi_segment_header *headers = found->headers;
     size_t count = found->count, at = count - 1, made = 0;
-    lsi_segment_list *list = list_with_room(config->env, NULL, 2 * count + 1, 0);
+    lsi_segment_list *list = list_with_room(config->env, NULL, 2 * count + 2, 0);
     lsi_segment_entry swap;
     ls_status st = LS_OK;
 
@@ -372,7 +405,20 @@ static ls_status list_from_headers(const lsi_log_config *config, const found_seg
             break;
         at--;
     }
-    list->entries[made++] = entry_of(&headers[at]); /* Newest first; turned round below. */
+    /* Newest first; turned round below. */
+    if (found->newest_unreadable > headers[at].number) {
+        lsi_segment_entry *newest = &list->entries[made++];
+
+        st = newest_entry(config, found->newest_unreadable, &headers[at], newest);
+        if (st != LS_OK)
+            goto fail;
+        list->entries[made] = entry_of(&headers[at]);
+        list->entries[made].flags = LSI_SEGMENT_SEALED | LSI_SEGMENT_TORN;
+        list->entries[made++].end = newest->base;
+        ++*lost;
+    } else {
+        list->entries[made++] = entry_of(&headers[at]);
+    }
     while (headers[at].previous != 0) {
         const lsi_segment_header *next = &headers[at];
         size_t before = at;
@@ -382,8 +428,16 @@ static ls_status list_from_headers(const lsi_log_config *config, const found_seg
 
         while (before > 0 && headers[before - 1].number > next->previous)
             before--;
-        if (before == 0)
-            break; /* Trimmed, or lost: nothing tells which. */
+        if (before == 0) {
+            /* Trimmed, or lost: nothing tells which. But where the very first one began is known. */
+            if (next->previous == 1) {
+                list->entries[made++] = (lsi_segment_entry){
+                    .number = 1, .flags = LSI_SEGMENT_SEALED, .end = next->previous_end,
+                    .base_seqno = config->first_seqno, .seqno_limit = next->base_seqno};
+                ++*lost;
+            }
+            break;
+        }
         before--;
         if (headers[before].number != next->previous) {
             st = frames_end(config, &headers[before], next->previous_end, &end, &number);
@@ -474,8 +528,15 @@ static ls_status rebuild_list(const lsi_log_config *config, lsi_inspection *insp
     *can_go_on = true;
     finding.repairable = finding.repaired = 1;
     finding.advice = "the list was rebuilt from the segments' headers";
+    if (list->entries[0].base_seqno > config->first_seqno) { /* Unless they had been trimmed. */
+        finding.first_seqno = config->first_seqno;
+        finding.last_seqno = list->entries[0].base_seqno - 1;
+        finding.records_max = finding.last_seqno - finding.first_seqno + 1;
+    }
     lsi_inspection_tell(inspection, &finding, "%s: the segment list could not be used (%s); segments: %u, unreadable: %u; "
-                        "the old list was kept as %s", config->label, why, list->count, lost, kept);
+                        "records below seqno %" PRIu64 " are lost unless they were trimmed, and so are segments after "
+                        "%08u.seg that are not there; the old list was kept as %s", config->label, why, list->count, lost,
+                        list->entries[0].base_seqno, list->entries[list->count - 1].number, kept);
 out:
     lsi_segment_list_unref(list);
     lsi_free(&config->env->memory, found.headers);

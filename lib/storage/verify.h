@@ -6,6 +6,7 @@
 #include "storage/log.h"
 
 /* Fields of a segment's header, for reading a damaged one. FORMAT.md, "Segment". */
+#define LSI_SEGMENT_BASE_AT 56u
 #define LSI_SEGMENT_CREATED_AT 88u
 #define LSI_SEGMENT_SALT_AT 96u
 #define LSI_SEGMENT_PREVIOUS_AT 128u
