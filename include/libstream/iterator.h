@@ -89,7 +89,8 @@ LS_API void ls_iterator_close(ls_iterator *iterator);
 typedef struct ls_next_options {
     uint32_t size;          /**< Set by the INIT macro. */
     uint32_t records_max;   /**< At most this many records; default 10,000. */
-    uint64_t bytes_max;     /**< At most this many bytes of keys and data, but always one record; default 10 MiB. */
+    uint64_t bytes_max;     /**< At most this many bytes of keys and data, but always one record; default 10 MiB; with
+                                 neither limit given 256 KiB, which stays in a processor's cache. */
     int64_t timeout_ms;     /**< How long to wait for a first record: 0 polls, -1 has no end. Default 0. */
 } ls_next_options;
 #define LS_NEXT_OPTIONS_INIT {(uint32_t)sizeof(ls_next_options), 0, 0, 0}
@@ -160,7 +161,8 @@ LS_API ls_status ls_iterator_seek(ls_iterator *iterator, const ls_position *posi
 
 /**
  * End a wait of ls_iterator_next with LS_ERR_CANCELLED; when none is under way, the next call that would wait or poll
- * ends so. One cancel ends one call.
+ * ends so: one that finds records returns them, and the cancel stays for the first that finds none. One cancel ends one
+ * call.
  *
  * Threads: any thread, also while another one is in ls_iterator_next. Never blocks. Since 0.1.
  */

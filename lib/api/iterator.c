@@ -7,6 +7,7 @@
 
 #define RECORDS_MAX_DEFAULT 10000u
 #define BYTES_MAX_DEFAULT (UINT64_C(10) << 20)
+#define CACHE_BYTES_DEFAULT (UINT64_C(256) << 10) /* with neither limit given: what stays in a processor's cache */
 
 /* ---- opening and closing ---- */
 
@@ -111,8 +112,11 @@ ls_status ls_iterator_next(ls_iterator *iterator, const ls_next_options *options
     if (own.timeout_ms < -1)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.timeout_ms is %" PRId64 ": -1 has no end, 0 polls",
                         own.timeout_ms);
-    return lsi_iterator_next(iterator->iterator, own.records_max != 0 ? own.records_max : RECORDS_MAX_DEFAULT,
-                             own.bytes_max != 0 ? own.bytes_max : BYTES_MAX_DEFAULT, own.timeout_ms, out);
+    if (own.bytes_max == 0)
+        own.bytes_max = own.records_max != 0 ? BYTES_MAX_DEFAULT : CACHE_BYTES_DEFAULT;
+    if (own.records_max == 0)
+        own.records_max = RECORDS_MAX_DEFAULT;
+    return lsi_iterator_next(iterator->iterator, own.records_max, own.bytes_max, own.timeout_ms, out);
 }
 
 ls_status ls_iterator_seek(ls_iterator *iterator, const ls_position *position)

@@ -13,9 +13,6 @@
 
 enum { BYTES_AT = 0, COUNT_AT = 4, SEQNO_AT = 8, ARRIVAL_AT = 16, DURABLE_AT = 24, BODY_SUM_AT = 32, KIND_AT = 40,
        CODEC_AT = 41, FLAGS_AT = 42, SUM_AT = 44 };
-enum { RECORD_DATA_AT = 0, RECORD_KEY_AT = 4, RECORD_FLAGS_AT = 6 };
-#define RECORD_HASHED 1u /* an explicit hash key lies between key and data */
-#define RECORD_HASH_BYTES 16u
 
 static uint32_t header_sum(const unsigned char *at, uint64_t seed, uint64_t position)
 {
@@ -69,42 +66,6 @@ bool lsi_frame_check_body(const unsigned char *at, const lsi_frame *frame, uint6
 #endif
 }
 
-bool lsi_frame_next_record(const unsigned char *at, const lsi_frame *frame, uint32_t *offset, ls_record *out)
-{
-    uint32_t from = *offset;
-
-    if (from == 0) {
-        from = LSI_FRAME_HEADER_BYTES;
-        if ((frame->flags & LSI_FRAME_EXTENDED) != 0) {
-            uint32_t extension = lsi_read_u32le(at + from); /* F2 made sure of eight bytes. */
-            if (extension < 8 || extension % 8 != 0 || extension > frame->bytes - from)
-                return false;
-            from += extension;
-        }
-    }
-    if (frame->bytes - from < LSI_RECORD_HEADER_BYTES)
-        return false;
-    uint32_t data_bytes = lsi_read_u32le(at + from + RECORD_DATA_AT);
-    uint32_t key_bytes = lsi_read_u16le(at + from + RECORD_KEY_AT);
-    uint32_t flags = lsi_read_u16le(at + from + RECORD_FLAGS_AT);
-    uint32_t hash_bytes = (flags & RECORD_HASHED) != 0 ? RECORD_HASH_BYTES : 0;
-    uint32_t room = frame->bytes - from - LSI_RECORD_HEADER_BYTES;
-    if (key_bytes + hash_bytes > room || data_bytes > room - key_bytes - hash_bytes || (flags & ~RECORD_HASHED) != 0)
-        return false;
-    const unsigned char *key = at + from + LSI_RECORD_HEADER_BYTES;
-    out->partition_key = (ls_bytes){key, key_bytes};
-    out->data = (ls_bytes){key + key_bytes + hash_bytes, data_bytes};
-    out->flags = 0;
-    out->explicit_hash_key = (ls_hash_key){0, 0};
-    if (hash_bytes != 0) {
-        out->flags = LS_RECORD_EXPLICIT_HASH_KEY;
-        out->explicit_hash_key = (ls_hash_key){lsi_read_u64le(key + key_bytes), lsi_read_u64le(key + key_bytes + 8)};
-    }
-    /* The frame is a multiple of 8, so rounding up stays inside it. */
-    *offset = from + LSI_RECORD_HEADER_BYTES + (uint32_t)lsi_round_up(key_bytes + hash_bytes + (uint64_t)data_bytes, 8);
-    return true;
-}
-
 ls_status lsi_framer_open(const lsi_env *env, lsi_framer **out)
 {
     lsi_framer *framer = lsi_alloc_zero(&env->memory, sizeof *framer);
@@ -129,7 +90,7 @@ uint32_t lsi_record_bytes(const ls_put_entry *entry)
 {
     uint64_t bytes = entry->partition_key.size + entry->data.size;
     if (entry->explicit_hash_key != NULL)
-        bytes += RECORD_HASH_BYTES;
+        bytes += LSI_RECORD_HASH_BYTES;
     assert(bytes < LSI_FRAME_BYTES_MAX);
     return LSI_RECORD_HEADER_BYTES + (uint32_t)lsi_round_up(bytes, 8);
 }
@@ -139,16 +100,16 @@ static unsigned char *write_record(unsigned char *at, const ls_put_entry *entry)
     uint32_t key_bytes = (uint32_t)entry->partition_key.size, data_bytes = (uint32_t)entry->data.size;
     const ls_hash_key *hash = entry->explicit_hash_key;
 
-    lsi_write_u32le(at + RECORD_DATA_AT, data_bytes);
-    lsi_write_u16le(at + RECORD_KEY_AT, (uint16_t)key_bytes);
-    lsi_write_u16le(at + RECORD_FLAGS_AT, hash != NULL ? RECORD_HASHED : 0);
+    lsi_write_u32le(at + LSI_RECORD_DATA_AT, data_bytes);
+    lsi_write_u16le(at + LSI_RECORD_KEY_AT, (uint16_t)key_bytes);
+    lsi_write_u16le(at + LSI_RECORD_FLAGS_AT, hash != NULL ? LSI_RECORD_HASHED : 0);
     at += LSI_RECORD_HEADER_BYTES;
     memcpy(at, entry->partition_key.data, key_bytes);
     at += key_bytes;
     if (hash != NULL) {
         lsi_write_u64le(at, hash->high);
         lsi_write_u64le(at + 8, hash->low);
-        at += RECORD_HASH_BYTES;
+        at += LSI_RECORD_HASH_BYTES;
     }
     if (data_bytes != 0)
         memcpy(at, entry->data.data, data_bytes);

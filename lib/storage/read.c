@@ -164,6 +164,16 @@ static size_t held(const lsi_log_reader *reader)
     return (size_t)(reader->buffer_at + reader->buffer_bytes - reader->at);
 }
 
+/* No views are out: what was given is dropped, once it is more than what is moved for it. */
+static void close_up(lsi_log_reader *reader)
+{
+    if (reader->buffer_bytes == 0 || reader->at - reader->buffer_at < held(reader))
+        return;
+    memmove(reader->buffer, reader->buffer + (reader->at - reader->buffer_at), held(reader));
+    reader->buffer_bytes = held(reader);
+    reader->buffer_at = reader->at;
+}
+
 /* Makes the buffer hold at least `size` bytes from reader->at, if there are as many before `stop`. Views of `count`
  * records stay good. */
 static ls_status fetch(lsi_log_reader *reader, size_t size, uint64_t stop, uint32_t count)
@@ -174,11 +184,6 @@ static ls_status fetch(lsi_log_reader *reader, size_t size, uint64_t stop, uint3
         reader->buffer_at = reader->at;
     if (held(reader) >= size)
         return LS_OK;
-    if (count == 0 && reader->at > reader->buffer_at) { /* Nobody looks at what was before. */
-        memmove(reader->buffer, reader->buffer + (reader->at - reader->buffer_at), held(reader));
-        reader->buffer_bytes = held(reader);
-        reader->buffer_at = reader->at;
-    }
     uint64_t from = reader->buffer_at + reader->buffer_bytes;
     size_t want = size - held(reader) > READ_BYTES ? size - held(reader) : READ_BYTES;
     if (want > stop - from)
@@ -235,12 +240,9 @@ static ls_status damaged(lsi_log_reader *reader, uint64_t stop)
                     reader->segment->name, (unsigned long long)reader->next_seqno, (unsigned long long)(beyond - 1));
 }
 
-/* The next frame, checked and in the buffer; false in *have: nothing more before `stop`. */
-static ls_status next_frame(lsi_log_reader *reader, uint64_t stop, uint32_t count, bool *have)
+/* The frame at reader->at, which is below `stop`, checked and in the buffer. */
+static ls_status next_frame(lsi_log_reader *reader, uint64_t stop, uint32_t count)
 {
-    *have = false;
-    if (reader->at >= stop)
-        return LS_OK;
     ls_status st = fetch(reader, LSI_FRAME_HEADER_BYTES, stop, count);
     if (st != LS_OK)
         return st;
@@ -263,7 +265,6 @@ static ls_status next_frame(lsi_log_reader *reader, uint64_t stop, uint32_t coun
     if (frame->kind != LSI_FRAME_DATA || frame->codec != LSI_CODEC_PLAIN || (frame->flags & LSI_FRAME_MUST_REFUSE) != 0)
         return lsi_fail(LS_ERR_VERSION, "%s: a frame of kind %u, codec %u, flags 0x%x in %s is of a later release",
                         reader->log->config.label, frame->kind, frame->codec, frame->flags, segment->name);
-    *have = true;
     return LS_OK;
 }
 
@@ -370,22 +371,23 @@ ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint
     st = follow_list(reader, slot);
     if (st != LS_OK)
         return st;
+    close_up(reader);
     while (!full && made < records_max && reader->at < published) {
         uint64_t stop;
-        bool have = reader->given_bytes != 0;
-        if (reader->list->skip_count != 0 && !have && made == 0 && step_over(reader))
+        if (reader->list->skip_count != 0 && reader->given_bytes == 0 && made == 0 && step_over(reader))
             continue;
         st = enter_segment(reader, slot, published, &stop);
-        if (st == LS_OK && !have)
-            st = next_frame(reader, stop, made, &have);
-        if (st == LS_OK && have)
-            st = give(reader, records_max, bytes_max, &made, &bytes, &full);
+        while (st == LS_OK && !full && made < records_max && reader->at < stop) {
+            if (reader->given_bytes == 0)
+                st = next_frame(reader, stop, made);
+            if (st == LS_OK)
+                st = give(reader, records_max, bytes_max, &made, &bytes, &full);
+        }
         if (st != LS_OK) {
             if (made == 0)
                 return st;
             break; /* What came before it is given first; the next call meets it again. */
         }
-        /* Without a frame the segment is read to its end, and the next one begins at the same position. */
     }
     *records = reader->records;
     *count = made;
