@@ -1,0 +1,74 @@
+/* One process's use of a store on a sim, through the public calls, with every question and answer noted in a truth.
+ *
+ * No call stops at a failure: what a status says is true afterwards (nothing was written, or the outcome is unknown) is
+ * what goes into the truth. A handle that could not be opened is tried again by the next call that wants it. Time and
+ * random numbers follow from the seed, so that a run can be repeated.
+ *
+ * What is wrong at once (a reader is shown something else than was put) is a complaint; so is what the harness says by
+ * session_complain(). */
+#ifndef LST_SESSION_H
+#define LST_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/env.h"
+#include "harness/truth.h"
+#include "support/sim_files.h"
+#include "support/sim_memory.h"
+
+#define SESSION_STREAMS_MAX 16u
+#define SESSION_SEGMENT_BYTES (64u << 10)
+
+typedef struct session {
+    sim_files *sim;
+    truth *truth;
+    sim_memory memory;
+    lsi_env env;
+    uint64_t random; /* state */
+    int64_t now_us;
+    ls_durability durability;
+    ls_store *store;
+    ls_stream *streams[SESSION_STREAMS_MAX];
+    ls_producer *producers[SESSION_STREAMS_MAX];
+    bool stays;        /* what is read now may not be taken back by a loss of power, whatever the mode */
+    bool damage_is_wrong; /* LS_ERR_CORRUPT is a complaint: there was nothing but loss of power, and kills */
+    bool may_have_failed; /* faults were set: examining resets shards that failed */
+    bool failed[SESSION_STREAMS_MAX][TRUTH_SHARDS_MAX]; /* syncs of theirs failed: they refuse puts (E1) */
+    size_t workload;   /* its index, for who runs it as a process */
+    ls_status last;    /* of the call before */
+    uint64_t statuses_failed;
+    unsigned complaints;
+    char complaint[256]; /* the first */
+} session;
+
+void session_init(session *of, sim_files *sim, truth *history, uint64_t seed);
+void session_free(session *of); /* Complains about what was not freed. Closes nothing. */
+/* After its process was killed: what it had allocated is nobody's. */
+void session_bury(session *of);
+
+void session_complain(session *of, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+ls_status session_open(session *of, ls_durability durability);
+ls_status session_close(session *of);
+ls_status session_create(session *of, const char *name, uint32_t shard_count, uint32_t *out);
+ls_status session_delete(session *of, uint32_t stream);
+ls_status session_put(session *of, uint32_t stream, uint32_t shard, uint32_t bytes);
+ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t count, uint32_t bytes, bool atomic);
+ls_status session_sync(session *of);
+ls_status session_reset(session *of, uint32_t stream, uint32_t shard);
+/* Reads the shard from its horizon, and checks it against the truth: `power` as truth_check has it. */
+ls_status session_read(session *of, uint32_t stream, uint32_t shard, bool power);
+ls_status session_read_all(session *of, uint32_t stream);
+/* LS_OK, and what ls_shard_info says of the shard's health. */
+ls_status session_health(session *of, uint32_t stream, uint32_t shard, ls_status *health);
+
+/* ---- after a crash, a kill or a fault ---- */
+
+/* Opens the store and holds all of it against the truth as of `at` operations of the log: streams, records, health.
+ * Then puts a record into every shard and reads it back. The session stays open.
+ * `shown_at` (may be NULL) is the place in the log where everything had been read and nothing new was put. */
+void session_examine(session *of, ls_durability durability, size_t at, bool power, size_t *shown_at);
+
+#endif

@@ -1,0 +1,310 @@
+/* See truth.h. Small lists searched from end to end: a history has some dozens of puts. */
+#include "harness/truth.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MARK "PUT:"
+
+#define ROOM_FOR_ONE(array, count, capacity)                                           \
+    do {                                                                               \
+        if ((count) == (capacity)) {                                                   \
+            (capacity) = (capacity) != 0 ? (capacity) * 2 : 16;                        \
+            (array) = realloc((array), (capacity) * sizeof(*(array)));                 \
+            if ((array) == NULL)                                                       \
+                abort();                                                               \
+        }                                                                              \
+    } while (0)
+
+static void *copy_of(const void *from, size_t bytes)
+{
+    void *made = malloc(bytes != 0 ? bytes : 1);
+
+    if (made == NULL)
+        abort();
+    if (bytes > 0)
+        memcpy(made, from, bytes);
+    return made;
+}
+
+void truth_free(truth *of)
+{
+    for (size_t i = 0; i < of->seen_count; i++)
+        free(of->seen[i].puts);
+    free(of->puts);
+    free(of->streams);
+    free(of->seen);
+    *of = (truth){0};
+}
+
+static size_t folded(size_t fact_at, size_t at)
+{
+    return fact_at <= at ? 0 : NEVER;
+}
+
+/* Of what begins at a place: one that is not before `at` did nothing yet. */
+static size_t folded_begin(size_t begun_at, size_t at)
+{
+    return begun_at < at ? 0 : NEVER;
+}
+
+truth truth_after(const truth *of, size_t at)
+{
+    truth made = *of;
+
+    made.puts = copy_of(of->puts, of->put_count * sizeof(*of->puts));
+    made.put_capacity = of->put_count;
+    made.streams = copy_of(of->streams, of->stream_count * sizeof(*of->streams));
+    made.stream_capacity = of->stream_count;
+    made.seen = copy_of(of->seen, of->seen_count * sizeof(*of->seen));
+    made.seen_capacity = of->seen_count;
+    made.seen_count = 0;
+    for (size_t i = 0; i < made.put_count; i++) {
+        put_fact *put = &made.puts[i];
+
+        put->begun_at = folded_begin(put->begun_at, at);
+        put->given_at = folded(put->given_at, at);
+        put->acked_at = folded(put->durable_at, at); /* the others are as if they had never been answered */
+        put->durable_at = folded(put->durable_at, at);
+        put->gone_at = folded(put->gone_at, at);
+    }
+    for (size_t i = 0; i < made.stream_count; i++) {
+        stream_fact *stream = &made.streams[i];
+
+        stream->begun_at = folded_begin(stream->begun_at, at);
+        stream->made_at = folded(stream->made_at, at);
+        stream->gone_at = folded(stream->gone_at, at);
+        stream->drop_begun_at = folded_begin(stream->drop_begun_at, at);
+        stream->dropped_at = folded(stream->dropped_at, at);
+    }
+    for (size_t i = 0; i < of->seen_count; i++)
+        if (of->seen[i].at <= at && of->seen[i].stays) {
+            seen_fact seen = of->seen[i];
+
+            seen.at = 0;
+            seen.puts = copy_of(seen.puts, seen.count * sizeof(*seen.puts));
+            made.seen[made.seen_count++] = seen;
+        }
+    return made;
+}
+
+uint64_t truth_count(const truth *of, size_t at)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < of->put_count; i++) {
+        const put_fact *put = &of->puts[i];
+
+        count += (uint64_t)(put->begun_at < at) + (put->given_at <= at) + (put->durable_at <= at) + (put->gone_at <= at);
+    }
+    for (size_t i = 0; i < of->stream_count; i++) {
+        const stream_fact *stream = &of->streams[i];
+
+        count += (uint64_t)(stream->begun_at < at) + (stream->made_at <= at) + (stream->gone_at <= at) +
+                 (stream->drop_begun_at < at) + (stream->dropped_at <= at);
+    }
+    for (size_t i = 0; i < of->seen_count; i++)
+        count += of->seen[i].at <= at;
+    return count;
+}
+
+/* ---- noting ---- */
+
+uint32_t truth_put_begin(truth *of, uint32_t stream, uint32_t shard, uint32_t group, uint32_t bytes, size_t at)
+{
+    put_fact put = {.stream = stream,
+                    .shard = shard,
+                    .group = group,
+                    .data_bytes = bytes < TRUTH_MARK_BYTES ? TRUTH_MARK_BYTES : bytes,
+                    .begun_at = at,
+                    .given_at = NEVER,
+                    .acked_at = NEVER,
+                    .durable_at = NEVER,
+                    .gone_at = NEVER};
+
+    ROOM_FOR_ONE(of->puts, of->put_count, of->put_capacity);
+    of->puts[of->put_count++] = put;
+    return (uint32_t)of->put_count;
+}
+
+uint32_t truth_stream_begin(truth *of, const char *name, uint32_t shard_count, size_t at)
+{
+    stream_fact stream = {.shard_count = shard_count,
+                          .begun_at = at,
+                          .made_at = NEVER,
+                          .gone_at = NEVER,
+                          .drop_begun_at = NEVER,
+                          .dropped_at = NEVER};
+
+    (void)snprintf(stream.name, sizeof(stream.name), "%s", name);
+    ROOM_FOR_ONE(of->streams, of->stream_count, of->stream_capacity);
+    of->streams[of->stream_count] = stream;
+    return (uint32_t)of->stream_count++;
+}
+
+void truth_seen(truth *of, uint32_t stream, uint32_t shard, const shown *records, size_t count, bool stays, size_t at)
+{
+    seen_fact seen = {.stream = stream, .shard = shard, .at = at, .stays = stays, .count = (uint32_t)count};
+
+    seen.puts = copy_of(NULL, 0);
+    if (count > 0) {
+        free(seen.puts);
+        seen.puts = calloc(count, sizeof(*seen.puts));
+        if (seen.puts == NULL)
+            abort();
+        for (size_t i = 0; i < count; i++)
+            seen.puts[i] = records[i].put;
+    }
+    ROOM_FOR_ONE(of->seen, of->seen_count, of->seen_capacity);
+    of->seen[of->seen_count++] = seen;
+}
+
+/* ---- records ---- */
+
+void truth_data(uint32_t put, unsigned char *into, size_t bytes)
+{
+    unsigned char mark[TRUTH_MARK_BYTES];
+    uint32_t again = ~put;
+
+    memcpy(mark, MARK, 4);
+    memcpy(mark + 4, &put, 4);
+    memcpy(mark + 8, &again, 4);
+    memcpy(into, mark, bytes < sizeof(mark) ? bytes : sizeof(mark));
+    for (size_t i = sizeof(mark); i < bytes; i++)
+        into[i] = (unsigned char)(put * 31 + i * 7 + i / 256);
+}
+
+size_t truth_key(uint32_t put, char into[16])
+{
+    return (size_t)snprintf(into, 16, "key-%u", put);
+}
+
+uint32_t truth_identify(const truth *of, const ls_record *record)
+{
+    static unsigned char wanted[16u << 20];
+    char key[16];
+    uint32_t put;
+
+    if (record->data.size < TRUTH_MARK_BYTES || record->data.size > sizeof(wanted) ||
+        memcmp(record->data.data, MARK, 4) != 0)
+        return 0;
+    memcpy(&put, (const unsigned char *)record->data.data + 4, 4);
+    if (put == 0 || put > of->put_count || of->puts[put - 1].data_bytes != record->data.size)
+        return 0;
+    truth_data(put, wanted, record->data.size);
+    if (memcmp(wanted, record->data.data, record->data.size) != 0)
+        return 0;
+    if (record->partition_key.size != truth_key(put, key) ||
+        memcmp(key, record->partition_key.data, record->partition_key.size) != 0)
+        return 0;
+    return put;
+}
+
+bool truth_is_in(uint32_t put, const unsigned char *bytes, size_t size)
+{
+    unsigned char mark[TRUTH_MARK_BYTES];
+
+    truth_data(put, mark, sizeof(mark));
+    return memmem(bytes, size, mark, sizeof(mark)) != NULL;
+}
+
+/* ---- what is owed ---- */
+
+#define BROKEN(...) (snprintf(what, 256, __VA_ARGS__), false)
+
+static bool check_seen(const truth *of, const seen_fact *seen, const shown *records, size_t count, char what[256])
+{
+    for (uint32_t i = 0; i < seen->count; i++)
+        if (i >= count || records[i].put != seen->puts[i])
+            return BROKEN("D3: put %u was read once, as record %u of stream %u '%s' shard %u; now there is %s%u",
+                          seen->puts[i], i, seen->stream, of->streams[seen->stream].name, seen->shard,
+                          i < count ? "put " : "nothing, of ", i < count ? records[i].put : (uint32_t)count);
+    return true;
+}
+
+static bool check_group(const truth *of, const shown *records, size_t count, size_t first, char what[256])
+{
+    uint32_t group = of->puts[first].group;
+    size_t size = 0, found = 0;
+
+    for (size_t i = 0; i < of->put_count; i++)
+        size += of->puts[i].group == group;
+    for (size_t i = 0; i < count; i++)
+        found += of->puts[records[i].put - 1].group == group;
+    if (found != 0 && found != size)
+        return BROKEN("A1: %zu of the %zu records of atomic batch %u are there", found, size, group);
+    return true;
+}
+
+bool truth_check(const truth *of, uint32_t stream, uint32_t shard, const shown *records, size_t count, size_t at,
+                 bool power, char what[256])
+{
+    size_t next = 0;
+    uint32_t missing = 0, group = 0;
+
+    for (size_t i = 1; i < count; i++) {
+        if (records[i].seqno <= records[i - 1].seqno)
+            return BROKEN("O1: record %zu has number %llu, the one before %llu", i,
+                          (unsigned long long)records[i].seqno, (unsigned long long)records[i - 1].seqno);
+        if (records[i].arrival_us < records[i - 1].arrival_us)
+            return BROKEN("E8: record %zu arrived before the one in front of it", i);
+    }
+    for (size_t i = 0; i < of->seen_count; i++) {
+        const seen_fact *seen = &of->seen[i];
+
+        if (seen->stream == stream && seen->shard == shard && seen->at <= at && (seen->stays || !power) &&
+            !check_seen(of, seen, records, count, what))
+            return false;
+    }
+    for (size_t i = 0; i < of->put_count; i++) {
+        const put_fact *put = &of->puts[i];
+        uint32_t number = (uint32_t)i + 1;
+
+        if (put->stream != stream || put->shard != shard)
+            continue;
+        if (next < count && records[next].put == number) {
+            if (put->begun_at >= at)
+                return BROKEN("put %u is there before it was begun", number);
+            if (put->gone_at <= at)
+                return BROKEN("D7: put %u is there, although nothing of it was written or it had been lost", number);
+            if (missing != 0)
+                return BROKEN("D2: put %u is there, put %u before it is not", number, missing);
+            if (put->seqno != 0 && put->seqno != records[next].seqno)
+                return BROKEN("O1: put %u has number %llu and was told %llu", number,
+                              (unsigned long long)records[next].seqno, (unsigned long long)put->seqno);
+            next++;
+        } else {
+            if ((power ? put->durable_at : put->acked_at) <= at)
+                return BROKEN("D1: put %u (number %llu) is lost, %s", number, (unsigned long long)put->seqno,
+                              power ? "which was durable" : "which was acknowledged");
+            if (put->begun_at < at && put->gone_at > at && !put->is_unknown && missing == 0)
+                missing = number;
+        }
+        if (put->group != 0 && put->group != group) {
+            group = put->group;
+            if (!check_group(of, records, count, i, what))
+                return false;
+        }
+    }
+    if (next != count) {
+        const put_fact *put = &of->puts[records[next].put - 1];
+
+        return BROKEN("O1: record %zu is put %u of stream %u shard %u, in stream %u shard %u", next, records[next].put,
+                      put->stream, put->shard, stream, shard);
+    }
+    return true;
+}
+
+ls_seqno truth_highest(const truth *of, uint32_t stream, uint32_t shard, size_t at)
+{
+    ls_seqno highest = 0;
+
+    for (size_t i = 0; i < of->put_count; i++) {
+        const put_fact *put = &of->puts[i];
+
+        if (put->stream == stream && put->shard == shard && put->given_at <= at && put->seqno > highest)
+            highest = put->seqno;
+    }
+    return highest;
+}

@@ -1,0 +1,100 @@
+/* What a store was asked and what it answered, and what that obliges it to after a crash: the oracle of H1 and H2.
+ *
+ * A fact holds from a place in the log of a sim on (sim_files.h): a put was *begun* there, *acknowledged* there. So one
+ * history serves every prefix of the log: `truth_check` asks what the disk must show after the first `at` operations.
+ *
+ *   D1  what was durable by then is there
+ *   D2  what is there has everything before it
+ *   D3  what a reader had been shown stays (R8 as well: what the first recovery showed)
+ *   D4  a number that was given is never given again
+ *   A1  an atomic batch is there whole or not at all
+ *   O1  one order, that of the puts, with rising numbers and arrival times
+ *
+ * Records carry their put's number, so that a record can be told from any other, and their bytes follow from it. */
+#ifndef LST_TRUTH_H
+#define LST_TRUTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libstream/libstream.h>
+
+#define NEVER SIZE_MAX
+#define TRUTH_MARK_BYTES 12u /* the least a record's data has */
+#define TRUTH_SHARDS_MAX 4u
+#define TRUTH_NAME_BYTES 24u
+
+typedef struct put_fact {
+    uint32_t stream, shard; /* `stream` counts creations: a name that is used again is another stream */
+    uint32_t group;         /* puts of one atomic batch; 0: alone */
+    uint32_t data_bytes;
+    ls_seqno seqno;         /* 0: nobody was told */
+    size_t begun_at;
+    size_t given_at;        /* the number stood in a file or in an answer */
+    size_t acked_at;        /* no kill takes it back */
+    size_t durable_at;      /* no loss of power either */
+    size_t gone_at;         /* it was said that nothing was written, or recovery did not find it: it never appears */
+    bool is_unknown;        /* it failed so that it may be there or not, whatever follows */
+} put_fact;
+
+typedef struct stream_fact {
+    char name[TRUTH_NAME_BYTES];
+    uint64_t id; /* 0: nobody was told */
+    uint32_t shard_count;
+    size_t begun_at, made_at, gone_at; /* gone_at: its creation failed and changed nothing */
+    size_t drop_begun_at, dropped_at;
+} stream_fact;
+
+/* What a reader of a whole shard was shown. */
+typedef struct seen_fact {
+    uint32_t stream, shard;
+    size_t at;
+    bool stays; /* after a loss of power too */
+    uint32_t count;
+    uint32_t *puts;
+} seen_fact;
+
+typedef struct truth {
+    put_fact *puts; /* number n is puts[n - 1] */
+    size_t put_count, put_capacity;
+    stream_fact *streams;
+    size_t stream_count, stream_capacity;
+    seen_fact *seen;
+    size_t seen_count, seen_capacity;
+    uint32_t group_count;
+} truth;
+
+/* A record as it was read. */
+typedef struct shown {
+    uint32_t put; /* number */
+    ls_seqno seqno;
+    int64_t arrival_us;
+} shown;
+
+void truth_free(truth *of);
+/* The same history as a disk shows it that was made from its first `at` operations: what was not begun is forgotten,
+ * what was true is true from 0 on. */
+truth truth_after(const truth *of, size_t at);
+/* How many facts hold at `at`: disks that are equal but owe different things are not the same case. */
+uint64_t truth_count(const truth *of, size_t at);
+
+uint32_t truth_put_begin(truth *of, uint32_t stream, uint32_t shard, uint32_t group, uint32_t bytes, size_t at);
+uint32_t truth_stream_begin(truth *of, const char *name, uint32_t shard_count, size_t at);
+void truth_seen(truth *of, uint32_t stream, uint32_t shard, const shown *records, size_t count, bool stays, size_t at);
+
+/* The bytes of a put's record, and which put a record is of. 0: of none, or its bytes are not right. */
+void truth_data(uint32_t put, unsigned char *into, size_t bytes);
+size_t truth_key(uint32_t put, char into[16]);
+uint32_t truth_identify(const truth *of, const ls_record *record);
+/* Whether these bytes of a file hold the beginning of the put's record. */
+bool truth_is_in(uint32_t put, const unsigned char *bytes, size_t size);
+
+/* Checks what a reader of a whole shard was shown, of a disk after the first `at` operations; `power` says that it lost
+ * power. True: all is as promised; else `what` (256 bytes) says what is not. */
+bool truth_check(const truth *of, uint32_t stream, uint32_t shard, const shown *records, size_t count, size_t at,
+                 bool power, char what[256]);
+/* The highest number that was ever given in the shard. */
+ls_seqno truth_highest(const truth *of, uint32_t stream, uint32_t shard, size_t at);
+
+#endif

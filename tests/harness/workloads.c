@@ -1,0 +1,233 @@
+/* See workloads.h. Every workload ends with its store closed, and goes on when calls fail, so that each can be walked
+ * with faults. Segments have 64 KiB: records of 20 KB roll after three. */
+#include "harness/workloads.h"
+
+#include <errno.h>
+
+static void single_puts(session *of)
+{
+    static const uint32_t sizes[] = {12, 100, 3000, 12, 700, 512, 4000, 30};
+    uint32_t stream;
+
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_create(of, "s", 1, &stream);
+    for (uint32_t i = 0; i < 16; i++) {
+        (void)session_put(of, stream, 0, sizes[i % 8]);
+        if (i % 5 == 3)
+            (void)session_read_all(of, stream);
+    }
+    (void)session_close(of);
+}
+
+static void batches(session *of)
+{
+    uint32_t stream;
+
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_create(of, "s", 1, &stream);
+    for (uint32_t i = 0; i < 5; i++) {
+        (void)session_batch(of, stream, 0, 5, 200 + 4000 * i, false);
+        (void)session_read_all(of, stream);
+        (void)session_put(of, stream, 0, 1000);
+    }
+    (void)session_close(of);
+}
+
+static void atomic_batches(session *of)
+{
+    uint32_t stream;
+
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_create(of, "s", 1, &stream);
+    (void)session_batch(of, stream, 0, 3, 2000, true);
+    (void)session_put(of, stream, 0, 50);
+    (void)session_batch(of, stream, 0, 8, 300, true);
+    (void)session_batch(of, stream, 0, 3, 30000, true); /* more than a segment */
+    (void)session_read_all(of, stream);
+    (void)session_batch(of, stream, 0, 2, 12, true);
+    (void)session_batch(of, stream, 0, 3, 10000, true);
+    (void)session_close(of);
+}
+
+static void kernel_rolls(session *of)
+{
+    uint32_t stream;
+
+    (void)session_open(of, LS_DURABILITY_KERNEL);
+    (void)session_create(of, "s", 1, &stream);
+    for (uint32_t i = 0; i < 14; i++) {
+        (void)session_put(of, stream, 0, i % 3 == 2 ? 500 : 18000);
+        if (i % 4 == 1)
+            (void)session_read_all(of, stream);
+    }
+    (void)session_batch(of, stream, 0, 6, 100, true);
+    (void)session_close(of);
+}
+
+static void interval_syncs(session *of)
+{
+    uint32_t stream;
+
+    (void)session_open(of, LS_DURABILITY_INTERVAL);
+    (void)session_create(of, "s", 2, &stream);
+    for (uint32_t i = 0; i < 15; i++) {
+        (void)session_put(of, stream, i % 2, i % 4 == 0 ? 25000 : 300);
+        if (i % 5 == 4)
+            (void)session_sync(of);
+        if (i == 7)
+            (void)session_read_all(of, stream);
+    }
+    (void)session_close(of);
+}
+
+static void create_and_delete(session *of)
+{
+    uint32_t a, b, again;
+
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_create(of, "a", 1, &a);
+    (void)session_put(of, a, 0, 100);
+    (void)session_create(of, "b", 2, &b);
+    (void)session_put(of, b, 0, 200);
+    (void)session_put(of, b, 1, 300);
+    (void)session_read_all(of, b);
+    (void)session_delete(of, a);
+    (void)session_create(of, "a", 2, &again);
+    (void)session_put(of, again, 1, 400);
+    (void)session_put(of, again, 0, 40000);
+    (void)session_put(of, again, 0, 40000);
+    (void)session_delete(of, b);
+    (void)session_put(of, again, 1, 12);
+    (void)session_close(of);
+}
+
+static void reopening(session *of)
+{
+    uint32_t stream;
+
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_create(of, "s", 1, &stream);
+    for (uint32_t i = 0; i < 4; i++) {
+        (void)session_put(of, stream, 0, 500);
+        (void)session_put(of, stream, 0, 22000);
+        (void)session_close(of);
+        (void)session_open(of, LS_DURABILITY_SYNC);
+        (void)session_read_all(of, stream);
+    }
+    (void)session_put(of, stream, 0, 80);
+    (void)session_close(of);
+}
+
+static void other_durability(session *of)
+{
+    uint32_t stream;
+
+    (void)session_open(of, LS_DURABILITY_KERNEL);
+    (void)session_create(of, "s", 2, &stream);
+    (void)session_put(of, stream, 0, 600);
+    (void)session_put(of, stream, 1, 700);
+    (void)session_close(of);
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_put(of, stream, 0, 800);
+    (void)session_read_all(of, stream);
+    (void)session_put(of, stream, 1, 900);
+    (void)session_close(of);
+    (void)session_open(of, LS_DURABILITY_KERNEL);
+    (void)session_put(of, stream, 0, 1000);
+    (void)session_put(of, stream, 1, 1100);
+    (void)session_close(of);
+}
+
+static void large_records(session *of)
+{
+    uint32_t stream;
+
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_create(of, "s", 1, &stream);
+    (void)session_put(of, stream, 0, 60);
+    (void)session_put(of, stream, 0, 100000);
+    (void)session_put(of, stream, 0, 70);
+    (void)session_put(of, stream, 0, 61000); /* nearly a segment */
+    (void)session_read_all(of, stream);
+    (void)session_put(of, stream, 0, 300000);
+    (void)session_put(of, stream, 0, 80);
+    (void)session_close(of);
+}
+
+/* The next sync of a segment fails, once. */
+static void fail_next_sync(session *of, uint64_t nth)
+{
+    sim_fault fault = {.call = SIM_SYNC, .name = ".seg", .nth = nth, .err = EIO};
+
+    sim_fault_add(of->sim, fault);
+}
+
+static void reset_after_failed_sync(session *of)
+{
+    uint32_t stream;
+
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_create(of, "s", 1, &stream);
+    (void)session_put(of, stream, 0, 900);
+    (void)session_put(of, stream, 0, 1000);
+    fail_next_sync(of, 1);
+    if (session_put(of, stream, 0, 1100) != LS_ERR_IO || session_put(of, stream, 0, 1200) != LS_ERR_IO)
+        session_complain(of, "E1: a put after a failed sync is not refused");
+    sim_faults_clear(of->sim);
+    (void)session_read_all(of, stream);
+    if (session_put(of, stream, 0, 1300) != LS_ERR_IO)
+        session_complain(of, "E1: the sync was tried again and believed");
+    if (session_reset(of, stream, 0) != LS_OK)
+        session_complain(of, "E1: a failed shard cannot be reset");
+    (void)session_read_all(of, stream);
+    if (session_put(of, stream, 0, 1400) != LS_OK)
+        session_complain(of, "E1: a put after a reset is refused");
+    (void)session_put(of, stream, 0, 200);
+    (void)session_read_all(of, stream);
+    fail_next_sync(of, 2);
+    (void)session_batch(of, stream, 0, 4, 300, true);
+    (void)session_batch(of, stream, 0, 3, 250, true);
+    sim_faults_clear(of->sim);
+    (void)session_reset(of, stream, 0);
+    (void)session_put(of, stream, 0, 24);
+    (void)session_close(of);
+}
+
+/* The same where records were acknowledged that a failed sync then gives up. */
+static void kernel_failed_sync(session *of)
+{
+    uint32_t stream;
+
+    (void)session_open(of, LS_DURABILITY_KERNEL);
+    (void)session_create(of, "s", 1, &stream);
+    (void)session_put(of, stream, 0, 900);
+    (void)session_sync(of);
+    (void)session_put(of, stream, 0, 1000);
+    (void)session_read_all(of, stream);
+    (void)session_put(of, stream, 0, 1100);
+    fail_next_sync(of, 1);
+    if (session_sync(of) != LS_ERR_IO || session_put(of, stream, 0, 1200) != LS_ERR_IO)
+        session_complain(of, "E1: a put after a failed sync is not refused");
+    sim_faults_clear(of->sim);
+    (void)session_read_all(of, stream);
+    (void)session_reset(of, stream, 0);
+    (void)session_put(of, stream, 0, 200);
+    (void)session_put(of, stream, 0, 64);
+    (void)session_read_all(of, stream);
+    (void)session_close(of);
+}
+
+const workload workloads[] = {
+    {"single_puts", LS_DURABILITY_SYNC, false, single_puts},
+    {"batches", LS_DURABILITY_SYNC, false, batches},
+    {"atomic_batches", LS_DURABILITY_SYNC, false, atomic_batches},
+    {"kernel_rolls", LS_DURABILITY_KERNEL, false, kernel_rolls},
+    {"interval_syncs", LS_DURABILITY_INTERVAL, false, interval_syncs},
+    {"create_and_delete", LS_DURABILITY_SYNC, false, create_and_delete},
+    {"reopening", LS_DURABILITY_SYNC, false, reopening},
+    {"other_durability", LS_DURABILITY_DEFAULT, false, other_durability},
+    {"large_records", LS_DURABILITY_SYNC, false, large_records},
+    {"reset_after_failed_sync", LS_DURABILITY_SYNC, true, reset_after_failed_sync},
+    {"kernel_failed_sync", LS_DURABILITY_KERNEL, true, kernel_failed_sync},
+};
+const size_t workload_count = sizeof(workloads) / sizeof(workloads[0]);
