@@ -7,7 +7,8 @@
  *   C1  What is mapped is allocated first, and the file never shrinks (E5): not even a copy that `cp` made sparse.
  *   C2  Starting over may die at any instruction. Watermarks stay where they are while everything around them is
  *       cleared, and the boot id, written last, says that it was finished.
- *   C3  A fork child gives its descriptor up before fork returns, so it never keeps a lock of its parent alive (P9).
+ *   C3  A fork child gives up its descriptor and its mapping before fork returns, so it never keeps a lock of its
+ *       parent alive (P9). Both: a mapping alone holds the open file, and with it the OFD locks.
  *   C4  Opening for reading works where nothing can be written (E6): memory of our own stands in for the file, through
  *       the memory table, so all code below sees one and the same thing. */
 #include "storage/control.h"
@@ -261,8 +262,12 @@ static void give_up_in_child(void *user)
 {
     lsi_control *control = user;
 
+    /* C3. Who still comes here with a pointer to a slot did not ask lsi_control_is_mine() first. */
+    if (control->header != NULL)
+        control->files->unmap(&control->mapped, control->header, CONTROL_MAP_BYTES);
+    control->header = NULL;
     if (lsi_file_is_open(&control->file))
-        control->files->abandon(&control->file); /* C3 */
+        control->files->abandon(&control->file);
 }
 
 /* Memory stands in for the file (C4). */
@@ -293,8 +298,15 @@ static void release(lsi_control *control)
         lsi_on_fork_remove(&control->on_fork);
     if (control->header != NULL)
         control->files->unmap(&control->mapped, control->header, CONTROL_MAP_BYTES);
-    if (lsi_file_is_open(&control->file))
+    if (lsi_file_is_open(&control->file)) {
+        /* By word too: a child that was born without fork handlers may have the same open file. */
+        if (control->process >= 0)
+            (void)control->files->lock(&control->file, CONTROL_BYTE_PROCESS + (uint64_t)control->process,
+                                       LSI_LOCK_NONE);
+        (void)control->files->lock(&control->file, CONTROL_BYTE_ALIVE, LSI_LOCK_NONE);
+        (void)control->files->lock(&control->file, CONTROL_BYTE_GATE, LSI_LOCK_NONE); /* ours when opening failed */
         (void)control->files->close(&control->file); /* hints: what a failing close loses is found again */
+    }
     if (control->own_root.files != NULL)
         control->files->root_close(&control->own_root);
     if (control->own_files != NULL)
@@ -445,7 +457,8 @@ ls_status lsi_control_lock(lsi_control *control)
         lsi_lock_repaired(&control->header->store_lock);
         return LS_OK;
     case LSI_LOCK_BUSY:
-        return lsi_fail(LS_ERR_BUSY, "another process has held the store's lock for %u ms", control->env->busy_timeout_ms);
+        return lsi_fail(LS_ERR_BUSY, "another process has held the store's lock for %u ms",
+                        control->env->busy_timeout_ms);
     case LSI_LOCK_BROKEN:
         break;
     }

@@ -7,6 +7,8 @@
  *   T1  A slot belongs to one shard until its stream is deleted. A pointer to a slot may outlive that; so a freed slot
  *       is used again only after somebody was alone since (then nobody who held a pointer is attached). Only when all
  *       slots are used up is one taken that has been free for long, with both of its locks.
+ *       In the same way a slot's locks are made anew when it is first found after somebody was alone: nobody can hold
+ *       them then, and what the file holds in their place may be anything.
  *   T2  `kind` is stored last, with release: who sees it sees the identity and zeroed words.
  *   T3  A valid watermark is never false: its sum covers the slot's identity, and a mixture of two fails it. */
 #include <errno.h>
@@ -154,9 +156,16 @@ static bool table_refresh(lsi_control *control)
 
 static void table_lock(lsi_control *control)
 {
+    lsi_lock_result result;
+
     /* Held for moments only, and by threads of this process: an hour never passes. */
-    while (lsi_lock_take(&control->table_lock, LSI_RANK_LOCAL, 3600000) != LSI_LOCKED)
-        continue;
+    do {
+        result = lsi_lock_take(&control->table_lock, LSI_RANK_LOCAL, 3600000);
+    } while (result == LSI_LOCK_BUSY);
+    if (result == LSI_LOCKED_AFTER_DEATH) {
+        lsi_lock_repaired(&control->table_lock);
+        control->reuse_seen++; /* a thread that ended in an allocator's callback: the table is made anew */
+    }
 }
 
 static ls_status table_find(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out)
@@ -210,9 +219,10 @@ static ls_status slots_grow(lsi_control *control, uint32_t wanted)
 }
 
 /* Writes the identity of a slot that nobody uses. Locks: store lock held. */
-static void slot_name(lsi_slot *slot, uint32_t kind, uint64_t stream, uint32_t shard)
+static void slot_name(const lsi_control *control, lsi_slot *slot, uint32_t kind, uint64_t stream, uint32_t shard)
 {
     words_clear(slot);
+    atomic_store_explicit(&slot->locks_epoch, lsi_control_epoch(control), memory_order_relaxed);
     memset(slot->watermark, 0, sizeof(slot->watermark));
     slot->shard = shard;
     atomic_store_explicit(&slot->stream, stream, memory_order_relaxed);
@@ -236,7 +246,7 @@ static bool slot_take_rested(lsi_control *control, lsi_slot *slot, uint32_t kind
     if (sync == LSI_LOCKED_AFTER_DEATH)
         lsi_lock_repaired(&slot->sync_lock);
     if (sync == LSI_LOCKED || sync == LSI_LOCKED_AFTER_DEATH) {
-        slot_name(slot, kind, stream, shard);
+        slot_name(control, slot, kind, stream, shard);
         lsi_lock_release(&slot->sync_lock, LSI_RANK_SYNC);
     }
     lsi_lock_release(&slot->append_lock, LSI_RANK_SHARD);
@@ -258,7 +268,7 @@ static lsi_slot *slot_take_again(lsi_control *control, bool only_old, uint32_t k
             continue;
         is_old = atomic_load_explicit(&slot->epoch, memory_order_relaxed) != epoch;
         if (is_old)
-            slot_name(slot, kind, stream, shard);
+            slot_name(control, slot, kind, stream, shard);
         else if (only_old || !slot_take_rested(control, slot, kind, stream, shard))
             continue;
         if (is_old && header->free_old > 0)
@@ -329,7 +339,7 @@ ls_status lsi_control_slot(lsi_control *control, uint32_t kind, uint64_t stream,
     if (!lsi_control_is_mine(control))
         return lsi_fail(LS_ERR_STATE, "the store was opened before a fork");
     st = table_find(control, kind, stream, shard, &slot);
-    if (st == LS_OK && slot == NULL) {
+    if (st == LS_OK && (slot == NULL || !locks_are_made(control, slot))) {
         st = lsi_control_lock(control);
         if (st != LS_OK)
             return st;

@@ -27,7 +27,8 @@ ls_status lsi_local_catalog_load(const lsi_env *env, const lsi_root *root, lsi_c
     uint64_t generation;
     void *payload;
     size_t size;
-    ls_status st = lsi_checked_load(env, root, LSI_MANIFEST_NAME, LSI_CHECKED_MANIFEST, 0, &generation, &payload, &size);
+    ls_status st = lsi_checked_load(env, root, LSI_MANIFEST_NAME, LSI_CHECKED_MANIFEST, 0, &generation, &payload,
+                                    &size);
 
     if (st != LS_OK)
         return st;

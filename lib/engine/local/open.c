@@ -271,9 +271,14 @@ static ls_status settings_agree(lsi_local *local, const settings *wanted)
 
 void lsi_local_lock(lsi_local *local)
 {
+    lsi_lock_result result;
+
     /* Held for moments only, and by threads of this process: an hour never passes. */
-    while (lsi_lock_take(&local->lock, LSI_RANK_LOCAL, 3600000) != LSI_LOCKED)
-        continue;
+    do {
+        result = lsi_lock_take(&local->lock, LSI_RANK_LOCAL, 3600000);
+    } while (result == LSI_LOCK_BUSY);
+    if (result == LSI_LOCKED_AFTER_DEATH)
+        lsi_lock_repaired(&local->lock); /* a thread that ended in a callback; what it guards is changed by one store */
 }
 
 void lsi_local_unlock(lsi_local *local)

@@ -290,7 +290,7 @@ ls_status lsi_local_stream_recheck(lsi_local_stream *stream)
     if (generation % 2 == 0)
         st = lsi_local_catalog(local, &catalog);
     else
-        st = lsi_local_catalog_read(local, &catalog); /* without the lock: it may be held for long, and this is a look */
+        st = lsi_local_catalog_read(local, &catalog); /* without the lock, which may be held for long */
     if (st != LS_OK)
         return st;
     if (lsi_catalog_find_id(catalog, stream->id) == NULL)
