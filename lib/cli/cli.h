@@ -1,5 +1,5 @@
-/* What the commands of `lstream` share: options, messages, exit codes, printing. The room's door, for its own files only:
- * nothing else includes the tool.
+/* What the commands of `lstream` share: options, messages, exit codes, printing. The room's door, for its own files
+ * only: nothing else includes the tool.
  *
  * A command is one `lsi_command` in its own cmd_*.c: a name, help, a table of options and a function. main.c finds it,
  * parses the options by the table and calls it; the same table prints the help, so the two cannot differ.
@@ -154,7 +154,8 @@ void lsi_lines_close(lsi_lines *lines);
 lsi_line_result lsi_lines_next(lsi_lines *lines, bool may_wait, char **line, size_t *size);
 uint64_t lsi_lines_number(const lsi_lines *lines); /* of the line last given, from 1 */
 uint64_t lsi_lines_bytes(const lsi_lines *lines);  /* read so far */
-/* Field `column` (from 0) of a CSV line, its quotes undone, into `into` of at least `size` bytes. False: no such field. */
+/* Field `column` (from 0) of a CSV line, its quotes undone, into `into` of at least `size` bytes. False: no such
+ * field. */
 bool lsi_csv_field(const char *line, size_t size, char delimiter, size_t column, char *into, size_t *into_size);
 /* The number of the field that equals `name`. False: none does. */
 bool lsi_csv_find(const char *line, size_t size, char delimiter, const char *name, char *scratch, size_t *column);

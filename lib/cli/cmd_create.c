@@ -6,7 +6,8 @@
 enum { SHARDS, RETENTION_HOURS, MODE, RECORD_BYTES_MAX, DURABILITY, SEGMENT_BYTES };
 static const lsi_option options[] = {
     [SHARDS] = {"shards", LSI_OPTION_NUMBER, "N", "How many shards; 1 unless told otherwise.", 1, 65536, 0},
-    [RETENTION_HOURS] = {"retention-hours", LSI_OPTION_NUMBER, "H", "How long records are kept; 24 unless told otherwise.",
+    [RETENTION_HOURS] = {"retention-hours", LSI_OPTION_NUMBER, "H",
+                         "How long records are kept; 24 unless told otherwise.",
         1, 8760, 0},
     [MODE] = {"mode", LSI_OPTION_TEXT, "MODE", "on-demand (the default) or provisioned.", 0, 0, 0},
     [RECORD_BYTES_MAX] = {"record-bytes-max", LSI_OPTION_BYTES, "N",

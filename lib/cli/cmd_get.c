@@ -5,7 +5,8 @@
 
 enum { SHARD, FROM, LIMIT };
 static const lsi_option options[] = {
-    [SHARD] = {"shard", LSI_OPTION_NUMBER, "N", "Only this shard; all of them unless told otherwise.", 0, UINT32_MAX - 1, 0},
+    [SHARD] = {"shard", LSI_OPTION_NUMBER, "N", "Only this shard; all of them unless told otherwise.", 0,
+               UINT32_MAX - 1, 0},
     [FROM] = {"from", LSI_OPTION_TEXT, "P", LSI_FROM_HELP " The default is trim-horizon.", 0, 0, 0},
     [LIMIT] = {"limit", LSI_OPTION_NUMBER, "N", "At most this many records.", 1, UINT64_MAX, 'n'},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},

@@ -22,10 +22,13 @@ enum { KEY, KEY_COLUMN, KEY_FIELD, DELIMITER, HEADER, BATCH, EXPLICIT_HASH_KEY, 
 static const lsi_option options[] = {
     [KEY] = {"key", LSI_OPTION_TEXT, "TEXT", "This partition key for every record.", 0, 0, 'k'},
     [KEY_COLUMN] = {"key-column", LSI_OPTION_TEXT, "C",
-        "Lines are CSV (quotes may hold line feeds) and this column is the key: its number from 1, or its name, and then "
+        "Lines are CSV (quotes may hold line feeds) and this column is the key: its number from 1, or its name, and "
+        "then "
         "the first line is the header.", 0, 0, 0},
-    [KEY_FIELD] = {"key-field", LSI_OPTION_TEXT, "FIELD", "Lines are JSON objects and this member is the key.", 0, 0, 0},
-    [DELIMITER] = {"delimiter", LSI_OPTION_TEXT, "X", "What separates columns; a comma unless told otherwise, \\t is a tab.",
+    [KEY_FIELD] = {"key-field", LSI_OPTION_TEXT, "FIELD", "Lines are JSON objects and this member is the key.", 0, 0,
+                   0},
+    [DELIMITER] = {"delimiter", LSI_OPTION_TEXT, "X", "What separates columns; a comma unless told otherwise, \\t is "
+                                                      "a tab.",
         0, 0, 'd'},
     [HEADER] = {"header", LSI_OPTION_FLAG, NULL, "The first line is a header: it is no record.", 0, 0, 0},
     [BATCH] = {"batch", LSI_OPTION_NUMBER, "N", "Records per call, 500 unless told otherwise.", 1, 65536, 0},
@@ -127,7 +130,8 @@ static void give_up(run_state *state, uint64_t line, ls_status status, const cha
     clear_bar(state);
     lsi_say(state->call, "line %" PRIu64 ": %s", line, message);
     lsi_say(state->call, status == LS_ERR_IO ? "line %" PRIu64 " may or may not be stored; nothing after it was put"
-                                             : "line %" PRIu64 " was not stored; nothing after its batch was put", line);
+                                             : "line %" PRIu64 " was not stored; nothing after its batch was put",
+                                             line);
     state->stop_code = lsi_exit_code(status);
 }
 
@@ -253,7 +257,8 @@ static const char *find_key(run_state *state, const char *line, size_t size, siz
         return NULL;
     }
     if (st == LS_ERR_NOT_FOUND)
-        (void)snprintf(text, sizeof text, "it has no member \"%.200s\" that is a text or a number", values[KEY_FIELD].text);
+        (void)snprintf(text, sizeof text, "it has no member \"%.200s\" that is a text or a number",
+                       values[KEY_FIELD].text);
     else
         (void)snprintf(text, sizeof text, "it is no JSON object: %s", ls_last_error_message());
     refuse(state, number, text);
@@ -412,7 +417,8 @@ static int check_options(const lsi_call *call, run_state *state, ls_hash_key *ha
     }
     if (values[EXPLICIT_HASH_KEY].given) {
         if (!lsi_parse_hash_key(values[EXPLICIT_HASH_KEY].text, hash_key))
-            return lsi_usage(call, "--explicit-hash-key is '%s': it is a number below 2^128", values[EXPLICIT_HASH_KEY].text);
+            return lsi_usage(call, "--explicit-hash-key is '%s': it is a number below 2^128",
+                             values[EXPLICIT_HASH_KEY].text);
         state->explicit_hash_key = hash_key;
     }
     if (values[DURABILITY].given && !lsi_parse_durability(values[DURABILITY].text, &state->put.durability))

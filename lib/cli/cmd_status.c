@@ -167,7 +167,8 @@ static void print_shard(const ls_inspect_shard *shard, void *user)
         lsi_out_text("\nSHARD HEALTH   TORN   WRITER   SYNCER  NOT SYNCED STREAM\n");
     lsi_out_text("%5" PRIu32 " %-8s %4" PRIu32 " %8" PRIu32 " %8" PRIu32 " %11" PRIu64 " %s\n", shard->shard,
                  lsi_health_word(shard->health), shard->torn_count, shard->append_lock_holder, shard->sync_lock_holder,
-                 shard->committed_end > shard->durable_end ? shard->committed_end - shard->durable_end : 0, shard->stream);
+                 shard->committed_end > shard->durable_end ? shard->committed_end - shard->durable_end : 0,
+                 shard->stream);
     if (shard->health == LS_ERR_IO)
         lsi_out_text("      a sync failed (%s): the shard refuses puts until ls_stream_reset_shard\n",
                      strerror(shard->failed_errno));

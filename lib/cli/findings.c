@@ -82,7 +82,8 @@ ls_inspect_act lsi_findings_print(const ls_finding *finding, void *user)
     } else if (finding->severity != LS_FINDING_NOTE || findings->notes) {
         lsi_out_text("%s: %s\n", severity_word(finding->severity), finding->what);
         if (finding->advice[0] != '\0')
-            lsi_out_text("  %s%s\n", finding->repaired ? "done: " : finding->severity == LS_FINDING_DAMAGE ? "to do: " : "",
+            lsi_out_text("  %s%s\n", finding->repaired ? "done: " : finding->severity == LS_FINDING_DAMAGE ?
+                         "to do: " : "",
                          finding->advice);
     }
     return lsi_out_broken() && !findings->repairing ? LS_INSPECT_STOP : LS_INSPECT_GO_ON;
@@ -128,7 +129,8 @@ int lsi_findings_end(const lsi_findings *findings, const ls_inspect_summary *sum
         return lsi_exit_code(st);
     }
     lsi_format_size(summary->bytes, size);
-    lsi_out_text("%" PRIu32 " streams, %" PRIu32 " shards, %" PRIu32 " segments; %s read, %" PRIu64 " records are right\n",
+    lsi_out_text("%" PRIu32 " streams, %" PRIu32 " shards, %" PRIu32 " segments; %s read, %" PRIu64
+                 " records are right\n",
                  summary->streams, summary->shards, summary->segments, size, summary->records);
     lsi_out_text("damages: %" PRIu64, summary->damages);
     if (summary->damages != 0)

@@ -53,6 +53,11 @@ static bool take_fraction(const char **text, int64_t *us)
     return true;
 }
 
+static bool is_leap(int year)
+{
+    return year % 400 == 0 || (year % 4 == 0 && year % 100 != 0);
+}
+
 /* 2026-11-20, 2026-11-20T11:42, 2026-11-20T11:42:18.5+01:00; without a zone: UTC. */
 static bool parse_iso8601(const char *text, int64_t *us)
 {
@@ -65,7 +70,7 @@ static bool parse_iso8601(const char *text, int64_t *us)
         !take(&text, '-') || !take_digits(&text, 2, &parts.tm_mday))
         return false;
     if (parts.tm_mon < 1 || parts.tm_mon > 12 || parts.tm_mday < 1 ||
-        parts.tm_mday > days[parts.tm_mon - 1] + (parts.tm_mon == 2 && (year % 400 == 0 || (year % 4 == 0 && year % 100 != 0))))
+        parts.tm_mday > days[parts.tm_mon - 1] + (parts.tm_mon == 2 && is_leap(year)))
         return false;
     parts.tm_mon--;
     parts.tm_year = year - 1900;

@@ -69,7 +69,8 @@ static void dump_header(lsi_dump *dump, const lsi_segment_header *header)
 
     hex(header->store_id, 16, id);
     hex(header->salt, 32, salt);
-    lsi_dump_line(dump, "store %s stream %" PRIu64 " shard %" PRIu32 " segment %" PRIu32, id, header->stream, header->shard,
+    lsi_dump_line(dump, "store %s stream %" PRIu64 " shard %" PRIu32 " segment %" PRIu32, id, header->stream,
+                  header->shard,
                   header->number);
     lsi_dump_line(dump, "base %" PRIu64 " arrival from %" PRId64 " us", header->base, header->base_arrival_us);
     lsi_dump_line(dump, "seqno %" PRIu64 " up to below %" PRIu64, header->base_seqno, header->seqno_limit);
@@ -111,7 +112,9 @@ static ls_status dump_segment(lsi_dump *dump, const char *name, const unsigned c
         rc = dump->root->files->size(&segment.file, &size);
     if (rc < 0)
         return lsi_fail_errno(-rc, "opening %s", name);
-    end = segment.header.base + (size > LSI_SEGMENT_HEADER_BYTES ? (size - LSI_SEGMENT_HEADER_BYTES) & ~(uint64_t)7 : 0);
+    end = segment.header.base;
+    if (size > LSI_SEGMENT_HEADER_BYTES)
+        end += (size - LSI_SEGMENT_HEADER_BYTES) & ~(uint64_t)7;
     lsi_walk_begin(&walk, dump->env, &segment, segment.header.base, end, true);
     while (st == LS_OK && more && walk.at < end && !dump->stopped) {
         lsi_frame frame;
@@ -144,8 +147,10 @@ static ls_status dump_segment(lsi_dump *dump, const char *name, const unsigned c
         st = lsi_walk_resume(&walk, from + 8, &more);
         if (st != LS_OK)
             break;
-        lsi_dump_line(dump, "0x%08" PRIx64 " %s: %" PRIu64 " bytes", from - segment.header.base + LSI_SEGMENT_HEADER_BYTES,
-                      result == LSI_FRAME_EMPTY && !more ? "no frame, zeros first" : "no frame", (more ? walk.at : end) - from);
+        lsi_dump_line(dump, "0x%08" PRIx64 " %s: %" PRIu64 " bytes",
+                      from - segment.header.base + LSI_SEGMENT_HEADER_BYTES,
+                      result == LSI_FRAME_EMPTY && !more ? "no frame, zeros first" : "no frame",
+                      (more ? walk.at : end) - from);
         if (more)
             damage(dump, "frames follow bytes that are none");
     }
@@ -167,7 +172,8 @@ static int find_owner(void *user, const char *entry, bool is_dir)
     lsi_file file;
     int64_t got;
 
-    if (is_dir || lsi_segment_number_of(entry, "seg") == 0 || config->root->files->open(config->root, entry, 0, &file) < 0)
+    if (is_dir || lsi_segment_number_of(entry, "seg") == 0 ||
+        config->root->files->open(config->root, entry, 0, &file) < 0)
         return 0;
     got = file.files->read(&file, bytes, sizeof bytes, 0);
     (void)file.files->close(&file); /* It was only read. */
@@ -186,12 +192,15 @@ static void dump_list(lsi_dump *dump, const lsi_segment_list *list)
 
         lsi_dump_line(dump, "segment %" PRIu32 "%s%s base %" PRIu64 " end %" PRIu64 " header sum %016" PRIx64,
                       entry->number, (entry->flags & LSI_SEGMENT_SEALED) != 0 ? " sealed" : " open",
-                      (entry->flags & LSI_SEGMENT_TORN) != 0 ? " torn" : "", entry->base, entry->end, entry->header_sum);
-        lsi_dump_line(dump, "    seqno %" PRIu64 " up to below %" PRIu64 " arrival from %" PRId64 " us", entry->base_seqno,
+                      (entry->flags & LSI_SEGMENT_TORN) != 0 ? " torn" : "", entry->base, entry->end,
+                      entry->header_sum);
+        lsi_dump_line(dump, "    seqno %" PRIu64 " up to below %" PRIu64 " arrival from %" PRId64 " us",
+                      entry->base_seqno,
                       entry->seqno_limit, entry->base_arrival_us);
     }
     for (uint32_t i = 0; i < list->skip_count && !dump->stopped; i++)
-        lsi_dump_line(dump, "skip from %" PRIu64 " to %" PRIu64 " (seqno %" PRIu64 "..%" PRIu64 ")", list->skips[i].from,
+        lsi_dump_line(dump, "skip from %" PRIu64 " to %" PRIu64 " (seqno %" PRIu64 "..%" PRIu64 ")",
+                      list->skips[i].from,
                       list->skips[i].to, list->skips[i].first_seqno, list->skips[i].last_seqno);
 }
 
@@ -211,7 +220,8 @@ static ls_status dump_checked(lsi_dump *dump, const char *name, void **payload, 
         return lsi_fail_errno(-rc, "reading %s", name);
     kind = size >= 12 ? lsi_read_u32le((const unsigned char *)bytes + 8) : 0;
     lsi_dump_line(dump, "0x%08x checked file of kind %" PRIu32 " (%s), %zu bytes", 0, kind,
-                  kind == LSI_CHECKED_MANIFEST ? "manifest" : kind == LSI_CHECKED_SEGMENTS ? "segment list" : "unknown", size);
+                  kind == LSI_CHECKED_MANIFEST ? "manifest" : kind == LSI_CHECKED_SEGMENTS ? "segment list" : "unknown",
+                  size);
     if (kind == LSI_CHECKED_SEGMENTS) {
         if (dump->root->files->list(dump->root, "", find_owner, &config) != 1)
             lsi_dump_line(dump, "no segment beside it says whose list it is: its sums cannot be checked");
@@ -279,7 +289,8 @@ static ls_status dump_index(lsi_dump *dump, const char *name)
         }
         if (lsi_is_zero(bytes, LSI_INDEX_ENTRY_BYTES))
             continue;
-        lsi_dump_line(dump, "0x%08" PRIx64 " entry: position %" PRIu64 " seqno %" PRIu64 " arrival %" PRId64 " us%s", at,
+        lsi_dump_line(dump, "0x%08" PRIx64 " entry: position %" PRIu64 " seqno %" PRIu64 " arrival %" PRId64 " us%s",
+                      at,
                       lsi_read_u64le(bytes), lsi_read_u64le(bytes + 8), (int64_t)lsi_read_u64le(bytes + 16),
                       !known ? "" : lsi_read_u64le(bytes + 24) == lsi_sum64(bytes, 24, seed) ? " right" : " WRONG");
         if (known && lsi_read_u64le(bytes + 24) != lsi_sum64(bytes, 24, seed))
@@ -291,7 +302,8 @@ static ls_status dump_index(lsi_dump *dump, const char *name)
 
 static void dump_process(void *user, const lsi_attached *process)
 {
-    lsi_dump_line(user, "process %" PRId32 " %s%s attached %" PRId64 " us", process->pid, process->alive ? "alive" : "dead",
+    lsi_dump_line(user, "process %" PRId32 " %s%s attached %" PRId64 " us", process->pid, process->alive ? "alive" :
+                  "dead",
                   process->read_only ? " read only" : "", process->attached_us);
 }
 
@@ -303,12 +315,14 @@ static void dump_slot(void *user, const lsi_slot *slot)
     uint64_t end;
 
     lsi_dump_line(dump, "slot: stream %" PRIu64 " shard %" PRIu32 " %s epoch %" PRIu32,
-                  atomic_load_explicit(&slot->stream, memory_order_relaxed), slot->shard, health < 4 ? healths[health] : "?",
+                  atomic_load_explicit(&slot->stream, memory_order_relaxed), slot->shard,
+                  health < 4 ? healths[health] : "?",
                   atomic_load_explicit(&slot->epoch, memory_order_relaxed));
     lsi_dump_line(dump, "    segment %" PRIu32 " base %" PRIu64 " next seqno %" PRIu64,
                   atomic_load_explicit(&slot->segment, memory_order_relaxed), lsi_load(&slot->segment_base),
                   lsi_load(&slot->next_seqno));
-    lsi_dump_line(dump, "    ends: committed %" PRIu64 " durable %" PRIu64 " write %" PRIu64, lsi_load(&slot->committed_end),
+    lsi_dump_line(dump, "    ends: committed %" PRIu64 " durable %" PRIu64 " write %" PRIu64,
+                  lsi_load(&slot->committed_end),
                   lsi_load(&slot->durable_end), lsi_load(&slot->write_end));
     if (lsi_watermark_read(slot, &segment, &end))
         lsi_dump_line(dump, "    watermark: %" PRIu64 " in segment %" PRIu32, end, segment);
@@ -378,6 +392,7 @@ ls_status lsi_dump_file(lsi_dump *dump, const char *name, void **payload, size_t
     else if (strcmp(name, LSI_SEGMENT_LIST_NAME) == 0 || strcmp(name, "manifest") == 0)
         st = dump_checked(dump, name, payload, payload_size);
     else
-        st = lsi_fail(LS_ERR_INVALID_ARGUMENT, "%s: neither its first bytes nor its name are those of a store's file", name);
+        st = lsi_fail(LS_ERR_INVALID_ARGUMENT,
+                      "%s: neither its first bytes nor its name are those of a store's file", name);
     return st;
 }

@@ -67,7 +67,8 @@ ls_status lsi_log_repair(const struct lsi_log_config *config, lsi_inspection *in
 /* Copies `name` to name.damaged-N, synced, before it is replaced (R4): its first `bytes_max` bytes. `kept` gets the
  * name. LS_ERR_NOT_FOUND when there is no such file. */
 #define LSI_KEPT_NAME_BYTES 128
-ls_status lsi_keep_aside(const lsi_env *env, const lsi_root *root, const char *dir, const char *name, uint64_t bytes_max,
+ls_status lsi_keep_aside(const lsi_env *env, const lsi_root *root, const char *dir, const char *name,
+                         uint64_t bytes_max,
                          char kept[LSI_KEPT_NAME_BYTES]);
 
 /* ---- dump.c ---- */

@@ -172,8 +172,10 @@ void lsi_peek_verify(const lsi_peek *peek, bool repaired, lsi_inspection *inspec
         return;
     inspection->summary.bytes += peek->size;
     finding.bytes = peek->size;
-    finding.advice = repaired ? "it was made anew" : "nothing to do: it is made anew when the store is next opened by nobody else";
+    finding.advice = repaired ? "it was made anew" : "nothing to do: it is made anew when the store is next opened by "
+                                                     "nobody else";
     lsi_inspection_tell(inspection, &finding, "%s: %s: nothing is lost, it is made anew", LSI_CONTROL_NAME,
-                        peek->size < CONTROL_SLOTS_AT ? "it is cut short" : "its header fails its checks, or is another "
+                        peek->size < CONTROL_SLOTS_AT ? "it is cut short" : "its header fails its checks, or is "
+                                                                            "another "
                                                                             "store's or release's");
 }

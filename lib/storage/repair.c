@@ -24,7 +24,8 @@
 
 /* ---- keeping originals ---- */
 
-ls_status lsi_keep_aside(const lsi_env *env, const lsi_root *root, const char *dir, const char *name, uint64_t bytes_max,
+ls_status lsi_keep_aside(const lsi_env *env, const lsi_root *root, const char *dir, const char *name,
+                         uint64_t bytes_max,
                          char kept[LSI_KEPT_NAME_BYTES])
 {
     const lsi_files *files = root->files;
@@ -82,7 +83,8 @@ out:
 
 /* ---- headers ---- */
 
-static ls_status read_header(const lsi_log_config *config, uint32_t number, unsigned char bytes[LSI_SEGMENT_HEADER_BYTES],
+static ls_status read_header(const lsi_log_config *config, uint32_t number,
+                             unsigned char bytes[LSI_SEGMENT_HEADER_BYTES],
                              uint64_t *file_bytes)
 {
     char name[LSI_SEGMENT_NAME_BYTES];
@@ -167,9 +169,10 @@ bool lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *li
     if (!frames_agree(config, &header, file_bytes))
         return false;
     header.frames_bytes_max = rooms[0];
-    if (rooms[0] > UINT32_MAX || rooms[0] < file_bytes - LSI_SEGMENT_HEADER_BYTES)
-        header.frames_bytes_max = file_bytes - LSI_SEGMENT_HEADER_BYTES > rooms[1] ? file_bytes - LSI_SEGMENT_HEADER_BYTES
-                                                                                   : rooms[1];
+    if (rooms[0] > UINT32_MAX)
+        header.frames_bytes_max = rooms[1];
+    if (header.frames_bytes_max < file_bytes - LSI_SEGMENT_HEADER_BYTES)
+        header.frames_bytes_max = file_bytes - LSI_SEGMENT_HEADER_BYTES;
     lsi_segment_header_encode(&header, made);
     if (out != NULL)
         *out = header;
@@ -220,7 +223,8 @@ static ls_status repair_header(const lsi_log_config *config, lsi_segment_list *l
         entry->header_sum = header.sum;
         *changed = true;
     }
-    lsi_inspection_tell(inspection, &finding, "%s: the header of %s (offset 0, 4096 bytes) failed its checks: no record is "
+    lsi_inspection_tell(inspection, &finding, "%s: the header of %s (offset 0, 4096 bytes) failed its checks: no "
+                                              "record is "
                         "lost; its bytes were kept as %s", config->label, name, kept);
     return LS_OK;
 }
@@ -271,7 +275,8 @@ static int by_number(const void *a, const void *b)
 }
 
 /* Behind the last valid frame of a segment before `limit`, and the number after that frame's last. */
-static ls_status frames_end(const lsi_log_config *config, const lsi_segment_header *header, uint64_t limit, uint64_t *end,
+static ls_status frames_end(const lsi_log_config *config, const lsi_segment_header *header, uint64_t limit,
+                            uint64_t *end,
                             ls_seqno *next)
 {
     lsi_segment *segment;
@@ -285,8 +290,9 @@ static ls_status frames_end(const lsi_log_config *config, const lsi_segment_head
     if (st != LS_OK)
         return st;
     rc = segment->file.files->size(&segment->file, &size);
-    stop = rc < 0 || size <= LSI_SEGMENT_HEADER_BYTES ? header->base
-                                                      : header->base + ((size - LSI_SEGMENT_HEADER_BYTES) & ~(uint64_t)7);
+    stop = header->base;
+    if (rc >= 0 && size > LSI_SEGMENT_HEADER_BYTES)
+        stop += (size - LSI_SEGMENT_HEADER_BYTES) & ~(uint64_t)7;
     if (stop > limit)
         stop = limit;
     lsi_walk_begin(&walk, config->env, segment, header->base, stop, true);
@@ -401,7 +407,8 @@ static ls_status list_from_headers(const lsi_log_config *config, const found_seg
             st = frames_end(config, &headers[before - 1], UINT64_MAX, &end, &next);
         if (st != LS_OK)
             goto fail;
-        if (own_end != headers[at].base || end <= headers[at].previous_end || headers[at - 1].number < headers[at].previous)
+        if (own_end != headers[at].base || end <= headers[at].previous_end ||
+            headers[at - 1].number < headers[at].previous)
             break;
         at--;
     }
@@ -499,7 +506,8 @@ static ls_status rebuild_list(const lsi_log_config *config, lsi_inspection *insp
     if (rc < 0 || found.count == 0) {
         finding.advice = rc < 0 ? "put the directory back from a copy, or delete the stream"
                                 : "put the segments back from a copy, or delete the stream";
-        lsi_inspection_tell(inspection, &finding, "%s: the segment list cannot be used (%s), and %s: every record of the "
+        lsi_inspection_tell(inspection, &finding, "%s: the segment list cannot be used (%s), and %s: every record of "
+                                                  "the "
                             "shard is lost", config->label, why,
                             rc < 0 ? "its directory cannot be read" : "no segment beside it has a readable header");
         st = LS_OK;
@@ -533,9 +541,11 @@ static ls_status rebuild_list(const lsi_log_config *config, lsi_inspection *insp
         finding.last_seqno = list->entries[0].base_seqno - 1;
         finding.records_max = finding.last_seqno - finding.first_seqno + 1;
     }
-    lsi_inspection_tell(inspection, &finding, "%s: the segment list could not be used (%s); segments: %u, unreadable: %u; "
+    lsi_inspection_tell(inspection, &finding, "%s: the segment list could not be used (%s); segments: %u, unreadable: "
+                                              "%u; "
                         "records below seqno %" PRIu64 " are lost unless they were trimmed, and so are segments after "
-                        "%08u.seg that are not there; the old list was kept as %s", config->label, why, list->count, lost,
+                        "%08u.seg that are not there; the old list was kept as %s", config->label, why, list->count,
+                        lost,
                         list->entries[0].base_seqno, list->entries[list->count - 1].number, kept);
 out:
     lsi_segment_list_unref(list);

@@ -106,7 +106,8 @@ void lsi_gaps_tell(lsi_verify *verify, bool repaired)
         switch (gap->kind) {
         case LS_FINDING_SEGMENT_MISSING:
             finding.advice = "put the file back from a copy, or `lstream repair`: readers then step over it";
-            lsi_inspection_tell(verify->inspection, &finding, "%s: %s is not there: %s", verify->config->label, name, lost);
+            lsi_inspection_tell(verify->inspection, &finding, "%s: %s is not there: %s", verify->config->label, name,
+                                lost);
             break;
         case LS_FINDING_SEGMENT_HEADER:
             finding.advice = gap->salvageable
@@ -117,7 +118,8 @@ void lsi_gaps_tell(lsi_verify *verify, bool repaired)
             break;
         case LS_FINDING_SEGMENT_SHORT:
             finding.advice = "put the file back from a copy, or `lstream repair`: readers then step over it";
-            lsi_inspection_tell(verify->inspection, &finding, "%s: %s ends too early, from offset 0x%" PRIx64 " %" PRIu64
+            lsi_inspection_tell(verify->inspection, &finding, "%s: %s ends too early, from offset 0x%" PRIx64
+                                " %" PRIu64
                                 " bytes are missing: %s", verify->config->label, name, gap->offset, gap->to - gap->from,
                                 lost);
             break;
@@ -143,7 +145,8 @@ typedef struct index_copy {
     size_t size;
 } index_copy;
 
-static ls_status index_load(const lsi_verify *verify, uint32_t number, char name[LSI_SEGMENT_NAME_BYTES], index_copy *out)
+static ls_status index_load(const lsi_verify *verify, uint32_t number, char name[LSI_SEGMENT_NAME_BYTES],
+                            index_copy *out)
 {
     const lsi_log_config *config = verify->config;
     void *bytes;
@@ -151,7 +154,8 @@ static ls_status index_load(const lsi_verify *verify, uint32_t number, char name
 
     memset(out, 0, sizeof *out);
     lsi_segment_name(config->dir, number, "idx", name);
-    rc = lsi_file_load(config->root, name, (LSI_SEGMENT_BYTES_MAX / LSI_INDEX_BLOCK_BYTES + 512) * LSI_INDEX_ENTRY_BYTES,
+    rc = lsi_file_load(config->root, name,
+                       (LSI_SEGMENT_BYTES_MAX / LSI_INDEX_BLOCK_BYTES + 512) * LSI_INDEX_ENTRY_BYTES,
                        &config->env->memory, &bytes, &out->size);
     if (rc == -ENOMEM)
         return lsi_fail(LS_ERR_NO_MEMORY, "%s: reading %s: no memory", config->label, name);
@@ -210,7 +214,8 @@ static void index_tell(lsi_verify *verify, const char *name, const index_copy *i
 
         finding.repaired = root->files->unlink(root, name) == 0;
     }
-    lsi_inspection_tell(verify->inspection, &finding, "%s: %s: %" PRIu64 " entries are wrong, the first at offset 0x%" PRIx64
+    lsi_inspection_tell(verify->inspection, &finding, "%s: %s: %" PRIu64
+                        " entries are wrong, the first at offset 0x%" PRIx64
                         ": nothing is lost, it is rebuilt as it is missed", verify->config->label, name, wrong, first);
 }
 
@@ -260,7 +265,8 @@ static ls_status whole_gap(lsi_verify *verify, const lsi_segment_list *list, uin
         ls_finding finding = {.severity = LS_FINDING_NOTE, .kind = kind, .file = name};
 
         lsi_segment_name(verify->config->dir, entry->number, "seg", name);
-        lsi_inspection_tell(verify->inspection, &finding, "%s: %s cannot be read; it held no record", verify->config->label,
+        lsi_inspection_tell(verify->inspection, &finding, "%s: %s cannot be read; it held no record",
+                            verify->config->label,
                             name);
         return LS_OK;
     }
@@ -279,7 +285,8 @@ static ls_status tell_skipped(lsi_verify *verify, const lsi_segment *segment, co
                           .bytes = skip->to - skip->from, .first_seqno = skip->first_seqno,
                           .last_seqno = skip->last_seqno};
 
-    lsi_inspection_tell(verify->inspection, &finding, "%s: %s: %" PRIu64 " bytes at offset 0x%" PRIx64 " are stepped over "
+    lsi_inspection_tell(verify->inspection, &finding, "%s: %s: %" PRIu64 " bytes at offset 0x%" PRIx64
+                        " are stepped over "
                         "since a repair (seqno %" PRIu64 "..%" PRIu64 ")", verify->config->label, segment->name,
                         finding.bytes, finding.offset, skip->first_seqno, skip->last_seqno);
     return LS_OK;
@@ -298,7 +305,9 @@ static ls_status walk_segment(lsi_verify *verify, const lsi_segment_list *list, 
 
     if (rc < 0)
         return lsi_fail_errno(-rc, "asking for the size of %s", segment->name);
-    file_stop = file_bytes <= LSI_SEGMENT_HEADER_BYTES ? entry->base : entry->base + file_bytes - LSI_SEGMENT_HEADER_BYTES;
+    file_stop = entry->base;
+    if (file_bytes > LSI_SEGMENT_HEADER_BYTES)
+        file_stop += file_bytes - LSI_SEGMENT_HEADER_BYTES;
     lsi_walk_begin(&walk, verify->config->env, segment, entry->base, end, true);
     while (walk.at < end) {
         lsi_frame frame;
@@ -310,7 +319,8 @@ static ls_status walk_segment(lsi_verify *verify, const lsi_segment_list *list, 
         st = lsi_walk_next(&walk, &frame, &position, &result);
         if (st == LS_OK && result == LSI_FRAME_VALID) {
             /* F4: its records fill it. */
-            while (count < frame.count && lsi_frame_next_record(lsi_walk_bytes(&walk, position), &frame, &offset, &record))
+            while (count < frame.count && lsi_frame_next_record(lsi_walk_bytes(&walk, position), &frame, &offset,
+                                                                &record))
                 count++;
             if (count == frame.count) {
                 summary->frames++;
@@ -384,8 +394,10 @@ static void tell_tail(lsi_verify *verify, const lsi_segment *segment, uint64_t e
                           .offset = end - segment->header.base + LSI_SEGMENT_HEADER_BYTES};
 
     if (torn)
-        lsi_inspection_tell(verify->inspection, &finding, "%s: %s has a torn tail at offset 0x%" PRIx64 ": an append that a "
-                            "crash cut off, or that a reset gave up", verify->config->label, segment->name, finding.offset);
+        lsi_inspection_tell(verify->inspection, &finding, "%s: %s has a torn tail at offset 0x%" PRIx64
+                            ": an append that a "
+                            "crash cut off, or that a reset gave up", verify->config->label, segment->name,
+                            finding.offset);
 }
 
 static ls_status verify_segment(lsi_verify *verify, const lsi_segment_list *list, uint32_t i, uint64_t end, bool torn)
@@ -464,10 +476,12 @@ static int tell_stray(void *user, const char *entry, bool is_dir)
             return 0;
     (void)snprintf(name, sizeof name, "%s/%s", walk->verify->config->dir, entry);
     if (strstr(entry, ".damaged-") != NULL)
-        lsi_inspection_tell(walk->verify->inspection, &finding, "%s: %s was kept by a repair", walk->verify->config->label,
+        lsi_inspection_tell(walk->verify->inspection, &finding, "%s: %s was kept by a repair",
+                            walk->verify->config->label,
                             name);
     else if (!walk->verify->beside) /* Else it may be about to be named. */
-        lsi_inspection_tell(walk->verify->inspection, &finding, "%s: %s%s is named by nothing: a killed process left it",
+        lsi_inspection_tell(walk->verify->inspection, &finding,
+                            "%s: %s%s is named by nothing: a killed process left it",
                             walk->verify->config->label, name, is_dir ? "/" : "");
     return 0;
 }
@@ -519,7 +533,8 @@ static void tell_list(lsi_verify *verify, ls_status st)
     (void)snprintf(name, sizeof name, "%s/%s", verify->config->dir, LSI_SEGMENT_LIST_NAME);
     (void)snprintf(why, sizeof why, "%s", lsi_last_message());
     finding.advice = "`lstream repair`: rebuilds the list from the segments' headers";
-    lsi_inspection_tell(verify->inspection, &finding, "%s: the segment list cannot be used (%s): the shard cannot be opened "
+    lsi_inspection_tell(verify->inspection, &finding, "%s: the segment list cannot be used (%s): the shard cannot be "
+                                                      "opened "
                         "until it is rebuilt; no record is lost by this", verify->config->label, why);
 }
 
@@ -584,7 +599,8 @@ ls_status lsi_log_verify(const lsi_log_config *config, lsi_peek *peek, lsi_inspe
                                   .repairable = 1};
             int err = (int)atomic_load_explicit(&slot->failed_errno, memory_order_relaxed);
 
-            finding.advice = "look at the disk first; then `lstream repair`: goes on at the last place known to be on it";
+            finding.advice = "look at the disk first; then `lstream repair`: goes on at the last place known to be on "
+                             "it";
             lsi_inspection_tell(inspection, &finding, "%s: a sync failed (%s): it refuses puts; what was not synced is "
                                 "given up", config->label, strerror(err));
         }

@@ -43,7 +43,8 @@ const lsi_skip *lsi_skip_at(const lsi_segment_list *list, uint64_t position); /*
 uint32_t lsi_segment_number_of(const char *entry, const char *suffix);
 /* Whether segment `i`, whose header is damaged, has its salt, so that a header can be made under which its frames are
  * right. `out` may be NULL. */
-bool lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *list, uint32_t i, lsi_segment_header *out);
+bool lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *list, uint32_t i,
+                        lsi_segment_header *out);
 
 /* This thread's last error. */
 static inline int lsi_last_errno(void)

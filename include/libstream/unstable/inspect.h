@@ -2,7 +2,8 @@
  * @file inspect.h
  * UNSTABLE: everything here may change or go in any release, and is outside the promise of a stable ABI.
  *
- * Looking into a store from outside: print a file's structures, check every byte, repair damage, and see who is at work.
+ * Looking into a store from outside: print a file's structures, check every byte, repair damage, and see who is at
+ * work.
  * This is what `lstream dump`, `verify`, `repair` and `status` are made of.
  *
  * Verifying never changes anything and may run beside producers: it stops where their published end was when it began.

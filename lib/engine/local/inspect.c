@@ -70,11 +70,15 @@ static ls_status tell_manifest(const lsi_env *env, const lsi_root *root, const c
         return lsi_fail_errno(result, "cannot list the directory '%s'", path);
     if (st == LS_ERR_NOT_FOUND && found.count == 0)
         return lsi_fail(LS_ERR_NOT_FOUND, "'%s' holds no store", path);
-    (void)snprintf(why, sizeof(why), "%s", st == LS_ERR_NOT_FOUND ? "manifest: is not there" : lsi_error_current()->message);
-    finding.advice = "put `manifest` back from a copy made since the last stream was created or deleted; keep the damaged "
+    (void)snprintf(why, sizeof(why), "%s", st == LS_ERR_NOT_FOUND ?
+                   "manifest: is not there" : lsi_error_current()->message);
+    finding.advice = "put `manifest` back from a copy made since the last stream was created or deleted; keep the "
+                     "damaged "
                      "one; lstream does not guess one";
-    lsi_inspection_tell(inspection, &finding, "%s: no stream can be opened; names, settings and shard ranges are nowhere "
-                        "else; records are untouched in the directories of %" PRIu32 " streams (ids %s)", why, found.count,
+    lsi_inspection_tell(inspection, &finding, "%s: no stream can be opened; names, settings and shard ranges are "
+                                              "nowhere "
+                        "else; records are untouched in the directories of %" PRIu32 " streams (ids %s)", why,
+                        found.count,
                         found.count > 0 ? found.shown : "none");
     (void)env;
     return LS_OK;
@@ -174,7 +178,8 @@ static ls_status repair_store(const lsi_env *env, const lsi_root *root, const ls
     if (st != LS_OK)
         goto out;
     if (!lsi_control_is_alone(control)) {
-        st = lsi_fail(LS_ERR_STATE, "somebody has the store open: stop them first (`lstream status` shows who); nothing was "
+        st = lsi_fail(LS_ERR_STATE, "somebody has the store open: stop them first (`lstream status` shows who); "
+                                    "nothing was "
                       "changed");
         goto out;
     }
@@ -304,7 +309,8 @@ static void status_shard(void *user, const lsi_slot *slot)
     walk->callbacks->shard(&shard, walk->user);
 }
 
-static void status_store(const lsi_root *root, const lsi_catalog *catalog, const lsi_peek *peek, const status_walk *walk)
+static void status_store(const lsi_root *root, const lsi_catalog *catalog, const lsi_peek *peek,
+                         const status_walk *walk)
 {
     ls_inspect_store store = {.size = sizeof(store), .durability = catalog->durability,
                               .segment_bytes = catalog->segment_bytes, .stream_count = catalog->stream_count,
@@ -405,7 +411,8 @@ static void dump_catalog(lsi_dump *dump, const lsi_catalog *catalog)
 
             lsi_dump_line(dump, "    shard %" PRIu32 " %s first seqno %" PRIu64, shard->index,
                           shard->closed ? "closed" : "open", shard->first_seqno);
-            lsi_dump_line(dump, "        %016" PRIx64 "%016" PRIx64 "..%016" PRIx64 "%016" PRIx64, shard->range.first.high,
+            lsi_dump_line(dump, "        %016" PRIx64 "%016" PRIx64 "..%016" PRIx64 "%016" PRIx64,
+                          shard->range.first.high,
                           shard->range.first.low, shard->range.last.high, shard->range.last.low);
         }
     }
