@@ -123,6 +123,7 @@ LS_API ls_durability ls_store_durability(const ls_store *store);
 /**
  * Make everything that was acknowledged before this call durable, in every mode and whoever put it.
  *
+ * @retval LS_ERR_READ_ONLY  The store was opened for reading.
  * @retval LS_ERR_IO  A sync failed; the shard it concerns refuses appends from now on (see ls_stream_reset_shard).
  *
  * Threads: any thread. Blocks on disk. Since 0.1.

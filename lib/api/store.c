@@ -65,8 +65,10 @@ ls_status lsi_store_open_env(const char *text, const ls_store_options *options, 
     target where;
     lsi_env made;
     ls_store *store;
+    lsi_error_state before;
     ls_status st;
 
+    lsi_error_save(&before);
     st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_store_options, resize_user));
     if (st != LS_OK)
         return st;
@@ -95,6 +97,7 @@ ls_status lsi_store_open_env(const char *text, const ls_store_options *options, 
     st = lsi_local_open(where.path, &own, &store->env, &store->engine);
     if (st != LS_OK)
         goto fail;
+    lsi_error_restore(&before); /* An engine may try and recover on the way: that no store is there yet, for one. */
     *out = store;
     return LS_OK;
 fail:
