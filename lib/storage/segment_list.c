@@ -76,8 +76,9 @@ ls_status lsi_segment_list_decode(const lsi_env *env, const char *name, const un
         entry->header_sum = lsi_take_u64(&from);
         (void)lsi_take_u64(&from); /* reserved */
         if (!entry_is_sound(entry, i > 0 ? entry - 1 : NULL, i == count - 1)) {
+            uint32_t number = entry->number;
             lsi_segment_list_unref(list);
-            return lsi_fail(LS_ERR_CORRUPT, "%s: entry %u (segment %u) breaks a rule", name, i, entry->number);
+            return lsi_fail(LS_ERR_CORRUPT, "%s: entry %u (segment %u) breaks a rule", name, i, number);
         }
     }
     for (uint32_t i = 0; i < skip_count; i++) {
