@@ -195,7 +195,8 @@ void lsi_command_print_help(const lsi_command *command, FILE *to)
     const lsi_option *options = command->options != NULL ? command->options : no_options;
 
     (void)fprintf(to, "Usage: lstream %s%s%s%s [OPTION...]\n\n%s.\n", command->name,
-                  command->arguments[0] != '\0' ? " " : "", command->arguments, command->needs_store ? " [-s STORE]" : "", command->summary);
+                  command->arguments[0] != '\0' ? " " : "", command->arguments,
+                  command->needs_store ? " [-s STORE]" : "", command->summary);
     if (command->help != NULL)
         (void)fprintf(to, "\n%s", command->help);
     (void)fputs("\nOptions:\n", to);

@@ -485,6 +485,22 @@ fail:
     return st;
 }
 
+/* The control file may know of a newer segment than any that is there. */
+static void newest_known(const lsi_log_config *config, found_segments *found)
+{
+    lsi_slot *slot;
+    uint32_t number;
+    uint64_t end;
+
+    if (lsi_control_slot(config->control, LSI_SLOT_SHARD, config->stream, config->shard, &slot) != LS_OK)
+        return; /* A hint: without it less is told. */
+    number = atomic_load_explicit(&slot->segment, memory_order_relaxed);
+    if (number > found->newest_unreadable)
+        found->newest_unreadable = number;
+    if (lsi_watermark_read(slot, &number, &end) && number > found->newest_unreadable)
+        found->newest_unreadable = number;
+}
+
 static ls_status rebuild_list(const lsi_log_config *config, lsi_inspection *inspection, bool *can_go_on)
 {
     char name[LSI_SEGMENT_NAME_BYTES], kept[LSI_KEPT_NAME_BYTES], why[LSI_MESSAGE_BYTES];
@@ -514,6 +530,7 @@ static ls_status rebuild_list(const lsi_log_config *config, lsi_inspection *insp
         goto out;
     }
     qsort(found.headers, found.count, sizeof *found.headers, by_number);
+    newest_known(config, &found);
     st = list_from_headers(config, &found, &list, &lost);
     if (st == LS_ERR_CORRUPT) {
         finding.advice = "put the file back from a copy of the store";
