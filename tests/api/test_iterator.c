@@ -227,7 +227,7 @@ static void positions_that_cannot_be_meant_are_refused(void **state)
     finish(&w);
 }
 
-/* Defaults: 10,000 records, 10 MiB; other limits hold, and one record always comes. */
+/* Defaults: 10,000 records and 256 KiB; 10 MiB when a number of records is asked for; one record always comes. */
 static void limits_hold_and_have_defaults(void **state)
 {
     enum { MANY = 10001 };
@@ -251,6 +251,9 @@ static void limits_hold_and_have_defaults(void **state)
         entries[i].data = (ls_bytes){megabyte, (1u << 20) - 1};
     assert_int_equal(ls_producer_put_batch(w.producer, entries, 12, NULL, NULL, NULL), LS_OK);
     assert_int_equal(ls_iterator_next(w.iterator, NULL, &batch), LS_OK);
+    assert_int_equal(ls_batch_count(batch), 1);
+    options.records_max = 100;
+    assert_int_equal(ls_iterator_next(w.iterator, &options, &batch), LS_OK);
     assert_int_equal(ls_batch_count(batch), 10);
     options.bytes_max = 1;
     assert_int_equal(ls_iterator_next(w.iterator, &options, &batch), LS_OK);
@@ -332,7 +335,7 @@ static void a_place_is_reopened_without_loss_or_repeat(void **state)
         else
             assert_int_equal(ls_iterator_open(w.stream, 0, NULL, NULL, &w.iterator), LS_OK);
         for (int i = 1; i <= 6; i++) {
-            char expected[8];
+            char expected[16];
 
             assert_int_equal(ls_iterator_place(w.iterator, NULL, 0, &needed), LS_ERR_TOO_LARGE);
             assert_in_range(needed, 2, sizeof place);
