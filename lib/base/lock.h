@@ -41,6 +41,9 @@ void lsi_lock_repaired(lsi_lock *lock); /* pthread_mutex_consistent */
 void lsi_lock_hold(lsi_lock *lock, int rank);
 void lsi_lock_release(lsi_lock *lock, int rank);
 
+/* Inside a loop that looks at shared memory again and again: leaves the processor to its other thread, or to others. */
+void lsi_lock_pause(void);
+
 /* Futex words. A word is a 32-bit generation; sleeping returns when it differs from `seen`, when woken, when the time
  * is over, or when a signal handler ran. timeout_ms: -1 has no end. Shared between processes. */
 typedef enum { LSI_WOKEN, LSI_SLEPT_OUT, LSI_INTERRUPTED } lsi_sleep_result;

@@ -46,6 +46,7 @@ typedef struct lsi_slot {
     _Atomic uint64_t stream; /* id; ids are never used again, so a holder of an old slot notices: 0 after deletion */
     _Atomic uint32_t epoch;  /* == header's attach_epoch: the ends were looked at since somebody was last alone */
     _Atomic uint32_t deleted;
+    _Atomic uint32_t locks_epoch; /* == header's attach_epoch: its locks were made since somebody was last alone */
     _Alignas(64) lsi_lock append_lock; /* LSI_RANK_SHARD */
 
     /* Where the log ends. Written under append_lock only; single words, so that a reader needs no lock. */
@@ -72,6 +73,8 @@ typedef struct lsi_slot {
     _Alignas(64) _Atomic uint64_t durable_end; /* rises only */
     _Atomic uint32_t sync_word;    /* generation: followers sleep on it */
     _Atomic uint32_t sync_wanted;  /* 1: somebody sleeps on it */
+    _Atomic uint32_t sync_arrived; /* who came to commit since the last sync began; a hint */
+    _Atomic uint32_t sync_group;   /* how many the last sync served; a hint */
 
     /* Readers (an eventcount; a killed waiter costs one needless wake). */
     _Alignas(64) _Atomic uint32_t wake_word;

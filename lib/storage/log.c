@@ -14,6 +14,7 @@
 
 #define FOLLOW_US 20000         /* a follower looks again at least this often: a dead leader says nothing */
 #define IMPATIENT_US 1000000    /* after this long a follower leads, whoever holds the lock */
+#define GATHER_US 30            /* a leader waits this long for as many as the last group had */
 #define REWRITE_BYTES (256u << 10)
 
 /* ---- opening and closing ---- */
@@ -89,13 +90,24 @@ static ls_status ready_to_look(lsi_log *log, lsi_slot *slot, lsi_slot **out)
 {
     ls_status st = LS_OK;
 
-    /* Ends of this boot are good as they are: a reader checks every frame it reads, and goes no further. */
-    if (atomic_load_explicit(&slot->health, memory_order_acquire) != LSI_SHARD_FRESH) {
+    if (is_recovered(log, slot) || (atomic_load_explicit(&slot->health, memory_order_acquire) != LSI_SHARD_FRESH &&
+                                    atomic_load_explicit(&log->looked_epoch, memory_order_acquire) ==
+                                        lsi_control_epoch(log->config.control))) {
         *out = slot;
         return LS_OK;
     }
     lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
-    if (log->own_slot == NULL) {
+    if (log->own_slot == NULL && atomic_load_explicit(&slot->health, memory_order_acquire) != LSI_SHARD_FRESH) {
+        bool hold;
+        st = lsi_log_ends_hold(log, slot, &hold);
+        if (st == LS_OK && hold) {
+            atomic_store_explicit(&log->looked_epoch, lsi_control_epoch(log->config.control), memory_order_release);
+            lsi_lock_release(&log->local, LSI_RANK_LOCAL);
+            *out = slot;
+            return LS_OK;
+        }
+    }
+    if (st == LS_OK && log->own_slot == NULL) {
         lsi_slot *own = lsi_alloc_zero(&log->config.env->memory, sizeof *own);
         if (own == NULL) {
             st = lsi_fail(LS_ERR_NO_MEMORY, "%s: no memory", log->config.label);
@@ -380,12 +392,29 @@ static ls_status lead(lsi_log *log, lsi_slot *slot)
     }
 }
 
+/* The others of the last group have just been told, and most of them are about to append again: a sync that begins a
+ * moment later serves them too. A producer that is alone never waits. */
+static void gather(const lsi_log *log, lsi_slot *slot)
+{
+    uint32_t last = atomic_load_explicit(&slot->sync_group, memory_order_relaxed);
+
+    if (last > 1) {
+        const lsi_clock *clock = &log->config.env->clock;
+        int64_t until = lsi_monotonic_us(clock) + GATHER_US;
+        while (atomic_load_explicit(&slot->sync_arrived, memory_order_relaxed) < last && lsi_monotonic_us(clock) < until)
+            lsi_lock_pause();
+    }
+    uint32_t arrived = atomic_exchange_explicit(&slot->sync_arrived, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->sync_group, arrived, memory_order_relaxed);
+}
+
 ls_status lsi_log_commit(lsi_log *log, uint64_t end)
 {
     const lsi_env *env = log->config.env;
     lsi_slot *slot = atomic_load_explicit(&log->slot, memory_order_acquire);
     int64_t began = 0;
 
+    (void)atomic_fetch_add_explicit(&slot->sync_arrived, 1, memory_order_relaxed);
     while (lsi_load(&slot->durable_end) < end) {
         if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
             return already_failed(log, slot);
@@ -396,6 +425,7 @@ ls_status lsi_log_commit(lsi_log *log, uint64_t end)
         if (got == LSI_LOCKED || got == LSI_LOCKED_AFTER_DEATH) {
             if (got == LSI_LOCKED_AFTER_DEATH)
                 lsi_lock_repaired(&slot->sync_lock); /* The dead leader left nothing half done: durable_end is one word. */
+            gather(log, slot);
             ls_status st = lead(log, slot);
             lsi_lock_release(&slot->sync_lock, LSI_RANK_SYNC);
             /* After the release: who finds the lock taken has seen the word before this, and sleeps only if it is still
