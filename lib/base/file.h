@@ -61,6 +61,8 @@ struct lsi_files {
     int (*write)(const lsi_file *file, const lsi_span *spans, int count, uint64_t at); /* all spans, one after another */
     int (*sync)(const lsi_file *file, bool data_only); /* fdatasync or fsync */
     int (*allocate)(const lsi_file *file, uint64_t at, uint64_t size); /* grows the file; -EOPNOTSUPP: not here */
+    /* A hint, may be NULL: begin to write these bytes back, do not wait, promise nothing. A later sync finds less to do. */
+    void (*start_writeback)(const lsi_file *file, uint64_t at, uint64_t size);
     int (*truncate)(const lsi_file *file, uint64_t size);
     int (*size)(const lsi_file *file, uint64_t *out);
 

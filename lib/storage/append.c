@@ -16,6 +16,7 @@
 #define LARGE_PAD_BYTES (256u << 10)
 #define LARGE_FRAME_BYTES (16u << 10)
 #define ALLOCATE_FIRST_BYTES (64u << 10)
+#define WRITEBACK_BYTES (4u << 20)   /* what is not synced at once begins to be written back in such steps */
 #define RECORD_BYTES_LEAST 16u       /* a header of 8 and a key of 1, padded: how many numbers a segment can use */
 #define CLOCK_STEP_US INT64_C(3600000000) /* a stamp further ahead than this is not waited for */
 #define STRAYS_MAX 1000u
@@ -122,6 +123,16 @@ static ls_status write_failed(lsi_log *log, lsi_slot *slot, const lsi_segment *s
     return lsi_fail_errno(err, "%s: writing to %s; nothing was written", log->config.label, segment->name);
 }
 
+/* Else all of a segment would be written at its end, while everybody waits for the roll. */
+static void begin_writeback(const lsi_segment *segment, uint64_t position, uint64_t end)
+{
+    uint64_t mark = (end - segment->header.base) / WRITEBACK_BYTES * WRITEBACK_BYTES;
+
+    if (mark > position - segment->header.base && segment->file.files->start_writeback != NULL)
+        segment->file.files->start_writeback(&segment->file, LSI_SEGMENT_HEADER_BYTES + mark - WRITEBACK_BYTES,
+                                             WRITEBACK_BYTES);
+}
+
 static ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment, lsi_framer *framer,
                               const lsi_draft *draft)
 {
@@ -159,6 +170,8 @@ static ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment
     atomic_store_explicit(&slot->next_seqno, seqno + draft->count, memory_order_release);
     atomic_store_explicit(&slot->committed_end, end, memory_order_seq_cst); /* S1; pairs with lsi_log_published. */
 
+    if (log->config.durability != LS_DURABILITY_SYNC)
+        begin_writeback(segment, position, end);
     if (position >= lsi_load(&slot->indexed_end)) {
         lsi_index_entry entry = {position, seqno, arrival_us};
         uint64_t block = (position - segment->header.base) / LSI_INDEX_BLOCK_BYTES;
