@@ -15,4 +15,8 @@ void lsi_md5(const void *bytes, size_t size, unsigned char digest[16]);
 /* MD5 of a partition key as one big-endian 128-bit number. Keys up to 55 bytes take one block. */
 ls_hash_key lsi_hash_partition_key(ls_bytes key);
 
+/* The same of many keys, any lengths, each in `out` at its index: several at once where the processor has the lanes
+ * (md5_lanes.c). Any thread; allocates nothing. */
+void lsi_hash_partition_keys(const ls_bytes *keys, uint32_t count, ls_hash_key *out);
+
 #endif
