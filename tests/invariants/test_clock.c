@@ -1,0 +1,239 @@
+/* E8: stamps never decrease, whatever the clock does, and a clock that was once wrong freezes nothing for ever; waits
+ * are on the monotonic clock. The clock is the test's own. */
+#include "invariants/processes.h"
+
+#define SECOND_US INT64_C(1000000)
+#define HOUR_US (3600 * SECOND_US)
+#define YEAR_US (8766 * HOUR_US)
+
+typedef struct fake_clock {
+    lsi_clock clock;
+    int64_t wall_us;
+    int64_t monotonic_us;
+} fake_clock;
+
+static int64_t fake_wall(void *user)
+{
+    const fake_clock *of = user;
+
+    return of->wall_us;
+}
+
+static int64_t fake_monotonic(void *user)
+{
+    const fake_clock *of = user;
+
+    return of->monotonic_us;
+}
+
+static void fake_init(fake_clock *of, int64_t wall_us)
+{
+    of->clock = (lsi_clock){fake_wall, fake_monotonic, of};
+    of->wall_us = wall_us;
+    of->monotonic_us = 1000 * SECOND_US;
+}
+
+static void open_at(const fixture *fx, const fake_clock *clock, handles *of)
+{
+    ls_status st;
+    lsi_env env;
+
+    memset(of, 0, sizeof *of);
+    lsi_env_default(&env);
+    env.clock = clock->clock;
+    assert_int_equal(lsi_store_open_env(fx->path, NULL, &env, &of->store), LS_OK);
+    st = ls_stream_create(of->store, STREAM, NULL);
+    assert_true(st == LS_OK || st == LS_ERR_EXISTS);
+    assert_int_equal(ls_stream_open(of->store, STREAM, &of->stream), LS_OK);
+    assert_int_equal(ls_producer_open(of->stream, NULL, &of->producer), LS_OK);
+}
+
+/* The stamp of the record at `index`, after asserting that no stamp is below the one before. */
+static int64_t stamp_of(ls_stream *stream, size_t index)
+{
+    ls_iterator *iterator = NULL;
+    const ls_batch *batch = NULL;
+    int64_t last = INT64_MIN, found = -1;
+
+    assert_int_equal(ls_iterator_open(stream, 0, NULL, NULL, &iterator), LS_OK);
+    assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+    assert_true(ls_batch_count(batch) > index);
+    for (size_t i = 0; i < ls_batch_count(batch); i++) {
+        int64_t stamp = ls_batch_at(batch, i)->arrival_us;
+
+        assert_true(stamp >= last);
+        last = stamp;
+        if (i == index)
+            found = stamp;
+    }
+    ls_iterator_close(iterator);
+    return found;
+}
+
+static void a_step_back_holds_the_stamp(void **state)
+{
+    fixture *fx = *state;
+    fake_clock clock;
+    handles of;
+    int64_t begin = 50 * YEAR_US;
+
+    fake_init(&clock, begin);
+    open_at(fx, &clock, &of);
+    assert_int_equal(put_text(&of, "0", NULL), LS_OK);
+    clock.wall_us -= 10 * SECOND_US;
+    assert_int_equal(put_text(&of, "1", NULL), LS_OK);
+    assert_int_equal(stamp_of(of.stream, 1), begin);
+    clock.wall_us = begin + SECOND_US;
+    assert_int_equal(put_text(&of, "2", NULL), LS_OK);
+    assert_int_equal(stamp_of(of.stream, 2), begin + SECOND_US);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* Also for one who opens the store after everybody was gone, and after the control file was lost. */
+static void a_step_back_between_two_opens_holds_the_stamp(void **state)
+{
+    fixture *fx = *state;
+    char control[TEMP_PATH_BYTES * 3];
+    fake_clock clock;
+    handles of;
+    int64_t begin = 50 * YEAR_US;
+
+    (void)snprintf(control, sizeof control, "%s/control", fx->path);
+    fake_init(&clock, begin);
+    for (size_t i = 0; i < 3; i++) {
+        open_at(fx, &clock, &of);
+        assert_int_equal(put_text(&of, "record", NULL), LS_OK);
+        assert_int_equal(stamp_of(of.stream, i), begin);
+        assert_int_equal(handles_close(&of), LS_OK);
+        clock.wall_us -= SECOND_US;
+        if (i == 1)
+            assert_int_equal(unlink(control), 0);
+    }
+}
+
+/* Two processes whose clocks differ: one order, stamps that do not decrease along it. */
+static void put_a_second_behind(fixture *fx)
+{
+    fake_clock clock;
+    handles of;
+    lsi_env env;
+
+    fake_init(&clock, 50 * YEAR_US - SECOND_US);
+    lsi_env_default(&env);
+    env.clock = clock.clock;
+    child_check(lsi_store_open_env(fx->path, NULL, &env, &of.store) == LS_OK);
+    child_check(ls_stream_open(of.store, STREAM, &of.stream) == LS_OK);
+    child_check(ls_producer_open(of.stream, NULL, &of.producer) == LS_OK);
+    child_check(put_text(&of, "1", NULL) == LS_OK);
+    child_check(handles_close(&of) == LS_OK);
+}
+
+static void processes_with_different_clocks_keep_stamps_in_order(void **state)
+{
+    fixture *fx = *state;
+    fake_clock clock;
+    handles of;
+
+    fake_init(&clock, 50 * YEAR_US);
+    open_at(fx, &clock, &of);
+    assert_int_equal(put_text(&of, "0", NULL), LS_OK);
+    child_ends_well(child_start(put_a_second_behind, fx));
+    assert_int_equal(put_text(&of, "2", NULL), LS_OK);
+    assert_int_equal(stamp_of(of.stream, 1), 50 * YEAR_US);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* A store used once in 2099 and then at the right time: stamps go on, at the pace of time, and do not stand still. */
+static void a_clock_that_was_once_far_ahead_does_not_freeze_stamps(void **state)
+{
+    fixture *fx = *state;
+    fake_clock clock;
+    handles of;
+    int64_t ahead = 129 * YEAR_US, first, second;
+
+    fake_init(&clock, ahead);
+    open_at(fx, &clock, &of);
+    assert_int_equal(put_text(&of, "0", NULL), LS_OK);
+    clock.wall_us = 55 * YEAR_US;
+    clock.monotonic_us += SECOND_US;
+    assert_int_equal(put_text(&of, "1", NULL), LS_OK);
+    clock.wall_us += HOUR_US;
+    clock.monotonic_us += HOUR_US;
+    assert_int_equal(put_text(&of, "2", NULL), LS_OK);
+    clock.wall_us += HOUR_US;
+    clock.monotonic_us += HOUR_US;
+    assert_int_equal(put_text(&of, "3", NULL), LS_OK);
+    first = stamp_of(of.stream, 2);
+    second = stamp_of(of.stream, 3);
+    assert_true(first >= ahead);
+    assert_int_equal(second - first, HOUR_US);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* A store used once in 1970: later stamps are the right ones, and the old records are there. */
+static void a_clock_that_was_once_far_behind_leaves_no_trace(void **state)
+{
+    fixture *fx = *state;
+    fake_clock clock;
+    handles of;
+
+    fake_init(&clock, SECOND_US);
+    open_at(fx, &clock, &of);
+    assert_int_equal(put_text(&of, "0", NULL), LS_OK);
+    clock.wall_us = 55 * YEAR_US;
+    assert_int_equal(put_text(&of, "1", NULL), LS_OK);
+    assert_int_equal(ls_store_maintain(of.store), LS_OK);
+    assert_int_equal(stamp_of(of.stream, 0), SECOND_US);
+    assert_int_equal(stamp_of(of.stream, 1), 55 * YEAR_US);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* The wall clock jumps back a year in the middle of a wait; the wait ends in time. */
+static int64_t jumping_wall(void *user)
+{
+    _Atomic int64_t *calls = user;
+
+    return 55 * YEAR_US - YEAR_US * (atomic_fetch_add(calls, 1) % 2);
+}
+
+static int64_t true_monotonic(void *user)
+{
+    (void)user;
+    return lsi_monotonic_us(&lsi_clock_system);
+}
+
+static void a_wait_ends_in_time_while_the_clock_jumps(void **state)
+{
+    fixture *fx = *state;
+    _Atomic int64_t calls = 0;
+    fake_clock clock = {.clock = {jumping_wall, true_monotonic, &calls}};
+    ls_next_options next = LS_NEXT_OPTIONS_INIT;
+    ls_iterator *iterator = NULL;
+    const ls_batch *batch;
+    handles of;
+    int64_t from;
+
+    open_at(fx, &clock, &of);
+    assert_int_equal(ls_iterator_open(of.stream, 0, NULL, NULL, &iterator), LS_OK);
+    next.timeout_ms = 200;
+    from = now_ms();
+    assert_int_equal(ls_iterator_next(iterator, &next, &batch), LS_OK);
+    assert_int_equal(ls_batch_count(batch), 0);
+    assert_in_range(now_ms() - from, 180, 1200);
+    ls_iterator_close(iterator);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_step_back_holds_the_stamp, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_step_back_between_two_opens_holds_the_stamp, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(processes_with_different_clocks_keep_stamps_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_clock_that_was_once_far_ahead_does_not_freeze_stamps, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_clock_that_was_once_far_behind_leaves_no_trace, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_wait_ends_in_time_while_the_clock_jumps, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests_name("clocks (E8)", tests, NULL, NULL);
+}
