@@ -109,16 +109,38 @@ static int restore_zeros(const lsi_segment *segment, uint64_t from, uint64_t to)
 
 /* ---- one frame ---- */
 
-static ls_status write_failed(lsi_log *log, lsi_slot *slot, const lsi_segment *segment, uint64_t end, int err)
+/* Whether the file holds all of the frame: then nobody may be told that nothing was written. */
+static bool holds_frame(const lsi_segment *segment, uint64_t position, const unsigned char *frame, size_t bytes)
+{
+    unsigned char page[4096];
+
+    for (size_t at = 0; at < bytes;) {
+        size_t size = bytes - at > sizeof page ? sizeof page : bytes - at;
+        int64_t got = segment->file.files->read(&segment->file, page, size, file_offset(segment, position + at));
+        if (got < 0)
+            return true; /* Perhaps. */
+        if (got < (int64_t)size || memcmp(page, frame + at, size) != 0)
+            return false;
+        at += size;
+    }
+    return true;
+}
+
+static ls_status write_failed(lsi_log *log, lsi_slot *slot, const lsi_segment *segment, const unsigned char *frame,
+                              size_t bytes, int err)
 {
     uint64_t committed = lsi_load(&slot->committed_end);
-    int rc = restore_zeros(segment, committed, end);
+    int rc = restore_zeros(segment, committed, committed + bytes);
 
-    if (rc < 0) {
+    if (rc < 0 && holds_frame(segment, committed, frame, bytes)) {
         ls_status st = lsi_log_fail(log, slot, -rc);
         atomic_store_explicit(&slot->write_end, committed, memory_order_release);
         return st;
     }
+    /* What was acknowledged is still there and is read on, also on a disk that stays full; but a piece of a frame lies
+     * behind it, so the next append begins a new segment (R5). */
+    if (rc < 0)
+        (void)atomic_fetch_or_explicit(&slot->roll_first, LSI_ROLL_FIRST_TORN, memory_order_relaxed);
     atomic_store_explicit(&slot->write_end, committed, memory_order_release);
     return lsi_fail_errno(err, "%s: writing to %s; nothing was written", log->config.label, segment->name);
 }
@@ -161,7 +183,7 @@ static ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment
     if (rc < 0 && count > 1) /* Perhaps there is room for the frame and not for the zeros. */
         rc = segment->file.files->write(&segment->file, spans, 1, file_offset(segment, position)), zeroed = end;
     if (rc < 0)
-        return write_failed(log, slot, segment, end, -rc);
+        return write_failed(log, slot, segment, framer->buffer + draft->at, draft->bytes, -rc);
 
     atomic_store_explicit(&slot->zeroed_end, zeroed, memory_order_relaxed);
     atomic_store_explicit(&slot->last_arrival_us, arrival_us, memory_order_relaxed);
