@@ -150,6 +150,7 @@ static void run_workload(void *user)
     session *of = user;
 
     workloads[of->workload].run(of);
+    (void)session_close(of);
 }
 
 static void lose_control_file(sim_files *sim)

@@ -84,8 +84,6 @@ void session_complain(session *of, const char *format, ...)
 static ls_status answered(session *of, ls_status st)
 {
     of->last = st;
-    if (st != LS_OK)
-        of->statuses_failed++;
     if (st != LS_OK && getenv("SESSION_LOG") != NULL)
         fprintf(stderr, "        answer %s: %s\n", ls_status_name(st), ls_last_error_message());
     if (st == LS_ERR_CORRUPT && of->damage_is_wrong)
@@ -458,6 +456,7 @@ ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t c
         put_answered(of, first + i, results[i].status, results[i].seqno);
         st = st == LS_OK ? results[i].status : st;
     }
+    of->put_io = of->put_io || st == LS_ERR_IO;
     return answered(of, st);
 }
 
@@ -586,7 +585,7 @@ ls_status session_read_all(session *of, uint32_t stream)
 /* ---- examining ---- */
 
 /* Which stream the name is now: SESSION_STREAMS_MAX for none, with the reason complained about if one is owed. */
-static uint32_t find_stream(session *of, const char *name, size_t at)
+static uint32_t find_stream(session *of, const char *name, size_t at, bool power)
 {
     ls_stream *handle;
     ls_stream_description *description;
@@ -602,7 +601,8 @@ static uint32_t find_stream(session *of, const char *name, size_t at)
                 continue;
             if (fact->made_at <= at && fact->drop_begun_at >= at)
                 session_complain(of, "D6: stream '%s' is lost", name);
-            fact->gone_at = fact->gone_at < here(of) ? fact->gone_at : here(of);
+            if (power) /* Else it may come yet, if that was left open. */
+                fact->gone_at = fact->gone_at < here(of) ? fact->gone_at : here(of);
         }
         return SESSION_STREAMS_MAX;
     }
@@ -672,7 +672,7 @@ void session_examine(session *of, ls_durability durability, size_t at, bool powe
             is_first = is_first && strcmp(of->truth->streams[k].name, name) != 0;
         if (!is_first)
             continue;
-        found = find_stream(of, name, at);
+        found = find_stream(of, name, at, power);
         if (found < SESSION_STREAMS_MAX)
             alive[alive_count++] = found;
     }

@@ -38,7 +38,7 @@ typedef struct session {
     bool failed[SESSION_STREAMS_MAX][TRUTH_SHARDS_MAX]; /* syncs of theirs failed: they refuse puts (E1) */
     size_t workload;   /* its index, for who runs it as a process */
     ls_status last;    /* of the call before */
-    uint64_t statuses_failed;
+    bool put_io;       /* a put was answered with LS_ERR_IO */
     unsigned complaints;
     char complaint[256]; /* the first */
 } session;

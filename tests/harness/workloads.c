@@ -1,5 +1,5 @@
-/* See workloads.h. Every workload ends with its store closed, and goes on when calls fail, so that each can be walked
- * with faults. Segments have 64 KiB: records of 20 KB roll after three. */
+/* See workloads.h. Every workload leaves its store open, and goes on when calls fail, so that each can be walked with
+ * faults. Segments have 64 KiB: records of 20 KB roll after three. */
 #include "harness/workloads.h"
 
 #include <errno.h>
@@ -16,7 +16,6 @@ static void single_puts(session *of)
         if (i % 5 == 3)
             (void)session_read_all(of, stream);
     }
-    (void)session_close(of);
 }
 
 static void batches(session *of)
@@ -30,7 +29,6 @@ static void batches(session *of)
         (void)session_read_all(of, stream);
         (void)session_put(of, stream, 0, 1000);
     }
-    (void)session_close(of);
 }
 
 static void atomic_batches(session *of)
@@ -46,7 +44,6 @@ static void atomic_batches(session *of)
     (void)session_read_all(of, stream);
     (void)session_batch(of, stream, 0, 2, 12, true);
     (void)session_batch(of, stream, 0, 3, 10000, true);
-    (void)session_close(of);
 }
 
 static void kernel_rolls(session *of)
@@ -61,7 +58,6 @@ static void kernel_rolls(session *of)
             (void)session_read_all(of, stream);
     }
     (void)session_batch(of, stream, 0, 6, 100, true);
-    (void)session_close(of);
 }
 
 static void interval_syncs(session *of)
@@ -77,7 +73,6 @@ static void interval_syncs(session *of)
         if (i == 7)
             (void)session_read_all(of, stream);
     }
-    (void)session_close(of);
 }
 
 static void create_and_delete(session *of)
@@ -98,7 +93,6 @@ static void create_and_delete(session *of)
     (void)session_put(of, again, 0, 40000);
     (void)session_delete(of, b);
     (void)session_put(of, again, 1, 12);
-    (void)session_close(of);
 }
 
 static void reopening(session *of)
@@ -115,7 +109,6 @@ static void reopening(session *of)
         (void)session_read_all(of, stream);
     }
     (void)session_put(of, stream, 0, 80);
-    (void)session_close(of);
 }
 
 static void other_durability(session *of)
@@ -135,7 +128,6 @@ static void other_durability(session *of)
     (void)session_open(of, LS_DURABILITY_KERNEL);
     (void)session_put(of, stream, 0, 1000);
     (void)session_put(of, stream, 1, 1100);
-    (void)session_close(of);
 }
 
 static void large_records(session *of)
@@ -151,7 +143,6 @@ static void large_records(session *of)
     (void)session_read_all(of, stream);
     (void)session_put(of, stream, 0, 300000);
     (void)session_put(of, stream, 0, 80);
-    (void)session_close(of);
 }
 
 /* The next sync of a segment fails, once. */
@@ -190,7 +181,6 @@ static void reset_after_failed_sync(session *of)
     sim_faults_clear(of->sim);
     (void)session_reset(of, stream, 0);
     (void)session_put(of, stream, 0, 24);
-    (void)session_close(of);
 }
 
 /* The same where records were acknowledged that a failed sync then gives up. */
@@ -214,7 +204,6 @@ static void kernel_failed_sync(session *of)
     (void)session_put(of, stream, 0, 200);
     (void)session_put(of, stream, 0, 64);
     (void)session_read_all(of, stream);
-    (void)session_close(of);
 }
 
 const workload workloads[] = {

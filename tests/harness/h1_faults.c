@@ -1,0 +1,349 @@
+/* Harness H1, walked failures: does a store keep its promises whatever call below it fails?
+ *
+ *     h1_faults [--seed N] [--workload NAME] [--every N] [--repeat CASE]
+ *
+ * Each workload runs again and again: the 1st, 2nd, ... Nth call of every kind fails, with each errno that such a call
+ * may give, once or from then on, until the workload is no longer touched; and the same with allocations. Each time,
+ * when the fault is gone: all is there that was acknowledged and nothing that was refused; a failed shard refuses puts
+ * until it is reset and a full one takes them again (E1, E3, E4); nothing leaks; opening again shows the same; so do
+ * disks that a loss of power may leave. Then the same with the fault in the recovery of a disk that had lost power.
+ *
+ * By default the faults that are many (reads, sizes) are sampled, every Nth of them; --every 1 walks all, which is what
+ * LIBSTREAM_TEST_LONG does. A case depends on nothing but its name, WORKLOAD:PREFIX:SEED:CALL:ERRNO:SHAPE:NTH, which a
+ * violation prints and --repeat takes. The last line is for machines; the exit status is 1 when a promise was broken. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/lock.h"
+#include "harness/workloads.h"
+#include "support/sim_inside.h"
+
+#define CALL_MEMORY SIM_CALL_COUNT /* a kind of call besides those of the files */
+#define NO_PREFIX SIZE_MAX
+#define SHOWN_MAX 25u
+#define SHORT_BYTES 100u
+
+enum { SHAPE_ONCE, SHAPE_STICKY, SHAPE_SHORT, SHAPE_COUNT };
+
+typedef struct case_name {
+    const workload *of;
+    size_t prefix; /* recovery of the disk after so many operations; NO_PREFIX: the workload itself */
+    uint64_t seed;
+    unsigned call;
+    int err;
+    unsigned shape;
+    uint64_t nth;
+} case_name;
+
+typedef struct campaign {
+    uint64_t seed, every;
+    uint64_t cases, violations;
+} campaign;
+
+/* What each kind of call may answer, ended by 0. */
+static const int errnos_of[SIM_CALL_COUNT][5] = {
+    [SIM_ROOT_OPEN] = {EIO, EMFILE},
+    [SIM_OPEN] = {EIO, EMFILE, ENOSPC, ENOMEM},
+    [SIM_CLOSE] = {EIO},
+    [SIM_READ] = {EIO},
+    [SIM_WRITE] = {EIO, ENOSPC, EDQUOT, EINTR},
+    [SIM_SYNC] = {EIO, ENOSPC},
+    [SIM_ALLOCATE] = {ENOSPC, EOPNOTSUPP},
+    [SIM_TRUNCATE] = {EIO},
+    [SIM_SIZE] = {EIO},
+    [SIM_MAKE_DIR] = {EIO, ENOSPC, EDQUOT},
+    [SIM_RENAME] = {EIO, ENOSPC},
+    [SIM_UNLINK] = {EIO},
+    [SIM_REMOVE_DIR] = {EIO},
+    [SIM_SYNC_DIR] = {EIO},
+    [SIM_LIST] = {EIO, ENOMEM},
+    [SIM_MAP] = {ENOMEM},
+    [SIM_LOCK] = {EIO},
+    [SIM_LOCKED_ELSEWHERE] = {EIO},
+};
+
+static const char *call_name(unsigned call)
+{
+    return call == CALL_MEMORY ? "memory" : sim_call_name((sim_call)call);
+}
+
+static void violated(campaign *of, const case_name *name, const session *by, const char *when)
+{
+    of->violations++;
+    if (of->violations <= SHOWN_MAX)
+        printf("violation: %s: %s\n    --repeat %s:%zd:%" PRIu64 ":%s:%d:%u:%" PRIu64 " (%s)\n", when, by->complaint,
+               name->of->name, (ssize_t)name->prefix, name->seed, call_name(name->call), name->err, name->shape,
+               name->nth, name->err != 0 ? strerror(name->err) : "no memory");
+    fflush(stdout);
+}
+
+static bool is_full(int err)
+{
+    return err == ENOSPC || err == EDQUOT;
+}
+
+/* A loss of power after `prefix` operations: recovers and judges. */
+static void crash(campaign *of, const case_name *name, sim_files *sim, const truth *history, size_t prefix, uint64_t seed)
+{
+    sim_files *crashed = sim_crash_state(sim, prefix, seed);
+    truth owed = truth_after(history, prefix);
+    size_t at = sim_log_base(crashed);
+    session now;
+
+    session_init(&now, crashed, &owed, sim_mix(prefix ^ seed));
+    session_examine(&now, name->of->durability, at > 0 ? at : 1, true, NULL);
+    if (session_close(&now) != LS_OK)
+        session_complain(&now, "the store does not close: %s", ls_last_error_message());
+    session_free(&now);
+    if (now.complaints > 0)
+        violated(of, name, &now, "after a loss of power");
+    truth_free(&owed);
+    sim_files_free(crashed);
+}
+
+static void fault_set(session *of, const case_name *name)
+{
+    sim_fault fault = {.call = (sim_call)name->call,
+                       .nth = name->nth,
+                       .err = name->err,
+                       .sticky = name->shape != SHAPE_ONCE,
+                       .short_bytes = name->shape == SHAPE_SHORT ? SHORT_BYTES : 0};
+
+    if (name->call == CALL_MEMORY)
+        sim_memory_fail(&of->memory, name->nth, name->shape == SHAPE_STICKY);
+    else if (name->nth > 0)
+        sim_fault_add(of->sim, fault);
+}
+
+/* How often it failed. */
+static uint64_t fault_clear(session *of, const case_name *name)
+{
+    uint64_t met = name->call == CALL_MEMORY ? of->memory.failed : sim_faults_met(of->sim);
+
+    sim_memory_fail(&of->memory, 0, false);
+    sim_faults_clear(of->sim);
+    return met;
+}
+
+/* A full disk stops no reader who is there (E3). */
+static void read_on(session *of)
+{
+    for (uint32_t i = 0; i < of->truth->stream_count; i++)
+        if (of->store != NULL && of->streams[i] != NULL && of->truth->streams[i].drop_begun_at == NEVER &&
+            session_read_all(of, i) != LS_OK)
+            session_complain(of, "E3: stream '%s' cannot be read while the disk is full: %s", of->truth->streams[i].name,
+                             ls_last_error_message());
+}
+
+/* What a process does that comes after a loss of power. */
+static void recover(session *of, ls_durability durability)
+{
+    uint32_t fresh;
+
+    (void)session_open(of, durability);
+    for (uint32_t i = 0; i < of->truth->stream_count; i++) {
+        if (of->truth->streams[i].begun_at == NEVER || of->truth->streams[i].dropped_at != NEVER)
+            continue;
+        for (uint32_t shard = 0; shard < of->truth->streams[i].shard_count; shard++) {
+            (void)session_read(of, i, shard, false);
+            (void)session_put(of, i, shard, 333);
+            (void)session_read(of, i, shard, false);
+        }
+    }
+    (void)session_create(of, "fresh", 1, &fresh);
+    (void)session_put(of, fresh, 0, 111);
+}
+
+/* One case from its beginning to its end; `sim` and `history` are used up. True: the fault was met. */
+static bool judge(campaign *of, const case_name *name, sim_files *sim, truth *history)
+{
+    session now;
+    uint64_t met;
+    size_t faulty_until;
+
+    of->cases++;
+    session_init(&now, sim, history, sim_mix(of->seed));
+    now.may_have_failed = true;
+    fault_set(&now, name);
+    if (name->prefix == NO_PREFIX)
+        name->of->run(&now);
+    else
+        recover(&now, name->of->durability);
+    if (is_full(name->err) && name->call != SIM_SYNC && name->call != SIM_OPEN) {
+        read_on(&now);
+        if (now.put_io && name->shape != SHAPE_SHORT && (name->call == SIM_WRITE || name->call == SIM_ALLOCATE))
+            session_complain(&now, "E3: a put on a full disk is answered with LS_ERR_IO");
+    }
+    met = fault_clear(&now, name);
+    faulty_until = sim_log_count(sim);
+    if (now.complaints > 0)
+        violated(of, name, &now, "while it fails");
+    now.complaints = 0;
+
+    session_examine(&now, LS_DURABILITY_DEFAULT, NEVER - 2, false, NULL);
+    if (session_close(&now) != LS_OK)
+        session_complain(&now, "the store does not close: %s", ls_last_error_message());
+    session_free(&now);
+    if (now.complaints > 0)
+        violated(of, name, &now, "when the fault is gone");
+    now.complaints = 0;
+
+    session_examine(&now, LS_DURABILITY_DEFAULT, NEVER - 2, false, NULL);
+    (void)session_close(&now);
+    session_free(&now);
+    if (now.complaints > 0)
+        violated(of, name, &now, "opened again");
+
+    crash(of, name, sim, history, faulty_until, SIM_SEED_NOTHING);
+    crash(of, name, sim, history, faulty_until, SIM_SEED_RANDOM + name->nth);
+    crash(of, name, sim, history, sim_log_count(sim), SIM_SEED_NOTHING);
+    crash(of, name, sim, history, sim_log_count(sim), SIM_SEED_EVERYTHING);
+    return met > 0;
+}
+
+/* The disk and what it owes, where the case begins. */
+static bool run_case(campaign *of, const case_name *name)
+{
+    sim_files *sim = sim_files_new();
+    truth history = {0};
+    bool met;
+
+    if (name->prefix != NO_PREFIX) {
+        sim_files *before = sim;
+        truth whole = {0};
+        session first;
+
+        session_init(&first, before, &whole, sim_mix(of->seed));
+        name->of->run(&first);
+        (void)session_close(&first);
+        sim = sim_crash_state(before, name->prefix, name->seed);
+        history = truth_after(&whole, name->prefix);
+        for (size_t i = 0; i < history.put_count; i++)
+            history.puts[i].is_unknown = history.puts[i].acked_at == NEVER; /* nobody was answered */
+        truth_free(&whole);
+        sim_files_free(before);
+    }
+    met = judge(of, name, sim, &history);
+    truth_free(&history);
+    sim_files_free(sim);
+    return met;
+}
+
+/* Walks all kinds of calls, from `name` on, whose workload and disk are set. */
+static void walk(campaign *of, case_name name)
+{
+    for (name.call = SIM_ANY + 1; name.call <= CALL_MEMORY; name.call++) {
+        static const int none[] = {ENOMEM, 0};
+        const int *errnos = name.call == CALL_MEMORY ? none : errnos_of[name.call];
+        /* Reads are many and much alike; so are allocations that fail for good. */
+        uint64_t step = name.call == SIM_READ || name.call == SIM_SIZE || name.call == CALL_MEMORY ? of->every : 1;
+
+        for (; *errnos != 0; errnos++)
+            for (name.shape = 0; name.shape < SHAPE_COUNT; name.shape++) {
+                name.err = *errnos;
+                if (name.shape == SHAPE_SHORT && (name.call != SIM_WRITE || name.err != ENOSPC))
+                    continue;
+                /* The second errno of a call takes the same path but for its name: sampled too. */
+                name.nth = 1 + of->seed % step;
+                for (;; name.nth += errnos == (name.call == CALL_MEMORY ? none : errnos_of[name.call])
+                                        ? step : of->every)
+                    if (!run_case(of, &name))
+                        break;
+            }
+    }
+}
+
+static double now_s(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void explore(campaign *of, const workload *what)
+{
+    case_name name = {.of = what, .prefix = NO_PREFIX};
+    sim_files *sim = sim_files_new();
+    truth whole = {0};
+    session plain;
+    size_t count;
+
+    session_init(&plain, sim, &whole, sim_mix(of->seed));
+    what->run(&plain);
+    (void)session_close(&plain);
+    count = sim_log_count(sim);
+    truth_free(&whole);
+    sim_files_free(sim);
+
+    walk(of, name);
+    /* In recovery: one disk of each workload, another one for each seed. */
+    name.prefix = count / 2 + sim_mix(of->seed + (uint64_t)(what - workloads)) % (count / 2);
+    name.seed = SIM_SEED_RANDOM + of->seed;
+    walk(of, name);
+}
+
+static int repeat(campaign *of, const char *text)
+{
+    char workload_name[64], call[64];
+    case_name name = {0};
+    ssize_t prefix;
+
+    if (sscanf(text, "%63[^:]:%zd:%" SCNu64 ":%63[^:]:%d:%u:%" SCNu64, workload_name, &prefix, &name.seed, call,
+               &name.err, &name.shape, &name.nth) != 7)
+        return 2;
+    name.prefix = (size_t)prefix;
+    for (size_t i = 0; i < workload_count; i++)
+        if (strcmp(workloads[i].name, workload_name) == 0)
+            name.of = &workloads[i];
+    for (unsigned i = 0; i <= CALL_MEMORY; i++)
+        if (strcmp(call_name(i), call) == 0)
+            name.call = i;
+    if (name.of == NULL)
+        return 2;
+    printf("the fault was %smet\n", run_case(of, &name) ? "" : "not ");
+    return of->violations > 0;
+}
+
+int main(int argc, char **argv)
+{
+    campaign all = {.seed = 1, .every = getenv("LIBSTREAM_TEST_LONG") != NULL ? 1 : 7};
+    const char *only = NULL, *again = NULL;
+    double began = now_s();
+
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--seed") == 0)
+            all.seed = strtoull(argv[i + 1], NULL, 0);
+        else if (strcmp(argv[i], "--every") == 0)
+            all.every = strtoull(argv[i + 1], NULL, 0);
+        else if (strcmp(argv[i], "--workload") == 0)
+            only = argv[i + 1];
+        else if (strcmp(argv[i], "--repeat") == 0)
+            again = argv[i + 1];
+        else
+            return 2;
+    }
+    if (all.every == 0)
+        return 2;
+    if (again != NULL)
+        return repeat(&all, again);
+    printf("seed %" PRIu64 "\n", all.seed);
+    for (size_t i = 0; i < workload_count; i++) {
+        uint64_t before = all.cases;
+        double from = now_s();
+
+        if (workloads[i].has_faults || (only != NULL && strcmp(workloads[i].name, only) != 0))
+            continue;
+        explore(&all, &workloads[i]);
+        printf("%-24s %6" PRIu64 " cases, %.1f s\n", workloads[i].name, all.cases - before, now_s() - from);
+        fflush(stdout);
+    }
+    printf("harness=h1 seed=%" PRIu64 " cases=%" PRIu64 " violations=%" PRIu64 " wall_s=%.1f\n", all.seed, all.cases,
+           all.violations, now_s() - began);
+    lsi_boot_id_pretend(NULL);
+    return all.violations > 0 ? 1 : 0;
+}
