@@ -73,8 +73,8 @@ ls_status lsi_iterator_next(lsi_iterator *iterator, uint32_t records_max, uint64
             return st;
         if (found)
             break; /* C2 */
-        /* Pairs with the release in lsi_iterator_cancel. C3 */
-        if (atomic_exchange_explicit(&iterator->is_cancelled, false, memory_order_acq_rel))
+        /* Pairs with the store in lsi_iterator_cancel: of it and the arming, one comes first and is seen (C3). */
+        if (atomic_exchange_explicit(&iterator->is_cancelled, false, memory_order_seq_cst))
             return lsi_fail(LS_ERR_CANCELLED, "the wait for records was cancelled");
         timeout_us = sleep_us(iterator, deadline_us);
         if (timeout_us == 0) {
@@ -99,6 +99,6 @@ ls_status lsi_iterator_next(lsi_iterator *iterator, uint32_t records_max, uint64
 void lsi_iterator_cancel(lsi_iterator *iterator)
 {
     /* Pairs with the exchange in lsi_iterator_next. */
-    atomic_store_explicit(&iterator->is_cancelled, true, memory_order_release);
+    atomic_store_explicit(&iterator->is_cancelled, true, memory_order_seq_cst);
     iterator->ops->wake(iterator->stream, iterator->wait_shard);
 }

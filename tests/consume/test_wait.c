@@ -29,10 +29,12 @@ static void append_now(void *user)
     fixture *fx = user;
 
     memory_engine_on_sleep(fx->engine, NULL, NULL);
+    memory_engine_on_arm(fx->engine, NULL, NULL);
     append(fx, 0, "late");
 }
 
-/* Goal: what comes between the look and the sleep is not missed. Method: it is appended as the sleep begins. */
+/* Goal: what comes between the look and the sleep is not missed. Method: it is appended as the sleep begins,
+ * and as the arming does. */
 static void a_record_between_look_and_sleep_is_seen(void **state)
 {
     fixture fx;
@@ -42,10 +44,12 @@ static void a_record_between_look_and_sleep_is_seen(void **state)
     open_one(&fx, 0, NULL);
     memory_engine_on_sleep(fx.engine, append_now, &fx);
     assert_string_equal(next_of(&fx, 1, -1, NULL), "late");
+    memory_engine_on_arm(fx.engine, append_now, &fx);
+    assert_string_equal(next_of(&fx, 1, -1, NULL), "late");
     assert_int_equal(memory_engine_slept_us(fx.engine), 0);
     lsi_iterator_close(fx.iterator);
     open_all(&fx, NULL);
-    assert_string_equal(next(&fx), "late");
+    assert_string_equal(next(&fx), "late late");
     memory_engine_on_sleep(fx.engine, append_now, &fx);
     assert_string_equal(next_of(&fx, 1, -1, NULL), "late");
     assert_int_equal(memory_engine_slept_us(fx.engine), 0);
@@ -101,6 +105,7 @@ static void cancel_now(void *user)
     fixture *fx = user;
 
     memory_engine_on_sleep(fx->engine, NULL, NULL);
+    memory_engine_on_arm(fx->engine, NULL, NULL);
     lsi_iterator_cancel(fx->iterator);
 }
 
@@ -114,10 +119,14 @@ static void a_cancel_between_look_and_sleep_is_not_lost(void **state)
     open_one(&fx, 0, NULL);
     memory_engine_on_sleep(fx.engine, cancel_now, &fx);
     assert_int_equal(next_status(&fx, -1), LS_ERR_CANCELLED);
+    memory_engine_on_arm(fx.engine, cancel_now, &fx);
+    assert_int_equal(next_status(&fx, -1), LS_ERR_CANCELLED);
     assert_int_equal(memory_engine_slept_us(fx.engine), 0);
     lsi_iterator_close(fx.iterator);
     open_all(&fx, NULL);
     memory_engine_on_sleep(fx.engine, cancel_now, &fx);
+    assert_int_equal(next_status(&fx, -1), LS_ERR_CANCELLED);
+    memory_engine_on_arm(fx.engine, cancel_now, &fx);
     assert_int_equal(next_status(&fx, -1), LS_ERR_CANCELLED);
     assert_int_equal(memory_engine_slept_us(fx.engine), 0);
     end(&fx);

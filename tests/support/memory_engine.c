@@ -76,6 +76,8 @@ struct memory_engine {
     bool interrupts;
     void (*on_sleep)(void *user);
     void *on_sleep_user;
+    void (*on_arm)(void *user);
+    void *on_arm_user;
 
     fault faults[MEMORY_ENGINE_CALL_COUNT];
     char trace[TRACE_BYTES];
@@ -500,9 +502,17 @@ static ls_seqno op_place(const lsi_reader *base)
 static uint32_t op_arm(lsi_engine_stream *stream, uint32_t index)
 {
     memory_engine *engine = of_stream(stream);
+    void (*hook)(void *user);
+    void *hook_user;
     uint32_t token;
 
     (void)index; /* One word for all: who sleeps on a shard is woken needlessly, which is allowed. */
+    lock(engine);
+    hook = engine->on_arm;
+    hook_user = engine->on_arm_user;
+    unlock(engine);
+    if (hook != NULL)
+        hook(hook_user);
     lock(engine);
     token = engine->word;
     unlock(engine);
@@ -843,6 +853,14 @@ void memory_engine_on_sleep(memory_engine *engine, void (*hook)(void *user), voi
     lock(engine);
     engine->on_sleep = hook;
     engine->on_sleep_user = user;
+    unlock(engine);
+}
+
+void memory_engine_on_arm(memory_engine *engine, void (*hook)(void *user), void *user)
+{
+    lock(engine);
+    engine->on_arm = hook;
+    engine->on_arm_user = user;
     unlock(engine);
 }
 

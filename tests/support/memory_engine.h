@@ -75,6 +75,8 @@ void memory_engine_fail(memory_engine *engine, memory_engine_call call, uint32_t
 void memory_engine_interrupt(memory_engine *engine);
 /* Calls `hook` in each sleep, before it begins. */
 void memory_engine_on_sleep(memory_engine *engine, void (*hook)(void *user), void *user);
+/* The same in each arming. */
+void memory_engine_on_arm(memory_engine *engine, void (*hook)(void *user), void *user);
 
 /* ---- what was asked ---- */
 
