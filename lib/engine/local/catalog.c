@@ -371,6 +371,7 @@ ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec)
     if (st != LS_OK)
         goto unlock;
     fresh->next_id = stream.id + 1;
+    lsi_control_drop_stream(local->control, stream.id); /* the slots of a creator who died before he named it */
     st = make_logs(local, &stream);
     if (st != LS_OK) {
         give_up_creating(local, stream.id);
