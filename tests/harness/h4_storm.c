@@ -5,7 +5,7 @@
  * hook in their file layer that kills them at the Nth call, before it, behind it or in the middle of a write: so that
  * many die while they hold a lock, which is counted from the lock words and asserted.
  *
- * The oracle lies outside the store: each put notes its intent in a file before and its acknowledgement behind the call.
+ * The oracle lies outside the store: each put notes its intent in a file before the call and its acknowledgement after.
  * A write to such a file is one small append, which a kill leaves whole or not at all. history.c then judges (H5).
  *
  *     h4_storm [--seed N] [--kills N] [--mode sync|kernel|both] [--dir DIR] [--wait-ms N] [--keep]
@@ -828,7 +828,8 @@ static void judge(void)
         of.runs = append_entries(of.runs, &of.run_count, entries, count, sizeof(history_run));
     }
     if (merged_count != of.truth_count)
-        violation("the merged reader shows %zu records, the readers of single shards %zu", merged_count, of.truth_count);
+        violation("the merged reader shows %zu records, the readers of single shards %zu", merged_count,
+                  of.truth_count);
     of.reads = append_entries(of.reads, &of.read_count, merged, merged_count, sizeof(history_read));
     atomic_fetch_add(&share->violations, history_check(&of));
     free(of.puts);

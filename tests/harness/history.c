@@ -267,7 +267,8 @@ static void check_reads(checker *check)
         }
         const history_read *want = expected[read->shard];
         if (want >= of->truth + check->shard_from[read->shard + 1])
-            violation(check, "run %u read shard %u seqno %" PRIu64 ", which is gone", read->run, read->shard, read->seqno);
+            violation(check, "run %u read shard %u seqno %" PRIu64 ", which is gone", read->run, read->shard,
+                      read->seqno);
         else if (want->seqno != read->seqno || want->writer != read->writer || want->number != read->number)
             violation(check, "run %u read shard %u seqno %" PRIu64 " (writer %u number %" PRIu64 ") where %" PRIu64
                       " (writer %u number %" PRIu64 ") is next", read->run, read->shard, read->seqno, read->writer,

@@ -1,5 +1,5 @@
-/* P10 and the control file as a hint: deleted, cut, filled with anything or left by another boot, it is made anew and no
- * record appears or vanishes; with somebody alive it is not touched. Also: several who open at the same moment. */
+/* P10 and the control file as a hint: deleted, cut, filled with anything or left by another boot, it is made anew and
+ * no record appears or vanishes; with somebody alive it is not touched. Also: several who open at the same moment. */
 #include <errno.h>
 #include <fcntl.h>
 

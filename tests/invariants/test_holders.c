@@ -70,8 +70,8 @@ static void put_and_die(fixture *fx)
     child_check(handles_close(&of) == LS_OK);
 }
 
-/* A process dies at its 1st, 2nd, ... Nth call that changes the disk, until one comes through. `beside`: another has the
- * store open all the time and puts after each death; else everybody is gone, and the store is opened anew. */
+/* A process dies at its 1st, 2nd, ... Nth call that changes the disk, until one comes through. `beside`: another has
+ * the store open all the time and puts after each death; else everybody is gone, and the store is opened anew. */
 static void walk(fixture *fx, ls_durability durability, int where, bool beside)
 {
     ls_store_options options = LS_STORE_OPTIONS_INIT;
@@ -139,8 +139,8 @@ static void a_store_can_be_opened_after_a_death_at_any_call(void **state)
     }
 }
 
-/* The promise of lock.h: a lock that is not robust would never be free again. Method: die in the middle of a write while
- * others already wait. */
+/* The promise of lock.h: a lock that is not robust would never be free again. Method: die in the middle of a write
+ * while others already wait. */
 static void several_who_wait_all_go_on_after_a_death(void **state)
 {
     fixture *fx = *state;

@@ -370,7 +370,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_store_that_cannot_be_written_is_read, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_store_that_cannot_be_written_is_read_without_its_control_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_store_that_cannot_be_written_is_read_without_its_control_file, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(reading_creates_no_store, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_reader_opened_for_reading_follows_a_producer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_network_file_system_is_refused_unless_asked_for, set_up, tear_down),

@@ -1,5 +1,5 @@
 /* Many threads on one store: producers with handles of their own, readers of one shard, a merged reader on its event
- * descriptor, one who cancels them, one who opens, describes, creates and deletes. Worth most under the thread sanitizer.
+ * descriptor, one who cancels them, two who open, describe, create and delete. Worth most under the thread sanitizer.
  * At the end every record is there once, in its producer's order, and each reader saw it so (O1, O3). */
 #include <inttypes.h>
 #include <poll.h>

@@ -1,5 +1,5 @@
-/* The system's files with a hook in front of and behind what changes the disk: for tests that stop, kill, delay or refuse
- * a process at a chosen point, on a real directory and with real processes.
+/* The system's files with a hook in front of and behind what changes the disk: for tests that stop, kill, delay or
+ * refuse a process at a chosen point, on a real directory and with real processes.
  *
  *     hooked_files hooked;
  *     hooked_files_init(&hooked, before, after, user);
