@@ -716,7 +716,7 @@ static void a_fork_child_has_nothing_and_keeps_nothing(void **state)
     (void)close(done[1]);
 }
 
-/* Goal: the same when the parent is killed. Method: a child attaches, has a child of its own that lives on, and dies. */
+/* Goal: the same when the parent is killed. Method: a child attaches, has a child that lives on, and is killed. */
 static void a_fork_child_of_a_killed_process_keeps_nothing(void **state)
 {
     fixture *fx = *state;
