@@ -687,21 +687,21 @@ static void a_fork_child_has_nothing_and_keeps_nothing(void **state)
 {
     fixture *fx = *state;
     lsi_control *control = attach(fx, true);
-    int status, done[2];
+    int status, done[2], go[2];
     char byte;
 
     (void)slot_of(control, 1, 0);
     assert_int_equal(pipe(done), 0);
+    assert_int_equal(pipe(go), 0);
     pid_t child = fork();
     if (child == 0) {
         lsi_slot *slot;
         bool right = !lsi_control_is_mine(control) && lsi_control_lock(control) == LS_ERR_STATE &&
             lsi_control_slot(control, LSI_SLOT_SHARD, 1, 0, &slot) == LS_ERR_STATE;
 
-        if (write(done[1], "x", 1) != 1)
+        (void)close(go[1]);
+        if (write(done[1], "x", 1) != 1 || read(go[0], &byte, 1) != 0)
             _exit(2);
-        for (int i = 0; i < 10000 && access(temp_path(&fx->temp, "go"), F_OK) != 0; i++)
-            (void)usleep(1000);
         lsi_control_close(control);
         _exit(right ? 0 : 1);
     }
@@ -709,9 +709,10 @@ static void a_fork_child_has_nothing_and_keeps_nothing(void **state)
     assert_true(lsi_control_is_mine(control));
     lsi_control_close(control);
     lsi_control_close(attach(fx, true)); /* the child lives, and does not count */
-    assert_int_equal(close(open(temp_path(&fx->temp, "go"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
+    (void)close(go[1]);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
+    (void)close(go[0]);
     (void)close(done[0]);
     (void)close(done[1]);
 }
@@ -720,19 +721,19 @@ static void a_fork_child_has_nothing_and_keeps_nothing(void **state)
 static void a_fork_child_of_a_killed_process_keeps_nothing(void **state)
 {
     fixture *fx = *state;
-    int ready[2], status;
+    int ready[2], go[2], status;
     char byte;
 
     assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(go), 0);
     pid_t parent = fork();
     if (parent == 0) {
+        (void)close(go[1]);
         (void)attach(fx, true);
         if (fork() == 0) {
-            int written = (int)write(ready[1], "x", 1);
+            bool told = write(ready[1], "x", 1) == 1;
 
-            for (int i = 0; written == 1 && i < 10000 && access(temp_path(&fx->temp, "go"), F_OK) != 0; i++)
-                (void)usleep(1000);
-            _exit(0);
+            _exit(told && read(go[0], &byte, 1) == 0 ? 0 : 1); /* until the test lets go of the other end */
         }
         (void)sleep(30);
         _exit(1);
@@ -741,9 +742,10 @@ static void a_fork_child_of_a_killed_process_keeps_nothing(void **state)
     assert_int_equal(kill(parent, SIGKILL), 0);
     assert_int_equal(waitpid(parent, &status, 0), parent);
     lsi_control_close(attach(fx, true));
-    assert_int_equal(close(open(temp_path(&fx->temp, "go"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
-    (void)close(ready[0]);
-    (void)close(ready[1]);
+    for (int i = 0; i < 2; i++) {
+        (void)close(ready[i]);
+        (void)close(go[i]);
+    }
 }
 
 static void private_memory_is_released_in_a_fork_child_too(void **state)
