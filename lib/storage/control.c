@@ -141,11 +141,14 @@ static void epoch_raise(control_header *header)
     uint32_t epoch = atomic_load_explicit(&header->attach_epoch, memory_order_relaxed) + 1;
 
     /* Relaxed: the gate is held, and others read it after they were through the gate. */
-    atomic_store_explicit(&header->attach_epoch, epoch == 0 ? 1 : epoch, memory_order_relaxed);
+    if (epoch == 0)
+        epoch = 1;
+    header->attach_check = ~epoch; /* first: a death between the two makes the next one start over */
+    atomic_store_explicit(&header->attach_epoch, epoch, memory_order_relaxed);
 }
 
-/* Nobody else is attached. `slots_there`: how many the file's size has room for. */
-static int attach_alone(lsi_control *control, const unsigned char store_id[16], uint32_t slots_there)
+/* Nobody else is attached. `slots_there`: how many the file's size has room for. `was_shorter`: some of them only now. */
+static int attach_alone(lsi_control *control, const unsigned char store_id[16], uint32_t slots_there, bool was_shorter)
 {
     static const unsigned char none[16];
     control_header *header = control->header;
@@ -157,12 +160,17 @@ static int attach_alone(lsi_control *control, const unsigned char store_id[16], 
     int result;
 
     lsi_boot_id(boot_id);
-    if (of_this_store && count <= slots_there && used <= count && count >= CONTROL_SLOTS_FIRST &&
-        memcmp(boot_id, none, sizeof(boot_id)) != 0 && memcmp(header->boot_id, boot_id, sizeof(boot_id)) == 0) {
+    if (of_this_store && !was_shorter && header->attach_check == ~lsi_control_epoch(control) && count <= slots_there &&
+        used <= count && count >= CONTROL_SLOTS_FIRST && memcmp(boot_id, none, sizeof(boot_id)) != 0 &&
+        memcmp(header->boot_id, boot_id, sizeof(boot_id)) == 0) {
         /* The same boot: everything is as the last one left it, dead or not. Nobody holds a pointer to a slot that
          * was freed before. */
         header->free_old += header->free_new;
         header->free_new = 0;
+        /* Nobody can hold it, and the dead leave no more than an odd manifest_generation. */
+        result = lsi_lock_init(&header->store_lock);
+        if (result != 0)
+            return result;
         epoch_raise(header);
         return 0;
     }
@@ -320,7 +328,7 @@ ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsig
                            lsi_control **out, bool *alone)
 {
     lsi_control *control = lsi_alloc_zero(&env->memory, sizeof(*control));
-    uint64_t size, least = CONTROL_SLOTS_AT + CONTROL_SLOTS_FIRST * (uint64_t)LSI_SLOT_BYTES;
+    uint64_t size, was, least = CONTROL_SLOTS_AT + CONTROL_SLOTS_FIRST * (uint64_t)LSI_SLOT_BYTES;
     uint32_t slots_there;
     void *map = NULL;
     ls_status st = LS_OK;
@@ -364,6 +372,7 @@ ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsig
     result = control->files->size(&control->file, &size);
     if (result != 0)
         goto fail_system;
+    was = size;
     if (*alone) {
         uint64_t whole = size > CONTROL_MAP_BYTES ? CONTROL_MAP_BYTES : size / LSI_SLOT_BYTES * LSI_SLOT_BYTES;
 
@@ -386,7 +395,7 @@ ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsig
     control->processes = (control_process *)(void *)((unsigned char *)map + CONTROL_PROCESSES_AT);
     control->slots = (unsigned char *)map + CONTROL_SLOTS_AT;
     if (*alone) {
-        result = attach_alone(control, store_id, slots_there);
+        result = attach_alone(control, store_id, slots_there, was < size);
         if (result != 0)
             goto fail_system;
     } else {

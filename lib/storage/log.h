@@ -24,6 +24,7 @@ struct lsi_log {
     lsi_log_config config;
     _Atomic(lsi_slot *) slot;    /* shared, in the control file */
     lsi_slot *own_slot;          /* read only, and nobody recovered the shard: what this process found by itself */
+    _Atomic uint32_t looked_epoch; /* read only: what the slot said in this epoch was found to be true */
     lsi_lock local;              /* LSI_RANK_LOCAL: guards the pointers below */
     lsi_segment *current;        /* the last segment as this process has it open for writing; may be an older one */
     lsi_segment_list *list;      /* as of list_generation */
@@ -69,7 +70,9 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot);
 ls_status lsi_log_take_over(lsi_log *log, lsi_slot *slot);
 /* The slot of a log that was just made, so that its first append need not look for what might have been given before. */
 ls_status lsi_log_publish_new(const lsi_log_config *config, const lsi_segment_entry *first);
-/* For a reader that may not write: finds the ends for itself. */
+/* For a reader that may not write: whether the ends that an earlier process of this boot left may be believed ... */
+ls_status lsi_log_ends_hold(lsi_log *log, lsi_slot *slot, bool *hold);
+/* ... and, when not, finds them for itself. */
 ls_status lsi_log_look(lsi_log *log, lsi_slot *own);
 
 /* ---- walking a segment's frames, for recovery, seeking and verify ---- */

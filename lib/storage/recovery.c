@@ -279,6 +279,21 @@ ls_status lsi_log_look(lsi_log *log, lsi_slot *own)
     return recover_from_segments(log, own, false);
 }
 
+static bool is_space(const lsi_segment *segment, uint64_t position)
+{
+    return position >= segment->header.base && position - segment->header.base <= segment->header.frames_bytes_max;
+}
+
+/* What of the last segment a watermark vouches for: unlike the word durable_end it has a sum. */
+static uint64_t marked_end(const lsi_slot *slot, bool valid, uint32_t number, uint64_t marked)
+{
+    uint64_t base = lsi_load(&slot->segment_base), committed = lsi_load(&slot->committed_end);
+
+    if (!valid || marked < base || number != atomic_load_explicit(&slot->segment, memory_order_relaxed))
+        return base; /* S5 */
+    return marked < committed ? marked : committed;
+}
+
 /* The ends in the slot are of this boot, but nobody was alive in between: look at the frames just before the end. */
 static ls_status ends_are_true(lsi_log *log, lsi_slot *slot, bool *true_ends)
 {
@@ -292,14 +307,19 @@ static ls_status ends_are_true(lsi_log *log, lsi_slot *slot, bool *true_ends)
     if (st != LS_OK)
         return st;
     const lsi_segment_entry *last = lsi_segment_list_last(list);
+    ls_seqno next = lsi_load(&slot->next_seqno);
     if (last->number != number || last->base != lsi_load(&slot->segment_base) || end < last->base ||
-        lsi_load(&slot->durable_end) > end)
+        lsi_load(&slot->durable_end) > end || lsi_load(&slot->seqno_limit) != last->seqno_limit ||
+        next < last->base_seqno || next > last->seqno_limit)
         goto out;
     st = lsi_segment_open(&log->config, number, false, &segment);
     if (st != LS_OK || segment->header.sum != last->header_sum) {
         st = st == LS_ERR_CORRUPT || st == LS_ERR_NOT_FOUND ? LS_OK : st;
         goto out;
     }
+    if (!is_space(segment, end) || !is_space(segment, lsi_load(&slot->allocated_end)) ||
+        !is_space(segment, lsi_load(&slot->zeroed_end)))
+        goto out;
     uint64_t from = end - last->base > VERIFY_BYTES ? end - VERIFY_BYTES : last->base;
     lsi_index_entry hint;
     lsi_walk walk;
@@ -313,7 +333,8 @@ static ls_status ends_are_true(lsi_log *log, lsi_slot *slot, bool *true_ends)
         if (st != LS_OK)
             break;
         if (result == LSI_FRAME_VALID) {
-            *true_ends = walk.at == end && frame.first_seqno + frame.count <= lsi_load(&slot->next_seqno);
+            *true_ends = walk.at == end && frame.first_seqno + frame.count <= next &&
+                         frame.arrival_us <= atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed);
             continue;
         }
         if (walk.at < end) {
@@ -342,17 +363,61 @@ out:
     return st;
 }
 
+ls_status lsi_log_ends_hold(lsi_log *log, lsi_slot *slot, bool *hold)
+{
+    uint64_t durable = lsi_load(&slot->durable_end), marked = 0;
+    uint32_t number = 0;
+    bool valid = lsi_watermark_read(slot, &number, &marked);
+
+    *hold = false;
+    if (atomic_load_explicit(&slot->health, memory_order_acquire) != LSI_SHARD_HEALTHY)
+        return LS_OK;
+    ls_status st = ends_are_true(log, slot, hold);
+    /* Less than that would hide records that were acknowledged. */
+    if (durable != lsi_load(&slot->committed_end) && durable != marked_end(slot, valid, number, marked))
+        *hold = false;
+    return st;
+}
+
+/* E2: the last process may have died, or been wrong, between a write and its sync. Only what the watermark vouches for
+ * is believed to be durable, and in SYNC the rest is made so before anybody waits to read it. */
+static ls_status settle_durable(lsi_log *log, lsi_slot *slot, uint64_t marked)
+{
+    uint64_t committed = lsi_load(&slot->committed_end);
+    lsi_segment *segment;
+
+    /* Nobody believes it before the epoch says so, so this once it may fall. */
+    if (lsi_load(&slot->durable_end) != marked)
+        atomic_store_explicit(&slot->durable_end, marked, memory_order_seq_cst);
+    if (log->config.durability != LS_DURABILITY_SYNC || marked == committed)
+        return LS_OK;
+    ls_status st = lsi_log_segment(log, slot, atomic_load_explicit(&slot->segment, memory_order_relaxed), &segment);
+    if (st != LS_OK)
+        return st;
+    st = lsi_log_sync_segment(log, slot, segment, committed);
+    lsi_segment_unref(segment);
+    return st;
+}
+
 ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
 {
     ls_status st = LS_OK;
     uint32_t health = atomic_load_explicit(&slot->health, memory_order_acquire);
-    bool of_this_boot = health != LSI_SHARD_FRESH;
+    /* FAILED is nowhere but here; all else can be found out from the segments. */
+    bool of_this_boot = health == LSI_SHARD_HEALTHY || health == LSI_SHARD_FAILED;
 
-    if (of_this_boot && health == LSI_SHARD_HEALTHY) {
-        if (lsi_load(&slot->write_end) != lsi_load(&slot->committed_end))
+    uint64_t marked = 0;
+    uint32_t number = 0;
+    bool valid = lsi_watermark_read(slot, &number, &marked);
+    uint32_t failed_errno = atomic_load_explicit(&slot->failed_errno, memory_order_relaxed);
+
+    if (of_this_boot) {
+        if (health == LSI_SHARD_HEALTHY && lsi_load(&slot->write_end) != lsi_load(&slot->committed_end))
             st = lsi_log_take_over(log, slot);
         if (st == LS_OK)
             st = ends_are_true(log, slot, &of_this_boot);
+        if (st == LS_OK && of_this_boot && health == LSI_SHARD_HEALTHY)
+            st = settle_durable(log, slot, marked_end(slot, valid, number, marked));
         if (st != LS_OK)
             return st;
         if (!of_this_boot)
@@ -364,7 +429,14 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
         if (st != LS_OK)
             return st;
         (void)atomic_fetch_add_explicit(&slot->list_generation, 1, memory_order_acq_rel);
+        if (health == LSI_SHARD_FAILED) { /* S6, and readers see no more than before. */
+            atomic_store_explicit(&slot->health, LSI_SHARD_FAILED, memory_order_relaxed);
+            atomic_store_explicit(&slot->failed_errno, failed_errno, memory_order_relaxed);
+            atomic_store_explicit(&slot->durable_end, marked_end(slot, valid, number, marked), memory_order_seq_cst);
+        }
     }
+    /* Who closes a shard says so after this; what an earlier process left here is no news. */
+    atomic_store_explicit(&slot->closed, 0, memory_order_relaxed);
     /* Pairs with is_recovered(). */
     atomic_store_explicit(&slot->epoch, lsi_control_epoch(log->config.control), memory_order_release);
     return LS_OK;

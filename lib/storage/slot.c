@@ -267,6 +267,8 @@ static lsi_slot *slot_take_again(lsi_control *control, bool only_old, uint32_t k
         if (atomic_load_explicit(&slot->kind, memory_order_relaxed) != LSI_SLOT_FREE)
             continue;
         is_old = atomic_load_explicit(&slot->epoch, memory_order_relaxed) != epoch;
+        if (is_old && locks_init(slot) != 0)
+            continue;
         if (is_old)
             slot_name(control, slot, kind, stream, shard);
         else if (only_old || !slot_take_rested(control, slot, kind, stream, shard))
@@ -284,6 +286,12 @@ static lsi_slot *slot_take_again(lsi_control *control, bool only_old, uint32_t k
     return NULL;
 }
 
+/* T1. Everybody who wants a slot comes past here first. */
+static bool locks_are_made(const lsi_control *control, const lsi_slot *slot)
+{
+    return atomic_load_explicit(&slot->locks_epoch, memory_order_acquire) == lsi_control_epoch(control);
+}
+
 /* Locks: store lock held. */
 static ls_status slot_take(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out)
 {
@@ -291,6 +299,7 @@ static ls_status slot_take(lsi_control *control, uint32_t kind, uint64_t stream,
     uint32_t used = atomic_load_explicit(&header->used_count, memory_order_relaxed);
     uint32_t count = atomic_load_explicit(&header->slot_count, memory_order_relaxed);
     ls_status st;
+    int result;
 
     *out = header->free_old > 0 ? slot_take_again(control, true, kind, stream, shard) : NULL;
     if (*out != NULL)
@@ -313,7 +322,10 @@ static ls_status slot_take(lsi_control *control, uint32_t kind, uint64_t stream,
             return st;
     }
     *out = control_slot_at(control, used);
-    slot_name(*out, kind, stream, shard);
+    result = locks_init(*out);
+    if (result != 0)
+        return lsi_fail_errno(result, "cannot make a lock");
+    slot_name(control, *out, kind, stream, shard);
     /* Release: who sees the number sees the name. */
     atomic_store_explicit(&header->used_count, used + 1, memory_order_release);
     return LS_OK;
@@ -326,6 +338,14 @@ ls_status lsi_control_slot_locked(lsi_control *control, uint32_t kind, uint64_t 
 
     if (st == LS_OK && slot == NULL)
         st = slot_take(control, kind, stream, shard, &slot);
+    if (st == LS_OK && !locks_are_made(control, slot)) {
+        int result = locks_init(slot);
+
+        if (result != 0)
+            return lsi_fail_errno(result, "cannot make a lock");
+        /* Release pairs with locks_are_made. */
+        atomic_store_explicit(&slot->locks_epoch, lsi_control_epoch(control), memory_order_release);
+    }
     if (st == LS_OK)
         *out = slot;
     return st;
