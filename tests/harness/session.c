@@ -242,6 +242,16 @@ static void stream_handles_close(session *of, uint32_t stream)
     of->streams[stream] = NULL;
 }
 
+static void unwatch(session *of)
+{
+    if (of->watcher == NULL)
+        return;
+    sim_hook_set(of->sim, NULL, NULL);
+    if (ls_stream_close(of->watched_stream) != LS_OK || ls_store_close(of->watcher) != LS_OK)
+        session_complain(of, "the watcher does not close: %s", ls_last_error_message());
+    of->watcher = NULL;
+}
+
 ls_status session_close(session *of)
 {
     size_t from = here(of);
@@ -249,6 +259,7 @@ ls_status session_close(session *of)
 
     if (of->store == NULL)
         return LS_OK;
+    unwatch(of);
     for (uint32_t i = 0; i < SESSION_STREAMS_MAX; i++)
         stream_handles_close(of, i);
     st = answered(of, ls_store_close(of->store));
@@ -514,11 +525,11 @@ static void lost(session *of, uint32_t stream, uint32_t shard, const shown *reco
     }
 }
 
-static ls_status read_shard(session *of, uint32_t stream, uint32_t shard, shown *records, size_t *count)
+static ls_status read_shard(session *of, ls_stream *stream, uint32_t shard, shown *records, size_t *count)
 {
     ls_iterator *iterator;
     const ls_batch *batch;
-    ls_status st = answered(of, ls_iterator_open(of->streams[stream], shard, NULL, NULL, &iterator));
+    ls_status st = answered(of, ls_iterator_open(stream, shard, NULL, NULL, &iterator));
 
     *count = 0;
     if (st != LS_OK)
@@ -551,7 +562,7 @@ static ls_status read_and_check(session *of, uint32_t stream, uint32_t shard, si
 
     if (st != LS_OK)
         return st;
-    st = read_shard(of, stream, shard, records, &count);
+    st = read_shard(of, of->streams[stream], shard, records, &count);
     if (st != LS_OK)
         return st;
     if (!truth_check(of->truth, stream, shard, records, count, at, power, what))
@@ -580,6 +591,38 @@ ls_status session_read_all(session *of, uint32_t stream)
     for (uint32_t shard = 0; shard < of->truth->streams[stream].shard_count && st == LS_OK; shard++)
         st = session_read(of, stream, shard, false);
     return st;
+}
+
+static void watch(void *user, sim_call call, const char *name)
+{
+    static shown records[SHOWN_MAX];
+    session *of = user;
+    char what[256];
+    size_t count;
+
+    if (call != SIM_SYNC || !name_ends(name, ".seg") || of->is_watching)
+        return;
+    of->is_watching = true;
+    if (read_shard(of, of->watched_stream, 0, records, &count) != LS_OK)
+        session_complain(of, "the watcher cannot read: %s", ls_last_error_message());
+    else if (!truth_check(of->truth, of->watched, 0, records, count, NEVER - 2, false, what))
+        session_complain(of, "the watcher of stream '%s': %s", of->truth->streams[of->watched].name, what);
+    else
+        truth_seen(of->truth, of->watched, 0, records, count, of->durability == LS_DURABILITY_SYNC, here(of));
+    of->is_watching = false;
+}
+
+void session_watch(session *of, uint32_t stream)
+{
+    if (of->watcher != NULL || of->streams[stream] == NULL)
+        return;
+    if (answered(of, lsi_store_open_env("file:sim", NULL, &of->env, &of->watcher)) != LS_OK ||
+        answered(of, ls_stream_open(of->watcher, of->truth->streams[stream].name, &of->watched_stream)) != LS_OK) {
+        session_complain(of, "no watcher: %s", ls_last_error_message());
+        return;
+    }
+    of->watched = stream;
+    sim_hook_set(of->sim, watch, of);
 }
 
 /* ---- examining ---- */

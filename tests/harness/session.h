@@ -32,6 +32,10 @@ typedef struct session {
     ls_store *store;
     ls_stream *streams[SESSION_STREAMS_MAX];
     ls_producer *producers[SESSION_STREAMS_MAX];
+    ls_store *watcher; /* a reader's store, see session_watch */
+    ls_stream *watched_stream;
+    uint32_t watched;
+    bool is_watching;
     bool stays;        /* what is read now may not be taken back by a loss of power, whatever the mode */
     bool damage_is_wrong; /* LS_ERR_CORRUPT is a complaint: there was nothing but loss of power, and kills */
     bool may_have_failed; /* faults were set: examining resets shards that failed */
@@ -61,6 +65,9 @@ ls_status session_reset(session *of, uint32_t stream, uint32_t shard);
 /* Reads the shard from its horizon, and checks it against the truth: `power` as truth_check has it. */
 ls_status session_read(session *of, uint32_t stream, uint32_t shard, bool power);
 ls_status session_read_all(session *of, uint32_t stream);
+/* From now until the session is closed another reader looks at shard 0 of the stream whenever a segment is about to be
+ * synced, when readers may be shown what is not durable yet (D3). Not with faults or kills. */
+void session_watch(session *of, uint32_t stream);
 /* LS_OK, and what ls_shard_info says of the shard's health. */
 ls_status session_health(session *of, uint32_t stream, uint32_t shard, ls_status *health);
 

@@ -46,6 +46,20 @@ static void atomic_batches(session *of)
     (void)session_batch(of, stream, 0, 3, 10000, true);
 }
 
+/* Somebody else reads while puts are under way. */
+static void watched_puts(session *of)
+{
+    uint32_t stream;
+
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_create(of, "s", 1, &stream);
+    session_watch(of, stream);
+    for (uint32_t i = 0; i < 6; i++) {
+        (void)session_put(of, stream, 0, 400 + 8000 * i);
+        (void)session_batch(of, stream, 0, 3, 150, i % 2 == 0);
+    }
+}
+
 static void kernel_rolls(session *of)
 {
     uint32_t stream;
@@ -210,6 +224,7 @@ const workload workloads[] = {
     {"single_puts", LS_DURABILITY_SYNC, false, single_puts},
     {"batches", LS_DURABILITY_SYNC, false, batches},
     {"atomic_batches", LS_DURABILITY_SYNC, false, atomic_batches},
+    {"watched_puts", LS_DURABILITY_SYNC, true, watched_puts},
     {"kernel_rolls", LS_DURABILITY_KERNEL, false, kernel_rolls},
     {"interval_syncs", LS_DURABILITY_INTERVAL, false, interval_syncs},
     {"create_and_delete", LS_DURABILITY_SYNC, false, create_and_delete},
