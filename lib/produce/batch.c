@@ -15,7 +15,10 @@
 
 #include <assert.h>
 
+#include "base/hash.h"
 #include "base/status.h"
+
+#define HASH_AT_ONCE 64u /* keys; a multiple of the widest lanes */
 
 /* B1. The message names the first bad record. */
 static ls_status check(const lsi_producer *producer, const ls_put_entry *entries, size_t count, bool atomic)
@@ -50,6 +53,34 @@ static bool make_room(lsi_producer *producer, size_t count)
            lsi_grow(memory, (void **)&room->parts, &room->parts_capacity, count, sizeof(*room->parts));
 }
 
+/* Fills `shards` for todo[0..count-1]. Keys are hashed many at a time, in the lanes of the processor; one open shard
+ * hashes nothing. */
+static void route_all(lsi_producer *producer, const ls_put_entry *entries, uint32_t count)
+{
+    lsi_batch_room *room = &producer->batch;
+    ls_bytes keys[HASH_AT_ONCE];
+    ls_hash_key hashes[HASH_AT_ONCE];
+    uint32_t indexes[HASH_AT_ONCE];
+    uint32_t gathered = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const ls_put_entry *entry = &entries[room->todo[i]];
+
+        if (producer->route.count == 1 || entry->explicit_hash_key != NULL) {
+            room->shards[room->todo[i]] = lsi_route_of(producer, entry->partition_key, entry->explicit_hash_key);
+        } else {
+            keys[gathered] = entry->partition_key;
+            indexes[gathered++] = room->todo[i];
+        }
+        if (gathered == HASH_AT_ONCE || (i == count - 1 && gathered > 0)) {
+            lsi_hash_partition_keys(keys, gathered, hashes);
+            for (uint32_t k = 0; k < gathered; k++)
+                room->shards[indexes[k]] = lsi_route_find(&producer->route, hashes[k]);
+            gathered = 0;
+        }
+    }
+}
+
 /* Routes todo[0..count-1] and sorts them into parts from parts[first] on; returns how many parts there are then. */
 static uint32_t group(lsi_producer *producer, const ls_put_entry *entries, uint32_t count, uint32_t pick_at,
                       uint32_t first)
@@ -58,12 +89,11 @@ static uint32_t group(lsi_producer *producer, const ls_put_entry *entries, uint3
     uint32_t part_count = first;
     uint32_t at = pick_at;
 
+    route_all(producer, entries, count);
     for (uint32_t i = 0; i < count; i++) {
-        const ls_put_entry *entry = &entries[room->todo[i]];
-        uint32_t shard = lsi_route_of(producer, entry->partition_key, entry->explicit_hash_key);
+        uint32_t shard = room->shards[room->todo[i]];
 
         assert(shard < producer->shard_limit);
-        room->shards[room->todo[i]] = shard;
         if (producer->counts[shard]++ == 0)
             room->parts[part_count++] = (lsi_put_part){.shard = shard};
     }
