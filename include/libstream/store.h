@@ -56,6 +56,11 @@ typedef void *(*ls_resize_callback)(void *user, void *old, size_t bytes);
 #define LS_STORE_NO_CREATE UINT32_C(2)       /**< LS_ERR_NOT_FOUND when there is no store. */
 #define LS_STORE_NETWORK_FS_ALLOWED UINT32_C(4) /**< On a network file system at your own risk: locks may not hold. */
 
+#define LS_STORE_NO_MAPPED_WRITES UINT32_C(8) /**< INTERVAL and KERNEL: write small records too instead of storing them
+                                                    into a mapped window of the segment. Several times slower; without
+                                                    the risk of every mapping, a signal when the device cannot read a
+                                                    page back. */
+
 /** No space is allocated ahead of the data: `prealloc_bytes` for small devices. */
 #define LS_PREALLOC_NONE UINT64_MAX
 

@@ -263,12 +263,19 @@ static int system_root_kind(const lsi_root *root, lsi_fs_kind *out)
         0x65735546, /* FUSE */      0x01161970, /* GFS2 */  0x7461636F, /* OCFS2 */ 0x73757245, /* CODA */
         0x0BD00BD0, /* LUSTRE */    0x47504653, /* GPFS */  0x786F4256, /* VBOXSF */
     };
+    static const uint32_t in_place[] = {
+        0x0000EF53, /* ext2, ext3, ext4 */ 0x58465342, /* XFS: shared extents of a file we made ourselves there are none */
+        0x01021994, /* tmpfs */
+    };
     struct statfs about;
 
     while (fstatfs(root->fd, &about) != 0)
         if (errno != EINTR)
             return -errno;
     *out = LSI_FS_LOCAL;
+    for (size_t i = 0; i < sizeof(in_place) / sizeof(in_place[0]); i++)
+        if ((uint32_t)about.f_type == in_place[i])
+            *out = LSI_FS_IN_PLACE;
     for (size_t i = 0; i < sizeof(network) / sizeof(network[0]); i++)
         if ((uint32_t)about.f_type == network[i])
             *out = LSI_FS_NETWORK;

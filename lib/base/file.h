@@ -45,7 +45,9 @@ typedef struct lsi_span {
 #define LSI_ROOT_CREATE 1u /* make the directory (0700) and its missing parents are an error */
 #define LSI_ROOT_WRITE 2u  /* refuse (-EROFS, -EACCES) what cannot be written; without it nothing is ever created */
 
-typedef enum { LSI_FS_LOCAL, LSI_FS_NETWORK } lsi_fs_kind;
+/* IN_PLACE: local, and writing over bytes that were written before never needs space (no copy on write), so a store into
+ * a mapping of such bytes cannot meet a full disk. */
+typedef enum { LSI_FS_LOCAL, LSI_FS_NETWORK, LSI_FS_IN_PLACE } lsi_fs_kind;
 typedef enum { LSI_LOCK_NONE, LSI_LOCK_SHARED, LSI_LOCK_EXCLUSIVE } lsi_lock_kind;
 
 struct lsi_files {

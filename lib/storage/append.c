@@ -52,16 +52,14 @@ static uint64_t file_offset(const lsi_segment *segment, uint64_t position)
     return position - segment->header.base + LSI_SEGMENT_HEADER_BYTES;
 }
 
-/* Makes sure of space up to `end` and says how far zeros may go with it. Not having any is found out by the write. */
-static uint64_t prepare_space(const lsi_log *log, lsi_slot *slot, const lsi_segment *segment, uint64_t end,
-                              uint32_t frame_bytes)
+uint64_t lsi_log_prepare_space(const lsi_log_config *config, lsi_slot *slot, const lsi_segment *segment, uint64_t end,
+                               uint64_t pad_bytes)
 {
     uint64_t limit = segment->header.base + segment->header.frames_bytes_max;
-    uint64_t pad = frame_bytes >= LARGE_FRAME_BYTES ? LARGE_PAD_BYTES : SMALL_PAD_BYTES;
-    uint64_t to = lsi_round_up(file_offset(segment, end), pad) - LSI_SEGMENT_HEADER_BYTES + segment->header.base;
+    uint64_t to = lsi_round_up(file_offset(segment, end), pad_bytes) - LSI_SEGMENT_HEADER_BYTES + segment->header.base;
     uint64_t allocated = lsi_load(&slot->allocated_end);
 
-    if (log->config.prealloc_bytes == LS_PREALLOC_NONE)
+    if (config->prealloc_bytes == LS_PREALLOC_NONE)
         return end;
     if (to > limit)
         to = limit;
@@ -70,14 +68,14 @@ static uint64_t prepare_space(const lsi_log *log, lsi_slot *slot, const lsi_segm
     uint64_t step = allocated - segment->header.base;
     if (step < ALLOCATE_FIRST_BYTES)
         step = ALLOCATE_FIRST_BYTES;
-    if (step > log->config.prealloc_bytes)
-        step = log->config.prealloc_bytes;
+    if (step > config->prealloc_bytes)
+        step = config->prealloc_bytes;
     uint64_t want = allocated + step < to ? to : allocated + step;
     if (want > limit)
         want = limit;
     int rc = segment->file.files->allocate(&segment->file, file_offset(segment, allocated), want - allocated);
     if (rc < 0 && rc != -EOPNOTSUPP)
-        return end;
+        return end; /* Not having any is found out by the write. */
     atomic_store_explicit(&slot->allocated_end, want, memory_order_relaxed);
     return to;
 }
@@ -155,6 +153,36 @@ static void begin_writeback(const lsi_segment *segment, uint64_t position, uint6
                                              WRITEBACK_BYTES);
 }
 
+/* By a write, with the zeros that come with it. */
+static ls_status write_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment, const void *frame, uint32_t bytes,
+                             uint64_t position)
+{
+    lsi_span spans[2 + LARGE_PAD_BYTES / sizeof zeros] = {{frame, bytes}};
+    uint64_t end = position + bytes, zeroed = lsi_load(&slot->zeroed_end);
+    int count = 1;
+
+    if (end > zeroed) {
+        zeroed = lsi_log_prepare_space(&log->config, slot, segment, end,
+                                       bytes >= LARGE_FRAME_BYTES ? LARGE_PAD_BYTES : SMALL_PAD_BYTES);
+        for (uint64_t left = zeroed - end; left > 0; count++) {
+            spans[count].data = zeros;
+            spans[count].size = left < sizeof zeros ? (size_t)left : sizeof zeros;
+            left -= spans[count].size;
+        }
+    }
+    /* S2: noted before the first byte. A store that is released before the system call is seen by whoever takes over. */
+    atomic_store_explicit(&slot->write_end, end, memory_order_release);
+    int rc = segment->file.files->write(&segment->file, spans, count, file_offset(segment, position));
+    if (rc < 0 && count > 1) { /* Perhaps there is room for the frame and not for the zeros. */
+        rc = segment->file.files->write(&segment->file, spans, 1, file_offset(segment, position));
+        zeroed = end;
+    }
+    if (rc < 0)
+        return write_failed(log, slot, segment, frame, bytes, -rc);
+    atomic_store_explicit(&slot->zeroed_end, zeroed, memory_order_relaxed);
+    return LS_OK;
+}
+
 static ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment, lsi_framer *framer,
                               const lsi_draft *draft)
 {
@@ -162,37 +190,26 @@ static ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment
     ls_seqno seqno = lsi_load(&slot->next_seqno);
     int64_t monotonic_us;
     int64_t arrival_us = next_arrival(log, slot, &monotonic_us);
+    bool is_durable = log->config.durability == LS_DURABILITY_SYNC;
 
     lsi_framer_place(framer, draft, segment->seed, position, seqno, arrival_us, lsi_load(&slot->durable_end));
-
-    lsi_span spans[2 + LARGE_PAD_BYTES / sizeof zeros] = {{framer->buffer + draft->at, draft->bytes}};
-    int count = 1;
-    uint64_t zeroed = lsi_load(&slot->zeroed_end);
-    if (end > zeroed) {
-        zeroed = prepare_space(log, slot, segment, end, draft->bytes);
-        for (uint64_t left = zeroed - end; left > 0; count++) {
-            spans[count].data = zeros;
-            spans[count].size = left < sizeof zeros ? (size_t)left : sizeof zeros;
-            left -= spans[count].size;
-        }
+    if (!is_durable && lsi_window_covers(&log->config, slot, segment, position, draft->bytes)) {
+        /* W3. A compiler must not move the stores of the frame before this one; pairs with lsi_log_take_over. */
+        atomic_store_explicit(&slot->write_end, end, memory_order_seq_cst);
+        lsi_window_store(segment, position, framer->buffer + draft->at, draft->bytes);
+    } else {
+        ls_status st = write_frame(log, slot, segment, framer->buffer + draft->at, draft->bytes, position);
+        if (st != LS_OK)
+            return st;
     }
 
-    /* S2: noted before the first byte. A store that is released before the system call is seen by whoever takes over. */
-    atomic_store_explicit(&slot->write_end, end, memory_order_release);
-    int rc = segment->file.files->write(&segment->file, spans, count, file_offset(segment, position));
-    if (rc < 0 && count > 1) /* Perhaps there is room for the frame and not for the zeros. */
-        rc = segment->file.files->write(&segment->file, spans, 1, file_offset(segment, position)), zeroed = end;
-    if (rc < 0)
-        return write_failed(log, slot, segment, framer->buffer + draft->at, draft->bytes, -rc);
-
-    atomic_store_explicit(&slot->zeroed_end, zeroed, memory_order_relaxed);
     atomic_store_explicit(&slot->last_arrival_us, arrival_us, memory_order_relaxed);
     atomic_store_explicit(&slot->last_monotonic_us, monotonic_us, memory_order_relaxed);
     /* Before the end: a number skipped by a death in between is harmless, one given twice is not. */
     atomic_store_explicit(&slot->next_seqno, seqno + draft->count, memory_order_release);
     atomic_store_explicit(&slot->committed_end, end, memory_order_seq_cst); /* S1; pairs with lsi_log_published. */
 
-    if (log->config.durability != LS_DURABILITY_SYNC)
+    if (!is_durable)
         begin_writeback(segment, position, end);
     if (position >= lsi_load(&slot->indexed_end)) {
         lsi_index_entry entry = {position, seqno, arrival_us};
@@ -201,6 +218,22 @@ static ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment
         atomic_store_explicit(&slot->indexed_end, segment->header.base + (block + 1) * LSI_INDEX_BLOCK_BYTES,
                               memory_order_relaxed);
     }
+    return LS_OK;
+}
+
+/* The last segment, without taking a lock when it is still the same. Locks: append_lock held. */
+static ls_status tail_segment(lsi_log *log, lsi_slot *slot)
+{
+    uint32_t number = atomic_load_explicit(&slot->segment, memory_order_relaxed);
+    lsi_segment *segment;
+
+    if (log->tail != NULL && log->tail->header.number == number)
+        return LS_OK;
+    ls_status st = lsi_log_segment(log, slot, number, &segment);
+    if (st != LS_OK)
+        return st;
+    lsi_segment_unref(log->tail);
+    log->tail = segment;
     return LS_OK;
 }
 
@@ -219,7 +252,6 @@ ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *e
                          bool *closed)
 {
     lsi_slot *slot;
-    lsi_segment *segment = NULL;
     ls_status st;
 
     *accepted = 0;
@@ -246,15 +278,10 @@ ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *e
     for (size_t i = 0; i < framer->draft_count; i++) {
         const lsi_draft *draft = &framer->drafts[i];
         for (int tries = 0;; tries++) {
-            uint32_t number = atomic_load_explicit(&slot->segment, memory_order_relaxed);
-            if (segment == NULL || segment->header.number != number) {
-                lsi_segment_unref(segment);
-                segment = NULL;
-                st = lsi_log_segment(log, slot, number, &segment);
-                if (st != LS_OK)
-                    goto out;
-            }
-            if (has_room(slot, segment, draft))
+            st = tail_segment(log, slot);
+            if (st != LS_OK)
+                goto out;
+            if (has_room(slot, log->tail, draft))
                 break;
             if (tries > 0) {
                 st = lsi_fail(LS_ERR_STATE, "%s: its sequence numbers are used up", log->config.label);
@@ -265,7 +292,7 @@ ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *e
                 goto out;
         }
         ls_seqno seqno = lsi_load(&slot->next_seqno);
-        st = append_frame(log, slot, segment, framer, draft);
+        st = append_frame(log, slot, log->tail, framer, draft);
         if (st != LS_OK)
             goto out;
         if (*accepted == 0)
@@ -276,7 +303,6 @@ ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *e
 out:
     *end = lsi_load(&slot->committed_end);
     lsi_log_unlock(slot);
-    lsi_segment_unref(segment);
     if (*accepted > 0 && log->config.durability != LS_DURABILITY_SYNC) {
         lsi_slot_wake(slot);
         if (log->config.stream_slot != NULL)

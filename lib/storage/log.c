@@ -46,6 +46,7 @@ ls_status lsi_log_close(lsi_log *log)
             st = lsi_log_sync(log);
     }
     lsi_segment_unref(log->current);
+    lsi_segment_unref(log->tail);
     lsi_segment_list_unref(log->list);
     lsi_free(&log->config.env->memory, log->own_slot);
     lsi_free(&log->config.env->memory, log);
@@ -114,6 +115,11 @@ static ls_status ready_to_look(lsi_log *log, lsi_slot *slot, lsi_slot **out)
         } else {
             own->shard = log->config.shard;
             atomic_store_explicit(&own->stream, log->config.stream, memory_order_relaxed);
+            /* What an earlier process vouched for is a witness for us too (R3). */
+            uint32_t number;
+            uint64_t marked;
+            if (lsi_watermark_read(slot, &number, &marked))
+                lsi_watermark_note(own, number, marked);
             st = lsi_log_look(log, own);
             if (st == LS_OK)
                 log->own_slot = own;

@@ -27,6 +27,7 @@ struct lsi_log {
     _Atomic uint32_t looked_epoch; /* read only: what the slot said in this epoch was found to be true */
     lsi_lock local;              /* LSI_RANK_LOCAL: guards the pointers below */
     lsi_segment *current;        /* the last segment as this process has it open for writing; may be an older one */
+    lsi_segment *tail;           /* the same for whoever holds append_lock, which guards this one: no second lock */
     lsi_segment_list *list;      /* as of list_generation */
     uint32_t list_generation;
     bool has_list;
@@ -60,6 +61,19 @@ ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segmen
 /* Seals the last segment at committed_end and begins a new one with room for a frame of `bytes`. `abandon`: the old
  * file is not synced again (E1). Heeds and clears roll_first. Locks: append_lock held. FULL, NO_MEMORY: nothing changed. */
 ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abandon);
+/* append.c: allocates ahead of `end` and says how far zeros may go with it. */
+uint64_t lsi_log_prepare_space(const lsi_log_config *config, lsi_slot *slot, const lsi_segment *segment, uint64_t end,
+                               uint64_t pad_bytes);
+/* window.c: whether a small frame may be stored into a mapping of the last segment instead of being written; makes the
+ * room, and `zeroed_end` rises with it. Then the store itself. Locks: append_lock held. */
+bool lsi_window_covers(const lsi_log_config *config, lsi_slot *slot, lsi_segment *segment, uint64_t position,
+                       uint32_t bytes);
+static inline void lsi_window_store(lsi_segment *segment, uint64_t position, const void *frame, uint32_t bytes)
+{
+    uint64_t offset = position - segment->header.base + LSI_SEGMENT_HEADER_BYTES;
+    segment->file.files->store(&segment->file, segment->window + (offset - segment->window_at), frame, bytes);
+}
+
 /* E1: marks the shard and returns LS_ERR_IO. */
 ls_status lsi_log_fail(lsi_log *log, lsi_slot *slot, int err);
 /* E2: writes the segment's bytes from `from` to `to` once more. -errno. */

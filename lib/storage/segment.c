@@ -213,6 +213,8 @@ void lsi_segment_unref(lsi_segment *segment)
     /* Release pairs with the acquire of whoever takes the last reference away. */
     if (segment == NULL || atomic_fetch_sub_explicit(&segment->references, 1, memory_order_acq_rel) != 1)
         return;
+    if (segment->window != NULL)
+        segment->file.files->unmap(&segment->file, segment->window, segment->window_bytes);
     if (lsi_file_is_open(&segment->file))
         (void)segment->file.files->close(&segment->file); /* Nothing unsynced that matters: see lsi_log_close. */
     if (lsi_file_is_open(&segment->index))

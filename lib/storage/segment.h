@@ -56,6 +56,9 @@ typedef struct lsi_segment {
     lsi_segment_header header;
     uint64_t seed;
     uint64_t held_from;      /* bytes from here on were written while this descriptor was open (E2) */
+    unsigned char *window;   /* window.c; append_lock held */
+    uint64_t window_at;      /* its offset in the file */
+    size_t window_bytes;
     _Atomic uint32_t references;
     char name[LSI_SEGMENT_NAME_BYTES];
 } lsi_segment;

@@ -33,6 +33,7 @@ typedef struct lsi_log_config {
     uint64_t prealloc_bytes;     /* LS_PREALLOC_NONE: none */
     ls_seqno first_seqno;        /* the shard's first */
     bool read_only;
+    bool map_tail;               /* small buffered frames may be stored into a mapping (LSI_FS_IN_PLACE) */
     lsi_slot *stream_slot;       /* readers of all shards sleep here; woken with the shard's own. May be NULL. */
     char dir[LSI_LOG_DIR_BYTES]; /* "<stream>/<shard>" beneath the root */
     char label[192];             /* for messages: "stream 'orders' shard 3" */

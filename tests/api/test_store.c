@@ -112,7 +112,7 @@ static void options_out_of_their_range_are_refused(void **state)
     REFUSED(options.size = sizeof options - 1);
     REFUSED(options.size = 1u << 20);
     REFUSED(options.flags = 1u << 31);
-    REFUSED(options.flags = 8);
+    REFUSED(options.flags = 16);
     REFUSED(options.durability = -1);
     REFUSED(options.durability = 4);
     REFUSED(options.sync_interval_ms = 60001);

@@ -154,7 +154,7 @@ static void options_out_of_range_are_refused_and_make_nothing(void **state)
 
     for (size_t i = 0; i < 9; i++)
         bad[i] = (ls_store_options)LS_STORE_OPTIONS_INIT;
-    bad[0].flags = 8;
+    bad[0].flags = 16;
     bad[1].durability = 4;
     bad[2].durability = -1;
     bad[3].sync_interval_ms = 60001;

@@ -55,6 +55,7 @@ static inline void log_store_open(log_store *store, const lsi_files *files, bool
     store->config.segment_bytes = segment_bytes;
     store->config.prealloc_bytes = 8u << 20;
     store->config.first_seqno = 1;
+    store->config.map_tail = true; /* heeded in KERNEL and INTERVAL */
     (void)snprintf(store->config.dir, sizeof store->config.dir, "1/0");
     (void)snprintf(store->config.label, sizeof store->config.label, "stream 'test' shard 0");
     if (make) {

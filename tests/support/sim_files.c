@@ -222,7 +222,7 @@ static void sim_root_close(lsi_root *root)
 static int sim_root_kind(const lsi_root *root, lsi_fs_kind *out)
 {
     (void)root;
-    *out = LSI_FS_LOCAL;
+    *out = LSI_FS_IN_PLACE; /* stores into mapped windows are seen, recorded and torn like writes */
     return 0;
 }
 

@@ -107,6 +107,7 @@ struct lsi_local {
     uint32_t sync_interval_ms;
     uint64_t segment_bytes;
     uint64_t prealloc_bytes;
+    bool map_tail; /* small buffered frames go through a mapping */
 
     /* sweep.c */
     lsi_thread sweeper;

@@ -25,7 +25,8 @@ typedef struct settings {
 
 static ls_status settings_take(const ls_store_options *options, lsi_env *env, settings *out)
 {
-    const uint32_t known = LS_STORE_READ_ONLY | LS_STORE_NO_CREATE | LS_STORE_NETWORK_FS_ALLOWED;
+    const uint32_t known = LS_STORE_READ_ONLY | LS_STORE_NO_CREATE | LS_STORE_NETWORK_FS_ALLOWED |
+                           LS_STORE_NO_MAPPED_WRITES;
 
     memset(out, 0, sizeof(*out));
     out->prealloc_bytes = LSI_PREALLOC_BYTES_DEFAULT;
@@ -84,6 +85,7 @@ static ls_status root_open(lsi_local *local, const char *path, const settings *w
         return lsi_fail_errno(result, "cannot tell the file system of '%s'", path);
     if (kind == LSI_FS_NETWORK && (wanted->flags & LS_STORE_NETWORK_FS_ALLOWED) == 0)
         return lsi_fail(LS_ERR_UNSUPPORTED, "'%s' is on a network file system, whose locks may not hold", path);
+    local->map_tail = kind == LSI_FS_IN_PLACE && (wanted->flags & LS_STORE_NO_MAPPED_WRITES) == 0;
     return LS_OK;
 }
 

@@ -30,6 +30,7 @@ void lsi_local_log_config(lsi_local *local, const char *name, uint64_t id, uint3
     out->durability = local->durability;
     out->segment_bytes = local->segment_bytes;
     out->prealloc_bytes = local->prealloc_bytes;
+    out->map_tail = local->map_tail;
     out->first_seqno = first_seqno;
     out->read_only = local->base.read_only;
     out->stream_slot = stream_slot;
