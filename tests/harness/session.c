@@ -63,10 +63,14 @@ void session_free(session *of)
         session_complain(of, "leak: %zu allocations of %zu bytes are left", of->memory.live, of->memory.live_bytes);
     if (of->sim->opens != NULL)
         session_complain(of, "leak: '%s' is still open", of->sim->opens->name);
+    free(of->data);
+    of->data = NULL;
 }
 
 void session_bury(session *of)
 {
+    free(of->data);
+    of->data = NULL;
     sim_memory_bury(&of->memory);
 }
 
@@ -268,6 +272,14 @@ ls_status session_close(session *of)
     return st;
 }
 
+static bool is_id_of_another(const session *of, uint64_t id)
+{
+    for (size_t i = 0; i < of->truth->stream_count; i++)
+        if (of->truth->streams[i].id == id)
+            return true;
+    return false;
+}
+
 static ls_status want_stream(session *of, uint32_t stream)
 {
     stream_fact *fact = &of->truth->streams[stream];
@@ -278,6 +290,8 @@ static ls_status want_stream(session *of, uint32_t stream)
         return of->last;
     if (of->streams[stream] != NULL)
         return LS_OK;
+    if (fact->gone_at != NEVER) /* What has the name is another one. */
+        return LS_ERR_NOT_FOUND;
     st = answered(of, ls_stream_open(of->store, fact->name, &of->streams[stream]));
     if (st != LS_OK) {
         of->streams[stream] = NULL;
@@ -288,7 +302,7 @@ static ls_status want_stream(session *of, uint32_t stream)
         stream_handles_close(of, stream);
         return st;
     }
-    if (fact->id == 0)
+    if (fact->id == 0 && !is_id_of_another(of, ls_stream_description_id(description)))
         fact->id = ls_stream_description_id(description);
     if (fact->id != ls_stream_description_id(description)) { /* an older one, whose deletion failed, or a newer one */
         stream_handles_close(of, stream);
@@ -423,7 +437,7 @@ ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t c
     ls_put_entry entries[BATCH_MAX];
     ls_put_result results[BATCH_MAX] = {{0}};
     char keys[BATCH_MAX][16];
-    unsigned char *data;
+    unsigned char *data; /* the session's, for a process may be killed in here */
     ls_hash_key hash_key = key_of_shard(of, stream, shard);
     uint32_t first = (uint32_t)of->truth->put_count + 1, group = atomic ? ++of->truth->group_count : 0;
     size_t failed = 0, from;
@@ -434,7 +448,7 @@ ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t c
     if (count > BATCH_MAX)
         abort();
     bytes = bytes < TRUTH_MARK_BYTES ? TRUTH_MARK_BYTES : bytes;
-    data = sim_must(malloc((size_t)count * bytes));
+    data = of->data = sim_must(realloc(of->data, (size_t)count * bytes));
     from = here(of);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t number = truth_put_begin(of->truth, stream, shard, group, bytes, from);
@@ -454,7 +468,6 @@ ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t c
         for (uint32_t i = 0; i < count && st != LS_OK; i++)
             results[i].status = st;
     }
-    free(data);
     put_done(of, stream, shard, first, from);
     if (of->failed[stream][shard] && st == LS_OK && failed < count)
         session_complain(of, "E1: put %u is acknowledged by a shard whose sync failed", first);
@@ -673,11 +686,13 @@ static uint32_t find_stream(session *of, const char *name, size_t at, bool power
     ls_stream_description_free(description);
     if (ls_stream_close(handle) != LS_OK)
         session_complain(of, "a stream does not close: %s", ls_last_error_message());
-    for (uint32_t pass = 0; pass < 2; pass++)
+    /* The one with this id; else one whose id nobody was told, and which may be there; else any of those. */
+    for (uint32_t pass = 0; pass < 3; pass++)
         for (uint32_t i = 0; i < of->truth->stream_count; i++) {
             stream_fact *fact = &of->truth->streams[i];
 
-            if (strcmp(fact->name, name) != 0 || fact->begun_at >= at || (pass == 0 ? fact->id != id : fact->id != 0))
+            if (strcmp(fact->name, name) != 0 || fact->begun_at >= at || (pass == 0 ? fact->id != id : fact->id != 0) ||
+                (pass == 1 && (fact->dropped_at <= at || fact->gone_at <= at)))
                 continue;
             if (fact->dropped_at <= at)
                 session_complain(of, "D6: stream '%s' is there, although it was deleted", name);

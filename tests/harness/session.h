@@ -36,6 +36,7 @@ typedef struct session {
     ls_stream *watched_stream;
     uint32_t watched;
     bool is_watching;
+    unsigned char *data; /* of the records being put */
     bool stays;        /* what is read now may not be taken back by a loss of power, whatever the mode */
     bool damage_is_wrong; /* LS_ERR_CORRUPT is a complaint: there was nothing but loss of power, and kills */
     bool may_have_failed; /* faults were set: examining resets shards that failed */

@@ -197,6 +197,24 @@ static void reset_after_failed_sync(session *of)
     (void)session_put(of, stream, 0, 24);
 }
 
+/* Segments begin where the one before began, which was given up: its frames would be right there but for their salt. */
+static void reset_of_empty_segments(session *of)
+{
+    uint32_t stream;
+
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_create(of, "s", 1, &stream);
+    for (uint32_t i = 0; i < 3; i++) {
+        fail_next_sync(of, 1);
+        (void)session_put(of, stream, 0, 300);
+        sim_faults_clear(of->sim);
+        (void)session_reset(of, stream, 0);
+        (void)session_read_all(of, stream);
+    }
+    (void)session_put(of, stream, 0, 300);
+    (void)session_put(of, stream, 0, 400);
+}
+
 /* The same where records were acknowledged that a failed sync then gives up. */
 static void kernel_failed_sync(session *of)
 {
@@ -232,6 +250,7 @@ const workload workloads[] = {
     {"other_durability", LS_DURABILITY_DEFAULT, false, other_durability},
     {"large_records", LS_DURABILITY_SYNC, false, large_records},
     {"reset_after_failed_sync", LS_DURABILITY_SYNC, true, reset_after_failed_sync},
+    {"reset_of_empty_segments", LS_DURABILITY_SYNC, true, reset_of_empty_segments},
     {"kernel_failed_sync", LS_DURABILITY_KERNEL, true, kernel_failed_sync},
 };
 const size_t workload_count = sizeof(workloads) / sizeof(workloads[0]);
