@@ -1,5 +1,7 @@
-/* P1 and P2: a process that dies in a lock delays nobody for more than a second, at whatever call it dies; one that is
+/* P1 to P3: a process that dies in a lock delays nobody for more than a second, at whatever call it dies; one that is
  * stopped in a lock is waited for, and no longer than busy_timeout_ms. */
+#include <sched.h>
+
 #include "invariants/processes.h"
 
 #define BUSY_MS 300
@@ -165,6 +167,76 @@ static void several_who_wait_all_go_on_after_a_death(void **state)
             child_ends_well(pids[i]);
         assert_in_range(now_ms() - from, 0, 5000);
     }
+}
+
+/* ---- P3 ---- */
+
+/* Runs as process 2 of a PID namespace of its own; ends with 99 when that was killed. */
+static void run_in_namespace(fixture *fx, void (*run)(fixture *fx))
+{
+    int status = 0;
+    pid_t pid;
+
+    if (unshare(CLONE_NEWPID) != 0)
+        _exit(77);
+    pid = fork();
+    if (pid == 0) { /* Process 1, which signals from inside do not reach. */
+        pid = fork();
+        if (pid == 0) {
+            (void)alarm(CHILD_ALARM_S);
+            run(fx);
+            _exit(0);
+        }
+        (void)waitpid(pid, &status, 0);
+        _exit(WIFSIGNALED(status) ? 99 : WEXITSTATUS(status));
+    }
+    (void)waitpid(pid, &status, 0);
+    _exit(WEXITSTATUS(status));
+}
+
+static void put_in_a_namespace(fixture *fx)
+{
+    run_in_namespace(fx, put_and_die);
+}
+
+/* Containers that share a directory: the owner in a lock's word is a number that means another process elsewhere.
+ * Method: two processes with the same number in two namespaces contend; then one of them dies in the lock, at one call
+ * after another. */
+static void processes_of_two_pid_namespaces_share_a_store(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    handles of;
+
+    small_segments(&options, LS_DURABILITY_SYNC);
+    the_durability = LS_DURABILITY_SYNC;
+    assert_int_equal(handles_open(&of, fx->path, &options, NULL), LS_OK);
+    the_plan.where = 2;
+    for (int round = 0; round < 12; round++) {
+        pid_t pids[2];
+        int status;
+
+        for (int i = 0; i < 2; i++) {
+            the_plan.countdown = i == 0 && round > 0 ? round : -1; /* Of 13 writes at least. */
+            pids[i] = child_start(put_in_a_namespace, fx);
+        }
+        int64_t from = now_ms();
+        status = child_end(pids[0]);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+            (void)child_end(pids[1]);
+            assert_int_equal(handles_close(&of), LS_OK);
+            skip();
+        }
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), round > 0 ? 99 : 0);
+        child_ends_well(pids[1]);
+        assert_int_equal(put_text(&of, "parent", NULL), LS_OK);
+        assert_in_range(now_ms() - from, 0, 4000);
+    }
+    size_t have = count_readable(of.stream);
+    uint64_t acknowledged = atomic_load(&fx->share->acknowledged) + 12;
+    assert_in_range(have, acknowledged, acknowledged + 12);
+    assert_int_equal(handles_close(&of), LS_OK);
 }
 
 /* ---- P2 ---- */
@@ -357,6 +429,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_death_at_any_call_delays_nobody_in_kernel_mode, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_store_can_be_opened_after_a_death_at_any_call, set_up, tear_down),
         cmocka_unit_test_setup_teardown(several_who_wait_all_go_on_after_a_death, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(processes_of_two_pid_namespaces_share_a_store, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stopped_holder_is_waited_for_and_no_longer_than_asked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stopped_holder_that_is_killed_then_delays_nobody, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_process_stopped_in_a_sync_does_not_stop_others, set_up, tear_down),
@@ -364,5 +437,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_stopped_maker_of_a_store_makes_opening_busy, set_up, tear_down),
     };
 
-    return cmocka_run_group_tests_name("holders of locks that die or stop (P1, P2)", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("holders of locks that die or stop (P1, P2, P3)", tests, NULL, NULL);
 }
