@@ -14,6 +14,7 @@
 
 #define SMALL_PAD_BYTES (64u << 10)
 #define LARGE_PAD_BYTES (256u << 10)
+#define DURABLE_PAD_BYTES (1u << 20) /* large frames in SYNC: a sync into blocks that are written already needs no journal */
 #define LARGE_FRAME_BYTES (16u << 10)
 #define ALLOCATE_FIRST_BYTES (64u << 10)
 #define WRITEBACK_BYTES (4u << 20)   /* what is not synced at once begins to be written back in such steps */
@@ -157,13 +158,15 @@ static void begin_writeback(const lsi_segment *segment, uint64_t position, uint6
 static ls_status write_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment, const void *frame, uint32_t bytes,
                              uint64_t position)
 {
-    lsi_span spans[2 + LARGE_PAD_BYTES / sizeof zeros] = {{frame, bytes}};
+    uint64_t pad = bytes < LARGE_FRAME_BYTES                          ? SMALL_PAD_BYTES
+                   : log->config.durability == LS_DURABILITY_SYNC ? DURABLE_PAD_BYTES
+                                                                  : LARGE_PAD_BYTES;
+    lsi_span spans[2 + DURABLE_PAD_BYTES / sizeof zeros] = {{frame, bytes}};
     uint64_t end = position + bytes, zeroed = lsi_load(&slot->zeroed_end);
     int count = 1;
 
     if (end > zeroed) {
-        zeroed = lsi_log_prepare_space(&log->config, slot, segment, end,
-                                       bytes >= LARGE_FRAME_BYTES ? LARGE_PAD_BYTES : SMALL_PAD_BYTES);
+        zeroed = lsi_log_prepare_space(&log->config, slot, segment, end, pad);
         for (uint64_t left = zeroed - end; left > 0; count++) {
             spans[count].data = zeros;
             spans[count].size = left < sizeof zeros ? (size_t)left : sizeof zeros;
