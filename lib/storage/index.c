@@ -72,7 +72,11 @@ bool lsi_index_find(const lsi_log_config *owner, lsi_segment *segment, uint64_t 
         return false;
 
     /* Blocks without an entry count as the nearest one below that has one; an unbroken search needs few reads. */
-    uint64_t low = 0, high = (end - 1 - segment->header.base) / LSI_INDEX_BLOCK_BYTES + 1;
+    uint64_t low = 0, high = (end - 1 - segment->header.base) / LSI_INDEX_BLOCK_BYTES + 1, size;
+    if (segment->index.files->size(&segment->index, &size) < 0)
+        return false;
+    if (high > size / LSI_INDEX_ENTRY_BYTES) /* Whatever the end is: a short index is searched in short time. */
+        high = size / LSI_INDEX_ENTRY_BYTES;
     bool found = false;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2, block = middle;

@@ -399,6 +399,18 @@ static ls_status settle_durable(lsi_log *log, lsi_slot *slot, uint64_t marked)
     return st;
 }
 
+static ls_status is_in_last_segment(const lsi_log *log, const lsi_slot *slot, bool *is)
+{
+    lsi_segment_list *list;
+    ls_status st = lsi_segment_list_load(&log->config, &list);
+
+    if (st != LS_OK)
+        return st;
+    *is = lsi_segment_list_last(list)->number == atomic_load_explicit(&slot->segment, memory_order_relaxed);
+    lsi_segment_list_unref(list);
+    return LS_OK;
+}
+
 ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
 {
     ls_status st = LS_OK;
@@ -412,9 +424,13 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
     uint32_t failed_errno = atomic_load_explicit(&slot->failed_errno, memory_order_relaxed);
 
     if (of_this_boot) {
-        if (health == LSI_SHARD_HEALTHY && lsi_load(&slot->write_end) != lsi_load(&slot->committed_end))
-            st = lsi_log_take_over(log, slot);
-        if (st == LS_OK)
+        if (health == LSI_SHARD_HEALTHY && lsi_load(&slot->write_end) != lsi_load(&slot->committed_end)) {
+            /* Of a roll that was under way only the segments know how far it came. */
+            st = is_in_last_segment(log, slot, &of_this_boot);
+            if (st == LS_OK && of_this_boot)
+                st = lsi_log_take_over(log, slot);
+        }
+        if (st == LS_OK && of_this_boot)
             st = ends_are_true(log, slot, &of_this_boot);
         if (st == LS_OK && of_this_boot && health == LSI_SHARD_HEALTHY)
             st = settle_durable(log, slot, marked_end(slot, valid, number, marked));

@@ -44,7 +44,9 @@ static bool entry_is_sound(const lsi_segment_entry *entry, const lsi_segment_ent
     if (entry->number == 0 || entry->base % 8 != 0 || sealed == last || entry->base_seqno == 0 ||
         entry->seqno_limit < entry->base_seqno || entry->seqno_limit > LS_SEQNO_END)
         return false;
-    if (sealed ? entry->end < entry->base || entry->end % 8 != 0 : entry->end != 0)
+    /* No header allows more bytes; and what searches a segment by its end would take hours. */
+    if (sealed ? entry->end < entry->base || entry->end % 8 != 0 || entry->end - entry->base > UINT32_MAX
+               : entry->end != 0)
         return false;
     return before == NULL || (entry->number > before->number && entry->base == before->end &&
                               entry->base_seqno >= before->base_seqno);
