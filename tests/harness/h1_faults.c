@@ -220,6 +220,7 @@ static bool run_case(campaign *of, const case_name *name)
         session_init(&first, before, &whole, sim_mix(of->seed));
         name->of->run(&first);
         (void)session_close(&first);
+        session_free(&first);
         sim = sim_crash_state(before, name->prefix, name->seed);
         history = truth_after(&whole, name->prefix);
         for (size_t i = 0; i < history.put_count; i++)
@@ -276,6 +277,7 @@ static void explore(campaign *of, const workload *what)
     session_init(&plain, sim, &whole, sim_mix(of->seed));
     what->run(&plain);
     (void)session_close(&plain);
+    session_free(&plain);
     count = sim_log_count(sim);
     truth_free(&whole);
     sim_files_free(sim);

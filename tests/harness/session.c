@@ -18,8 +18,7 @@ static int64_t session_clock(void *user)
 {
     session *of = user;
 
-    of->now_us += 1000;
-    return of->now_us;
+    return atomic_fetch_add_explicit(&of->now_us, 1000, memory_order_relaxed) + 1000;
 }
 
 static void session_random(void *user, void *bytes, size_t size)
@@ -115,44 +114,60 @@ static bool name_ends(const char *name, const char *end)
     return a >= b && strcmp(name + a - b, end) == 0;
 }
 
+/* The log is looked through under its lock: in INTERVAL mode a thread of the library syncs while we do. */
+static size_t log_lock(session *of)
+{
+    size_t count = here(of);
+
+    pthread_mutex_lock(&of->sim->mutex);
+    return count;
+}
+
+static void log_unlock(session *of)
+{
+    pthread_mutex_unlock(&of->sim->mutex);
+}
+
 /* Whether the call replaced a shard's segment list: it rolled, and synced what was before (S5). */
 static bool rolled_since(session *of, size_t from)
 {
-    for (size_t i = from; i < here(of); i++) {
-        const sim_op *op = sim_log_at(of->sim, i);
+    size_t until = log_lock(of);
+    bool found = false;
 
-        if (op->kind == SIM_OP_RENAME && name_ends(op->to_name, "segments"))
-            return true;
-    }
-    return false;
+    for (size_t i = from; i < until; i++)
+        found = found || (of->sim->log[i].kind == SIM_OP_RENAME && name_ends(of->sim->log[i].to_name, "segments"));
+    log_unlock(of);
+    return found;
 }
 
 static bool doubted_since(session *of, size_t from)
 {
-    for (size_t i = from; i < here(of); i++)
-        if (sim_log_at(of->sim, i)->kind == SIM_OP_DOUBT || sim_log_at(of->sim, i)->kind == SIM_OP_DOUBT_DIR)
-            return true;
-    return false;
+    size_t until = log_lock(of);
+    bool found = false;
+
+    for (size_t i = from; i < until; i++)
+        found = found || of->sim->log[i].kind == SIM_OP_DOUBT || of->sim->log[i].kind == SIM_OP_DOUBT_DIR;
+    log_unlock(of);
+    return found;
 }
 
 /* E1: the shards whose last segment met a sync that failed. One of a new segment, which nothing names yet, is none. */
 static void note_failed_shards(session *of, size_t from)
 {
-    for (size_t i = from; i < here(of); i++) {
-        const sim_op *op = sim_log_at(of->sim, i);
-        uint32_t file = op->file;
+    size_t until = log_lock(of);
 
-        if (op->kind != SIM_OP_DOUBT)
+    for (size_t i = from; i < until; i++) {
+        if (of->sim->log[i].kind != SIM_OP_DOUBT)
             continue;
         for (size_t k = 0; k < from; k++) {
+            const sim_op *made = &of->sim->log[k];
             char path[LSI_FILE_NAME_BYTES_MAX];
             unsigned long long id;
             unsigned shard;
 
-            op = sim_log_at(of->sim, k);
-            if (op->kind != SIM_OP_CREATE || op->file != file || !name_ends(op->name, ".seg"))
+            if (made->kind != SIM_OP_CREATE || made->file != of->sim->log[i].file || !name_ends(made->name, ".seg"))
                 continue;
-            sim_path_of(of->sim, op->dir, path, sizeof(path));
+            sim_path_of(of->sim, made->dir, path, sizeof(path));
             if (sscanf(path, "%llu/%u", &id, &shard) != 2 || shard >= TRUTH_SHARDS_MAX)
                 continue;
             for (size_t n = 0; n < of->truth->stream_count; n++)
@@ -160,17 +175,21 @@ static void note_failed_shards(session *of, size_t from)
                     of->failed[n][shard] = true;
         }
     }
+    log_unlock(of);
 }
 
 static size_t written_at(session *of, uint32_t put, size_t from)
 {
-    for (size_t i = from; i < here(of); i++) {
-        const sim_op *op = sim_log_at(of->sim, i);
+    size_t until = log_lock(of), at = until;
+
+    for (size_t i = from; i < until && at == until; i++) {
+        const sim_op *op = &of->sim->log[i];
 
         if (op->bytes != NULL && truth_is_in(put, op->bytes, (size_t)op->size))
-            return i + 1;
+            at = i + 1;
     }
-    return here(of);
+    log_unlock(of);
+    return at;
 }
 
 /* ---- what syncs promise ---- */
@@ -204,13 +223,23 @@ static void sync_failed(session *of)
                 of->truth->seen[i].count--;
 }
 
-static void synced(session *of, ls_status st, size_t from)
+/* After every call: failed syncs since the last look, by whatever thread. */
+static bool look_for_doubts(session *of)
 {
-    note_failed_shards(of, from);
+    bool doubted = doubted_since(of, of->looked_at);
+
+    note_failed_shards(of, of->looked_at);
+    of->looked_at = here(of);
+    if (doubted && of->durability != LS_DURABILITY_SYNC)
+        sync_failed(of);
+    return doubted;
+}
+
+static void synced(session *of, ls_status st)
+{
+    (void)look_for_doubts(of);
     if (st == LS_OK)
         all_durable(of);
-    else if (doubted_since(of, from))
-        sync_failed(of);
 }
 
 /* ---- handles ---- */
@@ -219,7 +248,6 @@ ls_status session_open(session *of, ls_durability durability)
 {
     ls_store_options options = LS_STORE_OPTIONS_INIT;
     ls_status st;
-    size_t from = here(of);
 
     if (of->store != NULL)
         return LS_OK;
@@ -230,7 +258,7 @@ ls_status session_open(session *of, ls_durability durability)
     if (st != LS_OK)
         of->store = NULL;
     if (of->durability != LS_DURABILITY_DEFAULT && durability != of->durability)
-        synced(of, st, from); /* another mode: everything is synced first */
+        synced(of, st); /* another mode: everything is synced first */
     if (st == LS_OK)
         of->durability = ls_store_durability(of->store);
     return st;
@@ -258,7 +286,6 @@ static void unwatch(session *of)
 
 ls_status session_close(session *of)
 {
-    size_t from = here(of);
     ls_status st;
 
     if (of->store == NULL)
@@ -268,7 +295,7 @@ ls_status session_close(session *of)
         stream_handles_close(of, i);
     st = answered(of, ls_store_close(of->store));
     of->store = NULL;
-    synced(of, st, from);
+    synced(of, st);
     return st;
 }
 
@@ -410,12 +437,8 @@ static void put_answered(session *of, uint32_t number, ls_status st, ls_seqno se
 /* The puts of this call, numbers [first, first + count), are about to be answered: what the call says by its deeds. */
 static void put_done(session *of, uint32_t stream, uint32_t shard, uint32_t first, size_t from)
 {
-    bool rolled = rolled_since(of, from), doubted = doubted_since(of, from);
+    bool rolled = rolled_since(of, from);
 
-    if (doubted && of->durability != LS_DURABILITY_SYNC) {
-        sync_failed(of);
-        return;
-    }
     for (uint32_t i = 0; rolled && i + 1 < first; i++) {
         put_fact *put = &of->truth->puts[i];
 
@@ -441,6 +464,7 @@ ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t c
     ls_hash_key hash_key = key_of_shard(of, stream, shard);
     uint32_t first = (uint32_t)of->truth->put_count + 1, group = atomic ? ++of->truth->group_count : 0;
     size_t failed = 0, from;
+    bool was_failed = of->failed[stream][shard], doubted;
     ls_status st = want_producer(of, stream);
 
     if (st != LS_OK)
@@ -468,18 +492,21 @@ ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t c
         for (uint32_t i = 0; i < count && st != LS_OK; i++)
             results[i].status = st;
     }
-    put_done(of, stream, shard, first, from);
-    if (of->failed[stream][shard] && st == LS_OK && failed < count)
+    doubted = look_for_doubts(of);
+    if (!doubted)
+        put_done(of, stream, shard, first, from);
+    if (was_failed && st == LS_OK && failed < count)
         session_complain(of, "E1: put %u is acknowledged by a shard whose sync failed", first);
-    if (of->failed[stream][shard] && st != LS_OK && st != LS_ERR_IO && st != LS_ERR_NO_MEMORY)
+    if (was_failed && st != LS_OK && st != LS_ERR_IO && st != LS_ERR_NO_MEMORY)
         session_complain(of, "E1: a shard whose sync failed refuses a put with %s", ls_status_name(st));
-    note_failed_shards(of, from);
     for (uint32_t i = 0; i < count; i++) {
         if (results[i].status == LS_OK && results[i].shard != shard)
             session_complain(of, "put %u went to shard %u instead of %u", first + i, results[i].shard, shard);
         put_answered(of, first + i, results[i].status, results[i].seqno);
         st = st == LS_OK ? results[i].status : st;
     }
+    if (doubted && of->durability != LS_DURABILITY_SYNC) /* Before or after the answer: nobody knows. */
+        sync_failed(of);
     of->put_io = of->put_io || st == LS_ERR_IO;
     return answered(of, st);
 }
@@ -491,13 +518,12 @@ ls_status session_put(session *of, uint32_t stream, uint32_t shard, uint32_t byt
 
 ls_status session_sync(session *of)
 {
-    size_t from = here(of);
     ls_status st;
 
     if (of->store == NULL && session_open(of, of->durability) != LS_OK)
         return of->last;
     st = answered(of, ls_store_sync(of->store));
-    synced(of, st, from);
+    synced(of, st);
     return st;
 }
 
@@ -578,6 +604,7 @@ static ls_status read_and_check(session *of, uint32_t stream, uint32_t shard, si
     st = read_shard(of, of->streams[stream], shard, records, &count);
     if (st != LS_OK)
         return st;
+    (void)look_for_doubts(of);
     if (!truth_check(of->truth, stream, shard, records, count, at, power, what))
         session_complain(of, "stream '%s' shard %u: %s", of->truth->streams[stream].name, shard, what);
     /* A number that was shown was given, also when its put was never answered. */

@@ -9,6 +9,7 @@
 #ifndef LST_SESSION_H
 #define LST_SESSION_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,7 +28,7 @@ typedef struct session {
     sim_memory memory;
     lsi_env env;
     uint64_t random; /* state */
-    int64_t now_us;
+    _Atomic int64_t now_us;
     ls_durability durability;
     ls_store *store;
     ls_stream *streams[SESSION_STREAMS_MAX];
@@ -41,6 +42,7 @@ typedef struct session {
     bool damage_is_wrong; /* LS_ERR_CORRUPT is a complaint: there was nothing but loss of power, and kills */
     bool may_have_failed; /* faults were set: examining resets shards that failed */
     bool failed[SESSION_STREAMS_MAX][TRUTH_SHARDS_MAX]; /* syncs of theirs failed: they refuse puts (E1) */
+    size_t looked_at;  /* up to here the log was looked through for failed syncs */
     size_t workload;   /* its index, for who runs it as a process */
     ls_status last;    /* of the call before */
     bool put_io;       /* a put was answered with LS_ERR_IO */
