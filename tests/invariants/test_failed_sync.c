@@ -1,5 +1,6 @@
 /* E1 between processes: when a sync fails, every waiter of its group hears of it, the shard refuses puts in all
- * processes and in those that come later, readers stop at the last durable end, other shards go on, and a reset alone ends it. */
+ * processes and in those that come later, readers stop at the last durable end, other shards go on, and a reset
+ * alone ends it. */
 #include <errno.h>
 
 #include "invariants/processes.h"
