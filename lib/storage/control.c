@@ -205,10 +205,12 @@ static int attach_alone(lsi_control *control, const unsigned char store_id[16], 
     return 0;
 }
 
-static ls_status attach_to_others(lsi_control *control, const unsigned char store_id[16], uint32_t slots_there)
+static ls_status attach_to_others(lsi_control *control, const unsigned char store_id[16])
 {
     const control_header *header = control->header;
     unsigned char boot_id[16];
+    uint64_t size, count;
+    int result;
 
     if (!header_is_whole(header))
         return lsi_fail(LS_ERR_VERSION, "the control file in use is not one of this library");
@@ -220,7 +222,13 @@ static ls_status attach_to_others(lsi_control *control, const unsigned char stor
         return lsi_fail(LS_ERR_VERSION, "the control file in use is of another machine or boot");
     if (memcmp(header->store_id, store_id, sizeof(header->store_id)) != 0)
         return lsi_fail(LS_ERR_CORRUPT, "the manifest was exchanged while processes have the store open");
-    if (atomic_load_explicit(&header->slot_count, memory_order_relaxed) > slots_there)
+    /* The others may be growing the file, which the gate does not stop: they allocate first and raise the count then.
+     * So the count is read first, and the size, which has it all, after it. Pairs with the release in slot.c. */
+    count = atomic_load_explicit(&header->slot_count, memory_order_acquire);
+    result = control->files->size(&control->file, &size);
+    if (result != 0)
+        return lsi_fail_errno(result, "cannot open the control file");
+    if (size < CONTROL_SLOTS_AT || (size - CONTROL_SLOTS_AT) / LSI_SLOT_BYTES < count)
         return lsi_fail(LS_ERR_CORRUPT, "the control file was shortened while processes have the store open");
     return LS_OK;
 }
@@ -399,7 +407,7 @@ ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsig
         if (result != 0)
             goto fail_system;
     } else {
-        st = attach_to_others(control, store_id, slots_there);
+        st = attach_to_others(control, store_id);
         if (st != LS_OK)
             goto fail;
     }

@@ -240,6 +240,45 @@ static void the_control_file_of_another_store_is_not_believed(void **state)
 
 /* ---- at the same moment ---- */
 
+static handles grower;
+static uint32_t grown;
+
+/* Between an opener's look at the file's size and its look at what is in it, somebody else creates a stream of so many
+ * shards that the file grows. */
+static int map_and_grow(const lsi_file *file, uint64_t at, size_t size, bool writable, void **out)
+{
+    ls_stream_options about = LS_STREAM_OPTIONS_INIT;
+    char name[32];
+
+    if (size == CONTROL_MAP_BYTES) { /* And not a segment. */
+        about.shard_count = 100;
+        (void)snprintf(name, sizeof name, "grown-%u", grown++);
+        assert_int_equal(ls_stream_create(grower.store, name, &about), LS_OK);
+    }
+    return lsi_files_system.map(file, at, size, writable, out);
+}
+
+static void a_store_may_grow_while_another_opens_it(void **state)
+{
+    fixture *fx = *state;
+    hooked_files hooked;
+    handles of;
+
+    make_store(fx, LS_DURABILITY_KERNEL);
+    assert_int_equal(handles_open(&grower, fx->path, NULL, NULL), LS_OK);
+    hooked_files_init(&hooked, NULL, NULL, NULL);
+    hooked.table.map = map_and_grow;
+    grown = 0;
+    for (uint32_t i = 1; i < 5; i++) {
+        assert_int_equal(handles_open(&of, fx->path, NULL, &hooked), LS_OK);
+        assert_int_equal(grown, i);
+        assert_int_equal(put_text(&of, "new", NULL), LS_OK);
+        assert_int_equal(handles_close(&of), LS_OK);
+    }
+    assert_int_equal(handles_close(&grower), LS_OK);
+    check_store(fx);
+}
+
 static uint32_t the_round;
 
 /* Spins, so that both go within a microsecond or two. */
@@ -327,6 +366,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_layout_is_refused_while_somebody_is_alive, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_layout_is_made_anew_when_nobody_is_alive, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_control_file_of_another_store_is_not_believed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_store_may_grow_while_another_opens_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_make_the_same_store_at_the_same_moment, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_last_to_close_meets_the_first_to_open, set_up, tear_down),
     };
