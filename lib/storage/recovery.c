@@ -399,6 +399,7 @@ static ls_status settle_durable(lsi_log *log, lsi_slot *slot, uint64_t marked)
     return st;
 }
 
+/* Whether the write that was under way can have been one of the last segment. */
 static ls_status is_in_last_segment(const lsi_log *log, const lsi_slot *slot, bool *is)
 {
     lsi_segment_list *list;
@@ -406,7 +407,12 @@ static ls_status is_in_last_segment(const lsi_log *log, const lsi_slot *slot, bo
 
     if (st != LS_OK)
         return st;
-    *is = lsi_segment_list_last(list)->number == atomic_load_explicit(&slot->segment, memory_order_relaxed);
+    const lsi_segment_entry *last = lsi_segment_list_last(list);
+    uint64_t committed = lsi_load(&slot->committed_end), under_way = lsi_load(&slot->write_end);
+    /* Below the base the differences are large, too. */
+    *is = last->number == atomic_load_explicit(&slot->segment, memory_order_relaxed) &&
+          committed - last->base <= UINT32_MAX &&
+          (under_way == LSI_ROLLING || under_way - last->base <= UINT32_MAX);
     lsi_segment_list_unref(list);
     return LS_OK;
 }
