@@ -1,0 +1,207 @@
+/* decode(encode(x)) == x for random x: frames with their records, segment headers, manifests. (Texts and lists do the
+ * same inside their fuzz targets.) The seed is printed and can be given. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "engine/local/local.h"
+#include "fuzz/fuzz.h"
+#include "storage/frame.h"
+#include "storage/segment.h"
+
+#define ROUNDS 300u
+#define ENTRIES_MAX 40u
+
+static uint64_t random_state = 1;
+
+static uint64_t pick(uint64_t below)
+{
+    return fuzz_random(&random_state) % below;
+}
+
+static void fill(void *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        ((unsigned char *)bytes)[i] = (unsigned char)pick(256);
+}
+
+/* Batches of any sizes, also such that are cut into several frames; every record of every frame is what was given. */
+static void records_come_out_of_frames_as_they_went_in(void **state)
+{
+    static unsigned char data[600u << 10];
+    lsi_framer *framer;
+    lsi_env env;
+
+    (void)state;
+    lsi_env_default(&env);
+    fill(data, sizeof data);
+    assert_int_equal(lsi_framer_open(&env, &framer), LS_OK);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        ls_put_entry entries[ENTRIES_MAX];
+        ls_hash_key hashes[ENTRIES_MAX];
+        uint32_t picks[ENTRIES_MAX], count = 1 + (uint32_t)pick(ENTRIES_MAX), met = 0;
+        bool atomic = pick(2) != 0, big = pick(20) == 0;
+        uint64_t seed = fuzz_random(&random_state), position = pick(UINT64_C(1) << 50) & ~UINT64_C(7);
+
+        for (uint32_t i = 0; i < count; i++) {
+            size_t size = pick(big && !atomic ? sizeof data : 300), key = 1 + pick(LSI_KEY_BYTES_MAX);
+
+            hashes[i] = (ls_hash_key){fuzz_random(&random_state), fuzz_random(&random_state)};
+            entries[i] = (ls_put_entry){{data + pick(1000), key}, {data + pick(sizeof data - size), size},
+                                        pick(2) != 0 ? &hashes[i] : NULL};
+            picks[i] = count - 1 - i;
+        }
+        assert_int_equal(lsi_framer_draft(framer, entries, picks, count, atomic), LS_OK);
+        assert_true(!atomic || framer->draft_count == 1);
+        for (size_t d = 0; d < framer->draft_count; d++) {
+            const lsi_draft *draft = &framer->drafts[d];
+            const unsigned char *at = framer->buffer + draft->at;
+            ls_seqno first = 1 + pick(LS_SEQNO_MAX - ENTRIES_MAX);
+            int64_t arrival = (int64_t)fuzz_random(&random_state);
+            uint64_t durable = pick(position + 1);
+            lsi_frame frame;
+            uint32_t offset = 0;
+
+            lsi_framer_place(framer, draft, seed, position, first, arrival, durable);
+            assert_int_equal(lsi_frame_read_header(at, draft->bytes, seed, position, &frame), LSI_FRAME_VALID);
+            assert_int_equal(lsi_frame_read_header(at, draft->bytes, seed, position + 8, &frame), LSI_FRAME_BAD);
+            assert_int_equal(lsi_frame_read_header(at, draft->bytes, seed, position, &frame), LSI_FRAME_VALID);
+            assert_true(lsi_frame_check_body(at, &frame, seed));
+            assert_false(lsi_frame_check_body(at, &frame, seed + 1));
+            assert_true(frame.bytes == draft->bytes && frame.count == draft->count && frame.first_seqno == first);
+            assert_true(frame.arrival_us == arrival && frame.durable_end == durable);
+            for (uint32_t i = 0; i < frame.count; i++, met++) {
+                const ls_put_entry *from = &entries[picks[met]];
+                ls_record record = {.seqno = 0};
+
+                assert_true(lsi_frame_next_record(at, &frame, &offset, &record));
+                assert_int_equal(record.partition_key.size, from->partition_key.size);
+                assert_memory_equal(record.partition_key.data, from->partition_key.data, from->partition_key.size);
+                assert_int_equal(record.data.size, from->data.size);
+                assert_true(from->data.size == 0 ||
+                            memcmp(record.data.data, from->data.data, from->data.size) == 0);
+                assert_int_equal(record.flags, from->explicit_hash_key != NULL ? LS_RECORD_EXPLICIT_HASH_KEY : 0);
+                assert_true(from->explicit_hash_key == NULL ||
+                            (record.explicit_hash_key.high == from->explicit_hash_key->high &&
+                             record.explicit_hash_key.low == from->explicit_hash_key->low));
+            }
+            assert_int_equal(offset, frame.bytes); /* F4 */
+        }
+        assert_int_equal(met, count);
+    }
+    lsi_framer_close(framer);
+}
+
+static void segment_headers_come_back(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        unsigned char bytes[LSI_SEGMENT_HEADER_BYTES];
+        lsi_segment_header header, back;
+
+        memset(&header, 0, sizeof header);
+        memset(&back, 0, sizeof back);
+        fill(&header, sizeof header);
+        header.base &= ~UINT64_C(7);
+        header.base_seqno = 1 + pick(LS_SEQNO_MAX);
+        header.seqno_limit = header.base_seqno + pick(LS_SEQNO_END - header.base_seqno + 1);
+        header.frames_bytes_max &= UINT32_MAX;
+        lsi_segment_header_encode(&header, bytes);
+        assert_int_equal(lsi_segment_header_decode("test", bytes, NULL, &back), LS_OK);
+        assert_memory_equal(back.store_id, header.store_id, 16);
+        assert_memory_equal(back.salt, header.salt, 32);
+        assert_true(back.stream == header.stream && back.shard == header.shard && back.number == header.number);
+        assert_true(back.base == header.base && back.base_seqno == header.base_seqno);
+        assert_true(back.seqno_limit == header.seqno_limit && back.base_arrival_us == header.base_arrival_us);
+        assert_true(back.created_us == header.created_us && back.previous == header.previous);
+        assert_true(back.previous_end == header.previous_end && back.chain == header.chain);
+        assert_true(back.frames_bytes_max == header.frames_bytes_max && back.sum == header.sum);
+        assert_int_equal(lsi_segment_seed(&back), lsi_segment_seed(&header));
+        /* One bit, anywhere: it is not accepted. */
+        bytes[pick(sizeof bytes)] ^= (unsigned char)(1u << pick(8));
+        assert_int_not_equal(lsi_segment_header_decode("test", bytes, NULL, &back), LS_OK);
+    }
+}
+
+static void manifests_come_back(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        lsi_catalog *catalog = lsi_catalog_new(&lsi_memory_libc), *back, *more;
+        uint32_t streams = (uint32_t)pick(6);
+        void *payload, *again;
+        size_t size, again_size;
+
+        assert_non_null(catalog);
+        fill(catalog->store_id, 16);
+        catalog->durability = 1 + (ls_durability)pick(3);
+        catalog->sync_interval_ms = 1 + (uint32_t)pick(LSI_SYNC_INTERVAL_MS_MAX);
+        catalog->segment_bytes = LSI_SEGMENT_BYTES_MIN + LSI_SEGMENT_BYTES_UNIT * pick(1000);
+        catalog->next_id = 1000;
+        for (uint32_t i = 0; i < streams; i++) {
+            lsi_shard shards[4];
+            lsi_catalog_stream stream;
+
+            memset(&stream, 0, sizeof stream);
+            memset(shards, 0, sizeof shards);
+            for (size_t k = 0, length = 1 + pick(LSI_STREAM_NAME_MAX); k < length; k++)
+                stream.name[k] = "abcXYZ019_.-"[pick(12)];
+            stream.id = 1 + i + pick(2) * 500;
+            stream.created_us = (int64_t)fuzz_random(&random_state);
+            stream.retention_hours = 1 + (uint32_t)pick(LSI_RETENTION_HOURS_MAX);
+            stream.mode = (ls_stream_mode)pick(2);
+            stream.record_bytes_max = LSI_RECORD_BYTES_MIN_LIMIT + (uint32_t)pick(1000);
+            stream.shard_count = 1 + (uint32_t)pick(4);
+            stream.shards = shards;
+            for (uint32_t k = 0; k < stream.shard_count; k++) {
+                shards[k] = (lsi_shard){.index = 10 * k + 5 + (uint32_t)pick(5),
+                                        .parent = pick(2) != 0 ? (uint32_t)pick(5) : LSI_NO_SHARD,
+                                        .adjacent_parent = pick(2) != 0 ? (uint32_t)pick(5) : LSI_NO_SHARD,
+                                        .closed = pick(2) != 0, .first_seqno = 1 + pick(LS_SEQNO_MAX),
+                                        .created_us = (int64_t)fuzz_random(&random_state), .closed_us = (int64_t)pick(9)};
+                shards[k].range.first = (ls_hash_key){pick(UINT64_C(1) << 63), fuzz_random(&random_state)};
+                shards[k].range.last = (ls_hash_key){UINT64_MAX, fuzz_random(&random_state)};
+            }
+            if (lsi_catalog_find(catalog, stream.name) != NULL || lsi_catalog_find_id(catalog, stream.id) != NULL)
+                continue;
+            assert_int_equal(lsi_catalog_copy(catalog, 0, &stream, &more), LS_OK);
+            lsi_catalog_unref(catalog);
+            catalog = more;
+        }
+        assert_int_equal(lsi_catalog_encode(catalog, &payload, &size), LS_OK);
+        assert_int_equal(lsi_catalog_decode(&lsi_memory_libc, payload, size, &back), LS_OK);
+        assert_int_equal(back->stream_count, catalog->stream_count);
+        for (uint32_t i = 0; i < back->stream_count; i++) {
+            assert_string_equal(back->streams[i].name, catalog->streams[i].name);
+            assert_int_equal(back->streams[i].shard_count, catalog->streams[i].shard_count);
+            for (uint32_t k = 0; k < back->streams[i].shard_count; k++)
+                assert_true(back->streams[i].shards[k].closed == catalog->streams[i].shards[k].closed &&
+                            back->streams[i].shards[k].range.first.low == catalog->streams[i].shards[k].range.first.low);
+        }
+        /* The bytes carry every field, which test_format.c looks at one by one. */
+        assert_int_equal(lsi_catalog_encode(back, &again, &again_size), LS_OK);
+        assert_int_equal(again_size, size);
+        assert_memory_equal(again, payload, size);
+        lsi_free(&lsi_memory_libc, payload);
+        lsi_free(&lsi_memory_libc, again);
+        lsi_catalog_unref(back);
+        lsi_catalog_unref(catalog);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(records_come_out_of_frames_as_they_went_in),
+        cmocka_unit_test(segment_headers_come_back),
+        cmocka_unit_test(manifests_come_back),
+    };
+
+    if (argc > 1)
+        random_state = strtoull(argv[1], NULL, 10);
+    printf("seed %llu\n", (unsigned long long)random_state);
+    return cmocka_run_group_tests_name("round trips", tests, NULL, NULL);
+}
