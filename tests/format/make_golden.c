@@ -83,11 +83,11 @@ int main(int argc, char **argv)
     must(lsi_store_open_env(argv[1], &options, &still.env, &store));
     must(ls_stream_create(store, "alpha", &two));
     must(ls_stream_open(store, "alpha", &stream));
-    fill(stream, 93, 200);
+    fill(stream, 98, 200);
     must(ls_stream_close(stream));
     must(ls_stream_create(store, "beta", NULL));
     must(ls_stream_open(store, "beta", &stream));
-    fill(stream, 12, 40);
+    fill(stream, 8, 40);
     must(ls_stream_close(stream));
     (void)snprintf(name, sizeof name, "%s.records", argv[1]); /* too long a name cannot be opened */
     list = fopen(name, "w");
