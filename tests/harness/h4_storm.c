@@ -161,23 +161,14 @@ static void die(const hook_plan *plan)
 /* Any number of the write's first bytes, as a kill between two pages leaves them. */
 static void write_part(hook_plan *plan, const hook_event *event)
 {
-    lsi_span spans[64];
-    size_t total = 0, left;
-    int count = 0;
+    size_t total = 0;
 
     for (int i = 0; i < event->count; i++)
         total += event->spans[i].size;
     /* Half of the time within the first span, which is the frame; behind it are zeros. */
-    left = (size_t)random_below(&plan->random,
-                                (random_next(&plan->random) & 1) != 0 ? event->spans[0].size + 1 : total + 1);
-    for (; count < event->count && count < 64 && left > 0; count++) {
-        spans[count] = event->spans[count];
-        if (spans[count].size > left)
-            spans[count].size = left;
-        left -= spans[count].size;
-    }
-    if (count > 0)
-        (void)lsi_files_system.write(event->file, spans, count, event->at);
+    if ((random_next(&plan->random) & 1) != 0)
+        total = event->spans[0].size;
+    hook_write_part(event, (size_t)random_below(&plan->random, total + 1));
 }
 
 static bool strikes(hook_plan *plan, const hook_event *event)
@@ -191,7 +182,7 @@ static int before_call(void *user, const hook_event *event)
 
     if (plan->where == 1 || !strikes(plan, event))
         return 0;
-    if (plan->where == 2 && event->call == HOOK_WRITE)
+    if (plan->where == 2 && (event->call == HOOK_WRITE || event->call == HOOK_STORE))
         write_part(plan, event);
     die(plan);
     return 0;

@@ -25,10 +25,8 @@ static void die_at(plan *of, const hook_event *event, bool behind)
 {
     if (event->target == HOOK_CONTROL || behind != (of->where == 1) || of->countdown < 0 || of->countdown-- != 0)
         return;
-    if (of->where == 2 && event->call == HOOK_WRITE && event->spans[0].size > 1) {
-        lsi_span half = {event->spans[0].data, event->spans[0].size / 2};
-        (void)lsi_files_system.write(event->file, &half, 1, event->at);
-    }
+    if (of->where == 2 && (event->call == HOOK_WRITE || event->call == HOOK_STORE))
+        hook_write_part(event, event->spans[0].size / 2);
     (void)kill(getpid(), SIGKILL);
     for (;;)
         (void)pause();

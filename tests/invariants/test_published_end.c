@@ -21,10 +21,8 @@ static int pause_before(void *user, const hook_event *event)
     if (!of->armed || event->call != of->call || event->target != HOOK_SEGMENT)
         return 0;
     of->armed = false;
-    if (event->call == HOOK_WRITE) {
-        lsi_span half = {event->spans[0].data, event->spans[0].size / 2};
-        (void)lsi_files_system.write(event->file, &half, 1, event->at);
-    }
+    if (event->call != HOOK_SYNC)
+        hook_write_part(event, event->spans[0].size / 2);
     atomic_store(&of->fx->share->stage, 1);
     await(&of->fx->share->release, 1);
     return 0;
@@ -32,14 +30,20 @@ static int pause_before(void *user, const hook_event *event)
 
 static void put_with_a_pause(fixture *fx)
 {
+    static char data[8000]; /* Larger than what is ever stored into the mapped tail instead of written. */
+    ls_bytes bytes = {data, the_plan.call == HOOK_STORE ? 100 : sizeof data};
     handles of;
 
+    memset(data, 'x', sizeof data);
     hooked_files_init(&the_plan.files, pause_before, NULL, &the_plan);
+    the_plan.files.kind_set = true; /* Whatever it is here: for a test any will do. */
+    the_plan.files.kind = LSI_FS_IN_PLACE;
     the_plan.fx = fx;
     the_plan.armed = false;
     child_check(handles_open(&of, fx->path, NULL, &the_plan.files) == LS_OK);
     the_plan.armed = true;
-    child_check(put_text(&of, "paused", NULL) == LS_OK);
+    child_check(ls_producer_put(of.producer, (ls_bytes){"key", 3}, bytes, NULL, NULL) == LS_OK);
+    child_check(!the_plan.armed);
     child_check(handles_close(&of) == LS_OK);
 }
 
@@ -84,6 +88,12 @@ static void nothing_is_read_before_it_is_published(fixture *fx, ls_durability du
 static void a_write_under_way_is_not_read(void **state)
 {
     nothing_is_read_before_it_is_published(*state, LS_DURABILITY_KERNEL, HOOK_WRITE);
+}
+
+/* The same for the second way that bytes go in: stored into the mapped tail of the segment. */
+static void a_store_under_way_is_not_read(void **state)
+{
+    nothing_is_read_before_it_is_published(*state, LS_DURABILITY_KERNEL, HOOK_STORE);
 }
 
 static void a_write_under_way_is_not_read_in_sync_mode(void **state)
@@ -227,6 +237,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_write_under_way_is_not_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_store_under_way_is_not_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_write_under_way_is_not_read_in_sync_mode, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_written_and_not_synced_is_not_read_in_sync_mode, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_sync_acknowledges_the_puts_of_many_processes, set_up, tear_down),

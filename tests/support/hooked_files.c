@@ -85,6 +85,38 @@ static int hooked_write(const lsi_file *file, const lsi_span *spans, int count, 
     return result;
 }
 
+/* Cannot be refused. */
+static void hooked_store(const lsi_file *file, void *into, const void *bytes, size_t size)
+{
+    hooked_files *hooked = hooked_of(file->files);
+    lsi_span span = {bytes, size};
+    hook_event event = {.call = HOOK_STORE, .target = target_of_fd(hooked, file->fd), .file = file, .spans = &span,
+                        .count = 1, .into = into};
+    int64_t from_us = now_us();
+
+    (void)before(hooked, &event);
+    lsi_files_system.store(file, into, bytes, size);
+    after(hooked, &event, from_us);
+}
+
+void hook_write_part(const hook_event *event, size_t size)
+{
+    uint64_t at = event->at;
+
+    for (int i = 0; i < event->count && size > 0; i++) {
+        lsi_span part = event->spans[i];
+
+        if (part.size > size)
+            part.size = size;
+        if (event->call == HOOK_STORE)
+            lsi_files_system.store(event->file, event->into, part.data, part.size);
+        else if (lsi_files_system.write(event->file, &part, 1, at) < 0)
+            return;
+        at += part.size;
+        size -= part.size;
+    }
+}
+
 static int hooked_sync(const lsi_file *file, bool data_only)
 {
     hooked_files *hooked = hooked_of(file->files);
@@ -169,6 +201,7 @@ void hooked_files_init(hooked_files *hooked, int (*before_call)(void *, const ho
     hooked->table.root_kind = hooked_root_kind;
     hooked->table.open = hooked_open;
     hooked->table.write = hooked_write;
+    hooked->table.store = hooked_store;
     hooked->table.sync = hooked_sync;
     hooked->table.rename = hooked_rename;
     hooked->table.sync_dir = hooked_sync_dir;

@@ -12,18 +12,22 @@
 
 #include "base/file.h"
 
-typedef enum { HOOK_WRITE, HOOK_SYNC, HOOK_RENAME, HOOK_SYNC_DIR, HOOK_LIST } hook_call;
+typedef enum { HOOK_WRITE, HOOK_STORE, HOOK_SYNC, HOOK_RENAME, HOOK_SYNC_DIR, HOOK_LIST } hook_call;
 typedef enum { HOOK_SEGMENT, HOOK_INDEX, HOOK_CONTROL, HOOK_OTHER } hook_target; /* by the file's name */
 
 typedef struct hook_event {
     hook_call call;
     hook_target target;
-    const lsi_file *file; /* WRITE, SYNC */
-    const lsi_span *spans; /* WRITE */
+    const lsi_file *file;  /* WRITE, STORE, SYNC */
+    const lsi_span *spans; /* WRITE, STORE: the bytes */
     int count;
-    uint64_t at;
-    int64_t took_us;      /* after: how long the system's call took */
+    uint64_t at;           /* WRITE */
+    void *into;            /* STORE: where in the mapping */
+    int64_t took_us;       /* after: how long the system's call took */
 } hook_event;
+
+/* The first `size` bytes of a WRITE or STORE, for a hook that then dies or waits. */
+void hook_write_part(const hook_event *event, size_t size);
 
 #define HOOKED_FDS 1024
 
