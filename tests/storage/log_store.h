@@ -23,6 +23,7 @@ typedef struct log_store {
     lsi_log *log;
     lsi_framer *framer;
     int64_t wall_us;
+    const lsi_memory *memory; /* NULL: the system's */
 } log_store;
 
 static inline int64_t log_store_wall(void *user)
@@ -38,6 +39,8 @@ static inline void log_store_open(log_store *store, const lsi_files *files, bool
 
     lsi_env_default(&store->env);
     store->env.files = files;
+    if (store->memory != NULL)
+        store->env.memory = *store->memory;
     store->env.clock.wall_us = log_store_wall;
     store->env.clock.user = store;
     if (store->wall_us == 0)
