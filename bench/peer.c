@@ -19,7 +19,12 @@
  *                      From the call of put in one process to the record in the hands of a reader that waits in
  *                      another. With `spin` the reader polls.
  *
- * Options, joined by '+': `shards=N` (1; part of the name then), `e2e`, `spin`. */
+ * Options, joined by '+'; all but the last two become part of the name:
+ *   shards=N       the stream has N shards (1)
+ *   distinct       every record has a key of its own, instead of one of 1,024
+ *   segment=BYTES  of the segments, with k, m or g (64m): in KERNEL a roll syncs the segment that it ends
+ *   written        small records are written, not stored into a mapping (LS_STORE_NO_MAPPED_WRITES)
+ *   e2e, spin      see above */
 #include "bench.h"
 
 #include <signal.h>
@@ -33,6 +38,7 @@
 #define POOL 4096u      /* different records; a power of two */
 #define KEYS 1024u      /* different keys; a power of two */
 #define KEY_BYTES 16u
+#define NAME_BYTES 128u
 #define PROCESSES_MAX 64u
 #define BATCH_MAX 65536u
 
@@ -40,13 +46,15 @@ static struct {
     const char *directory, *mode, *option;
     uint64_t records;
     size_t size;
+    uint64_t segment_bytes;
     unsigned batch, processes, passes, shards;
-    bool sync;
-} args = {"/tmp/libstream-peer", "put", "", 1000000, 100, 500, 1, 3, 1, false};
+    bool sync, distinct, written;
+} args = {"/tmp/libstream-peer", "put", "", 1000000, 100, 0, 500, 1, 3, 1, false, false, false};
 
-static char name[128] = "libstream";
+static char name[NAME_BYTES] = "libstream";
 static char *pool;
 static char keys[KEYS][KEY_BYTES + 1];
+static char (*fresh_keys)[KEY_BYTES]; /* with `distinct`: of the records of one call */
 
 /* What the latest opening opened. */
 static ls_store *store;
@@ -73,6 +81,7 @@ static void make_records(void)
     pool = bench_memory((size_t)POOL * args.size + 8);
     for (size_t i = 0; i < POOL; i++)
         bench_json_record(pool + i * args.size, args.size, i);
+    fresh_keys = bench_memory(args.batch * sizeof(*fresh_keys));
     for (size_t i = 0; i < KEYS; i++)
         (void)snprintf(keys[i], sizeof(keys[i]), "sensor-%09u", (unsigned)(bench_random() % 1000000));
 }
@@ -84,6 +93,15 @@ static ls_bytes data_of(uint64_t record)
 
 static ls_bytes key_of(uint64_t record)
 {
+    static const char digits[16] = "0123456789abcdef";
+
+    if (args.distinct) {
+        char *key = fresh_keys[record % args.batch];
+
+        for (unsigned i = 0; i < KEY_BYTES; i++) /* snprintf would cost as much as the put */
+            key[i] = digits[record >> (60 - 4 * i) & 15];
+        return (ls_bytes){key, KEY_BYTES};
+    }
     return (ls_bytes){keys[(uint32_t)record * 2654435761u >> 7 & (KEYS - 1)], KEY_BYTES};
 }
 
@@ -98,6 +116,8 @@ static void open_store(bool create)
     options.durability = args.sync ? LS_DURABILITY_SYNC : LS_DURABILITY_KERNEL;
     if (!create)
         options.durability = LS_DURABILITY_DEFAULT;
+    options.segment_bytes = args.segment_bytes;
+    options.flags = args.written ? LS_STORE_NO_MAPPED_WRITES : 0;
     if (ls_store_open(args.directory, &options, &store) != LS_OK)
         bench_fail_ls("open the store");
     if (create) {
@@ -477,6 +497,30 @@ static uint64_t number(const char *text, uint64_t least, uint64_t most)
     return n;
 }
 
+/* A number of bytes, with k, m or g behind it. */
+static uint64_t bytes_number(const char *text)
+{
+    size_t length = strlen(text);
+    char digits[32];
+    unsigned shift = 0;
+
+    if (length > 0 && length < sizeof(digits)) {
+        shift = text[length - 1] == 'k' ? 10 : text[length - 1] == 'm' ? 20 : text[length - 1] == 'g' ? 30 : 0;
+        memcpy(digits, text, length + 1);
+        if (shift > 0)
+            digits[length - 1] = 0;
+        text = digits;
+    }
+    return number(text, 1, 1u << 30) << shift;
+}
+
+static void name_part(const char *part)
+{
+    size_t used = strlen(name);
+
+    (void)snprintf(name + used, sizeof(name) - used, "-%s", part);
+}
+
 static void read_arguments(int argc, char **argv)
 {
     for (int i = 1; i < argc; i += 2) {
@@ -518,7 +562,16 @@ int main(int argc, char **argv)
             spin = true;
         } else if (strncmp(one, "shards=", 7) == 0) {
             args.shards = (unsigned)number(one + 7, 1, 65536);
-            (void)snprintf(name, sizeof(name), "libstream-%u-shards", args.shards);
+            name_part(one);
+        } else if (strncmp(one, "segment=", 8) == 0) {
+            args.segment_bytes = bytes_number(one + 8);
+            name_part(one);
+        } else if (strcmp(one, "distinct") == 0) {
+            args.distinct = true;
+            name_part(one);
+        } else if (strcmp(one, "written") == 0) {
+            args.written = true;
+            name_part(one);
         } else {
             usage(one);
         }
