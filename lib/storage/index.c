@@ -60,9 +60,7 @@ static bool is_before(const lsi_index_entry *entry, uint64_t end, ls_seqno seqno
         return false;
     if (seqno != LS_SEQNO_NONE)
         return entry->first_seqno <= seqno;
-    if (before_us != 0)
-        return entry->arrival_us < before_us;
-    return true;
+    return entry->arrival_us < before_us;
 }
 
 bool lsi_index_find(const lsi_log_config *owner, lsi_segment *segment, uint64_t end, ls_seqno seqno, int64_t before_us,

@@ -538,7 +538,7 @@ ls_status lsi_log_last_frame(lsi_log *log, const lsi_segment_list *list, uint64_
                                           : st;
         lsi_index_entry hint;
         lsi_walk walk;
-        bool hinted = lsi_index_find(&log->config, segment, stop, 0, 0, &hint);
+        bool hinted = lsi_index_find(&log->config, segment, stop, LS_SEQNO_NONE, LSI_NO_TIME, &hint);
         lsi_walk_begin(&walk, log->config.env, segment, hinted ? hint.position : entry->base, stop, false);
         for (;;) {
             lsi_frame met;

@@ -323,7 +323,7 @@ static ls_status ends_are_true(lsi_log *log, lsi_slot *slot, bool *true_ends)
     uint64_t from = end - last->base > VERIFY_BYTES ? end - VERIFY_BYTES : last->base;
     lsi_index_entry hint;
     lsi_walk walk;
-    bool hinted = from > last->base && lsi_index_find(&log->config, segment, from, 0, 0, &hint);
+    bool hinted = from > last->base && lsi_index_find(&log->config, segment, from, LS_SEQNO_NONE, LSI_NO_TIME, &hint);
     lsi_walk_begin(&walk, log->config.env, segment, hinted ? hint.position : last->base, end, true);
     for (;;) {
         lsi_frame frame;

@@ -136,8 +136,10 @@ typedef struct lsi_index_entry {
 
 /* Notes a frame: kept when it is the first that begins in its block. Errors are ignored: it is a hint. */
 void lsi_index_note(const lsi_log_config *owner, lsi_segment *segment, const lsi_index_entry *entry);
-/* The last entry below `end` whose key is at or below what is sought: seqno or arrival if not 0, else the position.
- * False: none; begin at the segment's base. */
+/* The last entry below `end` that is not beyond what is sought: the number `seqno` if it is not 0, else the time
+ * `before_us`, of which 0 and less are times as well. LSI_NO_TIME: the last one at all. False: none; begin at the
+ * segment's base. */
+#define LSI_NO_TIME INT64_MAX
 bool lsi_index_find(const lsi_log_config *owner, lsi_segment *segment, uint64_t end, ls_seqno seqno, int64_t before_us,
                     lsi_index_entry *out);
 

@@ -64,7 +64,7 @@ static void check_index(const lsi_segment_header *header, const uint8_t *index, 
             break;
         for (int by = 0; by < 3; by++) {
             bool found = lsi_index_find(&owner, &segment, end, by == 1 ? header->base_seqno + 10 : 0,
-                                        by == 2 ? header->base_arrival_us : 0, &entry);
+                                        by == 2 ? header->base_arrival_us : LSI_NO_TIME, &entry);
             FUZZ_REQUIRE(!found || (entry.position >= header->base && entry.position < end));
         }
     }

@@ -173,6 +173,27 @@ static void every_place_is_found(void **state)
     }
 }
 
+/* The epoch and what is before it are times like any other, not "no time": everything came after them. Method: enough
+ * records for several entries of the index, which is what a time is looked up in. */
+static void the_time_0_and_times_before_it_are_before_every_record(void **state)
+{
+    fixture *fx = *state;
+    const int64_t times[] = {0, 1, -1, INT64_MIN};
+    lsi_log_reader *reader;
+    ls_seqno first, seqno;
+
+    assert_int_equal(log_store_put(&fx->store, 0, 400, &first), LS_OK);
+    for (unsigned n = 1; n < 500; n++)
+        assert_int_equal(log_store_put(&fx->store, n, 400, &seqno), LS_OK);
+    assert_int_equal(lsi_log_reader_open(fx->store.log, &reader), LS_OK);
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        ls_position place = {LS_AT_TIMESTAMP, 0, 0, times[i]};
+        assert_int_equal(lsi_log_reader_seek(reader, &place), LS_OK);
+        assert_int_equal(lsi_log_reader_place(reader), first);
+    }
+    lsi_log_reader_close(reader);
+}
+
 /* R5, S2: bytes beyond the committed end, and a noted end of write, are what a killed writer leaves. */
 static void what_a_dead_writer_left_is_set_aside(void **state)
 {
@@ -399,6 +420,7 @@ int main(void)
         A_TEST(reopening_in_the_same_boot_goes_on_in_the_same_segment),
         A_TEST(without_a_control_file_everything_is_found_and_numbers_jump),
         A_TEST(every_place_is_found),
+        A_TEST(the_time_0_and_times_before_it_are_before_every_record),
         A_TEST(what_a_dead_writer_left_is_set_aside),
         A_TEST(a_writer_that_died_before_its_first_byte_costs_nothing),
         A_TEST(a_torn_tail_keeps_every_record_before_it),
