@@ -374,7 +374,7 @@ ls_status lsi_log_ends_hold(lsi_log *log, lsi_slot *slot, bool *hold)
         return LS_OK;
     ls_status st = ends_are_true(log, slot, hold);
     /* Less than that would hide records that were acknowledged. */
-    if (durable != lsi_load(&slot->committed_end) && durable != marked_end(slot, valid, number, marked))
+    if (durable != lsi_load(&slot->committed_end) && (!valid || durable != marked_end(slot, valid, number, marked)))
         *hold = false;
     return st;
 }
