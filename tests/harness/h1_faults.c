@@ -1,6 +1,6 @@
 /* Harness H1, walked failures: does a store keep its promises whatever call below it fails?
  *
- *     h1_faults [--seed N] [--workload NAME] [--every N] [--repeat CASE]
+ *     h1_faults [--seed N] [--workload NAME] [--every N] [--stop 1] [--repeat CASE]
  *
  * Each workload runs again and again: the 1st, 2nd, ... Nth call of every kind fails, with each errno that such a call
  * may give, once or from then on, until the workload is no longer touched; and the same with allocations. Each time,
@@ -41,6 +41,7 @@ typedef struct case_name {
 
 typedef struct campaign {
     uint64_t seed, every;
+    bool stops; /* at the first violation */
     uint64_t cases, violations;
 } campaign;
 
@@ -79,6 +80,8 @@ static void violated(campaign *of, const case_name *name, const session *by, con
                name->of->name, (ssize_t)name->prefix, name->seed, call_name(name->call), name->err, name->shape,
                name->nth, name->err != 0 ? strerror(name->err) : "no memory");
     fflush(stdout);
+    if (of->stops)
+        exit(1);
 }
 
 static bool is_full(int err)
@@ -324,6 +327,8 @@ int main(int argc, char **argv)
             all.every = strtoull(argv[i + 1], NULL, 0);
         else if (strcmp(argv[i], "--workload") == 0)
             only = argv[i + 1];
+        else if (strcmp(argv[i], "--stop") == 0)
+            all.stops = strtoull(argv[i + 1], NULL, 0) != 0;
         else if (strcmp(argv[i], "--repeat") == 0)
             again = argv[i + 1];
         else

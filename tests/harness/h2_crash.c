@@ -1,6 +1,6 @@
 /* Harness H2, crash states: does a store keep its promises whatever a loss of power leaves of its disk?
  *
- *     h2_crash [--seed N] [--states N] [--workload NAME] [--repeat CASE]
+ *     h2_crash [--seed N] [--states N] [--workload NAME] [--stop 1] [--repeat CASE]
  *
  * Each workload runs once on a sim that logs every operation. For every prefix of that log and several seeds the disk is
  * made that a crash may leave there; disks that are equal and owe the same are tried once. Each is opened, read whole
@@ -37,6 +37,7 @@ typedef struct state_name {
 
 typedef struct campaign {
     uint64_t seed, states;
+    bool stops; /* at the first violation */
     uint64_t cases, violations, equal;
     uint64_t *hashes; /* of the workload's states; open addressing */
     size_t hash_count, hash_capacity;
@@ -49,6 +50,8 @@ static void violated(campaign *of, const state_name *name, const session *by)
         printf("violation: %s\n    --repeat %s:%" PRIu64 ":%zd:%" PRIu64 ":%zd:%" PRIu64 "\n", by->complaint,
                name->of->name, name->kill, (ssize_t)name->prefix, name->seed, (ssize_t)name->prefix2, name->seed2);
     fflush(stdout);
+    if (of->stops)
+        exit(1);
 }
 
 static bool is_new(campaign *of, uint64_t hash)
@@ -300,6 +303,8 @@ int main(int argc, char **argv)
             all.states = strtoull(argv[i + 1], NULL, 0);
         else if (strcmp(argv[i], "--workload") == 0)
             only = argv[i + 1];
+        else if (strcmp(argv[i], "--stop") == 0)
+            all.stops = strtoull(argv[i + 1], NULL, 0) != 0;
         else if (strcmp(argv[i], "--repeat") == 0)
             again = argv[i + 1];
         else
