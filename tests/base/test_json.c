@@ -225,7 +225,7 @@ static void what_is_not_json_is_refused(void **state)
     static const char *const texts[] = {
         "", " ", "{", "[1", "\"a", "nul", "tru", "-", "01", "1.", ".5", "+1", "1e", "[1,]", "{\"a\":1,}", "{a:1}",
         "{\"a\"}", "{1:2}", "['a']", "[1 2]", "NaN", "// x\n1", "/* x */1", "\"\n\"", "\"\\x\"", "\"\\u12\"", "]", "\\",
-        "[\\u0041]", "\xef\xbb\xbf" "1",
+        "[\\u0041]", "\xef\xbb\xbf\x31", /* a byte order mark and 1 */
         /* after the document */
         "1 2", "{} {}", "{}x", "[] ]", "null,",
         /* halves of surrogate pairs, as escapes and as bytes; overlong */
