@@ -13,7 +13,7 @@
 #include "base/status.h"
 
 #define FOLLOW_US 20000         /* a follower looks again at least this often: a dead leader says nothing */
-#define IMPATIENT_US 1000000    /* after this long a follower leads, whoever holds the lock */
+#define IMPATIENT_US 1000000    /* after this long, or busy_timeout_ms, a follower leads, whoever holds the lock */
 #define GATHER_US 30            /* a leader waits this long for as many as the last group had */
 #define REWRITE_BYTES (256u << 10)
 
@@ -418,8 +418,10 @@ ls_status lsi_log_commit(lsi_log *log, uint64_t end)
 {
     const lsi_env *env = log->config.env;
     lsi_slot *slot = atomic_load_explicit(&log->slot, memory_order_acquire);
-    int64_t began = 0;
+    int64_t began = 0, patience_us = (int64_t)env->busy_timeout_ms * 1000;
 
+    if (patience_us > IMPATIENT_US)
+        patience_us = IMPATIENT_US;
     (void)atomic_fetch_add_explicit(&slot->sync_arrived, 1, memory_order_relaxed);
     while (lsi_load(&slot->durable_end) < end) {
         if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
@@ -446,7 +448,7 @@ ls_status lsi_log_commit(lsi_log *log, uint64_t end)
         int64_t now = lsi_monotonic_us(&env->clock);
         if (began == 0)
             began = now;
-        if (now - began > IMPATIENT_US || got == LSI_LOCK_BROKEN) {
+        if (now - began > patience_us || got == LSI_LOCK_BROKEN) {
             ls_status st = lead(log, slot);
             if (st != LS_OK)
                 return st;

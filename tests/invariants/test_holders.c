@@ -345,6 +345,30 @@ static void a_process_stopped_in_a_sync_does_not_stop_others(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* busy_timeout_ms bounds this wait too, when it is shorter than the second that a follower waits otherwise. */
+static void a_process_stopped_in_a_sync_is_waited_for_no_longer_than_asked(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    handles of;
+    pid_t pid;
+    int64_t from;
+
+    options.busy_timeout_ms = 100;
+    assert_int_equal(handles_open(&of, fx->path, &options, NULL), LS_OK);
+    the_plan.call = HOOK_SYNC;
+    the_plan.target = HOOK_SEGMENT;
+    pid = child_start(put_and_stop, fx);
+    child_stops(pid);
+    from = now_ms();
+    assert_int_equal(put_text(&of, "beside", NULL), LS_OK);
+    assert_in_range(now_ms() - from, 0, 700);
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    child_ends_well(pid);
+    assert_int_equal(count_readable(of.stream), 3);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 static void create_and_stop(fixture *fx)
 {
     handles of;
@@ -431,6 +455,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_stopped_holder_is_waited_for_and_no_longer_than_asked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stopped_holder_that_is_killed_then_delays_nobody, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_process_stopped_in_a_sync_does_not_stop_others, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_process_stopped_in_a_sync_is_waited_for_no_longer_than_asked, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_stopped_creator_stops_creating_and_nothing_else, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stopped_maker_of_a_store_makes_opening_busy, set_up, tear_down),
     };
