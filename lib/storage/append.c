@@ -129,10 +129,11 @@ static ls_status write_failed(lsi_log *log, lsi_slot *slot, const lsi_segment *s
                               size_t bytes, int err)
 {
     uint64_t committed = lsi_load(&slot->committed_end);
+    bool is_whole = holds_frame(segment, committed, frame, bytes); /* zeros over it may be lost in a crash, it not */
     int rc = restore_zeros(segment, committed, committed + bytes);
 
-    if (rc < 0 && holds_frame(segment, committed, frame, bytes)) {
-        ls_status st = lsi_log_fail(log, slot, -rc);
+    if (is_whole) {
+        ls_status st = lsi_log_fail(log, slot, err);
         atomic_store_explicit(&slot->write_end, committed, memory_order_release);
         return st;
     }
