@@ -51,7 +51,7 @@ static const int errnos_of[SIM_CALL_COUNT][5] = {
     [SIM_OPEN] = {EIO, EMFILE, ENOSPC, ENOMEM},
     [SIM_CLOSE] = {EIO},
     [SIM_READ] = {EIO},
-    [SIM_WRITE] = {EIO, ENOSPC, EDQUOT, EINTR},
+    [SIM_WRITE] = {ENOSPC, EIO, EDQUOT, EINTR},
     [SIM_SYNC] = {EIO, ENOSPC},
     [SIM_ALLOCATE] = {ENOSPC, EOPNOTSUPP},
     [SIM_TRUNCATE] = {EIO},
@@ -242,21 +242,22 @@ static void walk(campaign *of, case_name name)
 {
     for (name.call = SIM_ANY + 1; name.call <= CALL_MEMORY; name.call++) {
         static const int none[] = {ENOMEM, 0};
-        const int *errnos = name.call == CALL_MEMORY ? none : errnos_of[name.call];
-        /* Reads are many and much alike; so are allocations that fail for good. */
-        uint64_t step = name.call == SIM_READ || name.call == SIM_SIZE || name.call == CALL_MEMORY ? of->every : 1;
+        const int *first = name.call == CALL_MEMORY ? none : errnos_of[name.call];
 
-        for (; *errnos != 0; errnos++)
+        for (const int *err = first; *err != 0; err++)
             for (name.shape = 0; name.shape < SHAPE_COUNT; name.shape++) {
-                name.err = *errnos;
+                /* Reads are many and much alike; memory that stays short and the second errno of a call take the same
+                 * paths as the first: sampled. */
+                bool sampled = name.call == SIM_READ || name.call == SIM_SIZE || err != first ||
+                               (name.call == CALL_MEMORY && name.shape != SHAPE_ONCE);
+                uint64_t step = sampled ? of->every : 1;
+
+                name.err = *err;
                 if (name.shape == SHAPE_SHORT && (name.call != SIM_WRITE || name.err != ENOSPC))
                     continue;
-                /* The second errno of a call takes the same path but for its name: sampled too. */
                 name.nth = 1 + of->seed % step;
-                for (;; name.nth += errnos == (name.call == CALL_MEMORY ? none : errnos_of[name.call])
-                                        ? step : of->every)
-                    if (!run_case(of, &name))
-                        break;
+                while (run_case(of, &name))
+                    name.nth += step;
             }
     }
 }
