@@ -1,0 +1,111 @@
+/* QUESTION  None by itself: the work that `instructions` has a simulator count.
+ * WORKLOAD  RECORDS records of 100 bytes with keys of 16, put as WORK says into a new store; then PASSES times read
+ *           from first to last, every 8-byte word looked at.
+ * UNIT      none; prints what was read.
+ *
+ *   fixed_work WORK RECORDS PASSES     WORK is put1, put500, shards4 (500 per call, keys all different) or sync1 */
+#include "bench.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PER_CALL 500u
+#define KEY_BYTES 16u
+
+static char data[100];
+static char keys[PER_CALL][KEY_BYTES];
+static ls_put_entry entries[PER_CALL];
+static ls_put_result results[PER_CALL];
+
+static void put_all(ls_stream *stream, unsigned per_call, uint64_t count, bool distinct)
+{
+    ls_producer *producer;
+    size_t failed;
+
+    if (ls_producer_open(stream, NULL, &producer) != LS_OK)
+        bench_fail_ls("open the producer");
+    for (unsigned k = 0; k < PER_CALL; k++) {
+        memcpy(keys[k], "sensor-000000000", KEY_BYTES);
+        entries[k].partition_key = (ls_bytes){keys[k], KEY_BYTES};
+        entries[k].data = (ls_bytes){data, sizeof(data)};
+    }
+    for (uint64_t i = 0; i < count; i += per_call) {
+        for (unsigned k = 0; k < per_call; k++) {
+            uint64_t number = distinct ? i + k : (i + k) & 1023;
+
+            memcpy(keys[k], &number, sizeof(number));
+            for (unsigned byte = 0; byte < sizeof(number); byte++)
+                keys[k][byte] = (char)('0' + (keys[k][byte] & 63)); /* any key, but UTF-8 */
+        }
+        if (per_call == 1
+                ? ls_producer_put(producer, entries[0].partition_key, entries[0].data, NULL, NULL) != LS_OK
+                : ls_producer_put_batch(producer, entries, per_call, NULL, results, &failed) != LS_OK || failed > 0)
+            bench_fail_ls("put");
+    }
+    if (ls_producer_close(producer) != LS_OK)
+        bench_fail_ls("close the producer");
+}
+
+static uint64_t read_all(ls_stream *stream, uint64_t count)
+{
+    ls_next_options options = LS_NEXT_OPTIONS_INIT;
+    ls_iterator *iterator;
+    uint64_t seen = 0, sum = 0;
+
+    if (ls_iterator_open_all(stream, NULL, NULL, &iterator) != LS_OK)
+        bench_fail_ls("open the iterator");
+    while (seen < count) {
+        const ls_batch *batch;
+        const ls_record *records;
+
+        if (ls_iterator_next(iterator, &options, &batch) != LS_OK)
+            bench_fail_ls("read");
+        records = ls_batch_records(batch);
+        for (size_t i = 0; i < ls_batch_count(batch); i++) {
+            const char *at = records[i].data.data;
+            uint64_t word;
+
+            for (size_t left = records[i].data.size; left >= sizeof(word); left -= sizeof(word), at += sizeof(word)) {
+                memcpy(&word, at, sizeof(word));
+                sum += word;
+            }
+        }
+        seen += ls_batch_count(batch);
+    }
+    ls_iterator_close(iterator);
+    return sum;
+}
+
+int main(int argc, char **argv)
+{
+    const char *work = argc == 4 ? argv[1] : "";
+    uint64_t count = argc == 4 ? strtoull(argv[2], NULL, 10) / PER_CALL * PER_CALL : 0, sum = 0;
+    unsigned long passes = argc == 4 ? strtoul(argv[3], NULL, 10) : 0;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_stream_options about = LS_STREAM_OPTIONS_INIT;
+    bool shards4 = strcmp(work, "shards4") == 0, batched = strcmp(work, "put500") == 0 || shards4;
+    char location[4200];
+    ls_store *store;
+    ls_stream *stream;
+
+    if (count == 0 || (!batched && strcmp(work, "put1") != 0 && strcmp(work, "sync1") != 0)) {
+        (void)fputs("Usage: fixed_work put1|put500|shards4|sync1 RECORDS PASSES\n", stderr);
+        return 2;
+    }
+    bench_json_record(data, sizeof(data), 0);
+    (void)snprintf(location, sizeof(location), "%s/store", bench_directory());
+    options.durability = strcmp(work, "sync1") == 0 ? LS_DURABILITY_SYNC : LS_DURABILITY_KERNEL;
+    about.shard_count = shards4 ? 4 : 1;
+    if (ls_store_open(location, &options, &store) != LS_OK || ls_stream_create(store, "work", &about) != LS_OK ||
+        ls_stream_open(store, "work", &stream) != LS_OK)
+        bench_fail_ls("open");
+    put_all(stream, batched ? PER_CALL : 1, count, shards4);
+    for (unsigned long pass = 0; pass < passes; pass++)
+        sum += read_all(stream, count);
+    if (ls_stream_close(stream) != LS_OK || ls_store_close(store) != LS_OK)
+        bench_fail_ls("close");
+    (void)printf("WORK\twork=%s\trecords=%" PRIu64 "\tpasses=%lu\tsum=%" PRIx64 "\n", work, count, passes, sum);
+    return 0;
+}
