@@ -69,6 +69,16 @@ ls_status lsi_gap_add(lsi_verify *verify, lsi_gap gap)
     return LS_OK;
 }
 
+/* To be done, or, after a repair, what was done. */
+static const char *stepped_over(const ls_finding *finding)
+{
+    if (!finding->repaired)
+        return "put the file back from a copy, or `lstream repair`: readers then step over the gap";
+    return finding->kind == LS_FINDING_SEGMENT_MISSING
+               ? "readers step over it from now on"
+               : "readers step over these bytes from now on; the file was left as it is";
+}
+
 void lsi_gaps_tell(lsi_verify *verify, bool repaired)
 {
     for (size_t i = 0; i < verify->gap_count && !verify->inspection->stopped; i++) {
@@ -105,19 +115,19 @@ void lsi_gaps_tell(lsi_verify *verify, bool repaired)
         }
         switch (gap->kind) {
         case LS_FINDING_SEGMENT_MISSING:
-            finding.advice = "put the file back from a copy, or `lstream repair`: readers then step over it";
+            finding.advice = stepped_over(&finding);
             lsi_inspection_tell(verify->inspection, &finding, "%s: %s is not there: %s", verify->config->label, name,
                                 lost);
             break;
         case LS_FINDING_SEGMENT_HEADER:
-            finding.advice = gap->salvageable
+            finding.advice = gap->salvageable && !finding.repaired
                                  ? "`lstream repair`: writes the header anew from the segment list"
-                                 : "put the file back from a copy, or `lstream repair`: readers then step over it";
+                                 : stepped_over(&finding);
             lsi_inspection_tell(verify->inspection, &finding, "%s: the header of %s (offset 0, 4096 bytes) fails its "
                                 "checks: %s", verify->config->label, name, lost);
             break;
         case LS_FINDING_SEGMENT_SHORT:
-            finding.advice = "put the file back from a copy, or `lstream repair`: readers then step over it";
+            finding.advice = stepped_over(&finding);
             lsi_inspection_tell(verify->inspection, &finding, "%s: %s ends too early, from offset 0x%" PRIx64
                                 " %" PRIu64
                                 " bytes are missing: %s", verify->config->label, name, gap->offset, gap->to - gap->from,
@@ -130,7 +140,7 @@ void lsi_gaps_tell(lsi_verify *verify, bool repaired)
                                 verify->config->label, name, gap->offset, strerror(gap->err));
             break;
         default:
-            finding.advice = "put the file back from a copy, or `lstream repair`: readers then step over these bytes";
+            finding.advice = stepped_over(&finding);
             lsi_inspection_tell(verify->inspection, &finding, "%s: %s is damaged at offset 0x%" PRIx64 ", %" PRIu64
                                 " bytes: %s", verify->config->label, name, gap->offset, gap->to - gap->from, lost);
         }
@@ -213,6 +223,8 @@ static void index_tell(lsi_verify *verify, const char *name, const index_copy *i
         const lsi_root *root = verify->config->root;
 
         finding.repaired = root->files->unlink(root, name) == 0;
+        if (finding.repaired)
+            finding.advice = "the index was removed; reading needs none";
     }
     lsi_inspection_tell(verify->inspection, &finding, "%s: %s: %" PRIu64
                         " entries are wrong, the first at offset 0x%" PRIx64
