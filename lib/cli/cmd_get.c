@@ -1,52 +1,166 @@
-/* lstream get: prints what can be read now, from a position to the tip, and ends. */
+/* lstream get: prints what can be read now, from a position to the tip, and ends.
+ *
+ * Damage ends it, unless --skip-damage: then shards are read one after the other, and where one is damaged, verifying
+ * tells the number behind the damage, from which reading goes on. Nothing is written for that. */
 #include "cli/cli.h"
 
 #include <inttypes.h>
 
-enum { SHARD, FROM, LIMIT };
+#include <libstream/unstable/inspect.h>
+
+enum { SHARD, FROM, LIMIT, SKIP };
 static const lsi_option options[] = {
     [SHARD] = {"shard", LSI_OPTION_NUMBER, "N", "Only this shard; all of them unless told otherwise.", 0,
                UINT32_MAX - 1, 0},
     [FROM] = {"from", LSI_OPTION_TEXT, "P", LSI_FROM_HELP " The default is trim-horizon.", 0, 0, 0},
     [LIMIT] = {"limit", LSI_OPTION_NUMBER, "N", "At most this many records.", 1, UINT64_MAX, 'n'},
+    [SKIP] = {"skip-damage", LSI_OPTION_FLAG, NULL,
+        "Go on behind damage, saying what is passed over; the exit code is 4 all the same.", 0, 0, 0},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
 
-/* Prints until the tip, the limit, or the reader is gone. */
-static int print_all(const lsi_call *call, ls_iterator *iterator, bool one_shard, uint64_t limit)
+/* The damage of one shard that ends first of those that end behind `passed`. */
+typedef struct next_damage {
+    uint32_t shard;
+    ls_seqno passed;
+    ls_seqno first, last; /* 0: none was found */
+} next_damage;
+
+static ls_inspect_act see_finding(const ls_finding *finding, void *user)
+{
+    next_damage *next = user;
+
+    if (finding->severity == LS_FINDING_DAMAGE && finding->shard == next->shard && finding->last_seqno > next->passed &&
+        (next->last == 0 || finding->last_seqno < next->last)) {
+        next->first = finding->first_seqno;
+        next->last = finding->last_seqno;
+    }
+    return LS_INSPECT_GO_ON;
+}
+
+/* Moves the iterator behind the damage it met and says so. False: there is no place behind it. */
+static bool pass_damage(const lsi_call *call, ls_iterator *iterator, uint32_t shard, ls_seqno *passed)
+{
+    ls_inspect_options inspect = LS_INSPECT_OPTIONS_INIT;
+    ls_inspect_summary summary = LS_INSPECT_SUMMARY_INIT;
+    ls_position behind = {.kind = LS_AT_SEQUENCE_NUMBER};
+    next_damage next = {.shard = shard, .passed = *passed};
+
+    lsi_say(call, "%s", ls_last_error_message());
+    inspect.stream = call->arguments[0];
+    (void)ls_inspect_verify(call->store, &inspect, see_finding, &summary, &next); /* What it found is what counts. */
+    behind.seqno = next.last + 1;
+    if (next.last == 0 || ls_iterator_seek(iterator, &behind) != LS_OK) {
+        lsi_say(call, "shard %" PRIu32 ": nothing can be read behind this", shard);
+        return false;
+    }
+    lsi_say(call, "shard %" PRIu32 ": goes on at seqno %" PRIu64, shard, behind.seqno);
+    *passed = next.last;
+    return true;
+}
+
+/* Prints until the tip, the limit, or the reader is gone. `shard`: LS_NO_SHARD for all of them at once; only a single
+ * one can go on behind damage. */
+static int print_all(const lsi_call *call, ls_iterator *iterator, uint32_t shard, const ls_position *from,
+                     uint64_t *left)
 {
     ls_next_options next = LS_NEXT_OPTIONS_INIT;
-    uint64_t printed = 0;
+    bool one_shard = shard != LS_NO_SHARD;
+    ls_seqno passed = 0;
+    int code = LSI_EXIT_OK;
 
-    while (printed < limit && !lsi_out_broken()) {
+    if (from->kind == LS_AT_SEQUENCE_NUMBER || from->kind == LS_AFTER_SEQUENCE_NUMBER)
+        passed = from->seqno - (from->kind == LS_AT_SEQUENCE_NUMBER && from->seqno != 0);
+    while (*left > 0 && !lsi_out_broken()) {
         const ls_batch *batch;
-        uint64_t left = limit - printed;
         ls_status st;
 
-        next.records_max = left < 10000 ? (uint32_t)left : 10000;
+        next.records_max = *left < 10000 ? (uint32_t)*left : 10000;
         st = ls_iterator_next(iterator, &next, &batch);
         if (st == LS_ERR_TRIMMED) { /* Said once; the iterator now stands at the oldest record. */
             lsi_say(call, "%s", ls_last_error_message());
             continue;
         }
-        if (st != LS_OK)
-            return lsi_failed(call, st);
+        if (st == LS_ERR_CORRUPT && one_shard && call->values[SKIP].given) {
+            lsi_out_flush();
+            code = LSI_EXIT_DAMAGE;
+            if (!pass_damage(call, iterator, shard, &passed))
+                return code;
+            continue;
+        }
+        if (st != LS_OK) {
+            lsi_out_flush();
+            code = lsi_failed(call, st);
+            if (st == LS_ERR_CORRUPT)
+                lsi_say(call, "records behind it and in other shards can be had with --skip-damage");
+            return code;
+        }
         if (ls_batch_count(batch) == 0 && (ls_batch_shard(batch) == LS_NO_SHARD || !ls_batch_is_shard_end(batch)))
-            return LSI_EXIT_OK; /* The tip. */
-        for (size_t i = 0; i < ls_batch_count(batch); i++)
-            lsi_record_print(ls_batch_at(batch, i), call->json);
-        printed += ls_batch_count(batch);
+            return code; /* The tip. */
+        for (size_t i = 0; i < ls_batch_count(batch); i++) {
+            const ls_record *record = ls_batch_at(batch, i);
+
+            passed = record->seqno > passed || !one_shard ? record->seqno : passed;
+            if (code == LSI_EXIT_DAMAGE && from->kind == LS_AT_TIMESTAMP && record->arrival_us < from->timestamp_us)
+                continue; /* Behind damage that lies before the time asked for. */
+            lsi_record_print(record, call->json);
+            --*left;
+        }
         if (one_shard && ls_batch_is_shard_end(batch))
-            return LSI_EXIT_OK;
+            return code;
     }
-    return LSI_EXIT_OK;
+    return code;
+}
+
+static int print_shard(const lsi_call *call, ls_stream *stream, uint32_t shard, const ls_position *from,
+                       uint64_t *left)
+{
+    ls_iterator *iterator;
+    ls_status st;
+    int code;
+
+    if (shard == LS_NO_SHARD)
+        st = ls_iterator_open_all(stream, from, NULL, &iterator);
+    else
+        st = ls_iterator_open(stream, shard, from, NULL, &iterator);
+    if (st != LS_OK)
+        return lsi_failed(call, st);
+    code = print_all(call, iterator, shard, from, left);
+    ls_iterator_close(iterator);
+    return code;
+}
+
+/* Each shard by itself, so that the damage of one keeps nobody from the others. */
+static int print_each_shard(const lsi_call *call, ls_stream *stream, const ls_position *from, uint64_t *left)
+{
+    ls_stream_description *description;
+    int code = LSI_EXIT_OK;
+
+    if (ls_stream_describe(stream, &description) != LS_OK)
+        return lsi_failed(call, ls_last_error_status());
+    for (uint32_t i = 0; i < ls_stream_description_shard_count(description) && *left > 0 && !lsi_out_broken(); i++) {
+        ls_shard_info info = LS_SHARD_INFO_INIT;
+        int of_shard;
+
+        if (ls_stream_description_shard(description, i, &info) != LS_OK) {
+            code = lsi_failed(call, ls_last_error_status());
+            break;
+        }
+        of_shard = print_shard(call, stream, info.shard, from, left);
+        if (of_shard != LSI_EXIT_OK)
+            code = of_shard;
+        if (of_shard != LSI_EXIT_OK && of_shard != LSI_EXIT_DAMAGE)
+            break;
+    }
+    ls_stream_description_free(description);
+    return code;
 }
 
 static int run(lsi_call *call)
 {
     const lsi_value *values = call->values;
     ls_position position = {.kind = LS_TRIM_HORIZON};
-    ls_iterator *iterator;
+    uint64_t left = values[LIMIT].given ? values[LIMIT].number : UINT64_MAX;
     ls_store *store;
     ls_stream *stream;
     ls_status st;
@@ -77,15 +191,11 @@ static int run(lsi_call *call)
             return lsi_close_stream(call, stream, store, code);
     }
     if (one)
-        st = ls_iterator_open(stream, (uint32_t)values[SHARD].number, &position, NULL, &iterator);
+        code = print_shard(call, stream, (uint32_t)values[SHARD].number, &position, &left);
+    else if (values[SKIP].given)
+        code = print_each_shard(call, stream, &position, &left);
     else
-        st = ls_iterator_open_all(stream, &position, NULL, &iterator);
-    if (st != LS_OK) {
-        code = lsi_failed(call, st);
-    } else {
-        code = print_all(call, iterator, one, values[LIMIT].given ? values[LIMIT].number : UINT64_MAX);
-        ls_iterator_close(iterator);
-    }
+        code = print_shard(call, stream, LS_NO_SHARD, &position, &left);
     if (!lsi_record_print_end() && code == LSI_EXIT_OK) {
         lsi_say(call, "out of memory: a record was not printed");
         code = LSI_EXIT_FAILED;
