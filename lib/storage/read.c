@@ -121,6 +121,23 @@ static ls_status follow_list(lsi_log_reader *reader, lsi_slot *slot)
     return LS_OK;
 }
 
+/* One above the numbers of `entry`, an element of the list: who reads on from there misses nothing behind it. */
+static ls_seqno numbers_end(const lsi_segment_list *list, const lsi_segment_entry *entry)
+{
+    return entry == lsi_segment_list_last(list) ? entry->seqno_limit : entry[1].base_seqno;
+}
+
+/* R4: nothing of the segment can be read, for the reason in the thread's last error. */
+static ls_status unreadable(const lsi_log_reader *reader, const lsi_segment_entry *entry)
+{
+    lsi_error_state why;
+
+    lsi_error_save(&why);
+    return lsi_fail(LS_ERR_CORRUPT, "%s: numbers %llu to %llu may be lost", why.message,
+                    (unsigned long long)reader->next_seqno,
+                    (unsigned long long)numbers_end(reader->list, entry) - 1);
+}
+
 /* Opens the segment that holds reader->at, if it is another one. `*stop`: where it ends, at most `published`. */
 static ls_status enter_segment(lsi_log_reader *reader, lsi_slot *slot, uint64_t published, uint64_t *stop)
 {
@@ -140,17 +157,19 @@ static ls_status enter_segment(lsi_log_reader *reader, lsi_slot *slot, uint64_t 
                 return enter_segment(reader, slot, published, stop);
             if (atomic_load_explicit(&slot->deleted, memory_order_acquire) != 0)
                 return lsi_fail(LS_ERR_NOT_FOUND, "%s: the stream was deleted", reader->log->config.label);
-            return lsi_fail(LS_ERR_CORRUPT, "%s: %s/%08u.seg is named by the segment list and not there: numbers %llu to "
-                            "%llu may be lost", reader->log->config.label, reader->log->config.dir, entry->number,
-                            (unsigned long long)entry->base_seqno, (unsigned long long)entry->seqno_limit - 1);
+            (void)lsi_fail(LS_ERR_CORRUPT, "%s: %s/%08u.seg is named by the segment list and not there",
+                           reader->log->config.label, reader->log->config.dir, entry->number);
+            return unreadable(reader, entry);
         }
+        if (st == LS_ERR_CORRUPT)
+            return unreadable(reader, entry);
         if (st != LS_OK)
             return st;
         if (segment->header.sum != entry->header_sum) {
-            st = lsi_fail(LS_ERR_CORRUPT, "%s: %s is not the file that the segment list names", reader->log->config.label,
-                          segment->name);
+            (void)lsi_fail(LS_ERR_CORRUPT, "%s: %s is not the file that the segment list names",
+                           reader->log->config.label, segment->name);
             lsi_segment_unref(segment);
-            return st;
+            return unreadable(reader, entry);
         }
         lsi_segment_unref(reader->segment);
         reader->segment = segment;
@@ -216,12 +235,14 @@ static ls_status fetch(lsi_log_reader *reader, size_t size, uint64_t stop, uint3
     return LS_OK;
 }
 
-/* R4: says where, and which numbers may be concerned: from the next one to that before the next valid frame. */
+/* R4: says where, and which numbers may be concerned: from the next one to that before the next valid frame, or before
+ * the next segment's. */
 static ls_status damaged(lsi_log_reader *reader, uint64_t stop)
 {
     lsi_walk walk;
     bool found = false;
-    ls_seqno beyond = reader->segment->header.seqno_limit;
+    const lsi_segment_entry *entry = &reader->list->entries[lsi_segment_list_find(reader->list, reader->at)];
+    ls_seqno beyond = numbers_end(reader->list, entry);
 
     lsi_walk_begin(&walk, reader->log->config.env, reader->segment, reader->at, stop, true);
     walk.after = reader->next_seqno - 1;

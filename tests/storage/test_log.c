@@ -352,6 +352,78 @@ static void a_missing_segment_is_damage_and_not_emptiness(void **state)
     assert_int_equal(log_store_count(&fx->store, 0), 500);
 }
 
+/* R4: who seeks behind the numbers that a message names reads everything that lies behind the damage, and the numbers
+ * are those of the segment, not all that it had reserved. Method: a segment in the middle cannot be read, wholly or from
+ * its last frame on; the numbers before, those of the message and those behind are all there are. */
+static void the_numbers_a_message_names_end_where_the_next_segment_begins(void **state)
+{
+    fixture *fx = *state;
+    enum { COUNT = 500, WAYS = 4 };
+    const char *victim = "1/0/00000002.seg", *aside = "1/0/00000002.aside";
+    ls_seqno seqno;
+    uint64_t end_of_second = 0;
+
+    for (unsigned n = 0; n < COUNT; n++) {
+        assert_int_equal(log_store_put(&fx->store, n, 500, &seqno), LS_OK);
+        assert_int_equal(seqno, n + 1);
+    }
+    assert_true(atomic_load(&lsi_log_slot(fx->store.log)->segment) > 3);
+    for (int way = 0; way < WAYS; way++) {
+        lsi_segment_list *list;
+        lsi_log_reader *reader;
+        const ls_record *records;
+        uint32_t count;
+        bool tip, end;
+        unsigned long long from, to, before = 0, behind = 0;
+        unsigned char byte = 0;
+        uint64_t at = 0;
+        ls_status st;
+
+        assert_int_equal(lsi_segment_list_load(&fx->store.config, &list), LS_OK);
+        end_of_second = list->entries[1].end - list->entries[1].base + LSI_SEGMENT_HEADER_BYTES;
+        to = list->entries[2].base_seqno - 1;
+        lsi_segment_list_unref(list);
+        if (way == 0) {
+            assert_int_equal(fx->files->rename(&fx->store.root, victim, aside), 0);
+        } else {
+            at = way == 1 ? 20 : way == 2 ? end_of_second - 100 : LSI_SEGMENT_HEADER_BYTES + 100;
+            read_at(fx, victim, &byte, 1, at);
+            byte ^= 4;
+            write_at(fx, victim, &byte, 1, at);
+        }
+        reopen(fx, LS_DURABILITY_SYNC);
+        assert_int_equal(lsi_log_reader_open(fx->store.log, &reader), LS_OK);
+        while ((st = lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end)) == LS_OK && !tip)
+            before += count;
+        assert_int_equal(st, LS_ERR_CORRUPT);
+        const char *numbers = strstr(ls_last_error_message(), "numbers ");
+        assert_non_null(numbers);
+        assert_non_null(strstr(ls_last_error_message(), "00000002.seg"));
+        unsigned long long named;
+        assert_int_equal(sscanf(numbers, "numbers %llu to %llu may be lost", &from, &named), 2);
+        assert_int_equal(from, before + 1);
+        if (way == 3)
+            assert_int_equal(named, from);
+        else
+            assert_int_equal(named, to);
+        ls_position beyond = {LS_AT_SEQUENCE_NUMBER, 0, named + 1, 0};
+        assert_int_equal(lsi_log_reader_seek(reader, &beyond), LS_OK);
+        do {
+            assert_int_equal(lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end), LS_OK);
+            behind += count;
+        } while (!tip);
+        assert_int_equal(before + (named - from + 1) + behind, COUNT);
+        lsi_log_reader_close(reader);
+
+        if (way == 0) {
+            assert_int_equal(fx->files->rename(&fx->store.root, aside, victim), 0);
+        } else {
+            byte ^= 4;
+            write_at(fx, victim, &byte, 1, at);
+        }
+    }
+}
+
 /* E8. */
 static void stamps_never_decrease_and_are_not_frozen_by_a_wrong_clock(void **state)
 {
@@ -427,6 +499,7 @@ int main(void)
         A_TEST(damage_is_named_and_what_is_around_it_stays_readable),
         A_TEST(damage_in_the_last_segment_stops_appends_until_a_reset),
         A_TEST(a_missing_segment_is_damage_and_not_emptiness),
+        A_TEST(the_numbers_a_message_names_end_where_the_next_segment_begins),
         A_TEST(stamps_never_decrease_and_are_not_frozen_by_a_wrong_clock),
         A_TEST(pages_are_full_until_the_last),
     };
