@@ -485,15 +485,14 @@ fail:
     return st;
 }
 
-/* The control file may know of a newer segment than any that is there. */
-static void newest_known(const lsi_log_config *config, found_segments *found)
+/* The control file may know of a newer segment than any that is there. It is a hint: without it less is told. */
+static void newest_known(const lsi_slot *slot, found_segments *found)
 {
-    lsi_slot *slot;
     uint32_t number;
     uint64_t end;
 
-    if (lsi_control_slot(config->control, LSI_SLOT_SHARD, config->stream, config->shard, &slot) != LS_OK)
-        return; /* A hint: without it less is told. */
+    if (slot == NULL)
+        return;
     number = atomic_load_explicit(&slot->segment, memory_order_relaxed);
     if (number > found->newest_unreadable)
         found->newest_unreadable = number;
@@ -501,46 +500,76 @@ static void newest_known(const lsi_log_config *config, found_segments *found)
         found->newest_unreadable = number;
 }
 
+ls_status lsi_list_recover(const lsi_log_config *config, const lsi_slot *slot, lsi_recovered_list *out)
+{
+    found_segments found = {.config = config};
+    int rc = config->root->files->list(config->root, config->dir, find_segment, &found);
+    ls_status st = LS_OK;
+
+    memset(out, 0, sizeof *out);
+    if (found.no_memory) {
+        st = lsi_fail(LS_ERR_NO_MEMORY, "%s: looking at its segments: no memory", config->label);
+    } else if (rc < 0) {
+        (void)snprintf(out->why_not, sizeof out->why_not, "its directory cannot be read: every record of the shard is "
+                       "lost");
+        out->advice = "put the directory back from a copy, or delete the stream";
+    } else if (found.count == 0) {
+        (void)snprintf(out->why_not, sizeof out->why_not, "no segment beside it has a readable header: every record of "
+                       "the shard is lost");
+        out->advice = "put the segments back from a copy, or delete the stream";
+    } else {
+        qsort(found.headers, found.count, sizeof *found.headers, by_number);
+        newest_known(slot, &found);
+        st = list_from_headers(config, &found, &out->list, &out->unreadable);
+        if (st == LS_ERR_CORRUPT) {
+            out->list = NULL;
+            (void)snprintf(out->why_not, sizeof out->why_not, "it cannot be rebuilt: %s", lsi_last_message());
+            out->advice = "put the file back from a copy of the store";
+            st = LS_OK;
+        }
+    }
+    lsi_free(&config->env->memory, found.headers);
+    return st;
+}
+
+void lsi_recovered_list_finding(const lsi_log_config *config, const lsi_recovered_list *recovered, ls_finding *finding)
+{
+    const lsi_segment_list *list = recovered->list;
+
+    finding->repairable = list != NULL;
+    if (list == NULL) {
+        finding->advice = recovered->advice;
+    } else if (list->entries[0].base_seqno > config->first_seqno) { /* Unless they had been trimmed. */
+        finding->first_seqno = config->first_seqno;
+        finding->last_seqno = list->entries[0].base_seqno - 1;
+        finding->records_max = finding->last_seqno - finding->first_seqno + 1;
+    }
+}
+
 static ls_status rebuild_list(const lsi_log_config *config, lsi_inspection *inspection, bool *can_go_on)
 {
     char name[LSI_SEGMENT_NAME_BYTES], kept[LSI_KEPT_NAME_BYTES], why[LSI_MESSAGE_BYTES];
-    found_segments found = {.config = config};
-    lsi_segment_list *list = NULL;
-    uint32_t lost = 0;
+    lsi_recovered_list recovered;
+    lsi_segment_list *list;
+    lsi_slot *slot;
     ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_SEGMENT_LIST, .file = name};
-    int rc;
     ls_status st;
 
     *can_go_on = false;
     (void)snprintf(why, sizeof why, "%s", lsi_last_message());
     (void)snprintf(name, sizeof name, "%s/%s", config->dir, LSI_SEGMENT_LIST_NAME);
-    rc = config->root->files->list(config->root, config->dir, find_segment, &found);
-    if (found.no_memory) {
-        st = lsi_fail(LS_ERR_NO_MEMORY, "%s: looking at its segments: no memory", config->label);
-        goto out;
-    }
-    if (rc < 0 || found.count == 0) {
-        finding.advice = rc < 0 ? "put the directory back from a copy, or delete the stream"
-                                : "put the segments back from a copy, or delete the stream";
-        lsi_inspection_tell(inspection, &finding, "%s: the segment list cannot be used (%s), and %s: every record of "
-                                                  "the "
-                            "shard is lost", config->label, why,
-                            rc < 0 ? "its directory cannot be read" : "no segment beside it has a readable header");
-        st = LS_OK;
-        goto out;
-    }
-    qsort(found.headers, found.count, sizeof *found.headers, by_number);
-    newest_known(config, &found);
-    st = list_from_headers(config, &found, &list, &lost);
-    if (st == LS_ERR_CORRUPT) {
-        finding.advice = "put the file back from a copy of the store";
-        lsi_inspection_tell(inspection, &finding, "%s: the segment list cannot be used (%s) and cannot be rebuilt: %s",
-                            config->label, why, lsi_last_message());
-        st = LS_OK;
-        goto out;
-    }
+    if (lsi_control_slot(config->control, LSI_SLOT_SHARD, config->stream, config->shard, &slot) != LS_OK)
+        slot = NULL;
+    st = lsi_list_recover(config, slot, &recovered);
     if (st != LS_OK)
-        goto out;
+        return st;
+    lsi_recovered_list_finding(config, &recovered, &finding);
+    list = recovered.list;
+    if (list == NULL) {
+        lsi_inspection_tell(inspection, &finding, "%s: the segment list cannot be used (%s), and %s", config->label, why,
+                            recovered.why_not);
+        return LS_OK;
+    }
     st = lsi_keep_aside(config->env, config->root, config->dir, name, UINT64_MAX, kept);
     if (st == LS_ERR_NOT_FOUND) {
         (void)snprintf(kept, sizeof kept, "(it was not there)");
@@ -548,25 +577,17 @@ static ls_status rebuild_list(const lsi_log_config *config, lsi_inspection *insp
     }
     if (st == LS_OK)
         st = lsi_segment_list_store(config, list);
-    if (st != LS_OK)
-        goto out;
-    *can_go_on = true;
-    finding.repairable = finding.repaired = 1;
-    finding.advice = "the list was rebuilt from the segments' headers";
-    if (list->entries[0].base_seqno > config->first_seqno) { /* Unless they had been trimmed. */
-        finding.first_seqno = config->first_seqno;
-        finding.last_seqno = list->entries[0].base_seqno - 1;
-        finding.records_max = finding.last_seqno - finding.first_seqno + 1;
+    if (st == LS_OK) {
+        *can_go_on = true;
+        finding.repaired = 1;
+        finding.advice = "the list was rebuilt from the segments' headers";
+        lsi_inspection_tell(inspection, &finding, "%s: the segment list could not be used (%s); segments: %u, "
+                            "unreadable: %u; records below seqno %" PRIu64 " are lost unless they were trimmed, and so "
+                            "are segments after %08u.seg that are not there; the old list was kept as %s",
+                            config->label, why, list->count, recovered.unreadable, list->entries[0].base_seqno,
+                            list->entries[list->count - 1].number, kept);
     }
-    lsi_inspection_tell(inspection, &finding, "%s: the segment list could not be used (%s); segments: %u, unreadable: "
-                                              "%u; "
-                        "records below seqno %" PRIu64 " are lost unless they were trimmed, and so are segments after "
-                        "%08u.seg that are not there; the old list was kept as %s", config->label, why, list->count,
-                        lost,
-                        list->entries[0].base_seqno, list->entries[list->count - 1].number, kept);
-out:
     lsi_segment_list_unref(list);
-    lsi_free(&config->env->memory, found.headers);
     return st;
 }
 

@@ -536,18 +536,39 @@ static ls_status find_end(lsi_verify *verify, const lsi_segment_list *list, cons
     return LS_OK;
 }
 
-static void tell_list(lsi_verify *verify, ls_status st)
+static ls_status tell_list(lsi_verify *verify, ls_status cause, const lsi_slot *slot)
 {
+    const lsi_log_config *config = verify->config;
     char name[LSI_SEGMENT_NAME_BYTES], why[LSI_MESSAGE_BYTES];
-    ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_SEGMENT_LIST, .file = name,
-                          .repairable = st == LS_ERR_CORRUPT};
+    ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_SEGMENT_LIST, .file = name};
+    lsi_recovered_list recovered = {0};
+    ls_status st;
 
-    (void)snprintf(name, sizeof name, "%s/%s", verify->config->dir, LSI_SEGMENT_LIST_NAME);
+    (void)snprintf(name, sizeof name, "%s/%s", config->dir, LSI_SEGMENT_LIST_NAME);
     (void)snprintf(why, sizeof why, "%s", lsi_last_message());
+    if (cause == LS_ERR_VERSION) {
+        finding.advice = "use the release that wrote it";
+        lsi_inspection_tell(verify->inspection, &finding, "%s: the segment list cannot be used (%s)", config->label, why);
+        return LS_OK;
+    }
+    st = lsi_list_recover(config, slot, &recovered);
+    if (st != LS_OK)
+        return st;
+    lsi_recovered_list_finding(config, &recovered, &finding);
+    verify->list = recovered.list;
+    if (recovered.list == NULL) {
+        lsi_inspection_tell(verify->inspection, &finding, "%s: the segment list cannot be used (%s), and %s",
+                            config->label, why, recovered.why_not);
+        return LS_OK;
+    }
     finding.advice = "`lstream repair`: rebuilds the list from the segments' headers";
     lsi_inspection_tell(verify->inspection, &finding, "%s: the segment list cannot be used (%s): the shard cannot be "
-                                                      "opened "
-                        "until it is rebuilt; no record is lost by this", verify->config->label, why);
+                        "opened until it is rebuilt; segments: %u, unreadable: %u; records below seqno %" PRIu64
+                        " are lost unless they were trimmed, and so are segments after %08u.seg that are not there",
+                        config->label, why, recovered.list->count, recovered.unreadable,
+                        recovered.list->entries[0].base_seqno,
+                        recovered.list->entries[recovered.list->count - 1].number);
+    return LS_OK;
 }
 
 ls_status lsi_verify_segments(lsi_verify *verify, const lsi_slot *slot, bool current)
@@ -555,8 +576,12 @@ ls_status lsi_verify_segments(lsi_verify *verify, const lsi_slot *slot, bool cur
     lsi_segment_list *list;
     uint64_t last_end;
     bool torn;
-    ls_status st = lsi_segment_list_load(verify->config, &list);
+    ls_status st = LS_OK;
 
+    if (verify->list != NULL)
+        list = lsi_segment_list_ref(verify->list);
+    else
+        st = lsi_segment_list_load(verify->config, &list);
     if (st != LS_OK)
         return st;
     st = find_end(verify, list, slot, current, &last_end, &torn);
@@ -599,12 +624,13 @@ ls_status lsi_log_verify(const lsi_log_config *config, lsi_peek *peek, lsi_inspe
             break;
     }
     lsi_segment_list_unref(list);
+    slot = lsi_peek_slot(peek, config->stream, config->shard);
     if (st == LS_ERR_CORRUPT || st == LS_ERR_VERSION) {
-        tell_list(&verify, st);
-        return LS_OK;
+        st = tell_list(&verify, st, peek->current ? slot : NULL);
+        if (verify.list == NULL)
+            return st;
     }
     if (st == LS_OK) {
-        slot = lsi_peek_slot(peek, config->stream, config->shard);
         if (slot != NULL && peek->current &&
             atomic_load_explicit(&slot->health, memory_order_relaxed) == LSI_SHARD_FAILED) {
             ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_SYNC_FAILED, .file = config->dir,
@@ -619,6 +645,7 @@ ls_status lsi_log_verify(const lsi_log_config *config, lsi_peek *peek, lsi_inspe
         st = lsi_verify_segments(&verify, slot, peek->current);
     }
     lsi_gaps_tell(&verify, false);
+    lsi_segment_list_unref(verify.list);
     lsi_free(&config->env->memory, verify.gaps);
     return st;
 }

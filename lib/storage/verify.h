@@ -32,7 +32,20 @@ typedef struct lsi_verify {
     ls_seqno next_seqno; /* of the last segment, 0: not known */
     lsi_gap *gaps;
     size_t gap_count, gap_capacity;
+    lsi_segment_list *list; /* what a repair would make of a list that cannot be used; NULL: the file's */
 } lsi_verify;
+
+/* A segment list made from the segments' headers, in memory: what repair would write, and a dry run goes by. */
+typedef struct lsi_recovered_list {
+    lsi_segment_list *list;          /* the caller's reference; NULL: none can be made */
+    uint32_t unreadable;             /* segments of it that are not there or have no readable header */
+    char why_not[LSI_MESSAGE_BYTES + 64]; /* when none can be made; then `advice` says what to do */
+    const char *advice;
+} lsi_recovered_list;
+/* Writes nothing. `slot`: of the shard, NULL when nothing is known. */
+ls_status lsi_list_recover(const lsi_log_config *config, const lsi_slot *slot, lsi_recovered_list *out);
+/* Fills in what of the shard's beginning is lost, and what is to be done when no list can be made. */
+void lsi_recovered_list_finding(const lsi_log_config *config, const lsi_recovered_list *recovered, ls_finding *finding);
 
 ls_status lsi_gap_add(lsi_verify *verify, lsi_gap gap);
 void lsi_gaps_tell(lsi_verify *verify, bool repaired); /* and forgets them */

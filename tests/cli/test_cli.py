@@ -518,6 +518,26 @@ class Damage(Store):
         self.is_part_of_everything(left)
         self.assertGreater(len(left), self.COUNT // 2)
 
+    def test_a_dry_run_tells_the_losses_behind_a_segment_list_that_is_missing(self):
+        """What repair finds lost once it has the list again, verify and the dry run must have said before."""
+        def losses(found):
+            return {(f["kind"], f["first_seqno"], f["last_seqno"], f["records_max"]) for f in found
+                    if f["severity"] == "DAMAGE"}
+        os.unlink(self.shard_file("segments"))
+        os.unlink(self.segments[0])
+        os.unlink(self.segments[2])
+        self.damage(self.segments[3], SEGMENT_HEADER + 3000)
+        before = {name: content(name) for name in glob.glob(self.shard_file("*"))}
+        told = losses(self.findings("repair", "--dry-run", expect=4))
+        self.assertEqual(told, losses(self.findings("verify", expect=4)))
+        self.assertEqual(before, {name: content(name) for name in glob.glob(self.shard_file("*"))})
+        self.assertEqual(len(told), 4)
+        self.assertEqual(told, losses(self.findings("repair", expect=0)))
+        shutil.rmtree(os.path.dirname(self.segments[0]))
+        found = self.findings("verify", expect=4)
+        self.assertEqual([(f["kind"], f["repairable"]) for f in found], [("segment-list", False)])
+        self.assertIn("every record of the shard is lost", found[0]["what"])
+
     def test_a_shard_without_its_directory_cannot_be_repaired(self):
         shutil.rmtree(os.path.join(self.store, "1", "0"))
         self.assertEqual([f["kind"] for f in self.findings("verify", expect=4)], ["segment-list"])
