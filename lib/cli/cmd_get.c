@@ -81,7 +81,7 @@ static int print_all(const lsi_call *call, ls_iterator *iterator, uint32_t shard
             lsi_say(call, "%s", ls_last_error_message());
             continue;
         }
-        if (st == LS_ERR_CORRUPT && one_shard && call->values[SKIP].given) {
+        if ((st == LS_ERR_CORRUPT || st == LS_ERR_IO) && one_shard && call->values[SKIP].given) {
             lsi_out_flush();
             code = LSI_EXIT_DAMAGE;
             if (!pass_damage(call, iterator, shard, &passed))
@@ -91,7 +91,7 @@ static int print_all(const lsi_call *call, ls_iterator *iterator, uint32_t shard
         if (st != LS_OK) {
             lsi_out_flush();
             code = lsi_failed(call, st);
-            if (st == LS_ERR_CORRUPT)
+            if (st == LS_ERR_CORRUPT || st == LS_ERR_IO)
                 lsi_say(call, "records behind it and in other shards can be had with --skip-damage");
             return code;
         }
