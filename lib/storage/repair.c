@@ -566,8 +566,8 @@ static ls_status rebuild_list(const lsi_log_config *config, lsi_inspection *insp
     lsi_recovered_list_finding(config, &recovered, &finding);
     list = recovered.list;
     if (list == NULL) {
-        lsi_inspection_tell(inspection, &finding, "%s: the segment list cannot be used (%s), and %s", config->label, why,
-                            recovered.why_not);
+        lsi_inspection_tell(inspection, &finding, "%s: the segment list cannot be used (%s), and %s", config->label,
+                            why, recovered.why_not);
         return LS_OK;
     }
     st = lsi_keep_aside(config->env, config->root, config->dir, name, UINT64_MAX, kept);

@@ -548,7 +548,8 @@ static ls_status tell_list(lsi_verify *verify, ls_status cause, const lsi_slot *
     (void)snprintf(why, sizeof why, "%s", lsi_last_message());
     if (cause == LS_ERR_VERSION) {
         finding.advice = "use the release that wrote it";
-        lsi_inspection_tell(verify->inspection, &finding, "%s: the segment list cannot be used (%s)", config->label, why);
+        lsi_inspection_tell(verify->inspection, &finding, "%s: the segment list cannot be used (%s)", config->label,
+                            why);
         return LS_OK;
     }
     st = lsi_list_recover(config, slot, &recovered);
