@@ -709,8 +709,9 @@ int lsi_file_replace(const lsi_root *root, const char *dir, const char *name, co
         (void)files->unlink(root, fresh); /* the next replacement does it if this one cannot */
         return result;
     }
-    /* Failing here leaves the new file in place, but a crash may bring the old one back. */
-    return files->sync_dir(root, dir);
+    /* Failing here leaves the new file in place, but a crash may bring the old one back. Whatever the reason, also that
+     * no descriptor was free: an answer other than -EIO says that the old file is in place. */
+    return files->sync_dir(root, dir) == 0 ? 0 : -EIO;
 }
 
 int lsi_file_load(const lsi_root *root, const char *name, size_t max, const lsi_memory *memory, void **out,

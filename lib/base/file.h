@@ -98,7 +98,7 @@ lsi_files *lsi_files_memory_new(const lsi_memory *memory);
 void lsi_files_memory_free(lsi_files *files);
 
 /* What D6 calls replacement: writes `name`.new, fsyncs it, renames it to `name`, fsyncs the directory `dir` ("" for
- * the root). -errno; after one the old file or the new one is there, whole. */
+ * the root). -errno; after -EIO the old file or the new one is there, whole, after any other the old one. */
 int lsi_file_replace(const lsi_root *root, const char *dir, const char *name, const void *bytes, size_t size);
 
 /* Reads a whole file of at most `max` bytes into memory from `memory`. -EFBIG when it is larger. */

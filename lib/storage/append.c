@@ -356,8 +356,11 @@ static ls_status list_failed(lsi_log *log, lsi_slot *slot, uint32_t old_number, 
     lsi_segment_list *list = NULL;
 
     lsi_error_save(&why);
-    bool unchanged = lsi_segment_list_load(&log->config, &list) == LS_OK &&
-                     lsi_segment_list_last(list)->number == old_number;
+    /* lsi_file_replace() answers EIO alone when the new one may be there. */
+    bool unchanged = st != LS_ERR_IO;
+    if (!unchanged)
+        unchanged = lsi_segment_list_load(&log->config, &list) == LS_OK &&
+                    lsi_segment_list_last(list)->number == old_number;
     lsi_segment_list_unref(list);
     if (!unchanged)
         return lsi_log_fail(log, slot, why.err != 0 ? why.err : EIO);
@@ -403,7 +406,10 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     int rc = config->root->files->sync_dir(config->root, config->dir);
     if (rc < 0) {
         (void)config->root->files->unlink(config->root, segment->name); /* Never named. */
-        st = lsi_log_fail(log, slot, -rc);
+        /* E4: without a descriptor nothing was synced, so no sync has failed. */
+        st = rc == -EMFILE || rc == -ENFILE
+                 ? lsi_fail_errno(-rc, "%s: syncing the directory %s; nothing was written", config->label, config->dir)
+                 : lsi_log_fail(log, slot, -rc);
         goto out;
     }
     st = lsi_segment_list_copy(list, &fresh);

@@ -232,9 +232,10 @@ ls_status lsi_local_catalog_replace(lsi_local *local, lsi_catalog *catalog, uint
     catalog->generation = old_generation + 1;
     lsi_control_manifest_changing(local->control);
     st = lsi_local_catalog_write(&local->base.env, &local->root, catalog);
-    if (st != LS_OK && !old_one_counts(local, old_generation))
+    /* lsi_file_replace() answers EIO alone when the new one may be there. */
+    if (st == LS_ERR_IO && !old_one_counts(local, old_generation))
         /* E1: it has its name, and a crash may take that back. The generation stays odd (L3). */
-        return st == LS_ERR_IO ? st : lsi_fail(LS_ERR_IO, "the manifest was replaced, syncing its name failed");
+        return st;
     if (st == LS_OK && gone != 0)
         lsi_control_drop_stream(local->control, gone);
     lsi_control_manifest_changed(local->control);

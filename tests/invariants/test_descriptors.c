@@ -1,0 +1,90 @@
+/* E4: a process that has no descriptor left is refused, changes nothing, and harms nobody else. Method: of a process's
+ * descriptors all but a few are taken; for every number that is left the same calls are made. */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "invariants/processes.h"
+#include "support/temp.h"
+
+enum { LIMIT = 64, FREE_MAX = 6, DATA_BYTES = 4000 };
+
+static int taken[LIMIT];
+static int taken_count;
+
+static void give_back(void)
+{
+    while (taken_count > 0)
+        (void)close(taken[--taken_count]);
+}
+
+/* Leaves `free_count` descriptors. */
+static void take_all_but(int free_count)
+{
+    int fd;
+
+    while (taken_count < LIMIT && (fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+        taken[taken_count++] = fd;
+    for (; free_count > 0; free_count--)
+        (void)close(taken[--taken_count]);
+}
+
+static ls_status put_one(ls_producer *producer)
+{
+    static const char data[DATA_BYTES];
+
+    return ls_producer_put(producer, (ls_bytes){"k", 1}, (ls_bytes){data, sizeof data}, NULL, NULL);
+}
+
+static void without_descriptors_nothing_changes(void **state)
+{
+    temp_dir temp;
+    const char *path;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    struct rlimit before, few;
+    handles of;
+    size_t put = 0;
+
+    (void)state;
+    temp_make(&temp);
+    path = temp_path(&temp, "store");
+    options.segment_bytes = 64 << 10;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = LIMIT;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    for (int free_count = 0; free_count <= FREE_MAX; free_count++) {
+        ls_status st = LS_OK;
+
+        assert_int_equal(handles_open(&of, path, &options, NULL), LS_OK);
+        put = count_readable(of.stream);
+        assert_int_equal(put_one(of.producer), LS_OK);
+        put++;
+        take_all_but(free_count);
+        for (int i = 0; i < 40 && st == LS_OK; i++, put += st == LS_OK) /* two segments and more */
+            st = put_one(of.producer);
+        assert_true(st == LS_OK || st == LS_ERR_NO_MEMORY);
+        assert_true(free_count > 0 || st == LS_ERR_NO_MEMORY);
+        st = ls_stream_create(of.store, "another", NULL);
+        assert_true(st == LS_OK || st == LS_ERR_NO_MEMORY);
+        st = st == LS_OK ? ls_stream_delete(of.store, "another") : st;
+        assert_true(st == LS_OK || st == LS_ERR_NO_MEMORY);
+        give_back();
+        assert_int_equal(put_one(of.producer), LS_OK); /* the shard is well, for everybody */
+        put++;
+        assert_int_equal(count_readable(of.stream), put);
+        assert_int_equal(handles_close(&of), LS_OK);
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    temp_remove(&temp);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_descriptors_nothing_changes),
+    };
+
+    return cmocka_run_group_tests_name("a process without descriptors (E4)", tests, NULL, NULL);
+}
