@@ -188,7 +188,7 @@ static void make_store(void)
     ls_store_options options = LS_STORE_OPTIONS_INIT;
     ls_stream_options two = LS_STREAM_OPTIONS_INIT;
     ls_store *store;
-    ls_stream *stream;
+    ls_stream *stream = NULL;
     still_env still;
 
     must(files != NULL, "memory");
