@@ -19,14 +19,16 @@
  *                      From the call of put in one process to the record in the hands of a reader that waits in
  *                      another. With `spin` the reader polls.
  *
- * Options, joined by '+'; all but the last two become part of the name:
+ * Options, joined by '+'; all but the last line's become part of the name:
  *   shards=N       the stream has N shards (1)
  *   distinct       every record has a key of its own, instead of one of 1,024
  *   segment=BYTES  of the segments, with k, m or g (64m): in KERNEL a roll syncs the segment that it ends
  *   written        small records are written, not stored into a mapping (LS_STORE_NO_MAPPED_WRITES)
- *   e2e, spin      see above */
+ *   e2e, spin      see above; `pinned`: reader and writer each on a processor of its own, wherever the scheduler would
+ *                  put them (it may wake the writer where the reader polls, and then the reader's turn is measured) */
 #include "bench.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,8 +50,8 @@ static struct {
     size_t size;
     uint64_t segment_bytes;
     unsigned batch, processes, passes, shards;
-    bool sync, distinct, written;
-} args = {"/tmp/libstream-peer", "put", "", 1000000, 100, 0, 500, 1, 3, 1, false, false, false};
+    bool sync, distinct, written, pinned;
+} args = {"/tmp/libstream-peer", "put", "", 1000000, 100, 0, 500, 1, 3, 1, false, false, false, false};
 
 static char name[NAME_BYTES] = "libstream";
 static char *pool;
@@ -422,6 +424,23 @@ static void run_recover(void)
 
 #define E2E_RECORDS 3000u
 
+/* Keeps this process on the processor `wanted` of those it may use. */
+static void pin(unsigned wanted)
+{
+    cpu_set_t allowed, own;
+
+    if (!args.pinned)
+        return;
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
+        bench_fail("processors");
+    CPU_ZERO(&own);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &allowed) && wanted-- == 0)
+            CPU_SET(cpu, &own);
+    if (CPU_COUNT(&own) != 1 || sched_setaffinity(0, sizeof(own), &own) != 0)
+        bench_fail("a processor for each");
+}
+
 static void run_e2e(bool spin)
 {
     uint64_t *took = bench_shared(E2E_RECORDS * sizeof(*took));
@@ -436,6 +455,7 @@ static void run_e2e(bool spin)
     if (reader == 0) {
         ls_next_options options = LS_NEXT_OPTIONS_INIT;
 
+        pin(0);
         open_store(false);
         open_iterator();
         options.timeout_ms = spin ? 0 : -1;
@@ -458,6 +478,7 @@ static void run_e2e(bool spin)
     }
     while (!__atomic_load_n(&shared->ready, __ATOMIC_SEQ_CST))
         (void)usleep(100);
+    pin(1);
     open_store(false);
     open_producer();
     (void)usleep(100000);
@@ -470,8 +491,8 @@ static void run_e2e(bool spin)
     }
     wait_for(reader, "the reader");
     bench_sort(took, E2E_RECORDS);
-    (void)printf("E2E\t%s put->next %s%s\t%.1f\t%.1f\t%.1f\n", name, args.sync ? "SYNC" : "KERNEL",
-                 spin ? " spinning" : "", bench_percentile_us(took, E2E_RECORDS, 0.5),
+    (void)printf("E2E\t%s put->next %s%s%s\t%.1f\t%.1f\t%.1f\n", name, args.sync ? "SYNC" : "KERNEL",
+                 spin ? " spinning" : "", args.pinned ? " pinned" : "", bench_percentile_us(took, E2E_RECORDS, 0.5),
                  bench_percentile_us(took, E2E_RECORDS, 0.99), bench_percentile_us(took, E2E_RECORDS, 1));
     close_store();
 }
@@ -560,6 +581,8 @@ int main(int argc, char **argv)
             e2e = true;
         } else if (strcmp(one, "spin") == 0) {
             spin = true;
+        } else if (strcmp(one, "pinned") == 0) {
+            args.pinned = true;
         } else if (strncmp(one, "shards=", 7) == 0) {
             args.shards = (unsigned)number(one + 7, 1, 65536);
             name_part(one);
