@@ -108,8 +108,8 @@ static int restore_zeros(const lsi_segment *segment, uint64_t from, uint64_t to)
 
 /* ---- one frame ---- */
 
-/* Whether the file holds all of the frame: then nobody may be told that nothing was written. */
-static bool holds_frame(const lsi_segment *segment, uint64_t position, const unsigned char *frame, size_t bytes)
+/* Whether the file holds all of the frame: 1, 0, or below 0 when it cannot be read. */
+static int holds_frame(const lsi_segment *segment, uint64_t position, const unsigned char *frame, size_t bytes)
 {
     unsigned char page[4096];
 
@@ -117,29 +117,32 @@ static bool holds_frame(const lsi_segment *segment, uint64_t position, const uns
         size_t size = bytes - at > sizeof page ? sizeof page : bytes - at;
         int64_t got = segment->file.files->read(&segment->file, page, size, file_offset(segment, position + at));
         if (got < 0)
-            return true; /* Perhaps. */
+            return (int)got;
         if (got < (int64_t)size || memcmp(page, frame + at, size) != 0)
-            return false;
+            return 0;
         at += size;
     }
-    return true;
+    return 1;
 }
 
+/* The write gave an error: what did it do? LS_OK when it did all it was for, and only the zeros behind it are missing:
+ * taking that back could not be relied on, for a crash may keep the frame and lose the zeros written over it (D7). */
 static ls_status write_failed(lsi_log *log, lsi_slot *slot, const lsi_segment *segment, const unsigned char *frame,
                               size_t bytes, int err)
 {
     uint64_t committed = lsi_load(&slot->committed_end);
-    bool is_whole = holds_frame(segment, committed, frame, bytes); /* zeros over it may be lost in a crash, it not */
-    int rc = restore_zeros(segment, committed, committed + bytes);
+    int held = holds_frame(segment, committed, frame, bytes);
 
-    if (is_whole) {
+    if (held > 0)
+        return LS_OK;
+    if (held < 0) {
         ls_status st = lsi_log_fail(log, slot, err);
         atomic_store_explicit(&slot->write_end, committed, memory_order_release);
         return st;
     }
-    /* What was acknowledged is still there and is read on, also on a disk that stays full; but a piece of a frame lies
-     * behind it, so the next append begins a new segment (R5). */
-    if (rc < 0)
+    /* What was acknowledged is still there and is read on, also on a disk that stays full; but when a piece of a frame
+     * stays behind it, the next append begins a new segment (R5). */
+    if (restore_zeros(segment, committed, committed + bytes) < 0)
         (void)atomic_fetch_or_explicit(&slot->roll_first, LSI_ROLL_FIRST_TORN, memory_order_relaxed);
     atomic_store_explicit(&slot->write_end, committed, memory_order_release);
     return lsi_fail_errno(err, "%s: writing to %s; nothing was written", log->config.label, segment->name);
@@ -181,10 +184,14 @@ static ls_status write_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment,
         rc = segment->file.files->write(&segment->file, spans, 1, file_offset(segment, position));
         zeroed = end;
     }
-    if (rc < 0)
-        return write_failed(log, slot, segment, frame, bytes, -rc);
-    atomic_store_explicit(&slot->zeroed_end, zeroed, memory_order_relaxed);
-    return LS_OK;
+    ls_status st = LS_OK;
+    if (rc < 0) {
+        st = write_failed(log, slot, segment, frame, bytes, -rc);
+        zeroed = end;
+    }
+    if (st == LS_OK)
+        atomic_store_explicit(&slot->zeroed_end, zeroed, memory_order_relaxed);
+    return st;
 }
 
 static ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment, lsi_framer *framer,
