@@ -151,6 +151,7 @@ static void several_who_wait_all_go_on_after_a_death(void **state)
     assert_int_equal(handles_open(&of, fx->path, &options, NULL), LS_OK);
     assert_int_equal(handles_close(&of), LS_OK);
     the_durability = LS_DURABILITY_SYNC;
+    int killed = 0;
     for (int round = 0; round < 10; round++) {
         pid_t pids[4];
 
@@ -160,11 +161,14 @@ static void several_who_wait_all_go_on_after_a_death(void **state)
             pids[i] = child_start(put_and_die, fx);
         }
         int64_t from = now_ms();
-        assert_true(WIFSIGNALED(child_end(pids[0])));
+        int status = child_end(pids[0]); /* Others may sync for it, so that it has too few calls of its own to die in. */
+        assert_true(status == 0 || WIFSIGNALED(status));
+        killed += status != 0;
         for (int i = 1; i < 4; i++)
             child_ends_well(pids[i]);
         assert_in_range(now_ms() - from, 0, 5000);
     }
+    assert_true(killed >= 5);
 }
 
 /* ---- P3 ---- */
