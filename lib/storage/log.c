@@ -1,21 +1,8 @@
-/* One shard's log: its place in shared memory, its lock, its segment list, and making it durable.
- *
- * Group commit: whoever finds sync_lock free leads, and syncs for all that was committed before; the others sleep on
- * sync_word. The lock only elects. Several syncs at once would be right too, merely wasteful, so a follower whose leader
- * was stopped (not killed) syncs by itself after a second. */
+/* One shard's log: its place in shared memory, its lock, its segment list, its reset, and what can be read of it. */
 #include "storage/log.h"
-
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "base/bytes.h"
 #include "base/status.h"
-
-#define FOLLOW_US 20000         /* a follower looks again at least this often: a dead leader says nothing */
-#define IMPATIENT_US 1000000    /* after this long, or busy_timeout_ms, a follower leads, whoever holds the lock */
-#define GATHER_US 30            /* a leader waits this long for as many as the last group had */
-#define REWRITE_BYTES (256u << 10)
 
 /* ---- opening and closing ---- */
 
@@ -69,7 +56,7 @@ uint64_t lsi_log_published(const lsi_log *log, const lsi_slot *slot)
 
 /* ---- readiness and the append lock ---- */
 
-static bool is_deleted(const lsi_log *log, const lsi_slot *slot)
+bool lsi_log_is_deleted(const lsi_log *log, const lsi_slot *slot)
 {
     return atomic_load_explicit(&slot->deleted, memory_order_acquire) != 0 ||
            atomic_load_explicit(&slot->stream, memory_order_acquire) != log->config.stream;
@@ -81,7 +68,7 @@ static bool is_recovered(const lsi_log *log, const lsi_slot *slot)
            atomic_load_explicit(&slot->epoch, memory_order_acquire) == lsi_control_epoch(log->config.control);
 }
 
-static ls_status deleted(const lsi_log *log)
+ls_status lsi_log_deleted(const lsi_log *log)
 {
     return lsi_fail(LS_ERR_NOT_FOUND, "%s: the stream was deleted", log->config.label);
 }
@@ -143,8 +130,8 @@ ls_status lsi_log_ready(lsi_log *log, lsi_slot **out)
             return st;
         atomic_store_explicit(&log->slot, slot, memory_order_release); /* Several threads find the same one. */
     }
-    if (is_deleted(log, slot))
-        return deleted(log);
+    if (lsi_log_is_deleted(log, slot))
+        return lsi_log_deleted(log);
     if (log->config.read_only)
         return ready_to_look(log, slot, out);
     if (!is_recovered(log, slot)) {
@@ -182,8 +169,8 @@ ls_status lsi_log_lock(lsi_log *log, lsi_slot *slot, bool any)
     default:
         return lsi_fail(LS_ERR_IO, "%s: its lock in the control file is broken", log->config.label);
     }
-    if (is_deleted(log, slot)) {
-        st = deleted(log);
+    if (lsi_log_is_deleted(log, slot)) {
+        st = lsi_log_deleted(log);
         goto fail;
     }
     if (!is_recovered(log, slot))
@@ -239,8 +226,8 @@ ls_status lsi_log_list(lsi_log *log, const lsi_slot *slot, lsi_segment_list **ou
     if (st == LS_OK)
         *out = lsi_segment_list_ref(log->list);
     lsi_lock_release(&log->local, LSI_RANK_LOCAL);
-    if (st == LS_ERR_CORRUPT && is_deleted(log, slot))
-        return deleted(log);
+    if (st == LS_ERR_CORRUPT && lsi_log_is_deleted(log, slot))
+        return lsi_log_deleted(log);
     return st;
 }
 
@@ -281,195 +268,9 @@ ls_status lsi_log_segment(lsi_log *log, lsi_slot *slot, uint32_t number, lsi_seg
     }
     lsi_lock_release(&log->local, LSI_RANK_LOCAL);
     if (st == LS_ERR_NOT_FOUND)
-        return is_deleted(log, slot) ? deleted(log) : lsi_fail(LS_ERR_CORRUPT, "%s: segment %u is named by the list and "
+        return lsi_log_is_deleted(log, slot) ? lsi_log_deleted(log) : lsi_fail(LS_ERR_CORRUPT, "%s: segment %u is named by the list and "
                                                                "not there", log->config.label, number);
     return st;
-}
-
-/* ---- durability ---- */
-
-/* E1. The first errno stays. */
-ls_status lsi_log_fail(lsi_log *log, lsi_slot *slot, int err)
-{
-    uint32_t healthy = LSI_SHARD_HEALTHY;
-
-    atomic_store_explicit(&slot->failed_errno, (uint32_t)err, memory_order_relaxed);
-    (void)atomic_compare_exchange_strong_explicit(&slot->health, &healthy, LSI_SHARD_FAILED, memory_order_acq_rel,
-                                                  memory_order_acquire); /* Pairs with the loads of health. */
-    (void)atomic_fetch_add_explicit(&slot->sync_word, 1, memory_order_seq_cst);
-    lsi_word_wake_all(&slot->sync_word);
-    lsi_env_log(log->config.env, LS_LOG_ERROR, "%s: a sync failed (errno %d): it refuses puts from now on",
-            log->config.label, err);
-    ls_status st = lsi_fail_errno(err, "%s: syncing; the outcome of what was not durable yet is unknown",
-                                  log->config.label);
-    return st == LS_ERR_IO ? st : lsi_fail(LS_ERR_IO, "%s: syncing failed: errno %d", log->config.label, err);
-}
-
-static ls_status already_failed(lsi_log *log, lsi_slot *slot)
-{
-    return lsi_fail(LS_ERR_IO, "%s: a sync failed (errno %u); the outcome of what was not durable yet is unknown",
-                    log->config.label, atomic_load_explicit(&slot->failed_errno, memory_order_relaxed));
-}
-
-/* E2: bytes somebody else wrote before this descriptor was open may have failed to reach the disk without this
- * descriptor ever hearing of it. Writing them again makes the next sync tell the truth. */
-int lsi_log_write_again(const lsi_log *log, const lsi_segment *segment, uint64_t from, uint64_t to)
-{
-    const lsi_memory *memory = &log->config.env->memory;
-    unsigned char *buffer = lsi_alloc(memory, REWRITE_BYTES);
-    int rc = 0;
-
-    if (buffer == NULL)
-        return -ENOMEM;
-    while (from < to && rc >= 0) {
-        size_t size = to - from > REWRITE_BYTES ? REWRITE_BYTES : (size_t)(to - from);
-        uint64_t offset = from - segment->header.base + LSI_SEGMENT_HEADER_BYTES;
-        int64_t got = segment->file.files->read(&segment->file, buffer, size, offset);
-        if (got != (int64_t)size)
-            rc = got < 0 ? (int)got : -EIO;
-        else
-            rc = lsi_file_write_one(&segment->file, buffer, size, offset);
-        from += size;
-    }
-    lsi_free(memory, buffer);
-    return rc;
-}
-
-ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segment, uint64_t end)
-{
-    uint64_t durable = lsi_load(&slot->durable_end);
-    uint64_t from = durable > segment->header.base ? durable : segment->header.base;
-
-    if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
-        return already_failed(log, slot);
-    if (durable >= end)
-        return LS_OK;
-    if (from < segment->held_from) {
-        uint64_t to = end < segment->held_from ? end : segment->held_from;
-        int rc = lsi_log_write_again(log, segment, from, to);
-        if (rc == -ENOMEM)
-            return lsi_fail(LS_ERR_NO_MEMORY, "%s: writing again what a dead process wrote: no memory",
-                            log->config.label);
-        if (rc < 0)
-            return lsi_log_fail(log, slot, -rc);
-    }
-    int rc = segment->file.files->sync(&segment->file, true);
-    if (rc < 0)
-        return lsi_log_fail(log, slot, -rc);
-    if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
-        return already_failed(log, slot); /* Somebody else's sync met what ours no longer sees. */
-
-    /* S4. Several may raise it; it never falls. Release pairs with lsi_load. */
-    while (durable < end && !atomic_compare_exchange_weak_explicit(&slot->durable_end, &durable, end,
-                                                                   memory_order_seq_cst, memory_order_acquire)) {
-    }
-    lsi_watermark_note(slot, segment->header.number, end);
-    if (log->config.durability == LS_DURABILITY_SYNC) {
-        lsi_slot_wake(slot);
-        if (log->config.stream_slot != NULL)
-            lsi_slot_wake(log->config.stream_slot);
-    }
-    return LS_OK;
-}
-
-/* Syncs all that is committed now. */
-static ls_status lead(lsi_log *log, lsi_slot *slot)
-{
-    for (;;) {
-        /* An end that was read between two equal numbers lies in that segment: a roll changes the number before
-         * anything is committed in the new one. */
-        uint32_t number = atomic_load_explicit(&slot->segment, memory_order_acquire);
-        uint64_t end = lsi_load(&slot->committed_end);
-        atomic_thread_fence(memory_order_acquire);
-        if (atomic_load_explicit(&slot->segment, memory_order_acquire) != number)
-            continue;
-        if (lsi_load(&slot->durable_end) >= end)
-            return LS_OK;
-        lsi_segment *segment;
-        ls_status st = lsi_log_segment(log, slot, number, &segment);
-        if (st != LS_OK) {
-            if (atomic_load_explicit(&slot->segment, memory_order_acquire) != number)
-                continue; /* Rolled, and trimmed, meanwhile. */
-            return st;
-        }
-        st = lsi_log_sync_segment(log, slot, segment, end);
-        lsi_segment_unref(segment);
-        return st;
-    }
-}
-
-/* The others of the last group have just been told, and most of them are about to append again: a sync that begins a
- * moment later serves them too. A producer that is alone never waits. */
-static void gather(const lsi_log *log, lsi_slot *slot)
-{
-    uint32_t last = atomic_load_explicit(&slot->sync_group, memory_order_relaxed);
-
-    if (last > 1) {
-        const lsi_clock *clock = &log->config.env->clock;
-        int64_t until = lsi_monotonic_us(clock) + GATHER_US;
-        while (atomic_load_explicit(&slot->sync_arrived, memory_order_relaxed) < last && lsi_monotonic_us(clock) < until)
-            lsi_lock_pause();
-    }
-    uint32_t arrived = atomic_exchange_explicit(&slot->sync_arrived, 0, memory_order_relaxed);
-    atomic_store_explicit(&slot->sync_group, arrived, memory_order_relaxed);
-}
-
-ls_status lsi_log_commit(lsi_log *log, uint64_t end)
-{
-    const lsi_env *env = log->config.env;
-    lsi_slot *slot = atomic_load_explicit(&log->slot, memory_order_acquire);
-    int64_t began = 0, patience_us = (int64_t)env->busy_timeout_ms * 1000;
-
-    if (patience_us > IMPATIENT_US)
-        patience_us = IMPATIENT_US;
-    (void)atomic_fetch_add_explicit(&slot->sync_arrived, 1, memory_order_relaxed);
-    while (lsi_load(&slot->durable_end) < end) {
-        if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
-            return already_failed(log, slot);
-        if (is_deleted(log, slot))
-            return deleted(log);
-        uint32_t seen = atomic_load_explicit(&slot->sync_word, memory_order_seq_cst);
-        lsi_lock_result got = lsi_lock_try(&slot->sync_lock, LSI_RANK_SYNC);
-        if (got == LSI_LOCKED || got == LSI_LOCKED_AFTER_DEATH) {
-            if (got == LSI_LOCKED_AFTER_DEATH)
-                lsi_lock_repaired(&slot->sync_lock); /* The dead leader left nothing half done: durable_end is one word. */
-            gather(log, slot);
-            ls_status st = lead(log, slot);
-            lsi_lock_release(&slot->sync_lock, LSI_RANK_SYNC);
-            /* After the release: who finds the lock taken has seen the word before this, and sleeps only if it is still
-             * the same. Pairs with the follower's store of sync_wanted, which comes before its sleep. */
-            (void)atomic_fetch_add_explicit(&slot->sync_word, 1, memory_order_seq_cst);
-            if (atomic_exchange_explicit(&slot->sync_wanted, 0, memory_order_seq_cst) != 0)
-                lsi_word_wake_all(&slot->sync_word);
-            if (st != LS_OK)
-                return st;
-            continue;
-        }
-        int64_t now = lsi_monotonic_us(&env->clock);
-        if (began == 0)
-            began = now;
-        if (now - began > patience_us || got == LSI_LOCK_BROKEN) {
-            ls_status st = lead(log, slot);
-            if (st != LS_OK)
-                return st;
-            continue;
-        }
-        atomic_store_explicit(&slot->sync_wanted, 1, memory_order_seq_cst);
-        if (lsi_load(&slot->durable_end) < end)
-            (void)lsi_word_sleep(&slot->sync_word, seen, FOLLOW_US); /* However it ends, the loop looks again. */
-    }
-    return LS_OK;
-}
-
-ls_status lsi_log_sync(lsi_log *log)
-{
-    lsi_slot *slot;
-    ls_status st = lsi_log_ready(log, &slot);
-    if (st != LS_OK || log->config.read_only)
-        return st;
-    if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_DAMAGED)
-        return LS_OK; /* Nothing was appended since it was found. */
-    return lsi_log_commit(log, lsi_load(&slot->committed_end));
 }
 
 /* ---- reset ---- */

@@ -1,0 +1,29 @@
+/* Inside storage: a reader, which read.c moves forward and seek.c anywhere. */
+#ifndef LSI_STORAGE_READER_H
+#define LSI_STORAGE_READER_H
+
+#include "storage/log.h"
+
+struct lsi_log_reader {
+    lsi_log *log;
+    lsi_segment_list *list;  /* as of list_generation */
+    lsi_segment *segment;    /* the one `at` lies in; NULL: not opened yet */
+    uint64_t at;             /* position of the next frame, or of the one that is partly given */
+    ls_seqno next_seqno;     /* the next record has at least this number */
+    lsi_frame frame;         /* the one at `at`, when given_bytes is not 0 */
+    uint32_t given_bytes;    /* of that frame, up to its next record */
+    uint32_t given_count;
+    unsigned char *buffer;
+    size_t capacity;
+    uint64_t buffer_at;
+    size_t buffer_bytes;
+    ls_record *records;
+    size_t record_capacity;
+};
+
+/* Puts the reader at a place. What its buffer holds of it is kept. */
+void lsi_reader_move_to(lsi_log_reader *reader, uint64_t at, ls_seqno next_seqno);
+/* Takes the list as it is now. TRIMMED: the place is no longer in it, and the reader stands at the oldest. */
+ls_status lsi_reader_follow_list(lsi_log_reader *reader, lsi_slot *slot);
+
+#endif

@@ -1,0 +1,207 @@
+/* From one segment to the next, and a log's first and last moment.
+ *
+ * A roll seals the last segment when all of it is durable (S5), makes the next one, names it in the list, and only then
+ * lets the slot say so: a death anywhere in between is found by the list being ahead of the slot, or by a file that no
+ * list names (lsi_log_take_over). */
+#include "storage/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/status.h"
+
+#define RECORD_BYTES_LEAST 16u       /* a header of 8 and a key of 1, padded: how many numbers a segment can use */
+#define STRAYS_MAX 1000u
+
+static void fill_header(const lsi_log_config *config, const lsi_segment_entry *previous, uint64_t base,
+                        ls_seqno base_seqno, int64_t base_arrival_us, uint64_t bytes, lsi_segment_header *out)
+{
+    memset(out, 0, sizeof *out);
+    out->number = previous != NULL ? previous->number + 1 : 1;
+    out->base = base;
+    out->base_seqno = base_seqno;
+    out->base_arrival_us = base_arrival_us;
+    out->created_us = lsi_wall_us(&config->env->clock);
+    out->frames_bytes_max = config->segment_bytes - LSI_SEGMENT_HEADER_BYTES;
+    if (out->frames_bytes_max < bytes) /* One that does not fit a whole segment gets its own. */
+        out->frames_bytes_max = bytes;
+    uint64_t numbers = out->frames_bytes_max / RECORD_BYTES_LEAST + 1;
+    out->seqno_limit = numbers > LS_SEQNO_END - base_seqno ? LS_SEQNO_END : base_seqno + numbers;
+    if (previous != NULL) {
+        out->previous = previous->number;
+        out->previous_end = base;
+        out->chain = previous->header_sum;
+    }
+}
+
+static void fill_entry(const lsi_segment_header *header, lsi_segment_entry *out)
+{
+    *out = (lsi_segment_entry){.number = header->number,
+                               .base = header->base,
+                               .base_seqno = header->base_seqno,
+                               .seqno_limit = header->seqno_limit,
+                               .base_arrival_us = header->base_arrival_us,
+                               .header_sum = header->sum};
+}
+
+/* The list could not be replaced. If the old one is still there nothing happened; if the new one is, a crash may take
+ * it back, and nothing may be acknowledged on it (E1). */
+static ls_status list_failed(lsi_log *log, lsi_slot *slot, uint32_t old_number, lsi_segment *segment, ls_status st)
+{
+    lsi_error_state why;
+    lsi_segment_list *list = NULL;
+
+    lsi_error_save(&why);
+    /* lsi_file_replace() answers EIO alone when the new one may be there. */
+    bool unchanged = st != LS_ERR_IO;
+    if (!unchanged)
+        unchanged = lsi_segment_list_load(&log->config, &list) == LS_OK &&
+                    lsi_segment_list_last(list)->number == old_number;
+    lsi_segment_list_unref(list);
+    if (!unchanged)
+        return lsi_log_fail(log, slot, why.err != 0 ? why.err : EIO);
+    (void)log->config.root->files->unlink(log->config.root, segment->name); /* Never named. */
+    lsi_error_restore(&why);
+    return st;
+}
+
+ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abandon)
+{
+    const lsi_log_config *config = &log->config;
+    lsi_segment_list *list = NULL, *fresh = NULL;
+    lsi_segment *old = NULL, *segment = NULL;
+    lsi_segment_header header;
+    uint64_t end = lsi_load(&slot->committed_end);
+    uint32_t why = atomic_load_explicit(&slot->roll_first, memory_order_relaxed);
+    ls_status st;
+
+    atomic_store_explicit(&slot->write_end, LSI_ROLLING, memory_order_release);
+    st = lsi_log_list(log, slot, &list);
+    if (st != LS_OK)
+        goto out;
+    lsi_segment_entry *last = lsi_segment_list_last(list);
+    if (!abandon) { /* S5 */
+        st = lsi_log_segment(log, slot, last->number, &old);
+        if (st == LS_OK)
+            st = lsi_log_sync_segment(log, slot, old, end);
+        if (st != LS_OK)
+            goto out;
+    }
+    ls_seqno next = why != 0 ? last->seqno_limit : lsi_load(&slot->next_seqno); /* S7 */
+    fill_header(config, last, end, next, atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed), bytes,
+                &header);
+    for (uint32_t strays = 0; strays < STRAYS_MAX; strays++, header.number++) {
+        st = lsi_segment_create(config, &header, &segment);
+        if (st != LS_ERR_EXISTS) /* A dead process got so far and no further: its file stays, its number is skipped. */
+            break;
+    }
+    if (st != LS_OK)
+        goto out;
+    /* Its name, before the list that names it: names reach the disk in any order, and a list that names a file that is
+     * not there is damage (R6). */
+    int rc = config->root->files->sync_dir(config->root, config->dir);
+    if (rc < 0) {
+        (void)config->root->files->unlink(config->root, segment->name); /* Never named. */
+        /* E4: without a descriptor nothing was synced, so no sync has failed. */
+        st = rc == -EMFILE || rc == -ENFILE
+                 ? lsi_fail_errno(-rc, "%s: syncing the directory %s; nothing was written", config->label, config->dir)
+                 : lsi_log_fail(log, slot, -rc);
+        goto out;
+    }
+    st = lsi_segment_list_copy(list, &fresh);
+    if (st != LS_OK) {
+        (void)config->root->files->unlink(config->root, segment->name); /* Never named. */
+        goto out;
+    }
+    last = lsi_segment_list_last(fresh);
+    last->flags |= LSI_SEGMENT_SEALED | ((why & LSI_ROLL_FIRST_TORN) != 0 ? LSI_SEGMENT_TORN : 0);
+    last->end = end;
+    fill_entry(&header, &fresh->entries[fresh->count++]);
+    st = lsi_log_replace_list(log, slot, fresh); /* S3 */
+    if (st != LS_OK) {
+        st = list_failed(log, slot, lsi_segment_list_last(list)->number, segment, st);
+        goto out;
+    }
+
+    /* From here on a death is found by the list being ahead of the slot (lsi_log_take_over). */
+    atomic_store_explicit(&slot->segment_base, end, memory_order_relaxed);
+    atomic_store_explicit(&slot->seqno_limit, header.seqno_limit, memory_order_relaxed);
+    atomic_store_explicit(&slot->next_seqno, next, memory_order_relaxed);
+    atomic_store_explicit(&slot->allocated_end, end, memory_order_relaxed);
+    atomic_store_explicit(&slot->zeroed_end, end, memory_order_relaxed);
+    atomic_store_explicit(&slot->indexed_end, end, memory_order_relaxed);
+    atomic_store_explicit(&slot->roll_first, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->segment, header.number, memory_order_release); /* Pairs with lead(). */
+    lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
+    lsi_segment_unref(log->current);
+    log->current = lsi_segment_ref(segment);
+    lsi_lock_release(&log->local, LSI_RANK_LOCAL);
+    lsi_env_log(config->env, LS_LOG_INFO, "%s: goes on in segment %u at position %llu", config->label, header.number,
+            (unsigned long long)end);
+out:
+    atomic_store_explicit(&slot->write_end, end, memory_order_release);
+    lsi_segment_unref(old);
+    lsi_segment_unref(segment);
+    lsi_segment_list_unref(list);
+    lsi_segment_list_unref(fresh);
+    return st;
+}
+
+/* ---- making and removing a log ---- */
+
+typedef struct removal {
+    const lsi_root *root;
+    const char *dir;
+} removal;
+
+static int remove_entry(void *user, const char *entry, bool is_dir)
+{
+    const removal *what = user;
+    char name[LSI_SEGMENT_NAME_BYTES * 4];
+
+    if (is_dir || strlen(entry) + strlen(what->dir) + 2 > sizeof name)
+        return 0; /* Not ours; the directory will not go and the caller hears of it. */
+    size_t dir_bytes = strlen(what->dir);
+    memcpy(name, what->dir, dir_bytes);
+    name[dir_bytes] = '/';
+    memcpy(name + dir_bytes + 1, entry, strlen(entry) + 1);
+    return what->root->files->unlink(what->root, name);
+}
+
+ls_status lsi_log_destroy(const lsi_env *env, const lsi_root *root, const char *dir)
+{
+    removal what = {root, dir};
+
+    (void)env;
+    int rc = root->files->list(root, dir, remove_entry, &what);
+    if (rc == -ENOENT)
+        return LS_OK;
+    if (rc >= 0)
+        rc = root->files->remove_dir(root, dir);
+    return rc < 0 && rc != -ENOENT ? lsi_fail_errno(-rc, "removing %s", dir) : LS_OK;
+}
+
+ls_status lsi_log_create(const lsi_log_config *config)
+{
+    lsi_segment_header header;
+    lsi_segment *segment = NULL;
+    lsi_segment_entry entry;
+    ls_status st = lsi_log_destroy(config->env, config->root, config->dir);
+
+    if (st != LS_OK)
+        return st;
+    int rc = config->root->files->make_dir(config->root, config->dir);
+    if (rc < 0)
+        return lsi_fail_errno(-rc, "%s: making the directory %s", config->label, config->dir);
+    fill_header(config, NULL, 0, config->first_seqno, 0, 0, &header);
+    st = lsi_segment_create(config, &header, &segment);
+    if (st != LS_OK)
+        return st;
+    lsi_segment_unref(segment);
+    fill_entry(&header, &entry);
+    lsi_segment_list list = {.env = config->env, .generation = 1, .count = 1, .entries = &entry};
+    st = lsi_segment_list_store(config, &list);
+    if (st != LS_OK)
+        return st;
+    return lsi_log_publish_new(config, &entry);
+}

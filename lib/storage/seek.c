@@ -1,0 +1,202 @@
+/* Finding a place in a log: by number, by time, its beginning and its end.
+ *
+ * The segment list says which segment, the sparse index where to begin in it, and the frames themselves where exactly.
+ * The index is a hint: a frame that does not fit it sends the search to the segment's beginning. */
+#include "storage/reader.h"
+
+#include "base/status.h"
+
+typedef struct target {
+    ls_seqno seqno;       /* the first record with at least this number, */
+    int64_t timestamp_us; /* or, seqno 0, that arrived at or after this */
+} target;
+
+static bool frame_reaches(const lsi_frame *frame, const target *sought)
+{
+    if (sought->seqno != LS_SEQNO_NONE)
+        return frame->first_seqno + frame->count > sought->seqno;
+    return frame->arrival_us >= sought->timestamp_us;
+}
+
+/* The position of the first frame in segment `entry` that reaches the target, and its number. Damage on the way
+ * that may hide the target is where the place is put, so that reading says so; R4 forbids stepping over it silently. */
+static ls_status find_in_segment(lsi_log *log, const lsi_segment_list *list, const lsi_segment_entry *entry,
+                                 uint64_t stop, const target *sought, uint64_t *at, ls_seqno *next, bool *found)
+{
+    lsi_segment *segment;
+    lsi_walk walk;
+    lsi_index_entry hint;
+    ls_status st = lsi_segment_open(&log->config, entry->number, false, &segment);
+
+    *found = false;
+    *at = entry->base;
+    *next = entry->base_seqno;
+    if (st == LS_ERR_NOT_FOUND || st == LS_ERR_CORRUPT) {
+        *found = true; /* Reading meets it and says it. */
+        return LS_OK;
+    }
+    if (st != LS_OK)
+        return st;
+    bool hinted = lsi_index_find(&log->config, segment, stop, sought->seqno, sought->timestamp_us, &hint);
+    lsi_walk_begin(&walk, log->config.env, segment, hinted ? hint.position : entry->base, stop, false);
+    uint64_t damage_at = 0, noted = 0;
+    ls_seqno before_damage = 0;
+    bool have_damage = false, fresh = true;
+    while (!*found) {
+        lsi_frame frame;
+        lsi_frame_result result;
+        uint64_t position;
+        st = lsi_walk_next(&walk, &frame, &position, &result);
+        if (st != LS_OK)
+            break;
+        if (result == LSI_FRAME_VALID) {
+            uint64_t block = (position - entry->base) / LSI_INDEX_BLOCK_BYTES + 1;
+            if (fresh ? !hinted : block > noted) { /* Entries that are missing are made as they are missed. */
+                lsi_index_entry note = {position, frame.first_seqno, frame.arrival_us};
+                lsi_index_note(&log->config, segment, &note);
+            }
+            fresh = false;
+            noted = block;
+            if (frame_reaches(&frame, sought)) {
+                /* Exactly the first of a frame behind damage is not hidden by it; anything else may be. */
+                bool exact = sought->seqno != LS_SEQNO_NONE && frame.first_seqno <= sought->seqno;
+                *at = have_damage && !exact ? damage_at : position;
+                *next = have_damage && !exact ? before_damage : frame.first_seqno;
+                *found = true;
+            } else {
+                have_damage = false;
+            }
+            continue;
+        }
+        if (walk.at >= stop)
+            break;
+        if (hinted && fresh) { /* The hint was wrong. */
+            hinted = false;
+            walk.at = entry->base;
+            walk.after = segment->header.base_seqno - 1;
+            continue;
+        }
+        bool skipped = false, more;
+        for (uint32_t i = 0; i < list->skip_count && !skipped; i++)
+            if (list->skips[i].from <= walk.at && walk.at < list->skips[i].to) {
+                walk.at = list->skips[i].to;
+                skipped = true;
+            }
+        if (skipped)
+            continue;
+        damage_at = walk.at;
+        before_damage = walk.after + 1;
+        have_damage = true;
+        st = lsi_walk_resume(&walk, walk.at + 8, &more);
+        if (st != LS_OK)
+            break;
+        if (!more) {
+            *at = damage_at;
+            *next = before_damage;
+            *found = true;
+        }
+    }
+    if (st == LS_OK && !*found)
+        *at = stop;
+    lsi_walk_end(&walk);
+    lsi_segment_unref(segment);
+    return st;
+}
+
+/* The least number that a record at or behind the published end can have. */
+static ls_status next_at_end(lsi_log_reader *reader, uint64_t published, ls_seqno *next)
+{
+    bool found;
+    lsi_frame frame;
+    ls_status st = lsi_log_last_frame(reader->log, reader->list, published, &found, &frame);
+
+    if (st == LS_OK)
+        *next = found ? frame.first_seqno + frame.count : reader->list->entries[0].base_seqno;
+    return st;
+}
+
+static ls_status seek_target(lsi_log_reader *reader, uint64_t published, const target *sought, uint64_t *at,
+                             ls_seqno *next)
+{
+    const lsi_segment_list *list = reader->list;
+    uint32_t i = 0;
+
+    /* The last segment that may hold it: numbers and times of a segment are at least its base's. */
+    for (uint32_t low = 0, high = list->count; low < high;) {
+        uint32_t middle = low + (high - low) / 2;
+        const lsi_segment_entry *entry = &list->entries[middle];
+        if (sought->seqno != LS_SEQNO_NONE ? entry->base_seqno <= sought->seqno
+                                           : entry->base_arrival_us < sought->timestamp_us) {
+            i = middle;
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    for (; i < list->count; i++) {
+        const lsi_segment_entry *entry = &list->entries[i];
+        bool sealed = (entry->flags & LSI_SEGMENT_SEALED) != 0, found;
+        uint64_t stop = sealed && entry->end < published ? entry->end : published;
+        if (stop <= entry->base)
+            continue;
+        ls_status st = find_in_segment(reader->log, list, entry, stop, sought, at, next, &found);
+        if (st != LS_OK || found)
+            return st;
+    }
+    *at = published;
+    return next_at_end(reader, published, next);
+}
+
+ls_status lsi_log_reader_seek(lsi_log_reader *reader, const ls_position *position)
+{
+    lsi_slot *slot;
+    ls_seqno next = LS_SEQNO_NONE;
+    uint64_t at;
+    ls_status st = lsi_log_ready(reader->log, &slot);
+
+    if (st != LS_OK)
+        return st;
+    uint64_t published = lsi_log_published(reader->log, slot);
+    st = lsi_reader_follow_list(reader, slot);
+    if (st != LS_OK && st != LS_ERR_TRIMMED) /* Where the reader stood no longer matters. */
+        return st;
+    const lsi_segment_entry *first = &reader->list->entries[0];
+    target sought = {0, 0};
+
+    switch (position->kind) {
+    case LS_TRIM_HORIZON:
+        at = first->base;
+        next = first->base_seqno;
+        break;
+    case LS_LATEST:
+        at = published;
+        st = next_at_end(reader, published, &next);
+        if (st != LS_OK)
+            return st;
+        break;
+    case LS_AT_SEQUENCE_NUMBER:
+    case LS_AFTER_SEQUENCE_NUMBER:
+        next = position->seqno + (position->kind == LS_AFTER_SEQUENCE_NUMBER ? 1 : 0);
+        sought.seqno = next;
+        if (next < first->base_seqno) {
+            at = first->base;
+        } else {
+            ls_seqno met;
+            st = seek_target(reader, published, &sought, &at, &met);
+            if (st != LS_OK)
+                return st;
+        }
+        break;
+    case LS_AT_TIMESTAMP:
+        sought.timestamp_us = position->timestamp_us;
+        st = seek_target(reader, published, &sought, &at, &next);
+        if (st != LS_OK)
+            return st;
+        break;
+    default:
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position kind %d is none", position->kind);
+    }
+    reader->buffer_bytes = 0;
+    lsi_reader_move_to(reader, at, next);
+    return LS_OK;
+}
