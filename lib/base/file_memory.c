@@ -394,11 +394,23 @@ done:
     return result;
 }
 
+/* A fork child has a copy of everything, with a mutex that another thread of the parent may have held. So giving up
+ * touches nothing there, nor does unmapping; lsi_files_memory_free() frees what is left. */
+static void memory_abandon(lsi_file *file)
+{
+    file->files = NULL;
+    file->node = NULL;
+}
+
 static int memory_close(lsi_file *file)
 {
     memory_fs *fs = fs_of(file->files);
     opened *open = file->node;
 
+    if (!lsi_fork_mark_is_mine(fs->mark)) { /* The mutex cannot be believed; lsi_files_memory_free() frees it all. */
+        memory_abandon(file);
+        return 0;
+    }
     pthread_mutex_lock(&fs->mutex);
     for (held_lock **at = &open->of->locks; *at != NULL;) {
         held_lock *lock = *at;
@@ -422,14 +434,6 @@ static int memory_close(lsi_file *file)
     file->files = NULL;
     file->node = NULL;
     return 0;
-}
-
-/* A fork child has a copy of everything, with a mutex that another thread of the parent may have held. So giving up
- * touches nothing there, nor does unmapping; lsi_files_memory_free() frees what is left. */
-static void memory_abandon(lsi_file *file)
-{
-    file->files = NULL;
-    file->node = NULL;
 }
 
 static int64_t memory_read(const lsi_file *file, void *into, size_t size, uint64_t at)
