@@ -171,8 +171,12 @@ ls_status lsi_segment_open(const lsi_log_config *owner, uint32_t number, bool wr
     lsi_segment_name(owner->dir, number, "seg", segment->name);
     int rc = owner->root->files->open(owner->root, segment->name, write ? LSI_OPEN_WRITE : 0, &segment->file);
     if (rc < 0) {
-        st = rc == -ENOENT ? lsi_fail(LS_ERR_NOT_FOUND, "%s: %s is not there", owner->label, segment->name)
-                           : lsi_fail_errno(-rc, "%s: opening %s", owner->label, segment->name);
+        if (rc == -ENOENT)
+            st = lsi_fail(LS_ERR_NOT_FOUND, "%s: %s is not there", owner->label, segment->name);
+        else if (rc == -EINVAL || rc == -ELOOP || rc == -EISDIR || rc == -ENXIO) /* X3: somebody put it there. */
+            st = lsi_fail(LS_ERR_CORRUPT, "%s: %s is not a regular file", owner->label, segment->name);
+        else
+            st = lsi_fail_errno(-rc, "%s: opening %s", owner->label, segment->name);
         goto fail;
     }
     int64_t got = owner->root->files->read(&segment->file, bytes, sizeof bytes, 0);
