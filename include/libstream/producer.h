@@ -74,6 +74,9 @@ typedef struct ls_put_options {
  * @retval LS_ERR_BUSY              A stopped process held the shard for `busy_timeout_ms`. Nothing was written.
  * @retval LS_ERR_FULL              No space. Nothing was written; reading goes on, and a later put may succeed.
  * @retval LS_ERR_CORRUPT           The shard's end is damaged and takes no puts. Nothing was written.
+ * @retval LS_ERR_NO_MEMORY         No memory, or no descriptor is left to the process. Nothing was written.
+ * @retval LS_ERR_STATE             A fork child called it, or the shard's sequence numbers are used up. Nothing was
+ *                                  written.
  * @retval LS_ERR_IO                The outcome is unknown: readers may or may not see the record, once. The shard
  *                                  refuses puts from now on, in every process (ls_stream_reset_shard).
  *

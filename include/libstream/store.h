@@ -109,7 +109,7 @@ LS_API ls_status ls_store_open(const char *location, const ls_store_options *opt
 /**
  * Close a store. What this handle put is synced first, in every mode. Close its streams, producers and iterators before.
  *
- * @param store  NULL is accepted. Always released, also when an error is returned.
+ * @param store  NULL is accepted. Released also when an error is returned, but for LS_ERR_STATE.
  *
  * @retval LS_ERR_STATE  Streams, producers or iterators of it are still open: nothing was closed and `store` lives on.
  * @retval LS_ERR_IO     The final sync failed: in INTERVAL and KERNEL a suffix may be lost on power loss.

@@ -378,6 +378,35 @@ static void a_shard_whose_sync_failed_is_reset(void **state)
     sim_files_free(sim);
 }
 
+/* E3: the way out of a full disk. Method: the manifest's replacement finds no space, once and then every time. */
+static void a_stream_can_be_deleted_on_a_full_disk(void **state)
+{
+    sim_files *sim = sim_files_new();
+    ls_stream *stream = NULL;
+    ls_store *store = NULL;
+    lsi_env env;
+
+    (void)state;
+    lsi_env_default(&env);
+    env.files = sim_files_table(sim);
+    assert_int_equal(lsi_store_open_env("/sim", NULL, &env, &store), LS_OK);
+    assert_int_equal(ls_stream_create(store, "first", NULL), LS_OK);
+    assert_int_equal(ls_stream_create(store, "second", NULL), LS_OK);
+    sim_fault_add(sim, (sim_fault){.call = SIM_WRITE, .name = "manifest", .nth = 1, .err = ENOSPC});
+    assert_int_equal(ls_stream_delete(store, "first"), LS_OK); /* With the space that was kept for it. */
+    assert_int_equal(ls_stream_open(store, "first", &stream), LS_ERR_NOT_FOUND);
+    sim_faults_clear(sim);
+    sim_fault_add(sim, (sim_fault){.call = SIM_WRITE, .name = "manifest", .nth = 1, .err = ENOSPC, .sticky = true});
+    assert_int_equal(ls_stream_delete(store, "second"), LS_ERR_FULL);
+    sim_faults_clear(sim);
+    assert_int_equal(ls_stream_open(store, "second", &stream), LS_OK); /* Nothing was changed. */
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_stream_delete(store, "second"), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+    sim_files_free(sim);
+    lsi_boot_id_pretend(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -395,6 +424,7 @@ int main(void)
         TEST(streams_outlive_their_store_handle),
         TEST(a_healthy_shard_is_not_reset),
         TEST(a_shard_whose_sync_failed_is_reset),
+        TEST(a_stream_can_be_deleted_on_a_full_disk),
     };
 
     run_everywhere("stream.h", tests);

@@ -414,11 +414,17 @@ ls_status lsi_local_remove(lsi_engine *engine, const char *name)
     st = lsi_catalog_copy(catalog, id, NULL, &fresh);
     if (st == LS_OK)
         st = lsi_local_catalog_replace(local, fresh, id); /* L1 */
+    if (st == LS_ERR_FULL && lsi_local_reserve_spend(local)) {
+        fresh->generation = catalog->generation; /* The old manifest counts: once more, with what was kept for this. */
+        st = lsi_local_catalog_replace(local, fresh, id);
+    }
 unlock:
     lsi_local_catalog_unlock(local);
     lsi_catalog_unref(fresh);
     lsi_catalog_unref(catalog);
-    if (st == LS_OK)
+    if (st == LS_OK) {
         unmake_logs(local, id); /* without the lock: its id comes back to nobody */
+        lsi_local_reserve_make(local);
+    }
     return st;
 }

@@ -99,7 +99,8 @@ static int stray_note(void *user, const char *entry, bool is_dir)
                           .advice = "nothing to do: upkeep removes what a killed process left"};
     uint64_t id = 0;
 
-    if (known->beside || strcmp(entry, LSI_MANIFEST_NAME) == 0 || strcmp(entry, LSI_CONTROL_NAME) == 0)
+    if (known->beside || strcmp(entry, LSI_MANIFEST_NAME) == 0 || strcmp(entry, LSI_CONTROL_NAME) == 0 ||
+        strcmp(entry, LSI_RESERVE_NAME) == 0)
         return 0;
     if (is_dir && is_stream_dir(entry)) {
         for (const char *at = entry; *at != '\0'; at++)

@@ -25,6 +25,7 @@
 #include "storage/storage.h"
 
 #define LSI_MANIFEST_NAME "manifest"
+#define LSI_RESERVE_NAME "reserve"
 #define LSI_SYNC_INTERVAL_MS_DEFAULT 100u
 #define LSI_SYNC_INTERVAL_MS_MAX 60000u
 #define LSI_SEGMENT_BYTES_MIN (UINT64_C(64) << 10)
@@ -207,5 +208,10 @@ ls_status lsi_local_inspect_status(const lsi_env *env, const char *path, const l
                                    void *user);
 /* `path` is a file. */
 ls_status lsi_local_dump(const lsi_env *env, const char *path, ls_inspect_line_callback line, void *user);
+
+/* ---- reserve.c: never fails, and leaves the last error alone ---- */
+void lsi_local_reserve_make(lsi_local *local);
+/* True: some space may have become free. */
+bool lsi_local_reserve_spend(lsi_local *local);
 
 #endif

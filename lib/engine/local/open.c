@@ -144,6 +144,7 @@ static ls_status make_store(lsi_local *local, const char *path, const settings *
     catalog->segment_bytes = wanted->segment_bytes != 0 ? wanted->segment_bytes : LSI_SEGMENT_BYTES_DEFAULT;
     st = lsi_local_catalog_write(env, &local->root, catalog);
     if (st == LS_OK) {
+        lsi_local_reserve_make(local);
         *out = catalog;
         catalog = NULL;
     }
@@ -342,6 +343,7 @@ static ls_status local_maintain(lsi_engine *engine)
     if (st != LS_OK || local->base.read_only)
         return st; /* changes nothing */
     st = lsi_local_clear_strays(local);
+    lsi_local_reserve_make(local);
     if (st == LS_OK && local->durability == LS_DURABILITY_INTERVAL)
         st = lsi_local_sync(engine);
     return st;

@@ -1,0 +1,45 @@
+/* Space kept for the way out of a full disk (E3): a file of zeros that nobody reads. Deleting a stream gives its space
+ * back, but first needs some, for a manifest that no longer names it; then this file is spent, and made again after.
+ *
+ * Not having it is no error of anybody: whoever can makes it when a store is made, after a deletion, and by upkeep. */
+#include <errno.h>
+
+#include "base/status.h"
+#include "engine/local/local.h"
+
+#define RESERVE_BYTES_LEAST (64u << 10) /* two manifests of 200 streams, and what a file system rounds up */
+
+static uint64_t wanted_bytes(const lsi_local *local)
+{
+    lsi_file manifest = {0};
+    uint64_t size = 0;
+
+    if (local->root.files->open(&local->root, LSI_MANIFEST_NAME, 0, &manifest) == 0) {
+        if (local->root.files->size(&manifest, &size) != 0)
+            size = 0;
+        (void)local->root.files->close(&manifest);
+    }
+    return size * 2 > RESERVE_BYTES_LEAST ? size * 2 : RESERVE_BYTES_LEAST;
+}
+
+void lsi_local_reserve_make(lsi_local *local)
+{
+    const lsi_files *files = local->root.files;
+    uint64_t size = wanted_bytes(local), there = 0;
+    lsi_file file = {0};
+
+    if (files->open(&local->root, LSI_RESERVE_NAME, LSI_OPEN_WRITE | LSI_OPEN_CREATE, &file) != 0)
+        return;
+    if (files->size(&file, &there) == 0 && there < size && files->allocate(&file, there, size - there) != 0)
+        there = 0; /* No space, or a file system that cannot keep any. */
+    else
+        there = size;
+    (void)files->close(&file);
+    if (there == 0)
+        (void)files->unlink(&local->root, LSI_RESERVE_NAME); /* A half-filled disk is better than a false reserve. */
+}
+
+bool lsi_local_reserve_spend(lsi_local *local)
+{
+    return local->root.files->unlink(&local->root, LSI_RESERVE_NAME) == 0;
+}
