@@ -23,7 +23,7 @@ static bool event(void *user, lsi_json_kind kind, const char *text, size_t size,
         FUZZ_REQUIRE(so_far->depth > 0);
         so_far->depth--;
     }
-    FUZZ_REQUIRE(depth == so_far->depth && depth < DEPTH_MAX);
+    FUZZ_REQUIRE(depth == so_far->depth && depth <= DEPTH_MAX); /* how many are open around it */
     if (kind == LSI_JSON_OBJECT_OPEN || kind == LSI_JSON_ARRAY_OPEN)
         so_far->depth++;
     if (kind == LSI_JSON_NUMBER) /* is written as text */
