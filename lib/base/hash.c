@@ -1,13 +1,54 @@
 /* Checksums.
  *
  * XXH3 is compiled in from the package's header: for the short runs that frames are made of, a call into the shared
- * library costs ten times the hash. */
-#include "base/hash.h"
+ * library costs ten times the hash. A build for every x86-64 may use only 16 bytes of a vector at once; long runs go
+ * faster where the processor has 32 (hash_avx2.c), which is found out at run time, as in md5_lanes.c. */
+#include "base/hash_wide.h"
+
+#include <stdatomic.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-uint64_t lsi_sum64(const void *bytes, size_t size, uint64_t seed)
+/* Up to here XXH3 takes ways of its own, which have no vectors. */
+#define SHORT_MAX 240u
+
+uint64_t lsi_sum64_plain(const void *bytes, size_t size, uint64_t seed)
 {
     return XXH3_64bits_withSeed(bytes, size, seed);
+}
+
+#ifdef LSI_HASH_WIDE
+
+typedef uint64_t (*sum_function)(const void *bytes, size_t size, uint64_t seed);
+
+/* NULL until the first use. Relaxed everywhere: every thread that chooses makes the same choice. */
+static _Atomic(sum_function) chosen;
+
+static sum_function choose(void)
+{
+    sum_function sum;
+
+    __builtin_cpu_init(); /* For a call out of somebody's constructor. */
+    sum = __builtin_cpu_supports("avx2") ? lsi_sum64_avx2 : lsi_sum64_plain;
+    atomic_store_explicit(&chosen, sum, memory_order_relaxed);
+    return sum;
+}
+
+static uint64_t sum_long(const void *bytes, size_t size, uint64_t seed)
+{
+    sum_function sum = atomic_load_explicit(&chosen, memory_order_relaxed);
+
+    return (sum != NULL ? sum : choose())(bytes, size, seed);
+}
+
+#else
+
+#define sum_long lsi_sum64_plain
+
+#endif
+
+uint64_t lsi_sum64(const void *bytes, size_t size, uint64_t seed)
+{
+    return size <= SHORT_MAX ? XXH3_64bits_withSeed(bytes, size, seed) : sum_long(bytes, size, seed);
 }

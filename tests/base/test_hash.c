@@ -4,11 +4,12 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "base/hash.h"
+#include "base/hash_wide.h"
 #include "base/u128.h"
 
 static void assert_md5(const void *bytes, size_t size, const char *wanted)
@@ -128,6 +129,31 @@ static void sums_are_those_of_xxh3(void **state)
     assert_true(lsi_sum64(text, 1, prime) == UINT64_C(0x032be332dd766ef8));
 }
 
+/* Goal: a sum does not depend on the processor that makes it. Method: all ways that this one has, over every length
+ * through several of XXH3's blocks, at changing alignments and seeds, and one long run. */
+static void sums_are_the_same_by_every_width(void **state)
+{
+    enum { LENGTHS = 3000, LONG = 1 << 20 };
+    unsigned char *text = malloc(LONG + 8);
+
+    (void)state;
+    assert_non_null(text);
+    for (size_t i = 0; i < LONG + 8; i++)
+        text[i] = (unsigned char)(i * i >> 3);
+    for (size_t i = 0; i <= LENGTHS; i++) {
+        const unsigned char *from = text + i % 8;
+        size_t size = i < LENGTHS ? i : LONG;
+        uint64_t seed = i % 3 * UINT64_C(0x9e3779b97f4a7c15), sum = lsi_sum64_plain(from, size, seed);
+
+        assert_true(lsi_sum64(from, size, seed) == sum);
+#ifdef LSI_HASH_WIDE
+        if (__builtin_cpu_supports("avx2"))
+            assert_true(lsi_sum64_avx2(from, size, seed) == sum);
+#endif
+    }
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest sums_and_places[] = {
@@ -136,6 +162,7 @@ int main(void)
         cmocka_unit_test(one_block_and_many_blocks_agree),
         cmocka_unit_test(keys_hash_as_kinesis_hashes_them),
         cmocka_unit_test(sums_are_those_of_xxh3),
+        cmocka_unit_test(sums_are_the_same_by_every_width),
     };
 
     return cmocka_run_group_tests(sums_and_places, NULL, NULL);

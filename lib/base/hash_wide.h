@@ -1,0 +1,17 @@
+/* The ways to one sum, for long runs and as wide as the processor allows. What the files of the sum share, and for
+ * tests; others include base/hash.h. */
+#ifndef LSI_BASE_HASH_WIDE_H
+#define LSI_BASE_HASH_WIDE_H
+
+#include "base/hash.h"
+
+/* Built: lsi_sum64_avx2 may be called where __builtin_cpu_supports("avx2"). */
+#if defined(__GNUC__) && defined(__x86_64__)
+#define LSI_HASH_WIDE 1
+uint64_t lsi_sum64_avx2(const void *bytes, size_t size, uint64_t seed);
+#endif
+
+/* With what every processor of the kind has. All give the same sums, of any size. */
+uint64_t lsi_sum64_plain(const void *bytes, size_t size, uint64_t seed);
+
+#endif
