@@ -26,4 +26,4 @@ static int64_t system_monotonic_us(void *user)
     return now_us(CLOCK_MONOTONIC);
 }
 
-const lsi_clock lsi_clock_system = {system_wall_us, system_monotonic_us, NULL};
+const lsi_clock lsi_clock_system = {system_wall_us, system_monotonic_us, NULL, NULL};
