@@ -7,11 +7,7 @@
 
 #include <stdatomic.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-/* Up to here XXH3 takes ways of its own, which have no vectors. */
-#define SHORT_MAX 240u
+#include "base/hash_short.h"
 
 uint64_t lsi_sum64_plain(const void *bytes, size_t size, uint64_t seed)
 {
@@ -50,5 +46,5 @@ static uint64_t sum_long(const void *bytes, size_t size, uint64_t seed)
 
 uint64_t lsi_sum64(const void *bytes, size_t size, uint64_t seed)
 {
-    return size <= SHORT_MAX ? XXH3_64bits_withSeed(bytes, size, seed) : sum_long(bytes, size, seed);
+    return size <= LSI_SUM64_SHORT_MAX ? XXH3_64bits_withSeed(bytes, size, seed) : sum_long(bytes, size, seed);
 }

@@ -10,60 +10,24 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/status.h"
-
-enum { BYTES_AT = 0, COUNT_AT = 4, SEQNO_AT = 8, ARRIVAL_AT = 16, DURABLE_AT = 24, BODY_SUM_AT = 32, KIND_AT = 40,
-       CODEC_AT = 41, FLAGS_AT = 42, SUM_AT = 44 };
-
-static uint32_t header_sum(const unsigned char *at, uint64_t seed, uint64_t position)
-{
-    return (uint32_t)lsi_sum64(at, SUM_AT, seed + position);
-}
+#include "storage/frame_read.h"
 
 lsi_frame_result lsi_frame_read_header(const unsigned char *at, size_t available, uint64_t seed, uint64_t position,
                                        lsi_frame *out)
 {
     memset(out, 0, sizeof *out);
-    if (available < LSI_FRAME_HEADER_BYTES)
-        return available >= 8 && lsi_read_u64le(at) == 0 ? LSI_FRAME_EMPTY : LSI_FRAME_SHORT;
-    if (lsi_read_u64le(at) == 0) /* A length of 0 is none; a count of 0 is not written either. */
+    if (available >= 8 && lsi_read_u64le(at) == 0) /* A length of 0 is none; a count of 0 is not written either. */
         return LSI_FRAME_EMPTY;
-#ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
-    if (lsi_read_u32le(at + SUM_AT) != header_sum(at, seed, position)) /* F1 */
+    if (available < LSI_FRAME_HEADER_BYTES)
+        return LSI_FRAME_SHORT;
+    if (!lsi_frame_decode(at, seed, position, out))
         return LSI_FRAME_BAD;
-#else
-    (void)seed;
-    (void)position;
-#endif
-    uint32_t bytes = lsi_read_u32le(at + BYTES_AT); /* May be trusted now, before the body is read. */
-    if (bytes < LSI_FRAME_HEADER_BYTES + LSI_RECORD_HEADER_BYTES || bytes > LSI_FRAME_BYTES_MAX || bytes % 8 != 0) /* F2 */
-        return LSI_FRAME_BAD;
-    out->bytes = bytes;
-    out->count = lsi_read_u32le(at + COUNT_AT);
-    out->first_seqno = lsi_read_u64le(at + SEQNO_AT);
-    out->arrival_us = (int64_t)lsi_read_u64le(at + ARRIVAL_AT);
-    out->durable_end = lsi_read_u64le(at + DURABLE_AT);
-    out->body_sum = lsi_read_u64le(at + BODY_SUM_AT);
-    out->kind = at[KIND_AT];
-    out->codec = at[CODEC_AT];
-    out->flags = lsi_read_u16le(at + FLAGS_AT);
-    if (out->count == 0 || out->count > (bytes - LSI_FRAME_HEADER_BYTES) / LSI_RECORD_HEADER_BYTES ||
-        out->first_seqno == LS_SEQNO_NONE || out->first_seqno > LS_SEQNO_MAX - out->count + 1 ||
-        out->durable_end > position) /* F2 */
-        return LSI_FRAME_BAD;
-    return bytes > available ? LSI_FRAME_SHORT : LSI_FRAME_VALID;
+    return out->bytes > available ? LSI_FRAME_SHORT : LSI_FRAME_VALID;
 }
 
 bool lsi_frame_check_body(const unsigned char *at, const lsi_frame *frame, uint64_t seed)
 {
-#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
-    (void)at;
-    (void)frame;
-    (void)seed;
-    return true;
-#else
-    return (lsi_sum64(at + LSI_FRAME_HEADER_BYTES, frame->bytes - LSI_FRAME_HEADER_BYTES, 0) ^ seed) ==
-           frame->body_sum; /* F3 */
-#endif
+    return lsi_frame_body_is_right(at, frame, seed);
 }
 
 ls_status lsi_framer_open(const lsi_env *env, lsi_framer **out)
@@ -176,14 +140,14 @@ void lsi_framer_place(lsi_framer *framer, const lsi_draft *draft, uint64_t seed,
 {
     unsigned char *at = framer->buffer + draft->at;
 
-    lsi_write_u32le(at + BYTES_AT, draft->bytes);
-    lsi_write_u32le(at + COUNT_AT, draft->count);
-    lsi_write_u64le(at + SEQNO_AT, first_seqno);
-    lsi_write_u64le(at + ARRIVAL_AT, (uint64_t)arrival_us);
-    lsi_write_u64le(at + DURABLE_AT, durable_end);
-    lsi_write_u64le(at + BODY_SUM_AT, draft->body_sum ^ seed);
-    at[KIND_AT] = LSI_FRAME_DATA;
-    at[CODEC_AT] = LSI_CODEC_PLAIN;
-    lsi_write_u16le(at + FLAGS_AT, 0);
-    lsi_write_u32le(at + SUM_AT, header_sum(at, seed, position));
+    lsi_write_u32le(at + LSI_FRAME_BYTES_AT, draft->bytes);
+    lsi_write_u32le(at + LSI_FRAME_COUNT_AT, draft->count);
+    lsi_write_u64le(at + LSI_FRAME_SEQNO_AT, first_seqno);
+    lsi_write_u64le(at + LSI_FRAME_ARRIVAL_AT, (uint64_t)arrival_us);
+    lsi_write_u64le(at + LSI_FRAME_DURABLE_AT, durable_end);
+    lsi_write_u64le(at + LSI_FRAME_BODY_SUM_AT, draft->body_sum ^ seed);
+    at[LSI_FRAME_KIND_AT] = LSI_FRAME_DATA;
+    at[LSI_FRAME_CODEC_AT] = LSI_CODEC_PLAIN;
+    lsi_write_u16le(at + LSI_FRAME_FLAGS_AT, 0);
+    lsi_write_u32le(at + LSI_FRAME_SUM_AT, lsi_frame_header_sum(at, seed, position));
 }
