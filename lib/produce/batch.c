@@ -14,6 +14,7 @@
 #include "produce/producer.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "base/status.h"
@@ -53,8 +54,7 @@ static bool make_room(lsi_producer *producer, size_t count)
            lsi_grow(memory, (void **)&room->parts, &room->parts_capacity, count, sizeof(*room->parts));
 }
 
-/* Fills `shards` for todo[0..count-1]. Keys are hashed many at a time, in the lanes of the processor; one open shard
- * hashes nothing. */
+/* Fills `shards` for todo[0..count-1]. Keys are hashed many at a time, in the lanes of the processor. */
 static void route_all(lsi_producer *producer, const ls_put_entry *entries, uint32_t count)
 {
     lsi_batch_room *room = &producer->batch;
@@ -66,7 +66,7 @@ static void route_all(lsi_producer *producer, const ls_put_entry *entries, uint3
     for (uint32_t i = 0; i < count; i++) {
         const ls_put_entry *entry = &entries[room->todo[i]];
 
-        if (producer->route.count == 1 || entry->explicit_hash_key != NULL) {
+        if (entry->explicit_hash_key != NULL) {
             room->shards[room->todo[i]] = lsi_route_of(producer, entry->partition_key, entry->explicit_hash_key);
         } else {
             keys[gathered] = entry->partition_key;
@@ -89,6 +89,11 @@ static uint32_t group(lsi_producer *producer, const ls_put_entry *entries, uint3
     uint32_t part_count = first;
     uint32_t at = pick_at;
 
+    if (producer->route.count == 1) { /* One part, as it is. */
+        room->parts[first] = (lsi_put_part){.shard = producer->route.shards[0], .begin = at, .count = count};
+        memcpy(room->picks + at, room->todo, count * sizeof(*room->picks));
+        return first + 1;
+    }
     route_all(producer, entries, count);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t shard = room->shards[room->todo[i]];
