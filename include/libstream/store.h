@@ -17,7 +17,11 @@
  * PROCESSES AND FORK. A handle works in the process that opened it. In a fork child every call on it returns
  * LS_ERR_STATE, and closing it there frees its memory and touches nothing shared.
  *
- * FILES belong to the owner and group of the store's directory and get its group and other permissions.
+ * FILES take owner, group and mode from the store's directory, whoever makes them and whatever the umask: root may use
+ * a service's store, and the group of a directory with mode 2770 shares it. Only root can give the owner; others make
+ * up for it by an entry in the file's access list, so the service need not be in that group. A group that the maker is not
+ * in comes from setgid directories alone: a service that shares its store with a group it is not in needs mode 27xx.
+ * Nobody is let in whom the directory does not let in.
  */
 #ifndef LIBSTREAM_STORE_H
 #define LIBSTREAM_STORE_H

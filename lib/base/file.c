@@ -29,6 +29,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/file_owner.h"
+
 #define CREATE_TRIES_MAX 100
 #define SPANS_PER_CALL 64
 
@@ -151,32 +153,6 @@ static int open_dir(const lsi_root *root, const char *name)
         fd = openat(root->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     } while (fd < 0 && errno == EINTR);
     return fd < 0 ? -errno : fd;
-}
-
-/* Gives what we made to whom the store belongs: the root directory's owner and group, and its group and other
- * permissions besides our own 0600 or 0700, whatever the umask. So root may repair a store without locking its owner
- * out, and a directory with mode 0770 is shared by its group. What is not permitted is left: the creator can use the
- * file, and that is all it asked for. Group permissions are given to the root's group only, never to another. */
-static void adopt(const lsi_root *root, int fd)
-{
-    struct stat root_stat, own;
-    mode_t shared, mode;
-
-    if (fstat(root->fd, &root_stat) != 0 || fstat(fd, &own) != 0)
-        return;
-    if (own.st_uid != root_stat.st_uid || own.st_gid != root_stat.st_gid) {
-        if (fchown(fd, root_stat.st_uid, root_stat.st_gid) != 0)
-            (void)!fchown(fd, (uid_t)-1, root_stat.st_gid); /* not our right: see above */
-        if (fstat(fd, &own) != 0)
-            return;
-    }
-    shared = S_IRWXO | (own.st_gid == root_stat.st_gid ? S_IRWXG : 0);
-    mode = S_IRWXU | (root_stat.st_mode & shared);
-    if (!S_ISDIR(own.st_mode))
-        mode &= ~(mode_t)(S_IXUSR | S_IXGRP | S_IXOTH);
-    mode |= own.st_mode & S_ISGID; /* a directory may have it from its parent */
-    if ((own.st_mode & 07777) != mode)
-        (void)fchmod(fd, mode); /* not every file system has modes */
 }
 
 /* ---- roots ---- */
@@ -324,7 +300,7 @@ static int system_open(const lsi_root *root, const char *name, unsigned flags, l
     if (fd < 0)
         return fd;
     if (created) {
-        adopt(root, fd);
+        lsi_file_give(root->fd, fd);
     } else if (fstat(fd, &own) != 0 || !S_ISREG(own.st_mode)) {
         (void)close(fd); /* not ours */
         return -EINVAL;
@@ -465,20 +441,12 @@ static int system_size(const lsi_file *file, uint64_t *out)
 static int system_make_dir(const lsi_root *root, const char *name)
 {
     const char *last;
-    int parent, fd;
+    int parent;
     int result = open_parent(root, name, &parent, &last);
 
     if (result != 0)
         return result;
-    if (mkdirat(parent, last, 0700) != 0) {
-        result = -errno;
-    } else {
-        fd = openat(parent, last, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd >= 0) {
-            adopt(root, fd);
-            (void)close(fd); /* opened to read */
-        }
-    }
+    result = lsi_file_make_dir(root->fd, parent, last);
     close_parent(root, parent);
     return result;
 }

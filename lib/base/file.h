@@ -38,8 +38,8 @@ typedef struct lsi_span {
 } lsi_span;
 
 #define LSI_OPEN_WRITE 1u     /* read and write; else read only */
-#define LSI_OPEN_CREATE 2u    /* with LSI_OPEN_WRITE: make it if it is not there, mode 0600 (E: owner, group and mode
-                                 follow the root's: see `adopt` in file.c) */
+#define LSI_OPEN_CREATE 2u    /* with LSI_OPEN_WRITE: make it if it is not there; owner, group and mode follow the
+                                 root's (file_owner.c) */
 #define LSI_OPEN_EXCLUSIVE 4u /* with LSI_OPEN_CREATE: -EEXIST if it is there */
 
 #define LSI_ROOT_CREATE 1u /* make the directory (0700) and its missing parents are an error */
@@ -68,7 +68,7 @@ struct lsi_files {
     int (*truncate)(const lsi_file *file, uint64_t size);
     int (*size)(const lsi_file *file, uint64_t *out);
 
-    int (*make_dir)(const lsi_root *root, const char *name); /* 0700; -EEXIST */
+    int (*make_dir)(const lsi_root *root, const char *name); /* owner, group and mode follow the root's; -EEXIST */
     int (*rename)(const lsi_root *root, const char *from, const char *to); /* replaces */
     int (*unlink)(const lsi_root *root, const char *name);
     int (*remove_dir)(const lsi_root *root, const char *name);

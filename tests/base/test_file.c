@@ -821,7 +821,8 @@ static int as_a_stranger(fixture *fx)
     EXPECT(try_open(fx, "a", CREATE) == 0);
     in_dir(fx, path, sizeof(path), "a");
     EXPECT(stat(path, &about) == 0 && about.st_uid == 4242 && about.st_gid == 4242);
-    EXPECT((about.st_mode & 07777) == 0606); /* 0646 would give our own group what was meant for the root's */
+    /* 0606 would lock out who is in our group, as no other; 0666 would let one in who is in both groups. */
+    EXPECT((about.st_mode & 07777) == 0646);
     in_dir(fx, path, sizeof(path), "closed");
     EXPECT(fx->files->root_open(fx->files, path, 0, &root) == 0);
     fx->files->root_close(&root);
@@ -830,7 +831,7 @@ static int as_a_stranger(fixture *fx)
     return 0;
 }
 
-/* E6 and `adopt`. */
+/* E6, and W1 of file_owner.c. */
 static void who_may_not_write_is_told_so(void **state)
 {
     fixture *fx = *state;
