@@ -126,9 +126,10 @@ static int lock_until(pthread_mutex_t *mutex, const struct timespec *until)
 #endif
 }
 
-lsi_lock_result lsi_lock_take(lsi_lock *lock, int rank, uint32_t timeout_ms)
+/* Not inlined: the way of an uncontended lock stays short. */
+static __attribute__((noinline)) lsi_lock_result wait_for(lsi_lock *lock, int rank, uint32_t timeout_ms,
+                                                          lsi_lock_result result)
 {
-    lsi_lock_result result = lsi_lock_try(lock, rank);
     struct timespec until;
 
     if (result != LSI_LOCK_BUSY || timeout_ms == 0)
@@ -142,6 +143,18 @@ lsi_lock_result lsi_lock_take(lsi_lock *lock, int rank, uint32_t timeout_ms)
         until.tv_nsec -= 1000000000;
     }
     return taken(lock_until(&lock->mutex, &until), rank);
+}
+
+lsi_lock_result lsi_lock_take(lsi_lock *lock, int rank, uint32_t timeout_ms)
+{
+    int err;
+
+    rank_check(rank);
+    err = pthread_mutex_trylock(&lock->mutex);
+    if (err != 0)
+        return wait_for(lock, rank, timeout_ms, taken(err, rank));
+    rank_taken(rank);
+    return LSI_LOCKED;
 }
 
 void lsi_lock_repaired(lsi_lock *lock)
@@ -279,7 +292,7 @@ void lsi_on_fork_remove(lsi_on_fork *entry)
 /* ---- the mark ---- */
 
 struct lsi_fork_mark {
-    _Atomic uint32_t mine; /* 1 in the process that made it, 0 in children */
+    _Atomic uint32_t mine; /* 1 in the process that made it, 0 in children; first, for lsi_fork_mark_is_mine */
     uint32_t by_callback;  /* the kernel lacks MADV_WIPEONFORK (before 4.14) */
     lsi_on_fork entry;     /* then this does it */
 };
@@ -318,11 +331,6 @@ void lsi_fork_mark_free(lsi_fork_mark *mark)
     if (mark->by_callback != 0)
         lsi_on_fork_remove(&mark->entry);
     (void)munmap(mark, sizeof(*mark));
-}
-
-bool lsi_fork_mark_is_mine(const lsi_fork_mark *mark)
-{
-    return atomic_load_explicit(&mark->mine, memory_order_relaxed) == 1;
 }
 
 /* ---- boot id ---- */

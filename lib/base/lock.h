@@ -56,7 +56,10 @@ void lsi_word_wake_all(_Atomic uint32_t *word);
 typedef struct lsi_fork_mark lsi_fork_mark;
 lsi_fork_mark *lsi_fork_mark_new(void);
 void lsi_fork_mark_free(lsi_fork_mark *mark);
-bool lsi_fork_mark_is_mine(const lsi_fork_mark *mark);
+static inline bool lsi_fork_mark_is_mine(const lsi_fork_mark *mark)
+{
+    return atomic_load_explicit((const _Atomic uint32_t *)mark, memory_order_relaxed) == 1; /* its first word */
+}
 
 /* Calls `in_child(user)` in every fork child, before fork returns there. For giving up descriptors that carry OFD
  * locks (P6). `lsi_on_fork_remove` undoes it. 0 or -ENOMEM. */

@@ -146,18 +146,8 @@ static ls_status write_failed(lsi_log *log, lsi_slot *slot, const lsi_segment *s
     return lsi_fail_errno(err, "%s: writing to %s; nothing was written", log->config.label, segment->name);
 }
 
-/* Else all of a segment would be written at its end, while everybody waits for the roll. */
-static void begin_writeback(const lsi_segment *segment, uint64_t position, uint64_t end)
-{
-    uint64_t mark = (end - segment->header.base) / WRITEBACK_BYTES * WRITEBACK_BYTES;
-
-    if (mark > position - segment->header.base && segment->file.files->start_writeback != NULL)
-        segment->file.files->start_writeback(&segment->file, LSI_SEGMENT_HEADER_BYTES + mark - WRITEBACK_BYTES,
-                                             WRITEBACK_BYTES);
-}
-
-/* By a write, with the zeros that come with it. */
-static ls_status write_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment, const void *frame, uint32_t bytes,
+/* By a write, with the zeros that come with it. Not inlined: its spans would burden the frame of a put that is stored. */
+static __attribute__((noinline)) ls_status write_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment, const void *frame, uint32_t bytes,
                              uint64_t position)
 {
     uint64_t pad = bytes < LARGE_FRAME_BYTES                          ? SMALL_PAD_BYTES
@@ -192,6 +182,24 @@ static ls_status write_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment,
     return st;
 }
 
+/* A frame that begins a block of the index has gone in. What is not synced by each put begins to be written back from
+ * time to time: else all of a segment would be written at its end, while everybody waits for the roll. */
+static __attribute__((noinline)) void pass_index_mark(const lsi_log *log, lsi_slot *slot, lsi_segment *segment,
+                                                      const lsi_index_entry *entry, uint64_t end)
+{
+    uint64_t block = (entry->position - segment->header.base) / LSI_INDEX_BLOCK_BYTES;
+    uint64_t before = lsi_load(&slot->indexed_end) - segment->header.base;
+    uint64_t mark = (end - segment->header.base) / WRITEBACK_BYTES * WRITEBACK_BYTES;
+
+    lsi_index_note(&log->config, segment, entry);
+    atomic_store_explicit(&slot->indexed_end, segment->header.base + (block + 1) * LSI_INDEX_BLOCK_BYTES,
+                          memory_order_relaxed);
+    if (mark > 0 && before <= mark && log->config.durability != LS_DURABILITY_SYNC &&
+        segment->file.files->start_writeback != NULL)
+        segment->file.files->start_writeback(&segment->file, LSI_SEGMENT_HEADER_BYTES + mark - WRITEBACK_BYTES,
+                                             WRITEBACK_BYTES);
+}
+
 static ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment, lsi_framer *framer,
                               const lsi_draft *draft)
 {
@@ -203,8 +211,10 @@ static ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment
 
     lsi_framer_place(framer, draft, segment->seed, position, seqno, arrival_us, lsi_load(&slot->durable_end));
     if (!is_durable && lsi_window_covers(&log->config, slot, segment, position, draft->bytes)) {
-        /* W3. A compiler must not move the stores of the frame before this one; pairs with lsi_log_take_over. */
-        atomic_store_explicit(&slot->write_end, end, memory_order_seq_cst);
+        /* W3. The stores of the frame must not pass this one: a death in between would hide them from whoever takes
+         * over. */
+        atomic_store_explicit(&slot->write_end, end, memory_order_relaxed);
+        atomic_thread_fence(memory_order_release);
         lsi_window_store(segment, position, framer->buffer + draft->at, draft->bytes);
     } else {
         ls_status st = write_frame(log, slot, segment, framer->buffer + draft->at, draft->bytes, position);
@@ -216,17 +226,10 @@ static ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment
     atomic_store_explicit(&slot->last_monotonic_us, monotonic_us, memory_order_relaxed);
     /* Before the end: a number skipped by a death in between is harmless, one given twice is not. */
     atomic_store_explicit(&slot->next_seqno, seqno + draft->count, memory_order_release);
-    atomic_store_explicit(&slot->committed_end, end, memory_order_seq_cst); /* S1; pairs with lsi_log_published. */
+    atomic_store_explicit(&slot->committed_end, end, memory_order_release); /* S1; pairs with lsi_log_published. */
 
-    if (!is_durable)
-        begin_writeback(segment, position, end);
-    if (position >= lsi_load(&slot->indexed_end)) {
-        lsi_index_entry entry = {position, seqno, arrival_us};
-        uint64_t block = (position - segment->header.base) / LSI_INDEX_BLOCK_BYTES;
-        lsi_index_note(&log->config, segment, &entry);
-        atomic_store_explicit(&slot->indexed_end, segment->header.base + (block + 1) * LSI_INDEX_BLOCK_BYTES,
-                              memory_order_relaxed);
-    }
+    if (position >= lsi_load(&slot->indexed_end))
+        pass_index_mark(log, slot, segment, &(lsi_index_entry){position, seqno, arrival_us}, end);
     return LS_OK;
 }
 
@@ -260,7 +263,7 @@ ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *e
                          uint32_t count, bool atomic, uint32_t *accepted, ls_seqno *first_seqno, uint64_t *end,
                          bool *closed)
 {
-    lsi_slot *slot;
+    lsi_slot *slot = lsi_log_slot(log);
     ls_status st;
 
     *accepted = 0;
@@ -269,9 +272,11 @@ ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *e
     *end = 0;
     if (log->config.read_only)
         return lsi_fail(LS_ERR_READ_ONLY, "%s: the store was opened for reading", log->config.label);
-    st = lsi_log_ready(log, &slot);
-    if (st != LS_OK)
-        return st;
+    if (slot == NULL) { /* What else being ready means is seen with the lock. */
+        st = lsi_log_ready(log, &slot);
+        if (st != LS_OK)
+            return st;
+    }
     st = lsi_framer_draft(framer, entries, picks, count, atomic);
     if (st != LS_OK)
         return st;
@@ -312,10 +317,7 @@ ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *e
 out:
     *end = lsi_load(&slot->committed_end);
     lsi_log_unlock(slot);
-    if (*accepted > 0 && log->config.durability != LS_DURABILITY_SYNC) {
-        lsi_slot_wake(slot);
-        if (log->config.stream_slot != NULL)
-            lsi_slot_wake(log->config.stream_slot);
-    }
+    if (*accepted > 0 && log->config.durability != LS_DURABILITY_SYNC)
+        lsi_slots_wake(slot, log->config.stream_slot);
     return st;
 }

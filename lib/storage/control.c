@@ -448,6 +448,11 @@ bool lsi_control_is_mine(const lsi_control *control)
     return lsi_fork_mark_is_mine(control->mark);
 }
 
+const lsi_fork_mark *lsi_control_mark(const lsi_control *control)
+{
+    return control->mark;
+}
+
 bool lsi_control_is_alone(const lsi_control *control)
 {
     return control->files->locked_elsewhere(&control->file, CONTROL_BYTE_ALIVE) == 0;

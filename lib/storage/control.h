@@ -103,7 +103,9 @@ ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsig
 void lsi_control_close(lsi_control *control);
 bool lsi_control_is_private(const lsi_control *control);
 bool lsi_control_is_mine(const lsi_control *control); /* false in a fork child (P9) */
-uint32_t lsi_control_epoch(const lsi_control *control);
+uint32_t lsi_control_epoch(const lsi_control *control); /* the same as long as it is open */
+/* What lsi_control_is_mine looks at, for those who look at every put; lasts as long as `control`. */
+const lsi_fork_mark *lsi_control_mark(const lsi_control *control);
 
 /* The same lock on byte 1 by itself, also before there is a store id: for making a store, and for what only he may do
  * who is alone. While it is held nobody attaches; lsi_control_open waits for it. The file is
@@ -147,16 +149,17 @@ void lsi_control_each_process(lsi_control *control, bool (*each)(void *user, con
 /* The eventcount of a slot. */
 uint32_t lsi_slot_arm(lsi_slot *slot);
 lsi_sleep_result lsi_slot_sleep(lsi_slot *slot, uint32_t token, int64_t timeout_us);
-/* After publishing: costs a fence and one load when nobody armed. The fence pairs with that of lsi_slot_arm: without
- * it the load could pass the publishing store, and a reader who armed in between would sleep on. */
-static inline void lsi_slot_wake(lsi_slot *slot)
+void lsi_slot_wake_armed(lsi_slot *slot);
+/* After publishing: wakes whoever sleeps on a shard or on its stream (NULL: there is none). Costs a fence and two loads
+ * when nobody armed. The fence pairs with that of lsi_slot_arm: without it the loads could pass the publishing store,
+ * and a reader who armed in between would sleep on. */
+static inline void lsi_slots_wake(lsi_slot *shard, lsi_slot *stream)
 {
     atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&slot->wake_wanted, memory_order_seq_cst) != 0) {
-        atomic_store_explicit(&slot->wake_wanted, 0, memory_order_seq_cst);
-        atomic_fetch_add_explicit(&slot->wake_word, 1, memory_order_seq_cst);
-        lsi_word_wake_all(&slot->wake_word);
-    }
+    if (atomic_load_explicit(&shard->wake_wanted, memory_order_relaxed) != 0)
+        lsi_slot_wake_armed(shard);
+    if (stream != NULL && atomic_load_explicit(&stream->wake_wanted, memory_order_relaxed) != 0)
+        lsi_slot_wake_armed(stream);
 }
 
 /* Watermarks (R2). Noting one may lag behind the sync it follows and never leads it. */

@@ -91,11 +91,8 @@ ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segmen
                                                                    memory_order_seq_cst, memory_order_acquire)) {
     }
     lsi_watermark_note(slot, segment->header.number, end);
-    if (log->config.durability == LS_DURABILITY_SYNC) {
-        lsi_slot_wake(slot);
-        if (log->config.stream_slot != NULL)
-            lsi_slot_wake(log->config.stream_slot);
-    }
+    if (log->config.durability == LS_DURABILITY_SYNC)
+        lsi_slots_wake(slot, log->config.stream_slot);
     return LS_OK;
 }
 

@@ -50,7 +50,7 @@ void lsi_framer_close(lsi_framer *framer)
     lsi_free(&env->memory, framer);
 }
 
-uint32_t lsi_record_bytes(const ls_put_entry *entry)
+static uint32_t record_bytes(const ls_put_entry *entry)
 {
     uint64_t bytes = entry->partition_key.size + entry->data.size;
     if (entry->explicit_hash_key != NULL)
@@ -59,14 +59,17 @@ uint32_t lsi_record_bytes(const ls_put_entry *entry)
     return LSI_RECORD_HEADER_BYTES + (uint32_t)lsi_round_up(bytes, 8);
 }
 
-static unsigned char *write_record(unsigned char *at, const ls_put_entry *entry)
+/* Fields that lie in one word are written as one: the sum reads words, and a read of what two smaller writes have just
+ * written waits for both. */
+static void write_record(unsigned char *at, uint32_t bytes, const ls_put_entry *entry)
 {
-    uint32_t key_bytes = (uint32_t)entry->partition_key.size, data_bytes = (uint32_t)entry->data.size;
+    uint64_t key_bytes = entry->partition_key.size, data_bytes = entry->data.size;
     const ls_hash_key *hash = entry->explicit_hash_key;
+    uint64_t flags = hash != NULL ? LSI_RECORD_HASHED : 0;
 
-    lsi_write_u32le(at + LSI_RECORD_DATA_AT, data_bytes);
-    lsi_write_u16le(at + LSI_RECORD_KEY_AT, (uint16_t)key_bytes);
-    lsi_write_u16le(at + LSI_RECORD_FLAGS_AT, hash != NULL ? LSI_RECORD_HASHED : 0);
+    _Static_assert(LSI_RECORD_DATA_AT == 0 && LSI_RECORD_KEY_AT == 4 && LSI_RECORD_FLAGS_AT == 6, "one word");
+    lsi_write_u64le(at + bytes - 8, 0); /* The padding, and what is written over at once. */
+    lsi_write_u64le(at, data_bytes | key_bytes << 32 | flags << 48);
     at += LSI_RECORD_HEADER_BYTES;
     memcpy(at, entry->partition_key.data, key_bytes);
     at += key_bytes;
@@ -77,18 +80,36 @@ static unsigned char *write_record(unsigned char *at, const ls_put_entry *entry)
     }
     if (data_bytes != 0)
         memcpy(at, entry->data.data, data_bytes);
-    at += data_bytes;
-    uint32_t padding = (uint32_t)(-(key_bytes + data_bytes)) & 7u; /* The hash key's 16 bytes do not count. */
-    memset(at, 0, padding);
-    return at + padding;
+}
+
+static ls_status more_drafts(lsi_framer *framer)
+{
+    void *drafts = framer->drafts;
+
+    if (!lsi_grow(&framer->env->memory, &drafts, &framer->draft_capacity, framer->draft_count + 1, sizeof(lsi_draft)))
+        return lsi_fail(LS_ERR_NO_MEMORY, "a batch's frames: no memory");
+    framer->drafts = drafts;
+    return LS_OK;
+}
+
+static ls_status more_room(lsi_framer *framer, uint64_t total)
+{
+    void *buffer = lsi_resize(&framer->env->memory, framer->buffer, total);
+
+    if (buffer == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "%llu bytes for a batch: no memory", (unsigned long long)total);
+    framer->buffer = buffer;
+    framer->capacity = total;
+    return LS_OK;
 }
 
 static ls_status end_draft(lsi_framer *framer, size_t from, size_t to, uint32_t count)
 {
-    void *drafts = framer->drafts;
-    if (!lsi_grow(&framer->env->memory, &drafts, &framer->draft_capacity, framer->draft_count + 1, sizeof(lsi_draft)))
-        return lsi_fail(LS_ERR_NO_MEMORY, "a batch's frames: no memory");
-    framer->drafts = drafts;
+    if (framer->draft_count == framer->draft_capacity) {
+        ls_status st = more_drafts(framer);
+        if (st != LS_OK)
+            return st;
+    }
     framer->drafts[framer->draft_count++] = (lsi_draft){
         from, (uint32_t)(to - from), count,
         lsi_sum64(framer->buffer + from + LSI_FRAME_HEADER_BYTES, to - from - LSI_FRAME_HEADER_BYTES, 0)};
@@ -103,24 +124,23 @@ ls_status lsi_framer_draft(lsi_framer *framer, const ls_put_entry *entries, cons
     /* Every record but the first of a frame could need a header of its own; sizing for that keeps one pass. */
     uint64_t total = LSI_FRAME_HEADER_BYTES;
     for (uint32_t i = 0; i < count; i++)
-        total += lsi_record_bytes(&entries[picks != NULL ? picks[i] : i]);
+        total += record_bytes(&entries[picks != NULL ? picks[i] : i]);
     if (atomic && total > LSI_FRAME_BYTES_MAX)
         return lsi_fail(LS_ERR_TOO_LARGE, "an atomic batch of %llu bytes: a frame holds at most %u",
                         (unsigned long long)total, LSI_FRAME_BYTES_MAX);
     total += (total / (LSI_FRAME_CUT_BYTES / 2) + 1) * LSI_FRAME_HEADER_BYTES;
     if (framer->capacity < total) {
-        void *buffer = lsi_resize(&framer->env->memory, framer->buffer, total);
-        if (buffer == NULL)
-            return lsi_fail(LS_ERR_NO_MEMORY, "%llu bytes for a batch: no memory", (unsigned long long)total);
-        framer->buffer = buffer;
-        framer->capacity = total;
+        ls_status st = more_room(framer, total);
+        if (st != LS_OK)
+            return st;
     }
 
     size_t from = 0, at = LSI_FRAME_HEADER_BYTES;
     uint32_t in_frame = 0;
     for (uint32_t i = 0; i < count; i++) {
         const ls_put_entry *entry = &entries[picks != NULL ? picks[i] : i];
-        if (!atomic && in_frame > 0 && at - from + lsi_record_bytes(entry) > LSI_FRAME_CUT_BYTES) {
+        uint32_t bytes = record_bytes(entry);
+        if (!atomic && in_frame > 0 && at - from + bytes > LSI_FRAME_CUT_BYTES) {
             ls_status st = end_draft(framer, from, at, in_frame);
             if (st != LS_OK)
                 return st;
@@ -128,7 +148,8 @@ ls_status lsi_framer_draft(lsi_framer *framer, const ls_put_entry *entries, cons
             at += LSI_FRAME_HEADER_BYTES;
             in_frame = 0;
         }
-        at = (size_t)(write_record(framer->buffer + at, entry) - framer->buffer);
+        write_record(framer->buffer + at, bytes, entry);
+        at += bytes;
         in_frame++;
     }
     assert(at <= framer->capacity);
@@ -140,14 +161,14 @@ void lsi_framer_place(lsi_framer *framer, const lsi_draft *draft, uint64_t seed,
 {
     unsigned char *at = framer->buffer + draft->at;
 
-    lsi_write_u32le(at + LSI_FRAME_BYTES_AT, draft->bytes);
-    lsi_write_u32le(at + LSI_FRAME_COUNT_AT, draft->count);
+    _Static_assert(LSI_FRAME_COUNT_AT == LSI_FRAME_BYTES_AT + 4 && LSI_FRAME_KIND_AT % 8 == 0 &&
+                       LSI_FRAME_CODEC_AT == LSI_FRAME_KIND_AT + 1 && LSI_FRAME_SUM_AT == LSI_FRAME_KIND_AT + 4,
+                   "fields of one word");
+    lsi_write_u64le(at + LSI_FRAME_BYTES_AT, draft->bytes | (uint64_t)draft->count << 32);
     lsi_write_u64le(at + LSI_FRAME_SEQNO_AT, first_seqno);
     lsi_write_u64le(at + LSI_FRAME_ARRIVAL_AT, (uint64_t)arrival_us);
     lsi_write_u64le(at + LSI_FRAME_DURABLE_AT, durable_end);
     lsi_write_u64le(at + LSI_FRAME_BODY_SUM_AT, draft->body_sum ^ seed);
-    at[LSI_FRAME_KIND_AT] = LSI_FRAME_DATA;
-    at[LSI_FRAME_CODEC_AT] = LSI_CODEC_PLAIN;
-    lsi_write_u16le(at + LSI_FRAME_FLAGS_AT, 0);
+    lsi_write_u64le(at + LSI_FRAME_KIND_AT, LSI_FRAME_DATA | LSI_CODEC_PLAIN << 8);
     lsi_write_u32le(at + LSI_FRAME_SUM_AT, lsi_frame_header_sum(at, seed, position));
 }

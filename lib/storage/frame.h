@@ -108,8 +108,6 @@ struct lsi_framer {
     size_t draft_count, draft_capacity;
 };
 
-/* The bytes one record takes in a frame. */
-uint32_t lsi_record_bytes(const ls_put_entry *entry);
 /* Drafts frames for the entries, cut at LSI_FRAME_CUT_BYTES, or one frame when `atomic` (TOO_LARGE beyond 16 MiB). */
 ls_status lsi_framer_draft(lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks, uint32_t count,
                            bool atomic);

@@ -12,6 +12,7 @@ ls_status lsi_log_open(const lsi_log_config *config, lsi_log **out)
     if (log == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "%s: no memory", config->label);
     log->config = *config;
+    log->epoch = lsi_control_epoch(config->control);
     int rc = lsi_lock_init(&log->local);
     if (rc < 0) {
         lsi_free(&config->env->memory, log);
@@ -65,7 +66,7 @@ bool lsi_log_is_deleted(const lsi_log *log, const lsi_slot *slot)
 static bool is_recovered(const lsi_log *log, const lsi_slot *slot)
 {
     return atomic_load_explicit(&slot->health, memory_order_acquire) != LSI_SHARD_FRESH &&
-           atomic_load_explicit(&slot->epoch, memory_order_acquire) == lsi_control_epoch(log->config.control);
+           atomic_load_explicit(&slot->epoch, memory_order_acquire) == log->epoch;
 }
 
 ls_status lsi_log_deleted(const lsi_log *log)
@@ -79,8 +80,7 @@ static ls_status ready_to_look(lsi_log *log, lsi_slot *slot, lsi_slot **out)
     ls_status st = LS_OK;
 
     if (is_recovered(log, slot) || (atomic_load_explicit(&slot->health, memory_order_acquire) != LSI_SHARD_FRESH &&
-                                    atomic_load_explicit(&log->looked_epoch, memory_order_acquire) ==
-                                        lsi_control_epoch(log->config.control))) {
+                                    atomic_load_explicit(&log->looked_epoch, memory_order_acquire) == log->epoch)) {
         *out = slot;
         return LS_OK;
     }
@@ -89,7 +89,7 @@ static ls_status ready_to_look(lsi_log *log, lsi_slot *slot, lsi_slot **out)
         bool hold;
         st = lsi_log_ends_hold(log, slot, &hold);
         if (st == LS_OK && hold) {
-            atomic_store_explicit(&log->looked_epoch, lsi_control_epoch(log->config.control), memory_order_release);
+            atomic_store_explicit(&log->looked_epoch, log->epoch, memory_order_release);
             lsi_lock_release(&log->local, LSI_RANK_LOCAL);
             *out = slot;
             return LS_OK;

@@ -24,6 +24,7 @@ struct lsi_log {
     lsi_log_config config;
     _Atomic(lsi_slot *) slot;    /* shared, in the control file */
     lsi_slot *own_slot;          /* read only, and nobody recovered the shard: what this process found by itself */
+    uint32_t epoch;              /* lsi_control_epoch() */
     _Atomic uint32_t looked_epoch; /* read only: what the slot said in this epoch was found to be true */
     lsi_lock local;              /* LSI_RANK_LOCAL: guards the pointers below */
     lsi_segment *current;        /* the last segment as this process has it open for writing; may be an older one */
@@ -69,8 +70,20 @@ uint64_t lsi_log_prepare_space(const lsi_log_config *config, lsi_slot *slot, con
                                uint64_t pad_bytes);
 /* window.c: whether a small frame may be stored into a mapping of the last segment instead of being written; makes the
  * room, and `zeroed_end` rises with it. Then the store itself. Locks: append_lock held. */
-bool lsi_window_covers(const lsi_log_config *config, lsi_slot *slot, lsi_segment *segment, uint64_t position,
-                       uint32_t bytes);
+#define LSI_WINDOW_FRAME_BYTES_MAX 4096u /* above it a write is as fast */
+bool lsi_window_move(const lsi_log_config *config, lsi_slot *slot, lsi_segment *segment, uint64_t position,
+                     uint32_t bytes);
+static inline bool lsi_window_covers(const lsi_log_config *config, lsi_slot *slot, lsi_segment *segment,
+                                     uint64_t position, uint32_t bytes)
+{
+    uint64_t offset = position - segment->header.base + LSI_SEGMENT_HEADER_BYTES;
+
+    if (!config->map_tail || bytes > LSI_WINDOW_FRAME_BYTES_MAX)
+        return false;
+    return (segment->window != NULL && offset >= segment->window_at &&
+            offset + bytes <= segment->window_at + segment->window_bytes) ||
+           lsi_window_move(config, slot, segment, position, bytes);
+}
 static inline void lsi_window_store(lsi_segment *segment, uint64_t position, const void *frame, uint32_t bytes)
 {
     uint64_t offset = position - segment->header.base + LSI_SEGMENT_HEADER_BYTES;

@@ -432,9 +432,16 @@ uint32_t lsi_slot_arm(lsi_slot *slot)
     uint32_t token = atomic_load_explicit(&slot->wake_word, memory_order_seq_cst);
 
     atomic_store_explicit(&slot->wake_wanted, 1, memory_order_seq_cst);
-    /* Pairs with the fence of lsi_slot_wake: either he sees that we armed, or we see what he published. */
+    /* Pairs with the fence of lsi_slots_wake: either he sees that we armed, or we see what he published. */
     atomic_thread_fence(memory_order_seq_cst);
     return token;
+}
+
+void lsi_slot_wake_armed(lsi_slot *slot)
+{
+    atomic_store_explicit(&slot->wake_wanted, 0, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&slot->wake_word, 1, memory_order_seq_cst);
+    lsi_word_wake_all(&slot->wake_word);
 }
 
 lsi_sleep_result lsi_slot_sleep(lsi_slot *slot, uint32_t token, int64_t timeout_us)

@@ -18,7 +18,6 @@
 #include "base/bytes.h"
 
 #define WINDOW_BYTES (256u << 10)
-#define WINDOW_FRAME_BYTES_MAX 4096u /* above it a write is as fast */
 
 static const unsigned char zeros[16 << 10];
 
@@ -62,19 +61,14 @@ static bool move_window(const lsi_log_config *config, lsi_slot *slot, lsi_segmen
     return true;
 }
 
-bool lsi_window_covers(const lsi_log_config *config, lsi_slot *slot, lsi_segment *segment, uint64_t position,
-                       uint32_t bytes)
+bool lsi_window_move(const lsi_log_config *config, lsi_slot *slot, lsi_segment *segment, uint64_t position,
+                     uint32_t bytes)
 {
     uint64_t offset = position - segment->header.base + LSI_SEGMENT_HEADER_BYTES;
-
-    if (segment->window != NULL && offset >= segment->window_at &&
-        offset + bytes <= segment->window_at + segment->window_bytes)
-        return bytes <= WINDOW_FRAME_BYTES_MAX;
-    if (!config->map_tail || bytes > WINDOW_FRAME_BYTES_MAX)
-        return false;
     uint64_t block = offset / WINDOW_BYTES * WINDOW_BYTES;
     uint64_t limit = LSI_SEGMENT_HEADER_BYTES + segment->header.frames_bytes_max;
     uint64_t block_end = block + WINDOW_BYTES < limit ? block + WINDOW_BYTES : limit;
+
     if (offset + bytes > block_end || block_end % 4096 != 0) /* It crosses the edge: once in a while, written. */
         return false;
     return move_window(config, slot, segment, block, block_end);

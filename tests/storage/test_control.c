@@ -564,10 +564,10 @@ static void a_wake_costs_no_generation_when_nobody_armed(void **state)
     lsi_slot *slot = slot_of(control, 1, 0);
     uint32_t token;
 
-    lsi_slot_wake(slot);
+    lsi_slots_wake(slot, NULL);
     assert_int_equal(atomic_load(&slot->wake_word), 0);
     token = lsi_slot_arm(slot);
-    lsi_slot_wake(slot);
+    lsi_slots_wake(slot, NULL);
     assert_int_equal(lsi_slot_sleep(slot, token, 1000000), LSI_WOKEN);
     token = lsi_slot_arm(slot);
     assert_int_equal(lsi_slot_sleep(slot, token, 1000), LSI_SLEPT_OUT);

@@ -7,6 +7,8 @@
 typedef struct local_appender {
     lsi_appender base;
     lsi_framer *framer;
+    lsi_log *log; /* of the shard that was appended to last; NULL: none was. Logs last as long as the stream is open */
+    uint32_t shard;
 } local_appender;
 
 ls_status lsi_local_appender_open(lsi_engine_stream *stream, lsi_appender **out)
@@ -38,6 +40,28 @@ void lsi_local_appender_close(lsi_appender *base)
     lsi_free(&base->stream->engine->env.memory, appender);
 }
 
+static ls_status log_of(local_appender *appender, uint32_t shard, lsi_log **out)
+{
+    lsi_local_stream *stream = lsi_local_stream_of(appender->base.stream);
+    ls_status st = lsi_local_check_mine(lsi_local_of_stream(&stream->base));
+
+    if (st != LS_OK)
+        return st;
+    if (appender->log == NULL || appender->shard != shard) {
+        lsi_log *log;
+
+        st = lsi_local_stream_check(stream);
+        if (st == LS_OK)
+            st = lsi_local_stream_log(stream, shard, &log);
+        if (st != LS_OK)
+            return st;
+        appender->log = log;
+        appender->shard = shard;
+    }
+    *out = appender->log;
+    return LS_OK;
+}
+
 ls_status lsi_local_append(lsi_appender *base, uint32_t shard, const lsi_append *batch, lsi_append_result *out)
 {
     local_appender *appender = (local_appender *)base;
@@ -45,17 +69,13 @@ ls_status lsi_local_append(lsi_appender *base, uint32_t shard, const lsi_append 
     lsi_log *log;
     ls_status st;
 
-    memset(out, 0, sizeof(*out));
-    st = lsi_local_check_writable(lsi_local_of_stream(base->stream));
-    if (st == LS_OK)
-        st = lsi_local_stream_check(stream);
-    if (st == LS_OK)
-        st = lsi_local_stream_log(stream, shard, &log);
+    *out = (lsi_append_result){0};
+    st = log_of(appender, shard, &log);
     if (st != LS_OK)
         return st;
     st = lsi_log_append(log, appender->framer, batch->entries, batch->picks, batch->count, batch->atomic,
                         &out->accepted, &out->first_seqno, &out->end, &out->moved);
-    return lsi_local_stream_explain(stream, st);
+    return st == LS_OK ? LS_OK : lsi_local_stream_explain(stream, st);
 }
 
 ls_status lsi_local_commit(lsi_appender *base, uint32_t shard, uint64_t end, ls_durability durability)
@@ -63,16 +83,14 @@ ls_status lsi_local_commit(lsi_appender *base, uint32_t shard, uint64_t end, ls_
     lsi_local_stream *stream = lsi_local_stream_of(base->stream);
     const lsi_local *local = lsi_local_of_stream(base->stream);
     lsi_log *log;
-    ls_status st = lsi_local_check_mine(local);
+    ls_status st;
 
-    if (st != LS_OK)
-        return st;
     /* In the kernel is where append left it; and in INTERVAL mode the sweeper does the rest. A store without a sweeper
      * gives a put that asks for INTERVAL more: a sync at once. */
     if (local->durability != LS_DURABILITY_SYNC && durability <= local->durability)
         return LS_OK;
-    st = lsi_local_stream_log(stream, shard, &log);
-    if (st != LS_OK)
-        return st;
-    return lsi_local_stream_explain(stream, lsi_log_commit(log, end));
+    st = log_of((local_appender *)base, shard, &log);
+    if (st == LS_OK)
+        st = lsi_log_commit(log, end);
+    return st == LS_OK ? LS_OK : lsi_local_stream_explain(stream, st);
 }

@@ -98,6 +98,7 @@ struct lsi_local {
     lsi_engine base;
     lsi_root root;
     lsi_control *control;
+    const lsi_fork_mark *mark; /* the control's */
     lsi_lock lock;
     lsi_catalog *catalog; /* engine->lock */
     lsi_local_stream *streams; /* engine->lock; most recently opened first */
@@ -131,7 +132,11 @@ static inline lsi_local *lsi_local_of_stream(const lsi_engine_stream *stream)
 /* open.c */
 void lsi_local_lock(lsi_local *local); /* engine->lock */
 void lsi_local_unlock(lsi_local *local);
-ls_status lsi_local_check_mine(const lsi_local *local); /* P9: LS_ERR_STATE in a fork child */
+ls_status lsi_local_is_elsewhere(void); /* says that this is a fork child */
+static inline ls_status lsi_local_check_mine(const lsi_local *local) /* P9: LS_ERR_STATE in a fork child */
+{
+    return lsi_fork_mark_is_mine(local->mark) ? LS_OK : lsi_local_is_elsewhere();
+}
 ls_status lsi_local_check_writable(const lsi_local *local);
 
 /* catalog.c */

@@ -289,10 +289,8 @@ void lsi_local_unlock(lsi_local *local)
     lsi_lock_release(&local->lock, LSI_RANK_LOCAL);
 }
 
-ls_status lsi_local_check_mine(const lsi_local *local)
+ls_status lsi_local_is_elsewhere(void)
 {
-    if (lsi_control_is_mine(local->control))
-        return LS_OK;
     return lsi_fail(LS_ERR_STATE, "the store was opened before a fork: this process has to open it itself");
 }
 
@@ -420,6 +418,7 @@ ls_status lsi_local_open(const char *root_path, const ls_store_options *options,
                           &alone);
     if (st != LS_OK)
         goto fail;
+    local->mark = lsi_control_mark(local->control);
     if (alone && !local->base.read_only) {
         /* With the control file went the word whether a replaced manifest had got its name synced (L3). */
         result = local->root.files->sync_dir(&local->root, "");

@@ -123,5 +123,5 @@ void lsi_local_wake(lsi_engine_stream *base, uint32_t shard)
 {
     if (!lsi_control_is_mine(lsi_local_of_stream(base)->control))
         return;
-    lsi_slot_wake(slot_to_wait_on(lsi_local_stream_of(base), shard));
+    lsi_slots_wake(slot_to_wait_on(lsi_local_stream_of(base), shard), NULL);
 }
