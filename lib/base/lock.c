@@ -31,7 +31,7 @@ static _Thread_local unsigned held[RANK_COUNT];
 
 static void rank_check(int rank)
 {
-    assert(rank >= LSI_RANK_STORE && rank < RANK_COUNT);
+    assert(rank >= LSI_RANK_UPKEEP && rank < RANK_COUNT);
     for (int higher = rank + 1; higher < RANK_COUNT; higher++)
         assert(held[higher] == 0 && "locks are taken in rising rank only");
 }
@@ -43,7 +43,7 @@ static void rank_taken(int rank)
 
 static void rank_released(int rank)
 {
-    assert(rank >= LSI_RANK_STORE && rank < RANK_COUNT);
+    assert(rank >= LSI_RANK_UPKEEP && rank < RANK_COUNT);
     assert(held[rank] > 0 && "released a lock of a rank this thread does not hold");
     held[rank]--;
 }

@@ -1,10 +1,11 @@
 /* Locks that live in memory shared between processes, the words that waiters sleep on, and how a fork is noticed.
  *
  * RANKS. A thread takes locks in rising rank only; debug builds abort on the contrary.
- *     1 LSI_RANK_STORE    one per store, in its control file: growing it, the manifest
- *     2 LSI_RANK_SHARD    one per shard slot: append, roll, recover (several: in order of stream id and shard)
- *     3 LSI_RANK_SYNC     one per shard slot: who syncs (group commit)
- *     4 LSI_RANK_LOCAL    inside one process: tables of an open store
+ *     1 LSI_RANK_UPKEEP   one per stream slot: who trims and prepares; held for long, and never waited for by puts
+ *     2 LSI_RANK_STORE    one per store, in its control file: growing it, the manifest
+ *     3 LSI_RANK_SHARD    one per shard slot: append, roll, recover (several: in order of stream id and shard)
+ *     4 LSI_RANK_SYNC     one per shard slot: who syncs (group commit)
+ *     5 LSI_RANK_LOCAL    inside one process: tables of an open store
  * Mutexes are robust, process-shared and of type NORMAL (P3). No condition variables in shared memory (P4). */
 #ifndef LSI_BASE_LOCK_H
 #define LSI_BASE_LOCK_H
@@ -16,7 +17,7 @@
 
 #include <libstream/status.h>
 
-enum { LSI_RANK_STORE = 1, LSI_RANK_SHARD, LSI_RANK_SYNC, LSI_RANK_LOCAL };
+enum { LSI_RANK_UPKEEP = 1, LSI_RANK_STORE, LSI_RANK_SHARD, LSI_RANK_SYNC, LSI_RANK_LOCAL };
 
 /* Holds a pthread_mutex_t at a fixed size, so that the control file's layout does not hang on the C library. */
 typedef union lsi_lock {

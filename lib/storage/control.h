@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock_guard.h"
 #include "base/env.h"
 #include "base/lock.h"
 
@@ -84,6 +85,15 @@ typedef struct lsi_slot {
 
     /* LSI_SLOT_STREAM: `wake_word` is that of readers of all shards, and this is lsi_stream_info.generation. */
     _Alignas(64) _Atomic uint64_t generation;
+
+    /* Upkeep. LSI_SLOT_SHARD: what its sealed segments take and hold, as of the last replacement of the list; they say
+     * where to look, never what may go. Written under append_lock. */
+    _Atomic uint64_t sealed_bytes;  /* plus 1; 0: not known */
+    _Atomic int64_t oldest_us;      /* no record of the first of them arrived later; INT64_MAX: there is none */
+    _Atomic uint32_t removed_below; /* files with lower numbers are known to be gone */
+    /* LSI_SLOT_STREAM: `append_lock` is that of who does its upkeep (LSI_RANK_UPKEEP). */
+    _Atomic uint32_t upkeep_wanted; /* 1: do not wait until it is due */
+    _Atomic int64_t upkeep_due_us;  /* passing time */
 } lsi_slot;
 #define LSI_SLOT_BYTES 1024u
 _Static_assert(sizeof(lsi_slot) <= LSI_SLOT_BYTES, "a slot fits its place");
@@ -120,6 +130,8 @@ bool lsi_control_is_alone(const lsi_control *control); /* to be believed while t
 ls_status lsi_control_slot(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out);
 /* The same. Locks: store lock held. */
 ls_status lsi_control_slot_locked(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out);
+/* The same, if there is one: `*out` NULL when there is none. Takes and makes nothing. */
+ls_status lsi_control_slot_find(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out);
 /* Makes room for `count` slots in all, so that a disk that is full later stops no reader. Locks: store lock held. */
 ls_status lsi_control_reserve(lsi_control *control, uint32_t count);
 /* The stream is gone: marks its slots deleted, wakes everybody who sleeps on them, frees them for other streams, though
@@ -137,6 +149,9 @@ void lsi_control_unlock(lsi_control *control);
 uint64_t lsi_control_manifest_generation(const lsi_control *control);
 void lsi_control_manifest_changing(lsi_control *control); /* store lock held; before the file is replaced */
 void lsi_control_manifest_changed(lsi_control *control);  /* store lock held; after it is durable */
+
+/* The guard of all processes' wall clock (E8), for retention. */
+lsi_clock_guard *lsi_control_clock_guard(lsi_control *control);
 
 /* Attached processes, for status. `alive` is the kernel's word. */
 typedef struct lsi_attached {

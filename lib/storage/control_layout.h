@@ -38,6 +38,8 @@ typedef struct control_header {
     uint32_t attach_check; /* the gate: ~attach_epoch, for an epoch that was damaged makes old slots look fresh */
 
     _Alignas(64) lsi_lock store_lock; /* LSI_RANK_STORE */
+
+    _Alignas(64) lsi_clock_guard clock_guard; /* of this boot */
 } control_header;
 _Static_assert(sizeof(control_header) <= CONTROL_PROCESSES_AT, "the header fits before the process table");
 

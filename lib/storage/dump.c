@@ -187,6 +187,8 @@ static int find_owner(void *user, const char *entry, bool is_dir)
 
 static void dump_list(lsi_dump *dump, const lsi_segment_list *list)
 {
+    if (list->trimmed != 0)
+        lsi_dump_line(dump, "trimmed below seqno %" PRIu64, list->trimmed);
     for (uint32_t i = 0; i < list->count && !dump->stopped; i++) {
         const lsi_segment_entry *entry = &list->entries[i];
 
@@ -197,6 +199,8 @@ static void dump_list(lsi_dump *dump, const lsi_segment_list *list)
         lsi_dump_line(dump, "    seqno %" PRIu64 " up to below %" PRIu64 " arrival from %" PRId64 " us",
                       entry->base_seqno,
                       entry->seqno_limit, entry->base_arrival_us);
+        if (entry->file_bytes != 0)
+            lsi_dump_line(dump, "    file of %" PRIu64 " bytes", entry->file_bytes);
     }
     for (uint32_t i = 0; i < list->skip_count && !dump->stopped; i++)
         lsi_dump_line(dump, "skip from %" PRIu64 " to %" PRIu64 " (seqno %" PRIu64 "..%" PRIu64 ")",

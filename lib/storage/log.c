@@ -4,6 +4,8 @@
 #include "base/bytes.h"
 #include "base/status.h"
 
+#define BARE_TRIES 200 /* some hundred puts fit in between; who wants the lock without waiting comes again later */
+
 /* ---- opening and closing ---- */
 
 ls_status lsi_log_open(const lsi_log_config *config, lsi_log **out)
@@ -119,19 +121,30 @@ static ls_status ready_to_look(lsi_log *log, lsi_slot *slot, lsi_slot **out)
     return st;
 }
 
-ls_status lsi_log_ready(lsi_log *log, lsi_slot **out)
+ls_status lsi_log_find_slot(lsi_log *log, lsi_slot **out)
 {
     lsi_slot *slot = atomic_load_explicit(&log->slot, memory_order_acquire);
-    ls_status st;
 
     if (slot == NULL) {
-        st = lsi_control_slot(log->config.control, LSI_SLOT_SHARD, log->config.stream, log->config.shard, &slot);
+        ls_status st = lsi_control_slot(log->config.control, LSI_SLOT_SHARD, log->config.stream, log->config.shard,
+                                        &slot);
         if (st != LS_OK)
             return st;
         atomic_store_explicit(&log->slot, slot, memory_order_release); /* Several threads find the same one. */
     }
     if (lsi_log_is_deleted(log, slot))
         return lsi_log_deleted(log);
+    *out = slot;
+    return LS_OK;
+}
+
+ls_status lsi_log_ready(lsi_log *log, lsi_slot **out)
+{
+    lsi_slot *slot;
+    ls_status st = lsi_log_find_slot(log, &slot);
+
+    if (st != LS_OK)
+        return st;
     if (log->config.read_only)
         return ready_to_look(log, slot, out);
     if (!is_recovered(log, slot)) {
@@ -150,25 +163,12 @@ ls_status lsi_log_touch(lsi_log *log)
     return lsi_log_ready(log, &slot);
 }
 
-ls_status lsi_log_lock(lsi_log *log, lsi_slot *slot, bool any)
+/* What the one before left is repaired, and whether the shard takes puts is looked at. Locks: append_lock held; on
+ * failure it is released. */
+static ls_status enter(lsi_log *log, lsi_slot *slot, bool any)
 {
-    const lsi_env *env = log->config.env;
     ls_status st = LS_OK;
 
-    switch (lsi_lock_take(&slot->append_lock, LSI_RANK_SHARD, env->busy_timeout_ms)) {
-    case LSI_LOCKED:
-        break;
-    case LSI_LOCKED_AFTER_DEATH:
-        /* What the dead left shows in the words themselves (S2), so a repairer's death needs no memory of the first. */
-        lsi_lock_repaired(&slot->append_lock);
-        break;
-    case LSI_LOCK_BUSY:
-        return lsi_fail(LS_ERR_BUSY, "%s: another process has held its lock for %u ms", log->config.label,
-                        env->busy_timeout_ms);
-    case LSI_LOCK_BROKEN:
-    default:
-        return lsi_fail(LS_ERR_IO, "%s: its lock in the control file is broken", log->config.label);
-    }
     if (lsi_log_is_deleted(log, slot)) {
         st = lsi_log_deleted(log);
         goto fail;
@@ -196,6 +196,56 @@ ls_status lsi_log_lock(lsi_log *log, lsi_slot *slot, bool any)
 fail:
     lsi_log_unlock(slot);
     return st;
+}
+
+/* What the dead left shows in the words themselves (S2), so a repairer's death needs no memory of the first. Only what
+ * he kept of the list's sums may be of another list. */
+static void repair_lock(lsi_slot *slot)
+{
+    atomic_store_explicit(&slot->sealed_bytes, 0, memory_order_relaxed);
+    lsi_lock_repaired(&slot->append_lock);
+}
+
+ls_status lsi_log_lock(lsi_log *log, lsi_slot *slot, bool any)
+{
+    const lsi_env *env = log->config.env;
+
+    switch (lsi_lock_take(&slot->append_lock, LSI_RANK_SHARD, env->busy_timeout_ms)) {
+    case LSI_LOCKED:
+        break;
+    case LSI_LOCKED_AFTER_DEATH:
+        repair_lock(slot);
+        break;
+    case LSI_LOCK_BUSY:
+        return lsi_fail(LS_ERR_BUSY, "%s: another process has held its lock for %u ms", log->config.label,
+                        env->busy_timeout_ms);
+    case LSI_LOCK_BROKEN:
+    default:
+        return lsi_fail(LS_ERR_IO, "%s: its lock in the control file is broken", log->config.label);
+    }
+    return enter(log, slot, any);
+}
+
+bool lsi_log_try_bare_lock(lsi_slot *slot)
+{
+    for (int tries = 0; tries < BARE_TRIES; tries++) {
+        lsi_lock_result got = lsi_lock_try(&slot->append_lock, LSI_RANK_SHARD);
+        if (got == LSI_LOCKED_AFTER_DEATH)
+            repair_lock(slot);
+        if (got == LSI_LOCKED || got == LSI_LOCKED_AFTER_DEATH)
+            return true;
+        if (got == LSI_LOCK_BROKEN)
+            return false;
+        lsi_lock_pause();
+    }
+    return false;
+}
+
+ls_status lsi_log_try_lock(lsi_log *log, lsi_slot *slot, bool any)
+{
+    if (!lsi_log_try_bare_lock(slot))
+        return lsi_fail(LS_ERR_BUSY, "%s: its lock is taken", log->config.label);
+    return enter(log, slot, any);
 }
 
 void lsi_log_unlock(lsi_slot *slot)
@@ -231,18 +281,32 @@ ls_status lsi_log_list(lsi_log *log, const lsi_slot *slot, lsi_segment_list **ou
     return st;
 }
 
-ls_status lsi_log_replace_list(lsi_log *log, lsi_slot *slot, lsi_segment_list *list)
+void lsi_log_forget_list(lsi_log *log)
 {
-    ls_status st = lsi_segment_list_store(&log->config, list);
-    if (st != LS_OK)
-        return st;
+    lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
+    log->has_list = false;
+    lsi_lock_release(&log->local, LSI_RANK_LOCAL);
+}
+
+void lsi_log_note_list(lsi_log *log, lsi_slot *slot, lsi_segment_list *list)
+{
+    atomic_store_explicit(&slot->oldest_us, list->count > 1 ? list->entries[1].base_arrival_us : INT64_MAX,
+                          memory_order_relaxed);
+    atomic_store_explicit(&slot->sealed_bytes, lsi_segment_list_sealed_bytes(list) + 1, memory_order_relaxed);
     lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
     lsi_segment_list_unref(log->list);
     log->list = lsi_segment_list_ref(list);
     log->has_list = true;
     log->list_generation = atomic_fetch_add_explicit(&slot->list_generation, 1, memory_order_acq_rel) + 1;
     lsi_lock_release(&log->local, LSI_RANK_LOCAL);
-    return LS_OK;
+}
+
+ls_status lsi_log_replace_list(lsi_log *log, lsi_slot *slot, lsi_segment_list *list)
+{
+    ls_status st = lsi_segment_list_store(&log->config, list);
+    if (st == LS_OK)
+        lsi_log_note_list(log, slot, list);
+    return st;
 }
 
 ls_status lsi_log_segment(lsi_log *log, lsi_slot *slot, uint32_t number, lsi_segment **out)
@@ -291,9 +355,7 @@ ls_status lsi_log_reset(lsi_log *log)
         st = lsi_fail(LS_ERR_STATE, "%s is healthy: there is nothing to reset", log->config.label);
     } else {
         uint64_t was = lsi_load(&slot->committed_end);
-        lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
-        log->has_list = false; /* What failed may have been the list's replacement. */
-        lsi_lock_release(&log->local, LSI_RANK_LOCAL);
+        lsi_log_forget_list(log); /* What failed may have been the list's replacement. */
         if (health == LSI_SHARD_FAILED) {
             /* What was not synced is given up: readers have not been shown it since the failure. */
             uint64_t durable = lsi_load(&slot->durable_end);
@@ -316,6 +378,18 @@ ls_status lsi_log_reset(lsi_log *log)
 
 /* ---- what can be read ---- */
 
+ls_status lsi_log_was_trimmed(lsi_log *log, uint32_t number, bool *trimmed)
+{
+    lsi_segment_list *list;
+    ls_status st = lsi_segment_list_load(&log->config, &list);
+
+    if (st != LS_OK)
+        return st;
+    *trimmed = number < list->entries[0].number;
+    lsi_segment_list_unref(list);
+    return LS_OK;
+}
+
 /* A repair made readers step over all of it; its file may be gone. */
 static bool is_skipped(const lsi_segment_list *list, uint64_t from, uint64_t to)
 {
@@ -334,11 +408,22 @@ ls_status lsi_log_last_frame(lsi_log *log, const lsi_segment_list *list, uint64_
         if (stop <= entry->base || is_skipped(list, entry->base, stop))
             continue;
         lsi_segment *segment;
+        lsi_error_state before;
+        lsi_error_save(&before);
         ls_status st = lsi_segment_open(&log->config, entry->number, false, &segment);
+        if (st == LS_ERR_NOT_FOUND) {
+            bool trimmed;
+            st = lsi_log_was_trimmed(log, entry->number, &trimmed);
+            if (st == LS_OK && trimmed) { /* And so were all before it. */
+                lsi_error_restore(&before);
+                return LS_OK;
+            }
+            if (st == LS_OK)
+                st = lsi_fail(LS_ERR_CORRUPT, "%s: segment %u is named by the list and not there", log->config.label,
+                              entry->number);
+        }
         if (st != LS_OK)
-            return st == LS_ERR_NOT_FOUND ? lsi_fail(LS_ERR_CORRUPT, "%s: segment %u is named by the list and not there",
-                                                     log->config.label, entry->number)
-                                          : st;
+            return st;
         lsi_index_entry hint;
         lsi_walk walk;
         bool hinted = lsi_index_find(&log->config, segment, stop, LS_SEQNO_NONE, LSI_NO_TIME, &hint);

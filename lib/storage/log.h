@@ -10,6 +10,7 @@
  *  S5  A segment is sealed only when all of it is durable; so durable_end >= the last segment's base.
  *  S6  After a failed sync nothing is appended until lsi_log_reset, in any process (E1).
  *  S7  Numbers are given below seqno_limit only; a segment that follows a torn one begins at the torn one's limit (D4).
+ *  S8  A segment's file is removed only when a list that begins behind it, and the list's name, were synced (R6).
  */
 #ifndef LSI_STORAGE_LOG_H
 #define LSI_STORAGE_LOG_H
@@ -46,16 +47,27 @@ uint64_t lsi_log_published(const lsi_log *log, const lsi_slot *slot);
 /* Whether the stream is gone, and the status that says so. */
 bool lsi_log_is_deleted(const lsi_log *log, const lsi_slot *slot);
 ls_status lsi_log_deleted(const lsi_log *log);
-/* The slot, recovered if need be. CORRUPT, IO ...: it cannot be used at all. */
+/* The slot as it is, and recovered if need be. CORRUPT, IO ...: it cannot be used at all. */
+ls_status lsi_log_find_slot(lsi_log *log, lsi_slot **out);
 ls_status lsi_log_ready(lsi_log *log, lsi_slot **out);
 /* append_lock, with S2's repair done and the health looked at: FAILED and DAMAGED shards are refused unless `any`. */
 ls_status lsi_log_lock(lsi_log *log, lsi_slot *slot, bool any);
+/* The same without waiting for whoever has it: BUSY. */
+ls_status lsi_log_try_lock(lsi_log *log, lsi_slot *slot, bool any);
+/* The lock alone, if it is free: nothing is repaired, so of the slot's words only the segment list's may be used. */
+bool lsi_log_try_bare_lock(lsi_slot *slot);
 void lsi_log_unlock(lsi_slot *slot);
 
 /* The current list, referenced; reloaded when its generation moved. */
 ls_status lsi_log_list(lsi_log *log, const lsi_slot *slot, lsi_segment_list **out);
 /* Puts a new list in the file's and this process's place. Locks: append_lock held. */
 ls_status lsi_log_replace_list(lsi_log *log, lsi_slot *slot, lsi_segment_list *list);
+/* Says in the slot and in this process that `list` is the file's now. Locks: append_lock held. */
+void lsi_log_note_list(lsi_log *log, lsi_slot *slot, lsi_segment_list *list);
+/* The next look at the list reads the file: a slot that nobody keeps up does not say that it was replaced. */
+void lsi_log_forget_list(lsi_log *log);
+/* Whether the file's list begins behind segment `number`, which was named before and is not there. */
+ls_status lsi_log_was_trimmed(lsi_log *log, uint32_t number, bool *trimmed);
 /* Segment `number` open for writing, referenced. */
 ls_status lsi_log_segment(lsi_log *log, lsi_slot *slot, uint32_t number, lsi_segment **out);
 

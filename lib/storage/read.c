@@ -31,6 +31,7 @@ ls_status lsi_log_reader_open(lsi_log *log, lsi_log_reader **out)
     }
     reader->at = reader->list->entries[0].base;
     reader->next_seqno = reader->list->entries[0].base_seqno;
+    reader->at_horizon = true;
     *out = reader;
     return LS_OK;
 }
@@ -66,7 +67,6 @@ void lsi_reader_move_to(lsi_log_reader *reader, uint64_t at, ls_seqno next_seqno
     }
 }
 
-/* The list as it is now, and whether the reader's place is still in it. */
 ls_status lsi_reader_follow_list(lsi_log_reader *reader, lsi_slot *slot)
 {
     lsi_segment_list *list;
@@ -94,14 +94,20 @@ ls_status lsi_reader_follow_list(lsi_log_reader *reader, lsi_slot *slot)
             }
         }
     }
-    if (reader->at < list->entries[0].base) {
-        const lsi_segment_entry *first = &list->entries[0];
-        reader->buffer_bytes = 0;
-        lsi_reader_move_to(reader, first->base, first->base_seqno);
-        return lsi_fail(LS_ERR_TRIMMED, "%s: the place was trimmed; the oldest record that is left has number %llu or "
-                        "more", reader->log->config.label, (unsigned long long)first->base_seqno);
-    }
     return LS_OK;
+}
+
+bool lsi_reader_is_trimmed(const lsi_log_reader *reader)
+{
+    /* By number too: what was sought may have been trimmed before. */
+    return reader->at < reader->list->entries[0].base || reader->next_seqno < reader->list->trimmed;
+}
+
+int64_t lsi_reader_expired_before_us(const lsi_log_reader *reader)
+{
+    const lsi_log_config *config = &reader->log->config;
+
+    return config->expired_before_us != NULL ? config->expired_before_us(config->expired_user) : INT64_MIN;
 }
 
 /* One above the numbers of `entry`, an element of the list: who reads on from there misses nothing behind it. */
@@ -128,16 +134,20 @@ static ls_status enter_segment(lsi_log_reader *reader, lsi_slot *slot, uint64_t 
 
     if (reader->segment == NULL || reader->segment->header.number != entry->number) {
         lsi_segment *segment;
+        lsi_error_state before;
+        lsi_error_save(&before);
         ls_status st = lsi_segment_open(&reader->log->config, entry->number, false, &segment);
         if (st == LS_ERR_NOT_FOUND) {
-            lsi_segment_list *was = lsi_segment_list_ref(reader->list);
+            uint64_t was = reader->list->generation;
+            lsi_log_forget_list(reader->log);
             st = lsi_reader_follow_list(reader, slot); /* Trimmed, perhaps, since the list was read. */
-            bool changed = reader->list != was;
-            lsi_segment_list_unref(was);
             if (st != LS_OK)
                 return st;
-            if (changed)
-                return enter_segment(reader, slot, published, stop);
+            if (reader->list->generation != was) {
+                lsi_error_restore(&before);
+                /* If it was trimmed the caller looks for the horizon, and says it. */
+                return lsi_reader_is_trimmed(reader) ? LS_ERR_TRIMMED : enter_segment(reader, slot, published, stop);
+            }
             if (atomic_load_explicit(&slot->deleted, memory_order_acquire) != 0)
                 return lsi_fail(LS_ERR_NOT_FOUND, "%s: the stream was deleted", reader->log->config.label);
             (void)lsi_fail(LS_ERR_CORRUPT, "%s: %s/%08u.seg is named by the segment list and not there",
@@ -148,7 +158,7 @@ static ls_status enter_segment(lsi_log_reader *reader, lsi_slot *slot, uint64_t 
             return unreadable(reader, entry);
         if (st != LS_OK)
             return st;
-        if (segment->header.sum != entry->header_sum) {
+        if (!lsi_segment_is_named(segment, entry)) {
             (void)lsi_fail(LS_ERR_CORRUPT, "%s: %s is not the file that the segment list names",
                            reader->log->config.label, segment->name);
             lsi_segment_unref(segment);
@@ -375,6 +385,12 @@ ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint
     st = lsi_reader_follow_list(reader, slot);
     if (st != LS_OK)
         return st;
+    int64_t expired_us = reader->at < published ? lsi_reader_expired_before_us(reader) : INT64_MIN;
+    if (lsi_reader_is_trimmed(reader) || (reader->given_bytes != 0 && reader->frame.arrival_us < expired_us)) {
+        st = lsi_reader_to_horizon(reader, published, expired_us);
+        if (st != LS_OK)
+            return st;
+    }
     close_up(reader);
     while (!full && made < records_max && reader->at < published) {
         uint64_t stop;
@@ -384,8 +400,15 @@ ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint
         while (st == LS_OK && !full && made < records_max && reader->at < stop) {
             if (reader->given_bytes == 0)
                 st = next_frame(reader, stop, made);
+            if (st == LS_OK && reader->frame.arrival_us < expired_us && made == 0)
+                st = LS_ERR_TRIMMED; /* Stamps do not decrease: only the first one can be. */
             if (st == LS_OK)
                 st = give(reader, records_max, bytes_max, &made, &bytes, &full);
+        }
+        if (st == LS_ERR_TRIMMED && made == 0) {
+            st = lsi_reader_to_horizon(reader, published, expired_us);
+            if (st == LS_OK)
+                continue;
         }
         if (st != LS_OK) {
             if (made == 0)
@@ -393,6 +416,8 @@ ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint
             break; /* What came before it is given first; the next call meets it again. */
         }
     }
+    if (made > 0)
+        reader->at_horizon = false;
     *records = reader->records;
     *count = made;
     *at_tip = reader->at >= published;

@@ -218,6 +218,7 @@ static ls_status recover_from_segments(lsi_log *log, lsi_slot *slot, bool write)
 {
     lsi_segment_list *list;
     lsi_segment *segment = NULL;
+    bool trimmed;
     scan found;
     ls_status st = lsi_segment_list_load(&log->config, &list);
 
@@ -225,7 +226,11 @@ static ls_status recover_from_segments(lsi_log *log, lsi_slot *slot, bool write)
         return st;
     const lsi_segment_entry *last = lsi_segment_list_last(list);
     st = lsi_segment_open(&log->config, last->number, write, &segment);
-    if (st == LS_OK && segment->header.sum != last->header_sum)
+    if (st == LS_ERR_NOT_FOUND && !write && lsi_log_was_trimmed(log, last->number, &trimmed) == LS_OK && trimmed) {
+        lsi_segment_list_unref(list);
+        return recover_from_segments(log, slot, write); /* Who may write goes on in another one. */
+    }
+    if (st == LS_OK && !lsi_segment_is_named(segment, last))
         st = lsi_fail(LS_ERR_CORRUPT, "%s: %s is not the file that the segment list names", log->config.label,
                       segment->name);
     if (st == LS_ERR_NOT_FOUND)
@@ -313,7 +318,7 @@ static ls_status ends_are_true(lsi_log *log, lsi_slot *slot, bool *true_ends)
         next < last->base_seqno || next > last->seqno_limit)
         goto out;
     st = lsi_segment_open(&log->config, number, false, &segment);
-    if (st != LS_OK || segment->header.sum != last->header_sum) {
+    if (st != LS_OK || !lsi_segment_is_named(segment, last)) {
         st = st == LS_ERR_CORRUPT || st == LS_ERR_NOT_FOUND ? LS_OK : st;
         goto out;
     }
@@ -457,6 +462,8 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
             atomic_store_explicit(&slot->durable_end, marked_end(slot, valid, number, marked), memory_order_seq_cst);
         }
     }
+    /* An earlier process may have died with a list of its own in place. */
+    atomic_store_explicit(&slot->sealed_bytes, 0, memory_order_relaxed);
     /* Who closes a shard says so after this; what an earlier process left here is no news. */
     atomic_store_explicit(&slot->closed, 0, memory_order_relaxed);
     /* Pairs with is_recovered(). */

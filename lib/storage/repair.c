@@ -274,10 +274,10 @@ static int by_number(const void *a, const void *b)
     return (x->number > y->number) - (x->number < y->number);
 }
 
-/* Behind the last valid frame of a segment before `limit`, and the number after that frame's last. */
+/* Behind the last valid frame of a segment before `limit`, the number after that frame's last, and when it arrived:
+ * what follows is no older, or it would be taken for older than it is and trimmed too soon. */
 static ls_status frames_end(const lsi_log_config *config, const lsi_segment_header *header, uint64_t limit,
-                            uint64_t *end,
-                            ls_seqno *next)
+                            uint64_t *end, ls_seqno *next, int64_t *arrival_us)
 {
     lsi_segment *segment;
     lsi_walk walk;
@@ -287,6 +287,7 @@ static ls_status frames_end(const lsi_log_config *config, const lsi_segment_head
 
     *end = header->base;
     *next = header->base_seqno;
+    *arrival_us = header->base_arrival_us;
     if (st != LS_OK)
         return st;
     rc = segment->file.files->size(&segment->file, &size);
@@ -308,6 +309,7 @@ static ls_status frames_end(const lsi_log_config *config, const lsi_segment_head
         if (result == LSI_FRAME_VALID) {
             *end = walk.at;
             *next = frame.first_seqno + frame.count;
+            *arrival_us = frame.arrival_us;
             continue;
         }
         st = lsi_walk_resume(&walk, walk.at + 8, &more);
@@ -332,6 +334,7 @@ static lsi_segment_list *list_with_room(const lsi_env *env, const lsi_segment_li
     list->skips = (lsi_skip *)(list->entries + entries);
     if (from != NULL) {
         list->generation = from->generation + 1;
+        list->trimmed = from->trimmed;
         list->count = from->count;
         list->skip_count = from->skip_count;
         memcpy(list->entries, from->entries, from->count * sizeof *list->entries);
@@ -358,12 +361,12 @@ static ls_status newest_entry(const lsi_log_config *config, uint32_t number, con
     unsigned char raw[LSI_SEGMENT_HEADER_BYTES];
     uint64_t file_bytes, base, end;
     ls_seqno seqno, next;
-    ls_status st = frames_end(config, before, UINT64_MAX, &end, &next);
+    int64_t arrival_us;
+    ls_status st = frames_end(config, before, UINT64_MAX, &end, &next, &arrival_us);
 
     if (st != LS_OK)
         return st;
-    *out = (lsi_segment_entry){.number = number, .base = end, .base_seqno = next,
-                               .base_arrival_us = before->base_arrival_us};
+    *out = (lsi_segment_entry){.number = number, .base = end, .base_seqno = next, .base_arrival_us = arrival_us};
     if (read_header(config, number, raw, &file_bytes) == LS_OK) {
         base = lsi_read_u64le(raw + LSI_SEGMENT_BASE_AT);
         seqno = lsi_read_u64le(raw + LSI_SEGMENT_BASE_AT + 8);
@@ -396,15 +399,16 @@ static ls_status list_from_headers(const lsi_log_config *config, const found_seg
     while (at > 0 && headers[at].previous != 0) {
         size_t before = at;
         uint64_t end, own_end;
+        int64_t arrival_us;
         ls_seqno next;
 
         while (before > 0 && headers[before - 1].number > headers[at].previous)
             before--;
         if (before == 0 || headers[before - 1].number != headers[at].previous)
             break;
-        st = frames_end(config, &headers[at], UINT64_MAX, &own_end, &next);
+        st = frames_end(config, &headers[at], UINT64_MAX, &own_end, &next, &arrival_us);
         if (st == LS_OK)
-            st = frames_end(config, &headers[before - 1], UINT64_MAX, &end, &next);
+            st = frames_end(config, &headers[before - 1], UINT64_MAX, &end, &next, &arrival_us);
         if (st != LS_OK)
             goto fail;
         if (own_end != headers[at].base || end <= headers[at].previous_end ||
@@ -431,6 +435,7 @@ static ls_status list_from_headers(const lsi_log_config *config, const found_seg
         size_t before = at;
         lsi_segment_entry entry;
         uint64_t end;
+        int64_t arrival_us;
         ls_seqno number;
 
         while (before > 0 && headers[before - 1].number > next->previous)
@@ -447,13 +452,13 @@ static ls_status list_from_headers(const lsi_log_config *config, const found_seg
         }
         before--;
         if (headers[before].number != next->previous) {
-            st = frames_end(config, &headers[before], next->previous_end, &end, &number);
+            st = frames_end(config, &headers[before], next->previous_end, &end, &number, &arrival_us);
             if (st != LS_OK)
                 goto fail;
             list->entries[made++] = (lsi_segment_entry){
                 .number = next->previous, .flags = LSI_SEGMENT_SEALED, .base = end, .end = next->previous_end,
                 .base_seqno = number, .seqno_limit = next->base_seqno > number ? next->base_seqno : number,
-                .base_arrival_us = headers[before].base_arrival_us};
+                .base_arrival_us = arrival_us};
             ++*lost;
         } else {
             end = next->previous_end;

@@ -65,6 +65,14 @@ static ls_status list_failed(lsi_log *log, lsi_slot *slot, uint32_t old_number, 
     return st;
 }
 
+/* What a file takes, space that was allocated ahead and not used included; 0: nobody knows. */
+static uint64_t file_bytes(const lsi_segment *segment)
+{
+    uint64_t bytes;
+
+    return segment->file.files->size(&segment->file, &bytes) >= 0 ? bytes : 0;
+}
+
 ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abandon)
 {
     const lsi_log_config *config = &log->config;
@@ -116,6 +124,7 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     last = lsi_segment_list_last(fresh);
     last->flags |= LSI_SEGMENT_SEALED | ((why & LSI_ROLL_FIRST_TORN) != 0 ? LSI_SEGMENT_TORN : 0);
     last->end = end;
+    last->file_bytes = old != NULL ? file_bytes(old) : 0;
     fill_entry(&header, &fresh->entries[fresh->count++]);
     st = lsi_log_replace_list(log, slot, fresh); /* S3 */
     if (st != LS_OK) {
@@ -136,6 +145,8 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     lsi_segment_unref(log->current);
     log->current = lsi_segment_ref(segment);
     lsi_lock_release(&log->local, LSI_RANK_LOCAL);
+    if (config->stream_slot != NULL) /* There is one more to be counted, and perhaps one too many. */
+        atomic_store_explicit(&config->stream_slot->upkeep_wanted, 1, memory_order_relaxed);
     lsi_env_log(config->env, LS_LOG_INFO, "%s: goes on in segment %u at position %llu", config->label, header.number,
             (unsigned long long)end);
 out:

@@ -147,6 +147,42 @@ static ls_status seek_target(lsi_log_reader *reader, uint64_t published, const t
     return next_at_end(reader, published, next);
 }
 
+/* The place of the oldest record that may be shown. */
+static ls_status find_horizon(lsi_log_reader *reader, uint64_t published, int64_t expired_us, uint64_t *at,
+                              ls_seqno *next)
+{
+    const lsi_segment_entry *first = &reader->list->entries[0];
+    target sought = {.timestamp_us = expired_us};
+
+    *at = first->base;
+    *next = first->base_seqno;
+    return expired_us > first->base_arrival_us ? seek_target(reader, published, &sought, at, next) : LS_OK;
+}
+
+ls_status lsi_reader_to_horizon(lsi_log_reader *reader, uint64_t published, int64_t expired_us)
+{
+    bool is_loss = !reader->at_horizon;
+    uint64_t at;
+    ls_seqno next;
+    ls_status st = find_horizon(reader, published, expired_us, &at, &next);
+
+    if (st != LS_OK)
+        return st;
+    if (reader->next_seqno > next)
+        next = reader->next_seqno;
+    /* It had been given all that was there, and what it stood behind was trimmed. */
+    if (reader->at <= reader->list->entries[0].base && reader->next_seqno >= reader->list->trimmed &&
+        at == reader->list->entries[0].base)
+        is_loss = false;
+    reader->buffer_bytes = 0;
+    lsi_reader_move_to(reader, at, next);
+    reader->at_horizon = true;
+    if (!is_loss)
+        return LS_OK;
+    return lsi_fail(LS_ERR_TRIMMED, "%s: the place was trimmed; the oldest record that is left has number %llu or more",
+                    reader->log->config.label, (unsigned long long)next);
+}
+
 ls_status lsi_log_reader_seek(lsi_log_reader *reader, const ls_position *position)
 {
     lsi_slot *slot;
@@ -158,15 +194,17 @@ ls_status lsi_log_reader_seek(lsi_log_reader *reader, const ls_position *positio
         return st;
     uint64_t published = lsi_log_published(reader->log, slot);
     st = lsi_reader_follow_list(reader, slot);
-    if (st != LS_OK && st != LS_ERR_TRIMMED) /* Where the reader stood no longer matters. */
+    if (st != LS_OK)
         return st;
+    bool at_horizon = position->kind == LS_TRIM_HORIZON;
     const lsi_segment_entry *first = &reader->list->entries[0];
     target sought = {0, 0};
 
     switch (position->kind) {
     case LS_TRIM_HORIZON:
-        at = first->base;
-        next = first->base_seqno;
+        st = find_horizon(reader, published, lsi_reader_expired_before_us(reader), &at, &next);
+        if (st != LS_OK)
+            return st;
         break;
     case LS_LATEST:
         at = published;
@@ -188,15 +226,20 @@ ls_status lsi_log_reader_seek(lsi_log_reader *reader, const ls_position *positio
         }
         break;
     case LS_AT_TIMESTAMP:
-        sought.timestamp_us = position->timestamp_us;
+        sought.timestamp_us = lsi_reader_expired_before_us(reader);
+        at_horizon = position->timestamp_us <= sought.timestamp_us;
+        if (!at_horizon)
+            sought.timestamp_us = position->timestamp_us;
         st = seek_target(reader, published, &sought, &at, &next);
         if (st != LS_OK)
             return st;
+        at_horizon = at_horizon || at == first->base; /* older than all there is: the same as TRIM_HORIZON */
         break;
     default:
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position kind %d is none", position->kind);
     }
     reader->buffer_bytes = 0;
     lsi_reader_move_to(reader, at, next);
+    reader->at_horizon = at_horizon;
     return LS_OK;
 }

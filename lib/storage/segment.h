@@ -83,6 +83,7 @@ typedef struct lsi_segment_entry {
     ls_seqno seqno_limit;
     int64_t base_arrival_us;
     uint64_t header_sum;
+    uint64_t file_bytes; /* SEALED: what the file took when it was sealed; 0: not known */
 } lsi_segment_entry;
 
 /* Positions that readers step over, because somebody decided so with a repair; the bytes are still in their file. */
@@ -93,12 +94,19 @@ typedef struct lsi_skip {
     ls_seqno last_seqno;
 } lsi_skip;
 
+/* Whether an open segment is the one that the entry names. */
+static inline bool lsi_segment_is_named(const lsi_segment *segment, const lsi_segment_entry *entry)
+{
+    return segment->header.sum == entry->header_sum && segment->header.base == entry->base;
+}
+
 typedef struct lsi_segment_list {
     const lsi_env *env;
     _Atomic uint32_t references;
     uint64_t generation;
     uint32_t count;
     uint32_t skip_count;
+    ls_seqno trimmed;           /* every record with a lower number was trimmed; 0: nothing was */
     lsi_segment_entry *entries; /* [count] ascending by number; at least one, the last is not sealed */
     lsi_skip *skips;            /* [skip_count] ascending */
 } lsi_segment_list;
@@ -107,6 +115,8 @@ typedef struct lsi_segment_list {
 
 ls_status lsi_segment_list_load(const lsi_log_config *owner, lsi_segment_list **out);
 ls_status lsi_segment_list_store(const lsi_log_config *owner, const lsi_segment_list *list); /* D6 */
+/* The whole file's bytes, for who replaces it in steps of his own; `*out` is the caller's (lsi_free). */
+ls_status lsi_segment_list_encode(const lsi_log_config *owner, const lsi_segment_list *list, void **out, size_t *size);
 /* The payload alone, for tests and fuzzing: checks every rule. `name` for messages. */
 ls_status lsi_segment_list_decode(const lsi_env *env, const char *name, const unsigned char *payload, size_t size,
                                   lsi_segment_list **out);
@@ -114,6 +124,9 @@ ls_status lsi_segment_list_decode(const lsi_env *env, const char *name, const un
 ls_status lsi_segment_list_copy(const lsi_segment_list *list, lsi_segment_list **out);
 lsi_segment_list *lsi_segment_list_ref(lsi_segment_list *list);
 void lsi_segment_list_unref(lsi_segment_list *list); /* Accepts NULL. */
+/* What the file of a sealed segment takes, and those of all of them. */
+uint64_t lsi_segment_entry_bytes(const lsi_segment_entry *entry);
+uint64_t lsi_segment_list_sealed_bytes(const lsi_segment_list *list);
 static inline lsi_segment_entry *lsi_segment_list_last(const lsi_segment_list *list)
 {
     return &list->entries[list->count - 1];

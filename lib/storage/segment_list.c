@@ -11,6 +11,9 @@
 
 enum { HEAD_BYTES = 16, ENTRY_BYTES = 64, SKIP_BYTES = 32 };
 
+/* A header and the most frames it may allow, and more: what is above is no size of a segment's file. */
+#define SEGMENT_FILE_BYTES_END (UINT64_C(1) << 33)
+
 uint64_t lsi_segment_list_salt(const lsi_log_config *owner)
 {
     unsigned char fields[28];
@@ -42,7 +45,8 @@ static bool entry_is_sound(const lsi_segment_entry *entry, const lsi_segment_ent
     bool sealed = (entry->flags & LSI_SEGMENT_SEALED) != 0;
 
     if (entry->number == 0 || entry->base % 8 != 0 || sealed == last || entry->base_seqno == 0 ||
-        entry->seqno_limit < entry->base_seqno || entry->seqno_limit > LS_SEQNO_END)
+        entry->seqno_limit < entry->base_seqno || entry->seqno_limit > LS_SEQNO_END ||
+        entry->file_bytes >= SEGMENT_FILE_BYTES_END)
         return false;
     /* No header allows more bytes; and what searches a segment by its end would take hours. */
     if (sealed ? entry->end < entry->base || entry->end % 8 != 0 || entry->end - entry->base > UINT32_MAX
@@ -57,7 +61,7 @@ ls_status lsi_segment_list_decode(const lsi_env *env, const char *name, const un
 {
     lsi_cursor from = {payload, payload + size, false};
     uint32_t count = lsi_take_u32(&from), skip_count = lsi_take_u32(&from);
-    (void)lsi_take_u64(&from); /* reserved */
+    ls_seqno trimmed = lsi_take_u64(&from);
 
     if (from.bad || count == 0 || count > size / ENTRY_BYTES || skip_count > size / SKIP_BYTES ||
         HEAD_BYTES + (uint64_t)count * ENTRY_BYTES + (uint64_t)skip_count * SKIP_BYTES != size)
@@ -76,12 +80,18 @@ ls_status lsi_segment_list_decode(const lsi_env *env, const char *name, const un
         entry->seqno_limit = lsi_take_u64(&from);
         entry->base_arrival_us = (int64_t)lsi_take_u64(&from);
         entry->header_sum = lsi_take_u64(&from);
-        (void)lsi_take_u64(&from); /* reserved */
+        entry->file_bytes = lsi_take_u64(&from);
         if (!entry_is_sound(entry, i > 0 ? entry - 1 : NULL, i == count - 1)) {
             uint32_t number = entry->number;
             lsi_segment_list_unref(list);
             return lsi_fail(LS_ERR_CORRUPT, "%s: entry %u (segment %u) breaks a rule", name, i, number);
         }
+    }
+    list->trimmed = trimmed;
+    if (trimmed > list->entries[0].base_seqno) {
+        lsi_segment_list_unref(list);
+        return lsi_fail(LS_ERR_CORRUPT, "%s: numbers below %llu were trimmed, it says, which its first segment holds",
+                        name, (unsigned long long)trimmed);
     }
     for (uint32_t i = 0; i < skip_count; i++) {
         lsi_skip *skip = &list->skips[i];
@@ -120,7 +130,8 @@ ls_status lsi_segment_list_load(const lsi_log_config *owner, lsi_segment_list **
     return st;
 }
 
-ls_status lsi_segment_list_store(const lsi_log_config *owner, const lsi_segment_list *list)
+static ls_status encode_payload(const lsi_log_config *owner, const lsi_segment_list *list, void **out,
+                                size_t *out_size)
 {
     size_t size = HEAD_BYTES + list->count * (size_t)ENTRY_BYTES + list->skip_count * (size_t)SKIP_BYTES;
     unsigned char *payload = lsi_alloc(&owner->env->memory, size);
@@ -130,7 +141,7 @@ ls_status lsi_segment_list_store(const lsi_log_config *owner, const lsi_segment_
     lsi_writer to = {payload, payload + size};
     lsi_put_u32(&to, list->count);
     lsi_put_u32(&to, list->skip_count);
-    lsi_put_u64(&to, 0);
+    lsi_put_u64(&to, list->trimmed);
     for (uint32_t i = 0; i < list->count; i++) {
         const lsi_segment_entry *entry = &list->entries[i];
         lsi_put_u32(&to, entry->number);
@@ -141,7 +152,7 @@ ls_status lsi_segment_list_store(const lsi_log_config *owner, const lsi_segment_
         lsi_put_u64(&to, entry->seqno_limit);
         lsi_put_u64(&to, (uint64_t)entry->base_arrival_us);
         lsi_put_u64(&to, entry->header_sum);
-        lsi_put_u64(&to, 0);
+        lsi_put_u64(&to, entry->file_bytes);
     }
     for (uint32_t i = 0; i < list->skip_count; i++) {
         lsi_put_u64(&to, list->skips[i].from);
@@ -149,9 +160,36 @@ ls_status lsi_segment_list_store(const lsi_log_config *owner, const lsi_segment_
         lsi_put_u64(&to, list->skips[i].first_seqno);
         lsi_put_u64(&to, list->skips[i].last_seqno);
     }
+    *out = payload;
+    *out_size = size;
+    return LS_OK;
+}
+
+ls_status lsi_segment_list_encode(const lsi_log_config *owner, const lsi_segment_list *list, void **out, size_t *size)
+{
+    void *payload;
+    size_t payload_size;
+    ls_status st = encode_payload(owner, list, &payload, &payload_size);
+
+    if (st != LS_OK)
+        return st;
+    st = lsi_checked_encode(owner->env, LSI_CHECKED_SEGMENTS, lsi_segment_list_salt(owner), list->generation, payload,
+                            payload_size, out, size);
+    lsi_free(&owner->env->memory, payload);
+    return st;
+}
+
+ls_status lsi_segment_list_store(const lsi_log_config *owner, const lsi_segment_list *list)
+{
     char name[LSI_SEGMENT_NAME_BYTES];
+    void *payload;
+    size_t size;
+    ls_status st = encode_payload(owner, list, &payload, &size);
+
+    if (st != LS_OK)
+        return st;
     (void)snprintf(name, sizeof name, "%s/%s", owner->dir, LSI_SEGMENT_LIST_NAME);
-    ls_status st = lsi_checked_store(owner->env, owner->root, owner->dir, name, LSI_CHECKED_SEGMENTS,
+    st = lsi_checked_store(owner->env, owner->root, owner->dir, name, LSI_CHECKED_SEGMENTS,
                                      lsi_segment_list_salt(owner), list->generation, payload, size);
     lsi_free(&owner->env->memory, payload);
     return st;
@@ -167,6 +205,7 @@ ls_status lsi_segment_list_copy(const lsi_segment_list *list, lsi_segment_list *
     memcpy(copy->skips, list->skips, list->skip_count * sizeof *list->skips);
     copy->count = list->count;
     copy->skip_count = list->skip_count;
+    copy->trimmed = list->trimmed;
     copy->generation = list->generation + 1;
     *out = copy;
     return LS_OK;
@@ -183,6 +222,20 @@ void lsi_segment_list_unref(lsi_segment_list *list)
     /* Release pairs with the acquire of whoever takes the last reference away. */
     if (list != NULL && atomic_fetch_sub_explicit(&list->references, 1, memory_order_acq_rel) == 1)
         lsi_free(&list->env->memory, list);
+}
+
+uint64_t lsi_segment_entry_bytes(const lsi_segment_entry *entry)
+{
+    return entry->file_bytes != 0 ? entry->file_bytes : LSI_SEGMENT_HEADER_BYTES + (entry->end - entry->base);
+}
+
+uint64_t lsi_segment_list_sealed_bytes(const lsi_segment_list *list)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i + 1 < list->count; i++)
+        bytes += lsi_segment_entry_bytes(&list->entries[i]);
+    return bytes;
 }
 
 uint32_t lsi_segment_list_find(const lsi_segment_list *list, uint64_t position)

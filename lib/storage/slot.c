@@ -371,6 +371,13 @@ ls_status lsi_control_slot(lsi_control *control, uint32_t kind, uint64_t stream,
     return st;
 }
 
+ls_status lsi_control_slot_find(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out)
+{
+    if (!lsi_control_is_mine(control))
+        return lsi_fail(LS_ERR_STATE, "the store was opened before a fork");
+    return table_find(control, kind, stream, shard, out);
+}
+
 ls_status lsi_control_reserve(lsi_control *control, uint32_t count)
 {
     return slots_grow(control, count < CONTROL_SLOTS_MAX ? count : CONTROL_SLOTS_MAX);

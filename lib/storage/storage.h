@@ -35,6 +35,9 @@ typedef struct lsi_log_config {
     bool read_only;
     bool map_tail;               /* small buffered frames may be stored into a mapping (LSI_FS_IN_PLACE) */
     lsi_slot *stream_slot;       /* readers of all shards sleep here; woken with the shard's own. May be NULL. */
+    /* Records that arrived before what this answers are past their age: no reader is shown them. NULL: none are. */
+    int64_t (*expired_before_us)(void *user);
+    void *expired_user;
     char dir[LSI_LOG_DIR_BYTES]; /* "<stream>/<shard>" beneath the root */
     char label[192];             /* for messages: "stream 'orders' shard 3" */
 } lsi_log_config;
@@ -63,6 +66,25 @@ ls_status lsi_log_reset(lsi_log *log);  /* ls_stream_reset_shard */
 ls_status lsi_log_state(lsi_log *log, ls_seqno *oldest, ls_seqno *latest, ls_status *health);
 lsi_slot *lsi_log_slot(lsi_log *log); /* NULL before the first use succeeded */
 ls_status lsi_log_touch(lsi_log *log); /* finds the slot and recovers; everything else does so by itself */
+
+/* ---- trimming (trim.c): from the oldest on, by whole segments ---- */
+
+/* A segment as upkeep sees it. */
+typedef struct lsi_log_piece {
+    uint32_t number;
+    bool is_last;      /* records go into it; it can be trimmed after a roll only */
+    uint64_t bytes;    /* of its file */
+    int64_t newest_us; /* no record of it arrived later; INT64_MAX: not known */
+} lsi_log_piece;
+/* The segments, oldest first, until `each` answers false. Reads the list alone, and recovers nothing. */
+ls_status lsi_log_each_piece(lsi_log *log, bool (*each)(void *user, const lsi_log_piece *piece), void *user);
+/* Removes the segments before number `keep`, never the last one, if their records all arrived before `before_us`, and
+ * the files that a dead trimmer left. Neither waits for a put or a reader nor stops one. One at a time for one log.
+ * BUSY: the log was changed meanwhile or its lock is taken; nothing was changed, come again later. FULL, NO_MEMORY:
+ * nothing was changed. IO: the shard is failed, or files could not be removed, which the next one does. */
+ls_status lsi_log_trim(lsi_log *log, uint32_t keep, int64_t before_us, uint32_t *removed);
+/* Begins a new segment when the last one holds records and all of them arrived before `before_us`. BUSY as above. */
+ls_status lsi_log_retire(lsi_log *log, int64_t before_us, bool *rolled);
 
 ls_status lsi_log_reader_open(lsi_log *log, lsi_log_reader **out);
 void lsi_log_reader_close(lsi_log_reader *reader);

@@ -412,6 +412,19 @@ static void tell_tail(lsi_verify *verify, const lsi_segment *segment, uint64_t e
                             finding.offset);
 }
 
+/* Beside others a segment may be trimmed while those before it are walked. */
+static ls_status was_trimmed(const lsi_verify *verify, uint32_t number, bool *trimmed)
+{
+    lsi_segment_list *now;
+    ls_status st = lsi_segment_list_load(verify->config, &now);
+
+    if (st != LS_OK)
+        return st;
+    *trimmed = number < now->entries[0].number;
+    lsi_segment_list_unref(now);
+    return LS_OK;
+}
+
 static ls_status verify_segment(lsi_verify *verify, const lsi_segment_list *list, uint32_t i, uint64_t end, bool torn)
 {
     const lsi_log_config *config = verify->config;
@@ -425,8 +438,12 @@ static ls_status verify_segment(lsi_verify *verify, const lsi_segment_list *list
     verify->inspection->summary.segments++;
     if (st == LS_ERR_NO_MEMORY)
         return st;
-    if (st == LS_ERR_NOT_FOUND)
-        return whole_gap(verify, list, i, end, LS_FINDING_SEGMENT_MISSING, false, 0);
+    if (st == LS_ERR_NOT_FOUND) {
+        bool trimmed = false;
+
+        st = verify->beside ? was_trimmed(verify, entry->number, &trimmed) : LS_OK;
+        return st != LS_OK || trimmed ? st : whole_gap(verify, list, i, end, LS_FINDING_SEGMENT_MISSING, false, 0);
+    }
     if (st == LS_OK && segment->header.sum != entry->header_sum) {
         lsi_segment_unref(segment);
         st = LS_ERR_CORRUPT;

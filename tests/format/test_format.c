@@ -242,11 +242,14 @@ static void checked_file_is_as_written_down(void **state)
 static void segment_list_is_as_written_down(void **state)
 {
     lsi_segment_entry entries[2] = {
-        {1, LSI_SEGMENT_SEALED | LSI_SEGMENT_TORN, 0, 0x1000, 0x11, 0x2122, 0x31323334, UINT64_C(0x4142434445464748)},
-        {3, 0, 0x1000, 0, 0x51, 0x6162, 0x71727374, UINT64_C(0x8182838485868788)}};
+        {1, LSI_SEGMENT_SEALED | LSI_SEGMENT_TORN, 0, 0x1000, 0x11, 0x2122, 0x31323334, UINT64_C(0x4142434445464748),
+         UINT64_C(0x1c2c3c4c5)},
+        {3, 0, 0x1000, 0, 0x51, 0x6162, 0x71727374, UINT64_C(0x8182838485868788), 0}};
     lsi_skip skip = {0x100, 0x208, 0x91, 0xa1};
     unsigned char owner[28];
-    lsi_segment_list list = {.generation = 7, .count = 2, .skip_count = 1, .entries = entries, .skips = &skip};
+    lsi_segment_list list = {.generation = 7, .count = 2, .skip_count = 1, .trimmed = 0x10, .entries = entries,
+                             .skips = &skip};
+    lsi_segment_list *read;
     image_file *file;
     image of;
     place at;
@@ -263,6 +266,7 @@ static void segment_list_is_as_written_down(void **state)
     const field fields[] = {
         {"segments", 0, 4, 2},
         {"skips", 4, 4, 1},
+        {"trimmed", 8, 8, 0x10},
         {"number", 16, 4, 1},
         {"flags", 20, 4, 3},
         {"base", 24, 8, 0},
@@ -271,6 +275,7 @@ static void segment_list_is_as_written_down(void **state)
         {"seqno limit", 48, 8, 0x2122},
         {"base arrival", 56, 8, 0x31323334},
         {"sum of the header", 64, 8, UINT64_C(0x4142434445464748)},
+        {"bytes of the file", 72, 8, UINT64_C(0x1c2c3c4c5)},
         {"number", 80, 4, 3},
         {"flags", 84, 4, 0},
         {"base", 88, 8, 0x1000},
@@ -286,7 +291,20 @@ static void segment_list_is_as_written_down(void **state)
     };
     assert_int_equal(file->size, 64 + 176);
     CHECK_FIELDS(file->bytes + 64, 176, fields);
+    assert_int_equal(lsi_segment_list_load(&at.owner, &read), LS_OK);
+    assert_int_equal(read->trimmed, 0x10);
+    assert_int_equal(read->entries[0].file_bytes, UINT64_C(0x1c2c3c4c5));
+    lsi_segment_list_unref(read);
     image_free(&of);
+
+    /* Trimmed up to a number that the first segment holds, and a file of more bytes than any has. */
+    list.trimmed = 0x12;
+    assert_int_equal(lsi_segment_list_store(&at.owner, &list), LS_OK);
+    assert_int_equal(lsi_segment_list_load(&at.owner, &read), LS_ERR_CORRUPT);
+    list.trimmed = 0x11;
+    entries[0].file_bytes = UINT64_C(1) << 33;
+    assert_int_equal(lsi_segment_list_store(&at.owner, &list), LS_OK);
+    assert_int_equal(lsi_segment_list_load(&at.owner, &read), LS_ERR_CORRUPT);
     place_free(&at);
 }
 

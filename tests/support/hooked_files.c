@@ -235,7 +235,9 @@ unsigned hooked_files_held(const hooked_files *hooked)
     for (uint32_t i = 0; i < atomic_load_explicit(&header->used_count, memory_order_acquire); i++) {
         const lsi_slot *slot = (const lsi_slot *)(const void *)(slots + (size_t)i * LSI_SLOT_BYTES);
 
-        held |= held_bit(&slot->append_lock, LSI_RANK_SHARD);
+        held |= held_bit(&slot->append_lock,
+                         atomic_load_explicit(&slot->kind, memory_order_relaxed) == LSI_SLOT_STREAM ? LSI_RANK_UPKEEP
+                                                                                                   : LSI_RANK_SHARD);
         held |= held_bit(&slot->sync_lock, LSI_RANK_SYNC);
     }
     return held;

@@ -1,0 +1,334 @@
+/* Trimming a log: its oldest segments go, whole.
+ *
+ * The list is truth, so it comes first (S8): a list that begins later is written and synced beside the old one, takes
+ * its place by a rename, and the directory is synced; only then files are removed. A death before the rename leaves a
+ * file that is nobody's, one after it leaves segments that no list names; both are removed by who comes next. There is
+ * no moment at which a list names what is gone.
+ *
+ * Puts hold append_lock, and a roll replaces the list under it. Trimming holds it for a look and the rename, not for
+ * the syncs, and only when it is free. What was written beside is used only if the list is still the one it was made
+ * from. Readers hold nothing: an open file stays readable when its name is gone (P8).
+ *
+ * What is deleted needs a reason that was read and checked (R6): the age of the newest record that goes is read from
+ * its frame, whatever the list says. */
+#include "storage/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "storage/verify.h"
+
+#define FRESH_NAME "trimmed.new" /* not that of a roll, which may be under way */
+
+/* ---- looking ---- */
+
+static uint64_t last_bytes(const lsi_log_config *config, uint32_t number)
+{
+    char name[LSI_SEGMENT_NAME_BYTES];
+    uint64_t bytes = LSI_SEGMENT_HEADER_BYTES;
+    lsi_file file;
+
+    lsi_segment_name(config->dir, number, "seg", name);
+    if (config->root->files->open(config->root, name, 0, &file) < 0)
+        return bytes; /* It is not there yet or no more; or reading says what is wrong with it. */
+    if (file.files->size(&file, &bytes) < 0)
+        bytes = LSI_SEGMENT_HEADER_BYTES;
+    (void)file.files->close(&file); /* It was only asked for its size. */
+    return bytes;
+}
+
+ls_status lsi_log_each_piece(lsi_log *log, bool (*each)(void *user, const lsi_log_piece *piece), void *user)
+{
+    lsi_segment_list *list;
+    lsi_slot *slot;
+    ls_status st = lsi_log_find_slot(log, &slot);
+
+    if (st == LS_OK)
+        st = lsi_log_list(log, slot, &list);
+    if (st != LS_OK)
+        return st;
+    for (uint32_t i = 0; i < list->count; i++) {
+        const lsi_segment_entry *entry = &list->entries[i];
+        bool is_last = i == list->count - 1;
+        lsi_log_piece piece = {.number = entry->number,
+                               .is_last = is_last,
+                               .bytes = is_last ? last_bytes(&log->config, entry->number)
+                                                : lsi_segment_entry_bytes(entry),
+                               .newest_us = is_last ? INT64_MAX : entry[1].base_arrival_us};
+        if (!each(user, &piece))
+            break;
+    }
+    if (atomic_load_explicit(&slot->sealed_bytes, memory_order_relaxed) == 0 && !log->config.read_only &&
+        lsi_log_try_bare_lock(slot)) {
+        /* Nobody knows what it keeps: the next look need not read the list. */
+        lsi_segment_list *now;
+        lsi_error_state before;
+        lsi_error_save(&before);
+        if (lsi_segment_list_load(&log->config, &now) == LS_OK) {
+            lsi_log_note_list(log, slot, now);
+            lsi_segment_list_unref(now);
+        } else {
+            lsi_error_restore(&before); /* Then nobody knows it the next time either. */
+        }
+        lsi_log_unlock(slot);
+    }
+    lsi_segment_list_unref(list);
+    return LS_OK;
+}
+
+/* ---- the list ---- */
+
+/* What of a log may go: the newest record before entry `first`, of which the next one's number is above `*trimmed`. */
+static ls_status newest_before(lsi_log *log, const lsi_segment_list *list, uint32_t first, int64_t *newest_us,
+                               ls_seqno *trimmed)
+{
+    const lsi_segment_entry *entry = &list->entries[first];
+    lsi_error_state before;
+    lsi_frame frame;
+    bool found;
+    ls_status st;
+
+    lsi_error_save(&before);
+    st = lsi_log_last_frame(log, list, entry->base, &found, &frame);
+    *newest_us = INT64_MIN;
+    *trimmed = list->trimmed != 0 ? list->trimmed : list->entries[0].base_seqno; /* They hold nothing. */
+    if (st == LS_OK && found) {
+        *newest_us = frame.arrival_us;
+        *trimmed = frame.first_seqno + frame.count;
+    } else if (st == LS_ERR_CORRUPT || st == LS_ERR_IO || st == LS_ERR_VERSION) {
+        /* It cannot be read. The list, which can, says when the next segment began. */
+        lsi_error_restore(&before);
+        *newest_us = entry->base_arrival_us;
+        *trimmed = entry->base_seqno;
+        st = LS_OK;
+    }
+    if (*trimmed > entry->base_seqno)
+        *trimmed = entry->base_seqno;
+    return st;
+}
+
+static ls_status make_shorter(const lsi_segment_list *list, uint32_t go, ls_seqno trimmed, lsi_segment_list **out)
+{
+    lsi_segment_list *fresh;
+    uint32_t skips = 0;
+    ls_status st = lsi_segment_list_copy(list, &fresh);
+
+    if (st != LS_OK)
+        return st;
+    fresh->count -= go;
+    memmove(fresh->entries, fresh->entries + go, fresh->count * sizeof *fresh->entries);
+    for (uint32_t i = 0; i < fresh->skip_count; i++)
+        if (fresh->skips[i].to > fresh->entries[0].base)
+            fresh->skips[skips++] = fresh->skips[i];
+    fresh->skip_count = skips;
+    fresh->trimmed = trimmed;
+    *out = fresh;
+    return LS_OK;
+}
+
+/* Writes `list` under another name, synced. */
+static ls_status write_beside(const lsi_log_config *config, const char *name, const lsi_segment_list *list)
+{
+    const lsi_files *files = config->root->files;
+    lsi_file file = {0};
+    void *bytes;
+    size_t size;
+    int rc, closed;
+    ls_status st = lsi_segment_list_encode(config, list, &bytes, &size);
+
+    if (st != LS_OK)
+        return st;
+    rc = files->unlink(config->root, name); /* A dead trimmer's. */
+    if (rc == 0 || rc == -ENOENT)
+        rc = files->open(config->root, name, LSI_OPEN_WRITE | LSI_OPEN_CREATE | LSI_OPEN_EXCLUSIVE, &file);
+    if (rc == 0) {
+        rc = lsi_file_write_one(&file, bytes, size, 0);
+        if (rc == 0)
+            rc = files->sync(&file, false);
+        closed = files->close(&file);
+        rc = rc == 0 ? closed : rc;
+        if (rc != 0)
+            (void)files->unlink(config->root, name); /* The next one does it if this one cannot. */
+    }
+    lsi_free(&config->env->memory, bytes);
+    return rc == 0 ? LS_OK : lsi_fail_errno(rc, "%s: writing %s", config->label, name);
+}
+
+/* Puts what was written beside, if `name` is not NULL, in the place of the list it was made from. Without a name: says
+ * that the file's list is `fresh`, which a dead trimmer may have put there and told nobody. */
+static ls_status put_in_place(lsi_log *log, lsi_slot *slot, const char *name, uint64_t made_from,
+                              lsi_segment_list *fresh)
+{
+    const lsi_log_config *config = &log->config;
+    char list_name[LSI_SEGMENT_NAME_BYTES];
+    lsi_segment_list *now;
+    ls_status st;
+
+    (void)snprintf(list_name, sizeof list_name, "%s/%s", config->dir, LSI_SEGMENT_LIST_NAME);
+    if (!lsi_log_try_bare_lock(slot))
+        return lsi_fail(LS_ERR_BUSY, "%s: its lock is taken", config->label);
+    if (lsi_log_is_deleted(log, slot)) {
+        st = lsi_log_deleted(log);
+        goto out;
+    }
+    if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED) {
+        /* What failed may have been the directory, whose next sync cannot be believed (E1). */
+        st = lsi_fail(LS_ERR_BUSY, "%s is not trimmed since a sync failed", config->label);
+        goto out;
+    }
+    st = lsi_segment_list_load(config, &now);
+    if (st != LS_OK)
+        goto out;
+    if (now->generation != made_from)
+        st = lsi_fail(LS_ERR_BUSY, "%s: its list was replaced meanwhile", config->label);
+    lsi_segment_list_unref(now);
+    if (st == LS_OK && name != NULL) {
+        int rc = config->root->files->rename(config->root, name, list_name);
+        if (rc != 0)
+            st = lsi_fail_errno(rc, "%s: replacing %s", config->label, list_name);
+    }
+    if (st == LS_OK)
+        lsi_log_note_list(log, slot, fresh); /* Also one who rolls must not begin with an older one. */
+out:
+    lsi_log_unlock(slot);
+    return st;
+}
+
+/* ---- the files ---- */
+
+typedef struct removal {
+    const lsi_log_config *config;
+    uint32_t below;
+    uint32_t removed; /* segments, without what belongs to them */
+    int error;
+} removal;
+
+static int remove_old(void *user, const char *entry, bool is_dir)
+{
+    removal *of = user;
+    uint32_t segment = lsi_segment_number_of(entry, "seg");
+    uint32_t number = segment != 0 ? segment : lsi_segment_number_of(entry, "idx");
+    char name[LSI_SEGMENT_NAME_BYTES];
+    int rc;
+
+    if (is_dir || number == 0 || number >= of->below)
+        return 0;
+    lsi_segment_name(of->config->dir, number, segment != 0 ? "seg" : "idx", name);
+    rc = of->config->root->files->unlink(of->config->root, name);
+    if (rc != 0 && rc != -ENOENT)
+        of->error = rc;
+    of->removed += rc == 0 && segment != 0;
+    return 0;
+}
+
+/* Removes all before the list's first, whose being the first is on the disk. */
+static ls_status remove_files(lsi_log *log, lsi_slot *slot, uint32_t below, uint32_t *removed)
+{
+    const lsi_log_config *config = &log->config;
+    removal of = {.config = config, .below = below};
+    int rc = config->root->files->list(config->root, config->dir, remove_old, &of);
+
+    *removed = of.removed;
+    rc = rc < 0 ? rc : of.error;
+    if (rc < 0)
+        return lsi_fail_errno(rc, "%s: removing the files of trimmed segments", config->label);
+    atomic_store_explicit(&slot->removed_below, below, memory_order_relaxed);
+    return LS_OK;
+}
+
+ls_status lsi_log_trim(lsi_log *log, uint32_t keep, int64_t before_us, uint32_t *removed)
+{
+    const lsi_log_config *config = &log->config;
+    lsi_segment_list *list = NULL, *fresh = NULL;
+    char name[LSI_SEGMENT_NAME_BYTES];
+    lsi_slot *slot;
+    ls_seqno trimmed = 0;
+    uint32_t go = 0;
+    ls_status st;
+
+    *removed = 0;
+    if (config->read_only)
+        return lsi_fail(LS_ERR_READ_ONLY, "%s: the store was opened for reading", config->label);
+    st = lsi_log_find_slot(log, &slot);
+    if (st == LS_OK)
+        st = lsi_segment_list_load(config, &list); /* The file: what is cached may be a dead trimmer's predecessor. */
+    if (st != LS_OK)
+        goto out;
+    while (go + 1 < list->count && list->entries[go].number < keep)
+        go++;
+    if (go > 0) {
+        int64_t newest_us;
+        st = newest_before(log, list, go, &newest_us, &trimmed);
+        if (st != LS_OK)
+            goto out;
+        if (newest_us >= before_us)
+            go = 0; /* R6 */
+    }
+    if (go == 0)
+        trimmed = list->trimmed;
+    uint32_t first = list->entries[go].number;
+    if (go == 0 &&
+        (list->trimmed == 0 || atomic_load_explicit(&slot->removed_below, memory_order_relaxed) >= first))
+        goto out; /* What is before the first was not trimmed; it may be what a repair left for somebody to look at. */
+
+    st = make_shorter(list, go, trimmed, &fresh);
+    if (st != LS_OK)
+        goto out;
+    (void)snprintf(name, sizeof name, "%s/%s", config->dir, FRESH_NAME);
+    if (go > 0)
+        st = write_beside(config, name, fresh);
+    else
+        fresh->generation = list->generation; /* It is the same list. */
+    if (st != LS_OK)
+        goto out;
+    st = put_in_place(log, slot, go > 0 ? name : NULL, list->generation, fresh);
+    if (st != LS_OK) {
+        lsi_error_state why;
+        lsi_error_save(&why);
+        if (go > 0)
+            (void)config->root->files->unlink(config->root, name); /* Or the next one does it. */
+        lsi_error_restore(&why);
+        goto out;
+    }
+    int rc = config->root->files->sync_dir(config->root, config->dir);
+    if (rc < 0) {
+        /* E4: without a descriptor nothing was synced, so no sync has failed. The files stay for the next one. */
+        st = rc == -EMFILE || rc == -ENFILE
+                 ? lsi_fail_errno(-rc, "%s: syncing the directory %s; no file was removed", config->label, config->dir)
+                 : lsi_log_fail(log, slot, -rc);
+        goto out;
+    }
+    st = remove_files(log, slot, first, removed); /* S8 */
+    if (go > 0)
+        lsi_env_log(config->env, LS_LOG_INFO, "%s: trimmed up to segment %u: records below number %llu are gone",
+                    config->label, first - 1, (unsigned long long)trimmed);
+out:
+    lsi_segment_list_unref(list);
+    lsi_segment_list_unref(fresh);
+    return st;
+}
+
+ls_status lsi_log_retire(lsi_log *log, int64_t before_us, bool *rolled)
+{
+    lsi_slot *slot;
+    ls_status st = lsi_log_find_slot(log, &slot);
+
+    *rolled = false;
+    if (st != LS_OK)
+        return st;
+    if (log->config.read_only)
+        return lsi_fail(LS_ERR_READ_ONLY, "%s: the store was opened for reading", log->config.label);
+    st = lsi_log_try_lock(log, slot, false);
+    if (st != LS_OK)
+        return st;
+    if (atomic_load_explicit(&slot->closed, memory_order_relaxed) == 0 &&
+        lsi_load(&slot->committed_end) > lsi_load(&slot->segment_base) &&
+        atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed) < before_us) {
+        st = lsi_log_roll(log, slot, 0, false);
+        *rolled = st == LS_OK;
+    }
+    lsi_log_unlock(slot);
+    return st;
+}
