@@ -43,7 +43,11 @@ struct lsi_producer {
     uint64_t *ends;   /* [shard_limit]: what is appended and not known to be synced ends there; 0: nothing is */
     uint32_t *counts; /* [shard_limit]: batch.c's; all 0 between batches */
     lsi_batch_room batch;
+    struct lsi_known_key *known_keys; /* key_cache.c's; NULL: no key was hashed alone yet */
 };
+
+/* key_cache.c: lsi_hash_partition_key(), remembered. */
+ls_hash_key lsi_key_hash(lsi_producer *producer, ls_bytes key);
 
 /* Takes the stream's shards and settings anew if they changed; else costs one load. After a failure the old table, if
  * there was one, is still there. */
@@ -56,7 +60,7 @@ static inline ls_status lsi_route_refresh(lsi_producer *producer)
 }
 
 /* The shard that takes a record. One open shard owns every key, so nothing is hashed. */
-uint32_t lsi_route_of(const lsi_producer *producer, ls_bytes key, const ls_hash_key *explicit_key);
+uint32_t lsi_route_of(lsi_producer *producer, ls_bytes key, const ls_hash_key *explicit_key);
 
 /* An append found its shard closed: waits until the stream shows other shards than `generation` had. `*deadline_us` is
  * monotonic, 0 before the first wait; LS_ERR_BUSY when it is over. */

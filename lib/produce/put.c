@@ -45,6 +45,7 @@ void lsi_producer_close(lsi_producer *producer)
     memory = &producer->env->memory;
     if (producer->appender != NULL)
         producer->ops->appender_close(producer->appender);
+    lsi_free(memory, producer->known_keys);
     lsi_free(memory, producer->batch.todo);
     lsi_free(memory, producer->batch.shards);
     lsi_free(memory, producer->batch.picks);

@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-#include "base/hash.h"
 #include "base/status.h"
 
 /* Between looks while no other shards show yet; whoever publishes them may not wake those who wait for records. */
@@ -85,11 +84,11 @@ fail:
     return st;
 }
 
-uint32_t lsi_route_of(const lsi_producer *producer, ls_bytes key, const ls_hash_key *explicit_key)
+uint32_t lsi_route_of(lsi_producer *producer, ls_bytes key, const ls_hash_key *explicit_key)
 {
     if (producer->route.count == 1)
         return producer->route.shards[0];
-    return lsi_route_find(&producer->route, explicit_key != NULL ? *explicit_key : lsi_hash_partition_key(key));
+    return lsi_route_find(&producer->route, explicit_key != NULL ? *explicit_key : lsi_key_hash(producer, key));
 }
 
 ls_status lsi_route_wait(lsi_producer *producer, uint64_t generation, uint32_t shard, int64_t *deadline_us)

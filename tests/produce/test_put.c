@@ -268,10 +268,11 @@ static void a_put_allocates_nothing(void **state)
 }
 
 /* Walks the failing allocation through opening and the first put: each answers NO_MEMORY, writes nothing, and leaks
- * nothing (the engine counts). */
+ * nothing (the engine counts). The table of known keys alone is done without. */
 static void every_allocation_may_fail(void **state)
 {
     bool succeeded = false;
+    int done_without = 0;
 
     (void)state;
     for (uint64_t nth = 1; !succeeded; nth++) {
@@ -284,7 +285,10 @@ static void every_allocation_may_fail(void **state)
         if (st == LS_OK)
             st = lsi_producer_put(producer, text("k"), text("x"), NULL, 0, NULL);
         succeeded = memory_engine_memory(engine)->failed == 0;
-        assert_int_equal(st, succeeded ? LS_OK : LS_ERR_NO_MEMORY);
+        if (st != LS_OK || succeeded)
+            assert_int_equal(st, succeeded ? LS_OK : LS_ERR_NO_MEMORY);
+        else
+            done_without++;
         if (st != LS_OK && producer != NULL) { /* The same producer goes on when there is memory again. */
             for (uint32_t i = 0; i < 4; i++)
                 assert_int_equal(memory_engine_count(engine, i), 0);
@@ -293,6 +297,7 @@ static void every_allocation_may_fail(void **state)
         lsi_producer_close(producer);
         memory_engine_free(engine);
     }
+    assert_int_equal(done_without, 1);
 }
 
 int main(void)
