@@ -6,230 +6,12 @@
  *
  * Frames that fail are gathered as *gaps*, ranges of positions, with the numbers of the frames around them: within a
  * segment numbers are consecutive, so the records lost in a gap between two frames are known exactly. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
-#include "base/hash.h"
-#include "base/status.h"
 #include "storage/verify.h"
-
-#define RECORD_BYTES_LEAST 16u /* a header of 8 and a key of 1, padded */
-
-/* ---- telling ---- */
-
-void lsi_inspection_tell(lsi_inspection *inspection, ls_finding *finding, const char *format, ...)
-{
-    char what[768];
-    va_list arguments;
-    ls_inspect_summary *summary = &inspection->summary;
-
-    va_start(arguments, format);
-    (void)vsnprintf(what, sizeof what, format, arguments);
-    va_end(arguments);
-    finding->size = sizeof *finding;
-    finding->what = what;
-    finding->stream = inspection->stream;
-    finding->stream_id = inspection->stream_id;
-    finding->shard = inspection->shard;
-    if (finding->advice == NULL)
-        finding->advice = "";
-    switch (finding->severity) {
-    case LS_FINDING_DAMAGE:
-        summary->damages++;
-        inspection->damages_left += finding->repaired == 0;
-        summary->records_lost_max += finding->records_max;
-        break;
-    case LS_FINDING_HINT:
-        summary->hints++;
-        break;
-    default:
-        summary->notes++;
-    }
-    summary->repaired += (uint64_t)finding->repaired;
-    if (inspection->finding != NULL && !inspection->stopped)
-        inspection->stopped = inspection->finding(finding, inspection->user) == LS_INSPECT_STOP;
-    finding->what = "";
-}
-
-/* ---- gaps ---- */
-
-ls_status lsi_gap_add(lsi_verify *verify, lsi_gap gap)
-{
-    void *gaps = verify->gaps;
-
-    if (!lsi_grow(&verify->config->env->memory, &gaps, &verify->gap_capacity, verify->gap_count + 1, sizeof gap))
-        return lsi_fail(LS_ERR_NO_MEMORY, "%s: a list of %zu damages: no memory", verify->config->label,
-                        verify->gap_count + 1);
-    verify->gaps = gaps;
-    verify->gaps[verify->gap_count++] = gap;
-    return LS_OK;
-}
-
-/* To be done, or, after a repair, what was done. */
-static const char *stepped_over(const ls_finding *finding)
-{
-    if (!finding->repaired)
-        return "put the file back from a copy, or `lstream repair`: readers then step over the gap";
-    return finding->kind == LS_FINDING_SEGMENT_MISSING
-               ? "readers step over it from now on"
-               : "readers step over these bytes from now on; the file was left as it is";
-}
-
-void lsi_gaps_tell(lsi_verify *verify, bool repaired)
-{
-    for (size_t i = 0; i < verify->gap_count && !verify->inspection->stopped; i++) {
-        const lsi_gap *gap = &verify->gaps[i];
-        uint64_t numbers = gap->first_seqno != 0 && gap->last_seqno >= gap->first_seqno
-                               ? gap->last_seqno - gap->first_seqno + 1 : 0;
-        uint64_t room = gap->to > gap->from ? (gap->to - gap->from) / RECORD_BYTES_LEAST + 1 : numbers;
-        char name[LSI_SEGMENT_NAME_BYTES], lost[128];
-        ls_finding finding = {
-            .severity = LS_FINDING_DAMAGE,
-            .kind = gap->kind,
-            .file = name,
-            .offset = gap->offset,
-            .bytes = gap->to - gap->from,
-            .repairable = gap->kind != LS_FINDING_FILE_UNREADABLE,
-            .repaired = repaired && gap->kind != LS_FINDING_FILE_UNREADABLE,
-        };
-
-        lsi_segment_name(verify->config->dir, gap->number, "seg", name);
-        if (numbers != 0) {
-            finding.first_seqno = gap->first_seqno;
-            finding.last_seqno = gap->last_seqno;
-            finding.records_max = numbers < room || !gap->open_ended ? numbers : room;
-        }
-        if (gap->salvageable) {
-            finding.records_max = finding.first_seqno = finding.last_seqno = 0;
-            (void)snprintf(lost, sizeof lost, "no record is lost once its header is repaired");
-        } else if (numbers == 0) {
-            (void)snprintf(lost, sizeof lost, "no record is lost");
-        } else {
-            (void)snprintf(lost, sizeof lost, "%s%" PRIu64 " records lost, seqno %" PRIu64 "..%" PRIu64,
-                           gap->open_ended ? "at most " : "", finding.records_max, finding.first_seqno,
-                           finding.last_seqno);
-        }
-        switch (gap->kind) {
-        case LS_FINDING_SEGMENT_MISSING:
-            finding.advice = stepped_over(&finding);
-            lsi_inspection_tell(verify->inspection, &finding, "%s: %s is not there: %s", verify->config->label, name,
-                                lost);
-            break;
-        case LS_FINDING_SEGMENT_HEADER:
-            finding.advice = gap->salvageable && !finding.repaired
-                                 ? "`lstream repair`: writes the header anew from the segment list"
-                                 : stepped_over(&finding);
-            lsi_inspection_tell(verify->inspection, &finding, "%s: the header of %s (offset 0, 4096 bytes) fails its "
-                                "checks: %s", verify->config->label, name, lost);
-            break;
-        case LS_FINDING_SEGMENT_SHORT:
-            finding.advice = stepped_over(&finding);
-            lsi_inspection_tell(verify->inspection, &finding, "%s: %s ends too early, from offset 0x%" PRIx64
-                                " %" PRIu64
-                                " bytes are missing: %s", verify->config->label, name, gap->offset, gap->to - gap->from,
-                                lost);
-            break;
-        case LS_FINDING_FILE_UNREADABLE:
-            finding.advice = "the system cannot read it: look at the kernel's log and the disk, copy the store, then "
-                             "verify the copy";
-            lsi_inspection_tell(verify->inspection, &finding, "%s: %s cannot be read at offset 0x%" PRIx64 ": %s",
-                                verify->config->label, name, gap->offset, strerror(gap->err));
-            break;
-        default:
-            finding.advice = stepped_over(&finding);
-            lsi_inspection_tell(verify->inspection, &finding, "%s: %s is damaged at offset 0x%" PRIx64 ", %" PRIu64
-                                " bytes: %s", verify->config->label, name, gap->offset, gap->to - gap->from, lost);
-        }
-    }
-    verify->gap_count = 0;
-}
-
-/* ---- the index of one segment ---- */
-
-typedef struct index_copy {
-    unsigned char *bytes;
-    size_t size;
-} index_copy;
-
-static ls_status index_load(const lsi_verify *verify, uint32_t number, char name[LSI_SEGMENT_NAME_BYTES],
-                            index_copy *out)
-{
-    const lsi_log_config *config = verify->config;
-    void *bytes;
-    int rc;
-
-    memset(out, 0, sizeof *out);
-    lsi_segment_name(config->dir, number, "idx", name);
-    rc = lsi_file_load(config->root, name,
-                       (LSI_SEGMENT_BYTES_MAX / LSI_INDEX_BLOCK_BYTES + 512) * LSI_INDEX_ENTRY_BYTES,
-                       &config->env->memory, &bytes, &out->size);
-    if (rc == -ENOMEM)
-        return lsi_fail(LS_ERR_NO_MEMORY, "%s: reading %s: no memory", config->label, name);
-    if (rc < 0)
-        return LS_OK; /* None, or one that cannot be used: a hint. */
-    out->bytes = bytes;
-    return LS_OK;
-}
-
-/* Strikes out the entry of a frame that was met. */
-static void index_strike(index_copy *index, const lsi_segment *segment, uint64_t position, const lsi_frame *frame)
-{
-    uint64_t at = (position - segment->header.base) / LSI_INDEX_BLOCK_BYTES * LSI_INDEX_ENTRY_BYTES;
-    unsigned char *entry;
-
-    if (at + LSI_INDEX_ENTRY_BYTES > index->size)
-        return;
-    entry = index->bytes + at;
-    if (lsi_read_u64le(entry) == position &&
-        lsi_read_u64le(entry + 8) == frame->first_seqno && lsi_read_u64le(entry + 16) == (uint64_t)frame->arrival_us &&
-        lsi_read_u64le(entry + 24) == lsi_sum64(entry, 24, segment->seed))
-        memset(entry, 0, LSI_INDEX_ENTRY_BYTES);
-}
-
-/* What was not struck out: entries that are wrong. Right ones of frames beyond the end, or in a gap, are none. */
-static void index_tell(lsi_verify *verify, const char *name, const index_copy *index, const lsi_segment *segment,
-                       uint64_t end, bool has_gaps)
-{
-    uint64_t wrong = 0, first = 0;
-    ls_finding finding = {.severity = LS_FINDING_HINT, .kind = LS_FINDING_INDEX, .file = name, .repairable = 1};
-
-    for (uint64_t at = 0; at + LSI_INDEX_ENTRY_BYTES <= index->size; at += LSI_INDEX_ENTRY_BYTES) {
-        const unsigned char *entry = index->bytes + at;
-
-        if (lsi_is_zero(entry, LSI_INDEX_ENTRY_BYTES))
-            continue;
-        if (lsi_read_u64le(entry + 24) == lsi_sum64(entry, 24, segment->seed) &&
-            (has_gaps || lsi_read_u64le(entry) >= end))
-            continue;
-        if (wrong++ == 0)
-            first = at;
-    }
-    if (index->size % LSI_INDEX_ENTRY_BYTES != 0 && wrong == 0 &&
-        !lsi_is_zero(index->bytes + index->size / LSI_INDEX_ENTRY_BYTES * LSI_INDEX_ENTRY_BYTES,
-                     index->size % LSI_INDEX_ENTRY_BYTES)) {
-        wrong = 1;
-        first = index->size / LSI_INDEX_ENTRY_BYTES * LSI_INDEX_ENTRY_BYTES;
-    }
-    if (wrong == 0)
-        return;
-    finding.offset = first;
-    finding.bytes = LSI_INDEX_ENTRY_BYTES;
-    finding.advice = "nothing to do: wrong entries are passed over; `lstream repair` removes the file";
-    if (verify->repair) {
-        const lsi_root *root = verify->config->root;
-
-        finding.repaired = root->files->unlink(root, name) == 0;
-        if (finding.repaired)
-            finding.advice = "the index was removed; reading needs none";
-    }
-    lsi_inspection_tell(verify->inspection, &finding, "%s: %s: %" PRIu64
-                        " entries are wrong, the first at offset 0x%" PRIx64
-                        ": nothing is lost, it is rebuilt as it is missed", verify->config->label, name, wrong, first);
-}
 
 /* ---- one segment ---- */
 
@@ -306,7 +88,7 @@ static ls_status tell_skipped(lsi_verify *verify, const lsi_segment *segment, co
 
 /* Walks [base, end) of an open segment. */
 static ls_status walk_segment(lsi_verify *verify, const lsi_segment_list *list, uint32_t i, lsi_segment *segment,
-                              uint64_t end, index_copy *index, bool *has_gaps)
+                              uint64_t end, lsi_index_copy *index, bool *has_gaps)
 {
     const lsi_segment_entry *entry = &list->entries[i];
     ls_inspect_summary *summary = &verify->inspection->summary;
@@ -338,7 +120,7 @@ static ls_status walk_segment(lsi_verify *verify, const lsi_segment_list *list, 
                 summary->frames++;
                 summary->records += count;
                 summary->bytes += frame.bytes;
-                index_strike(index, segment, position, &frame);
+                lsi_index_strike(index, segment, position, &frame);
                 continue;
             }
             lsi_gap gap = {.kind = LS_FINDING_FRAMES, .number = entry->number, .from = from, .to = walk.at,
@@ -431,7 +213,7 @@ static ls_status verify_segment(lsi_verify *verify, const lsi_segment_list *list
     const lsi_segment_entry *entry = &list->entries[i];
     lsi_segment *segment = NULL;
     char name[LSI_SEGMENT_NAME_BYTES];
-    index_copy index;
+    lsi_index_copy index;
     bool has_gaps = false;
     ls_status st = lsi_segment_open(config, entry->number, false, &segment);
 
@@ -453,13 +235,13 @@ static ls_status verify_segment(lsi_verify *verify, const lsi_segment_list *list
     if (st != LS_OK)
         return whole_gap(verify, list, i, end, LS_FINDING_FILE_UNREADABLE, false, lsi_last_errno());
     verify->inspection->summary.bytes += LSI_SEGMENT_HEADER_BYTES;
-    st = index_load(verify, entry->number, name, &index);
+    st = lsi_index_load(verify, entry->number, name, &index);
     if (st == LS_OK)
         st = walk_segment(verify, list, i, segment, end, &index, &has_gaps);
     if (st == LS_OK) {
         verify->inspection->summary.bytes += index.size;
         if (index.size != 0)
-            index_tell(verify, name, &index, segment, end, has_gaps);
+            lsi_index_tell(verify, name, &index, segment, end, has_gaps);
         tell_tail(verify, segment, end, torn);
     }
     lsi_free(&config->env->memory, index.bytes);

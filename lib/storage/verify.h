@@ -1,4 +1,4 @@
-/* Inside storage: what verify.c and repair.c share. */
+/* Inside storage: what verifying and repairing one log is made of. */
 #ifndef LSI_STORAGE_VERIFY_H
 #define LSI_STORAGE_VERIFY_H
 
@@ -46,6 +46,24 @@ typedef struct lsi_recovered_list {
 ls_status lsi_list_recover(const lsi_log_config *config, const lsi_slot *slot, lsi_recovered_list *out);
 /* Fills in what of the shard's beginning is lost, and what is to be done when no list can be made. */
 void lsi_recovered_list_finding(const lsi_log_config *config, const lsi_recovered_list *recovered, ls_finding *finding);
+
+/* index_check.c: an index in memory, for one pass over its segment. */
+typedef struct lsi_index_copy {
+    unsigned char *bytes; /* the caller frees it (lsi_free) */
+    size_t size;
+} lsi_index_copy;
+ls_status lsi_index_load(const lsi_verify *verify, uint32_t number, char name[LSI_SEGMENT_NAME_BYTES],
+                         lsi_index_copy *out);
+void lsi_index_strike(lsi_index_copy *index, const lsi_segment *segment, uint64_t position, const lsi_frame *frame);
+void lsi_index_tell(lsi_verify *verify, const char *name, const lsi_index_copy *index, const lsi_segment *segment,
+                    uint64_t end, bool has_gaps);
+
+/* A copy of `from` (NULL: empty), one generation on, with room for so many in all. NULL: no memory. */
+lsi_segment_list *lsi_list_with_room(const lsi_env *env, const lsi_segment_list *from, size_t entries, size_t skips);
+
+/* What is there of a segment's header, zeros beyond the end of the file. */
+ls_status lsi_header_read(const lsi_log_config *config, uint32_t number, unsigned char bytes[LSI_SEGMENT_HEADER_BYTES],
+                          uint64_t *file_bytes);
 
 ls_status lsi_gap_add(lsi_verify *verify, lsi_gap gap);
 void lsi_gaps_tell(lsi_verify *verify, bool repaired); /* and forgets them */

@@ -1,0 +1,101 @@
+/* What can be made of a segment whose header is damaged: the segment list knows most of the header, and of the rest its
+ * salt is all that cannot be guessed. */
+#include <string.h>
+
+#include "base/bytes.h"
+#include "storage/verify.h"
+
+ls_status lsi_header_read(const lsi_log_config *config, uint32_t number, unsigned char bytes[LSI_SEGMENT_HEADER_BYTES],
+                          uint64_t *file_bytes)
+{
+    char name[LSI_SEGMENT_NAME_BYTES];
+    lsi_file file;
+    int64_t got;
+    int rc;
+
+    lsi_segment_name(config->dir, number, "seg", name);
+    rc = config->root->files->open(config->root, name, 0, &file);
+    if (rc < 0)
+        return lsi_fail_errno(-rc, "opening %s", name);
+    memset(bytes, 0, LSI_SEGMENT_HEADER_BYTES);
+    got = file.files->read(&file, bytes, LSI_SEGMENT_HEADER_BYTES, 0);
+    rc = file.files->size(&file, file_bytes);
+    (void)file.files->close(&file); /* It was only read. */
+    if (got < 0 || rc < 0)
+        return lsi_fail_errno(got < 0 ? (int)-got : -rc, "reading %s", name);
+    return LS_OK;
+}
+
+/* True when frames of the file are right under `header`: then its salt is, too. An empty segment proves nothing. */
+static bool frames_agree(const lsi_log_config *config, const lsi_segment_header *header, uint64_t file_bytes)
+{
+    lsi_segment segment = {.env = config->env, .header = *header, .seed = lsi_segment_seed(header)};
+    lsi_walk walk;
+    bool found = false;
+
+    lsi_segment_name(config->dir, header->number, "seg", segment.name);
+    if (file_bytes <= LSI_SEGMENT_HEADER_BYTES ||
+        config->root->files->open(config->root, segment.name, 0, &segment.file) < 0)
+        return false;
+    lsi_walk_begin(&walk, config->env, &segment, header->base,
+                   header->base + ((file_bytes - LSI_SEGMENT_HEADER_BYTES) & ~(uint64_t)7), true);
+    if (lsi_walk_resume(&walk, header->base, &found) != LS_OK)
+        found = false;
+    lsi_walk_end(&walk);
+    (void)segment.file.files->close(&segment.file); /* It was only read. */
+    return found;
+}
+
+bool lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *list, uint32_t i, lsi_segment_header *out)
+{
+    const lsi_segment_entry *entry = &list->entries[i];
+    unsigned char raw[LSI_SEGMENT_HEADER_BYTES], made[LSI_SEGMENT_HEADER_BYTES];
+    uint64_t file_bytes, rooms[2];
+    lsi_segment_header header;
+
+    if (lsi_header_read(config, entry->number, raw, &file_bytes) != LS_OK || file_bytes <= LSI_SEGMENT_HEADER_BYTES)
+        return false;
+    /* What the list says is right; what only the header says is taken from it and shows itself by the sum. */
+    memset(&header, 0, sizeof header);
+    memcpy(header.store_id, config->store_id, sizeof header.store_id);
+    header.stream = config->stream;
+    header.shard = config->shard;
+    header.number = entry->number;
+    header.base = entry->base;
+    header.base_seqno = entry->base_seqno;
+    header.seqno_limit = entry->seqno_limit;
+    header.base_arrival_us = entry->base_arrival_us;
+    header.created_us = (int64_t)lsi_read_u64le(raw + LSI_SEGMENT_CREATED_AT);
+    memcpy(header.salt, raw + LSI_SEGMENT_SALT_AT, sizeof header.salt);
+    if (i > 0) {
+        header.previous = entry[-1].number;
+        header.previous_end = entry->base;
+        header.chain = entry[-1].header_sum;
+    } else {
+        header.previous = lsi_read_u32le(raw + LSI_SEGMENT_PREVIOUS_AT);
+        header.previous_end = lsi_read_u64le(raw + LSI_SEGMENT_PREVIOUS_AT + 8);
+        header.chain = lsi_read_u64le(raw + LSI_SEGMENT_PREVIOUS_AT + 16);
+    }
+    rooms[0] = lsi_read_u64le(raw + LSI_SEGMENT_FRAMES_MAX_AT);
+    rooms[1] = config->segment_bytes - LSI_SEGMENT_HEADER_BYTES;
+    for (int k = 0; k < 2; k++) {
+        header.frames_bytes_max = rooms[k];
+        lsi_segment_header_encode(&header, made);
+        if (header.sum == entry->header_sum) { /* Every byte is as it was. */
+            if (out != NULL)
+                *out = header;
+            return true;
+        }
+    }
+    if (!frames_agree(config, &header, file_bytes))
+        return false;
+    header.frames_bytes_max = rooms[0];
+    if (rooms[0] > UINT32_MAX)
+        header.frames_bytes_max = rooms[1];
+    if (header.frames_bytes_max < file_bytes - LSI_SEGMENT_HEADER_BYTES)
+        header.frames_bytes_max = file_bytes - LSI_SEGMENT_HEADER_BYTES;
+    lsi_segment_header_encode(&header, made);
+    if (out != NULL)
+        *out = header;
+    return true;
+}
