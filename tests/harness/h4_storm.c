@@ -55,6 +55,7 @@ enum { ABSENT, PRESENT, CREATING, DELETING };
 typedef struct child_state {
     _Atomic int64_t busy_since_us; /* 0: in no call */
     _Atomic int64_t allowed_us;    /* what the watchdog allows this call */
+    _Atomic int64_t excused_us;    /* excuses() when it began */
     _Atomic uint64_t next_number;  /* producers */
     _Atomic uint64_t last_seqno[SHARDS]; /* consumers: what the last one of this place had read */
     _Atomic uint32_t incarnation;
@@ -203,23 +204,29 @@ static void after_call(void *user, const hook_event *event)
 
 typedef struct timed {
     child_state *state;
-    int64_t from_us, stopped_us, slow_us;
+    int64_t from_us, excused_us;
 } timed;
+
+/* For how long somebody was stopped (P2), and the device was slow: no call is blamed for that. */
+static int64_t excuses(void)
+{
+    return atomic_load(&share->stopped_us) + atomic_load(&share->slow_disk_us);
+}
 
 static timed call_begins(child_state *state, int64_t allowed_us)
 {
-    timed made = {state, now_us(), atomic_load(&share->stopped_us), atomic_load(&share->slow_disk_us)};
+    timed made = {state, now_us(), excuses()};
 
     atomic_store(&state->allowed_us, allowed_us);
+    atomic_store(&state->excused_us, made.excused_us);
     atomic_store(&state->busy_since_us, made.from_us);
     return made;
 }
 
-/* P1: no wait above a second, but for the time somebody was stopped (P2) and the device was slow. */
+/* P1: no wait above a second. */
 static void call_ends(const timed *of, const char *what, int64_t allowed_us)
 {
-    int64_t took = now_us() - of->from_us - (atomic_load(&share->stopped_us) - of->stopped_us) -
-                   (atomic_load(&share->slow_disk_us) - of->slow_us) - (allowed_us - set.wait_us);
+    int64_t took = now_us() - of->from_us - (excuses() - of->excused_us) - (allowed_us - set.wait_us);
 
     atomic_store(&of->state->busy_since_us, 0);
     raise_to(&share->longest_us, took);
@@ -622,20 +629,38 @@ static void dump_process(pid_t pid, char *into, size_t size)
     }
 }
 
+static void stuck(uint32_t place, pid_t pid)
+{
+    char about[200];
+    siginfo_t end = {0};
+
+    if (waitid(P_PID, (id_t)pid, &end, WEXITED | WNOHANG | WNOWAIT) == 0 && end.si_pid != 0)
+        return; /* It is dead, and we are late. */
+    dump_process(pid, about, sizeof about);
+    violation("child %u is stuck in a call: %s", place, about);
+    atomic_store(&share->child[place].busy_since_us, 0);
+}
+
 /* A call that never ends is seen here only; one that was late says so itself. */
 static void watch(const pid_t *pids)
 {
-    char about[200];
-
     for (uint32_t place = 0; place < CHILDREN; place++) {
         int64_t since = atomic_load(&share->child[place].busy_since_us);
 
-        if (since == 0 || now_us() - since < 10 * atomic_load(&share->child[place].allowed_us))
-            continue;
-        dump_process(pids[place], about, sizeof about);
-        violation("child %u is stuck in a call: %s", place, about);
-        atomic_store(&share->child[place].busy_since_us, 0);
+        if (since != 0 && now_us() - since >= 10 * atomic_load(&share->child[place].allowed_us))
+            stuck(place, pids[place]);
     }
+}
+
+/* Kills a child, and no other way is there to: death must not hide that it had waited for too long (P1). */
+static void kill_child(uint32_t place, pid_t pid)
+{
+    child_state *state = &share->child[place];
+    int64_t since = atomic_load(&state->busy_since_us);
+
+    if (since != 0 && now_us() - since - (excuses() - atomic_load(&state->excused_us)) > atomic_load(&state->allowed_us))
+        stuck(place, pid);
+    (void)kill(pid, SIGKILL);
 }
 
 /* True when `pid` died by SIGKILL; another end is a violation, unless the storm is over. */
@@ -657,7 +682,7 @@ static uint64_t kill_all(pid_t *pids, uint64_t *random)
     uint64_t kills = 0;
 
     for (uint32_t place = 0; place < CHILDREN; place++)
-        (void)kill(pids[place], SIGKILL);
+        kill_child(place, pids[place]);
     for (uint32_t place = 0; place < CHILDREN; place++) {
         int status = 0;
 
@@ -698,7 +723,7 @@ static uint64_t storm(uint64_t *random, uint64_t *stops, uint64_t *ends)
             atomic_fetch_add(&share->stopped_us, now_us() - from);
             ++*stops;
         } else if (set.kills > 0 && atomic_load(&share->holders) * 4 >= kills) {
-            (void)kill(pids[place], SIGKILL); /* Not so many on a slow machine that hooks have no time to strike. */
+            kill_child(place, pids[place]); /* Not so many on a slow machine that hooks have no time to strike. */
         }
         while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
             for (uint32_t i = 0; i < CHILDREN; i++)
