@@ -86,7 +86,7 @@ static bool is_something_in(const lsi_event *event, watched *shard)
     bool found = true;
 
     if (shard->reader == NULL) {
-        if (event->ops->reader_open(event->stream, shard->shard, &shard->reader) != LS_OK) {
+        if (event->ops->reader_open(event->stream, shard->shard, LSI_READER_ONE_OF_MANY, &shard->reader) != LS_OK) {
             shard->reader = NULL;
             return true;
         }

@@ -61,7 +61,8 @@ ls_status lsi_track_settle(lsi_iterator *iterator, lsi_track *track, const ls_po
     ls_status st;
 
     if (track->reader == NULL) {
-        st = iterator->ops->reader_open(iterator->stream, track->shard, &track->reader);
+        st = iterator->ops->reader_open(iterator->stream, track->shard,
+                                        iterator->is_merged ? LSI_READER_ONE_OF_MANY : 0, &track->reader);
         if (st != LS_OK)
             return st;
     }

@@ -80,6 +80,8 @@ typedef struct lsi_read {
     bool shard_end;   /* the shard is closed and this reaches its end */
 } lsi_read;
 
+#define LSI_READER_ONE_OF_MANY 1u /* it should spend less memory than speed */
+
 typedef struct lsi_engine_ops {
     ls_status (*close)(lsi_engine *engine); /* releases always */
     ls_durability (*durability)(const lsi_engine *engine);
@@ -106,7 +108,8 @@ typedef struct lsi_engine_ops {
     /* Waits until everything before `end` is as durable as `durability` (DEFAULT: the store's). LS_ERR_IO: unknown. */
     ls_status (*commit)(lsi_appender *appender, uint32_t shard, uint64_t end, ls_durability durability);
 
-    ls_status (*reader_open)(lsi_engine_stream *stream, uint32_t shard, lsi_reader **out);
+    /* `flags`: LSI_READER_ bits, all of them hints. */
+    ls_status (*reader_open)(lsi_engine_stream *stream, uint32_t shard, uint32_t flags, lsi_reader **out);
     void (*reader_close)(lsi_reader *reader);
     ls_status (*seek)(lsi_reader *reader, const ls_position *position); /* LATEST is resolved here. Failing: unmoved. */
     /* What can be read now, up to the limits but at least one record if there is one. TRIMMED moves to the oldest. */

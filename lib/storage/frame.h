@@ -53,42 +53,73 @@ lsi_frame_result lsi_frame_read_header(const unsigned char *at, size_t available
 /* F3: the whole frame is at `at`. */
 bool lsi_frame_check_body(const unsigned char *at, const lsi_frame *frame, uint64_t seed);
 
-/* Steps through a checked frame's records. `offset` begins at 0 and ends at frame->bytes. Fills everything of `out`
- * but the number, time and shard. False: the body breaks its rules (F4).
- * Inline: it is what reading a batch consists of. */
-static inline bool lsi_frame_next_record(const unsigned char *at, const lsi_frame *frame, uint32_t *offset, ls_record *out)
-{
-    uint32_t from = *offset;
+/* ---- the records of a checked frame; inline, since reading a batch consists of it ---- */
 
-    if (from == 0) {
-        from = LSI_FRAME_HEADER_BYTES;
-        if ((frame->flags & LSI_FRAME_EXTENDED) != 0) {
-            uint32_t extension = lsi_read_u32le(at + from); /* F2 made sure of eight bytes. */
-            if (extension < 8 || extension % 8 != 0 || extension > frame->bytes - from)
-                return false;
-            from += extension;
-        }
-    }
-    if (frame->bytes - from < LSI_RECORD_HEADER_BYTES)
+/* What a record's first eight bytes say. Records of equal words have all sizes in common. */
+typedef struct lsi_record_shape {
+    uint64_t word;
+    uint32_t key_bytes, hash_bytes, data_bytes;
+    uint32_t bytes; /* with header and padding */
+} lsi_record_shape;
+
+/* Of the record at `at`, where the frame has `room` bytes left. False: it breaks the rules (F4). */
+static inline bool lsi_record_read_shape(const unsigned char *at, uint32_t room, lsi_record_shape *out)
+{
+    if (room < LSI_RECORD_HEADER_BYTES)
         return false;
-    uint32_t data_bytes = lsi_read_u32le(at + from + LSI_RECORD_DATA_AT);
-    uint32_t key_bytes = lsi_read_u16le(at + from + LSI_RECORD_KEY_AT);
-    uint32_t flags = lsi_read_u16le(at + from + LSI_RECORD_FLAGS_AT);
-    uint32_t hash_bytes = (flags & LSI_RECORD_HASHED) != 0 ? LSI_RECORD_HASH_BYTES : 0;
-    uint32_t room = frame->bytes - from - LSI_RECORD_HEADER_BYTES;
-    if (key_bytes + hash_bytes > room || data_bytes > room - key_bytes - hash_bytes || (flags & ~LSI_RECORD_HASHED) != 0)
-        return false;
-    const unsigned char *key = at + from + LSI_RECORD_HEADER_BYTES;
-    out->partition_key = (ls_bytes){key, key_bytes};
-    out->data = (ls_bytes){key + key_bytes + hash_bytes, data_bytes};
+    uint32_t flags = lsi_read_u16le(at + LSI_RECORD_FLAGS_AT);
+    *out = (lsi_record_shape){
+        .word = lsi_read_u64le(at),
+        .key_bytes = lsi_read_u16le(at + LSI_RECORD_KEY_AT),
+        .hash_bytes = (flags & LSI_RECORD_HASHED) != 0 ? LSI_RECORD_HASH_BYTES : 0,
+        .data_bytes = lsi_read_u32le(at + LSI_RECORD_DATA_AT),
+    };
+    uint64_t bytes = LSI_RECORD_HEADER_BYTES +
+                     lsi_round_up((uint64_t)out->key_bytes + out->hash_bytes + out->data_bytes, 8);
+    out->bytes = (uint32_t)bytes;
+    return bytes <= room && (flags & ~LSI_RECORD_HASHED) == 0; /* The frame is a multiple of 8, and so is the room. */
+}
+
+/* Fills everything of `out` but the number, time and shard. */
+static inline void lsi_record_view(const unsigned char *at, const lsi_record_shape *shape, ls_record *out)
+{
+    const unsigned char *key = at + LSI_RECORD_HEADER_BYTES;
+
+    out->partition_key = (ls_bytes){key, shape->key_bytes};
+    out->data = (ls_bytes){key + shape->key_bytes + shape->hash_bytes, shape->data_bytes};
     out->flags = 0;
     out->explicit_hash_key = (ls_hash_key){0, 0};
-    if (hash_bytes != 0) {
+    out->reserved = 0;
+    if (shape->hash_bytes != 0) {
         out->flags = LS_RECORD_EXPLICIT_HASH_KEY;
-        out->explicit_hash_key = (ls_hash_key){lsi_read_u64le(key + key_bytes), lsi_read_u64le(key + key_bytes + 8)};
+        out->explicit_hash_key = (ls_hash_key){lsi_read_u64le(key + shape->key_bytes),
+                                               lsi_read_u64le(key + shape->key_bytes + 8)};
     }
-    /* The frame is a multiple of 8, so rounding up stays inside it. */
-    *offset = from + LSI_RECORD_HEADER_BYTES + (uint32_t)lsi_round_up(key_bytes + hash_bytes + (uint64_t)data_bytes, 8);
+}
+
+/* Where the first record begins. False: the extension area breaks its rules. */
+static inline bool lsi_frame_first_record(const unsigned char *at, const lsi_frame *frame, uint32_t *offset)
+{
+    *offset = LSI_FRAME_HEADER_BYTES;
+    if ((frame->flags & LSI_FRAME_EXTENDED) == 0)
+        return true;
+    uint32_t extension = lsi_read_u32le(at + LSI_FRAME_HEADER_BYTES); /* F2 made sure of eight bytes. */
+    *offset += extension;
+    return extension >= 8 && extension % 8 == 0 && extension <= frame->bytes - LSI_FRAME_HEADER_BYTES;
+}
+
+/* Steps through the records. `offset` begins at 0 and ends at frame->bytes. As lsi_record_view. False: the body breaks
+ * its rules (F4). */
+static inline bool lsi_frame_next_record(const unsigned char *at, const lsi_frame *frame, uint32_t *offset,
+                                         ls_record *out)
+{
+    lsi_record_shape shape;
+
+    if ((*offset == 0 && !lsi_frame_first_record(at, frame, offset)) ||
+        !lsi_record_read_shape(at + *offset, frame->bytes - *offset, &shape))
+        return false;
+    lsi_record_view(at + *offset, &shape, out);
+    *offset += shape.bytes;
     return true;
 }
 

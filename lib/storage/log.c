@@ -494,7 +494,7 @@ ls_status lsi_log_state(lsi_log *log, ls_seqno *oldest, ls_seqno *latest, ls_sta
         bool at_tip, at_end;
         lsi_error_state before;
         lsi_error_save(&before);
-        st = lsi_log_reader_open(log, &reader);
+        st = lsi_log_reader_open(log, LSI_READ_SPARING, &reader);
         if (st == LS_OK)
             st = lsi_log_reader_read(reader, 1, 1, &records, &count, &at_tip, &at_end);
         if (st == LS_ERR_CORRUPT) { /* Damage at the very beginning: said by reading, not by describing. */

@@ -1,20 +1,17 @@
-/* Reading a log: from a place, frame after frame, into a buffer of one's own that is checked before anything of it is
- * shown. A reader takes no lock and writes nothing.
+/* Reading a log: from a place, frame after frame, in bytes of its own (page.c) that are checked before anything of them
+ * is shown. A reader takes no lock and writes nothing.
  *
- * The buffer holds one run of positions, [buffer_at, buffer_at + buffer_bytes), which may cross from one segment into
- * the next since positions do not jump. Records are views into it; when it must move while a batch is being made, those
- * already made are moved along. */
+ * This is where a consumer's time goes, so what is done for every frame and every record is inline and in one pass: both
+ * sums of a frame, then its records, straight into the array that the caller gets. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "storage/frame_read.h"
 #include "storage/reader.h"
 
-#define READ_BYTES (256u << 10)
-#define RECORDS_FIRST 512u
-
-ls_status lsi_log_reader_open(lsi_log *log, lsi_log_reader **out)
+ls_status lsi_log_reader_open(lsi_log *log, lsi_read_way way, lsi_log_reader **out)
 {
     lsi_slot *slot;
     ls_status st = lsi_log_ready(log, &slot);
@@ -24,6 +21,8 @@ ls_status lsi_log_reader_open(lsi_log *log, lsi_log_reader **out)
     if (reader == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "%s: a reader: no memory", log->config.label);
     reader->log = log;
+    reader->page_bytes = LSI_PAGE_BYTES_FIRST;
+    reader->page_bytes_max = way == LSI_READ_SPARING ? LSI_PAGE_BYTES_SPARING : LSI_PAGE_BYTES;
     st = lsi_log_list(log, slot, &reader->list);
     if (st != LS_OK) {
         lsi_log_reader_close(reader);
@@ -43,7 +42,7 @@ void lsi_log_reader_close(lsi_log_reader *reader)
     const lsi_memory *memory = &reader->log->config.env->memory;
     lsi_segment_unref(reader->segment);
     lsi_segment_list_unref(reader->list);
-    lsi_free(memory, reader->buffer);
+    lsi_reader_free_pages(reader);
     lsi_free(memory, reader->records);
     lsi_free(memory, reader);
 }
@@ -59,12 +58,9 @@ void lsi_reader_move_to(lsi_log_reader *reader, uint64_t at, ls_seqno next_seqno
     reader->next_seqno = next_seqno;
     reader->given_bytes = 0;
     reader->given_count = 0;
-    if (reader->segment != NULL && (at < reader->segment->header.base || reader->buffer_bytes == 0 ||
-                                    at < reader->buffer_at || at > reader->buffer_at + reader->buffer_bytes)) {
-        lsi_segment_unref(reader->segment);
-        reader->segment = NULL;
-        reader->buffer_bytes = 0;
-    }
+    lsi_reader_drop(reader);
+    lsi_segment_unref(reader->segment);
+    reader->segment = NULL;
 }
 
 ls_status lsi_reader_follow_list(lsi_log_reader *reader, lsi_slot *slot)
@@ -86,9 +82,6 @@ ls_status lsi_reader_follow_list(lsi_log_reader *reader, lsi_slot *slot)
             const lsi_segment_entry *entry = &list->entries[i];
             if (entry->number == reader->segment->header.number && (entry->flags & LSI_SEGMENT_SEALED) != 0 &&
                 reader->at > entry->end && reader->at != entry->base) {
-                reader->buffer_bytes = 0;
-                lsi_segment_unref(reader->segment);
-                reader->segment = NULL;
                 lsi_reader_move_to(reader, entry->end, reader->next_seqno);
                 break;
             }
@@ -171,63 +164,6 @@ static ls_status enter_segment(lsi_log_reader *reader, lsi_slot *slot, uint64_t 
     return LS_OK;
 }
 
-static size_t held(const lsi_log_reader *reader)
-{
-    return (size_t)(reader->buffer_at + reader->buffer_bytes - reader->at);
-}
-
-/* No views are out: what was given is dropped, once it is more than what is moved for it. */
-static void close_up(lsi_log_reader *reader)
-{
-    if (reader->buffer_bytes == 0 || reader->at - reader->buffer_at < held(reader))
-        return;
-    memmove(reader->buffer, reader->buffer + (reader->at - reader->buffer_at), held(reader));
-    reader->buffer_bytes = held(reader);
-    reader->buffer_at = reader->at;
-}
-
-/* Makes the buffer hold at least `size` bytes from reader->at, if there are as many before `stop`. Views of `count`
- * records stay good. */
-static ls_status fetch(lsi_log_reader *reader, size_t size, uint64_t stop, uint32_t count)
-{
-    const lsi_env *env = reader->log->config.env;
-
-    if (reader->buffer_bytes == 0)
-        reader->buffer_at = reader->at;
-    if (held(reader) >= size)
-        return LS_OK;
-    uint64_t from = reader->buffer_at + reader->buffer_bytes;
-    size_t want = size - held(reader) > READ_BYTES ? size - held(reader) : READ_BYTES;
-    if (want > stop - from)
-        want = (size_t)(stop - from);
-    if (reader->capacity - reader->buffer_bytes < want) {
-        size_t capacity = reader->buffer_bytes + want;
-        if (capacity < reader->capacity * 2)
-            capacity = reader->capacity * 2;
-        unsigned char *old = reader->buffer, *buffer = lsi_resize(&env->memory, old, capacity);
-        if (buffer == NULL)
-            return lsi_fail(LS_ERR_NO_MEMORY, "%s: %zu bytes to read into: no memory", reader->log->config.label,
-                            capacity);
-        for (uint32_t i = 0; i < count && buffer != old; i++) {
-            ls_record *record = &reader->records[i];
-            size_t key_at = (size_t)((uintptr_t)record->partition_key.data - (uintptr_t)old);
-            size_t data_at = (size_t)((uintptr_t)record->data.data - (uintptr_t)old);
-            record->partition_key.data = buffer + key_at;
-            record->data.data = buffer + data_at;
-        }
-        reader->buffer = buffer;
-        reader->capacity = capacity;
-    }
-    const lsi_file *file = &reader->segment->file;
-    uint64_t offset = from - reader->segment->header.base + LSI_SEGMENT_HEADER_BYTES;
-    int64_t got = file->files->read(file, reader->buffer + reader->buffer_bytes, want, offset);
-    if (got < 0)
-        return lsi_fail_errno((int)-got, "%s: reading %s at 0x%llx", reader->log->config.label, reader->segment->name,
-                              (unsigned long long)offset);
-    reader->buffer_bytes += (size_t)got;
-    return LS_OK;
-}
-
 /* R4: says where, and which numbers may be concerned: from the next one to that before the next valid frame, or before
  * the next segment's. */
 static ls_status damaged(lsi_log_reader *reader, uint64_t stop)
@@ -247,34 +183,40 @@ static ls_status damaged(lsi_log_reader *reader, uint64_t stop)
             beyond = frame.first_seqno;
     }
     lsi_walk_end(&walk);
-    reader->buffer_bytes = 0; /* The next try reads again. */
+    lsi_reader_drop(reader); /* The next try reads again. */
     return lsi_fail(LS_ERR_CORRUPT, "%s: damage at 0x%llx of %s: numbers %llu to %llu may be lost",
                     reader->log->config.label,
                     (unsigned long long)(reader->at - reader->segment->header.base + LSI_SEGMENT_HEADER_BYTES),
                     reader->segment->name, (unsigned long long)reader->next_seqno, (unsigned long long)(beyond - 1));
 }
 
-/* The frame at reader->at, which is below `stop`, checked and in the buffer. */
-static ls_status next_frame(lsi_log_reader *reader, uint64_t stop, uint32_t count)
+/* The frame at reader->at, which is below `stop`, checked and in the run. */
+static inline ls_status next_frame(lsi_log_reader *reader, uint64_t stop, bool made)
 {
-    ls_status st = fetch(reader, LSI_FRAME_HEADER_BYTES, stop, count);
-    if (st != LS_OK)
-        return st;
     const lsi_segment *segment = reader->segment;
-    const unsigned char *at = reader->buffer + (reader->at - reader->buffer_at);
-    lsi_frame *frame = &reader->frame;
-    lsi_frame_result result = lsi_frame_read_header(at, held(reader), segment->seed, reader->at, frame);
-    if (result == LSI_FRAME_SHORT && frame->bytes != 0 && frame->bytes <= stop - reader->at) {
-        st = fetch(reader, frame->bytes, stop, count);
-        if (st != LS_OK)
-            return st;
-        at = reader->buffer + (reader->at - reader->buffer_at);
-        result = lsi_frame_read_header(at, held(reader), segment->seed, reader->at, frame);
-    }
     const lsi_segment_header *header = &segment->header;
-    if (result != LSI_FRAME_VALID || frame->bytes > stop - reader->at || frame->first_seqno < header->base_seqno ||
-        frame->first_seqno > header->seqno_limit || frame->count > header->seqno_limit - frame->first_seqno ||
-        !lsi_frame_check_body(at, frame, segment->seed))
+    lsi_frame *frame = &reader->frame;
+    size_t wanted = LSI_FRAME_HEADER_BYTES;
+
+    for (;;) { /* Once, or again with the whole frame at the beginning of a page. */
+        if (lsi_reader_held(reader) < wanted) {
+            ls_status st = lsi_reader_fetch(reader, wanted, stop, made);
+            if (st != LS_OK)
+                return st;
+        }
+        if (lsi_reader_held(reader) < wanted ||
+            !lsi_frame_decode(lsi_reader_here(reader), segment->seed, reader->at, frame) ||
+            frame->bytes > stop - reader->at)
+            return damaged(reader, stop);
+        if (frame->bytes <= lsi_reader_held(reader))
+            break;
+        if (wanted != LSI_FRAME_HEADER_BYTES)
+            return damaged(reader, stop); /* It changed between two reads. */
+        wanted = frame->bytes;
+    }
+    if (frame->first_seqno < header->base_seqno || frame->first_seqno > header->seqno_limit ||
+        frame->count > header->seqno_limit - frame->first_seqno ||
+        !lsi_frame_body_is_right(lsi_reader_here(reader), frame, segment->seed))
         return damaged(reader, stop);
     if (frame->kind != LSI_FRAME_DATA || frame->codec != LSI_CODEC_PLAIN || (frame->flags & LSI_FRAME_MUST_REFUSE) != 0)
         return lsi_fail(LS_ERR_VERSION, "%s: a frame of kind %u, codec %u, flags 0x%x in %s is of a later release",
@@ -291,67 +233,103 @@ static ls_status more_records(lsi_log_reader *reader, size_t wanted)
     return LS_OK;
 }
 
-/* Gives records of the frame at reader->at until a limit is met. */
-static ls_status give(lsi_log_reader *reader, uint32_t records_max, uint64_t bytes_max, uint32_t *count,
-                      uint64_t *bytes, bool *full)
+/* What one call gives, and its limits. */
+typedef struct batch {
+    uint32_t made;
+    uint32_t records_max;
+    uint64_t bytes_left;
+    bool is_full;
+} batch;
+
+static ls_status breaks_rules(const lsi_log_reader *reader)
+{
+    return lsi_fail(LS_ERR_CORRUPT, "%s: the frame at 0x%llx of %s holds records that break its rules",
+                    reader->log->config.label,
+                    (unsigned long long)(reader->at - reader->segment->header.base + LSI_SEGMENT_HEADER_BYTES),
+                    reader->segment->name);
+}
+
+/* To the first record of the frame at reader->at that is not below the place. */
+static inline ls_status enter_frame(lsi_log_reader *reader)
 {
     const lsi_frame *frame = &reader->frame;
-    const unsigned char *at = reader->buffer + (reader->at - reader->buffer_at);
-    uint32_t offset = reader->given_bytes, given = reader->given_count, made = *count;
-    uint64_t total = *bytes;
-    ls_status st = LS_OK;
+    const unsigned char *at = lsi_reader_here(reader);
+    uint32_t offset, count = 0;
+    lsi_record_shape shape;
 
-    uint32_t room = records_max - made < frame->count - given ? records_max - made : frame->count - given;
-    if (made + room > reader->record_capacity) {
-        st = more_records(reader, (size_t)made + room);
+    if (!lsi_frame_first_record(at, frame, &offset))
+        return breaks_rules(reader);
+    for (; frame->first_seqno + count < reader->next_seqno && count < frame->count; count++) {
+        if (!lsi_record_read_shape(at + offset, frame->bytes - offset, &shape))
+            return breaks_rules(reader);
+        offset += shape.bytes;
+    }
+    reader->given_bytes = offset;
+    reader->given_count = count;
+    return LS_OK;
+}
+
+/* Gives records of the frame at reader->at, from the next one on, until a limit is met. */
+static inline ls_status give(lsi_log_reader *reader, batch *to)
+{
+    const lsi_frame *frame = &reader->frame;
+    const unsigned char *here = lsi_reader_here(reader);
+    const unsigned char *at = here + reader->given_bytes, *end = here + frame->bytes;
+    uint32_t left = frame->count - reader->given_count;
+    uint32_t room = to->records_max - to->made < left ? to->records_max - to->made : left;
+
+    if (to->made + room > reader->record_capacity) {
+        ls_status st = more_records(reader, (size_t)to->made + room);
         if (st != LS_OK)
             return st;
     }
-    for (; given < frame->count; given++) {
-        ls_record record;
-        uint32_t next = offset;
-        if (made == records_max) {
-            *full = true;
+    ls_record *first = reader->records + to->made, *out = first, *last = first + room;
+    ls_seqno seqno = frame->first_seqno + reader->given_count;
+    uint64_t bytes_left = to->bytes_left;
+    const int64_t arrival_us = frame->arrival_us;
+    const uint32_t shard = reader->log->config.shard;
+    bool is_right = true;
+
+    /* Most records have the sizes of the one before. Steps of a known size spare the processor from waiting, at each
+     * record, for the sizes that say where the next one is: it goes on and compares behind. */
+    while (out < last && !to->is_full) {
+        lsi_record_shape shape;
+        is_right = lsi_record_read_shape(at, (uint32_t)(end - at), &shape);
+        if (!is_right)
             break;
-        }
-        if (!lsi_frame_next_record(at, frame, &next, &record)) {
-            st = lsi_fail(LS_ERR_CORRUPT, "%s: the frame at 0x%llx of %s holds records that break its rules",
-                          reader->log->config.label,
-                          (unsigned long long)(reader->at - reader->segment->header.base + LSI_SEGMENT_HEADER_BYTES),
-                          reader->segment->name);
-            break;
-        }
-        ls_seqno seqno = frame->first_seqno + given;
-        if (seqno >= reader->next_seqno) {
-            uint64_t size = record.partition_key.size + record.data.size;
-            if (made > 0 && total + size > bytes_max) {
-                *full = true;
+        const uint64_t bytes = (uint64_t)shape.key_bytes + shape.data_bytes;
+        const unsigned char *at_last = end - shape.bytes;
+        do {
+            if (bytes > bytes_left && (out > first || to->made > 0)) {
+                to->is_full = true;
                 break;
             }
-            record.seqno = seqno;
-            record.arrival_us = frame->arrival_us;
-            record.shard = reader->log->config.shard;
-            record.reserved = 0;
-            reader->records[made++] = record;
-            total += size;
-        }
-        offset = next;
+            bytes_left -= bytes < bytes_left ? bytes : bytes_left;
+            lsi_record_view(at, &shape, out);
+            out->seqno = seqno++;
+            out->arrival_us = arrival_us;
+            out->shard = shard;
+            out++;
+            at += shape.bytes;
+        } while (out < last && at <= at_last && lsi_read_u64le(at) == shape.word);
     }
-    if (st != LS_OK && made > *count) /* What is whole is given first; the next call meets the damage again. */
-        st = LS_OK, *full = true;
-    if (st == LS_OK && given == frame->count) {
-        reader->next_seqno = frame->first_seqno + frame->count > reader->next_seqno ? frame->first_seqno + frame->count
-                                                                                    : reader->next_seqno;
+    uint32_t given = (uint32_t)(out - first);
+    if (!is_right && to->made + given == 0) {
+        reader->given_bytes = 0; /* A repair may be looked for. */
+        return breaks_rules(reader);
+    }
+    to->is_full |= !is_right || to->made + given == to->records_max; /* What is whole is given first. */
+    to->made += given;
+    to->bytes_left = bytes_left;
+    reader->given_count += given;
+    reader->given_bytes = (uint32_t)(at - here);
+    if (seqno > reader->next_seqno)
+        reader->next_seqno = seqno;
+    if (reader->given_count == frame->count) {
         reader->at += frame->bytes;
-        offset = given = 0;
-    } else if (given > 0 && frame->first_seqno + given > reader->next_seqno) {
-        reader->next_seqno = frame->first_seqno + given;
+        reader->given_bytes = 0;
     }
-    reader->given_bytes = offset;
-    reader->given_count = given;
-    *count = made;
-    *bytes = total;
-    return st;
+    return LS_OK;
 }
 
 /* A repair decided to step over these positions. */
@@ -360,7 +338,6 @@ static bool step_over(lsi_log_reader *reader)
     for (uint32_t i = 0; i < reader->list->skip_count; i++) {
         const lsi_skip *skip = &reader->list->skips[i];
         if (skip->from <= reader->at && reader->at < skip->to) {
-            reader->buffer_bytes = 0;
             lsi_reader_move_to(reader, skip->to, reader->next_seqno);
             return true;
         }
@@ -372,9 +349,7 @@ ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint
                               const ls_record **records, uint32_t *count, bool *at_tip, bool *end)
 {
     lsi_slot *slot;
-    uint32_t made = 0;
-    uint64_t bytes = 0;
-    bool full = false;
+    batch to = {.records_max = records_max, .bytes_left = bytes_max};
     ls_status st = lsi_log_ready(reader->log, &slot);
 
     if (st != LS_OK)
@@ -391,35 +366,37 @@ ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint
         if (st != LS_OK)
             return st;
     }
-    close_up(reader);
-    while (!full && made < records_max && reader->at < published) {
+    reader->pages_shown = 1;
+    while (!to.is_full && reader->at < published) {
         uint64_t stop;
-        if (reader->list->skip_count != 0 && reader->given_bytes == 0 && made == 0 && step_over(reader))
+        if (reader->list->skip_count != 0 && reader->given_bytes == 0 && to.made == 0 && step_over(reader))
             continue;
         st = enter_segment(reader, slot, published, &stop);
-        while (st == LS_OK && !full && made < records_max && reader->at < stop) {
+        while (st == LS_OK && !to.is_full && reader->at < stop) {
             if (reader->given_bytes == 0)
-                st = next_frame(reader, stop, made);
-            if (st == LS_OK && reader->frame.arrival_us < expired_us && made == 0)
+                st = next_frame(reader, stop, to.made > 0);
+            if (st == LS_OK && to.made == 0 && reader->frame.arrival_us < expired_us)
                 st = LS_ERR_TRIMMED; /* Stamps do not decrease: only the first one can be. */
+            if (st == LS_OK && reader->given_bytes == 0)
+                st = enter_frame(reader);
             if (st == LS_OK)
-                st = give(reader, records_max, bytes_max, &made, &bytes, &full);
+                st = give(reader, &to);
         }
-        if (st == LS_ERR_TRIMMED && made == 0) {
+        if (st == LS_ERR_TRIMMED && to.made == 0) {
             st = lsi_reader_to_horizon(reader, published, expired_us);
             if (st == LS_OK)
                 continue;
         }
         if (st != LS_OK) {
-            if (made == 0)
+            if (to.made == 0)
                 return st;
             break; /* What came before it is given first; the next call meets it again. */
         }
     }
-    if (made > 0)
+    if (to.made > 0)
         reader->at_horizon = false;
     *records = reader->records;
-    *count = made;
+    *count = to.made;
     *at_tip = reader->at >= published;
     *end = *at_tip && closed;
     return LS_OK;

@@ -1,8 +1,19 @@
-/* Inside storage: a reader, which read.c moves forward and seek.c anywhere. */
+/* Inside storage: a reader, which read.c moves forward and seek.c anywhere; page.c has its bytes. */
 #ifndef LSI_STORAGE_READER_H
 #define LSI_STORAGE_READER_H
 
 #include "storage/log.h"
+
+/* What is read at once: at first, and at most. */
+#define LSI_PAGE_BYTES_FIRST ((size_t)64 << 10)
+#define LSI_PAGE_BYTES ((size_t)512 << 10)
+#define LSI_PAGE_BYTES_SPARING ((size_t)128 << 10)
+
+/* Memory that a run of positions was read into. */
+typedef struct lsi_page {
+    unsigned char *bytes;
+    size_t capacity;
+} lsi_page;
 
 struct lsi_log_reader {
     lsi_log *log;
@@ -14,15 +25,21 @@ struct lsi_log_reader {
     lsi_frame frame;         /* the one at `at`, when given_bytes is not 0 */
     uint32_t given_bytes;    /* of that frame, up to its next record */
     uint32_t given_count;
-    unsigned char *buffer;
-    size_t capacity;
-    uint64_t buffer_at;
-    size_t buffer_bytes;
+    const unsigned char *run; /* the bytes of positions run_at to run_end, all of one segment */
+    uint64_t run_at;
+    uint64_t run_end;        /* as run_at: there are none */
+    lsi_page *pages;
+    size_t page_capacity;
+    uint32_t page_count;
+    uint32_t page;           /* the one that `run` is */
+    uint32_t pages_shown;    /* so many, up to `page` and around, hold what the records of this call are views of */
+    size_t page_bytes;       /* how much is read next */
+    size_t page_bytes_max;
     ls_record *records;
     size_t record_capacity;
 };
 
-/* Puts the reader at a place. What its buffer holds of it is kept. */
+/* Puts the reader at a place; its segment is opened again, its bytes are read again. */
 void lsi_reader_move_to(lsi_log_reader *reader, uint64_t at, ls_seqno next_seqno);
 /* Takes the list as it is now. The place may no longer be in it: see lsi_reader_is_trimmed. */
 ls_status lsi_reader_follow_list(lsi_log_reader *reader, lsi_slot *slot);
@@ -33,5 +50,24 @@ int64_t lsi_reader_expired_before_us(const lsi_log_reader *reader);
 /* Puts the reader where the oldest record is that may be shown. TRIMMED: something before it was never given to it; said
  * once, for it now begins there. */
 ls_status lsi_reader_to_horizon(lsi_log_reader *reader, uint64_t published, int64_t expired_us);
+
+/* ---- page.c ---- */
+
+/* Makes the run hold at least `size` bytes from reader->at, or what the file has of them; there are as many before
+ * `stop`. The views that this call has made so far stay good: `made` says whether there are any. */
+ls_status lsi_reader_fetch(lsi_log_reader *reader, size_t size, uint64_t stop, bool made);
+void lsi_reader_drop(lsi_log_reader *reader); /* The next fetch reads anew. */
+void lsi_reader_free_pages(lsi_log_reader *reader);
+
+/* How many bytes there are from reader->at on. */
+static inline size_t lsi_reader_held(const lsi_log_reader *reader)
+{
+    return reader->at >= reader->run_at && reader->at < reader->run_end ? (size_t)(reader->run_end - reader->at) : 0;
+}
+/* The byte at reader->at. */
+static inline const unsigned char *lsi_reader_here(const lsi_log_reader *reader)
+{
+    return reader->run + (reader->at - reader->run_at);
+}
 
 #endif

@@ -174,7 +174,6 @@ ls_status lsi_reader_to_horizon(lsi_log_reader *reader, uint64_t published, int6
     if (reader->at <= reader->list->entries[0].base && reader->next_seqno >= reader->list->trimmed &&
         at == reader->list->entries[0].base)
         is_loss = false;
-    reader->buffer_bytes = 0;
     lsi_reader_move_to(reader, at, next);
     reader->at_horizon = true;
     if (!is_loss)
@@ -238,7 +237,6 @@ ls_status lsi_log_reader_seek(lsi_log_reader *reader, const ls_position *positio
     default:
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position kind %d is none", position->kind);
     }
-    reader->buffer_bytes = 0;
     lsi_reader_move_to(reader, at, next);
     reader->at_horizon = at_horizon;
     return LS_OK;

@@ -86,7 +86,11 @@ ls_status lsi_log_trim(lsi_log *log, uint32_t keep, int64_t before_us, uint32_t 
 /* Begins a new segment when the last one holds records and all of them arrived before `before_us`. BUSY as above. */
 ls_status lsi_log_retire(lsi_log *log, int64_t before_us, bool *rolled);
 
-ls_status lsi_log_reader_open(lsi_log *log, lsi_log_reader **out);
+typedef enum {
+    LSI_READ_FAST,   /* up to 1 MiB of memory, and more for batches that are larger */
+    LSI_READ_SPARING /* a quarter of that: one of many */
+} lsi_read_way;
+ls_status lsi_log_reader_open(lsi_log *log, lsi_read_way way, lsi_log_reader **out);
 void lsi_log_reader_close(lsi_log_reader *reader);
 ls_status lsi_log_reader_seek(lsi_log_reader *reader, const ls_position *position);
 ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint64_t bytes_max,

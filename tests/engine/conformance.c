@@ -108,7 +108,7 @@ static lsi_reader *reader_at(fixture *fx, lsi_engine_stream *stream, uint32_t sh
 {
     lsi_reader *reader;
 
-    assert_int_equal(fx->ops->reader_open(stream, shard, &reader), LS_OK);
+    assert_int_equal(fx->ops->reader_open(stream, shard, 0, &reader), LS_OK);
     assert_int_equal(fx->ops->seek(reader, &position), LS_OK);
     return reader;
 }
@@ -217,7 +217,7 @@ static void an_unknown_shard_is_not_found(void **state)
     lsi_reader *reader;
 
     assert_int_equal(fx->ops->shard_state(stream, 2, &shard), LS_ERR_NOT_FOUND);
-    assert_int_equal(fx->ops->reader_open(stream, 2, &reader), LS_ERR_NOT_FOUND);
+    assert_int_equal(fx->ops->reader_open(stream, 2, 0, &reader), LS_ERR_NOT_FOUND);
     assert_int_equal(fx->ops->reset_shard(stream, UINT32_MAX), LS_ERR_NOT_FOUND);
     fx->ops->stream_close(stream);
 }

@@ -110,7 +110,7 @@ static uint32_t count_records(lsi_engine *engine, lsi_engine_stream *stream, uin
     lsi_reader *reader;
     uint32_t count = 0;
 
-    assert_int_equal(engine->ops->reader_open(stream, shard, &reader), LS_OK);
+    assert_int_equal(engine->ops->reader_open(stream, shard, 0, &reader), LS_OK);
     assert_int_equal(engine->ops->seek(reader, &start), LS_OK);
     for (;;) {
         lsi_read page;
@@ -373,7 +373,7 @@ static void start_waiting(lsi_engine *engine, lsi_engine_stream *stream, sleeper
     _Atomic uint32_t word = 0;
 
     *who = (sleeper){.engine = engine, .stream = stream};
-    assert_int_equal(engine->ops->reader_open(stream, 0, &who->reader), LS_OK);
+    assert_int_equal(engine->ops->reader_open(stream, 0, 0, &who->reader), LS_OK);
     assert_int_equal(engine->ops->seek(who->reader, &start), LS_OK);
     assert_int_equal(lsi_thread_start(thread, "sleeper", wait_for_a_record, who), 0);
     while (atomic_load(&who->armed) == 0)
@@ -912,7 +912,7 @@ static void nothing_works_in_a_fork_child(void **state)
     assert_int_equal(ops->stream_open(engine, "a", &stream), LS_OK);
     assert_int_equal(put_one(engine, stream, 0, "x"), LS_OK);
     assert_int_equal(ops->appender_open(stream, &appender), LS_OK);
-    assert_int_equal(ops->reader_open(stream, 0, &reader), LS_OK);
+    assert_int_equal(ops->reader_open(stream, 0, 0, &reader), LS_OK);
     assert_int_equal(ops->seek(reader, &start), LS_OK);
     pid_t child = fork();
     if (child == 0) {
@@ -937,7 +937,7 @@ static void nothing_works_in_a_fork_child(void **state)
         wrong += ops->appender_open(stream, &other_appender) != LS_ERR_STATE;
         wrong += ops->append(appender, 0, &batch, &result) != LS_ERR_STATE;
         wrong += ops->commit(appender, 0, 0, LS_DURABILITY_SYNC) != LS_ERR_STATE;
-        wrong += ops->reader_open(stream, 0, &other_reader) != LS_ERR_STATE;
+        wrong += ops->reader_open(stream, 0, 0, &other_reader) != LS_ERR_STATE;
         wrong += ops->seek(reader, &start) != LS_ERR_STATE;
         wrong += ops->read(reader, 1, 1, &page) != LS_ERR_STATE;
         wrong += ops->sleep(stream, 0, ops->arm(stream, 0), 1000) != LSI_WOKEN;

@@ -109,7 +109,7 @@ static inline uint32_t log_store_count(log_store *store, unsigned first)
     bool tip = false, end;
     ls_seqno last = 0;
 
-    assert_int_equal(lsi_log_reader_open(store->log, &reader), LS_OK);
+    assert_int_equal(lsi_log_reader_open(store->log, LSI_READ_FAST, &reader), LS_OK);
     while (!tip) {
         assert_int_equal(lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end), LS_OK);
         for (uint32_t i = 0; i < count; i++) {

@@ -71,7 +71,7 @@ static unsigned assert_acknowledged_are_there(log_store *store, const worker wor
     uint32_t count;
     bool tip = false, end;
 
-    assert_int_equal(lsi_log_reader_open(store->log, &reader), LS_OK);
+    assert_int_equal(lsi_log_reader_open(store->log, LSI_READ_FAST, &reader), LS_OK);
     for (; !tip; total += count) {
         assert_int_equal(lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end), LS_OK);
         for (uint32_t i = 0; i < count; i++) {

@@ -141,7 +141,7 @@ static void every_place_is_found(void **state)
         fx->store.wall_us += 10;
     }
     for (int pass = 0; pass < 2; pass++) {
-        assert_int_equal(lsi_log_reader_open(fx->store.log, &reader), LS_OK);
+        assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_FAST, &reader), LS_OK);
         for (unsigned n = 1; n < COUNT; n++) {
             ls_position places[] = {{LS_AT_SEQUENCE_NUMBER, 0, seqnos[n], 0},
                                     {LS_AFTER_SEQUENCE_NUMBER, 0, seqnos[n - 1], 0},
@@ -185,7 +185,7 @@ static void the_time_0_and_times_before_it_are_before_every_record(void **state)
     assert_int_equal(log_store_put(&fx->store, 0, 400, &first), LS_OK);
     for (unsigned n = 1; n < 500; n++)
         assert_int_equal(log_store_put(&fx->store, n, 400, &seqno), LS_OK);
-    assert_int_equal(lsi_log_reader_open(fx->store.log, &reader), LS_OK);
+    assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_FAST, &reader), LS_OK);
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
         ls_position place = {LS_AT_TIMESTAMP, 0, 0, times[i]};
         assert_int_equal(lsi_log_reader_seek(reader, &place), LS_OK);
@@ -272,7 +272,7 @@ static void damage_is_named_and_what_is_around_it_stays_readable(void **state)
         const ls_record *records;
         uint32_t count;
         bool tip, end;
-        assert_int_equal(lsi_log_reader_open(fx->store.log, &reader), LS_OK);
+        assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_FAST, &reader), LS_OK);
         assert_int_equal(lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end), LS_OK);
         assert_int_equal(count, DAMAGED);
         assert_false(tip);
@@ -339,7 +339,7 @@ static void a_missing_segment_is_damage_and_not_emptiness(void **state)
         lsi_segment_name("1/0", victim, "aside", aside);
         assert_int_equal(fx->files->rename(&fx->store.root, name, aside), 0);
         reopen_without_control(fx);
-        assert_int_equal(lsi_log_reader_open(fx->store.log, &reader), LS_OK);
+        assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_FAST, &reader), LS_OK);
         do
             st = lsi_log_reader_read(reader, 1000, 10 << 20, &records, &count, &tip, &end);
         while (st == LS_OK && !tip);
@@ -392,7 +392,7 @@ static void the_numbers_a_message_names_end_where_the_next_segment_begins(void *
             write_at(fx, victim, &byte, 1, at);
         }
         reopen(fx, LS_DURABILITY_SYNC);
-        assert_int_equal(lsi_log_reader_open(fx->store.log, &reader), LS_OK);
+        assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_FAST, &reader), LS_OK);
         while ((st = lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end)) == LS_OK && !tip)
             before += count;
         assert_int_equal(st, LS_ERR_CORRUPT);
@@ -446,7 +446,7 @@ static void stamps_never_decrease_and_are_not_frozen_by_a_wrong_clock(void **sta
         assert_int_equal(log_store_put(&fx->store, n, 50, &seqno), LS_OK);
         (void)nanosleep(&pause, NULL);
     }
-    assert_int_equal(lsi_log_reader_open(fx->store.log, &reader), LS_OK);
+    assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_FAST, &reader), LS_OK);
     assert_int_equal(lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end), LS_OK);
     assert_int_equal(count, 6);
     assert_int_equal(records[1].arrival_us, records[0].arrival_us);
@@ -469,7 +469,7 @@ static void pages_are_full_until_the_last(void **state)
     reopen(fx, LS_DURABILITY_KERNEL);
     for (unsigned n = 0; n < 8786; n++)
         assert_int_equal(log_store_put(&fx->store, n, 290, &seqno), LS_OK);
-    assert_int_equal(lsi_log_reader_open(fx->store.log, &reader), LS_OK);
+    assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_FAST, &reader), LS_OK);
     for (unsigned page = 0; page < 9; page++) {
         assert_int_equal(lsi_log_reader_read(reader, 1000, 10 << 20, &records, &count, &tip, &end), LS_OK);
         assert_int_equal(count, page < 8 ? 1000 : 786);

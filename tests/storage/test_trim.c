@@ -117,7 +117,7 @@ static lsi_log_reader *reader_at(fixture *fx, ls_position_kind kind, ls_seqno se
     ls_position position = {.kind = kind, .seqno = seqno, .timestamp_us = timestamp_us};
     lsi_log_reader *reader;
 
-    assert_int_equal(lsi_log_reader_open(fx->store.log, &reader), LS_OK);
+    assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_FAST, &reader), LS_OK);
     assert_int_equal(lsi_log_reader_seek(reader, &position), LS_OK);
     return reader;
 }
@@ -601,7 +601,7 @@ static void check_disk(sim_files *disk, unsigned last, unsigned at_least, bool k
     present now;
 
     open_log(&own, false, LS_DURABILITY_SYNC);
-    assert_int_equal(lsi_log_reader_open(own.store.log, &reader), LS_OK);
+    assert_int_equal(lsi_log_reader_open(own.store.log, LSI_READ_FAST, &reader), LS_OK);
     assert_int_equal(read_one(reader, &first), LS_OK);
     assert_int_equal(first % PER_SEGMENT, 0);
     assert_true(first >= at_least);

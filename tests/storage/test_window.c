@@ -107,7 +107,7 @@ static void assert_all_there(lsi_log *log, unsigned count)
     unsigned n = 0;
     bool tip = false, end;
 
-    assert_int_equal(lsi_log_reader_open(log, &reader), LS_OK);
+    assert_int_equal(lsi_log_reader_open(log, LSI_READ_FAST, &reader), LS_OK);
     while (!tip) {
         assert_int_equal(lsi_log_reader_read(reader, 50, 1 << 20, &records, &got, &tip, &end), LS_OK);
         for (uint32_t i = 0; i < got; i++)

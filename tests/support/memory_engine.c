@@ -364,11 +364,12 @@ static ls_status op_commit(lsi_appender *base, uint32_t index, uint64_t end, ls_
     return st;
 }
 
-static ls_status op_reader_open(lsi_engine_stream *stream, uint32_t index, lsi_reader **out)
+static ls_status op_reader_open(lsi_engine_stream *stream, uint32_t index, uint32_t flags, lsi_reader **out)
 {
     memory_engine *engine = of_stream(stream);
     reader *made;
 
+    (void)flags; /* hints */
     lock(engine);
     if (find(engine, index) == NULL) {
         unlock(engine);

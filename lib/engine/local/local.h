@@ -192,7 +192,7 @@ ls_status lsi_local_append(lsi_appender *appender, uint32_t shard, const lsi_app
 ls_status lsi_local_commit(lsi_appender *appender, uint32_t shard, uint64_t end, ls_durability durability);
 
 /* read.c */
-ls_status lsi_local_reader_open(lsi_engine_stream *stream, uint32_t shard, lsi_reader **out);
+ls_status lsi_local_reader_open(lsi_engine_stream *stream, uint32_t shard, uint32_t flags, lsi_reader **out);
 void lsi_local_reader_close(lsi_reader *reader);
 ls_status lsi_local_seek(lsi_reader *reader, const ls_position *position);
 ls_status lsi_local_read(lsi_reader *reader, uint32_t records_max, uint64_t bytes_max, lsi_read *out);

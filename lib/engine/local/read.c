@@ -16,10 +16,11 @@ typedef struct local_reader {
     lsi_log_reader *reader;
 } local_reader;
 
-ls_status lsi_local_reader_open(lsi_engine_stream *base, uint32_t shard, lsi_reader **out)
+ls_status lsi_local_reader_open(lsi_engine_stream *base, uint32_t shard, uint32_t flags, lsi_reader **out)
 {
     lsi_local_stream *stream = lsi_local_stream_of(base);
     const lsi_memory *memory = &base->engine->env.memory;
+    lsi_read_way way = (flags & LSI_READER_ONE_OF_MANY) != 0 ? LSI_READ_SPARING : LSI_READ_FAST;
     local_reader *reader;
     lsi_log *log;
     ls_status st = lsi_local_stream_check(stream);
@@ -33,7 +34,7 @@ ls_status lsi_local_reader_open(lsi_engine_stream *base, uint32_t shard, lsi_rea
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for an iterator");
     reader->base.stream = base;
     reader->base.shard = shard;
-    st = lsi_log_reader_open(log, &reader->reader);
+    st = lsi_log_reader_open(log, way, &reader->reader);
     if (st != LS_OK) {
         lsi_free(memory, reader);
         return lsi_local_stream_explain(stream, st);
