@@ -80,8 +80,8 @@ typedef struct lsi_log_piece {
 ls_status lsi_log_each_piece(lsi_log *log, bool (*each)(void *user, const lsi_log_piece *piece), void *user);
 /* Removes the segments before number `keep`, never the last one, if their records all arrived before `before_us`, and
  * the files that a dead trimmer left. Neither waits for a put or a reader nor stops one. One at a time for one log.
- * BUSY: the log was changed meanwhile or its lock is taken; nothing was changed, come again later. FULL, NO_MEMORY:
- * nothing was changed. IO: the shard is failed, or files could not be removed, which the next one does. */
+ * BUSY: the log was changed meanwhile or its lock is taken; nothing was changed, come again later. Others: nothing was
+ * changed, or files are left that the next one removes; on IO the shard may be failed. */
 ls_status lsi_log_trim(lsi_log *log, uint32_t keep, int64_t before_us, uint32_t *removed);
 /* Begins a new segment when the last one holds records and all of them arrived before `before_us`. BUSY as above. */
 ls_status lsi_log_retire(lsi_log *log, int64_t before_us, bool *rolled);

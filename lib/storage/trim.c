@@ -198,28 +198,30 @@ out:
 
 /* ---- the files ---- */
 
-typedef struct removal {
-    const lsi_log_config *config;
-    uint32_t below;
-    uint32_t removed; /* segments, without what belongs to them */
-    int error;
-} removal;
+typedef struct old_file {
+    uint32_t number;
+    bool is_index;
+} old_file;
 
-static int remove_old(void *user, const char *entry, bool is_dir)
+typedef struct old_files {
+    const lsi_memory *memory;
+    uint32_t below;
+    old_file *of;
+    size_t count, capacity;
+} old_files;
+
+/* Collected first: a listing that is changed while it runs may leave a name out. */
+static int note_old(void *user, const char *entry, bool is_dir)
 {
-    removal *of = user;
+    old_files *found = user;
     uint32_t segment = lsi_segment_number_of(entry, "seg");
     uint32_t number = segment != 0 ? segment : lsi_segment_number_of(entry, "idx");
-    char name[LSI_SEGMENT_NAME_BYTES];
-    int rc;
 
-    if (is_dir || number == 0 || number >= of->below)
+    if (is_dir || number == 0 || number >= found->below)
         return 0;
-    lsi_segment_name(of->config->dir, number, segment != 0 ? "seg" : "idx", name);
-    rc = of->config->root->files->unlink(of->config->root, name);
-    if (rc != 0 && rc != -ENOENT)
-        of->error = rc;
-    of->removed += rc == 0 && segment != 0;
+    if (!lsi_grow(found->memory, (void **)&found->of, &found->capacity, found->count + 1, sizeof *found->of))
+        return -ENOMEM;
+    found->of[found->count++] = (old_file){number, segment == 0};
     return 0;
 }
 
@@ -227,11 +229,18 @@ static int remove_old(void *user, const char *entry, bool is_dir)
 static ls_status remove_files(lsi_log *log, lsi_slot *slot, uint32_t below, uint32_t *removed)
 {
     const lsi_log_config *config = &log->config;
-    removal of = {.config = config, .below = below};
-    int rc = config->root->files->list(config->root, config->dir, remove_old, &of);
+    old_files found = {.memory = &config->env->memory, .below = below};
+    int rc = config->root->files->list(config->root, config->dir, note_old, &found);
 
-    *removed = of.removed;
-    rc = rc < 0 ? rc : of.error;
+    for (size_t i = 0; i < found.count; i++) {
+        char name[LSI_SEGMENT_NAME_BYTES];
+        lsi_segment_name(config->dir, found.of[i].number, found.of[i].is_index ? "idx" : "seg", name);
+        int gone = config->root->files->unlink(config->root, name);
+        if (gone != 0 && gone != -ENOENT)
+            rc = gone;
+        *removed += gone == 0 && !found.of[i].is_index;
+    }
+    lsi_free(found.memory, found.of);
     if (rc < 0)
         return lsi_fail_errno(rc, "%s: removing the files of trimmed segments", config->label);
     atomic_store_explicit(&slot->removed_below, below, memory_order_relaxed);

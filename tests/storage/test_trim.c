@@ -745,8 +745,21 @@ static void short_memory_harms_nothing(void **state)
         st = lsi_log_trim(fx->store.log, 3, INT64_MAX, &removed);
         sim_memory_fail(&fx->memory, 0, false);
         assert_true(st == LS_OK || st == LS_ERR_NO_MEMORY);
-        assert_int_equal(log_store_count(&fx->store, st == LS_OK ? 6 : 0), st == LS_OK ? 4 : 10);
+        present now = files_of(fx);
+        if (now.lowest == 1) { /* perhaps with a list that begins later: then only the files are left */
+            ls_seqno oldest, latest;
+            ls_status health;
+
+            assert_int_equal(lsi_log_state(fx->store.log, &oldest, &latest, &health), LS_OK);
+            assert_true(oldest == fx->seqnos[0] || oldest == fx->seqnos[6]);
+            assert_int_equal(log_store_count(&fx->store, oldest == fx->seqnos[0] ? 0 : 6),
+                             oldest == fx->seqnos[0] ? 10 : 4);
+        } else {
+            assert_int_equal(now.lowest, 3);
+            assert_int_equal(log_store_count(&fx->store, 6), 4);
+        }
     } while (st != LS_OK);
+    assert_int_equal(files_of(fx).lowest, 3);
     assert_true(nth > 5);
 }
 
