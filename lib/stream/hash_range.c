@@ -23,6 +23,14 @@ lsi_hash_range lsi_hash_range_of(uint32_t index, uint32_t count)
     return range;
 }
 
+ls_hash_key lsi_hash_range_middle(lsi_hash_range range)
+{
+    ls_hash_key width = lsi_u128_subtract(range.last, range.first);
+    ls_hash_key half = {width.high >> 1, width.high << 63 | width.low >> 1};
+
+    return lsi_u128_add(lsi_u128_add(range.first, half), (ls_hash_key){0, 1});
+}
+
 bool lsi_hash_range_contains(lsi_hash_range range, ls_hash_key key)
 {
     return lsi_u128_compare(range.first, key) <= 0 && lsi_u128_compare(key, range.last) <= 0;

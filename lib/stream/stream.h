@@ -18,7 +18,8 @@
 #define LSI_BATCH_RECORDS_MAX 65536u
 #define LSI_BATCH_BYTES_MAX (64u << 20)
 #define LSI_ATOMIC_BATCH_BYTES_MAX ((16u << 20) - 4096u) /* a frame is 16 MiB with its header */
-#define LSI_SHARD_COUNT_MAX 65536u
+#define LSI_SHARD_COUNT_MAX 65536u           /* open ones */
+#define LSI_SHARD_INDEX_END (UINT32_C(1) << 20) /* what is looked up by index is an array: 1 Mi splits make it some MiB */
 #define LSI_RETENTION_HOURS_DEFAULT 24u
 #define LSI_RETENTION_HOURS_MAX 8760u
 
@@ -51,6 +52,8 @@ typedef struct lsi_hash_range {
 } lsi_hash_range;
 /* Shard `index` of `count` equal ones: width floor(2^128 / count), the last one reaches 2^128-1. */
 lsi_hash_range lsi_hash_range_of(uint32_t index, uint32_t count);
+/* Where the upper half begins; of an odd number of keys the lower half has one more. */
+ls_hash_key lsi_hash_range_middle(lsi_hash_range range);
 bool lsi_hash_range_contains(lsi_hash_range range, ls_hash_key key);
 
 /* ---- lineage.c: the shards of a stream and which of them takes a key ---- */
@@ -63,7 +66,9 @@ typedef struct lsi_shard {
     lsi_hash_range range;
     ls_seqno first_seqno;     /* every record's number is at least this */
     int64_t created_us;       /* its second goes into 56-digit numbers; never decreases along a lineage */
-    int64_t closed_us;        /* 0 while open */
+    int64_t closed_us;        /* 0 while open; not before any of its records */
+    ls_seqno last_seqno;      /* LS_SEQNO_NONE while open; then no record's number is above it */
+    uint64_t end;             /* the engine's: where a closed shard's log ends; 0 while open */
 } lsi_shard;
 
 /* Sorted table of the open shards for routing. Built once per change of the shard list. */
@@ -76,5 +81,20 @@ typedef struct lsi_route {
  * or overlap. `*open_count` is how many were filled. */
 ls_status lsi_route_build(const lsi_shard *shards, uint32_t count, ls_hash_key *firsts, uint32_t *indexes, uint32_t *open_count);
 uint32_t lsi_route_find(const lsi_route *route, ls_hash_key key); /* the shard's index; binary search */
+
+/* ---- reshard.c: the rules of splitting and merging ---- */
+typedef struct lsi_reshard_step {
+    uint32_t shard;
+    uint32_t adjacent; /* a merge: the shard whose keys follow those of `shard`; LSI_NO_SHARD: a split */
+    ls_hash_key at;    /* a split: the first key of the upper child */
+} lsi_reshard_step;
+#define LSI_RESHARD_STEPS_MAX 16u /* at once: all their parents stop together */
+/* The shards as they are after the steps, of which none may use a shard that another one closes: `out`, with room for
+ * `count` and two per step. Parents are closed, but when, at which number and where is still to be said; so is the first
+ * number of the children, which follow in the order of the steps, a split's lower one first. NOT_FOUND, STATE (closed,
+ * or a limit), INVALID_ARGUMENT. `stream` is for messages. */
+ls_status lsi_reshard_apply(const char *stream, const lsi_shard *shards, uint32_t count, const lsi_reshard_step *steps,
+                            uint32_t step_count, int64_t now_us, lsi_shard *out, uint32_t *out_count);
+const lsi_shard *lsi_shard_find(const lsi_shard *shards, uint32_t count, uint32_t index); /* ascending; NULL: none */
 
 #endif
