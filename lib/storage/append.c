@@ -284,8 +284,9 @@ ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *e
     st = lsi_log_lock(log, slot, false);
     if (st != LS_OK)
         return st;
-    if (atomic_load_explicit(&slot->closed, memory_order_relaxed) != 0) {
+    if (atomic_load_explicit(&slot->closed, memory_order_relaxed) != LSI_LOG_OPEN) { /* S9 */
         *closed = true;
+        lsi_log_release_tail(log);
         goto out;
     }
     atomic_store_explicit(&log->wrote, 1, memory_order_relaxed);

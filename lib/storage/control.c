@@ -493,6 +493,17 @@ ls_status lsi_control_lock(lsi_control *control)
     return lsi_fail(LS_ERR_CORRUPT, "the store's lock is damaged: close the store in all processes");
 }
 
+bool lsi_control_try_lock(lsi_control *control)
+{
+    lsi_lock_result result = LSI_LOCK_BUSY;
+
+    if (lsi_control_is_mine(control))
+        result = lsi_lock_try(&control->header->store_lock, LSI_RANK_STORE);
+    if (result == LSI_LOCKED_AFTER_DEATH)
+        lsi_lock_repaired(&control->header->store_lock); /* as above */
+    return result == LSI_LOCKED || result == LSI_LOCKED_AFTER_DEATH;
+}
+
 void lsi_control_unlock(lsi_control *control)
 {
     lsi_lock_release(&control->header->store_lock, LSI_RANK_STORE);

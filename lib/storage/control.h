@@ -36,6 +36,10 @@ enum { LSI_SLOT_FREE = 0, LSI_SLOT_SHARD = 1, LSI_SLOT_STREAM = 2 };
 /* `health` of a shard slot. FRESH: nothing here is true yet but the watermarks; recovery fills the rest. */
 enum { LSI_SHARD_FRESH = 0, LSI_SHARD_HEALTHY, LSI_SHARD_FAILED, LSI_SHARD_DAMAGED };
 
+/* `closed` of a shard slot. CLOSED: the log takes no more records, committed_end is its end for ever. CLOSING: it takes
+ * none until somebody who can know says which of the two it is: its closing was under way, or its closer died. */
+enum { LSI_LOG_OPEN = 0, LSI_LOG_CLOSED, LSI_LOG_CLOSING };
+
 /* `roll_first` of a shard slot: why the last segment must not be appended to. */
 #define LSI_ROLL_FIRST_NUMBERS 1u /* numbers may have been given that nobody knows of */
 #define LSI_ROLL_FIRST_TORN 2u    /* and there are bytes beyond the end */
@@ -65,7 +69,7 @@ typedef struct lsi_slot {
     _Atomic uint64_t indexed_end;  /* the index has an entry for the frame at or before here */
     _Atomic uint32_t failed_errno; /* FAILED: what the sync said */
     _Atomic uint32_t list_generation; /* rises after each replacement of the segment list */
-    _Atomic uint32_t closed;       /* the shard takes no more records: committed_end is its end */
+    _Atomic uint32_t closed;       /* LSI_LOG_OPEN ... */
     _Atomic uint32_t torn_count;   /* torn tails found since this control file was made */
     _Atomic uint32_t roll_first;   /* LSI_ROLL_FIRST_ bits: the next append begins a new segment (R5, D4) */
 
@@ -143,6 +147,7 @@ void lsi_control_each(lsi_control *control, bool (*each)(void *user, lsi_slot *s
 /* The store lock (rank STORE): the manifest is replaced under it. LS_ERR_BUSY after env->busy_timeout_ms. After a death
  * inside it there is nothing to repair: files are replaced whole. */
 ls_status lsi_control_lock(lsi_control *control);
+bool lsi_control_try_lock(lsi_control *control); /* false: somebody has it */
 void lsi_control_unlock(lsi_control *control);
 /* Rises with each replacement of the manifest; read before using a cached one. Odd from `changing` to `changed`: a
  * replacement is under way, or died or failed, and the next one who has the lock writes the manifest once more. */
@@ -176,6 +181,9 @@ static inline void lsi_slots_wake(lsi_slot *shard, lsi_slot *stream)
     if (stream != NULL && atomic_load_explicit(&stream->wake_wanted, memory_order_relaxed) != 0)
         lsi_slot_wake_armed(stream);
 }
+
+/* How a closing ended: makes CLOSING what it is now, and wakes who sleeps on the slot. Locks: what decided it, held. */
+void lsi_slot_closing_ended(lsi_slot *slot, bool is_closed);
 
 /* Watermarks (R2). Noting one may lag behind the sync it follows and never leads it. */
 void lsi_watermark_note(lsi_slot *slot, uint32_t segment, uint64_t end);

@@ -351,7 +351,9 @@ ls_status lsi_log_reset(lsi_log *log)
     if (st != LS_OK)
         return st;
     uint32_t health = atomic_load_explicit(&slot->health, memory_order_acquire);
-    if (health == LSI_SHARD_HEALTHY) {
+    if (atomic_load_explicit(&slot->closed, memory_order_relaxed) != LSI_LOG_OPEN) { /* S9 */
+        st = lsi_fail(LS_ERR_STATE, "%s is closed: it takes no puts anyway", log->config.label);
+    } else if (health == LSI_SHARD_HEALTHY) {
         st = lsi_fail(LS_ERR_STATE, "%s is healthy: there is nothing to reset", log->config.label);
     } else {
         uint64_t was = lsi_load(&slot->committed_end);

@@ -11,6 +11,8 @@
  *  S6  After a failed sync nothing is appended until lsi_log_reset, in any process (E1).
  *  S7  Numbers are given below seqno_limit only; a segment that follows a torn one begins at the torn one's limit (D4).
  *  S8  A segment's file is removed only when a list that begins behind it, and the list's name, were synced (R6).
+ *  S9  A log is closed for good only when all of it is durable, and at an end that is stated outside of it; then nothing
+ *      is appended and no segment is begun. What a dead process left beyond that end is never read.
  */
 #ifndef LSI_STORAGE_LOG_H
 #define LSI_STORAGE_LOG_H
@@ -101,6 +103,9 @@ static inline void lsi_window_store(lsi_segment *segment, uint64_t position, con
     uint64_t offset = position - segment->header.base + LSI_SEGMENT_HEADER_BYTES;
     segment->file.files->store(&segment->file, segment->window + (offset - segment->window_at), frame, bytes);
 }
+
+/* closing.c: nothing is appended here any more: gives back what only appends need. Locks: append_lock held. */
+void lsi_log_release_tail(lsi_log *log);
 
 /* E1: marks the shard and returns LS_ERR_IO. */
 ls_status lsi_log_fail(lsi_log *log, lsi_slot *slot, int err);

@@ -355,7 +355,8 @@ ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint
     if (st != LS_OK)
         return st;
     /* First the end, then the list: what lies before that end is in a list at least as new. */
-    bool closed = atomic_load_explicit(&slot->closed, memory_order_acquire) != 0;
+    bool closed = reader->log->config.is_closed ||
+                  atomic_load_explicit(&slot->closed, memory_order_acquire) == LSI_LOG_CLOSED;
     uint64_t published = lsi_log_published(reader->log, slot);
     st = lsi_reader_follow_list(reader, slot);
     if (st != LS_OK)

@@ -29,8 +29,8 @@ typedef struct scan {
     uint64_t damage_at;
 } scan;
 
-/* Where frames may lie: the file's size, at a frame's boundary. */
-static ls_status file_end(const lsi_segment *segment, uint64_t *out)
+/* Where frames may lie: the file's size, at a frame's boundary, or the end that a closed log has. */
+static ls_status file_end(const lsi_log *log, const lsi_segment *segment, uint64_t *out)
 {
     uint64_t size;
     int rc = segment->file.files->size(&segment->file, &size);
@@ -41,6 +41,8 @@ static ls_status file_end(const lsi_segment *segment, uint64_t *out)
     if (frames > segment->header.frames_bytes_max)
         frames = segment->header.frames_bytes_max;
     *out = segment->header.base + (frames & ~(uint64_t)7);
+    if (log->config.is_closed && *out > log->config.end) /* S9 */
+        *out = log->config.end;
     return LS_OK;
 }
 
@@ -84,7 +86,7 @@ static ls_status scan_segment(const lsi_log *log, const lsi_segment_list *list, 
     const lsi_env *env = log->config.env;
     uint64_t stop = segment->header.base;
     lsi_walk walk;
-    ls_status st = file_end(segment, &stop);
+    ls_status st = file_end(log, segment, &stop);
 
     if (st != LS_OK)
         return st;
@@ -183,6 +185,7 @@ ls_status lsi_log_publish_new(const lsi_log_config *config, const lsi_segment_en
 
     if (st != LS_OK)
         return st;
+    atomic_store_explicit(&slot->closed, LSI_LOG_OPEN, memory_order_relaxed); /* of one that was never named */
     publish(slot, first, &found, 0, LSI_SHARD_HEALTHY); /* No manifest names the log yet: nobody else is here. */
     atomic_store_explicit(&slot->next_seqno, first->base_seqno, memory_order_release);
     atomic_store_explicit(&slot->epoch, lsi_control_epoch(config->control), memory_order_release);
@@ -236,6 +239,9 @@ static ls_status recover_from_segments(lsi_log *log, lsi_slot *slot, bool write)
     if (st == LS_ERR_NOT_FOUND)
         st = lsi_fail(LS_ERR_CORRUPT, "%s: %08u.seg is named by the segment list and not there", log->config.label,
                       last->number);
+    if (st == LS_OK && log->config.is_closed && log->config.end < last->base)
+        st = lsi_fail(LS_ERR_CORRUPT, "%s: it was closed at position %llu, and %s begins at %llu", log->config.label,
+                      (unsigned long long)log->config.end, segment->name, (unsigned long long)last->base);
     if (st == LS_ERR_CORRUPT) {
         publish_unreadable(log, slot, last); /* The shard is damaged; this call has not failed. */
         st = LS_OK;
@@ -248,6 +254,8 @@ static ls_status recover_from_segments(lsi_log *log, lsi_slot *slot, bool write)
     uint64_t watermark = 0;
     if (!lsi_watermark_read(slot, &marked, &watermark) || marked != last->number)
         watermark = 0;
+    if (log->config.is_closed) /* S9: that end is as good a witness (R3). */
+        watermark = log->config.end;
     st = scan_segment(log, list, segment, watermark, &found);
     if (st != LS_OK)
         goto out;
@@ -281,6 +289,7 @@ out:
 
 ls_status lsi_log_look(lsi_log *log, lsi_slot *own)
 {
+    atomic_store_explicit(&own->closed, log->config.is_closed ? LSI_LOG_CLOSED : LSI_LOG_OPEN, memory_order_relaxed);
     return recover_from_segments(log, own, false);
 }
 
@@ -290,10 +299,12 @@ static bool is_space(const lsi_segment *segment, uint64_t position)
 }
 
 /* What of the last segment a watermark vouches for: unlike the word durable_end it has a sum. */
-static uint64_t marked_end(const lsi_slot *slot, bool valid, uint32_t number, uint64_t marked)
+static uint64_t marked_end(const lsi_log *log, const lsi_slot *slot, bool valid, uint32_t number, uint64_t marked)
 {
     uint64_t base = lsi_load(&slot->segment_base), committed = lsi_load(&slot->committed_end);
 
+    if (log->config.is_closed)
+        return committed; /* S9 */
     if (!valid || marked < base || number != atomic_load_explicit(&slot->segment, memory_order_relaxed))
         return base; /* S5 */
     return marked < committed ? marked : committed;
@@ -314,6 +325,7 @@ static ls_status ends_are_true(lsi_log *log, lsi_slot *slot, bool *true_ends)
     const lsi_segment_entry *last = lsi_segment_list_last(list);
     ls_seqno next = lsi_load(&slot->next_seqno);
     if (last->number != number || last->base != lsi_load(&slot->segment_base) || end < last->base ||
+        (log->config.is_closed && end != log->config.end) ||
         lsi_load(&slot->durable_end) > end || lsi_load(&slot->seqno_limit) != last->seqno_limit ||
         next < last->base_seqno || next > last->seqno_limit)
         goto out;
@@ -379,7 +391,7 @@ ls_status lsi_log_ends_hold(lsi_log *log, lsi_slot *slot, bool *hold)
         return LS_OK;
     ls_status st = ends_are_true(log, slot, hold);
     /* Less than that would hide records that were acknowledged. */
-    if (durable != lsi_load(&slot->committed_end) && (!valid || durable != marked_end(slot, valid, number, marked)))
+    if (durable != lsi_load(&slot->committed_end) && (!valid || durable != marked_end(log, slot, valid, number, marked)))
         *hold = false;
     return st;
 }
@@ -444,7 +456,7 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
         if (st == LS_OK && of_this_boot)
             st = ends_are_true(log, slot, &of_this_boot);
         if (st == LS_OK && of_this_boot && health == LSI_SHARD_HEALTHY)
-            st = settle_durable(log, slot, marked_end(slot, valid, number, marked));
+            st = settle_durable(log, slot, marked_end(log, slot, valid, number, marked));
         if (st != LS_OK)
             return st;
         if (!of_this_boot)
@@ -459,13 +471,13 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
         if (health == LSI_SHARD_FAILED) { /* S6, and readers see no more than before. */
             atomic_store_explicit(&slot->health, LSI_SHARD_FAILED, memory_order_relaxed);
             atomic_store_explicit(&slot->failed_errno, failed_errno, memory_order_relaxed);
-            atomic_store_explicit(&slot->durable_end, marked_end(slot, valid, number, marked), memory_order_seq_cst);
+            atomic_store_explicit(&slot->durable_end, marked_end(log, slot, valid, number, marked), memory_order_seq_cst);
         }
     }
     /* An earlier process may have died with a list of its own in place. */
     atomic_store_explicit(&slot->sealed_bytes, 0, memory_order_relaxed);
-    /* Who closes a shard says so after this; what an earlier process left here is no news. */
-    atomic_store_explicit(&slot->closed, 0, memory_order_relaxed);
+    /* Who closes it says so after this; what an earlier process left here is no news. */
+    atomic_store_explicit(&slot->closed, log->config.is_closed ? LSI_LOG_CLOSED : LSI_LOG_OPEN, memory_order_relaxed);
     /* Pairs with is_recovered(). */
     atomic_store_explicit(&slot->epoch, lsi_control_epoch(log->config.control), memory_order_release);
     return LS_OK;

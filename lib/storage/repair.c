@@ -234,7 +234,8 @@ ls_status lsi_log_repair(const lsi_log_config *config, lsi_inspection *inspectio
     slot = lsi_log_slot(log);
 
     uint32_t health = atomic_load_explicit(&slot->health, memory_order_acquire);
-    if (health == LSI_SHARD_FAILED || health == LSI_SHARD_DAMAGED) {
+    /* A closed one takes no puts anyway: stepping over its damage is all there is to do (S9). */
+    if (!config->is_closed && (health == LSI_SHARD_FAILED || health == LSI_SHARD_DAMAGED)) {
         int err = (int)atomic_load_explicit(&slot->failed_errno, memory_order_relaxed);
 
         st = keep_list(config);

@@ -204,7 +204,7 @@ ls_status lsi_log_create(const lsi_log_config *config)
     int rc = config->root->files->make_dir(config->root, config->dir);
     if (rc < 0)
         return lsi_fail_errno(-rc, "%s: making the directory %s", config->label, config->dir);
-    fill_header(config, NULL, 0, config->first_seqno, 0, 0, &header);
+    fill_header(config, NULL, 0, config->first_seqno, config->first_arrival_us, 0, &header);
     st = lsi_segment_create(config, &header, &segment);
     if (st != LS_OK)
         return st;

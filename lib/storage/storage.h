@@ -32,6 +32,9 @@ typedef struct lsi_log_config {
     uint64_t segment_bytes;
     uint64_t prealloc_bytes;     /* LS_PREALLOC_NONE: none */
     ls_seqno first_seqno;        /* the shard's first */
+    int64_t first_arrival_us;    /* no record is older; for lsi_log_create only */
+    bool is_closed;              /* it takes no more records, and ends at `end`: what lies beyond is nobody's */
+    uint64_t end;
     bool read_only;
     bool map_tail;               /* small buffered frames may be stored into a mapping (LSI_FS_IN_PLACE) */
     lsi_slot *stream_slot;       /* readers of all shards sleep here; woken with the shard's own. May be NULL. */
@@ -47,6 +50,10 @@ typedef struct lsi_log_config {
 ls_status lsi_log_create(const lsi_log_config *config);
 /* Removes a log's directory with everything in it. The manifest no longer names it. */
 ls_status lsi_log_destroy(const lsi_env *env, const lsi_root *root, const char *dir);
+
+/* Whether the directory holds no more than lsi_log_create makes: nothing was ever appended. LS_OK and true when there is
+ * no such directory. */
+ls_status lsi_log_is_unused(const lsi_root *root, const char *dir, bool *unused);
 
 /* Opens without touching the disk; the first use finds the slot and, when it must, recovers. */
 ls_status lsi_log_open(const lsi_log_config *config, lsi_log **out);
@@ -64,6 +71,22 @@ ls_status lsi_log_commit(lsi_log *log, uint64_t end);
 ls_status lsi_log_sync(lsi_log *log); /* everything committed before the call, whoever wrote it */
 ls_status lsi_log_reset(lsi_log *log);  /* ls_stream_reset_shard */
 ls_status lsi_log_state(lsi_log *log, ls_seqno *oldest, ls_seqno *latest, ls_status *health);
+
+/* Closing a log for good. `begin` takes append_lock, makes everything durable and lets appends know that they must wait
+ * for the outcome; the caller then decides, where lsi_log_config comes from; `end` notes what was decided, and `release`
+ * gives the lock back and wakes readers. A caller who dies, or who releases without knowing, leaves CLOSING in the slot:
+ * it is his to end who finds out. LS_ERR_STATE: it is closed. */
+typedef struct lsi_log_closing {
+    uint64_t end;
+    ls_seqno next_seqno; /* above every number that was ever given */
+    int64_t last_arrival_us;
+} lsi_log_closing;
+ls_status lsi_log_closing_begin(lsi_log *log, lsi_log_closing *out);
+void lsi_log_closing_end(lsi_log *log, bool is_closed);
+void lsi_log_closing_release(lsi_log *log);
+/* How far its last segment's numbers go, which more than it was given are below until it rolls, and its last stamp. */
+ls_status lsi_log_reach(lsi_log *log, ls_seqno *seqno_limit, int64_t *last_arrival_us);
+
 lsi_slot *lsi_log_slot(lsi_log *log); /* NULL before the first use succeeded */
 ls_status lsi_log_touch(lsi_log *log); /* finds the slot and recovers; everything else does so by itself */
 

@@ -310,6 +310,10 @@ static ls_status find_end(lsi_verify *verify, const lsi_segment_list *list, cons
 
     *torn = false;
     verify->next_seqno = 0;
+    if (verify->config->is_closed && verify->config->end >= last->base) { /* S9 */
+        *end = verify->config->end;
+        return LS_OK;
+    }
     if (current && health != LSI_SHARD_FRESH &&
         atomic_load_explicit(&slot->segment, memory_order_relaxed) == last->number &&
         atomic_load_explicit(&slot->segment_base, memory_order_relaxed) == last->base) {

@@ -1,0 +1,147 @@
+/* A log's end: after it nothing is appended any more, in any process.
+ *
+ * Whether a log is closed is decided outside of it, together with other things, in one step that this file knows nothing
+ * of. So closing has two halves, and a word in the slot that all appends look at under the lock:
+ *
+ *     OPEN --(lsi_log_closing_begin)--> CLOSING --(lsi_slot_closing_ended)--> CLOSED, or OPEN again
+ *
+ * In CLOSING everything is durable and append_lock is held, unless the closer died or could not learn the outcome: then
+ * appends find the word and not the lock, write nothing, and send their callers to find out what was decided.
+ *
+ * An end that was decided is stated where the log's configuration comes from, so it outlives the slot (S9). */
+#include "storage/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/status.h"
+
+void lsi_log_release_tail(lsi_log *log)
+{
+    lsi_segment *current;
+
+    lsi_segment_unref(log->tail);
+    log->tail = NULL;
+    lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
+    current = log->current;
+    log->current = NULL;
+    lsi_lock_release(&log->local, LSI_RANK_LOCAL);
+    lsi_segment_unref(current);
+}
+
+ls_status lsi_log_reach(lsi_log *log, ls_seqno *seqno_limit, int64_t *last_arrival_us)
+{
+    lsi_slot *slot;
+    ls_status st = lsi_log_ready(log, &slot);
+
+    if (st != LS_OK)
+        return st;
+    *seqno_limit = lsi_load(&slot->seqno_limit);
+    *last_arrival_us = atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed);
+    return LS_OK;
+}
+
+ls_status lsi_log_closing_begin(lsi_log *log, lsi_log_closing *out)
+{
+    lsi_segment *segment;
+    lsi_slot *slot;
+    ls_status st = lsi_log_ready(log, &slot);
+
+    if (st == LS_OK && log->config.read_only)
+        st = lsi_fail(LS_ERR_READ_ONLY, "%s: the store was opened for reading", log->config.label);
+    if (st == LS_OK)
+        st = lsi_log_lock(log, slot, false);
+    if (st != LS_OK)
+        return st;
+    if (atomic_load_explicit(&slot->closed, memory_order_relaxed) == LSI_LOG_CLOSED) {
+        st = lsi_fail(LS_ERR_STATE, "%s is closed", log->config.label);
+        goto fail;
+    }
+    out->end = lsi_load(&slot->committed_end);
+    out->next_seqno = lsi_load(&slot->next_seqno);
+    out->last_arrival_us = atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed);
+    st = lsi_log_segment(log, slot, atomic_load_explicit(&slot->segment, memory_order_relaxed), &segment);
+    if (st != LS_OK)
+        goto fail;
+    st = lsi_log_sync_segment(log, slot, segment, out->end); /* S5 says that the segments before are durable. */
+    lsi_segment_unref(segment);
+    if (st != LS_OK)
+        goto fail;
+    /* Release: whoever gets the lock after a death here sees it. */
+    atomic_store_explicit(&slot->closed, LSI_LOG_CLOSING, memory_order_release);
+    return LS_OK;
+fail:
+    lsi_log_unlock(slot);
+    return st;
+}
+
+/* Release: who sees that it is closed sees its last end. Pairs with lsi_log_reader_read. */
+static void note_outcome(lsi_slot *slot, bool is_closed)
+{
+    atomic_store_explicit(&slot->closed, is_closed ? LSI_LOG_CLOSED : LSI_LOG_OPEN, memory_order_release);
+}
+
+void lsi_slot_closing_ended(lsi_slot *slot, bool is_closed)
+{
+    note_outcome(slot, is_closed);
+    lsi_slots_wake(slot, NULL);
+}
+
+void lsi_log_closing_end(lsi_log *log, bool is_closed)
+{
+    if (is_closed)
+        lsi_log_release_tail(log);
+    note_outcome(lsi_log_slot(log), is_closed);
+}
+
+void lsi_log_closing_release(lsi_log *log)
+{
+    lsi_slot *slot = lsi_log_slot(log);
+
+    lsi_log_unlock(slot);
+    lsi_slots_wake(slot, log->config.stream_slot);
+}
+
+/* ---- one that never was used ---- */
+
+typedef struct remains {
+    const lsi_root *root;
+    const char *dir;
+    bool unused;
+} remains;
+
+static int look_at(void *user, const char *entry, bool is_dir)
+{
+    static const char first[] = "00000001.seg";
+    remains *of = user;
+    char name[LSI_SEGMENT_NAME_BYTES];
+    lsi_file file = {0};
+    uint64_t size = 0;
+    int rc;
+
+    if (!is_dir && (strcmp(entry, LSI_SEGMENT_LIST_NAME) == 0 || strcmp(entry, LSI_SEGMENT_LIST_NAME ".new") == 0))
+        return 0;
+    if (is_dir || strcmp(entry, first) != 0) {
+        of->unused = false;
+        return 0;
+    }
+    lsi_segment_name(of->dir, 1, "seg", name);
+    rc = of->root->files->open(of->root, name, 0, &file);
+    if (rc < 0)
+        return rc;
+    rc = of->root->files->size(&file, &size);
+    (void)of->root->files->close(&file); /* It was only looked at. */
+    of->unused = of->unused && size <= LSI_SEGMENT_HEADER_BYTES;
+    return rc;
+}
+
+ls_status lsi_log_is_unused(const lsi_root *root, const char *dir, bool *unused)
+{
+    remains of = {root, dir, true};
+    int rc = root->files->list(root, dir, look_at, &of);
+
+    if (rc < 0 && rc != -ENOENT)
+        return lsi_fail_errno(-rc, "looking through %s", dir);
+    *unused = of.unused;
+    return LS_OK;
+}
