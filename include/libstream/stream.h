@@ -1,6 +1,6 @@
 /**
  * @file stream.h
- * Create, delete, open and describe streams.
+ * Create, delete, open, describe and reshard streams.
  *
  * A stream is a set of shards, each owning a range of the 128-bit hash-key space; the open shards cover it without gap
  * or overlap. Names match [a-zA-Z0-9_.-]{1,128}. A deleted name may be used again and never shows the old records.
@@ -89,7 +89,7 @@ typedef struct ls_shard_info {
     uint32_t shard;            /**< Index; as text `shardId-` and 12 decimal digits. */
     ls_hash_key first_hash_key; /**< Inclusive. */
     ls_hash_key last_hash_key;  /**< Inclusive. */
-    ls_seqno starting_seqno;   /**< Every record's number is at least this. */
+    ls_seqno starting_seqno;   /**< Every record's number is at least this; it is above the parents' endings. */
     ls_seqno ending_seqno;     /**< LS_SEQNO_NONE while the shard is open, then at least every record's. */
     ls_seqno oldest_seqno;     /**< The first record that can be read; LS_SEQNO_NONE: there is none. */
     ls_seqno latest_seqno;     /**< The last record that can be read; LS_SEQNO_NONE: there is none. */
@@ -98,8 +98,9 @@ typedef struct ls_shard_info {
     uint32_t adjacent_parent;  /**< LS_NO_SHARD: none. */
     int32_t is_open;           /**< 1: takes records. */
     ls_status health;          /**< LS_OK; LS_ERR_IO: a sync failed; LS_ERR_CORRUPT: damaged. Then it refuses puts. */
+    int64_t closed_us;         /**< When it was split or merged; not before its last record. 0 while it is open. */
 } ls_shard_info;
-#define LS_SHARD_INFO_INIT {(uint32_t)sizeof(ls_shard_info), 0, {0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define LS_SHARD_INFO_INIT {(uint32_t)sizeof(ls_shard_info), 0, {0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #define LS_NO_SHARD UINT32_MAX
 
 /** A stream as it was at one moment. */
@@ -167,6 +168,57 @@ LS_API void ls_stream_description_free(ls_stream_description *description);
  * Threads: any thread. Blocks on disk. Since 0.1.
  */
 LS_API ls_status ls_stream_reset_shard(ls_stream *stream, uint32_t shard);
+
+/**
+ * Split an open shard in two, as Kinesis's SplitShard. In both modes.
+ *
+ * The parent keeps its records and stays readable, and is closed: it takes no more, in any process, for ever. Its
+ * children share its range: the lower one has the keys below `new_starting_hash_key`, the upper one that key and those
+ * above. Their indexes follow the highest one there was; their numbers begin above the parent's last. Closing and
+ * opening are one durable step: after a crash or a kill at any moment there is the open parent alone, or the closed one
+ * with both children.
+ *
+ * Puts go on meanwhile: one that comes in between waits for milliseconds, goes to the child that has its key, and keeps
+ * its place in the order of its key. Readers get the rest of the parent, then its end with the children's indexes.
+ *
+ * @param shard                  Index of the shard.
+ * @param new_starting_hash_key  Borrowed until return. Greater than the shard's first key plus one, less than its last.
+ *                               NULL: the middle.
+ * @param lower, upper           The children's indexes, set on LS_OK only. May be NULL.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  The key is not strictly inside the shard's range. Nothing was changed.
+ * @retval LS_ERR_NOT_FOUND         No such shard, or the stream was deleted.
+ * @retval LS_ERR_STATE             The shard was split or merged already; or the stream has as many shards as it can
+ *                                  have: 65,536 open ones, 1,048,576 ever. Nothing was changed.
+ * @retval LS_ERR_READ_ONLY         The store was opened for reading.
+ * @retval LS_ERR_BUSY              Another process held a lock for `busy_timeout_ms`. Nothing was changed.
+ * @retval LS_ERR_CORRUPT           The shard is damaged and takes no puts: see `lstream verify`. Nothing was changed.
+ * @retval LS_ERR_FULL, LS_ERR_NO_MEMORY  Nothing was changed.
+ * @retval LS_ERR_IO                The parent could not be synced (it refuses puts from now on: ls_stream_reset_shard),
+ *                                  or the outcome is unknown: ls_stream_describe tells it.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_stream_split(ls_stream *stream, uint32_t shard, const ls_hash_key *new_starting_hash_key,
+                                 uint32_t *lower, uint32_t *upper);
+
+/**
+ * Merge two open shards into one, as Kinesis's MergeShards. In both modes.
+ *
+ * Both are closed and their child has their keys; everything else is as with ls_stream_split. Readers of all shards get
+ * the child after both parents.
+ *
+ * @param shard           Index of the shard with the lower keys: the child's `parent`.
+ * @param adjacent_shard  Index of the shard whose keys follow: the child's `adjacent_parent`.
+ * @param child           Its index, set on LS_OK only. May be NULL.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  The keys of the second do not follow those of the first. Nothing was changed.
+ *
+ * Other errors as ls_stream_split.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_stream_merge(ls_stream *stream, uint32_t shard, uint32_t adjacent_shard, uint32_t *child);
 
 #ifdef __cplusplus
 }

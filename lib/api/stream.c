@@ -239,7 +239,7 @@ ls_status ls_stream_description_shard(const ls_stream_description *description, 
         .first_hash_key = shard->range.first,
         .last_hash_key = shard->range.last,
         .starting_seqno = shard->first_seqno,
-        .ending_seqno = shard->closed ? LS_SEQNO_END : LS_SEQNO_NONE,
+        .ending_seqno = shard->last_seqno,
         .oldest_seqno = state->oldest_seqno,
         .latest_seqno = state->oldest_seqno == LS_SEQNO_NONE ? LS_SEQNO_NONE : state->latest_seqno,
         .created_us = shard->created_us,
@@ -247,6 +247,7 @@ ls_status ls_stream_description_shard(const ls_stream_description *description, 
         .adjacent_parent = shard->adjacent_parent,
         .is_open = shard->closed ? 0 : 1,
         .health = state->health,
+        .closed_us = shard->closed_us,
     };
     memcpy(out, &info, out->size < sizeof info ? out->size : sizeof info);
     return LS_OK;

@@ -99,6 +99,10 @@ typedef struct lsi_engine_ops {
     uint64_t (*generation)(lsi_engine_stream *stream); /* cheap: one atomic load. Of lsi_stream_info. */
     ls_status (*shard_state)(lsi_engine_stream *stream, uint32_t shard, lsi_shard_state *out);
     ls_status (*reset_shard)(lsi_engine_stream *stream, uint32_t shard);
+    /* Splits and merges, 1..LSI_RESHARD_STEPS_MAX of them, in one durable step or not at all; refused as
+     * lsi_reshard_apply says. `*first_child`: the children have the indexes from here on, in the order of the steps. */
+    ls_status (*reshard)(lsi_engine_stream *stream, const lsi_reshard_step *steps, uint32_t count,
+                         uint32_t *first_child);
 
     ls_status (*appender_open)(lsi_engine_stream *stream, lsi_appender **out);
     void (*appender_close)(lsi_appender *appender);

@@ -202,8 +202,12 @@ static void shard_information_grows_safely(void **state)
     memset(&newer, 0x5a, sizeof newer);
     newer.info.size = 0;
     assert_int_equal(ls_stream_description_shard(about, 0, &newer.info), LS_ERR_INVALID_ARGUMENT);
-    newer.info.size = sizeof newer.info - 4;
+    newer.info.size = offsetof(ls_shard_info, closed_us) - 4;
     assert_int_equal(ls_stream_description_shard(about, 0, &newer.info), LS_ERR_INVALID_ARGUMENT);
+    newer.info.size = offsetof(ls_shard_info, closed_us); /* as the first release knew it */
+    assert_int_equal(ls_stream_description_shard(about, 1, &newer.info), LS_OK);
+    assert_int_equal(newer.info.shard, 1);
+    assert_int_equal(newer.info.closed_us, INT64_C(0x5a5a5a5a5a5a5a5a));
     newer.info.size = sizeof newer;
     assert_int_equal(ls_stream_description_shard(about, 1, &newer.info), LS_OK);
     assert_int_equal(newer.info.size, sizeof newer);

@@ -538,6 +538,170 @@ static void sync_and_maintain_succeed_on_a_healthy_store(void **state)
     fx->ops->stream_close(stream);
 }
 
+/* ---- resharding ---- */
+
+static ls_status split(fixture *fx, lsi_engine_stream *stream, uint32_t shard, ls_hash_key at, uint32_t *first)
+{
+    lsi_reshard_step step = {.shard = shard, .adjacent = LSI_NO_SHARD, .at = at};
+
+    return fx->ops->reshard(stream, &step, 1, first);
+}
+
+/* Whether an append to the shard finds it closed. */
+static bool is_moved(fixture *fx, lsi_engine_stream *stream, uint32_t shard)
+{
+    ls_put_entry entry = {{"k", 1}, {"d", 1}, NULL};
+    lsi_append batch = {&entry, NULL, 1, false};
+    lsi_append_result result;
+    lsi_appender *appender;
+
+    assert_int_equal(fx->ops->appender_open(stream, &appender), LS_OK);
+    assert_int_equal(fx->ops->append(appender, shard, &batch, &result), LS_OK);
+    assert_int_equal(result.accepted, result.moved ? 0 : 1);
+    fx->ops->appender_close(appender);
+    return result.moved;
+}
+
+/* Reads from where the reader is: how many records, which end the shard or do not. */
+static uint32_t read_to_end(fixture *fx, lsi_reader *reader, bool ends)
+{
+    uint32_t count = 0;
+    lsi_read page;
+
+    do {
+        assert_int_equal(fx->ops->read(reader, 3, 1 << 20, &page), LS_OK);
+        count += page.count;
+        assert_true(page.at_tip || !page.shard_end);
+    } while (!page.at_tip);
+    assert_int_equal(page.shard_end, ends);
+    return count;
+}
+
+static uint32_t open_shards(fixture *fx, lsi_engine_stream *stream, lsi_stream_info *info)
+{
+    ls_hash_key firsts[64];
+    uint32_t indexes[64], count;
+
+    assert_int_equal(fx->ops->info(stream, info), LS_OK);
+    assert_true(info->shard_count <= 64);
+    assert_int_equal(lsi_route_build(info->shards, info->shard_count, firsts, indexes, &count), LS_OK);
+    return count;
+}
+
+/* Goal: a split is what engine.h says, to those who hold handles on the parent and to those who come after. */
+static void a_split_closes_the_parent_and_opens_its_children(void **state)
+{
+    fixture *fx = *state;
+    lsi_engine_stream *stream = create_and_open(fx, "a", 1);
+    uint64_t generation = fx->ops->generation(stream);
+    ls_hash_key at = {7, 0};
+    ls_seqno number = append(fx, stream, 0, "x", 7), child_number;
+    lsi_reader *before = reader_at_start(fx, stream, 0), *after;
+    lsi_shard_state about;
+    lsi_stream_info info;
+    uint32_t first = 99;
+
+    assert_int_equal(read_to_end(fx, before, false), 7);
+    assert_int_equal(split(fx, stream, 0, at, &first), LS_OK);
+    assert_int_equal(first, 1);
+    assert_true(fx->ops->generation(stream) != generation);
+    assert_int_equal(open_shards(fx, stream, &info), 2);
+    assert_int_equal(info.generation, fx->ops->generation(stream));
+    assert_int_equal(info.shard_count, 3);
+    assert_true(info.shards[0].closed && info.shards[0].last_seqno >= number + 6);
+    assert_true(info.shards[0].closed_us >= info.created_us);
+    assert_true(info.shards[1].range.last.high == 6 && info.shards[2].range.first.high == 7);
+    for (uint32_t i = 1; i < 3; i++) {
+        assert_int_equal(info.shards[i].parent, 0);
+        assert_int_equal(info.shards[i].adjacent_parent, LSI_NO_SHARD);
+        assert_true(info.shards[i].first_seqno > info.shards[0].last_seqno);
+    }
+    assert_true(is_moved(fx, stream, 0));
+    assert_int_equal(read_to_end(fx, before, true), 0);
+    after = reader_at_start(fx, stream, 0);
+    assert_int_equal(read_to_end(fx, after, true), 7);
+    assert_int_equal(fx->ops->shard_state(stream, 0, &about), LS_OK);
+    assert_int_equal(about.latest_seqno, number + 6);
+    assert_int_equal(about.health, LS_OK);
+    child_number = append(fx, stream, 2, "y", 2);
+    assert_true(child_number >= info.shards[2].first_seqno);
+    fx->ops->reader_close(after);
+    after = reader_at_start(fx, stream, 2);
+    assert_int_equal(read_to_end(fx, after, false), 2);
+    fx->ops->reader_close(after);
+    fx->ops->reader_close(before);
+    assert_int_equal(fx->ops->sync(fx->engine), LS_OK);
+    lsi_stream_info_free(&info);
+    fx->ops->stream_close(stream);
+}
+
+/* Goal: several steps are one. Method: a split and a merge together; then a list whose last step breaks a rule. */
+static void several_steps_are_all_done_or_none(void **state)
+{
+    fixture *fx = *state;
+    lsi_engine_stream *stream = create_and_open(fx, "a", 4);
+    lsi_reshard_step steps[2] = {{0, LSI_NO_SHARD, {9, 9}}, {2, 3, {0, 0}}};
+    lsi_stream_info info;
+    uint64_t generation;
+    uint32_t first = 99;
+
+    (void)append(fx, stream, 2, "x", 3);
+    (void)append(fx, stream, 3, "x", 4);
+    assert_int_equal(fx->ops->reshard(stream, steps, 2, &first), LS_OK);
+    assert_int_equal(first, 4);
+    assert_int_equal(open_shards(fx, stream, &info), 4);
+    assert_int_equal(info.shard_count, 7);
+    assert_int_equal(info.shards[4].parent, 0);
+    assert_int_equal(info.shards[5].range.first.high, 9);
+    assert_int_equal(info.shards[6].parent, 2);
+    assert_int_equal(info.shards[6].adjacent_parent, 3);
+    assert_true(info.shards[6].first_seqno > info.shards[2].last_seqno &&
+                info.shards[6].first_seqno > info.shards[3].last_seqno);
+    lsi_stream_info_free(&info);
+    generation = fx->ops->generation(stream);
+    steps[0] = (lsi_reshard_step){1, 6, {0, 0}};
+    steps[1] = (lsi_reshard_step){4, 6, {0, 0}}; /* 6 is taken by the step before */
+    assert_int_equal(fx->ops->reshard(stream, steps, 2, &first), LS_ERR_STATE);
+    steps[1] = (lsi_reshard_step){5, LSI_NO_SHARD, {9, 9}}; /* its first key */
+    assert_int_equal(fx->ops->reshard(stream, steps, 2, &first), LS_ERR_INVALID_ARGUMENT);
+    steps[1] = (lsi_reshard_step){7, LSI_NO_SHARD, {9, 9}};
+    assert_int_equal(fx->ops->reshard(stream, steps, 2, &first), LS_ERR_NOT_FOUND);
+    assert_int_equal(fx->ops->generation(stream), generation);
+    assert_int_equal(open_shards(fx, stream, &info), 4);
+    assert_int_equal(info.shard_count, 7);
+    lsi_stream_info_free(&info);
+    assert_false(is_moved(fx, stream, 1));
+    assert_false(is_moved(fx, stream, 6));
+    assert_int_equal(fx->ops->sync(fx->engine), LS_OK);
+    fx->ops->stream_close(stream);
+}
+
+/* Goal: a shard can be resharded as often as wanted, and all of it stays. Method: 40 splits of the upper half, a record
+ * in each, read through another handle that was open all the time. */
+static void a_long_lineage_is_followed(void **state)
+{
+    fixture *fx = *state;
+    lsi_engine_stream *stream = create_and_open(fx, "a", 1), *other;
+    ls_seqno last = 0;
+
+    assert_int_equal(fx->ops->stream_open(fx->engine, "a", &other), LS_OK);
+    for (uint32_t i = 0; i < 40; i++) {
+        ls_hash_key at = {UINT64_MAX << (60 - i), 0};
+        ls_seqno number = append(fx, stream, 2 * i, "x", 2);
+        lsi_reader *reader = reader_at_start(fx, other, 2 * i);
+        uint32_t first;
+
+        assert_true(number > last);
+        last = number + 1;
+        assert_int_equal(split(fx, stream, 2 * i, at, &first), LS_OK);
+        assert_int_equal(first, 2 * i + 1);
+        assert_int_equal(read_to_end(fx, reader, true), 2);
+        fx->ops->reader_close(reader);
+    }
+    fx->ops->stream_close(other);
+    fx->ops->stream_close(stream);
+}
+
 /* ---- waiting ---- */
 
 typedef struct sleeper {
@@ -563,7 +727,7 @@ static void sleep_until_there_is_something(void *user)
             lsi_read page;
 
             who->status = ops->read(who->reader, 10, 1 << 20, &page);
-            if (who->status != LS_OK || page.count > 0) {
+            if (who->status != LS_OK || page.count > 0 || page.shard_end) {
                 who->woken = 1;
                 return;
             }
@@ -618,6 +782,28 @@ static void wake_by_remove(fixture *fx, sleeper *who)
 {
     (void)who;
     assert_int_equal(fx->ops->remove(fx->engine, "a"), LS_OK);
+}
+
+static void wake_by_split(fixture *fx, sleeper *who)
+{
+    uint32_t first;
+
+    assert_int_equal(split(fx, who->stream, 0, (ls_hash_key){3, 3}, &first), LS_OK);
+}
+
+static void a_split_wakes_who_waits_on_the_parent_and_on_all_shards(void **state)
+{
+    fixture *fx = *state;
+    lsi_engine_stream *stream = create_and_open(fx, "a", 2), *again = create_and_open(fx, "b", 2);
+    sleeper one = {.fx = fx, .stream = stream, .shard = 0, .reader = reader_at_start(fx, stream, 0)};
+    sleeper all = {.fx = fx, .stream = again, .shard = LSI_NO_SHARD};
+
+    run_sleeper(fx, &one, wake_by_split);
+    assert_int_equal(one.status, LS_OK);
+    run_sleeper(fx, &all, wake_by_split);
+    fx->ops->reader_close(one.reader);
+    fx->ops->stream_close(stream);
+    fx->ops->stream_close(again);
 }
 
 static void an_append_wakes_the_readers_of_its_shard_and_of_all_shards(void **state)
@@ -760,6 +946,10 @@ int main(void)
         CASE(a_place_can_be_returned_to),
         CASE(the_state_of_a_shard_names_its_first_and_last_record),
         CASE(sync_and_maintain_succeed_on_a_healthy_store),
+        CASE(a_split_closes_the_parent_and_opens_its_children),
+        CASE(several_steps_are_all_done_or_none),
+        CASE(a_long_lineage_is_followed),
+        CASE(a_split_wakes_who_waits_on_the_parent_and_on_all_shards),
         CASE(an_append_wakes_the_readers_of_its_shard_and_of_all_shards),
         CASE(a_wake_ends_a_sleep),
         CASE(a_deletion_wakes_waiting_readers),

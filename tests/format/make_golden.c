@@ -2,10 +2,10 @@
  *
  *     make_golden tests/format/golden/v0
  *
- * writes the directory, which must not be there, and beside it NAME.records. Two streams with three shards; shard 0 of
- * `alpha` has rolled; frames of one record and of many, explicit hash keys, empty data, a batch that is one frame. Until
- * release 1.0 format 0 may change, and then the directory is deleted and made again; from then on no golden store is
- * ever made again, and a new format gets one of its own. */
+ * writes the directory, which must not be there, and beside it NAME.records. Three streams with seven shards; shard 0 of
+ * `alpha` has rolled; `gamma` was split, and its halves were merged; frames of one record and of many, explicit hash keys,
+ * empty data, a batch that is one frame. Until release 1.0 format 0 may change, and then the directory is deleted and made
+ * again; from then on no golden store is ever made again, and a new format gets one of its own. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -52,7 +52,8 @@ static void fill(ls_stream *stream, unsigned batches, size_t bytes)
         if (failed != 0)
             exit(1);
     }
-    ls_put_entry together[3] = {{{"one", 3}, {"1", 1}, &low}, {{"two", 3}, {"22", 2}, &low}, {{"three", 5}, {"", 0}, &low}};
+    ls_put_entry together[3] = {
+        {{"one", 3}, {"1", 1}, &low}, {{"two", 3}, {"22", 2}, &low}, {{"three", 5}, {"", 0}, &low}};
     atomic.flags = LS_PUT_ATOMIC;
     must(ls_producer_put_batch(producer, together, 3, &atomic, NULL, NULL));
     must(ls_producer_close(producer));
@@ -87,6 +88,14 @@ int main(int argc, char **argv)
     must(ls_stream_close(stream));
     must(ls_stream_create(store, "beta", NULL));
     must(ls_stream_open(store, "beta", &stream));
+    fill(stream, 8, 40);
+    must(ls_stream_close(stream));
+    must(ls_stream_create(store, "gamma", NULL));
+    must(ls_stream_open(store, "gamma", &stream));
+    fill(stream, 8, 40);
+    must(ls_stream_split(stream, 0, NULL, NULL, NULL));
+    fill(stream, 8, 40);
+    must(ls_stream_merge(stream, 1, 2, NULL));
     fill(stream, 8, 40);
     must(ls_stream_close(stream));
     (void)snprintf(name, sizeof name, "%s.records", argv[1]); /* too long a name cannot be opened */

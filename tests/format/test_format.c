@@ -349,7 +349,8 @@ static void manifest_is_as_written_down(void **state)
                        .range = {{UINT64_C(0x0102030405060708), UINT64_C(0x1112131415161718)},
                                  {UINT64_C(0x2122232425262728), UINT64_C(0x3132333435363738)}},
                        .first_seqno = UINT64_C(0x4142434445464748), .created_us = 0x5152535455565758,
-                       .closed_us = 0x6162636465666768};
+                       .closed_us = 0x6162636465666768, .last_seqno = UINT64_C(0x4142434445464749),
+                       .end = UINT64_C(0x9192939495969798)};
     lsi_catalog_stream stream = {.name = "a.name-of_15-by", .id = 0x71727374, .created_us = 0x0807060504030201,
                                  .retention_hours = 0x1234, .mode = LS_STREAM_PROVISIONED, .record_bytes_max = 0x56789a,
                                  .shard_count = 1, .shards = &shard};
@@ -379,7 +380,7 @@ static void manifest_is_as_written_down(void **state)
         {"sync interval", 40, 4, 0x4567},
         {"streams", 44, 4, 1},
         {"stream bytes", s, 4, 48},
-        {"shard bytes", s + 4, 4, 72},
+        {"shard bytes", s + 4, 4, 88},
         {"id", s + 8, 8, 0x71727374},
         {"creation time", s + 16, 8, 0x0807060504030201},
         {"retention", s + 24, 4, 0x1234},
@@ -399,8 +400,10 @@ static void manifest_is_as_written_down(void **state)
         {"first seqno", k + 48, 8, UINT64_C(0x4142434445464748)},
         {"creation time", k + 56, 8, 0x5152535455565758},
         {"closing time", k + 64, 8, 0x6162636465666768},
+        {"last seqno", k + 72, 8, UINT64_C(0x4142434445464749)},
+        {"end", k + 80, 8, UINT64_C(0x9192939495969798)},
     };
-    assert_int_equal(size, k + 72);
+    assert_int_equal(size, k + 88);
     CHECK_FIELDS(out, size, fields);
     for (unsigned i = 0; i < 16; i++)
         assert_int_equal(((unsigned char *)out)[8 + i], 0xa0 + i);

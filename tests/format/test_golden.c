@@ -144,8 +144,8 @@ static void format_0_verifies_without_a_finding_of_damage(void **state)
     ls_inspect_summary summary = LS_INSPECT_SUMMARY_INIT;
 
     assert_int_equal(ls_inspect_verify(fx->path, NULL, NULL, &summary, NULL), LS_OK);
-    assert_int_equal(summary.streams, 2);
-    assert_int_equal(summary.shards, 3);
+    assert_int_equal(summary.streams, 3);
+    assert_int_equal(summary.shards, 7);
     assert_true(summary.segments >= 4); /* one shard rolled */
     assert_true(summary.records > 300);
     assert_int_equal(summary.damages, 0);

@@ -79,5 +79,6 @@ static inline uint64_t fuzz_frame_position(const uint8_t *data)
 /* store: 1 byte of FUZZ_STORE_ bits, then a packed image (support/image.h). */
 #define FUZZ_STORE_READ_ONLY_FIRST 1u
 #define FUZZ_STORE_PUT_TWICE 2u
+#define FUZZ_STORE_SPLIT 4u /* a shard is split between the puts */
 
 #endif

@@ -224,6 +224,34 @@ static void put_one(ls_store *store, const char *name)
     (void)ls_stream_close(stream);
 }
 
+/* Splits the stream's last shard, which is open in a sound stream. What is refused changes nothing. */
+static void split_one(ls_store *store, const char *name)
+{
+    ls_shard_info parent = LS_SHARD_INFO_INIT, child = LS_SHARD_INFO_INIT;
+    ls_stream_description *description;
+    ls_stream *stream;
+    uint32_t count;
+    ls_status st;
+
+    if (ls_stream_open(store, name, &stream) != LS_OK)
+        return;
+    if (ls_stream_describe(stream, &description) == LS_OK) {
+        count = ls_stream_description_shard_count(description);
+        FUZZ_REQUIRE(ls_stream_description_shard(description, count - 1, &parent) == LS_OK);
+        ls_stream_description_free(description);
+        st = ls_stream_split(stream, parent.shard, NULL, NULL, NULL);
+        FUZZ_REQUIRE(tiny_is_status(st));
+        if (st == LS_OK && ls_stream_describe(stream, &description) == LS_OK) {
+            FUZZ_REQUIRE(ls_stream_description_shard_count(description) == count + 2);
+            FUZZ_REQUIRE(ls_stream_description_shard(description, count - 1, &parent) == LS_OK);
+            FUZZ_REQUIRE(ls_stream_description_shard(description, count + 1, &child) == LS_OK);
+            FUZZ_REQUIRE(!parent.is_open && child.is_open && child.starting_seqno > parent.ending_seqno);
+            ls_stream_description_free(description);
+        }
+    }
+    (void)ls_stream_close(stream);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static view first, second, third;
@@ -251,6 +279,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         compare(&first, &second);
         for (uint32_t s = 0; s < second.streams; s++) {
             put_one(store, second.names[s]);
+            if ((data[0] & FUZZ_STORE_SPLIT) != 0)
+                split_one(store, second.names[s]);
             if ((data[0] & FUZZ_STORE_PUT_TWICE) != 0)
                 put_one(store, second.names[s]);
         }

@@ -212,7 +212,8 @@ static void manifests(void)
         shards[i] = (lsi_shard){.index = i, .parent = i == 2 ? 0 : LSI_NO_SHARD,
                                 .adjacent_parent = i == 2 ? 1 : LSI_NO_SHARD, .closed = i < 2,
                                 .range = lsi_hash_range_of(i == 1, i == 2 ? 1 : 2), .first_seqno = 1,
-                                .created_us = 5, .closed_us = i < 2 ? 6 : 0};
+                                .created_us = 5, .closed_us = i < 2 ? 6 : 0,
+                                .last_seqno = i < 2 ? 9 : LS_SEQNO_NONE, .end = i < 2 ? 800 : 0};
     catalog->streams = streams;
     catalog->stream_count = 2;
     FUZZ_REQUIRE(lsi_catalog_encode(catalog, &payload, &size) == LS_OK);
@@ -223,13 +224,27 @@ static void manifests(void)
     lsi_catalog_unref(catalog);
 }
 
+static void put_some(ls_stream *stream)
+{
+    ls_producer *producer;
+
+    FUZZ_REQUIRE(ls_producer_open(stream, NULL, &producer) == LS_OK);
+    for (unsigned i = 0; i < 6; i++) {
+        char key[8];
+        int key_bytes = snprintf(key, sizeof key, "key-%u", i);
+
+        FUZZ_REQUIRE(ls_producer_put(producer, (ls_bytes){key, (size_t)key_bytes}, (ls_bytes){"some data", 9}, NULL,
+                                     NULL) == LS_OK);
+    }
+    (void)ls_producer_close(producer); /* every put was complete */
+}
+
 /* A small store, whole but for its control file. */
-static void stores(void)
+static void store_input(bool resharded, unsigned char flags, const char *name)
 {
     lsi_files *files = lsi_files_memory_new(&lsi_memory_libc);
     ls_store_options options = LS_STORE_OPTIONS_INIT;
     ls_stream_options two = LS_STREAM_OPTIONS_INIT;
-    ls_producer *producer;
     ls_store *store;
     ls_stream *stream;
     still_env still;
@@ -244,15 +259,13 @@ static void stores(void)
     two.shard_count = 2;
     FUZZ_REQUIRE(lsi_store_open_env("store", &options, &still.env, &store) == LS_OK);
     FUZZ_REQUIRE(ls_stream_create(store, "s", &two) == LS_OK && ls_stream_open(store, "s", &stream) == LS_OK);
-    FUZZ_REQUIRE(ls_producer_open(stream, NULL, &producer) == LS_OK);
-    for (unsigned i = 0; i < 6; i++) {
-        char key[8];
-        int key_bytes = snprintf(key, sizeof key, "key-%u", i);
-
-        FUZZ_REQUIRE(ls_producer_put(producer, (ls_bytes){key, (size_t)key_bytes}, (ls_bytes){"some data", 9}, NULL,
-                                     NULL) == LS_OK);
+    put_some(stream);
+    if (resharded) {
+        FUZZ_REQUIRE(ls_stream_split(stream, 1, NULL, NULL, NULL) == LS_OK);
+        put_some(stream);
+        FUZZ_REQUIRE(ls_stream_merge(stream, 0, 2, NULL) == LS_OK);
+        put_some(stream);
     }
-    (void)ls_producer_close(producer); /* every put was complete */
     FUZZ_REQUIRE(ls_stream_close(stream) == LS_OK && ls_store_close(store) == LS_OK);
     of = image_take(files, "store");
     for (size_t i = 0; i < of.count; i++)
@@ -260,15 +273,20 @@ static void stores(void)
             (void)image_add(&packed, of.files[i].name, of.files[i].bytes, of.files[i].size); /* few and small */
     bytes = image_pack(&packed, &size);
     memmove(bytes + 1, bytes, size); /* image_pack gives one byte more */
-    bytes[0] = 0;
-    write_input("store", "whole", bytes, size + 1);
-    bytes[0] = FUZZ_STORE_READ_ONLY_FIRST | FUZZ_STORE_PUT_TWICE;
-    write_input("store", "whole-read-first", bytes, size + 1);
+    bytes[0] = flags;
+    write_input("store", name, bytes, size + 1);
     free(bytes);
     image_free(&packed);
-
     image_free(&of);
     lsi_files_memory_free(files);
+}
+
+static void stores(void)
+{
+    store_input(false, 0, "whole");
+    store_input(false, FUZZ_STORE_READ_ONLY_FIRST | FUZZ_STORE_PUT_TWICE, "whole-read-first");
+    store_input(false, FUZZ_STORE_SPLIT | FUZZ_STORE_PUT_TWICE, "whole-split");
+    store_input(true, FUZZ_STORE_READ_ONLY_FIRST | FUZZ_STORE_SPLIT | FUZZ_STORE_PUT_TWICE, "resharded");
 }
 
 /* A patch to one word of the control file. */

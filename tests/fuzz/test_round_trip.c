@@ -160,8 +160,14 @@ static void manifests_come_back(void **state)
                 shards[k] = (lsi_shard){.index = 10 * k + 5 + (uint32_t)pick(5),
                                         .parent = pick(2) != 0 ? (uint32_t)pick(5) : LSI_NO_SHARD,
                                         .adjacent_parent = pick(2) != 0 ? (uint32_t)pick(5) : LSI_NO_SHARD,
-                                        .closed = pick(2) != 0, .first_seqno = 1 + pick(LS_SEQNO_MAX),
-                                        .created_us = (int64_t)fuzz_random(&random_state), .closed_us = (int64_t)pick(9)};
+                                        .first_seqno = 1 + pick(LS_SEQNO_MAX),
+                                        .created_us = (int64_t)fuzz_random(&random_state)};
+                if (pick(2) != 0) {
+                    shards[k].closed = true;
+                    shards[k].closed_us = (int64_t)fuzz_random(&random_state);
+                    shards[k].last_seqno = shards[k].first_seqno + pick(LS_SEQNO_MAX - shards[k].first_seqno + 1);
+                    shards[k].end = fuzz_random(&random_state) & ~UINT64_C(7);
+                }
                 shards[k].range.first = (ls_hash_key){pick(UINT64_C(1) << 63), fuzz_random(&random_state)};
                 shards[k].range.last = (ls_hash_key){UINT64_MAX, fuzz_random(&random_state)};
             }

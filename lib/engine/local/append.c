@@ -75,6 +75,9 @@ ls_status lsi_local_append(lsi_appender *base, uint32_t shard, const lsi_append 
         return st;
     st = lsi_log_append(log, appender->framer, batch->entries, batch->picks, batch->count, batch->atomic,
                         &out->accepted, &out->first_seqno, &out->end, &out->moved);
+    /* The shard is closed, or whoever was closing it died: then nothing tells other shards before that is settled. */
+    if (st == LS_OK && out->moved)
+        return lsi_local_catalog_settle(lsi_local_of_stream(base->stream), true);
     return st == LS_OK ? LS_OK : lsi_local_stream_explain(stream, st);
 }
 

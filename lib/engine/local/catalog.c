@@ -103,6 +103,25 @@ ls_status lsi_local_catalog_read(lsi_local *local, lsi_catalog **out)
 
 /* ---- settling (L3) ---- */
 
+/* A shard whose closing was left half done is closed or not by what the manifest says. A stream's readers and producers
+ * are told to look again, whatever became of it. */
+static bool closing_note(void *user, lsi_slot *slot)
+{
+    const lsi_catalog *catalog = user;
+    const lsi_catalog_stream *stream;
+    const lsi_shard *shard;
+
+    if (atomic_load_explicit(&slot->kind, memory_order_acquire) == LSI_SLOT_STREAM) {
+        atomic_fetch_add_explicit(&slot->generation, 1, memory_order_release);
+        lsi_slots_wake(slot, NULL);
+    } else if (atomic_load_explicit(&slot->closed, memory_order_acquire) == LSI_LOG_CLOSING) {
+        stream = lsi_catalog_find_id(catalog, atomic_load_explicit(&slot->stream, memory_order_acquire));
+        shard = stream != NULL ? lsi_shard_find(stream->shards, stream->shard_count, slot->shard) : NULL;
+        lsi_slot_closing_ended(slot, shard != NULL && shard->closed);
+    }
+    return true;
+}
+
 typedef struct orphans {
     const lsi_catalog *catalog;
     uint64_t ids[RECONCILE_MAX];
@@ -158,6 +177,7 @@ static ls_status settle(lsi_local *local, lsi_catalog **out)
         return st;
     }
     reconcile(local, catalog);
+    lsi_control_each(local->control, closing_note, catalog);
     lsi_control_manifest_changed(local->control);
     lsi_catalog_unref(catalog);
     lsi_env_log(&local->base.env, LS_LOG_WARNING, "a manifest that was being replaced was found and settled");
@@ -185,6 +205,28 @@ ls_status lsi_local_catalog_lock(lsi_local *local, lsi_catalog **out)
 void lsi_local_catalog_unlock(lsi_local *local)
 {
     lsi_control_unlock(local->control);
+}
+
+ls_status lsi_local_catalog_settle(lsi_local *local, bool wait)
+{
+    lsi_catalog *catalog;
+    ls_status st = LS_OK;
+
+    if (lsi_control_manifest_generation(local->control) % 2 == 0)
+        return LS_OK;
+    if (wait)
+        st = lsi_control_lock(local->control);
+    else if (!lsi_control_try_lock(local->control))
+        return LS_OK;
+    if (st != LS_OK)
+        return st;
+    if (lsi_control_manifest_generation(local->control) % 2 != 0) {
+        st = settle(local, &catalog);
+        if (st == LS_OK)
+            lsi_catalog_unref(catalog);
+    }
+    lsi_control_unlock(local->control);
+    return st;
 }
 
 ls_status lsi_local_catalog(lsi_local *local, lsi_catalog **out)
@@ -224,7 +266,7 @@ static bool old_one_counts(lsi_local *local, uint64_t old_generation)
     return unchanged;
 }
 
-ls_status lsi_local_catalog_replace(lsi_local *local, lsi_catalog *catalog, uint64_t gone)
+ls_status lsi_local_catalog_replace(lsi_local *local, lsi_catalog *catalog, lsi_local_settle settle_slots, void *user)
 {
     uint64_t old_generation = catalog->generation;
     ls_status st;
@@ -236,8 +278,8 @@ ls_status lsi_local_catalog_replace(lsi_local *local, lsi_catalog *catalog, uint
     if (st == LS_ERR_IO && !old_one_counts(local, old_generation))
         /* E1: it has its name, and a crash may take that back. The generation stays odd (L3). */
         return st;
-    if (st == LS_OK && gone != 0)
-        lsi_control_drop_stream(local->control, gone);
+    if (settle_slots != NULL)
+        settle_slots(user, st == LS_OK);
     lsi_control_manifest_changed(local->control);
     if (st != LS_OK)
         return st;
@@ -287,8 +329,7 @@ static ls_status make_logs(lsi_local *local, const lsi_catalog_stream *stream)
     if (result != 0)
         return lsi_fail_errno(result, "stream '%s': cannot make its directory %s", stream->name, dir);
     for (uint32_t i = 0; i < stream->shard_count && st == LS_OK; i++) {
-        lsi_local_log_config(local, stream->name, stream->id, stream->shards[i].index, stream->shards[i].first_seqno,
-                             NULL, &config);
+        lsi_local_log_config_of(local, stream, &stream->shards[i], &config);
         st = lsi_log_create(&config);
     }
     if (st != LS_OK)
@@ -378,7 +419,7 @@ ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec)
         give_up_creating(local, stream.id);
         goto unlock;
     }
-    st = lsi_local_catalog_replace(local, fresh, 0); /* L1 */
+    st = lsi_local_catalog_replace(local, fresh, NULL, NULL); /* L1 */
     if (st == LS_OK)
         reserve_slots(local, fresh);
     else if (lsi_control_manifest_generation(local->control) % 2 == 0)
@@ -392,12 +433,26 @@ out:
     return st;
 }
 
+/* A stream's end: its slots. */
+typedef struct stream_end {
+    lsi_control *control;
+    uint64_t id;
+} stream_end;
+
+static void end_slots(void *user, bool replaced)
+{
+    const stream_end *of = user;
+
+    if (replaced)
+        lsi_control_drop_stream(of->control, of->id);
+}
+
 ls_status lsi_local_remove(lsi_engine *engine, const char *name)
 {
     lsi_local *local = lsi_local_of(engine);
     lsi_catalog *catalog = NULL, *fresh = NULL;
     const lsi_catalog_stream *stream;
-    uint64_t id = 0;
+    stream_end gone = {.control = local->control};
     ls_status st = lsi_local_check_writable(local);
 
     if (st != LS_OK)
@@ -410,20 +465,20 @@ ls_status lsi_local_remove(lsi_engine *engine, const char *name)
         st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' does not exist", name);
         goto unlock;
     }
-    id = stream->id;
-    st = lsi_catalog_copy(catalog, id, NULL, &fresh);
+    gone.id = stream->id;
+    st = lsi_catalog_copy(catalog, gone.id, NULL, &fresh);
     if (st == LS_OK)
-        st = lsi_local_catalog_replace(local, fresh, id); /* L1 */
+        st = lsi_local_catalog_replace(local, fresh, end_slots, &gone); /* L1 */
     if (st == LS_ERR_FULL && lsi_local_reserve_spend(local)) {
         fresh->generation = catalog->generation; /* The old manifest counts: once more, with what was kept for this. */
-        st = lsi_local_catalog_replace(local, fresh, id);
+        st = lsi_local_catalog_replace(local, fresh, end_slots, &gone);
     }
 unlock:
     lsi_local_catalog_unlock(local);
     lsi_catalog_unref(fresh);
     lsi_catalog_unref(catalog);
     if (st == LS_OK) {
-        unmake_logs(local, id); /* without the lock: its id comes back to nobody */
+        unmake_logs(local, gone.id); /* without the lock: its id comes back to nobody */
         lsi_local_reserve_make(local);
     }
     return st;

@@ -127,6 +127,8 @@ static void log_config(const lsi_env *env, const lsi_root *root, const lsi_catal
     out->segment_bytes = catalog->segment_bytes;
     out->prealloc_bytes = LS_PREALLOC_NONE;
     out->first_seqno = shard->first_seqno;
+    out->is_closed = shard->closed;
+    out->end = shard->end;
     (void)snprintf(out->dir, sizeof(out->dir), "%" PRIu64 "/%" PRIu32, stream->id, shard->index);
     (void)snprintf(out->label, sizeof(out->label), "stream '%s' shard %" PRIu32, stream->name, shard->index);
 }
@@ -296,7 +298,8 @@ static void status_shard(void *user, const lsi_slot *slot)
     const lsi_catalog_stream *stream = lsi_catalog_find_id(walk->catalog, id);
     ls_inspect_shard shard = {.size = sizeof(shard), .shard = slot->shard, .stream_id = id};
 
-    if (stream == NULL || health == LSI_SHARD_FRESH)
+    if (stream == NULL || health == LSI_SHARD_FRESH ||
+        lsi_shard_find(stream->shards, stream->shard_count, slot->shard) == NULL)
         return;
     shard.stream = stream->name;
     shard.health = health == LSI_SHARD_FAILED ? LS_ERR_IO : health == LSI_SHARD_DAMAGED ? LS_ERR_CORRUPT : LS_OK;

@@ -79,6 +79,23 @@ ls_status lsi_catalog_copy(const lsi_catalog *from, uint64_t without, const lsi_
 
 typedef struct lsi_local lsi_local;
 
+/* A shard of a stream in use, as the catalog had it when it came to be known here. */
+typedef struct lsi_local_shard {
+    uint32_t index;
+    bool is_closed; /* it may be by now, all the same: the log knows */
+    ls_seqno first_seqno;
+    uint64_t end;
+    _Atomic(lsi_log *) log; /* opened when first used, closed with the stream */
+} lsi_local_shard;
+
+/* The shards of a stream in use, by rising index. They only get more, and none ever moves, so finding one takes no
+ * lock: chunk k holds 2^k of them. */
+#define LSI_LOCAL_CHUNKS 21u
+typedef struct lsi_local_shards {
+    _Atomic uint32_t count;
+    lsi_local_shard *chunks[LSI_LOCAL_CHUNKS];
+} lsi_local_shards;
+
 /* A stream this process uses. `base` is what the rooms above hold; one for all who opened it. */
 typedef struct lsi_local_stream {
     lsi_engine_stream base;
@@ -88,10 +105,7 @@ typedef struct lsi_local_stream {
     char name[LSI_STREAM_NAME_MAX + 1];
     lsi_slot *slot;
     _Atomic uint64_t checked; /* manifest generation at which it was last found in the catalog; even */
-    uint32_t shard_count;
-    uint32_t *shard_indexes; /* rising */
-    ls_seqno *first_seqnos;
-    _Atomic(lsi_log *) *logs; /* parallel to shard_indexes; opened when first used, closed with the stream */
+    lsi_local_shards shards;
 } lsi_local_stream;
 
 struct lsi_local {
@@ -148,9 +162,13 @@ ls_status lsi_local_catalog_load(const lsi_env *env, const lsi_root *root, lsi_c
 /* The store lock, and the catalog under it, settled. */
 ls_status lsi_local_catalog_lock(lsi_local *local, lsi_catalog **out);
 void lsi_local_catalog_unlock(lsi_local *local);
-/* Makes `catalog` the manifest; stream `gone` (0: none) is no longer named by it and loses its slots. Locks: store lock
- * held. LS_ERR_IO: the old one or the new one counts, and the next who locks finds out. Others: nothing was changed. */
-ls_status lsi_local_catalog_replace(lsi_local *local, lsi_catalog *catalog, uint64_t gone);
+/* Makes `catalog` the manifest. Once it is known which one counts, and before others are told that it changed, the slots
+ * are made to agree by `settle` (NULL: nothing to do). Locks: store lock held. LS_ERR_IO: the old one or the new one
+ * counts, the next who locks finds out, and `settle` was perhaps not called. Others: nothing was changed. */
+typedef void (*lsi_local_settle)(void *user, bool replaced);
+ls_status lsi_local_catalog_replace(lsi_local *local, lsi_catalog *catalog, lsi_local_settle settle, void *user);
+/* Lets a replacement that was left behind be settled, if there is one. `wait` false: not when the store is locked. */
+ls_status lsi_local_catalog_settle(lsi_local *local, bool wait);
 /* The same for a store that nobody can open yet: while it is made. */
 ls_status lsi_local_catalog_write(const lsi_env *env, const lsi_root *root, const lsi_catalog *catalog);
 ls_status lsi_local_list(lsi_engine *engine, const char *after, bool (*each)(void *user, const char *name), void *user);
@@ -165,9 +183,30 @@ ls_status lsi_local_set_aside(lsi_local *local, uint64_t id);
 /* Looks through the root for directories the manifest does not name. */
 ls_status lsi_local_clear_strays(lsi_local *local);
 
+/* reshard.c */
+ls_status lsi_local_reshard(lsi_engine_stream *stream, const lsi_reshard_step *steps, uint32_t count,
+                            uint32_t *first_child);
+/* Removes the logs of shards that no manifest names. Locks: store lock held. */
+ls_status lsi_local_clear_shards(lsi_local *local, const lsi_catalog *catalog);
+
+/* shards.c. Locks: engine->lock held, but for `find`, which needs none, and `close`, when nobody uses the stream. */
+/* Adds those that are above all known ones. LS_ERR_NO_MEMORY: some may have been added. */
+ls_status lsi_local_shards_add(const lsi_memory *memory, lsi_local_shards *shards, const lsi_catalog_stream *from);
+lsi_local_shard *lsi_local_shards_find(const lsi_local_shards *shards, uint32_t index); /* NULL: not known */
+ls_status lsi_local_shards_close(const lsi_memory *memory, lsi_local_shards *shards); /* the first error of a log */
+
 /* stream.c */
-void lsi_local_log_config(lsi_local *local, const char *name, uint64_t id, uint32_t shard, ls_seqno first_seqno,
-                          lsi_slot *stream_slot, lsi_log_config *out);
+/* The rest is the shard's: see lsi_log_config. */
+void lsi_local_log_config(lsi_local *local, const char *name, uint64_t id, uint32_t shard, lsi_slot *stream_slot,
+                          lsi_log_config *out);
+static inline void lsi_local_log_config_of(lsi_local *local, const lsi_catalog_stream *stream, const lsi_shard *shard,
+                                           lsi_log_config *out)
+{
+    lsi_local_log_config(local, stream->name, stream->id, shard->index, NULL, out);
+    out->first_seqno = shard->first_seqno;
+    out->is_closed = shard->closed;
+    out->end = shard->end;
+}
 ls_status lsi_local_stream_open(lsi_engine *engine, const char *name, lsi_engine_stream **out);
 void lsi_local_stream_close(lsi_engine_stream *stream);
 /* By id, for the sweeper; NOT_FOUND when it is gone. Close it with lsi_local_stream_close. */

@@ -15,9 +15,8 @@
 
 #define SETTINGS_BYTES 64u
 #define STREAM_BYTES 48u /* and the name, padded to 8 */
-#define SHARD_BYTES 72u
+#define SHARD_BYTES 88u
 #define SHARD_CLOSED 1u
-#define SHARD_INDEX_END (UINT32_C(1) << 20) /* what is looked up by index is an array: 1 Mi splits make it some MiB */
 
 /* ---- the object ---- */
 
@@ -153,6 +152,8 @@ static void shard_encode(lsi_writer *to, const lsi_shard *shard)
     lsi_put_u64(to, shard->first_seqno);
     lsi_put_u64(to, (uint64_t)shard->created_us);
     lsi_put_u64(to, (uint64_t)shard->closed_us);
+    lsi_put_u64(to, shard->last_seqno);
+    lsi_put_u64(to, shard->end);
 }
 
 ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *size)
@@ -223,12 +224,17 @@ static ls_status shard_decode(lsi_cursor *from, lsi_shard *shard)
     shard->first_seqno = lsi_take_u64(from);
     shard->created_us = (int64_t)lsi_take_u64(from);
     shard->closed_us = (int64_t)lsi_take_u64(from);
-    if (shard->index >= SHARD_INDEX_END || (flags & ~SHARD_CLOSED) != 0 ||
+    shard->last_seqno = lsi_take_u64(from);
+    shard->end = lsi_take_u64(from);
+    if (shard->index >= LSI_SHARD_INDEX_END || (flags & ~SHARD_CLOSED) != 0 ||
         (shard->parent != LSI_NO_SHARD && shard->parent >= shard->index) ||
         (shard->adjacent_parent != LSI_NO_SHARD && shard->adjacent_parent >= shard->index) ||
         lsi_u128_compare(shard->range.first, shard->range.last) > 0 || shard->first_seqno == LS_SEQNO_NONE ||
         shard->first_seqno > LS_SEQNO_MAX)
         return corrupt("a shard breaks its rules");
+    if (shard->closed ? shard->last_seqno < shard->first_seqno || shard->last_seqno > LS_SEQNO_MAX || shard->end % 8 != 0
+                      : shard->last_seqno != LS_SEQNO_NONE || shard->end != 0 || shard->closed_us != 0)
+        return corrupt("the end of a shard breaks its rules");
     return LS_OK;
 }
 

@@ -168,7 +168,9 @@ static ls_status sync_every_shard(lsi_local *local, const lsi_catalog *catalog)
             lsi_log *log;
             ls_status st, closed;
 
-            lsi_local_log_config(local, stream->name, stream->id, shard->index, shard->first_seqno, NULL, &config);
+            if (shard->closed)
+                continue; /* It was synced before it was closed. */
+            lsi_local_log_config_of(local, stream, shard, &config);
             st = lsi_log_open(&config, &log);
             if (st != LS_OK)
                 return st;
@@ -192,7 +194,7 @@ static ls_status settings_change(lsi_local *local, ls_durability durability, uin
     if (st == LS_OK) {
         fresh->durability = durability != LS_DURABILITY_DEFAULT ? durability : fresh->durability;
         fresh->sync_interval_ms = sync_interval_ms != 0 ? sync_interval_ms : fresh->sync_interval_ms;
-        st = lsi_local_catalog_replace(local, fresh, 0);
+        st = lsi_local_catalog_replace(local, fresh, NULL, NULL);
     }
     lsi_local_catalog_unlock(local);
     lsi_catalog_unref(fresh);
@@ -361,6 +363,7 @@ static const lsi_engine_ops local_ops = {
     .generation = lsi_local_stream_generation,
     .shard_state = lsi_local_shard_state,
     .reset_shard = lsi_local_reset_shard,
+    .reshard = lsi_local_reshard,
     .appender_open = lsi_local_appender_open,
     .appender_close = lsi_local_appender_close,
     .append = lsi_local_append,

@@ -134,6 +134,8 @@ ls_status lsi_local_clear_strays(lsi_local *local)
             st = st == LS_OK ? lsi_local_set_aside(local, id) : st;
         }
     }
+    if (st == LS_OK)
+        st = lsi_local_clear_shards(local, catalog);
     lsi_local_catalog_unlock(local);
     lsi_catalog_unref(catalog);
     for (size_t i = 0; i < found.count; i++)

@@ -6,7 +6,11 @@
  *
  * That a stream was deleted shows in its slot, which every call looks at. A process that was killed between replacing
  * the manifest and ending the slots leaves that undone until somebody settles; so a reader that finds nothing looks at
- * the manifest's generation as well. */
+ * the manifest's generation as well, and settles.
+ *
+ * Shards that a reshard adds are found when they are asked for. What is known here of a shard may be older than its
+ * closing: the log goes by its slot, which the closer told. That a slot knows less than what is known here happens only
+ * when nobody looked at the shard since somebody was last alone; who then recovers it has read the manifest later. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,8 +21,8 @@
 
 #define IDLE_MAX 64u
 
-void lsi_local_log_config(lsi_local *local, const char *name, uint64_t id, uint32_t shard, ls_seqno first_seqno,
-                          lsi_slot *stream_slot, lsi_log_config *out)
+void lsi_local_log_config(lsi_local *local, const char *name, uint64_t id, uint32_t shard, lsi_slot *stream_slot,
+                          lsi_log_config *out)
 {
     memset(out, 0, sizeof(*out));
     out->env = &local->base.env;
@@ -31,7 +35,6 @@ void lsi_local_log_config(lsi_local *local, const char *name, uint64_t id, uint3
     out->segment_bytes = local->segment_bytes;
     out->prealloc_bytes = local->prealloc_bytes;
     out->map_tail = local->map_tail;
-    out->first_seqno = first_seqno;
     out->read_only = local->base.read_only;
     out->stream_slot = stream_slot;
     /* Both fit: 20 + 1 + 10 digits; a name of 128. */
@@ -45,18 +48,11 @@ void lsi_local_log_config(lsi_local *local, const char *name, uint64_t id, uint3
 static ls_status stream_free(lsi_local *local, lsi_local_stream *stream)
 {
     const lsi_memory *memory = &local->base.env.memory;
-    ls_status st = LS_OK;
+    ls_status st;
 
     if (stream == NULL)
         return LS_OK;
-    for (uint32_t i = 0; stream->logs != NULL && i < stream->shard_count; i++) {
-        ls_status closed = lsi_log_close(atomic_load_explicit(&stream->logs[i], memory_order_acquire));
-
-        st = st == LS_OK ? closed : st;
-    }
-    lsi_free(memory, stream->logs);
-    lsi_free(memory, stream->first_seqnos);
-    lsi_free(memory, stream->shard_indexes);
+    st = lsi_local_shards_close(memory, &stream->shards);
     lsi_free(memory, stream);
     /* What was put into a stream that is gone is gone with it. */
     return st == LS_ERR_NOT_FOUND ? LS_OK : st;
@@ -69,30 +65,19 @@ static ls_status stream_new(lsi_local *local, const lsi_catalog_stream *from, ls
     ls_status st;
 
     if (stream == NULL)
-        goto no_memory;
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for stream '%s'", from->name);
     stream->base.engine = &local->base;
     stream->id = from->id;
     memcpy(stream->name, from->name, sizeof(stream->name));
-    stream->shard_count = from->shard_count;
-    stream->shard_indexes = lsi_alloc(memory, from->shard_count * sizeof(*stream->shard_indexes));
-    stream->first_seqnos = lsi_alloc(memory, from->shard_count * sizeof(*stream->first_seqnos));
-    stream->logs = lsi_alloc_zero(memory, from->shard_count * sizeof(*stream->logs));
-    if (stream->shard_indexes == NULL || stream->first_seqnos == NULL || stream->logs == NULL)
-        goto no_memory;
-    for (uint32_t i = 0; i < from->shard_count; i++) {
-        stream->shard_indexes[i] = from->shards[i].index;
-        stream->first_seqnos[i] = from->shards[i].first_seqno;
-    }
-    st = lsi_control_slot(local->control, LSI_SLOT_STREAM, from->id, 0, &stream->slot);
+    st = lsi_local_shards_add(memory, &stream->shards, from);
+    if (st == LS_OK)
+        st = lsi_control_slot(local->control, LSI_SLOT_STREAM, from->id, 0, &stream->slot);
     if (st != LS_OK) {
         (void)stream_free(local, stream); /* no log was opened */
         return st;
     }
     *out = stream;
     return LS_OK;
-no_memory:
-    (void)stream_free(local, stream);
-    return lsi_fail(LS_ERR_NO_MEMORY, "no memory for stream '%s'", from->name);
 }
 
 /* The stream in use, with one more user. Locks: engine->lock held. */
@@ -284,6 +269,13 @@ ls_status lsi_local_stream_recheck(lsi_local_stream *stream)
     if (st != LS_OK)
         return st;
     generation = lsi_control_manifest_generation(local->control);
+    if (generation % 2 != 0 && !local->base.read_only) {
+        /* Its process may have died; what it was about to say of a shard is what a reader is waiting for. */
+        st = lsi_local_catalog_settle(local, false);
+        if (st != LS_OK)
+            return st;
+        generation = lsi_control_manifest_generation(local->control);
+    }
     /* Relaxed: it only saves work. */
     if (generation % 2 == 0 && atomic_load_explicit(&stream->checked, memory_order_relaxed) == generation &&
         !lsi_control_is_private(local->control))
@@ -304,34 +296,56 @@ ls_status lsi_local_stream_recheck(lsi_local_stream *stream)
 
 /* ---- shards ---- */
 
+/* Looks for a shard that is younger than what is known of the stream here. */
+static ls_status find_younger(lsi_local_stream *stream, uint32_t index, lsi_local_shard **out)
+{
+    lsi_local *local = lsi_local_of_stream(&stream->base);
+    const lsi_catalog_stream *found;
+    lsi_catalog *catalog;
+    ls_status st = lsi_local_catalog(local, &catalog);
+
+    if (st != LS_OK)
+        return st;
+    found = lsi_catalog_find_id(catalog, stream->id);
+    if (found == NULL) {
+        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' was deleted", stream->name);
+    } else {
+        lsi_local_lock(local);
+        st = lsi_local_shards_add(&local->base.env.memory, &stream->shards, found);
+        lsi_local_unlock(local);
+        *out = lsi_local_shards_find(&stream->shards, index);
+        if (st == LS_OK && *out == NULL)
+            st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' has no shard %" PRIu32, stream->name, index);
+    }
+    lsi_catalog_unref(catalog);
+    return st;
+}
+
 ls_status lsi_local_stream_log(lsi_local_stream *stream, uint32_t shard, lsi_log **out)
 {
     lsi_local *local = lsi_local_of_stream(&stream->base);
-    uint32_t low = 0, high = stream->shard_count;
+    lsi_local_shard *found = lsi_local_shards_find(&stream->shards, shard);
     lsi_log_config config;
     ls_status st = LS_OK;
     lsi_log *log;
 
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (stream->shard_indexes[middle] < shard)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == stream->shard_count || stream->shard_indexes[low] != shard)
-        return lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' has no shard %" PRIu32, stream->name, shard);
+    if (found == NULL)
+        st = find_younger(stream, shard, &found);
+    if (st != LS_OK)
+        return st;
     /* Acquire pairs with the release below: who sees the log sees it whole. */
-    log = atomic_load_explicit(&stream->logs[low], memory_order_acquire);
+    log = atomic_load_explicit(&found->log, memory_order_acquire);
     if (log == NULL) {
-        lsi_local_log_config(local, stream->name, stream->id, shard, stream->first_seqnos[low], stream->slot, &config);
+        lsi_local_log_config(local, stream->name, stream->id, shard, stream->slot, &config);
+        config.first_seqno = found->first_seqno;
+        config.is_closed = found->is_closed;
+        config.end = found->end;
         lsi_local_lock(local);
-        log = atomic_load_explicit(&stream->logs[low], memory_order_relaxed);
+        log = atomic_load_explicit(&found->log, memory_order_relaxed);
         if (log == NULL) {
             st = lsi_log_open(&config, &log); /* does not touch the disk */
             if (st == LS_OK)
-                atomic_store_explicit(&stream->logs[low], log, memory_order_release);
+                atomic_store_explicit(&found->log, log, memory_order_release);
         }
         lsi_local_unlock(local);
     }

@@ -1,0 +1,633 @@
+/* stream.h: splitting and merging shards, as producers and readers meet it. */
+#include "api/support.h"
+
+#include <dirent.h>
+
+#include "base/hash.h"
+#include "base/u128.h"
+
+static const ls_hash_key half = {UINT64_C(1) << 63, 0};
+static const ls_hash_key top = {UINT64_MAX, UINT64_MAX};
+
+/* ---- few words for common calls ---- */
+
+/* The shard as it is described now. */
+static ls_shard_info about(ls_stream *stream, uint32_t shard)
+{
+    ls_stream_description *description = NULL;
+    ls_shard_info info = LS_SHARD_INFO_INIT, found = LS_SHARD_INFO_INIT;
+
+    found.shard = LS_NO_SHARD;
+    assert_int_equal(ls_stream_describe(stream, &description), LS_OK);
+    for (uint32_t i = 0; i < ls_stream_description_shard_count(description); i++) {
+        assert_int_equal(ls_stream_description_shard(description, i, &info), LS_OK);
+        if (info.shard == shard)
+            found = info;
+    }
+    ls_stream_description_free(description);
+    assert_int_equal(found.shard, shard);
+    return found;
+}
+
+static ls_producer *producer_of(ls_stream *stream)
+{
+    ls_producer *producer = NULL;
+
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    return producer;
+}
+
+/* Puts with an explicit hash key, or (NULL) by the key alone. */
+static ls_record_id put(ls_producer *producer, const char *key, const char *data, const ls_hash_key *hash)
+{
+    ls_put_options options = LS_PUT_OPTIONS_INIT;
+    ls_record_id id;
+
+    options.explicit_hash_key = hash;
+    assert_int_equal(ls_producer_put(producer, text(key), text(data), &options, &id), LS_OK);
+    return id;
+}
+
+static ls_iterator *iterator_at(ls_stream *stream, uint32_t shard, ls_position_kind kind)
+{
+    ls_position position = {.kind = kind};
+    ls_iterator *iterator = NULL;
+
+    assert_int_equal(ls_iterator_open(stream, shard, &position, NULL, &iterator), LS_OK);
+    return iterator;
+}
+
+static const ls_batch *next(ls_iterator *iterator)
+{
+    const ls_batch *batch = NULL;
+
+    assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+    return batch;
+}
+
+/* The data of the batch's records, one after another. */
+static const char *data_of(const ls_batch *batch)
+{
+    static char all[4096];
+    size_t size = 0;
+
+    for (size_t i = 0; i < ls_batch_count(batch); i++) {
+        const ls_record *record = ls_batch_at(batch, i);
+
+        assert_true(size + record->data.size < sizeof all);
+        memcpy(all + size, record->data.data, record->data.size);
+        size += record->data.size;
+    }
+    all[size] = '\0';
+    return all;
+}
+
+/* A batch that ends its shard, with these children. */
+static void assert_end(const ls_batch *batch, const char *data, uint32_t count, uint32_t first)
+{
+    assert_string_equal(data_of(batch), data);
+    assert_true(ls_batch_is_shard_end(batch));
+    assert_int_equal(ls_batch_child_count(batch), count);
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(ls_batch_child_at(batch, i), first + i);
+    assert_int_equal(ls_batch_millis_behind_latest(batch), 0);
+}
+
+/* ---- what becomes of the shards ---- */
+
+static void a_split_closes_the_parent_and_opens_two_children(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    ls_producer *producer = producer_of(stream);
+    ls_record_id last = {0};
+    uint32_t lower = 9, upper = 9;
+    ls_shard_info parent, child;
+
+    for (int i = 0; i < 5; i++)
+        last = put(producer, "k", "x", NULL);
+    parent = about(stream, 0);
+    assert_true(parent.is_open);
+    assert_int_equal(parent.ending_seqno, LS_SEQNO_NONE);
+    assert_int_equal(parent.closed_us, 0);
+    assert_int_equal(ls_stream_split(stream, 0, &half, &lower, &upper), LS_OK);
+    assert_int_equal(lower, 1);
+    assert_int_equal(upper, 2);
+    parent = about(stream, 0);
+    assert_false(parent.is_open);
+    assert_true(parent.ending_seqno >= last.seqno && parent.ending_seqno < LS_SEQNO_MAX);
+    assert_true(parent.closed_us >= parent.created_us);
+    assert_int_equal(parent.latest_seqno, last.seqno);
+    for (uint32_t i = 1; i <= 2; i++) {
+        child = about(stream, i);
+        assert_true(child.is_open);
+        assert_int_equal(child.parent, 0);
+        assert_int_equal(child.adjacent_parent, LS_NO_SHARD);
+        assert_true(child.starting_seqno > parent.ending_seqno);
+        assert_int_equal(child.ending_seqno, LS_SEQNO_NONE);
+        assert_int_equal(child.latest_seqno, LS_SEQNO_NONE);
+        assert_int_equal(child.health, LS_OK);
+        assert_true(child.created_us / 1000000 > parent.created_us / 1000000);
+    }
+    child = about(stream, 1);
+    assert_true(child.first_hash_key.high == 0 && child.first_hash_key.low == 0);
+    assert_true(child.last_hash_key.high == half.high - 1 && child.last_hash_key.low == UINT64_MAX);
+    child = about(stream, 2);
+    assert_int_equal(lsi_u128_compare(child.first_hash_key, half), 0);
+    assert_int_equal(lsi_u128_compare(child.last_hash_key, top), 0);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void a_merge_makes_one_child_of_two(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 3);
+    ls_producer *producer = producer_of(stream);
+    ls_record_id high = put(producer, "k", "x", &top), id;
+    uint32_t child = 9;
+    ls_shard_info info;
+
+    assert_int_equal(ls_stream_merge(stream, 1, 2, &child), LS_OK);
+    assert_int_equal(child, 3);
+    info = about(stream, 3);
+    assert_int_equal(info.parent, 1);
+    assert_int_equal(info.adjacent_parent, 2);
+    assert_true(info.starting_seqno > about(stream, 1).ending_seqno);
+    assert_true(info.starting_seqno > about(stream, 2).ending_seqno);
+    assert_true(about(stream, 1).ending_seqno >= about(stream, 1).starting_seqno); /* had no records */
+    assert_int_equal(about(stream, 1).closed_us, about(stream, 2).closed_us);
+    assert_int_equal(lsi_u128_compare(info.first_hash_key, about(stream, 1).first_hash_key), 0);
+    assert_int_equal(lsi_u128_compare(info.last_hash_key, top), 0);
+    id = put(producer, "k", "y", &top);
+    assert_int_equal(high.shard, 2);
+    assert_int_equal(id.shard, 3);
+    assert_true(id.seqno >= info.starting_seqno && id.seqno > high.seqno);
+    assert_int_equal(ls_stream_merge(stream, 0, 3, NULL), LS_OK);
+    assert_int_equal(put(producer, "k", "z", NULL).shard, 4);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void without_a_key_a_shard_is_split_in_the_middle(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    ls_hash_key three_quarters = {UINT64_C(3) << 62, 0};
+
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_OK);
+    assert_int_equal(lsi_u128_compare(about(stream, 2).first_hash_key, half), 0);
+    assert_int_equal(ls_stream_split(stream, 2, NULL, NULL, NULL), LS_OK);
+    assert_int_equal(lsi_u128_compare(about(stream, 4).first_hash_key, three_quarters), 0);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void resharding_works_in_both_modes(void **state)
+{
+    fixture *fx = *state;
+    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+    ls_stream *stream = NULL;
+
+    options.mode = LS_STREAM_PROVISIONED;
+    assert_int_equal(ls_stream_create(fx->store, "p", &options), LS_OK);
+    assert_int_equal(ls_stream_open(fx->store, "p", &stream), LS_OK);
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_OK);
+    assert_int_equal(ls_stream_merge(stream, 1, 2, NULL), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* ---- what is refused ---- */
+
+static void what_breaks_a_rule_is_refused_and_changes_nothing(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 2);
+    ls_hash_key first = {0, 0}, second = {0, 1}, last = {half.high - 1, UINT64_MAX};
+    ls_stream_description *description = NULL;
+    uint32_t child = 77;
+
+    assert_int_equal(ls_stream_split(NULL, 0, NULL, NULL, NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("'stream'"));
+    assert_int_equal(ls_stream_merge(NULL, 0, 1, NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_split(stream, 0, &first, &child, NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_split(stream, 0, &second, &child, NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_split(stream, 0, &last, &child, NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_split(stream, 0, &half, &child, NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("170141183460469231731687303715884105728")); /* the key, as Kinesis writes it */
+    assert_true(says("stream 's' shard 0"));
+    assert_int_equal(ls_stream_split(stream, 2, NULL, &child, NULL), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_split(stream, 2, &half, &child, NULL), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_split(stream, LS_NO_SHARD, &half, &child, NULL), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_merge(stream, 1, 0, &child), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_merge(stream, 1, 1, &child), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_merge(stream, 1, 2, &child), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_merge(stream, 0, LS_NO_SHARD, &child), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_merge(stream, LS_NO_SHARD, 0, &child), LS_ERR_NOT_FOUND);
+    assert_int_equal(child, 77);
+    assert_int_equal(ls_stream_describe(stream, &description), LS_OK);
+    assert_int_equal(ls_stream_description_shard_count(description), 2);
+    ls_stream_description_free(description);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void a_closed_shard_is_refused(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 2);
+    ls_hash_key quarter = {UINT64_C(1) << 62, 0};
+
+    assert_int_equal(ls_stream_split(stream, 0, &quarter, NULL, NULL), LS_OK);
+    assert_int_equal(ls_stream_split(stream, 0, &quarter, NULL, NULL), LS_ERR_STATE);
+    assert_true(says("shard 0 has been merged or split already"));
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_ERR_STATE);
+    assert_int_equal(ls_stream_merge(stream, 0, 1, NULL), LS_ERR_STATE);
+    assert_int_equal(ls_stream_merge(stream, 1, 0, NULL), LS_ERR_STATE);
+    assert_int_equal(ls_stream_reset_shard(stream, 0), LS_ERR_STATE);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void a_deleted_stream_is_not_found(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 2);
+
+    assert_int_equal(ls_stream_delete(fx->store, "s"), LS_OK);
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_split(stream, 0, &half, NULL, NULL), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_merge(stream, 0, 1, NULL), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void a_store_opened_for_reading_refuses(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_stream *stream = make_stream(fx, "s", 2), *seen = NULL;
+    ls_store *reader = NULL;
+
+    if (!in_memory) {
+        options.flags = LS_STORE_READ_ONLY;
+        assert_int_equal(ls_store_open(fx->location, &options, &reader), LS_OK);
+        assert_int_equal(ls_stream_open(reader, "s", &seen), LS_OK);
+        assert_int_equal(ls_stream_split(seen, 0, NULL, NULL, NULL), LS_ERR_READ_ONLY);
+        assert_int_equal(ls_stream_merge(seen, 0, 1, NULL), LS_ERR_READ_ONLY);
+        assert_int_equal(ls_stream_close(seen), LS_OK);
+        assert_int_equal(ls_store_close(reader), LS_OK);
+    }
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static bool child_is_refused(void *user)
+{
+    return ls_stream_split(user, 0, NULL, NULL, NULL) == LS_ERR_STATE &&
+           ls_stream_merge(user, 0, 1, NULL) == LS_ERR_STATE;
+}
+
+static void a_fork_child_is_refused(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 2);
+
+    in_fork_child(child_is_refused, stream);
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* ---- producers ---- */
+
+/* Goal: puts find the children, at every edge of their ranges. Method: explicit keys around each bound, and keys by
+ * MD5, which the parent never needed. */
+static void puts_go_to_the_child_that_has_the_key(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    ls_producer *producer = producer_of(stream);
+    ls_hash_key zero = {0, 0}, below_half = {half.high - 1, UINT64_MAX};
+    char key[16];
+
+    assert_int_equal(put(producer, "k", "x", &top).shard, 0);
+    assert_int_equal(ls_stream_split(stream, 0, &half, NULL, NULL), LS_OK);
+    assert_int_equal(put(producer, "k", "x", &zero).shard, 1);
+    assert_int_equal(put(producer, "k", "x", &below_half).shard, 1);
+    assert_int_equal(put(producer, "k", "x", &half).shard, 2);
+    assert_int_equal(put(producer, "k", "x", &top).shard, 2);
+    for (int i = 0; i < 50; i++) {
+        snprintf(key, sizeof key, "key-%d", i);
+        assert_int_equal(put(producer, key, "x", NULL).shard,
+                         lsi_u128_compare(lsi_hash_partition_key(text(key)), half) < 0 ? 1 : 2);
+    }
+    assert_int_equal(ls_stream_merge(stream, 1, 2, NULL), LS_OK);
+    assert_int_equal(put(producer, "k", "x", &zero).shard, 3);
+    assert_int_equal(put(producer, "k", "x", &top).shard, 3);
+    assert_int_equal(ls_producer_flush(producer), LS_OK); /* also of closed shards */
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* The two shards of a stream that was split between opening this handle and putting through it. */
+static void a_batch_is_routed_again_with_a_result_each(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 2);
+    ls_producer *producer = producer_of(stream);
+    ls_hash_key quarter = {UINT64_C(1) << 62, 0}, zero = {0, 0};
+    ls_put_entry entries[6] = {{text("a"), text("0"), &zero}, {text("b"), text("1"), &top},
+                               {text("c"), text("2"), &quarter}, {text("a"), text("3"), &zero},
+                               {text("b"), text("4"), &half}, {text("c"), text("5"), &quarter}};
+    static const uint32_t shards[6] = {2, 1, 3, 2, 1, 3};
+    ls_put_result results[6];
+    size_t failed = 9;
+
+    (void)put(producer, "a", "-", &zero); /* it has its routes */
+    assert_int_equal(ls_stream_split(stream, 0, &quarter, NULL, NULL), LS_OK);
+    assert_int_equal(ls_producer_put_batch(producer, entries, 6, NULL, results, &failed), LS_OK);
+    assert_int_equal(failed, 0);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(results[i].status, LS_OK);
+        assert_int_equal(results[i].shard, shards[i]);
+        assert_true(i < 3 || results[i].seqno > results[i - 3].seqno || shards[i] != shards[i - 3]);
+    }
+    assert_true(results[3].seqno > results[0].seqno && results[5].seqno > results[2].seqno);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void an_atomic_batch_goes_whole_to_a_child_or_is_refused(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    ls_producer *producer = producer_of(stream);
+    ls_put_options options = LS_PUT_OPTIONS_INIT;
+    ls_hash_key zero = {0, 0};
+    ls_put_entry entries[2] = {{text("a"), text("0"), &half}, {text("b"), text("1"), &top}};
+    ls_put_result results[2];
+    ls_iterator *lower;
+
+    options.flags = LS_PUT_ATOMIC;
+    (void)put(producer, "a", "-", NULL);
+    assert_int_equal(ls_stream_split(stream, 0, &half, NULL, NULL), LS_OK);
+    assert_int_equal(ls_producer_put_batch(producer, entries, 2, &options, results, NULL), LS_OK);
+    assert_int_equal(results[0].shard, 2);
+    assert_int_equal(results[1].shard, 2);
+    entries[0].explicit_hash_key = &zero; /* One shard before, two now. */
+    assert_int_equal(ls_producer_put_batch(producer, entries, 2, &options, results, NULL), LS_ERR_INVALID_ARGUMENT);
+    lower = iterator_at(stream, 1, LS_TRIM_HORIZON);
+    assert_int_equal(ls_batch_count(next(lower)), 0);
+    ls_iterator_close(lower);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* Goal: another process, which has the old shards cached, is told by the slot. Method: a second store on the directory
+ * sees everything through the control file and the manifest, as another process does. */
+static void another_process_is_told(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1), *there = NULL;
+    ls_store *store = NULL;
+    ls_producer *producer;
+    ls_iterator *iterator;
+    ls_record_id before, after;
+
+    if (!in_memory) {
+        assert_int_equal(ls_store_open(fx->location, NULL, &store), LS_OK);
+        assert_int_equal(ls_stream_open(store, "s", &there), LS_OK);
+        producer = producer_of(there);
+        iterator = iterator_at(there, 0, LS_TRIM_HORIZON);
+        before = put(producer, "k", "a", &top);
+        assert_string_equal(data_of(next(iterator)), "a");
+        for (uint32_t i = 0; i < 5; i++) { /* the upper shard again and again */
+            assert_int_equal(ls_stream_split(stream, 2 * i, NULL, NULL, NULL), LS_OK);
+            after = put(producer, "k", "b", &top);
+            assert_int_equal(after.shard, 2 * i + 2);
+            assert_true(after.seqno > before.seqno);
+            before = after;
+            assert_int_equal(about(there, 2 * i).is_open, 0);
+        }
+        assert_end(next(iterator), "", 2, 1);
+        ls_iterator_close(iterator);
+        assert_int_equal(ls_producer_close(producer), LS_OK);
+        assert_int_equal(ls_stream_close(there), LS_OK);
+        assert_int_equal(ls_store_close(store), LS_OK);
+    }
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* ---- readers ---- */
+
+/* Goal: what a reader of a closed shard meets, from each kind of position. */
+static void a_closed_shard_ends_with_its_children(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    ls_producer *producer = producer_of(stream);
+    ls_iterator *open_before = iterator_at(stream, 0, LS_TRIM_HORIZON), *iterator, *from_place = NULL;
+    ls_position position = {.kind = LS_AFTER_SEQUENCE_NUMBER};
+    ls_record_id first = put(producer, "k", "a", NULL), last = put(producer, "k", "b", NULL);
+    char place[200];
+
+    assert_string_equal(data_of(next(open_before)), "ab");
+    assert_int_equal(ls_iterator_place(open_before, place, sizeof place, NULL), LS_OK);
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_OK);
+    assert_end(next(open_before), "", 2, 1);
+    assert_end(next(open_before), "", 2, 1); /* and again */
+    ls_iterator_close(open_before);
+
+    iterator = iterator_at(stream, 0, LS_TRIM_HORIZON);
+    assert_end(next(iterator), "ab", 2, 1);
+    ls_iterator_close(iterator);
+    iterator = iterator_at(stream, 0, LS_LATEST);
+    assert_end(next(iterator), "", 2, 1);
+    ls_iterator_close(iterator);
+    position.seqno = first.seqno;
+    assert_int_equal(ls_iterator_open(stream, 0, &position, NULL, &iterator), LS_OK);
+    assert_end(next(iterator), "b", 2, 1);
+    position.seqno = last.seqno;
+    assert_int_equal(ls_iterator_seek(iterator, &position), LS_OK);
+    assert_end(next(iterator), "", 2, 1);
+    position = (ls_position){.kind = LS_AT_SEQUENCE_NUMBER, .seqno = about(stream, 0).ending_seqno};
+    assert_int_equal(ls_iterator_seek(iterator, &position), LS_OK);
+    (void)next(iterator);
+    position = (ls_position){.kind = LS_AT_TIMESTAMP, .timestamp_us = about(stream, 0).created_us};
+    assert_int_equal(ls_iterator_seek(iterator, &position), LS_OK);
+    assert_end(next(iterator), "ab", 2, 1);
+    position.timestamp_us = about(stream, 0).closed_us + 1; /* later than the last record: as LATEST */
+    while (ls_iterator_seek(iterator, &position) != LS_OK)
+        continue; /* until it is not in the future */
+    assert_end(next(iterator), "", 2, 1);
+    ls_iterator_close(iterator);
+    assert_int_equal(ls_iterator_open_place(stream, place, NULL, &from_place), LS_OK);
+    assert_end(next(from_place), "", 2, 1);
+    ls_iterator_close(from_place);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* O4, and the place of a merged reader as text. Method: one key is put to through splits and merges; merged readers,
+ * one of them anew from its place before each batch, must see its records in order. */
+static void the_merged_reader_follows_children(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 2);
+    ls_producer *producer = producer_of(stream);
+    ls_iterator *plain = NULL, *resumed = NULL;
+    ls_next_options one = LS_NEXT_OPTIONS_INIT;
+    char data[16], seen[2][16] = {"", ""}, place[1000];
+    uint32_t got[2] = {0, 0}, put_count = 0;
+
+    assert_int_equal(ls_iterator_open_all(stream, NULL, NULL, &plain), LS_OK);
+    assert_int_equal(ls_iterator_place(plain, place, sizeof place, NULL), LS_OK);
+    for (uint32_t step = 0; step < 6; step++) {
+        static const uint32_t steps[6][2] = {{1, 9}, {0, 2}, {3, 4}, {5, 9}, {6, 9}, {7, 8}};
+
+        for (int i = 0; i < 3; i++) {
+            snprintf(data, sizeof data, "%03u", put_count++);
+            (void)put(producer, "key", data, &half);
+        }
+        if (steps[step][1] == 9)
+            (void)ls_stream_split(stream, steps[step][0], NULL, NULL, NULL);
+        else
+            (void)ls_stream_merge(stream, steps[step][0], steps[step][1], NULL);
+    }
+    one.records_max = 2;
+    for (int who = 0; who < 2; who++)
+        for (int calls = 0; got[who] < put_count && calls < 100; calls++) {
+            const ls_batch *batch = NULL;
+
+            if (who == 1)
+                assert_int_equal(ls_iterator_open_place(stream, place, NULL, &resumed), LS_OK);
+            assert_int_equal(ls_iterator_next(who == 0 ? plain : resumed, &one, &batch), LS_OK);
+            for (size_t i = 0; i < ls_batch_count(batch); i++, got[who]++) {
+                const ls_record *record = ls_batch_at(batch, i);
+
+                assert_int_equal(record->data.size, 3);
+                assert_true(memcmp(record->data.data, seen[who], 3) > 0 || got[who] == 0);
+                memcpy(seen[who], record->data.data, 3);
+            }
+            if (who == 1) {
+                assert_int_equal(ls_iterator_place(resumed, place, sizeof place, NULL), LS_OK);
+                ls_iterator_close(resumed);
+            }
+        }
+    assert_int_equal(got[0], put_count);
+    assert_int_equal(got[1], put_count);
+    ls_iterator_close(plain);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* LATEST of a merged reader is the moment of its opening; what comes then in a child is shown from its start. */
+static void the_merged_reader_from_latest_shows_what_comes_after(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    ls_producer *producer = producer_of(stream);
+    ls_position latest = {.kind = LS_LATEST};
+    ls_iterator *before = NULL, *after = NULL;
+
+    (void)put(producer, "k", "a", &top);
+    assert_int_equal(ls_iterator_open_all(stream, &latest, NULL, &before), LS_OK);
+    (void)put(producer, "k", "b", &top);
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_OK);
+    (void)put(producer, "k", "c", &top);
+    assert_int_equal(ls_iterator_open_all(stream, &latest, NULL, &after), LS_OK);
+    (void)put(producer, "k", "d", &top);
+    assert_string_equal(data_of(next(before)), "b");
+    assert_string_equal(data_of(next(before)), "cd");
+    assert_string_equal(data_of(next(after)), "d");
+    assert_int_equal(ls_batch_count(next(after)), 0);
+    ls_iterator_close(before);
+    ls_iterator_close(after);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* ---- what lasts ---- */
+
+static void a_reshard_outlives_the_store(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    ls_producer *producer = producer_of(stream);
+    ls_record_id old = put(producer, "k", "a", &top), new;
+    ls_seqno ending;
+    ls_iterator *iterator;
+
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_OK);
+    ending = about(stream, 0).ending_seqno;
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    if (!in_memory) {
+        assert_int_equal(ls_store_close(fx->store), LS_OK);
+        assert_int_equal(ls_store_open(fx->location, NULL, &fx->store), LS_OK);
+    }
+    assert_int_equal(ls_stream_open(fx->store, "s", &stream), LS_OK);
+    producer = producer_of(stream);
+    assert_int_equal(about(stream, 0).ending_seqno, ending);
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_ERR_STATE);
+    new = put(producer, "k", "b", &top);
+    assert_int_equal(new.shard, 2);
+    assert_true(new.seqno > old.seqno);
+    iterator = iterator_at(stream, 0, LS_TRIM_HORIZON);
+    assert_end(next(iterator), "a", 2, 1);
+    ls_iterator_close(iterator);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static size_t open_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    size_t count = 0;
+
+    assert_non_null(dir);
+    while (readdir(dir) != NULL)
+        count++;
+    (void)closedir(dir);
+    return count;
+}
+
+/* A producer that lives through many splits keeps no descriptor of closed shards. */
+static void closed_shards_cost_no_descriptors(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    ls_producer *producer = producer_of(stream);
+    size_t before;
+
+    (void)put(producer, "k", "x", &top);
+    before = open_descriptors();
+    for (uint32_t i = 0; i < 40; i++) {
+        assert_int_equal(ls_stream_split(stream, 2 * i, NULL, NULL, NULL), LS_OK);
+        assert_int_equal(put(producer, "k", "x", &top).shard, 2 * i + 2);
+    }
+    assert_in_range(open_descriptors(), 0, before + 4);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_split_closes_the_parent_and_opens_two_children),
+        TEST(a_merge_makes_one_child_of_two),
+        TEST(without_a_key_a_shard_is_split_in_the_middle),
+        TEST(resharding_works_in_both_modes),
+        TEST(what_breaks_a_rule_is_refused_and_changes_nothing),
+        TEST(a_closed_shard_is_refused),
+        TEST(a_deleted_stream_is_not_found),
+        TEST(a_store_opened_for_reading_refuses),
+        TEST(a_fork_child_is_refused),
+        TEST(puts_go_to_the_child_that_has_the_key),
+        TEST(a_batch_is_routed_again_with_a_result_each),
+        TEST(an_atomic_batch_goes_whole_to_a_child_or_is_refused),
+        TEST(another_process_is_told),
+        TEST(a_closed_shard_ends_with_its_children),
+        TEST(the_merged_reader_follows_children),
+        TEST(the_merged_reader_from_latest_shows_what_comes_after),
+        TEST(a_reshard_outlives_the_store),
+        TEST(closed_shards_cost_no_descriptors),
+    };
+
+    run_everywhere("resharding", tests);
+}
