@@ -64,6 +64,12 @@ typedef struct ls_record {
     uint64_t reserved;             /**< 0 */
 } ls_record;
 
+/** A tag of a stream: terminated UTF-8, see ls_stream_add_tags. */
+typedef struct ls_tag {
+    const char *key;
+    const char *value; /**< NULL: the same as "". */
+} ls_tag;
+
 typedef struct ls_store ls_store;       /**< An open store; store.h */
 typedef struct ls_stream ls_stream;     /**< An open stream of a store; stream.h */
 typedef struct ls_producer ls_producer; /**< Puts records; producer.h */

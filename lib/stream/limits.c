@@ -26,6 +26,23 @@ ls_status lsi_check_partition_key(ls_bytes key)
     return LS_OK;
 }
 
+ls_status lsi_check_retention_change(const char *stream, uint32_t present_hours, uint32_t hours, bool up)
+{
+    if (hours < LSI_RETENTION_HOURS_MIN)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "retention of %u hours for stream '%s' is too short: the least is %u",
+                        hours, stream, LSI_RETENTION_HOURS_MIN);
+    if (hours > LSI_RETENTION_HOURS_MAX)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "retention of %u hours for stream '%s' is too long: the most is %u",
+                        hours, stream, LSI_RETENTION_HOURS_MAX);
+    if (up && hours < present_hours)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "retention of %u hours for stream '%s' is shorter than the present %u: "
+                        "that is a decrease", hours, stream, present_hours);
+    if (!up && hours > present_hours)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "retention of %u hours for stream '%s' is longer than the present %u: "
+                        "that is an increase", hours, stream, present_hours);
+    return LS_OK;
+}
+
 ls_status lsi_check_record(ls_bytes key, ls_bytes data, uint32_t record_bytes_max)
 {
     ls_status st = lsi_check_partition_key(key);

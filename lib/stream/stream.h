@@ -8,6 +8,8 @@
 #include <libstream/status.h>
 #include <libstream/types.h>
 
+#include "base/alloc.h"
+
 /* ---- limits.c: every number of design.md section 2, in one place ---- */
 #define LSI_STREAM_NAME_MAX 128u
 #define LSI_KEY_CODE_POINTS_MAX 256u
@@ -23,9 +25,37 @@
 #define LSI_RETENTION_HOURS_DEFAULT 24u
 #define LSI_RETENTION_HOURS_MAX 8760u
 
+#define LSI_RETENTION_HOURS_MIN 1u
+#define LSI_TAGS_MAX 50u
+#define LSI_TAGS_ADDED_MAX 200u
+#define LSI_TAG_KEYS_REMOVED_MAX 50u
+#define LSI_TAG_KEY_CODE_POINTS_MAX 128u
+#define LSI_TAG_VALUE_CODE_POINTS_MAX 256u
+
 /* Each returns LS_OK or fails with one line that names the thing. */
 ls_status lsi_check_partition_key(ls_bytes key);
 ls_status lsi_check_record(ls_bytes key, ls_bytes data, uint32_t record_bytes_max); /* the key's rule, then the sum */
+
+/* What an increase (`up`) or decrease of retention may ask for. The same as before is accepted. */
+ls_status lsi_check_retention_change(const char *stream, uint32_t present_hours, uint32_t hours, bool up);
+
+/* ---- tags.c ---- */
+ls_status lsi_check_tag_key(const char *key); /* 1..128 characters; not beginning with "aws:" */
+ls_status lsi_check_tag_value(const char *value); /* NULL or 0..256 characters */
+/* A stream's tags, rising by key as bytes, no two keys equal. */
+typedef struct lsi_tags {
+    uint32_t count;
+    uint32_t bytes; /* of `text` */
+    char *text;     /* key, 0, value, 0 and so on; the owner's (lsi_free). NULL: none */
+} lsi_tags;
+/* The tags of `from` with others added, which replace equal keys, or without `keys`. `*out` is the caller's.
+ * INVALID_ARGUMENT names the tag that breaks a rule, or says that there would be too many. */
+ls_status lsi_tags_add(const lsi_memory *memory, const lsi_tags *from, const ls_tag *tags, uint32_t count,
+                       lsi_tags *out);
+ls_status lsi_tags_remove(const lsi_memory *memory, const lsi_tags *from, const char *const *keys, uint32_t count,
+                          lsi_tags *out);
+/* The tag at `*at`, which begins as NULL and moves on: views. False: there are no more. */
+bool lsi_tags_next(const lsi_tags *tags, const char **at, ls_tag *out);
 
 /* ---- name.c ---- */
 ls_status lsi_check_stream_name(const char *name); /* [a-zA-Z0-9_.-]{1,128}; NULL is refused */
