@@ -66,6 +66,14 @@ static lsi_track track_of(const lsi_shard *shard)
     };
 }
 
+/* A closed shard whose last record lies before the position has nothing to show. Asking its reader would say the same;
+ * but a stream that was split a thousand times has a thousand of them. */
+static bool lies_before(const lsi_shard *shard, const ls_position *position)
+{
+    return shard->closed && (position->kind == LS_LATEST ||
+                             (position->kind == LS_AT_TIMESTAMP && shard->closed_us < position->timestamp_us));
+}
+
 ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position, lsi_track **out, uint32_t *count,
                             uint64_t *generation)
 {
@@ -80,11 +88,14 @@ ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position,
         st = lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory to read %u shards", info.name, info.shard_count);
         goto done;
     }
-    for (uint32_t i = 0; i < info.shard_count; i++)
+    for (uint32_t i = 0; i < info.shard_count; i++) {
         tracks[i] = track_of(&info.shards[i]);
+        tracks[i].is_finished = lies_before(&info.shards[i], position);
+    }
     /* LATEST and a time mean the moment of this call, in every shard, also in those that wait. */
     for (uint32_t i = 0; i < info.shard_count && position->kind != LS_TRIM_HORIZON && st == LS_OK; i++)
-        st = lsi_track_settle(iterator, &tracks[i], position);
+        if (!tracks[i].is_finished)
+            st = lsi_track_settle(iterator, &tracks[i], position);
     if (st != LS_OK) {
         lsi_merged_free(iterator, tracks, info.shard_count);
         goto done;

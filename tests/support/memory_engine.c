@@ -734,6 +734,12 @@ ls_seqno memory_engine_append_silently(memory_engine *engine, uint32_t index, co
     return append_one(engine, index, key, data, false);
 }
 
+static void close_shard(memory_engine *engine, uint32_t index)
+{
+    engine->shards[index].about.closed = true;
+    engine->shards[index].about.closed_us = engine->clock_stands ? engine->wall_us : lsi_wall_us(&lsi_clock_system);
+}
+
 uint32_t memory_engine_split(memory_engine *engine, uint32_t index)
 {
     shard *parent = &engine->shards[index];
@@ -745,7 +751,7 @@ uint32_t memory_engine_split(memory_engine *engine, uint32_t index)
     /* The middle of the top word is fine enough for tests. */
     low.last = (ls_hash_key){low.first.high + (high.last.high - low.first.high) / 2, UINT64_MAX};
     high.first = lsi_u128_add(low.last, (ls_hash_key){0, 1});
-    parent->about.closed = true;
+    close_shard(engine, index);
     first = engine->shard_count;
     add_shard(engine, low, index, LSI_NO_SHARD, parent->next_seqno + 1000);
     add_shard(engine, high, index, LSI_NO_SHARD, parent->next_seqno + 1000);
@@ -764,7 +770,8 @@ uint32_t memory_engine_merge(memory_engine *engine, uint32_t a, uint32_t b)
     lock(engine);
     if (engine->shards[b].next_seqno > next)
         next = engine->shards[b].next_seqno;
-    engine->shards[a].about.closed = engine->shards[b].about.closed = true;
+    close_shard(engine, a);
+    close_shard(engine, b);
     child = engine->shard_count;
     add_shard(engine, range, a, b, next + 1000);
     engine->generation++;
