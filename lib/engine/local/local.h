@@ -62,18 +62,20 @@ typedef struct lsi_catalog {
     lsi_catalog_stream *streams; /* in byte order of name */
 } lsi_catalog;
 
+/* catalog_object.c */
 lsi_catalog *lsi_catalog_new(const lsi_memory *memory); /* empty, one reference; NULL: no memory */
 lsi_catalog *lsi_catalog_ref(lsi_catalog *catalog);
 void lsi_catalog_unref(lsi_catalog *catalog); /* accepts NULL */
-/* The payload of the manifest; `*out` is the caller's (lsi_free). */
-ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *size);
-ls_status lsi_catalog_decode(const lsi_memory *memory, const void *payload, size_t size, lsi_catalog **out);
 const lsi_catalog_stream *lsi_catalog_find(const lsi_catalog *catalog, const char *name); /* NULL: none */
 const lsi_catalog_stream *lsi_catalog_find_id(const lsi_catalog *catalog, uint64_t id);
 uint32_t lsi_catalog_after(const lsi_catalog *catalog, const char *name); /* index of the first name above `name` */
 /* A copy without stream `without` (0: none) and with `with` (NULL: none), whose shards are copied too. */
 ls_status lsi_catalog_copy(const lsi_catalog *from, uint64_t without, const lsi_catalog_stream *with,
                            lsi_catalog **out);
+/* manifest_codec.c */
+/* The payload of the manifest; `*out` is the caller's (lsi_free). */
+ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *size);
+ls_status lsi_catalog_decode(const lsi_memory *memory, const void *payload, size_t size, lsi_catalog **out);
 
 /* ---- the engine ---- */
 

@@ -1,0 +1,120 @@
+/* What the manifest says, in memory: found by name and by id, copied with one stream more, less or other.
+ *
+ * A catalog that others can see is never changed: who changes the manifest makes a copy, changes that, and puts it in
+ * the place of the old one, which goes with its last reader. */
+#include <string.h>
+
+#include "base/status.h"
+#include "engine/local/local.h"
+
+lsi_catalog *lsi_catalog_new(const lsi_memory *memory)
+{
+    lsi_catalog *catalog = lsi_alloc_zero(memory, sizeof(*catalog));
+
+    if (catalog == NULL)
+        return NULL;
+    catalog->memory = memory;
+    atomic_init(&catalog->refs, 1);
+    catalog->next_id = 1;
+    return catalog;
+}
+
+lsi_catalog *lsi_catalog_ref(lsi_catalog *catalog)
+{
+    atomic_fetch_add_explicit(&catalog->refs, 1, memory_order_relaxed); /* the caller has one already */
+    return catalog;
+}
+
+void lsi_catalog_unref(lsi_catalog *catalog)
+{
+    const lsi_memory *memory;
+
+    /* acq_rel: who frees it sees that the others are done with it */
+    if (catalog == NULL || atomic_fetch_sub_explicit(&catalog->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    memory = catalog->memory;
+    for (uint32_t i = 0; i < catalog->stream_count; i++)
+        lsi_free(memory, catalog->streams[i].shards);
+    lsi_free(memory, catalog->streams);
+    lsi_free(memory, catalog);
+}
+
+uint32_t lsi_catalog_after(const lsi_catalog *catalog, const char *name)
+{
+    uint32_t low = 0, high = catalog->stream_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (strcmp(catalog->streams[middle].name, name) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+const lsi_catalog_stream *lsi_catalog_find(const lsi_catalog *catalog, const char *name)
+{
+    uint32_t after = lsi_catalog_after(catalog, name);
+
+    return after > 0 && strcmp(catalog->streams[after - 1].name, name) == 0 ? &catalog->streams[after - 1] : NULL;
+}
+
+const lsi_catalog_stream *lsi_catalog_find_id(const lsi_catalog *catalog, uint64_t id)
+{
+    for (uint32_t i = 0; i < catalog->stream_count; i++)
+        if (catalog->streams[i].id == id)
+            return &catalog->streams[i];
+    return NULL;
+}
+
+/* Adds a copy at the end. The array has room. */
+static bool stream_add(lsi_catalog *to, const lsi_catalog_stream *stream)
+{
+    lsi_catalog_stream *copy = &to->streams[to->stream_count];
+
+    *copy = *stream;
+    copy->shards = lsi_alloc(to->memory, stream->shard_count * sizeof(*copy->shards));
+    if (copy->shards == NULL)
+        return false;
+    memcpy(copy->shards, stream->shards, stream->shard_count * sizeof(*copy->shards));
+    to->stream_count++;
+    return true;
+}
+
+ls_status lsi_catalog_copy(const lsi_catalog *from, uint64_t without, const lsi_catalog_stream *with,
+                           lsi_catalog **out)
+{
+    lsi_catalog *copy = lsi_catalog_new(from->memory);
+    bool there = copy != NULL;
+
+    if (there) {
+        memcpy(copy->store_id, from->store_id, sizeof(copy->store_id));
+        copy->generation = from->generation;
+        copy->durability = from->durability;
+        copy->sync_interval_ms = from->sync_interval_ms;
+        copy->segment_bytes = from->segment_bytes;
+        copy->next_id = from->next_id;
+        copy->streams = lsi_alloc(copy->memory, ((size_t)from->stream_count + 1) * sizeof(*copy->streams));
+        there = copy->streams != NULL;
+    }
+    for (uint32_t i = 0; there && i < from->stream_count; i++) {
+        const lsi_catalog_stream *stream = &from->streams[i];
+
+        if (with != NULL && strcmp(with->name, stream->name) < 0) {
+            there = stream_add(copy, with);
+            with = NULL;
+        }
+        if (there && stream->id != without)
+            there = stream_add(copy, stream);
+    }
+    if (there && with != NULL)
+        there = stream_add(copy, with);
+    if (!there) {
+        lsi_catalog_unref(copy);
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for the manifest of %u streams", from->stream_count);
+    }
+    *out = copy;
+    return LS_OK;
+}
