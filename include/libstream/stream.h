@@ -20,9 +20,13 @@ typedef int32_t ls_stream_mode;
 #define LS_STREAM_ON_DEMAND 0
 #define LS_STREAM_PROVISIONED 1 /**< Kept and shown; its limits are enforced from a later release on. */
 
-/** What a stream is doing. Streams are ACTIVE as soon as they exist. */
+/** What a stream is doing. Streams are ACTIVE as soon as they exist, unless the store was opened with a delay for
+ *  changes (`transition_ms`, store.h), for tests that want to see the others. */
 typedef int32_t ls_stream_status;
 #define LS_STREAM_ACTIVE 1
+#define LS_STREAM_CREATING 2 /**< Shows no shards; puts and iterators find no stream. It can be deleted. */
+#define LS_STREAM_UPDATING 3 /**< Takes puts and reads; changes to it are LS_ERR_STATE. */
+#define LS_STREAM_DELETING 4 /**< Puts and iterators find no stream; its name is taken. */
 
 /** Options of ls_stream_create. Zero means the default everywhere. */
 typedef struct ls_stream_options {

@@ -351,9 +351,15 @@ static void manifest_is_as_written_down(void **state)
                        .first_seqno = UINT64_C(0x4142434445464748), .created_us = 0x5152535455565758,
                        .closed_us = 0x6162636465666768, .last_seqno = UINT64_C(0x4142434445464749),
                        .end = UINT64_C(0x9192939495969798)};
+    char tags[12] = "a\0" "12345\0" "bc\0";
     lsi_catalog_stream stream = {.name = "a.name-of_15-by", .id = 0x71727374, .created_us = 0x0807060504030201,
-                                 .retention_hours = 0x1234, .mode = LS_STREAM_PROVISIONED, .record_bytes_max = 0x56789a,
-                                 .shard_count = 1, .shards = &shard};
+                                 .flags = 0x4321, .retention_hours = 0x1234, .retention_bytes = UINT64_C(0x1121314151),
+                                 .horizon_us = 0x0203040506070809, .mode = LS_STREAM_PROVISIONED,
+                                 .mode_changed_us = {0x030405060708090a, 0x0405060708090a0b},
+                                 .record_bytes_max = 0x56789a, .status = LS_STREAM_UPDATING,
+                                 .status_until_us = 0x05060708090a0b0c, .tags = {2, 12, tags}, .shard_count = 1,
+                                 .shards = &shard};
+    lsi_catalog *read;
     void *out;
     size_t size;
 
@@ -370,7 +376,7 @@ static void manifest_is_as_written_down(void **state)
     catalog->streams = NULL;
     catalog->stream_count = 0;
     lsi_catalog_unref(catalog);
-    const size_t s = 64, k = s + 48 + 16;
+    const size_t s = 64, t = s + 104 + 16, k = t + 16;
     const field fields[] = {
         {"settings bytes", 0, 4, 64},
         {"durability", 4, 4, 2},
@@ -379,7 +385,7 @@ static void manifest_is_as_written_down(void **state)
         {"next id", 32, 8, UINT64_C(0x8182838485868788)},
         {"sync interval", 40, 4, 0x4567},
         {"streams", 44, 4, 1},
-        {"stream bytes", s, 4, 48},
+        {"stream bytes", s, 4, 104},
         {"shard bytes", s + 4, 4, 88},
         {"id", s + 8, 8, 0x71727374},
         {"creation time", s + 16, 8, 0x0807060504030201},
@@ -388,7 +394,22 @@ static void manifest_is_as_written_down(void **state)
         {"most bytes of a record", s + 32, 4, 0x56789a},
         {"shards", s + 36, 4, 1},
         {"name bytes", s + 40, 4, 15},
-        {"name", s + 48, 15, 0},
+        {"flags", s + 44, 4, 0x4321},
+        {"most bytes", s + 48, 8, UINT64_C(0x1121314151)},
+        {"horizon", s + 56, 8, 0x0203040506070809},
+        {"mode changed", s + 64, 8, 0x030405060708090a},
+        {"mode changed before", s + 72, 8, 0x0405060708090a0b},
+        {"status until", s + 80, 8, 0x05060708090a0b0c},
+        {"status", s + 88, 4, 3},
+        {"tags", s + 92, 4, 2},
+        {"bytes of tags", s + 96, 4, 16},
+        {"name", s + 104, 15, 0},
+        {"key bytes", t, 2, 1},
+        {"value bytes", t + 2, 2, 5},
+        {"key and value", t + 4, 6, UINT64_C(0x353433323161)}, /* "a12345" */
+        {"key bytes", t + 10, 2, 2},
+        {"value bytes", t + 12, 2, 0},
+        {"key", t + 14, 2, 'b' | 'c' << 8},
         {"index", k, 4, 9},
         {"parent", k + 4, 4, 7},
         {"adjacent parent", k + 8, 4, 8},
@@ -407,7 +428,23 @@ static void manifest_is_as_written_down(void **state)
     CHECK_FIELDS(out, size, fields);
     for (unsigned i = 0; i < 16; i++)
         assert_int_equal(((unsigned char *)out)[8 + i], 0xa0 + i);
-    assert_memory_equal((unsigned char *)out + s + 48, "a.name-of_15-by", 15);
+    assert_memory_equal((unsigned char *)out + s + 104, "a.name-of_15-by", 15);
+
+    /* What this release does not know: the one half of the flags is kept, the other refused (P11). */
+    unsigned char *bytes = out;
+    assert_int_equal(lsi_catalog_decode(&lsi_memory_libc, out, size, &read), LS_OK);
+    assert_int_equal(read->streams[0].flags, 0x4321);
+    assert_int_equal(read->streams[0].tags.bytes, 12);
+    assert_memory_equal(read->streams[0].tags.text, tags, 12);
+    lsi_catalog_unref(read);
+    bytes[s + 46] = 1;
+    assert_int_equal(lsi_catalog_decode(&lsi_memory_libc, out, size, &read), LS_ERR_VERSION);
+    bytes[s + 46] = 0;
+    bytes[t + 4] = 'c'; /* the keys are out of order */
+    assert_int_equal(lsi_catalog_decode(&lsi_memory_libc, out, size, &read), LS_ERR_CORRUPT);
+    bytes[t + 4] = 'a';
+    bytes[s + 88] = 5;
+    assert_int_equal(lsi_catalog_decode(&lsi_memory_libc, out, size, &read), LS_ERR_CORRUPT);
     lsi_free(&lsi_memory_libc, out);
 }
 

@@ -192,11 +192,15 @@ static void manifests(void)
 {
     lsi_catalog *catalog = lsi_catalog_new(&lsi_memory_libc);
     lsi_shard shards[3];
+    char tags[12] = "a\0" "12345\0" "bc\0";
     lsi_catalog_stream streams[2] = {{.name = "a.stream-with_a.name", .id = 1, .created_us = 1000, .retention_hours = 24,
-                                      .record_bytes_max = 1 << 20, .shard_count = 3, .shards = shards},
+                                      .record_bytes_max = 1 << 20, .status = LS_STREAM_ACTIVE, .shard_count = 3,
+                                      .shards = shards},
                                      {.name = "b", .id = 7, .created_us = 1000, .retention_hours = 8760,
-                                      .mode = LS_STREAM_PROVISIONED, .record_bytes_max = 1024, .shard_count = 1,
-                                      .shards = shards}};
+                                      .retention_bytes = 1 << 30, .horizon_us = 77, .mode = LS_STREAM_PROVISIONED,
+                                      .mode_changed_us = {9, 8}, .record_bytes_max = 1024,
+                                      .status = LS_STREAM_UPDATING, .status_until_us = 99, .tags = {2, 12, tags},
+                                      .shard_count = 1, .shards = shards}};
     void *payload;
     size_t size;
 

@@ -126,6 +126,22 @@ static void segment_headers_come_back(void **state)
     }
 }
 
+/* Up to six tags; the keys may be equal. */
+static void add_tags(lsi_tags *to)
+{
+    char keys[6][8], values[6][16];
+    uint32_t count = (uint32_t)pick(7);
+    const lsi_tags none = {0};
+    ls_tag tags[6];
+
+    for (uint32_t i = 0; i < count; i++) {
+        (void)snprintf(keys[i], sizeof keys[i], "k%.*s", (int)pick(4), &"abcabc"[pick(3)]);
+        (void)snprintf(values[i], sizeof values[i], "%.*s", (int)pick(12), "01234567890");
+        tags[i] = (ls_tag){keys[i], values[i]};
+    }
+    assert_int_equal(lsi_tags_add(&lsi_memory_libc, &none, tags, count, to), LS_OK);
+}
+
 static void manifests_come_back(void **state)
 {
     (void)state;
@@ -154,8 +170,14 @@ static void manifests_come_back(void **state)
             stream.retention_hours = 1 + (uint32_t)pick(LSI_RETENTION_HOURS_MAX);
             stream.mode = (ls_stream_mode)pick(2);
             stream.record_bytes_max = LSI_RECORD_BYTES_MIN_LIMIT + (uint32_t)pick(1000);
+            stream.status = LS_STREAM_ACTIVE + (ls_stream_status)pick(4);
+            stream.status_until_us = (int64_t)fuzz_random(&random_state);
+            stream.flags = (uint32_t)pick(UINT64_C(1) << 16);
+            stream.retention_bytes = fuzz_random(&random_state);
+            stream.horizon_us = (int64_t)fuzz_random(&random_state);
             stream.shard_count = 1 + (uint32_t)pick(4);
             stream.shards = shards;
+            add_tags(&stream.tags);
             for (uint32_t k = 0; k < stream.shard_count; k++) {
                 shards[k] = (lsi_shard){.index = 10 * k + 5 + (uint32_t)pick(5),
                                         .parent = pick(2) != 0 ? (uint32_t)pick(5) : LSI_NO_SHARD,
@@ -171,11 +193,12 @@ static void manifests_come_back(void **state)
                 shards[k].range.first = (ls_hash_key){pick(UINT64_C(1) << 63), fuzz_random(&random_state)};
                 shards[k].range.last = (ls_hash_key){UINT64_MAX, fuzz_random(&random_state)};
             }
-            if (lsi_catalog_find(catalog, stream.name) != NULL || lsi_catalog_find_id(catalog, stream.id) != NULL)
-                continue;
-            assert_int_equal(lsi_catalog_copy(catalog, 0, &stream, &more), LS_OK);
-            lsi_catalog_unref(catalog);
-            catalog = more;
+            if (lsi_catalog_find(catalog, stream.name) == NULL && lsi_catalog_find_id(catalog, stream.id) == NULL) {
+                assert_int_equal(lsi_catalog_copy(catalog, 0, &stream, &more), LS_OK);
+                lsi_catalog_unref(catalog);
+                catalog = more;
+            }
+            lsi_free(&lsi_memory_libc, stream.tags.text);
         }
         assert_int_equal(lsi_catalog_encode(catalog, &payload, &size), LS_OK);
         assert_int_equal(lsi_catalog_decode(&lsi_memory_libc, payload, size, &back), LS_OK);
@@ -183,6 +206,11 @@ static void manifests_come_back(void **state)
         for (uint32_t i = 0; i < back->stream_count; i++) {
             assert_string_equal(back->streams[i].name, catalog->streams[i].name);
             assert_int_equal(back->streams[i].shard_count, catalog->streams[i].shard_count);
+            assert_int_equal(back->streams[i].tags.count, catalog->streams[i].tags.count);
+            assert_int_equal(back->streams[i].tags.bytes, catalog->streams[i].tags.bytes);
+            if (back->streams[i].tags.bytes > 0)
+                assert_memory_equal(back->streams[i].tags.text, catalog->streams[i].tags.text,
+                                    back->streams[i].tags.bytes);
             for (uint32_t k = 0; k < back->streams[i].shard_count; k++)
                 assert_true(back->streams[i].shards[k].closed == catalog->streams[i].shards[k].closed &&
                             back->streams[i].shards[k].range.first.low == catalog->streams[i].shards[k].range.first.low);

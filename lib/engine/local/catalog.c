@@ -380,6 +380,7 @@ ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec)
     lsi_catalog *catalog = NULL, *fresh = NULL;
     lsi_catalog_stream stream = {.retention_hours = spec->retention_hours,
                                  .mode = spec->mode,
+                                 .status = LS_STREAM_ACTIVE,
                                  .record_bytes_max = spec->record_bytes_max,
                                  .shard_count = spec->shard_count};
     ls_status st = lsi_local_check_writable(local);

@@ -33,8 +33,10 @@ void lsi_catalog_unref(lsi_catalog *catalog)
     if (catalog == NULL || atomic_fetch_sub_explicit(&catalog->refs, 1, memory_order_acq_rel) != 1)
         return;
     memory = catalog->memory;
-    for (uint32_t i = 0; i < catalog->stream_count; i++)
+    for (uint32_t i = 0; i < catalog->stream_count; i++) {
         lsi_free(memory, catalog->streams[i].shards);
+        lsi_free(memory, catalog->streams[i].tags.text);
+    }
     lsi_free(memory, catalog->streams);
     lsi_free(memory, catalog);
 }
@@ -76,9 +78,15 @@ static bool stream_add(lsi_catalog *to, const lsi_catalog_stream *stream)
 
     *copy = *stream;
     copy->shards = lsi_alloc(to->memory, stream->shard_count * sizeof(*copy->shards));
-    if (copy->shards == NULL)
+    copy->tags.text = stream->tags.bytes > 0 ? lsi_alloc(to->memory, stream->tags.bytes) : NULL;
+    if (copy->shards == NULL || (copy->tags.text == NULL && stream->tags.bytes > 0)) {
+        lsi_free(to->memory, copy->shards);
+        lsi_free(to->memory, copy->tags.text);
         return false;
+    }
     memcpy(copy->shards, stream->shards, stream->shard_count * sizeof(*copy->shards));
+    if (stream->tags.bytes > 0)
+        memcpy(copy->tags.text, stream->tags.text, stream->tags.bytes);
     to->stream_count++;
     return true;
 }

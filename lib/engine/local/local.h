@@ -40,9 +40,16 @@ typedef struct lsi_catalog_stream {
     char name[LSI_STREAM_NAME_MAX + 1];
     uint64_t id;
     int64_t created_us;
+    uint32_t flags;           /* what a later release set and this one may ignore */
     uint32_t retention_hours;
+    uint64_t retention_bytes; /* 0: no cap */
+    int64_t horizon_us;       /* records that arrived before it are past their age, however long retention is now */
     ls_stream_mode mode;
+    int64_t mode_changed_us[2]; /* the last change and the one before; 0: none */
     uint32_t record_bytes_max;
+    ls_stream_status status;  /* until that time; afterwards see lsi_catalog_stream_status */
+    int64_t status_until_us;
+    lsi_tags tags;
     uint32_t shard_count;
     lsi_shard *shards; /* in rising order of index */
 } lsi_catalog_stream;
@@ -69,7 +76,7 @@ void lsi_catalog_unref(lsi_catalog *catalog); /* accepts NULL */
 const lsi_catalog_stream *lsi_catalog_find(const lsi_catalog *catalog, const char *name); /* NULL: none */
 const lsi_catalog_stream *lsi_catalog_find_id(const lsi_catalog *catalog, uint64_t id);
 uint32_t lsi_catalog_after(const lsi_catalog *catalog, const char *name); /* index of the first name above `name` */
-/* A copy without stream `without` (0: none) and with `with` (NULL: none), whose shards are copied too. */
+/* A copy without stream `without` (0: none) and with `with` (NULL: none), whose shards and tags are copied too. */
 ls_status lsi_catalog_copy(const lsi_catalog *from, uint64_t without, const lsi_catalog_stream *with,
                            lsi_catalog **out);
 /* manifest_codec.c */

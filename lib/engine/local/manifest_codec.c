@@ -14,7 +14,9 @@
 #include "engine/local/local.h"
 
 #define SETTINGS_BYTES 64u
-#define STREAM_BYTES 48u /* and the name, padded to 8 */
+#define STREAM_BYTES 104u /* and the name and the tags, each padded to 8 */
+#define STREAM_MUST_REFUSE UINT32_C(0xffff0000)
+#define TAG_BYTES 4u /* the sizes of key and value */
 #define SHARD_BYTES 88u
 #define SHARD_CLOSED 1u
 
@@ -23,6 +25,27 @@
 static size_t name_room(const char *name)
 {
     return (size_t)lsi_round_up(strlen(name), 8);
+}
+
+/* With the zeros behind them. What is text and two zeros in memory is text and two sizes here. */
+static size_t tags_room(const lsi_tags *tags)
+{
+    return (size_t)lsi_round_up(tags->bytes - 2 * tags->count + (uint64_t)TAG_BYTES * tags->count, 8);
+}
+
+static void tags_encode(lsi_writer *to, const lsi_tags *tags)
+{
+    const unsigned char *end = to->at + tags_room(tags);
+    const char *at = NULL;
+    ls_tag tag;
+
+    while (lsi_tags_next(tags, &at, &tag)) {
+        lsi_put_u16(to, (uint16_t)strlen(tag.key)); /* 128 and 256 characters */
+        lsi_put_u16(to, (uint16_t)strlen(tag.value));
+        lsi_put_bytes(to, tag.key, strlen(tag.key));
+        lsi_put_bytes(to, tag.value, strlen(tag.value));
+    }
+    lsi_put_zero(to, (size_t)(end - to->at));
 }
 
 static void shard_encode(lsi_writer *to, const lsi_shard *shard)
@@ -48,7 +71,7 @@ ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *siz
     lsi_writer to;
 
     for (uint32_t i = 0; i < catalog->stream_count; i++)
-        bytes += STREAM_BYTES + name_room(catalog->streams[i].name) +
+        bytes += STREAM_BYTES + name_room(catalog->streams[i].name) + tags_room(&catalog->streams[i].tags) +
             (size_t)catalog->streams[i].shard_count * SHARD_BYTES;
     *out = lsi_alloc(catalog->memory, bytes);
     if (*out == NULL)
@@ -77,9 +100,19 @@ ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *siz
         lsi_put_u32(&to, stream->record_bytes_max);
         lsi_put_u32(&to, stream->shard_count);
         lsi_put_u32(&to, (uint32_t)name_bytes);
+        lsi_put_u32(&to, stream->flags);
+        lsi_put_u64(&to, stream->retention_bytes);
+        lsi_put_u64(&to, (uint64_t)stream->horizon_us);
+        lsi_put_u64(&to, (uint64_t)stream->mode_changed_us[0]);
+        lsi_put_u64(&to, (uint64_t)stream->mode_changed_us[1]);
+        lsi_put_u64(&to, (uint64_t)stream->status_until_us);
+        lsi_put_u32(&to, (uint32_t)stream->status);
+        lsi_put_u32(&to, stream->tags.count);
+        lsi_put_u32(&to, (uint32_t)tags_room(&stream->tags));
         lsi_put_u32(&to, 0);
         lsi_put_bytes(&to, stream->name, name_bytes);
         lsi_put_zero(&to, name_room(stream->name) - name_bytes);
+        tags_encode(&to, &stream->tags);
         for (uint32_t k = 0; k < stream->shard_count; k++)
             shard_encode(&to, &stream->shards[k]);
     }
@@ -124,11 +157,60 @@ static ls_status shard_decode(lsi_cursor *from, lsi_shard *shard)
     return LS_OK;
 }
 
+/* `bytes`: the area of `stream->tags.count` tags, which rise by key. */
+static ls_status tags_decode(lsi_cursor *from, const lsi_memory *memory, uint32_t bytes, lsi_catalog_stream *stream)
+{
+    lsi_cursor at = {lsi_take_bytes(from, bytes), NULL, false};
+    uint32_t count = stream->tags.count;
+    const char *before = NULL;
+    char *to;
+
+    if (at.at == NULL)
+        return corrupt("ends within tags");
+    at.end = at.at + bytes;
+    if (count > LSI_TAGS_MAX || bytes % 8 != 0 || (count == 0) != (bytes == 0))
+        return lsi_fail(LS_ERR_CORRUPT, "manifest: stream '%s' has %" PRIu32 " tags in %" PRIu32 " bytes", stream->name,
+                        count, bytes);
+    if (count == 0)
+        return LS_OK;
+    stream->tags.text = to = lsi_alloc(memory, bytes); /* The sizes of a tag take more than the zeros that end it. */
+    if (to == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for %" PRIu32 " tags", count);
+    for (uint32_t i = 0; i < count; i++) {
+        const char *texts[2];
+        uint32_t sizes[2];
+
+        sizes[0] = lsi_take_u16(&at);
+        sizes[1] = lsi_take_u16(&at);
+        for (int k = 0; k < 2; k++) {
+            const unsigned char *text = lsi_take_bytes(&at, sizes[k]);
+
+            if (text == NULL || memchr(text, 0, sizes[k]) != NULL)
+                return lsi_fail(LS_ERR_CORRUPT, "manifest: stream '%s' has a tag that is none", stream->name);
+            memcpy(to, text, sizes[k]);
+            texts[k] = to;
+            to += sizes[k];
+            *to++ = '\0';
+        }
+        if (lsi_check_tag_key(texts[0]) != LS_OK || lsi_check_tag_value(texts[1]) != LS_OK ||
+            (before != NULL && strcmp(before, texts[0]) >= 0))
+            return lsi_fail(LS_ERR_CORRUPT, "manifest: stream '%s' has a tag that is none", stream->name);
+        before = texts[0];
+    }
+    stream->tags.bytes = (uint32_t)(to - stream->tags.text);
+    if ((size_t)(at.end - at.at) >= 8 || !lsi_is_zero(at.at, (size_t)(at.end - at.at)))
+        return lsi_fail(LS_ERR_CORRUPT, "manifest: stream '%s' has bytes behind its tags", stream->name);
+    return LS_OK;
+}
+
+/* The fields of a stream. What it points to is freed with the catalog, whatever this answers. */
 static ls_status stream_decode(lsi_cursor *from, const lsi_memory *memory, uint64_t next_id, lsi_catalog_stream *stream)
 {
-    uint32_t stream_bytes = lsi_take_u32(from), shard_bytes = lsi_take_u32(from), name_bytes, reserved;
+    uint32_t stream_bytes = lsi_take_u32(from), shard_bytes = lsi_take_u32(from), name_bytes, tag_bytes, reserved;
     const unsigned char *name;
+    ls_status st;
 
+    memset(stream, 0, sizeof(*stream));
     if (from->bad)
         return corrupt("ends within a stream");
     if (stream_bytes != STREAM_BYTES || shard_bytes != SHARD_BYTES)
@@ -141,9 +223,21 @@ static ls_status stream_decode(lsi_cursor *from, const lsi_memory *memory, uint6
     stream->record_bytes_max = lsi_take_u32(from);
     stream->shard_count = lsi_take_u32(from);
     name_bytes = lsi_take_u32(from);
+    stream->flags = lsi_take_u32(from);
+    stream->retention_bytes = lsi_take_u64(from);
+    stream->horizon_us = (int64_t)lsi_take_u64(from);
+    stream->mode_changed_us[0] = (int64_t)lsi_take_u64(from);
+    stream->mode_changed_us[1] = (int64_t)lsi_take_u64(from);
+    stream->status_until_us = (int64_t)lsi_take_u64(from);
+    stream->status = (ls_stream_status)lsi_take_u32(from);
+    stream->tags.count = lsi_take_u32(from);
+    tag_bytes = lsi_take_u32(from);
     reserved = lsi_take_u32(from);
     if (from->bad || name_bytes > LSI_STREAM_NAME_MAX)
         return corrupt("ends within a stream");
+    if ((stream->flags & STREAM_MUST_REFUSE) != 0) /* P11 */
+        return lsi_fail(LS_ERR_VERSION, "manifest: a stream with features 0x%" PRIx32 " is of a later release",
+                        stream->flags);
     name = lsi_take_bytes(from, (size_t)lsi_round_up(name_bytes, 8));
     if (name == NULL)
         return corrupt("ends within a name");
@@ -156,8 +250,12 @@ static ls_status stream_decode(lsi_cursor *from, const lsi_memory *memory, uint6
     if (stream->id == 0 || stream->id >= next_id || stream->retention_hours == 0 ||
         stream->retention_hours > LSI_RETENTION_HOURS_MAX || stream->mode < LS_STREAM_ON_DEMAND ||
         stream->mode > LS_STREAM_PROVISIONED || stream->record_bytes_max < LSI_RECORD_BYTES_MIN_LIMIT ||
-        stream->record_bytes_max > LSI_RECORD_BYTES_MAX_LIMIT)
+        stream->record_bytes_max > LSI_RECORD_BYTES_MAX_LIMIT || stream->status < LS_STREAM_ACTIVE ||
+        stream->status > LS_STREAM_DELETING)
         return lsi_fail(LS_ERR_CORRUPT, "manifest: stream '%s' breaks its rules", stream->name);
+    st = tags_decode(from, memory, tag_bytes, stream);
+    if (st != LS_OK)
+        return st;
     if (stream->shard_count == 0 || stream->shard_count > (size_t)(from->end - from->at) / SHARD_BYTES)
         return lsi_fail(LS_ERR_CORRUPT, "manifest: stream '%s' has %u shards, the bytes left hold fewer", stream->name,
                         stream->shard_count);
@@ -165,15 +263,11 @@ static ls_status stream_decode(lsi_cursor *from, const lsi_memory *memory, uint6
     if (stream->shards == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for %u shards", stream->shard_count);
     for (uint32_t i = 0; i < stream->shard_count; i++) {
-        ls_status st = shard_decode(from, &stream->shards[i]);
-
+        st = shard_decode(from, &stream->shards[i]);
         if (st == LS_OK && i > 0 && stream->shards[i].index <= stream->shards[i - 1].index)
             st = lsi_fail(LS_ERR_CORRUPT, "manifest: the shards of stream '%s' are out of order", stream->name);
-        if (st != LS_OK) {
-            lsi_free(memory, stream->shards);
-            stream->shards = NULL;
+        if (st != LS_OK)
             return st;
-        }
     }
     return LS_OK;
 }
@@ -253,10 +347,10 @@ ls_status lsi_catalog_decode(const lsi_memory *memory, const void *payload, size
         }
     }
     for (uint32_t i = 0; i < count; i++) {
+        catalog->stream_count++;
         st = stream_decode(&from, memory, catalog->next_id, &catalog->streams[i]);
         if (st != LS_OK)
             goto fail;
-        catalog->stream_count++;
         if (i > 0 && strcmp(catalog->streams[i - 1].name, catalog->streams[i].name) >= 0) {
             st = corrupt("the streams are out of order");
             goto fail;
