@@ -970,8 +970,10 @@ static void a_payload_is_checked_whatever_it_holds(void **state)
     lsi_memory memory = sim_memory_table(&counted);
     lsi_catalog *catalog = lsi_catalog_new(&memory), *with, *both, *read;
     lsi_shard shards[2] = {{.index = 0, .parent = LSI_NO_SHARD, .adjacent_parent = LSI_NO_SHARD, .first_seqno = 1}};
+    char tags[] = "a\0" "1\0" "b.longer\0";
     lsi_catalog_stream stream = {.name = "abc", .id = 3, .retention_hours = 24, .record_bytes_max = 1 << 20,
-                                 .shard_count = 2, .shards = shards};
+                                 .status = LS_STREAM_ACTIVE, .tags = {2, sizeof tags, tags}, .shard_count = 2,
+                                 .shards = shards};
     unsigned char *payload;
     size_t size;
 
@@ -994,6 +996,8 @@ static void a_payload_is_checked_whatever_it_holds(void **state)
     assert_string_equal(read->streams[0].name, "ab.longer-than-eight");
     assert_int_equal(lsi_catalog_find(read, "abc")->shards[1].index, 1);
     assert_int_equal(lsi_u128_compare(lsi_catalog_find(read, "abc")->shards[1].range.last, LSI_U128_MAX), 0);
+    assert_int_equal(read->streams[0].tags.bytes, sizeof tags);
+    assert_memory_equal(read->streams[0].tags.text, tags, sizeof tags);
     assert_int_equal(read->next_id, 9);
     assert_int_equal(read->durability, LS_DURABILITY_INTERVAL);
     lsi_catalog_unref(read);
