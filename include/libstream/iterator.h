@@ -56,6 +56,8 @@ typedef struct ls_iterator_options {
  *                                  seqno that is none.
  * @retval LS_ERR_NOT_FOUND         No such shard, or the stream was deleted.
  * @retval LS_ERR_CORRUPT           The shard's files are damaged so that no place can be found.
+ * @retval LS_ERR_BUSY              Nobody has looked at the shard yet since the store was opened, and a stopped process
+ *                                  held it for `busy_timeout_ms`.
  *
  * Threads: any thread. Blocks on disk. Since 0.1.
  */
@@ -113,9 +115,11 @@ typedef struct ls_batch ls_batch;
  * @retval LS_ERR_CORRUPT    Damage at the place: file, offset and numbers are named. The place is unchanged; to go on
  *                           behind the damage, seek to a number beyond it.
  * @retval LS_ERR_NOT_FOUND  The stream was deleted.
+ * @retval LS_ERR_BUSY       As ls_iterator_open, for a shard that is read for the first time. The place is unchanged.
  * @retval LS_ERR_IO, LS_ERR_NO_MEMORY  The place is unchanged.
  *
- * Threads: any thread, one at a time for one iterator. Blocks on disk and up to `timeout_ms`. Since 0.1.
+ * Threads: any thread, one at a time for one iterator. Blocks on disk, up to `timeout_ms` for records and up to
+ * `busy_timeout_ms` for locks. Since 0.1.
  */
 LS_API ls_status ls_iterator_next(ls_iterator *iterator, const ls_next_options *options, const ls_batch **out);
 

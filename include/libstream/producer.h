@@ -104,7 +104,8 @@ typedef struct ls_put_result {
  *
  * A bad argument in any record refuses the whole call and writes nothing. After that each record has its own result
  * (the PutRecords rule): the call returns LS_OK when every record was tried, and `*failed` counts those that were not
- * stored. Records of one shard keep the order of the call.
+ * stored. Records of one shard keep the order of the call. When stopped processes hold several shards, the call waits
+ * `busy_timeout_ms` for all of them together; the records it did not get in are LS_ERR_BUSY.
  *
  * With LS_PUT_ATOMIC all records must belong to one shard and to at most 16 MiB; they are written as one frame, which
  * readers, crashes and kills show whole or not at all; failing, the call returns the reason itself.
@@ -121,6 +122,8 @@ typedef struct ls_put_result {
  *                                  LS_PUT_ATOMIC also: the records belong to several shards. Nothing was written.
  * @retval LS_ERR_TOO_LARGE         A record or the batch is over its limit. Nothing was written.
  * @retval LS_ERR_NO_MEMORY         Nothing was written.
+ * @retval LS_ERR_BUSY, LS_ERR_NOT_FOUND, LS_ERR_IO  The producer's first call could not learn the stream's shards.
+ *                                  Nothing was written.
  * Others with LS_PUT_ATOMIC, as ls_producer_put.
  *
  * Threads: any thread, one at a time for one producer. Blocks on disk. Since 0.1.
@@ -133,7 +136,7 @@ LS_API ls_status ls_producer_put_batch(ls_producer *producer, const ls_put_entry
  *
  * @retval LS_ERR_IO  The outcome is unknown; see ls_producer_put.
  *
- * Threads: any thread, one at a time for one producer. Blocks on disk. Since 0.1.
+ * Threads: any thread, one at a time for one producer. Blocks on disk, and up to `busy_timeout_ms`. Since 0.1.
  */
 LS_API ls_status ls_producer_flush(ls_producer *producer);
 

@@ -17,6 +17,12 @@
  * PROCESSES AND FORK. A handle works in the process that opened it. In a fork child every call on it returns
  * LS_ERR_STATE, and closing it there frees its memory and touches nothing shared.
  *
+ * WAITING FOR OTHERS. A process that is killed delays nobody for more than a second. One that is stopped in a lock is
+ * waited for: whatever locks a call meets, in however many shards, it waits `busy_timeout_ms` for them in all, and then
+ * answers LS_ERR_BUSY, as said there. The lock is never taken from its holder. Only waiting for other processes and
+ * threads counts, not the work on the disk, and no time that a call was given to wait for records. Syncing waits for
+ * nobody: what another process was stopped in syncing is synced beside it, after a second at most.
+ *
  * FILES take owner, group and mode from the store's directory, whoever makes them and whatever the umask: root may use
  * a service's store, and the group of a directory with mode 2770 shares it. Only root can give the owner; others make
  * up for it by an entry in the file's access list, so the service need not be in that group. A group that the maker is not
@@ -76,7 +82,7 @@ typedef struct ls_store_options {
     uint32_t sync_interval_ms;      /**< INTERVAL: at most this long until a sync starts; 1..60000, default 100. Kept. */
     uint64_t segment_bytes;         /**< 64 KiB..1 GiB, default 64 MiB; rounded up to 4 KiB. Kept: only for a new store. */
     uint64_t prealloc_bytes;        /**< Largest step of space allocated ahead, default 8 MiB; LS_PREALLOC_NONE: none. */
-    uint32_t busy_timeout_ms;       /**< Bound on waiting for a lock whose holder is stopped; default 5000. */
+    uint32_t busy_timeout_ms;       /**< How long one call waits for others in all, see above; default 5000. */
     uint32_t reserved;              /**< 0 */
     ls_log_callback log;            /**< NULL: silent. */
     void *log_user;
@@ -103,7 +109,7 @@ typedef struct ls_store_options {
  * @retval LS_ERR_READ_ONLY         The directory cannot be written.
  * @retval LS_ERR_VERSION           Another format, or another control layout is in use by a running process.
  * @retval LS_ERR_CORRUPT           The manifest is damaged; nothing was changed. See `lstream verify`.
- * @retval LS_ERR_BUSY              Another process stopped while opening; `busy_timeout_ms` is over.
+ * @retval LS_ERR_BUSY              Another process stopped while opening; `busy_timeout_ms` is over. Nothing is open.
  * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  Nothing is open. A new store may be half made; opening finishes it.
  *
  * Threads: any thread. Blocks on disk. Since 0.1.
@@ -118,7 +124,8 @@ LS_API ls_status ls_store_open(const char *location, const ls_store_options *opt
  * @retval LS_ERR_STATE  Streams, producers or iterators of it are still open: nothing was closed and `store` lives on.
  * @retval LS_ERR_IO     The final sync failed: in INTERVAL and KERNEL a suffix may be lost on power loss.
  *
- * Threads: any thread, when no other call on the store is under way. Blocks on disk. Since 0.1.
+ * Threads: any thread, when no other call on the store is under way. Blocks on disk, and up to `busy_timeout_ms`. Since
+ * 0.1.
  */
 LS_API ls_status ls_store_close(ls_store *store);
 
@@ -134,14 +141,18 @@ LS_API ls_durability ls_store_durability(const ls_store *store);
  *
  * @retval LS_ERR_READ_ONLY  The store was opened for reading.
  * @retval LS_ERR_IO  A sync failed; the shard it concerns refuses appends from now on (see ls_stream_reset_shard).
+ * @retval LS_ERR_BUSY  A shard that an earlier process left to be synced is held by a stopped one. It was not synced; all
+ *                      others were.
  *
- * Threads: any thread. Blocks on disk. Since 0.1.
+ * Threads: any thread. Blocks on disk, and up to `busy_timeout_ms`. Since 0.1.
  */
 LS_API ls_status ls_store_sync(ls_store *store);
 
 /**
  * Do the upkeep that is due, all of it: today, syncing in INTERVAL mode and setting aside files that a killed process
  * left. Puts do a bounded share of it as they go; this is for programs that rest.
+ *
+ * @retval LS_ERR_BUSY  A stopped process holds a lock. Part of it was done; the next call does the rest.
  *
  * Threads: any thread. Blocks on disk. Since 0.1.
  */
@@ -156,6 +167,9 @@ typedef struct ls_stream_list ls_stream_list;
  * @param after  Borrowed until return. Only names after this one; NULL or "": from the first.
  * @param limit  At most this many, 1..10000; 0: 100.
  * @param out    Owned by the caller, release with ls_stream_list_free. Set on LS_OK only.
+ *
+ * @retval LS_ERR_BUSY  A process was killed while it created or deleted a stream, and another one is stopped that puts
+ *                      this right.
  *
  * Threads: any thread. Blocks on disk. Since 0.1.
  */

@@ -48,7 +48,7 @@ typedef struct ls_stream_options {
  * @retval LS_ERR_INVALID_ARGUMENT  The name or an option breaks its rule. Nothing was changed.
  * @retval LS_ERR_EXISTS            The name is taken. Nothing was changed.
  * @retval LS_ERR_READ_ONLY         The store was opened for reading.
- * @retval LS_ERR_BUSY              Another process held the store's lock for `busy_timeout_ms`. Nothing was changed.
+ * @retval LS_ERR_BUSY              A stopped process held the store's lock for `busy_timeout_ms`. Nothing was changed.
  * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  The outcome is unknown for IO, else nothing was changed.
  *
  * Threads: any thread. Blocks on disk. Since 0.1.
@@ -73,6 +73,7 @@ LS_API ls_status ls_stream_delete(ls_store *store, const char *name);
  * @param out   Owned by the caller, release with ls_stream_close. Set on LS_OK only.
  *
  * @retval LS_ERR_NOT_FOUND  No stream of that name.
+ * @retval LS_ERR_BUSY       A stopped process held the store's lock for `busy_timeout_ms`.
  *
  * Threads: any thread. Blocks on disk. Since 0.1.
  */
@@ -117,6 +118,7 @@ typedef struct ls_stream_description ls_stream_description;
  *
  * @retval LS_ERR_NOT_FOUND  The stream was deleted.
  * @retval LS_ERR_CORRUPT    A shard cannot be opened at all (`lstream verify` says more).
+ * @retval LS_ERR_BUSY       Nobody has looked at a shard yet since the store was opened, and a stopped process holds it.
  *
  * Threads: any thread. Blocks on disk: looks at each shard. Since 0.1.
  */
@@ -168,6 +170,7 @@ LS_API void ls_stream_description_free(ls_stream_description *description);
  * SYNC, possibly acknowledged in the other modes) are no longer read; their bytes stay in the old file.
  *
  * @retval LS_ERR_STATE  The shard is healthy. Nothing was changed.
+ * @retval LS_ERR_BUSY   A stopped process held the shard for `busy_timeout_ms`. Nothing was changed.
  *
  * Threads: any thread. Blocks on disk. Since 0.1.
  */

@@ -3,7 +3,8 @@
  * A handle counts the handles opened from it, so that a parent cannot go before its children. The counts are atomics:
  * children are opened and closed on any thread, and a fork child must not find a lock held.
  *
- * P9 is kept here: every call but the closes asks whether the handle is of this process. The engine asks again. */
+ * P9 is kept here: every call but the closes asks whether the handle is of this process. The engine asks again. So is
+ * P2's bound: whatever a call meets below, it waits for others no longer than busy_timeout_ms in all (patience.h). */
 #ifndef LSI_API_API_H
 #define LSI_API_API_H
 
@@ -14,6 +15,7 @@
 
 #include "base/env.h"
 #include "base/lock.h"
+#include "base/patience.h"
 #include "consume/consume.h"
 #include "engine/engine.h"
 #include "produce/produce.h"
@@ -70,12 +72,13 @@ static inline bool lsi_store_is_mine(const ls_store *store)
     return lsi_fork_mark_is_mine(store->mark);
 }
 
-/* LS_ERR_STATE in a fork child. */
+/* LS_ERR_STATE in a fork child; else the call has busy_timeout_ms to wait for others. */
 ls_status lsi_store_is_elsewhere(void);
-#define LSI_REFUSE_ELSEWHERE(store)            \
-    do {                                       \
-        if (!lsi_store_is_mine(store))         \
-            return lsi_store_is_elsewhere();   \
+#define LSI_ENTER(store)                                      \
+    do {                                                      \
+        if (!lsi_store_is_mine(store))                        \
+            return lsi_store_is_elsewhere();                  \
+        lsi_patience_begin((store)->env.busy_timeout_ms);     \
     } while (0)
 
 #endif

@@ -27,7 +27,7 @@ static ls_status open_iterator(ls_stream *stream, const opening *where, const ls
     ls_iterator *iterator;
     ls_status st;
 
-    LSI_REFUSE_ELSEWHERE(stream->store);
+    LSI_ENTER(stream->store);
     st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_iterator_options, flags));
     if (st != LS_OK)
         return st;
@@ -105,7 +105,7 @@ ls_status ls_iterator_next(ls_iterator *iterator, const ls_next_options *options
 
     LSI_REFUSE_NULL(iterator);
     LSI_REFUSE_NULL(out);
-    LSI_REFUSE_ELSEWHERE(iterator->stream->store);
+    LSI_ENTER(iterator->stream->store);
     st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_next_options, timeout_ms));
     if (st != LS_OK)
         return st;
@@ -123,7 +123,7 @@ ls_status ls_iterator_seek(ls_iterator *iterator, const ls_position *position)
 {
     LSI_REFUSE_NULL(iterator);
     LSI_REFUSE_NULL(position);
-    LSI_REFUSE_ELSEWHERE(iterator->stream->store);
+    LSI_ENTER(iterator->stream->store);
     return lsi_iterator_seek(iterator->iterator, position);
 }
 
@@ -138,7 +138,7 @@ ls_status ls_iterator_place(ls_iterator *iterator, char *buffer, size_t capacity
     LSI_REFUSE_NULL(iterator);
     if (capacity != 0)
         LSI_REFUSE_NULL(buffer);
-    LSI_REFUSE_ELSEWHERE(iterator->stream->store);
+    LSI_ENTER(iterator->stream->store);
     return lsi_iterator_place(iterator->iterator, buffer, capacity, needed);
 }
 
@@ -146,7 +146,7 @@ ls_status ls_iterator_event_fd(ls_iterator *iterator, int32_t *out)
 {
     LSI_REFUSE_NULL(iterator);
     LSI_REFUSE_NULL(out);
-    LSI_REFUSE_ELSEWHERE(iterator->stream->store);
+    LSI_ENTER(iterator->stream->store);
     return lsi_iterator_event_fd(iterator->iterator, out);
 }
 

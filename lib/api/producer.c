@@ -13,7 +13,7 @@ ls_status ls_producer_open(ls_stream *stream, const ls_producer_options *options
 
     LSI_REFUSE_NULL(stream);
     LSI_REFUSE_NULL(out);
-    LSI_REFUSE_ELSEWHERE(stream->store);
+    LSI_ENTER(stream->store);
     st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_producer_options, reserved));
     if (st != LS_OK)
         return st;
@@ -71,7 +71,7 @@ ls_status ls_producer_put(ls_producer *producer, ls_bytes partition_key, ls_byte
     ls_durability durability = LS_DURABILITY_DEFAULT;
 
     LSI_REFUSE_NULL(producer);
-    LSI_REFUSE_ELSEWHERE(producer->stream->store);
+    LSI_ENTER(producer->stream->store);
     if (options != NULL) {
         ls_put_options own;
         ls_status st = import_put_options(&own, options, 0);
@@ -91,7 +91,7 @@ ls_status ls_producer_put_batch(ls_producer *producer, const ls_put_entry *entri
     ls_status st;
 
     LSI_REFUSE_NULL(producer);
-    LSI_REFUSE_ELSEWHERE(producer->stream->store);
+    LSI_ENTER(producer->stream->store);
     if (count != 0)
         LSI_REFUSE_NULL(entries);
     st = import_put_options(&own, options, LS_PUT_ATOMIC);
@@ -106,6 +106,6 @@ ls_status ls_producer_put_batch(ls_producer *producer, const ls_put_entry *entri
 ls_status ls_producer_flush(ls_producer *producer)
 {
     LSI_REFUSE_NULL(producer);
-    LSI_REFUSE_ELSEWHERE(producer->stream->store);
+    LSI_ENTER(producer->stream->store);
     return lsi_producer_flush(producer->producer);
 }

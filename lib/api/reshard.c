@@ -9,7 +9,7 @@
 static ls_status check_writable(const ls_stream *stream)
 {
     LSI_REFUSE_NULL(stream);
-    LSI_REFUSE_ELSEWHERE(stream->store);
+    LSI_ENTER(stream->store);
     return stream->store->engine->read_only
                ? lsi_fail(LS_ERR_READ_ONLY, "the store was opened for reading: it does not split or merge shards")
                : LS_OK;

@@ -80,6 +80,7 @@ ls_status lsi_store_open_env(const char *text, const ls_store_options *options, 
     if (store == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for store '%s'", text);
     store->env = made;
+    lsi_patience_begin(made.busy_timeout_ms);
     atomic_init(&store->stream_count, 0);
     store->mark = lsi_fork_mark_new();
     if (store->mark == NULL) {
@@ -128,6 +129,7 @@ ls_status ls_store_close(ls_store *store)
     if (open_count != 0)
         return lsi_fail(LS_ERR_STATE, "%u streams of the store are still open: close them first", open_count);
     is_mine = lsi_store_is_mine(store);
+    lsi_patience_begin(store->env.busy_timeout_ms);
     st = store->engine->ops->close(store->engine);
     release(store);
     return is_mine ? st : LS_OK; /* In a fork child nothing was to be done, and so nothing failed. */
@@ -152,14 +154,14 @@ ls_durability ls_store_durability(const ls_store *store)
 ls_status ls_store_sync(ls_store *store)
 {
     LSI_REFUSE_NULL(store);
-    LSI_REFUSE_ELSEWHERE(store);
+    LSI_ENTER(store);
     return store->engine->ops->sync(store->engine);
 }
 
 ls_status ls_store_maintain(ls_store *store)
 {
     LSI_REFUSE_NULL(store);
-    LSI_REFUSE_ELSEWHERE(store);
+    LSI_ENTER(store);
     return store->engine->ops->maintain(store->engine);
 }
 
@@ -199,7 +201,7 @@ ls_status ls_store_list_streams(ls_store *store, const char *after, uint32_t lim
 
     LSI_REFUSE_NULL(store);
     LSI_REFUSE_NULL(out);
-    LSI_REFUSE_ELSEWHERE(store);
+    LSI_ENTER(store);
     if (limit > LIST_LIMIT_MAX)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "limit is %u: it is at most %u", limit, LIST_LIMIT_MAX);
     list = lsi_alloc_zero(&store->env.memory, sizeof *list);

@@ -55,7 +55,7 @@ ls_status ls_stream_create(ls_store *store, const char *name, const ls_stream_op
 
     LSI_REFUSE_NULL(store);
     LSI_REFUSE_NULL(name);
-    LSI_REFUSE_ELSEWHERE(store);
+    LSI_ENTER(store);
     st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_stream_options, reserved));
     if (st == LS_OK)
         st = lsi_check_stream_name(name);
@@ -72,7 +72,7 @@ ls_status ls_stream_delete(ls_store *store, const char *name)
 
     LSI_REFUSE_NULL(store);
     LSI_REFUSE_NULL(name);
-    LSI_REFUSE_ELSEWHERE(store);
+    LSI_ENTER(store);
     st = lsi_check_stream_name(name);
     if (st == LS_OK)
         st = refuse_read_only(store, "delete streams");
@@ -87,7 +87,7 @@ ls_status ls_stream_open(ls_store *store, const char *name, ls_stream **out)
     LSI_REFUSE_NULL(store);
     LSI_REFUSE_NULL(name);
     LSI_REFUSE_NULL(out);
-    LSI_REFUSE_ELSEWHERE(store);
+    LSI_ENTER(store);
     st = lsi_check_stream_name(name);
     if (st != LS_OK)
         return st;
@@ -131,7 +131,7 @@ ls_status ls_stream_reset_shard(ls_stream *stream, uint32_t shard)
     ls_status st;
 
     LSI_REFUSE_NULL(stream);
-    LSI_REFUSE_ELSEWHERE(stream->store);
+    LSI_ENTER(stream->store);
     st = refuse_read_only(stream->store, "reset shards");
     return st == LS_OK ? stream->store->engine->ops->reset_shard(stream->stream, shard) : st;
 }
@@ -152,7 +152,7 @@ ls_status ls_stream_describe(ls_stream *stream, ls_stream_description **out)
 
     LSI_REFUSE_NULL(stream);
     LSI_REFUSE_NULL(out);
-    LSI_REFUSE_ELSEWHERE(stream->store);
+    LSI_ENTER(stream->store);
     ops = stream->store->engine->ops;
     description = lsi_alloc_zero(&stream->store->env.memory, sizeof *description);
     if (description == NULL)

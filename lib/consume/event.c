@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/event_fd.h"
+#include "base/patience.h"
 #include "base/status.h"
 #include "base/thread.h"
 
@@ -120,6 +121,7 @@ static void watch(void *user)
     snapshot *mine = NULL;
     bool is_done = false; /* the descriptor was raised for `mine` */
 
+    lsi_patience_begin(0); /* A lock that is held is trouble too, and closing the iterator joins this thread. */
     for (;;) {
         uint32_t seen = atomic_load_explicit(&event->word, memory_order_acquire); /* pairs with bump() */
         uint32_t token;

@@ -8,6 +8,7 @@
  * A sleep has a bound of its own: a writer may be killed between publishing and waking (P1). */
 #include "consume/iterator.h"
 
+#include "base/patience.h"
 #include "base/status.h"
 
 /* Monotonic time at which waiting is over. */
@@ -91,6 +92,7 @@ ls_status lsi_iterator_next(lsi_iterator *iterator, uint32_t records_max, uint64
         if (iterator->ops->sleep(iterator->stream, iterator->wait_shard, token, timeout_us) == LSI_INTERRUPTED &&
             iterator->is_interruptible)
             return lsi_fail(LS_ERR_CANCELLED, "a signal handler ran during the wait for records");
+        lsi_patience_begin(iterator->env->busy_timeout_ms); /* Hours may have passed: each look has its own. */
     }
     *out = &iterator->batch;
     return LS_OK;

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "base/patience.h"
 #include "base/status.h"
 
 /* Between looks while no other shards show yet; whoever publishes them may not wake those who wait for records. */
@@ -94,17 +95,20 @@ uint32_t lsi_route_of(lsi_producer *producer, ls_bytes key, const ls_hash_key *e
 ls_status lsi_route_wait(lsi_producer *producer, uint64_t generation, uint32_t shard, int64_t *deadline_us)
 {
     const lsi_clock *clock = &producer->env->clock;
+    uint32_t limit_ms = producer->env->busy_timeout_ms;
 
     if (*deadline_us == 0)
-        *deadline_us = lsi_monotonic_us(clock) + (int64_t)producer->env->busy_timeout_ms * 1000;
+        *deadline_us = lsi_monotonic_us(clock) + (int64_t)limit_ms * 1000;
     for (;;) {
         uint32_t token = producer->ops->arm(producer->stream, LSI_NO_SHARD);
 
         if (producer->ops->generation(producer->stream) != generation)
             return LS_OK;
-        if (lsi_monotonic_us(clock) >= *deadline_us)
+        int64_t now_us = lsi_monotonic_us(clock);
+        if (now_us >= *deadline_us || lsi_patience_us(limit_ms) <= 0)
             return lsi_fail(LS_ERR_BUSY, "shard %u is closed and its successors did not show within %u ms", shard,
-                            producer->env->busy_timeout_ms);
+                            limit_ms);
         (void)producer->ops->sleep(producer->stream, LSI_NO_SHARD, token, LOOK_AGAIN_US); /* Any end: look again. */
+        lsi_patience_spend(lsi_monotonic_us(clock) - now_us);
     }
 }

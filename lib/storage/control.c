@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/patience.h"
 #include "base/status.h"
 #include "base/thread.h"
 #include "storage/control_layout.h"
@@ -30,7 +31,7 @@
 static ls_status gate_take(const lsi_env *env, const lsi_file *file)
 {
     _Atomic uint32_t nobody = 0; /* to sleep on: only the time ends it */
-    int64_t left_us = (int64_t)env->busy_timeout_ms * 1000;
+    int64_t left_us = lsi_patience_us(env->busy_timeout_ms);
 
     for (;;) {
         int result = file->files->lock(file, CONTROL_BYTE_GATE, LSI_LOCK_EXCLUSIVE);
@@ -40,10 +41,12 @@ static ls_status gate_take(const lsi_env *env, const lsi_file *file)
         if (result != -EAGAIN)
             return lsi_fail_errno(result, "cannot lock the control file");
         if (left_us <= 0)
-            return lsi_fail(LS_ERR_BUSY, "another process has been opening the store for %u ms", env->busy_timeout_ms);
+            return lsi_fail(LS_ERR_BUSY, "another process is opening the store, and the call has waited its %u ms",
+                           env->busy_timeout_ms);
         /* The time slept is counted, not the clock's: a clock that stands still must not make this endless. */
         (void)lsi_word_sleep(&nobody, 0, GATE_POLL_US);
         left_us -= GATE_POLL_US;
+        lsi_patience_spend(GATE_POLL_US);
     }
 }
 
@@ -476,7 +479,7 @@ ls_status lsi_control_lock(lsi_control *control)
 {
     if (!lsi_control_is_mine(control))
         return lsi_fail(LS_ERR_STATE, "the store was opened before a fork");
-    switch (lsi_lock_take(&control->header->store_lock, LSI_RANK_STORE, control->env->busy_timeout_ms)) {
+    switch (lsi_patience_lock(&control->header->store_lock, LSI_RANK_STORE, control->env->busy_timeout_ms)) {
     case LSI_LOCKED:
         return LS_OK;
     case LSI_LOCKED_AFTER_DEATH:
@@ -485,7 +488,7 @@ ls_status lsi_control_lock(lsi_control *control)
         lsi_lock_repaired(&control->header->store_lock);
         return LS_OK;
     case LSI_LOCK_BUSY:
-        return lsi_fail(LS_ERR_BUSY, "another process has held the store's lock for %u ms",
+        return lsi_fail(LS_ERR_BUSY, "another process holds the store's lock, and the call has waited its %u ms",
                         control->env->busy_timeout_ms);
     case LSI_LOCK_BROKEN:
         break;

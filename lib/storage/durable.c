@@ -2,16 +2,17 @@
  *
  * Group commit: whoever finds sync_lock free leads, and syncs for all that was committed before; the others sleep on
  * sync_word. The lock only elects. Several syncs at once would be right too, merely wasteful, so a follower whose leader
- * was stopped (not killed) syncs by itself after a second, or after busy_timeout_ms. */
+ * was stopped (not killed) syncs by itself after a second, or when its call has no patience left. */
 #include "storage/log.h"
 
 #include <errno.h>
 
 #include "base/bytes.h"
+#include "base/patience.h"
 #include "base/status.h"
 
 #define FOLLOW_US 20000         /* a follower looks again at least this often: a dead leader says nothing */
-#define IMPATIENT_US 1000000    /* after this long, or busy_timeout_ms, a follower leads, whoever holds the lock */
+#define IMPATIENT_MS 1000u      /* after this long, or its call's patience, a follower leads, whoever holds the lock */
 #define GATHER_US 30            /* a leader waits this long for as many as the last group had */
 #define REWRITE_BYTES (256u << 10)
 
@@ -138,14 +139,32 @@ static void gather(const lsi_log *log, lsi_slot *slot)
     atomic_store_explicit(&slot->sync_group, arrived, memory_order_relaxed);
 }
 
-ls_status lsi_log_commit(lsi_log *log, uint64_t end)
+/* Sleeps until the leader has synced, or a little. False: it is time to lead beside him. `*waited_us`: so long already. */
+static bool follow(lsi_log *log, lsi_slot *slot, uint32_t seen, uint64_t end, int64_t *waited_us)
 {
     const lsi_env *env = log->config.env;
-    lsi_slot *slot = atomic_load_explicit(&log->slot, memory_order_acquire);
-    int64_t began = 0, patience_us = (int64_t)env->busy_timeout_ms * 1000;
+    int64_t left_us = (int64_t)IMPATIENT_MS * 1000 - *waited_us, call_us = lsi_patience_us(env->busy_timeout_ms);
+    int64_t from_us = lsi_monotonic_us(&env->clock), took_us;
 
-    if (patience_us > IMPATIENT_US)
-        patience_us = IMPATIENT_US;
+    if (left_us > call_us)
+        left_us = call_us;
+    if (left_us <= 0)
+        return false;
+    atomic_store_explicit(&slot->sync_wanted, 1, memory_order_seq_cst);
+    if (lsi_load(&slot->durable_end) >= end)
+        return true;
+    (void)lsi_word_sleep(&slot->sync_word, seen, left_us < FOLLOW_US ? left_us : FOLLOW_US); /* The caller looks again. */
+    took_us = lsi_monotonic_us(&env->clock) - from_us;
+    *waited_us += took_us;
+    lsi_patience_spend(took_us);
+    return true;
+}
+
+ls_status lsi_log_commit(lsi_log *log, uint64_t end)
+{
+    lsi_slot *slot = atomic_load_explicit(&log->slot, memory_order_acquire);
+    int64_t waited_us = 0;
+
     (void)atomic_fetch_add_explicit(&slot->sync_arrived, 1, memory_order_relaxed);
     while (lsi_load(&slot->durable_end) < end) {
         if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
@@ -169,18 +188,11 @@ ls_status lsi_log_commit(lsi_log *log, uint64_t end)
                 return st;
             continue;
         }
-        int64_t now = lsi_monotonic_us(&env->clock);
-        if (began == 0)
-            began = now;
-        if (now - began > patience_us || got == LSI_LOCK_BROKEN) {
+        if (got == LSI_LOCK_BROKEN || !follow(log, slot, seen, end, &waited_us)) {
             ls_status st = lead(log, slot);
             if (st != LS_OK)
                 return st;
-            continue;
         }
-        atomic_store_explicit(&slot->sync_wanted, 1, memory_order_seq_cst);
-        if (lsi_load(&slot->durable_end) < end)
-            (void)lsi_word_sleep(&slot->sync_word, seen, FOLLOW_US); /* However it ends, the loop looks again. */
     }
     return LS_OK;
 }

@@ -2,6 +2,7 @@
 #include "storage/log.h"
 
 #include "base/bytes.h"
+#include "base/patience.h"
 #include "base/status.h"
 
 #define BARE_TRIES 200 /* some hundred puts fit in between; who wants the lock without waiting comes again later */
@@ -210,15 +211,15 @@ ls_status lsi_log_lock(lsi_log *log, lsi_slot *slot, bool any)
 {
     const lsi_env *env = log->config.env;
 
-    switch (lsi_lock_take(&slot->append_lock, LSI_RANK_SHARD, env->busy_timeout_ms)) {
+    switch (lsi_patience_lock(&slot->append_lock, LSI_RANK_SHARD, env->busy_timeout_ms)) {
     case LSI_LOCKED:
         break;
     case LSI_LOCKED_AFTER_DEATH:
         repair_lock(slot);
         break;
     case LSI_LOCK_BUSY:
-        return lsi_fail(LS_ERR_BUSY, "%s: another process has held its lock for %u ms", log->config.label,
-                        env->busy_timeout_ms);
+        return lsi_fail(LS_ERR_BUSY, "%s: another process holds its lock, and the call has waited its %u ms",
+                        log->config.label, env->busy_timeout_ms);
     case LSI_LOCK_BROKEN:
     default:
         return lsi_fail(LS_ERR_IO, "%s: its lock in the control file is broken", log->config.label);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -96,6 +97,7 @@ static inline pid_t child_start(void (*run)(fixture *fx), fixture *fx)
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* A test that failed leaves nobody behind, stopped ones included. */
         (void)alarm(CHILD_ALARM_S);
         run(fx);
         _exit(0);

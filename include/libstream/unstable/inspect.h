@@ -154,6 +154,7 @@ LS_API ls_status ls_inspect_verify(const char *location, const ls_inspect_option
  * @retval LS_OK           Nothing is damaged any more (dry run: nothing is damaged).
  * @retval LS_ERR_CORRUPT  Damage is left that cannot be repaired (dry run: there is damage).
  * @retval LS_ERR_STATE    Somebody has the store open; nothing was changed. (Not for a dry run.)
+ * @retval LS_ERR_BUSY     A process was stopped for 5 seconds while it opened the store; nothing was changed. (Nor for one.)
  * @retval LS_ERR_READ_ONLY, LS_ERR_FULL  Repairing stopped there; what was repaired before stays so. Try again.
  * Others as ls_inspect_verify.
  *

@@ -8,6 +8,7 @@
  * left for the shards that come before it. */
 #include <string.h>
 
+#include "base/patience.h"
 #include "base/status.h"
 #include "engine/local/local.h"
 
@@ -61,9 +62,15 @@ static ls_status sync_one(lsi_local *local, const dirty_shard *dirty)
     return st;
 }
 
-static ls_status sync_all(lsi_local *local, bool failed_ones)
+static bool is_stopping(lsi_local *local)
 {
-    dirty_list list = {.memory = &local->base.env.memory, .failed_ones = failed_ones};
+    /* Acquire pairs with the release of lsi_local_sweeper_stop. */
+    return atomic_load_explicit(&local->sweeper_stop, memory_order_acquire) != 0;
+}
+
+static ls_status sync_all(lsi_local *local, bool sweeping)
+{
+    dirty_list list = {.memory = &local->base.env.memory, .failed_ones = !sweeping};
     lsi_error_state before, why;
     ls_status st = LS_OK;
 
@@ -72,7 +79,7 @@ static ls_status sync_all(lsi_local *local, bool failed_ones)
     if (list.no_memory)
         st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for a list of %zu shards", list.count);
     lsi_error_save(&why);
-    for (size_t i = 0; i < list.count; i++) {
+    for (size_t i = 0; i < list.count && !(sweeping && is_stopping(local)); i++) {
         ls_status one = sync_one(local, &list.shards[i]);
 
         if (one == LS_OK || one == LS_ERR_NOT_FOUND || st != LS_OK)
@@ -90,7 +97,7 @@ ls_status lsi_local_sync(lsi_engine *engine)
     lsi_local *local = lsi_local_of(engine);
     ls_status st = lsi_local_check_writable(local);
 
-    return st == LS_OK ? sync_all(local, true) : st;
+    return st == LS_OK ? sync_all(local, false) : st;
 }
 
 /* ---- the thread ---- */
@@ -99,10 +106,13 @@ static void sweep(void *user)
 {
     lsi_local *local = user;
     int64_t pause_us = (int64_t)local->sync_interval_ms * 500;
+    uint32_t patience_ms = (uint32_t)(pause_us / 1000);
 
-    /* Acquire pairs with the release of lsi_local_sweeper_stop. */
-    while (atomic_load_explicit(&local->sweeper_stop, memory_order_acquire) == 0) {
-        (void)sync_all(local, false); /* A failed sync has marked its shard; all else is tried again. */
+    if (patience_ms > local->base.env.busy_timeout_ms)
+        patience_ms = local->base.env.busy_timeout_ms;
+    while (!is_stopping(local)) {
+        lsi_patience_begin(patience_ms); /* Who is stopped in one shard must not make the others late. */
+        (void)sync_all(local, true); /* A failed sync has marked its shard; all else is tried again. */
         (void)lsi_word_sleep(&local->sweeper_stop, 0, pause_us);
     }
 }
@@ -119,5 +129,8 @@ void lsi_local_sweeper_stop(lsi_local *local)
 {
     atomic_store_explicit(&local->sweeper_stop, 1, memory_order_release);
     lsi_word_wake_all(&local->sweeper_stop);
+    /* It ends after the shard it is at, and has no more patience than the call that closes the store. */
+    int64_t from_us = lsi_monotonic_us(&lsi_clock_system);
     lsi_thread_join(&local->sweeper);
+    lsi_patience_spend(lsi_monotonic_us(&lsi_clock_system) - from_us);
 }

@@ -1,0 +1,421 @@
+/* P2: busy_timeout_ms bounds a call, and not each of its waits. Method: another process holds a lock in each of many
+ * shards, or the store's, and is stopped; every call that can meet them is made, and must be back in time with the answer
+ * that its header promises. Waiting for one shard after another would take SHARDS times as long. */
+#include <libstream/unstable/inspect.h>
+
+#include "engine/local/local.h"
+#include "invariants/processes.h"
+
+#define SHARDS 64u
+#define BUSY_MS 200
+#define LATE_MS 1800 /* beyond it: a loaded machine, and the work itself; SHARDS * BUSY_MS is 12.8 s */
+
+enum { HOLD_SYNC = 1, HOLD_APPEND = 2, HOLD_STORE = 4, HOLD_STORE_AFTER_DEATH = 8, HOLD_GATE = 16 };
+
+static unsigned the_holds;
+
+/* ---- the one who is stopped ---- */
+
+typedef struct held {
+    lsi_slot *slots[SHARDS + 1];
+    uint32_t count;
+} held;
+
+static bool note_shard(void *user, lsi_slot *slot)
+{
+    held *all = user;
+
+    if (atomic_load(&slot->kind) == LSI_SLOT_SHARD && all->count < SHARDS)
+        all->slots[all->count++] = slot;
+    return true;
+}
+
+static void take(lsi_lock *lock, int rank)
+{
+    child_check(lsi_lock_take(lock, rank, 1000) == LSI_LOCKED);
+}
+
+static void hold_and_stop(fixture *fx)
+{
+    ls_store *store;
+    lsi_control *control;
+    held all = {.count = 0};
+    lsi_file gate;
+
+    child_check(ls_store_open(fx->path, NULL, &store) == LS_OK);
+    control = lsi_local_of(store->engine)->control;
+    lsi_control_each(control, note_shard, &all);
+    child_check(all.count == SHARDS);
+    /* As the first call on a slot would do it: the locks are made anew after somebody was alone. */
+    for (uint32_t i = 0; i < all.count; i++)
+        child_check(lsi_control_slot(control, LSI_SLOT_SHARD, atomic_load(&all.slots[i]->stream), all.slots[i]->shard,
+                                     &all.slots[i]) == LS_OK);
+    if ((the_holds & (HOLD_STORE | HOLD_STORE_AFTER_DEATH)) != 0)
+        child_check(lsi_control_lock(control) == LS_OK);
+    if ((the_holds & HOLD_STORE_AFTER_DEATH) != 0)
+        lsi_control_manifest_changing(control); /* as a creator leaves it who was killed */
+    if ((the_holds & HOLD_GATE) != 0)
+        child_check(lsi_control_gate(&store->env, &lsi_local_of(store->engine)->root, &gate) == LS_OK);
+    for (uint32_t i = 0; i < all.count && (the_holds & HOLD_APPEND) != 0; i++)
+        take(&all.slots[i]->append_lock, LSI_RANK_SHARD);
+    for (uint32_t i = 0; i < all.count && (the_holds & HOLD_SYNC) != 0; i++)
+        take(&all.slots[i]->sync_lock, LSI_RANK_SYNC);
+    (void)raise(SIGSTOP);
+    _exit(0); /* The kernel gives the locks back. */
+}
+
+static pid_t start_holder(fixture *fx, unsigned holds)
+{
+    pid_t pid;
+
+    the_holds = holds;
+    pid = child_start(hold_and_stop, fx);
+    child_stops(pid);
+    return pid;
+}
+
+static void end_holder(pid_t pid)
+{
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    child_ends_well(pid);
+}
+
+/* ---- the one who must come through ---- */
+
+static void open_wide(handles *of, const fixture *fx, ls_durability durability)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_stream_options wide = LS_STREAM_OPTIONS_INIT;
+    ls_status st;
+
+    options.busy_timeout_ms = BUSY_MS;
+    options.durability = durability;
+    wide.shard_count = SHARDS;
+    assert_int_equal(ls_store_open(fx->path, &options, &of->store), LS_OK);
+    st = ls_stream_create(of->store, STREAM, &wide);
+    assert_true(st == LS_OK || st == LS_ERR_EXISTS);
+    assert_int_equal(ls_stream_open(of->store, STREAM, &of->stream), LS_OK);
+    assert_int_equal(ls_producer_open(of->stream, NULL, &of->producer), LS_OK);
+}
+
+/* One record into each shard; returns how many were refused, all with LS_ERR_BUSY. */
+static size_t put_everywhere(const handles *of)
+{
+    ls_put_entry entries[SHARDS];
+    ls_put_result results[SHARDS];
+    ls_hash_key keys[SHARDS];
+    size_t failed = 0;
+
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        keys[i] = (ls_hash_key){.high = (uint64_t)i << 58, .low = 0};
+        entries[i] = (ls_put_entry){{"key", 3}, {"data", 4}, &keys[i]};
+    }
+    assert_int_equal(ls_producer_put_batch(of->producer, entries, SHARDS, NULL, results, &failed), LS_OK);
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        assert_int_equal(results[i].shard, i);
+        assert_true(results[i].status == LS_OK || results[i].status == LS_ERR_BUSY);
+    }
+    return failed;
+}
+
+static size_t count_all(ls_stream *stream)
+{
+    ls_iterator *iterator;
+    const ls_batch *batch;
+    size_t count = 0;
+
+    assert_int_equal(ls_iterator_open_all(stream, NULL, NULL, &iterator), LS_OK);
+    do {
+        assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+        count += ls_batch_count(batch);
+    } while (ls_batch_count(batch) != 0);
+    ls_iterator_close(iterator);
+    return count;
+}
+
+/* The call, made now, answers `status` and is back in time; when it answers BUSY, not before its time. */
+#define assert_in_time(call, status)                                                              \
+    do {                                                                                          \
+        int64_t from_ms = now_ms();                                                               \
+        assert_int_equal(call, status);                                                           \
+        assert_in_range(now_ms() - from_ms, (status) == LS_ERR_BUSY ? BUSY_MS - 20 : 0, BUSY_MS + LATE_MS); \
+    } while (0)
+
+/* ---- syncs: done beside whoever holds the sync lock ---- */
+
+static void syncing_many_shards_whose_syncers_are_stopped_is_in_time(void **state)
+{
+    fixture *fx = *state;
+    handles of;
+    pid_t pid;
+
+    open_wide(&of, fx, LS_DURABILITY_KERNEL);
+    assert_int_equal(put_everywhere(&of), 0);
+    pid = start_holder(fx, HOLD_SYNC);
+    assert_in_time(ls_store_sync(of.store), LS_OK);
+    assert_int_equal(put_everywhere(&of), 0);
+    assert_in_time(ls_producer_flush(of.producer), LS_OK);
+    assert_int_equal(put_everywhere(&of), 0);
+    assert_in_time(handles_close(&of), LS_OK);
+    end_holder(pid);
+    open_wide(&of, fx, LS_DURABILITY_DEFAULT);
+    assert_int_equal(count_all(of.stream), 3 * SHARDS);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+static void batches_over_shards_whose_syncers_are_stopped_are_in_time(void **state)
+{
+    fixture *fx = *state;
+    handles of;
+    pid_t pid;
+
+    open_wide(&of, fx, LS_DURABILITY_SYNC);
+    pid = start_holder(fx, HOLD_SYNC);
+    assert_in_time((int)put_everywhere(&of), 0);
+    assert_int_equal(count_all(of.stream), SHARDS);
+    assert_in_time(handles_close(&of), LS_OK);
+    end_holder(pid);
+}
+
+/* The sweeper's thread syncs all the time, and closing waits for it. */
+static void closing_an_interval_store_is_in_time(void **state)
+{
+    fixture *fx = *state;
+    handles of;
+    pid_t pid;
+
+    open_wide(&of, fx, LS_DURABILITY_INTERVAL);
+    pid = start_holder(fx, HOLD_SYNC);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(put_everywhere(&of), 0);
+        (void)usleep(70000); /* so that the sweeper is at it */
+    }
+    assert_in_time(ls_store_maintain(of.store), LS_OK);
+    assert_int_equal(put_everywhere(&of), 0);
+    assert_in_time(handles_close(&of), LS_OK);
+    end_holder(pid);
+}
+
+/* Streams that were closed stay open inside, and opening others gives them up: then they are synced. */
+static void giving_up_an_idle_stream_is_in_time(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream;
+    handles of;
+    char name[16];
+    pid_t pid;
+
+    open_wide(&of, fx, LS_DURABILITY_KERNEL);
+    for (int i = 0; i < 80; i++) {
+        (void)snprintf(name, sizeof name, "s%d", i);
+        assert_int_equal(ls_stream_create(of.store, name, NULL), LS_OK);
+    }
+    assert_int_equal(put_everywhere(&of), 0);
+    pid = start_holder(fx, HOLD_SYNC);
+    assert_int_equal(ls_producer_close(of.producer), LS_OK);
+    assert_int_equal(ls_stream_close(of.stream), LS_OK);
+    for (int i = 0; i < 80; i++) {
+        (void)snprintf(name, sizeof name, "s%d", i);
+        assert_in_time(ls_stream_open(of.store, name, &stream), LS_OK);
+        assert_int_equal(ls_stream_close(stream), LS_OK);
+    }
+    assert_in_time(ls_store_close(of.store), LS_OK);
+    end_holder(pid);
+}
+
+/* ---- puts ---- */
+
+static void batches_over_many_held_shards_are_busy_in_time(void **state)
+{
+    fixture *fx = *state;
+    handles of;
+    pid_t pid;
+
+    open_wide(&of, fx, LS_DURABILITY_SYNC);
+    assert_int_equal(put_everywhere(&of), 0);
+    pid = start_holder(fx, HOLD_APPEND);
+    for (int i = 0; i < 3; i++) {
+        int64_t from = now_ms();
+        assert_int_equal(put_everywhere(&of), SHARDS);
+        assert_in_range(now_ms() - from, BUSY_MS - 20, BUSY_MS + LATE_MS);
+    }
+    assert_in_time(put_text(&of, "refused", NULL), LS_ERR_BUSY);
+    assert_in_time(ls_stream_reset_shard(of.stream, 5), LS_ERR_BUSY);
+    /* What needs no lock does not notice. */
+    assert_in_time(ls_store_sync(of.store), LS_OK);
+    assert_int_equal(count_all(of.stream), SHARDS);
+    end_holder(pid);
+    assert_int_equal(put_everywhere(&of), 0);
+    assert_int_equal(count_all(of.stream), 2 * SHARDS);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* ---- shards that nobody recovered yet: readers need the lock as well, once ---- */
+
+static void what_looks_at_many_held_shards_first_is_busy_in_time(void **state)
+{
+    fixture *fx = *state;
+    const ls_position latest = {.kind = LS_LATEST};
+    const ls_batch *batch;
+    ls_stream_description *description;
+    ls_iterator *iterator = NULL;
+    int32_t fd = -1;
+    handles of;
+    pid_t pid;
+
+    open_wide(&of, fx, LS_DURABILITY_KERNEL);
+    assert_int_equal(put_everywhere(&of), 0);
+    assert_int_equal(handles_close(&of), LS_OK);
+    pid = start_holder(fx, HOLD_APPEND); /* alone: from here on the shards are to be looked at once */
+    open_wide(&of, fx, LS_DURABILITY_DEFAULT);
+    assert_in_time(ls_stream_describe(of.stream, &description), LS_ERR_BUSY);
+    assert_in_time(ls_iterator_open(of.stream, 3, NULL, NULL, &iterator), LS_ERR_BUSY);
+    assert_in_time(ls_iterator_open_all(of.stream, &latest, NULL, &iterator), LS_ERR_BUSY);
+    assert_int_equal(ls_iterator_open_all(of.stream, NULL, NULL, &iterator), LS_OK); /* looks when it reads */
+    assert_in_time(ls_iterator_seek(iterator, &latest), LS_ERR_BUSY);
+    for (int i = 0; i < 2; i++)
+        assert_in_time(ls_iterator_next(iterator, NULL, &batch), LS_ERR_BUSY);
+    assert_int_equal(ls_iterator_event_fd(iterator, &fd), LS_OK);
+    (void)usleep(20000);
+    int64_t from = now_ms();
+    ls_iterator_close(iterator); /* never blocks */
+    assert_in_range(now_ms() - from, 0, LATE_MS / 2);
+    int64_t put_from = now_ms();
+    assert_int_equal(put_everywhere(&of), SHARDS);
+    assert_in_range(now_ms() - put_from, BUSY_MS - 20, BUSY_MS + LATE_MS);
+    assert_in_time(handles_close(&of), LS_OK);
+    end_holder(pid);
+    open_wide(&of, fx, LS_DURABILITY_DEFAULT);
+    assert_int_equal(count_all(of.stream), SHARDS);
+    assert_int_equal(put_everywhere(&of), 0);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* In the same state something may be left to sync, which needs the lock too. */
+static void syncing_many_held_shards_that_nobody_looked_at_is_busy_in_time(void **state)
+{
+    fixture *fx = *state;
+    handles of;
+    pid_t pid;
+
+    open_wide(&of, fx, LS_DURABILITY_KERNEL);
+    pid = fork();
+    if (pid == 0) { /* Puts and is killed: it leaves all of it to be synced. */
+        handles mine;
+        ls_store_options options = LS_STORE_OPTIONS_INIT;
+
+        (void)alarm(CHILD_ALARM_S);
+        child_check(ls_store_open(fx->path, &options, &mine.store) == LS_OK);
+        child_check(ls_stream_open(mine.store, STREAM, &mine.stream) == LS_OK);
+        child_check(ls_producer_open(mine.stream, NULL, &mine.producer) == LS_OK);
+        (void)put_everywhere(&mine);
+        (void)kill(getpid(), SIGKILL);
+    }
+    assert_true(WIFSIGNALED(child_end(pid)));
+    assert_int_equal(handles_close(&of), LS_OK);
+    pid = start_holder(fx, HOLD_APPEND);
+    open_wide(&of, fx, LS_DURABILITY_DEFAULT);
+    assert_in_time(ls_store_sync(of.store), LS_ERR_BUSY);
+    end_holder(pid);
+    assert_in_time(ls_store_sync(of.store), LS_OK);
+    assert_int_equal(count_all(of.stream), SHARDS);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* ---- the store's lock ---- */
+
+static void calls_that_need_the_stores_lock_are_busy_in_time(void **state)
+{
+    fixture *fx = *state;
+    ls_stream_list *list;
+    ls_stream *stream;
+    handles of;
+    pid_t pid;
+
+    open_wide(&of, fx, LS_DURABILITY_INTERVAL);
+    assert_int_equal(ls_stream_create(of.store, "other", NULL), LS_OK);
+    assert_int_equal(put_everywhere(&of), 0);
+    pid = start_holder(fx, HOLD_STORE | HOLD_APPEND | HOLD_SYNC);
+    assert_in_time(ls_stream_create(of.store, "third", NULL), LS_ERR_BUSY);
+    assert_in_time(ls_stream_delete(of.store, "other"), LS_ERR_BUSY);
+    assert_in_time(ls_stream_open(of.store, "other", &stream), LS_ERR_BUSY); /* nobody has: its place is to be made */
+    assert_in_time(ls_store_maintain(of.store), LS_ERR_BUSY);
+    assert_in_time(ls_store_sync(of.store), LS_OK);
+    assert_in_time(ls_store_list_streams(of.store, NULL, 0, &list), LS_OK); /* nothing has changed */
+    assert_int_equal(ls_stream_list_count(list), 2);
+    ls_stream_list_free(list);
+    /* Several locks in one call, all held. */
+    assert_in_time(handles_close(&of), LS_OK);
+    end_holder(pid);
+}
+
+/* Only who is about to put right what a dead creator left needs the lock for reading the names. */
+static void listing_is_busy_while_a_death_is_not_settled(void **state)
+{
+    fixture *fx = *state;
+    const ls_put_entry entry = {{"key", 3}, {"data", 4}, NULL};
+    ls_stream_list *list;
+    ls_producer *second;
+    handles of;
+    pid_t pid;
+
+    open_wide(&of, fx, LS_DURABILITY_SYNC);
+    assert_int_equal(put_everywhere(&of), 0);
+    pid = start_holder(fx, HOLD_STORE_AFTER_DEATH);
+    assert_in_time(ls_store_list_streams(of.store, NULL, 0, &list), LS_ERR_BUSY);
+    assert_int_equal(put_everywhere(&of), 0);
+    /* So is a producer's first put, which looks for the shards. */
+    assert_int_equal(ls_producer_open(of.stream, NULL, &second), LS_OK);
+    assert_in_time(ls_producer_put_batch(second, &entry, 1, NULL, NULL, NULL), LS_ERR_BUSY);
+    assert_int_equal(ls_producer_close(second), LS_OK);
+    end_holder(pid);
+    assert_in_time(ls_store_list_streams(of.store, NULL, 0, &list), LS_OK);
+    ls_stream_list_free(list);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* The gate: of who opens the store, and of a repair, whose patience is the default. */
+static void opening_and_repairing_are_busy_in_time(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_store *store;
+    handles of;
+    pid_t pid;
+
+    open_wide(&of, fx, LS_DURABILITY_SYNC);
+    assert_int_equal(handles_close(&of), LS_OK);
+    pid = start_holder(fx, HOLD_GATE);
+    options.busy_timeout_ms = BUSY_MS;
+    assert_in_time(ls_store_open(fx->path, &options, &store), LS_ERR_BUSY);
+    int64_t from = now_ms();
+    assert_int_equal(ls_inspect_repair(fx->path, NULL, 0, NULL, NULL, NULL), LS_ERR_BUSY);
+    assert_in_range(now_ms() - from, 5000 - 20, 5000 + LATE_MS);
+    end_holder(pid);
+    open_wide(&of, fx, LS_DURABILITY_DEFAULT);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+int main(void)
+{
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest first[] = {
+        CASE(batches_over_many_held_shards_are_busy_in_time),
+    };
+    const struct CMUnitTest others[] = {
+        CASE(syncing_many_shards_whose_syncers_are_stopped_is_in_time),
+        CASE(batches_over_shards_whose_syncers_are_stopped_are_in_time),
+        CASE(closing_an_interval_store_is_in_time),
+        CASE(giving_up_an_idle_stream_is_in_time),
+        CASE(what_looks_at_many_held_shards_first_is_busy_in_time),
+        CASE(syncing_many_held_shards_that_nobody_looked_at_is_busy_in_time),
+        CASE(calls_that_need_the_stores_lock_are_busy_in_time),
+        CASE(listing_is_busy_while_a_death_is_not_settled),
+        CASE(opening_and_repairing_are_busy_in_time),
+    };
+
+    /* Where the first one fails, the others would take minutes to do the same. */
+    if (cmocka_run_group_tests_name("one time-out for a put (P2)", first, NULL, NULL) != 0)
+        return 1;
+    return cmocka_run_group_tests_name("one time-out for a call, however many locks it meets (P2)", others, NULL, NULL);
+}
