@@ -181,6 +181,8 @@ ls_status lsi_local_catalog_settle(lsi_local *local, bool wait);
 /* The same for a store that nobody can open yet: while it is made. */
 ls_status lsi_local_catalog_write(const lsi_env *env, const lsi_root *root, const lsi_catalog *catalog);
 ls_status lsi_local_list(lsi_engine *engine, const char *after, bool (*each)(void *user, const char *name), void *user);
+
+/* create.c */
 ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec);
 ls_status lsi_local_remove(lsi_engine *engine, const char *name);
 
