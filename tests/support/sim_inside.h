@@ -1,6 +1,6 @@
 /* What the files of the tests' file system share; for nobody else. `inner`, a memory table, holds the bytes; sim_log.c
  * keeps the log and finds what mappings changed; sim_files.c is the table in front, with faults and processes;
- * sim_crash.c makes other disks from a log. */
+ * sim_play.c plays logs into other disks; sim_crash.c makes those that a loss of power leaves. */
 #ifndef LST_SIM_INSIDE_H
 #define LST_SIM_INSIDE_H
 
@@ -94,5 +94,9 @@ void sim_watch(sim_files *sim, uint32_t file); /* it is mapped to be written fro
 void sim_created(sim_files *sim, const char *path, bool is_dir);
 void sim_removed(sim_files *sim, const char *path, bool is_dir);
 void sim_renamed(sim_files *sim, const char *from, const char *to);
+
+/* ---- sim_play.c ---- */
+
+void sim_play(sim_files *sim, const sim_op *op); /* does what it says to `sim` and to its log */
 
 #endif
