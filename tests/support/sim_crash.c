@@ -10,12 +10,6 @@ typedef enum fate {
     SYNCED
 } fate;
 
-typedef struct content {
-    unsigned char *bytes; /* only as far as something was written; the rest up to `size` is zero */
-    size_t written, capacity;
-    uint64_t size;
-} content;
-
 static bool is_data(const sim_op *op)
 {
     return op->kind == SIM_OP_WRITE || op->kind == SIM_OP_STORE || op->kind == SIM_OP_ALLOCATE ||
@@ -63,6 +57,14 @@ static fate *fates_of(const sim_files *sim, size_t prefix)
     return fates;
 }
 
+/* ---- bytes ---- */
+
+typedef struct content {
+    unsigned char *bytes; /* only as far as something was written; the rest up to `size` is zero */
+    size_t written, capacity;
+    uint64_t size;
+} content;
+
 static void content_put(content *to, uint64_t at, const unsigned char *bytes, size_t size)
 {
     size_t end = (size_t)at + size;
@@ -89,31 +91,6 @@ static void content_cut(content *to, uint64_t size)
     to->size = size;
 }
 
-/* Bytes that somebody wrote before, as a disk that reuses blocks shows them. */
-static void content_stale(content *to, const sim_files *sim, size_t before_op, uint64_t at, uint64_t end,
-                          uint64_t random)
-{
-    const sim_op *old = NULL;
-
-    for (size_t tries = 0; tries < 8 && before_op > 0; tries++) {
-        const sim_op *maybe = &sim->log[sim_mix(random + tries) % before_op];
-
-        if (maybe->bytes != NULL)
-            old = maybe;
-    }
-    while (at < end) {
-        unsigned char other[SECTOR_BYTES];
-        size_t size = end - at < sizeof(other) ? (size_t)(end - at) : sizeof(other);
-
-        memset(other, 0x5A, sizeof(other));
-        if (old != NULL)
-            for (size_t i = 0; i < size; i++)
-                other[i] = old->bytes[(at + i) % old->size];
-        content_put(to, at, other, size);
-        at += size;
-    }
-}
-
 /* Whether the seed keeps this unsynced change, by its kind. */
 static bool keeps(uint64_t seed, size_t index, bool is_name_change)
 {
@@ -138,65 +115,7 @@ static bool keeps(uint64_t seed, size_t index, bool is_name_change)
     }
 }
 
-/* Puts an unsynced write or store into `to` as the seed has it. */
-static void put_unsynced(content *to, const sim_files *sim, size_t index, uint64_t seed)
-{
-    const sim_op *op = &sim->log[index];
-    uint64_t random = sim_mix(sim_mix(seed ^ UINT64_C(0x5EED)) + index);
-    uint64_t end = op->at + op->size, old_size = to->size;
-    bool stale = seed == SIM_SEED_STALE || (seed >= SIM_SEED_RANDOM && random % 4 == 0);
-
-    if (seed == SIM_SEED_GROWTH || seed == SIM_SEED_STALE || (seed >= SIM_SEED_RANDOM && random / 4 % 6 == 0)) {
-        if (end > old_size) { /* only the growth arrived */
-            if (stale)
-                content_stale(to, sim, index, op->at > old_size ? op->at : old_size, end, random);
-            to->size = end;
-        }
-        return;
-    }
-    if (!keeps(seed, index, false))
-        return;
-    if (seed < SIM_SEED_RANDOM || random / 32 % 3 == 0) {
-        content_put(to, op->at, op->bytes, (size_t)op->size);
-        return;
-    }
-    /* A subset of its sectors; those left out keep what was there, and beyond the old end show zeros or old bytes. */
-    if (stale && end > old_size)
-        content_stale(to, sim, index, op->at > old_size ? op->at : old_size, end, random);
-    for (uint64_t at = op->at, next; at < end; at = next) {
-        next = (at / SECTOR_BYTES + 1) * SECTOR_BYTES;
-        next = next < end ? next : end;
-        if (sim_mix(random ^ at) % 2 == 0)
-            content_put(to, at, op->bytes + (at - op->at), (size_t)(next - at));
-    }
-    if (random / 128 % 2 == 0 && end > to->size)
-        to->size = end;
-}
-
-static content content_of(const sim_files *sim, uint32_t file, size_t prefix, const fate *fates, uint64_t seed)
-{
-    content made = {0};
-
-    for (size_t i = 0; i < prefix; i++) {
-        const sim_op *op = &sim->log[i];
-        bool sure = fates[i] == SYNCED;
-
-        if (op->file != file || !is_data(op))
-            continue;
-        if (op->kind == SIM_OP_WRITE || op->kind == SIM_OP_STORE) {
-            if (sure)
-                content_put(&made, op->at, op->bytes, (size_t)op->size);
-            else
-                put_unsynced(&made, sim, i, seed);
-        } else if (sure || seed == SIM_SEED_GROWTH || keeps(seed, i, false)) {
-            if (op->kind == SIM_OP_TRUNCATE)
-                content_cut(&made, op->size);
-            else if (op->at + op->size > made.size)
-                made.size = op->at + op->size;
-        }
-    }
-    return made;
-}
+/* ---- names ---- */
 
 typedef struct names {
     label *list;
@@ -226,6 +145,23 @@ static void names_drop(names *of, uint32_t dir, const char *text, uint32_t file)
 }
 
 /* Borrows its texts from the log. */
+static void names_change(names *of, const sim_op *op)
+{
+    switch (op->kind) {
+    case SIM_OP_CREATE:
+    case SIM_OP_MAKE_DIR:
+        names_set(of, op->dir, op->name, op->file);
+        break;
+    case SIM_OP_RENAME:
+        names_drop(of, op->dir, op->name, op->file);
+        names_set(of, op->to_dir, op->to_name, op->file);
+        break;
+    default:
+        names_drop(of, op->dir, op->name, op->file);
+        break;
+    }
+}
+
 static names names_of(const sim_files *sim, size_t prefix, const fate *fates, uint64_t seed)
 {
     names made = {0};
@@ -233,24 +169,20 @@ static names names_of(const sim_files *sim, size_t prefix, const fate *fates, ui
     for (size_t i = 0; i < prefix; i++) {
         const sim_op *op = &sim->log[i];
 
-        if (!is_name(op) || (fates[i] != SYNCED && !keeps(seed, i, true)))
-            continue;
-        switch (op->kind) {
-        case SIM_OP_CREATE:
-        case SIM_OP_MAKE_DIR:
-            names_set(&made, op->dir, op->name, op->file);
-            break;
-        case SIM_OP_RENAME:
-            names_drop(&made, op->dir, op->name, op->file);
-            names_set(&made, op->to_dir, op->to_name, op->file);
-            break;
-        default:
-            names_drop(&made, op->dir, op->name, op->file);
-            break;
-        }
+        if (is_name(op) && (fates[i] == SYNCED || keeps(seed, i, true)))
+            names_change(&made, op);
     }
     return made;
 }
+
+/* ---- a state ---- */
+
+/* What a file that has no name left leaves in blocks that others may be given: all of it that was synced. */
+typedef struct leftover {
+    uint32_t file;
+    size_t gone_at; /* the operation that took its last name away */
+    content bytes;
+} leftover;
 
 /* What building a state needs at hand. */
 typedef struct building {
@@ -259,8 +191,190 @@ typedef struct building {
     const fate *fates;
     names all;
     uint64_t seed;
+    leftover *leftovers;
+    size_t leftover_count, leftover_capacity;
     bool *is_placed; /* directories that have a name already: none gets two */
 } building;
+
+/* A file that was gone before operation `index` and had bytes at `at`. NULL: there is none. */
+static const leftover *leftover_pick(const building *work, size_t index, uint64_t at, uint64_t random)
+{
+    const leftover *picked = NULL;
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < work->leftover_count; i++) {
+        const leftover *maybe = &work->leftovers[i];
+
+        if (maybe->gone_at < index && at < maybe->bytes.written && sim_mix(random + i) % ++count == 0)
+            picked = maybe;
+    }
+    return picked;
+}
+
+/* What something else once wrote, as a disk that reuses blocks shows it where a file grew without its data. The worst
+ * are another file's bytes at their own place in it: all that they say of themselves is true, but whose they are. Where
+ * nothing was deleted it is any bytes, at any place. */
+static void content_stale(content *to, const building *work, size_t index, uint64_t at, uint64_t end, uint64_t random)
+{
+    const leftover *left = leftover_pick(work, index, at, random);
+    const sim_op *old = NULL;
+
+    if (work->seed >= SIM_SEED_RANDOM && random / 512 % 4 == 0)
+        left = NULL;
+    for (size_t tries = 0; tries < 8 && index > 0; tries++) {
+        const sim_op *maybe = &work->from->log[sim_mix(random + tries) % index];
+
+        if (maybe->bytes != NULL)
+            old = maybe;
+    }
+    while (at < end) {
+        unsigned char other[SECTOR_BYTES];
+        size_t size = end - at < sizeof(other) ? (size_t)(end - at) : sizeof(other);
+
+        memset(other, 0x5A, sizeof(other));
+        if (old != NULL)
+            for (size_t i = 0; i < size; i++)
+                other[i] = old->bytes[(at + i) % old->size];
+        if (left != NULL && at < left->bytes.written) {
+            size_t there = left->bytes.written - (size_t)at;
+
+            memcpy(other, left->bytes.bytes + at, there < size ? there : size);
+        }
+        content_put(to, at, other, size);
+        at += size;
+    }
+}
+
+/* Puts an unsynced write or store into `to` as the seed has it. */
+static void put_unsynced(content *to, const building *work, size_t index)
+{
+    const sim_op *op = &work->from->log[index];
+    uint64_t seed = work->seed;
+    uint64_t random = sim_mix(sim_mix(seed ^ UINT64_C(0x5EED)) + index);
+    uint64_t end = op->at + op->size, old_size = to->size;
+    bool stale = seed == SIM_SEED_STALE || (seed >= SIM_SEED_RANDOM && random % 4 == 0);
+
+    if (seed == SIM_SEED_GROWTH || seed == SIM_SEED_STALE || (seed >= SIM_SEED_RANDOM && random / 4 % 6 == 0)) {
+        if (end > old_size) { /* only the growth arrived */
+            if (stale)
+                content_stale(to, work, index, op->at > old_size ? op->at : old_size, end, random);
+            to->size = end;
+        }
+        return;
+    }
+    if (!keeps(seed, index, false))
+        return;
+    if (seed < SIM_SEED_RANDOM || random / 32 % 3 == 0) {
+        content_put(to, op->at, op->bytes, (size_t)op->size);
+        return;
+    }
+    /* A subset of its sectors; those left out keep what was there, and beyond the old end show zeros or old bytes. */
+    if (stale && end > old_size)
+        content_stale(to, work, index, op->at > old_size ? op->at : old_size, end, random);
+    for (uint64_t at = op->at, next; at < end; at = next) {
+        next = (at / SECTOR_BYTES + 1) * SECTOR_BYTES;
+        next = next < end ? next : end;
+        if (sim_mix(random ^ at) % 2 == 0)
+            content_put(to, at, op->bytes + (at - op->at), (size_t)(next - at));
+    }
+    if (random / 128 % 2 == 0 && end > to->size)
+        to->size = end;
+}
+
+static content content_of(const building *work, uint32_t file)
+{
+    content made = {0};
+
+    for (size_t i = 0; i < work->prefix; i++) {
+        const sim_op *op = &work->from->log[i];
+        bool sure = work->fates[i] == SYNCED;
+
+        if (op->file != file || !is_data(op))
+            continue;
+        if (op->kind == SIM_OP_WRITE || op->kind == SIM_OP_STORE) {
+            if (sure)
+                content_put(&made, op->at, op->bytes, (size_t)op->size);
+            else
+                put_unsynced(&made, work, i);
+        } else if (sure || work->seed == SIM_SEED_GROWTH || keeps(work->seed, i, false)) {
+            if (op->kind == SIM_OP_TRUNCATE)
+                content_cut(&made, op->size);
+            else if (op->at + op->size > made.size)
+                made.size = op->at + op->size;
+        }
+    }
+    return made;
+}
+
+/* Where in the log each file lost its last name; `prefix` for those that have one. */
+static size_t *ends_of(const sim_files *sim, size_t prefix)
+{
+    size_t *ends = sim_must(malloc((sim->thing_count + 1) * sizeof(*ends)));
+    names now = {0};
+
+    for (size_t i = 0; i < sim->thing_count; i++)
+        ends[i] = prefix;
+    for (size_t i = 0; i < prefix; i++) {
+        const sim_op *op = &sim->log[i];
+
+        for (size_t k = 0; op->kind == SIM_OP_RENAME && k < now.count; k++)
+            if (now.list[k].dir == op->to_dir && strcmp(now.list[k].text, op->to_name) == 0)
+                ends[now.list[k].file] = i;
+        if (op->kind == SIM_OP_UNLINK)
+            ends[op->file] = i;
+        if (is_name(op))
+            names_change(&now, op);
+    }
+    free(now.list);
+    return ends;
+}
+
+/* Of all files that are not on this disk. Those that had a name until the power went leave something as well: to who
+ * uses the disk next. */
+static void find_leftovers(building *work)
+{
+    building sure = {.from = work->from, .prefix = work->prefix, .fates = work->fates, .seed = SIM_SEED_NOTHING};
+    size_t *ends = ends_of(work->from, work->prefix);
+    bool *is_there = sim_must(calloc(work->from->thing_count, sizeof(*is_there)));
+
+    for (size_t i = 0; i < work->all.count; i++)
+        is_there[work->all.list[i].file] = true;
+    for (uint32_t file = 0; file < work->from->thing_count; file++) {
+        leftover left = {.file = file, .gone_at = ends[file]};
+
+        if (is_there[file] || work->from->things[file].is_dir)
+            continue;
+        left.bytes = content_of(&sure, file);
+        if (left.bytes.written == 0)
+            continue;
+        GROW(work->leftovers, work->leftover_count, work->leftover_capacity);
+        work->leftovers[work->leftover_count++] = left;
+    }
+    free(is_there);
+    free(ends);
+}
+
+static void write_content(sim_files *into, uint32_t file, const content *bytes)
+{
+    sim_op write = {.kind = SIM_OP_WRITE, .file = file, .size = bytes->written, .bytes = bytes->bytes};
+
+    if (bytes->written > 0)
+        sim_play(into, &write);
+}
+
+/* The next crash may find them too. Before anything has a name, so that theirs is free. */
+static void leave_leftovers(building *work)
+{
+    for (size_t i = 0; i < work->leftover_count; i++) {
+        char name[] = "gone";
+        sim_op op = {.kind = SIM_OP_CREATE, .file = (uint32_t)work->into->thing_count, .name = name};
+
+        sim_play(work->into, &op);
+        write_content(work->into, op.file, &work->leftovers[i].bytes);
+        op.kind = SIM_OP_UNLINK;
+        sim_play(work->into, &op);
+    }
+}
 
 static void build_dir(building *work, uint32_t dir, uint32_t into_dir)
 {
@@ -279,12 +393,8 @@ static void build_dir(building *work, uint32_t dir, uint32_t into_dir)
             build_dir(work, entry->file, made);
             continue;
         }
-        bytes = content_of(work->from, entry->file, work->prefix, work->fates, work->seed);
-        if (bytes.written > 0 && bytes.bytes != NULL) {
-            sim_op write = {.kind = SIM_OP_WRITE, .file = made, .size = bytes.written, .bytes = bytes.bytes};
-
-            sim_play(work->into, &write);
-        }
+        bytes = content_of(work, entry->file);
+        write_content(work->into, made, &bytes);
         if (bytes.size != bytes.written) {
             sim_op cut = {.kind = SIM_OP_TRUNCATE, .file = made, .size = bytes.size};
 
@@ -308,10 +418,15 @@ sim_files *sim_crash_state(sim_files *sim, size_t prefix, uint64_t seed)
     work.all = names_of(sim, prefix, fates, seed);
     work.is_placed = sim_must(calloc(sim->thing_count, sizeof(*work.is_placed)));
     work.is_placed[0] = true;
+    find_leftovers(&work);
+    leave_leftovers(&work);
     build_dir(&work, 0, 0);
     work.into->log_base = work.into->log_count;
     work.into->has_root = sim->has_root;
     pthread_mutex_unlock(&sim->mutex);
+    for (size_t i = 0; i < work.leftover_count; i++)
+        free(work.leftovers[i].bytes.bytes);
+    free(work.leftovers);
     free(work.is_placed);
     free(work.all.list);
     free(fates);

@@ -16,7 +16,8 @@
  *     name by a later sync of its directory (a rename by that of the directory it goes to). Syncing a file says
  *     nothing about its name.
  *   - What is not synced may be on the disk or not, each change by itself: a write absent, whole, any subset of its
- *     512-byte sectors, or only its growth, with zeros or with bytes that something else once wrote.
+ *     512-byte sectors, or only its growth, with zeros or with bytes that something else once wrote: what a file that
+ *     is gone had synced at that place in it, if there is one, as when its blocks are used again.
  *   - A sync that fails leaves what it should have synced in doubt for ever: a later sync that succeeds does not help
  *     (E1), only writing again does.
  *   - A mapping's changes are found by comparing before each logged call, so a store is noted at the next call.

@@ -213,6 +213,60 @@ static void the_corners_are_what_their_names_say(void **state)
     }
 }
 
+/* Where a file grew without its data there may be what a file left there that was deleted before: as much of it as was
+ * synced, at its own place. Not what is in a file that is still there, nor in one that was deleted after. */
+static void deleted_files_leave_their_bytes_in_their_place(void **state)
+{
+    fixture *fx = *state;
+    static const char *const kept = "KEPTKEPTKEPT";
+    lsi_file gone = safe_file(fx, "gone", "abcdefgh");
+    lsi_file later = safe_file(fx, "later", "LATERLATERLATER");
+    lsi_file file;
+    size_t grown;
+
+    write_ok(&gone, "nosync", 8);
+    fx->files->close(&gone);
+    file = safe_file(fx, "kept", kept);
+    fx->files->close(&file);
+    assert_int_equal(fx->files->unlink(&fx->root, "gone"), 0);
+    file = safe_file(fx, "a", "AB");
+    write_ok(&file, "........", 2);
+    fx->files->close(&file);
+    grown = sim_log_count(fx->sim);
+    fx->files->close(&later);
+    assert_int_equal(fx->files->unlink(&fx->root, "later"), 0);
+    for (size_t prefix = grown; prefix <= sim_log_count(fx->sim); prefix++) {
+        sim_files *crashed = sim_crash_state(fx->sim, prefix, SIM_SEED_STALE);
+
+        assert_int_equal(size_of(crashed, "a"), 10);
+        assert_memory_equal(text_of(crashed, "a"), "ABcdefgh", 8);
+        assert_text(crashed, "kept", kept);
+        sim_files_free(crashed);
+    }
+}
+
+/* The disk that a crash left has free blocks as well: files are in them whose deletion or creation it made true. */
+static void leftovers_outlive_a_crash(void **state)
+{
+    fixture *fx = *state;
+    lsi_file file = safe_file(fx, "gone", "abcdefgh");
+    fixture second = {0};
+    sim_files *crashed;
+
+    fx->files->close(&file);
+    assert_int_equal(fx->files->unlink(&fx->root, "gone"), 0);
+    second.sim = sim_crash_state(fx->sim, sim_log_count(fx->sim), SIM_SEED_EVERYTHING);
+    open_root(&second);
+    assert_text(second.sim, "gone", NULL);
+    file = open_ok(&second, "a", CREATE);
+    write_ok(&file, "....", 0);
+    second.files->close(&file);
+    crashed = sim_crash_state(second.sim, sim_log_count(second.sim), SIM_SEED_STALE);
+    assert_text(crashed, "a", "abcd");
+    sim_files_free(crashed);
+    sim_files_free(second.sim);
+}
+
 /* A rename that replaces: the old file or the new one, and before its data the new one may be empty. */
 static void a_rename_may_come_before_its_data(void **state)
 {
@@ -648,6 +702,8 @@ int main(void)
         TEST(what_is_synced_is_there_in_every_state),
         TEST(neither_sync_does_the_work_of_the_other),
         TEST(the_corners_are_what_their_names_say),
+        TEST(deleted_files_leave_their_bytes_in_their_place),
+        TEST(leftovers_outlive_a_crash),
         TEST(a_rename_may_come_before_its_data),
         TEST(replacing_survives_every_crash),
         TEST(writes_tear_at_sectors),
