@@ -211,6 +211,15 @@ static void history_free(history *of)
     sim_files_free(of->sim);
 }
 
+/* Cases are few for so many places: each round has all corners, at other places than the round before, and some at
+ * random besides. */
+static uint64_t seed_of(const campaign *of, uint64_t round, size_t prefix)
+{
+    uint64_t turn = (of->seed + round + prefix) % (SIM_SEED_RANDOM + 3);
+
+    return turn < SIM_SEED_RANDOM ? turn : SIM_SEED_RANDOM + sim_mix(of->seed + (round << 32) + prefix) % 1000000;
+}
+
 static void explore(campaign *of, const workload *what, uint64_t share)
 {
     state_name name = {.of = what, .prefix = NO_PREFIX, .prefix2 = NO_PREFIX};
@@ -221,9 +230,10 @@ static void explore(campaign *of, const workload *what, uint64_t share)
     for (uint64_t round = 0; dry < 3 && of->cases < until; round++) {
         bool any = false;
 
-        name.seed = round < SIM_SEED_RANDOM ? round : SIM_SEED_RANDOM + sim_mix(of->seed + round) % 1000000;
-        for (name.prefix = 0; name.prefix <= sim_log_count(plain.sim) && of->cases < until; name.prefix++)
+        for (name.prefix = 0; name.prefix <= sim_log_count(plain.sim) && of->cases < until; name.prefix++) {
+            name.seed = seed_of(of, round, name.prefix);
             any = crash(of, name, plain.sim, &plain.truth, false) || any;
+        }
         dry = any ? 0 : dry + 1;
     }
 
