@@ -109,6 +109,34 @@ static void create_and_delete(session *of)
     (void)session_put(of, again, 1, 12);
 }
 
+/* A stream's blocks are used again by one that is put to alike: what is left in them of the deleted one's frames lies
+ * where frames of the new one belong, with the numbers that come next there (R9). */
+static void use_blocks_again(session *of, ls_durability durability)
+{
+    uint32_t stream;
+
+    (void)session_open(of, durability);
+    for (uint32_t round = 0; round < 3; round++) {
+        (void)session_create(of, "s", 1, &stream);
+        for (uint32_t i = 0; i < 3 + round; i++)
+            (void)session_put(of, stream, 0, i < 3 ? 700 : 30000); /* at last into a second segment */
+        (void)session_sync(of);
+        (void)session_read_all(of, stream);
+        if (round < 2)
+            (void)session_delete(of, stream);
+    }
+}
+
+static void reused_blocks(session *of)
+{
+    use_blocks_again(of, LS_DURABILITY_SYNC);
+}
+
+static void kernel_reused_blocks(session *of)
+{
+    use_blocks_again(of, LS_DURABILITY_KERNEL);
+}
+
 static void reopening(session *of)
 {
     uint32_t stream;
@@ -246,6 +274,8 @@ const workload workloads[] = {
     {"kernel_rolls", LS_DURABILITY_KERNEL, false, kernel_rolls},
     {"interval_syncs", LS_DURABILITY_INTERVAL, false, interval_syncs},
     {"create_and_delete", LS_DURABILITY_SYNC, false, create_and_delete},
+    {"reused_blocks", LS_DURABILITY_SYNC, false, reused_blocks},
+    {"kernel_reused_blocks", LS_DURABILITY_KERNEL, false, kernel_reused_blocks},
     {"reopening", LS_DURABILITY_SYNC, false, reopening},
     {"other_durability", LS_DURABILITY_DEFAULT, false, other_durability},
     {"large_records", LS_DURABILITY_SYNC, false, large_records},
