@@ -549,7 +549,7 @@ static void put_until_stopped(void *user)
     uint32_t shard = 1;
 
     while (who->st == LS_OK && atomic_load(&who->stop) == 0) {
-        bool moved;
+        bool moved = false;
 
         who->st = append(who->of, shard, &moved);
         if (moved)
