@@ -158,6 +158,43 @@ LS_API ls_status ls_store_sync(ls_store *store);
  */
 LS_API ls_status ls_store_maintain(ls_store *store);
 
+/** Options of ls_store_backup. Zero means the default everywhere. */
+typedef struct ls_backup_options {
+    uint32_t size;     /**< Set by the INIT macro. */
+    uint32_t reserved; /**< 0 */
+    /** Called as bytes are copied, in the thread of the call, under no lock; it may call anything but ls_store_close.
+        `total_bytes` is what a first copy takes, about; an incremental one ends before it. Answers LS_OK to go on; anything
+        else ends the call with LS_ERR_CANCELLED. NULL: not called. */
+    ls_status (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
+    void *user;
+} ls_backup_options;
+#define LS_BACKUP_OPTIONS_INIT {(uint32_t)sizeof(ls_backup_options), 0, NULL, NULL}
+
+/**
+ * Copy the store into `directory` while it is in use: everything that was acknowledged before this call, and perhaps
+ * more. Each shard of the copy is a prefix of the shard; the copy is synced, and is a store that can be opened, read,
+ * verified, or put in the place of the original.
+ *
+ * A directory that holds an earlier copy of the same store gets what is new, and loses what was trimmed or deleted since:
+ * sealed segments are not copied again. Every frame is checked as it is copied. Producers and readers are neither stopped
+ * nor waited for.
+ *
+ * @param directory  Borrowed until return. Made (0700) when it is not there; its parent must be. It is empty or holds an
+ *                   earlier copy that nobody has open. It may be on a network file system.
+ * @param options    Borrowed until return. NULL: all defaults.
+ *
+ * @retval LS_ERR_EXISTS     The directory holds something else: another store, or a file. Nothing was changed.
+ * @retval LS_ERR_STATE      The copy there is open, or was written to: it has segments that this store never had.
+ * @retval LS_ERR_CORRUPT    A part of the store is damaged, or of the copy; see `lstream verify`.
+ * @retval LS_ERR_CANCELLED  `progress` said so.
+ * @retval LS_ERR_FULL, LS_ERR_IO, LS_ERR_READ_ONLY, LS_ERR_NOT_FOUND, LS_ERR_NO_MEMORY  As their names say, of the
+ *                           directory. After these and the three before an earlier copy is still a copy, some shards of
+ *                           which may go on further; the same call may be made again.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_store_backup(ls_store *store, const char *directory, const ls_backup_options *options);
+
 /** A page of stream names, in byte order. */
 typedef struct ls_stream_list ls_stream_list;
 

@@ -165,6 +165,33 @@ ls_status ls_store_maintain(ls_store *store)
     return store->engine->ops->maintain(store->engine);
 }
 
+static bool backup_progress(void *user, uint64_t done_bytes, uint64_t total_bytes)
+{
+    const ls_backup_options *options = user;
+
+    return options->progress(options->user, done_bytes, total_bytes) == LS_OK;
+}
+
+ls_status ls_store_backup(ls_store *store, const char *directory, const ls_backup_options *options)
+{
+    ls_backup_options own;
+    ls_status st;
+
+    LSI_REFUSE_NULL(store);
+    LSI_REFUSE_NULL(directory);
+    LSI_ENTER(store);
+    st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_backup_options, user));
+    if (st != LS_OK)
+        return st;
+    if (own.reserved != 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.reserved is %u, not 0", own.reserved);
+    if (directory[0] == '\0')
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "the directory for the copy has no name");
+    /* What lives in memory is copied to the disk. */
+    return store->engine->ops->backup(store->engine, store->files != NULL ? &lsi_files_system : store->env.files,
+                                      directory, own.progress != NULL ? backup_progress : NULL, &own);
+}
+
 /* ---- listing ---- */
 
 struct ls_stream_list {

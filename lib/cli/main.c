@@ -11,7 +11,7 @@
 
 #define COMMANDS(each) \
     each(create) each(delete) each(list) each(describe) each(put) each(get) each(tail) each(status) each(dump) \
-    each(verify) each(repair) each(version) each(help)
+    each(verify) each(repair) each(backup) each(version) each(help)
 
 #define DECLARE(name) extern const lsi_command lsi_command_##name;
 COMMANDS(DECLARE)

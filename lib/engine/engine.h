@@ -81,12 +81,17 @@ typedef struct lsi_read {
 } lsi_read;
 
 #define LSI_READER_ONE_OF_MANY 1u /* it should spend less memory than speed */
+/* False: stop. */
+typedef bool (*lsi_copy_progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
 
 typedef struct lsi_engine_ops {
     ls_status (*close)(lsi_engine *engine); /* releases always */
     ls_durability (*durability)(const lsi_engine *engine);
     ls_status (*sync)(lsi_engine *engine);
     ls_status (*maintain)(lsi_engine *engine);
+    /* Copies the store into the directory `path` of `files`, as ls_store_backup says. */
+    ls_status (*backup)(lsi_engine *engine, const lsi_files *files, const char *path, lsi_copy_progress progress,
+                        void *user);
 
     /* Names after `after` ("" from the first) in byte order, until `each` answers false. */
     ls_status (*list)(lsi_engine *engine, const char *after, bool (*each)(void *user, const char *name), void *user);

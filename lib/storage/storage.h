@@ -109,6 +109,19 @@ ls_status lsi_log_trim(lsi_log *log, uint32_t keep, int64_t before_us, uint32_t 
 /* Begins a new segment when the last one holds records and all of them arrived before `before_us`. BUSY as above. */
 ls_status lsi_log_retire(lsi_log *log, int64_t before_us, bool *rolled);
 
+/* ---- copying (copy.c): a prefix of a log that is being written, for backups ---- */
+
+typedef struct lsi_copy {
+    bool (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes); /* NULL: none; false: cancel */
+    void *user;
+    uint64_t done_bytes, total_bytes; /* over all logs */
+} lsi_copy;
+/* Copies everything that readers can see into the same directory beneath `root`, whose parent is there. What an earlier
+ * copy has of it already is kept. STATE: what is there is no copy of this log. CORRUPT: the log is damaged. Whatever it
+ * answers, what is there is a whole log or nothing. CANCELLED: `progress` said so. */
+ls_status lsi_log_copy(lsi_log *log, const lsi_root *root, lsi_copy *copy);
+ls_status lsi_log_copy_bytes(lsi_log *log, uint64_t *out); /* about what a first copy takes */
+
 typedef enum {
     LSI_READ_FAST,   /* up to 1 MiB of memory, and more for batches that are larger */
     LSI_READ_SPARING /* a quarter of that: one of many */

@@ -21,8 +21,8 @@ import time
 import unittest
 
 LSTREAM = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else "lstream"
-COMMANDS = ["create", "delete", "list", "describe", "put", "get", "tail", "status", "dump", "verify", "repair", "version",
-            "help"]
+COMMANDS = ["create", "delete", "list", "describe", "put", "get", "tail", "status", "dump", "verify", "repair", "backup",
+            "version", "help"]
 SEGMENT_HEADER = 4096
 
 
@@ -113,6 +113,19 @@ class Commands(Store):
         for name in names:
             self.make(name)
         self.assertEqual(self.run_tool("list").out.split(), names + ["x"])
+
+    def test_a_backup_is_a_store_and_takes_what_is_new(self):
+        copy = self.store + ".copy"
+        self.make("s")
+        self.run_tool("put", "s", "--key", "k", stdin=b"a\nb\n")
+        self.assertRegex(self.run_tool("backup", copy).out, "^copied [0-9.]+ KiB into .* in [0-9.]+ s\n$")
+        self.run_tool("put", "s", "--key", "k", stdin=b"c\n")
+        told = json.loads(self.run_tool("backup", copy, "--json").out)
+        self.assertGreater(told["copied_bytes"], 0)
+        self.assertEqual(self.run_tool("get", "-s", copy, "s").out.split(), ["a", "b", "c"])
+        self.assertEqual(self.run_tool("backup", copy, "--quiet").out, "")
+        self.run_tool("put", "-s", copy, "s", "--key", "k", stdin=b"d\n")
+        self.assertIn("somebody wrote to it", self.run_tool("backup", copy, expect=6).err)
 
     def test_a_store_that_is_not_there_is_exit_3_and_is_not_made(self):
         for command in (["list"], ["describe", "s"], ["get", "s"], ["verify"], ["repair"], ["status"], ["delete", "s"],

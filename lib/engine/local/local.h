@@ -189,6 +189,7 @@ ls_status lsi_local_remove(lsi_engine *engine, const char *name);
 /* strays.c */
 /* Removes a stream's directory with all its logs, as far as it can. */
 ls_status lsi_local_remove_dir(lsi_local *local, const char *dir);
+ls_status lsi_local_remove_tree(const lsi_env *env, const lsi_root *root, const char *dir); /* the same in another root */
 /* Renames the directory of a stream that was never named, so that its id can be used (L2). LS_OK when there is none. */
 ls_status lsi_local_set_aside(lsi_local *local, uint64_t id);
 /* Looks through the root for directories the manifest does not name. */
@@ -250,6 +251,10 @@ ls_seqno lsi_local_place(const lsi_reader *reader);
 uint32_t lsi_local_arm(lsi_engine_stream *stream, uint32_t shard);
 lsi_sleep_result lsi_local_sleep(lsi_engine_stream *stream, uint32_t shard, uint32_t token, int64_t timeout_us);
 void lsi_local_wake(lsi_engine_stream *stream, uint32_t shard);
+
+/* backup.c */
+ls_status lsi_local_backup(lsi_engine *engine, const lsi_files *files, const char *path, lsi_copy_progress progress,
+                           void *user);
 
 /* sweep.c */
 ls_status lsi_local_sync(lsi_engine *engine); /* every shard that has something to sync, whoever wrote it */

@@ -354,6 +354,7 @@ static const lsi_engine_ops local_ops = {
     .durability = local_durability,
     .sync = lsi_local_sync,
     .maintain = local_maintain,
+    .backup = lsi_local_backup,
     .list = lsi_local_list,
     .create = lsi_local_create,
     .remove = lsi_local_remove,

@@ -49,27 +49,32 @@ static void entries_free(entries *found)
 
 ls_status lsi_local_remove_dir(lsi_local *local, const char *dir)
 {
-    const lsi_files *files = local->root.files;
-    entries found = {.memory = &local->base.env.memory};
+    return lsi_local_remove_tree(&local->base.env, &local->root, dir);
+}
+
+ls_status lsi_local_remove_tree(const lsi_env *env, const lsi_root *root, const char *dir)
+{
+    const lsi_files *files = root->files;
+    entries found = {.memory = &env->memory};
     ls_status st = LS_OK;
-    int result = files->list(&local->root, dir, entry_note, &found);
+    int result = files->list(root, dir, entry_note, &found);
 
     for (size_t i = 0; result == 0 && i < found.count; i++) {
         char name[NAME_BYTES];
 
         (void)snprintf(name, sizeof(name), "%s/%s", dir, found.names[i]); /* Both are below half of it. */
         if (found.is_dir[i]) {
-            ls_status removed = lsi_log_destroy(&local->base.env, &local->root, name);
+            ls_status removed = lsi_log_destroy(env, root, name);
 
             st = st == LS_OK ? removed : st;
         } else {
-            result = files->unlink(&local->root, name);
+            result = files->unlink(root, name);
             result = result == -ENOENT ? 0 : result; /* somebody else does the same */
         }
     }
     entries_free(&found);
     if (result == 0 && st == LS_OK)
-        result = files->remove_dir(&local->root, dir);
+        result = files->remove_dir(root, dir);
     if (result != 0 && result != -ENOENT)
         st = lsi_fail_errno(result, "cannot remove the directory %s", dir);
     return st;

@@ -1,0 +1,273 @@
+/* ls_store_backup: a copy of a store in use. What failures leave is in tests/engine/test_backup.c. */
+#include "api/support.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+static const char *target(fixture *fx)
+{
+    return temp_path(&fx->temp, "copy");
+}
+
+/* The records of `stream` in the store at `path`, which say 0, 1, 2 ... in this order. */
+static uint64_t count_in(const char *path, const char *name)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_store *store = NULL;
+    ls_stream *stream = NULL;
+    ls_iterator *iterator = NULL;
+    uint64_t count = 0;
+
+    options.flags = LS_STORE_NO_CREATE | LS_STORE_READ_ONLY;
+    assert_int_equal(ls_store_open(path, &options, &store), LS_OK);
+    assert_int_equal(ls_stream_open(store, name, &stream), LS_OK);
+    assert_int_equal(ls_iterator_open(stream, 0, &(ls_position){.kind = LS_TRIM_HORIZON}, NULL, &iterator), LS_OK);
+    for (;;) {
+        const ls_batch *batch;
+
+        assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+        if (ls_batch_count(batch) == 0)
+            break;
+        for (size_t i = 0; i < ls_batch_count(batch); i++, count++) {
+            char want[32];
+
+            snprintf(want, sizeof want, "%llu", (unsigned long long)count);
+            assert_int_equal(ls_batch_records(batch)[i].data.size, strlen(want));
+            assert_memory_equal(ls_batch_records(batch)[i].data.data, want, strlen(want));
+        }
+    }
+    ls_iterator_close(iterator);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+    return count;
+}
+
+static void put_number(ls_producer *producer, uint64_t number)
+{
+    char data[32];
+
+    snprintf(data, sizeof data, "%llu", (unsigned long long)number);
+    assert_int_equal(ls_producer_put(producer, text("k"), text(data), NULL, NULL), LS_OK);
+}
+
+static void put_numbers(ls_stream *stream, uint64_t from, uint64_t to)
+{
+    ls_producer *producer = NULL;
+
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    for (uint64_t i = from; i < to; i++)
+        put_number(producer, i);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+}
+
+static void a_copy_is_a_store(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "orders", 1);
+
+    put_numbers(stream, 0, 100);
+    assert_int_equal(ls_store_backup(fx->store, target(fx), NULL), LS_OK);
+    assert_int_equal(count_in(target(fx), "orders"), 100);
+    put_numbers(stream, 100, 130);
+    assert_int_equal(ls_store_backup(fx->store, target(fx), NULL), LS_OK);
+    assert_int_equal(count_in(target(fx), "orders"), 130);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+typedef struct writer {
+    ls_stream *stream;
+    _Atomic uint64_t acknowledged;
+    _Atomic uint64_t limit; /* it waits there, so that a fast one does not make copies that take for ever */
+    atomic_bool stop;
+} writer;
+
+static void *write_on(void *user)
+{
+    writer *w = user;
+    ls_producer *producer = NULL;
+
+    assert_int_equal(ls_producer_open(w->stream, NULL, &producer), LS_OK);
+    for (uint64_t i = 0; !atomic_load(&w->stop); i++) {
+        while (i >= atomic_load(&w->limit) && !atomic_load(&w->stop))
+            sched_yield();
+        put_number(producer, i);
+        atomic_store(&w->acknowledged, i + 1);
+    }
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    return NULL;
+}
+
+/* Goal: a copy contains everything acknowledged before it began. Method: 100 backups while a producer goes on, every
+ * tenth into a new directory. */
+static void backups_under_load_lack_nothing_acknowledged(void **state)
+{
+    fixture *fx = *state;
+    writer w = {.stream = make_stream(fx, "orders", 1)};
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, write_on, &w), 0);
+    for (int i = 0; i < 100; i++) {
+        char path[TEMP_PATH_BYTES * 2], name[16];
+        uint64_t before;
+
+        snprintf(name, sizeof name, "copy%d", i / 10);
+        snprintf(path, sizeof path, "%s", temp_path(&fx->temp, name));
+        before = atomic_load(&w.acknowledged);
+        atomic_store(&w.limit, before + 200);
+        assert_int_equal(ls_store_backup(fx->store, path, NULL), LS_OK);
+        assert_true(count_in(path, "orders") >= before);
+    }
+    atomic_store(&w.stop, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(ls_stream_close(w.stream), LS_OK);
+}
+
+static void streams_that_were_deleted_leave_the_copy(void **state)
+{
+    fixture *fx = *state;
+    ls_store *copy = NULL;
+    ls_stream *stream = NULL;
+
+    assert_int_equal(ls_stream_close(make_stream(fx, "gone", 2)), LS_OK);
+    assert_int_equal(ls_stream_close(make_stream(fx, "kept", 1)), LS_OK);
+    assert_int_equal(ls_store_backup(fx->store, target(fx), NULL), LS_OK);
+    assert_int_equal(ls_stream_delete(fx->store, "gone"), LS_OK);
+    assert_int_equal(ls_stream_close(make_stream(fx, "new", 1)), LS_OK);
+    assert_int_equal(ls_store_backup(fx->store, target(fx), NULL), LS_OK);
+    assert_int_equal(access(temp_path(&fx->temp, "copy/1"), F_OK), -1);
+    assert_int_equal(ls_store_open(target(fx), NULL, &copy), LS_OK);
+    assert_int_equal(ls_stream_open(copy, "gone", &stream), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_open(copy, "new", &stream), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(copy), LS_OK);
+}
+
+static void what_is_not_ours_is_left_alone(void **state)
+{
+    fixture *fx = *state;
+    ls_store *other = NULL;
+    int fd;
+
+    assert_int_equal(mkdir(temp_path(&fx->temp, "files"), 0700), 0);
+    fd = open(temp_path(&fx->temp, "files/letter"), O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(ls_store_backup(fx->store, temp_path(&fx->temp, "files"), NULL), LS_ERR_EXISTS);
+    assert_true(says("letter"));
+
+    assert_int_equal(ls_store_open(temp_path(&fx->temp, "other"), NULL, &other), LS_OK);
+    assert_int_equal(ls_store_close(other), LS_OK);
+    assert_int_equal(ls_store_backup(fx->store, temp_path(&fx->temp, "other"), NULL), LS_ERR_EXISTS);
+    assert_true(says("another store"));
+
+    assert_int_equal(ls_store_backup(fx->store, temp_path(&fx->temp, "no/such"), NULL), LS_ERR_NOT_FOUND);
+    if (!in_memory) {
+        assert_int_equal(ls_store_backup(fx->store, fx->location, NULL), LS_ERR_STATE);
+        assert_true(says("open"));
+    }
+}
+
+/* Goal: two histories are never mixed. Method: write to the copy, then back up into it again. */
+static void a_copy_that_was_written_to_is_refused(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "orders", 1), *copied = NULL;
+    ls_store *copy = NULL;
+
+    put_numbers(stream, 0, 10);
+    assert_int_equal(ls_store_backup(fx->store, target(fx), NULL), LS_OK);
+    assert_int_equal(ls_store_open(target(fx), NULL, &copy), LS_OK);
+    assert_int_equal(ls_stream_open(copy, "orders", &copied), LS_OK);
+    assert_int_equal(ls_store_backup(fx->store, target(fx), NULL), LS_ERR_STATE);
+    put_numbers(copied, 10, 11);
+    assert_int_equal(ls_stream_close(copied), LS_OK);
+    assert_int_equal(ls_store_close(copy), LS_OK);
+    put_numbers(stream, 10, 20);
+    assert_int_equal(ls_store_backup(fx->store, target(fx), NULL), LS_ERR_STATE);
+    assert_true(says("wrote"));
+    assert_int_equal(count_in(target(fx), "orders"), 11);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* Goal: damage never takes the place of a good copy. Method: one byte of the source is changed, of a record. */
+static void damage_is_reported_and_the_earlier_copy_stays(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream;
+    unsigned char byte;
+    int fd;
+
+    if (in_memory)
+        return;
+    stream = make_stream(fx, "orders", 1);
+    put_numbers(stream, 0, 10);
+    assert_int_equal(ls_store_backup(fx->store, target(fx), NULL), LS_OK);
+    put_numbers(stream, 10, 20);
+    fd = open(temp_path(&fx->temp, "store/1/0/00000001.seg"), O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, 4096 + 60), 1);
+    byte ^= 1;
+    assert_int_equal(pwrite(fd, &byte, 1, 4096 + 60), 1);
+    close(fd);
+    assert_int_equal(ls_store_backup(fx->store, target(fx), NULL), LS_ERR_CORRUPT);
+    assert_true(says("orders") && says("00000001"));
+    assert_int_equal(count_in(target(fx), "orders"), 10);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static ls_status stop_at_once(void *user, uint64_t done_bytes, uint64_t total_bytes)
+{
+    ++*(int *)user;
+    assert_true(done_bytes > 0 && total_bytes >= done_bytes);
+    return LS_ERR_CANCELLED;
+}
+
+static void progress_may_cancel(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "orders", 1);
+    ls_backup_options options = LS_BACKUP_OPTIONS_INIT;
+    int calls = 0;
+
+    put_numbers(stream, 0, 10);
+    options.progress = stop_at_once;
+    options.user = &calls;
+    assert_int_equal(ls_store_backup(fx->store, target(fx), &options), LS_ERR_CANCELLED);
+    assert_int_equal(calls, 1);
+    assert_int_equal(ls_store_backup(fx->store, target(fx), NULL), LS_OK);
+    assert_int_equal(count_in(target(fx), "orders"), 10);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void arguments_are_checked(void **state)
+{
+    fixture *fx = *state;
+    ls_backup_options options = LS_BACKUP_OPTIONS_INIT;
+
+    assert_int_equal(ls_store_backup(NULL, "x", NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_store_backup(fx->store, NULL, NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_store_backup(fx->store, "", NULL), LS_ERR_INVALID_ARGUMENT);
+    options.reserved = 1;
+    assert_int_equal(ls_store_backup(fx->store, target(fx), &options), LS_ERR_INVALID_ARGUMENT);
+    options.size = 1;
+    assert_int_equal(ls_store_backup(fx->store, target(fx), &options), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(access(target(fx), F_OK), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_copy_is_a_store),
+        TEST(backups_under_load_lack_nothing_acknowledged),
+        TEST(streams_that_were_deleted_leave_the_copy),
+        TEST(what_is_not_ours_is_left_alone),
+        TEST(a_copy_that_was_written_to_is_refused),
+        TEST(damage_is_reported_and_the_earlier_copy_stays),
+        TEST(progress_may_cancel),
+        TEST(arguments_are_checked),
+    };
+    run_everywhere("a copy of a store", tests);
+}
