@@ -106,11 +106,16 @@ typedef struct ls_batch ls_batch;
  * Returns as soon as there is at least one record, with as many as are readable now within the limits. An empty batch
  * is LS_OK too: the time is over, nothing has come. The end of a closed shard is a property of the batch that reaches it.
  *
+ * In a provisioned stream a call is one read of each shard it looks into, however long it waits. One that comes too
+ * early waits for its turn as it waits for records.
+ *
  * @param options  Borrowed until return. NULL: all defaults.
  * @param out      A view; set on LS_OK only, never NULL.
  *
  * @retval LS_OK             0 or more records.
  * @retval LS_ERR_CANCELLED  ls_iterator_cancel was called, or a signal came (INTERRUPTIBLE). The place is unchanged.
+ * @retval LS_ERR_THROTTLED  The time is over, and a limit of the provisioned stream left nothing to read; the message
+ *                           names it. The place is unchanged; try again after ls_last_error_retry_after_ms().
  * @retval LS_ERR_TRIMMED    The place was trimmed. Said once, naming the oldest position, where the iterator now stands.
  * @retval LS_ERR_CORRUPT    Damage at the place: file, offset and numbers are named. The place is unchanged; to go on
  *                           behind the damage, seek to a number beyond it.

@@ -72,6 +72,8 @@ typedef struct ls_put_options {
  * @retval LS_ERR_TOO_LARGE         Key or record is over its limit. Nothing was written.
  * @retval LS_ERR_NOT_FOUND         The stream was deleted. Nothing was written.
  * @retval LS_ERR_BUSY              A stopped process held the shard for `busy_timeout_ms`. Nothing was written.
+ * @retval LS_ERR_THROTTLED         The shard is over a limit of the provisioned stream; the message names it. Nothing
+ *                                  was written; try again after ls_last_error_retry_after_ms().
  * @retval LS_ERR_FULL              No space. Nothing was written; reading goes on, and a later put may succeed.
  * @retval LS_ERR_CORRUPT           The shard's end is damaged and takes no puts. Nothing was written.
  * @retval LS_ERR_NO_MEMORY         No memory, or no descriptor is left to the process. Nothing was written.
@@ -105,7 +107,9 @@ typedef struct ls_put_result {
  * A bad argument in any record refuses the whole call and writes nothing. After that each record has its own result
  * (the PutRecords rule): the call returns LS_OK when every record was tried, and `*failed` counts those that were not
  * stored. Records of one shard keep the order of the call. When stopped processes hold several shards, the call waits
- * `busy_timeout_ms` for all of them together; the records it did not get in are LS_ERR_BUSY.
+ * `busy_timeout_ms` for all of them together; the records it did not get in are LS_ERR_BUSY. In a provisioned stream
+ * those that fit are stored and the rest is THROTTLED; behind a throttled record all others of its shard are too, so
+ * putting the failed ones again keeps the order. Then ls_last_error_retry_after_ms() is that of one of them.
  *
  * With LS_PUT_ATOMIC all records must belong to one shard and to at most 16 MiB; they are written as one frame, which
  * readers, crashes and kills show whole or not at all; failing, the call returns the reason itself.

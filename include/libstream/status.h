@@ -39,7 +39,7 @@ typedef int32_t ls_status;
 #define LS_ERR_KEY 212        /**< The encryption key is wrong or absent. */
 
 /* Throttling. */
-#define LS_ERR_THROTTLED 301 /**< Over a limit of a provisioned stream. Wait and retry. */
+#define LS_ERR_THROTTLED 301 /**< Over a limit of a provisioned stream: wait ls_last_error_retry_after_ms(), retry. */
 
 /* I/O and resources. */
 #define LS_ERR_IO 401        /**< The system refused an operation; ls_last_error_errno() has its code. */
@@ -93,6 +93,14 @@ LS_API ls_status ls_last_error_status(void);
  * Threads: any thread; each has its own. Never blocks. Since 0.1.
  */
 LS_API int32_t ls_last_error_errno(void);
+
+/**
+ * After how many milliseconds this thread's last failing call may be tried again, if it was LS_ERR_THROTTLED; else 0.
+ * Others who are throttled by the same limit may come first: be ready to wait once more.
+ *
+ * Threads: any thread; each has its own. Never blocks. Since 0.1.
+ */
+LS_API uint32_t ls_last_error_retry_after_ms(void);
 
 /**
  * One line about this thread's last failing call, naming the thing and its numbers; "" if none failed yet. UTF-8,

@@ -18,7 +18,11 @@ extern "C" {
 /** Capacity mode, as Kinesis names it. ON_DEMAND throttles nothing. */
 typedef int32_t ls_stream_mode;
 #define LS_STREAM_ON_DEMAND 0
-#define LS_STREAM_PROVISIONED 1 /**< Kept and shown; its limits are enforced from a later release on. */
+/** Each shard takes and gives so much in a second as Kinesis lets it, all processes together: 1 MiB and 1,000 records
+ *  in, 2 MiB and 5 reads out. What is over is LS_ERR_THROTTLED. A record larger than a second's worth draws on ten
+ *  seconds' worth kept for such; after an answer of more than a second's worth no read is let through until the average
+ *  fits. A store that was opened for reading and may not write its control file counts by itself. */
+#define LS_STREAM_PROVISIONED 1
 
 /** What a stream is doing. Streams are ACTIVE as soon as they exist, unless the store was opened with a delay for
  *  changes (`transition_ms`, store.h), for tests that want to see the others. */

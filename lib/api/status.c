@@ -63,6 +63,11 @@ int32_t ls_last_error_errno(void)
     return lsi_error_current()->err;
 }
 
+uint32_t ls_last_error_retry_after_ms(void)
+{
+    return lsi_error_current()->retry_after_ms;
+}
+
 const char *ls_last_error_message(void)
 {
     return lsi_error_current()->message;

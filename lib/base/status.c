@@ -47,6 +47,7 @@ static void set_current(ls_status status, int err, const char *text, bool was_cu
     memcpy(current.message, clean, sizeof clean);
     current.status = status;
     current.err = err;
+    current.retry_after_ms = 0;
 }
 
 /* Prints into `text`; returns how much of it is used, and sets `*was_cut` when there was more. */
@@ -81,6 +82,22 @@ ls_status lsi_fail(ls_status status, const char *format, ...)
     set_current(status, 0, text, was_cut);
     errno = errno_before;
     return status;
+}
+
+ls_status lsi_fail_throttled(uint32_t retry_after_ms, const char *format, ...)
+{
+    char text[LSI_MESSAGE_BYTES] = "";
+    int errno_before = errno;
+    bool was_cut = false;
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)print(text, 0, &was_cut, format, arguments); /* Its length is found again in copy_clean. */
+    va_end(arguments);
+    set_current(LS_ERR_THROTTLED, 0, text, was_cut);
+    current.retry_after_ms = retry_after_ms;
+    errno = errno_before;
+    return LS_ERR_THROTTLED;
 }
 
 static ls_status status_of_errno(int err)

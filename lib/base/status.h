@@ -16,10 +16,14 @@ ls_status lsi_fail(ls_status status, const char *format, ...) __attribute__((for
  * answers -errno. */
 ls_status lsi_fail_errno(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* LS_ERR_THROTTLED, and after how many milliseconds the call may be tried again. */
+ls_status lsi_fail_throttled(uint32_t retry_after_ms, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* For code that recovers from a failure of its own: what the last error was is restored. */
 typedef struct lsi_error_state {
     ls_status status;
     int32_t err;
+    uint32_t retry_after_ms; /* 0: not known */
     char message[LSI_MESSAGE_BYTES];
 } lsi_error_state;
 void lsi_error_save(lsi_error_state *out);

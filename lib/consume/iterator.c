@@ -149,6 +149,8 @@ ls_status lsi_track_deliver(lsi_iterator *iterator, lsi_track *track, const lsi_
         batch->millis_behind_latest = behind_us > 0 ? behind_us / 1000 : 0; /* Clocks may have been set. */
     }
     track->position = position_at(iterator->ops->place(track->reader));
+    if (iterator->is_limited)
+        lsi_turn_delivered(iterator, track);
     return LS_OK;
 }
 
@@ -177,6 +179,8 @@ ls_status lsi_iterator_new(lsi_engine_stream *stream, bool is_merged, uint32_t f
     iterator->is_merged = is_merged;
     iterator->is_interruptible = (flags & LS_ITERATOR_INTERRUPTIBLE) != 0;
     iterator->wait_shard = LSI_NO_SHARD;
+    iterator->refused_shard = LSI_NO_SHARD;
+    lsi_turn_take_limits(iterator, &info);
     atomic_init(&iterator->is_cancelled, false);
     lsi_stream_info_free(&info);
     *out = iterator;

@@ -21,6 +21,7 @@ typedef struct lsi_track {
     uint32_t adjacent_parent; /* LSI_NO_SHARD: none */
     bool is_finished;
     bool is_waiting;          /* for its parents */
+    bool has_turn;            /* limited: it may be read once */
     bool is_astray;           /* the reader is not at `position`: seek first */
     ls_position position;     /* TRIM_HORIZON or AT_SEQUENCE_NUMBER */
     lsi_reader *reader;       /* NULL until it is needed */
@@ -44,6 +45,13 @@ struct lsi_iterator {
     uint64_t generation; /* merged: of the stream, when `tracks` were compared with it */
     bool is_stale;       /* merged: compare them whatever the generation says */
 
+    bool is_limited; /* the stream's limits count, as of `limits_generation` (throttle.c) */
+    uint64_t limits_generation;
+    lsi_rates rates;
+    char name[LSI_STREAM_NAME_MAX + 1];
+    uint32_t refused_shard; /* of the last look: the one that gets its turn first; LSI_NO_SHARD: none was refused */
+    lsi_refusal refusal;    /* why it was */
+
     ls_batch batch;
     uint32_t *children; /* the batch's */
     size_t children_capacity;
@@ -62,6 +70,14 @@ ls_status lsi_track_read(lsi_iterator *iterator, lsi_track *track, uint32_t reco
                          lsi_read *out);
 /* What was read goes to the caller: fills the batch and moves `position`. Failing: the track is as before the read. */
 ls_status lsi_track_deliver(lsi_iterator *iterator, lsi_track *track, const lsi_read *read);
+
+/* ---- throttle.c: but for the first two, for iterators that are limited ---- */
+void lsi_turn_take_limits(lsi_iterator *iterator, const lsi_stream_info *info);
+void lsi_turn_refresh_limits(lsi_iterator *iterator); /* merged.c does it with its list of shards */
+/* False: not yet, `refusal` says when. True: the track may be read until it delivers or the call ends. */
+bool lsi_turn_take(lsi_iterator *iterator, lsi_track *track);
+void lsi_turn_delivered(lsi_iterator *iterator, lsi_track *track); /* `batch` is of this track */
+void lsi_turns_end(lsi_iterator *iterator);                        /* the call found nothing */
 
 /* ---- merged.c: all functions are for merged iterators ---- */
 /* Tracks for all shards of the stream, at `position`; owned by the caller. Who waits is not said yet. */

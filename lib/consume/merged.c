@@ -100,6 +100,7 @@ ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position,
         lsi_merged_free(iterator, tracks, info.shard_count);
         goto done;
     }
+    lsi_turn_take_limits(iterator, &info);
     *out = tracks;
     *count = info.shard_count;
     *generation = info.generation;
@@ -137,6 +138,7 @@ static ls_status refresh(lsi_iterator *iterator)
         if (had < iterator->track_count && iterator->tracks[had].shard == info.shards[i].index) {
             tracks[i].is_finished = iterator->tracks[had].is_finished;
             tracks[i].is_astray = iterator->tracks[had].is_astray;
+            tracks[i].has_turn = iterator->tracks[had].has_turn;
             tracks[i].position = iterator->tracks[had].position;
             tracks[i].reader = iterator->tracks[had].reader;
             had++;
@@ -152,6 +154,7 @@ static ls_status refresh(lsi_iterator *iterator)
     iterator->track_count = info.shard_count;
     iterator->generation = info.generation;
     iterator->is_stale = false;
+    lsi_turn_take_limits(iterator, &info);
     if (iterator->turn >= iterator->track_count)
         iterator->turn = 0;
     lsi_merged_update_waiting(iterator);
@@ -179,6 +182,11 @@ ls_status lsi_merged_look(lsi_iterator *iterator, uint32_t records_max, uint64_t
         lsi_read read;
 
         if (track->is_finished || track->is_waiting) {
+            iterator->turn = (iterator->turn + 1) % iterator->track_count;
+            seen++;
+            continue;
+        }
+        if (iterator->is_limited && !lsi_turn_take(iterator, track)) {
             iterator->turn = (iterator->turn + 1) % iterator->track_count;
             seen++;
             continue;

@@ -45,8 +45,11 @@ static ls_status look(lsi_iterator *iterator, uint32_t records_max, uint64_t byt
     ls_status st;
 
     *found = false;
+    iterator->refused_shard = LSI_NO_SHARD;
     if (iterator->is_merged)
         return lsi_merged_look(iterator, records_max, bytes_max, found);
+    if (iterator->is_limited && !lsi_turn_take(iterator, &iterator->tracks[0]))
+        return LS_OK;
     do {
         st = lsi_track_read(iterator, &iterator->tracks[0], records_max, bytes_max, &read);
         if (st != LS_OK)
@@ -65,6 +68,8 @@ ls_status lsi_iterator_next(lsi_iterator *iterator, uint32_t records_max, uint64
     bool is_armed = false;
     uint32_t token = 0;
 
+    if (!iterator->is_merged && iterator->ops->generation(iterator->stream) != iterator->limits_generation)
+        lsi_turn_refresh_limits(iterator);
     for (;;) {
         int64_t timeout_us;
         bool found;
@@ -78,7 +83,11 @@ ls_status lsi_iterator_next(lsi_iterator *iterator, uint32_t records_max, uint64
         if (atomic_exchange_explicit(&iterator->is_cancelled, false, memory_order_seq_cst))
             return lsi_fail(LS_ERR_CANCELLED, "the wait for records was cancelled");
         timeout_us = sleep_us(iterator, deadline_us);
+        if (timeout_us == 0 && iterator->refused_shard != LSI_NO_SHARD)
+            return lsi_rates_refuse(&iterator->refusal, iterator->name, iterator->refused_shard);
         if (timeout_us == 0) {
+            if (iterator->is_limited)
+                lsi_turns_end(iterator);
             iterator->batch = (ls_batch){.shard = iterator->wait_shard};
             lsi_event_watch(iterator, false);
             break;
@@ -89,6 +98,8 @@ ls_status lsi_iterator_next(lsi_iterator *iterator, uint32_t records_max, uint64
             continue;
         }
         is_armed = false;
+        if (iterator->refused_shard != LSI_NO_SHARD && iterator->refusal.wait_us < timeout_us)
+            timeout_us = iterator->refusal.wait_us;
         if (iterator->ops->sleep(iterator->stream, iterator->wait_shard, token, timeout_us) == LSI_INTERRUPTED &&
             iterator->is_interruptible)
             return lsi_fail(LS_ERR_CANCELLED, "a signal handler ran during the wait for records");

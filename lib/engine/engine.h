@@ -46,6 +46,7 @@ typedef struct lsi_stream_info {
     int64_t created_us;
     uint32_t retention_hours;
     ls_stream_mode mode;
+    lsi_rates rates; /* of each shard; they count in PROVISIONED */
     uint32_t record_bytes_max;
     uint32_t shard_count;
     lsi_shard *shards; /* [shard_count] */
@@ -108,6 +109,9 @@ typedef struct lsi_engine_ops {
      * lsi_reshard_apply says. `*first_child`: the children have the indexes from here on, in the order of the steps. */
     ls_status (*reshard)(lsi_engine_stream *stream, const lsi_reshard_step *steps, uint32_t count,
                          uint32_t *first_child);
+    /* The shard's words for lsi_rates_, shared by all processes; good while the stream is open. NULL: there are none,
+     * since the shard cannot be reached; whoever uses it will be told. Leaves the last error alone. */
+    lsi_budget_word *(*budget)(lsi_engine_stream *stream, uint32_t shard);
 
     ls_status (*appender_open)(lsi_engine_stream *stream, lsi_appender **out);
     void (*appender_close)(lsi_appender *appender);

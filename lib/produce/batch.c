@@ -120,7 +120,8 @@ static uint32_t group(lsi_producer *producer, const ls_put_entry *entries, uint3
 static void append(lsi_producer *producer, const ls_put_entry *entries, lsi_put_part *part, bool atomic)
 {
     const lsi_append batch = {
-        .entries = entries, .picks = producer->batch.picks + part->begin, .count = part->count, .atomic = atomic};
+        .entries = entries, .picks = producer->batch.picks + part->begin, .count = part->count - part->refused,
+        .atomic = atomic};
     lsi_append_result result = {0};
 
     part->status = producer->ops->append(producer->appender, part->shard, &batch, &result);
@@ -128,8 +129,8 @@ static void append(lsi_producer *producer, const ls_put_entry *entries, lsi_put_
     part->accepted = part->moved ? 0 : result.accepted;
     part->first_seqno = result.first_seqno;
     part->end = result.end;
-    assert(part->accepted <= part->count);
-    assert(part->status != LS_OK || part->moved || part->accepted == part->count);
+    assert(part->accepted <= batch.count);
+    assert(part->status != LS_OK || part->moved || part->accepted == batch.count);
 }
 
 /* The records of the parts that moved become the next todo list, in order of the call. Their places in `picks` are
@@ -190,6 +191,11 @@ static uint32_t append_all(lsi_producer *producer, const ls_put_entry *entries, 
 
         part_count = group(producer, entries, todo_count, pick_at, first);
         for (uint32_t i = first; i < part_count; i++) {
+            if (producer->is_limited) {
+                lsi_put_admit_part(producer, entries, &room->parts[i]);
+                if (room->parts[i].refused == room->parts[i].count)
+                    continue;
+            }
             append(producer, entries, &room->parts[i], false);
             if (room->parts[i].moved)
                 moved_from = room->parts[i].shard;
@@ -230,10 +236,19 @@ static size_t tell(const lsi_put_part *part, const uint32_t *picks, ls_put_resul
         bool is_stored = k < part->accepted;
 
         result->shard = part->shard;
-        result->status = is_stored ? LS_OK : part->status;
+        result->status = is_stored ? LS_OK : k < part->count - part->refused ? part->status : LS_ERR_THROTTLED;
         result->seqno = is_stored ? part->first_seqno + k : LS_SEQNO_NONE;
     }
     return part->count - part->accepted;
+}
+
+static uint64_t bytes_of(const ls_put_entry *entries, uint32_t count)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        bytes += entries[i].partition_key.size + entries[i].data.size;
+    return bytes;
 }
 
 static ls_status put_atomic(lsi_producer *producer, const ls_put_entry *entries, uint32_t count,
@@ -254,6 +269,11 @@ static ls_status put_atomic(lsi_producer *producer, const ls_put_entry *entries,
                 return lsi_fail(LS_ERR_INVALID_ARGUMENT,
                                 "record 0 belongs to shard %u and record %u to shard %u: an atomic batch is of one",
                                 part.shard, i, shard);
+        }
+        if (producer->is_limited) {
+            part.status = lsi_put_admit(producer, part.shard, count, bytes_of(entries, count));
+            if (part.status != LS_OK)
+                return part.status;
         }
         result = (lsi_append_result){0};
         part.status = producer->ops->append(producer->appender, part.shard, &batch, &result);

@@ -10,9 +10,10 @@ typedef struct lsi_put_part {
     uint32_t begin; /* in picks */
     uint32_t count;
     uint32_t accepted;
+    uint32_t refused; /* the last so many: THROTTLED, and not to be appended */
     ls_seqno first_seqno;
     uint64_t end;
-    ls_status status; /* of the records that were not accepted; once committed, of all */
+    ls_status status; /* of the records that were not accepted and not refused; once committed, of all but the latter */
     bool moved;
 } lsi_put_part;
 
@@ -35,6 +36,9 @@ struct lsi_producer {
     bool is_routed; /* there is a table */
     uint64_t generation;
     uint32_t record_bytes_max;
+    bool is_limited; /* somebody is to be asked before a shard is given something (throttle.c) */
+    lsi_rates rates;
+    char name[LSI_STREAM_NAME_MAX + 1];
     lsi_route route;
     ls_hash_key *firsts; /* [route.count], the table's own */
     uint32_t *indexes;   /* [route.count], the table's own */
@@ -65,6 +69,12 @@ uint32_t lsi_route_of(lsi_producer *producer, ls_bytes key, const ls_hash_key *e
 /* An append found its shard closed: waits until the stream shows other shards than `generation` had. `*deadline_us` is
  * monotonic, 0 before the first wait; LS_ERR_BUSY when it is over. */
 ls_status lsi_route_wait(lsi_producer *producer, uint64_t generation, uint32_t shard, int64_t *deadline_us);
+
+/* throttle.c: for producers that are limited. May `records` records of `bytes` bytes go to the shard together? LS_OK:
+ * yes, and its budget is the less for it. THROTTLED: no. */
+ls_status lsi_put_admit(lsi_producer *producer, uint32_t shard, uint32_t records, uint64_t bytes);
+/* The same for each record of a part, from the first on; sets `refused`. */
+void lsi_put_admit_part(lsi_producer *producer, const ls_put_entry *entries, lsi_put_part *part);
 
 /* What commit() is asked for, and whether everything is on the device after it. */
 static inline ls_durability lsi_put_durability(const lsi_producer *producer, ls_durability asked)

@@ -90,6 +90,11 @@ ls_status lsi_producer_put(lsi_producer *producer, ls_bytes key, ls_bytes data, 
         if (st != LS_OK)
             return st;
         shard = lsi_route_of(producer, key, explicit_key);
+        if (producer->is_limited) {
+            st = lsi_put_admit(producer, shard, 1, key.size + data.size);
+            if (st != LS_OK)
+                return st;
+        }
         result = (lsi_append_result){0};
         st = producer->ops->append(producer->appender, shard, &batch, &result);
         if (st != LS_OK)

@@ -74,6 +74,9 @@ ls_status lsi_route_rebuild(lsi_producer *producer)
     producer->indexes = indexes;
     producer->route = (lsi_route){.count = open_count, .firsts = firsts, .shards = indexes};
     producer->record_bytes_max = info.record_bytes_max;
+    producer->is_limited = info.mode == LS_STREAM_PROVISIONED;
+    producer->rates = info.rates;
+    memcpy(producer->name, info.name, sizeof(producer->name));
     producer->generation = info.generation; /* of what was read, not of now: a change since is seen next time */
     producer->is_routed = true;
     lsi_stream_info_free(&info);

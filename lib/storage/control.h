@@ -44,6 +44,8 @@ enum { LSI_LOG_OPEN = 0, LSI_LOG_CLOSED, LSI_LOG_CLOSING };
 #define LSI_ROLL_FIRST_NUMBERS 1u /* numbers may have been given that nobody knows of */
 #define LSI_ROLL_FIRST_TORN 2u    /* and there are bytes beyond the end */
 
+#define LSI_SLOT_BUDGET_WORDS 8
+
 typedef struct lsi_slot {
     /* Identity. Written under the store lock (and the slot's own, when it is used again after a deletion). */
     _Atomic uint32_t kind;
@@ -98,6 +100,10 @@ typedef struct lsi_slot {
     /* LSI_SLOT_STREAM: `append_lock` is that of who does its upkeep (LSI_RANK_UPKEEP). */
     _Atomic uint32_t upkeep_wanted; /* 1: do not wait until it is due */
     _Atomic int64_t upkeep_due_us;  /* passing time */
+
+    /* LSI_SLOT_SHARD: for the rooms above, which share them between processes; zero when the slot is new. What they
+     * hold is nothing to storage. */
+    _Alignas(64) _Atomic uint64_t budget[LSI_SLOT_BUDGET_WORDS];
 } lsi_slot;
 #define LSI_SLOT_BYTES 1024u
 _Static_assert(sizeof(lsi_slot) <= LSI_SLOT_BYTES, "a slot fits its place");

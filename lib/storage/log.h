@@ -49,8 +49,7 @@ uint64_t lsi_log_published(const lsi_log *log, const lsi_slot *slot);
 /* Whether the stream is gone, and the status that says so. */
 bool lsi_log_is_deleted(const lsi_log *log, const lsi_slot *slot);
 ls_status lsi_log_deleted(const lsi_log *log);
-/* The slot as it is, and recovered if need be. CORRUPT, IO ...: it cannot be used at all. */
-ls_status lsi_log_find_slot(lsi_log *log, lsi_slot **out);
+/* The slot, recovered if need be. CORRUPT, IO ...: it cannot be used at all. */
 ls_status lsi_log_ready(lsi_log *log, lsi_slot **out);
 /* append_lock, with S2's repair done and the health looked at: FAILED and DAMAGED shards are refused unless `any`. */
 ls_status lsi_log_lock(lsi_log *log, lsi_slot *slot, bool any);

@@ -88,6 +88,7 @@ void lsi_log_closing_release(lsi_log *log);
 ls_status lsi_log_reach(lsi_log *log, ls_seqno *seqno_limit, int64_t *last_arrival_us);
 
 lsi_slot *lsi_log_slot(lsi_log *log); /* NULL before the first use succeeded */
+ls_status lsi_log_find_slot(lsi_log *log, lsi_slot **out); /* as it is; recovers nothing */
 ls_status lsi_log_touch(lsi_log *log); /* finds the slot and recovers; everything else does so by itself */
 
 /* ---- trimming (trim.c): from the oldest on, by whole segments ---- */

@@ -2,6 +2,7 @@
 #ifndef LSI_STREAM_STREAM_H
 #define LSI_STREAM_STREAM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -126,5 +127,44 @@ typedef struct lsi_reshard_step {
 ls_status lsi_reshard_apply(const char *stream, const lsi_shard *shards, uint32_t count, const lsi_reshard_step *steps,
                             uint32_t step_count, int64_t now_us, lsi_shard *out, uint32_t *out_count);
 const lsi_shard *lsi_shard_find(const lsi_shard *shards, uint32_t count, uint32_t index); /* ascending; NULL: none */
+
+/* ---- throttle.c: what a shard of a provisioned stream takes and gives in a second ---- */
+typedef struct lsi_rates { /* none is 0 */
+    uint32_t write_bytes; /* keys and data */
+    uint32_t write_records;
+    uint32_t read_bytes;
+    uint32_t read_calls;
+} lsi_rates;
+#define LSI_RATES_DEFAULT ((lsi_rates){1u << 20, 1000, 2u << 20, 5}) /* Kinesis's */
+#define LSI_RATE_BYTES_MIN 1024u /* least of the two in bytes */
+
+/* The shard's part of the rules: words in memory that all processes share, zeroed when new. What else they may hold
+ * makes nobody wait for long (throttle.c). */
+typedef _Atomic uint64_t lsi_budget_word;
+enum {
+    LSI_BUDGET_WRITE_RECORDS,
+    LSI_BUDGET_WRITE_BYTES,
+    LSI_BUDGET_WRITE_LARGE,
+    LSI_BUDGET_READ_CALLS,
+    LSI_BUDGET_READ_BYTES,
+    LSI_BUDGET_WORDS
+};
+
+typedef struct lsi_refusal {
+    const char *limit; /* its unit, for the message */
+    uint32_t per_second;
+    int64_t wait_us; /* until it may be tried again; at least 1 */
+} lsi_refusal;
+
+/* `now_us` is monotonic time, the same for all processes. True: it was taken. False: nothing was, and `*why` says it.
+ * What is written together is taken together; more than a bucket holds is let through when that is full. */
+bool lsi_rates_admit_write(const lsi_rates *rates, lsi_budget_word *budget, uint32_t records, uint64_t bytes,
+                           int64_t now_us, lsi_refusal *why);
+/* One read, whose answer is charged when its size is known; until what was charged too much is paid for none is
+ * admitted. */
+bool lsi_rates_admit_read(const lsi_rates *rates, lsi_budget_word *budget, int64_t now_us, lsi_refusal *why);
+void lsi_rates_charge_read(const lsi_rates *rates, lsi_budget_word *budget, uint64_t bytes, int64_t now_us);
+/* THROTTLED, with limit, shard and milliseconds in the message, and the latter as a number. */
+ls_status lsi_rates_refuse(const lsi_refusal *why, const char *stream, uint32_t shard);
 
 #endif

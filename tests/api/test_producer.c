@@ -505,6 +505,32 @@ static void another_process_puts_into_the_same_stream(void **state)
     finish(&w);
 }
 
+/* Method: a batch of 65,536 takes less than a minute anywhere, so most of it is over 1,000 records a second. */
+static void a_provisioned_stream_stores_what_fits_and_says_when_to_come_again(void **state)
+{
+    static ls_put_entry entries[65536];
+    static ls_put_result results[65536];
+    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+    fixture *fx = *state;
+    work w = {.fx = fx};
+    size_t failed = 0;
+
+    options.mode = LS_STREAM_PROVISIONED;
+    assert_int_equal(ls_stream_create(fx->store, "orders", &options), LS_OK);
+    assert_int_equal(ls_stream_open(fx->store, "orders", &w.stream), LS_OK);
+    assert_int_equal(ls_producer_open(w.stream, NULL, &w.producer), LS_OK);
+    for (size_t i = 0; i < 65536; i++)
+        entries[i] = (ls_put_entry){text("k"), text("d"), NULL};
+    assert_int_equal(ls_producer_put_batch(w.producer, entries, 65536, NULL, results, &failed), LS_OK);
+    assert_in_range(failed, 1, 65536 - 1000);
+    for (size_t i = 0; i < 65536; i++)
+        assert_int_equal(results[i].status, i < 65536 - failed ? LS_OK : LS_ERR_THROTTLED);
+    assert_true(says("stream 'orders' shard 0: its limit of 1000 records/s in"));
+    assert_in_range(ls_last_error_retry_after_ms(), 1, 1);
+    assert_int_equal(count(w.stream, 0), 65536 - failed);
+    finish(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -521,6 +547,7 @@ int main(void)
         TEST(a_full_disk_is_said_and_passes),
         TEST(many_threads_put_into_one_shard),
         TEST(another_process_puts_into_the_same_stream),
+        TEST(a_provisioned_stream_stores_what_fits_and_says_when_to_come_again),
     };
 
     run_everywhere("producer.h", tests);

@@ -108,6 +108,33 @@ static void a_message_is_one_short_line_of_utf8(void **state)
         assert_true((unsigned char)*c >= 0x20 && (unsigned char)*c != 0xff);
 }
 
+/* Only throttling knows a time; any other failure takes it away. */
+static void the_time_to_come_again_is_of_the_last_failure(void **state)
+{
+    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+    ls_store *store = NULL;
+    ls_stream *stream = NULL;
+    ls_iterator *iterator = NULL;
+    const ls_batch *batch;
+    ls_status st = LS_OK;
+
+    (void)state;
+    options.mode = LS_STREAM_PROVISIONED;
+    assert_int_equal(ls_store_open("memory:", NULL, &store), LS_OK);
+    assert_int_equal(ls_stream_create(store, "s", &options), LS_OK);
+    assert_int_equal(ls_stream_open(store, "s", &stream), LS_OK);
+    assert_int_equal(ls_iterator_open(stream, 0, NULL, NULL, &iterator), LS_OK);
+    for (int i = 0; i < 1000 && st == LS_OK; i++)
+        st = ls_iterator_next(iterator, NULL, &batch);
+    assert_int_equal(st, LS_ERR_THROTTLED);
+    assert_in_range(ls_last_error_retry_after_ms(), 1, 200);
+    assert_int_equal(ls_store_open(NULL, NULL, NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_last_error_retry_after_ms(), 0);
+    ls_iterator_close(iterator);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +143,7 @@ int main(void)
         cmocka_unit_test(a_number_that_is_no_code_has_a_name_all_the_same),
         cmocka_unit_test(the_last_error_is_the_threads_own_and_stays),
         cmocka_unit_test(a_message_is_one_short_line_of_utf8),
+        cmocka_unit_test(the_time_to_come_again_is_of_the_last_failure),
     };
 
     (void)begin; /* These need no store of their own. */

@@ -63,6 +63,9 @@ struct memory_engine {
     bool clock_stands;
     int64_t wall_us, monotonic_us, slept_us;
 
+    ls_stream_mode mode;
+    lsi_rates rates;
+    lsi_budget_word budgets[SHARDS_MAX][LSI_BUDGET_WORDS];
     shard shards[SHARDS_MAX];
     uint32_t shard_count;
     uint64_t generation;
@@ -241,6 +244,8 @@ static ls_status op_info(lsi_engine_stream *stream, lsi_stream_info *out)
         .generation = engine->is_hidden ? engine->shown_generation : engine->generation,
         .created_us = 1000000,
         .retention_hours = RETENTION_HOURS,
+        .mode = engine->mode,
+        .rates = engine->rates,
         .record_bytes_max = engine->record_bytes_max,
     };
     out->shards = must(malloc(SHARDS_MAX * sizeof(*out->shards)));
@@ -288,6 +293,13 @@ static ls_status op_shard_state(lsi_engine_stream *stream, uint32_t index, lsi_s
     }
     unlock(engine);
     return LS_OK;
+}
+
+static lsi_budget_word *op_budget(lsi_engine_stream *stream, uint32_t index)
+{
+    memory_engine *engine = of_stream(stream);
+
+    return index < SHARDS_MAX ? engine->budgets[index] : NULL;
 }
 
 static ls_status op_appender_open(lsi_engine_stream *stream, lsi_appender **out)
@@ -579,6 +591,7 @@ static const lsi_engine_ops table = {
     .info = op_info,
     .generation = op_generation,
     .shard_state = op_shard_state,
+    .budget = op_budget,
     .appender_open = op_appender_open,
     .appender_close = op_appender_close,
     .append = op_append,
@@ -671,6 +684,15 @@ void memory_engine_set_record_bytes_max(memory_engine *engine, uint32_t bytes)
 {
     lock(engine);
     engine->record_bytes_max = bytes;
+    engine->generation++;
+    unlock(engine);
+}
+
+void memory_engine_set_rates(memory_engine *engine, ls_stream_mode mode, lsi_rates rates)
+{
+    lock(engine);
+    engine->mode = mode;
+    engine->rates = rates;
     engine->generation++;
     unlock(engine);
 }

@@ -233,6 +233,7 @@ ls_status lsi_local_stream_explain(lsi_local_stream *stream, ls_status st);
 ls_status lsi_local_stream_log(lsi_local_stream *stream, uint32_t shard, lsi_log **out);
 ls_status lsi_local_stream_info(lsi_engine_stream *stream, lsi_stream_info *out);
 uint64_t lsi_local_stream_generation(lsi_engine_stream *stream);
+lsi_budget_word *lsi_local_budget(lsi_engine_stream *stream, uint32_t shard);
 ls_status lsi_local_shard_state(lsi_engine_stream *stream, uint32_t shard, lsi_shard_state *out);
 ls_status lsi_local_reset_shard(lsi_engine_stream *stream, uint32_t shard);
 

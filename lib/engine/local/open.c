@@ -365,6 +365,7 @@ static const lsi_engine_ops local_ops = {
     .shard_state = lsi_local_shard_state,
     .reset_shard = lsi_local_reset_shard,
     .reshard = lsi_local_reshard,
+    .budget = lsi_local_budget,
     .appender_open = lsi_local_appender_open,
     .appender_close = lsi_local_appender_close,
     .append = lsi_local_append,

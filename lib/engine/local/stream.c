@@ -389,6 +389,7 @@ ls_status lsi_local_stream_info(lsi_engine_stream *base, lsi_stream_info *out)
     out->created_us = found->created_us;
     out->retention_hours = found->retention_hours;
     out->mode = found->mode;
+    out->rates = LSI_RATES_DEFAULT;
     out->record_bytes_max = found->record_bytes_max;
     out->shard_count = found->shard_count;
 out:
@@ -417,6 +418,23 @@ ls_status lsi_local_stream_explain(lsi_local_stream *stream, ls_status st)
         return LS_ERR_NOT_FOUND;
     lsi_error_restore(&why);
     return st;
+}
+
+_Static_assert(LSI_BUDGET_WORDS <= LSI_SLOT_BUDGET_WORDS, "a slot has room for a shard's budget");
+
+lsi_budget_word *lsi_local_budget(lsi_engine_stream *base, uint32_t shard)
+{
+    lsi_local_stream *stream = lsi_local_stream_of(base);
+    lsi_error_state before;
+    lsi_slot *slot;
+    lsi_log *log;
+
+    lsi_error_save(&before);
+    if (lsi_local_check_mine(lsi_local_of_stream(base)) == LS_OK &&
+        lsi_local_stream_log(stream, shard, &log) == LS_OK && lsi_log_find_slot(log, &slot) == LS_OK)
+        return slot->budget;
+    lsi_error_restore(&before);
+    return NULL;
 }
 
 ls_status lsi_local_shard_state(lsi_engine_stream *base, uint32_t shard, lsi_shard_state *out)

@@ -1,0 +1,36 @@
+/* The limits of a provisioned stream on what goes in: asked after a record has its shard and before it is written, so
+ * that all processes together keep them (the rules and the words they share are stream/throttle.c's).
+ *
+ * A batch is taken record by record, as Kinesis does: what fits is stored, the rest fails by itself. Once a record of a
+ * shard was refused, those that follow it in the call to the same shard are refused too, however small they are: so a
+ * caller who puts the failed ones again, in order, keeps the order per shard. An atomic batch is taken whole.
+ *
+ * What was taken for a record that then fails for another reason is not given back: the limit is on trying. */
+#include "produce/producer.h"
+
+#include "base/status.h"
+
+ls_status lsi_put_admit(lsi_producer *producer, uint32_t shard, uint32_t records, uint64_t bytes)
+{
+    lsi_budget_word *budget = producer->ops->budget(producer->stream, shard);
+    lsi_refusal why;
+
+    if (budget == NULL || lsi_rates_admit_write(&producer->rates, budget, records, bytes,
+                                                lsi_monotonic_us(&producer->env->clock), &why))
+        return LS_OK;
+    return lsi_rates_refuse(&why, producer->name, shard);
+}
+
+void lsi_put_admit_part(lsi_producer *producer, const ls_put_entry *entries, lsi_put_part *part)
+{
+    const uint32_t *picks = producer->batch.picks + part->begin;
+    uint32_t admitted = 0;
+
+    for (; admitted < part->count; admitted++) {
+        const ls_put_entry *entry = &entries[picks[admitted]];
+
+        if (lsi_put_admit(producer, part->shard, 1, entry->partition_key.size + entry->data.size) != LS_OK)
+            break;
+    }
+    part->refused = part->count - admitted;
+}
