@@ -1,6 +1,6 @@
 /**
  * @file stream.h
- * Create, delete, open, describe and reshard streams.
+ * Create, delete, open, describe and reshard streams; list their shards.
  *
  * A stream is a set of shards, each owning a range of the 128-bit hash-key space; the open shards cover it without gap
  * or overlap. Names match [a-zA-Z0-9_.-]{1,128}. A deleted name may be used again and never shows the old records.
@@ -230,6 +230,74 @@ LS_API ls_status ls_stream_split(ls_stream *stream, uint32_t shard, const ls_has
  * Threads: any thread. Blocks on disk. Since 0.1.
  */
 LS_API ls_status ls_stream_merge(ls_stream *stream, uint32_t shard, uint32_t adjacent_shard, uint32_t *child);
+
+/** Which shards a listing shows; as the filters of Kinesis's ListShards. A shard whose last record is past the stream's
+ *  retention is not shown by any of them. Each of the AT_ filters shows shards that cover every hash key exactly once. */
+typedef int32_t ls_shard_filter;
+#define LS_SHARDS_FROM_TRIM_HORIZON 0 /**< All, open and closed. */
+#define LS_SHARDS_AT_TRIM_HORIZON 1   /**< Those that were open at the horizon: as long ago as retention goes. */
+#define LS_SHARDS_AT_LATEST 2         /**< The open ones. */
+#define LS_SHARDS_AT_TIMESTAMP 3      /**< Those that were open at `timestamp_us`. */
+#define LS_SHARDS_FROM_TIMESTAMP 4    /**< The open ones, and those that were closed at `timestamp_us` or later. */
+#define LS_SHARDS_AFTER_SHARD_ID 5    /**< Those with an index above `after_shard`. */
+
+/** Options of ls_stream_list_shards. Zero means the default everywhere. */
+typedef struct ls_shard_list_options {
+    uint32_t size;          /**< Set by the INIT macro. */
+    ls_shard_filter filter; /**< Default FROM_TRIM_HORIZON. */
+    int64_t timestamp_us;   /**< AT_ and FROM_TIMESTAMP: before the horizon it means the horizon; in the future it is
+                                 LS_ERR_INVALID_ARGUMENT. Elsewhere 0. */
+    uint32_t after_shard;   /**< AFTER_SHARD_ID; elsewhere 0. */
+    uint32_t limit;         /**< At most this many, 1..10000; 0: 1000. */
+    uint32_t page_first;    /**< Set by ls_shard_list_next_page; 0 for the first page. */
+    uint32_t page_end;      /**< Set by ls_shard_list_next_page; 0 for the first page. */
+} ls_shard_list_options;
+#define LS_SHARD_LIST_OPTIONS_INIT {(uint32_t)sizeof(ls_shard_list_options), 0, 0, 0, 0, 0, 0}
+
+/** A page of a stream's shards, in order of index. */
+typedef struct ls_shard_list ls_shard_list;
+
+/**
+ * List a stream's shards, a page at a time.
+ *
+ * All pages of one listing show the stream as it was when the first one was asked for: a shard that is split between
+ * two pages is shown as open, and its children are not.
+ *
+ * @param options  Borrowed until return. NULL: all defaults.
+ * @param out      Owned by the caller, release with ls_shard_list_free. Set on LS_OK only.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  An unknown filter, a field that does not belong to it, a limit out of range.
+ * @retval LS_ERR_NOT_FOUND         The stream was deleted.
+ *
+ * Threads: any thread. Blocks on disk when the manifest has changed; looks at no shard's files. Since 0.1.
+ */
+LS_API ls_status ls_stream_list_shards(ls_stream *stream, const ls_shard_list_options *options, ls_shard_list **out);
+
+/** How many shards the page has. Threads: any thread. Never blocks. Since 0.1. */
+LS_API uint32_t ls_shard_list_count(const ls_shard_list *list);
+
+/**
+ * The shard at `position` of the page. No file was looked at: `oldest_seqno` and `latest_seqno` are LS_SEQNO_NONE, and
+ * `health` is LS_OK, whatever is true (see ls_stream_describe).
+ *
+ * @param out  Its `size` says how much of it the caller knows; only that much is written.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  Past the end, or `out->size` was not set.
+ *
+ * Threads: any thread. Never blocks. Since 0.1.
+ */
+LS_API ls_status ls_shard_list_shard(const ls_shard_list *list, uint32_t position, ls_shard_info *out);
+
+/**
+ * 1 when there are more shards behind this page's last: then `options`, those that the page was asked for with, are
+ * changed so that they ask for the next one. They are plain values and may be kept.
+ *
+ * Threads: any thread. Never blocks. Since 0.1.
+ */
+LS_API int32_t ls_shard_list_next_page(const ls_shard_list *list, ls_shard_list_options *options);
+
+/** Release a page. NULL is accepted. Threads: any thread. Never blocks. Since 0.1. */
+LS_API void ls_shard_list_free(ls_shard_list *list);
 
 #ifdef __cplusplus
 }

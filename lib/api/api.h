@@ -58,6 +58,11 @@ ls_status lsi_options_import(void *own, uint32_t own_size, const void *theirs, u
 /* The size that a struct had when `last` was its last field. */
 #define LSI_SIZE_UP_TO(type, last) ((uint32_t)(offsetof(type, last) + sizeof(((type *)0)->last)))
 
+/* ---- stream.c ---- */
+
+/* What is known of a shard, into as much of `*out` as its `size` says. INVALID_ARGUMENT: the size was not set. */
+ls_status lsi_shard_info_fill(const lsi_shard *shard, const lsi_shard_state *state, ls_shard_info *out);
+
 /* ---- checks ---- */
 
 /* For the head of every function: refuses a NULL argument by its name. */

@@ -218,21 +218,12 @@ uint32_t ls_stream_description_shard_count(const ls_stream_description *descript
     return description == NULL ? 0 : description->info.shard_count;
 }
 
-ls_status ls_stream_description_shard(const ls_stream_description *description, uint32_t position, ls_shard_info *out)
+ls_status lsi_shard_info_fill(const lsi_shard *shard, const lsi_shard_state *state, ls_shard_info *out)
 {
-    const lsi_shard *shard;
-    const lsi_shard_state *state;
     ls_shard_info info;
 
-    LSI_REFUSE_NULL(description);
-    LSI_REFUSE_NULL(out);
-    if (position >= description->info.shard_count)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position is %" PRIu32 ": stream '%s' lists %" PRIu32 " shards",
-                        position, description->info.name, description->info.shard_count);
     if (out->size < KNOWN_SHARD_INFO_BYTES)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "out.size is %" PRIu32 ": use the INIT macro", out->size);
-    shard = &description->info.shards[position];
-    state = &description->states[position];
     info = (ls_shard_info){
         .size = out->size,
         .shard = shard->index,
@@ -251,6 +242,16 @@ ls_status ls_stream_description_shard(const ls_stream_description *description, 
     };
     memcpy(out, &info, out->size < sizeof info ? out->size : sizeof info);
     return LS_OK;
+}
+
+ls_status ls_stream_description_shard(const ls_stream_description *description, uint32_t position, ls_shard_info *out)
+{
+    LSI_REFUSE_NULL(description);
+    LSI_REFUSE_NULL(out);
+    if (position >= description->info.shard_count)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position is %" PRIu32 ": stream '%s' lists %" PRIu32 " shards",
+                        position, description->info.name, description->info.shard_count);
+    return lsi_shard_info_fill(&description->info.shards[position], &description->states[position], out);
 }
 
 void ls_stream_description_free(ls_stream_description *description)

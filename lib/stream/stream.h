@@ -128,6 +128,18 @@ ls_status lsi_reshard_apply(const char *stream, const lsi_shard *shards, uint32_
                             uint32_t step_count, int64_t now_us, lsi_shard *out, uint32_t *out_count);
 const lsi_shard *lsi_shard_find(const lsi_shard *shards, uint32_t count, uint32_t index); /* ascending; NULL: none */
 
+/* ---- listing.c: which shards a listing shows ---- */
+typedef struct lsi_listing {
+    uint32_t first;   /* shards from this index on */
+    uint32_t end;     /* as they were when there was none from this index on */
+    bool is_moment;   /* those that were there at `from_us`; else those that were there then or later */
+    int64_t from_us;  /* INT64_MAX, with is_moment: those that are open */
+} lsi_listing;
+/* Positions in `shards` of the first `limit` ones, and whether there are more. `closed` is for [count] and says of each
+ * whether it was closed when the listing began. */
+uint32_t lsi_listing_take(const lsi_listing *of, const lsi_shard *shards, uint32_t count, uint32_t limit,
+                          uint32_t *positions, bool *closed, bool *more);
+
 /* ---- throttle.c: what a shard of a provisioned stream takes and gives in a second ---- */
 typedef struct lsi_rates { /* none is 0 */
     uint32_t write_bytes; /* keys and data */

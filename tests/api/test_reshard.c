@@ -1,8 +1,9 @@
-/* stream.h: splitting and merging shards, as producers and readers meet it. */
+/* stream.h: splitting and merging shards, as producers and readers meet it; listing them. */
 #include "api/support.h"
 
 #include <dirent.h>
 
+#include "api/api.h"
 #include "base/hash.h"
 #include "base/u128.h"
 
@@ -542,6 +543,205 @@ static void the_merged_reader_from_latest_shows_what_comes_after(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* ---- listing ---- */
+
+/* The indexes that a listing shows, over all its pages: "0 2 3 ". */
+static const char *listed(ls_stream *stream, ls_shard_list_options options)
+{
+    static char all[4096];
+    size_t size = 0;
+
+    all[0] = '\0';
+    for (int pages = 0; pages < 100; pages++) {
+        ls_shard_list *list = NULL;
+        int32_t more;
+
+        assert_int_equal(ls_stream_list_shards(stream, &options, &list), LS_OK);
+        for (uint32_t i = 0; i < ls_shard_list_count(list); i++) {
+            ls_shard_info info = LS_SHARD_INFO_INIT;
+
+            assert_int_equal(ls_shard_list_shard(list, i, &info), LS_OK);
+            size += (size_t)snprintf(all + size, sizeof all - size, "%u ", info.shard);
+        }
+        more = ls_shard_list_next_page(list, &options);
+        ls_shard_list_free(list);
+        if (more == 0)
+            return all;
+    }
+    fail();
+    return all;
+}
+
+static ls_shard_list_options by(ls_shard_filter filter, int64_t timestamp_us, uint32_t after, uint32_t limit)
+{
+    ls_shard_list_options options = LS_SHARD_LIST_OPTIONS_INIT;
+
+    options.filter = filter;
+    options.timestamp_us = timestamp_us;
+    options.after_shard = after;
+    options.limit = limit;
+    return options;
+}
+
+/* Goal: each filter, whole and by pages of two. Method: 0 is split into 1 and 2, then 1 and 2 are merged into 3, in
+ * different microseconds. */
+static void each_filter_shows_its_shards(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    int64_t first_us, second_us;
+
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_OK);
+    first_us = about(stream, 0).closed_us;
+    usleep(1000);
+    assert_int_equal(ls_stream_merge(stream, 1, 2, NULL), LS_OK);
+    second_us = about(stream, 1).closed_us;
+    assert_true(second_us > first_us);
+    usleep(1000);
+    for (uint32_t limit = 0; limit < 3; limit++) {
+        assert_string_equal(listed(stream, by(LS_SHARDS_FROM_TRIM_HORIZON, 0, 0, limit)), "0 1 2 3 ");
+        assert_string_equal(listed(stream, by(LS_SHARDS_AT_TRIM_HORIZON, 0, 0, limit)), "0 ");
+        assert_string_equal(listed(stream, by(LS_SHARDS_AT_LATEST, 0, 0, limit)), "3 ");
+        assert_string_equal(listed(stream, by(LS_SHARDS_AT_TIMESTAMP, 1, 0, limit)), "0 "); /* the horizon */
+        assert_string_equal(listed(stream, by(LS_SHARDS_AT_TIMESTAMP, first_us - 1, 0, limit)), "0 ");
+        assert_string_equal(listed(stream, by(LS_SHARDS_AT_TIMESTAMP, first_us, 0, limit)), "1 2 ");
+        assert_string_equal(listed(stream, by(LS_SHARDS_AT_TIMESTAMP, second_us, 0, limit)), "3 ");
+        assert_string_equal(listed(stream, by(LS_SHARDS_FROM_TIMESTAMP, 1, 0, limit)), "0 1 2 3 ");
+        assert_string_equal(listed(stream, by(LS_SHARDS_FROM_TIMESTAMP, first_us, 0, limit)), "0 1 2 3 ");
+        assert_string_equal(listed(stream, by(LS_SHARDS_FROM_TIMESTAMP, first_us + 1, 0, limit)), "1 2 3 ");
+        assert_string_equal(listed(stream, by(LS_SHARDS_FROM_TIMESTAMP, second_us + 1, 0, limit)), "3 ");
+        assert_string_equal(listed(stream, by(LS_SHARDS_AFTER_SHARD_ID, 0, 0, limit)), "1 2 3 ");
+        assert_string_equal(listed(stream, by(LS_SHARDS_AFTER_SHARD_ID, 0, 2, limit)), "3 ");
+        assert_string_equal(listed(stream, by(LS_SHARDS_AFTER_SHARD_ID, 0, 3, limit)), "");
+        assert_string_equal(listed(stream, by(LS_SHARDS_AFTER_SHARD_ID, 0, LS_NO_SHARD, limit)), "");
+    }
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* A shard that is split between two pages is shown as it was. */
+static void a_listing_does_not_see_later_reshards(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 3);
+    ls_shard_list_options options = by(LS_SHARDS_AT_LATEST, 0, 0, 1);
+    ls_shard_info info = LS_SHARD_INFO_INIT;
+    ls_shard_list *list = NULL;
+
+    assert_int_equal(ls_stream_list_shards(stream, &options, &list), LS_OK);
+    assert_int_equal(ls_shard_list_next_page(list, &options), 1);
+    ls_shard_list_free(list);
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_OK);
+    assert_int_equal(ls_stream_split(stream, 1, NULL, NULL, NULL), LS_OK);
+    assert_int_equal(ls_stream_list_shards(stream, &options, &list), LS_OK);
+    assert_int_equal(ls_shard_list_shard(list, 0, &info), LS_OK);
+    assert_int_equal(info.shard, 1);
+    assert_int_equal(info.is_open, 1);
+    assert_int_equal(info.ending_seqno, LS_SEQNO_NONE);
+    assert_int_equal(info.closed_us, 0);
+    assert_int_equal(ls_shard_list_next_page(list, &options), 1);
+    ls_shard_list_free(list);
+    assert_string_equal(listed(stream, options), "2 ");
+    assert_string_equal(listed(stream, by(LS_SHARDS_AT_LATEST, 0, 0, 1)), "2 3 4 5 6 ");
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* A shard that was closed longer ago than retention goes is in no listing. Method: a clock that goes on. */
+static int64_t the_wall_us;
+
+static int64_t wall_us(void *user)
+{
+    (void)user;
+    return the_wall_us;
+}
+
+static void expired_shards_are_not_listed(void **state)
+{
+    static const int64_t hour_us = INT64_C(3600000000);
+    lsi_files *files = lsi_files_memory_new(&lsi_memory_libc);
+    ls_stream *stream = NULL;
+    ls_store *store = NULL;
+    lsi_env env;
+
+    (void)state;
+    lsi_env_default(&env);
+    env.files = files;
+    env.clock.wall_us = wall_us;
+    the_wall_us = INT64_C(1700000000000000);
+    assert_int_equal(lsi_store_open_env("/m", NULL, &env, &store), LS_OK);
+    assert_int_equal(ls_stream_create(store, "s", NULL), LS_OK);
+    assert_int_equal(ls_stream_open(store, "s", &stream), LS_OK);
+    the_wall_us += hour_us;
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_OK);
+    the_wall_us += 23 * hour_us;
+    assert_int_equal(ls_stream_merge(stream, 1, 2, NULL), LS_OK);
+    assert_string_equal(listed(stream, by(LS_SHARDS_FROM_TRIM_HORIZON, 0, 0, 0)), "0 1 2 3 ");
+    assert_string_equal(listed(stream, by(LS_SHARDS_AT_TRIM_HORIZON, 0, 0, 0)), "0 ");
+    the_wall_us += hour_us;
+    assert_string_equal(listed(stream, by(LS_SHARDS_AT_TRIM_HORIZON, 0, 0, 0)), "1 2 ");
+    the_wall_us += 1;
+    assert_string_equal(listed(stream, by(LS_SHARDS_FROM_TRIM_HORIZON, 0, 0, 0)), "1 2 3 ");
+    assert_string_equal(listed(stream, by(LS_SHARDS_AFTER_SHARD_ID, 0, 0, 0)), "1 2 3 ");
+    assert_string_equal(listed(stream, by(LS_SHARDS_AT_TIMESTAMP, 5, 0, 0)), "1 2 ");
+    the_wall_us += 24 * hour_us;
+    assert_string_equal(listed(stream, by(LS_SHARDS_FROM_TRIM_HORIZON, 0, 0, 0)), "3 ");
+    assert_string_equal(listed(stream, by(LS_SHARDS_AT_TRIM_HORIZON, 0, 0, 0)), "3 ");
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+    lsi_files_memory_free(files);
+}
+
+static void a_listing_that_breaks_a_rule_is_refused(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 2);
+    ls_shard_info info = LS_SHARD_INFO_INIT;
+    ls_shard_list_options options;
+    ls_shard_list *list = NULL;
+
+#define REFUSED(made, word)                                                                          \
+    do {                                                                                             \
+        options = made;                                                                              \
+        assert_int_equal(ls_stream_list_shards(stream, &options, &list), LS_ERR_INVALID_ARGUMENT);   \
+        assert_true(says(word));                                                                     \
+    } while (0)
+    REFUSED(by(-1, 0, 0, 0), "filter");
+    REFUSED(by(6, 0, 0, 0), "filter");
+    REFUSED(by(LS_SHARDS_AT_LATEST, 5, 0, 0), "timestamp_us");
+    REFUSED(by(LS_SHARDS_AT_TIMESTAMP, INT64_MAX, 0, 0), "future");
+    REFUSED(by(LS_SHARDS_FROM_TIMESTAMP, INT64_MAX, 0, 0), "future");
+    REFUSED(by(LS_SHARDS_AT_TRIM_HORIZON, 0, 1, 0), "after_shard");
+    REFUSED(by(LS_SHARDS_AT_LATEST, 0, 0, 10001), "limit");
+    options = by(0, 0, 0, 0);
+    options.page_first = 1;
+    REFUSED(options, "page_first");
+    options = by(0, 0, 0, 0);
+    options.size = 8;
+    REFUSED(options, "INIT");
+#undef REFUSED
+    assert_int_equal(ls_stream_list_shards(NULL, NULL, &list), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_list_shards(stream, NULL, NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_null(list);
+    assert_int_equal(ls_stream_list_shards(stream, NULL, &list), LS_OK);
+    assert_int_equal(ls_shard_list_count(list), 2);
+    assert_int_equal(ls_shard_list_shard(list, 2, &info), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_shard_list_shard(list, 0, NULL), LS_ERR_INVALID_ARGUMENT);
+    info.size = 0;
+    assert_int_equal(ls_shard_list_shard(list, 0, &info), LS_ERR_INVALID_ARGUMENT);
+    info.size = sizeof info;
+    assert_int_equal(ls_shard_list_shard(list, 1, &info), LS_OK);
+    assert_int_equal(info.shard, 1);
+    assert_int_equal(info.health, LS_OK);
+    assert_int_equal(ls_shard_list_next_page(list, &options), 0);
+    ls_shard_list_free(list);
+    ls_shard_list_free(NULL);
+    assert_int_equal(ls_shard_list_count(NULL), 0);
+    assert_int_equal(ls_shard_list_shard(NULL, 0, &info), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_shard_list_next_page(NULL, &options), 0);
+    assert_int_equal(ls_stream_delete(fx->store, "s"), LS_OK);
+    assert_int_equal(ls_stream_list_shards(stream, NULL, &list), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* ---- what lasts ---- */
 
 static void a_reshard_outlives_the_store(void **state)
@@ -625,6 +825,10 @@ int main(void)
         TEST(a_closed_shard_ends_with_its_children),
         TEST(the_merged_reader_follows_children),
         TEST(the_merged_reader_from_latest_shows_what_comes_after),
+        TEST(each_filter_shows_its_shards),
+        TEST(a_listing_does_not_see_later_reshards),
+        TEST(expired_shards_are_not_listed),
+        TEST(a_listing_that_breaks_a_rule_is_refused),
         TEST(a_reshard_outlives_the_store),
         TEST(closed_shards_cost_no_descriptors),
     };
