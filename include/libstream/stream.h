@@ -19,7 +19,7 @@ extern "C" {
 typedef int32_t ls_stream_mode;
 #define LS_STREAM_ON_DEMAND 0
 /** Each shard takes and gives so much in a second as Kinesis lets it, all processes together: 1 MiB and 1,000 records
- *  in, 2 MiB and 5 reads out. What is over is LS_ERR_THROTTLED. A record larger than a second's worth draws on ten
+ *  in, 2 MiB and 5 reads out, or what the stream's options say. What is over is LS_ERR_THROTTLED. A record larger than a second's worth draws on ten
  *  seconds' worth kept for such; after an answer of more than a second's worth no read is let through until the average
  *  fits. A store that was opened for reading and may not write its control file counts by itself. */
 #define LS_STREAM_PROVISIONED 1
@@ -40,8 +40,12 @@ typedef struct ls_stream_options {
     ls_stream_mode mode;       /**< Default ON_DEMAND. */
     uint32_t record_bytes_max; /**< Data and key of one record: 1 KiB..10 MiB, default 1 MiB. */
     uint32_t reserved;         /**< 0 */
+    uint32_t write_bytes_per_second;   /**< PROVISIONED, each shard: keys and data in; from 1 KiB, default 1 MiB. */
+    uint32_t write_records_per_second; /**< Records in; default 1,000. */
+    uint32_t read_bytes_per_second;    /**< Keys and data out, to all readers; from 1 KiB, default 2 MiB. */
+    uint32_t read_calls_per_second;    /**< Reads, of all readers; default 5. */
 } ls_stream_options;
-#define LS_STREAM_OPTIONS_INIT {(uint32_t)sizeof(ls_stream_options), 0, 0, 0, 0, 0}
+#define LS_STREAM_OPTIONS_INIT {(uint32_t)sizeof(ls_stream_options), 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /**
  * Create a stream. Atomic: after a crash it is there whole or not at all; durable when it returns, in every mode.
@@ -139,6 +143,27 @@ LS_API ls_stream_status ls_stream_description_status(const ls_stream_description
 
 /** One of LS_STREAM_ON_DEMAND, _PROVISIONED. Threads: any thread. Never blocks. Since 0.1. */
 LS_API ls_stream_mode ls_stream_description_mode(const ls_stream_description *description);
+
+/** What each shard takes and gives in a second while the stream is PROVISIONED. */
+typedef struct ls_stream_limits {
+    uint32_t size; /**< Set by the INIT macro. */
+    uint32_t write_bytes_per_second;
+    uint32_t write_records_per_second;
+    uint32_t read_bytes_per_second;
+    uint32_t read_calls_per_second;
+} ls_stream_limits;
+#define LS_STREAM_LIMITS_INIT {(uint32_t)sizeof(ls_stream_limits), 0, 0, 0, 0}
+
+/**
+ * The stream's limits, also while it is ON_DEMAND and they do not count.
+ *
+ * @param out  Its `size` says how much of it the caller knows; only that much is written.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  `out->size` was not set.
+ *
+ * Threads: any thread. Never blocks. Since 0.1.
+ */
+LS_API ls_status ls_stream_description_limits(const ls_stream_description *description, ls_stream_limits *out);
 
 /** Creation time, microseconds since the epoch. Threads: any thread. Never blocks. Since 0.1. */
 LS_API int64_t ls_stream_description_created_us(const ls_stream_description *description);

@@ -15,6 +15,8 @@ static ls_status make_spec(const char *name, const ls_stream_options *options, l
     uint32_t shard_count = options->shard_count != 0 ? options->shard_count : 1;
     uint32_t hours = options->retention_hours != 0 ? options->retention_hours : LSI_RETENTION_HOURS_DEFAULT;
     uint32_t bytes = options->record_bytes_max != 0 ? options->record_bytes_max : LSI_RECORD_BYTES_DEFAULT;
+    const lsi_rates rates = {options->write_bytes_per_second, options->write_records_per_second,
+                             options->read_bytes_per_second, options->read_calls_per_second};
 
     if (options->reserved != 0)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.reserved is %" PRIu32 ", not 0", options->reserved);
@@ -30,8 +32,12 @@ static ls_status make_spec(const char *name, const ls_stream_options *options, l
     if (bytes < LSI_RECORD_BYTES_MIN_LIMIT || bytes > LSI_RECORD_BYTES_MAX_LIMIT)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "record_bytes_max is %" PRIu32 ": it is %u..%u", bytes,
                         LSI_RECORD_BYTES_MIN_LIMIT, LSI_RECORD_BYTES_MAX_LIMIT);
+    if (!lsi_rates_are_valid(rates))
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "write_bytes_per_second is %" PRIu32 " and read_bytes_per_second %"
+                        PRIu32 ": the least is %u", rates.write_bytes, rates.read_bytes, LSI_RATE_BYTES_MIN);
     *out = (lsi_stream_spec){
         .name = name,
+        .rates = rates,
         .shard_count = shard_count,
         .retention_hours = hours,
         .mode = options->mode,
@@ -196,6 +202,22 @@ ls_stream_status ls_stream_description_status(const ls_stream_description *descr
 ls_stream_mode ls_stream_description_mode(const ls_stream_description *description)
 {
     return description == NULL ? LS_STREAM_ON_DEMAND : description->info.mode;
+}
+
+ls_status ls_stream_description_limits(const ls_stream_description *description, ls_stream_limits *out)
+{
+    const lsi_rates *rates;
+    ls_stream_limits limits;
+
+    LSI_REFUSE_NULL(description);
+    LSI_REFUSE_NULL(out);
+    if (out->size < LSI_SIZE_UP_TO(ls_stream_limits, read_calls_per_second))
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "out.size is %" PRIu32 ": use the INIT macro", out->size);
+    rates = &description->info.rates;
+    limits = (ls_stream_limits){out->size, rates->write_bytes, rates->write_records, rates->read_bytes,
+                                rates->read_calls};
+    memcpy(out, &limits, sizeof limits); /* What a newer caller knows and we do not stays as its INIT macro made it. */
+    return LS_OK;
 }
 
 int64_t ls_stream_description_created_us(const ls_stream_description *description)

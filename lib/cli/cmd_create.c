@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-enum { SHARDS, RETENTION_HOURS, MODE, RECORD_BYTES_MAX, DURABILITY, SEGMENT_BYTES };
+enum { SHARDS, RETENTION_HOURS, MODE, RECORD_BYTES_MAX, DURABILITY, SEGMENT_BYTES, WRITE_BYTES, WRITE_RECORDS,
+       READ_BYTES, READ_CALLS };
 static const lsi_option options[] = {
     [SHARDS] = {"shards", LSI_OPTION_NUMBER, "N", "How many shards; 1 unless told otherwise.", 1, 65536, 0},
     [RETENTION_HOURS] = {"retention-hours", LSI_OPTION_NUMBER, "H",
@@ -17,6 +18,15 @@ static const lsi_option options[] = {
         "open.", 0, 0, 0},
     [SEGMENT_BYTES] = {"segment-bytes", LSI_OPTION_BYTES, "N",
         "Size of the store's segment files, for a new store; 64M unless told otherwise.", 64u << 10, 1u << 30, 0},
+    [WRITE_BYTES] = {"write-bytes-per-second", LSI_OPTION_BYTES, "N",
+        "Provisioned: bytes each shard takes in a second; 1M unless told otherwise.", 1024, UINT32_MAX, 0},
+    [WRITE_RECORDS] = {"write-records-per-second", LSI_OPTION_NUMBER, "N",
+        "Provisioned: records each shard takes in a second; 1000 unless told otherwise.", 1, UINT32_MAX, 0},
+    [READ_BYTES] = {"read-bytes-per-second", LSI_OPTION_BYTES, "N",
+        "Provisioned: bytes each shard gives to all its readers in a second; 2M unless told otherwise.", 1024,
+        UINT32_MAX, 0},
+    [READ_CALLS] = {"reads-per-second", LSI_OPTION_NUMBER, "N",
+        "Provisioned: reads of each shard in a second; 5 unless told otherwise.", 1, UINT32_MAX, 0},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
 
@@ -39,6 +49,10 @@ static int run(lsi_call *call)
     stream_options.shard_count = (uint32_t)values[SHARDS].number;
     stream_options.retention_hours = (uint32_t)values[RETENTION_HOURS].number;
     stream_options.record_bytes_max = (uint32_t)values[RECORD_BYTES_MAX].number;
+    stream_options.write_bytes_per_second = (uint32_t)values[WRITE_BYTES].number;
+    stream_options.write_records_per_second = (uint32_t)values[WRITE_RECORDS].number;
+    stream_options.read_bytes_per_second = (uint32_t)values[READ_BYTES].number;
+    stream_options.read_calls_per_second = (uint32_t)values[READ_CALLS].number;
 
     st = ls_store_open(call->store, &store_options, &store);
     if (st != LS_OK)

@@ -68,6 +68,42 @@ static void json_shard(lsi_json_writer *json, const ls_shard_info *shard)
     lsi_json_object_close(json);
 }
 
+static void json_limits(lsi_json_writer *json, const ls_stream_description *description)
+{
+    ls_stream_limits limits = LS_STREAM_LIMITS_INIT;
+
+    if (ls_stream_description_mode(description) != LS_STREAM_PROVISIONED ||
+        ls_stream_description_limits(description, &limits) != LS_OK) {
+        lsi_json_null(json);
+        return;
+    }
+    lsi_json_object_open(json);
+    lsi_json_key(json, "write_bytes_per_second");
+    lsi_json_uint(json, limits.write_bytes_per_second);
+    lsi_json_key(json, "write_records_per_second");
+    lsi_json_uint(json, limits.write_records_per_second);
+    lsi_json_key(json, "read_bytes_per_second");
+    lsi_json_uint(json, limits.read_bytes_per_second);
+    lsi_json_key(json, "read_calls_per_second");
+    lsi_json_uint(json, limits.read_calls_per_second);
+    lsi_json_object_close(json);
+}
+
+static void print_limits(const ls_stream_description *description)
+{
+    ls_stream_limits limits = LS_STREAM_LIMITS_INIT;
+    char in[LSI_SIZE_BYTES], out[LSI_SIZE_BYTES];
+
+    if (ls_stream_description_mode(description) != LS_STREAM_PROVISIONED ||
+        ls_stream_description_limits(description, &limits) != LS_OK)
+        return;
+    lsi_format_size(limits.write_bytes_per_second, in);
+    lsi_format_size(limits.read_bytes_per_second, out);
+    lsi_out_text("limits        a shard takes %s and %" PRIu32 " records a second\n", in,
+                 limits.write_records_per_second);
+    lsi_out_text("              and gives %s in %" PRIu32 " reads\n", out, limits.read_calls_per_second);
+}
+
 static int print_json(const lsi_call *call, const ls_stream_description *description, ls_durability durability)
 {
     lsi_json_writer json;
@@ -90,6 +126,8 @@ static int print_json(const lsi_call *call, const ls_stream_description *descrip
     lsi_json_uint(&json, ls_stream_description_retention_hours(description));
     lsi_json_key(&json, "record_bytes_max");
     lsi_json_uint(&json, ls_stream_description_record_bytes_max(description));
+    lsi_json_key(&json, "limits");
+    json_limits(&json, description);
     lsi_json_key(&json, "shards");
     lsi_json_array_open(&json);
     for (uint32_t i = 0; i < ls_stream_description_shard_count(description); i++) {
@@ -120,6 +158,7 @@ static void print_text(const ls_stream_description *description, ls_durability d
     lsi_out_text("id            %" PRIu64 "\n", ls_stream_description_id(description));
     lsi_out_text("status        %s\n", ls_stream_description_status(description) == LS_STREAM_ACTIVE ? "ACTIVE" : "?");
     lsi_out_text("mode          %s\n", mode_word(ls_stream_description_mode(description)));
+    print_limits(description);
     lsi_out_text("durability    %s\n", lsi_durability_word(durability));
     lsi_out_text("created       %s\n", created);
     lsi_out_text("retention     %" PRIu32 " h\n", ls_stream_description_retention_hours(description));
@@ -171,7 +210,9 @@ const lsi_command lsi_command_describe = {
             "failed) or damaged, and then the shard takes no records.\n"
             "\n"
             "With --json one object: {\"name\", \"id\", \"status\", \"mode\", \"durability\",\n"
-            "\"created_us\", \"retention_hours\", \"record_bytes_max\", \"shards\": [{\"shard\", \"id\",\n"
+            "\"created_us\", \"retention_hours\", \"record_bytes_max\", \"limits\" (of a provisioned\n"
+            "stream: {\"write_bytes_per_second\", \"write_records_per_second\",\n"
+            "\"read_bytes_per_second\", \"read_calls_per_second\"}), \"shards\": [{\"shard\", \"id\",\n"
             "\"open\", \"first_hash_key\", \"last_hash_key\" (decimal text), \"starting_seqno\",\n"
             "\"ending_seqno\", \"oldest_seqno\", \"latest_seqno\", \"created_us\", \"parent\",\n"
             "\"adjacent_parent\", \"health\"}]}; what there is none of is null.\n",

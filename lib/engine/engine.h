@@ -35,6 +35,7 @@ typedef struct lsi_stream_spec {
     uint32_t retention_hours;
     ls_stream_mode mode;
     uint32_t record_bytes_max;
+    lsi_rates rates; /* valid, and not resolved */
 } lsi_stream_spec;
 
 /* A snapshot of a stream's settings and shards, in order of index. Release with lsi_stream_info_free. */
@@ -46,7 +47,7 @@ typedef struct lsi_stream_info {
     int64_t created_us;
     uint32_t retention_hours;
     ls_stream_mode mode;
-    lsi_rates rates; /* of each shard; they count in PROVISIONED */
+    lsi_rates rates; /* resolved; of each shard; they count in PROVISIONED */
     uint32_t record_bytes_max;
     uint32_t shard_count;
     lsi_shard *shards; /* [shard_count] */

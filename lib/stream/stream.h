@@ -141,7 +141,7 @@ uint32_t lsi_listing_take(const lsi_listing *of, const lsi_shard *shards, uint32
                           uint32_t *positions, bool *closed, bool *more);
 
 /* ---- throttle.c: what a shard of a provisioned stream takes and gives in a second ---- */
-typedef struct lsi_rates { /* none is 0 */
+typedef struct lsi_rates { /* 0 where nobody said otherwise: LSI_RATES_DEFAULT's; none is, once resolved */
     uint32_t write_bytes; /* keys and data */
     uint32_t write_records;
     uint32_t read_bytes;
@@ -149,6 +149,8 @@ typedef struct lsi_rates { /* none is 0 */
 } lsi_rates;
 #define LSI_RATES_DEFAULT ((lsi_rates){1u << 20, 1000, 2u << 20, 5}) /* Kinesis's */
 #define LSI_RATE_BYTES_MIN 1024u /* least of the two in bytes */
+lsi_rates lsi_rates_resolve(lsi_rates rates);
+bool lsi_rates_are_valid(lsi_rates rates); /* before that */
 
 /* The shard's part of the rules: words in memory that all processes share, zeroed when new. What else they may hold
  * makes nobody wait for long (throttle.c). */

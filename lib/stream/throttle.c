@@ -21,6 +21,26 @@
 #define BURST_SECONDS 10u /* Kinesis: large records ride on a bucket of about 10 MiB, refilled at the base rate */
 #define DEBT_NS_MAX (UINT64_C(3600) * SECOND_NS)
 
+/* ---- the figures ---- */
+
+lsi_rates lsi_rates_resolve(lsi_rates rates)
+{
+    const lsi_rates usual = LSI_RATES_DEFAULT;
+
+    return (lsi_rates){
+        .write_bytes = rates.write_bytes != 0 ? rates.write_bytes : usual.write_bytes,
+        .write_records = rates.write_records != 0 ? rates.write_records : usual.write_records,
+        .read_bytes = rates.read_bytes != 0 ? rates.read_bytes : usual.read_bytes,
+        .read_calls = rates.read_calls != 0 ? rates.read_calls : usual.read_calls,
+    };
+}
+
+bool lsi_rates_are_valid(lsi_rates rates)
+{
+    return (rates.write_bytes == 0 || rates.write_bytes >= LSI_RATE_BYTES_MIN) &&
+        (rates.read_bytes == 0 || rates.read_bytes >= LSI_RATE_BYTES_MIN);
+}
+
 /* ---- one bucket ---- */
 
 static uint64_t cost_ns(uint64_t units, uint32_t per_second)

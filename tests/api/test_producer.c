@@ -531,6 +531,27 @@ static void a_provisioned_stream_stores_what_fits_and_says_when_to_come_again(vo
     finish(&w);
 }
 
+/* The figures are the stream's own, wherever it is opened again. */
+static void other_figures_than_the_usual_are_kept_with_the_stream(void **state)
+{
+    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+    fixture *fx = *state;
+    work w = {.fx = fx};
+
+    options.mode = LS_STREAM_PROVISIONED;
+    options.write_records_per_second = 2;
+    options.read_calls_per_second = 1;
+    assert_int_equal(ls_stream_create(fx->store, "orders", &options), LS_OK);
+    assert_int_equal(ls_stream_open(fx->store, "orders", &w.stream), LS_OK);
+    assert_int_equal(ls_producer_open(w.stream, NULL, &w.producer), LS_OK);
+    for (int i = 0; i < 100 && ls_producer_put(w.producer, text("k"), text("d"), NULL, NULL) == LS_OK; i++)
+        continue;
+    assert_int_equal(ls_last_error_status(), LS_ERR_THROTTLED);
+    assert_true(says("its limit of 2 records/s in"));
+    assert_in_range(ls_last_error_retry_after_ms(), 1, 500);
+    finish(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -548,6 +569,7 @@ int main(void)
         TEST(many_threads_put_into_one_shard),
         TEST(another_process_puts_into_the_same_stream),
         TEST(a_provisioned_stream_stores_what_fits_and_says_when_to_come_again),
+        TEST(other_figures_than_the_usual_are_kept_with_the_stream),
     };
 
     run_everywhere("producer.h", tests);

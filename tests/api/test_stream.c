@@ -55,6 +55,8 @@ static void options_out_of_their_range_are_refused(void **state)
     REFUSED(options.record_bytes_max = 1023);
     REFUSED(options.record_bytes_max = (10u << 20) + 1);
     REFUSED(options.reserved = 1);
+    REFUSED(options.write_bytes_per_second = 1023);
+    REFUSED(options.read_bytes_per_second = 1);
 #undef REFUSED
     assert_int_equal(ls_stream_open(fx->store, "s", &stream), LS_ERR_NOT_FOUND);
 }
@@ -76,6 +78,7 @@ static void null_arguments_are_refused_by_name(void **state)
     assert_int_equal(ls_stream_open(fx->store, "s", NULL), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_stream_describe(NULL, &description), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_stream_reset_shard(NULL, 0), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_description_limits(NULL, NULL), LS_ERR_INVALID_ARGUMENT);
     assert_null(ls_stream_description_name(NULL));
     assert_int_equal(ls_stream_description_id(NULL), 0);
     assert_int_equal(ls_stream_description_shard_count(NULL), 0);
@@ -100,12 +103,14 @@ static void a_name_is_taken_once(void **state)
 /* The defaults, and everything that may be set, are described as they were given. */
 static void a_description_shows_the_settings(void **state)
 {
-    static const ls_stream_options set = {sizeof(ls_stream_options), 5, 48, LS_STREAM_PROVISIONED, 2048, 0};
+    static const ls_stream_options set = {sizeof(ls_stream_options), 5, 48, LS_STREAM_PROVISIONED, 2048, 0,
+                                          1024, 1, UINT32_MAX, 7};
     fixture *fx = *state;
 
     for (int kind = 0; kind < 2; kind++) {
         ls_stream *stream = NULL;
         ls_stream_description *about = NULL;
+        ls_stream_limits limits = LS_STREAM_LIMITS_INIT;
 
         assert_int_equal(ls_stream_create(fx->store, kind ? "set" : "plain", kind ? &set : NULL), LS_OK);
         assert_int_equal(ls_stream_open(fx->store, kind ? "set" : "plain", &stream), LS_OK);
@@ -118,6 +123,14 @@ static void a_description_shows_the_settings(void **state)
         assert_int_equal(ls_stream_description_record_bytes_max(about), kind ? 2048 : 1 << 20);
         assert_int_equal(ls_stream_description_shard_count(about), kind ? 5 : 1);
         assert_true(ls_stream_description_created_us(about) > INT64_C(1600000000000000));
+        assert_int_equal(ls_stream_description_limits(about, &limits), LS_OK);
+        assert_int_equal(limits.write_bytes_per_second, kind ? 1024 : 1 << 20);
+        assert_int_equal(limits.write_records_per_second, kind ? 1 : 1000);
+        assert_int_equal(limits.read_bytes_per_second, kind ? UINT32_MAX : 2 << 20);
+        assert_int_equal(limits.read_calls_per_second, kind ? 7 : 5);
+        limits.size = 4;
+        assert_int_equal(ls_stream_description_limits(about, &limits), LS_ERR_INVALID_ARGUMENT);
+        assert_int_equal(ls_stream_description_limits(about, NULL), LS_ERR_INVALID_ARGUMENT);
         ls_stream_description_free(about);
         assert_int_equal(ls_stream_close(stream), LS_OK);
     }

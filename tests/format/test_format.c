@@ -356,7 +356,8 @@ static void manifest_is_as_written_down(void **state)
                                  .flags = 0x4321, .retention_hours = 0x1234, .retention_bytes = UINT64_C(0x1121314151),
                                  .horizon_us = 0x0203040506070809, .mode = LS_STREAM_PROVISIONED,
                                  .mode_changed_us = {0x030405060708090a, 0x0405060708090a0b},
-                                 .record_bytes_max = 0x56789a, .status = LS_STREAM_UPDATING,
+                                 .record_bytes_max = 0x56789a,
+                                 .rates = {0x11223344, 0x22334455, 0x33445566, 0x44556677}, .status = LS_STREAM_UPDATING,
                                  .status_until_us = 0x05060708090a0b0c, .tags = {2, 12, tags}, .shard_count = 1,
                                  .shards = &shard};
     lsi_catalog *read;
@@ -376,7 +377,7 @@ static void manifest_is_as_written_down(void **state)
     catalog->streams = NULL;
     catalog->stream_count = 0;
     lsi_catalog_unref(catalog);
-    const size_t s = 64, t = s + 104 + 16, k = t + 16;
+    const size_t s = 64, t = s + 120 + 16, k = t + 16;
     const field fields[] = {
         {"settings bytes", 0, 4, 64},
         {"durability", 4, 4, 2},
@@ -385,7 +386,7 @@ static void manifest_is_as_written_down(void **state)
         {"next id", 32, 8, UINT64_C(0x8182838485868788)},
         {"sync interval", 40, 4, 0x4567},
         {"streams", 44, 4, 1},
-        {"stream bytes", s, 4, 104},
+        {"stream bytes", s, 4, 120},
         {"shard bytes", s + 4, 4, 88},
         {"id", s + 8, 8, 0x71727374},
         {"creation time", s + 16, 8, 0x0807060504030201},
@@ -403,7 +404,11 @@ static void manifest_is_as_written_down(void **state)
         {"status", s + 88, 4, 3},
         {"tags", s + 92, 4, 2},
         {"bytes of tags", s + 96, 4, 16},
-        {"name", s + 104, 15, 0},
+        {"bytes in", s + 104, 4, 0x11223344},
+        {"records in", s + 108, 4, 0x22334455},
+        {"bytes out", s + 112, 4, 0x33445566},
+        {"reads", s + 116, 4, 0x44556677},
+        {"name", s + 120, 15, 0},
         {"key bytes", t, 2, 1},
         {"value bytes", t + 2, 2, 5},
         {"key and value", t + 4, 6, UINT64_C(0x353433323161)}, /* "a12345" */
@@ -428,7 +433,7 @@ static void manifest_is_as_written_down(void **state)
     CHECK_FIELDS(out, size, fields);
     for (unsigned i = 0; i < 16; i++)
         assert_int_equal(((unsigned char *)out)[8 + i], 0xa0 + i);
-    assert_memory_equal((unsigned char *)out + s + 104, "a.name-of_15-by", 15);
+    assert_memory_equal((unsigned char *)out + s + 120, "a.name-of_15-by", 15);
 
     /* What this release does not know: the one half of the flags is kept, the other refused (P11). */
     unsigned char *bytes = out;

@@ -169,6 +169,8 @@ static void manifests_come_back(void **state)
             stream.created_us = (int64_t)fuzz_random(&random_state);
             stream.retention_hours = 1 + (uint32_t)pick(LSI_RETENTION_HOURS_MAX);
             stream.mode = (ls_stream_mode)pick(2);
+            stream.rates = (lsi_rates){.write_bytes = pick(2) ? LSI_RATE_BYTES_MIN + (uint32_t)pick(1000) : 0,
+                                       .write_records = (uint32_t)pick(3), .read_calls = (uint32_t)pick(3)};
             stream.record_bytes_max = LSI_RECORD_BYTES_MIN_LIMIT + (uint32_t)pick(1000);
             stream.status = LS_STREAM_ACTIVE + (ls_stream_status)pick(4);
             stream.status_until_us = (int64_t)fuzz_random(&random_state);

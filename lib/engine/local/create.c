@@ -91,6 +91,7 @@ ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec)
                                  .mode = spec->mode,
                                  .status = LS_STREAM_ACTIVE,
                                  .record_bytes_max = spec->record_bytes_max,
+                                 .rates = spec->rates,
                                  .shard_count = spec->shard_count};
     ls_status st = lsi_local_check_writable(local);
 

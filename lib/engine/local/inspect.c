@@ -410,6 +410,9 @@ static void dump_catalog(lsi_dump *dump, const lsi_catalog *catalog)
                       stream->retention_hours, stream->mode);
         lsi_dump_line(dump, "    records up to %" PRIu32 " bytes, shards: %" PRIu32, stream->record_bytes_max,
                       stream->shard_count);
+        lsi_dump_line(dump, "    a second: %" PRIu32 " bytes and %" PRIu32 " records in, %" PRIu32 " bytes and %" PRIu32
+                      " reads out", stream->rates.write_bytes, stream->rates.write_records, stream->rates.read_bytes,
+                      stream->rates.read_calls);
         for (uint32_t k = 0; k < stream->shard_count && !dump->stopped; k++) {
             const lsi_shard *shard = &stream->shards[k];
 

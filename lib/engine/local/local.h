@@ -47,6 +47,7 @@ typedef struct lsi_catalog_stream {
     ls_stream_mode mode;
     int64_t mode_changed_us[2]; /* the last change and the one before; 0: none */
     uint32_t record_bytes_max;
+    lsi_rates rates;          /* not resolved */
     ls_stream_status status;  /* until that time; afterwards see lsi_catalog_stream_status */
     int64_t status_until_us;
     lsi_tags tags;

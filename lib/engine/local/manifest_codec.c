@@ -14,7 +14,7 @@
 #include "engine/local/local.h"
 
 #define SETTINGS_BYTES 64u
-#define STREAM_BYTES 104u /* and the name and the tags, each padded to 8 */
+#define STREAM_BYTES 120u /* and the name and the tags, each padded to 8 */
 #define STREAM_MUST_REFUSE UINT32_C(0xffff0000)
 #define TAG_BYTES 4u /* the sizes of key and value */
 #define SHARD_BYTES 88u
@@ -110,6 +110,10 @@ ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *siz
         lsi_put_u32(&to, stream->tags.count);
         lsi_put_u32(&to, (uint32_t)tags_room(&stream->tags));
         lsi_put_u32(&to, 0);
+        lsi_put_u32(&to, stream->rates.write_bytes);
+        lsi_put_u32(&to, stream->rates.write_records);
+        lsi_put_u32(&to, stream->rates.read_bytes);
+        lsi_put_u32(&to, stream->rates.read_calls);
         lsi_put_bytes(&to, stream->name, name_bytes);
         lsi_put_zero(&to, name_room(stream->name) - name_bytes);
         tags_encode(&to, &stream->tags);
@@ -233,6 +237,10 @@ static ls_status stream_decode(lsi_cursor *from, const lsi_memory *memory, uint6
     stream->tags.count = lsi_take_u32(from);
     tag_bytes = lsi_take_u32(from);
     reserved = lsi_take_u32(from);
+    stream->rates.write_bytes = lsi_take_u32(from);
+    stream->rates.write_records = lsi_take_u32(from);
+    stream->rates.read_bytes = lsi_take_u32(from);
+    stream->rates.read_calls = lsi_take_u32(from);
     if (from->bad || name_bytes > LSI_STREAM_NAME_MAX)
         return corrupt("ends within a stream");
     if ((stream->flags & STREAM_MUST_REFUSE) != 0) /* P11 */
@@ -251,7 +259,7 @@ static ls_status stream_decode(lsi_cursor *from, const lsi_memory *memory, uint6
         stream->retention_hours > LSI_RETENTION_HOURS_MAX || stream->mode < LS_STREAM_ON_DEMAND ||
         stream->mode > LS_STREAM_PROVISIONED || stream->record_bytes_max < LSI_RECORD_BYTES_MIN_LIMIT ||
         stream->record_bytes_max > LSI_RECORD_BYTES_MAX_LIMIT || stream->status < LS_STREAM_ACTIVE ||
-        stream->status > LS_STREAM_DELETING)
+        stream->status > LS_STREAM_DELETING || !lsi_rates_are_valid(stream->rates))
         return lsi_fail(LS_ERR_CORRUPT, "manifest: stream '%s' breaks its rules", stream->name);
     st = tags_decode(from, memory, tag_bytes, stream);
     if (st != LS_OK)

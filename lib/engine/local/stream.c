@@ -389,7 +389,7 @@ ls_status lsi_local_stream_info(lsi_engine_stream *base, lsi_stream_info *out)
     out->created_us = found->created_us;
     out->retention_hours = found->retention_hours;
     out->mode = found->mode;
-    out->rates = LSI_RATES_DEFAULT;
+    out->rates = lsi_rates_resolve(found->rates);
     out->record_bytes_max = found->record_bytes_max;
     out->shard_count = found->shard_count;
 out:
