@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "storage/seal.h"
 
 #define SMALL_PAD_BYTES (64u << 10)
 #define LARGE_PAD_BYTES (256u << 10)
@@ -200,24 +201,40 @@ static __attribute__((noinline)) void pass_index_mark(const lsi_log *log, lsi_sl
                                              WRITEBACK_BYTES);
 }
 
+/* As it will be in that segment. */
+static inline uint32_t frame_bytes(const lsi_segment *segment, const lsi_draft *draft)
+{
+    return draft->bytes + (lsi_segment_is_sealed(segment) ? LSI_SEAL_BYTES : 0);
+}
+
 static ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment, lsi_framer *framer,
                               const lsi_draft *draft)
 {
-    uint64_t position = lsi_load(&slot->committed_end), end = position + draft->bytes;
+    uint32_t bytes = frame_bytes(segment, draft);
+    uint64_t position = lsi_load(&slot->committed_end), end = position + bytes;
     ls_seqno seqno = lsi_load(&slot->next_seqno);
     int64_t monotonic_us;
     int64_t arrival_us = next_arrival(log, slot, &monotonic_us);
     bool is_durable = log->config.durability == LS_DURABILITY_SYNC;
 
-    lsi_framer_place(framer, draft, segment->seed, position, seqno, arrival_us, lsi_load(&slot->durable_end));
-    if (!is_durable && lsi_window_covers(&log->config, slot, segment, position, draft->bytes)) {
+    const unsigned char *frame = lsi_draft_at(framer, draft);
+    if (lsi_segment_is_sealed(segment)) {
+        ls_status st = lsi_framer_seal(framer, draft, segment, position, seqno, arrival_us,
+                                       lsi_load(&slot->durable_end));
+        if (st != LS_OK)
+            return st;
+        frame = framer->sealed;
+    } else {
+        lsi_framer_place(framer, draft, segment->seed, position, seqno, arrival_us, lsi_load(&slot->durable_end));
+    }
+    if (!is_durable && lsi_window_covers(&log->config, slot, segment, position, bytes)) {
         /* W3. The stores of the frame must not pass this one: a death in between would hide them from whoever takes
          * over. */
         atomic_store_explicit(&slot->write_end, end, memory_order_relaxed);
         atomic_thread_fence(memory_order_release);
-        lsi_window_store(segment, position, framer->buffer + draft->at, draft->bytes);
+        lsi_window_store(segment, position, frame, bytes);
     } else {
-        ls_status st = write_frame(log, slot, segment, framer->buffer + draft->at, draft->bytes, position);
+        ls_status st = write_frame(log, slot, segment, frame, bytes, position);
         if (st != LS_OK)
             return st;
     }
@@ -249,14 +266,45 @@ static ls_status tail_segment(lsi_log *log, lsi_slot *slot)
     return LS_OK;
 }
 
-static bool has_room(const lsi_slot *slot, const lsi_segment *segment, const lsi_draft *draft)
+/* In the middle of a batch other terms are not heeded: they wait for the next append. */
+static bool has_room(const lsi_slot *slot, const lsi_segment *segment, const lsi_draft *draft, bool is_first)
 {
     uint64_t used = lsi_load(&slot->committed_end) - segment->header.base;
+    uint32_t bytes = frame_bytes(segment, draft);
     ls_seqno next = lsi_load(&slot->next_seqno);
+    uint32_t why = atomic_load_explicit(&slot->roll_first, memory_order_relaxed);
 
-    return atomic_load_explicit(&slot->roll_first, memory_order_relaxed) == 0 &&
-           draft->bytes <= segment->header.frames_bytes_max && used <= segment->header.frames_bytes_max - draft->bytes &&
+    return (is_first ? why : why & ~LSI_ROLL_FIRST_TERMS) == 0 &&
+           bytes <= segment->header.frames_bytes_max && used <= segment->header.frames_bytes_max - bytes &&
            next <= segment->header.seqno_limit && draft->count <= segment->header.seqno_limit - next; /* S7 */
+}
+
+/* Whether the drafts can be sealed for the last segment, or need not be. */
+static inline bool can_seal_for(const lsi_segment *segment, const lsi_framer *framer)
+{
+    return !lsi_segment_is_sealed(segment) || (segment->key != NULL && lsi_framer_can_seal(framer));
+}
+
+/* Makes it so. What takes time, or may ask the application, is done without the lock: `*left`. In the middle of a batch
+ * (`may_leave` false) nothing of that is needed: lsi_log_roll saw to it.
+ * Locks: append_lock held, and released when `*left`. */
+static __attribute__((noinline)) ls_status make_sealing(lsi_log *log, lsi_slot *slot, lsi_framer *framer,
+                                                        bool may_leave, bool *left)
+{
+    lsi_segment *segment = log->tail;
+    uint32_t bytes = 0;
+    ls_status st = lsi_segment_find_key(&log->config, segment, false);
+
+    *left = st == LS_OK && may_leave && !can_seal_for(segment, framer);
+    if (!*left)
+        return st;
+    lsi_log_terms terms = segment->header.terms;
+    lsi_log_unlock(slot);
+    for (size_t i = 0; i < framer->draft_count; i++)
+        if (bytes < framer->drafts[i].bytes)
+            bytes = framer->drafts[i].bytes;
+    st = lsi_framer_make_sealing(framer, bytes);
+    return st == LS_OK ? lsi_log_ask_for_key(&log->config, &terms) : st;
 }
 
 ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks,
@@ -277,10 +325,12 @@ ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *e
         if (st != LS_OK)
             return st;
     }
+draft:
     st = lsi_framer_draft(framer, entries, picks, count, atomic);
     if (st != LS_OK)
         return st;
 
+lock:
     st = lsi_log_lock(log, slot, false);
     if (st != LS_OK)
         return st;
@@ -296,13 +346,30 @@ ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *e
             st = tail_segment(log, slot);
             if (st != LS_OK)
                 goto out;
-            if (has_room(slot, log->tail, draft))
+            if (*accepted == 0 && framer->codec != lsi_segment_codec(log->tail)) { /* Not the drafts it wants. */
+                framer->codec = lsi_segment_codec(log->tail);
+                lsi_log_unlock(slot);
+                goto draft;
+            }
+            if (has_room(slot, log->tail, draft, *accepted == 0))
                 break;
             if (tries > 0) {
                 st = lsi_fail(LS_ERR_STATE, "%s: its sequence numbers are used up", log->config.label);
                 goto out;
             }
+            log->keeps_terms = *accepted > 0 ? framer : NULL;
             st = lsi_log_roll(log, slot, draft->bytes, false);
+            log->keeps_terms = NULL;
+            if (st != LS_OK)
+                goto out;
+        }
+        if (!can_seal_for(log->tail, framer)) {
+            bool left;
+            st = make_sealing(log, slot, framer, *accepted == 0, &left);
+            if (left && st == LS_OK)
+                goto lock;
+            if (left)
+                return st;
             if (st != LS_OK)
                 goto out;
         }

@@ -43,6 +43,7 @@ enum { LSI_LOG_OPEN = 0, LSI_LOG_CLOSED, LSI_LOG_CLOSING };
 /* `roll_first` of a shard slot: why the last segment must not be appended to. */
 #define LSI_ROLL_FIRST_NUMBERS 1u /* numbers may have been given that nobody knows of */
 #define LSI_ROLL_FIRST_TORN 2u    /* and there are bytes beyond the end */
+#define LSI_ROLL_FIRST_TERMS 4u   /* the stream's terms are others than the segment's. Set without append_lock too */
 
 #define LSI_SLOT_BUDGET_WORDS 8
 

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "storage/control_layout.h"
 #include "storage/manifest.h"
+#include "storage/seal.h"
 #include "storage/verify.h"
 
 #define CHECKED_BYTES_MAX ((size_t)64 << 20)
@@ -79,7 +80,58 @@ static void dump_header(lsi_dump *dump, const lsi_segment_header *header)
     lsi_dump_line(dump, "previous %" PRIu32 " ending at %" PRIu64 " chain %016" PRIx64, header->previous,
                   header->previous_end, header->chain);
     lsi_dump_line(dump, "salt %s", salt);
+    if (header->terms.codec != LSI_CODEC_PLAIN)
+        lsi_dump_line(dump, "compresses with codec %" PRIu32, header->terms.codec);
+    if (header->terms.key_id_bytes != 0) {
+        char mark[2 * LSI_KEY_MARK_BYTES + 1];
+
+        hex(header->terms.key_mark, LSI_KEY_MARK_BYTES, mark);
+        lsi_dump_line(dump, "encrypted with key '%s', whose mark is %s", header->terms.key_id, mark);
+    }
     lsi_dump_line(dump, "sum %016" PRIx64, header->sum);
+}
+
+/* Of a frame that was just checked. What is encrypted is shown as far as it can be without a key. */
+static ls_status dump_records(lsi_dump *dump, lsi_unpacker *unpacker, lsi_segment *segment, const unsigned char *at,
+                              const lsi_frame *frame)
+{
+    lsi_frame clear = *frame;
+    uint32_t offset = 0, count = 0;
+    bool is_right = true;
+    ls_record record;
+    ls_status st = LS_OK;
+
+    if (((frame->flags & LSI_FRAME_SEALED) != 0) != lsi_segment_is_sealed(segment)) {
+        damage(dump, "the frame is encrypted and its segment is not, or the other way round");
+        return LS_OK;
+    }
+    if (lsi_segment_is_sealed(segment)) {
+        char nonce[2 * LSI_NONCE_BYTES + 1], tag[2 * LSI_TAG_BYTES + 1];
+
+        hex(at + LSI_FRAME_HEADER_BYTES + LSI_SEAL_NONCE_AT, LSI_NONCE_BYTES, nonce);
+        hex(at + LSI_FRAME_HEADER_BYTES + LSI_SEAL_TAG_AT, LSI_TAG_BYTES, tag);
+        lsi_dump_line(dump, "    encrypted: nonce %s tag %s", nonce, tag);
+        return LS_OK;
+    }
+    if (lsi_frame_is_packed(frame)) {
+        lsi_unpacker_reuse(unpacker, false);
+        st = lsi_unpack(unpacker, segment, at, &clear, &at, &is_right);
+        if (st != LS_OK)
+            return st;
+        if (is_right)
+            lsi_dump_line(dump, "    compressed: plain it has %" PRIu32 " bytes", clear.bytes);
+    }
+    while (is_right && count < frame->count && !dump->stopped) {
+        uint32_t from = offset;
+
+        if (!lsi_frame_next_record(at, &clear, &offset, &record))
+            break;
+        dump_record(dump, frame->first_seqno + count, from == 0 ? LSI_FRAME_HEADER_BYTES : from, &record);
+        count++;
+    }
+    if (count < frame->count && !dump->stopped)
+        damage(dump, "the frame's records break their rules");
+    return LS_OK;
 }
 
 static ls_status dump_segment(lsi_dump *dump, const char *name, const unsigned char *head, size_t head_size)
@@ -87,6 +139,8 @@ static ls_status dump_segment(lsi_dump *dump, const char *name, const unsigned c
     unsigned char bytes[LSI_SEGMENT_HEADER_BYTES] = {0};
     lsi_segment segment = {.env = dump->env};
     uint64_t size, end;
+    lsi_log_config config = {.env = dump->env};
+    lsi_unpacker unpacker;
     lsi_walk walk;
     bool more = true;
     ls_status st;
@@ -115,13 +169,13 @@ static ls_status dump_segment(lsi_dump *dump, const char *name, const unsigned c
     end = segment.header.base;
     if (size > LSI_SEGMENT_HEADER_BYTES)
         end += (size - LSI_SEGMENT_HEADER_BYTES) & ~(uint64_t)7;
+    (void)snprintf(config.label, sizeof config.label, "%s", name);
     lsi_walk_begin(&walk, dump->env, &segment, segment.header.base, end, true);
+    lsi_unpacker_begin(&unpacker, &config);
     while (st == LS_OK && more && walk.at < end && !dump->stopped) {
         lsi_frame frame;
         lsi_frame_result result;
         uint64_t position, from = walk.at;
-        uint32_t offset = 0, count = 0;
-        ls_record record;
 
         st = lsi_walk_next(&walk, &frame, &position, &result);
         if (st != LS_OK)
@@ -132,16 +186,7 @@ static ls_status dump_segment(lsi_dump *dump, const char *name, const unsigned c
                           frame.count, frame.first_seqno);
             lsi_dump_line(dump, "    arrival %" PRId64 " us durable end %" PRIu64 " kind %u codec %u flags 0x%x",
                           frame.arrival_us, frame.durable_end, frame.kind, frame.codec, frame.flags);
-            while (count < frame.count && !dump->stopped) {
-                uint32_t at = offset;
-
-                if (!lsi_frame_next_record(lsi_walk_bytes(&walk, position), &frame, &offset, &record))
-                    break;
-                dump_record(dump, frame.first_seqno + count, at == 0 ? LSI_FRAME_HEADER_BYTES : at, &record);
-                count++;
-            }
-            if (count < frame.count && !dump->stopped)
-                damage(dump, "the frame's records break their rules");
+            st = dump_records(dump, &unpacker, &segment, lsi_walk_bytes(&walk, position), &frame);
             continue;
         }
         st = lsi_walk_resume(&walk, from + 8, &more);
@@ -154,6 +199,7 @@ static ls_status dump_segment(lsi_dump *dump, const char *name, const unsigned c
         if (more)
             damage(dump, "frames follow bytes that are none");
     }
+    lsi_unpacker_end(&unpacker);
     lsi_walk_end(&walk);
     (void)dump->root->files->close(&segment.file); /* It was only read. */
     if (st == LS_OK && !dump->stopped)

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/status.h"
 #include "storage/frame_read.h"
+#include "storage/seal.h"
 
 lsi_frame_result lsi_frame_read_header(const unsigned char *at, size_t available, uint64_t seed, uint64_t position,
                                        lsi_frame *out)
@@ -47,6 +48,10 @@ void lsi_framer_close(lsi_framer *framer)
     const lsi_env *env = framer->env;
     lsi_free(&env->memory, framer->buffer);
     lsi_free(&env->memory, framer->drafts);
+    lsi_compressor_free(framer->compressor);
+    lsi_free(&env->memory, framer->packed);
+    lsi_cipher_close(framer->cipher);
+    lsi_free(&env->memory, framer->sealed);
     lsi_free(&env->memory, framer);
 }
 
@@ -112,7 +117,58 @@ static ls_status end_draft(lsi_framer *framer, size_t from, size_t to, uint32_t 
     }
     framer->drafts[framer->draft_count++] = (lsi_draft){
         from, (uint32_t)(to - from), count,
-        lsi_sum64(framer->buffer + from + LSI_FRAME_HEADER_BYTES, to - from - LSI_FRAME_HEADER_BYTES, 0)};
+        lsi_sum64(framer->buffer + from + LSI_FRAME_HEADER_BYTES, to - from - LSI_FRAME_HEADER_BYTES, 0),
+        LSI_CODEC_PLAIN};
+    return LS_OK;
+}
+
+/* The draft's body, compressed, behind what others have of `packed`, which has room for it as it is. */
+static bool pack(lsi_framer *framer, lsi_draft *draft, size_t at)
+{
+    const unsigned char *body = lsi_draft_at(framer, draft) + LSI_FRAME_HEADER_BYTES;
+    uint32_t body_bytes = draft->bytes - LSI_FRAME_HEADER_BYTES;
+    unsigned char *to = framer->packed + at + LSI_FRAME_HEADER_BYTES;
+    /* A sixteenth at least: less would not make up for what reading it costs. */
+    size_t room = body_bytes - body_bytes / 16 - LSI_PACK_BYTES;
+
+    size_t made = lsi_compress(framer->compressor, body, body_bytes, to + LSI_PACK_BYTES, room);
+    if (made == 0)
+        return false;
+    size_t bytes = (size_t)lsi_round_up(LSI_PACK_BYTES + made, 8);
+    lsi_write_u32le(to, body_bytes);
+    lsi_write_u32le(to + 4, (uint32_t)made);
+    memset(to + LSI_PACK_BYTES + made, 0, bytes - LSI_PACK_BYTES - made);
+    draft->at = at;
+    draft->bytes = LSI_FRAME_HEADER_BYTES + (uint32_t)bytes;
+    draft->body_sum = lsi_sum64(to, bytes, 0);
+    draft->codec = LSI_CODEC_ZSTD;
+    return true;
+}
+
+static ls_status pack_drafts(lsi_framer *framer)
+{
+    size_t at = 0, wanted = 0;
+
+    for (size_t i = 0; i < framer->draft_count; i++)
+        if (framer->drafts[i].bytes >= LSI_FRAME_HEADER_BYTES + LSI_PACK_BODY_BYTES_MIN)
+            wanted += framer->drafts[i].bytes;
+    if (wanted == 0)
+        return LS_OK;
+    if (framer->compressor == NULL)
+        framer->compressor = lsi_compressor_new();
+    if (framer->packed_capacity < wanted) {
+        void *packed = lsi_resize(&framer->env->memory, framer->packed, wanted);
+        if (packed != NULL) {
+            framer->packed = packed;
+            framer->packed_capacity = wanted;
+        }
+    }
+    if (framer->compressor == NULL || framer->packed_capacity < wanted)
+        return lsi_fail(LS_ERR_NO_MEMORY, "%zu bytes to compress a batch into: no memory", wanted);
+    for (size_t i = 0; i < framer->draft_count; i++)
+        if (framer->drafts[i].bytes >= LSI_FRAME_HEADER_BYTES + LSI_PACK_BODY_BYTES_MIN &&
+            pack(framer, &framer->drafts[i], at))
+            at += framer->drafts[i].bytes;
     return LS_OK;
 }
 
@@ -153,22 +209,36 @@ ls_status lsi_framer_draft(lsi_framer *framer, const ls_put_entry *entries, cons
         in_frame++;
     }
     assert(at <= framer->capacity);
-    return end_draft(framer, from, at, in_frame);
+    ls_status st = end_draft(framer, from, at, in_frame);
+    return st == LS_OK && framer->codec != LSI_CODEC_PLAIN ? pack_drafts(framer) : st;
+}
+
+static inline void write_header(unsigned char *at, const lsi_frame *frame, uint64_t seed, uint64_t position)
+{
+    _Static_assert(LSI_FRAME_COUNT_AT == LSI_FRAME_BYTES_AT + 4 && LSI_FRAME_KIND_AT % 8 == 0 &&
+                       LSI_FRAME_CODEC_AT == LSI_FRAME_KIND_AT + 1 && LSI_FRAME_FLAGS_AT == LSI_FRAME_KIND_AT + 2 &&
+                       LSI_FRAME_SUM_AT == LSI_FRAME_KIND_AT + 4,
+                   "fields of one word");
+    lsi_write_u64le(at + LSI_FRAME_BYTES_AT, frame->bytes | (uint64_t)frame->count << 32);
+    lsi_write_u64le(at + LSI_FRAME_SEQNO_AT, frame->first_seqno);
+    lsi_write_u64le(at + LSI_FRAME_ARRIVAL_AT, (uint64_t)frame->arrival_us);
+    lsi_write_u64le(at + LSI_FRAME_DURABLE_AT, frame->durable_end);
+    lsi_write_u64le(at + LSI_FRAME_BODY_SUM_AT, frame->body_sum ^ seed);
+    lsi_write_u64le(at + LSI_FRAME_KIND_AT, frame->kind | (uint64_t)frame->codec << 8 | (uint64_t)frame->flags << 16);
+    lsi_write_u32le(at + LSI_FRAME_SUM_AT, lsi_frame_header_sum(at, seed, position));
+}
+
+void lsi_frame_write_header(unsigned char *at, const lsi_frame *frame, uint64_t seed, uint64_t position)
+{
+    write_header(at, frame, seed, position);
 }
 
 void lsi_framer_place(lsi_framer *framer, const lsi_draft *draft, uint64_t seed, uint64_t position, ls_seqno first_seqno,
                       int64_t arrival_us, uint64_t durable_end)
 {
-    unsigned char *at = framer->buffer + draft->at;
+    lsi_frame frame = {.bytes = draft->bytes, .count = draft->count, .first_seqno = first_seqno,
+                       .arrival_us = arrival_us, .durable_end = durable_end, .body_sum = draft->body_sum,
+                       .kind = LSI_FRAME_DATA, .codec = draft->codec};
 
-    _Static_assert(LSI_FRAME_COUNT_AT == LSI_FRAME_BYTES_AT + 4 && LSI_FRAME_KIND_AT % 8 == 0 &&
-                       LSI_FRAME_CODEC_AT == LSI_FRAME_KIND_AT + 1 && LSI_FRAME_SUM_AT == LSI_FRAME_KIND_AT + 4,
-                   "fields of one word");
-    lsi_write_u64le(at + LSI_FRAME_BYTES_AT, draft->bytes | (uint64_t)draft->count << 32);
-    lsi_write_u64le(at + LSI_FRAME_SEQNO_AT, first_seqno);
-    lsi_write_u64le(at + LSI_FRAME_ARRIVAL_AT, (uint64_t)arrival_us);
-    lsi_write_u64le(at + LSI_FRAME_DURABLE_AT, durable_end);
-    lsi_write_u64le(at + LSI_FRAME_BODY_SUM_AT, draft->body_sum ^ seed);
-    lsi_write_u64le(at + LSI_FRAME_KIND_AT, LSI_FRAME_DATA | LSI_CODEC_PLAIN << 8);
-    lsi_write_u32le(at + LSI_FRAME_SUM_AT, lsi_frame_header_sum(at, seed, position));
+    write_header(lsi_draft_at(framer, draft), &frame, seed, position);
 }

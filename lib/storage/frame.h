@@ -23,9 +23,10 @@ enum { LSI_RECORD_DATA_AT = 0, LSI_RECORD_KEY_AT = 4, LSI_RECORD_FLAGS_AT = 6 };
 #define LSI_RECORD_HASH_BYTES 16u
 
 enum { LSI_FRAME_DATA = 1 };              /* kind */
-enum { LSI_CODEC_PLAIN = 0 };             /* codec */
+enum { LSI_CODEC_PLAIN = 0, LSI_CODEC_ZSTD = 1 }; /* codec */
 #define LSI_FRAME_EXTENDED 0x0001u        /* the body begins with an extension area */
-#define LSI_FRAME_MUST_REFUSE 0xff00u     /* bits here that this release does not know: refuse the frame */
+#define LSI_FRAME_SEALED 0x0100u          /* the body is encrypted: seal.h */
+#define LSI_FRAME_MUST_REFUSE 0xfe00u     /* bits here that this release does not know: refuse the frame */
 
 /* A frame's header, decoded. */
 typedef struct lsi_frame {
@@ -126,9 +127,10 @@ static inline bool lsi_frame_next_record(const unsigned char *at, const lsi_fram
 /* ---- making frames, outside any lock ---- */
 
 typedef struct lsi_draft { /* a frame but for its place, number and time */
-    size_t at;             /* in the framer's buffer */
+    size_t at;             /* in the framer's buffer, or in `packed` when it is compressed */
     uint32_t bytes, count;
     uint64_t body_sum;     /* not yet salted */
+    uint8_t codec;
 } lsi_draft;
 
 struct lsi_framer {
@@ -137,11 +139,28 @@ struct lsi_framer {
     size_t capacity;
     lsi_draft *drafts;
     size_t draft_count, draft_capacity;
+
+    uint8_t codec; /* what frames are drafted with, where it gains */
+    struct lsi_compressor *compressor;
+    unsigned char *packed; /* compressed drafts */
+    size_t packed_capacity;
+
+    struct lsi_cipher *cipher;
+    unsigned char *sealed; /* one whole frame, encrypted: seal.h */
+    size_t sealed_capacity;
 };
 
-/* Drafts frames for the entries, cut at LSI_FRAME_CUT_BYTES, or one frame when `atomic` (TOO_LARGE beyond 16 MiB). */
+static inline unsigned char *lsi_draft_at(const lsi_framer *framer, const lsi_draft *draft)
+{
+    return (draft->codec == LSI_CODEC_PLAIN ? framer->buffer : framer->packed) + draft->at;
+}
+
+/* Drafts frames for the entries, cut at LSI_FRAME_CUT_BYTES, or one frame when `atomic` (TOO_LARGE beyond 16 MiB), and
+ * compresses them where the framer's codec says so and it gains. */
 ls_status lsi_framer_draft(lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks, uint32_t count,
                            bool atomic);
+/* `frame->body_sum` is not salted. */
+void lsi_frame_write_header(unsigned char *at, const lsi_frame *frame, uint64_t seed, uint64_t position);
 /* Gives a draft its place: writes the header in the buffer. Short, for it happens under the shard's lock. */
 void lsi_framer_place(lsi_framer *framer, const lsi_draft *draft, uint64_t seed, uint64_t position, ls_seqno first_seqno,
                       int64_t arrival_us, uint64_t durable_end);

@@ -36,7 +36,8 @@ static inline bool lsi_frame_decode(const unsigned char *at, uint64_t seed, uint
     };
     return out->bytes >= LSI_FRAME_HEADER_BYTES + LSI_RECORD_HEADER_BYTES && out->bytes <= LSI_FRAME_BYTES_MAX &&
            out->bytes % 8 == 0 && out->count != 0 &&
-           out->count <= (out->bytes - LSI_FRAME_HEADER_BYTES) / LSI_RECORD_HEADER_BYTES &&
+           (out->count <= (out->bytes - LSI_FRAME_HEADER_BYTES) / LSI_RECORD_HEADER_BYTES ||
+            (out->codec != LSI_CODEC_PLAIN && out->count <= LSI_FRAME_BYTES_MAX / LSI_RECORD_HEADER_BYTES)) &&
            out->first_seqno != LS_SEQNO_NONE && out->first_seqno <= LS_SEQNO_MAX - out->count + 1 &&
            out->durable_end <= position; /* F2 */
 }

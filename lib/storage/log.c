@@ -1,5 +1,5 @@
 /* One shard's log: its place in shared memory, its lock, its segment list, its reset, and what can be read of it. */
-#include "storage/log.h"
+#include "storage/reader.h"
 
 #include "base/bytes.h"
 #include "base/patience.h"
@@ -365,7 +365,8 @@ ls_status lsi_log_reset(lsi_log *log)
             atomic_store_explicit(&slot->write_end, durable, memory_order_release);
             atomic_store_explicit(&slot->committed_end, durable, memory_order_release);
         }
-        atomic_store_explicit(&slot->roll_first, LSI_ROLL_FIRST_NUMBERS | LSI_ROLL_FIRST_TORN, memory_order_relaxed);
+        (void)atomic_fetch_or_explicit(&slot->roll_first, LSI_ROLL_FIRST_NUMBERS | LSI_ROLL_FIRST_TORN,
+                                       memory_order_relaxed);
         st = lsi_log_roll(log, slot, 0, true);
         if (st == LS_OK) {
             atomic_store_explicit(&slot->failed_errno, 0, memory_order_relaxed);
@@ -502,6 +503,10 @@ ls_status lsi_log_state(lsi_log *log, ls_seqno *oldest, ls_seqno *latest, ls_sta
             st = lsi_log_reader_read(reader, 1, 1, &records, &count, &at_tip, &at_end);
         if (st == LS_ERR_CORRUPT) { /* Damage at the very beginning: said by reading, not by describing. */
             *oldest = list->entries[0].base_seqno;
+            lsi_error_restore(&before);
+            st = LS_OK;
+        } else if (st == LS_ERR_KEY) { /* Its frame's header says which it is; only its data need a key. */
+            *oldest = lsi_reader_met(reader);
             lsi_error_restore(&before);
             st = LS_OK;
         } else if (count > 0) {

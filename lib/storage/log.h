@@ -35,6 +35,7 @@ struct lsi_log {
     lsi_segment_list *list;      /* as of list_generation */
     uint32_t list_generation;
     bool has_list;
+    const lsi_framer *keeps_terms; /* append_lock: a roll for who cannot stop to ask for a key: see lsi_log_roll */
     _Atomic uint32_t wrote;      /* this process appended; close syncs */
 };
 

@@ -21,6 +21,7 @@ ls_status lsi_log_reader_open(lsi_log *log, lsi_read_way way, lsi_log_reader **o
     if (reader == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "%s: a reader: no memory", log->config.label);
     reader->log = log;
+    lsi_unpacker_begin(&reader->unpacker, &log->config);
     reader->page_bytes = LSI_PAGE_BYTES_FIRST;
     reader->page_bytes_max = way == LSI_READ_SPARING ? LSI_PAGE_BYTES_SPARING : LSI_PAGE_BYTES;
     st = lsi_log_list(log, slot, &reader->list);
@@ -43,6 +44,7 @@ void lsi_log_reader_close(lsi_log_reader *reader)
     lsi_segment_unref(reader->segment);
     lsi_segment_list_unref(reader->list);
     lsi_reader_free_pages(reader);
+    lsi_unpacker_end(&reader->unpacker);
     lsi_free(memory, reader->records);
     lsi_free(memory, reader);
 }
@@ -190,6 +192,16 @@ static ls_status damaged(lsi_log_reader *reader, uint64_t stop)
                     reader->segment->name, (unsigned long long)reader->next_seqno, (unsigned long long)(beyond - 1));
 }
 
+/* The frame at reader->at, which is checked and is not plain: reader->shown then is. */
+static __attribute__((noinline)) ls_status unpack(lsi_log_reader *reader, uint64_t stop)
+{
+    bool is_right;
+    ls_status st = lsi_unpack(&reader->unpacker, reader->segment, lsi_reader_here(reader), &reader->frame,
+                              &reader->shown, &is_right);
+
+    return st == LS_OK && !is_right ? damaged(reader, stop) : st;
+}
+
 /* The frame at reader->at, which is below `stop`, checked and in the run. */
 static inline ls_status next_frame(lsi_log_reader *reader, uint64_t stop, bool made)
 {
@@ -218,10 +230,15 @@ static inline ls_status next_frame(lsi_log_reader *reader, uint64_t stop, bool m
         frame->count > header->seqno_limit - frame->first_seqno ||
         !lsi_frame_body_is_right(lsi_reader_here(reader), frame, segment->seed))
         return damaged(reader, stop);
-    if (frame->kind != LSI_FRAME_DATA || frame->codec != LSI_CODEC_PLAIN || (frame->flags & LSI_FRAME_MUST_REFUSE) != 0)
+    reader->shown = lsi_reader_here(reader);
+    reader->frame_bytes = frame->bytes;
+    if (frame->kind == LSI_FRAME_DATA && frame->codec == LSI_CODEC_PLAIN && header->terms.key_id_bytes == 0 &&
+        (frame->flags & (LSI_FRAME_MUST_REFUSE | LSI_FRAME_SEALED)) == 0)
+        return LS_OK;
+    if (frame->kind != LSI_FRAME_DATA || frame->codec > LSI_CODEC_ZSTD || (frame->flags & LSI_FRAME_MUST_REFUSE) != 0)
         return lsi_fail(LS_ERR_VERSION, "%s: a frame of kind %u, codec %u, flags 0x%x in %s is of a later release",
                         reader->log->config.label, frame->kind, frame->codec, frame->flags, segment->name);
-    return LS_OK;
+    return unpack(reader, stop);
 }
 
 static ls_status more_records(lsi_log_reader *reader, size_t wanted)
@@ -253,7 +270,7 @@ static ls_status breaks_rules(const lsi_log_reader *reader)
 static inline ls_status enter_frame(lsi_log_reader *reader)
 {
     const lsi_frame *frame = &reader->frame;
-    const unsigned char *at = lsi_reader_here(reader);
+    const unsigned char *at = reader->shown;
     uint32_t offset, count = 0;
     lsi_record_shape shape;
 
@@ -273,7 +290,7 @@ static inline ls_status enter_frame(lsi_log_reader *reader)
 static inline ls_status give(lsi_log_reader *reader, batch *to)
 {
     const lsi_frame *frame = &reader->frame;
-    const unsigned char *here = lsi_reader_here(reader);
+    const unsigned char *here = reader->shown;
     const unsigned char *at = here + reader->given_bytes, *end = here + frame->bytes;
     uint32_t left = frame->count - reader->given_count;
     uint32_t room = to->records_max - to->made < left ? to->records_max - to->made : left;
@@ -326,7 +343,7 @@ static inline ls_status give(lsi_log_reader *reader, batch *to)
     if (seqno > reader->next_seqno)
         reader->next_seqno = seqno;
     if (reader->given_count == frame->count) {
-        reader->at += frame->bytes;
+        reader->at += reader->frame_bytes;
         reader->given_bytes = 0;
     }
     return LS_OK;
@@ -368,6 +385,7 @@ ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint
             return st;
     }
     reader->pages_shown = 1;
+    lsi_unpacker_reuse(&reader->unpacker, reader->given_bytes != 0);
     while (!to.is_full && reader->at < published) {
         uint64_t stop;
         if (reader->list->skip_count != 0 && reader->given_bytes == 0 && to.made == 0 && step_over(reader))

@@ -3,6 +3,7 @@
 #define LSI_STORAGE_READER_H
 
 #include "storage/log.h"
+#include "storage/seal.h"
 
 /* What is read at once: at first, and at most. */
 #define LSI_PAGE_BYTES_FIRST ((size_t)64 << 10)
@@ -22,7 +23,9 @@ struct lsi_log_reader {
     uint64_t at;             /* position of the next frame, or of the one that is partly given */
     ls_seqno next_seqno;     /* the next record has at least this number */
     bool at_horizon;         /* it begins wherever the horizon is by then: what is trimmed before is no loss of its */
-    lsi_frame frame;         /* the one at `at`, when given_bytes is not 0 */
+    lsi_frame frame;         /* the one at `at`, when given_bytes is not 0; unpacked, if it is packed */
+    const unsigned char *shown; /* it, in the run or in what was unpacked */
+    uint32_t frame_bytes;    /* what it takes of the log */
     uint32_t given_bytes;    /* of that frame, up to its next record */
     uint32_t given_count;
     const unsigned char *run; /* the bytes of positions run_at to run_end, all of one segment */
@@ -35,6 +38,7 @@ struct lsi_log_reader {
     uint32_t pages_shown;    /* so many, up to `page` and around, hold what the records of this call are views of */
     size_t page_bytes;       /* how much is read next */
     size_t page_bytes_max;
+    lsi_unpacker unpacker;
     ls_record *records;
     size_t record_capacity;
 };
@@ -50,6 +54,12 @@ int64_t lsi_reader_expired_before_us(const lsi_log_reader *reader);
 /* Puts the reader where the oldest record is that may be shown. TRIMMED: something before it was never given to it; said
  * once, for it now begins there. */
 ls_status lsi_reader_to_horizon(lsi_log_reader *reader, uint64_t published, int64_t expired_us);
+
+/* The first number that the next record can have, once reading it failed with KEY. */
+static inline ls_seqno lsi_reader_met(const lsi_log_reader *reader)
+{
+    return reader->frame.first_seqno > reader->next_seqno ? reader->frame.first_seqno : reader->next_seqno;
+}
 
 /* ---- page.c ---- */
 

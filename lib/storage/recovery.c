@@ -167,7 +167,9 @@ static void publish(lsi_slot *slot, const lsi_segment_entry *last, const scan *f
     atomic_store_explicit(&slot->allocated_end, found->end, memory_order_relaxed);
     atomic_store_explicit(&slot->zeroed_end, found->end, memory_order_relaxed);
     atomic_store_explicit(&slot->indexed_end, found->end, memory_order_relaxed);
-    atomic_store_explicit(&slot->roll_first, why, memory_order_relaxed);
+    /* Terms may have been changed by one who holds no lock: what he said stays. */
+    (void)atomic_fetch_or_explicit(&slot->roll_first, why, memory_order_relaxed);
+    (void)atomic_fetch_and_explicit(&slot->roll_first, why | LSI_ROLL_FIRST_TERMS, memory_order_relaxed);
     atomic_store_explicit(&slot->failed_errno, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->segment, last->number, memory_order_release);
     atomic_store_explicit(&slot->durable_end, found->end, memory_order_seq_cst);
@@ -519,7 +521,8 @@ ls_status lsi_log_take_over(lsi_log *log, lsi_slot *slot)
         if (st != LS_OK)
             goto out;
         if (!zero) { /* R5: nobody knows what they are, and nobody was told that they are there. */
-            atomic_store_explicit(&slot->roll_first, LSI_ROLL_FIRST_NUMBERS | LSI_ROLL_FIRST_TORN, memory_order_relaxed);
+            (void)atomic_fetch_or_explicit(&slot->roll_first, LSI_ROLL_FIRST_NUMBERS | LSI_ROLL_FIRST_TORN,
+                                           memory_order_relaxed);
             (void)atomic_fetch_add_explicit(&slot->torn_count, 1, memory_order_relaxed);
             lsi_env_log(log->config.env, LS_LOG_WARNING, "%s: a process died while it wrote; its write is set aside",
                     log->config.label);

@@ -9,14 +9,16 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "storage/seal.h"
 
 #define RECORD_BYTES_LEAST 16u       /* a header of 8 and a key of 1, padded: how many numbers a segment can use */
 #define STRAYS_MAX 1000u
 
+/* Everything but the terms, which are there. */
 static void fill_header(const lsi_log_config *config, const lsi_segment_entry *previous, uint64_t base,
                         ls_seqno base_seqno, int64_t base_arrival_us, uint64_t bytes, lsi_segment_header *out)
 {
-    memset(out, 0, sizeof *out);
+    *out = (lsi_segment_header){.terms = out->terms};
     out->number = previous != NULL ? previous->number + 1 : 1;
     out->base = base;
     out->base_seqno = base_seqno;
@@ -73,6 +75,31 @@ static uint64_t file_bytes(const lsi_segment *segment)
     return segment->file.files->size(&segment->file, &bytes) >= 0 ? bytes : 0;
 }
 
+static ls_status terms_now(const lsi_log_config *config, lsi_log_terms *out)
+{
+    memset(out, 0, sizeof *out);
+    return config->terms != NULL ? config->terms(config->terms_user, out) : LS_OK;
+}
+
+/* The terms of the segment that follows `old` (NULL: that is abandoned). In the middle of a batch its numbers must stay
+ * together, so the lock cannot be left to ask for a key: the rest of it goes by the old terms. */
+static ls_status next_terms(lsi_log *log, const lsi_segment *old, lsi_log_terms *out, bool *is_kept)
+{
+    ls_status st = terms_now(&log->config, out);
+
+    if (st != LS_OK || out->key_id_bytes == 0 || log->keeps_terms == NULL || old == NULL ||
+        (lsi_framer_can_seal(log->keeps_terms) && lsi_key_is_at_hand(&log->config, out)))
+        return st;
+    *out = old->header.terms;
+    *is_kept = true;
+    return LS_OK;
+}
+
+void lsi_log_take_terms(lsi_slot *slot)
+{
+    (void)atomic_fetch_or_explicit(&slot->roll_first, LSI_ROLL_FIRST_TERMS, memory_order_release);
+}
+
 ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abandon)
 {
     const lsi_log_config *config = &log->config;
@@ -80,7 +107,9 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     lsi_segment *old = NULL, *segment = NULL;
     lsi_segment_header header;
     uint64_t end = lsi_load(&slot->committed_end);
-    uint32_t why = atomic_load_explicit(&slot->roll_first, memory_order_relaxed);
+    /* Before the terms, so that a change behind them is still to be heeded. Acquire pairs with lsi_log_take_terms. */
+    uint32_t why = atomic_load_explicit(&slot->roll_first, memory_order_acquire);
+    bool is_kept = false;
     ls_status st;
 
     atomic_store_explicit(&slot->write_end, LSI_ROLLING, memory_order_release);
@@ -95,7 +124,12 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
         if (st != LS_OK)
             goto out;
     }
-    ls_seqno next = why != 0 ? last->seqno_limit : lsi_load(&slot->next_seqno); /* S7 */
+    st = next_terms(log, old, &header.terms, &is_kept);
+    if (st != LS_OK)
+        goto out;
+    if (bytes != 0 && header.terms.key_id_bytes != 0)
+        bytes += LSI_SEAL_BYTES;
+    ls_seqno next = (why & ~LSI_ROLL_FIRST_TERMS) != 0 ? last->seqno_limit : lsi_load(&slot->next_seqno); /* S7 */
     fill_header(config, last, end, next, atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed), bytes,
                 &header);
     for (uint32_t strays = 0; strays < STRAYS_MAX; strays++, header.number++) {
@@ -139,7 +173,10 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     atomic_store_explicit(&slot->allocated_end, end, memory_order_relaxed);
     atomic_store_explicit(&slot->zeroed_end, end, memory_order_relaxed);
     atomic_store_explicit(&slot->indexed_end, end, memory_order_relaxed);
-    atomic_store_explicit(&slot->roll_first, 0, memory_order_relaxed);
+    (void)atomic_fetch_and_explicit(&slot->roll_first, ~(is_kept ? why & ~LSI_ROLL_FIRST_TERMS : why),
+                                    memory_order_relaxed);
+    if (is_kept)
+        (void)atomic_fetch_or_explicit(&slot->roll_first, LSI_ROLL_FIRST_TERMS, memory_order_relaxed);
     atomic_store_explicit(&slot->segment, header.number, memory_order_release); /* Pairs with lead(). */
     lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
     lsi_segment_unref(log->current);
@@ -204,6 +241,9 @@ ls_status lsi_log_create(const lsi_log_config *config)
     int rc = config->root->files->make_dir(config->root, config->dir);
     if (rc < 0)
         return lsi_fail_errno(-rc, "%s: making the directory %s", config->label, config->dir);
+    st = terms_now(config, &header.terms);
+    if (st != LS_OK)
+        return st;
     fill_header(config, NULL, 0, config->first_seqno, config->first_arrival_us, 0, &header);
     st = lsi_segment_create(config, &header, &segment);
     if (st != LS_OK)

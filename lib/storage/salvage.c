@@ -76,6 +76,7 @@ bool lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *li
         header.previous_end = lsi_read_u64le(raw + LSI_SEGMENT_PREVIOUS_AT + 8);
         header.chain = lsi_read_u64le(raw + LSI_SEGMENT_PREVIOUS_AT + 16);
     }
+    (void)lsi_segment_terms_decode(raw, &header.terms); /* A key that is not the right one opens nothing. */
     rooms[0] = lsi_read_u64le(raw + LSI_SEGMENT_FRAMES_MAX_AT);
     rooms[1] = config->segment_bytes - LSI_SEGMENT_HEADER_BYTES;
     for (int k = 0; k < 2; k++) {

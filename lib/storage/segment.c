@@ -18,7 +18,10 @@ static const unsigned char magic[8] = {'L', 'S', 'T', 'R', 'S', 'E', 'G', 0};
 enum { FORMAT_AT = 8, HEADER_BYTES_AT = 12, MAY_IGNORE_AT = 16, MUST_REFUSE_AT = 20, STORE_AT = 24, STREAM_AT = 40,
        SHARD_AT = 48, NUMBER_AT = 52, BASE_AT = 56, BASE_SEQNO_AT = 64, SEQNO_LIMIT_AT = 72, BASE_ARRIVAL_AT = 80,
        CREATED_AT = 88, SALT_AT = 96, PREVIOUS_AT = 128, PREVIOUS_END_AT = 136, CHAIN_AT = 144, FRAMES_MAX_AT = 152,
-       END_OF_FIELDS = 160, SUM_AT = LSI_SEGMENT_HEADER_BYTES - 8 };
+       CODEC_AT = 160, KEY_ID_BYTES_AT = 164, KEY_MARK_AT = 168, KEY_ID_AT = 184,
+       END_OF_FIELDS = KEY_ID_AT + LSI_KEY_ID_BYTES_MAX, SUM_AT = LSI_SEGMENT_HEADER_BYTES - 8 };
+
+#define REFUSE_SEALED 1u /* its frames are encrypted */
 
 void lsi_segment_header_encode(lsi_segment_header *header, unsigned char bytes[LSI_SEGMENT_HEADER_BYTES])
 {
@@ -40,8 +43,31 @@ void lsi_segment_header_encode(lsi_segment_header *header, unsigned char bytes[L
     lsi_write_u64le(bytes + PREVIOUS_END_AT, header->previous_end);
     lsi_write_u64le(bytes + CHAIN_AT, header->chain);
     lsi_write_u64le(bytes + FRAMES_MAX_AT, header->frames_bytes_max);
+    lsi_write_u32le(bytes + CODEC_AT, header->terms.codec);
+    if (header->terms.key_id_bytes != 0) {
+        lsi_write_u32le(bytes + MUST_REFUSE_AT, REFUSE_SEALED);
+        lsi_write_u32le(bytes + KEY_ID_BYTES_AT, header->terms.key_id_bytes);
+        memcpy(bytes + KEY_MARK_AT, header->terms.key_mark, sizeof header->terms.key_mark);
+        memcpy(bytes + KEY_ID_AT, header->terms.key_id, header->terms.key_id_bytes);
+    }
     header->sum = lsi_sum64(bytes, SUM_AT, 0);
     lsi_write_u64le(bytes + SUM_AT, header->sum);
+}
+
+bool lsi_segment_terms_decode(const unsigned char bytes[LSI_SEGMENT_HEADER_BYTES], lsi_log_terms *terms)
+{
+    uint32_t key_id_bytes = lsi_read_u32le(bytes + KEY_ID_BYTES_AT);
+
+    memset(terms, 0, sizeof *terms);
+    if (key_id_bytes > LSI_KEY_ID_BYTES_MAX || memchr(bytes + KEY_ID_AT, 0, key_id_bytes) != NULL)
+        return false;
+    terms->codec = lsi_read_u32le(bytes + CODEC_AT);
+    terms->key_id_bytes = key_id_bytes;
+    if (key_id_bytes != 0) {
+        memcpy(terms->key_mark, bytes + KEY_MARK_AT, sizeof terms->key_mark);
+        memcpy(terms->key_id, bytes + KEY_ID_AT, key_id_bytes);
+    }
+    return true;
 }
 
 ls_status lsi_segment_header_decode(const char *name, const unsigned char bytes[LSI_SEGMENT_HEADER_BYTES],
@@ -56,7 +82,7 @@ ls_status lsi_segment_header_decode(const char *name, const unsigned char bytes[
         return lsi_fail(LS_ERR_CORRUPT, "%s: its header fails its checksum", name);
 #endif
     uint32_t format = lsi_read_u32le(bytes + FORMAT_AT), refuse = lsi_read_u32le(bytes + MUST_REFUSE_AT);
-    if (format != 0 || refuse != 0 || lsi_read_u32le(bytes + HEADER_BYTES_AT) != LSI_SEGMENT_HEADER_BYTES)
+    if (format != 0 || (refuse & ~REFUSE_SEALED) != 0 || lsi_read_u32le(bytes + HEADER_BYTES_AT) != LSI_SEGMENT_HEADER_BYTES)
         return lsi_fail(LS_ERR_VERSION, "%s: format %u with flags 0x%x is of another release", name, format, refuse);
     memcpy(out->store_id, bytes + STORE_AT, sizeof out->store_id);
     out->stream = lsi_read_u64le(bytes + STREAM_AT);
@@ -72,6 +98,9 @@ ls_status lsi_segment_header_decode(const char *name, const unsigned char bytes[
     out->previous_end = lsi_read_u64le(bytes + PREVIOUS_END_AT);
     out->chain = lsi_read_u64le(bytes + CHAIN_AT);
     out->frames_bytes_max = lsi_read_u64le(bytes + FRAMES_MAX_AT);
+    if (!lsi_segment_terms_decode(bytes, &out->terms) ||
+        (out->terms.key_id_bytes != 0) != ((refuse & REFUSE_SEALED) != 0))
+        return lsi_fail(LS_ERR_CORRUPT, "%s: what its header says of a key cannot be", name);
     if (owner != NULL && (memcmp(out->store_id, owner->store_id, sizeof out->store_id) != 0 ||
                           out->stream != owner->stream || out->shard != owner->shard))
         return lsi_fail(LS_ERR_CORRUPT, "%s belongs to another log (stream %llu shard %u)", name,
@@ -84,7 +113,7 @@ ls_status lsi_segment_header_decode(const char *name, const unsigned char bytes[
 
 uint64_t lsi_segment_seed(const lsi_segment_header *header)
 {
-    unsigned char fields[END_OF_FIELDS];
+    unsigned char fields[40 + sizeof header->salt];
 
     memcpy(fields, header->store_id, 16);
     lsi_write_u64le(fields + 16, header->stream);
@@ -92,7 +121,7 @@ uint64_t lsi_segment_seed(const lsi_segment_header *header)
     lsi_write_u32le(fields + 28, header->number);
     lsi_write_u64le(fields + 32, header->base);
     memcpy(fields + 40, header->salt, sizeof header->salt);
-    return lsi_sum64(fields, 40 + sizeof header->salt, 0);
+    return lsi_sum64(fields, sizeof fields, 0);
 }
 
 void lsi_segment_name(const char *dir, uint32_t number, const char *suffix, char name[LSI_SEGMENT_NAME_BYTES])
@@ -223,5 +252,6 @@ void lsi_segment_unref(lsi_segment *segment)
         (void)segment->file.files->close(&segment->file); /* Nothing unsynced that matters: see lsi_log_close. */
     if (lsi_file_is_open(&segment->index))
         (void)segment->index.files->close(&segment->index); /* A hint. */
+    lsi_key_free(segment->key);
     lsi_free(&segment->env->memory, segment);
 }

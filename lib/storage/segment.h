@@ -34,6 +34,7 @@ typedef struct lsi_segment_header {
     uint64_t previous_end;
     uint64_t chain;           /* sum of the previous header, which has its own chain */
     uint64_t frames_bytes_max;
+    lsi_log_terms terms;
     uint64_t sum;             /* of the header as it is on disk */
 } lsi_segment_header;
 
@@ -41,6 +42,8 @@ void lsi_segment_header_encode(lsi_segment_header *header, unsigned char bytes[L
 /* CORRUPT names `name`; VERSION for another format. Whose segment it is, is checked too (R9). */
 ls_status lsi_segment_header_decode(const char *name, const unsigned char bytes[LSI_SEGMENT_HEADER_BYTES],
                                     const lsi_log_config *owner, lsi_segment_header *out);
+/* Its terms alone. False: they cannot be; `terms` are then plain ones. */
+bool lsi_segment_terms_decode(const unsigned char bytes[LSI_SEGMENT_HEADER_BYTES], lsi_log_terms *terms);
 /* Everything the header says, as the salt of its frames' sums. */
 uint64_t lsi_segment_seed(const lsi_segment_header *header);
 
@@ -59,6 +62,9 @@ typedef struct lsi_segment {
     unsigned char *window;   /* window.c; append_lock held */
     uint64_t window_at;      /* its offset in the file */
     size_t window_bytes;
+    lsi_key *key;            /* seal.c: its own, once it was found. Of one open for writing: append_lock held */
+    uint64_t writer_id;
+    uint32_t nonce_count;
     _Atomic uint32_t references;
     char name[LSI_SEGMENT_NAME_BYTES];
 } lsi_segment;

@@ -9,6 +9,7 @@
 #include <libstream/producer.h>
 #include <libstream/store.h>
 
+#include "base/crypto.h"
 #include "base/env.h"
 #include "storage/control.h"
 #include "storage/manifest.h"
@@ -19,6 +20,19 @@ typedef struct lsi_framer lsi_framer;         /* a private buffer in which frame
 typedef struct lsi_log_reader lsi_log_reader; /* one thread at a time */
 
 #define LSI_LOG_DIR_BYTES 64
+
+/* What a segment takes from its stream when it is begun: its header states it. */
+#define LSI_KEY_ID_BYTES_MAX 256u
+#define LSI_KEY_MARK_BYTES 16u
+typedef struct lsi_log_terms {
+    uint32_t codec;        /* LSI_CODEC_: what frames are compressed with, where it gains */
+    uint32_t key_id_bytes; /* 0: it is not encrypted */
+    unsigned char key_mark[LSI_KEY_MARK_BYTES]; /* lsi_seal_mark */
+    char key_id[LSI_KEY_ID_BYTES_MAX + 1];      /* ends with a zero byte */
+} lsi_log_terms;
+/* What tells a stream's keys apart and says nothing about them. */
+ls_status lsi_seal_mark(const unsigned char store_id[16], uint64_t stream, const lsi_key *key,
+                        unsigned char mark[LSI_KEY_MARK_BYTES]);
 
 /* Everything a log needs to know. Borrowed pointers live as long as the store is open. */
 typedef struct lsi_log_config {
@@ -41,6 +55,13 @@ typedef struct lsi_log_config {
     /* Records that arrived before what this answers are past their age: no reader is shown them. NULL: none are. */
     int64_t (*expired_before_us)(void *user);
     void *expired_user;
+    /* What the stream's terms are now. Called while append_lock is held. NULL: plain ones. */
+    ls_status (*terms)(void *user, lsi_log_terms *out);
+    void *terms_user;
+    /* The key that `terms` name, which lasts as long as the store is open. `ask`: the application may be asked, so no
+     * lock is held; else `*out` stays NULL when it is not at hand. KEY: there is none, or another one. NULL: none is. */
+    ls_status (*key)(void *user, const lsi_log_terms *terms, bool ask, const lsi_key **out);
+    void *key_user;
     char dir[LSI_LOG_DIR_BYTES]; /* "<stream>/<shard>" beneath the root */
     char label[192];             /* for messages: "stream 'orders' shard 3" */
 } lsi_log_config;
@@ -86,6 +107,9 @@ void lsi_log_closing_end(lsi_log *log, bool is_closed);
 void lsi_log_closing_release(lsi_log *log);
 /* How far its last segment's numbers go, which more than it was given are below until it rolls, and its last stamp. */
 ls_status lsi_log_reach(lsi_log *log, ls_seqno *seqno_limit, int64_t *last_arrival_us);
+
+/* The stream's terms have changed: the next append, whoever makes it, begins a segment by the new ones. */
+void lsi_log_take_terms(lsi_slot *slot);
 
 lsi_slot *lsi_log_slot(lsi_log *log); /* NULL before the first use succeeded */
 ls_status lsi_log_find_slot(lsi_log *log, lsi_slot **out); /* as it is; recovers nothing */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/seal.h"
 #include "storage/verify.h"
 
 /* ---- one segment ---- */
@@ -86,12 +87,40 @@ static ls_status tell_skipped(lsi_verify *verify, const lsi_segment *segment, co
     return LS_OK;
 }
 
+/* F4, F5, F6: how many records there are, as far as they can be looked at without a key. */
+static ls_status count_records(lsi_unpacker *unpacker, lsi_segment *segment, const unsigned char *at,
+                               const lsi_frame *frame, uint32_t *count)
+{
+    lsi_frame clear = *frame;
+    uint32_t offset = 0;
+    bool is_right;
+    ls_record record;
+
+    *count = 0;
+    if (((frame->flags & LSI_FRAME_SEALED) != 0) != lsi_segment_is_sealed(segment))
+        return LS_OK;
+    if (lsi_segment_is_sealed(segment)) {
+        *count = frame->count;
+        return LS_OK;
+    }
+    if (lsi_frame_is_packed(frame)) {
+        lsi_unpacker_reuse(unpacker, false);
+        ls_status st = lsi_unpack(unpacker, segment, at, &clear, &at, &is_right);
+        if (st != LS_OK || !is_right)
+            return st;
+    }
+    while (*count < frame->count && lsi_frame_next_record(at, &clear, &offset, &record))
+        ++*count;
+    return LS_OK;
+}
+
 /* Walks [base, end) of an open segment. */
 static ls_status walk_segment(lsi_verify *verify, const lsi_segment_list *list, uint32_t i, lsi_segment *segment,
                               uint64_t end, lsi_index_copy *index, bool *has_gaps)
 {
     const lsi_segment_entry *entry = &list->entries[i];
     ls_inspect_summary *summary = &verify->inspection->summary;
+    lsi_unpacker unpacker;
     lsi_walk walk;
     uint64_t file_bytes, file_stop;
     ls_status st = LS_OK;
@@ -103,19 +132,18 @@ static ls_status walk_segment(lsi_verify *verify, const lsi_segment_list *list, 
     if (file_bytes > LSI_SEGMENT_HEADER_BYTES)
         file_stop += file_bytes - LSI_SEGMENT_HEADER_BYTES;
     lsi_walk_begin(&walk, verify->config->env, segment, entry->base, end, true);
+    lsi_unpacker_begin(&unpacker, verify->config);
     while (walk.at < end) {
         lsi_frame frame;
         lsi_frame_result result;
         uint64_t position, from = walk.at;
-        uint32_t offset = 0, count = 0;
-        ls_record record;
+        uint32_t count;
 
         st = lsi_walk_next(&walk, &frame, &position, &result);
         if (st == LS_OK && result == LSI_FRAME_VALID) {
-            /* F4: its records fill it. */
-            while (count < frame.count && lsi_frame_next_record(lsi_walk_bytes(&walk, position), &frame, &offset,
-                                                                &record))
-                count++;
+            st = count_records(&unpacker, segment, lsi_walk_bytes(&walk, position), &frame, &count);
+            if (st != LS_OK)
+                break;
             if (count == frame.count) {
                 summary->frames++;
                 summary->records += count;
@@ -177,6 +205,7 @@ static ls_status walk_segment(lsi_verify *verify, const lsi_segment_list *list, 
         if (st != LS_OK)
             break;
     }
+    lsi_unpacker_end(&unpacker);
     lsi_walk_end(&walk);
     return st;
 }
