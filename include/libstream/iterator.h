@@ -119,6 +119,8 @@ typedef struct ls_batch ls_batch;
  * @retval LS_ERR_TRIMMED    The place was trimmed. Said once, naming the oldest position, where the iterator now stands.
  * @retval LS_ERR_CORRUPT    Damage at the place: file, offset and numbers are named. The place is unchanged; to go on
  *                           behind the damage, seek to a number beyond it.
+ * @retval LS_ERR_KEY        The next record is encrypted, and there is no key or another one than it is encrypted with:
+ *                           stream, segment and key id are named. The place is unchanged.
  * @retval LS_ERR_NOT_FOUND  The stream was deleted.
  * @retval LS_ERR_BUSY       As ls_iterator_open, for a shard that is read for the first time. The place is unchanged.
  * @retval LS_ERR_IO, LS_ERR_NO_MEMORY  The place is unchanged.

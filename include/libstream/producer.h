@@ -74,6 +74,8 @@ typedef struct ls_put_options {
  * @retval LS_ERR_BUSY              A stopped process held the shard for `busy_timeout_ms`. Nothing was written.
  * @retval LS_ERR_THROTTLED         The shard is over a limit of the provisioned stream; the message names it. Nothing
  *                                  was written; try again after ls_last_error_retry_after_ms().
+ * @retval LS_ERR_KEY               The stream is encrypted, and there is no key or another one than it is encrypted
+ *                                  with. Nothing was written.
  * @retval LS_ERR_FULL              No space. Nothing was written; reading goes on, and a later put may succeed.
  * @retval LS_ERR_CORRUPT           The shard's end is damaged and takes no puts. Nothing was written.
  * @retval LS_ERR_NO_MEMORY         No memory, or no descriptor is left to the process. Nothing was written.

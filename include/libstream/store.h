@@ -58,9 +58,33 @@ typedef void (*ls_log_callback)(void *user, int32_t level, const char *line);
 
 /**
  * Memory for everything the store and its handles allocate: `old` NULL allocates, `bytes` 0 frees and returns NULL,
- * otherwise as realloc(). Called on any thread, never under a lock that another process can hold. May return NULL.
+ * otherwise as realloc(). Called on any thread, never under a lock that another process can hold. May return NULL. What
+ * zstd and OpenSSL allocate for themselves, and the pages of keys, do not come from it.
  */
 typedef void *(*ls_resize_callback)(void *user, void *old, size_t bytes);
+
+#define LS_KEY_BYTES 32
+
+/**
+ * Gives the key that is called `key_id`: writes LS_KEY_BYTES bytes to `key` and returns LS_OK. Any other answer, LS_ERR_KEY
+ * for one, means that there is none: the call that needs it fails with LS_ERR_KEY, and the next one asks again. A key that
+ * was given is kept until the store is closed, in memory that is in no core dump and no fork child.
+ *
+ * Called on the thread that needs the key, under no lock. It must not call libstream for the same store. `key_id` and
+ * `key` are borrowed until return.
+ */
+typedef ls_status (*ls_key_callback)(void *user, const char *key_id, unsigned char key[LS_KEY_BYTES]);
+
+/**
+ * A ready ls_key_callback: `path`, its `user`, is the path of a file with 32 bytes or 64 hexadecimal digits (and perhaps a
+ * line end), which is every key's; or of a directory, in which the key called `key_id` is such a file of that name.
+ *
+ * @retval LS_ERR_KEY  It cannot be read, is no regular file but a link for one, belongs to somebody else than this user
+ *                     or root, may be used by group or others, or holds something else. The message says which.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_key_from_file(void *path, const char *key_id, unsigned char key[LS_KEY_BYTES]);
 
 #define LS_STORE_READ_ONLY UINT32_C(1)       /**< Read only: creates and changes nothing; puts are LS_ERR_READ_ONLY. */
 #define LS_STORE_NO_CREATE UINT32_C(2)       /**< LS_ERR_NOT_FOUND when there is no store. */
@@ -88,8 +112,10 @@ typedef struct ls_store_options {
     void *log_user;
     ls_resize_callback resize;      /**< NULL: malloc and free. */
     void *resize_user;
+    ls_key_callback key_callback;   /**< NULL: encrypted records can be neither read nor put, all else can be done. */
+    void *key_user;
 } ls_store_options;
-#define LS_STORE_OPTIONS_INIT {(uint32_t)sizeof(ls_store_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
+#define LS_STORE_OPTIONS_INIT {(uint32_t)sizeof(ls_store_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL}
 
 /**
  * Open the store at `location`, making it if it is not there.

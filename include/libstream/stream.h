@@ -32,6 +32,11 @@ typedef int32_t ls_stream_status;
 #define LS_STREAM_UPDATING 3 /**< Takes puts and reads; changes to it are LS_ERR_STATE. */
 #define LS_STREAM_DELETING 4 /**< Puts and iterators find no stream; its name is taken. */
 
+/** What frames of records are compressed with, where that makes them smaller: batches of 4 KiB and more. */
+typedef int32_t ls_compression;
+#define LS_COMPRESSION_NONE 0
+#define LS_COMPRESSION_ZSTD 1
+
 /** Options of ls_stream_create. Zero means the default everywhere. */
 typedef struct ls_stream_options {
     uint32_t size;             /**< Set by the INIT macro. */
@@ -39,7 +44,7 @@ typedef struct ls_stream_options {
     uint32_t retention_hours;  /**< 1..8760, default 24. */
     ls_stream_mode mode;       /**< Default ON_DEMAND. */
     uint32_t record_bytes_max; /**< Data and key of one record: 1 KiB..10 MiB, default 1 MiB. */
-    uint32_t reserved;         /**< 0 */
+    ls_compression compression; /**< Default NONE. */
     uint32_t write_bytes_per_second;   /**< PROVISIONED, each shard: keys and data in; from 1 KiB, default 1 MiB. */
     uint32_t write_records_per_second; /**< Records in; default 1,000. */
     uint32_t read_bytes_per_second;    /**< Keys and data out, to all readers; from 1 KiB, default 2 MiB. */
@@ -95,6 +100,47 @@ LS_API ls_status ls_stream_open(ls_store *store, const char *name, ls_stream **o
  * Threads: any thread, when no other call on it is under way. Never blocks. Since 0.1.
  */
 LS_API ls_status ls_stream_close(ls_stream *stream);
+
+/**
+ * Encrypt what is put into a stream from now on, with AES-256-GCM and the key called `key_id`; or, when it is encrypted
+ * already, with another key. On a live stream: a put that began before may still be written as before. Records that are
+ * there stay as they are, and readable as long as the application gives their keys: a key is known by its id for as long
+ * as records that were encrypted with it are kept. Durable when it returns, in every mode; doing it again changes
+ * nothing.
+ *
+ * Encrypted are records: data, partition keys and explicit hash keys. Not hidden are lengths, times, sequence numbers, key
+ * ids and the names of streams. Without its key a stream can be listed, described, verified, repaired, trimmed and deleted;
+ * reading and putting is LS_ERR_KEY, which also says that a key is another one than was used. That a whole store was put
+ * back to an older copy of itself is not noticed.
+ *
+ * @param name    Borrowed until return.
+ * @param key_id  Borrowed until return. UTF-8 without control characters, 1..256 bytes.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  The name or the key id breaks its rule. Nothing was changed.
+ * @retval LS_ERR_NOT_FOUND         No stream of that name. Nothing was changed.
+ * @retval LS_ERR_KEY               The key callback (`ls_store_options`) gives no such key, or another one than the stream
+ *                                  uses under this id. Nothing was changed.
+ * @retval LS_ERR_UNSUPPORTED       libstream was built without encryption. Nothing was changed.
+ * @retval LS_ERR_READ_ONLY, LS_ERR_BUSY, LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  As ls_stream_create.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_stream_start_encryption(ls_store *store, const char *name, const char *key_id);
+
+/**
+ * Encrypt no more from now on. Otherwise as ls_stream_start_encryption; needs no key.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_stream_stop_encryption(ls_store *store, const char *name);
+
+/**
+ * Compress from now on, or no more. On a live stream, durable and errors as ls_stream_start_encryption. Records are read
+ * the same, compressed or not, also encrypted.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_stream_set_compression(ls_store *store, const char *name, ls_compression compression);
 
 /** One shard as ls_stream_description_shard shows it. The caller sets `size` by the INIT macro. */
 typedef struct ls_shard_info {
@@ -173,6 +219,16 @@ LS_API uint32_t ls_stream_description_retention_hours(const ls_stream_descriptio
 
 /** Threads: any thread. Never blocks. Since 0.1. */
 LS_API uint32_t ls_stream_description_record_bytes_max(const ls_stream_description *description);
+
+/**
+ * The id of the key that records are encrypted with from now on; "" when they are not. A view into the description.
+ *
+ * Threads: any thread. Never blocks. Since 0.1.
+ */
+LS_API const char *ls_stream_description_key_id(const ls_stream_description *description);
+
+/** What records are compressed with from now on. Threads: any thread. Never blocks. Since 0.1. */
+LS_API ls_compression ls_stream_description_compression(const ls_stream_description *description);
 
 /** How many shards are listed, closed ones included. Threads: any thread. Never blocks. Since 0.1. */
 LS_API uint32_t ls_stream_description_shard_count(const ls_stream_description *description);

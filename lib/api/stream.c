@@ -18,8 +18,8 @@ static ls_status make_spec(const char *name, const ls_stream_options *options, l
     const lsi_rates rates = {options->write_bytes_per_second, options->write_records_per_second,
                              options->read_bytes_per_second, options->read_calls_per_second};
 
-    if (options->reserved != 0)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.reserved is %" PRIu32 ", not 0", options->reserved);
+    if (lsi_check_compression(options->compression) != LS_OK)
+        return LS_ERR_INVALID_ARGUMENT;
     if (shard_count > LSI_SHARD_COUNT_MAX)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "shard_count is %" PRIu32 ": it is 1..%u", shard_count,
                         LSI_SHARD_COUNT_MAX);
@@ -42,6 +42,7 @@ static ls_status make_spec(const char *name, const ls_stream_options *options, l
         .retention_hours = hours,
         .mode = options->mode,
         .record_bytes_max = bytes,
+        .codec = (uint32_t)options->compression,
     };
     return LS_OK;
 }
@@ -62,7 +63,7 @@ ls_status ls_stream_create(ls_store *store, const char *name, const ls_stream_op
     LSI_REFUSE_NULL(store);
     LSI_REFUSE_NULL(name);
     LSI_ENTER(store);
-    st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_stream_options, reserved));
+    st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_stream_options, compression));
     if (st == LS_OK)
         st = lsi_check_stream_name(name);
     if (st == LS_OK)
@@ -233,6 +234,16 @@ uint32_t ls_stream_description_retention_hours(const ls_stream_description *desc
 uint32_t ls_stream_description_record_bytes_max(const ls_stream_description *description)
 {
     return description == NULL ? 0 : description->info.record_bytes_max;
+}
+
+const char *ls_stream_description_key_id(const ls_stream_description *description)
+{
+    return description == NULL ? NULL : description->info.key_id;
+}
+
+ls_compression ls_stream_description_compression(const ls_stream_description *description)
+{
+    return description == NULL ? LS_COMPRESSION_NONE : (ls_compression)description->info.codec;
 }
 
 uint32_t ls_stream_description_shard_count(const ls_stream_description *description)

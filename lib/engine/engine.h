@@ -36,6 +36,7 @@ typedef struct lsi_stream_spec {
     ls_stream_mode mode;
     uint32_t record_bytes_max;
     lsi_rates rates; /* valid, and not resolved */
+    uint32_t codec; /* LS_COMPRESSION_ */
 } lsi_stream_spec;
 
 /* A snapshot of a stream's settings and shards, in order of index. Release with lsi_stream_info_free. */
@@ -49,6 +50,8 @@ typedef struct lsi_stream_info {
     ls_stream_mode mode;
     lsi_rates rates; /* resolved; of each shard; they count in PROVISIONED */
     uint32_t record_bytes_max;
+    uint32_t codec;       /* LS_COMPRESSION_ */
+    char key_id[257];     /* "": it is not encrypted */
     uint32_t shard_count;
     lsi_shard *shards; /* [shard_count] */
 } lsi_stream_info;
@@ -99,6 +102,10 @@ typedef struct lsi_engine_ops {
     ls_status (*list)(lsi_engine *engine, const char *after, bool (*each)(void *user, const char *name), void *user);
     ls_status (*create)(lsi_engine *engine, const lsi_stream_spec *spec);
     ls_status (*remove)(lsi_engine *engine, const char *name);
+    /* ls_stream_start_encryption, _stop_encryption, _set_compression. */
+    ls_status (*start_encryption)(lsi_engine *engine, const char *name, const char *key_id);
+    ls_status (*stop_encryption)(lsi_engine *engine, const char *name);
+    ls_status (*set_compression)(lsi_engine *engine, const char *name, uint32_t codec);
     ls_status (*stream_open)(lsi_engine *engine, const char *name, lsi_engine_stream **out);
     void (*stream_close)(lsi_engine_stream *stream);
 

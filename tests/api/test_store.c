@@ -109,7 +109,7 @@ static void options_out_of_their_range_are_refused(void **state)
         assert_null(store);                                                                    \
     } while (0)
     REFUSED(options.size = 0);
-    REFUSED(options.size = sizeof options - 1);
+    REFUSED(options.size = offsetof(ls_store_options, key_callback) - 1); /* shorter than any release had it */
     REFUSED(options.size = 1u << 20);
     REFUSED(options.flags = 1u << 31);
     REFUSED(options.flags = 16);

@@ -54,7 +54,8 @@ static void options_out_of_their_range_are_refused(void **state)
     REFUSED(options.mode = -1);
     REFUSED(options.record_bytes_max = 1023);
     REFUSED(options.record_bytes_max = (10u << 20) + 1);
-    REFUSED(options.reserved = 1);
+    REFUSED(options.compression = -1);
+    REFUSED(options.compression = 2);
     REFUSED(options.write_bytes_per_second = 1023);
     REFUSED(options.read_bytes_per_second = 1);
 #undef REFUSED

@@ -95,6 +95,18 @@ static void records_come_out_of_frames_as_they_went_in(void **state)
     lsi_framer_close(framer);
 }
 
+/* Any terms that can be: bytes that say nothing are 0. */
+static lsi_log_terms pick_terms(void)
+{
+    lsi_log_terms terms = {.codec = (uint32_t)pick(2), .key_id_bytes = (uint32_t)(pick(2) * (1 + pick(LSI_KEY_ID_BYTES_MAX)))};
+
+    if (terms.key_id_bytes != 0)
+        fill(terms.key_mark, sizeof terms.key_mark);
+    for (uint32_t i = 0; i < terms.key_id_bytes; i++)
+        terms.key_id[i] = (char)(1 + pick(255));
+    return terms;
+}
+
 static void segment_headers_come_back(void **state)
 {
     (void)state;
@@ -109,6 +121,7 @@ static void segment_headers_come_back(void **state)
         header.base_seqno = 1 + pick(LS_SEQNO_MAX);
         header.seqno_limit = header.base_seqno + pick(LS_SEQNO_END - header.base_seqno + 1);
         header.frames_bytes_max &= UINT32_MAX;
+        header.terms = pick_terms();
         lsi_segment_header_encode(&header, bytes);
         assert_int_equal(lsi_segment_header_decode("test", bytes, NULL, &back), LS_OK);
         assert_memory_equal(back.store_id, header.store_id, 16);
@@ -119,6 +132,7 @@ static void segment_headers_come_back(void **state)
         assert_true(back.created_us == header.created_us && back.previous == header.previous);
         assert_true(back.previous_end == header.previous_end && back.chain == header.chain);
         assert_true(back.frames_bytes_max == header.frames_bytes_max && back.sum == header.sum);
+        assert_memory_equal(&back.terms, &header.terms, sizeof back.terms);
         assert_int_equal(lsi_segment_seed(&back), lsi_segment_seed(&header));
         /* One bit, anywhere: it is not accepted. */
         bytes[pick(sizeof bytes)] ^= (unsigned char)(1u << pick(8));
@@ -179,6 +193,7 @@ static void manifests_come_back(void **state)
             stream.horizon_us = (int64_t)fuzz_random(&random_state);
             stream.shard_count = 1 + (uint32_t)pick(4);
             stream.shards = shards;
+            stream.terms = pick_terms();
             add_tags(&stream.tags);
             for (uint32_t k = 0; k < stream.shard_count; k++) {
                 shards[k] = (lsi_shard){.index = 10 * k + 5 + (uint32_t)pick(5),

@@ -94,8 +94,8 @@ ls_status lsi_local_catalog_read(lsi_local *local, lsi_catalog **out)
 
 /* ---- settling (L3) ---- */
 
-/* A shard whose closing was left half done is closed or not by what the manifest says. A stream's readers and producers
- * are told to look again, whatever became of it. */
+/* A shard whose closing was left half done is closed or not by what the manifest says, and its segments are written by
+ * what that says from the next one on. A stream's readers and producers are told to look again, whatever became of it. */
 static bool closing_note(void *user, lsi_slot *slot)
 {
     const lsi_catalog *catalog = user;
@@ -105,7 +105,10 @@ static bool closing_note(void *user, lsi_slot *slot)
     if (atomic_load_explicit(&slot->kind, memory_order_acquire) == LSI_SLOT_STREAM) {
         atomic_fetch_add_explicit(&slot->generation, 1, memory_order_release);
         lsi_slots_wake(slot, NULL);
-    } else if (atomic_load_explicit(&slot->closed, memory_order_acquire) == LSI_LOG_CLOSING) {
+        return true;
+    }
+    lsi_log_take_terms(slot);
+    if (atomic_load_explicit(&slot->closed, memory_order_acquire) == LSI_LOG_CLOSING) {
         stream = lsi_catalog_find_id(catalog, atomic_load_explicit(&slot->stream, memory_order_acquire));
         shard = stream != NULL ? lsi_shard_find(stream->shards, stream->shard_count, slot->shard) : NULL;
         lsi_slot_closing_ended(slot, shard != NULL && shard->closed);
@@ -218,6 +221,12 @@ ls_status lsi_local_catalog_settle(lsi_local *local, bool wait)
     }
     lsi_control_unlock(local->control);
     return st;
+}
+
+ls_status lsi_local_catalog_look(lsi_local *local, lsi_catalog **out)
+{
+    *out = cached(local, lsi_control_manifest_generation(local->control));
+    return *out != NULL ? LS_OK : lsi_local_catalog_read(local, out);
 }
 
 ls_status lsi_local_catalog(lsi_local *local, lsi_catalog **out)

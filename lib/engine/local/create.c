@@ -92,6 +92,7 @@ ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec)
                                  .status = LS_STREAM_ACTIVE,
                                  .record_bytes_max = spec->record_bytes_max,
                                  .rates = spec->rates,
+                                 .terms = {.codec = spec->codec},
                                  .shard_count = spec->shard_count};
     ls_status st = lsi_local_check_writable(local);
 

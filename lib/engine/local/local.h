@@ -51,6 +51,7 @@ typedef struct lsi_catalog_stream {
     ls_stream_status status;  /* until that time; afterwards see lsi_catalog_stream_status */
     int64_t status_until_us;
     lsi_tags tags;
+    lsi_log_terms terms; /* bytes that say nothing are 0 */
     uint32_t shard_count;
     lsi_shard *shards; /* in rising order of index */
 } lsi_catalog_stream;
@@ -134,6 +135,9 @@ struct lsi_local {
     uint64_t segment_bytes;
     uint64_t prealloc_bytes;
     bool map_tail; /* small buffered frames go through a mapping */
+    ls_key_callback key_callback; /* NULL: nobody can be asked for keys */
+    void *key_user;
+    _Atomic(struct lsi_local_key *) keys; /* keys.c */
 
     /* sweep.c */
     lsi_thread sweeper;
@@ -166,6 +170,8 @@ ls_status lsi_local_check_writable(const lsi_local *local);
 /* catalog.c */
 /* What the manifest says now; the caller gives the reference back. A writer settles what a dead one left (L3). */
 ls_status lsi_local_catalog(lsi_local *local, lsi_catalog **out);
+/* The same without settling and without the store lock, for who holds a shard's. */
+ls_status lsi_local_catalog_look(lsi_local *local, lsi_catalog **out);
 /* Reads the file, whatever is cached, and takes no lock. */
 ls_status lsi_local_catalog_read(lsi_local *local, lsi_catalog **out);
 ls_status lsi_local_catalog_load(const lsi_env *env, const lsi_root *root, lsi_catalog **out); /* before attaching */
@@ -208,6 +214,21 @@ ls_status lsi_local_shards_add(const lsi_memory *memory, lsi_local_shards *shard
 lsi_local_shard *lsi_local_shards_find(const lsi_local_shards *shards, uint32_t index); /* NULL: not known */
 ls_status lsi_local_shards_close(const lsi_memory *memory, lsi_local_shards *shards); /* the first error of a log */
 
+/* terms.c. For lsi_log_config: of an lsi_catalog_stream, and of an lsi_local_stream. */
+ls_status lsi_local_terms_of(void *user, lsi_log_terms *out);
+ls_status lsi_local_terms_now(void *user, lsi_log_terms *out);
+ls_status lsi_local_start_encryption(lsi_engine *engine, const char *name, const char *key_id);
+ls_status lsi_local_stop_encryption(lsi_engine *engine, const char *name);
+ls_status lsi_local_set_compression(lsi_engine *engine, const char *name, uint32_t codec);
+
+/* keys.c */
+/* For lsi_log_config, of an lsi_local_stream. */
+ls_status lsi_local_find_key(void *user, const lsi_log_terms *terms, bool ask, const lsi_key **out);
+/* Asks the application; `*out` is the caller's. No lock is held. */
+ls_status lsi_local_ask_for_key(lsi_local *local, const char *stream_name, const char *key_id, lsi_key **out);
+ls_status lsi_local_keep_key(lsi_local *local, const char *key_id, lsi_key *key); /* Given, on LS_OK. */
+void lsi_local_free_keys(lsi_local *local);
+
 /* stream.c */
 /* The rest is the shard's: see lsi_log_config. */
 void lsi_local_log_config(lsi_local *local, const char *name, uint64_t id, uint32_t shard, lsi_slot *stream_slot,
@@ -219,6 +240,8 @@ static inline void lsi_local_log_config_of(lsi_local *local, const lsi_catalog_s
     out->first_seqno = shard->first_seqno;
     out->is_closed = shard->closed;
     out->end = shard->end;
+    out->terms = lsi_local_terms_of;
+    out->terms_user = (void *)(uintptr_t)stream; /* borrowed; only read */
 }
 ls_status lsi_local_stream_open(lsi_engine *engine, const char *name, lsi_engine_stream **out);
 void lsi_local_stream_close(lsi_engine_stream *stream);

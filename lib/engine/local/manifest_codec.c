@@ -17,6 +17,7 @@
 #define STREAM_BYTES 120u /* and the name and the tags, each padded to 8 */
 #define STREAM_MUST_REFUSE UINT32_C(0xffff0000)
 #define TAG_BYTES 4u /* the sizes of key and value */
+#define TERMS_BYTES 24u /* and the key id, padded to 8 */
 #define SHARD_BYTES 88u
 #define SHARD_CLOSED 1u
 
@@ -65,6 +66,25 @@ static void shard_encode(lsi_writer *to, const lsi_shard *shard)
     lsi_put_u64(to, shard->end);
 }
 
+static size_t terms_room(const lsi_log_terms *terms)
+{
+    return terms->codec == 0 && terms->key_id_bytes == 0
+               ? 0 : TERMS_BYTES + (size_t)lsi_round_up(terms->key_id_bytes, 8);
+}
+
+static void terms_encode(lsi_writer *to, const lsi_log_terms *terms)
+{
+    size_t room = terms_room(terms);
+
+    if (room == 0)
+        return;
+    lsi_put_u32(to, terms->codec);
+    lsi_put_u32(to, terms->key_id_bytes);
+    lsi_put_bytes(to, terms->key_mark, sizeof(terms->key_mark));
+    lsi_put_bytes(to, terms->key_id, terms->key_id_bytes);
+    lsi_put_zero(to, room - TERMS_BYTES - terms->key_id_bytes);
+}
+
 ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *size)
 {
     size_t bytes = SETTINGS_BYTES;
@@ -72,6 +92,7 @@ ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *siz
 
     for (uint32_t i = 0; i < catalog->stream_count; i++)
         bytes += STREAM_BYTES + name_room(catalog->streams[i].name) + tags_room(&catalog->streams[i].tags) +
+            terms_room(&catalog->streams[i].terms) +
             (size_t)catalog->streams[i].shard_count * SHARD_BYTES;
     *out = lsi_alloc(catalog->memory, bytes);
     if (*out == NULL)
@@ -109,7 +130,7 @@ ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *siz
         lsi_put_u32(&to, (uint32_t)stream->status);
         lsi_put_u32(&to, stream->tags.count);
         lsi_put_u32(&to, (uint32_t)tags_room(&stream->tags));
-        lsi_put_u32(&to, 0);
+        lsi_put_u32(&to, (uint32_t)terms_room(&stream->terms));
         lsi_put_u32(&to, stream->rates.write_bytes);
         lsi_put_u32(&to, stream->rates.write_records);
         lsi_put_u32(&to, stream->rates.read_bytes);
@@ -117,6 +138,7 @@ ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *siz
         lsi_put_bytes(&to, stream->name, name_bytes);
         lsi_put_zero(&to, name_room(stream->name) - name_bytes);
         tags_encode(&to, &stream->tags);
+        terms_encode(&to, &stream->terms);
         for (uint32_t k = 0; k < stream->shard_count; k++)
             shard_encode(&to, &stream->shards[k]);
     }
@@ -207,10 +229,37 @@ static ls_status tags_decode(lsi_cursor *from, const lsi_memory *memory, uint32_
     return LS_OK;
 }
 
+/* Nothing at all where there is nothing to say, so that there is one form of it. */
+static ls_status terms_decode(lsi_cursor *from, uint32_t bytes, lsi_catalog_stream *stream)
+{
+    lsi_log_terms *terms = &stream->terms;
+    const unsigned char *mark, *key_id;
+    uint32_t key_id_bytes;
+
+    terms->codec = lsi_take_u32(from);
+    key_id_bytes = lsi_take_u32(from);
+    mark = lsi_take_bytes(from, sizeof(terms->key_mark));
+    if (mark == NULL || bytes < TERMS_BYTES || key_id_bytes > LSI_KEY_ID_BYTES_MAX ||
+        bytes != TERMS_BYTES + lsi_round_up(key_id_bytes, 8))
+        return lsi_fail(LS_ERR_CORRUPT, "manifest: the terms of stream '%s' break their rules", stream->name);
+    key_id = lsi_take_bytes(from, bytes - TERMS_BYTES);
+    if (key_id == NULL || !lsi_is_zero(key_id + key_id_bytes, bytes - TERMS_BYTES - key_id_bytes) ||
+        memchr(key_id, 0, key_id_bytes) != NULL ||
+        (key_id_bytes == 0 && (terms->codec == 0 || !lsi_is_zero(mark, sizeof(terms->key_mark)))))
+        return lsi_fail(LS_ERR_CORRUPT, "manifest: the terms of stream '%s' break their rules", stream->name);
+    if (terms->codec > LS_COMPRESSION_ZSTD)
+        return lsi_fail(LS_ERR_VERSION, "manifest: stream '%s' is compressed with codec %" PRIu32 ", of a later release",
+                        stream->name, terms->codec);
+    terms->key_id_bytes = key_id_bytes;
+    memcpy(terms->key_mark, mark, sizeof(terms->key_mark));
+    memcpy(terms->key_id, key_id, key_id_bytes);
+    return LS_OK;
+}
+
 /* The fields of a stream. What it points to is freed with the catalog, whatever this answers. */
 static ls_status stream_decode(lsi_cursor *from, const lsi_memory *memory, uint64_t next_id, lsi_catalog_stream *stream)
 {
-    uint32_t stream_bytes = lsi_take_u32(from), shard_bytes = lsi_take_u32(from), name_bytes, tag_bytes, reserved;
+    uint32_t stream_bytes = lsi_take_u32(from), shard_bytes = lsi_take_u32(from), name_bytes, tag_bytes, term_bytes;
     const unsigned char *name;
     ls_status st;
 
@@ -236,7 +285,7 @@ static ls_status stream_decode(lsi_cursor *from, const lsi_memory *memory, uint6
     stream->status = (ls_stream_status)lsi_take_u32(from);
     stream->tags.count = lsi_take_u32(from);
     tag_bytes = lsi_take_u32(from);
-    reserved = lsi_take_u32(from);
+    term_bytes = lsi_take_u32(from);
     stream->rates.write_bytes = lsi_take_u32(from);
     stream->rates.write_records = lsi_take_u32(from);
     stream->rates.read_bytes = lsi_take_u32(from);
@@ -253,7 +302,7 @@ static ls_status stream_decode(lsi_cursor *from, const lsi_memory *memory, uint6
     stream->name[name_bytes] = '\0';
     if (strlen(stream->name) != name_bytes || lsi_check_stream_name(stream->name) != LS_OK)
         return corrupt("holds a name that is none");
-    if (!lsi_is_zero(name + name_bytes, (size_t)lsi_round_up(name_bytes, 8) - name_bytes) || reserved != 0)
+    if (!lsi_is_zero(name + name_bytes, (size_t)lsi_round_up(name_bytes, 8) - name_bytes))
         return corrupt("reserved bytes are not zero");
     if (stream->id == 0 || stream->id >= next_id || stream->retention_hours == 0 ||
         stream->retention_hours > LSI_RETENTION_HOURS_MAX || stream->mode < LS_STREAM_ON_DEMAND ||
@@ -262,6 +311,8 @@ static ls_status stream_decode(lsi_cursor *from, const lsi_memory *memory, uint6
         stream->status > LS_STREAM_DELETING || !lsi_rates_are_valid(stream->rates))
         return lsi_fail(LS_ERR_CORRUPT, "manifest: stream '%s' breaks its rules", stream->name);
     st = tags_decode(from, memory, tag_bytes, stream);
+    if (st == LS_OK && term_bytes != 0)
+        st = terms_decode(from, term_bytes, stream);
     if (st != LS_OK)
         return st;
     if (stream->shard_count == 0 || stream->shard_count > (size_t)(from->end - from->at) / SHARD_BYTES)

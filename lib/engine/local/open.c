@@ -21,6 +21,8 @@ typedef struct settings {
     uint32_t sync_interval_ms; /* 0: not asked for */
     uint64_t segment_bytes;    /* 0: not asked for */
     uint64_t prealloc_bytes;
+    ls_key_callback key_callback;
+    void *key_user;
 } settings;
 
 static ls_status settings_take(const ls_store_options *options, lsi_env *env, settings *out)
@@ -45,6 +47,8 @@ static ls_status settings_take(const ls_store_options *options, lsi_env *env, se
                         (unsigned long long)options->segment_bytes, (unsigned long long)LSI_SEGMENT_BYTES_MIN,
                         (unsigned long long)LSI_SEGMENT_BYTES_MAX);
     out->flags = options->flags;
+    out->key_callback = options->key_callback;
+    out->key_user = options->key_user;
     out->durability = options->durability;
     out->sync_interval_ms = options->sync_interval_ms;
     out->segment_bytes = lsi_round_up(options->segment_bytes, LSI_SEGMENT_BYTES_UNIT);
@@ -313,6 +317,7 @@ static void release(lsi_local *local)
 
     lsi_control_close(local->control);
     lsi_catalog_unref(local->catalog);
+    lsi_local_free_keys(local);
     if (local->root.files != NULL)
         local->root.files->root_close(&local->root);
     lsi_free(&memory, local);
@@ -358,6 +363,9 @@ static const lsi_engine_ops local_ops = {
     .list = lsi_local_list,
     .create = lsi_local_create,
     .remove = lsi_local_remove,
+    .start_encryption = lsi_local_start_encryption,
+    .stop_encryption = lsi_local_stop_encryption,
+    .set_compression = lsi_local_set_compression,
     .stream_open = lsi_local_stream_open,
     .stream_close = lsi_local_stream_close,
     .info = lsi_local_stream_info,
@@ -399,6 +407,8 @@ ls_status lsi_local_open(const char *root_path, const ls_store_options *options,
     local->base.env = own;
     local->base.read_only = (wanted.flags & LS_STORE_READ_ONLY) != 0;
     local->prealloc_bytes = wanted.prealloc_bytes;
+    local->key_callback = wanted.key_callback;
+    local->key_user = wanted.key_user;
     result = lsi_lock_init(&local->lock);
     if (result != 0) {
         st = lsi_fail_errno(result, "cannot make a lock");

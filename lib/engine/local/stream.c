@@ -340,6 +340,9 @@ ls_status lsi_local_stream_log(lsi_local_stream *stream, uint32_t shard, lsi_log
         config.first_seqno = found->first_seqno;
         config.is_closed = found->is_closed;
         config.end = found->end;
+        config.terms = lsi_local_terms_now;
+        config.key = lsi_local_find_key;
+        config.terms_user = config.key_user = stream;
         lsi_local_lock(local);
         log = atomic_load_explicit(&found->log, memory_order_relaxed);
         if (log == NULL) {
@@ -391,6 +394,8 @@ ls_status lsi_local_stream_info(lsi_engine_stream *base, lsi_stream_info *out)
     out->mode = found->mode;
     out->rates = lsi_rates_resolve(found->rates);
     out->record_bytes_max = found->record_bytes_max;
+    out->codec = found->terms.codec;
+    memcpy(out->key_id, found->terms.key_id, sizeof(out->key_id));
     out->shard_count = found->shard_count;
 out:
     lsi_catalog_unref(catalog);
