@@ -19,10 +19,13 @@
 #include <time.h>
 
 #include "base/lock.h"
+#include "base/thread.h"
 #include "harness/workloads.h"
 #include "support/sim_inside.h"
 
-#define CALL_MEMORY SIM_CALL_COUNT /* a kind of call besides those of the files */
+/* Kinds of calls besides those of the files. */
+#define CALL_THREAD SIM_CALL_COUNT
+#define CALL_MEMORY (SIM_CALL_COUNT + 1)
 #define NO_PREFIX SIZE_MAX
 #define SHOWN_MAX 25u
 #define SHORT_BYTES 100u
@@ -46,7 +49,7 @@ typedef struct campaign {
 } campaign;
 
 /* What each kind of call may answer, ended by 0. */
-static const int errnos_of[SIM_CALL_COUNT][5] = {
+static const int errnos_of[CALL_MEMORY + 1][5] = {
     [SIM_ROOT_OPEN] = {EIO, EMFILE},
     [SIM_OPEN] = {EIO, EMFILE, ENOSPC, ENOMEM},
     [SIM_CLOSE] = {EIO},
@@ -65,11 +68,13 @@ static const int errnos_of[SIM_CALL_COUNT][5] = {
     [SIM_MAP] = {ENOMEM},
     [SIM_LOCK] = {EIO},
     [SIM_LOCKED_ELSEWHERE] = {EIO},
+    [CALL_THREAD] = {EAGAIN},
+    [CALL_MEMORY] = {ENOMEM},
 };
 
 static const char *call_name(unsigned call)
 {
-    return call == CALL_MEMORY ? "memory" : sim_call_name((sim_call)call);
+    return call == CALL_MEMORY ? "memory" : call == CALL_THREAD ? "thread" : sim_call_name((sim_call)call);
 }
 
 static void violated(campaign *of, const case_name *name, const session *by, const char *when)
@@ -116,18 +121,25 @@ static void fault_set(session *of, const case_name *name)
                        .sticky = name->shape != SHAPE_ONCE,
                        .short_bytes = name->shape == SHAPE_SHORT ? SHORT_BYTES : 0};
 
-    if (name->call == CALL_MEMORY)
+    if (name->call == CALL_MEMORY) {
         sim_memory_fail(&of->memory, name->nth, name->shape == SHAPE_STICKY);
-    else if (name->nth > 0)
+    } else if (name->call == CALL_THREAD) {
+        of->thread_fails = name->nth;
+        of->threads_stay_away = name->shape == SHAPE_STICKY;
+    } else if (name->nth > 0) {
         sim_fault_add(of->sim, fault);
+    }
 }
 
 /* How often it failed. */
 static uint64_t fault_clear(session *of, const case_name *name)
 {
-    uint64_t met = name->call == CALL_MEMORY ? of->memory.failed : sim_faults_met(of->sim);
+    uint64_t met = name->call == CALL_MEMORY   ? of->memory.failed
+                   : name->call == CALL_THREAD ? of->threads_failed
+                                               : sim_faults_met(of->sim);
 
     sim_memory_fail(&of->memory, 0, false);
+    of->thread_fails = 0;
     sim_faults_clear(of->sim);
     return met;
 }
@@ -241,14 +253,11 @@ static bool run_case(campaign *of, const case_name *name)
 static void walk(campaign *of, case_name name)
 {
     for (name.call = SIM_ANY + 1; name.call <= CALL_MEMORY; name.call++) {
-        static const int none[] = {ENOMEM, 0};
-        const int *first = name.call == CALL_MEMORY ? none : errnos_of[name.call];
-
-        for (const int *err = first; *err != 0; err++)
+        for (const int *err = errnos_of[name.call]; *err != 0; err++)
             for (name.shape = 0; name.shape < SHAPE_COUNT; name.shape++) {
                 /* Reads are many and much alike; memory that stays short and the second errno of a call take the same
                  * paths as the first: sampled. */
-                bool sampled = name.call == SIM_READ || name.call == SIM_SIZE || err != first ||
+                bool sampled = name.call == SIM_READ || name.call == SIM_SIZE || err != errnos_of[name.call] ||
                                (name.call == CALL_MEMORY && name.shape != SHAPE_ONCE);
                 uint64_t step = sampled ? of->every : 1;
 
@@ -353,5 +362,6 @@ int main(int argc, char **argv)
     printf("harness=h1 seed=%" PRIu64 " cases=%" PRIu64 " violations=%" PRIu64 " wall_s=%.1f\n", all.seed, all.cases,
            all.violations, now_s() - began);
     lsi_boot_id_pretend(NULL);
+    lsi_thread_pretend(NULL, NULL);
     return all.violations > 0 ? 1 : 0;
 }

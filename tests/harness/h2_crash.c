@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "base/lock.h"
+#include "base/thread.h"
 #include "harness/workloads.h"
 #include "support/sim_inside.h"
 
@@ -144,7 +145,7 @@ static bool crash(campaign *of, state_name name, sim_files *sim, const truth *hi
 typedef struct history {
     sim_files *sim;
     truth truth;
-    size_t from; /* crashes before this place are not of this history */
+    size_t killed_at, synced_at, shown_at; /* what came after a kill: the next process synced and read */
     uint64_t calls;
 } history;
 
@@ -167,11 +168,34 @@ static void lose_control_file(sim_files *sim)
     files->root_close(&root);
 }
 
-/* Runs the workload; killed at call `name->kill`, a second process takes over and is judged. */
+/* A process comes after one that was killed, and is judged. Half of them begin with a sync: it speaks for the dead one's
+ * records too (E2). */
+static void take_over(campaign *of, const state_name *name, history *made)
+{
+    uint64_t odds = sim_mix(name->kill) % 4;
+    session next;
+
+    if (odds == 0) /* The control file is a cache: it may be lost as well (P10). */
+        lose_control_file(made->sim);
+    made->killed_at = made->synced_at = sim_log_count(made->sim);
+    of->cases++;
+    session_init(&next, made->sim, &made->truth, sim_mix(of->seed + name->kill));
+    if (odds >= 2 && session_open(&next, name->of->durability) == LS_OK) {
+        (void)session_sync(&next);
+        made->synced_at = sim_log_count(made->sim);
+    }
+    session_examine(&next, name->of->durability, made->killed_at, false, &made->shown_at);
+    (void)session_close(&next);
+    session_free(&next);
+    if (next.complaints > 0)
+        violated(of, name, &next);
+}
+
+/* Runs the workload; killed at call `name->kill`, a second process takes over. */
 static history make_history(campaign *of, const state_name *name)
 {
     history made = {.sim = sim_files_new()};
-    session first, second;
+    session first;
 
     session_init(&first, made.sim, &made.truth, sim_mix(of->seed));
     first.workload = (size_t)(name->of - workloads);
@@ -186,18 +210,8 @@ static history make_history(campaign *of, const state_name *name)
         killed = sim_run(made.sim, run_workload, &first);
         sim_faults_clear(made.sim);
         session_bury(&first);
-        if (killed) {
-            if (name->kill % 4 == 0) /* The control file is a cache: it may be lost as well (P10). */
-                lose_control_file(made.sim);
-            made.from = sim_log_count(made.sim);
-            of->cases++;
-            session_init(&second, made.sim, &made.truth, sim_mix(of->seed + name->kill));
-            session_examine(&second, name->of->durability, made.from, false, &made.from);
-            (void)session_close(&second);
-            session_free(&second);
-            if (second.complaints > 0)
-                violated(of, name, &second);
-        }
+        if (killed)
+            take_over(of, name, &made);
     }
     if (first.complaints > 0)
         violated(of, name, &first);
@@ -237,9 +251,8 @@ static void explore(campaign *of, const workload *what, uint64_t share)
         dry = any ? 0 : dry + 1;
     }
 
-    /* A sweeper's thread does not die with its process here, so what has one is not killed. */
-    if (!what->has_faults && what->durability != LS_DURABILITY_INTERVAL) {
-        uint64_t kills = share / KILL_SHARE / (1 + 2 * (1 + CRASHES_OF_A_CRASH)) + 1;
+    if (!what->has_faults) {
+        uint64_t kills = share / KILL_SHARE / (1 + 3 * (1 + CRASHES_OF_A_CRASH)) + 1;
         uint64_t step = plain.calls > kills ? plain.calls / kills : 1;
 
         for (name.kill = 1 + of->seed % step; name.kill < plain.calls; name.kill += step) {
@@ -247,11 +260,14 @@ static void explore(campaign *of, const workload *what, uint64_t share)
 
             name.prefix = NO_PREFIX;
             killed = make_history(of, &name);
-            for (uint64_t i = 0; i < 2; i++) {
-                uint64_t random = sim_mix(of->seed + name.kill * 2 + i);
+            for (uint64_t i = 0; i < 3; i++) {
+                uint64_t random = sim_mix(of->seed + name.kill * 3 + i);
+                size_t after = sim_log_count(killed.sim) - killed.killed_at;
 
-                name.prefix = killed.from + (i == 0 ? 0 : random % (sim_log_count(killed.sim) - killed.from + 1));
-                name.seed = i == 0 ? SIM_SEED_NOTHING : random % 1000;
+                name.prefix = i == 0   ? killed.synced_at
+                              : i == 1 ? killed.shown_at
+                                       : killed.killed_at + random % (after + 1);
+                name.seed = i < 2 ? SIM_SEED_NOTHING : random % 1000;
                 (void)crash(of, name, killed.sim, &killed.truth, false);
             }
             history_free(&killed);
@@ -337,5 +353,6 @@ int main(int argc, char **argv)
     printf("harness=h2 seed=%" PRIu64 " cases=%" PRIu64 " violations=%" PRIu64 " wall_s=%.1f\n", all.seed, all.cases,
            all.violations, now_s() - began);
     lsi_boot_id_pretend(NULL);
+    lsi_thread_pretend(NULL, NULL);
     return all.violations > 0 ? 1 : 0;
 }

@@ -1,12 +1,14 @@
 /* See session.h. */
 #include "harness/session.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/api.h"
+#include "base/thread.h"
 #include "support/sim_inside.h"
 
 #define BATCH_MAX 16u
@@ -39,6 +41,18 @@ static void session_log(void *user, int32_t level, const char *line)
         fprintf(stderr, "        log %d: %s\n", level, line);
 }
 
+static int session_thread(void *user, const char *name)
+{
+    session *of = user;
+    uint64_t nth = ++of->threads;
+
+    (void)name;
+    if (of->thread_fails == 0 || nth < of->thread_fails || (nth > of->thread_fails && !of->threads_stay_away))
+        return 0;
+    of->threads_failed++;
+    return -EAGAIN;
+}
+
 void session_init(session *of, sim_files *sim, truth *history, uint64_t seed)
 {
     static const sim_memory none = SIM_MEMORY_INIT;
@@ -54,6 +68,7 @@ void session_init(session *of, sim_files *sim, truth *history, uint64_t seed)
     of->env.log = session_log;
     of->env.busy_timeout_ms = 2000;
     of->damage_is_wrong = true;
+    lsi_thread_pretend(session_thread, of);
 }
 
 void session_free(session *of)

@@ -2,7 +2,8 @@
  *
  * No call stops at a failure: what a status says is true afterwards (nothing was written, or the outcome is unknown) is
  * what goes into the truth. A handle that could not be opened is tried again by the next call that wants it. Time and
- * random numbers follow from the seed, so that a run can be repeated.
+ * random numbers follow from the seed, so that a run can be repeated. For the same reason no thread of the library ever
+ * gets a processor: what the one of INTERVAL mode would do is done where session_sync() is called.
  *
  * What is wrong at once (a reader is shown something else than was put) is a complaint; so is what the harness says by
  * session_complain(). */
@@ -26,6 +27,9 @@ typedef struct session {
     sim_files *sim;
     truth *truth;
     sim_memory memory;
+    uint64_t threads, threads_failed; /* the library asked for */
+    uint64_t thread_fails;            /* this one cannot be had; 0: none */
+    bool threads_stay_away;           /* nor those after it */
     lsi_env env;
     uint64_t random; /* state */
     _Atomic int64_t now_us;
