@@ -114,8 +114,21 @@ typedef struct ls_store_options {
     void *resize_user;
     ls_key_callback key_callback;   /**< NULL: encrypted records can be neither read nor put, all else can be done. */
     void *key_user;
+    uint32_t streams_max;           /**< This handle makes no more streams than so many in the store; 0: any number. */
+    uint32_t shards_max;            /**< ... and no more open shards, of all streams together, by creating or splitting. */
+
+    /** For tests of programs that put: trouble on purpose, in this handle's puts alone, the same for the same seed as
+     *  long as producers are opened in the same order. What fails was not stored. Of 1,000 puts (in a batch: of 1,000
+     *  shards' parts) so many are LS_ERR_THROTTLED, so many LS_ERR_BUSY, and of so many batches the records behind some
+     *  first ones are either. */
+    uint64_t fault_seed;
+    uint32_t fault_throttled_per_1000;
+    uint32_t fault_failed_per_1000;
+    uint32_t fault_partial_per_1000;
+    uint32_t fault_latency_ms;      /**< Each put takes so much longer. */
 } ls_store_options;
-#define LS_STORE_OPTIONS_INIT {(uint32_t)sizeof(ls_store_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL}
+#define LS_STORE_OPTIONS_INIT {(uint32_t)sizeof(ls_store_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, \
+                               NULL, NULL, 0, 0, 0, 0, 0, 0, 0}
 
 /**
  * Open the store at `location`, making it if it is not there.

@@ -60,6 +60,7 @@ typedef struct ls_stream_options {
  *
  * @retval LS_ERR_INVALID_ARGUMENT  The name or an option breaks its rule. Nothing was changed.
  * @retval LS_ERR_EXISTS            The name is taken. Nothing was changed.
+ * @retval LS_ERR_STATE             `streams_max` or `shards_max` of the store's options. Nothing was changed.
  * @retval LS_ERR_READ_ONLY         The store was opened for reading.
  * @retval LS_ERR_BUSY              A stopped process held the store's lock for `busy_timeout_ms`. Nothing was changed.
  * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  The outcome is unknown for IO, else nothing was changed.

@@ -69,12 +69,16 @@ ls_status lsi_store_open_env(const char *text, const ls_store_options *options, 
     ls_status st;
 
     lsi_error_save(&before);
-    st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_store_options, resize_user));
+    st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_store_options, fault_latency_ms));
     if (st != LS_OK)
         return st;
     st = parse_location(text, &where);
     if (st != LS_OK)
         return st;
+    if ((uint64_t)own.fault_throttled_per_1000 + own.fault_failed_per_1000 + own.fault_partial_per_1000 > 1000)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT,
+                        "of 1000 puts %u are to be throttled, %u to fail and %u to fail in part",
+                        own.fault_throttled_per_1000, own.fault_failed_per_1000, own.fault_partial_per_1000);
     made = make_env(env, &own);
     store = lsi_alloc_zero(&made.memory, sizeof *store);
     if (store == NULL)
@@ -98,6 +102,10 @@ ls_status lsi_store_open_env(const char *text, const ls_store_options *options, 
     st = lsi_local_open(where.path, &own, &store->env, &store->engine);
     if (st != LS_OK)
         goto fail;
+    store->engine->faults = (lsi_faults){own.fault_seed, own.fault_throttled_per_1000, own.fault_failed_per_1000,
+                                         own.fault_partial_per_1000, own.fault_latency_ms};
+    store->engine->streams_max = own.streams_max;
+    store->engine->shards_max = own.shards_max;
     lsi_error_restore(&before); /* An engine may try and recover on the way: that no store is there yet, for one. */
     *out = store;
     return LS_OK;

@@ -144,10 +144,28 @@ typedef struct lsi_engine_ops {
     void (*wake)(lsi_engine_stream *stream, uint32_t shard); /* ends the sleeps of all who armed: for cancelling */
 } lsi_engine_ops;
 
+/* The `fault_` options of store.h. */
+typedef struct lsi_faults {
+    uint64_t seed;
+    uint32_t throttled_per_1000; /* the three together: 1000 at most */
+    uint32_t failed_per_1000;
+    uint32_t partial_per_1000;
+    uint32_t latency_ms;
+} lsi_faults;
+static inline bool lsi_faults_strike(const lsi_faults *faults)
+{
+    return (faults->throttled_per_1000 | faults->failed_per_1000 | faults->partial_per_1000 | faults->latency_ms) != 0;
+}
+
 struct lsi_engine {
     const lsi_engine_ops *ops;
     lsi_env env; /* everything above and below points here */
     bool read_only;
+    /* What the rooms above want of this handle; set once, before anything else is opened. */
+    lsi_faults faults;
+    _Atomic uint64_t faults_producers; /* opened so far */
+    uint32_t streams_max;              /* 0: no limit; for create */
+    uint32_t shards_max;               /* open ones, of all streams; for create and reshard */
 };
 struct lsi_engine_stream {
     lsi_engine *engine;

@@ -236,7 +236,7 @@ static size_t tell(const lsi_put_part *part, const uint32_t *picks, ls_put_resul
         bool is_stored = k < part->accepted;
 
         result->shard = part->shard;
-        result->status = is_stored ? LS_OK : k < part->count - part->refused ? part->status : LS_ERR_THROTTLED;
+        result->status = is_stored ? LS_OK : k < part->count - part->refused ? part->status : part->refused_status;
         result->seqno = is_stored ? part->first_seqno + k : LS_SEQNO_NONE;
     }
     return part->count - part->accepted;
@@ -309,6 +309,8 @@ ls_status lsi_producer_put_batch(lsi_producer *producer, const ls_put_entry *ent
             *failed = 0;
         return LS_OK;
     }
+    if (producer->has_faults)
+        lsi_fate_delay(producer);
     st = lsi_route_refresh(producer);
     /* The stream's own troubles are each record's result, as if it had been put by itself: with the routes of before
      * the shards will say it again. Without any there is nothing to try. */

@@ -10,7 +10,8 @@ typedef struct lsi_put_part {
     uint32_t begin; /* in picks */
     uint32_t count;
     uint32_t accepted;
-    uint32_t refused; /* the last so many: THROTTLED, and not to be appended */
+    uint32_t refused; /* the last so many are not to be appended ... */
+    ls_status refused_status; /* ... and are told this */
     ls_seqno first_seqno;
     uint64_t end;
     ls_status status; /* of the records that were not accepted and not refused; once committed, of all but the latter */
@@ -36,7 +37,10 @@ struct lsi_producer {
     bool is_routed; /* there is a table */
     uint64_t generation;
     uint32_t record_bytes_max;
-    bool is_limited; /* somebody is to be asked before a shard is given something (throttle.c) */
+    bool is_limited; /* lsi_put_admit is to be asked before a shard is given something */
+    bool is_provisioned;
+    bool has_faults;
+    uint64_t fate; /* faults.c's */
     lsi_rates rates;
     char name[LSI_STREAM_NAME_MAX + 1];
     lsi_route route;
@@ -70,8 +74,15 @@ uint32_t lsi_route_of(lsi_producer *producer, ls_bytes key, const ls_hash_key *e
  * monotonic, 0 before the first wait; LS_ERR_BUSY when it is over. */
 ls_status lsi_route_wait(lsi_producer *producer, uint64_t generation, uint32_t shard, int64_t *deadline_us);
 
+/* faults.c: for producers of a store with faults. */
+void lsi_fate_begin(lsi_producer *producer);
+void lsi_fate_delay(const lsi_producer *producer); /* once per call */
+/* How many of `count` records, from the first on, are spared; `*st`: what the others are told. All or none of them
+ * unless they may be divided. */
+uint32_t lsi_fate_of(lsi_producer *producer, uint32_t shard, uint32_t count, bool is_divisible, ls_status *st);
+
 /* throttle.c: for producers that are limited. May `records` records of `bytes` bytes go to the shard together? LS_OK:
- * yes, and its budget is the less for it. THROTTLED: no. */
+ * yes, and its budget is the less for it. THROTTLED, or what a fault says: no. */
 ls_status lsi_put_admit(lsi_producer *producer, uint32_t shard, uint32_t records, uint64_t bytes);
 /* The same for each record of a part, from the first on; sets `refused`. */
 void lsi_put_admit_part(lsi_producer *producer, const ls_put_entry *entries, lsi_put_part *part);

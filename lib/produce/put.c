@@ -27,6 +27,9 @@ ls_status lsi_producer_open(lsi_engine_stream *stream, lsi_producer **out)
     producer->ops = stream->engine->ops;
     producer->env = env;
     producer->durability = producer->ops->durability(stream->engine);
+    producer->has_faults = lsi_faults_strike(&stream->engine->faults);
+    if (producer->has_faults)
+        lsi_fate_begin(producer);
     st = producer->ops->appender_open(stream, &producer->appender);
     if (st != LS_OK) {
         lsi_producer_close(producer);
@@ -82,6 +85,8 @@ ls_status lsi_producer_put(lsi_producer *producer, ls_bytes key, ls_bytes data, 
     uint32_t shard;
     ls_status st;
 
+    if (producer->has_faults)
+        lsi_fate_delay(producer);
     for (;;) {
         st = lsi_route_refresh(producer);
         if (st != LS_OK)

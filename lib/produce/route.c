@@ -74,7 +74,8 @@ ls_status lsi_route_rebuild(lsi_producer *producer)
     producer->indexes = indexes;
     producer->route = (lsi_route){.count = open_count, .firsts = firsts, .shards = indexes};
     producer->record_bytes_max = info.record_bytes_max;
-    producer->is_limited = info.mode == LS_STREAM_PROVISIONED;
+    producer->is_provisioned = info.mode == LS_STREAM_PROVISIONED;
+    producer->is_limited = producer->is_provisioned || producer->has_faults;
     producer->rates = info.rates;
     memcpy(producer->name, info.name, sizeof(producer->name));
     producer->generation = info.generation; /* of what was read, not of now: a change since is seen next time */

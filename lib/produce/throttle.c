@@ -10,7 +10,7 @@
 
 #include "base/status.h"
 
-ls_status lsi_put_admit(lsi_producer *producer, uint32_t shard, uint32_t records, uint64_t bytes)
+static ls_status admit(lsi_producer *producer, uint32_t shard, uint32_t records, uint64_t bytes)
 {
     lsi_budget_word *budget = producer->ops->budget(producer->stream, shard);
     lsi_refusal why;
@@ -21,16 +21,30 @@ ls_status lsi_put_admit(lsi_producer *producer, uint32_t shard, uint32_t records
     return lsi_rates_refuse(&why, producer->name, shard);
 }
 
+ls_status lsi_put_admit(lsi_producer *producer, uint32_t shard, uint32_t records, uint64_t bytes)
+{
+    ls_status st = LS_OK;
+
+    if (producer->has_faults)
+        (void)lsi_fate_of(producer, shard, records, false, &st); /* all or none: `st` says it too */
+    return st != LS_OK || !producer->is_provisioned ? st : admit(producer, shard, records, bytes);
+}
+
 void lsi_put_admit_part(lsi_producer *producer, const ls_put_entry *entries, lsi_put_part *part)
 {
     const uint32_t *picks = producer->batch.picks + part->begin;
-    uint32_t admitted = 0;
+    uint32_t spared = part->count;
 
-    for (; admitted < part->count; admitted++) {
-        const ls_put_entry *entry = &entries[picks[admitted]];
+    if (producer->has_faults)
+        spared = lsi_fate_of(producer, part->shard, part->count, true, &part->refused_status);
+    for (uint32_t i = 0; producer->is_provisioned && i < spared; i++) {
+        const ls_put_entry *entry = &entries[picks[i]];
+        ls_status st = admit(producer, part->shard, 1, entry->partition_key.size + entry->data.size);
 
-        if (lsi_put_admit(producer, part->shard, 1, entry->partition_key.size + entry->data.size) != LS_OK)
-            break;
+        if (st != LS_OK) {
+            spared = i;
+            part->refused_status = st;
+        }
     }
-    part->refused = part->count - admitted;
+    part->refused = part->count - spared;
 }

@@ -573,6 +573,65 @@ static void a_fork_child_may_open_the_store_for_itself(void **state)
     assert_true(has_stream(((fixture *)*state)->store, "orders"));
 }
 
+/* The options reach the producers; what they do is shown in tests/produce. */
+static void faults_strike_the_puts_of_their_handle(void **state)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_store *store = NULL;
+    ls_stream *stream = NULL;
+    ls_producer *producer = NULL;
+
+    (void)state;
+    options.fault_throttled_per_1000 = 600;
+    options.fault_failed_per_1000 = 300;
+    options.fault_partial_per_1000 = 101;
+    assert_int_equal(ls_store_open("memory:", &options, &store), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("600") && says("300") && says("101"));
+    options = (ls_store_options)LS_STORE_OPTIONS_INIT;
+    options.fault_failed_per_1000 = 1000;
+    assert_int_equal(ls_store_open("memory:", &options, &store), LS_OK);
+    assert_int_equal(ls_stream_create(store, "orders", NULL), LS_OK);
+    assert_int_equal(ls_stream_open(store, "orders", &stream), LS_OK);
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put(producer, text("k"), text("d"), NULL, NULL), LS_ERR_BUSY);
+    assert_true(says("stream 'orders' shard 0: failed on purpose"));
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+}
+
+/* Kinesis's limits of an account. Deleting and merging make room again, and are never refused. */
+static void streams_and_shards_have_a_limit_when_asked_for(void **state)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_stream_options four = LS_STREAM_OPTIONS_INIT;
+    ls_store *store = NULL;
+    ls_stream *stream = NULL;
+
+    (void)state;
+    options.streams_max = 2;
+    options.shards_max = 5;
+    four.shard_count = 4;
+    assert_int_equal(ls_store_open("memory:", &options, &store), LS_OK);
+    assert_int_equal(ls_stream_create(store, "a", &four), LS_OK);
+    assert_int_equal(ls_stream_create(store, "b", &four), LS_ERR_STATE);
+    assert_string_equal(ls_last_error_message(),
+                        "stream 'b': the store has 4 open shards, 4 more would come, and shards_max is 5");
+    assert_int_equal(ls_stream_create(store, "b", NULL), LS_OK);
+    assert_int_equal(ls_stream_create(store, "c", NULL), LS_ERR_STATE);
+    assert_string_equal(ls_last_error_message(), "stream 'c': the store has 2 streams, and streams_max is 2");
+    assert_int_equal(ls_stream_open(store, "b", &stream), LS_OK);
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_ERR_STATE);
+    assert_string_equal(ls_last_error_message(),
+                        "stream 'b': the store has 5 open shards, 1 more would come, and shards_max is 5");
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_stream_delete(store, "a"), LS_OK);
+    assert_int_equal(ls_stream_open(store, "b", &stream), LS_OK);
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -595,6 +654,8 @@ int main(void)
         TEST(sync_and_upkeep_may_be_called_at_any_time),
         TEST(streams_are_listed_in_pages),
         TEST(a_page_has_100_names_by_default),
+        TEST(faults_strike_the_puts_of_their_handle),
+        TEST(streams_and_shards_have_a_limit_when_asked_for),
         TEST(a_fork_child_is_turned_away_and_may_close),
         TEST(a_fork_child_may_open_the_store_for_itself),
     };

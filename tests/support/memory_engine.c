@@ -697,6 +697,11 @@ void memory_engine_set_rates(memory_engine *engine, ls_stream_mode mode, lsi_rat
     unlock(engine);
 }
 
+void memory_engine_set_faults(memory_engine *engine, lsi_faults faults)
+{
+    engine->engine.faults = faults;
+}
+
 void memory_engine_set_busy_timeout(memory_engine *engine, uint32_t ms)
 {
     engine->engine.env.busy_timeout_ms = ms;

@@ -27,6 +27,7 @@ sim_memory *memory_engine_memory(memory_engine *engine); /* what the code under 
 void memory_engine_set_read_only(memory_engine *engine);
 void memory_engine_set_record_bytes_max(memory_engine *engine, uint32_t bytes);
 void memory_engine_set_rates(memory_engine *engine, ls_stream_mode mode, lsi_rates rates);
+void memory_engine_set_faults(memory_engine *engine, lsi_faults faults); /* for producers opened from now on */
 void memory_engine_set_busy_timeout(memory_engine *engine, uint32_t ms);
 
 /* ---- time ---- */

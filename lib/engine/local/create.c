@@ -83,6 +83,35 @@ static void reserve_slots(lsi_local *local, const lsi_catalog *catalog)
         lsi_error_restore(&before);
 }
 
+static uint64_t count_open(const lsi_catalog *catalog)
+{
+    uint64_t count = 0;
+
+    for (uint32_t i = 0; i < catalog->stream_count; i++)
+        for (uint32_t k = 0; k < catalog->streams[i].shard_count; k++)
+            count += !catalog->streams[i].shards[k].closed;
+    return count;
+}
+
+ls_status lsi_local_check_limits(const lsi_local *local, const char *name, const lsi_catalog *before,
+                                 const lsi_catalog *after)
+{
+    uint32_t streams_max = local->base.streams_max, shards_max = local->base.shards_max;
+    uint64_t had, would;
+
+    if (streams_max != 0 && after->stream_count > streams_max && after->stream_count > before->stream_count)
+        return lsi_fail(LS_ERR_STATE, "stream '%s': the store has %" PRIu32 " streams, and streams_max is %" PRIu32,
+                        name, before->stream_count, streams_max);
+    if (shards_max == 0)
+        return LS_OK;
+    had = count_open(before);
+    would = count_open(after);
+    if (would > shards_max && would > had)
+        return lsi_fail(LS_ERR_STATE, "stream '%s': the store has %" PRIu64 " open shards, %" PRIu64
+                        " more would come, and shards_max is %" PRIu32, name, had, would - had, shards_max);
+    return LS_OK;
+}
+
 ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec)
 {
     lsi_local *local = lsi_local_of(engine);
@@ -122,6 +151,8 @@ ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec)
     }
     stream.id = catalog->next_id; /* L2 */
     st = lsi_catalog_copy(catalog, 0, &stream, &fresh);
+    if (st == LS_OK)
+        st = lsi_local_check_limits(local, stream.name, catalog, fresh);
     if (st != LS_OK)
         goto unlock;
     fresh->next_id = stream.id + 1;

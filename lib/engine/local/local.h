@@ -192,6 +192,10 @@ ls_status lsi_local_list(lsi_engine *engine, const char *after, bool (*each)(voi
 /* create.c */
 ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec);
 ls_status lsi_local_remove(lsi_engine *engine, const char *name);
+/* STATE: `after` has more streams or open shards than this handle may make, and more than `before`. `name` is of the
+ * stream that would be the reason. */
+ls_status lsi_local_check_limits(const lsi_local *local, const char *name, const lsi_catalog *before,
+                                 const lsi_catalog *after);
 
 /* strays.c */
 /* Removes a stream's directory with all its logs, as far as it can. */

@@ -107,6 +107,8 @@ static ls_status plan(resharding *of, const lsi_catalog *catalog, const lsi_resh
                            lsi_wall_us(&of->local->base.env.clock), after.shards, &after.shard_count);
     if (st == LS_OK)
         st = lsi_catalog_copy(catalog, found->id, &after, &of->fresh);
+    if (st == LS_OK)
+        st = lsi_local_check_limits(of->local, found->name, catalog, of->fresh);
     lsi_free(memory, after.shards);
     if (st != LS_OK)
         return st;
