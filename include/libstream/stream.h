@@ -313,6 +313,39 @@ LS_API ls_status ls_stream_split(ls_stream *stream, uint32_t shard, const ls_has
  */
 LS_API ls_status ls_stream_merge(ls_stream *stream, uint32_t shard, uint32_t adjacent_shard, uint32_t *child);
 
+/** `ls_scale_options.flags`: refuse what Kinesis refuses: more than double or less than half of the open shards, and
+ *  more than 10,000. */
+#define LS_SCALE_KINESIS_LIMITS UINT32_C(1)
+
+/** Options of ls_stream_update_shard_count. Zero means the default everywhere. */
+typedef struct ls_scale_options {
+    uint32_t size;  /**< Set by the INIT macro. */
+    uint32_t flags; /**< LS_SCALE_ bits. */
+} ls_scale_options;
+#define LS_SCALE_OPTIONS_INIT {(uint32_t)sizeof(ls_scale_options), 0}
+
+/**
+ * Split and merge until the stream has `shard_count` open shards of equal width, as Kinesis's UpdateShardCount with
+ * uniform scaling. In both modes.
+ *
+ * It is a series of splits and merges, of which each is as ls_stream_split says, up to 16 of them in one durable step:
+ * a shard in whose range a bound of the new ones lies is split there, neighbours that no bound divides are merged. So
+ * the lineage shows shards that lived for a moment only. Equal means: up to rounding; bounds that are there stay, so
+ * doubling splits every shard once. The number that is there already is allowed, and makes the widths equal.
+ *
+ * @param shard_count  1..65536.
+ * @param options      Borrowed until return. NULL: all defaults.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  `shard_count` or an option is out of its range. Nothing was changed.
+ *
+ * Other errors as ls_stream_split, but that some of the steps may have been done: every shard is as it was or has its
+ * children, and the same call again goes on.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_stream_update_shard_count(ls_stream *stream, uint32_t shard_count,
+                                              const ls_scale_options *options);
+
 /** Which shards a listing shows; as the filters of Kinesis's ListShards. A shard whose last record is past the stream's
  *  retention is not shown by any of them. Each of the AT_ filters shows shards that cover every hash key exactly once. */
 typedef int32_t ls_shard_filter;

@@ -128,6 +128,11 @@ ls_status lsi_reshard_apply(const char *stream, const lsi_shard *shards, uint32_
                             uint32_t step_count, int64_t now_us, lsi_shard *out, uint32_t *out_count);
 const lsi_shard *lsi_shard_find(const lsi_shard *shards, uint32_t count, uint32_t index); /* ascending; NULL: none */
 
+/* ---- scale.c: the way to equal shards ---- */
+/* The next steps from the open shards of `route` to `target` equal ones, of which each uses shards of its own: at most
+ * LSI_RESHARD_STEPS_MAX. 0: they are there. `target` is 1..LSI_SHARD_COUNT_MAX. */
+uint32_t lsi_scale_steps(const lsi_route *route, uint32_t target, lsi_reshard_step *steps);
+
 /* ---- listing.c: which shards a listing shows ---- */
 typedef struct lsi_listing {
     uint32_t first;   /* shards from this index on */

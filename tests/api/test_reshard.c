@@ -543,6 +543,143 @@ static void the_merged_reader_from_latest_shows_what_comes_after(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* ---- scaling ---- */
+
+static uint32_t open_count(ls_stream *stream)
+{
+    ls_stream_description *description = NULL;
+    ls_shard_info info = LS_SHARD_INFO_INIT;
+    uint32_t count = 0;
+
+    assert_int_equal(ls_stream_describe(stream, &description), LS_OK);
+    for (uint32_t i = 0; i < ls_stream_description_shard_count(description); i++) {
+        assert_int_equal(ls_stream_description_shard(description, i, &info), LS_OK);
+        count += info.is_open != 0;
+    }
+    ls_stream_description_free(description);
+    return count;
+}
+
+static void a_stream_is_scaled_to_equal_shards(void **state)
+{
+    static const uint32_t counts[] = {1, 2, 4, 3, 6, 40, 20, 5, 1};
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    ls_producer *producer = producer_of(stream);
+    ls_iterator *iterator = NULL;
+    const ls_batch *batch;
+    uint32_t put_count = 0, got = 0;
+    char key[16];
+
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        for (int k = 0; k < 10; k++, put_count++) {
+            snprintf(key, sizeof key, "key-%d", k);
+            (void)put(producer, key, "x", NULL);
+        }
+        assert_int_equal(ls_stream_update_shard_count(stream, counts[i], NULL), LS_OK);
+        assert_int_equal(open_count(stream), counts[i]);
+    }
+    assert_int_equal(ls_iterator_open_all(stream, NULL, NULL, &iterator), LS_OK);
+    while (ls_batch_count(batch = next(iterator)) > 0)
+        got += (uint32_t)ls_batch_count(batch);
+    assert_int_equal(got, put_count);
+    ls_iterator_close(iterator);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void uneven_shards_are_made_equal(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    ls_hash_key low = {0, 77};
+
+    assert_int_equal(ls_stream_split(stream, 0, &low, NULL, NULL), LS_OK);
+    assert_int_equal(ls_stream_update_shard_count(stream, 2, NULL), LS_OK);
+    assert_int_equal(open_count(stream), 2);
+    for (uint32_t i = 3; i < 7; i++) {
+        ls_shard_info info = LS_SHARD_INFO_INIT;
+        ls_stream_description *description = NULL;
+
+        assert_int_equal(ls_stream_describe(stream, &description), LS_OK);
+        if (ls_stream_description_shard(description, i, &info) == LS_OK && info.is_open)
+            assert_true(info.first_hash_key.high == 0 || info.first_hash_key.high == half.high);
+        ls_stream_description_free(description);
+    }
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* Goal: the limits of Kinesis, when asked for. Method: every target around half and double. */
+static void the_limits_of_kinesis_are_an_option(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 5);
+    ls_scale_options options = LS_SCALE_OPTIONS_INIT;
+
+    assert_int_equal(ls_stream_update_shard_count(NULL, 1, NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_update_shard_count(stream, 0, NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_update_shard_count(stream, 65537, NULL), LS_ERR_INVALID_ARGUMENT);
+    options.flags = 2;
+    assert_int_equal(ls_stream_update_shard_count(stream, 5, &options), LS_ERR_INVALID_ARGUMENT);
+    options.flags = LS_SCALE_KINESIS_LIMITS;
+    assert_int_equal(ls_stream_update_shard_count(stream, 2, &options), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("has 5 open shards"));
+    assert_int_equal(ls_stream_update_shard_count(stream, 11, &options), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_update_shard_count(stream, 10001, &options), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(open_count(stream), 5);
+    assert_int_equal(ls_stream_update_shard_count(stream, 5, &options), LS_OK);
+    assert_int_equal(ls_stream_update_shard_count(stream, 3, &options), LS_OK);
+    assert_int_equal(ls_stream_update_shard_count(stream, 6, &options), LS_OK);
+    assert_int_equal(ls_stream_update_shard_count(stream, 6, &options), LS_OK);
+    assert_int_equal(open_count(stream), 6);
+    assert_int_equal(ls_stream_delete(fx->store, "s"), LS_OK);
+    assert_int_equal(ls_stream_update_shard_count(stream, 6, &options), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static ls_status scale_as_another_process(const char *location, uint32_t count)
+{
+    ls_stream *stream = NULL;
+    ls_store *store = NULL;
+    ls_status st = ls_store_open(location, NULL, &store);
+
+    if (st == LS_OK)
+        st = ls_stream_open(store, "s", &stream);
+    if (st == LS_OK)
+        st = ls_stream_update_shard_count(stream, count, NULL);
+    (void)ls_stream_close(stream);
+    (void)ls_store_close(store); /* nothing was put */
+    return st;
+}
+
+/* Whoever finds that another was faster looks again. */
+static void several_who_scale_at_once_come_to_the_same(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    pid_t children[2];
+
+    if (!in_memory) {
+        for (int i = 0; i < 2; i++) {
+            children[i] = fork();
+            if (children[i] == 0) {
+                alarm(60);
+                _exit(scale_as_another_process(fx->location, 24) == LS_OK ? 0 : 1);
+            }
+            assert_true(children[i] > 0);
+        }
+        assert_int_equal(ls_stream_update_shard_count(stream, 24, NULL), LS_OK);
+        for (int i = 0; i < 2; i++) {
+            int status = 1;
+
+            assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+            assert_int_equal(status, 0);
+        }
+        assert_int_equal(open_count(stream), 24);
+    }
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* ---- listing ---- */
 
 /* The indexes that a listing shows, over all its pages: "0 2 3 ". */
@@ -825,6 +962,10 @@ int main(void)
         TEST(a_closed_shard_ends_with_its_children),
         TEST(the_merged_reader_follows_children),
         TEST(the_merged_reader_from_latest_shows_what_comes_after),
+        TEST(a_stream_is_scaled_to_equal_shards),
+        TEST(uneven_shards_are_made_equal),
+        TEST(the_limits_of_kinesis_are_an_option),
+        TEST(several_who_scale_at_once_come_to_the_same),
         TEST(each_filter_shows_its_shards),
         TEST(a_listing_does_not_see_later_reshards),
         TEST(expired_shards_are_not_listed),
