@@ -86,7 +86,12 @@ typedef ls_status (*ls_key_callback)(void *user, const char *key_id, unsigned ch
  */
 LS_API ls_status ls_key_from_file(void *path, const char *key_id, unsigned char key[LS_KEY_BYTES]);
 
-#define LS_STORE_READ_ONLY UINT32_C(1)       /**< Read only: creates and changes nothing; puts are LS_ERR_READ_ONLY. */
+/* Least privilege: one of READ_ONLY, CONSUME_ONLY and PRODUCE_ONLY, or none for everything. A call that is not part of
+ * it is refused by name before it touches anything: LS_ERR_READ_ONLY, of a store for producing LS_ERR_STATE. Streams can
+ * be listed, opened and described in each. */
+#define LS_STORE_READ_ONLY UINT32_C(1)       /**< Read only: creates and changes nothing; puts are LS_ERR_READ_ONLY.
+                                                  Opens no file for writing but the control file, where it says what it
+                                                  waits for; where that cannot be written it does without. */
 #define LS_STORE_NO_CREATE UINT32_C(2)       /**< LS_ERR_NOT_FOUND when there is no store. */
 #define LS_STORE_NETWORK_FS_ALLOWED UINT32_C(4) /**< On a network file system at your own risk: locks may not hold. */
 
@@ -94,6 +99,9 @@ LS_API ls_status ls_key_from_file(void *path, const char *key_id, unsigned char 
                                                     into a mapped window of the segment. Several times slower; without
                                                     the risk of every mapping, a signal when the device cannot read a
                                                     page back. */
+
+#define LS_STORE_PRODUCE_ONLY UINT32_C(32)  /**< Puts only: opens no iterators, makes and changes no store or stream. */
+#define LS_STORE_CONSUME_ONLY UINT32_C(64)  /**< Reads, as READ_ONLY. For those who will also keep checkpoints. */
 
 /** No space is allocated ahead of the data: `prealloc_bytes` for small devices. */
 #define LS_PREALLOC_NONE UINT64_MAX

@@ -20,7 +20,22 @@
 #include "engine/engine.h"
 #include "produce/produce.h"
 
+/* ---- role.c ---- */
+
+enum { LSI_MAY_READ = 1, LSI_MAY_PUT = 2, LSI_MAY_CHANGE = 4 /* streams and shards */ };
+
+typedef struct lsi_role {
+    uint32_t rights;  /* LSI_MAY_ bits */
+    const char *word; /* what the store was opened for, when not for all */
+} lsi_role;
+
+/* What the flags of the options say; the roles among them become what the engine knows. */
+ls_status lsi_role_take(ls_store_options *options, lsi_role *out);
+/* READ_ONLY, or STATE when it may put, naming `call`. */
+ls_status lsi_store_require(const ls_store *store, uint32_t right, const char *call);
+
 struct ls_store {
+    lsi_role role;
     lsi_env env;      /* this store's own: the engine copies it */
     lsi_files *files; /* `memory:` only */
     lsi_fork_mark *mark;
@@ -86,6 +101,14 @@ ls_status lsi_store_is_elsewhere(void);
         if (!lsi_store_is_mine(store))                        \
             return lsi_store_is_elsewhere();                  \
         lsi_patience_begin((store)->env.busy_timeout_ms);     \
+    } while (0)
+
+/* The same, for a function that needs a right. */
+#define LSI_ENTER_TO(right, store)                                           \
+    do {                                                                     \
+        LSI_ENTER(store);                                                    \
+        if (lsi_store_require(store, right, __func__) != LS_OK)              \
+            return lsi_error_current()->status;                              \
     } while (0)
 
 #endif

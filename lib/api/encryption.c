@@ -7,22 +7,18 @@
 #include "base/status.h"
 
 /* What every change asks first. */
-static ls_status check_change(const ls_store *store, const char *name)
+static ls_status check_change(const ls_store *store, const char *name, const char *call)
 {
     LSI_REFUSE_NULL(store);
     LSI_REFUSE_NULL(name);
     LSI_ENTER(store);
-    ls_status st = lsi_check_stream_name(name);
-    if (st != LS_OK)
-        return st;
-    return store->engine->read_only
-               ? lsi_fail(LS_ERR_READ_ONLY, "the store was opened for reading: it does not change streams")
-               : LS_OK;
+    ls_status st = lsi_store_require(store, LSI_MAY_CHANGE, call);
+    return st == LS_OK ? lsi_check_stream_name(name) : st;
 }
 
 ls_status ls_stream_start_encryption(ls_store *store, const char *name, const char *key_id)
 {
-    ls_status st = check_change(store, name);
+    ls_status st = check_change(store, name, __func__);
 
     if (st != LS_OK)
         return st;
@@ -32,14 +28,14 @@ ls_status ls_stream_start_encryption(ls_store *store, const char *name, const ch
 
 ls_status ls_stream_stop_encryption(ls_store *store, const char *name)
 {
-    ls_status st = check_change(store, name);
+    ls_status st = check_change(store, name, __func__);
 
     return st == LS_OK ? store->engine->ops->stop_encryption(store->engine, name) : st;
 }
 
 ls_status ls_stream_set_compression(ls_store *store, const char *name, ls_compression compression)
 {
-    ls_status st = check_change(store, name);
+    ls_status st = check_change(store, name, __func__);
 
     if (st == LS_OK)
         st = lsi_check_compression(compression);

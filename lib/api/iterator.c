@@ -18,6 +18,7 @@ typedef struct opening {
     uint32_t shard;
     const ls_position *position;
     const char *place;
+    const char *call; /* the function's name */
 } opening;
 
 static ls_status open_iterator(ls_stream *stream, const opening *where, const ls_iterator_options *options,
@@ -28,6 +29,9 @@ static ls_status open_iterator(ls_stream *stream, const opening *where, const ls
     ls_status st;
 
     LSI_ENTER(stream->store);
+    st = lsi_store_require(stream->store, LSI_MAY_READ, where->call);
+    if (st != LS_OK)
+        return st;
     st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_iterator_options, flags));
     if (st != LS_OK)
         return st;
@@ -56,7 +60,7 @@ static ls_status open_iterator(ls_stream *stream, const opening *where, const ls
 ls_status ls_iterator_open(ls_stream *stream, uint32_t shard, const ls_position *position,
                            const ls_iterator_options *options, ls_iterator **out)
 {
-    const opening where = {.shard = shard, .position = position};
+    const opening where = {.call = __func__, .shard = shard, .position = position};
 
     LSI_REFUSE_NULL(stream);
     LSI_REFUSE_NULL(out);
@@ -66,7 +70,7 @@ ls_status ls_iterator_open(ls_stream *stream, uint32_t shard, const ls_position 
 ls_status ls_iterator_open_all(ls_stream *stream, const ls_position *position, const ls_iterator_options *options,
                                ls_iterator **out)
 {
-    const opening where = {.is_merged = true, .position = position};
+    const opening where = {.call = __func__, .is_merged = true, .position = position};
 
     LSI_REFUSE_NULL(stream);
     LSI_REFUSE_NULL(out);
@@ -76,7 +80,7 @@ ls_status ls_iterator_open_all(ls_stream *stream, const ls_position *position, c
 ls_status ls_iterator_open_place(ls_stream *stream, const char *place, const ls_iterator_options *options,
                                  ls_iterator **out)
 {
-    const opening where = {.place = place};
+    const opening where = {.call = __func__, .place = place};
 
     LSI_REFUSE_NULL(stream);
     LSI_REFUSE_NULL(place);

@@ -13,7 +13,7 @@ ls_status ls_producer_open(ls_stream *stream, const ls_producer_options *options
 
     LSI_REFUSE_NULL(stream);
     LSI_REFUSE_NULL(out);
-    LSI_ENTER(stream->store);
+    LSI_ENTER_TO(LSI_MAY_PUT, stream->store);
     st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_producer_options, reserved));
     if (st != LS_OK)
         return st;

@@ -6,13 +6,11 @@
 #include "base/status.h"
 
 /* What every one of them asks first. */
-static ls_status check_writable(const ls_stream *stream)
+static ls_status check_change(const ls_stream *stream, const char *call)
 {
     LSI_REFUSE_NULL(stream);
     LSI_ENTER(stream->store);
-    return stream->store->engine->read_only
-               ? lsi_fail(LS_ERR_READ_ONLY, "the store was opened for reading: it does not split or merge shards")
-               : LS_OK;
+    return lsi_store_require(stream->store, LSI_MAY_CHANGE, call);
 }
 
 /* The first key of the upper half. */
@@ -38,7 +36,7 @@ ls_status ls_stream_split(ls_stream *stream, uint32_t shard, const ls_hash_key *
 {
     lsi_reshard_step step = {.shard = shard, .adjacent = LSI_NO_SHARD};
     uint32_t first;
-    ls_status st = check_writable(stream);
+    ls_status st = check_change(stream, __func__);
 
     if (st == LS_OK && new_starting_hash_key != NULL)
         step.at = *new_starting_hash_key;
@@ -59,7 +57,7 @@ ls_status ls_stream_merge(ls_stream *stream, uint32_t shard, uint32_t adjacent_s
 {
     lsi_reshard_step step = {.shard = shard, .adjacent = adjacent_shard};
     uint32_t first;
-    ls_status st = check_writable(stream);
+    ls_status st = check_change(stream, __func__);
 
     if (st == LS_OK && adjacent_shard == LSI_NO_SHARD) /* The engine would take it for a split. */
         st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' has no shard %" PRIu32, stream->name, adjacent_shard);
@@ -139,7 +137,7 @@ ls_status ls_stream_update_shard_count(ls_stream *stream, uint32_t shard_count, 
     ls_scale_options own;
     open_shards open;
     uint32_t count = 1, first, tries = 0;
-    ls_status st = check_writable(stream);
+    ls_status st = check_change(stream, __func__);
 
     if (st == LS_OK)
         st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_scale_options, flags));

@@ -62,6 +62,7 @@ static void release(ls_store *store)
 ls_status lsi_store_open_env(const char *text, const ls_store_options *options, const lsi_env *env, ls_store **out)
 {
     ls_store_options own;
+    lsi_role role;
     target where;
     lsi_env made;
     ls_store *store;
@@ -70,6 +71,9 @@ ls_status lsi_store_open_env(const char *text, const ls_store_options *options, 
 
     lsi_error_save(&before);
     st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_store_options, fault_latency_ms));
+    if (st != LS_OK)
+        return st;
+    st = lsi_role_take(&own, &role);
     if (st != LS_OK)
         return st;
     st = parse_location(text, &where);
@@ -84,6 +88,7 @@ ls_status lsi_store_open_env(const char *text, const ls_store_options *options, 
     if (store == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for store '%s'", text);
     store->env = made;
+    store->role = role;
     lsi_patience_begin(made.busy_timeout_ms);
     atomic_init(&store->stream_count, 0);
     store->mark = lsi_fork_mark_new();
@@ -162,7 +167,7 @@ ls_durability ls_store_durability(const ls_store *store)
 ls_status ls_store_sync(ls_store *store)
 {
     LSI_REFUSE_NULL(store);
-    LSI_ENTER(store);
+    LSI_ENTER_TO(LSI_MAY_PUT, store);
     return store->engine->ops->sync(store->engine);
 }
 
@@ -187,7 +192,7 @@ ls_status ls_store_backup(ls_store *store, const char *directory, const ls_backu
 
     LSI_REFUSE_NULL(store);
     LSI_REFUSE_NULL(directory);
-    LSI_ENTER(store);
+    LSI_ENTER_TO(LSI_MAY_READ, store);
     st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_backup_options, user));
     if (st != LS_OK)
         return st;

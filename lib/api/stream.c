@@ -47,13 +47,6 @@ static ls_status make_spec(const char *name, const ls_stream_options *options, l
     return LS_OK;
 }
 
-static ls_status refuse_read_only(const ls_store *store, const char *what)
-{
-    return store->engine->read_only
-               ? lsi_fail(LS_ERR_READ_ONLY, "the store was opened for reading: it does not %s", what)
-               : LS_OK;
-}
-
 ls_status ls_stream_create(ls_store *store, const char *name, const ls_stream_options *options)
 {
     ls_stream_options own;
@@ -62,14 +55,12 @@ ls_status ls_stream_create(ls_store *store, const char *name, const ls_stream_op
 
     LSI_REFUSE_NULL(store);
     LSI_REFUSE_NULL(name);
-    LSI_ENTER(store);
+    LSI_ENTER_TO(LSI_MAY_CHANGE, store);
     st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_stream_options, compression));
     if (st == LS_OK)
         st = lsi_check_stream_name(name);
     if (st == LS_OK)
         st = make_spec(name, &own, &spec);
-    if (st == LS_OK)
-        st = refuse_read_only(store, "create streams");
     return st == LS_OK ? store->engine->ops->create(store->engine, &spec) : st;
 }
 
@@ -79,10 +70,8 @@ ls_status ls_stream_delete(ls_store *store, const char *name)
 
     LSI_REFUSE_NULL(store);
     LSI_REFUSE_NULL(name);
-    LSI_ENTER(store);
+    LSI_ENTER_TO(LSI_MAY_CHANGE, store);
     st = lsi_check_stream_name(name);
-    if (st == LS_OK)
-        st = refuse_read_only(store, "delete streams");
     return st == LS_OK ? store->engine->ops->remove(store->engine, name) : st;
 }
 
@@ -135,12 +124,9 @@ ls_status ls_stream_close(ls_stream *stream)
 
 ls_status ls_stream_reset_shard(ls_stream *stream, uint32_t shard)
 {
-    ls_status st;
-
     LSI_REFUSE_NULL(stream);
-    LSI_ENTER(stream->store);
-    st = refuse_read_only(stream->store, "reset shards");
-    return st == LS_OK ? stream->store->engine->ops->reset_shard(stream->stream, shard) : st;
+    LSI_ENTER_TO(LSI_MAY_CHANGE, stream->store);
+    return stream->store->engine->ops->reset_shard(stream->stream, shard);
 }
 
 /* ---- describing ---- */

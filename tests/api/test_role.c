@@ -1,0 +1,401 @@
+/* Least privilege (store.h): what a store was opened for decides which calls do something. A table says of every exported
+ * function what right it needs; a function that is not in the table fails the test, so none is forgotten. */
+#include "api/support.h"
+
+#include <libstream/unstable/inspect.h>
+
+#include "api/api.h"
+
+#define STREAM "orders"
+
+typedef struct role {
+    const char *word;
+    uint32_t flags;
+    uint32_t rights;
+    ls_status refusal;
+} role;
+
+static const role roles[] = {
+    {"everything", 0, LSI_MAY_READ | LSI_MAY_PUT | LSI_MAY_CHANGE, LS_OK},
+    {"reading", LS_STORE_READ_ONLY, LSI_MAY_READ, LS_ERR_READ_ONLY},
+    {"consuming", LS_STORE_CONSUME_ONLY, LSI_MAY_READ, LS_ERR_READ_ONLY},
+    {"producing", LS_STORE_PRODUCE_ONLY, LSI_MAY_PUT, LS_ERR_STATE},
+};
+
+/* ---- files that tell how they are used ---- */
+
+static lsi_files watched;
+static int (*real_open)(const lsi_root *root, const char *name, unsigned flags, lsi_file *out);
+static uint32_t opened;              /* files */
+static char opened_for_writing[512]; /* their names */
+
+static int watched_open(const lsi_root *root, const char *name, unsigned flags, lsi_file *out)
+{
+    opened++;
+    if ((flags & LSI_OPEN_WRITE) != 0) {
+        size_t used = strlen(opened_for_writing);
+
+        snprintf(opened_for_writing + used, sizeof opened_for_writing - used, "%s ", name);
+    }
+    return real_open(root, name, flags, out);
+}
+
+/* ---- the calls ---- */
+
+typedef struct handles {
+    char path[TEMP_PATH_BYTES * 2], copy[TEMP_PATH_BYTES * 2];
+    ls_store *store;
+    ls_stream *stream;
+    ls_producer *producer; /* NULL where there can be none */
+    ls_iterator *iterator; /* the same */
+} handles;
+
+static ls_status call_create(handles *of) { return ls_stream_create(of->store, "new", NULL); }
+static ls_status call_delete(handles *of) { return ls_stream_delete(of->store, "new"); }
+static ls_status call_reset(handles *of) { return ls_stream_reset_shard(of->stream, 0); }
+static ls_status call_split(handles *of) { return ls_stream_split(of->stream, 0, NULL, NULL, NULL); }
+static ls_status call_merge(handles *of) { return ls_stream_merge(of->stream, 1, 2, NULL); }
+static ls_status call_scale(handles *of) { return ls_stream_update_shard_count(of->stream, 3, NULL); }
+static ls_status call_encrypt(handles *of) { return ls_stream_start_encryption(of->store, STREAM, "k"); }
+static ls_status call_decrypt(handles *of) { return ls_stream_stop_encryption(of->store, STREAM); }
+static ls_status call_compress(handles *of) { return ls_stream_set_compression(of->store, STREAM, 0); }
+static ls_status call_sync(handles *of) { return ls_store_sync(of->store); }
+static ls_status call_maintain(handles *of) { return ls_store_maintain(of->store); }
+static ls_status call_backup(handles *of) { return ls_store_backup(of->store, of->copy, NULL); }
+
+static ls_status call_producer(handles *of)
+{
+    ls_producer *producer;
+    ls_status st = ls_producer_open(of->stream, NULL, &producer);
+
+    return st == LS_OK ? ls_producer_close(producer) : st;
+}
+
+static ls_status close_if(ls_status st, ls_iterator *iterator)
+{
+    if (st == LS_OK)
+        ls_iterator_close(iterator);
+    return st;
+}
+
+static ls_status call_iterator(handles *of)
+{
+    ls_iterator *iterator = NULL;
+    ls_status st = ls_iterator_open(of->stream, 0, NULL, NULL, &iterator);
+
+    return close_if(st, iterator);
+}
+
+static ls_status call_iterator_all(handles *of)
+{
+    ls_iterator *iterator = NULL;
+    ls_status st = ls_iterator_open_all(of->stream, NULL, NULL, &iterator);
+
+    return close_if(st, iterator);
+}
+
+static ls_status call_iterator_place(handles *of)
+{
+    ls_iterator *iterator = NULL;
+    ls_status st = ls_iterator_open_place(of->stream, "no place", NULL, &iterator);
+
+    return st == LS_ERR_INVALID_ARGUMENT ? LS_OK : st; /* It came as far as to look at it. */
+}
+
+static ls_status call_list(handles *of)
+{
+    ls_stream_list *list = NULL;
+    ls_status st = ls_store_list_streams(of->store, NULL, 0, &list);
+
+    ls_stream_list_free(list);
+    return st;
+}
+
+static ls_status call_open(handles *of)
+{
+    ls_stream *stream;
+    ls_status st = ls_stream_open(of->store, STREAM, &stream);
+
+    return st == LS_OK ? ls_stream_close(stream) : st;
+}
+
+static ls_status call_describe(handles *of)
+{
+    ls_stream_description *description = NULL;
+    ls_status st = ls_stream_describe(of->stream, &description);
+
+    ls_stream_description_free(description);
+    return st;
+}
+
+static ls_status call_shards(handles *of)
+{
+    ls_shard_list *list = NULL;
+    ls_status st = ls_stream_list_shards(of->stream, NULL, &list);
+
+    ls_shard_list_free(list);
+    return st;
+}
+
+static ls_status call_durability(handles *of)
+{
+    return ls_store_durability(of->store) == LS_DURABILITY_SYNC ? LS_OK : LS_ERR_STATE;
+}
+
+static ls_status call_put(handles *of) { return ls_producer_put(of->producer, text("k"), text("d"), NULL, NULL); }
+static ls_status call_batch(handles *of) { return ls_producer_put_batch(of->producer, NULL, 0, NULL, NULL, NULL); }
+static ls_status call_flush(handles *of) { return ls_producer_flush(of->producer); }
+
+static ls_status call_next(handles *of)
+{
+    const ls_batch *batch;
+
+    return ls_iterator_next(of->iterator, NULL, &batch);
+}
+
+static ls_status call_seek(handles *of)
+{
+    const ls_position first = {.kind = LS_TRIM_HORIZON};
+
+    return ls_iterator_seek(of->iterator, &first);
+}
+
+static ls_status call_place(handles *of)
+{
+    char place[1024];
+
+    return ls_iterator_place(of->iterator, place, sizeof place, NULL);
+}
+
+static ls_status call_event_fd(handles *of)
+{
+    int32_t fd;
+
+    return ls_iterator_event_fd(of->iterator, &fd);
+}
+
+enum { ANY = LSI_MAY_READ | LSI_MAY_PUT | LSI_MAY_CHANGE };
+
+static const struct {
+    const char *name;
+    ls_status (*call)(handles *of); /* NULL: touches no store, or needs what another function gave and is called there */
+    uint32_t right;
+    bool is_of_handle; /* of a producer or iterator, which there is only with the right */
+} functions[] = {
+    {"ls_stream_create", call_create, LSI_MAY_CHANGE, false},
+    {"ls_stream_delete", call_delete, LSI_MAY_CHANGE, false},
+    {"ls_stream_reset_shard", call_reset, LSI_MAY_CHANGE, false},
+    {"ls_stream_split", call_split, LSI_MAY_CHANGE, false},
+    {"ls_stream_merge", call_merge, LSI_MAY_CHANGE, false},
+    {"ls_stream_update_shard_count", call_scale, LSI_MAY_CHANGE, false},
+    {"ls_stream_start_encryption", call_encrypt, LSI_MAY_CHANGE, false},
+    {"ls_stream_stop_encryption", call_decrypt, LSI_MAY_CHANGE, false},
+    {"ls_stream_set_compression", call_compress, LSI_MAY_CHANGE, false},
+    {"ls_producer_open", call_producer, LSI_MAY_PUT, false},
+    {"ls_store_sync", call_sync, LSI_MAY_PUT, false},
+    {"ls_iterator_open", call_iterator, LSI_MAY_READ, false},
+    {"ls_iterator_open_all", call_iterator_all, LSI_MAY_READ, false},
+    {"ls_iterator_open_place", call_iterator_place, LSI_MAY_READ, false},
+    {"ls_store_backup", call_backup, LSI_MAY_READ, false},
+    {"ls_store_maintain", call_maintain, ANY, false},
+    {"ls_store_list_streams", call_list, ANY, false},
+    {"ls_store_durability", call_durability, ANY, false},
+    {"ls_stream_open", call_open, ANY, false},
+    {"ls_stream_describe", call_describe, ANY, false},
+    {"ls_stream_list_shards", call_shards, ANY, false},
+    {"ls_producer_put", call_put, LSI_MAY_PUT, true},
+    {"ls_producer_put_batch", call_batch, LSI_MAY_PUT, true},
+    {"ls_producer_flush", call_flush, LSI_MAY_PUT, true},
+    {"ls_iterator_next", call_next, LSI_MAY_READ, true},
+    {"ls_iterator_seek", call_seek, LSI_MAY_READ, true},
+    {"ls_iterator_place", call_place, LSI_MAY_READ, true},
+    {"ls_iterator_event_fd", call_event_fd, LSI_MAY_READ, true},
+    {"ls_iterator_cancel", NULL, ANY, false},
+    {"ls_iterator_close", NULL, ANY, false},
+    {"ls_key_from_file", NULL, ANY, false},
+    {"ls_producer_close", NULL, ANY, false},
+    {"ls_store_close", NULL, ANY, false},
+    {"ls_store_open", NULL, ANY, false},
+    {"ls_stream_close", NULL, ANY, false},
+};
+/* Views of what a call gave, and what has nothing to do with a store that is open. */
+static const char *const harmless[] = {"ls_batch_", "ls_inspect_", "ls_last_error_", "ls_shard_list_", "ls_status_",
+                                       "ls_stream_description_", "ls_stream_list_at", "ls_stream_list_count",
+                                       "ls_stream_list_free", "ls_stream_list_has_more", "ls_version_"};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static void every_exported_function_has_its_place_in_the_table(void **state)
+{
+    FILE *symbols = fopen(SYMBOLS, "r");
+    char line[200];
+    int known = 0;
+
+    (void)state;
+    assert_non_null(symbols);
+    while (fgets(line, sizeof line, symbols) != NULL) {
+        char *name = strstr(line, "ls_");
+        bool found = name == NULL;
+
+        if (name != NULL)
+            name[strcspn(name, ";")] = '\0';
+        for (size_t i = 0; i < COUNT(functions) && !found; i++)
+            found = strcmp(functions[i].name, name) == 0;
+        for (size_t i = 0; i < COUNT(harmless) && !found; i++)
+            found = strncmp(harmless[i], name, strlen(harmless[i])) == 0;
+        if (!found)
+            fail_msg("%s is exported, and nobody says which role may call it", name);
+        known += name != NULL;
+    }
+    fclose(symbols);
+    assert_true(known > 50);
+}
+
+static void open_as(fixture *fx, const role *as, handles *of)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    lsi_env env;
+
+    memset(of, 0, sizeof *of);
+    snprintf(of->path, sizeof of->path, "%s", temp_path(&fx->temp, "store"));
+    snprintf(of->copy, sizeof of->copy, "%s", temp_path(&fx->temp, as->word));
+    lsi_env_default(&env);
+    watched = lsi_files_system;
+    real_open = watched.open;
+    watched.open = watched_open;
+    env.files = &watched;
+    opened_for_writing[0] = '\0';
+    options.flags = as->flags;
+    assert_int_equal(lsi_store_open_env(of->path, &options, &env, &of->store), LS_OK);
+    assert_int_equal(ls_stream_open(of->store, STREAM, &of->stream), LS_OK);
+    if ((as->rights & LSI_MAY_PUT) != 0)
+        assert_int_equal(ls_producer_open(of->stream, NULL, &of->producer), LS_OK);
+    if ((as->rights & LSI_MAY_READ) != 0)
+        assert_int_equal(ls_iterator_open(of->stream, 0, NULL, NULL, &of->iterator), LS_OK);
+}
+
+static void close_all(handles *of)
+{
+    ls_iterator_close(of->iterator);
+    assert_int_equal(ls_producer_close(of->producer), LS_OK);
+    assert_int_equal(ls_stream_close(of->stream), LS_OK);
+    assert_int_equal(ls_store_close(of->store), LS_OK);
+}
+
+static void each_role_may_do_what_is_part_of_it_and_nothing_else(void **state)
+{
+    fixture *fx = *state;
+
+    for (size_t r = 0; r < COUNT(roles); r++) {
+        const role *as = &roles[r];
+        handles of;
+
+        open_as(fx, as, &of);
+        for (size_t i = 0; i < COUNT(functions); i++) {
+            uint32_t opened_before = opened;
+            ls_status st, wanted;
+
+            if (functions[i].call == NULL)
+                continue;
+            st = functions[i].call(&of);
+            wanted = (functions[i].right & as->rights) != 0 ? LS_OK
+                : functions[i].is_of_handle                 ? LS_ERR_INVALID_ARGUMENT
+                                                            : as->refusal;
+            if (wanted == LS_OK) {
+                /* Whether it did its work is not the question here, but whether it was let in. */
+                if (st == LS_ERR_READ_ONLY || (st != LS_OK && as->refusal == st))
+                    fail_msg("%s for %s: %s", functions[i].name, as->word, ls_last_error_message());
+                continue;
+            }
+            if (st != wanted)
+                fail_msg("%s for %s is %s, not %s", functions[i].name, as->word, ls_status_name(st),
+                         ls_status_name(wanted));
+            assert_int_equal(opened, opened_before);
+            if (!functions[i].is_of_handle)
+                assert_true(says(functions[i].name) && says(as->word));
+        }
+        close_all(&of);
+    }
+}
+
+/* Method: the system's files, told of each file that is opened. */
+static void who_only_reads_opens_nothing_but_the_control_file_for_writing(void **state)
+{
+    fixture *fx = *state;
+
+    for (size_t r = 1; r < 3; r++) {
+        handles of;
+
+        open_as(fx, &roles[r], &of);
+        assert_int_equal(call_next(&of), LS_OK);
+        assert_int_equal(call_describe(&of), LS_OK);
+        assert_int_equal(call_maintain(&of), LS_OK);
+        assert_int_equal(call_list(&of), LS_OK);
+        close_all(&of);
+        assert_string_equal(opened_for_writing, "control ");
+    }
+}
+
+static void a_store_is_not_made_by_who_may_not(void **state)
+{
+    fixture *fx = *state;
+    ls_store *store = NULL;
+
+    for (size_t r = 1; r < COUNT(roles); r++) {
+        ls_store_options options = LS_STORE_OPTIONS_INIT;
+
+        options.flags = roles[r].flags;
+        assert_int_equal(ls_store_open(temp_path(&fx->temp, "none"), &options, &store), LS_ERR_NOT_FOUND);
+        options.flags = roles[r].flags | roles[r % 3 + 1].flags;
+        assert_int_equal(ls_store_open(fx->location, &options, &store), LS_ERR_INVALID_ARGUMENT);
+        assert_true(says("exclude each other"));
+    }
+}
+
+static void who_only_puts_does_not_change_the_durability(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_store *store = NULL;
+
+    options.flags = LS_STORE_PRODUCE_ONLY;
+    options.durability = LS_DURABILITY_KERNEL;
+    assert_int_equal(ls_store_open(fx->location, &options, &store), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("producing only"));
+    options.durability = LS_DURABILITY_DEFAULT;
+    options.sync_interval_ms = 50;
+    assert_int_equal(ls_store_open(fx->location, &options, &store), LS_ERR_INVALID_ARGUMENT);
+}
+
+/* The stream is there, with a record, before any role comes. */
+static int begin_with_stream(void **state)
+{
+    ls_producer *producer = NULL;
+    ls_stream *stream;
+    fixture *fx;
+    int result = begin(state);
+
+    if (result != 0)
+        return result;
+    fx = *state;
+    stream = make_stream(fx, STREAM, 3);
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put(producer, text("k"), text("d"), NULL, NULL), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    return ls_stream_close(stream) == LS_OK ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_exported_function_has_its_place_in_the_table),
+        cmocka_unit_test_setup_teardown(each_role_may_do_what_is_part_of_it_and_nothing_else, begin_with_stream, end),
+        cmocka_unit_test_setup_teardown(who_only_reads_opens_nothing_but_the_control_file_for_writing,
+                                        begin_with_stream, end),
+        cmocka_unit_test_setup_teardown(a_store_is_not_made_by_who_may_not, begin_with_stream, end),
+        cmocka_unit_test_setup_teardown(who_only_puts_does_not_change_the_durability, begin_with_stream, end),
+    };
+
+    in_memory = false;
+    return cmocka_run_group_tests_name("roles", tests, NULL, NULL);
+}
