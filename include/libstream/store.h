@@ -155,7 +155,8 @@ typedef struct ls_store_options {
  * @retval LS_ERR_UNSUPPORTED       A network file system, or a location whose engine was not built.
  * @retval LS_ERR_READ_ONLY         The directory cannot be written.
  * @retval LS_ERR_VERSION           Another format, or another control layout is in use by a running process.
- * @retval LS_ERR_CORRUPT           The manifest is damaged; nothing was changed. See `lstream verify`.
+ * @retval LS_ERR_CORRUPT           The manifest is damaged, or something else stands in the place of the control file (then
+ *                                  READ_ONLY opens); nothing was changed. See `lstream verify`.
  * @retval LS_ERR_BUSY              Another process stopped while opening; `busy_timeout_ms` is over. Nothing is open.
  * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  Nothing is open. A new store may be half made; opening finishes it.
  *

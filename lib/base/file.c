@@ -51,6 +51,20 @@ bool lsi_file_name_is_plain(const char *name)
     }
 }
 
+const char *lsi_file_misfit(int result)
+{
+    switch (-result) {
+    case EINVAL: /* a directory, a FIFO, a socket, a device */
+        return "is not a regular file";
+    case ELOOP:
+        return "is, or lies behind, a symbolic link";
+    case ENOTDIR:
+        return "lies in what is not a directory";
+    default:
+        return NULL;
+    }
+}
+
 /* ---- opening beneath the root ---- */
 
 /* Set once openat2 answered ENOSYS: it will not appear while this kernel runs. Relaxed: only a hint. */

@@ -3,7 +3,7 @@
  *
  * Names are relative to a root, "/"-separated, without "." and ".."; the system's table opens them beneath the root
  * with openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), or O_NOFOLLOW step by step where the kernel lacks it, and
- * accepts regular files only (a FIFO is EINVAL and does not hang).
+ * accepts regular files only (a FIFO is EINVAL and does not hang; see lsi_file_misfit).
  *
  * Results: 0 or more is success, below 0 is -errno. EINTR is retried and short transfers are continued inside, so a
  * caller sees all or an error; after a failed write some bytes may have been written. Any thread may use one file. */
@@ -108,6 +108,10 @@ int lsi_file_load(const lsi_root *root, const char *name, size_t max, const lsi_
  * than LSI_FILE_NAME_BYTES_MAX. Others are -EINVAL. */
 #define LSI_FILE_NAME_BYTES_MAX 512 /* "<stream id>/<shard>/00000001.seg.new" is far below it */
 bool lsi_file_name_is_plain(const char *name);
+
+/* What stands under a name instead of a regular file, as the end of a sentence that begins with the name, for a `result`
+ * of opening or loading it. NULL: `result` says something else. */
+const char *lsi_file_misfit(int result);
 
 static inline bool lsi_file_is_open(const lsi_file *file) { return file->files != NULL; }
 static inline int lsi_file_write_one(const lsi_file *file, const void *data, size_t size, uint64_t at)

@@ -151,6 +151,15 @@ ls_status lsi_fail_errno(int err, const char *format, ...)
     return current.status;
 }
 
+ls_status lsi_fail_within(const char *label)
+{
+    char text[LSI_MESSAGE_BYTES] = "";
+    int wanted = snprintf(text, sizeof text, "%s: %s", label, current.message);
+
+    set_current(current.status, current.err, text, wanted >= (int)sizeof text);
+    return current.status;
+}
+
 void lsi_error_save(lsi_error_state *out)
 {
     *out = current;

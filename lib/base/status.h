@@ -19,6 +19,9 @@ ls_status lsi_fail_errno(int err, const char *format, ...) __attribute__((format
 /* LS_ERR_THROTTLED, and after how many milliseconds the call may be tried again. */
 ls_status lsi_fail_throttled(uint32_t retry_after_ms, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Puts "`label`: " in front of the last error's message; returns its status. */
+ls_status lsi_fail_within(const char *label);
+
 /* For code that recovers from a failure of its own: what the last error was is restored. */
 typedef struct lsi_error_state {
     ls_status status;

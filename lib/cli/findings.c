@@ -25,8 +25,17 @@ static const char *kind_word(ls_finding_kind kind)
     case LS_FINDING_STRAY_FILE: return "stray-file";
     case LS_FINDING_FILE_UNREADABLE: return "file-unreadable";
     case LS_FINDING_SYNC_FAILED: return "sync-failed";
+    case LS_FINDING_RESERVE: return "reserve";
     default: return "other";
     }
+}
+
+static void put_records(lsi_json_writer *json, uint64_t count)
+{
+    if (count == LS_RECORDS_UNKNOWN)
+        lsi_json_null(json);
+    else
+        lsi_json_uint(json, count);
 }
 
 static void print_json(const lsi_call *call, const ls_finding *finding)
@@ -60,7 +69,7 @@ static void print_json(const lsi_call *call, const ls_finding *finding)
     lsi_json_key(&json, "last_seqno");
     lsi_json_uint(&json, finding->last_seqno);
     lsi_json_key(&json, "records_max");
-    lsi_json_uint(&json, finding->records_max);
+    put_records(&json, finding->records_max);
     lsi_json_key(&json, "repairable");
     lsi_json_bool(&json, finding->repairable != 0);
     lsi_json_key(&json, "repaired");
@@ -98,7 +107,7 @@ static void summary_json(const lsi_call *call, const ls_inspect_summary *summary
         {"streams", summary->streams}, {"shards", summary->shards}, {"segments", summary->segments},
         {"frames", summary->frames}, {"records", summary->records}, {"bytes", summary->bytes},
         {"damages", summary->damages}, {"hints", summary->hints}, {"notes", summary->notes},
-        {"repaired", summary->repaired}, {"records_lost_max", summary->records_lost_max},
+        {"repaired", summary->repaired},
     };
     lsi_json_writer json;
 
@@ -110,6 +119,8 @@ static void summary_json(const lsi_call *call, const ls_inspect_summary *summary
         lsi_json_key(&json, members[i].key);
         lsi_json_uint(&json, members[i].n);
     }
+    lsi_json_key(&json, "records_lost_max");
+    put_records(&json, summary->records_lost_max);
     lsi_json_object_close(&json);
     lsi_json_object_close(&json);
     (void)lsi_out_json(call, &json, LSI_EXIT_OK); /* It says it when memory runs out. */
@@ -133,8 +144,12 @@ int lsi_findings_end(const lsi_findings *findings, const ls_inspect_summary *sum
                  " records are right\n",
                  summary->streams, summary->shards, summary->segments, size, summary->records);
     lsi_out_text("damages: %" PRIu64, summary->damages);
-    if (summary->damages != 0)
+    if (summary->records_lost_max == LS_RECORDS_UNKNOWN)
+        lsi_out_text(" (how many records are lost is not known)");
+    else if (summary->records_lost_max != 0)
         lsi_out_text(" (at most %" PRIu64 " records lost)", summary->records_lost_max);
+    else if (summary->damages != 0)
+        lsi_out_text(" (no record lost)");
     lsi_out_text("; damaged hints: %" PRIu64 "; notes: %" PRIu64, summary->hints, summary->notes);
     if (findings->repairing)
         lsi_out_text("; repaired: %" PRIu64, summary->repaired);

@@ -21,6 +21,7 @@ int lsi_findings_end(const lsi_findings *findings, const ls_inspect_summary *sum
     "\"file\", \"offset\", \"bytes\", \"first_seqno\", \"last_seqno\", \"records_max\",\n" \
     "\"repairable\", \"repaired\", \"what\", \"advice\"}, and the last one is {\"summary\":\n" \
     "{\"streams\", \"shards\", \"segments\", \"frames\", \"records\", \"bytes\", \"damages\",\n" \
-    "\"hints\", \"notes\", \"repaired\", \"records_lost_max\"}}.\n"
+    "\"hints\", \"notes\", \"repaired\", \"records_lost_max\"}}. A number of records that\n" \
+    "nobody can know is null.\n"
 
 #endif

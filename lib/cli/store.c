@@ -10,7 +10,8 @@ int lsi_open_store(const lsi_call *call, bool to_write, ls_store **out)
 
     options.flags = LS_STORE_NO_CREATE;
     st = ls_store_open(call->store, &options, out);
-    if (st == LS_ERR_READ_ONLY && !to_write) {
+    /* CORRUPT: perhaps of the control file, which readers can do without. */
+    if ((st == LS_ERR_READ_ONLY || st == LS_ERR_CORRUPT) && !to_write) {
         options.flags = LS_STORE_READ_ONLY;
         st = ls_store_open(call->store, &options, out);
     }

@@ -50,13 +50,22 @@ static ls_status gate_take(const lsi_env *env, const lsi_file *file)
     }
 }
 
+/* It cannot be made anew: to move it away while somebody has the real one open would make two stores of one. */
+static ls_status fail_open(int result)
+{
+    if (lsi_file_misfit(result) != NULL)
+        return lsi_fail(LS_ERR_CORRUPT, "%s %s: until that is moved away the store can only be read", LSI_CONTROL_NAME,
+                        lsi_file_misfit(result));
+    return lsi_fail_errno(result, "cannot open the control file");
+}
+
 ls_status lsi_control_gate(const lsi_env *env, const lsi_root *root, lsi_file *gate)
 {
     int result = root->files->open(root, LSI_CONTROL_NAME, LSI_OPEN_WRITE | LSI_OPEN_CREATE, gate);
     ls_status st;
 
     if (result != 0)
-        return lsi_fail_errno(result, "cannot open the control file");
+        return fail_open(result);
     st = gate_take(env, gate);
     if (st != LS_OK)
         (void)gate->files->close(gate); /* nothing was written */
@@ -307,7 +316,7 @@ static int open_private(lsi_control *control)
 
 static bool stands_in(int err)
 {
-    return err == -ENOENT || err == -EROFS || err == -EACCES || err == -EPERM;
+    return err == -ENOENT || err == -EROFS || err == -EACCES || err == -EPERM || lsi_file_misfit(err) != NULL;
 }
 
 static void release(lsi_control *control)
@@ -361,8 +370,10 @@ ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsig
                                   &control->file);
     if (read_only && stands_in(result))
         result = open_private(control);
-    if (result != 0)
-        goto fail_system;
+    if (result != 0) {
+        st = fail_open(result);
+        goto fail;
+    }
     /* From here on a child must give it up, also when it is born while we wait. */
     control->on_fork.in_child = give_up_in_child;
     control->on_fork.user = control;

@@ -2,6 +2,7 @@
  * out, and what is left over in the end is wrong. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -9,23 +10,30 @@
 #include "base/status.h"
 #include "storage/verify.h"
 
-ls_status lsi_index_load(const lsi_verify *verify, uint32_t number, char name[LSI_SEGMENT_NAME_BYTES],
-                         lsi_index_copy *out)
+#define INDEX_BYTES_MAX ((LSI_SEGMENT_BYTES_MAX / LSI_INDEX_BLOCK_BYTES + 512) * LSI_INDEX_ENTRY_BYTES)
+
+ls_status lsi_index_load(const lsi_verify *verify, uint32_t number, lsi_index_copy *out)
 {
     const lsi_log_config *config = verify->config;
     void *bytes;
     int rc;
 
     memset(out, 0, sizeof *out);
-    lsi_segment_name(config->dir, number, "idx", name);
-    rc = lsi_file_load(config->root, name,
-                       (LSI_SEGMENT_BYTES_MAX / LSI_INDEX_BLOCK_BYTES + 512) * LSI_INDEX_ENTRY_BYTES,
-                       &config->env->memory, &bytes, &out->size);
+    lsi_segment_name(config->dir, number, "idx", out->name);
+    rc = lsi_file_load(config->root, out->name, INDEX_BYTES_MAX, &config->env->memory, &bytes, &out->size);
+    if (rc == 0) {
+        out->bytes = bytes;
+        return LS_OK;
+    }
+    out->size = 0;
     if (rc == -ENOMEM)
-        return lsi_fail(LS_ERR_NO_MEMORY, "%s: reading %s: no memory", config->label, name);
-    if (rc < 0)
-        return LS_OK; /* None, or one that cannot be used: a hint. */
-    out->bytes = bytes;
+        return lsi_fail(LS_ERR_NO_MEMORY, "%s: reading %s: no memory", config->label, out->name);
+    if (lsi_file_misfit(rc) != NULL)
+        (void)snprintf(out->why_not, sizeof out->why_not, "%s", lsi_file_misfit(rc));
+    else if (rc == -EFBIG)
+        (void)snprintf(out->why_not, sizeof out->why_not, "is larger than any index");
+    else if (rc != -ENOENT)
+        (void)snprintf(out->why_not, sizeof out->why_not, "cannot be read (%s)", strerror(-rc));
     return LS_OK;
 }
 
@@ -44,14 +52,13 @@ void lsi_index_strike(lsi_index_copy *index, const lsi_segment *segment, uint64_
         memset(entry, 0, LSI_INDEX_ENTRY_BYTES);
 }
 
-/* What was not struck out: entries that are wrong. Right ones of frames beyond the end, or in a gap, are none. */
-void lsi_index_tell(lsi_verify *verify, const char *name, const lsi_index_copy *index, const lsi_segment *segment,
-                    uint64_t end, bool has_gaps)
+/* How many were not struck out: wrong ones. Right ones of frames beyond the end, or in a gap, are none. */
+static uint64_t count_wrong(const lsi_index_copy *index, const lsi_segment *segment, uint64_t end, bool has_gaps,
+                            uint64_t *first)
 {
-    uint64_t wrong = 0, first = 0;
-    ls_finding finding = {.severity = LS_FINDING_HINT, .kind = LS_FINDING_INDEX, .file = name, .repairable = 1};
+    uint64_t wrong = 0, whole = index->size / LSI_INDEX_ENTRY_BYTES * LSI_INDEX_ENTRY_BYTES;
 
-    for (uint64_t at = 0; at + LSI_INDEX_ENTRY_BYTES <= index->size; at += LSI_INDEX_ENTRY_BYTES) {
+    for (uint64_t at = 0; at < whole; at += LSI_INDEX_ENTRY_BYTES) {
         const unsigned char *entry = index->bytes + at;
 
         if (lsi_is_zero(entry, LSI_INDEX_ENTRY_BYTES))
@@ -60,27 +67,37 @@ void lsi_index_tell(lsi_verify *verify, const char *name, const lsi_index_copy *
             (has_gaps || lsi_read_u64le(entry) >= end))
             continue;
         if (wrong++ == 0)
-            first = at;
+            *first = at;
     }
-    if (index->size % LSI_INDEX_ENTRY_BYTES != 0 && wrong == 0 &&
-        !lsi_is_zero(index->bytes + index->size / LSI_INDEX_ENTRY_BYTES * LSI_INDEX_ENTRY_BYTES,
-                     index->size % LSI_INDEX_ENTRY_BYTES)) {
-        wrong = 1;
-        first = index->size / LSI_INDEX_ENTRY_BYTES * LSI_INDEX_ENTRY_BYTES;
-    }
-    if (wrong == 0)
-        return;
-    finding.offset = first;
-    finding.bytes = LSI_INDEX_ENTRY_BYTES;
-    finding.advice = "nothing to do: wrong entries are passed over; `lstream repair` removes the file";
-    if (verify->repair) {
-        const lsi_root *root = verify->config->root;
+    if (!lsi_is_zero(index->bytes + whole, index->size - whole) && wrong++ == 0)
+        *first = whole;
+    return wrong;
+}
 
-        finding.repaired = root->files->unlink(root, name) == 0;
-        if (finding.repaired)
-            finding.advice = "the index was removed; reading needs none";
+void lsi_index_tell(lsi_verify *verify, const lsi_index_copy *index, const lsi_segment *segment, uint64_t end,
+                    bool has_gaps)
+{
+    const lsi_log_config *config = verify->config;
+    char what[160], done[LSI_KEPT_NAME_BYTES + 64], kept[LSI_KEPT_NAME_BYTES];
+    ls_finding finding = {.severity = LS_FINDING_HINT, .kind = LS_FINDING_INDEX, .file = index->name, .repairable = 1};
+    uint64_t first = 0, wrong = index->bytes == NULL ? 0 : count_wrong(index, segment, end, has_gaps, &first);
+
+    if (wrong == 0 && index->why_not[0] == '\0')
+        return;
+    if (wrong == 0) {
+        (void)snprintf(what, sizeof what, "%s", index->why_not);
+    } else {
+        finding.offset = first;
+        finding.bytes = LSI_INDEX_ENTRY_BYTES;
+        (void)snprintf(what, sizeof what, "has %" PRIu64 " wrong %s, the first at offset 0x%" PRIx64, wrong,
+                       wrong == 1 ? "entry" : "entries", first);
     }
-    lsi_inspection_tell(verify->inspection, &finding, "%s: %s: %" PRIu64
-                        " entries are wrong, the first at offset 0x%" PRIx64
-                        ": nothing is lost, it is rebuilt as it is missed", verify->config->label, name, wrong, first);
+    finding.advice = "nothing to do: readers do without; `lstream repair` sets it aside";
+    if (verify->repair && lsi_set_aside(config->root, config->dir, index->name, kept) == LS_OK) {
+        finding.repaired = 1;
+        (void)snprintf(done, sizeof done, "it was set aside as %s; a new one is made as readers seek", kept);
+        finding.advice = done;
+    }
+    lsi_inspection_tell(verify->inspection, &finding, "%s: %s %s: nothing is lost, an index is a hint", config->label,
+                        index->name, what);
 }

@@ -28,6 +28,7 @@ typedef struct lsi_inspection {
     uint32_t shard;     /* UINT32_MAX outside of all */
     uint64_t damages_left; /* those that were not repaired */
     bool stopped;       /* the callback asked for it */
+    const char *blocked; /* why nothing can be repaired yet: what is to be done first. NULL: it can */
 } lsi_inspection;
 
 /* Fills in stream and shard, counts, and calls. `finding->advice` is set; `what` is made of the format. */
@@ -39,6 +40,7 @@ void lsi_inspection_tell(lsi_inspection *inspection, ls_finding *finding, const 
 typedef struct lsi_peek {
     const lsi_env *env;
     lsi_file file; /* not open: there is none */
+    const char *misfit; /* lsi_file_misfit: why; else NULL */
     unsigned char *bytes;
     size_t size;
     bool whole;    /* the header passes its checks and is of this store */
@@ -55,8 +57,8 @@ void lsi_peek_each_slot(const lsi_peek *peek, void (*each)(void *user, const lsi
 void lsi_peek_each_process(const lsi_peek *peek, void (*each)(void *user, const lsi_attached *process), void *user);
 uint32_t lsi_peek_store_lock_holder(const lsi_peek *peek); /* thread id; 0: free */
 uint32_t lsi_peek_lock_holder(const lsi_lock *lock);
-/* Says what is wrong with it. `repaired`: it was made anew since. */
-void lsi_peek_verify(const lsi_peek *peek, bool repaired, lsi_inspection *inspection);
+/* Says what is wrong with it. `kept`: as what it was kept when it was made anew; NULL: it was not. */
+void lsi_peek_verify(const lsi_peek *peek, const char *kept, lsi_inspection *inspection);
 
 /* ---- verify.c, repair.c: one log ---- */
 
@@ -64,12 +66,17 @@ void lsi_peek_verify(const lsi_peek *peek, bool repaired, lsi_inspection *inspec
 ls_status lsi_log_verify(const struct lsi_log_config *config, lsi_peek *peek, lsi_inspection *inspection);
 /* The same, and repairs: nobody else has the store open, `config->control` is attached. */
 ls_status lsi_log_repair(const struct lsi_log_config *config, lsi_inspection *inspection);
-/* Copies `name` to name.damaged-N, synced, before it is replaced (R4): its first `bytes_max` bytes. `kept` gets the
- * name. LS_ERR_NOT_FOUND when there is no such file. */
+/* keep.c. Copies `name` to name.damaged-N, synced, before it is replaced (R4): its first `bytes_max` bytes. What is no
+ * regular file is renamed to it. `kept` gets the name. LS_ERR_NOT_FOUND when there is nothing. */
 #define LSI_KEPT_NAME_BYTES 128
 ls_status lsi_keep_aside(const lsi_env *env, const lsi_root *root, const char *dir, const char *name,
-                         uint64_t bytes_max,
-                         char kept[LSI_KEPT_NAME_BYTES]);
+                         uint64_t bytes_max, char kept[LSI_KEPT_NAME_BYTES]);
+/* Renames `name`, whatever it is, to name.damaged-N. */
+ls_status lsi_set_aside(const lsi_root *root, const char *dir, const char *name, char kept[LSI_KEPT_NAME_BYTES]);
+bool lsi_is_kept(const char *entry); /* such a name */
+
+/* relist.c: fills in store, stream and shard by any segment in `config->dir` whose header can be read. */
+bool lsi_log_identify(struct lsi_log_config *config);
 
 /* ---- dump.c ---- */
 

@@ -110,7 +110,7 @@ static ls_status ready_to_look(lsi_log *log, lsi_slot *slot, lsi_slot **out)
             uint64_t marked;
             if (lsi_watermark_read(slot, &number, &marked))
                 lsi_watermark_note(own, number, marked);
-            st = lsi_log_look(log, own);
+            st = lsi_log_look(log, NULL, own);
             if (st == LS_OK)
                 log->own_slot = own;
             else

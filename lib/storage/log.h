@@ -119,8 +119,17 @@ ls_status lsi_log_take_over(lsi_log *log, lsi_slot *slot);
 ls_status lsi_log_publish_new(const lsi_log_config *config, const lsi_segment_entry *first);
 /* For a reader that may not write: whether the ends that an earlier process of this boot left may be believed ... */
 ls_status lsi_log_ends_hold(lsi_log *log, lsi_slot *slot, bool *hold);
-/* ... and, when not, finds them for itself. */
-ls_status lsi_log_look(lsi_log *log, lsi_slot *own);
+/* ... and, when not, finds them for itself. `as_if`: see below. */
+typedef struct lsi_as_if lsi_as_if;
+ls_status lsi_log_look(lsi_log *log, const lsi_as_if *as_if, lsi_slot *own);
+/* Whether the ends in the slot are true: the list, the last segment's header and the last frames before them agree. */
+ls_status lsi_log_ends_are_true(const lsi_log *log, const lsi_as_if *as_if, const lsi_slot *slot, bool *true_ends);
+
+/* For verifying: as if a repair had been here, which makes a list and a header of the last segment. NULL: as it is. */
+struct lsi_as_if {
+    lsi_segment_list *list;
+    const lsi_segment_header *header; /* NULL: the file's */
+};
 
 /* ---- walking a segment's frames, for recovery, seeking and verify ---- */
 

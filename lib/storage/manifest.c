@@ -71,31 +71,31 @@ ls_status lsi_checked_decode(const char *name, uint32_t kind, uint64_t salt, con
     uint64_t body_bytes;
 
     if (size < LSI_CHECKED_HEADER_BYTES)
-        return lsi_fail(LS_ERR_CORRUPT, "%s: cut short: %zu bytes, its header alone has %u", name, size,
+        return lsi_fail(LS_ERR_CORRUPT, "%s is cut short: it has %zu bytes, its header alone %u", name, size,
                         LSI_CHECKED_HEADER_BYTES);
     if (memcmp(at + MAGIC_AT, MAGIC, 8) != 0) /* K1 */
-        return lsi_fail(LS_ERR_CORRUPT, "%s: does not begin as a file of libstream", name);
+        return lsi_fail(LS_ERR_CORRUPT, "%s does not begin as a file of libstream", name);
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
     if (lsi_read_u64le(at + HEADER_SUM_AT) != lsi_sum64(at, HEADER_SUM_AT, salt)) /* K2 */
-        return lsi_fail(LS_ERR_CORRUPT, "%s: its header fails its checksum, or it belongs elsewhere", name);
+        return lsi_fail(LS_ERR_CORRUPT, "the header of %s fails its checksum, or it belongs elsewhere", name);
 #endif
     header_bytes = lsi_read_u16le(at + HEADER_BYTES_AT);
     body_bytes = lsi_read_u64le(at + PAYLOAD_BYTES_AT);
     if (header_bytes < LSI_CHECKED_HEADER_BYTES || header_bytes > HEADER_BYTES_MAX || size < header_bytes ||
         body_bytes != size - header_bytes) /* K3 */
-        return lsi_fail(LS_ERR_CORRUPT, "%s: has %zu bytes, its header states %u + %llu", name, size, header_bytes,
+        return lsi_fail(LS_ERR_CORRUPT, "%s has %zu bytes, its header states %u + %llu", name, size, header_bytes,
                         (unsigned long long)body_bytes);
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
     (void)salt;
 #else
     if (lsi_read_u64le(at + BODY_SUM_AT) !=
         lsi_sum64(at + LSI_CHECKED_HEADER_BYTES, size - LSI_CHECKED_HEADER_BYTES, salt)) /* K4 */
-        return lsi_fail(LS_ERR_CORRUPT, "%s: its contents fail their checksum", name);
+        return lsi_fail(LS_ERR_CORRUPT, "the contents of %s fail their checksum", name);
 #endif
     if (lsi_read_u32le(at + KIND_AT) != kind) /* K5 */
-        return lsi_fail(LS_ERR_CORRUPT, "%s: is a file of kind %u, not %u", name, lsi_read_u32le(at + KIND_AT), kind);
+        return lsi_fail(LS_ERR_CORRUPT, "%s is a file of kind %u, not %u", name, lsi_read_u32le(at + KIND_AT), kind);
     if (lsi_read_u16le(at + FORMAT_AT) != FORMAT || lsi_read_u32le(at + MUST_REFUSE_AT) != 0) /* P11 */
-        return lsi_fail(LS_ERR_VERSION, "%s: format %u with features 0x%x; this library reads format %u", name,
+        return lsi_fail(LS_ERR_VERSION, "%s has format %u with features 0x%x; this library reads format %u", name,
                         lsi_read_u16le(at + FORMAT_AT), lsi_read_u32le(at + MUST_REFUSE_AT), FORMAT);
     *generation = lsi_read_u64le(at + GENERATION_AT);
     *payload = at + header_bytes;
@@ -132,10 +132,10 @@ ls_status lsi_checked_load(const lsi_env *env, const lsi_root *root, const char 
     if (result == -ENOENT)
         return lsi_fail(LS_ERR_NOT_FOUND, "%s does not exist", name);
     if (result == -EFBIG)
-        return lsi_fail(LS_ERR_CORRUPT, "%s: is larger than %llu bytes, which no such file is", name,
+        return lsi_fail(LS_ERR_CORRUPT, "%s is larger than %llu bytes, which no such file is", name,
                         (unsigned long long)FILE_BYTES_MAX);
-    if (result == -EINVAL || result == -ELOOP || result == -ENOTDIR)
-        return lsi_fail(LS_ERR_CORRUPT, "%s: is not a regular file", name);
+    if (lsi_file_misfit(result) != NULL)
+        return lsi_fail(LS_ERR_CORRUPT, "%s %s", name, lsi_file_misfit(result));
     if (result != 0)
         return lsi_fail_errno(result, "cannot read %s", name);
     st = lsi_checked_decode(name, kind, salt, bytes, size, generation, &view, payload_size);

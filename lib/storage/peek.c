@@ -1,6 +1,7 @@
 /* The control file seen from outside: its bytes are read, not mapped, and nobody is attached. What is read may be a
  * moment old and half written; it is shown to people, and of the ends only single words are used. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -48,7 +49,8 @@ ls_status lsi_peek_open(const lsi_env *env, const lsi_root *root, const unsigned
     memset(out, 0, sizeof *out);
     out->env = env;
     rc = root->files->open(root, LSI_CONTROL_NAME, 0, &out->file);
-    if (rc == -ENOENT) {
+    out->misfit = lsi_file_misfit(rc);
+    if (rc == -ENOENT || out->misfit != NULL) {
         memset(&out->file, 0, sizeof out->file);
         return LS_OK;
     }
@@ -163,19 +165,32 @@ uint32_t lsi_peek_store_lock_holder(const lsi_peek *peek)
     return peek->current ? lsi_peek_lock_holder(&header_of(peek)->store_lock) : 0;
 }
 
-void lsi_peek_verify(const lsi_peek *peek, bool repaired, lsi_inspection *inspection)
+void lsi_peek_verify(const lsi_peek *peek, const char *kept, lsi_inspection *inspection)
 {
+    char done[LSI_KEPT_NAME_BYTES + 64];
     ls_finding finding = {.severity = LS_FINDING_HINT, .kind = LS_FINDING_CONTROL, .file = LSI_CONTROL_NAME,
-                          .repairable = 1, .repaired = repaired};
+                          .repairable = 1, .repaired = kept != NULL, .advice = done};
 
+    (void)snprintf(done, sizeof done, "it was made anew; the old one was kept as %s", kept != NULL ? kept : "");
+    if (peek->misfit != NULL) {
+        finding.severity = LS_FINDING_DAMAGE;
+        if (kept == NULL)
+            finding.advice = "stop what uses the store, then `lstream repair`: sets it aside and makes a new one";
+        lsi_inspection_tell(inspection, &finding, "%s %s: no record is lost, but the store can only be read",
+                            LSI_CONTROL_NAME, peek->misfit);
+        return;
+    }
     if (!lsi_file_is_open(&peek->file) || peek->whole)
         return;
     inspection->summary.bytes += peek->size;
     finding.bytes = peek->size;
-    finding.advice = repaired ? "it was made anew" : "nothing to do: it is made anew when the store is next opened by "
-                                                     "nobody else";
-    lsi_inspection_tell(inspection, &finding, "%s: %s: nothing is lost, it is made anew", LSI_CONTROL_NAME,
-                        peek->size < CONTROL_SLOTS_AT ? "it is cut short" : "its header fails its checks, or is "
-                                                                            "another "
-                                                                            "store's or release's");
+    if (kept == NULL)
+        finding.advice = peek->alive ? "stop all that use the store, then start them again: it is made anew"
+                                     : "nothing to do: whoever opens the store next makes it anew";
+    if (peek->size < CONTROL_SLOTS_AT)
+        lsi_inspection_tell(inspection, &finding, "%s is cut short to %zu bytes: nothing is lost", LSI_CONTROL_NAME,
+                            peek->size);
+    else
+        lsi_inspection_tell(inspection, &finding, "the header of %s fails its checks, or is another store's or "
+                            "release's: nothing is lost", LSI_CONTROL_NAME);
 }

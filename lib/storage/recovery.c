@@ -218,22 +218,36 @@ static void publish_unreadable(const lsi_log *log, lsi_slot *slot, const lsi_seg
     publish(slot, last, &found, LSI_ROLL_FIRST_NUMBERS | LSI_ROLL_FIRST_TORN, LSI_SHARD_DAMAGED);
 }
 
+static ls_status list_of(const lsi_log *log, const lsi_as_if *as_if, lsi_segment_list **out)
+{
+    if (as_if == NULL)
+        return lsi_segment_list_load(&log->config, out);
+    *out = lsi_segment_list_ref(as_if->list);
+    return LS_OK;
+}
+
+static ls_status open_last(const lsi_log *log, const lsi_as_if *as_if, uint32_t number, bool write, lsi_segment **out)
+{
+    return as_if != NULL && as_if->header != NULL ? lsi_segment_open_as(&log->config, as_if->header, out)
+                                                  : lsi_segment_open(&log->config, number, write, out);
+}
+
 /* From the segments alone. `write`: R8 and a shared slot; else for one's own eyes. */
-static ls_status recover_from_segments(lsi_log *log, lsi_slot *slot, bool write)
+static ls_status recover_from_segments(lsi_log *log, const lsi_as_if *as_if, lsi_slot *slot, bool write)
 {
     lsi_segment_list *list;
     lsi_segment *segment = NULL;
     bool trimmed;
     scan found;
-    ls_status st = lsi_segment_list_load(&log->config, &list);
+    ls_status st = list_of(log, as_if, &list);
 
     if (st != LS_OK)
         return st;
     const lsi_segment_entry *last = lsi_segment_list_last(list);
-    st = lsi_segment_open(&log->config, last->number, write, &segment);
+    st = open_last(log, as_if, last->number, write, &segment);
     if (st == LS_ERR_NOT_FOUND && !write && lsi_log_was_trimmed(log, last->number, &trimmed) == LS_OK && trimmed) {
         lsi_segment_list_unref(list);
-        return recover_from_segments(log, slot, write); /* Who may write goes on in another one. */
+        return recover_from_segments(log, NULL, slot, write); /* Who may write goes on in another one. */
     }
     if (st == LS_OK && !lsi_segment_is_named(segment, last))
         st = lsi_fail(LS_ERR_CORRUPT, "%s: %s is not the file that the segment list names", log->config.label,
@@ -289,10 +303,10 @@ out:
     return st;
 }
 
-ls_status lsi_log_look(lsi_log *log, lsi_slot *own)
+ls_status lsi_log_look(lsi_log *log, const lsi_as_if *as_if, lsi_slot *own)
 {
     atomic_store_explicit(&own->closed, log->config.is_closed ? LSI_LOG_CLOSED : LSI_LOG_OPEN, memory_order_relaxed);
-    return recover_from_segments(log, own, false);
+    return recover_from_segments(log, as_if, own, false);
 }
 
 static bool is_space(const lsi_segment *segment, uint64_t position)
@@ -313,13 +327,13 @@ static uint64_t marked_end(const lsi_log *log, const lsi_slot *slot, bool valid,
 }
 
 /* The ends in the slot are of this boot, but nobody was alive in between: look at the frames just before the end. */
-static ls_status ends_are_true(lsi_log *log, lsi_slot *slot, bool *true_ends)
+ls_status lsi_log_ends_are_true(const lsi_log *log, const lsi_as_if *as_if, const lsi_slot *slot, bool *true_ends)
 {
     uint32_t number = atomic_load_explicit(&slot->segment, memory_order_relaxed);
     uint64_t end = lsi_load(&slot->committed_end);
     lsi_segment_list *list;
     lsi_segment *segment = NULL;
-    ls_status st = lsi_segment_list_load(&log->config, &list);
+    ls_status st = list_of(log, as_if, &list);
 
     *true_ends = false;
     if (st != LS_OK)
@@ -331,7 +345,7 @@ static ls_status ends_are_true(lsi_log *log, lsi_slot *slot, bool *true_ends)
         lsi_load(&slot->durable_end) > end || lsi_load(&slot->seqno_limit) != last->seqno_limit ||
         next < last->base_seqno || next > last->seqno_limit)
         goto out;
-    st = lsi_segment_open(&log->config, number, false, &segment);
+    st = open_last(log, as_if, number, false, &segment);
     if (st != LS_OK || !lsi_segment_is_named(segment, last)) {
         st = st == LS_ERR_CORRUPT || st == LS_ERR_NOT_FOUND ? LS_OK : st;
         goto out;
@@ -391,7 +405,7 @@ ls_status lsi_log_ends_hold(lsi_log *log, lsi_slot *slot, bool *hold)
     *hold = false;
     if (atomic_load_explicit(&slot->health, memory_order_acquire) != LSI_SHARD_HEALTHY)
         return LS_OK;
-    ls_status st = ends_are_true(log, slot, hold);
+    ls_status st = lsi_log_ends_are_true(log, NULL, slot, hold);
     /* Less than that would hide records that were acknowledged. */
     if (durable != lsi_load(&slot->committed_end) && (!valid || durable != marked_end(log, slot, valid, number, marked)))
         *hold = false;
@@ -456,7 +470,7 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
                 st = lsi_log_take_over(log, slot);
         }
         if (st == LS_OK && of_this_boot)
-            st = ends_are_true(log, slot, &of_this_boot);
+            st = lsi_log_ends_are_true(log, NULL, slot, &of_this_boot);
         if (st == LS_OK && of_this_boot && health == LSI_SHARD_HEALTHY)
             st = settle_durable(log, slot, marked_end(log, slot, valid, number, marked));
         if (st != LS_OK)
@@ -466,7 +480,7 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
                     log->config.label);
     }
     if (!of_this_boot) {
-        st = recover_from_segments(log, slot, true);
+        st = recover_from_segments(log, NULL, slot, true);
         if (st != LS_OK)
             return st;
         (void)atomic_fetch_add_explicit(&slot->list_generation, 1, memory_order_acq_rel);

@@ -1,5 +1,5 @@
 /* A segment list made anew: each segment's header quotes the one before it, with its number, its end and its sum. So
- * the headers that are there tell all of the list but what was trimmed, or lost, before the first and after the last. */
+ * the headers that are there tell the list, but for what was trimmed, or lost, before the first and after the last. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -286,31 +286,109 @@ static void newest_known(const lsi_slot *slot, found_segments *found)
         found->newest_unreadable = number;
 }
 
+/* ---- when none can be made ---- */
+
+static int stop_at_once(void *user, const char *entry, bool is_dir)
+{
+    (void)user;
+    (void)entry;
+    (void)is_dir;
+    return 1;
+}
+
+/* The shard's directory cannot be listed: says whether it is that or the stream's. */
+static void say_directory(const lsi_log_config *config, int rc, lsi_recovered_list *out)
+{
+    char dir[LSI_LOG_DIR_BYTES];
+    const char *what;
+    int above;
+
+    (void)snprintf(dir, sizeof dir, "%s", config->dir);
+    *strrchr(dir, '/') = '\0';
+    above = config->root->files->list(config->root, dir, stop_at_once, NULL);
+    if (above >= 0)
+        (void)snprintf(dir, sizeof dir, "%s", config->dir);
+    else
+        rc = above;
+    what = rc == -ENOENT ? "is not there" : rc == -ENOTDIR || rc == -ELOOP ? "is not a directory" : strerror(-rc);
+    (void)snprintf(out->why, sizeof out->why, "%s: %s %s", config->label, dir, what);
+    out->advice = "put the directory back from a copy; without one, delete the stream once nobody needs its other "
+                  "shards";
+}
+
+/* Segments that are right in themselves, but not in this place. */
+static int find_stranger(void *user, const char *entry, bool is_dir)
+{
+    lsi_log_config *config = user;
+    unsigned char bytes[LSI_SEGMENT_HEADER_BYTES];
+    lsi_segment_header header;
+    uint32_t number = lsi_segment_number_of(entry, "seg");
+    uint64_t file_bytes;
+
+    if (is_dir || number == 0 || lsi_header_read(config, number, bytes, &file_bytes) != LS_OK ||
+        lsi_segment_header_decode(entry, bytes, NULL, &header) != LS_OK)
+        return 0;
+    memcpy(config->store_id, header.store_id, sizeof config->store_id);
+    config->stream = header.stream;
+    config->shard = header.shard;
+    return 1;
+}
+
+bool lsi_log_identify(lsi_log_config *config)
+{
+    return config->root->files->list(config->root, config->dir, find_stranger, config) == 1;
+}
+
+static void say_no_header(const lsi_log_config *config, lsi_recovered_list *out)
+{
+    lsi_log_config owner = *config;
+    size_t size = strlen(out->why);
+
+    if (lsi_log_identify(&owner)) {
+        (void)snprintf(out->why + size, sizeof out->why - size, ", and the segments beside it are those of stream id "
+                       "%" PRIu64 " shard %" PRIu32 "%s", owner.stream, owner.shard,
+                       memcmp(owner.store_id, config->store_id, sizeof owner.store_id) != 0 ? " of another store" : "");
+        out->lost = "no record of the shard can be read";
+        out->advice = "the directories were exchanged: give each its name back (stream id/shard)";
+        return;
+    }
+    (void)snprintf(out->why + size, sizeof out->why - size, ", and no segment beside it has a readable header");
+    out->advice = "put the directory back from a copy; without one, delete the stream once nobody needs its other "
+                  "shards";
+}
+
+/* ---- all of it ---- */
+
 ls_status lsi_list_recover(const lsi_log_config *config, const lsi_slot *slot, lsi_recovered_list *out)
 {
     found_segments found = {.config = config};
-    int rc = config->root->files->list(config->root, config->dir, find_segment, &found);
     ls_status st = LS_OK;
+    int rc;
 
     memset(out, 0, sizeof *out);
+    out->lost = "every record of the shard is lost";
+    (void)snprintf(out->why, sizeof out->why, "%s", lsi_last_message());
+    if (slot != NULL && atomic_load_explicit(&slot->health, memory_order_relaxed) != LSI_SHARD_FRESH)
+        out->next_seqno = lsi_load(&slot->next_seqno);
+    rc = config->root->files->list(config->root, config->dir, find_segment, &found);
     if (found.no_memory) {
         st = lsi_fail(LS_ERR_NO_MEMORY, "%s: looking at its segments: no memory", config->label);
     } else if (rc < 0) {
-        (void)snprintf(out->why_not, sizeof out->why_not, "its directory cannot be read: every record of the shard is "
-                       "lost");
-        out->advice = "put the directory back from a copy, or delete the stream";
+        say_directory(config, rc, out);
     } else if (found.count == 0) {
-        (void)snprintf(out->why_not, sizeof out->why_not, "no segment beside it has a readable header: every record of "
-                       "the shard is lost");
-        out->advice = "put the segments back from a copy, or delete the stream";
+        say_no_header(config, out);
     } else {
         qsort(found.headers, found.count, sizeof *found.headers, by_number);
         newest_known(slot, &found);
         st = list_from_headers(config, &found, &out->list, &out->unreadable);
         if (st == LS_ERR_CORRUPT) {
+            size_t size = strlen(out->why);
+
             out->list = NULL;
-            (void)snprintf(out->why_not, sizeof out->why_not, "it cannot be rebuilt: %s", lsi_last_message());
-            out->advice = "put the file back from a copy of the store";
+            out->lost = "no record of the shard can be read";
+            (void)snprintf(out->why + size, sizeof out->why - size, ", and it cannot be rebuilt: %s",
+                           lsi_last_message());
+            out->advice = "put the list back from a copy of the store";
             st = LS_OK;
         }
     }
@@ -318,16 +396,46 @@ ls_status lsi_list_recover(const lsi_log_config *config, const lsi_slot *slot, l
     return st;
 }
 
-void lsi_recovered_list_finding(const lsi_log_config *config, const lsi_recovered_list *recovered, ls_finding *finding)
+void lsi_list_tell(const lsi_log_config *config, const lsi_recovered_list *recovered, const char *done,
+                   lsi_inspection *inspection)
 {
     const lsi_segment_list *list = recovered->list;
+    char name[LSI_SEGMENT_NAME_BYTES], lost[LSI_LOST_BYTES], unreadable[64] = "", later[96] = "";
+    ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_SEGMENT_LIST, .file = name,
+                          .repairable = list != NULL, .repaired = done != NULL, .first_seqno = config->first_seqno,
+                          .advice = done};
 
-    finding->repairable = list != NULL;
+    (void)snprintf(name, sizeof name, "%s/%s", config->dir, LSI_SEGMENT_LIST_NAME);
+    /* The numbers before the first segment that is left, or all. */
+    finding.last_seqno = (list != NULL ? list->entries[0].base_seqno : recovered->next_seqno) - 1;
+    if (list == NULL && recovered->next_seqno == 0)
+        finding.records_max = LS_RECORDS_UNKNOWN;
+    else if (finding.last_seqno >= finding.first_seqno)
+        finding.records_max = finding.last_seqno - finding.first_seqno + 1;
+    if (finding.records_max == 0 || finding.records_max == LS_RECORDS_UNKNOWN)
+        finding.first_seqno = finding.last_seqno = LS_SEQNO_NONE;
+    lsi_say_lost(&finding, true, lost);
     if (list == NULL) {
-        finding->advice = recovered->advice;
-    } else if (list->entries[0].base_seqno > config->first_seqno) { /* Unless they had been trimmed. */
-        finding->first_seqno = config->first_seqno;
-        finding->last_seqno = list->entries[0].base_seqno - 1;
-        finding->records_max = finding->last_seqno - finding->first_seqno + 1;
+        finding.advice = recovered->advice;
+        if (finding.records_max == LS_RECORDS_UNKNOWN)
+            (void)snprintf(lost, sizeof lost, "how many is not known");
+        else
+            (void)snprintf(lost, sizeof lost, "at most %" PRIu64 ", seqno %" PRIu64 "..%" PRIu64, finding.records_max,
+                           finding.first_seqno, finding.last_seqno);
+        lsi_inspection_tell(inspection, &finding, "%s: %s, %s", recovered->why, recovered->lost, lost);
+        return;
     }
+    if (done == NULL)
+        finding.advice = "`lstream repair`: rebuilds the list from the segments' headers";
+    if (recovered->unreadable != 0)
+        (void)snprintf(unreadable, sizeof unreadable, ", gone or unreadable: %" PRIu32, recovered->unreadable);
+    if (recovered->unreadable != 0 && finding.records_max == 0)
+        (void)snprintf(lost, sizeof lost, "what is lost with those is told by themselves");
+    if (recovered->next_seqno == 0)
+        (void)snprintf(later, sizeof later, "; segments after %08" PRIu32 ".seg, if there were any, are lost too",
+                       list->entries[list->count - 1].number);
+    lsi_inspection_tell(inspection, &finding, "%s: the shard %s be opened until the list %s rebuilt (segments: %" PRIu32
+                        "%s); %s%s%s", recovered->why, done == NULL ? "cannot" : "could not",
+                        done == NULL ? "is" : "was", list->count, unreadable, lost,
+                        finding.records_max != 0 ? ", unless they were trimmed" : "", later);
 }

@@ -23,17 +23,17 @@ static ls_status repair_header(const lsi_log_config *config, lsi_segment_list *l
 {
     lsi_segment_entry *entry = &list->entries[i];
     unsigned char bytes[LSI_SEGMENT_HEADER_BYTES];
-    char name[LSI_SEGMENT_NAME_BYTES], kept[LSI_KEPT_NAME_BYTES];
+    char name[LSI_SEGMENT_NAME_BYTES], kept[LSI_KEPT_NAME_BYTES], done[LSI_KEPT_NAME_BYTES + 96];
+    char why[LSI_MESSAGE_BYTES];
     ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_SEGMENT_HEADER, .file = name,
-                          .bytes = LSI_SEGMENT_HEADER_BYTES, .repairable = 1, .repaired = 1,
-                          .advice = "the header was written anew from the segment list"};
+                          .bytes = LSI_SEGMENT_HEADER_BYTES, .repairable = 1, .repaired = 1, .advice = done};
     lsi_segment_header header;
     lsi_segment *segment;
     lsi_file file;
     ls_status st = lsi_segment_open(config, entry->number, false, &segment);
     int rc;
 
-    if (st == LS_OK && segment->header.sum == entry->header_sum) {
+    if (st == LS_OK && lsi_segment_is_named(segment, entry)) {
         lsi_segment_unref(segment);
         return LS_OK;
     }
@@ -43,6 +43,7 @@ static ls_status repair_header(const lsi_log_config *config, lsi_segment_list *l
         return st;
     if ((st != LS_OK && st != LS_ERR_CORRUPT && st != LS_ERR_VERSION) || !lsi_header_salvage(config, list, i, &header))
         return LS_OK; /* Its whole range becomes a skip. */
+    lsi_say_header(config, entry->number, why);
     lsi_segment_name(config->dir, entry->number, "seg", name);
     st = lsi_keep_aside(config->env, config->root, config->dir, name, LSI_SEGMENT_HEADER_BYTES, kept);
     if (st != LS_OK)
@@ -61,56 +62,48 @@ static ls_status repair_header(const lsi_log_config *config, lsi_segment_list *l
         entry->header_sum = header.sum;
         *changed = true;
     }
-    lsi_inspection_tell(inspection, &finding, "%s: the header of %s (offset 0, 4096 bytes) failed its checks: no "
-                                              "record is "
-                        "lost; its bytes were kept as %s", config->label, name, kept);
+    (void)snprintf(done, sizeof done, "it was written anew from the segment list; its 4,096 bytes were kept as %s",
+                   kept);
+    lsi_inspection_tell(inspection, &finding, "%s: no record is lost", why);
     return LS_OK;
 }
 
 /* ---- the list ---- */
 
+/* This thread's last error is why the list that is there cannot be used. */
 static ls_status rebuild_list(const lsi_log_config *config, lsi_inspection *inspection, bool *can_go_on)
 {
-    char name[LSI_SEGMENT_NAME_BYTES], kept[LSI_KEPT_NAME_BYTES], why[LSI_MESSAGE_BYTES];
+    char name[LSI_SEGMENT_NAME_BYTES], kept[LSI_KEPT_NAME_BYTES], done[LSI_KEPT_NAME_BYTES + 96];
     lsi_recovered_list recovered;
-    lsi_segment_list *list;
+    lsi_error_state why;
     lsi_slot *slot;
-    ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_SEGMENT_LIST, .file = name};
     ls_status st;
 
     *can_go_on = false;
-    (void)snprintf(why, sizeof why, "%s", lsi_last_message());
     (void)snprintf(name, sizeof name, "%s/%s", config->dir, LSI_SEGMENT_LIST_NAME);
+    lsi_error_save(&why);
     if (lsi_control_slot(config->control, LSI_SLOT_SHARD, config->stream, config->shard, &slot) != LS_OK)
         slot = NULL;
+    lsi_error_restore(&why);
     st = lsi_list_recover(config, slot, &recovered);
     if (st != LS_OK)
         return st;
-    lsi_recovered_list_finding(config, &recovered, &finding);
-    list = recovered.list;
-    if (list == NULL) {
-        lsi_inspection_tell(inspection, &finding, "%s: the segment list cannot be used (%s), and %s", config->label,
-                            why, recovered.why_not);
+    if (recovered.list == NULL) {
+        lsi_list_tell(config, &recovered, NULL, inspection);
         return LS_OK;
     }
+    (void)snprintf(done, sizeof done, "the list was rebuilt from the segments' headers; there was none to keep");
     st = lsi_keep_aside(config->env, config->root, config->dir, name, UINT64_MAX, kept);
-    if (st == LS_ERR_NOT_FOUND) {
-        (void)snprintf(kept, sizeof kept, "(it was not there)");
-        st = LS_OK;
-    }
     if (st == LS_OK)
-        st = lsi_segment_list_store(config, list);
+        (void)snprintf(done, sizeof done, "the list was rebuilt from the segments' headers; the old one was kept as %s",
+                       kept);
+    if (st == LS_OK || st == LS_ERR_NOT_FOUND)
+        st = lsi_segment_list_store(config, recovered.list);
     if (st == LS_OK) {
         *can_go_on = true;
-        finding.repaired = 1;
-        finding.advice = "the list was rebuilt from the segments' headers";
-        lsi_inspection_tell(inspection, &finding, "%s: the segment list could not be used (%s); segments: %u, "
-                            "unreadable: %u; records below seqno %" PRIu64 " are lost unless they were trimmed, and so "
-                            "are segments after %08u.seg that are not there; the old list was kept as %s",
-                            config->label, why, list->count, recovered.unreadable, list->entries[0].base_seqno,
-                            list->entries[list->count - 1].number, kept);
+        lsi_list_tell(config, &recovered, done, inspection);
     }
-    lsi_segment_list_unref(list);
+    lsi_segment_list_unref(recovered.list);
     return st;
 }
 
@@ -208,6 +201,24 @@ static ls_status repair_headers(const lsi_log_config *config, lsi_inspection *in
     return st;
 }
 
+/* How far the numbers of the last segment went, which nobody knows any more when its damage has been looked at. */
+static void note_numbers(lsi_verify *verify)
+{
+    const lsi_log_config *config = verify->config;
+    lsi_segment_list *list;
+    lsi_slot *slot;
+
+    if (lsi_control_slot(config->control, LSI_SLOT_SHARD, config->stream, config->shard, &slot) != LS_OK ||
+        atomic_load_explicit(&slot->health, memory_order_relaxed) == LSI_SHARD_FRESH ||
+        lsi_segment_list_load(config, &list) != LS_OK)
+        return; /* A bound will do. */
+    if (atomic_load_explicit(&slot->segment, memory_order_relaxed) == lsi_segment_list_last(list)->number) {
+        verify->known_segment = lsi_segment_list_last(list)->number;
+        verify->known_next = lsi_load(&slot->next_seqno);
+    }
+    lsi_segment_list_unref(list);
+}
+
 ls_status lsi_log_repair(const lsi_log_config *config, lsi_inspection *inspection)
 {
     lsi_verify verify = {.config = config, .inspection = inspection, .repair = true};
@@ -225,6 +236,8 @@ ls_status lsi_log_repair(const lsi_log_config *config, lsi_inspection *inspectio
         return st;
     st = repair_headers(config, inspection);
     if (st == LS_OK)
+        note_numbers(&verify);
+    if (st == LS_OK)
         st = lsi_log_open(config, &log);
     if (st != LS_OK)
         return st;
@@ -237,6 +250,7 @@ ls_status lsi_log_repair(const lsi_log_config *config, lsi_inspection *inspectio
     /* A closed one takes no puts anyway: stepping over its damage is all there is to do (S9). */
     if (!config->is_closed && (health == LSI_SHARD_FAILED || health == LSI_SHARD_DAMAGED)) {
         int err = (int)atomic_load_explicit(&slot->failed_errno, memory_order_relaxed);
+        uint64_t given_up = lsi_unsynced_records(config, slot);
 
         st = keep_list(config);
         if (st == LS_OK)
@@ -245,11 +259,14 @@ ls_status lsi_log_repair(const lsi_log_config *config, lsi_inspection *inspectio
             goto out;
         if (health == LSI_SHARD_FAILED) {
             ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_SYNC_FAILED, .file = config->dir,
-                                  .repairable = 1, .repaired = 1,
+                                  .repairable = 1, .repaired = 1, .records_max = given_up,
                                   .advice = "it goes on in a new segment at the last place known to be on the disk"};
 
-            lsi_inspection_tell(inspection, &finding, "%s: a sync had failed (%s): what was not synced is given up",
-                                config->label, strerror(err));
+            char lost[LSI_LOST_BYTES];
+
+            lsi_say_lost(&finding, true, lost);
+            lsi_inspection_tell(inspection, &finding, "%s: a sync had failed (%s): what was not synced is given up: %s",
+                                config->label, strerror(err), lost);
         }
     }
     st = lsi_verify_segments(&verify, slot, true);

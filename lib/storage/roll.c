@@ -207,12 +207,16 @@ static int remove_entry(void *user, const char *entry, bool is_dir)
     const removal *what = user;
     char name[LSI_SEGMENT_NAME_BYTES * 4];
 
-    if (is_dir || strlen(entry) + strlen(what->dir) + 2 > sizeof name)
+    if (strlen(entry) + strlen(what->dir) + 2 > sizeof name)
         return 0; /* Not ours; the directory will not go and the caller hears of it. */
     size_t dir_bytes = strlen(what->dir);
     memcpy(name, what->dir, dir_bytes);
     name[dir_bytes] = '/';
     memcpy(name + dir_bytes + 1, entry, strlen(entry) + 1);
+    if (is_dir) { /* Kept by a repair. One with something in it will not go either. */
+        (void)what->root->files->remove_dir(what->root, name);
+        return 0;
+    }
     return what->root->files->unlink(what->root, name);
 }
 

@@ -29,20 +29,18 @@ ls_status lsi_header_read(const lsi_log_config *config, uint32_t number, unsigne
 /* True when frames of the file are right under `header`: then its salt is, too. An empty segment proves nothing. */
 static bool frames_agree(const lsi_log_config *config, const lsi_segment_header *header, uint64_t file_bytes)
 {
-    lsi_segment segment = {.env = config->env, .header = *header, .seed = lsi_segment_seed(header)};
+    lsi_segment *segment;
     lsi_walk walk;
     bool found = false;
 
-    lsi_segment_name(config->dir, header->number, "seg", segment.name);
-    if (file_bytes <= LSI_SEGMENT_HEADER_BYTES ||
-        config->root->files->open(config->root, segment.name, 0, &segment.file) < 0)
+    if (file_bytes <= LSI_SEGMENT_HEADER_BYTES || lsi_segment_open_as(config, header, &segment) != LS_OK)
         return false;
-    lsi_walk_begin(&walk, config->env, &segment, header->base,
+    lsi_walk_begin(&walk, config->env, segment, header->base,
                    header->base + ((file_bytes - LSI_SEGMENT_HEADER_BYTES) & ~(uint64_t)7), true);
     if (lsi_walk_resume(&walk, header->base, &found) != LS_OK)
         found = false;
     lsi_walk_end(&walk);
-    (void)segment.file.files->close(&segment.file); /* It was only read. */
+    lsi_segment_unref(segment);
     return found;
 }
 
@@ -83,8 +81,7 @@ bool lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *li
         header.frames_bytes_max = rooms[k];
         lsi_segment_header_encode(&header, made);
         if (header.sum == entry->header_sum) { /* Every byte is as it was. */
-            if (out != NULL)
-                *out = header;
+            *out = header;
             return true;
         }
     }
@@ -96,7 +93,6 @@ bool lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *li
     if (header.frames_bytes_max < file_bytes - LSI_SEGMENT_HEADER_BYTES)
         header.frames_bytes_max = file_bytes - LSI_SEGMENT_HEADER_BYTES;
     lsi_segment_header_encode(&header, made);
-    if (out != NULL)
-        *out = header;
+    *out = header;
     return true;
 }

@@ -75,15 +75,16 @@ ls_status lsi_segment_header_decode(const char *name, const unsigned char bytes[
 {
     memset(out, 0, sizeof *out);
     if (memcmp(bytes, magic, sizeof magic) != 0)
-        return lsi_fail(LS_ERR_CORRUPT, "%s: its header does not begin as a segment's does", name);
+        return lsi_fail(LS_ERR_CORRUPT, "the header of %s does not begin as a segment's does", name);
     out->sum = lsi_read_u64le(bytes + SUM_AT);
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
     if (out->sum != lsi_sum64(bytes, SUM_AT, 0))
-        return lsi_fail(LS_ERR_CORRUPT, "%s: its header fails its checksum", name);
+        return lsi_fail(LS_ERR_CORRUPT, "the header of %s fails its checksum", name);
 #endif
     uint32_t format = lsi_read_u32le(bytes + FORMAT_AT), refuse = lsi_read_u32le(bytes + MUST_REFUSE_AT);
-    if (format != 0 || (refuse & ~REFUSE_SEALED) != 0 || lsi_read_u32le(bytes + HEADER_BYTES_AT) != LSI_SEGMENT_HEADER_BYTES)
-        return lsi_fail(LS_ERR_VERSION, "%s: format %u with flags 0x%x is of another release", name, format, refuse);
+    if (format != 0 || (refuse & ~REFUSE_SEALED) != 0 ||
+        lsi_read_u32le(bytes + HEADER_BYTES_AT) != LSI_SEGMENT_HEADER_BYTES)
+        return lsi_fail(LS_ERR_VERSION, "%s has format %u with flags 0x%x, of another release", name, format, refuse);
     memcpy(out->store_id, bytes + STORE_AT, sizeof out->store_id);
     out->stream = lsi_read_u64le(bytes + STREAM_AT);
     out->shard = lsi_read_u32le(bytes + SHARD_AT);
@@ -100,14 +101,15 @@ ls_status lsi_segment_header_decode(const char *name, const unsigned char bytes[
     out->frames_bytes_max = lsi_read_u64le(bytes + FRAMES_MAX_AT);
     if (!lsi_segment_terms_decode(bytes, &out->terms) ||
         (out->terms.key_id_bytes != 0) != ((refuse & REFUSE_SEALED) != 0))
-        return lsi_fail(LS_ERR_CORRUPT, "%s: what its header says of a key cannot be", name);
+        return lsi_fail(LS_ERR_CORRUPT, "what the header of %s says of a key cannot be", name);
     if (owner != NULL && (memcmp(out->store_id, owner->store_id, sizeof out->store_id) != 0 ||
                           out->stream != owner->stream || out->shard != owner->shard))
-        return lsi_fail(LS_ERR_CORRUPT, "%s belongs to another log (stream %llu shard %u)", name,
-                        (unsigned long long)out->stream, out->shard);
+        return lsi_fail(LS_ERR_CORRUPT, "%s belongs to another log (stream id %llu shard %u%s)", name,
+                        (unsigned long long)out->stream, out->shard,
+                        memcmp(out->store_id, owner->store_id, sizeof out->store_id) != 0 ? " of another store" : "");
     if (out->base_seqno == 0 || out->seqno_limit < out->base_seqno || out->seqno_limit > LS_SEQNO_END ||
         out->base % 8 != 0 || out->frames_bytes_max > UINT32_MAX)
-        return lsi_fail(LS_ERR_CORRUPT, "%s: its header's numbers cannot be", name);
+        return lsi_fail(LS_ERR_CORRUPT, "the header of %s has numbers that cannot be", name);
     return LS_OK;
 }
 
@@ -189,10 +191,8 @@ fail:
     return st;
 }
 
-ls_status lsi_segment_open(const lsi_log_config *owner, uint32_t number, bool write, lsi_segment **out)
+static ls_status open_file(const lsi_log_config *owner, uint32_t number, bool write, lsi_segment **out)
 {
-    unsigned char bytes[LSI_SEGMENT_HEADER_BYTES];
-    ls_status st;
     lsi_segment *segment = segment_new(owner->env);
 
     if (segment == NULL)
@@ -200,14 +200,29 @@ ls_status lsi_segment_open(const lsi_log_config *owner, uint32_t number, bool wr
     lsi_segment_name(owner->dir, number, "seg", segment->name);
     int rc = owner->root->files->open(owner->root, segment->name, write ? LSI_OPEN_WRITE : 0, &segment->file);
     if (rc < 0) {
+        ls_status st;
         if (rc == -ENOENT)
             st = lsi_fail(LS_ERR_NOT_FOUND, "%s: %s is not there", owner->label, segment->name);
-        else if (rc == -EINVAL || rc == -ELOOP || rc == -EISDIR || rc == -ENXIO) /* X3: somebody put it there. */
-            st = lsi_fail(LS_ERR_CORRUPT, "%s: %s is not a regular file", owner->label, segment->name);
+        else if (lsi_file_misfit(rc) != NULL) /* X3: somebody put it there. */
+            st = lsi_fail(LS_ERR_CORRUPT, "%s: %s %s", owner->label, segment->name, lsi_file_misfit(rc));
         else
             st = lsi_fail_errno(-rc, "%s: opening %s", owner->label, segment->name);
-        goto fail;
+        lsi_segment_unref(segment);
+        return st;
     }
+    segment->held_from = UINT64_MAX; /* Until the opener knows better: everything may be somebody else's. */
+    *out = segment;
+    return LS_OK;
+}
+
+ls_status lsi_segment_open(const lsi_log_config *owner, uint32_t number, bool write, lsi_segment **out)
+{
+    unsigned char bytes[LSI_SEGMENT_HEADER_BYTES];
+    lsi_segment *segment = NULL;
+    ls_status st = open_file(owner, number, write, &segment);
+
+    if (st != LS_OK)
+        return st;
     int64_t got = owner->root->files->read(&segment->file, bytes, sizeof bytes, 0);
     if (got < 0) {
         st = lsi_fail_errno((int)-got, "%s: reading the header of %s", owner->label, segment->name);
@@ -219,19 +234,31 @@ ls_status lsi_segment_open(const lsi_log_config *owner, uint32_t number, bool wr
         goto fail;
     }
     st = lsi_segment_header_decode(segment->name, bytes, owner, &segment->header);
-    if (st != LS_OK)
+    if (st != LS_OK) {
+        st = lsi_fail_within(owner->label);
         goto fail;
+    }
     if (segment->header.number != number) {
         st = lsi_fail(LS_ERR_CORRUPT, "%s: %s holds segment %u", owner->label, segment->name, segment->header.number);
         goto fail;
     }
     segment->seed = lsi_segment_seed(&segment->header);
-    segment->held_from = UINT64_MAX; /* Until the opener knows better: everything may be somebody else's. */
     *out = segment;
     return LS_OK;
 
 fail:
     lsi_segment_unref(segment);
+    return st;
+}
+
+ls_status lsi_segment_open_as(const lsi_log_config *owner, const lsi_segment_header *header, lsi_segment **out)
+{
+    ls_status st = open_file(owner, header->number, false, out);
+
+    if (st == LS_OK) {
+        (*out)->header = *header;
+        (*out)->seed = lsi_segment_seed(header);
+    }
     return st;
 }
 

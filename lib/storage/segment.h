@@ -72,6 +72,8 @@ typedef struct lsi_segment {
 /* Makes the file, which must not be there (LS_ERR_EXISTS), and syncs it; its directory is the caller's to sync. */
 ls_status lsi_segment_create(const lsi_log_config *owner, lsi_segment_header *header, lsi_segment **out);
 ls_status lsi_segment_open(const lsi_log_config *owner, uint32_t number, bool write, lsi_segment **out);
+/* To read, as if its file had this header: what a repair would write there. */
+ls_status lsi_segment_open_as(const lsi_log_config *owner, const lsi_segment_header *header, lsi_segment **out);
 lsi_segment *lsi_segment_ref(lsi_segment *segment);
 void lsi_segment_unref(lsi_segment *segment); /* Accepts NULL. Closes with the last one. */
 

@@ -65,8 +65,8 @@ ls_status lsi_segment_list_decode(const lsi_env *env, const char *name, const un
 
     if (from.bad || count == 0 || count > size / ENTRY_BYTES || skip_count > size / SKIP_BYTES ||
         HEAD_BYTES + (uint64_t)count * ENTRY_BYTES + (uint64_t)skip_count * SKIP_BYTES != size)
-        return lsi_fail(LS_ERR_CORRUPT, "%s: its counts (%u segments, %u skips) do not fit its %zu bytes", name, count,
-                        skip_count, size);
+        return lsi_fail(LS_ERR_CORRUPT, "the counts of %s (%u segments, %u skips) do not fit its %zu bytes", name,
+                        count, skip_count, size);
     lsi_segment_list *list = list_new(env, count, skip_count);
     if (list == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "%s: %u segments: no memory", name, count);
@@ -84,13 +84,13 @@ ls_status lsi_segment_list_decode(const lsi_env *env, const char *name, const un
         if (!entry_is_sound(entry, i > 0 ? entry - 1 : NULL, i == count - 1)) {
             uint32_t number = entry->number;
             lsi_segment_list_unref(list);
-            return lsi_fail(LS_ERR_CORRUPT, "%s: entry %u (segment %u) breaks a rule", name, i, number);
+            return lsi_fail(LS_ERR_CORRUPT, "entry %u (segment %u) of %s breaks a rule", i, number, name);
         }
     }
     list->trimmed = trimmed;
     if (trimmed > list->entries[0].base_seqno) {
         lsi_segment_list_unref(list);
-        return lsi_fail(LS_ERR_CORRUPT, "%s: numbers below %llu were trimmed, it says, which its first segment holds",
+        return lsi_fail(LS_ERR_CORRUPT, "%s says that numbers below %llu were trimmed, which its first segment holds",
                         name, (unsigned long long)trimmed);
     }
     for (uint32_t i = 0; i < skip_count; i++) {
@@ -102,7 +102,7 @@ ls_status lsi_segment_list_decode(const lsi_env *env, const char *name, const un
         if (skip->from >= skip->to || skip->from % 8 != 0 || skip->to % 8 != 0 ||
             (i > 0 && skip->from < skip[-1].to)) {
             lsi_segment_list_unref(list);
-            return lsi_fail(LS_ERR_CORRUPT, "%s: skip %u breaks a rule", name, i);
+            return lsi_fail(LS_ERR_CORRUPT, "skip %u of %s breaks a rule", i, name);
         }
     }
     *out = list;
@@ -120,14 +120,15 @@ ls_status lsi_segment_list_load(const lsi_log_config *owner, lsi_segment_list **
     ls_status st = lsi_checked_load(owner->env, owner->root, name, LSI_CHECKED_SEGMENTS, lsi_segment_list_salt(owner),
                                     &generation, &payload, &size);
     if (st == LS_ERR_NOT_FOUND)
-        return lsi_fail(LS_ERR_CORRUPT, "%s: its segment list %s is not there", owner->label, name);
+        st = lsi_fail(LS_ERR_CORRUPT, "%s is not there", name);
+    if (st == LS_OK) {
+        st = lsi_segment_list_decode(owner->env, name, payload, size, out);
+        lsi_free(&owner->env->memory, payload);
+    }
     if (st != LS_OK)
-        return st;
-    st = lsi_segment_list_decode(owner->env, name, payload, size, out);
-    lsi_free(&owner->env->memory, payload);
-    if (st == LS_OK)
-        (*out)->generation = generation;
-    return st;
+        return lsi_fail_within(owner->label);
+    (*out)->generation = generation;
+    return LS_OK;
 }
 
 static ls_status encode_payload(const lsi_log_config *owner, const lsi_segment_list *list, void **out,

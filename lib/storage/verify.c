@@ -24,27 +24,36 @@ const lsi_skip *lsi_skip_at(const lsi_segment_list *list, uint64_t position)
     return NULL;
 }
 
-/* The least number of the segment after this one, or the limit: nothing from here on is in this segment. */
-static ls_seqno numbers_end(const lsi_verify *verify, const lsi_segment_list *list, uint32_t i)
+/* A gap that reaches the end of segment `i`, behind whose damage no frame follows: the records lost have numbers below
+ * those of the next segment, or as far as shared memory knows, or as far as the header allows. `bytes`: the room that
+ * they had, which bounds the last of these. */
+static void gap_to_end(const lsi_verify *verify, const lsi_segment_list *list, uint32_t i, uint64_t bytes, lsi_gap *gap)
 {
-    if (i + 1 < list->count)
-        return list->entries[i + 1].base_seqno;
-    if (verify->next_seqno > list->entries[i].base_seqno && verify->next_seqno <= list->entries[i].seqno_limit)
-        return verify->next_seqno;
-    return list->entries[i].seqno_limit;
+    const lsi_segment_entry *entry = &list->entries[i];
+    bool is_known = entry->number == verify->known_segment && verify->known_next >= entry->base_seqno &&
+                    verify->known_next <= entry->seqno_limit;
+    bool is_last = i + 1 == list->count;
+
+    gap->open_ended = is_last || (entry->flags & LSI_SEGMENT_TORN) != 0;
+    gap->room_bytes = gap->open_ended && !is_known ? bytes : UINT64_MAX;
+    gap->last_seqno = (is_known ? verify->known_next : is_last ? entry->seqno_limit : entry[1].base_seqno) - 1;
+}
+
+/* Compressed, any number of records takes little. */
+static uint64_t room_of(const lsi_segment *segment, uint64_t bytes)
+{
+    return lsi_segment_codec(segment) == LSI_CODEC_PLAIN ? bytes : UINT64_MAX;
 }
 
 /* The whole of a segment is a gap. */
 static ls_status whole_gap(lsi_verify *verify, const lsi_segment_list *list, uint32_t i, uint64_t end,
-                           ls_finding_kind kind, bool salvageable, int err)
+                           ls_finding_kind kind, int err)
 {
     const lsi_segment_entry *entry = &list->entries[i];
     const lsi_skip *skip = lsi_skip_at(list, entry->base);
-    lsi_gap gap = {.kind = kind, .number = entry->number, .from = entry->base, .to = end, .err = err,
-                   .salvageable = salvageable, .open_ended = i + 1 == list->count ||
-                   (entry->flags & LSI_SEGMENT_TORN) != 0};
+    lsi_gap gap = {.kind = kind, .number = entry->number, .from = entry->base, .to = end, .err = err};
 
-    if (skip != NULL && skip->to >= end && !salvageable) {
+    if (skip != NULL && skip->to >= end) {
         char name[LSI_SEGMENT_NAME_BYTES];
         ls_finding finding = {.severity = LS_FINDING_NOTE, .kind = LS_FINDING_SKIPPED, .file = name,
                               .first_seqno = skip->first_seqno, .last_seqno = skip->last_seqno};
@@ -55,7 +64,7 @@ static ls_status whole_gap(lsi_verify *verify, const lsi_segment_list *list, uin
                             skip->last_seqno);
         return LS_OK;
     }
-    if (end == entry->base && i + 1 < list->count && !salvageable) { /* It was sealed empty. */
+    if (end == entry->base && i + 1 < list->count) { /* It was sealed empty. */
         char name[LSI_SEGMENT_NAME_BYTES];
         ls_finding finding = {.severity = LS_FINDING_NOTE, .kind = kind, .file = name};
 
@@ -65,10 +74,9 @@ static ls_status whole_gap(lsi_verify *verify, const lsi_segment_list *list, uin
                             name);
         return LS_OK;
     }
-    ls_seqno numbers = numbers_end(verify, list, i);
-    if (numbers > entry->base_seqno && (end > entry->base || i + 1 == list->count)) {
+    if (end > entry->base || i + 1 == list->count) {
         gap.first_seqno = entry->base_seqno;
-        gap.last_seqno = numbers - 1;
+        gap_to_end(verify, list, i, UINT64_MAX, &gap); /* Who knows what codec it had. */
     }
     return lsi_gap_add(verify, gap);
 }
@@ -167,7 +175,7 @@ static ls_status walk_segment(lsi_verify *verify, const lsi_segment_list *list, 
         if (st == LS_ERR_IO) { /* The medium: told, and the rest of this file left alone. */
             gap.kind = LS_FINDING_FILE_UNREADABLE;
             gap.err = lsi_last_errno();
-            gap.last_seqno = numbers_end(verify, list, i) - 1;
+            gap_to_end(verify, list, i, room_of(segment, end - from), &gap);
             gap.open_ended = true;
             st = lsi_gap_add(verify, gap);
             break;
@@ -196,9 +204,8 @@ static ls_status walk_segment(lsi_verify *verify, const lsi_segment_list *list, 
             gap.last_seqno = next.first_seqno - 1;
         } else {
             walk.at = end;
-            gap.last_seqno = numbers_end(verify, list, i) - 1;
-            gap.open_ended = i + 1 == list->count || (entry->flags & LSI_SEGMENT_TORN) != 0;
-            if (file_stop < end && from >= file_stop)
+            gap_to_end(verify, list, i, room_of(segment, end - from), &gap);
+            if (file_stop < end)
                 gap.kind = LS_FINDING_SEGMENT_SHORT;
         }
         st = lsi_gap_add(verify, gap);
@@ -236,15 +243,74 @@ static ls_status was_trimmed(const lsi_verify *verify, uint32_t number, bool *tr
     return LS_OK;
 }
 
+/* The header that a repair would write; NULL: it needs none, or there is none. */
+static const lsi_segment_header *salvaged_header(const lsi_verify *verify, uint32_t number)
+{
+    for (size_t i = 0; i < verify->salvaged_count; i++)
+        if (verify->salvaged[i].number == number)
+            return &verify->salvaged[i];
+    return NULL;
+}
+
+/* Headers that can be written anew lose nothing by themselves: what lies behind them is looked at as if they had been,
+ * as it will be after a repair. `*list` then has their sums. */
+static ls_status salvage_headers(lsi_verify *verify, lsi_segment_list **list)
+{
+    const lsi_log_config *config = verify->config;
+    lsi_segment_list *fresh = NULL;
+    ls_status st = LS_OK;
+
+    for (uint32_t i = 0; st == LS_OK && i < (*list)->count; i++) {
+        const lsi_segment_entry *entry = &(*list)->entries[i];
+        void *salvaged = verify->salvaged;
+        lsi_segment_header header;
+        lsi_segment *segment;
+        bool is_right = false;
+
+        st = lsi_segment_open(config, entry->number, false, &segment);
+        if (st == LS_OK) {
+            is_right = lsi_segment_is_named(segment, entry);
+            lsi_segment_unref(segment);
+        }
+        if (st == LS_ERR_NO_MEMORY)
+            break;
+        if (is_right || (st != LS_OK && st != LS_ERR_CORRUPT && st != LS_ERR_VERSION) ||
+            !lsi_header_salvage(config, fresh != NULL ? fresh : *list, i, &header)) {
+            st = LS_OK; /* Its whole range is told as lost, if it is. */
+            continue;
+        }
+        if (fresh == NULL)
+            fresh = lsi_list_with_room(config->env, *list, (*list)->count, (*list)->skip_count);
+        if (fresh == NULL || !lsi_grow(&config->env->memory, &salvaged, &verify->salvaged_capacity,
+                                       verify->salvaged_count + 1, sizeof header)) {
+            st = lsi_fail(LS_ERR_NO_MEMORY, "%s: its damaged headers: no memory", config->label);
+            break;
+        }
+        verify->salvaged = salvaged;
+        verify->salvaged[verify->salvaged_count++] = header;
+        fresh->entries[i].header_sum = header.sum;
+        st = lsi_gap_add(verify, (lsi_gap){.kind = LS_FINDING_SEGMENT_HEADER, .number = entry->number,
+                                           .to = LSI_SEGMENT_HEADER_BYTES, .salvageable = true});
+    }
+    if (st == LS_OK && fresh != NULL) {
+        lsi_segment_list_unref(*list);
+        *list = fresh;
+        return LS_OK;
+    }
+    lsi_segment_list_unref(fresh);
+    return st;
+}
+
 static ls_status verify_segment(lsi_verify *verify, const lsi_segment_list *list, uint32_t i, uint64_t end, bool torn)
 {
     const lsi_log_config *config = verify->config;
     const lsi_segment_entry *entry = &list->entries[i];
     lsi_segment *segment = NULL;
-    char name[LSI_SEGMENT_NAME_BYTES];
     lsi_index_copy index;
     bool has_gaps = false;
-    ls_status st = lsi_segment_open(config, entry->number, false, &segment);
+    const lsi_segment_header *header = salvaged_header(verify, entry->number);
+    ls_status st = header != NULL ? lsi_segment_open_as(config, header, &segment)
+                                  : lsi_segment_open(config, entry->number, false, &segment);
 
     verify->inspection->summary.segments++;
     if (st == LS_ERR_NO_MEMORY)
@@ -253,24 +319,23 @@ static ls_status verify_segment(lsi_verify *verify, const lsi_segment_list *list
         bool trimmed = false;
 
         st = verify->beside ? was_trimmed(verify, entry->number, &trimmed) : LS_OK;
-        return st != LS_OK || trimmed ? st : whole_gap(verify, list, i, end, LS_FINDING_SEGMENT_MISSING, false, 0);
+        return st != LS_OK || trimmed ? st : whole_gap(verify, list, i, end, LS_FINDING_SEGMENT_MISSING, 0);
     }
-    if (st == LS_OK && segment->header.sum != entry->header_sum) {
+    if (st == LS_OK && !lsi_segment_is_named(segment, entry)) {
         lsi_segment_unref(segment);
         st = LS_ERR_CORRUPT;
     }
     if (st == LS_ERR_CORRUPT || st == LS_ERR_VERSION)
-        return whole_gap(verify, list, i, end, LS_FINDING_SEGMENT_HEADER, lsi_header_salvage(config, list, i, NULL), 0);
+        return whole_gap(verify, list, i, end, LS_FINDING_SEGMENT_HEADER, 0);
     if (st != LS_OK)
-        return whole_gap(verify, list, i, end, LS_FINDING_FILE_UNREADABLE, false, lsi_last_errno());
+        return whole_gap(verify, list, i, end, LS_FINDING_FILE_UNREADABLE, lsi_last_errno());
     verify->inspection->summary.bytes += LSI_SEGMENT_HEADER_BYTES;
-    st = lsi_index_load(verify, entry->number, name, &index);
+    st = lsi_index_load(verify, entry->number, &index);
     if (st == LS_OK)
         st = walk_segment(verify, list, i, segment, end, &index, &has_gaps);
     if (st == LS_OK) {
         verify->inspection->summary.bytes += index.size;
-        if (index.size != 0)
-            lsi_index_tell(verify, name, &index, segment, end, has_gaps);
+        lsi_index_tell(verify, &index, segment, end, has_gaps);
         tell_tail(verify, segment, end, torn);
     }
     lsi_free(&config->env->memory, index.bytes);
@@ -315,7 +380,7 @@ static int tell_stray(void *user, const char *entry, bool is_dir)
         if (walk->list->entries[i].number == number)
             return 0;
     (void)snprintf(name, sizeof name, "%s/%s", walk->verify->config->dir, entry);
-    if (strstr(entry, ".damaged-") != NULL)
+    if (lsi_is_kept(entry))
         lsi_inspection_tell(walk->verify->inspection, &finding, "%s: %s was kept by a repair",
                             walk->verify->config->label,
                             name);
@@ -328,79 +393,83 @@ static int tell_stray(void *user, const char *entry, bool is_dir)
 
 /* ---- the log ---- */
 
-/* Where the last segment ends. */
-static ls_status find_end(lsi_verify *verify, const lsi_segment_list *list, const lsi_slot *slot, bool current,
+/* Where the last segment ends: as shared memory says, if it is of this boot and somebody uses it or it is true; else as
+ * recovery would say. */
+static ls_status find_end(lsi_verify *verify, lsi_segment_list *list, const lsi_slot *slot, bool current,
                           uint64_t *end, bool *torn)
 {
     const lsi_segment_entry *last = &list->entries[list->count - 1];
     uint32_t health = slot == NULL ? LSI_SHARD_FRESH : atomic_load_explicit(&slot->health, memory_order_relaxed);
-    lsi_slot own;
+    lsi_as_if as_if = {list, salvaged_header(verify, last->number)};
+    lsi_log log = {.config = *verify->config};
     ls_status st;
+    lsi_slot own;
 
+    log.config.read_only = true;
     *torn = false;
-    verify->next_seqno = 0;
     if (verify->config->is_closed && verify->config->end >= last->base) { /* S9 */
         *end = verify->config->end;
         return LS_OK;
     }
-    if (current && health != LSI_SHARD_FRESH &&
+    /* DAMAGED: where that was found ends what is known, and it may be a header that is looked over here. */
+    if (current && (health == LSI_SHARD_HEALTHY || health == LSI_SHARD_FAILED) &&
         atomic_load_explicit(&slot->segment, memory_order_relaxed) == last->number &&
         atomic_load_explicit(&slot->segment_base, memory_order_relaxed) == last->base) {
+        bool is_true = verify->beside;
+
         *end = lsi_load(health == LSI_SHARD_FAILED ? &slot->durable_end : &slot->committed_end);
-        verify->next_seqno = lsi_load(&slot->next_seqno);
+        if (verify->known_segment == 0) { /* Else a repair noted it, before it went on in another segment. */
+            verify->known_segment = last->number;
+            verify->known_next = lsi_load(&slot->next_seqno);
+        }
         *torn = (atomic_load_explicit(&slot->roll_first, memory_order_relaxed) & LSI_ROLL_FIRST_TORN) != 0;
-        if (*end >= last->base && *end % 8 == 0)
+        if (!is_true && lsi_log_ends_are_true(&log, &as_if, slot, &is_true) != LS_OK)
+            is_true = true; /* Its file cannot be read, which will be told. */
+        if (is_true && *end >= last->base && *end % 8 == 0)
             return LS_OK;
     }
-    /* Of this boot nothing is known: what recovery would say, with the watermark as its witness (R3). */
+    /* With the watermark as its witness (R3). */
     memset(&own, 0, sizeof own);
     if (slot != NULL)
         memcpy(&own, slot, sizeof own);
     atomic_store_explicit(&own.health, LSI_SHARD_FRESH, memory_order_relaxed);
-    lsi_log log = {.config = *verify->config};
-    log.config.read_only = true;
-    st = lsi_log_look(&log, &own);
-    if (st != LS_OK)
+    st = lsi_log_look(&log, &as_if, &own);
+    if (st == LS_ERR_NO_MEMORY)
         return st;
+    if (st != LS_OK) { /* Likewise; nobody knows where it ends, but that there is something. */
+        *end = last->base + 8;
+        return LS_OK;
+    }
     *end = lsi_load(&own.committed_end);
     *torn = (atomic_load_explicit(&own.roll_first, memory_order_relaxed) & LSI_ROLL_FIRST_TORN) != 0 &&
             atomic_load_explicit(&own.health, memory_order_relaxed) != LSI_SHARD_DAMAGED;
     return LS_OK;
 }
 
+/* The list cannot be used. `slot`: see lsi_list_recover. */
 static ls_status tell_list(lsi_verify *verify, ls_status cause, const lsi_slot *slot)
 {
     const lsi_log_config *config = verify->config;
     char name[LSI_SEGMENT_NAME_BYTES], why[LSI_MESSAGE_BYTES];
-    ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_SEGMENT_LIST, .file = name};
+    ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_SEGMENT_LIST, .file = name,
+                          .records_max = LS_RECORDS_UNKNOWN, .advice = "use the release that wrote it"};
     lsi_recovered_list recovered = {0};
     ls_status st;
 
+    if (cause == LS_ERR_CORRUPT) {
+        st = lsi_list_recover(config, slot, &recovered);
+        verify->list = recovered.list;
+        if (st == LS_OK)
+            lsi_list_tell(config, &recovered, NULL, verify->inspection);
+        return st;
+    }
     (void)snprintf(name, sizeof name, "%s/%s", config->dir, LSI_SEGMENT_LIST_NAME);
     (void)snprintf(why, sizeof why, "%s", lsi_last_message());
-    if (cause == LS_ERR_VERSION) {
-        finding.advice = "use the release that wrote it";
-        lsi_inspection_tell(verify->inspection, &finding, "%s: the segment list cannot be used (%s)", config->label,
-                            why);
-        return LS_OK;
+    if (cause != LS_ERR_VERSION) {
+        finding.kind = LS_FINDING_FILE_UNREADABLE;
+        finding.advice = lsi_unreadable_advice(lsi_last_errno());
     }
-    st = lsi_list_recover(config, slot, &recovered);
-    if (st != LS_OK)
-        return st;
-    lsi_recovered_list_finding(config, &recovered, &finding);
-    verify->list = recovered.list;
-    if (recovered.list == NULL) {
-        lsi_inspection_tell(verify->inspection, &finding, "%s: the segment list cannot be used (%s), and %s",
-                            config->label, why, recovered.why_not);
-        return LS_OK;
-    }
-    finding.advice = "`lstream repair`: rebuilds the list from the segments' headers";
-    lsi_inspection_tell(verify->inspection, &finding, "%s: the segment list cannot be used (%s): the shard cannot be "
-                        "opened until it is rebuilt; segments: %u, unreadable: %u; records below seqno %" PRIu64
-                        " are lost unless they were trimmed, and so are segments after %08u.seg that are not there",
-                        config->label, why, recovered.list->count, recovered.unreadable,
-                        recovered.list->entries[0].base_seqno,
-                        recovered.list->entries[recovered.list->count - 1].number);
+    lsi_inspection_tell(verify->inspection, &finding, "%s: the shard can be neither read nor written", why);
     return LS_OK;
 }
 
@@ -417,7 +486,10 @@ ls_status lsi_verify_segments(lsi_verify *verify, const lsi_slot *slot, bool cur
         st = lsi_segment_list_load(verify->config, &list);
     if (st != LS_OK)
         return st;
-    st = find_end(verify, list, slot, current, &last_end, &torn);
+    if (!verify->repair) /* Else they have been. */
+        st = salvage_headers(verify, &list);
+    if (st == LS_OK)
+        st = find_end(verify, list, slot, current, &last_end, &torn);
     for (uint32_t i = 0; st == LS_OK && i < list->count && !verify->inspection->stopped; i++) {
         const lsi_segment_entry *entry = &list->entries[i];
         bool sealed = (entry->flags & LSI_SEGMENT_SEALED) != 0;
@@ -458,8 +530,15 @@ ls_status lsi_log_verify(const lsi_log_config *config, lsi_peek *peek, lsi_inspe
     }
     lsi_segment_list_unref(list);
     slot = lsi_peek_slot(peek, config->stream, config->shard);
-    if (st == LS_ERR_CORRUPT || st == LS_ERR_VERSION) {
-        st = tell_list(&verify, st, peek->current ? slot : NULL);
+    if (st != LS_OK && st != LS_ERR_NO_MEMORY) {
+        lsi_slot aged;
+
+        if (slot != NULL && !peek->current) { /* Of an earlier boot: only its watermark is true. */
+            memcpy(&aged, slot, sizeof aged);
+            atomic_store_explicit(&aged.health, LSI_SHARD_FRESH, memory_order_relaxed);
+            atomic_store_explicit(&aged.segment, 0, memory_order_relaxed);
+        }
+        st = tell_list(&verify, st, slot != NULL && !peek->current ? &aged : slot);
         if (verify.list == NULL)
             return st;
     }
@@ -469,16 +548,20 @@ ls_status lsi_log_verify(const lsi_log_config *config, lsi_peek *peek, lsi_inspe
             ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_SYNC_FAILED, .file = config->dir,
                                   .repairable = 1};
             int err = (int)atomic_load_explicit(&slot->failed_errno, memory_order_relaxed);
+            char lost[LSI_LOST_BYTES];
 
             finding.advice = "look at the disk first; then `lstream repair`: goes on at the last place known to be on "
                              "it";
-            lsi_inspection_tell(inspection, &finding, "%s: a sync failed (%s): it refuses puts; what was not synced is "
-                                "given up", config->label, strerror(err));
+            finding.records_max = lsi_unsynced_records(config, slot);
+            lsi_say_lost(&finding, true, lost);
+            lsi_inspection_tell(inspection, &finding, "%s: a sync failed (%s): it refuses puts, and what was not synced "
+                                "is given up: %s", config->label, strerror(err), lost);
         }
         st = lsi_verify_segments(&verify, slot, peek->current);
     }
     lsi_gaps_tell(&verify, false);
     lsi_segment_list_unref(verify.list);
+    lsi_free(&config->env->memory, verify.salvaged);
     lsi_free(&config->env->memory, verify.gaps);
     return st;
 }

@@ -19,6 +19,7 @@ typedef struct lsi_gap {
     uint64_t from, to;
     uint64_t offset;
     ls_seqno first_seqno, last_seqno; /* of the records lost; 0: none */
+    uint64_t room_bytes; /* all that the records lost can have taken; UINT64_MAX: that bounds nothing */
     int err;
     bool open_ended;  /* fewer may be lost: nobody knows how far the numbers went */
     bool salvageable; /* a header that can be written anew: nothing is lost */
@@ -29,34 +30,41 @@ typedef struct lsi_verify {
     lsi_inspection *inspection;
     bool repair;
     bool beside;         /* somebody has the store open */
-    ls_seqno next_seqno; /* of the last segment, 0: not known */
+    uint32_t known_segment; /* of it shared memory knows how far its numbers went: below `known_next`; 0: of none */
+    ls_seqno known_next;
     lsi_gap *gaps;
     size_t gap_count, gap_capacity;
     lsi_segment_list *list; /* what a repair would make of a list that cannot be used; NULL: the file's */
+    lsi_segment_header *salvaged; /* and of headers that cannot */
+    size_t salvaged_count, salvaged_capacity;
 } lsi_verify;
 
 /* A segment list made from the segments' headers, in memory: what repair would write, and a dry run goes by. */
 typedef struct lsi_recovered_list {
     lsi_segment_list *list;          /* the caller's reference; NULL: none can be made */
     uint32_t unreadable;             /* segments of it that are not there or have no readable header */
-    char why_not[LSI_MESSAGE_BYTES + 64]; /* when none can be made; then `advice` says what to do */
-    const char *advice;
+    ls_seqno next_seqno;             /* of the shard, as shared memory knows; 0: not known */
+    char why[2 * LSI_MESSAGE_BYTES]; /* the list cannot be used, and, if none can be made, why not; label included */
+    const char *lost, *advice;       /* of the shard's records, and what to do, when none can be made */
 } lsi_recovered_list;
-/* Writes nothing. `slot`: of the shard, NULL when nothing is known. */
+/* Writes nothing. `slot`: of the shard, NULL when nothing is known. This thread's last error is why the list that is
+ * there cannot be used. */
 ls_status lsi_list_recover(const lsi_log_config *config, const lsi_slot *slot, lsi_recovered_list *out);
-/* Fills in what of the shard's beginning is lost, and what is to be done when no list can be made. */
-void lsi_recovered_list_finding(const lsi_log_config *config, const lsi_recovered_list *recovered, ls_finding *finding);
+/* `done`: NULL, or what was done: it was stored. */
+void lsi_list_tell(const lsi_log_config *config, const lsi_recovered_list *recovered, const char *done,
+                   lsi_inspection *inspection);
 
 /* index_check.c: an index in memory, for one pass over its segment. */
 typedef struct lsi_index_copy {
     unsigned char *bytes; /* the caller frees it (lsi_free) */
     size_t size;
+    char name[LSI_SEGMENT_NAME_BYTES];
+    char why_not[128]; /* why it cannot be used; "": it can, or there is none */
 } lsi_index_copy;
-ls_status lsi_index_load(const lsi_verify *verify, uint32_t number, char name[LSI_SEGMENT_NAME_BYTES],
-                         lsi_index_copy *out);
+ls_status lsi_index_load(const lsi_verify *verify, uint32_t number, lsi_index_copy *out);
 void lsi_index_strike(lsi_index_copy *index, const lsi_segment *segment, uint64_t position, const lsi_frame *frame);
-void lsi_index_tell(lsi_verify *verify, const char *name, const lsi_index_copy *index, const lsi_segment *segment,
-                    uint64_t end, bool has_gaps);
+void lsi_index_tell(lsi_verify *verify, const lsi_index_copy *index, const lsi_segment *segment, uint64_t end,
+                    bool has_gaps);
 
 /* A copy of `from` (NULL: empty), one generation on, with room for so many in all. NULL: no memory. */
 lsi_segment_list *lsi_list_with_room(const lsi_env *env, const lsi_segment_list *from, size_t entries, size_t skips);
@@ -73,9 +81,18 @@ ls_status lsi_verify_segments(lsi_verify *verify, const lsi_slot *slot, bool cur
 const lsi_skip *lsi_skip_at(const lsi_segment_list *list, uint64_t position); /* NULL: none */
 uint32_t lsi_segment_number_of(const char *entry, const char *suffix);
 /* Whether segment `i`, whose header is damaged, has its salt, so that a header can be made under which its frames are
- * right. `out` may be NULL. */
+ * right. */
 bool lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *list, uint32_t i,
                         lsi_segment_header *out);
+
+/* findings.c: the end of a line about records lost: "at most 7 records lost, seqno 1..7". `finding` has the rest. */
+#define LSI_LOST_BYTES 128
+void lsi_say_lost(const ls_finding *finding, bool at_most, char text[LSI_LOST_BYTES]);
+/* What is wrong with a segment's header, with label and name: what opening it says. */
+void lsi_say_header(const lsi_log_config *config, uint32_t number, char text[LSI_MESSAGE_BYTES]);
+const char *lsi_unreadable_advice(int err); /* when the system would not read a file */
+/* At most so many are given up with what was not synced. */
+uint64_t lsi_unsynced_records(const lsi_log_config *config, const lsi_slot *slot);
 
 /* This thread's last error. */
 static inline int lsi_last_errno(void)

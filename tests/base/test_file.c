@@ -696,6 +696,12 @@ static int links_and_pipes(fixture *fx)
     EXPECT(try_open(fx, "dir/fresh", CREATE | LSI_OPEN_EXCLUSIVE) == -EEXIST);
     EXPECT(try_open(fx, "no/fresh", CREATE) == -ENOENT);
     EXPECT(try_open(fx, "real/fresh", CREATE) == -ENOTDIR);
+    /* Each of these, and nothing else, is told as what it is. */
+    EXPECT(strcmp(lsi_file_misfit(try_open(fx, "fifo", 0)), "is not a regular file") == 0);
+    EXPECT(strcmp(lsi_file_misfit(try_open(fx, "link", 0)), "is, or lies behind, a symbolic link") == 0);
+    EXPECT(strcmp(lsi_file_misfit(try_open(fx, "real/in", 0)), "lies in what is not a directory") == 0);
+    EXPECT(lsi_file_misfit(try_open(fx, "nowhere", 0)) == NULL);
+    EXPECT(lsi_file_misfit(-EIO) == NULL && lsi_file_misfit(0) == NULL);
     return 0;
 }
 

@@ -93,6 +93,22 @@ static void a_message_may_quote_the_one_before(void **state)
 }
 
 /* Goal: code that recovers leaves no trace. */
+static void a_message_is_put_within_a_label(void **state)
+{
+    char long_label[LSI_MESSAGE_BYTES + 10];
+
+    (void)state;
+    (void)lsi_fail_errno(EIO, "reading 1/0/segments");
+    assert_int_equal(lsi_fail_within("stream 's' shard 0"), LS_ERR_IO);
+    assert_string_equal(ls_last_error_message(), "stream 's' shard 0: reading 1/0/segments: Input/output error");
+    assert_int_equal(ls_last_error_status(), LS_ERR_IO);
+    assert_int_equal(ls_last_error_errno(), EIO);
+    memset(long_label, 'x', sizeof long_label - 1);
+    long_label[sizeof long_label - 1] = '\0';
+    assert_int_equal(lsi_fail_within(long_label), LS_ERR_IO);
+    assert_int_equal(strlen(ls_last_error_message()), LSI_MESSAGE_BYTES - 1);
+}
+
 static void a_saved_error_is_restored(void **state)
 {
     lsi_error_state before;
@@ -169,6 +185,7 @@ int main(void)
         cmocka_unit_test(a_long_message_is_cut_between_characters),
         cmocka_unit_test(a_message_is_one_line_of_utf8),
         cmocka_unit_test(a_message_may_quote_the_one_before),
+        cmocka_unit_test(a_message_is_put_within_a_label),
         cmocka_unit_test(a_saved_error_is_restored),
         cmocka_unit_test(errno_is_left_alone),
         cmocka_unit_test(threads_have_their_own_last_error),

@@ -1,6 +1,6 @@
 /* H9, the damage campaign: a small store, and in each case one thing that a disk, a careless hand or a bad cable does to
  * one of its files. Bits are flipped (every one of the manifest and of the segment lists, others at random), sectors
- * zeroed or exchanged, frames put in other frames' places, files cut, deleted or exchanged.
+ * zeroed or exchanged, frames put in other frames' places, files cut, deleted, exchanged or turned into directories.
  *
  *     h9_damage [--seed S] [--cases N]
  *
@@ -13,7 +13,8 @@
  *   - behind the damage everything is there for who seeks there;
  *   - a put to a shard that was not touched succeeds, has a higher number than all before, and is read back; to one
  *     that was touched it does the same or says what is damaged;
- *   - after closing and opening again the same is there. */
+ *   - after closing and opening again the same is there.
+ * What verify and repair say and do is h9_lines.c's to ask. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,46 +25,23 @@
 #include "api/api.h"
 #include "base/hash.h"
 #include "base/lock.h"
+#include "h9.h"
 #include "storage/control_layout.h"
 #include "storage/segment.h"
-#include "support/image.h"
-#include "support/still_env.h"
 
-#define STORE "store"
 #define CASES_DEFAULT 20000u
 #define CASES_LONG 400000u
-#define STREAMS 2u
-#define SHARDS 3u /* of both streams */
-#define RECORDS_MAX 2048u
 #define SECTOR_BYTES 512u
 #define TOLD_MAX 5u
 
-/* ---- what was put ---- */
-
-typedef struct truth {
-    ls_seqno seqno;
-    uint64_t sum;
-    size_t file;    /* of the image */
-    size_t from, to; /* its frame, in the file */
-} truth;
-
-typedef struct shard {
-    const char *stream;
-    uint32_t stream_index, index;
-    char dir[16];
-    size_t list; /* file of the image */
-    truth records[RECORDS_MAX];
-    uint32_t count;
-} shard;
-
-static image whole;
-static shard shards[SHARDS];
+image h9_whole, h9_hurt;
+h9_shard h9_shards[H9_SHARDS];
 static size_t manifest_file, control_file;
 
 /* ---- the case under way ---- */
 
-static image hurt;
 static char told[256]; /* what was done */
+static char made_dir[IMAGE_NAME_BYTES]; /* a directory in the place of this file; "": none */
 static const char *how; /* it was opened */
 static uint64_t random_state = 1, violations, case_number, last_told = UINT64_MAX;
 
@@ -76,7 +54,7 @@ static uint64_t pick(uint64_t below)
     return (z ^ z >> 31) % below;
 }
 
-static void violation(const char *what, const shard *of, ls_seqno seqno, ls_status st)
+void h9_violation(const char *what, const h9_shard *of, ls_seqno seqno, ls_status st)
 {
     if (violations++ < TOLD_MAX || last_told != case_number) /* each case once, and some in full */
         printf("violation: case %llu, %s, %s: %s (stream %s shard %u number %llu, %s: %s)\n",
@@ -128,9 +106,9 @@ static void put_some(ls_stream *stream, uint32_t batches, uint32_t bytes)
     (void)ls_producer_close(producer); /* every put was complete */
 }
 
-static void note_frames(shard *of, size_t file)
+static void note_frames(h9_shard *of, size_t file)
 {
-    const image_file *segment = &whole.files[file];
+    const image_file *segment = &h9_whole.files[file];
 
     for (size_t at = LSI_SEGMENT_HEADER_BYTES; at + 48 <= segment->size;) {
         uint32_t bytes = lsi_read_u32le(segment->bytes + at), count = lsi_read_u32le(segment->bytes + at + 4);
@@ -139,7 +117,7 @@ static void note_frames(shard *of, size_t file)
         if (bytes == 0)
             break;
         for (uint32_t i = 0; i < of->count; i++) {
-            truth *record = &of->records[i];
+            h9_record *record = &of->records[i];
 
             if (record->seqno >= first && record->seqno - first < count) {
                 record->file = file;
@@ -153,14 +131,14 @@ static void note_frames(shard *of, size_t file)
 
 static size_t file_index(const char *name)
 {
-    for (size_t i = 0; i < whole.count; i++)
-        if (strcmp(whole.files[i].name, name) == 0)
+    for (size_t i = 0; i < h9_whole.count; i++)
+        if (strcmp(h9_whole.files[i].name, name) == 0)
             return i;
     must(false, name);
     return 0;
 }
 
-static void read_truth(ls_store *store, shard *of)
+static void read_truth(ls_store *store, h9_shard *of)
 {
     ls_stream *stream;
     ls_iterator *iterator;
@@ -173,7 +151,7 @@ static void read_truth(ls_store *store, shard *of)
         for (size_t i = 0; i < ls_batch_count(batch); i++) {
             const ls_record *record = ls_batch_at(batch, i);
 
-            must(of->count < RECORDS_MAX, "fewer records would do");
+            must(of->count < H9_RECORDS_MAX, "fewer records would do");
             of->records[of->count].seqno = record->seqno;
             of->records[of->count++].sum = sum_of(record);
         }
@@ -196,36 +174,36 @@ static void make_store(void)
     options.segment_bytes = 64u << 10;
     options.prealloc_bytes = LS_PREALLOC_NONE;
     two.shard_count = 2;
-    must(lsi_store_open_env(STORE, &options, &still.env, &store) == LS_OK, "making the store");
+    must(lsi_store_open_env(H9_STORE, &options, &still.env, &store) == LS_OK, "making the store");
     must(ls_stream_create(store, "one", &two) == LS_OK && ls_stream_open(store, "one", &stream) == LS_OK, "a stream");
     put_some(stream, 190, 300);
     must(ls_stream_close(stream) == LS_OK, "closing a stream");
     must(ls_stream_create(store, "two", NULL) == LS_OK && ls_stream_open(store, "two", &stream) == LS_OK, "a stream");
     put_some(stream, 40, 60);
     must(ls_stream_close(stream) == LS_OK, "closing a stream");
-    for (uint32_t i = 0; i < SHARDS; i++) {
-        shards[i].stream = i < 2 ? "one" : "two";
-        shards[i].stream_index = i / 2;
-        shards[i].index = i % 2;
-        (void)snprintf(shards[i].dir, sizeof shards[i].dir, "%u/%u", i / 2 + 1, i % 2); /* fits */
-        read_truth(store, &shards[i]);
+    for (uint32_t i = 0; i < H9_SHARDS; i++) {
+        h9_shards[i].stream = i < 2 ? "one" : "two";
+        h9_shards[i].stream_index = i / 2;
+        h9_shards[i].index = i % 2;
+        (void)snprintf(h9_shards[i].dir, sizeof h9_shards[i].dir, "%u/%u", i / 2 + 1, i % 2); /* fits */
+        read_truth(store, &h9_shards[i]);
     }
     must(ls_store_close(store) == LS_OK, "closing the store");
-    whole = image_take(files, STORE);
+    h9_whole = image_take(files, H9_STORE);
     lsi_files_memory_free(files);
     manifest_file = file_index("manifest");
     control_file = file_index(LSI_CONTROL_NAME);
-    for (uint32_t i = 0; i < SHARDS; i++) {
+    for (uint32_t i = 0; i < H9_SHARDS; i++) {
         char name[IMAGE_NAME_BYTES];
 
-        (void)snprintf(name, sizeof name, "%s/" LSI_SEGMENT_LIST_NAME, shards[i].dir); /* fits */
-        shards[i].list = file_index(name);
-        for (size_t k = 0; k < whole.count; k++)
-            if (strncmp(whole.files[k].name, shards[i].dir, strlen(shards[i].dir)) == 0 &&
-                strstr(whole.files[k].name, ".seg") != NULL && strstr(whole.files[k].name, "segments") == NULL)
-                note_frames(&shards[i], k);
-        for (uint32_t k = 0; k < shards[i].count; k++)
-            must(shards[i].records[k].to != 0, "every record has its frame");
+        (void)snprintf(name, sizeof name, "%s/" LSI_SEGMENT_LIST_NAME, h9_shards[i].dir); /* fits */
+        h9_shards[i].list = file_index(name);
+        for (size_t k = 0; k < h9_whole.count; k++)
+            if (strncmp(h9_whole.files[k].name, h9_shards[i].dir, strlen(h9_shards[i].dir)) == 0 &&
+                strstr(h9_whole.files[k].name, ".seg") != NULL && strstr(h9_whole.files[k].name, "segments") == NULL)
+                note_frames(&h9_shards[i], k);
+        for (uint32_t k = 0; k < h9_shards[i].count; k++)
+            must(h9_shards[i].records[k].to != 0, "every record has its frame");
     }
 }
 
@@ -234,7 +212,7 @@ static void make_store(void)
 /* Whether bytes [from, to) of a file are not what they were. */
 static bool is_changed(size_t file, size_t from, size_t to)
 {
-    const image_file *before = &whole.files[file], *now = image_find(&hurt, before->name);
+    const image_file *before = &h9_whole.files[file], *now = image_find(&h9_hurt, before->name);
 
     if (now == NULL)
         return true;
@@ -245,38 +223,38 @@ static bool is_changed(size_t file, size_t from, size_t to)
     return now->size < to || memcmp(before->bytes + from, now->bytes + from, to - from) != 0;
 }
 
-static bool is_file_changed(size_t file)
+bool h9_is_file_changed(size_t file)
 {
-    const image_file *now = image_find(&hurt, whole.files[file].name);
+    const image_file *now = image_find(&h9_hurt, h9_whole.files[file].name);
 
-    return now == NULL || now->size != whole.files[file].size || is_changed(file, 0, SIZE_MAX);
+    return now == NULL || now->size != h9_whole.files[file].size || is_changed(file, 0, SIZE_MAX);
 }
 
-static bool may_miss(const shard *of, const truth *record)
+static bool may_miss(const h9_shard *of, const h9_record *record)
 {
-    return is_file_changed(manifest_file) || is_file_changed(of->list) ||
+    return h9_is_file_changed(manifest_file) || h9_is_file_changed(of->list) ||
         is_changed(record->file, 0, LSI_SEGMENT_HEADER_BYTES) || is_changed(record->file, record->from, record->to);
 }
 
 /* Any file that is truth for the shard. */
-static bool is_touched(const shard *of)
+static bool is_touched(const h9_shard *of)
 {
-    if (is_file_changed(manifest_file) || is_file_changed(of->list))
+    if (h9_is_file_changed(manifest_file) || h9_is_file_changed(of->list))
         return true;
-    for (size_t i = 0; i < whole.count; i++)
-        if (strncmp(whole.files[i].name, of->dir, strlen(of->dir)) == 0 && strstr(whole.files[i].name, ".seg") != NULL &&
-            is_file_changed(i))
+    for (size_t i = 0; i < h9_whole.count; i++)
+        if (strncmp(h9_whole.files[i].name, of->dir, strlen(of->dir)) == 0 && strstr(h9_whole.files[i].name, ".seg") != NULL &&
+            h9_is_file_changed(i))
             return true;
     return false;
 }
 
 /* The last error names a file that was changed and is above, or of, the shard. */
-static bool names_the_place(const shard *of)
+static bool names_the_place(const h9_shard *of)
 {
-    for (size_t i = 0; i < whole.count; i++) {
-        const char *name = whole.files[i].name, *slash = strrchr(name, '/');
+    for (size_t i = 0; i < h9_whole.count; i++) {
+        const char *name = h9_whole.files[i].name, *slash = strrchr(name, '/');
 
-        if (is_file_changed(i) && (i == manifest_file || strncmp(name, of->dir, strlen(of->dir)) == 0) &&
+        if (h9_is_file_changed(i) && (i == manifest_file || strncmp(name, of->dir, strlen(of->dir)) == 0) &&
             strstr(ls_last_error_message(), slash != NULL ? slash + 1 : name) != NULL)
             return true;
     }
@@ -285,15 +263,12 @@ static bool names_the_place(const shard *of)
 
 /* ---- looking ---- */
 
-static bool got[SHARDS][RECORDS_MAX];
+static bool got[H9_SHARDS][H9_RECORDS_MAX];
 
-static void seen(const shard *of, uint32_t s, const ls_record *record, ls_seqno *last)
+uint32_t h9_record_of(const h9_shard *of, const ls_record *record)
 {
     uint32_t low = 0, high = of->count;
 
-    if (record->seqno <= *last)
-        violation("numbers do not rise", of, record->seqno, LS_OK);
-    *last = record->seqno;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
 
@@ -302,18 +277,32 @@ static void seen(const shard *of, uint32_t s, const ls_record *record, ls_seqno 
         else
             high = middle;
     }
-    if (low == of->count || of->records[low].seqno != record->seqno)
-        violation("a record that nobody put", of, record->seqno, LS_OK);
-    else if (of->records[low].sum != sum_of(record))
-        violation("other bytes than were put", of, record->seqno, LS_OK);
-    else
-        got[s][low] = true;
+    if (low == of->count || of->records[low].seqno != record->seqno) {
+        h9_violation("a record that nobody put", of, record->seqno, LS_OK);
+        return UINT32_MAX;
+    }
+    if (of->records[low].sum != sum_of(record)) {
+        h9_violation("other bytes than were put", of, record->seqno, LS_OK);
+        return UINT32_MAX;
+    }
+    return low;
+}
+
+static void seen(const h9_shard *of, uint32_t s, const ls_record *record, ls_seqno *last)
+{
+    uint32_t number = h9_record_of(of, record);
+
+    if (record->seqno <= *last)
+        h9_violation("numbers do not rise", of, record->seqno, LS_OK);
+    *last = record->seqno;
+    if (number != UINT32_MAX)
+        got[s][number] = true;
 }
 
 /* Reads all that can be read of a shard, seeking over what cannot. */
 static void read_shard(ls_stream *stream, uint32_t s)
 {
-    const shard *of = &shards[s];
+    const h9_shard *of = &h9_shards[s];
     ls_iterator *iterator = NULL;
     const ls_batch *batch;
     ls_seqno last = 0;
@@ -334,7 +323,7 @@ static void read_shard(ls_stream *stream, uint32_t s)
             continue;
         }
         if (!names_the_place(of))
-            violation("a failure does not name the place", of, last, st);
+            h9_violation("a failure does not name the place", of, last, st);
         named = true;
         /* The next one behind that must be there. */
         while (next < of->count && (of->records[next].seqno <= last || may_miss(of, &of->records[next])))
@@ -351,14 +340,14 @@ static void read_shard(ls_stream *stream, uint32_t s)
         if (got[s][i])
             continue;
         if (!may_miss(of, &of->records[i]))
-            violation("a record outside of the damage is missing", of, of->records[i].seqno, st);
+            h9_violation("a record outside of the damage is missing", of, of->records[i].seqno, st);
         else if (!named)
-            violation("a record is missing and nobody says so", of, of->records[i].seqno, st);
+            h9_violation("a record is missing and nobody says so", of, of->records[i].seqno, st);
     }
 }
 
 /* Puts to the shard by its hash range. */
-static void put_to(ls_stream *stream, const shard *of)
+static void put_to(ls_stream *stream, const h9_shard *of)
 {
     ls_hash_key hash = {of->index == 1 ? UINT64_MAX : 0, 0};
     ls_put_options options = LS_PUT_OPTIONS_INIT;
@@ -371,31 +360,31 @@ static void put_to(ls_stream *stream, const shard *of)
     options.explicit_hash_key = &hash;
     st = ls_producer_open(stream, NULL, &producer);
     if (st != LS_OK) {
-        violation("no producer", of, 0, st);
+        h9_violation("no producer", of, 0, st);
         return;
     }
     st = ls_producer_put(producer, (ls_bytes){"new", 3}, (ls_bytes){"new data", 8}, &options, &id);
     (void)ls_producer_close(producer); /* every put was complete */
     if (st != LS_OK) {
         /* A control file that says so is believed about one thing: that a sync failed (E1). */
-        if (!is_touched(of) && !(st == LS_ERR_IO && is_file_changed(control_file)))
-            violation("a put fails though the shard is whole", of, 0, st);
+        if (!is_touched(of) && !(st == LS_ERR_IO && h9_is_file_changed(control_file)))
+            h9_violation("a put fails though the shard is whole", of, 0, st);
         return;
     }
     if (id.shard != of->index || id.seqno <= of->records[of->count - 1].seqno) {
-        violation("a number is given again", of, id.seqno, st);
+        h9_violation("a number is given again", of, id.seqno, st);
         return;
     }
     ls_position at = {LS_AT_SEQUENCE_NUMBER, 0, id.seqno, 0};
     st = ls_iterator_open(stream, of->index, &at, NULL, &iterator);
     if (st != LS_OK) {
-        violation("what was put cannot be found", of, id.seqno, st);
+        h9_violation("what was put cannot be found", of, id.seqno, st);
         return;
     }
     st = ls_iterator_next(iterator, NULL, &batch);
     if (st != LS_OK || ls_batch_count(batch) != 1 || ls_batch_at(batch, 0)->seqno != id.seqno ||
         ls_batch_at(batch, 0)->data.size != 8 || memcmp(ls_batch_at(batch, 0)->data.data, "new data", 8) != 0)
-        violation("what was put is not read back", of, id.seqno, st);
+        h9_violation("what was put is not read back", of, id.seqno, st);
     ls_iterator_close(iterator);
 }
 
@@ -409,23 +398,28 @@ static void look(lsi_files *files, bool read_only, bool put, still_env *still)
     options.flags = read_only ? LS_STORE_READ_ONLY : 0;
     options.prealloc_bytes = LS_PREALLOC_NONE;
     still->env.files = files;
-    st = lsi_store_open_env(STORE, &options, &still->env, &store);
-    if (st != LS_OK) {
-        if (!is_file_changed(manifest_file))
-            violation("the store does not open", NULL, 0, st);
-        else if (strstr(ls_last_error_message(), "manifest") == NULL)
-            violation("a failure does not name the place", NULL, 0, st);
+    st = lsi_store_open_env(H9_STORE, &options, &still->env, &store);
+    if (st == LS_ERR_CORRUPT && !read_only && strcmp(made_dir, LSI_CONTROL_NAME) == 0) {
+        if (strstr(ls_last_error_message(), LSI_CONTROL_NAME) == NULL)
+            h9_violation("a failure does not name the place", NULL, 0, st);
         return;
     }
-    for (uint32_t s = 0; s < SHARDS; s++) {
-        st = ls_stream_open(store, shards[s].stream, &stream);
+    if (st != LS_OK) {
+        if (!h9_is_file_changed(manifest_file))
+            h9_violation("the store does not open", NULL, 0, st);
+        else if (strstr(ls_last_error_message(), "manifest") == NULL)
+            h9_violation("a failure does not name the place", NULL, 0, st);
+        return;
+    }
+    for (uint32_t s = 0; s < H9_SHARDS; s++) {
+        st = ls_stream_open(store, h9_shards[s].stream, &stream);
         if (st != LS_OK) {
-            violation("a stream does not open", &shards[s], 0, st);
+            h9_violation("a stream does not open", &h9_shards[s], 0, st);
             continue;
         }
         read_shard(stream, s);
         if (put && !read_only)
-            put_to(stream, &shards[s]);
+            put_to(stream, &h9_shards[s]);
         (void)ls_stream_close(stream); /* a shard that failed says so again */
     }
     (void)ls_store_close(store); /* likewise */
@@ -435,9 +429,10 @@ static void look(lsi_files *files, bool read_only, bool put, still_env *still)
 
 static void copy_whole(void)
 {
-    image_free(&hurt);
-    for (size_t i = 0; i < whole.count; i++)
-        (void)image_add(&hurt, whole.files[i].name, whole.files[i].bytes, whole.files[i].size); /* as many as before */
+    made_dir[0] = '\0';
+    image_free(&h9_hurt);
+    for (size_t i = 0; i < h9_whole.count; i++)
+        (void)image_add(&h9_hurt, h9_whole.files[i].name, h9_whole.files[i].bytes, h9_whole.files[i].size); /* as many as before */
 }
 
 static void tell(const char *what, const image_file *file, size_t at, size_t with)
@@ -453,16 +448,23 @@ static void flip(image_file *file, size_t byte, unsigned bit)
 
 static void delete_file(size_t i)
 {
-    tell("deletion of", &hurt.files[i], 0, 0);
-    free(hurt.files[i].bytes);
-    hurt.files[i] = hurt.files[--hurt.count];
+    tell("deletion of", &h9_hurt.files[i], 0, 0);
+    free(h9_hurt.files[i].bytes);
+    h9_hurt.files[i] = h9_hurt.files[--h9_hurt.count];
+}
+
+static void stand_in(size_t i)
+{
+    (void)snprintf(made_dir, sizeof made_dir, "%s", h9_hurt.files[i].name); /* as long as any */
+    delete_file(i);
+    (void)snprintf(told, sizeof told, "a directory for %s", made_dir); /* fits */
 }
 
 /* The bytes of file `from` under the name of file `to`. */
 static void replace_file(size_t to, size_t from)
 {
-    image_file *file = &hurt.files[to];
-    const image_file *other = &whole.files[from];
+    image_file *file = &h9_hurt.files[to];
+    const image_file *other = &h9_whole.files[from];
 
     tell(other->name, file, 0, other->size);
     free(file->bytes);
@@ -501,14 +503,14 @@ static void swap_sectors(image_file *file)
 /* A frame in the place of another one, of any shard and segment (R9). */
 static void move_frame(void)
 {
-    const shard *from = &shards[pick(SHARDS)], *to = &shards[pick(SHARDS)];
-    const truth *a = &from->records[pick(from->count)], *b = &to->records[pick(to->count)];
-    image_file *file = &hurt.files[b->file];
+    const h9_shard *from = &h9_shards[pick(H9_SHARDS)], *to = &h9_shards[pick(H9_SHARDS)];
+    const h9_record *a = &from->records[pick(from->count)], *b = &to->records[pick(to->count)];
+    image_file *file = &h9_hurt.files[b->file];
     size_t bytes = a->to - a->from;
 
     if (bytes > file->size - b->from)
         bytes = file->size - b->from;
-    memcpy(file->bytes + b->from, whole.files[a->file].bytes + a->from, bytes);
+    memcpy(file->bytes + b->from, h9_whole.files[a->file].bytes + a->from, bytes);
     tell("a frame moved into", file, b->from, bytes);
 }
 
@@ -517,14 +519,14 @@ static size_t any_file(void)
     size_t i;
 
     do {
-        i = (size_t)pick(hurt.count);
-    } while (hurt.files[i].size == 0);
+        i = (size_t)pick(h9_hurt.count);
+    } while (h9_hurt.files[i].size == 0);
     return i;
 }
 
 static void damage_at_random(void)
 {
-    image_file *file = &hurt.files[any_file()];
+    image_file *file = &h9_hurt.files[any_file()];
     size_t at, bytes;
 
     switch (pick(16)) {
@@ -553,7 +555,7 @@ static void damage_at_random(void)
         tell("cut of", file, file->size, 0);
         break;
     case 9:
-        replace_file((size_t)(file - hurt.files), pick(whole.count));
+        replace_file((size_t)(file - h9_hurt.files), pick(h9_whole.count));
         break;
     case 10: /* garbage over a run */
         at = place_in(file);
@@ -565,30 +567,37 @@ static void damage_at_random(void)
     }
 }
 
-/* The cases that are all tried: every bit of the small files, each file deleted, each replaced by each. */
+/* The cases that are all tried: every bit of the small files; each file deleted, a directory, another one's copy. */
 static uint64_t walk_count(void)
 {
-    uint64_t count = whole.count + (uint64_t)whole.count * whole.count + whole.files[manifest_file].size * 8;
+    uint64_t count = 2 * h9_whole.count + (uint64_t)h9_whole.count * h9_whole.count;
 
-    for (uint32_t s = 0; s < SHARDS; s++)
-        count += whole.files[shards[s].list].size * 8;
+    count += h9_whole.files[manifest_file].size * 8;
+
+    for (uint32_t s = 0; s < H9_SHARDS; s++)
+        count += h9_whole.files[h9_shards[s].list].size * 8;
     return count;
 }
 
 static void damage_by_number(uint64_t n)
 {
-    if (n < whole.count) {
+    if (n < h9_whole.count) {
         delete_file((size_t)n);
         return;
     }
-    n -= whole.count;
-    if (n < (uint64_t)whole.count * whole.count) {
-        replace_file((size_t)(n / whole.count), (size_t)(n % whole.count));
+    n -= h9_whole.count;
+    if (n < h9_whole.count) {
+        stand_in((size_t)n);
         return;
     }
-    n -= (uint64_t)whole.count * whole.count;
-    for (uint32_t s = 0; s <= SHARDS; s++) {
-        image_file *file = &hurt.files[s < SHARDS ? shards[s].list : manifest_file];
+    n -= h9_whole.count;
+    if (n < (uint64_t)h9_whole.count * h9_whole.count) {
+        replace_file((size_t)(n / h9_whole.count), (size_t)(n % h9_whole.count));
+        return;
+    }
+    n -= (uint64_t)h9_whole.count * h9_whole.count;
+    for (uint32_t s = 0; s <= H9_SHARDS; s++) {
+        image_file *file = &h9_hurt.files[s < H9_SHARDS ? h9_shards[s].list : manifest_file];
 
         if (n < file->size * 8) {
             flip(file, (size_t)(n / 8), (unsigned)(n % 8));
@@ -598,22 +607,37 @@ static void damage_by_number(uint64_t n)
     }
 }
 
-static void run_case(uint64_t n, bool walk)
+/* The damaged store, in files of its own. */
+static lsi_files *put_hurt(void)
 {
     lsi_files *files = lsi_files_memory_new(&lsi_memory_libc);
+    lsi_root root;
+
+    must(files != NULL, "memory");
+    must(image_put(&h9_hurt, files, H9_STORE) == 0, "putting the store back");
+    if (made_dir[0] != '\0') {
+        must(files->root_open(files, H9_STORE, LSI_ROOT_WRITE, &root) == 0, "opening the root");
+        must(files->make_dir(&root, made_dir) == 0, "making a directory");
+        files->root_close(&root);
+    }
+    return files;
+}
+
+static void run_case(uint64_t n, bool walk)
+{
+    lsi_files *files;
     bool read_only = pick(4) == 0;
     unsigned char boot[16];
     image_file *control;
     still_env still;
 
-    must(files != NULL, "memory");
     case_number = n;
     copy_whole();
     if (walk)
         damage_by_number(n);
     else
         damage_at_random();
-    control = image_find(&hurt, LSI_CONTROL_NAME);
+    control = image_find(&h9_hurt, LSI_CONTROL_NAME);
     how = read_only ? "to read" : "to write";
     if (pick(2) == 0 && control != NULL && control->size >= sizeof(control_header)) {
         /* As after a reboot; the boot's id is no part of what the case damages. */
@@ -622,10 +646,16 @@ static void run_case(uint64_t n, bool walk)
         memcpy(control->bytes + offsetof(control_header, boot_id), boot, sizeof boot);
         how = read_only ? "to read after a boot" : "to write after a boot";
     }
-    must(image_put(&hurt, files, STORE) == 0, "putting the store back");
+    files = put_hurt();
     still_env_make(&still, files, n + 1);
     look(files, read_only, pick(4) == 0, &still);
     lsi_files_memory_free(files);
+    if (pick(4) == 0 || (walk && n < 2 * h9_whole.count)) {
+        files = put_hurt();
+        how = "to repair";
+        h9_lines(files, &still);
+        lsi_files_memory_free(files);
+    }
 }
 
 int main(int argc, char **argv)
@@ -646,15 +676,15 @@ int main(int argc, char **argv)
     (void)clock_gettime(CLOCK_MONOTONIC, &began); /* cannot fail on this clock */
     random_state = seed;
     make_store();
-    for (size_t i = 0; i < whole.count; i++)
-        bytes += whole.files[i].size;
-    printf("h9: seed %llu, a store of %zu files and %llu bytes\n", (unsigned long long)seed, whole.count,
+    for (size_t i = 0; i < h9_whole.count; i++)
+        bytes += h9_whole.files[i].size;
+    printf("h9: seed %llu, a store of %zu files and %llu bytes\n", (unsigned long long)seed, h9_whole.count,
            (unsigned long long)bytes);
     walk = walk_count();
     for (uint64_t n = 0; n < cases; n++)
         run_case(n, cases >= walk && n < walk);
-    image_free(&hurt);
-    image_free(&whole);
+    image_free(&h9_hurt);
+    image_free(&h9_whole);
     (void)clock_gettime(CLOCK_MONOTONIC, &ended);
     printf("harness=h9 seed=%llu cases=%llu violations=%llu wall_s=%.1f\n", (unsigned long long)seed,
            (unsigned long long)cases, (unsigned long long)violations,

@@ -231,6 +231,31 @@ static void a_fifo_in_the_store_does_not_hang(void **state)
     }
 }
 
+/* What stands in the place of the control file is not moved away by itself: opening to write says so and leaves it,
+ * opening to read does without. */
+static void a_directory_in_the_place_of_the_control_file_stops_writers_only(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_store *store;
+    ls_stream *stream;
+    struct stat about;
+
+    make_store(fx, "kept");
+    assert_int_equal(unlink(in_store(fx, "control")), 0);
+    assert_int_equal(mkdir(in_store(fx, "control"), 0700), 0);
+    assert_int_equal(ls_store_open(fx->path, NULL, &store), LS_ERR_CORRUPT);
+    assert_non_null(strstr(ls_last_error_message(), "control is not a regular file"));
+    options.flags = LS_STORE_READ_ONLY;
+    assert_int_equal(ls_store_open(fx->path, &options, &store), LS_OK);
+    assert_int_equal(ls_stream_open(store, STREAM, &stream), LS_OK);
+    assert_int_equal(count_text(stream, "kept"), 1);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+    assert_int_equal(stat(in_store(fx, "control"), &about), 0);
+    assert_true(S_ISDIR(about.st_mode));
+}
+
 /* The link names a good copy of the very file, outside: following it would even work. It is not followed, and the file
  * outside keeps its bytes. */
 static void a_symbolic_link_is_not_followed(void **state)
@@ -376,6 +401,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_reader_opened_for_reading_follows_a_producer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_network_file_system_is_refused_unless_asked_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_fifo_in_the_store_does_not_hang, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_directory_in_the_place_of_the_control_file_stops_writers_only, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_symbolic_link_is_not_followed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_linked_directory_is_not_followed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_link_where_a_file_is_to_be_made_is_not_followed, set_up, tear_down),

@@ -7,8 +7,8 @@
  * This is what `lstream dump`, `verify`, `repair` and `status` are made of.
  *
  * Verifying never changes anything and may run beside producers: it stops where their published end was when it began.
- * Repairing needs the store for itself. It never deletes or overwrites what could still be read by somebody: before a
- * file is replaced its bytes are kept beside it as NAME.damaged-N.
+ * Repairing needs the store for itself. It deletes and overwrites nothing: before a file is replaced or put out of use
+ * its bytes are kept beside it as NAME.damaged-N.
  *
  * All callbacks run on the calling thread, under no lock, and may call libstream. What they are given is borrowed until
  * they return.
@@ -51,7 +51,7 @@ LS_API ls_status ls_inspect_dump(const char *path, ls_inspect_line_callback line
 typedef int32_t ls_finding_severity;
 #define LS_FINDING_NOTE 1   /**< As it should be after a crash or a repair: nothing to do. */
 #define LS_FINDING_HINT 2   /**< A file that is rebuilt by itself is damaged: nothing is lost. */
-#define LS_FINDING_DAMAGE 3 /**< Records or settings cannot be read. */
+#define LS_FINDING_DAMAGE 3 /**< Records or settings cannot be read, or the store cannot be written. */
 
 /** What was found. */
 typedef int32_t ls_finding_kind;
@@ -62,12 +62,16 @@ typedef int32_t ls_finding_kind;
 #define LS_FINDING_FRAMES 5          /**< Bytes of a segment that held records are no valid frames. */
 #define LS_FINDING_SEGMENT_SHORT 6   /**< A segment's file ends before its records do. */
 #define LS_FINDING_INDEX 7           /**< An index has wrong entries. */
-#define LS_FINDING_CONTROL 8         /**< The control file fails its checks. */
+#define LS_FINDING_CONTROL 8         /**< The control file fails its checks, or is no file. */
 #define LS_FINDING_TORN_TAIL 9       /**< Bytes after the last record: an append that a crash cut off. */
 #define LS_FINDING_SKIPPED 10        /**< Damage that an earlier repair made readers step over. */
 #define LS_FINDING_STRAY_FILE 11     /**< A file that nothing names: left by a killed process, or kept by a repair. */
 #define LS_FINDING_FILE_UNREADABLE 12 /**< The system would not read a file. */
 #define LS_FINDING_SYNC_FAILED 13     /**< A sync failed: the shard refuses puts until it is repaired or reset. */
+#define LS_FINDING_RESERVE 14         /**< Something else stands in the place of the reserve. */
+
+/** `records_max` when nobody can say: all of a shard, or of a store. */
+#define LS_RECORDS_UNKNOWN UINT64_MAX
 
 /** One thing that verifying found. Given by the library; it never shrinks. */
 typedef struct ls_finding {
@@ -82,7 +86,8 @@ typedef struct ls_finding {
     uint64_t bytes;               /**< How many bytes from there; 0: the rest, or unknown. */
     ls_seqno first_seqno;         /**< The numbers of the records lost lie from here ... */
     ls_seqno last_seqno;          /**< ... to here, inclusive. Both 0: none is lost, or it is not known. */
-    uint64_t records_max;         /**< At most so many records are lost (numbers are not consecutive). */
+    uint64_t records_max;         /**< At most so many records are lost (numbers are not consecutive), or, of a damaged
+                                       manifest, cannot be reached; or LS_RECORDS_UNKNOWN. */
     int32_t repairable;           /**< 1: ls_inspect_repair does what `advice` says. */
     int32_t repaired;             /**< 1: it just did. */
     const char *what;             /**< One line: file, place, what is wrong, what is lost. */
@@ -116,7 +121,7 @@ typedef struct ls_inspect_summary {
     uint64_t hints;      /**< Of severity HINT. */
     uint64_t notes;      /**< Of severity NOTE. */
     uint64_t repaired;   /**< Findings that were repaired. */
-    uint64_t records_lost_max; /**< Sum over the damages. */
+    uint64_t records_lost_max; /**< Sum over the damages; LS_RECORDS_UNKNOWN when one of them is. */
 } ls_inspect_summary;
 #define LS_INSPECT_SUMMARY_INIT {(uint32_t)sizeof(ls_inspect_summary), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
@@ -146,8 +151,9 @@ LS_API ls_status ls_inspect_verify(const char *location, const ls_inspect_option
  * What is lost stays lost; `finding` says what, before and whether it was done.
  *
  * Damaged frames and missing segments are stepped over from then on; the segments' files are not touched. A segment
- * list is rebuilt from the segments' headers, a header from the list. Files that are hints are removed. A damaged
- * manifest is not repaired: names and settings are nowhere else.
+ * list is rebuilt from the segments' headers, a header from the list. A damaged index or control file is set aside:
+ * they are hints, and made anew as they are missed. A damaged manifest is not repaired: names and settings are nowhere else.
+ * Then all logs are looked at as by ls_inspect_verify, with ids for the streams' names, and none is repaired.
  *
  * @param dry_run  1: as ls_inspect_verify, but says what repairing would do.
  *

@@ -30,58 +30,15 @@ static ls_status root_open(const lsi_env *env, const char *path, bool write, boo
     return lsi_fail(LS_ERR_UNSUPPORTED, "'%s' is on a network file system", path);
 }
 
-/* ---- the manifest ---- */
-
-typedef struct dirs {
-    uint32_t count;
-    char shown[200];
-} dirs;
-
 static bool is_stream_dir(const char *entry)
 {
     return *entry >= '1' && *entry <= '9' && entry[strspn(entry, "0123456789")] == '\0';
 }
 
-static int dir_note(void *user, const char *entry, bool is_dir)
+static int stream_dir_stop(void *user, const char *entry, bool is_dir)
 {
-    dirs *found = user;
-    size_t size = strlen(found->shown);
-
-    if (!is_dir || !is_stream_dir(entry))
-        return 0;
-    if (size + strlen(entry) + 8 < sizeof(found->shown))
-        (void)snprintf(found->shown + size, sizeof(found->shown) - size, "%s%s", size > 0 ? ", " : "", entry);
-    else if (strcmp(found->shown + size - 3, "...") != 0)
-        (void)snprintf(found->shown + size, sizeof(found->shown) - size, " ...");
-    found->count++;
-    return 0;
-}
-
-/* Says that the manifest cannot be used. LS_ERR_NOT_FOUND when this is no store at all. */
-static ls_status tell_manifest(const lsi_env *env, const lsi_root *root, const char *path, ls_status st,
-                               lsi_inspection *inspection)
-{
-    ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_MANIFEST, .file = LSI_MANIFEST_NAME};
-    char why[LSI_MESSAGE_BYTES];
-    dirs found = {0};
-    int result = root->files->list(root, "", dir_note, &found);
-
-    if (result != 0)
-        return lsi_fail_errno(result, "cannot list the directory '%s'", path);
-    if (st == LS_ERR_NOT_FOUND && found.count == 0)
-        return lsi_fail(LS_ERR_NOT_FOUND, "'%s' holds no store", path);
-    (void)snprintf(why, sizeof(why), "%s", st == LS_ERR_NOT_FOUND ?
-                   "manifest: is not there" : lsi_error_current()->message);
-    finding.advice = "put `manifest` back from a copy made since the last stream was created or deleted; keep the "
-                     "damaged "
-                     "one; lstream does not guess one";
-    lsi_inspection_tell(inspection, &finding, "%s: no stream can be opened; names, settings and shard ranges are "
-                                              "nowhere "
-                        "else; records are untouched in the directories of %" PRIu32 " streams (ids %s)", why,
-                        found.count,
-                        found.count > 0 ? found.shown : "none");
-    (void)env;
-    return LS_OK;
+    (void)user;
+    return is_dir && is_stream_dir(entry);
 }
 
 /* ---- what nothing names ---- */
@@ -99,10 +56,15 @@ static int stray_note(void *user, const char *entry, bool is_dir)
                           .advice = "nothing to do: upkeep removes what a killed process left"};
     uint64_t id = 0;
 
+    if (lsi_is_kept(entry)) {
+        finding.advice = "nothing to do; it may be removed once nobody wants to look at it";
+        lsi_inspection_tell(known->inspection, &finding, "%s%s was kept by a repair", entry, is_dir ? "/" : "");
+        return 0;
+    }
     if (known->beside || strcmp(entry, LSI_MANIFEST_NAME) == 0 || strcmp(entry, LSI_CONTROL_NAME) == 0 ||
         strcmp(entry, LSI_RESERVE_NAME) == 0)
         return 0;
-    if (is_dir && is_stream_dir(entry)) {
+    if (is_stream_dir(entry)) { /* Or what stands in its place, which is told as damage. */
         for (const char *at = entry; *at != '\0'; at++)
             id = id * 10 + (uint64_t)(*at - '0');
         if (lsi_catalog_find_id(known->catalog, id) != NULL)
@@ -165,31 +127,63 @@ static ls_status each_log(const lsi_env *env, const lsi_root *root, const lsi_ca
     return st;
 }
 
+/* Something that is no file stands where the control file should. Who moves it away must be the only one to do so: a
+ * second one would move the control file that the first one made. So the manifest is locked, which nobody else does. */
+static ls_status move_misfit(const lsi_env *env, const lsi_root *root, char kept[LSI_KEPT_NAME_BYTES])
+{
+    const lsi_files *files = root->files;
+    lsi_file manifest = {0};
+    lsi_peek now = {.env = env};
+    int result = files->open(root, LSI_MANIFEST_NAME, LSI_OPEN_WRITE, &manifest);
+    ls_status st;
+
+    if (result != 0)
+        return lsi_fail_errno(result, "cannot open %s", LSI_MANIFEST_NAME);
+    result = files->lock(&manifest, 0, LSI_LOCK_EXCLUSIVE);
+    if (result == -EAGAIN)
+        st = lsi_fail(LS_ERR_STATE, "somebody else is repairing the store; nothing was changed");
+    else if (result != 0)
+        st = lsi_fail_errno(result, "cannot lock %s", LSI_MANIFEST_NAME);
+    else
+        st = lsi_peek_open(env, root, NULL, &now); /* once more: it may have been moved meanwhile */
+    if (st == LS_OK && now.misfit != NULL)
+        st = lsi_set_aside(root, "", LSI_CONTROL_NAME, kept);
+    lsi_peek_close(&now);
+    (void)files->close(&manifest); /* Nothing was written. */
+    return st;
+}
+
 static ls_status repair_store(const lsi_env *env, const lsi_root *root, const lsi_catalog *catalog, const char *only,
                               lsi_inspection *inspection)
 {
+    char kept[LSI_KEPT_NAME_BYTES] = "";
     lsi_control *control = NULL;
     lsi_file gate = {0};
     lsi_peek before = {0};
-    bool alone = false;
+    bool alone = false, is_copy = false;
     ls_status st = lsi_peek_open(env, root, catalog->store_id, &before);
 
+    if (st == LS_OK && before.misfit != NULL) {
+        st = move_misfit(env, root, kept);
+    } else if (st == LS_OK && lsi_file_is_open(&before.file) && !before.whole && !before.alive) {
+        is_copy = true;
+        st = lsi_keep_aside(env, root, "", LSI_CONTROL_NAME, UINT64_MAX, kept);
+    }
     if (st == LS_OK)
         st = lsi_control_open(env, root, catalog->store_id, false, &control, &alone);
     if (st == LS_OK)
         st = lsi_control_gate(env, root, &gate); /* From here on nobody gets in. */
-    if (st != LS_OK)
-        goto out;
-    if (!lsi_control_is_alone(control)) {
+    if (st == LS_OK && !lsi_control_is_alone(control))
         st = lsi_fail(LS_ERR_STATE, "somebody has the store open: stop them first (`lstream status` shows who); "
-                                    "nothing was "
-                      "changed");
-        goto out;
+                                    "nothing was changed");
+    if (st == LS_OK) {
+        if (kept[0] != '\0')
+            lsi_peek_verify(&before, kept, inspection);
+        lsi_local_reserve_verify(root, true, inspection);
+        st = each_log(env, root, catalog, only, NULL, control, inspection);
+    } else if (is_copy && kept[0] != '\0') {
+        (void)root->files->unlink(root, kept); /* A copy of what is still there. */
     }
-    if (lsi_file_is_open(&before.file))
-        lsi_peek_verify(&before, true, inspection);
-    st = each_log(env, root, catalog, only, NULL, control, inspection);
-out:
     lsi_control_gate_release(&gate);
     lsi_control_close(control);
     lsi_peek_close(&before);
@@ -211,7 +205,7 @@ ls_status lsi_local_inspect(const lsi_env *env, const char *path, const ls_inspe
         return st;
     st = lsi_local_catalog_load(env, &root, &catalog);
     if (st == LS_ERR_CORRUPT || st == LS_ERR_NOT_FOUND)
-        st = tell_manifest(env, &root, path, st, inspection);
+        st = lsi_local_inspect_no_manifest(env, &root, path, st, inspection);
     if (st != LS_OK || catalog == NULL)
         goto out;
     if (repair) {
@@ -221,7 +215,8 @@ ls_status lsi_local_inspect(const lsi_env *env, const char *path, const ls_inspe
     st = lsi_peek_open(env, &root, catalog->store_id, &peek);
     if (st != LS_OK)
         goto out;
-    lsi_peek_verify(&peek, false, inspection);
+    lsi_peek_verify(&peek, NULL, inspection);
+    lsi_local_reserve_verify(&root, false, inspection);
     st = each_log(env, &root, catalog, options->stream, &peek, NULL, inspection);
     if (st == LS_OK && options->stream == NULL) {
         strays known = {catalog, peek.alive, inspection};
@@ -342,10 +337,8 @@ ls_status lsi_local_inspect_status(const lsi_env *env, const char *path, const l
         return st;
     manifest = lsi_local_catalog_load(env, &root, &catalog);
     if (manifest == LS_ERR_NOT_FOUND) {
-        dirs found = {0};
-
-        (void)root.files->list(&root, "", dir_note, &found); /* Only to tell no store from a damaged one. */
-        if (found.count == 0)
+        /* Only to tell no store from a damaged one. */
+        if (root.files->list(&root, "", stream_dir_stop, NULL) != 1)
             st = lsi_fail(LS_ERR_NOT_FOUND, "'%s' holds no store", path);
         else
             manifest = lsi_fail(LS_ERR_CORRUPT, "'%s' holds streams, but its manifest is missing", path);
@@ -359,6 +352,9 @@ ls_status lsi_local_inspect_status(const lsi_env *env, const char *path, const l
         st = lsi_peek_open(env, &root, catalog != NULL ? catalog->store_id : NULL, &peek);
         if (st == LS_OK)
             lsi_error_restore(&why);
+        if (st == LS_OK && manifest == LS_OK && peek.misfit != NULL)
+            manifest = lsi_fail(LS_ERR_CORRUPT, "%s %s: who uses the store is not known", LSI_CONTROL_NAME,
+                                peek.misfit);
     }
     if (st != LS_OK)
         goto out;

@@ -295,6 +295,10 @@ ls_status lsi_local_inspect(const lsi_env *env, const char *path, const ls_inspe
                             lsi_inspection *inspection);
 ls_status lsi_local_inspect_status(const lsi_env *env, const char *path, const ls_inspect_callbacks *callbacks,
                                    void *user);
+/* no_manifest.c: verify all the same. `why`: what reading it answered; its message is this thread's last error.
+ * LS_ERR_NOT_FOUND when this is no store at all. */
+ls_status lsi_local_inspect_no_manifest(const lsi_env *env, const lsi_root *root, const char *path, ls_status why,
+                                        lsi_inspection *inspection);
 /* `path` is a file. */
 ls_status lsi_local_dump(const lsi_env *env, const char *path, ls_inspect_line_callback line, void *user);
 
@@ -302,5 +306,7 @@ ls_status lsi_local_dump(const lsi_env *env, const char *path, ls_inspect_line_c
 void lsi_local_reserve_make(lsi_local *local);
 /* True: some space may have become free. */
 bool lsi_local_reserve_spend(lsi_local *local);
+/* Says what is wrong with it, and sets it aside when that is to be repaired. */
+void lsi_local_reserve_verify(const lsi_root *root, bool repair, lsi_inspection *inspection);
 
 #endif

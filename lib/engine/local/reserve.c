@@ -2,7 +2,7 @@
  * back, but first needs some, for a manifest that no longer names it; then this file is spent, and made again after.
  *
  * Not having it is no error of anybody: whoever can makes it when a store is made, after a deletion, and by upkeep. */
-#include <errno.h>
+#include <stdio.h>
 
 #include "base/status.h"
 #include "engine/local/local.h"
@@ -42,4 +42,25 @@ void lsi_local_reserve_make(lsi_local *local)
 bool lsi_local_reserve_spend(lsi_local *local)
 {
     return local->root.files->unlink(&local->root, LSI_RESERVE_NAME) == 0;
+}
+
+void lsi_local_reserve_verify(const lsi_root *root, bool repair, lsi_inspection *inspection)
+{
+    char kept[LSI_KEPT_NAME_BYTES], done[LSI_KEPT_NAME_BYTES + 64];
+    ls_finding finding = {.severity = LS_FINDING_HINT, .kind = LS_FINDING_RESERVE, .file = LSI_RESERVE_NAME,
+                          .repairable = 1, .advice = "`lstream repair` sets it aside"};
+    lsi_file file = {0};
+    int result = root->files->open(root, LSI_RESERVE_NAME, 0, &file);
+
+    if (result == 0)
+        (void)root->files->close(&file); /* Nobody reads it. */
+    if (lsi_file_misfit(result) == NULL)
+        return; /* Also when it is not there: upkeep makes it where it can. */
+    if (repair && lsi_set_aside(root, "", LSI_RESERVE_NAME, kept) == LS_OK) {
+        finding.repaired = 1;
+        (void)snprintf(done, sizeof(done), "it was set aside as %s; upkeep makes a new one", kept);
+        finding.advice = done;
+    }
+    lsi_inspection_tell(inspection, &finding, "%s %s: nothing is lost, but no space is kept for deleting a stream on a "
+                        "full disk", LSI_RESERVE_NAME, lsi_file_misfit(result));
 }

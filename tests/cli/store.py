@@ -1,0 +1,43 @@
+"""What the tests of the tool share: a store of their own, running the tool, and looking at its files."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+LSTREAM = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else "lstream"
+SEGMENT_HEADER = 4096
+
+
+def content(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+class Store(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="lstream-test-")
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.store = os.path.join(self.folder, "store")
+
+    def run_tool(self, *arguments, stdin=b"", expect=0, env=None):
+        """Runs the tool and checks its exit code; messages must name tool and command."""
+        environment = {**os.environ, "LIBSTREAM_STORE": self.store, **(env or {})}
+        done = subprocess.run([LSTREAM, *map(str, arguments)], input=stdin, capture_output=True, env=environment, timeout=60)
+        done.out = done.stdout.decode("utf-8", "replace")
+        done.err = done.stderr.decode("utf-8", "replace")
+        self.assertEqual(done.returncode, expect, "lstream %s\n%s%s" % (" ".join(map(str, arguments)), done.out, done.err))
+        for line in done.err.splitlines():
+            self.assertTrue(line.startswith("lstream: "), line)
+        return done
+
+    def make(self, name="s", *options):
+        self.run_tool("create", name, *options)
+
+    def lines(self, name="s", *options, expect=0):
+        return self.run_tool("get", name, *options, expect=expect).out.splitlines()
+
+    def shard_file(self, name, shard=0, stream=1):
+        return os.path.join(self.store, str(stream), str(shard), name)
