@@ -1,5 +1,5 @@
-/* What a store was opened for: every exported function that needs a right asks here before it touches anything. A put or
- * a read asks nothing: without the right there is no producer and no iterator to do it with. */
+/* What a store was opened for: every exported function that needs a right asks here before it touches anything. A put
+ * or a read asks nothing: without the right there is no producer and no iterator to do it with. */
 #include "api/api.h"
 
 #include "base/status.h"
@@ -18,7 +18,8 @@ ls_status lsi_role_take(ls_store_options *options, lsi_role *out)
     options->flags &= ~ROLES;
     if (asked == LS_STORE_PRODUCE_ONLY) {
         if (options->durability != LS_DURABILITY_DEFAULT || options->sync_interval_ms != 0)
-            return lsi_fail(LS_ERR_INVALID_ARGUMENT, "who opens a store for producing only takes its durability as it is");
+            return lsi_fail(LS_ERR_INVALID_ARGUMENT,
+                            "who opens a store for producing only takes its durability as it is");
         *out = (lsi_role){LSI_MAY_PUT, "producing"};
         options->flags |= LS_STORE_NO_CREATE;
     } else if (asked != 0) {

@@ -126,6 +126,12 @@ int lsi_close_stream(const lsi_call *call, ls_stream *stream, ls_store *store, i
 bool lsi_parse_durability(const char *text, ls_durability *out);
 const char *lsi_durability_word(ls_durability durability);
 
+/* ---- retry.c ---- */
+#define LSI_NO_RETRY_HELP \
+    "A provisioned stream that is over a limit ends the command (exit code 5) instead of being waited for."
+/* After THROTTLED; `tries`: how often in a row that was. Returns how many milliseconds were waited. */
+uint32_t lsi_wait_for_turn(uint32_t tries);
+
 /* ---- position.c ---- */
 #define LSI_FROM_HELP \
     "Where to begin: trim-horizon (the oldest), latest, at:SEQNO, after:SEQNO (these two need --shard when there are " \

@@ -8,7 +8,7 @@
 
 #include <libstream/unstable/inspect.h>
 
-enum { SHARD, FROM, LIMIT, SKIP };
+enum { SHARD, FROM, LIMIT, SKIP, NO_RETRY };
 static const lsi_option options[] = {
     [SHARD] = {"shard", LSI_OPTION_NUMBER, "N", "Only this shard; all of them unless told otherwise.", 0,
                UINT32_MAX - 1, 0},
@@ -16,6 +16,7 @@ static const lsi_option options[] = {
     [LIMIT] = {"limit", LSI_OPTION_NUMBER, "N", "At most this many records.", 1, UINT64_MAX, 'n'},
     [SKIP] = {"skip-damage", LSI_OPTION_FLAG, NULL,
         "Go on behind damage, saying what is passed over; the exit code is 4 all the same.", 0, 0, 0},
+    [NO_RETRY] = {"no-retry", LSI_OPTION_FLAG, NULL, LSI_NO_RETRY_HELP, 0, 0, 0},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
 
@@ -67,6 +68,7 @@ static int print_all(const lsi_call *call, ls_iterator *iterator, uint32_t shard
     ls_next_options next = LS_NEXT_OPTIONS_INIT;
     bool one_shard = shard != LS_NO_SHARD;
     ls_seqno passed = 0;
+    uint32_t tries = 0;
     int code = LSI_EXIT_OK;
 
     if (from->kind == LS_AT_SEQUENCE_NUMBER || from->kind == LS_AFTER_SEQUENCE_NUMBER)
@@ -77,6 +79,12 @@ static int print_all(const lsi_call *call, ls_iterator *iterator, uint32_t shard
 
         next.records_max = *left < 10000 ? (uint32_t)*left : 10000;
         st = ls_iterator_next(iterator, &next, &batch);
+        if (st == LS_ERR_THROTTLED && !call->values[NO_RETRY].given) {
+            lsi_out_flush();
+            (void)lsi_wait_for_turn(tries++);
+            continue;
+        }
+        tries = 0;
         if (st == LS_ERR_TRIMMED) { /* Said once; the iterator now stands at the oldest record. */
             lsi_say(call, "%s", ls_last_error_message());
             continue;

@@ -18,7 +18,8 @@
 #define LINE_BYTES_MAX ((size_t)11 << 20)  /* above the largest record there can be, 10 MiB */
 #define BATCH_BYTES_MAX ((size_t)32 << 20) /* half of what one call takes */
 
-enum { KEY, KEY_COLUMN, KEY_FIELD, DELIMITER, HEADER, BATCH, EXPLICIT_HASH_KEY, DURABILITY, QUIET };
+enum { KEY, KEY_COLUMN, KEY_FIELD, DELIMITER, HEADER, BATCH, EXPLICIT_HASH_KEY, DURABILITY, NO_RETRY,
+       QUIET };
 static const lsi_option options[] = {
     [KEY] = {"key", LSI_OPTION_TEXT, "TEXT", "This partition key for every record.", 0, 0, 'k'},
     [KEY_COLUMN] = {"key-column", LSI_OPTION_TEXT, "C",
@@ -36,6 +37,7 @@ static const lsi_option options[] = {
         "Choose the shard by this number (decimal, or 0x and hexadecimal) instead of the key's hash.", 0, 0, 0},
     [DURABILITY] = {"durability", LSI_OPTION_TEXT, "D",
         "sync, interval or kernel: wait for this, if it is more than the store's.", 0, 0, 0},
+    [NO_RETRY] = {"no-retry", LSI_OPTION_FLAG, NULL, LSI_NO_RETRY_HELP, 0, 0, 0},
     [QUIET] = {"quiet", LSI_OPTION_FLAG, NULL, "No summary and no progress bar.", 0, 0, 'q'},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
@@ -66,6 +68,8 @@ typedef struct run_state {
     size_t scratch_capacity;
 
     uint64_t read, stored, refused, data_bytes;
+    uint64_t waited_ms;   /* for limits of the stream */
+    uint32_t tries;       /* to be let in, in a row */
     int stop_code;        /* not LSI_EXIT_OK: give up */
     bool bar;             /* a progress bar is wanted */
     uint64_t input_bytes; /* 0: not known */
@@ -135,14 +139,31 @@ static void give_up(run_state *state, uint64_t line, ls_status status, const cha
     state->stop_code = lsi_exit_code(status);
 }
 
-/* Puts records [first, first + count), in halves when the library refuses one of them. Depth: log2 of the batch. */
-static void put_range(run_state *state, size_t first, size_t count)
+/* Puts records [first, first + count), in halves when the library refuses one of them. Depth: log2 of the batch. Those
+ * that are over a limit of the stream are moved to `first`; returns how many they are. */
+static size_t put_range(run_state *state, size_t first, size_t count);
+
+static void put_again(run_state *state, size_t first, size_t count)
 {
-    size_t failed = 0;
+    while (count != 0 && state->stop_code == LSI_EXIT_OK) {
+        uint64_t stored = state->stored;
+
+        state->waited_ms += lsi_wait_for_turn(state->tries++);
+        count = put_range(state, first, count);
+        if (state->stored != stored)
+            state->tries = 0;
+        draw_bar(state);
+    }
+}
+
+static size_t put_range(run_state *state, size_t first, size_t count)
+{
+    bool may_retry = !state->call->values[NO_RETRY].given;
+    size_t failed = 0, again = 0;
     ls_status st;
 
     if (state->stop_code != LSI_EXIT_OK)
-        return;
+        return 0;
     if (count == 1) { /* Its message is of one record. */
         const ls_put_entry *entry = &state->entries[first];
         ls_put_options one = state->put;
@@ -150,22 +171,24 @@ static void put_range(run_state *state, size_t first, size_t count)
         one.explicit_hash_key = entry->explicit_hash_key;
         st = ls_producer_put(state->producer, entry->partition_key, entry->data, &one, NULL);
         state->results[first].status = LS_OK;
+        if (st == LS_ERR_THROTTLED && may_retry)
+            return 1;
     } else {
         st = ls_producer_put_batch(state->producer, state->entries + first, count, &state->put, state->results + first,
                                    &failed);
     }
     if (is_record_fault(st) && count > 1) {
-        put_range(state, first, count / 2);
-        put_range(state, first + count / 2, count - count / 2);
-        return;
+        put_again(state, first, put_range(state, first, count / 2));
+        put_again(state, first + count / 2, put_range(state, first + count / 2, count - count / 2));
+        return 0;
     }
     if (is_record_fault(st)) {
         refuse(state, state->records[first].line, ls_last_error_message());
-        return;
+        return 0;
     }
     if (st != LS_OK) {
         give_up(state, state->records[first].line, st, ls_last_error_message());
-        return;
+        return 0;
     }
     for (size_t i = first; i < first + count; i++) {
         ls_status result = state->results[i].status;
@@ -174,6 +197,11 @@ static void put_range(run_state *state, size_t first, size_t count)
         if (result == LS_OK) {
             state->stored++;
             state->data_bytes += state->records[i].data_size;
+            continue;
+        }
+        if (result == LS_ERR_THROTTLED && may_retry && state->stop_code == LSI_EXIT_OK) {
+            state->entries[first + again] = state->entries[i]; /* In order, which so is kept per shard. */
+            state->records[first + again++] = state->records[i];
             continue;
         }
         /* The thread's last error is of one of them; of another status it says nothing. */
@@ -186,6 +214,7 @@ static void put_range(run_state *state, size_t first, size_t count)
         else
             lsi_say(state->call, "line %" PRIu64 " was not stored either", state->records[i].line);
     }
+    return again;
 }
 
 static void put_batch(run_state *state)
@@ -200,7 +229,7 @@ static void put_batch(run_state *state)
         };
     }
     if (state->count != 0)
-        put_range(state, 0, state->count);
+        put_again(state, 0, put_range(state, 0, state->count));
     state->count = 0;
     state->bytes_size = 0;
     draw_bar(state);
@@ -371,6 +400,8 @@ static int print_summary(const run_state *state, int code)
         lsi_json_uint(&json, state->refused);
         lsi_json_key(&json, "bytes");
         lsi_json_uint(&json, state->data_bytes);
+        lsi_json_key(&json, "throttled_seconds");
+        lsi_json_double(&json, (double)state->waited_ms / 1000.0);
         lsi_json_key(&json, "seconds");
         lsi_json_double(&json, (double)(now_ms() - state->began_ms) / 1000.0);
         lsi_json_object_close(&json);
@@ -382,6 +413,8 @@ static int print_summary(const run_state *state, int code)
         lsi_format_size(state->data_bytes, size);
         lsi_say(state->call, "%" PRIu64 " lines read, %" PRIu64 " stored (%s), %" PRIu64 " refused", state->read,
                 state->stored, size, state->refused);
+        if (state->waited_ms != 0)
+            lsi_say(state->call, "waited %.1f s for limits of the stream", (double)state->waited_ms / 1000.0);
     }
     return code;
 }
@@ -501,7 +534,8 @@ const lsi_command lsi_command_put = {
             "and the exit code is 1. Anything else that fails ends the command at that line.\n"
             "\n"
             "The summary goes to standard error; with --json it is one object on standard\n"
-            "output: {\"read\", \"stored\", \"refused\", \"bytes\", \"seconds\"}.\n",
+            "output: {\"read\", \"stored\", \"refused\", \"bytes\", \"throttled_seconds\",\n"
+            "\"seconds\"}.\n",
     .arguments_min = 1,
     .arguments_max = 2,
     .needs_store = true,

@@ -59,6 +59,10 @@ static int follow(const lsi_call *call, ls_iterator *iterator)
         st = ls_iterator_next(iterator, &next, &batch);
         if (st == LS_ERR_CANCELLED)
             continue;
+        if (st == LS_ERR_THROTTLED) { /* Who follows a stream waits anyhow. */
+            (void)lsi_wait_for_turn(0);
+            continue;
+        }
         if (st == LS_ERR_TRIMMED) { /* Said once; the iterator now stands at the oldest record. */
             lsi_say(call, "%s", ls_last_error_message());
             continue;

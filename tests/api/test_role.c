@@ -1,5 +1,5 @@
-/* Least privilege (store.h): what a store was opened for decides which calls do something. A table says of every exported
- * function what right it needs; a function that is not in the table fails the test, so none is forgotten. */
+/* Least privilege (store.h): what a store was opened for decides which calls do something. A table says of every
+ * exported function what right it needs; a function that is not in the table fails the test, so none is forgotten. */
 #include "api/support.h"
 
 #include <libstream/unstable/inspect.h>
@@ -178,7 +178,7 @@ enum { ANY = LSI_MAY_READ | LSI_MAY_PUT | LSI_MAY_CHANGE };
 
 static const struct {
     const char *name;
-    ls_status (*call)(handles *of); /* NULL: touches no store, or needs what another function gave and is called there */
+    ls_status (*call)(handles *of); /* NULL: touches no store, or needs what another gave and is called there */
     uint32_t right;
     bool is_of_handle; /* of a producer or iterator, which there is only with the right */
 } functions[] = {

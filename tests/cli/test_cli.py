@@ -139,6 +139,33 @@ class Putting(Store):
         self.assertEqual(self.lines(), [str(i) for i in range(2000)])
         self.run_tool("put", "s", path + ".none", "-k", "k", expect=3)
 
+    def test_limits_of_a_provisioned_stream_are_waited_for(self):
+        self.make("s", "--mode", "provisioned", "--write-records-per-second", 400, "--reads-per-second", 2, "--shards", 2)
+        told = json.loads(self.run_tool("describe", "s", "--json").out)
+        self.assertEqual(told["limits"], {"write_bytes_per_second": 1 << 20, "write_records_per_second": 400,
+                                          "read_bytes_per_second": 2 << 20, "read_calls_per_second": 2})
+        self.assertIn("takes 1.0 MiB and 400 records a second", self.run_tool("describe", "s").out)
+        data = "".join('{"k":%d}\n' % i for i in range(1200)).encode()
+        told = json.loads(self.run_tool("put", "s", "--key-field", "k", "--json", stdin=data).out)
+        self.assertEqual((told["stored"], told["refused"]), (1200, 0))
+        self.assertGreater(told["throttled_seconds"], 0)
+        for shard in (0, 1):
+            keys = [int(json.loads(line)["key"]) for line in self.lines("s", "--json", "--shard", shard)]
+            self.assertEqual(keys, sorted(keys))
+        self.assertEqual(len(self.lines()), 1200)
+        data = "".join('{"k":%d}\n' % i for i in range(5000)).encode()
+        done = self.run_tool("put", "s", "--key-field", "k", "--no-retry", stdin=data, expect=5)
+        self.assertIn("its limit of 400 records/s in is reached: come again in", done.err)
+        self.assertLess(len(self.lines()), 1200 + 5000)
+
+    def test_get_can_give_up_at_a_limit(self):
+        self.make("s", "--mode", "provisioned", "--reads-per-second", 1)
+        self.run_tool("put", "s", "-k", "k", stdin=b"a\nb\n")
+        done = self.run_tool("get", "s", "--no-retry", expect=5)
+        self.assertEqual(done.out, "a\nb\n")
+        self.assertIn("its limit of 1 reads/s is reached", done.err)
+        self.assertEqual(self.lines(), ["a", "b"])
+
     def test_a_key_from_a_csv_column(self):
         self.make()
         csv = 'id,title\r\n1,"a, ""b""\nc"\r\n2,5" disk\r\n,none\r\n4\r\n'
