@@ -68,6 +68,7 @@ typedef struct lsi_command {
 struct lsi_call {
     const lsi_command *command;
     const char *store;                 /* set when needs_store */
+    const char *key_file;              /* NULL: none is given */
     bool json;
     char *const *arguments;            /* [argument_count] */
     int argument_count;
@@ -103,6 +104,8 @@ bool lsi_out_broken(void);
 bool lsi_out_reader_is_gone(void); /* the pipe's other end was closed; asks the system, does not write */
 /* Prints the writer's text as one line and frees it. Returns `code`, or LSI_EXIT_FAILED without memory. */
 int lsi_out_json(const lsi_call *call, lsi_json_writer *json, int code);
+/* {"<what>": NAME}, NAME being the first argument. */
+int lsi_out_change(const lsi_call *call, const char *what);
 int lsi_out_end(int code); /* at the end of the program */
 
 #define LSI_TIME_BYTES 40

@@ -20,6 +20,11 @@ static const char *mode_word(ls_stream_mode mode)
     return mode == LS_STREAM_PROVISIONED ? "provisioned" : "on-demand";
 }
 
+static const char *compression_word(const ls_stream_description *description)
+{
+    return ls_stream_description_compression(description) == LS_COMPRESSION_ZSTD ? "zstd" : "none";
+}
+
 static void json_seqno(lsi_json_writer *json, const char *key, ls_seqno seqno)
 {
     lsi_json_key(json, key);
@@ -126,6 +131,13 @@ static int print_json(const lsi_call *call, const ls_stream_description *descrip
     lsi_json_uint(&json, ls_stream_description_retention_hours(description));
     lsi_json_key(&json, "record_bytes_max");
     lsi_json_uint(&json, ls_stream_description_record_bytes_max(description));
+    lsi_json_key(&json, "encryption_key_id");
+    if (ls_stream_description_key_id(description)[0] != '\0')
+        lsi_json_string(&json, ls_stream_description_key_id(description));
+    else
+        lsi_json_null(&json);
+    lsi_json_key(&json, "compression");
+    lsi_json_string(&json, compression_word(description));
     lsi_json_key(&json, "limits");
     json_limits(&json, description);
     lsi_json_key(&json, "shards");
@@ -163,6 +175,10 @@ static void print_text(const ls_stream_description *description, ls_durability d
     lsi_out_text("created       %s\n", created);
     lsi_out_text("retention     %" PRIu32 " h\n", ls_stream_description_retention_hours(description));
     lsi_out_text("records up to %s\n", size);
+    if (ls_stream_description_key_id(description)[0] != '\0')
+        lsi_out_text("encrypted     key %s\n", ls_stream_description_key_id(description));
+    if (ls_stream_description_compression(description) != LS_COMPRESSION_NONE)
+        lsi_out_text("compressed    %s\n", compression_word(description));
     lsi_out_text("shards        %" PRIu32 ", open: %" PRIu32 "\n\n", count, open_count);
     lsi_out_text("SHARD STATE  HASH KEYS          %19s %19s HEALTH\n", "OLDEST", "LATEST");
     for (uint32_t i = 0; i < count && !lsi_out_broken(); i++) {

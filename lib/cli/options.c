@@ -8,13 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The options every command has. `store` only where a store is needed. */
-enum { COMMON_HELP, COMMON_JSON, COMMON_STORE, COMMON_COUNT };
+/* The options every command has. `store` and `key-file` only where a store is needed. */
+enum { COMMON_HELP, COMMON_JSON, COMMON_STORE, COMMON_KEY_FILE, COMMON_COUNT };
 static const lsi_option common[COMMON_COUNT + 1] = {
     [COMMON_HELP] = {"help", LSI_OPTION_FLAG, NULL, "Print this.", 0, 0, 'h'},
     [COMMON_JSON] = {"json", LSI_OPTION_FLAG, NULL, "Print JSON instead of text.", 0, 0, 0},
     [COMMON_STORE] = {"store", LSI_OPTION_TEXT, "STORE",
         "The store: a directory. Without it, the environment variable LIBSTREAM_STORE says which.", 0, 0, 's'},
+    [COMMON_KEY_FILE] = {"key-file", LSI_OPTION_TEXT, "FILE",
+        "The key of encrypted records, or a directory with a file for each key id: 32 bytes or 64 hexadecimal digits, "
+        "for nobody else to read. Without it, LIBSTREAM_KEY_FILE says which.", 0, 0, 0},
 };
 static const lsi_option no_options[] = {{NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0}};
 
@@ -202,8 +205,10 @@ void lsi_command_print_help(const lsi_command *command, FILE *to)
     (void)fputs("\nOptions:\n", to);
     for (; options->name != NULL; options++)
         print_option(to, options);
-    if (command->needs_store)
+    if (command->needs_store) {
         print_option(to, &common[COMMON_STORE]);
+        print_option(to, &common[COMMON_KEY_FILE]);
+    }
     print_option(to, &common[COMMON_JSON]);
     print_option(to, &common[COMMON_HELP]);
 }
@@ -288,6 +293,8 @@ int lsi_command_run(const lsi_command *command, int argc, char **argv)
             call.json = true;
         } else if (value == VALUE_COMMON + COMMON_STORE) {
             call.store = optarg;
+        } else if (value == VALUE_COMMON + COMMON_KEY_FILE) {
+            call.key_file = optarg;
         } else {
             code = take_value(&call, &options[value - 1], &call.values[value - 1], optarg);
             if (code != LSI_EXIT_OK)
@@ -302,6 +309,10 @@ int lsi_command_run(const lsi_command *command, int argc, char **argv)
         return lsi_usage(&call, "'%s' is one argument too many", call.arguments[command->arguments_max]);
     if (command->needs_store && call.store == NULL)
         call.store = getenv("LIBSTREAM_STORE");
+    if (call.key_file == NULL)
+        call.key_file = getenv("LIBSTREAM_KEY_FILE");
+    if (call.key_file != NULL && call.key_file[0] == '\0')
+        call.key_file = NULL;
     if (command->needs_store && (call.store == NULL || call.store[0] == '\0'))
         return lsi_usage(&call, "which store? Say --store STORE, or set LIBSTREAM_STORE");
     return command->run(&call);

@@ -78,6 +78,10 @@ int lsi_failed(const lsi_call *call, ls_status status)
     case LS_ERR_BUSY:
         (void)fputs("lstream: `lstream status` shows which process holds the lock\n", stderr);
         break;
+    case LS_ERR_KEY:
+        if (call->key_file == NULL)
+            (void)fputs("lstream: --key-file FILE, or LIBSTREAM_KEY_FILE, gives the key\n", stderr);
+        break;
     case LS_ERR_FULL:
         (void)fputs("lstream: nothing of it was written; make room and try again\n", stderr);
         break;
@@ -142,6 +146,18 @@ int lsi_out_json(const lsi_call *call, lsi_json_writer *json, int code)
     }
     lsi_json_free(json);
     return code;
+}
+
+int lsi_out_change(const lsi_call *call, const char *what)
+{
+    lsi_json_writer json;
+
+    lsi_json_begin(&json, &lsi_memory_libc);
+    lsi_json_object_open(&json);
+    lsi_json_key(&json, what);
+    lsi_json_string(&json, call->arguments[0]);
+    lsi_json_object_close(&json);
+    return lsi_out_json(call, &json, LSI_EXIT_OK);
 }
 
 int lsi_out_end(int code)

@@ -9,6 +9,10 @@ int lsi_open_store(const lsi_call *call, bool to_write, ls_store **out)
     ls_status st;
 
     options.flags = LS_STORE_NO_CREATE;
+    if (call->key_file != NULL) {
+        options.key_callback = ls_key_from_file;
+        options.key_user = (void *)(uintptr_t)call->key_file; /* only read */
+    }
     st = ls_store_open(call->store, &options, out);
     /* CORRUPT: perhaps of the control file, which readers can do without. */
     if ((st == LS_ERR_READ_ONLY || st == LS_ERR_CORRUPT) && !to_write) {

@@ -14,8 +14,8 @@ import unittest
 
 from store import LSTREAM, Store
 
-COMMANDS = ["create", "delete", "list", "describe", "put", "get", "tail", "status", "dump", "verify", "repair", "backup",
-            "version", "help"]
+COMMANDS = ["create", "delete", "encrypt", "decrypt", "compress", "list", "describe", "put", "get", "tail", "status", "dump",
+            "verify", "repair", "backup", "version", "help"]
 
 
 class Commands(Store):
@@ -66,6 +66,63 @@ class Commands(Store):
         self.run_tool("delete", "b", expect=3)
         self.run_tool("describe", "b", expect=3)
         self.assertEqual(self.run_tool("list", "-s", self.store).out, "a\n")
+
+    def key_file(self, name, byte):
+        path = os.path.join(self.folder, name)
+        with open(path, "w") as file:
+            file.write("%02x" % byte * 32 + "\n")
+        os.chmod(path, 0o600)
+        return path
+
+    def test_encrypt_change_the_key_and_decrypt(self):
+        keys = os.path.join(self.folder, "keys")
+        os.mkdir(keys, 0o700)
+        one, two = self.key_file("keys/one", 1), self.key_file("keys/two", 2)
+        self.make()
+        if "without encryption" in subprocess.run([LSTREAM, "encrypt", "s", "--key-id", "one", "--key-file", one],
+                                                  env={**os.environ, "LIBSTREAM_STORE": self.store},
+                                                  capture_output=True, text=True).stderr:
+            self.skipTest("built without encryption")
+        self.run_tool("encrypt", "s", "--key-file", one, expect=2)
+        self.assertIn("--key-file", self.run_tool("encrypt", "s", "--key-id", "one", expect=2).err)
+        self.run_tool("put", "s", "--key", "SecretKey", "--key-file", one, stdin=b"SecretOne\n")
+        self.assertIn("'one'", self.run_tool("put", "s", "--key", "k", stdin=b"x\n", expect=1).err)
+        self.assertIn("--key-file", self.run_tool("get", "s", expect=1).err)
+        self.assertEqual(json.loads(self.run_tool("encrypt", "s", "--key-id", "two", "--key-file", keys, "--json").out),
+                         {"encrypted": "s"})
+        self.run_tool("put", "s", "--key", "SecretKey", stdin=b"SecretTwo\n", env={"LIBSTREAM_KEY_FILE": keys})
+        self.assertEqual(json.loads(self.run_tool("describe", "s", "--json").out)["encryption_key_id"], "two")
+        self.assertIn("encrypted     key two", self.run_tool("describe", "s").out)
+        self.assertEqual(self.lines("s", "--key-file", keys), ["SecretOne", "SecretTwo"])
+        got = self.run_tool("get", "s", "--key-file", one, expect=1)
+        self.assertEqual(got.out, "SecretOne\n")
+        self.assertIn("is not the one that was used", got.err)
+        self.run_tool("verify")
+        dumped = self.run_tool("dump", self.shard_file("00000003.seg")).out
+        self.assertIn("encrypted with key 'two'", dumped)
+        self.assertIn("nonce", dumped)
+        for folder, _, names in os.walk(self.store):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as file:
+                    self.assertNotIn(b"Secret", file.read(), name)
+        self.assertEqual(json.loads(self.run_tool("decrypt", "s", "--json").out), {"decrypted": "s"})
+        self.run_tool("put", "s", "--key", "k", stdin=b"plain\n")
+        self.assertEqual(self.lines("s", "--key-file", keys), ["SecretOne", "SecretTwo", "plain"])
+        os.chmod(one, 0o640)
+        self.assertIn("chmod 600", self.run_tool("get", "s", "--key-file", one, expect=1).err)
+
+    def test_compress(self):
+        self.make()
+        self.assertEqual(json.loads(self.run_tool("compress", "s", "--json").out), {"compressed": "s"})
+        self.assertIn("compressed    zstd", self.run_tool("describe", "s").out)
+        self.run_tool("put", "s", "--key", "k", stdin=b"the same again\n" * 5000)
+        self.assertEqual(self.lines(), ["the same again"] * 5000)
+        dumped = self.run_tool("dump", self.shard_file("00000002.seg")).out
+        self.assertIn("compressed: plain it has", dumped)
+        self.assertTrue('seqno 5000 key 1 "k" data 14' in dumped)
+        self.run_tool("verify")
+        self.run_tool("compress", "s", "--off")
+        self.assertEqual(json.loads(self.run_tool("describe", "s", "--json").out)["compression"], "none")
 
     def test_all_names_are_listed_beyond_one_page(self):
         self.make("x", "--durability", "kernel")

@@ -24,17 +24,16 @@ static ls_status has_mark(const lsi_local_stream *stream, const lsi_key *key, co
     return st;
 }
 
-ls_status lsi_local_ask_for_key(lsi_local *local, const char *stream_name, const char *key_id, lsi_key **out)
+ls_status lsi_local_ask_for_key(lsi_local *local, const char *key_id, lsi_key **out)
 {
     lsi_key *key;
     lsi_error_state before, why;
     ls_status st;
 
     if (!lsi_crypto_is_built())
-        return lsi_fail(LS_ERR_UNSUPPORTED, "stream '%s': this libstream was built without encryption", stream_name);
+        return lsi_fail(LS_ERR_UNSUPPORTED, "this libstream was built without encryption");
     if (local->key_callback == NULL)
-        return lsi_fail(LS_ERR_KEY, "stream '%s': the store was opened without a key callback to ask for the key '%s'",
-                        stream_name, key_id);
+        return lsi_fail(LS_ERR_KEY, "the store was opened without a key callback to ask for the key '%s'", key_id);
     st = lsi_key_new(&key);
     if (st != LS_OK)
         return st;
@@ -48,9 +47,9 @@ ls_status lsi_local_ask_for_key(lsi_local *local, const char *stream_name, const
     }
     lsi_key_free(key);
     lsi_error_save(&why); /* A callback of ours says why; another one may not. */
-    return why.status == st ? lsi_fail(LS_ERR_KEY, "stream '%s': no key '%s': %s", stream_name, key_id, why.message)
-                            : lsi_fail(LS_ERR_KEY, "stream '%s': no key '%s': the key callback answered %s", stream_name,
-                                       key_id, ls_status_name(st));
+    return why.status == st ? lsi_fail(LS_ERR_KEY, "no key '%s': %s", key_id, why.message)
+                            : lsi_fail(LS_ERR_KEY, "no key '%s': the key callback answered %s", key_id,
+                                       ls_status_name(st));
 }
 
 ls_status lsi_local_keep_key(lsi_local *local, const char *key_id, lsi_key *key)
@@ -102,13 +101,12 @@ ls_status lsi_local_find_key(void *user, const lsi_log_terms *terms, bool ask, c
         }
     if (!ask)
         return LS_OK;
-    st = lsi_local_ask_for_key(local, stream->name, terms->key_id, &key);
+    st = lsi_local_ask_for_key(local, terms->key_id, &key);
     if (st != LS_OK)
         return st;
     st = has_mark(stream, key, terms->key_mark, &has);
     if (st == LS_OK && !has)
-        st = lsi_fail(LS_ERR_KEY, "stream '%s': the key given for '%s' is not the one that was used", stream->name,
-                      terms->key_id);
+        st = lsi_fail(LS_ERR_KEY, "the key given for '%s' is not the one that was used", terms->key_id);
     if (st == LS_OK)
         st = lsi_local_keep_key(local, terms->key_id, key);
     if (st == LS_OK)

@@ -229,7 +229,7 @@ ls_status lsi_local_set_compression(lsi_engine *engine, const char *name, uint32
 /* For lsi_log_config, of an lsi_local_stream. */
 ls_status lsi_local_find_key(void *user, const lsi_log_terms *terms, bool ask, const lsi_key **out);
 /* Asks the application; `*out` is the caller's. No lock is held. */
-ls_status lsi_local_ask_for_key(lsi_local *local, const char *stream_name, const char *key_id, lsi_key **out);
+ls_status lsi_local_ask_for_key(lsi_local *local, const char *key_id, lsi_key **out);
 ls_status lsi_local_keep_key(lsi_local *local, const char *key_id, lsi_key *key); /* Given, on LS_OK. */
 void lsi_local_free_keys(lsi_local *local);
 

@@ -140,7 +140,13 @@ ls_status lsi_local_start_encryption(lsi_engine *engine, const char *name, const
         st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' does not exist", name);
     lsi_catalog_unref(catalog);
     if (st == LS_OK)
-        st = lsi_local_ask_for_key(local, name, key_id, &key);
+        st = lsi_local_ask_for_key(local, key_id, &key);
+    if (st == LS_ERR_KEY) {
+        lsi_error_state why;
+
+        lsi_error_save(&why);
+        return lsi_fail(LS_ERR_KEY, "stream '%s': %s", name, why.message);
+    }
     if (st != LS_OK)
         return st;
     wanted.key_id_bytes = (uint32_t)strlen(key_id);
