@@ -220,10 +220,9 @@ static ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment
     const unsigned char *frame = lsi_draft_at(framer, draft);
     if (lsi_segment_is_sealed(segment)) {
         ls_status st = lsi_framer_seal(framer, draft, segment, position, seqno, arrival_us,
-                                       lsi_load(&slot->durable_end));
+                                       lsi_load(&slot->durable_end), &frame);
         if (st != LS_OK)
             return st;
-        frame = framer->sealed;
     } else {
         lsi_framer_place(framer, draft, segment->seed, position, seqno, arrival_us, lsi_load(&slot->durable_end));
     }
@@ -279,10 +278,15 @@ static bool has_room(const lsi_slot *slot, const lsi_segment *segment, const lsi
            next <= segment->header.seqno_limit && draft->count <= segment->header.seqno_limit - next; /* S7 */
 }
 
-/* Whether the drafts can be sealed for the last segment, or need not be. */
+/* Whether the drafts are what the segment's terms ask for. */
+static inline bool fits_terms(const lsi_segment *segment, const lsi_framer *framer)
+{
+    return framer->codec == lsi_segment_codec(segment) && framer->seals == lsi_segment_is_sealed(segment);
+}
+
 static inline bool can_seal_for(const lsi_segment *segment, const lsi_framer *framer)
 {
-    return !lsi_segment_is_sealed(segment) || (segment->key != NULL && lsi_framer_can_seal(framer));
+    return !lsi_segment_is_sealed(segment) || (segment->key != NULL && framer->cipher != NULL);
 }
 
 /* Makes it so. What takes time, or may ask the application, is done without the lock: `*left`. In the middle of a batch
@@ -292,7 +296,6 @@ static __attribute__((noinline)) ls_status make_sealing(lsi_log *log, lsi_slot *
                                                         bool may_leave, bool *left)
 {
     lsi_segment *segment = log->tail;
-    uint32_t bytes = 0;
     ls_status st = lsi_segment_find_key(&log->config, segment, false);
 
     *left = st == LS_OK && may_leave && !can_seal_for(segment, framer);
@@ -300,10 +303,7 @@ static __attribute__((noinline)) ls_status make_sealing(lsi_log *log, lsi_slot *
         return st;
     lsi_log_terms terms = segment->header.terms;
     lsi_log_unlock(slot);
-    for (size_t i = 0; i < framer->draft_count; i++)
-        if (bytes < framer->drafts[i].bytes)
-            bytes = framer->drafts[i].bytes;
-    st = lsi_framer_make_sealing(framer, bytes);
+    st = lsi_framer_make_sealing(framer);
     return st == LS_OK ? lsi_log_ask_for_key(&log->config, &terms) : st;
 }
 
@@ -346,8 +346,9 @@ lock:
             st = tail_segment(log, slot);
             if (st != LS_OK)
                 goto out;
-            if (*accepted == 0 && framer->codec != lsi_segment_codec(log->tail)) { /* Not the drafts it wants. */
+            if (*accepted == 0 && !fits_terms(log->tail, framer)) { /* Made anew, without the lock. */
                 framer->codec = lsi_segment_codec(log->tail);
+                framer->seals = lsi_segment_is_sealed(log->tail);
                 lsi_log_unlock(slot);
                 goto draft;
             }

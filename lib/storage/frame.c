@@ -51,7 +51,6 @@ void lsi_framer_close(lsi_framer *framer)
     lsi_compressor_free(framer->compressor);
     lsi_free(&env->memory, framer->packed);
     lsi_cipher_close(framer->cipher);
-    lsi_free(&env->memory, framer->sealed);
     lsi_free(&env->memory, framer);
 }
 
@@ -108,6 +107,12 @@ static ls_status more_room(lsi_framer *framer, uint64_t total)
     return LS_OK;
 }
 
+/* What is sealed gets its sum then. */
+static inline uint64_t sum_draft(const lsi_framer *framer, const unsigned char *body, size_t bytes)
+{
+    return framer->seals ? 0 : lsi_sum64(body, bytes, 0);
+}
+
 static ls_status end_draft(lsi_framer *framer, size_t from, size_t to, uint32_t count)
 {
     if (framer->draft_count == framer->draft_capacity) {
@@ -117,7 +122,7 @@ static ls_status end_draft(lsi_framer *framer, size_t from, size_t to, uint32_t 
     }
     framer->drafts[framer->draft_count++] = (lsi_draft){
         from, (uint32_t)(to - from), count,
-        lsi_sum64(framer->buffer + from + LSI_FRAME_HEADER_BYTES, to - from - LSI_FRAME_HEADER_BYTES, 0),
+        sum_draft(framer, framer->buffer + from + LSI_FRAME_HEADER_BYTES, to - from - LSI_FRAME_HEADER_BYTES),
         LSI_CODEC_PLAIN};
     return LS_OK;
 }
@@ -140,7 +145,7 @@ static bool pack(lsi_framer *framer, lsi_draft *draft, size_t at)
     memset(to + LSI_PACK_BYTES + made, 0, bytes - LSI_PACK_BYTES - made);
     draft->at = at;
     draft->bytes = LSI_FRAME_HEADER_BYTES + (uint32_t)bytes;
-    draft->body_sum = lsi_sum64(to, bytes, 0);
+    draft->body_sum = sum_draft(framer, to, bytes);
     draft->codec = LSI_CODEC_ZSTD;
     return true;
 }
@@ -151,7 +156,7 @@ static ls_status pack_drafts(lsi_framer *framer)
 
     for (size_t i = 0; i < framer->draft_count; i++)
         if (framer->drafts[i].bytes >= LSI_FRAME_HEADER_BYTES + LSI_PACK_BODY_BYTES_MIN)
-            wanted += framer->drafts[i].bytes;
+            wanted += LSI_DRAFT_ROOM_BYTES + framer->drafts[i].bytes;
     if (wanted == 0)
         return LS_OK;
     if (framer->compressor == NULL)
@@ -167,8 +172,8 @@ static ls_status pack_drafts(lsi_framer *framer)
         return lsi_fail(LS_ERR_NO_MEMORY, "%zu bytes to compress a batch into: no memory", wanted);
     for (size_t i = 0; i < framer->draft_count; i++)
         if (framer->drafts[i].bytes >= LSI_FRAME_HEADER_BYTES + LSI_PACK_BODY_BYTES_MIN &&
-            pack(framer, &framer->drafts[i], at))
-            at += framer->drafts[i].bytes;
+            pack(framer, &framer->drafts[i], at + LSI_DRAFT_ROOM_BYTES))
+            at += LSI_DRAFT_ROOM_BYTES + framer->drafts[i].bytes;
     return LS_OK;
 }
 
@@ -184,14 +189,14 @@ ls_status lsi_framer_draft(lsi_framer *framer, const ls_put_entry *entries, cons
     if (atomic && total > LSI_FRAME_BYTES_MAX)
         return lsi_fail(LS_ERR_TOO_LARGE, "an atomic batch of %llu bytes: a frame holds at most %u",
                         (unsigned long long)total, LSI_FRAME_BYTES_MAX);
-    total += (total / (LSI_FRAME_CUT_BYTES / 2) + 1) * LSI_FRAME_HEADER_BYTES;
+    total += (total / (LSI_FRAME_CUT_BYTES / 2) + 1) * (LSI_DRAFT_ROOM_BYTES + LSI_FRAME_HEADER_BYTES);
     if (framer->capacity < total) {
         ls_status st = more_room(framer, total);
         if (st != LS_OK)
             return st;
     }
 
-    size_t from = 0, at = LSI_FRAME_HEADER_BYTES;
+    size_t from = LSI_DRAFT_ROOM_BYTES, at = from + LSI_FRAME_HEADER_BYTES;
     uint32_t in_frame = 0;
     for (uint32_t i = 0; i < count; i++) {
         const ls_put_entry *entry = &entries[picks != NULL ? picks[i] : i];
@@ -200,8 +205,8 @@ ls_status lsi_framer_draft(lsi_framer *framer, const ls_put_entry *entries, cons
             ls_status st = end_draft(framer, from, at, in_frame);
             if (st != LS_OK)
                 return st;
-            from = at;
-            at += LSI_FRAME_HEADER_BYTES;
+            from = at + LSI_DRAFT_ROOM_BYTES;
+            at = from + LSI_FRAME_HEADER_BYTES;
             in_frame = 0;
         }
         write_record(framer->buffer + at, bytes, entry);

@@ -126,10 +126,13 @@ static inline bool lsi_frame_next_record(const unsigned char *at, const lsi_fram
 
 /* ---- making frames, outside any lock ---- */
 
+/* Before each draft: what its header moves back by when it is sealed, in place (seal.h). */
+#define LSI_DRAFT_ROOM_BYTES 32u
+
 typedef struct lsi_draft { /* a frame but for its place, number and time */
-    size_t at;             /* in the framer's buffer, or in `packed` when it is compressed */
+    size_t at;             /* in the framer's buffer, or in `packed` when it is compressed; the room lies before it */
     uint32_t bytes, count;
-    uint64_t body_sum;     /* not yet salted */
+    uint64_t body_sum;     /* not yet salted; 0 when the framer seals */
     uint8_t codec;
 } lsi_draft;
 
@@ -140,14 +143,14 @@ struct lsi_framer {
     lsi_draft *drafts;
     size_t draft_count, draft_capacity;
 
-    uint8_t codec; /* what frames are drafted with, where it gains */
+    /* What drafts are made for: */
+    uint8_t codec; /* compressed with this, where it gains */
+    bool seals;    /* to be sealed, and without a sum */
     struct lsi_compressor *compressor;
     unsigned char *packed; /* compressed drafts */
     size_t packed_capacity;
 
-    struct lsi_cipher *cipher;
-    unsigned char *sealed; /* one whole frame, encrypted: seal.h */
-    size_t sealed_capacity;
+    struct lsi_cipher *cipher; /* NULL: nothing was sealed yet */
 };
 
 static inline unsigned char *lsi_draft_at(const lsi_framer *framer, const lsi_draft *draft)

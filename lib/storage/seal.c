@@ -19,6 +19,8 @@
 
 enum { BOUND_BYTES = 56 };
 
+_Static_assert(LSI_DRAFT_ROOM_BYTES == LSI_SEAL_BYTES, "a draft can be sealed where it is");
+
 /* More than a segment can hold: a frame's least is a header, a seal and a record of 16. */
 _Static_assert(UINT32_MAX / (LSI_FRAME_HEADER_BYTES + LSI_SEAL_BYTES + 16) < UINT32_MAX, "a roll comes before a wrap");
 
@@ -102,36 +104,9 @@ static void fill_bound(const lsi_segment_header *header, const lsi_frame *frame,
     lsi_write_u16le(bound + 54, frame->flags);
 }
 
-ls_status lsi_framer_make_sealing(lsi_framer *framer, uint32_t bytes)
+ls_status lsi_framer_make_sealing(lsi_framer *framer)
 {
-    size_t wanted = (size_t)bytes + LSI_SEAL_BYTES;
-
-    if (wanted > LSI_FRAME_BYTES_MAX)
-        return lsi_fail(LS_ERR_TOO_LARGE, "an atomic batch of %zu bytes, encrypted: a frame holds at most %u", wanted,
-                        LSI_FRAME_BYTES_MAX);
-    if (framer->cipher == NULL) {
-        ls_status st = lsi_cipher_open(&framer->env->memory, &framer->cipher);
-        if (st != LS_OK)
-            return st;
-    }
-    if (framer->sealed_capacity < wanted) {
-        void *sealed = lsi_resize(&framer->env->memory, framer->sealed, wanted);
-        if (sealed == NULL)
-            return lsi_fail(LS_ERR_NO_MEMORY, "%zu bytes to encrypt into: no memory", wanted);
-        framer->sealed = sealed;
-        framer->sealed_capacity = wanted;
-    }
-    return LS_OK;
-}
-
-bool lsi_framer_can_seal(const lsi_framer *framer)
-{
-    if (framer->cipher == NULL)
-        return false;
-    for (size_t i = 0; i < framer->draft_count; i++)
-        if (framer->sealed_capacity < (size_t)framer->drafts[i].bytes + LSI_SEAL_BYTES)
-            return false;
-    return true;
+    return framer->cipher != NULL ? LS_OK : lsi_cipher_open(&framer->env->memory, &framer->cipher);
 }
 
 static ls_status next_nonce(lsi_segment *segment, unsigned char nonce[LSI_NONCE_BYTES])
@@ -149,26 +124,30 @@ static ls_status next_nonce(lsi_segment *segment, unsigned char nonce[LSI_NONCE_
 }
 
 ls_status lsi_framer_seal(lsi_framer *framer, const lsi_draft *draft, lsi_segment *segment, uint64_t position,
-                          ls_seqno first_seqno, int64_t arrival_us, uint64_t durable_end)
+                          ls_seqno first_seqno, int64_t arrival_us, uint64_t durable_end, const unsigned char **out)
 {
-    const unsigned char *from = lsi_draft_at(framer, draft) + LSI_FRAME_HEADER_BYTES;
-    unsigned char *at = framer->sealed, *seal = at + LSI_FRAME_HEADER_BYTES, bound[BOUND_BYTES];
+    unsigned char *body = lsi_draft_at(framer, draft) + LSI_FRAME_HEADER_BYTES;
+    unsigned char *seal = body - LSI_SEAL_BYTES, *at = seal - LSI_FRAME_HEADER_BYTES, bound[BOUND_BYTES];
     uint32_t body_bytes = draft->bytes - LSI_FRAME_HEADER_BYTES;
     lsi_frame frame = {.bytes = draft->bytes + LSI_SEAL_BYTES, .count = draft->count, .first_seqno = first_seqno,
                        .arrival_us = arrival_us, .durable_end = durable_end, .kind = LSI_FRAME_DATA,
                        .codec = draft->codec, .flags = LSI_FRAME_SEALED};
 
+    if (frame.bytes > LSI_FRAME_BYTES_MAX)
+        return lsi_fail(LS_ERR_TOO_LARGE, "an atomic batch of %u bytes, encrypted: a frame holds at most %u", frame.bytes,
+                        LSI_FRAME_BYTES_MAX);
     memset(seal, 0, LSI_SEAL_BYTES);
     ls_status st = next_nonce(segment, seal + LSI_SEAL_NONCE_AT);
     if (st != LS_OK)
         return st;
     fill_bound(&segment->header, &frame, bound);
-    st = lsi_cipher_seal(framer->cipher, segment->key, seal + LSI_SEAL_NONCE_AT, bound, sizeof bound, from, body_bytes,
-                         seal + LSI_SEAL_BYTES, seal + LSI_SEAL_TAG_AT);
+    st = lsi_cipher_seal(framer->cipher, segment->key, seal + LSI_SEAL_NONCE_AT, bound, sizeof bound, body, body_bytes,
+                         body, seal + LSI_SEAL_TAG_AT);
     if (st != LS_OK)
         return st;
     frame.body_sum = lsi_sum64(seal, LSI_SEAL_BYTES + (size_t)body_bytes, 0);
     lsi_frame_write_header(at, &frame, segment->seed, position);
+    *out = at;
     return LS_OK;
 }
 

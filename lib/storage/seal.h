@@ -36,12 +36,12 @@ ls_status lsi_log_ask_for_key(const lsi_log_config *config, const lsi_log_terms 
 /* Whether lsi_segment_find_key would find a key for `terms` without asking. */
 bool lsi_key_is_at_hand(const lsi_log_config *config, const lsi_log_terms *terms);
 
-/* Makes room to seal drafts of up to `bytes`; outside any lock. TOO_LARGE: no frame can hold them then. */
-ls_status lsi_framer_make_sealing(lsi_framer *framer, uint32_t bytes);
-bool lsi_framer_can_seal(const lsi_framer *framer);
-/* As lsi_framer_place, into framer->sealed: the whole frame, LSI_SEAL_BYTES longer than the draft. Locks: append_lock. */
+/* A cipher for the framer, unless it has one; outside any lock. */
+ls_status lsi_framer_make_sealing(lsi_framer *framer);
+/* As lsi_framer_place, in place of the draft, of which nothing is left: `*out` is the whole frame, LSI_SEAL_BYTES longer.
+ * TOO_LARGE: no frame can hold it. Locks: append_lock. */
 ls_status lsi_framer_seal(lsi_framer *framer, const lsi_draft *draft, lsi_segment *segment, uint64_t position,
-                          ls_seqno first_seqno, int64_t arrival_us, uint64_t durable_end);
+                          ls_seqno first_seqno, int64_t arrival_us, uint64_t durable_end, const unsigned char **out);
 /* Opens the body of a sealed frame at `at` into `out`, LSI_SEAL_BYTES shorter. */
 ls_status lsi_frame_unseal(lsi_cipher *cipher, const lsi_segment *segment, const unsigned char *at,
                            const lsi_frame *frame, unsigned char *out, bool *is_right);

@@ -515,6 +515,12 @@ static void no_nonce_comes_twice(void **state)
     unmake(&fx);
 }
 
+/* Of what the framer sealed last: its first and only draft. */
+static const unsigned char *last_nonce(const sealed_store *fx)
+{
+    return fx->store.framer->buffer + LSI_FRAME_HEADER_BYTES + LSI_SEAL_NONCE_AT;
+}
+
 /* After fork: the child cannot seal with what it inherited, and draws a writer id of its own when it opens the log. */
 static void a_fork_child_draws_its_own_writer_id(void **state)
 {
@@ -527,19 +533,20 @@ static void a_fork_child_draws_its_own_writer_id(void **state)
     SKIP_UNLESS_BUILT();
     make(&fx, terms_of('k', 0), LS_DURABILITY_KERNEL, 64 << 10);
     assert_int_equal(log_store_put(&fx.store, 0, 10, &seqno), LS_OK);
-    memcpy(nonce, fx.store.framer->sealed + LSI_FRAME_HEADER_BYTES, sizeof nonce);
+    memcpy(nonce, last_nonce(&fx), sizeof nonce);
     assert_int_equal(pipe(ends), 0);
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
         /* Past all guards of the rooms above: the key itself is not here any more. */
-        lsi_draft draft = {.bytes = LSI_FRAME_HEADER_BYTES + 16, .count = 1};
-        bool ok = lsi_framer_seal(fx.store.framer, &draft, fx.store.log->tail, 0, 1, 0, 0) == LS_ERR_STATE;
+        lsi_draft draft = {.at = LSI_DRAFT_ROOM_BYTES, .bytes = LSI_FRAME_HEADER_BYTES + 16, .count = 1};
+        const unsigned char *frame;
+        bool ok = lsi_framer_seal(fx.store.framer, &draft, fx.store.log->tail, 0, 1, 0, 0, &frame) == LS_ERR_STATE;
         sealed_store own = {.sim = fx.sim, .terms = fx.terms};
 
         open_again(&own, LS_DURABILITY_KERNEL, 64 << 10);
         ok = ok && log_store_put(&own.store, 1, 10, &seqno) == LS_OK &&
-             write(ends[1], own.store.framer->sealed + LSI_FRAME_HEADER_BYTES, LSI_NONCE_BYTES) == LSI_NONCE_BYTES;
+             write(ends[1], last_nonce(&own), LSI_NONCE_BYTES) == LSI_NONCE_BYTES;
         _exit(ok ? 0 : 1);
     }
     unsigned char childs[LSI_NONCE_BYTES];
@@ -564,11 +571,11 @@ static void a_counter_that_is_used_up_draws_a_new_id(void **state)
     assert_int_equal(log_store_put(&fx.store, 0, 10, &(ls_seqno){0}), LS_OK);
     fx.store.log->tail->nonce_count = UINT32_MAX - 1;
     assert_int_equal(log_store_put(&fx.store, 1, 10, &(ls_seqno){0}), LS_OK);
-    memcpy(before, fx.store.framer->sealed + LSI_FRAME_HEADER_BYTES, sizeof before);
+    memcpy(before, last_nonce(&fx), sizeof before);
     assert_int_equal(lsi_read_u32le(before + 8), UINT32_MAX - 1);
     assert_int_equal(log_store_put(&fx.store, 2, 10, &(ls_seqno){0}), LS_OK);
-    assert_memory_not_equal(fx.store.framer->sealed + LSI_FRAME_HEADER_BYTES, before, 8);
-    assert_int_equal(lsi_read_u32le(fx.store.framer->sealed + LSI_FRAME_HEADER_BYTES + 8), 0);
+    assert_memory_not_equal(last_nonce(&fx), before, 8);
+    assert_int_equal(lsi_read_u32le(last_nonce(&fx) + 8), 0);
     assert_int_equal(read_until(&fx, &why), 3);
     unmake(&fx);
 }
