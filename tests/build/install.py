@@ -2,8 +2,10 @@
 """An installed libstream is found and works: from C and C++, by pkg-config and by CMake, shared and static.
 
     install.py full SOURCE_TREE       install into a temporary prefix, build and run first_program.c in every way
-    install.py minimal SOURCE_TREE    the same with every optional part off: links libc and zstd only, and a static
-                                      program needs nothing but those two
+    install.py minimal SOURCE_TREE    with every optional part off: needs libc and zstd only
+
+Static is asked twice: the archive of libstream in a program that is linked dynamically else, and a program that needs no
+library at all (`cc -static`), as `pkg-config --static` says.
 
 Method: a build directory and a prefix of its own, so that nothing of the build under test can leak in. Unoptimised:
 the question is whether it links. A way whose tool is absent (g++, cmake) is told and left out.
@@ -53,6 +55,22 @@ def install(source, work, *options):
     sys.exit("no libstream.pc was installed")
 
 
+def without_libraries(here, work, libdir):
+    """A program that needs no library at all, where there are archives of all that it takes."""
+    environment = dict(os.environ, PKG_CONFIG_PATH=os.path.join(libdir, "pkgconfig"))
+    flags = run("pkg-config", "--static", "--cflags", "--libs", "libstream", env=environment).split()
+    archives = ["libc.a"] + ["lib%s.a" % flag[2:] for flag in flags if flag.startswith("-l") and flag != "-lstream"]
+    missing = [name for name in archives if not os.path.isabs(run("cc", "-print-file-name=" + name).strip())]
+    if missing:
+        print("left out: a program without libraries, for there is no " + ", ".join(missing))
+        return
+    program = os.path.join(work, "without_libraries")
+    run("cc", "-static", *FLAGS, os.path.join(here, "first_program.c"), *flags, "-o", program)
+    if needed(program):
+        sys.exit("a program that is to need no library needs " + " ".join(sorted(needed(program))))
+    check_program(program)
+
+
 def with_pkg_config(here, work, libdir):
     environment = dict(os.environ, PKG_CONFIG_PATH=os.path.join(libdir, "pkgconfig"))
     cflags = run("pkg-config", "--cflags", "libstream", env=environment).split()
@@ -100,6 +118,7 @@ def full(source, here, work):
         if name.endswith(".h") and not os.path.exists(os.path.join(prefix, "include", "libstream", "unstable", name)):
             sys.exit("not installed: include/libstream/unstable/" + name)
     with_pkg_config(here, work, libdir)
+    without_libraries(here, work, libdir)
     with_cmake(here, work, prefix)
 
 
@@ -114,6 +133,7 @@ def minimal(source, here, work):
     run("cc", *FLAGS, "-I", os.path.join(prefix, "include"), os.path.join(here, "first_program.c"),
         os.path.join(libdir, "libstream.a"), "-lzstd", "-o", program)
     check_program(program)
+    without_libraries(here, work, libdir)
     print("the minimal library needs " + " ".join(sorted(needed(library))))
 
 
