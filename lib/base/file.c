@@ -26,6 +26,7 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -631,6 +632,65 @@ static int system_locked_elsewhere(const lsi_file *file, uint64_t byte)
     return about.l_type != F_UNLCK;
 }
 
+/* ---- much at once ---- */
+
+/* File systems on which syncfs() writes out all data and names, waits, and flushes the device. FUSE does not ask what
+ * stands behind it, and of a stack of file systems one would have to know them all. */
+static bool syncs_whole(uint32_t kind)
+{
+    static const uint32_t known[] = {
+        0x0000EF53, /* ext2, ext3, ext4 */ 0x58465342, /* XFS */ 0x9123683E, /* btrfs */ 0x01021994, /* tmpfs */
+    };
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (kind == known[i])
+            return true;
+    return false;
+}
+
+/* Since Linux 5.8 syncfs() tells of every write that failed since its descriptor was opened; before, of none (E1). */
+static bool kernel_tells_errors(void)
+{
+    struct utsname about;
+    unsigned major = 0, minor = 0;
+
+    return uname(&about) == 0 && sscanf(about.release, "%u.%u", &major, &minor) == 2 &&
+           (major > 5 || (major == 5 && minor >= 8));
+}
+
+static int system_bulk_begin(const lsi_root *root, lsi_file *bulk)
+{
+    struct statfs about;
+    int fd;
+
+    while (fstatfs(root->fd, &about) != 0)
+        if (errno != EINTR)
+            return -errno;
+    if (!syncs_whole((uint32_t)about.f_type) || !kernel_tells_errors())
+        return -EOPNOTSUPP;
+    /* An own descriptor, opened before the first write: the root's may have been told of an error already, or tells
+     * another thread of ours. */
+    do {
+        fd = openat(root->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return -errno;
+    bulk->files = root->files;
+    bulk->fd = fd;
+    bulk->node = NULL;
+    return 0;
+}
+
+static int system_bulk_end(lsi_file *bulk, bool sync)
+{
+    int result = sync && syncfs(bulk->fd) != 0 ? -errno : 0;
+
+    (void)close(bulk->fd); /* a directory opened to read has nothing to write */
+    bulk->files = NULL;
+    bulk->fd = -1;
+    return result;
+}
+
 const lsi_files lsi_files_system = {
     .user = NULL,
     .root_open = system_root_open,
@@ -651,6 +711,8 @@ const lsi_files lsi_files_system = {
     .unlink = system_unlink,
     .remove_dir = system_remove_dir,
     .sync_dir = system_sync_dir,
+    .bulk_begin = system_bulk_begin,
+    .bulk_end = system_bulk_end,
     .list = system_list,
     .map = system_map,
     .unmap = system_unmap,
@@ -694,6 +756,19 @@ int lsi_file_replace(const lsi_root *root, const char *dir, const char *name, co
     /* Failing here leaves the new file in place, but a crash may bring the old one back. Whatever the reason, also that
      * no descriptor was free: an answer other than -EIO says that the old file is in place. */
     return files->sync_dir(root, dir) == 0 ? 0 : -EIO;
+}
+
+int lsi_file_make(const lsi_root *root, const char *name, const void *bytes, size_t size)
+{
+    const lsi_files *files = root->files;
+    lsi_file file = {0};
+    int result = files->open(root, name, LSI_OPEN_WRITE | LSI_OPEN_CREATE | LSI_OPEN_EXCLUSIVE, &file), closed;
+
+    if (result != 0)
+        return result;
+    result = lsi_file_write_one(&file, bytes, size, 0);
+    closed = files->close(&file);
+    return result == 0 ? closed : result;
 }
 
 int lsi_file_load(const lsi_root *root, const char *name, size_t max, const lsi_memory *memory, void **out,

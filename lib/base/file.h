@@ -73,6 +73,11 @@ struct lsi_files {
     int (*unlink)(const lsi_root *root, const char *name);
     int (*remove_dir)(const lsi_root *root, const char *name);
     int (*sync_dir)(const lsi_root *root, const char *name); /* "" is the root itself */
+    /* Makes much durable at once. What is written and named beneath the root after `bulk_begin` is on the device when
+     * `bulk_end` with `sync` returns 0, as if each file and directory had been synced by a descriptor held from then on.
+     * -EOPNOTSUPP: this kernel or file system cannot promise that; sync one by one. `bulk_end` releases always. */
+    int (*bulk_begin)(const lsi_root *root, lsi_file *bulk);
+    int (*bulk_end)(lsi_file *bulk, bool sync);
     /* Calls `each` for every entry but "." and ".."; a non-zero answer stops and is returned. Any order. */
     int (*list)(const lsi_root *root, const char *name, int (*each)(void *user, const char *entry, bool is_dir), void *user);
 
@@ -100,6 +105,9 @@ void lsi_files_memory_free(lsi_files *files);
 /* What D6 calls replacement: writes `name`.new, fsyncs it, renames it to `name`, fsyncs the directory `dir` ("" for
  * the root). -errno; after -EIO the old file or the new one is there, whole, after any other the old one. */
 int lsi_file_replace(const lsi_root *root, const char *dir, const char *name, const void *bytes, size_t size);
+
+/* A new file, which must not be there, with these bytes; not synced. What a failure leaves is the caller's to remove. */
+int lsi_file_make(const lsi_root *root, const char *name, const void *bytes, size_t size);
 
 /* Reads a whole file of at most `max` bytes into memory from `memory`. -EFBIG when it is larger. */
 int lsi_file_load(const lsi_root *root, const char *name, size_t max, const lsi_memory *memory, void **out, size_t *size);

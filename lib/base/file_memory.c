@@ -671,6 +671,19 @@ static int memory_sync_dir(const lsi_root *root, const char *name)
     return result;
 }
 
+static int memory_bulk_begin(const lsi_root *root, lsi_file *bulk)
+{
+    *bulk = (lsi_file){.files = root->files, .fd = -1, .node = NULL};
+    return 0;
+}
+
+static int memory_bulk_end(lsi_file *bulk, bool sync)
+{
+    (void)sync; /* Nothing is durable here. */
+    bulk->files = NULL;
+    return 0;
+}
+
 static int memory_list(const lsi_root *root, const char *name,
                        int (*each)(void *user, const char *entry, bool is_dir), void *user)
 {
@@ -835,6 +848,8 @@ lsi_files *lsi_files_memory_new(const lsi_memory *memory)
         .unlink = memory_unlink,
         .remove_dir = memory_remove_dir,
         .sync_dir = memory_sync_dir,
+        .bulk_begin = memory_bulk_begin,
+        .bulk_end = memory_bulk_end,
         .list = memory_list,
         .map = memory_map,
         .unmap = memory_unmap,

@@ -81,6 +81,38 @@ void lsi_control_gate_release(lsi_file *gate)
     (void)gate->files->close(gate); /* nothing was written */
 }
 
+/* ---- claims ---- */
+
+ls_status lsi_control_claim(const lsi_root *root, uint64_t first, uint64_t last, lsi_claim *out)
+{
+    lsi_claim claim = {.id = first};
+    int result = root->files->open(root, LSI_CONTROL_NAME, LSI_OPEN_WRITE, &claim.file);
+
+    if (result != 0)
+        return lsi_fail_errno(result, "cannot open the control file");
+    for (;; claim.id++) {
+        result = root->files->lock(&claim.file, CONTROL_BYTE_CLAIM + claim.id, LSI_LOCK_EXCLUSIVE);
+        if (result != -EAGAIN || claim.id >= last)
+            break;
+    }
+    if (result == 0) {
+        *out = claim;
+        return LS_OK;
+    }
+    (void)root->files->close(&claim.file); /* nothing was written */
+    return result == -EAGAIN ? lsi_fail(LS_ERR_BUSY, "stream id %llu is claimed", (unsigned long long)last)
+                             : lsi_fail_errno(result, "cannot lock the control file");
+}
+
+void lsi_control_claim_release(lsi_claim *claim)
+{
+    if (!lsi_file_is_open(&claim->file))
+        return;
+    /* By word too, as the gate. */
+    (void)claim->file.files->lock(&claim->file, CONTROL_BYTE_CLAIM + claim->id, LSI_LOCK_NONE);
+    (void)claim->file.files->close(&claim->file); /* nothing was written */
+}
+
 /* ---- space ---- */
 
 /* Where the file system cannot allocate: bytes that were written are allocated too. Keeps what is there. */

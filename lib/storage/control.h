@@ -135,6 +135,16 @@ ls_status lsi_control_gate(const lsi_env *env, const lsi_root *root, lsi_file *g
 void lsi_control_gate_release(lsi_file *gate); /* Accepts a zeroed one. */
 bool lsi_control_is_alone(const lsi_control *control); /* to be believed while the gate is held */
 
+/* A stream's id claimed by whoever makes that stream, before any manifest names it, or removes what such a one left. By
+ * a lock of an own open of the file, so it holds against other threads too, and ends with the process (P6). Takes the
+ * first of [first, last] that nobody has; LS_ERR_BUSY: there is none. Does not wait. */
+typedef struct lsi_claim {
+    lsi_file file;
+    uint64_t id;
+} lsi_claim;
+ls_status lsi_control_claim(const lsi_root *root, uint64_t first, uint64_t last, lsi_claim *out);
+void lsi_control_claim_release(lsi_claim *claim); /* Accepts a zeroed one. */
+
 /* The slot of a shard (LSI_SLOT_SHARD) or a stream (shard 0, LSI_SLOT_STREAM): found, or a free one taken, growing the
  * file under the store lock, which the caller does not hold. A new one is FRESH with zeroed words and initialised
  * locks. */

@@ -16,6 +16,7 @@
 #define CONTROL_BYTE_ALIVE 0u    /* shared: has the store open */
 #define CONTROL_BYTE_GATE 1u     /* exclusive: is attaching, or making the store */
 #define CONTROL_BYTE_PROCESS 64u /* + k, exclusive: is process k of the table */
+#define CONTROL_BYTE_CLAIM (UINT64_C(1) << 32) /* + id, exclusive: makes the stream of that id, or clears away its rests */
 
 #define CONTROL_MAGIC "LSCNTRL1"
 
@@ -78,6 +79,7 @@ struct lsi_control {
     uint32_t table_size; /* a power of two; at most half full */
     uint32_t table_used;
     uint32_t scanned;    /* slots [0, scanned) are in the table */
+    uint32_t free_from;  /* store lock: the search for a free one goes on here, so that many are found in one round */
     uint32_t reuse_seen;
 };
 

@@ -113,10 +113,11 @@ ls_status lsi_checked_store(const lsi_env *env, const lsi_root *root, const char
 
     if (st != LS_OK)
         return st;
-    result = lsi_file_replace(root, dir, name, bytes, bytes_size);
+    result = dir != NULL ? lsi_file_replace(root, dir, name, bytes, bytes_size)
+                         : lsi_file_make(root, name, bytes, bytes_size);
     lsi_free(&env->memory, bytes);
     if (result != 0)
-        return lsi_fail_errno(result, "cannot replace %s", name);
+        return lsi_fail_errno(result, "cannot %s %s", dir != NULL ? "replace" : "make", name);
     return LS_OK;
 }
 

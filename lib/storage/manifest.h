@@ -23,7 +23,8 @@ ls_status lsi_checked_encode(const lsi_env *env, uint32_t kind, uint64_t salt, u
 ls_status lsi_checked_decode(const char *name, uint32_t kind, uint64_t salt, const void *bytes, size_t size,
                              uint64_t *generation, const unsigned char **payload, size_t *payload_size);
 
-/* The same with the file: D6's replacement, and loading. NOT_FOUND when it is not there; at most 64 MiB. */
+/* The same with the file: D6's replacement (`dir` NULL: a new file that the caller has synced, bulk_end), and loading.
+ * NOT_FOUND when it is not there; at most 64 MiB. */
 ls_status lsi_checked_store(const lsi_env *env, const lsi_root *root, const char *dir, const char *name, uint32_t kind,
                             uint64_t salt, uint64_t generation, const void *payload, size_t size);
 ls_status lsi_checked_load(const lsi_env *env, const lsi_root *root, const char *name, uint32_t kind, uint64_t salt,

@@ -13,6 +13,7 @@
 #include "storage/log.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/bytes.h"
 #include "base/status.h"
@@ -179,19 +180,16 @@ static void publish(lsi_slot *slot, const lsi_segment_entry *last, const scan *f
     atomic_store_explicit(&slot->health, health, memory_order_release);
 }
 
-ls_status lsi_log_publish_new(const lsi_log_config *config, const lsi_segment_entry *first)
+void lsi_log_publish_empty(const lsi_log_config *config, lsi_slot *slot, const lsi_segment_entry *first)
 {
-    lsi_slot *slot;
     scan found = {.end = first->base, .arrival_us = first->base_arrival_us};
-    ls_status st = lsi_control_slot_locked(config->control, LSI_SLOT_SHARD, config->stream, config->shard, &slot);
 
-    if (st != LS_OK)
-        return st;
-    atomic_store_explicit(&slot->closed, LSI_LOG_OPEN, memory_order_relaxed); /* of one that was never named */
+    /* The slot may have been one of a log that was never named, or that another manifest named. */
+    memset(slot->watermark, 0, sizeof slot->watermark);
+    atomic_store_explicit(&slot->closed, LSI_LOG_OPEN, memory_order_relaxed);
     publish(slot, first, &found, 0, LSI_SHARD_HEALTHY); /* No manifest names the log yet: nobody else is here. */
     atomic_store_explicit(&slot->next_seqno, first->base_seqno, memory_order_release);
     atomic_store_explicit(&slot->epoch, lsi_control_epoch(config->control), memory_order_release);
-    return LS_OK;
 }
 
 static void tell(const lsi_log *log, lsi_slot *slot, const lsi_segment_entry *last, const scan *found)

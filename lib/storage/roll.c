@@ -256,8 +256,20 @@ ls_status lsi_log_create(const lsi_log_config *config)
     lsi_segment_unref(segment);
     fill_entry(&header, &entry);
     lsi_segment_list list = {.env = config->env, .generation = 1, .count = 1, .entries = &entry};
-    st = lsi_segment_list_store(config, &list);
+    return lsi_segment_list_store(config, &list);
+}
+
+ls_status lsi_log_publish_new(const lsi_log_config *config)
+{
+    lsi_segment_header header;
+    lsi_segment_entry entry;
+    lsi_slot *slot;
+    ls_status st = lsi_control_slot_locked(config->control, LSI_SLOT_SHARD, config->stream, config->shard, &slot);
+
     if (st != LS_OK)
         return st;
-    return lsi_log_publish_new(config, &entry);
+    fill_header(config, NULL, 0, config->first_seqno, config->first_arrival_us, 0, &header); /* as lsi_log_create did */
+    fill_entry(&header, &entry);
+    lsi_log_publish_empty(config, slot, &entry);
+    return LS_OK;
 }

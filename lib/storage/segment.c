@@ -170,7 +170,7 @@ ls_status lsi_segment_create(const lsi_log_config *owner, lsi_segment_header *he
         st = lsi_fail_errno(-rc, "%s: writing the header of %s", owner->label, segment->name);
         goto fail;
     }
-    rc = owner->root->files->sync(&segment->file, false);
+    rc = owner->synced_later ? 0 : owner->root->files->sync(&segment->file, false);
     if (rc < 0) {
         st = lsi_fail_errno(-rc, "%s: syncing the new %s", owner->label, segment->name);
         goto fail;

@@ -190,8 +190,8 @@ ls_status lsi_segment_list_store(const lsi_log_config *owner, const lsi_segment_
     if (st != LS_OK)
         return st;
     (void)snprintf(name, sizeof name, "%s/%s", owner->dir, LSI_SEGMENT_LIST_NAME);
-    st = lsi_checked_store(owner->env, owner->root, owner->dir, name, LSI_CHECKED_SEGMENTS,
-                                     lsi_segment_list_salt(owner), list->generation, payload, size);
+    st = lsi_checked_store(owner->env, owner->root, owner->synced_later ? NULL : owner->dir, name, LSI_CHECKED_SEGMENTS,
+                           lsi_segment_list_salt(owner), list->generation, payload, size);
     lsi_free(&owner->env->memory, payload);
     return st;
 }

@@ -133,7 +133,8 @@ static bool table_refresh(lsi_control *control)
         used = CONTROL_SLOTS_MAX;
     if (reuse == control->reuse_seen && control->scanned == used && control->table != NULL)
         return true;
-    if (control->table == NULL || reuse != control->reuse_seen || used > control->table_size / 2) {
+    if (control->table == NULL || reuse != control->reuse_seen || used > control->table_size / 2 ||
+        control->table_used > control->table_size / 2) {
         uint32_t size = TABLE_SIZE_FIRST;
         uint32_t *table;
 
@@ -191,6 +192,19 @@ static ls_status table_find(lsi_control *control, uint32_t kind, uint64_t stream
     }
     lsi_lock_release(&control->table_lock, LSI_RANK_LOCAL);
     return st;
+}
+
+/* A slot is used again: notes it, as long as all that was used again before is in the table. What the table says of its
+ * earlier use is a name that the slot no longer has. */
+static void table_note_reuse(lsi_control *control, uint32_t index, uint32_t reuse_before)
+{
+    table_lock(control);
+    if (control->table != NULL && control->reuse_seen == reuse_before &&
+        control->table_used <= control->table_size / 2) {
+        table_insert(control, index);
+        control->reuse_seen = reuse_before + 1;
+    }
+    lsi_lock_release(&control->table_lock, LSI_RANK_LOCAL);
 }
 
 /* ---- taking and freeing ---- */
@@ -260,10 +274,12 @@ static lsi_slot *slot_take_again(lsi_control *control, bool only_old, uint32_t k
     uint32_t used = atomic_load_explicit(&header->used_count, memory_order_relaxed);
     uint32_t epoch = lsi_control_epoch(control);
 
-    for (uint32_t i = 0; i < used; i++) {
+    for (uint32_t count = 0; count < used; count++) {
+        uint32_t i = control->free_from < used ? control->free_from : 0;
         lsi_slot *slot = control_slot_at(control, i);
         bool is_old;
 
+        control->free_from = i + 1;
         if (atomic_load_explicit(&slot->kind, memory_order_relaxed) != LSI_SLOT_FREE)
             continue;
         is_old = atomic_load_explicit(&slot->epoch, memory_order_relaxed) != epoch;
@@ -278,7 +294,7 @@ static lsi_slot *slot_take_again(lsi_control *control, bool only_old, uint32_t k
         else if (!is_old && header->free_new > 0)
             header->free_new--;
         /* Release: tables that hold the old name are made anew. */
-        atomic_fetch_add_explicit(&header->reuse_count, 1, memory_order_release);
+        table_note_reuse(control, i, atomic_fetch_add_explicit(&header->reuse_count, 1, memory_order_release));
         return slot;
     }
     if (only_old)

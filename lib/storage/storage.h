@@ -47,6 +47,7 @@ typedef struct lsi_log_config {
     uint64_t prealloc_bytes;     /* LS_PREALLOC_NONE: none */
     ls_seqno first_seqno;        /* the shard's first */
     int64_t first_arrival_us;    /* no record is older; for lsi_log_create only */
+    bool synced_later;           /* for lsi_log_create only: the caller makes all it wrote durable (bulk_end) */
     bool is_closed;              /* it takes no more records, and ends at `end`: what lies beyond is nobody's */
     uint64_t end;
     bool read_only;
@@ -69,6 +70,9 @@ typedef struct lsi_log_config {
 /* Makes a log's directory (its parent is there), first segment and segment list, all synced. Nothing is there before
  * or what is there is a half-made one of a dead process, which is made anew. The caller then names it in the manifest. */
 ls_status lsi_log_create(const lsi_log_config *config);
+/* The slot of a log that was just made and that no manifest names yet, so that its first append need not look for what
+ * might have been given before. Locks: store lock held. */
+ls_status lsi_log_publish_new(const lsi_log_config *config);
 /* Removes a log's directory with everything in it. The manifest no longer names it. */
 ls_status lsi_log_destroy(const lsi_env *env, const lsi_root *root, const char *dir);
 

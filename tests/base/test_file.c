@@ -277,6 +277,17 @@ static void directories_hold_names(void **state)
     assert_int_equal(fx->files->sync_dir(&fx->root, "d"), 0);
     assert_int_equal(fx->files->sync_dir(&fx->root, "no"), -ENOENT);
     assert_int_equal(fx->files->sync_dir(&fx->root, "d/f"), -ENOTDIR);
+    for (int sync = 0; sync < 2; sync++) {
+        lsi_file bulk = {0};
+        int begun = fx->files->bulk_begin(&fx->root, &bulk);
+
+        /* Where it cannot be promised nothing is open; that a crash keeps it is the harnesses' to show. */
+        assert_true(begun == 0 || begun == -EOPNOTSUPP);
+        assert_int_equal(lsi_file_is_open(&bulk), begun == 0);
+        if (begun == 0)
+            assert_int_equal(fx->files->bulk_end(&bulk, sync != 0), 0);
+        assert_false(lsi_file_is_open(&bulk));
+    }
     assert_int_equal(try_open(fx, "d", 0), -EINVAL);
     assert_int_equal(try_open(fx, "d", LSI_OPEN_WRITE), -EINVAL);
     assert_int_equal(fx->files->unlink(&fx->root, "d"), -EISDIR);

@@ -508,7 +508,8 @@ static void an_id_is_never_given_twice(void **state)
     assert_false(is_there(fx, "4"));
 }
 
-static void make_stray(fixture *fx, const char *id)
+/* A log that has something in it, or has not. */
+static void make_stray(fixture *fx, const char *id, bool used)
 {
     char path[TEMP_PATH_BYTES * 3];
 
@@ -518,10 +519,11 @@ static void make_stray(fixture *fx, const char *id)
     assert_int_equal(mkdir(path, 0700), 0);
     (void)snprintf(path, sizeof path, "%s/%s/0/00000001.seg", fx->path, id);
     assert_int_equal(close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
+    assert_int_equal(truncate(path, used ? 4097 : 4096), 0);
 }
 
 /* Goal: R6. Method: a directory of a deleted id is removed by upkeep; one of an id that was never given is kept aside,
- * by upkeep as by the one who needs the id; what is no stream's directory is left alone. */
+ * by upkeep as by the one who needs the id, if there is anything in it; what is no stream's directory is left alone. */
 static void strays_are_removed_or_set_aside(void **state)
 {
     fixture *fx = *state;
@@ -532,21 +534,30 @@ static void strays_are_removed_or_set_aside(void **state)
     assert_int_equal(create(engine, "a", 1), LS_OK); /* 1 */
     assert_int_equal(create(engine, "b", 1), LS_OK); /* 2 */
     assert_int_equal(engine->ops->remove(engine, "a"), LS_OK);
-    make_stray(fx, "1");
-    make_stray(fx, "3");
-    make_stray(fx, "77");
+    make_stray(fx, "1", true);
+    make_stray(fx, "3", true);
+    make_stray(fx, "77", true);
+    make_stray(fx, "88", false);
+    make_stray(fx, "new-3", false); /* of creators who died: one whose id is needed again, and one whose is not */
+    make_stray(fx, "new-8", false);
+    make_stray(fx, "new-x", false);
     (void)snprintf(path, sizeof path, "%s/notes", fx->path);
     assert_int_equal(mkdir(path, 0700), 0);
     (void)snprintf(path, sizeof path, "%s/007", fx->path);
     assert_int_equal(mkdir(path, 0700), 0);
     entries = count_entries(fx->path);
     assert_int_equal(create(engine, "c", 1), LS_OK); /* 3 */
-    assert_int_equal(count_entries(fx->path), entries + 1);
+    assert_int_equal(count_entries(fx->path), entries); /* one more, and "new-3" is gone */
     assert_true(is_there(fx, "3"));
     assert_true(is_there(fx, "1"));
     assert_int_equal(engine->ops->maintain(engine), LS_OK);
-    assert_int_equal(count_entries(fx->path), entries);
+    assert_int_equal(count_entries(fx->path), entries - 2);
     assert_false(is_there(fx, "1"));
+    assert_false(is_there(fx, "new-8"));
+    assert_true(is_there(fx, "new-x"));
+    assert_false(is_there(fx, "88"));
+    assert_int_equal(engine->ops->maintain(engine), LS_OK); /* of those that are aside, one was never used */
+    assert_int_equal(count_entries(fx->path), entries - 3);
     assert_false(is_there(fx, "77"));
     assert_true(is_there(fx, "2/0"));
     assert_true(is_there(fx, "3/0"));
@@ -625,6 +636,10 @@ static ls_status open_walk(walk *at, lsi_engine **out)
     return lsi_local_open("store", &options, &at->env, out);
 }
 
+/* Shards of "new": few, each synced by itself, or many, synced at once. */
+enum { FEW = 2, MANY = 33 };
+static uint32_t new_shards;
+
 /* Creates "new" and deletes "old", which is there before. */
 static void create_and_remove(void *user)
 {
@@ -633,7 +648,7 @@ static void create_and_remove(void *user)
 
     if (open_walk(at, &engine) != LS_OK)
         return;
-    at->created = create(engine, "new", 2);
+    at->created = create(engine, "new", new_shards);
     at->created_at = sim_log_count(at->sim);
     at->removed = engine->ops->remove(engine, "old");
     at->removed_at = sim_log_count(at->sim);
@@ -672,12 +687,20 @@ static bool stream_is_there(lsi_engine *engine, const char *name)
     return true;
 }
 
+static int note_unfinished(void *user, const char *entry, bool is_dir)
+{
+    (void)is_dir;
+    *(uint32_t *)user += strncmp(entry, LSI_UNFINISHED_PREFIX, strlen(LSI_UNFINISHED_PREFIX)) == 0;
+    return 0;
+}
+
 /* What must be true of any disk on which create_and_remove() ran, however it ended: each stream is there whole or not
  * at all, and everything can still be done. */
 static void check_store(sim_files *sim, bool *new_is_there, bool *old_is_there)
 {
     lsi_engine_stream *stream;
     lsi_engine *engine;
+    uint32_t unfinished = 0;
     walk at;
 
     begin(&at, sim);
@@ -688,9 +711,9 @@ static void check_store(sim_files *sim, bool *new_is_there, bool *old_is_there)
     *new_is_there = stream_is_there(engine, "new");
     *old_is_there = stream_is_there(engine, "old");
     if (!*new_is_there)
-        assert_int_equal(create(engine, "new", 2), LS_OK);
+        assert_int_equal(create(engine, "new", new_shards), LS_OK);
     assert_int_equal(engine->ops->stream_open(engine, "new", &stream), LS_OK);
-    for (uint32_t shard = 0; shard < 2; shard++) {
+    for (uint32_t shard = 0; shard < new_shards; shard += new_shards > FEW ? 16 : 1) {
         assert_int_equal(count_records(engine, stream, shard), 0);
         assert_int_equal(put_one(engine, stream, shard, "x"), LS_OK);
         assert_int_equal(count_records(engine, stream, shard), 1);
@@ -700,17 +723,19 @@ static void check_store(sim_files *sim, bool *new_is_there, bool *old_is_there)
         assert_int_equal(create(engine, "old", 1), LS_OK);
     assert_int_equal(engine->ops->remove(engine, "old"), LS_OK);
     assert_int_equal(engine->ops->maintain(engine), LS_OK);
+    assert_int_equal(at.env.files->list(&lsi_local_of(engine)->root, "", note_unfinished, &unfinished), 0);
+    assert_int_equal(unfinished, 0);
     close_store(engine);
     assert_int_equal(at.memory.live, 0);
 }
 
 /* Goal: D7. Method: fail the Nth file call with EIO, with ENOSPC, or the Nth allocation. What answered OK happened,
  * what answered anything but IO did not. */
-static void a_failing_call_is_reported_as_it_is(void **state)
+static void walk_failing_calls(uint32_t shards)
 {
     sim_files *start = store_with_old();
 
-    (void)state;
+    new_shards = shards;
     for (int kind = 0; kind < 3; kind++)
         for (uint64_t n = 1;; n++) {
             sim_files *sim = sim_clone(start);
@@ -741,17 +766,17 @@ static void a_failing_call_is_reported_as_it_is(void **state)
                 assert_int_equal(at.removed, LS_OK);
                 break;
             }
-            assert_true(n < 2000);
+            assert_true(n < 4000);
         }
     sim_files_free(start);
 }
 
 /* Goal: P1, L1. Method: kill at the Nth file call; the next one finds each stream whole or not at all. */
-static void a_death_leaves_each_stream_whole_or_not_at_all(void **state)
+static void walk_deaths(uint32_t shards)
 {
     sim_files *start = store_with_old();
 
-    (void)state;
+    new_shards = shards;
     for (uint64_t n = 1;; n++) {
         sim_files *sim = sim_clone(start);
         bool killed, new_is_there, old_is_there;
@@ -770,20 +795,20 @@ static void a_death_leaves_each_stream_whole_or_not_at_all(void **state)
         sim_files_free(sim);
         if (!killed)
             break;
-        assert_true(n < 2000);
+        assert_true(n < 4000);
     }
     sim_files_free(start);
 }
 
 /* Goal: D6. Method: lose power after every change of the disk, in every corner and some random ways; what had returned
  * by then is so. */
-static void a_crash_keeps_what_had_returned(void **state)
+static void walk_crashes(uint32_t shards)
 {
     sim_files *sim = store_with_old();
     size_t first = sim_log_count(sim), last;
     walk at;
 
-    (void)state;
+    new_shards = shards;
     begin(&at, sim);
     create_and_remove(&at);
     assert_int_equal(at.created, LS_OK);
@@ -802,6 +827,27 @@ static void a_crash_keeps_what_had_returned(void **state)
             sim_files_free(crashed);
         }
     sim_files_free(sim);
+}
+
+static void a_failing_call_is_reported_as_it_is(void **state)
+{
+    (void)state;
+    walk_failing_calls(FEW);
+    walk_failing_calls(MANY);
+}
+
+static void a_death_leaves_each_stream_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    walk_deaths(FEW);
+    walk_deaths(MANY);
+}
+
+static void a_crash_keeps_what_had_returned(void **state)
+{
+    (void)state;
+    walk_crashes(FEW);
+    walk_crashes(MANY);
 }
 
 /* ---- syncing in INTERVAL mode ---- */

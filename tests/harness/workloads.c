@@ -137,6 +137,22 @@ static void kernel_reused_blocks(session *of)
     use_blocks_again(of, LS_DURABILITY_KERNEL);
 }
 
+/* So many shards that they are synced at once. Deaths and failures in it are walked by test_local_catalog. */
+static void wide_stream(session *of)
+{
+    uint32_t narrow, wide;
+
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_create(of, "narrow", 1, &narrow);
+    (void)session_put(of, narrow, 0, 100);
+    (void)session_create(of, "wide", 33, &wide);
+    (void)session_put(of, wide, 32, 200);
+    (void)session_put(of, wide, 0, 300);
+    (void)session_put(of, narrow, 0, 400);
+    (void)session_delete(of, wide);
+    (void)session_put(of, narrow, 0, 500);
+}
+
 static void reopening(session *of)
 {
     uint32_t stream;
@@ -276,6 +292,7 @@ const workload workloads[] = {
     {"create_and_delete", LS_DURABILITY_SYNC, false, create_and_delete},
     {"reused_blocks", LS_DURABILITY_SYNC, false, reused_blocks},
     {"kernel_reused_blocks", LS_DURABILITY_KERNEL, false, kernel_reused_blocks},
+    {"wide_stream", LS_DURABILITY_SYNC, true, wide_stream},
     {"reopening", LS_DURABILITY_SYNC, false, reopening},
     {"other_durability", LS_DURABILITY_DEFAULT, false, other_durability},
     {"large_records", LS_DURABILITY_SYNC, false, large_records},

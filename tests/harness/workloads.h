@@ -7,7 +7,7 @@
 typedef struct workload {
     const char *name;
     ls_durability durability; /* at the end */
-    bool has_faults;          /* sets some of its own, or a hook: not to be killed or walked */
+    bool has_faults;          /* sets some of its own, or a hook, or has very many calls: not to be killed or walked */
     void (*run)(session *of);
 } workload;
 

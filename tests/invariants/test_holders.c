@@ -386,7 +386,8 @@ static void create_and_stop(fixture *fx)
     child_check(handles_close(&of) == LS_OK);
 }
 
-/* The store lock is held while the manifest is replaced: creating waits, putting to open streams does not. */
+/* The store lock is held when a stream's id is chosen and while the manifest is replaced: creating waits, putting to open
+ * streams does not. (In between, where the time goes: test_creating.c.) */
 static void a_stopped_creator_stops_creating_and_nothing_else(void **state)
 {
     fixture *fx = *state;
@@ -400,7 +401,7 @@ static void a_stopped_creator_stops_creating_and_nothing_else(void **state)
     the_plan.target = HOOK_OTHER;
     pid = child_start(create_and_stop, fx);
     child_stops(pid);
-    /* The child is stopped in the middle of a replacement: the segment list's of the new shard, or the manifest's. */
+    /* The child is stopped at its first rename, when it looks for what is left under its stream's id. */
     from = now_ms();
     assert_int_equal(ls_stream_create(of.store, "third", NULL), LS_ERR_BUSY);
     assert_in_range(now_ms() - from, BUSY_MS - 20, BUSY_MS + 700);

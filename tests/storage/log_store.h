@@ -65,6 +65,7 @@ static inline void log_store_open(log_store *store, const lsi_files *files, bool
         (void)files->make_dir(&store->root, "1");
         (void)files->sync_dir(&store->root, "");
         assert_int_equal(lsi_log_create(&store->config), LS_OK);
+        assert_int_equal(lsi_log_publish_new(&store->config), LS_OK);
         (void)files->sync_dir(&store->root, "1");
     }
     assert_int_equal(lsi_log_open(&store->config, &store->log), LS_OK);

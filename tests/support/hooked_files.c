@@ -159,6 +159,22 @@ static int hooked_sync_dir(const lsi_root *root, const char *name)
     return result;
 }
 
+static int hooked_bulk_end(lsi_file *bulk, bool sync)
+{
+    hooked_files *hooked = hooked_of(bulk->files);
+    hook_event event = {.call = HOOK_SYNC, .target = HOOK_OTHER};
+    int result = sync ? before(hooked, &event) : 0;
+    int64_t from_us = now_us();
+
+    if (result < 0 || !sync) {
+        (void)lsi_files_system.bulk_end(bulk, false); /* releases */
+        return result;
+    }
+    result = lsi_files_system.bulk_end(bulk, true);
+    after(hooked, &event, from_us);
+    return result;
+}
+
 static int hooked_list(const lsi_root *root, const char *name,
                        int (*each)(void *user, const char *entry, bool is_dir), void *user)
 {
@@ -205,6 +221,7 @@ void hooked_files_init(hooked_files *hooked, int (*before_call)(void *, const ho
     hooked->table.sync = hooked_sync;
     hooked->table.rename = hooked_rename;
     hooked->table.sync_dir = hooked_sync_dir;
+    hooked->table.bulk_end = hooked_bulk_end;
     hooked->table.list = hooked_list;
     hooked->table.map = hooked_map;
     hooked->table.unmap = hooked_unmap;

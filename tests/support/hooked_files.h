@@ -18,7 +18,7 @@ typedef enum { HOOK_SEGMENT, HOOK_INDEX, HOOK_CONTROL, HOOK_OTHER } hook_target;
 typedef struct hook_event {
     hook_call call;
     hook_target target;
-    const lsi_file *file;  /* WRITE, STORE, SYNC */
+    const lsi_file *file;  /* WRITE, STORE, SYNC of one file; NULL when it is of many */
     const lsi_span *spans; /* WRITE, STORE: the bytes */
     int count;
     uint64_t at;           /* WRITE */

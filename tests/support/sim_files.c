@@ -17,8 +17,8 @@ const char *sim_call_name(sim_call call)
 {
     static const char *const names[] = {
         "any",        "root_open", "open",  "close",    "read",             "write",    "sync",   "allocate",
-        "truncate",   "size",      "make_dir", "rename", "unlink",          "remove_dir", "sync_dir", "list",
-        "map",        "unmap",     "store", "lock",     "locked_elsewhere", "sync_ends",
+        "truncate",   "size",      "make_dir", "rename", "unlink",          "remove_dir", "sync_dir", "bulk_begin",
+        "bulk_end",   "list",      "map",   "unmap",    "store",            "lock",     "locked_elsewhere", "sync_ends",
     };
 
     return (unsigned)call < SIM_CALL_COUNT ? names[call] : "?";
@@ -499,6 +499,51 @@ static int sim_sync_dir(const lsi_root *root, const char *name)
     return result != 0 ? result : fate.err;
 }
 
+/* What a bulk covers is said by the number of the first file or directory that is made in it, kept in `node`. */
+static int sim_bulk_begin(const lsi_root *root, lsi_file *bulk)
+{
+    sim_files *sim = sim_of(root->files);
+    verdict fate = before(sim, SIM_BULK_BEGIN, "");
+
+    if (fate.err != 0)
+        return fate.err;
+    pthread_mutex_lock(&sim->mutex);
+    *bulk = (lsi_file){.files = root->files, .fd = -1, .node = (void *)(uintptr_t)sim->thing_count};
+    pthread_mutex_unlock(&sim->mutex);
+    return 0;
+}
+
+/* Syncs everything there is. One that fails leaves what was made in the bulk in doubt; others have descriptors of their
+ * own that will tell them. */
+static int sim_bulk_end(lsi_file *bulk, bool sync)
+{
+    sim_files *sim = sim_of(bulk->files);
+    verdict fate = before(sim, SIM_BULK_END, "");
+    size_t first = (size_t)(uintptr_t)bulk->node, covers;
+
+    bulk->files = NULL;
+    if (!sync)
+        return 0;
+    pthread_mutex_lock(&sim->mutex);
+    sim_note_all_mapped(sim);
+    covers = sim->log_count;
+    for (uint32_t i = 0; i < sim->thing_count; i++) {
+        bool is_dir = sim->things[i].is_dir;
+        sim_op op = {.kind = is_dir ? SIM_OP_SYNC_DIR : SIM_OP_SYNC, .covers = covers};
+
+        if (is_dir)
+            op.dir = i;
+        else
+            op.file = i;
+        if (fate.err != 0 && i >= first)
+            op.kind = is_dir ? SIM_OP_DOUBT_DIR : SIM_OP_DOUBT;
+        if (fate.err == 0 || i >= first)
+            sim_log_add(sim, op);
+    }
+    pthread_mutex_unlock(&sim->mutex);
+    return fate.err;
+}
+
 static int sim_list(const lsi_root *root, const char *name, int (*each)(void *user, const char *entry, bool is_dir),
                     void *user)
 {
@@ -611,6 +656,8 @@ sim_files *sim_files_new(void)
         .unlink = sim_unlink,
         .remove_dir = sim_remove_dir,
         .sync_dir = sim_sync_dir,
+        .bulk_begin = sim_bulk_begin,
+        .bulk_end = sim_bulk_end,
         .list = sim_list,
         .map = sim_map,
         .unmap = sim_unmap,

@@ -55,6 +55,8 @@ typedef enum sim_call {
     SIM_UNLINK,
     SIM_REMOVE_DIR,
     SIM_SYNC_DIR,
+    SIM_BULK_BEGIN,
+    SIM_BULK_END, /* also of one that is given up: then it is no sync, and releases even when it fails */
     SIM_LIST,
     SIM_MAP,
     SIM_UNMAP, /* cannot fail, may be killed at */

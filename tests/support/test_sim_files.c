@@ -373,6 +373,64 @@ static void a_failed_directory_sync_leaves_doubt_too(void **state)
     fx->files->close(&file);
 }
 
+/* A bulk covers all files and names, whoever made them, and what was written before it ended. */
+static void the_end_of_a_bulk_makes_everything_sure(void **state)
+{
+    fixture *fx = *state;
+    lsi_file file = open_ok(fx, "before", CREATE), bulk = {0};
+
+    assert_int_equal(fx->files->bulk_begin(&fx->root, &bulk), 0);
+    assert_true(lsi_file_is_open(&bulk));
+    write_ok(&file, "text", 0);
+    fx->files->close(&file);
+    assert_int_equal(fx->files->make_dir(&fx->root, "d"), 0);
+    file = open_ok(fx, "d/in", CREATE);
+    write_ok(&file, "more", 0);
+    assert_in_range(seeds_with(fx, sim_log_count(fx->sim), "d/in", NULL), 1, SEEDS - 1);
+    assert_int_equal(fx->files->bulk_end(&bulk, true), 0);
+    assert_false(lsi_file_is_open(&bulk));
+    assert_int_equal(seeds_with(fx, sim_log_count(fx->sim), "before", "text"), SEEDS);
+    assert_int_equal(seeds_with(fx, sim_log_count(fx->sim), "d/in", "more"), SEEDS);
+    write_ok(&file, "last", 0);
+    assert_in_range(seeds_with(fx, sim_log_count(fx->sim), "d/in", "more"), 1, SEEDS - 1);
+    fx->files->close(&file);
+}
+
+static void a_bulk_that_is_given_up_makes_nothing_sure(void **state)
+{
+    fixture *fx = *state;
+    lsi_file file, bulk = {0};
+
+    assert_int_equal(fx->files->bulk_begin(&fx->root, &bulk), 0);
+    file = open_ok(fx, "a", CREATE);
+    assert_int_equal(fx->files->bulk_end(&bulk, false), 0);
+    assert_false(lsi_file_is_open(&bulk));
+    assert_in_range(seeds_with(fx, sim_log_count(fx->sim), "a", NULL), 1, SEEDS - 1);
+    fx->files->close(&file);
+}
+
+/* What was made in it stays in doubt, whatever is synced later; what was there before has its own descriptors. */
+static void a_failed_bulk_leaves_doubt_in_what_was_made_in_it(void **state)
+{
+    fixture *fx = *state;
+    lsi_file old = safe_file(fx, "old", "text"), file, bulk = {0};
+
+    write_ok(&old, "TEXT", 0);
+    assert_int_equal(fx->files->bulk_begin(&fx->root, &bulk), 0);
+    file = open_ok(fx, "a", CREATE);
+    write_ok(&file, "text", 0);
+    sim_fault_add(fx->sim, (sim_fault){.call = SIM_BULK_END, .nth = 1, .err = EIO});
+    assert_int_equal(fx->files->bulk_end(&bulk, true), -EIO);
+    assert_false(lsi_file_is_open(&bulk));
+    assert_int_equal(fx->files->sync(&file, true), 0);
+    assert_int_equal(fx->files->sync_dir(&fx->root, ""), 0);
+    assert_in_range(seeds_with(fx, sim_log_count(fx->sim), "a", "text"), 1, SEEDS - 1);
+    assert_int_equal(fx->files->sync(&old, true), 0);
+    assert_int_equal(seeds_with(fx, sim_log_count(fx->sim), "old", "TEXT"), SEEDS);
+    fx->files->close(&file);
+    fx->files->close(&old);
+}
+
 static void write_in_the_middle(void *user, sim_call call, const char *name)
 {
     (void)name;
@@ -709,6 +767,9 @@ int main(void)
         TEST(writes_tear_at_sectors),
         TEST(a_failed_sync_leaves_doubt_for_ever),
         TEST(a_failed_directory_sync_leaves_doubt_too),
+        TEST(the_end_of_a_bulk_makes_everything_sure),
+        TEST(a_bulk_that_is_given_up_makes_nothing_sure),
+        TEST(a_failed_bulk_leaves_doubt_in_what_was_made_in_it),
         TEST(bytes_written_during_a_sync_are_not_covered),
         TEST(stores_are_written_back_by_a_sync),
         TEST(names_need_their_directory),

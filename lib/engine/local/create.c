@@ -1,8 +1,18 @@
 /* Creating and deleting streams.
  *
- * Creating holds the store lock from the check of the name to the new manifest. Directories are synced before, so a
- * manifest never names what a crash can take away (R6). Deleting replaces the manifest, ends the slots, opens the lock,
- * and only then removes files: that part may die, and the strays are removed by upkeep. */
+ * A stream may have 65,536 shards, and making a log for each takes the disk minutes. So creating is three steps, and only
+ * the first and the last, which take moments, hold the store lock:
+ *
+ *   claim   the name is free, and an id that no stream ever had is claimed (lsi_control_claim)
+ *   make    the directory `new-<id>` with an empty log for each shard, everything synced
+ *   name    the name is still free; the slots; the directory gets its name `<id>`, which is synced before the manifest
+ *           that names the stream is put in place (R6)
+ *
+ * A creator who dies leaves his claim to the kernel, and a `new-<id>` in which no record ever was: upkeep removes it
+ * (strays.c). From the slots on, the manifest's generation is odd: whoever settles it frees them.
+ *
+ * Deleting replaces the manifest, ends the slots, opens the lock, and only then removes files: that part may die, and the
+ * strays are removed by upkeep. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,76 +22,25 @@
 #include "engine/local/local.h"
 
 #define RESERVE_SLOTS_MAX 4096u /* 4 MiB of control file; stores with more shards grow it as they go */
+/* From so many shards on everything is synced at once. That writes out what others have left on the file system, too;
+ * below, three syncs a shard are the lesser evil. */
+#define BULK_SHARDS_MIN 32u
+
+static void remove_quietly(lsi_local *local, const char *dir)
+{
+    lsi_error_state why;
+
+    lsi_error_save(&why);
+    (void)lsi_local_remove_dir(local, dir); /* upkeep removes what stays */
+    lsi_error_restore(&why);
+}
 
 static void stream_dir(uint64_t id, char dir[LSI_LOG_DIR_BYTES])
 {
     (void)snprintf(dir, LSI_LOG_DIR_BYTES, "%" PRIu64, id); /* 20 digits at most */
 }
 
-/* Makes the stream's directory with an empty log for each shard, all synced. Locks: store lock held. */
-static ls_status make_logs(lsi_local *local, const lsi_catalog_stream *stream)
-{
-    const lsi_files *files = local->root.files;
-    char dir[LSI_LOG_DIR_BYTES];
-    lsi_log_config config;
-    ls_status st = LS_OK;
-    int result;
-
-    stream_dir(stream->id, dir);
-    result = files->make_dir(&local->root, dir);
-    if (result == -EEXIST) {
-        st = lsi_local_set_aside(local, stream->id);
-        if (st != LS_OK)
-            return st;
-        result = files->make_dir(&local->root, dir);
-    }
-    if (result != 0)
-        return lsi_fail_errno(result, "stream '%s': cannot make its directory %s", stream->name, dir);
-    for (uint32_t i = 0; i < stream->shard_count && st == LS_OK; i++) {
-        lsi_local_log_config_of(local, stream, &stream->shards[i], &config);
-        st = lsi_log_create(&config);
-    }
-    if (st != LS_OK)
-        return st;
-    result = files->sync_dir(&local->root, dir);
-    if (result == 0)
-        result = files->sync_dir(&local->root, ""); /* the directory's own name, before the manifest says it */
-    if (result != 0)
-        return lsi_fail_errno(result, "stream '%s': cannot sync its directory %s", stream->name, dir);
-    return LS_OK;
-}
-
-static void unmake_logs(lsi_local *local, uint64_t id)
-{
-    char dir[LSI_LOG_DIR_BYTES];
-    lsi_error_state why;
-
-    stream_dir(id, dir);
-    lsi_error_save(&why);
-    (void)lsi_local_remove_dir(local, dir); /* upkeep removes what stays */
-    lsi_error_restore(&why);
-}
-
-/* The stream that was to be, files and slots. Locks: store lock held. */
-static void give_up_creating(lsi_local *local, uint64_t id)
-{
-    lsi_control_drop_stream(local->control, id);
-    unmake_logs(local, id);
-}
-
-/* So that a full disk stops nobody from reading the new stream (E3). */
-static void reserve_slots(lsi_local *local, const lsi_catalog *catalog)
-{
-    uint64_t count = 0;
-    lsi_error_state before;
-
-    for (uint32_t i = 0; i < catalog->stream_count; i++)
-        count += (uint64_t)catalog->streams[i].shard_count + 1;
-    lsi_error_save(&before);
-    /* Failing now is no worse than not asking. */
-    if (lsi_control_reserve(local->control, count < RESERVE_SLOTS_MAX ? (uint32_t)count : RESERVE_SLOTS_MAX) != LS_OK)
-        lsi_error_restore(&before);
-}
+/* ---- limits ---- */
 
 static uint64_t count_open(const lsi_catalog *catalog)
 {
@@ -112,69 +71,247 @@ ls_status lsi_local_check_limits(const lsi_local *local, const char *name, const
     return LS_OK;
 }
 
-ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec)
+/* ---- creating ---- */
+
+typedef struct creation {
+    lsi_local *local;
+    lsi_catalog_stream stream;
+    lsi_claim claim;
+    char made[28];               /* `new-<id>`: 4 + 20, and the end */
+    char dir[LSI_LOG_DIR_BYTES]; /* `<id>` */
+} creation;
+
+static ls_status plan(creation *of, const lsi_stream_spec *spec)
 {
-    lsi_local *local = lsi_local_of(engine);
-    lsi_catalog *catalog = NULL, *fresh = NULL;
-    lsi_catalog_stream stream = {.retention_hours = spec->retention_hours,
-                                 .mode = spec->mode,
-                                 .status = LS_STREAM_ACTIVE,
-                                 .record_bytes_max = spec->record_bytes_max,
-                                 .rates = spec->rates,
-                                 .terms = {.codec = spec->codec},
-                                 .shard_count = spec->shard_count};
-    ls_status st = lsi_local_check_writable(local);
+    const lsi_env *env = &of->local->base.env;
+    lsi_catalog_stream *stream = &of->stream;
+
+    *stream = (lsi_catalog_stream){.retention_hours = spec->retention_hours,
+                                   .mode = spec->mode,
+                                   .status = LS_STREAM_ACTIVE,
+                                   .record_bytes_max = spec->record_bytes_max,
+                                   .rates = spec->rates,
+                                   .terms = {.codec = spec->codec},
+                                   .shard_count = spec->shard_count};
+    memcpy(stream->name, spec->name, strlen(spec->name) + 1); /* Fits: it was checked. */
+    stream->created_us = lsi_wall_us(&env->clock);
+    stream->shards = lsi_alloc_zero(&env->memory, spec->shard_count * sizeof(*stream->shards));
+    if (stream->shards == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for %u shards", spec->shard_count);
+    for (uint32_t i = 0; i < spec->shard_count; i++)
+        stream->shards[i] = (lsi_shard){.index = i,
+                                        .parent = LSI_NO_SHARD,
+                                        .adjacent_parent = LSI_NO_SHARD,
+                                        .range = lsi_hash_range_of(i, spec->shard_count),
+                                        .first_seqno = 1,
+                                        .created_us = stream->created_us};
+    return LS_OK;
+}
+
+/* The catalog with the stream, if it may be there. */
+static ls_status add_stream(const creation *of, const lsi_catalog *catalog, lsi_catalog **out)
+{
+    lsi_catalog *fresh = NULL;
+    ls_status st = lsi_catalog_find(catalog, of->stream.name) == NULL
+                       ? LS_OK
+                       : lsi_fail(LS_ERR_EXISTS, "stream '%s' exists", of->stream.name);
+
+    if (st == LS_OK)
+        st = lsi_catalog_copy(catalog, 0, &of->stream, &fresh);
+    if (st == LS_OK)
+        st = lsi_local_check_limits(of->local, of->stream.name, catalog, fresh);
+    if (st != LS_OK) {
+        lsi_catalog_unref(fresh);
+        return st;
+    }
+    if (fresh->next_id <= of->stream.id)
+        fresh->next_id = of->stream.id + 1;
+    *out = fresh;
+    return LS_OK;
+}
+
+/* L2: an id that no manifest named and nobody else is making a stream of. */
+static ls_status claim_id(creation *of)
+{
+    lsi_catalog *catalog, *fresh = NULL;
+    ls_status st = lsi_local_catalog_lock(of->local, &catalog);
 
     if (st != LS_OK)
         return st;
-    st = lsi_check_stream_name(spec->name);
-    if (st != LS_OK)
-        return st;
-    stream.shards = lsi_alloc_zero(&engine->env.memory, spec->shard_count * sizeof(*stream.shards));
-    if (stream.shards == NULL)
-        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for %u shards", spec->shard_count);
-    memcpy(stream.name, spec->name, strlen(spec->name) + 1);
-    stream.created_us = lsi_wall_us(&engine->env.clock);
-    for (uint32_t i = 0; i < spec->shard_count; i++)
-        stream.shards[i] = (lsi_shard){.index = i,
-                                       .parent = LSI_NO_SHARD,
-                                       .adjacent_parent = LSI_NO_SHARD,
-                                       .range = lsi_hash_range_of(i, spec->shard_count),
-                                       .first_seqno = 1,
-                                       .created_us = stream.created_us};
-    st = lsi_local_catalog_lock(local, &catalog);
-    if (st != LS_OK)
-        goto out;
-    if (lsi_catalog_find(catalog, spec->name) != NULL) {
-        st = lsi_fail(LS_ERR_EXISTS, "stream '%s' exists", spec->name);
-        goto unlock;
-    }
-    stream.id = catalog->next_id; /* L2 */
-    st = lsi_catalog_copy(catalog, 0, &stream, &fresh);
-    if (st == LS_OK)
-        st = lsi_local_check_limits(local, stream.name, catalog, fresh);
-    if (st != LS_OK)
-        goto unlock;
-    fresh->next_id = stream.id + 1;
-    lsi_control_drop_stream(local->control, stream.id); /* the slots of a creator who died before he named it */
-    st = make_logs(local, &stream);
-    if (st != LS_OK) {
-        give_up_creating(local, stream.id);
-        goto unlock;
-    }
-    st = lsi_local_catalog_replace(local, fresh, NULL, NULL); /* L1 */
-    if (st == LS_OK)
-        reserve_slots(local, fresh);
-    else if (lsi_control_manifest_generation(local->control) % 2 == 0)
-        give_up_creating(local, stream.id); /* the old manifest counts */
-unlock:
-    lsi_local_catalog_unlock(local);
-out:
+    st = add_stream(of, catalog, &fresh); /* Said now, and not when all was made. */
     lsi_catalog_unref(fresh);
+    if (st == LS_OK)
+        st = lsi_control_claim(&of->local->root, catalog->next_id, UINT64_MAX, &of->claim);
+    if (st == LS_OK) {
+        of->stream.id = of->claim.id;
+        stream_dir(of->claim.id, of->dir);
+        (void)snprintf(of->made, sizeof(of->made), LSI_UNFINISHED_PREFIX "%" PRIu64, of->claim.id);
+        /* Now, since from now on no stray may have this name: who clears strays away may have seen it as one. */
+        st = lsi_local_set_aside(of->local, of->claim.id);
+    }
+    lsi_local_catalog_unlock(of->local);
     lsi_catalog_unref(catalog);
-    lsi_free(&engine->env.memory, stream.shards);
     return st;
 }
+
+static ls_status make_each(const creation *of, bool synced_later)
+{
+    const lsi_catalog_stream *stream = &of->stream;
+    ls_status st = LS_OK;
+
+    for (uint32_t i = 0; i < stream->shard_count && st == LS_OK; i++) {
+        lsi_log_config config;
+
+        lsi_local_log_config_of(of->local, stream, &stream->shards[i], &config);
+        config.synced_later = synced_later;
+        (void)snprintf(config.dir, sizeof(config.dir), "%s/%" PRIu32, of->made, i);
+        st = lsi_log_create(&config);
+    }
+    return st;
+}
+
+/* The directory with an empty log for each shard, all durable but for its own name. */
+static ls_status make_logs(const creation *of)
+{
+    lsi_local *local = of->local;
+    const lsi_files *files = local->root.files;
+    lsi_file bulk = {0};
+    ls_status st;
+    int result = files->make_dir(&local->root, of->made);
+
+    if (result == -EEXIST) { /* of a creator who is gone: the claim is ours */
+        st = lsi_local_remove_dir(local, of->made);
+        if (st != LS_OK)
+            return st;
+        result = files->make_dir(&local->root, of->made);
+    }
+    if (result != 0)
+        return lsi_fail_errno(result, "stream '%s': cannot make its directory %s", of->stream.name, of->made);
+    if (of->stream.shard_count >= BULK_SHARDS_MIN && files->bulk_begin(&local->root, &bulk) == 0) {
+        st = make_each(of, true);
+        result = files->bulk_end(&bulk, st == LS_OK);
+    } else {
+        st = make_each(of, false);
+        if (st == LS_OK)
+            result = files->sync_dir(&local->root, of->made);
+    }
+    if (st == LS_OK && result != 0)
+        st = lsi_fail_errno(result, "stream '%s': cannot sync its directory %s", of->stream.name, of->made);
+    return st;
+}
+
+/* So that a full disk stops nobody from reading the new stream (E3). */
+static void reserve_slots(lsi_local *local, const lsi_catalog *catalog)
+{
+    uint64_t count = 0;
+    lsi_error_state before;
+
+    for (uint32_t i = 0; i < catalog->stream_count; i++)
+        count += (uint64_t)catalog->streams[i].shard_count + 1;
+    lsi_error_save(&before);
+    /* Failing now is no worse than not asking. */
+    if (lsi_control_reserve(local->control, count < RESERVE_SLOTS_MAX ? (uint32_t)count : RESERVE_SLOTS_MAX) != LS_OK)
+        lsi_error_restore(&before);
+}
+
+static ls_status publish_slots(const creation *of)
+{
+    const lsi_catalog_stream *stream = &of->stream;
+    ls_status st = LS_OK;
+
+    for (uint32_t i = 0; i < stream->shard_count && st == LS_OK; i++) {
+        lsi_log_config config;
+
+        lsi_local_log_config_of(of->local, stream, &stream->shards[i], &config);
+        st = lsi_log_publish_new(&config);
+    }
+    return st;
+}
+
+static ls_status name_directory(const creation *of)
+{
+    lsi_local *local = of->local;
+    const lsi_files *files = local->root.files;
+    int result = files->rename(&local->root, of->made, of->dir);
+
+    if (result != 0)
+        return lsi_fail_errno(result, "stream '%s': cannot rename %s to %s", of->stream.name, of->made, of->dir);
+    result = files->sync_dir(&local->root, ""); /* before the manifest says it */
+    return result == 0 ? LS_OK : lsi_fail_errno(result, "stream '%s': cannot sync the name of its directory %s",
+                                                of->stream.name, of->dir);
+}
+
+/* Slots, directory and manifest. `fresh`: the catalog with the stream. Locks: store lock held. */
+static ls_status put_in_place(const creation *of, lsi_catalog *fresh)
+{
+    lsi_control *control = of->local->control;
+    ls_status st;
+
+    lsi_control_manifest_changing(control);
+    st = publish_slots(of);
+    if (st == LS_OK)
+        st = name_directory(of);
+    if (st != LS_OK) {
+        lsi_control_drop_stream(control, of->stream.id);
+        lsi_control_manifest_changed(control);
+        return st;
+    }
+    st = lsi_local_catalog_replace(of->local, fresh, NULL, NULL); /* L1 */
+    if (st == LS_OK)
+        reserve_slots(of->local, fresh);
+    else if (lsi_control_manifest_generation(control) % 2 == 0)
+        lsi_control_drop_stream(control, of->stream.id); /* the old manifest counts */
+    return st;
+}
+
+static ls_status name_stream(const creation *of)
+{
+    lsi_local *local = of->local;
+    lsi_catalog *catalog, *fresh = NULL;
+    bool undone = true;
+    ls_status st = lsi_local_catalog_lock(local, &catalog);
+
+    if (st == LS_OK) {
+        st = add_stream(of, catalog, &fresh);
+        if (st == LS_OK) {
+            st = put_in_place(of, fresh);
+            undone = lsi_control_manifest_generation(local->control) % 2 == 0;
+            if (st != LS_OK && undone) /* Back under the name that the claim covers; without this it is set aside. */
+                (void)local->root.files->rename(&local->root, of->dir, of->made);
+        }
+        lsi_local_catalog_unlock(local);
+        lsi_catalog_unref(fresh);
+        lsi_catalog_unref(catalog);
+    }
+    if (st != LS_OK && undone)
+        remove_quietly(local, of->made);
+    return st;
+}
+
+ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec)
+{
+    creation of = {.local = lsi_local_of(engine)};
+    ls_status st = lsi_local_check_writable(of.local);
+
+    if (st == LS_OK)
+        st = lsi_check_stream_name(spec->name);
+    if (st == LS_OK)
+        st = plan(&of, spec);
+    if (st == LS_OK)
+        st = claim_id(&of);
+    if (st == LS_OK) {
+        st = make_logs(&of);
+        if (st == LS_OK)
+            st = name_stream(&of);
+        else
+            remove_quietly(of.local, of.made);
+    }
+    lsi_control_claim_release(&of.claim);
+    lsi_free(&engine->env.memory, of.stream.shards);
+    return st;
+}
+
+/* ---- deleting ---- */
 
 /* A stream's end: its slots. */
 typedef struct stream_end {
@@ -221,7 +358,10 @@ unlock:
     lsi_catalog_unref(fresh);
     lsi_catalog_unref(catalog);
     if (st == LS_OK) {
-        unmake_logs(local, gone.id); /* without the lock: its id comes back to nobody */
+        char dir[LSI_LOG_DIR_BYTES];
+
+        stream_dir(gone.id, dir);
+        remove_quietly(local, dir); /* without the lock: its id comes back to nobody */
         lsi_local_reserve_make(local);
     }
     return st;

@@ -7,8 +7,9 @@
  * INVARIANTS, quoted by number in the code and in the tests.
  *  L1  A stream is there if and only if the manifest names it: replacing the manifest is the moment of creating and
  *      deleting. Directories come before it and go after it.
- *  L2  A stream's id is above all ids given before, and a directory of an id not below the manifest's next one was
- *      never named: it is set aside, not used (R6).
+ *  L2  A stream's id is one that no stream had before: it is not below the manifest's next one when it is claimed, and
+ *      nobody else gets it while it is. A directory of an id not below the next one was never named: it is set aside, not
+ *      used (R6). `new-<id>` is of a stream that is being made; no record is in it before it is `<id>`.
  *  L3  Nobody acknowledges anything in a stream whose manifest may yet be taken back by a crash: while the manifest's
  *      generation is odd, streams are not opened before the manifest was written once more.
  *  L4  The settings that decide what readers see (durability) are read after attaching, and are changed only by one who
@@ -26,6 +27,7 @@
 
 #define LSI_MANIFEST_NAME "manifest"
 #define LSI_RESERVE_NAME "reserve"
+#define LSI_UNFINISHED_PREFIX "new-" /* + id: the directory of a stream that is being made */
 #define LSI_SYNC_INTERVAL_MS_DEFAULT 100u
 #define LSI_SYNC_INTERVAL_MS_MAX 60000u
 #define LSI_SEGMENT_BYTES_MIN (UINT64_C(64) << 10)

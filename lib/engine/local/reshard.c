@@ -235,6 +235,8 @@ static ls_status make_children(const resharding *of)
         lsi_local_log_config_of(local, of->about, child, &config);
         config.first_arrival_us = arrival_us;
         st = lsi_log_create(&config);
+        if (st == LS_OK)
+            st = lsi_log_publish_new(&config);
         if (st != LS_OK)
             return st;
     }

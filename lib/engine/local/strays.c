@@ -1,9 +1,11 @@
 /* Directories that the manifest does not name: what a killed creator or deleter left (R6).
  *
+ * `new-<id>` is of a creator who had not finished: no record was ever in it, and it is removed once he is gone.
+ *
  * A directory whose id is below the manifest's next one was named once and is no longer: its stream was deleted, which
  * is the readable, verified reason that deleting data needs. One whose id is not below was never named, as far as this
- * manifest knows. That is a creator who died, or a manifest that somebody brought back from a backup: it is renamed and
- * kept, and the id is free (L2). */
+ * manifest knows. That is a creator who died just then, or a manifest that somebody brought back from a backup: it is
+ * renamed and the id is free (L2). It is kept, unless it turns out that no record was ever in it. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,6 +15,7 @@
 #include "engine/local/local.h"
 
 #define NAME_BYTES 256
+#define ASIDE_PREFIX "aside-"
 
 /* ---- removing a tree of two levels ---- */
 
@@ -90,7 +93,7 @@ ls_status lsi_local_set_aside(lsi_local *local, uint64_t id)
 
     local->base.env.random(local->base.env.random_user, &number, sizeof(number));
     (void)snprintf(from, sizeof(from), "%" PRIu64, id);
-    (void)snprintf(to, sizeof(to), "aside-%" PRIu64 "-%08" PRIx32, id, number);
+    (void)snprintf(to, sizeof(to), ASIDE_PREFIX "%" PRIu64 "-%08" PRIx32, id, number);
     result = local->root.files->rename(&local->root, from, to);
     if (result == -ENOENT)
         return LS_OK;
@@ -117,11 +120,61 @@ static bool id_parse(const char *name, uint64_t *out)
     return true;
 }
 
-ls_status lsi_local_clear_strays(lsi_local *local)
+/* What a creator left who is gone. While his claim is ours nobody makes anything of that name. */
+static ls_status remove_unfinished(lsi_local *local, const char *dir, uint64_t id)
+{
+    lsi_claim claim;
+    lsi_error_state before;
+    ls_status st;
+
+    lsi_error_save(&before);
+    st = lsi_control_claim(&local->root, id, id, &claim);
+    if (st == LS_ERR_BUSY) { /* He is alive. */
+        lsi_error_restore(&before);
+        return LS_OK;
+    }
+    if (st != LS_OK)
+        return st;
+    st = lsi_local_remove_dir(local, dir);
+    lsi_control_claim_release(&claim);
+    return st;
+}
+
+/* Removes what was set aside when no record was ever in it: then it was a creator who died just when his directory had
+ * got its name, and not a manifest from a backup. */
+static ls_status remove_unused(lsi_local *local, const char *dir)
 {
     entries found = {.memory = &local->base.env.memory};
+    ls_status st = LS_OK;
+    bool unused = true;
+    int result = local->root.files->list(&local->root, dir, entry_note, &found);
+
+    if (result != 0 && result != -ENOENT)
+        st = lsi_fail_errno(result, "cannot list the directory %s", dir);
+    for (size_t i = 0; i < found.count && st == LS_OK && unused; i++) {
+        char name[NAME_BYTES];
+
+        (void)snprintf(name, sizeof(name), "%s/%s", dir, found.names[i]); /* Both are below half of it. */
+        unused = found.is_dir[i];
+        if (unused)
+            st = lsi_log_is_unused(&local->root, name, &unused);
+    }
+    entries_free(&found);
+    return st == LS_OK && unused ? lsi_local_remove_dir(local, dir) : st;
+}
+
+static bool begins(const char *name, const char *prefix)
+{
+    return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+ls_status lsi_local_clear_strays(lsi_local *local)
+{
+    const size_t prefix_bytes = strlen(LSI_UNFINISHED_PREFIX);
+    entries found = {.memory = &local->base.env.memory};
     lsi_catalog *catalog;
-    ls_status st = lsi_local_catalog_lock(local, &catalog); /* nobody is creating */
+    ls_status st = lsi_local_catalog_lock(local, &catalog); /* nobody gives a directory its name meanwhile */
+    uint64_t id;
     int result;
 
     if (st != LS_OK)
@@ -130,12 +183,15 @@ ls_status lsi_local_clear_strays(lsi_local *local)
     if (result != 0)
         st = lsi_fail_errno(result, "cannot list the store's directory");
     for (size_t i = 0; i < found.count; i++) {
-        uint64_t id;
+        char *name = found.names[i];
 
-        if (!found.is_dir[i] || !id_parse(found.names[i], &id) || lsi_catalog_find_id(catalog, id) != NULL)
-            found.names[i][0] = '\0';
-        else if (id >= catalog->next_id) {
-            found.names[i][0] = '\0';
+        if (found.is_dir[i] && (begins(name, ASIDE_PREFIX) ||
+                                (begins(name, LSI_UNFINISHED_PREFIX) && id_parse(name + prefix_bytes, &id))))
+            continue;
+        if (!found.is_dir[i] || !id_parse(name, &id) || lsi_catalog_find_id(catalog, id) != NULL) {
+            name[0] = '\0';
+        } else if (id >= catalog->next_id) {
+            name[0] = '\0';
             st = st == LS_OK ? lsi_local_set_aside(local, id) : st;
         }
     }
@@ -143,9 +199,16 @@ ls_status lsi_local_clear_strays(lsi_local *local)
         st = lsi_local_clear_shards(local, catalog);
     lsi_local_catalog_unlock(local);
     lsi_catalog_unref(catalog);
-    for (size_t i = 0; i < found.count; i++)
-        if (found.names[i][0] != '\0' && st == LS_OK)
-            st = lsi_local_remove_dir(local, found.names[i]);
+    for (size_t i = 0; i < found.count && st == LS_OK; i++) {
+        const char *name = found.names[i];
+
+        if (begins(name, ASIDE_PREFIX))
+            st = remove_unused(local, name);
+        else if (begins(name, LSI_UNFINISHED_PREFIX) && id_parse(name + prefix_bytes, &id))
+            st = remove_unfinished(local, name, id);
+        else if (name[0] != '\0')
+            st = lsi_local_remove_dir(local, name);
+    }
     entries_free(&found);
     return st;
 }
