@@ -159,8 +159,11 @@ typedef struct ls_shard_info {
     int32_t is_open;           /**< 1: takes records. */
     ls_status health;          /**< LS_OK; LS_ERR_IO: a sync failed; LS_ERR_CORRUPT: damaged. Then it refuses puts. */
     int64_t closed_us;         /**< When it was split or merged; not before its last record. 0 while it is open. */
+    int64_t oldest_arrival_us; /**< Of `oldest_seqno`; 0: there is none, or it cannot be read. */
+    int64_t latest_arrival_us; /**< Of `latest_seqno`; 0: there is none. */
+    uint64_t stored_bytes;     /**< On disk, of the records that can be read and of those that go with the next trim. */
 } ls_shard_info;
-#define LS_SHARD_INFO_INIT {(uint32_t)sizeof(ls_shard_info), 0, {0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define LS_SHARD_INFO_INIT {(uint32_t)sizeof(ls_shard_info), 0, {0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #define LS_NO_SHARD UINT32_MAX
 
 /** A stream as it was at one moment. */
@@ -347,7 +350,7 @@ LS_API ls_status ls_stream_update_shard_count(ls_stream *stream, uint32_t shard_
                                               const ls_scale_options *options);
 
 /** Which shards a listing shows; as the filters of Kinesis's ListShards. A shard whose last record is past the stream's
- *  retention is not shown by any of them. Each of the AT_ filters shows shards that cover every hash key exactly once. */
+ *  retention is shown by none of them. Each of the AT_ filters shows shards that cover every hash key exactly once. */
 typedef int32_t ls_shard_filter;
 #define LS_SHARDS_FROM_TRIM_HORIZON 0 /**< All, open and closed. */
 #define LS_SHARDS_AT_TRIM_HORIZON 1   /**< Those that were open at the horizon: as long ago as retention goes. */
@@ -392,8 +395,8 @@ LS_API ls_status ls_stream_list_shards(ls_stream *stream, const ls_shard_list_op
 LS_API uint32_t ls_shard_list_count(const ls_shard_list *list);
 
 /**
- * The shard at `position` of the page. No file was looked at: `oldest_seqno` and `latest_seqno` are LS_SEQNO_NONE, and
- * `health` is LS_OK, whatever is true (see ls_stream_describe).
+ * The shard at `position` of the page. No file was looked at: `oldest_seqno`, `latest_seqno`, their times and
+ * `stored_bytes` are 0 and `health` is LS_OK, whatever is true (see ls_stream_describe).
  *
  * @param out  Its `size` says how much of it the caller knows; only that much is written.
  *

@@ -141,7 +141,7 @@ uint32_t ls_shard_list_count(const ls_shard_list *list)
 
 ls_status ls_shard_list_shard(const ls_shard_list *list, uint32_t position, ls_shard_info *out)
 {
-    const lsi_shard_state unknown = {LS_SEQNO_NONE, LS_SEQNO_NONE, LS_OK};
+    const lsi_shard_state unknown = {.health = LS_OK};
 
     LSI_REFUSE_NULL(list);
     LSI_REFUSE_NULL(out);

@@ -258,6 +258,9 @@ ls_status lsi_shard_info_fill(const lsi_shard *shard, const lsi_shard_state *sta
         .is_open = shard->closed ? 0 : 1,
         .health = state->health,
         .closed_us = shard->closed_us,
+        .oldest_arrival_us = state->oldest_us,
+        .latest_arrival_us = state->oldest_seqno == LS_SEQNO_NONE ? 0 : state->latest_us,
+        .stored_bytes = state->bytes,
     };
     memcpy(out, &info, out->size < sizeof info ? out->size : sizeof info);
     return LS_OK;

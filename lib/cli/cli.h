@@ -84,6 +84,8 @@ void lsi_command_print_help(const lsi_command *command, FILE *to);
 const char *lsi_did_you_mean(const char *word, const char *const *names);
 /* "64K", "1 MiB": false when it is none. */
 bool lsi_parse_bytes(const char *text, uint64_t *out);
+/* "3", or "shardId-000000000003" as Kinesis writes it. */
+bool lsi_parse_shard(const char *text, uint32_t *out);
 /* Decimal, or hexadecimal after 0x; below 2^128. */
 bool lsi_parse_hash_key(const char *text, ls_hash_key *out);
 
@@ -141,6 +143,12 @@ uint32_t lsi_wait_for_turn(uint32_t tries);
     "several), or time:T with T as 2026-11-20T11:42:18Z or seconds since 1970."
 bool lsi_parse_position(const char *text, ls_position *out);
 bool lsi_parse_time(const char *text, int64_t *us);
+
+/* ---- shards.c: what describe and shards print ---- */
+void lsi_shard_json(lsi_json_writer *json, const ls_shard_info *shard, bool is_described); /* what is stored, too */
+#define LSI_PARENTS_BYTES 24
+void lsi_parents_text(const ls_shard_info *shard, char text[LSI_PARENTS_BYTES]); /* "-", "3" or "3+4" */
+void lsi_shards_draw(const ls_shard_info *shards, uint32_t count, int64_t now_us);
 
 /* ---- records.c: what get and tail print ---- */
 #define LSI_RECORD_JSON_HELP \

@@ -1,11 +1,13 @@
-/* lstream describe: a stream's settings and a table of its shards.
+/* lstream describe: a stream's settings, a table of its shards, and a picture of them.
  *
  * Hash keys have 32 hexadecimal digits; the table shows the first 8 of both ends, which is enough to tell 65,536 shards
  * apart and leaves room for two sequence numbers in 80 columns. JSON has them whole. */
 #include "cli/cli.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static void seqno_text(ls_seqno seqno, char text[24])
 {
@@ -23,54 +25,6 @@ static const char *mode_word(ls_stream_mode mode)
 static const char *compression_word(const ls_stream_description *description)
 {
     return ls_stream_description_compression(description) == LS_COMPRESSION_ZSTD ? "zstd" : "none";
-}
-
-static void json_seqno(lsi_json_writer *json, const char *key, ls_seqno seqno)
-{
-    lsi_json_key(json, key);
-    if (seqno == LS_SEQNO_NONE)
-        lsi_json_null(json);
-    else
-        lsi_json_uint(json, seqno);
-}
-
-static void json_shard(lsi_json_writer *json, const ls_shard_info *shard)
-{
-    char text[LSI_HASH_KEY_BYTES];
-
-    lsi_json_object_open(json);
-    lsi_json_key(json, "shard");
-    lsi_json_uint(json, shard->shard);
-    lsi_json_key(json, "id");
-    (void)snprintf(text, sizeof text, "shardId-%012" PRIu32, shard->shard);
-    lsi_json_string(json, text);
-    lsi_json_key(json, "open");
-    lsi_json_bool(json, shard->is_open != 0);
-    lsi_json_key(json, "first_hash_key");
-    lsi_format_hash_key(shard->first_hash_key, text);
-    lsi_json_string(json, text);
-    lsi_json_key(json, "last_hash_key");
-    lsi_format_hash_key(shard->last_hash_key, text);
-    lsi_json_string(json, text);
-    json_seqno(json, "starting_seqno", shard->starting_seqno);
-    json_seqno(json, "ending_seqno", shard->ending_seqno);
-    json_seqno(json, "oldest_seqno", shard->oldest_seqno);
-    json_seqno(json, "latest_seqno", shard->latest_seqno);
-    lsi_json_key(json, "created_us");
-    lsi_json_int(json, shard->created_us);
-    lsi_json_key(json, "parent");
-    if (shard->parent == LS_NO_SHARD)
-        lsi_json_null(json);
-    else
-        lsi_json_uint(json, shard->parent);
-    lsi_json_key(json, "adjacent_parent");
-    if (shard->adjacent_parent == LS_NO_SHARD)
-        lsi_json_null(json);
-    else
-        lsi_json_uint(json, shard->adjacent_parent);
-    lsi_json_key(json, "health");
-    lsi_json_string(json, lsi_health_word(shard->health));
-    lsi_json_object_close(json);
 }
 
 static void json_limits(lsi_json_writer *json, const ls_stream_description *description)
@@ -146,11 +100,30 @@ static int print_json(const lsi_call *call, const ls_stream_description *descrip
         ls_shard_info shard = LS_SHARD_INFO_INIT;
 
         if (ls_stream_description_shard(description, i, &shard) == LS_OK)
-            json_shard(&json, &shard);
+            lsi_shard_json(&json, &shard, true);
     }
     lsi_json_array_close(&json);
     lsi_json_object_close(&json);
     return lsi_out_json(call, &json, LSI_EXIT_OK);
+}
+
+/* The picture of all of them, below their table. */
+static void draw(const ls_stream_description *description)
+{
+    uint32_t count = ls_stream_description_shard_count(description);
+    ls_shard_info *shards = calloc(count, sizeof *shards);
+    struct timespec now;
+
+    if (shards == NULL)
+        return; /* The table has been printed, and says all of it. */
+    (void)clock_gettime(CLOCK_REALTIME, &now); /* there is one */
+    for (uint32_t i = 0; i < count; i++) {
+        shards[i].size = sizeof *shards;
+        (void)ls_stream_description_shard(description, i, &shards[i]); /* cannot fail */
+    }
+    lsi_out_text("\n");
+    lsi_shards_draw(shards, count, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    free(shards);
 }
 
 static void print_text(const ls_stream_description *description, ls_durability durability)
@@ -192,6 +165,7 @@ static void print_text(const ls_stream_description *description, ls_durability d
                      shard.is_open ? "open" : "closed", shard.first_hash_key.high >> 32, shard.last_hash_key.high >> 32,
                      oldest, latest, lsi_health_word(shard.health));
     }
+    draw(description);
 }
 
 static int run(lsi_call *call)
@@ -225,13 +199,19 @@ const lsi_command lsi_command_describe = {
             "and LATEST the sequence numbers that can be read; HEALTH is ok, failed (a sync\n"
             "failed) or damaged, and then the shard takes no records.\n"
             "\n"
+            "Below, each shard is drawn over its hash keys, younger ones under those that\n"
+            "they were split or merged from (FROM); open ones in brackets. The darker (. : -\n"
+            "= + * # % @), the more comes in per key; DATA is what is stored, PER SECOND its\n"
+            "average over the time it covers.\n"
+            "\n"
             "With --json one object: {\"name\", \"id\", \"status\", \"mode\", \"durability\",\n"
             "\"created_us\", \"retention_hours\", \"record_bytes_max\", \"limits\" (of a provisioned\n"
             "stream: {\"write_bytes_per_second\", \"write_records_per_second\",\n"
             "\"read_bytes_per_second\", \"read_calls_per_second\"}), \"shards\": [{\"shard\", \"id\",\n"
             "\"open\", \"first_hash_key\", \"last_hash_key\" (decimal text), \"starting_seqno\",\n"
-            "\"ending_seqno\", \"oldest_seqno\", \"latest_seqno\", \"created_us\", \"parent\",\n"
-            "\"adjacent_parent\", \"health\"}]}; what there is none of is null.\n",
+            "\"ending_seqno\", \"created_us\", \"closed_us\", \"parent\", \"adjacent_parent\",\n"
+            "\"oldest_seqno\", \"latest_seqno\", \"oldest_arrival_us\", \"latest_arrival_us\",\n"
+            "\"stored_bytes\", \"health\"}]}; what there is none of is null.\n",
     .arguments_min = 1,
     .arguments_max = 1,
     .needs_store = true,

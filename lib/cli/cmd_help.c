@@ -79,7 +79,7 @@ static int run(lsi_call *call)
         char left[64];
 
         (void)snprintf(left, sizeof left, "%s %s", (*c)->name, (*c)->arguments);
-        lsi_out_text("  %-20s %s\n", left, (*c)->summary);
+        lsi_out_text("  %-23s %s\n", left, (*c)->summary);
     }
     lsi_out_text("\nThe store is the directory given by -s or --store, else by the environment\n"
                  "variable LIBSTREAM_STORE. `lstream COMMAND --help` says more; every command that\n"

@@ -100,6 +100,21 @@ bool lsi_parse_bytes(const char *text, uint64_t *out)
     return true;
 }
 
+bool lsi_parse_shard(const char *text, uint32_t *out)
+{
+    unsigned long long number;
+    char *end;
+
+    if (strncmp(text, "shardId-", 8) == 0)
+        text += 8;
+    errno = 0;
+    number = strtoull(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno != 0 || number >= LS_NO_SHARD)
+        return false;
+    *out = (uint32_t)number;
+    return true;
+}
+
 bool lsi_parse_hash_key(const char *text, ls_hash_key *out)
 {
     unsigned __int128 n = 0;

@@ -60,6 +60,8 @@ void lsi_stream_info_free(lsi_stream_info *info); /* the contents; accepts a zer
 typedef struct lsi_shard_state {
     ls_seqno oldest_seqno; /* 0: nothing can be read */
     ls_seqno latest_seqno;
+    int64_t oldest_us, latest_us; /* arrival; 0: not known */
+    uint64_t bytes;   /* stored, as the engine counts them */
     ls_status health; /* LS_OK, LS_ERR_IO, LS_ERR_CORRUPT */
 } lsi_shard_state;
 

@@ -1,7 +1,7 @@
 /* A log's end: after it nothing is appended any more, in any process.
  *
- * Whether a log is closed is decided outside of it, together with other things, in one step that this file knows nothing
- * of. So closing has two halves, and a word in the slot that all appends look at under the lock:
+ * Whether a log is closed is decided outside of it, together with other things, in one step that this file knows
+ * nothing of. So closing has two halves, and a word in the slot that all appends look at under the lock:
  *
  *     OPEN --(lsi_log_closing_begin)--> CLOSING --(lsi_slot_closing_ended)--> CLOSED, or OPEN again
  *

@@ -463,35 +463,37 @@ ls_status lsi_log_last_frame(lsi_log *log, const lsi_segment_list *list, uint64_
     return LS_OK;
 }
 
-ls_status lsi_log_state(lsi_log *log, ls_seqno *oldest, ls_seqno *latest, ls_status *health)
+ls_status lsi_log_state(lsi_log *log, lsi_log_facts *out)
 {
     lsi_slot *slot;
     lsi_segment_list *list = NULL;
     lsi_log_reader *reader = NULL;
     ls_status st = lsi_log_ready(log, &slot);
 
+    *out = (lsi_log_facts){.health = LS_OK};
     if (st != LS_OK)
         return st;
     switch (atomic_load_explicit(&slot->health, memory_order_acquire)) {
     case LSI_SHARD_FAILED:
-        *health = LS_ERR_IO;
+        out->health = LS_ERR_IO;
         break;
     case LSI_SHARD_DAMAGED:
-        *health = LS_ERR_CORRUPT;
+        out->health = LS_ERR_CORRUPT;
         break;
     default:
-        *health = LS_OK;
+        break;
     }
-    *oldest = *latest = LS_SEQNO_NONE;
     uint64_t end = lsi_log_published(log, slot);
     st = lsi_log_list(log, slot, &list);
     if (st != LS_OK)
         return st;
+    out->bytes = end > list->entries[0].base ? end - list->entries[0].base : 0;
     bool found;
     lsi_frame frame;
     st = lsi_log_last_frame(log, list, end, &found, &frame);
     if (st == LS_OK && found) {
-        *latest = frame.first_seqno + frame.count - 1;
+        out->latest = frame.first_seqno + frame.count - 1;
+        out->latest_us = frame.arrival_us;
         /* The oldest is what a reader from the horizon would meet first. */
         const ls_record *records;
         uint32_t count = 0;
@@ -502,15 +504,16 @@ ls_status lsi_log_state(lsi_log *log, ls_seqno *oldest, ls_seqno *latest, ls_sta
         if (st == LS_OK)
             st = lsi_log_reader_read(reader, 1, 1, &records, &count, &at_tip, &at_end);
         if (st == LS_ERR_CORRUPT) { /* Damage at the very beginning: said by reading, not by describing. */
-            *oldest = list->entries[0].base_seqno;
+            out->oldest = list->entries[0].base_seqno;
             lsi_error_restore(&before);
             st = LS_OK;
         } else if (st == LS_ERR_KEY) { /* Its frame's header says which it is; only its data need a key. */
-            *oldest = lsi_reader_met(reader);
+            out->oldest = lsi_reader_met(reader);
             lsi_error_restore(&before);
             st = LS_OK;
         } else if (count > 0) {
-            *oldest = records[0].seqno;
+            out->oldest = records[0].seqno;
+            out->oldest_us = records[0].arrival_us;
         }
     }
     lsi_log_reader_close(reader);

@@ -95,7 +95,13 @@ ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *e
 ls_status lsi_log_commit(lsi_log *log, uint64_t end);
 ls_status lsi_log_sync(lsi_log *log); /* everything committed before the call, whoever wrote it */
 ls_status lsi_log_reset(lsi_log *log);  /* ls_stream_reset_shard */
-ls_status lsi_log_state(lsi_log *log, ls_seqno *oldest, ls_seqno *latest, ls_status *health);
+typedef struct lsi_log_facts {
+    ls_seqno oldest, latest;      /* LS_SEQNO_NONE: there is no record */
+    int64_t oldest_us, latest_us; /* their arrival; 0 where it is not known: no record, or one that cannot be read */
+    uint64_t bytes;               /* of frames, from the first that was not trimmed to the end that readers see */
+    ls_status health;
+} lsi_log_facts;
+ls_status lsi_log_state(lsi_log *log, lsi_log_facts *out);
 
 /* Closing a log for good. `begin` takes append_lock, makes everything durable and lets appends know that they must wait
  * for the outcome; the caller then decides, where lsi_log_config comes from; `end` notes what was decided, and `release`

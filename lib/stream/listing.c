@@ -58,8 +58,10 @@ uint32_t lsi_listing_take(const lsi_listing *of, const lsi_shard *shards, uint32
     for (uint32_t i = 0; i < count && shards[i].index < of->end; i++) {
         int64_t end_us = closed[i] ? shards[i].closed_us : INT64_MAX;
 
-        if (shards[i].index < of->first || (closed[i] && end_us < of->from_us) ||
-            (of->is_moment && ((closed[i] && end_us <= of->from_us) || start_of(shards, count, &shards[i]) > of->from_us)))
+        bool is_over = closed[i] && (end_us < of->from_us || (of->is_moment && end_us == of->from_us));
+
+        if (shards[i].index < of->first || is_over ||
+            (of->is_moment && start_of(shards, count, &shards[i]) > of->from_us))
             continue;
         if (taken == limit) {
             *more = true;

@@ -6,8 +6,8 @@
  *
  * W1 A step is always legal: bounds lie further than SNAP from where a shard begins or ends, and so two keys at least.
  * W2 It ends: a split adds a bound that is wanted, a merge takes away one that is not, and neither is ever undone.
- * W3 There are never more open shards than there may be: at the limit, unwanted bounds go before wanted ones come. Below
- *    it, steps are taken from the low end of the keys, whose shards are so done before the others are begun. */
+ * W3 There are never more open shards than there may be: at the limit, unwanted bounds go before wanted ones come.
+ *    Below it, steps are taken from the low end of the keys, whose shards are so done before the others are begun. */
 #include "stream/stream.h"
 
 #include "base/u128.h"

@@ -22,7 +22,7 @@
 #define LSI_BATCH_BYTES_MAX (64u << 20)
 #define LSI_ATOMIC_BATCH_BYTES_MAX ((16u << 20) - 4096u) /* a frame is 16 MiB with its header */
 #define LSI_SHARD_COUNT_MAX 65536u           /* open ones */
-#define LSI_SHARD_INDEX_END (UINT32_C(1) << 20) /* what is looked up by index is an array: 1 Mi splits make it some MiB */
+#define LSI_SHARD_INDEX_END (UINT32_C(1) << 20) /* what is looked up by index is an array, which this makes some MiB */
 #define LSI_RETENTION_HOURS_DEFAULT 24u
 #define LSI_RETENTION_HOURS_MAX 8760u
 
@@ -121,8 +121,8 @@ typedef struct lsi_reshard_step {
 } lsi_reshard_step;
 #define LSI_RESHARD_STEPS_MAX 16u /* at once: all their parents stop together */
 /* The shards as they are after the steps, of which none may use a shard that another one closes: `out`, with room for
- * `count` and two per step. Parents are closed, but when, at which number and where is still to be said; so is the first
- * number of the children, which follow in the order of the steps, a split's lower one first. NOT_FOUND, STATE (closed,
+ * `count` and two per step. Parents are closed, but when, at which number and where is still to be said; so is the
+ * first number of the children, which follow in the order of the steps, a split's lower one first. NOT_FOUND, STATE (closed,
  * or a limit), INVALID_ARGUMENT. `stream` is for messages. */
 ls_status lsi_reshard_apply(const char *stream, const lsi_shard *shards, uint32_t count, const lsi_reshard_step *steps,
                             uint32_t step_count, int64_t now_us, lsi_shard *out, uint32_t *out_count);

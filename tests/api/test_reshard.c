@@ -119,6 +119,9 @@ static void a_split_closes_the_parent_and_opens_two_children(void **state)
     assert_true(parent.ending_seqno >= last.seqno && parent.ending_seqno < LS_SEQNO_MAX);
     assert_true(parent.closed_us >= parent.created_us);
     assert_int_equal(parent.latest_seqno, last.seqno);
+    assert_true(parent.stored_bytes > 5);
+    assert_true(parent.oldest_arrival_us >= parent.created_us && parent.latest_arrival_us >= parent.oldest_arrival_us);
+    assert_true(parent.closed_us >= parent.latest_arrival_us);
     for (uint32_t i = 1; i <= 2; i++) {
         child = about(stream, i);
         assert_true(child.is_open);
@@ -127,6 +130,7 @@ static void a_split_closes_the_parent_and_opens_two_children(void **state)
         assert_true(child.starting_seqno > parent.ending_seqno);
         assert_int_equal(child.ending_seqno, LS_SEQNO_NONE);
         assert_int_equal(child.latest_seqno, LS_SEQNO_NONE);
+        assert_true(child.stored_bytes == 0 && child.oldest_arrival_us == 0 && child.latest_arrival_us == 0);
         assert_int_equal(child.health, LS_OK);
         assert_true(child.created_us / 1000000 > parent.created_us / 1000000);
     }

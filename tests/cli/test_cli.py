@@ -14,8 +14,8 @@ import unittest
 
 from store import LSTREAM, Store
 
-COMMANDS = ["create", "delete", "encrypt", "decrypt", "compress", "list", "describe", "put", "get", "tail", "status", "dump",
-            "verify", "repair", "backup", "version", "help"]
+COMMANDS = ["create", "delete", "encrypt", "decrypt", "compress", "list", "describe", "shards", "split", "merge", "scale",
+            "put", "get", "tail", "status", "dump", "verify", "repair", "backup", "version", "help"]
 
 
 class Commands(Store):
@@ -44,7 +44,11 @@ class Commands(Store):
                           ["create", "a", "--shards", "x"], ["create", "a", "--mode", "fast"], ["list", "--json=1"],
                           ["put", "a"], ["put", "a", "--key", "k", "--key-field", "f"], ["get", "a", "--from", "now"],
                           ["put", "a", "--key", "k", "--explicit-hash-key", "-1"], ["create", "a", "--durability", "none"],
-                          ["tail", "a", "--from", "at:5"], ["create", "a/b"], ["-s", "x", "list"]):
+                          ["tail", "a", "--from", "at:5"], ["create", "a/b"], ["-s", "x", "list"], ["split", "a"],
+                          ["split", "a", "x"], ["split", "a", "-1"], ["split", "a", "0", "--at", str(2**128)],
+                          ["merge", "a", "0"], ["merge", "a", "0", "shardId-"], ["scale", "a", "0"], ["scale", "a", "65537"],
+                          ["scale", "a", "2x"], ["shards", "a", "--filter", "open"], ["shards", "a", "--filter", "at:soon"],
+                          ["shards", "a", "--filter", "after:"]):
             self.run_tool(*arguments, expect=2)
         self.assertIn("which store", self.run_tool("list", expect=2, env={"LIBSTREAM_STORE": ""}).err)
 
@@ -123,6 +127,60 @@ class Commands(Store):
         self.run_tool("verify")
         self.run_tool("compress", "s", "--off")
         self.assertEqual(json.loads(self.run_tool("describe", "s", "--json").out)["compression"], "none")
+
+    def shards(self, *options):
+        return [shard["shard"] for shard in json.loads(self.run_tool("shards", "s", "--json", *options).out)["shards"]]
+
+    def test_split_merge_scale_and_shards(self):
+        self.make()
+        self.run_tool("put", "s", "--key", "k", stdin=b"a\nb\n")
+        self.assertEqual(json.loads(self.run_tool("split", "s", "0", "--json").out), {"split": 0, "lower": 1, "upper": 2})
+        self.assertIn("0 has been merged or split", self.run_tool("split", "s", "0", expect=6).err)
+        self.assertEqual(self.run_tool("split", "s", "shardId-000000000002", "--at", hex(3 << 126)).out,
+                         "shard 2 is closed; its keys are those of 3 and 4 now\n")
+        self.run_tool("split", "s", "3", "--at", "5", expect=2)
+        self.run_tool("split", "s", "9", expect=3)
+        self.run_tool("merge", "s", "3", "1", expect=2)
+        self.assertEqual(json.loads(self.run_tool("merge", "s", 1, 3, "--json").out), {"merged": [1, 3], "child": 5})
+        self.assertEqual(self.run_tool("merge", "s", 5, 4).out, "shards 5 and 4 are closed; their keys are those of 6 now\n")
+        self.assertEqual(self.shards(), [0, 1, 2, 3, 4, 5, 6])
+        self.assertEqual(self.shards("--filter", "at-latest"), [6])
+        self.assertEqual(self.shards("--filter", "at-trim-horizon"), [0])
+        self.assertEqual(self.shards("--filter", "after:4"), [5, 6])
+        self.assertEqual(self.shards("--filter", "at:1"), [0])
+        self.assertEqual(self.shards("--filter", "from:%.6f" % time.time()), [6])
+        self.run_tool("shards", "s", "--filter", "at:2200-01-01T00:00:00Z", expect=2)
+        self.assertEqual(json.loads(self.run_tool("scale", "s", 4, "--json").out), {"open_shards": 4})
+        self.run_tool("scale", "s", 9, "--kinesis-limits", expect=2)
+        self.assertEqual(self.run_tool("scale", "s", 8, "--kinesis-limits").out,
+                         "stream 's' has 8 open shards of equal width\n")
+        told = json.loads(self.run_tool("describe", "s", "--json").out)["shards"]
+        self.assertEqual(sum(shard["open"] for shard in told), 8)
+        self.assertEqual((told[5]["parent"], told[5]["adjacent_parent"], told[0]["parent"]), (1, 3, None))
+        self.assertGreater(told[1]["starting_seqno"], told[0]["ending_seqno"])
+        self.assertGreaterEqual(told[0]["closed_us"], told[0]["latest_arrival_us"])
+        self.assertGreater(told[0]["stored_bytes"], 0)
+        self.assertIsNone(told[6]["oldest_arrival_us"])
+        self.assertEqual(self.lines("s", "--shard", 0), ["a", "b"])
+        self.assertEqual(self.lines("s"), ["a", "b"])
+
+    def test_describe_draws_ranges_and_lineage(self):
+        self.make("s", "--shards", 2)
+        self.run_tool("put", "s", "--key", "k", "--explicit-hash-key", "0", stdin=b"x" * 100 + b"\n")
+        self.run_tool("put", "s", "--key", "k", "--explicit-hash-key", str(1 << 127), stdin=(b"y" * 90000 + b"\n") * 9)
+        self.run_tool("split", "s", 1)
+        self.run_tool("merge", "s", 0, 2)
+        text = self.run_tool("describe", "s").out
+        for line in text.splitlines():
+            self.assertLessEqual(len(line), 80)
+        picture = text[text.index("SHARD FROM"):].splitlines()
+        self.assertEqual([line[:51] for line in picture[1:]],
+                         ["    0 -           |" + "." * 16 + " " * 16,
+                          "    1 -           |" + " " * 16 + "@" * 16,
+                          "    2 1           |" + " " * 16 + "." * 8 + " " * 8,
+                          "    3 1           [" + " " * 24 + "." * 8,
+                          "    4 0+2         [" + "." * 24 + " " * 8])
+        self.assertRegex(picture[2], r" 791\.[0-9] KiB +791\.[0-9] KiB/s$")
 
     def test_all_names_are_listed_beyond_one_page(self):
         self.make("x", "--durability", "kernel")

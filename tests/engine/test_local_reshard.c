@@ -205,8 +205,8 @@ static uint32_t stage_of(process *who)
     return stage;
 }
 
-/* What must be true of any store on which reshard() ran, however it ended, for one who has it open. Ends with a put into
- * each open shard. `least`, `most`: records in shard 0. */
+/* What must be true of any store on which reshard() ran, however it ended, for one who has it open. Ends with a put
+ * into each open shard. `least`, `most`: records in shard 0. */
 static uint32_t check_store(process *who, uint32_t least, uint32_t most)
 {
     ls_hash_key firsts[8];

@@ -301,18 +301,21 @@ static void damage_is_named_and_what_is_around_it_stays_readable(void **state)
 static void damage_in_the_last_segment_stops_appends_until_a_reset(void **state)
 {
     fixture *fx = *state;
-    ls_seqno seqno, oldest, latest;
-    ls_status health;
+    lsi_log_facts facts;
+    ls_seqno seqno;
 
     for (unsigned n = 0; n < 6; n++)
         assert_int_equal(log_store_put(&fx->store, n, 60, &seqno), LS_OK);
     write_at(fx, FIRST, "?", 1, LSI_SEGMENT_HEADER_BYTES + 130);
     reopen_without_control(fx);
     assert_int_equal(log_store_put(&fx->store, 6, 60, &seqno), LS_ERR_CORRUPT);
-    assert_int_equal(lsi_log_state(fx->store.log, &oldest, &latest, &health), LS_OK);
-    assert_int_equal(health, LS_ERR_CORRUPT);
-    assert_int_equal(oldest, 1);
-    assert_int_equal(latest, 6);
+    assert_int_equal(lsi_log_state(fx->store.log, &facts), LS_OK);
+    assert_int_equal(facts.health, LS_ERR_CORRUPT);
+    assert_int_equal(facts.oldest, 1);
+    assert_int_equal(facts.latest, 6);
+    assert_int_equal(facts.oldest_us, fx->store.wall_us);
+    assert_int_equal(facts.latest_us, fx->store.wall_us);
+    assert_true(facts.bytes > 0);
     assert_int_equal(lsi_log_reset(fx->store.log), LS_OK);
     assert_int_equal(lsi_log_reset(fx->store.log), LS_ERR_STATE);
     assert_int_equal(log_store_put(&fx->store, 6, 60, &seqno), LS_OK);

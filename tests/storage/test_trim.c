@@ -174,8 +174,7 @@ static uint32_t trim(fixture *fx, uint32_t keep)
 static void old_segments_go_and_the_rest_is_read(void **state)
 {
     fixture *fx = *state;
-    ls_seqno oldest, latest;
-    ls_status health;
+    lsi_log_facts facts;
     present now;
 
     put_more(fx, 10);
@@ -185,9 +184,9 @@ static void old_segments_go_and_the_rest_is_read(void **state)
     assert_int_equal(now.segments, 2);
     assert_int_equal(now.others, 0);
     assert_int_equal(log_store_count(&fx->store, 2 * PER_SEGMENT), 10 - 2 * PER_SEGMENT);
-    assert_int_equal(lsi_log_state(fx->store.log, &oldest, &latest, &health), LS_OK);
-    assert_int_equal(oldest, fx->seqnos[6]);
-    assert_int_equal(latest, fx->seqnos[9]);
+    assert_int_equal(lsi_log_state(fx->store.log, &facts), LS_OK);
+    assert_int_equal(facts.oldest, fx->seqnos[6]);
+    assert_int_equal(facts.latest, fx->seqnos[9]);
 
     put_more(fx, 5);
     assert_int_equal(trim(fx, 3), 0);
@@ -435,13 +434,12 @@ static void a_record_past_its_age_is_not_shown(void **state)
     put_more(fx, 10);
     for (unsigned n = 0; n <= 10; n++) {
         lsi_log_reader *reader;
-        ls_seqno oldest, latest;
-        ls_status health;
+        lsi_log_facts facts;
 
         expire_before(fx, n); /* Record n arrived exactly then: it is the oldest that is shown. */
         assert_int_equal(log_store_count(&fx->store, n), 10 - n);
-        assert_int_equal(lsi_log_state(fx->store.log, &oldest, &latest, &health), LS_OK);
-        assert_int_equal(oldest, n < 10 ? fx->seqnos[n] : LS_SEQNO_NONE);
+        assert_int_equal(lsi_log_state(fx->store.log, &facts), LS_OK);
+        assert_int_equal(facts.oldest, n < 10 ? fx->seqnos[n] : LS_SEQNO_NONE);
         reader = reader_at(fx, LS_AT_TIMESTAMP, 0, BEGIN - SECOND);
         expect(reader, n < 10 ? n : UINT32_MAX);
         lsi_log_reader_close(reader);
@@ -747,13 +745,12 @@ static void short_memory_harms_nothing(void **state)
         assert_true(st == LS_OK || st == LS_ERR_NO_MEMORY);
         present now = files_of(fx);
         if (now.lowest == 1) { /* perhaps with a list that begins later: then only the files are left */
-            ls_seqno oldest, latest;
-            ls_status health;
+            lsi_log_facts facts;
 
-            assert_int_equal(lsi_log_state(fx->store.log, &oldest, &latest, &health), LS_OK);
-            assert_true(oldest == fx->seqnos[0] || oldest == fx->seqnos[6]);
-            assert_int_equal(log_store_count(&fx->store, oldest == fx->seqnos[0] ? 0 : 6),
-                             oldest == fx->seqnos[0] ? 10 : 4);
+            assert_int_equal(lsi_log_state(fx->store.log, &facts), LS_OK);
+            assert_true(facts.oldest == fx->seqnos[0] || facts.oldest == fx->seqnos[6]);
+            assert_int_equal(log_store_count(&fx->store, facts.oldest == fx->seqnos[0] ? 0 : 6),
+                             facts.oldest == fx->seqnos[0] ? 10 : 4);
         } else {
             assert_int_equal(now.lowest, 3);
             assert_int_equal(log_store_count(&fx->store, 6), 4);

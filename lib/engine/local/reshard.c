@@ -8,7 +8,7 @@
  *
  *  L5  A shard is closed in its slot only after the manifest that says so is durable, and open in it only while none
  *      does: in between it is CLOSING, which begins after the manifest's generation became odd. So whoever settles the
- *      manifest ends what a dead resharder left (catalog.c), and whoever meets CLOSING sees to it that somebody settles.
+ *      manifest ends what a dead resharder left (catalog.c), and whoever meets CLOSING sees to it that somebody does.
  *  L6  Children are numbered far above their parents' ends, because their logs are made before the parents' are known.
  *  L7  A shard's directory that no manifest ever named is removed when nothing was appended in it: then a resharder
  *      died. With records in it, it is of a manifest that somebody replaced by an older one: it is kept, renamed. */

@@ -445,6 +445,7 @@ lsi_budget_word *lsi_local_budget(lsi_engine_stream *base, uint32_t shard)
 ls_status lsi_local_shard_state(lsi_engine_stream *base, uint32_t shard, lsi_shard_state *out)
 {
     lsi_local_stream *stream = lsi_local_stream_of(base);
+    lsi_log_facts facts;
     lsi_log *log;
     ls_status st = lsi_local_stream_check(stream);
 
@@ -452,7 +453,12 @@ ls_status lsi_local_shard_state(lsi_engine_stream *base, uint32_t shard, lsi_sha
         st = lsi_local_stream_log(stream, shard, &log);
     if (st != LS_OK)
         return st;
-    return lsi_local_stream_explain(stream, lsi_log_state(log, &out->oldest_seqno, &out->latest_seqno, &out->health));
+    st = lsi_log_state(log, &facts);
+    if (st != LS_OK)
+        return lsi_local_stream_explain(stream, st);
+    *out = (lsi_shard_state){.oldest_seqno = facts.oldest, .latest_seqno = facts.latest, .oldest_us = facts.oldest_us,
+                             .latest_us = facts.latest_us, .bytes = facts.bytes, .health = facts.health};
+    return LS_OK;
 }
 
 ls_status lsi_local_reset_shard(lsi_engine_stream *base, uint32_t shard)
