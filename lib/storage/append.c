@@ -354,7 +354,8 @@ lock:
             }
             if (has_room(slot, log->tail, draft, *accepted == 0))
                 break;
-            if (tries > 0) {
+            /* Whoever settles a manifest may ask for another segment while this one is made. */
+            if (tries > 0 && atomic_load_explicit(&slot->roll_first, memory_order_relaxed) == 0) {
                 st = lsi_fail(LS_ERR_STATE, "%s: its sequence numbers are used up", log->config.label);
                 goto out;
             }

@@ -145,6 +145,8 @@ static ls_status enter_segment(lsi_log_reader *reader, lsi_slot *slot, uint64_t 
             }
             if (atomic_load_explicit(&slot->deleted, memory_order_acquire) != 0)
                 return lsi_fail(LS_ERR_NOT_FOUND, "%s: the stream was deleted", reader->log->config.label);
+            /* The list may be another copy of the same. */
+            entry = &reader->list->entries[lsi_segment_list_find(reader->list, reader->at)];
             (void)lsi_fail(LS_ERR_CORRUPT, "%s: %s/%08u.seg is named by the segment list and not there",
                            reader->log->config.label, reader->log->config.dir, entry->number);
             return unreadable(reader, entry);

@@ -15,6 +15,7 @@
 #include "engine/engine.h"
 #include "engine/local/local.h"
 #include "support/sim_files.h"
+#include "support/sim_memory.h"
 
 #define SHARDS 2u
 
@@ -27,6 +28,8 @@ typedef struct fixture {
     uint32_t put[SHARDS];
 } fixture;
 
+static sim_memory memory = SIM_MEMORY_INIT; /* holds what a killed backup had, which nobody frees */
+
 static int set_up(void **state)
 {
     fixture *fx = calloc(1, sizeof *fx);
@@ -34,6 +37,7 @@ static int set_up(void **state)
     lsi_stream_spec spec = {"orders", SHARDS, 24, LS_STREAM_ON_DEMAND, 1 << 20};
 
     lsi_env_default(&fx->env);
+    fx->env.memory = sim_memory_table(&memory);
     fx->here = lsi_files_memory_new(&fx->env.memory);
     fx->env.files = fx->here;
     options.segment_bytes = 64 << 10;
