@@ -201,6 +201,7 @@ static int attach_alone(lsi_control *control, const unsigned char store_id[16], 
         memcmp(header->store_id, store_id, sizeof(header->store_id)) == 0;
     uint32_t count = atomic_load_explicit(&header->slot_count, memory_order_relaxed);
     uint32_t used = atomic_load_explicit(&header->used_count, memory_order_relaxed);
+    bool unsure;
     int result;
 
     lsi_boot_id(boot_id);
@@ -218,6 +219,9 @@ static int attach_alone(lsi_control *control, const unsigned char store_id[16], 
         epoch_raise(header);
         return 0;
     }
+    /* Only another boot has surely nothing in its kernel that is not on the disk. */
+    unsure = !of_this_store || memcmp(header->boot_id, none, sizeof(none)) == 0 ||
+        memcmp(boot_id, none, sizeof(none)) == 0 || memcmp(header->boot_id, boot_id, sizeof(boot_id)) == 0;
     header_set_boot(header, none); /* C2 */
     if (!of_this_store) {
         /* Not even the watermarks: they may be another store's, or another layout's. */
@@ -239,6 +243,7 @@ static int attach_alone(lsi_control *control, const unsigned char store_id[16], 
             return result;
     }
     atomic_store_explicit(&header->slot_count, count, memory_order_relaxed);
+    atomic_store_explicit(&header->unsure, unsure, memory_order_relaxed);
     memset(&header->clock_guard, 0, sizeof(header->clock_guard)); /* Monotonic time begins with the boot. */
     /* Nobody has a cached manifest. 2 is even: nothing is under way. */
     atomic_store_explicit(&header->manifest_generation, 2, memory_order_relaxed);
@@ -483,6 +488,17 @@ void lsi_control_close(lsi_control *control)
             (void)control->files->sync(&control->file, true); /* a watermark that is lost proves less; nothing breaks */
     }
     release(control);
+}
+
+bool lsi_control_is_unsure(const lsi_control *control)
+{
+    return atomic_load_explicit(&control->header->unsure, memory_order_acquire) != 0;
+}
+
+void lsi_control_is_sure(lsi_control *control)
+{
+    /* Release pairs with the acquire above: the syncs came before. */
+    atomic_store_explicit(&control->header->unsure, 0, memory_order_release);
 }
 
 bool lsi_control_is_private(const lsi_control *control)

@@ -166,6 +166,10 @@ void lsi_control_each(lsi_control *control, bool (*each)(void *user, lsi_slot *s
 ls_status lsi_control_lock(lsi_control *control);
 bool lsi_control_try_lock(lsi_control *control); /* false: somebody has it */
 void lsi_control_unlock(lsi_control *control);
+/* The control file was made anew, and not for another boot: bytes that earlier processes left unsynced may lie in shards
+ * whose slots say nothing of them. Until somebody has synced every shard. */
+bool lsi_control_is_unsure(const lsi_control *control);
+void lsi_control_is_sure(lsi_control *control);
 /* Rises with each replacement of the manifest; read before using a cached one. Odd from `changing` to `changed`: a
  * replacement is under way, or died or failed, and the next one who has the lock writes the manifest once more. */
 uint64_t lsi_control_manifest_generation(const lsi_control *control);

@@ -37,6 +37,7 @@ typedef struct control_header {
     uint32_t free_new; /* store lock: those freed since somebody was last alone */
     _Atomic uint64_t manifest_generation; /* odd: a replacement is under way, or died or failed */
     uint32_t attach_check; /* the gate: ~attach_epoch, for an epoch that was damaged makes old slots look fresh */
+    _Atomic uint32_t unsure; /* 1: shards may have bytes to sync that no slot speaks of */
 
     _Alignas(64) lsi_lock store_lock; /* LSI_RANK_STORE */
 

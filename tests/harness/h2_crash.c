@@ -180,7 +180,7 @@ static void take_over(campaign *of, const state_name *name, history *made)
     made->killed_at = made->synced_at = sim_log_count(made->sim);
     of->cases++;
     session_init(&next, made->sim, &made->truth, sim_mix(of->seed + name->kill));
-    if (odds >= 2 && session_open(&next, name->of->durability) == LS_OK) {
+    if (odds % 2 == 0 && session_open(&next, name->of->durability) == LS_OK) {
         (void)session_sync(&next);
         made->synced_at = sim_log_count(made->sim);
     }

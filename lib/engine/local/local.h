@@ -288,6 +288,9 @@ ls_status lsi_local_backup(lsi_engine *engine, const lsi_files *files, const cha
                            void *user);
 
 /* sweep.c */
+/* Every open shard of the catalog that no slot knows; `known_too`: those as well. One error, and the others all the
+ * same: CORRUPT only where there is no other. `sweeping`: until the sweeper is told to stop, LS_ERR_STATE then. */
+ls_status lsi_local_sync_catalog(lsi_local *local, const lsi_catalog *catalog, bool known_too, bool sweeping);
 ls_status lsi_local_sync(lsi_engine *engine); /* every shard that has something to sync, whoever wrote it */
 ls_status lsi_local_sweeper_start(lsi_local *local);
 void lsi_local_sweeper_stop(lsi_local *local);

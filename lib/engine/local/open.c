@@ -160,33 +160,6 @@ out:
 
 /* ---- settings that an open may change ---- */
 
-/* Whatever was put under the old durability, by whomever. */
-static ls_status sync_every_shard(lsi_local *local, const lsi_catalog *catalog)
-{
-    for (uint32_t i = 0; i < catalog->stream_count; i++) {
-        const lsi_catalog_stream *stream = &catalog->streams[i];
-
-        for (uint32_t k = 0; k < stream->shard_count; k++) {
-            const lsi_shard *shard = &stream->shards[k];
-            lsi_log_config config;
-            lsi_log *log;
-            ls_status st, closed;
-
-            if (shard->closed)
-                continue; /* It was synced before it was closed. */
-            lsi_local_log_config_of(local, stream, shard, &config);
-            st = lsi_log_open(&config, &log);
-            if (st != LS_OK)
-                return st;
-            st = lsi_log_sync(log);
-            closed = lsi_log_close(log);
-            if (st != LS_OK || closed != LS_OK)
-                return st != LS_OK ? st : closed;
-        }
-    }
-    return LS_OK;
-}
-
 static ls_status settings_change(lsi_local *local, ls_durability durability, uint32_t sync_interval_ms)
 {
     lsi_catalog *catalog, *fresh = NULL;
@@ -236,7 +209,7 @@ static ls_status durability_change(lsi_local *local, ls_durability wanted)
         goto out;
     }
     settings_use(local, catalog);
-    st = sync_every_shard(local, catalog);
+    st = lsi_local_sync_catalog(local, catalog, true, false); /* Whatever was put under the old durability, by whomever. */
     if (st == LS_OK)
         st = settings_change(local, wanted, 0);
 out:

@@ -1,8 +1,8 @@
 /* Syncing what puts left in the kernel: on demand, and in INTERVAL mode by a thread of each open store.
  *
  * The slots say what is to be done, whoever wrote it, so what a killed process acknowledged is synced by those who live
- * on; when nobody does, by the first who opens the store. Who syncs a shard is elected by its sync lock, so several
- * sweepers cost little more than one.
+ * on; when nobody does, by the first who opens the store. Where the slots were lost with the control file, every shard
+ * is looked at once. Who syncs a shard is elected by its sync lock, so several sweepers cost little more than one.
  *
  * The thread looks every half interval: what is put just after a look is met by the next one, and half an interval is
  * left for the shards that come before it. */
@@ -68,6 +68,77 @@ static bool is_stopping(lsi_local *local)
     return atomic_load_explicit(&local->sweeper_stop, memory_order_acquire) != 0;
 }
 
+/* Whether a slot knows what of a shard is synced: it was recovered since the control file was made. */
+static bool is_known(lsi_local *local, uint64_t stream, uint32_t shard)
+{
+    lsi_slot *slot;
+
+    return lsi_control_slot_find(local->control, LSI_SLOT_SHARD, stream, shard, &slot) == LS_OK && slot != NULL &&
+        atomic_load_explicit(&slot->health, memory_order_acquire) != LSI_SHARD_FRESH;
+}
+
+ls_status lsi_local_sync_catalog(lsi_local *local, const lsi_catalog *catalog, bool known_too, bool sweeping)
+{
+    lsi_error_state why;
+    ls_status st = LS_OK;
+
+    lsi_error_save(&why);
+    for (uint32_t i = 0; i < catalog->stream_count; i++) {
+        const lsi_catalog_stream *stream = &catalog->streams[i];
+
+        for (uint32_t k = 0; k < stream->shard_count; k++) {
+            const lsi_shard *shard = &stream->shards[k];
+            lsi_log_config config;
+            lsi_log *log;
+            ls_status one, closed;
+
+            if (sweeping && is_stopping(local))
+                return LS_ERR_STATE; /* Not all were looked at. */
+            if (shard->closed)
+                continue; /* It was synced before it was closed. */
+            if (!known_too && is_known(local, stream->id, shard->index))
+                continue;
+            lsi_local_log_config_of(local, stream, shard, &config);
+            one = lsi_log_open(&config, &log);
+            if (one == LS_OK) {
+                one = lsi_log_sync(log);
+                closed = lsi_log_close(log);
+                one = one == LS_OK ? closed : one;
+            }
+            if (one == LS_OK || one == LS_ERR_NOT_FOUND) /* deleted: nothing of it is left to sync */
+                continue;
+            if (st != LS_OK && (st != LS_ERR_CORRUPT || one == LS_ERR_CORRUPT))
+                continue;
+            st = one;
+            lsi_error_save(&why);
+        }
+    }
+    lsi_error_restore(&why);
+    return st;
+}
+
+/* Nobody knows what earlier processes left unsynced: their slots are gone. */
+static ls_status sync_unknown(lsi_local *local, bool sweeping)
+{
+    lsi_error_state before;
+    lsi_catalog *catalog;
+    ls_status st;
+
+    lsi_error_save(&before);
+    st = lsi_local_catalog(local, &catalog);
+    if (st != LS_OK)
+        return st;
+    st = lsi_local_sync_catalog(local, catalog, false, sweeping);
+    lsi_catalog_unref(catalog);
+    if (st == LS_ERR_CORRUPT) { /* Who reads or puts there is told; it cannot be synced the next time either. */
+        lsi_error_restore(&before);
+        st = LS_OK;
+    }
+    if (st == LS_OK)
+        lsi_control_is_sure(local->control);
+    return st;
+}
+
 static ls_status sync_all(lsi_local *local, bool sweeping)
 {
     dirty_list list = {.memory = &local->base.env.memory, .failed_ones = !sweeping};
@@ -97,6 +168,8 @@ ls_status lsi_local_sync(lsi_engine *engine)
     lsi_local *local = lsi_local_of(engine);
     ls_status st = lsi_local_check_writable(local);
 
+    if (st == LS_OK && lsi_control_is_unsure(local->control))
+        st = sync_unknown(local, false);
     return st == LS_OK ? sync_all(local, false) : st;
 }
 
@@ -112,6 +185,8 @@ static void sweep(void *user)
         patience_ms = local->base.env.busy_timeout_ms;
     while (!is_stopping(local)) {
         lsi_patience_begin(patience_ms); /* Who is stopped in one shard must not make the others late. */
+        if (lsi_control_is_unsure(local->control))
+            (void)sync_unknown(local, true);
         (void)sync_all(local, true); /* A failed sync has marked its shard; all else is tried again. */
         (void)lsi_word_sleep(&local->sweeper_stop, 0, pause_us);
     }
