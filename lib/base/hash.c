@@ -21,30 +21,35 @@ typedef uint64_t (*sum_function)(const void *bytes, size_t size, uint64_t seed);
 /* NULL until the first use. Relaxed everywhere: every thread that chooses makes the same choice. */
 static _Atomic(sum_function) chosen;
 
+bool lsi_sum64_has_avx2(void)
+{
+    __builtin_cpu_init(); /* For a call out of somebody's constructor. */
+    return __builtin_cpu_supports("avx2");
+}
+
 static sum_function choose(void)
 {
-    sum_function sum;
+    sum_function sum = lsi_sum64_has_avx2() ? lsi_sum64_avx2 : lsi_sum64_plain;
 
-    __builtin_cpu_init(); /* For a call out of somebody's constructor. */
-    sum = __builtin_cpu_supports("avx2") ? lsi_sum64_avx2 : lsi_sum64_plain;
     atomic_store_explicit(&chosen, sum, memory_order_relaxed);
     return sum;
 }
 
-static uint64_t sum_long(const void *bytes, size_t size, uint64_t seed)
+uint64_t lsi_sum64(const void *bytes, size_t size, uint64_t seed)
 {
-    sum_function sum = atomic_load_explicit(&chosen, memory_order_relaxed);
+    sum_function sum;
 
+    if (size < LSI_SUM64_MID_MIN || (size <= LSI_SUM64_MID_MAX && seed != 0)) /* No vectors for these. */
+        return XXH3_64bits_withSeed(bytes, size, seed);
+    sum = atomic_load_explicit(&chosen, memory_order_relaxed);
     return (sum != NULL ? sum : choose())(bytes, size, seed);
 }
 
 #else
 
-#define sum_long lsi_sum64_plain
-
-#endif
-
 uint64_t lsi_sum64(const void *bytes, size_t size, uint64_t seed)
 {
-    return size <= LSI_SUM64_SHORT_MAX ? XXH3_64bits_withSeed(bytes, size, seed) : sum_long(bytes, size, seed);
+    return XXH3_64bits_withSeed(bytes, size, seed);
 }
+
+#endif

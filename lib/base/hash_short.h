@@ -9,13 +9,15 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Up to here XXH3 takes ways of its own, which have no vectors. */
-#define LSI_SUM64_SHORT_MAX 240u
+/* Between these XXH3 takes ways of its own, for which the package has no vectors; hash_mid.h has, where there is no
+ * seed. */
+#define LSI_SUM64_MID_MIN 33u
+#define LSI_SUM64_MID_MAX 240u
 
 /* As lsi_sum64. Best with a size or a seed that the compiler knows. */
 static inline uint64_t lsi_sum64_inline(const void *bytes, size_t size, uint64_t seed)
 {
-    return size <= LSI_SUM64_SHORT_MAX ? XXH3_64bits_withSeed(bytes, size, seed) : lsi_sum64(bytes, size, seed);
+    return size <= LSI_SUM64_MID_MAX ? XXH3_64bits_withSeed(bytes, size, seed) : lsi_sum64(bytes, size, seed);
 }
 
 #endif

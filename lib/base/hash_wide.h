@@ -3,11 +3,14 @@
 #ifndef LSI_BASE_HASH_WIDE_H
 #define LSI_BASE_HASH_WIDE_H
 
+#include <stdbool.h>
+
 #include "base/hash.h"
 
-/* Built: lsi_sum64_avx2 may be called where __builtin_cpu_supports("avx2"). */
 #if defined(__GNUC__) && defined(__x86_64__)
 #define LSI_HASH_WIDE 1
+/* Whether what is compiled for AVX2 may be called on this processor. */
+bool lsi_sum64_has_avx2(void);
 uint64_t lsi_sum64_avx2(const void *bytes, size_t size, uint64_t seed);
 #endif
 

@@ -63,6 +63,9 @@ typedef struct lsi_record_shape {
     uint32_t bytes; /* with header and padding */
 } lsi_record_shape;
 
+/* Of no record: its flags are none. */
+#define LSI_RECORD_SHAPE_NONE ((lsi_record_shape){.word = UINT64_MAX})
+
 /* Of the record at `at`, where the frame has `room` bytes left. False: it breaks the rules (F4). */
 static inline bool lsi_record_read_shape(const unsigned char *at, uint32_t room, lsi_record_shape *out)
 {

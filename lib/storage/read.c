@@ -7,9 +7,16 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/hash_wide.h"
 #include "base/status.h"
 #include "storage/frame_read.h"
 #include "storage/reader.h"
+#include "storage/give.h"
+
+void lsi_give_frames_plain(lsi_log_reader *reader, uint64_t stop, lsi_read_batch *to)
+{
+    give_frames(reader, stop, to);
+}
 
 ls_status lsi_log_reader_open(lsi_log *log, lsi_read_way way, lsi_log_reader **out)
 {
@@ -22,6 +29,11 @@ ls_status lsi_log_reader_open(lsi_log *log, lsi_read_way way, lsi_log_reader **o
         return lsi_fail(LS_ERR_NO_MEMORY, "%s: a reader: no memory", log->config.label);
     reader->log = log;
     lsi_unpacker_begin(&reader->unpacker, &log->config);
+    reader->give_frames = lsi_give_frames_plain;
+#ifdef LSI_HASH_WIDE
+    if (lsi_sum64_has_avx2())
+        reader->give_frames = lsi_give_frames_avx2;
+#endif
     reader->page_bytes = LSI_PAGE_BYTES_FIRST;
     reader->page_bytes_max = way == LSI_READ_SPARING ? LSI_PAGE_BYTES_SPARING : LSI_PAGE_BYTES;
     st = lsi_log_list(log, slot, &reader->list);
@@ -252,14 +264,6 @@ static ls_status more_records(lsi_log_reader *reader, size_t wanted)
     return LS_OK;
 }
 
-/* What one call gives, and its limits. */
-typedef struct batch {
-    uint32_t made;
-    uint32_t records_max;
-    uint64_t bytes_left;
-    bool is_full;
-} batch;
-
 static ls_status breaks_rules(const lsi_log_reader *reader)
 {
     return lsi_fail(LS_ERR_CORRUPT, "%s: the frame at 0x%llx of %s holds records that break its rules",
@@ -289,7 +293,7 @@ static inline ls_status enter_frame(lsi_log_reader *reader)
 }
 
 /* Gives records of the frame at reader->at, from the next one on, until a limit is met. */
-static inline ls_status give(lsi_log_reader *reader, batch *to)
+static inline ls_status give(lsi_log_reader *reader, lsi_read_batch *to)
 {
     const lsi_frame *frame = &reader->frame;
     const unsigned char *here = reader->shown;
@@ -368,7 +372,7 @@ ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint
                               const ls_record **records, uint32_t *count, bool *at_tip, bool *end)
 {
     lsi_slot *slot;
-    batch to = {.records_max = records_max, .bytes_left = bytes_max};
+    lsi_read_batch to = {.records_max = records_max, .bytes_left = bytes_max};
     ls_status st = lsi_log_ready(reader->log, &slot);
 
     if (st != LS_OK)
@@ -394,6 +398,13 @@ ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint
             continue;
         st = enter_segment(reader, slot, published, &stop);
         while (st == LS_OK && !to.is_full && reader->at < stop) {
+            /* Behind the first, whose age is looked at; and what is not sealed stays in a segment that is not. */
+            if (to.made > 0 && reader->given_bytes == 0 && lsi_reader_held(reader) != 0 &&
+                !lsi_segment_is_sealed(reader->segment)) {
+                reader->give_frames(reader, stop, &to);
+                if (to.is_full || reader->at == stop)
+                    break;
+            }
             if (reader->given_bytes == 0)
                 st = next_frame(reader, stop, to.made > 0);
             if (st == LS_OK && to.made == 0 && reader->frame.arrival_us < expired_us)

@@ -16,6 +16,18 @@ typedef struct lsi_page {
     size_t capacity;
 } lsi_page;
 
+/* What one call gives, and its limits. */
+typedef struct lsi_read_batch {
+    uint32_t made;
+    uint32_t records_max;
+    uint64_t bytes_left;
+    bool is_full;
+} lsi_read_batch;
+
+/* give.h, compiled for whatever the processor has. */
+typedef void lsi_give_function(lsi_log_reader *reader, uint64_t stop, lsi_read_batch *to);
+lsi_give_function lsi_give_frames_plain, lsi_give_frames_avx2;
+
 struct lsi_log_reader {
     lsi_log *log;
     lsi_segment_list *list;  /* as of list_generation */
@@ -41,6 +53,7 @@ struct lsi_log_reader {
     lsi_unpacker unpacker;
     ls_record *records;
     size_t record_capacity;
+    lsi_give_function *give_frames;
 };
 
 /* Puts the reader at a place; its segment is opened again, its bytes are read again. */

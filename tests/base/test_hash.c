@@ -130,24 +130,31 @@ static void sums_are_those_of_xxh3(void **state)
 }
 
 /* Goal: a sum does not depend on the processor that makes it. Method: all ways that this one has, over every length
- * through several of XXH3's blocks, at changing alignments and seeds, and one long run. */
+ * through several of XXH3's blocks, of random bytes, at changing alignments, without and with seeds, and a long run. */
 static void sums_are_the_same_by_every_width(void **state)
 {
     enum { LENGTHS = 3000, LONG = 1 << 20 };
     unsigned char *text = malloc(LONG + 8);
+    uint64_t word = 1;
 
     (void)state;
     assert_non_null(text);
-    for (size_t i = 0; i < LONG + 8; i++)
-        text[i] = (unsigned char)(i * i >> 3);
-    for (size_t i = 0; i <= LENGTHS; i++) {
-        const unsigned char *from = text + i % 8;
-        size_t size = i < LENGTHS ? i : LONG;
-        uint64_t seed = i % 3 * UINT64_C(0x9e3779b97f4a7c15), sum = lsi_sum64_plain(from, size, seed);
+    for (size_t i = 0; i < LONG + 8; i++) {
+        word = word * UINT64_C(6364136223846793005) + 1442695040888963407;
+        text[i] = (unsigned char)(word >> 56);
+    }
+    for (size_t i = 0; i <= 2 * LENGTHS + 1; i++) {
+        const unsigned char *from = text + i / 2 % 997 * 1009 % (LONG - LENGTHS);
+        size_t size = i / 2;
+        if (size == LENGTHS) {
+            from = text + i % 2;
+            size = LONG;
+        }
+        uint64_t seed = i % 2 * i * UINT64_C(0x9e3779b97f4a7c15), sum = lsi_sum64_plain(from, size, seed);
 
         assert_true(lsi_sum64(from, size, seed) == sum);
 #ifdef LSI_HASH_WIDE
-        if (__builtin_cpu_supports("avx2"))
+        if (lsi_sum64_has_avx2())
             assert_true(lsi_sum64_avx2(from, size, seed) == sum);
 #endif
     }

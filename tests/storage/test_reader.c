@@ -4,7 +4,10 @@
 
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "base/file.h"
+#include "base/hash_wide.h"
+#include "base/status.h"
 #include "storage/reader.h"
 
 #define RECORDS_MAX 4000u
@@ -133,9 +136,23 @@ static uint64_t bytes_of(const fixture *fx, unsigned n)
     return key_of(buffer, sizeof buffer, n).size + fx->put[n].size;
 }
 
+/* The ways to give whole frames that this processor has. */
+static size_t ways(lsi_give_function *out[2])
+{
+    size_t count = 0;
+
+    out[count++] = lsi_give_frames_plain;
+#ifdef LSI_HASH_WIDE
+    if (lsi_sum64_has_avx2())
+        out[count++] = lsi_give_frames_avx2;
+#endif
+    return count;
+}
+
 /* Reads to the tip from record `from` on. Every record of a batch is looked at after all of it was made, and a batch
  * ends only where a limit, or the tip, says so. */
-static void read_all(fixture *fx, size_t page_bytes, uint32_t records_max, uint64_t bytes_max, unsigned from)
+static void read_all(fixture *fx, lsi_give_function *give, size_t page_bytes, uint32_t records_max, uint64_t bytes_max,
+                     unsigned from)
 {
     const ls_position place = {LS_AT_SEQUENCE_NUMBER, 0, fx->put[from].seqno, 0};
     lsi_log_reader *reader;
@@ -143,6 +160,8 @@ static void read_all(fixture *fx, size_t page_bytes, uint32_t records_max, uint6
     unsigned n = from;
 
     assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_FAST, &reader), LS_OK);
+    if (give != NULL)
+        reader->give_frames = give;
     if (page_bytes != 0)
         reader->page_bytes = reader->page_bytes_max = page_bytes;
     assert_int_equal(lsi_log_reader_seek(reader, &place), LS_OK);
@@ -175,11 +194,13 @@ static void pages_and_limits_change_no_record(void **state)
     const uint32_t records[] = {1, 2, 63, 1000, UINT32_MAX};
     const uint64_t bytes[] = {1, 500, 20000, 300000, UINT64_MAX};
     fixture *fx = *state;
+    lsi_give_function *give[2];
 
-    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
-        for (size_t k = 0; k < sizeof records / sizeof *records; k++)
-            for (size_t m = 0; m < sizeof bytes / sizeof *bytes; m++)
-                read_all(fx, pages[i], records[k], bytes[m], 0);
+    for (size_t w = ways(give); w-- > 0;)
+        for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
+            for (size_t k = 0; k < sizeof records / sizeof *records; k++)
+                for (size_t m = 0; m < sizeof bytes / sizeof *bytes; m++)
+                    read_all(fx, give[w], pages[i], records[k], bytes[m], 0);
 }
 
 /* A place may be any record of a frame: reading begins with it. */
@@ -188,8 +209,8 @@ static void every_record_can_be_the_first(void **state)
     fixture *fx = *state;
 
     for (unsigned n = 0; n < fx->count; n += 1 + n / 16)
-        read_all(fx, n % 2 == 0 ? 0 : 512, n % 3 == 0 ? UINT32_MAX : 100, 100000, n);
-    read_all(fx, 0, UINT32_MAX, UINT64_MAX, fx->count - 1);
+        read_all(fx, NULL, n % 2 == 0 ? 0 : 512, n % 3 == 0 ? UINT32_MAX : 100, 100000, n);
+    read_all(fx, NULL, 0, UINT32_MAX, UINT64_MAX, fx->count - 1);
 }
 
 /* A small batch shows the end of a page, what is left of a segment, and the beginning of another page: so many there
@@ -214,12 +235,199 @@ static void small_batches_take_three_pages_at_most(void **state)
     lsi_log_reader_close(reader);
 }
 
+/* ---- frames that break a rule ---- */
+
+enum { FIRST_RECORD = LSI_FRAME_HEADER_BYTES, SECOND_RECORD = FIRST_RECORD + 8 + 104 };
+
+/* A change of one field of a frame, which gets new sums: only the rule is broken. */
+typedef struct violation {
+    const char *what;
+    uint32_t at;
+    uint32_t size;
+    uint64_t value;  /* is added to the field; TO_LIMIT: it becomes the segment's last number */
+    uint32_t records; /* of the frame, when it must be so many; 0: of one and of two */
+    ls_status wanted;
+    enum { NONE, ALL_BUT_ONE, ALL } given; /* of its records: those before what is wrong, since its sums are right */
+} violation;
+#define TO_LIMIT UINT64_MAX
+
+static const violation violations[] = {
+    {"a length that is no multiple of 8", 0, 4, 4, 0, LS_ERR_CORRUPT},
+    {"a length without a header", 0, 4, (uint64_t)40 - SECOND_RECORD, 1, LS_ERR_CORRUPT},
+    {"a length without a record", 0, 4, (uint64_t)48 - SECOND_RECORD, 1, LS_ERR_CORRUPT},
+    {"a length below its records'", 0, 4, (uint64_t)-8, 0, LS_ERR_CORRUPT, ALL_BUT_ONE},
+    {"a length beyond the end", 0, 4, 1 << 20, 0, LS_ERR_CORRUPT},
+    {"a length beyond every frame's", 0, 4, 1 << 25, 0, LS_ERR_CORRUPT},
+    {"no record", 4, 4, (uint64_t)-1, 1, LS_ERR_CORRUPT},
+    {"more records than bytes", 4, 4, 1000, 0, LS_ERR_CORRUPT},
+    {"more records than there are", 4, 4, 1, 0, LS_ERR_CORRUPT, ALL},
+    {"a number below the segment's", 8, 8, (uint64_t)-3, 1, LS_ERR_CORRUPT},
+    {"a number above the segment's", 8, 8, UINT64_C(1) << 62, 0, LS_ERR_CORRUPT},
+    {"a last number above the segment's", 8, 8, TO_LIMIT, 2, LS_ERR_CORRUPT},
+    {"a durable end behind it", 24, 8, UINT64_C(1) << 40, 0, LS_ERR_CORRUPT},
+    {"a kind of a later release", 40, 1, 1, 0, LS_ERR_VERSION},
+    {"a codec of a later release", 41, 1, 200, 0, LS_ERR_VERSION},
+    {"a flag that must be refused", 42, 2, 0x8000, 0, LS_ERR_VERSION},
+    {"data beyond the frame", FIRST_RECORD, 4, 8, 1, LS_ERR_CORRUPT},
+    {"data beyond everything", FIRST_RECORD, 4, UINT32_MAX - 200, 0, LS_ERR_CORRUPT},
+    {"a key beyond the frame", FIRST_RECORD + 4, 2, 0xff00, 0, LS_ERR_CORRUPT},
+    {"a hash key beyond the frame", FIRST_RECORD + 6, 2, 1, 1, LS_ERR_CORRUPT},
+    {"a flag of a later release", FIRST_RECORD + 6, 2, 2, 0, LS_ERR_CORRUPT},
+    {"data of a second record beyond the frame", SECOND_RECORD, 4, 8, 2, LS_ERR_CORRUPT, ALL_BUT_ONE},
+    {"a second record with a flag of a later release", SECOND_RECORD + 6, 2, 2, 2, LS_ERR_CORRUPT, ALL_BUT_ONE},
+};
+
+/* A log of its own, with the same segment's bytes at hand. */
+typedef struct one_segment {
+    lsi_files *files;
+    log_store store;
+    lsi_segment *segment;
+    unsigned char bytes[4096];
+} one_segment;
+
+static void one_segment_begin(one_segment *of, uint64_t segment_bytes)
+{
+    memset(of, 0, sizeof *of);
+    of->files = lsi_files_memory_new(&lsi_memory_libc);
+    assert_non_null(of->files);
+    log_store_open(&of->store, of->files, true, LS_DURABILITY_SYNC, segment_bytes);
+    assert_int_equal(lsi_segment_open(&of->store.config, 1, true, &of->segment), LS_OK);
+}
+
+static void one_segment_end(one_segment *of)
+{
+    lsi_segment_unref(of->segment);
+    assert_int_equal(log_store_close(&of->store), LS_OK);
+    lsi_files_memory_free(of->files);
+}
+
+static uint64_t end_of(const one_segment *of)
+{
+    return atomic_load(&lsi_log_slot(of->store.log)->committed_end);
+}
+
+/* Puts `count` records of 99 bytes, 104 with their keys, in one frame. */
+static void put_equal(one_segment *of, uint32_t count)
+{
+    static const char data[99] = "data";
+    const ls_put_entry entry = {{"key-N", 5}, {data, sizeof data}, NULL}, entries[2] = {entry, entry};
+    uint32_t accepted;
+    ls_seqno first;
+    uint64_t end;
+    bool closed;
+
+    assert_int_equal(lsi_log_append(of->store.log, of->store.framer, entries, NULL, count, false, &accepted, &first,
+                                    &end, &closed), LS_OK);
+    assert_int_equal(accepted, count);
+    assert_int_equal(lsi_log_commit(of->store.log, end), LS_OK);
+}
+
+/* Changes the frame at `position`, and makes its sums right for whatever length it says, where that is possible. */
+static void break_rule(one_segment *of, uint64_t position, const violation *broken)
+{
+    const uint64_t seed = of->segment->seed;
+    unsigned char *at = of->bytes;
+    uint64_t field = 0;
+
+    assert_in_range(of->files->read(&of->segment->file, at, sizeof of->bytes, position + LSI_SEGMENT_HEADER_BYTES),
+                    500, sizeof of->bytes);
+    memcpy(&field, at + broken->at, broken->size);
+    field = broken->value == TO_LIMIT ? of->segment->header.seqno_limit - 1 : field + broken->value;
+    memcpy(at + broken->at, &field, broken->size);
+    uint32_t bytes = lsi_read_u32le(at);
+    if (bytes >= LSI_FRAME_HEADER_BYTES && bytes <= 400)
+        lsi_write_u64le(at + 32, lsi_sum64(at + 48, bytes - 48, 0) ^ seed);
+    lsi_write_u32le(at + 44, (uint32_t)lsi_sum64(at, 44, seed + position));
+    assert_int_equal(lsi_file_write_one(&of->segment->file, at, 400, position + LSI_SEGMENT_HEADER_BYTES), 0);
+}
+
+/* Reads all, once in each way: `count` records, then `wanted` again and again. */
+static void assert_given(one_segment *of, const char *what, uint32_t count, ls_status wanted)
+{
+    lsi_give_function *give[2];
+
+    for (size_t w = ways(give); w-- > 0;) {
+        lsi_log_reader *reader;
+        const ls_record *records;
+        uint32_t given;
+        bool tip, end;
+
+        assert_int_equal(lsi_log_reader_open(of->store.log, LSI_READ_FAST, &reader), LS_OK);
+        reader->give_frames = give[w];
+        reader->page_bytes = reader->page_bytes_max = 64 << 20; /* All of it is there. */
+        assert_int_equal(lsi_log_reader_read(reader, 100, UINT64_MAX, &records, &given, &tip, &end), LS_OK);
+        if (given != count)
+            fail_msg("%s: %u records were given", what, given);
+        for (int again = 0; again < 2; again++)
+            if (lsi_log_reader_read(reader, 100, UINT64_MAX, &records, &given, &tip, &end) != wanted)
+                fail_msg("%s: %s", what, ls_last_error_message());
+        lsi_log_reader_close(reader);
+    }
+}
+
+/* Goal: no way to give a frame forgets a rule of FORMAT.md, though its sums are right. Method: four frames, of which
+ * the third, with one record or two, has one field changed and its sums made anew: the first is given by the general
+ * way, the second by the one for whole frames, which then knows the sizes of the third. */
+static void a_frame_that_breaks_a_rule_is_not_given(void **state)
+{
+    (void)state;
+    for (size_t v = 0; v < sizeof violations / sizeof *violations; v++)
+        for (uint32_t records = 1; records <= 2; records++) {
+            static one_segment of;
+            uint64_t position;
+
+            if (violations[v].records != 0 && violations[v].records != records)
+                continue;
+            one_segment_begin(&of, LSI_SEGMENT_BYTES_MIN);
+            put_equal(&of, 1);
+            put_equal(&of, records);
+            position = end_of(&of);
+            put_equal(&of, records);
+            put_equal(&of, 1);
+            assert_given(&of, "nothing", 2 + 2 * records, LS_OK);
+            break_rule(&of, position, &violations[v]);
+            uint32_t whole = violations[v].given == ALL           ? records
+                             : violations[v].given == ALL_BUT_ONE ? records - 1
+                                                                  : 0;
+            assert_given(&of, violations[v].what, 1 + records + whole, violations[v].wanted);
+            one_segment_end(&of);
+        }
+}
+
+/* The same for a length above every frame's, where as many bytes are there and their sum is right. */
+static void a_frame_larger_than_any_is_not_given(void **state)
+{
+    static one_segment of;
+    const uint32_t bytes = LSI_FRAME_BYTES_MAX + 8;
+    ls_seqno seqno;
+
+    (void)state;
+    one_segment_begin(&of, 64 << 20);
+    put_equal(&of, 1);
+    put_equal(&of, 1);
+    uint64_t position = end_of(&of), at = position + LSI_SEGMENT_HEADER_BYTES;
+    for (unsigned n = 0; n < 2; n++)
+        assert_int_equal(log_store_put(&of.store, n, 9 << 20, &seqno), LS_OK);
+    unsigned char *frame = malloc(bytes);
+    assert_non_null(frame);
+    assert_int_equal(of.files->read(&of.segment->file, frame, bytes, at), bytes);
+    lsi_write_u32le(frame, bytes);
+    lsi_write_u64le(frame + 32, lsi_sum64(frame + 48, bytes - 48, 0) ^ of.segment->seed);
+    lsi_write_u32le(frame + 44, (uint32_t)lsi_sum64(frame, 44, of.segment->seed + position));
+    assert_int_equal(lsi_file_write_one(&of.segment->file, frame, 48, at), 0);
+    free(frame);
+    assert_given(&of, "a large frame", 2, LS_ERR_CORRUPT);
+    one_segment_end(&of);
+}
+
 int main(void)
 {
     const struct CMUnitTest reading[] = {
         cmocka_unit_test(pages_and_limits_change_no_record),
         cmocka_unit_test(every_record_can_be_the_first),
         cmocka_unit_test(small_batches_take_three_pages_at_most),
+        cmocka_unit_test(a_frame_that_breaks_a_rule_is_not_given),
+        cmocka_unit_test(a_frame_larger_than_any_is_not_given),
     };
 
     return cmocka_run_group_tests(reading, setup, teardown);

@@ -270,19 +270,24 @@ static void no_flipped_byte_gives_a_wrong_record(void **state)
     assert_int_equal(none, 0);
 }
 
-/* Makes the sums of the first frame behind a header right again: what somebody can do who knows the format and not the
- * key. */
-static void put_sums_right(unsigned char *segment)
+/* Makes the sums of a frame, `offset` bytes behind the header, right again: what somebody can do who knows the format
+ * and not the key. */
+static void put_sums_of_right(unsigned char *segment, size_t offset)
 {
     lsi_segment_header header;
-    unsigned char *at = segment + LSI_SEGMENT_HEADER_BYTES;
+    unsigned char *at = segment + LSI_SEGMENT_HEADER_BYTES + offset;
 
     assert_int_equal(lsi_segment_header_decode("segment", segment, NULL, &header), LS_OK);
     uint64_t seed = lsi_segment_seed(&header);
     uint32_t bytes = lsi_read_u32le(at);
     lsi_write_u64le(at + LSI_FRAME_BODY_SUM_AT,
                     lsi_sum64(at + LSI_FRAME_HEADER_BYTES, bytes - LSI_FRAME_HEADER_BYTES, 0) ^ seed);
-    lsi_write_u32le(at + LSI_FRAME_SUM_AT, lsi_frame_header_sum(at, seed, header.base));
+    lsi_write_u32le(at + LSI_FRAME_SUM_AT, lsi_frame_header_sum(at, seed, header.base + offset));
+}
+
+static void put_sums_right(unsigned char *segment)
+{
+    put_sums_of_right(segment, 0);
 }
 
 /* X4: tags bind the whole body and what the header says of the records; under the right key it is damage, not a key. */
@@ -349,6 +354,37 @@ static void sealed_is_the_segment_or_nothing(void **state)
         image_free(&of);
         unmake(&fx);
     }
+}
+
+/* F5: the same for a frame that a reader meets behind another, with a record in it that could be given. */
+static void a_plain_record_in_a_sealed_segment_is_not_given(void **state)
+{
+    sealed_store fx = {.sim = NULL};
+    ls_status why;
+    lsi_file file;
+
+    (void)state;
+    SKIP_UNLESS_BUILT();
+    make(&fx, terms_of('k', 0), LS_DURABILITY_KERNEL, 64 << 10);
+    for (unsigned n = 0; n < 3; n++)
+        assert_int_equal(log_store_put(&fx.store, n, 100, &(ls_seqno){0}), LS_OK);
+    image of = image_take(sim_files_table(fx.sim), "store");
+    image_file *segment = last_segment(&of);
+    uint32_t second = lsi_read_u32le(segment->bytes + LSI_SEGMENT_HEADER_BYTES);
+    unsigned char *at = segment->bytes + LSI_SEGMENT_HEADER_BYTES + second;
+    uint32_t body_bytes = lsi_read_u32le(at) - LSI_FRAME_HEADER_BYTES;
+    lsi_write_u16le(at + LSI_FRAME_FLAGS_AT, 0);
+    memset(at + LSI_FRAME_HEADER_BYTES, 0, body_bytes);
+    lsi_write_u32le(at + LSI_FRAME_HEADER_BYTES + LSI_RECORD_DATA_AT, body_bytes - LSI_RECORD_HEADER_BYTES - 1);
+    lsi_write_u16le(at + LSI_FRAME_HEADER_BYTES + LSI_RECORD_KEY_AT, 1);
+    put_sums_of_right(segment->bytes, second);
+    assert_int_equal(fx.store.root.files->open(&fx.store.root, segment->name, LSI_OPEN_WRITE, &file), 0);
+    assert_int_equal(lsi_file_write_one(&file, segment->bytes, segment->size, 0), 0);
+    assert_int_equal(file.files->close(&file), 0);
+    assert_int_equal(read_until(&fx, &why), 1);
+    assert_int_equal(why, LS_ERR_CORRUPT);
+    image_free(&of);
+    unmake(&fx);
 }
 
 /* A key that cannot be had: nothing is written, also when that was found out behind a roll; and what another process
@@ -705,6 +741,7 @@ int main(void)
         cmocka_unit_test(no_flipped_byte_gives_a_wrong_record),
         cmocka_unit_test(what_is_changed_with_its_sums_is_damage),
         cmocka_unit_test(sealed_is_the_segment_or_nothing),
+        cmocka_unit_test(a_plain_record_in_a_sealed_segment_is_not_given),
         cmocka_unit_test(an_append_without_its_key_writes_nothing),
         cmocka_unit_test(a_batch_that_rolls_keeps_its_numbers_together),
         cmocka_unit_test(no_nonce_comes_twice),
