@@ -245,6 +245,7 @@ static int attach_alone(lsi_control *control, const unsigned char store_id[16], 
     atomic_store_explicit(&header->slot_count, count, memory_order_relaxed);
     atomic_store_explicit(&header->unsure, unsure, memory_order_relaxed);
     memset(&header->clock_guard, 0, sizeof(header->clock_guard)); /* Monotonic time begins with the boot. */
+    memset(&header->upkeep, 0, sizeof(header->upkeep));
     /* Nobody has a cached manifest. 2 is even: nothing is under way. */
     atomic_store_explicit(&header->manifest_generation, 2, memory_order_relaxed);
     result = lsi_lock_init(&header->store_lock);
@@ -525,6 +526,11 @@ uint32_t lsi_control_epoch(const lsi_control *control)
 {
     /* Relaxed: it does not change while anybody is attached. */
     return atomic_load_explicit(&control->header->attach_epoch, memory_order_relaxed);
+}
+
+lsi_upkeep_words *lsi_control_upkeep_words(lsi_control *control)
+{
+    return &control->header->upkeep;
 }
 
 lsi_clock_guard *lsi_control_clock_guard(lsi_control *control)

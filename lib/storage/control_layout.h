@@ -41,7 +41,8 @@ typedef struct control_header {
 
     _Alignas(64) lsi_lock store_lock; /* LSI_RANK_STORE */
 
-    _Alignas(64) lsi_clock_guard clock_guard; /* of this boot */
+    _Alignas(64) lsi_clock_guard clock_guard; /* of this boot, */
+    lsi_upkeep_words upkeep;                  /* and this */
 } control_header;
 _Static_assert(sizeof(control_header) <= CONTROL_PROCESSES_AT, "the header fits before the process table");
 

@@ -110,11 +110,11 @@ bool lsi_reader_is_trimmed(const lsi_log_reader *reader)
     return reader->at < reader->list->entries[0].base || reader->next_seqno < reader->list->trimmed;
 }
 
-int64_t lsi_reader_expired_before_us(const lsi_log_reader *reader)
+int64_t lsi_reader_expired_before_us(const lsi_log_reader *reader, int64_t arrival_us)
 {
     const lsi_log_config *config = &reader->log->config;
 
-    return config->expired_before_us != NULL ? config->expired_before_us(config->expired_user) : INT64_MIN;
+    return config->expired_before_us != NULL ? config->expired_before_us(config->expired_user, arrival_us) : INT64_MIN;
 }
 
 /* One above the numbers of `entry`, an element of the list: who reads on from there misses nothing behind it. */
@@ -384,9 +384,8 @@ ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint
     st = lsi_reader_follow_list(reader, slot);
     if (st != LS_OK)
         return st;
-    int64_t expired_us = reader->at < published ? lsi_reader_expired_before_us(reader) : INT64_MIN;
-    if (lsi_reader_is_trimmed(reader) || (reader->given_bytes != 0 && reader->frame.arrival_us < expired_us)) {
-        st = lsi_reader_to_horizon(reader, published, expired_us);
+    if (lsi_reader_is_trimmed(reader)) {
+        st = lsi_reader_to_horizon(reader, published);
         if (st != LS_OK)
             return st;
     }
@@ -407,15 +406,16 @@ ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint
             }
             if (reader->given_bytes == 0)
                 st = next_frame(reader, stop, to.made > 0);
-            if (st == LS_OK && to.made == 0 && reader->frame.arrival_us < expired_us)
-                st = LS_ERR_TRIMMED; /* Stamps do not decrease: only the first one can be. */
+            if (st == LS_OK && to.made == 0 && /* Stamps do not decrease: only the first one can be. */
+                reader->frame.arrival_us < lsi_reader_expired_before_us(reader, reader->frame.arrival_us))
+                st = LS_ERR_TRIMMED;
             if (st == LS_OK && reader->given_bytes == 0)
                 st = enter_frame(reader);
             if (st == LS_OK)
                 st = give(reader, &to);
         }
         if (st == LS_ERR_TRIMMED && to.made == 0) {
-            st = lsi_reader_to_horizon(reader, published, expired_us);
+            st = lsi_reader_to_horizon(reader, published);
             if (st == LS_OK)
                 continue;
         }

@@ -148,23 +148,22 @@ static ls_status seek_target(lsi_log_reader *reader, uint64_t published, const t
 }
 
 /* The place of the oldest record that may be shown. */
-static ls_status find_horizon(lsi_log_reader *reader, uint64_t published, int64_t expired_us, uint64_t *at,
-                              ls_seqno *next)
+static ls_status find_horizon(lsi_log_reader *reader, uint64_t published, uint64_t *at, ls_seqno *next)
 {
     const lsi_segment_entry *first = &reader->list->entries[0];
-    target sought = {.timestamp_us = expired_us};
+    target sought = {.timestamp_us = lsi_reader_expired_before_us(reader, INT64_MIN)};
 
     *at = first->base;
     *next = first->base_seqno;
-    return expired_us > first->base_arrival_us ? seek_target(reader, published, &sought, at, next) : LS_OK;
+    return sought.timestamp_us > first->base_arrival_us ? seek_target(reader, published, &sought, at, next) : LS_OK;
 }
 
-ls_status lsi_reader_to_horizon(lsi_log_reader *reader, uint64_t published, int64_t expired_us)
+ls_status lsi_reader_to_horizon(lsi_log_reader *reader, uint64_t published)
 {
     bool is_loss = !reader->at_horizon;
     uint64_t at;
     ls_seqno next;
-    ls_status st = find_horizon(reader, published, expired_us, &at, &next);
+    ls_status st = find_horizon(reader, published, &at, &next);
 
     if (st != LS_OK)
         return st;
@@ -201,7 +200,7 @@ ls_status lsi_log_reader_seek(lsi_log_reader *reader, const ls_position *positio
 
     switch (position->kind) {
     case LS_TRIM_HORIZON:
-        st = find_horizon(reader, published, lsi_reader_expired_before_us(reader), &at, &next);
+        st = find_horizon(reader, published, &at, &next);
         if (st != LS_OK)
             return st;
         break;
@@ -225,7 +224,7 @@ ls_status lsi_log_reader_seek(lsi_log_reader *reader, const ls_position *positio
         }
         break;
     case LS_AT_TIMESTAMP:
-        sought.timestamp_us = lsi_reader_expired_before_us(reader);
+        sought.timestamp_us = lsi_reader_expired_before_us(reader, INT64_MIN);
         at_horizon = position->timestamp_us <= sought.timestamp_us;
         if (!at_horizon)
             sought.timestamp_us = position->timestamp_us;

@@ -53,8 +53,10 @@ typedef struct lsi_log_config {
     bool read_only;
     bool map_tail;               /* small buffered frames may be stored into a mapping (LSI_FS_IN_PLACE) */
     lsi_slot *stream_slot;       /* readers of all shards sleep here; woken with the shard's own. May be NULL. */
-    /* Records that arrived before what this answers are past their age: no reader is shown them. NULL: none are. */
-    int64_t (*expired_before_us)(void *user);
+    /* Records that arrived before what this answers are past their age: no reader is shown them. It is asked about one
+     * that arrived at `arrival_us` (INT64_MIN: about none), and any answer that is not above says that it is not; so
+     * there is no need to know exactly. NULL: none are. */
+    int64_t (*expired_before_us)(void *user, int64_t arrival_us);
     void *expired_user;
     /* What the stream's terms are now. Called while append_lock is held. NULL: plain ones. */
     ls_status (*terms)(void *user, lsi_log_terms *out);
@@ -132,7 +134,8 @@ typedef struct lsi_log_piece {
     uint32_t number;
     bool is_last;      /* records go into it; it can be trimmed after a roll only */
     uint64_t bytes;    /* of its file */
-    int64_t newest_us; /* no record of it arrived later; INT64_MAX: not known */
+    int64_t oldest_us; /* no record of it arrived before */
+    int64_t newest_us; /* and none later; INT64_MAX: not known */
 } lsi_log_piece;
 /* The segments, oldest first, until `each` answers false. Reads the list alone, and recovers nothing. */
 ls_status lsi_log_each_piece(lsi_log *log, bool (*each)(void *user, const lsi_log_piece *piece), void *user);
@@ -141,7 +144,8 @@ ls_status lsi_log_each_piece(lsi_log *log, bool (*each)(void *user, const lsi_lo
  * BUSY: the log was changed meanwhile or its lock is taken; nothing was changed, come again later. Others: nothing was
  * changed, or files are left that the next one removes; on IO the shard may be failed. */
 ls_status lsi_log_trim(lsi_log *log, uint32_t keep, int64_t before_us, uint32_t *removed);
-/* Begins a new segment when the last one holds records and all of them arrived before `before_us`. BUSY as above. */
+/* Begins a new segment when the last one holds records and all of them arrived before `before_us`. Recovers the log if
+ * nobody did; leaves a damaged or failed one as it is. BUSY as above. */
 ls_status lsi_log_retire(lsi_log *log, int64_t before_us, bool *rolled);
 
 /* ---- copying (copy.c): a prefix of a log that is being written, for backups ---- */

@@ -56,6 +56,7 @@ ls_status lsi_log_each_piece(lsi_log *log, bool (*each)(void *user, const lsi_lo
                                .is_last = is_last,
                                .bytes = is_last ? last_bytes(&log->config, entry->number)
                                                 : lsi_segment_entry_bytes(entry),
+                               .oldest_us = entry->base_arrival_us,
                                .newest_us = is_last ? INT64_MAX : entry[1].base_arrival_us};
         if (!each(user, &piece))
             break;
@@ -329,10 +330,11 @@ ls_status lsi_log_retire(lsi_log *log, int64_t before_us, bool *rolled)
         return st;
     if (log->config.read_only)
         return lsi_fail(LS_ERR_READ_ONLY, "%s: the store was opened for reading", log->config.label);
-    st = lsi_log_try_lock(log, slot, false);
+    st = lsi_log_try_lock(log, slot, true);
     if (st != LS_OK)
         return st;
-    if (atomic_load_explicit(&slot->closed, memory_order_relaxed) == 0 &&
+    if (atomic_load_explicit(&slot->closed, memory_order_relaxed) == LSI_LOG_OPEN &&
+        atomic_load_explicit(&slot->health, memory_order_relaxed) == LSI_SHARD_HEALTHY &&
         lsi_load(&slot->committed_end) > lsi_load(&slot->segment_base) &&
         atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed) < before_us) {
         st = lsi_log_roll(log, slot, 0, false);

@@ -67,8 +67,9 @@ static void put_more(fixture *fx, unsigned count)
     }
 }
 
-static int64_t expired_before_us(void *user)
+static int64_t expired_before_us(void *user, int64_t arrival_us)
 {
+    (void)arrival_us;
     return ((fixture *)user)->expired_us;
 }
 
