@@ -22,9 +22,11 @@ extern "C" {
 typedef int32_t ls_position_kind;
 #define LS_TRIM_HORIZON 1          /**< The oldest record that can be read. */
 #define LS_LATEST 2                /**< The first one that becomes readable after the call. */
-#define LS_AT_SEQUENCE_NUMBER 3    /**< The record with `seqno`, or the first above it. */
-#define LS_AFTER_SEQUENCE_NUMBER 4 /**< The first record above `seqno`. */
-#define LS_AT_TIMESTAMP 5          /**< The first record with `arrival_us` at or after `timestamp_us`. */
+#define LS_AT_SEQUENCE_NUMBER 3    /**< The record with `seqno`, or the first above it. If it was trimmed, the first call
+                                        of ls_iterator_next says so, and goes on at the oldest record. */
+#define LS_AFTER_SEQUENCE_NUMBER 4 /**< The first record above `seqno`; trimmed: as above. */
+#define LS_AT_TIMESTAMP 5          /**< The first record with `arrival_us` at or after `timestamp_us`; the oldest one when
+                                        that is younger. */
 
 /** A position. A frozen value type. */
 typedef struct ls_position {
@@ -116,7 +118,10 @@ typedef struct ls_batch ls_batch;
  * @retval LS_ERR_CANCELLED  ls_iterator_cancel was called, or a signal came (INTERRUPTIBLE). The place is unchanged.
  * @retval LS_ERR_THROTTLED  The time is over, and a limit of the provisioned stream left nothing to read; the message
  *                           names it. The place is unchanged; try again after ls_last_error_retry_after_ms().
- * @retval LS_ERR_TRIMMED    The place was trimmed. Said once, naming the oldest position, where the iterator now stands.
+ * @retval LS_ERR_TRIMMED    Records that were to come next are past the stream's retention, or over its cap: they were not
+ *                           given and cannot be. Said once, naming the oldest position, where the iterator now stands.
+ *                           Not said to one that was to begin at the oldest record anyway (TRIM_HORIZON, or a time
+ *                           before it), nor to one that had been given everything.
  * @retval LS_ERR_CORRUPT    Damage at the place: file, offset and numbers are named. The place is unchanged; to go on
  *                           behind the damage, seek to a number beyond it.
  * @retval LS_ERR_KEY        The next record is encrypted, and there is no key or another one than it is encrypted with:

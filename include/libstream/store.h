@@ -102,6 +102,8 @@ LS_API ls_status ls_key_from_file(void *path, const char *key_id, unsigned char 
 
 #define LS_STORE_PRODUCE_ONLY UINT32_C(32)  /**< Puts only: opens no iterators, makes and changes no store or stream. */
 #define LS_STORE_CONSUME_ONLY UINT32_C(64)  /**< Reads, as READ_ONLY. For those who will also keep checkpoints. */
+#define LS_STORE_MAINTENANCE_THREAD UINT32_C(16) /**< A thread of the store, named `ls-sweep`, does the upkeep that is due
+                                                      (ls_store_maintain), so that it goes on while nobody calls. */
 
 /** No space is allocated ahead of the data: `prealloc_bytes` for small devices. */
 #define LS_PREALLOC_NONE UINT64_MAX
@@ -197,14 +199,22 @@ LS_API ls_durability ls_store_durability(const ls_store *store);
 LS_API ls_status ls_store_sync(ls_store *store);
 
 /**
- * Do the upkeep that is due, all of it: today, syncing in INTERVAL mode and setting aside files that a killed process
- * left. Puts do a bounded share of it as they go; this is for programs that rest.
+ * Do the upkeep that is due, all of it: trimming (stream.h), removing or setting aside files that a killed process left,
+ * keeping space in reserve, and syncing in INTERVAL mode. Whoever opens a store, puts or reads does a bounded piece of
+ * it as he goes, once a second at most; this is for programs that rest, and for who wants it done now.
  *
- * @retval LS_ERR_BUSY  A stopped process holds a lock. Part of it was done; the next call does the rest.
+ * @param timeout_ms  Nothing more is begun when so many milliseconds are over; -1: there is no such time.
  *
- * Threads: any thread. Blocks on disk. Since 0.1.
+ * @retval LS_ERR_INVALID_ARGUMENT  `timeout_ms` is below -1.
+ * @retval LS_ERR_TIMEOUT           The time is over, and something is left to do.
+ * @retval LS_ERR_BUSY              A stopped process holds a lock. Part of it was done; the next call does the rest.
+ * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY, LS_ERR_CORRUPT  The first failure; everything else was done.
+ *
+ * A store that was opened for reading is left as it is: LS_OK.
+ *
+ * Threads: any thread. Blocks on disk, and longer than `timeout_ms` for what was begun. Since 0.1.
  */
-LS_API ls_status ls_store_maintain(ls_store *store);
+LS_API ls_status ls_store_maintain(ls_store *store, int64_t timeout_ms);
 
 /** Options of ls_store_backup. Zero means the default everywhere. */
 typedef struct ls_backup_options {

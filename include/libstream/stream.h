@@ -1,9 +1,17 @@
 /**
  * @file stream.h
- * Create, delete, open, describe and reshard streams; list their shards.
+ * Create, delete, open, describe, set and reshard streams; list their shards.
  *
  * A stream is a set of shards, each owning a range of the 128-bit hash-key space; the open shards cover it without gap
  * or overlap. Names match [a-zA-Z0-9_.-]{1,128}. A deleted name may be used again and never shows the old records.
+ *
+ * RETENTION. A record cannot be read once it is older than the stream's retention, to the record: iterators pass it over
+ * or say LS_ERR_TRIMMED (iterator.h). Its space becomes free when the whole segment is that old, a minute later; trimming
+ * waits for no reader and no put, and stops none. With a cap in bytes the oldest segments of all shards go besides,
+ * however young, until the stream's segments take no more than the cap and one segment for each shard. Age is counted
+ * from the record's arrival by the wall clock; when that jumps ahead, as if the machine had slept or somebody set it,
+ * time goes on as before until the jump has lasted for a minute or two: a jump ahead and back hides and deletes nothing.
+ * A shard that rests keeps no more than kilobytes: what is old of it goes too.
  */
 #ifndef LIBSTREAM_STREAM_H
 #define LIBSTREAM_STREAM_H
@@ -49,8 +57,12 @@ typedef struct ls_stream_options {
     uint32_t write_records_per_second; /**< Records in; default 1,000. */
     uint32_t read_bytes_per_second;    /**< Keys and data out, to all readers; from 1 KiB, default 2 MiB. */
     uint32_t read_calls_per_second;    /**< Reads, of all readers; default 5. */
+    uint64_t retention_bytes;          /**< Cap of the stream's segments in bytes; default: none. */
+    const ls_tag *tags;                /**< Borrowed until return: `tag_count` of them, see ls_stream_add_tags. */
+    uint32_t tag_count;
+    uint32_t reserved;                 /**< 0 */
 } ls_stream_options;
-#define LS_STREAM_OPTIONS_INIT {(uint32_t)sizeof(ls_stream_options), 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define LS_STREAM_OPTIONS_INIT {(uint32_t)sizeof(ls_stream_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0}
 
 /**
  * Create a stream. Atomic: after a crash it is there whole or not at all; durable when it returns, in every mode.
@@ -58,7 +70,7 @@ typedef struct ls_stream_options {
  * @param name     Borrowed until return.
  * @param options  Borrowed until return. NULL: all defaults.
  *
- * @retval LS_ERR_INVALID_ARGUMENT  The name or an option breaks its rule. Nothing was changed.
+ * @retval LS_ERR_INVALID_ARGUMENT  The name, an option or a tag breaks its rule. Nothing was changed.
  * @retval LS_ERR_EXISTS            The name is taken. Nothing was changed.
  * @retval LS_ERR_STATE             `streams_max` or `shards_max` of the store's options. Nothing was changed.
  * @retval LS_ERR_READ_ONLY         The store was opened for reading.
@@ -221,6 +233,9 @@ LS_API int64_t ls_stream_description_created_us(const ls_stream_description *des
 /** Threads: any thread. Never blocks. Since 0.1. */
 LS_API uint32_t ls_stream_description_retention_hours(const ls_stream_description *description);
 
+/** The cap in bytes, 0: none. Threads: any thread. Never blocks. Since 0.1. */
+LS_API uint64_t ls_stream_description_retention_bytes(const ls_stream_description *description);
+
 /** Threads: any thread. Never blocks. Since 0.1. */
 LS_API uint32_t ls_stream_description_record_bytes_max(const ls_stream_description *description);
 
@@ -251,6 +266,121 @@ LS_API ls_status ls_stream_description_shard(const ls_stream_description *descri
 
 /** Release a description. NULL is accepted. Threads: any thread. Never blocks. Since 0.1. */
 LS_API void ls_stream_description_free(ls_stream_description *description);
+
+/**
+ * Keep records for longer, as Kinesis's IncreaseStreamRetentionPeriod. What is past the present retention does not come
+ * back.
+ *
+ * This and every other change below is durable when it returns, and counts for all processes from their next calls on.
+ * A change to what is there already is LS_OK.
+ *
+ * @param hours  1..8760.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  `hours` is out of its range, or below the present retention. Nothing was changed.
+ * @retval LS_ERR_NOT_FOUND         The stream was deleted.
+ * @retval LS_ERR_READ_ONLY         The store was opened for reading.
+ * @retval LS_ERR_BUSY              Another process held the store's lock for `busy_timeout_ms`. Nothing was changed.
+ * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  The outcome is unknown for IO, else nothing was changed.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_stream_increase_retention(ls_stream *stream, uint32_t hours);
+
+/**
+ * Keep records for less long, as Kinesis's DecreaseStreamRetentionPeriod: what is older cannot be read from now on.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  `hours` is out of its range, or above the present retention. Nothing was changed.
+ *
+ * Everything else as ls_stream_increase_retention.
+ */
+LS_API ls_status ls_stream_decrease_retention(ls_stream *stream, uint32_t hours);
+
+/**
+ * Cap what the stream's segments take; what is over the cap goes at the next put, or by ls_store_maintain.
+ *
+ * @param bytes  0: no cap. One below what a segment for each shard takes keeps the last segments all the same.
+ *
+ * Everything else as ls_stream_increase_retention.
+ */
+LS_API ls_status ls_stream_set_retention_bytes(ls_stream *stream, uint64_t bytes);
+
+/**
+ * Set the capacity mode, as Kinesis's UpdateStreamMode.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  `mode` is none of LS_STREAM_ON_DEMAND, _PROVISIONED. Nothing was changed.
+ *
+ * Everything else as ls_stream_increase_retention.
+ */
+LS_API ls_status ls_stream_set_mode(ls_stream *stream, ls_stream_mode mode);
+
+/**
+ * Set how large a record may be, as Kinesis's UpdateMaxRecordSize. Records that are there stay as they are.
+ *
+ * @param bytes  Data and key together: 1 KiB..10 MiB.
+ *
+ * Everything else as ls_stream_increase_retention.
+ */
+LS_API ls_status ls_stream_set_record_bytes_max(ls_stream *stream, uint32_t bytes);
+
+/**
+ * Add tags, as Kinesis's AddTagsToStream. A tag replaces the one with an equal key.
+ *
+ * A key has 1..128 characters and a value 0..256: letters (everything beyond ASCII that is no control counts as one),
+ * digits, spaces and _ . : / = + - @. A key does not begin with "aws:". A stream has at most 50 tags.
+ *
+ * @param tags   Borrowed until return.
+ * @param count  At most 200. 0 does nothing and is LS_OK.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  A tag breaks its rule, or there would be too many. Nothing was changed.
+ *
+ * Everything else as ls_stream_increase_retention.
+ */
+LS_API ls_status ls_stream_add_tags(ls_stream *stream, const ls_tag *tags, uint32_t count);
+
+/**
+ * Remove tags, as Kinesis's RemoveTagsFromStream. Keys that no tag has are ignored.
+ *
+ * @param keys   Borrowed until return.
+ * @param count  At most 50. 0 does nothing and is LS_OK.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  A key breaks its rule, or there are too many. Nothing was changed.
+ *
+ * Everything else as ls_stream_increase_retention.
+ */
+LS_API ls_status ls_stream_remove_tags(ls_stream *stream, const char *const *keys, uint32_t count);
+
+/** A page of tags, in byte order of their keys. */
+typedef struct ls_tag_list ls_tag_list;
+
+/**
+ * List the stream's tags.
+ *
+ * @param after  Borrowed until return. Only keys after this one; NULL or "": from the first.
+ * @param limit  At most this many, 1..50; 0: 50.
+ * @param out    Owned by the caller, release with ls_tag_list_free. Set on LS_OK only.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  `limit` is out of its range.
+ * @retval LS_ERR_NOT_FOUND         The stream was deleted.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_stream_list_tags(ls_stream *stream, const char *after, uint32_t limit, ls_tag_list **out);
+
+/** How many tags the page has. Threads: any thread. Never blocks. Since 0.1. */
+LS_API uint32_t ls_tag_list_count(const ls_tag_list *list);
+
+/**
+ * The tag at `index`; its key is NULL past the end. Views: valid until the list is freed.
+ *
+ * Threads: any thread. Never blocks. Since 0.1.
+ */
+LS_API ls_tag ls_tag_list_at(const ls_tag_list *list, uint32_t index);
+
+/** 1 when there are more tags after this page's last. Threads: any thread. Never blocks. Since 0.1. */
+LS_API int32_t ls_tag_list_has_more(const ls_tag_list *list);
+
+/** Release a page. NULL is accepted. Threads: any thread. Never blocks. Since 0.1. */
+LS_API void ls_tag_list_free(ls_tag_list *list);
 
 /**
  * Let a shard that refuses puts take them again, after a failed sync or after damage at its end.

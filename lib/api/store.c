@@ -1,6 +1,7 @@
 /* The exported functions of store.h: where a location is understood and the engine is chosen, here and nowhere else. */
 #include "api/api.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -171,11 +172,13 @@ ls_status ls_store_sync(ls_store *store)
     return store->engine->ops->sync(store->engine);
 }
 
-ls_status ls_store_maintain(ls_store *store)
+ls_status ls_store_maintain(ls_store *store, int64_t timeout_ms)
 {
     LSI_REFUSE_NULL(store);
     LSI_ENTER(store);
-    return store->engine->ops->maintain(store->engine);
+    if (timeout_ms < -1)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "timeout_ms is %" PRId64 ": it is -1 or more", timeout_ms);
+    return store->engine->ops->maintain(store->engine, timeout_ms);
 }
 
 static bool backup_progress(void *user, uint64_t done_bytes, uint64_t total_bytes)

@@ -20,6 +20,10 @@ static ls_status make_spec(const char *name, const ls_stream_options *options, l
 
     if (lsi_check_compression(options->compression) != LS_OK)
         return LS_ERR_INVALID_ARGUMENT;
+    if (options->reserved != 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.reserved is %" PRIu32 ", not 0", options->reserved);
+    if (options->tag_count > 0)
+        LSI_REFUSE_NULL(options->tags);
     if (shard_count > LSI_SHARD_COUNT_MAX)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "shard_count is %" PRIu32 ": it is 1..%u", shard_count,
                         LSI_SHARD_COUNT_MAX);
@@ -40,9 +44,12 @@ static ls_status make_spec(const char *name, const ls_stream_options *options, l
         .rates = rates,
         .shard_count = shard_count,
         .retention_hours = hours,
+        .retention_bytes = options->retention_bytes,
         .mode = options->mode,
         .record_bytes_max = bytes,
         .codec = (uint32_t)options->compression,
+        .tags = options->tags,
+        .tag_count = options->tag_count,
     };
     return LS_OK;
 }
@@ -183,7 +190,7 @@ uint64_t ls_stream_description_id(const ls_stream_description *description)
 
 ls_stream_status ls_stream_description_status(const ls_stream_description *description)
 {
-    return description == NULL ? 0 : LS_STREAM_ACTIVE; /* Streams are so from their creation on. */
+    return description == NULL ? 0 : description->info.status;
 }
 
 ls_stream_mode ls_stream_description_mode(const ls_stream_description *description)
@@ -215,6 +222,11 @@ int64_t ls_stream_description_created_us(const ls_stream_description *descriptio
 uint32_t ls_stream_description_retention_hours(const ls_stream_description *description)
 {
     return description == NULL ? 0 : description->info.retention_hours;
+}
+
+uint64_t ls_stream_description_retention_bytes(const ls_stream_description *description)
+{
+    return description == NULL ? 0 : description->info.retention_bytes;
 }
 
 uint32_t ls_stream_description_record_bytes_max(const ls_stream_description *description)

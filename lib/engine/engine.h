@@ -37,7 +37,28 @@ typedef struct lsi_stream_spec {
     uint32_t record_bytes_max;
     lsi_rates rates; /* valid, and not resolved */
     uint32_t codec; /* LS_COMPRESSION_ */
+    uint64_t retention_bytes; /* 0: no cap */
+    const ls_tag *tags;       /* [tag_count], not checked yet */
+    uint32_t tag_count;
 } lsi_stream_spec;
+
+/* One change of a stream's settings or tags. Its value is in its range; what depends on the present one is not checked. */
+typedef enum {
+    LSI_CHANGE_RETENTION_UP, /* value: hours */
+    LSI_CHANGE_RETENTION_DOWN,
+    LSI_CHANGE_RETENTION_BYTES,
+    LSI_CHANGE_MODE,
+    LSI_CHANGE_RECORD_BYTES_MAX,
+    LSI_CHANGE_TAGS_ADD,   /* tags, count */
+    LSI_CHANGE_TAGS_REMOVE /* keys, count */
+} lsi_change_kind;
+typedef struct lsi_stream_change {
+    lsi_change_kind kind;
+    uint64_t value;
+    const ls_tag *tags;
+    const char *const *keys;
+    uint32_t count;
+} lsi_stream_change;
 
 /* A snapshot of a stream's settings and shards, in order of index. Release with lsi_stream_info_free. */
 typedef struct lsi_stream_info {
@@ -47,11 +68,13 @@ typedef struct lsi_stream_info {
     uint64_t generation; /* changes when settings or shards do */
     int64_t created_us;
     uint32_t retention_hours;
+    uint64_t retention_bytes;
     ls_stream_mode mode;
     lsi_rates rates; /* resolved; of each shard; they count in PROVISIONED */
     uint32_t record_bytes_max;
     uint32_t codec;       /* LS_COMPRESSION_ */
     char key_id[257];     /* "": it is not encrypted */
+    ls_stream_status status;
     uint32_t shard_count;
     lsi_shard *shards; /* [shard_count] */
 } lsi_stream_info;
@@ -95,7 +118,8 @@ typedef struct lsi_engine_ops {
     ls_status (*close)(lsi_engine *engine); /* releases always */
     ls_durability (*durability)(const lsi_engine *engine);
     ls_status (*sync)(lsi_engine *engine);
-    ls_status (*maintain)(lsi_engine *engine);
+    /* Upkeep, all that is due, beginning nothing more when the time is over (-1: it has no end): LS_ERR_TIMEOUT. */
+    ls_status (*maintain)(lsi_engine *engine, int64_t timeout_ms);
     /* Copies the store into the directory `path` of `files`, as ls_store_backup says. */
     ls_status (*backup)(lsi_engine *engine, const lsi_files *files, const char *path, lsi_copy_progress progress,
                         void *user);
@@ -112,6 +136,10 @@ typedef struct lsi_engine_ops {
     void (*stream_close)(lsi_engine_stream *stream);
 
     ls_status (*info)(lsi_engine_stream *stream, lsi_stream_info *out);
+    /* Durable when it returns; every process goes by it from its next call on. A change to what is there is LS_OK. */
+    ls_status (*update)(lsi_engine_stream *stream, const lsi_stream_change *change);
+    /* The tags by key, views, until `each` answers false. */
+    ls_status (*tags)(lsi_engine_stream *stream, bool (*each)(void *user, const ls_tag *tag), void *user);
     uint64_t (*generation)(lsi_engine_stream *stream); /* cheap: one atomic load. Of lsi_stream_info. */
     ls_status (*shard_state)(lsi_engine_stream *stream, uint32_t shard, lsi_shard_state *out);
     ls_status (*reset_shard)(lsi_engine_stream *stream, uint32_t shard);

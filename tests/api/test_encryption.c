@@ -303,7 +303,7 @@ static void without_the_key_all_but_records_can_be_had(void **state)
     assert_int_equal(ls_batch_count(batch), 0);
     ls_iterator_close(iterator);
     assert_int_equal(ls_stream_close(stream), LS_OK);
-    assert_int_equal(ls_store_maintain(store), LS_OK);
+    assert_int_equal(ls_store_maintain(store, -1), LS_OK);
     assert_int_equal(ls_store_sync(store), LS_OK);
 
     assert_int_equal(read_all(store, "s", &why), 0);

@@ -59,8 +59,15 @@ static ls_status call_scale(handles *of) { return ls_stream_update_shard_count(o
 static ls_status call_encrypt(handles *of) { return ls_stream_start_encryption(of->store, STREAM, "k"); }
 static ls_status call_decrypt(handles *of) { return ls_stream_stop_encryption(of->store, STREAM); }
 static ls_status call_compress(handles *of) { return ls_stream_set_compression(of->store, STREAM, 0); }
+static ls_status call_longer(handles *of) { return ls_stream_increase_retention(of->stream, 24); }
+static ls_status call_shorter(handles *of) { return ls_stream_decrease_retention(of->stream, 24); }
+static ls_status call_cap(handles *of) { return ls_stream_set_retention_bytes(of->stream, 0); }
+static ls_status call_mode(handles *of) { return ls_stream_set_mode(of->stream, LS_STREAM_ON_DEMAND); }
+static ls_status call_record_max(handles *of) { return ls_stream_set_record_bytes_max(of->stream, 1 << 20); }
+static ls_status call_add_tags(handles *of) { return ls_stream_add_tags(of->stream, NULL, 0); }
+static ls_status call_remove_tags(handles *of) { return ls_stream_remove_tags(of->stream, NULL, 0); }
 static ls_status call_sync(handles *of) { return ls_store_sync(of->store); }
-static ls_status call_maintain(handles *of) { return ls_store_maintain(of->store); }
+static ls_status call_maintain(handles *of) { return ls_store_maintain(of->store, -1); }
 static ls_status call_backup(handles *of) { return ls_store_backup(of->store, of->copy, NULL); }
 
 static ls_status call_producer(handles *of)
@@ -137,6 +144,15 @@ static ls_status call_shards(handles *of)
     return st;
 }
 
+static ls_status call_tags(handles *of)
+{
+    ls_tag_list *list = NULL;
+    ls_status st = ls_stream_list_tags(of->stream, NULL, 0, &list);
+
+    ls_tag_list_free(list);
+    return st;
+}
+
 static ls_status call_durability(handles *of)
 {
     return ls_store_durability(of->store) == LS_DURABILITY_SYNC ? LS_OK : LS_ERR_STATE;
@@ -191,6 +207,13 @@ static const struct {
     {"ls_stream_start_encryption", call_encrypt, LSI_MAY_CHANGE, false},
     {"ls_stream_stop_encryption", call_decrypt, LSI_MAY_CHANGE, false},
     {"ls_stream_set_compression", call_compress, LSI_MAY_CHANGE, false},
+    {"ls_stream_increase_retention", call_longer, LSI_MAY_CHANGE, false},
+    {"ls_stream_decrease_retention", call_shorter, LSI_MAY_CHANGE, false},
+    {"ls_stream_set_retention_bytes", call_cap, LSI_MAY_CHANGE, false},
+    {"ls_stream_set_mode", call_mode, LSI_MAY_CHANGE, false},
+    {"ls_stream_set_record_bytes_max", call_record_max, LSI_MAY_CHANGE, false},
+    {"ls_stream_add_tags", call_add_tags, LSI_MAY_CHANGE, false},
+    {"ls_stream_remove_tags", call_remove_tags, LSI_MAY_CHANGE, false},
     {"ls_producer_open", call_producer, LSI_MAY_PUT, false},
     {"ls_store_sync", call_sync, LSI_MAY_PUT, false},
     {"ls_iterator_open", call_iterator, LSI_MAY_READ, false},
@@ -203,6 +226,7 @@ static const struct {
     {"ls_stream_open", call_open, ANY, false},
     {"ls_stream_describe", call_describe, ANY, false},
     {"ls_stream_list_shards", call_shards, ANY, false},
+    {"ls_stream_list_tags", call_tags, ANY, false},
     {"ls_producer_put", call_put, LSI_MAY_PUT, true},
     {"ls_producer_put_batch", call_batch, LSI_MAY_PUT, true},
     {"ls_producer_flush", call_flush, LSI_MAY_PUT, true},
@@ -221,7 +245,7 @@ static const struct {
 /* Views of what a call gave, and what has nothing to do with a store that is open. */
 static const char *const harmless[] = {"ls_batch_", "ls_inspect_", "ls_last_error_", "ls_shard_list_", "ls_status_",
                                        "ls_stream_description_", "ls_stream_list_at", "ls_stream_list_count",
-                                       "ls_stream_list_free", "ls_stream_list_has_more", "ls_version_"};
+                                       "ls_stream_list_free", "ls_stream_list_has_more", "ls_tag_list_", "ls_version_"};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

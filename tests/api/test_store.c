@@ -112,7 +112,7 @@ static void options_out_of_their_range_are_refused(void **state)
     REFUSED(options.size = offsetof(ls_store_options, key_callback) - 1); /* shorter than any release had it */
     REFUSED(options.size = 1u << 20);
     REFUSED(options.flags = 1u << 31);
-    REFUSED(options.flags = 16);
+    REFUSED(options.flags = 1u << 20);
     REFUSED(options.durability = -1);
     REFUSED(options.durability = 4);
     REFUSED(options.sync_interval_ms = 60001);
@@ -228,7 +228,7 @@ static void a_store_opened_for_reading_changes_nothing(void **state)
     assert_int_equal(ls_stream_describe(stream, &description), LS_OK);
     ls_stream_description_free(description);
     assert_int_equal(ls_store_sync(reader), LS_ERR_READ_ONLY);
-    assert_int_equal(ls_store_maintain(reader), LS_OK);
+    assert_int_equal(ls_store_maintain(reader, -1), LS_OK);
     assert_int_equal(ls_stream_close(stream), LS_OK);
     assert_int_equal(ls_store_close(reader), LS_OK);
     assert_null(producer);
@@ -387,7 +387,7 @@ static void null_handles_are_refused_by_name(void **state)
     (void)state;
     assert_int_equal(ls_store_sync(NULL), LS_ERR_INVALID_ARGUMENT);
     assert_true(says("store"));
-    assert_int_equal(ls_store_maintain(NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_store_maintain(NULL, -1), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_store_list_streams(NULL, NULL, 0, &list), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_store_durability(NULL), LS_DURABILITY_DEFAULT);
 }
@@ -397,10 +397,10 @@ static void sync_and_upkeep_may_be_called_at_any_time(void **state)
     fixture *fx = *state;
 
     assert_int_equal(ls_store_sync(fx->store), LS_OK);
-    assert_int_equal(ls_store_maintain(fx->store), LS_OK);
+    assert_int_equal(ls_store_maintain(fx->store, -1), LS_OK);
     assert_int_equal(use_store(fx->store), LS_OK);
     assert_int_equal(ls_store_sync(fx->store), LS_OK);
-    assert_int_equal(ls_store_maintain(fx->store), LS_OK);
+    assert_int_equal(ls_store_maintain(fx->store, -1), LS_OK);
 }
 
 /* ---- listing ---- */
@@ -499,7 +499,7 @@ static bool use_the_parents_handles(void *user)
     char buffer[512];
     int32_t fd;
     bool refused =
-        ls_store_sync(h->fx->store) == LS_ERR_STATE && ls_store_maintain(h->fx->store) == LS_ERR_STATE &&
+        ls_store_sync(h->fx->store) == LS_ERR_STATE && ls_store_maintain(h->fx->store, -1) == LS_ERR_STATE &&
         ls_store_list_streams(h->fx->store, NULL, 0, &list) == LS_ERR_STATE &&
         ls_stream_create(h->fx->store, "child", NULL) == LS_ERR_STATE &&
         ls_stream_delete(h->fx->store, "orders") == LS_ERR_STATE &&

@@ -525,6 +525,86 @@ static void the_state_of_a_shard_names_its_first_and_last_record(void **state)
     fx->ops->stream_close(stream);
 }
 
+typedef struct tag_line {
+    char text[200];
+    size_t size;
+} tag_line;
+
+static bool note_tag(void *user, const ls_tag *tag)
+{
+    tag_line *line = user;
+
+    line->size += (size_t)snprintf(line->text + line->size, sizeof line->text - line->size, "%s=%s;", tag->key,
+                                   tag->value);
+    return true;
+}
+
+/* Everything that can be changed; the generation says so, and a handle that was open before goes by it. */
+static void a_stream_in_use_is_changed(void **state)
+{
+    static const ls_tag tags[] = {{"b", "2"}, {"a", NULL}};
+    static const char *const keys[] = {"b"};
+    static const lsi_stream_change changes[] = {
+        {.kind = LSI_CHANGE_RETENTION_UP, .value = 48},     {.kind = LSI_CHANGE_RETENTION_DOWN, .value = 12},
+        {.kind = LSI_CHANGE_RETENTION_BYTES, .value = 1 << 20}, {.kind = LSI_CHANGE_MODE, .value = LS_STREAM_PROVISIONED},
+        {.kind = LSI_CHANGE_RECORD_BYTES_MAX, .value = 2048}, {.kind = LSI_CHANGE_TAGS_ADD, .tags = tags, .count = 2},
+        {.kind = LSI_CHANGE_TAGS_REMOVE, .keys = keys, .count = 1}};
+    fixture *fx = *state;
+    lsi_engine_stream *stream = create_and_open(fx, "a", 1), *other;
+    lsi_stream_change wrong = {.kind = LSI_CHANGE_RETENTION_UP, .value = 11};
+    tag_line line = {.size = 0};
+    lsi_stream_info info;
+
+    assert_int_equal(fx->ops->stream_open(fx->engine, "a", &other), LS_OK);
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        uint64_t before = fx->ops->generation(other);
+
+        assert_int_equal(fx->ops->update(stream, &changes[i]), LS_OK);
+        assert_true(fx->ops->generation(other) != before);
+    }
+    assert_int_equal(fx->ops->update(stream, &wrong), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(fx->ops->info(other, &info), LS_OK);
+    assert_int_equal(info.retention_hours, 12);
+    assert_int_equal(info.retention_bytes, 1 << 20);
+    assert_int_equal(info.mode, LS_STREAM_PROVISIONED);
+    assert_int_equal(info.record_bytes_max, 2048);
+    assert_int_equal(info.status, LS_STREAM_ACTIVE);
+    lsi_stream_info_free(&info);
+    assert_int_equal(fx->ops->tags(other, note_tag, &line), LS_OK);
+    assert_string_equal(line.text, "a=;");
+    fx->ops->stream_close(other);
+    fx->ops->stream_close(stream);
+}
+
+/* A cap of two segments: the oldest records go, the newest stay, and who stood at the oldest is told once. */
+static void a_cap_drops_the_oldest_records(void **state)
+{
+    fixture *fx = *state;
+    lsi_engine_stream *stream = create_and_open(fx, "a", 1);
+    lsi_stream_change cap = {.kind = LSI_CHANGE_RETENTION_BYTES, .value = 2 * (64 << 10)};
+    lsi_reader *reader;
+    lsi_shard_state shard;
+    ls_seqno first = append(fx, stream, 0, "0", 1), last = 0;
+    lsi_read page;
+
+    reader = reader_at_start(fx, stream, 0);
+    assert_int_equal(fx->ops->read(reader, 1, 1 << 20, &page), LS_OK);
+    assert_int_equal(page.count, 1);
+    for (int i = 0; i < 400; i++)
+        last = append(fx, stream, 0, "0123456789", 60) + 59;
+    assert_int_equal(fx->ops->update(stream, &cap), LS_OK);
+    assert_int_equal(fx->ops->maintain(fx->engine, -1), LS_OK);
+    assert_int_equal(fx->ops->shard_state(stream, 0, &shard), LS_OK);
+    assert_true(shard.oldest_seqno > first + 1);
+    assert_int_equal(shard.latest_seqno, last);
+    assert_int_equal(fx->ops->read(reader, 1, 1 << 20, &page), LS_ERR_TRIMMED);
+    assert_int_equal(fx->ops->place(reader), shard.oldest_seqno);
+    assert_int_equal(fx->ops->read(reader, 1, 1 << 20, &page), LS_OK);
+    assert_int_equal(page.records[0].seqno, shard.oldest_seqno);
+    fx->ops->reader_close(reader);
+    fx->ops->stream_close(stream);
+}
+
 static void sync_and_maintain_succeed_on_a_healthy_store(void **state)
 {
     fixture *fx = *state;
@@ -533,7 +613,7 @@ static void sync_and_maintain_succeed_on_a_healthy_store(void **state)
     (void)append(fx, stream, 0, "x", 5);
     (void)append(fx, stream, 1, "x", 5);
     assert_int_equal(fx->ops->sync(fx->engine), LS_OK);
-    assert_int_equal(fx->ops->maintain(fx->engine), LS_OK);
+    assert_int_equal(fx->ops->maintain(fx->engine, -1), LS_OK);
     assert_int_equal(fx->ops->durability(fx->engine), where.durability);
     fx->ops->stream_close(stream);
 }
@@ -945,6 +1025,8 @@ int main(void)
         CASE(limits_are_kept_but_one_record_always_comes),
         CASE(a_place_can_be_returned_to),
         CASE(the_state_of_a_shard_names_its_first_and_last_record),
+        CASE(a_stream_in_use_is_changed),
+        CASE(a_cap_drops_the_oldest_records),
         CASE(sync_and_maintain_succeed_on_a_healthy_store),
         CASE(a_split_closes_the_parent_and_opens_its_children),
         CASE(several_steps_are_all_done_or_none),

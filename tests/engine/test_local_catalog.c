@@ -154,7 +154,7 @@ static void options_out_of_range_are_refused_and_make_nothing(void **state)
 
     for (size_t i = 0; i < 9; i++)
         bad[i] = (ls_store_options)LS_STORE_OPTIONS_INIT;
-    bad[0].flags = 16;
+    bad[0].flags = 1 << 20;
     bad[1].durability = 4;
     bad[2].durability = -1;
     bad[3].sync_interval_ms = 60001;
@@ -471,7 +471,7 @@ static void a_read_only_open_reads_and_changes_nothing(void **state)
         assert_int_equal(create(engine, "b", 1), LS_ERR_READ_ONLY);
         assert_int_equal(engine->ops->remove(engine, "a"), LS_ERR_READ_ONLY);
         assert_int_equal(engine->ops->reset_shard(stream, 0), LS_ERR_READ_ONLY);
-        assert_int_equal(engine->ops->maintain(engine), LS_OK);
+        assert_int_equal(engine->ops->maintain(engine, -1), LS_OK);
         engine->ops->stream_close(stream);
         close_store(engine);
         assert_int_equal(count_entries(fx->path), entries);
@@ -550,13 +550,13 @@ static void strays_are_removed_or_set_aside(void **state)
     assert_int_equal(count_entries(fx->path), entries); /* one more, and "new-3" is gone */
     assert_true(is_there(fx, "3"));
     assert_true(is_there(fx, "1"));
-    assert_int_equal(engine->ops->maintain(engine), LS_OK);
+    assert_int_equal(engine->ops->maintain(engine, -1), LS_OK);
     assert_int_equal(count_entries(fx->path), entries - 2);
     assert_false(is_there(fx, "1"));
     assert_false(is_there(fx, "new-8"));
     assert_true(is_there(fx, "new-x"));
     assert_false(is_there(fx, "88"));
-    assert_int_equal(engine->ops->maintain(engine), LS_OK); /* of those that are aside, one was never used */
+    assert_int_equal(engine->ops->maintain(engine, -1), LS_OK); /* of those that are aside, one was never used */
     assert_int_equal(count_entries(fx->path), entries - 3);
     assert_false(is_there(fx, "77"));
     assert_true(is_there(fx, "2/0"));
@@ -722,7 +722,7 @@ static void check_store(sim_files *sim, bool *new_is_there, bool *old_is_there)
     if (!*old_is_there)
         assert_int_equal(create(engine, "old", 1), LS_OK);
     assert_int_equal(engine->ops->remove(engine, "old"), LS_OK);
-    assert_int_equal(engine->ops->maintain(engine), LS_OK);
+    assert_int_equal(engine->ops->maintain(engine, -1), LS_OK);
     assert_int_equal(at.env.files->list(&lsi_local_of(engine)->root, "", note_unfinished, &unfinished), 0);
     assert_int_equal(unfinished, 0);
     close_store(engine);
@@ -976,7 +976,7 @@ static void nothing_works_in_a_fork_child(void **state)
         wrong += ops->list(engine, "", NULL, NULL) != LS_ERR_STATE;
         wrong += ops->stream_open(engine, "a", &other) != LS_ERR_STATE;
         wrong += ops->sync(engine) != LS_ERR_STATE;
-        wrong += ops->maintain(engine) != LS_ERR_STATE;
+        wrong += ops->maintain(engine, -1) != LS_ERR_STATE;
         wrong += ops->info(stream, &info) != LS_ERR_STATE;
         wrong += ops->shard_state(stream, 0, &shard) != LS_ERR_STATE;
         wrong += ops->reset_shard(stream, 0) != LS_ERR_STATE;

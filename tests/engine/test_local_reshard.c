@@ -267,7 +267,7 @@ static uint32_t check_disk(sim_files *sim, uint32_t least, uint32_t most)
     who.durability = LS_DURABILITY_DEFAULT;
     assert_int_equal(process_open(&who), LS_OK);
     stage = check_store(&who, least, most);
-    assert_int_equal(who.engine->ops->maintain(who.engine), LS_OK);
+    assert_int_equal(who.engine->ops->maintain(who.engine, -1), LS_OK);
     assert_int_equal(sim_files_table(sim)->list(&lsi_local_of(who.engine)->root, DIR_OF_STREAM, note_dir, &dirs), 0);
     assert_int_equal(dirs, 2 + stage * 2 - (stage == 2));
     if (stage == 0)
@@ -517,7 +517,7 @@ static void unnamed_shards_are_removed_or_set_aside(void **state)
     make_file(sim, root, "1/007", "1/007/00000001.seg", 10);
     make_file(sim, root, "1/3", "1/3/00000001.seg", 5000);
     assert_int_equal(split(&who, 0, &first), LS_OK); /* 2 and 3 */
-    assert_int_equal(who.engine->ops->maintain(who.engine), LS_OK);
+    assert_int_equal(who.engine->ops->maintain(who.engine, -1), LS_OK);
     assert_false(is_there(sim, root, "1/5/segments.new"));
     assert_true(is_there(sim, root, "1/notes/00000001.seg"));
     assert_true(is_there(sim, root, "1/007/00000001.seg"));
@@ -526,7 +526,7 @@ static void unnamed_shards_are_removed_or_set_aside(void **state)
     assert_true(is_there(sim, root, aside));
     assert_int_equal(check_store(&who, RECORDS, RECORDS), 1);
     make_file(sim, root, "1/9", "1/9/00000002.seg", 10); /* another segment: it was used */
-    assert_int_equal(who.engine->ops->maintain(who.engine), LS_OK);
+    assert_int_equal(who.engine->ops->maintain(who.engine, -1), LS_OK);
     assert_int_equal(sim_files_table(sim)->list(root, "1", note_aside, aside), 0);
     assert_false(is_there(sim, root, "1/9/00000002.seg"));
     process_close(&who);

@@ -10,8 +10,10 @@
 
 #include <cmocka.h>
 
+#include "api/api.h"
 #include "format/golden.h"
 #include "support/image.h"
+#include "support/still_env.h"
 #include "support/temp.h"
 
 #include <libstream/unstable/inspect.h>
@@ -73,13 +75,17 @@ static unsigned compare_all(ls_store *store)
     return with.count;
 }
 
+/* A few minutes after it was made: today all of its records are past their age. */
 static ls_store *open_store(const char *path, uint32_t flags)
 {
+    static still_env still;
     ls_store_options options = LS_STORE_OPTIONS_INIT;
     ls_store *store;
 
+    still_env_make(&still, &lsi_files_system, 1);
+    still.now_us = INT64_C(1700000200000000);
     options.flags = flags | LS_STORE_NO_CREATE;
-    assert_int_equal(ls_store_open(path, &options, &store), LS_OK);
+    assert_int_equal(lsi_store_open_env(path, &options, &still.env, &store), LS_OK);
     return store;
 }
 

@@ -669,9 +669,13 @@ static void watch(void *user, sim_call call, const char *name)
 
 void session_watch(session *of, uint32_t stream)
 {
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+
     if (of->watcher != NULL || of->streams[stream] == NULL)
         return;
-    if (answered(of, lsi_store_open_env("file:sim", NULL, &of->env, &of->watcher)) != LS_OK ||
+    /* It looks on the thread of a call that holds locks, so it must do no upkeep. */
+    options.flags = LS_STORE_READ_ONLY;
+    if (answered(of, lsi_store_open_env("file:sim", &options, &of->env, &of->watcher)) != LS_OK ||
         answered(of, ls_stream_open(of->watcher, of->truth->streams[stream].name, &of->watched_stream)) != LS_OK) {
         session_complain(of, "no watcher: %s", ls_last_error_message());
         return;

@@ -190,7 +190,7 @@ static void closing_an_interval_store_is_in_time(void **state)
         assert_int_equal(put_everywhere(&of), 0);
         (void)usleep(70000); /* so that the sweeper is at it */
     }
-    assert_in_time(ls_store_maintain(of.store), LS_OK);
+    assert_in_time(ls_store_maintain(of.store, -1), LS_OK);
     assert_int_equal(put_everywhere(&of), 0);
     assert_in_time(handles_close(&of), LS_OK);
     end_holder(pid);
@@ -339,7 +339,7 @@ static void calls_that_need_the_stores_lock_are_busy_in_time(void **state)
     assert_in_time(ls_stream_create(of.store, "third", NULL), LS_ERR_BUSY);
     assert_in_time(ls_stream_delete(of.store, "other"), LS_ERR_BUSY);
     assert_in_time(ls_stream_open(of.store, "other", &stream), LS_ERR_BUSY); /* nobody has: its place is to be made */
-    assert_in_time(ls_store_maintain(of.store), LS_ERR_BUSY);
+    assert_in_time(ls_store_maintain(of.store, -1), LS_ERR_BUSY);
     assert_in_time(ls_store_sync(of.store), LS_OK);
     assert_in_time(ls_store_list_streams(of.store, NULL, 0, &list), LS_OK); /* nothing has changed */
     assert_int_equal(ls_stream_list_count(list), 2);

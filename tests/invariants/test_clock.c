@@ -182,7 +182,7 @@ static void a_clock_that_was_once_far_behind_leaves_no_trace(void **state)
     assert_int_equal(put_text(&of, "0", NULL), LS_OK);
     clock.wall_us = 55 * YEAR_US;
     assert_int_equal(put_text(&of, "1", NULL), LS_OK);
-    assert_int_equal(ls_store_maintain(of.store), LS_OK);
+    assert_int_equal(ls_store_maintain(of.store, -1), LS_OK);
     assert_int_equal(stamp_of(of.stream, 0), SECOND_US);
     assert_int_equal(stamp_of(of.stream, 1), 55 * YEAR_US);
     assert_int_equal(handles_close(&of), LS_OK);

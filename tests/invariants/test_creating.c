@@ -133,12 +133,12 @@ static void a_creator_that_works_stops_nobody(void **state)
         ls_stream_list_free(list);
         assert_quick(ls_stream_delete(of.store, "wide"), LS_ERR_NOT_FOUND);
         assert_quick(ls_stream_delete(of.store, "other"), LS_OK);
-        assert_quick(ls_store_maintain(of.store), LS_OK); /* ... and leaves alone what is being made */
+        assert_quick(ls_store_maintain(of.store, -1), LS_OK); /* ... and leaves alone what is being made */
         assert_int_equal(count_names(fx, "new-"), 1);
         assert_int_equal(kill(pid, SIGCONT), 0);
         child_ends_well(pid);
         assert_int_equal(count_names(fx, "new-"), 0);
-        assert_int_equal(ls_store_maintain(of.store), LS_OK); /* its id is lower than one that was given after it */
+        assert_int_equal(ls_store_maintain(of.store, -1), LS_OK); /* its id is lower than one that was given after it */
         use_wide(of.store, many != 0 ? WIDE : 4);
         assert_int_equal(ls_stream_delete(of.store, "wide"), LS_OK);
         assert_int_equal(handles_close(&of), LS_OK);
@@ -192,7 +192,7 @@ static void what_a_dead_creator_leaves_is_removed(void **state)
         ls_status st = ls_stream_delete(of.store, "wide");
         made = st == LS_OK;
         assert_true(made || st == LS_ERR_NOT_FOUND);
-        assert_int_equal(ls_store_maintain(of.store), LS_OK);
+        assert_int_equal(ls_store_maintain(of.store, -1), LS_OK);
         assert_int_equal(count_names(fx, "new-"), 0);
         assert_int_equal(count_names(fx, "aside-"), 0); /* his directory had just got its name */
         /* The stream of handles_open, and nothing else that is a stream's. */

@@ -37,7 +37,7 @@ static void try_every_call(fixture *fx)
     int32_t fd;
 
     child_check(ls_store_sync(of->store) == LS_ERR_STATE);
-    child_check(ls_store_maintain(of->store) == LS_ERR_STATE);
+    child_check(ls_store_maintain(of->store, -1) == LS_ERR_STATE);
     child_check(ls_store_list_streams(of->store, NULL, 0, &list) == LS_ERR_STATE && list == NULL);
     child_check(ls_stream_create(of->store, "other", NULL) == LS_ERR_STATE);
     child_check(ls_stream_delete(of->store, STREAM) == LS_ERR_STATE);

@@ -157,7 +157,7 @@ static void a_resharder_that_dies_at_any_call_delays_nobody(void **state)
         }
     }
     assert_true(splits > 6);
-    assert_int_equal(ls_store_maintain(of.store), LS_OK);
+    assert_int_equal(ls_store_maintain(of.store, -1), LS_OK);
     ls_iterator_close(iterator);
     assert_int_equal(handles_close(&of), LS_OK);
 }

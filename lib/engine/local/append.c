@@ -9,6 +9,7 @@ typedef struct local_appender {
     lsi_framer *framer;
     lsi_log *log; /* of the shard that was appended to last; NULL: none was. Logs last as long as the stream is open */
     uint32_t shard;
+    uint32_t calls; /* for upkeep */
 } local_appender;
 
 ls_status lsi_local_appender_open(lsi_engine_stream *stream, lsi_appender **out)
@@ -85,15 +86,19 @@ ls_status lsi_local_commit(lsi_appender *base, uint32_t shard, uint64_t end, ls_
 {
     lsi_local_stream *stream = lsi_local_stream_of(base->stream);
     const lsi_local *local = lsi_local_of_stream(base->stream);
+    local_appender *appender = (local_appender *)base;
     lsi_log *log;
-    ls_status st;
+    ls_status st = LS_OK;
 
     /* In the kernel is where append left it; and in INTERVAL mode the sweeper does the rest. A store without a sweeper
      * gives a put that asks for INTERVAL more: a sync at once. */
-    if (local->durability != LS_DURABILITY_SYNC && durability <= local->durability)
-        return LS_OK;
-    st = log_of((local_appender *)base, shard, &log);
-    if (st == LS_OK)
-        st = lsi_log_commit(log, end);
-    return st == LS_OK ? LS_OK : lsi_local_stream_explain(stream, st);
+    if (local->durability == LS_DURABILITY_SYNC || durability > local->durability) {
+        st = log_of(appender, shard, &log);
+        if (st == LS_OK)
+            st = lsi_log_commit(log, end);
+        if (st != LS_OK)
+            return lsi_local_stream_explain(stream, st);
+    }
+    lsi_local_upkeep_count(stream, &appender->calls);
+    return LS_OK;
 }

@@ -288,6 +288,20 @@ ls_status lsi_local_catalog_replace(lsi_local *local, lsi_catalog *catalog, lsi_
     return LS_OK;
 }
 
+ls_status lsi_local_catalog_replace_at_need(lsi_local *local, lsi_catalog *catalog, lsi_local_settle settle_slots,
+                                            void *user)
+{
+    uint64_t old_generation = catalog->generation;
+    ls_status st = lsi_local_catalog_replace(local, catalog, settle_slots, user);
+
+    if (st == LS_ERR_FULL && lsi_local_reserve_spend(local)) {
+        catalog->generation = old_generation; /* The old manifest counts: once more, with what was kept for this. */
+        st = lsi_local_catalog_replace(local, catalog, settle_slots, user);
+        lsi_local_reserve_make(local);
+    }
+    return st;
+}
+
 /* ---- listing ---- */
 
 ls_status lsi_local_list(lsi_engine *engine, const char *after, bool (*each)(void *user, const char *name), void *user)

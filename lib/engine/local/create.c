@@ -85,8 +85,11 @@ static ls_status plan(creation *of, const lsi_stream_spec *spec)
 {
     const lsi_env *env = &of->local->base.env;
     lsi_catalog_stream *stream = &of->stream;
+    const lsi_tags no_tags = {0};
+    ls_status st;
 
     *stream = (lsi_catalog_stream){.retention_hours = spec->retention_hours,
+                                   .retention_bytes = spec->retention_bytes,
                                    .mode = spec->mode,
                                    .status = LS_STREAM_ACTIVE,
                                    .record_bytes_max = spec->record_bytes_max,
@@ -95,6 +98,9 @@ static ls_status plan(creation *of, const lsi_stream_spec *spec)
                                    .shard_count = spec->shard_count};
     memcpy(stream->name, spec->name, strlen(spec->name) + 1); /* Fits: it was checked. */
     stream->created_us = lsi_wall_us(&env->clock);
+    st = lsi_tags_add(&env->memory, &no_tags, spec->tags, spec->tag_count, &stream->tags);
+    if (st != LS_OK)
+        return st;
     stream->shards = lsi_alloc_zero(&env->memory, spec->shard_count * sizeof(*stream->shards));
     if (stream->shards == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for %u shards", spec->shard_count);
@@ -308,6 +314,7 @@ ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec)
     }
     lsi_control_claim_release(&of.claim);
     lsi_free(&engine->env.memory, of.stream.shards);
+    lsi_free(&engine->env.memory, of.stream.tags.text);
     return st;
 }
 
@@ -348,11 +355,7 @@ ls_status lsi_local_remove(lsi_engine *engine, const char *name)
     gone.id = stream->id;
     st = lsi_catalog_copy(catalog, gone.id, NULL, &fresh);
     if (st == LS_OK)
-        st = lsi_local_catalog_replace(local, fresh, end_slots, &gone); /* L1 */
-    if (st == LS_ERR_FULL && lsi_local_reserve_spend(local)) {
-        fresh->generation = catalog->generation; /* The old manifest counts: once more, with what was kept for this. */
-        st = lsi_local_catalog_replace(local, fresh, end_slots, &gone);
-    }
+        st = lsi_local_catalog_replace_at_need(local, fresh, end_slots, &gone); /* L1 */
 unlock:
     lsi_local_catalog_unlock(local);
     lsi_catalog_unref(fresh);

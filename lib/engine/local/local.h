@@ -109,6 +109,13 @@ typedef struct lsi_local_shards {
     lsi_local_shard *chunks[LSI_LOCAL_CHUNKS];
 } lsi_local_shards;
 
+/* What the manifest says of a stream's retention, as of a generation of the stream. */
+typedef struct lsi_local_settings {
+    _Atomic uint64_t seen; /* that generation plus 1; 0: read it before you use them */
+    _Atomic int64_t retention_us;
+    _Atomic int64_t horizon_us;
+} lsi_local_settings;
+
 /* A stream this process uses. `base` is what the rooms above hold; one for all who opened it. */
 typedef struct lsi_local_stream {
     lsi_engine_stream base;
@@ -118,6 +125,7 @@ typedef struct lsi_local_stream {
     char name[LSI_STREAM_NAME_MAX + 1];
     lsi_slot *slot;
     _Atomic uint64_t checked; /* manifest generation at which it was last found in the catalog; even */
+    lsi_local_settings settings;
     lsi_local_shards shards;
 } lsi_local_stream;
 
@@ -140,6 +148,7 @@ struct lsi_local {
     ls_key_callback key_callback; /* NULL: nobody can be asked for keys */
     void *key_user;
     _Atomic(struct lsi_local_key *) keys; /* keys.c */
+    bool keeps_up; /* the thread does the upkeep */
 
     /* sweep.c */
     lsi_thread sweeper;
@@ -185,6 +194,9 @@ void lsi_local_catalog_unlock(lsi_local *local);
  * counts, the next who locks finds out, and `settle` was perhaps not called. Others: nothing was changed. */
 typedef void (*lsi_local_settle)(void *user, bool replaced);
 ls_status lsi_local_catalog_replace(lsi_local *local, lsi_catalog *catalog, lsi_local_settle settle, void *user);
+/* The same for what must not fail on a full disk (E3): space is kept for it. */
+ls_status lsi_local_catalog_replace_at_need(lsi_local *local, lsi_catalog *catalog, lsi_local_settle settle,
+                                            void *user);
 /* Lets a replacement that was left behind be settled, if there is one. `wait` false: not when the store is locked. */
 ls_status lsi_local_catalog_settle(lsi_local *local, bool wait);
 /* The same for a store that nobody can open yet: while it is made. */
@@ -286,6 +298,38 @@ void lsi_local_wake(lsi_engine_stream *stream, uint32_t shard);
 /* backup.c */
 ls_status lsi_local_backup(lsi_engine *engine, const lsi_files *files, const char *path, lsi_copy_progress progress,
                            void *user);
+/* settings.c */
+ls_status lsi_local_update(lsi_engine_stream *stream, const lsi_stream_change *change);
+ls_status lsi_local_tags(lsi_engine_stream *stream, bool (*each)(void *user, const ls_tag *tag), void *user);
+
+/* retention.c */
+void lsi_local_look_at_clock(lsi_local *local); /* E8: the more often, the more is known of it */
+/* Notes what the catalog of that generation says of the stream. */
+void lsi_local_settings_take(lsi_local_stream *stream, const lsi_catalog_stream *from, uint64_t generation);
+int64_t lsi_local_expired_before_us(void *stream, int64_t arrival_us); /* of lsi_log_config */
+/* Records that arrived before may be deleted. */
+int64_t lsi_local_trim_before_us(lsi_local_stream *stream);
+/* Records that arrived before are past their age by what the catalog says, for good. */
+int64_t lsi_local_horizon_us(lsi_local *local, const lsi_catalog_stream *of);
+
+/* trimming.c: `is_all`, or a piece of it. `*is_left`: something is due still. Locks: the stream's upkeep lock held. */
+ls_status lsi_local_trim_stream(lsi_local_stream *stream, bool is_all, int64_t until_us, bool *is_left);
+
+/* upkeep.c: a piece, if it is due and nobody else is at it, by whoever puts or reads; by who opened the store, of some
+ * streams; by the thread, of all that are due. They never fail, and leave the last error alone. */
+void lsi_local_upkeep_turn(lsi_local_stream *stream);
+void lsi_local_upkeep_of_open(lsi_local *local);
+void lsi_local_upkeep_of_thread(lsi_local *local);
+/* All there is, whoever is at it; until that monotonic time. LS_ERR_TIMEOUT: something is left. */
+ls_status lsi_local_upkeep_all(lsi_local *local, int64_t until_us);
+/* For who puts or reads again and again: a turn at the first time, then now and then, and when a roll asks for it. */
+#define LSI_UPKEEP_EVERY 64u
+static inline void lsi_local_upkeep_count(lsi_local_stream *stream, uint32_t *calls)
+{
+    if ((*calls)++ % LSI_UPKEEP_EVERY == 0 ||
+        atomic_load_explicit(&stream->slot->upkeep_wanted, memory_order_relaxed) != 0)
+        lsi_local_upkeep_turn(stream);
+}
 
 /* sweep.c */
 /* Every open shard of the catalog that no slot knows; `known_too`: those as well. One error, and the others all the

@@ -28,7 +28,7 @@ typedef struct settings {
 static ls_status settings_take(const ls_store_options *options, lsi_env *env, settings *out)
 {
     const uint32_t known = LS_STORE_READ_ONLY | LS_STORE_NO_CREATE | LS_STORE_NETWORK_FS_ALLOWED |
-                           LS_STORE_NO_MAPPED_WRITES;
+                           LS_STORE_NO_MAPPED_WRITES | LS_STORE_MAINTENANCE_THREAD;
 
     memset(out, 0, sizeof(*out));
     out->prealloc_bytes = LSI_PREALLOC_BYTES_DEFAULT;
@@ -313,17 +313,22 @@ static ls_durability local_durability(const lsi_engine *engine)
     return lsi_local_of(engine)->durability;
 }
 
-static ls_status local_maintain(lsi_engine *engine)
+static ls_status local_maintain(lsi_engine *engine, int64_t timeout_ms)
 {
     lsi_local *local = lsi_local_of(engine);
+    int64_t now_us = lsi_monotonic_us(&engine->env.clock), until_us = INT64_MAX;
     ls_status st = lsi_local_check_mine(local);
 
     if (st != LS_OK || local->base.read_only)
         return st; /* changes nothing */
+    if (timeout_ms >= 0 && timeout_ms < (INT64_MAX - now_us) / 1000)
+        until_us = now_us + timeout_ms * 1000;
     st = lsi_local_clear_strays(local);
     lsi_local_reserve_make(local);
     if (st == LS_OK && local->durability == LS_DURABILITY_INTERVAL)
         st = lsi_local_sync(engine);
+    if (st == LS_OK)
+        st = lsi_local_upkeep_all(local, until_us);
     return st;
 }
 
@@ -342,6 +347,8 @@ static const lsi_engine_ops local_ops = {
     .stream_open = lsi_local_stream_open,
     .stream_close = lsi_local_stream_close,
     .info = lsi_local_stream_info,
+    .update = lsi_local_update,
+    .tags = lsi_local_tags,
     .generation = lsi_local_stream_generation,
     .shard_state = lsi_local_shard_state,
     .reset_shard = lsi_local_reset_shard,
@@ -418,10 +425,13 @@ ls_status lsi_local_open(const char *root_path, const ls_store_options *options,
     st = settings_agree(local, &wanted);
     if (st != LS_OK)
         goto fail;
-    if (local->durability == LS_DURABILITY_INTERVAL && !local->base.read_only) {
-        st = lsi_local_sweeper_start(local);
+    if (!local->base.read_only) {
+        local->keeps_up = (wanted.flags & LS_STORE_MAINTENANCE_THREAD) != 0;
+        if (local->durability == LS_DURABILITY_INTERVAL || local->keeps_up)
+            st = lsi_local_sweeper_start(local);
         if (st != LS_OK)
             goto fail;
+        lsi_local_upkeep_of_open(local); /* Last: it opens streams. */
     }
     *out = &local->base;
     return LS_OK;

@@ -14,6 +14,7 @@
 typedef struct local_reader {
     lsi_reader base;
     lsi_log_reader *reader;
+    uint32_t calls; /* for upkeep */
 } local_reader;
 
 ls_status lsi_local_reader_open(lsi_engine_stream *base, uint32_t shard, uint32_t flags, lsi_reader **out)
@@ -68,12 +69,16 @@ ls_status lsi_local_read(lsi_reader *base, uint32_t records_max, uint64_t bytes_
 
     if (st != LS_OK)
         return st;
+    lsi_local_upkeep_count(stream, &((local_reader *)base)->calls);
     memset(out, 0, sizeof(*out));
     st = lsi_log_reader_read(((local_reader *)base)->reader, records_max, bytes_max, &out->records, &out->count,
                              &out->at_tip, &out->shard_end);
     if (st != LS_OK)
         return lsi_local_stream_explain(stream, st);
-    return out->count == 0 ? lsi_local_stream_recheck(stream) : LS_OK;
+    if (out->count > 0)
+        return LS_OK;
+    lsi_local_upkeep_turn(stream); /* Who waits for records has the time. */
+    return lsi_local_stream_recheck(stream);
 }
 
 ls_seqno lsi_local_place(const lsi_reader *base)

@@ -69,6 +69,7 @@ static ls_status stream_new(lsi_local *local, const lsi_catalog_stream *from, ls
     stream->base.engine = &local->base;
     stream->id = from->id;
     memcpy(stream->name, from->name, sizeof(stream->name));
+    lsi_local_settings_take(stream, from, UINT64_MAX); /* of a generation that is not known yet */
     st = lsi_local_shards_add(memory, &stream->shards, from);
     if (st == LS_OK)
         st = lsi_control_slot(local->control, LSI_SLOT_STREAM, from->id, 0, &stream->slot);
@@ -343,6 +344,8 @@ ls_status lsi_local_stream_log(lsi_local_stream *stream, uint32_t shard, lsi_log
         config.terms = lsi_local_terms_now;
         config.key = lsi_local_find_key;
         config.terms_user = config.key_user = stream;
+        config.expired_before_us = lsi_local_expired_before_us;
+        config.expired_user = stream;
         lsi_local_lock(local);
         log = atomic_load_explicit(&found->log, memory_order_relaxed);
         if (log == NULL) {
@@ -391,6 +394,8 @@ ls_status lsi_local_stream_info(lsi_engine_stream *base, lsi_stream_info *out)
     out->generation = generation;
     out->created_us = found->created_us;
     out->retention_hours = found->retention_hours;
+    out->retention_bytes = found->retention_bytes;
+    out->status = found->status;
     out->mode = found->mode;
     out->rates = lsi_rates_resolve(found->rates);
     out->record_bytes_max = found->record_bytes_max;

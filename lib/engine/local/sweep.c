@@ -1,4 +1,5 @@
-/* Syncing what puts left in the kernel: on demand, and in INTERVAL mode by a thread of each open store.
+/* Syncing what puts left in the kernel: on demand, and in INTERVAL mode by a thread of each open store. The thread does
+ * the upkeep as well where the store's options ask for that, in every mode.
  *
  * The slots say what is to be done, whoever wrote it, so what a killed process acknowledged is synced by those who live
  * on; when nobody does, by the first who opens the store. Where the slots were lost with the control file, every shard
@@ -11,6 +12,8 @@
 #include "base/patience.h"
 #include "base/status.h"
 #include "engine/local/local.h"
+
+#define UPKEEP_US INT64_C(1000000)
 
 typedef struct dirty_shard {
     uint64_t stream;
@@ -178,16 +181,26 @@ ls_status lsi_local_sync(lsi_engine *engine)
 static void sweep(void *user)
 {
     lsi_local *local = user;
-    int64_t pause_us = (int64_t)local->sync_interval_ms * 500;
-    uint32_t patience_ms = (uint32_t)(pause_us / 1000);
+    const lsi_clock *clock = &local->base.env.clock;
+    bool syncs = local->durability == LS_DURABILITY_INTERVAL;
+    int64_t pause_us = syncs ? (int64_t)local->sync_interval_ms * 500 : UPKEEP_US, upkeep_us = INT64_MIN;
+    uint32_t patience_ms;
 
+    if (local->keeps_up && pause_us > UPKEEP_US)
+        pause_us = UPKEEP_US;
+    patience_ms = (uint32_t)(pause_us / 1000);
     if (patience_ms > local->base.env.busy_timeout_ms)
         patience_ms = local->base.env.busy_timeout_ms;
     while (!is_stopping(local)) {
         lsi_patience_begin(patience_ms); /* Who is stopped in one shard must not make the others late. */
-        if (lsi_control_is_unsure(local->control))
+        if (syncs && lsi_control_is_unsure(local->control))
             (void)sync_unknown(local, true);
-        (void)sync_all(local, true); /* A failed sync has marked its shard; all else is tried again. */
+        if (syncs)
+            (void)sync_all(local, true); /* A failed sync has marked its shard; all else is tried again. */
+        if (local->keeps_up && lsi_monotonic_us(clock) >= upkeep_us) {
+            lsi_local_upkeep_of_thread(local);
+            upkeep_us = lsi_monotonic_us(clock) + UPKEEP_US;
+        }
         (void)lsi_word_sleep(&local->sweeper_stop, 0, pause_us);
     }
 }
@@ -196,8 +209,7 @@ ls_status lsi_local_sweeper_start(lsi_local *local)
 {
     int result = lsi_thread_start(&local->sweeper, "ls-sweep", sweep, local);
 
-    return result == 0 ? LS_OK : lsi_fail_errno(result, "cannot start the thread that syncs every %u ms",
-                                                local->sync_interval_ms);
+    return result == 0 ? LS_OK : lsi_fail_errno(result, "cannot start the thread of the store");
 }
 
 void lsi_local_sweeper_stop(lsi_local *local)

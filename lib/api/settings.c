@@ -1,0 +1,152 @@
+/* The exported functions of stream.h that change a stream's settings, and its tags. */
+#include "api/api.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/status.h"
+
+/* ---- changing ---- */
+
+/* `call`: the function that was called. */
+static ls_status update(ls_stream *stream, const char *call, const lsi_stream_change *change)
+{
+    ls_status st;
+
+    LSI_REFUSE_NULL(stream);
+    LSI_ENTER(stream->store);
+    st = lsi_store_require(stream->store, LSI_MAY_CHANGE, call);
+    return st == LS_OK ? stream->store->engine->ops->update(stream->stream, change) : st;
+}
+
+ls_status ls_stream_increase_retention(ls_stream *stream, uint32_t hours)
+{
+    return update(stream, __func__, &(lsi_stream_change){.kind = LSI_CHANGE_RETENTION_UP, .value = hours});
+}
+
+ls_status ls_stream_decrease_retention(ls_stream *stream, uint32_t hours)
+{
+    return update(stream, __func__, &(lsi_stream_change){.kind = LSI_CHANGE_RETENTION_DOWN, .value = hours});
+}
+
+ls_status ls_stream_set_retention_bytes(ls_stream *stream, uint64_t bytes)
+{
+    return update(stream, __func__, &(lsi_stream_change){.kind = LSI_CHANGE_RETENTION_BYTES, .value = bytes});
+}
+
+ls_status ls_stream_set_mode(ls_stream *stream, ls_stream_mode mode)
+{
+    if (mode != LS_STREAM_ON_DEMAND && mode != LS_STREAM_PROVISIONED)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "mode is %" PRId32 ": it is %d or %d", mode, LS_STREAM_ON_DEMAND,
+                        LS_STREAM_PROVISIONED);
+    return update(stream, __func__, &(lsi_stream_change){.kind = LSI_CHANGE_MODE, .value = (uint64_t)mode});
+}
+
+ls_status ls_stream_set_record_bytes_max(ls_stream *stream, uint32_t bytes)
+{
+    if (bytes < LSI_RECORD_BYTES_MIN_LIMIT || bytes > LSI_RECORD_BYTES_MAX_LIMIT)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "bytes is %" PRIu32 ": it is %u..%u", bytes,
+                        LSI_RECORD_BYTES_MIN_LIMIT, LSI_RECORD_BYTES_MAX_LIMIT);
+    return update(stream, __func__, &(lsi_stream_change){.kind = LSI_CHANGE_RECORD_BYTES_MAX, .value = bytes});
+}
+
+ls_status ls_stream_add_tags(ls_stream *stream, const ls_tag *tags, uint32_t count)
+{
+    if (count > 0)
+        LSI_REFUSE_NULL(tags);
+    return update(stream, __func__, &(lsi_stream_change){.kind = LSI_CHANGE_TAGS_ADD, .tags = tags, .count = count});
+}
+
+ls_status ls_stream_remove_tags(ls_stream *stream, const char *const *keys, uint32_t count)
+{
+    if (count > 0)
+        LSI_REFUSE_NULL(keys);
+    return update(stream, __func__, &(lsi_stream_change){.kind = LSI_CHANGE_TAGS_REMOVE, .keys = keys, .count = count});
+}
+
+/* ---- listing ---- */
+
+struct ls_tag_list {
+    lsi_memory memory; /* A list may outlive its store's env, not its allocator. */
+    const char *after;
+    uint32_t limit, count;
+    bool has_more, is_out_of_memory;
+    ls_tag tags[LSI_TAGS_MAX]; /* each key is the beginning of one allocation, its value follows */
+};
+
+static bool keep_tag(void *user, const ls_tag *tag)
+{
+    ls_tag_list *list = user;
+    size_t key_bytes = strlen(tag->key) + 1, value_bytes = strlen(tag->value) + 1;
+    char *text;
+
+    if (strcmp(tag->key, list->after) <= 0)
+        return true;
+    if (list->count == list->limit) {
+        list->has_more = true;
+        return false;
+    }
+    text = lsi_alloc(&list->memory, key_bytes + value_bytes);
+    if (text == NULL) {
+        list->is_out_of_memory = true;
+        return false;
+    }
+    memcpy(text, tag->key, key_bytes);
+    memcpy(text + key_bytes, tag->value, value_bytes);
+    list->tags[list->count++] = (ls_tag){text, text + key_bytes};
+    return true;
+}
+
+ls_status ls_stream_list_tags(ls_stream *stream, const char *after, uint32_t limit, ls_tag_list **out)
+{
+    ls_tag_list *list;
+    ls_status st;
+
+    LSI_REFUSE_NULL(stream);
+    LSI_REFUSE_NULL(out);
+    LSI_ENTER(stream->store);
+    if (limit > LSI_TAGS_MAX)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "limit is %" PRIu32 ": it is at most %u", limit, LSI_TAGS_MAX);
+    list = lsi_alloc_zero(&stream->store->env.memory, sizeof *list);
+    if (list == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for a list of tags");
+    list->memory = stream->store->env.memory;
+    list->after = after == NULL ? "" : after;
+    list->limit = limit == 0 ? LSI_TAGS_MAX : limit;
+    st = stream->store->engine->ops->tags(stream->stream, keep_tag, list);
+    if (st == LS_OK && list->is_out_of_memory)
+        st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for a list of tags");
+    if (st != LS_OK) {
+        ls_tag_list_free(list);
+        return st;
+    }
+    *out = list;
+    return LS_OK;
+}
+
+uint32_t ls_tag_list_count(const ls_tag_list *list)
+{
+    return list == NULL ? 0 : list->count;
+}
+
+ls_tag ls_tag_list_at(const ls_tag_list *list, uint32_t index)
+{
+    return list == NULL || index >= list->count ? (ls_tag){NULL, NULL} : list->tags[index];
+}
+
+int32_t ls_tag_list_has_more(const ls_tag_list *list)
+{
+    return list != NULL && list->has_more;
+}
+
+void ls_tag_list_free(ls_tag_list *list)
+{
+    lsi_memory memory;
+
+    if (list == NULL)
+        return;
+    memory = list->memory;
+    for (uint32_t i = 0; i < list->count; i++)
+        lsi_free(&memory, (void *)(uintptr_t)list->tags[i].key); /* It was not const when it was made. */
+    lsi_free(&memory, list);
+}

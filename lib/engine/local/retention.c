@@ -1,0 +1,121 @@
+/* How old records of a stream may get: for readers, who are shown none that is older, to the record; and for upkeep,
+ * which removes what is older, by whole segments and later.
+ *
+ * The time is the wall clock's, unless that has just jumped ahead (E8): then it goes on as before until the jump has
+ * lasted for a period of monotonic time. So a jump ahead and back hides nothing and deletes nothing. Upkeep waits for
+ * one period more, and in a boot whose first period is not over it deletes nothing at all.
+ *
+ * What the manifest says of a stream is kept here beside it, and read again when the stream's generation says that it
+ * changed: a change counts for every process from its next call on. */
+#include <inttypes.h>
+
+#include "base/clock_guard.h"
+#include "base/status.h"
+#include "engine/local/local.h"
+
+#define PERIOD_US INT64_C(60000000)
+#define HOUR_US INT64_C(3600000000)
+
+void lsi_local_look_at_clock(lsi_local *local)
+{
+    if (!local->base.read_only)
+        lsi_clock_guard_look(lsi_control_clock_guard(local->control), &local->base.env.clock, PERIOD_US);
+}
+
+/* ---- what the manifest says ---- */
+
+void lsi_local_settings_take(lsi_local_stream *stream, const lsi_catalog_stream *from, uint64_t generation)
+{
+    lsi_local_settings *to = &stream->settings;
+
+    /* Relaxed, each by itself: a mixture of two is what somebody sees who asks while it changes. */
+    atomic_store_explicit(&to->retention_us, (int64_t)from->retention_hours * HOUR_US, memory_order_relaxed);
+    atomic_store_explicit(&to->horizon_us, from->horizon_us, memory_order_relaxed);
+    /* Release pairs with the acquire below. Last: an older one that another thread was about to store is replaced. */
+    atomic_store_explicit(&to->seen, generation + 1, memory_order_release);
+}
+
+/* Without the manifest what was known before stays. Leaves the last error alone. */
+static void settings_refresh(lsi_local_stream *stream, uint64_t generation)
+{
+    lsi_local *local = lsi_local_of_stream(&stream->base);
+    const lsi_catalog_stream *found;
+    lsi_error_state before;
+    lsi_catalog *catalog;
+    ls_status st;
+
+    lsi_error_save(&before);
+    /* Without the store lock, which may be held for long: a reader waits for nobody. */
+    if (lsi_control_manifest_generation(local->control) % 2 == 0)
+        st = lsi_local_catalog(local, &catalog);
+    else
+        st = lsi_local_catalog_read(local, &catalog);
+    if (st != LS_OK) {
+        lsi_error_restore(&before);
+        return;
+    }
+    found = lsi_catalog_find_id(catalog, stream->id);
+    if (found != NULL)
+        lsi_local_settings_take(stream, found, generation);
+    lsi_catalog_unref(catalog);
+}
+
+static void settings_follow(lsi_local_stream *stream)
+{
+    uint64_t generation = atomic_load_explicit(&stream->slot->generation, memory_order_acquire);
+
+    if (atomic_load_explicit(&stream->settings.seen, memory_order_acquire) != generation + 1)
+        settings_refresh(stream, generation);
+}
+
+/* ---- ages ---- */
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+int64_t lsi_local_expired_before_us(void *user, int64_t arrival_us)
+{
+    lsi_local_stream *stream = user;
+    lsi_local *local = lsi_local_of_stream(&stream->base);
+    const lsi_clock *clock = &local->base.env.clock;
+    const lsi_clock_guard *guard = lsi_control_clock_guard(local->control);
+    int64_t wall_us = lsi_wall_us(clock), retention_us, horizon_us;
+
+    settings_follow(stream);
+    retention_us = atomic_load_explicit(&stream->settings.retention_us, memory_order_relaxed);
+    horizon_us = atomic_load_explicit(&stream->settings.horizon_us, memory_order_relaxed);
+    /* The true time is no later than the wall clock's: what is young by that needs no second look. */
+    if (horizon_us <= arrival_us && wall_us - retention_us <= arrival_us)
+        return arrival_us;
+    lsi_local_look_at_clock(local);
+    return later(horizon_us, lsi_clock_guard_time(guard, clock, wall_us) - retention_us);
+}
+
+int64_t lsi_local_trim_before_us(lsi_local_stream *stream)
+{
+    lsi_local *local = lsi_local_of_stream(&stream->base);
+    const lsi_clock *clock = &local->base.env.clock;
+    const lsi_clock_guard *guard = lsi_control_clock_guard(local->control);
+    int64_t limit_us = INT64_MIN;
+
+    lsi_local_look_at_clock(local);
+    settings_follow(stream);
+    if (lsi_clock_guard_is_proven(guard))
+        limit_us = lsi_clock_guard_time(guard, clock, lsi_wall_us(clock)) - PERIOD_US -
+            atomic_load_explicit(&stream->settings.retention_us, memory_order_relaxed);
+    return later(atomic_load_explicit(&stream->settings.horizon_us, memory_order_relaxed), limit_us);
+}
+
+int64_t lsi_local_horizon_us(lsi_local *local, const lsi_catalog_stream *of)
+{
+    const lsi_clock *clock = &local->base.env.clock;
+    const lsi_clock_guard *guard = lsi_control_clock_guard(local->control);
+
+    lsi_local_look_at_clock(local);
+    if (!lsi_clock_guard_is_proven(guard))
+        return of->horizon_us;
+    return later(of->horizon_us, lsi_clock_guard_time(guard, clock, lsi_wall_us(clock)) -
+                                     (int64_t)of->retention_hours * HOUR_US);
+}

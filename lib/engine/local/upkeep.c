@@ -1,0 +1,233 @@
+/* Upkeep without a daemon: whoever opens the store, puts or reads does a piece of what is due (trimming.c), and
+ * ls_store_maintain, or a thread of the store, does all of it.
+ *
+ * One at a time does the upkeep of a stream, and nobody waits for him but who came for that. When it is due stands in
+ * the stream's slot: a second after the last look, or at once after a roll. Who opens the store looks at a few streams,
+ * in turn, so that those that nobody uses get theirs too. */
+#include "base/status.h"
+#include "engine/local/local.h"
+
+#define LOOK_US INT64_C(1000000) /* between two looks, of passing time */
+#define LEFT_US INT64_C(5000)    /* when something is left */
+#define PIECE_US INT64_C(10000)
+#define PIECE_STREAMS 4u         /* of an open */
+#define AGAIN_US INT64_C(1000)   /* maintain: somebody else is at it, or holds a lock */
+
+/* A clock that a user sets may have gone back: then what is due in the far future is due. */
+static bool is_over(int64_t due_us, int64_t passing_us)
+{
+    return passing_us >= due_us || due_us - passing_us > LOOK_US;
+}
+
+static bool is_due(const lsi_slot *slot, int64_t passing_us)
+{
+    return atomic_load_explicit(&slot->upkeep_wanted, memory_order_relaxed) != 0 ||
+        is_over(atomic_load_explicit(&slot->upkeep_due_us, memory_order_relaxed), passing_us);
+}
+
+/* ---- a stream ---- */
+
+/* What a dead one left half done shows in the lists; only the words in the slots may be of another list. */
+static bool forget_words(void *user, lsi_slot *slot)
+{
+    const lsi_local_stream *stream = user;
+
+    if (atomic_load_explicit(&slot->kind, memory_order_acquire) == LSI_SLOT_SHARD &&
+        atomic_load_explicit(&slot->stream, memory_order_relaxed) == stream->id)
+        atomic_store_explicit(&slot->sealed_bytes, 0, memory_order_relaxed);
+    return true;
+}
+
+static bool take_lock(lsi_local_stream *stream)
+{
+    lsi_lock *lock = &stream->slot->append_lock;
+    lsi_lock_result got = lsi_lock_try(lock, LSI_RANK_UPKEEP);
+
+    if (got == LSI_LOCKED_AFTER_DEATH) {
+        lsi_control_each(lsi_local_of_stream(&stream->base)->control, forget_words, stream);
+        lsi_lock_repaired(lock);
+    }
+    return got == LSI_LOCKED || got == LSI_LOCKED_AFTER_DEATH;
+}
+
+/* Does the upkeep of a stream, or a piece of it, unless somebody else is at it: then all of it is left. */
+static ls_status keep(lsi_local_stream *stream, bool is_all, int64_t until_us, bool *is_left)
+{
+    const lsi_clock *clock = &stream->base.engine->env.clock;
+    lsi_slot *slot = stream->slot;
+    ls_status st;
+
+    *is_left = true;
+    if (!take_lock(stream))
+        return LS_OK;
+    /* Before the look: what is rolled while we look is looked at once more. */
+    atomic_store_explicit(&slot->upkeep_wanted, 0, memory_order_relaxed);
+    st = lsi_local_trim_stream(stream, is_all, until_us, is_left);
+    atomic_store_explicit(&slot->upkeep_due_us, lsi_passing_us(clock) + (*is_left && st == LS_OK ? LEFT_US : LOOK_US),
+                          memory_order_relaxed);
+    lsi_lock_release(&slot->append_lock, LSI_RANK_UPKEEP);
+    return st;
+}
+
+/* A piece, by one who came for something else: that it fails is not his failure. */
+static void keep_aside(lsi_local_stream *stream)
+{
+    const lsi_env *env = &stream->base.engine->env;
+    lsi_error_state before;
+    bool is_left;
+
+    lsi_error_save(&before);
+    if (keep(stream, false, lsi_monotonic_us(&env->clock) + PIECE_US, &is_left) != LS_OK)
+        lsi_env_log(env, LS_LOG_WARNING, "stream '%s': upkeep failed: %s", stream->name, ls_last_error_message());
+    lsi_error_restore(&before);
+}
+
+void lsi_local_upkeep_turn(lsi_local_stream *stream)
+{
+    const lsi_local *local = lsi_local_of_stream(&stream->base);
+
+    if (!local->base.read_only && lsi_control_is_mine(local->control) &&
+        is_due(stream->slot, lsi_passing_us(&local->base.env.clock)))
+        keep_aside(stream);
+}
+
+/* ---- several streams ---- */
+
+/* The stream with the next id above `*id`; `*slot` NULL when it has none. False: there is none. */
+static bool next_stream(lsi_local *local, const lsi_catalog *catalog, uint64_t *id, lsi_slot **slot)
+{
+    const lsi_catalog_stream *next = NULL;
+
+    for (uint32_t i = 0; i < catalog->stream_count; i++)
+        if (catalog->streams[i].id > *id && (next == NULL || catalog->streams[i].id < next->id))
+            next = &catalog->streams[i];
+    if (next == NULL)
+        return false;
+    *id = next->id;
+    if (lsi_control_slot_find(local->control, LSI_SLOT_STREAM, *id, 0, slot) != LS_OK)
+        *slot = NULL;
+    return true;
+}
+
+/* The first PIECE_STREAMS that are due, beginning behind the one that was looked at last. */
+static void keep_some(lsi_local *local, const lsi_catalog *catalog, lsi_upkeep_words *words)
+{
+    uint64_t id = atomic_load_explicit(&words->stream, memory_order_relaxed);
+    int64_t now_us = lsi_passing_us(&local->base.env.clock);
+    uint32_t left = PIECE_STREAMS;
+    lsi_slot *slot;
+
+    for (uint32_t i = 0; i < catalog->stream_count && left > 0; i++) {
+        lsi_local_stream *stream;
+
+        if (!next_stream(local, catalog, &id, &slot)) {
+            id = 0;
+            if (!next_stream(local, catalog, &id, &slot))
+                return;
+        }
+        if (slot != NULL && !is_due(slot, now_us))
+            continue;
+        left--;
+        if (lsi_local_stream_use(local, id, &stream) == LS_OK) {
+            keep_aside(stream);
+            lsi_local_stream_close(&stream->base);
+        }
+    }
+    atomic_store_explicit(&words->stream, id, memory_order_relaxed);
+}
+
+void lsi_local_upkeep_of_open(lsi_local *local)
+{
+    lsi_upkeep_words *words = lsi_control_upkeep_words(local->control);
+    int64_t now_us = lsi_passing_us(&local->base.env.clock);
+    int64_t due_us = atomic_load_explicit(&words->due_us, memory_order_relaxed);
+    lsi_error_state before;
+    lsi_catalog *catalog;
+
+    lsi_local_look_at_clock(local);
+    if (!is_over(due_us, now_us) || lsi_control_manifest_generation(local->control) % 2 != 0 ||
+        !atomic_compare_exchange_strong_explicit(&words->due_us, &due_us, now_us + LOOK_US, memory_order_relaxed,
+                                                 memory_order_relaxed))
+        return;
+    lsi_error_save(&before);
+    if (lsi_local_catalog(local, &catalog) == LS_OK) {
+        keep_some(local, catalog, words);
+        lsi_catalog_unref(catalog);
+    }
+    lsi_error_restore(&before);
+}
+
+void lsi_local_upkeep_of_thread(lsi_local *local)
+{
+    lsi_catalog *catalog;
+    uint64_t id = 0;
+    lsi_slot *slot;
+
+    lsi_local_look_at_clock(local);
+    if (lsi_local_catalog(local, &catalog) != LS_OK)
+        return; /* The next round finds out more. */
+    while (next_stream(local, catalog, &id, &slot)) {
+        lsi_local_stream *stream;
+
+        if ((slot != NULL && !is_due(slot, lsi_passing_us(&local->base.env.clock))) ||
+            lsi_local_stream_use(local, id, &stream) != LS_OK)
+            continue;
+        keep_aside(stream);
+        lsi_local_stream_close(&stream->base);
+    }
+    lsi_catalog_unref(catalog);
+}
+
+/* All of one stream: again and again, while something is left that somebody else holds. */
+static ls_status keep_all(lsi_local *local, uint64_t id, int64_t until_us, bool *is_left)
+{
+    const lsi_clock *clock = &local->base.env.clock;
+    lsi_local_stream *stream;
+    ls_status st = lsi_local_stream_use(local, id, &stream);
+
+    *is_left = false;
+    if (st != LS_OK)
+        return st == LS_ERR_NOT_FOUND ? LS_OK : st; /* It was deleted. */
+    for (;;) {
+        int64_t began_us = lsi_monotonic_us(clock);
+        _Atomic uint32_t never = 0;
+
+        st = keep(stream, true, until_us, is_left);
+        if (st != LS_OK || !*is_left || lsi_monotonic_us(clock) >= until_us)
+            break;
+        if (lsi_monotonic_us(clock) - began_us < AGAIN_US)
+            (void)lsi_word_sleep(&never, 0, AGAIN_US); /* However it ends, it is looked at again. */
+    }
+    lsi_local_stream_close(&stream->base);
+    return st;
+}
+
+ls_status lsi_local_upkeep_all(lsi_local *local, int64_t until_us)
+{
+    lsi_error_state before, why;
+    uint64_t id = 0;
+    uint32_t left_count = 0;
+    lsi_catalog *catalog;
+    lsi_slot *slot;
+    ls_status st = lsi_local_catalog(local, &catalog), first = LS_OK;
+
+    if (st != LS_OK)
+        return st;
+    lsi_error_save(&before);
+    lsi_local_look_at_clock(local);
+    while (next_stream(local, catalog, &id, &slot)) {
+        bool is_left;
+
+        st = keep_all(local, id, until_us, &is_left);
+        left_count += is_left;
+        if (st != LS_OK && first == LS_OK) {
+            first = st;
+            lsi_error_save(&why);
+        }
+    }
+    lsi_catalog_unref(catalog);
+    lsi_error_restore(first == LS_OK ? &before : &why);
+    if (first == LS_OK && left_count > 0)
+        first = lsi_fail(LS_ERR_TIMEOUT, "the time is over, and upkeep of %u streams is not done", left_count);
+    return first;
+}

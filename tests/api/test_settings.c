@@ -1,0 +1,466 @@
+/* stream.h: changing retention, cap, mode and record size of a stream that is in use, and its tags. What retention does
+ * to records is in tests/invariants/test_retention.c. */
+#include "api/support.h"
+
+#include "api/api.h"
+#include "support/sim_files.h"
+
+typedef struct settings {
+    uint32_t hours;
+    uint64_t bytes;
+    ls_stream_mode mode;
+    uint32_t record_bytes_max;
+} settings;
+
+static settings settings_of(ls_stream *stream)
+{
+    ls_stream_description *about;
+    settings found;
+
+    assert_int_equal(ls_stream_describe(stream, &about), LS_OK);
+    found = (settings){ls_stream_description_retention_hours(about), ls_stream_description_retention_bytes(about),
+                       ls_stream_description_mode(about), ls_stream_description_record_bytes_max(about)};
+    ls_stream_description_free(about);
+    return found;
+}
+
+/* "a=1 b=2": a page of tags, with "+" when there are more. */
+static const char *tags_after(ls_stream *stream, const char *after, uint32_t limit)
+{
+    static char line[2000];
+    ls_tag_list *list;
+    size_t size = 0;
+
+    line[0] = '\0';
+    assert_int_equal(ls_stream_list_tags(stream, after, limit, &list), LS_OK);
+    for (uint32_t i = 0; i < ls_tag_list_count(list); i++) {
+        ls_tag tag = ls_tag_list_at(list, i);
+
+        size += (size_t)snprintf(line + size, sizeof line - size, "%s%s=%s", i > 0 ? " " : "", tag.key, tag.value);
+    }
+    assert_null(ls_tag_list_at(list, ls_tag_list_count(list)).key);
+    if (ls_tag_list_has_more(list))
+        (void)snprintf(line + size, sizeof line - size, "+");
+    ls_tag_list_free(list);
+    return line;
+}
+
+/* ---- settings ---- */
+
+static void retention_rises_and_falls_as_it_is_told(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+
+    assert_int_equal(ls_stream_increase_retention(stream, 48), LS_OK);
+    assert_int_equal(settings_of(stream).hours, 48);
+    assert_int_equal(ls_stream_increase_retention(stream, 47), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("'s'") && says("47") && says("48"));
+    assert_int_equal(ls_stream_increase_retention(stream, 48), LS_OK);
+    assert_int_equal(ls_stream_decrease_retention(stream, 49), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_decrease_retention(stream, 48), LS_OK);
+    assert_int_equal(ls_stream_decrease_retention(stream, 1), LS_OK);
+    assert_int_equal(settings_of(stream).hours, 1);
+    assert_int_equal(ls_stream_decrease_retention(stream, 0), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_increase_retention(stream, 8761), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_increase_retention(stream, 8760), LS_OK);
+    assert_int_equal(ls_stream_set_retention_bytes(stream, UINT64_C(5) << 40), LS_OK);
+    assert_int_equal(settings_of(stream).bytes, UINT64_C(5) << 40);
+    assert_int_equal(ls_stream_set_retention_bytes(stream, 0), LS_OK);
+    assert_int_equal(settings_of(stream).bytes, 0);
+    assert_int_equal(settings_of(stream).hours, 8760);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void the_mode_is_switched_on_a_live_stream(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+
+    assert_int_equal(ls_stream_set_mode(stream, LS_STREAM_PROVISIONED), LS_OK);
+    assert_int_equal(settings_of(stream).mode, LS_STREAM_PROVISIONED);
+    assert_int_equal(ls_stream_set_mode(stream, LS_STREAM_PROVISIONED), LS_OK);
+    assert_int_equal(ls_stream_set_mode(stream, 2), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_set_mode(stream, -1), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_set_mode(stream, LS_STREAM_ON_DEMAND), LS_OK);
+    assert_int_equal(settings_of(stream).mode, LS_STREAM_ON_DEMAND);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* A producer that is open goes by the new limit at its next put; what was put before is read. */
+static void the_size_of_records_changes_under_a_producer(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    static char data[3000];
+    const ls_batch *batch;
+    ls_producer *producer;
+    ls_iterator *iterator;
+
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put(producer, text("k"), (ls_bytes){data, 3000}, NULL, NULL), LS_OK);
+    assert_int_equal(ls_stream_set_record_bytes_max(stream, 2000), LS_OK);
+    assert_int_equal(ls_producer_put(producer, text("k"), (ls_bytes){data, 2000}, NULL, NULL), LS_ERR_TOO_LARGE);
+    assert_int_equal(ls_producer_put(producer, text("k"), (ls_bytes){data, 1999}, NULL, NULL), LS_OK);
+    assert_int_equal(ls_stream_set_record_bytes_max(stream, 3000), LS_OK);
+    assert_int_equal(ls_producer_put(producer, text("k"), (ls_bytes){data, 2999}, NULL, NULL), LS_OK);
+    assert_int_equal(ls_stream_set_record_bytes_max(stream, 1023), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_set_record_bytes_max(stream, (10u << 20) + 1), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(settings_of(stream).record_bytes_max, 3000);
+    assert_int_equal(ls_iterator_open(stream, 0, NULL, NULL, &iterator), LS_OK);
+    assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+    assert_int_equal(ls_batch_count(batch), 3);
+    ls_iterator_close(iterator);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void creation_takes_a_cap_and_tags(void **state)
+{
+    static const ls_tag tags[] = {{"team", "a"}, {"cost", NULL}};
+    fixture *fx = *state;
+    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+    ls_stream *stream;
+
+    options.retention_bytes = 1 << 20;
+    options.tags = tags;
+    options.tag_count = 2;
+    assert_int_equal(ls_stream_create(fx->store, "s", &options), LS_OK);
+    assert_int_equal(ls_stream_open(fx->store, "s", &stream), LS_OK);
+    assert_int_equal(settings_of(stream).bytes, 1 << 20);
+    assert_string_equal(tags_after(stream, NULL, 0), "cost= team=a");
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+
+    const ls_tag bad = {"aws:x", ""};
+    options.tags = &bad;
+    options.tag_count = 1;
+    assert_int_equal(ls_stream_create(fx->store, "t", &options), LS_ERR_INVALID_ARGUMENT);
+    options.tags = NULL;
+    assert_int_equal(ls_stream_create(fx->store, "t", &options), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_open(fx->store, "t", &stream), LS_ERR_NOT_FOUND);
+}
+
+/* ---- tags ---- */
+
+static void tags_are_added_listed_and_removed(void **state)
+{
+    static const ls_tag first[] = {{"b", "2"}, {"a", "1"}}, second[] = {{"b", "3"}, {"c", NULL}};
+    static const char *const keys[] = {"a", "nobody has it"};
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+
+    assert_string_equal(tags_after(stream, NULL, 0), "");
+    assert_int_equal(ls_stream_add_tags(stream, first, 2), LS_OK);
+    assert_int_equal(ls_stream_add_tags(stream, second, 2), LS_OK);
+    assert_string_equal(tags_after(stream, NULL, 0), "a=1 b=3 c=");
+    assert_string_equal(tags_after(stream, "", 2), "a=1 b=3+");
+    assert_string_equal(tags_after(stream, "b", 2), "c=");
+    assert_string_equal(tags_after(stream, "aa", 1), "b=3+");
+    assert_int_equal(ls_stream_remove_tags(stream, keys, 2), LS_OK);
+    assert_string_equal(tags_after(stream, NULL, 0), "b=3 c=");
+    assert_int_equal(ls_stream_add_tags(stream, NULL, 0), LS_OK);
+    assert_int_equal(ls_stream_remove_tags(stream, NULL, 0), LS_OK);
+    assert_string_equal(tags_after(stream, NULL, 0), "b=3 c=");
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void tags_keep_their_rules(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    static char keys[51][8];
+    static ls_tag tags[201];
+    const char *many[51];
+    ls_tag_list *list = NULL;
+
+    for (int i = 0; i < 201; i++) {
+        (void)snprintf(keys[i % 51], sizeof keys[0], "k%d", i % 51);
+        tags[i] = (ls_tag){keys[i % 51], "v"};
+        many[i % 51] = keys[i % 51];
+    }
+    assert_int_equal(ls_stream_add_tags(stream, tags, 51), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("51") && says("50"));
+    assert_string_equal(tags_after(stream, NULL, 0), "");
+    assert_int_equal(ls_stream_add_tags(stream, tags, 50), LS_OK);
+    assert_int_equal(ls_stream_add_tags(stream, tags, 201), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_remove_tags(stream, many, 51), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_add_tags(stream, &(ls_tag){"aws:a", "v"}, 1), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_add_tags(stream, &(ls_tag){"", "v"}, 1), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_add_tags(stream, &(ls_tag){NULL, "v"}, 1), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_add_tags(stream, &(ls_tag){"a", "tab\t"}, 1), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_list_tags(stream, NULL, 51, &list), LS_ERR_INVALID_ARGUMENT);
+    assert_null(list);
+    assert_int_equal(ls_stream_list_tags(stream, NULL, 50, &list), LS_OK);
+    assert_int_equal(ls_tag_list_count(list), 50);
+    assert_int_equal(ls_tag_list_has_more(list), 0);
+    ls_tag_list_free(list);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* ---- everybody ---- */
+
+static void null_arguments_are_refused_by_name(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    const ls_tag tag = {"a", "b"};
+    const char *key = "a";
+    ls_tag_list *list;
+
+    assert_int_equal(ls_stream_increase_retention(NULL, 24), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("'stream'"));
+    assert_int_equal(ls_stream_decrease_retention(NULL, 24), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_set_retention_bytes(NULL, 0), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_set_mode(NULL, 0), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_set_record_bytes_max(NULL, 2000), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_add_tags(NULL, &tag, 1), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_add_tags(stream, NULL, 1), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("'tags'"));
+    assert_int_equal(ls_stream_remove_tags(NULL, &key, 1), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_remove_tags(stream, NULL, 1), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("'keys'"));
+    assert_int_equal(ls_stream_list_tags(NULL, NULL, 0, &list), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_list_tags(stream, NULL, 0, NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_tag_list_count(NULL), 0);
+    assert_int_equal(ls_tag_list_has_more(NULL), 0);
+    assert_null(ls_tag_list_at(NULL, 0).key);
+    ls_tag_list_free(NULL);
+    assert_int_equal(ls_stream_description_retention_bytes(NULL), 0);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* D6: what a change that returned said is there for the others, and after everybody was gone. */
+static void changes_are_seen_by_others_and_kept(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream, *other_stream;
+    ls_store *other;
+    settings found;
+
+    if (in_memory)
+        return; /* It is its handle's own. */
+    stream = make_stream(fx, "s", 1);
+    assert_int_equal(ls_store_open(fx->location, NULL, &other), LS_OK);
+    assert_int_equal(ls_stream_open(other, "s", &other_stream), LS_OK);
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 0) {
+            assert_int_equal(ls_stream_increase_retention(stream, 100), LS_OK);
+            assert_int_equal(ls_stream_set_retention_bytes(stream, 7 << 20), LS_OK);
+            assert_int_equal(ls_stream_set_mode(stream, LS_STREAM_PROVISIONED), LS_OK);
+            assert_int_equal(ls_stream_set_record_bytes_max(stream, 5000), LS_OK);
+            assert_int_equal(ls_stream_add_tags(stream, &(ls_tag){"a", "b"}, 1), LS_OK);
+        } else {
+            assert_int_equal(ls_stream_close(stream), LS_OK);
+            assert_int_equal(ls_stream_close(other_stream), LS_OK);
+            assert_int_equal(ls_store_close(other), LS_OK);
+            assert_int_equal(ls_store_close(fx->store), LS_OK);
+            assert_int_equal(ls_store_open(fx->location, NULL, &fx->store), LS_OK);
+            assert_int_equal(ls_stream_open(fx->store, "s", &other_stream), LS_OK);
+        }
+        found = settings_of(other_stream);
+        assert_int_equal(found.hours, 100);
+        assert_int_equal(found.bytes, 7 << 20);
+        assert_int_equal(found.mode, LS_STREAM_PROVISIONED);
+        assert_int_equal(found.record_bytes_max, 5000);
+        assert_string_equal(tags_after(other_stream, NULL, 0), "a=b");
+    }
+    assert_int_equal(ls_stream_close(other_stream), LS_OK);
+}
+
+static void a_deleted_stream_is_not_found(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    const ls_tag tag = {"a", "b"};
+    const char *key = "a";
+    ls_tag_list *list;
+
+    assert_int_equal(ls_stream_delete(fx->store, "s"), LS_OK);
+    assert_int_equal(ls_stream_increase_retention(stream, 24), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_decrease_retention(stream, 24), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_set_retention_bytes(stream, 0), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_set_mode(stream, LS_STREAM_PROVISIONED), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_set_record_bytes_max(stream, 2000), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_add_tags(stream, &tag, 1), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_remove_tags(stream, &key, 1), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_list_tags(stream, NULL, 0, &list), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void who_reads_only_changes_nothing(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    const ls_tag tag = {"a", "b"};
+    const char *key = "a";
+    ls_stream *stream;
+    ls_store *reader;
+
+    if (in_memory)
+        return; /* It cannot be opened again. */
+    stream = make_stream(fx, "s", 1);
+    assert_int_equal(ls_stream_add_tags(stream, &tag, 1), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    options.flags = LS_STORE_READ_ONLY;
+    assert_int_equal(ls_store_open(fx->location, &options, &reader), LS_OK);
+    assert_int_equal(ls_stream_open(reader, "s", &stream), LS_OK);
+    assert_int_equal(ls_stream_increase_retention(stream, 48), LS_ERR_READ_ONLY);
+    assert_int_equal(ls_stream_decrease_retention(stream, 24), LS_ERR_READ_ONLY);
+    assert_int_equal(ls_stream_set_retention_bytes(stream, 0), LS_ERR_READ_ONLY);
+    assert_int_equal(ls_stream_set_mode(stream, LS_STREAM_PROVISIONED), LS_ERR_READ_ONLY);
+    assert_int_equal(ls_stream_set_record_bytes_max(stream, 2000), LS_ERR_READ_ONLY);
+    assert_int_equal(ls_stream_add_tags(stream, &tag, 1), LS_ERR_READ_ONLY);
+    assert_int_equal(ls_stream_remove_tags(stream, &key, 1), LS_ERR_READ_ONLY);
+    assert_string_equal(tags_after(stream, NULL, 0), "a=b");
+    assert_int_equal(settings_of(stream).hours, 24);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(reader), LS_OK);
+}
+
+static bool is_refused_in_child(void *user)
+{
+    ls_stream *stream = user;
+    const ls_tag tag = {"a", "b"};
+    const char *key = "a";
+    ls_tag_list *list;
+
+    return ls_stream_increase_retention(stream, 48) == LS_ERR_STATE &&
+        ls_stream_decrease_retention(stream, 24) == LS_ERR_STATE &&
+        ls_stream_set_retention_bytes(stream, 0) == LS_ERR_STATE && ls_stream_set_mode(stream, 1) == LS_ERR_STATE &&
+        ls_stream_set_record_bytes_max(stream, 2000) == LS_ERR_STATE &&
+        ls_stream_add_tags(stream, &tag, 1) == LS_ERR_STATE && ls_stream_remove_tags(stream, &key, 1) == LS_ERR_STATE &&
+        ls_stream_list_tags(stream, NULL, 0, &list) == LS_ERR_STATE;
+}
+
+static void a_fork_child_changes_nothing(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+
+    in_fork_child(is_refused_in_child, stream);
+    assert_int_equal(settings_of(stream).hours, 24);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* ---- crashes and failures ---- */
+
+static void change_all(ls_stream *stream)
+{
+    /* Each may fail; what is there then is asked afterwards. */
+    (void)ls_stream_increase_retention(stream, 100);
+    (void)ls_stream_add_tags(stream, &(ls_tag){"a", "b"}, 1);
+    (void)ls_stream_set_mode(stream, LS_STREAM_PROVISIONED);
+}
+
+static ls_store *open_sim(sim_files *sim)
+{
+    ls_store *store;
+    lsi_env env;
+
+    lsi_env_default(&env);
+    env.files = sim_files_table(sim);
+    assert_int_equal(lsi_store_open_env("sim", NULL, &env, &store), LS_OK);
+    return store;
+}
+
+/* How many of the changes are there: they are there in their order. */
+static int changes_in(sim_files *sim)
+{
+    ls_store *store = open_sim(sim);
+    ls_stream *stream;
+    settings found;
+    int count;
+
+    assert_int_equal(ls_stream_open(store, "s", &stream), LS_OK);
+    found = settings_of(stream);
+    count = (found.hours == 100) + (strcmp(tags_after(stream, NULL, 0), "a=b") == 0) +
+            (found.mode == LS_STREAM_PROVISIONED);
+    assert_true(found.hours == 100 || count == 0);
+    assert_true(found.mode == LS_STREAM_ON_DEMAND || count == 3);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+    return count;
+}
+
+/* D6 */
+static void a_change_is_there_whole_or_not_at_all(void **state)
+{
+    sim_files *sim = sim_files_new();
+    ls_store *store = open_sim(sim);
+    size_t at[4];
+    ls_stream *stream;
+
+    (void)state;
+    assert_int_equal(ls_stream_create(store, "s", NULL), LS_OK);
+    assert_int_equal(ls_stream_open(store, "s", &stream), LS_OK);
+    at[0] = sim_log_count(sim);
+    assert_int_equal(ls_stream_increase_retention(stream, 100), LS_OK);
+    at[1] = sim_log_count(sim);
+    assert_int_equal(ls_stream_add_tags(stream, &(ls_tag){"a", "b"}, 1), LS_OK);
+    at[2] = sim_log_count(sim);
+    assert_int_equal(ls_stream_set_mode(stream, LS_STREAM_PROVISIONED), LS_OK);
+    at[3] = sim_log_count(sim);
+    for (size_t prefix = at[0]; prefix <= at[3]; prefix++)
+        for (uint64_t seed = 0; seed < SIM_SEED_RANDOM + 4; seed++) {
+            sim_files *crashed = sim_crash_state(sim, prefix, seed);
+            int there = changes_in(crashed);
+
+            for (int i = 1; i <= 3; i++)
+                assert_true(prefix < at[i] || there >= i);
+            sim_files_free(crashed);
+        }
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+    sim_files_free(sim);
+}
+
+/* A call that fails says what is true, and the next one succeeds. */
+static void a_failing_call_leaves_the_settings_whole(void **state)
+{
+    (void)state;
+    for (uint64_t nth = 1;; nth++) {
+        sim_files *sim = sim_files_new();
+        ls_store *store = open_sim(sim);
+        ls_stream *stream;
+        uint64_t met;
+        ls_status st;
+
+        assert_int_equal(ls_stream_create(store, "s", NULL), LS_OK);
+        assert_int_equal(ls_stream_open(store, "s", &stream), LS_OK);
+        sim_fault_add(sim, (sim_fault){.call = SIM_ANY, .nth = nth, .err = nth % 2 == 0 ? 5 : 28});
+        st = ls_stream_increase_retention(stream, 100);
+        met = sim_faults_met(sim);
+        sim_faults_clear(sim);
+        if (st != LS_OK && st != LS_ERR_IO)
+            assert_int_equal(settings_of(stream).hours, 24);
+        change_all(stream);
+        assert_int_equal(settings_of(stream).hours, 100);
+        assert_int_equal(ls_stream_close(stream), LS_OK);
+        assert_int_equal(ls_store_close(store), LS_OK);
+        assert_int_equal(changes_in(sim), 3);
+        sim_files_free(sim);
+        if (met == 0)
+            break;
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(retention_rises_and_falls_as_it_is_told),
+        TEST(the_mode_is_switched_on_a_live_stream),
+        TEST(the_size_of_records_changes_under_a_producer),
+        TEST(creation_takes_a_cap_and_tags),
+        TEST(tags_are_added_listed_and_removed),
+        TEST(tags_keep_their_rules),
+        TEST(null_arguments_are_refused_by_name),
+        TEST(changes_are_seen_by_others_and_kept),
+        TEST(a_deleted_stream_is_not_found),
+        TEST(who_reads_only_changes_nothing),
+        TEST(a_fork_child_changes_nothing),
+        TEST(a_change_is_there_whole_or_not_at_all),
+        TEST(a_failing_call_leaves_the_settings_whole),
+    };
+
+    run_everywhere("settings and tags", tests);
+}
