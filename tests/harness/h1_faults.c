@@ -165,7 +165,7 @@ static void recover(session *of, ls_durability durability)
     for (uint32_t i = 0; i < of->truth->stream_count; i++) {
         if (of->truth->streams[i].begun_at == NEVER || of->truth->streams[i].dropped_at != NEVER)
             continue;
-        for (uint32_t shard = 0; shard < of->truth->streams[i].shard_count; shard++) {
+        for (uint32_t shard = 0; shard < of->truth->streams[i].shard_count || shard < of->shards[i].count; shard++) {
             (void)session_read(of, i, shard, false);
             (void)session_put(of, i, shard, 333);
             (void)session_read(of, i, shard, false);

@@ -99,7 +99,7 @@ void session_complain(session *of, const char *format, ...)
     va_end(arguments);
 }
 
-static ls_status answered(session *of, ls_status st)
+ls_status session_answered(session *of, ls_status st)
 {
     of->last = st;
     if (st != LS_OK && getenv("SESSION_LOG") != NULL)
@@ -250,6 +250,11 @@ static bool look_for_doubts(session *of)
     return doubted;
 }
 
+void session_look(session *of)
+{
+    (void)look_for_doubts(of);
+}
+
 static void synced(session *of, ls_status st)
 {
     (void)look_for_doubts(of);
@@ -269,7 +274,7 @@ ls_status session_open(session *of, ls_durability durability)
     options.durability = durability;
     options.segment_bytes = SESSION_SEGMENT_BYTES;
     options.sync_interval_ms = durability == LS_DURABILITY_INTERVAL ? 60000 : 0;
-    st = answered(of, lsi_store_open_env("file:sim", &options, &of->env, &of->store));
+    st = session_answered(of, lsi_store_open_env("file:sim", &options, &of->env, &of->store));
     if (st != LS_OK)
         of->store = NULL;
     if (of->durability != LS_DURABILITY_DEFAULT && durability != of->durability)
@@ -279,7 +284,7 @@ ls_status session_open(session *of, ls_durability durability)
     return st;
 }
 
-static void stream_handles_close(session *of, uint32_t stream)
+void session_forget_stream(session *of, uint32_t stream)
 {
     if (of->producers[stream] != NULL)
         (void)ls_producer_close(of->producers[stream]); /* says nothing of what was put */
@@ -307,8 +312,8 @@ ls_status session_close(session *of)
         return LS_OK;
     unwatch(of);
     for (uint32_t i = 0; i < SESSION_STREAMS_MAX; i++)
-        stream_handles_close(of, i);
-    st = answered(of, ls_store_close(of->store));
+        session_forget_stream(of, i);
+    st = session_answered(of, ls_store_close(of->store));
     of->store = NULL;
     synced(of, st);
     return st;
@@ -322,7 +327,7 @@ static bool is_id_of_another(const session *of, uint64_t id)
     return false;
 }
 
-static ls_status want_stream(session *of, uint32_t stream)
+ls_status session_want_stream(session *of, uint32_t stream)
 {
     stream_fact *fact = &of->truth->streams[stream];
     ls_stream_description *description;
@@ -334,21 +339,23 @@ static ls_status want_stream(session *of, uint32_t stream)
         return LS_OK;
     if (fact->gone_at != NEVER) /* What has the name is another one. */
         return LS_ERR_NOT_FOUND;
-    st = answered(of, ls_stream_open(of->store, fact->name, &of->streams[stream]));
+    st = session_answered(of, ls_stream_open(of->store, fact->name, &of->streams[stream]));
     if (st != LS_OK) {
         of->streams[stream] = NULL;
         return st;
     }
-    st = answered(of, ls_stream_describe(of->streams[stream], &description));
+    st = session_answered(of, ls_stream_describe(of->streams[stream], &description));
     if (st != LS_OK) {
-        stream_handles_close(of, stream);
+        session_forget_stream(of, stream);
         return st;
     }
     if (fact->id == 0 && !is_id_of_another(of, ls_stream_description_id(description)))
         fact->id = ls_stream_description_id(description);
     if (fact->id != ls_stream_description_id(description)) { /* an older one, whose deletion failed, or a newer one */
-        stream_handles_close(of, stream);
+        session_forget_stream(of, stream);
         st = LS_ERR_NOT_FOUND;
+    } else {
+        st = session_learn_shards(of, stream, description);
     }
     ls_stream_description_free(description);
     return st;
@@ -356,11 +363,11 @@ static ls_status want_stream(session *of, uint32_t stream)
 
 static ls_status want_producer(session *of, uint32_t stream)
 {
-    ls_status st = want_stream(of, stream);
+    ls_status st = session_want_stream(of, stream);
 
     if (st != LS_OK || of->producers[stream] != NULL)
         return st;
-    st = answered(of, ls_producer_open(of->streams[stream], NULL, &of->producers[stream]));
+    st = session_answered(of, ls_producer_open(of->streams[stream], NULL, &of->producers[stream]));
     if (st != LS_OK)
         of->producers[stream] = NULL;
     return st;
@@ -384,13 +391,13 @@ ls_status session_create(session *of, const char *name, uint32_t shard_count, ui
     }
     options.shard_count = shard_count;
     options.record_bytes_max = 4u << 20;
-    st = answered(of, ls_stream_create(of->store, name, &options));
+    st = session_answered(of, ls_stream_create(of->store, name, &options));
     if (st == LS_OK)
         fact->made_at = here(of);
     else if (!is_unknown(st))
         fact->gone_at = here(of);
     if (st == LS_OK)
-        (void)want_stream(of, *out); /* learns its id */
+        (void)session_want_stream(of, *out); /* learns its id */
     return st;
 }
 
@@ -403,9 +410,9 @@ ls_status session_delete(session *of, uint32_t stream)
         return of->last;
     if (fact->gone_at != NEVER || (fact->made_at == NEVER && fact->id == 0))
         return LS_ERR_NOT_FOUND; /* The name may be another one's. */
-    stream_handles_close(of, stream);
+    session_forget_stream(of, stream);
     fact->drop_begun_at = here(of);
-    st = answered(of, ls_stream_delete(of->store, fact->name));
+    st = session_answered(of, ls_stream_delete(of->store, fact->name));
     if (st == LS_OK)
         fact->dropped_at = here(of);
     else if (!is_unknown(st))
@@ -417,14 +424,14 @@ ls_status session_health(session *of, uint32_t stream, uint32_t shard, ls_status
 {
     ls_stream_description *description;
     ls_shard_info info = LS_SHARD_INFO_INIT;
-    ls_status st = want_stream(of, stream);
+    ls_status st = session_want_stream(of, stream);
 
     if (st != LS_OK)
         return st;
-    st = answered(of, ls_stream_describe(of->streams[stream], &description));
+    st = session_answered(of, ls_stream_describe(of->streams[stream], &description));
     if (st != LS_OK)
         return st;
-    st = answered(of, ls_stream_description_shard(description, shard, &info));
+    st = session_answered(of, ls_stream_description_shard(description, shard, &info));
     *health = info.health;
     ls_stream_description_free(description);
     return st;
@@ -462,13 +469,6 @@ static void put_done(session *of, uint32_t stream, uint32_t shard, uint32_t firs
     }
 }
 
-static ls_hash_key key_of_shard(const session *of, uint32_t stream, uint32_t shard)
-{
-    ls_hash_key key = {UINT64_MAX / of->truth->streams[stream].shard_count * shard + 1000, 0};
-
-    return key;
-}
-
 ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t count, uint32_t bytes, bool atomic)
 {
     ls_put_options options = LS_PUT_OPTIONS_INIT;
@@ -476,7 +476,7 @@ ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t c
     ls_put_result results[BATCH_MAX] = {{0}};
     char keys[BATCH_MAX][16];
     unsigned char *data; /* the session's, for a process may be killed in here */
-    ls_hash_key hash_key = key_of_shard(of, stream, shard);
+    ls_hash_key hash_key;
     uint32_t first = (uint32_t)of->truth->put_count + 1, group = atomic ? ++of->truth->group_count : 0;
     size_t failed = 0, from;
     bool was_failed = of->failed[stream][shard], doubted;
@@ -484,8 +484,11 @@ ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t c
 
     if (st != LS_OK)
         return st;
+    if (!session_is_open(of, stream, shard)) /* What should have made it failed. */
+        return LS_ERR_STATE;
     if (count > BATCH_MAX)
         abort();
+    hash_key = session_key_of(of, stream, shard, first);
     bytes = bytes < TRUTH_MARK_BYTES ? TRUTH_MARK_BYTES : bytes;
     data = of->data = sim_must(realloc(of->data, (size_t)count * bytes));
     from = here(of);
@@ -493,7 +496,9 @@ ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t c
         uint32_t number = truth_put_begin(of->truth, stream, shard, group, bytes, from);
 
         truth_data(number, data + (size_t)i * bytes, bytes);
-        entries[i] = (ls_put_entry){{keys[i], truth_key(number, keys[i])}, {data + (size_t)i * bytes, bytes}, &hash_key};
+        entries[i] = (ls_put_entry){.partition_key = {keys[i], truth_key(number, keys[i])},
+                                    .data = {data + (size_t)i * bytes, bytes},
+                                    .explicit_hash_key = &hash_key};
     }
     options.flags = atomic ? LS_PUT_ATOMIC : 0;
     if (count == 1 && !atomic) {
@@ -523,7 +528,7 @@ ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t c
     if (doubted && of->durability != LS_DURABILITY_SYNC) /* Before or after the answer: nobody knows. */
         sync_failed(of);
     of->put_io = of->put_io || st == LS_ERR_IO;
-    return answered(of, st);
+    return session_answered(of, st);
 }
 
 ls_status session_put(session *of, uint32_t stream, uint32_t shard, uint32_t bytes)
@@ -537,18 +542,18 @@ ls_status session_sync(session *of)
 
     if (of->store == NULL && session_open(of, of->durability) != LS_OK)
         return of->last;
-    st = answered(of, ls_store_sync(of->store));
+    st = session_answered(of, ls_store_sync(of->store));
     synced(of, st);
     return st;
 }
 
 ls_status session_reset(session *of, uint32_t stream, uint32_t shard)
 {
-    ls_status st = want_stream(of, stream);
+    ls_status st = session_want_stream(of, stream);
 
     if (st != LS_OK)
         return st;
-    st = answered(of, ls_stream_reset_shard(of->streams[stream], shard));
+    st = session_answered(of, ls_stream_reset_shard(of->streams[stream], shard));
     if (st == LS_OK)
         of->failed[stream][shard] = false;
     for (size_t i = 0; st == LS_OK && i < of->truth->put_count; i++) {
@@ -583,13 +588,13 @@ static ls_status read_shard(session *of, ls_stream *stream, uint32_t shard, show
 {
     ls_iterator *iterator;
     const ls_batch *batch;
-    ls_status st = answered(of, ls_iterator_open(stream, shard, NULL, NULL, &iterator));
+    ls_status st = session_answered(of, ls_iterator_open(stream, shard, NULL, NULL, &iterator));
 
     *count = 0;
     if (st != LS_OK)
         return st;
     for (;;) {
-        st = answered(of, ls_iterator_next(iterator, NULL, &batch));
+        st = session_answered(of, ls_iterator_next(iterator, NULL, &batch));
         if (st != LS_OK || ls_batch_count(batch) == 0)
             break;
         for (size_t i = 0; i < ls_batch_count(batch) && *count < SHOWN_MAX; i++) {
@@ -612,7 +617,7 @@ static ls_status read_and_check(session *of, uint32_t stream, uint32_t shard, si
     static shown records[SHOWN_MAX];
     char what[256];
     size_t count;
-    ls_status st = want_stream(of, stream);
+    ls_status st = session_want_stream(of, stream);
 
     if (st != LS_OK)
         return st;
@@ -641,9 +646,9 @@ ls_status session_read(session *of, uint32_t stream, uint32_t shard, bool power)
 
 ls_status session_read_all(session *of, uint32_t stream)
 {
-    ls_status st = LS_OK;
+    ls_status st = session_want_stream(of, stream);
 
-    for (uint32_t shard = 0; shard < of->truth->streams[stream].shard_count && st == LS_OK; shard++)
+    for (uint32_t shard = 0; st == LS_OK && shard < of->shards[stream].count; shard++)
         st = session_read(of, stream, shard, false);
     return st;
 }
@@ -673,10 +678,11 @@ void session_watch(session *of, uint32_t stream)
 
     if (of->watcher != NULL || of->streams[stream] == NULL)
         return;
+    const char *name = of->truth->streams[stream].name;
     /* It looks on the thread of a call that holds locks, so it must do no upkeep. */
     options.flags = LS_STORE_READ_ONLY;
-    if (answered(of, lsi_store_open_env("file:sim", &options, &of->env, &of->watcher)) != LS_OK ||
-        answered(of, ls_stream_open(of->watcher, of->truth->streams[stream].name, &of->watched_stream)) != LS_OK) {
+    if (session_answered(of, lsi_store_open_env("file:sim", &options, &of->env, &of->watcher)) != LS_OK ||
+        session_answered(of, ls_stream_open(of->watcher, name, &of->watched_stream)) != LS_OK) {
         session_complain(of, "no watcher: %s", ls_last_error_message());
         return;
     }
@@ -692,8 +698,8 @@ static uint32_t find_stream(session *of, const char *name, size_t at, bool power
     ls_stream *handle;
     ls_stream_description *description;
     uint64_t id;
-    unsigned failed = 0;
-    ls_status st = answered(of, ls_stream_open(of->store, name, &handle));
+    uint64_t failed = 0;
+    ls_status st = session_answered(of, ls_stream_open(of->store, name, &handle));
 
     if (st == LS_ERR_NOT_FOUND) {
         for (size_t i = 0; i < of->truth->stream_count; i++) {
@@ -712,7 +718,7 @@ static uint32_t find_stream(session *of, const char *name, size_t at, bool power
         session_complain(of, "stream '%s' cannot be opened: %s", name, ls_last_error_message());
         return SESSION_STREAMS_MAX;
     }
-    st = answered(of, ls_stream_describe(handle, &description));
+    st = session_answered(of, ls_stream_describe(handle, &description));
     if (st != LS_OK) {
         session_complain(of, "stream '%s' cannot be described: %s", name, ls_last_error_message());
         (void)ls_stream_close(handle);
@@ -725,7 +731,7 @@ static uint32_t find_stream(session *of, const char *name, size_t at, bool power
         if (ls_stream_description_shard(description, i, &info) != LS_OK || info.health == LS_OK)
             continue;
         if (info.health == LS_ERR_IO && of->may_have_failed)
-            failed |= 1u << i;
+            failed |= UINT64_C(1) << i;
         else
             session_complain(of, "R3: stream '%s' shard %u says that it is %s", name, i, ls_status_name(info.health));
     }
@@ -747,8 +753,8 @@ static uint32_t find_stream(session *of, const char *name, size_t at, bool power
             fact->id = id;
             fact->made_at = fact->made_at < here(of) ? fact->made_at : here(of);
             fact->drop_begun_at = fact->drop_begun_at >= at ? fact->drop_begun_at : NEVER;
-            for (uint32_t shard = 0; shard < fact->shard_count; shard++)
-                if ((failed & 1u << shard) != 0 && session_reset(of, i, shard) != LS_OK)
+            for (uint32_t shard = 0; shard < TRUTH_SHARDS_MAX; shard++)
+                if ((failed >> shard & 1) != 0 && session_reset(of, i, shard) != LS_OK)
                     session_complain(of, "E1: stream '%s' shard %u cannot be reset: %s", name, shard,
                                      ls_last_error_message());
             return i;
@@ -777,12 +783,17 @@ void session_examine(session *of, ls_durability durability, size_t at, bool powe
         if (!is_first)
             continue;
         found = find_stream(of, name, at, power);
-        if (found < SESSION_STREAMS_MAX)
-            alive[alive_count++] = found;
+        if (found >= SESSION_STREAMS_MAX)
+            continue;
+        if (session_want_stream(of, found) == LS_OK)
+            session_check_shards(of, found, at, power);
+        else
+            session_complain(of, "stream '%s' cannot be described: %s", name, ls_last_error_message());
+        alive[alive_count++] = found;
     }
     of->stays = of->stays || power; /* R8: what the first recovery shows, no later crash takes back. */
     for (size_t i = 0; i < alive_count; i++)
-        for (uint32_t shard = 0; shard < of->truth->streams[alive[i]].shard_count; shard++)
+        for (uint32_t shard = 0; shard < of->shards[alive[i]].count; shard++)
             if (read_and_check(of, alive[i], shard, at, power, power) != LS_OK)
                 session_complain(of, "stream '%s' shard %u cannot be read: %s", of->truth->streams[alive[i]].name,
                                  shard, ls_last_error_message());
@@ -794,9 +805,11 @@ void session_examine(session *of, ls_durability durability, size_t at, bool powe
     if (shown_at != NULL)
         *shown_at = here(of);
     for (size_t i = 0; i < alive_count; i++)
-        for (uint32_t shard = 0; shard < of->truth->streams[alive[i]].shard_count; shard++) {
+        for (uint32_t shard = 0; shard < of->shards[alive[i]].count; shard++) {
             ls_seqno highest = truth_highest(of->truth, alive[i], shard, NEVER - 1);
 
+            if (!session_is_open(of, alive[i], shard))
+                continue;
             if (session_put(of, alive[i], shard, 100) != LS_OK) {
                 session_complain(of, "stream '%s' shard %u takes no puts: %s", of->truth->streams[alive[i]].name, shard,
                                  ls_last_error_message());

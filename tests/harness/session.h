@@ -23,6 +23,12 @@
 #define SESSION_STREAMS_MAX 16u
 #define SESSION_SEGMENT_BYTES (64u << 10)
 
+/* The shards that a stream was last described with. */
+typedef struct session_shards {
+    uint32_t count; /* 0: not known */
+    ls_shard_info at[TRUTH_SHARDS_MAX];
+} session_shards;
+
 typedef struct session {
     sim_files *sim;
     truth *truth;
@@ -37,6 +43,7 @@ typedef struct session {
     ls_store *store;
     ls_stream *streams[SESSION_STREAMS_MAX];
     ls_producer *producers[SESSION_STREAMS_MAX];
+    session_shards shards[SESSION_STREAMS_MAX];
     ls_store *watcher; /* a reader's store, see session_watch */
     ls_stream *watched_stream;
     uint32_t watched;
@@ -67,6 +74,11 @@ ls_status session_create(session *of, const char *name, uint32_t shard_count, ui
 ls_status session_delete(session *of, uint32_t stream);
 ls_status session_put(session *of, uint32_t stream, uint32_t shard, uint32_t bytes);
 ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t count, uint32_t bytes, bool atomic);
+/* Each does nothing, LS_ERR_STATE, with a shard that is not there or not open, because what should have made it failed.
+ * Doubling closes every open shard, and is done only when all have the same width. */
+ls_status session_split(session *of, uint32_t stream, uint32_t shard);
+ls_status session_merge(session *of, uint32_t stream, uint32_t shard, uint32_t adjacent);
+ls_status session_double(session *of, uint32_t stream);
 ls_status session_sync(session *of);
 ls_status session_reset(session *of, uint32_t stream, uint32_t shard);
 /* Reads the shard from its horizon, and checks it against the truth: `power` as truth_check has it. */
@@ -77,6 +89,18 @@ ls_status session_read_all(session *of, uint32_t stream);
 void session_watch(session *of, uint32_t stream);
 /* LS_OK, and what ls_shard_info says of the shard's health. */
 ls_status session_health(session *of, uint32_t stream, uint32_t shard, ls_status *health);
+
+/* ---- between session.c and session_shards.c ---- */
+
+ls_status session_answered(session *of, ls_status st); /* notes a call's answer, and gives it back */
+void session_look(session *of);                        /* after every call: failed syncs since the last look */
+ls_status session_want_stream(session *of, uint32_t stream);
+void session_forget_stream(session *of, uint32_t stream);
+ls_status session_learn_shards(session *of, uint32_t stream, const ls_stream_description *description);
+/* What was learned last is held against the truth, as truth_check does it with records. */
+void session_check_shards(session *of, uint32_t stream, size_t at, bool power);
+bool session_is_open(const session *of, uint32_t stream, uint32_t shard);
+ls_hash_key session_key_of(const session *of, uint32_t stream, uint32_t shard, uint32_t number);
 
 /* ---- after a crash, a kill or a fault ---- */
 

@@ -35,6 +35,7 @@ void truth_free(truth *of)
     free(of->puts);
     free(of->streams);
     free(of->seen);
+    free(of->reshards);
     *of = (truth){0};
 }
 
@@ -60,6 +61,8 @@ truth truth_after(const truth *of, size_t at)
     made.seen = copy_of(of->seen, of->seen_count * sizeof(*of->seen));
     made.seen_capacity = of->seen_count;
     made.seen_count = 0;
+    made.reshards = copy_of(of->reshards, of->reshard_count * sizeof(*of->reshards));
+    made.reshard_capacity = of->reshard_count;
     for (size_t i = 0; i < made.put_count; i++) {
         put_fact *put = &made.puts[i];
 
@@ -68,6 +71,7 @@ truth truth_after(const truth *of, size_t at)
         put->acked_at = folded(put->durable_at, at); /* the others are as if they had never been answered */
         put->durable_at = folded(put->durable_at, at);
         put->gone_at = folded(put->gone_at, at);
+        put->sealed_at = folded_begin(put->sealed_at, at);
     }
     for (size_t i = 0; i < made.stream_count; i++) {
         stream_fact *stream = &made.streams[i];
@@ -77,6 +81,13 @@ truth truth_after(const truth *of, size_t at)
         stream->gone_at = folded(stream->gone_at, at);
         stream->drop_begun_at = folded_begin(stream->drop_begun_at, at);
         stream->dropped_at = folded(stream->dropped_at, at);
+    }
+    for (size_t i = 0; i < made.reshard_count; i++) {
+        reshard_fact *reshard = &made.reshards[i];
+
+        reshard->begun_at = folded_begin(reshard->begun_at, at);
+        reshard->made_at = folded(reshard->made_at, at);
+        reshard->gone_at = folded(reshard->gone_at, at);
     }
     for (size_t i = 0; i < of->seen_count; i++)
         if (of->seen[i].at <= at && of->seen[i].stays) {
@@ -96,13 +107,19 @@ uint64_t truth_count(const truth *of, size_t at)
     for (size_t i = 0; i < of->put_count; i++) {
         const put_fact *put = &of->puts[i];
 
-        count += (uint64_t)(put->begun_at < at) + (put->given_at <= at) + (put->durable_at <= at) + (put->gone_at <= at);
+        count += (uint64_t)(put->begun_at < at) + (put->given_at <= at) + (put->durable_at <= at) +
+                 (put->gone_at <= at);
     }
     for (size_t i = 0; i < of->stream_count; i++) {
         const stream_fact *stream = &of->streams[i];
 
         count += (uint64_t)(stream->begun_at < at) + (stream->made_at <= at) + (stream->gone_at <= at) +
                  (stream->drop_begun_at < at) + (stream->dropped_at <= at);
+    }
+    for (size_t i = 0; i < of->reshard_count; i++) {
+        const reshard_fact *reshard = &of->reshards[i];
+
+        count += (uint64_t)(reshard->begun_at < at) + (reshard->made_at <= at) + (reshard->gone_at <= at);
     }
     for (size_t i = 0; i < of->seen_count; i++)
         count += of->seen[i].at <= at;
@@ -121,7 +138,8 @@ uint32_t truth_put_begin(truth *of, uint32_t stream, uint32_t shard, uint32_t gr
                     .given_at = NEVER,
                     .acked_at = NEVER,
                     .durable_at = NEVER,
-                    .gone_at = NEVER};
+                    .gone_at = NEVER,
+                    .sealed_at = NEVER};
 
     ROOM_FOR_ONE(of->puts, of->put_count, of->put_capacity);
     of->puts[of->put_count++] = put;
@@ -141,6 +159,21 @@ uint32_t truth_stream_begin(truth *of, const char *name, uint32_t shard_count, s
     ROOM_FOR_ONE(of->streams, of->stream_count, of->stream_capacity);
     of->streams[of->stream_count] = stream;
     return (uint32_t)of->stream_count++;
+}
+
+uint32_t truth_reshard_begin(truth *of, uint32_t stream, uint64_t parents, size_t at)
+{
+    reshard_fact reshard = {.stream = stream, .parents = parents, .begun_at = at, .made_at = NEVER, .gone_at = NEVER};
+
+    for (size_t i = 0; i < of->put_count; i++) {
+        put_fact *put = &of->puts[i];
+
+        if (put->stream == stream && (parents >> put->shard & 1) != 0 && put->acked_at != NEVER && put->sealed_at > at)
+            put->sealed_at = at;
+    }
+    ROOM_FOR_ONE(of->reshards, of->reshard_count, of->reshard_capacity);
+    of->reshards[of->reshard_count] = reshard;
+    return (uint32_t)of->reshard_count++;
 }
 
 void truth_seen(truth *of, uint32_t stream, uint32_t shard, const shown *records, size_t count, bool stays, size_t at)
@@ -292,6 +325,41 @@ bool truth_check(const truth *of, uint32_t stream, uint32_t shard, const shown *
 
         return BROKEN("O1: record %zu is put %u of stream %u shard %u, in stream %u shard %u", next, records[next].put,
                       put->stream, put->shard, stream, shard);
+    }
+    return true;
+}
+
+bool truth_check_closed(truth *of, uint32_t stream, uint64_t closed, size_t at, bool power, size_t now, char what[256])
+{
+    uint64_t explained = 0;
+
+    for (size_t i = 0; i < of->reshard_count; i++) {
+        reshard_fact *reshard = &of->reshards[i];
+        uint64_t found = reshard->parents & closed;
+
+        if (reshard->stream != stream || reshard->begun_at >= at || reshard->gone_at <= at)
+            continue;
+        if (found != 0 && found != reshard->parents)
+            return BROKEN("O4: of the shards %#llx, which were to be closed in one step, only %#llx are",
+                          (unsigned long long)reshard->parents, (unsigned long long)found);
+        if (found == 0 && reshard->made_at <= at)
+            return BROKEN("D6: the shards %#llx are open, which were split or merged",
+                          (unsigned long long)reshard->parents);
+        explained |= found;
+        if (found != 0)
+            reshard->made_at = reshard->made_at < now ? reshard->made_at : now;
+        else if (power) /* Else it may come yet, if that was left open. */
+            reshard->gone_at = now;
+    }
+    if (closed != explained)
+        return BROKEN("D7: the shards %#llx are closed, which nobody split or merged",
+                      (unsigned long long)(closed & ~explained));
+    for (size_t i = 0; i < of->put_count; i++) {
+        put_fact *put = &of->puts[i];
+
+        if (put->stream == stream && (closed >> put->shard & 1) != 0 && put->sealed_at < at && put->gone_at > at &&
+            !put->is_unknown && put->durable_at > at)
+            put->acked_at = put->durable_at = at;
     }
     return true;
 }

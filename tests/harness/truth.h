@@ -9,6 +9,7 @@
  *   D4  a number that was given is never given again
  *   A1  an atomic batch is there whole or not at all
  *   O1  one order, that of the puts, with rising numbers and arrival times
+ *   O4  a shard that was split or merged has what was acknowledged in it before, and its children are there
  *
  * Records carry their put's number, so that a record can be told from any other, and their bytes follow from it. */
 #ifndef LST_TRUTH_H
@@ -22,7 +23,7 @@
 
 #define NEVER SIZE_MAX
 #define TRUTH_MARK_BYTES 12u /* the least a record's data has */
-#define TRUTH_SHARDS_MAX 4u
+#define TRUTH_SHARDS_MAX 64u
 #define TRUTH_NAME_BYTES 24u
 
 typedef struct put_fact {
@@ -35,6 +36,7 @@ typedef struct put_fact {
     size_t acked_at;        /* no kill takes it back */
     size_t durable_at;      /* no loss of power either */
     size_t gone_at;         /* it was said that nothing was written, or recovery did not find it: it never appears */
+    size_t sealed_at;       /* acknowledged, it was in a shard that was begun to be closed: there, or still open */
     bool is_unknown;        /* it failed so that it may be there or not, whatever follows */
 } put_fact;
 
@@ -45,6 +47,13 @@ typedef struct stream_fact {
     size_t begun_at, made_at, gone_at; /* gone_at: its creation failed and changed nothing */
     size_t drop_begun_at, dropped_at;
 } stream_fact;
+
+/* Shards that were split or merged, in one step. */
+typedef struct reshard_fact {
+    uint32_t stream;
+    uint64_t parents; /* bit i: shard i */
+    size_t begun_at, made_at, gone_at; /* as of a stream */
+} reshard_fact;
 
 /* What a reader of a whole shard was shown. */
 typedef struct seen_fact {
@@ -62,6 +71,8 @@ typedef struct truth {
     size_t stream_count, stream_capacity;
     seen_fact *seen;
     size_t seen_count, seen_capacity;
+    reshard_fact *reshards;
+    size_t reshard_count, reshard_capacity;
     uint32_t group_count;
 } truth;
 
@@ -81,6 +92,7 @@ uint64_t truth_count(const truth *of, size_t at);
 
 uint32_t truth_put_begin(truth *of, uint32_t stream, uint32_t shard, uint32_t group, uint32_t bytes, size_t at);
 uint32_t truth_stream_begin(truth *of, const char *name, uint32_t shard_count, size_t at);
+uint32_t truth_reshard_begin(truth *of, uint32_t stream, uint64_t parents, size_t at);
 void truth_seen(truth *of, uint32_t stream, uint32_t shard, const shown *records, size_t count, bool stays, size_t at);
 
 /* The bytes of a put's record, and which put a record is of. 0: of none, or its bytes are not right. */
@@ -94,6 +106,9 @@ bool truth_is_in(uint32_t put, const unsigned char *bytes, size_t size);
  * power. True: all is as promised; else `what` (256 bytes) says what is not. */
 bool truth_check(const truth *of, uint32_t stream, uint32_t shard, const shown *records, size_t count, size_t at,
                  bool power, char what[256]);
+/* Holds the shards that are closed on a disk after the first `at` operations (bit i: shard i) against what was asked
+ * for, and notes what follows from them. */
+bool truth_check_closed(truth *of, uint32_t stream, uint64_t closed, size_t at, bool power, size_t now, char what[256]);
 /* The highest number that was ever given in the shard. */
 ls_seqno truth_highest(const truth *of, uint32_t stream, uint32_t shard, size_t at);
 

@@ -137,6 +137,41 @@ static void kernel_reused_blocks(session *of)
     use_blocks_again(of, LS_DURABILITY_KERNEL);
 }
 
+static void reshard_all_ways(session *of, ls_durability durability)
+{
+    uint32_t stream;
+
+    (void)session_open(of, durability);
+    (void)session_create(of, "s", 2, &stream);
+    for (uint32_t i = 0; i < 4; i++)
+        (void)session_put(of, stream, i % 2, i == 2 ? 30000 : 400);
+    (void)session_split(of, stream, 0); /* 2, 3 */
+    (void)session_put(of, stream, 3, 500);
+    (void)session_put(of, stream, 2, 600);
+    (void)session_put(of, stream, 1, 700);
+    (void)session_merge(of, stream, 2, 3); /* 4 */
+    (void)session_read_all(of, stream);
+    (void)session_put(of, stream, 4, 800);
+    (void)session_batch(of, stream, 4, 3, 200, true);
+    (void)session_double(of, stream); /* 4 to 5 and 6, 1 to 7 and 8 */
+    (void)session_put(of, stream, 6, 40000);
+    (void)session_put(of, stream, 6, 40000);
+    (void)session_merge(of, stream, 6, 7); /* 9 */
+    (void)session_put(of, stream, 9, 90);
+    (void)session_put(of, stream, 8, 91);
+    (void)session_read_all(of, stream);
+}
+
+static void reshards(session *of)
+{
+    reshard_all_ways(of, LS_DURABILITY_SYNC);
+}
+
+static void kernel_reshards(session *of)
+{
+    reshard_all_ways(of, LS_DURABILITY_KERNEL);
+}
+
 /* So many shards that they are synced at once. Deaths and failures in it are walked by test_local_catalog. */
 static void wide_stream(session *of)
 {
@@ -292,6 +327,8 @@ const workload workloads[] = {
     {"create_and_delete", LS_DURABILITY_SYNC, false, create_and_delete},
     {"reused_blocks", LS_DURABILITY_SYNC, false, reused_blocks},
     {"kernel_reused_blocks", LS_DURABILITY_KERNEL, false, kernel_reused_blocks},
+    {"reshards", LS_DURABILITY_SYNC, false, reshards},
+    {"kernel_reshards", LS_DURABILITY_KERNEL, false, kernel_reshards},
     {"wide_stream", LS_DURABILITY_SYNC, true, wide_stream},
     {"reopening", LS_DURABILITY_SYNC, false, reopening},
     {"other_durability", LS_DURABILITY_DEFAULT, false, other_durability},
