@@ -12,16 +12,6 @@
 
 #include "base/hash_short.h"
 
-/* XXH3's secret, as far as it is used here. */
-static const uint64_t lsi_sum64_secret[17] = {
-    UINT64_C(0xbe4ba423396cfeb8), UINT64_C(0x1cad21f72c81017c), UINT64_C(0xdb979083e96dd4de),
-    UINT64_C(0x1f67b3b7a4a44072), UINT64_C(0x78e5c0cc4ee679cb), UINT64_C(0x2172ffcc7dd05a82),
-    UINT64_C(0x8e2443f7744608b8), UINT64_C(0x4c263a81e69035e0), UINT64_C(0xcb00c391bb52283c),
-    UINT64_C(0xa32e531b8b65d088), UINT64_C(0x4ef90da297486471), UINT64_C(0xd8acdea946ef1938),
-    UINT64_C(0x3f349ce33f76faa8), UINT64_C(0x1d4f0bc7c7bbdcf9), UINT64_C(0x3159b4cd4be0518a),
-    UINT64_C(0x647378d9c97e9fc8), UINT64_C(0xc3ebd33483acc5ea),
-};
-
 static inline uint64_t lsi_sum64_mid_word(const void *at)
 {
     uint64_t word;
@@ -70,12 +60,6 @@ static inline uint64_t lsi_sum64_mid_total(__m256i sums)
     return (uint64_t)_mm_cvtsi128_si64(_mm_add_epi64(two, _mm_unpackhi_epi64(two, two)));
 }
 
-static inline uint64_t lsi_sum64_mid_mixed(uint64_t sum)
-{
-    sum = (sum ^ sum >> 37) * UINT64_C(0x165667919e3779f9);
-    return sum ^ sum >> 32;
-}
-
 /* `size` is LSI_SUM64_MID_MIN to LSI_SUM64_MID_MAX. */
 static inline uint64_t lsi_sum64_mid(const void *bytes, size_t size)
 {
@@ -89,16 +73,16 @@ static inline uint64_t lsi_sum64_mid(const void *bytes, size_t size)
             sums = _mm256_add_epi64(sums, lsi_sum64_mid_steps(at + 32, end - 64, 8, 12, 14, 10));
         else if (size > 64)
             sum += lsi_sum64_mid_step(at + 32, secret + 64) + lsi_sum64_mid_step(end - 48, secret + 80);
-        return lsi_sum64_mid_mixed(sum + lsi_sum64_mid_total(sums));
+        return lsi_sum64_mixed(sum + lsi_sum64_mid_total(sums));
     }
     sum += lsi_sum64_mid_total(_mm256_add_epi64(lsi_sum64_mid_steps(at, at + 32, 0, 2, 4, 6),
                                                 lsi_sum64_mid_steps(at + 64, at + 96, 8, 10, 12, 14)));
-    sum = lsi_sum64_mid_mixed(sum);
+    sum = lsi_sum64_mixed(sum);
     secret += 3;
     for (at += 128; at + 16 <= end; at += 16, secret += 16)
         sum += lsi_sum64_mid_step(at, secret);
     secret = (const unsigned char *)lsi_sum64_secret + 136 - 17;
-    return lsi_sum64_mid_mixed(sum + lsi_sum64_mid_step(end - 16, secret));
+    return lsi_sum64_mixed(sum + lsi_sum64_mid_step(end - 16, secret));
 }
 
 #endif

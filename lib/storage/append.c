@@ -27,10 +27,8 @@ static const unsigned char zeros[16 << 10];
 
 /* E8: stamps never decrease. A clock that stepped back is held at the last stamp; when it is more than an hour behind
  * (a store that was once used in 2099) stamps go on from there at the pace of the monotonic clock, not frozen. */
-static int64_t next_arrival(const lsi_log *log, lsi_slot *slot, int64_t *monotonic_us)
+static int64_t next_arrival(const lsi_log *log, lsi_slot *slot, int64_t now, int64_t *monotonic_us)
 {
-    const lsi_clock *clock = &log->config.env->clock;
-    int64_t now = lsi_wall_us(clock);
     int64_t last = atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed);
 
     *monotonic_us = 0;
@@ -38,7 +36,7 @@ static int64_t next_arrival(const lsi_log *log, lsi_slot *slot, int64_t *monoton
         return now;
     if (last - now > CLOCK_STEP_US) {
         int64_t before = atomic_load_explicit(&slot->last_monotonic_us, memory_order_relaxed);
-        *monotonic_us = lsi_monotonic_us(clock);
+        *monotonic_us = lsi_monotonic_us(&log->config.env->clock);
         if (before != 0 && *monotonic_us > before)
             return last + (*monotonic_us - before);
     }
@@ -148,8 +146,8 @@ static ls_status write_failed(lsi_log *log, lsi_slot *slot, const lsi_segment *s
 }
 
 /* By a write, with the zeros that come with it. Not inlined: its spans would burden the frame of a put that is stored. */
-static __attribute__((noinline)) ls_status write_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment, const void *frame, uint32_t bytes,
-                             uint64_t position)
+static __attribute__((noinline)) ls_status write_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment,
+                                                       const void *frame, uint32_t bytes, uint64_t position)
 {
     uint64_t pad = bytes < LARGE_FRAME_BYTES                          ? SMALL_PAD_BYTES
                    : log->config.durability == LS_DURABILITY_SYNC ? DURABLE_PAD_BYTES
@@ -214,7 +212,7 @@ static ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment
     uint64_t position = lsi_load(&slot->committed_end), end = position + bytes;
     ls_seqno seqno = lsi_load(&slot->next_seqno);
     int64_t monotonic_us;
-    int64_t arrival_us = next_arrival(log, slot, &monotonic_us);
+    int64_t arrival_us = next_arrival(log, slot, framer->drafted_us, &monotonic_us);
     bool is_durable = log->config.durability == LS_DURABILITY_SYNC;
 
     const unsigned char *frame = lsi_draft_at(framer, draft);

@@ -145,6 +145,7 @@ struct lsi_framer {
     size_t capacity;
     lsi_draft *drafts;
     size_t draft_count, draft_capacity;
+    int64_t drafted_us; /* when, by the wall clock: the drafts' arrival */
 
     /* What drafts are made for: */
     uint8_t codec; /* compressed with this, where it gains */

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/hash_short.h"
 #include "base/hash_wide.h"
 #include "base/u128.h"
 
@@ -161,6 +162,25 @@ static void sums_are_the_same_by_every_width(void **state)
     free(text);
 }
 
+/* The same for the sum of words that are at hand. */
+static void a_sum_of_words_is_that_of_their_bytes(void **state)
+{
+    unsigned char bytes[44];
+    uint64_t w[7] = {1}; /* the last is the seed */
+
+    (void)state;
+    for (int n = 0; n < 100000; n++) {
+        for (size_t i = 0; i < 7; i++)
+            w[i] = (n == 0 ? 0 : w[i == 0 ? 6 : i - 1]) * UINT64_C(6364136223846793005) + 1442695040888963407 + i;
+        for (size_t i = 0; i < sizeof bytes; i++)
+            bytes[i] = (unsigned char)(w[i / 8] >> i % 8 * 8);
+        assert_true(lsi_sum64_44(w[0], w[1], w[2], w[3], w[4], w[5] & UINT32_MAX, w[6]) ==
+                    lsi_sum64_plain(bytes, sizeof bytes, w[6]));
+        assert_true(lsi_sum64_44(w[0], w[1], w[2], w[3], w[4], w[5], w[6]) ==
+                    lsi_sum64_plain(bytes, sizeof bytes, w[6]));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest sums_and_places[] = {
@@ -170,6 +190,7 @@ int main(void)
         cmocka_unit_test(keys_hash_as_kinesis_hashes_them),
         cmocka_unit_test(sums_are_those_of_xxh3),
         cmocka_unit_test(sums_are_the_same_by_every_width),
+        cmocka_unit_test(a_sum_of_words_is_that_of_their_bytes),
     };
 
     return cmocka_run_group_tests(sums_and_places, NULL, NULL);
