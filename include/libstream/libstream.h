@@ -18,4 +18,6 @@
 
 #include <libstream/iterator.h>
 
+#include <libstream/consumer.h>
+
 #endif

@@ -86,6 +86,8 @@ LS_API ls_status ls_stream_create(ls_store *store, const char *name, const ls_st
  * LS_ERR_NOT_FOUND from then on, waiting readers included.
  *
  * @retval LS_ERR_NOT_FOUND  No stream of that name. Nothing was changed.
+ * @retval LS_ERR_STATE      It has registered consumers: see ls_stream_delete_with_consumers (consumer.h). Nothing was
+ *                           changed.
  * @retval LS_ERR_READ_ONLY, LS_ERR_BUSY, LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  As ls_stream_create.
  *
  * Threads: any thread. Blocks on disk. Since 0.1.
@@ -108,7 +110,8 @@ LS_API ls_status ls_stream_open(ls_store *store, const char *name, ls_stream **o
 /**
  * Close a stream handle. NULL is accepted.
  *
- * @retval LS_ERR_STATE  Producers or iterators of it are still open: nothing was closed and `stream` lives on.
+ * @retval LS_ERR_STATE  Producers, iterators or consumers of it are still open: nothing was closed and `stream` lives
+ *                       on.
  *
  * Threads: any thread, when no other call on it is under way. Never blocks. Since 0.1.
  */

@@ -46,7 +46,7 @@ struct ls_store {
 struct ls_stream {
     ls_store *store;
     lsi_engine_stream *stream;
-    _Atomic uint32_t child_count; /* producers and iterators */
+    _Atomic uint32_t child_count; /* producers, iterators and consumers */
     char name[LSI_STREAM_NAME_MAX + 1];
 };
 
@@ -58,6 +58,11 @@ struct ls_producer {
 struct ls_iterator {
     ls_stream *stream;
     lsi_iterator *iterator;
+};
+
+struct ls_consumer {
+    ls_stream *stream;
+    lsi_subscriber *subscriber;
 };
 
 /* As ls_store_open, on `env` instead of the system: its memory, clock, files, random numbers. What `options` says of

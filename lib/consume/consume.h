@@ -10,11 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <libstream/consumer.h>
 #include <libstream/iterator.h>
 
 #include "engine/engine.h"
 
 typedef struct lsi_iterator lsi_iterator;
+typedef struct lsi_subscriber lsi_subscriber;
 
 /* What ls_batch_ functions show. Lives in its iterator. */
 struct ls_batch {
@@ -25,6 +27,7 @@ struct ls_batch {
     bool is_shard_end;
     uint32_t child_count;
     const uint32_t *children;
+    lsi_iterator *iterator;
 };
 
 /* As ls_iterator_open, _open_all and _open_place. `position` NULL: TRIM_HORIZON. `flags`: LS_ITERATOR_ bits. */
@@ -44,5 +47,27 @@ ls_status lsi_iterator_seek(lsi_iterator *iterator, const ls_position *position)
 void lsi_iterator_cancel(lsi_iterator *iterator);
 ls_status lsi_iterator_place(lsi_iterator *iterator, char *buffer, size_t capacity, size_t *needed);
 ls_status lsi_iterator_event_fd(lsi_iterator *iterator, int32_t *out);
+
+/* ---- subscribe.c: any thread ---- */
+
+ls_status lsi_consumer_find(lsi_engine_stream *stream, const char *name, lsi_consumer *out);
+/* As ls_consumer_open, _close, _cancel. */
+ls_status lsi_subscriber_open(lsi_engine_stream *stream, const char *name, lsi_subscriber **out);
+ls_status lsi_subscriber_close(lsi_subscriber *subscriber); /* STATE: a subscription is running. Accepts NULL. */
+void lsi_subscriber_cancel(lsi_subscriber *subscriber);
+
+/* As ls_consumer_subscribe and its sisters. The limits are none of them 0. */
+typedef struct lsi_subscription {
+    bool is_merged;              /* all shards */
+    uint32_t shard;
+    const ls_position *position; /* NULL: TRIM_HORIZON */
+    const char *place;           /* not NULL: the three above do not count */
+    uint32_t records_max;
+    uint64_t bytes_max;
+    uint32_t heartbeat_ms;       /* 0: none */
+    ls_push_callback callback;
+    void *user;
+} lsi_subscription;
+ls_status lsi_subscribe(lsi_subscriber *subscriber, const lsi_subscription *what);
 
 #endif

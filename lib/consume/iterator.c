@@ -79,6 +79,9 @@ void lsi_track_close(const lsi_iterator *iterator, lsi_track *track)
     if (track->reader != NULL)
         iterator->ops->reader_close(track->reader);
     track->reader = NULL;
+    if (track->hold.budget != NULL)
+        iterator->ops->hold_end(iterator->stream, &track->hold);
+    track->hold = (lsi_hold){0};
 }
 
 ls_status lsi_track_read(lsi_iterator *iterator, lsi_track *track, uint32_t records_max, uint64_t bytes_max,
@@ -142,6 +145,7 @@ ls_status lsi_track_deliver(lsi_iterator *iterator, lsi_track *track, const lsi_
         .is_shard_end = read->shard_end,
         .child_count = child_count,
         .children = iterator->children,
+        .iterator = iterator,
     };
     if (read->count > 0 && !read->at_tip && !read->shard_end) {
         int64_t behind_us = lsi_wall_us(&iterator->env->clock) - read->records[read->count - 1].arrival_us;

@@ -25,6 +25,7 @@ typedef struct lsi_track {
     bool is_astray;           /* the reader is not at `position`: seek first */
     ls_position position;     /* TRIM_HORIZON or AT_SEQUENCE_NUMBER */
     lsi_reader *reader;       /* NULL until it is needed */
+    lsi_hold hold;            /* of a subscription: since the track was first read */
 } lsi_track;
 
 typedef struct lsi_event lsi_event;
@@ -51,6 +52,8 @@ struct lsi_iterator {
     char name[LSI_STREAM_NAME_MAX + 1];
     uint32_t refused_shard; /* of the last look: the one that gets its turn first; LSI_NO_SHARD: none was refused */
     lsi_refusal refusal;    /* why it was */
+
+    const lsi_subscriber *subscriber; /* whose subscription this is (subscribe.c); NULL: an iterator as any */
 
     ls_batch batch;
     uint32_t *children; /* the batch's */
@@ -79,12 +82,22 @@ bool lsi_turn_take(lsi_iterator *iterator, lsi_track *track);
 void lsi_turn_delivered(lsi_iterator *iterator, lsi_track *track); /* `batch` is of this track */
 void lsi_turns_end(lsi_iterator *iterator);                        /* the call found nothing */
 
+/* ---- subscribe.c: for iterators with a subscriber ---- */
+/* Before each look at a track, and before what it gave goes to the caller: begins the hold, or sees that it is still
+ * there. */
+ls_status lsi_track_hold(lsi_iterator *iterator, lsi_track *track);
+/* Pairs with lsi_subscriber_cancel as lsi_iterator_next does with lsi_iterator_cancel (C3). */
+bool lsi_subscriber_is_cancelled(const lsi_subscriber *subscriber);
+
 /* ---- merged.c: all functions are for merged iterators ---- */
 /* Tracks for all shards of the stream, at `position`; owned by the caller. Who waits is not said yet. */
 ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position, lsi_track **out, uint32_t *count,
                             uint64_t *generation);
 void lsi_merged_update_waiting(lsi_iterator *iterator); /* who waits, after tracks came or finished */
 void lsi_merged_free(const lsi_iterator *iterator, lsi_track *tracks, uint32_t count);
+/* Compares the tracks with the stream's shards: new ones join, those that are no longer listed leave. TRIMMED: one that
+ * left was not read to its end. */
+ls_status lsi_merged_refresh(lsi_iterator *iterator);
 /* Looks at every shard that may be read until one has something, which is delivered: `*found`. */
 ls_status lsi_merged_look(lsi_iterator *iterator, uint32_t records_max, uint64_t bytes_max, bool *found);
 

@@ -109,8 +109,7 @@ done:
     return st;
 }
 
-/* Compares the tracks with the stream's shards: new ones join, those that are no longer listed leave. */
-static ls_status refresh(lsi_iterator *iterator)
+ls_status lsi_merged_refresh(lsi_iterator *iterator)
 {
     lsi_stream_info info = {0};
     lsi_track *tracks;
@@ -141,6 +140,7 @@ static ls_status refresh(lsi_iterator *iterator)
             tracks[i].has_turn = iterator->tracks[had].has_turn;
             tracks[i].position = iterator->tracks[had].position;
             tracks[i].reader = iterator->tracks[had].reader;
+            tracks[i].hold = iterator->tracks[had].hold;
             had++;
         }
     }
@@ -175,7 +175,7 @@ static void finish(lsi_iterator *iterator, lsi_track *track)
 ls_status lsi_merged_look(lsi_iterator *iterator, uint32_t records_max, uint64_t bytes_max, bool *found)
 {
     uint32_t seen = 0;
-    ls_status st = refresh(iterator);
+    ls_status st = lsi_merged_refresh(iterator);
 
     while (st == LS_OK && seen < iterator->track_count) {
         lsi_track *track = &iterator->tracks[iterator->turn];
@@ -185,6 +185,11 @@ ls_status lsi_merged_look(lsi_iterator *iterator, uint32_t records_max, uint64_t
             iterator->turn = (iterator->turn + 1) % iterator->track_count;
             seen++;
             continue;
+        }
+        if (iterator->subscriber != NULL) {
+            st = lsi_track_hold(iterator, track);
+            if (st != LS_OK)
+                return st;
         }
         if (iterator->is_limited && !lsi_turn_take(iterator, track)) {
             iterator->turn = (iterator->turn + 1) % iterator->track_count;
@@ -210,7 +215,7 @@ ls_status lsi_merged_look(lsi_iterator *iterator, uint32_t records_max, uint64_t
         if (read.shard_end) { /* Nothing was left in it. That is no batch; its children are looked at now. */
             lsi_track_close(iterator, track);
             finish(iterator, track);
-            st = refresh(iterator);
+            st = lsi_merged_refresh(iterator);
             seen = 0;
         }
     }

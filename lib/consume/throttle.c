@@ -5,6 +5,8 @@
  * came back with nothing. A look that gets no turn passes the shard over; the call then waits for the turn as it waits
  * for records, and is THROTTLED when its time is over first.
  *
+ * A subscription of a registered consumer has words of its own, in which bytes alone count.
+ *
  * N1 What a batch delivers is charged once, whoever delivers it. */
 #include "consume/iterator.h"
 
@@ -34,16 +36,25 @@ void lsi_turn_refresh_limits(lsi_iterator *iterator)
     }
 }
 
+/* The words that count: the shard's, which all iterators share, or the consumer's own. */
+static lsi_budget_word *budget_of(const lsi_iterator *iterator, const lsi_track *track)
+{
+    return iterator->subscriber != NULL ? track->hold.budget : iterator->ops->budget(iterator->stream, track->shard);
+}
+
 bool lsi_turn_take(lsi_iterator *iterator, lsi_track *track)
 {
     lsi_budget_word *budget;
     lsi_refusal why;
+    int64_t now_us;
 
     if (track->has_turn)
         return true;
-    budget = iterator->ops->budget(iterator->stream, track->shard);
-    if (budget == NULL ||
-        lsi_rates_admit_read(&iterator->rates, budget, lsi_monotonic_us(&iterator->env->clock), &why)) {
+    budget = budget_of(iterator, track);
+    now_us = lsi_monotonic_us(&iterator->env->clock);
+    if (budget == NULL || (iterator->subscriber != NULL
+                               ? lsi_rates_admit_push(&iterator->rates, budget, now_us, &why)
+                               : lsi_rates_admit_read(&iterator->rates, budget, now_us, &why))) {
         track->has_turn = true;
         return true;
     }
@@ -56,7 +67,7 @@ bool lsi_turn_take(lsi_iterator *iterator, lsi_track *track)
 
 void lsi_turn_delivered(lsi_iterator *iterator, lsi_track *track)
 {
-    lsi_budget_word *budget = iterator->ops->budget(iterator->stream, track->shard);
+    lsi_budget_word *budget = budget_of(iterator, track);
     uint64_t bytes = 0;
 
     track->has_turn = false;

@@ -48,6 +48,11 @@ static ls_status look(lsi_iterator *iterator, uint32_t records_max, uint64_t byt
     iterator->refused_shard = LSI_NO_SHARD;
     if (iterator->is_merged)
         return lsi_merged_look(iterator, records_max, bytes_max, found);
+    if (iterator->subscriber != NULL) {
+        st = lsi_track_hold(iterator, &iterator->tracks[0]);
+        if (st != LS_OK)
+            return st;
+    }
     if (iterator->is_limited && !lsi_turn_take(iterator, &iterator->tracks[0]))
         return LS_OK;
     do {
@@ -82,13 +87,15 @@ ls_status lsi_iterator_next(lsi_iterator *iterator, uint32_t records_max, uint64
         /* Pairs with the store in lsi_iterator_cancel: of it and the arming, one comes first and is seen (C3). */
         if (atomic_exchange_explicit(&iterator->is_cancelled, false, memory_order_seq_cst))
             return lsi_fail(LS_ERR_CANCELLED, "the wait for records was cancelled");
+        if (iterator->subscriber != NULL && lsi_subscriber_is_cancelled(iterator->subscriber))
+            return lsi_fail(LS_ERR_CANCELLED, "the subscription was cancelled");
         timeout_us = sleep_us(iterator, deadline_us);
-        if (timeout_us == 0 && iterator->refused_shard != LSI_NO_SHARD)
+        if (timeout_us == 0 && iterator->refused_shard != LSI_NO_SHARD && iterator->subscriber == NULL)
             return lsi_rates_refuse(&iterator->refusal, iterator->name, iterator->refused_shard);
         if (timeout_us == 0) {
             if (iterator->is_limited)
                 lsi_turns_end(iterator);
-            iterator->batch = (ls_batch){.shard = iterator->wait_shard};
+            iterator->batch = (ls_batch){.shard = iterator->wait_shard, .iterator = iterator};
             lsi_event_watch(iterator, false);
             break;
         }

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <libstream/consumer.h>
 #include <libstream/iterator.h>
 #include <libstream/producer.h>
 #include <libstream/status.h>
@@ -88,6 +89,22 @@ typedef struct lsi_shard_state {
     ls_status health; /* LS_OK, LS_ERR_IO, LS_ERR_CORRUPT */
 } lsi_shard_state;
 
+/* A registered consumer of a stream. */
+typedef struct lsi_consumer {
+    uint64_t id; /* 1..2^63-1, never used again in the store */
+    int64_t created_us;
+    ls_consumer_status status; /* until that time; afterwards ACTIVE, or gone */
+    int64_t status_until_us;
+    char name[LSI_STREAM_NAME_MAX + 1];
+} lsi_consumer;
+
+/* A consumer's subscription to a shard. It ends with its process at the latest. */
+typedef struct lsi_hold {
+    lsi_budget_word *budget; /* of the consumer in this shard, shared by all processes. NULL: no hold */
+    uint64_t ticket;         /* the engine's */
+} lsi_hold;
+#define LSI_HOLD_MS 5000u /* from its beginning: as long nobody takes it over */
+
 /* Records for one shard, in order. `picks` NULL: entries[0..count-1], else entries[picks[0..count-1]]. Borrowed. */
 typedef struct lsi_append {
     const ls_put_entry *entries;
@@ -128,6 +145,7 @@ typedef struct lsi_engine_ops {
     ls_status (*list)(lsi_engine *engine, const char *after, bool (*each)(void *user, const char *name), void *user);
     ls_status (*create)(lsi_engine *engine, const lsi_stream_spec *spec);
     ls_status (*remove)(lsi_engine *engine, const char *name);
+    ls_status (*remove_with_consumers)(lsi_engine *engine, const char *name); /* `remove` refuses those that have any */
     /* ls_stream_start_encryption, _stop_encryption, _set_compression. */
     ls_status (*start_encryption)(lsi_engine *engine, const char *name, const char *key_id);
     ls_status (*stop_encryption)(lsi_engine *engine, const char *name);
@@ -150,6 +168,20 @@ typedef struct lsi_engine_ops {
     /* The shard's words for lsi_rates_, shared by all processes; good while the stream is open. NULL: there are none,
      * since the shard cannot be reached; whoever uses it will be told. Leaves the last error alone. */
     lsi_budget_word *(*budget)(lsi_engine_stream *stream, uint32_t shard);
+
+    /* As the functions of consumer.h. `consumers` gives views, in byte order of name, until `each` answers false. */
+    ls_status (*register_consumer)(lsi_engine_stream *stream, const char *name, lsi_consumer *out);
+    ls_status (*deregister_consumer)(lsi_engine_stream *stream, const char *name);
+    ls_status (*consumers)(lsi_engine_stream *stream, bool (*each)(void *user, const lsi_consumer *consumer),
+                           void *user);
+    /* Begins a subscription; STATE, THROTTLED (`is_limited`), NOT_FOUND as ls_consumer_subscribe. Whoever sleeps on the
+     * shard is woken when it was taken from another. */
+    ls_status (*hold)(lsi_engine_stream *stream, const lsi_consumer *consumer, uint32_t shard, bool is_limited,
+                      lsi_hold *out);
+    /* Cheap. LEASE_LOST: somebody took it over; NOT_FOUND: the consumer is gone. */
+    ls_status (*hold_check)(lsi_engine_stream *stream, const lsi_consumer *consumer, uint32_t shard,
+                            const lsi_hold *hold);
+    void (*hold_end)(lsi_engine_stream *stream, const lsi_hold *hold);
 
     ls_status (*appender_open)(lsi_engine_stream *stream, lsi_appender **out);
     void (*appender_close)(lsi_appender *appender);
@@ -196,6 +228,7 @@ struct lsi_engine {
     _Atomic uint64_t faults_producers; /* opened so far */
     uint32_t streams_max;              /* 0: no limit; for create */
     uint32_t shards_max;               /* open ones, of all streams; for create and reshard */
+    uint32_t transition_ms;            /* how long changes of consumers take */
 };
 struct lsi_engine_stream {
     lsi_engine *engine;

@@ -295,6 +295,8 @@ static void process_enter(lsi_control *control)
         if (control->files->lock(&control->file, CONTROL_BYTE_PROCESS + i, LSI_LOCK_EXCLUSIVE) != 0)
             continue; /* another's; and where locks fail altogether, nobody is listed */
         control->process = (int)i;
+        /* Release: who asks whether the last one is gone finds a new number as soon as the lock is held again. */
+        atomic_fetch_add_explicit(&process->uses, 1, memory_order_release);
         /* Relaxed: whoever lists processes may see an entry half written. `used` is released last. */
         atomic_store_explicit(&process->pid, lsi_process_id(), memory_order_relaxed);
         atomic_store_explicit(&process->read_only, control->read_only, memory_order_relaxed);
@@ -302,6 +304,34 @@ static void process_enter(lsi_control *control)
         atomic_store_explicit(&process->used, 1, memory_order_release);
         return;
     }
+}
+
+static uint32_t tag_of(const lsi_control *control, uint32_t index)
+{
+    uint32_t uses = atomic_load_explicit(&control->processes[index].uses, memory_order_acquire);
+
+    return (uses << CONTROL_TAG_INDEX_BITS | (index + 1)) & ((1u << LSI_PROCESS_TAG_BITS) - 1);
+}
+
+uint32_t lsi_control_process_tag(const lsi_control *control)
+{
+    return control->process < 0 ? 0 : tag_of(control, (uint32_t)control->process);
+}
+
+bool lsi_control_is_gone(lsi_control *control, uint32_t tag)
+{
+    uint32_t index = tag & ((1u << CONTROL_TAG_INDEX_BITS) - 1);
+
+    if (index == 0)
+        return false;
+    index--;
+    if (index >= CONTROL_PROCESSES)
+        return true; /* garbage */
+    if ((int)index == control->process)
+        return tag_of(control, index) != tag;
+    /* The lock first: it is taken before the number is raised. Where locks cannot be asked for, nobody is gone. */
+    return control->files->locked_elsewhere(&control->file, CONTROL_BYTE_PROCESS + index) == 0 ||
+        tag_of(control, index) != tag;
 }
 
 void lsi_control_each_process(lsi_control *control, bool (*each)(void *user, const lsi_attached *process), void *user)

@@ -31,7 +31,8 @@ typedef struct lsi_watermark {
     _Atomic uint64_t sum;     /* of the three and the slot's identity, by lsi_sum64 */
 } lsi_watermark;
 
-enum { LSI_SLOT_FREE = 0, LSI_SLOT_SHARD = 1, LSI_SLOT_STREAM = 2 };
+/* CONSUMER: a reader's part of a shard; its `stream` is an id of the reader that no stream has. */
+enum { LSI_SLOT_FREE = 0, LSI_SLOT_SHARD = 1, LSI_SLOT_STREAM = 2, LSI_SLOT_CONSUMER = 3 };
 
 /* `health` of a shard slot. FRESH: nothing here is true yet but the watermarks; recovery fills the rest. */
 enum { LSI_SHARD_FRESH = 0, LSI_SHARD_HEALTHY, LSI_SHARD_FAILED, LSI_SHARD_DAMAGED };
@@ -50,7 +51,7 @@ enum { LSI_LOG_OPEN = 0, LSI_LOG_CLOSED, LSI_LOG_CLOSING };
 typedef struct lsi_slot {
     /* Identity. Written under the store lock (and the slot's own, when it is used again after a deletion). */
     _Atomic uint32_t kind;
-    uint32_t shard;          /* LSI_SLOT_SHARD */
+    uint32_t shard;          /* LSI_SLOT_SHARD, _CONSUMER */
     _Atomic uint64_t stream; /* id; ids are never used again, so a holder of an old slot notices: 0 after deletion */
     _Atomic uint32_t epoch;  /* == header's attach_epoch: the ends were looked at since somebody was last alone */
     _Atomic uint32_t deleted;
@@ -102,8 +103,8 @@ typedef struct lsi_slot {
     _Atomic uint32_t upkeep_wanted; /* 1: do not wait until it is due */
     _Atomic int64_t upkeep_due_us;  /* passing time */
 
-    /* LSI_SLOT_SHARD: for the rooms above, which share them between processes; zero when the slot is new. What they
-     * hold is nothing to storage. */
+    /* LSI_SLOT_SHARD, _CONSUMER: for the rooms above, which share them between processes; zero when the slot is new.
+     * What they hold is nothing to storage. */
     _Alignas(64) _Atomic uint64_t budget[LSI_SLOT_BUDGET_WORDS];
 } lsi_slot;
 #define LSI_SLOT_BYTES 1024u
@@ -145,7 +146,7 @@ typedef struct lsi_claim {
 ls_status lsi_control_claim(const lsi_root *root, uint64_t first, uint64_t last, lsi_claim *out);
 void lsi_control_claim_release(lsi_claim *claim); /* Accepts a zeroed one. */
 
-/* The slot of a shard (LSI_SLOT_SHARD) or a stream (shard 0, LSI_SLOT_STREAM): found, or a free one taken, growing the
+/* The slot of a shard (LSI_SLOT_SHARD, _CONSUMER) or a stream (shard 0, LSI_SLOT_STREAM): found, or a free one taken, growing the
  * file under the store lock, which the caller does not hold. A new one is FRESH with zeroed words and initialised
  * locks. */
 ls_status lsi_control_slot(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out);
@@ -193,6 +194,13 @@ typedef struct lsi_attached {
     int64_t attached_us;
 } lsi_attached;
 void lsi_control_each_process(lsi_control *control, bool (*each)(void *user, const lsi_attached *process), void *user);
+
+/* This attached process in a number of LSI_PROCESS_TAG_BITS bits, for words in which it says that it has something. 0:
+ * it is not in the table of processes, and nobody will know when it is gone. */
+#define LSI_PROCESS_TAG_BITS 21u
+uint32_t lsi_control_process_tag(const lsi_control *control);
+/* True: the process that this was the tag of has detached or died. The word may hold anything. */
+bool lsi_control_is_gone(lsi_control *control, uint32_t tag);
 
 /* The eventcount of a slot. */
 uint32_t lsi_slot_arm(lsi_slot *slot);

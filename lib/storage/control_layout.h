@@ -50,10 +50,13 @@ typedef struct control_process {
     _Atomic uint32_t used;
     _Atomic int32_t pid;
     _Atomic uint32_t read_only;
-    uint32_t reserved;
+    _Atomic uint32_t uses; /* how often the entry was taken; raised before `used` is set */
     _Atomic int64_t attached_us;
     unsigned char room[40];
 } control_process;
+#define CONTROL_TAG_INDEX_BITS 9u /* of a process tag: index + 1; above them as much of `uses` as there is room for */
+_Static_assert(CONTROL_PROCESSES < 1u << CONTROL_TAG_INDEX_BITS && CONTROL_TAG_INDEX_BITS < LSI_PROCESS_TAG_BITS,
+               "a tag has room for an entry's index");
 _Static_assert(sizeof(control_process) == 64, "the table's entries are of 64 bytes");
 _Static_assert(CONTROL_PROCESSES_AT + CONTROL_PROCESSES * sizeof(control_process) <= CONTROL_SLOTS_AT,
                "the process table fits before the slots");

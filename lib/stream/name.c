@@ -1,4 +1,4 @@
-/* Names of streams and shards. A stream's name is strict, since the store is made of them; a shard's id is read as
+/* Names of streams, consumers and shards. The first two are strict, since the store is made of them; a shard's id is read as
  * leniently as the service reads it (`x-5` and `5` are `shardId-000000000005`), since ids come from people and other
  * programs. Characters are compared as ASCII: isalnum() would ask the locale. */
 #include "stream/stream.h"
@@ -17,24 +17,35 @@ static bool is_name_character(char c)
            c == '-';
 }
 
-ls_status lsi_check_stream_name(const char *name)
+static ls_status check_name(const char *what, const char *name)
 {
     size_t size;
 
     if (name == NULL)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "stream name is NULL");
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "%s name is NULL", what);
     size = strnlen(name, LSI_STREAM_NAME_MAX + 1);
     if (size == 0)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "stream name is empty: it has 1..%u characters", LSI_STREAM_NAME_MAX);
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "%s name is empty: it has 1..%u characters", what,
+                        LSI_STREAM_NAME_MAX);
     if (size > LSI_STREAM_NAME_MAX)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "stream name '%.*s...' is longer than %u characters",
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "%s name '%.*s...' is longer than %u characters", what,
                         (int)LSI_STREAM_NAME_MAX, name, LSI_STREAM_NAME_MAX);
     for (size_t i = 0; i < size; i++)
         if (!is_name_character(name[i]))
             return lsi_fail(LS_ERR_INVALID_ARGUMENT,
-                            "stream name '%s': byte 0x%02x at %zu is not one of a-z A-Z 0-9 _ . -", name,
+                            "%s name '%s': byte 0x%02x at %zu is not one of a-z A-Z 0-9 _ . -", what, name,
                             (unsigned)(unsigned char)name[i], i);
     return LS_OK;
+}
+
+ls_status lsi_check_stream_name(const char *name)
+{
+    return check_name("stream", name);
+}
+
+ls_status lsi_check_consumer_name(const char *name)
+{
+    return check_name("consumer", name);
 }
 
 void lsi_shard_id_format(uint32_t shard, char text[LSI_SHARD_ID_BYTES])

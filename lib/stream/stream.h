@@ -27,6 +27,7 @@
 #define LSI_RETENTION_HOURS_MAX 8760u
 
 #define LSI_RETENTION_HOURS_MIN 1u
+#define LSI_CONSUMERS_MAX 20u /* of a stream */
 #define LSI_TAGS_MAX 50u
 #define LSI_TAGS_ADDED_MAX 200u
 #define LSI_TAG_KEYS_REMOVED_MAX 50u
@@ -60,6 +61,7 @@ bool lsi_tags_next(const lsi_tags *tags, const char **at, ls_tag *out);
 
 /* ---- name.c ---- */
 ls_status lsi_check_stream_name(const char *name); /* [a-zA-Z0-9_.-]{1,128}; NULL is refused */
+ls_status lsi_check_consumer_name(const char *name); /* the same */
 #define LSI_SHARD_ID_BYTES 24
 void lsi_shard_id_format(uint32_t shard, char text[LSI_SHARD_ID_BYTES]); /* shardId-000000000005 */
 /* Lenient as the service: what follows the first '-' (or all of it), digits, at most 2147483647. */
@@ -168,6 +170,12 @@ enum {
     LSI_BUDGET_READ_BYTES,
     LSI_BUDGET_WORDS
 };
+/* A consumer's part of a shard has words of its own, of which it uses READ_BYTES and these. */
+enum {
+    LSI_BUDGET_SUBSCRIBES = LSI_BUDGET_WORDS,
+    LSI_BUDGET_HOLDER, /* the engine's: who has the subscription */
+    LSI_BUDGET_CONSUMER_WORDS
+};
 
 typedef struct lsi_refusal {
     const char *limit; /* its unit, for the message */
@@ -182,6 +190,10 @@ bool lsi_rates_admit_write(const lsi_rates *rates, lsi_budget_word *budget, uint
 /* One read, whose answer is charged when its size is known; until what was charged too much is paid for none is
  * admitted. */
 bool lsi_rates_admit_read(const lsi_rates *rates, lsi_budget_word *budget, int64_t now_us, lsi_refusal *why);
+/* The same for a consumer's own words: bytes alone, as many as all reads have together. */
+bool lsi_rates_admit_push(const lsi_rates *rates, lsi_budget_word *budget, int64_t now_us, lsi_refusal *why);
+/* One subscription a second of a consumer to a shard. */
+bool lsi_rates_admit_subscribe(lsi_budget_word *budget, int64_t now_us, lsi_refusal *why);
 void lsi_rates_charge_read(const lsi_rates *rates, lsi_budget_word *budget, uint64_t bytes, int64_t now_us);
 /* THROTTLED, with limit, shard and milliseconds in the message, and the latter as a number. */
 ls_status lsi_rates_refuse(const lsi_refusal *why, const char *stream, uint32_t shard);

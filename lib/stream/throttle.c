@@ -110,17 +110,30 @@ bool lsi_rates_admit_write(const lsi_rates *rates, lsi_budget_word *budget, uint
     return refuse(why, is_large ? "bytes/s in for large records" : "bytes/s in", rates->write_bytes, wait);
 }
 
-bool lsi_rates_admit_read(const lsi_rates *rates, lsi_budget_word *budget, int64_t now_us, lsi_refusal *why)
+bool lsi_rates_admit_push(const lsi_rates *rates, lsi_budget_word *budget, int64_t now_us, lsi_refusal *why)
 {
     uint64_t now = (uint64_t)now_us * 1000;
     /* Something must be left; how much the answer will take is not known before it is there. */
     uint64_t owed = full_at(atomic_load_explicit(&budget[LSI_BUDGET_READ_BYTES], memory_order_relaxed), now) - now;
+
+    return owed < SECOND_NS || refuse(why, "bytes/s out", rates->read_bytes, owed - SECOND_NS + 1);
+}
+
+bool lsi_rates_admit_read(const lsi_rates *rates, lsi_budget_word *budget, int64_t now_us, lsi_refusal *why)
+{
     uint64_t wait;
 
-    if (owed >= SECOND_NS)
-        return refuse(why, "bytes/s out", rates->read_bytes, owed - SECOND_NS + 1);
-    wait = take(&budget[LSI_BUDGET_READ_CALLS], cost_ns(1, rates->read_calls), SECOND_NS, now);
+    if (!lsi_rates_admit_push(rates, budget, now_us, why))
+        return false;
+    wait = take(&budget[LSI_BUDGET_READ_CALLS], cost_ns(1, rates->read_calls), SECOND_NS, (uint64_t)now_us * 1000);
     return wait == 0 ? true : refuse(why, "reads/s", rates->read_calls, wait);
+}
+
+bool lsi_rates_admit_subscribe(lsi_budget_word *budget, int64_t now_us, lsi_refusal *why)
+{
+    uint64_t wait = take(&budget[LSI_BUDGET_SUBSCRIBES], SECOND_NS, SECOND_NS, (uint64_t)now_us * 1000);
+
+    return wait == 0 ? true : refuse(why, "subscriptions/s of a consumer", 1, wait);
 }
 
 void lsi_rates_charge_read(const lsi_rates *rates, lsi_budget_word *budget, uint64_t bytes, int64_t now_us)

@@ -7,6 +7,7 @@
 #include "api/api.h"
 
 #define STREAM "orders"
+#define CONSUMER "reports"
 
 typedef struct role {
     const char *word;
@@ -48,6 +49,7 @@ typedef struct handles {
     ls_stream *stream;
     ls_producer *producer; /* NULL where there can be none */
     ls_iterator *iterator; /* the same */
+    ls_consumer *consumer; /* the same */
 } handles;
 
 static ls_status call_create(handles *of) { return ls_stream_create(of->store, "new", NULL); }
@@ -66,6 +68,9 @@ static ls_status call_mode(handles *of) { return ls_stream_set_mode(of->stream, 
 static ls_status call_record_max(handles *of) { return ls_stream_set_record_bytes_max(of->stream, 1 << 20); }
 static ls_status call_add_tags(handles *of) { return ls_stream_add_tags(of->stream, NULL, 0); }
 static ls_status call_remove_tags(handles *of) { return ls_stream_remove_tags(of->stream, NULL, 0); }
+static ls_status call_register(handles *of) { return ls_consumer_register(of->stream, "new", NULL); }
+static ls_status call_deregister(handles *of) { return ls_consumer_deregister(of->stream, "new"); }
+static ls_status call_delete_all(handles *of) { return ls_stream_delete_with_consumers(of->store, "none"); }
 static ls_status call_sync(handles *of) { return ls_store_sync(of->store); }
 static ls_status call_maintain(handles *of) { return ls_store_maintain(of->store, -1); }
 static ls_status call_backup(handles *of) { return ls_store_backup(of->store, of->copy, NULL); }
@@ -153,6 +158,58 @@ static ls_status call_tags(handles *of)
     return st;
 }
 
+static ls_status call_consumer_info(handles *of)
+{
+    ls_consumer_info info = LS_CONSUMER_INFO_INIT;
+
+    return ls_consumer_describe(of->stream, CONSUMER, &info);
+}
+
+static ls_status call_consumers(handles *of)
+{
+    ls_consumer_list *list = NULL;
+    ls_status st = ls_stream_list_consumers(of->stream, NULL, 0, &list);
+
+    ls_consumer_list_free(list);
+    return st;
+}
+
+static ls_status call_consumer(handles *of)
+{
+    ls_consumer *consumer = NULL;
+    ls_status st = ls_consumer_open(of->stream, CONSUMER, &consumer);
+
+    return st == LS_OK ? ls_consumer_close(consumer) : st;
+}
+
+static ls_push_answer stop_at_once(const ls_batch *batch, void *user)
+{
+    (void)batch;
+    (void)user;
+    return LS_PUSH_STOP;
+}
+
+static ls_status call_subscribe(handles *of)
+{
+    return ls_consumer_subscribe(of->consumer, 0, NULL, NULL, stop_at_once, NULL);
+}
+
+static ls_status call_subscribe_all(handles *of)
+{
+    return ls_consumer_subscribe_all(of->consumer, NULL, NULL, stop_at_once, NULL);
+}
+
+static ls_status call_subscribe_place(handles *of)
+{
+    ls_status st = LS_ERR_INVALID_ARGUMENT; /* it is so for no consumer, and for no place */
+
+    if (of->consumer != NULL) {
+        st = ls_consumer_subscribe_place(of->consumer, "no place", NULL, stop_at_once, NULL);
+        st = st == LS_ERR_INVALID_ARGUMENT ? LS_OK : st; /* It came as far as to look at it. */
+    }
+    return st;
+}
+
 static ls_status call_durability(handles *of)
 {
     return ls_store_durability(of->store) == LS_DURABILITY_SYNC ? LS_OK : LS_ERR_STATE;
@@ -214,11 +271,15 @@ static const struct {
     {"ls_stream_set_record_bytes_max", call_record_max, LSI_MAY_CHANGE, false},
     {"ls_stream_add_tags", call_add_tags, LSI_MAY_CHANGE, false},
     {"ls_stream_remove_tags", call_remove_tags, LSI_MAY_CHANGE, false},
+    {"ls_stream_delete_with_consumers", call_delete_all, LSI_MAY_CHANGE, false},
+    {"ls_consumer_register", call_register, LSI_MAY_CHANGE, false},
+    {"ls_consumer_deregister", call_deregister, LSI_MAY_CHANGE, false},
     {"ls_producer_open", call_producer, LSI_MAY_PUT, false},
     {"ls_store_sync", call_sync, LSI_MAY_PUT, false},
     {"ls_iterator_open", call_iterator, LSI_MAY_READ, false},
     {"ls_iterator_open_all", call_iterator_all, LSI_MAY_READ, false},
     {"ls_iterator_open_place", call_iterator_place, LSI_MAY_READ, false},
+    {"ls_consumer_open", call_consumer, LSI_MAY_READ, false},
     {"ls_store_backup", call_backup, LSI_MAY_READ, false},
     {"ls_store_maintain", call_maintain, ANY, false},
     {"ls_store_list_streams", call_list, ANY, false},
@@ -227,6 +288,8 @@ static const struct {
     {"ls_stream_describe", call_describe, ANY, false},
     {"ls_stream_list_shards", call_shards, ANY, false},
     {"ls_stream_list_tags", call_tags, ANY, false},
+    {"ls_consumer_describe", call_consumer_info, ANY, false},
+    {"ls_stream_list_consumers", call_consumers, ANY, false},
     {"ls_producer_put", call_put, LSI_MAY_PUT, true},
     {"ls_producer_put_batch", call_batch, LSI_MAY_PUT, true},
     {"ls_producer_flush", call_flush, LSI_MAY_PUT, true},
@@ -234,6 +297,11 @@ static const struct {
     {"ls_iterator_seek", call_seek, LSI_MAY_READ, true},
     {"ls_iterator_place", call_place, LSI_MAY_READ, true},
     {"ls_iterator_event_fd", call_event_fd, LSI_MAY_READ, true},
+    {"ls_consumer_subscribe", call_subscribe, LSI_MAY_READ, true},
+    {"ls_consumer_subscribe_all", call_subscribe_all, LSI_MAY_READ, true},
+    {"ls_consumer_subscribe_place", call_subscribe_place, LSI_MAY_READ, true},
+    {"ls_consumer_cancel", NULL, ANY, false},
+    {"ls_consumer_close", NULL, ANY, false},
     {"ls_iterator_cancel", NULL, ANY, false},
     {"ls_iterator_close", NULL, ANY, false},
     {"ls_key_from_file", NULL, ANY, false},
@@ -243,7 +311,7 @@ static const struct {
     {"ls_stream_close", NULL, ANY, false},
 };
 /* Views of what a call gave, and what has nothing to do with a store that is open. */
-static const char *const harmless[] = {"ls_batch_", "ls_inspect_", "ls_last_error_", "ls_shard_list_", "ls_status_",
+static const char *const harmless[] = {"ls_batch_", "ls_consumer_list_", "ls_inspect_", "ls_last_error_", "ls_shard_list_", "ls_status_",
                                        "ls_stream_description_", "ls_stream_list_at", "ls_stream_list_count",
                                        "ls_stream_list_free", "ls_stream_list_has_more", "ls_tag_list_", "ls_version_"};
 
@@ -294,13 +362,16 @@ static void open_as(fixture *fx, const role *as, handles *of)
     assert_int_equal(ls_stream_open(of->store, STREAM, &of->stream), LS_OK);
     if ((as->rights & LSI_MAY_PUT) != 0)
         assert_int_equal(ls_producer_open(of->stream, NULL, &of->producer), LS_OK);
-    if ((as->rights & LSI_MAY_READ) != 0)
+    if ((as->rights & LSI_MAY_READ) != 0) {
         assert_int_equal(ls_iterator_open(of->stream, 0, NULL, NULL, &of->iterator), LS_OK);
+        assert_int_equal(ls_consumer_open(of->stream, CONSUMER, &of->consumer), LS_OK);
+    }
 }
 
 static void close_all(handles *of)
 {
     ls_iterator_close(of->iterator);
+    assert_int_equal(ls_consumer_close(of->consumer), LS_OK);
     assert_int_equal(ls_producer_close(of->producer), LS_OK);
     assert_int_equal(ls_stream_close(of->stream), LS_OK);
     assert_int_equal(ls_store_close(of->store), LS_OK);
@@ -406,6 +477,7 @@ static int begin_with_stream(void **state)
     assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
     assert_int_equal(ls_producer_put(producer, text("k"), text("d"), NULL, NULL), LS_OK);
     assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_consumer_register(stream, CONSUMER, NULL), LS_OK);
     return ls_stream_close(stream) == LS_OK ? 0 : -1;
 }
 

@@ -51,11 +51,11 @@ FILES = {
 PUBLIC_EVERYWHERE = {"status.h", "types.h"}
 PUBLIC = {
     "storage": {"store.h", "producer.h", "iterator.h", "unstable/inspect.h"},
-    "engine": {"store.h", "stream.h", "producer.h", "iterator.h"},
+    "engine": {"store.h", "stream.h", "producer.h", "iterator.h", "consumer.h"},
     "engine/local": {"store.h", "stream.h", "producer.h", "iterator.h", "unstable/inspect.h"},
     "engine/kafka": {"store.h", "stream.h", "producer.h", "iterator.h"},
     "produce": {"store.h", "stream.h", "producer.h"},
-    "consume": {"store.h", "stream.h", "iterator.h"},
+    "consume": {"store.h", "stream.h", "iterator.h", "consumer.h"},
     "deliver": {"store.h", "stream.h", "iterator.h"},
 }
 PUBLIC_ALL = {"api", "gateway", "server", "cli", "python", "examples", "bench"}

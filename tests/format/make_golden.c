@@ -3,7 +3,7 @@
  *     make_golden tests/format/golden/v0
  *
  * writes the directory, which must not be there, and beside it NAME.records. Three streams with seven shards; shard 0 of
- * `alpha` has rolled; `gamma` was split, and its halves were merged; frames of one record and of many, explicit hash keys,
+ * `alpha` has rolled; `beta` has two registered consumers; `gamma` was split, and its halves were merged; frames of one record and of many, explicit hash keys,
  * empty data, a batch that is one frame. Until release 1.0 format 0 may change, and then the directory is deleted and made
  * again; from then on no golden store is ever made again, and a new format gets one of its own. */
 #include <stdlib.h>
@@ -89,6 +89,10 @@ int main(int argc, char **argv)
     must(ls_stream_create(store, "beta", NULL));
     must(ls_stream_open(store, "beta", &stream));
     fill(stream, 8, 40);
+    must(ls_consumer_register(stream, "reports", NULL));
+    must(ls_consumer_register(stream, "gone", NULL));
+    must(ls_consumer_register(stream, "alerts-of.today_1", NULL));
+    must(ls_consumer_deregister(stream, "gone"));
     must(ls_stream_close(stream));
     must(ls_stream_create(store, "gamma", NULL));
     must(ls_stream_open(store, "gamma", &stream));

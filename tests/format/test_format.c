@@ -352,14 +352,17 @@ static void manifest_is_as_written_down(void **state)
                        .closed_us = 0x6162636465666768, .last_seqno = UINT64_C(0x4142434445464749),
                        .end = UINT64_C(0x9192939495969798)};
     char tags[12] = "a\0" "12345\0" "bc\0";
+    lsi_consumer consumers[2] = {{.id = UINT64_C(0x0a0b0c0d0e0f1011), .created_us = 0x060708090a0b0c0d,
+                                  .status = LS_CONSUMER_CREATING, .status_until_us = 0x0708090a0b0c0d0e, .name = "abc"},
+                                 {.id = 7, .status = LS_CONSUMER_ACTIVE, .name = "d"}};
     lsi_catalog_stream stream = {.name = "a.name-of_15-by", .id = 0x71727374, .created_us = 0x0807060504030201,
                                  .flags = 0x4321, .retention_hours = 0x1234, .retention_bytes = UINT64_C(0x1121314151),
                                  .horizon_us = 0x0203040506070809, .mode = LS_STREAM_PROVISIONED,
                                  .mode_changed_us = {0x030405060708090a, 0x0405060708090a0b},
                                  .record_bytes_max = 0x56789a,
                                  .rates = {0x11223344, 0x22334455, 0x33445566, 0x44556677}, .status = LS_STREAM_UPDATING,
-                                 .status_until_us = 0x05060708090a0b0c, .tags = {2, 12, tags}, .shard_count = 1,
-                                 .shards = &shard};
+                                 .status_until_us = 0x05060708090a0b0c, .tags = {2, 12, tags}, .consumer_count = 2,
+                                 .consumers = consumers, .shard_count = 1, .shards = &shard};
     lsi_catalog *read;
     void *out;
     size_t size;
@@ -371,13 +374,14 @@ static void manifest_is_as_written_down(void **state)
     catalog->sync_interval_ms = 0x4567;
     catalog->segment_bytes = 0x123000;
     catalog->next_id = UINT64_C(0x8182838485868788);
+    catalog->consumer_id = UINT64_C(0x1a1b1c1d1e1f2021);
     catalog->streams = &stream;
     catalog->stream_count = 1;
     assert_int_equal(lsi_catalog_encode(catalog, &out, &size), LS_OK);
     catalog->streams = NULL;
     catalog->stream_count = 0;
     lsi_catalog_unref(catalog);
-    const size_t s = 64, t = s + 120 + 16, k = t + 16;
+    const size_t s = 64, t = s + 120 + 16, c = t + 16, k = c + 8 + 40 + 40;
     const field fields[] = {
         {"settings bytes", 0, 4, 64},
         {"durability", 4, 4, 2},
@@ -386,6 +390,7 @@ static void manifest_is_as_written_down(void **state)
         {"next id", 32, 8, UINT64_C(0x8182838485868788)},
         {"sync interval", 40, 4, 0x4567},
         {"streams", 44, 4, 1},
+        {"last consumer id", 48, 8, UINT64_C(0x1a1b1c1d1e1f2021)},
         {"stream bytes", s, 4, 120},
         {"shard bytes", s + 4, 4, 88},
         {"id", s + 8, 8, 0x71727374},
@@ -395,7 +400,7 @@ static void manifest_is_as_written_down(void **state)
         {"most bytes of a record", s + 32, 4, 0x56789a},
         {"shards", s + 36, 4, 1},
         {"name bytes", s + 40, 4, 15},
-        {"flags", s + 44, 4, 0x4321},
+        {"flags", s + 44, 4, 0x14321},
         {"most bytes", s + 48, 8, UINT64_C(0x1121314151)},
         {"horizon", s + 56, 8, 0x0203040506070809},
         {"mode changed", s + 64, 8, 0x030405060708090a},
@@ -415,6 +420,18 @@ static void manifest_is_as_written_down(void **state)
         {"key bytes", t + 10, 2, 2},
         {"value bytes", t + 12, 2, 0},
         {"key", t + 14, 2, 'b' | 'c' << 8},
+        {"consumers", c, 4, 2},
+        {"bytes of consumers", c + 4, 4, 80},
+        {"consumer's id", c + 8, 8, UINT64_C(0x0a0b0c0d0e0f1011)},
+        {"registered", c + 16, 8, 0x060708090a0b0c0d},
+        {"status until", c + 24, 8, 0x0708090a0b0c0d0e},
+        {"status", c + 32, 4, 2},
+        {"name bytes", c + 36, 4, 3},
+        {"name", c + 40, 3, 'a' | 'b' << 8 | 'c' << 16},
+        {"second consumer's id", c + 48, 8, 7},
+        {"status", c + 72, 4, 1},
+        {"name bytes", c + 76, 4, 1},
+        {"name", c + 80, 1, 'd'},
         {"index", k, 4, 9},
         {"parent", k + 4, 4, 7},
         {"adjacent parent", k + 8, 4, 8},
@@ -442,9 +459,25 @@ static void manifest_is_as_written_down(void **state)
     assert_int_equal(read->streams[0].tags.bytes, 12);
     assert_memory_equal(read->streams[0].tags.text, tags, 12);
     lsi_catalog_unref(read);
-    bytes[s + 46] = 1;
+    bytes[s + 46] |= 2;
     assert_int_equal(lsi_catalog_decode(&lsi_memory_libc, out, size, &read), LS_ERR_VERSION);
-    bytes[s + 46] = 0;
+    bytes[s + 46] &= 1;
+    /* What no consumer has: no id, one that another has, one that was never given, a status, an order, bytes behind. */
+    const struct {
+        size_t at;
+        unsigned char value;
+    } bad[] = {{c + 48, 0}, {55, 0}, {c + 32, 3}, {c + 72, 0}, {c + 40, 'x'}, {c + 43, 1}, {c + 76, 0}, {c, 3}, {c, 0},
+               {c + 4, 88}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        unsigned char before = bytes[bad[i].at];
+
+        bytes[bad[i].at] = bad[i].value;
+        assert_int_equal(lsi_catalog_decode(&lsi_memory_libc, out, size, &read), LS_ERR_CORRUPT);
+        bytes[bad[i].at] = before;
+    }
+    memcpy(bytes + c + 8, bytes + c + 48, 8);
+    assert_int_equal(lsi_catalog_decode(&lsi_memory_libc, out, size, &read), LS_ERR_CORRUPT);
+    bytes[c + 8]++;
     bytes[t + 4] = 'c'; /* the keys are out of order */
     assert_int_equal(lsi_catalog_decode(&lsi_memory_libc, out, size, &read), LS_ERR_CORRUPT);
     bytes[t + 4] = 'a';

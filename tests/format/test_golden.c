@@ -107,6 +107,30 @@ static void format_0_is_read_without_changing_a_byte(void **state)
     image_free(&after);
 }
 
+static void consumers_of_format_0_are_there(void **state)
+{
+    static const char *const names[] = {"alerts-of.today_1", "reports"};
+    static const uint64_t ids[] = {3, 1};
+    fixture *fx = *state;
+    ls_store *store = open_store(fx->path, LS_STORE_READ_ONLY);
+    ls_consumer_info info = LS_CONSUMER_INFO_INIT;
+    ls_consumer_list *list = NULL;
+    ls_stream *stream = NULL;
+
+    assert_int_equal(ls_stream_open(store, "beta", &stream), LS_OK);
+    assert_int_equal(ls_stream_list_consumers(stream, NULL, 0, &list), LS_OK);
+    assert_int_equal(ls_consumer_list_count(list), 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(ls_consumer_list_at(list, i, &info), LS_OK);
+        assert_string_equal(info.name, names[i]);
+        assert_int_equal(info.id, ids[i]);
+        assert_int_equal(info.status, LS_CONSUMER_ACTIVE);
+    }
+    ls_consumer_list_free(list);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+}
+
 /* Twice: the first opening finds where the logs end, the second one what that left. */
 static void format_0_is_read_by_writers_too(void **state)
 {
@@ -161,6 +185,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(format_0_is_read_without_changing_a_byte, setup, teardown),
+        cmocka_unit_test_setup_teardown(consumers_of_format_0_are_there, setup, teardown),
         cmocka_unit_test_setup_teardown(format_0_is_read_by_writers_too, setup, teardown),
         cmocka_unit_test_setup_teardown(format_0_takes_new_records_behind_the_old_ones, setup, teardown),
         cmocka_unit_test_setup_teardown(format_0_verifies_without_a_finding_of_damage, setup, teardown),

@@ -193,6 +193,9 @@ static void manifests(void)
     lsi_catalog *catalog = lsi_catalog_new(&lsi_memory_libc);
     lsi_shard shards[3];
     char tags[12] = "a\0" "12345\0" "bc\0";
+    lsi_consumer consumers[2] = {{.id = 3, .created_us = 2000, .status = LS_CONSUMER_ACTIVE, .name = "a-consumer"},
+                                 {.id = 1, .created_us = 3000, .status = LS_CONSUMER_DELETING, .status_until_us = 4000,
+                                  .name = "b.of_8.by"}};
     lsi_catalog_stream streams[2] = {{.name = "a.stream-with_a.name", .id = 1, .created_us = 1000, .retention_hours = 24,
                                       .record_bytes_max = 1 << 20, .status = LS_STREAM_ACTIVE, .shard_count = 3,
                                       .shards = shards},
@@ -222,6 +225,12 @@ static void manifests(void)
     catalog->stream_count = 2;
     FUZZ_REQUIRE(lsi_catalog_encode(catalog, &payload, &size) == LS_OK);
     write_input("manifest", "two-streams", payload, size);
+    lsi_free(&lsi_memory_libc, payload);
+    catalog->consumer_id = 4;
+    streams[1].consumers = consumers;
+    streams[1].consumer_count = 2;
+    FUZZ_REQUIRE(lsi_catalog_encode(catalog, &payload, &size) == LS_OK);
+    write_input("manifest", "consumers", payload, size);
     lsi_free(&lsi_memory_libc, payload);
     catalog->streams = NULL;
     catalog->stream_count = 0;

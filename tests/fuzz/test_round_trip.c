@@ -156,6 +156,23 @@ static void add_tags(lsi_tags *to)
     assert_int_equal(lsi_tags_add(&lsi_memory_libc, &none, tags, count, to), LS_OK);
 }
 
+static void add_consumers(lsi_catalog *catalog, lsi_catalog_stream *stream, lsi_consumer *consumers)
+{
+    static const ls_consumer_status statuses[] = {LS_CONSUMER_ACTIVE, LS_CONSUMER_CREATING, LS_CONSUMER_DELETING};
+
+    stream->consumers = consumers;
+    stream->consumer_count = pick(2) != 0 ? (uint32_t)pick(LSI_CONSUMERS_MAX + 1) : 0;
+    memset(consumers, 0, LSI_CONSUMERS_MAX * sizeof *consumers);
+    for (uint32_t i = 0; i < stream->consumer_count; i++) {
+        consumers[i] = (lsi_consumer){.id = ++catalog->consumer_id, .status = statuses[pick(3)],
+                                      .created_us = (int64_t)fuzz_random(&random_state),
+                                      .status_until_us = (int64_t)fuzz_random(&random_state)};
+        for (size_t k = 0, length = 1 + pick(LSI_STREAM_NAME_MAX - 1); k < length; k++)
+            consumers[i].name[k] = "abcXYZ019_.-"[pick(12)];
+        consumers[i].name[0] = (char)('a' + i); /* they rise */
+    }
+}
+
 static void manifests_come_back(void **state)
 {
     (void)state;
@@ -173,6 +190,7 @@ static void manifests_come_back(void **state)
         catalog->next_id = 1000;
         for (uint32_t i = 0; i < streams; i++) {
             lsi_shard shards[4];
+            lsi_consumer consumers[LSI_CONSUMERS_MAX];
             lsi_catalog_stream stream;
 
             memset(&stream, 0, sizeof stream);
@@ -195,6 +213,7 @@ static void manifests_come_back(void **state)
             stream.shards = shards;
             stream.terms = pick_terms();
             add_tags(&stream.tags);
+            add_consumers(catalog, &stream, consumers);
             for (uint32_t k = 0; k < stream.shard_count; k++) {
                 shards[k] = (lsi_shard){.index = 10 * k + 5 + (uint32_t)pick(5),
                                         .parent = pick(2) != 0 ? (uint32_t)pick(5) : LSI_NO_SHARD,
@@ -228,6 +247,9 @@ static void manifests_come_back(void **state)
             if (back->streams[i].tags.bytes > 0)
                 assert_memory_equal(back->streams[i].tags.text, catalog->streams[i].tags.text,
                                     back->streams[i].tags.bytes);
+            assert_int_equal(back->streams[i].consumer_count, catalog->streams[i].consumer_count);
+            for (uint32_t k = 0; k < back->streams[i].consumer_count; k++)
+                assert_string_equal(back->streams[i].consumers[k].name, catalog->streams[i].consumers[k].name);
             for (uint32_t k = 0; k < back->streams[i].shard_count; k++)
                 assert_true(back->streams[i].shards[k].closed == catalog->streams[i].shards[k].closed &&
                             back->streams[i].shards[k].range.first.low == catalog->streams[i].shards[k].range.first.low);

@@ -107,6 +107,8 @@ static bool closing_note(void *user, lsi_slot *slot)
         lsi_slots_wake(slot, NULL);
         return true;
     }
+    if (atomic_load_explicit(&slot->kind, memory_order_acquire) == LSI_SLOT_CONSUMER)
+        return true;
     lsi_log_take_terms(slot);
     if (atomic_load_explicit(&slot->closed, memory_order_acquire) == LSI_LOG_CLOSING) {
         stream = lsi_catalog_find_id(catalog, atomic_load_explicit(&slot->stream, memory_order_acquire));
@@ -122,12 +124,19 @@ typedef struct orphans {
     uint32_t count;
 } orphans;
 
+/* `id`: of a slot. */
+static bool is_named(const lsi_catalog *catalog, uint64_t id)
+{
+    return id > INT64_MAX ? lsi_catalog_find_consumer(catalog, id & INT64_MAX, NULL) != NULL
+                          : lsi_catalog_find_id(catalog, id) != NULL;
+}
+
 static bool orphan_note(void *user, lsi_slot *slot)
 {
     orphans *found = user;
     uint64_t id = atomic_load_explicit(&slot->stream, memory_order_acquire);
 
-    if (id == 0 || lsi_catalog_find_id(found->catalog, id) != NULL)
+    if (id == 0 || is_named(found->catalog, id))
         return true;
     for (uint32_t i = 0; i < found->count; i++)
         if (found->ids[i] == id)
@@ -136,7 +145,7 @@ static bool orphan_note(void *user, lsi_slot *slot)
     return found->count < RECONCILE_MAX;
 }
 
-/* Frees the slots of streams that are gone. Locks: store lock held. */
+/* Frees the slots of streams and consumers that are gone. Locks: store lock held. */
 static void reconcile(lsi_local *local, const lsi_catalog *catalog)
 {
     orphans found = {.catalog = catalog};

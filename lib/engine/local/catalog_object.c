@@ -36,6 +36,7 @@ void lsi_catalog_unref(lsi_catalog *catalog)
     for (uint32_t i = 0; i < catalog->stream_count; i++) {
         lsi_free(memory, catalog->streams[i].shards);
         lsi_free(memory, catalog->streams[i].tags.text);
+        lsi_free(memory, catalog->streams[i].consumers);
     }
     lsi_free(memory, catalog->streams);
     lsi_free(memory, catalog);
@@ -71,24 +72,42 @@ const lsi_catalog_stream *lsi_catalog_find_id(const lsi_catalog *catalog, uint64
     return NULL;
 }
 
+const lsi_consumer *lsi_catalog_find_consumer(const lsi_catalog *catalog, uint64_t id,
+                                              const lsi_catalog_stream **stream)
+{
+    for (uint32_t i = 0; i < catalog->stream_count; i++)
+        for (uint32_t k = 0; k < catalog->streams[i].consumer_count; k++)
+            if (catalog->streams[i].consumers[k].id == id) {
+                if (stream != NULL)
+                    *stream = &catalog->streams[i];
+                return &catalog->streams[i].consumers[k];
+            }
+    return NULL;
+}
+
+/* A copy of `bytes` bytes at `from`; NULL when there are none, or, with `*there` false, no memory. */
+static void *copy_of(const lsi_memory *memory, const void *from, size_t bytes, bool *there)
+{
+    void *copy = bytes > 0 ? lsi_alloc(memory, bytes) : NULL;
+
+    if (copy != NULL)
+        memcpy(copy, from, bytes);
+    *there = *there && (copy != NULL || bytes == 0);
+    return copy;
+}
+
 /* Adds a copy at the end. The array has room. */
 static bool stream_add(lsi_catalog *to, const lsi_catalog_stream *stream)
 {
     lsi_catalog_stream *copy = &to->streams[to->stream_count];
+    bool there = true;
 
     *copy = *stream;
-    copy->shards = lsi_alloc(to->memory, stream->shard_count * sizeof(*copy->shards));
-    copy->tags.text = stream->tags.bytes > 0 ? lsi_alloc(to->memory, stream->tags.bytes) : NULL;
-    if (copy->shards == NULL || (copy->tags.text == NULL && stream->tags.bytes > 0)) {
-        lsi_free(to->memory, copy->shards);
-        lsi_free(to->memory, copy->tags.text);
-        return false;
-    }
-    memcpy(copy->shards, stream->shards, stream->shard_count * sizeof(*copy->shards));
-    if (stream->tags.bytes > 0)
-        memcpy(copy->tags.text, stream->tags.text, stream->tags.bytes);
-    to->stream_count++;
-    return true;
+    copy->shards = copy_of(to->memory, stream->shards, stream->shard_count * sizeof(*copy->shards), &there);
+    copy->tags.text = copy_of(to->memory, stream->tags.text, stream->tags.bytes, &there);
+    copy->consumers = copy_of(to->memory, stream->consumers, stream->consumer_count * sizeof(*copy->consumers), &there);
+    to->stream_count++; /* Whatever there is of it goes with the catalog. */
+    return there;
 }
 
 ls_status lsi_catalog_copy(const lsi_catalog *from, uint64_t without, const lsi_catalog_stream *with,
@@ -104,6 +123,7 @@ ls_status lsi_catalog_copy(const lsi_catalog *from, uint64_t without, const lsi_
         copy->sync_interval_ms = from->sync_interval_ms;
         copy->segment_bytes = from->segment_bytes;
         copy->next_id = from->next_id;
+        copy->consumer_id = from->consumer_id;
         copy->streams = lsi_alloc(copy->memory, ((size_t)from->stream_count + 1) * sizeof(*copy->streams));
         there = copy->streams != NULL;
     }

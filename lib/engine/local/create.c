@@ -320,26 +320,30 @@ ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec)
 
 /* ---- deleting ---- */
 
-/* A stream's end: its slots. */
+/* A stream's end: its slots, and those of its consumers. */
 typedef struct stream_end {
     lsi_control *control;
-    uint64_t id;
+    const lsi_catalog_stream *stream;
 } stream_end;
 
 static void end_slots(void *user, bool replaced)
 {
     const stream_end *of = user;
 
-    if (replaced)
-        lsi_control_drop_stream(of->control, of->id);
+    if (!replaced)
+        return;
+    for (uint32_t i = 0; i < of->stream->consumer_count; i++)
+        lsi_control_drop_stream(of->control, lsi_consumer_slot_id(of->stream->consumers[i].id));
+    lsi_control_drop_stream(of->control, of->stream->id); /* last: it wakes who sleeps */
 }
 
-ls_status lsi_local_remove(lsi_engine *engine, const char *name)
+static ls_status remove_stream(lsi_engine *engine, const char *name, bool with_consumers)
 {
     lsi_local *local = lsi_local_of(engine);
     lsi_catalog *catalog = NULL, *fresh = NULL;
     const lsi_catalog_stream *stream;
     stream_end gone = {.control = local->control};
+    uint64_t id = 0;
     ls_status st = lsi_local_check_writable(local);
 
     if (st != LS_OK)
@@ -352,8 +356,13 @@ ls_status lsi_local_remove(lsi_engine *engine, const char *name)
         st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' does not exist", name);
         goto unlock;
     }
-    gone.id = stream->id;
-    st = lsi_catalog_copy(catalog, gone.id, NULL, &fresh);
+    if (stream->consumer_count > 0 && !with_consumers) { /* Kinesis: not without EnforceConsumerDeletion. */
+        st = lsi_fail(LS_ERR_STATE, "stream '%s' has %u registered consumers", name, stream->consumer_count);
+        goto unlock;
+    }
+    gone.stream = stream;
+    id = stream->id;
+    st = lsi_catalog_copy(catalog, id, NULL, &fresh);
     if (st == LS_OK)
         st = lsi_local_catalog_replace_at_need(local, fresh, end_slots, &gone); /* L1 */
 unlock:
@@ -363,9 +372,19 @@ unlock:
     if (st == LS_OK) {
         char dir[LSI_LOG_DIR_BYTES];
 
-        stream_dir(gone.id, dir);
+        stream_dir(id, dir);
         remove_quietly(local, dir); /* without the lock: its id comes back to nobody */
         lsi_local_reserve_make(local);
     }
     return st;
+}
+
+ls_status lsi_local_remove(lsi_engine *engine, const char *name)
+{
+    return remove_stream(engine, name, false);
+}
+
+ls_status lsi_local_remove_with_consumers(lsi_engine *engine, const char *name)
+{
+    return remove_stream(engine, name, true);
 }

@@ -409,6 +409,9 @@ static void dump_catalog(lsi_dump *dump, const lsi_catalog *catalog)
         lsi_dump_line(dump, "    a second: %" PRIu32 " bytes and %" PRIu32 " records in, %" PRIu32 " bytes and %" PRIu32
                       " reads out", stream->rates.write_bytes, stream->rates.write_records, stream->rates.read_bytes,
                       stream->rates.read_calls);
+        for (uint32_t k = 0; k < stream->consumer_count && !dump->stopped; k++)
+            lsi_dump_line(dump, "    consumer %" PRIu64 " '%s' created %" PRId64 " us", stream->consumers[k].id,
+                          stream->consumers[k].name, stream->consumers[k].created_us);
         for (uint32_t k = 0; k < stream->shard_count && !dump->stopped; k++) {
             const lsi_shard *shard = &stream->shards[k];
 

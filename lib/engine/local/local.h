@@ -20,6 +20,7 @@
 #ifndef LSI_ENGINE_LOCAL_LOCAL_H
 #define LSI_ENGINE_LOCAL_LOCAL_H
 
+#include "base/bytes.h"
 #include "base/lock.h"
 #include "base/thread.h"
 #include "engine/engine.h"
@@ -54,6 +55,8 @@ typedef struct lsi_catalog_stream {
     int64_t status_until_us;
     lsi_tags tags;
     lsi_log_terms terms; /* bytes that say nothing are 0 */
+    uint32_t consumer_count;
+    lsi_consumer *consumers; /* in byte order of name */
     uint32_t shard_count;
     lsi_shard *shards; /* in rising order of index */
 } lsi_catalog_stream;
@@ -69,6 +72,7 @@ typedef struct lsi_catalog {
     uint32_t sync_interval_ms;
     uint64_t segment_bytes;
     uint64_t next_id;
+    uint64_t consumer_id; /* the last one that a consumer was given; 0: none was */
     uint32_t stream_count;
     lsi_catalog_stream *streams; /* in byte order of name */
 } lsi_catalog;
@@ -80,13 +84,22 @@ void lsi_catalog_unref(lsi_catalog *catalog); /* accepts NULL */
 const lsi_catalog_stream *lsi_catalog_find(const lsi_catalog *catalog, const char *name); /* NULL: none */
 const lsi_catalog_stream *lsi_catalog_find_id(const lsi_catalog *catalog, uint64_t id);
 uint32_t lsi_catalog_after(const lsi_catalog *catalog, const char *name); /* index of the first name above `name` */
-/* A copy without stream `without` (0: none) and with `with` (NULL: none), whose shards and tags are copied too. */
+/* NULL: none. `id`: of any stream, which `*stream` is then (NULL: does not matter). */
+const lsi_consumer *lsi_catalog_find_consumer(const lsi_catalog *catalog, uint64_t id,
+                                              const lsi_catalog_stream **stream);
+/* A copy without stream `without` (0: none) and with `with` (NULL: none); what that points to is copied too. */
 ls_status lsi_catalog_copy(const lsi_catalog *from, uint64_t without, const lsi_catalog_stream *with,
                            lsi_catalog **out);
 /* manifest_codec.c */
 /* The payload of the manifest; `*out` is the caller's (lsi_free). */
 ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *size);
 ls_status lsi_catalog_decode(const lsi_memory *memory, const void *payload, size_t size, lsi_catalog **out);
+/* consumer_codec.c: a stream's consumers in it */
+size_t lsi_consumers_room(const lsi_catalog_stream *stream); /* 0: there are none */
+void lsi_consumers_encode(lsi_writer *to, const lsi_catalog_stream *stream);
+/* Fills `stream->consumers`, freed with the catalog whatever this answers. No id is above `last_id`. */
+ls_status lsi_consumers_decode(lsi_cursor *from, const lsi_memory *memory, uint64_t last_id,
+                               lsi_catalog_stream *stream);
 
 /* ---- the engine ---- */
 
@@ -149,6 +162,7 @@ struct lsi_local {
     void *key_user;
     _Atomic(struct lsi_local_key *) keys; /* keys.c */
     bool keeps_up; /* the thread does the upkeep */
+    _Atomic uint32_t hold_count; /* holds.c: begun so far */
 
     /* sweep.c */
     lsi_thread sweeper;
@@ -206,6 +220,7 @@ ls_status lsi_local_list(lsi_engine *engine, const char *after, bool (*each)(voi
 /* create.c */
 ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec);
 ls_status lsi_local_remove(lsi_engine *engine, const char *name);
+ls_status lsi_local_remove_with_consumers(lsi_engine *engine, const char *name);
 /* STATE: `after` has more streams or open shards than this handle may make, and more than `before`. `name` is of the
  * stream that would be the reason. */
 ls_status lsi_local_check_limits(const lsi_local *local, const char *name, const lsi_catalog *before,
@@ -238,6 +253,24 @@ ls_status lsi_local_terms_now(void *user, lsi_log_terms *out);
 ls_status lsi_local_start_encryption(lsi_engine *engine, const char *name, const char *key_id);
 ls_status lsi_local_stop_encryption(lsi_engine *engine, const char *name);
 ls_status lsi_local_set_compression(lsi_engine *engine, const char *name, uint32_t codec);
+
+/* consumers.c */
+/* A consumer's slots are found by this in the place of a stream's id, which never is so high. */
+static inline uint64_t lsi_consumer_slot_id(uint64_t consumer)
+{
+    return consumer | UINT64_C(1) << 63;
+}
+ls_status lsi_local_register_consumer(lsi_engine_stream *stream, const char *name, lsi_consumer *out);
+ls_status lsi_local_deregister_consumer(lsi_engine_stream *stream, const char *name);
+ls_status lsi_local_consumers(lsi_engine_stream *stream, bool (*each)(void *user, const lsi_consumer *consumer),
+                              void *user);
+
+/* holds.c */
+ls_status lsi_local_hold(lsi_engine_stream *stream, const lsi_consumer *consumer, uint32_t shard, bool is_limited,
+                         lsi_hold *out);
+ls_status lsi_local_hold_check(lsi_engine_stream *stream, const lsi_consumer *consumer, uint32_t shard,
+                               const lsi_hold *hold);
+void lsi_local_hold_end(lsi_engine_stream *stream, const lsi_hold *hold);
 
 /* keys.c */
 /* For lsi_log_config, of an lsi_local_stream. */

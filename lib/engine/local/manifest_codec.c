@@ -16,6 +16,7 @@
 #define SETTINGS_BYTES 64u
 #define STREAM_BYTES 120u /* and the name and the tags, each padded to 8 */
 #define STREAM_MUST_REFUSE UINT32_C(0xffff0000)
+#define STREAM_CONSUMERS UINT32_C(0x00010000) /* of those: consumers follow the terms */
 #define TAG_BYTES 4u /* the sizes of key and value */
 #define TERMS_BYTES 24u /* and the key id, padded to 8 */
 #define SHARD_BYTES 88u
@@ -92,7 +93,7 @@ ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *siz
 
     for (uint32_t i = 0; i < catalog->stream_count; i++)
         bytes += STREAM_BYTES + name_room(catalog->streams[i].name) + tags_room(&catalog->streams[i].tags) +
-            terms_room(&catalog->streams[i].terms) +
+            terms_room(&catalog->streams[i].terms) + lsi_consumers_room(&catalog->streams[i]) +
             (size_t)catalog->streams[i].shard_count * SHARD_BYTES;
     *out = lsi_alloc(catalog->memory, bytes);
     if (*out == NULL)
@@ -107,7 +108,8 @@ ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *siz
     lsi_put_u64(&to, catalog->next_id);
     lsi_put_u32(&to, catalog->sync_interval_ms);
     lsi_put_u32(&to, catalog->stream_count);
-    lsi_put_zero(&to, 16);
+    lsi_put_u64(&to, catalog->consumer_id);
+    lsi_put_zero(&to, 8);
     for (uint32_t i = 0; i < catalog->stream_count; i++) {
         const lsi_catalog_stream *stream = &catalog->streams[i];
         size_t name_bytes = strlen(stream->name);
@@ -121,7 +123,7 @@ ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *siz
         lsi_put_u32(&to, stream->record_bytes_max);
         lsi_put_u32(&to, stream->shard_count);
         lsi_put_u32(&to, (uint32_t)name_bytes);
-        lsi_put_u32(&to, stream->flags);
+        lsi_put_u32(&to, stream->flags | (stream->consumer_count > 0 ? STREAM_CONSUMERS : 0));
         lsi_put_u64(&to, stream->retention_bytes);
         lsi_put_u64(&to, (uint64_t)stream->horizon_us);
         lsi_put_u64(&to, (uint64_t)stream->mode_changed_us[0]);
@@ -139,6 +141,7 @@ ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *siz
         lsi_put_zero(&to, name_room(stream->name) - name_bytes);
         tags_encode(&to, &stream->tags);
         terms_encode(&to, &stream->terms);
+        lsi_consumers_encode(&to, stream);
         for (uint32_t k = 0; k < stream->shard_count; k++)
             shard_encode(&to, &stream->shards[k]);
     }
@@ -257,10 +260,13 @@ static ls_status terms_decode(lsi_cursor *from, uint32_t bytes, lsi_catalog_stre
 }
 
 /* The fields of a stream. What it points to is freed with the catalog, whatever this answers. */
-static ls_status stream_decode(lsi_cursor *from, const lsi_memory *memory, uint64_t next_id, lsi_catalog_stream *stream)
+static ls_status stream_decode(lsi_cursor *from, const lsi_catalog *catalog, lsi_catalog_stream *stream)
 {
+    const lsi_memory *memory = catalog->memory;
+    uint64_t next_id = catalog->next_id;
     uint32_t stream_bytes = lsi_take_u32(from), shard_bytes = lsi_take_u32(from), name_bytes, tag_bytes, term_bytes;
     const unsigned char *name;
+    bool has_consumers;
     ls_status st;
 
     memset(stream, 0, sizeof(*stream));
@@ -292,6 +298,8 @@ static ls_status stream_decode(lsi_cursor *from, const lsi_memory *memory, uint6
     stream->rates.read_calls = lsi_take_u32(from);
     if (from->bad || name_bytes > LSI_STREAM_NAME_MAX)
         return corrupt("ends within a stream");
+    has_consumers = (stream->flags & STREAM_CONSUMERS) != 0;
+    stream->flags &= ~STREAM_CONSUMERS; /* Said by `consumer_count` from here on. */
     if ((stream->flags & STREAM_MUST_REFUSE) != 0) /* P11 */
         return lsi_fail(LS_ERR_VERSION, "manifest: a stream with features 0x%" PRIx32 " is of a later release",
                         stream->flags);
@@ -313,6 +321,8 @@ static ls_status stream_decode(lsi_cursor *from, const lsi_memory *memory, uint6
     st = tags_decode(from, memory, tag_bytes, stream);
     if (st == LS_OK && term_bytes != 0)
         st = terms_decode(from, term_bytes, stream);
+    if (st == LS_OK && has_consumers)
+        st = lsi_consumers_decode(from, memory, catalog->consumer_id, stream);
     if (st != LS_OK)
         return st;
     if (stream->shard_count == 0 || stream->shard_count > (size_t)(from->end - from->at) / SHARD_BYTES)
@@ -338,19 +348,29 @@ static int id_compare(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
+/* No two streams have one id, and no two consumers of whatever streams. */
 static ls_status ids_check(const lsi_catalog *catalog)
 {
-    uint64_t *ids = lsi_alloc(catalog->memory, catalog->stream_count * sizeof(*ids));
+    size_t count = catalog->stream_count, filled = 0;
     ls_status st = LS_OK;
+    uint64_t *ids;
 
+    for (uint32_t i = 0; i < catalog->stream_count; i++)
+        count += catalog->streams[i].consumer_count;
+    ids = lsi_alloc(catalog->memory, count * sizeof(*ids));
     if (ids == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for %u streams", catalog->stream_count);
-    for (uint32_t i = 0; i < catalog->stream_count; i++)
-        ids[i] = catalog->streams[i].id;
-    qsort(ids, catalog->stream_count, sizeof(*ids), id_compare);
-    for (uint32_t i = 1; i < catalog->stream_count; i++)
+    for (uint32_t i = 0; i < catalog->stream_count; i++) {
+        ids[filled++] = catalog->streams[i].id;
+        for (uint32_t k = 0; k < catalog->streams[i].consumer_count; k++)
+            ids[filled++] = lsi_consumer_slot_id(catalog->streams[i].consumers[k].id);
+    }
+    qsort(ids, count, sizeof(*ids), id_compare);
+    for (size_t i = 1; i < count; i++)
         if (ids[i] == ids[i - 1])
-            st = lsi_fail(LS_ERR_CORRUPT, "manifest: two streams have the id %" PRIu64, ids[i]);
+            st = ids[i] > INT64_MAX
+                     ? lsi_fail(LS_ERR_CORRUPT, "manifest: two consumers have the id %" PRIu64, ids[i] & INT64_MAX)
+                     : lsi_fail(LS_ERR_CORRUPT, "manifest: two streams have the id %" PRIu64, ids[i]);
     lsi_free(catalog->memory, ids);
     return st;
 }
@@ -370,14 +390,16 @@ static ls_status settings_decode(lsi_cursor *from, lsi_catalog *catalog, uint32_
     catalog->next_id = lsi_take_u64(from);
     catalog->sync_interval_ms = lsi_take_u32(from);
     *stream_count = lsi_take_u32(from);
-    reserved = lsi_take_bytes(from, 16);
+    catalog->consumer_id = lsi_take_u64(from);
+    reserved = lsi_take_bytes(from, 8);
     if (from->bad)
         return corrupt("ends within the settings");
     memcpy(catalog->store_id, store_id, sizeof(catalog->store_id));
     if (catalog->durability < LS_DURABILITY_KERNEL || catalog->durability > LS_DURABILITY_SYNC ||
         catalog->segment_bytes < LSI_SEGMENT_BYTES_MIN || catalog->segment_bytes > LSI_SEGMENT_BYTES_MAX ||
         catalog->segment_bytes % LSI_SEGMENT_BYTES_UNIT != 0 || catalog->sync_interval_ms == 0 ||
-        catalog->sync_interval_ms > LSI_SYNC_INTERVAL_MS_MAX || catalog->next_id == 0 || !lsi_is_zero(reserved, 16))
+        catalog->sync_interval_ms > LSI_SYNC_INTERVAL_MS_MAX || catalog->next_id == 0 ||
+        catalog->consumer_id > INT64_MAX || !lsi_is_zero(reserved, 8))
         return corrupt("the settings break their rules");
     return LS_OK;
 }
@@ -407,7 +429,7 @@ ls_status lsi_catalog_decode(const lsi_memory *memory, const void *payload, size
     }
     for (uint32_t i = 0; i < count; i++) {
         catalog->stream_count++;
-        st = stream_decode(&from, memory, catalog->next_id, &catalog->streams[i]);
+        st = stream_decode(&from, catalog, &catalog->streams[i]);
         if (st != LS_OK)
             goto fail;
         if (i > 0 && strcmp(catalog->streams[i - 1].name, catalog->streams[i].name) >= 0) {
