@@ -247,6 +247,13 @@ static void limits_hold_and_have_defaults(void **state)
     assert_ptr_equal(ls_batch_at(batch, 9999), ls_batch_records(batch) + 9999);
     assert_int_equal(ls_iterator_next(w.iterator, NULL, &batch), LS_OK);
     assert_int_equal(ls_batch_count(batch), 1);
+    for (size_t i = 0; i < 300; i++)
+        entries[i].data = (ls_bytes){megabyte, 1023};
+    assert_int_equal(ls_producer_put_batch(w.producer, entries, 300, NULL, NULL, NULL), LS_OK);
+    assert_int_equal(ls_iterator_next(w.iterator, NULL, &batch), LS_OK);
+    assert_int_equal(ls_batch_count(batch), 256); /* KiB, with the keys */
+    assert_int_equal(ls_iterator_next(w.iterator, NULL, &batch), LS_OK);
+    assert_int_equal(ls_batch_count(batch), 44);
     for (size_t i = 0; i < 12; i++)
         entries[i].data = (ls_bytes){megabyte, (1u << 20) - 1};
     assert_int_equal(ls_producer_put_batch(w.producer, entries, 12, NULL, NULL, NULL), LS_OK);

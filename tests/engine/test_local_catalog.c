@@ -168,6 +168,21 @@ static void options_out_of_range_are_refused_and_make_nothing(void **state)
     assert_false(is_there(fx, ""));
 }
 
+/* What store.h says of zeros. */
+static void settings_have_their_defaults(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    lsi_engine *engine;
+
+    assert_int_equal(open_with(fx, options, &engine), LS_OK);
+    assert_int_equal(engine->ops->durability(engine), LS_DURABILITY_SYNC);
+    assert_int_equal(lsi_local_of(engine)->segment_bytes, 64 << 20);
+    assert_int_equal(lsi_local_of(engine)->prealloc_bytes, 8 << 20);
+    assert_int_equal(lsi_local_of(engine)->sync_interval_ms, 100);
+    close_store(engine);
+}
+
 static void settings_are_kept_in_the_store(void **state)
 {
     fixture *fx = *state;
@@ -1077,6 +1092,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(options_out_of_range_are_refused_and_make_nothing),
+        CASE(settings_have_their_defaults),
         CASE(settings_are_kept_in_the_store),
         CASE(durability_changes_only_when_nobody_else_has_the_store_open),
         CASE(a_store_is_made_where_its_parent_is),
