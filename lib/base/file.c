@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -100,10 +101,14 @@ static int open_by_steps(int root_fd, const char *name, int flags, mode_t mode)
     }
 }
 
-/* A descriptor or -errno. `name` is plain. */
-static int open_beneath(int root_fd, const char *name, int flags, mode_t mode)
+/* Whether to try again after this answer. */
+static bool made_room(const lsi_root *root, int result)
 {
-    flags |= O_CLOEXEC;
+    return (result == -EMFILE || result == -ENFILE) && root->make_room != NULL && root->make_room(root->room_user);
+}
+
+static int open_now(int root_fd, const char *name, int flags, mode_t mode)
+{
     if (!atomic_load_explicit(&kernel_lacks_openat2, memory_order_relaxed)) {
         struct open_how how;
         long fd;
@@ -125,6 +130,30 @@ static int open_beneath(int root_fd, const char *name, int flags, mode_t mode)
     return open_by_steps(root_fd, name, flags, mode);
 }
 
+/* A descriptor or -errno. `name` is plain. */
+static int open_beneath(const lsi_root *root, const char *name, int flags, mode_t mode)
+{
+    int fd;
+
+    do {
+        fd = open_now(root->fd, name, flags | O_CLOEXEC, mode);
+    } while (made_room(root, fd));
+    return fd;
+}
+
+/* A descriptor of its own for the root, or -errno. */
+static int open_root_again(const lsi_root *root)
+{
+    int fd;
+
+    do {
+        fd = openat(root->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+            fd = -errno;
+    } while (fd == -EINTR || made_room(root, fd));
+    return fd;
+}
+
 /* The directory that holds `name`, for the calls that have no "beneath" form, and the last part of the name.
  * `*fd` is the root's own for a name without "/", so give it back with close_parent(). */
 static int open_parent(const lsi_root *root, const char *name, int *fd, const char **last)
@@ -143,7 +172,7 @@ static int open_parent(const lsi_root *root, const char *name, int *fd, const ch
     }
     memcpy(dir, name, (size_t)(slash - name));
     dir[slash - name] = '\0';
-    got = open_beneath(root->fd, dir, O_PATH | O_DIRECTORY, 0);
+    got = open_beneath(root, dir, O_PATH | O_DIRECTORY, 0);
     if (got < 0)
         return got;
     *fd = got;
@@ -160,14 +189,9 @@ static void close_parent(const lsi_root *root, int fd)
 /* A readable descriptor of directory `name` of its own, "" being the root. */
 static int open_dir(const lsi_root *root, const char *name)
 {
-    int fd;
-
-    if (*name != '\0')
-        return lsi_file_name_is_plain(name) ? open_beneath(root->fd, name, O_RDONLY | O_DIRECTORY, 0) : -EINVAL;
-    do {
-        fd = openat(root->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    } while (fd < 0 && errno == EINTR);
-    return fd < 0 ? -errno : fd;
+    if (*name == '\0')
+        return open_root_again(root);
+    return lsi_file_name_is_plain(name) ? open_beneath(root, name, O_RDONLY | O_DIRECTORY, 0) : -EINVAL;
 }
 
 /* ---- roots ---- */
@@ -284,6 +308,16 @@ static int system_root_free_bytes(const lsi_root *root, uint64_t *out)
     return 0;
 }
 
+static uint32_t system_descriptors_max(const lsi_files *self)
+{
+    struct rlimit now;
+
+    (void)self;
+    if (getrlimit(RLIMIT_NOFILE, &now) != 0 || now.rlim_cur > UINT32_MAX) /* RLIM_INFINITY too */
+        return UINT32_MAX;
+    return (uint32_t)now.rlim_cur;
+}
+
 /* ---- files ---- */
 
 static int system_open(const lsi_root *root, const char *name, unsigned flags, lsi_file *out)
@@ -300,11 +334,11 @@ static int system_open(const lsi_root *root, const char *name, unsigned flags, l
      * somebody else makes and removes the file all the time. */
     for (int tries = 0; tries < CREATE_TRIES_MAX; tries++) {
         if ((flags & LSI_OPEN_EXCLUSIVE) == 0 || (flags & LSI_OPEN_CREATE) == 0) {
-            fd = open_beneath(root->fd, name, how, 0);
+            fd = open_beneath(root, name, how, 0);
             if (fd != -ENOENT || (flags & LSI_OPEN_CREATE) == 0)
                 break;
         }
-        fd = open_beneath(root->fd, name, how | O_CREAT | O_EXCL, 0600);
+        fd = open_beneath(root, name, how | O_CREAT | O_EXCL, 0600);
         created = fd >= 0;
         if (fd != -EEXIST || (flags & LSI_OPEN_EXCLUSIVE) != 0)
             break;
@@ -670,11 +704,9 @@ static int system_bulk_begin(const lsi_root *root, lsi_file *bulk)
         return -EOPNOTSUPP;
     /* An own descriptor, opened before the first write: the root's may have been told of an error already, or tells
      * another thread of ours. */
-    do {
-        fd = openat(root->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    } while (fd < 0 && errno == EINTR);
+    fd = open_root_again(root);
     if (fd < 0)
-        return -errno;
+        return fd;
     bulk->files = root->files;
     bulk->fd = fd;
     bulk->node = NULL;
@@ -697,6 +729,7 @@ const lsi_files lsi_files_system = {
     .root_close = system_root_close,
     .root_kind = system_root_kind,
     .root_free_bytes = system_root_free_bytes,
+    .descriptors_max = system_descriptors_max,
     .open = system_open,
     .close = system_close,
     .read = system_read,

@@ -23,6 +23,10 @@ typedef struct lsi_root {
     const lsi_files *files;
     int fd;     /* the system's table; -1 elsewhere */
     void *node; /* other tables */
+    /* Asked when the process or the system has no descriptor left: true, one was closed, it is tried again. Called with
+     * whatever locks the caller of the file function holds. NULL: nobody can be asked. Whoever opens a root sets it. */
+    bool (*make_room)(void *user);
+    void *room_user;
 } lsi_root;
 
 /* An open file. Zeroed with `files` NULL: not open. */
@@ -56,6 +60,8 @@ struct lsi_files {
     void (*root_close)(lsi_root *root);
     int (*root_kind)(const lsi_root *root, lsi_fs_kind *out);
     int (*root_free_bytes)(const lsi_root *root, uint64_t *out);
+    /* How many files this process may have open now. NULL: any number. */
+    uint32_t (*descriptors_max)(const lsi_files *self);
 
     int (*open)(const lsi_root *root, const char *name, unsigned flags, lsi_file *out);
     int (*close)(lsi_file *file); /* releases always; marks it not open */

@@ -24,7 +24,7 @@ _Static_assert(sizeof(pthread_mutex_t) <= sizeof(((lsi_lock *)0)->room), "the co
 /* ---- ranks ---- */
 
 #ifndef NDEBUG
-#define RANK_COUNT (LSI_RANK_LOCAL + 1)
+#define RANK_COUNT (LSI_RANK_DESCRIPTORS + 1)
 
 /* Locks this thread holds, by rank. A child of fork starts with its parent's counts, as it does with its locks. */
 static _Thread_local unsigned held[RANK_COUNT];
@@ -91,10 +91,15 @@ static lsi_lock_result taken(int err, int rank)
     }
 }
 
+lsi_lock_result lsi_lock_try_any(lsi_lock *lock, int rank)
+{
+    return taken(pthread_mutex_trylock(&lock->mutex), rank);
+}
+
 lsi_lock_result lsi_lock_try(lsi_lock *lock, int rank)
 {
     rank_check(rank);
-    return taken(pthread_mutex_trylock(&lock->mutex), rank);
+    return lsi_lock_try_any(lock, rank);
 }
 
 #if defined(__has_feature)

@@ -6,6 +6,7 @@
  *     3 LSI_RANK_SHARD    one per shard slot: append, roll, recover (several: in order of stream id and shard)
  *     4 LSI_RANK_SYNC     one per shard slot: who syncs (group commit)
  *     5 LSI_RANK_LOCAL    inside one process: tables of an open store
+ *     6 LSI_RANK_DESCRIPTORS  inside one process: who may be asked to close files; held while they are
  * Mutexes are robust, process-shared and of type NORMAL (P3). No condition variables in shared memory (P4). */
 #ifndef LSI_BASE_LOCK_H
 #define LSI_BASE_LOCK_H
@@ -17,7 +18,8 @@
 
 #include <libstream/status.h>
 
-enum { LSI_RANK_UPKEEP = 1, LSI_RANK_STORE, LSI_RANK_SHARD, LSI_RANK_SYNC, LSI_RANK_LOCAL };
+enum { LSI_RANK_UPKEEP = 1, LSI_RANK_STORE, LSI_RANK_SHARD, LSI_RANK_SYNC, LSI_RANK_LOCAL,
+       LSI_RANK_DESCRIPTORS };
 
 /* Holds a pthread_mutex_t at a fixed size, so that the control file's layout does not hang on the C library. */
 typedef union lsi_lock {
@@ -37,6 +39,8 @@ typedef enum {
 int lsi_lock_init(lsi_lock *lock); /* 0 or -errno. Only while nobody else can reach it. */
 lsi_lock_result lsi_lock_take(lsi_lock *lock, int rank, uint32_t timeout_ms); /* monotonic time */
 lsi_lock_result lsi_lock_try(lsi_lock *lock, int rank);
+/* With locks of any rank held. Who never waits for a lock needs no order. */
+lsi_lock_result lsi_lock_try_any(lsi_lock *lock, int rank);
 void lsi_lock_repaired(lsi_lock *lock); /* pthread_mutex_consistent */
 /* For a lock that only threads of this process reach and hold for moments: waits as long as it takes. */
 void lsi_lock_hold(lsi_lock *lock, int rank);

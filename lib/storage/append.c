@@ -253,6 +253,7 @@ static ls_status tail_segment(lsi_log *log, lsi_slot *slot)
     uint32_t number = atomic_load_explicit(&slot->segment, memory_order_relaxed);
     lsi_segment *segment;
 
+    lsi_holder_note_use(&log->holder);
     if (log->tail != NULL && log->tail->header.number == number)
         return LS_OK;
     ls_status st = lsi_log_segment(log, slot, number, &segment);

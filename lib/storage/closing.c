@@ -12,6 +12,7 @@
 #include "storage/log.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -20,6 +21,7 @@ void lsi_log_release_tail(lsi_log *log)
 {
     lsi_segment *current;
 
+    lsi_descriptors_let_go(log->config.descriptors, &log->holder);
     lsi_segment_unref(log->tail);
     log->tail = NULL;
     lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
@@ -27,6 +29,56 @@ void lsi_log_release_tail(lsi_log *log)
     log->current = NULL;
     lsi_lock_release(&log->local, LSI_RANK_LOCAL);
     lsi_segment_unref(current);
+}
+
+/* Whether closing the files of `segment` now loses nothing that a sync has yet to say (E2). Locks: append_lock held. */
+static bool is_settled(lsi_log *log, lsi_slot *slot, lsi_segment *segment, bool sync)
+{
+    uint64_t committed = lsi_load(&slot->committed_end);
+    lsi_error_state before;
+
+    if (lsi_log_is_deleted(log, slot) || atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
+        return true; /* Nothing of it is synced any more. */
+    if (lsi_load(&slot->write_end) != committed)
+        return false; /* Somebody died: what he left is for who appends next (S2). */
+    if (segment == NULL || lsi_load(&slot->durable_end) >= committed ||
+        segment->header.number != atomic_load_explicit(&slot->segment, memory_order_relaxed)) /* S5 */
+        return true;
+    if (!sync)
+        return false;
+    lsi_error_save(&before);
+    if (lsi_log_sync_segment(log, slot, segment, committed) != LS_OK)
+        lsi_error_restore(&before); /* E1: whom it concerns is told by the slot. */
+    return lsi_load(&slot->durable_end) >= committed;
+}
+
+bool lsi_log_give_up_tail(lsi_holder *holder, bool sync)
+{
+    lsi_log *log = (lsi_log *)((char *)holder - offsetof(lsi_log, holder));
+    lsi_slot *slot = lsi_log_slot(log);
+    lsi_segment *current, *tail;
+    bool given = false;
+
+    lsi_lock_result got = lsi_lock_try_any(&slot->append_lock, LSI_RANK_SHARD);
+    if (got == LSI_LOCKED_AFTER_DEATH)
+        lsi_log_lock_repaired(slot);
+    else if (got != LSI_LOCKED)
+        return false;
+    if (lsi_lock_try_any(&log->local, LSI_RANK_LOCAL) == LSI_LOCKED) {
+        if (is_settled(log, slot, log->current, sync)) {
+            current = log->current;
+            tail = log->tail;
+            log->current = log->tail = NULL;
+            given = true;
+        }
+        lsi_lock_release(&log->local, LSI_RANK_LOCAL);
+    }
+    lsi_log_unlock(slot);
+    if (given) { /* Who is syncing has references of his own. */
+        lsi_segment_unref(tail);
+        lsi_segment_unref(current);
+    }
+    return given;
 }
 
 ls_status lsi_log_reach(lsi_log *log, ls_seqno *seqno_limit, int64_t *last_arrival_us)

@@ -16,6 +16,8 @@ ls_status lsi_log_open(const lsi_log_config *config, lsi_log **out)
         return lsi_fail(LS_ERR_NO_MEMORY, "%s: no memory", config->label);
     log->config = *config;
     log->epoch = lsi_control_epoch(config->control);
+    log->holder.give_up = lsi_log_give_up_tail;
+    log->holder.count = 2; /* segment and index */
     int rc = lsi_lock_init(&log->local);
     if (rc < 0) {
         lsi_free(&config->env->memory, log);
@@ -36,6 +38,8 @@ ls_status lsi_log_close(lsi_log *log)
         if (atomic_load_explicit(&slot->deleted, memory_order_acquire) == 0)
             st = lsi_log_sync(log);
     }
+    if (lsi_control_is_mine(log->config.control)) /* In a fork child nobody is asked any more (P9). */
+        lsi_descriptors_let_go(log->config.descriptors, &log->holder);
     lsi_segment_unref(log->current);
     lsi_segment_unref(log->tail);
     lsi_segment_list_unref(log->list);
@@ -201,7 +205,7 @@ fail:
 
 /* What the dead left shows in the words themselves (S2), so a repairer's death needs no memory of the first. Only what
  * he kept of the list's sums may be of another list. */
-static void repair_lock(lsi_slot *slot)
+void lsi_log_lock_repaired(lsi_slot *slot)
 {
     atomic_store_explicit(&slot->sealed_bytes, 0, memory_order_relaxed);
     lsi_lock_repaired(&slot->append_lock);
@@ -215,7 +219,7 @@ ls_status lsi_log_lock(lsi_log *log, lsi_slot *slot, bool any)
     case LSI_LOCKED:
         break;
     case LSI_LOCKED_AFTER_DEATH:
-        repair_lock(slot);
+        lsi_log_lock_repaired(slot);
         break;
     case LSI_LOCK_BUSY:
         return lsi_fail(LS_ERR_BUSY, "%s: another process holds its lock, and the call has waited its %u ms",
@@ -232,7 +236,7 @@ bool lsi_log_try_bare_lock(lsi_slot *slot)
     for (int tries = 0; tries < BARE_TRIES; tries++) {
         lsi_lock_result got = lsi_lock_try(&slot->append_lock, LSI_RANK_SHARD);
         if (got == LSI_LOCKED_AFTER_DEATH)
-            repair_lock(slot);
+            lsi_log_lock_repaired(slot);
         if (got == LSI_LOCKED || got == LSI_LOCKED_AFTER_DEATH)
             return true;
         if (got == LSI_LOCK_BROKEN)
@@ -317,6 +321,7 @@ ls_status lsi_log_segment(lsi_log *log, lsi_slot *slot, uint32_t number, lsi_seg
     lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
     if (log->current == NULL || log->current->header.number != number) {
         lsi_segment *segment;
+        lsi_descriptors_hold(log->config.descriptors, &log->holder);
         st = lsi_segment_open(&log->config, number, true, &segment);
         if (st == LS_OK) {
             /* Looked at after opening: whatever was written before may have failed to reach the disk unseen (E2). */

@@ -32,6 +32,7 @@ struct lsi_log {
     lsi_lock local;              /* LSI_RANK_LOCAL: guards the pointers below */
     lsi_segment *current;        /* the last segment as this process has it open for writing; may be an older one */
     lsi_segment *tail;           /* the same for whoever holds append_lock, which guards this one: no second lock */
+    lsi_holder holder;           /* of the descriptors of both */
     lsi_segment_list *list;      /* as of list_generation */
     uint32_t list_generation;
     bool has_list;
@@ -58,6 +59,7 @@ ls_status lsi_log_lock(lsi_log *log, lsi_slot *slot, bool any);
 ls_status lsi_log_try_lock(lsi_log *log, lsi_slot *slot, bool any);
 /* The lock alone, if it is free: nothing is repaired, so of the slot's words only the segment list's may be used. */
 bool lsi_log_try_bare_lock(lsi_slot *slot);
+void lsi_log_lock_repaired(lsi_slot *slot); /* It was LSI_LOCKED_AFTER_DEATH. */
 void lsi_log_unlock(lsi_slot *slot);
 
 /* The current list, referenced; reloaded when its generation moved. */
@@ -106,6 +108,8 @@ static inline void lsi_window_store(lsi_segment *segment, uint64_t position, con
 
 /* closing.c: nothing is appended here any more: gives back what only appends need. Locks: append_lock held. */
 void lsi_log_release_tail(lsi_log *log);
+/* The same until the next append, for lsi_holder: see descriptors.h. */
+bool lsi_log_give_up_tail(lsi_holder *holder, bool sync);
 
 /* E1: marks the shard and returns LS_ERR_IO. */
 ls_status lsi_log_fail(lsi_log *log, lsi_slot *slot, int err);

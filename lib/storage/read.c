@@ -3,6 +3,7 @@
  *
  * This is where a consumer's time goes, so what is done for every frame and every record is inline and in one pass: both
  * sums of a frame, then its records, straight into the array that the caller gets. */
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +19,38 @@ void lsi_give_frames_plain(lsi_log_reader *reader, uint64_t stop, lsi_read_batch
     give_frames(reader, stop, to);
 }
 
+static bool give_up_segment(lsi_holder *holder, bool sync)
+{
+    lsi_log_reader *reader = (lsi_log_reader *)((char *)holder - offsetof(lsi_log_reader, holder));
+    uint32_t idle = 0;
+
+    (void)sync; /* It only reads. */
+    if (!atomic_compare_exchange_strong_explicit(&reader->in_use, &idle, 1, memory_order_acquire, memory_order_relaxed))
+        return false;
+    lsi_segment_unref(reader->segment);
+    reader->segment = NULL;
+    lsi_reader_leave(reader);
+    return true;
+}
+
+void lsi_reader_enter(lsi_log_reader *reader)
+{
+    uint32_t idle = 0;
+
+    /* Acquire and release: what was done to the segment by whoever had it last is seen. */
+    while (!atomic_compare_exchange_weak_explicit(&reader->in_use, &idle, 1, memory_order_acquire,
+                                                  memory_order_relaxed)) {
+        lsi_lock_pause(); /* Closing one file. */
+        idle = 0;
+    }
+    lsi_holder_note_use(&reader->holder);
+}
+
+void lsi_reader_leave(lsi_log_reader *reader)
+{
+    atomic_store_explicit(&reader->in_use, 0, memory_order_release);
+}
+
 ls_status lsi_log_reader_open(lsi_log *log, lsi_read_way way, lsi_log_reader **out)
 {
     lsi_slot *slot;
@@ -28,6 +61,8 @@ ls_status lsi_log_reader_open(lsi_log *log, lsi_read_way way, lsi_log_reader **o
     if (reader == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "%s: a reader: no memory", log->config.label);
     reader->log = log;
+    reader->holder.give_up = give_up_segment;
+    reader->holder.count = 1;
     lsi_unpacker_begin(&reader->unpacker, &log->config);
     reader->give_frames = lsi_give_frames_plain;
 #ifdef LSI_HASH_WIDE
@@ -53,6 +88,8 @@ void lsi_log_reader_close(lsi_log_reader *reader)
     if (reader == NULL)
         return;
     const lsi_memory *memory = &reader->log->config.env->memory;
+    if (lsi_control_is_mine(reader->log->config.control)) /* P9, as in lsi_log_close */
+        lsi_descriptors_let_go(reader->log->config.descriptors, &reader->holder);
     lsi_segment_unref(reader->segment);
     lsi_segment_list_unref(reader->list);
     lsi_reader_free_pages(reader);
@@ -75,6 +112,7 @@ void lsi_reader_move_to(lsi_log_reader *reader, uint64_t at, ls_seqno next_seqno
     lsi_reader_drop(reader);
     lsi_segment_unref(reader->segment);
     reader->segment = NULL;
+    reader->number = 0;
 }
 
 ls_status lsi_reader_follow_list(lsi_log_reader *reader, lsi_slot *slot)
@@ -90,11 +128,11 @@ ls_status lsi_reader_follow_list(lsi_log_reader *reader, lsi_slot *slot)
     }
     lsi_segment_list_unref(reader->list);
     reader->list = list;
-    if (reader->segment != NULL) {
+    if (reader->number != 0) {
         /* A reset may have ended the segment before the place we had reached: go on where the next one begins (E1). */
         for (uint32_t i = 0; i < list->count; i++) {
             const lsi_segment_entry *entry = &list->entries[i];
-            if (entry->number == reader->segment->header.number && (entry->flags & LSI_SEGMENT_SEALED) != 0 &&
+            if (entry->number == reader->number && (entry->flags & LSI_SEGMENT_SEALED) != 0 &&
                 reader->at > entry->end && reader->at != entry->base) {
                 lsi_reader_move_to(reader, entry->end, reader->next_seqno);
                 break;
@@ -143,6 +181,7 @@ static ls_status enter_segment(lsi_log_reader *reader, lsi_slot *slot, uint64_t 
         lsi_segment *segment;
         lsi_error_state before;
         lsi_error_save(&before);
+        lsi_descriptors_hold(reader->log->config.descriptors, &reader->holder);
         ls_status st = lsi_segment_open(&reader->log->config, entry->number, false, &segment);
         if (st == LS_ERR_NOT_FOUND) {
             uint64_t was = reader->list->generation;
@@ -175,6 +214,7 @@ static ls_status enter_segment(lsi_log_reader *reader, lsi_slot *slot, uint64_t 
         }
         lsi_segment_unref(reader->segment);
         reader->segment = segment;
+        reader->number = entry->number;
     }
     *stop = (entry->flags & LSI_SEGMENT_SEALED) != 0 && entry->end < published ? entry->end : published;
     return LS_OK;
@@ -368,8 +408,8 @@ static bool step_over(lsi_log_reader *reader)
     return false;
 }
 
-ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint64_t bytes_max,
-                              const ls_record **records, uint32_t *count, bool *at_tip, bool *end)
+static ls_status read_on(lsi_log_reader *reader, uint32_t records_max, uint64_t bytes_max,
+                         const ls_record **records, uint32_t *count, bool *at_tip, bool *end)
 {
     lsi_slot *slot;
     lsi_read_batch to = {.records_max = records_max, .bytes_left = bytes_max};
@@ -432,4 +472,13 @@ ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint
     *at_tip = reader->at >= published;
     *end = *at_tip && closed;
     return LS_OK;
+}
+
+ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint64_t bytes_max,
+                              const ls_record **records, uint32_t *count, bool *at_tip, bool *end)
+{
+    lsi_reader_enter(reader);
+    ls_status st = read_on(reader, records_max, bytes_max, records, count, at_tip, end);
+    lsi_reader_leave(reader);
+    return st;
 }

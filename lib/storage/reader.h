@@ -31,7 +31,10 @@ lsi_give_function lsi_give_frames_plain, lsi_give_frames_avx2;
 struct lsi_log_reader {
     lsi_log *log;
     lsi_segment_list *list;  /* as of list_generation */
-    lsi_segment *segment;    /* the one `at` lies in; NULL: not opened yet */
+    lsi_segment *segment;    /* the one `at` lies in; NULL: not opened yet, or given up */
+    uint32_t number;         /* its number; 0: `at` was looked for and not yet read from */
+    lsi_holder holder;       /* of its descriptor */
+    _Atomic uint32_t in_use; /* 1 while its thread is in it, or while somebody takes its descriptor */
     uint64_t at;             /* position of the next frame, or of the one that is partly given */
     ls_seqno next_seqno;     /* the next record has at least this number */
     bool at_horizon;         /* it begins wherever the horizon is by then: what is trimmed before is no loss of its */
@@ -56,6 +59,9 @@ struct lsi_log_reader {
     lsi_give_function *give_frames;
 };
 
+/* The reader is its caller's between the two: nobody takes its descriptor. */
+void lsi_reader_enter(lsi_log_reader *reader);
+void lsi_reader_leave(lsi_log_reader *reader);
 /* Puts the reader at a place; its segment is opened again, its bytes are read again. */
 void lsi_reader_move_to(lsi_log_reader *reader, uint64_t at, ls_seqno next_seqno);
 /* Takes the list as it is now. The place may no longer be in it: see lsi_reader_is_trimmed. */

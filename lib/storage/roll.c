@@ -179,6 +179,7 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     if (is_kept)
         (void)atomic_fetch_or_explicit(&slot->roll_first, LSI_ROLL_FIRST_TERMS, memory_order_relaxed);
     atomic_store_explicit(&slot->segment, header.number, memory_order_release); /* Pairs with lead(). */
+    lsi_descriptors_hold(config->descriptors, &log->holder);
     lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
     lsi_segment_unref(log->current);
     log->current = lsi_segment_ref(segment);

@@ -181,7 +181,7 @@ ls_status lsi_reader_to_horizon(lsi_log_reader *reader, uint64_t published)
                     reader->log->config.label, (unsigned long long)next);
 }
 
-ls_status lsi_log_reader_seek(lsi_log_reader *reader, const ls_position *position)
+static ls_status seek(lsi_log_reader *reader, const ls_position *position)
 {
     lsi_slot *slot;
     ls_seqno next = LS_SEQNO_NONE;
@@ -239,4 +239,12 @@ ls_status lsi_log_reader_seek(lsi_log_reader *reader, const ls_position *positio
     lsi_reader_move_to(reader, at, next);
     reader->at_horizon = at_horizon;
     return LS_OK;
+}
+
+ls_status lsi_log_reader_seek(lsi_log_reader *reader, const ls_position *position)
+{
+    lsi_reader_enter(reader);
+    ls_status st = seek(reader, position);
+    lsi_reader_leave(reader);
+    return st;
 }

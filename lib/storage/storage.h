@@ -12,6 +12,7 @@
 #include "base/crypto.h"
 #include "base/env.h"
 #include "storage/control.h"
+#include "storage/descriptors.h"
 #include "storage/manifest.h"
 
 typedef struct lsi_log lsi_log;               /* this process's view of one shard's log; any thread */
@@ -39,6 +40,7 @@ typedef struct lsi_log_config {
     const lsi_env *env;
     const lsi_root *root;
     lsi_control *control;
+    lsi_descriptors *descriptors; /* NULL: files stay open, however many there are */
     unsigned char store_id[16];
     uint64_t stream;             /* id */
     uint32_t shard;

@@ -173,6 +173,8 @@ ls_status lsi_local_backup(lsi_engine *engine, const lsi_files *files, const cha
         return lsi_fail(LS_ERR_NOT_FOUND, "'%s' cannot be made: there is no directory to make it in", path);
     if (result != 0)
         return lsi_fail_errno(-result, "opening the directory '%s' for the copy", path);
+    root.make_room = local->root.make_room;
+    root.room_user = local->root.room_user;
     st = check_target(local, &root, path, &earlier);
     if (st == LS_OK)
         st = lsi_local_catalog_read(local, &catalog);

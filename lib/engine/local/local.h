@@ -145,6 +145,7 @@ typedef struct lsi_local_stream {
 struct lsi_local {
     lsi_engine base;
     lsi_root root;
+    lsi_descriptors descriptors; /* what can be closed when there are too few */
     lsi_control *control;
     const lsi_fork_mark *mark; /* the control's */
     lsi_lock lock;

@@ -401,9 +401,16 @@ ls_status lsi_local_open(const char *root_path, const ls_store_options *options,
         st = lsi_fail_errno(result, "cannot make a lock");
         goto fail;
     }
+    result = lsi_descriptors_init(&local->descriptors, own.files);
+    if (result != 0) {
+        st = lsi_fail_errno(result, "cannot make a lock");
+        goto fail;
+    }
     st = root_open(local, root_path, &wanted);
     if (st != LS_OK)
         goto fail;
+    local->root.make_room = lsi_descriptors_make_room;
+    local->root.room_user = &local->descriptors;
     st = lsi_local_catalog_load(&local->base.env, &local->root, &catalog);
     if (st == LS_ERR_NOT_FOUND) {
         if ((wanted.flags & (LS_STORE_READ_ONLY | LS_STORE_NO_CREATE)) != 0)

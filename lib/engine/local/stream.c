@@ -28,6 +28,7 @@ void lsi_local_log_config(lsi_local *local, const char *name, uint64_t id, uint3
     out->env = &local->base.env;
     out->root = &local->root;
     out->control = local->control;
+    out->descriptors = &local->descriptors;
     memcpy(out->store_id, local->store_id, sizeof(out->store_id));
     out->stream = id;
     out->shard = shard;
