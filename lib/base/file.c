@@ -17,10 +17,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -287,7 +290,7 @@ static int system_root_kind(const lsi_root *root, lsi_fs_kind *out)
     while (fstatfs(root->fd, &about) != 0)
         if (errno != EINTR)
             return -errno;
-    *out = LSI_FS_LOCAL;
+    *out = (uint32_t)about.f_type == BTRFS_SUPER_MAGIC ? LSI_FS_COPYING : LSI_FS_LOCAL;
     for (size_t i = 0; i < sizeof(in_place) / sizeof(in_place[0]); i++)
         if ((uint32_t)about.f_type == in_place[i])
             *out = LSI_FS_IN_PLACE;
@@ -320,6 +323,21 @@ static uint32_t system_descriptors_max(const lsi_files *self)
 
 /* ---- files ---- */
 
+/* E5. On btrfs a store into a mapped page takes a new block, however well the file was allocated, and where there is none
+ * it is SIGBUS. A file that is not copied on write needs none (Linux 6.17 and later heed that for mappings too). It can
+ * be asked for while the file is empty only; a refusal changes nothing. */
+static void write_in_place(int fd)
+{
+    struct statfs about;
+    int flags;
+
+    if (fstatfs(fd, &about) != 0 || (uint32_t)about.f_type != BTRFS_SUPER_MAGIC ||
+        ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0)
+        return;
+    flags |= FS_NOCOW_FL;
+    (void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+}
+
 static int system_open(const lsi_root *root, const char *name, unsigned flags, lsi_file *out)
 {
     int how = (flags & LSI_OPEN_WRITE) != 0 ? O_RDWR : O_RDONLY;
@@ -349,6 +367,8 @@ static int system_open(const lsi_root *root, const char *name, unsigned flags, l
     if (fd < 0)
         return fd;
     if (created) {
+        if ((flags & LSI_OPEN_MAPPED) != 0)
+            write_in_place(fd);
         lsi_file_give(root->fd, fd);
     } else if (fstat(fd, &own) != 0 || !S_ISREG(own.st_mode)) {
         (void)close(fd); /* not ours */

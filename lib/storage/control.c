@@ -61,7 +61,7 @@ static ls_status fail_open(int result)
 
 ls_status lsi_control_gate(const lsi_env *env, const lsi_root *root, lsi_file *gate)
 {
-    int result = root->files->open(root, LSI_CONTROL_NAME, LSI_OPEN_WRITE | LSI_OPEN_CREATE, gate);
+    int result = root->files->open(root, LSI_CONTROL_NAME, LSI_OPEN_WRITE | LSI_OPEN_CREATE | LSI_OPEN_MAPPED, gate);
     ls_status st;
 
     if (result != 0)
@@ -434,8 +434,8 @@ ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsig
         st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for the control file");
         goto fail;
     }
-    result = control->files->open(root, LSI_CONTROL_NAME, LSI_OPEN_WRITE | (read_only ? 0 : LSI_OPEN_CREATE),
-                                  &control->file);
+    result = control->files->open(root, LSI_CONTROL_NAME,
+                                  LSI_OPEN_WRITE | (read_only ? 0 : LSI_OPEN_CREATE | LSI_OPEN_MAPPED), &control->file);
     if (read_only && stands_in(result))
         result = open_private(control);
     if (result != 0) {

@@ -374,6 +374,8 @@ unlock:
 
         stream_dir(id, dir);
         remove_quietly(local, dir); /* without the lock: its id comes back to nobody */
+        if (atomic_exchange_explicit(&local->was_full, 0, memory_order_relaxed) != 0)
+            lsi_local_space_is_back(local);
         lsi_local_reserve_make(local);
     }
     return st;

@@ -158,6 +158,7 @@ struct lsi_local {
     uint32_t sync_interval_ms;
     uint64_t segment_bytes;
     uint64_t prealloc_bytes;
+    _Atomic uint32_t was_full; /* the reserve was spent since a stream was deleted last */
     bool map_tail; /* small buffered frames go through a mapping */
     ls_key_callback key_callback; /* NULL: nobody can be asked for keys */
     void *key_user;
@@ -389,6 +390,8 @@ ls_status lsi_local_dump(const lsi_env *env, const char *path, ls_inspect_line_c
 void lsi_local_reserve_make(lsi_local *local);
 /* True: some space may have become free. */
 bool lsi_local_reserve_spend(lsi_local *local);
+/* Waits until what was removed can be used again: some file systems free it with their next transaction only. */
+void lsi_local_space_is_back(lsi_local *local);
 /* Says what is wrong with it, and sets it aside when that is to be repaired. */
 void lsi_local_reserve_verify(const lsi_root *root, bool repair, lsi_inspection *inspection);
 

@@ -8,18 +8,23 @@
 #include "engine/local/local.h"
 
 #define RESERVE_BYTES_LEAST (64u << 10) /* two manifests of 200 streams, and what a file system rounds up */
+/* Where a change copies the path to it, btrfs asks a quota for 16 KiB for each of up to 11 steps of a rename. */
+#define RESERVE_BYTES_COPYING (512u << 10)
 
 static uint64_t wanted_bytes(const lsi_local *local)
 {
     lsi_file manifest = {0};
-    uint64_t size = 0;
+    uint64_t size = 0, least = RESERVE_BYTES_LEAST;
+    lsi_fs_kind kind;
 
+    if (local->root.files->root_kind(&local->root, &kind) == 0 && kind == LSI_FS_COPYING)
+        least = RESERVE_BYTES_COPYING;
     if (local->root.files->open(&local->root, LSI_MANIFEST_NAME, 0, &manifest) == 0) {
         if (local->root.files->size(&manifest, &size) != 0)
             size = 0;
         (void)local->root.files->close(&manifest);
     }
-    return size * 2 > RESERVE_BYTES_LEAST ? size * 2 : RESERVE_BYTES_LEAST;
+    return size * 2 > least ? size * 2 : least;
 }
 
 void lsi_local_reserve_make(lsi_local *local)
@@ -41,7 +46,20 @@ void lsi_local_reserve_make(lsi_local *local)
 
 bool lsi_local_reserve_spend(lsi_local *local)
 {
-    return local->root.files->unlink(&local->root, LSI_RESERVE_NAME) == 0;
+    if (local->root.files->unlink(&local->root, LSI_RESERVE_NAME) != 0)
+        return false;
+    atomic_store_explicit(&local->was_full, 1, memory_order_relaxed);
+    lsi_local_space_is_back(local);
+    return true;
+}
+
+void lsi_local_space_is_back(lsi_local *local)
+{
+    const lsi_files *files = local->root.files;
+    lsi_file all = {0};
+
+    if (files->bulk_begin(&local->root, &all) == 0)
+        (void)files->bulk_end(&all, true); /* Nothing is promised by it. */
 }
 
 void lsi_local_reserve_verify(const lsi_root *root, bool repair, lsi_inspection *inspection)
