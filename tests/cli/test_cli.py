@@ -15,7 +15,7 @@ import unittest
 from store import LSTREAM, Store
 
 COMMANDS = ["create", "delete", "encrypt", "decrypt", "compress", "list", "describe", "shards", "split", "merge", "scale",
-            "put", "get", "tail", "status", "dump", "verify", "repair", "backup", "version", "help"]
+            "consumers", "put", "get", "tail", "status", "dump", "verify", "repair", "backup", "version", "help"]
 
 
 class Commands(Store):
@@ -48,7 +48,8 @@ class Commands(Store):
                           ["split", "a", "x"], ["split", "a", "-1"], ["split", "a", "0", "--at", str(2**128)],
                           ["merge", "a", "0"], ["merge", "a", "0", "shardId-"], ["scale", "a", "0"], ["scale", "a", "65537"],
                           ["scale", "a", "2x"], ["shards", "a", "--filter", "open"], ["shards", "a", "--filter", "at:soon"],
-                          ["shards", "a", "--filter", "after:"]):
+                          ["shards", "a", "--filter", "after:"], ["consumers", "a", "register"],
+                          ["consumers", "a", "list", "b"], ["consumers", "a", "registr", "b"]):
             self.run_tool(*arguments, expect=2)
         self.assertIn("which store", self.run_tool("list", expect=2, env={"LIBSTREAM_STORE": ""}).err)
 
@@ -127,6 +128,40 @@ class Commands(Store):
         self.run_tool("verify")
         self.run_tool("compress", "s", "--off")
         self.assertEqual(json.loads(self.run_tool("describe", "s", "--json").out)["compression"], "none")
+
+    def test_consumers(self):
+        def names():
+            return [c["name"] for c in json.loads(self.run_tool("consumers", "s", "--json").out)["consumers"]]
+
+        self.run_tool("create", "s")
+        self.assertEqual(names(), [])
+        before = time.time()
+        made = json.loads(self.run_tool("consumers", "s", "register", "b", "--json").out)
+        self.assertEqual((made["name"], made["id"], made["status"]), ("b", 1, "active"))
+        self.assertTrue(before - 2 < made["created_us"] / 1e6 < time.time() + 2)
+        self.assertIn(" a\n", self.run_tool("consumers", "s", "register", "a").out)
+        self.assertEqual(names(), ["a", "b"])
+        lines = self.run_tool("consumers", "s", "list").out.splitlines()
+        self.assertEqual([line.split()[-1] for line in lines], ["NAME", "a", "b"])
+        self.assertEqual(lines[1].index(" a"), lines[0].index(" NAME"))
+        self.assertEqual(json.loads(self.run_tool("consumers", "s", "describe", "b", "--json").out), made)
+        self.assertIn("'b'", self.run_tool("consumers", "s", "register", "b", expect=6).err)
+        self.assertIn("did you mean 'register'", self.run_tool("consumers", "s", "registr", "c", expect=2).err)
+        self.assertIn("2 registered consumers", self.run_tool("delete", "s", expect=6).err)
+        self.assertEqual(json.loads(self.run_tool("consumers", "s", "deregister", "a", "--json").out),
+                         {"deregistered": "a"})
+        self.assertEqual(self.run_tool("consumers", "s", "deregister", "b").out, "")
+        self.assertIn("'b'", self.run_tool("consumers", "s", "deregister", "b", expect=3).err)
+        self.run_tool("consumers", "s", "describe", "b", expect=3)
+        self.run_tool("consumers", "t", expect=3)
+        self.run_tool("consumers", "s", "register", "a b", expect=2)
+        self.assertEqual(names(), [])
+        for i in range(20):
+            self.run_tool("consumers", "s", "register", "c%d" % i)
+        self.assertIn("20", self.run_tool("consumers", "s", "register", "d", expect=6).err)
+        self.assertIn("consumer 22 'c19'", self.run_tool("dump", os.path.join(self.store, "manifest")).out)
+        self.run_tool("delete", "s", "--with-consumers")
+        self.run_tool("consumers", "s", expect=3)
 
     def shards(self, *options):
         return [shard["shard"] for shard in json.loads(self.run_tool("shards", "s", "--json", *options).out)["shards"]]

@@ -507,7 +507,8 @@ class Kinds(Store):
                 "garbage": "does not begin", "grown": r"has \d+ bytes, its header states",
                 "another's": "does not begin"}
         self.walk("manifest", {kind: ("DAMAGE", "manifest", said + ".*: no stream can be opened, and 1001 records in .*"
-                                      r"\(ids: 1, 2\) cannot be reached until it is put back", None)
+                                      r"\(ids: 1, 2\) cannot be reached until it is put back; names, settings, registered "
+                                      "consumers and hash ranges are nowhere else", None)
                                for kind, said in says.items()})
 
     def test_the_control_file(self):

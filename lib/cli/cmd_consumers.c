@@ -1,0 +1,174 @@
+/* lstream consumers: the registered consumers of a stream: list, register, deregister, describe. */
+#include "cli/cli.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const char *status_word(ls_consumer_status status)
+{
+    return status == LS_CONSUMER_ACTIVE ? "active" : status == LS_CONSUMER_CREATING ? "creating" : "deleting";
+}
+
+static void print_consumer(const ls_consumer_info *info)
+{
+    char registered[LSI_TIME_BYTES];
+
+    lsi_format_time(info->created_us, registered);
+    lsi_out_text("%-8s %s %6" PRIu64 " %s\n", status_word(info->status), registered, info->id, info->name);
+}
+
+static void consumer_json(lsi_json_writer *json, const ls_consumer_info *info)
+{
+    lsi_json_object_open(json);
+    lsi_json_key(json, "name");
+    lsi_json_string(json, info->name);
+    lsi_json_key(json, "id");
+    lsi_json_uint(json, info->id);
+    lsi_json_key(json, "status");
+    lsi_json_string(json, status_word(info->status));
+    lsi_json_key(json, "created_us");
+    lsi_json_int(json, info->created_us);
+    lsi_json_object_close(json);
+}
+
+#define HEADING "STATUS   REGISTERED                      ID NAME\n"
+
+static int show(lsi_call *call, const ls_consumer_info *info)
+{
+    lsi_json_writer json;
+
+    if (!call->json) {
+        lsi_out_text(HEADING);
+        print_consumer(info);
+        return LSI_EXIT_OK;
+    }
+    lsi_json_begin(&json, &lsi_memory_libc);
+    consumer_json(&json, info);
+    return lsi_out_json(call, &json, LSI_EXIT_OK);
+}
+
+/* All pages. */
+static ls_status each_consumer(ls_stream *stream, lsi_json_writer *json)
+{
+    ls_consumer_info info = LS_CONSUMER_INFO_INIT;
+    bool more = true;
+    ls_status st = LS_OK;
+
+    while (more && st == LS_OK && !lsi_out_broken()) {
+        ls_consumer_list *page;
+
+        st = ls_stream_list_consumers(stream, info.name, 0, &page);
+        if (st != LS_OK)
+            break;
+        for (uint32_t i = 0; i < ls_consumer_list_count(page) && st == LS_OK; i++) {
+            st = ls_consumer_list_at(page, i, &info);
+            if (st == LS_OK && json != NULL)
+                consumer_json(json, &info);
+            else if (st == LS_OK)
+                print_consumer(&info);
+        }
+        more = ls_consumer_list_has_more(page) != 0;
+        ls_consumer_list_free(page);
+    }
+    return st;
+}
+
+static int list(lsi_call *call, ls_stream *stream)
+{
+    lsi_json_writer json;
+    ls_status st;
+
+    if (!call->json) {
+        lsi_out_text(HEADING);
+        st = each_consumer(stream, NULL);
+        return st == LS_OK ? LSI_EXIT_OK : lsi_failed(call, st);
+    }
+    lsi_json_begin(&json, &lsi_memory_libc);
+    lsi_json_object_open(&json);
+    lsi_json_key(&json, "consumers");
+    lsi_json_array_open(&json);
+    st = each_consumer(stream, &json);
+    lsi_json_array_close(&json);
+    lsi_json_object_close(&json);
+    if (st == LS_OK)
+        return lsi_out_json(call, &json, LSI_EXIT_OK);
+    lsi_json_free(&json);
+    return lsi_failed(call, st);
+}
+
+static int deregister(lsi_call *call, ls_stream *stream, const char *name)
+{
+    lsi_json_writer json;
+    ls_status st = ls_consumer_deregister(stream, name);
+
+    if (st != LS_OK)
+        return lsi_failed(call, st);
+    if (!call->json)
+        return LSI_EXIT_OK;
+    lsi_json_begin(&json, &lsi_memory_libc);
+    lsi_json_object_open(&json);
+    lsi_json_key(&json, "deregistered");
+    lsi_json_string(&json, name);
+    lsi_json_object_close(&json);
+    return lsi_out_json(call, &json, LSI_EXIT_OK);
+}
+
+enum { LIST, REGISTER, DEREGISTER, DESCRIBE, ACTS };
+static const char *const acts[] = {"list", "register", "deregister", "describe", NULL};
+
+static int run(lsi_call *call)
+{
+    ls_consumer_info info = LS_CONSUMER_INFO_INIT;
+    int act = LIST, code;
+    const char *name = NULL;
+    ls_stream *stream;
+    ls_store *store;
+    ls_status st;
+
+    if (call->argument_count > 1)
+        for (act = 0; act < ACTS && strcmp(call->arguments[1], acts[act]) != 0;)
+            act++;
+    if (act == ACTS) {
+        const char *meant = lsi_did_you_mean(call->arguments[1], acts);
+
+        return lsi_usage(call, "'%s' is none of list, register, deregister, describe%s%s%s", call->arguments[1],
+                         meant != NULL ? "; did you mean '" : "", meant != NULL ? meant : "", meant != NULL ? "'?" : "");
+    }
+    if (act != LIST && call->argument_count < 3)
+        return lsi_usage(call, "%s which consumer?", acts[act]);
+    if (act == LIST && call->argument_count > 2)
+        return lsi_usage(call, "list takes no name");
+    if (act != LIST)
+        name = call->arguments[2];
+    code = lsi_open_stream(call, call->arguments[0], act == REGISTER || act == DEREGISTER, &store, &stream);
+    if (code != LSI_EXIT_OK)
+        return code;
+    if (act == LIST) {
+        code = list(call, stream);
+    } else if (act == DEREGISTER) {
+        code = deregister(call, stream, name);
+    } else {
+        st = act == REGISTER ? ls_consumer_register(stream, name, &info) : ls_consumer_describe(stream, name, &info);
+        code = st == LS_OK ? show(call, &info) : lsi_failed(call, st);
+    }
+    return lsi_close_stream(call, stream, store, code);
+}
+
+const lsi_command lsi_command_consumers = {
+    .name = "consumers",
+    .summary = "List, register and deregister consumers",
+    .arguments = "STREAM [ACT [NAME]]",
+    .help = "ACT is list (also when there is none), register, deregister or describe; all but\n"
+            "the first take a consumer's NAME. A registered consumer has a read limit of its\n"
+            "own in each shard of a provisioned stream, as Kinesis's enhanced fan-out. A\n"
+            "stream has up to 20. Deregistering ends what a consumer is reading, in every\n"
+            "process; a name that is taken is exit code 6.\n"
+            "\n"
+            "With --json one object: {\"consumers\": [{\"name\", \"id\", \"status\", \"created_us\"}]},\n"
+            "for register and describe one such consumer, for deregister {\"deregistered\":\n"
+            "NAME}.\n",
+    .arguments_min = 1,
+    .arguments_max = 3,
+    .needs_store = true,
+    .run = run,
+};
