@@ -1,7 +1,8 @@
 /* Locks in memory that processes share, words to sleep on, forks noticed.
  *
- * Taking a lock tries first: the uncontended case is one atomic exchange and reads no clock. The wait is on the
- * monotonic clock (E8), so a clock that is set neither prolongs nor ends it.
+ * Taking a lock tries first: the uncontended case is one atomic exchange and reads no clock. A lock that somebody has
+ * is looked at for some microseconds before it is slept for: most are held for a tenth of one, and a sleep costs its
+ * wake as well. The wait is on the monotonic clock (E8), so a clock that is set neither prolongs nor ends it.
  *
  * Words are futexes of the shared kind, also on a mapping that may only be read: a reader without write permission
  * sleeps like any other. Sleeping always passes a time limit to the kernel, an hour when the caller has none, since a
@@ -131,6 +132,34 @@ static int lock_until(pthread_mutex_t *mutex, const struct timespec *until)
 #endif
 }
 
+/* 40 looks, 20 pauses of 25 ns apart: 20 us, as long as it takes to be woken (14 to 24 us on a virtual processor).
+ * Looks are far apart because each takes the lock's cache line from its holder: with 8 pauses, four processes lost a
+ * tenth of their puts per second. */
+#define SPIN_LOOKS 40
+#define SPIN_PAUSES 20
+
+static void processor_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb"); /* "yield" takes no time on most. */
+#endif
+}
+
+/* Whoever was preempted with the lock in his hands is slept for, after that. */
+static lsi_lock_result try_for_a_moment(lsi_lock *lock, int rank)
+{
+    lsi_lock_result result = LSI_LOCK_BUSY;
+
+    for (int looks = 0; looks < SPIN_LOOKS && result == LSI_LOCK_BUSY; looks++) {
+        for (int i = 0; i < SPIN_PAUSES; i++)
+            processor_pause();
+        result = lsi_lock_try(lock, rank);
+    }
+    return result;
+}
+
 /* Not inlined: the way of an uncontended lock stays short. */
 static __attribute__((noinline)) lsi_lock_result wait_for(lsi_lock *lock, int rank, uint32_t timeout_ms,
                                                           lsi_lock_result result)
@@ -138,6 +167,9 @@ static __attribute__((noinline)) lsi_lock_result wait_for(lsi_lock *lock, int ra
     struct timespec until;
 
     if (result != LSI_LOCK_BUSY || timeout_ms == 0)
+        return result;
+    result = try_for_a_moment(lock, rank);
+    if (result != LSI_LOCK_BUSY)
         return result;
     if (clock_gettime(CLOCK_MONOTONIC, &until) != 0)
         return LSI_LOCK_BUSY;
