@@ -91,7 +91,8 @@ LS_API ls_status ls_key_from_file(void *path, const char *key_id, unsigned char 
  * be listed, opened and described in each. */
 #define LS_STORE_READ_ONLY UINT32_C(1)       /**< Read only: creates and changes nothing; puts are LS_ERR_READ_ONLY.
                                                   Opens no file for writing but the control file, where it says what it
-                                                  waits for; where that cannot be written it does without. */
+                                                  waits for; where that can only be read, a wait looks again
+                                                  every 50 ms. */
 #define LS_STORE_NO_CREATE UINT32_C(2)       /**< LS_ERR_NOT_FOUND when there is no store. */
 #define LS_STORE_NETWORK_FS_ALLOWED UINT32_C(4) /**< On a network file system at your own risk: locks may not hold. */
 

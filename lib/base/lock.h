@@ -4,7 +4,8 @@
  *     1 LSI_RANK_UPKEEP   one per stream slot: who trims and prepares; held for long, and never waited for by puts
  *     2 LSI_RANK_STORE    one per store, in its control file: growing it, the manifest
  *     3 LSI_RANK_SHARD    one per shard slot: append, roll, recover (several: in order of stream id and shard)
- *     4 LSI_RANK_SYNC     one per shard slot: who syncs (group commit)
+ *     4 LSI_RANK_SYNC     one per shard slot: who syncs (group commit); and, inside one process, who copies from slots
+ *                         that may only be read
  *     5 LSI_RANK_LOCAL    inside one process: tables of an open store
  *     6 LSI_RANK_DESCRIPTORS  inside one process: who may be asked to close files; held while they are
  * Mutexes are robust, process-shared and of type NORMAL (P3). No condition variables in shared memory (P4). */

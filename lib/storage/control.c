@@ -10,7 +10,7 @@
  *   C3  A fork child gives up its descriptor and its mapping before fork returns, so it never keeps a lock of its
  *       parent alive (P9). Both: a mapping alone holds the open file, and with it the OFD locks.
  *   C4  Opening for reading works where nothing can be written (E6): memory of our own stands in for the file, through
- *       the memory table, so all code below sees one and the same thing. */
+ *       the memory table, so all code below sees one and the same thing. What the file says is copied (mirror.c). */
 #include "storage/control.h"
 
 #include <assert.h>
@@ -171,6 +171,12 @@ static bool header_is_whole(const control_header *header)
     return memcmp(header->magic, CONTROL_MAGIC, sizeof(header->magic)) == 0 && header->sum == header_sum(header);
 }
 
+bool lsi_control_header_is_of(const control_header *header, const unsigned char store_id[16])
+{
+    return header_is_whole(header) && header->layout == LSI_CONTROL_LAYOUT && header->features == 0 &&
+        memcmp(header->store_id, store_id, sizeof(header->store_id)) == 0;
+}
+
 static void header_set_boot(control_header *header, const unsigned char boot_id[16])
 {
     /* The gate orders this between processes; the fence keeps a death here from showing it before what it vouches
@@ -197,8 +203,7 @@ static int attach_alone(lsi_control *control, const unsigned char store_id[16], 
     static const unsigned char none[16];
     control_header *header = control->header;
     unsigned char boot_id[16];
-    bool of_this_store = header_is_whole(header) && header->layout == LSI_CONTROL_LAYOUT && header->features == 0 &&
-        memcmp(header->store_id, store_id, sizeof(header->store_id)) == 0;
+    bool of_this_store = lsi_control_header_is_of(header, store_id);
     uint32_t count = atomic_load_explicit(&header->slot_count, memory_order_relaxed);
     uint32_t used = atomic_load_explicit(&header->used_count, memory_order_relaxed);
     bool unsure;
@@ -376,6 +381,9 @@ static int open_private(lsi_control *control)
     if (control->own_files == NULL)
         return -ENOMEM;
     control->files = control->own_files;
+    result = lsi_lock_init(&control->mirror_lock);
+    if (result != 0)
+        return result;
     result = control->files->root_open(control->files, "control", LSI_ROOT_CREATE | LSI_ROOT_WRITE, &control->own_root);
     if (result != 0)
         return result;
@@ -393,6 +401,7 @@ static void release(lsi_control *control)
         return;
     if (control->on_fork_added)
         lsi_on_fork_remove(&control->on_fork);
+    lsi_control_unwatch(control);
     if (control->header != NULL)
         control->files->unmap(&control->mapped, control->header, CONTROL_MAP_BYTES);
     if (lsi_file_is_open(&control->file)) {
@@ -436,8 +445,10 @@ ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsig
     }
     result = control->files->open(root, LSI_CONTROL_NAME,
                                   LSI_OPEN_WRITE | (read_only ? 0 : LSI_OPEN_CREATE | LSI_OPEN_MAPPED), &control->file);
-    if (read_only && stands_in(result))
+    if (read_only && stands_in(result)) {
+        control->look_root = root;
         result = open_private(control);
+    }
     if (result != 0) {
         st = fail_open(result);
         goto fail;

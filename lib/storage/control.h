@@ -117,13 +117,16 @@ typedef struct lsi_control lsi_control;
  * Alone (nobody else has the store open): a wrong magic, layout, store or boot id makes every slot FRESH (watermarks of
  * this store are kept when the slot's checksum allows it); in any case attach_epoch rises. Not alone: a wrong layout or
  * boot id is LS_ERR_VERSION. `read_only` where nothing may be written (E6): private memory stands in and
- * lsi_control_is_private() says so. `exclusive` in `*alone` tells whether nobody else was attached at that moment.
+ * lsi_control_is_private() says so; `root` must then last as long as `*out`. `exclusive` in `*alone` tells whether nobody else was attached at that moment.
  * The open is serialised against others by an exclusive lock on byte 1, waited for up to env->busy_timeout_ms. */
 ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsigned char store_id[16], bool read_only,
                            lsi_control **out, bool *alone);
 /* Detaches; syncs the file, so that the watermarks are on the disk. Never fails. In a fork child: frees memory only. */
 void lsi_control_close(lsi_control *control);
 bool lsi_control_is_private(const lsi_control *control);
+/* Private: takes over into `slot`, of this control, what the file says of it now, if it can be read; else nothing. True:
+ * the ends of a shard were taken over that nobody alive vouches for. */
+bool lsi_control_mirror(lsi_control *control, lsi_slot *slot);
 bool lsi_control_is_mine(const lsi_control *control); /* false in a fork child (P9) */
 uint32_t lsi_control_epoch(const lsi_control *control); /* the same as long as it is open */
 /* What lsi_control_is_mine looks at, for those who look at every put; lasts as long as `control`. */

@@ -66,6 +66,9 @@ struct lsi_control {
     const lsi_files *files; /* the store's, or `own_files` */
     lsi_files *own_files;   /* private: memory that stands in for the file */
     lsi_root own_root;
+    const lsi_root *look_root;   /* private: the store's, where the file may be, or come to be, readable */
+    struct lsi_control *watched; /* private: it, mapped for reading; not attached */
+    lsi_lock mirror_lock;        /* private: who copies from it, LSI_RANK_SYNC */
     lsi_file file;
     lsi_file mapped; /* a copy of `file`, for unmapping when a fork child has given it up */
     control_header *header;
@@ -96,6 +99,12 @@ static inline lsi_slot *control_slot_at(const lsi_control *control, uint32_t ind
 int lsi_slots_init(lsi_control *control, uint32_t from, uint32_t to); /* zeroed, with locks; -errno */
 /* After a boot: slots with a valid watermark keep it and their identity, all others become free. -errno */
 int lsi_slots_start_over(lsi_control *control, uint32_t count);
+
+/* control.c, for mirror.c: a whole header of this layout and of that store. */
+bool lsi_control_header_is_of(const control_header *header, const unsigned char store_id[16]);
+
+/* mirror.c, for control.c. */
+void lsi_control_unwatch(lsi_control *control);
 
 /* control.c, for slot.c: allocates the file for `count` slots, before they are touched (E5). */
 ls_status lsi_control_allocate(lsi_control *control, uint32_t count);

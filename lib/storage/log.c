@@ -86,6 +86,8 @@ static ls_status ready_to_look(lsi_log *log, lsi_slot *slot, lsi_slot **out)
 {
     ls_status st = LS_OK;
 
+    if (lsi_control_mirror(log->config.control, slot))
+        atomic_store_explicit(&log->looked_epoch, 0, memory_order_release);
     if (is_recovered(log, slot) || (atomic_load_explicit(&slot->health, memory_order_acquire) != LSI_SHARD_FRESH &&
                                     atomic_load_explicit(&log->looked_epoch, memory_order_acquire) == log->epoch)) {
         *out = slot;

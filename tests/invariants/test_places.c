@@ -171,6 +171,99 @@ static void a_reader_opened_for_reading_follows_a_producer(void **state)
     child_ends_well(pid);
 }
 
+/* Puts a second record whose sync takes until it is released, or for ever. */
+static int wait_in_sync(void *user, const hook_event *event)
+{
+    fixture *fx = user;
+
+    if (event->call == HOOK_SYNC && event->target == HOOK_SEGMENT) {
+        atomic_store(&fx->share->ready, 1);
+        await(&fx->share->release, 1);
+    }
+    return 0;
+}
+
+static void put_and_wait_in_sync(fixture *fx)
+{
+    hooked_files hooked;
+    handles of;
+
+    hooked_files_init(&hooked, NULL, NULL, fx);
+    child_check(handles_open(&of, fx->path, NULL, &hooked) == LS_OK);
+    hooked.before = wait_in_sync;
+    child_check(put_text(&of, "later", NULL) == LS_OK);
+    child_check(handles_close(&of) == LS_OK);
+}
+
+/* D3 holds for a reader, too, to whom the control file is for reading only: what is not durable yet is not there, and
+ * then it comes. `stage` 1: opened before any writer; 2: beside one; 3: after one that was killed in its sync. */
+static void read_as_nobody(fixture *fx)
+{
+    uint32_t stage = atomic_load(&fx->share->stage);
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_next_options next = LS_NEXT_OPTIONS_INIT;
+    ls_iterator *iterator = NULL;
+    const ls_batch *batch = NULL;
+    handles of = {0};
+    int64_t from;
+
+    become_nobody();
+    options.flags = LS_STORE_READ_ONLY;
+    child_check(ls_store_open(fx->path, &options, &of.store) == LS_OK);
+    child_check(ls_stream_open(of.store, STREAM, &of.stream) == LS_OK);
+    child_check(ls_iterator_open(of.stream, 0, NULL, NULL, &iterator) == LS_OK);
+    child_check(ls_iterator_next(iterator, NULL, &batch) == LS_OK);
+    child_check(ls_batch_count(batch) == 1);
+    child_check(memcmp(ls_batch_at(batch, 0)->data.data, "kept", 4) == 0);
+    atomic_store(&fx->share->stage, stage + 10);
+    await(&fx->share->ready, 1);
+    child_check(ls_iterator_next(iterator, NULL, &batch) == LS_OK);
+    child_check(ls_batch_count(batch) == 0);
+    if (stage < 3) {
+        atomic_store(&fx->share->release, 1);
+        from = now_ms();
+        next.timeout_ms = 20000;
+        child_check(ls_iterator_next(iterator, &next, &batch) == LS_OK);
+        child_check(ls_batch_count(batch) == 1);
+        child_check(memcmp(ls_batch_at(batch, 0)->data.data, "later", 5) == 0);
+        child_check(now_ms() - from < 5000);
+    }
+    ls_iterator_close(iterator);
+    child_check(ls_stream_close(of.stream) == LS_OK);
+    child_check(ls_store_close(of.store) == LS_OK);
+}
+
+static void a_reader_who_may_not_write_the_control_file_follows_a_producer(void **state)
+{
+    fixture *fx = *state;
+
+    for (uint32_t stage = 1; stage <= 3; stage++) {
+        pid_t reader = 0, writer;
+
+        make_store(fx, "kept");
+        assert_int_equal(chmod(fx->temp.path, 0755), 0);
+        set_modes(fx, 0755, 0644);
+        atomic_store(&fx->share->stage, stage);
+        if (stage == 1) {
+            reader = child_start(read_as_nobody, fx);
+            await(&fx->share->stage, stage + 10);
+        }
+        writer = child_start(put_and_wait_in_sync, fx);
+        await(&fx->share->ready, 1);
+        if (stage == 3) {
+            assert_int_equal(kill(writer, SIGKILL), 0);
+            (void)child_end(writer);
+        }
+        if (stage != 1)
+            reader = child_start(read_as_nobody, fx);
+        child_ends_well(reader);
+        if (stage != 3)
+            child_ends_well(writer);
+        assert_int_equal(tear_down(state), 0);
+        assert_int_equal(set_up(state), 0);
+    }
+}
+
 /* ---- E7 ---- */
 
 static void a_network_file_system_is_refused_unless_asked_for(void **state)
@@ -399,6 +492,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(reading_creates_no_store, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_reader_opened_for_reading_follows_a_producer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_reader_who_may_not_write_the_control_file_follows_a_producer, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_network_file_system_is_refused_unless_asked_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_fifo_in_the_store_does_not_hang, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_directory_in_the_place_of_the_control_file_stops_writers_only, set_up,

@@ -414,6 +414,7 @@ uint64_t lsi_local_stream_generation(lsi_engine_stream *base)
 
     if (!lsi_control_is_mine(lsi_local_of_stream(base)->control))
         return UINT64_MAX; /* P9: something new, so that the caller asks and is told */
+    (void)lsi_control_mirror(lsi_local_of_stream(base)->control, stream->slot);
     /* Acquire pairs with what raises it. */
     return atomic_load_explicit(&stream->slot->generation, memory_order_acquire);
 }
