@@ -56,7 +56,7 @@ typedef struct ls_iterator_options {
  *
  * @retval LS_ERR_INVALID_ARGUMENT  An unknown kind, a field that does not belong to it, a time in the future, or a
  *                                  seqno that is none.
- * @retval LS_ERR_NOT_FOUND         No such shard, or the stream was deleted.
+ * @retval LS_ERR_NOT_FOUND         No such shard, or it expired (stream.h), or the stream was deleted.
  * @retval LS_ERR_CORRUPT           The shard's files are damaged so that no place can be found.
  * @retval LS_ERR_BUSY              Nobody has looked at the shard yet since the store was opened, and a stopped process
  *                                  held it for `busy_timeout_ms`.
@@ -126,7 +126,8 @@ typedef struct ls_batch ls_batch;
  *                           behind the damage, seek to a number beyond it.
  * @retval LS_ERR_KEY        The next record is encrypted, and there is no key or another one than it is encrypted with:
  *                           stream, segment and key id are named. The place is unchanged.
- * @retval LS_ERR_NOT_FOUND  The stream was deleted.
+ * @retval LS_ERR_NOT_FOUND  The stream was deleted; or, reading one shard, that was closed and has expired (stream.h). One
+ *                           who reads all shards is told LS_ERR_TRIMMED of a shard that he had not read to its end.
  * @retval LS_ERR_BUSY       As ls_iterator_open, for a shard that is read for the first time. The place is unchanged.
  * @retval LS_ERR_IO, LS_ERR_NO_MEMORY  The place is unchanged.
  *

@@ -11,7 +11,9 @@
  * however young, until the stream's segments take no more than the cap and one segment for each shard. Age is counted
  * from the record's arrival by the wall clock; when that jumps ahead, as if the machine had slept or somebody set it,
  * time goes on as before until the jump has lasted for a minute or two: a jump ahead and back hides and deletes nothing.
- * A shard that rests keeps no more than kilobytes: what is old of it goes too.
+ * A shard that rests keeps no more than kilobytes: what is old of it goes too. A shard that was closed, by a split or a
+ * merge, for longer than the retention leaves the stream: it is no longer listed, its files are removed, and it is
+ * LS_ERR_NOT_FOUND to who names it. Its children stay, with a parent that is not listed.
  */
 #ifndef LIBSTREAM_STREAM_H
 #define LIBSTREAM_STREAM_H

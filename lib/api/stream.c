@@ -144,10 +144,34 @@ struct ls_stream_description {
     lsi_shard_state *states; /* [info.shard_count] */
 };
 
+static ls_status fill(const ls_stream *stream, ls_stream_description *description)
+{
+    const lsi_engine_ops *ops = stream->store->engine->ops;
+    const lsi_shard *shards;
+    ls_status st;
+
+    lsi_free(&description->memory, description->states);
+    description->states = NULL;
+    lsi_stream_info_free(&description->info);
+    description->info = (lsi_stream_info){0};
+    st = ops->info(stream->stream, &description->info);
+    if (st != LS_OK)
+        return st;
+    description->states =
+        lsi_alloc_zero(&description->memory, description->info.shard_count * sizeof *description->states);
+    if (description->states == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory to describe stream '%s'", stream->name);
+    shards = description->info.shards;
+    for (uint32_t i = 0; i < description->info.shard_count && st == LS_OK; i++)
+        st = ops->shard_state(stream->stream, shards[i].index, &description->states[i]);
+    return st;
+}
+
 ls_status ls_stream_describe(ls_stream *stream, ls_stream_description **out)
 {
     const lsi_engine_ops *ops;
     ls_stream_description *description;
+    uint64_t generation;
     ls_status st;
 
     LSI_REFUSE_NULL(stream);
@@ -158,23 +182,14 @@ ls_status ls_stream_describe(ls_stream *stream, ls_stream_description **out)
     if (description == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory to describe stream '%s'", stream->name);
     description->memory = stream->store->env.memory;
-    st = ops->info(stream->stream, &description->info);
-    if (st != LS_OK)
-        goto fail;
-    description->states =
-        lsi_alloc_zero(&description->memory, description->info.shard_count * sizeof *description->states);
-    if (description->states == NULL) {
-        st = lsi_fail(LS_ERR_NO_MEMORY, "no memory to describe stream '%s'", stream->name);
-        goto fail;
-    }
-    for (uint32_t i = 0; i < description->info.shard_count && st == LS_OK; i++)
-        st = ops->shard_state(stream->stream, description->info.shards[i].index, &description->states[i]);
-    if (st != LS_OK)
-        goto fail;
-    *out = description;
-    return LS_OK;
-fail:
-    ls_stream_description_free(description);
+    do { /* A shard that was named a moment ago may have expired. */
+        generation = ops->generation(stream->stream);
+        st = fill(stream, description);
+    } while (st == LS_ERR_NOT_FOUND && ops->generation(stream->stream) != generation);
+    if (st == LS_OK)
+        *out = description;
+    else
+        ls_stream_description_free(description);
     return st;
 }
 

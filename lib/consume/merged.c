@@ -74,8 +74,8 @@ static bool lies_before(const lsi_shard *shard, const ls_position *position)
                              (position->kind == LS_AT_TIMESTAMP && shard->closed_us < position->timestamp_us));
 }
 
-ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position, lsi_track **out, uint32_t *count,
-                            uint64_t *generation)
+static ls_status make_tracks(lsi_iterator *iterator, const ls_position *position, lsi_track **out, uint32_t *count,
+                             uint64_t *generation)
 {
     lsi_stream_info info = {0};
     lsi_track *tracks;
@@ -83,6 +83,7 @@ ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position,
 
     if (st != LS_OK)
         return st;
+    *generation = info.generation;
     tracks = lsi_alloc(&iterator->env->memory, info.shard_count * sizeof(*tracks));
     if (tracks == NULL) {
         st = lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory to read %u shards", info.name, info.shard_count);
@@ -103,9 +104,26 @@ ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position,
     lsi_turn_take_limits(iterator, &info);
     *out = tracks;
     *count = info.shard_count;
-    *generation = info.generation;
 done:
     lsi_stream_info_free(&info);
+    return st;
+}
+
+/* A shard that was listed a moment ago has expired, or the stream is gone: listing the shards once more tells. */
+static bool has_changed(const lsi_iterator *iterator, ls_status st, uint64_t generation)
+{
+    return st == LS_ERR_NOT_FOUND && iterator->ops->generation(iterator->stream) != generation;
+}
+
+ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position, lsi_track **out, uint32_t *count,
+                            uint64_t *generation)
+{
+    ls_status st;
+
+    do {
+        *generation = iterator->ops->generation(iterator->stream);
+        st = make_tracks(iterator, position, out, count, generation);
+    } while (has_changed(iterator, st, *generation));
     return st;
 }
 
@@ -199,6 +217,11 @@ ls_status lsi_merged_look(lsi_iterator *iterator, uint32_t records_max, uint64_t
         st = lsi_track_read(iterator, track, records_max, bytes_max, &read);
         if (st == LS_OK && read.count == 0 && !read.at_tip && !read.shard_end)
             continue; /* The reader passed over something: it goes on. */
+        if (has_changed(iterator, st, iterator->generation)) {
+            st = lsi_merged_refresh(iterator);
+            seen = 0;
+            continue;
+        }
         iterator->turn = (iterator->turn + 1) % iterator->track_count;
         seen++;
         if (st != LS_OK)

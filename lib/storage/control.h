@@ -162,6 +162,9 @@ ls_status lsi_control_reserve(lsi_control *control, uint32_t count);
 /* The stream is gone: marks its slots deleted, wakes everybody who sleeps on them, frees them for other streams, though
  * not before somebody was alone: a pointer to a slot never comes to mean another shard. Locks: store lock held. */
 void lsi_control_drop_stream(lsi_control *control, uint64_t stream);
+/* The same for each shard of which `is_gone` says so. */
+void lsi_control_drop_shards(lsi_control *control, bool (*is_gone)(void *user, uint64_t stream, uint32_t shard),
+                             void *user);
 /* Calls `each` for every used slot, until it answers false. For syncing all and for status. */
 void lsi_control_each(lsi_control *control, bool (*each)(void *user, lsi_slot *slot), void *user);
 

@@ -195,7 +195,7 @@ static ls_status enter_segment(lsi_log_reader *reader, lsi_slot *slot, uint64_t 
                 return lsi_reader_is_trimmed(reader) ? LS_ERR_TRIMMED : enter_segment(reader, slot, published, stop);
             }
             if (atomic_load_explicit(&slot->deleted, memory_order_acquire) != 0)
-                return lsi_fail(LS_ERR_NOT_FOUND, "%s: the stream was deleted", reader->log->config.label);
+                return lsi_log_deleted(reader->log);
             /* The list may be another copy of the same. */
             entry = &reader->list->entries[lsi_segment_list_find(reader->list, reader->at)];
             (void)lsi_fail(LS_ERR_CORRUPT, "%s: %s/%08u.seg is named by the segment list and not there",

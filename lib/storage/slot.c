@@ -4,7 +4,7 @@
  * The table is a cache of identities: what it says is checked against the slot, and what it lacks is looked up again
  * under the store lock.
  *
- *   T1  A slot belongs to one shard until its stream is deleted. A pointer to a slot may outlive that; so a freed slot
+ *   T1  A slot belongs to one shard until that or its stream is deleted. A pointer to a slot may outlive that; so a freed slot
  *       is used again only after somebody was alone since (then nobody who held a pointer is attached). Only when all
  *       slots are used up is one taken that has been free for long, with both of its locks.
  *       In the same way a slot's locks are made anew when it is first found after somebody was alone: nobody can hold
@@ -406,29 +406,46 @@ static void word_shake(_Atomic uint32_t *word)
     lsi_word_wake_all(word);
 }
 
+/* Locks: store lock held. */
+static void drop(lsi_control *control, lsi_slot *slot)
+{
+    /* Not under the slot's lock, which a stopped process may hold: the words stand alone, and its holders compare
+     * `stream` once more when they have it. Release: `deleted` first, so that a sleeper who wakes sees it. */
+    atomic_store_explicit(&slot->deleted, 1, memory_order_release);
+    atomic_store_explicit(&slot->stream, 0, memory_order_release);
+    atomic_fetch_add_explicit(&slot->generation, 1, memory_order_release);
+    atomic_store_explicit(&slot->epoch, lsi_control_epoch(control), memory_order_relaxed);
+    atomic_store_explicit(&slot->last_monotonic_us, lsi_monotonic_us(&control->env->clock), memory_order_relaxed);
+    atomic_store_explicit(&slot->kind, LSI_SLOT_FREE, memory_order_release);
+    control->header->free_new++;
+    word_shake(&slot->wake_word);
+    word_shake(&slot->sync_word);
+}
+
 void lsi_control_drop_stream(lsi_control *control, uint64_t stream)
 {
-    control_header *header = control->header;
-    uint32_t used = atomic_load_explicit(&header->used_count, memory_order_relaxed);
-    int64_t now = lsi_monotonic_us(&control->env->clock);
+    uint32_t used = atomic_load_explicit(&control->header->used_count, memory_order_relaxed);
 
     for (uint32_t i = 0; i < used; i++) {
         lsi_slot *slot = control_slot_at(control, i);
 
-        if (atomic_load_explicit(&slot->kind, memory_order_relaxed) == LSI_SLOT_FREE ||
-            atomic_load_explicit(&slot->stream, memory_order_relaxed) != stream)
-            continue;
-        /* Not under the slot's lock, which a stopped process may hold: the words stand alone, and its holders compare
-         * `stream` once more when they have it. Release: `deleted` first, so that a sleeper who wakes sees it. */
-        atomic_store_explicit(&slot->deleted, 1, memory_order_release);
-        atomic_store_explicit(&slot->stream, 0, memory_order_release);
-        atomic_fetch_add_explicit(&slot->generation, 1, memory_order_release);
-        atomic_store_explicit(&slot->epoch, lsi_control_epoch(control), memory_order_relaxed);
-        atomic_store_explicit(&slot->last_monotonic_us, now, memory_order_relaxed);
-        atomic_store_explicit(&slot->kind, LSI_SLOT_FREE, memory_order_release);
-        header->free_new++;
-        word_shake(&slot->wake_word);
-        word_shake(&slot->sync_word);
+        if (atomic_load_explicit(&slot->kind, memory_order_relaxed) != LSI_SLOT_FREE &&
+            atomic_load_explicit(&slot->stream, memory_order_relaxed) == stream)
+            drop(control, slot);
+    }
+}
+
+void lsi_control_drop_shards(lsi_control *control, bool (*is_gone)(void *user, uint64_t stream, uint32_t shard),
+                             void *user)
+{
+    uint32_t used = atomic_load_explicit(&control->header->used_count, memory_order_relaxed);
+
+    for (uint32_t i = 0; i < used; i++) {
+        lsi_slot *slot = control_slot_at(control, i);
+
+        if (atomic_load_explicit(&slot->kind, memory_order_relaxed) == LSI_SLOT_SHARD &&
+            is_gone(user, atomic_load_explicit(&slot->stream, memory_order_relaxed), slot->shard))
+            drop(control, slot);
     }
 }
 

@@ -72,14 +72,21 @@ ls_status lsi_local_append(lsi_appender *base, uint32_t shard, const lsi_append 
 
     *out = (lsi_append_result){0};
     st = log_of(appender, shard, &log);
-    if (st != LS_OK)
-        return st;
-    st = lsi_log_append(log, appender->framer, batch->entries, batch->picks, batch->count, batch->atomic,
-                        &out->accepted, &out->first_seqno, &out->end, &out->moved);
+    if (st == LS_OK)
+        st = lsi_log_append(log, appender->framer, batch->entries, batch->picks, batch->count, batch->atomic,
+                            &out->accepted, &out->first_seqno, &out->end, &out->moved);
     /* The shard is closed, or whoever was closing it died: then nothing tells other shards before that is settled. */
     if (st == LS_OK && out->moved)
         return lsi_local_catalog_settle(lsi_local_of_stream(base->stream), true);
-    return st == LS_OK ? LS_OK : lsi_local_stream_explain(stream, st);
+    if (st == LS_OK)
+        return LS_OK;
+    st = lsi_local_stream_explain(stream, shard, st);
+    if (st == LS_ERR_NOT_FOUND && out->accepted == 0 && lsi_local_shard_is_gone(stream, shard)) {
+        lsi_error_restore(&(lsi_error_state){0});
+        out->moved = true; /* Closed so long ago that it has expired since. */
+        st = LS_OK;
+    }
+    return st;
 }
 
 ls_status lsi_local_commit(lsi_appender *base, uint32_t shard, uint64_t end, ls_durability durability)
@@ -97,7 +104,13 @@ ls_status lsi_local_commit(lsi_appender *base, uint32_t shard, uint64_t end, ls_
         if (st == LS_OK)
             st = lsi_log_commit(log, end);
         if (st != LS_OK)
-            return lsi_local_stream_explain(stream, st);
+            st = lsi_local_stream_explain(stream, shard, st);
+        if (st == LS_ERR_NOT_FOUND && lsi_local_shard_is_gone(stream, shard)) {
+            lsi_error_restore(&(lsi_error_state){0});
+            st = LS_OK; /* It was synced before it was closed, and that was long ago. */
+        }
+        if (st != LS_OK)
+            return st;
     }
     lsi_local_upkeep_count(stream, &appender->calls);
     return LS_OK;

@@ -84,7 +84,7 @@ static ls_status each_log(lsi_local *local, const lsi_catalog_stream *stream,
 
         st = lsi_local_stream_log(used, stream->shards[i].index, &log);
         if (st == LS_OK)
-            st = lsi_local_stream_explain(used, each(log, root, copy));
+            st = lsi_local_stream_explain(used, stream->shards[i].index, each(log, root, copy));
     }
     lsi_local_stream_close(&used->base);
     return st;
@@ -120,20 +120,61 @@ static ls_status copy_stream(lsi_local *local, const lsi_catalog_stream *stream,
     return st;
 }
 
-/* Leaves out of `*catalog` what was deleted meanwhile, when `st` says so of `stream`; else gives `st` back. */
-static ls_status without_deleted(lsi_catalog **catalog, uint64_t id, ls_status st)
+/* `stream` without the shards that have expired since, in `out`, whose shards are to be freed; their number. */
+static ls_status without_expired(lsi_local *local, const lsi_catalog_stream *stream, lsi_catalog_stream *out,
+                                 uint32_t *expired)
 {
+    lsi_local_stream *used;
+    ls_status st = lsi_local_stream_use(local, stream->id, &used);
+
+    *expired = 0;
+    if (st != LS_OK)
+        return st;
+    *out = *stream;
+    out->shard_count = 0;
+    out->shards = lsi_alloc(&local->base.env.memory, stream->shard_count * sizeof(*out->shards));
+    if (out->shards == NULL)
+        st = lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory for a list of its shards", stream->name);
+    for (uint32_t i = 0; st == LS_OK && i < stream->shard_count; i++) {
+        if (lsi_local_shard_is_gone(used, stream->shards[i].index))
+            ++*expired;
+        else
+            out->shards[out->shard_count++] = stream->shards[i];
+    }
+    lsi_local_stream_close(&used->base);
+    return st;
+}
+
+/* Leaves out of `*catalog` what was deleted meanwhile, when `st` says so of the stream `id` or of a shard of it; else
+ * gives `st` back. */
+static ls_status without_deleted(lsi_local *local, lsi_catalog **catalog, uint64_t id, ls_status st)
+{
+    const lsi_catalog_stream *stream = lsi_catalog_find_id(*catalog, id);
+    lsi_catalog_stream rest = {0};
+    lsi_error_state why;
     lsi_catalog *fewer;
+    uint32_t expired;
 
     if (st != LS_ERR_NOT_FOUND)
         return st;
-    st = lsi_catalog_copy(*catalog, id, NULL, &fewer);
+    lsi_error_save(&why);
+    st = without_expired(local, stream, &rest, &expired);
+    if (st == LS_OK && expired == 0) {
+        lsi_error_restore(&why); /* The stream is there, and so are its shards: it was something else. */
+        st = LS_ERR_NOT_FOUND;
+        goto out;
+    }
+    if (st != LS_OK && st != LS_ERR_NOT_FOUND)
+        goto out;
+    st = lsi_catalog_copy(*catalog, id, st == LS_OK ? &rest : NULL, &fewer);
     if (st != LS_OK)
-        return st;
+        goto out;
     fewer->generation = (*catalog)->generation;
     lsi_catalog_unref(*catalog);
     *catalog = fewer;
-    return LS_OK;
+out:
+    lsi_free(&local->base.env.memory, rest.shards);
+    return st;
 }
 
 static ls_status copy_all(lsi_local *local, lsi_catalog **catalog, const lsi_root *root, lsi_copy *copy)
@@ -143,14 +184,69 @@ static ls_status copy_all(lsi_local *local, lsi_catalog **catalog, const lsi_roo
     for (int pass = 0; pass < 2; pass++) /* Measured first, for a progress that knows its end. */
         for (uint32_t i = 0; st == LS_OK && i < (*catalog)->stream_count;) {
             uint64_t id = (*catalog)->streams[i].id;
-            uint32_t count = (*catalog)->stream_count;
+            const lsi_catalog *before = *catalog;
+            uint64_t total = copy->total_bytes, done = copy->done_bytes;
 
             st = pass == 0 ? each_log(local, &(*catalog)->streams[i], measure, root, copy)
                            : copy_stream(local, &(*catalog)->streams[i], root, copy);
-            st = without_deleted(catalog, id, st);
-            if (st == LS_OK && (*catalog)->stream_count == count)
+            st = without_deleted(local, catalog, id, st);
+            if (st == LS_OK && *catalog == before) {
                 i++;
+            } else { /* What is left of it once more, or the next one, which has its place. */
+                copy->total_bytes = total;
+                copy->done_bytes = done;
+            }
         }
+    return st;
+}
+
+/* ---- what an earlier copy has and this one has not ---- */
+
+typedef struct expired_dirs {
+    lsi_local *local;
+    const lsi_root *root;
+    const lsi_catalog_stream *stream;
+    ls_status st;
+} expired_dirs;
+
+static int remove_expired_dir(void *user, const char *entry, bool is_dir)
+{
+    expired_dirs *of = user;
+    const lsi_catalog_stream *stream = of->stream;
+    char dir[LSI_LOG_DIR_BYTES];
+    uint32_t index = 0;
+
+    for (const char *at = entry; *at >= '0' && *at <= '9' && index < LSI_SHARD_INDEX_END; at++)
+        index = index * 10 + (uint32_t)(*at - '0');
+    (void)snprintf(dir, sizeof(dir), "%" PRIu32, index); /* 10 */
+    if (!is_dir || strcmp(dir, entry) != 0 || lsi_shard_find(stream->shards, stream->shard_count, index) != NULL)
+        return 0;
+    (void)snprintf(dir, sizeof(dir), "%" PRIu64 "/%" PRIu32, stream->id, index); /* 20 + 1 + 10 */
+    of->st = lsi_local_remove_tree(&of->local->base.env, of->root, dir);
+    return of->st == LS_OK ? 0 : 1;
+}
+
+/* What the copy's manifest no longer names. */
+static ls_status remove_rest(lsi_local *local, const lsi_root *root, const lsi_catalog *earlier,
+                             const lsi_catalog *catalog)
+{
+    char dir[LSI_LOG_DIR_BYTES];
+    ls_status st = LS_OK;
+
+    for (uint32_t i = 0; st == LS_OK && earlier != NULL && i < earlier->stream_count; i++) {
+        if (lsi_catalog_find_id(catalog, earlier->streams[i].id) != NULL)
+            continue;
+        (void)snprintf(dir, sizeof(dir), "%" PRIu64, earlier->streams[i].id); /* 20 */
+        st = lsi_local_remove_tree(&local->base.env, root, dir);
+    }
+    for (uint32_t i = 0; st == LS_OK && i < catalog->stream_count; i++) {
+        expired_dirs of = {local, root, &catalog->streams[i], LS_OK};
+        int result;
+
+        (void)snprintf(dir, sizeof(dir), "%" PRIu64, catalog->streams[i].id); /* 20 */
+        result = root->files->list(root, dir, remove_expired_dir, &of);
+        st = result >= 0 ? of.st : lsi_fail_errno(result, "listing the directory %s of the copy", dir);
+    }
     return st;
 }
 
@@ -187,14 +283,8 @@ ls_status lsi_local_backup(lsi_engine *engine, const lsi_files *files, const cha
     }
     if (st == LS_OK)
         st = lsi_local_catalog_write(&local->base.env, &root, catalog); /* B2 */
-    for (uint32_t i = 0; st == LS_OK && earlier != NULL && i < earlier->stream_count; i++) {
-        char dir[32];
-
-        if (lsi_catalog_find_id(catalog, earlier->streams[i].id) != NULL)
-            continue;
-        (void)snprintf(dir, sizeof(dir), "%" PRIu64, earlier->streams[i].id);
-        st = lsi_local_remove_tree(&local->base.env, &root, dir);
-    }
+    if (st == LS_OK)
+        st = remove_rest(local, &root, earlier, catalog);
     lsi_catalog_unref(earlier);
     lsi_catalog_unref(catalog);
     root.files->root_close(&root);

@@ -3,7 +3,7 @@
  * A cached catalog is good while the manifest's generation in the control file is the even number it was read under.
  * An odd number says that a replacement is under way, or that its process died or its sync failed. Whoever gets the
  * store lock and still finds it odd *settles*: he writes what he reads once more, so that no crash can take it back
- * (L3), and frees the slots of streams it does not name. */
+ * (L3), and frees the slots of streams and shards it does not name. */
 #include <string.h>
 
 #include "base/status.h"
@@ -145,6 +145,20 @@ static bool orphan_note(void *user, lsi_slot *slot)
     return found->count < RECONCILE_MAX;
 }
 
+/* Whether a shard was removed. One above the highest that is named may be what a dead resharder was making. */
+static bool is_shard_gone(void *user, uint64_t id, uint32_t shard)
+{
+    const lsi_catalog_stream *stream = lsi_catalog_find_id(user, id);
+
+    return stream != NULL && shard < stream->shards[stream->shard_count - 1].index &&
+        lsi_shard_find(stream->shards, stream->shard_count, shard) == NULL;
+}
+
+void lsi_local_drop_gone_shards(lsi_local *local, lsi_catalog *catalog)
+{
+    lsi_control_drop_shards(local->control, is_shard_gone, catalog);
+}
+
 /* Frees the slots of streams and consumers that are gone. Locks: store lock held. */
 static void reconcile(lsi_local *local, const lsi_catalog *catalog)
 {
@@ -180,21 +194,20 @@ static ls_status settle(lsi_local *local, lsi_catalog **out)
         return st;
     }
     reconcile(local, catalog);
-    lsi_control_each(local->control, closing_note, catalog);
+    lsi_control_each(local->control, closing_note, catalog); /* First: who finds his shard gone finds this raised. */
+    lsi_local_drop_gone_shards(local, catalog);
     lsi_control_manifest_changed(local->control);
     lsi_catalog_unref(catalog);
     lsi_env_log(&local->base.env, LS_LOG_WARNING, "a manifest that was being replaced was found and settled");
     return lsi_local_catalog_read(local, out);
 }
 
-ls_status lsi_local_catalog_lock(lsi_local *local, lsi_catalog **out)
+/* Locks: store lock held; given back unless LS_OK. */
+static ls_status locked_catalog(lsi_local *local, lsi_catalog **out)
 {
-    ls_status st = lsi_control_lock(local->control);
-    uint64_t generation;
+    uint64_t generation = lsi_control_manifest_generation(local->control);
+    ls_status st = LS_OK;
 
-    if (st != LS_OK)
-        return st;
-    generation = lsi_control_manifest_generation(local->control);
     *out = cached(local, generation);
     if (generation % 2 != 0)
         st = settle(local, out);
@@ -203,6 +216,20 @@ ls_status lsi_local_catalog_lock(lsi_local *local, lsi_catalog **out)
     if (st != LS_OK)
         lsi_control_unlock(local->control);
     return st;
+}
+
+ls_status lsi_local_catalog_lock(lsi_local *local, lsi_catalog **out)
+{
+    ls_status st = lsi_control_lock(local->control);
+
+    return st == LS_OK ? locked_catalog(local, out) : st;
+}
+
+ls_status lsi_local_catalog_try_lock(lsi_local *local, lsi_catalog **out)
+{
+    if (!lsi_control_try_lock(local->control))
+        return lsi_fail(LS_ERR_BUSY, "the store's lock is taken");
+    return locked_catalog(local, out);
 }
 
 void lsi_local_catalog_unlock(lsi_local *local)

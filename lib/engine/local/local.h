@@ -111,6 +111,7 @@ typedef struct lsi_local_shard {
     bool is_closed; /* it may be by now, all the same: the log knows */
     ls_seqno first_seqno;
     uint64_t end;
+    _Atomic bool is_gone;   /* no manifest names it any more, nor ever will */
     _Atomic(lsi_log *) log; /* opened when first used, closed with the stream */
 } lsi_local_shard;
 
@@ -204,7 +205,10 @@ ls_status lsi_local_catalog_read(lsi_local *local, lsi_catalog **out);
 ls_status lsi_local_catalog_load(const lsi_env *env, const lsi_root *root, lsi_catalog **out); /* before attaching */
 /* The store lock, and the catalog under it, settled. */
 ls_status lsi_local_catalog_lock(lsi_local *local, lsi_catalog **out);
+ls_status lsi_local_catalog_try_lock(lsi_local *local, lsi_catalog **out); /* BUSY: somebody has it */
 void lsi_local_catalog_unlock(lsi_local *local);
+/* Ends the slots of shards that the catalog no longer names. Locks: store lock held, in a replacement. */
+void lsi_local_drop_gone_shards(lsi_local *local, lsi_catalog *catalog);
 /* Makes `catalog` the manifest. Once it is known which one counts, and before others are told that it changed, the slots
  * are made to agree by `settle` (NULL: nothing to do). Locks: store lock held. LS_ERR_IO: the old one or the new one
  * counts, the next who locks finds out, and `settle` was perhaps not called. Others: nothing was changed. */
@@ -246,6 +250,7 @@ ls_status lsi_local_clear_shards(lsi_local *local, const lsi_catalog *catalog);
 /* shards.c. Locks: engine->lock held, but for `find`, which needs none, and `close`, when nobody uses the stream. */
 /* Adds those that are above all known ones. LS_ERR_NO_MEMORY: some may have been added. */
 ls_status lsi_local_shards_add(const lsi_memory *memory, lsi_local_shards *shards, const lsi_catalog_stream *from);
+void lsi_local_shards_mark_gone(lsi_local_shards *shards, const lsi_catalog_stream *from); /* those it does not name */
 lsi_local_shard *lsi_local_shards_find(const lsi_local_shards *shards, uint32_t index); /* NULL: not known */
 ls_status lsi_local_shards_close(const lsi_memory *memory, lsi_local_shards *shards); /* the first error of a log */
 
@@ -305,9 +310,11 @@ ls_status lsi_local_streams_close(lsi_local *local); /* all of them, at the engi
 ls_status lsi_local_stream_check(lsi_local_stream *stream);
 /* The same, looking at the manifest too if that has changed: for a reader that finds nothing. */
 ls_status lsi_local_stream_recheck(lsi_local_stream *stream);
-/* `st`, or NOT_FOUND when it came of the stream having been deleted meanwhile: that is no damage. */
-ls_status lsi_local_stream_explain(lsi_local_stream *stream, ls_status st);
+/* `st`, or NOT_FOUND when it came of the stream having been deleted meanwhile, or of the shard (LSI_NO_SHARD: of none)
+ * having been removed: that is no damage. */
+ls_status lsi_local_stream_explain(lsi_local_stream *stream, uint32_t shard, ls_status st);
 ls_status lsi_local_stream_log(lsi_local_stream *stream, uint32_t shard, lsi_log **out);
+bool lsi_local_shard_is_gone(lsi_local_stream *stream, uint32_t shard); /* it was there, and expired */
 ls_status lsi_local_stream_info(lsi_engine_stream *stream, lsi_stream_info *out);
 uint64_t lsi_local_stream_generation(lsi_engine_stream *stream);
 lsi_budget_word *lsi_local_budget(lsi_engine_stream *stream, uint32_t shard);
@@ -339,6 +346,7 @@ ls_status lsi_local_tags(lsi_engine_stream *stream, bool (*each)(void *user, con
 
 /* retention.c */
 void lsi_local_look_at_clock(lsi_local *local); /* E8: the more often, the more is known of it */
+void lsi_local_settings_follow(lsi_local_stream *stream); /* what the manifest says now, of settings and shards */
 /* Notes what the catalog of that generation says of the stream. */
 void lsi_local_settings_take(lsi_local_stream *stream, const lsi_catalog_stream *from, uint64_t generation);
 int64_t lsi_local_expired_before_us(void *stream, int64_t arrival_us); /* of lsi_log_config */
@@ -346,6 +354,10 @@ int64_t lsi_local_expired_before_us(void *stream, int64_t arrival_us); /* of lsi
 int64_t lsi_local_trim_before_us(lsi_local_stream *stream);
 /* Records that arrived before are past their age by what the catalog says, for good. */
 int64_t lsi_local_horizon_us(lsi_local *local, const lsi_catalog_stream *of);
+
+/* expire.c: removes the closed shards whose records all arrived before: all, or a piece of them, and then without waiting
+ * for the store lock (BUSY). `*is_left`: some are left. */
+ls_status lsi_local_expire_shards(lsi_local_stream *stream, int64_t before_us, bool is_all, bool *is_left);
 
 /* trimming.c: `is_all`, or a piece of it. `*is_left`: something is due still. Locks: the stream's upkeep lock held. */
 ls_status lsi_local_trim_stream(lsi_local_stream *stream, bool is_all, int64_t until_us, bool *is_left);

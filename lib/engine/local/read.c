@@ -38,7 +38,7 @@ ls_status lsi_local_reader_open(lsi_engine_stream *base, uint32_t shard, uint32_
     st = lsi_log_reader_open(log, way, &reader->reader);
     if (st != LS_OK) {
         lsi_free(memory, reader);
-        return lsi_local_stream_explain(stream, st);
+        return lsi_local_stream_explain(stream, shard, st);
     }
     *out = &reader->base;
     return LS_OK;
@@ -59,7 +59,8 @@ ls_status lsi_local_seek(lsi_reader *base, const ls_position *position)
 
     if (st != LS_OK)
         return st;
-    return lsi_local_stream_explain(stream, lsi_log_reader_seek(((local_reader *)base)->reader, position));
+    return lsi_local_stream_explain(stream, base->shard,
+                                    lsi_log_reader_seek(((local_reader *)base)->reader, position));
 }
 
 ls_status lsi_local_read(lsi_reader *base, uint32_t records_max, uint64_t bytes_max, lsi_read *out)
@@ -74,7 +75,7 @@ ls_status lsi_local_read(lsi_reader *base, uint32_t records_max, uint64_t bytes_
     st = lsi_log_reader_read(((local_reader *)base)->reader, records_max, bytes_max, &out->records, &out->count,
                              &out->at_tip, &out->shard_end);
     if (st != LS_OK)
-        return lsi_local_stream_explain(stream, st);
+        return lsi_local_stream_explain(stream, base->shard, st);
     if (out->count > 0)
         return LS_OK;
     lsi_local_upkeep_turn(stream); /* Who waits for records has the time. */

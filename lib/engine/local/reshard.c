@@ -321,7 +321,7 @@ ls_status lsi_local_reshard(lsi_engine_stream *base, const lsi_reshard_step *ste
     if (st == LS_OK)
         st = lsi_local_catalog_lock(of.local, &catalog);
     if (st != LS_OK)
-        return lsi_local_stream_explain(of.stream, st);
+        return lsi_local_stream_explain(of.stream, LSI_NO_SHARD, st);
     st = plan(&of, catalog, steps, count);
     if (st != LS_OK)
         goto unlock;
@@ -338,7 +338,7 @@ unlock:
     lsi_local_catalog_unlock(of.local);
     lsi_catalog_unref(of.fresh);
     lsi_catalog_unref(catalog);
-    return lsi_local_stream_explain(of.stream, st);
+    return lsi_local_stream_explain(of.stream, LSI_NO_SHARD, st);
 }
 
 /* ---- upkeep ---- */

@@ -6,7 +6,7 @@
  * one period more, and in a boot whose first period is not over it deletes nothing at all.
  *
  * What the manifest says of a stream is kept here beside it, and read again when the stream's generation says that it
- * changed: a change counts for every process from its next call on. */
+ * changed: a change counts for every process from its next call on. Shards that it no longer names are marked then. */
 #include <inttypes.h>
 
 #include "base/clock_guard.h"
@@ -55,12 +55,16 @@ static void settings_refresh(lsi_local_stream *stream, uint64_t generation)
         return;
     }
     found = lsi_catalog_find_id(catalog, stream->id);
-    if (found != NULL)
+    if (found != NULL) {
+        lsi_local_lock(local);
+        lsi_local_shards_mark_gone(&stream->shards, found);
+        lsi_local_unlock(local);
         lsi_local_settings_take(stream, found, generation);
+    }
     lsi_catalog_unref(catalog);
 }
 
-static void settings_follow(lsi_local_stream *stream)
+void lsi_local_settings_follow(lsi_local_stream *stream)
 {
     uint64_t generation = atomic_load_explicit(&stream->slot->generation, memory_order_acquire);
 
@@ -83,7 +87,7 @@ int64_t lsi_local_expired_before_us(void *user, int64_t arrival_us)
     const lsi_clock_guard *guard = lsi_control_clock_guard(local->control);
     int64_t wall_us = lsi_wall_us(clock), retention_us, horizon_us;
 
-    settings_follow(stream);
+    lsi_local_settings_follow(stream);
     retention_us = atomic_load_explicit(&stream->settings.retention_us, memory_order_relaxed);
     horizon_us = atomic_load_explicit(&stream->settings.horizon_us, memory_order_relaxed);
     /* The true time is no later than the wall clock's: what is young by that needs no second look. */
@@ -101,7 +105,7 @@ int64_t lsi_local_trim_before_us(lsi_local_stream *stream)
     int64_t limit_us = INT64_MIN;
 
     lsi_local_look_at_clock(local);
-    settings_follow(stream);
+    lsi_local_settings_follow(stream);
     if (lsi_clock_guard_is_proven(guard))
         limit_us = lsi_clock_guard_time(guard, clock, lsi_wall_us(clock)) - PERIOD_US -
             atomic_load_explicit(&stream->settings.retention_us, memory_order_relaxed);

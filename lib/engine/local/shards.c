@@ -57,6 +57,21 @@ ls_status lsi_local_shards_add(const lsi_memory *memory, lsi_local_shards *shard
     return LS_OK;
 }
 
+void lsi_local_shards_mark_gone(lsi_local_shards *shards, const lsi_catalog_stream *from)
+{
+    uint32_t count = atomic_load_explicit(&shards->count, memory_order_relaxed), next = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        lsi_local_shard *shard = at(shards, i);
+
+        while (next < from->shard_count && from->shards[next].index < shard->index)
+            next++;
+        /* One above all that are named is younger than this list. */
+        if (next < from->shard_count && from->shards[next].index != shard->index)
+            atomic_store_explicit(&shard->is_gone, true, memory_order_relaxed);
+    }
+}
+
 ls_status lsi_local_shards_close(const lsi_memory *memory, lsi_local_shards *shards)
 {
     uint32_t count = atomic_load_explicit(&shards->count, memory_order_relaxed);

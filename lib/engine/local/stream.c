@@ -323,6 +323,24 @@ static ls_status find_younger(lsi_local_stream *stream, uint32_t index, lsi_loca
     return st;
 }
 
+/* A shard that expired in another process is known here still. */
+static ls_status check_shard(lsi_local_stream *stream, lsi_local_shard *shard)
+{
+    lsi_local_settings_follow(stream);
+    return !atomic_load_explicit(&shard->is_gone, memory_order_relaxed)
+               ? LS_OK
+               : lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' shard %" PRIu32 " is gone: it was closed, and all its records "
+                          "were past their age", stream->name, shard->index);
+}
+
+bool lsi_local_shard_is_gone(lsi_local_stream *stream, uint32_t shard)
+{
+    lsi_local_shard *found = lsi_local_shards_find(&stream->shards, shard);
+
+    lsi_local_settings_follow(stream);
+    return found != NULL && atomic_load_explicit(&found->is_gone, memory_order_relaxed);
+}
+
 ls_status lsi_local_stream_log(lsi_local_stream *stream, uint32_t shard, lsi_log **out)
 {
     lsi_local *local = lsi_local_of_stream(&stream->base);
@@ -333,6 +351,9 @@ ls_status lsi_local_stream_log(lsi_local_stream *stream, uint32_t shard, lsi_log
 
     if (found == NULL)
         st = find_younger(stream, shard, &found);
+    if (st != LS_OK)
+        return st;
+    st = check_shard(stream, found);
     if (st != LS_OK)
         return st;
     /* Acquire pairs with the release below: who sees the log sees it whole. */
@@ -419,15 +440,20 @@ uint64_t lsi_local_stream_generation(lsi_engine_stream *base)
     return atomic_load_explicit(&stream->slot->generation, memory_order_acquire);
 }
 
-ls_status lsi_local_stream_explain(lsi_local_stream *stream, ls_status st)
+ls_status lsi_local_stream_explain(lsi_local_stream *stream, uint32_t shard, ls_status st)
 {
+    lsi_local_shard *found = shard == LSI_NO_SHARD ? NULL : lsi_local_shards_find(&stream->shards, shard);
     lsi_error_state why;
+    ls_status now;
 
-    if (st == LS_OK || st == LS_ERR_NOT_FOUND)
+    if (st == LS_OK || (st == LS_ERR_NOT_FOUND && found == NULL))
         return st;
     lsi_error_save(&why);
-    if (lsi_local_stream_recheck(stream) == LS_ERR_NOT_FOUND)
-        return LS_ERR_NOT_FOUND;
+    now = lsi_local_stream_recheck(stream);
+    if (now == LS_OK && found != NULL)
+        now = check_shard(stream, found);
+    if (now == LS_ERR_NOT_FOUND)
+        return now;
     lsi_error_restore(&why);
     return st;
 }
@@ -462,7 +488,7 @@ ls_status lsi_local_shard_state(lsi_engine_stream *base, uint32_t shard, lsi_sha
         return st;
     st = lsi_log_state(log, &facts);
     if (st != LS_OK)
-        return lsi_local_stream_explain(stream, st);
+        return lsi_local_stream_explain(stream, shard, st);
     *out = (lsi_shard_state){.oldest_seqno = facts.oldest, .latest_seqno = facts.latest, .oldest_us = facts.oldest_us,
                              .latest_us = facts.latest_us, .bytes = facts.bytes, .health = facts.health};
     return LS_OK;
@@ -480,5 +506,5 @@ ls_status lsi_local_reset_shard(lsi_engine_stream *base, uint32_t shard)
         st = lsi_local_stream_log(stream, shard, &log);
     if (st != LS_OK)
         return st;
-    return lsi_local_stream_explain(stream, lsi_log_reset(log));
+    return lsi_local_stream_explain(stream, shard, lsi_log_reset(log));
 }

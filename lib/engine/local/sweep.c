@@ -60,7 +60,7 @@ static ls_status sync_one(lsi_local *local, const dirty_shard *dirty)
         return st;
     st = lsi_local_stream_log(stream, dirty->shard, &log);
     if (st == LS_OK)
-        st = lsi_local_stream_explain(stream, lsi_log_sync(log));
+        st = lsi_local_stream_explain(stream, dirty->shard, lsi_log_sync(log));
     lsi_local_stream_close(&stream->base);
     return st;
 }

@@ -1,5 +1,6 @@
 /* What of a stream goes: segments whose records are all past their age; the oldest ones while the stream is over its
- * cap; and the last segment of a shard that rests, once another one was begun because all of it is old.
+ * cap; the last segment of a shard that rests, once another one was begun because all of it is old; and closed shards
+ * that are old (expire.c).
  *
  * A look goes by words in the shards' slots and costs some dozens of nanoseconds a shard. Words are hints: what goes is
  * decided by the segment lists, and once more by the frames (storage/trim.c). Nothing here waits for a lock that a put,
@@ -303,6 +304,22 @@ out:
     lsi_free(all.memory, all.of);
 }
 
+/* ---- shards ---- */
+
+/* A manifest that somebody is replacing is waited for by who came for upkeep; that takes too long when he is stopped. */
+static void expire_shards(trimming *of)
+{
+    bool is_left;
+    ls_status st = lsi_local_expire_shards(of->stream, of->before_us, of->is_all, &is_left);
+
+    of->is_left = of->is_left || is_left;
+    note_failure(of, st);
+    if (st == LS_ERR_BUSY && of->is_all && of->st == LS_OK) {
+        of->st = st;
+        lsi_error_save(&of->why);
+    }
+}
+
 /* ---- a stream ---- */
 
 ls_status lsi_local_trim_stream(lsi_local_stream *stream, bool is_all, int64_t until_us, bool *is_left)
@@ -310,6 +327,7 @@ ls_status lsi_local_trim_stream(lsi_local_stream *stream, bool is_all, int64_t u
     trimming of = {.local = lsi_local_of_stream(&stream->base), .stream = stream, .is_all = is_all,
                    .until_us = until_us, .unknown_left = is_all ? UINT32_MAX : PIECE_UNKNOWN,
                    .recoveries_left = is_all ? UINT32_MAX : 1};
+    bool some_are_over = false;
     lsi_catalog *catalog;
     ls_status st;
 
@@ -323,8 +341,18 @@ ls_status lsi_local_trim_stream(lsi_local_stream *stream, bool is_all, int64_t u
     of.about = lsi_catalog_find_id(catalog, stream->id);
     if (of.about != NULL) {
         of.before_us = lsi_local_trim_before_us(stream);
-        for (uint32_t i = 0; i < of.about->shard_count; i++)
-            trim_shard(&of, of.about->shards[i].index);
+        for (uint32_t i = 0; i < of.about->shard_count; i++) {
+            const lsi_shard *shard = &of.about->shards[i];
+
+            if (shard->closed && shard->closed_us < of.before_us)
+                some_are_over = true;
+            else
+                trim_shard(&of, shard->index);
+        }
+        if (some_are_over && time_is_over(&of))
+            of.is_left = true;
+        else if (some_are_over)
+            expire_shards(&of);
         if (of.about->retention_bytes != 0 && of.bytes > of.about->retention_bytes)
             trim_under_cap(&of);
     }

@@ -1,0 +1,119 @@
+/* Closed shards leave the stream when they have been closed for longer than its retention: then all their records are
+ * past their age. They are no longer listed, and their children have parents that are not.
+ *
+ * The manifest without them is put in place first; then the slots end, and only then files go. That part may die, and
+ * upkeep removes what is left (reshard.c): a directory below the highest that is named was named once. The highest shard
+ * is always open, so an index comes back to nobody.
+ *
+ * A shard is closed no earlier than its parents, so it never goes before them. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/status.h"
+#include "engine/local/local.h"
+
+#define PIECE_SHARDS 16u /* U1 */
+
+typedef struct expiry {
+    lsi_local *local;
+    lsi_local_stream *stream;
+    lsi_catalog *fresh;
+} expiry;
+
+static bool is_over(const lsi_shard *shard, int64_t before_us)
+{
+    return shard->closed && shard->closed_us < before_us;
+}
+
+static uint32_t count_over(const lsi_catalog_stream *of, int64_t before_us)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < of->shard_count; i++)
+        count += is_over(&of->shards[i], before_us);
+    return count;
+}
+
+/* `out` is `from` without the first `most` shards that are over. Release its shards. */
+static ls_status without_some(const lsi_memory *memory, const lsi_catalog_stream *from, int64_t before_us,
+                              uint32_t most, lsi_catalog_stream *out)
+{
+    *out = *from;
+    out->shard_count = 0;
+    out->shards = lsi_alloc(memory, from->shard_count * sizeof(*out->shards));
+    if (out->shards == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory for %" PRIu32 " shards", from->name,
+                        from->shard_count);
+    for (uint32_t i = 0; i < from->shard_count; i++) {
+        if (most > 0 && is_over(&from->shards[i], before_us))
+            most--;
+        else
+            out->shards[out->shard_count++] = from->shards[i];
+    }
+    return LS_OK;
+}
+
+static void settle(void *user, bool replaced)
+{
+    const expiry *of = user;
+
+    if (!replaced)
+        return;
+    /* Release, and first: who finds the slot ended finds this raised, and asks what became of the shard. */
+    atomic_fetch_add_explicit(&of->stream->slot->generation, 1, memory_order_release);
+    lsi_local_drop_gone_shards(of->local, of->fresh);
+}
+
+/* Without a lock: nobody uses their indexes again. What stays is for upkeep. */
+static void remove_logs(const expiry *of, const lsi_catalog_stream *before, const lsi_catalog_stream *after)
+{
+    lsi_error_state why;
+
+    lsi_error_save(&why);
+    for (uint32_t i = 0; i < before->shard_count; i++) {
+        uint32_t index = before->shards[i].index;
+        char dir[LSI_LOG_DIR_BYTES];
+
+        if (lsi_shard_find(after->shards, after->shard_count, index) != NULL)
+            continue;
+        (void)snprintf(dir, sizeof(dir), "%" PRIu64 "/%" PRIu32, before->id, index); /* 20 + 1 + 10 */
+        (void)lsi_log_destroy(&of->local->base.env, &of->local->root, dir);
+        lsi_env_log(&of->local->base.env, LS_LOG_INFO, "stream '%s' shard %" PRIu32 " is gone: it was closed, and all "
+                    "its records were past their age", before->name, index);
+    }
+    lsi_error_restore(&why);
+}
+
+ls_status lsi_local_expire_shards(lsi_local_stream *stream, int64_t before_us, bool is_all, bool *is_left)
+{
+    expiry of = {.local = lsi_local_of_stream(&stream->base), .stream = stream};
+    const lsi_memory *memory = &of.local->base.env.memory;
+    lsi_catalog_stream after = {0};
+    const lsi_catalog_stream *found;
+    lsi_catalog *catalog;
+    uint32_t over;
+    ls_status st = is_all ? lsi_local_catalog_lock(of.local, &catalog) : lsi_local_catalog_try_lock(of.local, &catalog);
+
+    *is_left = true;
+    if (st != LS_OK)
+        return st;
+    found = lsi_catalog_find_id(catalog, stream->id);
+    over = found != NULL ? count_over(found, before_us) : 0;
+    if (over > 0) {
+        st = without_some(memory, found, before_us, is_all ? UINT32_MAX : PIECE_SHARDS, &after);
+        if (st == LS_OK)
+            st = lsi_catalog_copy(catalog, found->id, &after, &of.fresh);
+        if (st == LS_OK)
+            st = lsi_local_catalog_replace_at_need(of.local, of.fresh, settle, &of); /* L1 */
+    }
+    lsi_local_catalog_unlock(of.local);
+    if (st == LS_OK) {
+        *is_left = !is_all && over > PIECE_SHARDS;
+        if (over > 0)
+            remove_logs(&of, found, &after);
+    }
+    lsi_free(memory, after.shards);
+    lsi_catalog_unref(of.fresh);
+    lsi_catalog_unref(catalog);
+    return st;
+}
