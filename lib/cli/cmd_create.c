@@ -4,7 +4,7 @@
 #include <string.h>
 
 enum { SHARDS, RETENTION_HOURS, MODE, RECORD_BYTES_MAX, DURABILITY, SEGMENT_BYTES, WRITE_BYTES, WRITE_RECORDS,
-       READ_BYTES, READ_CALLS };
+       READ_BYTES, READ_CALLS, RETENTION_BYTES };
 static const lsi_option options[] = {
     [SHARDS] = {"shards", LSI_OPTION_NUMBER, "N", "How many shards; 1 unless told otherwise.", 1, 65536, 0},
     [RETENTION_HOURS] = {"retention-hours", LSI_OPTION_NUMBER, "H",
@@ -27,6 +27,9 @@ static const lsi_option options[] = {
         UINT32_MAX, 0},
     [READ_CALLS] = {"reads-per-second", LSI_OPTION_NUMBER, "N",
         "Provisioned: reads of each shard in a second; 5 unless told otherwise.", 1, UINT32_MAX, 0},
+    [RETENTION_BYTES] = {"retention-bytes", LSI_OPTION_BYTES, "N",
+        "Keep no more than so many bytes of segments, and a segment for each shard; no such cap unless told otherwise.",
+        1, UINT64_MAX, 0},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
 
@@ -48,6 +51,7 @@ static int run(lsi_call *call)
     store_options.segment_bytes = values[SEGMENT_BYTES].number;
     stream_options.shard_count = (uint32_t)values[SHARDS].number;
     stream_options.retention_hours = (uint32_t)values[RETENTION_HOURS].number;
+    stream_options.retention_bytes = values[RETENTION_BYTES].number;
     stream_options.record_bytes_max = (uint32_t)values[RECORD_BYTES_MAX].number;
     stream_options.write_bytes_per_second = (uint32_t)values[WRITE_BYTES].number;
     stream_options.write_records_per_second = (uint32_t)values[WRITE_RECORDS].number;

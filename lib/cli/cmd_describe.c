@@ -17,6 +17,22 @@ static void seqno_text(ls_seqno seqno, char text[24])
         (void)snprintf(text, 24, "%" PRIu64, seqno);
 }
 
+static const char *status_word(ls_stream_status status)
+{
+    switch (status) {
+    case LS_STREAM_ACTIVE:
+        return "ACTIVE";
+    case LS_STREAM_CREATING:
+        return "CREATING";
+    case LS_STREAM_UPDATING:
+        return "UPDATING";
+    case LS_STREAM_DELETING:
+        return "DELETING";
+    default:
+        return "?"; /* of a later release */
+    }
+}
+
 static const char *mode_word(ls_stream_mode mode)
 {
     return mode == LS_STREAM_PROVISIONED ? "provisioned" : "on-demand";
@@ -74,7 +90,7 @@ static int print_json(const lsi_call *call, const ls_stream_description *descrip
     lsi_json_key(&json, "id");
     lsi_json_uint(&json, ls_stream_description_id(description));
     lsi_json_key(&json, "status");
-    lsi_json_string(&json, ls_stream_description_status(description) == LS_STREAM_ACTIVE ? "ACTIVE" : "?");
+    lsi_json_string(&json, status_word(ls_stream_description_status(description)));
     lsi_json_key(&json, "mode");
     lsi_json_string(&json, mode_word(ls_stream_description_mode(description)));
     lsi_json_key(&json, "durability");
@@ -83,6 +99,11 @@ static int print_json(const lsi_call *call, const ls_stream_description *descrip
     lsi_json_int(&json, ls_stream_description_created_us(description));
     lsi_json_key(&json, "retention_hours");
     lsi_json_uint(&json, ls_stream_description_retention_hours(description));
+    lsi_json_key(&json, "retention_bytes");
+    if (ls_stream_description_retention_bytes(description) != 0)
+        lsi_json_uint(&json, ls_stream_description_retention_bytes(description));
+    else
+        lsi_json_null(&json);
     lsi_json_key(&json, "record_bytes_max");
     lsi_json_uint(&json, ls_stream_description_record_bytes_max(description));
     lsi_json_key(&json, "encryption_key_id");
@@ -129,7 +150,7 @@ static void draw(const ls_stream_description *description)
 static void print_text(const ls_stream_description *description, ls_durability durability)
 {
     uint32_t count = ls_stream_description_shard_count(description), open_count = 0;
-    char created[LSI_TIME_BYTES], size[LSI_SIZE_BYTES], oldest[24], latest[24];
+    char created[LSI_TIME_BYTES], size[LSI_SIZE_BYTES], cap[LSI_SIZE_BYTES], oldest[24], latest[24];
 
     for (uint32_t i = 0; i < count; i++) {
         ls_shard_info shard = LS_SHARD_INFO_INIT;
@@ -141,12 +162,15 @@ static void print_text(const ls_stream_description *description, ls_durability d
     lsi_format_size(ls_stream_description_record_bytes_max(description), size);
     lsi_out_text("stream        %s\n", ls_stream_description_name(description));
     lsi_out_text("id            %" PRIu64 "\n", ls_stream_description_id(description));
-    lsi_out_text("status        %s\n", ls_stream_description_status(description) == LS_STREAM_ACTIVE ? "ACTIVE" : "?");
+    lsi_out_text("status        %s\n", status_word(ls_stream_description_status(description)));
     lsi_out_text("mode          %s\n", mode_word(ls_stream_description_mode(description)));
     print_limits(description);
     lsi_out_text("durability    %s\n", lsi_durability_word(durability));
     lsi_out_text("created       %s\n", created);
-    lsi_out_text("retention     %" PRIu32 " h\n", ls_stream_description_retention_hours(description));
+    lsi_format_size(ls_stream_description_retention_bytes(description), cap);
+    lsi_out_text("retention     %" PRIu32 " h%s%s\n", ls_stream_description_retention_hours(description),
+                 ls_stream_description_retention_bytes(description) != 0 ? ", at most " : "",
+                 ls_stream_description_retention_bytes(description) != 0 ? cap : "");
     lsi_out_text("records up to %s\n", size);
     if (ls_stream_description_key_id(description)[0] != '\0')
         lsi_out_text("encrypted     key %s\n", ls_stream_description_key_id(description));
@@ -205,8 +229,9 @@ const lsi_command lsi_command_describe = {
             "average over the time it covers.\n"
             "\n"
             "With --json one object: {\"name\", \"id\", \"status\", \"mode\", \"durability\",\n"
-            "\"created_us\", \"retention_hours\", \"record_bytes_max\", \"limits\" (of a provisioned\n"
-            "stream: {\"write_bytes_per_second\", \"write_records_per_second\",\n"
+            "\"created_us\", \"retention_hours\", \"retention_bytes\" (a cap), \"record_bytes_max\",\n"
+            "\"encryption_key_id\", \"compression\", \"limits\" (of a provisioned stream:\n"
+            "{\"write_bytes_per_second\", \"write_records_per_second\",\n"
             "\"read_bytes_per_second\", \"read_calls_per_second\"}), \"shards\": [{\"shard\", \"id\",\n"
             "\"open\", \"first_hash_key\", \"last_hash_key\" (decimal text), \"starting_seqno\",\n"
             "\"ending_seqno\", \"created_us\", \"closed_us\", \"parent\", \"adjacent_parent\",\n"

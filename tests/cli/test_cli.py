@@ -14,8 +14,9 @@ import unittest
 
 from store import LSTREAM, Store
 
-COMMANDS = ["create", "delete", "encrypt", "decrypt", "compress", "list", "describe", "shards", "split", "merge", "scale",
-            "consumers", "put", "get", "tail", "status", "dump", "verify", "repair", "backup", "version", "help"]
+COMMANDS = ["create", "delete", "retention", "mode", "tag", "encrypt", "decrypt", "compress", "list", "describe",
+            "shards", "split", "merge", "scale", "consumers", "put", "get", "tail", "status", "dump", "verify",
+            "repair", "backup", "version", "help"]
 
 
 class Commands(Store):
@@ -115,6 +116,43 @@ class Commands(Store):
         self.assertEqual(self.lines("s", "--key-file", keys), ["SecretOne", "SecretTwo", "plain"])
         os.chmod(one, 0o640)
         self.assertIn("chmod 600", self.run_tool("get", "s", "--key-file", one, expect=1).err)
+
+    def test_retention(self):
+        self.make("s", "--retention-bytes", "1G")
+        self.assertEqual(self.run_tool("retention", "s").out, "24 h, at most 1.0 GiB\n")
+        self.assertEqual(json.loads(self.run_tool("retention", "s", 48, "--json").out),
+                         {"retention_hours": 48, "retention_bytes": 1 << 30})
+        self.assertEqual(self.run_tool("retention", "s", 1, "--no-bytes").out, "1 h\n")
+        self.assertEqual(json.loads(self.run_tool("retention", "s", "--bytes", "64M", "--json").out),
+                         {"retention_hours": 1, "retention_bytes": 64 << 20})
+        self.assertIn("retention     1 h, at most 64.0 MiB\n", self.run_tool("describe", "s").out)
+        told = json.loads(self.run_tool("describe", "s", "--json").out)
+        self.assertEqual((told["retention_hours"], told["retention_bytes"]), (1, 64 << 20))
+        for wrong in ["0", "8761", "1h", "-1", ""]:
+            self.run_tool("retention", "s", "--", wrong, expect=2)
+        self.run_tool("retention", "s", "--bytes", "1M", "--no-bytes", expect=2)
+        self.run_tool("retention", "t", expect=3)
+        self.assertEqual(self.run_tool("retention", "s").out, "1 h, at most 64.0 MiB\n")
+
+    def test_mode(self):
+        self.make()
+        self.assertEqual(self.run_tool("mode", "s").out, "on-demand\n")
+        self.assertEqual(json.loads(self.run_tool("mode", "s", "provisioned", "--json").out), {"mode": "provisioned"})
+        self.assertIn("mode          provisioned", self.run_tool("describe", "s").out)
+        self.assertIn("'fast' is no mode", self.run_tool("mode", "s", "fast", expect=2).err)
+        self.assertEqual(self.run_tool("mode", "s", "on-demand").out, "on-demand\n")
+
+    def test_tag(self):
+        self.make()
+        self.assertEqual(self.run_tool("tag", "s").out, "")
+        self.assertEqual(self.run_tool("tag", "s", "team=a b", "cost=", "eq=1=2").out, "cost=\neq=1=2\nteam=a b\n")
+        self.assertEqual(json.loads(self.run_tool("tag", "s", "team=c", "--json").out),
+                         {"tags": {"cost": "", "eq": "1=2", "team": "c"}})
+        self.assertEqual(self.run_tool("tag", "s", "--remove", "cost", "none").out, "eq=1=2\nteam=c\n")
+        self.assertIn("'team' is no tag", self.run_tool("tag", "s", "team", expect=2).err)
+        self.assertIn("reserved", self.run_tool("tag", "s", "aws:x=1", expect=2).err)
+        self.run_tool("tag", "s", "--remove", expect=2)
+        self.assertEqual(json.loads(self.run_tool("tag", "s", "--json").out), {"tags": {"eq": "1=2", "team": "c"}})
 
     def test_compress(self):
         self.make()
