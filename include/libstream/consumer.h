@@ -21,8 +21,8 @@
 extern "C" {
 #endif
 
-/** What a consumer is doing, as Kinesis names it. Today a consumer is ACTIVE as soon as it is registered, and gone
- *  as soon as it is deregistered. */
+/** What a consumer is doing, as Kinesis names it. A consumer is ACTIVE as soon as it is registered, and gone as soon as
+ *  it is deregistered, unless that was by a handle of a store opened with `transition_ms` (store.h). */
 typedef int32_t ls_consumer_status;
 #define LS_CONSUMER_ACTIVE 1
 #define LS_CONSUMER_CREATING 2 /**< It cannot subscribe yet. */
@@ -46,7 +46,7 @@ typedef struct ls_consumer_info {
  *
  * @retval LS_ERR_INVALID_ARGUMENT  The name breaks its rule, or `out->size` was not set. Nothing was changed.
  * @retval LS_ERR_EXISTS            The stream has a consumer of that name. Nothing was changed.
- * @retval LS_ERR_STATE             The stream has 20 consumers. Nothing was changed.
+ * @retval LS_ERR_STATE             The stream has 20 consumers, or 5 that are CREATING. Nothing was changed.
  * @retval LS_ERR_NOT_FOUND         The stream was deleted.
  * @retval LS_ERR_READ_ONLY         The store was opened for reading.
  * @retval LS_ERR_BUSY              A stopped process held the store's lock for `busy_timeout_ms`. Nothing was changed.
@@ -62,6 +62,7 @@ LS_API ls_status ls_consumer_register(ls_stream *stream, const char *name, ls_co
  * @param name  Borrowed until return.
  *
  * @retval LS_ERR_NOT_FOUND  The stream has no consumer of that name, or was deleted. Nothing was changed.
+ * @retval LS_ERR_STATE      It is DELETING. Nothing was changed.
  * @retval LS_ERR_READ_ONLY, LS_ERR_BUSY, LS_ERR_IO, LS_ERR_NO_MEMORY  As ls_consumer_register. A full disk does not
  *                           stop it: space is kept for that.
  *

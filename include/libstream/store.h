@@ -137,9 +137,13 @@ typedef struct ls_store_options {
     uint32_t fault_failed_per_1000;
     uint32_t fault_partial_per_1000;
     uint32_t fault_latency_ms;      /**< Each put takes so much longer. */
+    /** For tests of programs that want to see Kinesis's states: a consumer that this handle registers is CREATING for so
+     *  long (5 of a stream at once), one that it deregisters DELETING. 0: at once. Changes of streams are instant. */
+    uint32_t transition_ms;
+    uint32_t reserved_2;            /**< 0 */
 } ls_store_options;
 #define LS_STORE_OPTIONS_INIT {(uint32_t)sizeof(ls_store_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, \
-                               NULL, NULL, 0, 0, 0, 0, 0, 0, 0}
+                               NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /**
  * Open the store at `location`, making it if it is not there.

@@ -34,8 +34,8 @@ typedef int32_t ls_stream_mode;
  *  fits. A store that was opened for reading and may not write its control file counts by itself. */
 #define LS_STREAM_PROVISIONED 1
 
-/** What a stream is doing. Streams are ACTIVE as soon as they exist, unless the store was opened with a delay for
- *  changes (`transition_ms`, store.h), for tests that want to see the others. */
+/** What a stream is doing, as Kinesis names it. Streams are ACTIVE as soon as they exist, and gone as soon as they are
+ *  deleted: this release shows no other state. */
 typedef int32_t ls_stream_status;
 #define LS_STREAM_ACTIVE 1
 #define LS_STREAM_CREATING 2 /**< Shows no shards; puts and iterators find no stream. It can be deleted. */

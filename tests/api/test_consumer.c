@@ -841,6 +841,66 @@ static void deregistering_ends_a_subscription(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* The states of Kinesis, when they are asked for. */
+static void with_a_delay_a_consumer_is_creating_and_deleting(void **state)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    fixture *fx = *state;
+    ls_consumer_info info = LS_CONSUMER_INFO_INIT;
+    ls_stream *stream = NULL;
+    ls_store *store = NULL;
+    ls_consumer *consumer;
+    watch of;
+
+    options.reserved_2 = 1;
+    assert_int_equal(ls_store_open("memory:", &options, &store), LS_ERR_INVALID_ARGUMENT);
+    options.reserved_2 = 0;
+    options.transition_ms = 3600000;
+    assert_int_equal(ls_store_open(in_memory ? "memory:" : temp_path(&fx->temp, "delayed"), &options, &store), LS_OK);
+    assert_int_equal(ls_stream_create(store, STREAM, NULL), LS_OK);
+    assert_int_equal(ls_stream_open(store, STREAM, &stream), LS_OK);
+    assert_int_equal(ls_consumer_register(stream, "a", &info), LS_OK);
+    assert_int_equal(info.status, LS_CONSUMER_CREATING);
+    consumer = open_consumer(stream, "a");
+    watch_init(&of, consumer);
+    assert_int_equal(watch_here(&of), LS_ERR_STATE);
+    assert_non_null(strstr(of.message, "being created"));
+    for (char name[] = "b"; *name < 'f'; ++*name)
+        assert_int_equal(ls_consumer_register(stream, name, NULL), LS_OK);
+    assert_int_equal(ls_consumer_register(stream, "f", NULL), LS_ERR_STATE);
+    assert_true(says("5 consumers that are being created"));
+    assert_int_equal(ls_consumer_deregister(stream, "a"), LS_OK);
+    assert_int_equal(ls_consumer_describe(stream, "a", &info), LS_OK);
+    assert_int_equal(info.status, LS_CONSUMER_DELETING);
+    assert_int_equal(ls_consumer_deregister(stream, "a"), LS_ERR_STATE);
+    assert_int_equal(ls_consumer_register(stream, "a", NULL), LS_ERR_EXISTS);
+    assert_int_equal(watch_here(&of), LS_ERR_NOT_FOUND);
+    assert_int_equal(of.batches, 0);
+    assert_int_equal(ls_consumer_close(consumer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+}
+
+static void a_backup_has_the_consumers(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 1);
+    ls_consumer_info made = LS_CONSUMER_INFO_INIT, info = LS_CONSUMER_INFO_INIT;
+    char copy[TEMP_PATH_BYTES * 2];
+    ls_store *store = NULL;
+
+    snprintf(copy, sizeof copy, "%s", temp_path(&fx->temp, "copy"));
+    assert_int_equal(ls_consumer_register(stream, "a", &made), LS_OK);
+    assert_int_equal(ls_store_backup(fx->store, copy, NULL), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_open(copy, NULL, &store), LS_OK);
+    assert_int_equal(ls_stream_open(store, STREAM, &stream), LS_OK);
+    assert_int_equal(ls_consumer_describe(stream, "a", &info), LS_OK);
+    assert_memory_equal(&info, &made, sizeof info);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+}
+
 /* ---- handles ---- */
 
 typedef struct nested {
@@ -1068,6 +1128,8 @@ int main(void)
         TEST(a_bad_argument_takes_no_subscription_over),
         TEST(consumers_and_shards_do_not_get_in_each_others_way),
         TEST(deregistering_ends_a_subscription),
+        TEST(with_a_delay_a_consumer_is_creating_and_deleting),
+        TEST(a_backup_has_the_consumers),
         TEST(a_callback_may_call_everything_and_closing_is_refused),
         TEST(a_fork_child_is_refused),
         TEST(each_consumer_has_its_own_limit),

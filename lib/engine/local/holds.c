@@ -79,6 +79,7 @@ ls_status lsi_local_hold(lsi_engine_stream *base, const lsi_consumer *consumer, 
     const lsi_clock *clock = &local->base.env.clock;
     lsi_budget_word *holder;
     uint64_t before, ticket;
+    lsi_error_state error;
     lsi_refusal why;
     lsi_slot *slot;
     ls_status st = lsi_local_stream_check(stream);
@@ -104,10 +105,15 @@ ls_status lsi_local_hold(lsi_engine_stream *base, const lsi_consumer *consumer, 
     } while (!atomic_compare_exchange_strong_explicit(holder, &before, ticket, memory_order_relaxed,
                                                       memory_order_relaxed));
     *out = (lsi_hold){slot->budget, ticket};
-    if (before != 0) { /* Its owner may sleep, on the shard or on all. */
-        lsi_local_wake(base, shard);
-        lsi_local_wake(base, LSI_NO_SHARD);
-    }
+    if (before == 0)
+        return LS_OK;
+    /* Its owner may sleep: on the shard, which nobody may have looked at here, or on all. */
+    lsi_error_save(&error);
+    if (lsi_control_slot_find(local->control, LSI_SLOT_SHARD, stream->id, shard, &slot) != LS_OK)
+        lsi_error_restore(&error); /* He looks by himself, a little later. */
+    else if (slot != NULL)
+        lsi_slots_wake(slot, NULL);
+    lsi_slots_wake(stream->slot, NULL);
     return LS_OK;
 }
 
