@@ -1,6 +1,7 @@
 /* H4, the kill storm: is anything lost, doubled, reordered or stuck when processes die at any instruction?
  *
- * Producers, consumers (of one shard and merged) and a maker of streams are processes on one directory. A parent kills
+ * Producers, consumers (of one shard and merged), a maker of streams and one who splits and merges the shards beneath
+ * them are processes on one directory. A parent kills
  * them at random times, stops some of them for a while, and puts others in their place. Besides, most of them carry a
  * hook in their file layer that kills them at the Nth call, before it, behind it or in the middle of a write: so that
  * many die while they hold a lock, which is counted from the lock words and asserted. Now and then all die at once, and
@@ -32,15 +33,19 @@
 #include <libstream/libstream.h>
 
 #include "api/api.h"
+#include "base/u128.h"
 #include "harness/history.h"
 #include "support/hooked_files.h"
 #include "support/temp.h"
 
-#define SHARDS 2u
+#define SHARDS 2u      /* at the beginning */
+#define SHARDS_MAX 8192u /* ever */
+#define OPEN_MAX 6u    /* that the resharder makes */
 #define PRODUCERS 6u
 #define CONSUMERS 4u /* the last two are merged */
-#define CHILDREN (PRODUCERS + CONSUMERS + 1)
-#define MAKER (CHILDREN - 1)
+#define CHILDREN (PRODUCERS + CONSUMERS + 2)
+#define MAKER (CHILDREN - 2)
+#define RESHARDER (CHILDREN - 1)
 #define MADE 8u /* streams the maker makes and deletes */
 #define KEYS 5u
 #define BATCH_MAX 8u
@@ -57,7 +62,8 @@ typedef struct child_state {
     _Atomic int64_t allowed_us;    /* what the watchdog allows this call */
     _Atomic int64_t excused_us;    /* excuses() when it began */
     _Atomic uint64_t next_number;  /* producers */
-    _Atomic uint64_t last_seqno[SHARDS]; /* consumers: what the last one of this place had read */
+    _Atomic uint32_t shard;        /* consumers of one: which one the last one of this place read, */
+    _Atomic uint64_t last_seqno;   /* and how far */
     _Atomic uint32_t incarnation;
 } child_state;
 
@@ -71,7 +77,7 @@ typedef struct shared {
     _Atomic int64_t stopped_us;    /* how long children were stopped, summed */
     _Atomic int64_t slow_disk_us;  /* how long syncs took, of those that took 50 ms and more */
     _Atomic int64_t longest_us;    /* the longest call, less what it was allowed for stops and the disk */
-    _Atomic uint64_t puts, acknowledged, read;
+    _Atomic uint64_t puts, acknowledged, read, reshards;
     _Atomic uint32_t runs;
     _Atomic uint32_t made[MADE];   /* ABSENT .. DELETING */
     _Atomic uint64_t violations;
@@ -391,7 +397,7 @@ static void close_all(ls_store *store, ls_stream *stream, ls_producer *producer,
         violation("closing: %s: %s", ls_status_name(st), ls_last_error_message());
 }
 
-static const ls_hash_key shard_keys[SHARDS] = {{0, 0}, {UINT64_MAX, UINT64_MAX}};
+static const ls_hash_key end_keys[2] = {{0, 0}, {UINT64_MAX, UINT64_MAX}};
 
 static void produce(uint32_t place, uint64_t *random, hook_plan *plan)
 {
@@ -416,7 +422,7 @@ static void produce(uint32_t place, uint64_t *random, hook_plan *plan)
         uint64_t kind = random_below(random, 20);
         uint32_t count = kind < 2 ? 2 + (uint32_t)random_below(random, BATCH_MAX - 1) : 1;
         bool atomic = kind == 0;
-        uint32_t shard = (uint32_t)random_below(random, SHARDS);
+        uint32_t end = (uint32_t)random_below(random, 2);
         uint64_t first = atomic_fetch_add(&state->next_number, count);
         size_t failed = 0;
         ls_status st;
@@ -424,11 +430,12 @@ static void produce(uint32_t place, uint64_t *random, hook_plan *plan)
         for (uint32_t i = 0; i < count; i++) {
             uint64_t number = first + i;
 
-            puts[i] = (history_put){.writer = place, .number = number, .group = atomic ? first + 1 : 0};
+            puts[i] = (history_put){.writer = place, .number = number, .group = atomic ? first + 1 : 0,
+                                    .route = atomic ? KEYS + end : (uint32_t)(number % KEYS)};
             entries[i].partition_key = (ls_bytes){keys[i], make_key(place, number, keys[i])};
             entries[i].data = (ls_bytes){data[i], make_data(place, number, puts[i].group, data[i])};
             /* One shard for an atomic batch, and one per key elsewhere: the key's own. */
-            entries[i].explicit_hash_key = atomic ? &shard_keys[shard] : NULL;
+            entries[i].explicit_hash_key = atomic ? &end_keys[end] : NULL;
         }
         timed clock = call_begins(state, set.wait_us);
         for (uint32_t i = 0; i < count; i++)
@@ -466,46 +473,60 @@ static void produce(uint32_t place, uint64_t *random, hook_plan *plan)
     close_all(store, stream, producer, NULL);
 }
 
-static void consume(uint32_t place, uint64_t *random, hook_plan *plan)
+/* One that is there, often a young one. */
+static uint32_t pick_shard(ls_stream *stream, child_state *state, uint64_t *random)
 {
-    child_state *state = &share->child[place];
-    bool merged = place - PRODUCERS >= CONSUMERS / 2;
-    uint32_t shard = (place - PRODUCERS) % SHARDS;
-    int trace = oracle_open("read", place, O_WRONLY | O_CREAT | O_APPEND);
-    int runs = oracle_open("run", place, O_WRONLY | O_CREAT | O_APPEND);
+    ls_stream_description *about = NULL;
+    timed clock = call_begins(state, set.wait_us);
+    ls_status st = ls_stream_describe(stream, &about);
+
+    call_ends(&clock, "describing the stream", set.wait_us);
+    if (st != LS_OK) {
+        violation("describing the stream: %s: %s", ls_status_name(st), ls_last_error_message());
+        _exit(3);
+    }
+    uint32_t count = ls_stream_description_shard_count(about);
+    uint32_t back = (uint32_t)random_below(random, random_below(random, 2) != 0 && count > OPEN_MAX ? OPEN_MAX : count);
+
+    ls_stream_description_free(about);
+    return count - 1 - back;
+}
+
+typedef struct consumer {
+    child_state *state;
+    ls_stream *stream;
+    int trace, runs;
+    bool merged;
+} consumer;
+
+/* One iterator, until the storm or its shard ends: then `*shard` is one of its children. `after` 0: all of it. */
+static void consume_run(const consumer *of, uint64_t *random, uint32_t *shard, uint64_t after)
+{
     static history_read reads[4096];
-    history_run run = {.run = atomic_fetch_add(&share->runs, 1)};
-    ls_position position = {.kind = LS_TRIM_HORIZON};
+    history_run run = {.run = atomic_fetch_add(&share->runs, 1), .merged = of->merged, .after = after};
+    ls_position position = {.kind = after != 0 ? LS_AFTER_SEQUENCE_NUMBER : LS_TRIM_HORIZON, .seqno = after};
     ls_next_options limits = LS_NEXT_OPTIONS_INIT;
-    ls_store *store = open_store(plan, state);
-    ls_stream *stream = open_stream(store, state);
     ls_iterator *iterator = NULL;
+    bool is_end = false;
     ls_status st;
 
-    /* Every eighth reads all from the beginning; the others go on where the last one was. */
-    if (!merged && atomic_load(&state->last_seqno[shard]) != 0 && random_below(random, 8) != 0) {
-        position.kind = LS_AFTER_SEQUENCE_NUMBER;
-        position.seqno = run.after = atomic_load(&state->last_seqno[shard]);
-    }
-    if (trace < 0 || runs < 0)
-        _exit(3);
-    oracle_note(runs, &run, sizeof run);
-    timed clock = call_begins(state, set.wait_us);
-    st = merged ? ls_iterator_open_all(stream, &position, NULL, &iterator)
-                : ls_iterator_open(stream, shard, &position, NULL, &iterator);
+    oracle_note(of->runs, &run, sizeof run);
+    timed clock = call_begins(of->state, set.wait_us);
+    st = of->merged ? ls_iterator_open_all(of->stream, &position, NULL, &iterator)
+                    : ls_iterator_open(of->stream, *shard, &position, NULL, &iterator);
     call_ends(&clock, "opening an iterator", set.wait_us);
     if (st != LS_OK) {
         violation("opening an iterator: %s: %s", ls_status_name(st), ls_last_error_message());
         _exit(3);
     }
     limits.records_max = 1 + (uint32_t)random_below(random, 4096);
-    while (atomic_load(&share->stop) == 0) {
+    while (atomic_load(&share->stop) == 0 && !is_end) {
         const ls_batch *batch;
         const ls_record *records;
 
         limits.timeout_ms = (int64_t)random_below(random, 100);
         int64_t allowed = set.wait_us + limits.timeout_ms * 1000;
-        clock = call_begins(state, allowed);
+        clock = call_begins(of->state, allowed);
         st = ls_iterator_next(iterator, &limits, &batch);
         call_ends(&clock, "a read", allowed);
         if (st != LS_OK) {
@@ -523,14 +544,119 @@ static void consume(uint32_t place, uint64_t *random, hook_plan *plan)
             reads[i] = (history_read){.run = run.run, .shard = records[i].shard, .seqno = records[i].seqno,
                                       .writer = head.writer, .number = head.number};
         }
-        if (count == 0)
+        if (count > 0) {
+            oracle_note(of->trace, reads, count * sizeof *reads);
+            atomic_fetch_add(&share->read, count);
+        }
+        if (of->merged)
             continue;
-        oracle_note(trace, reads, count * sizeof *reads);
-        atomic_fetch_add(&share->read, count);
-        if (!merged)
-            atomic_store(&state->last_seqno[shard], records[count - 1].seqno);
+        if (count > 0)
+            atomic_store(&of->state->last_seqno, records[count - 1].seqno);
+        is_end = ls_batch_is_shard_end(batch) != 0;
+        if (is_end && ls_batch_child_count(batch) == 0) {
+            violation("shard %u ends without children", *shard);
+            _exit(3);
+        }
+        if (is_end)
+            *shard = ls_batch_child_at(batch, (uint32_t)random_below(random, ls_batch_child_count(batch)));
     }
-    close_all(store, stream, NULL, iterator);
+    ls_iterator_close(iterator);
+}
+
+static void consume(uint32_t place, uint64_t *random, hook_plan *plan)
+{
+    child_state *state = &share->child[place];
+    ls_store *store = open_store(plan, state);
+    consumer of = {.state = state,
+                   .stream = open_stream(store, state),
+                   .trace = oracle_open("read", place, O_WRONLY | O_CREAT | O_APPEND),
+                   .runs = oracle_open("run", place, O_WRONLY | O_CREAT | O_APPEND),
+                   .merged = place - PRODUCERS >= CONSUMERS / 2};
+    uint32_t shard = atomic_load(&state->shard);
+    uint64_t after = atomic_load(&state->last_seqno);
+
+    if (of.trace < 0 || of.runs < 0)
+        _exit(3);
+    /* Every eighth reads another one from the beginning; the others go on where the last one was. */
+    if (of.merged || after == 0 || random_below(random, 8) == 0) {
+        shard = of.merged ? 0 : pick_shard(of.stream, state, random);
+        after = 0;
+    }
+    while (atomic_load(&share->stop) == 0) {
+        atomic_store(&state->last_seqno, 0); /* first: a number of one shard is none of another's */
+        atomic_store(&state->shard, shard);
+        atomic_store(&state->last_seqno, after);
+        consume_run(&of, random, &shard, after);
+        after = 0;
+    }
+    close_all(store, of.stream, NULL, NULL);
+}
+
+/* ---- the resharder ---- */
+
+static int by_range(const void *left, const void *right)
+{
+    const ls_shard_info *a = left, *b = right;
+
+    return lsi_u128_compare(a->first_hash_key, b->first_hash_key);
+}
+
+/* The open shards by rising keys. */
+static uint32_t open_shards(const ls_stream_description *about, ls_shard_info *into, uint32_t most)
+{
+    uint32_t found = 0;
+
+    for (uint32_t i = 0; i < ls_stream_description_shard_count(about); i++) {
+        ls_shard_info info = LS_SHARD_INFO_INIT;
+
+        if (ls_stream_description_shard(about, i, &info) == LS_OK && info.is_open && found < most)
+            into[found++] = info;
+    }
+    qsort(into, found, sizeof *into, by_range);
+    return found;
+}
+
+/* Splits and merges. Whatever the one before was about when it died: the open shards are enough. */
+static void reshard(uint64_t *random, hook_plan *plan)
+{
+    child_state *state = &share->child[RESHARDER];
+    ls_store *store = open_store(plan, state);
+    ls_stream *stream = open_stream(store, state);
+
+    while (atomic_load(&share->stop) == 0) {
+        ls_shard_info open[2 * OPEN_MAX];
+        ls_stream_description *about = NULL;
+        timed clock = call_begins(state, set.wait_us);
+        ls_status st = ls_stream_describe(stream, &about);
+
+        call_ends(&clock, "describing the stream", set.wait_us);
+        if (st != LS_OK) {
+            violation("describing the stream: %s: %s", ls_status_name(st), ls_last_error_message());
+            _exit(3);
+        }
+        uint32_t count = open_shards(about, open, 2 * OPEN_MAX), all = ls_stream_description_shard_count(about);
+
+        ls_stream_description_free(about);
+        if (all + 2 > SHARDS_MAX)
+            break;
+        uint32_t k = (uint32_t)random_below(random, count);
+        bool splits = count == 1 || (count < OPEN_MAX && random_below(random, 2) != 0);
+
+        if (!splits && k + 1 == count)
+            k--;
+        clock = call_begins(state, set.wait_us);
+        st = splits ? ls_stream_split(stream, open[k].shard, NULL, NULL, NULL)
+                    : ls_stream_merge(stream, open[k].shard, open[k + 1].shard, NULL);
+        call_ends(&clock, splits ? "a split" : "a merge", set.wait_us);
+        if (st != LS_OK) {
+            violation("%s shard %u: %s: %s", splits ? "splitting" : "merging", open[k].shard, ls_status_name(st),
+                      ls_last_error_message());
+            _exit(3);
+        }
+        atomic_fetch_add(&share->reshards, 1);
+        (void)usleep((useconds_t)random_below(random, 60000));
+    }
+    close_all(store, stream, NULL, NULL);
 }
 
 /* Creates and deletes streams of its own. What it was about when it died is unknown; everything else must be so. */
@@ -597,8 +723,10 @@ static pid_t spawn(uint32_t place, uint64_t *random)
         produce(place, &own, &plan);
     else if (place < MAKER)
         consume(place, &own, &plan);
-    else
+    else if (place == MAKER)
         make_streams(&own, &plan);
+    else
+        reshard(&own, &plan);
     _exit(0);
 }
 
@@ -758,13 +886,13 @@ static uint64_t storm(uint64_t *random, uint64_t *stops, uint64_t *ends)
 
 /* ---- afterwards ---- */
 
-/* Reads everything, of one shard or (SHARDS) merged. */
+/* Reads everything, of one shard or (SHARDS_MAX) merged. */
 static history_read *read_all(ls_stream *stream, uint32_t shard, history_read *have, size_t *count, size_t *capacity)
 {
     ls_iterator *iterator = NULL;
     const ls_batch *batch = NULL;
-    ls_status st = shard < SHARDS ? ls_iterator_open(stream, shard, NULL, NULL, &iterator)
-                                  : ls_iterator_open_all(stream, NULL, NULL, &iterator);
+    ls_status st = shard < SHARDS_MAX ? ls_iterator_open(stream, shard, NULL, NULL, &iterator)
+                                      : ls_iterator_open_all(stream, NULL, NULL, &iterator);
 
     while (st == LS_OK && (st = ls_iterator_next(iterator, NULL, &batch)) == LS_OK && ls_batch_count(batch) > 0)
         for (size_t i = 0; i < ls_batch_count(batch); i++) {
@@ -842,9 +970,60 @@ static void check_made(ls_store *store)
     }
 }
 
+/* Which shards there came to be, and whether they are a lineage: of every hash key there is one open shard, who has
+ * children is closed, and who is closed has some. */
+static void load_shards(ls_stream *stream, history *of)
+{
+    ls_stream_description *about = NULL;
+    ls_hash_key next = {0, 0};
+    ls_shard_info open[4 * OPEN_MAX];
+    bool *has_children;
+    uint32_t open_count;
+
+    if (ls_stream_describe(stream, &about) != LS_OK) {
+        violation("at the end the stream cannot be described: %s", ls_last_error_message());
+        return;
+    }
+    of->shard_count = ls_stream_description_shard_count(about);
+    of->shards = calloc(of->shard_count, sizeof *of->shards);
+    has_children = calloc(of->shard_count, sizeof *has_children);
+    if (of->shards == NULL || has_children == NULL)
+        abort();
+    for (uint32_t i = 0; i < of->shard_count; i++) {
+        ls_shard_info info = LS_SHARD_INFO_INIT;
+
+        if (ls_stream_description_shard(about, i, &info) != LS_OK || info.shard != i)
+            violation("at the end shard %u is not listed as such", i);
+        of->shards[i] = (history_shard){{info.parent, info.adjacent_parent}}; /* LS_NO_SHARD is HISTORY_NO_SHARD */
+        for (int k = 0; k < 2; k++)
+            if (of->shards[i].parents[k] < i)
+                has_children[of->shards[i].parents[k]] = true;
+            else if (of->shards[i].parents[k] != HISTORY_NO_SHARD)
+                violation("at the end shard %u has the parent %u", i, of->shards[i].parents[k]);
+    }
+    for (uint32_t i = 0; i < of->shard_count; i++) {
+        ls_shard_info info = LS_SHARD_INFO_INIT;
+
+        (void)ls_stream_description_shard(about, i, &info); /* as above */
+        if ((info.is_open != 0) == has_children[i])
+            violation("at the end shard %u is %s and has %s children", i, info.is_open ? "open" : "closed",
+                      has_children[i] ? "some" : "no");
+    }
+    open_count = open_shards(about, open, 4 * OPEN_MAX);
+    for (uint32_t i = 0; i < open_count; i++) {
+        if (lsi_u128_compare(open[i].first_hash_key, next) != 0)
+            violation("at the end the open shards leave a gap or overlap in front of shard %u", open[i].shard);
+        next = lsi_u128_add(open[i].last_hash_key, (ls_hash_key){0, 1});
+    }
+    if (lsi_u128_compare(next, (ls_hash_key){0, 0}) != 0)
+        violation("at the end the open shards do not reach the last hash key");
+    free(has_children);
+    ls_stream_description_free(about);
+}
+
 static void judge(void)
 {
-    history of = {.shard_count = SHARDS};
+    history of = {0};
     size_t capacity = 0;
     ls_store *store = NULL;
     ls_stream *stream = NULL;
@@ -856,9 +1035,10 @@ static void judge(void)
         (void)ls_store_close(store);
         return;
     }
-    for (uint32_t shard = 0; shard < SHARDS; shard++)
+    load_shards(stream, &of);
+    for (uint32_t shard = 0; shard < of.shard_count; shard++)
         of.truth = read_all(stream, shard, of.truth, &of.truth_count, &capacity);
-    merged = read_all(stream, SHARDS, merged, &merged_count, &merged_capacity);
+    merged = read_all(stream, SHARDS_MAX, merged, &merged_count, &merged_capacity);
     check_made(store);
     close_all(store, stream, NULL, NULL);
 
@@ -875,11 +1055,17 @@ static void judge(void)
         violation("the merged reader shows %zu records, the readers of single shards %zu", merged_count,
                   of.truth_count);
     of.reads = append_entries(of.reads, &of.read_count, merged, merged_count, sizeof(history_read));
+    history_run *last = calloc(1, sizeof *last);
+    if (last == NULL)
+        abort();
+    *last = (history_run){.run = UINT32_MAX, .merged = 1};
+    of.runs = append_entries(of.runs, &of.run_count, last, 1, sizeof *last);
     atomic_fetch_add(&share->violations, history_check(&of));
     free(of.puts);
     free(of.truth);
     free(of.reads);
     free(of.runs);
+    free(of.shards);
 }
 
 static void prepare(void)
@@ -924,8 +1110,8 @@ static uint64_t run(const char *mode, const char *dir, bool keep, uint64_t *hold
     if (kills >= 200 && held * 5 < kills)
         violation("only %" PRIu64 " of %" PRIu64 " kills hit a holder of a lock: a fifth is wanted", held, kills);
     printf("h4 mode=%s kills=%" PRIu64 " hooked=%" PRIu64 " holders=%" PRIu64 " append_holders=%" PRIu64
-           " stops=%" PRIu64 " all_dead=%" PRIu64, mode, kills, atomic_load(&share->hooked_kills), held,
-           atomic_load(&share->append_holders), stops, ends);
+           " stops=%" PRIu64 " all_dead=%" PRIu64 " reshards=%" PRIu64, mode, kills,
+           atomic_load(&share->hooked_kills), held, atomic_load(&share->append_holders), stops, ends, atomic_load(&share->reshards));
     printf(" puts=%" PRIu64 " acknowledged=%" PRIu64 " read=%" PRIu64 " longest_ms=%" PRId64 " slow_disk_ms=%" PRId64
            "\n", atomic_load(&share->puts), atomic_load(&share->acknowledged), atomic_load(&share->read),
            atomic_load(&share->longest_us) / 1000, atomic_load(&share->slow_disk_us) / 1000);

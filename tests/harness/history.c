@@ -176,6 +176,61 @@ static void check_puts(checker *check)
     free(highest);
 }
 
+typedef struct routed {
+    uint32_t writer, route, shard;
+    uint64_t seqno, number;
+} routed;
+
+static int by_route(const void *left, const void *right)
+{
+    const routed *a = left, *b = right;
+
+    if (a->writer != b->writer)
+        return order(a->writer, b->writer);
+    if (a->route != b->route)
+        return order(a->route, b->route);
+    return a->shard != b->shard ? order(a->shard, b->shard) : order(a->seqno, b->seqno);
+}
+
+/* O4: the records that a writer put with one hash key keep their order from parents to children. The shards that ever
+ * had the key follow each other by index. D4: numbers of a child lie above those of its parents. */
+static void check_lineage(checker *check)
+{
+    history *of = check->of;
+    routed *all = must_alloc(of->truth_count, sizeof *all);
+    size_t count = 0;
+
+    for (size_t i = 0; i < of->truth_count; i++) {
+        const history_read *read = &of->truth[i];
+        const history_put *put = find_put(of, read->writer, read->number);
+
+        if (put != NULL)
+            all[count++] = (routed){read->writer, put->route, read->shard, read->seqno, read->number};
+    }
+    qsort(all, count, sizeof *all, by_route);
+    for (size_t i = 1; i < count; i++) {
+        const routed *a = &all[i - 1], *b = &all[i];
+
+        if (a->writer == b->writer && a->route == b->route && a->shard != b->shard &&
+            a->number >= b->number)
+            violation(check, "order of a key: writer %u route %u: number %" PRIu64 " in shard %u comes after %" PRIu64
+                      " in shard %u", b->writer, b->route, b->number, b->shard, a->number, a->shard);
+    }
+    free(all);
+    for (uint32_t shard = 0; of->shards != NULL && shard < of->shard_count; shard++)
+        for (int k = 0; k < 2; k++) {
+            uint32_t parent = of->shards[shard].parents[k];
+            const history_read *first = of->truth + check->shard_from[shard];
+
+            if (parent == HISTORY_NO_SHARD || check->shard_from[shard] == check->shard_from[shard + 1] ||
+                check->shard_from[parent] == check->shard_from[parent + 1])
+                continue;
+            if (of->truth[check->shard_from[parent + 1] - 1].seqno >= first->seqno)
+                violation(check, "shard %u begins with seqno %" PRIu64 ", its parent %u ends with %" PRIu64, shard,
+                          first->seqno, parent, of->truth[check->shard_from[parent + 1] - 1].seqno);
+        }
+}
+
 /* O2, and O1 besides: the numbers themselves are unique in the truth. */
 static void check_real_time(checker *check)
 {
@@ -220,6 +275,21 @@ static void check_real_time(checker *check)
     free(highest);
 }
 
+/* Whether the run has shown all of a shard's parents. */
+static bool parents_are_read(const checker *check, const history_read *const *expected, uint32_t shard,
+                             uint32_t *missing)
+{
+    for (int k = 0; k < 2; k++) {
+        uint32_t parent = check->of->shards[shard].parents[k];
+
+        if (parent == HISTORY_NO_SHARD || expected[parent] == check->of->truth + check->shard_from[parent + 1])
+            continue;
+        *missing = parent;
+        return false;
+    }
+    return true;
+}
+
 static const history_run *find_run(const history *of, uint32_t run)
 {
     for (size_t i = 0; i < of->run_count; i++)
@@ -249,7 +319,8 @@ static void check_reads(checker *check)
 {
     history *of = check->of;
     const history_read **expected = must_alloc(of->shard_count, sizeof *expected);
-    uint32_t current = UINT32_MAX;
+    uint32_t current = UINT32_MAX, missing = 0;
+    bool is_merged = false;
 
     for (size_t i = 0; i < of->read_count; i++) {
         const history_read *read = &of->reads[i];
@@ -257,6 +328,7 @@ static void check_reads(checker *check)
         if (i == 0 || read->run != current) {
             const history_run *run = find_run(of, read->run);
 
+            is_merged = of->shards != NULL && run != NULL && run->merged != 0;
             current = read->run;
             for (uint32_t shard = 0; shard < of->shard_count; shard++)
                 expected[shard] = of->truth + first_above(check, shard, run != NULL ? run->after : 0);
@@ -273,6 +345,9 @@ static void check_reads(checker *check)
             violation(check, "run %u read shard %u seqno %" PRIu64 " (writer %u number %" PRIu64 ") where %" PRIu64
                       " (writer %u number %" PRIu64 ") is next", read->run, read->shard, read->seqno, read->writer,
                       read->number, want->seqno, want->writer, want->number);
+        if (is_merged && !parents_are_read(check, expected, read->shard, &missing))
+            violation(check, "run %u read shard %u seqno %" PRIu64 " before the end of its parent %u", read->run,
+                      read->shard, read->seqno, missing);
         want = find_truth(check, read->shard, read->seqno);
         if (want != NULL)
             expected[read->shard] = want + 1;
@@ -288,6 +363,7 @@ uint64_t history_check(history *of)
         qsort(of->puts, of->put_count, sizeof *of->puts, by_writer);
     check_truth(&check);
     check_puts(&check);
+    check_lineage(&check);
     check_real_time(&check);
     check_reads(&check);
     free(check.shard_from);
