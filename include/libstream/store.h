@@ -63,6 +63,12 @@ typedef void (*ls_log_callback)(void *user, int32_t level, const char *line);
  */
 typedef void *(*ls_resize_callback)(void *user, void *old, size_t bytes);
 
+/**
+ * What time it is: microseconds since 1970. For tests of programs: see `clock` of ls_store_options. Called on any thread,
+ * perhaps under locks of the store: it must not call libstream, and must be quick.
+ */
+typedef int64_t (*ls_clock_callback)(void *user);
+
 #define LS_KEY_BYTES 32
 
 /**
@@ -141,9 +147,16 @@ typedef struct ls_store_options {
      *  long (5 of a stream at once), one that it deregisters DELETING. 0: at once. Changes of streams are instant. */
     uint32_t transition_ms;
     uint32_t reserved_2;            /**< 0 */
+
+    /** For tests of programs: the time of day, by which records are stamped, grow old and are trimmed; NULL: the system's.
+     *  Time goes on as this says, so a step ahead is time that passed and is believed at once, where a step of the
+     *  system's clock is not (stream.h); after the first minute of it upkeep goes by it, too. All who have the store open
+     *  at the same time go by the same clock. Waits and timeouts are by the system's, which nobody sets. */
+    ls_clock_callback clock;
+    void *clock_user;
 } ls_store_options;
 #define LS_STORE_OPTIONS_INIT {(uint32_t)sizeof(ls_store_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, \
-                               NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+                               NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL}
 
 /**
  * Open the store at `location`, making it if it is not there.

@@ -47,6 +47,11 @@ static lsi_env make_env(const lsi_env *env, const ls_store_options *options)
     }
     if (options->busy_timeout_ms != 0)
         made.busy_timeout_ms = options->busy_timeout_ms;
+    if (options->clock != NULL) /* The system's monotonic clock has no user: this one is the other two's. */
+        made.clock = (lsi_clock){.wall_us = options->clock,
+                                 .monotonic_us = lsi_clock_system.monotonic_us,
+                                 .user = options->clock_user,
+                                 .passing_us = options->clock};
     return made;
 }
 
