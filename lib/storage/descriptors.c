@@ -1,6 +1,8 @@
-/* Who gives up descriptors first: a clock. The hand goes round; who was used since it last came by is passed over once,
- * who has something to sync twice. */
+/* Who gives up descriptors first: a clock. The hand goes round; who was used since it last came by is passed over, and
+ * so are a few who have something to sync, in the hope that somebody near them has not. */
 #include "storage/descriptors.h"
+
+#define NEAR 8u
 
 int lsi_descriptors_init(lsi_descriptors *all, const lsi_files *files)
 {
@@ -22,8 +24,8 @@ static void unlink_holder(lsi_descriptors *all, lsi_holder *holder)
     all->count -= holder->count;
 }
 
-/* Once round. Locks: all->lock held. */
-static bool one_gives_up(lsi_descriptors *all, bool used_too, bool sync)
+/* At most once round, and past no more than `most` of those that it asks for. Locks: all->lock held. */
+static bool one_gives_up(lsi_descriptors *all, bool used_too, bool sync, uint32_t most)
 {
     lsi_holder *first = all->hand;
 
@@ -38,14 +40,15 @@ static bool one_gives_up(lsi_descriptors *all, bool used_too, bool sync)
             unlink_holder(all, holder);
             return true;
         }
-    } while (all->hand != first);
+    } while (all->hand != first && --most > 0);
     return false;
 }
 
 /* Locks: all->lock held. */
 static bool make_room(lsi_descriptors *all)
 {
-    return one_gives_up(all, false, false) || one_gives_up(all, true, false) || one_gives_up(all, true, true);
+    return one_gives_up(all, false, false, NEAR) || one_gives_up(all, false, true, NEAR) ||
+           one_gives_up(all, true, false, UINT32_MAX) || one_gives_up(all, true, true, UINT32_MAX);
 }
 
 bool lsi_descriptors_make_room(void *user)

@@ -2,6 +2,7 @@
  *
  * A catalog that others can see is never changed: who changes the manifest makes a copy, changes that, and puts it in
  * the place of the old one, which goes with its last reader. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -39,6 +40,7 @@ void lsi_catalog_unref(lsi_catalog *catalog)
         lsi_free(memory, catalog->streams[i].consumers);
     }
     lsi_free(memory, catalog->streams);
+    lsi_free(memory, atomic_load_explicit(&catalog->ids, memory_order_relaxed));
     lsi_free(memory, catalog);
 }
 
@@ -64,12 +66,77 @@ const lsi_catalog_stream *lsi_catalog_find(const lsi_catalog *catalog, const cha
     return after > 0 && strcmp(catalog->streams[after - 1].name, name) == 0 ? &catalog->streams[after - 1] : NULL;
 }
 
+/* ---- by id ---- */
+
+#define IDS_COUNT_LEAST 32u /* below it looking at all is as fast */
+
+struct lsi_catalog_ids {
+    uint32_t count;
+    struct lsi_catalog_id {
+        uint64_t id;
+        uint32_t position;
+    } of[]; /* rising */
+};
+
+static int by_id(const void *a, const void *b)
+{
+    const struct lsi_catalog_id *x = a, *y = b;
+
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* Made by who first asks, for most catalogs are replaced before anybody does. NULL: look at all. */
+static const lsi_catalog_ids *ids_of(lsi_catalog *catalog)
+{
+    lsi_catalog_ids *ids = atomic_load_explicit(&catalog->ids, memory_order_acquire), *none = NULL;
+    uint32_t count = catalog->stream_count;
+
+    if (ids != NULL || count < IDS_COUNT_LEAST)
+        return ids != NULL && ids->count == count ? ids : NULL; /* Else it is being made. */
+    ids = lsi_alloc(catalog->memory, sizeof(*ids) + count * sizeof(ids->of[0]));
+    if (ids == NULL)
+        return NULL;
+    ids->count = count;
+    for (uint32_t i = 0; i < count; i++)
+        ids->of[i] = (struct lsi_catalog_id){catalog->streams[i].id, i};
+    qsort(ids->of, count, sizeof(ids->of[0]), by_id);
+    if (!atomic_compare_exchange_strong_explicit(&catalog->ids, &none, ids, memory_order_acq_rel,
+                                                 memory_order_acquire)) {
+        lsi_free(catalog->memory, ids); /* Another thread was faster. */
+        ids = none;
+    }
+    return ids;
+}
+
+const lsi_catalog_stream *lsi_catalog_after_id(const lsi_catalog *catalog, uint64_t id)
+{
+    const lsi_catalog_ids *ids = ids_of((lsi_catalog *)(uintptr_t)catalog); /* What it says does not change. */
+    const lsi_catalog_stream *next = NULL;
+
+    if (ids != NULL) {
+        uint32_t low = 0, high = ids->count;
+
+        while (low < high) {
+            uint32_t middle = low + (high - low) / 2;
+
+            if (ids->of[middle].id <= id)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        return low < ids->count ? &catalog->streams[ids->of[low].position] : NULL;
+    }
+    for (uint32_t i = 0; i < catalog->stream_count; i++)
+        if (catalog->streams[i].id > id && (next == NULL || catalog->streams[i].id < next->id))
+            next = &catalog->streams[i];
+    return next;
+}
+
 const lsi_catalog_stream *lsi_catalog_find_id(const lsi_catalog *catalog, uint64_t id)
 {
-    for (uint32_t i = 0; i < catalog->stream_count; i++)
-        if (catalog->streams[i].id == id)
-            return &catalog->streams[i];
-    return NULL;
+    const lsi_catalog_stream *found = id > 0 ? lsi_catalog_after_id(catalog, id - 1) : NULL;
+
+    return found != NULL && found->id == id ? found : NULL;
 }
 
 const lsi_consumer *lsi_catalog_find_consumer(const lsi_catalog *catalog, uint64_t id,

@@ -61,6 +61,8 @@ typedef struct lsi_catalog_stream {
     lsi_shard *shards; /* in rising order of index */
 } lsi_catalog_stream;
 
+typedef struct lsi_catalog_ids lsi_catalog_ids;
+
 /* Immutable once it can be seen by others; goes with its last reference. */
 typedef struct lsi_catalog {
     const lsi_memory *memory;
@@ -75,6 +77,7 @@ typedef struct lsi_catalog {
     uint64_t consumer_id; /* the last one that a consumer was given; 0: none was */
     uint32_t stream_count;
     lsi_catalog_stream *streams; /* in byte order of name */
+    _Atomic(lsi_catalog_ids *) ids; /* catalog_object.c */
 } lsi_catalog;
 
 /* catalog_object.c */
@@ -83,6 +86,7 @@ lsi_catalog *lsi_catalog_ref(lsi_catalog *catalog);
 void lsi_catalog_unref(lsi_catalog *catalog); /* accepts NULL */
 const lsi_catalog_stream *lsi_catalog_find(const lsi_catalog *catalog, const char *name); /* NULL: none */
 const lsi_catalog_stream *lsi_catalog_find_id(const lsi_catalog *catalog, uint64_t id);
+const lsi_catalog_stream *lsi_catalog_after_id(const lsi_catalog *catalog, uint64_t id); /* the next one; NULL: none */
 uint32_t lsi_catalog_after(const lsi_catalog *catalog, const char *name); /* index of the first name above `name` */
 /* NULL: none. `id`: of any stream, which `*stream` is then (NULL: does not matter). */
 const lsi_consumer *lsi_catalog_find_consumer(const lsi_catalog *catalog, uint64_t id,
@@ -138,6 +142,7 @@ typedef struct lsi_local_stream {
     uint64_t id;
     char name[LSI_STREAM_NAME_MAX + 1];
     lsi_slot *slot;
+    uint32_t trim_from;       /* upkeep lock: position of the shard with which the next piece begins */
     _Atomic uint64_t checked; /* manifest generation at which it was last found in the catalog; even */
     lsi_local_settings settings;
     lsi_local_shards shards;

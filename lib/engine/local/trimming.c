@@ -8,7 +8,8 @@
  *
  *  U1  One piece of upkeep removes at most PIECE_SEGMENTS segments of a shard at a time, reads at most PIECE_UNKNOWN
  *      lists that nobody has looked at since somebody was alone, recovers at most one shard, and begins nothing when its
- *      time is over. What is left stays due. */
+ *      time is over. What is left stays due, and the next piece goes on there: so many shards are gone through once,
+ *      and not once for every few of them. */
 #include <stdlib.h>
 
 #include "base/status.h"
@@ -174,7 +175,8 @@ static ls_status find_slot(trimming *of, uint32_t shard, lsi_slot **out)
     return st;
 }
 
-static void trim_shard(trimming *of, uint32_t shard)
+/* False: it is left, for this piece has done its share. */
+static bool trim_shard(trimming *of, uint32_t shard)
 {
     uint64_t bytes = 0;
     lsi_slot *slot;
@@ -184,20 +186,20 @@ static void trim_shard(trimming *of, uint32_t shard)
 
     if (st != LS_OK) {
         note_failure(of, st);
-        return;
+        return true;
     }
     if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
-        return; /* E1: its directory's syncs may not be believed. */
+        return true; /* E1: its directory's syncs may not be believed. */
     is_known = is_recovered(of, slot) && atomic_load_explicit(&slot->sealed_bytes, memory_order_relaxed) != 0;
     is_over = time_is_over(of);
     if (is_known && (!of->is_all || is_over)) {
         of->bytes += bytes_of(slot);
         if (atomic_load_explicit(&slot->oldest_us, memory_order_relaxed) >= of->before_us && !is_resting(of, slot))
-            return;
+            return true;
     }
     if ((!is_known && of->unknown_left == 0) || is_over) {
         of->is_left = true;
-        return;
+        return false;
     }
     of->unknown_left -= is_known ? 0 : 1;
     st = lsi_local_stream_log(of->stream, shard, &log);
@@ -206,6 +208,31 @@ static void trim_shard(trimming *of, uint32_t shard)
     if (!is_known || of->is_all)
         of->bytes += bytes;
     note_failure(of, st);
+    return true;
+}
+
+/* A piece begins with the shard that the last one left, and ends with the one that it leaves; but what a cap is held
+ * against is the sum of all. True: it met shards that are closed and past their age, which it leaves alone. */
+static bool trim_shards(trimming *of)
+{
+    bool some_are_over = false;
+    uint32_t count = of->about->shard_count, first = of->is_all ? 0 : of->stream->trim_from;
+
+    if (first >= count)
+        first = 0;
+    of->stream->trim_from = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = i < count - first ? first + i : i - (count - first);
+        const lsi_shard *shard = &of->about->shards[at];
+
+        if (shard->closed && shard->closed_us < of->before_us) {
+            some_are_over = true;
+        } else if (!trim_shard(of, shard->index) && !of->is_all && of->about->retention_bytes == 0) {
+            of->stream->trim_from = at;
+            break;
+        }
+    }
+    return some_are_over;
 }
 
 /* ---- by bytes ---- */
@@ -327,7 +354,7 @@ ls_status lsi_local_trim_stream(lsi_local_stream *stream, bool is_all, int64_t u
     trimming of = {.local = lsi_local_of_stream(&stream->base), .stream = stream, .is_all = is_all,
                    .until_us = until_us, .unknown_left = is_all ? UINT32_MAX : PIECE_UNKNOWN,
                    .recoveries_left = is_all ? UINT32_MAX : 1};
-    bool some_are_over = false;
+    bool some_are_over;
     lsi_catalog *catalog;
     ls_status st;
 
@@ -341,14 +368,7 @@ ls_status lsi_local_trim_stream(lsi_local_stream *stream, bool is_all, int64_t u
     of.about = lsi_catalog_find_id(catalog, stream->id);
     if (of.about != NULL) {
         of.before_us = lsi_local_trim_before_us(stream);
-        for (uint32_t i = 0; i < of.about->shard_count; i++) {
-            const lsi_shard *shard = &of.about->shards[i];
-
-            if (shard->closed && shard->closed_us < of.before_us)
-                some_are_over = true;
-            else
-                trim_shard(&of, shard->index);
-        }
+        some_are_over = trim_shards(&of);
         if (some_are_over && time_is_over(&of))
             of.is_left = true;
         else if (some_are_over)

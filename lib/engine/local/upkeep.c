@@ -96,11 +96,8 @@ void lsi_local_upkeep_turn(lsi_local_stream *stream)
 /* The stream with the next id above `*id`; `*slot` NULL when it has none. False: there is none. */
 static bool next_stream(lsi_local *local, const lsi_catalog *catalog, uint64_t *id, lsi_slot **slot)
 {
-    const lsi_catalog_stream *next = NULL;
+    const lsi_catalog_stream *next = lsi_catalog_after_id(catalog, *id);
 
-    for (uint32_t i = 0; i < catalog->stream_count; i++)
-        if (catalog->streams[i].id > *id && (next == NULL || catalog->streams[i].id < next->id))
-            next = &catalog->streams[i];
     if (next == NULL)
         return false;
     *id = next->id;
