@@ -1,7 +1,7 @@
 /* H4, the kill storm: is anything lost, doubled, reordered or stuck when processes die at any instruction?
  *
  * Producers, consumers (of one shard and merged), a maker of streams and one who splits and merges the shards beneath
- * them are processes on one directory. A parent kills
+ * them and changes how records are encrypted and compressed are processes on one directory. A parent kills
  * them at random times, stops some of them for a while, and puts others in their place. Besides, most of them carry a
  * hook in their file layer that kills them at the Nth call, before it, behind it or in the middle of a write: so that
  * many die while they hold a lock, which is counted from the lock words and asserted. Now and then all die at once, and
@@ -77,7 +77,7 @@ typedef struct shared {
     _Atomic int64_t stopped_us;    /* how long children were stopped, summed */
     _Atomic int64_t slow_disk_us;  /* how long syncs took, of those that took 50 ms and more */
     _Atomic int64_t longest_us;    /* the longest call, less what it was allowed for stops and the disk */
-    _Atomic uint64_t puts, acknowledged, read, reshards;
+    _Atomic uint64_t puts, acknowledged, read, reshards, new_keys;
     _Atomic uint32_t runs;
     _Atomic uint32_t made[MADE];   /* ABSENT .. DELETING */
     _Atomic uint64_t violations;
@@ -350,6 +350,14 @@ static void *oracle_load(const char *kind, uint32_t place, size_t entry_bytes, s
 
 /* ---- children ---- */
 
+/* Keys follow from their ids. */
+static ls_status key_of(void *user, const char *key_id, unsigned char key[LS_KEY_BYTES])
+{
+    (void)user;
+    memset(key, key_id[0], LS_KEY_BYTES);
+    return LS_OK;
+}
+
 static ls_store *open_store(hook_plan *plan, child_state *state)
 {
     ls_store_options options = LS_STORE_OPTIONS_INIT;
@@ -357,6 +365,7 @@ static ls_store *open_store(hook_plan *plan, child_state *state)
     lsi_env env;
     ls_status st;
 
+    options.key_callback = key_of;
     lsi_env_default(&env);
     if (plan != NULL)
         env.files = &plan->files.table;
@@ -616,6 +625,25 @@ static uint32_t open_shards(const ls_stream_description *about, ls_shard_info *i
     return found;
 }
 
+/* Another key, none, compression or none: for what is put from then on. */
+static void change_terms(ls_store *store, child_state *state, uint64_t *random)
+{
+    static const char *const key_ids[] = {"a", "b", "c"};
+    uint32_t kind = (uint32_t)random_below(random, 6);
+    timed clock = call_begins(state, set.wait_us);
+    ls_status st = kind < 3    ? ls_stream_start_encryption(store, STREAM, key_ids[kind])
+                   : kind == 3 ? ls_stream_stop_encryption(store, STREAM)
+                               : ls_stream_set_compression(store, STREAM,
+                                                           kind == 4 ? LS_COMPRESSION_ZSTD : LS_COMPRESSION_NONE);
+
+    call_ends(&clock, "changing keys", set.wait_us);
+    if (st != LS_OK) {
+        violation("changing keys (%u): %s: %s", kind, ls_status_name(st), ls_last_error_message());
+        _exit(3);
+    }
+    atomic_fetch_add(&share->new_keys, 1);
+}
+
 /* Splits and merges. Whatever the one before was about when it died: the open shards are enough. */
 static void reshard(uint64_t *random, hook_plan *plan)
 {
@@ -654,6 +682,8 @@ static void reshard(uint64_t *random, hook_plan *plan)
             _exit(3);
         }
         atomic_fetch_add(&share->reshards, 1);
+        if (random_below(random, 3) == 0)
+            change_terms(store, state, random);
         (void)usleep((useconds_t)random_below(random, 60000));
     }
     close_all(store, stream, NULL, NULL);
@@ -1024,13 +1054,15 @@ static void load_shards(ls_stream *stream, history *of)
 static void judge(void)
 {
     history of = {0};
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
     size_t capacity = 0;
     ls_store *store = NULL;
     ls_stream *stream = NULL;
     history_read *merged = NULL;
     size_t merged_count = 0, merged_capacity = 0;
 
-    if (ls_store_open(set.dir, NULL, &store) != LS_OK || ls_stream_open(store, STREAM, &stream) != LS_OK) {
+    options.key_callback = key_of;
+    if (ls_store_open(set.dir, &options, &store) != LS_OK || ls_stream_open(store, STREAM, &stream) != LS_OK) {
         violation("at the end the store cannot be opened: %s", ls_last_error_message());
         (void)ls_store_close(store);
         return;
@@ -1110,8 +1142,9 @@ static uint64_t run(const char *mode, const char *dir, bool keep, uint64_t *hold
     if (kills >= 200 && held * 5 < kills)
         violation("only %" PRIu64 " of %" PRIu64 " kills hit a holder of a lock: a fifth is wanted", held, kills);
     printf("h4 mode=%s kills=%" PRIu64 " hooked=%" PRIu64 " holders=%" PRIu64 " append_holders=%" PRIu64
-           " stops=%" PRIu64 " all_dead=%" PRIu64 " reshards=%" PRIu64, mode, kills,
-           atomic_load(&share->hooked_kills), held, atomic_load(&share->append_holders), stops, ends, atomic_load(&share->reshards));
+           " stops=%" PRIu64 " all_dead=%" PRIu64 " reshards=%" PRIu64 " new_keys=%" PRIu64, mode, kills,
+           atomic_load(&share->hooked_kills), held, atomic_load(&share->append_holders), stops, ends,
+           atomic_load(&share->reshards), atomic_load(&share->new_keys));
     printf(" puts=%" PRIu64 " acknowledged=%" PRIu64 " read=%" PRIu64 " longest_ms=%" PRId64 " slow_disk_ms=%" PRId64
            "\n", atomic_load(&share->puts), atomic_load(&share->acknowledged), atomic_load(&share->read),
            atomic_load(&share->longest_us) / 1000, atomic_load(&share->slow_disk_us) / 1000);

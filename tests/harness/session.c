@@ -41,6 +41,13 @@ static void session_log(void *user, int32_t level, const char *line)
         fprintf(stderr, "        log %d: %s\n", level, line);
 }
 
+static ls_status session_key(void *user, const char *key_id, unsigned char key[LS_KEY_BYTES])
+{
+    (void)user;
+    memset(key, key_id[0], LS_KEY_BYTES);
+    return LS_OK;
+}
+
 static int session_thread(void *user, const char *name)
 {
     session *of = user;
@@ -273,6 +280,7 @@ ls_status session_open(session *of, ls_durability durability)
         return LS_OK;
     options.durability = durability;
     options.segment_bytes = SESSION_SEGMENT_BYTES;
+    options.key_callback = session_key;
     options.sync_interval_ms = durability == LS_DURABILITY_INTERVAL ? 60000 : 0;
     st = session_answered(of, lsi_store_open_env("file:sim", &options, &of->env, &of->store));
     if (st != LS_OK)
@@ -420,6 +428,32 @@ ls_status session_delete(session *of, uint32_t stream)
     return st;
 }
 
+ls_status session_encrypt(session *of, uint32_t stream, const char *key_id)
+{
+    const char *name = of->truth->streams[stream].name;
+    ls_status st = session_want_stream(of, stream);
+
+    if (st != LS_OK)
+        return st;
+    of->is_sealed[stream] = false;
+    st = session_answered(of, key_id != NULL ? ls_stream_start_encryption(of->store, name, key_id)
+                                             : ls_stream_stop_encryption(of->store, name));
+    session_look(of);
+    of->is_sealed[stream] = st == LS_OK && key_id != NULL;
+    return st;
+}
+
+ls_status session_compress(session *of, uint32_t stream, ls_compression compression)
+{
+    ls_status st = session_want_stream(of, stream);
+
+    if (st != LS_OK)
+        return st;
+    st = session_answered(of, ls_stream_set_compression(of->store, of->truth->streams[stream].name, compression));
+    session_look(of);
+    return st;
+}
+
 ls_status session_health(session *of, uint32_t stream, uint32_t shard, ls_status *health)
 {
     ls_stream_description *description;
@@ -442,10 +476,13 @@ ls_status session_health(session *of, uint32_t stream, uint32_t shard, ls_status
 static void put_answered(session *of, uint32_t number, ls_status st, ls_seqno seqno)
 {
     put_fact *put = &of->truth->puts[number - 1];
+    size_t written = written_at(of, number, put->begun_at);
 
+    if (of->is_sealed[put->stream] && written < here(of))
+        session_complain(of, "X5: put %u was written as it is, and its stream is encrypted", number);
     if (st == LS_OK) {
         put->seqno = seqno;
-        put->given_at = written_at(of, number, put->begun_at);
+        put->given_at = written;
         put->acked_at = here(of);
         if (of->durability == LS_DURABILITY_SYNC)
             put->durable_at = here(of);
@@ -681,6 +718,7 @@ void session_watch(session *of, uint32_t stream)
     const char *name = of->truth->streams[stream].name;
     /* It looks on the thread of a call that holds locks, so it must do no upkeep. */
     options.flags = LS_STORE_READ_ONLY;
+    options.key_callback = session_key;
     if (session_answered(of, lsi_store_open_env("file:sim", &options, &of->env, &of->watcher)) != LS_OK ||
         session_answered(of, ls_stream_open(of->watcher, name, &of->watched_stream)) != LS_OK) {
         session_complain(of, "no watcher: %s", ls_last_error_message());

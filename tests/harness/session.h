@@ -44,6 +44,7 @@ typedef struct session {
     ls_stream *streams[SESSION_STREAMS_MAX];
     ls_producer *producers[SESSION_STREAMS_MAX];
     session_shards shards[SESSION_STREAMS_MAX];
+    bool is_sealed[SESSION_STREAMS_MAX]; /* it was said that what is put now is encrypted */
     ls_store *watcher; /* a reader's store, see session_watch */
     ls_stream *watched_stream;
     uint32_t watched;
@@ -79,6 +80,10 @@ ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t c
 ls_status session_split(session *of, uint32_t stream, uint32_t shard);
 ls_status session_merge(session *of, uint32_t stream, uint32_t shard, uint32_t adjacent);
 ls_status session_double(session *of, uint32_t stream);
+/* With the key called `key_id`; NULL: no more. Keys follow from their ids. From then on no byte of a record may be
+ * written as it is (X5). */
+ls_status session_encrypt(session *of, uint32_t stream, const char *key_id);
+ls_status session_compress(session *of, uint32_t stream, ls_compression compression);
 ls_status session_sync(session *of);
 ls_status session_reset(session *of, uint32_t stream, uint32_t shard);
 /* Reads the shard from its horizon, and checks it against the truth: `power` as truth_check has it. */

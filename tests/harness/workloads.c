@@ -172,6 +172,41 @@ static void kernel_reshards(session *of)
     reshard_all_ways(of, LS_DURABILITY_KERNEL);
 }
 
+static void change_keys(session *of, ls_durability durability)
+{
+    uint32_t stream;
+
+    (void)session_open(of, durability);
+    (void)session_create(of, "s", 1, &stream);
+    (void)session_put(of, stream, 0, 300);
+    (void)session_encrypt(of, stream, "a");
+    (void)session_put(of, stream, 0, 400);
+    (void)session_batch(of, stream, 0, 3, 500, true);
+    (void)session_put(of, stream, 0, 40000);
+    (void)session_put(of, stream, 0, 40000); /* into another segment */
+    (void)session_encrypt(of, stream, "b");
+    (void)session_put(of, stream, 0, 600);
+    (void)session_read_all(of, stream);
+    (void)session_compress(of, stream, LS_COMPRESSION_ZSTD);
+    (void)session_batch(of, stream, 0, 8, 700, false);
+    (void)session_split(of, stream, 0);
+    (void)session_put(of, stream, 1, 50);
+    (void)session_encrypt(of, stream, NULL);
+    (void)session_put(of, stream, 1, 60);
+    (void)session_put(of, stream, 2, 70);
+    (void)session_read_all(of, stream);
+}
+
+static void keys(session *of)
+{
+    change_keys(of, LS_DURABILITY_SYNC);
+}
+
+static void kernel_keys(session *of)
+{
+    change_keys(of, LS_DURABILITY_KERNEL);
+}
+
 /* So many shards that they are synced at once. Deaths and failures in it are walked by test_local_catalog. */
 static void wide_stream(session *of)
 {
@@ -329,6 +364,8 @@ const workload workloads[] = {
     {"kernel_reused_blocks", LS_DURABILITY_KERNEL, false, kernel_reused_blocks},
     {"reshards", LS_DURABILITY_SYNC, false, reshards},
     {"kernel_reshards", LS_DURABILITY_KERNEL, false, kernel_reshards},
+    {"keys", LS_DURABILITY_SYNC, false, keys},
+    {"kernel_keys", LS_DURABILITY_KERNEL, true, kernel_keys},
     {"wide_stream", LS_DURABILITY_SYNC, true, wide_stream},
     {"reopening", LS_DURABILITY_SYNC, false, reopening},
     {"other_durability", LS_DURABILITY_DEFAULT, false, other_durability},
