@@ -183,10 +183,13 @@ uint64_t lsi_control_manifest_generation(const lsi_control *control);
 void lsi_control_manifest_changing(lsi_control *control); /* store lock held; before the file is replaced */
 void lsi_control_manifest_changed(lsi_control *control);  /* store lock held; after it is durable */
 
-/* Upkeep by those who open the store: when it is due, and the id of the stream that was looked at last. */
+/* Upkeep by those who open the store: when it is due, and the id of the stream that was looked at last. The
+ * same for what killed processes left. */
 typedef struct lsi_upkeep_words {
     _Atomic int64_t due_us; /* passing time */
     _Atomic uint64_t stream;
+    _Atomic int64_t strays_due_us;
+    _Atomic uint64_t strays_stream;
 } lsi_upkeep_words;
 lsi_upkeep_words *lsi_control_upkeep_words(lsi_control *control);
 

@@ -202,6 +202,8 @@ out:
 typedef struct removal {
     const lsi_root *root;
     const char *dir;
+    const lsi_clock *clock;
+    int64_t until_us;
 } removal;
 
 static int remove_entry(void *user, const char *entry, bool is_dir)
@@ -209,6 +211,8 @@ static int remove_entry(void *user, const char *entry, bool is_dir)
     const removal *what = user;
     char name[LSI_SEGMENT_NAME_BYTES * 4];
 
+    if (what->until_us != INT64_MAX && lsi_monotonic_us(what->clock) >= what->until_us)
+        return -ETIMEDOUT;
     if (strlen(entry) + strlen(what->dir) + 2 > sizeof name)
         return 0; /* Not ours; the directory will not go and the caller hears of it. */
     size_t dir_bytes = strlen(what->dir);
@@ -222,14 +226,14 @@ static int remove_entry(void *user, const char *entry, bool is_dir)
     return what->root->files->unlink(what->root, name);
 }
 
-ls_status lsi_log_destroy(const lsi_env *env, const lsi_root *root, const char *dir)
+ls_status lsi_log_destroy(const lsi_env *env, const lsi_root *root, const char *dir, int64_t until_us)
 {
-    removal what = {root, dir};
-
-    (void)env;
+    removal what = {root, dir, &env->clock, until_us};
     int rc = root->files->list(root, dir, remove_entry, &what);
     if (rc == -ENOENT)
         return LS_OK;
+    if (rc == -ETIMEDOUT)
+        return lsi_fail(LS_ERR_TIMEOUT, "the time is over, and %s is not removed", dir);
     if (rc >= 0)
         rc = root->files->remove_dir(root, dir);
     return rc < 0 && rc != -ENOENT ? lsi_fail_errno(-rc, "removing %s", dir) : LS_OK;
@@ -240,7 +244,7 @@ ls_status lsi_log_create(const lsi_log_config *config)
     lsi_segment_header header;
     lsi_segment *segment = NULL;
     lsi_segment_entry entry;
-    ls_status st = lsi_log_destroy(config->env, config->root, config->dir);
+    ls_status st = lsi_log_destroy(config->env, config->root, config->dir, INT64_MAX);
 
     if (st != LS_OK)
         return st;

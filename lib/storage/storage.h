@@ -77,8 +77,9 @@ ls_status lsi_log_create(const lsi_log_config *config);
 /* The slot of a log that was just made and that no manifest names yet, so that its first append need not look for what
  * might have been given before. Locks: store lock held. */
 ls_status lsi_log_publish_new(const lsi_log_config *config);
-/* Removes a log's directory with everything in it. The manifest no longer names it. */
-ls_status lsi_log_destroy(const lsi_env *env, const lsi_root *root, const char *dir);
+/* Removes a log's directory with everything in it. The manifest no longer names it. LS_ERR_TIMEOUT: that monotonic time
+ * is over, and something is left. */
+ls_status lsi_log_destroy(const lsi_env *env, const lsi_root *root, const char *dir, int64_t until_us);
 
 /* Whether the directory holds no more than lsi_log_create makes: nothing was ever appended. LS_OK and true when there is
  * no such directory. */

@@ -7,6 +7,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -16,7 +17,7 @@ from store import LSTREAM, Store
 
 COMMANDS = ["create", "delete", "retention", "mode", "tag", "encrypt", "decrypt", "compress", "list", "describe",
             "shards", "split", "merge", "scale", "consumers", "put", "get", "tail", "status", "dump", "verify",
-            "repair", "backup", "version", "help"]
+            "repair", "maintain", "backup", "version", "help"]
 
 
 class Commands(Store):
@@ -53,6 +54,22 @@ class Commands(Store):
                           ["consumers", "a", "list", "b"], ["consumers", "a", "registr", "b"]):
             self.run_tool(*arguments, expect=2)
         self.assertIn("which store", self.run_tool("list", expect=2, env={"LIBSTREAM_STORE": ""}).err)
+
+    def test_what_a_killed_deleter_left_is_removed(self):
+        """Its bytes come back by any command that opens the store for writing, and by `maintain` at once."""
+        self.make("kept")
+        for command in (["maintain"], ["create", "other"]):
+            self.make("gone", "--shards", 4)
+            self.run_tool("put", "gone", "--key", "k", stdin=b"x" * 100000 + b"\n")
+            directory = os.path.join(self.store, max(filter(str.isdigit, os.listdir(self.store)), key=int))
+            shutil.copytree(directory, directory + ".left")
+            self.run_tool("delete", "gone")
+            os.rename(directory + ".left", directory)
+            os.unlink(os.path.join(directory, "0", "segments"))  # He had begun.
+            self.assertIn("named by nothing", self.run_tool("verify", "--notes").out)
+            self.run_tool(*command)
+            self.assertFalse(os.path.exists(directory))
+        self.assertEqual(json.loads(self.run_tool("maintain", "--json", "--timeout", 10000).out), {"maintained": True})
 
     def test_create_list_describe_delete(self):
         self.run_tool("create", "b", "--shards", 3, "--retention-hours=48", "--mode", "provisioned", "--record-bytes-max",

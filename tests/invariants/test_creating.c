@@ -1,5 +1,5 @@
 /* P1, P2, D6, R6 for creating streams, which is long for wide ones: whoever creates stops nobody, whether he works, is
- * stopped or dies, and what he leaves is found and removed. */
+ * stopped or dies, and what he leaves is found and removed. So is what a deleter leaves who dies. */
 #include <dirent.h>
 
 #include "engine/local/local.h"
@@ -275,6 +275,168 @@ static void a_claim_holds_within_a_process(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* ---- deleters ---- */
+
+/* As plan.countdown, for calls that remove files and directories of streams. */
+static int64_t the_removals;
+static int (*unlink_before)(const lsi_root *root, const char *name);
+static int (*remove_dir_before)(const lsi_root *root, const char *name);
+
+static int dying_unlink(const lsi_root *root, const char *name)
+{
+    if (*name >= '1' && *name <= '9' && the_removals-- == 0)
+        (void)raise(SIGKILL);
+    return unlink_before(root, name);
+}
+
+static int dying_remove_dir(const lsi_root *root, const char *name)
+{
+    if (the_removals-- == 0)
+        (void)raise(SIGKILL);
+    return remove_dir_before(root, name);
+}
+
+static void delete_in_child(fixture *fx)
+{
+    int64_t removals = the_removals;
+    ls_store *store;
+
+    hooked_files_init(&the_plan.files, NULL, NULL, NULL);
+    unlink_before = the_plan.files.table.unlink;
+    remove_dir_before = the_plan.files.table.remove_dir;
+    the_plan.files.table.unlink = dying_unlink;
+    the_plan.files.table.remove_dir = dying_remove_dir;
+    the_removals = INT64_MAX;
+    child_check(open_hooked(fx->path, NULL, &the_plan.files, &store) == LS_OK);
+    the_removals = removals;
+    child_check(ls_stream_delete(store, "wide") == LS_OK);
+    child_check(ls_store_close(store) == LS_OK);
+}
+
+static void make_wide(const fixture *fx, uint32_t shards)
+{
+    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+    ls_store *store;
+
+    options.shard_count = shards;
+    assert_int_equal(ls_store_open(fx->path, NULL, &store), LS_OK);
+    assert_int_equal(ls_stream_create(store, "wide", &options), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+}
+
+static unsigned count_streams(const fixture *fx)
+{
+    unsigned count = 0;
+
+    for (char digit[2] = "1"; digit[0] <= '9'; digit[0]++)
+        count += count_names(fx, digit);
+    return count;
+}
+
+/* A monotonic clock that `the_ahead_us` is added to, and `the_step_us` whenever it is looked at. */
+static int64_t the_ahead_us, the_step_us;
+
+static int64_t pushed_wall(void *user)
+{
+    (void)user;
+    return lsi_wall_us(&lsi_clock_system);
+}
+
+static int64_t pushed_monotonic(void *user)
+{
+    (void)user;
+    the_ahead_us += the_step_us;
+    return lsi_monotonic_us(&lsi_clock_system) + the_ahead_us;
+}
+
+static ls_status open_pushed(const fixture *fx, ls_store **out)
+{
+    lsi_env env;
+
+    lsi_env_default(&env);
+    env.clock = (lsi_clock){pushed_wall, pushed_monotonic, NULL, NULL};
+    return lsi_store_open_env(fx->path, NULL, &env, out);
+}
+
+/* Nobody calls ls_store_maintain. Method: killed at the 1st, 2nd, ... removal; then the store is opened by somebody who
+ * is alone, as a program that is started again does. */
+static void what_a_dead_deleter_leaves_is_removed_by_who_opens(void **state)
+{
+    fixture *fx = *state;
+    handles of;
+
+    open_beside(&of, fx);
+    assert_int_equal(handles_close(&of), LS_OK);
+    for (int64_t removals = 0;; removals++) {
+        make_wide(fx, 3);
+        the_removals = removals;
+        int status = child_end(child_start(delete_in_child, fx));
+        if (!WIFSIGNALED(status)) { /* Too few calls to die in. */
+            assert_int_equal(status, 0);
+            assert_true(removals >= 10);
+            break;
+        }
+        assert_int_equal(count_streams(fx), 2);
+        /* Pieces of 10 ms: a machine with much else to do takes a few. */
+        for (int opens = 0; count_streams(fx) > 1 && opens < 50; opens++) {
+            open_beside(&of, fx);
+            assert_int_equal(handles_close(&of), LS_OK);
+        }
+        assert_int_equal(count_streams(fx), 1);
+    }
+    open_beside(&of, fx);
+    assert_int_equal(put_text(&of, "still", NULL), LS_OK);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* The same by one who has had the store open all the time, and puts: a minute later. */
+static void what_a_dead_deleter_leaves_is_removed_by_who_puts(void **state)
+{
+    fixture *fx = *state;
+    handles of;
+
+    make_wide(fx, 3);
+    the_ahead_us = the_step_us = 0;
+    memset(&of, 0, sizeof of);
+    assert_int_equal(open_pushed(fx, &of.store), LS_OK);
+    assert_int_equal(ls_stream_create(of.store, STREAM, NULL), LS_OK);
+    assert_int_equal(ls_stream_open(of.store, STREAM, &of.stream), LS_OK);
+    assert_int_equal(ls_producer_open(of.stream, NULL, &of.producer), LS_OK);
+    the_removals = 4;
+    assert_true(WIFSIGNALED(child_end(child_start(delete_in_child, fx))));
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(put_text(&of, "soon", NULL), LS_OK);
+    assert_int_equal(count_streams(fx), 2);
+    for (int pieces = 0; count_streams(fx) > 1 && pieces < 50; pieces++) {
+        the_ahead_us += INT64_C(61000000);
+        for (int i = 0; i < 100; i++)
+            assert_int_equal(put_text(&of, "later", NULL), LS_OK);
+    }
+    assert_int_equal(count_streams(fx), 1);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* Who comes for something else does a piece only. Method: each look at the clock takes a millisecond. */
+static void an_open_removes_a_piece_of_it(void **state)
+{
+    fixture *fx = *state;
+    ls_store *store;
+    int opens = 0;
+
+    make_wide(fx, WIDE);
+    the_removals = 0;
+    assert_true(WIFSIGNALED(child_end(child_start(delete_in_child, fx))));
+    the_ahead_us = 0;
+    the_step_us = 1000;
+    for (; count_streams(fx) > 0 && opens < 200; opens++) {
+        assert_int_equal(open_pushed(fx, &store), LS_OK);
+        assert_int_equal(ls_store_close(store), LS_OK);
+    }
+    assert_in_range(opens, WIDE * 2 / 20, 199); /* Of each shard a file and a directory, at least, and 10 ms in all. */
+    assert_int_equal(count_streams(fx), 0);
+    the_step_us = 0;
+}
+
 int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -285,7 +447,11 @@ int main(void)
         CASE(the_id_of_a_dead_creator_is_used_again),
         CASE(a_creator_stopped_at_the_end_makes_creating_busy),
         CASE(a_claim_holds_within_a_process),
+        CASE(what_a_dead_deleter_leaves_is_removed_by_who_opens),
+        CASE(what_a_dead_deleter_leaves_is_removed_by_who_puts),
+        CASE(an_open_removes_a_piece_of_it),
     };
 
-    return cmocka_run_group_tests_name("creators at work, stopped and dead (P1, P2, D6, R6)", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("creators and deleters at work, stopped and dead (P1, P2, D6, R6)", tests, NULL,
+                                       NULL);
 }

@@ -222,7 +222,7 @@ static int remove_expired_dir(void *user, const char *entry, bool is_dir)
     if (!is_dir || strcmp(dir, entry) != 0 || lsi_shard_find(stream->shards, stream->shard_count, index) != NULL)
         return 0;
     (void)snprintf(dir, sizeof(dir), "%" PRIu64 "/%" PRIu32, stream->id, index); /* 20 + 1 + 10 */
-    of->st = lsi_local_remove_tree(&of->local->base.env, of->root, dir);
+    of->st = lsi_local_remove_tree(&of->local->base.env, of->root, dir, INT64_MAX);
     return of->st == LS_OK ? 0 : 1;
 }
 
@@ -237,7 +237,7 @@ static ls_status remove_rest(lsi_local *local, const lsi_root *root, const lsi_c
         if (lsi_catalog_find_id(catalog, earlier->streams[i].id) != NULL)
             continue;
         (void)snprintf(dir, sizeof(dir), "%" PRIu64, earlier->streams[i].id); /* 20 */
-        st = lsi_local_remove_tree(&local->base.env, root, dir);
+        st = lsi_local_remove_tree(&local->base.env, root, dir, INT64_MAX);
     }
     for (uint32_t i = 0; st == LS_OK && i < catalog->stream_count; i++) {
         expired_dirs of = {local, root, &catalog->streams[i], LS_OK};

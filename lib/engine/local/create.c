@@ -31,7 +31,7 @@ static void remove_quietly(lsi_local *local, const char *dir)
     lsi_error_state why;
 
     lsi_error_save(&why);
-    (void)lsi_local_remove_dir(local, dir); /* upkeep removes what stays */
+    (void)lsi_local_remove_dir(local, dir, INT64_MAX); /* upkeep removes what stays */
     lsi_error_restore(&why);
 }
 
@@ -186,7 +186,7 @@ static ls_status make_logs(const creation *of)
     int result = files->make_dir(&local->root, of->made);
 
     if (result == -EEXIST) { /* of a creator who is gone: the claim is ours */
-        st = lsi_local_remove_dir(local, of->made);
+        st = lsi_local_remove_dir(local, of->made, INT64_MAX);
         if (st != LS_OK)
             return st;
         result = files->make_dir(&local->root, of->made);

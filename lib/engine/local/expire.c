@@ -77,7 +77,7 @@ static void remove_logs(const expiry *of, const lsi_catalog_stream *before, cons
         if (lsi_shard_find(after->shards, after->shard_count, index) != NULL)
             continue;
         (void)snprintf(dir, sizeof(dir), "%" PRIu64 "/%" PRIu32, before->id, index); /* 20 + 1 + 10 */
-        (void)lsi_log_destroy(&of->local->base.env, &of->local->root, dir);
+        (void)lsi_log_destroy(&of->local->base.env, &of->local->root, dir, INT64_MAX);
         lsi_env_log(&of->local->base.env, LS_LOG_INFO, "stream '%s' shard %" PRIu32 " is gone: it was closed, and all "
                     "its records were past their age", before->name, index);
     }

@@ -238,19 +238,22 @@ ls_status lsi_local_check_limits(const lsi_local *local, const char *name, const
                                  const lsi_catalog *after);
 
 /* strays.c */
-/* Removes a stream's directory with all its logs, as far as it can. */
-ls_status lsi_local_remove_dir(lsi_local *local, const char *dir);
-ls_status lsi_local_remove_tree(const lsi_env *env, const lsi_root *root, const char *dir); /* the same in another root */
+/* Removes a stream's directory with all its logs, as far as it can. TIMEOUT: that monotonic time is over. */
+ls_status lsi_local_remove_dir(lsi_local *local, const char *dir, int64_t until_us);
+ls_status lsi_local_remove_tree(const lsi_env *env, const lsi_root *root, const char *dir,
+                                int64_t until_us); /* the same in another root */
 /* Renames the directory of a stream that was never named, so that its id can be used (L2). LS_OK when there is none. */
 ls_status lsi_local_set_aside(lsi_local *local, uint64_t id);
-/* Looks through the root for directories the manifest does not name. */
-ls_status lsi_local_clear_strays(lsi_local *local);
+/* Looks for directories that the manifest does not name: in the root, and in the directories of `streams_max` streams,
+ * beginning behind the one of `*id`, which becomes that of the last one looked at; 0 when there is none behind it.
+ * TIMEOUT: that monotonic time is over, and something is left. */
+ls_status lsi_local_clear_strays(lsi_local *local, uint64_t *id, uint32_t streams_max, int64_t until_us);
 
 /* reshard.c */
 ls_status lsi_local_reshard(lsi_engine_stream *stream, const lsi_reshard_step *steps, uint32_t count,
                             uint32_t *first_child);
-/* Removes the logs of shards that no manifest names. Locks: store lock held. */
-ls_status lsi_local_clear_shards(lsi_local *local, const lsi_catalog *catalog);
+/* Removes the logs of a stream's shards that no manifest names. TIMEOUT: as above. */
+ls_status lsi_local_clear_shards(lsi_local *local, uint64_t id, int64_t until_us);
 
 /* shards.c. Locks: engine->lock held, but for `find`, which needs none, and `close`, when nobody uses the stream. */
 /* Adds those that are above all known ones. LS_ERR_NO_MEMORY: some may have been added. */
@@ -370,7 +373,7 @@ ls_status lsi_local_trim_stream(lsi_local_stream *stream, bool is_all, int64_t u
 /* upkeep.c: a piece, if it is due and nobody else is at it, by whoever puts or reads; by who opened the store, of some
  * streams; by the thread, of all that are due. They never fail, and leave the last error alone. */
 void lsi_local_upkeep_turn(lsi_local_stream *stream);
-void lsi_local_upkeep_of_open(lsi_local *local);
+void lsi_local_upkeep_of_open(lsi_local *local, bool is_alone);
 void lsi_local_upkeep_of_thread(lsi_local *local);
 /* All there is, whoever is at it; until that monotonic time. LS_ERR_TIMEOUT: something is left. */
 ls_status lsi_local_upkeep_all(lsi_local *local, int64_t until_us);

@@ -317,13 +317,14 @@ static ls_status local_maintain(lsi_engine *engine, int64_t timeout_ms)
 {
     lsi_local *local = lsi_local_of(engine);
     int64_t now_us = lsi_monotonic_us(&engine->env.clock), until_us = INT64_MAX;
+    uint64_t id = 0;
     ls_status st = lsi_local_check_mine(local);
 
     if (st != LS_OK || local->base.read_only)
         return st; /* changes nothing */
     if (timeout_ms >= 0 && timeout_ms < (INT64_MAX - now_us) / 1000)
         until_us = now_us + timeout_ms * 1000;
-    st = lsi_local_clear_strays(local);
+    st = lsi_local_clear_strays(local, &id, UINT32_MAX, until_us);
     lsi_local_reserve_make(local);
     if (st == LS_OK && local->durability == LS_DURABILITY_INTERVAL)
         st = lsi_local_sync(engine);
@@ -445,7 +446,7 @@ ls_status lsi_local_open(const char *root_path, const ls_store_options *options,
             st = lsi_local_sweeper_start(local);
         if (st != LS_OK)
             goto fail;
-        lsi_local_upkeep_of_open(local); /* Last: it opens streams. */
+        lsi_local_upkeep_of_open(local, alone); /* Last: it opens streams. */
     }
     *out = &local->base;
     return LS_OK;

@@ -203,7 +203,7 @@ static ls_status clear_unnamed(lsi_local *local, uint64_t stream, const char *en
     if (st != LS_OK)
         return st;
     if (unused)
-        return lsi_log_destroy(&local->base.env, &local->root, dir);
+        return lsi_log_destroy(&local->base.env, &local->root, dir, INT64_MAX);
     local->base.env.random(local->base.env.random_user, &number, sizeof(number));
     (void)snprintf(aside, sizeof(aside), "%" PRIu64 "/aside-%s-%08" PRIx32, stream, entry, number); /* as the name */
     result = local->root.files->rename(&local->root, dir, aside);
@@ -257,7 +257,7 @@ static void unmake_children(const resharding *of)
         char dir[LSI_LOG_DIR_BYTES];
 
         shard_dir(of->stream, of->about->shards[i].index, dir);
-        (void)lsi_log_destroy(&of->local->base.env, &of->local->root, dir); /* upkeep removes what stays */
+        (void)lsi_log_destroy(&of->local->base.env, &of->local->root, dir, INT64_MAX); /* upkeep removes what stays */
     }
     lsi_error_restore(&why);
 }
@@ -370,30 +370,70 @@ static int unnamed_note(void *user, const char *entry, bool is_dir)
     return 0;
 }
 
-ls_status lsi_local_clear_shards(lsi_local *local, const lsi_catalog *catalog)
+static ls_status list_unnamed(lsi_local *local, const lsi_catalog_stream *stream, unnamed *found)
 {
-    ls_status st = LS_OK;
+    char dir[LSI_LOG_DIR_BYTES];
+    int result;
 
-    for (uint32_t i = 0; i < catalog->stream_count && st == LS_OK; i++) {
-        const lsi_catalog_stream *stream = &catalog->streams[i];
-        unnamed found = {.memory = &local->base.env.memory, .stream = stream};
-        char dir[LSI_LOG_DIR_BYTES], entry[16];
-        int result;
+    *found = (unnamed){.memory = &local->base.env.memory, .stream = stream};
+    (void)snprintf(dir, sizeof(dir), "%" PRIu64, stream->id); /* 20 */
+    result = local->root.files->list(&local->root, dir, unnamed_note, found);
+    if (result == 0)
+        return LS_OK;
+    lsi_free(found->memory, found->shards);
+    return lsi_fail_errno(result, "stream '%s': cannot list its directory %s", stream->name, dir);
+}
 
-        (void)snprintf(dir, sizeof(dir), "%" PRIu64, stream->id); /* 20 */
-        result = local->root.files->list(&local->root, dir, unnamed_note, &found);
-        if (result != 0)
-            st = lsi_fail_errno(result, "stream '%s': cannot list its directory %s", stream->name, dir);
-        for (uint32_t k = 0; k < found.count && st == LS_OK; k++) {
-            (void)snprintf(dir, sizeof(dir), "%" PRIu64 "/%" PRIu32, stream->id, found.shards[k]); /* 20 + 1 + 10 */
-            (void)snprintf(entry, sizeof(entry), "%" PRIu32, found.shards[k]);
-            /* One below the highest was named once and is not any more: that is the reason to delete it. */
-            if (found.shards[k] < stream->shards[stream->shard_count - 1].index)
-                st = lsi_log_destroy(&local->base.env, &local->root, dir);
-            else
-                st = clear_unnamed(local, stream->id, entry, dir);
-        }
-        lsi_free(&local->base.env.memory, found.shards);
+/* Locks: store lock held. */
+static ls_status clear_shards(lsi_local *local, const lsi_catalog_stream *stream, int64_t until_us)
+{
+    char dir[LSI_LOG_DIR_BYTES], entry[16];
+    unnamed found;
+    ls_status st = list_unnamed(local, stream, &found);
+
+    if (st != LS_OK)
+        return st;
+    for (uint32_t k = 0; k < found.count && st == LS_OK; k++) {
+        (void)snprintf(dir, sizeof(dir), "%" PRIu64 "/%" PRIu32, stream->id, found.shards[k]); /* 20 + 1 + 10 */
+        (void)snprintf(entry, sizeof(entry), "%" PRIu32, found.shards[k]);
+        /* One below the highest was named once and is not any more: that is the reason to delete it. */
+        if (found.shards[k] < stream->shards[stream->shard_count - 1].index)
+            st = lsi_log_destroy(&local->base.env, &local->root, dir, until_us);
+        else
+            st = clear_unnamed(local, stream->id, entry, dir);
     }
+    lsi_free(found.memory, found.shards);
+    return st;
+}
+
+ls_status lsi_local_clear_shards(lsi_local *local, uint64_t id, int64_t until_us)
+{
+    const lsi_catalog_stream *stream;
+    lsi_error_state before;
+    lsi_catalog *catalog;
+    unnamed found = {0};
+    ls_status st = lsi_local_catalog(local, &catalog);
+
+    if (st != LS_OK)
+        return st;
+    /* A look without the lock: mostly there is nothing. One that fails may be of a stream that was just deleted. */
+    lsi_error_save(&before);
+    stream = lsi_catalog_find_id(catalog, id);
+    if (stream != NULL)
+        st = list_unnamed(local, stream, &found);
+    if (st == LS_OK)
+        lsi_free(&local->base.env.memory, found.shards);
+    lsi_catalog_unref(catalog);
+    if (st == LS_OK && found.count == 0)
+        return LS_OK;
+    lsi_error_restore(&before);
+    st = lsi_local_catalog_lock(local, &catalog); /* Nobody names a shard meanwhile. */
+    if (st != LS_OK)
+        return st;
+    stream = lsi_catalog_find_id(catalog, id);
+    if (stream != NULL)
+        st = clear_shards(local, stream, until_us);
+    lsi_local_catalog_unlock(local);
+    lsi_catalog_unref(catalog);
     return st;
 }

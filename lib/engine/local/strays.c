@@ -50,26 +50,26 @@ static void entries_free(entries *found)
     lsi_free(found->memory, found->is_dir);
 }
 
-ls_status lsi_local_remove_dir(lsi_local *local, const char *dir)
+ls_status lsi_local_remove_dir(lsi_local *local, const char *dir, int64_t until_us)
 {
-    return lsi_local_remove_tree(&local->base.env, &local->root, dir);
+    return lsi_local_remove_tree(&local->base.env, &local->root, dir, until_us);
 }
 
-ls_status lsi_local_remove_tree(const lsi_env *env, const lsi_root *root, const char *dir)
+ls_status lsi_local_remove_tree(const lsi_env *env, const lsi_root *root, const char *dir, int64_t until_us)
 {
     const lsi_files *files = root->files;
     entries found = {.memory = &env->memory};
     ls_status st = LS_OK;
     int result = files->list(root, dir, entry_note, &found);
 
-    for (size_t i = 0; result == 0 && i < found.count; i++) {
+    for (size_t i = 0; result == 0 && st != LS_ERR_TIMEOUT && i < found.count; i++) {
         char name[NAME_BYTES];
 
         (void)snprintf(name, sizeof(name), "%s/%s", dir, found.names[i]); /* Both are below half of it. */
         if (found.is_dir[i]) {
-            ls_status removed = lsi_log_destroy(env, root, name);
+            ls_status removed = lsi_log_destroy(env, root, name, until_us);
 
-            st = st == LS_OK ? removed : st;
+            st = st == LS_OK || removed == LS_ERR_TIMEOUT ? removed : st;
         } else {
             result = files->unlink(root, name);
             result = result == -ENOENT ? 0 : result; /* somebody else does the same */
@@ -121,7 +121,7 @@ static bool id_parse(const char *name, uint64_t *out)
 }
 
 /* What a creator left who is gone. While his claim is ours nobody makes anything of that name. */
-static ls_status remove_unfinished(lsi_local *local, const char *dir, uint64_t id)
+static ls_status remove_unfinished(lsi_local *local, const char *dir, uint64_t id, int64_t until_us)
 {
     lsi_claim claim;
     lsi_error_state before;
@@ -135,14 +135,14 @@ static ls_status remove_unfinished(lsi_local *local, const char *dir, uint64_t i
     }
     if (st != LS_OK)
         return st;
-    st = lsi_local_remove_dir(local, dir);
+    st = lsi_local_remove_dir(local, dir, until_us);
     lsi_control_claim_release(&claim);
     return st;
 }
 
 /* Removes what was set aside when no record was ever in it: then it was a creator who died just when his directory had
  * got its name, and not a manifest from a backup. */
-static ls_status remove_unused(lsi_local *local, const char *dir)
+static ls_status remove_unused(lsi_local *local, const char *dir, int64_t until_us)
 {
     entries found = {.memory = &local->base.env.memory};
     ls_status st = LS_OK;
@@ -160,7 +160,7 @@ static ls_status remove_unused(lsi_local *local, const char *dir)
             st = lsi_log_is_unused(&local->root, name, &unused);
     }
     entries_free(&found);
-    return st == LS_OK && unused ? lsi_local_remove_dir(local, dir) : st;
+    return st == LS_OK && unused ? lsi_local_remove_dir(local, dir, until_us) : st;
 }
 
 static bool begins(const char *name, const char *prefix)
@@ -168,47 +168,106 @@ static bool begins(const char *name, const char *prefix)
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
-ls_status lsi_local_clear_strays(lsi_local *local)
+/* ---- looking ---- */
+
+/* The directories of the root that may be strays; those of others lose their names. */
+static ls_status find_strays(lsi_local *local, const lsi_catalog *catalog, entries *found, size_t *count)
 {
-    const size_t prefix_bytes = strlen(LSI_UNFINISHED_PREFIX);
-    entries found = {.memory = &local->base.env.memory};
-    lsi_catalog *catalog;
-    ls_status st = lsi_local_catalog_lock(local, &catalog); /* nobody gives a directory its name meanwhile */
+    ls_status st = LS_OK;
     uint64_t id;
     int result;
 
-    if (st != LS_OK)
-        return st;
-    result = local->root.files->list(&local->root, "", entry_note, &found);
+    *found = (entries){.memory = &local->base.env.memory};
+    *count = 0;
+    result = local->root.files->list(&local->root, "", entry_note, found);
     if (result != 0)
         st = lsi_fail_errno(result, "cannot list the store's directory");
-    for (size_t i = 0; i < found.count; i++) {
-        char *name = found.names[i];
+    for (size_t i = 0; i < found->count && st == LS_OK; i++) {
+        char *name = found->names[i];
+        bool is_ours = begins(name, ASIDE_PREFIX) ||
+            (begins(name, LSI_UNFINISHED_PREFIX) && id_parse(name + strlen(LSI_UNFINISHED_PREFIX), &id)) ||
+            (id_parse(name, &id) && lsi_catalog_find_id(catalog, id) == NULL);
 
-        if (found.is_dir[i] && (begins(name, ASIDE_PREFIX) ||
-                                (begins(name, LSI_UNFINISHED_PREFIX) && id_parse(name + prefix_bytes, &id))))
-            continue;
-        if (!found.is_dir[i] || !id_parse(name, &id) || lsi_catalog_find_id(catalog, id) != NULL) {
+        if (found->is_dir[i] && is_ours)
+            (*count)++;
+        else
             name[0] = '\0';
-        } else if (id >= catalog->next_id) {
-            name[0] = '\0';
-            st = st == LS_OK ? lsi_local_set_aside(local, id) : st;
-        }
     }
-    if (st == LS_OK)
-        st = lsi_local_clear_shards(local, catalog);
-    lsi_local_catalog_unlock(local);
-    lsi_catalog_unref(catalog);
-    for (size_t i = 0; i < found.count && st == LS_OK; i++) {
-        const char *name = found.names[i];
+    return st;
+}
+
+static ls_status remove_strays(lsi_local *local, entries *found, int64_t until_us)
+{
+    ls_status st = LS_OK;
+    uint64_t id;
+
+    for (size_t i = 0; i < found->count && st == LS_OK; i++) {
+        const char *name = found->names[i];
 
         if (begins(name, ASIDE_PREFIX))
-            st = remove_unused(local, name);
-        else if (begins(name, LSI_UNFINISHED_PREFIX) && id_parse(name + prefix_bytes, &id))
-            st = remove_unfinished(local, name, id);
+            st = remove_unused(local, name, until_us);
+        else if (begins(name, LSI_UNFINISHED_PREFIX) && id_parse(name + strlen(LSI_UNFINISHED_PREFIX), &id))
+            st = remove_unfinished(local, name, id, until_us);
         else if (name[0] != '\0')
-            st = lsi_local_remove_dir(local, name);
+            st = lsi_local_remove_dir(local, name, until_us);
     }
+    return st;
+}
+
+static ls_status clear_root(lsi_local *local, int64_t until_us)
+{
+    lsi_catalog *catalog;
+    entries found;
+    size_t count;
+    ls_status st = lsi_local_catalog(local, &catalog);
+
+    if (st != LS_OK)
+        return st;
+    /* A look without the lock: mostly there is nothing. */
+    st = find_strays(local, catalog, &found, &count);
     entries_free(&found);
+    lsi_catalog_unref(catalog);
+    if (st != LS_OK || count == 0)
+        return st;
+    st = lsi_local_catalog_lock(local, &catalog); /* Nobody gives a directory its name meanwhile. */
+    if (st != LS_OK)
+        return st;
+    st = find_strays(local, catalog, &found, &count);
+    for (size_t i = 0; i < found.count && st == LS_OK; i++) {
+        uint64_t id;
+
+        if (id_parse(found.names[i], &id) && id >= catalog->next_id) {
+            found.names[i][0] = '\0';
+            st = lsi_local_set_aside(local, id);
+        }
+    }
+    lsi_local_catalog_unlock(local);
+    lsi_catalog_unref(catalog);
+    if (st == LS_OK)
+        st = remove_strays(local, &found, until_us);
+    entries_free(&found);
+    return st;
+}
+
+ls_status lsi_local_clear_strays(lsi_local *local, uint64_t *id, uint32_t streams_max, int64_t until_us)
+{
+    lsi_catalog *catalog;
+    ls_status st = clear_root(local, until_us);
+
+    if (st == LS_OK)
+        st = lsi_local_catalog(local, &catalog);
+    if (st != LS_OK)
+        return st;
+    for (; st == LS_OK && streams_max > 0; streams_max--) {
+        const lsi_catalog_stream *next = lsi_catalog_after_id(catalog, *id);
+
+        if (next != NULL)
+            st = lsi_local_clear_shards(local, next->id, until_us);
+        if (st == LS_OK)
+            *id = next != NULL ? next->id : 0;
+        if (next == NULL)
+            break;
+    }
+    lsi_catalog_unref(catalog);
     return st;
 }

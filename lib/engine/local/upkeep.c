@@ -1,6 +1,9 @@
 /* Upkeep without a daemon: whoever opens the store, puts or reads does a piece of what is due (trimming.c), and
  * ls_store_maintain, or a thread of the store, does all of it.
  *
+ * What killed creators and deleters left is looked for once a minute, and by whoever opens the store and is alone; a
+ * piece of it is removed at a time.
+ *
  * One at a time does the upkeep of a stream, and nobody waits for him but who came for that. When it is due stands in
  * the stream's slot: a second after the last look, or at once after a roll. Who opens the store looks at a few streams,
  * in turn, so that those that nobody uses get theirs too. */
@@ -11,18 +14,19 @@
 #define LEFT_US INT64_C(5000)    /* when something is left */
 #define PIECE_US INT64_C(10000)
 #define PIECE_STREAMS 4u         /* of an open */
+#define STRAYS_US INT64_C(60000000) /* between two looks for what killed processes left */
 #define AGAIN_US INT64_C(1000)   /* maintain: somebody else is at it, or holds a lock */
 
 /* A clock that a user sets may have gone back: then what is due in the far future is due. */
-static bool is_over(int64_t due_us, int64_t passing_us)
+static bool is_over(int64_t due_us, int64_t passing_us, int64_t pause_us)
 {
-    return passing_us >= due_us || due_us - passing_us > LOOK_US;
+    return passing_us >= due_us || due_us - passing_us > pause_us;
 }
 
 static bool is_due(const lsi_slot *slot, int64_t passing_us)
 {
     return atomic_load_explicit(&slot->upkeep_wanted, memory_order_relaxed) != 0 ||
-        is_over(atomic_load_explicit(&slot->upkeep_due_us, memory_order_relaxed), passing_us);
+        is_over(atomic_load_explicit(&slot->upkeep_due_us, memory_order_relaxed), passing_us, LOOK_US);
 }
 
 /* ---- a stream ---- */
@@ -82,13 +86,46 @@ static void keep_aside(lsi_local_stream *stream)
     lsi_error_restore(&before);
 }
 
+/* ---- what killed processes left ---- */
+
+static void clear_some(lsi_local *local, bool at_once)
+{
+    lsi_upkeep_words *words = lsi_control_upkeep_words(local->control);
+    const lsi_env *env = &local->base.env;
+    int64_t now_us = lsi_passing_us(&env->clock);
+    int64_t due_us = atomic_load_explicit(&words->strays_due_us, memory_order_relaxed);
+    uint64_t id = atomic_load_explicit(&words->strays_stream, memory_order_relaxed);
+    lsi_error_state before;
+    ls_status st;
+
+    if (!at_once && !is_over(due_us, now_us, STRAYS_US))
+        return;
+    /* Who came for something else does not wait for one who stopped with the store's lock. */
+    if (!lsi_control_try_lock(local->control))
+        return;
+    lsi_control_unlock(local->control);
+    if (!atomic_compare_exchange_strong_explicit(&words->strays_due_us, &due_us, now_us + STRAYS_US,
+                                                 memory_order_relaxed, memory_order_relaxed))
+        return;
+    lsi_error_save(&before);
+    st = lsi_local_clear_strays(local, &id, PIECE_STREAMS, lsi_monotonic_us(&env->clock) + PIECE_US);
+    if (st != LS_OK && st != LS_ERR_TIMEOUT)
+        lsi_env_log(env, LS_LOG_WARNING, "upkeep failed: %s", ls_last_error_message());
+    atomic_store_explicit(&words->strays_stream, id, memory_order_relaxed);
+    if (st == LS_ERR_TIMEOUT || (st == LS_OK && id != 0)) /* Something is left. */
+        atomic_store_explicit(&words->strays_due_us, now_us + LOOK_US, memory_order_relaxed);
+    lsi_error_restore(&before);
+}
+
 void lsi_local_upkeep_turn(lsi_local_stream *stream)
 {
-    const lsi_local *local = lsi_local_of_stream(&stream->base);
+    lsi_local *local = lsi_local_of_stream(&stream->base);
 
-    if (!local->base.read_only && lsi_control_is_mine(local->control) &&
-        is_due(stream->slot, lsi_passing_us(&local->base.env.clock)))
-        keep_aside(stream);
+    if (local->base.read_only || !lsi_control_is_mine(local->control) ||
+        !is_due(stream->slot, lsi_passing_us(&local->base.env.clock)))
+        return;
+    keep_aside(stream);
+    clear_some(local, false);
 }
 
 /* ---- several streams ---- */
@@ -133,7 +170,7 @@ static void keep_some(lsi_local *local, const lsi_catalog *catalog, lsi_upkeep_w
     atomic_store_explicit(&words->stream, id, memory_order_relaxed);
 }
 
-void lsi_local_upkeep_of_open(lsi_local *local)
+void lsi_local_upkeep_of_open(lsi_local *local, bool is_alone)
 {
     lsi_upkeep_words *words = lsi_control_upkeep_words(local->control);
     int64_t now_us = lsi_passing_us(&local->base.env.clock);
@@ -142,7 +179,10 @@ void lsi_local_upkeep_of_open(lsi_local *local)
     lsi_catalog *catalog;
 
     lsi_local_look_at_clock(local);
-    if (!is_over(due_us, now_us) || lsi_control_manifest_generation(local->control) % 2 != 0 ||
+    if (lsi_control_manifest_generation(local->control) % 2 != 0)
+        return; /* Opening need not wait for who is changing it, or settle what he left. */
+    clear_some(local, is_alone);
+    if (!is_over(due_us, now_us, LOOK_US) ||
         !atomic_compare_exchange_strong_explicit(&words->due_us, &due_us, now_us + LOOK_US, memory_order_relaxed,
                                                  memory_order_relaxed))
         return;
@@ -161,6 +201,7 @@ void lsi_local_upkeep_of_thread(lsi_local *local)
     lsi_slot *slot;
 
     lsi_local_look_at_clock(local);
+    clear_some(local, false);
     if (lsi_local_catalog(local, &catalog) != LS_OK)
         return; /* The next round finds out more. */
     while (next_stream(local, catalog, &id, &slot)) {
