@@ -84,19 +84,20 @@ ls_status lsi_route_build(const lsi_shard *shards, uint32_t count, ls_hash_key *
     return LS_OK;
 }
 
+/* 1 or 0, and without a branch: which shard a key goes to is what no processor foresees. */
+static inline uint32_t is_at_most(ls_hash_key first, ls_hash_key key)
+{
+    return (uint32_t)(first.high < key.high) | ((uint32_t)(first.high == key.high) & (uint32_t)(first.low <= key.low));
+}
+
 uint32_t lsi_route_find(const lsi_route *route, ls_hash_key key)
 {
     uint32_t low = 0;
-    uint32_t high = route->count;
 
-    /* firsts[low] <= key < firsts[high], taking firsts[count] as 2^128; firsts[0] is 0. */
-    while (high - low > 1) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (lsi_u128_compare(route->firsts[middle], key) <= 0)
-            low = middle;
-        else
-            high = middle;
+    /* firsts[low] <= key < firsts[low + left], taking firsts[count] as 2^128; firsts[0] is 0. */
+    for (uint32_t left = route->count, half; left > 1; left -= half) {
+        half = left / 2;
+        low += is_at_most(route->firsts[low + half], key) * half;
     }
-    return high == 0 ? LSI_NO_SHARD : route->shards[low];
+    return route->count == 0 ? LSI_NO_SHARD : route->shards[low];
 }
