@@ -129,14 +129,15 @@ ls_status lsi_track_deliver(lsi_iterator *iterator, lsi_track *track, const lsi_
 {
     ls_batch *batch = &iterator->batch;
     uint32_t child_count = 0;
+    ls_status st = LS_OK;
 
-    if (read->shard_end) {
-        ls_status st = find_children(iterator, track->shard, &child_count);
-
-        if (st != LS_OK) {
-            track->is_astray = true; /* C1: what was read is read again. */
-            return st;
-        }
+    if (iterator->subscriber != NULL)
+        st = lsi_track_hold(iterator, track); /* Reading may have taken long, and a stop of the process longer. */
+    if (st == LS_OK && read->shard_end)
+        st = find_children(iterator, track->shard, &child_count);
+    if (st != LS_OK) {
+        track->is_astray = true; /* C1: what was read is read again. */
+        return st;
     }
     *batch = (ls_batch){
         .records = read->records,

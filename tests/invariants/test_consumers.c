@@ -3,6 +3,8 @@
  * processes, is taken over from a stopped one, and ends with its process. */
 #include "invariants/processes.h"
 
+#include <errno.h>
+
 #define CONSUMER "reports"
 #define NAMES_EACH 10
 
@@ -259,6 +261,7 @@ static void a_stopped_subscriber_is_taken_over_from(void **state)
     assert_int_equal(ls_consumer_open(of.stream, CONSUMER, &consumer), LS_OK);
     child = child_start(subscribe_until_ended, fx);
     await(&fx->share->stage, 1);
+    (void)usleep(50000); /* He sleeps by now, and is not about to push what he has looked at. */
     (void)kill(child, SIGSTOP);
     child_stops(child);
     assert_int_equal(subscribe_here(consumer), LS_ERR_STATE);
@@ -270,6 +273,66 @@ static void a_stopped_subscriber_is_taken_over_from(void **state)
     assert_int_equal(atomic_load(&fx->share->ready), LS_ERR_LEASE_LOST);
     assert_int_equal(atomic_load(&fx->share->acknowledged), 0);
     assert_int_equal(ls_consumer_close(consumer), LS_OK);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+static int (*real_open)(const lsi_root *root, const char *name, unsigned flags, lsi_file *out);
+
+static int open_no_control(const lsi_root *root, const char *name, unsigned flags, lsi_file *out)
+{
+    if (strcmp(name, "control") == 0 && (flags & LSI_OPEN_WRITE) != 0)
+        return -EACCES;
+    return real_open(root, name, flags, out);
+}
+
+static void subscribe_without_a_control_file(fixture *fx)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_consumer *consumer = NULL;
+    ls_stream *stream = NULL;
+    ls_store *store = NULL;
+    ls_status st;
+
+    hooked_files_init(&the_plan.files, NULL, NULL, NULL);
+    real_open = the_plan.files.table.open;
+    the_plan.files.table.open = open_no_control;
+    options.flags = LS_STORE_CONSUME_ONLY;
+    child_check(open_hooked(fx->path, &options, &the_plan.files, &store) == LS_OK);
+    child_check(ls_stream_open(store, STREAM, &stream) == LS_OK);
+    child_check(ls_consumer_open(stream, CONSUMER, &consumer) == LS_OK);
+    st = ls_consumer_subscribe(consumer, 0, NULL, NULL, note, fx->share);
+    atomic_store(&fx->share->ready, (uint32_t)st);
+    child_check(ls_consumer_close(consumer) == LS_OK && ls_stream_close(stream) == LS_OK);
+    child_check(ls_store_close(store) == LS_OK);
+}
+
+/* One who may not write the control file knows nothing of others' subscriptions; but he gets what they put, and is told
+ * when his consumer is deregistered. */
+static void one_without_a_control_file_is_told_of_deregistering(void **state)
+{
+    fixture *fx = *state;
+    ls_consumer *consumer = NULL;
+    handles of;
+    pid_t child;
+    int64_t from;
+
+    assert_int_equal(handles_open(&of, fx->path, NULL, NULL), LS_OK);
+    assert_int_equal(ls_consumer_register(of.stream, CONSUMER, NULL), LS_OK);
+    child = child_start(subscribe_without_a_control_file, fx);
+    await(&fx->share->stage, 1);
+    assert_int_equal(put_text(&of, "text", NULL), LS_OK);
+    for (from = now_ms(); atomic_load(&fx->share->acknowledged) < 1;) {
+        assert_in_range(now_ms() - from, 0, 10000);
+        (void)usleep(500);
+    }
+    assert_int_equal(ls_consumer_open(of.stream, CONSUMER, &consumer), LS_OK);
+    assert_int_equal(subscribe_here(consumer), LS_OK);
+    assert_int_equal(ls_consumer_close(consumer), LS_OK);
+    from = now_ms();
+    assert_int_equal(ls_consumer_deregister(of.stream, CONSUMER), LS_OK);
+    child_ends_well(child);
+    assert_in_range(now_ms() - from, 0, 2000);
+    assert_int_equal(atomic_load(&fx->share->ready), LS_ERR_NOT_FOUND);
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
@@ -312,6 +375,7 @@ int main(void)
         TEST(records_of_one_process_are_pushed_in_another_until_it_is_deregistered),
         TEST(a_stopped_subscriber_is_taken_over_from),
         TEST(one_who_only_consumes_takes_part),
+        TEST(one_without_a_control_file_is_told_of_deregistering),
     };
 
     return cmocka_run_group_tests_name("consumers among processes", tests, NULL, NULL);

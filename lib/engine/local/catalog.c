@@ -127,7 +127,7 @@ typedef struct orphans {
 /* `id`: of a slot. */
 static bool is_named(const lsi_catalog *catalog, uint64_t id)
 {
-    return id > INT64_MAX ? lsi_catalog_find_consumer(catalog, id & INT64_MAX, NULL) != NULL
+    return id > INT64_MAX ? lsi_catalog_find_consumer(catalog, id & INT64_MAX) != NULL
                           : lsi_catalog_find_id(catalog, id) != NULL;
 }
 

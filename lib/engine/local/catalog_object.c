@@ -139,16 +139,12 @@ const lsi_catalog_stream *lsi_catalog_find_id(const lsi_catalog *catalog, uint64
     return found != NULL && found->id == id ? found : NULL;
 }
 
-const lsi_consumer *lsi_catalog_find_consumer(const lsi_catalog *catalog, uint64_t id,
-                                              const lsi_catalog_stream **stream)
+const lsi_consumer *lsi_catalog_find_consumer(const lsi_catalog *catalog, uint64_t id)
 {
     for (uint32_t i = 0; i < catalog->stream_count; i++)
         for (uint32_t k = 0; k < catalog->streams[i].consumer_count; k++)
-            if (catalog->streams[i].consumers[k].id == id) {
-                if (stream != NULL)
-                    *stream = &catalog->streams[i];
+            if (catalog->streams[i].consumers[k].id == id)
                 return &catalog->streams[i].consumers[k];
-            }
     return NULL;
 }
 

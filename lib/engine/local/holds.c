@@ -42,28 +42,40 @@ static uint32_t holds_for_ms(lsi_local *local, uint64_t ticket, int64_t now_us)
     return LSI_HOLD_MS - age_ms;
 }
 
-/* The consumer's slot in the shard, which is no longer than the consumer. */
-static ls_status slot_of(lsi_local_stream *stream, const lsi_consumer *consumer, uint32_t shard, lsi_slot **out)
+static ls_status was_deregistered(const lsi_local_stream *stream, const lsi_consumer *consumer)
+{
+    return lsi_fail(LS_ERR_NOT_FOUND, "consumer '%s' of stream '%s' was deregistered", consumer->name, stream->name);
+}
+
+/* Whether the manifest has it, and it may subscribe. */
+static ls_status check_consumer(const lsi_local_stream *stream, const lsi_consumer *consumer)
 {
     lsi_local *local = lsi_local_of_stream(&stream->base);
-    const lsi_catalog_stream *owner = NULL;
     const lsi_consumer *found;
     lsi_catalog *catalog;
-    ls_status st = lsi_control_slot(local->control, LSI_SLOT_CONSUMER, lsi_consumer_slot_id(consumer->id), shard, out);
+    ls_status st = lsi_local_catalog(local, &catalog);
 
     if (st != LS_OK)
         return st;
-    /* After the slot: who deregisters ends those that are there by then, and this one would never be told. */
-    st = lsi_local_catalog(local, &catalog);
-    if (st != LS_OK)
-        return st;
-    found = lsi_catalog_find_consumer(catalog, consumer->id, &owner);
+    found = lsi_catalog_find_consumer(catalog, consumer->id);
     if (found == NULL || found->status == LS_CONSUMER_DELETING)
-        st = lsi_fail(LS_ERR_NOT_FOUND, "consumer '%s' of stream '%s' was deregistered", consumer->name, stream->name);
+        st = was_deregistered(stream, consumer);
     else if (found->status == LS_CONSUMER_CREATING &&
              lsi_wall_us(&local->base.env.clock) < found->status_until_us)
         st = lsi_fail(LS_ERR_STATE, "consumer '%s' of stream '%s' is being created", consumer->name, stream->name);
     lsi_catalog_unref(catalog);
+    return st;
+}
+
+/* The consumer's slot in the shard, which is there no longer than the consumer. */
+static ls_status slot_of(const lsi_local_stream *stream, const lsi_consumer *consumer, uint32_t shard, lsi_slot **out)
+{
+    lsi_local *local = lsi_local_of_stream(&stream->base);
+    ls_status st = lsi_control_slot(local->control, LSI_SLOT_CONSUMER, lsi_consumer_slot_id(consumer->id), shard, out);
+
+    /* After the slot: who deregisters ends those that are there by then, and this one would never be told. */
+    if (st == LS_OK)
+        st = check_consumer(stream, consumer);
     if (st == LS_ERR_NOT_FOUND && lsi_control_try_lock(local->control)) {
         lsi_control_drop_stream(local->control, lsi_consumer_slot_id(consumer->id)); /* else it stays until a boot */
         lsi_control_unlock(local->control);
@@ -133,12 +145,12 @@ ls_status lsi_local_hold_check(lsi_engine_stream *base, const lsi_consumer *cons
         return st;
     /* Acquire pairs with lsi_control_drop_stream, which also ends it when the slot is another's by now. */
     if (atomic_load_explicit(&slot->stream, memory_order_acquire) != lsi_consumer_slot_id(consumer->id))
-        return lsi_fail(LS_ERR_NOT_FOUND, "consumer '%s' of stream '%s' was deregistered", consumer->name,
-                        stream->name);
+        return was_deregistered(stream, consumer);
     if (atomic_load_explicit(&hold->budget[LSI_BUDGET_HOLDER], memory_order_relaxed) != hold->ticket)
         return lsi_fail(LS_ERR_LEASE_LOST, "consumer '%s': another subscription to stream '%s' shard %" PRIu32
                         " has taken over", consumer->name, stream->name, shard);
-    return LS_OK;
+    /* Nobody ends slots that only stand in for the file's (E6). */
+    return lsi_control_is_private(lsi_local_of_stream(base)->control) ? check_consumer(stream, consumer) : LS_OK;
 }
 
 void lsi_local_hold_end(lsi_engine_stream *base, const lsi_hold *hold)

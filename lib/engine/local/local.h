@@ -88,9 +88,7 @@ const lsi_catalog_stream *lsi_catalog_find(const lsi_catalog *catalog, const cha
 const lsi_catalog_stream *lsi_catalog_find_id(const lsi_catalog *catalog, uint64_t id);
 const lsi_catalog_stream *lsi_catalog_after_id(const lsi_catalog *catalog, uint64_t id); /* the next one; NULL: none */
 uint32_t lsi_catalog_after(const lsi_catalog *catalog, const char *name); /* index of the first name above `name` */
-/* NULL: none. `id`: of any stream, which `*stream` is then (NULL: does not matter). */
-const lsi_consumer *lsi_catalog_find_consumer(const lsi_catalog *catalog, uint64_t id,
-                                              const lsi_catalog_stream **stream);
+const lsi_consumer *lsi_catalog_find_consumer(const lsi_catalog *catalog, uint64_t id); /* of any stream */
 /* A copy without stream `without` (0: none) and with `with` (NULL: none); what that points to is copied too. */
 ls_status lsi_catalog_copy(const lsi_catalog *from, uint64_t without, const lsi_catalog_stream *with,
                            lsi_catalog **out);
