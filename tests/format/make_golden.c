@@ -2,9 +2,10 @@
  *
  *     make_golden tests/format/golden/v0
  *
- * writes the directory, which must not be there, and beside it NAME.records. Three streams with seven shards; shard 0 of
- * `alpha` has rolled; `beta` has two registered consumers; `gamma` was split, and its halves were merged; frames of one record and of many, explicit hash keys,
- * empty data, a batch that is one frame. Until release 1.0 format 0 may change, and then the directory is deleted and made
+ * writes the directory, which must not be there, and beside it NAME.records. Four streams with eight shards; shard 0 of
+ * `alpha` has rolled; `beta` has two registered consumers; `gamma` has tags, was split, and its halves were merged;
+ * `delta` has segments that are plain, encrypted, compressed and both, with two keys; frames of one record and of many,
+ * explicit hash keys, empty data, a batch that is one frame. Until release 1.0 format 0 may change, and then the directory is deleted and made
  * again; from then on no golden store is ever made again, and a new format gets one of its own. */
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,7 @@ int main(int argc, char **argv)
 {
     ls_store_options options = LS_STORE_OPTIONS_INIT;
     ls_stream_options two = LS_STREAM_OPTIONS_INIT;
+    const ls_tag tags[2] = {{"owner", "orders"}, {"cost centre", ""}};
     char name[4096];
     still_env still;
     ls_store *store;
@@ -80,6 +82,7 @@ int main(int argc, char **argv)
     still_env_make(&still, &lsi_files_system, 1);
     options.segment_bytes = 64u << 10;
     options.prealloc_bytes = LS_PREALLOC_NONE;
+    options.key_callback = golden_key;
     two.shard_count = 2;
     must(lsi_store_open_env(argv[1], &options, &still.env, &store));
     must(ls_stream_create(store, "alpha", &two));
@@ -101,6 +104,18 @@ int main(int argc, char **argv)
     fill(stream, 8, 40);
     must(ls_stream_merge(stream, 1, 2, NULL));
     fill(stream, 8, 40);
+    must(ls_stream_add_tags(stream, tags, 2));
+    must(ls_stream_close(stream));
+    must(ls_stream_create(store, "delta", NULL));
+    must(ls_stream_open(store, "delta", &stream));
+    fill(stream, 4, 40);
+    must(ls_stream_start_encryption(store, "delta", "first"));
+    fill(stream, 4, 40);
+    must(ls_stream_set_compression(store, "delta", LS_COMPRESSION_ZSTD));
+    must(ls_stream_start_encryption(store, "delta", "second"));
+    fill(stream, 16, 400);
+    must(ls_stream_stop_encryption(store, "delta"));
+    fill(stream, 16, 400);
     must(ls_stream_close(stream));
     (void)snprintf(name, sizeof name, "%s.records", argv[1]); /* too long a name cannot be opened */
     list = fopen(name, "w");

@@ -85,6 +85,7 @@ static ls_store *open_store(const char *path, uint32_t flags)
     still_env_make(&still, &lsi_files_system, 1);
     still.now_us = INT64_C(1700000200000000);
     options.flags = flags | LS_STORE_NO_CREATE;
+    options.key_callback = golden_key;
     assert_int_equal(lsi_store_open_env(path, &options, &still.env, &store), LS_OK);
     return store;
 }
@@ -174,8 +175,8 @@ static void format_0_verifies_without_a_finding_of_damage(void **state)
     ls_inspect_summary summary = LS_INSPECT_SUMMARY_INIT;
 
     assert_int_equal(ls_inspect_verify(fx->path, NULL, NULL, &summary, NULL), LS_OK);
-    assert_int_equal(summary.streams, 3);
-    assert_int_equal(summary.shards, 7);
+    assert_int_equal(summary.streams, 4);
+    assert_int_equal(summary.shards, 8);
     assert_true(summary.segments >= 4); /* one shard rolled */
     assert_true(summary.records > 300);
     assert_int_equal(summary.damages, 0);
