@@ -2,7 +2,8 @@
 """An installed libstream is found and works: from C and C++, by pkg-config and by CMake, shared and static.
 
     install.py full SOURCE_TREE       install into a temporary prefix, build and run first_program.c in every way
-    install.py minimal SOURCE_TREE    with every optional part off: needs libc and zstd only
+    install.py minimal SOURCE_TREE    with every optional part off: needs libc and zstd only, and as a program without
+                                      libraries 2 MiB of memory with a store open
 
 Static is asked twice: the archive of libstream in a program that is linked dynamically else, and a program that needs no
 library at all (`cc -static`), as `pkg-config --static` says.
@@ -69,6 +70,7 @@ def without_libraries(here, work, libdir):
     if needed(program):
         sys.exit("a program that is to need no library needs " + " ".join(sorted(needed(program))))
     check_program(program)
+    return flags
 
 
 def with_pkg_config(here, work, libdir):
@@ -133,7 +135,11 @@ def minimal(source, here, work):
     run("cc", *FLAGS, "-I", os.path.join(prefix, "include"), os.path.join(here, "first_program.c"),
         os.path.join(libdir, "libstream.a"), "-lzstd", "-o", program)
     check_program(program)
-    without_libraries(here, work, libdir)
+    flags = without_libraries(here, work, libdir)
+    if flags:  # The small device: 2 MiB in all, with a store, a stream and a producer open.
+        program = os.path.join(work, "resident")
+        run("cc", "-static", *FLAGS, os.path.join(here, "resident.c"), *flags, "-o", program)
+        print(run(program, os.path.join(work, "store"), "560", "2048").strip())
     print("the minimal library needs " + " ".join(sorted(needed(library))))
 
 
