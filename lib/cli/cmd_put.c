@@ -26,7 +26,7 @@ static const lsi_option options[] = {
         "Lines are CSV (quotes may hold line feeds) and this column is the key: its number from 1, or its name, and "
         "then "
         "the first line is the header.", 0, 0, 0},
-    [KEY_FIELD] = {"key-field", LSI_OPTION_TEXT, "FIELD", "Lines are JSON objects and this member is the key.", 0, 0,
+    [KEY_FIELD] = {"key-field", LSI_OPTION_TEXT, "FIELD", "Lines are JSON objects and this member, a text, a number or a boolean, is the key.", 0, 0,
                    0},
     [DELIMITER] = {"delimiter", LSI_OPTION_TEXT, "X", "What separates columns; a comma unless told otherwise, \\t is "
                                                       "a tab.",
@@ -286,7 +286,7 @@ static const char *find_key(run_state *state, const char *line, size_t size, siz
         return NULL;
     }
     if (st == LS_ERR_NOT_FOUND)
-        (void)snprintf(text, sizeof text, "it has no member \"%.200s\" that is a text or a number",
+        (void)snprintf(text, sizeof text, "it has no member \"%.200s\" that is a text, a number or a boolean",
                        values[KEY_FIELD].text);
     else
         (void)snprintf(text, sizeof text, "it is no JSON object: %s", ls_last_error_message());

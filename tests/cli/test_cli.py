@@ -386,11 +386,14 @@ class Putting(Store):
 
     def test_a_key_from_a_json_field(self):
         self.make()
-        done = self.run_tool("put", "s", "--key-field", "k", stdin=b'{"k":"a"}\n{"x":1}\nnot\n{"k":7}\n{"k":{}}\n', expect=1)
-        for line in (2, 3, 5):
-            self.assertIn("line %d: " % line, done.err)
-        self.assertIn("2 stored", done.err)
-        self.assertEqual([json.loads(line)["key"] for line in self.lines("s", "--json")], ["a", "7"])
+        done = self.run_tool("put", "s", "--key-field", "k", expect=1,
+                             stdin=b'{"k":"a"}\n{"x":1}\nnot\n{"k":7}\n{"k":{}}\n{"k":true}\n{"k":null}\n')
+        for line in (2, 5, 7):
+            self.assertIn('line %d: it has no member "k" that is a text, a number or a boolean' % line, done.err)
+        self.assertIn("line 3: it is no JSON object", done.err)
+        self.assertIn("3 stored", done.err)
+        self.assertEqual([json.loads(line)["key"] for line in self.lines("s", "--json")], ["a", "7", "true"])
+        self.assertIn("a text, a number or a boolean", " ".join(self.run_tool("put", "--help").out.split()))
 
     def test_a_line_that_is_refused_is_told_and_the_others_are_stored(self):
         self.make("s", "--record-bytes-max", "1K")
