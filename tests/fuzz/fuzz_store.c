@@ -129,6 +129,7 @@ static ls_status open_store(still_env *still, bool read_only, ls_store **store)
 
     options.flags = LS_STORE_NO_CREATE | (read_only ? LS_STORE_READ_ONLY : 0);
     options.prealloc_bytes = LS_PREALLOC_NONE;
+    options.key_callback = tiny_key;
     return lsi_store_open_env(STORE, &options, &still->env, store);
 }
 

@@ -4,7 +4,7 @@
  *
  * writes DIRECTORY/TARGET/NAME for every target. Files there that it does not name stay: inputs that once found
  * something (`crash-...`, `slow-...`) are kept for good. Run it again after a change of the format. */
-#include "fuzz/fuzz.h"
+#include "fuzz/tiny_store.h"
 
 #include <sys/stat.h>
 
@@ -252,8 +252,28 @@ static void put_some(ls_stream *stream)
     (void)ls_producer_close(producer); /* every put was complete */
 }
 
+/* Frames that are compressed, then such that are encrypted as well, each in a segment of its own. */
+static void put_sealed(ls_store *store, ls_stream *stream)
+{
+    static const char text[] = "over and over and over and over and over and over and over and over and over again";
+    ls_put_entry entries[4];
+    ls_producer *producer;
+    size_t failed;
+
+    for (size_t i = 0; i < 4; i++)
+        entries[i] = (ls_put_entry){{"one key", 7}, {text, sizeof text - 1}, NULL};
+    FUZZ_REQUIRE(ls_producer_open(stream, NULL, &producer) == LS_OK);
+    FUZZ_REQUIRE(ls_stream_set_compression(store, "s", LS_COMPRESSION_ZSTD) == LS_OK);
+    FUZZ_REQUIRE(ls_producer_put_batch(producer, entries, 4, NULL, NULL, &failed) == LS_OK && failed == 0);
+    FUZZ_REQUIRE(ls_stream_start_encryption(store, "s", "k") == LS_OK);
+    FUZZ_REQUIRE(ls_producer_put_batch(producer, entries, 4, NULL, NULL, &failed) == LS_OK && failed == 0);
+    (void)ls_producer_close(producer); /* every put was complete */
+}
+
+typedef enum { PLAIN, RESHARDED, SEALED } history;
+
 /* A small store, whole but for its control file. */
-static void store_input(bool resharded, unsigned char flags, const char *name)
+static void store_input(history of_it, unsigned char flags, const char *name)
 {
     lsi_files *files = lsi_files_memory_new(&lsi_memory_libc);
     ls_store_options options = LS_STORE_OPTIONS_INIT;
@@ -269,11 +289,14 @@ static void store_input(bool resharded, unsigned char flags, const char *name)
     still_env_make(&still, files, 1);
     options.segment_bytes = 64u << 10;
     options.prealloc_bytes = LS_PREALLOC_NONE;
+    options.key_callback = tiny_key;
     two.shard_count = 2;
     FUZZ_REQUIRE(lsi_store_open_env("store", &options, &still.env, &store) == LS_OK);
     FUZZ_REQUIRE(ls_stream_create(store, "s", &two) == LS_OK && ls_stream_open(store, "s", &stream) == LS_OK);
     put_some(stream);
-    if (resharded) {
+    if (of_it == SEALED)
+        put_sealed(store, stream);
+    if (of_it == RESHARDED) {
         FUZZ_REQUIRE(ls_stream_split(stream, 1, NULL, NULL, NULL) == LS_OK);
         put_some(stream);
         FUZZ_REQUIRE(ls_stream_merge(stream, 0, 2, NULL) == LS_OK);
@@ -296,10 +319,12 @@ static void store_input(bool resharded, unsigned char flags, const char *name)
 
 static void stores(void)
 {
-    store_input(false, 0, "whole");
-    store_input(false, FUZZ_STORE_READ_ONLY_FIRST | FUZZ_STORE_PUT_TWICE, "whole-read-first");
-    store_input(false, FUZZ_STORE_SPLIT | FUZZ_STORE_PUT_TWICE, "whole-split");
-    store_input(true, FUZZ_STORE_READ_ONLY_FIRST | FUZZ_STORE_SPLIT | FUZZ_STORE_PUT_TWICE, "resharded");
+    store_input(PLAIN, 0, "whole");
+    store_input(PLAIN, FUZZ_STORE_READ_ONLY_FIRST | FUZZ_STORE_PUT_TWICE, "whole-read-first");
+    store_input(PLAIN, FUZZ_STORE_SPLIT | FUZZ_STORE_PUT_TWICE, "whole-split");
+    store_input(SEALED, FUZZ_STORE_PUT_TWICE, "sealed");
+    store_input(SEALED, FUZZ_STORE_READ_ONLY_FIRST | FUZZ_STORE_SPLIT, "sealed-split");
+    store_input(RESHARDED, FUZZ_STORE_READ_ONLY_FIRST | FUZZ_STORE_SPLIT | FUZZ_STORE_PUT_TWICE, "resharded");
 }
 
 /* A patch to one word of the control file. */
