@@ -266,8 +266,11 @@ static ls_status dump_checked(lsi_dump *dump, const char *name, void **payload, 
     ls_status st;
     int rc = lsi_file_load(dump->root, name, CHECKED_BYTES_MAX, &dump->env->memory, &bytes, &size);
 
+    if (rc == -EFBIG)
+        return lsi_fail(LS_ERR_CORRUPT, "'%s' is larger than %u bytes, which no such file is", dump->path,
+                        (unsigned)CHECKED_BYTES_MAX);
     if (rc < 0)
-        return lsi_fail_errno(-rc, "reading %s", name);
+        return lsi_fail_errno(-rc, "reading '%s'", dump->path);
     kind = size >= 12 ? lsi_read_u32le((const unsigned char *)bytes + 8) : 0;
     lsi_dump_line(dump, "0x%08x checked file of kind %" PRIu32 " (%s), %zu bytes", 0, kind,
                   kind == LSI_CHECKED_MANIFEST ? "manifest" : kind == LSI_CHECKED_SEGMENTS ? "segment list" : "unknown",
@@ -422,13 +425,15 @@ ls_status lsi_dump_file(lsi_dump *dump, const char *name, void **payload, size_t
     *payload = NULL;
     *payload_size = 0;
     if (rc == -ENOENT)
-        return lsi_fail(LS_ERR_NOT_FOUND, "%s: there is no such file", name);
+        return lsi_fail(LS_ERR_NOT_FOUND, "'%s': there is no such file", dump->path);
+    if (lsi_file_misfit(rc) != NULL)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "'%s' %s", dump->path, lsi_file_misfit(rc));
     if (rc < 0)
-        return lsi_fail_errno(-rc, "opening %s", name);
+        return lsi_fail_errno(-rc, "opening '%s'", dump->path);
     got = file.files->read(&file, head, sizeof head, 0);
     (void)file.files->close(&file); /* It was only read. */
     if (got < 0)
-        return lsi_fail_errno((int)-got, "reading %s", name);
+        return lsi_fail_errno((int)-got, "reading '%s'", dump->path);
     if (got >= 8 && memcmp(head, "LSTRSEG", 8) == 0)
         st = dump_segment(dump, name, head, (size_t)got);
     else if (got >= 8 && memcmp(head, "LSTREAM1", 8) == 0)
@@ -443,6 +448,6 @@ ls_status lsi_dump_file(lsi_dump *dump, const char *name, void **payload, size_t
         st = dump_checked(dump, name, payload, payload_size);
     else
         st = lsi_fail(LS_ERR_INVALID_ARGUMENT,
-                      "%s: neither its first bytes nor its name are those of a store's file", name);
+                      "'%s': neither its first bytes nor its name are those of a store's file", dump->path);
     return st;
 }

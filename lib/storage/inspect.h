@@ -83,6 +83,7 @@ bool lsi_log_identify(struct lsi_log_config *config);
 typedef struct lsi_dump {
     const lsi_env *env;
     const lsi_root *root; /* the file's directory */
+    const char *path;     /* of the file, for messages */
     ls_inspect_line_callback line;
     void *user;
     bool stopped;

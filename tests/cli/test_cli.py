@@ -293,6 +293,22 @@ class Commands(Store):
         self.assertEqual(told["version"], told["library"])
         self.assertIn(told["version"], self.run_tool("version").out)
 
+    def test_dump_of_what_is_no_file_of_a_store_says_what_it_is(self):
+        self.make()
+        self.assertIn("'%s' is not a regular file" % self.store, self.run_tool("dump", self.store, expect=2).err)
+        fifo, link, text, large = [os.path.join(self.folder, name) for name in ("fifo", "link", "text", "manifest")]
+        os.mkfifo(fifo)
+        os.symlink(os.path.join(self.store, "manifest"), link)
+        with open(text, "w", encoding="ascii") as file:
+            file.write("none of ours")
+        with open(large, "wb") as file:
+            file.truncate(1 << 30)
+        self.assertIn("'%s' is not a regular file" % fifo, self.run_tool("dump", fifo, expect=2).err)
+        self.assertIn("'%s' is, or lies behind, a symbolic link" % link, self.run_tool("dump", link, expect=2).err)
+        self.assertIn("'%s': neither its" % text, self.run_tool("dump", text, expect=2).err)
+        self.assertIn("'%s' is larger than 67108864 bytes" % large, self.run_tool("dump", large, expect=4).err)
+        self.assertIn("there is no such file", self.run_tool("dump", self.store + "/none", expect=3).err)
+
     def test_a_backup_is_a_store_and_takes_what_is_new(self):
         copy = self.store + ".copy"
         self.make("s")

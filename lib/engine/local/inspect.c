@@ -430,7 +430,7 @@ ls_status lsi_local_dump(const lsi_env *env, const char *path, ls_inspect_line_c
     const char *name = slash != NULL ? slash + 1 : path;
     char *dir = lsi_strdup(&env->memory, slash == NULL ? "." : path);
     lsi_root root = {0};
-    lsi_dump dump = {.env = env, .root = &root, .line = line, .user = user};
+    lsi_dump dump = {.env = env, .root = &root, .path = path, .line = line, .user = user};
     lsi_catalog *catalog;
     void *payload = NULL;
     size_t payload_size;
