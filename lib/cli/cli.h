@@ -79,7 +79,8 @@ extern const lsi_command *const lsi_commands[]; /* NULL at the end; main.c */
 
 /* Runs `command` with argv[0] being its name. Returns the exit code. */
 int lsi_command_run(const lsi_command *command, int argc, char **argv);
-void lsi_command_print_help(const lsi_command *command, FILE *to);
+/* Prints what `command` is, as JSON when that is asked for. Returns the exit code. */
+int lsi_print_command_help(const lsi_call *call, const lsi_command *command);
 /* The entry of `names` (NULL at the end) that `word` is a slip of, or NULL. */
 const char *lsi_did_you_mean(const char *word, const char *const *names);
 /* "64K", "1 MiB": false when it is none. */

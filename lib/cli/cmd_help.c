@@ -59,10 +59,8 @@ static int run(lsi_call *call)
 
     if (call->argument_count == 1) {
         for (const lsi_command *const *c = lsi_commands; *c != NULL; c++) {
-            if (strcmp((*c)->name, call->arguments[0]) == 0) {
-                lsi_command_print_help(*c, stdout);
-                return LSI_EXIT_OK;
-            }
+            if (strcmp((*c)->name, call->arguments[0]) == 0)
+                return lsi_print_command_help(call, *c);
             names[count++] = (*c)->name;
         }
         names[count] = NULL;
@@ -99,7 +97,9 @@ const lsi_command lsi_command_help = {
     .summary = "Print this, or the help of one command",
     .arguments = "[COMMAND]",
     .help = "With --json: {\"commands\": [{\"name\", \"arguments\", \"summary\"}], \"exit_codes\":\n"
-            "[{\"code\", \"meaning\"}]}.\n",
+            "[{\"code\", \"meaning\"}]}; of one command: {\"name\", \"arguments\", \"summary\",\n"
+            "\"help\", \"options\": [{\"name\", \"letter\", \"value\", \"help\"}]}, letter and value\n"
+            "where there are such.\n",
     .arguments_min = 0,
     .arguments_max = 1,
     .run = run,

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* The options every command has. `store` and `key-file` only where a store is needed. */
-enum { COMMON_HELP, COMMON_JSON, COMMON_STORE, COMMON_KEY_FILE, COMMON_COUNT };
+enum { COMMON_STORE, COMMON_KEY_FILE, COMMON_JSON, COMMON_HELP, COMMON_COUNT };
 static const lsi_option common[COMMON_COUNT + 1] = {
     [COMMON_HELP] = {"help", LSI_OPTION_FLAG, NULL, "Print this.", 0, 0, 'h'},
     [COMMON_JSON] = {"json", LSI_OPTION_FLAG, NULL, "Print JSON instead of text.", 0, 0, 0},
@@ -19,6 +19,10 @@ static const lsi_option common[COMMON_COUNT + 1] = {
         "The key of encrypted records, or a directory with a file for each key id: 32 bytes or 64 hexadecimal digits, "
         "for nobody else to read. Without it, LIBSTREAM_KEY_FILE says which.", 0, 0, 0},
 };
+static bool is_of_store(int of_common)
+{
+    return of_common == COMMON_STORE || of_common == COMMON_KEY_FILE;
+}
 static const lsi_option no_options[] = {{NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0}};
 
 #define VALUE_COMMON 1000 /* getopt's answer for common[i] is this + i, for the command's own options[i] i + 1 */
@@ -208,8 +212,9 @@ static void print_option(FILE *to, const lsi_option *option)
     print_wrapped(to, option->help);
 }
 
-void lsi_command_print_help(const lsi_command *command, FILE *to)
+static void print_help(const lsi_command *command)
 {
+    FILE *to = stdout;
     const lsi_option *options = command->options != NULL ? command->options : no_options;
 
     (void)fprintf(to, "Usage: lstream %s%s%s%s [OPTION...]\n\n%s.\n", command->name,
@@ -220,12 +225,62 @@ void lsi_command_print_help(const lsi_command *command, FILE *to)
     (void)fputs("\nOptions:\n", to);
     for (; options->name != NULL; options++)
         print_option(to, options);
-    if (command->needs_store) {
-        print_option(to, &common[COMMON_STORE]);
-        print_option(to, &common[COMMON_KEY_FILE]);
+    for (int i = 0; i < COMMON_COUNT; i++)
+        if (command->needs_store || !is_of_store(i))
+            print_option(to, &common[i]);
+}
+
+static void option_json(lsi_json_writer *json, const lsi_option *option)
+{
+    lsi_json_object_open(json);
+    lsi_json_key(json, "name");
+    lsi_json_string(json, option->name);
+    if (option->letter != 0) {
+        lsi_json_key(json, "letter");
+        lsi_json_string_sized(json, &option->letter, 1);
     }
-    print_option(to, &common[COMMON_JSON]);
-    print_option(to, &common[COMMON_HELP]);
+    if (option->word != NULL) {
+        lsi_json_key(json, "value");
+        lsi_json_string(json, option->word);
+    }
+    lsi_json_key(json, "help");
+    lsi_json_string(json, option->help);
+    lsi_json_object_close(json);
+}
+
+static int print_help_json(const lsi_call *call, const lsi_command *command)
+{
+    const lsi_option *options = command->options != NULL ? command->options : no_options;
+    lsi_json_writer json;
+
+    lsi_json_begin(&json, &lsi_memory_libc);
+    lsi_json_object_open(&json);
+    lsi_json_key(&json, "name");
+    lsi_json_string(&json, command->name);
+    lsi_json_key(&json, "arguments");
+    lsi_json_string(&json, command->arguments);
+    lsi_json_key(&json, "summary");
+    lsi_json_string(&json, command->summary);
+    lsi_json_key(&json, "help");
+    lsi_json_string(&json, command->help != NULL ? command->help : "");
+    lsi_json_key(&json, "options");
+    lsi_json_array_open(&json);
+    for (; options->name != NULL; options++)
+        option_json(&json, options);
+    for (int i = 0; i < COMMON_COUNT; i++)
+        if (command->needs_store || !is_of_store(i))
+            option_json(&json, &common[i]);
+    lsi_json_array_close(&json);
+    lsi_json_object_close(&json);
+    return lsi_out_json(call, &json, LSI_EXIT_OK);
+}
+
+int lsi_print_command_help(const lsi_call *call, const lsi_command *command)
+{
+    if (call->json)
+        return print_help_json(call, command);
+    print_help(command);
+    return LSI_EXIT_OK;
 }
 
 /* ---- parsing ---- */
@@ -258,6 +313,7 @@ int lsi_command_run(const lsi_command *command, int argc, char **argv)
     char shorts[2 * (LSI_OPTIONS_MAX + COMMON_COUNT) + 2] = ":";
     lsi_call call = {.command = command};
     size_t longs_count = 0, own_count = 0, shorts_size = 1;
+    bool wants_help = false;
     int code;
 
     for (const lsi_option *o = options; o->name != NULL; o++)
@@ -301,10 +357,8 @@ int lsi_command_run(const lsi_command *command, int argc, char **argv)
                 value = i < own_count ? (int)i + 1 : (int)(VALUE_COMMON + i - own_count);
         }
         if (value == VALUE_COMMON + COMMON_HELP) {
-            lsi_command_print_help(command, stdout);
-            return LSI_EXIT_OK;
-        }
-        if (value == VALUE_COMMON + COMMON_JSON) {
+            wants_help = true;
+        } else if (value == VALUE_COMMON + COMMON_JSON) {
             call.json = true;
         } else if (value == VALUE_COMMON + COMMON_STORE) {
             call.store = optarg;
@@ -316,6 +370,8 @@ int lsi_command_run(const lsi_command *command, int argc, char **argv)
                 return code;
         }
     }
+    if (wants_help)
+        return lsi_print_command_help(&call, command);
     call.arguments = argv + optind;
     call.argument_count = argc - optind;
     if (call.argument_count < command->arguments_min)
