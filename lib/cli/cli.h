@@ -69,6 +69,7 @@ struct lsi_call {
     const lsi_command *command;
     const char *store;                 /* set when needs_store */
     const char *key_file;              /* NULL: none is given */
+    bool network_fs;                   /* the store may be on a network file system */
     bool json;
     char *const *arguments;            /* [argument_count] */
     int argument_count;

@@ -58,6 +58,7 @@ static int run(lsi_call *call)
     stream_options.read_bytes_per_second = (uint32_t)values[READ_BYTES].number;
     stream_options.read_calls_per_second = (uint32_t)values[READ_CALLS].number;
 
+    store_options.flags = call->network_fs ? LS_STORE_NETWORK_FS_ALLOWED : 0;
     st = ls_store_open(call->store, &store_options, &store);
     if (st != LS_OK)
         return lsi_failed(call, st);

@@ -1,13 +1,12 @@
 /* lstream repair: makes what lies outside of damage readable again, keeping the original bytes. */
 #include "cli/findings.h"
 
-enum { DRY_RUN, STREAM, NOTES, NETWORK };
+enum { DRY_RUN, STREAM, NOTES };
 static const lsi_option options[] = {
     [DRY_RUN] = {"dry-run", LSI_OPTION_FLAG, NULL, "Change nothing; say what would be lost and done.", 0, 0, 'n'},
     [STREAM] = {"stream", LSI_OPTION_TEXT, "NAME", "Only this stream.", 0, 0, 0},
     [NOTES] = {"notes", LSI_OPTION_FLAG, NULL,
         "Also print what needs no action: torn tails, files kept by repairs, skipped damage.", 0, 0, 0},
-    [NETWORK] = {"network-fs", LSI_OPTION_FLAG, NULL, "The store may be on a network file system.", 0, 0, 0},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
 
@@ -20,7 +19,7 @@ static int run(lsi_call *call)
     ls_status st;
 
     inspect.stream = call->values[STREAM].text;
-    inspect.flags = call->values[NETWORK].given ? LS_INSPECT_NETWORK_FS_ALLOWED : 0;
+    inspect.flags = call->network_fs ? LS_INSPECT_NETWORK_FS_ALLOWED : 0;
     st = ls_inspect_repair(call->store, &inspect, dry ? 1 : 0, lsi_findings_print, &summary, &findings);
     return lsi_findings_end(&findings, &summary, st);
 }

@@ -1,12 +1,11 @@
 /* lstream verify: checks every byte of a store and says what is damaged. */
 #include "cli/findings.h"
 
-enum { STREAM, NOTES, NETWORK };
+enum { STREAM, NOTES };
 static const lsi_option options[] = {
     [STREAM] = {"stream", LSI_OPTION_TEXT, "NAME", "Only this stream.", 0, 0, 0},
     [NOTES] = {"notes", LSI_OPTION_FLAG, NULL,
         "Also print what needs no action: torn tails, files kept by repairs, skipped damage.", 0, 0, 0},
-    [NETWORK] = {"network-fs", LSI_OPTION_FLAG, NULL, "The store may be on a network file system.", 0, 0, 0},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
 
@@ -18,7 +17,7 @@ static int run(lsi_call *call)
     ls_status st;
 
     inspect.stream = call->values[STREAM].text;
-    inspect.flags = call->values[NETWORK].given ? LS_INSPECT_NETWORK_FS_ALLOWED : 0;
+    inspect.flags = call->network_fs ? LS_INSPECT_NETWORK_FS_ALLOWED : 0;
     st = ls_inspect_verify(call->store, &inspect, lsi_findings_print, &summary, &findings);
     return lsi_findings_end(&findings, &summary, st);
 }

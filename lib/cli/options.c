@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The options every command has. `store` and `key-file` only where a store is needed. */
-enum { COMMON_STORE, COMMON_KEY_FILE, COMMON_JSON, COMMON_HELP, COMMON_COUNT };
+/* The options every command has; some only where a store is needed. */
+enum { COMMON_STORE, COMMON_KEY_FILE, COMMON_NETWORK_FS, COMMON_JSON, COMMON_HELP, COMMON_COUNT };
 static const lsi_option common[COMMON_COUNT + 1] = {
     [COMMON_HELP] = {"help", LSI_OPTION_FLAG, NULL, "Print this.", 0, 0, 'h'},
     [COMMON_JSON] = {"json", LSI_OPTION_FLAG, NULL, "Print JSON instead of text.", 0, 0, 0},
@@ -18,10 +18,12 @@ static const lsi_option common[COMMON_COUNT + 1] = {
     [COMMON_KEY_FILE] = {"key-file", LSI_OPTION_TEXT, "FILE",
         "The key of encrypted records, or a directory with a file for each key id: 32 bytes or 64 hexadecimal digits, "
         "for nobody else to read. Without it, LIBSTREAM_KEY_FILE says which.", 0, 0, 0},
+    [COMMON_NETWORK_FS] = {"network-fs", LSI_OPTION_FLAG, NULL,
+        "The store may be on a network file system, at your own risk: locks may not hold there.", 0, 0, 0},
 };
 static bool is_of_store(int of_common)
 {
-    return of_common == COMMON_STORE || of_common == COMMON_KEY_FILE;
+    return of_common == COMMON_STORE || of_common == COMMON_KEY_FILE || of_common == COMMON_NETWORK_FS;
 }
 static const lsi_option no_options[] = {{NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0}};
 
@@ -360,6 +362,8 @@ int lsi_command_run(const lsi_command *command, int argc, char **argv)
             wants_help = true;
         } else if (value == VALUE_COMMON + COMMON_JSON) {
             call.json = true;
+        } else if (value == VALUE_COMMON + COMMON_NETWORK_FS) {
+            call.network_fs = true;
         } else if (value == VALUE_COMMON + COMMON_STORE) {
             call.store = optarg;
         } else if (value == VALUE_COMMON + COMMON_KEY_FILE) {

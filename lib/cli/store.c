@@ -8,7 +8,7 @@ int lsi_open_store(const lsi_call *call, bool to_write, ls_store **out)
     ls_store_options options = LS_STORE_OPTIONS_INIT;
     ls_status st;
 
-    options.flags = LS_STORE_NO_CREATE;
+    options.flags = LS_STORE_NO_CREATE | (call->network_fs ? LS_STORE_NETWORK_FS_ALLOWED : 0);
     if (call->key_file != NULL) {
         options.key_callback = ls_key_from_file;
         options.key_user = (void *)(uintptr_t)call->key_file; /* only read */
@@ -16,7 +16,7 @@ int lsi_open_store(const lsi_call *call, bool to_write, ls_store **out)
     st = ls_store_open(call->store, &options, out);
     /* CORRUPT: perhaps of the control file, which readers can do without. */
     if ((st == LS_ERR_READ_ONLY || st == LS_ERR_CORRUPT) && !to_write) {
-        options.flags = LS_STORE_READ_ONLY;
+        options.flags = LS_STORE_READ_ONLY | (call->network_fs ? LS_STORE_NETWORK_FS_ALLOWED : 0);
         st = ls_store_open(call->store, &options, out);
     }
     return st == LS_OK ? LSI_EXIT_OK : lsi_failed(call, st);

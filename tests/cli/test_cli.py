@@ -318,6 +318,23 @@ class Commands(Store):
         self.assertIn("'%s' is larger than 67108864 bytes" % large, self.run_tool("dump", large, expect=4).err)
         self.assertIn("there is no such file", self.run_tool("dump", self.store + "/none", expect=3).err)
 
+    def test_a_network_file_system_is_used_when_asked_for(self):
+        """Method: a library before libc's says that every file system is NFS."""
+        source, library = os.path.join(self.folder, "nfs.c"), os.path.join(self.folder, "nfs.so")
+        with open(source, "w", encoding="ascii") as file:
+            file.write("#include <string.h>\n#include <sys/vfs.h>\n#undef fstatfs64\n"
+                       "int fstatfs64(int fd, struct statfs64 *out)\n"
+                       "{ (void)fd; memset(out, 0, sizeof *out); out->f_type = 0x6969; return 0; }\n"
+                       "int fstatfs(int fd, struct statfs *out)\n"
+                       "{ (void)fd; memset(out, 0, sizeof *out); out->f_type = 0x6969; return 0; }\n")
+        subprocess.run(["cc", "-D_GNU_SOURCE", "-shared", "-fPIC", source, "-o", library], check=True)
+        nfs = {"LD_PRELOAD": library, "ASAN_OPTIONS": "verify_asan_link_order=0"}
+        self.make()
+        for command in (["create", "t"], ["put", "s", "--key", "k"], ["get", "s"], ["list"], ["describe", "s"],
+                        ["tail", "s", "--timeout", 1], ["verify"], ["repair"], ["maintain"], ["delete", "s"]):
+            self.assertIn("network file system", self.run_tool(*command, expect=1, env=nfs, stdin=b"a\n").err)
+            self.run_tool(*command, "--network-fs", env=nfs, stdin=b"a\n")
+
     def test_a_backup_is_a_store_and_takes_what_is_new(self):
         copy = self.store + ".copy"
         self.make("s")
