@@ -223,19 +223,25 @@ static int remove_entry(void *user, const char *entry, bool is_dir)
         (void)what->root->files->remove_dir(what->root, name);
         return 0;
     }
-    return what->root->files->unlink(what->root, name);
+    int rc = what->root->files->unlink(what->root, name);
+    return rc == -ENOENT ? 0 : rc; /* Somebody else does the same. */
 }
+
+/* A listing that is changed while it runs, here by us and perhaps by somebody else, may leave a name out. */
+#define DESTROY_TRIES 8
 
 ls_status lsi_log_destroy(const lsi_env *env, const lsi_root *root, const char *dir, int64_t until_us)
 {
     removal what = {root, dir, &env->clock, until_us};
-    int rc = root->files->list(root, dir, remove_entry, &what);
-    if (rc == -ENOENT)
-        return LS_OK;
+    int rc = -ENOTEMPTY;
+
+    for (int tries = 0; rc == -ENOTEMPTY && tries < DESTROY_TRIES; tries++) {
+        rc = root->files->list(root, dir, remove_entry, &what);
+        if (rc >= 0)
+            rc = root->files->remove_dir(root, dir);
+    }
     if (rc == -ETIMEDOUT)
         return lsi_fail(LS_ERR_TIMEOUT, "the time is over, and %s is not removed", dir);
-    if (rc >= 0)
-        rc = root->files->remove_dir(root, dir);
     return rc < 0 && rc != -ENOENT ? lsi_fail_errno(-rc, "removing %s", dir) : LS_OK;
 }
 

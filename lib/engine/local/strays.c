@@ -55,7 +55,8 @@ ls_status lsi_local_remove_dir(lsi_local *local, const char *dir, int64_t until_
     return lsi_local_remove_tree(&local->base.env, &local->root, dir, until_us);
 }
 
-ls_status lsi_local_remove_tree(const lsi_env *env, const lsi_root *root, const char *dir, int64_t until_us)
+/* Once: `*errno_of` is -ENOTEMPTY when somebody else, who does the same, made our listing leave a name out. */
+static ls_status remove_tree(const lsi_env *env, const lsi_root *root, const char *dir, int64_t until_us, int *errno_of)
 {
     const lsi_files *files = root->files;
     entries found = {.memory = &env->memory};
@@ -78,7 +79,20 @@ ls_status lsi_local_remove_tree(const lsi_env *env, const lsi_root *root, const 
     entries_free(&found);
     if (result == 0 && st == LS_OK)
         result = files->remove_dir(root, dir);
-    if (result != 0 && result != -ENOENT)
+    *errno_of = result == -ENOENT ? 0 : result;
+    return st;
+}
+
+#define REMOVE_TRIES 8
+
+ls_status lsi_local_remove_tree(const lsi_env *env, const lsi_root *root, const char *dir, int64_t until_us)
+{
+    int result = -ENOTEMPTY;
+    ls_status st = LS_OK;
+
+    for (int tries = 0; st == LS_OK && result == -ENOTEMPTY && tries < REMOVE_TRIES; tries++)
+        st = remove_tree(env, root, dir, until_us, &result);
+    if (result != 0)
         st = lsi_fail_errno(result, "cannot remove the directory %s", dir);
     return st;
 }
