@@ -43,9 +43,15 @@
 #define OPEN_MAX 6u    /* that the resharder makes */
 #define PRODUCERS 6u
 #define CONSUMERS 4u /* the last two are merged */
-#define CHILDREN (PRODUCERS + CONSUMERS + 2)
-#define MAKER (CHILDREN - 2)
-#define RESHARDER (CHILDREN - 1)
+#define CHILDREN (PRODUCERS + CONSUMERS + 3)
+#define MAKER (CHILDREN - 3)
+#define RESHARDER (CHILDREN - 2)
+#define TRIMMER (CHILDREN - 1)
+#define SEGMENT_BYTES (64u << 10)
+#define KEPT_STREAM "kept"
+#define KEPT_BYTES (16 * SEGMENT_BYTES) /* its cap: a death costs a segment, and not so many die between two puts */
+#define KEPT_RECORD_BYTES 5000u
+#define KEPT_MAX (1u << 20)             /* records ever */
 #define MADE 8u /* streams the maker makes and deletes */
 #define KEYS 5u
 #define BATCH_MAX 8u
@@ -80,6 +86,9 @@ typedef struct shared {
     _Atomic uint64_t puts, acknowledged, read, reshards, new_keys;
     _Atomic uint32_t runs;
     _Atomic uint32_t made[MADE];   /* ABSENT .. DELETING */
+    _Atomic uint32_t kept_next;             /* the trimmer: numbers of its records, */
+    _Atomic unsigned char kept[KEPT_MAX];   /* and which were acknowledged */
+    _Atomic uint64_t trimmed;               /* readings that began behind the first record */
     _Atomic uint64_t violations;
     char messages[MESSAGES_MAX][MESSAGE_BYTES];
 } shared;
@@ -730,6 +739,94 @@ static void make_streams(uint64_t *random, hook_plan *plan)
     close_all(store, NULL, NULL, NULL);
 }
 
+/* Reads what a stream with a cap has left: the end of what was acknowledged before, without a gap. */
+static void check_kept(ls_stream *stream)
+{
+    ls_iterator *iterator = NULL;
+    const ls_batch *batch = NULL;
+    uint32_t until = atomic_load(&share->kept_next), next = 0;
+    bool any = false;
+    ls_status st = ls_iterator_open(stream, 0, NULL, NULL, &iterator);
+
+    while (st == LS_OK) {
+        st = ls_iterator_next(iterator, NULL, &batch);
+        if (st == LS_ERR_TRIMMED) { /* Trimmed while it was read (P8). */
+            any = false;
+            st = LS_OK;
+            continue;
+        }
+        if (st != LS_OK || ls_batch_count(batch) == 0)
+            break;
+        for (size_t i = 0; i < ls_batch_count(batch); i++) {
+            const ls_record *record = ls_batch_at(batch, i);
+            uint32_t number;
+
+            memcpy(&number, record->data.data, sizeof number);
+            if (record->data.size != KEPT_RECORD_BYTES || number < next || number >= KEPT_MAX)
+                violation("the trimmed stream shows number %u after %u", number, next);
+            for (; any && next < number; next++)
+                if (atomic_load(&share->kept[next]) != 0)
+                    violation("the trimmed stream lacks number %u, which was acknowledged, in the middle", next);
+            if (!any && number > 0)
+                atomic_fetch_add(&share->trimmed, 1);
+            any = true;
+            next = number + 1;
+        }
+    }
+    if (st != LS_OK)
+        violation("reading the trimmed stream: %s: %s", ls_status_name(st), ls_last_error_message());
+    for (; next < until; next++)
+        if (atomic_load(&share->kept[next]) != 0)
+            violation("the trimmed stream lacks number %u, which was acknowledged, at its end", next);
+    ls_iterator_close(iterator);
+}
+
+/* Puts into a stream that has a cap, and does all upkeep of the store now and then, among those who do a piece each. */
+static void trim(uint64_t *random, hook_plan *plan)
+{
+    static unsigned char data[KEPT_RECORD_BYTES];
+    child_state *state = &share->child[TRIMMER];
+    ls_store *store = open_store(plan, state);
+    ls_stream *stream = NULL;
+    ls_producer *producer = NULL;
+    ls_status st;
+
+    if (ls_stream_open(store, KEPT_STREAM, &stream) != LS_OK || ls_producer_open(stream, NULL, &producer) != LS_OK) {
+        violation("the trimmer cannot begin: %s", ls_last_error_message());
+        _exit(3);
+    }
+    check_kept(stream);
+    for (uint32_t i = 1; atomic_load(&share->stop) == 0; i++) {
+        uint32_t number = atomic_fetch_add(&share->kept_next, 1);
+
+        if (number >= KEPT_MAX)
+            break;
+        memcpy(data, &number, sizeof number);
+        timed clock = call_begins(state, set.wait_us);
+        st = ls_producer_put(producer, (ls_bytes){"k", 1}, (ls_bytes){data, sizeof data}, NULL, NULL);
+        call_ends(&clock, "a put into the trimmed stream", set.wait_us);
+        if (st != LS_OK) {
+            violation("putting into the trimmed stream: %s: %s", ls_status_name(st), ls_last_error_message());
+            _exit(3);
+        }
+        atomic_store(&share->kept[number], 1);
+        if (i % 16 == 0) {
+            clock = call_begins(state, set.wait_us);
+            st = ls_store_maintain(store, 300);
+            call_ends(&clock, "upkeep", set.wait_us);
+            if (st != LS_OK && st != LS_ERR_TIMEOUT) {
+                violation("upkeep: %s: %s", ls_status_name(st), ls_last_error_message());
+                _exit(3);
+            }
+        }
+        if (i % 64 == 0)
+            check_kept(stream);
+        if (random_below(random, 4) == 0)
+            (void)usleep((useconds_t)random_below(random, 2000));
+    }
+    close_all(store, stream, producer, NULL);
+}
+
 static pid_t spawn(uint32_t place, uint64_t *random)
 {
     uint64_t own = random_next(random);
@@ -755,8 +852,10 @@ static pid_t spawn(uint32_t place, uint64_t *random)
         consume(place, &own, &plan);
     else if (place == MAKER)
         make_streams(&own, &plan);
-    else
+    else if (place == RESHARDER)
         reshard(&own, &plan);
+    else
+        trim(&own, &plan);
     _exit(0);
 }
 
@@ -1051,6 +1150,24 @@ static void load_shards(ls_stream *stream, history *of)
     ls_stream_description_free(about);
 }
 
+/* All upkeep done, it is under its cap, and what it has is the end of what was acknowledged. */
+static void judge_kept(ls_store *store)
+{
+    ls_stream_description *about = NULL;
+    ls_shard_info info = LS_SHARD_INFO_INIT;
+    ls_stream *stream = NULL;
+
+    if (ls_store_maintain(store, -1) != LS_OK || ls_stream_open(store, KEPT_STREAM, &stream) != LS_OK ||
+        ls_stream_describe(stream, &about) != LS_OK || ls_stream_description_shard(about, 0, &info) != LS_OK)
+        violation("at the end the trimmed stream cannot be described: %s", ls_last_error_message());
+    else if (info.stored_bytes > KEPT_BYTES + SEGMENT_BYTES)
+        violation("at the end the trimmed stream has %" PRIu64 " bytes, its cap is %u", info.stored_bytes, KEPT_BYTES);
+    else
+        check_kept(stream);
+    ls_stream_description_free(about);
+    (void)ls_stream_close(stream); /* nothing was put by it */
+}
+
 static void judge(void)
 {
     history of = {0};
@@ -1072,6 +1189,7 @@ static void judge(void)
         of.truth = read_all(stream, shard, of.truth, &of.truth_count, &capacity);
     merged = read_all(stream, SHARDS_MAX, merged, &merged_count, &merged_capacity);
     check_made(store);
+    judge_kept(store);
     close_all(store, stream, NULL, NULL);
 
     load_puts(&of);
@@ -1103,15 +1221,16 @@ static void judge(void)
 static void prepare(void)
 {
     ls_store_options options = LS_STORE_OPTIONS_INIT;
-    ls_stream_options about = LS_STREAM_OPTIONS_INIT;
+    ls_stream_options about = LS_STREAM_OPTIONS_INIT, kept = LS_STREAM_OPTIONS_INIT;
     ls_store *store = NULL;
 
+    kept.retention_bytes = KEPT_BYTES;
     options.durability = set.durability;
-    options.segment_bytes = 64u << 10;
+    options.segment_bytes = SEGMENT_BYTES;
     options.sync_interval_ms = 10;
     about.shard_count = SHARDS;
     if (ls_store_open(set.dir, &options, &store) != LS_OK || ls_stream_create(store, STREAM, &about) != LS_OK ||
-        ls_store_close(store) != LS_OK) {
+        ls_stream_create(store, KEPT_STREAM, &kept) != LS_OK || ls_store_close(store) != LS_OK) {
         fprintf(stderr, "h4: %s\n", ls_last_error_message());
         exit(2);
     }
@@ -1142,9 +1261,10 @@ static uint64_t run(const char *mode, const char *dir, bool keep, uint64_t *hold
     if (kills >= 200 && held * 5 < kills)
         violation("only %" PRIu64 " of %" PRIu64 " kills hit a holder of a lock: a fifth is wanted", held, kills);
     printf("h4 mode=%s kills=%" PRIu64 " hooked=%" PRIu64 " holders=%" PRIu64 " append_holders=%" PRIu64
-           " stops=%" PRIu64 " all_dead=%" PRIu64 " reshards=%" PRIu64 " new_keys=%" PRIu64, mode, kills,
+           " stops=%" PRIu64 " all_dead=%" PRIu64 " reshards=%" PRIu64 " new_keys=%" PRIu64 " trimmed=%" PRIu64, mode, kills,
            atomic_load(&share->hooked_kills), held, atomic_load(&share->append_holders), stops, ends,
-           atomic_load(&share->reshards), atomic_load(&share->new_keys));
+           atomic_load(&share->reshards), atomic_load(&share->new_keys),
+           atomic_load(&share->trimmed));
     printf(" puts=%" PRIu64 " acknowledged=%" PRIu64 " read=%" PRIu64 " longest_ms=%" PRId64 " slow_disk_ms=%" PRId64
            "\n", atomic_load(&share->puts), atomic_load(&share->acknowledged), atomic_load(&share->read),
            atomic_load(&share->longest_us) / 1000, atomic_load(&share->slow_disk_us) / 1000);

@@ -399,6 +399,8 @@ ls_status session_create(session *of, const char *name, uint32_t shard_count, ui
     }
     options.shard_count = shard_count;
     options.record_bytes_max = 4u << 20;
+    options.retention_bytes = fact->retention_bytes = of->retention_bytes;
+    options.retention_hours = fact->retention_hours = of->retention_hours;
     st = session_answered(of, ls_stream_create(of->store, name, &options));
     if (st == LS_OK)
         fact->made_at = here(of);
@@ -471,6 +473,61 @@ ls_status session_health(session *of, uint32_t stream, uint32_t shard, ls_status
     return st;
 }
 
+/* ---- trimming ---- */
+
+/* Of a stream with a cap so much stays at least: less than the cap by the segment that went last, by the last one, which
+ * takes its place on the disk before it is full, and by one that a loss of power took; and segments are nine tenths
+ * full. */
+static uint64_t kept_bytes(uint64_t cap)
+{
+    return (cap - 3 * SESSION_SEGMENT_BYTES) / 10 * 9;
+}
+
+/* From `at` on these may be trimmed. A call takes less than MOMENT_US by the session's clock. */
+#define MOMENT_US INT64_C(10000000)
+static void note_expired(session *of, size_t at)
+{
+    int64_t now_us = atomic_load_explicit(&of->now_us, memory_order_relaxed) + MOMENT_US;
+    uint64_t after[SESSION_STREAMS_MAX] = {0};
+
+    for (size_t i = of->truth->put_count; i-- > 0;) {
+        put_fact *put = &of->truth->puts[i];
+        const stream_fact *stream = &of->truth->streams[put->stream];
+
+        if ((stream->retention_bytes != 0 && after[put->stream] >= kept_bytes(stream->retention_bytes)) ||
+            (stream->retention_hours != 0 && put->begun_us + stream->retention_hours * INT64_C(3600000000) <= now_us))
+            put->expired_at = put->expired_at < at ? put->expired_at : at;
+        after[put->stream] += put->data_bytes;
+    }
+}
+
+/* A recovery begins a new segment, and the one before it may be as good as empty: then a cap says nothing of records. */
+static void all_over_cap(session *of)
+{
+    for (size_t i = 0; i < of->truth->put_count; i++) {
+        put_fact *put = &of->truth->puts[i];
+
+        if (of->truth->streams[put->stream].retention_bytes != 0 && put->expired_at > here(of))
+            put->expired_at = here(of);
+    }
+}
+
+void session_pass(session *of, int64_t us)
+{
+    (void)atomic_fetch_add_explicit(&of->now_us, us, memory_order_relaxed);
+    note_expired(of, here(of));
+}
+
+ls_status session_maintain(session *of)
+{
+    if (of->store == NULL && session_open(of, of->durability) != LS_OK)
+        return of->last;
+    note_expired(of, here(of));
+    ls_status st = session_answered(of, ls_store_maintain(of->store, -1));
+    session_look(of);
+    return st;
+}
+
 /* ---- puts ---- */
 
 static void put_answered(session *of, uint32_t number, ls_status st, ls_seqno seqno)
@@ -536,7 +593,9 @@ ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t c
         entries[i] = (ls_put_entry){.partition_key = {keys[i], truth_key(number, keys[i])},
                                     .data = {data + (size_t)i * bytes, bytes},
                                     .explicit_hash_key = &hash_key};
+        of->truth->puts[number - 1].begun_us = atomic_load_explicit(&of->now_us, memory_order_relaxed);
     }
+    note_expired(of, from);
     options.flags = atomic ? LS_PUT_ATOMIC : 0;
     if (count == 1 && !atomic) {
         ls_record_id id = {0};
@@ -842,6 +901,7 @@ void session_examine(session *of, ls_durability durability, size_t at, bool powe
     of->stays = stayed;
     if (shown_at != NULL)
         *shown_at = here(of);
+    all_over_cap(of);
     for (size_t i = 0; i < alive_count; i++)
         for (uint32_t shard = 0; shard < of->shards[alive[i]].count; shard++) {
             ls_seqno highest = truth_highest(of->truth, alive[i], shard, NEVER - 1);

@@ -55,6 +55,8 @@ typedef struct session {
     bool may_have_failed; /* faults were set: examining resets shards that failed */
     bool failed[SESSION_STREAMS_MAX][TRUTH_SHARDS_MAX]; /* syncs of theirs failed: they refuse puts (E1) */
     size_t looked_at;  /* up to here the log was looked through for failed syncs */
+    uint64_t retention_bytes; /* of streams that are created from now on, as in stream_fact; with a cap: of one shard */
+    uint32_t retention_hours;
     size_t workload;   /* its index, for who runs it as a process */
     ls_status last;    /* of the call before */
     bool put_io;       /* a put was answered with LS_ERR_IO */
@@ -86,6 +88,8 @@ ls_status session_encrypt(session *of, uint32_t stream, const char *key_id);
 ls_status session_compress(session *of, uint32_t stream, ls_compression compression);
 ls_status session_sync(session *of);
 ls_status session_reset(session *of, uint32_t stream, uint32_t shard);
+ls_status session_maintain(session *of);
+void session_pass(session *of, int64_t us); /* Time goes on, and records grow old. */
 /* Reads the shard from its horizon, and checks it against the truth: `power` as truth_check has it. */
 ls_status session_read(session *of, uint32_t stream, uint32_t shard, bool power);
 ls_status session_read_all(session *of, uint32_t stream);

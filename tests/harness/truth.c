@@ -72,6 +72,7 @@ truth truth_after(const truth *of, size_t at)
         put->durable_at = folded(put->durable_at, at);
         put->gone_at = folded(put->gone_at, at);
         put->sealed_at = folded_begin(put->sealed_at, at);
+        put->expired_at = folded_begin(put->expired_at, at);
     }
     for (size_t i = 0; i < made.stream_count; i++) {
         stream_fact *stream = &made.streams[i];
@@ -108,7 +109,7 @@ uint64_t truth_count(const truth *of, size_t at)
         const put_fact *put = &of->puts[i];
 
         count += (uint64_t)(put->begun_at < at) + (put->given_at <= at) + (put->durable_at <= at) +
-                 (put->gone_at <= at);
+                 (put->gone_at <= at) + (put->expired_at < at);
     }
     for (size_t i = 0; i < of->stream_count; i++) {
         const stream_fact *stream = &of->streams[i];
@@ -139,7 +140,8 @@ uint32_t truth_put_begin(truth *of, uint32_t stream, uint32_t shard, uint32_t gr
                     .acked_at = NEVER,
                     .durable_at = NEVER,
                     .gone_at = NEVER,
-                    .sealed_at = NEVER};
+                    .sealed_at = NEVER,
+                    .expired_at = NEVER};
 
     ROOM_FOR_ONE(of->puts, of->put_count, of->put_capacity);
     of->puts[of->put_count++] = put;
@@ -246,13 +248,27 @@ bool truth_is_in(uint32_t put, const unsigned char *bytes, size_t size)
 
 #define BROKEN(...) (snprintf(what, 256, __VA_ARGS__), false)
 
-static bool check_seen(const truth *of, const seen_fact *seen, const shown *records, size_t count, char what[256])
+static bool has_expired(const truth *of, uint32_t put, size_t at)
 {
-    for (uint32_t i = 0; i < seen->count; i++)
-        if (i >= count || records[i].put != seen->puts[i])
+    return of->puts[put - 1].expired_at < at;
+}
+
+static bool check_seen(const truth *of, const seen_fact *seen, const shown *records, size_t count, size_t at,
+                       char what[256])
+{
+    size_t next = 0;
+    uint32_t i = 0;
+
+    /* A crash may bring back what was trimmed, and what was seen may have been trimmed since. */
+    while (next < count && seen->count > 0 && records[next].put < seen->puts[0] && has_expired(of, records[next].put, at))
+        next++;
+    while (i < seen->count && has_expired(of, seen->puts[i], at) && (next >= count || records[next].put != seen->puts[i]))
+        i++;
+    for (; i < seen->count; i++, next++)
+        if (next >= count || records[next].put != seen->puts[i])
             return BROKEN("D3: put %u was read once, as record %u of stream %u '%s' shard %u; now there is %s%u",
                           seen->puts[i], i, seen->stream, of->streams[seen->stream].name, seen->shard,
-                          i < count ? "put " : "nothing, of ", i < count ? records[i].put : (uint32_t)count);
+                          next < count ? "put " : "nothing, of ", next < count ? records[next].put : (uint32_t)count);
     return true;
 }
 
@@ -287,7 +303,7 @@ bool truth_check(const truth *of, uint32_t stream, uint32_t shard, const shown *
         const seen_fact *seen = &of->seen[i];
 
         if (seen->stream == stream && seen->shard == shard && seen->at <= at && (seen->stays || !power) &&
-            !check_seen(of, seen, records, count, what))
+            !check_seen(of, seen, records, count, at, what))
             return false;
     }
     for (size_t i = 0; i < of->put_count; i++) {
@@ -307,7 +323,7 @@ bool truth_check(const truth *of, uint32_t stream, uint32_t shard, const shown *
                 return BROKEN("O1: put %u has number %llu and was told %llu", number,
                               (unsigned long long)records[next].seqno, (unsigned long long)put->seqno);
             next++;
-        } else {
+        } else if (next > 0 || !has_expired(of, number, at)) {
             if ((power ? put->durable_at : put->acked_at) <= at)
                 return BROKEN("D1: put %u (number %llu) is lost, %s", number, (unsigned long long)put->seqno,
                               power ? "which was durable" : "which was acknowledged");

@@ -9,6 +9,7 @@
  *   D4  a number that was given is never given again
  *   A1  an atomic batch is there whole or not at all
  *   O1  one order, that of the puts, with rising numbers and arrival times
+ *   R6  what is neither old nor over a cap is not trimmed, and what is trimmed goes from the beginning
  *   O4  a shard that was split or merged has what was acknowledged in it before, and its children are there
  *
  * Records carry their put's number, so that a record can be told from any other, and their bytes follow from it. */
@@ -37,6 +38,8 @@ typedef struct put_fact {
     size_t durable_at;      /* no loss of power either */
     size_t gone_at;         /* it was said that nothing was written, or recovery did not find it: it never appears */
     size_t sealed_at;       /* acknowledged, it was in a shard that was begun to be closed: there, or still open */
+    size_t expired_at;      /* from here on it may be trimmed: gone, if all before it in its shard are */
+    int64_t begun_us;       /* by the session's clock */
     bool is_unknown;        /* it failed so that it may be there or not, whatever follows */
 } put_fact;
 
@@ -44,6 +47,8 @@ typedef struct stream_fact {
     char name[TRUTH_NAME_BYTES];
     uint64_t id; /* 0: nobody was told */
     uint32_t shard_count;
+    uint64_t retention_bytes; /* 0: no cap */
+    uint32_t retention_hours; /* 0: the default, which no session lives to see */
     size_t begun_at, made_at, gone_at; /* gone_at: its creation failed and changed nothing */
     size_t drop_begun_at, dropped_at;
 } stream_fact;

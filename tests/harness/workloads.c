@@ -207,6 +207,59 @@ static void kernel_keys(session *of)
     change_keys(of, LS_DURABILITY_KERNEL);
 }
 
+/* The oldest segments go: over the cap by whoever puts, and by who comes for it. */
+static void trim_over_cap(session *of, ls_durability durability)
+{
+    uint32_t stream;
+
+    of->retention_bytes = 5 * SESSION_SEGMENT_BYTES;
+    (void)session_open(of, durability);
+    (void)session_create(of, "s", 1, &stream);
+    for (uint32_t i = 0; i < 20; i++) {
+        (void)session_put(of, stream, 0, 20000);
+        if (i % 6 == 5)
+            (void)session_read_all(of, stream);
+        if (i % 8 == 7)
+            (void)session_maintain(of);
+    }
+    (void)session_maintain(of);
+    (void)session_read_all(of, stream);
+    (void)session_put(of, stream, 0, 100);
+}
+
+static void trims(session *of)
+{
+    trim_over_cap(of, LS_DURABILITY_SYNC);
+}
+
+static void kernel_trims(session *of)
+{
+    trim_over_cap(of, LS_DURABILITY_KERNEL);
+}
+
+/* Records grow too old; a shard that rests is begun anew, so that the last of them can go. */
+static void ages(session *of)
+{
+    uint32_t stream;
+
+    of->retention_hours = 1;
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_create(of, "s", 2, &stream);
+    for (uint32_t hour = 0; hour < 2; hour++) {
+        (void)session_put(of, stream, 1, 200);
+        for (uint32_t i = 0; i < 5; i++) {
+            (void)session_put(of, stream, 0, 20000);
+            session_pass(of, INT64_C(600000000));
+            (void)session_maintain(of); /* looks at the clock */
+        }
+        (void)session_read_all(of, stream);
+    }
+    session_pass(of, INT64_C(1800000000));
+    (void)session_maintain(of);
+    (void)session_put(of, stream, 0, 300);
+    (void)session_read_all(of, stream);
+}
+
 /* So many shards that they are synced at once. Deaths and failures in it are walked by test_local_catalog. */
 static void wide_stream(session *of)
 {
@@ -366,6 +419,9 @@ const workload workloads[] = {
     {"kernel_reshards", LS_DURABILITY_KERNEL, false, kernel_reshards},
     {"keys", LS_DURABILITY_SYNC, false, keys},
     {"kernel_keys", LS_DURABILITY_KERNEL, true, kernel_keys},
+    {"trims", LS_DURABILITY_SYNC, false, trims},
+    {"kernel_trims", LS_DURABILITY_KERNEL, false, kernel_trims},
+    {"ages", LS_DURABILITY_SYNC, false, ages},
     {"wide_stream", LS_DURABILITY_SYNC, true, wide_stream},
     {"reopening", LS_DURABILITY_SYNC, false, reopening},
     {"other_durability", LS_DURABILITY_DEFAULT, false, other_durability},
