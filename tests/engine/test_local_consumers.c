@@ -583,6 +583,41 @@ static void slots_of_consumers_that_are_gone_are_free(void **state)
     sim_files_free(sim);
 }
 
+/* Goal: a disk that is full when the control file has to grow refuses the first subscription, and no other. */
+static void no_room_in_the_control_file_refuses_a_first_hold(void **state)
+{
+    sim_files *sim = make_disk(LS_DURABILITY_SYNC);
+    lsi_consumer made[10];
+    lsi_hold hold = {0};
+    ls_status st = LS_OK;
+    uint32_t held = 0;
+    process who;
+
+    (void)state;
+    process_begin(&who, sim);
+    assert_int_equal(process_open(&who), LS_OK);
+    for (uint32_t i = 0; i < 10; i++) {
+        char name[] = {(char)('a' + i), '\0'};
+
+        assert_int_equal(register_one(&who, name, &made[i]), LS_OK);
+    }
+    sim_fault_add(sim, (sim_fault){.name = LSI_CONTROL_NAME, .nth = 1, .err = ENOSPC, .sticky = true});
+    while (held < 20) {
+        st = who.engine->ops->hold(who.stream, &made[held / 2], held % 2, false, &hold);
+        if (st != LS_OK)
+            break;
+        held++;
+    }
+    assert_int_equal(st, LS_ERR_FULL);
+    assert_in_range(held, 1, 16);
+    who.engine->ops->hold_end(who.stream, &hold);
+    assert_int_equal(who.engine->ops->hold(who.stream, &made[(held - 1) / 2], (held - 1) % 2, false, &hold), LS_OK);
+    sim_faults_clear(sim);
+    assert_int_equal(who.engine->ops->hold(who.stream, &made[held / 2], held % 2, false, &hold), LS_OK);
+    process_close(&who);
+    sim_files_free(sim);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -596,6 +631,7 @@ int main(void)
         cmocka_unit_test(a_hold_ends_with_its_process),
         cmocka_unit_test(garbage_in_the_word_delays_no_longer_than_a_hold),
         cmocka_unit_test(slots_of_consumers_that_are_gone_are_free),
+        cmocka_unit_test(no_room_in_the_control_file_refuses_a_first_hold),
     };
 
     return cmocka_run_group_tests_name("consumers on disk", tests, NULL, NULL);

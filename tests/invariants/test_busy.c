@@ -324,9 +324,18 @@ static void syncing_many_held_shards_that_nobody_looked_at_is_busy_in_time(void 
 
 /* ---- the store's lock ---- */
 
+static ls_push_answer never(const ls_batch *batch, void *user)
+{
+    (void)batch;
+    (void)user;
+    fail_msg("a batch was pushed");
+    return LS_PUSH_STOP;
+}
+
 static void calls_that_need_the_stores_lock_are_busy_in_time(void **state)
 {
     fixture *fx = *state;
+    ls_consumer *consumer = NULL;
     ls_stream_list *list;
     ls_stream *stream;
     handles of;
@@ -334,16 +343,23 @@ static void calls_that_need_the_stores_lock_are_busy_in_time(void **state)
 
     open_wide(&of, fx, LS_DURABILITY_INTERVAL);
     assert_int_equal(ls_stream_create(of.store, "other", NULL), LS_OK);
+    assert_int_equal(ls_consumer_register(of.stream, "reports", NULL), LS_OK);
+    assert_int_equal(ls_consumer_open(of.stream, "reports", &consumer), LS_OK);
     assert_int_equal(put_everywhere(&of), 0);
     pid = start_holder(fx, HOLD_STORE | HOLD_APPEND | HOLD_SYNC);
     assert_in_time(ls_stream_create(of.store, "third", NULL), LS_ERR_BUSY);
     assert_in_time(ls_stream_delete(of.store, "other"), LS_ERR_BUSY);
+    assert_in_time(ls_stream_delete_with_consumers(of.store, "other"), LS_ERR_BUSY);
+    assert_in_time(ls_consumer_register(of.stream, "new", NULL), LS_ERR_BUSY);
+    assert_in_time(ls_consumer_deregister(of.stream, "reports"), LS_ERR_BUSY);
+    assert_in_time(ls_consumer_subscribe(consumer, 0, NULL, NULL, never, NULL), LS_ERR_BUSY); /* as the next one's */
     assert_in_time(ls_stream_open(of.store, "other", &stream), LS_ERR_BUSY); /* nobody has: its place is to be made */
     assert_in_time(ls_store_maintain(of.store, -1), LS_ERR_BUSY);
     assert_in_time(ls_store_sync(of.store), LS_OK);
     assert_in_time(ls_store_list_streams(of.store, NULL, 0, &list), LS_OK); /* nothing has changed */
     assert_int_equal(ls_stream_list_count(list), 2);
     ls_stream_list_free(list);
+    assert_in_time(ls_consumer_close(consumer), LS_OK);
     /* Several locks in one call, all held. */
     assert_in_time(handles_close(&of), LS_OK);
     end_holder(pid);
