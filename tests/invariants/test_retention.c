@@ -322,6 +322,31 @@ static void a_jump_that_lasts_is_believed(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* What was written down then must not be held against what is put when it is right again. */
+static void a_clock_that_was_wrong_for_long_leaves_no_horizon(void **state)
+{
+    fixture *fx = *state;
+    handles of = open_all(fx, 2);
+    ls_iterator *iterator;
+
+    jump(1000 * HOUR);
+    for (int s = 0; s < 200; s++) {
+        pass(SECOND);
+        assert_int_equal(ls_store_maintain(of.store, -1), LS_OK);
+    }
+    assert_int_equal(ls_stream_increase_retention(of.stream, 2), LS_OK);
+    jump(-1000 * HOUR);
+    assert_int_equal(put_number(of.producer, 7, 1, 20000), LS_OK);
+    for (int s = 0; s < 200; s++) {
+        pass(SECOND);
+        assert_int_equal(ls_store_maintain(of.store, -1), LS_OK);
+    }
+    assert_int_equal(ls_iterator_open(of.stream, 1, NULL, NULL, &iterator), LS_OK);
+    expect_next(iterator, 7);
+    ls_iterator_close(iterator);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 static void a_shard_that_rests_keeps_kilobytes(void **state)
 {
     fixture *fx = *state;
@@ -792,6 +817,7 @@ int main(void)
         T(a_jump_ahead_and_back_hides_and_deletes_nothing),
         T(a_clock_that_was_wrong_from_the_start_deletes_nothing),
         T(a_jump_that_lasts_is_believed),
+        T(a_clock_that_was_wrong_for_long_leaves_no_horizon),
         T(a_shard_that_rests_keeps_kilobytes),
         T(many_short_processes_keep_a_stream_under_its_cap),
         T(producers_side_by_side_keep_a_stream_under_its_cap),

@@ -3,7 +3,8 @@
  *
  * The time is the wall clock's, unless that has just jumped ahead (E8): then it goes on as before until the jump has
  * lasted for a period of monotonic time. So a jump ahead and back hides nothing and deletes nothing. Upkeep waits for
- * one period more, and in a boot whose first period is not over it deletes nothing at all.
+ * one period more, and in a boot whose first period is not over it deletes nothing at all. A horizon that was written
+ * down when the clock was wrong for long lies ahead of the time once it is right again: then it is none.
  *
  * What the manifest says of a stream is kept here beside it, and read again when the stream's generation says that it
  * changed: a change counts for every process from its next call on. Shards that it no longer names are marked then. */
@@ -79,6 +80,12 @@ static int64_t later(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* A written horizon, which never was ahead of the time. */
+static int64_t horizon_at(int64_t horizon_us, int64_t time_us)
+{
+    return horizon_us <= time_us ? horizon_us : INT64_MIN;
+}
+
 int64_t lsi_local_expired_before_us(void *user, int64_t arrival_us)
 {
     lsi_local_stream *stream = user;
@@ -94,7 +101,8 @@ int64_t lsi_local_expired_before_us(void *user, int64_t arrival_us)
     if (horizon_us <= arrival_us && wall_us - retention_us <= arrival_us)
         return arrival_us;
     lsi_local_look_at_clock(local);
-    return later(horizon_us, lsi_clock_guard_time(guard, clock, wall_us) - retention_us);
+    wall_us = lsi_clock_guard_time(guard, clock, wall_us);
+    return later(horizon_at(horizon_us, wall_us), wall_us - retention_us);
 }
 
 int64_t lsi_local_trim_before_us(lsi_local_stream *stream)
@@ -102,14 +110,15 @@ int64_t lsi_local_trim_before_us(lsi_local_stream *stream)
     lsi_local *local = lsi_local_of_stream(&stream->base);
     const lsi_clock *clock = &local->base.env.clock;
     const lsi_clock_guard *guard = lsi_control_clock_guard(local->control);
-    int64_t limit_us = INT64_MIN;
+    int64_t limit_us = INT64_MIN, time_us, horizon_us;
 
     lsi_local_look_at_clock(local);
     lsi_local_settings_follow(stream);
+    horizon_us = atomic_load_explicit(&stream->settings.horizon_us, memory_order_relaxed);
+    time_us = lsi_clock_guard_time(guard, clock, lsi_wall_us(clock));
     if (lsi_clock_guard_is_proven(guard))
-        limit_us = lsi_clock_guard_time(guard, clock, lsi_wall_us(clock)) - PERIOD_US -
-            atomic_load_explicit(&stream->settings.retention_us, memory_order_relaxed);
-    return later(atomic_load_explicit(&stream->settings.horizon_us, memory_order_relaxed), limit_us);
+        limit_us = time_us - PERIOD_US - atomic_load_explicit(&stream->settings.retention_us, memory_order_relaxed);
+    return later(horizon_at(horizon_us, time_us), limit_us);
 }
 
 int64_t lsi_local_horizon_us(lsi_local *local, const lsi_catalog_stream *of)
@@ -117,9 +126,11 @@ int64_t lsi_local_horizon_us(lsi_local *local, const lsi_catalog_stream *of)
     const lsi_clock *clock = &local->base.env.clock;
     const lsi_clock_guard *guard = lsi_control_clock_guard(local->control);
 
+    int64_t time_us;
+
     lsi_local_look_at_clock(local);
     if (!lsi_clock_guard_is_proven(guard))
         return of->horizon_us;
-    return later(of->horizon_us, lsi_clock_guard_time(guard, clock, lsi_wall_us(clock)) -
-                                     (int64_t)of->retention_hours * HOUR_US);
+    time_us = lsi_clock_guard_time(guard, clock, lsi_wall_us(clock));
+    return later(horizon_at(of->horizon_us, time_us), time_us - (int64_t)of->retention_hours * HOUR_US);
 }
