@@ -17,6 +17,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <libstream/store.h>
+
 #include "base/hash.h"
 #include "base/patience.h"
 #include "base/status.h"
@@ -258,6 +260,11 @@ static int attach_alone(lsi_control *control, const unsigned char store_id[16], 
         return result;
     epoch_raise(header);
     header_set_boot(header, boot_id);
+    if (control->own_files == NULL)
+        lsi_env_log(control->env, LS_LOG_INFO, "the control file was made anew: %s",
+                    !of_this_store ? "there was none of this store" :
+                    unsure         ? "it was damaged" :
+                                     "the machine was started since");
     return 0;
 }
 

@@ -224,6 +224,58 @@ static void a_wait_ends_in_time_while_the_clock_jumps(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+static unsigned the_lines;
+static char the_line[512];
+
+static void note_line(void *user, int32_t level, const char *line)
+{
+    (void)user;
+    if (level != LS_LOG_WARNING)
+        return;
+    the_lines++;
+    (void)snprintf(the_line, sizeof the_line, "%s", line);
+}
+
+/* Time passes, and somebody sets the clock meanwhile. */
+static void pass(fake_clock *clock, int64_t us, int64_t step_us)
+{
+    clock->monotonic_us += us;
+    clock->wall_us += us + step_us;
+}
+
+/* store.h: the log is told of a clock step, once for each, and of nothing when the clock is only slewed. */
+static void a_clock_step_is_logged(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    fake_clock clock;
+    ls_store *store;
+    lsi_env env;
+
+    fake_init(&clock, 55 * YEAR_US);
+    the_lines = 0;
+    lsi_env_default(&env);
+    env.clock = clock.clock;
+    options.log = note_line;
+    assert_int_equal(lsi_store_open_env(fx->path, &options, &env, &store), LS_OK);
+    for (int i = 0; i < 10; i++) {
+        pass(&clock, HOUR_US, i % 2 == 0 ? SECOND_US : -SECOND_US);
+        assert_int_equal(ls_store_maintain(store, -1), LS_OK);
+    }
+    assert_int_equal(the_lines, 0);
+    pass(&clock, SECOND_US, 2 * HOUR_US);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ls_store_maintain(store, -1), LS_OK);
+    assert_int_equal(the_lines, 1);
+    assert_string_equal(the_line, "the clock was set ahead by 7200 s");
+    pass(&clock, SECOND_US, -3 * SECOND_US);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ls_store_maintain(store, -1), LS_OK);
+    assert_int_equal(the_lines, 2);
+    assert_string_equal(the_line, "the clock was set back by 3 s");
+    assert_int_equal(ls_store_close(store), LS_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +285,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_clock_that_was_once_far_ahead_does_not_freeze_stamps, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_clock_that_was_once_far_behind_leaves_no_trace, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_wait_ends_in_time_while_the_clock_jumps, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_clock_step_is_logged, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("clocks (E8)", tests, NULL, NULL);

@@ -355,6 +355,38 @@ static void the_last_to_close_meets_the_first_to_open(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+static unsigned the_rebuilds;
+
+static void count_rebuilds(void *user, int32_t level, const char *line)
+{
+    (void)user;
+    the_rebuilds += level == LS_LOG_INFO && strstr(line, "the control file was made anew") != NULL;
+}
+
+/* store.h: the log is told of a rebuilt control file. */
+static void making_it_anew_is_logged(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    handles of;
+
+    make_store(fx, LS_DURABILITY_SYNC);
+    options.log = count_rebuilds;
+    the_rebuilds = 0;
+    for (unsigned rebuilds = 0; rebuilds < 3; rebuilds++) {
+        for (int again = 0; again < 2; again++) {
+            assert_int_equal(handles_open(&of, fx->path, &options, NULL), LS_OK);
+            assert_int_equal(put_text(&of, "more", NULL), LS_OK);
+            assert_int_equal(handles_close(&of), LS_OK);
+            assert_int_equal(the_rebuilds, rebuilds);
+        }
+        if (rebuilds == 0)
+            assert_int_equal(unlink(control_path(fx)), 0);
+        else
+            assert_int_equal(truncate(control_path(fx), 4096), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +401,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_store_may_grow_while_another_opens_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_make_the_same_store_at_the_same_moment, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_last_to_close_meets_the_first_to_open, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(making_it_anew_is_logged, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("the control file (P10)", tests, NULL, NULL);

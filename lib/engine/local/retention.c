@@ -16,11 +16,42 @@
 
 #define PERIOD_US INT64_C(60000000)
 #define HOUR_US INT64_C(3600000000)
+#define SECOND_US INT64_C(1000000)
+#define STEP_US SECOND_US
+#define SLEW_PARTS 1000 /* A clock is slewed by at most half of that. */
+
+/* Says when somebody set the clock: then wall and passing time differ by another amount than at this store's last look,
+ * by more than a clock that is slewed gains meanwhile. */
+static void tell_step(lsi_local *local)
+{
+    const lsi_env *env = &local->base.env;
+    int64_t passing_us = lsi_passing_us(&env->clock), lead_us = 0, step_us = 0, before_us;
+    bool is_first;
+
+    if (__builtin_sub_overflow(lsi_wall_us(&env->clock), passing_us, &lead_us))
+        return;
+    lsi_local_lock(local);
+    is_first = !local->looked_at_clock;
+    local->looked_at_clock = true;
+    if (__builtin_sub_overflow(lead_us, local->clock_lead_us, &step_us))
+        step_us = lead_us < 0 ? INT64_MIN : INT64_MAX;
+    before_us = local->clock_looked_us;
+    local->clock_lead_us = lead_us;
+    local->clock_looked_us = passing_us;
+    lsi_local_unlock(local);
+    if (!is_first && (step_us > STEP_US + (passing_us - before_us) / SLEW_PARTS ||
+                      step_us < -STEP_US - (passing_us - before_us) / SLEW_PARTS))
+        lsi_env_log(env, LS_LOG_WARNING, "the clock was set %s by %" PRId64 " s", step_us > 0 ? "ahead" : "back",
+                    step_us > 0 ? step_us / SECOND_US : -(step_us / SECOND_US));
+}
 
 void lsi_local_look_at_clock(lsi_local *local)
 {
-    if (!local->base.read_only)
-        lsi_clock_guard_look(lsi_control_clock_guard(local->control), &local->base.env.clock, PERIOD_US);
+    if (local->base.read_only)
+        return;
+    lsi_clock_guard_look(lsi_control_clock_guard(local->control), &local->base.env.clock, PERIOD_US);
+    if (local->base.env.log != NULL)
+        tell_step(local);
 }
 
 /* ---- what the manifest says ---- */
