@@ -994,9 +994,12 @@ static void each_consumer_has_its_own_limit(void **state)
     const ls_batch *batch;
     ls_consumer *a, *b;
     watch first, second;
+    int64_t pushed_at;
+    int first_beat = -1;
     clocked of;
 
     clocked_open(fx, &of);
+    pushed_at = atomic_load(&of.us);
     options.mode = LS_STREAM_PROVISIONED;
     options.read_bytes_per_second = 1024;
     options.read_calls_per_second = 1;
@@ -1034,10 +1037,16 @@ static void each_consumer_has_its_own_limit(void **state)
     second.options.records_max = 8;
     watch_start(&second);
     await(&second.records, 8); /* the other's limit is its own */
-    /* A heartbeat is due: it comes, although there are records. */
-    atomic_fetch_add(&of.us, 10000);
-    await(&first.beats, 1);
-    atomic_fetch_add(&of.us, 1980000);
+    /* A heartbeat is due, once it has begun to wait: it comes, although there are records. */
+    for (int i = 0; i < 200 && first_beat != 0; i++) {
+        struct timespec rest = {0, 20000000};
+
+        atomic_fetch_add(&of.us, 6000);
+        (void)nanosleep(&rest, NULL);
+        first_beat = sem_trywait(&first.beats);
+    }
+    assert_int_equal(first_beat, 0);
+    atomic_store(&of.us, pushed_at + 1990000);
     for (int i = 0; i < 3; i++) {
         struct timespec rest = {0, 50000000};
 
@@ -1045,7 +1054,7 @@ static void each_consumer_has_its_own_limit(void **state)
         assert_int_equal(sem_trywait(&first.records), -1);
         assert_int_equal(sem_trywait(&second.records), -1);
     }
-    atomic_fetch_add(&of.us, 10001);
+    atomic_store(&of.us, pushed_at + 2000001);
     await(&first.records, 4);
     await(&second.records, 4);
     /* One subscription a second. */
