@@ -1,8 +1,10 @@
 /* store.h: locations, options, what is kept, closing, listing, forks. */
 #include "api/support.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "api/api.h"
 #include "support/sim_memory.h"
@@ -632,6 +634,75 @@ static void streams_and_shards_have_a_limit_when_asked_for(void **state)
     assert_int_equal(ls_store_close(store), LS_OK);
 }
 
+/* ---- threads ---- */
+
+/* Threads of this process with that name, `others` those with another one. */
+static size_t count_threads(const char *name, size_t *others)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    size_t count = 0;
+
+    assert_non_null(tasks);
+    *others = 0;
+    for (struct dirent *one; (one = readdir(tasks)) != NULL;) {
+        char path[300], line[64] = "";
+        FILE *file;
+
+        (void)snprintf(path, sizeof path, "/proc/self/task/%s/comm", one->d_name);
+        file = one->d_name[0] == '.' ? NULL : fopen(path, "r");
+        if (file == NULL)
+            continue;
+        (void)fgets(line, sizeof line, file); /* Of a task that went meanwhile there is none. */
+        (void)fclose(file);
+        line[strcspn(line, "\n")] = '\0';
+        if (strcmp(line, name) == 0)
+            count++;
+        else
+            (*others)++;
+    }
+    (void)closedir(tasks);
+    return count;
+}
+
+/* README, limits: none, but one named ls-sweep per open store in INTERVAL mode, and store.h: with MAINTENANCE_THREAD. */
+static void threads_are_named_and_only_where_promised(void **state)
+{
+    fixture *fx = *state;
+    static const struct {
+        ls_durability durability;
+        uint32_t flags;
+        size_t threads;
+    } cases[] = {
+        {LS_DURABILITY_SYNC, 0, 0},
+        {LS_DURABILITY_KERNEL, 0, 0},
+        {LS_DURABILITY_INTERVAL, 0, 1},
+        {LS_DURABILITY_SYNC, LS_STORE_MAINTENANCE_THREAD, 1},
+        {LS_DURABILITY_INTERVAL, LS_STORE_MAINTENANCE_THREAD, 1},
+    };
+    size_t others, before;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ls_store_options options = LS_STORE_OPTIONS_INIT;
+        char path[TEMP_PATH_BYTES * 2];
+        ls_store *store;
+        int tries = 0;
+
+        (void)snprintf(path, sizeof path, "%s", in_memory ? "memory:" : temp_path(&fx->temp, "threads"));
+        options.durability = cases[i].durability;
+        options.flags = cases[i].flags;
+        assert_int_equal(count_threads("ls-sweep", &before), 0);
+        assert_int_equal(ls_store_open(path, &options, &store), LS_OK);
+        /* It names itself once it runs. */
+        while (count_threads("ls-sweep", &others) < cases[i].threads && tries++ < 2000)
+            (void)usleep(1000);
+        assert_int_equal(count_threads("ls-sweep", &others), cases[i].threads);
+        assert_int_equal(others, before);
+        assert_int_equal(ls_store_close(store), LS_OK);
+        for (tries = 0; count_threads("ls-sweep", &others) > 0 && tries < 2000; tries++) /* It was joined; it leaves. */
+            (void)usleep(1000);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -656,6 +727,7 @@ int main(void)
         TEST(a_page_has_100_names_by_default),
         TEST(faults_strike_the_puts_of_their_handle),
         TEST(streams_and_shards_have_a_limit_when_asked_for),
+        TEST(threads_are_named_and_only_where_promised),
         TEST(a_fork_child_is_turned_away_and_may_close),
         TEST(a_fork_child_may_open_the_store_for_itself),
     };

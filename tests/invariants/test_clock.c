@@ -224,6 +224,31 @@ static void a_wait_ends_in_time_while_the_clock_jumps(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* stream.h: a shard is closed not before its last record arrived. Method: the clock goes back between the two. */
+static void a_step_back_closes_no_shard_before_its_last_record(void **state)
+{
+    fixture *fx = *state;
+    static const ls_hash_key half = {UINT64_C(1) << 63, 0};
+    ls_stream_description *description;
+    ls_shard_info parent = LS_SHARD_INFO_INIT;
+    fake_clock clock;
+    handles of;
+
+    fake_init(&clock, 55 * YEAR_US);
+    open_at(fx, &clock, &of);
+    clock.wall_us += 2 * HOUR_US;
+    assert_int_equal(put_text(&of, "last", NULL), LS_OK);
+    clock.wall_us -= HOUR_US;
+    assert_int_equal(ls_stream_split(of.stream, 0, &half, NULL, NULL), LS_OK);
+    assert_int_equal(ls_stream_describe(of.stream, &description), LS_OK);
+    assert_int_equal(ls_stream_description_shard(description, 0, &parent), LS_OK);
+    assert_false(parent.is_open);
+    assert_int_equal(parent.latest_arrival_us, 55 * YEAR_US + 2 * HOUR_US);
+    assert_true(parent.closed_us >= parent.latest_arrival_us);
+    ls_stream_description_free(description);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 static unsigned the_lines;
 static char the_line[512];
 
@@ -285,6 +310,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_clock_that_was_once_far_ahead_does_not_freeze_stamps, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_clock_that_was_once_far_behind_leaves_no_trace, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_wait_ends_in_time_while_the_clock_jumps, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_step_back_closes_no_shard_before_its_last_record, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_clock_step_is_logged, set_up, tear_down),
     };
 

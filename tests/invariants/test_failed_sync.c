@@ -164,12 +164,37 @@ static void other_shards_go_on(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* store.h: ls_store_sync answers with the failed sync of a shard until it is reset, though the kernel says it only once
+ * and others than the caller may have heard it. */
+static void syncing_the_store_says_what_failed(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    handles of;
+
+    options.durability = LS_DURABILITY_KERNEL;
+    hooked_files_init(&the_plan.files, fail_sync, NULL, &the_plan);
+    the_plan.fx = fx;
+    the_plan.armed = false;
+    assert_int_equal(handles_open(&of, fx->path, &options, &the_plan.files), LS_OK);
+    assert_int_equal(put_text(&of, "unknown", NULL), LS_OK);
+    the_plan.armed = true;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(ls_store_sync(of.store), LS_ERR_IO);
+        assert_non_null(strstr(ls_last_error_message(), STREAM));
+    }
+    assert_int_equal(ls_stream_reset_shard(of.stream, 0), LS_OK);
+    assert_int_equal(ls_store_sync(of.store), LS_OK);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_failed_sync_is_everybodys, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_failed_sync_is_known_when_all_have_gone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_shards_go_on, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(syncing_the_store_says_what_failed, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("failed syncs (E1)", tests, NULL, NULL);
