@@ -323,8 +323,8 @@ static uint32_t system_descriptors_max(const lsi_files *self)
 
 /* ---- files ---- */
 
-/* E5. On btrfs a store into a mapped page takes a new block, however well the file was allocated, and where there is none
- * it is SIGBUS. A file that is not copied on write needs none (Linux 6.17 and later heed that for mappings too). It can
+/* E5. On btrfs a store into a mapped page takes a new block, however well the file was allocated, and where there is
+ * none it is SIGBUS. A file that is not copied on write needs none (Linux 6.17 and later heed that for mappings too). It can
  * be asked for while the file is empty only; a refusal changes nothing. */
 static void write_in_place(int fd)
 {

@@ -45,8 +45,8 @@ typedef struct lsi_span {
 #define LSI_OPEN_CREATE 2u    /* with LSI_OPEN_WRITE: make it if it is not there; owner, group and mode follow the
                                  root's (file_owner.c) */
 #define LSI_OPEN_EXCLUSIVE 4u /* with LSI_OPEN_CREATE: -EEXIST if it is there */
-#define LSI_OPEN_MAPPED 8u    /* with LSI_OPEN_CREATE: it will be mapped and stored into, so where the file system copies
-                                 on write it is made without that, as far as it can be: see E5 */
+#define LSI_OPEN_MAPPED 8u    /* with LSI_OPEN_CREATE: it will be mapped and stored into, so where the file system
+                                 copies on write it is made without that, as far as it can be (E5) */
 
 #define LSI_ROOT_CREATE 1u /* make the directory (0700) and its missing parents are an error */
 #define LSI_ROOT_WRITE 2u  /* refuse (-EROFS, -EACCES) what cannot be written; without it nothing is ever created */

@@ -4,7 +4,8 @@
  * again by the next who needs them.
  *
  * INVARIANTS
- *  G1  Only what can be opened again as it was is given up: a file with bytes that were not synced is synced first (E2).
+ *  G1  Only what can be opened again as it was is given up: a file with bytes that were not synced is synced first
+ *      (E2).
  *  G2  Giving up waits for nothing but the disk: locks are tried, and whoever is busy keeps what he has. So it may be
  *      asked for with any lock held, by whoever was just refused a descriptor. */
 #ifndef LSI_STORAGE_DESCRIPTORS_H

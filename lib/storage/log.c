@@ -340,8 +340,10 @@ ls_status lsi_log_segment(lsi_log *log, lsi_slot *slot, uint32_t number, lsi_seg
     }
     lsi_lock_release(&log->local, LSI_RANK_LOCAL);
     if (st == LS_ERR_NOT_FOUND)
-        return lsi_log_is_deleted(log, slot) ? lsi_log_deleted(log) : lsi_fail(LS_ERR_CORRUPT, "%s: segment %u is named by the list and "
-                                                               "not there", log->config.label, number);
+        return lsi_log_is_deleted(log, slot) ? lsi_log_deleted(log)
+                                             : lsi_fail(LS_ERR_CORRUPT,
+                                                        "%s: segment %u is named by the list and not there",
+                                                        log->config.label, number);
     return st;
 }
 

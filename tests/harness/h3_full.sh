@@ -62,7 +62,8 @@ image() {
     shift
     rm -f "$work/image"
     truncate -s "$size" "$work/image"
-    "$@" "$work/image" >"$work/said" 2>&1 && mount -o "loop${options:+,$options}" "$work/image" "$work/disk" 2>>"$work/said"
+    "$@" "$work/image" >"$work/said" 2>&1 &&
+        mount -o "loop${options:+,$options}" "$work/image" "$work/disk" 2>>"$work/said"
 }
 
 leave() { umount "$work/disk"; }

@@ -2,8 +2,8 @@
  *
  *     h3_program DIRECTORY sync|interval|kernel ENOSPC|EDQUOT
  *
- * Fills the store until it is refused, and the disk until not a byte goes in; then: every refused put is LS_ERR_FULL with
- * that errno, names the file, and was not written; reading, opening again, verifying, and deleting a stream go on; then
+ * Fills the store until it is refused, and the disk until not a byte goes in; then: every refused put is LS_ERR_FULL
+ * with that errno, names the file, and was not written; reading, opening again, verifying, and deleting a stream go on; then
  * puts work again. Exactly what was acknowledged is read, before and after. One line per violation, and at the end
  * `cases=N violations=N acknowledged=N refused=N`. */
 #include <errno.h>
@@ -117,7 +117,8 @@ static void put_ten(run *of, uint32_t flags)
     for (uint32_t i = 0; i < 10; i++) {
         bool is_in = st == LS_OK && results[i].status == LS_OK;
 
-        check(of, is_in || st != LS_OK || results[i].status == LS_ERR_FULL, "a record of a batch is in, or the disk is full");
+        check(of, is_in || st != LS_OK || results[i].status == LS_ERR_FULL,
+              "a record of a batch is in, or the disk is full");
         of->acknowledged[of->next++] = is_in;
         of->acknowledged_count += is_in;
         of->refused_count += !is_in;
