@@ -123,21 +123,15 @@ static ls_status status_of_errno(int err)
 /* The reason is what a person needs most, so a long text before it gives way, not the reason. */
 #define REASON_BYTES 96
 
-ls_status lsi_fail_errno(int err, const char *format, ...)
+static ls_status fail_errno(int err, ls_status status, const char *format, va_list arguments)
 {
     char text[LSI_MESSAGE_BYTES] = "";
     char clean[LSI_MESSAGE_BYTES];
     char room[REASON_BYTES];
     int errno_before = errno;
     bool was_cut = false;
-    size_t size;
-    va_list arguments;
+    size_t size = print(text, 0, &was_cut, format, arguments);
 
-    if (err < 0)
-        err = -err;
-    va_start(arguments, format);
-    size = print(text, 0, &was_cut, format, arguments);
-    va_end(arguments);
     if (size > LSI_MESSAGE_BYTES - 1 - REASON_BYTES) {
         text[LSI_MESSAGE_BYTES - 1 - REASON_BYTES] = '\0';
         was_cut = true;
@@ -146,9 +140,34 @@ ls_status lsi_fail_errno(int err, const char *format, ...)
     /* The GNU strerror_r: thread-safe, and its answer is always terminated. */
     (void)snprintf(text, sizeof text, "%.*s: %.*s", LSI_MESSAGE_BYTES - 1 - REASON_BYTES, clean, REASON_BYTES - 2,
                    strerror_r(err, room, sizeof room)); /* Fits by the two precisions. */
-    set_current(status_of_errno(err), err, text, true);
+    set_current(status, err, text, true);
     errno = errno_before;
     return current.status;
+}
+
+ls_status lsi_fail_errno(int err, const char *format, ...)
+{
+    va_list arguments;
+    ls_status st;
+
+    err = err < 0 ? -err : err;
+    va_start(arguments, format);
+    st = fail_errno(err, status_of_errno(err), format, arguments);
+    va_end(arguments);
+    return st;
+}
+
+ls_status lsi_fail_reading(int err, const char *format, ...)
+{
+    va_list arguments;
+    ls_status st;
+
+    err = err < 0 ? -err : err;
+    st = status_of_errno(err);
+    va_start(arguments, format);
+    st = fail_errno(err, st == LS_ERR_READ_ONLY ? LS_ERR_IO : st, format, arguments);
+    va_end(arguments);
+    return st;
 }
 
 ls_status lsi_fail_within(const char *label)

@@ -16,6 +16,9 @@ ls_status lsi_fail(ls_status status, const char *format, ...) __attribute__((for
  * answers -errno. */
 ls_status lsi_fail_errno(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same of what could not even be read: EACCES and EPERM are IO then, for to read nothing need be writable. */
+ls_status lsi_fail_reading(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* LS_ERR_THROTTLED, and after how many milliseconds the call may be tried again. */
 ls_status lsi_fail_throttled(uint32_t retry_after_ms, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -138,7 +138,7 @@ ls_status lsi_checked_load(const lsi_env *env, const lsi_root *root, const char 
     if (lsi_file_misfit(result) != NULL)
         return lsi_fail(LS_ERR_CORRUPT, "%s %s", name, lsi_file_misfit(result));
     if (result != 0)
-        return lsi_fail_errno(result, "cannot read %s", name);
+        return lsi_fail_reading(result, "cannot read %s", name);
     st = lsi_checked_decode(name, kind, salt, bytes, size, generation, &view, payload_size);
     if (st != LS_OK) {
         lsi_free(&env->memory, bytes);

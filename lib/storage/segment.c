@@ -191,6 +191,16 @@ fail:
     return st;
 }
 
+static bool is_readable(const lsi_root *root, const char *name)
+{
+    lsi_file file;
+
+    if (root->files->open(root, name, 0, &file) < 0)
+        return false;
+    (void)file.files->close(&file); /* Nothing was done with it. */
+    return true;
+}
+
 static ls_status open_file(const lsi_log_config *owner, uint32_t number, bool write, lsi_segment **out)
 {
     lsi_segment *segment = segment_new(owner->env);
@@ -205,8 +215,10 @@ static ls_status open_file(const lsi_log_config *owner, uint32_t number, bool wr
             st = lsi_fail(LS_ERR_NOT_FOUND, "%s: %s is not there", owner->label, segment->name);
         else if (lsi_file_misfit(rc) != NULL) /* X3: somebody put it there. */
             st = lsi_fail(LS_ERR_CORRUPT, "%s: %s %s", owner->label, segment->name, lsi_file_misfit(rc));
-        else
+        else if (write && is_readable(owner->root, segment->name))
             st = lsi_fail_errno(-rc, "%s: opening %s", owner->label, segment->name);
+        else
+            st = lsi_fail_reading(-rc, "%s: opening %s", owner->label, segment->name);
         lsi_segment_unref(segment);
         return st;
     }

@@ -40,6 +40,13 @@ static void an_errno_picks_the_status(void **state)
         assert_int_equal(lsi_fail_errno(-cases[i].err, "write"), cases[i].status);
         assert_int_equal(ls_last_error_errno(), cases[i].err);
     }
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ls_status wanted = cases[i].status == LS_ERR_READ_ONLY ? LS_ERR_IO : cases[i].status;
+
+        assert_int_equal(lsi_fail_reading(-cases[i].err, "read of %d", 7), wanted);
+        assert_int_equal(ls_last_error_errno(), cases[i].err);
+        assert_int_equal(strncmp(ls_last_error_message(), "read of 7: ", 11), 0);
+    }
     (void)lsi_fail_errno(-ENOSPC, "write of %d", 7);
     assert_string_equal(ls_last_error_message(), "write of 7: No space left on device");
 }

@@ -7,6 +7,7 @@
  * asks the kernel what he may do to each. Without root nobody can become another: skipped. */
 #include "processes.h"
 
+#include <errno.h>
 #include <ftw.h>
 #include <grp.h>
 #include <sys/xattr.h>
@@ -400,6 +401,62 @@ static void root_repairs_the_services_store_and_the_service_goes_on(void **state
     end(fx);
 }
 
+/* What may not be read is LS_ERR_IO with its errno, and what may be read but not written LS_ERR_READ_ONLY: status.h. Method:
+ * files that refuse to be opened, since root may open all. */
+static const char *the_refused;
+static unsigned the_refused_flags; /* 0: in every way */
+static int (*open_before)(const lsi_root *root, const char *name, unsigned flags, lsi_file *out);
+
+static int refusing_open(const lsi_root *root, const char *name, unsigned flags, lsi_file *out)
+{
+    if (the_refused != NULL && strstr(name, the_refused) != NULL && (flags & the_refused_flags) == the_refused_flags)
+        return -EACCES;
+    return open_before(root, name, flags, out);
+}
+
+static void what_may_not_be_read_is_not_read_only(void **state)
+{
+    fixture *fx = *state;
+    static const char *const names[] = {"00000001.seg", "segments", "manifest"};
+    hooked_files files;
+    handles of;
+
+    assert_int_equal(handles_open(&of, fx->path, NULL, NULL), LS_OK);
+    assert_int_equal(put_text(&of, "there", NULL), LS_OK);
+    assert_int_equal(handles_close(&of), LS_OK);
+    hooked_files_init(&files, NULL, NULL, NULL);
+    open_before = files.table.open;
+    files.table.open = refusing_open;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        ls_iterator *iterator = NULL;
+        const ls_batch *batch = NULL;
+        ls_store *store = NULL;
+        ls_stream *stream = NULL;
+        ls_status st;
+
+        the_refused = names[i];
+        the_refused_flags = 0;
+        st = open_hooked(fx->path, NULL, &files, &store);
+        st = st == LS_OK ? ls_stream_open(store, STREAM, &stream) : st;
+        st = st == LS_OK ? ls_iterator_open(stream, 0, NULL, NULL, &iterator) : st;
+        st = st == LS_OK ? ls_iterator_next(iterator, NULL, &batch) : st;
+        assert_int_equal(st, LS_ERR_IO);
+        assert_int_equal(ls_last_error_errno(), EACCES);
+        assert_non_null(strstr(ls_last_error_message(), names[i]));
+        the_refused = NULL;
+        ls_iterator_close(iterator);
+        assert_int_equal(ls_stream_close(stream), LS_OK);
+        assert_int_equal(ls_store_close(store), LS_OK);
+    }
+    assert_int_equal(handles_open(&of, fx->path, NULL, &files), LS_OK);
+    the_refused = names[0];
+    the_refused_flags = LSI_OPEN_WRITE;
+    assert_int_equal(put_text(&of, "refused", NULL), LS_ERR_READ_ONLY);
+    the_refused = NULL;
+    assert_int_equal(put_text(&of, "taken", NULL), LS_OK);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +468,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_group_reads_what_a_service_outside_of_it_writes, set_up_as_root, tear_down),
         cmocka_unit_test_setup_teardown(root_repairs_the_services_store_and_the_service_goes_on, set_up_as_root,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(what_may_not_be_read_is_not_read_only, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("whose the files are", tests, NULL, NULL);
