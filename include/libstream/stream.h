@@ -484,6 +484,55 @@ typedef struct ls_scale_options {
 LS_API ls_status ls_stream_update_shard_count(ls_stream *stream, uint32_t shard_count,
                                               const ls_scale_options *options);
 
+/** When shards of an ON_DEMAND stream are split and merged by themselves. Zero means the default everywhere. */
+typedef struct ls_auto_scaling {
+    uint32_t size;         /**< Set by the INIT macro. */
+    int32_t enabled;       /**< 1: on; 0, the default: off, and the rest does not count. */
+    uint32_t hot_percent;  /**< Split what is above this share of its write limit: 2..10000, default 80. */
+    uint32_t hot_seconds;  /**< ... for so long: 1..604800, default 60. */
+    uint32_t cold_percent; /**< Merge two neighbours that are together below this: 1..hot_percent - 1, default 25. */
+    uint32_t cold_seconds; /**< ... for so long: 1..604800, default 900. */
+    uint32_t shards_min;   /**< Merge no more when so few are open: 1..65536, default 1. */
+    uint32_t shards_max;   /**< Split no more when so many are open: shards_min..65536, default 200. */
+} ls_auto_scaling;
+#define LS_AUTO_SCALING_INIT {(uint32_t)sizeof(ls_auto_scaling), 0, 0, 0, 0, 0, 0, 0}
+
+/**
+ * Split hot shards and merge cold ones of the stream by itself from now on, while it is ON_DEMAND; off at first. Of a
+ * PROVISIONED stream the setting is kept and does nothing, for there it is for the
+ * user to scale, as with Kinesis. Kinesis scales its on-demand streams by rules that it does not state; these are ours.
+ *
+ * A shard's load is what is written into it, as a share of what it would take if the stream were PROVISIONED
+ * (ls_stream_description_limits): of bytes or of records, whichever is more. Bytes are those on disk: with headers and
+ * partition keys, after compression. It is looked at by whoever puts, reads or
+ * maintains, at times that are a sixth of the shorter of both `_seconds` apart, at least a second; each look averages
+ * since the one before. A shard that all looks of `hot_seconds` found above
+ * `hot_percent` is split in the middle of its keys; two neighbours that all looks of `cold_seconds` found together below
+ * `cold_percent` are merged. Each is as ls_stream_split says, one at a time; the log callback is told. While nobody has
+ * the store open nothing is done, and a time without looks of more than half of `hot_seconds` makes no shard hot. Keys
+ * that are all one cannot be divided: such a shard is split again and again, up to `shards_max`.
+ *
+ * One that cannot be done, such as for `shards_max` of the store's options, is logged and tried again after as long.
+ *
+ * @param options  Borrowed until return. NULL: off.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  A field is out of its range. Nothing was changed.
+ *
+ * Everything else as ls_stream_increase_retention.
+ */
+LS_API ls_status ls_stream_set_auto_scaling(ls_stream *stream, const ls_auto_scaling *options);
+
+/**
+ * The stream's automatic scaling, with its defaults filled in; all 0 when it is off. Also while it is PROVISIONED.
+ *
+ * @param out  Its `size` says how much of it the caller knows; only that much is written.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  `out->size` was not set.
+ *
+ * Threads: any thread. Never blocks. Since 0.1.
+ */
+LS_API ls_status ls_stream_description_auto_scaling(const ls_stream_description *description, ls_auto_scaling *out);
+
 /** Which shards a listing shows; as the filters of Kinesis's ListShards. A shard whose last record is past the stream's
  *  retention is shown by none of them. Each of the AT_ filters shows shards that cover every hash key exactly once. */
 typedef int32_t ls_shard_filter;

@@ -50,6 +50,23 @@ ls_status ls_stream_set_record_bytes_max(ls_stream *stream, uint32_t bytes)
     return update(stream, __func__, &(lsi_stream_change){.kind = LSI_CHANGE_RECORD_BYTES_MAX, .value = bytes});
 }
 
+ls_status ls_stream_set_auto_scaling(ls_stream *stream, const ls_auto_scaling *options)
+{
+    lsi_stream_change change = {.kind = LSI_CHANGE_AUTO_SCALING};
+    ls_auto_scaling own;
+    ls_status st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_auto_scaling, shards_max));
+
+    if (st == LS_OK && own.enabled != 0 && own.enabled != 1)
+        st = lsi_fail(LS_ERR_INVALID_ARGUMENT, "enabled is %" PRId32 ": it is 0 or 1", own.enabled);
+    if (st == LS_OK && own.enabled == 1) {
+        change.auto_scaling = lsi_auto_scaling_resolve((lsi_auto_scaling){
+            .hot_percent = own.hot_percent, .hot_seconds = own.hot_seconds, .cold_percent = own.cold_percent,
+            .cold_seconds = own.cold_seconds, .shards_min = own.shards_min, .shards_max = own.shards_max});
+        st = lsi_check_auto_scaling(&change.auto_scaling);
+    }
+    return st == LS_OK ? update(stream, __func__, &change) : st;
+}
+
 ls_status ls_stream_add_tags(ls_stream *stream, const ls_tag *tags, uint32_t count)
 {
     if (count > 0)

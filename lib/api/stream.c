@@ -229,6 +229,22 @@ ls_status ls_stream_description_limits(const ls_stream_description *description,
     return LS_OK;
 }
 
+ls_status ls_stream_description_auto_scaling(const ls_stream_description *description, ls_auto_scaling *out)
+{
+    const lsi_auto_scaling *from;
+    ls_auto_scaling found;
+
+    LSI_REFUSE_NULL(description);
+    LSI_REFUSE_NULL(out);
+    if (out->size < LSI_SIZE_UP_TO(ls_auto_scaling, shards_max))
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "out.size is %" PRIu32 ": use the INIT macro", out->size);
+    from = &description->info.auto_scaling;
+    found = (ls_auto_scaling){out->size, lsi_auto_scaling_is_on(from) ? 1 : 0, from->hot_percent, from->hot_seconds,
+                              from->cold_percent, from->cold_seconds, from->shards_min, from->shards_max};
+    memcpy(out, &found, sizeof found); /* What a newer caller knows and we do not stays as its INIT macro made it. */
+    return LS_OK;
+}
+
 int64_t ls_stream_description_created_us(const ls_stream_description *description)
 {
     return description == NULL ? 0 : description->info.created_us;

@@ -152,6 +152,10 @@ void lsi_shard_json(lsi_json_writer *json, const ls_shard_info *shard, bool is_d
 void lsi_parents_text(const ls_shard_info *shard, char text[LSI_PARENTS_BYTES]); /* "-", "3" or "3+4" */
 void lsi_shards_draw(const ls_shard_info *shards, uint32_t count, int64_t now_us);
 
+/* ---- cmd_scale.c: what it and describe print; nothing and null when it is off ---- */
+void lsi_auto_scaling_json(lsi_json_writer *json, const ls_stream_description *description);
+void lsi_auto_scaling_text(const ls_stream_description *description);
+
 /* ---- records.c: what get and tail print ---- */
 #define LSI_RECORD_JSON_HELP \
     "With --json each record is one line: {\"shard\", \"seqno\", \"key\", \"arrival_us\",\n" \

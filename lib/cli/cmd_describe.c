@@ -115,6 +115,8 @@ static int print_json(const lsi_call *call, const ls_stream_description *descrip
     lsi_json_string(&json, compression_word(description));
     lsi_json_key(&json, "limits");
     json_limits(&json, description);
+    lsi_json_key(&json, "auto_scaling");
+    lsi_auto_scaling_json(&json, description);
     lsi_json_key(&json, "shards");
     lsi_json_array_open(&json);
     for (uint32_t i = 0; i < ls_stream_description_shard_count(description); i++) {
@@ -165,6 +167,7 @@ static void print_text(const ls_stream_description *description, ls_durability d
     lsi_out_text("status        %s\n", status_word(ls_stream_description_status(description)));
     lsi_out_text("mode          %s\n", mode_word(ls_stream_description_mode(description)));
     print_limits(description);
+    lsi_auto_scaling_text(description);
     lsi_out_text("durability    %s\n", lsi_durability_word(durability));
     lsi_out_text("created       %s\n", created);
     lsi_format_size(ls_stream_description_retention_bytes(description), cap);
@@ -232,7 +235,8 @@ const lsi_command lsi_command_describe = {
             "\"created_us\", \"retention_hours\", \"retention_bytes\" (a cap), \"record_bytes_max\",\n"
             "\"encryption_key_id\", \"compression\", \"limits\" (of a provisioned stream:\n"
             "{\"write_bytes_per_second\", \"write_records_per_second\",\n"
-            "\"read_bytes_per_second\", \"read_calls_per_second\"}), \"shards\": [{\"shard\", \"id\",\n"
+            "\"read_bytes_per_second\", \"read_calls_per_second\"}), \"auto_scaling\" (as\n"
+            "`lstream scale` prints it), \"shards\": [{\"shard\", \"id\",\n"
             "\"open\", \"first_hash_key\", \"last_hash_key\" (decimal text), \"starting_seqno\",\n"
             "\"ending_seqno\", \"created_us\", \"closed_us\", \"parent\", \"adjacent_parent\",\n"
             "\"oldest_seqno\", \"latest_seqno\", \"oldest_arrival_us\", \"latest_arrival_us\",\n"

@@ -50,6 +50,7 @@ typedef enum {
     LSI_CHANGE_RETENTION_BYTES,
     LSI_CHANGE_MODE,
     LSI_CHANGE_RECORD_BYTES_MAX,
+    LSI_CHANGE_AUTO_SCALING, /* auto_scaling */
     LSI_CHANGE_TAGS_ADD,   /* tags, count */
     LSI_CHANGE_TAGS_REMOVE /* keys, count */
 } lsi_change_kind;
@@ -59,6 +60,7 @@ typedef struct lsi_stream_change {
     const ls_tag *tags;
     const char *const *keys;
     uint32_t count;
+    lsi_auto_scaling auto_scaling; /* resolved, or off */
 } lsi_stream_change;
 
 /* A snapshot of a stream's settings and shards, in order of index. Release with lsi_stream_info_free. */
@@ -72,6 +74,7 @@ typedef struct lsi_stream_info {
     uint64_t retention_bytes;
     ls_stream_mode mode;
     lsi_rates rates; /* resolved; of each shard; they count in PROVISIONED */
+    lsi_auto_scaling auto_scaling; /* all 0: off; it counts in ON_DEMAND */
     uint32_t record_bytes_max;
     uint32_t codec;       /* LS_COMPRESSION_ */
     char key_id[257];     /* "": it is not encrypted */

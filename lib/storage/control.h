@@ -47,6 +47,7 @@ enum { LSI_LOG_OPEN = 0, LSI_LOG_CLOSED, LSI_LOG_CLOSING };
 #define LSI_ROLL_FIRST_TERMS 4u   /* the stream's terms are others than the segment's. Set without append_lock too */
 
 #define LSI_SLOT_BUDGET_WORDS 8
+#define LSI_SLOT_LOAD_WORDS 8
 
 typedef struct lsi_slot {
     /* Identity. Written under the store lock (and the slot's own, when it is used again after a deletion). */
@@ -106,6 +107,10 @@ typedef struct lsi_slot {
     /* LSI_SLOT_SHARD, _CONSUMER: for the rooms above, which share them between processes; zero when the slot is new.
      * What they hold is nothing to storage. */
     _Alignas(64) _Atomic uint64_t budget[LSI_SLOT_BUDGET_WORDS];
+
+    /* LSI_SLOT_SHARD, _STREAM: the same, written by who does the stream's upkeep. Bytes that were 0 in all slots before
+     * they were named: the layout is no other. */
+    _Alignas(64) _Atomic uint64_t load[LSI_SLOT_LOAD_WORDS];
 } lsi_slot;
 #define LSI_SLOT_BYTES 1024u
 _Static_assert(sizeof(lsi_slot) <= LSI_SLOT_BYTES, "a slot fits its place");

@@ -198,4 +198,44 @@ void lsi_rates_charge_read(const lsi_rates *rates, lsi_budget_word *budget, uint
 /* THROTTLED, with limit, shard and milliseconds in the message, and the latter as a number. */
 ls_status lsi_rates_refuse(const lsi_refusal *why, const char *stream, uint32_t shard);
 
+/* ---- autoscale.c: when a shard of an on-demand stream is split by itself, and two are merged ---- */
+typedef struct lsi_auto_scaling { /* all 0: off. Before it is resolved: 0 where nobody said otherwise */
+    uint32_t hot_percent, hot_seconds;
+    uint32_t cold_percent, cold_seconds;
+    uint32_t shards_min, shards_max; /* open ones */
+} lsi_auto_scaling;
+#define LSI_AUTO_SCALING_DEFAULT ((lsi_auto_scaling){80, 60, 25, 900, 1, 200})
+#define LSI_AUTO_PERCENT_MAX 10000u
+#define LSI_AUTO_SECONDS_MAX 604800u /* a week */
+lsi_auto_scaling lsi_auto_scaling_resolve(lsi_auto_scaling of);
+bool lsi_auto_scaling_is_on(const lsi_auto_scaling *of); /* of a resolved one, or of all 0 */
+ls_status lsi_check_auto_scaling(const lsi_auto_scaling *of); /* of a resolved one. INVALID_ARGUMENT */
+int64_t lsi_auto_scaling_pause_us(const lsi_auto_scaling *of); /* between two looks; at least a second */
+
+/* What is remembered of an open shard between looks; all 0: nothing. What else it may hold does no harm (autoscale.c). */
+typedef struct lsi_shard_load {
+    int64_t at_us; /* of the last look; 0: there was none */
+    uint64_t bytes, records;
+    int64_t hot_since_us;  /* 0: it is not */
+    int64_t cold_since_us; /* with its upper neighbour; 0: it is not */
+    uint32_t cold_with;    /* that one */
+} lsi_shard_load;
+typedef struct lsi_load_of_shard {
+    uint32_t shard;
+    lsi_hash_range range;
+    uint64_t bytes, records; /* written since the shard is there; only differences count */
+    lsi_shard_load load;
+} lsi_load_of_shard;
+#define LSI_LOAD_UNTOUCHED UINT64_MAX /* `bytes`: not known, for nobody has written since the look before */
+typedef struct lsi_auto_step {
+    lsi_reshard_step step;
+    uint32_t position; /* of the shard to split, or of the lower one to merge */
+    uint64_t percent;  /* its load, or that of both */
+    int64_t since_us;
+} lsi_auto_step;
+/* A look at the open shards, by rising keys, which changes what is remembered. `now_us` is the same clock's for all
+ * looks. True: `*out` is to be done now, and again chosen by the next look if it is not. */
+bool lsi_auto_scale(const lsi_auto_scaling *of, const lsi_rates *rates, lsi_load_of_shard *shards, uint32_t count,
+                    int64_t now_us, lsi_auto_step *out);
+
 #endif

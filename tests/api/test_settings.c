@@ -115,6 +115,71 @@ static void the_size_of_records_changes_under_a_producer(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+static ls_auto_scaling auto_scaling_of(ls_stream *stream)
+{
+    ls_auto_scaling found = LS_AUTO_SCALING_INIT;
+    ls_stream_description *about;
+
+    assert_int_equal(ls_stream_describe(stream, &about), LS_OK);
+    assert_int_equal(ls_stream_description_auto_scaling(about, &found), LS_OK);
+    found.size--;
+    assert_int_equal(ls_stream_description_auto_scaling(about, &found), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("size"));
+    assert_int_equal(ls_stream_description_auto_scaling(about, NULL), LS_ERR_INVALID_ARGUMENT);
+    ls_stream_description_free(about);
+    assert_int_equal(ls_stream_description_auto_scaling(NULL, &found), LS_ERR_INVALID_ARGUMENT);
+    return found;
+}
+
+/* What it does is in tests/invariants/test_scaling.c. It is off at first, and all it says is checked. */
+static void automatic_scaling_is_set_with_its_defaults_and_turned_off(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    ls_auto_scaling options = LS_AUTO_SCALING_INIT, found = auto_scaling_of(stream);
+
+    assert_int_equal(found.enabled | (int32_t)found.hot_percent | (int32_t)found.shards_max, 0);
+    options.hot_percent = 1; /* does not count: it is off */
+    assert_int_equal(ls_stream_set_auto_scaling(stream, &options), LS_OK);
+    assert_int_equal(auto_scaling_of(stream).enabled, 0);
+    options.enabled = 1;
+    assert_int_equal(ls_stream_set_auto_scaling(stream, &options), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("hot_percent is 1"));
+    options.hot_percent = 0;
+    options.enabled = 2;
+    assert_int_equal(ls_stream_set_auto_scaling(stream, &options), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("enabled is 2"));
+    options.enabled = 1;
+    options.cold_percent = 80;
+    assert_int_equal(ls_stream_set_auto_scaling(stream, &options), LS_ERR_INVALID_ARGUMENT);
+    options.cold_percent = 0;
+    assert_int_equal(auto_scaling_of(stream).enabled, 0); /* Nothing was changed. */
+    assert_int_equal(ls_stream_set_auto_scaling(stream, &options), LS_OK);
+    found = auto_scaling_of(stream);
+    assert_int_equal(found.enabled, 1);
+    assert_int_equal(found.hot_percent, 80);
+    assert_int_equal(found.hot_seconds, 60);
+    assert_int_equal(found.cold_percent, 25);
+    assert_int_equal(found.cold_seconds, 900);
+    assert_int_equal(found.shards_min, 1);
+    assert_int_equal(found.shards_max, 200);
+    options = (ls_auto_scaling){sizeof options, 1, 150, 5, 40, 7, 300, 0};
+    assert_int_equal(ls_stream_set_auto_scaling(stream, &options), LS_OK);
+    found = auto_scaling_of(stream);
+    assert_int_equal(found.hot_percent, 150);
+    assert_int_equal(found.hot_seconds, 5);
+    assert_int_equal(found.cold_percent, 40);
+    assert_int_equal(found.cold_seconds, 7);
+    assert_int_equal(found.shards_min, 300);
+    assert_int_equal(found.shards_max, 300); /* The default is not below the fewest. */
+    assert_int_equal(ls_stream_set_auto_scaling(stream, NULL), LS_OK);
+    assert_int_equal(auto_scaling_of(stream).enabled, 0);
+    options.size = 8;
+    assert_int_equal(ls_stream_set_auto_scaling(stream, &options), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_set_auto_scaling(NULL, NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void creation_takes_a_cap_and_tags(void **state)
 {
     static const ls_tag tags[] = {{"team", "a"}, {"cost", NULL}};
@@ -236,6 +301,10 @@ static void changes_are_seen_by_others_and_kept(void **state)
     ls_stream *stream, *other_stream;
     ls_store *other;
     settings found;
+    ls_auto_scaling automatic = LS_AUTO_SCALING_INIT;
+
+    automatic.enabled = 1;
+    automatic.hot_seconds = 61;
 
     if (in_memory)
         return; /* It is its handle's own. */
@@ -249,6 +318,7 @@ static void changes_are_seen_by_others_and_kept(void **state)
             assert_int_equal(ls_stream_set_mode(stream, LS_STREAM_PROVISIONED), LS_OK);
             assert_int_equal(ls_stream_set_record_bytes_max(stream, 5000), LS_OK);
             assert_int_equal(ls_stream_add_tags(stream, &(ls_tag){"a", "b"}, 1), LS_OK);
+            assert_int_equal(ls_stream_set_auto_scaling(stream, &automatic), LS_OK);
         } else {
             assert_int_equal(ls_stream_close(stream), LS_OK);
             assert_int_equal(ls_stream_close(other_stream), LS_OK);
@@ -263,6 +333,7 @@ static void changes_are_seen_by_others_and_kept(void **state)
         assert_int_equal(found.mode, LS_STREAM_PROVISIONED);
         assert_int_equal(found.record_bytes_max, 5000);
         assert_string_equal(tags_after(other_stream, NULL, 0), "a=b");
+        assert_int_equal(auto_scaling_of(other_stream).hot_seconds, 61);
     }
     assert_int_equal(ls_stream_close(other_stream), LS_OK);
 }
@@ -281,6 +352,7 @@ static void a_deleted_stream_is_not_found(void **state)
     assert_int_equal(ls_stream_set_retention_bytes(stream, 0), LS_ERR_NOT_FOUND);
     assert_int_equal(ls_stream_set_mode(stream, LS_STREAM_PROVISIONED), LS_ERR_NOT_FOUND);
     assert_int_equal(ls_stream_set_record_bytes_max(stream, 2000), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_set_auto_scaling(stream, NULL), LS_ERR_NOT_FOUND);
     assert_int_equal(ls_stream_add_tags(stream, &tag, 1), LS_ERR_NOT_FOUND);
     assert_int_equal(ls_stream_remove_tags(stream, &key, 1), LS_ERR_NOT_FOUND);
     assert_int_equal(ls_stream_list_tags(stream, NULL, 0, &list), LS_ERR_NOT_FOUND);
@@ -309,6 +381,7 @@ static void who_reads_only_changes_nothing(void **state)
     assert_int_equal(ls_stream_set_retention_bytes(stream, 0), LS_ERR_READ_ONLY);
     assert_int_equal(ls_stream_set_mode(stream, LS_STREAM_PROVISIONED), LS_ERR_READ_ONLY);
     assert_int_equal(ls_stream_set_record_bytes_max(stream, 2000), LS_ERR_READ_ONLY);
+    assert_int_equal(ls_stream_set_auto_scaling(stream, NULL), LS_ERR_READ_ONLY);
     assert_int_equal(ls_stream_add_tags(stream, &tag, 1), LS_ERR_READ_ONLY);
     assert_int_equal(ls_stream_remove_tags(stream, &key, 1), LS_ERR_READ_ONLY);
     assert_string_equal(tags_after(stream, NULL, 0), "a=b");
@@ -328,6 +401,7 @@ static bool is_refused_in_child(void *user)
         ls_stream_decrease_retention(stream, 24) == LS_ERR_STATE &&
         ls_stream_set_retention_bytes(stream, 0) == LS_ERR_STATE && ls_stream_set_mode(stream, 1) == LS_ERR_STATE &&
         ls_stream_set_record_bytes_max(stream, 2000) == LS_ERR_STATE &&
+        ls_stream_set_auto_scaling(stream, NULL) == LS_ERR_STATE &&
         ls_stream_add_tags(stream, &tag, 1) == LS_ERR_STATE && ls_stream_remove_tags(stream, &key, 1) == LS_ERR_STATE &&
         ls_stream_list_tags(stream, NULL, 0, &list) == LS_ERR_STATE;
 }
@@ -450,6 +524,7 @@ int main(void)
         TEST(retention_rises_and_falls_as_it_is_told),
         TEST(the_mode_is_switched_on_a_live_stream),
         TEST(the_size_of_records_changes_under_a_producer),
+        TEST(automatic_scaling_is_set_with_its_defaults_and_turned_off),
         TEST(creation_takes_a_cap_and_tags),
         TEST(tags_are_added_listed_and_removed),
         TEST(tags_keep_their_rules),

@@ -263,6 +263,36 @@ class Commands(Store):
         self.assertEqual(self.lines("s", "--shard", 0), ["a", "b"])
         self.assertEqual(self.lines("s"), ["a", "b"])
 
+    def test_automatic_scaling_is_set_and_shown(self):
+        self.make("s", "--shards", 2)
+        usual = {"hot_percent": 80, "hot_seconds": 60, "cold_percent": 25, "cold_seconds": 900, "shards_min": 1,
+                 "shards_max": 200}
+
+        def described():
+            return json.loads(self.run_tool("describe", "s", "--json").out)["auto_scaling"]
+        self.assertIsNone(described())
+        self.assertNotIn("auto scaling", self.run_tool("describe", "s").out)
+        self.assertEqual(json.loads(self.run_tool("scale", "s", "--auto", "on", "--json").out), {"auto_scaling": usual})
+        self.assertEqual(described(), usual)
+        self.assertEqual(self.run_tool("scale", "s", "--auto", "on", "--hot-percent", 120, "--hot-seconds", 7,
+                                       "--cold-percent", 30, "--cold-seconds", 8, "--shards-min", 2, "--shards-max", 9).out,
+                         "auto scaling  splits above 120 % for 7 s, up to 9 shards\n"
+                         "              merges below 30 % for 8 s, down to 2 shards\n")
+        self.assertIn("splits above 120 % for 7 s", self.run_tool("describe", "s").out)
+        self.assertIn("scaled automatically: above 120 % for 7 s",
+                      self.run_tool("dump", os.path.join(self.store, "manifest")).out)
+        self.run_tool("mode", "s", "provisioned")
+        self.assertIn("not while provisioned", self.run_tool("describe", "s").out)
+        self.assertIn("hot_percent", self.run_tool("scale", "s", "--auto", "on", "--hot-percent", 20, expect=2).err)
+        self.assertEqual(described()["hot_percent"], 120)
+        self.assertEqual(self.run_tool("scale", "s", "--auto", "off").out, "auto scaling  off\n")
+        self.assertEqual(json.loads(self.run_tool("scale", "s", "--auto", "off", "--json").out), {"auto_scaling": None})
+        self.assertIsNone(described())
+        for wrong in (["s"], ["s", 2, "--auto", "on"], ["s", "--auto", "maybe"], ["s", "--auto", "off", "--hot-percent", 9],
+                      ["s", 2, "--shards-max", 4], ["s", "--auto", "on", "--kinesis-limits"],
+                      ["s", "--auto", "on", "--shards-max", 65537]):
+            self.run_tool("scale", *wrong, expect=2)
+
     def test_describe_draws_ranges_and_lineage(self):
         self.make("s", "--shards", 2)
         self.run_tool("put", "s", "--key", "k", "--explicit-hash-key", "0", stdin=b"x" * 100 + b"\n")

@@ -362,7 +362,8 @@ static void manifest_is_as_written_down(void **state)
                                  .record_bytes_max = 0x56789a,
                                  .rates = {0x11223344, 0x22334455, 0x33445566, 0x44556677}, .status = LS_STREAM_UPDATING,
                                  .status_until_us = 0x05060708090a0b0c, .tags = {2, 12, tags}, .consumer_count = 2,
-                                 .consumers = consumers, .shard_count = 1, .shards = &shard};
+                                 .consumers = consumers, .shard_count = 1, .shards = &shard,
+                                 .auto_scaling = {0x2345, 0x12345, 0x1234, 0x23456, 0x3456, 0x4567}};
     lsi_catalog *read;
     void *out;
     size_t size;
@@ -381,7 +382,7 @@ static void manifest_is_as_written_down(void **state)
     catalog->streams = NULL;
     catalog->stream_count = 0;
     lsi_catalog_unref(catalog);
-    const size_t s = 64, t = s + 120 + 16, c = t + 16, k = c + 8 + 40 + 40;
+    const size_t s = 64, t = s + 120 + 16, c = t + 16, a = c + 8 + 40 + 40, k = a + 24;
     const field fields[] = {
         {"settings bytes", 0, 4, 64},
         {"durability", 4, 4, 2},
@@ -400,7 +401,7 @@ static void manifest_is_as_written_down(void **state)
         {"most bytes of a record", s + 32, 4, 0x56789a},
         {"shards", s + 36, 4, 1},
         {"name bytes", s + 40, 4, 15},
-        {"flags", s + 44, 4, 0x14321},
+        {"flags", s + 44, 4, 0x34321},
         {"most bytes", s + 48, 8, UINT64_C(0x1121314151)},
         {"horizon", s + 56, 8, 0x0203040506070809},
         {"mode changed", s + 64, 8, 0x030405060708090a},
@@ -432,6 +433,12 @@ static void manifest_is_as_written_down(void **state)
         {"status", c + 72, 4, 1},
         {"name bytes", c + 76, 4, 1},
         {"name", c + 80, 1, 'd'},
+        {"hot percent", a, 4, 0x2345},
+        {"hot seconds", a + 4, 4, 0x12345},
+        {"cold percent", a + 8, 4, 0x1234},
+        {"cold seconds", a + 12, 4, 0x23456},
+        {"fewest shards", a + 16, 4, 0x3456},
+        {"most shards", a + 20, 4, 0x4567},
         {"index", k, 4, 9},
         {"parent", k + 4, 4, 7},
         {"adjacent parent", k + 8, 4, 8},
@@ -459,15 +466,17 @@ static void manifest_is_as_written_down(void **state)
     assert_int_equal(read->streams[0].tags.bytes, 12);
     assert_memory_equal(read->streams[0].tags.text, tags, 12);
     lsi_catalog_unref(read);
-    bytes[s + 46] |= 2;
+    bytes[s + 46] |= 4;
     assert_int_equal(lsi_catalog_decode(&lsi_memory_libc, out, size, &read), LS_ERR_VERSION);
-    bytes[s + 46] &= 1;
-    /* What no consumer has: no id, one that another has, one that was never given, a status, an order, bytes behind. */
+    bytes[s + 46] &= 3;
+    /* What no consumer has: no id, one that another has, one that was never given, a status, an order, bytes behind. And
+     * scaling with figures that are out of their ranges. */
     const struct {
         size_t at;
         unsigned char value;
     } bad[] = {{c + 48, 0}, {55, 0}, {c + 32, 3}, {c + 72, 0}, {c + 40, 'x'}, {c + 43, 1}, {c + 76, 0}, {c, 3}, {c, 0},
-               {c + 4, 88}};
+               {c + 4, 88}, {a + 1, 0x11}, {a + 2, 1}, {a + 6, 0xff}, {a + 9, 0x24}, {a + 14, 0xff}, {a + 17, 0x46},
+               {a + 22, 2}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         unsigned char before = bytes[bad[i].at];
 

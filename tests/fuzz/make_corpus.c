@@ -232,6 +232,10 @@ static void manifests(void)
     FUZZ_REQUIRE(lsi_catalog_encode(catalog, &payload, &size) == LS_OK);
     write_input("manifest", "consumers", payload, size);
     lsi_free(&lsi_memory_libc, payload);
+    streams[0].auto_scaling = LSI_AUTO_SCALING_DEFAULT;
+    FUZZ_REQUIRE(lsi_catalog_encode(catalog, &payload, &size) == LS_OK);
+    write_input("manifest", "auto-scaling", payload, size);
+    lsi_free(&lsi_memory_libc, payload);
     catalog->streams = NULL;
     catalog->stream_count = 0;
     lsi_catalog_unref(catalog);

@@ -212,6 +212,10 @@ static void manifests_come_back(void **state)
             stream.shard_count = 1 + (uint32_t)pick(4);
             stream.shards = shards;
             stream.terms = pick_terms();
+            if (pick(2) != 0)
+                stream.auto_scaling = lsi_auto_scaling_resolve((lsi_auto_scaling){
+                    .hot_percent = 50 + (uint32_t)pick(200), .cold_percent = (uint32_t)pick(50),
+                    .cold_seconds = (uint32_t)pick(1000), .shards_min = (uint32_t)pick(2000)});
             add_tags(&stream.tags);
             add_consumers(catalog, &stream, consumers);
             for (uint32_t k = 0; k < stream.shard_count; k++) {

@@ -409,6 +409,12 @@ static void dump_catalog(lsi_dump *dump, const lsi_catalog *catalog)
         lsi_dump_line(dump, "    a second: %" PRIu32 " bytes and %" PRIu32 " records in, %" PRIu32 " bytes and %" PRIu32
                       " reads out", stream->rates.write_bytes, stream->rates.write_records, stream->rates.read_bytes,
                       stream->rates.read_calls);
+        if (lsi_auto_scaling_is_on(&stream->auto_scaling))
+            lsi_dump_line(dump, "    scaled automatically: above %" PRIu32 " %% for %" PRIu32 " s split, below %" PRIu32
+                          " %% for %" PRIu32 " s merged, %" PRIu32 "..%" PRIu32 " open shards",
+                          stream->auto_scaling.hot_percent, stream->auto_scaling.hot_seconds,
+                          stream->auto_scaling.cold_percent, stream->auto_scaling.cold_seconds,
+                          stream->auto_scaling.shards_min, stream->auto_scaling.shards_max);
         for (uint32_t k = 0; k < stream->consumer_count && !dump->stopped; k++)
             lsi_dump_line(dump, "    consumer %" PRIu64 " '%s' created %" PRId64 " us", stream->consumers[k].id,
                           stream->consumers[k].name, stream->consumers[k].created_us);

@@ -51,6 +51,7 @@ typedef struct lsi_catalog_stream {
     int64_t mode_changed_us[2]; /* the last change and the one before; 0: none */
     uint32_t record_bytes_max;
     lsi_rates rates;          /* not resolved */
+    lsi_auto_scaling auto_scaling; /* resolved; all 0: off */
     ls_stream_status status;  /* until that time; afterwards see lsi_catalog_stream_status */
     int64_t status_until_us;
     lsi_tags tags;
@@ -141,6 +142,7 @@ typedef struct lsi_local_stream {
     char name[LSI_STREAM_NAME_MAX + 1];
     lsi_slot *slot;
     uint32_t trim_from;       /* upkeep lock: position of the shard with which the next piece begins */
+    _Atomic uint32_t upkeep_mask; /* of the calls of who puts or reads: those without these bits ask if upkeep is due */
     _Atomic uint64_t checked; /* manifest generation at which it was last found in the catalog; even */
     lsi_local_settings settings;
     lsi_local_shards shards;
@@ -371,6 +373,10 @@ ls_status lsi_local_expire_shards(lsi_local_stream *stream, int64_t before_us, b
 /* trimming.c: `is_all`, or a piece of it. `*is_left`: something is due still. Locks: the stream's upkeep lock held. */
 ls_status lsi_local_trim_stream(lsi_local_stream *stream, bool is_all, int64_t until_us, bool *is_left);
 
+/* autoscale.c: looks at the loads of an on-demand stream's shards, when that is due, and splits or merges at most once.
+ * Waits for no store lock that somebody has. Never fails; what went wrong is logged. Locks: the stream's upkeep lock. */
+void lsi_local_auto_scale(lsi_local_stream *stream);
+
 /* upkeep.c: a piece, if it is due and nobody else is at it, by whoever puts or reads; by who opened the store, of some
  * streams; by the thread, of all that are due. They never fail, and leave the last error alone. */
 void lsi_local_upkeep_turn(lsi_local_stream *stream);
@@ -379,10 +385,10 @@ void lsi_local_upkeep_of_thread(lsi_local *local);
 /* All there is, whoever is at it; until that monotonic time. LS_ERR_TIMEOUT: something is left. */
 ls_status lsi_local_upkeep_all(lsi_local *local, int64_t until_us);
 /* For who puts or reads again and again: a turn at the first time, then now and then, and when a roll asks for it. */
-#define LSI_UPKEEP_EVERY 64u
+#define LSI_UPKEEP_MASK 63u /* 0 where shards' loads are looked at: who puts rarely may put much */
 static inline void lsi_local_upkeep_count(lsi_local_stream *stream, uint32_t *calls)
 {
-    if ((*calls)++ % LSI_UPKEEP_EVERY == 0 ||
+    if (((*calls)++ & atomic_load_explicit(&stream->upkeep_mask, memory_order_relaxed)) == 0 ||
         atomic_load_explicit(&stream->slot->upkeep_wanted, memory_order_relaxed) != 0)
         lsi_local_upkeep_turn(stream);
 }

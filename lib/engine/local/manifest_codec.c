@@ -17,6 +17,8 @@
 #define STREAM_BYTES 120u /* and the name and the tags, each padded to 8 */
 #define STREAM_MUST_REFUSE UINT32_C(0xffff0000)
 #define STREAM_CONSUMERS UINT32_C(0x00010000) /* of those: consumers follow the terms */
+#define STREAM_AUTO_SCALING UINT32_C(0x00020000) /* and its figures, behind those */
+#define AUTO_SCALING_BYTES 24u
 #define TAG_BYTES 4u /* the sizes of key and value */
 #define TERMS_BYTES 24u /* and the key id, padded to 8 */
 #define SHARD_BYTES 88u
@@ -86,6 +88,30 @@ static void terms_encode(lsi_writer *to, const lsi_log_terms *terms)
     lsi_put_zero(to, room - TERMS_BYTES - terms->key_id_bytes);
 }
 
+static size_t auto_scaling_room(const lsi_catalog_stream *stream)
+{
+    return lsi_auto_scaling_is_on(&stream->auto_scaling) ? AUTO_SCALING_BYTES : 0;
+}
+
+static void auto_scaling_encode(lsi_writer *to, const lsi_auto_scaling *from)
+{
+    if (!lsi_auto_scaling_is_on(from))
+        return;
+    lsi_put_u32(to, from->hot_percent);
+    lsi_put_u32(to, from->hot_seconds);
+    lsi_put_u32(to, from->cold_percent);
+    lsi_put_u32(to, from->cold_seconds);
+    lsi_put_u32(to, from->shards_min);
+    lsi_put_u32(to, from->shards_max);
+}
+
+/* What the bytes of this stream say that no flag word does: those that are there only when there is something to say. */
+static uint32_t must_refuse_of(const lsi_catalog_stream *stream)
+{
+    return (stream->consumer_count > 0 ? STREAM_CONSUMERS : 0) |
+        (lsi_auto_scaling_is_on(&stream->auto_scaling) ? STREAM_AUTO_SCALING : 0);
+}
+
 ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *size)
 {
     size_t bytes = SETTINGS_BYTES;
@@ -94,6 +120,7 @@ ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *siz
     for (uint32_t i = 0; i < catalog->stream_count; i++)
         bytes += STREAM_BYTES + name_room(catalog->streams[i].name) + tags_room(&catalog->streams[i].tags) +
             terms_room(&catalog->streams[i].terms) + lsi_consumers_room(&catalog->streams[i]) +
+            auto_scaling_room(&catalog->streams[i]) +
             (size_t)catalog->streams[i].shard_count * SHARD_BYTES;
     *out = lsi_alloc(catalog->memory, bytes);
     if (*out == NULL)
@@ -123,7 +150,7 @@ ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *siz
         lsi_put_u32(&to, stream->record_bytes_max);
         lsi_put_u32(&to, stream->shard_count);
         lsi_put_u32(&to, (uint32_t)name_bytes);
-        lsi_put_u32(&to, stream->flags | (stream->consumer_count > 0 ? STREAM_CONSUMERS : 0));
+        lsi_put_u32(&to, stream->flags | must_refuse_of(stream));
         lsi_put_u64(&to, stream->retention_bytes);
         lsi_put_u64(&to, (uint64_t)stream->horizon_us);
         lsi_put_u64(&to, (uint64_t)stream->mode_changed_us[0]);
@@ -142,6 +169,7 @@ ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *siz
         tags_encode(&to, &stream->tags);
         terms_encode(&to, &stream->terms);
         lsi_consumers_encode(&to, stream);
+        auto_scaling_encode(&to, &stream->auto_scaling);
         for (uint32_t k = 0; k < stream->shard_count; k++)
             shard_encode(&to, &stream->shards[k]);
     }
@@ -259,6 +287,22 @@ static ls_status terms_decode(lsi_cursor *from, uint32_t bytes, lsi_catalog_stre
     return LS_OK;
 }
 
+static ls_status auto_scaling_decode(lsi_cursor *from, lsi_catalog_stream *stream)
+{
+    lsi_auto_scaling *to = &stream->auto_scaling;
+
+    to->hot_percent = lsi_take_u32(from);
+    to->hot_seconds = lsi_take_u32(from);
+    to->cold_percent = lsi_take_u32(from);
+    to->cold_seconds = lsi_take_u32(from);
+    to->shards_min = lsi_take_u32(from);
+    to->shards_max = lsi_take_u32(from);
+    if (from->bad || lsi_check_auto_scaling(to) != LS_OK)
+        return lsi_fail(LS_ERR_CORRUPT, "manifest: the automatic scaling of stream '%s' breaks its rules",
+                        stream->name);
+    return LS_OK;
+}
+
 /* The fields of a stream. What it points to is freed with the catalog, whatever this answers. */
 static ls_status stream_decode(lsi_cursor *from, const lsi_catalog *catalog, lsi_catalog_stream *stream)
 {
@@ -266,7 +310,7 @@ static ls_status stream_decode(lsi_cursor *from, const lsi_catalog *catalog, lsi
     uint64_t next_id = catalog->next_id;
     uint32_t stream_bytes = lsi_take_u32(from), shard_bytes = lsi_take_u32(from), name_bytes, tag_bytes, term_bytes;
     const unsigned char *name;
-    bool has_consumers;
+    bool has_consumers, has_auto_scaling;
     ls_status st;
 
     memset(stream, 0, sizeof(*stream));
@@ -299,7 +343,8 @@ static ls_status stream_decode(lsi_cursor *from, const lsi_catalog *catalog, lsi
     if (from->bad || name_bytes > LSI_STREAM_NAME_MAX)
         return corrupt("ends within a stream");
     has_consumers = (stream->flags & STREAM_CONSUMERS) != 0;
-    stream->flags &= ~STREAM_CONSUMERS; /* Said by `consumer_count` from here on. */
+    has_auto_scaling = (stream->flags & STREAM_AUTO_SCALING) != 0;
+    stream->flags &= ~(STREAM_CONSUMERS | STREAM_AUTO_SCALING); /* Said by `consumer_count` and the figures from here. */
     if ((stream->flags & STREAM_MUST_REFUSE) != 0) /* P11 */
         return lsi_fail(LS_ERR_VERSION, "manifest: a stream with features 0x%" PRIx32 " is of a later release",
                         stream->flags);
@@ -323,6 +368,8 @@ static ls_status stream_decode(lsi_cursor *from, const lsi_catalog *catalog, lsi
         st = terms_decode(from, term_bytes, stream);
     if (st == LS_OK && has_consumers)
         st = lsi_consumers_decode(from, memory, catalog->consumer_id, stream);
+    if (st == LS_OK && has_auto_scaling)
+        st = auto_scaling_decode(from, stream);
     if (st != LS_OK)
         return st;
     if (stream->shard_count == 0 || stream->shard_count > (size_t)(from->end - from->at) / SHARD_BYTES)

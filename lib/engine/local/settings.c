@@ -81,6 +81,10 @@ static ls_status apply(changing *of)
         of->is_changed = change->value != of->after.record_bytes_max;
         of->after.record_bytes_max = (uint32_t)change->value;
         break;
+    case LSI_CHANGE_AUTO_SCALING:
+        of->is_changed = memcmp(&change->auto_scaling, &of->after.auto_scaling, sizeof(change->auto_scaling)) != 0;
+        of->after.auto_scaling = change->auto_scaling;
+        break;
     case LSI_CHANGE_TAGS_ADD:
     case LSI_CHANGE_TAGS_REMOVE:
         st = set_tags(of);

@@ -70,6 +70,7 @@ static ls_status stream_new(lsi_local *local, const lsi_catalog_stream *from, ls
     stream->base.engine = &local->base;
     stream->id = from->id;
     memcpy(stream->name, from->name, sizeof(stream->name));
+    atomic_init(&stream->upkeep_mask, lsi_auto_scaling_is_on(&from->auto_scaling) ? 0 : LSI_UPKEEP_MASK);
     lsi_local_settings_take(stream, from, UINT64_MAX); /* of a generation that is not known yet */
     st = lsi_local_shards_add(memory, &stream->shards, from);
     if (st == LS_OK)
@@ -420,6 +421,7 @@ ls_status lsi_local_stream_info(lsi_engine_stream *base, lsi_stream_info *out)
     out->status = found->status;
     out->mode = found->mode;
     out->rates = lsi_rates_resolve(found->rates);
+    out->auto_scaling = found->auto_scaling;
     out->record_bytes_max = found->record_bytes_max;
     out->codec = found->terms.codec;
     memcpy(out->key_id, found->terms.key_id, sizeof(out->key_id));

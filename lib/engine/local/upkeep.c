@@ -1,5 +1,5 @@
-/* Upkeep without a daemon: whoever opens the store, puts or reads does a piece of what is due (trimming.c), and
- * ls_store_maintain, or a thread of the store, does all of it.
+/* Upkeep without a daemon: whoever opens the store, puts or reads does a piece of what is due (trimming.c, and for
+ * streams that scale by themselves autoscale.c), and ls_store_maintain, or a thread of the store, does all of it.
  *
  * What killed creators and deleters left is looked for once a minute, and by whoever opens the store and is alone; a
  * piece of it is removed at a time.
@@ -67,6 +67,7 @@ static ls_status keep(lsi_local_stream *stream, bool is_all, int64_t until_us, b
     /* Before the look: what is rolled while we look is looked at once more. */
     atomic_store_explicit(&slot->upkeep_wanted, 0, memory_order_relaxed);
     st = lsi_local_trim_stream(stream, is_all, until_us, is_left);
+    lsi_local_auto_scale(stream);
     atomic_store_explicit(&slot->upkeep_due_us, lsi_passing_us(clock) + (*is_left && st == LS_OK ? LEFT_US : LOOK_US),
                           memory_order_relaxed);
     lsi_lock_release(&slot->append_lock, LSI_RANK_UPKEEP);
