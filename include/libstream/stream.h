@@ -507,8 +507,8 @@ typedef struct ls_auto_scaling {
  * partition keys, after compression. It is looked at by whoever puts, reads or
  * maintains, at times that are a sixth of the shorter of both `_seconds` apart, at least a second; each look averages
  * since the one before. A shard that all looks of `hot_seconds` found above
- * `hot_percent` is split in the middle of its keys; two neighbours that all looks of `cold_seconds` found together below
- * `cold_percent` are merged. Each is as ls_stream_split says, one at a time; the log callback is told. While nobody has
+ * `hot_percent` is split in the middle of its keys; two neighbours that all looks of `cold_seconds` found together
+ * below `cold_percent` are merged. Each is as ls_stream_split says, one at a time; the log callback is told. While nobody has
  * the store open nothing is done, and a time without looks of more than half of `hot_seconds` makes no shard hot. Keys
  * that are all one cannot be divided: such a shard is split again and again, up to `shards_max`.
  *

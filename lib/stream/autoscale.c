@@ -1,9 +1,10 @@
 /* Which shard of an on-demand stream is split and which two are merged, by what each was written lately.
  *
- * A shard's load is what was written into it between two looks, as a share of what a provisioned shard takes: of its bytes
- * or of its records, whichever is more. A shard is hot when every look of `hot_seconds` found it above `hot_percent`,
- * two neighbours are cold when every look of `cold_seconds` found both together below `cold_percent`. Looks are a sixth of
- * the shorter of these times apart: a burst between two looks is averaged, and one that is over makes nobody hot.
+ * A shard's load is what was written into it between two looks, as a share of what a provisioned shard takes: of its
+ * bytes or of its records, whichever is more. A shard is hot when every look of `hot_seconds` found it above
+ * `hot_percent`, two neighbours are cold when every look of `cold_seconds` found both together below `cold_percent`.
+ * Looks are a sixth of the shorter of these times apart: a burst between two looks is averaged, and one that is over
+ * makes nobody hot.
  *
  *   A1  Whatever is remembered (P10: it lies in a file that may hold anything), what is chosen is legal: one step, of
  *       shards that are there, within the bounds of `shards_min` and `shards_max`.

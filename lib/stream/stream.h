@@ -212,7 +212,7 @@ bool lsi_auto_scaling_is_on(const lsi_auto_scaling *of); /* of a resolved one, o
 ls_status lsi_check_auto_scaling(const lsi_auto_scaling *of); /* of a resolved one. INVALID_ARGUMENT */
 int64_t lsi_auto_scaling_pause_us(const lsi_auto_scaling *of); /* between two looks; at least a second */
 
-/* What is remembered of an open shard between looks; all 0: nothing. What else it may hold does no harm (autoscale.c). */
+/* What is remembered of an open shard between looks; all 0: nothing. What else it may hold does no harm. */
 typedef struct lsi_shard_load {
     int64_t at_us; /* of the last look; 0: there was none */
     uint64_t bytes, records;

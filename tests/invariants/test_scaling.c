@@ -1,5 +1,6 @@
-/* Automatic scaling of a store on disk (ls_stream_set_auto_scaling): hot shards are split and cold ones merged after the
- * stated times and not before, once for all who do the upkeep, by short-lived processes too, and only where it is on. */
+/* Automatic scaling of a store on disk (ls_stream_set_auto_scaling): hot shards are split and cold ones merged after
+ * the stated times and not before, once for all who do the upkeep, by short-lived processes too, and only where it is
+ * on. */
 #include "invariants/clocked.h"
 
 #include "storage/storage.h"

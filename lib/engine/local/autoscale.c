@@ -3,8 +3,9 @@
  * How much was written stands in the shards' slots anyhow: their ends and next numbers. What they were at the last look
  * is kept in other words of the slots, so that short-lived processes go on where others left. These are hints (P10).
  *
- * The upkeep lock (rank 1) is held meanwhile, so the looks are one at a time and there is one reshard at most. That takes
- * the store lock, as any does; one that somebody has is not waited for, since a put may be what brought us here. */
+ * The upkeep lock (rank 1) is held meanwhile, so the looks are one at a time and there is one reshard at most. That
+ * takes the store lock, as any does; one that somebody has is not waited for, since a put may be what brought us
+ * here. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -54,8 +55,8 @@ static void read_load(const scaling *of, lsi_load_of_shard *shard)
                              .records = word(slot, RECORDS), .hot_since_us = (int64_t)word(slot, HOT_SINCE),
                              .cold_since_us = (int64_t)word(slot, COLD_SINCE),
                              .cold_with = (uint32_t)word(slot, COLD_WITH)};
-    /* Who writes recovers before, so nobody has written since. Ends that nobody has checked since somebody was alone are
-     * good enough: what a process wrote that was gone before the next look counts too. */
+    /* Who writes recovers before, so nobody has written since. Ends that nobody has checked since somebody was alone
+     * are good enough: what a process wrote that was gone before the next look counts too. */
     if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FRESH)
         return;
     shard->bytes = atomic_load_explicit(&slot->committed_end, memory_order_relaxed);
