@@ -218,7 +218,8 @@ static void print_case(const char *readers, shared *share, uint32_t count, uint3
         got_all += got;
     }
     bench_sort(all, got_all);
-    (void)printf("FAN_OUT\treaders=%s\tcount=%" PRIu32 "\trecords=%" PRIu32 "\tgot_least=%.3f\tp50_us=%.1f\tp90_us=%.1f\t"
+    (void)printf("FAN_OUT\treaders=%s\tcount=%" PRIu32 "\trecords=%" PRIu32 "\tgot_least=%.3f\tp50_us=%.1f\t"
+                 "p90_us=%.1f\t"
                  "p99_us=%.1f\tslowest_p50_us=%.1f\tslowest_p99_us=%.1f\tmax_us=%.1f\n", readers, count, records,
                  (double)least / records, bench_percentile_us(all, got_all, 0.5),
                  bench_percentile_us(all, got_all, 0.9), bench_percentile_us(all, got_all, 0.99), slowest_p50,

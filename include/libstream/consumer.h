@@ -200,7 +200,7 @@ typedef struct ls_subscribe_options {
  * @retval LS_OK                    The callback said stop, or the shard's end was reached.
  * @retval LS_ERR_CANCELLED         ls_consumer_cancel was called.
  * @retval LS_ERR_STATE             The consumer has a subscription to the shard that began less than 5 seconds ago, or
- *                                  is not ACTIVE. Nothing was pushed.
+ *                                  is still CREATING. Nothing was pushed.
  * @retval LS_ERR_LEASE_LOST        Another subscription of the consumer to the shard has taken over. Nothing is pushed
  *                                  any more but the batch that was read already.
  * @retval LS_ERR_THROTTLED         In a provisioned stream: this consumer's last subscription to the shard began less
