@@ -355,7 +355,8 @@ int main(int argc, char **argv)
         uint64_t before = all.cases;
         double from = now_s();
 
-        if (workloads[i].has_faults || (only != NULL && strcmp(workloads[i].name, only) != 0))
+        if (only != NULL ? strcmp(workloads[i].name, only) != 0 || workloads[i].has_faults
+                         : workloads[i].has_faults || (workloads[i].is_like_another && all.every > 1))
             continue;
         explore(&all, &workloads[i]);
         printf("%-24s %6" PRIu64 " cases, %.1f s\n", workloads[i].name, all.cases - before, now_s() - from);

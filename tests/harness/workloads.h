@@ -8,6 +8,7 @@ typedef struct workload {
     const char *name;
     ls_durability durability; /* at the end */
     bool has_faults;          /* sets some of its own, or a hook, or has very many calls: not to be killed or walked */
+    bool is_like_another;     /* but for the durability: walked by long runs only */
     void (*run)(session *of);
 } workload;
 
