@@ -346,7 +346,9 @@ static inline ls_status give(lsi_log_reader *reader, lsi_read_batch *to)
         if (st != LS_OK)
             return st;
     }
-    ls_record *first = reader->records + to->made, *out = first, *last = first + room;
+    /* No room: numbers that a damaged list says were given already. Then there may be no records to point into. */
+    ls_record *first = room > 0 ? reader->records + to->made : NULL;
+    ls_record *out = first, *last = room > 0 ? first + room : NULL;
     ls_seqno seqno = frame->first_seqno + reader->given_count;
     uint64_t bytes_left = to->bytes_left;
     const int64_t arrival_us = frame->arrival_us;

@@ -173,7 +173,8 @@ static void read_store(ls_store *store, view *out)
     ls_stream_list_free(list);
 }
 
-/* What the first look showed is the beginning of what the second one shows, where neither met damage. */
+/* What the first look showed is the beginning of what the second one shows, where neither met damage. Upkeep in between
+ * may have taken the oldest: a manifest may have a cap, and a list whose sum is right may say that they are old. */
 static void compare(const view *first, const view *second)
 {
     for (uint32_t s = 0; s < first->streams && s < second->streams; s++) {
@@ -182,9 +183,12 @@ static void compare(const view *first, const view *second)
 
             if (a->st != LS_OK || b->st != LS_OK || strcmp(first->names[s], second->names[s]) != 0)
                 continue;
-            FUZZ_REQUIRE(b->count >= a->count);
-            FUZZ_REQUIRE(memcmp(a->seqnos, b->seqnos, a->count * sizeof *a->seqnos) == 0);
-            FUZZ_REQUIRE(memcmp(a->sums, b->sums, a->count * sizeof *a->sums) == 0);
+            uint32_t gone = 0;
+            while (gone < a->count && (b->count == 0 || a->seqnos[gone] < b->seqnos[0]))
+                gone++;
+            FUZZ_REQUIRE(b->count >= a->count - gone);
+            FUZZ_REQUIRE(memcmp(a->seqnos + gone, b->seqnos, (a->count - gone) * sizeof *a->seqnos) == 0);
+            FUZZ_REQUIRE(memcmp(a->sums + gone, b->sums, (a->count - gone) * sizeof *a->sums) == 0);
         }
     }
 }
@@ -266,6 +270,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     files = lsi_files_memory_new(&lsi_memory_libc);
     FUZZ_REQUIRE(files != NULL);
     still_env_make(&still, files, 3);
+    still.now_us += 200000000; /* well after the inputs were made: no time of theirs comes while we look */
     of = image_unpack(data + 1, size - 1);
     (void)image_put(&of, files, STORE); /* what has no good name is left out */
     image_free(&of);
