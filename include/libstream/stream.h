@@ -296,7 +296,9 @@ LS_API ls_status ls_stream_increase_retention(ls_stream *stream, uint32_t hours)
  *
  * @retval LS_ERR_INVALID_ARGUMENT  `hours` is out of its range, or above the present retention. Nothing was changed.
  *
- * Everything else as ls_stream_increase_retention.
+ * Other errors as ls_stream_increase_retention.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
  */
 LS_API ls_status ls_stream_decrease_retention(ls_stream *stream, uint32_t hours);
 
@@ -305,7 +307,9 @@ LS_API ls_status ls_stream_decrease_retention(ls_stream *stream, uint32_t hours)
  *
  * @param bytes  0: no cap. One below what a segment for each shard takes keeps the last segments all the same.
  *
- * Everything else as ls_stream_increase_retention.
+ * Other errors as ls_stream_increase_retention.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
  */
 LS_API ls_status ls_stream_set_retention_bytes(ls_stream *stream, uint64_t bytes);
 
@@ -314,7 +318,9 @@ LS_API ls_status ls_stream_set_retention_bytes(ls_stream *stream, uint64_t bytes
  *
  * @retval LS_ERR_INVALID_ARGUMENT  `mode` is none of LS_STREAM_ON_DEMAND, _PROVISIONED. Nothing was changed.
  *
- * Everything else as ls_stream_increase_retention.
+ * Other errors as ls_stream_increase_retention.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
  */
 LS_API ls_status ls_stream_set_mode(ls_stream *stream, ls_stream_mode mode);
 
@@ -323,7 +329,9 @@ LS_API ls_status ls_stream_set_mode(ls_stream *stream, ls_stream_mode mode);
  *
  * @param bytes  Data and key together: 1 KiB..10 MiB.
  *
- * Everything else as ls_stream_increase_retention.
+ * Other errors as ls_stream_increase_retention.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
  */
 LS_API ls_status ls_stream_set_record_bytes_max(ls_stream *stream, uint32_t bytes);
 
@@ -338,7 +346,9 @@ LS_API ls_status ls_stream_set_record_bytes_max(ls_stream *stream, uint32_t byte
  *
  * @retval LS_ERR_INVALID_ARGUMENT  A tag breaks its rule, or there would be too many. Nothing was changed.
  *
- * Everything else as ls_stream_increase_retention.
+ * Other errors as ls_stream_increase_retention.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
  */
 LS_API ls_status ls_stream_add_tags(ls_stream *stream, const ls_tag *tags, uint32_t count);
 
@@ -350,7 +360,9 @@ LS_API ls_status ls_stream_add_tags(ls_stream *stream, const ls_tag *tags, uint3
  *
  * @retval LS_ERR_INVALID_ARGUMENT  A key breaks its rule, or there are too many. Nothing was changed.
  *
- * Everything else as ls_stream_increase_retention.
+ * Other errors as ls_stream_increase_retention.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
  */
 LS_API ls_status ls_stream_remove_tags(ls_stream *stream, const char *const *keys, uint32_t count);
 
@@ -518,7 +530,9 @@ typedef struct ls_auto_scaling {
  *
  * @retval LS_ERR_INVALID_ARGUMENT  A field is out of its range. Nothing was changed.
  *
- * Everything else as ls_stream_increase_retention.
+ * Other errors as ls_stream_increase_retention.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
  */
 LS_API ls_status ls_stream_set_auto_scaling(ls_stream *stream, const ls_auto_scaling *options);
 
