@@ -36,7 +36,7 @@ static int run(lsi_call *call)
 
 const lsi_command lsi_command_maintain = {
     .name = "maintain",
-    .summary = "Do the upkeep that is due: trim, remove what killed processes left",
+    .summary = "Trim, and remove what killed processes left",
     .arguments = "",
     .help = "Whoever opens the store, puts or reads does a piece of it as he goes; this does\n"
             "the rest now, beside whoever uses the store: it deletes what is past its\n"

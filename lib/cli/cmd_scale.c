@@ -169,7 +169,7 @@ static int run(lsi_call *call)
 
 const lsi_command lsi_command_scale = {
     .name = "scale",
-    .summary = "Split and merge to a number of equal shards, or automatically",
+    .summary = "Split and merge to equal shards, or automatically",
     .arguments = "NAME [COUNT]",
     .help = "With COUNT a series of splits and merges; producers go on meanwhile. Ended in\n"
             "the middle, it has done some of them, and the same command goes on.\n"

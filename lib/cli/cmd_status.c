@@ -218,7 +218,7 @@ static int run(lsi_call *call)
 
 const lsi_command lsi_command_status = {
     .name = "status",
-    .summary = "Show who uses the store, locks, sticky errors and space",
+    .summary = "Show who uses the store, locks, errors and space",
     .arguments = "",
     .help = "Looks without opening the store. Shards are shown when something is to be said:\n"
             "they refuse records, had a torn tail, or a lock of theirs is held right now\n"
