@@ -1,21 +1,13 @@
 /* Registered consumers among processes (P1, P2, P6): who dies while he registers delays nobody and leaves it done or
  * not; two who register at once both get what they asked for, or one the other's name; a subscription is one for all
  * processes, is taken over from a stopped one, and ends with its process. */
-#include "invariants/processes.h"
+#include "invariants/dying.h"
 
 #include <errno.h>
 
 #define CONSUMER "reports"
 #define NAMES_EACH 10
 
-typedef struct plan {
-    hooked_files files;
-    int64_t countdown; /* calls until it strikes; below 0: never */
-    int where;         /* 0 before, 1 behind, 2 in the middle of a write */
-    bool armed;
-} plan;
-
-static plan the_plan;
 static char the_name[16];
 
 static ls_store *open_plain(const fixture *fx, ls_stream **stream)
@@ -45,29 +37,6 @@ static uint32_t count_consumers(ls_stream *stream)
 }
 
 /* ---- registering ---- */
-
-static void die_at(plan *of, const hook_event *event, bool behind)
-{
-    if (!of->armed || event->target == HOOK_CONTROL || behind != (of->where == 1) || of->countdown < 0 ||
-        of->countdown-- != 0)
-        return;
-    if (of->where == 2 && (event->call == HOOK_WRITE || event->call == HOOK_STORE))
-        hook_write_part(event, event->spans[0].size / 2);
-    (void)kill(getpid(), SIGKILL);
-    for (;;)
-        (void)pause();
-}
-
-static int die_before(void *user, const hook_event *event)
-{
-    die_at(user, event, false);
-    return 0;
-}
-
-static void die_behind(void *user, const hook_event *event)
-{
-    die_at(user, event, true);
-}
 
 static void register_and_die(fixture *fx)
 {

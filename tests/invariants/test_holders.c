@@ -2,46 +2,13 @@
  * stopped in a lock is waited for, and no longer than busy_timeout_ms. */
 #include <sched.h>
 
-#include "invariants/processes.h"
+#include "invariants/dying.h"
 
 #define BUSY_MS 300
 #define RECORDS 13
 #define DATA_BYTES 6000 /* so that RECORDS of them roll a segment of 64 KiB */
 
-typedef struct plan {
-    hooked_files files;
-    int64_t countdown;  /* calls until it strikes; below 0: never */
-    int where;          /* 0 before, 1 behind, 2 in the middle of a write */
-    hook_call call;     /* stopping: at which call */
-    hook_target target; /* and on what */
-    bool armed;
-} plan;
-
-static plan the_plan;
-
 /* ---- P1 ---- */
-
-static void die_at(plan *of, const hook_event *event, bool behind)
-{
-    if (event->target == HOOK_CONTROL || behind != (of->where == 1) || of->countdown < 0 || of->countdown-- != 0)
-        return;
-    if (of->where == 2 && (event->call == HOOK_WRITE || event->call == HOOK_STORE))
-        hook_write_part(event, event->spans[0].size / 2);
-    (void)kill(getpid(), SIGKILL);
-    for (;;)
-        (void)pause();
-}
-
-static int die_before(void *user, const hook_event *event)
-{
-    die_at(user, event, false);
-    return 0;
-}
-
-static void die_behind(void *user, const hook_event *event)
-{
-    die_at(user, event, true);
-}
 
 static void small_segments(ls_store_options *options, ls_durability durability)
 {
@@ -60,6 +27,7 @@ static void put_and_die(fixture *fx)
 
     small_segments(&options, the_durability);
     hooked_files_init(&the_plan.files, die_before, die_behind, &the_plan);
+    the_plan.armed = true;
     child_check(handles_open(&of, fx->path, &options, &the_plan.files) == LS_OK);
     memset(data, 'x', sizeof data);
     for (int i = 0; i < RECORDS; i++) {

@@ -1,7 +1,7 @@
 /* Splitting and merging among processes (P1, P2, O4): a resharder who dies at any call delays nobody for more than a
  * second and leaves a step done or not; one who is stopped is waited for; waiting readers of other processes are woken;
  * and producers with old shards in their hands lose nothing, double nothing and keep the order of their keys. */
-#include "invariants/processes.h"
+#include "invariants/dying.h"
 
 #define BUSY_MS 300
 #define PRODUCERS 4
@@ -9,15 +9,6 @@
 
 static const ls_hash_key top = {UINT64_MAX, UINT64_MAX};
 
-typedef struct plan {
-    hooked_files files;
-    int64_t countdown; /* calls until it strikes; below 0: never */
-    int where;         /* 0 before, 1 behind, 2 in the middle of a write */
-    int renames;       /* stopping: before this one; 0: never */
-    bool armed;
-} plan;
-
-static plan the_plan;
 static uint32_t the_shard; /* to be split */
 
 /* ---- few words for common calls ---- */
@@ -59,29 +50,6 @@ static uint32_t top_shard(ls_stream *stream, uint32_t *below)
 }
 
 /* ---- P1 ---- */
-
-static void die_at(plan *of, const hook_event *event, bool behind)
-{
-    if (!of->armed || event->target == HOOK_CONTROL || behind != (of->where == 1) || of->countdown < 0 ||
-        of->countdown-- != 0)
-        return;
-    if (of->where == 2 && (event->call == HOOK_WRITE || event->call == HOOK_STORE))
-        hook_write_part(event, event->spans[0].size / 2);
-    (void)kill(getpid(), SIGKILL);
-    for (;;)
-        (void)pause();
-}
-
-static int die_before(void *user, const hook_event *event)
-{
-    die_at(user, event, false);
-    return 0;
-}
-
-static void die_behind(void *user, const hook_event *event)
-{
-    die_at(user, event, true);
-}
 
 static void split_and_die(fixture *fx)
 {
