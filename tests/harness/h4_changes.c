@@ -1,0 +1,227 @@
+/* Those who change what the storm's producers and consumers stand on: one splits and merges shards and changes keys,
+ * one makes and deletes streams, one has records of its own trimmed. */
+#include "harness/h4.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/u128.h"
+
+/* ---- the resharder ---- */
+
+static int by_range(const void *left, const void *right)
+{
+    const ls_shard_info *a = left, *b = right;
+
+    return lsi_u128_compare(a->first_hash_key, b->first_hash_key);
+}
+
+uint32_t storm_open_shards(const ls_stream_description *about, ls_shard_info *into, uint32_t most)
+{
+    uint32_t found = 0;
+
+    for (uint32_t i = 0; i < ls_stream_description_shard_count(about); i++) {
+        ls_shard_info info = LS_SHARD_INFO_INIT;
+
+        if (ls_stream_description_shard(about, i, &info) == LS_OK && info.is_open && found < most)
+            into[found++] = info;
+    }
+    qsort(into, found, sizeof *into, by_range);
+    return found;
+}
+
+/* Another key, none, compression or none: for what is put from then on. */
+static void change_terms(ls_store *store, storm_child *state, uint64_t *random)
+{
+    static const char *const key_ids[] = {"a", "b", "c"};
+    uint32_t kind = (uint32_t)storm_random_below(random, 6);
+    storm_call clock = storm_call_begins(state, storm_set.wait_us);
+    ls_status st = kind < 3    ? ls_stream_start_encryption(store, STORM_STREAM, key_ids[kind])
+                   : kind == 3 ? ls_stream_stop_encryption(store, STORM_STREAM)
+                               : ls_stream_set_compression(store, STORM_STREAM,
+                                                           kind == 4 ? LS_COMPRESSION_ZSTD : LS_COMPRESSION_NONE);
+
+    storm_call_ends(&clock, "changing keys", storm_set.wait_us);
+    if (st != LS_OK) {
+        storm_violation("changing keys (%u): %s: %s", kind, ls_status_name(st), ls_last_error_message());
+        _exit(3);
+    }
+    atomic_fetch_add(&storm->new_keys, 1);
+}
+
+/* Splits and merges. Whatever the one before was about when it died: the open shards are enough. */
+void storm_reshard(uint64_t *random, storm_plan *plan)
+{
+    storm_child *state = &storm->child[STORM_RESHARDER];
+    ls_store *store = storm_open_store(plan, state);
+    ls_stream *stream = storm_open_stream(store, state);
+
+    while (atomic_load(&storm->stop) == 0) {
+        ls_shard_info open[2 * STORM_OPEN_MAX];
+        ls_stream_description *about = NULL;
+        storm_call clock = storm_call_begins(state, storm_set.wait_us);
+        ls_status st = ls_stream_describe(stream, &about);
+
+        storm_call_ends(&clock, "describing the stream", storm_set.wait_us);
+        if (st != LS_OK) {
+            storm_violation("describing the stream: %s: %s", ls_status_name(st), ls_last_error_message());
+            _exit(3);
+        }
+        uint32_t count = storm_open_shards(about, open, 2 * STORM_OPEN_MAX);
+        uint32_t all = ls_stream_description_shard_count(about);
+
+        ls_stream_description_free(about);
+        if (all + 2 > STORM_SHARDS_MAX)
+            break;
+        uint32_t k = (uint32_t)storm_random_below(random, count);
+        bool splits = count == 1 || (count < STORM_OPEN_MAX && storm_random_below(random, 2) != 0);
+
+        if (!splits && k + 1 == count)
+            k--;
+        clock = storm_call_begins(state, storm_set.wait_us);
+        st = splits ? ls_stream_split(stream, open[k].shard, NULL, NULL, NULL)
+                    : ls_stream_merge(stream, open[k].shard, open[k + 1].shard, NULL);
+        storm_call_ends(&clock, splits ? "a split" : "a merge", storm_set.wait_us);
+        if (st != LS_OK) {
+            storm_violation("%s shard %u: %s: %s", splits ? "splitting" : "merging", open[k].shard, ls_status_name(st),
+                            ls_last_error_message());
+            _exit(3);
+        }
+        atomic_fetch_add(&storm->reshards, 1);
+        if (storm_random_below(random, 3) == 0)
+            change_terms(store, state, random);
+        (void)usleep((useconds_t)storm_random_below(random, 60000));
+    }
+    storm_close(store, stream, NULL, NULL);
+}
+
+/* Creates and deletes streams of its own. What it was about when it died is unknown; everything else must be so. */
+void storm_make_streams(uint64_t *random, storm_plan *plan)
+{
+    storm_child *state = &storm->child[STORM_MAKER];
+    ls_store *store = storm_open_store(plan, state);
+
+    while (atomic_load(&storm->stop) == 0) {
+        uint32_t k = (uint32_t)storm_random_below(random, STORM_MADE);
+        uint32_t was = atomic_load(&storm->made[k]);
+        char name[32];
+        ls_stream *stream = NULL;
+        ls_status st;
+
+        (void)snprintf(name, sizeof name, "made-%u", k);
+        storm_call clock = storm_call_begins(state, storm_set.wait_us);
+        st = ls_stream_open(store, name, &stream);
+        if (st == LS_OK)
+            (void)ls_stream_close(stream); /* Its opening was the question. */
+        storm_call_ends(&clock, "opening a made stream", storm_set.wait_us);
+        if ((st != LS_OK && st != LS_ERR_NOT_FOUND) || (was == STORM_PRESENT && st != LS_OK) ||
+            (was == STORM_ABSENT && st != LS_ERR_NOT_FOUND)) {
+            storm_violation("stream '%s' is %s, opening it says %s: %s", name,
+                            was == STORM_PRESENT ? "there" : "not there", ls_status_name(st), ls_last_error_message());
+            _exit(3);
+        }
+        bool there = st == LS_OK;
+        atomic_store(&storm->made[k], there ? STORM_DELETING : STORM_CREATING);
+        clock = storm_call_begins(state, storm_set.wait_us);
+        st = there ? ls_stream_delete(store, name) : ls_stream_create(store, name, NULL);
+        storm_call_ends(&clock, there ? "deleting a stream" : "creating a stream", storm_set.wait_us);
+        if (st != LS_OK) {
+            storm_violation("%s '%s': %s: %s", there ? "deleting" : "creating", name, ls_status_name(st),
+                            ls_last_error_message());
+            _exit(3);
+        }
+        atomic_store(&storm->made[k], there ? STORM_ABSENT : STORM_PRESENT);
+        (void)usleep((useconds_t)storm_random_below(random, 20000));
+    }
+    storm_close(store, NULL, NULL, NULL);
+}
+
+void storm_check_kept(ls_stream *stream)
+{
+    ls_iterator *iterator = NULL;
+    const ls_batch *batch = NULL;
+    uint32_t until = atomic_load(&storm->kept_next), next = 0;
+    bool any = false;
+    ls_status st = ls_iterator_open(stream, 0, NULL, NULL, &iterator);
+
+    while (st == LS_OK) {
+        st = ls_iterator_next(iterator, NULL, &batch);
+        if (st == LS_ERR_TRIMMED) { /* Trimmed while it was read (P8). */
+            any = false;
+            st = LS_OK;
+            continue;
+        }
+        if (st != LS_OK || ls_batch_count(batch) == 0)
+            break;
+        for (size_t i = 0; i < ls_batch_count(batch); i++) {
+            const ls_record *record = ls_batch_at(batch, i);
+            uint32_t number;
+
+            memcpy(&number, record->data.data, sizeof number);
+            if (record->data.size != STORM_KEPT_RECORD_BYTES || number < next || number >= STORM_KEPT_MAX)
+                storm_violation("the trimmed stream shows number %u after %u", number, next);
+            for (; any && next < number; next++)
+                if (atomic_load(&storm->kept[next]) != 0)
+                    storm_violation("the trimmed stream lacks number %u, which was acknowledged, in the middle", next);
+            if (!any && number > 0)
+                atomic_fetch_add(&storm->trimmed, 1);
+            any = true;
+            next = number + 1;
+        }
+    }
+    if (st != LS_OK)
+        storm_violation("reading the trimmed stream: %s: %s", ls_status_name(st), ls_last_error_message());
+    for (; next < until; next++)
+        if (atomic_load(&storm->kept[next]) != 0)
+            storm_violation("the trimmed stream lacks number %u, which was acknowledged, at its end", next);
+    ls_iterator_close(iterator);
+}
+
+/* Puts into a stream that has a cap, and does all upkeep of the store now and then, among those who do a piece each. */
+void storm_trim(uint64_t *random, storm_plan *plan)
+{
+    static unsigned char data[STORM_KEPT_RECORD_BYTES];
+    storm_child *state = &storm->child[STORM_TRIMMER];
+    ls_store *store = storm_open_store(plan, state);
+    ls_stream *stream = NULL;
+    ls_producer *producer = NULL;
+    ls_status st;
+
+    if (ls_stream_open(store, STORM_KEPT_STREAM, &stream) != LS_OK ||
+        ls_producer_open(stream, NULL, &producer) != LS_OK) {
+        storm_violation("the trimmer cannot begin: %s", ls_last_error_message());
+        _exit(3);
+    }
+    storm_check_kept(stream);
+    for (uint32_t i = 1; atomic_load(&storm->stop) == 0; i++) {
+        uint32_t number = atomic_fetch_add(&storm->kept_next, 1);
+
+        if (number >= STORM_KEPT_MAX)
+            break;
+        memcpy(data, &number, sizeof number);
+        storm_call clock = storm_call_begins(state, storm_set.wait_us);
+        st = ls_producer_put(producer, (ls_bytes){"k", 1}, (ls_bytes){data, sizeof data}, NULL, NULL);
+        storm_call_ends(&clock, "a put into the trimmed stream", storm_set.wait_us);
+        if (st != LS_OK) {
+            storm_violation("putting into the trimmed stream: %s: %s", ls_status_name(st), ls_last_error_message());
+            _exit(3);
+        }
+        atomic_store(&storm->kept[number], 1);
+        if (i % 16 == 0) {
+            clock = storm_call_begins(state, storm_set.wait_us);
+            st = ls_store_maintain(store, 300);
+            storm_call_ends(&clock, "upkeep", storm_set.wait_us);
+            if (st != LS_OK && st != LS_ERR_TIMEOUT) {
+                storm_violation("upkeep: %s: %s", ls_status_name(st), ls_last_error_message());
+                _exit(3);
+            }
+        }
+        if (i % 64 == 0)
+            storm_check_kept(stream);
+        if (storm_random_below(random, 4) == 0)
+            (void)usleep((useconds_t)storm_random_below(random, 2000));
+    }
+    storm_close(store, stream, producer, NULL);
+}
