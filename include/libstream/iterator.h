@@ -22,11 +22,11 @@ extern "C" {
 typedef int32_t ls_position_kind;
 #define LS_TRIM_HORIZON 1          /**< The oldest record that can be read. */
 #define LS_LATEST 2                /**< The first one that becomes readable after the call. */
-#define LS_AT_SEQUENCE_NUMBER 3    /**< The record with `seqno`, or the first above it. If it was trimmed, the first call
-                                        of ls_iterator_next says so, and goes on at the oldest record. */
+#define LS_AT_SEQUENCE_NUMBER 3    /**< The record with `seqno`, or the first above it. If it was trimmed, the first
+                                        call of ls_iterator_next says so, and goes on at the oldest record. */
 #define LS_AFTER_SEQUENCE_NUMBER 4 /**< The first record above `seqno`; trimmed: as above. */
-#define LS_AT_TIMESTAMP 5          /**< The first record with `arrival_us` at or after `timestamp_us`; the oldest one when
-                                        that is younger. */
+#define LS_AT_TIMESTAMP 5          /**< The first record with `arrival_us` at or after `timestamp_us`; the oldest one
+                                        when that is younger. */
 
 /** A position. A frozen value type. */
 typedef struct ls_position {
@@ -106,7 +106,7 @@ typedef struct ls_batch ls_batch;
  * The next records, in order.
  *
  * Returns as soon as there is at least one record, with as many as are readable now within the limits. An empty batch
- * is LS_OK too: the time is over, nothing has come. The end of a closed shard is a property of the batch that reaches it.
+ * is LS_OK too: the time is over, nothing has come. The end of a closed shard is told with the batch that reaches it.
  *
  * In a provisioned stream a call is one read of each shard it looks into, however long it waits. One that comes too
  * early waits for its turn as it waits for records.
@@ -118,16 +118,16 @@ typedef struct ls_batch ls_batch;
  * @retval LS_ERR_CANCELLED  ls_iterator_cancel was called, or a signal came (INTERRUPTIBLE). The place is unchanged.
  * @retval LS_ERR_THROTTLED  The time is over, and a limit of the provisioned stream left nothing to read; the message
  *                           names it. The place is unchanged; try again after ls_last_error_retry_after_ms().
- * @retval LS_ERR_TRIMMED    Records that were to come next are past the stream's retention, or over its cap: they were not
- *                           given and cannot be. Said once, naming the oldest position, where the iterator now stands.
- *                           Not said to one that was to begin at the oldest record anyway (TRIM_HORIZON, or a time
- *                           before it), nor to one that had been given everything.
+ * @retval LS_ERR_TRIMMED    Records that were to come next are past the stream's retention, or over its cap: they were
+ *                           not given and cannot be. Said once, naming the oldest position, where the iterator now
+ *                           stands. Not said to one that was to begin at the oldest record anyway (TRIM_HORIZON, or a
+ *                           time before it), nor to one that had been given everything.
  * @retval LS_ERR_CORRUPT    Damage at the place: file, offset and numbers are named. The place is unchanged; to go on
  *                           behind the damage, seek to a number beyond it.
  * @retval LS_ERR_KEY        The next record is encrypted, and there is no key or another one than it is encrypted with:
  *                           stream, segment and key id are named. The place is unchanged.
- * @retval LS_ERR_NOT_FOUND  The stream was deleted; or, reading one shard, that was closed and has expired (stream.h). One
- *                           who reads all shards is told LS_ERR_TRIMMED of a shard that he had not read to its end.
+ * @retval LS_ERR_NOT_FOUND  The stream was deleted; or, reading one shard, that was closed and has expired (stream.h).
+ *                           One who reads all shards is told LS_ERR_TRIMMED of a shard that he had not read to its end.
  * @retval LS_ERR_BUSY       As ls_iterator_open, for a shard that is read for the first time. The place is unchanged.
  * @retval LS_ERR_IO, LS_ERR_NO_MEMORY  The place is unchanged.
  *

@@ -49,7 +49,7 @@ LS_API ls_status ls_producer_close(ls_producer *producer);
 /** Options of one put. Zero means the default everywhere. */
 typedef struct ls_put_options {
     uint32_t size;                        /**< Set by the INIT macro. */
-    ls_durability durability;             /**< More than the store's mode: this call waits for it. Less changes nothing. */
+    ls_durability durability;             /**< More than the store's mode: waited for. Less changes nothing. */
     uint32_t flags;                       /**< LS_PUT_ bits. */
     uint32_t reserved;                    /**< 0 */
     const ls_hash_key *explicit_hash_key; /**< ls_producer_put only. Borrowed until return. NULL: MD5 of the key. */

@@ -9,7 +9,7 @@
  *
  *   mode      acknowledged means                            a killed process loses   power loss takes at most
  *   SYNC      on the device (fdatasync returned)            nothing                  nothing
- *   INTERVAL  in the kernel; synced sync_interval_ms later  nothing                  a suffix: since the last sync began
+ *   INTERVAL  in the kernel; synced sync_interval_ms later  nothing                  a suffix: since a sync last began
  *   KERNEL    in the kernel; synced at roll and close       nothing                  a suffix of the last segment
  *
  * In SYNC nobody reads a record that a crash could take back. No mode keeps acknowledged bytes in process memory.
@@ -25,9 +25,9 @@
  *
  * FILES take owner, group and mode from the store's directory, whoever makes them and whatever the umask: root may use
  * a service's store, and the group of a directory with mode 2770 shares it. Only root can give the owner; others make
- * up for it by an entry in the file's access list, so the service need not be in that group. A group that the maker is not
- * in comes from setgid directories alone: a service that shares its store with a group it is not in needs mode 27xx.
- * Nobody is let in whom the directory does not let in.
+ * up for it by an entry in the file's access list, so the service need not be in that group. A group that the maker is
+ * not in comes from setgid directories alone: a service that shares its store with a group it is not in needs mode
+ * 27xx. Nobody is let in whom the directory does not let in.
  */
 #ifndef LIBSTREAM_STORE_H
 #define LIBSTREAM_STORE_H
@@ -65,17 +65,17 @@ typedef void (*ls_log_callback)(void *user, int32_t level, const char *line);
 typedef void *(*ls_resize_callback)(void *user, void *old, size_t bytes);
 
 /**
- * What time it is: microseconds since 1970. For tests of programs: see `clock` of ls_store_options. Called on any thread,
- * perhaps under locks of the store: it must not call libstream, and must be quick.
+ * What time it is: microseconds since 1970. For tests of programs: see `clock` of ls_store_options. Called on any
+ * thread, perhaps under locks of the store: it must not call libstream, and must be quick.
  */
 typedef int64_t (*ls_clock_callback)(void *user);
 
 #define LS_KEY_BYTES 32
 
 /**
- * Gives the key that is called `key_id`: writes LS_KEY_BYTES bytes to `key` and returns LS_OK. Any other answer, LS_ERR_KEY
- * for one, means that there is none: the call that needs it fails with LS_ERR_KEY, and the next one asks again. A key that
- * was given is kept until the store is closed, in memory that is in no core dump and no fork child.
+ * Gives the key that is called `key_id`: writes LS_KEY_BYTES bytes to `key` and returns LS_OK. Any other answer,
+ * LS_ERR_KEY for one, means that there is none: the call that needs it fails with LS_ERR_KEY, and the next one asks
+ * again. A key that was given is kept until the store is closed, in memory that is in no core dump and no fork child.
  *
  * Called on the thread that needs the key, under no lock. It must not call libstream for the same store. `key_id` and
  * `key` are borrowed until return.
@@ -83,8 +83,9 @@ typedef int64_t (*ls_clock_callback)(void *user);
 typedef ls_status (*ls_key_callback)(void *user, const char *key_id, unsigned char key[LS_KEY_BYTES]);
 
 /**
- * A ready ls_key_callback: `path`, its `user`, is the path of a file with 32 bytes or 64 hexadecimal digits (and perhaps a
- * line end), which is every key's; or of a directory, in which the key called `key_id` is such a file of that name.
+ * A ready ls_key_callback: `path`, its `user`, is the path of a file with 32 bytes or 64 hexadecimal digits (and
+ * perhaps a line end), which is every key's; or of a directory, in which the key called `key_id` is such a file of that
+ * name.
  *
  * @retval LS_ERR_KEY  It cannot be read, is no regular file but a link for one, belongs to somebody else than this user
  *                     or root, may be used by group or others, or holds something else. The message says which.
@@ -94,8 +95,8 @@ typedef ls_status (*ls_key_callback)(void *user, const char *key_id, unsigned ch
 LS_API ls_status ls_key_from_file(void *path, const char *key_id, unsigned char key[LS_KEY_BYTES]);
 
 /* Least privilege: one of READ_ONLY, CONSUME_ONLY and PRODUCE_ONLY, or none for everything. A call that is not part of
- * it is refused by name before it touches anything: LS_ERR_READ_ONLY, of a store for producing LS_ERR_STATE. Streams can
- * be listed, opened and described in each. */
+ * it is refused by name before it touches anything: LS_ERR_READ_ONLY, of a store for producing LS_ERR_STATE. Streams
+ * can be listed, opened and described in each. */
 #define LS_STORE_READ_ONLY UINT32_C(1)       /**< Read only: creates and changes nothing; puts are LS_ERR_READ_ONLY.
                                                   Opens no file for writing but the control file, where it says what it
                                                   waits for; where that can only be read, a wait looks again
@@ -110,8 +111,9 @@ LS_API ls_status ls_key_from_file(void *path, const char *key_id, unsigned char 
 
 #define LS_STORE_PRODUCE_ONLY UINT32_C(32)  /**< Puts only: opens no iterators, makes and changes no store or stream. */
 #define LS_STORE_CONSUME_ONLY UINT32_C(64)  /**< Reads, as READ_ONLY. For those who will also keep checkpoints. */
-#define LS_STORE_MAINTENANCE_THREAD UINT32_C(16) /**< A thread of the store, named `ls-sweep`, does the upkeep that is due
-                                                      (ls_store_maintain), so that it goes on while nobody calls. */
+#define LS_STORE_MAINTENANCE_THREAD UINT32_C(16) /**< A thread of the store, named `ls-sweep`, does the upkeep that is
+                                                      due (ls_store_maintain), so that it goes on while nobody
+                                                      calls. */
 
 /** No space is allocated ahead of the data: `prealloc_bytes` for small devices. */
 #define LS_PREALLOC_NONE UINT64_MAX
@@ -121,9 +123,9 @@ typedef struct ls_store_options {
     uint32_t size;                  /**< Set by the INIT macro. */
     uint32_t flags;                 /**< LS_STORE_ bits. */
     ls_durability durability;       /**< DEFAULT keeps the store's. Another one than the store's: see ls_store_open. */
-    uint32_t sync_interval_ms;      /**< INTERVAL: at most this long until a sync starts; 1..60000, default 100. Kept. */
-    uint64_t segment_bytes;         /**< 64 KiB..1 GiB, default 64 MiB; rounded up to 4 KiB. Kept: only for a new store. */
-    uint64_t prealloc_bytes;        /**< Largest step of space allocated ahead, default 8 MiB; LS_PREALLOC_NONE: none. */
+    uint32_t sync_interval_ms;      /**< INTERVAL: a sync begins so soon, at most; 1..60000, default 100. Kept. */
+    uint64_t segment_bytes;         /**< 64 KiB..1 GiB, default 64 MiB; rounded up to 4 KiB. Kept: new stores only. */
+    uint64_t prealloc_bytes;        /**< Largest step of space made ahead, default 8 MiB; LS_PREALLOC_NONE: none. */
     uint32_t busy_timeout_ms;       /**< How long one call waits for others in all, see above; default 5000. */
     uint32_t reserved;              /**< 0 */
     ls_log_callback log;            /**< NULL: silent. */
@@ -133,7 +135,7 @@ typedef struct ls_store_options {
     ls_key_callback key_callback;   /**< NULL: encrypted records can be neither read nor put, all else can be done. */
     void *key_user;
     uint32_t streams_max;           /**< This handle makes no more streams than so many in the store; 0: any number. */
-    uint32_t shards_max;            /**< ... and no more open shards, of all streams together, by creating or splitting. */
+    uint32_t shards_max;            /**< ... and no more open shards, in all streams together, by creating or split. */
 
     /** For tests of programs that put: trouble on purpose, in this handle's puts alone, the same for the same seed as
      *  long as producers are opened in the same order. What fails was not stored. Of 1,000 puts (in a batch: of 1,000
@@ -144,15 +146,16 @@ typedef struct ls_store_options {
     uint32_t fault_failed_per_1000;
     uint32_t fault_partial_per_1000;
     uint32_t fault_latency_ms;      /**< Each put takes so much longer. */
-    /** For tests of programs that want to see Kinesis's states: a consumer that this handle registers is CREATING for so
-     *  long (5 of a stream at once), one that it deregisters DELETING. 0: at once. Changes of streams are instant. */
+    /** For tests of programs that want to see Kinesis's states: a consumer that this handle registers is CREATING for
+     *  so long (5 of a stream at once), one that it deregisters DELETING. 0: at once. Changes of streams are
+     *  instant. */
     uint32_t transition_ms;
     uint32_t reserved_2;            /**< 0 */
 
-    /** For tests of programs: the time of day, by which records are stamped, grow old and are trimmed; NULL: the system's.
-     *  Time goes on as this says, so a step ahead is time that passed and is believed at once, where a step of the
-     *  system's clock is not (stream.h); after the first minute of it upkeep goes by it, too. All who have the store open
-     *  at the same time go by the same clock. Waits and timeouts are by the system's, which nobody sets. */
+    /** For tests of programs: the time of day, by which records are stamped, grow old and are trimmed; NULL: the
+     *  system's. Time goes on as this says, so a step ahead is time that passed and is believed at once, where a step
+     *  of the system's clock is not (stream.h); after the first minute of it upkeep goes by it, too. All who have the
+     *  store open at the same time go by the same clock. Waits and timeouts are by the system's, which nobody sets. */
     ls_clock_callback clock;
     void *clock_user;
 } ls_store_options;
@@ -171,13 +174,13 @@ typedef struct ls_store_options {
  *
  * @retval LS_ERR_INVALID_ARGUMENT  An option is out of its range.
  * @retval LS_ERR_NOT_FOUND         No store there (READ_ONLY, NO_CREATE), or no parent directory.
- * @retval LS_ERR_STATE             Another `durability` or `segment_bytes` was asked for than the store has, and for the
- *                                  former somebody else has it open.
+ * @retval LS_ERR_STATE             Another `durability` or `segment_bytes` was asked for than the store has, and for
+ *                                  the former somebody else has it open.
  * @retval LS_ERR_UNSUPPORTED       A network file system, or a location whose engine was not built.
  * @retval LS_ERR_READ_ONLY         The directory cannot be written.
  * @retval LS_ERR_VERSION           Another format, or another control layout is in use by a running process.
- * @retval LS_ERR_CORRUPT           The manifest is damaged, or something else stands in the place of the control file (then
- *                                  READ_ONLY opens); nothing was changed. See `lstream verify`.
+ * @retval LS_ERR_CORRUPT           The manifest is damaged, or something else stands in the place of the control file
+ *                                  (then READ_ONLY opens); nothing was changed. See `lstream verify`.
  * @retval LS_ERR_BUSY              Another process stopped while opening; `busy_timeout_ms` is over. Nothing is open.
  * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  Nothing is open. A new store may be half made; opening finishes it.
  *
@@ -186,7 +189,8 @@ typedef struct ls_store_options {
 LS_API ls_status ls_store_open(const char *location, const ls_store_options *options, ls_store **out);
 
 /**
- * Close a store. What this handle put is synced first, in every mode. Close its streams, producers and iterators before.
+ * Close a store. What this handle put is synced first, in every mode. Its streams, producers and iterators are closed
+ * before it.
  *
  * @param store  NULL is accepted. Released also when an error is returned, but for LS_ERR_STATE.
  *
@@ -210,17 +214,17 @@ LS_API ls_durability ls_store_durability(const ls_store *store);
  *
  * @retval LS_ERR_READ_ONLY  The store was opened for reading.
  * @retval LS_ERR_IO  A sync failed; the shard it concerns refuses appends from now on (see ls_stream_reset_shard).
- * @retval LS_ERR_BUSY  A shard that an earlier process left to be synced is held by a stopped one. It was not synced; all
- *                      others were.
+ * @retval LS_ERR_BUSY  A shard that an earlier process left to be synced is held by a stopped one. It was not synced;
+ *                      all others were.
  *
  * Threads: any thread. Blocks on disk, and up to `busy_timeout_ms`. Since 0.1.
  */
 LS_API ls_status ls_store_sync(ls_store *store);
 
 /**
- * Do the upkeep that is due, all of it: trimming (stream.h), removing or setting aside files that a killed process left,
- * keeping space in reserve, and syncing in INTERVAL mode. Whoever opens a store, puts or reads does a bounded piece of
- * it as he goes, once a second at most; this is for programs that rest, and for who wants it done now.
+ * Do the upkeep that is due, all of it: trimming (stream.h), removing or setting aside files that a killed process
+ * left, keeping space in reserve, and syncing in INTERVAL mode. Whoever opens a store, puts or reads does a bounded
+ * piece of it as he goes, once a second at most; this is for programs that rest, and for who wants it done now.
  *
  * @param timeout_ms  Nothing more is begun when so many milliseconds are over; -1: there is no such time.
  *
@@ -240,8 +244,8 @@ typedef struct ls_backup_options {
     uint32_t size;     /**< Set by the INIT macro. */
     uint32_t reserved; /**< 0 */
     /** Called as bytes are copied, in the thread of the call, under no lock; it may call anything but ls_store_close.
-        `total_bytes` is what a first copy takes, about; an incremental one ends before it. Answers LS_OK to go on; anything
-        else ends the call with LS_ERR_CANCELLED. NULL: not called. */
+        `total_bytes` is what a first copy takes, about; an incremental one ends before it. Answers LS_OK to go on;
+        anything else ends the call with LS_ERR_CANCELLED. NULL: not called. */
     ls_status (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
     void *user;
 } ls_backup_options;
@@ -252,12 +256,12 @@ typedef struct ls_backup_options {
  * more. Each shard of the copy is a prefix of the shard; the copy is synced, and is a store that can be opened, read,
  * verified, or put in the place of the original.
  *
- * A directory that holds an earlier copy of the same store gets what is new, and loses what was trimmed or deleted since:
- * sealed segments are not copied again. Every frame is checked as it is copied. Producers and readers are neither stopped
- * nor waited for.
+ * A directory that holds an earlier copy of the same store gets what is new, and loses what was trimmed or deleted
+ * since: sealed segments are not copied again. Every frame is checked as it is copied. Producers and readers are
+ * neither stopped nor waited for.
  *
- * @param directory  Borrowed until return. Made (0700) when it is not there; its parent must be. It is empty or holds an
- *                   earlier copy that nobody has open. It may be on a network file system.
+ * @param directory  Borrowed until return. Made (0700) when it is not there; its parent must be. It is empty or holds
+ *                   an earlier copy that nobody has open. It may be on a network file system.
  * @param options    Borrowed until return. NULL: all defaults.
  *
  * @retval LS_ERR_EXISTS     The directory holds something else: another store, or a file. Nothing was changed.

@@ -5,15 +5,15 @@
  * A stream is a set of shards, each owning a range of the 128-bit hash-key space; the open shards cover it without gap
  * or overlap. Names match [a-zA-Z0-9_.-]{1,128}. A deleted name may be used again and never shows the old records.
  *
- * RETENTION. A record cannot be read once it is older than the stream's retention, to the record: iterators pass it over
- * or say LS_ERR_TRIMMED (iterator.h). Its space becomes free when the whole segment is that old, a minute later; trimming
- * waits for no reader and no put, and stops none. With a cap in bytes the oldest segments of all shards go besides,
- * however young, until the stream's segments take no more than the cap and one segment for each shard. Age is counted
- * from the record's arrival by the wall clock; when that jumps ahead, as if the machine had slept or somebody set it,
- * time goes on as before until the jump has lasted for a minute or two: a jump ahead and back hides and deletes nothing.
- * A shard that rests keeps no more than kilobytes: what is old of it goes too. A shard that was closed, by a split or a
- * merge, for longer than the retention leaves the stream: it is no longer listed, its files are removed, and it is
- * LS_ERR_NOT_FOUND to who names it. Its children stay, with a parent that is not listed.
+ * RETENTION. A record cannot be read once it is older than the stream's retention, to the record: iterators pass it
+ * over or say LS_ERR_TRIMMED (iterator.h). Its space becomes free when the whole segment is that old, a minute later;
+ * trimming waits for no reader and no put, and stops none. With a cap in bytes the oldest segments of all shards go
+ * besides, however young, until the stream's segments take no more than the cap and one segment for each shard. Age is
+ * counted from the record's arrival by the wall clock; when that jumps ahead, as if the machine had slept or somebody
+ * set it, time goes on as before until the jump has lasted for a minute or two: a jump ahead and back hides and deletes
+ * nothing. A shard that rests keeps no more than kilobytes: what is old of it goes too. A shard that was closed, by a
+ * split or a merge, for longer than the retention leaves the stream: it is no longer listed, its files are removed, and
+ * it is LS_ERR_NOT_FOUND to who names it. Its children stay, with a parent that is not listed.
  */
 #ifndef LIBSTREAM_STREAM_H
 #define LIBSTREAM_STREAM_H
@@ -29,9 +29,10 @@ extern "C" {
 typedef int32_t ls_stream_mode;
 #define LS_STREAM_ON_DEMAND 0
 /** Each shard takes and gives so much in a second as Kinesis lets it, all processes together: 1 MiB and 1,000 records
- *  in, 2 MiB and 5 reads out, or what the stream's options say. What is over is LS_ERR_THROTTLED. A record larger than a second's worth draws on ten
- *  seconds' worth kept for such; after an answer of more than a second's worth no read is let through until the average
- *  fits. A store that was opened for reading and may not write its control file counts by itself. */
+ *  in, 2 MiB and 5 reads out, or what the stream's options say. What is over is LS_ERR_THROTTLED. A record larger than
+ *  a second's worth draws on ten seconds' worth kept for such; after an answer of more than a second's worth no read is
+ *  let through until the average fits. A store that was opened for reading and may not write its control file counts by
+ *  itself. */
 #define LS_STREAM_PROVISIONED 1
 
 /** What a stream is doing, as Kinesis names it. Streams are ACTIVE as soon as they exist, and gone as soon as they are
@@ -122,22 +123,22 @@ LS_API ls_status ls_stream_close(ls_stream *stream);
 /**
  * Encrypt what is put into a stream from now on, with AES-256-GCM and the key called `key_id`; or, when it is encrypted
  * already, with another key. On a live stream: a put that began before may still be written as before. Records that are
- * there stay as they are, and readable as long as the application gives their keys: a key is known by its id for as long
- * as records that were encrypted with it are kept. Durable when it returns, in every mode; doing it again changes
+ * there stay as they are, and readable as long as the application gives their keys: a key is known by its id for as
+ * long as records that were encrypted with it are kept. Durable when it returns, in every mode; doing it again changes
  * nothing.
  *
- * Encrypted are records: data, partition keys and explicit hash keys. Not hidden are lengths, times, sequence numbers, key
- * ids and the names of streams. Without its key a stream can be listed, described, verified, repaired, trimmed and deleted;
- * reading and putting is LS_ERR_KEY, which also says that a key is another one than was used. That a whole store was put
- * back to an older copy of itself is not noticed.
+ * Encrypted are records: data, partition keys and explicit hash keys. Not hidden are lengths, times, sequence numbers,
+ * key ids and the names of streams. Without its key a stream can be listed, described, verified, repaired, trimmed and
+ * deleted; reading and putting is LS_ERR_KEY, which also says that a key is another one than was used. That a whole
+ * store was put back to an older copy of itself is not noticed.
  *
  * @param name    Borrowed until return.
  * @param key_id  Borrowed until return. UTF-8 without control characters, 1..256 bytes.
  *
  * @retval LS_ERR_INVALID_ARGUMENT  The name or the key id breaks its rule. Nothing was changed.
  * @retval LS_ERR_NOT_FOUND         No stream of that name. Nothing was changed.
- * @retval LS_ERR_KEY               The key callback (`ls_store_options`) gives no such key, or another one than the stream
- *                                  uses under this id. Nothing was changed.
+ * @retval LS_ERR_KEY               The key callback (`ls_store_options`) gives no such key, or another one than the
+ *                                  stream uses under this id. Nothing was changed.
  * @retval LS_ERR_UNSUPPORTED       libstream was built without encryption. Nothing was changed.
  * @retval LS_ERR_READ_ONLY, LS_ERR_BUSY, LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  As ls_stream_create.
  *
@@ -153,8 +154,8 @@ LS_API ls_status ls_stream_start_encryption(ls_store *store, const char *name, c
 LS_API ls_status ls_stream_stop_encryption(ls_store *store, const char *name);
 
 /**
- * Compress from now on, or no more. On a live stream, durable and errors as ls_stream_start_encryption. Records are read
- * the same, compressed or not, also encrypted.
+ * Compress from now on, or no more. On a live stream, durable and errors as ls_stream_start_encryption. Records are
+ * read the same, compressed or not, also encrypted.
  *
  * Threads: any thread. Blocks on disk. Since 0.1.
  */
@@ -193,7 +194,8 @@ typedef struct ls_stream_description ls_stream_description;
  *
  * @retval LS_ERR_NOT_FOUND  The stream was deleted.
  * @retval LS_ERR_CORRUPT    A shard cannot be opened at all (`lstream verify` says more).
- * @retval LS_ERR_BUSY       Nobody has looked at a shard yet since the store was opened, and a stopped process holds it.
+ * @retval LS_ERR_BUSY       Nobody has looked at a shard yet since the store was opened, and a stopped process holds
+ *                           it.
  *
  * Threads: any thread. Blocks on disk: looks at each shard. Since 0.1.
  */
@@ -520,9 +522,9 @@ typedef struct ls_auto_scaling {
  * maintains, at times that are a sixth of the shorter of both `_seconds` apart, at least a second; each look averages
  * since the one before. A shard that all looks of `hot_seconds` found above
  * `hot_percent` is split in the middle of its keys; two neighbours that all looks of `cold_seconds` found together
- * below `cold_percent` are merged. Each is as ls_stream_split says, one at a time; the log callback is told. While nobody has
- * the store open nothing is done, and a time without looks of more than half of `hot_seconds` makes no shard hot. Keys
- * that are all one cannot be divided: such a shard is split again and again, up to `shards_max`.
+ * below `cold_percent` are merged. Each is as ls_stream_split says, one at a time; the log callback is told. While
+ * nobody has the store open nothing is done, and a time without looks of more than half of `hot_seconds` makes no shard
+ * hot. Keys that are all one cannot be divided: such a shard is split again and again, up to `shards_max`.
  *
  * One that cannot be done, such as for `shards_max` of the store's options, is logged and tried again after as long.
  *

@@ -98,7 +98,8 @@ ls_status ls_producer_put_batch(ls_producer *producer, const ls_put_entry *entri
     if (st != LS_OK)
         return st;
     if (own.explicit_hash_key != NULL)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.explicit_hash_key is for single puts: entries have their own");
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT,
+                        "options.explicit_hash_key is for single puts: entries have their own");
     return lsi_producer_put_batch(producer->producer, entries, count, own.durability,
                                   (own.flags & LS_PUT_ATOMIC) != 0, results, failed);
 }

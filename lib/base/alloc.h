@@ -13,7 +13,7 @@ typedef struct lsi_memory {
 
 extern const lsi_memory lsi_memory_libc;
 
-void *lsi_alloc(const lsi_memory *memory, size_t bytes);           /* Not cleared. NULL: none. 0 bytes gives a pointer. */
+void *lsi_alloc(const lsi_memory *memory, size_t bytes);         /* Not cleared. NULL: none. 0 bytes gives a pointer. */
 void *lsi_alloc_zero(const lsi_memory *memory, size_t bytes);      /* Cleared. */
 void *lsi_resize(const lsi_memory *memory, void *old, size_t bytes); /* On NULL `old` is still there. */
 void lsi_free(const lsi_memory *memory, void *p);                  /* Accepts NULL. */

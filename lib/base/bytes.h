@@ -23,7 +23,8 @@ static inline uint64_t lsi_round_up(uint64_t n, uint64_t unit) { return (n + uni
 /* True when `size` bytes are all zero. */
 bool lsi_is_zero(const void *bytes, size_t size);
 
-/* Reads a structure field by field; going past the end sets `bad` and gives zeros, so that one check at the end does. */
+/* Reads a structure field by field; going past the end sets `bad` and gives zeros, so that one check at the end
+ * does. */
 typedef struct lsi_cursor {
     const unsigned char *at;
     const unsigned char *end;

@@ -1,8 +1,8 @@
 /* See clock_guard.h.
  *
- * Who ends a period is elected by a swap of `began_us`. He moves the least lead to where the one before is kept in three
- * steps, so that a death between any two of them loses nothing that was seen: first the lower of both is put there,
- * then the present one is exchanged for what is seen now, then what was exchanged takes its place. */
+ * Who ends a period is elected by a swap of `began_us`. He moves the least lead to where the one before is kept in
+ * three steps, so that a death between any two of them loses nothing that was seen: first the lower of both is put
+ * there, then the present one is exchanged for what is seen now, then what was exchanged takes its place. */
 #include "base/clock_guard.h"
 
 /* A clock may run ahead of the monotonic one by so much without having jumped: it is being slewed. */

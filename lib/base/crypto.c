@@ -1,8 +1,8 @@
 /* See crypto.h.
  *
  * A context of libcrypto keeps the key schedule, whose first half is the key itself, in memory that is dumped and
- * forked like any other. So each call sets the key and takes it away again; measured, that is some 200 ns, where a frame
- * of one small record takes as long in all. */
+ * forked like any other. So each call sets the key and takes it away again; measured, that is some 200 ns, where a
+ * frame of one small record takes as long in all. */
 #include "base/crypto.h"
 
 #include <errno.h>
@@ -47,8 +47,8 @@ ls_status lsi_key_new(lsi_key **out)
         int err = errno;
 
         (void)munmap(page, KEY_PAGE_BYTES); /* It was just made. */
-        return lsi_fail(LS_ERR_NO_MEMORY, "a page for a key: the kernel cannot keep it out of dumps and forks: errno %d",
-                        err);
+        return lsi_fail(LS_ERR_NO_MEMORY,
+                        "a page for a key: the kernel cannot keep it out of dumps and forks: errno %d", err);
     }
     *out = page;
     atomic_init(&(*out)->is_here, 1);
@@ -75,7 +75,8 @@ static ls_status check_key(const lsi_key *key)
     /* Relaxed: the page is what fork left of it, before this thread began. */
     return atomic_load_explicit(&key->is_here, memory_order_relaxed) == 1
                ? LS_OK
-               : lsi_fail(LS_ERR_STATE, "a key does not come through a fork: this process has to open the store itself");
+               : lsi_fail(LS_ERR_STATE,
+                          "a key does not come through a fork: this process has to open the store itself");
 }
 
 static ls_status failed(const char *what)

@@ -2,7 +2,8 @@
  * libcrypto; where that was not built in, everything is there and answers LS_ERR_UNSUPPORTED.
  *
  * KEYS are bytes in a page of their own, which is in no core dump, is zeros in every fork child, and is wiped before it
- * is given back (X5). They leave it only into libcrypto, for the moment of one call: a context is kept without a key. */
+ * is given back (X5). They leave it only into libcrypto, for the moment of one call: a context is kept without a
+ * key. */
 #ifndef LSI_BASE_CRYPTO_H
 #define LSI_BASE_CRYPTO_H
 
@@ -49,8 +50,8 @@ void lsi_cipher_close(lsi_cipher *cipher); /* Accepts NULL. */
 ls_status lsi_cipher_seal(lsi_cipher *cipher, const lsi_key *key, const unsigned char nonce[LSI_NONCE_BYTES],
                           const void *bound, size_t bound_bytes, const void *in, size_t size, void *out,
                           unsigned char tag[LSI_TAG_BYTES]);
-/* And back. `*is_right` false: another key, nonce or bound bytes, or other bytes than were sealed; then what is in `out`
- * is zeros. */
+/* And back. `*is_right` false: another key, nonce or bound bytes, or other bytes than were sealed; then what is in
+ * `out` is zeros. */
 ls_status lsi_cipher_unseal(lsi_cipher *cipher, const lsi_key *key, const unsigned char nonce[LSI_NONCE_BYTES],
                             const void *bound, size_t bound_bytes, const void *in, size_t size, void *out,
                             const unsigned char tag[LSI_TAG_BYTES], bool *is_right);

@@ -10,7 +10,8 @@
  *   F3  A caller sees all bytes or an error: EINTR is retried, short transfers are continued (E4).
  *   F4  Every descriptor is O_CLOEXEC: a program started by the application never keeps a lock alive (P6).
  *
- * close() is not retried after EINTR: on Linux the descriptor is gone and its number may already be another thread's. */
+ * close() is not retried after EINTR: on Linux the descriptor is gone and its number may already be another
+ * thread's. */
 #include "base/file.h"
 
 #include <dirent.h>
@@ -282,7 +283,8 @@ static int system_root_kind(const lsi_root *root, lsi_fs_kind *out)
         0x0BD00BD0, /* LUSTRE */    0x47504653, /* GPFS */  0x786F4256, /* VBOXSF */
     };
     static const uint32_t in_place[] = {
-        0x0000EF53, /* ext2, ext3, ext4 */ 0x58465342, /* XFS: shared extents of a file we made ourselves there are none */
+        0x0000EF53, /* ext2, ext3, ext4 */
+        0x58465342, /* XFS: shared extents of a file we made ourselves there are none */
         0x01021994, /* tmpfs */
     };
     struct statfs about;
@@ -324,8 +326,8 @@ static uint32_t system_descriptors_max(const lsi_files *self)
 /* ---- files ---- */
 
 /* E5. On btrfs a store into a mapped page takes a new block, however well the file was allocated, and where there is
- * none it is SIGBUS. A file that is not copied on write needs none (Linux 6.17 and later heed that for mappings too). It can
- * be asked for while the file is empty only; a refusal changes nothing. */
+ * none it is SIGBUS. A file that is not copied on write needs none (Linux 6.17 and later heed that for mappings too).
+ * It can be asked for while the file is empty only; a refusal changes nothing. */
 static void write_in_place(int fd)
 {
     struct statfs about;

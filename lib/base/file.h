@@ -51,9 +51,9 @@ typedef struct lsi_span {
 #define LSI_ROOT_CREATE 1u /* make the directory (0700) and its missing parents are an error */
 #define LSI_ROOT_WRITE 2u  /* refuse (-EROFS, -EACCES) what cannot be written; without it nothing is ever created */
 
-/* IN_PLACE: local, and writing over bytes that were written before never needs space (no copy on write), so a store into
- * a mapping of such bytes cannot meet a full disk. COPYING: local, and every change takes new blocks, of its metadata
- * too. LOCAL: neither is known. */
+/* IN_PLACE: local, and writing over bytes that were written before never needs space (no copy on write), so a store
+ * into a mapping of such bytes cannot meet a full disk. COPYING: local, and every change takes new blocks, of its
+ * metadata too. LOCAL: neither is known. */
 typedef enum { LSI_FS_LOCAL, LSI_FS_NETWORK, LSI_FS_IN_PLACE, LSI_FS_COPYING } lsi_fs_kind;
 typedef enum { LSI_LOCK_NONE, LSI_LOCK_SHARED, LSI_LOCK_EXCLUSIVE } lsi_lock_kind;
 
@@ -69,10 +69,11 @@ struct lsi_files {
     int (*open)(const lsi_root *root, const char *name, unsigned flags, lsi_file *out);
     int (*close)(lsi_file *file); /* releases always; marks it not open */
     int64_t (*read)(const lsi_file *file, void *into, size_t size, uint64_t at); /* less than `size` only at the end */
-    int (*write)(const lsi_file *file, const lsi_span *spans, int count, uint64_t at); /* all spans, one after another */
+    int (*write)(const lsi_file *file, const lsi_span *spans, int count, uint64_t at); /* all spans, in order */
     int (*sync)(const lsi_file *file, bool data_only); /* fdatasync or fsync */
     int (*allocate)(const lsi_file *file, uint64_t at, uint64_t size); /* grows the file; -EOPNOTSUPP: not here */
-    /* A hint, may be NULL: begin to write these bytes back, do not wait, promise nothing. A later sync finds less to do. */
+    /* A hint, may be NULL: begin to write these bytes back, do not wait, promise nothing. A later sync finds less to
+     * do. */
     void (*start_writeback)(const lsi_file *file, uint64_t at, uint64_t size);
     int (*truncate)(const lsi_file *file, uint64_t size);
     int (*size)(const lsi_file *file, uint64_t *out);
@@ -83,12 +84,13 @@ struct lsi_files {
     int (*remove_dir)(const lsi_root *root, const char *name);
     int (*sync_dir)(const lsi_root *root, const char *name); /* "" is the root itself */
     /* Makes much durable at once. What is written and named beneath the root after `bulk_begin` is on the device when
-     * `bulk_end` with `sync` returns 0, as if each file and directory had been synced by a descriptor held from then on.
-     * -EOPNOTSUPP: this kernel or file system cannot promise that; sync one by one. `bulk_end` releases always. */
+     * `bulk_end` with `sync` returns 0, as if each file and directory had been synced by a descriptor held from then
+     * on. -EOPNOTSUPP: this kernel or file system cannot promise that; sync one by one. `bulk_end` releases always. */
     int (*bulk_begin)(const lsi_root *root, lsi_file *bulk);
     int (*bulk_end)(lsi_file *bulk, bool sync);
     /* Calls `each` for every entry but "." and ".."; a non-zero answer stops and is returned. Any order. */
-    int (*list)(const lsi_root *root, const char *name, int (*each)(void *user, const char *entry, bool is_dir), void *user);
+    int (*list)(const lsi_root *root, const char *name, int (*each)(void *user, const char *entry, bool is_dir),
+                void *user);
 
     /* Shared mapping of [at, at + size); may reach past the end of the file, where it must not be touched. */
     int (*map)(const lsi_file *file, uint64_t at, size_t size, bool writable, void **out);
@@ -115,19 +117,21 @@ void lsi_files_memory_free(lsi_files *files);
  * the root). -errno; after -EIO the old file or the new one is there, whole, after any other the old one. */
 int lsi_file_replace(const lsi_root *root, const char *dir, const char *name, const void *bytes, size_t size);
 
-/* A new file, which must not be there, with these bytes; not synced. What a failure leaves is the caller's to remove. */
+/* A new file, which must not be there, with these bytes; not synced. What a failure leaves is the caller's to
+ * remove. */
 int lsi_file_make(const lsi_root *root, const char *name, const void *bytes, size_t size);
 
 /* Reads a whole file of at most `max` bytes into memory from `memory`. -EFBIG when it is larger. */
-int lsi_file_load(const lsi_root *root, const char *name, size_t max, const lsi_memory *memory, void **out, size_t *size);
+int lsi_file_load(const lsi_root *root, const char *name, size_t max, const lsi_memory *memory, void **out,
+                  size_t *size);
 
 /* Whether `name` is what every table accepts: relative, "/"-separated, without empty, "." and ".." parts, and shorter
  * than LSI_FILE_NAME_BYTES_MAX. Others are -EINVAL. */
 #define LSI_FILE_NAME_BYTES_MAX 512 /* "<stream id>/<shard>/00000001.seg.new" is far below it */
 bool lsi_file_name_is_plain(const char *name);
 
-/* What stands under a name instead of a regular file, as the end of a sentence that begins with the name, for a `result`
- * of opening or loading it. NULL: `result` says something else. */
+/* What stands under a name instead of a regular file, as the end of a sentence that begins with the name, for a
+ * `result` of opening or loading it. NULL: `result` says something else. */
 const char *lsi_file_misfit(int result);
 
 static inline bool lsi_file_is_open(const lsi_file *file) { return file->files != NULL; }

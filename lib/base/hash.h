@@ -1,4 +1,5 @@
-/* Checksums (XXH3-64, from the package's header, inlined) and MD5 (RFC 1321), which places keys and protects nothing. */
+/* Checksums (XXH3-64, from the package's header, inlined) and MD5 (RFC 1321), which places keys and protects
+ * nothing. */
 #ifndef LSI_BASE_HASH_H
 #define LSI_BASE_HASH_H
 

@@ -31,7 +31,7 @@ void lsi_json_string(lsi_json_writer *to, const char *text);
 void lsi_json_string_sized(lsi_json_writer *to, const void *bytes, size_t size);
 void lsi_json_int(lsi_json_writer *to, int64_t n);
 void lsi_json_uint(lsi_json_writer *to, uint64_t n);
-void lsi_json_double(lsi_json_writer *to, double n); /* shortest of %.15g %.16g %.17g in the C locale; null if not finite */
+void lsi_json_double(lsi_json_writer *to, double n); /* shortest of %.15g %.16g %.17g, C locale; null if not finite */
 void lsi_json_bool(lsi_json_writer *to, bool b);
 void lsi_json_null(lsi_json_writer *to);
 
@@ -53,6 +53,7 @@ int32_t lsi_json_parse(const lsi_memory *memory, const void *text, size_t size, 
 
 /* The value of the top-level member `key` of an object, as bytes owned by the caller (lsi_free): the unescaped string,
  * or the text of a number or bool. LS_ERR_NOT_FOUND when absent, null or composed. */
-int32_t lsi_json_member(const lsi_memory *memory, const void *text, size_t size, const char *key, char **out, size_t *out_size);
+int32_t lsi_json_member(const lsi_memory *memory, const void *text, size_t size, const char *key, char **out,
+                        size_t *out_size);
 
 #endif

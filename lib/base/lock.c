@@ -210,7 +210,8 @@ void lsi_lock_hold(lsi_lock *lock, int rank)
         result = lsi_lock_take(lock, rank, UINT32_MAX);
     } while (result == LSI_LOCK_BUSY);
     if (result == LSI_LOCKED_AFTER_DEATH)
-        lsi_lock_repaired(lock); /* A thread that ended in a callback; what such a lock guards is changed by one store. */
+        /* A thread that ended in a callback; what such a lock guards is changed by one store. */
+        lsi_lock_repaired(lock);
 }
 
 void lsi_lock_release(lsi_lock *lock, int rank)

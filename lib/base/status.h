@@ -12,8 +12,8 @@
 ls_status lsi_fail(ls_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The same with the system's errno, whose text is appended: "...: No space left on device". Picks the status from
- * the errno: ENOSPC EDQUOT EFBIG are FULL, ENOMEM EMFILE ENFILE NO_MEMORY, EROFS EACCES EPERM READ_ONLY, else IO. `err` may have either sign, as base/file
- * answers -errno. */
+ * the errno: ENOSPC EDQUOT EFBIG are FULL, ENOMEM EMFILE ENFILE NO_MEMORY, EROFS EACCES EPERM READ_ONLY, else IO. `err`
+ * may have either sign, as base/file answers -errno. */
 ls_status lsi_fail_errno(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The same of what could not even be read: EACCES and EPERM are IO then, for to read nothing need be writable. */

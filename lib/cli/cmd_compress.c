@@ -15,7 +15,8 @@ static int run(lsi_call *call)
 
     if (code != LSI_EXIT_OK)
         return code;
-    ls_status st = ls_stream_set_compression(store, call->arguments[0], off ? LS_COMPRESSION_NONE : LS_COMPRESSION_ZSTD);
+    ls_status st = ls_stream_set_compression(store, call->arguments[0],
+                                             off ? LS_COMPRESSION_NONE : LS_COMPRESSION_ZSTD);
     if (st != LS_OK)
         code = lsi_failed(call, st);
     code = lsi_close_stream(call, NULL, store, code);

@@ -132,7 +132,8 @@ static int run(lsi_call *call)
         const char *meant = lsi_did_you_mean(call->arguments[1], acts);
 
         return lsi_usage(call, "'%s' is none of list, register, deregister, describe%s%s%s", call->arguments[1],
-                         meant != NULL ? "; did you mean '" : "", meant != NULL ? meant : "", meant != NULL ? "'?" : "");
+                         meant != NULL ? "; did you mean '" : "", meant != NULL ? meant : "",
+                         meant != NULL ? "'?" : "");
     }
     if (act != LIST && call->argument_count < 3)
         return lsi_usage(call, "%s which consumer?", acts[act]);

@@ -3,7 +3,8 @@
 
 enum { KEY_ID };
 static const lsi_option options[] = {
-    [KEY_ID] = {"key-id", LSI_OPTION_TEXT, "ID", "What the key is called from now on. Another key, another id.", 0, 0, 0},
+    [KEY_ID] = {"key-id", LSI_OPTION_TEXT, "ID", "What the key is called from now on. Another key, another id.", 0, 0,
+                0},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
 

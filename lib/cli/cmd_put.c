@@ -26,8 +26,8 @@ static const lsi_option options[] = {
         "Lines are CSV (quotes may hold line feeds) and this column is the key: its number from 1, or its name, and "
         "then "
         "the first line is the header.", 0, 0, 0},
-    [KEY_FIELD] = {"key-field", LSI_OPTION_TEXT, "FIELD", "Lines are JSON objects and this member, a text, a number or a boolean, is the key.", 0, 0,
-                   0},
+    [KEY_FIELD] = {"key-field", LSI_OPTION_TEXT, "FIELD",
+                   "Lines are JSON objects and this member, a text, a number or a boolean, is the key.", 0, 0, 0},
     [DELIMITER] = {"delimiter", LSI_OPTION_TEXT, "X", "What separates columns; a comma unless told otherwise, \\t is "
                                                       "a tab.",
         0, 0, 'd'},

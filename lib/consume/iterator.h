@@ -112,7 +112,8 @@ typedef struct lsi_place {
 ls_status lsi_place_parse(const lsi_memory *memory, const char *text, lsi_place *out);
 
 /* ---- event.c ---- */
-/* The iterator found nothing (or moved): lowers the descriptor and watches from its place on. No descriptor: nothing. */
+/* The iterator found nothing (or moved): lowers the descriptor and watches from its place on. No descriptor:
+ * nothing. */
 void lsi_event_watch(lsi_iterator *iterator, bool has_moved);
 void lsi_event_close(lsi_event *event); /* Accepts NULL. */
 

@@ -43,7 +43,8 @@ typedef struct lsi_stream_spec {
     uint32_t tag_count;
 } lsi_stream_spec;
 
-/* One change of a stream's settings or tags. Its value is in its range; what depends on the present one is not checked. */
+/* One change of a stream's settings or tags. Its value is in its range; what depends on the present one is not
+ * checked. */
 typedef enum {
     LSI_CHANGE_RETENTION_UP, /* value: hours */
     LSI_CHANGE_RETENTION_DOWN,

@@ -15,7 +15,8 @@
 
 #define SMALL_PAD_BYTES (64u << 10)
 #define LARGE_PAD_BYTES (256u << 10)
-#define DURABLE_PAD_BYTES (1u << 20) /* large frames in SYNC: a sync into blocks that are written already needs no journal */
+/* Large frames in SYNC: a sync into blocks that are written already needs no journal. */
+#define DURABLE_PAD_BYTES (1u << 20)
 #define LARGE_FRAME_BYTES (16u << 10)
 #define ALLOCATE_FIRST_BYTES (64u << 10)
 #define WRITEBACK_BYTES (4u << 20)   /* what is not synced at once begins to be written back in such steps */
@@ -145,7 +146,8 @@ static ls_status write_failed(lsi_log *log, lsi_slot *slot, const lsi_segment *s
     return lsi_fail_errno(err, "%s: writing to %s; nothing was written", log->config.label, segment->name);
 }
 
-/* By a write, with the zeros that come with it. Not inlined: its spans would burden the frame of a put that is stored. */
+/* By a write, with the zeros that come with it. Not inlined: its spans would burden the frame of a put that is
+ * stored. */
 static __attribute__((noinline)) ls_status write_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment,
                                                        const void *frame, uint32_t bytes, uint64_t position)
 {
@@ -164,7 +166,8 @@ static __attribute__((noinline)) ls_status write_frame(lsi_log *log, lsi_slot *s
             left -= spans[count].size;
         }
     }
-    /* S2: noted before the first byte. A store that is released before the system call is seen by whoever takes over. */
+    /* S2: noted before the first byte. A store that is released before the system call is seen by whoever takes
+     * over. */
     atomic_store_explicit(&slot->write_end, end, memory_order_release);
     int rc = segment->file.files->write(&segment->file, spans, count, file_offset(segment, position));
     if (rc < 0 && count > 1) { /* Perhaps there is room for the frame and not for the zeros. */

@@ -199,7 +199,8 @@ static void epoch_raise(control_header *header)
     atomic_store_explicit(&header->attach_epoch, epoch, memory_order_relaxed);
 }
 
-/* Nobody else is attached. `slots_there`: how many the file's size has room for. `was_shorter`: some of them only now. */
+/* Nobody else is attached. `slots_there`: how many the file's size has room for. `was_shorter`: some of them only
+ * now. */
 static int attach_alone(lsi_control *control, const unsigned char store_id[16], uint32_t slots_there, bool was_shorter)
 {
     static const unsigned char none[16];

@@ -122,15 +122,16 @@ typedef struct lsi_control lsi_control;
  * Alone (nobody else has the store open): a wrong magic, layout, store or boot id makes every slot FRESH (watermarks of
  * this store are kept when the slot's checksum allows it); in any case attach_epoch rises. Not alone: a wrong layout or
  * boot id is LS_ERR_VERSION. `read_only` where nothing may be written (E6): private memory stands in and
- * lsi_control_is_private() says so; `root` must then last as long as `*out`. `exclusive` in `*alone` tells whether nobody else was attached at that moment.
- * The open is serialised against others by an exclusive lock on byte 1, waited for up to env->busy_timeout_ms. */
+ * lsi_control_is_private() says so; `root` must then last as long as `*out`. `exclusive` in `*alone` tells whether
+ * nobody else was attached at that moment. The open is serialised against others by an exclusive lock on byte 1, waited
+ * for up to env->busy_timeout_ms. */
 ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsigned char store_id[16], bool read_only,
                            lsi_control **out, bool *alone);
 /* Detaches; syncs the file, so that the watermarks are on the disk. Never fails. In a fork child: frees memory only. */
 void lsi_control_close(lsi_control *control);
 bool lsi_control_is_private(const lsi_control *control);
-/* Private: takes over into `slot`, of this control, what the file says of it now, if it can be read; else nothing. True:
- * the ends of a shard were taken over that nobody alive vouches for. */
+/* Private: takes over into `slot`, of this control, what the file says of it now, if it can be read; else nothing.
+ * True: the ends of a shard were taken over that nobody alive vouches for. */
 bool lsi_control_mirror(lsi_control *control, lsi_slot *slot);
 bool lsi_control_is_mine(const lsi_control *control); /* false in a fork child (P9) */
 uint32_t lsi_control_epoch(const lsi_control *control); /* the same as long as it is open */
@@ -154,9 +155,9 @@ typedef struct lsi_claim {
 ls_status lsi_control_claim(const lsi_root *root, uint64_t first, uint64_t last, lsi_claim *out);
 void lsi_control_claim_release(lsi_claim *claim); /* Accepts a zeroed one. */
 
-/* The slot of a shard (LSI_SLOT_SHARD, _CONSUMER) or a stream (shard 0, LSI_SLOT_STREAM): found, or a free one taken, growing the
- * file under the store lock, which the caller does not hold. A new one is FRESH with zeroed words and initialised
- * locks. */
+/* The slot of a shard (LSI_SLOT_SHARD, _CONSUMER) or a stream (shard 0, LSI_SLOT_STREAM): found, or a free one taken,
+ * growing the file under the store lock, which the caller does not hold. A new one is FRESH with zeroed words and
+ * initialised locks. */
 ls_status lsi_control_slot(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out);
 /* The same. Locks: store lock held. */
 ls_status lsi_control_slot_locked(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out);
@@ -178,8 +179,8 @@ void lsi_control_each(lsi_control *control, bool (*each)(void *user, lsi_slot *s
 ls_status lsi_control_lock(lsi_control *control);
 bool lsi_control_try_lock(lsi_control *control); /* false: somebody has it */
 void lsi_control_unlock(lsi_control *control);
-/* The control file was made anew, and not for another boot: bytes that earlier processes left unsynced may lie in shards
- * whose slots say nothing of them. Until somebody has synced every shard. */
+/* The control file was made anew, and not for another boot: bytes that earlier processes left unsynced may lie in
+ * shards whose slots say nothing of them. Until somebody has synced every shard. */
 bool lsi_control_is_unsure(const lsi_control *control);
 void lsi_control_is_sure(lsi_control *control);
 /* Rises with each replacement of the manifest; read before using a cached one. Odd from `changing` to `changed`: a

@@ -16,7 +16,7 @@
 #define CONTROL_BYTE_ALIVE 0u    /* shared: has the store open */
 #define CONTROL_BYTE_GATE 1u     /* exclusive: is attaching, or making the store */
 #define CONTROL_BYTE_PROCESS 64u /* + k, exclusive: is process k of the table */
-#define CONTROL_BYTE_CLAIM (UINT64_C(1) << 32) /* + id, exclusive: makes the stream of that id, or clears away its rests */
+#define CONTROL_BYTE_CLAIM (UINT64_C(1) << 32) /* + id, exclusive: makes that stream, or clears away its rests */
 
 #define CONTROL_MAGIC "LSCNTRL1"
 
@@ -27,7 +27,7 @@ typedef struct control_header {
     uint32_t features; /* that must be understood; none yet */
     unsigned char store_id[16];
     uint64_t sum;
-    unsigned char boot_id[16]; /* zeros while the file is made anew, so that a death there makes the next one repeat it */
+    unsigned char boot_id[16]; /* zeros while the file is made anew: a death there makes the next one repeat it */
 
     _Alignas(64) _Atomic uint32_t attach_epoch; /* never 0 */
     _Atomic uint32_t slot_count;  /* slots that are allocated and have their locks */

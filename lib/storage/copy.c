@@ -111,7 +111,8 @@ static ls_status copy_segment(const lsi_log *log, const lsi_log_config *there, c
     if (st != LS_OK)
         return st;
     if (!lsi_segment_is_named(from, entry)) {
-        st = lsi_fail(LS_ERR_CORRUPT, "%s: %s is not the file that the segment list names", log->config.label, from->name);
+        st = lsi_fail(LS_ERR_CORRUPT, "%s: %s is not the file that the segment list names", log->config.label,
+                      from->name);
         goto out;
     }
     lsi_segment_name(there->dir, entry->number, "seg", name);
@@ -154,7 +155,8 @@ static ls_status check_earlier(const lsi_log *log, const lsi_segment_list *list,
         while (k < list->count && list->entries[k].number != entry->number)
             k++;
         if (k == list->count || list->entries[k].header_sum != entry->header_sum)
-            return lsi_fail(LS_ERR_STATE, "%s: the copy has a segment %u that this log never had: somebody wrote to it; "
+            return lsi_fail(LS_ERR_STATE,
+                            "%s: the copy has a segment %u that this log never had: somebody wrote to it; "
                             "copy into another directory", log->config.label, entry->number);
     }
     return LS_OK;

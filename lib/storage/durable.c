@@ -1,8 +1,8 @@
 /* Making a log durable: syncing its last segment, for one's own put and for those of others.
  *
  * Group commit: whoever finds sync_lock free leads, and syncs for all that was committed before; the others sleep on
- * sync_word. The lock only elects. Several syncs at once would be right too, merely wasteful, so a follower whose leader
- * was stopped (not killed) syncs by itself after a second, or when its call has no patience left. */
+ * sync_word. The lock only elects. Several syncs at once would be right too, merely wasteful, so a follower whose
+ * leader was stopped (not killed) syncs by itself after a second, or when its call has no patience left. */
 #include "storage/log.h"
 
 #include <errno.h>
@@ -132,14 +132,16 @@ static void gather(const lsi_log *log, lsi_slot *slot)
     if (last > 1) {
         const lsi_clock *clock = &log->config.env->clock;
         int64_t until = lsi_monotonic_us(clock) + GATHER_US;
-        while (atomic_load_explicit(&slot->sync_arrived, memory_order_relaxed) < last && lsi_monotonic_us(clock) < until)
+        while (atomic_load_explicit(&slot->sync_arrived, memory_order_relaxed) < last &&
+               lsi_monotonic_us(clock) < until)
             lsi_lock_pause();
     }
     uint32_t arrived = atomic_exchange_explicit(&slot->sync_arrived, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->sync_group, arrived, memory_order_relaxed);
 }
 
-/* Sleeps until the leader has synced, or a little. False: it is time to lead beside him. `*waited_us`: so long already. */
+/* Sleeps until the leader has synced, or a little. False: it is time to lead beside him. `*waited_us`: so long
+ * already. */
 static bool follow(lsi_log *log, lsi_slot *slot, uint32_t seen, uint64_t end, int64_t *waited_us)
 {
     const lsi_env *env = log->config.env;
@@ -153,7 +155,8 @@ static bool follow(lsi_log *log, lsi_slot *slot, uint32_t seen, uint64_t end, in
     atomic_store_explicit(&slot->sync_wanted, 1, memory_order_seq_cst);
     if (lsi_load(&slot->durable_end) >= end)
         return true;
-    (void)lsi_word_sleep(&slot->sync_word, seen, left_us < FOLLOW_US ? left_us : FOLLOW_US); /* The caller looks again. */
+    /* The caller looks again. */
+    (void)lsi_word_sleep(&slot->sync_word, seen, left_us < FOLLOW_US ? left_us : FOLLOW_US);
     took_us = lsi_monotonic_us(&env->clock) - from_us;
     *waited_us += took_us;
     lsi_patience_spend(took_us);
@@ -175,7 +178,8 @@ ls_status lsi_log_commit(lsi_log *log, uint64_t end)
         lsi_lock_result got = lsi_lock_try(&slot->sync_lock, LSI_RANK_SYNC);
         if (got == LSI_LOCKED || got == LSI_LOCKED_AFTER_DEATH) {
             if (got == LSI_LOCKED_AFTER_DEATH)
-                lsi_lock_repaired(&slot->sync_lock); /* The dead leader left nothing half done: durable_end is one word. */
+                /* The dead leader left nothing half done: durable_end is one word. */
+                lsi_lock_repaired(&slot->sync_lock);
             gather(log, slot);
             ls_status st = lead(log, slot);
             lsi_lock_release(&slot->sync_lock, LSI_RANK_SYNC);

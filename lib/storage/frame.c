@@ -250,8 +250,8 @@ void lsi_frame_write_header(unsigned char *at, const lsi_frame *frame, uint64_t 
                  seed + position);
 }
 
-void lsi_framer_place(lsi_framer *framer, const lsi_draft *draft, uint64_t seed, uint64_t position, ls_seqno first_seqno,
-                      int64_t arrival_us, uint64_t durable_end)
+void lsi_framer_place(lsi_framer *framer, const lsi_draft *draft, uint64_t seed, uint64_t position,
+                      ls_seqno first_seqno, int64_t arrival_us, uint64_t durable_end)
 {
     write_header(lsi_draft_at(framer, draft), draft->bytes, draft->count, first_seqno, arrival_us, durable_end,
                  draft->body_sum ^ seed, LSI_FRAME_DATA | (uint32_t)draft->codec << 8, seed + position);

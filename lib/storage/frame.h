@@ -169,7 +169,7 @@ ls_status lsi_framer_draft(lsi_framer *framer, const ls_put_entry *entries, cons
 /* `frame->body_sum` is not salted. */
 void lsi_frame_write_header(unsigned char *at, const lsi_frame *frame, uint64_t seed, uint64_t position);
 /* Gives a draft its place: writes the header in the buffer. Short, for it happens under the shard's lock. */
-void lsi_framer_place(lsi_framer *framer, const lsi_draft *draft, uint64_t seed, uint64_t position, ls_seqno first_seqno,
-                      int64_t arrival_us, uint64_t durable_end);
+void lsi_framer_place(lsi_framer *framer, const lsi_draft *draft, uint64_t seed, uint64_t position,
+                      ls_seqno first_seqno, int64_t arrival_us, uint64_t durable_end);
 
 #endif

@@ -69,8 +69,8 @@ static inline void give_record(const unsigned char *frame, const unsigned char *
 /* All of a frame, in a loop that has the processor's registers for itself. `*bytes`: of keys and data. False: the
  * body breaks its rules (F4).
  *
- * Most records have the sizes of the one before. Steps of a known size spare the processor from waiting, at each record,
- * for the sizes that say where the next one is: it goes on and compares behind. */
+ * Most records have the sizes of the one before. Steps of a known size spare the processor from waiting, at each
+ * record, for the sizes that say where the next one is: it goes on and compares behind. */
 static __attribute__((noinline)) bool give_records(const unsigned char *frame, uint32_t shard, ls_record *out,
                                                    uint64_t *bytes)
 {

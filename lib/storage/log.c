@@ -78,7 +78,8 @@ static bool is_recovered(const lsi_log *log, const lsi_slot *slot)
 
 ls_status lsi_log_deleted(const lsi_log *log)
 {
-    return lsi_fail(LS_ERR_NOT_FOUND, "%s is gone: its stream was deleted, or it was closed and past its age", log->config.label);
+    return lsi_fail(LS_ERR_NOT_FOUND, "%s is gone: its stream was deleted, or it was closed and past its age",
+                    log->config.label);
 }
 
 /* A reader that may not write does not recover; it believes a recovered slot, else its own look at the files. */

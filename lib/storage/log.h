@@ -11,8 +11,8 @@
  *  S6  After a failed sync nothing is appended until lsi_log_reset, in any process (E1).
  *  S7  Numbers are given below seqno_limit only; a segment that follows a torn one begins at the torn one's limit (D4).
  *  S8  A segment's file is removed only when a list that begins behind it, and the list's name, were synced (R6).
- *  S9  A log is closed for good only when all of it is durable, and at an end that is stated outside of it; then nothing
- *      is appended and no segment is begun. What a dead process left beyond that end is never read.
+ *  S9  A log is closed for good only when all of it is durable, and at an end that is stated outside of it; then
+ *      nothing is appended and no segment is begun. What a dead process left beyond that end is never read.
  */
 #ifndef LSI_STORAGE_LOG_H
 #define LSI_STORAGE_LOG_H
@@ -79,7 +79,8 @@ ls_status lsi_log_segment(lsi_log *log, lsi_slot *slot, uint32_t number, lsi_seg
 ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segment, uint64_t end);
 
 /* Seals the last segment at committed_end and begins a new one with room for a frame of `bytes`. `abandon`: the old
- * file is not synced again (E1). Heeds and clears roll_first. Locks: append_lock held. FULL, NO_MEMORY: nothing changed. */
+ * file is not synced again (E1). Heeds and clears roll_first. Locks: append_lock held. FULL, NO_MEMORY: nothing
+ * changed. */
 ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abandon);
 /* append.c: allocates ahead of `end` and says how far zeros may go with it. */
 uint64_t lsi_log_prepare_space(const lsi_log_config *config, lsi_slot *slot, const lsi_segment *segment, uint64_t end,

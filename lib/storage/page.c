@@ -1,9 +1,9 @@
 /* The bytes a reader reads: pages of its own, filled by `pread`, each with a run of positions of one segment.
  *
- * A page begins where the reader stands. A frame that a page cuts off is read again, whole, at the beginning of the next:
- * its bytes are in the processor's cache by then, and nothing is ever moved in memory. Views point into pages, so none
- * is filled again while the caller holds views of it: the next page of the ring is taken, and the ring grows when all
- * of it is shown.
+ * A page begins where the reader stands. A frame that a page cuts off is read again, whole, at the beginning of the
+ * next: its bytes are in the processor's cache by then, and nothing is ever moved in memory. Views point into pages, so
+ * none is filled again while the caller holds views of it: the next page of the ring is taken, and the ring grows when
+ * all of it is shown.
  *
  * How large? A page doubles as long as it comes back full, so that who reads the tail has a small one. Its bound has a
  * reason that is measured (bench/README.md): the kernel copies a third faster into memory that is not in the

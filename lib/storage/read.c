@@ -1,8 +1,8 @@
 /* Reading a log: from a place, frame after frame, in bytes of its own (page.c) that are checked before anything of them
  * is shown. A reader takes no lock and writes nothing.
  *
- * This is where a consumer's time goes, so what is done for every frame and every record is inline and in one pass: both
- * sums of a frame, then its records, straight into the array that the caller gets. */
+ * This is where a consumer's time goes, so what is done for every frame and every record is inline and in one pass:
+ * both sums of a frame, then its records, straight into the array that the caller gets. */
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>

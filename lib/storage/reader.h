@@ -70,8 +70,8 @@ ls_status lsi_reader_follow_list(lsi_log_reader *reader, lsi_slot *slot);
 bool lsi_reader_is_trimmed(const lsi_log_reader *reader);
 /* See lsi_log_config. */
 int64_t lsi_reader_expired_before_us(const lsi_log_reader *reader, int64_t arrival_us);
-/* Puts the reader where the oldest record is that may be shown. TRIMMED: something before it was never given to it; said
- * once, for it now begins there. */
+/* Puts the reader where the oldest record is that may be shown. TRIMMED: something before it was never given to it;
+ * said once, for it now begins there. */
 ls_status lsi_reader_to_horizon(lsi_log_reader *reader, uint64_t published);
 
 /* The first number that the next record can have, once reading it failed with KEY. */

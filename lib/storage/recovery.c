@@ -197,11 +197,13 @@ static void tell(const lsi_log *log, lsi_slot *slot, const lsi_segment_entry *la
     const char *label = log->config.label;
 
     if (found->damaged) {
-        lsi_env_log(log->config.env, LS_LOG_ERROR, "%s: damage at 0x%llx of %08u.seg, which was durable: puts are refused",
+        lsi_env_log(log->config.env, LS_LOG_ERROR,
+                    "%s: damage at 0x%llx of %08u.seg, which was durable: puts are refused",
                 label, (unsigned long long)(found->damage_at - last->base + LSI_SEGMENT_HEADER_BYTES), last->number);
     } else if (found->torn) {
         (void)atomic_fetch_add_explicit(&slot->torn_count, 1, memory_order_relaxed);
-        lsi_env_log(log->config.env, LS_LOG_WARNING, "%s: a torn tail at 0x%llx of %08u.seg: nothing acknowledged is in it",
+        lsi_env_log(log->config.env, LS_LOG_WARNING,
+                    "%s: a torn tail at 0x%llx of %08u.seg: nothing acknowledged is in it",
                 label, (unsigned long long)(found->end - last->base + LSI_SEGMENT_HEADER_BYTES), last->number);
     }
 }
@@ -405,7 +407,8 @@ ls_status lsi_log_ends_hold(lsi_log *log, lsi_slot *slot, bool *hold)
         return LS_OK;
     ls_status st = lsi_log_ends_are_true(log, NULL, slot, hold);
     /* Less than that would hide records that were acknowledged. */
-    if (durable != lsi_load(&slot->committed_end) && (!valid || durable != marked_end(log, slot, valid, number, marked)))
+    if (durable != lsi_load(&slot->committed_end) &&
+        (!valid || durable != marked_end(log, slot, valid, number, marked)))
         *hold = false;
     return st;
 }
@@ -485,7 +488,8 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
         if (health == LSI_SHARD_FAILED) { /* S6, and readers see no more than before. */
             atomic_store_explicit(&slot->health, LSI_SHARD_FAILED, memory_order_relaxed);
             atomic_store_explicit(&slot->failed_errno, failed_errno, memory_order_relaxed);
-            atomic_store_explicit(&slot->durable_end, marked_end(log, slot, valid, number, marked), memory_order_seq_cst);
+            atomic_store_explicit(&slot->durable_end, marked_end(log, slot, valid, number, marked),
+                                  memory_order_seq_cst);
         }
     }
     /* An earlier process may have died with a list of its own in place. */
@@ -522,7 +526,8 @@ ls_status lsi_log_take_over(lsi_log *log, lsi_slot *slot)
         (void)atomic_fetch_add_explicit(&slot->list_generation, 1, memory_order_acq_rel);
         publish(slot, last, &found, 0, atomic_load_explicit(&slot->health, memory_order_relaxed));
         atomic_store_explicit(&slot->next_seqno, last->base_seqno, memory_order_release);
-        lsi_env_log(log->config.env, LS_LOG_INFO, "%s: took over a roll to segment %u", log->config.label, last->number);
+        lsi_env_log(log->config.env, LS_LOG_INFO, "%s: took over a roll to segment %u", log->config.label,
+                    last->number);
         goto out;
     }
     if (under_way != LSI_ROLLING && under_way > committed) {

@@ -82,7 +82,8 @@ static ls_status terms_now(const lsi_log_config *config, lsi_log_terms *out)
 }
 
 /* The terms of the segment that follows `old` (NULL: that is abandoned). In the middle of a batch its numbers must stay
- * together, so the lock cannot be left to ask for a key or to make other drafts: the rest of it goes by the old terms. */
+ * together, so the lock cannot be left to ask for a key or to make other drafts: the rest of it goes by the old
+ * terms. */
 static ls_status next_terms(lsi_log *log, const lsi_segment *old, lsi_log_terms *out, bool *is_kept)
 {
     ls_status st = terms_now(&log->config, out);

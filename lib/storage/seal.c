@@ -2,12 +2,12 @@
  *
  * The key of a segment is derived from the stream's and the segment's random salt. A nonce is 64 random bits, drawn by
  * each process for each segment that it has open, and a counter: whoever writes, and whatever position he writes at, a
- * second time after a failed write or in a copy of the directory, no nonce comes twice under one key. Tags bind what the
- * header says of the records, so that no frame passes for another.
+ * second time after a failed write or in a copy of the directory, no nonce comes twice under one key. Tags bind what
+ * the header says of the records, so that no frame passes for another.
  *
- * A key is known by its *mark*, which the manifest and each segment's header have: 16 bytes that are derived from it and
- * tell nothing about it. So the wrong key is found before anything is opened or written with it, and a tag that is wrong
- * under the right key is damage. */
+ * A key is known by its *mark*, which the manifest and each segment's header have: 16 bytes that are derived from it
+ * and tell nothing about it. So the wrong key is found before anything is opened or written with it, and a tag that is
+ * wrong under the right key is damage. */
 #include "storage/seal.h"
 
 #include <string.h>
@@ -50,7 +50,8 @@ static ls_status stream_key(const lsi_log_config *config, const char *what, cons
     if (st != LS_ERR_KEY)
         return st;
     lsi_error_save(&why);
-    return lsi_fail(LS_ERR_KEY, "%s%s%s is encrypted: %s", config->label, what[0] != '\0' ? ": " : "", what, why.message);
+    return lsi_fail(LS_ERR_KEY, "%s%s%s is encrypted: %s", config->label, what[0] != '\0' ? ": " : "", what,
+                    why.message);
 }
 
 ls_status lsi_log_ask_for_key(const lsi_log_config *config, const lsi_log_terms *terms)
@@ -134,8 +135,8 @@ ls_status lsi_framer_seal(lsi_framer *framer, const lsi_draft *draft, lsi_segmen
                        .codec = draft->codec, .flags = LSI_FRAME_SEALED};
 
     if (frame.bytes > LSI_FRAME_BYTES_MAX)
-        return lsi_fail(LS_ERR_TOO_LARGE, "an atomic batch of %u bytes, encrypted: a frame holds at most %u", frame.bytes,
-                        LSI_FRAME_BYTES_MAX);
+        return lsi_fail(LS_ERR_TOO_LARGE, "an atomic batch of %u bytes, encrypted: a frame holds at most %u",
+                        frame.bytes, LSI_FRAME_BYTES_MAX);
     memset(seal, 0, LSI_SEAL_BYTES);
     ls_status st = next_nonce(segment, seal + LSI_SEAL_NONCE_AT);
     if (st != LS_OK)

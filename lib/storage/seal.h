@@ -1,5 +1,5 @@
-/* Inside storage: sealed segments (X4), whose frames are encrypted, and what is done to a frame's body on its way to the
- * disk and back. FORMAT.md, "Sealed segments" and "Packed bodies". */
+/* Inside storage: sealed segments (X4), whose frames are encrypted, and what is done to a frame's body on its way to
+ * the disk and back. FORMAT.md, "Sealed segments" and "Packed bodies". */
 #ifndef LSI_STORAGE_SEAL_H
 #define LSI_STORAGE_SEAL_H
 
@@ -38,8 +38,8 @@ bool lsi_key_is_at_hand(const lsi_log_config *config, const lsi_log_terms *terms
 
 /* A cipher for the framer, unless it has one; outside any lock. */
 ls_status lsi_framer_make_sealing(lsi_framer *framer);
-/* As lsi_framer_place, in place of the draft, of which nothing is left: `*out` is the whole frame, LSI_SEAL_BYTES longer.
- * TOO_LARGE: no frame can hold it. Locks: append_lock. */
+/* As lsi_framer_place, in place of the draft, of which nothing is left: `*out` is the whole frame, LSI_SEAL_BYTES
+ * longer. TOO_LARGE: no frame can hold it. Locks: append_lock. */
 ls_status lsi_framer_seal(lsi_framer *framer, const lsi_draft *draft, lsi_segment *segment, uint64_t position,
                           ls_seqno first_seqno, int64_t arrival_us, uint64_t durable_end, const unsigned char **out);
 /* Opens the body of a sealed frame at `at` into `out`, LSI_SEAL_BYTES shorter. */
@@ -75,9 +75,9 @@ void lsi_unpacker_begin(lsi_unpacker *unpacker, const lsi_log_config *config); /
 void lsi_unpacker_end(lsi_unpacker *unpacker);
 /* Nobody looks any more at what was unpacked before, or only at the last of it. */
 void lsi_unpacker_reuse(lsi_unpacker *unpacker, bool keep_last);
-/* A checked frame as it was before it was packed: at `*clear`, a view until lsi_unpacker_reuse, with the room of a header
- * before its body, and of frame->bytes then. `*is_right` false: it breaks the rules (F5, F6), or was changed by one who
- * made the sums right again; that is damage. KEY: as lsi_segment_find_key; nobody has looked. */
+/* A checked frame as it was before it was packed: at `*clear`, a view until lsi_unpacker_reuse, with the room of a
+ * header before its body, and of frame->bytes then. `*is_right` false: it breaks the rules (F5, F6), or was changed by
+ * one who made the sums right again; that is damage. KEY: as lsi_segment_find_key; nobody has looked. */
 ls_status lsi_unpack(lsi_unpacker *unpacker, lsi_segment *segment, const unsigned char *at, lsi_frame *frame,
                      const unsigned char **clear, bool *is_right);
 

@@ -178,10 +178,12 @@ ls_status lsi_reader_to_horizon(lsi_log_reader *reader, uint64_t published)
     reader->at_horizon = true;
     if (!is_loss)
         return LS_OK;
-    lsi_env_log(reader->log->config.env, LS_LOG_WARNING, "%s: a reader was overtaken by trimming: up to %llu records from "
+    lsi_env_log(reader->log->config.env, LS_LOG_WARNING,
+                "%s: a reader was overtaken by trimming: up to %llu records from "
                 "number %llu on were never given to it", reader->log->config.label, (unsigned long long)(next - stood),
                 (unsigned long long)stood);
-    return lsi_fail(LS_ERR_TRIMMED, "%s: the place was trimmed, and up to %llu records with it; the oldest one that is left "
+    return lsi_fail(LS_ERR_TRIMMED,
+                    "%s: the place was trimmed, and up to %llu records with it; the oldest one that is left "
                     "has number %llu or more", reader->log->config.label, (unsigned long long)(next - stood),
                     (unsigned long long)next);
 }

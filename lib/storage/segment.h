@@ -38,7 +38,8 @@ typedef struct lsi_segment_header {
     uint64_t sum;             /* of the header as it is on disk */
 } lsi_segment_header;
 
-void lsi_segment_header_encode(lsi_segment_header *header, unsigned char bytes[LSI_SEGMENT_HEADER_BYTES]); /* sets sum */
+/* Sets the sum. */
+void lsi_segment_header_encode(lsi_segment_header *header, unsigned char bytes[LSI_SEGMENT_HEADER_BYTES]);
 /* CORRUPT names `name`; VERSION for another format. Whose segment it is, is checked too (R9). */
 ls_status lsi_segment_header_decode(const char *name, const unsigned char bytes[LSI_SEGMENT_HEADER_BYTES],
                                     const lsi_log_config *owner, lsi_segment_header *out);

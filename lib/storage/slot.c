@@ -4,9 +4,9 @@
  * The table is a cache of identities: what it says is checked against the slot, and what it lacks is looked up again
  * under the store lock.
  *
- *   T1  A slot belongs to one shard until that or its stream is deleted. A pointer to a slot may outlive that; so a freed slot
- *       is used again only after somebody was alone since (then nobody who held a pointer is attached). Only when all
- *       slots are used up is one taken that has been free for long, with both of its locks.
+ *   T1  A slot belongs to one shard until that or its stream is deleted. A pointer to a slot may outlive that; so a
+ *       freed slot is used again only after somebody was alone since (then nobody who held a pointer is attached). Only
+ *       when all slots are used up is one taken that has been free for long, with both of its locks.
  *       In the same way a slot's locks are made anew when it is first found after somebody was alone: nobody can hold
  *       them then, and what the file holds in their place may be anything.
  *   T2  `kind` is stored last, with release: who sees it sees the identity and zeroed words.

@@ -64,7 +64,8 @@ typedef struct lsi_log_config {
     ls_status (*terms)(void *user, lsi_log_terms *out);
     void *terms_user;
     /* The key that `terms` name, which lasts as long as the store is open. `ask`: the application may be asked, so no
-     * lock is held; else `*out` stays NULL when it is not at hand. KEY: there is none, or another one. NULL: none is. */
+     * lock is held; else `*out` stays NULL when it is not at hand. KEY: there is none, or another one. NULL: none
+     * is. */
     ls_status (*key)(void *user, const lsi_log_terms *terms, bool ask, const lsi_key **out);
     void *key_user;
     char dir[LSI_LOG_DIR_BYTES]; /* "<stream>/<shard>" beneath the root */
@@ -72,7 +73,8 @@ typedef struct lsi_log_config {
 } lsi_log_config;
 
 /* Makes a log's directory (its parent is there), first segment and segment list, all synced. Nothing is there before
- * or what is there is a half-made one of a dead process, which is made anew. The caller then names it in the manifest. */
+ * or what is there is a half-made one of a dead process, which is made anew. The caller then names it in the
+ * manifest. */
 ls_status lsi_log_create(const lsi_log_config *config);
 /* The slot of a log that was just made and that no manifest names yet, so that its first append need not look for what
  * might have been given before. Locks: store lock held. */
@@ -81,8 +83,8 @@ ls_status lsi_log_publish_new(const lsi_log_config *config);
  * is over, and something is left. */
 ls_status lsi_log_destroy(const lsi_env *env, const lsi_root *root, const char *dir, int64_t until_us);
 
-/* Whether the directory holds no more than lsi_log_create makes: nothing was ever appended. LS_OK and true when there is
- * no such directory. */
+/* Whether the directory holds no more than lsi_log_create makes: nothing was ever appended. LS_OK and true when there
+ * is no such directory. */
 ls_status lsi_log_is_unused(const lsi_root *root, const char *dir, bool *unused);
 
 /* Opens without touching the disk; the first use finds the slot and, when it must, recovers. */
@@ -109,9 +111,9 @@ typedef struct lsi_log_facts {
 ls_status lsi_log_state(lsi_log *log, lsi_log_facts *out);
 
 /* Closing a log for good. `begin` takes append_lock, makes everything durable and lets appends know that they must wait
- * for the outcome; the caller then decides, where lsi_log_config comes from; `end` notes what was decided, and `release`
- * gives the lock back and wakes readers. A caller who dies, or who releases without knowing, leaves CLOSING in the slot:
- * it is his to end who finds out. LS_ERR_STATE: it is closed. */
+ * for the outcome; the caller then decides, where lsi_log_config comes from; `end` notes what was decided, and
+ * `release` gives the lock back and wakes readers. A caller who dies, or who releases without knowing, leaves CLOSING
+ * in the slot: it is his to end who finds out. LS_ERR_STATE: it is closed. */
 typedef struct lsi_log_closing {
     uint64_t end;
     ls_seqno next_seqno; /* above every number that was ever given */

@@ -554,7 +554,8 @@ ls_status lsi_log_verify(const lsi_log_config *config, lsi_peek *peek, lsi_inspe
                              "it";
             finding.records_max = lsi_unsynced_records(config, slot);
             lsi_say_lost(&finding, true, lost);
-            lsi_inspection_tell(inspection, &finding, "%s: a sync failed (%s): it refuses puts, and what was not synced "
+            lsi_inspection_tell(inspection, &finding,
+                                "%s: a sync failed (%s): it refuses puts, and what was not synced "
                                 "is given up: %s", config->label, strerror(err), lost);
         }
         st = lsi_verify_segments(&verify, slot, peek->current);

@@ -1,7 +1,7 @@
 /* Walking the frames of one segment file, in order, checked: for recovery, for finding a place, for verifying.
  *
- * Reads 256 KiB at a time into a buffer of its own. After damage `lsi_walk_resume` looks for the next frame, in steps of
- * 8 bytes: a header's sum is seeded with its position, so only a frame that was written there passes. */
+ * Reads 256 KiB at a time into a buffer of its own. After damage `lsi_walk_resume` looks for the next frame, in steps
+ * of 8 bytes: a header's sum is seeded with its position, so only a frame that was written there passes. */
 #include <string.h>
 
 #include "base/bytes.h"

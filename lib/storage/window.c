@@ -1,10 +1,10 @@
 /* The mapped tail window: where small frames go that need not be durable when a put returns.
  *
- * A write costs a system call, ten times what the frame itself costs. So 256 KiB of the last segment, the block that the
- * log's end lies in, are mapped, and frames are stored there. What keeps that safe:
+ * A write costs a system call, ten times what the frame itself costs. So 256 KiB of the last segment, the block that
+ * the log's end lies in, are mapped, and frames are stored there. What keeps that safe:
  *
- *  W1  Only bytes are mapped that a write of zeros has just made, on file systems where writing over them needs no space
- *      (LSI_FS_IN_PLACE): no store meets a full disk (E5). Everything else is written.
+ *  W1  Only bytes are mapped that a write of zeros has just made, on file systems where writing over them needs no
+ *      space (LSI_FS_IN_PLACE): no store meets a full disk (E5). Everything else is written.
  *  W2  Only this window is ever mapped writable, one per process and log, and only whoever holds append_lock stores.
  *  W3  The order is that of a write: the end of the write is noted, the bytes are stored, the end is published. A death
  *      in between leaves bytes that the next holder sees (S2).

@@ -35,7 +35,8 @@ ls_status lsi_check_retention_change(const char *stream, uint32_t present_hours,
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "retention of %u hours for stream '%s' is too long: the most is %u",
                         hours, stream, LSI_RETENTION_HOURS_MAX);
     if (up && hours < present_hours)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "retention of %u hours for stream '%s' is shorter than the present %u: "
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT,
+                        "retention of %u hours for stream '%s' is shorter than the present %u: "
                         "that is a decrease", hours, stream, present_hours);
     if (!up && hours > present_hours)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "retention of %u hours for stream '%s' is longer than the present %u: "

@@ -1,6 +1,6 @@
-/* Names of streams, consumers and shards. The first two are strict, since the store is made of them; a shard's id is read as
- * leniently as the service reads it (`x-5` and `5` are `shardId-000000000005`), since ids come from people and other
- * programs. Characters are compared as ASCII: isalnum() would ask the locale. */
+/* Names of streams, consumers and shards. The first two are strict, since the store is made of them; a shard's id is
+ * read as leniently as the service reads it (`x-5` and `5` are `shardId-000000000005`), since ids come from people and
+ * other programs. Characters are compared as ASCII: isalnum() would ask the locale. */
 #include "stream/stream.h"
 
 #include <stdio.h>

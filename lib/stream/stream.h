@@ -112,7 +112,8 @@ typedef struct lsi_route {
 } lsi_route;
 /* Fills caller-given arrays of `count` elements from the open ones of `shards`; LS_ERR_CORRUPT when they leave a gap
  * or overlap. `*open_count` is how many were filled. */
-ls_status lsi_route_build(const lsi_shard *shards, uint32_t count, ls_hash_key *firsts, uint32_t *indexes, uint32_t *open_count);
+ls_status lsi_route_build(const lsi_shard *shards, uint32_t count, ls_hash_key *firsts, uint32_t *indexes,
+                          uint32_t *open_count);
 uint32_t lsi_route_find(const lsi_route *route, ls_hash_key key); /* the shard's index; binary search */
 
 /* ---- reshard.c: the rules of splitting and merging ---- */
@@ -124,8 +125,8 @@ typedef struct lsi_reshard_step {
 #define LSI_RESHARD_STEPS_MAX 16u /* at once: all their parents stop together */
 /* The shards as they are after the steps, of which none may use a shard that another one closes: `out`, with room for
  * `count` and two per step. Parents are closed, but when, at which number and where is still to be said; so is the
- * first number of the children, which follow in the order of the steps, a split's lower one first. NOT_FOUND, STATE (closed,
- * or a limit), INVALID_ARGUMENT. `stream` is for messages. */
+ * first number of the children, which follow in the order of the steps, a split's lower one first. NOT_FOUND, STATE
+ * (closed, or a limit), INVALID_ARGUMENT. `stream` is for messages. */
 ls_status lsi_reshard_apply(const char *stream, const lsi_shard *shards, uint32_t count, const lsi_reshard_step *steps,
                             uint32_t step_count, int64_t now_us, lsi_shard *out, uint32_t *out_count);
 const lsi_shard *lsi_shard_find(const lsi_shard *shards, uint32_t count, uint32_t index); /* ascending; NULL: none */

@@ -1,5 +1,5 @@
-/* Tags: what a stream is labelled with. The rules are the service's: letters, digits, spaces and _ . : / = + - @, no key
- * that begins with "aws:", 50 to a stream.
+/* Tags: what a stream is labelled with. The rules are the service's: letters, digits, spaces and _ . : / = + - @, no
+ * key that begins with "aws:", 50 to a stream.
  *
  * What a letter is beyond ASCII is a table of thousands of entries that changes every year; here every character beyond
  * ASCII that is no control is one, so that no tag is refused which the service takes. */

@@ -8,7 +8,8 @@
  * debt but garbage, and the bucket counts as full.
  *
  *   T1  What is taken over any time t is at most depth + rate * t, to a nanosecond per take, and one take beyond: what
- *       is larger than the bucket is let through when that is full, and paid for afterwards. So no record waits for ever.
+ *       is larger than the bucket is let through when that is full, and paid for afterwards. So no record waits for
+ *       ever.
  *   T2  A take that is refused has taken nothing.
  *   T3  Whatever the words hold, nobody waits longer than two hours. */
 #include "stream/stream.h"

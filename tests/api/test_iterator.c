@@ -575,7 +575,8 @@ static bool put_as_another_process(void *user)
     ls_store *store = NULL;
     ls_stream *stream = NULL;
     ls_producer *producer = NULL;
-    bool done = ls_store_open(fx->location, NULL, &store) == LS_OK && ls_stream_open(store, "orders", &stream) == LS_OK &&
+    bool done = ls_store_open(fx->location, NULL, &store) == LS_OK &&
+                ls_stream_open(store, "orders", &stream) == LS_OK &&
                 ls_producer_open(stream, NULL, &producer) == LS_OK;
 
     usleep(20000);

@@ -188,7 +188,8 @@ static void the_hash_of_the_key_chooses_the_shard(void **state)
 /* An explicit hash key decides, at both ends of each range, and is stored with the record. */
 static void an_explicit_hash_key_decides_and_is_kept(void **state)
 {
-    const ls_hash_key keys[] = {{0, 0}, {UINT64_MAX >> 1, UINT64_MAX}, {UINT64_C(1) << 63, 0}, {UINT64_MAX, UINT64_MAX}};
+    const ls_hash_key keys[] = {{0, 0}, {UINT64_MAX >> 1, UINT64_MAX}, {UINT64_C(1) << 63, 0},
+                                {UINT64_MAX, UINT64_MAX}};
     ls_put_options options = LS_PUT_OPTIONS_INIT;
     work w = start(state, 2);
 
@@ -481,7 +482,8 @@ static bool put_as_another_process(void *user)
     ls_store *store = NULL;
     ls_stream *stream = NULL;
     ls_producer *producer = NULL;
-    bool done = ls_store_open(fx->location, NULL, &store) == LS_OK && ls_stream_open(store, "orders", &stream) == LS_OK &&
+    bool done = ls_store_open(fx->location, NULL, &store) == LS_OK &&
+                ls_stream_open(store, "orders", &stream) == LS_OK &&
                 ls_producer_open(stream, NULL, &producer) == LS_OK;
 
     for (int i = 0; i < EACH && done; i++)

@@ -313,7 +313,8 @@ static const struct {
     {"ls_stream_close", NULL, ANY, false},
 };
 /* Views of what a call gave, and what has nothing to do with a store that is open. */
-static const char *const harmless[] = {"ls_batch_", "ls_consumer_list_", "ls_inspect_", "ls_last_error_", "ls_shard_list_", "ls_status_",
+static const char *const harmless[] = {"ls_batch_", "ls_consumer_list_", "ls_inspect_", "ls_last_error_",
+                                       "ls_shard_list_", "ls_status_",
                                        "ls_stream_description_", "ls_stream_list_at", "ls_stream_list_count",
                                        "ls_stream_list_free", "ls_stream_list_has_more", "ls_tag_list_", "ls_version_"};
 

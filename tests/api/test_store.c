@@ -664,7 +664,8 @@ static size_t count_threads(const char *name, size_t *others)
     return count;
 }
 
-/* README, limits: none, but one named ls-sweep per open store in INTERVAL mode, and store.h: with MAINTENANCE_THREAD. */
+/* README, limits: none, but one named ls-sweep per open store in INTERVAL mode, and store.h: with
+ * MAINTENANCE_THREAD. */
 static void threads_are_named_and_only_where_promised(void **state)
 {
     fixture *fx = *state;

@@ -173,7 +173,8 @@ static void a_set_clock_is_believed(void **state)
     assert_int_equal(lsi_clock_guard_time(&fx.guard, &fx.clock, fx.wall), fx.wall);
 }
 
-/* Whatever stands in the file: the time is not ahead of the wall clock, and three periods later it is the wall clock. */
+/* Whatever stands in the file: the time is not ahead of the wall clock, and three periods later it is the wall
+ * clock. */
 static void any_bytes_do(void **state)
 {
     static const int64_t words[] = {0, 1, -1, 2, INT64_MAX, INT64_MIN, INT64_MIN + 1, INT64_MAX - 1, BEGIN, -BEGIN};

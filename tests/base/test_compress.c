@@ -1,4 +1,5 @@
-/* base/compress.h: what goes in comes out, and bytes that say too much or too little about themselves are refused (X2). */
+/* base/compress.h: what goes in comes out, and bytes that say too much or too little about themselves are refused
+ * (X2). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

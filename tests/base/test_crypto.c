@@ -86,7 +86,8 @@ static void vectors_of_nist_come_out(void **state)
         assert_int_equal(lsi_cipher_seal(cipher, key, nonce, bound, bound_bytes, plain, size, sealed, tag), LS_OK);
         assert_memory_equal(sealed, wanted, size);
         assert_memory_equal(tag, wanted_tag, sizeof tag);
-        assert_int_equal(lsi_cipher_unseal(cipher, key, nonce, bound, bound_bytes, sealed, size, sealed, tag, &is_right),
+        assert_int_equal(lsi_cipher_unseal(cipher, key, nonce, bound, bound_bytes, sealed, size, sealed, tag,
+                                           &is_right),
                          LS_OK);
         assert_true(is_right);
         assert_memory_equal(sealed, plain, size);
@@ -127,8 +128,8 @@ static void nothing_opens_that_is_not_as_it_was_sealed(void **state)
     lsi_cipher_close(cipher);
 }
 
-/* The vectors of RFC 5869 have keys of other lengths: these were made by an implementation in terms of HMAC alone, which
- * gives the RFC's. Salt and info are those of its second case, cut. */
+/* The vectors of RFC 5869 have keys of other lengths: these were made by an implementation in terms of HMAC alone,
+ * which gives the RFC's. Salt and info are those of its second case, cut. */
 static void keys_are_derived_as_rfc_5869_says(void **state)
 {
     unsigned char salt[32], info[20], wanted[42], mark[42];

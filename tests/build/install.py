@@ -5,8 +5,8 @@
     install.py minimal SOURCE_TREE    with every optional part off: needs libc and zstd only, and as a program without
                                       libraries 2 MiB of memory with a store open
 
-Static is asked twice: the archive of libstream in a program that is linked dynamically else, and a program that needs no
-library at all (`cc -static`), as `pkg-config --static` says.
+Static is asked twice: the archive of libstream in a program that is linked dynamically else, and a program that needs
+no library at all (`cc -static`), as `pkg-config --static` says.
 
 Method: a build directory and a prefix of its own, so that nothing of the build under test can leak in. Unoptimised:
 the question is whether it links. A way whose tool is absent (g++, cmake) is told and left out.

@@ -12,13 +12,15 @@ import subprocess
 import sys
 
 # Never, in any room: a library that prints, exits or changes the host's signals is no guest.
-NOWHERE = set("""printf fprintf vprintf vfprintf dprintf puts putchar putc fputs fputc perror stdout stderr stdin psignal
-    exit _exit quick_exit atexit system popen signal sigaction sigprocmask setlocale srand rand random setenv putenv
+NOWHERE = set("""printf fprintf vprintf vfprintf dprintf puts putchar putc fputs fputc perror stdout stderr stdin
+    psignal exit _exit quick_exit atexit system popen signal sigaction sigprocmask setlocale srand rand random setenv
+    putenv
     strcpy strcat sprintf vsprintf gets strtok syslog""".split())
 
 # In base only. (pthread_* and clock names are matched by pattern below.)
-BASE_ONLY = set("""malloc calloc realloc reallocarray free strdup strndup asprintf vasprintf aligned_alloc posix_memalign
-    open openat creat close read pread readv preadv write pwrite writev pwritev fsync fdatasync sync_file_range
+BASE_ONLY = set("""malloc calloc realloc reallocarray free strdup strndup asprintf vasprintf aligned_alloc
+    posix_memalign open openat creat close read pread readv preadv write pwrite writev pwritev fsync fdatasync
+    sync_file_range
     fallocate posix_fallocate ftruncate truncate rename renameat renameat2 link linkat unlink unlinkat remove mkdir
     mkdirat rmdir opendir fdopendir readdir closedir stat fstat lstat fstatat statvfs fstatvfs statfs fstatfs chmod
     fchmod chown fchown mmap munmap mremap msync madvise mlock fcntl flock ioctl poll ppoll select epoll_wait

@@ -1,5 +1,5 @@
-/* Small devices: what an open store with one stream takes of a process's memory, segments of 64 KiB and nothing allocated
- * ahead, after a put.
+/* Small devices: what an open store with one stream takes of a process's memory, segments of 64 KiB and nothing
+ * allocated ahead, after a put.
  *
  *     resident DIRECTORY ADDED_KIB_MAX [TOTAL_KIB_MAX]
  *

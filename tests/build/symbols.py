@@ -5,7 +5,8 @@
 
 1. exported by libstream.so == listed in libstream.sym == declared LS_API in the public headers;
 2. the archive defines no other global name than those, so it cannot collide with the names of a program;
-3. NEEDED holds nothing but libc (with its libm and loader), libzstd and, with JSON, libyajl, with encryption, libcrypto.
+3. NEEDED holds nothing but libc (with its libm and loader), libzstd and, with JSON, libyajl, with encryption,
+   libcrypto.
 """
 
 import re

@@ -49,14 +49,18 @@ class Commands(Store):
         self.run_tool(expect=2)
 
     def test_a_command_line_that_cannot_be_meant_is_exit_2(self):
-        for arguments in (["create"], ["create", "a", "b"], ["create", "a", "--shards"], ["create", "a", "--shards", "0"],
+        for arguments in (["create"], ["create", "a", "b"], ["create", "a", "--shards"],
+                          ["create", "a", "--shards", "0"],
                           ["create", "a", "--shards", "x"], ["create", "a", "--mode", "fast"], ["list", "--json=1"],
                           ["put", "a"], ["put", "a", "--key", "k", "--key-field", "f"], ["get", "a", "--from", "now"],
-                          ["put", "a", "--key", "k", "--explicit-hash-key", "-1"], ["create", "a", "--durability", "none"],
+                          ["put", "a", "--key", "k", "--explicit-hash-key", "-1"],
+                          ["create", "a", "--durability", "none"],
                           ["tail", "a", "--from", "at:5"], ["create", "a/b"], ["-s", "x", "list"], ["split", "a"],
                           ["split", "a", "x"], ["split", "a", "-1"], ["split", "a", "0", "--at", str(2**128)],
-                          ["merge", "a", "0"], ["merge", "a", "0", "shardId-"], ["scale", "a", "0"], ["scale", "a", "65537"],
-                          ["scale", "a", "2x"], ["shards", "a", "--filter", "open"], ["shards", "a", "--filter", "at:soon"],
+                          ["merge", "a", "0"], ["merge", "a", "0", "shardId-"], ["scale", "a", "0"],
+                          ["scale", "a", "65537"],
+                          ["scale", "a", "2x"], ["shards", "a", "--filter", "open"],
+                          ["shards", "a", "--filter", "at:soon"],
                           ["shards", "a", "--filter", "after:"], ["consumers", "a", "register"],
                           ["consumers", "a", "list", "b"], ["consumers", "a", "registr", "b"]):
             self.run_tool(*arguments, expect=2)
@@ -81,15 +85,15 @@ class Commands(Store):
         self.assertEqual(json.loads(self.run_tool("maintain", "--json", "--timeout", 10000).out), {"maintained": True})
 
     def test_create_list_describe_delete(self):
-        self.run_tool("create", "b", "--shards", 3, "--retention-hours=48", "--mode", "provisioned", "--record-bytes-max",
-                      "64K", "--segment-bytes", "128K", "--durability", "kernel")
+        self.run_tool("create", "b", "--shards", 3, "--retention-hours=48", "--mode", "provisioned",
+                      "--record-bytes-max", "64K", "--segment-bytes", "128K", "--durability", "kernel")
         self.assertEqual(json.loads(self.run_tool("create", "a", "--json").out), {"created": "a"})
         self.assertIn("'a'", self.run_tool("create", "a", expect=6).err)
         self.assertEqual(self.run_tool("list").out, "a\nb\n")
         self.assertEqual(json.loads(self.run_tool("list", "--json").out), {"streams": ["a", "b"]})
         told = json.loads(self.run_tool("describe", "b", "--json").out)
-        self.assertEqual((told["name"], told["retention_hours"], told["mode"], told["record_bytes_max"], told["durability"],
-                          len(told["shards"])), ("b", 48, "provisioned", 65536, "kernel", 3))
+        self.assertEqual((told["name"], told["retention_hours"], told["mode"], told["record_bytes_max"],
+                          told["durability"], len(told["shards"])), ("b", 48, "provisioned", 65536, "kernel", 3))
         self.assertEqual(told["shards"][0]["first_hash_key"], "0")
         self.assertEqual(told["shards"][2]["last_hash_key"], str(2**128 - 1))
         for line in self.run_tool("describe", "b").out.splitlines():
@@ -233,7 +237,8 @@ class Commands(Store):
     def test_split_merge_scale_and_shards(self):
         self.make()
         self.run_tool("put", "s", "--key", "k", stdin=b"a\nb\n")
-        self.assertEqual(json.loads(self.run_tool("split", "s", "0", "--json").out), {"split": 0, "lower": 1, "upper": 2})
+        self.assertEqual(json.loads(self.run_tool("split", "s", "0", "--json").out),
+                         {"split": 0, "lower": 1, "upper": 2})
         self.assertIn("0 has been merged or split", self.run_tool("split", "s", "0", expect=6).err)
         self.assertEqual(self.run_tool("split", "s", "shardId-000000000002", "--at", hex(3 << 126)).out,
                          "shard 2 is closed; its keys are those of 3 and 4 now\n")
@@ -241,7 +246,8 @@ class Commands(Store):
         self.run_tool("split", "s", "9", expect=3)
         self.run_tool("merge", "s", "3", "1", expect=2)
         self.assertEqual(json.loads(self.run_tool("merge", "s", 1, 3, "--json").out), {"merged": [1, 3], "child": 5})
-        self.assertEqual(self.run_tool("merge", "s", 5, 4).out, "shards 5 and 4 are closed; their keys are those of 6 now\n")
+        self.assertEqual(self.run_tool("merge", "s", 5, 4).out,
+                         "shards 5 and 4 are closed; their keys are those of 6 now\n")
         self.assertEqual(self.shards(), [0, 1, 2, 3, 4, 5, 6])
         self.assertEqual(self.shards("--filter", "at-latest"), [6])
         self.assertEqual(self.shards("--filter", "at-trim-horizon"), [0])
@@ -275,7 +281,8 @@ class Commands(Store):
         self.assertEqual(json.loads(self.run_tool("scale", "s", "--auto", "on", "--json").out), {"auto_scaling": usual})
         self.assertEqual(described(), usual)
         self.assertEqual(self.run_tool("scale", "s", "--auto", "on", "--hot-percent", 120, "--hot-seconds", 7,
-                                       "--cold-percent", 30, "--cold-seconds", 8, "--shards-min", 2, "--shards-max", 9).out,
+                                       "--cold-percent", 30, "--cold-seconds", 8, "--shards-min", 2,
+                                       "--shards-max", 9).out,
                          "auto scaling  splits above 120 % for 7 s, up to 9 shards\n"
                          "              merges below 30 % for 8 s, down to 2 shards\n")
         self.assertIn("splits above 120 % for 7 s", self.run_tool("describe", "s").out)
@@ -288,7 +295,8 @@ class Commands(Store):
         self.assertEqual(self.run_tool("scale", "s", "--auto", "off").out, "auto scaling  off\n")
         self.assertEqual(json.loads(self.run_tool("scale", "s", "--auto", "off", "--json").out), {"auto_scaling": None})
         self.assertIsNone(described())
-        for wrong in (["s"], ["s", 2, "--auto", "on"], ["s", "--auto", "maybe"], ["s", "--auto", "off", "--hot-percent", 9],
+        for wrong in (["s"], ["s", 2, "--auto", "on"], ["s", "--auto", "maybe"],
+                      ["s", "--auto", "off", "--hot-percent", 9],
                       ["s", 2, "--shards-max", 4], ["s", "--auto", "on", "--kinesis-limits"],
                       ["s", "--auto", "on", "--shards-max", 65537]):
             self.run_tool("scale", *wrong, expect=2)
@@ -399,7 +407,8 @@ class Putting(Store):
         data = b"one\n\xff\xfe binary\n\ntab\there\nlast without end"
         self.assertIn("5 stored", self.run_tool("put", "s", "--key", "k", stdin=data).err)
         environment = dict(os.environ, LIBSTREAM_STORE=self.store)
-        self.assertEqual(subprocess.run([LSTREAM, "get", "s"], env=environment, capture_output=True).stdout, data + b"\n")
+        self.assertEqual(subprocess.run([LSTREAM, "get", "s"], env=environment, capture_output=True).stdout,
+                         data + b"\n")
         records = [json.loads(line) for line in self.lines("s", "--json")]
         self.assertEqual([r["seqno"] for r in records], [1, 2, 3, 4, 5])
         self.assertEqual(records[0]["data"], "one")
@@ -417,7 +426,8 @@ class Putting(Store):
         self.run_tool("put", "s", path + ".none", "-k", "k", expect=3)
 
     def test_limits_of_a_provisioned_stream_are_waited_for(self):
-        self.make("s", "--mode", "provisioned", "--write-records-per-second", 400, "--reads-per-second", 2, "--shards", 2)
+        self.make("s", "--mode", "provisioned", "--write-records-per-second", 400, "--reads-per-second", 2, "--shards",
+                  2)
         told = json.loads(self.run_tool("describe", "s", "--json").out)
         self.assertEqual(told["limits"], {"write_bytes_per_second": 1 << 20, "write_records_per_second": 400,
                                           "read_bytes_per_second": 2 << 20, "read_calls_per_second": 2})
@@ -454,7 +464,8 @@ class Putting(Store):
         done = self.run_tool("put", "s", "--key-column", "1", "--header", "-d", ";", stdin=b"x;y\n;b\nk;v\n", expect=1)
         self.assertIn("line 2: its column 1, the key, is empty", done.err)
         self.assertEqual(json.loads(self.lines("s", "--json")[-1])["key"], "k")
-        self.assertIn("no column 'nope'", self.run_tool("put", "s", "--key-column", "nope", stdin=b"a,b\n1,2\n", expect=1).err)
+        self.assertIn("no column 'nope'", self.run_tool("put", "s", "--key-column", "nope", stdin=b"a,b\n1,2\n",
+                                                        expect=1).err)
 
     def test_a_key_from_a_json_field(self):
         self.make()
@@ -526,14 +537,15 @@ class Reading(Store):
     def test_a_reader_that_goes_away_is_no_error(self):
         self.make()
         self.run_tool("put", "s", "-k", "k", stdin=b"x" * 50 + b"\n" + b"line\n" * 50000)
-        done = subprocess.run("'%s' get s | head -1; echo ${PIPESTATUS[0]}" % LSTREAM, shell=True, executable="/bin/bash",
+        done = subprocess.run("'%s' get s | head -1; echo ${PIPESTATUS[0]}" % LSTREAM, shell=True,
+                              executable="/bin/bash",
                               env=dict(os.environ, LIBSTREAM_STORE=self.store), capture_output=True)
         self.assertEqual(done.stderr, b"")
         self.assertEqual(done.stdout.split()[-1], b"0")
         if os.path.exists("/dev/full"):
             with open("/dev/full", "wb") as full:
-                done = subprocess.run([LSTREAM, "get", "s"], env=dict(os.environ, LIBSTREAM_STORE=self.store), stdout=full,
-                                      stderr=subprocess.PIPE)
+                done = subprocess.run([LSTREAM, "get", "s"], env=dict(os.environ, LIBSTREAM_STORE=self.store),
+                                      stdout=full, stderr=subprocess.PIPE)
             self.assertEqual(done.returncode, 1)
             self.assertIn(b"No space left", done.stderr)
 
@@ -553,7 +565,8 @@ class Reading(Store):
         self.make()
         environment = dict(os.environ, LIBSTREAM_STORE=self.store)
         for number in (signal.SIGINT, signal.SIGTERM):
-            tail = subprocess.Popen([LSTREAM, "tail", "s"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+            tail = subprocess.Popen([LSTREAM, "tail", "s"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                    env=environment)
             time.sleep(0.5)
             began = time.time()
             tail.send_signal(number)

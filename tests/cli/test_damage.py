@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Stores that are damaged on purpose: what `lstream verify` says of each kind of damage, and what `lstream repair` does.
+"""Stores that are damaged on purpose: what `lstream verify` says of each kind of damage, and what `lstream repair`
+does.
 
     test_damage.py LSTREAM [unittest options]
 
-Each damage is one of the kinds of the damage campaign (H9). After a repair two things must hold: verify finds no damage,
-and every record that lies outside the damage can be read.
+Each damage is one of the kinds of the damage campaign (H9). After a repair two things must hold: verify finds no
+damage, and every record that lies outside the damage can be read.
 """
 
 import glob
@@ -29,7 +30,8 @@ class Damage(Store):
     def setUp(self):
         super().setUp()
         self.make("s", "--segment-bytes", "64K")
-        self.run_tool("put", "s", "-k", "key", "--batch", "50", stdin=b"".join(b"%05d\n" % i for i in range(self.COUNT)))
+        self.run_tool("put", "s", "-k", "key", "--batch", "50",
+                      stdin=b"".join(b"%05d\n" % i for i in range(self.COUNT)))
         self.segments = sorted(glob.glob(self.shard_file("*.seg")))
         self.assertGreater(len(self.segments), 3)
         self.everything = ["%05d" % i for i in range(self.COUNT)]
@@ -120,7 +122,8 @@ class Damage(Store):
         self.assertEqual(done.err.count("goes on at seqno"), 2)
         self.assertEqual(self.lines("s", "--skip-damage", "--shard", "0", "--limit", "10", expect=0), expected[:10])
         self.assertEqual(self.lines("s", "--skip-damage", "--from", "time:0", expect=4), expected)
-        self.assertEqual(self.lines("s", "--skip-damage", "--from", "at:%d" % (max(lost) + 2)), self.everything[max(lost) + 1:])
+        self.assertEqual(self.lines("s", "--skip-damage", "--from", "at:%d" % (max(lost) + 2)),
+                         self.everything[max(lost) + 1:])
         self.assertEqual(before, {name: content(name) for name in glob.glob(self.shard_file("*"))})
         self.run_tool("create", "two", "--shards", "2")
         for key in range(8):
@@ -507,8 +510,8 @@ class Kinds(Store):
                 "garbage": "does not begin", "grown": r"has \d+ bytes, its header states",
                 "another's": "does not begin"}
         self.walk("manifest", {kind: ("DAMAGE", "manifest", said + ".*: no stream can be opened, and 1001 records in .*"
-                                      r"\(ids: 1, 2\) cannot be reached until it is put back; names, settings, registered "
-                                      "consumers and hash ranges are nowhere else", None)
+                                      r"\(ids: 1, 2\) cannot be reached until it is put back; names, settings, "
+                                      "registered consumers and hash ranges are nowhere else", None)
                                for kind, said in says.items()})
 
     def test_the_control_file(self):
@@ -539,14 +542,16 @@ class Kinds(Store):
         self.walk("reserve", {
             **{kind: ("hint", "reserve", said + ": nothing is lost, but no space is kept", 0)
                for kind, said in self.NO_FILE.items()},
-            **{kind: (None,) * 4 for kind in ("gone", "empty", "cut", "flip", "zeros", "garbage", "grown", "another's")}})
+            **{kind: (None,) * 4
+               for kind in ("gone", "empty", "cut", "flip", "zeros", "garbage", "grown", "another's")}})
 
     def test_a_segment_list(self):
         says = {**self.NO_FILE, "gone": "is not there", "empty": "is cut short: it has 0 bytes",
                 "cut": r"has \d+ bytes, its header states", "flip": "fails its checksum, or it belongs elsewhere",
                 "zeros": "does not begin", "garbage": "does not begin", "grown": r"has \d+ bytes, its header states",
                 "another's": "does not begin"}
-        self.walk(self.LIST, {kind: ("DAMAGE", "segment-list", said + r".*: the shard cannot be opened until the list is "
+        self.walk(self.LIST,
+                  {kind: ("DAMAGE", "segment-list", said + r".*: the shard cannot be opened until the list is "
                                      r"rebuilt \(segments: 4\); no record is lost", 0) for kind, said in says.items()})
 
     def segment(self, file, lost, at_most):

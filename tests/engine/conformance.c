@@ -546,7 +546,8 @@ static void a_stream_in_use_is_changed(void **state)
     static const char *const keys[] = {"b"};
     static const lsi_stream_change changes[] = {
         {.kind = LSI_CHANGE_RETENTION_UP, .value = 48},     {.kind = LSI_CHANGE_RETENTION_DOWN, .value = 12},
-        {.kind = LSI_CHANGE_RETENTION_BYTES, .value = 1 << 20}, {.kind = LSI_CHANGE_MODE, .value = LS_STREAM_PROVISIONED},
+        {.kind = LSI_CHANGE_RETENTION_BYTES, .value = 1 << 20},
+        {.kind = LSI_CHANGE_MODE, .value = LS_STREAM_PROVISIONED},
         {.kind = LSI_CHANGE_RECORD_BYTES_MAX, .value = 2048}, {.kind = LSI_CHANGE_TAGS_ADD, .tags = tags, .count = 2},
         {.kind = LSI_CHANGE_TAGS_REMOVE, .keys = keys, .count = 1}};
     fixture *fx = *state;

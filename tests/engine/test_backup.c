@@ -107,7 +107,8 @@ static uint32_t records_of(lsi_engine *engine, lsi_engine_stream *stream, uint32
     return count;
 }
 
-/* The copy opens and has at least `least` records in each shard, at most what was put. `may_lack`: or it is no store. */
+/* The copy opens and has at least `least` records in each shard, at most what was put. `may_lack`: or it is no
+ * store. */
 static void assert_copy(const fixture *fx, sim_files *there, uint32_t least, bool may_lack)
 {
     ls_store_options options = LS_STORE_OPTIONS_INIT;
@@ -129,8 +130,8 @@ static void assert_copy(const fixture *fx, sim_files *there, uint32_t least, boo
     assert_int_equal(engine->ops->close(engine), LS_OK);
 }
 
-/* Goal: a call that fails leaves the earlier copy, or none; the next backup brings everything. Method: every call on the
- * target fails once, with one errno or another, over a first backup and over one that finds an earlier copy. */
+/* Goal: a call that fails leaves the earlier copy, or none; the next backup brings everything. Method: every call on
+ * the target fails once, with one errno or another, over a first backup and over one that finds an earlier copy. */
 static void whatever_fails_the_earlier_copy_stays(void **state)
 {
     fixture *fx = *state;

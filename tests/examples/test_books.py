@@ -83,7 +83,8 @@ class MadeUp(Case):
         rows = self.table()[1]
         cases = self.result()["cases"]
         self.assertEqual([set(case) for case in cases], [KEYS | {"seed_seconds"}] * 2)
-        self.assertEqual([case["seed_seconds"] for case in cases], [decimal.Decimal("10.36"), decimal.Decimal("276.68")])
+        self.assertEqual([case["seed_seconds"] for case in cases],
+                         [decimal.Decimal("10.36"), decimal.Decimal("276.68")])
         self.agree(cases[0], worked_out(rows[:212], 1))
         self.agree(cases[1], worked_out(rows, 2))
 
@@ -102,7 +103,8 @@ class MadeUp(Case):
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         text = done.stdout.decode()
         self.assertLessEqual(max(map(len, text.splitlines())), 80)
-        for part in ("212 rows on 1 shard", "8,786 rows on 2 shards", "10.36", "276.68", TOO_LONG, "with a price", "mean"):
+        for part in ("212 rows on 1 shard", "8,786 rows on 2 shards", "10.36", "276.68", TOO_LONG, "with a price",
+                     "mean"):
             self.assertIn(part, text)
 
     def test_an_interrupted_run_leaves_nothing_behind(self):
@@ -157,7 +159,8 @@ class Refusals(Case):
     def test_each_refused_row_has_its_reason(self):
         longest = "😀" * 256
         data = "Title,Price\r\n%s,1\r\n%s,2\r\n,3\r\nx,4,5\r\ny\r\n" % (longest, longest + "x")
-        path = self.file("rows.csv", data.encode() + b"z\xff,6\r\nz,\xff\r\nbig,\"%s\"\r\nlast,7.25\r\n" % (b"x" * (1 << 20)))
+        path = self.file("rows.csv",
+                         data.encode() + b"z\xff,6\r\nz,\xff\r\nbig,\"%s\"\r\nlast,7.25\r\n" % (b"x" * (1 << 20)))
         result = self.result("--shards", "1", path)
         self.assertEqual(result["refused"], {TOO_LONG: 1, "no title": 1, "not as many cells as the header": 2,
                                              "a cell is not UTF-8": 2, "record larger than 1 MiB": 1})
@@ -166,7 +169,8 @@ class Refusals(Case):
 
     def test_no_rows_and_no_price_are_answers(self):
         result = self.result("--shards", "1", self.file("none.csv", b"title,price\n"))
-        self.assertEqual([result[name] for name in ("records", "priced", "sum", "mean", "shards")], [0, 0, 0, None, [0]])
+        self.assertEqual([result[name] for name in ("records", "priced", "sum", "mean", "shards")],
+                         [0, 0, 0, None, [0]])
         result = self.result("--shards", "1", self.file("unpriced.csv", b"TITLE,PRICE\na,$5\nb,\n"))
         self.assertEqual([result[name] for name in ("accepted", "priced", "mean")], [2, 0, None])
 

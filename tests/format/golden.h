@@ -19,7 +19,8 @@
 static inline void golden_line(char line[GOLDEN_LINE_BYTES], const char *stream, const ls_record *record)
 {
     (void)snprintf(line, GOLDEN_LINE_BYTES,
-                   "%s %" PRIu32 " %" PRIu64 " %" PRId64 " %" PRIu32 " %016" PRIx64 " %016" PRIx64 " %.*s %zu %016" PRIx64
+                   "%s %" PRIu32 " %" PRIu64 " %" PRId64 " %" PRIu32 " %016" PRIx64 " %016" PRIx64
+                   " %.*s %zu %016" PRIx64
                    "\n",
                    stream, record->shard, record->seqno, record->arrival_us, record->flags,
                    record->explicit_hash_key.high, record->explicit_hash_key.low, (int)record->partition_key.size,

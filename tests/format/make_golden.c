@@ -5,8 +5,9 @@
  * writes the directory, which must not be there, and beside it NAME.records. Four streams with eight shards; shard 0 of
  * `alpha` has rolled; `beta` has two registered consumers; `gamma` has tags, was split, and its halves were merged;
  * `delta` has segments that are plain, encrypted, compressed and both, with two keys; frames of one record and of many,
- * explicit hash keys, empty data, a batch that is one frame. Until release 1.0 format 0 may change, and then the directory is deleted and made
- * again; from then on no golden store is ever made again, and a new format gets one of its own. */
+ * explicit hash keys, empty data, a batch that is one frame. Until release 1.0 format 0 may change, and then the
+ * directory is deleted and made again; from then on no golden store is ever made again, and a new format gets one of
+ * its own. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -360,7 +360,8 @@ static void manifest_is_as_written_down(void **state)
                                  .horizon_us = 0x0203040506070809, .mode = LS_STREAM_PROVISIONED,
                                  .mode_changed_us = {0x030405060708090a, 0x0405060708090a0b},
                                  .record_bytes_max = 0x56789a,
-                                 .rates = {0x11223344, 0x22334455, 0x33445566, 0x44556677}, .status = LS_STREAM_UPDATING,
+                                 .rates = {0x11223344, 0x22334455, 0x33445566, 0x44556677},
+                                 .status = LS_STREAM_UPDATING,
                                  .status_until_us = 0x05060708090a0b0c, .tags = {2, 12, tags}, .consumer_count = 2,
                                  .consumers = consumers, .shard_count = 1, .shards = &shard,
                                  .auto_scaling = {0x2345, 0x12345, 0x1234, 0x23456, 0x3456, 0x4567}};
@@ -469,8 +470,8 @@ static void manifest_is_as_written_down(void **state)
     bytes[s + 46] |= 4;
     assert_int_equal(lsi_catalog_decode(&lsi_memory_libc, out, size, &read), LS_ERR_VERSION);
     bytes[s + 46] &= 3;
-    /* What no consumer has: no id, one that another has, one that was never given, a status, an order, bytes behind. And
-     * scaling with figures that are out of their ranges. */
+    /* What no consumer has: no id, one that another has, one that was never given, a status, an order, bytes behind.
+     * And scaling with figures that are out of their ranges. */
     const struct {
         size_t at;
         unsigned char value;

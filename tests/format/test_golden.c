@@ -2,7 +2,8 @@
  *
  * golden/v0 is of format 0, which may change until release 1.0. When it does, on purpose, the store is made again:
  *     rm -r tests/format/golden/v0* && build/tests/format/make_golden tests/format/golden/v0
- * From 1.0 on a golden store is never made again: a failing test here means that a release cannot read its users' data. */
+ * From 1.0 on a golden store is never made again: a failing test here means that a release cannot read its users'
+ * data. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

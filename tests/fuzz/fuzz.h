@@ -68,8 +68,8 @@ static inline uint64_t fuzz_frame_position(const uint8_t *data)
 /* segments, manifest: a checked file with this salt. */
 #define FUZZ_SEGMENTS_SALT UINT64_C(0x5a17)
 
-/* control: 1 byte of FUZZ_CONTROL_ bits, 4 bytes of the file's size at most, then patches to the control file of a small
- * store as its last process left it: 2 bytes of place, 1 of length, bytes. */
+/* control: 1 byte of FUZZ_CONTROL_ bits, 4 bytes of the file's size at most, then patches to the control file of a
+ * small store as its last process left it: 2 bytes of place, 1 of length, bytes. */
 #define FUZZ_CONTROL_HEADER 1u /* its header is made right: this store, this layout, its sum */
 #define FUZZ_CONTROL_BOOT 2u   /* and of this boot */
 #define FUZZ_CONTROL_READ_ONLY 4u

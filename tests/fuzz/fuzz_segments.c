@@ -30,7 +30,8 @@ static void check_list(const lsi_segment_list *list)
     }
     FUZZ_REQUIRE(lsi_segment_list_find(list, UINT64_MAX) == list->count - 1);
     for (uint32_t i = 0; i < list->skip_count; i++)
-        FUZZ_REQUIRE(list->skips[i].from < list->skips[i].to && (i == 0 || list->skips[i].from >= list->skips[i - 1].to));
+        FUZZ_REQUIRE(list->skips[i].from < list->skips[i].to &&
+                     (i == 0 || list->skips[i].from >= list->skips[i - 1].to));
 }
 
 static void check_files(const lsi_env *env, lsi_segment_list *list)

@@ -1,4 +1,5 @@
-/* libFuzzer's side of a target: after most mutations checksums are made right again (fuzz.h), where a target has any. */
+/* libFuzzer's side of a target: after most mutations checksums are made right again (fuzz.h), where a target has
+ * any. */
 #include "fuzz/fuzz.h"
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);

@@ -98,7 +98,8 @@ static void records_come_out_of_frames_as_they_went_in(void **state)
 /* Any terms that can be: bytes that say nothing are 0. */
 static lsi_log_terms pick_terms(void)
 {
-    lsi_log_terms terms = {.codec = (uint32_t)pick(2), .key_id_bytes = (uint32_t)(pick(2) * (1 + pick(LSI_KEY_ID_BYTES_MAX)))};
+    lsi_log_terms terms = {.codec = (uint32_t)pick(2),
+                           .key_id_bytes = (uint32_t)(pick(2) * (1 + pick(LSI_KEY_ID_BYTES_MAX)))};
 
     if (terms.key_id_bytes != 0)
         fill(terms.key_mark, sizeof terms.key_mark);
@@ -256,7 +257,8 @@ static void manifests_come_back(void **state)
                 assert_string_equal(back->streams[i].consumers[k].name, catalog->streams[i].consumers[k].name);
             for (uint32_t k = 0; k < back->streams[i].shard_count; k++)
                 assert_true(back->streams[i].shards[k].closed == catalog->streams[i].shards[k].closed &&
-                            back->streams[i].shards[k].range.first.low == catalog->streams[i].shards[k].range.first.low);
+                            back->streams[i].shards[k].range.first.low ==
+                                catalog->streams[i].shards[k].range.first.low);
         }
         /* The bytes carry every field, which test_format.c looks at one by one. */
         assert_int_equal(lsi_catalog_encode(back, &again, &again_size), LS_OK);

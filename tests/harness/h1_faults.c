@@ -10,7 +10,8 @@
  *
  * By default the faults that are many (reads, sizes) are sampled, every Nth of them; --every 1 walks all, which is what
  * LIBSTREAM_TEST_LONG does. A case depends on nothing but its name, WORKLOAD:PREFIX:SEED:CALL:ERRNO:SHAPE:NTH, which a
- * violation prints and --repeat takes. The last line is for machines; the exit status is 1 when a promise was broken. */
+ * violation prints and --repeat takes. The last line is for machines; the exit status is 1 when a promise was
+ * broken. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -97,7 +98,8 @@ static bool is_full(int err)
 }
 
 /* A loss of power after `prefix` operations: recovers and judges. */
-static void crash(campaign *of, const case_name *name, sim_files *sim, const truth *history, size_t prefix, uint64_t seed)
+static void crash(campaign *of, const case_name *name, sim_files *sim, const truth *history, size_t prefix,
+                  uint64_t seed)
 {
     sim_files *crashed = sim_crash_state(sim, prefix, seed);
     truth owed = truth_after(history, prefix);
@@ -152,8 +154,8 @@ static void read_on(session *of)
     for (uint32_t i = 0; i < of->truth->stream_count; i++)
         if (of->store != NULL && of->streams[i] != NULL && of->truth->streams[i].drop_begun_at == NEVER &&
             session_read_all(of, i) != LS_OK)
-            session_complain(of, "E3: stream '%s' cannot be read while the disk is full: %s", of->truth->streams[i].name,
-                             ls_last_error_message());
+            session_complain(of, "E3: stream '%s' cannot be read while the disk is full: %s",
+                             of->truth->streams[i].name, ls_last_error_message());
 }
 
 /* What a process does that comes after a loss of power. */

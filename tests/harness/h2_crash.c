@@ -2,13 +2,14 @@
  *
  *     h2_crash [--seed N] [--states N] [--workload NAME] [--stop 1] [--repeat CASE]
  *
- * Each workload runs once on a sim that logs every operation. For every prefix of that log and several seeds the disk is
- * made that a crash may leave there; disks that are equal and owe the same are tried once. Each is opened, read whole
- * and held against what had been answered by then (truth.h); it takes a put into every shard; and then it crashes again,
- * at the moment when everything had been read and at random ones, recovery among them (R7, R8).
+ * Each workload runs once on a sim that logs every operation. For every prefix of that log and several seeds the disk
+ * is made that a crash may leave there; disks that are equal and owe the same are tried once. Each is opened, read
+ * whole and held against what had been answered by then (truth.h); it takes a put into every shard; and then it crashes
+ * again, at the moment when everything had been read and at random ones, recovery among them (R7, R8).
  *
- * The same workloads are also killed at their calls, one after another. Another process of the same boot takes the store
- * over, must find everything that was acknowledged, in every mode, and loses power then: what it showed stays (E2, R8).
+ * The same workloads are also killed at their calls, one after another. Another process of the same boot takes the
+ * store over, must find everything that was acknowledged, in every mode, and loses power then: what it showed stays
+ * (E2, R8).
  *
  * One thread; a case depends on nothing but its name, WORKLOAD:KILL:PREFIX:SEED:PREFIX2:SEED2, which a violation
  * prints and --repeat takes. The last line is for machines; the exit status is 1 when a promise was broken. */
@@ -83,7 +84,8 @@ static bool is_new(campaign *of, uint64_t hash)
 }
 
 /* Recovers the disk `crashed` and judges it. `truth` is what the disk owes. `shown_at`: see session_examine. */
-static void judge(campaign *of, const state_name *name, sim_files *crashed, truth *owed, uint64_t seed, size_t *shown_at)
+static void judge(campaign *of, const state_name *name, sim_files *crashed, truth *owed, uint64_t seed,
+                  size_t *shown_at)
 {
     session now;
     size_t at = sim_log_base(crashed);
@@ -169,8 +171,8 @@ static void lose_control_file(sim_files *sim)
     files->root_close(&root);
 }
 
-/* A process comes after one that was killed, and is judged. Half of them begin with a sync: it speaks for the dead one's
- * records too (E2). */
+/* A process comes after one that was killed, and is judged. Half of them begin with a sync: it speaks for the dead
+ * one's records too (E2). */
 static void take_over(campaign *of, const state_name *name, history *made)
 {
     uint64_t odds = sim_mix(name->kill) % 4;

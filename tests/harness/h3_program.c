@@ -3,8 +3,8 @@
  *     h3_program DIRECTORY sync|interval|kernel ENOSPC|EDQUOT
  *
  * Fills the store until it is refused, and the disk until not a byte goes in; then: every refused put is LS_ERR_FULL
- * with that errno, names the file, and was not written; reading, opening again, verifying, and deleting a stream go on; then
- * puts work again. Exactly what was acknowledged is read, before and after. One line per violation, and at the end
+ * with that errno, names the file, and was not written; reading, opening again, verifying, and deleting a stream go on;
+ * then puts work again. Exactly what was acknowledged is read, before and after. One line per violation, and at the end
  * `cases=N violations=N acknowledged=N refused=N`. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-/* H9, the damage campaign: a small store, and in each case one thing that a disk, a careless hand or a bad cable does to
- * one of its files. Bits are flipped (every one of the manifest and of the segment lists, others at random), sectors
+/* H9, the damage campaign: a small store, and in each case one thing that a disk, a careless hand or a bad cable does
+ * to one of its files. Bits are flipped (every one of the manifest and of the segment lists, others at random), sectors
  * zeroed or exchanged, frames put in other frames' places, files cut, deleted, exchanged or turned into directories.
  *
  *     h9_damage [--seed S] [--cases N]
@@ -58,7 +58,8 @@ void h9_violation(const char *what, const h9_shard *of, ls_seqno seqno, ls_statu
 {
     if (violations++ < TOLD_MAX || last_told != case_number) /* each case once, and some in full */
         printf("violation: case %llu, %s, %s: %s (stream %s shard %u number %llu, %s: %s)\n",
-               (unsigned long long)case_number, told, how, what, of != NULL ? of->stream : "-", of != NULL ? of->index : 0,
+               (unsigned long long)case_number, told, how, what,
+               of != NULL ? of->stream : "-", of != NULL ? of->index : 0,
                (unsigned long long)seqno, ls_status_name(st), ls_last_error_message());
     last_told = case_number;
 }
@@ -242,7 +243,8 @@ static bool is_touched(const h9_shard *of)
     if (h9_is_file_changed(manifest_file) || h9_is_file_changed(of->list))
         return true;
     for (size_t i = 0; i < h9_whole.count; i++)
-        if (strncmp(h9_whole.files[i].name, of->dir, strlen(of->dir)) == 0 && strstr(h9_whole.files[i].name, ".seg") != NULL &&
+        if (strncmp(h9_whole.files[i].name, of->dir, strlen(of->dir)) == 0 &&
+            strstr(h9_whole.files[i].name, ".seg") != NULL &&
             h9_is_file_changed(i))
             return true;
     return false;
@@ -432,7 +434,8 @@ static void copy_whole(void)
     made_dir[0] = '\0';
     image_free(&h9_hurt);
     for (size_t i = 0; i < h9_whole.count; i++)
-        (void)image_add(&h9_hurt, h9_whole.files[i].name, h9_whole.files[i].bytes, h9_whole.files[i].size); /* as many as before */
+        /* as many as before */
+        (void)image_add(&h9_hurt, h9_whole.files[i].name, h9_whole.files[i].bytes, h9_whole.files[i].size);
 }
 
 static void tell(const char *what, const image_file *file, size_t at, size_t with)

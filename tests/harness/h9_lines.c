@@ -1,7 +1,7 @@
 /* What verify says of a damaged store, and what repair makes of it. Promised (R4, unstable/inspect.h), and asked of a
  * part of the campaign's cases:
- *   - verify and a dry run change nothing and get to the end; what they tell is of a file that was changed, names it, says
- *     what is lost and what to do;
+ *   - verify and a dry run change nothing and get to the end; what they tell is of a file that was changed, names it,
+ *     says what is lost and what to do;
  *   - repair tells the same damage, and what it says was done is done: then verify finds no damage;
  *   - afterwards every record can be read but those that verify had said are lost, and no more of them are lost than it
  *     had said. */

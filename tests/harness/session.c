@@ -475,9 +475,9 @@ ls_status session_health(session *of, uint32_t stream, uint32_t shard, ls_status
 
 /* ---- trimming ---- */
 
-/* Of a stream with a cap so much stays at least: less than the cap by the segment that went last, by the last one, which
- * takes its place on the disk before it is full, and by one that a loss of power took; and segments are nine tenths
- * full. */
+/* Of a stream with a cap so much stays at least: less than the cap by the segment that went last, by the last one,
+ * which takes its place on the disk before it is full, and by one that a loss of power took; and segments are nine
+ * tenths full. */
 static uint64_t kept_bytes(uint64_t cap)
 {
     return (cap - 3 * SESSION_SEGMENT_BYTES) / 10 * 9;
@@ -501,7 +501,8 @@ static void note_expired(session *of, size_t at)
     }
 }
 
-/* A recovery begins a new segment, and the one before it may be as good as empty: then a cap says nothing of records. */
+/* A recovery begins a new segment, and the one before it may be as good as empty: then a cap says nothing of
+ * records. */
 static void all_over_cap(session *of)
 {
     for (size_t i = 0; i < of->truth->put_count; i++) {

@@ -260,9 +260,11 @@ static bool check_seen(const truth *of, const seen_fact *seen, const shown *reco
     uint32_t i = 0;
 
     /* A crash may bring back what was trimmed, and what was seen may have been trimmed since. */
-    while (next < count && seen->count > 0 && records[next].put < seen->puts[0] && has_expired(of, records[next].put, at))
+    while (next < count && seen->count > 0 && records[next].put < seen->puts[0] &&
+           has_expired(of, records[next].put, at))
         next++;
-    while (i < seen->count && has_expired(of, seen->puts[i], at) && (next >= count || records[next].put != seen->puts[i]))
+    while (i < seen->count && has_expired(of, seen->puts[i], at) &&
+           (next >= count || records[next].put != seen->puts[i]))
         i++;
     for (; i < seen->count; i++, next++)
         if (next >= count || records[next].put != seen->puts[i])

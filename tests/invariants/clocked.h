@@ -1,4 +1,5 @@
-/* A clock of the tests' own, in memory that children see, and a stream of one hour's retention in segments of 64 KiB. */
+/* A clock of the tests' own, in memory that children see, and a stream of one hour's retention in segments of 64
+ * KiB. */
 #ifndef LST_CLOCKED_H
 #define LST_CLOCKED_H
 

@@ -1,6 +1,6 @@
 /* P2: busy_timeout_ms bounds a call, and not each of its waits. Method: another process holds a lock in each of many
- * shards, or the store's, and is stopped; every call that can meet them is made, and must be back in time with the answer
- * that its header promises. Waiting for one shard after another would take SHARDS times as long. */
+ * shards, or the store's, and is stopped; every call that can meet them is made, and must be back in time with the
+ * answer that its header promises. Waiting for one shard after another would take SHARDS times as long. */
 #include <libstream/unstable/inspect.h>
 
 #include "engine/local/local.h"

@@ -129,7 +129,8 @@ static void several_who_wait_all_go_on_after_a_death(void **state)
             pids[i] = child_start(put_and_die, fx);
         }
         int64_t from = now_ms();
-        int status = child_end(pids[0]); /* Others may sync for it, so that it has too few calls of its own to die in. */
+        /* Others may sync for it, so that it has too few calls of its own to die in. */
+        int status = child_end(pids[0]);
         assert_true(status == 0 || WIFSIGNALED(status));
         killed += status != 0;
         for (int i = 1; i < 4; i++)
@@ -354,8 +355,8 @@ static void create_and_stop(fixture *fx)
     child_check(handles_close(&of) == LS_OK);
 }
 
-/* The store lock is held when a stream's id is chosen and while the manifest is replaced: creating waits, putting to open
- * streams does not. (In between, where the time goes: test_creating.c.) */
+/* The store lock is held when a stream's id is chosen and while the manifest is replaced: creating waits, putting to
+ * open streams does not. (In between, where the time goes: test_creating.c.) */
 static void a_stopped_creator_stops_creating_and_nothing_else(void **state)
 {
     fixture *fx = *state;

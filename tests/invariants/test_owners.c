@@ -401,8 +401,8 @@ static void root_repairs_the_services_store_and_the_service_goes_on(void **state
     end(fx);
 }
 
-/* What may not be read is LS_ERR_IO with its errno, and what may be read but not written LS_ERR_READ_ONLY: status.h. Method:
- * files that refuse to be opened, since root may open all. */
+/* What may not be read is LS_ERR_IO with its errno, and what may be read but not written LS_ERR_READ_ONLY: status.h.
+ * Method: files that refuse to be opened, since root may open all. */
 static const char *the_refused;
 static unsigned the_refused_flags; /* 0: in every way */
 static int (*open_before)(const lsi_root *root, const char *name, unsigned flags, lsi_file *out);

@@ -48,7 +48,8 @@ static inline void log_store_open(log_store *store, const lsi_files *files, bool
     assert_int_equal(files->root_open(files, "store", LSI_ROOT_CREATE | LSI_ROOT_WRITE, &store->root), 0);
     memset(&store->config, 0, sizeof store->config);
     memset(store->config.store_id, 7, sizeof store->config.store_id);
-    assert_int_equal(lsi_control_open(&store->env, &store->root, store->config.store_id, false, &store->control, &alone),
+    assert_int_equal(lsi_control_open(&store->env, &store->root, store->config.store_id, false, &store->control,
+                                      &alone),
                      LS_OK);
     store->config.env = &store->env;
     store->config.root = &store->root;

@@ -1,5 +1,5 @@
-/* A log's end (storage/closing.c): what appends and readers find before, while and after it is decided, and what is made
- * of a closed log after a reboot, with junk behind its end and with damage before it (S9). On files in memory. */
+/* A log's end (storage/closing.c): what appends and readers find before, while and after it is decided, and what is
+ * made of a closed log after a reboot, with junk behind its end and with damage before it (S9). On files in memory. */
 #include "storage/log_store.h"
 
 #include "base/file.h"
@@ -259,8 +259,8 @@ static void what_lies_behind_the_end_is_nobodys(void **state)
     }
 }
 
-/* Goal: the end that is stated proves what is missing (R3), where a torn tail would be silence. Method: cut the file and
- * break bytes within the last frame, after a reboot that lost the watermarks. */
+/* Goal: the end that is stated proves what is missing (R3), where a torn tail would be silence. Method: cut the file
+ * and break bytes within the last frame, after a reboot that lost the watermarks. */
 static void what_is_missing_before_the_end_is_damage(void **state)
 {
     fixture *fx = *state;

@@ -296,8 +296,8 @@ static void damage_is_named_and_what_is_around_it_stays_readable(void **state)
     }
 }
 
-/* R3, R4. Method: a flip, then a reopening that trusts nothing: the frames beyond prove that the damaged one was durable,
- * so appends stop, reading does not, and a reset goes on behind. */
+/* R3, R4. Method: a flip, then a reopening that trusts nothing: the frames beyond prove that the damaged one was
+ * durable, so appends stop, reading does not, and a reset goes on behind. */
 static void damage_in_the_last_segment_stops_appends_until_a_reset(void **state)
 {
     fixture *fx = *state;
@@ -356,8 +356,8 @@ static void a_missing_segment_is_damage_and_not_emptiness(void **state)
 }
 
 /* R4: who seeks behind the numbers that a message names reads everything that lies behind the damage, and the numbers
- * are those of the segment, not all that it had reserved. Method: a segment in the middle cannot be read, wholly or from
- * its last frame on; the numbers before, those of the message and those behind are all there are. */
+ * are those of the segment, not all that it had reserved. Method: a segment in the middle cannot be read, wholly or
+ * from its last frame on; the numbers before, those of the message and those behind are all there are. */
 static void the_numbers_a_message_names_end_where_the_next_segment_begins(void **state)
 {
     fixture *fx = *state;

@@ -181,7 +181,8 @@ static void every_body_comes_back(void **state)
                     continue;
                 make(&fx, terms_of(sealed ? 'k' : 0, codec), durability, 256 << 10);
                 for (unsigned n = 0; n < 60; n++)
-                    assert_int_equal(log_store_put(&fx.store, n, n % 5 == 0 ? 20000 + n : 4 + n, &(ls_seqno){0}), LS_OK);
+                    assert_int_equal(log_store_put(&fx.store, n, n % 5 == 0 ? 20000 + n : 4 + n, &(ls_seqno){0}),
+                                     LS_OK);
                 assert_int_equal(read_until(&fx, &why), 60);
                 assert_int_equal(why, LS_OK);
                 assert_int_equal(log_store_close(&fx.store), LS_OK);
@@ -412,8 +413,8 @@ static void an_append_without_its_key_writes_nothing(void **state)
     unmake(&fx);
 }
 
-/* In the middle of a batch whose numbers must stay together nobody can be asked: the rest goes by the old terms, the next
- * append by the new ones. Method: the terms change with the roll that the batch itself makes. */
+/* In the middle of a batch whose numbers must stay together nobody can be asked: the rest goes by the old terms, the
+ * next append by the new ones. Method: the terms change with the roll that the batch itself makes. */
 static unsigned change_after;
 
 static ls_status terms_that_change(void *user, lsi_log_terms *out)

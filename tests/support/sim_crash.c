@@ -1,5 +1,5 @@
-/* The disks that a loss of power may leave, made from a log. Each is made by playing operations into a fresh sim, so there
- * is one way in which content comes about. */
+/* The disks that a loss of power may leave, made from a log. Each is made by playing operations into a fresh sim, so
+ * there is one way in which content comes about. */
 #include "support/sim_inside.h"
 
 #include <string.h>

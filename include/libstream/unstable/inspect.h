@@ -152,15 +152,16 @@ LS_API ls_status ls_inspect_verify(const char *location, const ls_inspect_option
  *
  * Damaged frames and missing segments are stepped over from then on; the segments' files are not touched. A segment
  * list is rebuilt from the segments' headers, a header from the list. A damaged index or control file is set aside:
- * they are hints, and made anew as they are missed. A damaged manifest is not repaired: names and settings are nowhere else.
- * Then all logs are looked at as by ls_inspect_verify, with ids for the streams' names, and none is repaired.
+ * they are hints, and made anew as they are missed. A damaged manifest is not repaired: names and settings are nowhere
+ * else. Then all logs are looked at as by ls_inspect_verify, with ids for the streams' names, and none is repaired.
  *
  * @param dry_run  1: as ls_inspect_verify, but says what repairing would do.
  *
  * @retval LS_OK           Nothing is damaged any more (dry run: nothing is damaged).
  * @retval LS_ERR_CORRUPT  Damage is left that cannot be repaired (dry run: there is damage).
  * @retval LS_ERR_STATE    Somebody has the store open; nothing was changed. (Not for a dry run.)
- * @retval LS_ERR_BUSY     A process was stopped for 5 seconds while it opened the store; nothing was changed. (Nor for one.)
+ * @retval LS_ERR_BUSY     A process was stopped for 5 seconds while it opened the store; nothing was changed. (Nor for
+ *                         one.)
  * @retval LS_ERR_READ_ONLY, LS_ERR_FULL  Repairing stopped there; what was repaired before stays so. Try again.
  * Others as ls_inspect_verify.
  *

@@ -1,8 +1,8 @@
 /* Copying a store that is in use into another directory, whole or what is new since the last time.
  *
- *  B1 Everything acknowledged before the call is in the copy: streams and shards as the manifest has them when it begins,
- *     each shard up to an end that was published after that. Shards are copied one after another, so between them the
- *     copy is of no one moment; each is a prefix of its log.
+ *  B1 Everything acknowledged before the call is in the copy: streams and shards as the manifest has them when it
+ *     begins, each shard up to an end that was published after that. Shards are copied one after another, so between
+ *     them the copy is of no one moment; each is a prefix of its log.
  *  B2 The copy's manifest is put in place last. Until then the directory holds the earlier copy, with some shards that
  *     go on further, or is no store yet.
  *  B3 Only a directory that is empty, or holds a copy of this store that nobody has open, is written to. */
@@ -42,7 +42,8 @@ static ls_status check_target(const lsi_local *local, const lsi_root *root, cons
         if (result < 0)
             return lsi_fail_errno(-result, "listing '%s'", path);
         if (result > 0)
-            return lsi_fail(LS_ERR_EXISTS, "'%s' holds '%s' and no copy of this store: name an empty directory, or a new one",
+            return lsi_fail(LS_ERR_EXISTS,
+                            "'%s' holds '%s' and no copy of this store: name an empty directory, or a new one",
                             path, foreign);
         return LS_OK;
     }

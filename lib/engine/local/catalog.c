@@ -95,7 +95,8 @@ ls_status lsi_local_catalog_read(lsi_local *local, lsi_catalog **out)
 /* ---- settling (L3) ---- */
 
 /* A shard whose closing was left half done is closed or not by what the manifest says, and its segments are written by
- * what that says from the next one on. A stream's readers and producers are told to look again, whatever became of it. */
+ * what that says from the next one on. A stream's readers and producers are told to look again, whatever became of
+ * it. */
 static bool closing_note(void *user, lsi_slot *slot)
 {
     const lsi_catalog *catalog = user;

@@ -1,7 +1,7 @@
 /* Creating and deleting streams.
  *
- * A stream may have 65,536 shards, and making a log for each takes the disk minutes. So creating is three steps, and only
- * the first and the last, which take moments, hold the store lock:
+ * A stream may have 65,536 shards, and making a log for each takes the disk minutes. So creating is three steps, and
+ * only the first and the last, which take moments, hold the store lock:
  *
  *   claim   the name is free, and an id that no stream ever had is claimed (lsi_control_claim)
  *   make    the directory `new-<id>` with an empty log for each shard, everything synced
@@ -11,8 +11,8 @@
  * A creator who dies leaves his claim to the kernel, and a `new-<id>` in which no record ever was: upkeep removes it
  * (strays.c). From the slots on, the manifest's generation is odd: whoever settles it frees them.
  *
- * Deleting replaces the manifest, ends the slots, opens the lock, and only then removes files: that part may die, and the
- * strays are removed by upkeep. */
+ * Deleting replaces the manifest, ends the slots, opens the lock, and only then removes files: that part may die, and
+ * the strays are removed by upkeep. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
  * past their age. They are no longer listed, and their children have parents that are not.
  *
  * The manifest without them is put in place first; then the slots end, and only then files go. That part may die, and
- * upkeep removes what is left (reshard.c): a directory below the highest that is named was named once. The highest shard
- * is always open, so an index comes back to nobody.
+ * upkeep removes what is left (reshard.c): a directory below the highest that is named was named once. The highest
+ * shard is always open, so an index comes back to nobody.
  *
  * A shard is closed no earlier than its parents, so it never goes before them. */
 #include <inttypes.h>

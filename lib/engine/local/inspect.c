@@ -53,7 +53,8 @@ static int stray_note(void *user, const char *entry, bool is_dir)
 {
     const strays *known = user;
     ls_finding finding = {.severity = LS_FINDING_NOTE, .kind = LS_FINDING_STRAY_FILE, .file = entry,
-                          .advice = "nothing to do: upkeep removes what a killed process left (now: `lstream maintain`)"};
+                          .advice = "nothing to do: upkeep removes what a killed process left (now: "
+                                    "`lstream maintain`)"};
     uint64_t id = 0;
 
     if (lsi_is_kept(entry)) {

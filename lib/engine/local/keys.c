@@ -1,9 +1,9 @@
 /* The keys that this process was given, each by its id.
  *
- * The application is asked once for each key, and never under a lock. What it gives is believed when it has the mark that
- * the manifest or a segment states (seal.c), so a wrong key is refused before anything is read or written with it, and
- * may be put right by asking again. Keys are kept until the store is closed: the list only grows at its head, so looking
- * takes no lock. */
+ * The application is asked once for each key, and never under a lock. What it gives is believed when it has the mark
+ * that the manifest or a segment states (seal.c), so a wrong key is refused before anything is read or written with it,
+ * and may be put right by asking again. Keys are kept until the store is closed: the list only grows at its head, so
+ * looking takes no lock. */
 #include <string.h>
 
 #include "base/status.h"

@@ -8,8 +8,8 @@
  *  L1  A stream is there if and only if the manifest names it: replacing the manifest is the moment of creating and
  *      deleting. Directories come before it and go after it.
  *  L2  A stream's id is one that no stream had before: it is not below the manifest's next one when it is claimed, and
- *      nobody else gets it while it is. A directory of an id not below the next one was never named: it is set aside, not
- *      used (R6). `new-<id>` is of a stream that is being made; no record is in it before it is `<id>`.
+ *      nobody else gets it while it is. A directory of an id not below the next one was never named: it is set aside,
+ *      not used (R6). `new-<id>` is of a stream that is being made; no record is in it before it is `<id>`.
  *  L3  Nobody acknowledges anything in a stream whose manifest may yet be taken back by a crash: while the manifest's
  *      generation is odd, streams are not opened before the manifest was written once more.
  *  L4  The settings that decide what readers see (durability) are read after attaching, and are changed only by one who
@@ -217,9 +217,9 @@ ls_status lsi_local_catalog_try_lock(lsi_local *local, lsi_catalog **out); /* BU
 void lsi_local_catalog_unlock(lsi_local *local);
 /* Ends the slots of shards that the catalog no longer names. Locks: store lock held, in a replacement. */
 void lsi_local_drop_gone_shards(lsi_local *local, lsi_catalog *catalog);
-/* Makes `catalog` the manifest. Once it is known which one counts, and before others are told that it changed, the slots
- * are made to agree by `settle` (NULL: nothing to do). Locks: store lock held. LS_ERR_IO: the old one or the new one
- * counts, the next who locks finds out, and `settle` was perhaps not called. Others: nothing was changed. */
+/* Makes `catalog` the manifest. Once it is known which one counts, and before others are told that it changed, the
+ * slots are made to agree by `settle` (NULL: nothing to do). Locks: store lock held. LS_ERR_IO: the old one or the new
+ * one counts, the next who locks finds out, and `settle` was perhaps not called. Others: nothing was changed. */
 typedef void (*lsi_local_settle)(void *user, bool replaced);
 ls_status lsi_local_catalog_replace(lsi_local *local, lsi_catalog *catalog, lsi_local_settle settle, void *user);
 /* The same for what must not fail on a full disk (E3): space is kept for it. */
@@ -366,15 +366,16 @@ int64_t lsi_local_trim_before_us(lsi_local_stream *stream);
 /* Records that arrived before are past their age by what the catalog says, for good. */
 int64_t lsi_local_horizon_us(lsi_local *local, const lsi_catalog_stream *of);
 
-/* expire.c: removes the closed shards whose records all arrived before: all, or a piece of them, and then without waiting
- * for the store lock (BUSY). `*is_left`: some are left. */
+/* expire.c: removes the closed shards whose records all arrived before: all, or a piece of them, and then without
+ * waiting for the store lock (BUSY). `*is_left`: some are left. */
 ls_status lsi_local_expire_shards(lsi_local_stream *stream, int64_t before_us, bool is_all, bool *is_left);
 
 /* trimming.c: `is_all`, or a piece of it. `*is_left`: something is due still. Locks: the stream's upkeep lock held. */
 ls_status lsi_local_trim_stream(lsi_local_stream *stream, bool is_all, int64_t until_us, bool *is_left);
 
 /* autoscale.c: looks at the loads of an on-demand stream's shards, when that is due, and splits or merges at most once.
- * Waits for no store lock that somebody has. Never fails; what went wrong is logged. Locks: the stream's upkeep lock. */
+ * Waits for no store lock that somebody has. Never fails; what went wrong is logged. Locks: the stream's upkeep
+ * lock. */
 void lsi_local_auto_scale(lsi_local_stream *stream);
 
 /* upkeep.c: a piece, if it is due and nobody else is at it, by whoever puts or reads; by who opened the store, of some

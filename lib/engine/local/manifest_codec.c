@@ -105,7 +105,8 @@ static void auto_scaling_encode(lsi_writer *to, const lsi_auto_scaling *from)
     lsi_put_u32(to, from->shards_max);
 }
 
-/* What the bytes of this stream say that no flag word does: those that are there only when there is something to say. */
+/* What the bytes of this stream say that no flag word does: those that are there only when there is something to
+ * say. */
 static uint32_t must_refuse_of(const lsi_catalog_stream *stream)
 {
     return (stream->consumer_count > 0 ? STREAM_CONSUMERS : 0) |
@@ -208,7 +209,8 @@ static ls_status shard_decode(lsi_cursor *from, lsi_shard *shard)
         lsi_u128_compare(shard->range.first, shard->range.last) > 0 || shard->first_seqno == LS_SEQNO_NONE ||
         shard->first_seqno > LS_SEQNO_MAX)
         return corrupt("a shard breaks its rules");
-    if (shard->closed ? shard->last_seqno < shard->first_seqno || shard->last_seqno > LS_SEQNO_MAX || shard->end % 8 != 0
+    if (shard->closed ? shard->last_seqno < shard->first_seqno || shard->last_seqno > LS_SEQNO_MAX ||
+                            shard->end % 8 != 0
                       : shard->last_seqno != LS_SEQNO_NONE || shard->end != 0 || shard->closed_us != 0)
         return corrupt("the end of a shard breaks its rules");
     return LS_OK;
@@ -279,7 +281,8 @@ static ls_status terms_decode(lsi_cursor *from, uint32_t bytes, lsi_catalog_stre
         (key_id_bytes == 0 && (terms->codec == 0 || !lsi_is_zero(mark, sizeof(terms->key_mark)))))
         return lsi_fail(LS_ERR_CORRUPT, "manifest: the terms of stream '%s' break their rules", stream->name);
     if (terms->codec > LS_COMPRESSION_ZSTD)
-        return lsi_fail(LS_ERR_VERSION, "manifest: stream '%s' is compressed with codec %" PRIu32 ", of a later release",
+        return lsi_fail(LS_ERR_VERSION,
+                        "manifest: stream '%s' is compressed with codec %" PRIu32 ", of a later release",
                         stream->name, terms->codec);
     terms->key_id_bytes = key_id_bytes;
     memcpy(terms->key_mark, mark, sizeof(terms->key_mark));
@@ -344,7 +347,8 @@ static ls_status stream_decode(lsi_cursor *from, const lsi_catalog *catalog, lsi
         return corrupt("ends within a stream");
     has_consumers = (stream->flags & STREAM_CONSUMERS) != 0;
     has_auto_scaling = (stream->flags & STREAM_AUTO_SCALING) != 0;
-    stream->flags &= ~(STREAM_CONSUMERS | STREAM_AUTO_SCALING); /* Said by `consumer_count` and the figures from here. */
+    /* Said by `consumer_count` and the figures from here. */
+    stream->flags &= ~(STREAM_CONSUMERS | STREAM_AUTO_SCALING);
     if ((stream->flags & STREAM_MUST_REFUSE) != 0) /* P11 */
         return lsi_fail(LS_ERR_VERSION, "manifest: a stream with features 0x%" PRIx32 " is of a later release",
                         stream->flags);

@@ -158,7 +158,8 @@ ls_status lsi_local_inspect_no_manifest(const lsi_env *env, const lsi_root *root
         finding.records_max = inspection->summary.records;
         lsi_inspection_tell(inspection, &finding, "%s: no stream can be opened, and %" PRIu64 " records%s in the "
                             "directories of the streams (ids: %s) cannot be reached until it is put back; names, "
-                            "settings, registered consumers and hash ranges are nowhere else", cause, inspection->summary.records,
+                            "settings, registered consumers and hash ranges are nowhere else",
+                            cause, inspection->summary.records,
                             inspection->summary.records_lost_max == LS_RECORDS_UNKNOWN
                                 ? ", and others that cannot be counted," : "", shown);
     }

@@ -209,7 +209,8 @@ static ls_status durability_change(lsi_local *local, ls_durability wanted)
         goto out;
     }
     settings_use(local, catalog);
-    st = lsi_local_sync_catalog(local, catalog, true, false); /* Whatever was put under the old durability, by whomever. */
+    /* Whatever was put under the old durability, by whomever. */
+    st = lsi_local_sync_catalog(local, catalog, true, false);
     if (st == LS_OK)
         st = settings_change(local, wanted, 0);
 out:

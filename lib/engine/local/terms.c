@@ -1,10 +1,10 @@
 /* What a stream's segments are written by: encrypted or not, with which key, and whether frames are compressed.
  *
  * The manifest says it. A change replaces the manifest, then tells each shard's slot that its next append begins a new
- * segment (LSI_ROLL_FIRST_TERMS), whose header takes what the manifest says by then; segments that are there stay as they
- * are. No shard's lock is taken: a put that is under way may end in the old segment, as if it had been earlier, and no
- * stopped process is waited for. Who dies in between leaves the manifest's generation odd, and who settles it (L3) tells
- * all slots. */
+ * segment (LSI_ROLL_FIRST_TERMS), whose header takes what the manifest says by then; segments that are there stay as
+ * they are. No shard's lock is taken: a put that is under way may end in the old segment, as if it had been earlier,
+ * and no stopped process is waited for. Who dies in between leaves the manifest's generation odd, and who settles it
+ * (L3) tells all slots. */
 #include <string.h>
 
 #include "base/status.h"
@@ -95,7 +95,8 @@ static ls_status decide_key(void *user, const lsi_catalog_stream *found, lsi_log
 
     if (strcmp(terms->key_id, wanted->key_id) == 0 &&
         memcmp(terms->key_mark, wanted->key_mark, sizeof wanted->key_mark) != 0)
-        return lsi_fail(LS_ERR_KEY, "stream '%s': the key given for '%s' is not the one that was used: another key takes "
+        return lsi_fail(LS_ERR_KEY,
+                        "stream '%s': the key given for '%s' is not the one that was used: another key takes "
                         "another id", found->name, wanted->key_id);
     uint32_t codec = terms->codec;
     *terms = *wanted;

@@ -7,9 +7,9 @@
  * a read or a change of the manifest may hold; what could not be had is left for the next look.
  *
  *  U1  One piece of upkeep removes at most PIECE_SEGMENTS segments of a shard at a time, reads at most PIECE_UNKNOWN
- *      lists that nobody has looked at since somebody was alone, recovers at most one shard, and begins nothing when its
- *      time is over. What is left stays due, and the next piece goes on there: so many shards are gone through once,
- *      and not once for every few of them. */
+ *      lists that nobody has looked at since somebody was alone, recovers at most one shard, and begins nothing when
+ *      its time is over. What is left stays due, and the next piece goes on there: so many shards are gone through
+ *      once, and not once for every few of them. */
 #include <stdlib.h>
 
 #include "base/status.h"
@@ -333,7 +333,8 @@ out:
 
 /* ---- shards ---- */
 
-/* A manifest that somebody is replacing is waited for by who came for upkeep; that takes too long when he is stopped. */
+/* A manifest that somebody is replacing is waited for by who came for upkeep; that takes too long when he is
+ * stopped. */
 static void expire_shards(trimming *of)
 {
     bool is_left;
