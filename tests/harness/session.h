@@ -99,18 +99,6 @@ void session_watch(session *of, uint32_t stream);
 /* LS_OK, and what ls_shard_info says of the shard's health. */
 ls_status session_health(session *of, uint32_t stream, uint32_t shard, ls_status *health);
 
-/* ---- between session.c and session_shards.c ---- */
-
-ls_status session_answered(session *of, ls_status st); /* notes a call's answer, and gives it back */
-void session_look(session *of);                        /* after every call: failed syncs since the last look */
-ls_status session_want_stream(session *of, uint32_t stream);
-void session_forget_stream(session *of, uint32_t stream);
-ls_status session_learn_shards(session *of, uint32_t stream, const ls_stream_description *description);
-/* What was learned last is held against the truth, as truth_check does it with records. */
-void session_check_shards(session *of, uint32_t stream, size_t at, bool power);
-bool session_is_open(const session *of, uint32_t stream, uint32_t shard);
-ls_hash_key session_key_of(const session *of, uint32_t stream, uint32_t shard, uint32_t number);
-
 /* ---- after a crash, a kill or a fault ---- */
 
 /* Opens the store and holds all of it against the truth as of `at` operations of the log: streams, records, health.

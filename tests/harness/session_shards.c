@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/u128.h"
-#include "harness/session.h"
+#include "harness/session_inside.h"
 
 /* ---- which there are ---- */
 
@@ -34,7 +34,6 @@ bool session_is_open(const session *of, uint32_t stream, uint32_t shard)
     return shard < of->shards[stream].count && of->shards[stream].at[shard].is_open;
 }
 
-/* A key whose place in the shard's range is not always the same. */
 ls_hash_key session_key_of(const session *of, uint32_t stream, uint32_t shard, uint32_t number)
 {
     const ls_shard_info *info = &of->shards[stream].at[shard];
@@ -163,7 +162,7 @@ static ls_status reshard(session *of, uint32_t stream, resharding how, uint32_t 
         fact->made_at = sim_log_count(of->sim);
     else if (st != LS_ERR_IO && how != SCALE) /* A scaling may have been done in part, whatever stopped it. */
         fact->gone_at = sim_log_count(of->sim);
-    session_look(of);
+    (void)session_look(of);
     known = session_answered(of, ls_stream_describe(of->streams[stream], &description));
     if (known != LS_OK) {
         shards->count = 0; /* The next call that wants the stream asks again. */

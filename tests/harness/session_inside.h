@@ -1,0 +1,52 @@
+/* Between the files of a session (session.h); no harness looks in here. */
+#ifndef LST_SESSION_INSIDE_H
+#define LST_SESSION_INSIDE_H
+
+#include "harness/session.h"
+
+/* ---- session.c ---- */
+
+ls_status session_answered(session *of, ls_status st); /* notes a call's answer, and gives it back */
+/* Keys follow from their ids. */
+ls_status session_key(void *user, const char *key_id, unsigned char key[LS_KEY_BYTES]);
+ls_status session_want_stream(session *of, uint32_t stream);
+void session_forget_stream(session *of, uint32_t stream);
+
+/* ---- session_log.c: a place `from` is where the call in question began ---- */
+
+size_t session_here(session *of); /* the log's end */
+/* Whether a status leaves it open what happened. Everything else says that nothing was changed. */
+bool session_is_unknown(ls_status st);
+bool session_name_ends(const char *name, const char *end);
+/* Whether the call replaced a shard's segment list: it rolled, and synced what was before (S5). */
+bool session_rolled_since(session *of, size_t from);
+/* Behind the write that has the beginning of the put's record; the log's end if there is none. */
+size_t session_written_at(session *of, uint32_t put, size_t from);
+/* After every call: whether a sync failed since the last look, by whatever thread. */
+bool session_look(session *of);
+/* A sync failed: in the weaker modes it may cost what was acknowledged before (E1). In SYNC it may not. */
+void session_sync_failed(session *of);
+/* A call that syncs everything was answered. */
+void session_synced(session *of, ls_status st);
+
+/* ---- session_puts.c ---- */
+
+void session_note_expired(session *of, size_t at); /* From `at` on, what is too old or over a cap may be trimmed. */
+/* A recovery begins a new segment, and the one before it may be as good as empty: then a cap says nothing of
+ * records. */
+void session_all_over_cap(session *of);
+
+/* ---- session_read.c ---- */
+
+void session_unwatch(session *of);
+
+/* ---- session_shards.c ---- */
+
+ls_status session_learn_shards(session *of, uint32_t stream, const ls_stream_description *description);
+/* What was learned last is held against the truth, as truth_check does it with records. */
+void session_check_shards(session *of, uint32_t stream, size_t at, bool power);
+bool session_is_open(const session *of, uint32_t stream, uint32_t shard);
+/* A key whose place in the shard's range is not always the same. */
+ls_hash_key session_key_of(const session *of, uint32_t stream, uint32_t shard, uint32_t number);
+
+#endif
