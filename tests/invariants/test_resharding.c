@@ -5,7 +5,7 @@
 
 #define BUSY_MS 300
 #define PRODUCERS 4
-#define PUTS_EACH 400u
+#define ROUNDS 24u
 
 static const ls_hash_key top = {UINT64_MAX, UINT64_MAX};
 
@@ -264,16 +264,17 @@ static void waiting_readers_of_other_processes_are_woken(void **state)
 
 static uint32_t the_place;
 
-/* Puts PUTS_EACH numbered records, each with one of three keys, singly and in batches. */
+/* Puts numbered records until it is told to stop, each with one of three keys, singly and in batches. */
 static void put_numbered(fixture *fx)
 {
     char keys[8][16], texts[8][16];
+    uint32_t number = 0;
     handles of;
 
     child_check(handles_open(&of, fx->path, NULL, NULL) == LS_OK);
     atomic_fetch_add(&fx->share->ready, 1);
-    for (uint32_t number = 0; number < PUTS_EACH;) {
-        uint32_t count = number % 5 == 4 && number + 8 <= PUTS_EACH ? 8 : 1;
+    while (atomic_load(&fx->share->stage) == 0) {
+        uint32_t count = number % 5 == 4 ? 8 : 1;
         ls_put_entry entries[8];
         size_t failed = 0;
 
@@ -285,8 +286,9 @@ static void put_numbered(fixture *fx)
         }
         child_check(ls_producer_put_batch(of.producer, entries, count, NULL, NULL, &failed) == LS_OK);
         child_check(failed == 0);
+        atomic_fetch_add(&fx->share->release, 1);
     }
-    atomic_fetch_add(&fx->share->acknowledged, 1);
+    atomic_fetch_add(&fx->share->acknowledged, number);
     child_check(handles_close(&of) == LS_OK);
 }
 
@@ -302,10 +304,11 @@ static void reshard_somehow(ls_stream *stream, uint32_t round)
         assert_int_equal(ls_stream_merge(stream, lower, upper, NULL), LS_OK);
 }
 
+/* Each change of the shards is one among puts: it waits for as many of them as there are producers, however slow. */
 static void producers_keep_the_order_of_their_keys(void **state)
 {
     fixture *fx = *state;
-    uint32_t next[PRODUCERS][3] = {{0}}, total = 0, rounds = 0;
+    uint32_t next[PRODUCERS][3] = {{0}}, total = 0;
     const ls_batch *batch = NULL;
     ls_iterator *iterator = NULL;
     pid_t pids[PRODUCERS];
@@ -315,11 +318,13 @@ static void producers_keep_the_order_of_their_keys(void **state)
     for (the_place = 0; the_place < PRODUCERS; the_place++)
         pids[the_place] = child_start(put_numbered, fx);
     await(&fx->share->ready, PRODUCERS);
-    while (atomic_load(&fx->share->acknowledged) < PRODUCERS && rounds < 60)
-        reshard_somehow(of.stream, rounds++);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        reshard_somehow(of.stream, round);
+        await(&fx->share->release, atomic_load(&fx->share->release) + PRODUCERS);
+    }
+    atomic_store(&fx->share->stage, 1);
     for (int i = 0; i < PRODUCERS; i++)
         child_ends_well(pids[i]);
-    assert_true(rounds > 5);
     assert_int_equal(ls_iterator_open_all(of.stream, NULL, NULL, &iterator), LS_OK);
     for (;;) {
         assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
@@ -339,7 +344,7 @@ static void producers_keep_the_order_of_their_keys(void **state)
             next[place][key] = number + 3;
         }
     }
-    assert_int_equal(total, PRODUCERS * PUTS_EACH);
+    assert_int_equal(total, atomic_load(&fx->share->acknowledged));
     ls_iterator_close(iterator);
     assert_int_equal(handles_close(&of), LS_OK);
 }
