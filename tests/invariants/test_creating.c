@@ -3,42 +3,24 @@
 #include <dirent.h>
 
 #include "engine/local/local.h"
-#include "invariants/processes.h"
+#include "invariants/dying.h"
 
 #define WIDE 40u /* shards: enough to be synced at once */
 #define BUSY_MS 1000
 #define QUICK_MS 900 /* on a loaded machine; who waits for a lock that is held is back after BUSY_MS */
 
-typedef struct plan {
-    hooked_files files;
-    int64_t countdown; /* calls that change the disk until it strikes; below 0: never */
-    int signal;        /* SIGKILL or SIGSTOP */
-    uint64_t calls;
-} plan;
-
-static plan the_plan;
 static uint32_t the_shards;
 static ls_status the_answer; /* that a stopped creator must get in the end */
-
-static int strike(void *user, const hook_event *event)
-{
-    plan *of = user;
-
-    if (event->target != HOOK_CONTROL && of->countdown >= 0 && of->countdown-- == 0)
-        (void)raise(of->signal);
-    return 0;
-}
 
 static void create_in_child(fixture *fx)
 {
     ls_stream_options options = LS_STREAM_OPTIONS_INIT;
-    int64_t strike_at = the_plan.countdown;
     ls_store *store;
 
-    hooked_files_init(&the_plan.files, strike, NULL, &the_plan);
-    the_plan.countdown = -1;
+    hooked_files_init(&the_plan.files, die_before, NULL, &the_plan);
+    the_plan.armed = false;
     child_check(open_hooked(fx->path, NULL, &the_plan.files, &store) == LS_OK);
-    the_plan.countdown = strike_at;
+    the_plan.armed = true;
     options.shard_count = the_shards;
     ls_status st = ls_stream_create(store, "wide", &options);
     child_check(st == the_answer);
@@ -277,7 +259,7 @@ static void a_claim_holds_within_a_process(void **state)
 
 /* ---- deleters ---- */
 
-/* As plan.countdown, for calls that remove files and directories of streams. */
+/* As the plan's countdown, for calls that remove files and directories of streams. */
 static int64_t the_removals;
 static int (*unlink_before)(const lsi_root *root, const char *name);
 static int (*remove_dir_before)(const lsi_root *root, const char *name);

@@ -1,6 +1,7 @@
 /* Closed shards leave their stream when all their records are past their age: who is told, that it is one durable step
  * wherever a process dies in it, and that nobody loses or repeats a record by it. */
 #include "invariants/clocked.h"
+#include "invariants/dying.h"
 
 #define MINUTE (60 * SECOND)
 
@@ -238,34 +239,6 @@ static void a_later_copy_has_no_expired_shard(void **state)
 
 /* ---- P1 ---- */
 
-typedef struct plan {
-    hooked_files files;
-    int64_t countdown; /* calls until it strikes */
-    bool behind, armed;
-} plan;
-
-static plan the_plan;
-
-static void die_at(plan *of, const hook_event *event, bool behind)
-{
-    if (!of->armed || event->target == HOOK_CONTROL || behind != of->behind || of->countdown-- != 0)
-        return;
-    (void)kill(getpid(), SIGKILL);
-    for (;;)
-        (void)pause();
-}
-
-static int die_before(void *user, const hook_event *event)
-{
-    die_at(user, event, false);
-    return 0;
-}
-
-static void die_behind(void *user, const hook_event *event)
-{
-    die_at(user, event, true);
-}
-
 static void maintain_and_die(fixture *fx)
 {
     ls_store *store;
@@ -306,7 +279,7 @@ static void who_dies_while_he_removes_a_shard_leaves_it_or_not(void **state)
                 assert_int_equal(put_number(of.producer, n++, 0, 100), LS_OK);
             }
             the_plan.countdown = calls;
-            the_plan.behind = behind != 0;
+            the_plan.where = behind;
             status = child_end(child_start(maintain_and_die, fx));
             assert_true(status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
             from = now_ms();
