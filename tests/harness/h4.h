@@ -18,17 +18,19 @@
 #define STORM_OPEN_MAX 6u      /* that the resharder makes */
 #define STORM_PRODUCERS 6u
 #define STORM_CONSUMERS 4u     /* the last two are merged */
-#define STORM_CHILDREN (STORM_PRODUCERS + STORM_CONSUMERS + 3)
-#define STORM_MAKER (STORM_CHILDREN - 3)
-#define STORM_RESHARDER (STORM_CHILDREN - 2)
-#define STORM_TRIMMER (STORM_CHILDREN - 1)
+#define STORM_TRIMMERS 2u      /* one is trimming while another one puts */
+#define STORM_MAKER (STORM_PRODUCERS + STORM_CONSUMERS)
+#define STORM_RESHARDER (STORM_MAKER + 1)
+#define STORM_TRIMMER (STORM_RESHARDER + 1)
+#define STORM_CHILDREN (STORM_TRIMMER + STORM_TRIMMERS)
 #define STORM_SEGMENT_BYTES (64u << 10)
 #define STORM_STREAM "storm"
 #define STORM_KEPT_STREAM "kept"
 /* Its cap: a death costs a segment, and not so many die between two puts. */
 #define STORM_KEPT_BYTES (16 * STORM_SEGMENT_BYTES)
 #define STORM_KEPT_RECORD_BYTES 5000u
-#define STORM_KEPT_MAX (1u << 20) /* records ever */
+#define STORM_KEPT_MAX (1u << 20) /* records ever, of each trimmer */
+#define STORM_KEPT_FEW 60u        /* so many, and some deaths, do not fill the cap */
 #define STORM_MADE 8u             /* streams the maker makes and deletes */
 #define STORM_KEYS 5u
 #define STORM_BATCH_MAX 8u
@@ -63,9 +65,10 @@ typedef struct storm_shared {
     _Atomic uint64_t puts, acknowledged, read, reshards, new_keys;
     _Atomic uint32_t runs;
     _Atomic uint32_t made[STORM_MADE];          /* STORM_ABSENT .. STORM_DELETING */
-    _Atomic uint32_t kept_next;                 /* the trimmer: numbers of its records, */
-    _Atomic unsigned char kept[STORM_KEPT_MAX]; /* and which were acknowledged */
-    _Atomic uint64_t trimmed;                   /* readings that began behind the first record */
+    _Atomic uint32_t kept_next[STORM_TRIMMERS]; /* numbers of a trimmer's records, */
+    _Atomic unsigned char kept[STORM_TRIMMERS][STORM_KEPT_MAX]; /* and which were acknowledged */
+    _Atomic uint64_t kept_newest;               /* trimmer << 32 | number, acknowledged last; UINT64_MAX: none yet */
+    _Atomic uint64_t trimmed;                   /* readings that began behind a trimmer's first record */
     _Atomic uint64_t violations;
     char messages[STORM_MESSAGES_MAX][STORM_MESSAGE_BYTES];
 } storm_shared;
@@ -139,11 +142,11 @@ void storm_produce(uint32_t place, uint64_t *random, storm_plan *plan);
 void storm_consume(uint32_t place, uint64_t *random, storm_plan *plan);
 void storm_reshard(uint64_t *random, storm_plan *plan);
 void storm_make_streams(uint64_t *random, storm_plan *plan);
-void storm_trim(uint64_t *random, storm_plan *plan);
+void storm_trim(uint32_t place, uint64_t *random, storm_plan *plan);
 
 /* The open shards by rising keys. */
 uint32_t storm_open_shards(const ls_stream_description *about, ls_shard_info *into, uint32_t most);
-/* Reads what a stream with a cap has left: the end of what was acknowledged before, without a gap. */
+/* Reads what a stream with a cap has left: of each trimmer the end of what was acknowledged before, without a gap. */
 void storm_check_kept(ls_stream *stream);
 
 /* ---- h4_judge.c ---- */

@@ -138,52 +138,87 @@ void storm_make_streams(uint64_t *random, storm_plan *plan)
     storm_close(store, NULL, NULL, NULL);
 }
 
+typedef struct kept_record {
+    uint32_t trimmer, number;
+} kept_record;
+
+/* What a reading of the trimmed stream has come to. */
+typedef struct kept_reading {
+    bool any[STORM_TRIMMERS];
+    uint32_t next[STORM_TRIMMERS];
+} kept_reading;
+
+static void check_kept_record(kept_reading *of, const ls_record *record)
+{
+    kept_record head;
+    uint32_t *next;
+
+    if (record->data.size != STORM_KEPT_RECORD_BYTES) {
+        storm_violation("the trimmed stream shows a record of %zu bytes", record->data.size);
+        return;
+    }
+    memcpy(&head, record->data.data, sizeof head);
+    if (head.trimmer >= STORM_TRIMMERS || head.number >= STORM_KEPT_MAX || head.number < of->next[head.trimmer]) {
+        storm_violation("the trimmed stream shows number %u of trimmer %u", head.number, head.trimmer);
+        return;
+    }
+    next = &of->next[head.trimmer];
+    for (; of->any[head.trimmer] && *next < head.number; ++*next)
+        if (atomic_load(&storm->kept[head.trimmer][*next]) != 0)
+            storm_violation("the trimmed stream lacks number %u of trimmer %u, which was acknowledged, in the middle",
+                            *next, head.trimmer);
+    if (!of->any[head.trimmer] && head.number > 0)
+        atomic_fetch_add(&storm->trimmed, 1);
+    of->any[head.trimmer] = true;
+    *next = head.number + 1;
+}
+
 void storm_check_kept(ls_stream *stream)
 {
     ls_iterator *iterator = NULL;
     const ls_batch *batch = NULL;
-    uint32_t until = atomic_load(&storm->kept_next), next = 0;
-    bool any = false;
-    ls_status st = ls_iterator_open(stream, 0, NULL, NULL, &iterator);
+    kept_reading of = {{false}, {0}};
+    uint32_t until[STORM_TRIMMERS], put = 0;
+    uint64_t newest;
+    ls_status st;
 
+    for (uint32_t i = 0; i < STORM_TRIMMERS; i++)
+        until[i] = atomic_load(&storm->kept_next[i]);
+    newest = atomic_load(&storm->kept_newest);
+    st = ls_iterator_open(stream, 0, NULL, NULL, &iterator);
     while (st == LS_OK) {
         st = ls_iterator_next(iterator, NULL, &batch);
         if (st == LS_ERR_TRIMMED) { /* Trimmed while it was read (P8). */
-            any = false;
+            memset(of.any, 0, sizeof of.any);
             st = LS_OK;
             continue;
         }
         if (st != LS_OK || ls_batch_count(batch) == 0)
             break;
-        for (size_t i = 0; i < ls_batch_count(batch); i++) {
-            const ls_record *record = ls_batch_at(batch, i);
-            uint32_t number;
-
-            memcpy(&number, record->data.data, sizeof number);
-            if (record->data.size != STORM_KEPT_RECORD_BYTES || number < next || number >= STORM_KEPT_MAX)
-                storm_violation("the trimmed stream shows number %u after %u", number, next);
-            for (; any && next < number; next++)
-                if (atomic_load(&storm->kept[next]) != 0)
-                    storm_violation("the trimmed stream lacks number %u, which was acknowledged, in the middle", next);
-            if (!any && number > 0)
-                atomic_fetch_add(&storm->trimmed, 1);
-            any = true;
-            next = number + 1;
-        }
+        for (size_t i = 0; i < ls_batch_count(batch); i++)
+            check_kept_record(&of, ls_batch_at(batch, i));
     }
     if (st != LS_OK)
         storm_violation("reading the trimmed stream: %s: %s", ls_status_name(st), ls_last_error_message());
-    for (; next < until; next++)
-        if (atomic_load(&storm->kept[next]) != 0)
-            storm_violation("the trimmed stream lacks number %u, which was acknowledged, at its end", next);
+    for (uint32_t i = 0; i < STORM_TRIMMERS; i++)
+        put += atomic_load(&storm->kept_next[i]) - until[i];
+    if (newest != UINT64_MAX && !of.any[newest >> 32] && put < STORM_KEPT_FEW)
+        storm_violation("the trimmed stream lacks number %u of trimmer %u, which was acknowledged last",
+                        (uint32_t)newest, (uint32_t)(newest >> 32));
+    for (uint32_t i = 0; i < STORM_TRIMMERS; i++)
+        for (; of.any[i] && of.next[i] < until[i]; of.next[i]++)
+            if (atomic_load(&storm->kept[i][of.next[i]]) != 0)
+                storm_violation("the trimmed stream lacks number %u of trimmer %u, which was acknowledged, at its end",
+                                of.next[i], i);
     ls_iterator_close(iterator);
 }
 
 /* Puts into a stream that has a cap, and does all upkeep of the store now and then, among those who do a piece each. */
-void storm_trim(uint64_t *random, storm_plan *plan)
+void storm_trim(uint32_t place, uint64_t *random, storm_plan *plan)
 {
     static unsigned char data[STORM_KEPT_RECORD_BYTES];
-    storm_child *state = &storm->child[STORM_TRIMMER];
+    storm_child *state = &storm->child[place];
+    kept_record head = {.trimmer = place - STORM_TRIMMER};
     ls_store *store = storm_open_store(plan, state);
     ls_stream *stream = NULL;
     ls_producer *producer = NULL;
@@ -196,11 +231,10 @@ void storm_trim(uint64_t *random, storm_plan *plan)
     }
     storm_check_kept(stream);
     for (uint32_t i = 1; atomic_load(&storm->stop) == 0; i++) {
-        uint32_t number = atomic_fetch_add(&storm->kept_next, 1);
-
-        if (number >= STORM_KEPT_MAX)
+        head.number = atomic_fetch_add(&storm->kept_next[head.trimmer], 1);
+        if (head.number >= STORM_KEPT_MAX)
             break;
-        memcpy(data, &number, sizeof number);
+        memcpy(data, &head, sizeof head);
         storm_call clock = storm_call_begins(state, storm_set.wait_us);
         st = ls_producer_put(producer, (ls_bytes){"k", 1}, (ls_bytes){data, sizeof data}, NULL, NULL);
         storm_call_ends(&clock, "a put into the trimmed stream", storm_set.wait_us);
@@ -208,7 +242,8 @@ void storm_trim(uint64_t *random, storm_plan *plan)
             storm_violation("putting into the trimmed stream: %s: %s", ls_status_name(st), ls_last_error_message());
             _exit(3);
         }
-        atomic_store(&storm->kept[number], 1);
+        atomic_store(&storm->kept[head.trimmer][head.number], 1);
+        atomic_store(&storm->kept_newest, (uint64_t)head.trimmer << 32 | head.number);
         if (i % 16 == 0) {
             clock = storm_call_begins(state, storm_set.wait_us);
             st = ls_store_maintain(store, 300);

@@ -52,7 +52,7 @@ static pid_t spawn(uint32_t place, uint64_t *random)
     else if (place == STORM_RESHARDER)
         storm_reshard(&own, &plan);
     else
-        storm_trim(&own, &plan);
+        storm_trim(place, &own, &plan);
     _exit(0);
 }
 
@@ -245,6 +245,7 @@ static uint64_t run(const char *mode, const char *dir, bool keep, uint64_t *hold
     storm = mmap(NULL, sizeof *storm, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (storm == MAP_FAILED)
         abort();
+    atomic_store(&storm->kept_newest, UINT64_MAX);
     prepare();
     kills = rage(&random, &stops, &ends);
     storm_judge();
