@@ -46,7 +46,8 @@ typedef struct ls_consumer_info {
  *
  * @retval LS_ERR_INVALID_ARGUMENT  The name breaks its rule, or `out->size` was not set. Nothing was changed.
  * @retval LS_ERR_EXISTS            The stream has a consumer of that name. Nothing was changed.
- * @retval LS_ERR_STATE             The stream has 20 consumers, or 5 that are CREATING. Nothing was changed.
+ * @retval LS_ERR_STATE             The stream has 20 consumers, or 5 that are CREATING, or is not ACTIVE itself.
+ *                                  Nothing was changed.
  * @retval LS_ERR_NOT_FOUND         The stream was deleted.
  * @retval LS_ERR_READ_ONLY         The store was opened for reading.
  * @retval LS_ERR_BUSY              A stopped process held the store's lock for `busy_timeout_ms`. Nothing was changed.

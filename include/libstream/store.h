@@ -147,10 +147,13 @@ typedef struct ls_store_options {
     uint32_t fault_partial_per_1000;
     uint32_t fault_latency_ms;      /**< Each put takes so much longer. */
     /** For tests of programs that want to see Kinesis's states: a consumer that this handle registers is CREATING for
-     *  so long (5 of a stream at once), one that it deregisters DELETING. 0: at once. Changes of streams are
-     *  instant. */
+     *  so long (5 of a stream at once), one that it deregisters DELETING. 0: at once. */
     uint32_t transition_ms;
-    uint32_t reserved_2;            /**< 0 */
+    /** The same of streams (stream.h, `ls_stream_status`): one that this handle creates is CREATING for so long (5 of
+     *  the store at once), one that it deletes DELETING, and one that it splits, merges, scales, or changes the mode or
+     *  the encryption of is UPDATING for so long after it was done. By the `clock`; nothing is written when it is over,
+     *  and whoever has the store open sees the same. 0: at once. */
+    uint32_t stream_transition_ms;
 
     /** For tests of programs: the time of day, by which records are stamped, grow old and are trimmed; NULL: the
      *  system's. Time goes on as this says, so a step ahead is time that passed and is believed at once, where a step

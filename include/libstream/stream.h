@@ -36,12 +36,15 @@ typedef int32_t ls_stream_mode;
 #define LS_STREAM_PROVISIONED 1
 
 /** What a stream is doing, as Kinesis names it. Streams are ACTIVE as soon as they exist, and gone as soon as they are
- *  deleted: this release shows no other state. */
+ *  deleted, unless that was by a handle of a store opened with `stream_transition_ms` (store.h). Every change of a
+ *  stream that is not ACTIVE is LS_ERR_STATE, but that it can be deleted, and its consumers be deregistered. In every
+ *  state it is listed and can be opened and described. */
 typedef int32_t ls_stream_status;
 #define LS_STREAM_ACTIVE 1
-#define LS_STREAM_CREATING 2 /**< Shows no shards; puts and iterators find no stream. It can be deleted. */
-#define LS_STREAM_UPDATING 3 /**< Takes puts and reads; changes to it are LS_ERR_STATE. */
-#define LS_STREAM_DELETING 4 /**< Puts and iterators find no stream; its name is taken. */
+#define LS_STREAM_CREATING 2 /**< Shows no shards; puts and iterators find no stream (LS_ERR_NOT_FOUND). */
+#define LS_STREAM_UPDATING 3 /**< Takes puts and reads; what was changed is as it was changed already. */
+#define LS_STREAM_DELETING 4 /**< Shows no shards; puts and iterators find no stream, those that are open too; its name
+                                  is taken. It cannot be deleted again. */
 
 /** What frames of records are compressed with, where that makes them smaller: batches of 4 KiB and more. */
 typedef int32_t ls_compression;
@@ -75,7 +78,8 @@ typedef struct ls_stream_options {
  *
  * @retval LS_ERR_INVALID_ARGUMENT  The name, an option or a tag breaks its rule. Nothing was changed.
  * @retval LS_ERR_EXISTS            The name is taken. Nothing was changed.
- * @retval LS_ERR_STATE             `streams_max` or `shards_max` of the store's options. Nothing was changed.
+ * @retval LS_ERR_STATE             `streams_max` or `shards_max` of the store's options, or the store has 5 streams
+ *                                  that are CREATING. Nothing was changed.
  * @retval LS_ERR_READ_ONLY         The store was opened for reading.
  * @retval LS_ERR_BUSY              A stopped process held the store's lock for `busy_timeout_ms`. Nothing was changed.
  * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  The outcome is unknown for IO, else nothing was changed.
@@ -89,8 +93,8 @@ LS_API ls_status ls_stream_create(ls_store *store, const char *name, const ls_st
  * LS_ERR_NOT_FOUND from then on, waiting readers included.
  *
  * @retval LS_ERR_NOT_FOUND  No stream of that name. Nothing was changed.
- * @retval LS_ERR_STATE      It has registered consumers: see ls_stream_delete_with_consumers (consumer.h). Nothing was
- *                           changed.
+ * @retval LS_ERR_STATE      It has registered consumers: see ls_stream_delete_with_consumers (consumer.h); or it is
+ *                           DELETING. Nothing was changed.
  * @retval LS_ERR_READ_ONLY, LS_ERR_BUSY, LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  As ls_stream_create.
  *
  * Threads: any thread. Blocks on disk. Since 0.1.
@@ -139,6 +143,7 @@ LS_API ls_status ls_stream_close(ls_stream *stream);
  * @retval LS_ERR_NOT_FOUND         No stream of that name. Nothing was changed.
  * @retval LS_ERR_KEY               The key callback (`ls_store_options`) gives no such key, or another one than the
  *                                  stream uses under this id. Nothing was changed.
+ * @retval LS_ERR_STATE             The stream is not ACTIVE. Nothing was changed.
  * @retval LS_ERR_UNSUPPORTED       libstream was built without encryption. Nothing was changed.
  * @retval LS_ERR_READ_ONLY, LS_ERR_BUSY, LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  As ls_stream_create.
  *
@@ -284,6 +289,7 @@ LS_API void ls_stream_description_free(ls_stream_description *description);
  * @param hours  1..8760.
  *
  * @retval LS_ERR_INVALID_ARGUMENT  `hours` is out of its range, or below the present retention. Nothing was changed.
+ * @retval LS_ERR_STATE             The stream is not ACTIVE (ls_stream_status). Nothing was changed.
  * @retval LS_ERR_NOT_FOUND         The stream was deleted.
  * @retval LS_ERR_READ_ONLY         The store was opened for reading.
  * @retval LS_ERR_BUSY              Another process held the store's lock for `busy_timeout_ms`. Nothing was changed.
@@ -434,7 +440,7 @@ LS_API ls_status ls_stream_reset_shard(ls_stream *stream, uint32_t shard);
  * @retval LS_ERR_INVALID_ARGUMENT  The key is not strictly inside the shard's range. Nothing was changed.
  * @retval LS_ERR_NOT_FOUND         No such shard, or the stream was deleted.
  * @retval LS_ERR_STATE             The shard was split or merged already; or the stream has as many shards as it can
- *                                  have: 65,536 open ones, 1,048,576 ever. Nothing was changed.
+ *                                  have: 65,536 open ones, 1,048,576 ever; or it is not ACTIVE. Nothing was changed.
  * @retval LS_ERR_READ_ONLY         The store was opened for reading.
  * @retval LS_ERR_BUSY              Another process held a lock for `busy_timeout_ms`. Nothing was changed.
  * @retval LS_ERR_CORRUPT           The shard is damaged and takes no puts: see `lstream verify`. Nothing was changed.

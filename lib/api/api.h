@@ -80,6 +80,8 @@ ls_status lsi_options_import(void *own, uint32_t own_size, const void *theirs, u
 
 /* ---- stream.c ---- */
 
+/* A stream shows no shards before it is there and when it is going. */
+void lsi_stream_hide_shards(lsi_stream_info *info);
 /* What is known of a shard, into as much of `*out` as its `size` says. INVALID_ARGUMENT: the size was not set. */
 ls_status lsi_shard_info_fill(const lsi_shard *shard, const lsi_shard_state *state, ls_shard_info *out);
 

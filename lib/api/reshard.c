@@ -43,7 +43,7 @@ ls_status ls_stream_split(ls_stream *stream, uint32_t shard, const ls_hash_key *
     else if (st == LS_OK)
         st = find_middle(stream, shard, &step.at);
     if (st == LS_OK)
-        st = stream->store->engine->ops->reshard(stream->stream, &step, 1, &first);
+        st = stream->store->engine->ops->reshard(stream->stream, &step, 1, false, &first);
     if (st != LS_OK)
         return st;
     if (lower != NULL)
@@ -62,7 +62,7 @@ ls_status ls_stream_merge(ls_stream *stream, uint32_t shard, uint32_t adjacent_s
     if (st == LS_OK && adjacent_shard == LSI_NO_SHARD) /* The engine would take it for a split. */
         st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' has no shard %" PRIu32, stream->name, adjacent_shard);
     if (st == LS_OK)
-        st = stream->store->engine->ops->reshard(stream->stream, &step, 1, &first);
+        st = stream->store->engine->ops->reshard(stream->stream, &step, 1, false, &first);
     if (st == LS_OK && child != NULL)
         *child = first;
     return st;
@@ -137,6 +137,7 @@ ls_status ls_stream_update_shard_count(ls_stream *stream, uint32_t shard_count, 
     ls_scale_options own;
     open_shards open;
     uint32_t count = 1, first, tries = 0;
+    bool has_begun = false;
     ls_status st = check_change(stream, __func__);
 
     if (st == LS_OK)
@@ -152,7 +153,8 @@ ls_status ls_stream_update_shard_count(ls_stream *stream, uint32_t shard_count, 
             st = check_target(stream, shard_count, open.route.count, own.flags);
         count = st == LS_OK ? lsi_scale_steps(&open.route, shard_count, steps) : 0;
         if (count > 0) {
-            st = stream->store->engine->ops->reshard(stream->stream, steps, count, &first);
+            st = stream->store->engine->ops->reshard(stream->stream, steps, count, has_begun, &first);
+            has_begun = has_begun || st == LS_OK;
             /* Somebody else resharded meanwhile: what is to be done is seen anew. */
             if ((st == LS_ERR_STATE || st == LS_ERR_NOT_FOUND) && ++tries < TRIES_MAX &&
                 stream->store->engine->ops->generation(stream->stream) != open.info.generation)

@@ -129,6 +129,8 @@ ls_status ls_stream_list_shards(ls_stream *stream, const ls_shard_list_options *
     if (st == LS_OK)
         st = stream->store->engine->ops->info(stream->stream, &info);
     if (st == LS_OK)
+        lsi_stream_hide_shards(&info);
+    if (st == LS_OK)
         st = make_list(stream, &info, &own, out);
     lsi_stream_info_free(&info);
     return st;

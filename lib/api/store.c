@@ -118,6 +118,7 @@ ls_status lsi_store_open_env(const char *text, const ls_store_options *options, 
     store->engine->streams_max = own.streams_max;
     store->engine->shards_max = own.shards_max;
     store->engine->transition_ms = own.transition_ms;
+    store->engine->stream_transition_ms = own.stream_transition_ms;
     lsi_error_restore(&before); /* An engine may try and recover on the way: that no store is there yet, for one. */
     *out = store;
     return LS_OK;

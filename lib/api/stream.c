@@ -144,6 +144,12 @@ struct ls_stream_description {
     lsi_shard_state *states; /* [info.shard_count] */
 };
 
+void lsi_stream_hide_shards(lsi_stream_info *info)
+{
+    if (info->status == LS_STREAM_CREATING || info->status == LS_STREAM_DELETING)
+        info->shard_count = 0;
+}
+
 static ls_status fill(const ls_stream *stream, ls_stream_description *description)
 {
     const lsi_engine_ops *ops = stream->store->engine->ops;
@@ -157,6 +163,7 @@ static ls_status fill(const ls_stream *stream, ls_stream_description *descriptio
     st = ops->info(stream->stream, &description->info);
     if (st != LS_OK)
         return st;
+    lsi_stream_hide_shards(&description->info);
     description->states =
         lsi_alloc_zero(&description->memory, description->info.shard_count * sizeof *description->states);
     if (description->states == NULL)

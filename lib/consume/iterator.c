@@ -171,6 +171,12 @@ ls_status lsi_iterator_new(lsi_engine_stream *stream, bool is_merged, uint32_t f
     st = stream->engine->ops->info(stream, &info);
     if (st != LS_OK)
         return st;
+    if (info.status == LS_STREAM_CREATING || info.status == LS_STREAM_DELETING) {
+        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' is being %s", info.name,
+                      info.status == LS_STREAM_CREATING ? "created" : "deleted");
+        lsi_stream_info_free(&info);
+        return st;
+    }
     iterator = lsi_alloc_zero(&env->memory, sizeof(*iterator));
     if (iterator == NULL) {
         lsi_stream_info_free(&info);

@@ -166,8 +166,9 @@ typedef struct lsi_engine_ops {
     ls_status (*shard_state)(lsi_engine_stream *stream, uint32_t shard, lsi_shard_state *out);
     ls_status (*reset_shard)(lsi_engine_stream *stream, uint32_t shard);
     /* Splits and merges, 1..LSI_RESHARD_STEPS_MAX of them, in one durable step or not at all; refused as
-     * lsi_reshard_apply says. `*first_child`: the children have the indexes from here on, in the order of the steps. */
-    ls_status (*reshard)(lsi_engine_stream *stream, const lsi_reshard_step *steps, uint32_t count,
+     * lsi_reshard_apply says. `goes_on`: they continue a change, which may have left the stream UPDATING.
+     * `*first_child`: the children have the indexes from here on, in the order of the steps. */
+    ls_status (*reshard)(lsi_engine_stream *stream, const lsi_reshard_step *steps, uint32_t count, bool goes_on,
                          uint32_t *first_child);
     /* The shard's words for lsi_rates_, shared by all processes; good while the stream is open. NULL: there are none,
      * since the shard cannot be reached; whoever uses it will be told. Leaves the last error alone. */
@@ -233,6 +234,7 @@ struct lsi_engine {
     uint32_t streams_max;              /* 0: no limit; for create */
     uint32_t shards_max;               /* open ones, of all streams; for create and reshard */
     uint32_t transition_ms;            /* how long changes of consumers take */
+    uint32_t stream_transition_ms;     /* and of streams: create, remove, reshard, encryption, LSI_CHANGE_MODE */
 };
 struct lsi_engine_stream {
     lsi_engine *engine;

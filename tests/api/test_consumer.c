@@ -852,9 +852,6 @@ static void with_a_delay_a_consumer_is_creating_and_deleting(void **state)
     ls_consumer *consumer;
     watch of;
 
-    options.reserved_2 = 1;
-    assert_int_equal(ls_store_open("memory:", &options, &store), LS_ERR_INVALID_ARGUMENT);
-    options.reserved_2 = 0;
     options.transition_ms = 3600000;
     assert_int_equal(ls_store_open(in_memory ? "memory:" : temp_path(&fx->temp, "delayed"), &options, &store), LS_OK);
     assert_int_equal(ls_stream_create(store, STREAM, NULL), LS_OK);

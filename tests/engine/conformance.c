@@ -625,7 +625,7 @@ static ls_status split(fixture *fx, lsi_engine_stream *stream, uint32_t shard, l
 {
     lsi_reshard_step step = {.shard = shard, .adjacent = LSI_NO_SHARD, .at = at};
 
-    return fx->ops->reshard(stream, &step, 1, first);
+    return fx->ops->reshard(stream, &step, 1, false, first);
 }
 
 /* Whether an append to the shard finds it closed. */
@@ -728,7 +728,7 @@ static void several_steps_are_all_done_or_none(void **state)
 
     (void)append(fx, stream, 2, "x", 3);
     (void)append(fx, stream, 3, "x", 4);
-    assert_int_equal(fx->ops->reshard(stream, steps, 2, &first), LS_OK);
+    assert_int_equal(fx->ops->reshard(stream, steps, 2, false, &first), LS_OK);
     assert_int_equal(first, 4);
     assert_int_equal(open_shards(fx, stream, &info), 4);
     assert_int_equal(info.shard_count, 7);
@@ -742,11 +742,11 @@ static void several_steps_are_all_done_or_none(void **state)
     generation = fx->ops->generation(stream);
     steps[0] = (lsi_reshard_step){1, 6, {0, 0}};
     steps[1] = (lsi_reshard_step){4, 6, {0, 0}}; /* 6 is taken by the step before */
-    assert_int_equal(fx->ops->reshard(stream, steps, 2, &first), LS_ERR_STATE);
+    assert_int_equal(fx->ops->reshard(stream, steps, 2, false, &first), LS_ERR_STATE);
     steps[1] = (lsi_reshard_step){5, LSI_NO_SHARD, {9, 9}}; /* its first key */
-    assert_int_equal(fx->ops->reshard(stream, steps, 2, &first), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(fx->ops->reshard(stream, steps, 2, false, &first), LS_ERR_INVALID_ARGUMENT);
     steps[1] = (lsi_reshard_step){7, LSI_NO_SHARD, {9, 9}};
-    assert_int_equal(fx->ops->reshard(stream, steps, 2, &first), LS_ERR_NOT_FOUND);
+    assert_int_equal(fx->ops->reshard(stream, steps, 2, false, &first), LS_ERR_NOT_FOUND);
     assert_int_equal(fx->ops->generation(stream), generation);
     assert_int_equal(open_shards(fx, stream, &info), 4);
     assert_int_equal(info.shard_count, 7);

@@ -161,14 +161,14 @@ static ls_status split(process *who, uint32_t shard, uint32_t *first)
     assert_non_null(found);
     step.at = lsi_hash_range_middle(found->range);
     lsi_stream_info_free(&info);
-    return who->engine->ops->reshard(who->stream, &step, 1, first);
+    return who->engine->ops->reshard(who->stream, &step, 1, false, first);
 }
 
 static ls_status merge(process *who, uint32_t a, uint32_t b, uint32_t *child)
 {
     lsi_reshard_step step = {.shard = a, .adjacent = b};
 
-    return who->engine->ops->reshard(who->stream, &step, 1, child);
+    return who->engine->ops->reshard(who->stream, &step, 1, false, child);
 }
 
 /* Splits shard 0 and merges its upper child with shard 1, with puts in between. */

@@ -16,7 +16,7 @@ ls_status lsi_local_appender_open(lsi_engine_stream *stream, lsi_appender **out)
 {
     const lsi_env *env = &stream->engine->env;
     local_appender *appender;
-    ls_status st = lsi_local_stream_check(lsi_local_stream_of(stream));
+    ls_status st = lsi_local_stream_check_usable(lsi_local_stream_of(stream));
 
     if (st != LS_OK)
         return st;
@@ -51,7 +51,7 @@ static ls_status log_of(local_appender *appender, uint32_t shard, lsi_log **out)
     if (appender->log == NULL || appender->shard != shard) {
         lsi_log *log;
 
-        st = lsi_local_stream_check(stream);
+        st = lsi_local_stream_check_usable(stream);
         if (st == LS_OK)
             st = lsi_local_stream_log(stream, shard, &log);
         if (st != LS_OK)

@@ -134,7 +134,7 @@ static void act(scaling *of, const lsi_auto_step *chosen, int64_t now_us)
     if (!lsi_control_try_lock(of->local->control))
         return; /* The next look chooses again. */
     lsi_control_unlock(of->local->control);
-    st = lsi_local_reshard(&of->stream->base, &chosen->step, 1, &child);
+    st = lsi_local_reshard(&of->stream->base, &chosen->step, 1, false, &child);
     tell(of, chosen, now_us, st, child);
     if (st != LS_ERR_BUSY) { /* Not again with every look. */
         shard->load.hot_since_us = 0;
@@ -183,6 +183,7 @@ void lsi_local_auto_scale(lsi_local_stream *stream)
     if (lsi_local_catalog(of.local, &catalog) == LS_OK) {
         of.about = lsi_catalog_find_id(catalog, stream->id);
         is_on = of.about != NULL && of.about->mode == LS_STREAM_ON_DEMAND &&
+            of.about->status != LS_STREAM_DELETING &&
             lsi_auto_scaling_is_on(&of.about->auto_scaling);
         atomic_store_explicit(&stream->upkeep_mask, is_on ? 0 : LSI_UPKEEP_MASK, memory_order_relaxed);
         if (is_on && is_time(stream->slot, &of.about->auto_scaling, now_us)) {

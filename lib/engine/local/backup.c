@@ -178,6 +178,26 @@ out:
     return st;
 }
 
+/* Leaves out of `*catalog` what nobody can read any more. */
+static ls_status without_deleting(lsi_catalog **catalog)
+{
+    for (uint32_t i = 0; i < (*catalog)->stream_count;) {
+        lsi_catalog *fewer;
+        ls_status st;
+
+        if ((*catalog)->streams[i].status != LS_STREAM_DELETING) {
+            i++;
+            continue;
+        }
+        st = lsi_catalog_copy(*catalog, (*catalog)->streams[i].id, NULL, &fewer);
+        if (st != LS_OK)
+            return st;
+        lsi_catalog_unref(*catalog);
+        *catalog = fewer;
+    }
+    return LS_OK;
+}
+
 static ls_status copy_all(lsi_local *local, lsi_catalog **catalog, const lsi_root *root, lsi_copy *copy)
 {
     ls_status st = LS_OK;
@@ -275,6 +295,8 @@ ls_status lsi_local_backup(lsi_engine *engine, const lsi_files *files, const cha
     st = check_target(local, &root, path, &earlier);
     if (st == LS_OK)
         st = lsi_local_catalog_read(local, &catalog);
+    if (st == LS_OK)
+        st = without_deleting(&catalog);
     if (st == LS_OK)
         st = copy_all(local, &catalog, &root, &copy);
     if (st == LS_OK) {

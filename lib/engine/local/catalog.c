@@ -146,11 +146,14 @@ static bool orphan_note(void *user, lsi_slot *slot)
     return found->count < RECONCILE_MAX;
 }
 
-/* Whether a shard was removed. One above the highest that is named may be what a dead resharder was making. */
+/* Whether a shard was removed, or nobody may use it any more. One above the highest that is named may be what a dead
+ * resharder was making. */
 static bool is_shard_gone(void *user, uint64_t id, uint32_t shard)
 {
     const lsi_catalog_stream *stream = lsi_catalog_find_id(user, id);
 
+    if (stream != NULL && stream->status == LS_STREAM_DELETING)
+        return true;
     return stream != NULL && shard < stream->shards[stream->shard_count - 1].index &&
         lsi_shard_find(stream->shards, stream->shard_count, shard) == NULL;
 }
@@ -343,13 +346,15 @@ ls_status lsi_local_catalog_replace_at_need(lsi_local *local, lsi_catalog *catal
 
 ls_status lsi_local_list(lsi_engine *engine, const char *after, bool (*each)(void *user, const char *name), void *user)
 {
+    int64_t now_us = lsi_wall_us(&engine->env.clock);
     lsi_catalog *catalog;
     ls_status st = lsi_local_catalog(lsi_local_of(engine), &catalog);
 
     if (st != LS_OK)
         return st;
     for (uint32_t i = lsi_catalog_after(catalog, after); i < catalog->stream_count; i++)
-        if (!each(user, catalog->streams[i].name))
+        if (lsi_catalog_status(&catalog->streams[i], now_us) != LSI_STREAM_GONE &&
+            !each(user, catalog->streams[i].name))
             break;
     lsi_catalog_unref(catalog);
     return LS_OK;

@@ -51,11 +51,11 @@ static ls_status change_begin(change *of)
     if (st != LS_OK)
         return st;
     of->now_us = lsi_wall_us(&of->local->base.env.clock);
-    of->found = lsi_catalog_find_id(of->catalog, of->stream->id);
-    if (of->found == NULL) {
+    st = lsi_local_find_mine(of->stream, of->catalog, &of->found);
+    if (st != LS_OK) {
         lsi_local_catalog_unlock(of->local);
         lsi_catalog_unref(of->catalog);
-        return lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' was deleted", of->stream->name);
+        return st;
     }
     for (uint32_t i = 0; i < of->found->consumer_count; i++) {
         lsi_consumer *consumer = &of->consumers[of->count];
@@ -146,7 +146,9 @@ ls_status lsi_local_register_consumer(lsi_engine_stream *base, const char *name,
         st = change_begin(&of);
     if (st != LS_OK)
         return st;
-    st = check_room(&of);
+    st = lsi_local_check_active(of.local, of.found);
+    if (st == LS_OK)
+        st = check_room(&of);
     if (st == LS_OK) {
         made = &of.consumers[of.at];
         memmove(made + 1, made, (of.count - of.at) * sizeof(*made));
@@ -210,10 +212,8 @@ ls_status lsi_local_consumers(lsi_engine_stream *base, bool (*each)(void *user, 
     if (st != LS_OK)
         return st;
     now_us = lsi_wall_us(&local->base.env.clock);
-    found = lsi_catalog_find_id(catalog, stream->id);
-    if (found == NULL)
-        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' was deleted", stream->name);
-    for (uint32_t i = 0; found != NULL && i < found->consumer_count; i++) {
+    st = lsi_local_find_mine(stream, catalog, &found);
+    for (uint32_t i = 0; st == LS_OK && i < found->consumer_count; i++) {
         lsi_consumer consumer = found->consumers[i];
 
         if (is_there(&consumer, now_us) && !each(user, &consumer))

@@ -12,7 +12,8 @@
  * (strays.c). From the slots on, the manifest's generation is odd: whoever settles it frees them.
  *
  * Deleting replaces the manifest, ends the slots, opens the lock, and only then removes files: that part may die, and
- * the strays are removed by upkeep. */
+ * the strays are removed by upkeep. With a delay for changes (transition.c) it is two steps: the stream is DELETING,
+ * and its shards' slots end; when the time is over somebody buries it, which is the rest. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@
 /* From so many shards on everything is synced at once. That writes out what others have left on the file system, too;
  * below, three syncs a shard are the lesser evil. */
 #define BULK_SHARDS_MIN 32u
+#define CREATING_MAX 5u /* Kinesis */
 
 static void remove_quietly(lsi_local *local, const char *dir)
 {
@@ -69,6 +71,19 @@ ls_status lsi_local_check_limits(const lsi_local *local, const char *name, const
         return lsi_fail(LS_ERR_STATE, "stream '%s': the store has %" PRIu64 " open shards, %" PRIu64
                         " more would come, and shards_max is %" PRIu32, name, had, would - had, shards_max);
     return LS_OK;
+}
+
+static ls_status check_creating(const lsi_local *local, const char *name, const lsi_catalog *catalog)
+{
+    int64_t now_us = lsi_wall_us(&local->base.env.clock);
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < catalog->stream_count; i++)
+        count += lsi_catalog_status(&catalog->streams[i], now_us) == LS_STREAM_CREATING;
+    return count < CREATING_MAX
+               ? LS_OK
+               : lsi_fail(LS_ERR_STATE, "stream '%s': the store has %" PRIu32 " streams that are being created, as "
+                          "many as it can have", name, count);
 }
 
 /* ---- creating ---- */
@@ -122,6 +137,8 @@ static ls_status add_stream(const creation *of, const lsi_catalog *catalog, lsi_
                        ? LS_OK
                        : lsi_fail(LS_ERR_EXISTS, "stream '%s' exists", of->stream.name);
 
+    if (st == LS_OK)
+        st = check_creating(of->local, of->stream.name, catalog);
     if (st == LS_OK)
         st = lsi_catalog_copy(catalog, 0, &of->stream, &fresh);
     if (st == LS_OK)
@@ -270,13 +287,14 @@ static ls_status put_in_place(const creation *of, lsi_catalog *fresh)
     return st;
 }
 
-static ls_status name_stream(const creation *of)
+static ls_status name_stream(creation *of)
 {
     lsi_local *local = of->local;
     lsi_catalog *catalog, *fresh = NULL;
     bool undone = true;
     ls_status st = lsi_local_catalog_lock(local, &catalog);
 
+    lsi_local_begin_transition(local, &of->stream, LS_STREAM_CREATING); /* from now on: making may have taken long */
     if (st == LS_OK) {
         st = add_stream(of, catalog, &fresh);
         if (st == LS_OK) {
@@ -301,6 +319,8 @@ ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec)
 
     if (st == LS_OK)
         st = lsi_check_stream_name(spec->name);
+    if (st == LS_OK)
+        st = lsi_local_bury(of.local); /* The name may be of one that is gone. */
     if (st == LS_OK)
         st = plan(&of, spec);
     if (st == LS_OK)
@@ -337,48 +357,146 @@ static void end_slots(void *user, bool replaced)
     lsi_control_drop_stream(of->control, of->stream->id); /* last: it wakes who sleeps */
 }
 
+/* What nobody names any more. Without a lock: its id comes back to nobody. */
+static void remove_files(lsi_local *local, uint64_t id)
+{
+    char dir[LSI_LOG_DIR_BYTES];
+
+    stream_dir(id, dir);
+    remove_quietly(local, dir);
+    if (atomic_exchange_explicit(&local->was_full, 0, memory_order_relaxed) != 0)
+        lsi_local_space_is_back(local);
+    lsi_local_reserve_make(local);
+}
+
+/* Locks: store lock held. */
+static ls_status unname(lsi_local *local, const lsi_catalog *catalog, const lsi_catalog_stream *stream)
+{
+    stream_end gone = {.control = local->control, .stream = stream};
+    lsi_catalog *fresh = NULL;
+    ls_status st = lsi_catalog_copy(catalog, stream->id, NULL, &fresh);
+
+    if (st == LS_OK)
+        st = lsi_local_catalog_replace_at_need(local, fresh, end_slots, &gone); /* L1 */
+    lsi_catalog_unref(fresh);
+    return st;
+}
+
+/* A stream that begins to be DELETING. */
+typedef struct stream_leave {
+    lsi_local *local;
+    uint64_t id;
+    lsi_catalog *fresh;
+} stream_leave;
+
+static void end_shards(void *user, bool replaced)
+{
+    const stream_leave *of = user;
+    lsi_slot *slot;
+
+    if (!replaced)
+        return;
+    /* First, and released: who finds his shard's slot ended finds this raised, and asks what became of it. */
+    if (lsi_control_slot_find(of->local->control, LSI_SLOT_STREAM, of->id, 0, &slot) == LS_OK && slot != NULL) {
+        atomic_fetch_add_explicit(&slot->generation, 1, memory_order_release);
+        lsi_slots_wake(slot, NULL);
+    }
+    lsi_local_drop_gone_shards(of->local, of->fresh); /* It wakes who sleeps. */
+}
+
+/* Locks: store lock held. */
+static ls_status begin_deleting(lsi_local *local, const lsi_catalog *catalog, const lsi_catalog_stream *stream)
+{
+    stream_leave of = {.local = local, .id = stream->id};
+    lsi_catalog_stream after = *stream;
+    ls_status st;
+
+    lsi_local_begin_transition(local, &after, LS_STREAM_DELETING);
+    st = lsi_catalog_copy(catalog, stream->id, &after, &of.fresh);
+    if (st == LS_OK)
+        st = lsi_local_catalog_replace_at_need(local, of.fresh, end_shards, &of);
+    lsi_catalog_unref(of.fresh);
+    return st;
+}
+
+static ls_status check_deletable(const lsi_catalog_stream *stream, bool with_consumers)
+{
+    if (stream->status == LS_STREAM_DELETING)
+        return lsi_fail(LS_ERR_STATE, "stream '%s' is being deleted", stream->name);
+    if (stream->consumer_count > 0 && !with_consumers) /* Kinesis: not without EnforceConsumerDeletion. */
+        return lsi_fail(LS_ERR_STATE, "stream '%s' has %u registered consumers", stream->name, stream->consumer_count);
+    return LS_OK;
+}
+
 static ls_status remove_stream(lsi_engine *engine, const char *name, bool with_consumers)
 {
+    bool takes_time = engine->stream_transition_ms > 0;
     lsi_local *local = lsi_local_of(engine);
-    lsi_catalog *catalog = NULL, *fresh = NULL;
-    const lsi_catalog_stream *stream;
-    stream_end gone = {.control = local->control};
+    const lsi_catalog_stream *stream = NULL;
+    lsi_catalog *catalog = NULL;
     uint64_t id = 0;
     ls_status st = lsi_local_check_writable(local);
 
-    if (st != LS_OK)
-        return st;
-    st = lsi_local_catalog_lock(local, &catalog);
-    if (st != LS_OK)
-        return st;
-    stream = lsi_catalog_find(catalog, name);
-    if (stream == NULL) {
-        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' does not exist", name);
-        goto unlock;
-    }
-    if (stream->consumer_count > 0 && !with_consumers) { /* Kinesis: not without EnforceConsumerDeletion. */
-        st = lsi_fail(LS_ERR_STATE, "stream '%s' has %u registered consumers", name, stream->consumer_count);
-        goto unlock;
-    }
-    gone.stream = stream;
-    id = stream->id;
-    st = lsi_catalog_copy(catalog, id, NULL, &fresh);
     if (st == LS_OK)
-        st = lsi_local_catalog_replace_at_need(local, fresh, end_slots, &gone); /* L1 */
-unlock:
-    lsi_local_catalog_unlock(local);
-    lsi_catalog_unref(fresh);
-    lsi_catalog_unref(catalog);
+        st = lsi_local_catalog_lock(local, &catalog);
+    if (st != LS_OK)
+        return st;
+    st = lsi_local_find(local, catalog, name, &stream);
+    if (st == LS_OK)
+        st = check_deletable(stream, with_consumers);
     if (st == LS_OK) {
-        char dir[LSI_LOG_DIR_BYTES];
-
-        stream_dir(id, dir);
-        remove_quietly(local, dir); /* without the lock: its id comes back to nobody */
-        if (atomic_exchange_explicit(&local->was_full, 0, memory_order_relaxed) != 0)
-            lsi_local_space_is_back(local);
-        lsi_local_reserve_make(local);
+        id = stream->id;
+        st = takes_time ? begin_deleting(local, catalog, stream) : unname(local, catalog, stream);
     }
+    lsi_local_catalog_unlock(local);
+    lsi_catalog_unref(catalog);
+    if (st == LS_OK && !takes_time)
+        remove_files(local, id);
     return st;
+}
+
+/* NULL: there is none. */
+static const lsi_catalog_stream *find_gone(const lsi_local *local, const lsi_catalog *catalog)
+{
+    for (uint32_t i = 0; i < catalog->stream_count; i++) {
+        const lsi_catalog_stream *stream = &catalog->streams[i];
+
+        if (stream->status == LS_STREAM_DELETING &&
+            lsi_catalog_status(stream, lsi_wall_us(&local->base.env.clock)) == LSI_STREAM_GONE)
+            return stream;
+    }
+    return NULL;
+}
+
+ls_status lsi_local_bury(lsi_local *local)
+{
+    const lsi_catalog_stream *gone;
+    lsi_catalog *catalog;
+    uint64_t id;
+
+    for (;;) {
+        ls_status st = lsi_local_catalog(local, &catalog); /* A look without the lock: mostly there is none. */
+
+        if (st != LS_OK)
+            return st;
+        gone = find_gone(local, catalog);
+        lsi_catalog_unref(catalog);
+        if (gone == NULL)
+            return LS_OK;
+        st = lsi_local_catalog_lock(local, &catalog);
+        if (st != LS_OK)
+            return st;
+        gone = find_gone(local, catalog);
+        id = gone != NULL ? gone->id : 0;
+        if (gone != NULL)
+            st = unname(local, catalog, gone);
+        lsi_local_catalog_unlock(local);
+        lsi_catalog_unref(catalog);
+        if (st != LS_OK)
+            return st;
+        if (id != 0)
+            remove_files(local, id);
+    }
 }
 
 ls_status lsi_local_remove(lsi_engine *engine, const char *name)

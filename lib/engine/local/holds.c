@@ -94,7 +94,7 @@ ls_status lsi_local_hold(lsi_engine_stream *base, const lsi_consumer *consumer, 
     lsi_error_state error;
     lsi_refusal why;
     lsi_slot *slot;
-    ls_status st = lsi_local_stream_check(stream);
+    ls_status st = lsi_local_stream_check_usable(stream);
 
     if (st == LS_OK)
         st = slot_of(stream, consumer, shard, &slot);

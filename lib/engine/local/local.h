@@ -52,7 +52,7 @@ typedef struct lsi_catalog_stream {
     uint32_t record_bytes_max;
     lsi_rates rates;          /* not resolved */
     lsi_auto_scaling auto_scaling; /* resolved; all 0: off */
-    ls_stream_status status;  /* until that time; afterwards see lsi_catalog_stream_status */
+    ls_stream_status status;  /* until that time; afterwards see lsi_catalog_status */
     int64_t status_until_us;
     lsi_tags tags;
     lsi_log_terms terms; /* bytes that say nothing are 0 */
@@ -131,6 +131,8 @@ typedef struct lsi_local_settings {
     _Atomic uint64_t seen; /* that generation plus 1; 0: read it before you use them */
     _Atomic int64_t retention_us;
     _Atomic int64_t horizon_us;
+    _Atomic ls_stream_status status; /* until that time; afterwards see lsi_catalog_status */
+    _Atomic int64_t status_until_us;
 } lsi_local_settings;
 
 /* A stream this process uses. `base` is what the rooms above hold; one for all who opened it. */
@@ -215,7 +217,8 @@ ls_status lsi_local_catalog_load(const lsi_env *env, const lsi_root *root, lsi_c
 ls_status lsi_local_catalog_lock(lsi_local *local, lsi_catalog **out);
 ls_status lsi_local_catalog_try_lock(lsi_local *local, lsi_catalog **out); /* BUSY: somebody has it */
 void lsi_local_catalog_unlock(lsi_local *local);
-/* Ends the slots of shards that the catalog no longer names. Locks: store lock held, in a replacement. */
+/* Ends the slots of shards that the catalog no longer names, or of streams that are DELETING. Locks: store lock held,
+ * in a replacement. */
 void lsi_local_drop_gone_shards(lsi_local *local, lsi_catalog *catalog);
 /* Makes `catalog` the manifest. Once it is known which one counts, and before others are told that it changed, the
  * slots are made to agree by `settle` (NULL: nothing to do). Locks: store lock held. LS_ERR_IO: the old one or the new
@@ -240,6 +243,24 @@ ls_status lsi_local_remove_with_consumers(lsi_engine *engine, const char *name);
 ls_status lsi_local_check_limits(const lsi_local *local, const char *name, const lsi_catalog *before,
                                  const lsi_catalog *after);
 
+/* Ends the streams that have been DELETING for their time. */
+ls_status lsi_local_bury(lsi_local *local);
+
+/* transition.c: what a stream is doing, by a time that the manifest states */
+#define LSI_STREAM_GONE 0
+ls_stream_status lsi_catalog_status(const lsi_catalog_stream *of, int64_t now_us); /* LSI_STREAM_GONE: as if deleted */
+/* The stream of the catalog. NOT_FOUND: it has none, or it is gone. */
+ls_status lsi_local_find(lsi_local *local, const lsi_catalog *catalog, const char *name,
+                         const lsi_catalog_stream **out);
+ls_status lsi_local_find_mine(const lsi_local_stream *stream, const lsi_catalog *catalog,
+                              const lsi_catalog_stream **out);
+/* STATE: it is not ACTIVE, so nothing of it is changed. */
+ls_status lsi_local_check_active(lsi_local *local, const lsi_catalog_stream *found);
+/* With a delay for changes a stream that is about to be `after` is UPDATING for so long, or what `status` says. */
+void lsi_local_begin_transition(lsi_local *local, lsi_catalog_stream *after, ls_stream_status status);
+/* lsi_local_stream_check for who puts or reads: NOT_FOUND also while it is CREATING or DELETING. */
+ls_status lsi_local_stream_check_usable(lsi_local_stream *stream);
+
 /* strays.c */
 /* Removes a stream's directory with all its logs, as far as it can. TIMEOUT: that monotonic time is over. */
 ls_status lsi_local_remove_dir(lsi_local *local, const char *dir, int64_t until_us);
@@ -253,7 +274,7 @@ ls_status lsi_local_set_aside(lsi_local *local, uint64_t id);
 ls_status lsi_local_clear_strays(lsi_local *local, uint64_t *id, uint32_t streams_max, int64_t until_us);
 
 /* reshard.c */
-ls_status lsi_local_reshard(lsi_engine_stream *stream, const lsi_reshard_step *steps, uint32_t count,
+ls_status lsi_local_reshard(lsi_engine_stream *stream, const lsi_reshard_step *steps, uint32_t count, bool goes_on,
                             uint32_t *first_child);
 /* Removes the logs of a stream's shards that no manifest names. TIMEOUT: as above. */
 ls_status lsi_local_clear_shards(lsi_local *local, uint64_t id, int64_t until_us);
@@ -360,6 +381,7 @@ void lsi_local_look_at_clock(lsi_local *local); /* E8: the more often, the more 
 void lsi_local_settings_follow(lsi_local_stream *stream); /* what the manifest says now, of settings and shards */
 /* Notes what the catalog of that generation says of the stream. */
 void lsi_local_settings_take(lsi_local_stream *stream, const lsi_catalog_stream *from, uint64_t generation);
+void lsi_local_settings_take_status(lsi_local_stream *stream, const lsi_catalog_stream *from); /* its part of that */
 int64_t lsi_local_expired_before_us(void *stream, int64_t arrival_us); /* of lsi_log_config */
 /* Records that arrived before may be deleted. */
 int64_t lsi_local_trim_before_us(lsi_local_stream *stream);

@@ -24,7 +24,7 @@ ls_status lsi_local_reader_open(lsi_engine_stream *base, uint32_t shard, uint32_
     lsi_read_way way = (flags & LSI_READER_ONE_OF_MANY) != 0 ? LSI_READ_SPARING : LSI_READ_FAST;
     local_reader *reader;
     lsi_log *log;
-    ls_status st = lsi_local_stream_check(stream);
+    ls_status st = lsi_local_stream_check_usable(stream);
 
     if (st == LS_OK)
         st = lsi_local_stream_log(stream, shard, &log);
@@ -55,7 +55,7 @@ void lsi_local_reader_close(lsi_reader *base)
 ls_status lsi_local_seek(lsi_reader *base, const ls_position *position)
 {
     lsi_local_stream *stream = lsi_local_stream_of(base->stream);
-    ls_status st = lsi_local_stream_check(stream);
+    ls_status st = lsi_local_stream_check_usable(stream);
 
     if (st != LS_OK)
         return st;
@@ -66,7 +66,7 @@ ls_status lsi_local_seek(lsi_reader *base, const ls_position *position)
 ls_status lsi_local_read(lsi_reader *base, uint32_t records_max, uint64_t bytes_max, lsi_read *out)
 {
     lsi_local_stream *stream = lsi_local_stream_of(base->stream);
-    ls_status st = lsi_local_stream_check(stream);
+    ls_status st = lsi_local_stream_check_usable(stream);
 
     if (st != LS_OK)
         return st;
@@ -79,7 +79,8 @@ ls_status lsi_local_read(lsi_reader *base, uint32_t records_max, uint64_t bytes_
     if (out->count > 0)
         return LS_OK;
     lsi_local_upkeep_turn(stream); /* Who waits for records has the time. */
-    return lsi_local_stream_recheck(stream);
+    st = lsi_local_stream_recheck(stream);
+    return st == LS_OK ? lsi_local_stream_check_usable(stream) : st;
 }
 
 ls_seqno lsi_local_place(const lsi_reader *base)

@@ -27,6 +27,7 @@
 typedef struct resharding {
     lsi_local *local;
     lsi_local_stream *stream;
+    bool goes_on;
     uint32_t parent_count;
     uint32_t parents[PARENTS_MAX]; /* rising */
     lsi_log *logs[PARENTS_MAX];
@@ -88,17 +89,42 @@ static ls_status sync_parents(const resharding *of)
 
 /* ---- the new manifest ---- */
 
+/* The stream as the catalog has it, if it may be changed. */
+static ls_status find_stream(const resharding *of, const lsi_catalog *catalog, const lsi_catalog_stream **out)
+{
+    ls_status st = lsi_local_find_mine(of->stream, catalog, out);
+
+    return st != LS_OK || (of->goes_on && (*out)->status == LS_STREAM_UPDATING)
+               ? st
+               : lsi_local_check_active(of->local, *out);
+}
+
+/* The same before any log is looked at: a stream that is DELETING has none. */
+static ls_status check_stream(const resharding *of)
+{
+    const lsi_catalog_stream *found;
+    lsi_catalog *catalog;
+    ls_status st = lsi_local_catalog(of->local, &catalog);
+
+    if (st != LS_OK)
+        return st;
+    st = find_stream(of, catalog, &found);
+    lsi_catalog_unref(catalog);
+    return st;
+}
+
 /* `fresh`: the catalog after the steps, but for the parents' ends. */
 static ls_status plan(resharding *of, const lsi_catalog *catalog, const lsi_reshard_step *steps, uint32_t count)
 {
     const lsi_memory *memory = &of->local->base.env.memory;
-    const lsi_catalog_stream *found = lsi_catalog_find_id(catalog, of->stream->id);
+    const lsi_catalog_stream *found;
     lsi_catalog_stream after;
-    ls_status st;
+    ls_status st = find_stream(of, catalog, &found);
 
-    if (found == NULL)
-        return lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' was deleted", of->stream->name);
+    if (st != LS_OK)
+        return st;
     after = *found;
+    lsi_local_begin_transition(of->local, &after, LS_STREAM_UPDATING);
     after.shards = lsi_alloc(memory, ((size_t)found->shard_count + PARENTS_MAX) * sizeof(*after.shards));
     if (after.shards == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory for %" PRIu32 " shards", found->name,
@@ -300,10 +326,10 @@ static ls_status commit(resharding *of)
     return st;
 }
 
-ls_status lsi_local_reshard(lsi_engine_stream *base, const lsi_reshard_step *steps, uint32_t count,
+ls_status lsi_local_reshard(lsi_engine_stream *base, const lsi_reshard_step *steps, uint32_t count, bool goes_on,
                             uint32_t *first_child)
 {
-    resharding of = {.local = lsi_local_of_stream(base), .stream = lsi_local_stream_of(base)};
+    resharding of = {.local = lsi_local_of_stream(base), .stream = lsi_local_stream_of(base), .goes_on = goes_on};
     lsi_catalog *catalog = NULL;
     ls_status st = lsi_local_check_writable(of.local);
 
@@ -314,6 +340,8 @@ ls_status lsi_local_reshard(lsi_engine_stream *base, const lsi_reshard_step *ste
     }
     if (st == LS_OK)
         st = lsi_local_stream_check(of.stream);
+    if (st == LS_OK)
+        st = check_stream(&of);
     if (st == LS_OK)
         st = find_logs(&of);
     if (st == LS_OK)

@@ -56,6 +56,12 @@ void lsi_local_look_at_clock(lsi_local *local)
 
 /* ---- what the manifest says ---- */
 
+void lsi_local_settings_take_status(lsi_local_stream *stream, const lsi_catalog_stream *from)
+{
+    atomic_store_explicit(&stream->settings.status_until_us, from->status_until_us, memory_order_relaxed);
+    atomic_store_explicit(&stream->settings.status, from->status, memory_order_relaxed);
+}
+
 void lsi_local_settings_take(lsi_local_stream *stream, const lsi_catalog_stream *from, uint64_t generation)
 {
     lsi_local_settings *to = &stream->settings;
@@ -63,6 +69,7 @@ void lsi_local_settings_take(lsi_local_stream *stream, const lsi_catalog_stream 
     /* Relaxed, each by itself: a mixture of two is what somebody sees who asks while it changes. */
     atomic_store_explicit(&to->retention_us, (int64_t)from->retention_hours * HOUR_US, memory_order_relaxed);
     atomic_store_explicit(&to->horizon_us, from->horizon_us, memory_order_relaxed);
+    lsi_local_settings_take_status(stream, from);
     /* Release pairs with the acquire below. Last: an older one that another thread was about to store is replaced. */
     atomic_store_explicit(&to->seen, generation + 1, memory_order_release);
 }

@@ -37,6 +37,7 @@ static void set_mode(changing *of)
     of->after.mode_changed_us[1] = of->after.mode_changed_us[0];
     of->after.mode_changed_us[0] = lsi_wall_us(&of->local->base.env.clock);
     of->after.mode = mode;
+    lsi_local_begin_transition(of->local, &of->after, LS_STREAM_UPDATING);
 }
 
 static ls_status set_tags(changing *of)
@@ -118,11 +119,11 @@ ls_status lsi_local_update(lsi_engine_stream *base, const lsi_stream_change *cha
         st = lsi_local_catalog_lock(of.local, &catalog);
     if (st != LS_OK)
         return st;
-    found = lsi_catalog_find_id(catalog, of.stream->id);
-    if (found == NULL) {
-        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' was deleted", of.stream->name);
+    st = lsi_local_find_mine(of.stream, catalog, &found);
+    if (st == LS_OK)
+        st = lsi_local_check_active(of.local, found);
+    if (st != LS_OK)
         goto unlock;
-    }
     of.after = *found;
     st = apply(&of);
     if (st == LS_OK && of.is_changed)
@@ -151,10 +152,8 @@ ls_status lsi_local_tags(lsi_engine_stream *base, bool (*each)(void *user, const
         st = lsi_local_catalog(lsi_local_of_stream(base), &catalog);
     if (st != LS_OK)
         return st;
-    found = lsi_catalog_find_id(catalog, stream->id);
-    if (found == NULL)
-        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' was deleted", stream->name);
-    while (found != NULL && lsi_tags_next(&found->tags, &at, &tag) && each(user, &tag))
+    st = lsi_local_find_mine(stream, catalog, &found);
+    while (st == LS_OK && lsi_tags_next(&found->tags, &at, &tag) && each(user, &tag))
         continue;
     lsi_catalog_unref(catalog);
     return st;

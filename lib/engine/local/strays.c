@@ -233,8 +233,10 @@ static ls_status clear_root(lsi_local *local, int64_t until_us)
     lsi_catalog *catalog;
     entries found;
     size_t count;
-    ls_status st = lsi_local_catalog(local, &catalog);
+    ls_status st = lsi_local_bury(local);
 
+    if (st == LS_OK)
+        st = lsi_local_catalog(local, &catalog);
     if (st != LS_OK)
         return st;
     /* A look without the lock: mostly there is nothing. */

@@ -184,10 +184,8 @@ ls_status lsi_local_stream_open(lsi_engine *engine, const char *name, lsi_engine
 
     if (st != LS_OK)
         return st;
-    found = lsi_catalog_find(catalog, name);
-    if (found == NULL)
-        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' does not exist", name);
-    else
+    st = lsi_local_find(local, catalog, name, &found);
+    if (st == LS_OK)
         st = use(local, found, catalog->seen, &stream);
     lsi_catalog_unref(catalog);
     if (st == LS_OK)
@@ -266,6 +264,7 @@ ls_status lsi_local_stream_recheck(lsi_local_stream *stream)
 {
     lsi_local *local = lsi_local_of_stream(&stream->base);
     ls_status st = lsi_local_stream_check(stream);
+    const lsi_catalog_stream *found;
     lsi_catalog *catalog;
     uint64_t generation;
 
@@ -289,9 +288,10 @@ ls_status lsi_local_stream_recheck(lsi_local_stream *stream)
         st = lsi_local_catalog_read(local, &catalog); /* without the lock, which may be held for long */
     if (st != LS_OK)
         return st;
-    if (lsi_catalog_find_id(catalog, stream->id) == NULL)
-        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' was deleted", stream->name);
-    else if (catalog->seen % 2 == 0)
+    st = lsi_local_find_mine(stream, catalog, &found);
+    if (st == LS_OK) /* For who is not told of changes. */
+        lsi_local_settings_take_status(stream, found);
+    if (st == LS_OK && catalog->seen % 2 == 0)
         atomic_store_explicit(&stream->checked, catalog->seen, memory_order_relaxed);
     lsi_catalog_unref(catalog);
     return st;
@@ -399,11 +399,9 @@ ls_status lsi_local_stream_info(lsi_engine_stream *base, lsi_stream_info *out)
     st = lsi_local_catalog(local, &catalog);
     if (st != LS_OK)
         return st;
-    found = lsi_catalog_find_id(catalog, stream->id);
-    if (found == NULL) {
-        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' was deleted", stream->name);
+    st = lsi_local_find_mine(stream, catalog, &found);
+    if (st != LS_OK)
         goto out;
-    }
     memset(out, 0, sizeof(*out));
     out->memory = &local->base.env.memory;
     out->shards = lsi_alloc(out->memory, found->shard_count * sizeof(*out->shards));
@@ -418,7 +416,7 @@ ls_status lsi_local_stream_info(lsi_engine_stream *base, lsi_stream_info *out)
     out->created_us = found->created_us;
     out->retention_hours = found->retention_hours;
     out->retention_bytes = found->retention_bytes;
-    out->status = found->status;
+    out->status = lsi_catalog_status(found, lsi_wall_us(&local->base.env.clock));
     out->mode = found->mode;
     out->rates = lsi_rates_resolve(found->rates);
     out->auto_scaling = found->auto_scaling;
@@ -448,10 +446,13 @@ ls_status lsi_local_stream_explain(lsi_local_stream *stream, uint32_t shard, ls_
     lsi_error_state why;
     ls_status now;
 
-    if (st == LS_OK || (st == LS_ERR_NOT_FOUND && found == NULL))
+    /* STATE is what the manifest said of the stream. */
+    if (st == LS_OK || st == LS_ERR_STATE || (st == LS_ERR_NOT_FOUND && found == NULL))
         return st;
     lsi_error_save(&why);
     now = lsi_local_stream_recheck(stream);
+    if (now == LS_OK)
+        now = lsi_local_stream_check_usable(stream);
     if (now == LS_OK && found != NULL)
         now = check_shard(stream, found);
     if (now == LS_ERR_NOT_FOUND)
@@ -503,7 +504,7 @@ ls_status lsi_local_reset_shard(lsi_engine_stream *base, uint32_t shard)
     ls_status st = lsi_local_check_writable(lsi_local_of_stream(base));
 
     if (st == LS_OK)
-        st = lsi_local_stream_check(stream);
+        st = lsi_local_stream_check_usable(stream);
     if (st == LS_OK)
         st = lsi_local_stream_log(stream, shard, &log);
     if (st != LS_OK)

@@ -89,7 +89,7 @@ ls_status lsi_local_sync_catalog(lsi_local *local, const lsi_catalog *catalog, b
     for (uint32_t i = 0; i < catalog->stream_count; i++) {
         const lsi_catalog_stream *stream = &catalog->streams[i];
 
-        for (uint32_t k = 0; k < stream->shard_count; k++) {
+        for (uint32_t k = 0; stream->status != LS_STREAM_DELETING && k < stream->shard_count; k++) {
             const lsi_shard *shard = &stream->shards[k];
             lsi_log_config config;
             lsi_log *log;

@@ -66,15 +66,19 @@ static ls_status change_terms(lsi_local *local, const char *name, uint64_t id,
 
     if (st != LS_OK)
         return st;
-    found = lsi_catalog_find(catalog, name);
-    if (found == NULL || (id != 0 && found->id != id)) {
+    st = lsi_local_find(local, catalog, name, &found);
+    if (st == LS_OK && id != 0 && found->id != id)
         st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' does not exist", name);
+    if (st == LS_OK)
+        st = lsi_local_check_active(local, found);
+    if (st != LS_OK)
         goto unlock;
-    }
     after = *found;
     st = decide(user, found, &after.terms);
     if (st != LS_OK || memcmp(&after.terms, &found->terms, sizeof after.terms) == 0)
         goto unlock;
+    if (strcmp(after.terms.key_id, found->terms.key_id) != 0) /* Compression is not Kinesis's. */
+        lsi_local_begin_transition(local, &after, LS_STREAM_UPDATING);
     st = lsi_catalog_copy(catalog, found->id, &after, &fresh);
     if (st == LS_OK) {
         change of = {local, lsi_catalog_find_id(fresh, found->id)};
@@ -123,6 +127,7 @@ ls_status lsi_local_start_encryption(lsi_engine *engine, const char *name, const
 {
     lsi_local *local = lsi_local_of(engine);
     lsi_log_terms wanted = {0};
+    const lsi_catalog_stream *found;
     lsi_catalog *catalog;
     lsi_key *key;
     uint64_t id = 0;
@@ -134,11 +139,9 @@ ls_status lsi_local_start_encryption(lsi_engine *engine, const char *name, const
         st = lsi_local_catalog(local, &catalog);
     if (st != LS_OK)
         return st;
-    const lsi_catalog_stream *found = lsi_catalog_find(catalog, name);
-    if (found != NULL)
+    st = lsi_local_find(local, catalog, name, &found);
+    if (st == LS_OK)
         id = found->id;
-    else
-        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' does not exist", name);
     lsi_catalog_unref(catalog);
     if (st == LS_OK)
         st = lsi_local_ask_for_key(local, key_id, &key);

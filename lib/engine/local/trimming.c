@@ -367,7 +367,7 @@ ls_status lsi_local_trim_stream(lsi_local_stream *stream, bool is_all, int64_t u
     if (st != LS_OK)
         return st;
     of.about = lsi_catalog_find_id(catalog, stream->id);
-    if (of.about != NULL) {
+    if (of.about != NULL && of.about->status != LS_STREAM_DELETING) { /* That goes as a whole. */
         of.before_us = lsi_local_trim_before_us(stream);
         some_are_over = trim_shards(&of);
         if (some_are_over && time_is_over(&of))
