@@ -243,12 +243,15 @@ static void explore(campaign *of, const workload *what, uint64_t share)
     history plain = make_history(of, &name);
     uint64_t until = of->cases + share - share / KILL_SHARE;
     uint64_t dry = 0;
+    /* A round that is more than the share allows is spread over the whole run; the next ones take what lies between. */
+    uint64_t stride = (1 + sim_log_count(plain.sim)) * (1 + CRASHES_OF_A_CRASH) / (1 + until - of->cases) + 1;
 
     of->stores += sim_calls(plain.sim, SIM_STORE);
-    for (uint64_t round = 0; dry < 3 && of->cases < until; round++) {
+    for (uint64_t round = 0; dry < 3 * stride && of->cases < until; round++) {
         bool any = false;
 
-        for (name.prefix = 0; name.prefix <= sim_log_count(plain.sim) && of->cases < until; name.prefix++) {
+        for (name.prefix = round % stride; name.prefix <= sim_log_count(plain.sim) && of->cases < until;
+             name.prefix += stride) {
             name.seed = seed_of(of, round, name.prefix);
             any = crash(of, name, plain.sim, &plain.truth, false) || any;
         }
