@@ -73,7 +73,7 @@ typedef struct lsi_slot {
     _Atomic uint64_t zeroed_end;   /* ... and was written, with data or zeros, up to here */
     _Atomic uint64_t indexed_end;  /* the index has an entry for the frame at or before here */
     _Atomic uint32_t failed_errno; /* FAILED: what the sync said */
-    _Atomic uint32_t list_generation; /* rises after each replacement of the segment list */
+    _Atomic uint32_t list_generation; /* rises with each replacement of the segment list or death in the lock */
     _Atomic uint32_t closed;       /* LSI_LOG_OPEN ... */
     _Atomic uint32_t torn_count;   /* torn tails found since this control file was made */
     _Atomic uint32_t roll_first;   /* LSI_ROLL_FIRST_ bits: the next append begins a new segment (R5, D4) */

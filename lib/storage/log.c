@@ -206,11 +206,13 @@ fail:
     return st;
 }
 
-/* What the dead left shows in the words themselves (S2), so a repairer's death needs no memory of the first. Only what
- * he kept of the list's sums may be of another list. */
+/* What the dead left shows in the words themselves (S2), so a repairer's death needs no memory of the first. Only the
+ * list he may have replaced and told nobody: what everybody kept of it, and of its sums, may be of the one before. Who
+ * went on from that would put back what was trimmed, and make a list with the number of the one that is there. */
 void lsi_log_lock_repaired(lsi_slot *slot)
 {
     atomic_store_explicit(&slot->sealed_bytes, 0, memory_order_relaxed);
+    (void)atomic_fetch_add_explicit(&slot->list_generation, 1, memory_order_acq_rel); /* Pairs with lsi_log_list. */
     lsi_lock_repaired(&slot->append_lock);
 }
 

@@ -157,9 +157,19 @@ static ls_status write_beside(const lsi_log_config *config, const char *name, co
     return rc == 0 ? LS_OK : lsi_fail_errno(rc, "%s: writing %s", config->label, name);
 }
 
+/* Two lists that follow one and the same have one number: somebody who went on from an older one than he should have.
+ * So what they name counts as well. */
+static bool is_same_list(const lsi_segment_list *a, const lsi_segment_list *b)
+{
+    const lsi_segment_entry *x = &a->entries[a->count - 1], *y = &b->entries[b->count - 1];
+
+    return a->generation == b->generation && a->count == b->count && a->entries[0].number == b->entries[0].number &&
+           x->number == y->number && x->header_sum == y->header_sum;
+}
+
 /* Puts what was written beside, if `name` is not NULL, in the place of the list it was made from. Without a name: says
  * that the file's list is `fresh`, which a dead trimmer may have put there and told nobody. */
-static ls_status put_in_place(lsi_log *log, lsi_slot *slot, const char *name, uint64_t made_from,
+static ls_status put_in_place(lsi_log *log, lsi_slot *slot, const char *name, const lsi_segment_list *made_from,
                               lsi_segment_list *fresh)
 {
     const lsi_log_config *config = &log->config;
@@ -182,7 +192,7 @@ static ls_status put_in_place(lsi_log *log, lsi_slot *slot, const char *name, ui
     st = lsi_segment_list_load(config, &now);
     if (st != LS_OK)
         goto out;
-    if (now->generation != made_from)
+    if (!is_same_list(now, made_from))
         st = lsi_fail(LS_ERR_BUSY, "%s: its list was replaced meanwhile", config->label);
     lsi_segment_list_unref(now);
     if (st == LS_OK && name != NULL) {
@@ -293,7 +303,7 @@ ls_status lsi_log_trim(lsi_log *log, uint32_t keep, int64_t before_us, uint32_t 
         fresh->generation = list->generation; /* It is the same list. */
     if (st != LS_OK)
         goto out;
-    st = put_in_place(log, slot, go > 0 ? name : NULL, list->generation, fresh);
+    st = put_in_place(log, slot, go > 0 ? name : NULL, list, fresh);
     if (st != LS_OK) {
         lsi_error_state why;
         lsi_error_save(&why);

@@ -566,6 +566,83 @@ static void a_roll_meanwhile_wins(void **state)
     assert_int_equal(log_store_count(&fx->store, 6), 7);
 }
 
+/* A trimmer's death between the rename and his saying so. */
+static int (*real_rename)(const lsi_root *root, const char *from, const char *to);
+
+static int rename_and_die(const lsi_root *root, const char *from, const char *to)
+{
+    int rc = real_rename(root, from, to);
+
+    if (strstr(from, "trimmed.new") != NULL)
+        sim_kill_here();
+    return rc;
+}
+
+static void trim_two(void *user)
+{
+    fixture *fx = user;
+    uint32_t removed;
+
+    (void)lsi_log_trim(fx->store.log, 3, INT64_MAX, &removed);
+}
+
+/* Who has the list from before that rolls, while the next trimmer has the dead one's: were the two lists that follow
+ * taken for one, what goes into the new segment would be in none. */
+static void a_roll_after_a_dead_trimmer_wins_too(void **state)
+{
+    fixture *fx = *state, dead = {.sim = fx->sim, .table = lsi_memory_libc}, next = dead;
+    lsi_files *files = sim_files_table(fx->sim);
+    uint32_t removed;
+
+    put_more(fx, 10);
+    dead.memory = (sim_memory)SIM_MEMORY_INIT;
+    dead.table = sim_memory_table(&dead.memory);
+    open_log(&dead, false, LS_DURABILITY_SYNC);
+    real_rename = files->rename;
+    files->rename = rename_and_die;
+    assert_true(sim_run(fx->sim, trim_two, &dead));
+    files->rename = real_rename;
+    sim_memory_bury(&dead.memory);
+    open_log(&next, false, LS_DURABILITY_SYNC);
+    sim_hook_set(fx->sim, roll_then, fx);
+    assert_int_equal(lsi_log_trim(next.store.log, 4, INT64_MAX, &removed), LS_ERR_BUSY);
+    assert_int_equal(fx->put_count, 13);
+    assert_int_equal(log_store_count(&fx->store, 6), 7); /* the dead one's list counts */
+    assert_int_equal(trim(&next, 4), 3);
+    put_more(fx, 1);
+    assert_int_equal(log_store_close(&next.store), LS_OK);
+    assert_int_equal(log_store_close(&fx->store), LS_OK);
+    open_log(fx, false, LS_DURABILITY_SYNC);
+    assert_int_equal(log_store_count(&fx->store, 9), 5);
+}
+
+/* Two lists of one number are one only if they end alike. */
+static void roll_with_an_older_list_then(void *user, sim_call call, const char *name)
+{
+    fixture *fx = user;
+    lsi_log *log = fx->store.log;
+
+    if (call != SIM_SYNC || strstr(name, "trimmed.new") == NULL)
+        return;
+    sim_hook_set(fx->sim, NULL, NULL);
+    log->list->generation--;
+    put_more(fx, PER_SEGMENT);
+}
+
+static void lists_of_one_number_are_told_apart(void **state)
+{
+    fixture *fx = *state, other = {.sim = fx->sim, .table = lsi_memory_libc};
+    uint32_t removed;
+
+    put_more(fx, 10);
+    open_log(&other, false, LS_DURABILITY_SYNC);
+    sim_hook_set(fx->sim, roll_with_an_older_list_then, fx);
+    assert_int_equal(lsi_log_trim(other.store.log, 3, INT64_MAX, &removed), LS_ERR_BUSY);
+    assert_int_equal(fx->put_count, 13);
+    assert_int_equal(log_store_count(&other.store, 0), 13);
+    assert_int_equal(log_store_close(&other.store), LS_OK);
+}
+
 /* Where nothing was trimmed nobody said that files before the first may go: a repair may have left them there. */
 static void files_that_were_not_trimmed_stay(void **state)
 {
@@ -778,6 +855,8 @@ int main(void)
         T(the_rest_of_a_batch_expires_with_it),
         T(who_holds_the_lock_is_not_waited_for),
         T(a_roll_meanwhile_wins),
+        T(a_roll_after_a_dead_trimmer_wins_too),
+        T(lists_of_one_number_are_told_apart),
         T(files_that_were_not_trimmed_stay),
         T(no_crash_leaves_a_named_file_that_is_gone),
         T(a_dead_trimmer_leaves_nothing_that_is_not_cleared),
