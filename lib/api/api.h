@@ -3,6 +3,9 @@
  * A handle counts the handles opened from it, so that a parent cannot go before its children. The counts are atomics:
  * children are opened and closed on any thread, and a fork child must not find a lock held.
  *
+ * A call that succeeds leaves the last error alone, also when it got over something that failed: what can fail begins
+ * with LSI_ENTER or lsi_error_begin(), and ends in lsi_error_end() unless it fails.
+ *
  * P9 is kept here: every call but the closes asks whether the handle is of this process. The engine asks again. So is
  * P2's bound: whatever a call meets below, it waits for others no longer than busy_timeout_ms in all (patience.h). */
 #ifndef LSI_API_API_H
@@ -16,6 +19,7 @@
 #include "base/env.h"
 #include "base/lock.h"
 #include "base/patience.h"
+#include "base/status.h"
 #include "consume/consume.h"
 #include "engine/engine.h"
 #include "produce/produce.h"
@@ -105,6 +109,7 @@ static inline bool lsi_store_is_mine(const ls_store *store)
 ls_status lsi_store_is_elsewhere(void);
 #define LSI_ENTER(store)                                      \
     do {                                                      \
+        lsi_error_begin();                                    \
         if (!lsi_store_is_mine(store))                        \
             return lsi_store_is_elsewhere();                  \
         lsi_patience_begin((store)->env.busy_timeout_ms);     \

@@ -51,7 +51,7 @@ ls_status ls_consumer_register(ls_stream *stream, const char *name, ls_consumer_
         st = stream->stream->engine->ops->register_consumer(stream->stream, name, &made);
     if (st == LS_OK && out != NULL)
         fill_info(&made, out);
-    return st;
+    return lsi_error_end(st);
 }
 
 ls_status ls_consumer_deregister(ls_stream *stream, const char *name)
@@ -59,7 +59,7 @@ ls_status ls_consumer_deregister(ls_stream *stream, const char *name)
     LSI_REFUSE_NULL(stream);
     LSI_REFUSE_NULL(name);
     LSI_ENTER_TO(LSI_MAY_CHANGE, stream->store);
-    return stream->stream->engine->ops->deregister_consumer(stream->stream, name);
+    return lsi_error_end(stream->stream->engine->ops->deregister_consumer(stream->stream, name));
 }
 
 ls_status ls_consumer_describe(ls_stream *stream, const char *name, ls_consumer_info *out)
@@ -76,7 +76,7 @@ ls_status ls_consumer_describe(ls_stream *stream, const char *name, ls_consumer_
         st = lsi_consumer_find(stream->stream, name, &found);
     if (st == LS_OK)
         fill_info(&found, out);
-    return st;
+    return lsi_error_end(st);
 }
 
 ls_status ls_stream_delete_with_consumers(ls_store *store, const char *name)
@@ -87,7 +87,7 @@ ls_status ls_stream_delete_with_consumers(ls_store *store, const char *name)
     LSI_REFUSE_NULL(name);
     LSI_ENTER_TO(LSI_MAY_CHANGE, store);
     st = lsi_check_stream_name(name);
-    return st == LS_OK ? store->engine->ops->remove_with_consumers(store->engine, name) : st;
+    return lsi_error_end(st == LS_OK ? store->engine->ops->remove_with_consumers(store->engine, name) : st);
 }
 
 /* ---- listing ---- */
@@ -136,7 +136,7 @@ ls_status ls_stream_list_consumers(ls_stream *stream, const char *after, uint32_
         return st;
     }
     *out = list;
-    return LS_OK;
+    return lsi_error_end(LS_OK);
 }
 
 uint32_t ls_consumer_list_count(const ls_consumer_list *list)
@@ -196,7 +196,7 @@ ls_status ls_consumer_open(ls_stream *stream, const char *name, ls_consumer **ou
     }
     atomic_fetch_add_explicit(&stream->child_count, 1, memory_order_relaxed);
     *out = consumer;
-    return LS_OK;
+    return lsi_error_end(LS_OK);
 }
 
 ls_status ls_consumer_close(ls_consumer *consumer)
@@ -243,7 +243,7 @@ static ls_status subscribe(ls_consumer *consumer, lsi_subscription *what, const 
     what->heartbeat_ms = own.heartbeat_ms;
     what->callback = callback;
     what->user = user;
-    return lsi_subscribe(consumer->subscriber, what);
+    return lsi_error_end(lsi_subscribe(consumer->subscriber, what));
 }
 
 ls_status ls_consumer_subscribe(ls_consumer *consumer, uint32_t shard, const ls_position *position,

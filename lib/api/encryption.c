@@ -23,14 +23,14 @@ ls_status ls_stream_start_encryption(ls_store *store, const char *name, const ch
     if (st != LS_OK)
         return st;
     LSI_REFUSE_NULL(key_id);
-    return store->engine->ops->start_encryption(store->engine, name, key_id);
+    return lsi_error_end(store->engine->ops->start_encryption(store->engine, name, key_id));
 }
 
 ls_status ls_stream_stop_encryption(ls_store *store, const char *name)
 {
     ls_status st = check_change(store, name, __func__);
 
-    return st == LS_OK ? store->engine->ops->stop_encryption(store->engine, name) : st;
+    return lsi_error_end(st == LS_OK ? store->engine->ops->stop_encryption(store->engine, name) : st);
 }
 
 ls_status ls_stream_set_compression(ls_store *store, const char *name, ls_compression compression)
@@ -39,7 +39,9 @@ ls_status ls_stream_set_compression(ls_store *store, const char *name, ls_compre
 
     if (st == LS_OK)
         st = lsi_check_compression(compression);
-    return st == LS_OK ? store->engine->ops->set_compression(store->engine, name, (uint32_t)compression) : st;
+    if (st == LS_OK)
+        st = store->engine->ops->set_compression(store->engine, name, (uint32_t)compression);
+    return lsi_error_end(st);
 }
 
 ls_status lsi_check_compression(ls_compression compression)

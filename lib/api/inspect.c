@@ -22,12 +22,18 @@ static ls_status path_of(const char *location, const char **path)
 
 ls_status ls_inspect_dump(const char *path, ls_inspect_line_callback line, void *user)
 {
+    lsi_error_state before;
     lsi_env env;
+    ls_status st;
 
+    lsi_error_save(&before);
     LSI_REFUSE_NULL(path);
     LSI_REFUSE_NULL(line);
     lsi_env_default(&env);
-    return lsi_local_dump(&env, path, line, user);
+    st = lsi_local_dump(&env, path, line, user);
+    if (st == LS_OK)
+        lsi_error_restore(&before);
+    return st;
 }
 
 static ls_status inspect(const char *location, const ls_inspect_options *options, bool repair,
@@ -37,9 +43,12 @@ static ls_status inspect(const char *location, const ls_inspect_options *options
     lsi_inspection inspection = {.finding = finding, .user = user};
     uint32_t summary_size = 0;
     const char *path;
+    lsi_error_state before;
     lsi_env env;
-    ls_status st = lsi_options_import(&own, sizeof(own), options, LSI_SIZE_UP_TO(ls_inspect_options, stream));
+    ls_status st;
 
+    lsi_error_save(&before);
+    st = lsi_options_import(&own, sizeof(own), options, LSI_SIZE_UP_TO(ls_inspect_options, stream));
     if (st == LS_OK)
         st = path_of(location, &path);
     if (st == LS_OK && (own.flags & ~LS_INSPECT_NETWORK_FS_ALLOWED) != 0)
@@ -61,6 +70,8 @@ static ls_status inspect(const char *location, const ls_inspect_options *options
     }
     if (st == LS_OK && inspection.damages_left != 0)
         st = lsi_fail(LS_ERR_CORRUPT, "'%s': damages: %llu", path, (unsigned long long)inspection.damages_left);
+    if (st == LS_OK) /* What was found and repaired, or is no damage, is no failure of this call. */
+        lsi_error_restore(&before);
     return st;
 }
 
@@ -79,10 +90,12 @@ ls_status ls_inspect_repair(const char *location, const ls_inspect_options *opti
 ls_status ls_inspect_status(const char *location, const ls_inspect_callbacks *callbacks, void *user)
 {
     ls_inspect_callbacks own;
+    lsi_error_state before;
     const char *path;
     lsi_env env;
     ls_status st;
 
+    lsi_error_save(&before);
     LSI_REFUSE_NULL(callbacks);
     st = lsi_options_import(&own, sizeof(own), callbacks, LSI_SIZE_UP_TO(ls_inspect_callbacks, shard));
     if (st == LS_OK)
@@ -90,5 +103,8 @@ ls_status ls_inspect_status(const char *location, const ls_inspect_callbacks *ca
     if (st != LS_OK)
         return st;
     lsi_env_default(&env);
-    return lsi_local_inspect_status(&env, path, &own, user);
+    st = lsi_local_inspect_status(&env, path, &own, user);
+    if (st == LS_OK)
+        lsi_error_restore(&before);
+    return st;
 }

@@ -54,7 +54,7 @@ static ls_status open_iterator(ls_stream *stream, const opening *where, const ls
     }
     atomic_fetch_add_explicit(&stream->child_count, 1, memory_order_relaxed);
     *out = iterator;
-    return LS_OK;
+    return lsi_error_end(LS_OK);
 }
 
 ls_status ls_iterator_open(ls_stream *stream, uint32_t shard, const ls_position *position,
@@ -120,7 +120,7 @@ ls_status ls_iterator_next(ls_iterator *iterator, const ls_next_options *options
         own.bytes_max = own.records_max != 0 ? BYTES_MAX_DEFAULT : CACHE_BYTES_DEFAULT;
     if (own.records_max == 0)
         own.records_max = RECORDS_MAX_DEFAULT;
-    return lsi_iterator_next(iterator->iterator, own.records_max, own.bytes_max, own.timeout_ms, out);
+    return lsi_error_end(lsi_iterator_next(iterator->iterator, own.records_max, own.bytes_max, own.timeout_ms, out));
 }
 
 ls_status ls_iterator_seek(ls_iterator *iterator, const ls_position *position)
@@ -128,7 +128,7 @@ ls_status ls_iterator_seek(ls_iterator *iterator, const ls_position *position)
     LSI_REFUSE_NULL(iterator);
     LSI_REFUSE_NULL(position);
     LSI_ENTER(iterator->stream->store);
-    return lsi_iterator_seek(iterator->iterator, position);
+    return lsi_error_end(lsi_iterator_seek(iterator->iterator, position));
 }
 
 void ls_iterator_cancel(ls_iterator *iterator)
@@ -151,7 +151,7 @@ ls_status ls_iterator_event_fd(ls_iterator *iterator, int32_t *out)
     LSI_REFUSE_NULL(iterator);
     LSI_REFUSE_NULL(out);
     LSI_ENTER(iterator->stream->store);
-    return lsi_iterator_event_fd(iterator->iterator, out);
+    return lsi_error_end(lsi_iterator_event_fd(iterator->iterator, out));
 }
 
 /* ---- what a batch shows ---- */

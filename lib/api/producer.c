@@ -30,7 +30,7 @@ ls_status ls_producer_open(ls_stream *stream, const ls_producer_options *options
     }
     atomic_fetch_add_explicit(&stream->child_count, 1, memory_order_relaxed);
     *out = producer;
-    return LS_OK;
+    return lsi_error_end(LS_OK);
 }
 
 ls_status ls_producer_close(ls_producer *producer)
@@ -81,13 +81,14 @@ ls_status ls_producer_put(ls_producer *producer, ls_bytes partition_key, ls_byte
         explicit_key = own.explicit_hash_key;
         durability = own.durability;
     }
-    return lsi_producer_put(producer->producer, partition_key, data, explicit_key, durability, out);
+    return lsi_error_end(lsi_producer_put(producer->producer, partition_key, data, explicit_key, durability, out));
 }
 
 ls_status ls_producer_put_batch(ls_producer *producer, const ls_put_entry *entries, size_t count,
                                 const ls_put_options *options, ls_put_result *results, size_t *failed)
 {
     ls_put_options own;
+    size_t not_stored = SIZE_MAX; /* not told */
     ls_status st;
 
     LSI_REFUSE_NULL(producer);
@@ -100,13 +101,16 @@ ls_status ls_producer_put_batch(ls_producer *producer, const ls_put_entry *entri
     if (own.explicit_hash_key != NULL)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT,
                         "options.explicit_hash_key is for single puts: entries have their own");
-    return lsi_producer_put_batch(producer->producer, entries, count, own.durability,
-                                  (own.flags & LS_PUT_ATOMIC) != 0, results, failed);
+    st = lsi_producer_put_batch(producer->producer, entries, count, own.durability, (own.flags & LS_PUT_ATOMIC) != 0,
+                                results, &not_stored);
+    if (failed != NULL && not_stored != SIZE_MAX)
+        *failed = not_stored;
+    return not_stored == 0 ? lsi_error_end(st) : st; /* Else the last error is that of a record. */
 }
 
 ls_status ls_producer_flush(ls_producer *producer)
 {
     LSI_REFUSE_NULL(producer);
     LSI_ENTER(producer->stream->store);
-    return lsi_producer_flush(producer->producer);
+    return lsi_error_end(lsi_producer_flush(producer->producer));
 }

@@ -50,7 +50,7 @@ ls_status ls_stream_split(ls_stream *stream, uint32_t shard, const ls_hash_key *
         *lower = first;
     if (upper != NULL)
         *upper = first + 1;
-    return LS_OK;
+    return lsi_error_end(LS_OK);
 }
 
 ls_status ls_stream_merge(ls_stream *stream, uint32_t shard, uint32_t adjacent_shard, uint32_t *child)
@@ -65,7 +65,7 @@ ls_status ls_stream_merge(ls_stream *stream, uint32_t shard, uint32_t adjacent_s
         st = stream->store->engine->ops->reshard(stream->stream, &step, 1, false, &first);
     if (st == LS_OK && child != NULL)
         *child = first;
-    return st;
+    return lsi_error_end(st);
 }
 
 /* ---- scaling ---- */
@@ -162,5 +162,5 @@ ls_status ls_stream_update_shard_count(ls_stream *stream, uint32_t shard_count, 
         }
         open_shards_free(&stream->store->env.memory, &open);
     }
-    return st;
+    return lsi_error_end(st);
 }

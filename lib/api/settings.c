@@ -16,7 +16,7 @@ static ls_status update(ls_stream *stream, const char *call, const lsi_stream_ch
     LSI_REFUSE_NULL(stream);
     LSI_ENTER(stream->store);
     st = lsi_store_require(stream->store, LSI_MAY_CHANGE, call);
-    return st == LS_OK ? stream->store->engine->ops->update(stream->stream, change) : st;
+    return lsi_error_end(st == LS_OK ? stream->store->engine->ops->update(stream->stream, change) : st);
 }
 
 ls_status ls_stream_increase_retention(ls_stream *stream, uint32_t hours)
@@ -138,7 +138,7 @@ ls_status ls_stream_list_tags(ls_stream *stream, const char *after, uint32_t lim
         return st;
     }
     *out = list;
-    return LS_OK;
+    return lsi_error_end(LS_OK);
 }
 
 uint32_t ls_tag_list_count(const ls_tag_list *list)

@@ -133,7 +133,7 @@ ls_status ls_stream_list_shards(ls_stream *stream, const ls_shard_list_options *
     if (st == LS_OK)
         st = make_list(stream, &info, &own, out);
     lsi_stream_info_free(&info);
-    return st;
+    return lsi_error_end(st);
 }
 
 uint32_t ls_shard_list_count(const ls_shard_list *list)

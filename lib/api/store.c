@@ -72,10 +72,9 @@ ls_status lsi_store_open_env(const char *text, const ls_store_options *options, 
     target where;
     lsi_env made;
     ls_store *store;
-    lsi_error_state before;
     ls_status st;
 
-    lsi_error_save(&before);
+    lsi_error_begin();
     st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_store_options, fault_latency_ms));
     if (st != LS_OK)
         return st;
@@ -119,9 +118,8 @@ ls_status lsi_store_open_env(const char *text, const ls_store_options *options, 
     store->engine->shards_max = own.shards_max;
     store->engine->transition_ms = own.transition_ms;
     store->engine->stream_transition_ms = own.stream_transition_ms;
-    lsi_error_restore(&before); /* An engine may try and recover on the way: that no store is there yet, for one. */
     *out = store;
-    return LS_OK;
+    return lsi_error_end(LS_OK);
 fail:
     release(store);
     return st;
@@ -150,10 +148,11 @@ ls_status ls_store_close(ls_store *store)
     if (open_count != 0)
         return lsi_fail(LS_ERR_STATE, "%u streams of the store are still open: close them first", open_count);
     is_mine = lsi_store_is_mine(store);
+    lsi_error_begin();
     lsi_patience_begin(store->env.busy_timeout_ms);
     st = store->engine->ops->close(store->engine);
     release(store);
-    return is_mine ? st : LS_OK; /* In a fork child nothing was to be done, and so nothing failed. */
+    return lsi_error_end(is_mine ? st : LS_OK); /* In a fork child nothing was to be done, and so nothing failed. */
 }
 
 /* ---- of an open store ---- */
@@ -176,7 +175,7 @@ ls_status ls_store_sync(ls_store *store)
 {
     LSI_REFUSE_NULL(store);
     LSI_ENTER_TO(LSI_MAY_PUT, store);
-    return store->engine->ops->sync(store->engine);
+    return lsi_error_end(store->engine->ops->sync(store->engine));
 }
 
 ls_status ls_store_maintain(ls_store *store, int64_t timeout_ms)
@@ -185,14 +184,18 @@ ls_status ls_store_maintain(ls_store *store, int64_t timeout_ms)
     LSI_ENTER(store);
     if (timeout_ms < -1)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "timeout_ms is %" PRId64 ": it is -1 or more", timeout_ms);
-    return store->engine->ops->maintain(store->engine, timeout_ms);
+    return lsi_error_end(store->engine->ops->maintain(store->engine, timeout_ms));
 }
 
 static bool backup_progress(void *user, uint64_t done_bytes, uint64_t total_bytes)
 {
     const ls_backup_options *options = user;
+    ls_status answer;
 
-    return options->progress(options->user, done_bytes, total_bytes) == LS_OK;
+    (void)lsi_error_end(LS_OK);
+    answer = options->progress(options->user, done_bytes, total_bytes);
+    lsi_error_begin();
+    return answer == LS_OK;
 }
 
 ls_status ls_store_backup(ls_store *store, const char *directory, const ls_backup_options *options)
@@ -211,8 +214,9 @@ ls_status ls_store_backup(ls_store *store, const char *directory, const ls_backu
     if (directory[0] == '\0')
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "the directory for the copy has no name");
     /* What lives in memory is copied to the disk. */
-    return store->engine->ops->backup(store->engine, store->files != NULL ? &lsi_files_system : store->env.files,
-                                      directory, own.progress != NULL ? backup_progress : NULL, &own);
+    st = store->engine->ops->backup(store->engine, store->files != NULL ? &lsi_files_system : store->env.files,
+                                    directory, own.progress != NULL ? backup_progress : NULL, &own);
+    return lsi_error_end(st);
 }
 
 /* ---- listing ---- */
@@ -267,7 +271,7 @@ ls_status ls_store_list_streams(ls_store *store, const char *after, uint32_t lim
         return st;
     }
     *out = list;
-    return LS_OK;
+    return lsi_error_end(LS_OK);
 }
 
 size_t ls_stream_list_count(const ls_stream_list *list)

@@ -68,7 +68,7 @@ ls_status ls_stream_create(ls_store *store, const char *name, const ls_stream_op
         st = lsi_check_stream_name(name);
     if (st == LS_OK)
         st = make_spec(name, &own, &spec);
-    return st == LS_OK ? store->engine->ops->create(store->engine, &spec) : st;
+    return lsi_error_end(st == LS_OK ? store->engine->ops->create(store->engine, &spec) : st);
 }
 
 ls_status ls_stream_delete(ls_store *store, const char *name)
@@ -79,7 +79,7 @@ ls_status ls_stream_delete(ls_store *store, const char *name)
     LSI_REFUSE_NULL(name);
     LSI_ENTER_TO(LSI_MAY_CHANGE, store);
     st = lsi_check_stream_name(name);
-    return st == LS_OK ? store->engine->ops->remove(store->engine, name) : st;
+    return lsi_error_end(st == LS_OK ? store->engine->ops->remove(store->engine, name) : st);
 }
 
 ls_status ls_stream_open(ls_store *store, const char *name, ls_stream **out)
@@ -107,7 +107,7 @@ ls_status ls_stream_open(ls_store *store, const char *name, ls_stream **out)
     }
     atomic_fetch_add_explicit(&store->stream_count, 1, memory_order_relaxed);
     *out = stream;
-    return LS_OK;
+    return lsi_error_end(LS_OK);
 }
 
 ls_status ls_stream_close(ls_stream *stream)
@@ -123,17 +123,18 @@ ls_status ls_stream_close(ls_stream *stream)
         return lsi_fail(LS_ERR_STATE, "stream '%s': %" PRIu32 " producers and iterators are still open", stream->name,
                         open_count);
     store = stream->store;
+    lsi_error_begin();
     store->engine->ops->stream_close(stream->stream);
     lsi_free(&store->env.memory, stream);
     atomic_fetch_sub_explicit(&store->stream_count, 1, memory_order_release); /* Pairs with ls_store_close. */
-    return LS_OK;
+    return lsi_error_end(LS_OK);
 }
 
 ls_status ls_stream_reset_shard(ls_stream *stream, uint32_t shard)
 {
     LSI_REFUSE_NULL(stream);
     LSI_ENTER_TO(LSI_MAY_CHANGE, stream->store);
-    return stream->store->engine->ops->reset_shard(stream->stream, shard);
+    return lsi_error_end(stream->store->engine->ops->reset_shard(stream->stream, shard));
 }
 
 /* ---- describing ---- */
@@ -197,7 +198,7 @@ ls_status ls_stream_describe(ls_stream *stream, ls_stream_description **out)
         *out = description;
     else
         ls_stream_description_free(description);
-    return st;
+    return lsi_error_end(st);
 }
 
 const char *ls_stream_description_name(const ls_stream_description *description)

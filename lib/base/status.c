@@ -16,6 +16,16 @@
 #include "base/utf8.h"
 
 static _Thread_local lsi_error_state current;
+static _Thread_local lsi_error_state before; /* what `current` was when the call began, once something failed in it */
+static _Thread_local bool has_failed;        /* and so `before` was taken */
+
+/* Goes before every change of `current`. */
+static void take_before(void)
+{
+    if (!has_failed)
+        before = current;
+    has_failed = true;
+}
 
 /* Makes what vsnprintf left into one line of UTF-8. A cut code point at the end is dropped when `was_cut`. */
 static void copy_clean(char out[LSI_MESSAGE_BYTES], const char *text, bool was_cut)
@@ -44,6 +54,7 @@ static void set_current(ls_status status, int err, const char *text, bool was_cu
     char clean[LSI_MESSAGE_BYTES];
 
     copy_clean(clean, text, was_cut);
+    take_before();
     memcpy(current.message, clean, sizeof clean);
     current.status = status;
     current.err = err;
@@ -186,7 +197,20 @@ void lsi_error_save(lsi_error_state *out)
 
 void lsi_error_restore(const lsi_error_state *from)
 {
+    take_before();
     current = *from;
+}
+
+void lsi_error_begin(void)
+{
+    has_failed = false;
+}
+
+ls_status lsi_error_end(ls_status st)
+{
+    if (st == LS_OK && has_failed)
+        current = before;
+    return st;
 }
 
 const lsi_error_state *lsi_error_current(void)

@@ -35,6 +35,13 @@ typedef struct lsi_error_state {
 void lsi_error_save(lsi_error_state *out);
 void lsi_error_restore(const lsi_error_state *from);
 
+/* For the front door: a call that succeeds leaves the last error alone, whatever failed within it and was got over. Each
+ * exported call begins and ends so, and gives the user's callbacks back to him in between: a callback's own calls may
+ * fail, and that is the last error then. What was there is copied when the first thing fails, so that a call in which
+ * nothing does pays for two words. `lsi_error_end` returns `st`. */
+void lsi_error_begin(void);
+ls_status lsi_error_end(ls_status st);
+
 /* This thread's last error, for the exported ls_last_error_ functions: a view that the next failure overwrites. */
 const lsi_error_state *lsi_error_current(void);
 

@@ -173,8 +173,11 @@ static ls_status hold_all(lsi_iterator *iterator)
 
 static ls_status push(const lsi_subscription *what, const ls_batch *batch, bool *stop)
 {
-    ls_push_answer answer = what->callback(batch, what->user);
+    ls_push_answer answer;
 
+    (void)lsi_error_end(LS_OK);
+    answer = what->callback(batch, what->user);
+    lsi_error_begin();
     *stop = answer == LS_PUSH_STOP;
     if (answer == LS_PUSH_DONE || answer == LS_PUSH_STOP)
         return LS_OK;

@@ -140,6 +140,40 @@ static void errno_is_left_alone(void **state)
     assert_int_equal(errno, ENOTDIR);
 }
 
+/* Goal: a call that got over its failures leaves the last error as it was when the call began, and one that fails leaves
+ * its own. Method: failures, and restored ones, between begin and end. */
+static void what_a_call_got_over_is_not_its_error(void **state)
+{
+    lsi_error_state within;
+
+    (void)state;
+    (void)lsi_fail_throttled(7, "of the call before");
+    lsi_error_begin();
+    assert_int_equal(lsi_error_end(LS_OK), LS_OK);
+    assert_string_equal(ls_last_error_message(), "of the call before");
+
+    lsi_error_begin();
+    (void)lsi_fail(LS_ERR_NOT_FOUND, "one");
+    lsi_error_save(&within);
+    (void)lsi_fail_errno(EIO, "two");
+    lsi_error_restore(&within);
+    assert_int_equal(lsi_error_end(LS_OK), LS_OK);
+    assert_int_equal(ls_last_error_status(), LS_ERR_THROTTLED);
+    assert_int_equal(ls_last_error_errno(), 0);
+    assert_int_equal(ls_last_error_retry_after_ms(), 7);
+    assert_string_equal(ls_last_error_message(), "of the call before");
+
+    lsi_error_begin();
+    (void)lsi_fail(LS_ERR_NOT_FOUND, "one");
+    assert_int_equal(lsi_error_end(LS_ERR_NOT_FOUND), LS_ERR_NOT_FOUND);
+    assert_string_equal(ls_last_error_message(), "one");
+
+    lsi_error_begin();
+    lsi_error_restore(&(lsi_error_state){0});
+    assert_int_equal(lsi_error_end(LS_OK), LS_OK);
+    assert_string_equal(ls_last_error_message(), "one");
+}
+
 static void *fail_elsewhere(void *user)
 {
     *(ls_status *)user = ls_last_error_status();
@@ -194,6 +228,7 @@ int main(void)
         cmocka_unit_test(a_message_may_quote_the_one_before),
         cmocka_unit_test(a_message_is_put_within_a_label),
         cmocka_unit_test(a_saved_error_is_restored),
+        cmocka_unit_test(what_a_call_got_over_is_not_its_error),
         cmocka_unit_test(errno_is_left_alone),
         cmocka_unit_test(threads_have_their_own_last_error),
         cmocka_unit_test(codes_have_class_name_and_retryability),
