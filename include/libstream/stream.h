@@ -180,7 +180,8 @@ typedef struct ls_shard_info {
     uint32_t parent;           /**< LS_NO_SHARD: none. */
     uint32_t adjacent_parent;  /**< LS_NO_SHARD: none. */
     int32_t is_open;           /**< 1: takes records. */
-    ls_status health;          /**< LS_OK; LS_ERR_IO: a sync failed; LS_ERR_CORRUPT: damaged. Then it refuses puts. */
+    ls_status health;          /**< LS_OK; LS_ERR_IO: a sync failed, or its files cannot be read; LS_ERR_CORRUPT:
+                                    damaged. Then it refuses puts. */
     int64_t closed_us;         /**< When it was split or merged; not before its last record. 0 while it is open. */
     int64_t oldest_arrival_us; /**< Of `oldest_seqno`; 0: there is none, or it cannot be read. */
     int64_t latest_arrival_us; /**< Of `latest_seqno`; 0: there is none. */
@@ -197,8 +198,10 @@ typedef struct ls_stream_description ls_stream_description;
  *
  * @param out  Owned by the caller, release with ls_stream_description_free. Set on LS_OK only.
  *
+ * A shard that cannot be opened at all is listed with LS_ERR_CORRUPT or LS_ERR_IO as its `health`, and with 0 in
+ * place of what only its files would say: numbers and times of its records, stored bytes (`lstream verify` says more).
+ *
  * @retval LS_ERR_NOT_FOUND  The stream was deleted.
- * @retval LS_ERR_CORRUPT    A shard cannot be opened at all (`lstream verify` says more).
  * @retval LS_ERR_BUSY       Nobody has looked at a shard yet since the store was opened, and a stopped process holds
  *                           it.
  *

@@ -37,7 +37,8 @@ LS_API uint32_t ls_version_number(void);
 LS_API const char *ls_version_string(void);
 
 /**
- * The optional parts this library was built with, as words separated by blanks ("json"), or "". A constant.
+ * The optional parts this library was built with, as words separated by blanks, or "": "json" (JSON is
+ * read), "crypto" (streams can be encrypted). A constant.
  *
  * Threads: any thread. Never blocks. Since 0.1.
  */

@@ -151,6 +151,21 @@ void lsi_stream_hide_shards(lsi_stream_info *info)
         info->shard_count = 0;
 }
 
+/* A shard that cannot be opened keeps nobody from the others: its health says so, and the rest of it is not known. */
+static ls_status state_of(const ls_stream *stream, uint32_t shard, lsi_shard_state *out)
+{
+    lsi_error_state before;
+    ls_status st;
+
+    lsi_error_save(&before);
+    st = stream->store->engine->ops->shard_state(stream->stream, shard, out);
+    if (st != LS_ERR_CORRUPT && st != LS_ERR_IO)
+        return st;
+    lsi_error_restore(&before);
+    *out = (lsi_shard_state){.health = st};
+    return LS_OK;
+}
+
 static ls_status fill(const ls_stream *stream, ls_stream_description *description)
 {
     const lsi_engine_ops *ops = stream->store->engine->ops;
@@ -171,7 +186,7 @@ static ls_status fill(const ls_stream *stream, ls_stream_description *descriptio
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory to describe stream '%s'", stream->name);
     shards = description->info.shards;
     for (uint32_t i = 0; i < description->info.shard_count && st == LS_OK; i++)
-        st = ops->shard_state(stream->stream, shards[i].index, &description->states[i]);
+        st = state_of(stream, shards[i].index, &description->states[i]);
     return st;
 }
 

@@ -14,8 +14,12 @@ const char *ls_version_string(void)
 
 const char *ls_version_features(void)
 {
-#ifdef LSI_HAVE_YAJL
+#if defined LSI_HAVE_YAJL && defined LSI_HAVE_CRYPTO
+    return "json crypto";
+#elif defined LSI_HAVE_YAJL
     return "json";
+#elif defined LSI_HAVE_CRYPTO
+    return "crypto";
 #else
     return "";
 #endif

@@ -167,7 +167,14 @@ bool lsi_record_print_end(void);
 
 /* ---- lines.c: what put reads ---- */
 typedef struct lsi_lines lsi_lines;
-typedef enum { LSI_LINE, LSI_LINE_TOO_LONG, LSI_LINE_WOULD_WAIT, LSI_LINES_END, LSI_LINES_FAILED } lsi_line_result;
+typedef enum {
+    LSI_LINE,
+    LSI_LINE_TOO_LONG,
+    LSI_LINE_UNCLOSED, /* CSV: the input ends between its quotes */
+    LSI_LINE_WOULD_WAIT,
+    LSI_LINES_END,
+    LSI_LINES_FAILED
+} lsi_line_result;
 /* `delimiter`: of CSV, where a line feed between quotes does not end a line; 0: plain lines. `line_bytes_max`: longer
  * ones are read over. */
 lsi_lines *lsi_lines_open(int fd, char delimiter, size_t line_bytes_max);

@@ -370,6 +370,12 @@ static void put_lines(run_state *state)
             refuse(state, lsi_lines_number(state->lines), "it is longer than 11 MiB, no record can be");
             header = false;
             break;
+        case LSI_LINE_UNCLOSED:
+            state->read++;
+            refuse(state, lsi_lines_number(state->lines), "a quote is opened here and never closed: nothing from "
+                   "here to the end was put");
+            header = false;
+            break;
         case LSI_LINE_WOULD_WAIT:
             put_batch(state);
             break;
@@ -419,6 +425,16 @@ static int print_summary(const run_state *state, int code)
     return code;
 }
 
+/* What else may be wrong with it the library says of the first record. */
+static bool is_key_of_right_size(const char *key)
+{
+    size_t characters = 0;
+
+    for (; *key != '\0'; key++)
+        characters += ((unsigned char)*key & 0xc0) != 0x80;
+    return characters >= 1 && characters <= 256;
+}
+
 /* Looks at the options that need more than their kind. */
 static int check_options(const lsi_call *call, run_state *state, ls_hash_key *hash_key)
 {
@@ -436,6 +452,9 @@ static int check_options(const lsi_call *call, run_state *state, ls_hash_key *ha
             return lsi_usage(call, "--delimiter is '%s': it is one character, and no quote", values[DELIMITER].text);
         state->delimiter = text[0];
     }
+    if (values[KEY].given && !is_key_of_right_size(values[KEY].text))
+        return lsi_usage(call, "--key is '%.80s'%s: a partition key has 1 to 256 characters", values[KEY].text,
+                         strlen(values[KEY].text) > 80 ? " ..." : "");
     if (values[KEY_COLUMN].given) {
         const char *text = values[KEY_COLUMN].text;
 

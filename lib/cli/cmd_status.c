@@ -173,7 +173,7 @@ static void print_shard(const ls_inspect_shard *shard, void *user)
         lsi_out_text("      a sync failed (%s): the shard refuses puts until ls_stream_reset_shard\n",
                      strerror(shard->failed_errno));
     else if (shard->health == LS_ERR_CORRUPT)
-        lsi_out_text("      its end is damaged: see `lstream verify` and `lstream repair --dry-run`\n");
+        lsi_out_text("      it is damaged: see `lstream verify` and `lstream repair --dry-run`\n");
 }
 
 static int run(lsi_call *call)

@@ -5,7 +5,8 @@ enum { STREAM, NOTES };
 static const lsi_option options[] = {
     [STREAM] = {"stream", LSI_OPTION_TEXT, "NAME", "Only this stream.", 0, 0, 0},
     [NOTES] = {"notes", LSI_OPTION_FLAG, NULL,
-        "Also print what needs no action: torn tails, files kept by repairs, skipped damage.", 0, 0, 0},
+        "Also print what needs no action: torn tails, files kept by repairs, skipped damage. With --json they always "
+        "are.", 0, 0, 0},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
 

@@ -144,6 +144,11 @@ lsi_line_result lsi_lines_next(lsi_lines *lines, bool may_wait, char **line, siz
         if (lines->ended) {
             if (lines->start == lines->end && !lines->skipping)
                 return LSI_LINES_END;
+            if (lines->state == QUOTED) {
+                /* What follows the quote may be any number of lines, and no field of this one. */
+                (void)give(lines, lines->end, lines->end, line, size);
+                return LSI_LINE_UNCLOSED;
+            }
             return give(lines, lines->end, lines->end, line, size);
         }
         if (lines->end - lines->start > lines->line_bytes_max || lines->skipping) {

@@ -390,5 +390,7 @@ int lsi_command_run(const lsi_command *command, int argc, char **argv)
         call.key_file = NULL;
     if (command->needs_store && (call.store == NULL || call.store[0] == '\0'))
         return lsi_usage(&call, "which store? Say --store STORE, or set LIBSTREAM_STORE");
+    if (command->needs_store && strcmp(call.store, "memory:") == 0)
+        return lsi_usage(&call, "a store in memory would end with this command: name a directory");
     return command->run(&call);
 }

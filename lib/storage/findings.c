@@ -80,10 +80,20 @@ void lsi_say_lost(const ls_finding *finding, bool at_most, char text[LSI_LOST_BY
                        at_most ? "at most " : "", finding->records_max, finding->first_seqno, finding->last_seqno);
 }
 
+/* Records that are there, for who may read the file. */
+static void say_hidden(const ls_finding *finding, bool at_most, char text[LSI_LOST_BYTES])
+{
+    if (finding->records_max == LS_RECORDS_UNKNOWN)
+        (void)snprintf(text, LSI_LOST_BYTES, "how many records that hides is not known");
+    else
+        (void)snprintf(text, LSI_LOST_BYTES, "%s%" PRIu64 " records cannot be read, seqno %" PRIu64 "..%" PRIu64,
+                       at_most ? "at most " : "", finding->records_max, finding->first_seqno, finding->last_seqno);
+}
+
 const char *lsi_unreadable_advice(int err)
 {
     if (err == EACCES || err == EPERM)
-        return "run this as who the store's directory belongs to, or as root";
+        return "give the file the owner and mode of its directory (chown, chmod), or run this as root";
     return "look at the kernel's log and the disk, copy the store, then verify the copy";
 }
 
@@ -181,6 +191,7 @@ static void gap_tell(lsi_inspection *inspection, const lsi_log_config *config, c
         break;
     case LS_FINDING_FILE_UNREADABLE:
         finding.advice = lsi_unreadable_advice(gap->err);
+        say_hidden(&finding, gap->open_ended, lost);
         lsi_inspection_tell(inspection, &finding, "%s: %s cannot be read at offset 0x%" PRIx64 " (%s): %s",
                             config->label, name, gap->offset, strerror(gap->err), lost);
         break;

@@ -64,7 +64,9 @@ void lsi_peek_verify(const lsi_peek *peek, const char *kept, lsi_inspection *ins
 
 /* Checks every byte of the log's files. `config->control` is not used. Damage is told, not returned. */
 ls_status lsi_log_verify(const struct lsi_log_config *config, lsi_peek *peek, lsi_inspection *inspection);
-/* The same, and repairs: nobody else has the store open, `config->control` is attached. */
+/* Whether the log can be opened at all: its list of segments can be read. */
+ls_status lsi_log_check_list(const struct lsi_log_config *config);
+/* As lsi_log_verify, and repairs: nobody else has the store open, `config->control` is attached. */
 ls_status lsi_log_repair(const struct lsi_log_config *config, lsi_inspection *inspection);
 /* keep.c. Copies `name` to name.damaged-N, synced, before it is replaced (R4): its first `bytes_max` bytes. What is no
  * regular file is renamed to it. `kept` gets the name. LS_ERR_NOT_FOUND when there is nothing. */

@@ -473,6 +473,16 @@ static ls_status tell_list(lsi_verify *verify, ls_status cause, const lsi_slot *
     return LS_OK;
 }
 
+ls_status lsi_log_check_list(const lsi_log_config *config)
+{
+    lsi_segment_list *list;
+    ls_status st = lsi_segment_list_load(config, &list);
+
+    if (st == LS_OK)
+        lsi_segment_list_unref(list);
+    return st;
+}
+
 ls_status lsi_verify_segments(lsi_verify *verify, const lsi_slot *slot, bool current)
 {
     lsi_segment_list *list;

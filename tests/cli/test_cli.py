@@ -52,7 +52,9 @@ class Commands(Store):
         for arguments in (["create"], ["create", "a", "b"], ["create", "a", "--shards"],
                           ["create", "a", "--shards", "0"],
                           ["create", "a", "--shards", "x"], ["create", "a", "--mode", "fast"], ["list", "--json=1"],
-                          ["put", "a"], ["put", "a", "--key", "k", "--key-field", "f"], ["get", "a", "--from", "now"],
+                          ["put", "a"], ["put", "a", "--key", "k", "--key-field", "f"],
+                          ["put", "a", "--key", ""], ["put", "a", "--key", 257 * "\u00e9"],
+                          ["create", "a", "-s", "memory:"], ["get", "a", "--from", "now"],
                           ["put", "a", "--key", "k", "--explicit-hash-key", "-1"],
                           ["create", "a", "--durability", "none"],
                           ["tail", "a", "--from", "at:5"], ["create", "a/b"], ["-s", "x", "list"], ["split", "a"],
@@ -339,6 +341,7 @@ class Commands(Store):
         told = json.loads(self.run_tool("version", "--json").out)
         self.assertEqual(told["version"], told["library"])
         self.assertIn(told["version"], self.run_tool("version").out)
+        self.assertEqual([w for w in ("json", "crypto") if w in told["features"].split()], told["features"].split())
 
     def test_dump_of_what_is_no_file_of_a_store_says_what_it_is(self):
         self.make()
@@ -385,20 +388,6 @@ class Commands(Store):
         self.assertEqual(self.run_tool("backup", copy, "--quiet").out, "")
         self.run_tool("put", "-s", copy, "s", "--key", "k", stdin=b"d\n")
         self.assertIn("somebody wrote to it", self.run_tool("backup", copy, expect=6).err)
-
-    def test_a_store_that_is_not_there_is_exit_3_and_is_not_made(self):
-        for command in (["list"], ["describe", "s"], ["get", "s"], ["verify"], ["repair"], ["status"], ["delete", "s"],
-                        ["put", "s", "--key", "k"], ["dump", self.store + "/manifest"]):
-            self.run_tool(*command, expect=3)
-        self.assertFalse(os.path.exists(self.store))
-        os.mkdir(self.store)
-        self.run_tool("verify", expect=3)
-        self.run_tool("list", expect=3)
-
-    def test_version(self):
-        told = json.loads(self.run_tool("version", "--json").out)
-        self.assertEqual(told["version"], told["library"])
-        self.assertIn(told["version"], self.run_tool("version").out)
 
 
 class Putting(Store):
@@ -464,6 +453,9 @@ class Putting(Store):
         done = self.run_tool("put", "s", "--key-column", "1", "--header", "-d", ";", stdin=b"x;y\n;b\nk;v\n", expect=1)
         self.assertIn("line 2: its column 1, the key, is empty", done.err)
         self.assertEqual(json.loads(self.lines("s", "--json")[-1])["key"], "k")
+        done = self.run_tool("put", "s", "--key-column", "1", stdin=b'k,v\n"x,1\ny,2\n', expect=1)
+        self.assertIn("line 2: a quote is opened here and never closed", done.err)
+        self.assertIn("1 stored", done.err)
         self.assertIn("no column 'nope'", self.run_tool("put", "s", "--key-column", "nope", stdin=b"a,b\n1,2\n",
                                                         expect=1).err)
 

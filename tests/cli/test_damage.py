@@ -695,6 +695,45 @@ class Kinds(Store):
         self.assertFalse(os.path.exists(os.path.join(self.store, "1")))
 
 
+class OneOfMany(Store):
+    """Four shards, of which one cannot be opened at all."""
+
+    def setUp(self):
+        super().setUp()
+        self.make("s", "--shards", "4")
+        self.run_tool("put", "s", "--key-column", "1", stdin=b"".join(b"%05d\n" % i for i in range(400)))
+        self.others = sorted(sum((self.lines("s", "--shard", i) for i in (0, 2, 3)), []))
+        self.assertTrue(200 < len(self.others) < 400)
+
+    def check(self, list_is_lost):
+        """The others are read, described and watched over as ever."""
+        self.assertEqual(sorted(self.lines("s", "--skip-damage", expect=4)), self.others)
+        shards = json.loads(self.run_tool("describe", "s", "--json").out)["shards"]
+        self.assertEqual([s["health"] for s in shards], ["ok", "damaged", "ok", "ok"])
+        self.assertEqual(shards[1]["oldest_seqno"], None)
+        self.assertIn("damaged", self.run_tool("describe", "s").out)
+        self.run_tool("retention", "s")
+        if list_is_lost:
+            self.assertIn("1 of 4 shards in use refuse records", self.run_tool("status").out)
+            shards = json.loads(self.run_tool("status", "--json").out)["shards"]
+            self.assertEqual(sorted((s["shard"], s["health"]) for s in shards)[1], (1, "damaged"))
+
+    def test_its_list_is_damaged(self):
+        path = self.shard_file("segments", shard=1)
+        with open(path, "r+b") as file:
+            file.seek(70)
+            file.write(b"\xa5\xa5")
+        self.check(list_is_lost=True)
+
+    def test_its_directory_is_gone(self):
+        shutil.rmtree(self.shard_file("", shard=1))
+        self.check(list_is_lost=True)
+
+    def test_its_last_segment_is_gone(self):
+        os.remove(self.shard_file("00000001.seg", shard=1))
+        os.remove(os.path.join(self.store, "control"))
+        self.check(list_is_lost=False)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -185,7 +185,8 @@ typedef struct ls_inspect_shard {
     uint32_t shard;
     uint64_t stream_id;
     const char *stream;          /**< Its name. */
-    ls_status health;            /**< LS_OK, LS_ERR_IO (a sync failed), LS_ERR_CORRUPT (damaged). */
+    ls_status health;            /**< LS_OK, LS_ERR_IO (a sync failed), LS_ERR_CORRUPT (damaged; also
+                                      one that nobody has open and whose list of segments cannot be read). */
     int32_t failed_errno;        /**< LS_ERR_IO: what the sync said. */
     uint32_t torn_count;         /**< Torn tails found since the machine started. */
     uint32_t append_lock_holder; /**< Thread id, 0: free. As of this moment. */

@@ -271,6 +271,8 @@ static int space_add(void *user, const char *entry, bool is_dir)
 }
 
 typedef struct status_walk {
+    const lsi_env *env;
+    const lsi_root *root;
     const lsi_catalog *catalog;
     const ls_inspect_callbacks *callbacks;
     void *user;
@@ -286,6 +288,27 @@ static void status_process(void *user, const lsi_attached *attached)
     walk->callbacks->process(&process, walk->user);
 }
 
+/* Without its list a shard refuses everything, whatever its slot says. */
+static bool has_list(const status_walk *walk, const lsi_catalog_stream *stream, const lsi_shard *shard)
+{
+    const lsi_catalog_stream *now;
+    lsi_catalog *catalog;
+    lsi_log_config config;
+    lsi_error_state before;
+    bool has;
+
+    lsi_error_save(&before);
+    log_config(walk->env, walk->root, walk->catalog, stream, shard, &config);
+    has = lsi_log_check_list(&config) == LS_OK;
+    if (!has && lsi_local_catalog_load(walk->env, walk->root, &catalog) == LS_OK) {
+        now = lsi_catalog_find_id(catalog, stream->id);
+        has = now == NULL || lsi_shard_find(now->shards, now->shard_count, shard->index) == NULL; /* It went just now. */
+        lsi_catalog_unref(catalog);
+    }
+    lsi_error_restore(&before);
+    return has;
+}
+
 static void status_shard(void *user, const lsi_slot *slot)
 {
     const status_walk *walk = user;
@@ -293,12 +316,17 @@ static void status_shard(void *user, const lsi_slot *slot)
     uint32_t health = atomic_load_explicit(&slot->health, memory_order_relaxed);
     const lsi_catalog_stream *stream = lsi_catalog_find_id(walk->catalog, id);
     ls_inspect_shard shard = {.size = sizeof(shard), .shard = slot->shard, .stream_id = id};
+    const lsi_shard *named;
 
-    if (stream == NULL || health == LSI_SHARD_FRESH ||
-        lsi_shard_find(stream->shards, stream->shard_count, slot->shard) == NULL)
+    if (stream == NULL || health == LSI_SHARD_FRESH)
+        return;
+    named = lsi_shard_find(stream->shards, stream->shard_count, slot->shard);
+    if (named == NULL)
         return;
     shard.stream = stream->name;
     shard.health = health == LSI_SHARD_FAILED ? LS_ERR_IO : health == LSI_SHARD_DAMAGED ? LS_ERR_CORRUPT : LS_OK;
+    if (shard.health == LS_OK && !has_list(walk, stream, named))
+        shard.health = LS_ERR_CORRUPT;
     shard.failed_errno = (int32_t)atomic_load_explicit(&slot->failed_errno, memory_order_relaxed);
     shard.torn_count = atomic_load_explicit(&slot->torn_count, memory_order_relaxed);
     shard.append_lock_holder = lsi_peek_lock_holder(&slot->append_lock);
@@ -307,6 +335,23 @@ static void status_shard(void *user, const lsi_slot *slot)
     shard.durable_end = atomic_load_explicit(&slot->durable_end, memory_order_relaxed);
     shard.next_seqno = atomic_load_explicit(&slot->next_seqno, memory_order_relaxed);
     walk->callbacks->shard(&shard, walk->user);
+}
+
+/* The open shards of a stream that have no slot to speak for them, and cannot get one. */
+static void status_lost_shards(const status_walk *walk, const lsi_catalog_stream *stream, const lsi_peek *peek)
+{
+    for (uint32_t i = 0; i < stream->shard_count; i++) {
+        const lsi_shard *shard = &stream->shards[i];
+        ls_inspect_shard lost = {.size = sizeof(lost), .shard = shard->index, .stream_id = stream->id,
+                                 .stream = stream->name, .health = LS_ERR_CORRUPT};
+        const lsi_slot *slot;
+
+        if (shard->closed || has_list(walk, stream, shard))
+            continue;
+        slot = peek->current ? lsi_peek_slot(peek, stream->id, shard->index) : NULL;
+        if (slot == NULL || atomic_load_explicit(&slot->health, memory_order_relaxed) == LSI_SHARD_FRESH)
+            walk->callbacks->shard(&lost, walk->user);
+    }
 }
 
 static void status_store(const lsi_root *root, const lsi_catalog *catalog, const lsi_peek *peek,
@@ -331,7 +376,7 @@ ls_status lsi_local_inspect_status(const lsi_env *env, const char *path, const l
     lsi_root root = {0};
     lsi_catalog *catalog = NULL;
     lsi_peek peek = {0};
-    status_walk walk = {.callbacks = callbacks, .user = user};
+    status_walk walk = {.env = env, .root = &root, .callbacks = callbacks, .user = user};
     ls_status st = root_open(env, path, false, true, &root), manifest;
 
     if (st != LS_OK)
@@ -379,6 +424,8 @@ ls_status lsi_local_inspect_status(const lsi_env *env, const char *path, const l
     }
     if (catalog != NULL && callbacks->shard != NULL && peek.current)
         lsi_peek_each_slot(&peek, status_shard, &walk);
+    for (uint32_t i = 0; catalog != NULL && callbacks->shard != NULL && i < catalog->stream_count; i++)
+        status_lost_shards(&walk, &catalog->streams[i], &peek);
     lsi_peek_close(&peek);
     st = manifest;
 out:

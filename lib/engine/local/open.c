@@ -83,7 +83,8 @@ static ls_status root_open(lsi_local *local, const char *path, const settings *w
         return lsi_fail(LS_ERR_NOT_FOUND, "'%s' is no directory%s", path,
                         (flags & LSI_ROOT_CREATE) != 0 ? ", and neither is its parent" : "");
     if (result != 0)
-        return lsi_fail_errno(result, "cannot open the directory '%s'", path);
+        return lsi_fail_errno(result, "cannot open the directory '%s'%s", path,
+                              (flags & LSI_ROOT_WRITE) != 0 ? " for writing" : "");
     result = files->root_kind(&local->root, &kind);
     if (result != 0)
         return lsi_fail_errno(result, "cannot tell the file system of '%s'", path);
