@@ -477,7 +477,7 @@ class Putting(Store):
         refused = [line for line in done.err.splitlines() if ": line " in line]
         self.assertEqual([int(line.split(": line ")[1].split(":")[0]) for line in refused], list(range(51, 1001, 100)))
         self.assertEqual(self.lines(), [str(i) for i in range(1000) if i % 100 != 50])
-        self.run_tool("put", "s", "-k", "k" * 257, stdin=b"x\n", expect=1)
+        self.run_tool("put", "s", "-k", "k" * 257, stdin=b"x\n", expect=2)
         done = self.run_tool("put", "s", "-k", "k", stdin=b"y" * (12 << 20) + b"\nshort\n", expect=1)
         self.assertIn("line 1: it is longer", done.err)
         self.assertEqual(self.lines()[-1], "short")
