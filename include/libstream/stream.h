@@ -336,6 +336,24 @@ LS_API ls_status ls_stream_set_retention_bytes(ls_stream *stream, uint64_t bytes
 LS_API ls_status ls_stream_set_mode(ls_stream *stream, ls_stream_mode mode);
 
 /**
+ * Set what each shard takes and gives in a second while the stream is PROVISIONED; while it is ON_DEMAND the figures
+ * are kept, and are what automatic scaling measures by. Open producers, iterators and subscriptions go by them from
+ * their next calls on, in every process. What a shard had given in advance before is still waited for, as long as it
+ * was.
+ *
+ * @param limits  Borrowed until return. A figure of 0 is Kinesis's: 1 MiB and 1,000 records in, 2 MiB and 5 reads out.
+ *                NULL: all of them. To change one of them, begin with ls_stream_description_limits.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  A figure of bytes is below 1 KiB, or `limits->size` was not set. Nothing was
+ *                                  changed.
+ *
+ * Other errors as ls_stream_increase_retention.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_stream_set_limits(ls_stream *stream, const ls_stream_limits *limits);
+
+/**
  * Set how large a record may be, as Kinesis's UpdateMaxRecordSize. Records that are there stay as they are.
  *
  * @param bytes  Data and key together: 1 KiB..10 MiB.

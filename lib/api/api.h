@@ -91,6 +91,7 @@ ls_status lsi_shard_info_fill(const lsi_shard *shard, const lsi_shard_state *sta
 
 /* ---- checks ---- */
 
+ls_status lsi_check_rates(lsi_rates rates);
 ls_status lsi_check_compression(ls_compression compression);
 
 /* For the head of every function: refuses a NULL argument by its name. */

@@ -42,6 +42,29 @@ ls_status ls_stream_set_mode(ls_stream *stream, ls_stream_mode mode)
     return update(stream, __func__, &(lsi_stream_change){.kind = LSI_CHANGE_MODE, .value = (uint64_t)mode});
 }
 
+ls_status lsi_check_rates(lsi_rates rates)
+{
+    return lsi_rates_are_valid(rates)
+               ? LS_OK
+               : lsi_fail(LS_ERR_INVALID_ARGUMENT, "write_bytes_per_second is %" PRIu32 " and read_bytes_per_second %"
+                          PRIu32 ": the least is %u", rates.write_bytes, rates.read_bytes, LSI_RATE_BYTES_MIN);
+}
+
+ls_status ls_stream_set_limits(ls_stream *stream, const ls_stream_limits *limits)
+{
+    lsi_stream_change change = {.kind = LSI_CHANGE_RATES};
+    ls_stream_limits own;
+    ls_status st = lsi_options_import(&own, sizeof own, limits,
+                                      LSI_SIZE_UP_TO(ls_stream_limits, read_calls_per_second));
+
+    if (st != LS_OK)
+        return st;
+    change.rates = (lsi_rates){own.write_bytes_per_second, own.write_records_per_second, own.read_bytes_per_second,
+                               own.read_calls_per_second};
+    st = lsi_check_rates(change.rates);
+    return st == LS_OK ? update(stream, __func__, &change) : st;
+}
+
 ls_status ls_stream_set_record_bytes_max(ls_stream *stream, uint32_t bytes)
 {
     if (bytes < LSI_RECORD_BYTES_MIN_LIMIT || bytes > LSI_RECORD_BYTES_MAX_LIMIT)

@@ -36,9 +36,8 @@ static ls_status make_spec(const char *name, const ls_stream_options *options, l
     if (bytes < LSI_RECORD_BYTES_MIN_LIMIT || bytes > LSI_RECORD_BYTES_MAX_LIMIT)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "record_bytes_max is %" PRIu32 ": it is %u..%u", bytes,
                         LSI_RECORD_BYTES_MIN_LIMIT, LSI_RECORD_BYTES_MAX_LIMIT);
-    if (!lsi_rates_are_valid(rates))
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "write_bytes_per_second is %" PRIu32 " and read_bytes_per_second %"
-                        PRIu32 ": the least is %u", rates.write_bytes, rates.read_bytes, LSI_RATE_BYTES_MIN);
+    if (lsi_check_rates(rates) != LS_OK)
+        return LS_ERR_INVALID_ARGUMENT;
     *out = (lsi_stream_spec){
         .name = name,
         .rates = rates,

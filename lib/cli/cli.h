@@ -156,6 +156,10 @@ void lsi_shards_draw(const ls_shard_info *shards, uint32_t count, int64_t now_us
 void lsi_auto_scaling_json(lsi_json_writer *json, const ls_stream_description *description);
 void lsi_auto_scaling_text(const ls_stream_description *description);
 
+/* ---- cmd_limits.c: what it and describe print; nothing and null of an on-demand stream ---- */
+void lsi_limits_json(lsi_json_writer *json, const ls_stream_description *description);
+void lsi_limits_text(const ls_stream_description *description);
+
 /* ---- records.c: what get and tail print ---- */
 #define LSI_RECORD_JSON_HELP \
     "With --json each record is one line: {\"shard\", \"seqno\", \"key\", \"arrival_us\",\n" \

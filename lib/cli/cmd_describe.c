@@ -43,42 +43,6 @@ static const char *compression_word(const ls_stream_description *description)
     return ls_stream_description_compression(description) == LS_COMPRESSION_ZSTD ? "zstd" : "none";
 }
 
-static void json_limits(lsi_json_writer *json, const ls_stream_description *description)
-{
-    ls_stream_limits limits = LS_STREAM_LIMITS_INIT;
-
-    if (ls_stream_description_mode(description) != LS_STREAM_PROVISIONED ||
-        ls_stream_description_limits(description, &limits) != LS_OK) {
-        lsi_json_null(json);
-        return;
-    }
-    lsi_json_object_open(json);
-    lsi_json_key(json, "write_bytes_per_second");
-    lsi_json_uint(json, limits.write_bytes_per_second);
-    lsi_json_key(json, "write_records_per_second");
-    lsi_json_uint(json, limits.write_records_per_second);
-    lsi_json_key(json, "read_bytes_per_second");
-    lsi_json_uint(json, limits.read_bytes_per_second);
-    lsi_json_key(json, "read_calls_per_second");
-    lsi_json_uint(json, limits.read_calls_per_second);
-    lsi_json_object_close(json);
-}
-
-static void print_limits(const ls_stream_description *description)
-{
-    ls_stream_limits limits = LS_STREAM_LIMITS_INIT;
-    char in[LSI_SIZE_BYTES], out[LSI_SIZE_BYTES];
-
-    if (ls_stream_description_mode(description) != LS_STREAM_PROVISIONED ||
-        ls_stream_description_limits(description, &limits) != LS_OK)
-        return;
-    lsi_format_size(limits.write_bytes_per_second, in);
-    lsi_format_size(limits.read_bytes_per_second, out);
-    lsi_out_text("limits        a shard takes %s and %" PRIu32 " records a second\n", in,
-                 limits.write_records_per_second);
-    lsi_out_text("              and gives %s in %" PRIu32 " reads\n", out, limits.read_calls_per_second);
-}
-
 static int print_json(const lsi_call *call, const ls_stream_description *description, ls_durability durability)
 {
     lsi_json_writer json;
@@ -114,7 +78,7 @@ static int print_json(const lsi_call *call, const ls_stream_description *descrip
     lsi_json_key(&json, "compression");
     lsi_json_string(&json, compression_word(description));
     lsi_json_key(&json, "limits");
-    json_limits(&json, description);
+    lsi_limits_json(&json, description);
     lsi_json_key(&json, "auto_scaling");
     lsi_auto_scaling_json(&json, description);
     lsi_json_key(&json, "shards");
@@ -166,7 +130,7 @@ static void print_text(const ls_stream_description *description, ls_durability d
     lsi_out_text("id            %" PRIu64 "\n", ls_stream_description_id(description));
     lsi_out_text("status        %s\n", status_word(ls_stream_description_status(description)));
     lsi_out_text("mode          %s\n", mode_word(ls_stream_description_mode(description)));
-    print_limits(description);
+    lsi_limits_text(description);
     lsi_auto_scaling_text(description);
     lsi_out_text("durability    %s\n", lsi_durability_word(durability));
     lsi_out_text("created       %s\n", created);
@@ -233,11 +197,10 @@ const lsi_command lsi_command_describe = {
             "\n"
             "With --json one object: {\"name\", \"id\", \"status\", \"mode\", \"durability\",\n"
             "\"created_us\", \"retention_hours\", \"retention_bytes\" (a cap), \"record_bytes_max\",\n"
-            "\"encryption_key_id\", \"compression\", \"limits\" (of a provisioned stream:\n"
-            "{\"write_bytes_per_second\", \"write_records_per_second\",\n"
-            "\"read_bytes_per_second\", \"read_calls_per_second\"}), \"auto_scaling\" (as\n"
-            "`lstream scale` prints it), \"shards\": [{\"shard\", \"id\",\n"
-            "\"open\", \"first_hash_key\", \"last_hash_key\" (decimal text), \"starting_seqno\",\n"
+            "\"encryption_key_id\", \"compression\", \"limits\" (of a provisioned stream, as\n"
+            "`lstream limits` prints it), \"auto_scaling\" (as `lstream scale` does),\n"
+            "\"shards\": [{\"shard\", \"id\", \"open\", \"first_hash_key\", \"last_hash_key\"\n"
+            "(decimal text), \"starting_seqno\",\n"
             "\"ending_seqno\", \"created_us\", \"closed_us\", \"parent\", \"adjacent_parent\",\n"
             "\"oldest_seqno\", \"latest_seqno\", \"oldest_arrival_us\", \"latest_arrival_us\",\n"
             "\"stored_bytes\", \"health\"}]}; what there is none of is null.\n",

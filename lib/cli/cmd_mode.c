@@ -50,7 +50,7 @@ const lsi_command lsi_command_mode = {
     .summary = "Show or set the capacity mode",
     .arguments = "NAME [MODE]",
     .help = "MODE is on-demand (no limits) or provisioned (so much for each shard in a\n"
-            "second; `lstream create` sets the figures). Processes that use the stream go by\n"
+            "second: see `lstream limits`). Processes that use the stream go by\n"
             "it from their next call on. Prints what counts then; with --json: {\"mode\"}.\n",
     .arguments_min = 1,
     .arguments_max = 2,

@@ -50,6 +50,7 @@ typedef enum {
     LSI_CHANGE_RETENTION_DOWN,
     LSI_CHANGE_RETENTION_BYTES,
     LSI_CHANGE_MODE,
+    LSI_CHANGE_RATES, /* rates */
     LSI_CHANGE_RECORD_BYTES_MAX,
     LSI_CHANGE_AUTO_SCALING, /* auto_scaling */
     LSI_CHANGE_TAGS_ADD,   /* tags, count */
@@ -62,6 +63,7 @@ typedef struct lsi_stream_change {
     const char *const *keys;
     uint32_t count;
     lsi_auto_scaling auto_scaling; /* resolved, or off */
+    lsi_rates rates; /* valid, and not resolved */
 } lsi_stream_change;
 
 /* A snapshot of a stream's settings and shards, in order of index. Release with lsi_stream_info_free. */

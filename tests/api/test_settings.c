@@ -87,6 +87,133 @@ static void the_mode_is_switched_on_a_live_stream(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+static ls_stream_limits limits_of(ls_stream *stream)
+{
+    ls_stream_limits found = LS_STREAM_LIMITS_INIT;
+    ls_stream_description *about;
+
+    assert_int_equal(ls_stream_describe(stream, &about), LS_OK);
+    assert_int_equal(ls_stream_description_limits(about, &found), LS_OK);
+    ls_stream_description_free(about);
+    return found;
+}
+
+static void limits_are_checked_and_kept_in_both_modes(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    ls_stream_limits limits = LS_STREAM_LIMITS_INIT;
+    struct {
+        ls_stream_limits known;
+        uint32_t later;
+    } newer = {LS_STREAM_LIMITS_INIT, 1};
+
+    limits.write_bytes_per_second = 1024;
+    limits.read_calls_per_second = 7;
+    for (ls_stream_mode mode = LS_STREAM_ON_DEMAND; mode <= LS_STREAM_PROVISIONED; mode++) {
+        assert_int_equal(ls_stream_set_mode(stream, mode), LS_OK);
+        for (int twice = 0; twice < 2; twice++)
+            assert_int_equal(ls_stream_set_limits(stream, &limits), LS_OK);
+        assert_int_equal(limits_of(stream).write_bytes_per_second, 1024);
+        assert_int_equal(limits_of(stream).write_records_per_second, 1000);
+        assert_int_equal(limits_of(stream).read_bytes_per_second, 2 << 20);
+        assert_int_equal(limits_of(stream).read_calls_per_second, 7);
+        assert_int_equal(ls_stream_set_limits(stream, NULL), LS_OK);
+        assert_int_equal(limits_of(stream).write_bytes_per_second, 1 << 20);
+        assert_int_equal(limits_of(stream).read_calls_per_second, 5);
+    }
+    limits.read_bytes_per_second = 1023;
+    assert_int_equal(ls_stream_set_limits(stream, &limits), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("read_bytes_per_second 1023") && says("1024"));
+    limits.read_bytes_per_second = 0;
+    limits.write_bytes_per_second = 1;
+    assert_int_equal(ls_stream_set_limits(stream, &limits), LS_ERR_INVALID_ARGUMENT);
+    limits.size = 0;
+    assert_int_equal(ls_stream_set_limits(stream, &limits), LS_ERR_INVALID_ARGUMENT);
+    newer.known.size = sizeof newer;
+    assert_int_equal(ls_stream_set_limits(stream, &newer.known), LS_ERR_UNSUPPORTED);
+    assert_int_equal(limits_of(stream).write_bytes_per_second, 1 << 20);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static int64_t standing_time;
+
+static int64_t tell_time(void *user)
+{
+    (void)user;
+    return standing_time;
+}
+
+static uint32_t fill(ls_producer *producer)
+{
+    uint32_t count = 0;
+    ls_status st;
+
+    while ((st = ls_producer_put(producer, text("k"), text("d"), NULL, NULL)) == LS_OK)
+        count++;
+    assert_int_equal(st, LS_ERR_THROTTLED);
+    return count;
+}
+
+static uint32_t read_on(ls_iterator *iterator)
+{
+    const ls_batch *batch;
+    uint32_t count = 0;
+    ls_status st;
+
+    while ((st = ls_iterator_next(iterator, NULL, &batch)) == LS_OK && count < 100)
+        count++;
+    return count;
+}
+
+/* Open producers and iterators go by the new figures at their next calls, another handle's too. Method: a clock that
+ * stands, so that what is let through is what the figures say. */
+static void limits_change_under_producers_and_iterators(void **state)
+{
+    fixture *fx = *state;
+    ls_stream_options create = LS_STREAM_OPTIONS_INIT;
+    ls_stream_limits limits = LS_STREAM_LIMITS_INIT;
+    ls_store *store, *other;
+    ls_stream *stream, *seen;
+    ls_producer *producer;
+    ls_iterator *iterator;
+    const char *path = in_memory ? "memory:" : temp_path(&fx->temp, "limits");
+    lsi_env env;
+
+    standing_time = INT64_C(1700000000000000);
+    lsi_env_default(&env);
+    env.clock = (lsi_clock){tell_time, tell_time, NULL, NULL};
+    create.mode = LS_STREAM_PROVISIONED;
+    create.write_records_per_second = 10;
+    assert_int_equal(lsi_store_open_env(path, NULL, &env, &store), LS_OK);
+    assert_int_equal(ls_stream_create(store, "s", &create), LS_OK);
+    assert_int_equal(ls_stream_open(store, "s", &stream), LS_OK);
+    if (in_memory)
+        other = store;
+    else
+        assert_int_equal(lsi_store_open_env(temp_path(&fx->temp, "limits"), NULL, &env, &other), LS_OK);
+    assert_int_equal(ls_stream_open(other, "s", &seen), LS_OK);
+    assert_int_equal(ls_producer_open(seen, NULL, &producer), LS_OK);
+    assert_int_equal(ls_iterator_open(seen, 0, NULL, NULL, &iterator), LS_OK);
+    assert_int_equal(fill(producer), 10);
+    assert_int_equal(read_on(iterator), 5);
+    for (uint32_t rate = 20; rate > 0; rate = rate == 20 ? 5 : 0) { /* more, then less */
+        standing_time += 60 * INT64_C(1000000);
+        limits.write_records_per_second = rate;
+        limits.read_calls_per_second = rate;
+        assert_int_equal(ls_stream_set_limits(stream, &limits), LS_OK);
+        assert_int_equal(fill(producer), rate);
+        assert_int_equal(read_on(iterator), rate);
+    }
+    ls_iterator_close(iterator);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(seen), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    if (other != store)
+        assert_int_equal(ls_store_close(other), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+}
+
 /* A producer that is open goes by the new limit at its next put; what was put before is read. */
 static void the_size_of_records_changes_under_a_producer(void **state)
 {
@@ -277,6 +404,7 @@ static void null_arguments_are_refused_by_name(void **state)
     assert_int_equal(ls_stream_decrease_retention(NULL, 24), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_stream_set_retention_bytes(NULL, 0), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_stream_set_mode(NULL, 0), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_set_limits(NULL, NULL), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_stream_set_record_bytes_max(NULL, 2000), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_stream_add_tags(NULL, &tag, 1), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_stream_add_tags(stream, NULL, 1), LS_ERR_INVALID_ARGUMENT);
@@ -302,7 +430,9 @@ static void changes_are_seen_by_others_and_kept(void **state)
     ls_store *other;
     settings found;
     ls_auto_scaling automatic = LS_AUTO_SCALING_INIT;
+    ls_stream_limits limits = LS_STREAM_LIMITS_INIT;
 
+    limits.write_records_per_second = 123;
     automatic.enabled = 1;
     automatic.hot_seconds = 61;
 
@@ -317,6 +447,7 @@ static void changes_are_seen_by_others_and_kept(void **state)
             assert_int_equal(ls_stream_set_retention_bytes(stream, 7 << 20), LS_OK);
             assert_int_equal(ls_stream_set_mode(stream, LS_STREAM_PROVISIONED), LS_OK);
             assert_int_equal(ls_stream_set_record_bytes_max(stream, 5000), LS_OK);
+            assert_int_equal(ls_stream_set_limits(stream, &limits), LS_OK);
             assert_int_equal(ls_stream_add_tags(stream, &(ls_tag){"a", "b"}, 1), LS_OK);
             assert_int_equal(ls_stream_set_auto_scaling(stream, &automatic), LS_OK);
         } else {
@@ -332,6 +463,7 @@ static void changes_are_seen_by_others_and_kept(void **state)
         assert_int_equal(found.bytes, 7 << 20);
         assert_int_equal(found.mode, LS_STREAM_PROVISIONED);
         assert_int_equal(found.record_bytes_max, 5000);
+        assert_int_equal(limits_of(other_stream).write_records_per_second, 123);
         assert_string_equal(tags_after(other_stream, NULL, 0), "a=b");
         assert_int_equal(auto_scaling_of(other_stream).hot_seconds, 61);
     }
@@ -351,6 +483,7 @@ static void a_deleted_stream_is_not_found(void **state)
     assert_int_equal(ls_stream_decrease_retention(stream, 24), LS_ERR_NOT_FOUND);
     assert_int_equal(ls_stream_set_retention_bytes(stream, 0), LS_ERR_NOT_FOUND);
     assert_int_equal(ls_stream_set_mode(stream, LS_STREAM_PROVISIONED), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_set_limits(stream, NULL), LS_ERR_NOT_FOUND);
     assert_int_equal(ls_stream_set_record_bytes_max(stream, 2000), LS_ERR_NOT_FOUND);
     assert_int_equal(ls_stream_set_auto_scaling(stream, NULL), LS_ERR_NOT_FOUND);
     assert_int_equal(ls_stream_add_tags(stream, &tag, 1), LS_ERR_NOT_FOUND);
@@ -380,6 +513,7 @@ static void who_reads_only_changes_nothing(void **state)
     assert_int_equal(ls_stream_decrease_retention(stream, 24), LS_ERR_READ_ONLY);
     assert_int_equal(ls_stream_set_retention_bytes(stream, 0), LS_ERR_READ_ONLY);
     assert_int_equal(ls_stream_set_mode(stream, LS_STREAM_PROVISIONED), LS_ERR_READ_ONLY);
+    assert_int_equal(ls_stream_set_limits(stream, NULL), LS_ERR_READ_ONLY);
     assert_int_equal(ls_stream_set_record_bytes_max(stream, 2000), LS_ERR_READ_ONLY);
     assert_int_equal(ls_stream_set_auto_scaling(stream, NULL), LS_ERR_READ_ONLY);
     assert_int_equal(ls_stream_add_tags(stream, &tag, 1), LS_ERR_READ_ONLY);
@@ -401,6 +535,7 @@ static bool is_refused_in_child(void *user)
         ls_stream_decrease_retention(stream, 24) == LS_ERR_STATE &&
         ls_stream_set_retention_bytes(stream, 0) == LS_ERR_STATE && ls_stream_set_mode(stream, 1) == LS_ERR_STATE &&
         ls_stream_set_record_bytes_max(stream, 2000) == LS_ERR_STATE &&
+        ls_stream_set_limits(stream, NULL) == LS_ERR_STATE &&
         ls_stream_set_auto_scaling(stream, NULL) == LS_ERR_STATE &&
         ls_stream_add_tags(stream, &tag, 1) == LS_ERR_STATE && ls_stream_remove_tags(stream, &key, 1) == LS_ERR_STATE &&
         ls_stream_list_tags(stream, NULL, 0, &list) == LS_ERR_STATE;
@@ -523,6 +658,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(retention_rises_and_falls_as_it_is_told),
         TEST(the_mode_is_switched_on_a_live_stream),
+        TEST(limits_are_checked_and_kept_in_both_modes),
+        TEST(limits_change_under_producers_and_iterators),
         TEST(the_size_of_records_changes_under_a_producer),
         TEST(automatic_scaling_is_set_with_its_defaults_and_turned_off),
         TEST(creation_takes_a_cap_and_tags),

@@ -127,6 +127,7 @@ static void assert_unchangeable(ls_store *store, const char *name)
     assert_int_equal(ls_stream_set_retention_bytes(stream, 1 << 20), LS_ERR_STATE);
     assert_int_equal(ls_stream_set_mode(stream, LS_STREAM_PROVISIONED), LS_ERR_STATE);
     assert_int_equal(ls_stream_set_record_bytes_max(stream, 2048), LS_ERR_STATE);
+    assert_int_equal(ls_stream_set_limits(stream, NULL), LS_ERR_STATE);
     assert_int_equal(ls_stream_set_auto_scaling(stream, &scaling), LS_ERR_STATE);
     assert_int_equal(ls_stream_add_tags(stream, &tag, 1), LS_ERR_STATE);
     assert_int_equal(ls_stream_remove_tags(stream, &key, 1), LS_ERR_STATE);
@@ -294,6 +295,7 @@ static void other_changes_and_none_leave_it_active(void **state)
     assert_int_equal(ls_stream_increase_retention(stream, 48), LS_OK);
     assert_int_equal(ls_stream_add_tags(stream, &tag, 1), LS_OK);
     assert_int_equal(ls_stream_set_record_bytes_max(stream, 2048), LS_OK);
+    assert_int_equal(ls_stream_set_limits(stream, NULL), LS_OK);
     assert_int_equal(ls_stream_set_compression(of.store, "s", LS_COMPRESSION_ZSTD), LS_OK);
     assert_int_equal(ls_consumer_register(stream, "c", NULL), LS_OK);
     assert_int_equal(ls_stream_set_mode(stream, LS_STREAM_ON_DEMAND), LS_OK);

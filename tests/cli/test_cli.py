@@ -15,8 +15,8 @@ import unittest
 
 from store import LSTREAM, Store
 
-COMMANDS = ["create", "delete", "retention", "mode", "tag", "encrypt", "decrypt", "compress", "list", "describe",
-            "shards", "split", "merge", "scale", "consumers", "put", "get", "tail", "status", "dump", "verify",
+COMMANDS = ["create", "delete", "retention", "mode", "limits", "tag", "encrypt", "decrypt", "compress", "list",
+            "describe", "shards", "split", "merge", "scale", "consumers", "put", "get", "tail", "status", "dump", "verify",
             "repair", "maintain", "backup", "version", "help"]
 
 
@@ -173,6 +173,24 @@ class Commands(Store):
         self.assertIn("mode          provisioned", self.run_tool("describe", "s").out)
         self.assertIn("'fast' is no mode", self.run_tool("mode", "s", "fast", expect=2).err)
         self.assertEqual(self.run_tool("mode", "s", "on-demand").out, "on-demand\n")
+
+    def test_limits(self):
+        self.make()
+        usual = {"write_bytes_per_second": 1 << 20, "write_records_per_second": 1000,
+                 "read_bytes_per_second": 2 << 20, "read_calls_per_second": 5}
+        self.assertEqual(json.loads(self.run_tool("limits", "s", "--json").out), usual)
+        self.assertIn("but not while it is on-demand", self.run_tool("limits", "s").out)
+        self.run_tool("mode", "s", "provisioned")
+        self.assertEqual(self.run_tool("limits", "s", "--write-records-per-second", 7,
+                                       "--read-bytes-per-second", "3M").out,
+                         "limits        a shard takes 1.0 MiB and 7 records a second\n"
+                         "              and gives 3.0 MiB in 5 reads\n")
+        told = json.loads(self.run_tool("describe", "s", "--json").out)["limits"]
+        self.assertEqual(told, {**usual, "write_records_per_second": 7, "read_bytes_per_second": 3 << 20})
+        told = json.loads(self.run_tool("limits", "s", "--kinesis", "--reads-per-second", 6, "--json").out)
+        self.assertEqual(told, {**usual, "read_calls_per_second": 6})
+        self.run_tool("limits", "s", "--write-bytes-per-second", 1023, expect=2)
+        self.run_tool("limits", "t", expect=3)
 
     def test_tag(self):
         self.make()

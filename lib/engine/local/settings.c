@@ -78,6 +78,10 @@ static ls_status apply(changing *of)
     case LSI_CHANGE_MODE:
         set_mode(of);
         break;
+    case LSI_CHANGE_RATES:
+        of->is_changed = memcmp(&change->rates, &of->after.rates, sizeof(change->rates)) != 0;
+        of->after.rates = change->rates;
+        break;
     case LSI_CHANGE_RECORD_BYTES_MAX:
         of->is_changed = change->value != of->after.record_bytes_max;
         of->after.record_bytes_max = (uint32_t)change->value;
