@@ -1,6 +1,6 @@
-/* The kill storm: what its files share. h4_storm.c kills and respawns; h4_records.c and h4_changes.c are what its
- * children do, with the tools of h4_child.c; h4_oracle.c is what they note outside the store, and h4_judge.c judges it
- * at the end. */
+/* The kill storm: what its files share. h4_storm.c kills and respawns; h4_records.c, h4_changes.c and h4_settings.c are
+ * what its children do, with the tools of h4_child.c; h4_oracle.c is what they note outside the store, and h4_judge.c
+ * judges it at the end. */
 #ifndef LST_H4_H
 #define LST_H4_H
 
@@ -21,7 +21,8 @@
 #define STORM_TRIMMERS 2u      /* one is trimming while another one puts */
 #define STORM_MAKER (STORM_PRODUCERS + STORM_CONSUMERS)
 #define STORM_RESHARDER (STORM_MAKER + 1)
-#define STORM_TRIMMER (STORM_RESHARDER + 1)
+#define STORM_SETTER (STORM_RESHARDER + 1)
+#define STORM_TRIMMER (STORM_SETTER + 1)
 #define STORM_CHILDREN (STORM_TRIMMER + STORM_TRIMMERS)
 #define STORM_SEGMENT_BYTES (64u << 10)
 #define STORM_STREAM "storm"
@@ -32,6 +33,7 @@
 #define STORM_KEPT_MAX (1u << 20) /* records ever, of each trimmer */
 #define STORM_KEPT_FEW 60u        /* so many, and some deaths, do not fill the cap */
 #define STORM_MADE 8u             /* streams the maker makes and deletes */
+#define STORM_REGISTERED 6u       /* consumers the setter registers and deregisters */
 #define STORM_KEYS 5u
 #define STORM_BATCH_MAX 8u
 #define STORM_DATA_BYTES_MAX (100u << 10)
@@ -40,6 +42,13 @@
 #define STORM_MESSAGES_MAX 20u
 
 enum { STORM_ABSENT, STORM_PRESENT, STORM_CREATING, STORM_DELETING };
+
+enum { STORM_HOURS, STORM_MODE, STORM_TAGS, STORM_SETTINGS };
+
+/* Both are the same but while somebody is about it, or died of it. */
+typedef struct storm_setting {
+    _Atomic uint64_t made, begun;
+} storm_setting;
 
 /* What a child is doing, for the watchdog. */
 typedef struct storm_child {
@@ -56,6 +65,7 @@ typedef struct storm_child {
 typedef struct storm_shared {
     storm_child child[STORM_CHILDREN];
     _Atomic uint32_t stop;
+    int64_t began_us;
     _Atomic uint64_t hooked_kills;
     _Atomic uint64_t holders;      /* kills of a process that held a lock in shared memory */
     _Atomic uint64_t append_holders;
@@ -65,6 +75,10 @@ typedef struct storm_shared {
     _Atomic uint64_t puts, acknowledged, read, reshards, new_keys;
     _Atomic uint32_t runs;
     _Atomic uint32_t made[STORM_MADE];          /* STORM_ABSENT .. STORM_DELETING */
+    _Atomic uint32_t registered[STORM_REGISTERED]; /* STORM_ABSENT .. STORM_DELETING */
+    _Atomic uint64_t registered_id[STORM_REGISTERED], consumer_id; /* told; the highest */
+    storm_setting settings[STORM_SETTINGS];
+    _Atomic uint64_t changes, scaled;           /* of what is set; shards split and merged by nobody */
     _Atomic uint32_t kept_next[STORM_TRIMMERS]; /* numbers of a trimmer's records, */
     _Atomic unsigned char kept[STORM_TRIMMERS][STORM_KEPT_MAX]; /* and which were acknowledged */
     _Atomic uint64_t kept_newest;               /* trimmer << 32 | number, acknowledged last; UINT64_MAX: none yet */
@@ -110,6 +124,10 @@ int64_t storm_excuses(void);
 storm_call storm_call_begins(storm_child *state, int64_t allowed_us);
 void storm_call_ends(const storm_call *of, const char *what, int64_t allowed_us);
 
+/* For some seconds of every few nobody changes shards but the automatic scaling, and not all die at once: it goes by how
+ * the last seconds were. */
+bool storm_is_calm(void);
+
 void storm_plan_init(storm_plan *plan, uint64_t *random);
 /* Keys follow from their ids. */
 ls_status storm_key(void *user, const char *key_id, unsigned char key[LS_KEY_BYTES]);
@@ -142,10 +160,13 @@ void storm_produce(uint32_t place, uint64_t *random, storm_plan *plan);
 void storm_consume(uint32_t place, uint64_t *random, storm_plan *plan);
 void storm_reshard(uint64_t *random, storm_plan *plan);
 void storm_make_streams(uint64_t *random, storm_plan *plan);
+void storm_change_settings(uint64_t *random, storm_plan *plan);
 void storm_trim(uint32_t place, uint64_t *random, storm_plan *plan);
 
 /* The open shards by rising keys. */
 uint32_t storm_open_shards(const ls_stream_description *about, ls_shard_info *into, uint32_t most);
+/* Whether what is set of the stream is what was set. */
+void storm_check_settings(ls_stream *stream);
 /* Reads what a stream with a cap has left: of each trimmer the end of what was acknowledged before, without a gap. */
 void storm_check_kept(ls_stream *stream);
 

@@ -51,6 +51,17 @@ static void change_terms(ls_store *store, storm_child *state, uint64_t *random)
     atomic_fetch_add(&storm->new_keys, 1);
 }
 
+static bool is_closed(ls_stream *stream, uint32_t shard)
+{
+    ls_stream_description *about = NULL;
+    ls_shard_info info = LS_SHARD_INFO_INIT;
+    bool closed = ls_stream_describe(stream, &about) == LS_OK &&
+        ls_stream_description_shard(about, shard, &info) == LS_OK && !info.is_open;
+
+    ls_stream_description_free(about);
+    return closed;
+}
+
 /* Splits and merges. Whatever the one before was about when it died: the open shards are enough. */
 void storm_reshard(uint64_t *random, storm_plan *plan)
 {
@@ -59,6 +70,10 @@ void storm_reshard(uint64_t *random, storm_plan *plan)
     ls_stream *stream = storm_open_stream(store, state);
 
     while (atomic_load(&storm->stop) == 0) {
+        if (storm_is_calm()) {
+            (void)usleep(10000);
+            continue;
+        }
         ls_shard_info open[2 * STORM_OPEN_MAX];
         ls_stream_description *about = NULL;
         storm_call clock = storm_call_begins(state, storm_set.wait_us);
@@ -84,6 +99,9 @@ void storm_reshard(uint64_t *random, storm_plan *plan)
         st = splits ? ls_stream_split(stream, open[k].shard, NULL, NULL, NULL)
                     : ls_stream_merge(stream, open[k].shard, open[k + 1].shard, NULL);
         storm_call_ends(&clock, splits ? "a split" : "a merge", storm_set.wait_us);
+        if (st == LS_ERR_STATE &&
+            (is_closed(stream, open[k].shard) || (!splits && is_closed(stream, open[k + 1].shard))))
+            continue; /* It was scaled meanwhile. */
         if (st != LS_OK) {
             storm_violation("%s shard %u: %s: %s", splits ? "splitting" : "merging", open[k].shard, ls_status_name(st),
                             ls_last_error_message());
@@ -92,7 +110,7 @@ void storm_reshard(uint64_t *random, storm_plan *plan)
         atomic_fetch_add(&storm->reshards, 1);
         if (storm_random_below(random, 3) == 0)
             change_terms(store, state, random);
-        (void)usleep((useconds_t)storm_random_below(random, 60000));
+        (void)usleep((useconds_t)storm_random_below(random, 30000));
     }
     storm_close(store, stream, NULL, NULL);
 }

@@ -58,6 +58,11 @@ static void raise_to(_Atomic int64_t *most, int64_t value)
         continue;
 }
 
+bool storm_is_calm(void)
+{
+    return (storm_now_us() - storm->began_us) / 1000000 % 6 >= 3;
+}
+
 /* ---- the hook: dying at a chosen call ---- */
 
 static void die(const storm_plan *plan)
@@ -163,6 +168,14 @@ ls_status storm_key(void *user, const char *key_id, unsigned char key[LS_KEY_BYT
     return LS_OK;
 }
 
+/* Each scaling that nobody asked for says so. */
+static void count_scaling(void *user, int32_t level, const char *line)
+{
+    (void)user;
+    if (level == LS_LOG_INFO && (strstr(line, ": hot for ") != NULL || strstr(line, ": cold for ") != NULL))
+        atomic_fetch_add(&storm->scaled, 1);
+}
+
 ls_store *storm_open_store(storm_plan *plan, storm_child *state)
 {
     ls_store_options options = LS_STORE_OPTIONS_INIT;
@@ -171,6 +184,7 @@ ls_store *storm_open_store(storm_plan *plan, storm_child *state)
     ls_status st;
 
     options.key_callback = storm_key;
+    options.log = count_scaling;
     lsi_env_default(&env);
     if (plan != NULL)
         env.files = &plan->files.table;

@@ -186,6 +186,7 @@ void storm_judge(void)
         of.truth = read_all(stream, shard, of.truth, &of.truth_count, &capacity);
     merged = read_all(stream, STORM_SHARDS_MAX, merged, &merged_count, &merged_capacity);
     check_made(store);
+    storm_check_settings(stream);
     judge_kept(store);
     storm_close(store, stream, NULL, NULL);
 

@@ -1,11 +1,13 @@
 /* H4, the kill storm: is anything lost, doubled, reordered or stuck when processes die at any instruction?
  *
- * Producers, consumers (of one shard and merged), a maker of streams and one who splits and merges the shards beneath
- * them and changes how records are encrypted and compressed are processes on one directory. A parent kills
- * them at random times, stops some of them for a while, and puts others in their place. Besides, most of them carry a
- * hook in their file layer that kills them at the Nth call, before it, behind it or in the middle of a write: so that
- * many die while they hold a lock, which is counted from the lock words and asserted. Now and then all die at once, and
- * the next finds itself alone, half of the times without the control file, as after a reboot that lost nothing else.
+ * Producers, consumers (of one shard and merged), a maker of streams, one who splits and merges the shards beneath them
+ * and changes how records are encrypted and compressed, one who registers consumers and changes settings, and two whose
+ * stream is trimmed are processes on one directory; shards that are hot or cold are split and merged by themselves,
+ * too. A parent kills them at random times, stops some of them for a while, and puts others in their place. Besides,
+ * most of them carry a hook in their file layer that kills them at the Nth call, before it, behind it or in the middle
+ * of a write: so that many die while they hold a lock, which is counted from the lock words and asserted. Now and then
+ * all die at once, and the next finds itself alone, half of the times without the control file, as after a reboot that
+ * lost nothing else.
  *
  * The oracle lies outside the store: each put notes its intent in a file before the call and its acknowledgement after.
  * A write to such a file is one small append, which a kill leaves whole or not at all. history.c then judges (H5).
@@ -51,6 +53,8 @@ static pid_t spawn(uint32_t place, uint64_t *random)
         storm_make_streams(&own, &plan);
     else if (place == STORM_RESHARDER)
         storm_reshard(&own, &plan);
+    else if (place == STORM_SETTER)
+        storm_change_settings(&own, &plan);
     else
         storm_trim(place, &own, &plan);
     _exit(0);
@@ -164,7 +168,7 @@ static uint64_t rage(uint64_t *random, uint64_t *stops, uint64_t *ends)
         pid_t pid;
 
         (void)usleep((useconds_t)storm_random_below(random, 20000));
-        if (storm_set.kills > 0 && storm_random_below(random, 50) == 0) {
+        if (storm_set.kills > 0 && !storm_is_calm() && storm_random_below(random, 25) == 0) {
             kills += kill_all(pids, random);
             ++*ends;
         } else if (storm_set.kills > 0 && storm_random_below(random, 10) == 0) {
@@ -209,20 +213,44 @@ static uint64_t rage(uint64_t *random, uint64_t *stops, uint64_t *ends)
     return kills;
 }
 
+static void set_at_first(uint32_t setting, uint64_t value)
+{
+    atomic_store(&storm->settings[setting].made, value);
+    atomic_store(&storm->settings[setting].begun, value);
+}
+
 static void prepare(void)
 {
     ls_store_options options = LS_STORE_OPTIONS_INIT;
     ls_stream_options about = LS_STREAM_OPTIONS_INIT, kept = LS_STREAM_OPTIONS_INIT;
+    ls_auto_scaling scaling = LS_AUTO_SCALING_INIT;
     ls_store *store = NULL;
+    ls_stream *stream = NULL;
 
+    atomic_store(&storm->kept_newest, UINT64_MAX);
+    set_at_first(STORM_HOURS, 24);
+    set_at_first(STORM_MODE, LS_STREAM_ON_DEMAND);
     kept.retention_bytes = STORM_KEPT_BYTES;
     options.durability = storm_set.durability;
     options.segment_bytes = STORM_SEGMENT_BYTES;
     options.sync_interval_ms = 10;
     about.shard_count = STORM_SHARDS;
+    /* More than anybody writes or reads here, but a shard that gets 50 records a second is hot. */
+    about.write_records_per_second = 2500;
+    about.write_bytes_per_second = about.read_bytes_per_second = UINT32_C(1) << 30;
+    about.read_calls_per_second = 1000000;
+    scaling.enabled = 1;
+    scaling.hot_percent = 2;
+    scaling.cold_percent = 1;
+    scaling.hot_seconds = scaling.cold_seconds = 1;
+    scaling.shards_min = STORM_SHARDS;
+    scaling.shards_max = STORM_OPEN_MAX + 2;
     if (ls_store_open(storm_set.dir, &options, &store) != LS_OK ||
         ls_stream_create(store, STORM_STREAM, &about) != LS_OK ||
-        ls_stream_create(store, STORM_KEPT_STREAM, &kept) != LS_OK || ls_store_close(store) != LS_OK) {
+        ls_stream_create(store, STORM_KEPT_STREAM, &kept) != LS_OK ||
+        ls_stream_open(store, STORM_STREAM, &stream) != LS_OK ||
+        ls_stream_set_auto_scaling(stream, &scaling) != LS_OK || ls_stream_close(stream) != LS_OK ||
+        ls_store_close(store) != LS_OK) {
         fprintf(stderr, "h4: %s\n", ls_last_error_message());
         exit(2);
     }
@@ -245,7 +273,7 @@ static uint64_t run(const char *mode, const char *dir, bool keep, uint64_t *hold
     storm = mmap(NULL, sizeof *storm, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (storm == MAP_FAILED)
         abort();
-    atomic_store(&storm->kept_newest, UINT64_MAX);
+    storm->began_us = storm_now_us();
     prepare();
     kills = rage(&random, &stops, &ends);
     storm_judge();
@@ -254,9 +282,11 @@ static uint64_t run(const char *mode, const char *dir, bool keep, uint64_t *hold
     if (kills >= 200 && held * 5 < kills)
         storm_violation("only %" PRIu64 " of %" PRIu64 " kills hit a holder of a lock: a fifth is wanted", held, kills);
     printf("h4 mode=%s kills=%" PRIu64 " hooked=%" PRIu64 " holders=%" PRIu64 " append_holders=%" PRIu64
-           " stops=%" PRIu64 " all_dead=%" PRIu64 " reshards=%" PRIu64 " new_keys=%" PRIu64 " trimmed=%" PRIu64, mode,
+           " stops=%" PRIu64 " all_dead=%" PRIu64 " reshards=%" PRIu64 " new_keys=%" PRIu64 " trimmed=%" PRIu64
+           " changes=%" PRIu64 " scaled=%" PRIu64, mode,
            kills, atomic_load(&storm->hooked_kills), held, atomic_load(&storm->append_holders), stops, ends,
-           atomic_load(&storm->reshards), atomic_load(&storm->new_keys), atomic_load(&storm->trimmed));
+           atomic_load(&storm->reshards), atomic_load(&storm->new_keys), atomic_load(&storm->trimmed),
+           atomic_load(&storm->changes), atomic_load(&storm->scaled));
     printf(" puts=%" PRIu64 " acknowledged=%" PRIu64 " read=%" PRIu64 " longest_ms=%" PRId64 " slow_disk_ms=%" PRId64
            "\n", atomic_load(&storm->puts), atomic_load(&storm->acknowledged), atomic_load(&storm->read),
            atomic_load(&storm->longest_us) / 1000, atomic_load(&storm->slow_disk_us) / 1000);

@@ -178,7 +178,7 @@ ls_status session_want_stream(session *of, uint32_t stream)
     if (of->store == NULL && session_open(of, of->durability) != LS_OK)
         return of->last;
     if (of->streams[stream] != NULL)
-        return LS_OK;
+        return truth_may_scale(of->truth, stream) ? session_follow_shards(of, stream) : LS_OK;
     if (fact->gone_at != NEVER) /* What has the name is another one. */
         return LS_ERR_NOT_FOUND;
     st = session_answered(of, ls_stream_open(of->store, fact->name, &of->streams[stream]));
@@ -198,6 +198,7 @@ ls_status session_want_stream(session *of, uint32_t stream)
         st = LS_ERR_NOT_FOUND;
     } else {
         st = session_learn_shards(of, stream, description);
+        session_expect_scaling(of, stream);
     }
     ls_stream_description_free(description);
     return st;

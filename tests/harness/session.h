@@ -55,6 +55,7 @@ typedef struct session {
     bool may_have_failed; /* faults were set: examining resets shards that failed */
     bool failed[SESSION_STREAMS_MAX][TRUTH_SHARDS_MAX]; /* syncs of theirs failed: they refuse puts (E1) */
     size_t looked_at;  /* up to here the log was looked through for failed syncs */
+    uint32_t write_bytes_per_second; /* of streams that are created from now on; 0: the default */
     uint64_t retention_bytes; /* of streams that are created from now on, as in stream_fact; with a cap: of one shard */
     uint32_t retention_hours;
     size_t workload;   /* its index, for who runs it as a process */
@@ -86,6 +87,13 @@ ls_status session_double(session *of, uint32_t stream);
  * written as it is (X5). */
 ls_status session_encrypt(session *of, uint32_t stream, const char *key_id);
 ls_status session_compress(session *of, uint32_t stream, ls_compression compression);
+/* Sets one of TRUTH_HOURS .. TRUTH_SCALING, or registers (1) or deregisters (0) a consumer. A stream that scales, with
+ * the value as `shards_max`, does so within seconds of the session's clock. */
+ls_status session_set(session *of, uint32_t stream, uint32_t setting, uint64_t value);
+/* `count` tags from the one called `first` on, by one call; the value 0 removes them. */
+ls_status session_tag(session *of, uint32_t stream, uint32_t first, uint32_t count, uint64_t value);
+/* The open shard that has the lowest hash key; 0 if that is not known. */
+uint32_t session_lowest(session *of, uint32_t stream);
 ls_status session_sync(session *of);
 ls_status session_reset(session *of, uint32_t stream, uint32_t shard);
 ls_status session_maintain(session *of);

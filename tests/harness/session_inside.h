@@ -18,8 +18,8 @@ size_t session_here(session *of); /* the log's end */
 /* Whether a status leaves it open what happened. Everything else says that nothing was changed. */
 bool session_is_unknown(ls_status st);
 bool session_name_ends(const char *name, const char *end);
-/* Whether the call replaced a shard's segment list: it rolled, and synced what was before (S5). */
-bool session_rolled_since(session *of, size_t from);
+/* Whether the call replaced the shard's segment list by one with a segment more: it synced what was before (S5). */
+bool session_rolled_since(session *of, uint32_t stream, uint32_t shard, size_t from);
 /* Behind the write that has the beginning of the put's record; the log's end if there is none. */
 size_t session_written_at(session *of, uint32_t put, size_t from);
 /* After every call: whether a sync failed since the last look, by whatever thread. */
@@ -28,6 +28,14 @@ bool session_look(session *of);
 void session_sync_failed(session *of);
 /* A call that syncs everything was answered. */
 void session_synced(session *of, ls_status st);
+
+/* ---- session_settings.c ---- */
+
+/* What is set of the stream is held against the truth, as session_check_shards does it with shards. */
+void session_check_settings(session *of, uint32_t stream, size_t at, bool power);
+/* A change of one setting begins; how it was answered. */
+setting_fact *session_setting_begin(session *of, uint32_t stream, uint32_t setting, uint64_t value);
+void session_setting_answered(session *of, setting_fact *fact, ls_status st);
 
 /* ---- session_puts.c ---- */
 
@@ -46,6 +54,9 @@ ls_status session_learn_shards(session *of, uint32_t stream, const ls_stream_des
 /* What was learned last is held against the truth, as truth_check does it with records. */
 void session_check_shards(session *of, uint32_t stream, size_t at, bool power);
 bool session_is_open(const session *of, uint32_t stream, uint32_t shard);
+/* Of a stream that may scale by itself: which there are now; and any of them may be closed by the next call. */
+ls_status session_follow_shards(session *of, uint32_t stream);
+void session_expect_scaling(session *of, uint32_t stream);
 /* A key whose place in the shard's range is not always the same. */
 ls_hash_key session_key_of(const session *of, uint32_t stream, uint32_t shard, uint32_t number);
 

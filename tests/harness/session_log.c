@@ -37,15 +37,20 @@ static void log_unlock(session *of)
     pthread_mutex_unlock(&of->sim->mutex);
 }
 
-bool session_rolled_since(session *of, size_t from)
+bool session_rolled_since(session *of, uint32_t stream, uint32_t shard, size_t from)
 {
+    char path[LSI_FILE_NAME_BYTES_MAX];
     size_t until = log_lock(of);
     bool found = false;
+    const label *dir;
 
-    for (size_t i = from; i < until; i++) {
+    (void)snprintf(path, sizeof(path), "%llu/%u", (unsigned long long)of->truth->streams[stream].id, shard);
+    dir = sim_path_find(of->sim, path);
+    for (size_t i = from; dir != NULL && i < until; i++) {
         const sim_op *op = &of->sim->log[i];
 
-        found = found || (op->kind == SIM_OP_RENAME && session_name_ends(op->to_name, "segments"));
+        found = found || (op->kind == SIM_OP_RENAME && op->to_dir == dir->file &&
+                          strcmp(op->name, "segments.new") == 0);
     }
     log_unlock(of);
     return found;

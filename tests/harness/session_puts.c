@@ -55,6 +55,10 @@ ls_status session_maintain(session *of)
 {
     if (of->store == NULL && session_open(of, of->durability) != LS_OK)
         return of->last;
+    for (uint32_t i = 0; i < of->truth->stream_count; i++)
+        if (truth_may_scale(of->truth, i) && of->truth->streams[i].gone_at == NEVER &&
+            of->truth->streams[i].drop_begun_at == NEVER && session_want_stream(of, i) != LS_OK)
+            return of->last; /* What this does to its shards would not be known. */
     session_note_expired(of, session_here(of));
     ls_status st = session_answered(of, ls_store_maintain(of->store, -1));
     (void)session_look(of);
@@ -98,7 +102,7 @@ static void put_answered(session *of, uint32_t number, ls_status st, ls_seqno se
 /* The puts of this call, numbers [first, first + count), are about to be answered: what the call says by its deeds. */
 static void put_done(session *of, uint32_t stream, uint32_t shard, uint32_t first, size_t from)
 {
-    bool rolled = session_rolled_since(of, from);
+    bool rolled = session_rolled_since(of, stream, shard, from);
 
     for (uint32_t i = 0; rolled && i + 1 < first; i++) {
         put_fact *put = &of->truth->puts[i];

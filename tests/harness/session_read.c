@@ -240,10 +240,12 @@ void session_examine(session *of, ls_durability durability, size_t at, bool powe
         found = find_stream(of, name, at, power);
         if (found >= SESSION_STREAMS_MAX)
             continue;
-        if (session_want_stream(of, found) == LS_OK)
+        if (session_want_stream(of, found) == LS_OK) {
             session_check_shards(of, found, at, power);
-        else
+            session_check_settings(of, found, at, power);
+        } else {
             session_complain(of, "stream '%s' cannot be described: %s", name, ls_last_error_message());
+        }
         alive[alive_count++] = found;
     }
     of->stays = of->stays || power; /* R8: what the first recovery shows, no later crash takes back. */
@@ -264,6 +266,7 @@ void session_examine(session *of, ls_durability durability, size_t at, bool powe
         for (uint32_t shard = 0; shard < of->shards[alive[i]].count; shard++) {
             ls_seqno highest = truth_highest(of->truth, alive[i], shard, NEVER - 1);
 
+            (void)session_want_stream(of, alive[i]); /* Which are open now, if it scales: the put complains. */
             if (!session_is_open(of, alive[i], shard))
                 continue;
             if (session_put(of, alive[i], shard, 100) != LS_OK) {

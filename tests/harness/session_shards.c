@@ -109,6 +109,51 @@ void session_check_shards(session *of, uint32_t stream, size_t at, bool power)
         session_complain(of, "stream '%s': %s", of->truth->streams[stream].name, what);
 }
 
+/* ---- without being asked ---- */
+
+void session_expect_scaling(session *of, uint32_t stream)
+{
+    const session_shards *shards = &of->shards[stream];
+    size_t now = sim_log_count(of->sim);
+
+    if (!truth_may_scale(of->truth, stream))
+        return;
+    truth_seal(of->truth, stream, now);
+    for (uint32_t i = 0; i < shards->count; i++)
+        for (uint32_t k = 0; k < shards->count && shards->at[i].is_open; k++) {
+            ls_hash_key next = lsi_u128_add(shards->at[i].last_hash_key, (ls_hash_key){0, 1});
+
+            if (k == i || (shards->at[k].is_open && lsi_u128_compare(next, shards->at[k].first_hash_key) == 0))
+                truth_reshard_expect(of->truth, stream, UINT64_C(1) << i | UINT64_C(1) << k, now);
+        }
+}
+
+ls_status session_follow_shards(session *of, uint32_t stream)
+{
+    ls_stream_description *description;
+    ls_status st = session_answered(of, ls_stream_describe(of->streams[stream], &description));
+
+    if (st != LS_OK)
+        return st;
+    st = session_learn_shards(of, stream, description);
+    ls_stream_description_free(description);
+    if (st == LS_OK)
+        session_check_shards(of, stream, NEVER - 2, false);
+    session_expect_scaling(of, stream);
+    return st;
+}
+
+uint32_t session_lowest(session *of, uint32_t stream)
+{
+    if (session_want_stream(of, stream) != LS_OK)
+        return 0;
+    for (uint32_t i = 0; i < of->shards[stream].count; i++)
+        if (of->shards[stream].at[i].is_open &&
+            lsi_u128_compare(of->shards[stream].at[i].first_hash_key, (ls_hash_key){0, 0}) == 0)
+            return i;
+    return 0;
+}
+
 /* ---- splitting and merging ---- */
 
 typedef enum resharding { SPLIT, MERGE, SCALE } resharding;

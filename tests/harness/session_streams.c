@@ -19,8 +19,14 @@ ls_status session_create(session *of, const char *name, uint32_t shard_count, ui
     }
     options.shard_count = shard_count;
     options.record_bytes_max = 4u << 20;
+    options.write_bytes_per_second = of->write_bytes_per_second;
+    options.read_calls_per_second = 1000;
     options.retention_bytes = fact->retention_bytes = of->retention_bytes;
     options.retention_hours = fact->retention_hours = of->retention_hours;
+    fact->settings[TRUTH_HOURS] = options.retention_hours != 0 ? options.retention_hours : 24;
+    fact->settings[TRUTH_BYTES] = options.retention_bytes;
+    fact->settings[TRUTH_MODE] = LS_STREAM_ON_DEMAND;
+    fact->settings[TRUTH_RECORD_BYTES] = options.record_bytes_max;
     st = session_answered(of, ls_stream_create(of->store, name, &options));
     if (st == LS_OK)
         fact->made_at = session_here(of);
@@ -42,7 +48,9 @@ ls_status session_delete(session *of, uint32_t stream)
         return LS_ERR_NOT_FOUND; /* The name may be another one's. */
     session_forget_stream(of, stream);
     fact->drop_begun_at = session_here(of);
-    st = session_answered(of, ls_stream_delete(of->store, fact->name));
+    st = session_answered(of, truth_has_consumers(of->truth, stream)
+                                  ? ls_stream_delete_with_consumers(of->store, fact->name)
+                                  : ls_stream_delete(of->store, fact->name));
     if (st == LS_OK)
         fact->dropped_at = session_here(of);
     else if (!session_is_unknown(st))
@@ -54,13 +62,15 @@ ls_status session_encrypt(session *of, uint32_t stream, const char *key_id)
 {
     const char *name = of->truth->streams[stream].name;
     ls_status st = session_want_stream(of, stream);
+    setting_fact *fact;
 
     if (st != LS_OK)
         return st;
     of->is_sealed[stream] = false;
+    fact = session_setting_begin(of, stream, TRUTH_KEY, key_id != NULL ? (unsigned char)key_id[0] : 0);
     st = session_answered(of, key_id != NULL ? ls_stream_start_encryption(of->store, name, key_id)
                                              : ls_stream_stop_encryption(of->store, name));
-    (void)session_look(of);
+    session_setting_answered(of, fact, st);
     of->is_sealed[stream] = st == LS_OK && key_id != NULL;
     return st;
 }
@@ -68,11 +78,13 @@ ls_status session_encrypt(session *of, uint32_t stream, const char *key_id)
 ls_status session_compress(session *of, uint32_t stream, ls_compression compression)
 {
     ls_status st = session_want_stream(of, stream);
+    setting_fact *fact;
 
     if (st != LS_OK)
         return st;
+    fact = session_setting_begin(of, stream, TRUTH_COMPRESSION, (uint64_t)compression);
     st = session_answered(of, ls_stream_set_compression(of->store, of->truth->streams[stream].name, compression));
-    (void)session_look(of);
+    session_setting_answered(of, fact, st);
     return st;
 }
 

@@ -36,6 +36,7 @@ void truth_free(truth *of)
     free(of->streams);
     free(of->seen);
     free(of->reshards);
+    free(of->settings);
     *of = (truth){0};
 }
 
@@ -63,6 +64,8 @@ truth truth_after(const truth *of, size_t at)
     made.seen_count = 0;
     made.reshards = copy_of(of->reshards, of->reshard_count * sizeof(*of->reshards));
     made.reshard_capacity = of->reshard_count;
+    made.settings = copy_of(of->settings, of->setting_count * sizeof(*of->settings));
+    made.setting_capacity = of->setting_count;
     for (size_t i = 0; i < made.put_count; i++) {
         put_fact *put = &made.puts[i];
 
@@ -89,6 +92,13 @@ truth truth_after(const truth *of, size_t at)
         reshard->begun_at = folded_begin(reshard->begun_at, at);
         reshard->made_at = folded(reshard->made_at, at);
         reshard->gone_at = folded(reshard->gone_at, at);
+    }
+    for (size_t i = 0; i < made.setting_count; i++) {
+        setting_fact *setting = &made.settings[i];
+
+        setting->begun_at = folded_begin(setting->begun_at, at);
+        setting->made_at = folded(setting->made_at, at);
+        setting->gone_at = folded(setting->gone_at, at);
     }
     for (size_t i = 0; i < of->seen_count; i++)
         if (of->seen[i].at <= at && of->seen[i].stays) {
@@ -121,6 +131,11 @@ uint64_t truth_count(const truth *of, size_t at)
         const reshard_fact *reshard = &of->reshards[i];
 
         count += (uint64_t)(reshard->begun_at < at) + (reshard->made_at <= at) + (reshard->gone_at <= at);
+    }
+    for (size_t i = 0; i < of->setting_count; i++) {
+        const setting_fact *setting = &of->settings[i];
+
+        count += (uint64_t)(setting->begun_at < at) + (setting->made_at <= at) + (setting->gone_at <= at);
     }
     for (size_t i = 0; i < of->seen_count; i++)
         count += of->seen[i].at <= at;
@@ -176,6 +191,26 @@ uint32_t truth_reshard_begin(truth *of, uint32_t stream, uint64_t parents, size_
     ROOM_FOR_ONE(of->reshards, of->reshard_count, of->reshard_capacity);
     of->reshards[of->reshard_count] = reshard;
     return (uint32_t)of->reshard_count++;
+}
+
+void truth_reshard_expect(truth *of, uint32_t stream, uint64_t parents, size_t at)
+{
+    reshard_fact reshard = {.stream = stream, .parents = parents, .begun_at = at, .made_at = NEVER, .gone_at = NEVER,
+                            .is_maybe = true};
+
+    for (size_t i = 0; i < of->reshard_count; i++)
+        if (of->reshards[i].is_maybe && of->reshards[i].stream == stream && of->reshards[i].parents == parents &&
+            of->reshards[i].begun_at != NEVER && of->reshards[i].gone_at == NEVER)
+            return;
+    ROOM_FOR_ONE(of->reshards, of->reshard_count, of->reshard_capacity);
+    of->reshards[of->reshard_count++] = reshard;
+}
+
+void truth_seal(truth *of, uint32_t stream, size_t at)
+{
+    for (size_t i = 0; i < of->put_count; i++)
+        if (of->puts[i].stream == stream && of->puts[i].acked_at != NEVER && of->puts[i].sealed_at > at)
+            of->puts[i].sealed_at = at;
 }
 
 void truth_seen(truth *of, uint32_t stream, uint32_t shard, const shown *records, size_t count, bool stays, size_t at)
@@ -349,6 +384,7 @@ bool truth_check(const truth *of, uint32_t stream, uint32_t shard, const shown *
 
 bool truth_check_closed(truth *of, uint32_t stream, uint64_t closed, size_t at, bool power, size_t now, char what[256])
 {
+    size_t since = at < now ? at : now; /* What is in a closed shard is durable. */
     uint64_t explained = 0;
 
     for (size_t i = 0; i < of->reshard_count; i++) {
@@ -357,6 +393,10 @@ bool truth_check_closed(truth *of, uint32_t stream, uint64_t closed, size_t at, 
 
         if (reshard->stream != stream || reshard->begun_at >= at || reshard->gone_at <= at)
             continue;
+        if (reshard->is_maybe && found != reshard->parents && reshard->made_at > at) {
+            reshard->gone_at = power ? now : NEVER; /* It is expected again when the stream is used. */
+            continue;
+        }
         if (found != 0 && found != reshard->parents)
             return BROKEN("O4: of the shards %#llx, which were to be closed in one step, only %#llx are",
                           (unsigned long long)reshard->parents, (unsigned long long)found);
@@ -376,8 +416,10 @@ bool truth_check_closed(truth *of, uint32_t stream, uint64_t closed, size_t at, 
         put_fact *put = &of->puts[i];
 
         if (put->stream == stream && (closed >> put->shard & 1) != 0 && put->sealed_at < at && put->gone_at > at &&
-            !put->is_unknown && put->durable_at > at)
-            put->acked_at = put->durable_at = at;
+            !put->is_unknown && put->durable_at > since) {
+            put->acked_at = put->acked_at < since ? put->acked_at : since;
+            put->durable_at = since;
+        }
     }
     return true;
 }

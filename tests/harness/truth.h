@@ -11,6 +11,7 @@
  *   O1  one order, that of the puts, with rising numbers and arrival times
  *   R6  what is neither old nor over a cap is not trimmed, and what is trimmed goes from the beginning
  *   O4  a shard that was split or merged has what was acknowledged in it before, and its children are there
+ *   D6  what was set of a stream is as it was set, whole (truth_settings.c)
  *
  * Records carry their put's number, so that a record can be told from any other, and their bytes follow from it. */
 #ifndef LST_TRUTH_H
@@ -43,6 +44,16 @@ typedef struct put_fact {
     bool is_unknown;        /* it failed so that it may be there or not, whatever follows */
 } put_fact;
 
+/* What can be set of a stream; values are numbers. A tag's or a key's is what its text says; 0: none. */
+#define TRUTH_TAGS 4u
+#define TRUTH_CONSUMERS 4u
+enum {
+    TRUTH_HOURS, TRUTH_BYTES, TRUTH_MODE, TRUTH_RECORD_BYTES, TRUTH_SCALING, TRUTH_KEY, TRUTH_COMPRESSION,
+    TRUTH_TAG, /* the first of them */
+    TRUTH_CONSUMER = TRUTH_TAG + TRUTH_TAGS, /* 1: registered */
+    TRUTH_SETTINGS = TRUTH_CONSUMER + TRUTH_CONSUMERS
+};
+
 typedef struct stream_fact {
     char name[TRUTH_NAME_BYTES];
     uint64_t id; /* 0: nobody was told */
@@ -51,13 +62,28 @@ typedef struct stream_fact {
     uint32_t retention_hours; /* 0: the default, which no session lives to see */
     size_t begun_at, made_at, gone_at; /* gone_at: its creation failed and changed nothing */
     size_t drop_begun_at, dropped_at;
+    uint64_t settings[TRUTH_SETTINGS]; /* as it was created */
 } stream_fact;
+
+typedef struct setting_fact {
+    uint32_t stream, setting;
+    uint32_t group; /* set by one call; 0: alone */
+    uint64_t value;
+    uint64_t id;    /* a consumer's; 0: nobody was told */
+    size_t begun_at, made_at, gone_at; /* as of a stream */
+} setting_fact;
+
+/* As it was read. */
+typedef struct truth_shown_setting {
+    uint64_t value, id;
+} truth_shown_setting;
 
 /* Shards that were split or merged, in one step. */
 typedef struct reshard_fact {
     uint32_t stream;
     uint64_t parents; /* bit i: shard i */
     size_t begun_at, made_at, gone_at; /* as of a stream */
+    bool is_maybe; /* nobody asked for it: the stream scales by itself */
 } reshard_fact;
 
 /* What a reader of a whole shard was shown. */
@@ -78,6 +104,8 @@ typedef struct truth {
     size_t seen_count, seen_capacity;
     reshard_fact *reshards;
     size_t reshard_count, reshard_capacity;
+    setting_fact *settings;
+    size_t setting_count, setting_capacity;
     uint32_t group_count;
 } truth;
 
@@ -98,6 +126,15 @@ uint64_t truth_count(const truth *of, size_t at);
 uint32_t truth_put_begin(truth *of, uint32_t stream, uint32_t shard, uint32_t group, uint32_t bytes, size_t at);
 uint32_t truth_stream_begin(truth *of, const char *name, uint32_t shard_count, size_t at);
 uint32_t truth_reshard_begin(truth *of, uint32_t stream, uint64_t parents, size_t at);
+/* The shards may be split or merged from now on without anybody's asking, and what was acknowledged in the stream may
+ * be in a shard that is closed. */
+void truth_reshard_expect(truth *of, uint32_t stream, uint64_t parents, size_t at);
+void truth_seal(truth *of, uint32_t stream, size_t at);
+uint32_t truth_setting_begin(truth *of, uint32_t stream, uint32_t setting, uint64_t value, uint32_t group, size_t at);
+/* Whether a consumer other than that of this fact has or had the id. */
+bool truth_is_id_of_another(const truth *of, size_t index, uint64_t id);
+bool truth_may_scale(const truth *of, uint32_t stream);
+bool truth_has_consumers(const truth *of, uint32_t stream);
 void truth_seen(truth *of, uint32_t stream, uint32_t shard, const shown *records, size_t count, bool stays, size_t at);
 
 /* The bytes of a put's record, and which put a record is of. 0: of none, or its bytes are not right. */
@@ -114,6 +151,9 @@ bool truth_check(const truth *of, uint32_t stream, uint32_t shard, const shown *
 /* Holds the shards that are closed on a disk after the first `at` operations (bit i: shard i) against what was asked
  * for, and notes what follows from them. */
 bool truth_check_closed(truth *of, uint32_t stream, uint64_t closed, size_t at, bool power, size_t now, char what[256]);
+/* The same of what was set. */
+bool truth_check_settings(truth *of, uint32_t stream, const truth_shown_setting as_read[TRUTH_SETTINGS], size_t at,
+                          bool power, size_t now, char what[256]);
 /* The highest number that was ever given in the shard. */
 ls_seqno truth_highest(const truth *of, uint32_t stream, uint32_t shard, size_t at);
 

@@ -260,6 +260,71 @@ static void ages(session *of)
     (void)session_read_all(of, stream);
 }
 
+/* All that can be set of a stream, registered consumers among it; and it goes with its stream. */
+static void settings(session *of)
+{
+    uint32_t stream, again;
+
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_create(of, "s", 1, &stream);
+    (void)session_put(of, stream, 0, 300);
+    (void)session_set(of, stream, TRUTH_CONSUMER, 1);
+    (void)session_set(of, stream, TRUTH_HOURS, 48);
+    (void)session_tag(of, stream, 0, 3, 1);
+    (void)session_set(of, stream, TRUTH_CONSUMER + 1, 1);
+    (void)session_set(of, stream, TRUTH_MODE, LS_STREAM_PROVISIONED);
+    (void)session_put(of, stream, 0, 400);
+    (void)session_set(of, stream, TRUTH_CONSUMER, 0);
+    (void)session_tag(of, stream, 1, 3, 2);
+    (void)session_set(of, stream, TRUTH_BYTES, UINT64_C(1) << 30);
+    (void)session_close(of);
+    (void)session_set(of, stream, TRUTH_CONSUMER, 1);
+    (void)session_tag(of, stream, 2, 2, 0);
+    (void)session_set(of, stream, TRUTH_RECORD_BYTES, 2u << 20);
+    (void)session_split(of, stream, 0);
+    (void)session_set(of, stream, TRUTH_HOURS, 30);
+    (void)session_set(of, stream, TRUTH_MODE, LS_STREAM_ON_DEMAND);
+    (void)session_put(of, stream, 1, 500);
+    (void)session_read_all(of, stream);
+    (void)session_delete(of, stream);
+    (void)session_create(of, "s", 1, &again);
+    (void)session_set(of, again, TRUTH_CONSUMER + 1, 1);
+    (void)session_put(of, again, 0, 600);
+}
+
+/* Shards are split because one is written to, and merged because none is. */
+static void scale_by_itself(session *of, ls_durability durability)
+{
+    uint32_t stream;
+
+    of->write_bytes_per_second = 2000;
+    (void)session_open(of, durability);
+    (void)session_create(of, "s", 1, &stream);
+    (void)session_set(of, stream, TRUTH_SCALING, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        session_pass(of, INT64_C(1100000));
+        (void)session_put(of, stream, session_lowest(of, stream), 3000);
+    }
+    (void)session_read_all(of, stream);
+    for (uint32_t i = 0; i < 3; i++) {
+        session_pass(of, INT64_C(1100000));
+        (void)session_maintain(of);
+    }
+    (void)session_put(of, stream, session_lowest(of, stream), 100);
+    (void)session_set(of, stream, TRUTH_SCALING, 0);
+    (void)session_read_all(of, stream);
+}
+
+static void scales(session *of)
+{
+    scale_by_itself(of, LS_DURABILITY_SYNC);
+}
+
+static void kernel_scales(session *of)
+{
+    scale_by_itself(of, LS_DURABILITY_KERNEL);
+}
+
 /* So many shards that they are synced at once. Deaths and failures in it are walked by test_local_catalog. */
 static void wide_stream(session *of)
 {
@@ -422,6 +487,9 @@ const workload workloads[] = {
     {"trims", LS_DURABILITY_SYNC, false, false, trims},
     {"kernel_trims", LS_DURABILITY_KERNEL, false, true, kernel_trims},
     {"ages", LS_DURABILITY_SYNC, false, false, ages},
+    {"settings", LS_DURABILITY_SYNC, false, false, settings},
+    {"scales", LS_DURABILITY_SYNC, false, true, scales},
+    {"kernel_scales", LS_DURABILITY_KERNEL, false, false, kernel_scales},
     {"wide_stream", LS_DURABILITY_SYNC, true, false, wide_stream},
     {"reopening", LS_DURABILITY_SYNC, false, false, reopening},
     {"other_durability", LS_DURABILITY_DEFAULT, false, false, other_durability},
