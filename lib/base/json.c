@@ -8,7 +8,7 @@
  *   J1  the text is valid UTF-8 (yajl lets surrogates and overlong forms pass), and \u escapes of surrogates come in
  *       pairs (yajl turns a lone one into '?' or into bytes that are not UTF-8);
  *   J2  at most 64 objects and arrays are open at once;
- *   J3  no object has a key twice: two readers would disagree on what it says;
+ *   J3  no object has a key twice: two readers would disagree on what it says (KEYS_MAY_REPEAT leaves that to the caller);
  *   J4  one document and nothing after it.
  * yajl uses what its allocator gives without looking. So when there is no memory the allocator does not return: it
  * jumps out of yajl, and everything yajl had, which is in one list for that purpose, is released from there. */
@@ -236,6 +236,18 @@ typedef struct block {
     struct block *after;
 } block;
 
+/* A reader's own bytes, from which blocks are cut one behind the other; before each stands its size. They are given
+ * back all together at the end of the document. What does not fit becomes a block. */
+#define ARENA_BYTES 8192u
+
+typedef struct arena {
+    size_t used;
+    size_t last; /* where the last piece begins, which alone can grow at its place */
+    _Alignas(16) unsigned char bytes[ARENA_BYTES];
+} arena;
+
+#define PIECE_HEADER 16u /* of which the size takes the first 8; more would align no better */
+
 /* A key of an object that is open or was: J3. `object` is 0 in an empty place. */
 typedef struct seen_key {
     const char *text;
@@ -255,12 +267,14 @@ typedef struct parse {
     yajl_handle yajl;
 
     block *blocks;
+    arena *arena; /* NULL: none */
     jmp_buf no_memory;
 
     unsigned depth;             /* objects and arrays that are open */
     uint64_t objects[DEPTH_MAX]; /* their numbers */
     uint64_t object_count;      /* numbers given so far; none is used twice */
 
+    bool keys_may_repeat;       /* then nothing of the following is used */
     seen_key *seen;             /* open addressing, at most half full; entries are never removed */
     size_t seen_places, seen_count;
     uint64_t seed;
@@ -269,12 +283,52 @@ typedef struct parse {
     bool is_stopped;            /* the caller's event wants no more */
 } parse;
 
+static bool is_piece(const parse *p, const void *at)
+{
+    return p->arena != NULL && (uintptr_t)at >= (uintptr_t)p->arena->bytes &&
+           (uintptr_t)at < (uintptr_t)p->arena->bytes + ARENA_BYTES;
+}
+
+/* `bytes` of the arena, the last piece grown, or NULL when there is no room for them. */
+static void *cut_piece(arena *from, void *old, size_t bytes)
+{
+    size_t at = from->used;
+
+    if (old != NULL && (unsigned char *)old - from->bytes == (ptrdiff_t)(from->last + PIECE_HEADER))
+        at = from->last;
+    if (bytes > ARENA_BYTES - PIECE_HEADER || at > ARENA_BYTES - PIECE_HEADER - bytes)
+        return NULL;
+    from->last = at;
+    memcpy(from->bytes + at, &bytes, sizeof bytes);
+    from->used = at + PIECE_HEADER + (bytes + 15) / 16 * 16;
+    if (from->used > ARENA_BYTES)
+        from->used = ARENA_BYTES;
+    return from->bytes + at + PIECE_HEADER;
+}
+
 static void *yajl_resize(void *user, void *old, size_t bytes)
 {
     parse *p = user;
-    block *b = old == NULL ? NULL : (block *)old - 1;
+    block *b = old == NULL || is_piece(p, old) ? NULL : (block *)old - 1;
     block *grown;
 
+    if (b == NULL && p->arena != NULL) {
+        size_t old_bytes = 0;
+        void *piece;
+
+        if (old != NULL)
+            memcpy(&old_bytes, (unsigned char *)old - PIECE_HEADER, sizeof old_bytes);
+        if (old != NULL && bytes <= old_bytes)
+            return old;
+        piece = cut_piece(p->arena, old, bytes);
+        if (piece == NULL && old != NULL)
+            piece = yajl_resize(p, NULL, bytes); /* A block: what fits not now fits not there either. */
+        if (piece != NULL) {
+            if (old != NULL && piece != old)
+                memcpy(piece, old, old_bytes);
+            return piece;
+        }
+    }
     grown = bytes > SIZE_MAX - sizeof(block) ? NULL : lsi_resize(p->memory, b, bytes + sizeof(block));
     if (grown == NULL)
         longjmp(p->no_memory, 1);
@@ -301,7 +355,7 @@ static void yajl_release(void *user, void *old)
     parse *p = user;
     block *b;
 
-    if (old == NULL)
+    if (old == NULL || is_piece(p, old))
         return;
     b = (block *)old - 1;
     if (b->before == NULL)
@@ -440,7 +494,7 @@ static int on_key(void *user, const unsigned char *text, size_t size)
 {
     parse *p = user;
 
-    if (!note_key(p, (const char *)text, size)) {
+    if (!p->keys_may_repeat && !note_key(p, (const char *)text, size)) {
         p->st = lsi_fail(LS_ERR_INVALID_ARGUMENT, "JSON: key '%.*s' comes twice in one object, at byte %zu",
                          (int)(size < 64 ? size : 64), (const char *)text, yajl_get_bytes_consumed(p->yajl));
         return 0;
@@ -556,31 +610,90 @@ static ls_status run(parse *p)
     return LS_OK;
 }
 
+/* One document. */
+static ls_status read_one(parse *p, const void *text, size_t size, lsi_json_event event, void *user)
+{
+    ls_status st;
+
+    p->text = size == 0 ? "" : text;
+    p->size = size;
+    p->event = event;
+    p->user = user;
+    st = check_text(p->text, size);
+    if (st == LS_OK)
+        st = run(p);
+    while (p->blocks != NULL) { /* yajl_free() would leave the keys. */
+        block *after = p->blocks->after;
+
+        lsi_free(p->memory, p->blocks);
+        p->blocks = after;
+    }
+    return st;
+}
+
 int32_t lsi_json_parse(const lsi_memory *memory, const void *text, size_t size, lsi_json_event event, void *user)
 {
     seen_key first[SEEN_START] = {{NULL, 0, 0, 0}};
     parse p = {
         .memory = memory,
-        .text = size == 0 ? "" : text,
-        .size = size,
-        .event = event,
-        .user = user,
         .seen = first,
         .seen_places = SEEN_START,
         .seed = process_seed(),
         .st = LS_OK,
     };
-    ls_status st = check_text(p.text, size);
 
-    if (st == LS_OK)
-        st = run(&p);
-    while (p.blocks != NULL) { /* yajl_free() would leave the keys. */
-        block *after = p.blocks->after;
+    return read_one(&p, text, size, event, user);
+}
 
-        lsi_free(memory, p.blocks);
-        p.blocks = after;
+struct lsi_json_reader {
+    parse parse;
+    lsi_memory memory;
+    seen_key first[SEEN_START];
+    arena arena;
+};
+
+int32_t lsi_json_reader_open(const lsi_memory *memory, uint32_t flags, lsi_json_reader **out)
+{
+    lsi_json_reader *reader = lsi_alloc(memory, sizeof *reader);
+
+    if (reader == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "JSON: no memory for a reader");
+    reader->memory = *memory;
+    reader->parse = (parse){
+        .memory = &reader->memory,
+        .arena = &reader->arena,
+        .keys_may_repeat = (flags & LSI_JSON_KEYS_MAY_REPEAT) != 0,
+        .seed = process_seed(),
+    };
+    *out = reader;
+    return LS_OK;
+}
+
+void lsi_json_reader_close(lsi_json_reader *reader)
+{
+    lsi_memory memory;
+
+    if (reader == NULL)
+        return;
+    memory = reader->memory;
+    lsi_free(&memory, reader);
+}
+
+int32_t lsi_json_read(lsi_json_reader *reader, const void *text, size_t size, lsi_json_event event, void *user)
+{
+    parse *p = &reader->parse;
+
+    p->depth = 0;
+    p->st = LS_OK;
+    p->is_stopped = false;
+    reader->arena.used = 0;
+    if (!p->keys_may_repeat) {
+        memset(reader->first, 0, sizeof reader->first);
+        p->seen = reader->first;
+        p->seen_places = SEEN_START;
+        p->seen_count = 0;
     }
-    return st;
+    return read_one(p, text, size, event, user);
 }
 
 #else
@@ -593,6 +706,24 @@ int32_t lsi_json_parse(const lsi_memory *memory, const void *text, size_t size, 
     (void)event;
     (void)user;
     return lsi_fail(LS_ERR_UNSUPPORTED, "this libstream was built without JSON reading (feature 'json')");
+}
+
+int32_t lsi_json_reader_open(const lsi_memory *memory, uint32_t flags, lsi_json_reader **out)
+{
+    (void)flags;
+    (void)out; /* There is no reader to give. */
+    return lsi_json_parse(memory, NULL, 0, NULL, NULL);
+}
+
+void lsi_json_reader_close(lsi_json_reader *reader)
+{
+    (void)reader; /* None was opened. */
+}
+
+int32_t lsi_json_read(lsi_json_reader *reader, const void *text, size_t size, lsi_json_event event, void *user)
+{
+    (void)reader;
+    return lsi_json_parse(NULL, text, size, event, user);
 }
 
 #endif

@@ -425,9 +425,108 @@ static void a_member_without_memory_is_told(void **state)
     assert_int_equal(st, LS_OK);
 }
 
+/* Counts events, keys and bytes. */
+static bool count_events(void *user, lsi_json_kind kind, const char *text, size_t size, unsigned depth)
+{
+    size_t *counts = user;
+
+    (void)text;
+    (void)depth;
+    counts[0]++;
+    counts[1] += kind == LSI_JSON_KEY;
+    counts[2] += size;
+    return true;
+}
+
+/* Goal: a reader takes one document after the other, bad ones among them, and each as if it were the first. Documents
+ * with many escapes and levels need more than the reader's own bytes. */
+static void a_reader_takes_many_documents(void **state)
+{
+    static const char *const texts[] = {"{\"a\":{\"a\":[1,true,null]}}", "\"abc", "{\"a\":1", "", "[[[", "nul", "1 2", "{\"a\" \"b\"}"};
+    static char escapes[60000];
+    lsi_json_reader *reader;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof escapes; i += 6)
+        memcpy(escapes + i, "\\u00e4", 6);
+    escapes[0] = '[';
+    memcpy(escapes + 1, "\"xxxx", 5);
+    memcpy(escapes + sizeof escapes - 6, "    \"]", 6);
+    assert_int_equal(lsi_json_reader_open(&lsi_memory_libc, 0, &reader), LS_OK);
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+            size_t once[3] = {0}, again[3] = {0};
+            ls_status st = lsi_json_parse(&lsi_memory_libc, texts[i], strlen(texts[i]), count_events, once);
+
+            assert_int_equal(lsi_json_read(reader, texts[i], strlen(texts[i]), count_events, again), st);
+            assert_int_equal(st, i == 0 ? LS_OK : LS_ERR_INVALID_ARGUMENT);
+            assert_memory_equal(once, again, sizeof once);
+        }
+        size_t counts[3] = {0};
+        assert_int_equal(lsi_json_read(reader, escapes, sizeof escapes, count_events, counts), LS_OK);
+        assert_int_equal(counts[2], 4 + 2 * 9998 + 4);
+    }
+    lsi_json_reader_close(reader);
+    lsi_json_reader_close(NULL);
+}
+
+/* Goal: keys come twice only to whom asks for it. */
+static void keys_repeat_for_whom_asks(void **state)
+{
+    static const char text[] = "{\"a\":1,\"a\":2,\"\\u0061\":3}";
+    lsi_json_reader *strict, *loose;
+    size_t counts[3] = {0};
+
+    (void)state;
+    assert_int_equal(lsi_json_reader_open(&lsi_memory_libc, 0, &strict), LS_OK);
+    assert_int_equal(lsi_json_reader_open(&lsi_memory_libc, LSI_JSON_KEYS_MAY_REPEAT, &loose), LS_OK);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(lsi_json_read(strict, text, strlen(text), count_events, counts), LS_ERR_INVALID_ARGUMENT);
+        assert_int_equal(lsi_json_read(strict, "{\"a\":1}", 7, count_events, counts), LS_OK);
+        memset(counts, 0, sizeof counts);
+        assert_int_equal(lsi_json_read(loose, text, strlen(text), count_events, counts), LS_OK);
+        assert_int_equal(counts[1], 3);
+    }
+    lsi_json_reader_close(strict);
+    lsi_json_reader_close(loose);
+}
+
+/* Goal: no allocation that fails leaves anything behind, and the reader goes on afterwards. Method: refuse the first,
+ * the second, ... until none is refused. */
+static void a_reader_without_memory_goes_on(void **state)
+{
+    static char escapes[30000];
+    ls_status st = LS_ERR_NO_MEMORY;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof escapes; i += 6)
+        memcpy(escapes + i, "\\u00e4", 6);
+    escapes[0] = '"';
+    memset(escapes + 1, 'x', 5);
+    escapes[sizeof escapes - 1] = '"';
+    memset(escapes + sizeof escapes - 6, 'x', 5);
+    for (size_t left = 0; st == LS_ERR_NO_MEMORY; left++) {
+        scarce s = {left, 0};
+        lsi_memory memory = {scarce_resize, &s};
+        lsi_json_reader *reader = NULL;
+        size_t counts[3] = {0};
+
+        st = lsi_json_reader_open(&memory, LSI_JSON_KEYS_MAY_REPEAT, &reader);
+        if (st == LS_OK) {
+            st = lsi_json_read(reader, escapes, sizeof escapes, count_events, counts);
+            s.left = 0;
+            assert_int_equal(lsi_json_read(reader, "{\"a\":[1]}", 9, count_events, counts), LS_OK);
+        }
+        lsi_json_reader_close(reader);
+        assert_int_equal(s.blocks, 0);
+        assert_true(left < 100);
+    }
+    assert_int_equal(st, LS_OK);
+}
+
 #else
 
-/* Goal: without yajl both calls exist and say so. */
+/* Goal: without yajl the calls exist and say so. */
 static void reading_is_unsupported(void **state)
 {
     char *found;
@@ -436,6 +535,9 @@ static void reading_is_unsupported(void **state)
     (void)state;
     assert_int_equal(lsi_json_parse(&lsi_memory_libc, "1", 1, NULL, NULL), LS_ERR_UNSUPPORTED);
     assert_int_equal(lsi_json_member(&lsi_memory_libc, "{}", 2, "a", &found, &size), LS_ERR_UNSUPPORTED);
+    assert_int_equal(lsi_json_reader_open(&lsi_memory_libc, 0, &(lsi_json_reader *){NULL}), LS_ERR_UNSUPPORTED);
+    assert_int_equal(lsi_json_read(NULL, "1", 1, NULL, NULL), LS_ERR_UNSUPPORTED);
+    lsi_json_reader_close(NULL);
 }
 
 #endif
@@ -461,6 +563,9 @@ int main(void)
         cmocka_unit_test(running_out_of_memory_is_told),
         cmocka_unit_test(a_member_is_found_at_the_top_only),
         cmocka_unit_test(a_member_without_memory_is_told),
+        cmocka_unit_test(a_reader_takes_many_documents),
+        cmocka_unit_test(keys_repeat_for_whom_asks),
+        cmocka_unit_test(a_reader_without_memory_goes_on),
 #else
         cmocka_unit_test(reading_is_unsupported),
 #endif
