@@ -20,4 +20,6 @@
 
 #include <libstream/consumer.h>
 
+#include <libstream/filter.h>
+
 #endif

@@ -8,7 +8,8 @@
  *   J1  the text is valid UTF-8 (yajl lets surrogates and overlong forms pass), and \u escapes of surrogates come in
  *       pairs (yajl turns a lone one into '?' or into bytes that are not UTF-8);
  *   J2  at most 64 objects and arrays are open at once;
- *   J3  no object has a key twice: two readers would disagree on what it says (KEYS_MAY_REPEAT leaves that to the caller);
+ *   J3  no object has a key twice: two readers would disagree on what it says (KEYS_MAY_REPEAT leaves that to the
+ *       caller);
  *   J4  one document and nothing after it.
  * yajl uses what its allocator gives without looking. So when there is no memory the allocator does not return: it
  * jumps out of yajl, and everything yajl had, which is in one list for that purpose, is released from there. */

@@ -1,5 +1,6 @@
 /* JSON, both ways. Reading is yajl behind this header (feature `json`): strict, UTF-8 checked, depth bounded,
- * duplicate keys refused unless they are asked for, numbers kept as text. Writing needs no library but escapes and prints numbers right. */
+ * duplicate keys refused unless they are asked for, numbers kept as text. Writing needs no library but escapes and
+ * prints numbers right. */
 #ifndef LSI_BASE_JSON_H
 #define LSI_BASE_JSON_H
 
@@ -54,9 +55,11 @@ int32_t lsi_json_parse(const lsi_memory *memory, const void *text, size_t size, 
 /* For many documents: what one of them needed is kept for the next. */
 typedef struct lsi_json_reader lsi_json_reader;
 #define LSI_JSON_KEYS_MAY_REPEAT 1u /* in one object: `event` is told each time, and decides which of them counts */
-int32_t lsi_json_reader_open(const lsi_memory *memory, uint32_t flags, lsi_json_reader **out); /* UNSUPPORTED, NO_MEMORY */
+/* UNSUPPORTED, NO_MEMORY */
+int32_t lsi_json_reader_open(const lsi_memory *memory, uint32_t flags, lsi_json_reader **out);
 void lsi_json_reader_close(lsi_json_reader *reader); /* Accepts NULL. */
-int32_t lsi_json_read(lsi_json_reader *reader, const void *text, size_t size, lsi_json_event event, void *user); /* as lsi_json_parse */
+/* As lsi_json_parse. */
+int32_t lsi_json_read(lsi_json_reader *reader, const void *text, size_t size, lsi_json_event event, void *user);
 
 /* The value of the top-level member `key` of an object, as bytes owned by the caller (lsi_free): the unescaped string,
  * or the text of a number or bool. LS_ERR_NOT_FOUND when absent, null or composed. */

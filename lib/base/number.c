@@ -1,8 +1,8 @@
 /* JSON numbers as doubles.
  *
- * A number is reduced to its digits, without zeros at either end, and an exponent of ten. 15 digits and an exponent that
- * a double holds exactly need one multiplication, which rounds right; that is nearly every number there is. The others
- * go through strtod and snprintf as digits and exponent alone: no decimal point, so no locale. */
+ * A number is reduced to its digits, without zeros at either end, and an exponent of ten. 15 digits and an exponent
+ * that a double holds exactly need one multiplication, which rounds right; that is nearly every number there is. The
+ * others go through strtod and snprintf as digits and exponent alone: no decimal point, so no locale. */
 #include "base/number.h"
 
 #include <math.h>

@@ -70,4 +70,30 @@ typedef struct lsi_subscription {
 } lsi_subscription;
 ls_status lsi_subscribe(lsi_subscriber *subscriber, const lsi_subscription *what);
 
+/* ---- filter.c: which records pass the filters of a mapping. One thread at a time ---- */
+
+typedef struct lsi_filter lsi_filter;
+
+#define LSI_FILTERS_DEFAULT 5u
+#define LSI_FILTERS_MAX 10u
+
+/* The fields of an event that no record says. NULL: the event has no such field. Borrowed. */
+typedef struct lsi_filter_names {
+    const char *event_source_arn;
+    const char *invoke_identity_arn;
+    const char *aws_region;
+} lsi_filter_names;
+
+/* As ls_filter_open: `count` patterns, of which a record must match one; 0: every record matches. UNSUPPORTED when
+ * built without JSON. `names` NULL: none. */
+ls_status lsi_filter_open(const lsi_memory *memory, const char *const *patterns, size_t count,
+                          const lsi_filter_names *names, lsi_filter **out);
+void lsi_filter_close(lsi_filter *filter); /* Accepts NULL. */
+/* Whether a pattern asks for the record's number in 56 digits, in which the shard's creation is. */
+bool lsi_filter_asks_number(const lsi_filter *filter);
+/* Does not touch the last error on LS_OK. NO_MEMORY, TOO_LARGE (data of 4 GiB): nothing is known of the record. */
+ls_status lsi_filter_matches(lsi_filter *filter, const ls_record *record, int64_t shard_created_us, bool *out);
+/* How many records did not match while their data, which a pattern asks for, is not JSON. */
+uint64_t lsi_filter_not_json(const lsi_filter *filter);
+
 #endif

@@ -44,8 +44,10 @@ static void addresses_lie_in_their_blocks(void **state)
 
 static void what_is_no_address_is_refused(void **state)
 {
-    static const char *const none[] = {"", "10.0.0", "10.0.0.256", "010.0.0.1", "10.0.0.1 ", " 10.0.0.1", "localhost", "1", ":",
-                                       "2001:db8::1%eth0", "10.0.0.1/24", "1:2:3:4:5:6:7:8:9", "0000000000000000000000000000000000000000000000000::"};
+    static const char *const none[] = {"", "10.0.0", "10.0.0.256", "010.0.0.1", "10.0.0.1 ", " 10.0.0.1", "localhost",
+        "1", ":",
+                                       "2001:db8::1%eth0", "10.0.0.1/24", "1:2:3:4:5:6:7:8:9",
+                                       "0000000000000000000000000000000000000000000000000::"};
 
     (void)state;
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
@@ -56,7 +58,8 @@ static void what_is_no_address_is_refused(void **state)
 
 static void what_is_no_block_is_refused(void **state)
 {
-    static const char *const none[] = {"", "/", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/ 8", "10.0.0.0/0008",
+    static const char *const none[] = {"", "/", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/ 8",
+        "10.0.0.0/0008",
                                        "10.0.0.0/8/8", "::/129", "x/8", "10.0.0.0/255.0.0.0"};
 
     (void)state;

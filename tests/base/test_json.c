@@ -442,7 +442,8 @@ static bool count_events(void *user, lsi_json_kind kind, const char *text, size_
  * with many escapes and levels need more than the reader's own bytes. */
 static void a_reader_takes_many_documents(void **state)
 {
-    static const char *const texts[] = {"{\"a\":{\"a\":[1,true,null]}}", "\"abc", "{\"a\":1", "", "[[[", "nul", "1 2", "{\"a\" \"b\"}"};
+    static const char *const texts[] = {"{\"a\":{\"a\":[1,true,null]}}", "\"abc", "{\"a\":1", "", "[[[",
+                                        "nul", "1 2", "{\"a\" \"b\"}"};
     static char escapes[60000];
     lsi_json_reader *reader;
 

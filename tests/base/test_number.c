@@ -34,7 +34,8 @@ static double read_lost(const char *text)
 
 static void one_number_has_many_forms(void **state)
 {
-    static const char *const forms[] = {"300", "300.0", "3.0e2", "3E2", "3e+2", "30000e-2", "0.3e3", "300.000000000000000000000"};
+    static const char *const forms[] = {"300", "300.0", "3.0e2", "3E2", "3e+2", "30000e-2", "0.3e3",
+        "300.000000000000000000000"};
 
     (void)state;
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)

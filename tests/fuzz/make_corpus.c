@@ -42,6 +42,41 @@ static void write_text(const char *target, const char *name, const char *text)
     write_input(target, name, text, strlen(text));
 }
 
+/* A pattern, and a record's data behind its end. */
+static void write_filter(const char *name, const char *pattern, const char *data)
+{
+    char both[2048];
+    int size = snprintf(both, sizeof both, "%s%c%s", pattern, 0, data);
+
+    write_input("filter", name, both, (size_t)size);
+}
+
+static void filters(void)
+{
+    write_filter("literals", "{\"data\":{\"a\":[\"x\",1,null,true]}}", "{\"a\":[\"\\u0078\",1.0]}");
+    write_filter("numbers", "{\"data\":{\"n\":[9007199254740993,{\"numeric\":[\">\",1e-3,\"<=\",2]}]}}",
+                 "{\"n\":9007199254740993}");
+    write_filter("strings",
+                 "{\"data\":{\"s\":[{\"prefix\":\"a\"},{\"suffix\":{\"equals-ignore-case\":\"B\"}},"
+                 "{\"equals-ignore-case\":\"\xc3\xa4\"},"
+                 "{\"wildcard\":\"a*b\\\\*\"},{\"cidr\":\"10.0.0.0/8\"}]}}",
+                 "{\"s\":\"\xc3\x84\"}");
+    write_filter("anything-but",
+                 "{\"data\":{\"s\":[{\"anything-but\":[1,2]},{\"anything-but\":{\"wildcard\":[\"a*\","
+                 "\"\"]}},{\"exists\":false}]}}",
+                 "{\"s\":\"ab\"}");
+    write_filter("arrays", "{\"data\":{\"a\":{\"x\":[1],\"y\":[{\"exists\":false}]}}}",
+                 "{\"a\":[[{\"x\":1,\"y\":2}],{\"x\":1}]}");
+    write_filter("dots", "{\"data.a\":{\"b.c\":[1],\"b\":{\"d\":[2]}}}",
+                 "{\"a.b\":{\"c\":1},\"a\":{\"b.d\":2,\"b\":[]},\"a\":{\"b.d\":2}}");
+    write_filter("or",
+                 "{\"$or\":[{\"data\":{\"a\":{\"x\":[1]}}},{\"partitionKey\":[\"key\"],"
+                 "\"$or\":[{\"b\":[1]},{\"c\":[{\"exists\":false}]}]}],"
+                 "\"data\":{\"a\":{\"y\":[1]}}}",
+                 "{\"a\":[{\"x\":1,\"y\":1}]}");
+    write_filter("event", "{\"eventID\":[{\"prefix\":\"shardId-\"}],\"approximateArrivalTimestamp\":[1.234]}", "");
+}
+
 static void texts(void)
 {
     char number[LSI_SEQNO56_BYTES], decimal[LSI_U128_TEXT_BYTES];
@@ -67,6 +102,7 @@ static void texts(void)
     write_text("json", "object", "{\"id\": \"a\", \"n\": -1.5e3, \"list\": [true, false, null, {\"x\": []}]}");
     write_text("json", "escapes", "[\"\\u0000\\ud83d\\ude00\\n\\\"\\\\\\/\", \"\xc3\xa4\"]");
     write_text("json", "deep", "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[");
+    filters();
     write_text("json", "twice", "{\"id\": 1, \"id\": 2}");
 }
 
