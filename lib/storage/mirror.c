@@ -97,6 +97,7 @@ static void copy_shard(lsi_slot *to, const lsi_slot *from, uint32_t health)
     COPY(last_arrival_us);
     COPY(allocated_end);
     COPY(zeroed_end);
+    COPY(roll_first);
     COPY(failed_errno);
     for (int i = 0; i < 2; i++) {
         COPY(watermark[i].end);

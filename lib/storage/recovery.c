@@ -1,6 +1,7 @@
 /* Finding where a log ends: after a reboot from its last segment, after a death from what the dead noted.
  *
- * The truth is the segments and the list; the control file is a hint (section 3 of the promises):
+ * The truth is the segments and the list; the control file is a hint (section 3 of the promises), also where all of it
+ * fits: it may be older than the segments, as when somebody copied the store while it was written, or put one back:
  *  R2  Frames carry `durable_end`; watermarks in the control file lag behind syncs and never lead.
  *  R3  In the last segment let B be the first byte that is no valid frame. If a valid frame beyond B, or the watermark,
  *      proves bytes past B durable, there is damage at B. Otherwise the tail is torn: the log ends at B, silently but
@@ -326,16 +327,64 @@ static uint64_t marked_end(const lsi_log *log, const lsi_slot *slot, bool valid,
     return marked < committed ? marked : committed;
 }
 
-/* The ends in the slot are of this boot, but nobody was alive in between: look at the frames just before the end. */
-ls_status lsi_log_ends_are_true(const lsi_log *log, const lsi_as_if *as_if, const lsi_slot *slot, bool *true_ends)
+/* Whether something was written at or behind the end that the slot states. Then that is an older slot over a newer log,
+ * for whoever appends goes on at the end: no hint makes a record vanish. What a dead process had begun to write is no
+ * such thing, unless all of it is there; nor is what lies behind an end behind which nothing is appended any more. */
+static ls_status is_followed(const lsi_log *log, const lsi_slot *slot, const lsi_segment *segment, bool *followed)
+{
+    uint64_t end = lsi_load(&slot->committed_end), under_way = lsi_load(&slot->write_end);
+    uint64_t limit = segment->header.base + segment->header.frames_bytes_max;
+    bool zero;
+    ls_status st;
+
+    *followed = false;
+    if (log->config.is_closed || atomic_load_explicit(&slot->health, memory_order_relaxed) == LSI_SHARD_FAILED ||
+        (atomic_load_explicit(&slot->roll_first, memory_order_relaxed) & LSI_ROLL_FIRST_TORN) != 0)
+        return LS_OK;
+    if (under_way == LSI_ROLLING || under_way < end)
+        under_way = end;
+    if (under_way > limit) {
+        *followed = true;
+        return LS_OK;
+    }
+    if (under_way > end) {
+        lsi_frame frame;
+        lsi_frame_result result;
+        uint64_t position;
+        lsi_walk walk;
+        lsi_walk_begin(&walk, log->config.env, segment, end, limit, true);
+        st = lsi_walk_next(&walk, &frame, &position, &result);
+        lsi_walk_end(&walk);
+        *followed = st == LS_OK && result == LSI_FRAME_VALID;
+        if (st != LS_OK || *followed)
+            return st;
+    }
+    /* What follows begins right there; more is looked at only for what may have damaged its beginning. */
+    st = bytes_are_zero(log->config.env, segment, under_way,
+                        limit - under_way > VERIFY_BYTES ? under_way + VERIFY_BYTES : limit, &zero);
+    *followed = !zero;
+    return st;
+}
+
+/* What a look at the end of the last segment says. */
+typedef struct ends {
+    bool are_true;
+    int64_t arrival_us; /* of the last frame, or the segment's */
+    uint64_t file_end;
+} ends;
+
+/* The ends in the slot are of this boot, but nobody was alive in between: look at the frames just before the end, and
+ * at what is behind it. */
+static ls_status look_at_ends(const lsi_log *log, const lsi_as_if *as_if, const lsi_slot *slot, ends *out)
 {
     uint32_t number = atomic_load_explicit(&slot->segment, memory_order_relaxed);
     uint64_t end = lsi_load(&slot->committed_end);
     lsi_segment_list *list;
     lsi_segment *segment = NULL;
+    bool followed;
     ls_status st = list_of(log, as_if, &list);
 
-    *true_ends = false;
+    *out = (ends){.are_true = false};
     if (st != LS_OK)
         return st;
     const lsi_segment_entry *last = lsi_segment_list_last(list);
@@ -350,9 +399,10 @@ ls_status lsi_log_ends_are_true(const lsi_log *log, const lsi_as_if *as_if, cons
         st = st == LS_ERR_CORRUPT || st == LS_ERR_NOT_FOUND ? LS_OK : st;
         goto out;
     }
-    if (!is_space(segment, end) || !is_space(segment, lsi_load(&slot->allocated_end)) ||
-        !is_space(segment, lsi_load(&slot->zeroed_end)))
+    st = file_end(log, segment, &out->file_end);
+    if (st != LS_OK || !is_space(segment, end))
         goto out;
+    out->arrival_us = segment->header.base_arrival_us;
     uint64_t from = end - last->base > VERIFY_BYTES ? end - VERIFY_BYTES : last->base;
     lsi_index_entry hint;
     lsi_walk walk;
@@ -366,18 +416,19 @@ ls_status lsi_log_ends_are_true(const lsi_log *log, const lsi_as_if *as_if, cons
         if (st != LS_OK)
             break;
         if (result == LSI_FRAME_VALID) {
-            *true_ends = walk.at == end && frame.first_seqno + frame.count <= next &&
-                         frame.arrival_us <= atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed);
+            out->are_true = walk.at == end && frame.first_seqno + frame.count <= next &&
+                            frame.arrival_us <= atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed);
+            out->arrival_us = frame.arrival_us;
             continue;
         }
         if (walk.at < end) {
             const lsi_skip *skip = skip_at(list, walk.at);
             if (skip != NULL && skip->to <= end) {
                 walk.at = skip->to;
-                *true_ends = walk.at == end;
+                out->are_true = walk.at == end;
                 continue;
             }
-            *true_ends = false;
+            out->are_true = false;
             if (hinted) {
                 hinted = false;
                 walk.at = last->base;
@@ -388,12 +439,45 @@ ls_status lsi_log_ends_are_true(const lsi_log *log, const lsi_as_if *as_if, cons
         break;
     }
     if (end == last->base)
-        *true_ends = true;
+        out->are_true = true;
     lsi_walk_end(&walk);
+    if (st == LS_OK && out->are_true) {
+        st = is_followed(log, slot, segment, &followed);
+        out->are_true = st == LS_OK && !followed;
+    }
 out:
     lsi_segment_unref(segment);
     lsi_segment_list_unref(list);
     return st;
+}
+
+ls_status lsi_log_ends_are_true(const lsi_log *log, const lsi_as_if *as_if, const lsi_slot *slot, bool *true_ends)
+{
+    ends found;
+    ls_status st = look_at_ends(log, as_if, slot, &found);
+
+    *true_ends = found.are_true;
+    return st;
+}
+
+/* The ends are true; of what else the slot says, what the files can say is theirs to say, and the rest is not believed
+ * to be more than can be: zeros that are not there would be mapped, and those written from too low a place would be
+ * written over frames; space that nobody has would be counted as the stream's, and a stamp from the future would be
+ * every later record's. */
+static void settle_words(lsi_slot *slot, const ends *found)
+{
+    uint64_t end = lsi_load(&slot->committed_end), zeroed = lsi_load(&slot->zeroed_end);
+    uint64_t allocated = lsi_load(&slot->allocated_end);
+
+    if (zeroed < end || zeroed > found->file_end)
+        atomic_store_explicit(&slot->zeroed_end, end, memory_order_relaxed);
+    if (allocated < end || allocated > found->file_end)
+        atomic_store_explicit(&slot->allocated_end, found->file_end > end ? found->file_end : end,
+                              memory_order_relaxed);
+    if (atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed) != found->arrival_us) {
+        atomic_store_explicit(&slot->last_arrival_us, found->arrival_us, memory_order_relaxed);
+        atomic_store_explicit(&slot->last_monotonic_us, 0, memory_order_relaxed);
+    }
 }
 
 ls_status lsi_log_ends_hold(lsi_log *log, lsi_slot *slot, bool *hold)
@@ -464,14 +548,18 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
     uint32_t failed_errno = atomic_load_explicit(&slot->failed_errno, memory_order_relaxed);
 
     if (of_this_boot) {
-        if (health == LSI_SHARD_HEALTHY && lsi_load(&slot->write_end) != lsi_load(&slot->committed_end)) {
-            /* Of a roll that was under way only the segments know how far it came. */
+        bool is_left = health == LSI_SHARD_HEALTHY && lsi_load(&slot->write_end) != lsi_load(&slot->committed_end);
+        ends found;
+        if (is_left) /* Of a roll that was under way only the segments know how far it came. */
             st = is_in_last_segment(log, slot, &of_this_boot);
-            if (st == LS_OK && of_this_boot)
-                st = lsi_log_take_over(log, slot);
+        if (st == LS_OK && of_this_boot) {
+            st = look_at_ends(log, NULL, slot, &found);
+            of_this_boot = found.are_true;
         }
         if (st == LS_OK && of_this_boot)
-            st = lsi_log_ends_are_true(log, NULL, slot, &of_this_boot);
+            settle_words(slot, &found);
+        if (st == LS_OK && of_this_boot && is_left)
+            st = lsi_log_take_over(log, slot);
         if (st == LS_OK && of_this_boot && health == LSI_SHARD_HEALTHY)
             st = settle_durable(log, slot, marked_end(log, slot, valid, number, marked));
         if (st != LS_OK)

@@ -1,6 +1,8 @@
 /* H9, the damage campaign: a small store, and in each case one thing that a disk, a careless hand or a bad cable does
  * to one of its files. Bits are flipped (every one of the manifest and of the segment lists, others at random), sectors
- * zeroed or exchanged, frames put in other frames' places, files cut, deleted, exchanged or turned into directories.
+ * zeroed or exchanged, frames put in other frames' places, files cut, deleted, exchanged or turned into directories, and
+ * the control file is one that was copied earlier: between two puts, or while one was being written, as who copies a
+ * store that is at work may copy it before the shards.
  *
  *     h9_damage [--seed S] [--cases N]
  *
@@ -37,6 +39,12 @@
 image h9_whole, h9_hurt;
 h9_shard h9_shards[H9_SHARDS];
 static size_t manifest_file, control_file;
+
+/* The control file as it was while the store was made. */
+#define OLDER_MAX 128u
+#define OLDER_EVERY 4u /* batches, and writes */
+static struct { unsigned char *bytes; size_t size; bool during; } older[OLDER_MAX];
+static size_t older_count;
 
 /* ---- the case under way ---- */
 
@@ -84,6 +92,35 @@ static uint64_t sum_of(const ls_record *record)
 
 /* ---- making the store ---- */
 
+static void keep_control(const lsi_root *root, bool during)
+{
+    lsi_file file;
+    uint64_t size;
+
+    if (older_count == OLDER_MAX)
+        return;
+    must(root->files->open(root, LSI_CONTROL_NAME, 0, &file) == 0, "the control file");
+    must(file.files->size(&file, &size) == 0, "its size");
+    older[older_count].bytes = image_must(malloc(size));
+    older[older_count].size = size;
+    older[older_count].during = during;
+    must(file.files->read(&file, older[older_count++].bytes, size, 0) == (int64_t)size, "reading it");
+    (void)file.files->close(&file); /* it was only read */
+}
+
+static lsi_root made_root;
+static int (*real_write)(const lsi_file *file, const lsi_span *spans, int count, uint64_t at);
+
+/* Its end has been noted, and nothing is written yet. */
+static int keep_and_write(const lsi_file *file, const lsi_span *spans, int count, uint64_t at)
+{
+    static unsigned writes;
+
+    if (at > LSI_SEGMENT_HEADER_BYTES && spans[0].size > LSI_INDEX_ENTRY_BYTES && writes++ % OLDER_EVERY == 0)
+        keep_control(&made_root, true);
+    return real_write(file, spans, count, at);
+}
+
 static void put_some(ls_stream *stream, uint32_t batches, uint32_t bytes)
 {
     ls_producer *producer;
@@ -95,6 +132,8 @@ static void put_some(ls_stream *stream, uint32_t batches, uint32_t bytes)
         ls_put_entry entries[4];
         size_t count = 1 + pick(4), failed;
 
+        if (i % OLDER_EVERY == 0)
+            keep_control(&made_root, false);
         memset(data, 'a' + (int)(i % 26), sizeof data);
         for (size_t k = 0; k < count; k++) {
             int key_bytes = snprintf(keys[k], sizeof keys[k], "key-%u", (unsigned)pick(1000));
@@ -176,6 +215,9 @@ static void make_store(void)
     options.prealloc_bytes = LS_PREALLOC_NONE;
     two.shard_count = 2;
     must(lsi_store_open_env(H9_STORE, &options, &still.env, &store) == LS_OK, "making the store");
+    must(files->root_open(files, H9_STORE, 0, &made_root) == 0, "opening the root");
+    real_write = files->write;
+    files->write = keep_and_write;
     must(ls_stream_create(store, "one", &two) == LS_OK && ls_stream_open(store, "one", &stream) == LS_OK, "a stream");
     put_some(stream, 190, 300);
     must(ls_stream_close(stream) == LS_OK, "closing a stream");
@@ -189,6 +231,8 @@ static void make_store(void)
         (void)snprintf(h9_shards[i].dir, sizeof h9_shards[i].dir, "%u/%u", i / 2 + 1, i % 2); /* fits */
         read_truth(store, &h9_shards[i]);
     }
+    files->write = real_write;
+    files->root_close(&made_root);
     must(ls_store_close(store) == LS_OK, "closing the store");
     h9_whole = image_take(files, H9_STORE);
     lsi_files_memory_free(files);
@@ -476,6 +520,18 @@ static void replace_file(size_t to, size_t from)
     memcpy(file->bytes, other->bytes, other->size);
 }
 
+/* The control file as it was, and all the rest as it is. */
+static void put_older(size_t i)
+{
+    image_file *file = image_find(&h9_hurt, LSI_CONTROL_NAME);
+
+    free(file->bytes);
+    file->bytes = image_must(malloc(older[i].size));
+    file->size = older[i].size;
+    memcpy(file->bytes, older[i].bytes, older[i].size);
+    tell(older[i].during ? "one copied during a put is" : "an older one is", file, 0, i);
+}
+
 /* A place where something stands, more often than one where little hangs on it. */
 static size_t place_in(const image_file *file)
 {
@@ -560,6 +616,9 @@ static void damage_at_random(void)
     case 9:
         replace_file((size_t)(file - h9_hurt.files), pick(h9_whole.count));
         break;
+    case 11:
+        put_older(pick(older_count));
+        break;
     case 10: /* garbage over a run */
         at = place_in(file);
         bytes = 1 + pick(file->size - at < 64 ? file->size - at : 64);
@@ -570,10 +629,11 @@ static void damage_at_random(void)
     }
 }
 
-/* The cases that are all tried: every bit of the small files; each file deleted, a directory, another one's copy. */
+/* The cases that are all tried: every bit of the small files; each file deleted, a directory, another one's copy; each
+ * older control file. */
 static uint64_t walk_count(void)
 {
-    uint64_t count = 2 * h9_whole.count + (uint64_t)h9_whole.count * h9_whole.count;
+    uint64_t count = 2 * h9_whole.count + (uint64_t)h9_whole.count * h9_whole.count + older_count;
 
     count += h9_whole.files[manifest_file].size * 8;
 
@@ -599,6 +659,11 @@ static void damage_by_number(uint64_t n)
         return;
     }
     n -= (uint64_t)h9_whole.count * h9_whole.count;
+    if (n < older_count) {
+        put_older((size_t)n);
+        return;
+    }
+    n -= older_count;
     for (uint32_t s = 0; s <= H9_SHARDS; s++) {
         image_file *file = &h9_hurt.files[s < H9_SHARDS ? h9_shards[s].list : manifest_file];
 
@@ -688,6 +753,8 @@ int main(int argc, char **argv)
         run_case(n, cases >= walk && n < walk);
     image_free(&h9_hurt);
     image_free(&h9_whole);
+    while (older_count > 0)
+        free(older[--older_count].bytes);
     (void)clock_gettime(CLOCK_MONOTONIC, &ended);
     printf("harness=h9 seed=%llu cases=%llu violations=%llu wall_s=%.1f\n", (unsigned long long)seed,
            (unsigned long long)cases, (unsigned long long)violations,

@@ -1,0 +1,279 @@
+/* Hints that are whole and false: an older control file over a newer log, words of the slot that were true once or never,
+ * index entries that name another frame. Section 3 of the promises: hints never make a record appear or vanish.
+ *
+ * Nobody has the log open while its control file is changed, and the machine has not started again: that is when its
+ * words are believed at all. */
+#include <stdlib.h>
+
+#include "storage/log_store.h"
+
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "storage/control_layout.h"
+#include "support/sim_files.h"
+
+#define SMALL LSI_SEGMENT_BYTES_MIN
+#define BEGIN INT64_C(1700000000000000)
+#define CONTROL_BYTES_MAX (64u << 10)
+
+typedef struct fixture {
+    sim_files *sim;
+    log_store store;
+    ls_durability durability;
+    unsigned put_count;
+    ls_seqno last;
+    uint64_t countdown; /* calls of the kind below until the control file is copied */
+    sim_call call;
+    unsigned char control[CONTROL_BYTES_MAX];
+    size_t control_bytes;
+} fixture;
+
+static fixture the_fixture;
+
+static void open_log(fixture *fx, bool make)
+{
+    log_store_open(&fx->store, sim_files_table(fx->sim), make, fx->durability, SMALL);
+}
+
+static void make_log(fixture *fx, ls_durability durability)
+{
+    memset(fx, 0, sizeof *fx);
+    fx->sim = sim_files_new();
+    fx->durability = durability;
+    open_log(fx, true);
+}
+
+static void drop_log(fixture *fx)
+{
+    assert_int_equal(log_store_close(&fx->store), LS_OK);
+    sim_files_free(fx->sim);
+}
+
+static void put_more(fixture *fx, unsigned count, size_t size)
+{
+    for (; count > 0; count--, fx->put_count++) {
+        ls_seqno seqno;
+
+        fx->store.wall_us = BEGIN + fx->put_count;
+        assert_int_equal(log_store_put(&fx->store, fx->put_count, size, &seqno), LS_OK);
+        assert_true(seqno > fx->last); /* D4 */
+        fx->last = seqno;
+    }
+}
+
+static void with_control(fixture *fx, bool write)
+{
+    const lsi_files *files = sim_files_table(fx->sim);
+    lsi_root root;
+    lsi_file file;
+
+    assert_int_equal(files->root_open(files, "store", LSI_ROOT_WRITE, &root), 0);
+    assert_int_equal(files->open(&root, LSI_CONTROL_NAME, write ? LSI_OPEN_WRITE : 0, &file), 0);
+    if (write) {
+        assert_int_equal(lsi_file_write_one(&file, fx->control, fx->control_bytes, 0), 0);
+    } else {
+        int64_t got = files->read(&file, fx->control, sizeof fx->control, 0);
+
+        assert_true(got > 0 && got < (int64_t)sizeof fx->control);
+        fx->control_bytes = (size_t)got;
+    }
+    assert_int_equal(files->close(&file), 0);
+    files->root_close(&root);
+}
+
+/* The log's slot in what was copied. */
+static lsi_slot *slot_of(fixture *fx)
+{
+    for (size_t at = CONTROL_SLOTS_AT; at + LSI_SLOT_BYTES <= fx->control_bytes; at += LSI_SLOT_BYTES) {
+        lsi_slot *slot = (lsi_slot *)(void *)(fx->control + at);
+
+        if (atomic_load(&slot->kind) == LSI_SLOT_SHARD && atomic_load(&slot->stream) == 1)
+            return slot;
+    }
+    fail();
+    return NULL;
+}
+
+/* Opened again: everything is there, and what is put gets new numbers and takes nobody's place. */
+static void expect_all(fixture *fx)
+{
+    open_log(fx, false);
+    assert_int_equal(log_store_count(&fx->store, 0), fx->put_count);
+    put_more(fx, 3, 100);
+    assert_int_equal(log_store_count(&fx->store, 0), fx->put_count);
+    assert_int_equal(log_store_close(&fx->store), LS_OK);
+    open_log(fx, false);
+    assert_int_equal(log_store_count(&fx->store, 0), fx->put_count);
+}
+
+static const ls_durability modes[] = {LS_DURABILITY_SYNC, LS_DURABILITY_INTERVAL, LS_DURABILITY_KERNEL};
+
+/* ---- older than the log ---- */
+
+static void copy_at_call(void *user, sim_call call, const char *name)
+{
+    fixture *fx = user;
+
+    if (call != fx->call || strstr(name, ".seg") == NULL || --fx->countdown != 0)
+        return;
+    sim_hook_set(fx->sim, NULL, NULL);
+    with_control(fx, false);
+}
+
+/* Copied while nobody is at work on the log, after each of some puts, before others. */
+static void an_older_control_file_hides_nothing(void **state)
+{
+    static const size_t sizes[] = {10, 5000, 20000};
+    fixture *fx = &the_fixture;
+
+    (void)state;
+    for (size_t mode = 0; mode < sizeof modes / sizeof modes[0]; mode++)
+        for (size_t size = 0; size < sizeof sizes / sizeof sizes[0]; size++)
+            for (unsigned before = 0; before <= 5; before++)
+                for (unsigned after = 1; after <= 5; after++)
+                    for (int closed = 0; closed <= 1; closed++) {
+                        make_log(fx, modes[mode]);
+                        put_more(fx, before, sizes[size]);
+                        if (closed)
+                            assert_int_equal(log_store_close(&fx->store), LS_OK);
+                        with_control(fx, false);
+                        if (closed)
+                            open_log(fx, false);
+                        put_more(fx, after, sizes[size]);
+                        assert_int_equal(log_store_close(&fx->store), LS_OK);
+                        with_control(fx, true);
+                        expect_all(fx);
+                        drop_log(fx);
+                    }
+}
+
+/* The same while a put is at work: before each write, store and sync of some. */
+static void one_copied_during_a_put_hides_nothing(void **state)
+{
+    static const sim_call calls[] = {SIM_WRITE, SIM_STORE, SIM_SYNC, SIM_SYNC_ENDS};
+    fixture *fx = &the_fixture;
+    unsigned copied = 0;
+
+    (void)state;
+    for (size_t mode = 0; mode < sizeof modes / sizeof modes[0]; mode++)
+        for (size_t call = 0; call < sizeof calls / sizeof calls[0]; call++)
+            for (unsigned more = 0; more <= 3; more++)
+                for (uint64_t nth = 1;; nth++) {
+                    make_log(fx, modes[mode]);
+                    put_more(fx, 2, 100);
+                    fx->call = calls[call];
+                    fx->countdown = nth;
+                    sim_hook_set(fx->sim, copy_at_call, fx);
+                    put_more(fx, 6, 15000);
+                    put_more(fx, 2, 100);
+                    sim_hook_set(fx->sim, NULL, NULL);
+                    put_more(fx, more, 100);
+                    bool met = fx->control_bytes != 0;
+                    assert_int_equal(log_store_close(&fx->store), LS_OK);
+                    if (met)
+                        with_control(fx, true);
+                    expect_all(fx);
+                    drop_log(fx);
+                    if (!met)
+                        break;
+                    copied++;
+                }
+    assert_true(copied > 50);
+}
+
+static void a_reader_who_may_not_write_is_shown_all_too(void **state)
+{
+    fixture *fx = &the_fixture;
+    lsi_log_reader *reader;
+    const ls_record *records;
+    uint32_t count, total = 0;
+    bool tip = false, end;
+    lsi_log *log;
+
+    (void)state;
+    make_log(fx, LS_DURABILITY_SYNC);
+    put_more(fx, 3, 100);
+    with_control(fx, false);
+    put_more(fx, 4, 100);
+    assert_int_equal(log_store_close(&fx->store), LS_OK);
+    with_control(fx, true);
+    open_log(fx, false);
+    fx->store.config.read_only = true;
+    assert_int_equal(lsi_log_open(&fx->store.config, &log), LS_OK);
+    assert_int_equal(lsi_log_reader_open(log, LSI_READ_FAST, &reader), LS_OK);
+    while (!tip) {
+        assert_int_equal(lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end), LS_OK);
+        total += count;
+    }
+    assert_int_equal(total, 7);
+    lsi_log_reader_close(reader);
+    assert_int_equal(lsi_log_close(log), LS_OK);
+    fx->store.config.read_only = false;
+    drop_log(fx);
+}
+
+/* ---- words that were never true ---- */
+
+typedef struct word {
+    size_t at;
+    const char *name;
+} word;
+
+static const word words[] = {
+    {offsetof(lsi_slot, committed_end), "committed_end"}, {offsetof(lsi_slot, write_end), "write_end"},
+    {offsetof(lsi_slot, next_seqno), "next_seqno"},       {offsetof(lsi_slot, segment_base), "segment_base"},
+    {offsetof(lsi_slot, seqno_limit), "seqno_limit"},     {offsetof(lsi_slot, allocated_end), "allocated_end"},
+    {offsetof(lsi_slot, zeroed_end), "zeroed_end"},       {offsetof(lsi_slot, indexed_end), "indexed_end"},
+    {offsetof(lsi_slot, durable_end), "durable_end"},     {offsetof(lsi_slot, last_arrival_us), "last_arrival_us"},
+    {offsetof(lsi_slot, last_monotonic_us), "last_monotonic_us"}};
+
+/* Each word with each of some values, one at a time, and no record is lost, nor does one come from the future. */
+static void a_false_word_takes_nothing(void **state)
+{
+    fixture *fx = &the_fixture;
+
+    (void)state;
+    for (size_t mode = 0; mode < sizeof modes / sizeof modes[0]; mode++)
+        for (size_t w = 0; w < sizeof words / sizeof words[0]; w++)
+            for (unsigned value = 0;; value++) {
+                make_log(fx, modes[mode]);
+                put_more(fx, 5, 15000); /* a segment that was left, and one with a frame */
+                put_more(fx, 10, 100);
+                assert_int_equal(log_store_close(&fx->store), LS_OK);
+                with_control(fx, false);
+
+                lsi_slot *slot = slot_of(fx);
+                uint64_t base = lsi_load(&slot->segment_base), end = lsi_load(&slot->committed_end);
+                uint64_t values[] = {0, 1, 8, base - 8, base, base + 8, end - 8, end, end + 1, end + 8, end + 4096,
+                                     base + (32u << 10), base + (60u << 10), base + (64u << 10), UINT64_C(1) << 40,
+                                     INT64_MAX - 5, INT64_MAX, UINT64_MAX - 7, UINT64_MAX};
+                if (value == sizeof values / sizeof values[0]) {
+                    open_log(fx, false);
+                    drop_log(fx);
+                    break;
+                }
+                memcpy((unsigned char *)slot + words[w].at, &values[value], sizeof values[value]);
+                with_control(fx, true);
+                fx->store.wall_us = BEGIN + 1000;
+                expect_all(fx);
+
+                lsi_log_facts facts;
+                assert_int_equal(lsi_log_state(fx->store.log, &facts), LS_OK);
+                if (facts.latest_us != BEGIN + fx->put_count - 1)
+                    fail_msg("%s of %llu: the last record arrived at %lld", words[w].name,
+                             (unsigned long long)values[value], (long long)facts.latest_us);
+                drop_log(fx);
+            }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_older_control_file_hides_nothing),
+        cmocka_unit_test(one_copied_during_a_put_hides_nothing),
+        cmocka_unit_test(a_reader_who_may_not_write_is_shown_all_too),
+        cmocka_unit_test(a_false_word_takes_nothing),
+    };
+
+    return cmocka_run_group_tests_name("hints that are false", tests, NULL, NULL);
+}
