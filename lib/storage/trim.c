@@ -258,6 +258,18 @@ static ls_status remove_files(lsi_log *log, lsi_slot *slot, uint32_t below, uint
     return LS_OK;
 }
 
+/* A directory's sync that follows one that failed cannot be believed (E1). Who met that one, in a roll, has said so by
+ * the time he gives the lock back. */
+static ls_status look_at_health(const lsi_log *log, lsi_slot *slot)
+{
+    if (!lsi_log_try_bare_lock(slot))
+        return lsi_fail(LS_ERR_BUSY, "%s: its lock is taken; no file was removed", log->config.label);
+    bool is_failed = atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED;
+    lsi_log_unlock(slot);
+    return is_failed ? lsi_fail(LS_ERR_IO, "%s: a sync failed meanwhile; no file was removed", log->config.label)
+                     : LS_OK;
+}
+
 ls_status lsi_log_trim(lsi_log *log, uint32_t keep, int64_t before_us, uint32_t *removed)
 {
     const lsi_log_config *config = &log->config;
@@ -320,6 +332,9 @@ ls_status lsi_log_trim(lsi_log *log, uint32_t keep, int64_t before_us, uint32_t 
                  : lsi_log_fail(log, slot, -rc);
         goto out;
     }
+    st = look_at_health(log, slot);
+    if (st != LS_OK)
+        goto out;
     st = remove_files(log, slot, first, removed); /* S8 */
     if (go > 0)
         lsi_env_log(config->env, LS_LOG_INFO, "%s: trimmed up to segment %u: records below number %llu are gone",

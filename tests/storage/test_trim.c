@@ -807,6 +807,47 @@ static void a_failing_call_harms_nothing(void **state)
     }
 }
 
+/* A roll beside a trim, whose sync of the directory fails just before the trim's own: that one would answer 0 (E1). */
+typedef struct roll_beside {
+    fixture *fx;
+    lsi_log *log;
+} roll_beside;
+
+static void roll_and_fail(void *user, sim_call call, const char *name)
+{
+    const roll_beside *of = user;
+    bool rolled;
+
+    if (call != SIM_SYNC_DIR || strcmp(name, "1/0") != 0)
+        return;
+    sim_hook_set(of->fx->sim, NULL, NULL);
+    sim_fault_add(of->fx->sim, (sim_fault){.call = SIM_SYNC_DIR, .nth = 1, .err = EIO});
+    assert_int_equal(lsi_log_retire(of->log, INT64_MAX, &rolled), LS_ERR_IO);
+    sim_faults_clear(of->fx->sim);
+}
+
+static void no_file_goes_after_a_sync_that_is_not_believed(void **state)
+{
+    fixture *fx = *state;
+    roll_beside beside = {.fx = fx};
+    uint32_t removed;
+
+    put_more(fx, 10);
+    assert_int_equal(lsi_log_open(&fx->store.config, &beside.log), LS_OK);
+    assert_int_equal(lsi_log_touch(beside.log), LS_OK);
+    sim_hook_set(fx->sim, roll_and_fail, &beside);
+    assert_int_equal(lsi_log_trim(fx->store.log, 3, INT64_MAX, &removed), LS_ERR_IO);
+    assert_int_equal(removed, 0);
+    assert_int_equal(files_of(fx).lowest, 1);
+    for (uint64_t seed = 0; seed < SIM_SEED_RANDOM + 50; seed++) {
+        sim_files *crashed = sim_crash_state(fx->sim, sim_log_count(fx->sim), seed);
+
+        check_disk(crashed, 10, 0, false);
+        sim_files_free(crashed);
+    }
+    (void)lsi_log_close(beside.log); /* its shard has failed */
+}
+
 static void short_memory_harms_nothing(void **state)
 {
     fixture *fx = *state;
@@ -861,6 +902,7 @@ int main(void)
         T(no_crash_leaves_a_named_file_that_is_gone),
         T(a_dead_trimmer_leaves_nothing_that_is_not_cleared),
         T(a_failing_call_harms_nothing),
+        T(no_file_goes_after_a_sync_that_is_not_believed),
         T(short_memory_harms_nothing),
     };
 
