@@ -149,6 +149,7 @@ typedef struct lsi_walk {
     uint64_t buffer_at;         /* position */
     size_t buffer_bytes;
     ls_seqno after;             /* the last number met; the next must be above it */
+    uint64_t resume_bytes_left; /* so much of bodies may be checked to find frames behind damage */
 } lsi_walk;
 void lsi_walk_begin(lsi_walk *walk, const lsi_env *env, const lsi_segment *segment, uint64_t at, uint64_t end,
                     bool check_bodies);
@@ -156,7 +157,8 @@ void lsi_walk_end(lsi_walk *walk);
 /* The frame at walk->at, checked; then walk->at is behind it. `*result` EMPTY, SHORT or BAD: there is none, and
  * walk->at stays. Fails only when reading fails. */
 ls_status lsi_walk_next(lsi_walk *walk, lsi_frame *frame, uint64_t *position, lsi_frame_result *result);
-/* Moves walk->at to the next valid frame at or after `from`; false: there is none before the end. */
+/* Moves walk->at to the next valid frame at or after `from`; false: there is none before the end, or so many headers
+ * of frames that are none that somebody made them. */
 ls_status lsi_walk_resume(lsi_walk *walk, uint64_t from, bool *found);
 /* The frame lsi_walk_next just gave, whole: a view until the next call. */
 const unsigned char *lsi_walk_bytes(const lsi_walk *walk, uint64_t position);

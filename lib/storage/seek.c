@@ -1,7 +1,7 @@
 /* Finding a place in a log: by number, by time, its beginning and its end.
  *
  * The segment list says which segment, the sparse index where to begin in it, and the frames themselves where exactly.
- * The index is a hint: a frame that does not fit it sends the search to the segment's beginning. */
+ * The index is a hint: where its entry does not name that very frame, the search begins at the segment's beginning. */
 #include "storage/reader.h"
 
 #include "base/status.h"
@@ -49,6 +49,14 @@ static ls_status find_in_segment(lsi_log *log, const lsi_segment_list *list, con
         st = lsi_walk_next(&walk, &frame, &position, &result);
         if (st != LS_OK)
             break;
+        /* The hint is wrong: it leads to no frame, or to another one, behind which the search would begin too late. */
+        if (hinted && fresh && (result != LSI_FRAME_VALID || frame.first_seqno != hint.first_seqno ||
+                                frame.arrival_us != hint.arrival_us)) {
+            hinted = false;
+            walk.at = entry->base;
+            walk.after = segment->header.base_seqno - 1;
+            continue;
+        }
         if (result == LSI_FRAME_VALID) {
             uint64_t block = (position - entry->base) / LSI_INDEX_BLOCK_BYTES + 1;
             if (fresh ? !hinted : block > noted) { /* Entries that are missing are made as they are missed. */
@@ -70,12 +78,6 @@ static ls_status find_in_segment(lsi_log *log, const lsi_segment_list *list, con
         }
         if (walk.at >= stop)
             break;
-        if (hinted && fresh) { /* The hint was wrong. */
-            hinted = false;
-            walk.at = entry->base;
-            walk.after = segment->header.base_seqno - 1;
-            continue;
-        }
         bool skipped = false, more;
         for (uint32_t i = 0; i < list->skip_count && !skipped; i++)
             if (list->skips[i].from <= walk.at && walk.at < list->skips[i].to) {

@@ -1,7 +1,11 @@
 /* Walking the frames of one segment file, in order, checked: for recovery, for finding a place, for verifying.
  *
  * Reads 256 KiB at a time into a buffer of its own. After damage `lsi_walk_resume` looks for the next frame, in steps
- * of 8 bytes: a header's sum is seeded with its position, so only a frame that was written there passes. */
+ * of 8 bytes: a header's sum is seeded with its position, so only a frame that was written there passes.
+ *
+ * Frames that were written do not overlap, so all that is read behind such headers to check their bodies is no more than
+ * the segment. Bytes that somebody made to look like headers of frames within frames could make each of them cost all
+ * that follows: so it is never more (X1). */
 #include <string.h>
 
 #include "base/bytes.h"
@@ -20,6 +24,7 @@ void lsi_walk_begin(lsi_walk *walk, const lsi_env *env, const lsi_segment *segme
     walk->end = end;
     walk->check_bodies = check_bodies;
     walk->after = segment->header.base_seqno - 1;
+    walk->resume_bytes_left = end > segment->header.base ? end - segment->header.base : 0;
 }
 
 void lsi_walk_end(lsi_walk *walk)
@@ -126,10 +131,17 @@ ls_status lsi_walk_resume(lsi_walk *walk, uint64_t from, bool *found)
             return LS_OK;
         if (lsi_read_u64le(lsi_walk_bytes(walk, at)) == 0) /* Most of what lies beyond an end is zeros. */
             continue;
+        result = lsi_frame_read_header(lsi_walk_bytes(walk, at), have, walk->segment->seed, at, &frame);
+        if ((result != LSI_FRAME_VALID && result != LSI_FRAME_SHORT) || frame.bytes > walk->end - at ||
+            frame.first_seqno <= walk->after)
+            continue;
+        if (frame.bytes > walk->resume_bytes_left)
+            return LS_OK;
+        walk->resume_bytes_left -= frame.bytes;
         st = look(walk, at, true, &frame, &result);
         if (st != LS_OK)
             return st;
-        if (result == LSI_FRAME_VALID && frame.first_seqno > walk->after) {
+        if (result == LSI_FRAME_VALID) {
             walk->at = at;
             *found = true;
             return LS_OK;

@@ -1,9 +1,10 @@
-/* Hints that are whole and false: an older control file over a newer log, words of the slot that were true once or never,
- * index entries that name another frame. Section 3 of the promises: hints never make a record appear or vanish.
+/* What is whole and false: an older control file over a newer log, words of the slot that were true once or never, index
+ * entries that name another frame, headers of frames that are none. Section 3 of the promises: hints never make a record appear or vanish.
  *
  * Nobody has the log open while its control file is changed, and the machine has not started again: that is when its
  * words are believed at all. */
 #include <stdlib.h>
+#include <time.h>
 
 #include "storage/log_store.h"
 
@@ -266,6 +267,129 @@ static void a_false_word_takes_nothing(void **state)
             }
 }
 
+/* ---- index entries that name another frame ---- */
+
+#define INDEXED 14u
+#define INDEXED_BYTES 20000u
+
+/* An entry with a right sum: the position of one frame, the number of another and the arrival of a third. */
+static void plant_entry(fixture *fx, const lsi_segment *segment, uint64_t position, ls_seqno seqno, int64_t arrival_us)
+{
+    uint64_t block = (position - segment->header.base) / LSI_INDEX_BLOCK_BYTES;
+    unsigned char bytes[LSI_INDEX_ENTRY_BYTES];
+    lsi_file file;
+
+    lsi_write_u64le(bytes, position);
+    lsi_write_u64le(bytes + 8, seqno);
+    lsi_write_u64le(bytes + 16, (uint64_t)arrival_us);
+    lsi_write_u64le(bytes + 24, lsi_sum64(bytes, 24, segment->seed));
+    assert_int_equal(fx->store.root.files->open(&fx->store.root, "1/0/00000001.idx", LSI_OPEN_WRITE, &file), 0);
+    assert_int_equal(lsi_file_write_one(&file, bytes, sizeof bytes, block * LSI_INDEX_ENTRY_BYTES), 0);
+    assert_int_equal(file.files->close(&file), 0);
+}
+
+static void expect_at(fixture *fx, const ls_position *position, unsigned n)
+{
+    lsi_log_reader *reader;
+    const ls_record *records;
+    uint32_t count;
+    bool tip, end;
+    unsigned got;
+
+    assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_FAST, &reader), LS_OK);
+    assert_int_equal(lsi_log_reader_seek(reader, position), LS_OK);
+    assert_int_equal(lsi_log_reader_read(reader, 1, 1 << 20, &records, &count, &tip, &end), LS_OK);
+    assert_int_equal(count, 1);
+    memcpy(&got, records[0].data.data, sizeof got);
+    assert_int_equal(got, n);
+    lsi_log_reader_close(reader);
+}
+
+static void an_entry_for_another_frame_hides_nothing(void **state)
+{
+    fixture *fx = &the_fixture;
+    uint64_t positions[INDEXED];
+    ls_seqno seqnos[INDEXED];
+    lsi_segment *segment;
+    lsi_slot *slot;
+
+    (void)state;
+    memset(fx, 0, sizeof *fx);
+    fx->sim = sim_files_new();
+    fx->durability = LS_DURABILITY_SYNC;
+    log_store_open(&fx->store, sim_files_table(fx->sim), true, fx->durability, 1u << 20);
+    for (unsigned i = 0; i < INDEXED; i++) {
+        slot = lsi_log_slot(fx->store.log);
+        positions[i] = slot == NULL ? 0 : lsi_load(&slot->committed_end);
+        put_more(fx, 1, INDEXED_BYTES);
+        seqnos[i] = fx->last;
+    }
+    assert_int_equal(lsi_segment_open(&fx->store.config, 1, false, &segment), LS_OK);
+    for (unsigned sought = 0; sought < INDEXED; sought++)
+        for (unsigned at = 0; at < INDEXED; at++)
+            for (unsigned number = 0; number <= sought; number++)
+                for (unsigned stamp = 0; stamp <= sought; stamp++) {
+                    ls_position by_number = {.kind = LS_AT_SEQUENCE_NUMBER, .seqno = seqnos[sought]};
+                    ls_position by_time = {.kind = LS_AT_TIMESTAMP, .timestamp_us = BEGIN + sought};
+
+                    plant_entry(fx, segment, positions[at], seqnos[number], BEGIN + stamp);
+                    expect_at(fx, &by_number, sought);
+                    plant_entry(fx, segment, positions[at], seqnos[number], BEGIN + stamp);
+                    expect_at(fx, &by_time, sought);
+                }
+    lsi_segment_unref(segment);
+    drop_log(fx);
+}
+
+/* ---- bytes that look like frames ---- */
+
+/* Not a hint, but as false: headers with right sums every 48 bytes, each of a frame of all the rest, whose body is not
+ * what its sum says, or, `low`, whose numbers were given before. Looking at each body took minutes (X1). */
+#define FALSE_BYTES (8u << 20)
+#define FALSE_CPU_S 10
+
+static void false_frames_are_looked_over_once(void **state)
+{
+    fixture *fx = &the_fixture;
+
+    (void)state;
+    for (int low = 0; low <= 1; low++) {
+        unsigned char *bytes = calloc(1, FALSE_BYTES);
+        lsi_segment *segment;
+        lsi_root root;
+
+        assert_non_null(bytes);
+        memset(fx, 0, sizeof *fx);
+        fx->sim = sim_files_new();
+        log_store_open(&fx->store, sim_files_table(fx->sim), true, LS_DURABILITY_SYNC, 64u << 20);
+        put_more(fx, 20, 100);
+        uint64_t end = lsi_load(&lsi_log_slot(fx->store.log)->committed_end);
+        assert_int_equal(lsi_segment_open(&fx->store.config, 1, true, &segment), LS_OK);
+        for (size_t at = 0; at + 64 <= FALSE_BYTES; at += LSI_FRAME_HEADER_BYTES) {
+            lsi_frame frame = {.bytes = (uint32_t)(FALSE_BYTES - at), .count = 1,
+                               .first_seqno = low ? 1 : fx->last + 1 + at / LSI_FRAME_HEADER_BYTES,
+                               .arrival_us = BEGIN, .body_sum = 1, .kind = LSI_FRAME_DATA};
+
+            lsi_frame_write_header(bytes + at, &frame, segment->seed, end + 8 + at);
+        }
+        assert_int_equal(lsi_file_write_one(&segment->file, bytes, FALSE_BYTES, LSI_SEGMENT_HEADER_BYTES + end + 8), 0);
+        lsi_segment_unref(segment);
+        free(bytes);
+        assert_int_equal(log_store_close(&fx->store), LS_OK);
+        assert_int_equal(sim_files_table(fx->sim)->root_open(sim_files_table(fx->sim), "store", LSI_ROOT_WRITE, &root),
+                         0);
+        assert_int_equal(root.files->unlink(&root, LSI_CONTROL_NAME), 0);
+        root.files->root_close(&root);
+
+        clock_t began = clock();
+        log_store_open(&fx->store, sim_files_table(fx->sim), false, LS_DURABILITY_SYNC, 64u << 20);
+        assert_int_equal(log_store_count(&fx->store, 0), 20);
+        assert_true(clock() - began < FALSE_CPU_S * CLOCKS_PER_SEC);
+        put_more(fx, 1, 100);
+        drop_log(fx);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +397,8 @@ int main(void)
         cmocka_unit_test(one_copied_during_a_put_hides_nothing),
         cmocka_unit_test(a_reader_who_may_not_write_is_shown_all_too),
         cmocka_unit_test(a_false_word_takes_nothing),
+        cmocka_unit_test(an_entry_for_another_frame_hides_nothing),
+        cmocka_unit_test(false_frames_are_looked_over_once),
     };
 
     return cmocka_run_group_tests_name("hints that are false", tests, NULL, NULL);
