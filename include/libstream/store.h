@@ -178,7 +178,7 @@ typedef struct ls_store_options {
  * @retval LS_ERR_INVALID_ARGUMENT  An option is out of its range.
  * @retval LS_ERR_NOT_FOUND         No store there (READ_ONLY, NO_CREATE), or no parent directory.
  * @retval LS_ERR_STATE             Another `durability` or `segment_bytes` was asked for than the store has, and for
- *                                  the former somebody else has it open.
+ *                                  the former somebody else has it open, or it is opened for reading.
  * @retval LS_ERR_UNSUPPORTED       A network file system, or a location whose engine was not built.
  * @retval LS_ERR_READ_ONLY         The directory cannot be written.
  * @retval LS_ERR_VERSION           Another format, or another control layout is in use by a running process.

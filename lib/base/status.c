@@ -39,7 +39,7 @@ static void copy_clean(char out[LSI_MESSAGE_BYTES], const char *text, bool was_c
 
         if (step == 0 && was_cut && size - at < 4 && byte >= 0xc0)
             break;
-        if (step == 0 || byte < 0x20 || byte == 0x7f) {
+        if (step == 0 || lsi_utf8_is_control(text + at)) {
             out[at++] = '?';
             continue;
         }
@@ -199,6 +199,14 @@ void lsi_error_restore(const lsi_error_state *from)
 {
     take_before();
     current = *from;
+}
+
+void lsi_error_note_first(ls_status st, ls_status *first, lsi_error_state *why)
+{
+    if (st == LS_OK || *first != LS_OK)
+        return;
+    *first = st;
+    *why = current;
 }
 
 void lsi_error_begin(void)

@@ -19,12 +19,6 @@ static bool is_tag_character(unsigned char c)
            (c != '\0' && strchr(" _.:/=+-@", c) != NULL);
 }
 
-/* U+0080..U+009F are controls too. */
-static bool is_control(const char *at)
-{
-    return (unsigned char)at[0] == 0xc2 && (unsigned char)at[1] < 0xa0;
-}
-
 static ls_status check_text(const char *what, const char *text, uint32_t characters_max)
 {
     size_t size = strnlen(text, TEXT_BYTES_MAX + 1), count = 0;
@@ -38,7 +32,7 @@ static ls_status check_text(const char *what, const char *text, uint32_t charact
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "tag %s '%.40s...' is longer than %u characters", what, text,
                         characters_max);
     for (size_t i = 0; i < size; i++)
-        if (!is_tag_character((unsigned char)text[i]) || is_control(text + i))
+        if (!is_tag_character((unsigned char)text[i]) || lsi_utf8_is_control(text + i))
             return lsi_fail(LS_ERR_INVALID_ARGUMENT,
                             "tag %s '%s': byte 0x%02x at %zu is not of a letter, a digit, a space or one of "
                             "_ . : / = + - @", what, text, (unsigned)(unsigned char)text[i], i);

@@ -443,10 +443,33 @@ static void keys_change_under_a_process_that_puts(void **state)
     temp_remove(&at.temp);
 }
 
+/* Which file the manifest is: each change makes another one. 0 in memory. */
+static ino_t manifest_file(const place *at)
+{
+    char path[TEMP_PATH_BYTES * 2 + 16];
+    struct stat of;
+
+    snprintf(path, sizeof path, "%s/manifest", at->location);
+    return !in_memory && stat(path, &of) == 0 ? of.st_ino : 0;
+}
+
+static void assert_compression(ls_store *store, const char *name, ls_compression wanted)
+{
+    ls_stream_description *description = NULL;
+    ls_stream *stream = NULL;
+
+    assert_int_equal(ls_stream_open(store, name, &stream), LS_OK);
+    assert_int_equal(ls_stream_describe(stream, &description), LS_OK);
+    assert_int_equal(ls_stream_description_compression(description), wanted);
+    ls_stream_description_free(description);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void changes_that_cannot_be_are_refused(void **state)
 {
     keys of = {.first = 1, .only = "k1"};
     char long_id[258];
+    ino_t made;
     place at;
 
     (void)state;
@@ -469,6 +492,8 @@ static void changes_that_cannot_be_are_refused(void **state)
     assert_int_equal(ls_stream_start_encryption(store, "s", long_id), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_stream_start_encryption(store, "s", "k\n1"), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_stream_start_encryption(store, "s", "k\xff"), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_start_encryption(store, "s", "k\x7f"), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_start_encryption(store, "s", "k\xc2\x9f"), LS_ERR_INVALID_ARGUMENT); /* U+009F */
     assert_int_equal(of.calls, 0);
     assert_int_equal(ls_stream_start_encryption(store, "none", "k1"), LS_ERR_NOT_FOUND);
     assert_int_equal(ls_stream_stop_encryption(store, "none"), LS_ERR_NOT_FOUND);
@@ -479,8 +504,18 @@ static void changes_that_cannot_be_are_refused(void **state)
     assert_key_id(store, "s", "");
     long_id[256] = '\0';
     of.only = NULL;
+    assert_int_equal(ls_stream_set_compression(store, "s", LS_COMPRESSION_ZSTD), LS_OK);
     assert_int_equal(ls_stream_start_encryption(store, "s", long_id), LS_OK);
+    made = manifest_file(&at);
     assert_int_equal(ls_stream_start_encryption(store, "s", long_id), LS_OK); /* Nothing to be changed. */
+    assert_int_equal(ls_stream_set_compression(store, "s", LS_COMPRESSION_ZSTD), LS_OK);
+    assert_int_equal(manifest_file(&at), made);
+    assert_key_id(store, "s", long_id);
+    assert_compression(store, "s", LS_COMPRESSION_ZSTD); /* One has nothing to do with the other. */
+    assert_int_equal(ls_stream_stop_encryption(store, "s"), LS_OK);
+    assert_compression(store, "s", LS_COMPRESSION_ZSTD);
+    assert_int_equal(ls_stream_start_encryption(store, "s", long_id), LS_OK);
+    assert_int_equal(ls_stream_set_compression(store, "s", LS_COMPRESSION_NONE), LS_OK);
     assert_key_id(store, "s", long_id);
     assert_int_equal(put(store, "s", 0, 10), LS_OK);
     assert_int_equal(ls_store_close(store), LS_OK);
@@ -602,6 +637,12 @@ static void key_files_are_read_and_looked_at(void **state)
     memset(key, 0xee, sizeof key);
     assert_int_equal(ls_key_from_file(path, "k", key), LS_OK);
     assert_memory_equal(key, raw, sizeof key);
+    if (geteuid() == 0) { /* Else nobody can give a file away. */
+        assert_int_equal(chown(path, 12345, (gid_t)-1), 0);
+        assert_int_equal(ls_key_from_file(path, "k", key), LS_ERR_KEY);
+        assert_true(says(path) && says("belongs neither"));
+        assert_int_equal(chown(path, 0, (gid_t)-1), 0);
+    }
 
     for (unsigned mode = 1; mode <= 0077; mode <<= 1) {
         write_file(path, raw, sizeof raw, 0600 | (mode_t)mode);

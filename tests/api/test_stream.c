@@ -58,6 +58,7 @@ static void options_out_of_their_range_are_refused(void **state)
     REFUSED(options.compression = 2);
     REFUSED(options.write_bytes_per_second = 1023);
     REFUSED(options.read_bytes_per_second = 1);
+    REFUSED(options.read_bytes_per_second = 1023);
 #undef REFUSED
     assert_int_equal(ls_stream_open(fx->store, "s", &stream), LS_ERR_NOT_FOUND);
 }
@@ -185,11 +186,14 @@ static void a_description_shows_first_and_last_numbers(void **state)
     ls_shard_info info = LS_SHARD_INFO_INIT;
     ls_stream_description *about = NULL;
     ls_producer *producer = NULL;
+    ls_iterator *iterator = NULL;
+    const ls_batch *batch;
     ls_record_id first, last;
 
     assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
     assert_int_equal(ls_producer_put(producer, text("k"), text("1"), NULL, &first), LS_OK);
     assert_int_equal(ls_producer_put(producer, text("k"), text("2"), NULL, NULL), LS_OK);
+    (void)usleep(2000); /* so that its time is another one */
     assert_int_equal(ls_producer_put(producer, text("k"), text("3"), NULL, &last), LS_OK);
     assert_int_equal(ls_stream_describe(stream, &about), LS_OK);
     assert_int_equal(ls_stream_description_shard(about, 0, &info), LS_OK);
@@ -197,6 +201,13 @@ static void a_description_shows_first_and_last_numbers(void **state)
     assert_int_equal(info.latest_seqno, last.seqno);
     assert_true(info.starting_seqno <= first.seqno);
     ls_stream_description_free(about);
+    assert_int_equal(ls_iterator_open(stream, 0, NULL, NULL, &iterator), LS_OK);
+    assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+    assert_int_equal(ls_batch_count(batch), 3);
+    assert_int_equal(info.oldest_arrival_us, ls_batch_at(batch, 0)->arrival_us);
+    assert_int_equal(info.latest_arrival_us, ls_batch_at(batch, 2)->arrival_us);
+    assert_true(info.latest_arrival_us > info.oldest_arrival_us);
+    ls_iterator_close(iterator);
     assert_int_equal(ls_producer_close(producer), LS_OK);
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }

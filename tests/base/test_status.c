@@ -88,6 +88,8 @@ static void a_message_is_one_line_of_utf8(void **state)
     (void)state;
     (void)lsi_fail(LS_ERR_INVALID_ARGUMENT, "name '%s'", "a\nb\tc\xff" "d\xc3\xa4");
     assert_string_equal(ls_last_error_message(), "name 'a?b?c?d\xc3\xa4'");
+    (void)lsi_fail(LS_ERR_INVALID_ARGUMENT, "name '%s'", "a\xc2\x85" "b"); /* U+0085 ends a line, too. */
+    assert_string_equal(ls_last_error_message(), "name 'a??b'");
 }
 
 /* Goal: a message may quote the one before it. */

@@ -112,6 +112,18 @@ static void u0000_is_a_code_point(void **state)
     assert_int_equal(lsi_utf8_count("a\0b", 3), 3);
 }
 
+/* Goal: C0, DEL and C1, and nothing beside them. */
+static void controls_are_told(void **state)
+{
+    (void)state;
+    for (int byte = 0; byte < 0x80; byte++)
+        assert_int_equal(lsi_utf8_is_control((char[2]){(char)byte, '\0'}), byte < 0x20 || byte == 0x7f);
+    assert_true(lsi_utf8_is_control("\xc2\x80"));
+    assert_true(lsi_utf8_is_control("\xc2\x9f"));
+    assert_false(lsi_utf8_is_control("\xc2\xa0"));
+    assert_false(lsi_utf8_is_control("\xc3\x85"));
+}
+
 int main(void)
 {
     const struct CMUnitTest what_is_utf8[] = {
@@ -121,6 +133,7 @@ int main(void)
         cmocka_unit_test(other_bytes_are_seen_at_every_place),
         cmocka_unit_test(nothing_has_no_code_points),
         cmocka_unit_test(u0000_is_a_code_point),
+        cmocka_unit_test(controls_are_told),
     };
 
     return cmocka_run_group_tests(what_is_utf8, NULL, NULL);

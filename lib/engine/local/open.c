@@ -319,20 +319,22 @@ static ls_status local_maintain(lsi_engine *engine, int64_t timeout_ms)
 {
     lsi_local *local = lsi_local_of(engine);
     int64_t now_us = lsi_monotonic_us(&engine->env.clock), until_us = INT64_MAX;
+    lsi_error_state why;
     uint64_t id = 0;
-    ls_status st = lsi_local_check_mine(local);
+    ls_status st = lsi_local_check_mine(local), first = LS_OK;
 
     if (st != LS_OK || local->base.read_only)
         return st; /* changes nothing */
     if (timeout_ms >= 0 && timeout_ms < (INT64_MAX - now_us) / 1000)
         until_us = now_us + timeout_ms * 1000;
-    st = lsi_local_clear_strays(local, &id, UINT32_MAX, until_us);
+    lsi_error_note_first(lsi_local_clear_strays(local, &id, UINT32_MAX, until_us), &first, &why);
     lsi_local_reserve_make(local);
-    if (st == LS_OK && local->durability == LS_DURABILITY_INTERVAL)
-        st = lsi_local_sync(engine);
-    if (st == LS_OK)
-        st = lsi_local_upkeep_all(local, until_us);
-    return st;
+    if (local->durability == LS_DURABILITY_INTERVAL && lsi_monotonic_us(&engine->env.clock) < until_us)
+        lsi_error_note_first(lsi_local_sync(engine), &first, &why);
+    lsi_error_note_first(lsi_local_upkeep_all(local, until_us), &first, &why);
+    if (first != LS_OK)
+        lsi_error_restore(&why);
+    return first;
 }
 
 static const lsi_engine_ops local_ops = {

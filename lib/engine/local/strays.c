@@ -212,11 +212,14 @@ static ls_status find_strays(lsi_local *local, const lsi_catalog *catalog, entri
 
 static ls_status remove_strays(lsi_local *local, entries *found, int64_t until_us)
 {
-    ls_status st = LS_OK;
+    ls_status st = LS_OK, first = LS_OK;
+    lsi_error_state why;
     uint64_t id;
 
-    for (size_t i = 0; i < found->count && st == LS_OK; i++) {
+    for (size_t i = 0; i < found->count && st != LS_ERR_TIMEOUT; i++) {
         const char *name = found->names[i];
+
+        st = LS_OK;
 
         if (begins(name, ASIDE_PREFIX))
             st = remove_unused(local, name, until_us);
@@ -224,8 +227,11 @@ static ls_status remove_strays(lsi_local *local, entries *found, int64_t until_u
             st = remove_unfinished(local, name, id, until_us);
         else if (name[0] != '\0')
             st = lsi_local_remove_dir(local, name, until_us);
+        lsi_error_note_first(st, &first, &why); /* One that cannot be removed keeps no other. */
     }
-    return st;
+    if (first != LS_OK)
+        lsi_error_restore(&why);
+    return first;
 }
 
 static ls_status clear_root(lsi_local *local, int64_t until_us)
@@ -268,22 +274,26 @@ static ls_status clear_root(lsi_local *local, int64_t until_us)
 ls_status lsi_local_clear_strays(lsi_local *local, uint64_t *id, uint32_t streams_max, int64_t until_us)
 {
     lsi_catalog *catalog;
-    ls_status st = clear_root(local, until_us);
+    ls_status st = clear_root(local, until_us), first = LS_OK;
+    lsi_error_state why;
 
-    if (st == LS_OK)
+    lsi_error_note_first(st, &first, &why);
+    if (st != LS_ERR_TIMEOUT)
         st = lsi_local_catalog(local, &catalog);
     if (st != LS_OK)
         return st;
-    for (; st == LS_OK && streams_max > 0; streams_max--) {
+    for (; st != LS_ERR_TIMEOUT && streams_max > 0; streams_max--) {
         const lsi_catalog_stream *next = lsi_catalog_after_id(catalog, *id);
 
-        if (next != NULL)
-            st = lsi_local_clear_shards(local, next->id, until_us);
-        if (st == LS_OK)
+        st = next != NULL ? lsi_local_clear_shards(local, next->id, until_us) : LS_OK;
+        lsi_error_note_first(st, &first, &why);
+        if (st != LS_ERR_TIMEOUT)
             *id = next != NULL ? next->id : 0;
         if (next == NULL)
             break;
     }
     lsi_catalog_unref(catalog);
-    return st;
+    if (first != LS_OK)
+        lsi_error_restore(&why);
+    return first;
 }

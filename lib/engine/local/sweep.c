@@ -169,11 +169,17 @@ static ls_status sync_all(lsi_local *local, bool sweeping)
 ls_status lsi_local_sync(lsi_engine *engine)
 {
     lsi_local *local = lsi_local_of(engine);
-    ls_status st = lsi_local_check_writable(local);
+    ls_status st = lsi_local_check_writable(local), first = LS_OK;
+    lsi_error_state why;
 
-    if (st == LS_OK && lsi_control_is_unsure(local->control))
-        st = sync_unknown(local, false);
-    return st == LS_OK ? sync_all(local, false) : st;
+    if (st != LS_OK)
+        return st;
+    if (lsi_control_is_unsure(local->control))
+        lsi_error_note_first(sync_unknown(local, false), &first, &why);
+    lsi_error_note_first(sync_all(local, false), &first, &why); /* Whatever became of those. */
+    if (first != LS_OK)
+        lsi_error_restore(&why);
+    return first;
 }
 
 /* ---- the thread ---- */

@@ -117,9 +117,8 @@ static ls_status check_key_id(const char *key_id)
     if (lsi_utf8_count(key_id, bytes) == LSI_UTF8_BAD)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "a key id that is not valid UTF-8");
     for (size_t i = 0; i < bytes; i++)
-        if ((unsigned char)key_id[i] < 0x20 || key_id[i] == 0x7f)
-            return lsi_fail(LS_ERR_INVALID_ARGUMENT, "a key id with the control character 0x%02x",
-                            (unsigned char)key_id[i]);
+        if (lsi_utf8_is_control(key_id + i))
+            return lsi_fail(LS_ERR_INVALID_ARGUMENT, "a key id with a control character at byte %zu", i);
     return LS_OK;
 }
 
