@@ -124,8 +124,8 @@ int64_t storm_excuses(void);
 storm_call storm_call_begins(storm_child *state, int64_t allowed_us);
 void storm_call_ends(const storm_call *of, const char *what, int64_t allowed_us);
 
-/* For some seconds of every few nobody changes shards but the automatic scaling, and not all die at once: it goes by how
- * the last seconds were. */
+/* For some seconds of every few the shard with the lowest keys is left to the automatic scaling, and not all die at
+ * once: it goes by how the last seconds were. */
 bool storm_is_calm(void);
 
 void storm_plan_init(storm_plan *plan, uint64_t *random);

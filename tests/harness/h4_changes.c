@@ -70,10 +70,6 @@ void storm_reshard(uint64_t *random, storm_plan *plan)
     ls_stream *stream = storm_open_stream(store, state);
 
     while (atomic_load(&storm->stop) == 0) {
-        if (storm_is_calm()) {
-            (void)usleep(10000);
-            continue;
-        }
         ls_shard_info open[2 * STORM_OPEN_MAX];
         ls_stream_description *about = NULL;
         storm_call clock = storm_call_begins(state, storm_set.wait_us);
@@ -90,7 +86,8 @@ void storm_reshard(uint64_t *random, storm_plan *plan)
         ls_stream_description_free(about);
         if (all + 2 > STORM_SHARDS_MAX)
             break;
-        uint32_t k = (uint32_t)storm_random_below(random, count);
+        uint32_t first = storm_is_calm() && count > 2 ? 1 : 0;
+        uint32_t k = first + (uint32_t)storm_random_below(random, count - first);
         bool splits = count == 1 || (count < STORM_OPEN_MAX && storm_random_below(random, 2) != 0);
 
         if (!splits && k + 1 == count)
@@ -110,7 +107,7 @@ void storm_reshard(uint64_t *random, storm_plan *plan)
         atomic_fetch_add(&storm->reshards, 1);
         if (storm_random_below(random, 3) == 0)
             change_terms(store, state, random);
-        (void)usleep((useconds_t)storm_random_below(random, 30000));
+        (void)usleep((useconds_t)storm_random_below(random, 60000));
     }
     storm_close(store, stream, NULL, NULL);
 }
