@@ -21,7 +21,7 @@
 #include "base/lock.h"
 
 #define LSI_CONTROL_NAME "control"
-#define LSI_CONTROL_LAYOUT 1u /* another number: LS_ERR_VERSION while somebody is alive, else made anew */
+#define LSI_CONTROL_LAYOUT 2u /* another number: LS_ERR_VERSION while somebody is alive, else made anew */
 
 /* A place known to be synced, valid if `sum` is right; two of them, written in turn, so one is always whole. */
 typedef struct lsi_watermark {
@@ -85,6 +85,10 @@ typedef struct lsi_slot {
     _Atomic uint32_t sync_wanted;  /* 1: somebody sleeps on it */
     _Atomic uint32_t sync_arrived; /* who came to commit since the last sync began; a hint */
     _Atomic uint32_t sync_group;   /* how many the last sync served; a hint */
+    /* E1: what the last reset gave up, positions [from, to). While to > segment_base it is under way, or died or
+     * failed. Written under append_lock; see lsi_slot_kept_end. */
+    _Atomic uint64_t given_up_from; /* UINT64_MAX: not known yet */
+    _Atomic uint64_t given_up_to;   /* 0: none was yet */
 
     /* Readers (an eventcount; a killed waiter costs one needless wake). */
     _Alignas(64) _Atomic uint32_t wake_word;
@@ -112,6 +116,19 @@ typedef struct lsi_slot {
      * they were named: the layout is no other. */
     _Alignas(64) _Atomic uint64_t load[LSI_SLOT_LOAD_WORDS];
 } lsi_slot;
+/* Up to where all is durable and is kept. A reset raises durable_end over what it gives up, so that no sync that is
+ * under way does, before the list says that readers step over that; until then they stop before it. The loads are in
+ * this order: who sees durable_end raised sees why, and who sees segment_base behind it sees the new list. */
+static inline uint64_t lsi_slot_kept_end(const lsi_slot *slot)
+{
+    uint64_t durable = atomic_load_explicit(&slot->durable_end, memory_order_seq_cst);
+    uint64_t to = atomic_load_explicit(&slot->given_up_to, memory_order_acquire);
+
+    if (durable > to || to <= atomic_load_explicit(&slot->segment_base, memory_order_acquire))
+        return durable;
+    uint64_t from = atomic_load_explicit(&slot->given_up_from, memory_order_acquire);
+    return from < durable ? from : durable;
+}
 #define LSI_SLOT_BYTES 1024u
 _Static_assert(sizeof(lsi_slot) <= LSI_SLOT_BYTES, "a slot fits its place");
 

@@ -22,14 +22,15 @@
 #define COPY_BYTES (1u << 20)
 #define TRIES_MAX 100u /* trimming under way moves the list on */
 
-static bool is_skipped(const lsi_segment_list *list, uint64_t position, uint64_t *to)
+/* Where the bytes end that anybody reads of a segment that ends at `end`: what a reset gave up, or a repair, is at the
+ * end of one, and after a crash the file need not have it. */
+static uint64_t read_end(const lsi_segment_list *list, const lsi_segment_entry *entry, uint64_t end)
 {
-    for (uint32_t i = 0; i < list->skip_count; i++)
-        if (list->skips[i].from <= position && position < list->skips[i].to) {
-            *to = list->skips[i].to;
-            return true;
-        }
-    return false;
+    const lsi_skip *skip;
+
+    while (end > entry->base && (skip = lsi_skip_at(list, end - 1)) != NULL)
+        end = skip->from > entry->base ? skip->from : entry->base;
+    return end;
 }
 
 /* C4. The frames of [base, stop) in `file`, a copy of `from` that has no place yet. */
@@ -45,10 +46,11 @@ static ls_status check_copy(const lsi_log *log, const lsi_segment_list *list, co
     while (st == LS_OK && walk.at < stop) {
         lsi_frame frame;
         lsi_frame_result result;
-        uint64_t position, to;
+        uint64_t position;
+        const lsi_skip *skip = lsi_skip_at(list, walk.at);
 
-        if (is_skipped(list, walk.at, &to)) {
-            walk.at = to;
+        if (skip != NULL) {
+            walk.at = skip->to;
             continue;
         }
         st = lsi_walk_next(&walk, &frame, &position, &result);
@@ -124,6 +126,7 @@ static ls_status copy_segment(const lsi_log *log, const lsi_log_config *there, c
         st = lsi_fail_errno(-rc, "%s: making %s of the copy", log->config.label, fresh);
         goto out;
     }
+    stop = read_end(list, entry, stop);
     st = copy_bytes(log, from, &to, fresh, LSI_SEGMENT_HEADER_BYTES + (stop - entry->base), copy);
     if (st == LS_OK)
         st = check_copy(log, list, from, &to, fresh, stop);
@@ -163,7 +166,8 @@ static ls_status check_earlier(const lsi_log *log, const lsi_segment_list *list,
 }
 
 /* C3 */
-static bool is_there(const lsi_log_config *there, const lsi_segment_list *earlier, const lsi_segment_entry *entry)
+static bool is_there(const lsi_log_config *there, const lsi_segment_list *list, const lsi_segment_list *earlier,
+                     const lsi_segment_entry *entry)
 {
     if (earlier == NULL || (entry->flags & LSI_SEGMENT_SEALED) == 0)
         return false;
@@ -178,7 +182,7 @@ static bool is_there(const lsi_log_config *there, const lsi_segment_list *earlie
         if (lsi_segment_open(there, entry->number, false, &segment) != LS_OK)
             return false; /* Copied again: the file may have been lost. */
         whole = lsi_segment_is_named(segment, entry) && segment->file.files->size(&segment->file, &size) == 0 &&
-                size >= LSI_SEGMENT_HEADER_BYTES + (entry->end - entry->base);
+                size >= LSI_SEGMENT_HEADER_BYTES + (read_end(list, entry, entry->end) - entry->base);
         lsi_segment_unref(segment);
         return whole;
     }
@@ -201,11 +205,11 @@ static ls_status copy_once(lsi_log *log, lsi_slot *slot, const lsi_log_config *t
         const lsi_segment_entry *entry = &list->entries[i];
         bool sealed = (entry->flags & LSI_SEGMENT_SEALED) != 0;
         uint64_t stop = sealed ? entry->end : published > entry->base ? published : entry->base;
-        uint64_t skipped;
+        const lsi_skip *skip = lsi_skip_at(list, entry->base);
 
-        if (sealed && is_skipped(list, entry->base, &skipped) && skipped >= entry->end)
+        if (sealed && skip != NULL && skip->to >= entry->end)
             continue; /* A repair gave up all of it: the file may be gone, and nobody reads it. */
-        if (!is_there(there, earlier, entry))
+        if (!is_there(there, list, earlier, entry))
             st = copy_segment(log, there, list, entry, stop, copy);
     }
     if (st == LS_OK) {

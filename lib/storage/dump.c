@@ -377,6 +377,9 @@ static void dump_slot(void *user, const lsi_slot *slot)
     lsi_dump_line(dump, "    ends: committed %" PRIu64 " durable %" PRIu64 " write %" PRIu64,
                   lsi_load(&slot->committed_end),
                   lsi_load(&slot->durable_end), lsi_load(&slot->write_end));
+    if (lsi_load(&slot->given_up_to) != 0)
+        lsi_dump_line(dump, "    given up: %" PRIu64 " to %" PRIu64, lsi_load(&slot->given_up_from),
+                      lsi_load(&slot->given_up_to));
     if (lsi_watermark_read(slot, &segment, &end))
         lsi_dump_line(dump, "    watermark: %" PRIu64 " in segment %" PRIu32, end, segment);
 }

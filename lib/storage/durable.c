@@ -39,6 +39,27 @@ static ls_status already_failed(lsi_log *log, lsi_slot *slot)
                     log->config.label, atomic_load_explicit(&slot->failed_errno, memory_order_relaxed));
 }
 
+/* A put that waited, or was stopped while it did, finds durable_end behind it: did a reset raise that? The list knows
+ * what was given up, and a reset that is under way will, for better or worse. */
+static ls_status was_given_up(lsi_log *log, lsi_slot *slot, uint64_t end)
+{
+    lsi_segment_list *list;
+
+    if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
+        return already_failed(log, slot);
+    bool is_kept = false;
+    if (!lsi_log_is_deleted(log, slot)) {
+        ls_status st = lsi_log_list(log, slot, &list);
+        if (st != LS_OK)
+            return st;
+        is_kept = end > list->entries[0].base && lsi_skip_at(list, end - 1) == NULL;
+        lsi_segment_list_unref(list);
+    }
+    if (!is_kept) /* Or it is trimmed or deleted since, and nobody knows any more. */
+        return lsi_fail(LS_ERR_IO, "%s: a sync failed, and a reset gave up what was not durable", log->config.label);
+    return LS_OK;
+}
+
 /* E2: bytes somebody else wrote before this descriptor was open may have failed to reach the disk without this
  * descriptor ever hearing of it. Writing them again makes the next sync tell the truth. */
 int lsi_log_write_again(const lsi_log *log, const lsi_segment *segment, uint64_t from, uint64_t to)
@@ -91,6 +112,8 @@ ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segmen
     while (durable < end && !atomic_compare_exchange_weak_explicit(&slot->durable_end, &durable, end,
                                                                    memory_order_seq_cst, memory_order_acquire)) {
     }
+    if (end <= lsi_load(&slot->given_up_to)) /* A reset was faster: the watermark is another segment's. */
+        return LS_OK;
     lsi_watermark_note(slot, segment->header.number, end);
     if (log->config.durability == LS_DURABILITY_SYNC)
         lsi_slots_wake(slot, log->config.stream_slot);
@@ -163,9 +186,9 @@ static bool follow(lsi_log *log, lsi_slot *slot, uint32_t seen, uint64_t end, in
     return true;
 }
 
-ls_status lsi_log_commit(lsi_log *log, uint64_t end)
+/* `given_up_before`: what resets had given up when `end` was committed. */
+static ls_status commit(lsi_log *log, lsi_slot *slot, uint64_t end, uint64_t given_up_before)
 {
-    lsi_slot *slot = atomic_load_explicit(&log->slot, memory_order_acquire);
     int64_t waited_us = 0;
 
     (void)atomic_fetch_add_explicit(&slot->sync_arrived, 1, memory_order_relaxed);
@@ -198,7 +221,15 @@ ls_status lsi_log_commit(lsi_log *log, uint64_t end)
                 return st;
         }
     }
-    return LS_OK;
+    /* Sequentially consistent, behind durable_end: see give_up in log.c. */
+    uint64_t given_up = atomic_load_explicit(&slot->given_up_to, memory_order_seq_cst);
+    return end <= given_up && given_up != given_up_before ? was_given_up(log, slot, end) : LS_OK;
+}
+
+ls_status lsi_log_commit(lsi_log *log, uint64_t end)
+{
+    /* What is put ends behind all that was given up before. */
+    return commit(log, atomic_load_explicit(&log->slot, memory_order_acquire), end, 0);
 }
 
 ls_status lsi_log_sync(lsi_log *log)
@@ -209,5 +240,9 @@ ls_status lsi_log_sync(lsi_log *log)
         return st;
     if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_DAMAGED)
         return LS_OK; /* Nothing was appended since it was found. */
-    return lsi_log_commit(log, lsi_load(&slot->committed_end));
+    uint64_t given_up = atomic_load_explicit(&slot->given_up_to, memory_order_seq_cst);
+    uint64_t end = lsi_load(&slot->committed_end);
+    if (lsi_slot_kept_end(slot) < end && atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
+        return already_failed(log, slot); /* Also when a reset failed half way. */
+    return commit(log, slot, end, given_up);
 }

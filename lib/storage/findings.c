@@ -99,7 +99,7 @@ const char *lsi_unreadable_advice(int err)
 
 uint64_t lsi_unsynced_records(const lsi_log_config *config, const lsi_slot *slot)
 {
-    uint64_t committed = lsi_load(&slot->committed_end), durable = lsi_load(&slot->durable_end), records;
+    uint64_t committed = lsi_load(&slot->committed_end), durable = lsi_slot_kept_end(slot), records;
     ls_seqno next = lsi_load(&slot->next_seqno);
     lsi_segment *segment;
 

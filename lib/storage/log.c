@@ -58,7 +58,7 @@ uint64_t lsi_log_published(const lsi_log *log, const lsi_slot *slot)
     /* SYNC: D3. FAILED: what was not synced may be gone, so nobody is shown it (E1). */
     if (log->config.durability == LS_DURABILITY_SYNC ||
         atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
-        return atomic_load_explicit(&slot->durable_end, memory_order_seq_cst);
+        return lsi_slot_kept_end(slot);
     return atomic_load_explicit(&slot->committed_end, memory_order_seq_cst);
 }
 
@@ -352,6 +352,28 @@ ls_status lsi_log_segment(lsi_log *log, lsi_slot *slot, uint32_t number, lsi_seg
 
 /* ---- reset ---- */
 
+/* What was not synced is given up: readers have not been shown it since the failure. Nobody stops the syncs that are
+ * under way, which may have returned 0 and not said so yet; so durable_end is raised over all of it, and none of them
+ * finds anything left to raise. First of all it is said what for: who sees durable_end behind his put looks there
+ * (lsi_log_commit), so whatever he was told before is in what is kept. A reset that died or failed is gone on with.
+ * Locks: append_lock held, the shard is FAILED. */
+static void give_up(lsi_slot *slot)
+{
+    uint64_t end = lsi_load(&slot->committed_end);
+
+    if (lsi_load(&slot->given_up_to) <= lsi_load(&slot->segment_base)) {
+        atomic_store_explicit(&slot->given_up_from, UINT64_MAX, memory_order_seq_cst);
+        atomic_store_explicit(&slot->given_up_to, end, memory_order_seq_cst);
+    }
+    uint64_t durable = atomic_load_explicit(&slot->durable_end, memory_order_seq_cst);
+    while (durable < end) { /* A sync that ends just now still counts: then it is tried again. */
+        atomic_store_explicit(&slot->given_up_from, durable, memory_order_seq_cst);
+        if (atomic_compare_exchange_strong_explicit(&slot->durable_end, &durable, end, memory_order_seq_cst,
+                                                    memory_order_seq_cst))
+            break;
+    }
+}
+
 ls_status lsi_log_reset(lsi_log *log)
 {
     lsi_slot *slot;
@@ -369,15 +391,13 @@ ls_status lsi_log_reset(lsi_log *log)
     } else if (health == LSI_SHARD_HEALTHY) {
         st = lsi_fail(LS_ERR_STATE, "%s is healthy: there is nothing to reset", log->config.label);
     } else {
-        uint64_t was = lsi_load(&slot->committed_end);
+        uint64_t end = lsi_load(&slot->committed_end), from;
         lsi_log_forget_list(log); /* What failed may have been the list's replacement. */
-        if (health == LSI_SHARD_FAILED) {
-            /* What was not synced is given up: readers have not been shown it since the failure. */
-            uint64_t durable = lsi_load(&slot->durable_end);
-            atomic_store_explicit(&slot->write_end, durable, memory_order_release);
-            atomic_store_explicit(&slot->committed_end, durable, memory_order_release);
-        }
-        (void)atomic_fetch_or_explicit(&slot->roll_first, LSI_ROLL_FIRST_NUMBERS | LSI_ROLL_FIRST_TORN,
+        if (health == LSI_SHARD_FAILED)
+            give_up(slot);
+        from = lsi_log_given_up_from(slot, end);
+        (void)atomic_fetch_or_explicit(&slot->roll_first,
+                                       LSI_ROLL_FIRST_NUMBERS | (health == LSI_SHARD_FAILED ? 0 : LSI_ROLL_FIRST_TORN),
                                        memory_order_relaxed);
         st = lsi_log_roll(log, slot, 0, true);
         if (st == LS_OK) {
@@ -385,7 +405,7 @@ ls_status lsi_log_reset(lsi_log *log)
             atomic_store_explicit(&slot->health, LSI_SHARD_HEALTHY, memory_order_release);
             lsi_env_log(log->config.env, LS_LOG_WARNING, "%s: reset; goes on in segment %u; %llu bytes were given up",
                     log->config.label, atomic_load_explicit(&slot->segment, memory_order_relaxed),
-                    (unsigned long long)(was - lsi_load(&slot->committed_end)));
+                    (unsigned long long)(end - from));
         }
     }
     lsi_log_unlock(slot);
@@ -409,10 +429,8 @@ ls_status lsi_log_was_trimmed(lsi_log *log, uint32_t number, bool *trimmed)
 /* A repair made readers step over all of it; its file may be gone. */
 static bool is_skipped(const lsi_segment_list *list, uint64_t from, uint64_t to)
 {
-    for (uint32_t i = 0; i < list->skip_count; i++)
-        if (list->skips[i].from <= from && to <= list->skips[i].to)
-            return true;
-    return false;
+    const lsi_skip *skip = lsi_skip_at(list, from);
+    return skip != NULL && to <= skip->to;
 }
 
 ls_status lsi_log_last_frame(lsi_log *log, const lsi_segment_list *list, uint64_t end, bool *found, lsi_frame *frame)
@@ -448,20 +466,25 @@ ls_status lsi_log_last_frame(lsi_log *log, const lsi_segment_list *list, uint64_
             lsi_frame met;
             lsi_frame_result result;
             uint64_t position;
+            const lsi_skip *skip;
+            while (walk.at < stop && (skip = lsi_skip_at(list, walk.at)) != NULL)
+                walk.at = skip->to < stop ? skip->to : stop; /* Frames may be there that a reset gave up. */
             st = lsi_walk_next(&walk, &met, &position, &result);
             if (st == LS_OK && result == LSI_FRAME_VALID) {
                 *frame = met;
                 *found = true;
                 continue;
             }
-            if (st != LS_OK || walk.at >= stop)
+            if (st != LS_OK)
                 break;
-            if (hinted && !*found) { /* The hint was wrong. */
+            if (hinted && !*found) { /* The hint was wrong, or of a frame that is stepped over. */
                 hinted = false;
                 walk.at = entry->base;
                 walk.after = segment->header.base_seqno - 1;
                 continue;
             }
+            if (walk.at >= stop)
+                break;
             bool more;
             st = lsi_walk_resume(&walk, walk.at + 8, &more);
             if (st != LS_OK || !more)

@@ -1,13 +1,15 @@
 /* Inside storage: one shard's log as this process sees it. The door is storage.h.
  *
  * INVARIANTS, quoted by number in the code and in tests/invariants.
- *  S1  Bytes before committed_end never change; a frame becomes visible by one store of committed_end.
+ *  S1  Bytes before committed_end never change; a frame becomes visible by one store of committed_end. Positions are
+ *      never used again while anybody has the log open: what a reset gives up stays a gap, which a skip covers.
  *  S2  Whoever holds append_lock and finds write_end != committed_end stands in for a dead process: he looks at what
  *      lies between and, if anything does, goes on in a new segment (R5).
  *  S3  No record is acknowledged in a segment whose file, list entry and directory were not synced before.
  *  S4  durable_end rises only after a sync, which began after the bytes it covers were written, returned 0 through a
- *      descriptor that was open when they were written, or after they were written again through it (E2).
- *  S5  A segment is sealed only when all of it is durable; so durable_end >= the last segment's base.
+ *      descriptor that was open when they were written, or after they were written again through it (E2). Or when a
+ *      reset gives up what is below: then no sync that was under way raises it, and given_up_to tells who waits.
+ *  S5  A segment is sealed only when all of it is durable, or given up; so durable_end >= the last segment's base.
  *  S6  After a failed sync nothing is appended until lsi_log_reset, in any process (E1).
  *  S7  Numbers are given below seqno_limit only; a segment that follows a torn one begins at the torn one's limit (D4).
  *  S8  A segment's file is removed only when a list that begins behind it, and the list's name, were synced (R6).
@@ -79,8 +81,8 @@ ls_status lsi_log_segment(lsi_log *log, lsi_slot *slot, uint32_t number, lsi_seg
 ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segment, uint64_t end);
 
 /* Seals the last segment at committed_end and begins a new one with room for a frame of `bytes`. `abandon`: the old
- * file is not synced again (E1). Heeds and clears roll_first. Locks: append_lock held. FULL, NO_MEMORY: nothing
- * changed. */
+ * file is not synced again, and readers step over what a reset gives up of it (E1). Heeds and clears roll_first. Locks:
+ * append_lock held. FULL, NO_MEMORY: nothing changed. */
 ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abandon);
 /* append.c: allocates ahead of `end` and says how far zeros may go with it. */
 uint64_t lsi_log_prepare_space(const lsi_log_config *config, lsi_slot *slot, const lsi_segment *segment, uint64_t end,
@@ -111,6 +113,13 @@ static inline void lsi_window_store(lsi_segment *segment, uint64_t position, con
 void lsi_log_release_tail(lsi_log *log);
 /* The same until the next append, for lsi_holder: see descriptors.h. */
 bool lsi_log_give_up_tail(lsi_holder *holder, bool sync);
+
+/* Where the reset that is under way begins to give up; `end`, which is committed_end: it gives up nothing. */
+static inline uint64_t lsi_log_given_up_from(const lsi_slot *slot, uint64_t end)
+{
+    uint64_t from = lsi_load(&slot->given_up_from);
+    return lsi_load(&slot->given_up_to) > lsi_load(&slot->segment_base) && from < end ? from : end;
+}
 
 /* E1: marks the shard and returns LS_ERR_IO. */
 ls_status lsi_log_fail(lsi_log *log, lsi_slot *slot, int err);

@@ -89,9 +89,13 @@ static void copy_shard(lsi_slot *to, const lsi_slot *from, uint32_t health)
     uint64_t durable = atomic_load_explicit(&from->durable_end, memory_order_acquire);
     uint64_t committed = atomic_load_explicit(&from->committed_end, memory_order_acquire);
 
+    COPY(given_up_from);
+    COPY(given_up_to);
+    /* Read behind these two and before the list's, and the copy's is written behind: see lsi_slot_kept_end. */
+    uint64_t segment_base = atomic_load_explicit(&from->segment_base, memory_order_acquire);
     COPY(list_generation);
+    atomic_store_explicit(&to->segment_base, segment_base, memory_order_release);
     COPY(segment);
-    COPY(segment_base);
     COPY(seqno_limit);
     COPY(next_seqno);
     COPY(last_arrival_us);

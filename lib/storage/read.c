@@ -112,7 +112,6 @@ void lsi_reader_move_to(lsi_log_reader *reader, uint64_t at, ls_seqno next_seqno
     lsi_reader_drop(reader);
     lsi_segment_unref(reader->segment);
     reader->segment = NULL;
-    reader->number = 0;
 }
 
 ls_status lsi_reader_follow_list(lsi_log_reader *reader, lsi_slot *slot)
@@ -128,17 +127,6 @@ ls_status lsi_reader_follow_list(lsi_log_reader *reader, lsi_slot *slot)
     }
     lsi_segment_list_unref(reader->list);
     reader->list = list;
-    if (reader->number != 0) {
-        /* A reset may have ended the segment before the place we had reached: go on where the next one begins (E1). */
-        for (uint32_t i = 0; i < list->count; i++) {
-            const lsi_segment_entry *entry = &list->entries[i];
-            if (entry->number == reader->number && (entry->flags & LSI_SEGMENT_SEALED) != 0 &&
-                reader->at > entry->end && reader->at != entry->base) {
-                lsi_reader_move_to(reader, entry->end, reader->next_seqno);
-                break;
-            }
-        }
-    }
     return LS_OK;
 }
 
@@ -214,7 +202,6 @@ static ls_status enter_segment(lsi_log_reader *reader, lsi_slot *slot, uint64_t 
         }
         lsi_segment_unref(reader->segment);
         reader->segment = segment;
-        reader->number = entry->number;
     }
     *stop = (entry->flags & LSI_SEGMENT_SEALED) != 0 && entry->end < published ? entry->end : published;
     return LS_OK;
@@ -397,17 +384,17 @@ static inline ls_status give(lsi_log_reader *reader, lsi_read_batch *to)
     return LS_OK;
 }
 
-/* A repair decided to step over these positions. */
-static bool step_over(lsi_log_reader *reader)
+/* How far frames are read before a skip: what lies there may look like frames. */
+static uint64_t stop_before_skip(const lsi_log_reader *reader, uint64_t stop)
 {
     for (uint32_t i = 0; i < reader->list->skip_count; i++) {
         const lsi_skip *skip = &reader->list->skips[i];
-        if (skip->from <= reader->at && reader->at < skip->to) {
-            lsi_reader_move_to(reader, skip->to, reader->next_seqno);
-            return true;
-        }
+        if (skip->from <= reader->at && reader->at < skip->to)
+            return reader->at + 1; /* A frame that was begun is finished: a batch is given whole or not at all (A1). */
+        if (skip->from > reader->at && skip->from < stop)
+            return skip->from;
     }
-    return false;
+    return stop;
 }
 
 static ls_status read_on(lsi_log_reader *reader, uint32_t records_max, uint64_t bytes_max,
@@ -435,9 +422,16 @@ static ls_status read_on(lsi_log_reader *reader, uint32_t records_max, uint64_t 
     lsi_unpacker_reuse(&reader->unpacker, reader->given_bytes != 0);
     while (!to.is_full && reader->at < published) {
         uint64_t stop;
-        if (reader->list->skip_count != 0 && reader->given_bytes == 0 && to.made == 0 && step_over(reader))
+        const lsi_skip *skip = reader->given_bytes == 0 ? lsi_skip_at(reader->list, reader->at) : NULL;
+        if (skip != NULL) { /* A repair or a reset decided to step over these positions. */
+            if (to.made > 0)
+                break; /* The records made are views of what moving on gives back. */
+            lsi_reader_move_to(reader, skip->to, reader->next_seqno);
             continue;
+        }
         st = enter_segment(reader, slot, published, &stop);
+        if (st == LS_OK)
+            stop = stop_before_skip(reader, stop);
         while (st == LS_OK && !to.is_full && reader->at < stop) {
             /* Behind the first, whose age is looked at; and what is not sealed stays in a segment that is not. */
             if (to.made > 0 && reader->given_bytes == 0 && lsi_reader_held(reader) != 0 &&

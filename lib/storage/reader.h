@@ -32,7 +32,6 @@ struct lsi_log_reader {
     lsi_log *log;
     lsi_segment_list *list;  /* as of list_generation */
     lsi_segment *segment;    /* the one `at` lies in; NULL: not opened yet, or given up */
-    uint32_t number;         /* its number; 0: `at` was looked for and not yet read from */
     lsi_holder holder;       /* of its descriptor */
     _Atomic uint32_t in_use; /* 1 while its thread is in it, or while somebody takes its descriptor */
     uint64_t at;             /* position of the next frame, or of the one that is partly given */

@@ -48,14 +48,6 @@ static ls_status file_end(const lsi_log *log, const lsi_segment *segment, uint64
     return LS_OK;
 }
 
-static const lsi_skip *skip_at(const lsi_segment_list *list, uint64_t position)
-{
-    for (uint32_t i = 0; i < list->skip_count; i++)
-        if (list->skips[i].from <= position && position < list->skips[i].to)
-            return &list->skips[i];
-    return NULL;
-}
-
 static ls_status bytes_are_zero(const lsi_env *env, const lsi_segment *segment, uint64_t from, uint64_t to, bool *zero)
 {
     unsigned char *buffer = lsi_alloc(&env->memory, VERIFY_BYTES);
@@ -118,7 +110,7 @@ static ls_status scan_segment(const lsi_log *log, const lsi_segment_list *list, 
             }
             continue;
         }
-        const lsi_skip *skip = skip_at(list, walk.at);
+        const lsi_skip *skip = lsi_skip_at(list, walk.at);
         if (skip != NULL && skip->to <= stop) { /* A repair has dealt with it. */
             walk.at = skip->to;
             if (out->end < skip->to)
@@ -161,7 +153,7 @@ out:
 
 static void publish(lsi_slot *slot, const lsi_segment_entry *last, const scan *found, uint32_t why, uint32_t health)
 {
-    atomic_store_explicit(&slot->segment_base, last->base, memory_order_relaxed);
+    atomic_store_explicit(&slot->segment_base, last->base, memory_order_release); /* Pairs with lsi_slot_kept_end. */
     atomic_store_explicit(&slot->seqno_limit, last->seqno_limit, memory_order_relaxed);
     atomic_store_explicit(&slot->next_seqno, last->seqno_limit, memory_order_relaxed);
     atomic_store_explicit(&slot->last_arrival_us, found->arrival_us, memory_order_relaxed);
@@ -188,6 +180,7 @@ void lsi_log_publish_empty(const lsi_log_config *config, lsi_slot *slot, const l
     /* The slot may have been one of a log that was never named, or that another manifest named. */
     memset(slot->watermark, 0, sizeof slot->watermark);
     atomic_store_explicit(&slot->closed, LSI_LOG_OPEN, memory_order_relaxed);
+    atomic_store_explicit(&slot->given_up_to, 0, memory_order_relaxed);
     publish(slot, first, &found, 0, LSI_SHARD_HEALTHY); /* No manifest names the log yet: nobody else is here. */
     atomic_store_explicit(&slot->next_seqno, first->base_seqno, memory_order_release);
     atomic_store_explicit(&slot->epoch, lsi_control_epoch(config->control), memory_order_release);
@@ -422,7 +415,7 @@ static ls_status look_at_ends(const lsi_log *log, const lsi_as_if *as_if, const 
             continue;
         }
         if (walk.at < end) {
-            const lsi_skip *skip = skip_at(list, walk.at);
+            const lsi_skip *skip = lsi_skip_at(list, walk.at);
             if (skip != NULL && skip->to <= end) {
                 walk.at = skip->to;
                 out->are_true = walk.at == end;
@@ -573,6 +566,8 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
         if (st != LS_OK)
             return st;
         (void)atomic_fetch_add_explicit(&slot->list_generation, 1, memory_order_acq_rel);
+        /* Nobody waits for anything yet; a reset that died before the list said so begins again. */
+        atomic_store_explicit(&slot->given_up_to, 0, memory_order_relaxed);
         if (health == LSI_SHARD_FAILED) { /* S6, and readers see no more than before. */
             atomic_store_explicit(&slot->health, LSI_SHARD_FAILED, memory_order_relaxed);
             atomic_store_explicit(&slot->failed_errno, failed_errno, memory_order_relaxed);

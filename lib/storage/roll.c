@@ -102,6 +102,28 @@ void lsi_log_take_terms(lsi_slot *slot)
     (void)atomic_fetch_or_explicit(&slot->roll_first, LSI_ROLL_FIRST_TERMS, memory_order_release);
 }
 
+/* E1: readers step over what a reset gives up, up to the `end` of the segment that is sealed; the list has room for it.
+ * The numbers are for messages, so what cannot be read for them does not matter. */
+static void skip_given_up(lsi_log *log, const lsi_slot *slot, lsi_segment_list *list, uint64_t end)
+{
+    const lsi_segment_entry *sealed = lsi_segment_list_last(list);
+    lsi_skip *skip = &list->skips[list->skip_count];
+    lsi_error_state before;
+    lsi_frame frame;
+    bool found;
+
+    *skip = (lsi_skip){lsi_log_given_up_from(slot, end), end, sealed->base_seqno, lsi_load(&slot->next_seqno) - 1};
+    /* Or a reset got so far that its list is there, and failed to sync that. */
+    if (skip->from == end || lsi_skip_at(list, skip->from) != NULL)
+        return;
+    lsi_error_save(&before);
+    if (lsi_log_last_frame(log, list, skip->from, &found, &frame) != LS_OK)
+        lsi_error_restore(&before);
+    else if (found && frame.first_seqno + frame.count > skip->first_seqno)
+        skip->first_seqno = frame.first_seqno + frame.count;
+    list->skip_count++;
+}
+
 ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abandon)
 {
     const lsi_log_config *config = &log->config;
@@ -157,6 +179,8 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
         (void)config->root->files->unlink(config->root, segment->name); /* Never named. */
         goto out;
     }
+    if (abandon)
+        skip_given_up(log, slot, fresh, end);
     last = lsi_segment_list_last(fresh);
     last->flags |= LSI_SEGMENT_SEALED | ((why & LSI_ROLL_FIRST_TORN) != 0 ? LSI_SEGMENT_TORN : 0);
     last->end = end;
@@ -168,8 +192,9 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
         goto out;
     }
 
-    /* From here on a death is found by the list being ahead of the slot (lsi_log_take_over). */
-    atomic_store_explicit(&slot->segment_base, end, memory_order_relaxed);
+    /* From here on a death is found by the list being ahead of the slot (lsi_log_take_over). Release: pairs with
+     * lsi_slot_kept_end. */
+    atomic_store_explicit(&slot->segment_base, end, memory_order_release);
     atomic_store_explicit(&slot->seqno_limit, header.seqno_limit, memory_order_relaxed);
     atomic_store_explicit(&slot->next_seqno, next, memory_order_relaxed);
     atomic_store_explicit(&slot->allocated_end, end, memory_order_relaxed);

@@ -78,14 +78,12 @@ static ls_status find_in_segment(lsi_log *log, const lsi_segment_list *list, con
         }
         if (walk.at >= stop)
             break;
-        bool skipped = false, more;
-        for (uint32_t i = 0; i < list->skip_count && !skipped; i++)
-            if (list->skips[i].from <= walk.at && walk.at < list->skips[i].to) {
-                walk.at = list->skips[i].to;
-                skipped = true;
-            }
-        if (skipped)
+        bool more;
+        const lsi_skip *skip = lsi_skip_at(list, walk.at);
+        if (skip != NULL) {
+            walk.at = skip->to;
             continue;
+        }
         damage_at = walk.at;
         before_damage = walk.after + 1;
         have_damage = true;

@@ -95,7 +95,8 @@ typedef struct lsi_segment_entry {
     uint64_t file_bytes; /* SEALED: what the file took when it was sealed; 0: not known */
 } lsi_segment_entry;
 
-/* Positions that readers step over, because somebody decided so with a repair; the bytes are still in their file. */
+/* Positions that readers step over, because somebody decided so with a repair or a reset; the bytes that are there, if
+ * any are, stay in their file. */
 typedef struct lsi_skip {
     uint64_t from;
     uint64_t to;
@@ -140,6 +141,8 @@ static inline lsi_segment_entry *lsi_segment_list_last(const lsi_segment_list *l
 {
     return &list->entries[list->count - 1];
 }
+/* The skip that covers `position`; NULL: there is none. */
+const lsi_skip *lsi_skip_at(const lsi_segment_list *list, uint64_t position);
 /* The last entry whose base is at or below `position`: where its frame is, or would be written. 0 below the first. */
 uint32_t lsi_segment_list_find(const lsi_segment_list *list, uint64_t position);
 /* What binds the list's file to its log. */

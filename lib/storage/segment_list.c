@@ -239,6 +239,14 @@ uint64_t lsi_segment_list_sealed_bytes(const lsi_segment_list *list)
     return bytes;
 }
 
+const lsi_skip *lsi_skip_at(const lsi_segment_list *list, uint64_t position)
+{
+    for (uint32_t i = 0; i < list->skip_count; i++)
+        if (list->skips[i].from <= position && position < list->skips[i].to)
+            return &list->skips[i];
+    return NULL;
+}
+
 uint32_t lsi_segment_list_find(const lsi_segment_list *list, uint64_t position)
 {
     uint32_t low = 0, high = list->count;

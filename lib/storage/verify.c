@@ -16,14 +16,6 @@
 
 /* ---- one segment ---- */
 
-const lsi_skip *lsi_skip_at(const lsi_segment_list *list, uint64_t position)
-{
-    for (uint32_t i = 0; i < list->skip_count; i++)
-        if (list->skips[i].from <= position && position < list->skips[i].to)
-            return &list->skips[i];
-    return NULL;
-}
-
 /* A gap that reaches the end of segment `i`, behind whose damage no frame follows: the records lost have numbers below
  * those of the next segment, or as far as shared memory knows, or as far as the header allows. `bytes`: the room that
  * they had, which bounds the last of these. */
@@ -89,9 +81,8 @@ static ls_status tell_skipped(lsi_verify *verify, const lsi_segment *segment, co
                           .last_seqno = skip->last_seqno};
 
     lsi_inspection_tell(verify->inspection, &finding, "%s: %s: %" PRIu64 " bytes at offset 0x%" PRIx64
-                        " are stepped over "
-                        "since a repair (seqno %" PRIu64 "..%" PRIu64 ")", verify->config->label, segment->name,
-                        finding.bytes, finding.offset, skip->first_seqno, skip->last_seqno);
+                        " are stepped over since a repair or a reset (seqno %" PRIu64 "..%" PRIu64 ")",
+                        verify->config->label, segment->name, finding.bytes, finding.offset, skip->first_seqno, skip->last_seqno);
     return LS_OK;
 }
 
@@ -147,6 +138,15 @@ static ls_status walk_segment(lsi_verify *verify, const lsi_segment_list *list, 
         uint64_t position, from = walk.at;
         uint32_t count;
 
+        const lsi_skip *skip = lsi_skip_at(list, from);
+        if (skip != NULL) { /* Whatever is there: frames that a reset gave up look like others. */
+            (void)tell_skipped(verify, segment, skip);
+            *has_gaps = true;
+            walk.at = skip->to < end ? skip->to : end;
+            if (skip->last_seqno > walk.after && skip->last_seqno < entry->seqno_limit)
+                walk.after = skip->last_seqno;
+            continue;
+        }
         st = lsi_walk_next(&walk, &frame, &position, &result);
         if (st == LS_OK && result == LSI_FRAME_VALID) {
             st = count_records(&unpacker, segment, lsi_walk_bytes(&walk, position), &frame, &count);
@@ -163,8 +163,7 @@ static ls_status walk_segment(lsi_verify *verify, const lsi_segment_list *list, 
                            .offset = from - entry->base + LSI_SEGMENT_HEADER_BYTES, .first_seqno = frame.first_seqno,
                            .last_seqno = frame.first_seqno + frame.count - 1};
             *has_gaps = true;
-            if (lsi_skip_at(list, from) == NULL)
-                st = lsi_gap_add(verify, gap);
+            st = lsi_gap_add(verify, gap);
             if (st != LS_OK)
                 break;
             continue;
@@ -182,14 +181,6 @@ static ls_status walk_segment(lsi_verify *verify, const lsi_segment_list *list, 
         }
         if (st != LS_OK)
             break;
-        const lsi_skip *skip = lsi_skip_at(list, from);
-        if (skip != NULL) {
-            (void)tell_skipped(verify, segment, skip);
-            walk.at = skip->to < end ? skip->to : end;
-            if (skip->last_seqno > walk.after && skip->last_seqno < entry->seqno_limit)
-                walk.after = skip->last_seqno;
-            continue;
-        }
         bool found;
         st = lsi_walk_resume(&walk, from + 8, &found);
         if (st != LS_OK && st != LS_ERR_IO)
@@ -225,8 +216,7 @@ static void tell_tail(lsi_verify *verify, const lsi_segment *segment, uint64_t e
 
     if (torn)
         lsi_inspection_tell(verify->inspection, &finding, "%s: %s has a torn tail at offset 0x%" PRIx64
-                            ": an append that a "
-                            "crash cut off, or that a reset gave up", verify->config->label, segment->name,
+                            ": an append that a crash cut off", verify->config->label, segment->name,
                             finding.offset);
 }
 
@@ -417,7 +407,7 @@ static ls_status find_end(lsi_verify *verify, lsi_segment_list *list, const lsi_
         atomic_load_explicit(&slot->segment_base, memory_order_relaxed) == last->base) {
         bool is_true = verify->beside;
 
-        *end = lsi_load(health == LSI_SHARD_FAILED ? &slot->durable_end : &slot->committed_end);
+        *end = health == LSI_SHARD_FAILED ? lsi_slot_kept_end(slot) : lsi_load(&slot->committed_end);
         if (verify->known_segment == 0) { /* Else a repair noted it, before it went on in another segment. */
             verify->known_segment = last->number;
             verify->known_next = lsi_load(&slot->next_seqno);

@@ -78,7 +78,6 @@ void lsi_gaps_tell(lsi_verify *verify, bool repaired); /* and forgets them */
 /* Walks all segments, gathers gaps and tells everything else. CORRUPT: the list. */
 ls_status lsi_verify_segments(lsi_verify *verify, const lsi_slot *slot, bool current);
 
-const lsi_skip *lsi_skip_at(const lsi_segment_list *list, uint64_t position); /* NULL: none */
 uint32_t lsi_segment_number_of(const char *entry, const char *suffix);
 /* Whether segment `i`, whose header is damaged, has its salt, so that a header can be made under which its frames are
  * right. */

@@ -126,6 +126,119 @@ static void a_failed_sync_is_known_when_all_have_gone(void **state)
     (void)handles_close(&of);
 }
 
+/* Whose sync fails, once others wait for it: `ready` says that they may come, `release` that they have. */
+static int fail_sync_when_told(void *user, const hook_event *event)
+{
+    plan *of = user;
+
+    if (!of->armed || event->call != HOOK_SYNC || event->target != HOOK_SEGMENT)
+        return 0;
+    of->armed = false;
+    atomic_store(&of->fx->share->ready, 1);
+    await(&of->fx->share->release, 1);
+    return -EIO;
+}
+
+static void lead_a_sync_that_fails(fixture *fx)
+{
+    handles of;
+
+    hooked_files_init(&the_plan.files, fail_sync_when_told, NULL, &the_plan);
+    the_plan.fx = fx;
+    the_plan.armed = false;
+    child_check(handles_open(&of, fx->path, NULL, &the_plan.files) == LS_OK);
+    child_check(put_text(&of, "before", NULL) == LS_OK);
+    the_plan.armed = true;
+    child_check(put_text(&of, "leader", NULL) == LS_ERR_IO);
+    (void)handles_close(&of);
+}
+
+static int note_write(void *user, const hook_event *event)
+{
+    plan *of = user;
+
+    if (of->armed && event->call == HOOK_WRITE && event->target == HOOK_SEGMENT)
+        atomic_store(&of->fx->share->calls, 1);
+    return 0;
+}
+
+static void follow_that_sync(fixture *fx)
+{
+    handles of;
+
+    hooked_files_init(&the_plan.files, note_write, NULL, &the_plan);
+    the_plan.fx = fx;
+    the_plan.armed = true;
+    child_check(handles_open(&of, fx->path, NULL, &the_plan.files) == LS_OK);
+    atomic_store(&fx->share->stage, 1);
+    await(&fx->share->ready, 1);
+    child_check(put_text(&of, "follower", NULL) == LS_ERR_IO);
+    (void)handles_close(&of);
+}
+
+/* D1, D7: others fail, reset and put while a put that waits for its sync is stopped; when its process goes on, far more
+ * is durable than it waited for. */
+static void a_put_that_sleeps_through_a_reset_is_not_acknowledged(void **state)
+{
+    fixture *fx = *state;
+    static char text[4000];
+    pid_t leader, follower;
+    handles of;
+
+    memset(text, 'z', sizeof text - 1);
+    assert_int_equal(handles_open(&of, fx->path, NULL, NULL), LS_OK);
+    follower = child_start(follow_that_sync, fx);
+    await(&fx->share->stage, 1);
+    leader = child_start(lead_a_sync_that_fails, fx);
+    for (int64_t until = now_ms() + 30000; atomic_load(&fx->share->calls) == 0 && now_ms() < until;)
+        (void)usleep(500);
+    (void)usleep(50000); /* It has written, and now it waits. */
+    assert_int_equal(kill(follower, SIGSTOP), 0);
+    atomic_store(&fx->share->release, 1);
+    child_ends_well(leader);
+    assert_int_equal(put_text(&of, "refused", NULL), LS_ERR_IO);
+    assert_int_equal(ls_stream_reset_shard(of.stream, 0), LS_OK);
+    assert_int_equal(put_text(&of, text, NULL), LS_OK);
+    assert_int_equal(kill(follower, SIGCONT), 0);
+    child_ends_well(follower);
+    assert_int_equal(count_text(of.stream, "follower"), 0);
+    assert_int_equal(count_text(of.stream, "leader"), 0);
+    assert_int_equal(count_readable(of.stream), 2);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* O3: what is put after a reset is new to every reader, also to one that stood where the given up records ended. */
+static void a_reader_at_latest_gets_what_is_put_after_a_reset(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_position latest = {.kind = LS_LATEST};
+    ls_iterator *iterator = NULL;
+    const ls_batch *batch = NULL;
+    handles of;
+
+    options.durability = LS_DURABILITY_INTERVAL;
+    options.sync_interval_ms = 60000;
+    hooked_files_init(&the_plan.files, fail_sync, NULL, &the_plan);
+    the_plan.fx = fx;
+    the_plan.armed = false;
+    assert_int_equal(handles_open(&of, fx->path, &options, &the_plan.files), LS_OK);
+    assert_int_equal(put_text(&of, "first", NULL), LS_OK);
+    assert_int_equal(ls_store_sync(of.store), LS_OK);
+    assert_int_equal(put_text(&of, "lost!", NULL), LS_OK);
+    assert_int_equal(ls_iterator_open(of.stream, 0, &latest, NULL, &iterator), LS_OK);
+    the_plan.armed = true;
+    assert_int_equal(ls_store_sync(of.store), LS_ERR_IO);
+    assert_int_equal(ls_stream_reset_shard(of.stream, 0), LS_OK);
+    assert_int_equal(put_text(&of, "put-0", NULL), LS_OK);
+    assert_int_equal(put_text(&of, "put-1", NULL), LS_OK);
+    assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+    assert_int_equal(ls_batch_count(batch), 2);
+    assert_memory_equal(ls_batch_at(batch, 0)->data.data, "put-0", 5);
+    ls_iterator_close(iterator);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 static const ls_hash_key lowest = {0, 0}, highest = {UINT64_MAX, UINT64_MAX};
 
 static ls_status put_to(const handles *of, const ls_hash_key *key)
@@ -193,6 +306,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_failed_sync_is_everybodys, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_failed_sync_is_known_when_all_have_gone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_put_that_sleeps_through_a_reset_is_not_acknowledged, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_reader_at_latest_gets_what_is_put_after_a_reset, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_shards_go_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(syncing_the_store_says_what_failed, set_up, tear_down),
     };

@@ -332,7 +332,7 @@ static void status_shard(void *user, const lsi_slot *slot)
     shard.append_lock_holder = lsi_peek_lock_holder(&slot->append_lock);
     shard.sync_lock_holder = lsi_peek_lock_holder(&slot->sync_lock);
     shard.committed_end = atomic_load_explicit(&slot->committed_end, memory_order_relaxed);
-    shard.durable_end = atomic_load_explicit(&slot->durable_end, memory_order_relaxed);
+    shard.durable_end = lsi_slot_kept_end(slot);
     shard.next_seqno = atomic_load_explicit(&slot->next_seqno, memory_order_relaxed);
     walk->callbacks->shard(&shard, walk->user);
 }

@@ -38,7 +38,7 @@ static bool dirty_note(void *user, lsi_slot *slot)
     if (!list->failed_ones && atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
         return true;
     /* durable_end first: both only rise, so equal means that all was synced that was committed at the first load. */
-    uint64_t durable = atomic_load_explicit(&slot->durable_end, memory_order_acquire);
+    uint64_t durable = lsi_slot_kept_end(slot);
     if (atomic_load_explicit(&slot->committed_end, memory_order_acquire) <= durable)
         return true;
     if (!lsi_grow(list->memory, (void **)&list->shards, &list->capacity, list->count + 1, sizeof(*list->shards))) {
