@@ -23,6 +23,7 @@ typedef struct change {
     ls_status (*act)(const handles *of, uint32_t round);
     void (*check)(const handles *of, uint32_t round);
     void (*next)(const handles *of, uint32_t round);
+    bool puts_first; /* the parent, before it looks */
 } change;
 
 static ls_status key_of(void *user, const char *key_id, unsigned char key[LS_KEY_BYTES])
@@ -184,8 +185,11 @@ static void walk(fixture *fx, const change *what, uint32_t at_least)
         the_round = round;
         died = dies_after(fx, control, round);
         from = now_ms();
+        if (what->puts_first)
+            put_numbered(&of, put++);
         what->check(&of, round);
-        put_numbered(&of, put++);
+        if (!what->puts_first)
+            put_numbered(&of, put++);
         assert_in_range(now_ms() - from, 0, LATE_MS);
         if (died)
             what->next(&of, round);
@@ -266,7 +270,7 @@ static void split_clean(const handles *of, uint32_t round)
 
 static void who_dies_behind_a_split_has_split(void **state)
 {
-    static const change split = {split_it, check_split, merge_clean};
+    static const change split = {split_it, check_split, merge_clean, true};
 
     walk(*state, &split, 5);
 }
@@ -274,7 +278,7 @@ static void who_dies_behind_a_split_has_split(void **state)
 /* Of two parents one may have been told, and the other not. */
 static void who_dies_behind_a_merge_has_merged(void **state)
 {
-    static const change merge = {merge_it, check_merged, split_clean};
+    static const change merge = {merge_it, check_merged, split_clean, false};
     handles of;
 
     assert_int_equal(handles_open(&of, ((fixture *)*state)->path, NULL, NULL), LS_OK);
@@ -307,7 +311,7 @@ static void nothing(const handles *of, uint32_t round)
 
 static void who_dies_behind_a_setting_has_set_it(void **state)
 {
-    static const change longer = {keep_longer, check_longer, nothing};
+    static const change longer = {keep_longer, check_longer, nothing, true};
 
     walk(*state, &longer, 2);
 }
@@ -329,7 +333,7 @@ static void check_key(const handles *of, uint32_t round)
 
 static void who_dies_behind_a_change_of_keys_has_changed_them(void **state)
 {
-    static const change keys = {change_key, check_key, nothing};
+    static const change keys = {change_key, check_key, nothing, true};
 
     walk(*state, &keys, 2);
 }
@@ -361,7 +365,7 @@ static void delete_clean(const handles *of, uint32_t round)
 
 static void who_dies_behind_a_creation_has_created(void **state)
 {
-    static const change create = {make_other, check_made, delete_clean};
+    static const change create = {make_other, check_made, delete_clean, false};
 
     walk(*state, &create, 2);
 }
@@ -398,7 +402,7 @@ static void make_clean(const handles *of, uint32_t round)
 
 static void who_dies_behind_a_deletion_has_deleted(void **state)
 {
-    static const change delete = {delete_other, check_deleted, make_clean};
+    static const change delete = {delete_other, check_deleted, make_clean, false};
     handles of;
 
     the_other = NULL;
@@ -432,7 +436,7 @@ static void register_clean(const handles *of, uint32_t round)
 
 static void who_dies_behind_a_deregistration_has_deregistered(void **state)
 {
-    static const change deregister = {deregister_it, check_deregistered, register_clean};
+    static const change deregister = {deregister_it, check_deregistered, register_clean, false};
     handles of;
 
     assert_int_equal(handles_open(&of, ((fixture *)*state)->path, NULL, NULL), LS_OK);
