@@ -90,10 +90,8 @@ ls_inspect_act lsi_findings_print(const ls_finding *finding, void *user)
         print_json(findings->call, finding);
     } else if (finding->severity != LS_FINDING_NOTE || findings->notes) {
         lsi_out_text("%s: %s\n", severity_word(finding->severity), finding->what);
-        if (finding->advice[0] != '\0')
-            lsi_out_text("  %s%s\n", finding->repaired ? "done: " : finding->severity == LS_FINDING_DAMAGE ?
-                         "to do: " : "",
-                         finding->advice);
+        lsi_out_text("  %s%s\n", finding->repaired ? "done: " : finding->severity == LS_FINDING_DAMAGE ? "to do: " : "",
+                     finding->advice);
     }
     return lsi_out_broken() && !findings->repairing ? LS_INSPECT_STOP : LS_INSPECT_GO_ON;
 }

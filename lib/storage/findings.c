@@ -26,7 +26,7 @@ void lsi_inspection_tell(lsi_inspection *inspection, ls_finding *finding, const 
     finding->stream_id = inspection->stream_id;
     finding->shard = inspection->shard;
     if (finding->advice == NULL)
-        finding->advice = "";
+        finding->advice = "nothing to do";
     if (inspection->blocked != NULL && finding->repairable) {
         finding->repairable = 0;
         finding->advice = inspection->blocked;

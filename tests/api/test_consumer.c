@@ -588,6 +588,109 @@ static ls_push_answer measure_place(const ls_batch *batch, void *user)
     return 99;
 }
 
+/* Without `heartbeat_ms` none is. */
+static void no_empty_batch_is_pushed_by_default(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 1);
+    ls_consumer *consumer = make_consumer(stream, "a");
+    int beats = -1;
+    watch of;
+
+    watch_init(&of, consumer);
+    watch_start(&of);
+    (void)usleep(150000);
+    assert_int_equal(sem_getvalue(&of.beats, &beats), 0);
+    assert_int_equal(beats, 0);
+    ls_consumer_cancel(consumer);
+    assert_int_equal(watch_join(&of), LS_ERR_CANCELLED);
+    assert_int_equal(ls_consumer_close(consumer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+typedef struct sizes {
+    size_t count, largest;
+} sizes;
+
+static ls_push_answer note_size(const ls_batch *batch, void *user)
+{
+    sizes *of = user;
+
+    of->largest = ls_batch_count(batch) > of->largest ? ls_batch_count(batch) : of->largest;
+    of->count -= ls_batch_count(batch);
+    return of->count == 0 ? LS_PUSH_STOP : LS_PUSH_DONE;
+}
+
+/* Puts `count` records of so many bytes, and subscribes to them: the largest batch. */
+static size_t largest_of(ls_stream *stream, ls_consumer *consumer, size_t count, size_t bytes,
+                         const ls_subscribe_options *options)
+{
+    ls_put_entry *entries = calloc(count, sizeof *entries);
+    ls_put_result *results = calloc(count, sizeof *results);
+    char *data = calloc(1, bytes);
+    ls_position from = {.kind = LS_AT_SEQUENCE_NUMBER};
+    sizes of = {.count = count};
+    ls_producer *producer = NULL;
+
+    for (size_t i = 0; i < count; i++)
+        entries[i] = (ls_put_entry){text("k"), {data, bytes - 1}, NULL};
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put_batch(producer, entries, count, NULL, results, NULL), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    from.seqno = results[0].seqno;
+    assert_int_equal(ls_consumer_subscribe(consumer, 0, &from, options, note_size, &of), LS_OK);
+    free(entries);
+    free(results);
+    free(data);
+    return of.largest;
+}
+
+/* Goal: 10,000 records and 256 KiB; 10 MiB when a number of records is asked for; keys count. */
+static void batches_have_limits_by_default(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 1);
+    ls_consumer *consumer = make_consumer(stream, "a");
+    ls_subscribe_options options = LS_SUBSCRIBE_OPTIONS_INIT;
+
+    assert_int_equal(largest_of(stream, consumer, 10001, 2, NULL), 10000);
+    assert_int_equal(largest_of(stream, consumer, 300, 1024, &options), 256);
+    options.records_max = 20000;
+    assert_int_equal(largest_of(stream, consumer, 12, 1u << 20, &options), 10);
+    assert_int_equal(largest_of(stream, consumer, 10001, 2, &options), 10001);
+    assert_int_equal(ls_consumer_close(consumer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* Goal: what is pushed is no read of the provisioned stream. Method: one read a second, and a clock that stands. */
+static void what_is_pushed_is_not_counted_as_reads(void **state)
+{
+    fixture *fx = *state;
+    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+    ls_stream *stream = NULL;
+    ls_consumer *consumer;
+    watch of;
+    clocked at;
+
+    clocked_open(fx, &at);
+    options.mode = LS_STREAM_PROVISIONED;
+    options.read_calls_per_second = 1;
+    assert_int_equal(ls_stream_create(at.store, STREAM, &options), LS_OK);
+    assert_int_equal(ls_stream_open(at.store, STREAM, &stream), LS_OK);
+    consumer = make_consumer(stream, "a");
+    watch_init(&of, consumer);
+    watch_start(&of);
+    for (uint32_t i = 0; i < 5; i++) {
+        put_numbers(stream, i, i + 1);
+        await(&of.records, 1);
+    }
+    ls_consumer_cancel(consumer);
+    assert_int_equal(watch_join(&of), LS_ERR_CANCELLED);
+    assert_int_equal(ls_consumer_close(consumer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(at.store), LS_OK);
+}
+
 static void a_place_says_how_much_it_needs(void **state)
 {
     fixture *fx = *state;
@@ -1127,6 +1230,9 @@ int main(void)
         TEST(a_callback_that_says_stop_ends_it),
         TEST(batches_keep_to_their_limits),
         TEST(an_empty_batch_is_pushed_when_nothing_comes),
+        TEST(no_empty_batch_is_pushed_by_default),
+        TEST(batches_have_limits_by_default),
+        TEST(what_is_pushed_is_not_counted_as_reads),
         TEST(a_place_says_how_much_it_needs),
         TEST(the_end_of_a_shard_comes_with_its_children_and_ends_it),
         TEST(all_shards_are_read_children_after_their_parents),

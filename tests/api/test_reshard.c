@@ -91,6 +91,7 @@ static void assert_end(const ls_batch *batch, const char *data, uint32_t count, 
     assert_int_equal(ls_batch_child_count(batch), count);
     for (uint32_t i = 0; i < count; i++)
         assert_int_equal(ls_batch_child_at(batch, i), first + i);
+    assert_int_equal(ls_batch_child_at(batch, ls_batch_child_count(batch)), LS_NO_SHARD);
     assert_int_equal(ls_batch_millis_behind_latest(batch), 0);
 }
 
@@ -831,6 +832,32 @@ static void expired_shards_are_not_listed(void **state)
     lsi_files_memory_free(files);
 }
 
+/* 1,000 to a page, unless another number is asked for. */
+static void a_page_has_1000_shards_by_default(void **state)
+{
+    fixture *fx = *state;
+    ls_shard_list_options options = LS_SHARD_LIST_OPTIONS_INIT;
+    ls_shard_list *list = NULL;
+    ls_shard_info info = LS_SHARD_INFO_INIT;
+    ls_stream *stream;
+
+    if (!in_memory) /* It is the same, and takes long. */
+        return;
+    stream = make_stream(fx, "wide", 1001);
+    assert_int_equal(ls_stream_list_shards(stream, NULL, &list), LS_OK);
+    assert_int_equal(ls_shard_list_count(list), 1000);
+    assert_int_equal(ls_shard_list_shard(list, 1000, &info), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_shard_list_next_page(list, &options), 1);
+    ls_shard_list_free(list);
+    assert_int_equal(ls_stream_list_shards(stream, &options, &list), LS_OK);
+    assert_int_equal(ls_shard_list_count(list), 1);
+    assert_int_equal(ls_shard_list_shard(list, 0, &info), LS_OK);
+    assert_int_equal(info.shard, 1000);
+    assert_int_equal(ls_shard_list_next_page(list, &options), 0);
+    ls_shard_list_free(list);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void a_listing_that_breaks_a_rule_is_refused(void **state)
 {
     fixture *fx = *state;
@@ -973,6 +1000,7 @@ int main(void)
         TEST(each_filter_shows_its_shards),
         TEST(a_listing_does_not_see_later_reshards),
         TEST(expired_shards_are_not_listed),
+        TEST(a_page_has_1000_shards_by_default),
         TEST(a_listing_that_breaks_a_rule_is_refused),
         TEST(a_reshard_outlives_the_store),
         TEST(closed_shards_cost_no_descriptors),

@@ -1,6 +1,8 @@
 /* One shard: positions, limits, how far behind, the end with its children, seeking, what failures leave. */
 #include "consume/support.h"
 
+#include "consume/iterator.h"
+
 /* Each of the five positions shows exactly what it says. */
 static void each_position_begins_where_it_says(void **state)
 {
@@ -166,6 +168,9 @@ static void millis_behind_latest_is_the_age_of_the_last_record(void **state)
     assert_int_equal(batch->count, 0);
     assert_int_equal(batch->shard, 0);
     assert_int_equal(batch->millis_behind_latest, 0);
+    assert_int_equal(lsi_iterator_seek(fx.iterator, &lsi_position_first), LS_OK);
+    assert_string_equal(next_of(&fx, 2, 0, &batch), "a b");
+    assert_int_equal(batch->millis_behind_latest, 13500); /* b's: a is two seconds older */
     end(&fx);
 }
 

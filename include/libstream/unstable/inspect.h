@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-/** What a callback answers: go on, or stop; then the call returns LS_OK with what it has. */
+/** What a callback answers: go on, or stop: then the call ends as if that had been all there is. */
 typedef int32_t ls_inspect_act;
 #define LS_INSPECT_GO_ON 0
 #define LS_INSPECT_STOP 1

@@ -104,7 +104,7 @@ static ls_status each_log(const lsi_env *env, const lsi_root *root, const lsi_ca
 
     if (only != NULL && lsi_catalog_find(catalog, only) == NULL)
         return lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' does not exist", only);
-    for (uint32_t i = 0; st == LS_OK && i < catalog->stream_count; i++) {
+    for (uint32_t i = 0; st == LS_OK && i < catalog->stream_count && !inspection->stopped; i++) {
         const lsi_catalog_stream *stream = &catalog->streams[i];
 
         if (only != NULL && strcmp(only, stream->name) != 0)
