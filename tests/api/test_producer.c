@@ -210,6 +210,18 @@ static void an_explicit_hash_key_decides_and_is_kept(void **state)
         assert_int_equal(r->flags, LS_RECORD_EXPLICIT_HASH_KEY);
         assert_int_equal(lsi_u128_compare(r->explicit_hash_key, keys[i]), 0);
         ls_iterator_close(iterator);
+        iterator = NULL;
+
+        /* Of a record without one there is none. */
+        assert_int_equal(ls_producer_put(w.producer, text("k"), text("d"), NULL, &id), LS_OK);
+        position.seqno = id.seqno;
+        assert_int_equal(ls_iterator_open(w.stream, id.shard, &position, NULL, &iterator), LS_OK);
+        assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+        r = ls_batch_at(batch, 0);
+        assert_int_equal(r->flags, 0);
+        assert_int_equal(lsi_u128_compare(r->explicit_hash_key, (ls_hash_key){0, 0}), 0);
+        assert_int_equal(r->reserved, 0);
+        ls_iterator_close(iterator);
     }
     finish(&w);
 }
