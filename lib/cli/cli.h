@@ -144,6 +144,9 @@ uint32_t lsi_wait_for_turn(uint32_t tries);
     "Where to begin: trim-horizon (the oldest), latest, at:SEQNO, after:SEQNO (these two need --shard when there are " \
     "several), or time:T with T as 2026-11-20T11:42:18Z or seconds since 1970."
 bool lsi_parse_position(const char *text, ls_position *out);
+/* A position by number is of a shard: without --shard (`*one` false) the stream, which is the first argument, has to
+ * have one only, and `*one` becomes true. Says what is wrong and returns an exit code. */
+int lsi_need_one_shard(const lsi_call *call, ls_stream *stream, const ls_position *position, bool *one);
 bool lsi_parse_time(const char *text, int64_t *us);
 
 /* ---- shards.c: what describe and shards print ---- */

@@ -171,8 +171,7 @@ static int run(lsi_call *call)
     uint64_t left = values[LIMIT].given ? values[LIMIT].number : UINT64_MAX;
     ls_store *store;
     ls_stream *stream;
-    ls_status st;
-    bool one = values[SHARD].given, by_number;
+    bool one = values[SHARD].given;
     int code;
 
     if (values[FROM].given && !lsi_parse_position(values[FROM].text, &position))
@@ -181,23 +180,9 @@ static int run(lsi_call *call)
     code = lsi_open_stream(call, call->arguments[0], false, &store, &stream);
     if (code != LSI_EXIT_OK)
         return code;
-    by_number = position.kind == LS_AT_SEQUENCE_NUMBER || position.kind == LS_AFTER_SEQUENCE_NUMBER;
-    if (!one && by_number) { /* Numbers belong to a shard: with one shard it is clear which. */
-        ls_stream_description *description;
-
-        st = ls_stream_describe(stream, &description);
-        if (st != LS_OK) {
-            code = lsi_failed(call, st);
-            return lsi_close_stream(call, stream, store, code);
-        }
-        one = ls_stream_description_shard_count(description) == 1;
-        if (!one)
-            code = lsi_usage(call, "stream '%s' has %" PRIu32 " shards, and numbers belong to a shard: say --shard N",
-                             call->arguments[0], ls_stream_description_shard_count(description));
-        ls_stream_description_free(description);
-        if (!one)
-            return lsi_close_stream(call, stream, store, code);
-    }
+    code = lsi_need_one_shard(call, stream, &position, &one);
+    if (code != LSI_EXIT_OK)
+        return lsi_close_stream(call, stream, store, code);
     if (one)
         code = print_shard(call, stream, (uint32_t)values[SHARD].number, &position, &left);
     else if (values[SKIP].given)

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -145,4 +146,21 @@ bool lsi_parse_position(const char *text, ls_position *out)
         return lsi_parse_time(text + 5, &out->timestamp_us);
     }
     return false;
+}
+
+int lsi_need_one_shard(const lsi_call *call, ls_stream *stream, const ls_position *position, bool *one)
+{
+    ls_stream_description *description;
+    uint32_t count;
+
+    if (*one || (position->kind != LS_AT_SEQUENCE_NUMBER && position->kind != LS_AFTER_SEQUENCE_NUMBER))
+        return LSI_EXIT_OK;
+    if (ls_stream_describe(stream, &description) != LS_OK)
+        return lsi_failed(call, ls_last_error_status());
+    count = ls_stream_description_shard_count(description);
+    ls_stream_description_free(description);
+    *one = count == 1; /* Then it is clear which. */
+    return *one ? LSI_EXIT_OK
+                : lsi_usage(call, "stream '%s' has %" PRIu32 " shards, and numbers belong to a shard: say --shard N",
+                            call->arguments[0], count);
 }

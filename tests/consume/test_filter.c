@@ -1085,7 +1085,6 @@ static void what_a_large_record_took_is_given_back(void **state)
 
 int main(void)
 {
-#ifdef LSI_HAVE_YAJL
     const struct CMUnitTest filters[] = {
         cmocka_unit_test(a_literal_string_is_the_same_code_points),
         cmocka_unit_test(a_literal_number_is_an_equal_double),
@@ -1129,9 +1128,4 @@ int main(void)
     };
 
     return cmocka_run_group_tests(filters, NULL, NULL);
-#else
-    lsi_filter *filter;
-
-    return lsi_filter_open(&lsi_memory_libc, NULL, 0, NULL, &filter) == LS_ERR_UNSUPPORTED ? 0 : 1;
-#endif
 }
