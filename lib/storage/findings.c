@@ -80,6 +80,20 @@ void lsi_say_lost(const ls_finding *finding, bool at_most, char text[LSI_LOST_BY
                        at_most ? "at most " : "", finding->records_max, finding->first_seqno, finding->last_seqno);
 }
 
+void lsi_older_tell(const lsi_log_config *config, const lsi_slot *slot, bool repaired, lsi_inspection *inspection)
+{
+    ls_finding finding = {.severity = LS_FINDING_HINT, .kind = LS_FINDING_CONTROL, .file = LSI_CONTROL_NAME,
+                          .repairable = 1, .repaired = repaired,
+                          .advice = repaired ? "its end was found again in the segments"
+                                             : "nothing to do: whoever uses the shard next finds its end in the "
+                                               "segments"};
+    uint64_t offset = lsi_load(&slot->committed_end) - lsi_load(&slot->segment_base) + LSI_SEGMENT_HEADER_BYTES;
+
+    lsi_inspection_tell(inspection, &finding, "%s: %s is older than the shard: it states that the last record ends at "
+                        "0x%" PRIx64 " of %08" PRIu32 ".seg, and others follow: nothing is lost", config->label,
+                        LSI_CONTROL_NAME, offset, atomic_load_explicit(&slot->segment, memory_order_relaxed));
+}
+
 /* Records that are there, for who may read the file. */
 static void say_hidden(const ls_finding *finding, bool at_most, char text[LSI_LOST_BYTES])
 {

@@ -136,8 +136,9 @@ ls_status lsi_log_ends_hold(lsi_log *log, lsi_slot *slot, bool *hold);
 typedef struct lsi_as_if lsi_as_if;
 ls_status lsi_log_look(lsi_log *log, const lsi_as_if *as_if, lsi_slot *own);
 /* Whether the ends in the slot are true: the list, the last segment's header and the last frames before them agree, and
- * nothing was written where the next one would be. */
-ls_status lsi_log_ends_are_true(const lsi_log *log, const lsi_as_if *as_if, const lsi_slot *slot, bool *true_ends);
+ * nothing was written where the next one would be. `*is_older`: they are not, for a frame stands there. */
+ls_status lsi_log_ends_are_true(const lsi_log *log, const lsi_as_if *as_if, const lsi_slot *slot, bool *true_ends,
+                                bool *is_older);
 
 /* For verifying: as if a repair had been here, which makes a list and a header of the last segment. NULL: as it is. */
 struct lsi_as_if {

@@ -320,17 +320,33 @@ static uint64_t marked_end(const lsi_log *log, const lsi_slot *slot, bool valid,
     return marked < committed ? marked : committed;
 }
 
+/* Whether a whole frame stands at the end that the slot states. */
+static ls_status is_frame_at(const lsi_log *log, const lsi_segment *segment, uint64_t end, uint64_t limit, bool *is)
+{
+    lsi_frame frame;
+    lsi_frame_result result;
+    uint64_t position;
+    lsi_walk walk;
+
+    lsi_walk_begin(&walk, log->config.env, segment, end, limit, true);
+    ls_status st = lsi_walk_next(&walk, &frame, &position, &result);
+    lsi_walk_end(&walk);
+    *is = st == LS_OK && result == LSI_FRAME_VALID;
+    return st;
+}
+
 /* Whether something was written at or behind the end that the slot states. Then that is an older slot over a newer log,
  * for whoever appends goes on at the end: no hint makes a record vanish. What a dead process had begun to write is no
- * such thing, unless all of it is there; nor is what lies behind an end behind which nothing is appended any more. */
-static ls_status is_followed(const lsi_log *log, const lsi_slot *slot, const lsi_segment *segment, bool *followed)
+ * such thing, unless all of it is there; nor is what lies behind an end behind which nothing is appended any more.
+ * `*is_older`: it begins with a frame, which nobody can have died over. */
+static ls_status is_followed(const lsi_log *log, const lsi_slot *slot, const lsi_segment *segment, bool *followed,
+                             bool *is_older)
 {
     uint64_t end = lsi_load(&slot->committed_end), under_way = lsi_load(&slot->write_end);
     uint64_t limit = segment->header.base + segment->header.frames_bytes_max;
     bool zero;
-    ls_status st;
 
-    *followed = false;
+    *followed = *is_older = false;
     if (log->config.is_closed || atomic_load_explicit(&slot->health, memory_order_relaxed) == LSI_SHARD_FAILED ||
         (atomic_load_explicit(&slot->roll_first, memory_order_relaxed) & LSI_ROLL_FIRST_TORN) != 0)
         return LS_OK;
@@ -340,28 +356,21 @@ static ls_status is_followed(const lsi_log *log, const lsi_slot *slot, const lsi
         *followed = true;
         return LS_OK;
     }
-    if (under_way > end) {
-        lsi_frame frame;
-        lsi_frame_result result;
-        uint64_t position;
-        lsi_walk walk;
-        lsi_walk_begin(&walk, log->config.env, segment, end, limit, true);
-        st = lsi_walk_next(&walk, &frame, &position, &result);
-        lsi_walk_end(&walk);
-        *followed = st == LS_OK && result == LSI_FRAME_VALID;
-        if (st != LS_OK || *followed)
-            return st;
-    }
     /* What follows begins right there; more is looked at only for what may have damaged its beginning. */
-    st = bytes_are_zero(log->config.env, segment, under_way,
-                        limit - under_way > VERIFY_BYTES ? under_way + VERIFY_BYTES : limit, &zero);
-    *followed = !zero;
+    ls_status st = bytes_are_zero(log->config.env, segment, under_way,
+                                  limit - under_way > VERIFY_BYTES ? under_way + VERIFY_BYTES : limit, &zero);
+    if (st != LS_OK || (zero && under_way == end))
+        return st;
+    st = is_frame_at(log, segment, end, limit, followed);
+    *is_older = *followed && !zero;
+    *followed = *followed || !zero;
     return st;
 }
 
 /* What a look at the end of the last segment says. */
 typedef struct ends {
     bool are_true;
+    bool is_older;      /* see is_followed */
     int64_t arrival_us; /* of the last frame, or the segment's */
     uint64_t file_end;
 } ends;
@@ -382,6 +391,9 @@ static ls_status look_at_ends(const lsi_log *log, const lsi_as_if *as_if, const 
         return st;
     const lsi_segment_entry *last = lsi_segment_list_last(list);
     ls_seqno next = lsi_load(&slot->next_seqno);
+    if (atomic_load_explicit(&slot->health, memory_order_relaxed) == LSI_SHARD_HEALTHY &&
+        lsi_load(&slot->given_up_to) > last->base)
+        goto out; /* A reset's words, and no reset is under way: they would hide what is there. */
     if (last->number != number || last->base != lsi_load(&slot->segment_base) || end < last->base ||
         (log->config.is_closed && end != log->config.end) ||
         lsi_load(&slot->durable_end) > end || lsi_load(&slot->seqno_limit) != last->seqno_limit ||
@@ -435,7 +447,7 @@ static ls_status look_at_ends(const lsi_log *log, const lsi_as_if *as_if, const 
         out->are_true = true;
     lsi_walk_end(&walk);
     if (st == LS_OK && out->are_true) {
-        st = is_followed(log, slot, segment, &followed);
+        st = is_followed(log, slot, segment, &followed, &out->is_older);
         out->are_true = st == LS_OK && !followed;
     }
 out:
@@ -444,12 +456,14 @@ out:
     return st;
 }
 
-ls_status lsi_log_ends_are_true(const lsi_log *log, const lsi_as_if *as_if, const lsi_slot *slot, bool *true_ends)
+ls_status lsi_log_ends_are_true(const lsi_log *log, const lsi_as_if *as_if, const lsi_slot *slot, bool *true_ends,
+                                bool *is_older)
 {
     ends found;
     ls_status st = look_at_ends(log, as_if, slot, &found);
 
     *true_ends = found.are_true;
+    *is_older = found.is_older;
     return st;
 }
 
@@ -482,7 +496,9 @@ ls_status lsi_log_ends_hold(lsi_log *log, lsi_slot *slot, bool *hold)
     *hold = false;
     if (atomic_load_explicit(&slot->health, memory_order_acquire) != LSI_SHARD_HEALTHY)
         return LS_OK;
-    ls_status st = lsi_log_ends_are_true(log, NULL, slot, hold);
+    ends found;
+    ls_status st = look_at_ends(log, NULL, slot, &found);
+    *hold = found.are_true;
     /* Less than that would hide records that were acknowledged. */
     if (durable != lsi_load(&slot->committed_end) &&
         (!valid || durable != marked_end(log, slot, valid, number, marked)))

@@ -219,6 +219,21 @@ static void note_numbers(lsi_verify *verify)
     lsi_segment_list_unref(list);
 }
 
+/* Before it is found again where the log ends. */
+static void tell_older(lsi_log *log, lsi_inspection *inspection)
+{
+    bool are_true, is_older;
+    lsi_slot *slot;
+    uint32_t health;
+
+    if (lsi_log_find_slot(log, &slot) != LS_OK)
+        return; /* Using it says why. */
+    health = atomic_load_explicit(&slot->health, memory_order_relaxed);
+    if ((health == LSI_SHARD_HEALTHY || health == LSI_SHARD_FAILED) &&
+        lsi_log_ends_are_true(log, NULL, slot, &are_true, &is_older) == LS_OK && is_older)
+        lsi_older_tell(&log->config, slot, true, inspection);
+}
+
 ls_status lsi_log_repair(const lsi_log_config *config, lsi_inspection *inspection)
 {
     lsi_verify verify = {.config = config, .inspection = inspection, .repair = true};
@@ -241,6 +256,7 @@ ls_status lsi_log_repair(const lsi_log_config *config, lsi_inspection *inspectio
         st = lsi_log_open(config, &log);
     if (st != LS_OK)
         return st;
+    tell_older(log, inspection);
     st = lsi_log_touch(log);
     if (st != LS_OK)
         goto out;

@@ -333,54 +333,6 @@ static ls_status verify_segment(lsi_verify *verify, const lsi_segment_list *list
     return st;
 }
 
-/* ---- files that nothing names ---- */
-
-typedef struct stray_walk {
-    lsi_verify *verify;
-    const lsi_segment_list *list;
-} stray_walk;
-
-/* The number in "00000001.seg"; 0: not such a name. */
-uint32_t lsi_segment_number_of(const char *entry, const char *suffix)
-{
-    char *end;
-    unsigned long number;
-
-    if (entry[0] < '0' || entry[0] > '9')
-        return 0;
-    number = strtoul(entry, &end, 10);
-    if (end - entry < 8 || *end != '.' || strcmp(end + 1, suffix) != 0 || number > UINT32_MAX)
-        return 0;
-    return (uint32_t)number;
-}
-
-static int tell_stray(void *user, const char *entry, bool is_dir)
-{
-    const stray_walk *walk = user;
-    uint32_t number = lsi_segment_number_of(entry, "seg");
-    char name[LSI_LOG_DIR_BYTES + 300];
-    ls_finding finding = {.severity = LS_FINDING_NOTE, .kind = LS_FINDING_STRAY_FILE, .file = name,
-                          .advice = "nothing to do; it may be removed once nobody wants to look at it"};
-
-    if (number == 0)
-        number = lsi_segment_number_of(entry, "idx");
-    if (strcmp(entry, LSI_SEGMENT_LIST_NAME) == 0)
-        return 0;
-    for (uint32_t i = 0; number != 0 && walk->list != NULL && i < walk->list->count; i++)
-        if (walk->list->entries[i].number == number)
-            return 0;
-    (void)snprintf(name, sizeof name, "%s/%s", walk->verify->config->dir, entry);
-    if (lsi_is_kept(entry))
-        lsi_inspection_tell(walk->verify->inspection, &finding, "%s: %s was kept by a repair",
-                            walk->verify->config->label,
-                            name);
-    else if (!walk->verify->beside) /* Else it may be about to be named. */
-        lsi_inspection_tell(walk->verify->inspection, &finding,
-                            "%s: %s%s is named by nothing: a killed process left it",
-                            walk->verify->config->label, name, is_dir ? "/" : "");
-    return 0;
-}
-
 /* ---- the log ---- */
 
 /* Where the last segment ends: as shared memory says, if it is of this boot and somebody uses it or it is true; else as
@@ -405,7 +357,7 @@ static ls_status find_end(lsi_verify *verify, lsi_segment_list *list, const lsi_
     if (current && (health == LSI_SHARD_HEALTHY || health == LSI_SHARD_FAILED) &&
         atomic_load_explicit(&slot->segment, memory_order_relaxed) == last->number &&
         atomic_load_explicit(&slot->segment_base, memory_order_relaxed) == last->base) {
-        bool is_true = verify->beside;
+        bool is_true = verify->beside, is_older = false;
 
         *end = health == LSI_SHARD_FAILED ? lsi_slot_kept_end(slot) : lsi_load(&slot->committed_end);
         if (verify->known_segment == 0) { /* Else a repair noted it, before it went on in another segment. */
@@ -413,8 +365,10 @@ static ls_status find_end(lsi_verify *verify, lsi_segment_list *list, const lsi_
             verify->known_next = lsi_load(&slot->next_seqno);
         }
         *torn = (atomic_load_explicit(&slot->roll_first, memory_order_relaxed) & LSI_ROLL_FIRST_TORN) != 0;
-        if (!is_true && lsi_log_ends_are_true(&log, &as_if, slot, &is_true) != LS_OK)
+        if (!is_true && lsi_log_ends_are_true(&log, &as_if, slot, &is_true, &is_older) != LS_OK)
             is_true = true; /* Its file cannot be read, which will be told. */
+        if (is_older)
+            lsi_older_tell(verify->config, slot, false, verify->inspection);
         if (is_true && *end >= last->base && *end % 8 == 0)
             return LS_OK;
     }
@@ -497,13 +451,8 @@ ls_status lsi_verify_segments(lsi_verify *verify, const lsi_slot *slot, bool cur
         st = verify_segment(verify, list, i, sealed ? entry->end : last_end,
                             sealed ? (entry->flags & LSI_SEGMENT_TORN) != 0 : torn);
     }
-    if (st == LS_OK && !verify->repair) {
-        stray_walk walk = {verify, list};
-        int rc = verify->config->root->files->list(verify->config->root, verify->config->dir, tell_stray, &walk);
-
-        if (rc < 0)
-            st = lsi_fail_errno(-rc, "listing %s", verify->config->dir);
-    }
+    if (st == LS_OK)
+        st = lsi_unnamed_tell(verify, list);
     lsi_segment_list_unref(list);
     return st;
 }

@@ -78,7 +78,9 @@ void lsi_gaps_tell(lsi_verify *verify, bool repaired); /* and forgets them */
 /* Walks all segments, gathers gaps and tells everything else. CORRUPT: the list. */
 ls_status lsi_verify_segments(lsi_verify *verify, const lsi_slot *slot, bool current);
 
-uint32_t lsi_segment_number_of(const char *entry, const char *suffix);
+/* unnamed.c: files of the log's directory that its list does not name. */
+ls_status lsi_unnamed_tell(lsi_verify *verify, const lsi_segment_list *list);
+uint32_t lsi_segment_number_of(const char *entry, const char *suffix); /* of "00000001.seg"; 0: not such a name */
 /* Whether segment `i`, whose header is damaged, has its salt, so that a header can be made under which its frames are
  * right. */
 bool lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *list, uint32_t i,
@@ -90,6 +92,8 @@ void lsi_say_lost(const ls_finding *finding, bool at_most, char text[LSI_LOST_BY
 /* What is wrong with a segment's header, with label and name: what opening it says. */
 void lsi_say_header(const lsi_log_config *config, uint32_t number, char text[LSI_MESSAGE_BYTES]);
 const char *lsi_unreadable_advice(int err); /* when the system would not read a file */
+/* The control file states an end of this log behind which there are frames. */
+void lsi_older_tell(const lsi_log_config *config, const lsi_slot *slot, bool repaired, lsi_inspection *inspection);
 /* At most so many are given up with what was not synced. */
 uint64_t lsi_unsynced_records(const lsi_log_config *config, const lsi_slot *slot);
 

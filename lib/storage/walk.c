@@ -3,9 +3,9 @@
  * Reads 256 KiB at a time into a buffer of its own. After damage `lsi_walk_resume` looks for the next frame, in steps
  * of 8 bytes: a header's sum is seeded with its position, so only a frame that was written there passes.
  *
- * Frames that were written do not overlap, so all that is read behind such headers to check their bodies is no more than
- * the segment. Bytes that somebody made to look like headers of frames within frames could make each of them cost all
- * that follows: so it is never more (X1). */
+ * Frames that were written do not overlap, so all that is read behind such headers to check their bodies is no more
+ * than the segment. Bytes that somebody made to look like headers of frames within frames could make each of them cost
+ * all that follows: so it is never more (X1). */
 #include <string.h>
 
 #include "base/bytes.h"

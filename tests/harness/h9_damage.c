@@ -1,8 +1,8 @@
 /* H9, the damage campaign: a small store, and in each case one thing that a disk, a careless hand or a bad cable does
  * to one of its files. Bits are flipped (every one of the manifest and of the segment lists, others at random), sectors
- * zeroed or exchanged, frames put in other frames' places, files cut, deleted, exchanged or turned into directories, and
- * the control file is one that was copied earlier: between two puts, or while one was being written, as who copies a
- * store that is at work may copy it before the shards.
+ * zeroed or exchanged, frames put in other frames' places, files cut, deleted, exchanged or turned into directories,
+ * and the control file is one that was copied earlier: between two puts, or while one was being written, as who copies
+ * a store that is at work may copy it before the shards.
  *
  *     h9_damage [--seed S] [--cases N]
  *

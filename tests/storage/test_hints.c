@@ -1,5 +1,6 @@
-/* What is whole and false: an older control file over a newer log, words of the slot that were true once or never, index
- * entries that name another frame, headers of frames that are none. Section 3 of the promises: hints never make a record appear or vanish.
+/* What is whole and false: an older control file over a newer log, words of the slot that were true once or never,
+ * index entries that name another frame, headers of frames that are none; and what verify says of them. Section 3 of
+ * the promises: hints never make a record appear or vanish.
  *
  * Nobody has the log open while its control file is changed, and the machine has not started again: that is when its
  * words are believed at all. */
@@ -226,7 +227,8 @@ static const word words[] = {
     {offsetof(lsi_slot, seqno_limit), "seqno_limit"},     {offsetof(lsi_slot, allocated_end), "allocated_end"},
     {offsetof(lsi_slot, zeroed_end), "zeroed_end"},       {offsetof(lsi_slot, indexed_end), "indexed_end"},
     {offsetof(lsi_slot, durable_end), "durable_end"},     {offsetof(lsi_slot, last_arrival_us), "last_arrival_us"},
-    {offsetof(lsi_slot, last_monotonic_us), "last_monotonic_us"}};
+    {offsetof(lsi_slot, last_monotonic_us), "last_monotonic_us"},
+    {offsetof(lsi_slot, given_up_from), "given_up_from"}, {offsetof(lsi_slot, given_up_to), "given_up_to"}};
 
 /* Each word with each of some values, one at a time, and no record is lost, nor does one come from the future. */
 static void a_false_word_takes_nothing(void **state)
@@ -341,6 +343,147 @@ static void an_entry_for_another_frame_hides_nothing(void **state)
     drop_log(fx);
 }
 
+/* ---- what verify says ---- */
+
+typedef struct said {
+    ls_finding finding; /* the last one that is no note */
+    uint32_t count;
+    char what[512];
+} said;
+
+static ls_inspect_act note(const ls_finding *finding, void *user)
+{
+    said *of = user;
+
+    if (finding->severity == LS_FINDING_NOTE)
+        return LS_INSPECT_GO_ON;
+    of->finding = *finding;
+    of->count++;
+    (void)snprintf(of->what, sizeof of->what, "%s", finding->what);
+    return LS_INSPECT_GO_ON;
+}
+
+/* Of a log that is closed here; opened for a repair. */
+static said verify(fixture *fx, bool repair)
+{
+    said of = {.count = 0};
+    lsi_inspection inspection = {.finding = note, .user = &of, .stream = ""};
+    lsi_peek peek;
+
+    open_log(fx, false); /* for its configuration; nothing of the log is used */
+    if (repair) {
+        assert_int_equal(lsi_log_repair(&fx->store.config, &inspection), LS_OK);
+    } else {
+        assert_int_equal(lsi_peek_open(&fx->store.env, &fx->store.root, fx->store.config.store_id, &peek), LS_OK);
+        peek.alive = false;
+        assert_int_equal(lsi_log_verify(&fx->store.config, &peek, &inspection), LS_OK);
+        lsi_peek_close(&peek);
+    }
+    assert_int_equal(log_store_close(&fx->store), LS_OK);
+    return of;
+}
+
+static void verify_tells_an_older_control_file(void **state)
+{
+    fixture *fx = &the_fixture;
+
+    (void)state;
+    make_log(fx, LS_DURABILITY_SYNC);
+    put_more(fx, 2, 100);
+    with_control(fx, false);
+    put_more(fx, 3, 100);
+    assert_int_equal(log_store_close(&fx->store), LS_OK);
+    assert_int_equal(verify(fx, false).count, 0);
+    with_control(fx, true);
+    for (int repaired = 0; repaired <= 1; repaired++) {
+        said of = verify(fx, repaired);
+
+        assert_int_equal(of.count, 1);
+        assert_int_equal(of.finding.severity, LS_FINDING_HINT);
+        assert_int_equal(of.finding.kind, LS_FINDING_CONTROL);
+        assert_int_equal(of.finding.repaired, repaired);
+        assert_non_null(strstr(of.what, "00000001.seg"));
+    }
+    assert_int_equal(verify(fx, false).count, 0);
+    expect_all(fx);
+    drop_log(fx);
+}
+
+static void read_list(fixture *fx, unsigned char *bytes, size_t *size, bool write)
+{
+    const lsi_files *files = sim_files_table(fx->sim);
+    lsi_root root;
+    lsi_file file;
+
+    assert_int_equal(files->root_open(files, "store", LSI_ROOT_WRITE, &root), 0);
+    if (write && *size == 0) {
+        assert_int_equal(files->unlink(&root, "1/0/" LSI_SEGMENT_LIST_NAME), 0);
+        files->root_close(&root);
+        return;
+    }
+    assert_int_equal(files->open(&root, "1/0/" LSI_SEGMENT_LIST_NAME, write ? LSI_OPEN_WRITE : 0, &file), 0);
+    if (write) {
+        assert_int_equal(files->truncate(&file, *size), 0);
+        assert_int_equal(lsi_file_write_one(&file, bytes, *size, 0), 0);
+    } else {
+        int64_t got = files->read(&file, bytes, 4096, 0);
+
+        assert_true(got > 0 && got < 4096);
+        *size = (size_t)got;
+    }
+    assert_int_equal(files->close(&file), 0);
+    files->root_close(&root);
+}
+
+/* A list that lacks what it once named: as it is, and when the log has gone on from there in another segment. */
+static void verify_tells_a_segment_that_the_list_lacks(void **state)
+{
+    fixture *fx = &the_fixture;
+    unsigned char bytes[4096];
+    size_t size;
+    said of;
+
+    (void)state;
+    for (int goes_on = 0; goes_on <= 1; goes_on++) {
+        make_log(fx, LS_DURABILITY_SYNC);
+        put_more(fx, 4, 20000); /* three to a segment */
+        read_list(fx, bytes, &size, false);
+        put_more(fx, 4, 20000);
+        assert_int_equal(log_store_close(&fx->store), LS_OK);
+        assert_int_equal(verify(fx, false).count, 0);
+        read_list(fx, bytes, &size, true);
+        if (goes_on) {
+            ls_seqno seqno;
+
+            open_log(fx, false);
+            assert_int_equal(log_store_put(&fx->store, 99, 100, &seqno), LS_OK);
+            assert_int_equal(log_store_close(&fx->store), LS_OK);
+        }
+        for (int repaired = 0; repaired <= 1; repaired++) {
+            of = verify(fx, repaired);
+            assert_int_equal(of.count, 1);
+            assert_int_equal(of.finding.severity, LS_FINDING_DAMAGE);
+            assert_int_equal(of.finding.kind, LS_FINDING_STRAY_FILE);
+            assert_int_equal(of.finding.records_max, 2);
+            assert_int_equal(of.finding.last_seqno, fx->last);
+            assert_non_null(strstr(of.what, "1/0/00000003.seg"));
+        }
+        if (!goes_on) { /* As it advises. */
+            size = 0;
+            read_list(fx, bytes, &size, true);
+            of = verify(fx, true);
+            assert_int_equal(of.count, 1);
+            assert_int_equal(of.finding.kind, LS_FINDING_SEGMENT_LIST);
+            assert_int_equal(of.finding.repaired, 1);
+            assert_int_equal(verify(fx, false).count, 0);
+            expect_all(fx);
+            drop_log(fx);
+        } else {
+            sim_files_free(fx->sim);
+        }
+    }
+}
+
 /* ---- bytes that look like frames ---- */
 
 /* Not a hint, but as false: headers with right sums every 48 bytes, each of a frame of all the rest, whose body is not
@@ -398,6 +541,8 @@ int main(void)
         cmocka_unit_test(a_reader_who_may_not_write_is_shown_all_too),
         cmocka_unit_test(a_false_word_takes_nothing),
         cmocka_unit_test(an_entry_for_another_frame_hides_nothing),
+        cmocka_unit_test(verify_tells_an_older_control_file),
+        cmocka_unit_test(verify_tells_a_segment_that_the_list_lacks),
         cmocka_unit_test(false_frames_are_looked_over_once),
     };
 

@@ -62,10 +62,11 @@ typedef int32_t ls_finding_kind;
 #define LS_FINDING_FRAMES 5          /**< Bytes of a segment that held records are no valid frames. */
 #define LS_FINDING_SEGMENT_SHORT 6   /**< A segment's file ends before its records do. */
 #define LS_FINDING_INDEX 7           /**< An index has wrong entries. */
-#define LS_FINDING_CONTROL 8         /**< The control file fails its checks, or is no file. */
+#define LS_FINDING_CONTROL 8         /**< The control file fails its checks, is no file, or is older than a shard. */
 #define LS_FINDING_TORN_TAIL 9       /**< Bytes after the last record: an append that a crash cut off. */
 #define LS_FINDING_SKIPPED 10        /**< Damage that an earlier repair made readers step over. */
-#define LS_FINDING_STRAY_FILE 11     /**< A file that nothing names: left by a killed process, or kept by a repair. */
+#define LS_FINDING_STRAY_FILE 11     /**< A file that nothing names: left by a killed process, or kept by a repair. As
+                                          DAMAGE: a segment with records that the segment list should name. */
 #define LS_FINDING_FILE_UNREADABLE 12 /**< The system would not read a file. */
 #define LS_FINDING_SYNC_FAILED 13     /**< A sync failed: the shard refuses puts until it is repaired or reset. */
 #define LS_FINDING_RESERVE 14         /**< Something else stands in the place of the reserve. */
