@@ -156,12 +156,42 @@ static void upkeep_goes_by_it(void **state)
     close_clocked(&of);
 }
 
+/* Who has been given everything is told of no loss when that is trimmed. */
+static void who_had_everything_has_lost_nothing(void **state)
+{
+    handles of = open_clocked(*state);
+    ls_iterator *one = NULL, *all = NULL;
+
+    assert_int_equal(ls_iterator_open(of.stream, 0, NULL, NULL, &one), LS_OK);
+    assert_int_equal(ls_iterator_open_all(of.stream, NULL, NULL, &all), LS_OK);
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(ls_producer_put(of.producer, text("k"), text("d"), NULL, NULL), LS_OK);
+        assert_int_equal(count_next(one, LS_OK), 1);
+        assert_int_equal(count_next(all, LS_OK), 1);
+        if (round == 1) { /* Once by their ends, and once more when nothing came between. */
+            assert_int_equal(count_next(one, LS_OK), 0);
+            assert_int_equal(count_next(all, LS_OK), 0);
+        }
+        the_time += 2 * MINUTE;
+        assert_int_equal(ls_store_maintain(of.store, -1), LS_OK);
+        the_time += 62 * MINUTE;
+        assert_int_equal(ls_store_maintain(of.store, -1), LS_OK);
+        assert_int_equal(ls_store_maintain(of.store, -1), LS_OK);
+    }
+    assert_int_equal(count_next(one, LS_OK), 0);
+    assert_int_equal(count_next(all, LS_OK), 0);
+    ls_iterator_close(one);
+    ls_iterator_close(all);
+    close_clocked(&of);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(records_are_stamped_and_grow_old_by_it),
         TEST(who_was_overtaken_is_told_how_far),
         TEST(upkeep_goes_by_it),
+        TEST(who_had_everything_has_lost_nothing),
     };
 
     run_everywhere("a clock of the program's own", tests);

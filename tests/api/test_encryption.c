@@ -532,6 +532,63 @@ static void changes_that_cannot_be_are_refused(void **state)
     temp_remove(&at.temp);
 }
 
+typedef struct refusal {
+    ls_status answer;
+    int calls;
+} refusal;
+
+static ls_status answer_with(void *user, const char *key_id, unsigned char key[LS_KEY_BYTES])
+{
+    refusal *of = user;
+
+    (void)key_id;
+    memset(key, 7, LS_KEY_BYTES);
+    of->calls++;
+    return of->answer;
+}
+
+/* Whatever a callback answers that is not LS_OK: there is no key, and the next call asks again. One that was given is
+ * kept, by who has used it. */
+static void every_other_answer_means_that_there_is_no_key(void **state)
+{
+    static const ls_status answers[] = {LS_ERR_NOT_FOUND, LS_ERR_IO, LS_ERR_BUSY, 7, -1};
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    refusal of = {.calls = 0};
+    ls_store *store = NULL;
+    place at;
+
+    (void)state;
+    SKIP_UNLESS_BUILT();
+    place_make(&at);
+    options.key_callback = answer_with;
+    options.key_user = &of;
+    assert_int_equal(ls_store_open(at.location, &options, &store), LS_OK);
+    assert_int_equal(ls_stream_create(store, "s", NULL), LS_OK);
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        of.answer = answers[i];
+        assert_int_equal(ls_stream_start_encryption(store, "s", "k1"), LS_ERR_KEY);
+        assert_true(says("'k1'"));
+        assert_int_equal(of.calls, i + 1);
+        assert_key_id(store, "s", "");
+    }
+    of.answer = LS_OK;
+    assert_int_equal(ls_stream_start_encryption(store, "s", "k1"), LS_OK);
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        of.answer = answers[i];
+        of.calls = 0;
+        assert_int_equal(put(store, "s", 0, 10), LS_ERR_KEY);
+        assert_int_equal(of.calls, 1);
+    }
+    of.answer = LS_OK;
+    assert_int_equal(put(store, "s", 0, 10), LS_OK);
+    of.answer = LS_ERR_IO;
+    of.calls = 0;
+    assert_int_equal(put(store, "s", 1, 10), LS_OK);
+    assert_int_equal(of.calls, 0);
+    assert_int_equal(ls_store_close(store), LS_OK);
+    temp_remove(&at.temp);
+}
+
 /* P9. */
 static bool child_is_turned_away(void *user)
 {
@@ -699,6 +756,7 @@ int main(void)
         TEST(a_wrong_key_is_no_damage_and_writes_nothing),
         TEST(keys_change_under_a_process_that_puts),
         TEST(changes_that_cannot_be_are_refused),
+        TEST(every_other_answer_means_that_there_is_no_key),
         TEST(a_fork_child_changes_nothing),
         TEST(compressed_records_come_back_and_take_less),
         TEST(key_files_are_read_and_looked_at),

@@ -348,6 +348,40 @@ static void upkeep_syncs_in_interval_mode(void **state)
     }
 }
 
+/* A put that asks for more than the store's mode waits for a sync, one that asks for less does not get less. */
+static void a_put_may_ask_for_more_durability(void **state)
+{
+    fixture *fx = *state;
+
+    if (in_memory)
+        return;
+    for (ls_durability mode = LS_DURABILITY_KERNEL; mode <= LS_DURABILITY_SYNC; mode++)
+        for (ls_durability asked = LS_DURABILITY_DEFAULT; asked <= LS_DURABILITY_SYNC; asked++)
+            for (int is_batch = 0; is_batch < 2; is_batch++) {
+                const ls_put_entry entry = {text("k"), text("d"), NULL};
+                ls_store_options options = LS_STORE_OPTIONS_INIT;
+                ls_put_options how = LS_PUT_OPTIONS_INIT;
+                char root[TEMP_PATH_BYTES * 2], name[32];
+                handles of;
+
+                snprintf(name, sizeof name, "asked-%d-%d-%d", mode, asked, is_batch);
+                snprintf(root, sizeof root, "%s", temp_path(&fx->temp, name));
+                options.durability = mode;
+                options.sync_interval_ms = 60000;
+                of = open_all(root, &options);
+                usleep(20000); /* The thread's first look comes before the put. */
+                how.durability = asked;
+                if (is_batch)
+                    assert_int_equal(ls_producer_put_batch(of.producer, &entry, 1, &how, NULL, NULL), LS_OK);
+                else
+                    assert_int_equal(ls_producer_put(of.producer, text("k"), text("d"), &how, NULL), LS_OK);
+                assert_int_equal(unsynced_bytes(root) == 0, mode == LS_DURABILITY_SYNC || asked > mode);
+                assert_int_equal(ls_producer_flush(of.producer), LS_OK);
+                assert_int_equal(unsynced_bytes(root), 0);
+                close_all(&of);
+            }
+}
+
 static void upkeep_keeps_space_in_reserve(void **state)
 {
     fixture *fx = *state;
@@ -410,6 +444,7 @@ int main(void)
         TEST(waits_are_by_the_systems_clock),
         TEST(who_opens_for_reading_takes_the_durability_that_is_there),
         TEST(upkeep_syncs_in_interval_mode),
+        TEST(a_put_may_ask_for_more_durability),
         TEST(upkeep_keeps_space_in_reserve),
         TEST(upkeep_goes_on_behind_what_fails),
     };

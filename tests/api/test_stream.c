@@ -188,6 +188,7 @@ static void a_description_shows_first_and_last_numbers(void **state)
     ls_producer *producer = NULL;
     ls_iterator *iterator = NULL;
     const ls_batch *batch;
+    ls_position last_at = {.kind = LS_AT_TIMESTAMP};
     ls_record_id first, last;
 
     assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
@@ -207,6 +208,11 @@ static void a_description_shows_first_and_last_numbers(void **state)
     assert_int_equal(info.oldest_arrival_us, ls_batch_at(batch, 0)->arrival_us);
     assert_int_equal(info.latest_arrival_us, ls_batch_at(batch, 2)->arrival_us);
     assert_true(info.latest_arrival_us > info.oldest_arrival_us);
+    last_at.timestamp_us = info.latest_arrival_us; /* At that time, and not only after it. */
+    assert_int_equal(ls_iterator_seek(iterator, &last_at), LS_OK);
+    assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+    assert_int_equal(ls_batch_count(batch), 1);
+    assert_int_equal(ls_batch_at(batch, 0)->seqno, last.seqno);
     ls_iterator_close(iterator);
     assert_int_equal(ls_producer_close(producer), LS_OK);
     assert_int_equal(ls_stream_close(stream), LS_OK);

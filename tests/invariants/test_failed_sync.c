@@ -3,6 +3,8 @@
  * alone ends it. */
 #include <errno.h>
 
+#include <libstream/unstable/inspect.h>
+
 #include "invariants/processes.h"
 
 typedef struct plan {
@@ -57,9 +59,16 @@ static void a_process_that_comes_later(fixture *fx)
 
 #define WRITERS 4
 
+static void note_shard(const ls_inspect_shard *shard, void *user)
+{
+    *(ls_inspect_shard *)user = *shard;
+}
+
 static void a_failed_sync_is_everybodys(void **state)
 {
     fixture *fx = *state;
+    ls_inspect_callbacks callbacks = LS_INSPECT_CALLBACKS_INIT;
+    ls_inspect_shard shown = {.size = 0};
     ls_shard_info info = LS_SHARD_INFO_INIT;
     ls_stream_description *about = NULL;
     ls_iterator *iterator = NULL;
@@ -83,6 +92,10 @@ static void a_failed_sync_is_everybodys(void **state)
 
     /* This process met no error of its own. Nobody reads what is not known to be durable. */
     assert_int_equal(put_text(&of, "refused", NULL), LS_ERR_IO);
+    callbacks.shard = note_shard;
+    assert_int_equal(ls_inspect_status(fx->path, &callbacks, &shown), LS_OK);
+    assert_int_equal(shown.health, LS_ERR_IO);
+    assert_int_equal(shown.failed_errno, EIO);
     next.timeout_ms = 50;
     assert_int_equal(ls_iterator_next(iterator, &next, &batch), LS_OK);
     assert_int_equal(ls_batch_count(batch), 0);

@@ -2,11 +2,29 @@
  * stopped in a lock is waited for, and no longer than busy_timeout_ms. */
 #include <sched.h>
 
+#include <libstream/unstable/inspect.h>
+
 #include "invariants/dying.h"
 
 #define BUSY_MS 300
 #define RECORDS 13
 #define DATA_BYTES 6000 /* so that RECORDS of them roll a segment of 64 KiB */
+
+/* What `lstream status` shows of the stream's one shard. */
+static void note_shard(const ls_inspect_shard *shard, void *user)
+{
+    *(ls_inspect_shard *)user = *shard;
+}
+
+static ls_inspect_shard shown(const fixture *fx)
+{
+    ls_inspect_callbacks callbacks = LS_INSPECT_CALLBACKS_INIT;
+    ls_inspect_shard shard = {.size = 0};
+
+    callbacks.shard = note_shard;
+    assert_int_equal(ls_inspect_status(fx->path, &callbacks, &shard), LS_OK);
+    return shard;
+}
 
 /* ---- P1 ---- */
 
@@ -17,6 +35,13 @@ static void small_segments(ls_store_options *options, ls_durability durability)
 }
 
 static ls_durability the_durability;
+static int told_deaths; /* lines of the parent's log */
+
+static void note_death(void *user, int32_t level, const char *line)
+{
+    (void)user;
+    told_deaths += level == LS_LOG_WARNING && strstr(line, "a process died while it wrote") != NULL;
+}
 
 /* Makes what is missing, and puts until it is killed. */
 static void put_and_die(fixture *fx)
@@ -49,6 +74,8 @@ static void walk(fixture *fx, ls_durability durability, int where, bool beside)
     int status = 1;
 
     small_segments(&options, durability);
+    options.log = note_death;
+    told_deaths = 0;
     the_durability = durability;
     atomic_store(&fx->share->acknowledged, 0);
     if (beside)
@@ -69,6 +96,8 @@ static void walk(fixture *fx, ls_durability durability, int where, bool beside)
         assert_true(calls < 2000);
     }
     assert_true(calls > 20);
+    if (beside && where == 2) /* Who goes on behind half a write says so (store.h, LS_LOG_WARNING). */
+        assert_true(told_deaths > 0 && shown(fx).torn_count > 0);
     if (!beside)
         assert_int_equal(handles_open(&of, fx->path, &options, NULL), LS_OK);
     /* All that was acknowledged is there; of each dead one at most the put it died in besides. */
@@ -258,6 +287,7 @@ static void a_stopped_holder_is_waited_for_and_no_longer_than_asked(void **state
     the_plan.target = HOOK_SEGMENT;
     pid = child_start(put_and_stop, fx);
     child_stops(pid);
+    assert_int_equal(shown(fx).append_lock_holder, pid);
     for (int i = 0; i < 3; i++) { /* The lock is never stolen, however often one asks. */
         from = now_ms();
         assert_int_equal(put_text(&of, "refused", NULL), LS_ERR_BUSY);
@@ -266,6 +296,7 @@ static void a_stopped_holder_is_waited_for_and_no_longer_than_asked(void **state
     assert_int_equal(count_readable(of.stream), 2); /* Readers need no lock. */
     assert_int_equal(kill(pid, SIGCONT), 0);
     child_ends_well(pid);
+    assert_int_equal(shown(fx).append_lock_holder, 0);
     assert_int_equal(put_text(&of, "last", NULL), LS_OK);
     assert_int_equal(count_readable(of.stream), 4);
     assert_int_equal(count_text(of.stream, "stopped"), 1);
@@ -308,6 +339,7 @@ static void a_process_stopped_in_a_sync_does_not_stop_others(void **state)
     the_plan.target = HOOK_SEGMENT;
     pid = child_start(put_and_stop, fx);
     child_stops(pid);
+    assert_int_equal(shown(fx).sync_lock_holder, pid);
     from = now_ms();
     assert_int_equal(put_text(&of, "beside", NULL), LS_OK);
     assert_in_range(now_ms() - from, 0, 2500);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "engine/local/local.h"
 #include "invariants/processes.h"
 
 #define NOBODY 65534u
@@ -272,6 +273,7 @@ static void a_network_file_system_is_refused_unless_asked_for(void **state)
     ls_store_options options = LS_STORE_OPTIONS_INIT;
     hooked_files hooked;
     ls_store *store = NULL;
+    lsi_env env;
 
     hooked_files_init(&hooked, NULL, NULL, NULL);
     hooked.kind_set = true;
@@ -283,6 +285,18 @@ static void a_network_file_system_is_refused_unless_asked_for(void **state)
     assert_int_equal(ls_store_close(store), LS_OK);
     options.flags = LS_STORE_READ_ONLY; /* Readers map the control file too. */
     assert_int_equal(open_hooked(fx->path, &options, &hooked, &store), LS_ERR_UNSUPPORTED);
+
+    /* Verifying and repairing, too. */
+    lsi_env_default(&env);
+    env.files = &hooked.table;
+    for (int repair = 0; repair < 2; repair++) {
+        ls_inspect_options how = LS_INSPECT_OPTIONS_INIT;
+        lsi_inspection inspection = {.finding = NULL};
+
+        assert_int_equal(lsi_local_inspect(&env, fx->path, &how, repair != 0, &inspection), LS_ERR_UNSUPPORTED);
+        how.flags = LS_INSPECT_NETWORK_FS_ALLOWED;
+        assert_int_equal(lsi_local_inspect(&env, fx->path, &how, repair != 0, &inspection), LS_OK);
+    }
 }
 
 /* ---- X3 ---- */

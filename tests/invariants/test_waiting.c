@@ -1,5 +1,6 @@
 /* P4 and what waits between processes: a reader that sleeps is woken by a put of any process, whatever happens to other
  * sleepers; the deletion of its stream ends its sleep. */
+#include <errno.h>
 #include <poll.h>
 
 #include "invariants/processes.h"
@@ -226,6 +227,72 @@ static void an_event_descriptor_follows_another_process(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* Puts when the other one waits for certain, and says when it had. */
+static void put_soon(fixture *fx)
+{
+    handles of;
+
+    child_check(handles_open(&of, fx->path, NULL, NULL) == LS_OK);
+    (void)usleep(20000);
+    child_check(put_text(&of, "soon", NULL) == LS_OK);
+    atomic_store(&fx->share->calls, (uint64_t)now_ms());
+    child_check(handles_close(&of) == LS_OK);
+}
+
+static int (*open_before)(const lsi_root *root, const char *name, unsigned flags, lsi_file *out);
+
+static int control_to_read_only(const lsi_root *root, const char *name, unsigned flags, lsi_file *out)
+{
+    if (strstr(name, "control") != NULL && (flags & LSI_OPEN_WRITE) != 0)
+        return -EACCES;
+    return open_before(root, name, flags, out);
+}
+
+/* Who may not say that he waits is woken by nobody, and looks again every 50 ms (store.h, READ_ONLY). Method: the
+ * shortest of some waits, for one that comes back after half a second or more each time. */
+static void who_may_only_read_the_control_file_looks_again_soon(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_next_options next = LS_NEXT_OPTIONS_INIT;
+    ls_iterator *iterator = NULL;
+    const ls_batch *batch;
+    hooked_files files;
+    ls_store *reader = NULL;
+    ls_stream *stream = NULL;
+    int64_t shortest = INT64_MAX;
+    handles of;
+
+    assert_int_equal(handles_open(&of, fx->path, NULL, NULL), LS_OK);
+    assert_int_equal(put_text(&of, "first", NULL), LS_OK);
+    hooked_files_init(&files, NULL, NULL, NULL);
+    open_before = files.table.open;
+    files.table.open = control_to_read_only;
+    options.flags = LS_STORE_READ_ONLY;
+    next.timeout_ms = WAIT_MS;
+    assert_int_equal(open_hooked(fx->path, &options, &files, &reader), LS_OK);
+    assert_int_equal(ls_stream_open(reader, STREAM, &stream), LS_OK);
+    assert_int_equal(ls_iterator_open(stream, 0, NULL, NULL, &iterator), LS_OK);
+    assert_int_equal(ls_iterator_next(iterator, &next, &batch), LS_OK);
+    for (int i = 0; i < 8; i++) {
+        int64_t from;
+        pid_t pid;
+
+        pid = child_start(put_soon, fx);
+        assert_int_equal(ls_iterator_next(iterator, &next, &batch), LS_OK);
+        from = now_ms();
+        assert_int_equal(ls_batch_count(batch), 1);
+        from -= (int64_t)atomic_load(&fx->share->calls);
+        shortest = from < shortest ? from : shortest;
+        child_ends_well(pid);
+    }
+    assert_true(shortest < 200);
+    ls_iterator_close(iterator);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(reader), LS_OK);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +302,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_merged_reader_is_woken_in_kernel_mode, set_up, tear_down),
         cmocka_unit_test_setup_teardown(killed_sleepers_hold_up_nobody, set_up, tear_down),
         cmocka_unit_test_setup_teardown(deleting_the_stream_ends_every_sleep, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_may_only_read_the_control_file_looks_again_soon, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_event_descriptor_follows_another_process, set_up, tear_down),
     };
 
