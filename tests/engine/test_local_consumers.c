@@ -1,95 +1,30 @@
 /* Registered consumers in a store on disk: registering and deregistering under failures, deaths and losses of power,
  * with and without others who have the store open; and who holds a subscription. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "support/sim_process.h"
 
-#include <cmocka.h>
-
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/status.h"
-#include "engine/engine.h"
-#include "engine/local/local.h"
-#include "support/sim_files.h"
-#include "support/sim_memory.h"
 
 #define STEPS 4u /* of changes(): nobody, a, a and b, b and c again */
 static const char *const states[STEPS + 1] = {"", "a", "a b", "b", "b c"};
 
-/* A process of the simulated machine: its store, and what became of its calls. */
-typedef struct process {
-    sim_files *sim;
-    sim_memory memory;
-    lsi_env env;
-    lsi_engine *engine;
-    lsi_engine_stream *stream;
-    ls_durability durability;
-    ls_status answers[STEPS];  /* of changes(); -1: not returned */
-    size_t returned_at[STEPS]; /* places in the log when they had */
-    int64_t now_us;            /* of both clocks */
-} process;
-
-static int64_t now_of(void *user)
+static void begin(process *who, sim_files *sim)
 {
-    return ((process *)user)->now_us;
-}
-
-static void process_begin(process *who, sim_files *sim)
-{
-    memset(who, 0, sizeof *who);
-    who->sim = sim;
-    who->memory = (sim_memory)SIM_MEMORY_INIT;
-    who->now_us = INT64_C(1700000000000000);
-    lsi_env_default(&who->env);
-    who->env.files = sim_files_table(sim);
-    who->env.memory = sim_memory_table(&who->memory);
-    who->env.clock = (lsi_clock){.wall_us = now_of, .monotonic_us = now_of, .user = who};
-    who->env.busy_timeout_ms = 3000;
-    who->durability = LS_DURABILITY_SYNC;
-    for (uint32_t i = 0; i < STEPS; i++)
-        who->answers[i] = -1;
-}
-
-static ls_status process_open(process *who)
-{
-    ls_store_options options = LS_STORE_OPTIONS_INIT;
-    ls_status st;
-
-    options.durability = who->durability;
-    st = lsi_local_open("store", &options, &who->env, &who->engine);
-    if (st != LS_OK)
-        return st;
-    st = who->engine->ops->stream_open(who->engine, "s", &who->stream);
-    if (st != LS_OK) {
-        (void)who->engine->ops->close(who->engine);
-        who->engine = NULL;
-    }
-    return st;
-}
-
-static void process_close(process *who)
-{
-    who->engine->ops->stream_close(who->stream);
-    assert_int_equal(who->engine->ops->close(who->engine), LS_OK);
-    assert_int_equal(who->memory.live, 0);
+    process_begin(who, sim);
+    process_hold_clock(who);
 }
 
 static sim_files *make_disk(ls_durability durability)
 {
     sim_files *sim = sim_files_new();
-    lsi_stream_spec spec = {.name = "s", .shard_count = 2, .retention_hours = 24, .record_bytes_max = 1 << 20};
-    ls_store_options options = LS_STORE_OPTIONS_INIT;
     process who;
 
-    process_begin(&who, sim);
-    options.durability = durability;
-    assert_int_equal(lsi_local_open("store", &options, &who.env, &who.engine), LS_OK);
-    assert_int_equal(who.engine->ops->create(who.engine, &spec), LS_OK);
+    begin(&who, sim);
+    who.durability = durability;
+    assert_int_equal(process_open_store(&who), LS_OK);
+    assert_int_equal(process_create(&who), LS_OK);
     assert_int_equal(who.engine->ops->stream_open(who.engine, "s", &who.stream), LS_OK);
     process_close(&who);
     return sim;
@@ -143,23 +78,8 @@ static void changes(void *user)
 {
     process *who = user;
 
-    if (process_open(who) != LS_OK)
-        return;
-    for (uint32_t i = 0; i < STEPS && (i == 0 || who->answers[i - 1] == LS_OK); i++) {
-        who->answers[i] = step(who, i);
-        who->returned_at[i] = sim_log_count(who->sim);
-    }
-    who->engine->ops->stream_close(who->stream);
-    (void)who->engine->ops->close(who->engine);
-}
-
-static uint32_t stage_at_least(const process *who)
-{
-    uint32_t stage = 0;
-
-    while (stage < STEPS && who->answers[stage] == LS_OK)
-        stage++;
-    return stage;
+    if (process_open(who) == LS_OK)
+        process_take_steps(who, STEPS, step);
 }
 
 /* What is on the disk, looked at by one who comes later and is alone; and that all can still be done. */
@@ -169,7 +89,7 @@ static uint32_t check_disk(sim_files *sim)
     uint32_t stage;
     process who;
 
-    process_begin(&who, sim);
+    begin(&who, sim);
     who.durability = LS_DURABILITY_DEFAULT;
     assert_int_equal(process_open(&who), LS_OK);
     stage = stage_of(&who);
@@ -187,39 +107,20 @@ static uint32_t check_disk(sim_files *sim)
 
 /* ---- walks ---- */
 
-/* Goal: D7. Method: fail the Nth file call with EIO, with ENOSPC, or the Nth allocation. What answered OK happened,
- * what answered anything but IO did not. */
+static void judge(sim_files *sim, const process *who, uint32_t least, uint32_t most)
+{
+    (void)who;
+    assert_in_range(check_disk(sim), least, most);
+}
+
+static const process_walk the_walk = {begin, changes, judge, STEPS};
+
 static void a_failing_call_is_reported_as_it_is(void **state)
 {
     sim_files *start = make_disk(LS_DURABILITY_SYNC);
 
     (void)state;
-    for (int kind = 0; kind < 3; kind++)
-        for (uint64_t n = 1;; n++) {
-            sim_files *sim = sim_clone(start);
-            uint32_t least, stage;
-            process who;
-            bool met;
-
-            process_begin(&who, sim);
-            if (kind < 2)
-                sim_fault_add(sim, (sim_fault){.nth = n, .err = kind == 0 ? EIO : ENOSPC});
-            else
-                sim_memory_fail(&who.memory, n, false);
-            changes(&who);
-            met = kind < 2 ? sim_faults_met(sim) > 0 : who.memory.failed > 0;
-            assert_int_equal(who.memory.live, 0);
-            sim_faults_clear(sim);
-            least = stage_at_least(&who);
-            stage = check_disk(sim);
-            assert_in_range(stage, least, least + (least < STEPS && who.answers[least] == LS_ERR_IO));
-            sim_files_free(sim);
-            if (!met) {
-                assert_int_equal(least, STEPS);
-                break;
-            }
-            assert_true(n < 3000);
-        }
+    process_walk_failures(&the_walk, start);
     sim_files_free(start);
 }
 
@@ -232,7 +133,7 @@ static void a_full_disk_stops_registering_alone(void **state)
     process who;
 
     (void)state;
-    process_begin(&who, sim);
+    begin(&who, sim);
     assert_int_equal(process_open(&who), LS_OK);
     assert_int_equal(register_one(&who, "a", &made), LS_OK);
     assert_int_equal(register_one(&who, "b", &made), LS_OK);
@@ -250,30 +151,12 @@ static void a_full_disk_stops_registering_alone(void **state)
     sim_files_free(sim);
 }
 
-/* Goal: P1. Method: kill at the Nth file call; whoever comes later, alone, finds a step done or not. */
 static void a_death_leaves_a_step_done_or_not(void **state)
 {
     sim_files *start = make_disk(LS_DURABILITY_SYNC);
 
     (void)state;
-    for (uint64_t n = 1;; n++) {
-        sim_files *sim = sim_clone(start);
-        process who;
-        uint32_t least;
-        bool killed;
-
-        process_begin(&who, sim);
-        sim_fault_add(sim, (sim_fault){.nth = n, .kill = true});
-        killed = sim_run(sim, changes, &who);
-        sim_memory_bury(&who.memory);
-        sim_faults_clear(sim);
-        least = stage_at_least(&who);
-        assert_in_range(check_disk(sim), least, least < STEPS ? least + 1 : STEPS);
-        sim_files_free(sim);
-        if (!killed)
-            break;
-        assert_true(n < 3000);
-    }
+    process_walk_deaths(&the_walk, start);
     sim_files_free(start);
 }
 
@@ -292,9 +175,9 @@ static void a_death_beside_others_is_settled_by_whoever_comes(void **state)
         lsi_consumer made;
         uint32_t stage;
 
-        process_begin(&beside, sim);
+        begin(&beside, sim);
         assert_int_equal(process_open(&beside), LS_OK);
-        process_begin(&who, sim);
+        begin(&who, sim);
         sim_fault_add(sim, (sim_fault){.nth = n, .kill = true});
         killed = sim_run(sim, changes, &who);
         sim_memory_bury(&who.memory);
@@ -305,7 +188,7 @@ static void a_death_beside_others_is_settled_by_whoever_comes(void **state)
             assert_int_equal(lsi_control_manifest_generation(lsi_local_of(beside.engine)->control) % 2, 0);
         }
         stage = stage_of(&beside);
-        assert_true(stage >= stage_at_least(&who));
+        assert_true(stage >= process_stage(&who));
         stages[stage]++;
         for (uint32_t i = stage; i < STEPS; i++)
             assert_int_equal(step(&beside, i), LS_OK);
@@ -327,10 +210,10 @@ static void a_crash_keeps_what_had_returned(void **state)
         size_t first = sim_log_count(sim), last;
         process who;
 
-        process_begin(&who, sim);
+        begin(&who, sim);
         who.durability = durability;
         changes(&who);
-        assert_int_equal(stage_at_least(&who), STEPS);
+        assert_int_equal(process_stage(&who), STEPS);
         last = sim_log_count(sim);
         for (size_t prefix = first; prefix <= last; prefix++)
             for (uint64_t seed = 0; seed < SIM_SEED_RANDOM + 2; seed++) {
@@ -386,7 +269,7 @@ static void with_a_delay_a_consumer_is_created_and_deleted_in_time(void **state)
     process who;
 
     (void)state;
-    process_begin(&who, sim);
+    begin(&who, sim);
     assert_int_equal(process_open(&who), LS_OK);
     ops = who.engine->ops;
     who.engine->transition_ms = 300;
@@ -438,8 +321,8 @@ static void a_hold_is_one_for_all_processes(void **state)
     process a, b;
 
     (void)state;
-    process_begin(&a, sim);
-    process_begin(&b, sim);
+    begin(&a, sim);
+    begin(&b, sim);
     assert_int_equal(process_open(&a), LS_OK);
     assert_int_equal(process_open(&b), LS_OK);
     ops = a.engine->ops;
@@ -500,17 +383,17 @@ static void a_hold_ends_with_its_process(void **state)
     process beside, late;
 
     (void)state;
-    process_begin(&beside, sim);
+    begin(&beside, sim);
     assert_int_equal(process_open(&beside), LS_OK);
     assert_int_equal(register_one(&beside, "a", &dead.consumer), LS_OK);
     for (int reused = 0; reused < 2; reused++) {
-        process_begin(&dead.of, sim);
+        begin(&dead.of, sim);
         dead.st = -1;
         assert_true(sim_run(sim, hold_and_die, &dead));
         sim_memory_bury(&dead.of.memory);
         assert_int_equal(dead.st, LS_OK);
         if (reused) {
-            process_begin(&late, sim);
+            begin(&late, sim);
             assert_int_equal(process_open(&late), LS_OK);
         }
         assert_int_equal(beside.engine->ops->hold(beside.stream, &dead.consumer, 0, false, &hold), LS_OK);
@@ -531,7 +414,7 @@ static void garbage_in_the_word_delays_no_longer_than_a_hold(void **state)
     process who;
 
     (void)state;
-    process_begin(&who, sim);
+    begin(&who, sim);
     assert_int_equal(process_open(&who), LS_OK);
     assert_int_equal(register_one(&who, "a", &made), LS_OK);
     assert_int_equal(who.engine->ops->hold(who.stream, &made, 0, false, &hold), LS_OK);
@@ -566,7 +449,7 @@ static void slots_of_consumers_that_are_gone_are_free(void **state)
         lsi_consumer made;
         lsi_hold hold = {0};
 
-        process_begin(&who, sim); /* Slots are used again after somebody was alone. */
+        begin(&who, sim); /* Slots are used again after somebody was alone. */
         assert_int_equal(process_open(&who), LS_OK);
         assert_int_equal(register_one(&who, "a", &made), LS_OK);
         assert_int_equal(who.engine->ops->hold(who.stream, &made, 0, false, &hold), LS_OK);
@@ -594,7 +477,7 @@ static void no_room_in_the_control_file_refuses_a_first_hold(void **state)
     process who;
 
     (void)state;
-    process_begin(&who, sim);
+    begin(&who, sim);
     assert_int_equal(process_open(&who), LS_OK);
     for (uint32_t i = 0; i < 10; i++) {
         char name[] = {(char)('a' + i), '\0'};

@@ -1,24 +1,13 @@
 /* Resharding in a store on disk: one durable step under failures, deaths and losses of power, with and without others
  * who have the store open; what is left is removed. What every engine does is in conformance.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "support/sim_process.h"
 
-#include <cmocka.h>
-
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/status.h"
 #include "base/thread.h"
 #include "base/u128.h"
-#include "engine/engine.h"
-#include "engine/local/local.h"
-#include "support/sim_files.h"
-#include "support/sim_memory.h"
 
 /* A simulated process that is killed while it removes what a listing shows leaves the simulator's copy of the listing,
  * which belongs to nobody. */
@@ -28,59 +17,9 @@ const char *__lsan_default_suppressions(void)
     return "leak:memory_list";
 }
 
+#define STEPS 2u   /* of reshard() */
 #define RECORDS 3u /* in each shard before */
 #define DIR_OF_STREAM "1"
-
-/* A process of the simulated machine: its store, and what became of its calls. */
-typedef struct process {
-    sim_files *sim;
-    sim_memory memory;
-    lsi_env env;
-    lsi_engine *engine;
-    lsi_engine_stream *stream;
-    ls_durability durability;
-    ls_status split, merged;       /* of the calls below; -1: not returned */
-    size_t split_at, merged_at;    /* places in the log when they had returned */
-    uint32_t puts;
-} process;
-
-static void process_begin(process *who, sim_files *sim)
-{
-    memset(who, 0, sizeof *who);
-    who->sim = sim;
-    who->memory = (sim_memory)SIM_MEMORY_INIT;
-    lsi_env_default(&who->env);
-    who->env.files = sim_files_table(sim);
-    who->env.memory = sim_memory_table(&who->memory);
-    who->env.busy_timeout_ms = 3000;
-    who->durability = LS_DURABILITY_SYNC;
-    who->split = who->merged = -1;
-}
-
-static ls_status process_open(process *who)
-{
-    ls_store_options options = LS_STORE_OPTIONS_INIT;
-    ls_status st;
-
-    options.segment_bytes = 64 << 10;
-    options.durability = who->durability;
-    st = lsi_local_open("store", &options, &who->env, &who->engine);
-    if (st != LS_OK)
-        return st;
-    st = who->engine->ops->stream_open(who->engine, "s", &who->stream);
-    if (st != LS_OK) {
-        (void)who->engine->ops->close(who->engine);
-        who->engine = NULL;
-    }
-    return st;
-}
-
-static void process_close(process *who)
-{
-    who->engine->ops->stream_close(who->stream);
-    assert_int_equal(who->engine->ops->close(who->engine), LS_OK);
-    assert_int_equal(who->memory.live, 0);
-}
 
 /* Appends a record of 20 bytes; `*moved`: the shard is closed. */
 static ls_status append(process *who, uint32_t shard, bool *moved)
@@ -129,16 +68,13 @@ static uint32_t read_shard(process *who, uint32_t shard, bool *end, ls_seqno *fi
 static sim_files *make_disk(ls_durability durability)
 {
     sim_files *sim = sim_files_new();
-    lsi_stream_spec spec = {"s", 2, 24, LS_STREAM_ON_DEMAND, 1 << 20};
-    ls_store_options options = LS_STORE_OPTIONS_INIT;
     process who;
     bool moved;
 
     process_begin(&who, sim);
-    options.segment_bytes = 64 << 10;
-    options.durability = durability;
-    assert_int_equal(lsi_local_open("store", &options, &who.env, &who.engine), LS_OK);
-    assert_int_equal(who.engine->ops->create(who.engine, &spec), LS_OK);
+    who.durability = durability;
+    assert_int_equal(process_open_store(&who), LS_OK);
+    assert_int_equal(process_create(&who), LS_OK);
     assert_int_equal(who.engine->ops->stream_open(who.engine, "s", &who.stream), LS_OK);
     for (uint32_t i = 0; i < RECORDS; i++) {
         assert_int_equal(append(&who, 0, &moved), LS_OK);
@@ -171,25 +107,25 @@ static ls_status merge(process *who, uint32_t a, uint32_t b, uint32_t *child)
     return who->engine->ops->reshard(who->stream, &step, 1, false, child);
 }
 
-/* Splits shard 0 and merges its upper child with shard 1, with puts in between. */
+static ls_status step(process *who, uint32_t index)
+{
+    uint32_t first = 0;
+    ls_status st = index == 0 ? split(who, 0, &first) : merge(who, 3, 1, &first);
+
+    assert_true(st != LS_OK || first == (index == 0 ? 2 : 4));
+    return st;
+}
+
+/* Splits shard 0 and merges its upper child with shard 1, after a put. */
 static void reshard(void *user)
 {
     process *who = user;
-    uint32_t first;
     bool moved;
 
     if (process_open(who) != LS_OK)
         return;
     who->puts += append(who, 0, &moved) == LS_OK && !moved;
-    who->split = split(who, 0, &first);
-    who->split_at = sim_log_count(who->sim);
-    if (who->split == LS_OK) {
-        assert_int_equal(first, 2);
-        who->merged = merge(who, 3, 1, &first);
-        who->merged_at = sim_log_count(who->sim);
-    }
-    who->engine->ops->stream_close(who->stream);
-    (void)who->engine->ops->close(who->engine);
+    process_take_steps(who, STEPS, step);
 }
 
 /* How far reshard() came, as the store shows it: 0, 1 (split) or 2 (merged too). */
@@ -281,86 +217,41 @@ static uint32_t check_disk(sim_files *sim, uint32_t least, uint32_t most)
     return stage;
 }
 
-static uint32_t stage_at_least(const process *who)
-{
-    return who->merged == LS_OK ? 2 : who->split == LS_OK ? 1 : 0;
-}
-
 /* ---- walks ---- */
 
-/* Goal: D7. Method: fail the Nth file call with EIO, with ENOSPC, or the Nth allocation. What answered OK happened,
- * what answered anything but IO did not. */
+static void judge(sim_files *sim, const process *who, uint32_t least, uint32_t most)
+{
+    /* A failed sync leaves the shard refusing puts (E1): that is not what is asked here. */
+    process after;
+    lsi_shard_state about;
+
+    process_begin(&after, sim);
+    assert_int_equal(process_open(&after), LS_OK);
+    for (uint32_t i = 0; i < 5; i++)
+        if (after.engine->ops->shard_state(after.stream, i, &about) == LS_OK && about.health != LS_OK)
+            assert_int_equal(after.engine->ops->reset_shard(after.stream, i), LS_OK);
+    process_close(&after);
+    assert_in_range(check_disk(sim, RECORDS + who->puts, RECORDS + 1), least, most);
+}
+
+static const process_walk the_walk = {process_begin, reshard, judge, STEPS};
+
 static void a_failing_call_is_reported_as_it_is(void **state)
 {
     sim_files *start = make_disk(LS_DURABILITY_SYNC);
 
     (void)state;
-    for (int kind = 0; kind < 3; kind++)
-        for (uint64_t n = 1;; n++) {
-            sim_files *sim = sim_clone(start);
-            uint32_t stage;
-            bool met;
-            process who;
-
-            process_begin(&who, sim);
-            if (kind < 2)
-                sim_fault_add(sim, (sim_fault){.nth = n, .err = kind == 0 ? EIO : ENOSPC});
-            else
-                sim_memory_fail(&who.memory, n, false);
-            reshard(&who);
-            met = kind < 2 ? sim_faults_met(sim) > 0 : who.memory.failed > 0;
-            assert_int_equal(who.memory.live, 0);
-            sim_faults_clear(sim);
-            {
-                /* A failed sync leaves the shard refusing puts (E1): that is not what is asked here. */
-                process after;
-                lsi_shard_state about;
-
-                process_begin(&after, sim);
-                assert_int_equal(process_open(&after), LS_OK);
-                for (uint32_t i = 0; i < 5; i++)
-                    if (after.engine->ops->shard_state(after.stream, i, &about) == LS_OK && about.health != LS_OK)
-                        assert_int_equal(after.engine->ops->reset_shard(after.stream, i), LS_OK);
-                process_close(&after);
-            }
-            stage = check_disk(sim, RECORDS + who.puts, RECORDS + 1);
-            assert_true(stage >= stage_at_least(&who));
-            if (who.split != LS_OK && who.split != LS_ERR_IO)
-                assert_int_equal(stage, 0);
-            else if (who.split == LS_OK && who.merged != LS_OK && who.merged != LS_ERR_IO)
-                assert_int_equal(stage, 1);
-            sim_files_free(sim);
-            if (!met) {
-                assert_int_equal(who.merged, LS_OK);
-                break;
-            }
-            assert_true(n < 3000);
-        }
+    process_walk_failures(&the_walk, start);
     sim_files_free(start);
 }
 
-/* Goal: P1, L5. Method: kill at the Nth file call; whoever comes later, alone, finds a step done or not. */
+/* L5 */
 static void a_death_leaves_a_step_done_or_not(void **state)
 {
     sim_files *start = make_disk(LS_DURABILITY_SYNC);
 
     (void)state;
-    for (uint64_t n = 1;; n++) {
-        sim_files *sim = sim_clone(start);
-        process who;
-        bool killed;
-
-        process_begin(&who, sim);
-        sim_fault_add(sim, (sim_fault){.nth = n, .kill = true});
-        killed = sim_run(sim, reshard, &who);
-        sim_memory_bury(&who.memory);
-        sim_faults_clear(sim);
-        assert_true(check_disk(sim, RECORDS + who.puts, RECORDS + 1) >= stage_at_least(&who));
-        sim_files_free(sim);
-        if (!killed)
-            break;
-        assert_true(n < 3000);
-    }
+    process_walk_deaths(&the_walk, start);
     sim_files_free(start);
 }
 
@@ -448,15 +339,15 @@ static void a_crash_keeps_what_had_returned(void **state)
         process_begin(&who, sim);
         who.durability = durability;
         reshard(&who);
-        assert_int_equal(who.merged, LS_OK);
+        assert_int_equal(who.answers[1], LS_OK);
         last = sim_log_count(sim);
         for (size_t prefix = first; prefix <= last; prefix++)
             for (uint64_t seed = 0; seed < SIM_SEED_RANDOM + 2; seed++) {
                 sim_files *crashed = sim_crash_state(sim, prefix, seed);
-                uint32_t stage, closed = prefix >= who.split_at ? who.puts : 0;
+                uint32_t stage, closed = prefix >= who.returned_at[0] ? who.puts : 0;
 
                 stage = check_disk(crashed, RECORDS + closed, RECORDS + 1);
-                assert_true(stage >= (prefix >= who.merged_at ? 2u : prefix >= who.split_at ? 1u : 0u));
+                assert_true(stage >= (prefix >= who.returned_at[1] ? 2u : prefix >= who.returned_at[0] ? 1u : 0u));
                 sim_files_free(crashed);
             }
         sim_files_free(sim);

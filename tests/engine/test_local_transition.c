@@ -1,21 +1,9 @@
 /* Streams that are created and deleted with a delay, under failures, deaths and losses of power, with and without
  * others who have the store open. What the states mean is in tests/api/test_transition.c; here they are looked at as
  * stages, of which each is whole: "s" is there, it is DELETING, it is gone and a new "s" is being made. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <errno.h>
-#include <string.h>
+#include "support/sim_process.h"
 
 #include "base/status.h"
-#include "engine/engine.h"
-#include "engine/local/local.h"
-#include "support/sim_files.h"
-#include "support/sim_memory.h"
 
 /* A killed process leaves what the disk in memory was listing. */
 const char *__lsan_default_suppressions(void);
@@ -26,60 +14,21 @@ const char *__lsan_default_suppressions(void)
 
 #define STEPS 2u /* delete "s"; when the time is over, create "s" anew */
 #define DELAY_MS 300u
-#define BEGIN INT64_C(1700000000000000)
 
-/* A process of the simulated machine: its store, and what became of its calls. */
-typedef struct process {
-    sim_files *sim;
-    sim_memory memory;
-    lsi_env env;
-    lsi_engine *engine;
-    ls_status answers[STEPS];  /* of changes(); -1: not returned */
-    size_t returned_at[STEPS]; /* places in the log when they had */
-    int64_t now_us;            /* of both clocks */
-} process;
-
-static int64_t now_of(void *user)
+static void begin(process *who, sim_files *sim)
 {
-    return ((process *)user)->now_us;
+    process_begin(who, sim);
+    process_hold_clock(who);
 }
 
-static void process_begin(process *who, sim_files *sim)
+/* Without its stream. */
+static ls_status open_delayed(process *who)
 {
-    memset(who, 0, sizeof *who);
-    who->sim = sim;
-    who->memory = (sim_memory)SIM_MEMORY_INIT;
-    who->now_us = BEGIN;
-    lsi_env_default(&who->env);
-    who->env.files = sim_files_table(sim);
-    who->env.memory = sim_memory_table(&who->memory);
-    who->env.clock = (lsi_clock){.wall_us = now_of, .monotonic_us = now_of, .user = who};
-    who->env.busy_timeout_ms = 3000;
-    for (uint32_t i = 0; i < STEPS; i++)
-        who->answers[i] = -1;
-}
-
-static ls_status process_open(process *who)
-{
-    ls_store_options options = LS_STORE_OPTIONS_INIT;
-    ls_status st = lsi_local_open("store", &options, &who->env, &who->engine);
+    ls_status st = process_open_store(who);
 
     if (st == LS_OK)
         who->engine->stream_transition_ms = DELAY_MS;
     return st;
-}
-
-static void process_close(process *who)
-{
-    assert_int_equal(who->engine->ops->close(who->engine), LS_OK);
-    assert_int_equal(who->memory.live, 0);
-}
-
-static ls_status create(process *who)
-{
-    lsi_stream_spec spec = {.name = "s", .shard_count = 2, .retention_hours = 24, .record_bytes_max = 1 << 20};
-
-    return who->engine->ops->create(who->engine, &spec);
 }
 
 static sim_files *make_disk(void)
@@ -87,10 +36,10 @@ static sim_files *make_disk(void)
     sim_files *sim = sim_files_new();
     process who;
 
-    process_begin(&who, sim);
-    assert_int_equal(process_open(&who), LS_OK);
+    begin(&who, sim);
+    assert_int_equal(open_delayed(&who), LS_OK);
     who.engine->stream_transition_ms = 0;
-    assert_int_equal(create(&who), LS_OK);
+    assert_int_equal(process_create(&who), LS_OK);
     process_close(&who);
     return sim;
 }
@@ -100,29 +49,15 @@ static ls_status step(process *who, uint32_t index)
     if (index == 0)
         return who->engine->ops->remove(who->engine, "s");
     who->now_us += DELAY_MS * 1000;
-    return create(who);
+    return process_create(who);
 }
 
 static void changes(void *user)
 {
     process *who = user;
 
-    if (process_open(who) != LS_OK)
-        return;
-    for (uint32_t i = 0; i < STEPS && (i == 0 || who->answers[i - 1] == LS_OK); i++) {
-        who->answers[i] = step(who, i);
-        who->returned_at[i] = sim_log_count(who->sim);
-    }
-    (void)who->engine->ops->close(who->engine);
-}
-
-static uint32_t stage_at_least(const process *who)
-{
-    uint32_t stage = 0;
-
-    while (stage < STEPS && who->answers[stage] == LS_OK)
-        stage++;
-    return stage;
+    if (open_delayed(who) == LS_OK)
+        process_take_steps(who, STEPS, step);
 }
 
 /* How far changes() came. Between its steps there may be none of that name. */
@@ -161,9 +96,9 @@ static uint32_t check_disk(sim_files *sim, int64_t now_us)
     uint32_t stage, dirs = 0;
     process who;
 
-    process_begin(&who, sim);
+    begin(&who, sim);
     who.now_us = now_us;
-    assert_int_equal(process_open(&who), LS_OK);
+    assert_int_equal(open_delayed(&who), LS_OK);
     stage = stage_of(&who);
     for (uint32_t i = stage; i < STEPS; i++)
         assert_int_equal(step(&who, i), LS_OK);
@@ -178,66 +113,28 @@ static uint32_t check_disk(sim_files *sim, int64_t now_us)
 
 /* ---- walks ---- */
 
-/* Goal: D7. Method: fail the Nth file call with EIO, with ENOSPC, or the Nth allocation. What answered OK happened,
- * what answered anything but IO did not. */
+static void judge(sim_files *sim, const process *who, uint32_t least, uint32_t most)
+{
+    assert_in_range(check_disk(sim, who->now_us), least, most);
+}
+
+static const process_walk the_walk = {begin, changes, judge, STEPS};
+
 static void a_failing_call_is_reported_as_it_is(void **state)
 {
     sim_files *start = make_disk();
 
     (void)state;
-    for (int kind = 0; kind < 3; kind++)
-        for (uint64_t n = 1;; n++) {
-            sim_files *sim = sim_clone(start);
-            uint32_t least;
-            process who;
-            bool met;
-
-            process_begin(&who, sim);
-            if (kind < 2)
-                sim_fault_add(sim, (sim_fault){.nth = n, .err = kind == 0 ? EIO : ENOSPC});
-            else
-                sim_memory_fail(&who.memory, n, false);
-            changes(&who);
-            met = kind < 2 ? sim_faults_met(sim) > 0 : who.memory.failed > 0;
-            assert_int_equal(who.memory.live, 0);
-            sim_faults_clear(sim);
-            least = stage_at_least(&who);
-            assert_in_range(check_disk(sim, who.now_us), least,
-                            least + (least < STEPS && who.answers[least] == LS_ERR_IO));
-            sim_files_free(sim);
-            if (!met) {
-                assert_int_equal(least, STEPS);
-                break;
-            }
-            assert_true(n < 3000);
-        }
+    process_walk_failures(&the_walk, start);
     sim_files_free(start);
 }
 
-/* Goal: P1. Method: kill at the Nth file call; whoever comes later, alone, finds a step done or not. */
 static void a_death_leaves_a_step_done_or_not(void **state)
 {
     sim_files *start = make_disk();
 
     (void)state;
-    for (uint64_t n = 1;; n++) {
-        sim_files *sim = sim_clone(start);
-        process who;
-        uint32_t least;
-        bool killed;
-
-        process_begin(&who, sim);
-        sim_fault_add(sim, (sim_fault){.nth = n, .kill = true});
-        killed = sim_run(sim, changes, &who);
-        sim_memory_bury(&who.memory);
-        sim_faults_clear(sim);
-        least = stage_at_least(&who);
-        assert_in_range(check_disk(sim, who.now_us), least, least < STEPS ? least + 1 : STEPS);
-        sim_files_free(sim);
-        if (!killed)
-            break;
-        assert_true(n < 3000);
-    }
+    process_walk_deaths(&the_walk, start);
     sim_files_free(start);
 }
 
@@ -267,19 +164,19 @@ static void a_death_beside_others_is_settled_by_whoever_comes(void **state)
         process who, beside;
         uint32_t stage;
 
-        process_begin(&beside, sim);
-        assert_int_equal(process_open(&beside), LS_OK);
+        begin(&beside, sim);
+        assert_int_equal(open_delayed(&beside), LS_OK);
         assert_int_equal(beside.engine->ops->stream_open(beside.engine, "s", &stream), LS_OK);
         assert_int_equal(beside.engine->ops->appender_open(stream, &appender), LS_OK);
         assert_int_equal(put_one(&beside, appender), LS_OK);
-        process_begin(&who, sim);
+        begin(&who, sim);
         sim_fault_add(sim, (sim_fault){.nth = n, .kill = true});
         killed = sim_run(sim, changes, &who);
         sim_memory_bury(&who.memory);
         sim_faults_clear(sim);
         beside.now_us = who.now_us;
         stage = stage_of(&beside);
-        assert_true(stage >= stage_at_least(&who));
+        assert_true(stage >= process_stage(&who));
         stages[stage]++;
         assert_int_equal(lsi_control_manifest_generation(lsi_local_of(beside.engine)->control) % 2, 0);
         assert_int_equal(put_one(&beside, appender), stage == 0 ? LS_OK : LS_ERR_NOT_FOUND);
@@ -304,9 +201,9 @@ static void a_crash_keeps_what_had_returned(void **state)
     process who;
 
     (void)state;
-    process_begin(&who, sim);
+    begin(&who, sim);
     changes(&who);
-    assert_int_equal(stage_at_least(&who), STEPS);
+    assert_int_equal(process_stage(&who), STEPS);
     last = sim_log_count(sim);
     for (size_t prefix = first; prefix <= last; prefix++)
         for (uint64_t seed = 0; seed < SIM_SEED_RANDOM + 2; seed++) {
@@ -328,8 +225,8 @@ static void a_full_disk_stops_no_deleting(void **state)
     process who;
 
     (void)state;
-    process_begin(&who, sim);
-    assert_int_equal(process_open(&who), LS_OK);
+    begin(&who, sim);
+    assert_int_equal(open_delayed(&who), LS_OK);
     sim_fault_add(sim, (sim_fault){.name = "manifest.new", .nth = 1, .err = ENOSPC});
     assert_int_equal(who.engine->ops->remove(who.engine, "s"), LS_OK);
     assert_true(sim_faults_met(sim) > 0);
