@@ -630,7 +630,10 @@ static void the_limits_of_kinesis_are_an_option(void **state)
     assert_int_equal(ls_stream_update_shard_count(stream, 2, &options), LS_ERR_INVALID_ARGUMENT);
     assert_true(says("has 5 open shards"));
     assert_int_equal(ls_stream_update_shard_count(stream, 11, &options), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_update_shard_count(stream, 10000, &options), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("has 5 open shards"));
     assert_int_equal(ls_stream_update_shard_count(stream, 10001, &options), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("Kinesis allows 10000"));
     assert_int_equal(open_count(stream), 5);
     assert_int_equal(ls_stream_update_shard_count(stream, 5, &options), LS_OK);
     assert_int_equal(ls_stream_update_shard_count(stream, 3, &options), LS_OK);

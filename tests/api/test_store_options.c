@@ -395,11 +395,11 @@ static void upkeep_keeps_space_in_reserve(void **state)
     assert_int_equal(access(path, F_OK), 0);
 }
 
-/* What cannot be done keeps nothing else from being done, and is told. Method: two directories that creators left, the
- * first of which has more in it than upkeep removes, and a stream over its cap. */
+/* What cannot be done keeps nothing else from being done, and is told. Method: directories that creators left, one of
+ * which has more in it than upkeep removes, in whatever order they are met, and a stream over its cap. */
 static void upkeep_goes_on_behind_what_fails(void **state)
 {
-    static const char *const dirs[] = {"new-7", "new-7/0", "new-7/0/kept", "new-8"};
+    static const char *const dirs[] = {"new-77", "new-77/0", "new-77/0/kept"};
     fixture *fx = *state;
     ls_stream_description *description = NULL;
     ls_shard_info shard = LS_SHARD_INFO_INIT;
@@ -420,13 +420,19 @@ static void upkeep_goes_on_behind_what_fails(void **state)
         snprintf(path, sizeof path, "%s/%s", root, dirs[i]);
         assert_int_equal(mkdir(path, 0700), 0);
     }
-    snprintf(path, sizeof path, "%s/new-7/0/kept/by-somebody", root);
+    for (int i = 0; i < 30; i++) {
+        snprintf(path, sizeof path, "%s/new-%d", root, 100 + i);
+        assert_int_equal(mkdir(path, 0700), 0);
+    }
+    snprintf(path, sizeof path, "%s/new-77/0/kept/by-somebody", root);
     close(open(path, O_CREAT | O_WRONLY, 0600));
     assert_int_equal(ls_stream_set_retention_bytes(of.stream, 1), LS_OK);
     assert_int_equal(ls_store_maintain(of.store, -1), LS_ERR_IO);
-    assert_true(says("new-7"));
-    snprintf(path, sizeof path, "%s/new-8", root);
-    assert_int_equal(access(path, F_OK), -1);
+    assert_true(says("new-77"));
+    for (int i = 0; i < 30; i++) {
+        snprintf(path, sizeof path, "%s/new-%d", root, 100 + i);
+        assert_int_equal(access(path, F_OK), -1);
+    }
     assert_int_equal(ls_stream_describe(of.stream, &description), LS_OK);
     assert_int_equal(ls_stream_description_shard(description, 0, &shard), LS_OK);
     assert_in_range(shard.stored_bytes, 0, 2 * options.segment_bytes);

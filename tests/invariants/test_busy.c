@@ -291,10 +291,28 @@ static void what_looks_at_many_held_shards_first_is_busy_in_time(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
-/* In the same state something may be left to sync, which needs the lock too. */
+static void note_unsynced(const ls_inspect_shard *shard, void *user)
+{
+    if (strcmp(shard->stream, "other") == 0)
+        *(uint64_t *)user = shard->committed_end - shard->durable_end;
+}
+
+static uint64_t unsynced_of_other(const fixture *fx)
+{
+    ls_inspect_callbacks callbacks = LS_INSPECT_CALLBACKS_INIT;
+    uint64_t bytes = UINT64_MAX;
+
+    callbacks.shard = note_unsynced;
+    assert_int_equal(ls_inspect_status(fx->path, &callbacks, &bytes), LS_OK);
+    return bytes;
+}
+
+/* In the same state something may be left to sync, which needs the lock too. All else is synced. */
 static void syncing_many_held_shards_that_nobody_looked_at_is_busy_in_time(void **state)
 {
     fixture *fx = *state;
+    ls_producer *producer = NULL;
+    ls_stream *stream = NULL;
     handles of;
     pid_t pid;
 
@@ -315,7 +333,15 @@ static void syncing_many_held_shards_that_nobody_looked_at_is_busy_in_time(void 
     assert_int_equal(handles_close(&of), LS_OK);
     pid = start_holder(fx, HOLD_APPEND);
     open_wide(&of, fx, LS_DURABILITY_DEFAULT);
+    assert_int_equal(ls_stream_create(of.store, "other", NULL), LS_OK); /* It has a shard that nobody holds. */
+    assert_int_equal(ls_stream_open(of.store, "other", &stream), LS_OK);
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put(producer, (ls_bytes){"k", 1}, (ls_bytes){"d", 1}, NULL, NULL), LS_OK);
+    assert_true(unsynced_of_other(fx) > 0);
     assert_in_time(ls_store_sync(of.store), LS_ERR_BUSY);
+    assert_int_equal(unsynced_of_other(fx), 0);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
     end_holder(pid);
     assert_in_time(ls_store_sync(of.store), LS_OK);
     assert_int_equal(count_all(of.stream), SHARDS);
