@@ -37,6 +37,7 @@ static ls_status gate_take(const lsi_env *env, const lsi_file *file)
 
     for (;;) {
         int result = file->files->lock(file, CONTROL_BYTE_GATE, LSI_LOCK_EXCLUSIVE);
+        int64_t from_us, took_us;
 
         if (result == 0)
             return LS_OK;
@@ -45,10 +46,13 @@ static ls_status gate_take(const lsi_env *env, const lsi_file *file)
         if (left_us <= 0)
             return lsi_fail(LS_ERR_BUSY, "another process is opening the store, and the call has waited its %u ms",
                            env->busy_timeout_ms);
-        /* The time slept is counted, not the clock's: a clock that stands still must not make this endless. */
+        /* By the system's clock, as all patience: a sleep may take far longer than it was asked to, and a clock of the
+         * store's that stands still must not make this endless. */
+        from_us = lsi_monotonic_us(&lsi_clock_system);
         (void)lsi_word_sleep(&nobody, 0, GATE_POLL_US);
-        left_us -= GATE_POLL_US;
-        lsi_patience_spend(GATE_POLL_US);
+        took_us = lsi_monotonic_us(&lsi_clock_system) - from_us;
+        left_us -= took_us;
+        lsi_patience_spend(took_us);
     }
 }
 
