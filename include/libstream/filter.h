@@ -32,7 +32,9 @@
  *
  * CHOICES. `"$or": [{...}, {...}]`, at any level, besides other fields: one of at least two objects must match.
  *
- * A match takes no more steps than the sizes of patterns and record multiplied, and no memory once the like was seen.
+ * The steps of a match grow at most with the size of the patterns times that of the record, and it takes no memory once
+ * the like was seen. Choices are not multiplied out, but where an alternative has an object below a path where its
+ * siblings have one too: there may be 256 such combinations in a filter, each of which counts as a pattern.
  */
 #ifndef LIBSTREAM_FILTER_H
 #define LIBSTREAM_FILTER_H

@@ -61,6 +61,8 @@ ls_status lsi_filter_values_begin(lsi_filter *filter)
 
 ls_status lsi_filter_values_add(lsi_filter *filter, lsi_path *at, lsi_value_kind kind, const char *text, size_t size)
 {
+    if (size > UINT32_MAX)
+        return lsi_fail(LS_ERR_TOO_LARGE, "a key of %zu bytes is too large to be filtered", size);
     (void)append(filter, 1, &filter->frames[0].last,
                  (lsi_filter_value){.at = at, .kind = kind, .text = size == 0 ? "" : text,
                      .text_size = (uint32_t)size});

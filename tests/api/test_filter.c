@@ -124,6 +124,26 @@ static void a_pattern_of_more_than_64_kib_is_too_large(void **state)
     assert_null(filter);
 }
 
+#if SIZE_MAX > UINT32_MAX
+static void a_key_or_data_of_4_gib_is_too_large(void **state)
+{
+    const char *const patterns[] = {"{\"partitionKey\":[\"a\"]}", "{\"data\":{\"a\":[1]}}"};
+    ls_record records[2] = {a_record("a", ""), a_record("a", "")};
+    ls_filter *filter = NULL;
+    int32_t found = 7;
+
+    (void)state;
+    records[0].partition_key.size = (size_t)UINT32_MAX + 1; /* Sizes alone are looked at. */
+    records[1].data.size = (size_t)UINT32_MAX + 1;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ls_filter_open(&patterns[i], 1, NULL, &filter), LS_OK);
+        assert_int_equal(ls_filter_matches(filter, &records[i], &found), LS_ERR_TOO_LARGE);
+        assert_int_equal(found, 7);
+        ls_filter_close(filter);
+    }
+}
+#endif
+
 static void what_the_options_name_is_in_the_event(void **state)
 {
     const char *const pattern = "{\"eventSourceARN\":[\"x\"],\"invokeIdentityArn\":[\"y\"],\"awsRegion\":[\"z\"]}";
@@ -293,6 +313,9 @@ int main(void)
         TEST(five_patterns_are_taken_and_ten_when_asked_for),
         TEST(wrong_arguments_are_refused),
         TEST(a_pattern_of_more_than_64_kib_is_too_large),
+#if SIZE_MAX > UINT32_MAX
+        TEST(a_key_or_data_of_4_gib_is_too_large),
+#endif
         TEST(what_the_options_name_is_in_the_event),
         TEST(the_number_needs_the_stream),
         TEST(numbers_hold_when_their_shard_was_created),

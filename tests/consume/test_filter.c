@@ -603,6 +603,33 @@ static void the_vectors_of_the_specification(void **state)
     CHECK(rows);
 }
 
+/* Item 7 of the list of semantics that are easily got wrong, sentence by sentence. */
+static void trap_7_filters(void **state)
+{
+    static const row rows[] = {
+        /* A missing field never matches anything-but; null does. */
+        {"{\"f\":[{\"anything-but\":\"a\"}]}", "{}", false},
+        {"{\"f\":[{\"anything-but\":{\"prefix\":\"a\"}}]}", "{\"g\":1}", false},
+        {"{\"f\":[{\"anything-but\":\"a\"}]}", "{\"f\":null}", true},
+        {"{\"f\":[{\"anything-but\":[1]}]}", "{\"f\":null}", true},
+        /* exists works on leaves only. */
+        {"{\"f\":[{\"exists\":true}]}", "{\"f\":{\"g\":1}}", false},
+        {"{\"f\":[{\"exists\":false}]}", "{\"f\":{\"g\":1}}", true},
+        /* An empty array has no leaf. */
+        {"{\"f\":[{\"exists\":true}]}", "{\"f\":[]}", false},
+        {"{\"f\":[null]}", "{\"f\":[]}", false},
+        {"{\"f\":[{\"anything-but\":\"a\"}]}", "{\"f\":[]}", false},
+        /* 300.0 matches 300. */
+        {"{\"f\":[300]}", "{\"f\":300.0}", true},
+        /* Two fields under one array must match in the same element. */
+        {"{\"f\":{\"x\":[1],\"y\":[2]}}", "{\"f\":[{\"x\":1,\"y\":3},{\"x\":3,\"y\":2}]}", false},
+        {"{\"f\":{\"x\":[1],\"y\":[2]}}", "{\"f\":[{\"x\":3},{\"x\":1,\"y\":2}]}", true},
+    };
+
+    (void)state;
+    CHECK(rows);
+}
+
 /* ---- which records ---- */
 
 static bool meta_matches(const char *pattern, const char *data)
@@ -1109,6 +1136,7 @@ int main(void)
         cmocka_unit_test(dots_are_nesting_on_both_sides),
         cmocka_unit_test(the_last_of_equal_keys_is_meant),
         cmocka_unit_test(the_vectors_of_the_specification),
+        cmocka_unit_test(trap_7_filters),
         cmocka_unit_test(the_fields_of_an_event_can_be_asked_for),
         cmocka_unit_test(an_event_has_no_field_that_nobody_named),
         cmocka_unit_test(an_empty_key_is_an_empty_string),
