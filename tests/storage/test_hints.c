@@ -26,7 +26,7 @@ typedef struct fixture {
     ls_seqno last;
     uint64_t countdown; /* calls of the kind below until the control file is copied */
     sim_call call;
-    unsigned char control[CONTROL_BYTES_MAX];
+    _Alignas(64) unsigned char control[CONTROL_BYTES_MAX]; /* slots in it are looked at in place */
     size_t control_bytes;
 } fixture;
 
