@@ -702,6 +702,85 @@ static bool stream_is_there(lsi_engine *engine, const char *name)
     return true;
 }
 
+/* Goal: L3 on a full disk. Whoever made the manifest heard that its directory could not be synced; a later sync that
+ * returns 0 says nothing of it (E1). Method: such a manifest, then no room to write it again, but for what is kept, or
+ * not even for that. What is acknowledged outlives a crash, and readers of other streams are not stopped (E3). */
+static void a_manifest_whose_sync_failed_is_believed_by_nobody(void **state)
+{
+    (void)state;
+    for (int has_room = 0; has_room < 2; has_room++) {
+        sim_files *sim = NULL, *crashed;
+        lsi_engine *engine = NULL;
+        lsi_engine_stream *kept, *stream;
+        bool is_odd = false;
+        ls_status st;
+        walk at;
+
+        for (uint64_t n = 1; !is_odd; n++) {
+            if (engine != NULL) {
+                close_store(engine);
+                sim_files_free(sim);
+            }
+            sim = store_with_old();
+            begin(&at, sim);
+            assert_int_equal(open_walk(&at, &engine), LS_OK);
+            sim_fault_add(sim, (sim_fault){.call = SIM_SYNC_DIR, .nth = n, .err = EIO});
+            assert_int_not_equal(create(engine, "new", 1), LS_OK);
+            sim_faults_clear(sim);
+            is_odd = lsi_control_manifest_generation(lsi_local_of(engine)->control) % 2 != 0;
+        }
+        sim_fault_add(sim, (sim_fault){.call = SIM_WRITE, .name = LSI_MANIFEST_NAME, .nth = 1, .err = ENOSPC,
+                                       .sticky = has_room == 0});
+        st = engine->ops->stream_open(engine, "new", &stream);
+        assert_int_equal(st, has_room ? LS_OK : LS_ERR_FULL);
+        if (!has_room) {
+            assert_int_equal(engine->ops->stream_open(engine, "kept", &kept), LS_ERR_FULL);
+            sim_faults_clear(sim);
+            assert_int_equal(engine->ops->stream_open(engine, "kept", &kept), LS_OK);
+            assert_int_equal(engine->ops->stream_open(engine, "new", &stream), LS_OK);
+            engine->ops->stream_close(kept);
+        }
+        sim_faults_clear(sim);
+        assert_int_equal(put_one(engine, stream, 0, "x"), LS_OK);
+        crashed = sim_crash_state(sim, sim_log_count(sim), SIM_SEED_NOTHING);
+        engine->ops->stream_close(stream);
+        close_store(engine);
+        sim_files_free(sim);
+        begin(&at, crashed);
+        assert_int_equal(open_walk(&at, &engine), LS_OK);
+        assert_int_equal(engine->ops->stream_open(engine, "new", &stream), LS_OK);
+        assert_int_equal(count_records(engine, stream, 0), 1);
+        engine->ops->stream_close(stream);
+        close_store(engine);
+        sim_files_free(crashed);
+    }
+}
+
+/* The same beside a reader, who had opened his stream before. */
+static void a_reader_goes_on_while_no_manifest_can_be_written(void **state)
+{
+    sim_files *sim = store_with_old();
+    lsi_engine_stream *kept;
+    lsi_engine *engine;
+    walk at;
+
+    (void)state;
+    begin(&at, sim);
+    assert_int_equal(open_walk(&at, &engine), LS_OK);
+    assert_int_equal(engine->ops->stream_open(engine, "kept", &kept), LS_OK);
+    lsi_control_manifest_changing(lsi_local_of(engine)->control); /* as one leaves it who dies in the middle */
+    sim_fault_add(sim, (sim_fault){.call = SIM_WRITE, .name = LSI_MANIFEST_NAME, .nth = 1, .err = ENOSPC,
+                                   .sticky = true});
+    assert_int_equal(count_records(engine, kept, 0), 1);
+    assert_int_equal(put_one(engine, kept, 0, "x"), LS_OK); /* It was opened when its manifest was durable. */
+    assert_int_equal(count_records(engine, kept, 0), 2);
+    assert_int_equal(lsi_control_manifest_generation(lsi_local_of(engine)->control) % 2, 1);
+    sim_faults_clear(sim);
+    engine->ops->stream_close(kept);
+    close_store(engine);
+    sim_files_free(sim);
+}
+
 static int note_unfinished(void *user, const char *entry, bool is_dir)
 {
     (void)is_dir;
@@ -1105,6 +1184,8 @@ int main(void)
         CASE(an_id_is_never_given_twice),
         CASE(strays_are_removed_or_set_aside),
         CASE(a_deletion_whose_process_died_is_finished_by_others),
+        CASE(a_manifest_whose_sync_failed_is_believed_by_nobody),
+        CASE(a_reader_goes_on_while_no_manifest_can_be_written),
         CASE(the_sweeper_syncs_what_a_killed_process_put),
         CASE(sync_reaches_what_others_put),
         CASE(nothing_works_in_a_fork_child),

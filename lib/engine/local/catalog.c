@@ -188,11 +188,14 @@ static ls_status settle(lsi_local *local, lsi_catalog **out)
     lsi_error_save(&before);
     catalog->generation++;
     st = lsi_local_catalog_write(&local->base.env, &local->root, catalog);
-    if (st == LS_ERR_FULL && local->root.files->sync_dir(&local->root, "") == 0) {
-        /* No room to write it again. The file itself was synced before it got its name, and now the name is. */
-        lsi_error_restore(&before);
-        st = LS_OK;
+    if (st == LS_ERR_FULL && lsi_local_reserve_spend(local)) {
+        st = lsi_local_catalog_write(&local->base.env, &local->root, catalog);
+        lsi_local_reserve_make(local);
+        if (st == LS_OK)
+            lsi_error_restore(&before);
     }
+    /* Without room nothing settles it: the directory's sync may have failed, and one that succeeds today says nothing
+     * of what that one was for (E1). */
     if (st != LS_OK) {
         lsi_catalog_unref(catalog);
         return st;

@@ -1,5 +1,6 @@
 /* Space kept for the way out of a full disk (E3): a file of zeros that nobody reads. Deleting a stream gives its space
- * back, but first needs some, for a manifest that no longer names it; then this file is spent, and made again after.
+ * back, but first needs some, for a manifest that no longer names it; then this file is spent, and made again after. So
+ * it is for writing a manifest once more whose directory's sync is not known to have succeeded (L3).
  *
  * Not having it is no error of anybody: whoever can makes it when a store is made, after a deletion, and by upkeep. */
 #include <stdio.h>

@@ -273,8 +273,12 @@ ls_status lsi_local_stream_recheck(lsi_local_stream *stream)
     generation = lsi_control_manifest_generation(local->control);
     if (generation % 2 != 0 && !local->base.read_only) {
         /* Its process may have died; what it was about to say of a shard is what a reader is waiting for. */
+        lsi_error_state before;
+        lsi_error_save(&before);
         st = lsi_local_catalog_settle(local, false);
-        if (st != LS_OK)
+        if (st == LS_ERR_FULL) /* E3: a full disk stops no reader. */
+            lsi_error_restore(&before);
+        else if (st != LS_OK)
             return st;
         generation = lsi_control_manifest_generation(local->control);
     }
