@@ -231,16 +231,13 @@ static int sync_parent_of(const char *path)
 
 static int system_root_open(const lsi_files *self, const char *path, unsigned flags, lsi_root *out)
 {
-    bool created = false;
     int fd;
     int result;
 
     if ((flags & LSI_ROOT_CREATE) != 0) {
         if ((flags & LSI_ROOT_WRITE) == 0)
             return -EINVAL;
-        if (mkdir(path, 0700) == 0)
-            created = true;
-        else if (errno != EEXIST)
+        if (mkdir(path, 0700) != 0 && errno != EEXIST)
             return -errno;
     }
     do {
@@ -248,7 +245,7 @@ static int system_root_open(const lsi_files *self, const char *path, unsigned fl
     } while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return -errno;
-    if (created) {
+    if ((flags & LSI_ROOT_SYNC_NAME) != 0) {
         result = sync_parent_of(path);
         if (result != 0)
             goto fail;

@@ -49,6 +49,7 @@ typedef struct lsi_span {
                                  copies on write it is made without that, as far as it can be (E5) */
 
 #define LSI_ROOT_CREATE 1u /* make the directory (0700) and its missing parents are an error */
+#define LSI_ROOT_SYNC_NAME 4u /* make its own name durable, whoever made it and whenever */
 #define LSI_ROOT_WRITE 2u  /* refuse (-EROFS, -EACCES) what cannot be written; without it nothing is ever created */
 
 /* IN_PLACE: local, and writing over bytes that were written before never needs space (no copy on write), so a store

@@ -274,6 +274,42 @@ static void a_store_is_made_where_its_parent_is(void **state)
     close_store(engine);
 }
 
+static unsigned names_synced;
+
+static int note_synced_name(const lsi_files *self, const char *path, unsigned flags, lsi_root *out)
+{
+    names_synced += (flags & LSI_ROOT_SYNC_NAME) != 0;
+    return lsi_files_system.root_open(self, path, flags, out);
+}
+
+static int refuse_to_sync_name(const lsi_files *self, const char *path, unsigned flags, lsi_root *out)
+{
+    return (flags & LSI_ROOT_SYNC_NAME) != 0 ? -EIO : lsi_files_system.root_open(self, path, flags, out);
+}
+
+/* D6: whoever made the directory, who makes a store in it makes its name durable first. */
+static void the_name_of_a_new_store_is_durable(void **state)
+{
+    fixture *fx = *state;
+    lsi_files files = lsi_files_system;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    lsi_engine *engine;
+
+    fx->env.files = &files;
+    files.root_open = refuse_to_sync_name;
+    assert_int_equal(open_with(fx, options, &engine), LS_ERR_IO); /* Its directory is there now. */
+    assert_true(is_there(fx, ""));
+    assert_false(is_there(fx, LSI_MANIFEST_NAME));
+    files.root_open = note_synced_name;
+    names_synced = 0;
+    assert_int_equal(open_with(fx, options, &engine), LS_OK);
+    assert_int_equal(names_synced, 1);
+    close_store(engine);
+    assert_int_equal(open_with(fx, options, &engine), LS_OK); /* It was then. */
+    assert_int_equal(names_synced, 1);
+    close_store(engine);
+}
+
 static int say_network(const lsi_root *root, lsi_fs_kind *out)
 {
     (void)root;
@@ -1175,6 +1211,7 @@ int main(void)
         CASE(settings_are_kept_in_the_store),
         CASE(durability_changes_only_when_nobody_else_has_the_store_open),
         CASE(a_store_is_made_where_its_parent_is),
+        CASE(the_name_of_a_new_store_is_durable),
         CASE(a_network_file_system_is_refused_unless_allowed),
         CASE(a_manifest_that_cannot_be_read_refuses_to_open),
         CASE(what_one_creates_and_deletes_the_others_see),

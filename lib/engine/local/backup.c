@@ -285,7 +285,7 @@ ls_status lsi_local_backup(lsi_engine *engine, const lsi_files *files, const cha
 
     if (st != LS_OK)
         return st;
-    result = files->root_open(files, path, LSI_ROOT_CREATE | LSI_ROOT_WRITE, &root);
+    result = files->root_open(files, path, LSI_ROOT_CREATE | LSI_ROOT_WRITE | LSI_ROOT_SYNC_NAME, &root);
     if (result == -ENOENT)
         return lsi_fail(LS_ERR_NOT_FOUND, "'%s' cannot be made: there is no directory to make it in", path);
     if (result != 0)

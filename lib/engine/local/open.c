@@ -118,6 +118,7 @@ static ls_status make_store(lsi_local *local, const char *path, const settings *
     const lsi_env *env = &local->base.env;
     lsi_file gate = {0};
     lsi_catalog *catalog = NULL;
+    lsi_root named;
     bool has_streams = false;
     ls_status st = lsi_control_gate(env, &local->root, &gate);
     int result;
@@ -136,6 +137,14 @@ static ls_status make_store(lsi_local *local, const char *path, const settings *
         st = lsi_fail(LS_ERR_CORRUPT, "'%s' holds streams, but its manifest is missing", path);
         goto out;
     }
+    /* Before there is anything to be lost (D6). Whoever made the directory may have died before he synced its name, or
+     * never meant to. */
+    result = env->files->root_open(env->files, path, LSI_ROOT_WRITE | LSI_ROOT_SYNC_NAME, &named);
+    if (result != 0) {
+        st = lsi_fail_errno(result, "cannot sync the directory that holds '%s'", path);
+        goto out;
+    }
+    env->files->root_close(&named);
     catalog = lsi_catalog_new(&env->memory);
     if (catalog == NULL) {
         st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for the manifest");
