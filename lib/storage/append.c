@@ -20,7 +20,7 @@
 #define LARGE_FRAME_BYTES (16u << 10)
 #define ALLOCATE_FIRST_BYTES (64u << 10)
 #define WRITEBACK_BYTES (4u << 20)   /* what is not synced at once begins to be written back in such steps */
-#define CLOCK_STEP_US INT64_C(3600000000) /* a stamp further ahead than this is not waited for */
+#define CLOCK_STEP_US UINT64_C(3600000000) /* a stamp further ahead than this is not waited for */
 
 static const unsigned char zeros[16 << 10];
 
@@ -35,10 +35,11 @@ static int64_t next_arrival(const lsi_log *log, lsi_slot *slot, int64_t now, int
     *monotonic_us = 0;
     if (now >= last)
         return now;
-    if (last - now > CLOCK_STEP_US) {
+    /* The last stamp may be anything that a damaged file holds (X1). */
+    if ((uint64_t)last - (uint64_t)now > CLOCK_STEP_US) {
         int64_t before = atomic_load_explicit(&slot->last_monotonic_us, memory_order_relaxed);
         *monotonic_us = lsi_monotonic_us(&log->config.env->clock);
-        if (before != 0 && *monotonic_us > before)
+        if (before > 0 && *monotonic_us > before && *monotonic_us - before <= INT64_MAX - last)
             return last + (*monotonic_us - before);
     }
     return last;

@@ -148,6 +148,10 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
         if (st != LS_OK)
             goto out;
     }
+    if (end > LSI_POSITION_MAX) {
+        st = lsi_fail(LS_ERR_STATE, "%s: its positions are used up", config->label);
+        goto out;
+    }
     st = next_terms(log, old, &header.terms, &is_kept);
     if (st != LS_OK)
         goto out;

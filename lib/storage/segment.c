@@ -108,7 +108,7 @@ ls_status lsi_segment_header_decode(const char *name, const unsigned char bytes[
                         (unsigned long long)out->stream, out->shard,
                         memcmp(out->store_id, owner->store_id, sizeof out->store_id) != 0 ? " of another store" : "");
     if (out->base_seqno == 0 || out->seqno_limit < out->base_seqno || out->seqno_limit > LS_SEQNO_END ||
-        out->base % 8 != 0 || out->frames_bytes_max > UINT32_MAX)
+        out->base % 8 != 0 || out->base > LSI_POSITION_MAX || out->frames_bytes_max > UINT32_MAX)
         return lsi_fail(LS_ERR_CORRUPT, "the header of %s has numbers that cannot be", name);
     return LS_OK;
 }

@@ -14,6 +14,8 @@
 
 #define LSI_SEGMENT_HEADER_BYTES 4096u
 #define LSI_SEGMENT_NAME_BYTES 96u
+/* No log gets so far, and what is added to such a position does not wrap (X1). */
+#define LSI_POSITION_MAX (UINT64_C(1) << 62)
 #define LSI_SEGMENT_BYTES_MIN (UINT64_C(64) << 10) /* the engine's options say the same */
 #define LSI_SEGMENT_BYTES_MAX (UINT64_C(1) << 30)
 

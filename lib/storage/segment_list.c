@@ -44,8 +44,8 @@ static bool entry_is_sound(const lsi_segment_entry *entry, const lsi_segment_ent
 {
     bool sealed = (entry->flags & LSI_SEGMENT_SEALED) != 0;
 
-    if (entry->number == 0 || entry->base % 8 != 0 || sealed == last || entry->base_seqno == 0 ||
-        entry->seqno_limit < entry->base_seqno || entry->seqno_limit > LS_SEQNO_END ||
+    if (entry->number == 0 || entry->base % 8 != 0 || entry->base > LSI_POSITION_MAX || sealed == last ||
+        entry->base_seqno == 0 || entry->seqno_limit < entry->base_seqno || entry->seqno_limit > LS_SEQNO_END ||
         entry->file_bytes >= SEGMENT_FILE_BYTES_END)
         return false;
     /* No header allows more bytes; and what searches a segment by its end would take hours. */
@@ -99,7 +99,7 @@ ls_status lsi_segment_list_decode(const lsi_env *env, const char *name, const un
         skip->to = lsi_take_u64(&from);
         skip->first_seqno = lsi_take_u64(&from);
         skip->last_seqno = lsi_take_u64(&from);
-        if (skip->from >= skip->to || skip->from % 8 != 0 || skip->to % 8 != 0 ||
+        if (skip->from >= skip->to || skip->to > 2 * LSI_POSITION_MAX || skip->from % 8 != 0 || skip->to % 8 != 0 ||
             (i > 0 && skip->from < skip[-1].to)) {
             lsi_segment_list_unref(list);
             return lsi_fail(LS_ERR_CORRUPT, "skip %u of %s breaks a rule", i, name);

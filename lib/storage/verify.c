@@ -82,7 +82,8 @@ static ls_status tell_skipped(lsi_verify *verify, const lsi_segment *segment, co
 
     lsi_inspection_tell(verify->inspection, &finding, "%s: %s: %" PRIu64 " bytes at offset 0x%" PRIx64
                         " are stepped over since a repair or a reset (seqno %" PRIu64 "..%" PRIu64 ")",
-                        verify->config->label, segment->name, finding.bytes, finding.offset, skip->first_seqno, skip->last_seqno);
+                        verify->config->label, segment->name, finding.bytes, finding.offset, skip->first_seqno,
+                        skip->last_seqno);
     return LS_OK;
 }
 

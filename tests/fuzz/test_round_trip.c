@@ -118,7 +118,7 @@ static void segment_headers_come_back(void **state)
         memset(&header, 0, sizeof header);
         memset(&back, 0, sizeof back);
         fill(&header, sizeof header);
-        header.base &= ~UINT64_C(7);
+        header.base = pick(LSI_POSITION_MAX) & ~UINT64_C(7);
         header.base_seqno = 1 + pick(LS_SEQNO_MAX);
         header.seqno_limit = header.base_seqno + pick(LS_SEQNO_END - header.base_seqno + 1);
         header.frames_bytes_max &= UINT32_MAX;

@@ -322,6 +322,87 @@ static void damage_in_the_last_segment_stops_appends_until_a_reset(void **state)
     assert_true(seqno > 6);
 }
 
+/* What somebody may have written, with right sums: an empty log that begins there. */
+static void begin_log_at(fixture *fx, uint64_t base, int64_t arrival_us)
+{
+    unsigned char bytes[LSI_SEGMENT_HEADER_BYTES];
+    lsi_segment_list *list;
+    lsi_segment *segment;
+
+    assert_int_equal(lsi_segment_open(&fx->store.config, 1, false, &segment), LS_OK);
+    lsi_segment_header header = segment->header;
+    lsi_segment_unref(segment);
+    header.base = base;
+    header.base_arrival_us = arrival_us;
+    lsi_segment_header_encode(&header, bytes);
+    write_at(fx, FIRST, bytes, sizeof bytes, 0);
+    assert_int_equal(lsi_segment_list_load(&fx->store.config, &list), LS_OK);
+    list->entries[0].base = base;
+    list->entries[0].base_arrival_us = arrival_us;
+    list->entries[0].header_sum = header.sum;
+    list->generation++;
+    assert_int_equal(lsi_segment_list_store(&fx->store.config, list), LS_OK);
+    lsi_segment_list_unref(list);
+    reopen_without_control(fx);
+}
+
+/* X1: what is acknowledged can be read, wherever a file says that the log begins. */
+static void positions_do_not_wrap(void **state)
+{
+    fixture *fx = *state;
+    ls_seqno seqno;
+    unsigned count = 0;
+    ls_status st;
+
+    begin_log_at(fx, LSI_POSITION_MAX - 64, fx->store.wall_us);
+    while ((st = log_store_put(&fx->store, count, 600, &seqno)) == LS_OK)
+        count++;
+    assert_int_equal(st, LS_ERR_STATE); /* The next segment would begin too far. */
+    assert_true(count > 50);
+    assert_int_equal(log_store_count(&fx->store, 0), count);
+}
+
+static void a_log_that_begins_too_far_is_damaged(void **state)
+{
+    fixture *fx = *state;
+    lsi_log_facts facts;
+    ls_seqno seqno;
+
+    begin_log_at(fx, LSI_POSITION_MAX + 8, fx->store.wall_us);
+    assert_int_equal(log_store_put(&fx->store, 0, 60, &seqno), LS_ERR_CORRUPT);
+    assert_int_equal(lsi_log_state(fx->store.log, &facts), LS_ERR_CORRUPT);
+}
+
+static void a_log_that_begins_at_the_end_of_all_positions_is_damaged(void **state)
+{
+    fixture *fx = *state;
+    ls_seqno seqno;
+
+    begin_log_at(fx, UINT64_MAX - 135, fx->store.wall_us);
+    assert_int_equal(log_store_put(&fx->store, 0, 60, &seqno), LS_ERR_CORRUPT);
+}
+
+/* E8, X1: also from the last stamp that there is. */
+static void stamps_do_not_wrap(void **state)
+{
+    fixture *fx = *state;
+    const ls_record *records;
+    lsi_log_reader *reader;
+    bool tip, end;
+    uint32_t count;
+    ls_seqno seqno;
+
+    begin_log_at(fx, 0, INT64_MAX - 5);
+    for (unsigned n = 0; n < 4; n++)
+        assert_int_equal(log_store_put(&fx->store, n, 60, &seqno), LS_OK);
+    assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_FAST, &reader), LS_OK);
+    assert_int_equal(lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end), LS_OK);
+    assert_int_equal(count, 4);
+    for (uint32_t i = 0; i < count; i++)
+        assert_true(records[i].arrival_us >= (i > 0 ? records[i - 1].arrival_us : INT64_MAX - 5));
+    lsi_log_reader_close(reader);
+}
+
 static void a_missing_segment_is_damage_and_not_emptiness(void **state)
 {
     fixture *fx = *state;
@@ -501,6 +582,10 @@ int main(void)
         A_TEST(a_torn_tail_keeps_every_record_before_it),
         A_TEST(damage_is_named_and_what_is_around_it_stays_readable),
         A_TEST(damage_in_the_last_segment_stops_appends_until_a_reset),
+        A_TEST(positions_do_not_wrap),
+        A_TEST(a_log_that_begins_too_far_is_damaged),
+        A_TEST(a_log_that_begins_at_the_end_of_all_positions_is_damaged),
+        A_TEST(stamps_do_not_wrap),
         A_TEST(a_missing_segment_is_damage_and_not_emptiness),
         A_TEST(the_numbers_a_message_names_end_where_the_next_segment_begins),
         A_TEST(stamps_never_decrease_and_are_not_frozen_by_a_wrong_clock),
