@@ -102,7 +102,8 @@ LS_API ls_status ls_key_from_file(void *path, const char *key_id, unsigned char 
                                                   waits for; where that can only be read, a wait looks again
                                                   every 50 ms. */
 #define LS_STORE_NO_CREATE UINT32_C(2)       /**< LS_ERR_NOT_FOUND when there is no store. */
-#define LS_STORE_NETWORK_FS_ALLOWED UINT32_C(4) /**< On a network file system at your own risk: locks may not hold. */
+/** On a network file system, or one that is not known to be local, at your own risk: locks may not hold. */
+#define LS_STORE_NETWORK_FS_ALLOWED UINT32_C(4)
 
 #define LS_STORE_NO_MAPPED_WRITES UINT32_C(8) /**< INTERVAL and KERNEL: write small records too instead of storing them
                                                     into a mapped window of the segment. Several times slower; without
@@ -179,7 +180,8 @@ typedef struct ls_store_options {
  * @retval LS_ERR_NOT_FOUND         No store there (READ_ONLY, NO_CREATE), or no parent directory.
  * @retval LS_ERR_STATE             Another `durability` or `segment_bytes` was asked for than the store has, and for
  *                                  the former somebody else has it open, or it is opened for reading.
- * @retval LS_ERR_UNSUPPORTED       A network file system, or a location whose engine was not built.
+ * @retval LS_ERR_UNSUPPORTED       A file system that is a network's or is not known to be local, or a location whose
+ *                                  engine was not built.
  * @retval LS_ERR_READ_ONLY         The directory cannot be written.
  * @retval LS_ERR_VERSION           Another format, or another control layout is in use by a running process.
  * @retval LS_ERR_CORRUPT           The manifest is damaged, or something else stands in the place of the control file

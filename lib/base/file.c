@@ -270,32 +270,48 @@ static void system_root_close(lsi_root *root)
     root->fd = -1;
 }
 
-/* E7. FUSE counts: what stands behind it is unknown, and its locks and mappings are often its own invention. */
-static int system_root_kind(const lsi_root *root, lsi_fs_kind *out)
+/* E7, by a list of what is known to be local. A list of network file systems is never whole: most come from outside of
+ * the kernel. And the mistakes differ: whoever keeps his store on a local one that is not here reads in the error which
+ * flag lets it pass, and whoever keeps it on a network one that is not there loses records when locks do not hold.
+ *
+ * Not here: FUSE, for what stands behind it is unknown, and its locks and mappings are often its own invention; GFS2
+ * and OCFS2, disks that several machines mount; and what holds no files that can be written, like hugetlbfs. */
+lsi_fs_kind lsi_fs_kind_of(uint32_t type)
 {
-    static const uint32_t network[] = {
-        0x00006969, /* NFS */       0x0000517B, /* SMB */   0xFF534D42, /* CIFS */  0xFE534D42, /* SMB2 */
-        0x5346414F, /* AFS */       0x6B414653, /* kAFS */  0x00C36400, /* CEPH */  0x01021997, /* 9P */
-        0x65735546, /* FUSE */      0x01161970, /* GFS2 */  0x7461636F, /* OCFS2 */ 0x73757245, /* CODA */
-        0x0BD00BD0, /* LUSTRE */    0x47504653, /* GPFS */  0x786F4256, /* VBOXSF */
-    };
     static const uint32_t in_place[] = {
         0x0000EF53, /* ext2, ext3, ext4 */
         0x58465342, /* XFS: shared extents of a file we made ourselves there are none */
         0x01021994, /* tmpfs */
     };
+    static const uint32_t local[] = {
+        0xF2F52010, /* F2FS */      0x2FC12FC1, /* ZFS */      0xCA451A4E, /* bcachefs */ 0x794C7630, /* overlayfs */
+        0x61756673, /* aufs */      0x0000F15F, /* eCryptfs */ 0x3153464A, /* JFS */      0x52654973, /* ReiserFS */
+        0x52345362, /* Reiser4 */   0x00003434, /* NILFS2 */   0x858458F6, /* ramfs */    0x00004D44, /* FAT */
+        0x2011BAB0, /* exFAT */     0x5346544E, /* NTFS */     0x7366746E, /* NTFS3 */    0x0000482B, /* HFS+ */
+        0x00004244, /* HFS */       0x00011954, /* UFS */      0x15013346, /* UDF */      0x24051905, /* UBIFS */
+        0x000072B6, /* JFFS2 */     0x73717368, /* SquashFS */ 0xE0F5E1E2, /* EROFS */    0x00009660, /* ISO 9660 */
+        0x28CD3D45, /* cramfs */
+    };
+
+    if (type == BTRFS_SUPER_MAGIC)
+        return LSI_FS_COPYING;
+    for (size_t i = 0; i < sizeof(in_place) / sizeof(in_place[0]); i++)
+        if (type == in_place[i])
+            return LSI_FS_IN_PLACE;
+    for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
+        if (type == local[i])
+            return LSI_FS_LOCAL;
+    return LSI_FS_NETWORK;
+}
+
+static int system_root_kind(const lsi_root *root, lsi_fs_kind *out)
+{
     struct statfs about;
 
     while (fstatfs(root->fd, &about) != 0)
         if (errno != EINTR)
             return -errno;
-    *out = (uint32_t)about.f_type == BTRFS_SUPER_MAGIC ? LSI_FS_COPYING : LSI_FS_LOCAL;
-    for (size_t i = 0; i < sizeof(in_place) / sizeof(in_place[0]); i++)
-        if ((uint32_t)about.f_type == in_place[i])
-            *out = LSI_FS_IN_PLACE;
-    for (size_t i = 0; i < sizeof(network) / sizeof(network[0]); i++)
-        if ((uint32_t)about.f_type == network[i])
-            *out = LSI_FS_NETWORK;
+    *out = lsi_fs_kind_of((uint32_t)about.f_type);
     return 0;
 }
 

@@ -54,8 +54,9 @@ typedef struct lsi_span {
 
 /* IN_PLACE: local, and writing over bytes that were written before never needs space (no copy on write), so a store
  * into a mapping of such bytes cannot meet a full disk. COPYING: local, and every change takes new blocks, of its
- * metadata too. LOCAL: neither is known. */
+ * metadata too. LOCAL: neither is known. NETWORK: one, or not known to be local (E7). */
 typedef enum { LSI_FS_LOCAL, LSI_FS_NETWORK, LSI_FS_IN_PLACE, LSI_FS_COPYING } lsi_fs_kind;
+lsi_fs_kind lsi_fs_kind_of(uint32_t type); /* of statfs() */
 typedef enum { LSI_LOCK_NONE, LSI_LOCK_SHARED, LSI_LOCK_EXCLUSIVE } lsi_lock_kind;
 
 struct lsi_files {

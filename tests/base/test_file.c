@@ -998,12 +998,32 @@ static void the_lock_of_a_killed_process_is_gone(void **state)
 
 #define DISK(test) cmocka_unit_test_setup_teardown(test, on_disk, clean_up)
 
+/* E7: what is not known to be local is not taken for it. */
+static void only_file_systems_known_to_be_local_are_local(void **state)
+{
+    static const struct { uint32_t type; lsi_fs_kind kind; } of[] = {
+        /* ext4, XFS, tmpfs, btrfs, F2FS, ZFS, overlayfs */
+        {0x0000EF53, LSI_FS_IN_PLACE}, {0x58465342, LSI_FS_IN_PLACE}, {0x01021994, LSI_FS_IN_PLACE},
+        {0x9123683E, LSI_FS_COPYING}, {0xF2F52010, LSI_FS_LOCAL}, {0x2FC12FC1, LSI_FS_LOCAL},
+        {0x794C7630, LSI_FS_LOCAL},
+        /* NFS, CIFS, FUSE, BeeGFS, PanFS, VMHGFS, NCP, GFS2, OCFS2, and some that nobody has heard of */
+        {0x00006969, LSI_FS_NETWORK}, {0xFF534D42, LSI_FS_NETWORK}, {0x65735546, LSI_FS_NETWORK},
+        {0x19830326, LSI_FS_NETWORK}, {0xAAD7AAEA, LSI_FS_NETWORK}, {0xBACBACBC, LSI_FS_NETWORK},
+        {0x0000564C, LSI_FS_NETWORK}, {0x01161970, LSI_FS_NETWORK}, {0x7461636F, LSI_FS_NETWORK},
+        {0x00000000, LSI_FS_NETWORK}, {0x12345678, LSI_FS_NETWORK}, {0xFFFFFFFF, LSI_FS_NETWORK}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof of / sizeof of[0]; i++)
+        assert_int_equal(lsi_fs_kind_of(of[i].type), of[i].kind);
+}
+
 int main(void)
 {
     static const struct CMUnitTest files_in_memory[] = {
         BOTH(in_memory),
         cmocka_unit_test(every_allocation_of_the_memory_table_may_fail),
         cmocka_unit_test_setup_teardown(two_memory_tables_share_nothing, in_memory, clean_up),
+        cmocka_unit_test(only_file_systems_known_to_be_local_are_local),
     };
     static const struct CMUnitTest files_of_the_system[] = {
         BOTH(on_disk),

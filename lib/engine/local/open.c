@@ -89,7 +89,8 @@ static ls_status root_open(lsi_local *local, const char *path, const settings *w
     if (result != 0)
         return lsi_fail_errno(result, "cannot tell the file system of '%s'", path);
     if (kind == LSI_FS_NETWORK && (wanted->flags & LS_STORE_NETWORK_FS_ALLOWED) == 0)
-        return lsi_fail(LS_ERR_UNSUPPORTED, "'%s' is on a network file system, whose locks may not hold", path);
+        return lsi_fail(LS_ERR_UNSUPPORTED, "'%s' is on a network file system, or one that is not known to be local, "
+                        "whose locks may not hold: LS_STORE_NETWORK_FS_ALLOWED is at your own risk", path);
     local->map_tail = kind == LSI_FS_IN_PLACE && (wanted->flags & LS_STORE_NO_MAPPED_WRITES) == 0;
     return LS_OK;
 }
