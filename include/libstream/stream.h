@@ -264,6 +264,10 @@ LS_API const char *ls_stream_description_key_id(const ls_stream_description *des
 /** What records are compressed with from now on. Threads: any thread. Never blocks. Since 0.1. */
 LS_API ls_compression ls_stream_description_compression(const ls_stream_description *description);
 
+/** 1 when upkeep compresses sealed segments (ls_stream_set_recompression). Threads: any thread. Never blocks. Since
+ *  0.1. */
+LS_API int32_t ls_stream_description_recompression(const ls_stream_description *description);
+
 /** How many shards are listed, closed ones included. Threads: any thread. Never blocks. Since 0.1. */
 LS_API uint32_t ls_stream_description_shard_count(const ls_stream_description *description);
 
@@ -363,6 +367,49 @@ LS_API ls_status ls_stream_set_limits(ls_stream *stream, const ls_stream_limits 
  * Threads: any thread. Blocks on disk. Since 0.1.
  */
 LS_API ls_status ls_stream_set_record_bytes_max(ls_stream *stream, uint32_t bytes);
+
+/**
+ * Compress the segments that are full, which no record goes into any more: their files, in blocks of 64 KiB, with zstd,
+ * where that makes them smaller by an eighth or more. So small records that were put one by one get smaller too, which
+ * ls_stream_set_compression does nothing for.
+ *
+ * Everything reads the same: records, numbers, arrival times, places. Who has a segment open reads on in the old file.
+ * Segments are done one at a time: the new file is written beside the old one, synced, read back and compared, and
+ * takes its place by a rename, so that a crash or a kill at any moment leaves one of the two. Each is looked at once
+ * only. Left as they are, for good: encrypted segments, since what is encrypted does not get smaller; damaged ones; and
+ * those with bytes behind their end that a crash or ls_stream_reset_shard left there. Needs room for one more segment.
+ *
+ * Reading from blocks costs their unpacking: bench/README.md has the figure. A backup holds segments as they were
+ * before.
+ *
+ * @param timeout_ms   No segment is begun any more when so many milliseconds are over; -1: there is no such time.
+ * @param saved_bytes  By how much files got smaller, also when an error is returned. May be NULL.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  `timeout_ms` is below -1.
+ * @retval LS_ERR_TIMEOUT           The time is over, and something is left to do.
+ * @retval LS_ERR_NOT_FOUND         The stream was deleted, or is not there yet (ls_stream_status).
+ * @retval LS_ERR_READ_ONLY         The store was opened for reading.
+ * @retval LS_ERR_FULL, LS_ERR_IO, LS_ERR_NO_MEMORY, LS_ERR_CORRUPT  The first failure; other shards were done. No
+ *                                  record is lost. After LS_ERR_IO a shard may refuse puts: see ls_stream_reset_shard.
+ *
+ * Threads: any thread. Blocks on disk, and longer than `timeout_ms` for what was begun. Since 0.1.
+ */
+LS_API ls_status ls_stream_recompress(ls_stream *stream, int64_t timeout_ms, uint64_t *saved_bytes);
+
+/**
+ * Do what ls_stream_recompress does as a part of upkeep from now on, or no more; off at first. The maintenance thread
+ * (LS_STORE_MAINTENANCE_THREAD) does a segment of each stream a second, at most; ls_store_maintain does all. Who puts
+ * or reads does none of it.
+ *
+ * @param enabled  1: on; 0: off.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  `enabled` is neither. Nothing was changed.
+ *
+ * Other errors as ls_stream_increase_retention.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_stream_set_recompression(ls_stream *stream, int32_t enabled);
 
 /**
  * Add tags, as Kinesis's AddTagsToStream. A tag replaces the one with an equal key.

@@ -90,6 +90,28 @@ ls_status ls_stream_set_auto_scaling(ls_stream *stream, const ls_auto_scaling *o
     return st == LS_OK ? update(stream, __func__, &change) : st;
 }
 
+ls_status ls_stream_set_recompression(ls_stream *stream, int32_t enabled)
+{
+    if (enabled != 0 && enabled != 1)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "enabled is %" PRId32 ": it is 0 or 1", enabled);
+    return update(stream, __func__, &(lsi_stream_change){.kind = LSI_CHANGE_RECOMPRESSION, .value = (uint64_t)enabled});
+}
+
+ls_status ls_stream_recompress(ls_stream *stream, int64_t timeout_ms, uint64_t *saved_bytes)
+{
+    uint64_t saved = 0;
+    ls_status st;
+
+    LSI_REFUSE_NULL(stream);
+    LSI_ENTER_TO(LSI_MAY_CHANGE, stream->store);
+    if (timeout_ms < -1)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "timeout_ms is %" PRId64 ": it is -1 or more", timeout_ms);
+    st = stream->store->engine->ops->recompress(stream->stream, timeout_ms, &saved);
+    if (saved_bytes != NULL)
+        *saved_bytes = saved;
+    return lsi_error_end(st);
+}
+
 ls_status ls_stream_add_tags(ls_stream *stream, const ls_tag *tags, uint32_t count)
 {
     if (count > 0)

@@ -297,6 +297,11 @@ ls_compression ls_stream_description_compression(const ls_stream_description *de
     return description == NULL ? LS_COMPRESSION_NONE : (ls_compression)description->info.codec;
 }
 
+int32_t ls_stream_description_recompression(const ls_stream_description *description)
+{
+    return description != NULL && description->info.recompresses;
+}
+
 uint32_t ls_stream_description_shard_count(const ls_stream_description *description)
 {
     return description == NULL ? 0 : description->info.shard_count;

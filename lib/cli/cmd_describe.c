@@ -77,6 +77,8 @@ static int print_json(const lsi_call *call, const ls_stream_description *descrip
         lsi_json_null(&json);
     lsi_json_key(&json, "compression");
     lsi_json_string(&json, compression_word(description));
+    lsi_json_key(&json, "recompression");
+    lsi_json_bool(&json, ls_stream_description_recompression(description) != 0);
     lsi_json_key(&json, "limits");
     lsi_limits_json(&json, description);
     lsi_json_key(&json, "auto_scaling");
@@ -197,8 +199,9 @@ const lsi_command lsi_command_describe = {
             "\n"
             "With --json one object: {\"name\", \"id\", \"status\", \"mode\", \"durability\",\n"
             "\"created_us\", \"retention_hours\", \"retention_bytes\" (a cap), \"record_bytes_max\",\n"
-            "\"encryption_key_id\", \"compression\", \"limits\" (of a provisioned stream, as\n"
-            "`lstream limits` prints it), \"auto_scaling\" (as `lstream scale` does),\n"
+            "\"encryption_key_id\", \"compression\", \"recompression\" (by upkeep), \"limits\"\n"
+            "(of a provisioned stream, as `lstream limits` prints it), \"auto_scaling\" (as\n"
+            "`lstream scale` does),\n"
             "\"shards\": [{\"shard\", \"id\", \"open\", \"first_hash_key\", \"last_hash_key\"\n"
             "(decimal text), \"starting_seqno\",\n"
             "\"ending_seqno\", \"created_us\", \"closed_us\", \"parent\", \"adjacent_parent\",\n"

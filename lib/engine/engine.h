@@ -53,6 +53,7 @@ typedef enum {
     LSI_CHANGE_RATES, /* rates */
     LSI_CHANGE_RECORD_BYTES_MAX,
     LSI_CHANGE_AUTO_SCALING, /* auto_scaling */
+    LSI_CHANGE_RECOMPRESSION, /* value: 1 on */
     LSI_CHANGE_TAGS_ADD,   /* tags, count */
     LSI_CHANGE_TAGS_REMOVE /* keys, count */
 } lsi_change_kind;
@@ -81,6 +82,7 @@ typedef struct lsi_stream_info {
     uint32_t record_bytes_max;
     uint32_t codec;       /* LS_COMPRESSION_ */
     char key_id[257];     /* "": it is not encrypted */
+    bool recompresses;    /* upkeep compresses sealed segments */
     ls_stream_status status;
     uint32_t shard_count;
     lsi_shard *shards; /* [shard_count] */
@@ -167,6 +169,8 @@ typedef struct lsi_engine_ops {
     uint64_t (*generation)(lsi_engine_stream *stream); /* cheap: one atomic load. Of lsi_stream_info. */
     ls_status (*shard_state)(lsi_engine_stream *stream, uint32_t shard, lsi_shard_state *out);
     ls_status (*reset_shard)(lsi_engine_stream *stream, uint32_t shard);
+    /* As ls_stream_recompress; the time as `maintain`. */
+    ls_status (*recompress)(lsi_engine_stream *stream, int64_t timeout_ms, uint64_t *saved_bytes);
     /* Splits and merges, 1..LSI_RESHARD_STEPS_MAX of them, in one durable step or not at all; refused as
      * lsi_reshard_apply says. `goes_on`: they continue a change, which may have left the stream UPDATING.
      * `*first_child`: the children have the indexes from here on, in the order of the steps. */

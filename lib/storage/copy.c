@@ -189,6 +189,28 @@ static bool is_there(const lsi_log_config *there, const lsi_segment_list *list, 
     return false;
 }
 
+/* C2. What is in blocks here was copied as it was before. */
+static ls_status store_list(const lsi_log_config *there, const lsi_segment_list *list)
+{
+    lsi_segment_list *copy;
+    ls_status st = lsi_segment_list_copy(list, &copy);
+
+    if (st != LS_OK)
+        return st;
+    copy->generation = list->generation;
+    for (uint32_t i = 0; i < copy->count; i++) {
+        lsi_segment_entry *entry = &copy->entries[i];
+
+        if ((entry->flags & LSI_SEGMENT_LOOKED_AT) == 0)
+            continue;
+        entry->flags &= ~LSI_SEGMENT_LOOKED_AT;
+        entry->file_bytes = 0;
+    }
+    st = lsi_segment_list_store(there, copy);
+    lsi_segment_list_unref(copy);
+    return st;
+}
+
 static ls_status copy_once(lsi_log *log, lsi_slot *slot, const lsi_log_config *there, lsi_segment_list *earlier,
                            lsi_copy *copy)
 {
@@ -215,7 +237,7 @@ static ls_status copy_once(lsi_log *log, lsi_slot *slot, const lsi_log_config *t
     if (st == LS_OK) {
         rc = there->root->files->sync_dir(there->root, there->dir);
         st = rc < 0 ? lsi_fail_errno(-rc, "%s: syncing the directory %s of the copy", log->config.label, there->dir)
-                    : lsi_segment_list_store(there, list); /* C2 */
+                    : store_list(there, list);
     }
     for (uint32_t i = 0; st == LS_OK && earlier != NULL && i < earlier->count; i++) {
         char name[LSI_SEGMENT_NAME_BYTES];

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/status.h"
+#include "storage/blocks.h"
 #include "storage/control_layout.h"
 #include "storage/manifest.h"
 #include "storage/seal.h"
@@ -162,8 +163,20 @@ static ls_status dump_segment(lsi_dump *dump, const char *name, const unsigned c
     (void)snprintf(segment.name, sizeof segment.name, "%s", name);
     segment.seed = lsi_segment_seed(&segment.header);
     rc = dump->root->files->open(dump->root, name, 0, &segment.file);
+    if (rc >= 0 && segment.header.is_packed) {
+        uint64_t packed = 0;
+
+        (void)segment.file.files->size(&segment.file, &packed); /* Only shown. */
+        lsi_dump_line(dump, "the file is in blocks, %" PRIu64 " bytes; below, as it was", packed);
+        st = lsi_blocks_attach(dump->env, name, segment.seed, true, &segment.file);
+        if (st != LS_OK) {
+            damage(dump, lsi_last_message());
+            (void)segment.file.files->close(&segment.file); /* It was only read. */
+            return LS_OK;
+        }
+    }
     if (rc >= 0)
-        rc = dump->root->files->size(&segment.file, &size);
+        rc = segment.file.files->size(&segment.file, &size);
     if (rc < 0)
         return lsi_fail_errno(-rc, "opening %s", name);
     end = segment.header.base;
@@ -201,7 +214,7 @@ static ls_status dump_segment(lsi_dump *dump, const char *name, const unsigned c
     }
     lsi_unpacker_end(&unpacker);
     lsi_walk_end(&walk);
-    (void)dump->root->files->close(&segment.file); /* It was only read. */
+    (void)segment.file.files->close(&segment.file); /* It was only read. */
     if (st == LS_OK && !dump->stopped)
         lsi_dump_line(dump, "0x%08" PRIx64 " end of the file", size);
     return st;
@@ -240,7 +253,9 @@ static void dump_list(lsi_dump *dump, const lsi_segment_list *list)
 
         lsi_dump_line(dump, "segment %" PRIu32 "%s%s base %" PRIu64 " end %" PRIu64 " header sum %016" PRIx64,
                       entry->number, (entry->flags & LSI_SEGMENT_SEALED) != 0 ? " sealed" : " open",
-                      (entry->flags & LSI_SEGMENT_TORN) != 0 ? " torn" : "", entry->base, entry->end,
+                      (entry->flags & LSI_SEGMENT_TORN) != 0 ? " torn"
+                      : (entry->flags & LSI_SEGMENT_LOOKED_AT) != 0 ? " recompressed"
+                                                                    : "", entry->base, entry->end,
                       entry->header_sum);
         lsi_dump_line(dump, "    seqno %" PRIu64 " up to below %" PRIu64 " arrival from %" PRId64 " us",
                       entry->base_seqno,

@@ -38,6 +38,7 @@ struct lsi_log {
     lsi_segment_list *list;      /* as of list_generation */
     uint32_t list_generation;
     bool has_list;
+    _Atomic uint64_t looked_at;  /* recompress.c: list_generation plus 1 of a list in which nothing is to be done */
     const lsi_framer *keeps_terms; /* append_lock: a roll for who cannot stop to ask for a key: see lsi_log_roll */
     _Atomic uint32_t wrote;      /* this process appended; close syncs */
 };
@@ -120,6 +121,11 @@ static inline uint64_t lsi_log_given_up_from(const lsi_slot *slot, uint64_t end)
     uint64_t from = lsi_load(&slot->given_up_from);
     return lsi_load(&slot->given_up_to) > lsi_load(&slot->segment_base) && from < end ? from : end;
 }
+
+/* trim.c: puts `fresh` in the place of `made_from`, without holding append_lock while it syncs. BUSY: somebody else has
+ * replaced that meanwhile, or has the lock; nothing was changed. One at a time for one log. */
+ls_status lsi_log_exchange_list(lsi_log *log, lsi_slot *slot, const lsi_segment_list *made_from,
+                                lsi_segment_list *fresh);
 
 /* E1: marks the shard and returns LS_ERR_IO. */
 ls_status lsi_log_fail(lsi_log *log, lsi_slot *slot, int err);

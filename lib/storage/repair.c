@@ -17,6 +17,18 @@
 
 /* ---- headers ---- */
 
+static bool is_in_blocks(const lsi_log_config *config, const lsi_segment_header *header)
+{
+    lsi_segment *segment;
+    bool is;
+
+    if (lsi_segment_open_as(config, header, &segment) != LS_OK)
+        return false;
+    is = segment->file.files != config->root->files;
+    lsi_segment_unref(segment);
+    return is;
+}
+
 /* Writes the header anew; the list then has its sum. */
 static ls_status repair_header(const lsi_log_config *config, lsi_segment_list *list, uint32_t i, bool *changed,
                                lsi_inspection *inspection)
@@ -49,6 +61,8 @@ static ls_status repair_header(const lsi_log_config *config, lsi_segment_list *l
     if (st != LS_OK)
         return st;
     lsi_segment_header_encode(&header, bytes);
+    if (is_in_blocks(config, &header))
+        lsi_segment_header_pack(bytes);
     rc = config->root->files->open(config->root, name, LSI_OPEN_WRITE, &file);
     if (rc < 0)
         return lsi_fail_errno(-rc, "opening %s", name);

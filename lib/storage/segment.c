@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/status.h"
+#include "storage/blocks.h"
 
 static const unsigned char magic[8] = {'L', 'S', 'T', 'R', 'S', 'E', 'G', 0};
 
@@ -22,6 +23,7 @@ enum { FORMAT_AT = 8, HEADER_BYTES_AT = 12, MAY_IGNORE_AT = 16, MUST_REFUSE_AT =
        END_OF_FIELDS = KEY_ID_AT + LSI_KEY_ID_BYTES_MAX, SUM_AT = LSI_SEGMENT_HEADER_BYTES - 8 };
 
 #define REFUSE_SEALED 1u /* its frames are encrypted */
+#define REFUSE_PACKED 2u /* the file is in blocks */
 
 void lsi_segment_header_encode(lsi_segment_header *header, unsigned char bytes[LSI_SEGMENT_HEADER_BYTES])
 {
@@ -77,12 +79,13 @@ ls_status lsi_segment_header_decode(const char *name, const unsigned char bytes[
     if (memcmp(bytes, magic, sizeof magic) != 0)
         return lsi_fail(LS_ERR_CORRUPT, "the header of %s does not begin as a segment's does", name);
     out->sum = lsi_read_u64le(bytes + SUM_AT);
+    out->is_packed = (lsi_read_u32le(bytes + MUST_REFUSE_AT) & REFUSE_PACKED) != 0;
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
     if (out->sum != lsi_sum64(bytes, SUM_AT, 0))
         return lsi_fail(LS_ERR_CORRUPT, "the header of %s fails its checksum", name);
 #endif
     uint32_t format = lsi_read_u32le(bytes + FORMAT_AT), refuse = lsi_read_u32le(bytes + MUST_REFUSE_AT);
-    if (format != 0 || (refuse & ~REFUSE_SEALED) != 0 ||
+    if (format != 0 || (refuse & ~(REFUSE_SEALED | REFUSE_PACKED)) != 0 ||
         lsi_read_u32le(bytes + HEADER_BYTES_AT) != LSI_SEGMENT_HEADER_BYTES)
         return lsi_fail(LS_ERR_VERSION, "%s has format %u with flags 0x%x, of another release", name, format, refuse);
     memcpy(out->store_id, bytes + STORE_AT, sizeof out->store_id);
@@ -110,7 +113,34 @@ ls_status lsi_segment_header_decode(const char *name, const unsigned char bytes[
     if (out->base_seqno == 0 || out->seqno_limit < out->base_seqno || out->seqno_limit > LS_SEQNO_END ||
         out->base % 8 != 0 || out->base > LSI_POSITION_MAX || out->frames_bytes_max > UINT32_MAX)
         return lsi_fail(LS_ERR_CORRUPT, "the header of %s has numbers that cannot be", name);
+    if (out->is_packed) {
+        unsigned char plain[LSI_SEGMENT_HEADER_BYTES];
+
+        memcpy(plain, bytes, sizeof plain);
+        lsi_segment_header_unpack(plain);
+        out->sum = lsi_read_u64le(plain + SUM_AT);
+    }
     return LS_OK;
+}
+
+static void set_refuse(unsigned char bytes[LSI_SEGMENT_HEADER_BYTES], uint32_t refuse)
+{
+    lsi_write_u32le(bytes + MUST_REFUSE_AT, refuse);
+    lsi_write_u64le(bytes + SUM_AT, lsi_sum64(bytes, SUM_AT, 0));
+}
+
+void lsi_segment_header_pack(unsigned char bytes[LSI_SEGMENT_HEADER_BYTES])
+{
+    set_refuse(bytes, lsi_read_u32le(bytes + MUST_REFUSE_AT) | REFUSE_PACKED);
+}
+
+void lsi_segment_header_unpack(unsigned char bytes[LSI_SEGMENT_HEADER_BYTES])
+{
+    uint32_t refuse = lsi_read_u32le(bytes + MUST_REFUSE_AT);
+
+    /* One whose sum is wrong must not get a right one. */
+    if ((refuse & REFUSE_PACKED) != 0 && lsi_read_u64le(bytes + SUM_AT) == lsi_sum64(bytes, SUM_AT, 0))
+        set_refuse(bytes, refuse & ~REFUSE_PACKED);
 }
 
 uint64_t lsi_segment_seed(const lsi_segment_header *header)
@@ -255,6 +285,18 @@ ls_status lsi_segment_open(const lsi_log_config *owner, uint32_t number, bool wr
         goto fail;
     }
     segment->seed = lsi_segment_seed(&segment->header);
+    if (segment->header.is_packed && write) {
+        st = lsi_fail(LS_ERR_CORRUPT, "%s: %s is in blocks, which only sealed segments are, and is the last one",
+                      owner->label, segment->name);
+        goto fail;
+    }
+    if (segment->header.is_packed) {
+        st = lsi_blocks_attach(owner->env, segment->name, segment->seed, true, &segment->file);
+        if (st != LS_OK) {
+            st = lsi_fail_within(owner->label);
+            goto fail;
+        }
+    }
     *out = segment;
     return LS_OK;
 
@@ -267,9 +309,14 @@ ls_status lsi_segment_open_as(const lsi_log_config *owner, const lsi_segment_hea
 {
     ls_status st = open_file(owner, header->number, false, out);
 
-    if (st == LS_OK) {
-        (*out)->header = *header;
-        (*out)->seed = lsi_segment_seed(header);
+    if (st != LS_OK)
+        return st;
+    (*out)->header = *header;
+    (*out)->seed = lsi_segment_seed(header);
+    st = lsi_blocks_attach(owner->env, (*out)->name, (*out)->seed, false, &(*out)->file);
+    if (st != LS_OK) {
+        lsi_segment_unref(*out);
+        *out = NULL;
     }
     return st;
 }

@@ -37,7 +37,8 @@ typedef struct lsi_segment_header {
     uint64_t chain;           /* sum of the previous header, which has its own chain */
     uint64_t frames_bytes_max;
     lsi_log_terms terms;
-    uint64_t sum;             /* of the header as it is on disk */
+    bool is_packed;           /* its file is in blocks (blocks.h): what is read of it is as it was */
+    uint64_t sum;             /* of the header as it was written first */
 } lsi_segment_header;
 
 /* Sets the sum. */
@@ -47,6 +48,9 @@ ls_status lsi_segment_header_decode(const char *name, const unsigned char bytes[
                                     const lsi_log_config *owner, lsi_segment_header *out);
 /* Its terms alone. False: they cannot be; `terms` are then plain ones. */
 bool lsi_segment_terms_decode(const unsigned char bytes[LSI_SEGMENT_HEADER_BYTES], lsi_log_terms *terms);
+/* A header of a file in blocks, and back: nothing else of it changes. The latter leaves others as they are. */
+void lsi_segment_header_pack(unsigned char bytes[LSI_SEGMENT_HEADER_BYTES]);
+void lsi_segment_header_unpack(unsigned char bytes[LSI_SEGMENT_HEADER_BYTES]);
 /* Everything the header says, as the salt of its frames' sums. */
 uint64_t lsi_segment_seed(const lsi_segment_header *header);
 
@@ -84,6 +88,7 @@ void lsi_segment_unref(lsi_segment *segment); /* Accepts NULL. Closes with the l
 
 #define LSI_SEGMENT_SEALED 1u /* `end` is known */
 #define LSI_SEGMENT_TORN 2u   /* bytes beyond `end` are a torn tail, or were given up by a reset */
+#define LSI_SEGMENT_LOOKED_AT 4u /* its file is in blocks (blocks.h), or is not worth it. A hint */
 
 typedef struct lsi_segment_entry {
     uint32_t number;
@@ -94,7 +99,7 @@ typedef struct lsi_segment_entry {
     ls_seqno seqno_limit;
     int64_t base_arrival_us;
     uint64_t header_sum;
-    uint64_t file_bytes; /* SEALED: what the file took when it was sealed; 0: not known */
+    uint64_t file_bytes; /* SEALED: what the file took when it was sealed or recompressed; 0: not known */
 } lsi_segment_entry;
 
 /* Positions that readers step over, because somebody decided so with a repair or a reset; the bytes that are there, if

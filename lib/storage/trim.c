@@ -207,11 +207,39 @@ out:
     return st;
 }
 
+ls_status lsi_log_exchange_list(lsi_log *log, lsi_slot *slot, const lsi_segment_list *made_from,
+                                lsi_segment_list *fresh)
+{
+    const lsi_log_config *config = &log->config;
+    char name[LSI_SEGMENT_NAME_BYTES];
+    lsi_error_state why;
+    ls_status st;
+
+    (void)snprintf(name, sizeof name, "%s/%s", config->dir, FRESH_NAME);
+    st = write_beside(config, name, fresh);
+    if (st != LS_OK)
+        return st;
+    st = put_in_place(log, slot, name, made_from, fresh);
+    if (st != LS_OK) {
+        lsi_error_save(&why);
+        (void)config->root->files->unlink(config->root, name); /* Or the next one does it. */
+        lsi_error_restore(&why);
+        return st;
+    }
+    int rc = config->root->files->sync_dir(config->root, config->dir);
+    if (rc == -EMFILE || rc == -ENFILE) /* E4: nothing was synced, so no sync has failed. */
+        return lsi_fail_errno(-rc, "%s: syncing the directory %s", config->label, config->dir);
+    return rc < 0 ? lsi_log_fail(log, slot, -rc) : LS_OK;
+}
+
 /* ---- the files ---- */
+
+static const char *const kinds[] = {"seg", "idx", "new" /* one that recompresses died */};
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 typedef struct old_file {
     uint32_t number;
-    bool is_index;
+    int kind;
 } old_file;
 
 typedef struct old_files {
@@ -225,14 +253,16 @@ typedef struct old_files {
 static int note_old(void *user, const char *entry, bool is_dir)
 {
     old_files *found = user;
-    uint32_t segment = lsi_segment_number_of(entry, "seg");
-    uint32_t number = segment != 0 ? segment : lsi_segment_number_of(entry, "idx");
+    uint32_t number = 0;
+    int kind = 0;
 
+    while (kind < KINDS && (number = lsi_segment_number_of(entry, kinds[kind])) == 0)
+        kind++;
     if (is_dir || number == 0 || number >= found->below)
         return 0;
     if (!lsi_grow(found->memory, (void **)&found->of, &found->capacity, found->count + 1, sizeof *found->of))
         return -ENOMEM;
-    found->of[found->count++] = (old_file){number, segment == 0};
+    found->of[found->count++] = (old_file){number, kind};
     return 0;
 }
 
@@ -245,11 +275,11 @@ static ls_status remove_files(lsi_log *log, lsi_slot *slot, uint32_t below, uint
 
     for (size_t i = 0; i < found.count; i++) {
         char name[LSI_SEGMENT_NAME_BYTES];
-        lsi_segment_name(config->dir, found.of[i].number, found.of[i].is_index ? "idx" : "seg", name);
+        lsi_segment_name(config->dir, found.of[i].number, kinds[found.of[i].kind], name);
         int gone = config->root->files->unlink(config->root, name);
         if (gone != 0 && gone != -ENOENT)
             rc = gone;
-        *removed += gone == 0 && !found.of[i].is_index;
+        *removed += gone == 0 && found.of[i].kind == 0;
     }
     lsi_free(found.memory, found.of);
     if (rc < 0)

@@ -66,6 +66,8 @@ static ls_status call_shorter(handles *of) { return ls_stream_decrease_retention
 static ls_status call_cap(handles *of) { return ls_stream_set_retention_bytes(of->stream, 0); }
 static ls_status call_mode(handles *of) { return ls_stream_set_mode(of->stream, LS_STREAM_ON_DEMAND); }
 static ls_status call_limits(handles *of) { return ls_stream_set_limits(of->stream, NULL); }
+static ls_status call_recompress(handles *of) { return ls_stream_recompress(of->stream, -1, NULL); }
+static ls_status call_recompression(handles *of) { return ls_stream_set_recompression(of->stream, 0); }
 static ls_status call_record_max(handles *of) { return ls_stream_set_record_bytes_max(of->stream, 1 << 20); }
 static ls_status call_auto(handles *of) { return ls_stream_set_auto_scaling(of->stream, NULL); }
 static ls_status call_add_tags(handles *of) { return ls_stream_add_tags(of->stream, NULL, 0); }
@@ -271,6 +273,8 @@ static const struct {
     {"ls_stream_set_retention_bytes", call_cap, LSI_MAY_CHANGE, false},
     {"ls_stream_set_mode", call_mode, LSI_MAY_CHANGE, false},
     {"ls_stream_set_limits", call_limits, LSI_MAY_CHANGE, false},
+    {"ls_stream_recompress", call_recompress, LSI_MAY_CHANGE, false},
+    {"ls_stream_set_recompression", call_recompression, LSI_MAY_CHANGE, false},
     {"ls_stream_set_record_bytes_max", call_record_max, LSI_MAY_CHANGE, false},
     {"ls_stream_set_auto_scaling", call_auto, LSI_MAY_CHANGE, false},
     {"ls_stream_add_tags", call_add_tags, LSI_MAY_CHANGE, false},

@@ -16,8 +16,8 @@ import unittest
 from store import LSTREAM, Store
 
 COMMANDS = ["create", "delete", "retention", "mode", "limits", "tag", "encrypt", "decrypt", "compress", "list",
-            "describe", "shards", "split", "merge", "scale", "consumers", "put", "get", "tail", "filter", "status", "dump",
-            "verify", "repair", "maintain", "backup", "version", "help"]
+            "describe", "shards", "split", "merge", "scale", "consumers", "put", "get", "tail", "filter", "status",
+            "dump", "verify", "repair", "maintain", "backup", "version", "help"]
 
 
 class Commands(Store):
@@ -216,6 +216,28 @@ class Commands(Store):
         self.run_tool("verify")
         self.run_tool("compress", "s", "--off")
         self.assertEqual(json.loads(self.run_tool("describe", "s", "--json").out)["compression"], "none")
+
+    def test_compress_sealed(self):
+        self.make("s", "--segment-bytes", "64K")
+        lines = "".join("{\"number\": %d, \"town\": \"somewhere\"}\n" % i for i in range(9000))
+        self.run_tool("put", "s", "--key", "k", stdin=lines.encode())
+        segment = os.path.join(self.store, "1", "0", "00000001.seg")
+        before = os.path.getsize(segment)
+        self.assertGreater(json.loads(self.run_tool("compress", "s", "--sealed", "--json").out)["saved_bytes"], 60000)
+        self.assertLess(os.path.getsize(segment), before / 2)
+        self.assertEqual(self.run_tool("compress", "s", "--sealed").out, "0 B less\n")
+        self.assertEqual(self.run_tool("get", "s", "--from", "trim-horizon").out, lines)
+        self.run_tool("verify")
+        dumped = self.run_tool("dump", segment).out
+        self.assertIn("the file is in blocks", dumped)
+        self.assertIn("seqno 1 key 1", dumped)
+        self.assertIn("recompressed", self.run_tool("dump", os.path.join(self.store, "1", "0", "segments")).out)
+        self.assertEqual(self.run_tool("compress", "s", "--upkeep", "on").out, "")
+        self.assertTrue(json.loads(self.run_tool("describe", "s", "--json").out)["recompression"])
+        self.run_tool("compress", "s", "--upkeep", "off")
+        self.assertFalse(json.loads(self.run_tool("describe", "s", "--json").out)["recompression"])
+        self.run_tool("compress", "s", "--upkeep", "maybe", expect=2)
+        self.run_tool("compress", "s", "--off", "--sealed", expect=2)
 
     def test_consumers(self):
         def names():

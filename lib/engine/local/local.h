@@ -39,11 +39,13 @@
 
 /* ---- manifest_codec.c: what the manifest says, and its bytes ---- */
 
+#define LSI_STREAM_RECOMPRESSES UINT32_C(1) /* upkeep compresses its sealed segments */
+
 typedef struct lsi_catalog_stream {
     char name[LSI_STREAM_NAME_MAX + 1];
     uint64_t id;
     int64_t created_us;
-    uint32_t flags;           /* what a later release set and this one may ignore */
+    uint32_t flags;           /* LSI_STREAM_, and what a later release set and this one may ignore */
     uint32_t retention_hours;
     uint64_t retention_bytes; /* 0: no cap */
     int64_t horizon_us;       /* records that arrived before it are past their age, however long retention is now */
@@ -395,6 +397,13 @@ ls_status lsi_local_expire_shards(lsi_local_stream *stream, int64_t before_us, b
 /* trimming.c: `is_all`, or a piece of it. `*is_left`: something is due still. Locks: the stream's upkeep lock held. */
 ls_status lsi_local_trim_stream(lsi_local_stream *stream, bool is_all, int64_t until_us, bool *is_left);
 
+/* recompressing.c: `pieces` segments at most. `*is_left`: there are more, or one could not be done now. Locks: the
+ * stream's upkeep lock held. */
+ls_status lsi_local_recompress_stream(lsi_local_stream *stream, uint32_t pieces, int64_t until_us,
+                                      uint64_t *saved_bytes, bool *is_left);
+/* The same when the stream asks for it (ls_stream_set_recompression): all, or one. */
+ls_status lsi_local_recompress_if_asked(lsi_local_stream *stream, bool is_all, int64_t until_us, bool *is_left);
+
 /* autoscale.c: looks at the loads of an on-demand stream's shards, when that is due, and splits or merges at most once.
  * Waits for no store lock that somebody has. Never fails; what went wrong is logged. Locks: the stream's upkeep
  * lock. */
@@ -407,6 +416,7 @@ void lsi_local_upkeep_of_open(lsi_local *local, bool is_alone);
 void lsi_local_upkeep_of_thread(lsi_local *local);
 /* All there is, whoever is at it; until that monotonic time. LS_ERR_TIMEOUT: something is left. */
 ls_status lsi_local_upkeep_all(lsi_local *local, int64_t until_us);
+ls_status lsi_local_recompress(lsi_engine_stream *stream, int64_t timeout_ms, uint64_t *saved_bytes);
 /* For who puts or reads again and again: a turn at the first time, then now and then, and when a roll asks for it. */
 #define LSI_UPKEEP_MASK 63u /* 0 where shards' loads are looked at: who puts rarely may put much */
 static inline void lsi_local_upkeep_count(lsi_local_stream *stream, uint32_t *calls)

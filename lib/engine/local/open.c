@@ -368,6 +368,7 @@ static const lsi_engine_ops local_ops = {
     .generation = lsi_local_stream_generation,
     .shard_state = lsi_local_shard_state,
     .reset_shard = lsi_local_reset_shard,
+    .recompress = lsi_local_recompress,
     .reshard = lsi_local_reshard,
     .budget = lsi_local_budget,
     .register_consumer = lsi_local_register_consumer,

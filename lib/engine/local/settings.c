@@ -62,6 +62,7 @@ static ls_status apply(changing *of)
 {
     const lsi_stream_change *change = of->change;
     bool up = change->kind == LSI_CHANGE_RETENTION_UP;
+    uint32_t before = of->after.flags;
     ls_status st = LS_OK;
 
     switch (change->kind) {
@@ -89,6 +90,11 @@ static ls_status apply(changing *of)
     case LSI_CHANGE_AUTO_SCALING:
         of->is_changed = memcmp(&change->auto_scaling, &of->after.auto_scaling, sizeof(change->auto_scaling)) != 0;
         of->after.auto_scaling = change->auto_scaling;
+        break;
+    case LSI_CHANGE_RECOMPRESSION:
+        of->after.flags &= ~LSI_STREAM_RECOMPRESSES;
+        of->after.flags |= change->value != 0 ? LSI_STREAM_RECOMPRESSES : 0;
+        of->is_changed = of->after.flags != before;
         break;
     case LSI_CHANGE_TAGS_ADD:
     case LSI_CHANGE_TAGS_REMOVE:

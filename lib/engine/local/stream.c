@@ -426,6 +426,7 @@ ls_status lsi_local_stream_info(lsi_engine_stream *base, lsi_stream_info *out)
     out->auto_scaling = found->auto_scaling;
     out->record_bytes_max = found->record_bytes_max;
     out->codec = found->terms.codec;
+    out->recompresses = (found->flags & LSI_STREAM_RECOMPRESSES) != 0;
     memcpy(out->key_id, found->terms.key_id, sizeof(out->key_id));
     out->shard_count = found->shard_count;
 out:

@@ -54,8 +54,9 @@ static bool take_lock(lsi_local_stream *stream)
     return got == LSI_LOCKED || got == LSI_LOCKED_AFTER_DEATH;
 }
 
-/* Does the upkeep of a stream, or a piece of it, unless somebody else is at it: then all of it is left. */
-static ls_status keep(lsi_local_stream *stream, bool is_all, int64_t until_us, bool *is_left)
+/* Does the upkeep of a stream, or a piece of it, unless somebody else is at it: then all of it is left. `has_time`:
+ * also what would hold up who came for something else. */
+static ls_status keep(lsi_local_stream *stream, bool is_all, bool has_time, int64_t until_us, bool *is_left)
 {
     const lsi_clock *clock = &stream->base.engine->env.clock;
     lsi_slot *slot = stream->slot;
@@ -67,6 +68,12 @@ static ls_status keep(lsi_local_stream *stream, bool is_all, int64_t until_us, b
     /* Before the look: what is rolled while we look is looked at once more. */
     atomic_store_explicit(&slot->upkeep_wanted, 0, memory_order_relaxed);
     st = lsi_local_trim_stream(stream, is_all, until_us, is_left);
+    if (st == LS_OK && has_time) {
+        bool more;
+
+        st = lsi_local_recompress_if_asked(stream, is_all, is_all ? until_us : INT64_MAX, &more);
+        *is_left = *is_left || more;
+    }
     lsi_local_auto_scale(stream);
     atomic_store_explicit(&slot->upkeep_due_us, lsi_passing_us(clock) + (*is_left && st == LS_OK ? LEFT_US : LOOK_US),
                           memory_order_relaxed);
@@ -75,14 +82,14 @@ static ls_status keep(lsi_local_stream *stream, bool is_all, int64_t until_us, b
 }
 
 /* A piece, by one who came for something else: that it fails is not his failure. */
-static void keep_aside(lsi_local_stream *stream)
+static void keep_aside(lsi_local_stream *stream, bool has_time)
 {
     const lsi_env *env = &stream->base.engine->env;
     lsi_error_state before;
     bool is_left;
 
     lsi_error_save(&before);
-    if (keep(stream, false, lsi_monotonic_us(&env->clock) + PIECE_US, &is_left) != LS_OK)
+    if (keep(stream, false, has_time, lsi_monotonic_us(&env->clock) + PIECE_US, &is_left) != LS_OK)
         lsi_env_log(env, LS_LOG_WARNING, "stream '%s': upkeep failed: %s", stream->name, ls_last_error_message());
     lsi_error_restore(&before);
 }
@@ -125,7 +132,7 @@ void lsi_local_upkeep_turn(lsi_local_stream *stream)
     if (local->base.read_only || !lsi_control_is_mine(local->control) ||
         !is_due(stream->slot, lsi_passing_us(&local->base.env.clock)))
         return;
-    keep_aside(stream);
+    keep_aside(stream, false);
     clear_some(local, false);
 }
 
@@ -164,7 +171,7 @@ static void keep_some(lsi_local *local, const lsi_catalog *catalog, lsi_upkeep_w
             continue;
         left--;
         if (lsi_local_stream_use(local, id, &stream) == LS_OK) {
-            keep_aside(stream);
+            keep_aside(stream, false);
             lsi_local_stream_close(&stream->base);
         }
     }
@@ -211,7 +218,7 @@ void lsi_local_upkeep_of_thread(lsi_local *local)
         if ((slot != NULL && !is_due(slot, lsi_passing_us(&local->base.env.clock))) ||
             lsi_local_stream_use(local, id, &stream) != LS_OK)
             continue;
-        keep_aside(stream);
+        keep_aside(stream, true);
         lsi_local_stream_close(&stream->base);
     }
     lsi_catalog_unref(catalog);
@@ -231,7 +238,7 @@ static ls_status keep_all(lsi_local *local, uint64_t id, int64_t until_us, bool 
         int64_t began_us = lsi_monotonic_us(clock);
         _Atomic uint32_t never = 0;
 
-        st = keep(stream, true, until_us, is_left);
+        st = keep(stream, true, true, until_us, is_left);
         if (st != LS_OK || !*is_left || lsi_monotonic_us(clock) >= until_us)
             break;
         if (lsi_monotonic_us(clock) - began_us < AGAIN_US)
@@ -269,4 +276,37 @@ ls_status lsi_local_upkeep_all(lsi_local *local, int64_t until_us)
     if (first == LS_OK && left_count > 0)
         first = lsi_fail(LS_ERR_TIMEOUT, "the time is over, and upkeep of %u streams is not done", left_count);
     return first;
+}
+
+ls_status lsi_local_recompress(lsi_engine_stream *base, int64_t timeout_ms, uint64_t *saved_bytes)
+{
+    lsi_local_stream *stream = lsi_local_stream_of(base);
+    const lsi_clock *clock = &base->engine->env.clock;
+    int64_t now_us = lsi_monotonic_us(clock), until_us = INT64_MAX;
+    ls_status st = lsi_local_check_writable(lsi_local_of_stream(base));
+    uint64_t saved;
+    bool is_left = true;
+
+    *saved_bytes = 0;
+    if (timeout_ms >= 0 && timeout_ms < (INT64_MAX - now_us) / 1000)
+        until_us = now_us + timeout_ms * 1000;
+    if (st == LS_OK)
+        st = lsi_local_stream_check_usable(stream);
+    while (st == LS_OK && is_left) {
+        _Atomic uint32_t never = 0;
+
+        if (take_lock(stream)) {
+            st = lsi_local_recompress_stream(stream, UINT32_MAX, until_us, &saved, &is_left);
+            lsi_lock_release(&stream->slot->append_lock, LSI_RANK_UPKEEP);
+            *saved_bytes += saved;
+        }
+        if (st == LS_OK && is_left && lsi_monotonic_us(clock) >= until_us)
+            return lsi_fail(LS_ERR_TIMEOUT, "stream '%s': the time is over, and some segments are not looked at",
+                            stream->name);
+        if (st == LS_OK && is_left) {
+            (void)lsi_word_sleep(&never, 0, AGAIN_US); /* However it ends, it is looked at again. */
+            st = lsi_local_stream_check(stream);
+        }
+    }
+    return st;
 }
