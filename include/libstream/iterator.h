@@ -26,7 +26,8 @@ typedef int32_t ls_position_kind;
                                         call of ls_iterator_next says so, and goes on at the oldest record. */
 #define LS_AFTER_SEQUENCE_NUMBER 4 /**< The first record above `seqno`; trimmed: as above. */
 #define LS_AT_TIMESTAMP 5          /**< The first record with `arrival_us` at or after `timestamp_us`; the oldest one
-                                        when that is younger. */
+                                        when that is younger. Where stamps are wrong, when it counts as arrived
+                                        (stream.h, RETENTION) instead. */
 
 /** A position. A frozen value type. */
 typedef struct ls_position {

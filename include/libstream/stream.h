@@ -11,9 +11,14 @@
  * besides, however young, until the stream's segments take no more than the cap and one segment for each shard. Age is
  * counted from the record's arrival by the wall clock; when that jumps ahead, as if the machine had slept or somebody
  * set it, time goes on as before until the jump has lasted for a minute or two: a jump ahead and back hides and deletes
- * nothing. A shard that rests keeps no more than kilobytes: what is old of it goes too. A shard that was closed, by a
- * split or a merge, for longer than the retention leaves the stream: it is no longer listed, its files are removed, and
- * it is LS_ERR_NOT_FOUND to who names it. Its children stay, with a parent that is not listed.
+ * nothing. What was put while the clock stood before 2020, which is surely wrong, counts as arrived when it was right
+ * again: at the first put into the shard then, or the first upkeep of it when nobody puts. Where stamps are more than
+ * an hour ahead of the clock, since that was in 2099 once, they go on from there, and age is counted by the clock all
+ * the same: what was put in 2099 counts as arrived when the clock was first seen to be back, what is put later when it
+ * is. Of a clock that stood past 2020 nobody can tell that it was late: what was put by it is as old as it said. A
+ * shard that rests keeps no more than kilobytes: what is old of it goes too. A shard that was closed, by a split or a
+ * merge, for longer than the retention leaves the stream: it is no longer listed, its files are removed, and it is
+ * LS_ERR_NOT_FOUND to who names it. Its children stay, with a parent that is not listed.
  */
 #ifndef LIBSTREAM_STREAM_H
 #define LIBSTREAM_STREAM_H

@@ -57,7 +57,8 @@ typedef struct ls_record {
     ls_bytes partition_key;        /**< UTF-8, 1..256 code points; not terminated, may hold U+0000. */
     ls_bytes data;                 /**< May be empty. */
     ls_seqno seqno;
-    int64_t arrival_us;            /**< Microseconds since the epoch; never decreases within a shard. */
+    int64_t arrival_us;            /**< Microseconds since the epoch; never decreases within a shard: after a clock that
+                                        was more than an hour ahead, it stays ahead and goes on from there. */
     ls_hash_key explicit_hash_key; /**< Meaningful with LS_RECORD_EXPLICIT_HASH_KEY, else 0. */
     uint32_t shard;
     uint32_t flags;

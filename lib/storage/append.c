@@ -20,29 +20,21 @@
 #define LARGE_FRAME_BYTES (16u << 10)
 #define ALLOCATE_FIRST_BYTES (64u << 10)
 #define WRITEBACK_BYTES (4u << 20)   /* what is not synced at once begins to be written back in such steps */
-#define CLOCK_STEP_US UINT64_C(3600000000) /* a stamp further ahead than this is not waited for */
 
 static const unsigned char zeros[16 << 10];
 
 /* ---- stamps ---- */
 
 /* E8: stamps never decrease. A clock that stepped back is held at the last stamp; when it is more than an hour behind
- * (a store that was once used in 2099) stamps go on from there at the pace of the monotonic clock, not frozen. */
-static int64_t next_arrival(const lsi_log *log, lsi_slot *slot, int64_t now, int64_t *monotonic_us)
+ * (a store that was once used in 2099) a segment was begun from which on stamps are ahead of it by so much (G1), and go
+ * on at its pace, not frozen. */
+static int64_t next_arrival(const lsi_slot *slot, const lsi_segment *segment, int64_t now)
 {
-    int64_t last = atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed);
+    int64_t last = atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed), stamp;
 
-    *monotonic_us = 0;
-    if (now >= last)
-        return now;
-    /* The last stamp may be anything that a damaged file holds (X1). */
-    if ((uint64_t)last - (uint64_t)now > CLOCK_STEP_US) {
-        int64_t before = atomic_load_explicit(&slot->last_monotonic_us, memory_order_relaxed);
-        *monotonic_us = lsi_monotonic_us(&log->config.env->clock);
-        if (before > 0 && *monotonic_us > before && *monotonic_us - before <= INT64_MAX - last)
-            return last + (*monotonic_us - before);
-    }
-    return last;
+    if (__builtin_add_overflow(now, lsi_segment_lead_us(&segment->header), &stamp))
+        return last;
+    return stamp > last ? stamp : last;
 }
 
 /* ---- space ---- */
@@ -216,8 +208,7 @@ static ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment
     uint32_t bytes = frame_bytes(segment, draft);
     uint64_t position = lsi_load(&slot->committed_end), end = position + bytes;
     ls_seqno seqno = lsi_load(&slot->next_seqno);
-    int64_t monotonic_us;
-    int64_t arrival_us = next_arrival(log, slot, framer->drafted_us, &monotonic_us);
+    int64_t arrival_us = next_arrival(slot, segment, framer->drafted_us);
     bool is_durable = log->config.durability == LS_DURABILITY_SYNC;
 
     const unsigned char *frame = lsi_draft_at(framer, draft);
@@ -242,7 +233,6 @@ static ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment
     }
 
     atomic_store_explicit(&slot->last_arrival_us, arrival_us, memory_order_relaxed);
-    atomic_store_explicit(&slot->last_monotonic_us, monotonic_us, memory_order_relaxed);
     /* Before the end: a number skipped by a death in between is harmless, one given twice is not. */
     atomic_store_explicit(&slot->next_seqno, seqno + draft->count, memory_order_release);
     atomic_store_explicit(&slot->committed_end, end, memory_order_release); /* S1; pairs with lsi_log_published. */
@@ -280,6 +270,14 @@ static bool has_room(const lsi_slot *slot, const lsi_segment *segment, const lsi
     return (is_first ? why : why & ~LSI_ROLL_FIRST_TERMS) == 0 &&
            bytes <= segment->header.frames_bytes_max && used <= segment->header.frames_bytes_max - bytes &&
            next <= segment->header.seqno_limit && draft->count <= segment->header.seqno_limit - next; /* S7 */
+}
+
+/* Once a put: in the middle of a batch, and where a roll has just looked at the clock, stamps are held if need be. */
+static inline bool fits_clock(const lsi_log *log, const lsi_slot *slot, const lsi_framer *framer)
+{
+    return lsi_segment_fits_clock(log->config.env, &log->tail->header,
+                                  atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed),
+                                  framer->drafted_us);
 }
 
 /* Whether the drafts are what the segment's terms ask for. */
@@ -356,7 +354,8 @@ lock:
                 lsi_log_unlock(slot);
                 goto draft;
             }
-            if (has_room(slot, log->tail, draft, *accepted == 0))
+            if (has_room(slot, log->tail, draft, *accepted == 0) &&
+                (tries > 0 || *accepted > 0 || fits_clock(log, slot, framer)))
                 break;
             /* Whoever settles a manifest may ask for another segment while this one is made. */
             if (tries > 0 && atomic_load_explicit(&slot->roll_first, memory_order_relaxed) == 0) {

@@ -64,7 +64,7 @@ typedef struct lsi_slot {
     _Atomic uint64_t write_end;    /* end of the write under way; equal to committed_end when none is */
     _Atomic uint64_t next_seqno;
     _Atomic int64_t last_arrival_us;
-    _Atomic int64_t last_monotonic_us; /* when that stamp was given */
+    _Atomic int64_t freed_us;      /* monotonic; of a slot that is free */
     _Atomic uint64_t segment_base; /* position of the last segment's first frame */
     _Atomic uint64_t seqno_limit;  /* numbers below it are covered by the last segment's header (D4) */
     _Atomic uint32_t segment;      /* number of the last segment */

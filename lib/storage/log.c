@@ -300,8 +300,12 @@ void lsi_log_forget_list(lsi_log *log)
 
 void lsi_log_note_list(lsi_log *log, lsi_slot *slot, lsi_segment_list *list)
 {
-    atomic_store_explicit(&slot->oldest_us, list->count > 1 ? list->entries[1].base_arrival_us : INT64_MAX,
-                          memory_order_relaxed);
+    lsi_segment_list_find_ages(list);
+    /* By any clock: who looks closely knows whose it is. */
+    int64_t oldest_us = lsi_segment_list_newest_us(list, 0, INT64_MIN);
+    if (oldest_us > list->entries[0].newest_us)
+        oldest_us = list->entries[0].newest_us;
+    atomic_store_explicit(&slot->oldest_us, oldest_us, memory_order_relaxed);
     atomic_store_explicit(&slot->sealed_bytes, lsi_segment_list_sealed_bytes(list) + 1, memory_order_relaxed);
     lsi_lock_hold(&log->local, LSI_RANK_LOCAL);
     lsi_segment_list_unref(log->list);

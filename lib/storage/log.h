@@ -135,7 +135,8 @@ int lsi_log_write_again(const lsi_log *log, const lsi_segment *segment, uint64_t
 /* recovery.c. Locks: append_lock held. */
 ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot);
 ls_status lsi_log_take_over(lsi_log *log, lsi_slot *slot);
-void lsi_log_publish_empty(const lsi_log_config *config, lsi_slot *slot, const lsi_segment_entry *first);
+void lsi_log_publish_empty(const lsi_log_config *config, lsi_slot *slot, const lsi_segment_entry *first,
+                           int64_t arrival_us);
 /* For a reader that may not write: whether the ends that an earlier process of this boot left may be believed ... */
 ls_status lsi_log_ends_hold(lsi_log *log, lsi_slot *slot, bool *hold);
 /* ... and, when not, finds them for itself. `as_if`: see below. */

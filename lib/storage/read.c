@@ -143,6 +143,19 @@ int64_t lsi_reader_expired_before_us(const lsi_log_reader *reader, int64_t arriv
     return config->expired_before_us != NULL ? config->expired_before_us(config->expired_user, arrival_us) : INT64_MIN;
 }
 
+/* The frame at reader->at is past its age. It counts as no older than its stamp says, but where stamps are ahead. */
+static bool is_expired(const lsi_log_reader *reader)
+{
+    const lsi_segment_list *list = reader->list;
+    bool is_ahead = (lsi_segment_list_last(list)->flags & LSI_SEGMENT_AHEAD) != 0;
+    int64_t arrival_us = reader->frame.arrival_us;
+    int64_t before_us = lsi_reader_expired_before_us(reader, is_ahead ? INT64_MIN : arrival_us);
+
+    return (is_ahead || arrival_us < before_us) &&
+           arrival_us < lsi_segment_stamp_sought(&list->entries[lsi_segment_list_find(list, reader->at)],
+                                                 &reader->segment->header, before_us);
+}
+
 /* One above the numbers of `entry`, an element of the list: who reads on from there misses nothing behind it. */
 static ls_seqno numbers_end(const lsi_segment_list *list, const lsi_segment_entry *entry)
 {
@@ -442,8 +455,7 @@ static ls_status read_on(lsi_log_reader *reader, uint32_t records_max, uint64_t 
             }
             if (reader->given_bytes == 0)
                 st = next_frame(reader, stop, to.made > 0);
-            if (st == LS_OK && to.made == 0 && /* Stamps do not decrease: only the first one can be. */
-                reader->frame.arrival_us < lsi_reader_expired_before_us(reader, reader->frame.arrival_us))
+            if (st == LS_OK && to.made == 0 && is_expired(reader)) /* Ages do not increase: only the first can be. */
                 st = LS_ERR_TRIMMED;
             if (st == LS_OK && reader->given_bytes == 0)
                 st = enter_frame(reader);

@@ -157,7 +157,6 @@ static void publish(lsi_slot *slot, const lsi_segment_entry *last, const scan *f
     atomic_store_explicit(&slot->seqno_limit, last->seqno_limit, memory_order_relaxed);
     atomic_store_explicit(&slot->next_seqno, last->seqno_limit, memory_order_relaxed);
     atomic_store_explicit(&slot->last_arrival_us, found->arrival_us, memory_order_relaxed);
-    atomic_store_explicit(&slot->last_monotonic_us, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->allocated_end, found->end, memory_order_relaxed);
     atomic_store_explicit(&slot->zeroed_end, found->end, memory_order_relaxed);
     atomic_store_explicit(&slot->indexed_end, found->end, memory_order_relaxed);
@@ -173,9 +172,10 @@ static void publish(lsi_slot *slot, const lsi_segment_entry *last, const scan *f
     atomic_store_explicit(&slot->health, health, memory_order_release);
 }
 
-void lsi_log_publish_empty(const lsi_log_config *config, lsi_slot *slot, const lsi_segment_entry *first)
+void lsi_log_publish_empty(const lsi_log_config *config, lsi_slot *slot, const lsi_segment_entry *first,
+                           int64_t arrival_us)
 {
-    scan found = {.end = first->base, .arrival_us = first->base_arrival_us};
+    scan found = {.end = first->base, .arrival_us = arrival_us};
 
     /* The slot may have been one of a log that was never named, or that another manifest named. */
     memset(slot->watermark, 0, sizeof slot->watermark);
@@ -481,10 +481,7 @@ static void settle_words(lsi_slot *slot, const ends *found)
     if (allocated < end || allocated > found->file_end)
         atomic_store_explicit(&slot->allocated_end, found->file_end > end ? found->file_end : end,
                               memory_order_relaxed);
-    if (atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed) != found->arrival_us) {
-        atomic_store_explicit(&slot->last_arrival_us, found->arrival_us, memory_order_relaxed);
-        atomic_store_explicit(&slot->last_monotonic_us, 0, memory_order_relaxed);
-    }
+    atomic_store_explicit(&slot->last_arrival_us, found->arrival_us, memory_order_relaxed);
 }
 
 ls_status lsi_log_ends_hold(lsi_log *log, lsi_slot *slot, bool *hold)

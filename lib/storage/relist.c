@@ -124,14 +124,12 @@ lsi_segment_list *lsi_list_with_room(const lsi_env *env, const lsi_segment_list 
     return list;
 }
 
-static lsi_segment_entry entry_of(const lsi_segment_header *header)
+static lsi_segment_entry entry_of(const lsi_log_config *config, const lsi_segment_header *header)
 {
-    return (lsi_segment_entry){.number = header->number,
-                               .base = header->base,
-                               .base_seqno = header->base_seqno,
-                               .seqno_limit = header->seqno_limit,
-                               .base_arrival_us = header->base_arrival_us,
-                               .header_sum = header->sum};
+    lsi_segment_entry entry;
+
+    lsi_segment_entry_begin(config->env, header, &entry);
+    return entry;
 }
 
 /* The newest segment's header is damaged: where its frames begin follows from the one before, or from what its header
@@ -204,12 +202,12 @@ static ls_status list_from_headers(const lsi_log_config *config, const found_seg
         st = newest_entry(config, found->newest_unreadable, &headers[at], newest);
         if (st != LS_OK)
             goto fail;
-        list->entries[made] = entry_of(&headers[at]);
-        list->entries[made].flags = LSI_SEGMENT_SEALED | LSI_SEGMENT_TORN;
+        list->entries[made] = entry_of(config, &headers[at]);
+        list->entries[made].flags |= LSI_SEGMENT_SEALED | LSI_SEGMENT_TORN;
         list->entries[made++].end = newest->base;
         ++*lost;
     } else {
-        list->entries[made++] = entry_of(&headers[at]);
+        list->entries[made++] = entry_of(config, &headers[at]);
     }
     while (headers[at].previous != 0) {
         const lsi_segment_header *next = &headers[at];
@@ -244,8 +242,8 @@ static ls_status list_from_headers(const lsi_log_config *config, const found_seg
         } else {
             end = next->previous_end;
         }
-        entry = entry_of(&headers[before]);
-        entry.flags = LSI_SEGMENT_SEALED | (next->base_seqno == entry.seqno_limit ? LSI_SEGMENT_TORN : 0);
+        entry = entry_of(config, &headers[before]);
+        entry.flags |= LSI_SEGMENT_SEALED | (next->base_seqno == entry.seqno_limit ? LSI_SEGMENT_TORN : 0);
         entry.end = end;
         list->entries[made++] = entry;
         at = before;

@@ -18,12 +18,18 @@
 static void fill_header(const lsi_log_config *config, const lsi_segment_entry *previous, uint64_t base,
                         ls_seqno base_seqno, int64_t base_arrival_us, uint64_t bytes, lsi_segment_header *out)
 {
+    int64_t now_us = lsi_wall_us(&config->env->clock);
+
     *out = (lsi_segment_header){.terms = out->terms};
+    /* From here on the clock may be right: what lies before counts as arrived now (G2, G3). */
+    if (previous != NULL && (previous->flags & (LSI_SEGMENT_DOUBTFUL | LSI_SEGMENT_AHEAD)) != 0 &&
+        now_us >= LSI_CLOCK_FLOOR_US && now_us > base_arrival_us)
+        base_arrival_us = now_us;
     out->number = previous != NULL ? previous->number + 1 : 1;
     out->base = base;
     out->base_seqno = base_seqno;
     out->base_arrival_us = base_arrival_us;
-    out->created_us = lsi_wall_us(&config->env->clock);
+    out->created_us = now_us;
     out->frames_bytes_max = config->segment_bytes - LSI_SEGMENT_HEADER_BYTES;
     if (out->frames_bytes_max < bytes) /* One that does not fit a whole segment gets its own. */
         out->frames_bytes_max = bytes;
@@ -34,16 +40,6 @@ static void fill_header(const lsi_log_config *config, const lsi_segment_entry *p
         out->previous_end = base;
         out->chain = previous->header_sum;
     }
-}
-
-static void fill_entry(const lsi_segment_header *header, lsi_segment_entry *out)
-{
-    *out = (lsi_segment_entry){.number = header->number,
-                               .base = header->base,
-                               .base_seqno = header->base_seqno,
-                               .seqno_limit = header->seqno_limit,
-                               .base_arrival_us = header->base_arrival_us,
-                               .header_sum = header->sum};
 }
 
 /* The list could not be replaced. If the old one is still there nothing happened; if the new one is, a crash may take
@@ -158,8 +154,8 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     if (bytes != 0 && header.terms.key_id_bytes != 0)
         bytes += LSI_SEAL_BYTES;
     ls_seqno next = (why & ~LSI_ROLL_FIRST_TERMS) != 0 ? last->seqno_limit : lsi_load(&slot->next_seqno); /* S7 */
-    fill_header(config, last, end, next, atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed), bytes,
-                &header);
+    int64_t last_us = atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed);
+    fill_header(config, last, end, next, last_us, bytes, &header);
     for (uint32_t strays = 0; strays < STRAYS_MAX; strays++, header.number++) {
         st = lsi_segment_create(config, &header, &segment);
         if (st != LS_ERR_EXISTS) /* A dead process got so far and no further: its file stays, its number is skipped. */
@@ -189,7 +185,10 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     last->flags |= LSI_SEGMENT_SEALED | ((why & LSI_ROLL_FIRST_TORN) != 0 ? LSI_SEGMENT_TORN : 0);
     last->end = end;
     last->file_bytes = old != NULL ? file_bytes(old) : 0;
-    fill_entry(&header, &fresh->entries[fresh->count++]);
+    lsi_segment_entry_begin(config->env, &header, &fresh->entries[fresh->count]);
+    if (old != NULL)
+        lsi_segment_entry_follow(&fresh->entries[fresh->count], last, &old->header, last_us);
+    fresh->count++;
     st = lsi_log_replace_list(log, slot, fresh); /* S3 */
     if (st != LS_OK) {
         st = list_failed(log, slot, lsi_segment_list_last(list)->number, segment, st);
@@ -201,6 +200,7 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     atomic_store_explicit(&slot->segment_base, end, memory_order_release);
     atomic_store_explicit(&slot->seqno_limit, header.seqno_limit, memory_order_relaxed);
     atomic_store_explicit(&slot->next_seqno, next, memory_order_relaxed);
+    atomic_store_explicit(&slot->last_arrival_us, header.base_arrival_us, memory_order_relaxed);
     atomic_store_explicit(&slot->allocated_end, end, memory_order_relaxed);
     atomic_store_explicit(&slot->zeroed_end, end, memory_order_relaxed);
     atomic_store_explicit(&slot->indexed_end, end, memory_order_relaxed);
@@ -295,7 +295,7 @@ ls_status lsi_log_create(const lsi_log_config *config)
     if (st != LS_OK)
         return st;
     lsi_segment_unref(segment);
-    fill_entry(&header, &entry);
+    lsi_segment_entry_begin(config->env, &header, &entry);
     lsi_segment_list list = {.env = config->env, .generation = 1, .count = 1, .entries = &entry};
     return lsi_segment_list_store(config, &list);
 }
@@ -310,7 +310,7 @@ ls_status lsi_log_publish_new(const lsi_log_config *config)
     if (st != LS_OK)
         return st;
     fill_header(config, NULL, 0, config->first_seqno, config->first_arrival_us, 0, &header); /* as lsi_log_create did */
-    fill_entry(&header, &entry);
-    lsi_log_publish_empty(config, slot, &entry);
+    lsi_segment_entry_begin(config->env, &header, &entry);
+    lsi_log_publish_empty(config, slot, &entry, header.base_arrival_us);
     return LS_OK;
 }

@@ -62,7 +62,9 @@ bool lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *li
     header.base = entry->base;
     header.base_seqno = entry->base_seqno;
     header.seqno_limit = entry->seqno_limit;
-    header.base_arrival_us = entry->base_arrival_us;
+    header.base_arrival_us = (entry->flags & LSI_SEGMENT_AHEAD) != 0
+                                 ? (int64_t)lsi_read_u64le(raw + LSI_SEGMENT_CREATED_AT - 8)
+                                 : entry->base_arrival_us;
     header.created_us = (int64_t)lsi_read_u64le(raw + LSI_SEGMENT_CREATED_AT);
     memcpy(header.salt, raw + LSI_SEGMENT_SALT_AT, sizeof header.salt);
     if (i > 0) {

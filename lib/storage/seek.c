@@ -8,7 +8,7 @@
 
 typedef struct target {
     ls_seqno seqno;       /* the first record with at least this number, */
-    int64_t timestamp_us; /* or, seqno 0, that arrived at or after this */
+    int64_t timestamp_us; /* or, seqno 0, that counts as arrived at or after this (age.c) */
 } target;
 
 static bool frame_reaches(const lsi_frame *frame, const target *sought)
@@ -21,8 +21,9 @@ static bool frame_reaches(const lsi_frame *frame, const target *sought)
 /* The position of the first frame in segment `entry` that reaches the target, and its number. Damage on the way
  * that may hide the target is where the place is put, so that reading says so; R4 forbids stepping over it silently. */
 static ls_status find_in_segment(lsi_log *log, const lsi_segment_list *list, const lsi_segment_entry *entry,
-                                 uint64_t stop, const target *sought, uint64_t *at, ls_seqno *next, bool *found)
+                                 uint64_t stop, const target *target_of_all, uint64_t *at, ls_seqno *next, bool *found)
 {
+    target here = *target_of_all, *sought = &here; /* its time as the segment's stamps say it */
     lsi_segment *segment;
     lsi_walk walk;
     lsi_index_entry hint;
@@ -37,6 +38,8 @@ static ls_status find_in_segment(lsi_log *log, const lsi_segment_list *list, con
     }
     if (st != LS_OK)
         return st;
+    if (here.seqno == LS_SEQNO_NONE)
+        here.timestamp_us = lsi_segment_stamp_sought(entry, &segment->header, here.timestamp_us);
     bool hinted = lsi_index_find(&log->config, segment, stop, sought->seqno, sought->timestamp_us, &hint);
     lsi_walk_begin(&walk, log->config.env, segment, hinted ? hint.position : entry->base, stop, false);
     uint64_t damage_at = 0, noted = 0;
@@ -121,17 +124,15 @@ static ls_status seek_target(lsi_log_reader *reader, uint64_t published, const t
     const lsi_segment_list *list = reader->list;
     uint32_t i = 0;
 
-    /* The last segment that may hold it: numbers and times of a segment are at least its base's. */
-    for (uint32_t low = 0, high = list->count; low < high;) {
-        uint32_t middle = low + (high - low) / 2;
-        const lsi_segment_entry *entry = &list->entries[middle];
-        if (sought->seqno != LS_SEQNO_NONE ? entry->base_seqno <= sought->seqno
-                                           : entry->base_arrival_us < sought->timestamp_us) {
-            i = middle;
-            low = middle + 1;
-        } else {
+    /* The first segment that may hold it: numbers of a segment are below the next one's base, times not above. */
+    for (uint32_t high = list->count - 1; i < high;) {
+        uint32_t middle = i + (high - i) / 2;
+        if (sought->seqno != LS_SEQNO_NONE
+                ? list->entries[middle + 1].base_seqno <= sought->seqno
+                : lsi_segment_list_newest_us(list, middle, sought->timestamp_us) < sought->timestamp_us)
+            i = middle + 1;
+        else
             high = middle;
-        }
     }
     for (; i < list->count; i++) {
         const lsi_segment_entry *entry = &list->entries[i];
@@ -155,7 +156,9 @@ static ls_status find_horizon(lsi_log_reader *reader, uint64_t published, uint64
 
     *at = first->base;
     *next = first->base_seqno;
-    return sought.timestamp_us > first->base_arrival_us ? seek_target(reader, published, &sought, at, next) : LS_OK;
+    if (sought.timestamp_us <= first->base_arrival_us && sought.timestamp_us <= first->newest_us)
+        return LS_OK;
+    return seek_target(reader, published, &sought, at, next);
 }
 
 ls_status lsi_reader_to_horizon(lsi_log_reader *reader, uint64_t published)

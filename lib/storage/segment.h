@@ -89,6 +89,8 @@ void lsi_segment_unref(lsi_segment *segment); /* Accepts NULL. Closes with the l
 #define LSI_SEGMENT_SEALED 1u /* `end` is known */
 #define LSI_SEGMENT_TORN 2u   /* bytes beyond `end` are a torn tail, or were given up by a reset */
 #define LSI_SEGMENT_LOOKED_AT 4u /* its file is in blocks (blocks.h), or is not worth it. A hint */
+#define LSI_SEGMENT_DOUBTFUL 8u /* age.c: begun while the clock was surely wrong */
+#define LSI_SEGMENT_AHEAD 16u    /* age.c: begun when stamps were ahead of the clock */
 
 typedef struct lsi_segment_entry {
     uint32_t number;
@@ -97,9 +99,12 @@ typedef struct lsi_segment_entry {
     uint64_t end; /* SEALED; else 0 */
     ls_seqno base_seqno;
     ls_seqno seqno_limit;
-    int64_t base_arrival_us;
+    int64_t base_arrival_us; /* the header's; AHEAD: by the clock instead */
     uint64_t header_sum;
     uint64_t file_bytes; /* SEALED: what the file took when it was sealed or recompressed; 0: not known */
+    /* Not in the file: lsi_segment_list_find_ages. */
+    int64_t newest_us; /* no record counts as arrived later, for a clock that may be right; INT64_MAX: not known */
+    bool is_stamped;   /* records count as their stamps say; else all as `newest_us` */
 } lsi_segment_entry;
 
 /* Positions that readers step over, because somebody decided so with a repair or a reset; the bytes that are there, if
@@ -152,6 +157,27 @@ static inline lsi_segment_entry *lsi_segment_list_last(const lsi_segment_list *l
 const lsi_skip *lsi_skip_at(const lsi_segment_list *list, uint64_t position);
 /* The last entry whose base is at or below `position`: where its frame is, or would be written. 0 below the first. */
 uint32_t lsi_segment_list_find(const lsi_segment_list *list, uint64_t position);
+/* ---- age.c: when records count as arrived ---- */
+
+#define LSI_CLOCK_STEP_US INT64_C(3600000000) /* a stamp further ahead than this is not waited for */
+
+/* By how much its stamps are ahead of the clock; 0: they are not. */
+int64_t lsi_segment_lead_us(const lsi_segment_header *header);
+/* Whether a record may get a stamp in that segment now, `last_us` being the last one given; else another one begins. */
+bool lsi_segment_fits_clock(const lsi_env *env, const lsi_segment_header *header, int64_t last_us, int64_t now_us);
+/* The entry of a segment that is the last one. */
+void lsi_segment_entry_begin(const lsi_env *env, const lsi_segment_header *header, lsi_segment_entry *out);
+/* What the header does not say: when the last record before it arrived, whose stamp is `last_us`, if both are ahead. So
+ * the segment of a shard that rested goes no later than its records. */
+void lsi_segment_entry_follow(lsi_segment_entry *entry, const lsi_segment_entry *old,
+                              const lsi_segment_header *old_header, int64_t last_us);
+/* Of a list that nobody else has yet. Those that were loaded, or noted in a slot, have it. */
+void lsi_segment_list_find_ages(lsi_segment_list *list);
+/* No record of entry `i` counts as arrived later, for who asks whether they all arrived before `before_us`. */
+int64_t lsi_segment_list_newest_us(const lsi_segment_list *list, uint32_t i, int64_t before_us);
+/* The first stamp in the segment that counts as arrived at or after `from_us`; INT64_MIN: any does, INT64_MAX: none. */
+int64_t lsi_segment_stamp_sought(const lsi_segment_entry *entry, const lsi_segment_header *header, int64_t from_us);
+
 /* What binds the list's file to its log. */
 uint64_t lsi_segment_list_salt(const lsi_log_config *owner);
 

@@ -246,7 +246,7 @@ static void slot_name(const lsi_control *control, lsi_slot *slot, uint32_t kind,
 /* T1. Takes both locks of a slot that was freed long ago and gives it its new name. */
 static bool slot_take_rested(lsi_control *control, lsi_slot *slot, uint32_t kind, uint64_t stream, uint32_t shard)
 {
-    int64_t freed_us = atomic_load_explicit(&slot->last_monotonic_us, memory_order_relaxed);
+    int64_t freed_us = atomic_load_explicit(&slot->freed_us, memory_order_relaxed);
     lsi_lock_result append, sync;
 
     if (lsi_monotonic_us(&control->env->clock) - freed_us < REST_US)
@@ -415,7 +415,7 @@ static void drop(lsi_control *control, lsi_slot *slot)
     atomic_store_explicit(&slot->stream, 0, memory_order_release);
     atomic_fetch_add_explicit(&slot->generation, 1, memory_order_release);
     atomic_store_explicit(&slot->epoch, lsi_control_epoch(control), memory_order_relaxed);
-    atomic_store_explicit(&slot->last_monotonic_us, lsi_monotonic_us(&control->env->clock), memory_order_relaxed);
+    atomic_store_explicit(&slot->freed_us, lsi_monotonic_us(&control->env->clock), memory_order_relaxed);
     atomic_store_explicit(&slot->kind, LSI_SLOT_FREE, memory_order_release);
     control->header->free_new++;
     word_shake(&slot->wake_word);

@@ -35,6 +35,8 @@ typedef struct lsi_log_terms {
 ls_status lsi_seal_mark(const unsigned char store_id[16], uint64_t stream, const lsi_key *key,
                         unsigned char mark[LSI_KEY_MARK_BYTES]);
 
+#define LSI_CLOCK_FLOOR_US INT64_C(1577836800000000) /* 2020-01-01: a clock that says less is wrong (age.c) */
+
 /* Everything a log needs to know. Borrowed pointers live as long as the store is open. */
 typedef struct lsi_log_config {
     const lsi_env *env;
@@ -55,9 +57,9 @@ typedef struct lsi_log_config {
     bool read_only;
     bool map_tail;               /* small buffered frames may be stored into a mapping (LSI_FS_IN_PLACE) */
     lsi_slot *stream_slot;       /* readers of all shards sleep here; woken with the shard's own. May be NULL. */
-    /* Records that arrived before what this answers are past their age: no reader is shown them. It is asked about one
-     * that arrived at `arrival_us` (INT64_MIN: about none), and any answer that is not above says that it is not; so
-     * there is no need to know exactly. NULL: none are. */
+    /* Records that count as arrived (age.c) before what this answers are past their age: no reader is shown them. It
+     * is asked about one that arrived at `arrival_us` (INT64_MIN: about none), and any answer that is not above says
+     * that it is not; so there is no need to know exactly. NULL: none are. */
     int64_t (*expired_before_us)(void *user, int64_t arrival_us);
     void *expired_user;
     /* What the stream's terms are now. Called while append_lock is held. NULL: plain ones. */
@@ -142,15 +144,18 @@ typedef struct lsi_log_piece {
     int64_t oldest_us; /* no record of it arrived before */
     int64_t newest_us; /* and none later; INT64_MAX: not known */
 } lsi_log_piece;
-/* The segments, oldest first, until `each` answers false. Reads the list alone, and recovers nothing. */
-ls_status lsi_log_each_piece(lsi_log *log, bool (*each)(void *user, const lsi_log_piece *piece), void *user);
+/* The segments, oldest first, until `each` answers false. Their times are for who asks what arrived before
+ * `before_us`. Reads the list alone, and recovers nothing. */
+ls_status lsi_log_each_piece(lsi_log *log, int64_t before_us, bool (*each)(void *user, const lsi_log_piece *piece),
+                             void *user);
 /* Removes the segments before number `keep`, never the last one, if their records all arrived before `before_us`, and
  * the files that a dead trimmer left. Neither waits for a put or a reader nor stops one. One at a time for one log.
  * BUSY: the log was changed meanwhile or its lock is taken; nothing was changed, come again later. Others: nothing was
  * changed, or files are left that the next one removes; on IO the shard may be failed. */
 ls_status lsi_log_trim(lsi_log *log, uint32_t keep, int64_t before_us, uint32_t *removed);
-/* Begins a new segment when the last one holds records and all of them arrived before `before_us`. Recovers the log if
- * nobody did; leaves a damaged or failed one as it is. BUSY as above. */
+/* Begins a new segment when the last one holds records and all of them arrived before `before_us`, or when the clock
+ * no longer fits it, so that their age counts from now on. Recovers the log if nobody did; leaves a damaged or failed
+ * one as it is. BUSY as above. */
 ls_status lsi_log_retire(lsi_log *log, int64_t before_us, bool *rolled);
 
 /* ---- compressing sealed segments (recompress.c) ---- */

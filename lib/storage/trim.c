@@ -39,7 +39,8 @@ static uint64_t last_bytes(const lsi_log_config *config, uint32_t number)
     return bytes;
 }
 
-ls_status lsi_log_each_piece(lsi_log *log, bool (*each)(void *user, const lsi_log_piece *piece), void *user)
+ls_status lsi_log_each_piece(lsi_log *log, int64_t before_us, bool (*each)(void *user, const lsi_log_piece *piece),
+                             void *user)
 {
     lsi_segment_list *list;
     lsi_slot *slot;
@@ -57,7 +58,7 @@ ls_status lsi_log_each_piece(lsi_log *log, bool (*each)(void *user, const lsi_lo
                                .bytes = is_last ? last_bytes(&log->config, entry->number)
                                                 : lsi_segment_entry_bytes(entry),
                                .oldest_us = entry->base_arrival_us,
-                               .newest_us = is_last ? INT64_MAX : entry[1].base_arrival_us};
+                               .newest_us = lsi_segment_list_newest_us(list, i, before_us)};
         if (!each(user, &piece))
             break;
     }
@@ -96,12 +97,13 @@ static ls_status newest_before(lsi_log *log, const lsi_segment_list *list, uint3
     *newest_us = INT64_MIN;
     *trimmed = list->trimmed != 0 ? list->trimmed : list->entries[0].base_seqno; /* They hold nothing. */
     if (st == LS_OK && found) {
-        *newest_us = frame.arrival_us;
+        /* Where stamps are ahead, or were once, only the list says when they count as arrived. */
+        *newest_us = entry[-1].newest_us < frame.arrival_us ? entry[-1].newest_us : frame.arrival_us;
         *trimmed = frame.first_seqno + frame.count;
     } else if (st == LS_ERR_CORRUPT || st == LS_ERR_IO || st == LS_ERR_VERSION) {
         /* It cannot be read. The list, which can, says when the next segment began. */
         lsi_error_restore(&before);
-        *newest_us = entry->base_arrival_us;
+        *newest_us = entry[-1].newest_us;
         *trimmed = entry->base_seqno;
         st = LS_OK;
     }
@@ -375,6 +377,23 @@ out:
     return st;
 }
 
+/* Whether the last segment's records are all old, or the clock no longer fits it. Locks: append_lock held. */
+static ls_status last_is_over(lsi_log *log, lsi_slot *slot, int64_t before_us, bool *is_over)
+{
+    const lsi_env *env = log->config.env;
+    int64_t last_us = atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed), lead_us, arrived_us;
+    lsi_segment *segment;
+    ls_status st = lsi_log_segment(log, slot, atomic_load_explicit(&slot->segment, memory_order_relaxed), &segment);
+
+    if (st != LS_OK)
+        return st;
+    lead_us = before_us >= LSI_CLOCK_FLOOR_US ? lsi_segment_lead_us(&segment->header) : 0;
+    *is_over = __builtin_sub_overflow(last_us, lead_us, &arrived_us) || arrived_us < before_us ||
+               !lsi_segment_fits_clock(env, &segment->header, last_us, lsi_wall_us(&env->clock));
+    lsi_segment_unref(segment);
+    return LS_OK;
+}
+
 ls_status lsi_log_retire(lsi_log *log, int64_t before_us, bool *rolled)
 {
     lsi_slot *slot;
@@ -390,10 +409,13 @@ ls_status lsi_log_retire(lsi_log *log, int64_t before_us, bool *rolled)
         return st;
     if (atomic_load_explicit(&slot->closed, memory_order_relaxed) == LSI_LOG_OPEN &&
         atomic_load_explicit(&slot->health, memory_order_relaxed) == LSI_SHARD_HEALTHY &&
-        lsi_load(&slot->committed_end) > lsi_load(&slot->segment_base) &&
-        atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed) < before_us) {
-        st = lsi_log_roll(log, slot, 0, false);
-        *rolled = st == LS_OK;
+        lsi_load(&slot->committed_end) > lsi_load(&slot->segment_base)) {
+        bool is_over;
+        st = last_is_over(log, slot, before_us, &is_over);
+        if (st == LS_OK && is_over) {
+            st = lsi_log_roll(log, slot, 0, false);
+            *rolled = st == LS_OK;
+        }
     }
     lsi_log_unlock(slot);
     return st;

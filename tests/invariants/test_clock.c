@@ -48,6 +48,27 @@ static void open_at(const fixture *fx, const fake_clock *clock, handles *of)
     assert_int_equal(ls_producer_open(of->stream, NULL, &of->producer), LS_OK);
 }
 
+/* Time passes, and somebody sets the clock meanwhile. */
+static void pass(fake_clock *clock, int64_t us, int64_t step_us)
+{
+    clock->monotonic_us += us;
+    clock->wall_us += us + step_us;
+}
+
+static uint32_t segments_of(const fixture *fx)
+{
+    uint32_t count = 0;
+    struct stat about;
+
+    for (unsigned number = 1; number < 20; number++) {
+        char path[TEMP_PATH_BYTES * 4];
+
+        (void)snprintf(path, sizeof path, "%s/1/0/%08u.seg", fx->path, number);
+        count += stat(path, &about) == 0;
+    }
+    return count;
+}
+
 /* The stamp of the record at `index`, after asserting that no stamp is below the one before. */
 static int64_t stamp_of(ls_stream *stream, size_t index)
 {
@@ -170,11 +191,13 @@ static void a_clock_that_was_once_far_ahead_does_not_freeze_stamps(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
-/* A store used once in 1970: later stamps are the right ones, and the old records are there. */
+/* A store used once in 1970: later stamps are the right ones, and the old records are there until their retention has
+ * passed since, whatever the believed clock says meanwhile, and then they go. */
 static void a_clock_that_was_once_far_behind_leaves_no_trace(void **state)
 {
     fixture *fx = *state;
     fake_clock clock;
+    int64_t step = 0;
     handles of;
 
     fake_init(&clock, SECOND_US);
@@ -182,9 +205,24 @@ static void a_clock_that_was_once_far_behind_leaves_no_trace(void **state)
     assert_int_equal(put_text(&of, "0", NULL), LS_OK);
     clock.wall_us = 55 * YEAR_US;
     assert_int_equal(put_text(&of, "1", NULL), LS_OK);
-    assert_int_equal(ls_store_maintain(of.store, -1), LS_OK);
+    for (int64_t passed = 0; passed < 24 * HOUR_US - SECOND_US; passed += step) {
+        assert_int_equal(ls_store_maintain(of.store, -1), LS_OK);
+        assert_int_equal(stamp_of(of.stream, 0), SECOND_US);
+        assert_int_equal(stamp_of(of.stream, 1), 55 * YEAR_US);
+        step = passed < HOUR_US ? 60 * SECOND_US : HOUR_US;
+        if (passed + step > 24 * HOUR_US - SECOND_US)
+            step = 24 * HOUR_US - SECOND_US - passed;
+        pass(&clock, step, 0);
+    }
     assert_int_equal(stamp_of(of.stream, 0), SECOND_US);
-    assert_int_equal(stamp_of(of.stream, 1), 55 * YEAR_US);
+    assert_int_equal(segments_of(fx), 2);
+    for (int i = 0; i < 4; i++) {
+        pass(&clock, 61 * SECOND_US, 0);
+        assert_int_equal(ls_store_maintain(of.store, -1), LS_OK);
+    }
+    assert_int_equal(put_text(&of, "2", NULL), LS_OK);
+    assert_int_equal(stamp_of(of.stream, 0), 55 * YEAR_US + 24 * HOUR_US + (4 * 61 - 1) * SECOND_US);
+    assert_int_equal(segments_of(fx), 1);
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
@@ -259,13 +297,6 @@ static void note_line(void *user, int32_t level, const char *line)
         return;
     the_lines++;
     (void)snprintf(the_line, sizeof the_line, "%s", line);
-}
-
-/* Time passes, and somebody sets the clock meanwhile. */
-static void pass(fake_clock *clock, int64_t us, int64_t step_us)
-{
-    clock->monotonic_us += us;
-    clock->wall_us += us + step_us;
 }
 
 /* store.h: the log is told of a clock step, once for each, and of nothing when the clock is only slewed. */

@@ -227,7 +227,6 @@ static const word words[] = {
     {offsetof(lsi_slot, seqno_limit), "seqno_limit"},     {offsetof(lsi_slot, allocated_end), "allocated_end"},
     {offsetof(lsi_slot, zeroed_end), "zeroed_end"},       {offsetof(lsi_slot, indexed_end), "indexed_end"},
     {offsetof(lsi_slot, durable_end), "durable_end"},     {offsetof(lsi_slot, last_arrival_us), "last_arrival_us"},
-    {offsetof(lsi_slot, last_monotonic_us), "last_monotonic_us"},
     {offsetof(lsi_slot, given_up_from), "given_up_from"}, {offsetof(lsi_slot, given_up_to), "given_up_to"}};
 
 /* Each word with each of some values, one at a time, and no record is lost, nor does one come from the future. */

@@ -240,7 +240,7 @@ static void pieces_say_what_files_take_and_hold(void **state)
     pieces found = {0};
 
     put_more(fx, 10);
-    assert_int_equal(lsi_log_each_piece(fx->store.log, note_piece, &found), LS_OK);
+    assert_int_equal(lsi_log_each_piece(fx->store.log, INT64_MIN, note_piece, &found), LS_OK);
     assert_int_equal(found.count, 4);
     for (uint32_t i = 0; i < 4; i++) {
         char name[LSI_SEGMENT_NAME_BYTES];
@@ -272,7 +272,7 @@ static void pieces_say_what_files_take_and_hold(void **state)
     slot = lsi_log_slot(fx->store.log);
     assert_int_equal(atomic_load(&slot->sealed_bytes), 0);
     found.count = 0;
-    assert_int_equal(lsi_log_each_piece(fx->store.log, note_piece, &found), LS_OK);
+    assert_int_equal(lsi_log_each_piece(fx->store.log, INT64_MIN, note_piece, &found), LS_OK);
     assert_int_equal(atomic_load(&slot->sealed_bytes), 1);
 }
 

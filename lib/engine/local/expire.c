@@ -5,9 +5,14 @@
  * upkeep removes what is left (reshard.c): a directory below the highest that is named was named once. The highest
  * shard is always open, so an index comes back to nobody.
  *
+ * It was closed when its children were opened. Where stamps were ahead of the clock, what is stated of its end is ahead
+ * as well, and theirs is the time that counts. Where that was before LSI_CLOCK_FLOOR_US nobody knows when it was: then
+ * it counts as closed, and they as opened, now, when the clock may be right; and the manifest says so from then on.
+ *
  * A shard is closed no earlier than its parents, so it never goes before them. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/status.h"
 #include "engine/local/local.h"
@@ -20,9 +25,28 @@ typedef struct expiry {
     lsi_catalog *fresh;
 } expiry;
 
-static bool is_over(const lsi_shard *shard, int64_t before_us)
+/* When the shard at `i`, which is closed, was closed. Children have higher indexes, and most follow soon. */
+static int64_t closing_us(const lsi_catalog_stream *of, uint32_t i)
 {
-    return shard->closed && shard->closed_us < before_us;
+    const lsi_shard *shards = of->shards;
+    int64_t closed_us = shards[i].closed_us;
+
+    for (uint32_t k = i + 1; k < of->shard_count; k++)
+        if (shards[k].parent == shards[i].index || shards[k].adjacent_parent == shards[i].index)
+            return shards[k].created_us < closed_us ? shards[k].created_us : closed_us;
+    return closed_us;
+}
+
+bool lsi_local_shard_is_over(const lsi_catalog_stream *of, uint32_t i, int64_t before_us)
+{
+    return of->shards[i].closed && closing_us(of, i) < before_us;
+}
+
+/* It was closed by a clock that was surely wrong, and is asked about by one that may be right. */
+static bool is_doubtful(const expiry *of, const lsi_catalog_stream *about, uint32_t i, int64_t before_us)
+{
+    return of->local->base.env.clock.passing_us == NULL && before_us >= LSI_CLOCK_FLOOR_US &&
+        about->shards[i].closed && closing_us(about, i) < LSI_CLOCK_FLOOR_US;
 }
 
 static uint32_t count_over(const lsi_catalog_stream *of, int64_t before_us)
@@ -30,26 +54,55 @@ static uint32_t count_over(const lsi_catalog_stream *of, int64_t before_us)
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < of->shard_count; i++)
-        count += is_over(&of->shards[i], before_us);
+        count += lsi_local_shard_is_over(of, i, before_us);
     return count;
 }
 
-/* `out` is `from` without the first `most` shards that are over. Release its shards. */
-static ls_status without_some(const lsi_memory *memory, const lsi_catalog_stream *from, int64_t before_us,
+/* It was closed at `now_us`, and its children opened. */
+static void close_now(const lsi_catalog_stream *about, uint32_t i, int64_t now_us)
+{
+    lsi_shard *shards = about->shards;
+
+    if (shards[i].closed_us < now_us)
+        shards[i].closed_us = now_us;
+    for (uint32_t k = i + 1; k < about->shard_count; k++)
+        if (shards[k].parent == shards[i].index || shards[k].adjacent_parent == shards[i].index)
+            shards[k].created_us = now_us;
+}
+
+/* `out` is `from` without the first `most` shards that are over. Release its shards. What is doubtful is settled first:
+ * no shard may go before its parents, so those that were closed since by their children's time count as closed now as
+ * well. */
+static ls_status without_some(const expiry *of, const lsi_catalog_stream *from, int64_t before_us,
                               uint32_t most, lsi_catalog_stream *out)
 {
+    const lsi_memory *memory = &of->local->base.env.memory;
+    int64_t now_us = lsi_wall_us(&of->local->base.env.clock);
+    bool has_doubt = false;
+    uint32_t count = 0;
+
     *out = *from;
-    out->shard_count = 0;
     out->shards = lsi_alloc(memory, from->shard_count * sizeof(*out->shards));
     if (out->shards == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory for %" PRIu32 " shards", from->name,
                         from->shard_count);
+    memcpy(out->shards, from->shards, from->shard_count * sizeof(*out->shards));
+    out->shard_count = from->shard_count;
     for (uint32_t i = 0; i < from->shard_count; i++) {
-        if (most > 0 && is_over(&from->shards[i], before_us))
+        bool is_early = has_doubt && out->shards[i].closed && closing_us(out, i) < out->shards[i].created_us;
+
+        if (is_early || is_doubtful(of, out, i, before_us)) {
+            close_now(out, i, now_us);
+            has_doubt = true;
+        }
+    }
+    for (uint32_t i = 0; i < from->shard_count; i++) {
+        if (most > 0 && lsi_local_shard_is_over(out, i, before_us))
             most--;
         else
-            out->shards[out->shard_count++] = from->shards[i];
+            out->shards[count++] = out->shards[i];
     }
+    out->shard_count = count;
     return LS_OK;
 }
 
@@ -100,7 +153,7 @@ ls_status lsi_local_expire_shards(lsi_local_stream *stream, int64_t before_us, b
     found = lsi_catalog_find_id(catalog, stream->id);
     over = found != NULL ? count_over(found, before_us) : 0;
     if (over > 0) {
-        st = without_some(memory, found, before_us, is_all ? UINT32_MAX : PIECE_SHARDS, &after);
+        st = without_some(&of, found, before_us, is_all ? UINT32_MAX : PIECE_SHARDS, &after);
         if (st == LS_OK)
             st = lsi_catalog_copy(catalog, found->id, &after, &of.fresh);
         if (st == LS_OK)

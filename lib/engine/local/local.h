@@ -390,7 +390,9 @@ int64_t lsi_local_trim_before_us(lsi_local_stream *stream);
 /* Records that arrived before are past their age by what the catalog says, for good. */
 int64_t lsi_local_horizon_us(lsi_local *local, const lsi_catalog_stream *of);
 
-/* expire.c: removes the closed shards whose records all arrived before: all, or a piece of them, and then without
+/* expire.c: the shard at position `i` is closed, and all its records arrived before. */
+bool lsi_local_shard_is_over(const lsi_catalog_stream *of, uint32_t i, int64_t before_us);
+/* Removes the closed shards whose records all arrived before: all, or a piece of them, and then without
  * waiting for the store lock (BUSY). `*is_left`: some are left. */
 ls_status lsi_local_expire_shards(lsi_local_stream *stream, int64_t before_us, bool is_all, bool *is_left);
 

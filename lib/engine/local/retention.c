@@ -4,7 +4,8 @@
  * The time is the wall clock's, unless that has just jumped ahead (E8): then it goes on as before until the jump has
  * lasted for a period of monotonic time. So a jump ahead and back hides nothing and deletes nothing. Upkeep waits for
  * one period more, and in a boot whose first period is not over it deletes nothing at all. A horizon that was written
- * down when the clock was wrong for long lies ahead of the time once it is right again: then it is none.
+ * down when the clock was wrong for long lies ahead of the time once it is right again: then it is none. When a record
+ * counts as arrived, whatever its stamp, storage knows (storage/age.c).
  *
  * What the manifest says of a stream is kept here beside it, and read again when the stream's generation says that it
  * changed: a change counts for every process from its next call on. Shards that it no longer names are marked then. */

@@ -25,6 +25,7 @@ typedef struct trimming {
     bool is_all;       /* not a piece: all there is */
     int64_t until_us;  /* monotonic */
     int64_t before_us; /* records that arrived before may go */
+    int64_t now_us;    /* by the wall clock */
     uint64_t bytes;    /* of all segments' files */
     uint32_t unknown_left, recoveries_left;
     bool is_left;      /* something is due still */
@@ -98,7 +99,7 @@ static bool note_old(void *user, const lsi_log_piece *piece)
 static ls_status look_at_pieces(const trimming *of, lsi_log *log, old_pieces *out)
 {
     *out = (old_pieces){.before_us = of->before_us, .limit = of->is_all ? UINT32_MAX : PIECE_SEGMENTS};
-    return lsi_log_each_piece(log, note_old, out);
+    return lsi_log_each_piece(log, of->before_us, note_old, out);
 }
 
 static bool is_recovered(const trimming *of, const lsi_slot *slot)
@@ -117,11 +118,17 @@ static bool is_resting(const trimming *of, const lsi_slot *slot)
         atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed) < of->before_us;
 }
 
+/* Stamps are ahead of the clock: they may not have been when the last segment was begun. Of a recovered slot. */
+static bool is_ahead(const trimming *of, const lsi_slot *slot)
+{
+    return atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed) > of->now_us;
+}
+
 /* Trims what is old of one shard, looking closely. `*bytes`: what its files took before. */
 static ls_status trim_old(trimming *of, lsi_log *log, const lsi_slot *slot, uint64_t *bytes)
 {
     old_pieces old;
-    bool rolled = false, recovers = !is_recovered(of, slot);
+    bool rolled = false, recovers = !is_recovered(of, slot), moved = !recovers && is_ahead(of, slot);
     ls_status st = look_at_pieces(of, log, &old);
 
     if (st != LS_OK)
@@ -129,7 +136,7 @@ static ls_status trim_old(trimming *of, lsi_log *log, const lsi_slot *slot, uint
     *bytes = old.bytes;
     if (old.last_may_be_old && recovers && of->recoveries_left == 0) {
         of->is_left = true;
-    } else if (old.last_may_be_old && (recovers || is_resting(of, slot))) {
+    } else if (moved || (old.last_may_be_old && (recovers || is_resting(of, slot)))) {
         of->recoveries_left -= recovers ? 1 : 0;
         do
             st = lsi_log_retire(log, of->before_us, &rolled);
@@ -194,7 +201,8 @@ static bool trim_shard(trimming *of, uint32_t shard)
     is_over = time_is_over(of);
     if (is_known && (!of->is_all || is_over)) {
         of->bytes += bytes_of(slot);
-        if (atomic_load_explicit(&slot->oldest_us, memory_order_relaxed) >= of->before_us && !is_resting(of, slot))
+        if (atomic_load_explicit(&slot->oldest_us, memory_order_relaxed) >= of->before_us && !is_resting(of, slot) &&
+            !is_ahead(of, slot))
             return true;
     }
     if ((!is_known && of->unknown_left == 0) || is_over) {
@@ -225,7 +233,7 @@ static bool trim_shards(trimming *of)
         uint32_t at = i < count - first ? first + i : i - (count - first);
         const lsi_shard *shard = &of->about->shards[at];
 
-        if (shard->closed && shard->closed_us < of->before_us) {
+        if (lsi_local_shard_is_over(of->about, at, of->before_us)) {
             some_are_over = true;
         } else if (!trim_shard(of, shard->index) && !of->is_all && of->about->retention_bytes == 0) {
             of->stream->trim_from = at;
@@ -287,7 +295,7 @@ static void gather(trimming *of, heap *all)
         ls_status st = lsi_local_stream_log(of->stream, of->about->shards[all->position].index, &log);
 
         if (st == LS_OK)
-            st = lsi_log_each_piece(log, note_piece, all);
+            st = lsi_log_each_piece(log, of->before_us, note_piece, all);
         note_failure(of, st);
     }
 }
@@ -369,6 +377,7 @@ ls_status lsi_local_trim_stream(lsi_local_stream *stream, bool is_all, int64_t u
     of.about = lsi_catalog_find_id(catalog, stream->id);
     if (of.about != NULL && of.about->status != LS_STREAM_DELETING) { /* That goes as a whole. */
         of.before_us = lsi_local_trim_before_us(stream);
+        of.now_us = lsi_wall_us(&of.local->base.env.clock);
         some_are_over = trim_shards(&of);
         if (some_are_over && time_is_over(&of))
             of.is_left = true;

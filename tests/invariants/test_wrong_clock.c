@@ -1,0 +1,359 @@
+/* G1 to G3 (age.c): a store that was used once in 1970, or in 2099, and then at the right time hides and trims no
+ * record before its retention has passed, and each one then: in the same boot, for other processes and readers that
+ * only read, after the control file was lost, as with a boot, and in shards that rest or were closed. */
+#include <dirent.h>
+
+#include "invariants/clocked.h"
+
+#define MINUTE (60 * SECOND)
+#define YEAR (8766 * HOUR)
+
+/* A clock at its beginning, as of a machine without a battery. */
+static void jump_to(int64_t wall_us)
+{
+    atomic_store(&the_clock->wall_us, wall_us);
+}
+
+/* Shard 0 of the stream shows exactly the records `from` to below `to`. */
+static void expect_of(ls_store *store, uint32_t from, uint32_t to)
+{
+    ls_iterator *iterator = NULL;
+    ls_stream *stream;
+    uint32_t n;
+
+    assert_int_equal(ls_stream_open(store, STREAM, &stream), LS_OK);
+    assert_int_equal(ls_iterator_open(stream, 0, NULL, NULL, &iterator), LS_OK);
+    for (; from < to; from++) {
+        assert_int_equal(next_one(iterator, &n), LS_OK);
+        assert_int_equal(n, from);
+    }
+    assert_int_equal(next_one(iterator, &n), LS_OK);
+    assert_int_equal(n, UINT32_MAX);
+    ls_iterator_close(iterator);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* To one that only reads, to one that comes now, as another process would, and, if there is, to one that was here. */
+static void expect(const fixture *fx, const handles *of, uint32_t from, uint32_t to)
+{
+    static const uint32_t flags[] = {LS_STORE_READ_ONLY, 0};
+
+    for (size_t i = 0; i < 2; i++) {
+        ls_store *store;
+
+        assert_int_equal(open_store(fx->path, flags[i], NULL, &store), LS_OK);
+        expect_of(store, from, to);
+        assert_int_equal(ls_store_close(store), LS_OK);
+    }
+    if (of != NULL)
+        expect_of(of->store, from, to);
+}
+
+static uint32_t segments_of(const fixture *fx)
+{
+    char path[TEMP_PATH_BYTES * 4];
+    struct dirent *entry;
+    uint32_t count = 0;
+    DIR *dir;
+
+    (void)snprintf(path, sizeof path, "%s/1/0", fx->path);
+    dir = opendir(path);
+    assert_non_null(dir);
+    while ((entry = readdir(dir)) != NULL)
+        count += strstr(entry->d_name, ".seg") != NULL;
+    (void)closedir(dir);
+    return count;
+}
+
+static void maintain(const handles *of)
+{
+    assert_int_equal(ls_store_maintain(of->store, -1), LS_OK);
+}
+
+/* Minute by minute, and somebody looks each time (E8). */
+static void pass_minutes(const handles *of, int minutes)
+{
+    for (; minutes > 0; minutes--) {
+        pass(MINUTE);
+        maintain(of);
+    }
+}
+
+static void boot(const fixture *fx, handles *of)
+{
+    char control[TEMP_PATH_BYTES * 3];
+
+    assert_int_equal(handles_close(of), LS_OK);
+    (void)snprintf(control, sizeof control, "%s/control", fx->path);
+    assert_int_equal(unlink(control), 0);
+}
+
+/* ---- 1970 ---- */
+
+/* Six records in 1970, over two segments and more, then the right time; `is_boot`: by a boot. */
+static handles put_in_1970(const fixture *fx, bool is_boot)
+{
+    handles of;
+
+    jump_to(SECOND);
+    of = open_all(fx, 1);
+    put_minutes(&of, 0, 6);
+    maintain(&of);
+    if (is_boot)
+        boot(fx, &of);
+    jump_to(BEGIN);
+    if (is_boot) { /* Whoever comes first only reads. */
+        expect(fx, NULL, 0, 6);
+        of = open_all(fx, 1);
+    }
+    return of;
+}
+
+static void records_of_1970_stay_for_their_retention(void **state)
+{
+    fixture *fx = *state;
+    handles of = put_in_1970(fx, false);
+
+    expect(fx, &of, 0, 6);
+    assert_int_equal(put_number(of.producer, 6, 0, 20000), LS_OK);
+    for (int minute = 0; minute < 59; minute++) {
+        expect(fx, &of, 0, 7);
+        pass_minutes(&of, 1);
+    }
+    assert_int_equal(put_number(of.producer, 7, 0, 20000), LS_OK);
+    pass(MINUTE - SECOND);
+    expect(fx, &of, 0, 8);
+    assert_int_equal(segments_of(fx), 3);
+    pass(3 * SECOND);
+    expect(fx, &of, 7, 8);
+    pass_minutes(&of, 2);
+    expect(fx, &of, 7, 8);
+    assert_int_equal(segments_of(fx), 1);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* No put says that the time is right again: upkeep sees it. */
+static void records_of_1970_stay_for_their_retention_where_nobody_puts(void **state)
+{
+    fixture *fx = *state;
+    handles of = put_in_1970(fx, false);
+
+    for (int minute = 0; minute < 60; minute++) {
+        expect(fx, &of, 0, 6);
+        pass_minutes(&of, 1);
+    }
+    pass_minutes(&of, 5);
+    expect(fx, &of, 6, 6);
+    assert_int_equal(segments_of(fx), 1);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+static void records_of_1970_stay_for_their_retention_after_a_boot(void **state)
+{
+    fixture *fx = *state;
+    handles of = put_in_1970(fx, true);
+
+    for (int minute = 0; minute < 59; minute++) {
+        pass_minutes(&of, 1);
+        expect(fx, &of, 0, 6);
+        if (minute == 20) {
+            boot(fx, &of);
+            of = open_all(fx, 1);
+        }
+    }
+    pass_minutes(&of, 6);
+    expect(fx, &of, 6, 6);
+    assert_int_equal(segments_of(fx), 1);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* A machine that begins in 1970 at each boot, until it has asked for the time: what it puts until then is as young as
+ * it is, and what it put before is no younger for it. */
+static void a_clock_that_is_in_1970_at_each_boot_hides_only_what_is_old(void **state)
+{
+    fixture *fx = *state;
+    handles of = open_all(fx, 1);
+
+    put_minutes(&of, 0, 4);
+    for (uint32_t n = 4; n < 16; n += 4) {
+        int64_t right = atomic_load(&the_clock->wall_us) + 10 * HOUR;
+
+        boot(fx, &of);
+        jump_to(SECOND);
+        of = open_all(fx, 1);
+        put_minutes(&of, n, n + 4);
+        jump_to(right);
+        pass_minutes(&of, 4); /* It is believed. */
+        expect(fx, &of, n, n + 4);
+        pass_minutes(&of, 52);
+        expect(fx, &of, n, n + 4);
+        pass_minutes(&of, 10);
+        expect(fx, &of, n + 4, n + 4);
+        assert_int_equal(segments_of(fx), 1);
+    }
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+static bool is_shard_there(const fixture *fx)
+{
+    char path[TEMP_PATH_BYTES * 4];
+
+    (void)snprintf(path, sizeof path, "%s/1/0", fx->path);
+    return access(path, F_OK) == 0;
+}
+
+/* Expiry of a closed shard goes by when it was closed, which nobody knows. */
+static void a_shard_that_was_closed_in_1970_stays_for_the_retention(void **state)
+{
+    fixture *fx = *state;
+    handles of;
+
+    jump_to(SECOND);
+    of = open_all(fx, 1);
+    put_minutes(&of, 0, 2);
+    assert_int_equal(ls_stream_split(of.stream, 0, NULL, NULL, NULL), LS_OK);
+    pass(MINUTE);
+    boot(fx, &of);
+    jump_to(BEGIN);
+    of = open_all(fx, 1);
+    for (int minute = 0; minute < 60; minute++) {
+        pass_minutes(&of, 1);
+        expect(fx, &of, 0, 2);
+    }
+    pass_minutes(&of, 5);
+    assert_false(is_shard_there(fx));
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* ---- 2099 ---- */
+
+/* A record a minute from BEGIN on: 4 of the right time, 8 of 2099, of which two segments were begun then, and then 4 of
+ * the right time. Who looks at 2099 once, and has no time to believe it. */
+static handles put_in_2099(const fixture *fx)
+{
+    handles of = open_all(fx, 1);
+
+    put_minutes(&of, 0, 4);
+    jump(73 * YEAR);
+    for (uint32_t n = 4; n < 8; n++)
+        assert_int_equal(put_number(of.producer, n, 0, 10000), LS_OK);
+    jump(-73 * YEAR);
+    pass(4 * MINUTE);
+    put_minutes(&of, 8, 12);
+    return of;
+}
+
+/* Of each record to the minute; `reopens`: after who was there left, and then also without the control file. */
+static void expect_minutes(fixture *fx, handles *of, bool reopens)
+{
+    expect(fx, of, 0, 12);
+    pass_minutes(of, 60 - 12);
+    expect(fx, of, 0, 12);
+    pass(SECOND);
+    for (uint32_t n = 1; n <= 12; n++) {
+        /* Those of 2099 were put at once, and count as arrived when the clock was seen to be right again. */
+        uint32_t from = n >= 4 && n < 9 ? 4 : n;
+
+        if (reopens && n % 2 == 0) {
+            assert_int_equal(handles_close(of), LS_OK);
+            *of = open_all(fx, 1);
+        } else if (reopens) {
+            boot(fx, of);
+            *of = open_all(fx, 1);
+        }
+        expect(fx, of, from, 12);
+        pass_minutes(of, 1);
+    }
+    pass_minutes(of, 3);
+    expect(fx, of, 12, 12);
+    assert_int_equal(segments_of(fx), 1);
+}
+
+static void a_shard_that_was_once_in_2099_keeps_to_its_retention(void **state)
+{
+    fixture *fx = *state;
+    handles of = put_in_2099(fx);
+
+    expect_minutes(fx, &of, false);
+    put_minutes(&of, 12, 16);
+    expect(fx, &of, 12, 16);
+    pass_minutes(&of, 63);
+    expect(fx, &of, 16, 16);
+    assert_int_equal(segments_of(fx), 1);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+static void a_shard_that_was_once_in_2099_keeps_to_it_whoever_asks(void **state)
+{
+    fixture *fx = *state;
+    handles of = put_in_2099(fx);
+
+    expect_minutes(fx, &of, true);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* By the time of day that it counts as arrived at, whatever its stamp. */
+static void a_place_is_sought_by_the_time_that_counts(void **state)
+{
+    fixture *fx = *state;
+    handles of = put_in_2099(fx);
+    ls_position at = {LS_AT_TIMESTAMP, 0, 0, BEGIN + 10 * MINUTE};
+    ls_iterator *iterator = NULL;
+    uint32_t n;
+
+    assert_int_equal(ls_iterator_open(of.stream, 0, &at, NULL, &iterator), LS_OK);
+    assert_int_equal(next_one(iterator, &n), LS_OK);
+    assert_int_equal(n, 10);
+    ls_iterator_close(iterator);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+static void a_shard_that_rests_since_2099_keeps_kilobytes(void **state)
+{
+    fixture *fx = *state;
+    handles of = open_all(fx, 1);
+
+    jump(73 * YEAR);
+    put_minutes(&of, 0, 1);
+    jump(-73 * YEAR);
+    pass_minutes(&of, 59);
+    expect(fx, &of, 0, 1);
+    pass_minutes(&of, 5);
+    expect(fx, &of, 1, 1);
+    assert_int_equal(segments_of(fx), 1);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+static void a_shard_that_was_closed_with_stamps_of_2099_leaves(void **state)
+{
+    fixture *fx = *state;
+    handles of = put_in_2099(fx);
+
+    assert_int_equal(ls_stream_split(of.stream, 0, NULL, NULL, NULL), LS_OK);
+    assert_int_equal(put_number(of.producer, 12, 0, 100), LS_OK); /* of a child, whose stamps go on from there */
+    pass_minutes(&of, 59);
+    assert_true(is_shard_there(fx));
+    pass_minutes(&of, 4);
+    assert_false(is_shard_there(fx));
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(records_of_1970_stay_for_their_retention),
+        T(records_of_1970_stay_for_their_retention_where_nobody_puts),
+        T(records_of_1970_stay_for_their_retention_after_a_boot),
+        T(a_clock_that_is_in_1970_at_each_boot_hides_only_what_is_old),
+        T(a_shard_that_was_closed_in_1970_stays_for_the_retention),
+        T(a_shard_that_was_once_in_2099_keeps_to_its_retention),
+        T(a_shard_that_was_once_in_2099_keeps_to_it_whoever_asks),
+        T(a_place_is_sought_by_the_time_that_counts),
+        T(a_shard_that_rests_since_2099_keeps_kilobytes),
+        T(a_shard_that_was_closed_with_stamps_of_2099_leaves),
+    };
+
+    return cmocka_run_group_tests_name("a clock that was wrong (E8)", tests, NULL, NULL);
+}
