@@ -131,8 +131,10 @@ ls_status session_open(session *of, ls_durability durability)
         of->store = NULL;
     if (of->durability != LS_DURABILITY_DEFAULT && durability != of->durability)
         session_synced(of, st); /* another mode: everything is synced first */
-    if (st == LS_OK)
+    if (st == LS_OK) {
         of->durability = ls_store_durability(of->store);
+        memset(of->written, 0, sizeof(of->written));
+    }
     return st;
 }
 

@@ -54,6 +54,7 @@ typedef struct session {
     bool damage_is_wrong; /* LS_ERR_CORRUPT is a complaint: there was nothing but loss of power, and kills */
     bool may_have_failed; /* faults were set: examining resets shards that failed */
     bool failed[SESSION_STREAMS_MAX][TRUTH_SHARDS_MAX]; /* syncs of theirs failed: they refuse puts (E1) */
+    bool written[SESSION_STREAMS_MAX][TRUTH_SHARDS_MAX]; /* since the store was opened, so they are recovered */
     size_t looked_at;  /* up to here the log was looked through for failed syncs */
     uint32_t write_bytes_per_second; /* of streams that are created from now on; 0: the default */
     uint64_t retention_bytes; /* of streams that are created from now on, as in stream_fact; with a cap: of one shard */

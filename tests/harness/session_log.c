@@ -67,7 +67,8 @@ static bool doubted_since(session *of, size_t from)
     return found;
 }
 
-/* E1: the shards whose last segment met a sync that failed. One of a new segment, which nothing names yet, is none. */
+/* E1: the shards whose last segment met a sync that failed. One of a new segment, which nothing names yet, is none; nor
+ * is recovery's own: who recovers next writes what that sync was about again, and only then believes one (E2, R7). */
 static void note_failed_shards(session *of, size_t from)
 {
     size_t until = log_lock(of);
@@ -89,7 +90,7 @@ static void note_failed_shards(session *of, size_t from)
                 continue;
             for (size_t n = 0; n < of->truth->stream_count; n++)
                 if (of->truth->streams[n].id == id)
-                    of->failed[n][shard] = true;
+                    of->failed[n][shard] = of->failed[n][shard] || of->written[n][shard];
         }
     }
     log_unlock(of);

@@ -157,6 +157,7 @@ ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t c
         for (uint32_t i = 0; i < count && st != LS_OK; i++)
             results[i].status = st;
     }
+    of->written[stream][shard] = of->written[stream][shard] || session_written_at(of, first, from) < session_here(of);
     doubted = session_look(of);
     if (!doubted)
         put_done(of, stream, shard, first, from);
