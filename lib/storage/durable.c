@@ -84,6 +84,20 @@ int lsi_log_write_again(const lsi_log *log, const lsi_segment *segment, uint64_t
     return rc;
 }
 
+/* The kernel tells a lost write once to each descriptor. Of two threads that sync through one, the other would be told
+ * that all is well, and could raise durable_end before the first has said what he heard (E1). */
+static int sync_alone(lsi_segment *segment)
+{
+    int rc;
+
+    lsi_lock_hold(&segment->sync_lock, LSI_RANK_LOCAL);
+    rc = segment->sync_failed;
+    if (rc == 0)
+        rc = segment->sync_failed = segment->file.files->sync(&segment->file, true);
+    lsi_lock_release(&segment->sync_lock, LSI_RANK_LOCAL);
+    return rc;
+}
+
 ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segment, uint64_t end)
 {
     uint64_t durable = lsi_load(&slot->durable_end);
@@ -102,7 +116,7 @@ ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segmen
         if (rc < 0)
             return lsi_log_fail(log, slot, -rc);
     }
-    int rc = segment->file.files->sync(&segment->file, true);
+    int rc = sync_alone(segment);
     if (rc < 0)
         return lsi_log_fail(log, slot, -rc);
     if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)

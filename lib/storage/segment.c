@@ -164,10 +164,14 @@ void lsi_segment_name(const char *dir, uint32_t number, const char *suffix, char
 static lsi_segment *segment_new(const lsi_env *env)
 {
     lsi_segment *segment = lsi_alloc_zero(&env->memory, sizeof *segment);
-    if (segment != NULL) {
-        segment->env = env;
-        atomic_init(&segment->references, 1);
+    if (segment == NULL)
+        return NULL;
+    if (lsi_lock_init(&segment->sync_lock) != 0) { /* For want of memory alone. */
+        lsi_free(&env->memory, segment);
+        return NULL;
     }
+    segment->env = env;
+    atomic_init(&segment->references, 1);
     return segment;
 }
 

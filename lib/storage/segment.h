@@ -66,6 +66,8 @@ typedef struct lsi_segment {
     lsi_segment_header header;
     uint64_t seed;
     uint64_t held_from;      /* bytes from here on were written while this descriptor was open (E2) */
+    lsi_lock sync_lock;      /* of this process: held while the file is synced through this descriptor */
+    int sync_failed;         /* sync_lock held: what a sync answered, below 0; 0: none failed */
     unsigned char *window;   /* window.c; append_lock held */
     uint64_t window_at;      /* its offset in the file */
     size_t window_bytes;

@@ -4,6 +4,9 @@
  * On the simulated disk, with two logs of one shard as two processes have them: `first` is who is stopped in the
  * middle, `second` who resets and goes on. */
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
 
 #include "storage/log_store.h"
 #include "support/sim_files.h"
@@ -242,6 +245,59 @@ static void a_sync_that_outlasts_a_reset_makes_nothing_durable(void **state)
     assert_int_equal(sim_calls(fx->sim, SIM_SYNC), syncs + 1);
     check_log(fx->second, "before new ");
     check_crashed(fx, "before new ");
+}
+
+typedef struct beside {
+    fixture *fx;
+    bool armed;
+    pthread_t thread;
+    _Atomic bool has_ended;
+    ls_status answer;
+} beside;
+
+static void *sync_beside(void *user)
+{
+    beside *of = user;
+
+    of->answer = lsi_log_sync(of->fx->first);
+    of->has_ended = true;
+    return NULL;
+}
+
+/* At the end of a sync that fails, before its thread can say so: another one syncs through the same descriptor, once
+ * it has waited long enough for this one. */
+static void begin_beside(void *user, sim_call call, const char *name)
+{
+    beside *of = user;
+
+    if (!of->armed || call != SIM_SYNC_ENDS || strstr(name, ".seg") == NULL)
+        return;
+    of->armed = false;
+    assert_int_equal(pthread_create(&of->thread, NULL, sync_beside, of), 0);
+    for (int i = 0; i < 2500 && !of->has_ended; i++)
+        usleep(1000);
+}
+
+/* E1. The kernel tells a lost write to one of those who sync through a descriptor. */
+static void of_two_syncs_of_one_process_both_know_of_a_lost_write(void **state)
+{
+    fixture *fx = *state;
+    beside of = {.fx = fx, .answer = LS_OK};
+    uint64_t end;
+
+    begin(fx, LS_DURABILITY_SYNC);
+    put(fx, fx->first, "before");
+    (void)append(fx, fx->first, long_text, &end);
+    of.armed = true;
+    sim_hook_set(fx->sim, begin_beside, &of);
+    sim_fault_add(fx->sim, (sim_fault){.call = SIM_SYNC, .name = ".seg", .nth = 1, .err = EIO});
+    assert_int_equal(lsi_log_commit(fx->first, end), LS_ERR_IO);
+    assert_int_equal(pthread_join(of.thread, NULL), 0);
+    sim_hook_set(fx->sim, NULL, NULL);
+    sim_faults_clear(fx->sim);
+    assert_false(of.armed);
+    assert_int_equal(of.answer, LS_ERR_IO);
+    check_log(fx->second, "before ");
 }
 
 typedef struct late {
@@ -521,6 +577,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         A_TEST(a_put_that_waits_through_a_reset_is_not_acknowledged),
         A_TEST(a_sync_that_outlasts_a_reset_makes_nothing_durable),
+        A_TEST(of_two_syncs_of_one_process_both_know_of_a_lost_write),
         A_TEST(a_sync_may_end_at_any_moment_of_a_reset),
         A_TEST(a_reader_at_latest_misses_nothing),
         A_TEST(a_reader_amid_what_is_given_up_goes_on_behind_it),
