@@ -8,11 +8,11 @@
 #define RECORDS 4000u
 #define BEGIN INT64_C(1700000000000000)
 
-static int64_t the_time;
+static _Atomic int64_t the_time; /* the thread asks, too */
 
 static int64_t tell_time(void *user)
 {
-    return *(const int64_t *)user;
+    return *(const _Atomic int64_t *)user;
 }
 
 static ls_status give_key(void *user, const char *key_id, unsigned char key[LS_KEY_BYTES])
