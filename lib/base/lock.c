@@ -272,15 +272,30 @@ void lsi_word_wake_all(_Atomic uint32_t *word)
 
 /* ---- what happens in a fork child ---- */
 
-static pthread_mutex_t on_fork_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t on_fork_lock; /* robust: what it guards is changed by one store */
 static lsi_on_fork *on_fork_list;
 static pthread_once_t on_fork_once = PTHREAD_ONCE_INIT;
 static int on_fork_error;
 
+static int make_on_fork_lock(void)
+{
+    pthread_mutexattr_t attributes;
+    int err = pthread_mutexattr_init(&attributes);
+
+    if (err != 0)
+        return err;
+    err = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    if (err == 0)
+        err = pthread_mutex_init(&on_fork_lock, &attributes);
+    (void)pthread_mutexattr_destroy(&attributes); /* It cannot fail. */
+    return err;
+}
+
 /* The list is held across fork, so that the child never sees it half changed. */
 static void before_fork(void)
 {
-    (void)pthread_mutex_lock(&on_fork_lock);
+    if (pthread_mutex_lock(&on_fork_lock) == EOWNERDEAD)
+        (void)pthread_mutex_consistent(&on_fork_lock);
 }
 
 static void after_fork_in_parent(void)
@@ -290,18 +305,28 @@ static void after_fork_in_parent(void)
 
 static void after_fork_in_child(void)
 {
-    static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
-
     for (lsi_on_fork *entry = on_fork_list, *next; entry != NULL; entry = next) {
         next = entry->next;
         entry->in_child(entry->user);
     }
-    on_fork_lock = fresh; /* its owner is a thread of the parent */
+    (void)make_on_fork_lock(); /* its owner is a thread of the parent */
 }
 
 static void on_fork_register(void)
 {
-    on_fork_error = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    on_fork_error = make_on_fork_lock();
+    if (on_fork_error == 0)
+        on_fork_error = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+void lsi_fork_hold_off(void)
+{
+    before_fork();
+}
+
+void lsi_fork_let_go(void)
+{
+    after_fork_in_parent();
 }
 
 int lsi_on_fork_add(lsi_on_fork *entry)
@@ -309,22 +334,22 @@ int lsi_on_fork_add(lsi_on_fork *entry)
     (void)pthread_once(&on_fork_once, on_fork_register);
     if (on_fork_error != 0)
         return -ENOMEM;
-    (void)pthread_mutex_lock(&on_fork_lock);
+    lsi_fork_hold_off();
     entry->next = on_fork_list;
     on_fork_list = entry;
-    (void)pthread_mutex_unlock(&on_fork_lock);
+    lsi_fork_let_go();
     return 0;
 }
 
 void lsi_on_fork_remove(lsi_on_fork *entry)
 {
-    (void)pthread_mutex_lock(&on_fork_lock);
+    lsi_fork_hold_off();
     for (lsi_on_fork **at = &on_fork_list; *at != NULL; at = &(*at)->next)
         if (*at == entry) {
             *at = entry->next;
             break;
         }
-    (void)pthread_mutex_unlock(&on_fork_lock);
+    lsi_fork_let_go();
 }
 
 /* ---- the mark ---- */

@@ -76,6 +76,10 @@ typedef struct lsi_on_fork {
 } lsi_on_fork;
 int lsi_on_fork_add(lsi_on_fork *entry);
 void lsi_on_fork_remove(lsi_on_fork *entry);
+/* Between the two no child is born: for opening what a child has to give up, of which it could not know yet. Held for
+ * moments; nothing is added or removed meanwhile. A thread may end in between. */
+void lsi_fork_hold_off(void);
+void lsi_fork_let_go(void);
 
 /* This boot's id, 16 bytes, from /proc/sys/kernel/random/boot_id; zeros where there is none (then nothing is
  * believed to have survived). */

@@ -65,39 +65,93 @@ static ls_status fail_open(int result)
     return lsi_fail_errno(result, "cannot open the control file");
 }
 
-ls_status lsi_control_gate(const lsi_env *env, const lsi_root *root, lsi_file *gate)
+static void abandon_in_child(void *user)
 {
-    int result = root->files->open(root, LSI_CONTROL_NAME, LSI_OPEN_WRITE | LSI_OPEN_CREATE | LSI_OPEN_MAPPED, gate);
+    lsi_file *file = user;
+
+    if (lsi_file_is_open(file))
+        file->files->abandon(file);
+}
+
+/* An own open of the file: what it locks ends with this process, whatever children that has (P6). */
+struct lsi_gate {
+    const lsi_memory *memory;
+    lsi_file file;
+    lsi_on_fork on_fork;
+};
+
+static int own_open(const lsi_env *env, const lsi_root *root, unsigned flags, lsi_gate **out)
+{
+    lsi_gate *own = lsi_alloc_zero(&env->memory, sizeof(*own));
+    int result;
+
+    if (own == NULL)
+        return -ENOMEM;
+    own->memory = &env->memory;
+    own->on_fork.in_child = abandon_in_child;
+    own->on_fork.user = &own->file;
+    result = lsi_on_fork_add(&own->on_fork);
+    if (result == 0) {
+        lsi_fork_hold_off();
+        result = root->files->open(root, LSI_CONTROL_NAME, flags, &own->file);
+        lsi_fork_let_go();
+        if (result == 0) {
+            *out = own;
+            return 0;
+        }
+        lsi_on_fork_remove(&own->on_fork);
+    }
+    lsi_free(own->memory, own);
+    return result;
+}
+
+static void own_close(lsi_gate *own)
+{
+    lsi_fork_hold_off();
+    if (lsi_file_is_open(&own->file)) /* Else this is a child, which has given it up. */
+        (void)own->file.files->close(&own->file); /* nothing was written */
+    lsi_fork_let_go();
+    lsi_on_fork_remove(&own->on_fork);
+    lsi_free(own->memory, own);
+}
+
+ls_status lsi_control_gate(const lsi_env *env, const lsi_root *root, lsi_gate **gate)
+{
+    lsi_gate *own;
+    int result = own_open(env, root, LSI_OPEN_WRITE | LSI_OPEN_CREATE | LSI_OPEN_MAPPED, &own);
     ls_status st;
 
     if (result != 0)
         return fail_open(result);
-    st = gate_take(env, gate);
-    if (st != LS_OK)
-        (void)gate->files->close(gate); /* nothing was written */
+    st = gate_take(env, &own->file);
+    if (st == LS_OK)
+        *gate = own;
+    else
+        own_close(own);
     return st;
 }
 
-void lsi_control_gate_release(lsi_file *gate)
+void lsi_control_gate_release(lsi_gate *gate)
 {
-    if (!lsi_file_is_open(gate))
+    if (gate == NULL)
         return;
-    /* By word, and not by closing alone: a fork child may have the same open file. */
-    (void)gate->files->lock(gate, CONTROL_BYTE_GATE, LSI_LOCK_NONE);
-    (void)gate->files->close(gate); /* nothing was written */
+    /* By word too: a child that was born without fork handlers may have the same open file. */
+    if (lsi_file_is_open(&gate->file))
+        (void)gate->file.files->lock(&gate->file, CONTROL_BYTE_GATE, LSI_LOCK_NONE);
+    own_close(gate);
 }
 
 /* ---- claims ---- */
 
-ls_status lsi_control_claim(const lsi_root *root, uint64_t first, uint64_t last, lsi_claim *out)
+ls_status lsi_control_claim(const lsi_env *env, const lsi_root *root, uint64_t first, uint64_t last, lsi_claim *out)
 {
     lsi_claim claim = {.id = first};
-    int result = root->files->open(root, LSI_CONTROL_NAME, LSI_OPEN_WRITE, &claim.file);
+    int result = own_open(env, root, LSI_OPEN_WRITE, &claim.gate);
 
     if (result != 0)
         return lsi_fail_errno(result, "cannot open the control file");
     for (;; claim.id++) {
-        result = root->files->lock(&claim.file, CONTROL_BYTE_CLAIM + claim.id, LSI_LOCK_EXCLUSIVE);
+        result = root->files->lock(&claim.gate->file, CONTROL_BYTE_CLAIM + claim.id, LSI_LOCK_EXCLUSIVE);
         if (result != -EAGAIN || claim.id >= last)
             break;
     }
@@ -105,18 +159,20 @@ ls_status lsi_control_claim(const lsi_root *root, uint64_t first, uint64_t last,
         *out = claim;
         return LS_OK;
     }
-    (void)root->files->close(&claim.file); /* nothing was written */
+    own_close(claim.gate);
     return result == -EAGAIN ? lsi_fail(LS_ERR_BUSY, "stream id %llu is claimed", (unsigned long long)last)
                              : lsi_fail_errno(result, "cannot lock the control file");
 }
 
 void lsi_control_claim_release(lsi_claim *claim)
 {
-    if (!lsi_file_is_open(&claim->file))
+    if (claim->gate == NULL)
         return;
     /* By word too, as the gate. */
-    (void)claim->file.files->lock(&claim->file, CONTROL_BYTE_CLAIM + claim->id, LSI_LOCK_NONE);
-    (void)claim->file.files->close(&claim->file); /* nothing was written */
+    if (lsi_file_is_open(&claim->gate->file))
+        (void)claim->gate->file.files->lock(&claim->gate->file, CONTROL_BYTE_CLAIM + claim->id, LSI_LOCK_NONE);
+    own_close(claim->gate);
+    claim->gate = NULL;
 }
 
 /* ---- space ---- */
@@ -455,8 +511,17 @@ ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsig
         st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for the control file");
         goto fail;
     }
+    /* A child must give the file up, also one that is born while we wait. */
+    control->on_fork.in_child = give_up_in_child;
+    control->on_fork.user = control;
+    result = lsi_on_fork_add(&control->on_fork);
+    if (result != 0)
+        goto fail_system;
+    control->on_fork_added = true;
+    lsi_fork_hold_off();
     result = control->files->open(root, LSI_CONTROL_NAME,
                                   LSI_OPEN_WRITE | (read_only ? 0 : LSI_OPEN_CREATE | LSI_OPEN_MAPPED), &control->file);
+    lsi_fork_let_go();
     if (read_only && stands_in(result)) {
         control->look_root = root;
         result = open_private(control);
@@ -465,14 +530,6 @@ ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsig
         st = fail_open(result);
         goto fail;
     }
-    /* From here on a child must give it up, also when it is born while we wait. */
-    control->on_fork.in_child = give_up_in_child;
-    control->on_fork.user = control;
-    result = lsi_on_fork_add(&control->on_fork);
-    if (result != 0)
-        goto fail_system;
-    control->on_fork_added = true;
-
     st = gate_take(env, &control->file);
     if (st != LS_OK)
         goto fail;

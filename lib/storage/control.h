@@ -158,18 +158,19 @@ const lsi_fork_mark *lsi_control_mark(const lsi_control *control);
 /* The same lock on byte 1 by itself, also before there is a store id: for making a store, and for what only he may do
  * who is alone. While it is held nobody attaches; lsi_control_open waits for it. The file is
  * made when it is not there. */
-ls_status lsi_control_gate(const lsi_env *env, const lsi_root *root, lsi_file *gate);
-void lsi_control_gate_release(lsi_file *gate); /* Accepts a zeroed one. */
+typedef struct lsi_gate lsi_gate;
+ls_status lsi_control_gate(const lsi_env *env, const lsi_root *root, lsi_gate **gate);
+void lsi_control_gate_release(lsi_gate *gate); /* Accepts NULL. */
 bool lsi_control_is_alone(const lsi_control *control); /* to be believed while the gate is held */
 
 /* A stream's id claimed by whoever makes that stream, before any manifest names it, or removes what such a one left. By
  * a lock of an own open of the file, so it holds against other threads too, and ends with the process (P6). Takes the
  * first of [first, last] that nobody has; LS_ERR_BUSY: there is none. Does not wait. */
 typedef struct lsi_claim {
-    lsi_file file;
+    lsi_gate *gate;
     uint64_t id;
 } lsi_claim;
-ls_status lsi_control_claim(const lsi_root *root, uint64_t first, uint64_t last, lsi_claim *out);
+ls_status lsi_control_claim(const lsi_env *env, const lsi_root *root, uint64_t first, uint64_t last, lsi_claim *out);
 void lsi_control_claim_release(lsi_claim *claim); /* Accepts a zeroed one. */
 
 /* The slot of a shard (LSI_SLOT_SHARD, _CONSUMER) or a stream (shard 0, LSI_SLOT_STREAM): found, or a free one taken,

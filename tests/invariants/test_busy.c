@@ -40,7 +40,7 @@ static void hold_and_stop(fixture *fx)
     ls_store *store;
     lsi_control *control;
     held all = {.count = 0};
-    lsi_file gate;
+    lsi_gate *gate;
 
     child_check(ls_store_open(fx->path, NULL, &store) == LS_OK);
     control = lsi_local_of(store->engine)->control;

@@ -243,14 +243,15 @@ static void a_claim_holds_within_a_process(void **state)
     lsi_claim first, second, third;
 
     open_beside(&of, fx);
+    const lsi_env *env = &lsi_local_of(of.store->engine)->base.env;
     const lsi_root *root = &lsi_local_of(of.store->engine)->root;
-    assert_int_equal(lsi_control_claim(root, 7, 9, &first), LS_OK);
+    assert_int_equal(lsi_control_claim(env, root, 7, 9, &first), LS_OK);
     assert_int_equal(first.id, 7);
-    assert_int_equal(lsi_control_claim(root, 7, 7, &second), LS_ERR_BUSY);
-    assert_int_equal(lsi_control_claim(root, 7, 9, &second), LS_OK);
+    assert_int_equal(lsi_control_claim(env, root, 7, 7, &second), LS_ERR_BUSY);
+    assert_int_equal(lsi_control_claim(env, root, 7, 9, &second), LS_OK);
     assert_int_equal(second.id, 8);
     lsi_control_claim_release(&first);
-    assert_int_equal(lsi_control_claim(root, 7, 9, &third), LS_OK);
+    assert_int_equal(lsi_control_claim(env, root, 7, 9, &third), LS_OK);
     assert_int_equal(third.id, 7);
     lsi_control_claim_release(&second);
     lsi_control_claim_release(&third);

@@ -214,6 +214,78 @@ static void a_child_does_not_keep_its_parents_store_open(void **state)
     }
 }
 
+/* The program forks a worker just when another of its threads has made so many of what changes the disk; then it is
+ * killed. The worker has children of its own, and lives on. */
+static hooked_files the_files;
+static int the_countdown;
+
+static int fork_and_die(void *user, const hook_event *event)
+{
+    (void)user;
+    if (event->target == HOOK_CONTROL || the_countdown-- != 0)
+        return 0;
+    if (fork() == 0) {
+        int status;
+        pid_t grandchild = fork();
+
+        if (grandchild == 0)
+            _exit(0);
+        child_check(waitpid(grandchild, &status, 0) == grandchild && status == 0);
+        atomic_store(&the_fixture.share->ready, (uint32_t)getpid());
+        (void)alarm(60); /* When the test has failed nobody ends him. */
+        for (;;)
+            (void)pause();
+    }
+    await(&the_fixture.share->ready, 1);
+    (void)raise(SIGKILL);
+    return 0;
+}
+
+static void make_until_killed(fixture *fx)
+{
+    handles of;
+
+    hooked_files_init(&the_files, fork_and_die, NULL, NULL);
+    child_check(handles_open(&of, fx->path, NULL, &the_files) == LS_OK);
+    child_check(handles_close(&of) == LS_OK);
+}
+
+/* P6, P1: at each step of making a store and a stream, which take locks of their own, the kernel knows that the maker is
+ * dead although a child of his lives, and whoever comes next is not stopped. */
+static void a_child_does_not_keep_what_its_parent_was_making(void **state)
+{
+    fixture *fx = *state;
+    int count = 0;
+
+    for (bool killed = true; killed; count++) {
+        ls_store_options options = LS_STORE_OPTIONS_INIT;
+        handles of;
+        int64_t from;
+        pid_t pid;
+
+        tear_down(state);
+        set_up(state);
+        fx = *state;
+        the_countdown = count;
+        atomic_store(&fx->share->ready, 0);
+        pid = child_start(make_until_killed, fx);
+        killed = WIFSIGNALED(child_end(pid));
+        options.busy_timeout_ms = 10000;
+        from = now_ms();
+        assert_int_equal(handles_open(&of, fx->path, &options, NULL), LS_OK);
+        assert_int_equal(put_text(&of, "next", NULL), LS_OK);
+        assert_int_equal(ls_store_maintain(of.store, -1), LS_OK);
+        assert_true(now_ms() - from < 8000); /* He did not wait for the time to be over. */
+        assert_int_equal(handles_close(&of), LS_OK);
+        if (killed) {
+            pid = (pid_t)atomic_load(&fx->share->ready);
+            assert_int_equal(kill(pid, SIGKILL), 0);
+        }
+        assert_true(count < 200);
+    }
+    assert_true(count > 10);
+}
+
 /* Two opens in one process are two, also for the kernel (POSIX record locks would be one), and closing one of them
  * takes nothing from the other. */
 static void two_opens_in_one_process_are_two(void **state)
@@ -242,6 +314,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_memory_store_does_not_work_in_a_fork_child, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_killed_process_is_known_to_be_dead, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_child_does_not_keep_its_parents_store_open, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_child_does_not_keep_what_its_parent_was_making, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_opens_in_one_process_are_two, set_up, tear_down),
     };
 

@@ -299,7 +299,7 @@ static void space_is_written_where_it_cannot_be_allocated(void **state)
 static void the_gate_is_waited_for_up_to_the_busy_timeout(void **state)
 {
     fixture *fx = *state;
-    lsi_file gate = {0};
+    lsi_gate *gate = NULL;
     lsi_control *control;
     bool alone;
     int64_t began = lsi_monotonic_us(&fx->env.clock);
@@ -307,8 +307,8 @@ static void the_gate_is_waited_for_up_to_the_busy_timeout(void **state)
     assert_int_equal(lsi_control_gate(&fx->env, &fx->root, &gate), LS_OK);
     assert_int_equal(lsi_control_open(&fx->env, &fx->root, store_id, false, &control, &alone), LS_ERR_BUSY);
     assert_true(lsi_monotonic_us(&fx->env.clock) - began >= 55000);
-    lsi_control_gate_release(&gate);
-    lsi_control_gate_release(&gate); /* accepts one that is not held */
+    lsi_control_gate_release(gate);
+    lsi_control_gate_release(NULL);
     lsi_control_close(attach(fx, true));
 }
 

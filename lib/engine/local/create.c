@@ -164,7 +164,7 @@ static ls_status claim_id(creation *of)
     st = add_stream(of, catalog, &fresh); /* Said now, and not when all was made. */
     lsi_catalog_unref(fresh);
     if (st == LS_OK)
-        st = lsi_control_claim(&of->local->root, catalog->next_id, UINT64_MAX, &of->claim);
+        st = lsi_control_claim(&of->local->base.env, &of->local->root, catalog->next_id, UINT64_MAX, &of->claim);
     if (st == LS_OK) {
         of->stream.id = of->claim.id;
         stream_dir(of->claim.id, of->dir);

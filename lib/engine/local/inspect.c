@@ -159,7 +159,7 @@ static ls_status repair_store(const lsi_env *env, const lsi_root *root, const ls
 {
     char kept[LSI_KEPT_NAME_BYTES] = "";
     lsi_control *control = NULL;
-    lsi_file gate = {0};
+    lsi_gate *gate = NULL;
     lsi_peek before = {0};
     bool alone = false, is_copy = false;
     ls_status st = lsi_peek_open(env, root, catalog->store_id, &before);
@@ -185,7 +185,7 @@ static ls_status repair_store(const lsi_env *env, const lsi_root *root, const ls
     } else if (is_copy && kept[0] != '\0') {
         (void)root->files->unlink(root, kept); /* A copy of what is still there. */
     }
-    lsi_control_gate_release(&gate);
+    lsi_control_gate_release(gate);
     lsi_control_close(control);
     lsi_peek_close(&before);
     return st;

@@ -117,7 +117,7 @@ static ls_status no_store(const lsi_local *local, const char *path)
 static ls_status make_store(lsi_local *local, const char *path, const settings *wanted, lsi_catalog **out)
 {
     const lsi_env *env = &local->base.env;
-    lsi_file gate = {0};
+    lsi_gate *gate = NULL;
     lsi_catalog *catalog = NULL;
     lsi_root named;
     bool has_streams = false;
@@ -165,7 +165,7 @@ static ls_status make_store(lsi_local *local, const char *path, const settings *
     }
 out:
     lsi_catalog_unref(catalog);
-    lsi_control_gate_release(&gate);
+    lsi_control_gate_release(gate);
     return st;
 }
 
@@ -205,7 +205,7 @@ static void settings_use(lsi_local *local, const lsi_catalog *catalog)
 /* L4 */
 static ls_status durability_change(lsi_local *local, ls_durability wanted)
 {
-    lsi_file gate = {0};
+    lsi_gate *gate = NULL;
     lsi_catalog *catalog = NULL;
     ls_status st = lsi_control_gate(&local->base.env, &local->root, &gate);
 
@@ -226,7 +226,7 @@ static ls_status durability_change(lsi_local *local, ls_durability wanted)
         st = settings_change(local, wanted, 0);
 out:
     lsi_catalog_unref(catalog);
-    lsi_control_gate_release(&gate);
+    lsi_control_gate_release(gate);
     return st;
 }
 

@@ -142,7 +142,7 @@ static ls_status remove_unfinished(lsi_local *local, const char *dir, uint64_t i
     ls_status st;
 
     lsi_error_save(&before);
-    st = lsi_control_claim(&local->root, id, id, &claim);
+    st = lsi_control_claim(&local->base.env, &local->root, id, id, &claim);
     if (st == LS_ERR_BUSY) { /* He is alive. */
         lsi_error_restore(&before);
         return LS_OK;
