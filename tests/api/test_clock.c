@@ -185,6 +185,26 @@ static void who_had_everything_has_lost_nothing(void **state)
     close_clocked(&of);
 }
 
+/* A clock that was set back closes no shard before its last record came, and opens no child before that. */
+static void a_shard_is_closed_no_earlier_than_its_last_record(void **state)
+{
+    handles of = open_clocked(*state);
+    ls_shard_info parent = LS_SHARD_INFO_INIT, child = LS_SHARD_INFO_INIT;
+    ls_stream_description *about = NULL;
+
+    assert_int_equal(ls_producer_put(of.producer, (ls_bytes){"k", 1}, (ls_bytes){"d", 1}, NULL, NULL), LS_OK);
+    the_time -= MINUTE;
+    assert_int_equal(ls_stream_split(of.stream, 0, NULL, NULL, NULL), LS_OK);
+    assert_int_equal(ls_stream_describe(of.stream, &about), LS_OK);
+    assert_int_equal(ls_stream_description_shard(about, 0, &parent), LS_OK);
+    assert_int_equal(ls_stream_description_shard(about, 1, &child), LS_OK);
+    assert_int_equal(parent.latest_arrival_us, BEGIN);
+    assert_int_equal(parent.closed_us, BEGIN);
+    assert_true(child.created_us >= parent.closed_us);
+    ls_stream_description_free(about);
+    close_clocked(&of);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +212,7 @@ int main(void)
         TEST(who_was_overtaken_is_told_how_far),
         TEST(upkeep_goes_by_it),
         TEST(who_had_everything_has_lost_nothing),
+        TEST(a_shard_is_closed_no_earlier_than_its_last_record),
     };
 
     run_everywhere("a clock of the program's own", tests);
