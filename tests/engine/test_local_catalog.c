@@ -738,6 +738,56 @@ static bool stream_is_there(lsi_engine *engine, const char *name)
     return true;
 }
 
+static ls_status open_as(walk *at, ls_durability durability, lsi_engine **out)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+
+    options.segment_bytes = 64 << 10;
+    options.durability = durability;
+    return lsi_local_open("store", &options, &at->env, out);
+}
+
+static void put_in_kernel_mode_and_die(void *user)
+{
+    walk *at = user;
+    lsi_engine_stream *stream;
+    lsi_engine *engine;
+
+    if (open_as(at, LS_DURABILITY_KERNEL, &engine) == LS_OK &&
+        engine->ops->stream_open(engine, "kept", &stream) == LS_OK)
+        at->created = put_one(engine, stream, 0, "y");
+    sim_kill_here();
+}
+
+/* Goal: what the weaker mode left in the kernel is on the disk before the stronger one is acknowledged (D1). Method: a
+ * process that puts and is killed, an open in another mode, and a loss of power that keeps nothing unsynced. */
+static void a_change_of_durability_syncs_what_was_put_before(void **state)
+{
+    sim_files *sim = store_with_old(), *crashed;
+    lsi_engine_stream *stream;
+    lsi_engine *engine;
+    walk at;
+
+    (void)state;
+    begin(&at, sim);
+    assert_true(sim_run(sim, put_in_kernel_mode_and_die, &at));
+    sim_memory_bury(&at.memory);
+    assert_int_equal(at.created, LS_OK);
+    begin(&at, sim);
+    assert_int_equal(open_as(&at, LS_DURABILITY_SYNC, &engine), LS_OK);
+    crashed = sim_crash_state(sim, sim_log_count(sim), SIM_SEED_NOTHING);
+    close_store(engine);
+    sim_files_free(sim);
+    begin(&at, crashed);
+    assert_int_equal(open_walk(&at, &engine), LS_OK);
+    assert_int_equal(engine->ops->durability(engine), LS_DURABILITY_SYNC);
+    assert_int_equal(engine->ops->stream_open(engine, "kept", &stream), LS_OK);
+    assert_int_equal(count_records(engine, stream, 0), 2);
+    engine->ops->stream_close(stream);
+    close_store(engine);
+    sim_files_free(crashed);
+}
+
 /* Goal: L3 on a full disk. Whoever made the manifest heard that its directory could not be synced; a later sync that
  * returns 0 says nothing of it (E1). Method: such a manifest, then no room to write it again, but for what is kept, or
  * not even for that. What is acknowledged outlives a crash, and readers of other streams are not stopped (E3). */
@@ -1222,6 +1272,7 @@ int main(void)
         CASE(strays_are_removed_or_set_aside),
         CASE(a_deletion_whose_process_died_is_finished_by_others),
         CASE(a_manifest_whose_sync_failed_is_believed_by_nobody),
+        CASE(a_change_of_durability_syncs_what_was_put_before),
         CASE(a_reader_goes_on_while_no_manifest_can_be_written),
         CASE(the_sweeper_syncs_what_a_killed_process_put),
         CASE(sync_reaches_what_others_put),

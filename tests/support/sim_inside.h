@@ -36,7 +36,9 @@ typedef struct sim_open {
 
 struct sim_files {
     lsi_files table;
-    lsi_files *inner;
+    lsi_files *inner; /* NULL: it was freed */
+    sim_files *next_freed;
+    bool has_dead; /* a process was killed */
     lsi_root root;
     bool has_root;
     pthread_mutex_t mutex;
