@@ -25,7 +25,7 @@ _Static_assert(sizeof(pthread_mutex_t) <= sizeof(((lsi_lock *)0)->room), "the co
 /* ---- ranks ---- */
 
 #ifndef NDEBUG
-#define RANK_COUNT (LSI_RANK_DESCRIPTORS + 1)
+#define RANK_COUNT (LSI_RANK_FILE + 1)
 
 /* Locks this thread holds, by rank. A child of fork starts with its parent's counts, as it does with its locks. */
 static _Thread_local unsigned held[RANK_COUNT];

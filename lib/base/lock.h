@@ -8,6 +8,7 @@
  *                         that may only be read
  *     5 LSI_RANK_LOCAL    inside one process: tables of an open store
  *     6 LSI_RANK_DESCRIPTORS  inside one process: who may be asked to close files; held while they are
+ *     7 LSI_RANK_FILE     inside one process: who syncs through a descriptor
  * Mutexes are robust, process-shared and of type NORMAL (P3). No condition variables in shared memory (P4). */
 #ifndef LSI_BASE_LOCK_H
 #define LSI_BASE_LOCK_H
@@ -20,7 +21,7 @@
 #include <libstream/status.h>
 
 enum { LSI_RANK_UPKEEP = 1, LSI_RANK_STORE, LSI_RANK_SHARD, LSI_RANK_SYNC, LSI_RANK_LOCAL,
-       LSI_RANK_DESCRIPTORS };
+       LSI_RANK_DESCRIPTORS, LSI_RANK_FILE };
 
 /* Holds a pthread_mutex_t at a fixed size, so that the control file's layout does not hang on the C library. */
 typedef union lsi_lock {

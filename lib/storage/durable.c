@@ -90,11 +90,11 @@ static int sync_alone(lsi_segment *segment)
 {
     int rc;
 
-    lsi_lock_hold(&segment->sync_lock, LSI_RANK_LOCAL);
+    lsi_lock_hold(&segment->sync_lock, LSI_RANK_FILE);
     rc = segment->sync_failed;
     if (rc == 0)
         rc = segment->sync_failed = segment->file.files->sync(&segment->file, true);
-    lsi_lock_release(&segment->sync_lock, LSI_RANK_LOCAL);
+    lsi_lock_release(&segment->sync_lock, LSI_RANK_FILE);
     return rc;
 }
 
