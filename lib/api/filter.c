@@ -18,9 +18,8 @@ struct ls_filter {
 static ls_status check_patterns(const char *const *patterns, size_t count, uint32_t patterns_max)
 {
     if (count > patterns_max)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT,
-            "%zu patterns: a filter has at most %" PRIu32 " (options.patterns_max)",
-                        count, patterns_max);
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "%zu patterns: a filter has at most %" PRIu32
+                        " (options.patterns_max)", count, patterns_max);
     if (count != 0)
         LSI_REFUSE_NULL(patterns);
     for (size_t i = 0; i < count; i++)
@@ -37,6 +36,7 @@ ls_status ls_filter_open(const char *const *patterns, size_t count, const ls_fil
     ls_status st;
 
     LSI_REFUSE_NULL(out);
+    lsi_error_begin();
     st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_filter_options, aws_region));
     if (st != LS_OK)
         return st;
@@ -55,9 +55,8 @@ ls_status ls_filter_open(const char *const *patterns, size_t count, const ls_fil
     names = (lsi_filter_names){own.event_source_arn, own.invoke_identity_arn, own.aws_region};
     st = lsi_filter_open(&filter->memory, patterns, count, &names, &filter->filter);
     if (st == LS_OK && own.stream == NULL && lsi_filter_asks_number(filter->filter))
-        st = lsi_fail(LS_ERR_INVALID_ARGUMENT,
-            "a pattern asks for sequenceNumber or eventID, in which is when the shard was "
-                      "created: options.stream is needed");
+        st = lsi_fail(LS_ERR_INVALID_ARGUMENT, "a pattern asks for sequenceNumber or eventID, in which is when the "
+                      "shard was created: options.stream is needed");
     if (st != LS_OK) {
         ls_filter_close(filter);
         return st;
@@ -66,7 +65,7 @@ ls_status ls_filter_open(const char *const *patterns, size_t count, const ls_fil
     if (filter->stream != NULL)
         atomic_fetch_add_explicit(&filter->stream->child_count, 1, memory_order_relaxed);
     *out = filter;
-    return LS_OK;
+    return lsi_error_end(LS_OK);
 }
 
 void ls_filter_close(ls_filter *filter)
@@ -119,6 +118,7 @@ ls_status ls_filter_matches(ls_filter *filter, const ls_record *record, int32_t 
         LSI_REFUSE_NULL(record->partition_key.data);
     if (record->data.size != 0)
         LSI_REFUSE_NULL(record->data.data);
+    lsi_error_begin();
     if (filter->stream != NULL)
         LSI_ENTER(filter->stream->store);
     if (lsi_filter_asks_number(filter->filter))
@@ -127,7 +127,7 @@ ls_status ls_filter_matches(ls_filter *filter, const ls_record *record, int32_t 
         st = lsi_filter_matches(filter->filter, record, created_us, &matches);
     if (st == LS_OK)
         *out = matches;
-    return st;
+    return lsi_error_end(st);
 }
 
 uint64_t ls_filter_not_json(const ls_filter *filter)

@@ -20,20 +20,25 @@ static ls_status path_of(const char *location, const char **path)
     return LS_OK;
 }
 
+/* What was found and repaired, or is no damage, is no failure of the call. A callback's own calls, which may fail, come
+ * in between, so lsi_error_begin() does not serve here. */
+static ls_status leave_alone(ls_status st, const lsi_error_state *before)
+{
+    if (st == LS_OK)
+        lsi_error_restore(before);
+    return st;
+}
+
 ls_status ls_inspect_dump(const char *path, ls_inspect_line_callback line, void *user)
 {
     lsi_error_state before;
     lsi_env env;
-    ls_status st;
 
-    lsi_error_save(&before);
     LSI_REFUSE_NULL(path);
     LSI_REFUSE_NULL(line);
+    lsi_error_save(&before);
     lsi_env_default(&env);
-    st = lsi_local_dump(&env, path, line, user);
-    if (st == LS_OK)
-        lsi_error_restore(&before);
-    return st;
+    return leave_alone(lsi_local_dump(&env, path, line, user), &before);
 }
 
 static ls_status inspect(const char *location, const ls_inspect_options *options, bool repair,
@@ -70,9 +75,7 @@ static ls_status inspect(const char *location, const ls_inspect_options *options
     }
     if (st == LS_OK && inspection.damages_left != 0)
         st = lsi_fail(LS_ERR_CORRUPT, "'%s': damages: %llu", path, (unsigned long long)inspection.damages_left);
-    if (st == LS_OK) /* What was found and repaired, or is no damage, is no failure of this call. */
-        lsi_error_restore(&before);
-    return st;
+    return leave_alone(st, &before);
 }
 
 ls_status ls_inspect_verify(const char *location, const ls_inspect_options *options,
@@ -103,8 +106,5 @@ ls_status ls_inspect_status(const char *location, const ls_inspect_callbacks *ca
     if (st != LS_OK)
         return st;
     lsi_env_default(&env);
-    st = lsi_local_inspect_status(&env, path, &own, user);
-    if (st == LS_OK)
-        lsi_error_restore(&before);
-    return st;
+    return leave_alone(lsi_local_inspect_status(&env, path, &own, user), &before);
 }
