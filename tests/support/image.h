@@ -49,7 +49,7 @@ static inline image_file *image_add(image *to, const char *name, const void *byt
     if (to->count == IMAGE_FILES_MAX || strlen(name) >= IMAGE_NAME_BYTES)
         return NULL;
     file = &to->files[to->count++];
-    (void)snprintf(file->name, sizeof file->name, "%s", name); /* fits, see above */
+    memcpy(file->name, name, strlen(name) + 1);
     file->bytes = image_must(malloc(size != 0 ? size : 1));
     file->size = size;
     if (size != 0)
