@@ -391,9 +391,14 @@ static ls_status look_at_ends(const lsi_log *log, const lsi_as_if *as_if, const 
         return st;
     const lsi_segment_entry *last = lsi_segment_list_last(list);
     ls_seqno next = lsi_load(&slot->next_seqno);
+    uint64_t marked;
+    uint32_t marked_number;
     if (atomic_load_explicit(&slot->health, memory_order_relaxed) == LSI_SHARD_HEALTHY &&
         lsi_load(&slot->given_up_to) > last->base)
         goto out; /* A reset's words, and no reset is under way: they would hide what is there. */
+    if (!log->config.is_closed && lsi_watermark_read(slot, &marked_number, &marked) && marked_number == number &&
+        marked > end)
+        goto out; /* It has a sum, and never leads. */
     if (last->number != number || last->base != lsi_load(&slot->segment_base) || end < last->base ||
         (log->config.is_closed && end != log->config.end) ||
         lsi_load(&slot->durable_end) > end || lsi_load(&slot->seqno_limit) != last->seqno_limit ||
@@ -523,6 +528,15 @@ static ls_status settle_durable(lsi_log *log, lsi_slot *slot, uint64_t marked)
     return st;
 }
 
+/* E1: of a shard that FAILED nothing is synced any more, so readers see what the watermark vouches for and nothing else:
+ * whoever was told that more is durable saw it noted there before (S4). No reset is under way where nobody is alive; one
+ * that died begins again, and gives up what is not durable and nothing else. */
+static void settle_failed(lsi_slot *slot, uint64_t marked)
+{
+    atomic_store_explicit(&slot->given_up_to, 0, memory_order_seq_cst);
+    atomic_store_explicit(&slot->durable_end, marked, memory_order_seq_cst);
+}
+
 /* Whether the write that was under way can have been one of the last segment. */
 static ls_status is_in_last_segment(const lsi_log *log, const lsi_slot *slot, bool *is)
 {
@@ -568,6 +582,8 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
             st = lsi_log_take_over(log, slot);
         if (st == LS_OK && of_this_boot && health == LSI_SHARD_HEALTHY)
             st = settle_durable(log, slot, marked_end(log, slot, valid, number, marked));
+        else if (st == LS_OK && of_this_boot)
+            settle_failed(slot, marked_end(log, slot, valid, number, marked));
         if (st != LS_OK)
             return st;
         if (!of_this_boot)
@@ -575,7 +591,7 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
                     log->config.label);
     }
     if (!of_this_boot) {
-        st = recover_from_segments(log, NULL, slot, true);
+        st = recover_from_segments(log, NULL, slot, health != LSI_SHARD_FAILED); /* E1: no second sync is believed. */
         if (st != LS_OK)
             return st;
         (void)atomic_fetch_add_explicit(&slot->list_generation, 1, memory_order_acq_rel);
@@ -584,8 +600,7 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
         if (health == LSI_SHARD_FAILED) { /* S6, and readers see no more than before. */
             atomic_store_explicit(&slot->health, LSI_SHARD_FAILED, memory_order_relaxed);
             atomic_store_explicit(&slot->failed_errno, failed_errno, memory_order_relaxed);
-            atomic_store_explicit(&slot->durable_end, marked_end(log, slot, valid, number, marked),
-                                  memory_order_seq_cst);
+            settle_failed(slot, marked_end(log, slot, valid, number, marked));
         }
     }
     /* An earlier process may have died with a list of its own in place. */

@@ -524,6 +524,8 @@ void lsi_watermark_note(lsi_slot *slot, uint32_t segment, uint64_t end)
     else
         older = serials[0] < serials[1] ? 0 : 1;
     serial = (valid[1 - older] ? serials[1 - older] : 0) + 1;
+    if (valid[1 - older] && segments[1 - older] == segment && ends[1 - older] >= end)
+        return; /* A longer sync was faster. */
     mark = &slot->watermark[older];
     /* The page may go to the disk between any two of these: the sum makes it all or nothing. Two who note at once may
      * mix their words, which the sum shows too (T3); the other place stays whole. */

@@ -4,6 +4,7 @@
  *
  * Nobody has the log open while its control file is changed, and the machine has not started again: that is when its
  * words are believed at all. */
+#include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -266,6 +267,75 @@ static void a_false_word_takes_nothing(void **state)
                              (unsigned long long)values[value], (long long)facts.latest_us);
                 drop_log(fx);
             }
+}
+
+/* A log of which a sync failed, closed: all that was put is durable but for one more, whose number is in fx->last. */
+static void make_failed_log(fixture *fx, ls_durability durability)
+{
+    ls_seqno seqno = fx->last;
+
+    make_log(fx, durability);
+    put_more(fx, 5, 15000);
+    put_more(fx, 10, 100);
+    assert_int_equal(lsi_log_sync(fx->store.log), LS_OK);
+    sim_fault_add(fx->sim, (sim_fault){.call = SIM_SYNC, .name = ".seg", .nth = 1, .err = EIO});
+    (void)log_store_put(&fx->store, fx->put_count, 100, &seqno);
+    assert_int_equal(lsi_log_sync(fx->store.log), LS_ERR_IO);
+    sim_faults_clear(fx->sim);
+    fx->last++;
+    (void)log_store_close(&fx->store);
+}
+
+/* Who opens it sees what is durable and no more, and so does a reset, which the shard still waits for. */
+static void expect_failed(fixture *fx)
+{
+    ls_seqno seqno;
+
+    open_log(fx, false);
+    assert_int_equal(log_store_count(&fx->store, 0), fx->put_count);
+    assert_int_equal(log_store_put(&fx->store, 99, 100, &seqno), LS_ERR_IO); /* S6 */
+    assert_int_equal(log_store_count(&fx->store, 0), fx->put_count);
+    assert_int_equal(lsi_log_reset(fx->store.log), LS_OK);
+    assert_int_equal(log_store_count(&fx->store, 0), fx->put_count);
+    put_more(fx, 3, 100);
+    assert_int_equal(log_store_count(&fx->store, 0), fx->put_count);
+    assert_int_equal(log_store_close(&fx->store), LS_OK);
+    open_log(fx, false);
+    assert_int_equal(log_store_count(&fx->store, 0), fx->put_count);
+}
+
+/* E1, D1: the same for a shard that failed; also when a reset of it had begun, and its process died. */
+static void a_false_word_of_a_failed_shard_takes_nothing(void **state)
+{
+    fixture *fx = &the_fixture;
+
+    (void)state;
+    for (size_t mode = 0; mode < sizeof modes / sizeof modes[0]; mode++)
+        for (int begun = 0; begun <= 1; begun++)
+            for (size_t w = 0; w < sizeof words / sizeof words[0]; w++)
+                for (unsigned value = 0; value < 19; value++) {
+                    make_failed_log(fx, modes[mode]);
+                    with_control(fx, false);
+
+                    lsi_slot *slot = slot_of(fx);
+                    uint64_t base = lsi_load(&slot->segment_base), end = lsi_load(&slot->committed_end);
+                    uint64_t durable = lsi_load(&slot->durable_end);
+                    const uint64_t values[19] = {0, 1, 8, base - 8, base, base + 8, durable - 8, durable, durable + 8,
+                                                 end - 8, end, end + 1, end + 8, base + (32u << 10),
+                                                 base + (64u << 10), UINT64_C(1) << 40, INT64_MAX, UINT64_MAX - 7,
+                                                 UINT64_MAX};
+                    assert_int_equal(atomic_load(&slot->health), LSI_SHARD_FAILED);
+                    assert_true(base < durable && durable < end);
+                    if (begun) {
+                        atomic_store(&slot->given_up_from, durable);
+                        atomic_store(&slot->given_up_to, end);
+                        atomic_store(&slot->durable_end, end);
+                    }
+                    memcpy((unsigned char *)slot + words[w].at, &values[value], sizeof values[value]);
+                    with_control(fx, true);
+                    expect_failed(fx);
+                    drop_log(fx);
+                }
 }
 
 /* ---- index entries that name another frame ---- */
@@ -539,6 +609,7 @@ int main(void)
         cmocka_unit_test(one_copied_during_a_put_hides_nothing),
         cmocka_unit_test(a_reader_who_may_not_write_is_shown_all_too),
         cmocka_unit_test(a_false_word_takes_nothing),
+        cmocka_unit_test(a_false_word_of_a_failed_shard_takes_nothing),
         cmocka_unit_test(an_entry_for_another_frame_hides_nothing),
         cmocka_unit_test(verify_tells_an_older_control_file),
         cmocka_unit_test(verify_tells_a_segment_that_the_list_lacks),
