@@ -8,7 +8,8 @@
  * RETENTION. A record cannot be read once it is older than the stream's retention, to the record: iterators pass it
  * over or say LS_ERR_TRIMMED (iterator.h). Its space becomes free when the whole segment is that old, a minute later;
  * trimming waits for no reader and no put, and stops none. With a cap in bytes the oldest segments of all shards go
- * besides, however young, until the stream's segments take no more than the cap and one segment for each shard. Age is
+ * besides, however young, until the stream's segments take no more than the cap and one segment for each shard. What
+ * that takes from readers who have not read it is counted: ls_stream_description_cuts. Age is
  * counted from the record's arrival by the wall clock; when that jumps ahead, as if the machine had slept or somebody
  * set it, time goes on as before until the jump has lasted for a minute or two: a jump ahead and back hides and deletes
  * nothing. What was put while the clock stood before 2020, which is surely wrong, counts as arrived when it was right
@@ -246,6 +247,35 @@ typedef struct ls_stream_limits {
  * Threads: any thread. Never blocks. Since 0.1.
  */
 LS_API ls_status ls_stream_description_limits(const ls_stream_description *description, ls_stream_limits *out);
+
+/** What trimming took from readers of a stream before they had read it. */
+typedef struct ls_stream_cuts {
+    uint32_t size;    /**< Set by the INIT macro. */
+    uint32_t reserved;
+    uint64_t count;   /**< How often a reader was told so: LS_ERR_TRIMMED. */
+    uint64_t records; /**< At most so many were never given to it, by their numbers. */
+    uint64_t bytes;   /**< What they took in the log. */
+    uint64_t lag_ms;  /**< From the arrival of what it was given last to that of what was left to give. */
+    int64_t last_us;  /**< When a reader was told last, us since the epoch; 0: never. */
+} ls_stream_cuts;
+#define LS_STREAM_CUTS_INIT {(uint32_t)sizeof(ls_stream_cuts), 0, 0, 0, 0, 0, 0}
+
+/**
+ * What trimming took from the stream's readers, all of them in all processes together: iterators and subscriptions.
+ * Trimming waits for nobody; here one sees what that has cost. Each loss is counted when its reader is told, with one
+ * line for the log callback; of a reader that began at a place which was gone by then only the records are known, of a
+ * shard that went whole not even these. What a registered consumer lost is also in its ls_consumer_info.
+ *
+ * Sums since the machine was started, or since the store's control file was made anew. A store that was opened for
+ * reading and may not write that file counts by itself.
+ *
+ * @param out  Its `size` says how much of it the caller knows; only that much is written.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  `out->size` was not set.
+ *
+ * Threads: any thread. Never blocks. Since 0.1.
+ */
+LS_API ls_status ls_stream_description_cuts(const ls_stream_description *description, ls_stream_cuts *out);
 
 /** Creation time, microseconds since the epoch. Threads: any thread. Never blocks. Since 0.1. */
 LS_API int64_t ls_stream_description_created_us(const ls_stream_description *description);

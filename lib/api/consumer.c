@@ -32,6 +32,11 @@ static void fill_info(const lsi_consumer *consumer, ls_consumer_info *out)
         .status = consumer->status,
         .id = consumer->id,
         .created_us = consumer->created_us,
+        .cut_count = consumer->cuts.count,
+        .cut_records = consumer->cuts.sum.records,
+        .cut_bytes = consumer->cuts.sum.bytes,
+        .cut_lag_ms = consumer->cuts.sum.ms,
+        .cut_last_us = consumer->cuts.last_us,
     };
 
     memcpy(info.name, consumer->name, strlen(consumer->name) + 1);

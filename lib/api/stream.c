@@ -251,6 +251,22 @@ ls_status ls_stream_description_limits(const ls_stream_description *description,
     return LS_OK;
 }
 
+ls_status ls_stream_description_cuts(const ls_stream_description *description, ls_stream_cuts *out)
+{
+    const lsi_cuts *cuts;
+    ls_stream_cuts found;
+
+    LSI_REFUSE_NULL(description);
+    LSI_REFUSE_NULL(out);
+    if (out->size < LSI_SIZE_UP_TO(ls_stream_cuts, last_us))
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "out.size is %" PRIu32 ": use the INIT macro", out->size);
+    cuts = &description->info.cuts;
+    found = (ls_stream_cuts){.size = out->size, .count = cuts->count, .records = cuts->sum.records,
+                             .bytes = cuts->sum.bytes, .lag_ms = cuts->sum.ms, .last_us = cuts->last_us};
+    memcpy(out, &found, sizeof found); /* As above. */
+    return LS_OK;
+}
+
 ls_status ls_stream_description_auto_scaling(const ls_stream_description *description, ls_auto_scaling *out)
 {
     const lsi_auto_scaling *from;

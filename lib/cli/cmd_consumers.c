@@ -15,6 +15,9 @@ static void print_consumer(const ls_consumer_info *info)
 
     lsi_format_time(info->created_us, registered);
     lsi_out_text("%-8s %s %6" PRIu64 " %s\n", status_word(info->status), registered, info->id, info->name);
+    if (info->cut_count != 0)
+        lsi_out_text("         trimming overtook it %" PRIu64 " times: up to %" PRIu64 " records (%" PRIu64 " ms) lost\n",
+                     info->cut_count, info->cut_records, info->cut_lag_ms);
 }
 
 static void consumer_json(lsi_json_writer *json, const ls_consumer_info *info)
@@ -28,6 +31,14 @@ static void consumer_json(lsi_json_writer *json, const ls_consumer_info *info)
     lsi_json_string(json, status_word(info->status));
     lsi_json_key(json, "created_us");
     lsi_json_int(json, info->created_us);
+    lsi_json_key(json, "cuts");
+    lsi_json_uint(json, info->cut_count);
+    lsi_json_key(json, "cut_records");
+    lsi_json_uint(json, info->cut_records);
+    lsi_json_key(json, "cut_bytes");
+    lsi_json_uint(json, info->cut_bytes);
+    lsi_json_key(json, "cut_lag_ms");
+    lsi_json_uint(json, info->cut_lag_ms);
     lsi_json_object_close(json);
 }
 
@@ -165,7 +176,8 @@ const lsi_command lsi_command_consumers = {
             "stream has up to 20. Deregistering ends what a consumer is reading, in every\n"
             "process; a name that is taken is exit code 6.\n"
             "\n"
-            "With --json one object: {\"consumers\": [{\"name\", \"id\", \"status\", \"created_us\"}]},\n"
+            "With --json one object: {\"consumers\": [{\"name\", \"id\", \"status\", \"created_us\",\n"
+            "\"cuts\", \"cut_records\", \"cut_bytes\", \"cut_lag_ms\" (what trimming took)}]},\n"
             "for register and describe one such consumer, for deregister {\"deregistered\":\n"
             "NAME}.\n",
     .arguments_min = 1,

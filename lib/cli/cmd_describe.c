@@ -43,6 +43,49 @@ static const char *compression_word(const ls_stream_description *description)
     return ls_stream_description_compression(description) == LS_COMPRESSION_ZSTD ? "zstd" : "none";
 }
 
+static ls_stream_cuts cuts_of(const ls_stream_description *description)
+{
+    ls_stream_cuts cuts = LS_STREAM_CUTS_INIT;
+
+    (void)ls_stream_description_cuts(description, &cuts); /* cannot fail */
+    return cuts;
+}
+
+static void cuts_json(lsi_json_writer *json, const ls_stream_description *description)
+{
+    ls_stream_cuts cuts = cuts_of(description);
+
+    lsi_json_object_open(json);
+    lsi_json_key(json, "count");
+    lsi_json_uint(json, cuts.count);
+    lsi_json_key(json, "records");
+    lsi_json_uint(json, cuts.records);
+    lsi_json_key(json, "bytes");
+    lsi_json_uint(json, cuts.bytes);
+    lsi_json_key(json, "lag_ms");
+    lsi_json_uint(json, cuts.lag_ms);
+    lsi_json_key(json, "last_us");
+    if (cuts.count != 0)
+        lsi_json_int(json, cuts.last_us);
+    else
+        lsi_json_null(json);
+    lsi_json_object_close(json);
+}
+
+static void cuts_text(const ls_stream_description *description)
+{
+    ls_stream_cuts cuts = cuts_of(description);
+    char size[LSI_SIZE_BYTES], when[LSI_TIME_BYTES];
+
+    if (cuts.count == 0)
+        return;
+    lsi_format_size(cuts.bytes, size);
+    lsi_format_time(cuts.last_us, when);
+    lsi_out_text("cut           %" PRIu64 " times a reader, last %s\n"
+                 "              up to %" PRIu64 " records (%s, %" PRIu64 " ms) were not read\n", cuts.count, when,
+                 cuts.records, size, cuts.lag_ms);
+}
+
 static int print_json(const lsi_call *call, const ls_stream_description *description, ls_durability durability)
 {
     lsi_json_writer json;
@@ -79,6 +122,8 @@ static int print_json(const lsi_call *call, const ls_stream_description *descrip
     lsi_json_string(&json, compression_word(description));
     lsi_json_key(&json, "recompression");
     lsi_json_bool(&json, ls_stream_description_recompression(description) != 0);
+    lsi_json_key(&json, "cuts");
+    cuts_json(&json, description);
     lsi_json_key(&json, "limits");
     lsi_limits_json(&json, description);
     lsi_json_key(&json, "auto_scaling");
@@ -141,6 +186,7 @@ static void print_text(const ls_stream_description *description, ls_durability d
                  ls_stream_description_retention_bytes(description) != 0 ? ", at most " : "",
                  ls_stream_description_retention_bytes(description) != 0 ? cap : "");
     lsi_out_text("records up to %s\n", size);
+    cuts_text(description);
     if (ls_stream_description_key_id(description)[0] != '\0')
         lsi_out_text("encrypted     key %s\n", ls_stream_description_key_id(description));
     if (ls_stream_description_compression(description) != LS_COMPRESSION_NONE)
@@ -199,9 +245,10 @@ const lsi_command lsi_command_describe = {
             "\n"
             "With --json one object: {\"name\", \"id\", \"status\", \"mode\", \"durability\",\n"
             "\"created_us\", \"retention_hours\", \"retention_bytes\" (a cap), \"record_bytes_max\",\n"
-            "\"encryption_key_id\", \"compression\", \"recompression\" (by upkeep), \"limits\"\n"
-            "(of a provisioned stream, as `lstream limits` prints it), \"auto_scaling\" (as\n"
-            "`lstream scale` does),\n"
+            "\"encryption_key_id\", \"compression\", \"recompression\" (by upkeep), \"cuts\":\n"
+            "{\"count\", \"records\", \"bytes\", \"lag_ms\", \"last_us\"} (what trimming took from\n"
+            "readers since the machine was started), \"limits\" (of a provisioned stream, as\n"
+            "`lstream limits` prints it), \"auto_scaling\" (as `lstream scale` does),\n"
             "\"shards\": [{\"shard\", \"id\", \"open\", \"first_hash_key\", \"last_hash_key\"\n"
             "(decimal text), \"starting_seqno\",\n"
             "\"ending_seqno\", \"created_us\", \"closed_us\", \"parent\", \"adjacent_parent\",\n"

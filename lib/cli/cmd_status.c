@@ -113,7 +113,7 @@ static void print_process(const ls_inspect_process *process, void *user)
 static void print_stream(const ls_inspect_stream *stream, void *user)
 {
     printer *to = user;
-    char size[LSI_SIZE_BYTES];
+    char size[LSI_SIZE_BYTES], when[LSI_TIME_BYTES];
     bool first = in_section(to, STREAMS);
 
     if (to->call->json) {
@@ -124,6 +124,10 @@ static void print_stream(const ls_inspect_stream *stream, void *user)
         put_number(to, "shards", stream->shards);
         put_number(to, "files", stream->files);
         put_number(to, "bytes", stream->bytes);
+        put_number(to, "cuts", stream->cut_count);
+        put_number(to, "cut_records", stream->cut_records);
+        put_number(to, "cut_bytes", stream->cut_bytes);
+        put_number(to, "cut_lag_ms", stream->cut_lag_ms);
         lsi_json_object_close(&to->json);
         return;
     }
@@ -131,6 +135,13 @@ static void print_stream(const ls_inspect_stream *stream, void *user)
         lsi_out_text("\n%12s %6s %7s STREAM\n", "SPACE", "SHARDS", "FILES");
     lsi_format_size(stream->bytes, size);
     lsi_out_text("%12s %6" PRIu32 " %7" PRIu64 " %s\n", size, stream->shards, stream->files, stream->stream);
+    if (stream->cut_count == 0)
+        return;
+    lsi_format_time(stream->cut_last_us, when);
+    lsi_format_size(stream->cut_bytes, size);
+    lsi_out_text("             trimming overtook readers %" PRIu64 " times, last %s:\n"
+                 "             up to %" PRIu64 " records (%s, %" PRIu64 " ms) were not read\n", stream->cut_count, when,
+                 stream->cut_records, size, stream->cut_lag_ms);
 }
 
 static void print_shard(const ls_inspect_shard *shard, void *user)
@@ -222,12 +233,16 @@ const lsi_command lsi_command_status = {
     .arguments = "",
     .help = "Looks without opening the store. Shards are shown when something is to be said:\n"
             "they refuse records, had a torn tail, or a lock of theirs is held right now\n"
-            "(WRITER and SYNCER are thread ids, 0: nobody). NOT SYNCED is in bytes.\n"
+            "(WRITER and SYNCER are thread ids, 0: nobody). NOT SYNCED is in bytes. What\n"
+            "trimming took from readers before they had read it is counted since the machine\n"
+            "was started: how often a reader was told, and how much it lost by records,\n"
+            "bytes and time.\n"
             "\n"
             "With --json one object: {\"store_id\", \"durability\", \"segment_bytes\",\n"
             "\"stream_count\", \"bytes\", \"free_bytes\", \"store_lock_holder\",\n"
             "\"control_is_current\", \"processes\": [{\"pid\", \"alive\", \"read_only\",\n"
-            "\"attached_us\"}], \"streams\": [{\"name\", \"id\", \"shards\", \"files\", \"bytes\"}],\n"
+            "\"attached_us\"}], \"streams\": [{\"name\", \"id\", \"shards\", \"files\", \"bytes\",\n"
+            "\"cuts\", \"cut_records\", \"cut_bytes\", \"cut_lag_ms\"}],\n"
             "\"shards\": [{\"stream\", \"stream_id\", \"shard\", \"health\", \"failed_errno\",\n"
             "\"torn_count\", \"append_lock_holder\", \"sync_lock_holder\", \"committed_end\",\n"
             "\"durable_end\", \"next_seqno\"}]}.\n",

@@ -98,8 +98,10 @@ ls_status lsi_track_read(lsi_iterator *iterator, lsi_track *track, uint32_t reco
     }
     *out = (lsi_read){0};
     st = iterator->ops->read(track->reader, records_max, bytes_max, out);
-    if (st == LS_ERR_TRIMMED)
+    if (st == LS_ERR_TRIMMED) {
         track->position = position_at(iterator->ops->place(track->reader));
+        lsi_count_cut(iterator, &out->cut);
+    }
     return st;
 }
 

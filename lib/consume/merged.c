@@ -176,9 +176,13 @@ ls_status lsi_merged_refresh(lsi_iterator *iterator)
     if (iterator->turn >= iterator->track_count)
         iterator->turn = 0;
     lsi_merged_update_waiting(iterator);
-    if (lost != LSI_NO_SHARD)
+    if (lost != LSI_NO_SHARD) {
+        lsi_count_cut(iterator, &(lsi_cut){0}); /* How much it was went with the shard. */
+        lsi_env_log(iterator->env, LS_LOG_WARNING, "stream '%s' shard %u: a reader was overtaken by trimming: the shard "
+                    "is gone, and nobody knows how much of it was never given to it", info.name, lost);
         st = lsi_fail(LS_ERR_TRIMMED, "stream '%s' shard %u was trimmed whole before it was read to its end", info.name,
                       lost);
+    }
     lsi_stream_info_free(&info);
     return st;
 }

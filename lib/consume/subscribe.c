@@ -158,6 +158,12 @@ ls_status lsi_track_hold(lsi_iterator *iterator, lsi_track *track)
     return iterator->ops->hold(iterator->stream, consumer, track->shard, iterator->is_limited, &track->hold);
 }
 
+void lsi_count_cut(const lsi_iterator *iterator, const lsi_cut *cut)
+{
+    iterator->ops->count_cut(iterator->stream, iterator->subscriber != NULL ? &iterator->subscriber->consumer : NULL,
+                             cut);
+}
+
 /* All shards that can be read now. */
 static ls_status hold_all(lsi_iterator *iterator)
 {

@@ -67,6 +67,17 @@ typedef struct lsi_stream_change {
     lsi_rates rates; /* valid, and not resolved */
 } lsi_stream_change;
 
+/* What trimming took from readers before they had read it: of one, and of all since the machine was started. `records`
+ * is an upper bound; bytes and milliseconds (by arrival) where the engine knows them. */
+typedef struct lsi_cut {
+    uint64_t records, bytes, ms;
+} lsi_cut;
+typedef struct lsi_cuts {
+    uint64_t count;
+    lsi_cut sum;
+    int64_t last_us; /* when it was noticed last; 0: never */
+} lsi_cuts;
+
 /* A snapshot of a stream's settings and shards, in order of index. Release with lsi_stream_info_free. */
 typedef struct lsi_stream_info {
     const lsi_memory *memory;
@@ -84,6 +95,7 @@ typedef struct lsi_stream_info {
     char key_id[257];     /* "": it is not encrypted */
     bool recompresses;    /* upkeep compresses sealed segments */
     ls_stream_status status;
+    lsi_cuts cuts;        /* of all readers */
     uint32_t shard_count;
     lsi_shard *shards; /* [shard_count] */
 } lsi_stream_info;
@@ -103,6 +115,7 @@ typedef struct lsi_consumer {
     int64_t created_us;
     ls_consumer_status status; /* until that time; afterwards ACTIVE, or gone */
     int64_t status_until_us;
+    lsi_cuts cuts; /* of its subscriptions; filled by `consumers` */
     char name[LSI_STREAM_NAME_MAX + 1];
 } lsi_consumer;
 
@@ -133,6 +146,7 @@ typedef struct lsi_read {
     uint32_t count;
     bool at_tip;      /* nothing that can be read lies behind the last of them */
     bool shard_end;   /* the shard is closed and this reaches its end */
+    lsi_cut cut;      /* TRIMMED: what the reader lost */
 } lsi_read;
 
 #define LSI_READER_ONE_OF_MANY 1u /* it should spend less memory than speed */
@@ -208,6 +222,9 @@ typedef struct lsi_engine_ops {
     ls_status (*seek)(lsi_reader *reader, const ls_position *position); /* LATEST is resolved here. Failing: unmoved. */
     /* What can be read now, up to the limits but at least one record if there is one. TRIMMED moves to the oldest. */
     ls_status (*read)(lsi_reader *reader, uint32_t records_max, uint64_t bytes_max, lsi_read *out);
+    /* A reader was told TRIMMED: adds it to what info() shows of the stream and consumers() of the consumer, in every
+     * process. `consumer` NULL: the reader is none's. Leaves the last error alone; what cannot be counted is logged. */
+    void (*count_cut)(lsi_engine_stream *stream, const lsi_consumer *consumer, const lsi_cut *cut);
     /* The next record to be read has at least this number: AT_SEQUENCE_NUMBER with it comes back here. */
     ls_seqno (*place)(const lsi_reader *reader);
 

@@ -115,6 +115,14 @@ typedef struct lsi_slot {
     /* LSI_SLOT_SHARD, _STREAM: the same, written by who does the stream's upkeep. Bytes that were 0 in all slots before
      * they were named: the layout is no other. */
     _Alignas(64) _Atomic uint64_t load[LSI_SLOT_LOAD_WORDS];
+
+    /* LSI_SLOT_STREAM, _CONSUMER: what trimming took from readers before they had read it, for the rooms above. Zero when
+     * the slot is new; named later, as `load`. */
+    _Alignas(64) _Atomic uint64_t cut_count;
+    _Atomic uint64_t cut_records;
+    _Atomic uint64_t cut_bytes;
+    _Atomic uint64_t cut_ms;
+    _Atomic int64_t cut_last_us;
 } lsi_slot;
 /* Up to where all is durable and is kept. A reset raises durable_end over what it gives up, so that no sync that is
  * under way does, before the list says that readers step over that; until then they stop before it. The loads are in

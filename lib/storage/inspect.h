@@ -52,7 +52,8 @@ typedef struct lsi_peek {
 ls_status lsi_peek_open(const lsi_env *env, const lsi_root *root, const unsigned char *store_id, lsi_peek *out);
 void lsi_peek_close(lsi_peek *peek);
 ls_status lsi_peek_again(lsi_peek *peek); /* reads the file once more */
-const lsi_slot *lsi_peek_slot(const lsi_peek *peek, uint64_t stream, uint32_t shard); /* NULL: none, or not whole */
+/* Of LSI_SLOT_SHARD or _STREAM. NULL: there is none, or the file is not whole. */
+const lsi_slot *lsi_peek_slot(const lsi_peek *peek, uint32_t kind, uint64_t stream, uint32_t shard);
 void lsi_peek_each_slot(const lsi_peek *peek, void (*each)(void *user, const lsi_slot *slot), void *user);
 void lsi_peek_each_process(const lsi_peek *peek, void (*each)(void *user, const lsi_attached *process), void *user);
 uint32_t lsi_peek_store_lock_holder(const lsi_peek *peek); /* thread id; 0: free */

@@ -100,12 +100,12 @@ static const lsi_slot *slot_at(const lsi_peek *peek, uint32_t index)
     return (const lsi_slot *)(const void *)(peek->bytes + CONTROL_SLOTS_AT + (size_t)index * LSI_SLOT_BYTES);
 }
 
-const lsi_slot *lsi_peek_slot(const lsi_peek *peek, uint64_t stream, uint32_t shard)
+const lsi_slot *lsi_peek_slot(const lsi_peek *peek, uint32_t kind, uint64_t stream, uint32_t shard)
 {
     for (uint32_t i = 0; i < slots_there(peek); i++) {
         const lsi_slot *slot = slot_at(peek, i);
 
-        if (atomic_load_explicit(&slot->kind, memory_order_relaxed) == LSI_SLOT_SHARD && slot->shard == shard &&
+        if (atomic_load_explicit(&slot->kind, memory_order_relaxed) == kind && slot->shard == shard &&
             atomic_load_explicit(&slot->stream, memory_order_relaxed) == stream &&
             atomic_load_explicit(&slot->deleted, memory_order_relaxed) == 0)
             return slot;

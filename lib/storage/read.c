@@ -79,6 +79,7 @@ ls_status lsi_log_reader_open(lsi_log *log, lsi_read_way way, lsi_log_reader **o
     reader->at = reader->list->entries[0].base;
     reader->next_seqno = reader->list->entries[0].base_seqno;
     reader->at_horizon = true;
+    reader->stood_us = INT64_MIN;
     *out = reader;
     return LS_OK;
 }
@@ -101,6 +102,11 @@ void lsi_log_reader_close(lsi_log_reader *reader)
 ls_seqno lsi_log_reader_place(const lsi_log_reader *reader)
 {
     return reader->next_seqno;
+}
+
+lsi_log_cut lsi_log_reader_cut(const lsi_log_reader *reader)
+{
+    return reader->cut;
 }
 
 void lsi_reader_move_to(lsi_log_reader *reader, uint64_t at, ls_seqno next_seqno)
@@ -473,8 +479,10 @@ static ls_status read_on(lsi_log_reader *reader, uint32_t records_max, uint64_t 
             break; /* What came before it is given first; the next call meets it again. */
         }
     }
-    if (to.made > 0)
+    if (to.made > 0) {
         reader->at_horizon = false;
+        reader->stood_us = reader->records[to.made - 1].arrival_us;
+    }
     *records = reader->records;
     *count = to.made;
     *at_tip = reader->at >= published;

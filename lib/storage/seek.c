@@ -148,26 +148,43 @@ static ls_status seek_target(lsi_log_reader *reader, uint64_t published, const t
     return next_at_end(reader, published, next);
 }
 
-/* The place of the oldest record that may be shown. */
-static ls_status find_horizon(lsi_log_reader *reader, uint64_t published, uint64_t *at, ls_seqno *next)
+/* The place of the oldest record that may be shown, which did not arrive before `*from_us`. */
+static ls_status find_horizon(lsi_log_reader *reader, uint64_t published, uint64_t *at, ls_seqno *next,
+                              int64_t *from_us)
 {
     const lsi_segment_entry *first = &reader->list->entries[0];
     target sought = {.timestamp_us = lsi_reader_expired_before_us(reader, INT64_MIN)};
 
     *at = first->base;
     *next = first->base_seqno;
+    *from_us = sought.timestamp_us > first->base_arrival_us ? sought.timestamp_us : first->base_arrival_us;
     if (sought.timestamp_us <= first->base_arrival_us && sought.timestamp_us <= first->newest_us)
         return LS_OK;
     return seek_target(reader, published, &sought, at, next);
+}
+
+/* What lies between where the reader stands and the place it is moved to. */
+static lsi_log_cut cut_before(const lsi_log_reader *reader, uint64_t at, ls_seqno next, int64_t from_us)
+{
+    lsi_log_cut cut = {.records = next - reader->next_seqno};
+    int64_t span_us;
+
+    if (reader->stood_us == INT64_MIN)
+        return cut;
+    cut.bytes = at > reader->at ? at - reader->at : 0;
+    if (!__builtin_sub_overflow(from_us, reader->stood_us, &span_us) && span_us > 0)
+        cut.ms = (uint64_t)span_us / 1000;
+    return cut;
 }
 
 ls_status lsi_reader_to_horizon(lsi_log_reader *reader, uint64_t published)
 {
     bool is_loss = !reader->at_horizon;
     ls_seqno stood = reader->next_seqno;
+    int64_t from_us;
     uint64_t at;
     ls_seqno next;
-    ls_status st = find_horizon(reader, published, &at, &next);
+    ls_status st = find_horizon(reader, published, &at, &next, &from_us);
 
     if (st != LS_OK)
         return st;
@@ -177,24 +194,41 @@ ls_status lsi_reader_to_horizon(lsi_log_reader *reader, uint64_t published)
     if (reader->at <= reader->list->entries[0].base && reader->next_seqno >= reader->list->trimmed &&
         at == reader->list->entries[0].base)
         is_loss = false;
+    if (is_loss)
+        reader->cut = cut_before(reader, at, next, from_us);
     lsi_reader_move_to(reader, at, next);
     reader->at_horizon = true;
+    reader->stood_us = from_us;
     if (!is_loss)
         return LS_OK;
     lsi_env_log(reader->log->config.env, LS_LOG_WARNING,
-                "%s: a reader was overtaken by trimming: up to %llu records from "
-                "number %llu on were never given to it", reader->log->config.label, (unsigned long long)(next - stood),
-                (unsigned long long)stood);
+                "%s: a reader was overtaken by trimming: up to %llu records from number %llu on, %llu bytes of %llu ms, "
+                "were never given to it", reader->log->config.label, (unsigned long long)reader->cut.records,
+                (unsigned long long)stood, (unsigned long long)reader->cut.bytes, (unsigned long long)reader->cut.ms);
     return lsi_fail(LS_ERR_TRIMMED,
                     "%s: the place was trimmed, and up to %llu records with it; the oldest one that is left "
                     "has number %llu or more", reader->log->config.label, (unsigned long long)(next - stood),
                     (unsigned long long)next);
 }
 
+/* What a reader at `at`, in the list, was not given yet did not arrive before this. */
+static int64_t arrived_from_us(const lsi_log_reader *reader, const lsi_slot *slot, const ls_position *position,
+                               uint64_t at)
+{
+    const lsi_segment_entry *entry = &reader->list->entries[lsi_segment_list_find(reader->list, at)];
+
+    if (position->kind == LS_LATEST)
+        return atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed);
+    if (position->kind == LS_AT_TIMESTAMP && position->timestamp_us > entry->base_arrival_us)
+        return position->timestamp_us;
+    return entry->base_arrival_us;
+}
+
 static ls_status seek(lsi_log_reader *reader, const ls_position *position)
 {
     lsi_slot *slot;
     ls_seqno next = LS_SEQNO_NONE;
+    int64_t from_us;
     uint64_t at;
     ls_status st = lsi_log_ready(reader->log, &slot);
 
@@ -210,7 +244,7 @@ static ls_status seek(lsi_log_reader *reader, const ls_position *position)
 
     switch (position->kind) {
     case LS_TRIM_HORIZON:
-        st = find_horizon(reader, published, &at, &next);
+        st = find_horizon(reader, published, &at, &next, &from_us);
         if (st != LS_OK)
             return st;
         break;
@@ -248,6 +282,9 @@ static ls_status seek(lsi_log_reader *reader, const ls_position *position)
     }
     lsi_reader_move_to(reader, at, next);
     reader->at_horizon = at_horizon;
+    /* Where what was sought is gone already nobody knows how much that was. */
+    reader->stood_us = lsi_reader_is_trimmed(reader) || next < first->base_seqno
+                           ? INT64_MIN : arrived_from_us(reader, slot, position, at);
     return LS_OK;
 }
 

@@ -473,13 +473,13 @@ ls_status lsi_log_verify(const lsi_log_config *config, lsi_peek *peek, lsi_inspe
         st = lsi_segment_list_load(config, &list);
         if (st == LS_OK && lsi_file_is_open(&peek->file))
             st = lsi_peek_again(peek);
-        slot = lsi_peek_slot(peek, config->stream, config->shard);
+        slot = lsi_peek_slot(peek, LSI_SLOT_SHARD, config->stream, config->shard);
         if (st != LS_OK || slot == NULL || !peek->current || !peek->alive ||
             atomic_load_explicit(&slot->segment, memory_order_relaxed) == list->entries[list->count - 1].number)
             break;
     }
     lsi_segment_list_unref(list);
-    slot = lsi_peek_slot(peek, config->stream, config->shard);
+    slot = lsi_peek_slot(peek, LSI_SLOT_SHARD, config->stream, config->shard);
     if (st != LS_OK && st != LS_ERR_NO_MEMORY) {
         lsi_slot aged;
 

@@ -239,6 +239,25 @@ class Commands(Store):
         self.run_tool("compress", "s", "--upkeep", "maybe", expect=2)
         self.run_tool("compress", "s", "--off", "--sealed", expect=2)
 
+    def test_what_trimming_took_is_shown(self):
+        self.make("s", "--segment-bytes", "64K")
+        self.assertNotIn("cut ", self.run_tool("describe", "s").out)
+        lines = "".join("%08d %s\n" % (i, "x" * 90) for i in range(3000))
+        self.run_tool("put", "s", "--key", "k", stdin=lines.encode())
+        self.run_tool("retention", "s", 24, "--bytes", "64K")
+        self.run_tool("maintain")
+        oldest = json.loads(self.run_tool("describe", "s", "--json").out)["shards"][0]["oldest_seqno"]
+        self.assertGreater(oldest, 1000)
+        self.run_tool("get", "s", "--shard", 0, "--from", "at:1")
+        told = json.loads(self.run_tool("describe", "s", "--json").out)["cuts"]
+        self.assertEqual((told["count"], told["records"], told["bytes"], told["lag_ms"]), (1, oldest - 1, 0, 0))
+        self.assertLess(abs(told["last_us"] / 1e6 - time.time()), 60)
+        self.assertIn("up to %d records " % (oldest - 1), self.run_tool("describe", "s").out)
+        stream = json.loads(self.run_tool("status", "--json").out)["streams"][0]
+        self.assertEqual((stream["cuts"], stream["cut_records"], stream["cut_bytes"], stream["cut_lag_ms"]),
+                         (1, oldest - 1, 0, 0))
+        self.assertIn("up to %d records " % (oldest - 1), self.run_tool("status").out)
+
     def test_consumers(self):
         def names():
             return [c["name"] for c in json.loads(self.run_tool("consumers", "s", "--json").out)["consumers"]]

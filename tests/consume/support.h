@@ -139,4 +139,14 @@ static inline const char *place(fixture *fx)
     return text;
 }
 
+/* How often the engine was told that a reader lost something. */
+static inline uint64_t cuts_of(fixture *fx)
+{
+    lsi_stream_info info = {0};
+
+    assert_int_equal(fx->stream->engine->ops->info(fx->stream, &info), LS_OK);
+    lsi_stream_info_free(&info);
+    return info.cuts.count;
+}
+
 #endif

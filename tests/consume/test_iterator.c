@@ -287,6 +287,7 @@ static void a_trimmed_place_is_said_once(void **state)
     assert_string_equal(next_of(&fx, 1, 0, NULL), "x");
     memory_engine_trim(fx.engine, 0, b);
     assert_int_equal(next_status(&fx, 0), LS_ERR_TRIMMED);
+    assert_int_equal(cuts_of(&fx), 1);
     keep_place(&fx, kept, sizeof kept);
     assert_string_equal(next(&fx), "b");
     reopen(&fx, kept);

@@ -163,6 +163,7 @@ static void a_shard_that_goes_unread_is_said_to_be_trimmed(void **state)
     memory_engine_forget(fx.engine, 0);
     assert_int_equal(next_status(&fx, 0), LS_ERR_TRIMMED);
     assert_non_null(strstr(lsi_error_current()->message, "shard 0"));
+    assert_int_equal(cuts_of(&fx), 1);
     assert_string_equal(drain(&fx, 1), "1:c;");
     end(&fx);
 }

@@ -162,6 +162,16 @@ static void expect_trimmed(fixture *fx, lsi_log_reader *reader, unsigned n)
     expect(reader, n);
 }
 
+/* What it lost: the records `from` to below `to`, of which it stood behind the one before. */
+static void expect_cut(const fixture *fx, const lsi_log_reader *reader, unsigned from, unsigned to)
+{
+    lsi_log_cut cut = lsi_log_reader_cut(reader);
+
+    assert_int_equal(cut.records, fx->seqnos[to] - fx->seqnos[from]);
+    assert_in_range(cut.bytes, (to - from) * RECORD, (to - from) * (RECORD + 200));
+    assert_in_range(cut.ms, (to - from - 1) * 1000, (to - from + 1) * 1000);
+}
+
 static uint32_t trim(fixture *fx, uint32_t keep)
 {
     uint32_t removed;
@@ -359,13 +369,18 @@ static void a_reader_whose_place_goes_is_told_once(void **state)
     old_time = reader_at(fx, LS_AT_TIMESTAMP, 0, BEGIN - SECOND);
     assert_int_equal(trim(fx, 3), 2);
     expect_trimmed(fx, within, 6);
+    expect_cut(fx, within, 1, 6);
     expect(within, 7);
     expect_trimmed(fx, before, 6);
+    expect_cut(fx, before, 4, 6);
     expect(horizon, 6); /* It was to begin at the oldest, and does. */
     expect(behind, 6);
     expect(old_time, 6);
     by_number = reader_at(fx, LS_AT_SEQUENCE_NUMBER, 1, 0);
     expect_trimmed(fx, by_number, 6);
+    assert_int_equal(lsi_log_reader_cut(by_number).records, fx->seqnos[6] - 1);
+    assert_int_equal(lsi_log_reader_cut(by_number).bytes, 0); /* Nobody knows. */
+    assert_int_equal(lsi_log_reader_cut(by_number).ms, 0);
     by_time = reader_at(fx, LS_AT_TIMESTAMP, 0, BEGIN + SECOND);
     expect(by_time, 6);
     lsi_log_reader_close(within);
@@ -468,10 +483,13 @@ static void a_reader_whose_record_expires_is_told_once(void **state)
     expire_before(fx, 4);
     expect(horizon, 4);
     expect_trimmed(fx, reader, 4);
+    expect_cut(fx, reader, 2, 4);
     expect(reader, 5);
     expire_before(fx, 9); /* in another segment */
     expect_trimmed(fx, reader, 9);
+    expect_cut(fx, reader, 6, 9);
     expect_trimmed(fx, horizon, 9);
+    expect_cut(fx, horizon, 5, 9);
     number = reader_at(fx, LS_AT_SEQUENCE_NUMBER, fx->seqnos[2], 0);
     expect_trimmed(fx, number, 9);
     lsi_log_reader_close(number);

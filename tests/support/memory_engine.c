@@ -65,6 +65,7 @@ struct memory_engine {
 
     ls_stream_mode mode;
     lsi_rates rates;
+    lsi_cuts cuts;
     lsi_budget_word budgets[SHARDS_MAX][LSI_BUDGET_WORDS];
     shard shards[SHARDS_MAX];
     uint32_t shard_count;
@@ -246,6 +247,7 @@ static ls_status op_info(lsi_engine_stream *stream, lsi_stream_info *out)
         .retention_hours = RETENTION_HOURS,
         .mode = engine->mode,
         .rates = engine->rates,
+        .cuts = engine->cuts,
         .record_bytes_max = engine->record_bytes_max,
     };
     out->shards = must(malloc(SHARDS_MAX * sizeof(*out->shards)));
@@ -474,6 +476,7 @@ static ls_status op_read(lsi_reader *base, uint32_t records_max, uint64_t bytes_
         return st;
     }
     if (r->next < of->oldest && of->count > 0 && of->entries[0].seqno < of->oldest) {
+        out->cut.records = of->oldest - r->next;
         r->next = of->oldest;
         unlock(engine);
         return lsi_fail(LS_ERR_TRIMMED, "shard %u: the oldest record is now %llu", base->shard,
@@ -505,6 +508,17 @@ static ls_status op_read(lsi_reader *base, uint32_t records_max, uint64_t bytes_
     out->shard_end = out->at_tip && of->about.closed;
     unlock(engine);
     return LS_OK;
+}
+
+static void op_count_cut(lsi_engine_stream *stream, const lsi_consumer *consumer, const lsi_cut *cut)
+{
+    memory_engine *engine = of_stream(stream);
+
+    (void)consumer; /* It has none. */
+    lock(engine);
+    engine->cuts.count++;
+    engine->cuts.sum.records += cut->records;
+    unlock(engine);
 }
 
 static ls_seqno op_place(const lsi_reader *base)
@@ -600,6 +614,7 @@ static const lsi_engine_ops table = {
     .reader_close = op_reader_close,
     .seek = op_seek,
     .read = op_read,
+    .count_cut = op_count_cut,
     .place = op_place,
     .arm = op_arm,
     .sleep = op_sleep,

@@ -206,6 +206,11 @@ typedef struct ls_inspect_stream {
     const char *stream;  /**< Its name. */
     uint64_t files;
     uint64_t bytes;      /**< Sum of the files' sizes. */
+    uint64_t cut_count;  /**< What trimming took from readers since the machine was started, as ls_stream_cuts. */
+    uint64_t cut_records;
+    uint64_t cut_bytes;
+    uint64_t cut_lag_ms;
+    int64_t cut_last_us;
 } ls_inspect_stream;
 
 /** The store itself. */

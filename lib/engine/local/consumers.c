@@ -216,7 +216,10 @@ ls_status lsi_local_consumers(lsi_engine_stream *base, bool (*each)(void *user, 
     for (uint32_t i = 0; st == LS_OK && i < found->consumer_count; i++) {
         lsi_consumer consumer = found->consumers[i];
 
-        if (is_there(&consumer, now_us) && !each(user, &consumer))
+        if (!is_there(&consumer, now_us))
+            continue;
+        consumer.cuts = lsi_local_consumer_cuts(local, consumer.id);
+        if (!each(user, &consumer))
             break;
     }
     lsi_catalog_unref(catalog);

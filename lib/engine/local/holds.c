@@ -67,8 +67,8 @@ static ls_status check_consumer(const lsi_local_stream *stream, const lsi_consum
     return st;
 }
 
-/* The consumer's slot in the shard, which is there no longer than the consumer. */
-static ls_status slot_of(const lsi_local_stream *stream, const lsi_consumer *consumer, uint32_t shard, lsi_slot **out)
+ls_status lsi_local_consumer_slot(const lsi_local_stream *stream, const lsi_consumer *consumer, uint32_t shard,
+                                  lsi_slot **out)
 {
     lsi_local *local = lsi_local_of_stream(&stream->base);
     ls_status st = lsi_control_slot(local->control, LSI_SLOT_CONSUMER, lsi_consumer_slot_id(consumer->id), shard, out);
@@ -97,7 +97,7 @@ ls_status lsi_local_hold(lsi_engine_stream *base, const lsi_consumer *consumer, 
     ls_status st = lsi_local_stream_check_usable(stream);
 
     if (st == LS_OK)
-        st = slot_of(stream, consumer, shard, &slot);
+        st = lsi_local_consumer_slot(stream, consumer, shard, &slot);
     if (st != LS_OK)
         return st;
     holder = &slot->budget[LSI_BUDGET_HOLDER];

@@ -348,7 +348,7 @@ static void status_lost_shards(const status_walk *walk, const lsi_catalog_stream
 
         if (shard->closed || has_list(walk, stream, shard))
             continue;
-        slot = peek->current ? lsi_peek_slot(peek, stream->id, shard->index) : NULL;
+        slot = peek->current ? lsi_peek_slot(peek, LSI_SLOT_SHARD, stream->id, shard->index) : NULL;
         if (slot == NULL || atomic_load_explicit(&slot->health, memory_order_relaxed) == LSI_SHARD_FRESH)
             walk->callbacks->shard(&lost, walk->user);
     }
@@ -368,6 +368,20 @@ static void status_store(const lsi_root *root, const lsi_catalog *catalog, const
     store.bytes = sum.bytes;
     (void)root->files->root_free_bytes(root, &store.free_bytes); /* 0 where it is not known. */
     walk->callbacks->store(&store, walk->user);
+}
+
+static void status_cuts(const lsi_peek *peek, ls_inspect_stream *stream)
+{
+    const lsi_slot *slot = peek->current ? lsi_peek_slot(peek, LSI_SLOT_STREAM, stream->stream_id, 0) : NULL;
+    lsi_cuts cuts = {0};
+
+    if (slot != NULL)
+        cuts = lsi_local_cuts_of(slot);
+    stream->cut_count = cuts.count;
+    stream->cut_records = cuts.sum.records;
+    stream->cut_bytes = cuts.sum.bytes;
+    stream->cut_lag_ms = cuts.sum.ms;
+    stream->cut_last_us = cuts.last_us;
 }
 
 ls_status lsi_local_inspect_status(const lsi_env *env, const char *path, const ls_inspect_callbacks *callbacks,
@@ -420,6 +434,7 @@ ls_status lsi_local_inspect_status(const lsi_env *env, const char *path, const l
         (void)root.files->list(&root, dir, space_add, &sum); /* Deleted meanwhile: nothing is there. */
         stream.files = sum.files;
         stream.bytes = sum.bytes;
+        status_cuts(&peek, &stream);
         callbacks->stream(&stream, user);
     }
     if (catalog != NULL && callbacks->shard != NULL && peek.current)

@@ -312,6 +312,14 @@ ls_status lsi_local_hold(lsi_engine_stream *stream, const lsi_consumer *consumer
 ls_status lsi_local_hold_check(lsi_engine_stream *stream, const lsi_consumer *consumer, uint32_t shard,
                                const lsi_hold *hold);
 void lsi_local_hold_end(lsi_engine_stream *stream, const lsi_hold *hold);
+/* The consumer's slot in the shard, which is there no longer than the consumer. */
+ls_status lsi_local_consumer_slot(const lsi_local_stream *stream, const lsi_consumer *consumer, uint32_t shard,
+                                  lsi_slot **out);
+
+/* cuts.c */
+void lsi_local_count_cut(lsi_engine_stream *stream, const lsi_consumer *consumer, const lsi_cut *cut);
+lsi_cuts lsi_local_cuts_of(const lsi_slot *slot); /* a stream's, or what lsi_local_consumer_cuts finds */
+lsi_cuts lsi_local_consumer_cuts(lsi_local *local, uint64_t consumer);
 
 /* keys.c */
 /* For lsi_log_config, of an lsi_local_stream. */

@@ -385,6 +385,7 @@ static const lsi_engine_ops local_ops = {
     .reader_close = lsi_local_reader_close,
     .seek = lsi_local_seek,
     .read = lsi_local_read,
+    .count_cut = lsi_local_count_cut,
     .place = lsi_local_place,
     .arm = lsi_local_arm,
     .sleep = lsi_local_sleep,

@@ -74,6 +74,10 @@ ls_status lsi_local_read(lsi_reader *base, uint32_t records_max, uint64_t bytes_
     memset(out, 0, sizeof(*out));
     st = lsi_log_reader_read(((local_reader *)base)->reader, records_max, bytes_max, &out->records, &out->count,
                              &out->at_tip, &out->shard_end);
+    if (st == LS_ERR_TRIMMED) {
+        lsi_log_cut cut = lsi_log_reader_cut(((local_reader *)base)->reader);
+        out->cut = (lsi_cut){cut.records, cut.bytes, cut.ms};
+    }
     if (st != LS_OK)
         return lsi_local_stream_explain(stream, base->shard, st);
     if (out->count > 0)

@@ -428,6 +428,7 @@ ls_status lsi_local_stream_info(lsi_engine_stream *base, lsi_stream_info *out)
     out->codec = found->terms.codec;
     out->recompresses = (found->flags & LSI_STREAM_RECOMPRESSES) != 0;
     memcpy(out->key_id, found->terms.key_id, sizeof(out->key_id));
+    out->cuts = lsi_local_cuts_of(stream->slot);
     out->shard_count = found->shard_count;
 out:
     lsi_catalog_unref(catalog);
