@@ -235,10 +235,12 @@ LS_API ls_status ls_store_sync(ls_store *store);
  *
  * @retval LS_ERR_INVALID_ARGUMENT  `timeout_ms` is below -1.
  * @retval LS_ERR_TIMEOUT           The time is over, and something is left to do.
- * @retval LS_ERR_BUSY              A stopped process holds a lock. Part of it was done; the next call does the rest.
+ * @retval LS_ERR_BUSY              A stopped process holds a lock, or somebody has been at the upkeep of a stream for
+ *                                  `busy_timeout_ms`. Part of it was done; the next call does the rest.
  * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY, LS_ERR_CORRUPT  The first failure; everything else was done.
  *
- * A store that was opened for reading is left as it is: LS_OK.
+ * A shard whose sync failed is left as it is until its reset (ls_stream_reset_shard), and so is a store that was opened
+ * for reading: LS_OK.
  *
  * Threads: any thread. Blocks on disk, and longer than `timeout_ms` for what was begun. Since 0.1.
  */

@@ -412,7 +412,8 @@ LS_API ls_status ls_stream_set_record_bytes_max(ls_stream *stream, uint32_t byte
  * Segments are done one at a time: the new file is written beside the old one, synced, read back and compared, and
  * takes its place by a rename, so that a crash or a kill at any moment leaves one of the two. Each is looked at once
  * only. Left as they are, for good: encrypted segments, since what is encrypted does not get smaller; damaged ones; and
- * those with bytes behind their end that a crash or ls_stream_reset_shard left there. Needs room for one more segment.
+ * those with bytes behind their end that a crash or ls_stream_reset_shard left there. Those of a shard whose sync failed
+ * wait for its reset. Needs room for one more segment.
  *
  * Reading from blocks costs their unpacking: bench/README.md has the figure. A backup holds segments as they were
  * before.
@@ -422,6 +423,8 @@ LS_API ls_status ls_stream_set_record_bytes_max(ls_stream *stream, uint32_t byte
  *
  * @retval LS_ERR_INVALID_ARGUMENT  `timeout_ms` is below -1.
  * @retval LS_ERR_TIMEOUT           The time is over, and something is left to do.
+ * @retval LS_ERR_BUSY              Another process holds a lock, or does the stream's upkeep, and `busy_timeout_ms` is
+ *                                  over. Part of it was done; the next call does the rest.
  * @retval LS_ERR_NOT_FOUND         The stream was deleted, or is not there yet (ls_stream_status).
  * @retval LS_ERR_READ_ONLY         The store was opened for reading.
  * @retval LS_ERR_FULL, LS_ERR_IO, LS_ERR_NO_MEMORY, LS_ERR_CORRUPT  The first failure; other shards were done. No

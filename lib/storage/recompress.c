@@ -203,6 +203,8 @@ ls_status lsi_log_recompress(lsi_log *log, bool look_only, bool *found, uint64_t
     st = lsi_log_find_slot(log, &slot);
     if (st != LS_OK)
         return st;
+    if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
+        return LS_OK; /* Its directory's syncs may not be believed (E1): left as it is until a reset. */
     /* Before the list: one that is newer than its number is only looked at once more. Relaxed: it only saves work. */
     generation = atomic_load_explicit(&slot->list_generation, memory_order_acquire) + UINT64_C(1);
     if (atomic_load_explicit(&log->looked_at, memory_order_relaxed) == generation)

@@ -149,7 +149,8 @@ typedef struct lsi_log_piece {
 ls_status lsi_log_each_piece(lsi_log *log, int64_t before_us, bool (*each)(void *user, const lsi_log_piece *piece),
                              void *user);
 /* Removes the segments before number `keep`, never the last one, if their records all arrived before `before_us`, and
- * the files that a dead trimmer left. Neither waits for a put or a reader nor stops one. One at a time for one log.
+ * the files that a dead trimmer left. Neither waits for a put or a reader nor stops one. One at a time for one log. A
+ * failed log is left as it is, LS_OK.
  * BUSY: the log was changed meanwhile or its lock is taken; nothing was changed, come again later. Others: nothing was
  * changed, or files are left that the next one removes; on IO the shard may be failed. */
 ls_status lsi_log_trim(lsi_log *log, uint32_t keep, int64_t before_us, uint32_t *removed);
@@ -161,9 +162,9 @@ ls_status lsi_log_retire(lsi_log *log, int64_t before_us, bool *rolled);
 /* ---- compressing sealed segments (recompress.c) ---- */
 
 /* The first sealed segment that was not looked at yet: compresses it if that gains, and remembers that it was looked
- * at. `*found` false: there is none; `look_only`: it is left as it is. One at a time for one log, and not while it is
- * trimmed. BUSY: the log was changed meanwhile or its lock is taken, come again; others: the segment is as it was, or
- * is compressed and will be looked at once more; on IO the shard may be failed. */
+ * at. `*found` false: there is none, or the log is failed; `look_only`: it is left as it is. One at a time for one log,
+ * and not while it is trimmed. BUSY: the log was changed meanwhile or its lock is taken, come again; others: the segment
+ * is as it was, or is compressed and will be looked at once more; on IO the shard may be failed. */
 ls_status lsi_log_recompress(lsi_log *log, bool look_only, bool *found, uint64_t *saved_bytes);
 
 /* ---- copying (copy.c): a prefix of a log that is being written, for backups ---- */

@@ -316,6 +316,8 @@ ls_status lsi_log_trim(lsi_log *log, uint32_t keep, int64_t before_us, uint32_t 
     if (config->read_only)
         return lsi_fail(LS_ERR_READ_ONLY, "%s: the store was opened for reading", config->label);
     st = lsi_log_find_slot(log, &slot);
+    if (st == LS_OK && atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
+        return LS_OK; /* Its directory's syncs may not be believed (E1): left as it is until a reset. */
     if (st == LS_OK)
         st = lsi_segment_list_load(config, &list); /* The file: what is cached may be a dead trimmer's predecessor. */
     if (st != LS_OK)

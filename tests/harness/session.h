@@ -88,6 +88,8 @@ ls_status session_double(session *of, uint32_t stream);
  * written as it is (X5). */
 ls_status session_encrypt(session *of, uint32_t stream, const char *key_id);
 ls_status session_compress(session *of, uint32_t stream, ls_compression compression);
+/* Compresses the full segments, now. */
+ls_status session_press(session *of, uint32_t stream);
 /* Sets one of TRUTH_HOURS .. TRUTH_SCALING, or registers (1) or deregisters (0) a consumer. A stream that scales, with
  * the value as `shards_max`, does so within seconds of the session's clock. */
 ls_status session_set(session *of, uint32_t stream, uint32_t setting, uint64_t value);

@@ -88,6 +88,14 @@ ls_status session_compress(session *of, uint32_t stream, ls_compression compress
     return st;
 }
 
+ls_status session_press(session *of, uint32_t stream)
+{
+    uint64_t saved;
+    ls_status st = session_want_stream(of, stream);
+
+    return st == LS_OK ? session_answered(of, ls_stream_recompress(of->streams[stream], -1, &saved)) : st;
+}
+
 ls_status session_health(session *of, uint32_t stream, uint32_t shard, ls_status *health)
 {
     ls_stream_description *description;

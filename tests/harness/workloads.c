@@ -237,6 +237,37 @@ static void kernel_trims(session *of)
     trim_over_cap(of, LS_DURABILITY_KERNEL);
 }
 
+/* Full segments are compressed beside all that replaces lists: rolls, trimming, a reset. */
+static void press_and_trim(session *of, ls_durability durability)
+{
+    uint32_t stream;
+
+    of->retention_bytes = 3 * SESSION_SEGMENT_BYTES;
+    (void)session_open(of, durability);
+    (void)session_create(of, "s", 1, &stream);
+    for (uint32_t i = 0; i < 3; i++) {
+        for (uint32_t k = 0; k < 4; k++)
+            (void)session_put(of, stream, 0, 30000);
+        (void)session_press(of, stream);
+        (void)session_read_all(of, stream);
+    }
+    (void)session_maintain(of);
+    (void)session_split(of, stream, 0);
+    (void)session_put(of, stream, 1, 100);
+    (void)session_press(of, stream);
+    (void)session_read_all(of, stream);
+}
+
+static void presses(session *of)
+{
+    press_and_trim(of, LS_DURABILITY_SYNC);
+}
+
+static void kernel_presses(session *of)
+{
+    press_and_trim(of, LS_DURABILITY_KERNEL);
+}
+
 /* Records grow too old; a shard that rests is begun anew, so that the last of them can go. */
 static void ages(session *of)
 {
@@ -430,6 +461,27 @@ static void reset_after_failed_sync(session *of)
 }
 
 /* Segments begin where the one before began, which was given up: its frames would be right there but for their salt. */
+static void presses_after_resets(session *of)
+{
+    uint32_t stream;
+
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_create(of, "s", 1, &stream);
+    for (uint32_t i = 0; i < 3; i++) {
+        (void)session_put(of, stream, 0, 20000);
+        (void)session_put(of, stream, 0, 20000);
+        fail_next_sync(of, 1);
+        (void)session_put(of, stream, 0, 300);
+        sim_faults_clear(of->sim);
+        (void)session_reset(of, stream, 0);
+        (void)session_put(of, stream, 0, 40000);
+        (void)session_put(of, stream, 0, 40000);
+        (void)session_press(of, stream);
+        (void)session_read_all(of, stream);
+    }
+    (void)session_put(of, stream, 0, 400);
+}
+
 static void reset_of_empty_segments(session *of)
 {
     uint32_t stream;
@@ -486,6 +538,8 @@ const workload workloads[] = {
     {"kernel_keys", LS_DURABILITY_KERNEL, false, true, kernel_keys},
     {"trims", LS_DURABILITY_SYNC, false, false, trims},
     {"kernel_trims", LS_DURABILITY_KERNEL, false, true, kernel_trims},
+    {"presses", LS_DURABILITY_SYNC, false, false, presses},
+    {"kernel_presses", LS_DURABILITY_KERNEL, false, true, kernel_presses},
     {"ages", LS_DURABILITY_SYNC, false, false, ages},
     {"settings", LS_DURABILITY_SYNC, false, false, settings},
     {"scales", LS_DURABILITY_SYNC, false, true, scales},
@@ -496,6 +550,7 @@ const workload workloads[] = {
     {"large_records", LS_DURABILITY_SYNC, false, false, large_records},
     {"reset_after_failed_sync", LS_DURABILITY_SYNC, true, false, reset_after_failed_sync},
     {"reset_of_empty_segments", LS_DURABILITY_SYNC, true, false, reset_of_empty_segments},
+    {"presses_after_resets", LS_DURABILITY_SYNC, true, false, presses_after_resets},
     {"kernel_failed_sync", LS_DURABILITY_KERNEL, true, false, kernel_failed_sync},
 };
 const size_t workload_count = sizeof(workloads) / sizeof(workloads[0]);

@@ -10,7 +10,7 @@
 #define BUSY_MS 200
 #define LATE_MS 1800 /* beyond it: a loaded machine, and the work itself; SHARDS * BUSY_MS is 12.8 s */
 
-enum { HOLD_SYNC = 1, HOLD_APPEND = 2, HOLD_STORE = 4, HOLD_STORE_AFTER_DEATH = 8, HOLD_GATE = 16 };
+enum { HOLD_SYNC = 1, HOLD_APPEND = 2, HOLD_STORE = 4, HOLD_STORE_AFTER_DEATH = 8, HOLD_GATE = 16, HOLD_UPKEEP = 32 };
 
 static unsigned the_holds;
 
@@ -18,6 +18,7 @@ static unsigned the_holds;
 
 typedef struct held {
     lsi_slot *slots[SHARDS + 1];
+    lsi_slot *stream;
     uint32_t count;
 } held;
 
@@ -27,6 +28,8 @@ static bool note_shard(void *user, lsi_slot *slot)
 
     if (atomic_load(&slot->kind) == LSI_SLOT_SHARD && all->count < SHARDS)
         all->slots[all->count++] = slot;
+    if (atomic_load(&slot->kind) == LSI_SLOT_STREAM)
+        all->stream = slot;
     return true;
 }
 
@@ -60,6 +63,8 @@ static void hold_and_stop(fixture *fx)
         take(&all.slots[i]->append_lock, LSI_RANK_SHARD);
     for (uint32_t i = 0; i < all.count && (the_holds & HOLD_SYNC) != 0; i++)
         take(&all.slots[i]->sync_lock, LSI_RANK_SYNC);
+    if ((the_holds & HOLD_UPKEEP) != 0) /* The parent has used it: its locks are made. */
+        child_check(lsi_lock_try_any(&all.stream->append_lock, LSI_RANK_UPKEEP) == LSI_LOCKED);
     (void)raise(SIGSTOP);
     _exit(0); /* The kernel gives the locks back. */
 }
@@ -90,6 +95,7 @@ static void open_wide(handles *of, const fixture *fx, ls_durability durability)
 
     options.busy_timeout_ms = BUSY_MS;
     options.durability = durability;
+    options.segment_bytes = 64u << 10;
     wide.shard_count = SHARDS;
     assert_int_equal(ls_store_open(fx->path, &options, &of->store), LS_OK);
     st = ls_stream_create(of->store, STREAM, &wide);
@@ -248,6 +254,50 @@ static void batches_over_many_held_shards_are_busy_in_time(void **state)
     assert_int_equal(put_everywhere(&of), 0);
     assert_int_equal(count_all(of.stream), 2 * SHARDS);
     assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* ---- upkeep ---- */
+
+/* Several full segments in each of a few shards, which upkeep may trim, for they are over the cap, or compress. */
+static void open_full(handles *of, const fixture *fx)
+{
+    static const char data[30000] = "compressible";
+    ls_hash_key key = {0, 0};
+
+    open_wide(of, fx, LS_DURABILITY_KERNEL);
+    for (uint32_t i = 0; i < 4 * 6; i++) {
+        const ls_put_entry entry = {{"key", 3}, {data, sizeof data}, &key};
+        size_t failed;
+
+        key.high = (uint64_t)(i % 4) << 58;
+        assert_int_equal(ls_producer_put_batch(of->producer, &entry, 1, NULL, NULL, &failed), LS_OK);
+        assert_int_equal(failed, 0);
+    }
+}
+
+static void upkeep_that_meets_held_locks_is_busy_in_time(void **state)
+{
+    static const unsigned holds[] = {HOLD_UPKEEP, HOLD_APPEND};
+    fixture *fx = *state;
+
+    for (size_t i = 0; i < sizeof holds / sizeof holds[0]; i++) {
+        uint64_t saved;
+        handles of;
+        pid_t pid;
+
+        open_full(&of, fx);
+        pid = start_holder(fx, holds[i]);
+        (void)alarm(60); /* A call without patience would never be back. */
+        assert_in_time(ls_stream_recompress(of.stream, -1, &saved), LS_ERR_BUSY);
+        assert_int_equal(ls_stream_set_retention_bytes(of.stream, 600000), LS_OK);
+        assert_in_time(ls_store_maintain(of.store, -1), LS_ERR_BUSY);
+        end_holder(pid);
+        assert_in_time(ls_store_maintain(of.store, -1), LS_OK);
+        assert_in_time(ls_stream_recompress(of.stream, -1, &saved), LS_OK);
+        assert_int_equal(ls_stream_set_retention_bytes(of.stream, 0), LS_OK);
+        assert_int_equal(handles_close(&of), LS_OK);
+        (void)alarm(0);
+    }
 }
 
 /* ---- shards that nobody recovered yet: readers need the lock as well, once ---- */
@@ -449,6 +499,7 @@ int main(void)
         CASE(batches_over_shards_whose_syncers_are_stopped_are_in_time),
         CASE(closing_an_interval_store_is_in_time),
         CASE(giving_up_an_idle_stream_is_in_time),
+        CASE(upkeep_that_meets_held_locks_is_busy_in_time),
         CASE(what_looks_at_many_held_shards_first_is_busy_in_time),
         CASE(syncing_many_held_shards_that_nobody_looked_at_is_busy_in_time),
         CASE(calls_that_need_the_stores_lock_are_busy_in_time),

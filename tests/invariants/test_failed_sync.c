@@ -314,6 +314,39 @@ static void syncing_the_store_says_what_failed(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* store.h, stream.h: calls that do all upkeep leave a failed shard as it is and come back; a call that waited for what
+ * only a reset can change would never. */
+static void upkeep_leaves_a_failed_shard_alone(void **state)
+{
+    static char text[40000];
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    uint64_t saved = 1;
+    handles of;
+
+    memset(text, 'z', sizeof text - 1);
+    options.segment_bytes = 64u << 10;
+    hooked_files_init(&the_plan.files, fail_sync, NULL, &the_plan);
+    the_plan.fx = fx;
+    the_plan.armed = false;
+    assert_int_equal(handles_open(&of, fx->path, &options, &the_plan.files), LS_OK);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(put_text(&of, text, NULL), LS_OK);
+    the_plan.armed = true;
+    assert_int_equal(put_text(&of, "unknown", NULL), LS_ERR_IO);
+    (void)alarm(30); /* Where it is waited for, it is for ever. */
+    assert_int_equal(ls_stream_recompress(of.stream, -1, &saved), LS_OK);
+    assert_int_equal(saved, 0);
+    assert_int_equal(ls_stream_set_retention_bytes(of.stream, 100000), LS_OK);
+    assert_int_equal(ls_store_maintain(of.store, -1), LS_OK);
+    assert_int_equal(count_readable(of.stream), 6);
+    assert_int_equal(ls_stream_reset_shard(of.stream, 0), LS_OK);
+    assert_int_equal(ls_store_maintain(of.store, -1), LS_OK);
+    (void)alarm(0);
+    assert_true(count_readable(of.stream) < 3);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +356,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_reader_at_latest_gets_what_is_put_after_a_reset, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_shards_go_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(syncing_the_store_says_what_failed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(upkeep_leaves_a_failed_shard_alone, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("failed syncs (E1)", tests, NULL, NULL);

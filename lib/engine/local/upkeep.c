@@ -7,6 +7,7 @@
  * One at a time does the upkeep of a stream, and nobody waits for him but who came for that. When it is due stands in
  * the stream's slot: a second after the last look, or at once after a roll. Who opens the store looks at a few streams,
  * in turn, so that those that nobody uses get theirs too. */
+#include "base/patience.h"
 #include "base/status.h"
 #include "engine/local/local.h"
 
@@ -15,7 +16,8 @@
 #define PIECE_US INT64_C(10000)
 #define PIECE_STREAMS 4u         /* of an open */
 #define STRAYS_US INT64_C(60000000) /* between two looks for what killed processes left */
-#define AGAIN_US INT64_C(1000)   /* maintain: somebody else is at it, or holds a lock */
+#define AGAIN_US INT64_C(1000)   /* who does all of it: somebody else is at it, or holds a lock; at first, */
+#define AGAIN_US_MAX INT64_C(32000) /* and in the end */
 
 /* A clock that a user sets may have gone back: then what is due in the far future is due. */
 static bool is_over(int64_t due_us, int64_t passing_us, int64_t pause_us)
@@ -224,26 +226,39 @@ void lsi_local_upkeep_of_thread(lsi_local *local)
     lsi_catalog_unref(catalog);
 }
 
+/* Something is left that somebody else holds: sleeps for a while, out of the call's patience (P2). */
+static ls_status wait_for_others(const lsi_local_stream *stream, int64_t *pause_us)
+{
+    uint32_t timeout_ms = stream->base.engine->env.busy_timeout_ms;
+    int64_t from_us = lsi_monotonic_us(&lsi_clock_system), left_us = lsi_patience_us(timeout_ms);
+    _Atomic uint32_t never = 0;
+
+    if (left_us <= 0)
+        return lsi_fail(LS_ERR_BUSY, "stream '%s': another process is at its upkeep or holds a lock, and the call has "
+                        "waited its %u ms", stream->name, timeout_ms);
+    (void)lsi_word_sleep(&never, 0, *pause_us < left_us ? *pause_us : left_us); /* However it ends. */
+    lsi_patience_spend(lsi_monotonic_us(&lsi_clock_system) - from_us);
+    *pause_us = *pause_us < AGAIN_US_MAX ? *pause_us * 2 : AGAIN_US_MAX;
+    return LS_OK;
+}
+
 /* All of one stream: again and again, while something is left that somebody else holds. */
 static ls_status keep_all(lsi_local *local, uint64_t id, int64_t until_us, bool *is_left)
 {
     const lsi_clock *clock = &local->base.env.clock;
+    int64_t pause_us = AGAIN_US;
     lsi_local_stream *stream;
     ls_status st = lsi_local_stream_use(local, id, &stream);
 
     *is_left = false;
     if (st != LS_OK)
         return st == LS_ERR_NOT_FOUND ? LS_OK : st; /* It was deleted. */
-    for (;;) {
-        int64_t began_us = lsi_monotonic_us(clock);
-        _Atomic uint32_t never = 0;
-
+    do {
         st = keep(stream, true, true, until_us, is_left);
         if (st != LS_OK || !*is_left || lsi_monotonic_us(clock) >= until_us)
             break;
-        if (lsi_monotonic_us(clock) - began_us < AGAIN_US)
-            (void)lsi_word_sleep(&never, 0, AGAIN_US); /* However it ends, it is looked at again. */
-    }
+        st = wait_for_others(stream, &pause_us);
+    } while (st == LS_OK);
     lsi_local_stream_close(&stream->base);
     return st;
 }
@@ -284,6 +299,7 @@ ls_status lsi_local_recompress(lsi_engine_stream *base, int64_t timeout_ms, uint
     const lsi_clock *clock = &base->engine->env.clock;
     int64_t now_us = lsi_monotonic_us(clock), until_us = INT64_MAX;
     ls_status st = lsi_local_check_writable(lsi_local_of_stream(base));
+    int64_t pause_us = AGAIN_US;
     uint64_t saved;
     bool is_left = true;
 
@@ -293,8 +309,6 @@ ls_status lsi_local_recompress(lsi_engine_stream *base, int64_t timeout_ms, uint
     if (st == LS_OK)
         st = lsi_local_stream_check_usable(stream);
     while (st == LS_OK && is_left) {
-        _Atomic uint32_t never = 0;
-
         if (take_lock(stream)) {
             st = lsi_local_recompress_stream(stream, UINT32_MAX, until_us, &saved, &is_left);
             lsi_lock_release(&stream->slot->append_lock, LSI_RANK_UPKEEP);
@@ -303,10 +317,10 @@ ls_status lsi_local_recompress(lsi_engine_stream *base, int64_t timeout_ms, uint
         if (st == LS_OK && is_left && lsi_monotonic_us(clock) >= until_us)
             return lsi_fail(LS_ERR_TIMEOUT, "stream '%s': the time is over, and some segments are not looked at",
                             stream->name);
-        if (st == LS_OK && is_left) {
-            (void)lsi_word_sleep(&never, 0, AGAIN_US); /* However it ends, it is looked at again. */
+        if (st == LS_OK && is_left)
+            st = wait_for_others(stream, &pause_us);
+        if (st == LS_OK)
             st = lsi_local_stream_check(stream);
-        }
     }
     return st;
 }
