@@ -1,6 +1,7 @@
 /* Reading, beside puts too, and examining a whole store. See session.h. */
 #include "harness/session_inside.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -97,22 +98,33 @@ ls_status session_read_all(session *of, uint32_t stream)
     return st;
 }
 
-static void watch(void *user, sim_call call, const char *name)
+static void *look(void *user)
 {
     static shown records[SHOWN_MAX];
     session *of = user;
     char what[256];
     size_t count;
 
-    if (call != SIM_SYNC || !session_name_ends(name, ".seg") || of->is_watching)
-        return;
-    of->is_watching = true;
     if (read_shard(of, of->watched_stream, 0, records, &count) != LS_OK)
         session_complain(of, "the watcher cannot read: %s", ls_last_error_message());
     else if (!truth_check(of->truth, of->watched, 0, records, count, NEVER - 2, false, what))
         session_complain(of, "the watcher of stream '%s': %s", of->truth->streams[of->watched].name, what);
     else
         truth_seen(of->truth, of->watched, 0, records, count, of->durability == LS_DURABILITY_SYNC, session_here(of));
+    return NULL;
+}
+
+/* On a thread of its own: the one that syncs holds locks, and the watcher, as another process would, holds none. */
+static void watch(void *user, sim_call call, const char *name)
+{
+    session *of = user;
+    pthread_t watcher;
+
+    if (call != SIM_SYNC || !session_name_ends(name, ".seg") || of->is_watching)
+        return;
+    of->is_watching = true;
+    if (pthread_create(&watcher, NULL, look, of) != 0 || pthread_join(watcher, NULL) != 0)
+        session_complain(of, "no thread for the watcher");
     of->is_watching = false;
 }
 
@@ -133,7 +145,7 @@ void session_watch(session *of, uint32_t stream)
     if (of->watcher != NULL || of->streams[stream] == NULL)
         return;
     const char *name = of->truth->streams[stream].name;
-    /* It looks on the thread of a call that holds locks, so it must do no upkeep. */
+    /* It looks while a call that holds locks waits for it, so it must do no upkeep. */
     options.flags = LS_STORE_READ_ONLY;
     options.key_callback = session_key;
     if (session_answered(of, lsi_store_open_env("file:sim", &options, &of->env, &of->watcher)) != LS_OK ||
