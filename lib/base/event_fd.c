@@ -7,11 +7,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/file.h"
+
 int lsi_event_fd_open(void)
 {
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 
-    return fd < 0 ? -errno : fd;
+    return fd < 0 ? -errno : lsi_fd_move_up(fd);
 }
 
 void lsi_event_fd_raise(int fd)

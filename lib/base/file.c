@@ -9,6 +9,8 @@
  *   F2  Only regular files are opened. O_NONBLOCK keeps a FIFO from hanging the open; fstat refuses it.
  *   F3  A caller sees all bytes or an error: EINTR is retried, short transfers are continued (E4).
  *   F4  Every descriptor is O_CLOEXEC: a program started by the application never keeps a lock alive (P6).
+ *   F5  No file of a store is descriptor 0, 1 or 2, also in a process that has closed them: what somebody prints there
+ *       would be written over records.
  *
  * close() is not retried after EINTR: on Linux the descriptor is gone and its number may already be another
  * thread's. */
@@ -134,6 +136,21 @@ static int open_now(int root_fd, const char *name, int flags, mode_t mode)
     return open_by_steps(root_fd, name, flags, mode);
 }
 
+/* F5. `fd` may be -errno. When no other number is left the low one is kept: a store that can be used, and that a program
+ * would have to print into, beats one that cannot. */
+int lsi_fd_move_up(int fd)
+{
+    int moved;
+
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (moved < 0)
+        return fd;
+    (void)close(fd); /* `moved` is the same open file. */
+    return moved;
+}
+
 /* A descriptor or -errno. `name` is plain. */
 static int open_beneath(const lsi_root *root, const char *name, int flags, mode_t mode)
 {
@@ -142,7 +159,7 @@ static int open_beneath(const lsi_root *root, const char *name, int flags, mode_
     do {
         fd = open_now(root->fd, name, flags | O_CLOEXEC, mode);
     } while (made_room(root, fd));
-    return fd;
+    return lsi_fd_move_up(fd);
 }
 
 /* A descriptor of its own for the root, or -errno. */
@@ -245,6 +262,7 @@ static int system_root_open(const lsi_files *self, const char *path, unsigned fl
     } while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return -errno;
+    fd = lsi_fd_move_up(fd);
     if ((flags & LSI_ROOT_SYNC_NAME) != 0) {
         result = sync_parent_of(path);
         if (result != 0)

@@ -136,6 +136,10 @@ bool lsi_file_name_is_plain(const char *name);
  * `result` of opening or loading it. NULL: `result` says something else. */
 const char *lsi_file_misfit(int result);
 
+/* For what opens a descriptor of the library that stays open: `fd` (or -errno, as it is) by a number that is none of
+ * standard input, output and error, so that no program prints into it, or loses it by setting those up later. */
+int lsi_fd_move_up(int fd);
+
 static inline bool lsi_file_is_open(const lsi_file *file) { return file->files != NULL; }
 static inline int lsi_file_write_one(const lsi_file *file, const void *data, size_t size, uint64_t at)
 {

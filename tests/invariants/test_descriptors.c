@@ -1,5 +1,6 @@
 /* E4: a process that has no descriptor left is refused, changes nothing, and harms nobody else. Method: of a process's
- * descriptors all but a few are taken; for every number that is left the same calls are made. */
+ * descriptors all but a few are taken; for every number that is left the same calls are made. And of those that a store
+ * takes none is a standard stream's, also where these are free (F5 of file.c). */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -80,11 +81,57 @@ static void without_descriptors_nothing_changes(void **state)
     temp_remove(&temp);
 }
 
+static bool is_any_standard_one_open(void)
+{
+    return fcntl(STDIN_FILENO, F_GETFD) >= 0 || fcntl(STDOUT_FILENO, F_GETFD) >= 0 || fcntl(STDERR_FILENO, F_GETFD) >= 0;
+}
+
+/* A daemon: what it, or any library in it, prints goes to whatever file has the number. */
+static void use_without_standard_descriptors(fixture *fx)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    int said = fcntl(STDERR_FILENO, F_DUPFD, STDERR_FILENO + 1);
+    ls_iterator *reader = NULL;
+    const ls_batch *batch;
+    int32_t event_fd = -1;
+    bool took_any, is_well = false;
+    handles of;
+
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        (void)close(fd);
+    options.segment_bytes = 64 << 10;
+    options.durability = LS_DURABILITY_INTERVAL;
+    if (handles_open(&of, fx->path, &options, NULL) == LS_OK) {
+        is_well = ls_iterator_open_all(of.stream, NULL, NULL, &reader) == LS_OK &&
+                  ls_iterator_event_fd(reader, &event_fd) == LS_OK;
+        took_any = is_any_standard_one_open();
+        for (int i = 0; i < 40 && is_well && !took_any; i++) { /* two segments and more */
+            is_well = put_one(of.producer) == LS_OK && ls_iterator_next(reader, NULL, &batch) == LS_OK;
+            took_any = is_any_standard_one_open();
+        }
+        (void)dup2(said, STDERR_FILENO);
+        child_check(is_well);
+        child_check(!took_any);
+    }
+    (void)dup2(said, STDERR_FILENO);
+    child_check(is_well);
+    ls_iterator_close(reader);
+    child_check(handles_close(&of) == LS_OK);
+}
+
+static void no_file_of_a_store_is_a_standard_stream(void **state)
+{
+    fixture *fx = *state;
+
+    child_ends_well(child_start(use_without_standard_descriptors, fx));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(no_file_of_a_store_is_a_standard_stream, set_up, tear_down),
         cmocka_unit_test(without_descriptors_nothing_changes),
     };
 
-    return cmocka_run_group_tests_name("a process without descriptors (E4)", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("descriptors (E4)", tests, NULL, NULL);
 }
