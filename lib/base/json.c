@@ -59,10 +59,15 @@ static void separate(lsi_json_writer *to)
     to->wants_comma = true;
 }
 
-static void value(lsi_json_writer *to, const char *text)
+void lsi_json_raw(lsi_json_writer *to, const char *text, size_t size)
 {
     separate(to);
-    append(to, text, strlen(text));
+    append(to, text, size);
+}
+
+static void value(lsi_json_writer *to, const char *text)
+{
+    lsi_json_raw(to, text, strlen(text));
 }
 
 void lsi_json_begin(lsi_json_writer *to, const lsi_memory *memory)
@@ -103,7 +108,12 @@ void lsi_json_array_close(lsi_json_writer *to)
 
 void lsi_json_key(lsi_json_writer *to, const char *key)
 {
-    lsi_json_string(to, key);
+    lsi_json_key_sized(to, key, strlen(key));
+}
+
+void lsi_json_key_sized(lsi_json_writer *to, const void *bytes, size_t size)
+{
+    lsi_json_string_sized(to, bytes, size);
     append(to, ":", 1);
     to->wants_comma = false;
 }
@@ -159,6 +169,50 @@ void lsi_json_string_sized(lsi_json_writer *to, const void *bytes, size_t size)
     if (at > from)
         append(to, text + from, at - from);
     append(to, "\"", 1);
+}
+
+size_t lsi_json_escaped_size(const void *bytes, size_t size)
+{
+    const char *text = bytes;
+    size_t escaped_size = 0;
+
+    for (size_t at = 0; at < size;) {
+        size_t step = lsi_utf8_first(text + at, size - at);
+        char escaped[8];
+        size_t more = step == 1 ? escape((unsigned char)text[at], escaped) : 0;
+
+        escaped_size += step == 0 ? 3 : more != 0 ? more : step;
+        at += step == 0 ? 1 : step;
+    }
+    return escaped_size;
+}
+
+void lsi_json_base64(lsi_json_writer *to, const void *bytes, size_t size)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *from = bytes;
+    char *at;
+
+    separate(to);
+    if (size > SIZE_MAX / 2 || !reserve(to, (size_t)lsi_json_base64_size(size) + 2)) {
+        to->failed = true;
+        return;
+    }
+    at = to->text + to->size;
+    *at++ = '"';
+    for (size_t i = 0; i < size; i += 3) {
+        size_t left = size - i;
+        uint32_t n = (uint32_t)from[i] << 16 | (left > 1 ? (uint32_t)from[i + 1] << 8 : 0) |
+                     (left > 2 ? (uint32_t)from[i + 2] : 0);
+
+        *at++ = digits[n >> 18];
+        *at++ = digits[n >> 12 & 63];
+        *at++ = left > 1 ? digits[n >> 6 & 63] : '=';
+        *at++ = left > 2 ? digits[n & 63] : '=';
+    }
+    *at++ = '"';
+    *at = '\0';
+    to->size = (size_t)(at - to->text);
 }
 
 void lsi_json_int(lsi_json_writer *to, int64_t n)

@@ -27,14 +27,21 @@ void lsi_json_object_close(lsi_json_writer *to);
 void lsi_json_array_open(lsi_json_writer *to);
 void lsi_json_array_close(lsi_json_writer *to);
 void lsi_json_key(lsi_json_writer *to, const char *key);
+void lsi_json_key_sized(lsi_json_writer *to, const void *bytes, size_t size);
 void lsi_json_string(lsi_json_writer *to, const char *text);
 /* Bytes that are not valid UTF-8 get U+FFFD for each bad byte. */
 void lsi_json_string_sized(lsi_json_writer *to, const void *bytes, size_t size);
+void lsi_json_base64(lsi_json_writer *to, const void *bytes, size_t size); /* a string: standard alphabet, padded */
+void lsi_json_raw(lsi_json_writer *to, const char *text, size_t size);     /* a value that is JSON already */
 void lsi_json_int(lsi_json_writer *to, int64_t n);
 void lsi_json_uint(lsi_json_writer *to, uint64_t n);
 void lsi_json_double(lsi_json_writer *to, double n); /* shortest of %.15g %.16g %.17g, C locale; null if not finite */
 void lsi_json_bool(lsi_json_writer *to, bool b);
 void lsi_json_null(lsi_json_writer *to);
+
+/* How many bytes lsi_json_string_sized and lsi_json_base64 write between their quotes. */
+size_t lsi_json_escaped_size(const void *bytes, size_t size);
+static inline uint64_t lsi_json_base64_size(size_t size) { return ((uint64_t)size + 2) / 3 * 4; }
 
 /* ---- reading: one event per token; depth at most 64 ---- */
 

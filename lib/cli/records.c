@@ -6,31 +6,6 @@ static lsi_json_writer writer;
 static bool writer_made;
 static bool writer_failed;
 
-static void base64(lsi_json_writer *json, const unsigned char *bytes, size_t size)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t text_size = (size + 2) / 3 * 4;
-    char *text = json->memory->resize(json->memory->user, NULL, text_size + 1);
-    char *to = text;
-
-    if (text == NULL) {
-        json->failed = true;
-        return;
-    }
-    for (size_t i = 0; i < size; i += 3) {
-        size_t left = size - i;
-        unsigned n = (unsigned)bytes[i] << 16 | (left > 1 ? (unsigned)bytes[i + 1] << 8 : 0) |
-                     (left > 2 ? (unsigned)bytes[i + 2] : 0);
-
-        *to++ = digits[n >> 18];
-        *to++ = digits[n >> 12 & 63];
-        *to++ = left > 1 ? digits[n >> 6 & 63] : '=';
-        *to++ = left > 2 ? digits[n & 63] : '=';
-    }
-    lsi_json_string_sized(json, text, text_size);
-    (void)json->memory->resize(json->memory->user, text, 0);
-}
-
 static void print_json(const ls_record *record)
 {
     char hash_key[LSI_HASH_KEY_BYTES];
@@ -60,7 +35,7 @@ static void print_json(const ls_record *record)
         lsi_json_string_sized(&writer, record->data.data, record->data.size);
     } else {
         lsi_json_key(&writer, "data_base64");
-        base64(&writer, record->data.data, record->data.size);
+        lsi_json_base64(&writer, record->data.data, record->data.size);
     }
     lsi_json_object_close(&writer);
     if (writer.failed) {

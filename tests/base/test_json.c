@@ -171,6 +171,43 @@ static void a_failed_allocation_sticks(void **state)
     }
 }
 
+/* RFC 4648's vectors, and how long they and escaped strings are said to be. */
+static void base64_and_sizes_are_as_written(void **state)
+{
+    static const char *const vectors[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xff\xef\xbe", "/+++"}};
+    static const char *const texts[] = {"", "plain", "\"\\\b\f\n\r\t", "\x01\x1f", "\xc3\xa4\xe2\x82\xac", "\xc3(\xff"};
+    lsi_json_writer to;
+
+    (void)state;
+    lsi_json_begin(&to, &lsi_memory_libc);
+    for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
+        to.size = 0;
+        to.wants_comma = false;
+        lsi_json_base64(&to, vectors[i][0], strlen(vectors[i][0]));
+        assert_int_equal(to.size, strlen(vectors[i][1]) + 2);
+        assert_memory_equal(to.text + 1, vectors[i][1], to.size - 2);
+        assert_int_equal(to.text[to.size - 1], '"');
+        assert_int_equal(lsi_json_base64_size(strlen(vectors[i][0])), to.size - 2);
+    }
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        to.size = 0;
+        to.wants_comma = false;
+        lsi_json_string(&to, texts[i]);
+        assert_int_equal(lsi_json_escaped_size(texts[i], strlen(texts[i])), to.size - 2);
+    }
+    to.size = 0;
+    to.wants_comma = false;
+    lsi_json_object_open(&to);
+    lsi_json_key_sized(&to, "abc", 2);
+    lsi_json_raw(&to, "[1, 2]x", 6);
+    lsi_json_key(&to, "c");
+    lsi_json_base64(&to, "f", 1);
+    lsi_json_object_close(&to);
+    assert_string_equal(to.text, "{\"ab\":[1, 2],\"c\":\"Zg==\"}");
+    lsi_json_free(&to);
+}
+
 /* ---- reading ---- */
 
 #ifdef LSI_HAVE_YAJL
@@ -552,6 +589,7 @@ int main(void)
         cmocka_unit_test(doubles_are_short_and_exact),
         cmocka_unit_test(a_decimal_comma_never_shows),
         cmocka_unit_test(a_failed_allocation_sticks),
+        cmocka_unit_test(base64_and_sizes_are_as_written),
 #ifdef LSI_HAVE_YAJL
         cmocka_unit_test(every_token_is_told_with_its_depth),
         cmocka_unit_test(what_is_not_json_is_refused),

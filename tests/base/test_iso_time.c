@@ -1,0 +1,64 @@
+/* base/iso_time.h: known times, and every day of eight hundred years against the C library. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "base/iso_time.h"
+
+static void known_times_are_as_documents_show_them(void **state)
+{
+    static const struct {
+        int64_t us;
+        const char *text, *text_ms;
+    } known[] = {
+        {0, "1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000Z"},
+        {INT64_C(1607497440000000), "2020-12-09T07:04:00Z", "2020-12-09T07:04:00.000Z"},
+        {INT64_C(1573691886021999), "2019-11-14T00:38:06Z", "2019-11-14T00:38:06.021Z"},
+        {-1, "1969-12-31T23:59:59Z", "1969-12-31T23:59:59.999Z"},
+        {INT64_C(951782400000000), "2000-02-29T00:00:00Z", "2000-02-29T00:00:00.000Z"},
+        {INT64_C(253402300800000000), "+10000-01-01T00:00:00Z", "+10000-01-01T00:00:00.000Z"},
+        {INT64_MAX, "+294247-01-10T04:00:54Z", "+294247-01-10T04:00:54.775Z"},
+        {INT64_MIN, "-290308-12-21T19:59:05Z", "-290308-12-21T19:59:05.224Z"},
+    };
+    char text[LSI_ISO_TIME_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        lsi_iso_time(known[i].us, text);
+        assert_string_equal(text, known[i].text);
+        lsi_iso_time_ms(known[i].us, text);
+        assert_string_equal(text, known[i].text_ms);
+    }
+}
+
+static void every_day_is_the_c_librarys(void **state)
+{
+    (void)state;
+    for (int64_t day = -146097; day <= 146097; day++) {
+        int64_t second = day * 86400 + ((day * 7919 % 86400) + 86400) % 86400;
+        time_t when = (time_t)second;
+        char text[LSI_ISO_TIME_BYTES], expected[LSI_ISO_TIME_BYTES];
+        struct tm parts;
+
+        assert_non_null(gmtime_r(&when, &parts));
+        assert_true(strftime(expected, sizeof expected, "%Y-%m-%dT%H:%M:%SZ", &parts) > 0);
+        lsi_iso_time(second * 1000000, text);
+        assert_string_equal(text, expected);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(known_times_are_as_documents_show_them),
+        cmocka_unit_test(every_day_is_the_c_librarys),
+    };
+
+    return cmocka_run_group_tests_name("times in documents", tests, NULL, NULL);
+}
