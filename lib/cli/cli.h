@@ -139,6 +139,10 @@ const char *lsi_durability_word(ls_durability durability);
 /* After THROTTLED; `tries`: how often in a row that was. Returns how many milliseconds were waited. */
 uint32_t lsi_wait_for_turn(uint32_t tries);
 
+/* ---- signals.c: for commands that say how far they came ---- */
+void lsi_signals_catch(void);  /* SIGINT and SIGTERM, once */
+int lsi_signal_number(void);   /* the one that came, else 0; the exit code is then 128 and the number */
+
 /* ---- position.c ---- */
 #define LSI_FROM_HELP \
     "Where to begin: trim-horizon (the oldest), latest, at:SEQNO, after:SEQNO (these two need --shard when there are " \
@@ -187,7 +191,7 @@ typedef enum {
 lsi_lines *lsi_lines_open(int fd, char delimiter, size_t line_bytes_max);
 void lsi_lines_close(lsi_lines *lines);
 /* The next line without its end, a view until the next call. With `may_wait` false answers LSI_LINE_WOULD_WAIT rather
- * than wait for a pipe's or terminal's other end. */
+ * than wait for a pipe's or terminal's other end; with true after half a second of that, or at a signal. */
 lsi_line_result lsi_lines_next(lsi_lines *lines, bool may_wait, char **line, size_t *size);
 uint64_t lsi_lines_number(const lsi_lines *lines); /* of the line last given, from 1 */
 uint64_t lsi_lines_bytes(const lsi_lines *lines);  /* read so far */

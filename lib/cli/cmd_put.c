@@ -3,7 +3,9 @@
  * Lines go out in batches, but a line is never held back for others: before reading would wait, what is there is put.
  * The library checks; here nothing is checked twice. A batch with a bad record in it is refused whole, so it is put
  * again in halves until the bad record stands alone and its reason can be told with its line: 9 more calls in 500
- * records. What is no fault of a record (a full disk, damage, a deleted stream) ends the command. */
+ * records. What is no fault of a record (a full disk, damage, a deleted stream) ends the command; so does a signal,
+ * after the batch that is under way. However it ends, it says how many lines it read and stored, and of the last batch
+ * which ones it did not. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -71,6 +73,9 @@ typedef struct run_state {
     uint64_t waited_ms;   /* for limits of the stream */
     uint32_t tries;       /* to be let in, in a row */
     int stop_code;        /* not LSI_EXIT_OK: give up */
+    char not_stored[72];  /* lines of the last batch that were not, as ranges, and not said yet */
+    uint64_t range_first, range_last; /* the one that grows; 0: none */
+    bool is_unknown;      /* of one of them the outcome is */
     bool bar;             /* a progress bar is wanted */
     uint64_t input_bytes; /* 0: not known */
     int64_t began_ms, drawn_ms;
@@ -139,13 +144,65 @@ static void give_up(run_state *state, uint64_t line, ls_status status, const cha
     state->stop_code = lsi_exit_code(status);
 }
 
+static void say_not_stored(run_state *state)
+{
+    if (state->not_stored[0] != '\0')
+        lsi_say(state->call, state->is_unknown ? "not stored either, or not known to be: lines %s"
+                                               : "not stored either: lines %s", state->not_stored);
+    state->not_stored[0] = '\0';
+}
+
+static void end_range(run_state *state)
+{
+    size_t used = strlen(state->not_stored);
+    char text[48];
+
+    if (state->range_first == 0)
+        return;
+    if (state->range_first == state->range_last)
+        (void)snprintf(text, sizeof text, "%" PRIu64, state->range_first);
+    else
+        (void)snprintf(text, sizeof text, "%" PRIu64 "-%" PRIu64, state->range_first, state->range_last);
+    if (used + strlen(text) + 3 > sizeof state->not_stored) {
+        say_not_stored(state);
+        used = 0;
+    }
+    (void)snprintf(state->not_stored + used, sizeof state->not_stored - used, "%s%s", used != 0 ? ", " : "", text);
+    state->range_first = 0;
+}
+
+/* Records [first, first + count) are not stored because the command ends. */
+static void note_not_stored(run_state *state, size_t first, size_t count)
+{
+    for (size_t i = first; i < first + count; i++) {
+        uint64_t line = state->records[i].line;
+
+        if (state->range_first == 0 || line != state->range_last + 1) {
+            end_range(state);
+            state->range_first = line;
+        }
+        state->range_last = line;
+    }
+}
+
+/* True: a signal came, and the command ends. */
+static bool is_interrupted(run_state *state)
+{
+    if (lsi_signal_number() == 0 || state->stop_code != LSI_EXIT_OK)
+        return lsi_signal_number() != 0;
+    clear_bar(state);
+    lsi_say(state->call, "ended by a signal behind line %" PRIu64, lsi_lines_number(state->lines));
+    state->stop_code = 128 + lsi_signal_number();
+    return true;
+}
+
 /* Puts records [first, first + count), in halves when the library refuses one of them. Depth: log2 of the batch. Those
  * that are over a limit of the stream are moved to `first`; returns how many they are. */
 static size_t put_range(run_state *state, size_t first, size_t count);
 
 static void put_again(run_state *state, size_t first, size_t count)
 {
-    while (count != 0 && state->stop_code == LSI_EXIT_OK) {
+    while (count != 0 && state->stop_code == LSI_EXIT_OK && !is_interrupted(state)) {
         uint64_t stored = state->stored;
 
         state->waited_ms += lsi_wait_for_turn(state->tries++);
@@ -154,6 +211,7 @@ static void put_again(run_state *state, size_t first, size_t count)
             state->tries = 0;
         draw_bar(state);
     }
+    note_not_stored(state, first, count);
 }
 
 static size_t put_range(run_state *state, size_t first, size_t count)
@@ -163,7 +221,7 @@ static size_t put_range(run_state *state, size_t first, size_t count)
     ls_status st;
 
     if (state->stop_code != LSI_EXIT_OK)
-        return 0;
+        return count;
     if (count == 1) { /* Its message is of one record. */
         const ls_put_entry *entry = &state->entries[first];
         ls_put_options one = state->put;
@@ -188,6 +246,7 @@ static size_t put_range(run_state *state, size_t first, size_t count)
     }
     if (st != LS_OK) {
         give_up(state, state->records[first].line, st, ls_last_error_message());
+        note_not_stored(state, first + 1, count - 1);
         return 0;
     }
     for (size_t i = first; i < first + count; i++) {
@@ -212,7 +271,8 @@ static size_t put_range(run_state *state, size_t first, size_t count)
         else if (state->stop_code == LSI_EXIT_OK)
             give_up(state, state->records[i].line, result, text);
         else
-            lsi_say(state->call, "line %" PRIu64 " was not stored either", state->records[i].line);
+            note_not_stored(state, i, 1);
+        state->is_unknown = state->is_unknown || result == LS_ERR_IO;
     }
     return again;
 }
@@ -230,6 +290,8 @@ static void put_batch(run_state *state)
     }
     if (state->count != 0)
         put_again(state, 0, put_range(state, 0, state->count));
+    end_range(state);
+    say_not_stored(state);
     state->count = 0;
     state->bytes_size = 0;
     draw_bar(state);
@@ -357,6 +419,11 @@ static void put_lines(run_state *state)
         char *line;
         size_t size;
 
+        if (lsi_signal_number() != 0) {
+            put_batch(state);
+            (void)is_interrupted(state);
+            return;
+        }
         switch (lsi_lines_next(state->lines, state->count == 0, &line, &size)) {
         case LSI_LINE:
             if (header)
@@ -524,7 +591,9 @@ static int run(lsi_call *call)
         code = lsi_failed(call, st);
         goto done;
     }
+    lsi_signals_catch();
     put_lines(&state);
+    put_batch(&state); /* Says what was read and not put, if it was given up between two batches. */
     clear_bar(&state);
     code = state.stop_code != LSI_EXIT_OK ? state.stop_code : state.refused != 0 ? LSI_EXIT_FAILED : LSI_EXIT_OK;
     st = ls_producer_close(state.producer);
@@ -550,7 +619,8 @@ const lsi_command lsi_command_put = {
     .arguments = "NAME [FILE]",
     .help = "Each line is one record, without its line feed. Lines that cannot be stored (no\n"
             "key, too large) are told with their number and reason, the others are stored,\n"
-            "and the exit code is 1. Anything else that fails ends the command at that line.\n"
+            "and the exit code is 1. Anything else that fails ends the command at that line,\n"
+            "a signal (Ctrl+C) behind the batch that is under way.\n"
             "\n"
             "The summary goes to standard error; with --json it is one object on standard\n"
             "output: {\"read\", \"stored\", \"refused\", \"bytes\", \"throttled_seconds\",\n"

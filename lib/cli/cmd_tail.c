@@ -1,12 +1,10 @@
 /* lstream tail: follows all shards until Ctrl+C, a limit, or silence.
  *
- * A signal handler only sets a flag; the wait ends because the iterator was opened INTERRUPTIBLE, and because waits are
+ * A signal only sets a number; the wait ends because the iterator was opened INTERRUPTIBLE, and because waits are
  * cut into slices, so that a signal between the look at the flag and the wait costs a slice and no more. After each
  * slice a pipe is asked whether its reader is still there: `lstream tail | head -1` ends without another record. */
 #include "cli/cli.h"
 
-#include <signal.h>
-#include <string.h>
 #include <time.h>
 
 #define SLICE_MS 500
@@ -21,13 +19,6 @@ static const lsi_option options[] = {
         UINT32_MAX, 0},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
-
-static volatile sig_atomic_t signal_number;
-
-static void note_signal(int number)
-{
-    signal_number = number;
-}
 
 static int64_t now_ms(void)
 {
@@ -44,7 +35,7 @@ static int follow(const lsi_call *call, ls_iterator *iterator)
     int64_t last_ms = now_ms();
     uint64_t printed = 0;
 
-    while (signal_number == 0 && printed < limit && !lsi_out_broken()) {
+    while (lsi_signal_number() == 0 && printed < limit && !lsi_out_broken()) {
         ls_next_options next = LS_NEXT_OPTIONS_INIT;
         const ls_batch *batch;
         int64_t quiet_ms = now_ms() - last_ms;
@@ -80,12 +71,11 @@ static int follow(const lsi_call *call, ls_iterator *iterator)
             break;
         }
     }
-    return signal_number != 0 ? 128 + (int)signal_number : LSI_EXIT_OK;
+    return lsi_signal_number() != 0 ? 128 + lsi_signal_number() : LSI_EXIT_OK;
 }
 
 static int run(lsi_call *call)
 {
-    struct sigaction action = {.sa_handler = note_signal}; /* Without SA_RESTART: waits shall end. */
     ls_iterator_options iterator_options = LS_ITERATOR_OPTIONS_INIT;
     ls_position position = {.kind = LS_LATEST};
     ls_iterator *iterator;
@@ -98,10 +88,7 @@ static int run(lsi_call *call)
         (!lsi_parse_position(call->values[FROM].text, &position) || position.seqno != LS_SEQNO_NONE ||
          position.kind == LS_AT_SEQUENCE_NUMBER || position.kind == LS_AFTER_SEQUENCE_NUMBER))
         return lsi_usage(call, "--from is '%s': it is latest, trim-horizon or time:T", call->values[FROM].text);
-    (void)sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-
+    lsi_signals_catch();
     code = lsi_open_stream(call, call->arguments[0], false, &store, &stream);
     if (code != LSI_EXIT_OK)
         return code;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define READ_BYTES ((size_t)256 << 10)
+#define SLICE_MS 500 /* A signal between the caller's look and the wait costs one. */
 
 struct lsi_lines {
     int fd;
@@ -74,11 +75,13 @@ static bool make_room(lsi_lines *lines)
     return true;
 }
 
-static bool would_wait(int fd)
+/* Nothing can be read after so many milliseconds, or a signal came. */
+static bool would_wait(int fd, int timeout_ms)
 {
     struct pollfd poll_fd = {fd, POLLIN, 0};
+    int ready = poll(&poll_fd, 1, timeout_ms);
 
-    return poll(&poll_fd, 1, 0) == 0;
+    return ready == 0 || (ready < 0 && errno == EINTR);
 }
 
 /* Looks for the line's end in what was read; the offset of its line feed, or SIZE_MAX. */
@@ -159,7 +162,7 @@ lsi_line_result lsi_lines_next(lsi_lines *lines, bool may_wait, char **line, siz
             errno = ENOMEM;
             return LSI_LINES_FAILED;
         }
-        if (!may_wait && would_wait(lines->fd))
+        if (would_wait(lines->fd, may_wait ? SLICE_MS : 0))
             return LSI_LINE_WOULD_WAIT;
         do
             got = read(lines->fd, lines->buffer + lines->end, lines->capacity - lines->end);

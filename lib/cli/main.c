@@ -69,5 +69,7 @@ int main(int argc, char **argv)
 {
     /* A reader of our output that goes away (`| head`) is told by EPIPE and is no error: see output.c. */
     (void)signal(SIGPIPE, SIG_IGN);
+    /* A limit of the shell (ulimit -f) is then EFBIG, which the library tells as a full disk. */
+    (void)signal(SIGXFSZ, SIG_IGN);
     return lsi_out_end(dispatch(argc, argv));
 }

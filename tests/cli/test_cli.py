@@ -541,6 +541,42 @@ class Putting(Store):
         self.assertIn("line 1: it is longer", done.err)
         self.assertEqual(self.lines()[-1], "short")
 
+    def test_a_signal_ends_it_with_a_summary(self):
+        self.make()
+        environment = dict(os.environ, LIBSTREAM_STORE=self.store)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            put = subprocess.Popen([LSTREAM, "put", "s", "-k", "k", "--json"], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+            put.stdin.write(b"one\ntwo\nhalf of a")
+            put.stdin.flush()
+            had = len(self.lines())
+            for _ in range(100):
+                if len(self.lines()) == had + 2:
+                    break
+                time.sleep(0.05)
+            put.send_signal(number)
+            code, out, err = put.wait(20), put.stdout.read(), put.stderr.read()
+            put.stdin.close(), put.stdout.close(), put.stderr.close()
+            self.assertEqual((code, err), (128 + number, b"lstream: put: ended by a signal behind line 2\n"))
+            told = json.loads(out)
+            self.assertEqual((told["read"], told["stored"], told["refused"]), (2, 2, 0))
+        self.assertEqual(self.lines(), ["one", "two"] * 2)
+
+    def test_where_it_ends_is_told_in_few_lines(self):
+        self.make("s", "--segment-bytes", "64K")
+        data = b"".join(b"%d\n" % i for i in range(20000))
+        limited = subprocess.run("ulimit -f 40; '%s' put s -k k --batch 5000" % LSTREAM, shell=True, input=data,
+                                 executable="/bin/bash", env=dict(os.environ, LIBSTREAM_STORE=self.store),
+                                 capture_output=True)
+        said = limited.stderr.decode().splitlines()
+        self.assertEqual(limited.returncode, 5, said)
+        stored = len(self.lines())
+        self.assertEqual(len(said), 4, said)
+        self.assertIn("line %d: stream 's' shard 0: writing to" % (stored + 1), said[0])
+        batch_end = stored - stored % 5000 + 5000
+        self.assertEqual(said[2], "lstream: put: not stored either: lines %d-%d" % (stored + 2, batch_end))
+        self.assertIn("%d stored" % stored, said[3])
+
     def test_an_explicit_hash_key_chooses_the_shard(self):
         self.make("s", "--shards", 2)
         self.run_tool("put", "s", "-k", "k", "--explicit-hash-key", "0", stdin=b"low\n")
