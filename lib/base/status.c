@@ -27,8 +27,7 @@ static void take_before(void)
     has_failed = true;
 }
 
-/* Makes what vsnprintf left into one line of UTF-8. A cut code point at the end is dropped when `was_cut`. */
-static void copy_clean(char out[LSI_MESSAGE_BYTES], const char *text, bool was_cut)
+void lsi_make_one_line(char *text, bool was_cut)
 {
     size_t size = strlen(text);
     size_t at = 0;
@@ -40,20 +39,20 @@ static void copy_clean(char out[LSI_MESSAGE_BYTES], const char *text, bool was_c
         if (step == 0 && was_cut && size - at < 4 && byte >= 0xc0)
             break;
         if (step == 0 || lsi_utf8_is_control(text + at)) {
-            out[at++] = '?';
+            text[at++] = '?';
             continue;
         }
-        memcpy(out + at, text + at, step);
         at += step;
     }
-    out[at] = '\0';
+    text[at] = '\0';
 }
 
 static void set_current(ls_status status, int err, const char *text, bool was_cut)
 {
     char clean[LSI_MESSAGE_BYTES];
 
-    copy_clean(clean, text, was_cut);
+    (void)snprintf(clean, sizeof clean, "%s", text);
+    lsi_make_one_line(clean, was_cut);
     take_before();
     memcpy(current.message, clean, sizeof clean);
     current.status = status;
@@ -88,7 +87,7 @@ ls_status lsi_fail(ls_status status, const char *format, ...)
 
     assert(status != LS_OK);
     va_start(arguments, format);
-    (void)print(text, 0, &was_cut, format, arguments); /* Its length is found again in copy_clean. */
+    (void)print(text, 0, &was_cut, format, arguments); /* Its length is found again in lsi_make_one_line. */
     va_end(arguments);
     set_current(status, 0, text, was_cut);
     errno = errno_before;
@@ -103,7 +102,7 @@ ls_status lsi_fail_throttled(uint32_t retry_after_ms, const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
-    (void)print(text, 0, &was_cut, format, arguments); /* Its length is found again in copy_clean. */
+    (void)print(text, 0, &was_cut, format, arguments); /* Its length is found again in lsi_make_one_line. */
     va_end(arguments);
     set_current(LS_ERR_THROTTLED, 0, text, was_cut);
     current.retry_after_ms = retry_after_ms;
@@ -137,7 +136,7 @@ static ls_status status_of_errno(int err)
 static ls_status fail_errno(int err, ls_status status, const char *format, va_list arguments)
 {
     char text[LSI_MESSAGE_BYTES] = "";
-    char clean[LSI_MESSAGE_BYTES];
+    char given[LSI_MESSAGE_BYTES];
     char room[REASON_BYTES];
     int errno_before = errno;
     bool was_cut = false;
@@ -147,9 +146,10 @@ static ls_status fail_errno(int err, ls_status status, const char *format, va_li
         text[LSI_MESSAGE_BYTES - 1 - REASON_BYTES] = '\0';
         was_cut = true;
     }
-    copy_clean(clean, text, was_cut);
+    lsi_make_one_line(text, was_cut);
+    memcpy(given, text, sizeof given);
     /* The GNU strerror_r: thread-safe, and its answer is always terminated. */
-    (void)snprintf(text, sizeof text, "%.*s: %.*s", LSI_MESSAGE_BYTES - 1 - REASON_BYTES, clean, REASON_BYTES - 2,
+    (void)snprintf(text, sizeof text, "%.*s: %.*s", LSI_MESSAGE_BYTES - 1 - REASON_BYTES, given, REASON_BYTES - 2,
                    strerror_r(err, room, sizeof room)); /* Fits by the two precisions. */
     set_current(status, err, text, true);
     errno = errno_before;

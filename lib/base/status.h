@@ -4,6 +4,8 @@
 #ifndef LSI_BASE_STATUS_H
 #define LSI_BASE_STATUS_H
 
+#include <stdbool.h>
+
 #include <libstream/status.h>
 
 #define LSI_MESSAGE_BYTES 512
@@ -21,6 +23,10 @@ ls_status lsi_fail_reading(int err, const char *format, ...) __attribute__((form
 
 /* LS_ERR_THROTTLED, and after how many milliseconds the call may be tried again. */
 ls_status lsi_fail_throttled(uint32_t retry_after_ms, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Makes a text that quotes names out of files, or from callers, one line of UTF-8 in place: what is a control character
+ * or no UTF-8 becomes '?'. A cut code point at the end is dropped when `was_cut`. */
+void lsi_make_one_line(char *text, bool was_cut);
 
 /* Puts "`label`: " in front of the last error's message; returns its status. */
 ls_status lsi_fail_within(const char *label);

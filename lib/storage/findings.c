@@ -16,10 +16,12 @@ void lsi_inspection_tell(lsi_inspection *inspection, ls_finding *finding, const 
     char what[768];
     va_list arguments;
     ls_inspect_summary *summary = &inspection->summary;
+    int size;
 
     va_start(arguments, format);
-    (void)vsnprintf(what, sizeof what, format, arguments);
+    size = vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
+    lsi_make_one_line(what, size >= (int)sizeof what); /* Files have whatever names somebody gave them. */
     finding->size = sizeof *finding;
     finding->what = what;
     finding->stream = inspection->stream;

@@ -316,6 +316,14 @@ class Damage(Store):
                          [("note", "stray-file")])
         self.assertEqual(self.run_tool("verify").out.count("\n"), 2)
 
+    def test_a_files_name_reaches_no_terminal_as_it_is(self):
+        name = b"\x1b]0;x\x07\n\xff.seg"
+        with open(os.path.join(os.path.dirname(os.fsencode(self.shard_file("segments"))), name), "wb"):
+            pass
+        out = self.run_tool("verify", "--notes").stdout
+        self.assertEqual(out.count(b"\n"), 4, out)
+        self.assertIn(b"/?]0;x???.seg is named by nothing", out)
+
     def test_random_damage_never_gives_other_records(self):
         """Flip bytes at places of a fixed sequence in every file of the shard; repair; what can then be read must be a
         part of what was put, in order."""
