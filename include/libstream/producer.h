@@ -81,8 +81,8 @@ typedef struct ls_put_options {
  * @retval LS_ERR_NO_MEMORY         No memory, or no descriptor is left to the process. Nothing was written.
  * @retval LS_ERR_STATE             A fork child called it, or the shard's sequence numbers are used up. Nothing was
  *                                  written.
- * @retval LS_ERR_IO                The outcome is unknown: readers may or may not see the record, once. The shard
- *                                  refuses puts from now on, in every process (ls_stream_reset_shard).
+ * @retval LS_ERR_IO                The outcome is unknown: readers may or may not see the record, once. Where a sync
+ *                                  failed the shard refuses puts from now on, in every process (ls_stream_reset_shard).
  *
  * Threads: any thread, one at a time for one producer. Blocks on disk. Since 0.1.
  */

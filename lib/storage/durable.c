@@ -15,6 +15,7 @@
 #define IMPATIENT_MS 1000u      /* after this long, or its call's patience, a follower leads, whoever holds the lock */
 #define GATHER_US 30            /* a leader waits this long for as many as the last group had */
 #define REWRITE_BYTES (256u << 10)
+#define REWRITE_BYTES_FEW 4096u /* on the stack */
 
 /* E1. The first errno stays. */
 ls_status lsi_log_fail(lsi_log *log, lsi_slot *slot, int err)
@@ -61,17 +62,16 @@ static ls_status was_given_up(lsi_log *log, lsi_slot *slot, uint64_t end)
 }
 
 /* E2: bytes somebody else wrote before this descriptor was open may have failed to reach the disk without this
- * descriptor ever hearing of it. Writing them again makes the next sync tell the truth. */
+ * descriptor ever hearing of it. Writing them again makes the next sync tell the truth. Short memory makes it slower. */
 int lsi_log_write_again(const lsi_log *log, const lsi_segment *segment, uint64_t from, uint64_t to)
 {
     const lsi_memory *memory = &log->config.env->memory;
-    unsigned char *buffer = lsi_alloc(memory, REWRITE_BYTES);
+    unsigned char few[REWRITE_BYTES_FEW], *many = lsi_alloc(memory, REWRITE_BYTES), *buffer = many != NULL ? many : few;
+    size_t most = many != NULL ? REWRITE_BYTES : sizeof few;
     int rc = 0;
 
-    if (buffer == NULL)
-        return -ENOMEM;
     while (from < to && rc >= 0) {
-        size_t size = to - from > REWRITE_BYTES ? REWRITE_BYTES : (size_t)(to - from);
+        size_t size = to - from > most ? most : (size_t)(to - from);
         uint64_t offset = from - segment->header.base + LSI_SEGMENT_HEADER_BYTES;
         int64_t got = segment->file.files->read(&segment->file, buffer, size, offset);
         if (got != (int64_t)size)
@@ -80,8 +80,51 @@ int lsi_log_write_again(const lsi_log *log, const lsi_segment *segment, uint64_t
             rc = lsi_file_write_one(&segment->file, buffer, size, offset);
         from += size;
     }
-    lsi_free(memory, buffer);
+    lsi_free(memory, many);
     return rc;
+}
+
+/* A repair may have made readers step over what is there. */
+static uint64_t skipped_to(const lsi_log *log, uint64_t position)
+{
+    lsi_segment_list *list;
+    uint64_t to = position;
+
+    if (lsi_segment_list_load(&log->config, &list) != LS_OK)
+        return to;
+    const lsi_skip *skip = lsi_skip_at(list, position);
+    if (skip != NULL)
+        to = skip->to;
+    lsi_segment_list_unref(list);
+    return to;
+}
+
+/* E2: whether they are still what was written. The kernel forgets pages that it could not write, and reads then what the
+ * disk has instead: nobody may be told that this is durable. `end` is the end of a frame. Without memory to look they
+ * count as right: whoever reads them finds out. */
+static bool are_whole(const lsi_log *log, const lsi_segment *segment, uint64_t from, uint64_t to, uint64_t end)
+{
+    lsi_error_state before;
+    lsi_walk walk;
+    ls_status st = LS_OK;
+    bool whole = true;
+
+    lsi_error_save(&before);
+    lsi_walk_begin(&walk, log->config.env, segment, from, end, true);
+    while (st == LS_OK && whole && walk.at < to) {
+        lsi_frame frame;
+        lsi_frame_result result;
+        uint64_t position;
+
+        st = lsi_walk_next(&walk, &frame, &position, &result);
+        if (st != LS_OK || result == LSI_FRAME_VALID)
+            continue;
+        walk.at = skipped_to(log, position);
+        whole = walk.at > position;
+    }
+    lsi_walk_end(&walk);
+    lsi_error_restore(&before);
+    return whole && (st == LS_OK || st == LS_ERR_NO_MEMORY);
 }
 
 /* The kernel tells a lost write once to each descriptor. Of two threads that sync through one, the other would be told
@@ -109,10 +152,7 @@ ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segmen
         return LS_OK;
     if (from < segment->held_from) {
         uint64_t to = end < segment->held_from ? end : segment->held_from;
-        int rc = lsi_log_write_again(log, segment, from, to);
-        if (rc == -ENOMEM)
-            return lsi_fail(LS_ERR_NO_MEMORY, "%s: writing again what a dead process wrote: no memory",
-                            log->config.label);
+        int rc = are_whole(log, segment, from, to, end) ? lsi_log_write_again(log, segment, from, to) : -EIO;
         if (rc < 0)
             return lsi_log_fail(log, slot, -rc);
     }
@@ -244,7 +284,15 @@ static ls_status commit(lsi_log *log, lsi_slot *slot, uint64_t end, uint64_t giv
 ls_status lsi_log_commit(lsi_log *log, uint64_t end)
 {
     /* What is put ends behind all that was given up before. */
-    return commit(log, atomic_load_explicit(&log->slot, memory_order_acquire), end, 0);
+    ls_status st = commit(log, atomic_load_explicit(&log->slot, memory_order_acquire), end, 0);
+    lsi_error_state why;
+
+    if (st == LS_OK || st == LS_ERR_IO || st == LS_ERR_NOT_FOUND)
+        return st;
+    /* D7: it was written, and the next sync may make it durable; any other status says that nothing was. */
+    lsi_error_save(&why);
+    return lsi_fail(LS_ERR_IO, "%s: it was not synced, and whether it will be is not known: %s", log->config.label,
+                    why.message);
 }
 
 ls_status lsi_log_sync(lsi_log *log)

@@ -1,0 +1,190 @@
+/* What other processes wrote and nobody synced yet is made durable by who syncs next (E2), and what a put is told whose
+ * sync meets trouble (D7).
+ *
+ * On the simulated disk, with two logs of one shard as two processes have them: `first` wrote, `second` syncs. */
+#include <errno.h>
+
+#include "base/status.h"
+#include "storage/log_store.h"
+#include "support/sim_files.h"
+#include "support/sim_memory.h"
+
+#define SEGMENT_BYTES (1u << 20)
+
+typedef struct fixture {
+    sim_files *sim;
+    sim_memory memory;
+    lsi_memory table;
+    log_store store;
+    lsi_log *first, *second;
+} fixture;
+
+static int setup(void **state)
+{
+    static fixture fx;
+
+    fx = (fixture){.memory = SIM_MEMORY_INIT};
+    fx.sim = sim_files_new();
+    fx.table = sim_memory_table(&fx.memory);
+    fx.store.memory = &fx.table;
+    *state = &fx;
+    if (fx.sim == NULL)
+        return 1;
+    log_store_open(&fx.store, sim_files_table(fx.sim), true, LS_DURABILITY_SYNC, SEGMENT_BYTES);
+    fx.first = fx.store.log;
+    assert_int_equal(lsi_log_open(&fx.store.config, &fx.second), LS_OK);
+    assert_int_equal(lsi_log_touch(fx.first), LS_OK);
+    assert_int_equal(lsi_log_touch(fx.second), LS_OK);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture *fx = *state;
+
+    (void)lsi_log_close(fx->second);
+    (void)log_store_close(&fx->store);
+    sim_files_free(fx->sim);
+    return 0;
+}
+
+/* Appends and does not wait: returns what to wait for. */
+static uint64_t append(fixture *fx, lsi_log *log, const char *text)
+{
+    ls_put_entry entry = {{"k", 1}, {text, strlen(text)}, NULL};
+    ls_seqno seqno;
+    uint32_t accepted;
+    uint64_t end;
+    bool closed;
+
+    assert_int_equal(lsi_log_append(log, fx->store.framer, &entry, NULL, 1, false, &accepted, &seqno, &end, &closed),
+                     LS_OK);
+    return end;
+}
+
+static void check_log(lsi_log *log, const char *expected)
+{
+    char texts[512] = "";
+    size_t used = 0;
+    lsi_log_reader *reader;
+    const ls_record *records;
+    bool tip = false, end;
+    uint32_t count;
+
+    assert_int_equal(lsi_log_reader_open(log, LSI_READ_FAST, &reader), LS_OK);
+    while (!tip) {
+        assert_int_equal(lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end), LS_OK);
+        for (uint32_t i = 0; i < count; i++)
+            used += (size_t)snprintf(texts + used, sizeof texts - used, "%.*s ", (int)records[i].data.size,
+                                     (const char *)records[i].data.data);
+    }
+    lsi_log_reader_close(reader);
+    assert_string_equal(texts, expected);
+}
+
+/* The kernel could not write those bytes and has forgotten them since: the file is as the disk has it. */
+static void lose(fixture *fx, uint64_t from, uint64_t to)
+{
+    static const unsigned char zeros[4096];
+    const lsi_files *files = sim_files_table(fx->sim);
+    lsi_file file = {0};
+
+    assert_true(to - from <= sizeof zeros);
+    assert_int_equal(files->open(&fx->store.root, "1/0/00000001.seg", LSI_OPEN_WRITE, &file), 0);
+    assert_int_equal(lsi_file_write_one(&file, zeros, (size_t)(to - from), LSI_SEGMENT_HEADER_BYTES + from), 0);
+    assert_int_equal(files->close(&file), 0);
+}
+
+static void what_another_wrote_is_synced_with_ones_own(void **state)
+{
+    fixture *fx = *state;
+    uint64_t others = append(fx, fx->first, "others"), own = append(fx, fx->second, "own");
+
+    assert_int_equal(lsi_log_commit(fx->second, own), LS_OK);
+    assert_int_equal(lsi_log_commit(fx->first, others), LS_OK);
+    check_log(fx->first, "others own ");
+}
+
+/* Nobody is told that it is durable, of his own neither, for that would lie behind a hole (D2); and it is not silent. */
+static void what_is_not_there_any_more_is_not_vouched_for(void **state)
+{
+    fixture *fx = *state;
+    uint64_t others = append(fx, fx->first, "others"), own;
+
+    lose(fx, 0, others);
+    own = append(fx, fx->second, "own");
+    assert_int_equal(lsi_log_commit(fx->second, own), LS_ERR_IO);
+    assert_int_equal(lsi_log_commit(fx->first, others), LS_ERR_IO);
+    check_log(fx->first, "");
+    assert_int_equal(lsi_log_reset(fx->first), LS_OK);
+    assert_int_equal(lsi_log_commit(fx->second, append(fx, fx->second, "after")), LS_OK);
+    check_log(fx->first, "after ");
+}
+
+/* The place of a write that was noted, and failed, is no frame's: where frames end now is another place. */
+static void a_write_that_failed_before_is_not_looked_for(void **state)
+{
+    fixture *fx = *state;
+    lsi_segment *segment;
+    char text[600];
+
+    memset(text, 't', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    (void)append(fx, fx->first, "small");
+    atomic_store(&lsi_log_slot(fx->first)->write_end, lsi_load(&lsi_log_slot(fx->first)->committed_end) + 64);
+    /* It opens the file while that write is under way, */
+    assert_int_equal(lsi_log_segment(fx->second, lsi_log_slot(fx->first), 1, &segment), LS_OK);
+    lsi_segment_unref(segment);
+    atomic_store(&lsi_log_slot(fx->first)->write_end, lsi_load(&lsi_log_slot(fx->first)->committed_end));
+    (void)append(fx, fx->first, text); /* and this one ends further on. */
+    assert_int_equal(lsi_log_sync(fx->second), LS_OK);
+}
+
+/* It is written by then: who is told that nothing was would put it again, and it would be there twice. */
+static void short_memory_is_no_reason_to_deny_what_was_written(void **state)
+{
+    fixture *fx = *state;
+    uint64_t own;
+    ls_status st;
+
+    (void)append(fx, fx->first, "others");
+    own = append(fx, fx->second, "own");
+    sim_memory_fail(&fx->memory, 1, true);
+    st = lsi_log_commit(fx->second, own);
+    assert_true(fx->memory.failed > 0);
+    sim_memory_fail(&fx->memory, 0, false);
+    assert_int_equal(st, LS_OK);
+    check_log(fx->first, "others own ");
+}
+
+/* The same where the list must be looked at, to learn what a reset gave up. */
+static void what_is_not_known_is_not_nothing(void **state)
+{
+    fixture *fx = *state;
+    uint64_t waits = append(fx, fx->first, "waits");
+    ls_status st;
+
+    sim_fault_add(fx->sim, (sim_fault){.call = SIM_SYNC, .name = ".seg", .nth = 1, .err = EIO});
+    assert_int_equal(lsi_log_sync(fx->second), LS_ERR_IO);
+    sim_faults_clear(fx->sim);
+    assert_int_equal(lsi_log_reset(fx->second), LS_OK);
+    sim_memory_fail(&fx->memory, 1, true);
+    st = lsi_log_commit(fx->first, waits);
+    assert_true(fx->memory.failed > 0);
+    sim_memory_fail(&fx->memory, 0, false);
+    assert_int_equal(st, LS_ERR_IO);
+}
+
+int main(void)
+{
+#define A_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        A_TEST(what_another_wrote_is_synced_with_ones_own),
+        A_TEST(what_is_not_there_any_more_is_not_vouched_for),
+        A_TEST(a_write_that_failed_before_is_not_looked_for),
+        A_TEST(short_memory_is_no_reason_to_deny_what_was_written),
+        A_TEST(what_is_not_known_is_not_nothing),
+    };
+
+    return cmocka_run_group_tests_name("others' bytes (E2), and what a put is told of its sync (D7)", tests, NULL, NULL);
+}
