@@ -314,8 +314,8 @@ static int attach_alone(lsi_control *control, const unsigned char store_id[16], 
     atomic_store_explicit(&header->unsure, unsure, memory_order_relaxed);
     memset(&header->clock_guard, 0, sizeof(header->clock_guard)); /* Monotonic time begins with the boot. */
     memset(&header->upkeep, 0, sizeof(header->upkeep));
-    /* Nobody has a cached manifest. 2 is even: nothing is under way. */
-    atomic_store_explicit(&header->manifest_generation, 2, memory_order_relaxed);
+    /* Nobody has a cached manifest. It is even: nothing is under way. */
+    atomic_store_explicit(&header->manifest_generation, LSI_CONTROL_GENERATION_FIRST, memory_order_relaxed);
     result = lsi_lock_init(&header->store_lock);
     if (result != 0)
         return result;

@@ -72,7 +72,7 @@ typedef struct lsi_slot {
     _Alignas(64) _Atomic uint64_t allocated_end; /* the last segment's file is allocated up to here */
     _Atomic uint64_t zeroed_end;   /* ... and was written, with data or zeros, up to here */
     _Atomic uint64_t indexed_end;  /* the index has an entry for the frame at or before here */
-    _Atomic uint32_t failed_errno; /* FAILED: what the sync said */
+    _Atomic uint32_t failed_errno; /* FAILED: what the sync said; else, not 0: recovery's sync of the directory failed */
     _Atomic uint32_t list_generation; /* rises with each replacement of the segment list or death in the lock */
     _Atomic uint32_t closed;       /* LSI_LOG_OPEN ... */
     _Atomic uint32_t torn_count;   /* torn tails found since this control file was made */
@@ -211,6 +211,7 @@ bool lsi_control_is_unsure(const lsi_control *control);
 void lsi_control_is_sure(lsi_control *control);
 /* Rises with each replacement of the manifest; read before using a cached one. Odd from `changing` to `changed`: a
  * replacement is under way, or died or failed, and the next one who has the lock writes the manifest once more. */
+#define LSI_CONTROL_GENERATION_FIRST 2u /* none since the control file was made anew */
 uint64_t lsi_control_manifest_generation(const lsi_control *control);
 void lsi_control_manifest_changing(lsi_control *control); /* store lock held; before the file is replaced */
 void lsi_control_manifest_changed(lsi_control *control);  /* store lock held; after it is durable */

@@ -226,6 +226,32 @@ static ls_status open_last(const lsi_log *log, const lsi_as_if *as_if, uint32_t 
                                                   : lsi_segment_open(&log->config, number, write, out);
 }
 
+/* R8, of the list that led here: who replaced it may have died before he synced its name. Where that sync failed, or may
+ * have and nobody knows any more, one that returns 0 now says nothing of it (E1): the list is written once more. */
+static ls_status settle_list(const lsi_log *log, const lsi_segment_list *list, lsi_slot *slot)
+{
+    const lsi_log_config *config = &log->config;
+    bool again = atomic_load_explicit(&slot->failed_errno, memory_order_relaxed) != 0 ||
+                 lsi_control_is_unsure(config->control);
+    lsi_segment_list *fresh;
+    ls_status st;
+    int rc;
+
+    if (!again) {
+        rc = config->root->files->sync_dir(config->root, config->dir);
+        if (rc == 0)
+            return LS_OK;
+        atomic_store_explicit(&slot->failed_errno, (uint32_t)-rc, memory_order_relaxed);
+        return lsi_fail_errno(-rc, "%s: syncing the directory %s", config->label, config->dir);
+    }
+    st = lsi_segment_list_copy(list, &fresh);
+    if (st == LS_OK) {
+        st = lsi_segment_list_store(config, fresh);
+        lsi_segment_list_unref(fresh);
+    }
+    return st;
+}
+
 /* From the segments alone. `write`: R8 and a shared slot; else for one's own eyes. */
 static ls_status recover_from_segments(lsi_log *log, const lsi_as_if *as_if, lsi_slot *slot, bool write)
 {
@@ -269,12 +295,10 @@ static ls_status recover_from_segments(lsi_log *log, const lsi_as_if *as_if, lsi
     st = scan_segment(log, list, segment, watermark, &found);
     if (st != LS_OK)
         goto out;
-    if (write && !found.damaged) { /* R8, of the list that led here: who replaced it may have died before he synced. */
-        int rc = log->config.root->files->sync_dir(log->config.root, log->config.dir);
-        if (rc < 0) {
-            st = lsi_fail_errno(-rc, "%s: syncing the directory %s", log->config.label, log->config.dir);
+    if (write && !found.damaged) {
+        st = settle_list(log, list, slot);
+        if (st != LS_OK)
             goto out;
-        }
     }
     if (write && !found.damaged && found.end > found.durable) { /* R8 */
         int rc = lsi_log_write_again(log, segment, found.durable, found.end);

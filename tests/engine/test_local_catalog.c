@@ -842,6 +842,55 @@ static void a_manifest_whose_sync_failed_is_believed_by_nobody(void **state)
     }
 }
 
+/* The same when the control file went, which alone had the word of it, and the one who opens the store next meets a sync
+ * that fails, too. */
+static void nor_is_one_of_which_the_word_was_lost(void **state)
+{
+    bool is_lost = true;
+
+    (void)state;
+    for (uint64_t n = 1; is_lost; n++) {
+        sim_files *sim = store_with_old(), *crashed;
+        lsi_engine_stream *stream;
+        lsi_engine *engine;
+        lsi_root root;
+        walk at;
+
+        begin(&at, sim);
+        assert_int_equal(open_walk(&at, &engine), LS_OK);
+        sim_fault_add(sim, (sim_fault){.call = SIM_SYNC_DIR, .nth = n, .err = EIO});
+        is_lost = create(engine, "new", 1) != LS_OK;
+        sim_faults_clear(sim);
+        close_store(engine);
+        assert_int_equal(sim_files_table(sim)->root_open(sim_files_table(sim), "s", LSI_ROOT_WRITE, &root), 0);
+        assert_int_equal(root.files->unlink(&root, LSI_CONTROL_NAME), 0);
+        root.files->root_close(&root);
+        begin(&at, sim);
+        sim_fault_add(sim, (sim_fault){.call = SIM_SYNC_DIR, .nth = 1, .err = EIO});
+        if (open_walk(&at, &engine) == LS_OK)
+            close_store(engine);
+        sim_faults_clear(sim);
+        assert_int_equal(open_walk(&at, &engine), LS_OK);
+        if (stream_is_there(engine, "new")) {
+            assert_int_equal(engine->ops->stream_open(engine, "new", &stream), LS_OK);
+            assert_int_equal(put_one(engine, stream, 0, "x"), LS_OK);
+            crashed = sim_crash_state(sim, sim_log_count(sim), SIM_SEED_NOTHING);
+            engine->ops->stream_close(stream);
+            close_store(engine);
+            begin(&at, crashed);
+            assert_int_equal(open_walk(&at, &engine), LS_OK);
+            assert_int_equal(engine->ops->stream_open(engine, "new", &stream), LS_OK);
+            assert_int_equal(count_records(engine, stream, 0), 1);
+            engine->ops->stream_close(stream);
+            close_store(engine);
+            sim_files_free(crashed);
+        } else {
+            close_store(engine);
+        }
+        sim_files_free(sim);
+    }
+}
+
 /* The same beside a reader, who had opened his stream before. */
 static void a_reader_goes_on_while_no_manifest_can_be_written(void **state)
 {
@@ -1272,6 +1321,7 @@ int main(void)
         CASE(strays_are_removed_or_set_aside),
         CASE(a_deletion_whose_process_died_is_finished_by_others),
         CASE(a_manifest_whose_sync_failed_is_believed_by_nobody),
+        CASE(nor_is_one_of_which_the_word_was_lost),
         CASE(a_change_of_durability_syncs_what_was_put_before),
         CASE(a_reader_goes_on_while_no_manifest_can_be_written),
         CASE(the_sweeper_syncs_what_a_killed_process_put),

@@ -261,6 +261,28 @@ static ls_status settings_agree(lsi_local *local, const settings *wanted)
     return LS_OK;
 }
 
+/* With the control file went the word whether a replaced manifest had got its name synced. Where a sync of the directory
+ * failed then, one that succeeds now says nothing (E1): whoever reads the manifest next settles (L3). `is_new`: it was
+ * made here, and synced. */
+static ls_status doubt_manifest(lsi_local *local, bool is_new)
+{
+    ls_status st;
+
+    if (!lsi_control_is_unsure(local->control) ||
+        lsi_control_manifest_generation(local->control) != LSI_CONTROL_GENERATION_FIRST)
+        return LS_OK;
+    st = lsi_control_lock(local->control);
+    if (st != LS_OK)
+        return st;
+    if (lsi_control_manifest_generation(local->control) == LSI_CONTROL_GENERATION_FIRST) {
+        lsi_control_manifest_changing(local->control);
+        if (is_new)
+            lsi_control_manifest_changed(local->control);
+    }
+    lsi_control_unlock(local->control);
+    return LS_OK;
+}
+
 /* ---- locks and checks ---- */
 
 void lsi_local_lock(lsi_local *local)
@@ -398,7 +420,7 @@ ls_status lsi_local_open(const char *root_path, const ls_store_options *options,
     settings wanted;
     lsi_catalog *catalog = NULL;
     lsi_local *local;
-    bool alone;
+    bool alone, is_new = false;
     ls_status st = settings_take(options, &own, &wanted);
     int result;
 
@@ -434,6 +456,7 @@ ls_status lsi_local_open(const char *root_path, const ls_store_options *options,
             st = no_store(local, root_path);
         else
             st = make_store(local, root_path, &wanted, &catalog);
+        is_new = true;
     }
     if (st != LS_OK)
         goto fail;
@@ -445,14 +468,10 @@ ls_status lsi_local_open(const char *root_path, const ls_store_options *options,
     if (st != LS_OK)
         goto fail;
     local->mark = lsi_control_mark(local->control);
-    if (alone && !local->base.read_only) {
-        /* With the control file went the word whether a replaced manifest had got its name synced (L3). */
-        result = local->root.files->sync_dir(&local->root, "");
-        if (result != 0) {
-            st = lsi_fail_errno(result, "cannot sync the directory '%s'", root_path);
-            goto fail;
-        }
-    }
+    if (alone && !local->base.read_only)
+        st = doubt_manifest(local, is_new);
+    if (st != LS_OK)
+        goto fail;
     st = settings_agree(local, &wanted);
     if (st != LS_OK)
         goto fail;
