@@ -110,7 +110,9 @@ ls_status lsi_log_closing_begin(lsi_log *log, lsi_log_closing *out)
         goto fail;
     }
     out->end = lsi_load(&slot->committed_end);
-    out->next_seqno = lsi_load(&slot->next_seqno);
+    out->next_seqno = (atomic_load_explicit(&slot->roll_first, memory_order_relaxed) & LSI_ROLL_FIRST_NUMBERS) != 0
+                          ? lsi_load(&slot->seqno_limit)
+                          : lsi_load(&slot->next_seqno);
     out->last_arrival_us = atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed);
     st = lsi_log_segment(log, slot, atomic_load_explicit(&slot->segment, memory_order_relaxed), &segment);
     if (st != LS_OK)

@@ -72,7 +72,7 @@ typedef struct lsi_slot {
     _Alignas(64) _Atomic uint64_t allocated_end; /* the last segment's file is allocated up to here */
     _Atomic uint64_t zeroed_end;   /* ... and was written, with data or zeros, up to here */
     _Atomic uint64_t indexed_end;  /* the index has an entry for the frame at or before here */
-    _Atomic uint32_t failed_errno; /* FAILED: what the sync said; else, not 0: recovery's sync of the directory failed */
+    _Atomic uint32_t failed_errno; /* FAILED: what the sync said; else, not 0: one of recovery's failed */
     _Atomic uint32_t list_generation; /* rises with each replacement of the segment list or death in the lock */
     _Atomic uint32_t closed;       /* LSI_LOG_OPEN ... */
     _Atomic uint32_t torn_count;   /* torn tails found since this control file was made */

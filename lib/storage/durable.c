@@ -162,8 +162,8 @@ ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segmen
     if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
         return already_failed(log, slot); /* Somebody else's sync met what ours no longer sees. */
 
-    /* First the watermark: when all processes are gone it alone says what of a shard that FAILED is durable, and who sees
-     * durable_end raised acknowledges what is below. Unless a reset was faster: then it is another segment's. */
+    /* First the watermark: when all processes are gone it alone says what of a shard that FAILED is durable, and who
+     * sees durable_end raised acknowledges what is below. Unless a reset was faster: then it is another segment's. */
     if (end > lsi_load(&slot->given_up_to))
         lsi_watermark_note(slot, segment->header.number, end);
     /* S4. Several may raise it; it never falls. Release pairs with lsi_load. */

@@ -122,6 +122,11 @@ static inline uint64_t lsi_log_given_up_from(const lsi_slot *slot, uint64_t end)
     return lsi_load(&slot->given_up_to) > lsi_load(&slot->segment_base) && from < end ? from : end;
 }
 
+/* roll.c: the same as lsi_log_create, behind segments that are lost, all of them as `lost`: readers step over those
+ * positions. It begins at their seqno_limit; `last_seqno` is the last one that may have been lost. */
+ls_status lsi_log_create_behind(const lsi_log_config *config, const lsi_segment_entry *lost, ls_seqno last_seqno,
+                                int64_t arrival_us);
+
 /* trim.c: puts `fresh` in the place of `made_from`, without holding append_lock while it syncs. BUSY: somebody else has
  * replaced that meanwhile, or has the lock; nothing was changed. One at a time for one log. */
 ls_status lsi_log_exchange_list(lsi_log *log, lsi_slot *slot, const lsi_segment_list *made_from,

@@ -26,6 +26,7 @@ typedef struct scan {
     uint64_t end;          /* B, or behind the last valid frame when damaged */
     uint64_t durable;      /* what the watermark vouches for, within the segment */
     int64_t arrival_us;
+    ls_seqno next_seqno;   /* behind the last frame that was found */
     bool torn;             /* bytes lie beyond the end */
     bool damaged;
     uint64_t damage_at;
@@ -84,7 +85,8 @@ static ls_status scan_segment(const lsi_log *log, const lsi_segment_list *list, 
 
     if (st != LS_OK)
         return st;
-    *out = (scan){.end = segment->header.base, .arrival_us = segment->header.base_arrival_us};
+    *out = (scan){.end = segment->header.base, .arrival_us = segment->header.base_arrival_us,
+                  .next_seqno = segment->header.base_seqno};
     out->durable = watermark > segment->header.base ? watermark : segment->header.base;
     lsi_walk_begin(&walk, env, segment, segment->header.base, stop, true);
     uint64_t first_bad = 0; /* B, once met; positions of frames are above it */
@@ -97,6 +99,7 @@ static ls_status scan_segment(const lsi_log *log, const lsi_segment_list *list, 
         if (st != LS_OK)
             goto out;
         if (result == LSI_FRAME_VALID) {
+            out->next_seqno = frame.first_seqno + frame.count;
             if (!have_bad) {
                 out->end = walk.at;
                 if (frame.arrival_us > out->arrival_us)
@@ -153,9 +156,15 @@ out:
 
 static void publish(lsi_slot *slot, const lsi_segment_entry *last, const scan *found, uint32_t why, uint32_t health)
 {
+    /* What was known of the numbers stays known: it says what is lost where the end is damaged. Where new ones begin is
+     * not asked of it: see LSI_ROLL_FIRST_NUMBERS. */
+    ls_seqno next = lsi_load(&slot->next_seqno);
+
+    if (next < found->next_seqno || next < last->base_seqno || next > last->seqno_limit)
+        next = last->seqno_limit;
     atomic_store_explicit(&slot->segment_base, last->base, memory_order_release); /* Pairs with lsi_slot_kept_end. */
     atomic_store_explicit(&slot->seqno_limit, last->seqno_limit, memory_order_relaxed);
-    atomic_store_explicit(&slot->next_seqno, last->seqno_limit, memory_order_relaxed);
+    atomic_store_explicit(&slot->next_seqno, next, memory_order_relaxed);
     atomic_store_explicit(&slot->last_arrival_us, found->arrival_us, memory_order_relaxed);
     atomic_store_explicit(&slot->allocated_end, found->end, memory_order_relaxed);
     atomic_store_explicit(&slot->zeroed_end, found->end, memory_order_relaxed);
@@ -226,8 +235,8 @@ static ls_status open_last(const lsi_log *log, const lsi_as_if *as_if, uint32_t 
                                                   : lsi_segment_open(&log->config, number, write, out);
 }
 
-/* R8, of the list that led here: who replaced it may have died before he synced its name. Where that sync failed, or may
- * have and nobody knows any more, one that returns 0 now says nothing of it (E1): the list is written once more. */
+/* R8, of the list that led here: who replaced it may have died before he synced its name. Where that sync failed, or
+ * may have and nobody knows any more, one that returns 0 now says nothing of it (E1): the list is written once more. */
 static ls_status settle_list(const lsi_log *log, const lsi_segment_list *list, lsi_slot *slot)
 {
     const lsi_log_config *config = &log->config;
@@ -552,9 +561,9 @@ static ls_status settle_durable(lsi_log *log, lsi_slot *slot, uint64_t marked)
     return st;
 }
 
-/* E1: of a shard that FAILED nothing is synced any more, so readers see what the watermark vouches for and nothing else:
- * whoever was told that more is durable saw it noted there before (S4). No reset is under way where nobody is alive; one
- * that died begins again, and gives up what is not durable and nothing else. */
+/* E1: of a shard that FAILED nothing is synced any more, so readers see what the watermark vouches for and nothing
+ * else: whoever was told that more is durable saw it noted there before (S4). No reset is under way where nobody is
+ * alive; one that died begins again, and gives up what is not durable and nothing else. */
 static void settle_failed(lsi_slot *slot, uint64_t marked)
 {
     atomic_store_explicit(&slot->given_up_to, 0, memory_order_seq_cst);

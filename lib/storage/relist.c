@@ -10,6 +10,8 @@
 #include "storage/verify.h"
 
 #define RECORD_BYTES_LEAST 16u /* a header of 8 and a key of 1, padded */
+#define BEGIN_AGAIN \
+    "put the directory back from a copy, or `lstream repair`: the shard begins again, empty, with new numbers"
 #define SEGMENTS_MAX (UINT32_C(1) << 20) /* files of one log that a rebuilt list may name */
 
 typedef struct found_segments {
@@ -286,7 +288,7 @@ static void newest_known(const lsi_slot *slot, found_segments *found)
 
 /* ---- when none can be made ---- */
 
-static int stop_at_once(void *user, const char *entry, bool is_dir)
+int lsi_stop_at_once(void *user, const char *entry, bool is_dir)
 {
     (void)user;
     (void)entry;
@@ -303,15 +305,15 @@ static void say_directory(const lsi_log_config *config, int rc, lsi_recovered_li
 
     (void)snprintf(dir, sizeof dir, "%s", config->dir);
     *strrchr(dir, '/') = '\0';
-    above = config->root->files->list(config->root, dir, stop_at_once, NULL);
+    above = config->root->files->list(config->root, dir, lsi_stop_at_once, NULL);
     if (above >= 0)
         (void)snprintf(dir, sizeof dir, "%s", config->dir);
     else
         rc = above;
     what = rc == -ENOENT ? "is not there" : rc == -ENOTDIR || rc == -ELOOP ? "is not a directory" : strerror(-rc);
     (void)snprintf(out->why, sizeof out->why, "%s: %s %s", config->label, dir, what);
-    out->advice = "put the directory back from a copy; without one, delete the stream once nobody needs its other "
-                  "shards";
+    out->is_lost = rc == -ENOENT || rc == -ENOTDIR || rc == -ELOOP;
+    out->advice = out->is_lost ? BEGIN_AGAIN : lsi_unreadable_advice(-rc);
 }
 
 /* Segments that are right in themselves, but not in this place. */
@@ -351,8 +353,8 @@ static void say_no_header(const lsi_log_config *config, lsi_recovered_list *out)
         return;
     }
     (void)snprintf(out->why + size, sizeof out->why - size, ", and no segment beside it has a readable header");
-    out->advice = "put the directory back from a copy; without one, delete the stream once nobody needs its other "
-                  "shards";
+    out->is_lost = true;
+    out->advice = BEGIN_AGAIN;
 }
 
 /* ---- all of it ---- */
@@ -364,6 +366,7 @@ ls_status lsi_list_recover(const lsi_log_config *config, const lsi_slot *slot, l
     int rc;
 
     memset(out, 0, sizeof *out);
+    lsi_lost_know(config, slot, &out->known);
     out->lost = "every record of the shard is lost";
     (void)snprintf(out->why, sizeof out->why, "%s", lsi_last_message());
     if (slot != NULL && atomic_load_explicit(&slot->health, memory_order_relaxed) != LSI_SHARD_FRESH)
@@ -400,7 +403,8 @@ void lsi_list_tell(const lsi_log_config *config, const lsi_recovered_list *recov
     const lsi_segment_list *list = recovered->list;
     char name[LSI_SEGMENT_NAME_BYTES], lost[LSI_LOST_BYTES], unreadable[64] = "", later[96] = "";
     ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_SEGMENT_LIST, .file = name,
-                          .repairable = list != NULL, .repaired = done != NULL, .first_seqno = config->first_seqno,
+                          .repairable = list != NULL || recovered->is_lost, .repaired = done != NULL,
+                          .first_seqno = config->first_seqno,
                           .advice = done};
 
     (void)snprintf(name, sizeof name, "%s/%s", config->dir, LSI_SEGMENT_LIST_NAME);
@@ -414,9 +418,12 @@ void lsi_list_tell(const lsi_log_config *config, const lsi_recovered_list *recov
         finding.first_seqno = finding.last_seqno = LS_SEQNO_NONE;
     lsi_say_lost(&finding, true, lost);
     if (list == NULL) {
-        finding.advice = recovered->advice;
+        if (done == NULL)
+            finding.advice = recovered->advice;
         if (finding.records_max == LS_RECORDS_UNKNOWN)
             (void)snprintf(lost, sizeof lost, "how many is not known");
+        else if (finding.records_max == 0)
+            (void)snprintf(lost, sizeof lost, "but it held none");
         else
             (void)snprintf(lost, sizeof lost, "at most %" PRIu64 ", seqno %" PRIu64 "..%" PRIu64, finding.records_max,
                            finding.first_seqno, finding.last_seqno);

@@ -88,6 +88,7 @@ static ls_status repair_header(const lsi_log_config *config, lsi_segment_list *l
 static ls_status rebuild_list(const lsi_log_config *config, lsi_inspection *inspection, bool *can_go_on)
 {
     char name[LSI_SEGMENT_NAME_BYTES], kept[LSI_KEPT_NAME_BYTES], done[LSI_KEPT_NAME_BYTES + 96];
+    char anew[LSI_LOST_DONE_BYTES];
     lsi_recovered_list recovered;
     lsi_error_state why;
     lsi_slot *slot;
@@ -103,8 +104,15 @@ static ls_status rebuild_list(const lsi_log_config *config, lsi_inspection *insp
     if (st != LS_OK)
         return st;
     if (recovered.list == NULL) {
-        lsi_list_tell(config, &recovered, NULL, inspection);
-        return LS_OK;
+        if (recovered.is_lost) {
+            st = lsi_lost_make_anew(config, &recovered, anew);
+            *can_go_on = st == LS_OK;
+        }
+        if (*can_go_on && slot != NULL) /* What it says is of the old one. */
+            atomic_store_explicit(&slot->health, LSI_SHARD_FRESH, memory_order_release);
+        if (st == LS_OK)
+            lsi_list_tell(config, &recovered, *can_go_on ? anew : NULL, inspection);
+        return st;
     }
     (void)snprintf(done, sizeof done, "the list was rebuilt from the segments' headers; there was none to keep");
     st = lsi_keep_aside(config->env, config->root, config->dir, name, UINT64_MAX, kept);

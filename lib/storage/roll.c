@@ -275,11 +275,33 @@ ls_status lsi_log_destroy(const lsi_env *env, const lsi_root *root, const char *
     return rc < 0 && rc != -ENOENT ? lsi_fail_errno(-rc, "removing %s", dir) : LS_OK;
 }
 
-ls_status lsi_log_create(const lsi_log_config *config)
+/* The first segment of a log, behind `before` (NULL: nothing), and the list. */
+static ls_status make_files(const lsi_log_config *config, const lsi_segment_entry *before, ls_seqno base_seqno,
+                            int64_t base_arrival_us, lsi_skip *skip)
 {
+    lsi_segment_entry entries[2];
     lsi_segment_header header;
     lsi_segment *segment = NULL;
-    lsi_segment_entry entry;
+    uint32_t count = 0;
+    ls_status st = terms_now(config, &header.terms);
+
+    if (st != LS_OK)
+        return st;
+    fill_header(config, before, before != NULL ? before->end : 0, base_seqno, base_arrival_us, 0, &header);
+    st = lsi_segment_create(config, &header, &segment);
+    if (st != LS_OK)
+        return st;
+    lsi_segment_unref(segment);
+    if (before != NULL)
+        entries[count++] = *before;
+    lsi_segment_entry_begin(config->env, &header, &entries[count++]);
+    lsi_segment_list list = {.env = config->env, .generation = 1, .count = count, .entries = entries,
+                             .skip_count = skip != NULL ? 1 : 0, .skips = skip};
+    return lsi_segment_list_store(config, &list);
+}
+
+ls_status lsi_log_create(const lsi_log_config *config)
+{
     ls_status st = lsi_log_destroy(config->env, config->root, config->dir, INT64_MAX);
 
     if (st != LS_OK)
@@ -287,17 +309,18 @@ ls_status lsi_log_create(const lsi_log_config *config)
     int rc = config->root->files->make_dir(config->root, config->dir);
     if (rc < 0)
         return lsi_fail_errno(-rc, "%s: making the directory %s", config->label, config->dir);
-    st = terms_now(config, &header.terms);
-    if (st != LS_OK)
-        return st;
-    fill_header(config, NULL, 0, config->first_seqno, config->first_arrival_us, 0, &header);
-    st = lsi_segment_create(config, &header, &segment);
-    if (st != LS_OK)
-        return st;
-    lsi_segment_unref(segment);
-    lsi_segment_entry_begin(config->env, &header, &entry);
-    lsi_segment_list list = {.env = config->env, .generation = 1, .count = 1, .entries = &entry};
-    return lsi_segment_list_store(config, &list);
+    return make_files(config, NULL, config->first_seqno, config->first_arrival_us, NULL);
+}
+
+ls_status lsi_log_create_behind(const lsi_log_config *config, const lsi_segment_entry *lost, ls_seqno last_seqno,
+                                int64_t arrival_us)
+{
+    lsi_skip skip = {lost->base, lost->end, lost->base_seqno, last_seqno};
+    int rc = config->root->files->make_dir(config->root, config->dir);
+
+    if (rc < 0)
+        return lsi_fail_errno(-rc, "%s: making the directory %s", config->label, config->dir);
+    return make_files(config, lost, lost->seqno_limit, arrival_us, skip.from < skip.to ? &skip : NULL);
 }
 
 ls_status lsi_log_publish_new(const lsi_log_config *config)

@@ -354,17 +354,18 @@ static ls_status find_end(lsi_verify *verify, lsi_segment_list *list, const lsi_
         *end = verify->config->end;
         return LS_OK;
     }
+    bool is_of_last = current && health != LSI_SHARD_FRESH &&
+                      atomic_load_explicit(&slot->segment, memory_order_relaxed) == last->number &&
+                      atomic_load_explicit(&slot->segment_base, memory_order_relaxed) == last->base;
+    if (is_of_last && verify->known_segment == 0) { /* Else a repair noted it, before it went on in another segment. */
+        verify->known_segment = last->number;
+        verify->known_next = lsi_load(&slot->next_seqno);
+    }
     /* DAMAGED: where that was found ends what is known, and it may be a header that is looked over here. */
-    if (current && (health == LSI_SHARD_HEALTHY || health == LSI_SHARD_FAILED) &&
-        atomic_load_explicit(&slot->segment, memory_order_relaxed) == last->number &&
-        atomic_load_explicit(&slot->segment_base, memory_order_relaxed) == last->base) {
+    if (is_of_last && (health == LSI_SHARD_HEALTHY || health == LSI_SHARD_FAILED)) {
         bool is_true = verify->beside, is_older = false;
 
         *end = health == LSI_SHARD_FAILED ? lsi_slot_kept_end(slot) : lsi_load(&slot->committed_end);
-        if (verify->known_segment == 0) { /* Else a repair noted it, before it went on in another segment. */
-            verify->known_segment = last->number;
-            verify->known_next = lsi_load(&slot->next_seqno);
-        }
         *torn = (atomic_load_explicit(&slot->roll_first, memory_order_relaxed) & LSI_ROLL_FIRST_TORN) != 0;
         if (!is_true && lsi_log_ends_are_true(&log, &as_if, slot, &is_true, &is_older) != LS_OK)
             is_true = true; /* Its file cannot be read, which will be told. */

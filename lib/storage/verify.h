@@ -39,20 +39,39 @@ typedef struct lsi_verify {
     size_t salvaged_count, salvaged_capacity;
 } lsi_verify;
 
+/* A shard of which no file is left that can be used: what shared memory still says of it, as far as it can be. */
+typedef struct lsi_lost_log {
+    uint32_t number;      /* of its last segment; at least 1 */
+    uint64_t end;         /* position; 8 where it is not known */
+    ls_seqno seqno_limit; /* no number was given from here on; 0: not known */
+    int64_t arrival_us;   /* of its last record; 0: not known */
+} lsi_lost_log;
+
 /* A segment list made from the segments' headers, in memory: what repair would write, and a dry run goes by. */
 typedef struct lsi_recovered_list {
     lsi_segment_list *list;          /* the caller's reference; NULL: none can be made */
     uint32_t unreadable;             /* segments of it that are not there or have no readable header */
     ls_seqno next_seqno;             /* of the shard, as shared memory knows; 0: not known */
+    bool is_lost;                    /* none can be made, and the shard may begin again: lsi_lost_make_anew */
+    lsi_lost_log known;              /* of one that is lost */
     char why[2 * LSI_MESSAGE_BYTES]; /* the list cannot be used, and, if none can be made, why not; label included */
     const char *lost, *advice;       /* of the shard's records, and what to do, when none can be made */
 } lsi_recovered_list;
 /* Writes nothing. `slot`: of the shard, NULL when nothing is known. This thread's last error is why the list that is
  * there cannot be used. */
 ls_status lsi_list_recover(const lsi_log_config *config, const lsi_slot *slot, lsi_recovered_list *out);
+int lsi_stop_at_once(void *user, const char *entry, bool is_dir); /* for listing what only has to be listable */
 /* `done`: NULL, or what was done: it was stored. */
 void lsi_list_tell(const lsi_log_config *config, const lsi_recovered_list *recovered, const char *done,
                    lsi_inspection *inspection);
+
+/* lost.c: what is known of a shard whose files are lost. `slot`: see lsi_list_recover. */
+void lsi_lost_know(const lsi_log_config *config, const lsi_slot *slot, lsi_lost_log *out);
+/* Makes its log anew, empty and behind all that it may have given; what stands in its place is set aside. `done` says
+ * what was done. */
+#define LSI_LOST_DONE_BYTES (LSI_KEPT_NAME_BYTES + 128)
+ls_status lsi_lost_make_anew(const lsi_log_config *config, const lsi_recovered_list *lost,
+                             char done[LSI_LOST_DONE_BYTES]);
 
 /* index_check.c: an index in memory, for one pass over its segment. */
 typedef struct lsi_index_copy {

@@ -247,14 +247,36 @@ class Damage(Store):
         self.assertEqual(told, losses(self.findings("repair", expect=0)))
         shutil.rmtree(os.path.dirname(self.segments[0]))
         found = self.findings("verify", expect=4)
-        self.assertEqual([(f["kind"], f["repairable"]) for f in found], [("segment-list", False)])
+        self.assertEqual([(f["kind"], f["repairable"]) for f in found], [("segment-list", True)])
         self.assertIn("every record of the shard is lost", found[0]["what"])
 
-    def test_a_shard_without_its_directory_cannot_be_repaired(self):
-        shutil.rmtree(os.path.join(self.store, "1", "0"))
-        self.assertEqual([f["kind"] for f in self.findings("verify", expect=4)], ["segment-list"])
-        told = self.findings("repair", expect=4)
-        self.assertEqual([(f["kind"], f["repaired"]) for f in told], [("segment-list", False)])
+    def test_a_shard_without_its_directory_begins_again(self):
+        """Empty, above every number that it gave; also when nobody remembers those, and when that happens twice."""
+        given = self.numbers_of("s")
+        for control in (True, False, False):
+            shutil.rmtree(os.path.join(self.store, "1", "0"))
+            if not control:
+                os.unlink(os.path.join(self.store, "control"))
+            found = self.findings("verify", expect=4)
+            self.assertEqual([(f["kind"], f["repairable"]) for f in found], [("segment-list", True)])
+            self.assertIn("is lost", self.run_tool("get", "s", expect=4).err + found[0]["what"])
+            self.assertEqual(self.findings("repair", "--dry-run", expect=4), found)
+            told = [f for f in self.findings("repair", expect=0) if f["severity"] != "note"]
+            self.assertEqual([(f["kind"], f["repaired"]) for f in told], [("segment-list", True)])
+            self.assertEqual(told[0]["records_max"], self.COUNT if control else None)
+            notes = self.findings("verify", "--notes", expect=0)
+            self.assertEqual([f["kind"] for f in notes], ["skipped"])
+            self.assertEqual(notes[0]["first_seqno"], 1)
+            self.assertGreaterEqual(notes[0]["last_seqno"], given[-1])
+            self.assertEqual(self.lines(), [])
+            self.run_tool("put", "s", "-k", "key", stdin=b"after\nand more\n")
+            self.assertEqual(self.lines(), ["after", "and more"])
+            now = self.numbers_of("s")
+            self.assertGreater(now[0], given[-1])
+            given = now
+
+    def numbers_of(self, stream):
+        return [json.loads(line)["seqno"] for line in self.run_tool("get", stream, "--json").out.splitlines()]
 
     def test_a_damaged_index_is_a_hint(self):
         self.damage(self.shard_file("00000001.idx"), 5)
@@ -457,6 +479,10 @@ class Kinds(Store):
             self.assertEqual(self.lines("s"), self.everything)
             return
         one = found[0]
+        if damaged: # Who reads meanwhile finds where the log ends, and makes nobody forget how far it went.
+            self.run_tool("get", "s", "--skip-damage", expect=None)
+            self.assertEqual(self.findings("verify", expect=4), (found, summary))
+            before = self.tree()
         self.assertEqual(one["what"].count("\n") + one["advice"].count("\n"), 0)
         self.assertIn(file, one["what"])
         self.assertRegex(one["what"], what)
@@ -596,7 +622,8 @@ class Kinds(Store):
     def test_a_shards_directory(self):
         lost = ": every record of the shard is lost, at most 1000, seqno 1..1000"
         for file in ("1/0", "1"):
-            self.walk(file, {kind: ("DAMAGE", "segment-list", file + " " + said + lost, None) for kind, said in {
+            self.walk(file, {kind: ("DAMAGE", "segment-list", file + " " + said + lost, self.COUNT)
+                             for kind, said in {
                 "file": "is not a directory", "fifo": "is not a directory", "link": "is not a directory",
                 "gone": "is not there"}.items()})
 

@@ -842,8 +842,8 @@ static void a_manifest_whose_sync_failed_is_believed_by_nobody(void **state)
     }
 }
 
-/* The same when the control file went, which alone had the word of it, and the one who opens the store next meets a sync
- * that fails, too. */
+/* The same when the control file went, which alone had the word of it, and the one who opens the store next meets a
+ * sync that fails, too. */
 static void nor_is_one_of_which_the_word_was_lost(void **state)
 {
     bool is_lost = true;

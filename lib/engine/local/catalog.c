@@ -205,7 +205,8 @@ static ls_status settle(lsi_local *local, lsi_catalog **out)
     lsi_local_drop_gone_shards(local, catalog);
     lsi_control_manifest_changed(local->control);
     lsi_catalog_unref(catalog);
-    lsi_env_log(&local->base.env, LS_LOG_WARNING, "the manifest was written once more: nobody knew whether it was durable");
+    lsi_env_log(&local->base.env, LS_LOG_WARNING,
+                "the manifest was written once more: nobody knew whether it was durable");
     return lsi_local_catalog_read(local, out);
 }
 

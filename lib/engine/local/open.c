@@ -261,9 +261,9 @@ static ls_status settings_agree(lsi_local *local, const settings *wanted)
     return LS_OK;
 }
 
-/* With the control file went the word whether a replaced manifest had got its name synced. Where a sync of the directory
- * failed then, one that succeeds now says nothing (E1): whoever reads the manifest next settles (L3). `is_new`: it was
- * made here, and synced. */
+/* With the control file went the word whether a replaced manifest had got its name synced. Where a sync of the
+ * directory failed then, one that succeeds now says nothing (E1): whoever reads the manifest next settles (L3).
+ * `is_new`: it was made here, and synced. */
 static ls_status doubt_manifest(lsi_local *local, bool is_new)
 {
     ls_status st;
