@@ -178,13 +178,14 @@ ls_status lsi_held_own(lsi_batcher *machine)
 {
     lsi_lane *lane = &machine->lanes[0];
     uint32_t count = machine->borrowed.live;
-    lsi_held *held = lane->held + lane->head + lane->count - count; /* They came last. */
     lsi_held_block *block;
     unsigned char *at;
     uint64_t bytes = 0;
+    lsi_held *held;
 
     if (count == 0)
         return LS_OK;
+    held = lane->held + lane->head + lane->count - count; /* They came last. */
     assert(lane->state == LSI_LANE_COLLECTING || lane->state == LSI_LANE_READY); /* Nobody is reading them. */
     for (uint32_t i = 0; i < count; i++)
         bytes += held[i].record->partition_key.size + held[i].record->data.size;
@@ -229,14 +230,15 @@ void lsi_held_free(lsi_batcher *machine)
 
 ls_status lsi_held_gather(lsi_batcher *machine, lsi_lane *lane, uint32_t count, const ls_record **out)
 {
-    const lsi_held *held = lane->held + lane->head;
     void *gathered = lane->gathered;
+    const lsi_held *held;
     uint32_t i = 1;
 
     if (count == 0) {
         *out = NULL;
         return LS_OK;
     }
+    held = lane->held + lane->head;
     /* Of one block, and none filtered out between them: they lie side by side already. */
     while (i < count && held[i].block == held[0].block && held[i].record == held[0].record + i)
         i++;
