@@ -187,19 +187,20 @@ static const lsi_files blocks_files = {.read = blocks_read, .size = blocks_size,
 
 /* ---- the table ---- */
 
-/* X1: what the `size` bytes of the file can hold. NULL: no such table. */
-static blocks *table_decode(const lsi_memory *memory, const unsigned char *table, uint64_t bytes, uint64_t seed,
-                            uint64_t size)
+/* X1. -ENOMEM; `*out` NULL: no such table. The file may be shorter than it says, for one that was cut: what is missing
+ * reads as zeros. */
+static int table_decode(const lsi_memory *memory, const unsigned char *table, uint64_t bytes, uint64_t seed,
+                        blocks **out)
 {
     uint64_t plain_bytes, at;
     uint32_t count;
     blocks *of;
 
     if (memcmp(table, magic, sizeof magic) != 0)
-        return NULL;
+        return 0;
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
     if (lsi_read_u64le(table + bytes - SUM_BYTES) != lsi_sum64(table, (size_t)bytes - SUM_BYTES, seed))
-        return NULL;
+        return 0;
 #else
     (void)seed;
 #endif
@@ -207,10 +208,10 @@ static blocks *table_decode(const lsi_memory *memory, const unsigned char *table
     count = lsi_read_u32le(table + COUNT_AT);
     if (lsi_read_u32le(table + BLOCK_BYTES_AT) != LSI_BLOCK_BYTES || plain_bytes < LSI_SEGMENT_HEADER_BYTES ||
         plain_bytes > PLAIN_BYTES_MAX || count != count_of(plain_bytes) || table_bytes(count) != bytes)
-        return NULL;
+        return 0;
     of = lsi_alloc_zero(memory, sizeof *of + ((size_t)count + 1) * sizeof of->begins[0]);
     if (of == NULL)
-        return NULL;
+        return -ENOMEM;
     of->memory = memory;
     of->plain_bytes = plain_bytes;
     of->count = count;
@@ -221,13 +222,13 @@ static blocks *table_decode(const lsi_memory *memory, const unsigned char *table
             uint32_t block = lsi_read_u32le(table + SIZES_AT + 4 * (size_t)i);
             if (block == 0 || block > plain_bytes_of(plain_bytes, i)) {
                 lsi_free(memory, of);
-                return NULL;
+                return 0;
             }
             at += block;
         }
     }
-    (void)size; /* One that is shorter was cut: what is missing reads as zeros. */
-    return of;
+    *out = of;
+    return 0;
 }
 
 /* Reads a table of that many bytes. -errno; `*out` NULL: there is none. */
@@ -236,6 +237,7 @@ static int table_read(const lsi_memory *memory, const lsi_file *file, uint64_t a
 {
     unsigned char *table;
     int64_t got;
+    int rc = 0;
 
     *out = NULL;
     if (bytes < table_bytes(0) || bytes > table_bytes(count_of(PLAIN_BYTES_MAX)) || at > size || bytes > size - at)
@@ -245,9 +247,9 @@ static int table_read(const lsi_memory *memory, const lsi_file *file, uint64_t a
         return -ENOMEM;
     got = file->files->read(file, table, (size_t)bytes, at);
     if (got == (int64_t)bytes)
-        *out = table_decode(memory, table, bytes, seed, size);
+        rc = table_decode(memory, table, bytes, seed, out);
     lsi_free(memory, table);
-    return got < 0 ? (int)got : 0;
+    return got < 0 ? (int)got : rc;
 }
 
 static int find_table(const lsi_memory *memory, const lsi_file *file, uint64_t seed, blocks **out)

@@ -17,16 +17,17 @@
 
 /* ---- headers ---- */
 
-static bool is_in_blocks(const lsi_log_config *config, const lsi_segment_header *header)
+/* A failure is none of both: the wrong header would make all of the file unreadable. */
+static ls_status is_in_blocks(const lsi_log_config *config, const lsi_segment_header *header, bool *is)
 {
     lsi_segment *segment;
-    bool is;
+    ls_status st = lsi_segment_open_as(config, header, &segment);
 
-    if (lsi_segment_open_as(config, header, &segment) != LS_OK)
-        return false;
-    is = segment->file.files != config->root->files;
+    if (st != LS_OK)
+        return st;
+    *is = segment->file.files != config->root->files;
     lsi_segment_unref(segment);
-    return is;
+    return LS_OK;
 }
 
 /* Writes the header anew; the list then has its sum. */
@@ -41,6 +42,7 @@ static ls_status repair_header(const lsi_log_config *config, lsi_segment_list *l
                           .bytes = LSI_SEGMENT_HEADER_BYTES, .repairable = 1, .repaired = 1, .advice = done};
     lsi_segment_header header;
     lsi_segment *segment;
+    bool can_be = false, in_blocks;
     lsi_file file;
     ls_status st = lsi_segment_open(config, entry->number, false, &segment);
     int rc;
@@ -53,15 +55,22 @@ static ls_status repair_header(const lsi_log_config *config, lsi_segment_list *l
         lsi_segment_unref(segment);
     if (st == LS_ERR_NO_MEMORY)
         return st;
-    if ((st != LS_OK && st != LS_ERR_CORRUPT && st != LS_ERR_VERSION) || !lsi_header_salvage(config, list, i, &header))
+    if (st == LS_OK || st == LS_ERR_CORRUPT || st == LS_ERR_VERSION) {
+        st = lsi_header_salvage(config, list, i, &header, &can_be);
+        if (st != LS_OK)
+            return st;
+    }
+    if (!can_be)
         return LS_OK; /* Its whole range becomes a skip. */
     lsi_say_header(config, entry->number, why);
     lsi_segment_name(config->dir, entry->number, "seg", name);
-    st = lsi_keep_aside(config->env, config->root, config->dir, name, LSI_SEGMENT_HEADER_BYTES, kept);
+    st = is_in_blocks(config, &header, &in_blocks);
+    if (st == LS_OK)
+        st = lsi_keep_aside(config->env, config->root, config->dir, name, LSI_SEGMENT_HEADER_BYTES, kept);
     if (st != LS_OK)
         return st;
     lsi_segment_header_encode(&header, bytes);
-    if (is_in_blocks(config, &header))
+    if (in_blocks)
         lsi_segment_header_pack(bytes);
     rc = config->root->files->open(config->root, name, LSI_OPEN_WRITE, &file);
     if (rc < 0)

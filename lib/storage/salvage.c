@@ -26,33 +26,44 @@ ls_status lsi_header_read(const lsi_log_config *config, uint32_t number, unsigne
     return LS_OK;
 }
 
-/* True when frames of the file are right under `header`: then its salt is, too. An empty segment proves nothing. */
-static bool frames_agree(const lsi_log_config *config, const lsi_segment_header *header, uint64_t file_bytes)
+/* Whether frames of the file are right under `header`: then its salt is, too. An empty segment proves nothing.
+ * NO_MEMORY: nobody knows. */
+static ls_status frames_agree(const lsi_log_config *config, const lsi_segment_header *header, uint64_t file_bytes,
+                              bool *agree)
 {
     lsi_segment *segment;
     lsi_walk walk;
-    bool found = false;
+    ls_status st;
 
-    if (file_bytes <= LSI_SEGMENT_HEADER_BYTES || lsi_segment_open_as(config, header, &segment) != LS_OK)
-        return false;
+    *agree = false;
+    if (file_bytes <= LSI_SEGMENT_HEADER_BYTES)
+        return LS_OK;
+    st = lsi_segment_open_as(config, header, &segment);
+    if (st != LS_OK)
+        return st == LS_ERR_NO_MEMORY ? st : LS_OK;
     lsi_walk_begin(&walk, config->env, segment, header->base,
                    header->base + ((file_bytes - LSI_SEGMENT_HEADER_BYTES) & ~(uint64_t)7), true);
-    if (lsi_walk_resume(&walk, header->base, &found) != LS_OK)
-        found = false;
+    st = lsi_walk_resume(&walk, header->base, agree);
     lsi_walk_end(&walk);
     lsi_segment_unref(segment);
-    return found;
+    if (st != LS_OK)
+        *agree = false;
+    return st == LS_ERR_NO_MEMORY ? st : LS_OK;
 }
 
-bool lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *list, uint32_t i, lsi_segment_header *out)
+ls_status lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *list, uint32_t i,
+                             lsi_segment_header *out, bool *found)
 {
     const lsi_segment_entry *entry = &list->entries[i];
     unsigned char raw[LSI_SEGMENT_HEADER_BYTES], made[LSI_SEGMENT_HEADER_BYTES];
     uint64_t file_bytes, rooms[2];
     lsi_segment_header header;
+    ls_status st;
 
-    if (lsi_header_read(config, entry->number, raw, &file_bytes) != LS_OK || file_bytes <= LSI_SEGMENT_HEADER_BYTES)
-        return false;
+    *found = false;
+    st = lsi_header_read(config, entry->number, raw, &file_bytes);
+    if (st != LS_OK || file_bytes <= LSI_SEGMENT_HEADER_BYTES)
+        return st == LS_ERR_NO_MEMORY ? st : LS_OK;
     /* What the list says is right; what only the header says is taken from it and shows itself by the sum. */
     memset(&header, 0, sizeof header);
     memcpy(header.store_id, config->store_id, sizeof header.store_id);
@@ -84,11 +95,13 @@ bool lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *li
         lsi_segment_header_encode(&header, made);
         if (header.sum == entry->header_sum) { /* Every byte is as it was. */
             *out = header;
-            return true;
+            *found = true;
+            return LS_OK;
         }
     }
-    if (!frames_agree(config, &header, file_bytes))
-        return false;
+    st = frames_agree(config, &header, file_bytes, found);
+    if (st != LS_OK || !*found)
+        return st;
     header.frames_bytes_max = rooms[0];
     if (rooms[0] > UINT32_MAX)
         header.frames_bytes_max = rooms[1];
@@ -96,5 +109,5 @@ bool lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *li
         header.frames_bytes_max = file_bytes - LSI_SEGMENT_HEADER_BYTES;
     lsi_segment_header_encode(&header, made);
     *out = header;
-    return true;
+    return LS_OK;
 }

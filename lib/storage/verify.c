@@ -265,11 +265,15 @@ static ls_status salvage_headers(lsi_verify *verify, lsi_segment_list **list)
         }
         if (st == LS_ERR_NO_MEMORY)
             break;
-        if (is_right || (st != LS_OK && st != LS_ERR_CORRUPT && st != LS_ERR_VERSION) ||
-            !lsi_header_salvage(config, fresh != NULL ? fresh : *list, i, &header)) {
-            st = LS_OK; /* Its whole range is told as lost, if it is. */
-            continue;
+        bool can_be = false;
+        if (!is_right && (st == LS_OK || st == LS_ERR_CORRUPT || st == LS_ERR_VERSION)) {
+            st = lsi_header_salvage(config, fresh != NULL ? fresh : *list, i, &header, &can_be);
+            if (st != LS_OK)
+                break;
         }
+        st = LS_OK;
+        if (!can_be)
+            continue; /* Its whole range is told as lost, if it is. */
         if (fresh == NULL)
             fresh = lsi_list_with_room(config->env, *list, (*list)->count, (*list)->skip_count);
         if (fresh == NULL || !lsi_grow(&config->env->memory, &salvaged, &verify->salvaged_capacity,

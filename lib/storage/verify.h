@@ -101,9 +101,9 @@ ls_status lsi_verify_segments(lsi_verify *verify, const lsi_slot *slot, bool cur
 ls_status lsi_unnamed_tell(lsi_verify *verify, const lsi_segment_list *list);
 uint32_t lsi_segment_number_of(const char *entry, const char *suffix); /* of "00000001.seg"; 0: not such a name */
 /* Whether segment `i`, whose header is damaged, has its salt, so that a header can be made under which its frames are
- * right. */
-bool lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *list, uint32_t i,
-                        lsi_segment_header *out);
+ * right. NO_MEMORY: nobody knows. */
+ls_status lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *list, uint32_t i,
+                             lsi_segment_header *out, bool *found);
 
 /* findings.c: the end of a line about records lost: "at most 7 records lost, seqno 1..7". `finding` has the rest. */
 #define LSI_LOST_BYTES 128

@@ -65,6 +65,9 @@ static inline uint64_t fuzz_frame_position(const uint8_t *data)
 /* segment: 160 bytes of a header's fields (what follows is zero, and the sum), then an index file. */
 #define FUZZ_SEGMENT_FIELDS 160u
 
+/* blocks: what stands behind the header of a segment's file that is in blocks, the segment's seed being this. */
+#define FUZZ_BLOCKS_SEED UINT64_C(0xb10c)
+
 /* segments, manifest: a checked file with this salt. */
 #define FUZZ_SEGMENTS_SALT UINT64_C(0x5a17)
 

@@ -9,10 +9,12 @@
 #include <sys/stat.h>
 
 #include "api/api.h"
+#include "base/compress.h"
 #include "base/hash.h"
 #include "base/u128.h"
 #include "consume/iterator.h"
 #include "engine/local/local.h"
+#include "storage/blocks.h"
 #include "storage/control_layout.h"
 #include "storage/frame.h"
 #include "storage/manifest.h"
@@ -407,6 +409,65 @@ static void controls(void)
     }
 }
 
+/* ---- segments in blocks ---- */
+
+#define BLOCKS_PLAIN_BYTES (LSI_SEGMENT_HEADER_BYTES + 2 * LSI_BLOCK_BYTES + 1000u)
+
+/* Two blocks of text, and as much of random bytes as does not get smaller. Then with one that a zstd frame of 256 MiB
+ * of zeros stands for. */
+static void blocks(void)
+{
+    static unsigned char plain[BLOCKS_PLAIN_BYTES], made[BLOCKS_PLAIN_BYTES + 4096];
+    unsigned char *zeros = calloc(1, (size_t)256 << 20), bomb[32768];
+    lsi_files *files = lsi_files_memory_new(&lsi_memory_libc);
+    lsi_compressor *with = lsi_compressor_new();
+    uint64_t random = 1, made_bytes, at = LSI_SEGMENT_HEADER_BYTES;
+    lsi_segment from = {.seed = FUZZ_BLOCKS_SEED, .name = "from"};
+    size_t size, bomb_bytes;
+    lsi_file to = {0};
+    lsi_root root;
+    lsi_env env;
+
+    lsi_env_default(&env);
+    for (; at < LSI_SEGMENT_HEADER_BYTES + 2 * LSI_BLOCK_BYTES; at += 16)
+        (void)snprintf((char *)plain + at, 17, "line %09u\n ", (unsigned)(at / 48)); /* the end is written over */
+    for (; at < sizeof plain; at++)
+        plain[at] = (unsigned char)fuzz_random(&random);
+    FUZZ_REQUIRE(files != NULL && with != NULL && zeros != NULL);
+    FUZZ_REQUIRE(files->root_open(files, "store", LSI_ROOT_CREATE | LSI_ROOT_WRITE, &root) == 0);
+    FUZZ_REQUIRE(files->open(&root, "from", LSI_OPEN_WRITE | LSI_OPEN_CREATE, &from.file) == 0);
+    FUZZ_REQUIRE(files->open(&root, "to", LSI_OPEN_WRITE | LSI_OPEN_CREATE, &to) == 0);
+    FUZZ_REQUIRE(lsi_file_write_one(&from.file, plain, sizeof plain, 0) == 0);
+    FUZZ_REQUIRE(lsi_blocks_write(&env, &from, sizeof plain, &to, "to", &made_bytes) == LS_OK);
+    FUZZ_REQUIRE(made_bytes <= sizeof made);
+    FUZZ_REQUIRE(files->read(&to, made, sizeof made, 0) == (int64_t)made_bytes);
+    size = (size_t)made_bytes - LSI_SEGMENT_HEADER_BYTES;
+    memmove(made, made + LSI_SEGMENT_HEADER_BYTES, size);
+    write_input("blocks", "three", made, size);
+    memset(made, 0, 8);
+    write_input("blocks", "second-table", made, size);
+    write_input("blocks", "cut", made, size - 100);
+
+    memcpy(made, "LSTRBLK", 8);
+    bomb_bytes = lsi_compress(with, zeros, (size_t)256 << 20, bomb, sizeof bomb);
+    FUZZ_REQUIRE(bomb_bytes > 0);
+    lsi_write_u64le(made + 8, LSI_SEGMENT_HEADER_BYTES + LSI_BLOCK_BYTES);
+    lsi_write_u32le(made + 16, 1);
+    lsi_write_u32le(made + 24, (uint32_t)bomb_bytes);
+    memset(made + 28, 0, 4);
+    lsi_write_u64le(made + 32, lsi_sum64(made, 32, FUZZ_BLOCKS_SEED));
+    memcpy(made + 40, bomb, bomb_bytes);
+    memcpy(made + 40 + bomb_bytes, made, 40);
+    lsi_write_u64le(made + 80 + bomb_bytes, 40);
+    write_input("blocks", "bomb", made, 88 + bomb_bytes);
+    (void)files->close(&from.file); /* in memory */
+    (void)files->close(&to);
+    files->root_close(&root);
+    lsi_files_memory_free(files);
+    lsi_compressor_free(with);
+    free(zeros);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -419,6 +480,7 @@ int main(int argc, char **argv)
     places();
     frames();
     segments();
+    blocks();
     manifests();
     stores();
     controls();
