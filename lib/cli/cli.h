@@ -134,6 +134,7 @@ bool lsi_parse_durability(const char *text, ls_durability *out);
 const char *lsi_durability_word(ls_durability durability);
 
 /* ---- retry.c ---- */
+int64_t lsi_now_ms(void); /* monotonic */
 #define LSI_NO_RETRY_HELP \
     "A provisioned stream that is over a limit ends the command (exit code 5) instead of being waited for."
 /* After THROTTLED; `tries`: how often in a row that was. Returns how many milliseconds were waited. */
@@ -175,6 +176,16 @@ void lsi_limits_text(const ls_stream_description *description);
 void lsi_record_print(const ls_record *record, bool json);
 /* Frees what lsi_record_print kept between calls. False: a record was not printed for want of memory. */
 bool lsi_record_print_end(void);
+
+/* ---- pass_damage.c: get and tail with --skip-damage ---- */
+/* Moves the iterator, which is of this shard alone, behind the damage that it met and says so. `*passed`: the last
+ * number behind which that is. False: there is no place behind it. */
+bool lsi_pass_damage(const lsi_call *call, ls_iterator *iterator, uint32_t shard, ls_seqno *passed);
+
+/* ---- follow_each.c: tail with --skip-damage ---- */
+/* Follows each shard by itself until a signal, `limit` records or a silence of `timeout_ms`. Returns an exit code. */
+int lsi_follow_each(const lsi_call *call, ls_stream *stream, const ls_position *from, uint64_t limit,
+                    int64_t timeout_ms);
 
 /* ---- lines.c: what put reads ---- */
 typedef struct lsi_lines lsi_lines;

@@ -18,23 +18,15 @@ typedef struct run_state {
     uint64_t copied_bytes; /* as far as is known */
 } run_state;
 
-static int64_t now_ms(void)
-{
-    struct timespec now = {0, 0};
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static ls_status note(void *user, uint64_t done_bytes, uint64_t total_bytes)
 {
     run_state *state = user;
     char done[LSI_SIZE_BYTES], total[LSI_SIZE_BYTES];
 
     state->copied_bytes = done_bytes;
-    if (!state->shows || now_ms() - state->drawn_ms < 100)
+    if (!state->shows || lsi_now_ms() - state->drawn_ms < 100)
         return LS_OK;
-    state->drawn_ms = now_ms();
+    state->drawn_ms = lsi_now_ms();
     state->drawn = true;
     lsi_format_size(done_bytes, done);
     lsi_format_size(total_bytes, total);
@@ -71,7 +63,7 @@ static int run(lsi_call *call)
     run_state state = {.shows = isatty(STDERR_FILENO) != 0 && !call->values[QUIET].given};
     ls_store *store;
     ls_status st;
-    int64_t began_ms = now_ms();
+    int64_t began_ms = lsi_now_ms();
     int code = lsi_open_store(call, false, &store);
 
     if (code != LSI_EXIT_OK)
@@ -82,7 +74,7 @@ static int run(lsi_call *call)
     st = ls_store_backup(store, call->arguments[0], &backup);
     if (state.drawn)
         (void)fputs("\r\033[K", stderr);
-    code = st == LS_OK ? print(call, &state, now_ms() - began_ms) : lsi_failed(call, st);
+    code = st == LS_OK ? print(call, &state, lsi_now_ms() - began_ms) : lsi_failed(call, st);
     return lsi_close_stream(call, NULL, store, code);
 }
 

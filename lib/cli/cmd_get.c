@@ -1,12 +1,8 @@
 /* lstream get: prints what can be read now, from a position to the tip, and ends.
  *
- * Damage ends it, unless --skip-damage: then shards are read one after the other, and where one is damaged, verifying
- * tells the number behind the damage, from which reading goes on. Nothing is written for that. */
+ * Damage ends it, unless --skip-damage: then shards are read one after the other, so that the damage of one keeps nobody
+ * from the others. */
 #include "cli/cli.h"
-
-#include <inttypes.h>
-
-#include <libstream/unstable/inspect.h>
 
 enum { SHARD, FROM, LIMIT, SKIP, NO_RETRY };
 static const lsi_option options[] = {
@@ -19,46 +15,6 @@ static const lsi_option options[] = {
     [NO_RETRY] = {"no-retry", LSI_OPTION_FLAG, NULL, LSI_NO_RETRY_HELP, 0, 0, 0},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
-
-/* The damage of one shard that ends first of those that end behind `passed`. */
-typedef struct next_damage {
-    uint32_t shard;
-    ls_seqno passed;
-    ls_seqno first, last; /* 0: none was found */
-} next_damage;
-
-static ls_inspect_act see_finding(const ls_finding *finding, void *user)
-{
-    next_damage *next = user;
-
-    if (finding->severity == LS_FINDING_DAMAGE && finding->shard == next->shard && finding->last_seqno > next->passed &&
-        (next->last == 0 || finding->last_seqno < next->last)) {
-        next->first = finding->first_seqno;
-        next->last = finding->last_seqno;
-    }
-    return LS_INSPECT_GO_ON;
-}
-
-/* Moves the iterator behind the damage it met and says so. False: there is no place behind it. */
-static bool pass_damage(const lsi_call *call, ls_iterator *iterator, uint32_t shard, ls_seqno *passed)
-{
-    ls_inspect_options inspect = LS_INSPECT_OPTIONS_INIT;
-    ls_inspect_summary summary = LS_INSPECT_SUMMARY_INIT;
-    ls_position behind = {.kind = LS_AT_SEQUENCE_NUMBER};
-    next_damage next = {.shard = shard, .passed = *passed};
-
-    lsi_say(call, "%s", ls_last_error_message());
-    inspect.stream = call->arguments[0];
-    (void)ls_inspect_verify(call->store, &inspect, see_finding, &summary, &next); /* What it found is what counts. */
-    behind.seqno = next.last + 1;
-    if (next.last == 0 || ls_iterator_seek(iterator, &behind) != LS_OK) {
-        lsi_say(call, "shard %" PRIu32 ": nothing can be read behind this", shard);
-        return false;
-    }
-    lsi_say(call, "shard %" PRIu32 ": goes on at seqno %" PRIu64, shard, behind.seqno);
-    *passed = next.last;
-    return true;
-}
 
 /* Prints until the tip, the limit, or the reader is gone. `shard`: LS_NO_SHARD for all of them at once; only a single
  * one can go on behind damage. */
@@ -92,7 +48,7 @@ static int print_all(const lsi_call *call, ls_iterator *iterator, uint32_t shard
         if ((st == LS_ERR_CORRUPT || st == LS_ERR_IO) && one_shard && call->values[SKIP].given) {
             lsi_out_flush();
             code = LSI_EXIT_DAMAGE;
-            if (!pass_damage(call, iterator, shard, &passed))
+            if (!lsi_pass_damage(call, iterator, shard, &passed))
                 return code;
             continue;
         }

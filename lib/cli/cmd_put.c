@@ -81,14 +81,6 @@ typedef struct run_state {
     int64_t began_ms, drawn_ms;
 } run_state;
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void clear_bar(const run_state *state)
 {
     if (state->bar && state->drawn_ms != 0)
@@ -97,7 +89,7 @@ static void clear_bar(const run_state *state)
 
 static void draw_bar(run_state *state)
 {
-    int64_t now = now_ms();
+    int64_t now = lsi_now_ms();
     uint64_t done = lsi_lines_bytes(state->lines);
     int64_t spent = now - state->began_ms;
 
@@ -476,7 +468,7 @@ static int print_summary(const run_state *state, int code)
         lsi_json_key(&json, "throttled_seconds");
         lsi_json_double(&json, (double)state->waited_ms / 1000.0);
         lsi_json_key(&json, "seconds");
-        lsi_json_double(&json, (double)(now_ms() - state->began_ms) / 1000.0);
+        lsi_json_double(&json, (double)(lsi_now_ms() - state->began_ms) / 1000.0);
         lsi_json_object_close(&json);
         return lsi_out_json(state->call, &json, code);
     }
@@ -577,7 +569,7 @@ static int run(lsi_call *call)
     state.entries = calloc(state.batch_max, sizeof *state.entries);
     state.results = calloc(state.batch_max, sizeof *state.results);
     state.lines = lsi_lines_open(fd, call->values[KEY_COLUMN].given ? state.delimiter : '\0', LINE_BYTES_MAX);
-    state.began_ms = now_ms();
+    state.began_ms = lsi_now_ms();
     if (state.records == NULL || state.entries == NULL || state.results == NULL || state.lines == NULL) {
         lsi_say(call, "out of memory");
         code = LSI_EXIT_FAILED;

@@ -2,14 +2,14 @@
  *
  * A signal only sets a number; the wait ends because the iterator was opened INTERRUPTIBLE, and because waits are
  * cut into slices, so that a signal between the look at the flag and the wait costs a slice and no more. After each
- * slice a pipe is asked whether its reader is still there: `lstream tail | head -1` ends without another record. */
+ * slice a pipe is asked whether its reader is still there: `lstream tail | head -1` ends without another record.
+ *
+ * With --skip-damage each shard is followed by itself: follow_each.c. */
 #include "cli/cli.h"
-
-#include <time.h>
 
 #define SLICE_MS 500
 
-enum { FROM, LIMIT, TIMEOUT };
+enum { FROM, LIMIT, TIMEOUT, SKIP };
 static const lsi_option options[] = {
     [FROM] = {"from", LSI_OPTION_TEXT, "P",
         "Where to begin: latest (the default), trim-horizon, or time:T with T as 2026-11-20T11:42:18Z or seconds since "
@@ -17,28 +17,20 @@ static const lsi_option options[] = {
     [LIMIT] = {"limit", LSI_OPTION_NUMBER, "N", "End after this many records.", 1, UINT64_MAX, 'n'},
     [TIMEOUT] = {"timeout", LSI_OPTION_NUMBER, "MS", "End when no record came for this many milliseconds.", 0,
         UINT32_MAX, 0},
+    [SKIP] = {"skip-damage", LSI_OPTION_FLAG, NULL,
+        "Go on behind damage, saying what is passed over; the exit code is 4 all the same, but at a signal.", 0, 0, 0},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
 
-static int64_t now_ms(void)
+static int follow(const lsi_call *call, ls_iterator *iterator, uint64_t limit, int64_t timeout_ms)
 {
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static int follow(const lsi_call *call, ls_iterator *iterator)
-{
-    uint64_t limit = call->values[LIMIT].given ? call->values[LIMIT].number : UINT64_MAX;
-    int64_t timeout_ms = call->values[TIMEOUT].given ? (int64_t)call->values[TIMEOUT].number : INT64_MAX;
-    int64_t last_ms = now_ms();
+    int64_t last_ms = lsi_now_ms();
     uint64_t printed = 0;
 
     while (lsi_signal_number() == 0 && printed < limit && !lsi_out_broken()) {
         ls_next_options next = LS_NEXT_OPTIONS_INIT;
         const ls_batch *batch;
-        int64_t quiet_ms = now_ms() - last_ms;
+        int64_t quiet_ms = lsi_now_ms() - last_ms;
         uint64_t left = limit - printed;
         size_t count;
         ls_status st;
@@ -58,15 +50,19 @@ static int follow(const lsi_call *call, ls_iterator *iterator)
             lsi_say(call, "%s", ls_last_error_message());
             continue;
         }
-        if (st != LS_OK)
+        if (st != LS_OK) {
+            lsi_out_flush();
+            if (st == LS_ERR_CORRUPT || st == LS_ERR_IO)
+                lsi_say(call, "records behind it and in other shards can be had with --skip-damage");
             return lsi_failed(call, st);
+        }
         count = ls_batch_count(batch);
         for (size_t i = 0; i < count; i++)
             lsi_record_print(ls_batch_at(batch, i), call->json);
         printed += count;
         if (count != 0) {
             lsi_out_flush();
-            last_ms = now_ms();
+            last_ms = lsi_now_ms();
         } else if (quiet_ms >= timeout_ms || lsi_out_reader_is_gone()) {
             break;
         }
@@ -74,14 +70,31 @@ static int follow(const lsi_call *call, ls_iterator *iterator)
     return lsi_signal_number() != 0 ? 128 + lsi_signal_number() : LSI_EXIT_OK;
 }
 
+static int follow_all(const lsi_call *call, ls_stream *stream, const ls_position *from, uint64_t limit,
+                      int64_t timeout_ms)
+{
+    ls_iterator_options interruptible = LS_ITERATOR_OPTIONS_INIT;
+    ls_iterator *iterator;
+    ls_status st;
+    int code;
+
+    interruptible.flags = LS_ITERATOR_INTERRUPTIBLE;
+    st = ls_iterator_open_all(stream, from, &interruptible, &iterator);
+    if (st != LS_OK)
+        return lsi_failed(call, st);
+    code = follow(call, iterator, limit, timeout_ms);
+    ls_iterator_close(iterator);
+    return code;
+}
+
 static int run(lsi_call *call)
 {
-    ls_iterator_options iterator_options = LS_ITERATOR_OPTIONS_INIT;
+    const lsi_value *values = call->values;
+    uint64_t limit = values[LIMIT].given ? values[LIMIT].number : UINT64_MAX;
+    int64_t timeout_ms = values[TIMEOUT].given ? (int64_t)values[TIMEOUT].number : INT64_MAX;
     ls_position position = {.kind = LS_LATEST};
-    ls_iterator *iterator;
     ls_store *store;
     ls_stream *stream;
-    ls_status st;
     int code;
 
     if (call->values[FROM].given &&
@@ -92,14 +105,10 @@ static int run(lsi_call *call)
     code = lsi_open_stream(call, call->arguments[0], false, &store, &stream);
     if (code != LSI_EXIT_OK)
         return code;
-    iterator_options.flags = LS_ITERATOR_INTERRUPTIBLE;
-    st = ls_iterator_open_all(stream, &position, &iterator_options, &iterator);
-    if (st != LS_OK) {
-        code = lsi_failed(call, st);
-    } else {
-        code = follow(call, iterator);
-        ls_iterator_close(iterator);
-    }
+    if (call->values[SKIP].given)
+        code = lsi_follow_each(call, stream, &position, limit, timeout_ms);
+    else
+        code = follow_all(call, stream, &position, limit, timeout_ms);
     if (!lsi_record_print_end() && code == LSI_EXIT_OK) {
         lsi_say(call, "out of memory: a record was not printed");
         code = LSI_EXIT_FAILED;

@@ -7,6 +7,14 @@
 #define DOUBLINGS_MAX 5u
 #define WAIT_MS_MAX 5000u
 
+int64_t lsi_now_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 uint32_t lsi_wait_for_turn(uint32_t tries)
 {
     uint64_t ms = ls_last_error_status() == LS_ERR_THROTTLED ? ls_last_error_retry_after_ms() : 0;

@@ -133,6 +133,43 @@ class Damage(Store):
         self.assertTrue(one)
         self.assertLessEqual(set(one), set(self.lines("two", "--skip-damage", expect=4)))
 
+    def test_tail_can_go_on_behind_damage(self):
+        """Each shard by itself: what is damaged is passed over and said, what follows and what comes is printed, and so
+        are the children of a shard that is split meanwhile, and a shard beside one that cannot be read at all."""
+        self.damage(self.segments[1], SEGMENT_HEADER + 5000)
+        os.unlink(self.segments[2])
+        lost = set()
+        for f in self.findings("verify", expect=4):
+            lost |= self.numbers(f)
+        expected = [r for i, r in enumerate(self.everything) if i not in lost]
+        oldest = ["tail", "s", "--from", "trim-horizon"]
+        self.assertIn("--skip-damage", self.run_tool(*oldest, "--timeout", "200", expect=4).err)
+        environment = {**os.environ, "LIBSTREAM_STORE": self.store}
+        tail = subprocess.Popen([LSTREAM, *oldest, "--skip-damage", "--limit", str(len(expected))],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
+        out, err = tail.communicate(timeout=60)
+        self.assertEqual((tail.returncode, out.splitlines()), (4, expected))
+        self.assertEqual(err.count("goes on at seqno"), 2)
+        self.assertEqual(self.run_tool("tail", "s", "--skip-damage", "--timeout", "0").out, "")
+        tail = subprocess.Popen([LSTREAM, *oldest, "--skip-damage", "--limit", str(len(expected) + 8)],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
+        for line in expected:
+            self.assertEqual(tail.stdout.readline().strip(), line)
+        self.run_tool("put", "s", "-k", "key", stdin=b"before\n")
+        self.run_tool("split", "s", "0")
+        for key in range(7):
+            self.run_tool("put", "s", "-k", key, stdin=b"%d\n" % key)
+        out, _ = tail.communicate(timeout=60)
+        self.assertEqual((tail.returncode, out.splitlines()[0]), (4, "before"))
+        self.assertEqual(sorted(out.splitlines()[1:]), ["%d" % key for key in range(7)])
+        self.run_tool("create", "two", "--shards", "2")
+        for key in range(8):
+            self.run_tool("put", "two", "-k", key, stdin=b"%d\n" % key)
+        one = self.lines("two", "--shard", "1")
+        os.unlink(self.shard_file("segments", shard=0, stream=2))
+        self.assertEqual(self.run_tool("tail", "two", "--from", "trim-horizon", "--skip-damage", "--timeout", "200",
+                                       expect=4).out.splitlines(), one)
+
     def test_every_frame_header_field_is_covered(self):
         whole = content(self.segments[1])
         for offset in range(48):
