@@ -195,6 +195,8 @@ typedef struct ls_shard_info {
 } ls_shard_info;
 #define LS_SHARD_INFO_INIT {(uint32_t)sizeof(ls_shard_info), 0, {0, 0}, {0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #define LS_NO_SHARD UINT32_MAX
+/** In the place of a shard: the stream's state, which is what its groups and mappings remember. */
+#define LS_STATE_SHARD (UINT32_MAX - 1)
 
 /** A stream as it was at one moment. */
 typedef struct ls_stream_description ls_stream_description;
@@ -518,6 +520,8 @@ LS_API void ls_tag_list_free(ls_tag_list *list);
  *
  * Goes on in a new segment, at the last place known to be durable and valid. Records beyond it (never acknowledged in
  * SYNC, possibly acknowledged in the other modes) are no longer read; their bytes stay in the old file.
+ *
+ * @param shard  Its index; or LS_STATE_SHARD, when the stream's state refuses changes.
  *
  * @retval LS_ERR_STATE  The shard is healthy. Nothing was changed.
  * @retval LS_ERR_BUSY   A stopped process held the shard for `busy_timeout_ms`. Nothing was changed.

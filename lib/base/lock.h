@@ -3,12 +3,14 @@
  * RANKS. A thread takes locks in rising rank only; debug builds abort on the contrary.
  *     1 LSI_RANK_UPKEEP   one per stream slot: who trims and prepares; held for long, and never waited for by puts
  *     2 LSI_RANK_STORE    one per store, in its control file: growing it, the manifest
- *     3 LSI_RANK_SHARD    one per shard slot: append, roll, recover (several: in order of stream id and shard)
- *     4 LSI_RANK_SYNC     one per shard slot: who syncs (group commit); and, inside one process, who copies from slots
+ *     3 LSI_RANK_STATE    one per stream slot: who changes the stream's state
+ *     4 LSI_RANK_TABLE    inside one process: the values of a stream's state; held while its log is read
+ *     5 LSI_RANK_SHARD    one per shard slot: append, roll, recover (several: in order of stream id and shard)
+ *     6 LSI_RANK_SYNC     one per shard slot: who syncs (group commit); and, inside one process, who copies from slots
  *                         that may only be read
- *     5 LSI_RANK_LOCAL    inside one process: tables of an open store
- *     6 LSI_RANK_DESCRIPTORS  inside one process: who may be asked to close files; held while they are
- *     7 LSI_RANK_FILE     inside one process: who syncs through a descriptor
+ *     7 LSI_RANK_LOCAL    inside one process: tables of an open store
+ *     8 LSI_RANK_DESCRIPTORS  inside one process: who may be asked to close files; held while they are
+ *     9 LSI_RANK_FILE     inside one process: who syncs through a descriptor
  * Mutexes are robust, process-shared and of type NORMAL (P3). No condition variables in shared memory (P4). */
 #ifndef LSI_BASE_LOCK_H
 #define LSI_BASE_LOCK_H
@@ -20,8 +22,8 @@
 
 #include <libstream/status.h>
 
-enum { LSI_RANK_UPKEEP = 1, LSI_RANK_STORE, LSI_RANK_SHARD, LSI_RANK_SYNC, LSI_RANK_LOCAL,
-       LSI_RANK_DESCRIPTORS, LSI_RANK_FILE };
+enum { LSI_RANK_UPKEEP = 1, LSI_RANK_STORE, LSI_RANK_STATE, LSI_RANK_TABLE, LSI_RANK_SHARD, LSI_RANK_SYNC,
+       LSI_RANK_LOCAL, LSI_RANK_DESCRIPTORS, LSI_RANK_FILE };
 
 /* Holds a pthread_mutex_t at a fixed size, so that the control file's layout does not hang on the C library. */
 typedef union lsi_lock {

@@ -149,6 +149,7 @@ static void print_shard(const ls_inspect_shard *shard, void *user)
     printer *to = user;
     bool well = shard->health == LS_OK && shard->append_lock_holder == 0 && shard->sync_lock_holder == 0 &&
                 shard->torn_count == 0;
+    char name[16];
     bool first;
 
     to->shards++;
@@ -161,7 +162,12 @@ static void print_shard(const ls_inspect_shard *shard, void *user)
         lsi_json_key(&to->json, "stream");
         lsi_json_string(&to->json, shard->stream);
         put_number(to, "stream_id", shard->stream_id);
-        put_number(to, "shard", shard->shard);
+        if (shard->shard == LS_STATE_SHARD) {
+            lsi_json_key(&to->json, "shard");
+            lsi_json_string(&to->json, "state");
+        } else {
+            put_number(to, "shard", shard->shard);
+        }
         lsi_json_key(&to->json, "health");
         lsi_json_string(&to->json, lsi_health_word(shard->health));
         put_number(to, "failed_errno", (uint64_t)shard->failed_errno);
@@ -176,8 +182,10 @@ static void print_shard(const ls_inspect_shard *shard, void *user)
     }
     if (first)
         lsi_out_text("\nSHARD HEALTH   TORN   WRITER   SYNCER  NOT SYNCED STREAM\n");
-    lsi_out_text("%5" PRIu32 " %-8s %4" PRIu32 " %8" PRIu32 " %8" PRIu32 " %11" PRIu64 " %s\n", shard->shard,
-                 lsi_health_word(shard->health), shard->torn_count, shard->append_lock_holder, shard->sync_lock_holder,
+    (void)snprintf(name, sizeof(name), "%" PRIu32, shard->shard); /* 10 digits */
+    lsi_out_text("%5s %-8s %4" PRIu32 " %8" PRIu32 " %8" PRIu32 " %11" PRIu64 " %s\n",
+                 shard->shard == LS_STATE_SHARD ? "state" : name, lsi_health_word(shard->health), shard->torn_count,
+                 shard->append_lock_holder, shard->sync_lock_holder,
                  shard->committed_end > shard->durable_end ? shard->committed_end - shard->durable_end : 0,
                  shard->stream);
     if (shard->health == LS_ERR_IO)
@@ -237,6 +245,7 @@ const lsi_command lsi_command_status = {
             "trimming took from readers before they had read it is counted since the machine\n"
             "was started: how often a reader was told, and how much it lost by records,\n"
             "bytes and time.\n"
+            "The shard `state` is what groups and mappings remember of the stream.\n"
             "\n"
             "With --json one object: {\"store_id\", \"durability\", \"segment_bytes\",\n"
             "\"stream_count\", \"bytes\", \"free_bytes\", \"store_lock_holder\",\n"

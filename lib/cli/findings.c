@@ -56,6 +56,8 @@ static void print_json(const lsi_call *call, const ls_finding *finding)
     lsi_json_key(&json, "shard");
     if (finding->shard == LS_NO_SHARD)
         lsi_json_null(&json);
+    else if (finding->shard == LS_STATE_SHARD)
+        lsi_json_string(&json, "state");
     else
         lsi_json_uint(&json, finding->shard);
     lsi_json_key(&json, "file");

@@ -119,6 +119,24 @@ typedef struct lsi_consumer {
     char name[LSI_STREAM_NAME_MAX + 1];
 } lsi_consumer;
 
+/* A named value of a stream's state: what groups and mappings remember. Views. */
+typedef struct lsi_state_entry {
+    ls_bytes key;
+    uint64_t version; /* of this value: no other value of this key ever has it */
+    ls_bytes value;
+} lsi_state_entry;
+#define LSI_STATE_NONE UINT64_C(0) /* there is no value */
+#define LSI_STATE_ANY UINT64_MAX   /* whatever there is */
+#define LSI_STATE_KEY_BYTES_MAX 1024u
+#define LSI_STATE_CHANGE_BYTES_MAX (15u << 20) /* keys and values of one write */
+typedef struct lsi_state_change {
+    ls_bytes key;      /* as a partition key; the first byte is above 0x1f */
+    uint64_t expected; /* the version it must have */
+    ls_bytes value;    /* without bytes: it is removed */
+    uint64_t version;  /* out: what it has now */
+} lsi_state_change;
+#define LSI_STATE_SHARD LS_STATE_SHARD /* in the place of a shard, for arm, sleep and reset_shard: the state */
+
 /* A consumer's subscription to a shard. It ends with its process at the latest. */
 typedef struct lsi_hold {
     lsi_budget_word *budget; /* of the consumer in this shard, shared by all processes. NULL: no hold */
@@ -207,6 +225,14 @@ typedef struct lsi_engine_ops {
     ls_status (*hold_check)(lsi_engine_stream *stream, const lsi_consumer *consumer, uint32_t shard,
                             const lsi_hold *hold);
     void (*hold_end)(lsi_engine_stream *stream, const lsi_hold *hold);
+
+    /* The values whose keys begin with `prefix`, in byte order of key, until `each` answers false; it calls nothing of
+     * the engine. Every change that was acknowledged before is in it. */
+    ls_status (*state_read)(lsi_engine_stream *stream, ls_bytes prefix,
+                            bool (*each)(void *user, const lsi_state_entry *entry), void *user);
+    /* All of the changes, durable when it returns, or none. LS_OK with `*conflict` below `count`: that one's version is
+     * not the expected one, and nothing was changed. LS_ERR_IO: outcome unknown. */
+    ls_status (*state_write)(lsi_engine_stream *stream, lsi_state_change *changes, uint32_t count, uint32_t *conflict);
 
     ls_status (*appender_open)(lsi_engine_stream *stream, lsi_appender **out);
     void (*appender_close)(lsi_appender *appender);

@@ -90,9 +90,11 @@ ls_status session_encrypt(session *of, uint32_t stream, const char *key_id);
 ls_status session_compress(session *of, uint32_t stream, ls_compression compression);
 /* Compresses the full segments, now. */
 ls_status session_press(session *of, uint32_t stream);
-/* Sets one of TRUTH_HOURS .. TRUTH_SCALING, or registers (1) or deregisters (0) a consumer. A stream that scales, with
- * the value as `shards_max`, does so within seconds of the session's clock. */
+/* Sets one of TRUTH_HOURS .. TRUTH_SCALING, registers (1) or deregisters (0) a consumer, or changes one value of the
+ * state. A stream that scales, with the value as `shards_max`, does so within seconds of the session's clock. */
 ls_status session_set(session *of, uint32_t stream, uint32_t setting, uint64_t value);
+/* The first `count` values of the state, by one change. */
+ls_status session_state(session *of, uint32_t stream, uint32_t count, uint64_t value);
 /* `count` tags from the one called `first` on, by one call; the value 0 removes them. */
 ls_status session_tag(session *of, uint32_t stream, uint32_t first, uint32_t count, uint64_t value);
 /* The open shard that has the lowest hash key; 0 if that is not known. */

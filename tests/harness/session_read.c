@@ -254,6 +254,8 @@ void session_examine(session *of, ls_durability durability, size_t at, bool powe
             continue;
         if (session_want_stream(of, found) == LS_OK) {
             session_check_shards(of, found, at, power);
+            if (of->may_have_failed) /* E1; mostly it is healthy, or there is none. */
+                (void)ls_stream_reset_shard(of->streams[found], LS_STATE_SHARD);
             session_check_settings(of, found, at, power);
         } else {
             session_complain(of, "stream '%s' cannot be described: %s", name, ls_last_error_message());
@@ -294,4 +296,8 @@ void session_examine(session *of, ls_durability durability, size_t at, bool powe
                 session_complain(of, "stream '%s' shard %u cannot be read after a put: %s",
                                  of->truth->streams[alive[i]].name, shard, ls_last_error_message());
         }
+    for (size_t i = 0; i < alive_count; i++)
+        if (truth_has_state(of->truth, alive[i]) && session_set(of, alive[i], TRUTH_STATE, 130) != LS_OK)
+            session_complain(of, "stream '%s': its state cannot be changed: %s", of->truth->streams[alive[i]].name,
+                             ls_last_error_message());
 }

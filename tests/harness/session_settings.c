@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/api.h"
+
 #define NAME_BYTES 16
 
 /* ---- what is shown ---- */
@@ -64,6 +66,48 @@ static ls_status show_consumers(session *of, uint32_t stream, truth_shown_settin
     return LS_OK;
 }
 
+/* A value of the state is so many bytes, all of which follow from their number. */
+static unsigned char state_byte(uint64_t value, size_t at)
+{
+    return (unsigned char)(value * 31 + at * 7);
+}
+
+typedef struct states {
+    session *of;
+    truth_shown_setting *found;
+    const char *stream;
+} states;
+
+static bool note_state(void *user, const lsi_state_entry *entry)
+{
+    states *to = user;
+    char name[NAME_BYTES] = "";
+    uint32_t number;
+
+    if (entry->key.size < sizeof(name))
+        memcpy(name, entry->key.data, entry->key.size);
+    number = number_of(name, "state-", TRUTH_STATES);
+    if (number == TRUTH_STATES || entry->version == LSI_STATE_NONE) {
+        session_complain(to->of, "stream '%s' has a state '%s' of version %" PRIu64, to->stream, name, entry->version);
+        return true;
+    }
+    to->found[TRUTH_STATE + number].value = entry->value.size;
+    for (size_t i = 0; i < entry->value.size; i++)
+        if (((const unsigned char *)entry->value.data)[i] != state_byte(entry->value.size, i)) {
+            session_complain(to->of, "stream '%s': a byte of %s was never set", to->stream, name);
+            break;
+        }
+    return true;
+}
+
+static ls_status show_state(session *of, uint32_t stream, truth_shown_setting *found)
+{
+    states to = {of, found, of->truth->streams[stream].name};
+    lsi_engine_stream *engine = of->streams[stream]->stream;
+
+    return session_answered(of, engine->engine->ops->state_read(engine, (ls_bytes){"", 0}, note_state, &to));
+}
+
 static ls_status show(session *of, uint32_t stream, truth_shown_setting found[TRUTH_SETTINGS])
 {
     ls_stream_description *about;
@@ -83,7 +127,9 @@ static ls_status show(session *of, uint32_t stream, truth_shown_setting found[TR
     found[TRUTH_COMPRESSION].value = (uint64_t)ls_stream_description_compression(about);
     ls_stream_description_free(about);
     st = show_tags(of, stream, found);
-    return st == LS_OK ? show_consumers(of, stream, found) : st;
+    if (st == LS_OK)
+        st = show_consumers(of, stream, found);
+    return st == LS_OK ? show_state(of, stream, found) : st;
 }
 
 void session_check_settings(session *of, uint32_t stream, size_t at, bool power)
@@ -158,6 +204,29 @@ static ls_status register_one(ls_stream *stream, uint32_t number, bool is_to_be,
     return st;
 }
 
+static ls_status change_state(ls_stream *stream, uint32_t first, uint32_t count, uint64_t value)
+{
+    char keys[TRUTH_STATES][NAME_BYTES];
+    lsi_state_change changes[TRUTH_STATES];
+    unsigned char *bytes = malloc(value + 1);
+    uint32_t conflict;
+    ls_status st;
+
+    if (bytes == NULL)
+        abort();
+    for (size_t i = 0; i < value; i++)
+        bytes[i] = state_byte(value, i);
+    for (uint32_t i = 0; i < count; i++) {
+        int size = snprintf(keys[i], sizeof(keys[i]), "state-%" PRIu32, first + i);
+
+        changes[i] = (lsi_state_change){.key = {keys[i], (size_t)size}, .expected = LSI_STATE_ANY,
+                                        .value = {bytes, (size_t)value}};
+    }
+    st = stream->stream->engine->ops->state_write(stream->stream, changes, count, &conflict);
+    free(bytes);
+    return st;
+}
+
 ls_status session_set(session *of, uint32_t stream, uint32_t setting, uint64_t value)
 {
     ls_status st = session_want_stream(of, stream);
@@ -174,6 +243,10 @@ ls_status session_set(session *of, uint32_t stream, uint32_t setting, uint64_t v
     case TRUTH_RECORD_BYTES: st = ls_stream_set_record_bytes_max(handle, (uint32_t)value); break;
     case TRUTH_SCALING: st = set_scaling(handle, (uint32_t)value); break;
     default:
+        if (setting >= TRUTH_STATE && setting < TRUTH_SETTINGS) {
+            st = change_state(handle, setting - TRUTH_STATE, 1, value);
+            break;
+        }
         if (setting < TRUTH_CONSUMER || setting >= TRUTH_SETTINGS)
             abort();
         st = register_one(handle, setting - TRUTH_CONSUMER, value != 0, &fact->id);
@@ -182,6 +255,33 @@ ls_status session_set(session *of, uint32_t stream, uint32_t setting, uint64_t v
     }
     session_setting_answered(of, fact, session_answered(of, st));
     session_expect_scaling(of, stream);
+    return st;
+}
+
+/* Several settings were begun, from `begun` on, and one call answers for all. */
+static void group_answered(session *of, size_t begun, uint32_t count, ls_status st)
+{
+    for (size_t i = begun; i + 1 < begun + count; i++) {
+        if (st == LS_OK)
+            of->truth->settings[i].made_at = session_here(of);
+        else if (!session_is_unknown(st))
+            of->truth->settings[i].gone_at = session_here(of);
+    }
+    session_setting_answered(of, &of->truth->settings[begun + count - 1], st);
+}
+
+ls_status session_state(session *of, uint32_t stream, uint32_t count, uint64_t value)
+{
+    uint32_t group = ++of->truth->group_count;
+    ls_status st = session_want_stream(of, stream);
+    size_t begun = of->truth->setting_count;
+
+    if (st != LS_OK)
+        return st;
+    for (uint32_t i = 0; i < count; i++)
+        (void)truth_setting_begin(of->truth, stream, TRUTH_STATE + i, value, group, session_here(of));
+    st = session_answered(of, change_state(of->streams[stream], 0, count, value));
+    group_answered(of, begun, count, st);
     return st;
 }
 
@@ -206,12 +306,6 @@ ls_status session_tag(session *of, uint32_t stream, uint32_t first, uint32_t cou
     }
     st = session_answered(of, value != 0 ? ls_stream_add_tags(of->streams[stream], tags, count)
                                          : ls_stream_remove_tags(of->streams[stream], names, count));
-    for (size_t i = begun; i + 1 < begun + count; i++) {
-        if (st == LS_OK)
-            of->truth->settings[i].made_at = session_here(of);
-        else if (!session_is_unknown(st))
-            of->truth->settings[i].gone_at = session_here(of);
-    }
-    session_setting_answered(of, &of->truth->settings[begun + count - 1], st);
+    group_answered(of, begun, count, st);
     return st;
 }

@@ -47,11 +47,13 @@ typedef struct put_fact {
 /* What can be set of a stream; values are numbers. A tag's or a key's is what its text says; 0: none. */
 #define TRUTH_TAGS 4u
 #define TRUTH_CONSUMERS 4u
+#define TRUTH_STATES 3u
 enum {
     TRUTH_HOURS, TRUTH_BYTES, TRUTH_MODE, TRUTH_RECORD_BYTES, TRUTH_SCALING, TRUTH_KEY, TRUTH_COMPRESSION,
     TRUTH_TAG, /* the first of them */
     TRUTH_CONSUMER = TRUTH_TAG + TRUTH_TAGS, /* 1: registered */
-    TRUTH_SETTINGS = TRUTH_CONSUMER + TRUTH_CONSUMERS
+    TRUTH_STATE = TRUTH_CONSUMER + TRUTH_CONSUMERS, /* values of its state; so many bytes */
+    TRUTH_SETTINGS = TRUTH_STATE + TRUTH_STATES
 };
 
 typedef struct stream_fact {
@@ -134,6 +136,7 @@ uint32_t truth_setting_begin(truth *of, uint32_t stream, uint32_t setting, uint6
 /* Whether a consumer other than that of this fact has or had the id. */
 bool truth_is_id_of_another(const truth *of, size_t index, uint64_t id);
 bool truth_may_scale(const truth *of, uint32_t stream);
+bool truth_has_state(const truth *of, uint32_t stream); /* somebody wanted to change it */
 bool truth_has_consumers(const truth *of, uint32_t stream);
 void truth_seen(truth *of, uint32_t stream, uint32_t shard, const shown *records, size_t count, bool stays, size_t at);
 

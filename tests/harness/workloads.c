@@ -356,6 +356,43 @@ static void kernel_scales(session *of)
     scale_by_itself(of, LS_DURABILITY_KERNEL);
 }
 
+/* Values of a stream's state, together and alone, changed until snapshots are made (T3), and under keys; and one stream
+ * whose state goes with it. */
+static void change_states(session *of, ls_durability durability)
+{
+    uint32_t stream, other;
+
+    (void)session_open(of, durability);
+    (void)session_create(of, "s", 1, &stream);
+    (void)session_state(of, stream, 2, 700);
+    (void)session_put(of, stream, 0, 300);
+    (void)session_set(of, stream, TRUTH_STATE + 2, 90);
+    for (uint32_t i = 0; i < 4; i++)
+        (void)session_set(of, stream, TRUTH_STATE + 1, 150000 + i);
+    (void)session_set(of, stream, TRUTH_STATE, 0);
+    (void)session_encrypt(of, stream, "A");
+    (void)session_state(of, stream, 3, 120);
+    for (uint32_t i = 0; i < 3; i++)
+        (void)session_set(of, stream, TRUTH_STATE + 2, 150000 + i);
+    (void)session_put(of, stream, 0, 400);
+    (void)session_create(of, "other", 1, &other);
+    (void)session_state(of, other, 1, 50);
+    (void)session_delete(of, other);
+    (void)session_create(of, "other", 1, &other);
+    (void)session_state(of, other, 2, 60);
+    (void)session_read_all(of, stream);
+}
+
+static void states(session *of)
+{
+    change_states(of, LS_DURABILITY_SYNC);
+}
+
+static void kernel_states(session *of)
+{
+    change_states(of, LS_DURABILITY_KERNEL);
+}
+
 /* So many shards that they are synced at once. Deaths and failures in it are walked by test_local_catalog. */
 static void wide_stream(session *of)
 {
@@ -542,6 +579,8 @@ const workload workloads[] = {
     {"kernel_presses", LS_DURABILITY_KERNEL, false, true, kernel_presses},
     {"ages", LS_DURABILITY_SYNC, false, false, ages},
     {"settings", LS_DURABILITY_SYNC, false, false, settings},
+    {"states", LS_DURABILITY_SYNC, false, false, states},
+    {"kernel_states", LS_DURABILITY_KERNEL, false, true, kernel_states},
     {"scales", LS_DURABILITY_SYNC, false, true, scales},
     {"kernel_scales", LS_DURABILITY_KERNEL, false, false, kernel_scales},
     {"wide_stream", LS_DURABILITY_SYNC, true, false, wide_stream},

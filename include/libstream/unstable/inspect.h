@@ -17,6 +17,7 @@
 #define LIBSTREAM_UNSTABLE_INSPECT_H
 
 #include <libstream/status.h>
+#include <libstream/stream.h>
 #include <libstream/types.h>
 
 #ifdef __cplusplus
@@ -79,7 +80,7 @@ typedef struct ls_finding {
     uint32_t size;                /**< Of this structure in the library's release. */
     ls_finding_severity severity;
     ls_finding_kind kind;
-    uint32_t shard;               /**< LS_NO_SHARD when it is not about one. */
+    uint32_t shard;               /**< LS_NO_SHARD when it is not about one; or LS_STATE_SHARD. */
     uint64_t stream_id;           /**< 0 when it is not about one. */
     const char *stream;           /**< Its name; "" when unknown. */
     const char *file;             /**< Beneath the store's directory. */

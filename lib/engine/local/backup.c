@@ -80,12 +80,14 @@ static ls_status each_log(lsi_local *local, const lsi_catalog_stream *stream,
 
     if (st != LS_OK)
         return st;
-    for (uint32_t i = 0; st == LS_OK && i < stream->shard_count; i++) {
+    /* State first: what it says was done is in what is copied later. */
+    for (uint32_t i = stream->has_state ? 0 : 1; st == LS_OK && i <= stream->shard_count; i++) {
+        uint32_t shard = i == 0 ? LSI_STATE_SHARD : stream->shards[i - 1].index;
         lsi_log *log;
 
-        st = lsi_local_stream_log(used, stream->shards[i].index, &log);
+        st = lsi_local_any_log(used, shard, &log);
         if (st == LS_OK)
-            st = lsi_local_stream_explain(used, stream->shards[i].index, each(log, root, copy));
+            st = lsi_local_stream_explain(used, shard, each(log, root, copy));
     }
     lsi_local_stream_close(&used->base);
     return st;

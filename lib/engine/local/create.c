@@ -230,7 +230,7 @@ static void reserve_slots(lsi_local *local, const lsi_catalog *catalog)
     lsi_error_state before;
 
     for (uint32_t i = 0; i < catalog->stream_count; i++)
-        count += (uint64_t)catalog->streams[i].shard_count + 1;
+        count += (uint64_t)catalog->streams[i].shard_count + 1 + catalog->streams[i].has_state;
     lsi_error_save(&before);
     /* Failing now is no worse than not asking. */
     if (lsi_control_reserve(local->control, count < RESERVE_SLOTS_MAX ? (uint32_t)count : RESERVE_SLOTS_MAX) != LS_OK)

@@ -77,23 +77,31 @@ static int stray_note(void *user, const char *entry, bool is_dir)
 
 /* ---- verify and repair ---- */
 
+/* `shard` NULL: of the stream's state. */
 static void log_config(const lsi_env *env, const lsi_root *root, const lsi_catalog *catalog,
                        const lsi_catalog_stream *stream, const lsi_shard *shard, lsi_log_config *out)
 {
+    const lsi_shard state = {.index = LSI_STATE_SHARD, .first_seqno = 1};
+
     memset(out, 0, sizeof(*out));
     out->env = env;
     out->root = root;
     memcpy(out->store_id, catalog->store_id, sizeof(out->store_id));
     out->stream = stream->id;
-    out->shard = shard->index;
     out->durability = catalog->durability;
     out->segment_bytes = catalog->segment_bytes;
     out->prealloc_bytes = LS_PREALLOC_NONE;
+    if (shard == NULL) {
+        shard = &state;
+        lsi_local_state_place(stream->name, stream->id, out);
+    } else {
+        (void)snprintf(out->dir, sizeof(out->dir), "%" PRIu64 "/%" PRIu32, stream->id, shard->index);
+        (void)snprintf(out->label, sizeof(out->label), "stream '%s' shard %" PRIu32, stream->name, shard->index);
+    }
+    out->shard = shard->index;
     out->first_seqno = shard->first_seqno;
     out->is_closed = shard->closed;
     out->end = shard->end;
-    (void)snprintf(out->dir, sizeof(out->dir), "%" PRIu64 "/%" PRIu32, stream->id, shard->index);
-    (void)snprintf(out->label, sizeof(out->label), "stream '%s' shard %" PRIu32, stream->name, shard->index);
 }
 
 /* Each shard of each stream, or of the one that is asked for. `control` NULL: verify only. */
@@ -112,11 +120,12 @@ static ls_status each_log(const lsi_env *env, const lsi_root *root, const lsi_ca
         inspection->summary.streams++;
         inspection->stream = stream->name;
         inspection->stream_id = stream->id;
-        for (uint32_t k = 0; st == LS_OK && k < stream->shard_count && !inspection->stopped; k++) {
+        for (uint32_t k = 0; st == LS_OK && k < stream->shard_count + stream->has_state && !inspection->stopped; k++) {
+            const lsi_shard *shard = k < stream->shard_count ? &stream->shards[k] : NULL;
             lsi_log_config config;
 
-            inspection->shard = stream->shards[k].index;
-            log_config(env, root, catalog, stream, &stream->shards[k], &config);
+            inspection->shard = shard != NULL ? shard->index : LS_STATE_SHARD;
+            log_config(env, root, catalog, stream, shard, &config);
             config.control = control;
             config.read_only = control == NULL;
             st = control == NULL ? lsi_log_verify(&config, peek, inspection) : lsi_log_repair(&config, inspection);
@@ -288,7 +297,7 @@ static void status_process(void *user, const lsi_attached *attached)
     walk->callbacks->process(&process, walk->user);
 }
 
-/* Without its list a shard refuses everything, whatever its slot says. */
+/* Without its list a shard refuses everything, whatever its slot says. `shard` NULL: the stream's state. */
 static bool has_list(const status_walk *walk, const lsi_catalog_stream *stream, const lsi_shard *shard)
 {
     const lsi_catalog_stream *now;
@@ -302,7 +311,8 @@ static bool has_list(const status_walk *walk, const lsi_catalog_stream *stream, 
     has = lsi_log_check_list(&config) == LS_OK;
     if (!has && lsi_local_catalog_load(walk->env, walk->root, &catalog) == LS_OK) {
         now = lsi_catalog_find_id(catalog, stream->id);
-        has = now == NULL || lsi_shard_find(now->shards, now->shard_count, shard->index) == NULL; /* It went just now. */
+        has = now == NULL || /* It went just now. */
+            (shard != NULL && lsi_shard_find(now->shards, now->shard_count, shard->index) == NULL);
         lsi_catalog_unref(catalog);
     }
     lsi_error_restore(&before);
@@ -320,8 +330,8 @@ static void status_shard(void *user, const lsi_slot *slot)
 
     if (stream == NULL || health == LSI_SHARD_FRESH)
         return;
-    named = lsi_shard_find(stream->shards, stream->shard_count, slot->shard);
-    if (named == NULL)
+    named = lsi_shard_find(stream->shards, stream->shard_count, slot->shard); /* NULL for the state too */
+    if (named == NULL && !(stream->has_state && slot->shard == LSI_STATE_SHARD))
         return;
     shard.stream = stream->name;
     shard.health = health == LSI_SHARD_FAILED ? LS_ERR_IO : health == LSI_SHARD_DAMAGED ? LS_ERR_CORRUPT : LS_OK;
@@ -340,15 +350,15 @@ static void status_shard(void *user, const lsi_slot *slot)
 /* The open shards of a stream that have no slot to speak for them, and cannot get one. */
 static void status_lost_shards(const status_walk *walk, const lsi_catalog_stream *stream, const lsi_peek *peek)
 {
-    for (uint32_t i = 0; i < stream->shard_count; i++) {
-        const lsi_shard *shard = &stream->shards[i];
-        ls_inspect_shard lost = {.size = sizeof(lost), .shard = shard->index, .stream_id = stream->id,
-                                 .stream = stream->name, .health = LS_ERR_CORRUPT};
+    for (uint32_t i = 0; i < stream->shard_count + stream->has_state; i++) {
+        const lsi_shard *shard = i < stream->shard_count ? &stream->shards[i] : NULL; /* NULL: the state */
+        ls_inspect_shard lost = {.size = sizeof(lost), .shard = shard != NULL ? shard->index : LS_STATE_SHARD,
+                                 .stream_id = stream->id, .stream = stream->name, .health = LS_ERR_CORRUPT};
         const lsi_slot *slot;
 
-        if (shard->closed || has_list(walk, stream, shard))
+        if ((shard != NULL && shard->closed) || has_list(walk, stream, shard))
             continue;
-        slot = peek->current ? lsi_peek_slot(peek, LSI_SLOT_SHARD, stream->id, shard->index) : NULL;
+        slot = peek->current ? lsi_peek_slot(peek, LSI_SLOT_SHARD, stream->id, lost.shard) : NULL;
         if (slot == NULL || atomic_load_explicit(&slot->health, memory_order_relaxed) == LSI_SHARD_FRESH)
             walk->callbacks->shard(&lost, walk->user);
     }
@@ -478,6 +488,8 @@ static void dump_catalog(lsi_dump *dump, const lsi_catalog *catalog)
                           stream->auto_scaling.hot_percent, stream->auto_scaling.hot_seconds,
                           stream->auto_scaling.cold_percent, stream->auto_scaling.cold_seconds,
                           stream->auto_scaling.shards_min, stream->auto_scaling.shards_max);
+        if (stream->has_state)
+            lsi_dump_line(dump, "    has state");
         for (uint32_t k = 0; k < stream->consumer_count && !dump->stopped; k++)
             lsi_dump_line(dump, "    consumer %" PRIu64 " '%s' created %" PRId64 " us", stream->consumers[k].id,
                           stream->consumers[k].name, stream->consumers[k].created_us);

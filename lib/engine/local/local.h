@@ -58,6 +58,7 @@ typedef struct lsi_catalog_stream {
     int64_t status_until_us;
     lsi_tags tags;
     lsi_log_terms terms; /* bytes that say nothing are 0 */
+    bool has_state; /* state.c: there is a log of it */
     uint32_t consumer_count;
     lsi_consumer *consumers; /* in byte order of name */
     uint32_t shard_count;
@@ -150,6 +151,7 @@ typedef struct lsi_local_stream {
     _Atomic uint64_t checked; /* manifest generation at which it was last found in the catalog; even */
     lsi_local_settings settings;
     lsi_local_shards shards;
+    _Atomic(struct lsi_local_state *) state; /* NULL: not asked for yet */
 } lsi_local_stream;
 
 struct lsi_local {
@@ -356,12 +358,23 @@ ls_status lsi_local_stream_recheck(lsi_local_stream *stream);
  * having been removed: that is no damage. */
 ls_status lsi_local_stream_explain(lsi_local_stream *stream, uint32_t shard, ls_status st);
 ls_status lsi_local_stream_log(lsi_local_stream *stream, uint32_t shard, lsi_log **out);
+ls_status lsi_local_any_log(lsi_local_stream *stream, uint32_t shard, lsi_log **out); /* also that of LSI_STATE_SHARD */
 bool lsi_local_shard_is_gone(lsi_local_stream *stream, uint32_t shard); /* it was there, and expired */
 ls_status lsi_local_stream_info(lsi_engine_stream *stream, lsi_stream_info *out);
 uint64_t lsi_local_stream_generation(lsi_engine_stream *stream);
 lsi_budget_word *lsi_local_budget(lsi_engine_stream *stream, uint32_t shard);
 ls_status lsi_local_shard_state(lsi_engine_stream *stream, uint32_t shard, lsi_shard_state *out);
 ls_status lsi_local_reset_shard(lsi_engine_stream *stream, uint32_t shard);
+
+/* state.c */
+ls_status lsi_local_state_read(lsi_engine_stream *stream, ls_bytes prefix,
+                               bool (*each)(void *user, const lsi_state_entry *entry), void *user);
+ls_status lsi_local_state_write(lsi_engine_stream *stream, lsi_state_change *changes, uint32_t count,
+                                uint32_t *conflict);
+void lsi_local_state_place(const char *name, uint64_t id, lsi_log_config *out); /* its directory and label */
+void lsi_local_state_config_of(lsi_local *local, const lsi_catalog_stream *stream, lsi_log_config *out);
+ls_status lsi_local_state_log(lsi_local_stream *stream, lsi_log **out); /* NOT_FOUND: it has none */
+ls_status lsi_local_state_free(const lsi_memory *memory, struct lsi_local_state *state); /* accepts NULL */
 
 /* append.c */
 ls_status lsi_local_appender_open(lsi_engine_stream *stream, lsi_appender **out);

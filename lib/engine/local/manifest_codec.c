@@ -18,6 +18,7 @@
 #define STREAM_MUST_REFUSE UINT32_C(0xffff0000)
 #define STREAM_CONSUMERS UINT32_C(0x00010000) /* of those: consumers follow the terms */
 #define STREAM_AUTO_SCALING UINT32_C(0x00020000) /* and its figures, behind those */
+#define STREAM_STATE UINT32_C(0x00080000) /* and there is a log `state` beside its shards */
 #define AUTO_SCALING_BYTES 24u
 #define TAG_BYTES 4u /* the sizes of key and value */
 #define TERMS_BYTES 24u /* and the key id, padded to 8 */
@@ -110,7 +111,8 @@ static void auto_scaling_encode(lsi_writer *to, const lsi_auto_scaling *from)
 static uint32_t must_refuse_of(const lsi_catalog_stream *stream)
 {
     return (stream->consumer_count > 0 ? STREAM_CONSUMERS : 0) |
-        (lsi_auto_scaling_is_on(&stream->auto_scaling) ? STREAM_AUTO_SCALING : 0);
+        (lsi_auto_scaling_is_on(&stream->auto_scaling) ? STREAM_AUTO_SCALING : 0) |
+        (stream->has_state ? STREAM_STATE : 0);
 }
 
 ls_status lsi_catalog_encode(const lsi_catalog *catalog, void **out, size_t *size)
@@ -347,8 +349,9 @@ static ls_status stream_decode(lsi_cursor *from, const lsi_catalog *catalog, lsi
         return corrupt("ends within a stream");
     has_consumers = (stream->flags & STREAM_CONSUMERS) != 0;
     has_auto_scaling = (stream->flags & STREAM_AUTO_SCALING) != 0;
-    /* Said by `consumer_count` and the figures from here. */
-    stream->flags &= ~(STREAM_CONSUMERS | STREAM_AUTO_SCALING);
+    stream->has_state = (stream->flags & STREAM_STATE) != 0;
+    /* Said by `consumer_count`, the figures and `has_state` from here. */
+    stream->flags &= ~(STREAM_CONSUMERS | STREAM_AUTO_SCALING | STREAM_STATE);
     if ((stream->flags & STREAM_MUST_REFUSE) != 0) /* P11 */
         return lsi_fail(LS_ERR_VERSION, "manifest: a stream with features 0x%" PRIx32 " is of a later release",
                         stream->flags);

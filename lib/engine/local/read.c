@@ -94,7 +94,8 @@ ls_seqno lsi_local_place(const lsi_reader *base)
 
 /* ---- waiting ---- */
 
-/* A shard's slot, or the stream's, which is woken with it: for all shards, and while the shard's is not known. */
+/* A shard's slot, or the stream's, which is woken with it: for all shards, and while the shard's is not known. Changes
+ * of the state wake its own alone. */
 static lsi_slot *slot_to_wait_on(lsi_local_stream *stream, uint32_t shard)
 {
     lsi_error_state before;
@@ -104,7 +105,7 @@ static lsi_slot *slot_to_wait_on(lsi_local_stream *stream, uint32_t shard)
     if (shard == LSI_NO_SHARD)
         return stream->slot;
     lsi_error_save(&before);
-    if (lsi_local_stream_log(stream, shard, &log) == LS_OK)
+    if (lsi_local_any_log(stream, shard, &log) == LS_OK)
         slot = lsi_log_slot(log);
     else
         lsi_error_restore(&before);

@@ -49,11 +49,13 @@ void lsi_local_log_config(lsi_local *local, const char *name, uint64_t id, uint3
 static ls_status stream_free(lsi_local *local, lsi_local_stream *stream)
 {
     const lsi_memory *memory = &local->base.env.memory;
-    ls_status st;
+    ls_status st, closed;
 
     if (stream == NULL)
         return LS_OK;
     st = lsi_local_shards_close(memory, &stream->shards);
+    closed = lsi_local_state_free(memory, atomic_load_explicit(&stream->state, memory_order_acquire));
+    st = st == LS_OK ? closed : st;
     lsi_free(memory, stream);
     /* What was put into a stream that is gone is gone with it. */
     return st == LS_ERR_NOT_FOUND ? LS_OK : st;
@@ -387,6 +389,11 @@ ls_status lsi_local_stream_log(lsi_local_stream *stream, uint32_t shard, lsi_log
     return st;
 }
 
+ls_status lsi_local_any_log(lsi_local_stream *stream, uint32_t shard, lsi_log **out)
+{
+    return shard == LSI_STATE_SHARD ? lsi_local_state_log(stream, out) : lsi_local_stream_log(stream, shard, out);
+}
+
 ls_status lsi_local_stream_info(lsi_engine_stream *base, lsi_stream_info *out)
 {
     lsi_local_stream *stream = lsi_local_stream_of(base);
@@ -512,7 +519,7 @@ ls_status lsi_local_reset_shard(lsi_engine_stream *base, uint32_t shard)
     if (st == LS_OK)
         st = lsi_local_stream_check_usable(stream);
     if (st == LS_OK)
-        st = lsi_local_stream_log(stream, shard, &log);
+        st = lsi_local_any_log(stream, shard, &log);
     if (st != LS_OK)
         return st;
     return lsi_local_stream_explain(stream, shard, lsi_log_reset(log));

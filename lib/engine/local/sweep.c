@@ -58,7 +58,7 @@ static ls_status sync_one(lsi_local *local, const dirty_shard *dirty)
 
     if (st != LS_OK)
         return st;
-    st = lsi_local_stream_log(stream, dirty->shard, &log);
+    st = lsi_local_any_log(stream, dirty->shard, &log);
     if (st == LS_OK)
         st = lsi_local_stream_explain(stream, dirty->shard, lsi_log_sync(log));
     lsi_local_stream_close(&stream->base);
@@ -89,19 +89,22 @@ ls_status lsi_local_sync_catalog(lsi_local *local, const lsi_catalog *catalog, b
     for (uint32_t i = 0; i < catalog->stream_count; i++) {
         const lsi_catalog_stream *stream = &catalog->streams[i];
 
-        for (uint32_t k = 0; stream->status != LS_STREAM_DELETING && k < stream->shard_count; k++) {
-            const lsi_shard *shard = &stream->shards[k];
+        for (uint32_t k = 0; stream->status != LS_STREAM_DELETING && k < stream->shard_count + stream->has_state; k++) {
+            const lsi_shard *shard = k < stream->shard_count ? &stream->shards[k] : NULL; /* NULL: the state */
             lsi_log_config config;
             lsi_log *log;
             ls_status one, closed;
 
             if (sweeping && is_stopping(local))
                 return LS_ERR_STATE; /* Not all were looked at. */
-            if (shard->closed)
+            if (shard != NULL && shard->closed)
                 continue; /* It was synced before it was closed. */
-            if (!known_too && is_known(local, stream->id, shard->index))
+            if (!known_too && is_known(local, stream->id, shard != NULL ? shard->index : LSI_STATE_SHARD))
                 continue;
-            lsi_local_log_config_of(local, stream, shard, &config);
+            if (shard != NULL)
+                lsi_local_log_config_of(local, stream, shard, &config);
+            else
+                lsi_local_state_config_of(local, stream, &config);
             one = lsi_log_open(&config, &log);
             if (one == LS_OK) {
                 one = lsi_log_sync(log);

@@ -48,10 +48,13 @@ static void tell_slots(void *user, bool replaced)
     const change *of = user;
     lsi_slot *slot;
 
-    for (uint32_t i = 0; replaced && i < of->stream->shard_count; i++)
-        if (lsi_control_slot_find(of->local->control, LSI_SLOT_SHARD, of->stream->id, of->stream->shards[i].index,
-                                  &slot) == LS_OK && slot != NULL)
+    for (uint32_t i = 0; replaced && i <= of->stream->shard_count; i++) {
+        uint32_t shard = i < of->stream->shard_count ? of->stream->shards[i].index : LSI_STATE_SHARD;
+
+        if (lsi_control_slot_find(of->local->control, LSI_SLOT_SHARD, of->stream->id, shard, &slot) == LS_OK &&
+            slot != NULL)
             lsi_log_take_terms(slot);
+    }
 }
 
 /* Lets `decide` change the stream's terms; false: they are so already. Locks: none held. */
