@@ -75,12 +75,13 @@ csv_reader *csv_open_source(const char *name, csv_source source, void *user)
 
 csv_reader *csv_open_file(const char *path)
 {
-    csv_reader *reader = csv_open_source(path, read_file, NULL);
+    bool is_stdin = strcmp(path, "-") == 0;
+    csv_reader *reader = csv_open_source(is_stdin ? "standard input" : path, read_file, NULL);
 
     if (reader == NULL)
         return NULL;
     reader->user = reader;
-    reader->fd = open(path, O_RDONLY | O_CLOEXEC);
+    reader->fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC);
     if (reader->fd < 0) {
         int saved = errno;
 

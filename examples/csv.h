@@ -22,8 +22,8 @@ typedef struct csv_cell {
 /* Gives the next bytes: at most `capacity`, 0 at the end, -1 with errno set when it cannot. */
 typedef ptrdiff_t (*csv_source)(void *user, char *to, size_t capacity);
 
-/* Both return NULL with errno set. `name` is copied; it is what errors call the source. When reading from a pipe waits,
- * a signal handler installed without SA_RESTART ends that with an error. */
+/* Both return NULL with errno set. The path `-` is standard input. `name` is copied; it is what errors call the source.
+ * When reading from a pipe waits, a signal handler installed without SA_RESTART ends that with an error. */
 csv_reader *csv_open_file(const char *path);
 csv_reader *csv_open_source(const char *name, csv_source source, void *user);
 void csv_close(csv_reader *reader); /* NULL is accepted. */

@@ -1,104 +1,151 @@
-/* Exact amounts, as integers of billionths. Floating point would be shorter and its sums would differ in the last
- * cents with the order of the rows. */
+/* Exact amounts, as digits. Floating point would be shorter, and its sums would differ in the last cents with the order
+ * of the rows; an integer of any type has too few digits for some price. */
 #include "decimal.h"
 
 #include <string.h>
 
-#define PLACES 9
-#define UNIT ((decimal)1000000000)
+#define LIMB UINT32_C(1000000000)
+#define LIMB_DIGITS 9
+#define LIMBS ((int)(sizeof(((decimal *)0)->limbs) / sizeof(uint32_t)))
+#define DIGITS (LIMBS * LIMB_DIGITS)
 
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
 }
 
-/* The whole part at `at`, up to the point or the end: in groups when there are commas. The last group of thousands
- * has three digits, those before it two or three (India writes 12,34,567), the first at least one. */
-static bool read_whole(const char *at, const char *end, decimal *out)
+/* Digit `at` from the right, the places among them. */
+static unsigned digit(const decimal *amount, int at)
 {
-    decimal whole = 0;
-    unsigned digits = 0, group = 0, groups = 0;
+    uint32_t limb = amount->limbs[at / LIMB_DIGITS];
+
+    for (int i = at % LIMB_DIGITS; i > 0; i--)
+        limb /= 10;
+    return limb % 10;
+}
+
+static void add_at(decimal *amount, int at, unsigned value)
+{
+    uint64_t carry = value;
+
+    for (int i = at % LIMB_DIGITS; i > 0; i--)
+        carry *= 10;
+    for (int i = at / LIMB_DIGITS; carry > 0 && i < LIMBS; i++) {
+        carry += amount->limbs[i];
+        amount->limbs[i] = (uint32_t)(carry % LIMB);
+        carry /= LIMB;
+    }
+}
+
+/* The whole part at `at`, up to the point or the end: in groups when there are commas. The last group of thousands has
+ * three digits, those before it two or three (India writes 12,34,567), the first at least one. */
+static bool is_whole(const char *at, const char *end)
+{
+    unsigned group = 0, groups = 0;
 
     for (; at < end; at++) {
         if (is_digit(*at)) {
-            whole = whole * 10u + (unsigned)(*at - '0');
-            digits++;
             group++;
-        } else if (*at == ',') {
-            if (group < (groups == 0 ? 1u : 2u) || group > 3)
-                return false;
+        } else if (*at == ',' && group >= (groups == 0 ? 1u : 2u) && group <= 3) {
             groups++;
             group = 0;
         } else {
             return false;
         }
-        if (digits > 18)
-            return false;
     }
-    *out = whole * UNIT;
     return groups == 0 || group == 3;
 }
 
 bool decimal_read(const char *text, size_t size, decimal *out)
 {
-    const char *at = text, *end = text + size, *point;
-    decimal amount, place = UNIT / 10;
+    const char *begin = text, *end = text + size, *point;
+    int place = DECIMAL_PLACES_MAX;
+    decimal amount = {{0}};
 
-    while (at < end && (*at == ' ' || *at == '\t'))
-        at++;
-    while (end > at && (end[-1] == ' ' || end[-1] == '\t'))
+    while (begin < end && (*begin == ' ' || *begin == '\t'))
+        begin++;
+    while (end > begin && (end[-1] == ' ' || end[-1] == '\t'))
         end--;
-    point = memchr(at, '.', (size_t)(end - at));
-    if (at == end || (point != NULL && end - at == 1) || !read_whole(at, point == NULL ? end : point, &amount))
+    point = memchr(begin, '.', (size_t)(end - begin));
+    if (begin == end || (point != NULL && end - begin == 1) || !is_whole(begin, point == NULL ? end : point))
         return false;
-    for (at = point == NULL ? end : point + 1; at < end; at++) {
-        if (!is_digit(*at))
+    for (const char *at = point == NULL ? end : point; at-- > begin;) {
+        if (*at == ',')
+            continue;
+        if (*at != '0' && place >= DECIMAL_PLACES_MAX + DECIMAL_DIGITS_MAX)
+            return false;
+        if (*at != '0')
+            add_at(&amount, place, (unsigned)(*at - '0'));
+        place++;
+    }
+    place = DECIMAL_PLACES_MAX;
+    for (const char *at = point == NULL ? end : point + 1; at < end; at++) {
+        if (!is_digit(*at) || (*at != '0' && place == 0))
             return false;
         if (place > 0)
-            amount += (unsigned)(*at - '0') * place;
-        else if (at - point == PLACES + 1 && *at >= '5')
-            amount++;
-        place /= 10;
+            add_at(&amount, --place, (unsigned)(*at - '0'));
     }
     *out = amount;
     return true;
 }
 
-void decimal_write(decimal amount, int places, char comma, char text[DECIMAL_TEXT_BYTES])
+decimal decimal_of(uint64_t whole)
 {
-    char reversed[DECIMAL_TEXT_BYTES];
-    decimal step = 1;
-    size_t count = 0, digits = 0;
+    decimal amount = {{0}};
 
-    for (int i = places; i < PLACES; i++)
-        step *= 10;
-    amount = (amount + step / 2) / step;
-    for (int i = 0; i < places; i++, amount /= 10)
-        reversed[count++] = (char)('0' + (int)(amount % 10));
-    if (places > 0)
-        reversed[count++] = '.';
-    do {
-        if (comma != 0 && digits > 0 && digits % 3 == 0)
-            reversed[count++] = comma;
-        reversed[count++] = (char)('0' + (int)(amount % 10));
-        amount /= 10;
-        digits++;
-    } while (amount > 0);
-    for (size_t i = 0; i < count; i++)
-        text[i] = reversed[count - 1 - i];
-    text[count] = 0;
+    for (int i = DECIMAL_PLACES_MAX / LIMB_DIGITS; whole > 0; i++, whole /= LIMB)
+        amount.limbs[i] = (uint32_t)(whole % LIMB);
+    return amount;
 }
 
-int decimal_places(decimal amount, int least)
+void decimal_add(decimal *sum, const decimal *amount)
 {
-    int places = PLACES;
+    uint32_t carry = 0;
 
-    for (; places > least && amount % 10 == 0; places--)
-        amount /= 10;
+    for (int i = 0; i < LIMBS; i++) {
+        carry += sum->limbs[i] + amount->limbs[i];
+        sum->limbs[i] = carry % LIMB;
+        carry /= LIMB;
+    }
+}
+
+void decimal_write(const decimal *amount, int places, char comma, char text[DECIMAL_TEXT_BYTES])
+{
+    int last = DECIMAL_PLACES_MAX - places, first = DIGITS - 1;
+    decimal rounded = *amount;
+
+    if (last > 0)
+        add_at(&rounded, last - 1, 5);
+    while (first > DECIMAL_PLACES_MAX && digit(&rounded, first) == 0)
+        first--;
+    for (int at = first; at >= last; at--) {
+        if (at == DECIMAL_PLACES_MAX - 1)
+            *text++ = '.';
+        *text++ = (char)('0' + (int)digit(&rounded, at));
+        if (comma != 0 && at > DECIMAL_PLACES_MAX && (at - DECIMAL_PLACES_MAX) % 3 == 0)
+            *text++ = comma;
+    }
+    *text = 0;
+}
+
+int decimal_places(const decimal *amount, int least)
+{
+    int places = DECIMAL_PLACES_MAX;
+
+    while (places > least && digit(amount, DECIMAL_PLACES_MAX - places) == 0)
+        places--;
     return places;
 }
 
-decimal decimal_mean(decimal sum, uint64_t count)
+decimal decimal_mean(const decimal *sum, uint64_t count)
 {
-    return count == 0 ? 0 : (sum + count / 2) / count;
+    unsigned __int128 rest = 0;
+    decimal mean = {{0}};
+
+    for (int i = LIMBS; count > 0 && i-- > 0;) {
+        rest = rest * LIMB + sum->limbs[i];
+        mean.limbs[i] = (uint32_t)(rest / count);
+        rest %= count;
+    }
+    return mean;
 }

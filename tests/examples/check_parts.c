@@ -80,7 +80,7 @@ int main(int argc, char **argv)
             decimal amount;
 
             if (decimal_read(argv[i], strlen(argv[i]), &amount))
-                decimal_write(amount, decimal_places(amount, 2), 0, text);
+                decimal_write(&amount, decimal_places(&amount, 2), 0, text);
             (void)puts(text);
         }
         return 0;

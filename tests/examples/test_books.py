@@ -179,6 +179,30 @@ class Refusals(Case):
         self.assertEqual(self.result(path)["sum"], 2)
         self.assertEqual(self.result("--price", "price", path)["sum"], 1)
 
+    def test_prices_of_many_digits_are_added_exactly(self):
+        prices = ["9" * 60, "0." + "0" * 35 + "1", "1,000,000,000,000,000,000", "9" * 59 + ".5"] * 3
+        path = self.file("large.csv", ("Title,Price\n" + "".join('t,"%s"\n' % p for p in prices)).encode())
+        with decimal.localcontext() as context:
+            context.prec = 200
+            total = sum(decimal.Decimal(p.replace(",", "")) for p in prices)
+            result = self.result("--shards", "1", path)
+            self.assertEqual((result["priced"], result["sum"]), (len(prices), total))
+            self.assertEqual(result["mean"], (total / len(prices)).quantize(decimal.Decimal("1e-9"),
+                                                                            decimal.ROUND_HALF_UP))
+        path = self.file("larger.csv", ("Title,Price\na,%s\nb,2\n" % ("9" * 61)).encode())
+        result = self.result("--shards", "1", path)
+        self.assertEqual((result["accepted"], result["priced"], result["sum"]), (2, 1, 2))
+
+    def test_a_dash_is_standard_input(self):
+        first = self.file("first.csv", b"Title,Price\na,1\n")
+        done = subprocess.run([BOOKS, "--json", first, "-"], input=b"Title,Price\nb,2.5\nc,x\n", capture_output=True,
+                              env=self.environment)
+        result = json.loads(done.stdout.decode().splitlines()[-1])
+        self.assertEqual((done.returncode, result["records"], result["priced"], result["sum"]), (0, 3, 2, 3.5))
+        done = subprocess.run([BOOKS, "-"], input=b"Title,Price\nb,\"2\n", capture_output=True, env=self.environment)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"standard input:2: ", done.stderr)
+
     def fails(self, code, part, *arguments):
         done = books(*arguments, env=self.environment)
         self.assertEqual((done.returncode, done.stdout), (code, b""), done.stderr)
