@@ -27,12 +27,12 @@ bool lsi_sum64_has_avx2(void)
     return __builtin_cpu_supports("avx2");
 }
 
-static sum_function choose(void)
+static __attribute__((noinline)) uint64_t choose_and_sum(const void *bytes, size_t size, uint64_t seed)
 {
     sum_function sum = lsi_sum64_has_avx2() ? lsi_sum64_avx2 : lsi_sum64_plain;
 
     atomic_store_explicit(&chosen, sum, memory_order_relaxed);
-    return sum;
+    return sum(bytes, size, seed);
 }
 
 uint64_t lsi_sum64(const void *bytes, size_t size, uint64_t seed)
@@ -42,7 +42,7 @@ uint64_t lsi_sum64(const void *bytes, size_t size, uint64_t seed)
     if (size < LSI_SUM64_MID_MIN || (size <= LSI_SUM64_MID_MAX && seed != 0)) /* No vectors for these. */
         return XXH3_64bits_withSeed(bytes, size, seed);
     sum = atomic_load_explicit(&chosen, memory_order_relaxed);
-    return (sum != NULL ? sum : choose())(bytes, size, seed);
+    return sum != NULL ? sum(bytes, size, seed) : choose_and_sum(bytes, size, seed);
 }
 
 #else

@@ -19,13 +19,13 @@ void lsi_patience_spend(int64_t us)
         lsi_patience_left_us = us < lsi_patience_left_us ? lsi_patience_left_us - us : 0;
 }
 
-lsi_lock_result lsi_patience_lock(lsi_lock *lock, int rank, uint32_t limit_ms)
+lsi_lock_result lsi_patience_wait(lsi_lock *lock, int rank, uint32_t limit_ms)
 {
-    lsi_lock_result result = lsi_lock_try(lock, rank); /* the usual case, which reads no clock */
     int64_t left_us = lsi_patience_us(limit_ms), from_us;
+    lsi_lock_result result;
 
-    if (result != LSI_LOCK_BUSY || left_us <= 0)
-        return result;
+    if (left_us <= 0)
+        return LSI_LOCK_BUSY;
     from_us = lsi_monotonic_us(&lsi_clock_system);
     result = lsi_lock_take(lock, rank, (uint32_t)((left_us + 999) / 1000));
     lsi_patience_spend(lsi_monotonic_us(&lsi_clock_system) - from_us);

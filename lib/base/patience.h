@@ -29,7 +29,14 @@ int64_t lsi_patience_us(uint32_t limit_ms);
 /* So long it took. */
 void lsi_patience_spend(int64_t us);
 
-/* lsi_lock_take() out of the call's patience. */
-lsi_lock_result lsi_patience_lock(lsi_lock *lock, int rank, uint32_t limit_ms);
+/* For a lock that was just tried and is busy. */
+lsi_lock_result lsi_patience_wait(lsi_lock *lock, int rank, uint32_t limit_ms);
+/* lsi_lock_take() out of the call's patience. A lock that is free costs no look at either. */
+static inline lsi_lock_result lsi_patience_lock(lsi_lock *lock, int rank, uint32_t limit_ms)
+{
+    lsi_lock_result result = lsi_lock_try(lock, rank);
+
+    return result != LSI_LOCK_BUSY ? result : lsi_patience_wait(lock, rank, limit_ms);
+}
 
 #endif

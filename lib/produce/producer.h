@@ -68,7 +68,12 @@ static inline ls_status lsi_route_refresh(lsi_producer *producer)
 }
 
 /* The shard that takes a record. One open shard owns every key, so nothing is hashed. */
-uint32_t lsi_route_of(lsi_producer *producer, ls_bytes key, const ls_hash_key *explicit_key);
+static inline uint32_t lsi_route_of(lsi_producer *producer, ls_bytes key, const ls_hash_key *explicit_key)
+{
+    if (producer->route.count == 1)
+        return producer->route.shards[0];
+    return lsi_route_find(&producer->route, explicit_key != NULL ? *explicit_key : lsi_key_hash(producer, key));
+}
 
 /* An append found its shard closed: waits until the stream shows other shards than `generation` had. `*deadline_us` is
  * monotonic, 0 before the first wait; LS_ERR_BUSY when it is over. */

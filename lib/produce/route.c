@@ -89,13 +89,6 @@ fail:
     return st;
 }
 
-uint32_t lsi_route_of(lsi_producer *producer, ls_bytes key, const ls_hash_key *explicit_key)
-{
-    if (producer->route.count == 1)
-        return producer->route.shards[0];
-    return lsi_route_find(&producer->route, explicit_key != NULL ? *explicit_key : lsi_key_hash(producer, key));
-}
-
 ls_status lsi_route_wait(lsi_producer *producer, uint64_t generation, uint32_t shard, int64_t *deadline_us)
 {
     const lsi_clock *clock = &producer->env->clock;

@@ -26,6 +26,11 @@ int64_t lsi_segment_lead_us(const lsi_segment_header *header)
     return lead_us > LSI_CLOCK_STEP_US ? lead_us : 0;
 }
 
+int64_t lsi_segment_fits_from_us(const lsi_segment_header *header)
+{
+    return header->created_us >= LSI_CLOCK_FLOOR_US && lsi_segment_lead_us(header) == 0 ? LSI_CLOCK_FLOOR_US : INT64_MAX;
+}
+
 static bool heeds_doubt(const lsi_env *env)
 {
     return env->clock.passing_us == NULL; /* Where a user sets the clock, 1970 is a year as any other. */

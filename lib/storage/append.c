@@ -32,7 +32,7 @@ static int64_t next_arrival(const lsi_slot *slot, const lsi_segment *segment, in
 {
     int64_t last = atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed), stamp;
 
-    if (__builtin_add_overflow(now, lsi_segment_lead_us(&segment->header), &stamp))
+    if (__builtin_add_overflow(now, segment->lead_us, &stamp))
         return last;
     return stamp > last ? stamp : last;
 }
@@ -140,20 +140,28 @@ static ls_status write_failed(lsi_log *log, lsi_slot *slot, const lsi_segment *s
     return lsi_fail_errno(err, "%s: writing to %s; nothing was written", log->config.label, segment->name);
 }
 
+/* Up to what multiple zeros go with a frame. One that crosses the edge of a window brings those of the next: then the
+ * page cache holds it in one piece, which is mapped by one fault. */
+static uint64_t pad_bytes(const lsi_log_config *config, uint32_t bytes)
+{
+    bool is_durable = config->durability == LS_DURABILITY_SYNC;
+
+    if (bytes >= LARGE_FRAME_BYTES)
+        return is_durable ? DURABLE_PAD_BYTES : LARGE_PAD_BYTES;
+    return config->map_tail && !is_durable ? LSI_WINDOW_BYTES : SMALL_PAD_BYTES;
+}
+
 /* By a write, with the zeros that come with it. Not inlined: its spans would burden the frame of a put that is
  * stored. */
 static __attribute__((noinline)) ls_status write_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment,
                                                        const void *frame, uint32_t bytes, uint64_t position)
 {
-    uint64_t pad = bytes < LARGE_FRAME_BYTES                          ? SMALL_PAD_BYTES
-                   : log->config.durability == LS_DURABILITY_SYNC ? DURABLE_PAD_BYTES
-                                                                  : LARGE_PAD_BYTES;
     lsi_span spans[2 + DURABLE_PAD_BYTES / sizeof zeros] = {{frame, bytes}};
     uint64_t end = position + bytes, zeroed = lsi_load(&slot->zeroed_end);
     int count = 1;
 
     if (end > zeroed) {
-        zeroed = lsi_log_prepare_space(&log->config, slot, segment, end, pad);
+        zeroed = lsi_log_prepare_space(&log->config, slot, segment, end, pad_bytes(&log->config, bytes));
         for (uint64_t left = zeroed - end; left > 0; count++) {
             spans[count].data = zeros;
             spans[count].size = left < sizeof zeros ? (size_t)left : sizeof zeros;
@@ -179,7 +187,9 @@ static __attribute__((noinline)) ls_status write_frame(lsi_log *log, lsi_slot *s
 }
 
 /* A frame that begins a block of the index has gone in. What is not synced by each put begins to be written back from
- * time to time: else all of a segment would be written at its end, while everybody waits for the roll. */
+ * time to time: else all of a segment would be written at its end, while everybody waits for the roll. Up to a round
+ * offset of the file, where a window ends: what is being written back is taken from whoever has it mapped, page by
+ * page. */
 static __attribute__((noinline)) void pass_index_mark(const lsi_log *log, lsi_slot *slot, lsi_segment *segment,
                                                       const lsi_index_entry *entry, uint64_t end)
 {
@@ -192,8 +202,7 @@ static __attribute__((noinline)) void pass_index_mark(const lsi_log *log, lsi_sl
                           memory_order_relaxed);
     if (mark > 0 && before <= mark && log->config.durability != LS_DURABILITY_SYNC &&
         segment->file.files->start_writeback != NULL)
-        segment->file.files->start_writeback(&segment->file, LSI_SEGMENT_HEADER_BYTES + mark - WRITEBACK_BYTES,
-                                             WRITEBACK_BYTES);
+        segment->file.files->start_writeback(&segment->file, mark - WRITEBACK_BYTES, WRITEBACK_BYTES);
 }
 
 /* As it will be in that segment. */
@@ -202,8 +211,8 @@ static inline uint32_t frame_bytes(const lsi_segment *segment, const lsi_draft *
     return draft->bytes + (lsi_segment_is_sealed(segment) ? LSI_SEAL_BYTES : 0);
 }
 
-static ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment, lsi_framer *framer,
-                              const lsi_draft *draft)
+static inline ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment, lsi_framer *framer,
+                                     const lsi_draft *draft)
 {
     uint32_t bytes = frame_bytes(segment, draft);
     uint64_t position = lsi_load(&slot->committed_end), end = position + bytes;
@@ -275,9 +284,10 @@ static bool has_room(const lsi_slot *slot, const lsi_segment *segment, const lsi
 /* Once a put: in the middle of a batch, and where a roll has just looked at the clock, stamps are held if need be. */
 static inline bool fits_clock(const lsi_log *log, const lsi_slot *slot, const lsi_framer *framer)
 {
-    return lsi_segment_fits_clock(log->config.env, &log->tail->header,
-                                  atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed),
-                                  framer->drafted_us);
+    int64_t last_us = atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed), now_us = framer->drafted_us;
+
+    return (now_us >= last_us && now_us >= log->tail->fits_from_us) ||
+           lsi_segment_fits_clock(log->config.env, &log->tail->header, last_us, now_us);
 }
 
 /* Whether the drafts are what the segment's terms ask for. */

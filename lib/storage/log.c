@@ -173,7 +173,7 @@ ls_status lsi_log_touch(lsi_log *log)
 
 /* What the one before left is repaired, and whether the shard takes puts is looked at. Locks: append_lock held; on
  * failure it is released. */
-static ls_status enter(lsi_log *log, lsi_slot *slot, bool any)
+static __attribute__((noinline)) ls_status look_closely(lsi_log *log, lsi_slot *slot, bool any)
 {
     ls_status st = LS_OK;
 
@@ -204,6 +204,16 @@ static ls_status enter(lsi_log *log, lsi_slot *slot, bool any)
 fail:
     lsi_log_unlock(slot);
     return st;
+}
+
+/* The same: nearly always there is nothing. */
+static inline ls_status enter(lsi_log *log, lsi_slot *slot, bool any)
+{
+    if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_HEALTHY &&
+        atomic_load_explicit(&slot->epoch, memory_order_acquire) == log->epoch && !lsi_log_is_deleted(log, slot) &&
+        lsi_load(&slot->write_end) == lsi_load(&slot->committed_end))
+        return LS_OK;
+    return look_closely(log, slot, any);
 }
 
 /* What the dead left shows in the words themselves (S2), so a repairer's death needs no memory of the first. Only the

@@ -90,6 +90,7 @@ uint64_t lsi_log_prepare_space(const lsi_log_config *config, lsi_slot *slot, con
                                uint64_t pad_bytes);
 /* window.c: whether a small frame may be stored into a mapping of the last segment instead of being written; makes the
  * room, and `zeroed_end` rises with it. Then the store itself. Locks: append_lock held. */
+#define LSI_WINDOW_BYTES (256u << 10)
 #define LSI_WINDOW_FRAME_BYTES_MAX 4096u /* above it a write is as fast */
 bool lsi_window_move(const lsi_log_config *config, lsi_slot *slot, lsi_segment *segment, uint64_t position,
                      uint32_t bytes);

@@ -153,7 +153,7 @@ static bool mirror_shard(lsi_control *control, lsi_slot *to, const lsi_slot *fro
     return true;
 }
 
-bool lsi_control_mirror(lsi_control *control, lsi_slot *slot)
+static __attribute__((noinline)) bool mirror_slot(lsi_control *control, lsi_slot *slot)
 {
     uint32_t kind = atomic_load_explicit(&slot->kind, memory_order_relaxed);
     uint64_t stream = atomic_load_explicit(&slot->stream, memory_order_relaxed);
@@ -161,8 +161,6 @@ bool lsi_control_mirror(lsi_control *control, lsi_slot *slot)
     lsi_slot *from = NULL;
     bool is_new = false;
 
-    if (control->own_files == NULL || !lsi_control_is_mine(control))
-        return false;
     lsi_error_save(&before);
     lsi_lock_hold(&control->mirror_lock, LSI_RANK_SYNC);
     if (is_there(control) && is_of_now(control) &&
@@ -176,4 +174,10 @@ bool lsi_control_mirror(lsi_control *control, lsi_slot *slot)
     lsi_lock_release(&control->mirror_lock, LSI_RANK_SYNC);
     lsi_error_restore(&before);
     return is_new;
+}
+
+/* Asked at each put, by those, too, who have nothing to mirror. */
+bool lsi_control_mirror(lsi_control *control, lsi_slot *slot)
+{
+    return control->own_files != NULL && lsi_control_is_mine(control) && mirror_slot(control, slot);
 }

@@ -175,6 +175,14 @@ static lsi_segment *segment_new(const lsi_env *env)
     return segment;
 }
 
+static void take_header(lsi_segment *segment, const lsi_segment_header *header)
+{
+    segment->header = *header;
+    segment->seed = lsi_segment_seed(header);
+    segment->lead_us = lsi_segment_lead_us(header);
+    segment->fits_from_us = lsi_segment_fits_from_us(header);
+}
+
 ls_status lsi_segment_create(const lsi_log_config *owner, lsi_segment_header *header, lsi_segment **out)
 {
     unsigned char bytes[LSI_SEGMENT_HEADER_BYTES];
@@ -209,8 +217,7 @@ ls_status lsi_segment_create(const lsi_log_config *owner, lsi_segment_header *he
         st = lsi_fail_errno(-rc, "%s: syncing the new %s", owner->label, segment->name);
         goto fail;
     }
-    segment->header = *header;
-    segment->seed = lsi_segment_seed(header);
+    take_header(segment, header);
     segment->held_from = header->base;
     *out = segment;
     return LS_OK;
@@ -264,6 +271,7 @@ static ls_status open_file(const lsi_log_config *owner, uint32_t number, bool wr
 ls_status lsi_segment_open(const lsi_log_config *owner, uint32_t number, bool write, lsi_segment **out)
 {
     unsigned char bytes[LSI_SEGMENT_HEADER_BYTES];
+    lsi_segment_header header;
     lsi_segment *segment = NULL;
     ls_status st = open_file(owner, number, write, &segment);
 
@@ -279,16 +287,16 @@ ls_status lsi_segment_open(const lsi_log_config *owner, uint32_t number, bool wr
                       (long long)got);
         goto fail;
     }
-    st = lsi_segment_header_decode(segment->name, bytes, owner, &segment->header);
+    st = lsi_segment_header_decode(segment->name, bytes, owner, &header);
     if (st != LS_OK) {
         st = lsi_fail_within(owner->label);
         goto fail;
     }
-    if (segment->header.number != number) {
-        st = lsi_fail(LS_ERR_CORRUPT, "%s: %s holds segment %u", owner->label, segment->name, segment->header.number);
+    if (header.number != number) {
+        st = lsi_fail(LS_ERR_CORRUPT, "%s: %s holds segment %u", owner->label, segment->name, header.number);
         goto fail;
     }
-    segment->seed = lsi_segment_seed(&segment->header);
+    take_header(segment, &header);
     if (segment->header.is_packed && write) {
         st = lsi_fail(LS_ERR_CORRUPT, "%s: %s is in blocks, which only sealed segments are, and is the last one",
                       owner->label, segment->name);
@@ -315,8 +323,7 @@ ls_status lsi_segment_open_as(const lsi_log_config *owner, const lsi_segment_hea
 
     if (st != LS_OK)
         return st;
-    (*out)->header = *header;
-    (*out)->seed = lsi_segment_seed(header);
+    take_header(*out, header);
     st = lsi_blocks_attach(owner->env, (*out)->name, (*out)->seed, false, &(*out)->file);
     if (st != LS_OK) {
         lsi_segment_unref(*out);

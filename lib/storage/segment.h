@@ -65,6 +65,8 @@ typedef struct lsi_segment {
     lsi_file index;          /* opened when first needed; may stay closed */
     lsi_segment_header header;
     uint64_t seed;
+    int64_t lead_us;         /* age.c: what the header says of its clock */
+    int64_t fits_from_us;
     uint64_t held_from;      /* bytes from here on were written while this descriptor was open (E2) */
     lsi_lock sync_lock;      /* of this process: held while the file is synced through this descriptor */
     int sync_failed;         /* sync_lock held: what a sync answered, below 0; 0: none failed */
@@ -165,6 +167,8 @@ uint32_t lsi_segment_list_find(const lsi_segment_list *list, uint64_t position);
 
 /* By how much its stamps are ahead of the clock; 0: they are not. */
 int64_t lsi_segment_lead_us(const lsi_segment_header *header);
+/* A clock from then on fits while it has not gone back; INT64_MAX: lsi_segment_fits_clock is to be asked. */
+int64_t lsi_segment_fits_from_us(const lsi_segment_header *header);
 /* Whether a record may get a stamp in that segment now, `last_us` being the last one given; else another one begins. */
 bool lsi_segment_fits_clock(const lsi_env *env, const lsi_segment_header *header, int64_t last_us, int64_t now_us);
 /* The entry of a segment that is the last one. */

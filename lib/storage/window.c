@@ -18,14 +18,12 @@
 
 #include "base/bytes.h"
 
-#define WINDOW_BYTES (256u << 10)
-
 static const unsigned char zeros[16 << 10];
 
 /* W1: [from, to) of the file, in one write. */
 static bool write_zeros(const lsi_segment *segment, uint64_t from, uint64_t to)
 {
-    lsi_span spans[WINDOW_BYTES / sizeof zeros + 1];
+    lsi_span spans[LSI_WINDOW_BYTES / sizeof zeros + 1];
     int count = 0;
 
     for (uint64_t at = from; at < to; count++) {
@@ -69,9 +67,9 @@ bool lsi_window_move(const lsi_log_config *config, lsi_slot *slot, lsi_segment *
                      uint32_t bytes)
 {
     uint64_t offset = position - segment->header.base + LSI_SEGMENT_HEADER_BYTES;
-    uint64_t block = offset / WINDOW_BYTES * WINDOW_BYTES;
+    uint64_t block = offset / LSI_WINDOW_BYTES * LSI_WINDOW_BYTES;
     uint64_t limit = LSI_SEGMENT_HEADER_BYTES + segment->header.frames_bytes_max;
-    uint64_t block_end = block + WINDOW_BYTES < limit ? block + WINDOW_BYTES : limit;
+    uint64_t block_end = block + LSI_WINDOW_BYTES < limit ? block + LSI_WINDOW_BYTES : limit;
 
     if (offset + bytes > block_end || block_end % 4096 != 0) /* It crosses the edge: once in a while, written. */
         return false;
