@@ -28,7 +28,9 @@ int64_t lsi_segment_lead_us(const lsi_segment_header *header)
 
 int64_t lsi_segment_fits_from_us(const lsi_segment_header *header)
 {
-    return header->created_us >= LSI_CLOCK_FLOOR_US && lsi_segment_lead_us(header) == 0 ? LSI_CLOCK_FLOOR_US : INT64_MAX;
+    bool is_plain = header->created_us >= LSI_CLOCK_FLOOR_US && lsi_segment_lead_us(header) == 0;
+
+    return is_plain ? LSI_CLOCK_FLOOR_US : INT64_MAX;
 }
 
 static bool heeds_doubt(const lsi_env *env)

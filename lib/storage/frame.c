@@ -113,7 +113,8 @@ static inline uint64_t sum_draft(const lsi_framer *framer, const unsigned char *
     return framer->seals ? 0 : lsi_sum64(body, bytes, 0);
 }
 
-static inline __attribute__((always_inline)) ls_status end_draft(lsi_framer *framer, size_t from, size_t to, uint32_t count)
+static inline __attribute__((always_inline)) ls_status end_draft(lsi_framer *framer, size_t from, size_t to,
+                                                                 uint32_t count)
 {
     if (framer->draft_count == framer->draft_capacity) {
         ls_status st = more_drafts(framer);
