@@ -11,6 +11,8 @@
  *  G3  No record counts as arrived later than the next segment was begun; where segments at the end are ahead, none
  *      before as later than they were begun. A segment that was ahead and has one behind it that is not, for the clock
  *      has passed all stamps, is as a doubtful one: it may as well have been begun by a clock that was late.
+ *  G4  So it is, too, when the clock has passed all stamps and nobody has begun one behind it yet, which the first put
+ *      does, or upkeep.
  *
  * So what counts never decreases along the log either, and who asks for the first record that counts as arrived at or
  * after some time finds it by the list. Who asks about a time before the floor goes by stamps: his clock is no
@@ -77,11 +79,20 @@ void lsi_segment_entry_follow(lsi_segment_entry *entry, const lsi_segment_entry 
         entry->base_arrival_us = arrived_us;
 }
 
-void lsi_segment_list_find_ages(lsi_segment_list *list)
+bool lsi_segment_list_is_late(const lsi_segment_list *list, int64_t last_us, int64_t now_us)
 {
-    bool is_end = true; /* nothing but what is ahead or doubtful lies behind */
+    uint32_t flags = list->entries[list->count - 1].flags;
+
+    return (flags & (LSI_SEGMENT_AHEAD | LSI_SEGMENT_DOUBTFUL)) != 0 && now_us >= LSI_CLOCK_FLOOR_US &&
+           last_us <= now_us;
+}
+
+void lsi_segment_list_find_ages(lsi_segment_list *list, bool is_late)
+{
+    bool is_end = !is_late; /* nothing but what is ahead or doubtful lies behind */
     int64_t newest_us = INT64_MAX;
 
+    list->is_late = is_late;
     for (uint32_t i = list->count; i-- > 0;) {
         lsi_segment_entry *entry = &list->entries[i];
         bool is_ahead = (entry->flags & LSI_SEGMENT_AHEAD) != 0;

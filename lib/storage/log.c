@@ -275,6 +275,40 @@ void lsi_log_unlock(lsi_slot *slot)
 
 /* ---- list and current segment ---- */
 
+/* G4 of age.c. While nobody knows the last stamp, which is a hint until the log was recovered, it hides nothing. */
+static bool is_late(const lsi_log *log, const lsi_slot *slot, const lsi_segment_list *list)
+{
+    int64_t last_us = INT64_MIN;
+
+    if (log->config.read_only || is_recovered(log, slot))
+        last_us = atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed);
+    return lsi_segment_list_is_late(list, last_us, lsi_wall_us(&log->config.env->clock));
+}
+
+void lsi_log_heed_clock(const lsi_log *log, const lsi_slot *slot, lsi_segment_list *list)
+{
+    lsi_segment_list_find_ages(list, is_late(log, slot, list));
+}
+
+/* Others may have the list that is kept: they are given another one when the clock says so. Locks: log->local held. */
+static ls_status keep_ages(lsi_log *log, const lsi_slot *slot)
+{
+    lsi_segment_list *copy;
+    ls_status st = LS_OK;
+
+    if ((lsi_segment_list_last(log->list)->flags & (LSI_SEGMENT_AHEAD | LSI_SEGMENT_DOUBTFUL)) == 0 ||
+        is_late(log, slot, log->list) == log->list->is_late)
+        return LS_OK;
+    st = lsi_segment_list_copy(log->list, &copy);
+    if (st != LS_OK)
+        return st;
+    copy->generation = log->list->generation;
+    lsi_segment_list_find_ages(copy, !log->list->is_late);
+    lsi_segment_list_unref(log->list);
+    log->list = copy;
+    return LS_OK;
+}
+
 ls_status lsi_log_list(lsi_log *log, const lsi_slot *slot, lsi_segment_list **out)
 {
     ls_status st = LS_OK;
@@ -294,6 +328,8 @@ ls_status lsi_log_list(lsi_log *log, const lsi_slot *slot, lsi_segment_list **ou
         }
     }
     if (st == LS_OK)
+        st = keep_ages(log, slot);
+    if (st == LS_OK)
         *out = lsi_segment_list_ref(log->list);
     lsi_lock_release(&log->local, LSI_RANK_LOCAL);
     if (st == LS_ERR_CORRUPT && lsi_log_is_deleted(log, slot))
@@ -310,7 +346,7 @@ void lsi_log_forget_list(lsi_log *log)
 
 void lsi_log_note_list(lsi_log *log, lsi_slot *slot, lsi_segment_list *list)
 {
-    lsi_segment_list_find_ages(list);
+    lsi_segment_list_find_ages(list, false);
     /* By any clock: who looks closely knows whose it is. */
     int64_t oldest_us = lsi_segment_list_newest_us(list, 0, INT64_MIN);
     if (oldest_us > list->entries[0].newest_us)

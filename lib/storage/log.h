@@ -67,6 +67,8 @@ void lsi_log_unlock(lsi_slot *slot);
 
 /* The current list, referenced; reloaded when its generation moved. */
 ls_status lsi_log_list(lsi_log *log, const lsi_slot *slot, lsi_segment_list **out);
+/* Of a list that nobody else has, loaded from the file: ages as lsi_log_list has them. */
+void lsi_log_heed_clock(const lsi_log *log, const lsi_slot *slot, lsi_segment_list *list);
 /* Puts a new list in the file's and this process's place. Locks: append_lock held. */
 ls_status lsi_log_replace_list(lsi_log *log, lsi_slot *slot, lsi_segment_list *list);
 /* Says in the slot and in this process that `list` is the file's now. Locks: append_lock held. */

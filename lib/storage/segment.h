@@ -133,6 +133,7 @@ typedef struct lsi_segment_list {
     uint32_t count;
     uint32_t skip_count;
     ls_seqno trimmed;           /* every record with a lower number was trimmed; 0: nothing was */
+    bool is_late;               /* not in the file: ages were found for a clock that has passed all stamps */
     lsi_segment_entry *entries; /* [count] ascending by number; at least one, the last is not sealed */
     lsi_skip *skips;            /* [skip_count] ascending */
 } lsi_segment_list;
@@ -177,8 +178,11 @@ void lsi_segment_entry_begin(const lsi_env *env, const lsi_segment_header *heade
  * the segment of a shard that rested goes no later than its records. */
 void lsi_segment_entry_follow(lsi_segment_entry *entry, const lsi_segment_entry *old,
                               const lsi_segment_header *old_header, int64_t last_us);
-/* Of a list that nobody else has yet. Those that were loaded, or noted in a slot, have it. */
-void lsi_segment_list_find_ages(lsi_segment_list *list);
+/* Of a list that nobody else has yet. Those that were loaded, or noted in a slot, have it for a clock that is not
+ * late, those of lsi_log_list for the clock as it is. */
+void lsi_segment_list_find_ages(lsi_segment_list *list, bool is_late);
+/* G4. `last_us`: the last stamp given. */
+bool lsi_segment_list_is_late(const lsi_segment_list *list, int64_t last_us, int64_t now_us);
 /* No record of entry `i` counts as arrived later, for who asks whether they all arrived before `before_us`. */
 int64_t lsi_segment_list_newest_us(const lsi_segment_list *list, uint32_t i, int64_t before_us);
 /* The first stamp in the segment that counts as arrived at or after `from_us`; INT64_MIN: any does, INT64_MAX: none. */

@@ -105,7 +105,7 @@ ls_status lsi_segment_list_decode(const lsi_env *env, const char *name, const un
             return lsi_fail(LS_ERR_CORRUPT, "skip %u of %s breaks a rule", i, name);
         }
     }
-    lsi_segment_list_find_ages(list);
+    lsi_segment_list_find_ages(list, false);
     *out = list;
     return LS_OK;
 }

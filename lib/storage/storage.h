@@ -141,6 +141,7 @@ typedef struct lsi_log_piece {
     uint32_t number;
     bool is_last;      /* records go into it; it can be trimmed after a roll only */
     uint64_t bytes;    /* of its file */
+    bool is_odd;       /* begun when the clock did not fit the stamps (age.c) */
     int64_t oldest_us; /* no record of it arrived before */
     int64_t newest_us; /* and none later; INT64_MAX: not known */
 } lsi_log_piece;

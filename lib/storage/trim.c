@@ -55,6 +55,7 @@ ls_status lsi_log_each_piece(lsi_log *log, int64_t before_us, bool (*each)(void 
         bool is_last = i == list->count - 1;
         lsi_log_piece piece = {.number = entry->number,
                                .is_last = is_last,
+                               .is_odd = (entry->flags & (LSI_SEGMENT_AHEAD | LSI_SEGMENT_DOUBTFUL)) != 0,
                                .bytes = is_last ? last_bytes(&log->config, entry->number)
                                                 : lsi_segment_entry_bytes(entry),
                                .oldest_us = entry->base_arrival_us,
@@ -98,7 +99,8 @@ static ls_status newest_before(lsi_log *log, const lsi_segment_list *list, uint3
     *trimmed = list->trimmed != 0 ? list->trimmed : list->entries[0].base_seqno; /* They hold nothing. */
     if (st == LS_OK && found) {
         /* Where stamps are ahead, or were once, only the list says when they count as arrived. */
-        *newest_us = entry[-1].newest_us < frame.arrival_us ? entry[-1].newest_us : frame.arrival_us;
+        *newest_us = !entry[-1].is_stamped || entry[-1].newest_us < frame.arrival_us ? entry[-1].newest_us
+                                                                                     : frame.arrival_us;
         *trimmed = frame.first_seqno + frame.count;
     } else if (st == LS_ERR_CORRUPT || st == LS_ERR_IO || st == LS_ERR_VERSION) {
         /* It cannot be read. The list, which can, says when the next segment began. */
@@ -322,6 +324,7 @@ ls_status lsi_log_trim(lsi_log *log, uint32_t keep, int64_t before_us, uint32_t 
         st = lsi_segment_list_load(config, &list); /* The file: what is cached may be a dead trimmer's predecessor. */
     if (st != LS_OK)
         goto out;
+    lsi_log_heed_clock(log, slot, list);
     while (go + 1 < list->count && list->entries[go].number < keep)
         go++;
     if (go > 0) {
@@ -379,7 +382,7 @@ out:
     return st;
 }
 
-/* Whether the last segment's records are all old, or the clock no longer fits it. Locks: append_lock held. */
+/* Whether the last segment holds records and all are old, or the clock no longer fits it. Locks: append_lock held. */
 static ls_status last_is_over(lsi_log *log, lsi_slot *slot, int64_t before_us, bool *is_over)
 {
     const lsi_env *env = log->config.env;
@@ -390,8 +393,9 @@ static ls_status last_is_over(lsi_log *log, lsi_slot *slot, int64_t before_us, b
     if (st != LS_OK)
         return st;
     lead_us = before_us >= LSI_CLOCK_FLOOR_US ? lsi_segment_lead_us(&segment->header) : 0;
-    *is_over = __builtin_sub_overflow(last_us, lead_us, &arrived_us) || arrived_us < before_us ||
-               !lsi_segment_fits_clock(env, &segment->header, last_us, lsi_wall_us(&env->clock));
+    *is_over = !lsi_segment_fits_clock(env, &segment->header, last_us, lsi_wall_us(&env->clock)) ||
+               (lsi_load(&slot->committed_end) > lsi_load(&slot->segment_base) &&
+                (__builtin_sub_overflow(last_us, lead_us, &arrived_us) || arrived_us < before_us));
     lsi_segment_unref(segment);
     return LS_OK;
 }
@@ -411,7 +415,7 @@ ls_status lsi_log_retire(lsi_log *log, int64_t before_us, bool *rolled)
         return st;
     if (atomic_load_explicit(&slot->closed, memory_order_relaxed) == LSI_LOG_OPEN &&
         atomic_load_explicit(&slot->health, memory_order_relaxed) == LSI_SHARD_HEALTHY &&
-        lsi_load(&slot->committed_end) > lsi_load(&slot->segment_base)) {
+        lsi_load(&slot->committed_end) > 0) { /* Else it never held a record. */
         bool is_over;
         st = last_is_over(log, slot, before_us, &is_over);
         if (st == LS_OK && is_over) {

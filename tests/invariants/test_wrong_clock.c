@@ -194,6 +194,46 @@ static void a_clock_that_is_in_1970_at_each_boot_hides_only_what_is_old(void **s
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* A machine that begins years ago, when its system was built, at each boot until it has asked for the time. It puts in
+ * between, and no more when the time is right. */
+static void come_after_a_late_clock(fixture *fx, bool is_boot)
+{
+    handles of = open_all(fx, 1);
+    int64_t right;
+
+    put_minutes(&of, 0, 4);
+    right = atomic_load(&the_clock->wall_us) + 5 * MINUTE;
+    boot(fx, &of);
+    jump_to(BEGIN - 2 * YEAR);
+    of = open_all(fx, 1);
+    put_minutes(&of, 4, 5);
+    pass_minutes(&of, 3); /* The wrong time is believed. */
+    if (is_boot)
+        boot(fx, &of);
+    jump_to(right);
+    expect(fx, is_boot ? NULL : &of, 0, 5); /* Whoever comes first only reads. */
+    if (is_boot)
+        of = open_all(fx, 1);
+    pass_minutes(&of, 4); /* The right one, too. */
+    expect(fx, &of, 0, 5);
+    pass_minutes(&of, 40);
+    expect(fx, &of, 0, 5);
+    pass_minutes(&of, 70);
+    expect(fx, &of, 5, 5);
+    assert_int_equal(segments_of(fx), 1);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+static void records_before_a_late_clock_stay_for_their_retention(void **state)
+{
+    come_after_a_late_clock(*state, false);
+}
+
+static void records_before_a_late_clock_stay_for_their_retention_after_a_boot(void **state)
+{
+    come_after_a_late_clock(*state, true);
+}
+
 static bool is_shard_there(const fixture *fx)
 {
     char path[TEMP_PATH_BYTES * 4];
@@ -221,6 +261,33 @@ static void a_shard_that_was_closed_in_1970_stays_for_the_retention(void **state
         expect(fx, &of, 0, 2);
     }
     pass_minutes(&of, 5);
+    assert_false(is_shard_there(fx));
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* The same of one that was closed when the clock was years late, which has passed its stamps since. */
+static void a_shard_that_was_closed_by_a_late_clock_stays_for_the_retention(void **state)
+{
+    fixture *fx = *state;
+    handles of = open_all(fx, 1);
+    int64_t right;
+
+    pass_minutes(&of, 180); /* The stream is older than its records may get. */
+    put_minutes(&of, 0, 2);
+    right = atomic_load(&the_clock->wall_us) + 5 * MINUTE;
+    boot(fx, &of);
+    jump_to(BEGIN - 2 * YEAR);
+    of = open_all(fx, 1);
+    assert_int_equal(ls_stream_split(of.stream, 0, NULL, NULL, NULL), LS_OK);
+    pass_minutes(&of, 3);
+    jump_to(right);
+    for (int minute = 0; minute < 60; minute++) {
+        pass_minutes(&of, 1);
+        assert_true(is_shard_there(fx));
+        if (minute < 50)
+            expect(fx, &of, 0, 2);
+    }
+    pass_minutes(&of, 10);
     assert_false(is_shard_there(fx));
     assert_int_equal(handles_close(&of), LS_OK);
 }
@@ -347,7 +414,10 @@ int main(void)
         T(records_of_1970_stay_for_their_retention_where_nobody_puts),
         T(records_of_1970_stay_for_their_retention_after_a_boot),
         T(a_clock_that_is_in_1970_at_each_boot_hides_only_what_is_old),
+        T(records_before_a_late_clock_stay_for_their_retention),
+        T(records_before_a_late_clock_stay_for_their_retention_after_a_boot),
         T(a_shard_that_was_closed_in_1970_stays_for_the_retention),
+        T(a_shard_that_was_closed_by_a_late_clock_stays_for_the_retention),
         T(a_shard_that_was_once_in_2099_keeps_to_its_retention),
         T(a_shard_that_was_once_in_2099_keeps_to_it_whoever_asks),
         T(a_place_is_sought_by_the_time_that_counts),

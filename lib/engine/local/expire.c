@@ -6,8 +6,9 @@
  * shard is always open, so an index comes back to nobody.
  *
  * It was closed when its children were opened. Where stamps were ahead of the clock, what is stated of its end is ahead
- * as well, and theirs is the time that counts. Where that was before LSI_CLOCK_FLOOR_US nobody knows when it was: then
- * it counts as closed, and they as opened, now, when the clock may be right; and the manifest says so from then on.
+ * as well, and theirs is the time that counts. Where that was before LSI_CLOCK_FLOOR_US nobody knows when it was, nor
+ * where the clock has passed those stamps since, for then it was late and not they ahead (G4 of storage/age.c): then it
+ * counts as closed, and they as opened, now, when the clock may be right; and the manifest says so from then on.
  *
  * A shard is closed no earlier than its parents, so it never goes before them. */
 #include <inttypes.h>
@@ -18,6 +19,7 @@
 #include "engine/local/local.h"
 
 #define PIECE_SHARDS 16u /* U1 */
+#define LATE_US INT64_C(3600000000) /* as of LSI_CLOCK_STEP_US: by less, a clock was set while it was right */
 
 typedef struct expiry {
     lsi_local *local;
@@ -42,11 +44,18 @@ bool lsi_local_shard_is_over(const lsi_catalog_stream *of, uint32_t i, int64_t b
     return of->shards[i].closed && closing_us(of, i) < before_us;
 }
 
-/* It was closed by a clock that was surely wrong, and is asked about by one that may be right. */
-static bool is_doubtful(const expiry *of, const lsi_catalog_stream *about, uint32_t i, int64_t before_us)
+/* It was closed by a clock that was wrong, and is asked about by one that may be right. */
+static bool is_doubtful(const expiry *of, const lsi_catalog_stream *about, uint32_t i, int64_t before_us,
+                        int64_t now_us)
 {
-    return of->local->base.env.clock.passing_us == NULL && before_us >= LSI_CLOCK_FLOOR_US &&
-        about->shards[i].closed && closing_us(about, i) < LSI_CLOCK_FLOOR_US;
+    const lsi_shard *shard = &about->shards[i];
+    int64_t lead_us;
+
+    if (of->local->base.env.clock.passing_us != NULL || before_us < LSI_CLOCK_FLOOR_US || !shard->closed)
+        return false;
+    return closing_us(about, i) < LSI_CLOCK_FLOOR_US ||
+        (shard->closed_us <= now_us && !__builtin_sub_overflow(shard->closed_us, closing_us(about, i), &lead_us) &&
+         lead_us > LATE_US);
 }
 
 static uint32_t count_over(const lsi_catalog_stream *of, int64_t before_us)
@@ -77,7 +86,7 @@ static ls_status without_some(const expiry *of, const lsi_catalog_stream *from, 
                               uint32_t most, lsi_catalog_stream *out)
 {
     const lsi_memory *memory = &of->local->base.env.memory;
-    int64_t now_us = lsi_wall_us(&of->local->base.env.clock);
+    int64_t now_us = lsi_local_time_us(of->local);
     bool has_doubt = false;
     uint32_t count = 0;
 
@@ -91,7 +100,7 @@ static ls_status without_some(const expiry *of, const lsi_catalog_stream *from, 
     for (uint32_t i = 0; i < from->shard_count; i++) {
         bool is_early = has_doubt && out->shards[i].closed && closing_us(out, i) < out->shards[i].created_us;
 
-        if (is_early || is_doubtful(of, out, i, before_us)) {
+        if (is_early || is_doubtful(of, out, i, before_us, now_us)) {
             close_now(out, i, now_us);
             has_doubt = true;
         }

@@ -408,6 +408,8 @@ void lsi_local_settings_take_status(lsi_local_stream *stream, const lsi_catalog_
 int64_t lsi_local_expired_before_us(void *stream, int64_t arrival_us); /* of lsi_log_config */
 /* Records that arrived before may be deleted. */
 int64_t lsi_local_trim_before_us(lsi_local_stream *stream);
+/* The time of day, unless the clock has just jumped ahead (E8). */
+int64_t lsi_local_time_us(lsi_local *local);
 /* Records that arrived before are past their age by what the catalog says, for good. */
 int64_t lsi_local_horizon_us(lsi_local *local, const lsi_catalog_stream *of);
 

@@ -125,6 +125,13 @@ static int64_t horizon_at(int64_t horizon_us, int64_t time_us)
     return horizon_us <= time_us ? horizon_us : INT64_MIN;
 }
 
+int64_t lsi_local_time_us(lsi_local *local)
+{
+    const lsi_clock *clock = &local->base.env.clock;
+
+    return lsi_clock_guard_time(lsi_control_clock_guard(local->control), clock, lsi_wall_us(clock));
+}
+
 int64_t lsi_local_expired_before_us(void *user, int64_t arrival_us)
 {
     lsi_local_stream *stream = user;

@@ -77,6 +77,7 @@ typedef struct old_pieces {
     uint32_t limit;
     uint32_t keep, count; /* the first that stays, and how many go */
     bool last_may_be_old; /* all records of the last one may be */
+    bool last_is_odd;     /* the clock may no longer fit it */
     uint64_t bytes;       /* of all */
 } old_pieces;
 
@@ -91,8 +92,10 @@ static bool note_old(void *user, const lsi_log_piece *piece)
         else
             of->count++;
     }
-    if (piece->is_last)
+    if (piece->is_last) {
         of->last_may_be_old = piece->oldest_us < of->before_us;
+        of->last_is_odd = piece->is_odd;
+    }
     return true;
 }
 
@@ -128,11 +131,12 @@ static bool is_ahead(const trimming *of, const lsi_slot *slot)
 static ls_status trim_old(trimming *of, lsi_log *log, const lsi_slot *slot, uint64_t *bytes)
 {
     old_pieces old;
-    bool rolled = false, recovers = !is_recovered(of, slot), moved = !recovers && is_ahead(of, slot);
+    bool rolled = false, recovers = !is_recovered(of, slot), moved;
     ls_status st = look_at_pieces(of, log, &old);
 
     if (st != LS_OK)
         return st;
+    moved = !recovers && (old.last_is_odd || is_ahead(of, slot));
     *bytes = old.bytes;
     if (old.last_may_be_old && recovers && of->recoveries_left == 0) {
         of->is_left = true;
