@@ -60,7 +60,7 @@ typedef struct ls_iterator_options {
  * @retval LS_ERR_NOT_FOUND         No such shard, or it expired (stream.h), or the stream was deleted.
  * @retval LS_ERR_CORRUPT           The shard's files are damaged so that no place can be found.
  * @retval LS_ERR_BUSY              Nobody has looked at the shard yet since the store was opened, and a stopped process
- *                                  held it for `busy_timeout_ms`.
+ *                                  held it for `busy_timeout_ms`; or one was stopped while it changed a stream.
  *
  * Threads: any thread. Blocks on disk. Since 0.1.
  */
@@ -107,7 +107,8 @@ typedef struct ls_batch ls_batch;
  * The next records, in order.
  *
  * Returns as soon as there is at least one record, with as many as are readable now within the limits. An empty batch
- * is LS_OK too: the time is over, nothing has come. The end of a closed shard is told with the batch that reaches it.
+ * is LS_OK too: the time is over, nothing has come. The end of a closed shard is told with the batch that reaches it; a
+ * merged iterator, which goes on with the children, tells it only with a batch of records, and else passes over it.
  *
  * In a provisioned stream a call is one read of each shard it looks into, however long it waits. One that comes too
  * early waits for its turn as it waits for records.
@@ -129,7 +130,8 @@ typedef struct ls_batch ls_batch;
  *                           stream, segment and key id are named. The place is unchanged.
  * @retval LS_ERR_NOT_FOUND  The stream was deleted; or, reading one shard, that was closed and has expired (stream.h).
  *                           One who reads all shards is told LS_ERR_TRIMMED of a shard that he had not read to its end.
- * @retval LS_ERR_BUSY       As ls_iterator_open, for a shard that is read for the first time. The place is unchanged.
+ * @retval LS_ERR_BUSY       As ls_iterator_open: for a shard that is read for the first time, at the end of one, and by a
+ *                           merged iterator whose stream was changed since the last call. The place is unchanged.
  * @retval LS_ERR_IO, LS_ERR_NO_MEMORY  The place is unchanged.
  *
  * Threads: any thread, one at a time for one iterator. Blocks on disk, up to `timeout_ms` for records and up to

@@ -211,7 +211,7 @@ typedef struct ls_stream_description ls_stream_description;
  *
  * @retval LS_ERR_NOT_FOUND  The stream was deleted.
  * @retval LS_ERR_BUSY       Nobody has looked at a shard yet since the store was opened, and a stopped process holds
- *                           it.
+ *                           it; or one was stopped while it changed a stream.
  *
  * Threads: any thread. Blocks on disk: looks at each shard. Since 0.1.
  */
@@ -702,6 +702,7 @@ typedef struct ls_shard_list ls_shard_list;
  *
  * @retval LS_ERR_INVALID_ARGUMENT  An unknown filter, a field that does not belong to it, a limit out of range.
  * @retval LS_ERR_NOT_FOUND         The stream was deleted.
+ * @retval LS_ERR_BUSY              A process was stopped while it changed a stream.
  *
  * Threads: any thread. Blocks on disk when the manifest has changed; looks at no shard's files. Since 0.1.
  */

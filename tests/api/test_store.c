@@ -121,7 +121,42 @@ static void options_out_of_their_range_are_refused(void **state)
     REFUSED(options.segment_bytes = (64u << 10) - 1);
     REFUSED(options.segment_bytes = (UINT64_C(1) << 30) + 1);
     REFUSED(options.reserved = 1);
+    assert_non_null(strstr(ls_last_error_message(), "reserved is 1"));
 #undef REFUSED
+}
+
+static void options_at_the_ends_of_their_ranges_are_taken(void **state)
+{
+    static const uint64_t segment_bytes[] = {64u << 10, UINT64_C(1) << 30, (UINT64_C(1) << 30) - 1};
+    static const uint32_t intervals_ms[] = {1, 60000};
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_store *store = NULL;
+    temp_dir temp;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof segment_bytes / sizeof *segment_bytes; i++) {
+        options.segment_bytes = segment_bytes[i];
+        assert_int_equal(ls_store_open("memory:", &options, &store), LS_OK);
+        assert_int_equal(ls_store_close(store), LS_OK);
+    }
+    for (size_t i = 0; i < sizeof intervals_ms / sizeof *intervals_ms; i++) {
+        options.durability = LS_DURABILITY_INTERVAL;
+        options.sync_interval_ms = intervals_ms[i];
+        assert_int_equal(ls_store_open("memory:", &options, &store), LS_OK);
+        assert_int_equal(ls_store_close(store), LS_OK);
+    }
+    /* Rounded up to 4 KiB: the same store for who asks for either. */
+    options = (ls_store_options)LS_STORE_OPTIONS_INIT;
+    temp_make(&temp);
+    options.segment_bytes = (64u << 10) + 1;
+    assert_int_equal(ls_store_open(temp_path(&temp, "store"), &options, &store), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+    options.segment_bytes = 68u << 10;
+    assert_int_equal(ls_store_open(temp_path(&temp, "store"), &options, &store), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+    options.segment_bytes = 64u << 10;
+    assert_int_equal(ls_store_open(temp_path(&temp, "store"), &options, &store), LS_ERR_STATE);
+    temp_remove(&temp);
 }
 
 /* A newer caller's struct is longer: fine while it asks for nothing that is not known. */
@@ -712,6 +747,7 @@ int main(void)
         TEST(stores_in_memory_are_private),
         TEST(the_directory_is_made_when_it_may_be),
         TEST(options_out_of_their_range_are_refused),
+        TEST(options_at_the_ends_of_their_ranges_are_taken),
         TEST(options_of_a_newer_release_are_read),
         TEST(a_store_has_the_durability_it_was_made_with),
         TEST(another_durability_needs_the_store_alone),

@@ -63,6 +63,33 @@ static void options_out_of_their_range_are_refused(void **state)
     assert_int_equal(ls_stream_open(fx->store, "s", &stream), LS_ERR_NOT_FOUND);
 }
 
+static void options_at_the_ends_of_their_ranges_are_taken(void **state)
+{
+    static const struct {
+        uint32_t shards, hours, record_bytes_max;
+    } ends[] = {{1, 1, 1 << 10}, {1000, 8760, 10 << 20}};
+    fixture *fx = *state;
+    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        ls_stream_description *told = NULL;
+        ls_stream *stream = NULL;
+
+        options.shard_count = ends[i].shards;
+        options.retention_hours = ends[i].hours;
+        options.record_bytes_max = ends[i].record_bytes_max;
+        assert_int_equal(ls_stream_create(fx->store, "s", &options), LS_OK);
+        assert_int_equal(ls_stream_open(fx->store, "s", &stream), LS_OK);
+        assert_int_equal(ls_stream_describe(stream, &told), LS_OK);
+        assert_int_equal(ls_stream_description_shard_count(told), ends[i].shards);
+        assert_int_equal(ls_stream_description_retention_hours(told), ends[i].hours);
+        assert_int_equal(ls_stream_description_record_bytes_max(told), ends[i].record_bytes_max);
+        ls_stream_description_free(told);
+        assert_int_equal(ls_stream_close(stream), LS_OK);
+        assert_int_equal(ls_stream_delete(fx->store, "s"), LS_OK);
+    }
+}
+
 static void null_arguments_are_refused_by_name(void **state)
 {
     fixture *fx = *state;
@@ -447,6 +474,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(names_keep_their_rule),
         TEST(options_out_of_their_range_are_refused),
+        TEST(options_at_the_ends_of_their_ranges_are_taken),
         TEST(null_arguments_are_refused_by_name),
         TEST(a_name_is_taken_once),
         TEST(a_description_shows_the_settings),

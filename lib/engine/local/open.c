@@ -34,8 +34,10 @@ static ls_status settings_take(const ls_store_options *options, lsi_env *env, se
     out->prealloc_bytes = LSI_PREALLOC_BYTES_DEFAULT;
     if (options == NULL)
         return LS_OK;
-    if ((options->flags & ~known) != 0 || options->reserved != 0)
+    if ((options->flags & ~known) != 0)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "unknown store flags 0x%x", options->flags & ~known);
+    if (options->reserved != 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.reserved is %u, not 0", options->reserved);
     if (options->durability < LS_DURABILITY_DEFAULT || options->durability > LS_DURABILITY_SYNC)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "durability is %d, not one of LS_DURABILITY_", options->durability);
     if (options->sync_interval_ms > LSI_SYNC_INTERVAL_MS_MAX)
