@@ -153,14 +153,10 @@ void lsi_stream_hide_shards(lsi_stream_info *info)
 /* A shard that cannot be opened keeps nobody from the others: its health says so, and the rest of it is not known. */
 static ls_status state_of(const ls_stream *stream, uint32_t shard, lsi_shard_state *out)
 {
-    lsi_error_state before;
-    ls_status st;
+    ls_status st = stream->store->engine->ops->shard_state(stream->stream, shard, out);
 
-    lsi_error_save(&before);
-    st = stream->store->engine->ops->shard_state(stream->stream, shard, out);
     if (st != LS_ERR_CORRUPT && st != LS_ERR_IO)
         return st;
-    lsi_error_restore(&before);
     *out = (lsi_shard_state){.health = st};
     return LS_OK;
 }

@@ -193,6 +193,30 @@ static void a_record_that_nobody_announced_shows(void **state)
     end(&fx);
 }
 
+/* Trouble is something too: the iterator will meet it, and tell. Method: whichever call of the thread it is that fails,
+ * the descriptor is readable, and after a call that found nothing no more. */
+static void trouble_makes_it_readable(void **state)
+{
+    static const memory_engine_call calls[] = {MEMORY_ENGINE_SEEK, MEMORY_ENGINE_READ};
+    const ls_position latest = at(LS_LATEST);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        fixture fx;
+        int fd;
+
+        begin_real(&fx, 1);
+        append(&fx, 0, "a");
+        open_one(&fx, 0, &latest);
+        memory_engine_fail(fx.engine, calls[i], 0, LS_ERR_CORRUPT, 1, 0);
+        fd = event_fd(&fx);
+        assert_true(is_readable(fd, LONG_MS));
+        assert_string_equal(next(&fx), "");
+        assert_false(is_readable(fd, SHORT_MS));
+        end(&fx);
+    }
+}
+
 /* One thread, named ls-event, for those who asked, gone with the iterator; none for others. */
 static void it_costs_one_thread_while_the_iterator_is_open(void **state)
 {
@@ -272,6 +296,7 @@ int main(void)
         cmocka_unit_test(other_shards_do_not_make_it_readable),
         cmocka_unit_test(changes_of_the_stream_make_it_readable),
         cmocka_unit_test(seeking_moves_what_is_watched),
+        cmocka_unit_test(trouble_makes_it_readable),
         cmocka_unit_test(a_record_that_nobody_announced_shows),
         cmocka_unit_test(it_costs_one_thread_while_the_iterator_is_open),
         cmocka_unit_test(closing_in_a_fork_child_does_not_wait),
