@@ -261,6 +261,17 @@ static ls_status settle_list(const lsi_log *log, const lsi_segment_list *list, l
     return st;
 }
 
+/* R8. `is_from_disk`: nobody wrote since the boot, so what was read came from the disk, and a sync is enough where there
+ * is no space to write it again, as file systems that copy on write ask for: a full disk stops no reader (E3). */
+static int settle_bytes(const lsi_log *log, const lsi_segment *segment, uint64_t from, uint64_t to, bool is_from_disk)
+{
+    int rc = lsi_log_write_again(log, segment, from, to);
+
+    if ((rc == -ENOSPC || rc == -EDQUOT) && is_from_disk)
+        rc = 0;
+    return rc < 0 ? rc : segment->file.files->sync(&segment->file, true);
+}
+
 /* From the segments alone. `write`: R8 and a shared slot; else for one's own eyes. */
 static ls_status recover_from_segments(lsi_log *log, const lsi_as_if *as_if, lsi_slot *slot, bool write)
 {
@@ -310,9 +321,9 @@ static ls_status recover_from_segments(lsi_log *log, const lsi_as_if *as_if, lsi
             goto out;
     }
     if (write && !found.damaged && found.end > found.durable) { /* R8 */
-        int rc = lsi_log_write_again(log, segment, found.durable, found.end);
-        if (rc >= 0)
-            rc = segment->file.files->sync(&segment->file, true);
+        bool is_from_disk = atomic_load_explicit(&slot->health, memory_order_relaxed) == LSI_SHARD_FRESH &&
+                            !lsi_control_is_unsure(log->config.control);
+        int rc = settle_bytes(log, segment, found.durable, found.end, is_from_disk);
         if (rc < 0) {
             st = lsi_fail_errno(-rc, "%s: writing again what was found in %s", log->config.label, segment->name);
             goto out;

@@ -175,6 +175,78 @@ static void what_is_not_known_is_not_nothing(void **state)
     assert_int_equal(st, LS_ERR_IO);
 }
 
+/* ---- after a boot (R8) ---- */
+
+static uint32_t count_all(lsi_log *log)
+{
+    lsi_log_reader *reader;
+    const ls_record *records;
+    bool tip = false, end;
+    uint32_t count, all = 0;
+
+    assert_int_equal(lsi_log_reader_open(log, LSI_READ_FAST, &reader), LS_OK);
+    for (ls_status st = LS_OK; !tip && st == LS_OK; all += count) {
+        count = 0;
+        st = lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end);
+        assert_int_equal(st, LS_OK);
+    }
+    lsi_log_reader_close(reader);
+    return all;
+}
+
+/* Nothing says any more that no process of this boot wrote. */
+static void lose_control(const lsi_files *files)
+{
+    lsi_root root;
+
+    assert_int_equal(files->root_open(files, "store", LSI_ROOT_WRITE, &root), 0);
+    assert_int_equal(files->unlink(&root, LSI_CONTROL_NAME), 0);
+    files->root_close(&root);
+}
+
+/* E3: on a file system that asks for space to write over what is there, and has none. Only what the disk gave back is
+ * shown so: when nobody knows what of it is in the kernel's cache alone, it must be written again. */
+static void a_full_disk_stops_no_reader_after_a_boot(void **state)
+{
+    static const unsigned char boots[2][16] = {{1}, {2}};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        bool is_sure = i == 0;
+        log_store before = {0}, after = {0};
+        sim_files *sim = sim_files_new(), *disk;
+        ls_seqno seqno;
+
+        lsi_boot_id_pretend(boots[0]);
+        log_store_open(&before, sim_files_table(sim), true, LS_DURABILITY_KERNEL, SEGMENT_BYTES);
+        for (unsigned n = 0; n < 3; n++) {
+            assert_int_equal(log_store_put(&before, n, 100, &seqno), LS_OK);
+            if (n == 0)
+                assert_int_equal(lsi_log_sync(before.log), LS_OK);
+        }
+        disk = sim_crash_state(sim, sim_log_count(sim), SIM_SEED_EVERYTHING);
+        if (!is_sure)
+            lose_control(sim_files_table(disk));
+        lsi_boot_id_pretend(boots[1]);
+        log_store_open(&after, sim_files_table(disk), false, LS_DURABILITY_SYNC, SEGMENT_BYTES);
+        sim_fault_add(disk, (sim_fault){.call = SIM_WRITE, .name = ".seg", .nth = 1, .err = ENOSPC, .sticky = true});
+        if (is_sure)
+            assert_int_equal(count_all(after.log), 3);
+        else
+            assert_int_equal(lsi_log_touch(after.log), LS_ERR_FULL);
+        assert_int_equal(log_store_put(&after, 3, 100, &seqno), LS_ERR_FULL);
+        sim_faults_clear(disk);
+        assert_int_equal(log_store_put(&after, 3, 100, &seqno), LS_OK);
+        assert_int_equal(count_all(after.log), 4);
+        assert_int_equal(log_store_close(&after), LS_OK);
+        lsi_boot_id_pretend(boots[0]);
+        assert_int_equal(log_store_close(&before), LS_OK);
+        sim_files_free(disk);
+        sim_files_free(sim);
+        lsi_boot_id_pretend(NULL);
+    }
+}
+
 int main(void)
 {
 #define A_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -184,6 +256,7 @@ int main(void)
         A_TEST(a_write_that_failed_before_is_not_looked_for),
         A_TEST(short_memory_is_no_reason_to_deny_what_was_written),
         A_TEST(what_is_not_known_is_not_nothing),
+        cmocka_unit_test(a_full_disk_stops_no_reader_after_a_boot),
     };
 
     return cmocka_run_group_tests_name("others' bytes (E2), and what a put is told of its sync (D7)", tests, NULL, NULL);
