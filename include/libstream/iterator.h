@@ -37,7 +37,9 @@ typedef struct ls_position {
     int64_t timestamp_us; /**< AT_TIMESTAMP; elsewhere 0. In the future: LS_ERR_INVALID_ARGUMENT. */
 } ls_position;
 
-/** `ls_iterator_options.flags`: a wait ends with LS_ERR_CANCELLED when a signal handler ran on its thread. */
+/** `ls_iterator_options.flags`: a wait ends with LS_ERR_CANCELLED when a signal handler ran on its thread. One that ran
+ *  in the instants between two looks for records is not noticed: who must not miss it has the handler set a flag, waits
+ *  in slices (`timeout_ms`) and looks at the flag. */
 #define LS_ITERATOR_INTERRUPTIBLE UINT32_C(1)
 
 /** Options of an iterator. Zero means the default everywhere. */
@@ -130,8 +132,8 @@ typedef struct ls_batch ls_batch;
  *                           stream, segment and key id are named. The place is unchanged.
  * @retval LS_ERR_NOT_FOUND  The stream was deleted; or, reading one shard, that was closed and has expired (stream.h).
  *                           One who reads all shards is told LS_ERR_TRIMMED of a shard that he had not read to its end.
- * @retval LS_ERR_BUSY       As ls_iterator_open: for a shard that is read for the first time, at the end of one, and by a
- *                           merged iterator whose stream was changed since the last call. The place is unchanged.
+ * @retval LS_ERR_BUSY       As ls_iterator_open: for a shard that is read for the first time, at the end of one, and by
+ *                           a merged iterator whose stream was changed since the last call. The place is unchanged.
  * @retval LS_ERR_IO, LS_ERR_NO_MEMORY  The place is unchanged.
  *
  * Threads: any thread, one at a time for one iterator. Blocks on disk, up to `timeout_ms` for records and up to

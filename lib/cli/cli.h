@@ -98,6 +98,7 @@ int lsi_usage(const lsi_call *call, const char *format, ...) __attribute__((form
 int lsi_exit_code(ls_status status);
 /* Says the library's last error, with what to do about it where that is known, and returns the exit code. */
 int lsi_failed(const lsi_call *call, ls_status status);
+void lsi_advise(const lsi_call *call, ls_status status); /* what can be done about it, where the tool knows */
 
 /* Standard output. Once a write failed, `lsi_out_broken` is true and what follows is dropped; a reader that went away
  * is no error, anything else is said at the end. */

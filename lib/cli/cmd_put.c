@@ -125,14 +125,22 @@ static bool is_record_fault(ls_status status)
     return status == LS_ERR_INVALID_ARGUMENT || status == LS_ERR_TOO_LARGE;
 }
 
+/* Of a put that a shard refuses since a sync failed the library says so (producer.h). */
+static bool is_unknown(ls_status status, const char *message)
+{
+    return status == LS_ERR_IO && strstr(message, "nothing was written") == NULL;
+}
+
 /* Says that `status` ended the command at `line`. */
 static void give_up(run_state *state, uint64_t line, ls_status status, const char *message)
 {
     clear_bar(state);
     lsi_say(state->call, "line %" PRIu64 ": %s", line, message);
-    lsi_say(state->call, status == LS_ERR_IO ? "line %" PRIu64 " may or may not be stored; nothing after it was put"
-                                             : "line %" PRIu64 " was not stored; nothing after its batch was put",
-                                             line);
+    lsi_say(state->call,
+            is_unknown(status, message) ? "line %" PRIu64 " may or may not be stored; nothing after it was put"
+                                        : "line %" PRIu64 " was not stored; nothing after its batch was put", line);
+    if (status != LS_ERR_FULL) /* What was not written has been said. */
+        lsi_advise(state->call, status);
     state->stop_code = lsi_exit_code(status);
 }
 
@@ -264,7 +272,7 @@ static size_t put_range(run_state *state, size_t first, size_t count)
             give_up(state, state->records[i].line, result, text);
         else
             note_not_stored(state, i, 1);
-        state->is_unknown = state->is_unknown || result == LS_ERR_IO;
+        state->is_unknown = state->is_unknown || is_unknown(result, text);
     }
     return again;
 }

@@ -189,8 +189,8 @@ static void print_shard(const ls_inspect_shard *shard, void *user)
                  shard->committed_end > shard->durable_end ? shard->committed_end - shard->durable_end : 0,
                  shard->stream);
     if (shard->health == LS_ERR_IO)
-        lsi_out_text("      a sync failed (%s): the shard refuses puts until ls_stream_reset_shard\n",
-                     strerror(shard->failed_errno));
+        lsi_out_text("      a sync failed (%s): it refuses puts until `lstream repair`, or a program that\n"
+                     "      calls ls_stream_reset_shard\n", strerror(shard->failed_errno));
     else if (shard->health == LS_ERR_CORRUPT)
         lsi_out_text("      it is damaged: see `lstream verify` and `lstream repair --dry-run`\n");
 }

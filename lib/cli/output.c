@@ -65,12 +65,12 @@ int lsi_exit_code(ls_status status)
     }
 }
 
-int lsi_failed(const lsi_call *call, ls_status status)
+void lsi_advise(const lsi_call *call, ls_status status)
 {
-    const char *message = ls_last_error_message();
-
-    lsi_say(call, "%s", message[0] != '\0' ? message : ls_status_name(status));
     switch (status) {
+    case LS_ERR_IO:
+        (void)fputs("lstream: look at the disk; `lstream verify` says if a shard refuses records since\n", stderr);
+        break;
     case LS_ERR_CORRUPT:
         (void)fputs("lstream: `lstream verify` lists all damage; `lstream repair --dry-run` says what can be done\n",
                     stderr);
@@ -88,6 +88,14 @@ int lsi_failed(const lsi_call *call, ls_status status)
     default:
         break;
     }
+}
+
+int lsi_failed(const lsi_call *call, ls_status status)
+{
+    const char *message = ls_last_error_message();
+
+    lsi_say(call, "%s", message[0] != '\0' ? message : ls_status_name(status));
+    lsi_advise(call, status);
     return lsi_exit_code(status);
 }
 

@@ -190,9 +190,10 @@ static __attribute__((noinline)) ls_status look_closely(lsi_log *log, lsi_slot *
     uint32_t health = atomic_load_explicit(&slot->health, memory_order_acquire);
     if (!any && health == LSI_SHARD_FAILED) {
         int err = (int)atomic_load_explicit(&slot->failed_errno, memory_order_relaxed);
-        st = lsi_fail_errno(err, "%s refuses puts since a sync failed", log->config.label);
+        st = lsi_fail_errno(err, "%s refuses puts since a sync failed; nothing was written", log->config.label);
         if (st != LS_ERR_IO) /* Whatever the errno was, from a sync it is an I/O error (E3). */
-            st = lsi_fail(LS_ERR_IO, "%s refuses puts since a sync failed: errno %d", log->config.label, err);
+            st = lsi_fail(LS_ERR_IO, "%s refuses puts since a sync failed; nothing was written: errno %d",
+                         log->config.label, err);
         goto fail;
     }
     if (!any && health == LSI_SHARD_DAMAGED) {

@@ -577,6 +577,26 @@ class Putting(Store):
         self.assertEqual(said[2], "lstream: put: not stored either: lines %d-%d" % (stored + 2, batch_end))
         self.assertIn("%d stored" % stored, said[3])
 
+    @unittest.skipUnless(shutil.which("strace"), "there is no strace")
+    def test_a_failed_sync_is_told_with_what_is_true_and_what_to_do(self):
+        self.make()
+        environment = dict(os.environ, LIBSTREAM_STORE=self.store, ASAN_OPTIONS="detect_leaks=0")
+        done = subprocess.run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fdatasync:error=EIO:when=2+",
+                               LSTREAM, "put", "s", "-k", "k", "--batch", "1"], input=b"one\ntwo\nthree\n",
+                              env=environment, capture_output=True)
+        said = done.stderr.decode().splitlines()
+        stored = self.lines()
+        self.assertEqual(done.returncode, 1, said)
+        self.assertIn("line %d may or may not be stored" % (len(stored) + 1), said[1])
+        self.assertIn("`lstream verify`", said[2])
+        said = self.run_tool("put", "s", "-k", "k", stdin=b"four\n", expect=1).err.splitlines()
+        self.assertIn("nothing was written", said[0])
+        self.assertIn("line 1 was not stored", said[1])
+        self.assertIn("until `lstream repair`", self.run_tool("status").out)
+        self.run_tool("repair")
+        self.run_tool("put", "s", "-k", "k", stdin=b"four\n")
+        self.assertEqual(self.lines(), stored + ["four"])
+
     def test_an_explicit_hash_key_chooses_the_shard(self):
         self.make("s", "--shards", 2)
         self.run_tool("put", "s", "-k", "k", "--explicit-hash-key", "0", stdin=b"low\n")
