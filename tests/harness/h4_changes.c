@@ -51,6 +51,22 @@ static void change_terms(ls_store *store, storm_child *state, uint64_t *random)
     atomic_fetch_add(&storm->new_keys, 1);
 }
 
+/* Compresses full segments, as far as that goes in a moment: somebody may be at it, or hold a lock and be stopped. */
+static void compress_segments(ls_stream *stream, storm_child *state)
+{
+    storm_call clock = storm_call_begins(state, storm_set.wait_us);
+    uint64_t saved = 0;
+    ls_status st = ls_stream_recompress(stream, 20, &saved);
+
+    storm_call_ends(&clock, "compressing segments", storm_set.wait_us);
+    if (st != LS_OK && st != LS_ERR_TIMEOUT && st != LS_ERR_BUSY) {
+        storm_violation("compressing segments: %s: %s", ls_status_name(st), ls_last_error_message());
+        _exit(3);
+    }
+    if (saved > 0)
+        atomic_fetch_add(&storm->compressed, 1);
+}
+
 static bool is_closed(ls_stream *stream, uint32_t shard)
 {
     ls_stream_description *about = NULL;
@@ -107,6 +123,8 @@ void storm_reshard(uint64_t *random, storm_plan *plan)
         atomic_fetch_add(&storm->reshards, 1);
         if (storm_random_below(random, 3) == 0)
             change_terms(store, state, random);
+        if (storm_random_below(random, 3) == 0)
+            compress_segments(stream, state);
         (void)usleep((useconds_t)storm_random_below(random, 60000));
     }
     storm_close(store, stream, NULL, NULL);
@@ -252,6 +270,10 @@ void storm_trim(uint32_t place, uint64_t *random, storm_plan *plan)
         head.number = atomic_fetch_add(&storm->kept_next[head.trimmer], 1);
         if (head.number >= STORM_KEPT_MAX)
             break;
+        for (size_t k = 0; k + 8 <= sizeof data; k += 8) { /* What is compressed would not be trimmed. */
+            uint64_t word = storm_random_below(random, UINT64_MAX);
+            memcpy(data + k, &word, 8);
+        }
         memcpy(data, &head, sizeof head);
         storm_call clock = storm_call_begins(state, storm_set.wait_us);
         st = ls_producer_put(producer, (ls_bytes){"k", 1}, (ls_bytes){data, sizeof data}, NULL, NULL);
@@ -271,6 +293,8 @@ void storm_trim(uint32_t place, uint64_t *random, storm_plan *plan)
                 _exit(3);
             }
         }
+        if (i % 24 == 0)
+            compress_segments(stream, state);
         if (i % 64 == 0)
             storm_check_kept(stream);
         if (storm_random_below(random, 4) == 0)

@@ -282,11 +282,11 @@ static uint64_t run(const char *mode, const char *dir, bool keep, uint64_t *hold
     if (kills >= 200 && held * 5 < kills)
         storm_violation("only %" PRIu64 " of %" PRIu64 " kills hit a holder of a lock: a fifth is wanted", held, kills);
     printf("h4 mode=%s kills=%" PRIu64 " hooked=%" PRIu64 " holders=%" PRIu64 " append_holders=%" PRIu64
-           " stops=%" PRIu64 " all_dead=%" PRIu64 " reshards=%" PRIu64 " new_keys=%" PRIu64 " trimmed=%" PRIu64
-           " changes=%" PRIu64 " scaled=%" PRIu64, mode,
+           " stops=%" PRIu64 " all_dead=%" PRIu64 " reshards=%" PRIu64 " new_keys=%" PRIu64 " compressed=%" PRIu64
+           " trimmed=%" PRIu64 " changes=%" PRIu64 " scaled=%" PRIu64, mode,
            kills, atomic_load(&storm->hooked_kills), held, atomic_load(&storm->append_holders), stops, ends,
-           atomic_load(&storm->reshards), atomic_load(&storm->new_keys), atomic_load(&storm->trimmed),
-           atomic_load(&storm->changes), atomic_load(&storm->scaled));
+           atomic_load(&storm->reshards), atomic_load(&storm->new_keys), atomic_load(&storm->compressed),
+           atomic_load(&storm->trimmed), atomic_load(&storm->changes), atomic_load(&storm->scaled));
     printf(" puts=%" PRIu64 " acknowledged=%" PRIu64 " read=%" PRIu64 " longest_ms=%" PRId64 " slow_disk_ms=%" PRId64
            "\n", atomic_load(&storm->puts), atomic_load(&storm->acknowledged), atomic_load(&storm->read),
            atomic_load(&storm->longest_us) / 1000, atomic_load(&storm->slow_disk_us) / 1000);
