@@ -22,4 +22,6 @@
 
 #include <libstream/filter.h>
 
+#include <libstream/mapping.h>
+
 #endif

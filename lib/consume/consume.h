@@ -12,6 +12,7 @@
 
 #include <libstream/consumer.h>
 #include <libstream/iterator.h>
+#include <libstream/mapping.h>
 
 #include "engine/engine.h"
 
@@ -95,5 +96,47 @@ bool lsi_filter_asks_number(const lsi_filter *filter);
 ls_status lsi_filter_matches(lsi_filter *filter, const ls_record *record, int64_t shard_created_us, bool *out);
 /* How many records did not match while their data, which a pattern asks for, is not JSON. */
 uint64_t lsi_filter_not_json(const lsi_filter *filter);
+
+/* ---- mapping.c: mappings as they are kept in their stream's state. Any thread ---- */
+
+/* Where a mapping begins in a shard; one that it does not name is read from its beginning. */
+typedef struct lsi_mapping_start {
+    uint32_t shard;
+    ls_seqno seqno; /* the first number that is read; LS_SEQNO_END: the shard is passed over */
+} lsi_mapping_start;
+
+typedef struct lsi_mapping {
+    lsi_memory memory;
+    char name[LSI_STREAM_NAME_MAX + 1];
+    uint64_t id;
+    uint64_t version; /* of its value in the state */
+    ls_mapping_status status;
+    int64_t created_us, modified_us;
+    ls_position_kind start_kind;
+    int64_t start_timestamp_us;
+    ls_mapping_options options; /* resolved and valid */
+    const lsi_mapping_start *starts; /* [start_count], ascending by shard */
+    uint32_t start_count;
+    char *texts; /* this and the next: what it points to */
+    const char **filters;
+    lsi_mapping_start *own_starts;
+} lsi_mapping;
+void lsi_mapping_free(lsi_mapping *mapping); /* Accepts NULL. */
+
+/* As the functions of mapping.h. Options are resolved and valid; filters are checked here. */
+ls_status lsi_mapping_create(lsi_engine_stream *stream, const char *name, const ls_position *position,
+                             const ls_mapping_options *options);
+/* `options` NULL, `status` 0: as they are. */
+ls_status lsi_mapping_change(lsi_engine_stream *stream, const char *name, const ls_mapping_options *options,
+                             ls_mapping_status status);
+ls_status lsi_mapping_remove(lsi_engine_stream *stream, const char *name);
+ls_status lsi_mapping_load(lsi_engine_stream *stream, const char *name, lsi_mapping **out);
+/* In byte order of name, until `each` answers false; views. It calls nothing of the engine. */
+ls_status lsi_mapping_each(lsi_engine_stream *stream, bool (*each)(void *user, const lsi_mapping *mapping), void *user);
+
+/* ---- mapping_settings.c ---- */
+void lsi_mapping_options_resolve(ls_mapping_options *options);
+/* Of resolved ones; filters as texts alone. INVALID_ARGUMENT, UNSUPPORTED. */
+ls_status lsi_mapping_options_check(const ls_mapping_options *options);
 
 #endif

@@ -1,6 +1,6 @@
-/* Names of streams, consumers and shards. The first two are strict, since the store is made of them; a shard's id is
- * read as leniently as the service reads it (`x-5` and `5` are `shardId-000000000005`), since ids come from people and
- * other programs. Characters are compared as ASCII: isalnum() would ask the locale. */
+/* Names of streams, consumers, mappings and shards. All but the last are strict, since the store is made of them; a
+ * shard's id is read as leniently as the service reads it (`x-5` and `5` are `shardId-000000000005`), since ids come
+ * from people and other programs. Characters are compared as ASCII: isalnum() would ask the locale. */
 #include "stream/stream.h"
 
 #include <stdio.h>
@@ -46,6 +46,11 @@ ls_status lsi_check_stream_name(const char *name)
 ls_status lsi_check_consumer_name(const char *name)
 {
     return check_name("consumer", name);
+}
+
+ls_status lsi_check_mapping_name(const char *name)
+{
+    return check_name("mapping", name);
 }
 
 void lsi_shard_id_format(uint32_t shard, char text[LSI_SHARD_ID_BYTES])

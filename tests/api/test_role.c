@@ -74,6 +74,16 @@ static ls_status call_add_tags(handles *of) { return ls_stream_add_tags(of->stre
 static ls_status call_remove_tags(handles *of) { return ls_stream_remove_tags(of->stream, NULL, 0); }
 static ls_status call_register(handles *of) { return ls_consumer_register(of->stream, "new", NULL); }
 static ls_status call_deregister(handles *of) { return ls_consumer_deregister(of->stream, "new"); }
+static ls_status call_map(handles *of)
+{
+    const ls_position position = {.kind = LS_TRIM_HORIZON};
+
+    return ls_mapping_create(of->stream, "new", &position, NULL);
+}
+static ls_status call_remap(handles *of) { return ls_mapping_update(of->stream, "new", NULL); }
+static ls_status call_pause(handles *of) { return ls_mapping_pause(of->stream, "new"); }
+static ls_status call_resume(handles *of) { return ls_mapping_resume(of->stream, "new"); }
+static ls_status call_unmap(handles *of) { return ls_mapping_delete(of->stream, "new"); }
 static ls_status call_delete_all(handles *of) { return ls_stream_delete_with_consumers(of->store, "none"); }
 static ls_status call_sync(handles *of) { return ls_store_sync(of->store); }
 static ls_status call_maintain(handles *of) { return ls_store_maintain(of->store, -1); }
@@ -175,6 +185,24 @@ static ls_status call_consumers(handles *of)
     ls_status st = ls_stream_list_consumers(of->stream, NULL, 0, &list);
 
     ls_consumer_list_free(list);
+    return st;
+}
+
+static ls_status call_mapping(handles *of)
+{
+    ls_mapping_description *description = NULL;
+    ls_status st = ls_mapping_describe(of->stream, "none", &description);
+
+    ls_mapping_description_free(description);
+    return st;
+}
+
+static ls_status call_mappings(handles *of)
+{
+    ls_mapping_list *list = NULL;
+    ls_status st = ls_stream_list_mappings(of->stream, NULL, 0, &list);
+
+    ls_mapping_list_free(list);
     return st;
 }
 
@@ -282,6 +310,11 @@ static const struct {
     {"ls_stream_delete_with_consumers", call_delete_all, LSI_MAY_CHANGE, false},
     {"ls_consumer_register", call_register, LSI_MAY_CHANGE, false},
     {"ls_consumer_deregister", call_deregister, LSI_MAY_CHANGE, false},
+    {"ls_mapping_create", call_map, LSI_MAY_CHANGE, false},
+    {"ls_mapping_update", call_remap, LSI_MAY_CHANGE, false},
+    {"ls_mapping_pause", call_pause, LSI_MAY_CHANGE, false},
+    {"ls_mapping_resume", call_resume, LSI_MAY_CHANGE, false},
+    {"ls_mapping_delete", call_unmap, LSI_MAY_CHANGE, false},
     {"ls_producer_open", call_producer, LSI_MAY_PUT, false},
     {"ls_store_sync", call_sync, LSI_MAY_PUT, false},
     {"ls_iterator_open", call_iterator, LSI_MAY_READ, false},
@@ -298,6 +331,8 @@ static const struct {
     {"ls_stream_list_tags", call_tags, ANY, false},
     {"ls_consumer_describe", call_consumer_info, ANY, false},
     {"ls_stream_list_consumers", call_consumers, ANY, false},
+    {"ls_mapping_describe", call_mapping, ANY, false},
+    {"ls_stream_list_mappings", call_mappings, ANY, false},
     {"ls_producer_put", call_put, LSI_MAY_PUT, true},
     {"ls_producer_put_batch", call_batch, LSI_MAY_PUT, true},
     {"ls_producer_flush", call_flush, LSI_MAY_PUT, true},
@@ -324,7 +359,7 @@ static const struct {
 };
 /* Views of what a call gave, and what has nothing to do with a store that is open. */
 static const char *const harmless[] = {"ls_batch_", "ls_consumer_list_", "ls_inspect_", "ls_last_error_",
-                                       "ls_shard_list_", "ls_status_",
+                                       "ls_mapping_description_", "ls_mapping_list_", "ls_shard_list_", "ls_status_",
                                        "ls_stream_description_", "ls_stream_list_at", "ls_stream_list_count",
                                        "ls_stream_list_free", "ls_stream_list_has_more", "ls_tag_list_", "ls_version_"};
 

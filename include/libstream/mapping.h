@@ -1,0 +1,227 @@
+/**
+ * @file mapping.h
+ * Mappings: batch handlers of a stream, as an event source mapping of AWS Lambda has them.
+ *
+ * A mapping is kept with its stream under a name: where to begin, how records become batches, which of them are
+ * wanted, what happens to those that a handler cannot work on. Its settings are Lambda's, with Lambda's defaults and
+ * limits. It belongs to the stream, and goes with it; mappings of one stream know nothing of each other.
+ *
+ * Not supported yet, and refused by name with LS_ERR_UNSUPPORTED: `failure_stream`, `consumer`.
+ */
+#ifndef LIBSTREAM_MAPPING_H
+#define LIBSTREAM_MAPPING_H
+
+#include <libstream/iterator.h>
+#include <libstream/status.h>
+#include <libstream/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** `ls_mapping_options.flags` */
+#define LS_MAPPING_BISECT UINT32_C(1)              /**< A batch that failed is split in two. BisectBatchOnFunctionError */
+#define LS_MAPPING_REPORT_FAILURES UINT32_C(2)     /**< Handlers may say from which record on a batch failed.
+                                                        ReportBatchItemFailures */
+#define LS_MAPPING_DISCARD_FAILED_ONLY UINT32_C(4) /**< When retries are over, of a batch whose first record was reported
+                                                        that one alone is given up. With REPORT_FAILURES only. */
+#define LS_MAPPING_DOCUMENT_BYTES UINT32_C(8)      /**< `bytes_max` counts the bytes of Lambda's event document; without
+                                                        it those of keys and data. */
+
+#define LS_MAPPING_NO_RETRIES (-1) /**< For `retries_max`: a batch is given up when it has failed once. */
+#define LS_MAPPING_NO_TIMEOUT (-1) /**< For `handler_timeout_ms`: it may take as long as it likes. */
+#define LS_MAPPING_FILTERS_MAX 10u /**< So many filters at most. */
+
+/** Settings of a mapping. Zero means the default everywhere. Lambda's name of each is in capitals. */
+typedef struct ls_mapping_options {
+    uint32_t size;               /**< Set by the INIT macro. */
+    uint32_t flags;              /**< LS_MAPPING_ bits. */
+    uint64_t bytes_max;          /**< Of a batch, but always one record; default 6,291,456, which is also the most with
+                                      DOCUMENT_BYTES. Without it up to 1 GiB. */
+    uint32_t records_max;        /**< Of a batch: 1..10,000, default 100. BatchSize */
+    uint32_t batching_window_ms; /**< How long a batch is filled: 0..300,000, default 0: not waited for.
+                                      MaximumBatchingWindowInSeconds */
+    uint32_t lane_count;         /**< Batches of one shard worked on at once, in order per partition key: 1..10, default
+                                      1. ParallelizationFactor */
+    int32_t retries_max;         /**< 1..10,000 or LS_MAPPING_NO_RETRIES; default 0: no end of them.
+                                      MaximumRetryAttempts, whose -1 is 0 here, and whose 0 is NO_RETRIES. */
+    uint32_t record_age_s_max;   /**< Older records are given up: 60..604,800; default 0: none are.
+                                      MaximumRecordAgeInSeconds */
+    uint32_t tumbling_window_s;  /**< Up to 900; default 0: no windows. With one lane only. TumblingWindowInSeconds */
+    uint32_t window_state_bytes_max; /**< A window whose state is larger ends early: up to 6 MiB, default 1 MiB. With
+                                      windows only. */
+    int32_t handler_timeout_ms;  /**< After which a handler has failed: 1..900,000 or LS_MAPPING_NO_TIMEOUT; default
+                                      3,000. */
+    uint32_t sync_interval_ms;   /**< Progress is durable after so long at the latest: 1..60,000, default 1,000. */
+    uint32_t filter_count;       /**< Of `filters`: up to LS_MAPPING_FILTERS_MAX; default 0: all records are wanted. */
+    const char *const *filters;  /**< Patterns as filter.h has them; a record is wanted that matches one. Filters */
+    const char *failure_stream;  /**< Not supported yet. Default NULL. OnFailure.Destination */
+    const char *consumer;        /**< A registered consumer to read as. Not supported yet. Default NULL. */
+} ls_mapping_options;
+#define LS_MAPPING_OPTIONS_INIT {(uint32_t)sizeof(ls_mapping_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, \
+                                 NULL}
+
+/** What a mapping is doing. */
+typedef int32_t ls_mapping_status;
+#define LS_MAPPING_ENABLED 1
+#define LS_MAPPING_DISABLED 2 /**< It was paused: nothing more is read, and it knows where it was. */
+
+/** A mapping. The caller sets `size` by the INIT macro. */
+typedef struct ls_mapping_info {
+    uint32_t size;                   /**< Set by the INIT macro. */
+    ls_mapping_status status;
+    uint64_t id;                     /**< At random; one that is created anew has another. */
+    int64_t created_us;
+    int64_t modified_us;             /**< When it was changed last. */
+    int64_t start_timestamp_us;      /**< With AT_TIMESTAMP, else 0. */
+    ls_position_kind start;          /**< Where it began: LS_TRIM_HORIZON, LS_LATEST or LS_AT_TIMESTAMP. */
+    uint32_t reserved;               /**< 0 */
+    char name[136];                  /**< Terminated. */
+} ls_mapping_info;
+#define LS_MAPPING_INFO_INIT {(uint32_t)sizeof(ls_mapping_info), 0, 0, 0, 0, 0, 0, 0, {0}}
+
+/**
+ * Create a mapping of a stream. Durable when it returns, in every mode; after a crash it is there or not.
+ *
+ * LATEST and AT_TIMESTAMP are turned into numbers before it returns: what is put afterwards is not missed, whenever the
+ * first handler comes. With LATEST shards that are closed are passed over; with AT_TIMESTAMP those that were closed by
+ * then. Shards that are made later are always read from their beginning.
+ *
+ * @param name      Borrowed until return. [a-zA-Z0-9_.-]{1,128}.
+ * @param position  Borrowed until return. LS_TRIM_HORIZON, LS_LATEST or LS_AT_TIMESTAMP; it cannot be changed later.
+ * @param options   Borrowed until return, with all that it points to. NULL: all defaults.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  The name breaks its rule; the position is of another kind or in the future; a setting
+ *                                  is out of its range, or does not go with another; a filter breaks a rule, in
+ *                                  the words of ls_filter_open. Nothing was changed.
+ * @retval LS_ERR_TOO_LARGE         A filter is longer than 65,536 bytes. Nothing was changed.
+ * @retval LS_ERR_UNSUPPORTED       A setting that is not supported yet, or there are filters and libstream was built
+ *                                  without JSON. Nothing was changed.
+ * @retval LS_ERR_EXISTS            The stream has a mapping of that name. Nothing was changed.
+ * @retval LS_ERR_NOT_FOUND         The stream was deleted.
+ * @retval LS_ERR_READ_ONLY         The store was opened for reading.
+ * @retval LS_ERR_BUSY              A stopped process held a lock for `busy_timeout_ms`. Nothing was changed.
+ * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_CORRUPT, LS_ERR_KEY, LS_ERR_NO_MEMORY  The outcome is unknown for IO, else
+ *                                  nothing was changed.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_mapping_create(ls_stream *stream, const char *name, const ls_position *position,
+                                   const ls_mapping_options *options);
+
+/**
+ * Give a mapping other settings, all of them: begin with those of ls_mapping_description_options. Durable when it
+ * returns. Status and position stay as they are.
+ *
+ * @param options  Borrowed until return, with all that it points to. NULL: all defaults.
+ *
+ * @retval LS_ERR_NOT_FOUND  The stream has no mapping of that name, or was deleted. Nothing was changed.
+ *
+ * Otherwise as ls_mapping_create.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_mapping_update(ls_stream *stream, const char *name, const ls_mapping_options *options);
+
+/**
+ * Pause a mapping: it becomes DISABLED. Durable when it returns. One that is paused is LS_OK.
+ *
+ * @retval LS_ERR_NOT_FOUND  The stream has no mapping of that name, or was deleted.
+ * @retval LS_ERR_READ_ONLY, LS_ERR_BUSY, LS_ERR_IO, LS_ERR_CORRUPT, LS_ERR_KEY, LS_ERR_NO_MEMORY  As
+ *                           ls_mapping_create. A full disk does not stop it: space is kept for that.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_mapping_pause(ls_stream *stream, const char *name);
+
+/** Let a paused mapping go on where it was. Otherwise as ls_mapping_pause. */
+LS_API ls_status ls_mapping_resume(ls_stream *stream, const char *name);
+
+/** Delete a mapping, and what is known of its progress. Durable when it returns. Otherwise as ls_mapping_pause. */
+LS_API ls_status ls_mapping_delete(ls_stream *stream, const char *name);
+
+/** A mapping with its settings, as they were. */
+typedef struct ls_mapping_description ls_mapping_description;
+
+/**
+ * Look at one mapping.
+ *
+ * @param name  Borrowed until return.
+ * @param out   Owned by the caller, release with ls_mapping_description_free. Set on LS_OK only.
+ *
+ * @retval LS_ERR_NOT_FOUND  The stream has no mapping of that name, or was deleted.
+ * @retval LS_ERR_CORRUPT    What is stored under that name is none.
+ * @retval LS_ERR_VERSION    It was stored by a later release.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_mapping_describe(ls_stream *stream, const char *name, ls_mapping_description **out);
+
+/**
+ * What it is.
+ *
+ * @param out  Its `size` says how much of it the caller knows; only that much is written.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  `out->size` was not set.
+ *
+ * Threads: any thread. Never blocks. Since 0.1.
+ */
+LS_API ls_status ls_mapping_description_info(const ls_mapping_description *description, ls_mapping_info *out);
+
+/**
+ * Its settings, every default spelled out but for those whose default is none, which are 0 or NULL.
+ *
+ * @param out  Its `size` says how much of it the caller knows; only that much is written. The filters are views until the
+ *             description is released.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  `out->size` was not set.
+ *
+ * Threads: any thread. Never blocks. Since 0.1.
+ */
+LS_API ls_status ls_mapping_description_options(const ls_mapping_description *description, ls_mapping_options *out);
+
+/** Release a description. NULL is accepted. Threads: any thread. Never blocks. Since 0.1. */
+LS_API void ls_mapping_description_free(ls_mapping_description *description);
+
+/** A page of a stream's mappings, in byte order of name. */
+typedef struct ls_mapping_list ls_mapping_list;
+
+/**
+ * List a stream's mappings.
+ *
+ * @param after  Borrowed until return. Only names after this one; NULL or "": from the first.
+ * @param limit  At most this many, 1..10000; 0: 100.
+ * @param out    Owned by the caller, release with ls_mapping_list_free. Set on LS_OK only.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  `limit` is out of its range.
+ * @retval LS_ERR_NOT_FOUND         The stream was deleted.
+ * @retval LS_ERR_CORRUPT, LS_ERR_VERSION  As ls_mapping_describe.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_stream_list_mappings(ls_stream *stream, const char *after, uint32_t limit, ls_mapping_list **out);
+
+/** How many mappings the page has. Threads: any thread. Never blocks. Since 0.1. */
+LS_API uint32_t ls_mapping_list_count(const ls_mapping_list *list);
+
+/**
+ * The mapping at `position` of the page.
+ *
+ * @param out  Its `size` says how much of it the caller knows; only that much is written.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  Past the end, or `out->size` was not set.
+ *
+ * Threads: any thread. Never blocks. Since 0.1.
+ */
+LS_API ls_status ls_mapping_list_at(const ls_mapping_list *list, uint32_t position, ls_mapping_info *out);
+
+/** 1 when there are more mappings after this page's last. Threads: any thread. Never blocks. Since 0.1. */
+LS_API int32_t ls_mapping_list_has_more(const ls_mapping_list *list);
+
+/** Release a page. NULL is accepted. Threads: any thread. Never blocks. Since 0.1. */
+LS_API void ls_mapping_list_free(ls_mapping_list *list);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
