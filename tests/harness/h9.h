@@ -38,6 +38,7 @@ extern image h9_hurt;  /* and as it is in the case under way */
 extern h9_shard h9_shards[H9_SHARDS];
 
 bool h9_is_file_changed(size_t file); /* of h9_whole */
+size_t h9_table_bytes(const image_file *file); /* of a segment that is in blocks and whole; 0: it is not in blocks */
 void h9_violation(const char *what, const h9_shard *of, ls_seqno seqno, ls_status st);
 /* The number of the record in its shard, checked byte for byte; UINT32_MAX: nobody put it, which is told. */
 uint32_t h9_record_of(const h9_shard *of, const ls_record *record);

@@ -28,6 +28,7 @@
 #include "base/hash.h"
 #include "base/lock.h"
 #include "h9.h"
+#include "storage/blocks.h"
 #include "storage/control_layout.h"
 #include "storage/segment.h"
 
@@ -90,6 +91,14 @@ static uint64_t sum_of(const ls_record *record)
     return lsi_sum64(record->data.data, record->data.size, sum);
 }
 
+size_t h9_table_bytes(const image_file *file)
+{
+    if (strstr(file->name, ".seg") == NULL || file->size < LSI_SEGMENT_HEADER_BYTES + 40 ||
+        (file->bytes[20] & 2) == 0) /* FORMAT.md */
+        return 0;
+    return (size_t)lsi_read_u64le(file->bytes + file->size - 8);
+}
+
 /* ---- making the store ---- */
 
 static void keep_control(const lsi_root *root, bool during)
@@ -146,9 +155,23 @@ static void put_some(ls_stream *stream, uint32_t batches, uint32_t bytes)
     (void)ls_producer_close(producer); /* every put was complete */
 }
 
-static void note_frames(h9_shard *of, size_t file)
+/* Of a file in blocks, whose table is right: where the block begins that byte `at` of the plain file lies in. */
+static size_t block_begin(const image_file *packed, size_t at, bool behind)
 {
-    const image_file *segment = &h9_whole.files[file];
+    const unsigned char *table = packed->bytes + LSI_SEGMENT_HEADER_BYTES;
+    size_t begin = LSI_SEGMENT_HEADER_BYTES + h9_table_bytes(packed);
+    size_t last = (at - LSI_SEGMENT_HEADER_BYTES) / LSI_BLOCK_BYTES + (behind ? 1 : 0);
+
+    for (size_t i = 0; i < last; i++)
+        begin += lsi_read_u32le(table + 24 + 4 * i);
+    return begin;
+}
+
+/* `plain`: the segment's file as it was before it was compressed, or as it is. */
+static void note_frames(h9_shard *of, size_t file, const image_file *segment)
+{
+    const image_file *now = &h9_whole.files[file];
+    bool in_blocks = h9_table_bytes(now) != 0;
 
     for (size_t at = LSI_SEGMENT_HEADER_BYTES; at + 48 <= segment->size;) {
         uint32_t bytes = lsi_read_u32le(segment->bytes + at), count = lsi_read_u32le(segment->bytes + at + 4);
@@ -161,8 +184,8 @@ static void note_frames(h9_shard *of, size_t file)
 
             if (record->seqno >= first && record->seqno - first < count) {
                 record->file = file;
-                record->from = at;
-                record->to = at + bytes;
+                record->from = in_blocks ? block_begin(now, at, false) : at;
+                record->to = in_blocks ? block_begin(now, at + bytes - 1, true) : at + bytes;
             }
         }
         at += bytes;
@@ -200,8 +223,16 @@ static void read_truth(ls_store *store, h9_shard *of)
     must(ls_stream_close(stream) == LS_OK, "closing a stream");
 }
 
+/* The plain file of a segment: as it was, or as it is. */
+static const image_file *plain_of(const image *before, const image_file *now)
+{
+    return h9_table_bytes(now) != 0 ? image_find((image *)before, now->name) : now;
+}
+
 static void make_store(void)
 {
+    image before; /* anything was compressed */
+    size_t in_blocks = 0;
     lsi_files *files = lsi_files_memory_new(&lsi_memory_libc);
     ls_store_options options = LS_STORE_OPTIONS_INIT;
     ls_stream_options two = LS_STREAM_OPTIONS_INIT;
@@ -211,7 +242,7 @@ static void make_store(void)
 
     must(files != NULL, "memory");
     still_env_make(&still, files, 9);
-    options.segment_bytes = 64u << 10;
+    options.segment_bytes = 80u << 10; /* two blocks */
     options.prealloc_bytes = LS_PREALLOC_NONE;
     two.shard_count = 2;
     must(lsi_store_open_env(H9_STORE, &options, &still.env, &store) == LS_OK, "making the store");
@@ -220,6 +251,9 @@ static void make_store(void)
     files->write = keep_and_write;
     must(ls_stream_create(store, "one", &two) == LS_OK && ls_stream_open(store, "one", &stream) == LS_OK, "a stream");
     put_some(stream, 190, 300);
+    before = image_take(files, H9_STORE);
+    must(ls_stream_recompress(stream, -1, NULL) == LS_OK, "compressing what is full");
+    put_some(stream, 130, 300);
     must(ls_stream_close(stream) == LS_OK, "closing a stream");
     must(ls_stream_create(store, "two", NULL) == LS_OK && ls_stream_open(store, "two", &stream) == LS_OK, "a stream");
     put_some(stream, 40, 60);
@@ -245,11 +279,15 @@ static void make_store(void)
         h9_shards[i].list = file_index(name);
         for (size_t k = 0; k < h9_whole.count; k++)
             if (strncmp(h9_whole.files[k].name, h9_shards[i].dir, strlen(h9_shards[i].dir)) == 0 &&
-                strstr(h9_whole.files[k].name, ".seg") != NULL && strstr(h9_whole.files[k].name, "segments") == NULL)
-                note_frames(&h9_shards[i], k);
+                strstr(h9_whole.files[k].name, ".seg") != NULL && strstr(h9_whole.files[k].name, "segments") == NULL) {
+                in_blocks += h9_table_bytes(&h9_whole.files[k]) != 0;
+                note_frames(&h9_shards[i], k, plain_of(&before, &h9_whole.files[k]));
+            }
         for (uint32_t k = 0; k < h9_shards[i].count; k++)
             must(h9_shards[i].records[k].to != 0, "every record has its frame");
     }
+    must(in_blocks == 2, "one segment of each shard of a stream is in blocks");
+    image_free(&before);
 }
 
 /* ---- what the damage allows ---- */
@@ -275,9 +313,19 @@ bool h9_is_file_changed(size_t file)
     return now == NULL || now->size != h9_whole.files[file].size || is_changed(file, 0, SIZE_MAX);
 }
 
+/* Of a file in blocks: either table will do. */
+static bool are_tables_changed(size_t file)
+{
+    const image_file *before = &h9_whole.files[file], *now = image_find(&h9_hurt, before->name);
+    size_t bytes = h9_table_bytes(before);
+
+    return bytes != 0 && is_changed(file, LSI_SEGMENT_HEADER_BYTES, LSI_SEGMENT_HEADER_BYTES + bytes) &&
+        (now == NULL || now->size != before->size || is_changed(file, before->size - bytes - 8, before->size));
+}
+
 static bool may_miss(const h9_shard *of, const h9_record *record)
 {
-    return h9_is_file_changed(manifest_file) || h9_is_file_changed(of->list) ||
+    return h9_is_file_changed(manifest_file) || h9_is_file_changed(of->list) || are_tables_changed(record->file) ||
         is_changed(record->file, 0, LSI_SEGMENT_HEADER_BYTES) || is_changed(record->file, record->from, record->to);
 }
 
