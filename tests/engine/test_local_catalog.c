@@ -187,7 +187,7 @@ static void settings_are_kept_in_the_store(void **state)
 {
     fixture *fx = *state;
     ls_store_options options = LS_STORE_OPTIONS_INIT;
-    lsi_engine *engine;
+    lsi_engine *engine, *early;
 
     options.durability = LS_DURABILITY_KERNEL;
     options.segment_bytes = (64 << 10) + 1;
@@ -200,9 +200,13 @@ static void settings_are_kept_in_the_store(void **state)
     assert_int_equal(lsi_local_of(engine)->segment_bytes, 68 << 10); /* rounded up */
     assert_int_equal(lsi_local_of(engine)->sync_interval_ms, 250);
     close_store(engine);
+    options.sync_interval_ms = 250;
+    assert_int_equal(open_with(fx, options, &early), LS_OK);
     options.segment_bytes = 68 << 10;
     options.sync_interval_ms = 300;
     assert_int_equal(open_with(fx, options, &engine), LS_OK); /* the same; the interval may change */
+    assert_int_equal(lsi_local_of(early)->sync_interval_ms, 250); /* but not for who has it open */
+    close_store(early);
     close_store(engine);
     options = (ls_store_options)LS_STORE_OPTIONS_INIT;
     assert_int_equal(open_with(fx, options, &engine), LS_OK);
