@@ -2,7 +2,6 @@
 #include "consume/window_inside.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 #include "base/status.h"
 
@@ -134,6 +133,13 @@ static bool has_passed(const lsi_windows *windows, int64_t time_ms)
     return windows->watermark_ms != LSI_WATERMARK_NONE && time_ms <= windows->watermark_ms;
 }
 
+int64_t lsi_pane_due(const lsi_windows *windows, const lsi_pane *pane)
+{
+    if (pane->wants_again)
+        return INT64_MIN; /* at once */
+    return pane->has_fired ? kept_until(windows, pane->end_ms) : pane->end_ms - 1;
+}
+
 static bool is_late(const lsi_windows *windows, span window)
 {
     return has_passed(windows, kept_until(windows, window.end_ms));
@@ -145,14 +151,10 @@ static void fold(lsi_windows *windows, lsi_pane *pane, const void *element)
 {
     windows->settings.fold.add(windows->settings.fold.user, pane->sum, element);
     pane->count++;
-    if (has_passed(windows, pane->end_ms - 1)) { /* V2 */
-        pane->wants_again = true;
-        pane->due_ms = INT64_MIN;
-    } else {
-        pane->has_fired = false;
-        pane->wants_again = false;
-        pane->due_ms = pane->end_ms - 1;
-    }
+    pane->wants_again = has_passed(windows, pane->end_ms - 1); /* V2 */
+    if (!pane->wants_again)
+        pane->has_fired = false; /* A session that fired may have a later end now. */
+    pane->due_ms = lsi_pane_due(windows, pane);
     lsi_pane_moved(windows, pane);
 }
 
@@ -296,7 +298,7 @@ static void show(lsi_windows *windows, lsi_pane *pane, lsi_pane_kind kind, lsi_w
     };
     pane->has_fired = true;
     pane->wants_again = false;
-    pane->due_ms = windows->is_flushing ? INT64_MIN : kept_until(windows, pane->end_ms);
+    pane->due_ms = windows->is_flushing ? INT64_MIN : lsi_pane_due(windows, pane);
     lsi_pane_moved(windows, pane);
     windows->counts.results++;
     windows->counts.late_results += kind == LSI_PANE_LATE;

@@ -96,6 +96,15 @@ void lsi_windows_close(lsi_windows *windows); /* Accepts NULL. */
 
 /* ---- inputs ---- */
 
+typedef struct lsi_windows_place {
+    uint32_t input;
+    bool is_idle, has_ended;
+    uint64_t position;    /* as advance was told last; 0: never */
+    int64_t watermark_ms; /* LSI_WATERMARK_NONE: it has none */
+} lsi_windows_place;
+/* The `index`th input, ascending. False: there are no more. */
+bool lsi_windows_input_at(const lsi_windows *windows, size_t index, lsi_windows_place *out);
+
 /* `parents` are inputs that it continues, and which end only after this call; those that are not known do not count.
  * EXISTS, NO_MEMORY. */
 ls_status lsi_windows_input(lsi_windows *windows, uint32_t input, const uint32_t *parents, uint32_t parent_count);
@@ -110,8 +119,9 @@ ls_status lsi_windows_add(lsi_windows *windows, uint32_t input, ls_bytes key, in
                           lsi_element_fate *fate);
 /* An element without a time: the input is not idle. */
 void lsi_windows_timeless(lsi_windows *windows, uint32_t input);
-/* The batch of this input is all added: its watermark is reckoned. */
-void lsi_windows_advance(lsi_windows *windows, uint32_t input);
+/* The batch of this input is all added, up to `position`, which is the caller's to choose and goes with the snapshot:
+ * the input's watermark is reckoned. */
+void lsi_windows_advance(lsi_windows *windows, uint32_t input, uint64_t position);
 /* No element comes any more, from anywhere: all windows fire. */
 void lsi_windows_finish(lsi_windows *windows);
 /* All windows that have not fired fire now, EARLY, and are gone: the application ends. */
@@ -124,6 +134,19 @@ bool lsi_windows_next(lsi_windows *windows, lsi_windows_result *out);
 int64_t lsi_windows_watermark(const lsi_windows *windows);
 void lsi_windows_counts_get(const lsi_windows *windows, lsi_windows_counts *out);
 uint64_t lsi_windows_state_bytes(const lsi_windows *windows);
+
+/* ---- window_snapshot.c: what outlives the process ----
+ *
+ * Inputs with their positions and watermarks, and all that is kept, as bytes, to be stored in one step. After a crash
+ * the inputs are read on from the positions of the last snapshot; results that were taken since then come again, with
+ * the same key, start and end. The fold's sums are kept as they lie in memory: they hold no pointers, and are read by a
+ * machine of the same kind. */
+
+/* Owned by the caller (lsi_free). NO_MEMORY. */
+ls_status lsi_windows_save(const lsi_windows *windows, void **out, size_t *out_size);
+/* Into windows that were just opened. STATE: saved under other settings of kind, sizes or fold; CORRUPT: no snapshot;
+ * TOO_LARGE, NO_MEMORY. After a failure they can only be closed. */
+ls_status lsi_windows_restore(lsi_windows *windows, const void *bytes, size_t size);
 
 /* ---- window_tally.c: the fold of numbers ---- */
 

@@ -50,19 +50,36 @@ static void reckon(lsi_windows *windows)
         windows->watermark_ms = least;
 }
 
-ls_status lsi_windows_input(lsi_windows *windows, uint32_t input, const uint32_t *parents, uint32_t parent_count)
+lsi_window_input *lsi_window_input_make(lsi_windows *windows, uint32_t input)
 {
     size_t at = place_of(windows, input);
     void *inputs = windows->inputs;
+
+    if (!lsi_grow(&windows->memory, &inputs, &windows->input_capacity, windows->input_count + 1,
+                  sizeof *windows->inputs)) {
+        (void)lsi_fail(LS_ERR_NO_MEMORY, "no memory for an input of windows");
+        return NULL;
+    }
+    windows->inputs = inputs;
+    memmove(windows->inputs + at + 1, windows->inputs + at, (windows->input_count - at) * sizeof *windows->inputs);
+    windows->input_count++;
+    windows->inputs[at] = (lsi_window_input){
+        .input = input,
+        .state = LSI_INPUT_ACTIVE,
+        .watermark_ms = LSI_WATERMARK_NONE,
+        .greatest_ms = INT64_MIN,
+    };
+    return &windows->inputs[at];
+}
+
+ls_status lsi_windows_input(lsi_windows *windows, uint32_t input, const uint32_t *parents, uint32_t parent_count)
+{
     int64_t least = INT64_MAX;
     bool has_parent = false;
+    lsi_window_input *made;
 
     if (find_input(windows, input) != NULL)
         return lsi_fail(LS_ERR_EXISTS, "windows: input %" PRIu32 " is known already", input);
-    if (!lsi_grow(&windows->memory, &inputs, &windows->input_capacity, windows->input_count + 1,
-                  sizeof *windows->inputs))
-        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for an input of windows");
-    windows->inputs = inputs;
     for (uint32_t i = 0; i < parent_count && !windows->settings.begins_anew; i++) {
         const lsi_window_input *parent = find_input(windows, parents[i]);
 
@@ -72,15 +89,30 @@ ls_status lsi_windows_input(lsi_windows *windows, uint32_t input, const uint32_t
         if (least > parent->watermark_ms)
             least = parent->watermark_ms;
     }
-    memmove(windows->inputs + at + 1, windows->inputs + at, (windows->input_count - at) * sizeof *windows->inputs);
-    windows->inputs[at] = (lsi_window_input){
-        .input = input,
-        .state = LSI_INPUT_ACTIVE,
-        .watermark_ms = has_parent ? least : LSI_WATERMARK_NONE,
-        .greatest_ms = INT64_MIN,
-    };
-    windows->input_count++;
+    made = lsi_window_input_make(windows, input);
+    if (made == NULL)
+        return LS_ERR_NO_MEMORY;
+    if (has_parent)
+        made->watermark_ms = least;
+    reckon(windows); /* It may be the only one that is active. */
     return LS_OK;
+}
+
+bool lsi_windows_input_at(const lsi_windows *windows, size_t index, lsi_windows_place *out)
+{
+    const lsi_window_input *input;
+
+    if (index >= windows->input_count)
+        return false;
+    input = &windows->inputs[index];
+    *out = (lsi_windows_place){
+        .input = input->input,
+        .is_idle = input->state == LSI_INPUT_IDLE,
+        .has_ended = input->state == LSI_INPUT_ENDED,
+        .position = input->position,
+        .watermark_ms = input->watermark_ms,
+    };
+    return true;
 }
 
 void lsi_windows_input_end(lsi_windows *windows, uint32_t input)
@@ -125,7 +157,7 @@ void lsi_windows_timeless(lsi_windows *windows, uint32_t input)
     windows->counts.timeless++;
 }
 
-void lsi_windows_advance(lsi_windows *windows, uint32_t input)
+void lsi_windows_advance(lsi_windows *windows, uint32_t input, uint64_t position)
 {
     lsi_window_input *found = find_input(windows, input);
     int64_t watermark_ms;
@@ -134,5 +166,6 @@ void lsi_windows_advance(lsi_windows *windows, uint32_t input)
     watermark_ms = lsi_ms_minus(found->greatest_ms, windows->settings.delay_ms);
     if (found->watermark_ms < watermark_ms)
         found->watermark_ms = watermark_ms;
+    found->position = position;
     reckon(windows);
 }

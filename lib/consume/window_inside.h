@@ -3,6 +3,7 @@
  * window.c        settings, which windows an element is in, firing
  * window_inputs.c inputs and watermarks
  * window_panes.c  what is kept: the panes of each key, and the heap that says which is due
+ * window_snapshot.c  all of it as bytes
  * window_tally.c  the fold of numbers */
 #ifndef LSI_CONSUME_WINDOW_INSIDE_H
 #define LSI_CONSUME_WINDOW_INSIDE_H
@@ -44,6 +45,7 @@ typedef struct lsi_window_input {
     lsi_input_state state;
     int64_t watermark_ms;
     int64_t greatest_ms;   /* of the elements, those not yet in the watermark too */
+    uint64_t position;
     bool is_silent;
     int64_t silent_since_ms; /* monotonic */
 } lsi_window_input;
@@ -74,7 +76,13 @@ static inline int64_t lsi_ms_minus(int64_t time_ms, int64_t span_ms)
     return time_ms < INT64_MIN + span_ms ? INT64_MIN : time_ms - span_ms;
 }
 
+/* ---- window.c ---- */
+/* When something is to be done with a pane, by what has happened to it (V2). */
+int64_t lsi_pane_due(const lsi_windows *windows, const lsi_pane *pane);
+
 /* ---- window_inputs.c ---- */
+/* A new one, at its place. Not known yet. NULL: no memory. */
+lsi_window_input *lsi_window_input_make(lsi_windows *windows, uint32_t input);
 /* Of which something has come: it is active. It is known, and has not ended. */
 lsi_window_input *lsi_window_input_wake(const lsi_windows *windows, uint32_t input);
 
