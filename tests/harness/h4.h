@@ -17,7 +17,7 @@
 #define STORM_SHARDS_MAX 8192u /* ever */
 #define STORM_OPEN_MAX 6u      /* that the resharder makes */
 #define STORM_PRODUCERS 6u
-#define STORM_CONSUMERS 4u     /* the last two are merged */
+#define STORM_CONSUMERS 6u     /* the second half is merged; the last of each half is a registered one, and subscribes */
 #define STORM_TRIMMERS 2u      /* one is trimming while another one puts */
 #define STORM_MAKER (STORM_PRODUCERS + STORM_CONSUMERS)
 #define STORM_RESHARDER (STORM_MAKER + 1)
@@ -29,6 +29,7 @@
 #define STORM_KEPT_STREAM "kept"
 /* Its cap: a death costs a segment, and not so many die between two puts. */
 #define STORM_KEPT_BYTES (16 * STORM_SEGMENT_BYTES)
+#define STORM_READER "reader" /* and the number of the place: the consumers that subscribe */
 #define STORM_KEPT_RECORD_BYTES 5000u
 #define STORM_KEPT_MAX (1u << 20) /* records ever, of each trimmer */
 #define STORM_KEPT_FEW 60u        /* so many, and some deaths, do not fill the cap */
@@ -72,7 +73,7 @@ typedef struct storm_shared {
     _Atomic int64_t stopped_us;    /* how long children were stopped, summed */
     _Atomic int64_t slow_disk_us;  /* how long syncs took, of those that took 50 ms and more */
     _Atomic int64_t longest_us;    /* the longest call, less what it was allowed for stops and the disk */
-    _Atomic uint64_t puts, acknowledged, read, reshards, new_keys, compressed;
+    _Atomic uint64_t puts, acknowledged, read, pushed, reshards, new_keys, compressed;
     _Atomic uint32_t runs;
     _Atomic uint32_t made[STORM_MADE];          /* STORM_ABSENT .. STORM_DELETING */
     _Atomic uint32_t registered[STORM_REGISTERED]; /* STORM_ABSENT .. STORM_DELETING */
@@ -162,6 +163,7 @@ void storm_reshard(uint64_t *random, storm_plan *plan);
 void storm_make_streams(uint64_t *random, storm_plan *plan);
 void storm_change_settings(uint64_t *random, storm_plan *plan);
 void storm_trim(uint32_t place, uint64_t *random, storm_plan *plan);
+bool storm_is_subscriber(uint32_t place);
 
 /* The open shards by rising keys. */
 uint32_t storm_open_shards(const ls_stream_description *about, ls_shard_info *into, uint32_t most);

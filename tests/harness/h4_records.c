@@ -3,9 +3,13 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "harness/history.h"
+
+#define STORM_READ_MAX 4096u /* records in a batch */
+#define STORM_HEARTBEAT_MS 100
 
 static const ls_hash_key end_keys[2] = {{0, 0}, {UINT64_MAX, UINT64_MAX}};
 
@@ -106,34 +110,119 @@ static uint32_t pick_shard(ls_stream *stream, storm_child *state, uint64_t *rand
 typedef struct consumer {
     storm_child *state;
     ls_stream *stream;
+    ls_consumer *subscriber; /* NULL: it has iterators */
     int trace, runs;
     bool merged;
+    /* Of the run under way: */
+    history_run run;
+    storm_call clock;
+    int64_t allowed_us; /* until the next batch */
+    uint32_t shard;     /* where it goes on behind the end of a shard */
+    bool is_end;
 } consumer;
 
-/* One iterator, until the storm or its shard ends: then `*shard` is one of its children. `after` 0: all of it. */
-static void consume_run(const consumer *of, uint64_t *random, uint32_t *shard, uint64_t after)
+bool storm_is_subscriber(uint32_t place)
 {
-    static history_read reads[4096];
-    history_run run = {.run = atomic_fetch_add(&storm->runs, 1), .merged = of->merged, .after = after};
-    ls_position position = {.kind = after != 0 ? LS_AFTER_SEQUENCE_NUMBER : LS_TRIM_HORIZON, .seqno = after};
-    ls_next_options limits = LS_NEXT_OPTIONS_INIT;
-    ls_iterator *iterator = NULL;
-    bool is_end = false;
+    return (place - STORM_PRODUCERS) % (STORM_CONSUMERS / 2) == STORM_CONSUMERS / 2 - 1;
+}
+
+/* What came of a run's batch. */
+static void take_batch(consumer *of, const ls_batch *batch, uint64_t *random)
+{
+    static history_read reads[STORM_READ_MAX];
+    size_t count = ls_batch_count(batch);
+    const ls_record *records = ls_batch_records(batch);
+
+    for (size_t i = 0; i < count; i++) {
+        storm_record head = {0};
+
+        if (!storm_read_record(&records[i], &head))
+            storm_violation("shard %u seqno %" PRIu64 " has other bytes than were put", records[i].shard,
+                            records[i].seqno);
+        reads[i] = (history_read){.run = of->run.run, .shard = records[i].shard, .seqno = records[i].seqno,
+                                  .writer = head.writer, .number = head.number};
+    }
+    if (count > 0) {
+        storm_oracle_note(of->trace, reads, count * sizeof *reads);
+        atomic_fetch_add(&storm->read, count);
+    }
+    if (of->merged)
+        return;
+    if (count > 0)
+        atomic_store(&of->state->last_seqno, records[count - 1].seqno);
+    of->is_end = ls_batch_is_shard_end(batch) != 0;
+    if (of->is_end && ls_batch_child_count(batch) == 0) {
+        storm_violation("shard %u ends without children", of->shard);
+        _exit(3);
+    }
+    if (of->is_end)
+        of->shard = ls_batch_child_at(batch, (uint32_t)storm_random_below(random, ls_batch_child_count(batch)));
+}
+
+/* ---- subscriptions ---- */
+
+typedef struct pushing {
+    consumer *of;
+    uint64_t *random;
+} pushing;
+
+static ls_push_answer push(const ls_batch *batch, void *user)
+{
+    const pushing *to = user;
+    consumer *of = to->of;
+
+    storm_call_ends(&of->clock, "waiting for a batch", of->allowed_us);
+    take_batch(of, batch, to->random);
+    atomic_fetch_add(&storm->pushed, ls_batch_count(batch));
+    of->allowed_us = storm_set.wait_us + STORM_HEARTBEAT_MS * 1000;
+    of->clock = storm_call_begins(of->state, of->allowed_us);
+    return atomic_load(&storm->stop) != 0 ? LS_PUSH_STOP : LS_PUSH_DONE;
+}
+
+/* One subscription, until the storm or its shard ends. The place's process before it is dead, so nobody has it. */
+static void subscribe_run(consumer *of, uint64_t *random, const ls_position *position)
+{
+    ls_subscribe_options options = LS_SUBSCRIBE_OPTIONS_INIT;
+    pushing to = {of, random};
     ls_status st;
 
-    storm_oracle_note(of->runs, &run, sizeof run);
+    options.records_max = 1 + (uint32_t)storm_random_below(random, STORM_READ_MAX);
+    options.heartbeat_ms = STORM_HEARTBEAT_MS;
+    of->allowed_us = storm_set.wait_us;
+    of->clock = storm_call_begins(of->state, of->allowed_us);
+    st = of->merged ? ls_consumer_subscribe_all(of->subscriber, position, &options, push, &to)
+                    : ls_consumer_subscribe(of->subscriber, of->shard, position, &options, push, &to);
+    storm_call_ends(&of->clock, "subscribing", of->allowed_us);
+    if (st == LS_ERR_THROTTLED) { /* It is provisioned just now, and the one before began less than a second ago. */
+        (void)usleep((useconds_t)ls_last_error_retry_after_ms() * 1000);
+        return;
+    }
+    if (st != LS_OK) {
+        storm_violation("subscribing: %s: %s", ls_status_name(st), ls_last_error_message());
+        _exit(3);
+    }
+}
+
+/* ---- iterators ---- */
+
+/* One iterator, until the storm or its shard ends. */
+static void iterate_run(consumer *of, uint64_t *random, const ls_position *position)
+{
+    ls_next_options limits = LS_NEXT_OPTIONS_INIT;
+    ls_iterator *iterator = NULL;
+    ls_status st;
+
     storm_call clock = storm_call_begins(of->state, storm_set.wait_us);
-    st = of->merged ? ls_iterator_open_all(of->stream, &position, NULL, &iterator)
-                    : ls_iterator_open(of->stream, *shard, &position, NULL, &iterator);
+    st = of->merged ? ls_iterator_open_all(of->stream, position, NULL, &iterator)
+                    : ls_iterator_open(of->stream, of->shard, position, NULL, &iterator);
     storm_call_ends(&clock, "opening an iterator", storm_set.wait_us);
     if (st != LS_OK) {
         storm_violation("opening an iterator: %s: %s", ls_status_name(st), ls_last_error_message());
         _exit(3);
     }
-    limits.records_max = 1 + (uint32_t)storm_random_below(random, 4096);
-    while (atomic_load(&storm->stop) == 0 && !is_end) {
+    limits.records_max = 1 + (uint32_t)storm_random_below(random, STORM_READ_MAX);
+    while (atomic_load(&storm->stop) == 0 && !of->is_end) {
         const ls_batch *batch;
-        const ls_record *records;
 
         limits.timeout_ms = (int64_t)storm_random_below(random, 100);
         int64_t allowed = storm_set.wait_us + limits.timeout_ms * 1000;
@@ -144,34 +233,23 @@ static void consume_run(const consumer *of, uint64_t *random, uint32_t *shard, u
             storm_violation("a read: %s: %s", ls_status_name(st), ls_last_error_message());
             _exit(3);
         }
-        size_t count = ls_batch_count(batch);
-        records = ls_batch_records(batch);
-        for (size_t i = 0; i < count; i++) {
-            storm_record head = {0};
-
-            if (!storm_read_record(&records[i], &head))
-                storm_violation("shard %u seqno %" PRIu64 " has other bytes than were put", records[i].shard,
-                                records[i].seqno);
-            reads[i] = (history_read){.run = run.run, .shard = records[i].shard, .seqno = records[i].seqno,
-                                      .writer = head.writer, .number = head.number};
-        }
-        if (count > 0) {
-            storm_oracle_note(of->trace, reads, count * sizeof *reads);
-            atomic_fetch_add(&storm->read, count);
-        }
-        if (of->merged)
-            continue;
-        if (count > 0)
-            atomic_store(&of->state->last_seqno, records[count - 1].seqno);
-        is_end = ls_batch_is_shard_end(batch) != 0;
-        if (is_end && ls_batch_child_count(batch) == 0) {
-            storm_violation("shard %u ends without children", *shard);
-            _exit(3);
-        }
-        if (is_end)
-            *shard = ls_batch_child_at(batch, (uint32_t)storm_random_below(random, ls_batch_child_count(batch)));
+        take_batch(of, batch, random);
     }
     ls_iterator_close(iterator);
+}
+
+/* Reads of->shard, or all. `after` 0: from the beginning. Then of->shard is one of its children. */
+static void consume_run(consumer *of, uint64_t *random, uint64_t after)
+{
+    ls_position position = {.kind = after != 0 ? LS_AFTER_SEQUENCE_NUMBER : LS_TRIM_HORIZON, .seqno = after};
+
+    of->run = (history_run){.run = atomic_fetch_add(&storm->runs, 1), .merged = of->merged, .after = after};
+    of->is_end = false;
+    storm_oracle_note(of->runs, &of->run, sizeof of->run);
+    if (of->subscriber != NULL)
+        subscribe_run(of, random, &position);
+    else
+        iterate_run(of, random, &position);
 }
 
 void storm_consume(uint32_t place, uint64_t *random, storm_plan *plan)
@@ -182,23 +260,31 @@ void storm_consume(uint32_t place, uint64_t *random, storm_plan *plan)
                    .stream = storm_open_stream(store, state),
                    .trace = storm_oracle_open("read", place, O_WRONLY | O_CREAT | O_APPEND),
                    .runs = storm_oracle_open("run", place, O_WRONLY | O_CREAT | O_APPEND),
-                   .merged = place - STORM_PRODUCERS >= STORM_CONSUMERS / 2};
-    uint32_t shard = atomic_load(&state->shard);
+                   .merged = place - STORM_PRODUCERS >= STORM_CONSUMERS / 2,
+                   .shard = atomic_load(&state->shard)};
+    char name[32];
     uint64_t after = atomic_load(&state->last_seqno);
 
-    if (of.trace < 0 || of.runs < 0)
+    (void)snprintf(name, sizeof name, STORM_READER "-%u", place); /* fits */
+    if (of.trace < 0 || of.runs < 0 ||
+        (storm_is_subscriber(place) && ls_consumer_open(of.stream, name, &of.subscriber) != LS_OK)) {
+        storm_violation("a consumer cannot begin: %s", ls_last_error_message());
         _exit(3);
+    }
     /* Every eighth reads another one from the beginning; the others go on where the last one was. */
     if (of.merged || after == 0 || storm_random_below(random, 8) == 0) {
-        shard = of.merged ? 0 : pick_shard(of.stream, state, random);
+        of.shard = of.merged ? 0 : pick_shard(of.stream, state, random);
         after = 0;
     }
     while (atomic_load(&storm->stop) == 0) {
         atomic_store(&state->last_seqno, 0); /* first: a number of one shard is none of another's */
-        atomic_store(&state->shard, shard);
+        atomic_store(&state->shard, of.shard);
         atomic_store(&state->last_seqno, after);
-        consume_run(&of, random, &shard, after);
-        after = 0;
+        consume_run(&of, random, after);
+        /* A subscription that was not let begin begins where it was to. */
+        after = of.subscriber != NULL && !of.is_end && !of.merged ? atomic_load(&state->last_seqno) : 0;
     }
+    if (ls_consumer_close(of.subscriber) != LS_OK)
+        storm_violation("closing a consumer: %s", ls_last_error_message());
     storm_close(store, of.stream, NULL, NULL);
 }

@@ -1,10 +1,10 @@
 /* H4, the kill storm: is anything lost, doubled, reordered or stuck when processes die at any instruction?
  *
- * Producers, consumers (of one shard and merged), a maker of streams, one who splits and merges the shards beneath them
- * and changes how records are encrypted and compressed, one who registers consumers and changes settings, and two whose
- * stream is trimmed are processes on one directory; shards that are hot or cold are split and merged by themselves,
- * too. A parent kills them at random times, stops some of them for a while, and puts others in their place. Besides,
- * most of them carry a hook in their file layer that kills them at the Nth call, before it, behind it or in the middle
+ * Producers, consumers (of one shard and merged, with iterators and subscriptions), a maker of streams, one who splits
+ * and merges the shards beneath them and changes how records are encrypted and compressed, one who registers consumers
+ * and changes settings, and two whose stream is trimmed are processes on one directory; shards that are hot or cold are
+ * split and merged by themselves, too. A parent kills them at random times, stops some of them for a while, and puts
+ * others in their place. Besides, most of them carry a hook in their file layer that kills them at the Nth call, before it, behind it or in the middle
  * of a write: so that many die while they hold a lock, which is counted from the lock words and asserted. Now and then
  * all die at once, and the next finds itself alone, half of the times without the control file, as after a reboot that
  * lost nothing else.
@@ -219,6 +219,20 @@ static void set_at_first(uint32_t setting, uint64_t value)
     atomic_store(&storm->settings[setting].begun, value);
 }
 
+static ls_status register_readers(ls_stream *stream)
+{
+    ls_status st = LS_OK;
+
+    for (uint32_t place = STORM_PRODUCERS; place < STORM_MAKER && st == LS_OK; place++) {
+        char name[32];
+
+        (void)snprintf(name, sizeof name, STORM_READER "-%u", place); /* fits */
+        if (storm_is_subscriber(place))
+            st = ls_consumer_register(stream, name, NULL);
+    }
+    return st;
+}
+
 static void prepare(void)
 {
     ls_store_options options = LS_STORE_OPTIONS_INIT;
@@ -249,8 +263,8 @@ static void prepare(void)
         ls_stream_create(store, STORM_STREAM, &about) != LS_OK ||
         ls_stream_create(store, STORM_KEPT_STREAM, &kept) != LS_OK ||
         ls_stream_open(store, STORM_STREAM, &stream) != LS_OK ||
-        ls_stream_set_auto_scaling(stream, &scaling) != LS_OK || ls_stream_close(stream) != LS_OK ||
-        ls_store_close(store) != LS_OK) {
+        ls_stream_set_auto_scaling(stream, &scaling) != LS_OK || register_readers(stream) != LS_OK ||
+        ls_stream_close(stream) != LS_OK || ls_store_close(store) != LS_OK) {
         fprintf(stderr, "h4: %s\n", ls_last_error_message());
         exit(2);
     }
@@ -287,8 +301,9 @@ static uint64_t run(const char *mode, const char *dir, bool keep, uint64_t *hold
            kills, atomic_load(&storm->hooked_kills), held, atomic_load(&storm->append_holders), stops, ends,
            atomic_load(&storm->reshards), atomic_load(&storm->new_keys), atomic_load(&storm->compressed),
            atomic_load(&storm->trimmed), atomic_load(&storm->changes), atomic_load(&storm->scaled));
-    printf(" puts=%" PRIu64 " acknowledged=%" PRIu64 " read=%" PRIu64 " longest_ms=%" PRId64 " slow_disk_ms=%" PRId64
-           "\n", atomic_load(&storm->puts), atomic_load(&storm->acknowledged), atomic_load(&storm->read),
+    printf(" puts=%" PRIu64 " acknowledged=%" PRIu64 " read=%" PRIu64 " pushed=%" PRIu64 " longest_ms=%" PRId64
+           " slow_disk_ms=%" PRId64 "\n", atomic_load(&storm->puts), atomic_load(&storm->acknowledged),
+           atomic_load(&storm->read), atomic_load(&storm->pushed),
            atomic_load(&storm->longest_us) / 1000, atomic_load(&storm->slow_disk_us) / 1000);
     for (uint32_t i = 0; i < STORM_MESSAGES_MAX && i < atomic_load(&storm->violations); i++)
         if (storm->messages[i][0] != '\0')
