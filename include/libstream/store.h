@@ -58,9 +58,9 @@ typedef void (*ls_log_callback)(void *user, int32_t level, const char *line);
 
 /**
  * Memory for everything the store and its handles allocate: `old` NULL allocates, `bytes` 0 frees and returns NULL,
- * otherwise as realloc(). Called on any thread, never under a lock that another process can hold. May return NULL. What
- * zstd, OpenSSL and libc (for listing a directory, for a thread) allocate for themselves, and the pages of keys, do not
- * come from it.
+ * otherwise as realloc(). Called on any thread, perhaps while it holds locks of the store that other processes wait
+ * for: it must not call libstream, and should be quick. May return NULL. What zstd, OpenSSL and libc (for listing a
+ * directory, for a thread) allocate for themselves, and the pages of keys, do not come from it.
  */
 typedef void *(*ls_resize_callback)(void *user, void *old, size_t bytes);
 
