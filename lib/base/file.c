@@ -839,9 +839,12 @@ int lsi_file_replace(const lsi_root *root, const char *dir, const char *name, co
         (void)files->unlink(root, fresh); /* the next replacement does it if this one cannot */
         return result;
     }
-    /* Failing here leaves the new file in place, but a crash may bring the old one back. Whatever the reason, also that
-     * no descriptor was free: an answer other than -EIO says that the old file is in place. */
-    return files->sync_dir(root, dir) == 0 ? 0 : -EIO;
+    /* Failing here leaves the new file in place, but a crash may bring the old one back. Whatever the reason: an answer
+     * other than these two says that the old file is in place. */
+    result = files->sync_dir(root, dir);
+    if (result == -EMFILE || result == -ENFILE)
+        return -EINPROGRESS;
+    return result == 0 ? 0 : -EIO;
 }
 
 int lsi_file_make(const lsi_root *root, const char *name, const void *bytes, size_t size)

@@ -116,7 +116,8 @@ lsi_files *lsi_files_memory_new(const lsi_memory *memory);
 void lsi_files_memory_free(lsi_files *files);
 
 /* What D6 calls replacement: writes `name`.new, fsyncs it, renames it to `name`, fsyncs the directory `dir` ("" for
- * the root). -errno; after -EIO the old file or the new one is there, whole, after any other the old one. */
+ * the root). -errno; after -EIO the old file or the new one is there, whole, after any other the old one. -EINPROGRESS:
+ * the new one, but there was no descriptor to sync the directory, so no sync has failed (E4); it is LS_ERR_IO, too. */
 int lsi_file_replace(const lsi_root *root, const char *dir, const char *name, const void *bytes, size_t size);
 
 /* A new file, which must not be there, with these bytes; not synced. What a failure leaves is the caller's to

@@ -116,6 +116,8 @@ ls_status lsi_checked_store(const lsi_env *env, const lsi_root *root, const char
     result = dir != NULL ? lsi_file_replace(root, dir, name, bytes, bytes_size)
                          : lsi_file_make(root, name, bytes, bytes_size);
     lsi_free(&env->memory, bytes);
+    if (result == -EINPROGRESS)
+        return lsi_fail_errno(result, "no descriptor is left to sync the directory of %s", name);
     if (result != 0)
         return lsi_fail_errno(result, "cannot %s %s", dir != NULL ? "replace" : "make", name);
     return LS_OK;

@@ -669,11 +669,13 @@ ls_status lsi_log_take_over(lsi_log *log, lsi_slot *slot)
         return st;
     const lsi_segment_entry *last = lsi_segment_list_last(list);
     if (last->number != number) {
-        /* The dead had rolled and not said so: the new segment is named, synced and empty. Whether the list that names
-         * it would survive a loss of power, nobody knows (S3). */
+        /* The dead had rolled and not said so, or had no descriptor left (list_failed in roll.c): the new segment is
+         * named, synced and empty. Whether the list that names it would survive a loss of power, nobody knows (S3). */
         int rc = log->config.root->files->sync_dir(log->config.root, log->config.dir);
         if (rc < 0) {
-            st = lsi_log_fail(log, slot, -rc);
+            st = rc == -EMFILE || rc == -ENFILE /* E4 */
+                     ? lsi_fail_errno(-rc, "%s: syncing the directory %s", log->config.label, log->config.dir)
+                     : lsi_log_fail(log, slot, -rc);
             goto out;
         }
         scan found = {.end = last->base,

@@ -43,13 +43,19 @@ static void fill_header(const lsi_log_config *config, const lsi_segment_entry *p
 }
 
 /* The list could not be replaced. If the old one is still there nothing happened; if the new one is, a crash may take
- * it back, and nothing may be acknowledged on it (E1). */
-static ls_status list_failed(lsi_log *log, lsi_slot *slot, uint32_t old_number, lsi_segment *segment, ls_status st)
+ * it back, and nothing may be acknowledged on it (E1). `*is_left`: no sync has failed, for there was no descriptor for
+ * it (E4); so it is as if we had died here, and who comes next takes over and syncs. */
+static ls_status list_failed(lsi_log *log, lsi_slot *slot, uint32_t old_number, lsi_segment *segment, ls_status st,
+                             bool *is_left)
 {
     lsi_error_state why;
     lsi_segment_list *list = NULL;
 
     lsi_error_save(&why);
+    *is_left = st == LS_ERR_IO && why.err == EINPROGRESS;
+    if (*is_left)
+        return lsi_fail_errno(EMFILE, "%s: syncing the directory %s; nothing was written", log->config.label,
+                              log->config.dir);
     /* lsi_file_replace() answers EIO alone when the new one may be there. */
     bool unchanged = st != LS_ERR_IO;
     if (!unchanged)
@@ -129,7 +135,7 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     uint64_t end = lsi_load(&slot->committed_end);
     /* Before the terms, so that a change behind them is still to be heeded. Acquire pairs with lsi_log_take_terms. */
     uint32_t why = atomic_load_explicit(&slot->roll_first, memory_order_acquire);
-    bool is_kept = false;
+    bool is_kept = false, is_left = false;
     ls_status st;
 
     atomic_store_explicit(&slot->write_end, LSI_ROLLING, memory_order_release);
@@ -191,7 +197,7 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     fresh->count++;
     st = lsi_log_replace_list(log, slot, fresh); /* S3 */
     if (st != LS_OK) {
-        st = list_failed(log, slot, lsi_segment_list_last(list)->number, segment, st);
+        st = list_failed(log, slot, lsi_segment_list_last(list)->number, segment, st, &is_left);
         goto out;
     }
 
@@ -219,7 +225,8 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     lsi_env_log(config->env, LS_LOG_INFO, "%s: goes on in segment %u at position %llu", config->label, header.number,
             (unsigned long long)end);
 out:
-    atomic_store_explicit(&slot->write_end, end, memory_order_release);
+    if (!is_left)
+        atomic_store_explicit(&slot->write_end, end, memory_order_release);
     lsi_segment_unref(old);
     lsi_segment_unref(segment);
     lsi_segment_list_unref(list);

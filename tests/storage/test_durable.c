@@ -175,6 +175,46 @@ static void what_is_not_known_is_not_nothing(void **state)
     assert_int_equal(st, LS_ERR_IO);
 }
 
+/* ---- without descriptors ---- */
+
+/* E4: a sync that could not be begun has not failed. Method: each sync of the directory in a roll, and in what goes on
+ * with it, finds no descriptor, once and as long as that put lasts. */
+static void no_descriptor_is_no_failed_sync(void **state)
+{
+    (void)state;
+    for (int sticky = 0; sticky < 2; sticky++)
+        for (uint64_t nth = 1;; nth++) {
+            sim_files *sim = sim_files_new(), *disk;
+            log_store store = {0}, crashed = {0};
+            ls_seqno seqno;
+            uint64_t met;
+            ls_status st;
+
+            log_store_open(&store, sim_files_table(sim), true, LS_DURABILITY_SYNC, SEGMENT_BYTES);
+            assert_int_equal(log_store_put(&store, 0, 600000, &seqno), LS_OK);
+            sim_fault_add(sim, (sim_fault){.call = SIM_SYNC_DIR, .nth = nth, .err = EMFILE, .sticky = sticky != 0});
+            st = log_store_put(&store, 1, 600000, &seqno); /* It rolls. */
+            met = sim_faults_met(sim);
+            assert_int_equal(st, met > 0 ? LS_ERR_NO_MEMORY : LS_OK);
+            if (sticky != 0 && met > 0)
+                assert_int_equal(log_store_put(&store, 1, 600000, &seqno), LS_ERR_NO_MEMORY);
+            sim_faults_clear(sim);
+            if (met > 0)
+                assert_int_equal(log_store_put(&store, 1, 600000, &seqno), LS_OK);
+            assert_int_equal(log_store_put(&store, 2, 100, &seqno), LS_OK);
+            assert_int_equal(log_store_count(&store, 0), 3);
+            disk = sim_crash_state(sim, sim_log_count(sim), SIM_SEED_NOTHING);
+            log_store_open(&crashed, sim_files_table(disk), false, LS_DURABILITY_SYNC, SEGMENT_BYTES);
+            assert_int_equal(log_store_count(&crashed, 0), 3);
+            assert_int_equal(log_store_close(&crashed), LS_OK);
+            sim_files_free(disk);
+            assert_int_equal(log_store_close(&store), LS_OK);
+            sim_files_free(sim);
+            if (met == 0)
+                break;
+        }
+}
+
 /* ---- after a boot (R8) ---- */
 
 static uint32_t count_all(lsi_log *log)
@@ -256,6 +296,7 @@ int main(void)
         A_TEST(a_write_that_failed_before_is_not_looked_for),
         A_TEST(short_memory_is_no_reason_to_deny_what_was_written),
         A_TEST(what_is_not_known_is_not_nothing),
+        cmocka_unit_test(no_descriptor_is_no_failed_sync),
         cmocka_unit_test(a_full_disk_stops_no_reader_after_a_boot),
     };
 

@@ -488,6 +488,8 @@ static int sim_sync_dir(const lsi_root *root, const char *name)
     sim_op op = {.kind = fate.err != 0 ? SIM_OP_DOUBT_DIR : SIM_OP_SYNC_DIR};
     int result;
 
+    if (fate.err == -EMFILE || fate.err == -ENFILE) /* It could not be opened: nothing was synced, and nothing lost. */
+        return fate.err;
     pthread_mutex_lock(&sim->mutex);
     sim_note_all_mapped(sim);
     result = sim->inner->sync_dir(&sim->root, name);
