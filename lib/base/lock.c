@@ -398,17 +398,20 @@ void lsi_fork_mark_free(lsi_fork_mark *mark)
 
 /* ---- boot id ---- */
 
-static pthread_mutex_t boot_id_lock = PTHREAD_MUTEX_INITIALIZER;
-static bool boot_id_is_set;
-static unsigned char boot_id_set[16];
+/* Words and no lock, which a fork in another thread could leave taken in the child, who opens the store himself. */
+static atomic_bool boot_id_is_set;
+static _Atomic uint64_t boot_id_set[2];
 
 void lsi_boot_id_pretend(const unsigned char id[16])
 {
-    (void)pthread_mutex_lock(&boot_id_lock);
-    boot_id_is_set = id != NULL;
-    if (id != NULL)
-        memcpy(boot_id_set, id, sizeof(boot_id_set));
-    (void)pthread_mutex_unlock(&boot_id_lock);
+    uint64_t words[2];
+
+    if (id != NULL) {
+        memcpy(words, id, sizeof(words));
+        atomic_store_explicit(&boot_id_set[0], words[0], memory_order_relaxed);
+        atomic_store_explicit(&boot_id_set[1], words[1], memory_order_relaxed);
+    }
+    atomic_store_explicit(&boot_id_is_set, id != NULL, memory_order_release); /* Pairs with lsi_boot_id. */
 }
 
 static int hex_digit(char c)
@@ -425,16 +428,15 @@ void lsi_boot_id(unsigned char id[16])
     char text[64]; /* 36 characters and a newline */
     ssize_t size = -1;
     size_t digits = 0;
-    bool pretended;
     int fd;
 
-    (void)pthread_mutex_lock(&boot_id_lock);
-    pretended = boot_id_is_set;
-    if (pretended)
-        memcpy(id, boot_id_set, sizeof(boot_id_set));
-    (void)pthread_mutex_unlock(&boot_id_lock);
-    if (pretended)
+    if (atomic_load_explicit(&boot_id_is_set, memory_order_acquire)) {
+        uint64_t words[2] = {atomic_load_explicit(&boot_id_set[0], memory_order_relaxed),
+                             atomic_load_explicit(&boot_id_set[1], memory_order_relaxed)};
+
+        memcpy(id, words, sizeof(words));
         return;
+    }
     memset(id, 0, 16);
     fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
