@@ -6,6 +6,7 @@
 #include "base/status.h"
 
 #define BARE_TRIES 200 /* some hundred puts fit in between; who wants the lock without waiting comes again later */
+#define BARE_US 1000   /* and so long at most, as far as the scheduler lets it */
 
 /* ---- opening and closing ---- */
 
@@ -249,17 +250,22 @@ ls_status lsi_log_lock(lsi_log *log, lsi_slot *slot, bool any)
 
 bool lsi_log_try_bare_lock(lsi_slot *slot)
 {
-    for (int tries = 0; tries < BARE_TRIES; tries++) {
-        lsi_lock_result got = lsi_lock_try(&slot->append_lock, LSI_RANK_SHARD);
-        if (got == LSI_LOCKED_AFTER_DEATH)
-            lsi_log_lock_repaired(slot);
-        if (got == LSI_LOCKED || got == LSI_LOCKED_AFTER_DEATH)
-            return true;
-        if (got == LSI_LOCK_BROKEN)
-            return false;
-        lsi_lock_pause();
+    lsi_lock_result got = lsi_lock_try(&slot->append_lock, LSI_RANK_SHARD);
+    int64_t from_us, us = 0;
+
+    if (got == LSI_LOCK_BUSY) {
+        from_us = lsi_monotonic_us(&lsi_clock_system);
+        for (int tries = 1; got == LSI_LOCK_BUSY && tries < BARE_TRIES && us < BARE_US && lsi_patience_us(1) > us;
+             tries++) {
+            lsi_lock_pause(); /* Where all processors have work it lasts as long as theirs may run on. */
+            got = lsi_lock_try(&slot->append_lock, LSI_RANK_SHARD);
+            us = lsi_monotonic_us(&lsi_clock_system) - from_us;
+        }
+        lsi_patience_spend(us);
     }
-    return false;
+    if (got == LSI_LOCKED_AFTER_DEATH)
+        lsi_log_lock_repaired(slot);
+    return got == LSI_LOCKED || got == LSI_LOCKED_AFTER_DEATH;
 }
 
 ls_status lsi_log_try_lock(lsi_log *log, lsi_slot *slot, bool any)

@@ -219,6 +219,9 @@ ls_status lsi_log_exchange_list(lsi_log *log, lsi_slot *slot, const lsi_segment_
     lsi_error_state why;
     ls_status st;
 
+    if (!lsi_log_try_bare_lock(slot)) /* Who holds it now saves the writing and the sync; see put_in_place. */
+        return lsi_fail(LS_ERR_BUSY, "%s: its lock is taken", config->label);
+    lsi_log_unlock(slot);
     (void)snprintf(name, sizeof name, "%s/%s", config->dir, FRESH_NAME);
     st = write_beside(config, name, fresh);
     if (st != LS_OK)

@@ -226,19 +226,32 @@ void lsi_local_upkeep_of_thread(lsi_local *local)
     lsi_catalog_unref(catalog);
 }
 
-/* Something is left that somebody else holds: sleeps for a while, out of the call's patience (P2). */
-static ls_status wait_for_others(const lsi_local_stream *stream, int64_t *pause_us)
+/* What somebody who does all of it waits for others. */
+typedef struct waiting {
+    int64_t pause_us;
+    int64_t since_us;    /* of the last pause's end; 0: there was none */
+    int64_t patience_us; /* that was left then */
+} waiting;
+
+/* Something is left that somebody else holds: sleeps for a while, out of the call's patience (P2). So is what was tried
+ * once more since the last pause, and was of no use: on a slow disk that takes longer than all pauses. */
+static ls_status wait_for_others(const lsi_local_stream *stream, waiting *of)
 {
     uint32_t timeout_ms = stream->base.engine->env.busy_timeout_ms;
-    int64_t from_us = lsi_monotonic_us(&lsi_clock_system), left_us = lsi_patience_us(timeout_ms);
+    int64_t from_us = lsi_monotonic_us(&lsi_clock_system), left_us;
     _Atomic uint32_t never = 0;
 
+    if (of->since_us != 0) /* But for what its waits at locks have taken already. */
+        lsi_patience_spend(from_us - of->since_us - (of->patience_us - lsi_patience_us(timeout_ms)));
+    left_us = lsi_patience_us(timeout_ms);
     if (left_us <= 0)
         return lsi_fail(LS_ERR_BUSY, "stream '%s': another process is at its upkeep or holds a lock, and the call has "
                         "waited its %u ms", stream->name, timeout_ms);
-    (void)lsi_word_sleep(&never, 0, *pause_us < left_us ? *pause_us : left_us); /* However it ends. */
-    lsi_patience_spend(lsi_monotonic_us(&lsi_clock_system) - from_us);
-    *pause_us = *pause_us < AGAIN_US_MAX ? *pause_us * 2 : AGAIN_US_MAX;
+    (void)lsi_word_sleep(&never, 0, of->pause_us < left_us ? of->pause_us : left_us); /* However it ends. */
+    of->since_us = lsi_monotonic_us(&lsi_clock_system);
+    lsi_patience_spend(of->since_us - from_us);
+    of->patience_us = lsi_patience_us(timeout_ms);
+    of->pause_us = of->pause_us < AGAIN_US_MAX ? of->pause_us * 2 : AGAIN_US_MAX;
     return LS_OK;
 }
 
@@ -246,7 +259,7 @@ static ls_status wait_for_others(const lsi_local_stream *stream, int64_t *pause_
 static ls_status keep_all(lsi_local *local, uint64_t id, int64_t until_us, bool *is_left)
 {
     const lsi_clock *clock = &local->base.env.clock;
-    int64_t pause_us = AGAIN_US;
+    waiting others = {.pause_us = AGAIN_US};
     lsi_local_stream *stream;
     ls_status st = lsi_local_stream_use(local, id, &stream);
 
@@ -257,7 +270,7 @@ static ls_status keep_all(lsi_local *local, uint64_t id, int64_t until_us, bool 
         st = keep(stream, true, true, until_us, is_left);
         if (st != LS_OK || !*is_left || lsi_monotonic_us(clock) >= until_us)
             break;
-        st = wait_for_others(stream, &pause_us);
+        st = wait_for_others(stream, &others);
     } while (st == LS_OK);
     lsi_local_stream_close(&stream->base);
     return st;
@@ -299,7 +312,7 @@ ls_status lsi_local_recompress(lsi_engine_stream *base, int64_t timeout_ms, uint
     const lsi_clock *clock = &base->engine->env.clock;
     int64_t now_us = lsi_monotonic_us(clock), until_us = INT64_MAX;
     ls_status st = lsi_local_check_writable(lsi_local_of_stream(base));
-    int64_t pause_us = AGAIN_US;
+    waiting others = {.pause_us = AGAIN_US};
     uint64_t saved;
     bool is_left = true;
 
@@ -318,7 +331,7 @@ ls_status lsi_local_recompress(lsi_engine_stream *base, int64_t timeout_ms, uint
             return lsi_fail(LS_ERR_TIMEOUT, "stream '%s': the time is over, and some segments are not looked at",
                             stream->name);
         if (st == LS_OK && is_left)
-            st = wait_for_others(stream, &pause_us);
+            st = wait_for_others(stream, &others);
         if (st == LS_OK)
             st = lsi_local_stream_check(stream);
     }
