@@ -6,7 +6,9 @@
  *   W2  While one is open, it has every record that arrived before its end, whatever the length of windows is now.
  *   W3  A state that has grown too large goes to no further invocation but the window's last one.
  *
- * Time of a record is its arrival, which never decreases within a shard; so one window is open at most. */
+ * Time of a record is its arrival, which never decreases within a shard; so one window is open at most. A record that
+ * shows after the clock has ended its window opens it again, with an empty state: nothing is lost, and both of its final
+ * invocations together have all. */
 #include "consume/batcher_inside.h"
 
 #include <string.h>

@@ -99,6 +99,25 @@ static void the_clock_ends_a_window_of_a_silent_shard(void **state)
     end(fx);
 }
 
+/* Durability takes its time: a record may show after the clock has ended its window. It is not lost. */
+static void a_record_that_shows_late_opens_its_window_again(void **state)
+{
+    fixture *fx = begin_windows();
+
+    (void)state;
+    open_machine(fx);
+    totals[0] = '\0';
+    give(fx, 1, 1);
+    (void)play(fx, sum);
+    pass_ms(fx, 60000);
+    lsi_batcher_tip(fx->machine, fx->now.wall_us);
+    assert_string_equal(play(fx, sum), "invoke [960,1020) {1} final; at 1");
+    give(fx, 2, 2);
+    assert_string_equal(play(fx, sum), "invoke 2 [960,1020) {}; at 2 [960,1020) {2}; invoke [960,1020) {2} final; at 2");
+    assert_string_equal(totals, "960:1 960:2 ");
+    end(fx);
+}
+
 /* What is read already belongs to the window, whatever the clock says. */
 static void records_that_wait_come_before_the_final_invocation(void **state)
 {
@@ -496,6 +515,7 @@ int main(void)
         cmocka_unit_test(state_goes_from_invocation_to_invocation_and_ends_with_the_window),
         cmocka_unit_test(a_batch_never_mixes_windows),
         cmocka_unit_test(the_clock_ends_a_window_of_a_silent_shard),
+        cmocka_unit_test(a_record_that_shows_late_opens_its_window_again),
         cmocka_unit_test(records_that_wait_come_before_the_final_invocation),
         cmocka_unit_test(a_response_without_state_has_failed),
         cmocka_unit_test(a_final_invocation_is_retried_and_the_shard_waits),
