@@ -6,6 +6,8 @@
 #include "base/status.h"
 #include "engine/local/local.h"
 
+#define BUSY_TRIES 8u
+
 typedef struct pressing {
     lsi_local_stream *stream;
     uint32_t pieces_left;
@@ -21,6 +23,7 @@ static void press_shard(pressing *of, uint32_t shard)
     const lsi_clock *clock = &of->stream->base.engine->env.clock;
     ls_status st = LS_OK;
     uint64_t saved;
+    uint32_t tries = 0;
     bool found = true;
     lsi_log *log;
 
@@ -33,7 +36,11 @@ static void press_shard(pressing *of, uint32_t shard)
             of->is_left = of->is_left || found;
             return;
         }
-        of->pieces_left -= st == LS_OK && found;
+        tries = st == LS_ERR_BUSY ? tries + 1 : 0;
+        if (tries > 0 && tries < BUSY_TRIES)
+            st = LS_OK; /* Mostly it was rolled meanwhile: what was done is found at once. */
+        else
+            of->pieces_left -= st == LS_OK && found;
         of->saved_bytes += st == LS_OK ? saved : 0;
     }
     st = lsi_local_stream_explain(of->stream, shard, st);
