@@ -122,6 +122,10 @@ def full(source, here, work):
     with_pkg_config(here, work, libdir)
     without_libraries(here, work, libdir)
     with_cmake(here, work, prefix)
+    program = os.path.join(work, "resident_shared")
+    run("cc", *FLAGS, "-I", os.path.join(prefix, "include"), os.path.join(here, "resident.c"), "-L", libdir, "-lstream",
+        "-Wl,-rpath," + libdir, "-o", program)
+    print(run(program, os.path.join(work, "store"), "960", "5120").strip())  # with libcrypto: README, Limits
 
 
 def minimal(source, here, work):
