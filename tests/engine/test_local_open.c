@@ -2,6 +2,7 @@
  * may use what was opened: not a child. */
 #include "engine/local_store.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
