@@ -240,14 +240,14 @@ static void a_clock_that_is_in_1970_at_each_boot_hides_only_what_is_old(void **s
  * between, and no more when the time is right. */
 static void come_after_a_late_clock(fixture *fx, bool is_boot)
 {
-    handles of = open_all(fx, 1);
+    handles of = open_one(fx);
     int64_t right;
 
     put_minutes(&of, 0, 4);
     right = atomic_load(&the_clock->wall_us) + 5 * MINUTE;
     boot(fx, &of);
     jump_to(BEGIN - 2 * YEAR);
-    of = open_all(fx, 1);
+    of = open_one(fx);
     put_minutes(&of, 4, 5);
     pass_minutes(&of, 3); /* The wrong time is believed. */
     if (is_boot)
@@ -255,7 +255,7 @@ static void come_after_a_late_clock(fixture *fx, bool is_boot)
     jump_to(right);
     expect(fx, is_boot ? NULL : &of, 0, 5); /* Whoever comes first only reads. */
     if (is_boot)
-        of = open_all(fx, 1);
+        of = open_one(fx);
     pass_minutes(&of, 4); /* The right one, too. */
     expect(fx, &of, 0, 5);
     pass_minutes(&of, 40);
@@ -311,15 +311,15 @@ static void a_shard_that_was_closed_in_1970_stays_for_the_retention(void **state
 static void a_shard_that_was_closed_by_a_late_clock_stays_for_the_retention(void **state)
 {
     fixture *fx = *state;
-    handles of = open_all(fx, 1);
+    handles of = open_one(fx);
     int64_t right;
 
     pass_minutes(&of, 180); /* The stream is older than its records may get. */
-    put_minutes(&of, 0, 2);
+    put_minutes(&of, 0, 4);
     right = atomic_load(&the_clock->wall_us) + 5 * MINUTE;
     boot(fx, &of);
     jump_to(BEGIN - 2 * YEAR);
-    of = open_all(fx, 1);
+    of = open_one(fx);
     assert_int_equal(ls_stream_split(of.stream, 0, NULL, NULL, NULL), LS_OK);
     pass_minutes(&of, 3);
     jump_to(right);
@@ -327,7 +327,7 @@ static void a_shard_that_was_closed_by_a_late_clock_stays_for_the_retention(void
         pass_minutes(&of, 1);
         assert_true(is_shard_there(fx));
         if (minute < 50)
-            expect(fx, &of, 0, 2);
+            expect(fx, &of, 0, 4);
     }
     pass_minutes(&of, 10);
     assert_false(is_shard_there(fx));
