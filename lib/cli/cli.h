@@ -107,6 +107,27 @@ void lsi_out_text(const char *format, ...) __attribute__((format(printf, 1, 2)))
 void lsi_out_flush(void);
 bool lsi_out_broken(void);
 bool lsi_out_reader_is_gone(void); /* the pipe's other end was closed; asks the system, does not write */
+/* A member of the object that is open. */
+static inline void lsi_member_uint(lsi_json_writer *to, const char *key, uint64_t n)
+{
+    lsi_json_key(to, key);
+    lsi_json_uint(to, n);
+}
+static inline void lsi_member_int(lsi_json_writer *to, const char *key, int64_t n)
+{
+    lsi_json_key(to, key);
+    lsi_json_int(to, n);
+}
+static inline void lsi_member_string(lsi_json_writer *to, const char *key, const char *text)
+{
+    lsi_json_key(to, key);
+    lsi_json_string(to, text);
+}
+static inline void lsi_member_bool(lsi_json_writer *to, const char *key, bool b)
+{
+    lsi_json_key(to, key);
+    lsi_json_bool(to, b);
+}
 /* Prints the writer's text as one line and frees it. Returns `code`, or LSI_EXIT_FAILED without memory. */
 int lsi_out_json(const lsi_call *call, lsi_json_writer *json, int code);
 /* {"<what>": NAME}, NAME being the first argument. */

@@ -44,10 +44,8 @@ static int print(lsi_call *call, const run_state *state, int64_t took_ms)
 
         lsi_json_begin(&json, &lsi_memory_libc);
         lsi_json_object_open(&json);
-        lsi_json_key(&json, "copied_bytes");
-        lsi_json_uint(&json, state->copied_bytes);
-        lsi_json_key(&json, "took_ms");
-        lsi_json_uint(&json, (uint64_t)took_ms);
+        lsi_member_uint(&json, "copied_bytes", state->copied_bytes);
+        lsi_member_uint(&json, "took_ms", (uint64_t)took_ms);
         lsi_json_object_close(&json);
         return lsi_out_json(call, &json, LSI_EXIT_OK);
     }

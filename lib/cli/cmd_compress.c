@@ -44,8 +44,7 @@ static int print_saved(const lsi_call *call, uint64_t saved)
     }
     lsi_json_begin(&json, &lsi_memory_libc);
     lsi_json_object_open(&json);
-    lsi_json_key(&json, "saved_bytes");
-    lsi_json_uint(&json, saved);
+    lsi_member_uint(&json, "saved_bytes", saved);
     lsi_json_object_close(&json);
     return lsi_out_json(call, &json, LSI_EXIT_OK);
 }

@@ -23,22 +23,14 @@ static void print_consumer(const ls_consumer_info *info)
 static void consumer_json(lsi_json_writer *json, const ls_consumer_info *info)
 {
     lsi_json_object_open(json);
-    lsi_json_key(json, "name");
-    lsi_json_string(json, info->name);
-    lsi_json_key(json, "id");
-    lsi_json_uint(json, info->id);
-    lsi_json_key(json, "status");
-    lsi_json_string(json, status_word(info->status));
-    lsi_json_key(json, "created_us");
-    lsi_json_int(json, info->created_us);
-    lsi_json_key(json, "cuts");
-    lsi_json_uint(json, info->cut_count);
-    lsi_json_key(json, "cut_records");
-    lsi_json_uint(json, info->cut_records);
-    lsi_json_key(json, "cut_bytes");
-    lsi_json_uint(json, info->cut_bytes);
-    lsi_json_key(json, "cut_lag_ms");
-    lsi_json_uint(json, info->cut_lag_ms);
+    lsi_member_string(json, "name", info->name);
+    lsi_member_uint(json, "id", info->id);
+    lsi_member_string(json, "status", status_word(info->status));
+    lsi_member_int(json, "created_us", info->created_us);
+    lsi_member_uint(json, "cuts", info->cut_count);
+    lsi_member_uint(json, "cut_records", info->cut_records);
+    lsi_member_uint(json, "cut_bytes", info->cut_bytes);
+    lsi_member_uint(json, "cut_lag_ms", info->cut_lag_ms);
     lsi_json_object_close(json);
 }
 
@@ -118,8 +110,7 @@ static int deregister(lsi_call *call, ls_stream *stream, const char *name)
         return LSI_EXIT_OK;
     lsi_json_begin(&json, &lsi_memory_libc);
     lsi_json_object_open(&json);
-    lsi_json_key(&json, "deregistered");
-    lsi_json_string(&json, name);
+    lsi_member_string(&json, "deregistered", name);
     lsi_json_object_close(&json);
     return lsi_out_json(call, &json, LSI_EXIT_OK);
 }

@@ -25,8 +25,7 @@ static int run(lsi_call *call)
 
         lsi_json_begin(&json, &lsi_memory_libc);
         lsi_json_object_open(&json);
-        lsi_json_key(&json, "deleted");
-        lsi_json_string(&json, call->arguments[0]);
+        lsi_member_string(&json, "deleted", call->arguments[0]);
         lsi_json_object_close(&json);
         code = lsi_out_json(call, &json, code);
     }

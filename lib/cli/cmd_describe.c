@@ -56,14 +56,10 @@ static void cuts_json(lsi_json_writer *json, const ls_stream_description *descri
     ls_stream_cuts cuts = cuts_of(description);
 
     lsi_json_object_open(json);
-    lsi_json_key(json, "count");
-    lsi_json_uint(json, cuts.count);
-    lsi_json_key(json, "records");
-    lsi_json_uint(json, cuts.records);
-    lsi_json_key(json, "bytes");
-    lsi_json_uint(json, cuts.bytes);
-    lsi_json_key(json, "lag_ms");
-    lsi_json_uint(json, cuts.lag_ms);
+    lsi_member_uint(json, "count", cuts.count);
+    lsi_member_uint(json, "records", cuts.records);
+    lsi_member_uint(json, "bytes", cuts.bytes);
+    lsi_member_uint(json, "lag_ms", cuts.lag_ms);
     lsi_json_key(json, "last_us");
     if (cuts.count != 0)
         lsi_json_int(json, cuts.last_us);
@@ -92,36 +88,26 @@ static int print_json(const lsi_call *call, const ls_stream_description *descrip
 
     lsi_json_begin(&json, &lsi_memory_libc);
     lsi_json_object_open(&json);
-    lsi_json_key(&json, "name");
-    lsi_json_string(&json, ls_stream_description_name(description));
-    lsi_json_key(&json, "id");
-    lsi_json_uint(&json, ls_stream_description_id(description));
-    lsi_json_key(&json, "status");
-    lsi_json_string(&json, status_word(ls_stream_description_status(description)));
-    lsi_json_key(&json, "mode");
-    lsi_json_string(&json, mode_word(ls_stream_description_mode(description)));
-    lsi_json_key(&json, "durability");
-    lsi_json_string(&json, lsi_durability_word(durability));
-    lsi_json_key(&json, "created_us");
-    lsi_json_int(&json, ls_stream_description_created_us(description));
-    lsi_json_key(&json, "retention_hours");
-    lsi_json_uint(&json, ls_stream_description_retention_hours(description));
+    lsi_member_string(&json, "name", ls_stream_description_name(description));
+    lsi_member_uint(&json, "id", ls_stream_description_id(description));
+    lsi_member_string(&json, "status", status_word(ls_stream_description_status(description)));
+    lsi_member_string(&json, "mode", mode_word(ls_stream_description_mode(description)));
+    lsi_member_string(&json, "durability", lsi_durability_word(durability));
+    lsi_member_int(&json, "created_us", ls_stream_description_created_us(description));
+    lsi_member_uint(&json, "retention_hours", ls_stream_description_retention_hours(description));
     lsi_json_key(&json, "retention_bytes");
     if (ls_stream_description_retention_bytes(description) != 0)
         lsi_json_uint(&json, ls_stream_description_retention_bytes(description));
     else
         lsi_json_null(&json);
-    lsi_json_key(&json, "record_bytes_max");
-    lsi_json_uint(&json, ls_stream_description_record_bytes_max(description));
+    lsi_member_uint(&json, "record_bytes_max", ls_stream_description_record_bytes_max(description));
     lsi_json_key(&json, "encryption_key_id");
     if (ls_stream_description_key_id(description)[0] != '\0')
         lsi_json_string(&json, ls_stream_description_key_id(description));
     else
         lsi_json_null(&json);
-    lsi_json_key(&json, "compression");
-    lsi_json_string(&json, compression_word(description));
-    lsi_json_key(&json, "recompression");
-    lsi_json_bool(&json, ls_stream_description_recompression(description) != 0);
+    lsi_member_string(&json, "compression", compression_word(description));
+    lsi_member_bool(&json, "recompression", ls_stream_description_recompression(description) != 0);
     lsi_json_key(&json, "cuts");
     cuts_json(&json, description);
     lsi_json_key(&json, "limits");

@@ -12,8 +12,7 @@ static ls_inspect_act print_line(const char *line, void *user)
 
         lsi_json_begin(&json, &lsi_memory_libc);
         lsi_json_object_open(&json);
-        lsi_json_key(&json, "line");
-        lsi_json_string(&json, line);
+        lsi_member_string(&json, "line", line);
         lsi_json_object_close(&json);
         (void)lsi_out_json(call, &json, LSI_EXIT_OK); /* It says it when memory runs out. */
     } else {

@@ -82,12 +82,9 @@ static int print_counts(const lsi_call *call, const ls_filter *filter, const cou
     }
     lsi_json_begin(&json, &lsi_memory_libc);
     lsi_json_object_open(&json);
-    lsi_json_key(&json, "read");
-    lsi_json_uint(&json, found->read);
-    lsi_json_key(&json, "matched");
-    lsi_json_uint(&json, found->matched);
-    lsi_json_key(&json, "not_json");
-    lsi_json_uint(&json, ls_filter_not_json(filter));
+    lsi_member_uint(&json, "read", found->read);
+    lsi_member_uint(&json, "matched", found->matched);
+    lsi_member_uint(&json, "not_json", ls_filter_not_json(filter));
     lsi_json_object_close(&json);
     return lsi_out_json(call, &json, code);
 }

@@ -1,7 +1,7 @@
 /* lstream get: prints what can be read now, from a position to the tip, and ends.
  *
- * Damage ends it, unless --skip-damage: then shards are read one after the other, so that the damage of one keeps nobody
- * from the others. */
+ * Damage ends it, unless --skip-damage: then shards are read one after the other, so that the damage of one keeps
+ * nobody from the others. */
 #include "cli/cli.h"
 
 enum { SHARD, FROM, LIMIT, SKIP, NO_RETRY };

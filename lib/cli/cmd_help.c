@@ -27,12 +27,9 @@ static int print_json(const lsi_call *call)
     lsi_json_array_open(&json);
     for (const lsi_command *const *c = lsi_commands; *c != NULL; c++) {
         lsi_json_object_open(&json);
-        lsi_json_key(&json, "name");
-        lsi_json_string(&json, (*c)->name);
-        lsi_json_key(&json, "arguments");
-        lsi_json_string(&json, (*c)->arguments);
-        lsi_json_key(&json, "summary");
-        lsi_json_string(&json, (*c)->summary);
+        lsi_member_string(&json, "name", (*c)->name);
+        lsi_member_string(&json, "arguments", (*c)->arguments);
+        lsi_member_string(&json, "summary", (*c)->summary);
         lsi_json_object_close(&json);
     }
     lsi_json_array_close(&json);
@@ -40,10 +37,8 @@ static int print_json(const lsi_call *call)
     lsi_json_array_open(&json);
     for (size_t i = 0; i < sizeof(exit_codes) / sizeof(exit_codes[0]); i++) {
         lsi_json_object_open(&json);
-        lsi_json_key(&json, "code");
-        lsi_json_int(&json, exit_codes[i].code);
-        lsi_json_key(&json, "meaning");
-        lsi_json_string(&json, exit_codes[i].meaning);
+        lsi_member_int(&json, "code", exit_codes[i].code);
+        lsi_member_string(&json, "meaning", exit_codes[i].meaning);
         lsi_json_object_close(&json);
     }
     lsi_json_array_close(&json);

@@ -26,14 +26,10 @@ static void json_figures(lsi_json_writer *json, const ls_stream_description *des
         return;
     }
     lsi_json_object_open(json);
-    lsi_json_key(json, "write_bytes_per_second");
-    lsi_json_uint(json, limits.write_bytes_per_second);
-    lsi_json_key(json, "write_records_per_second");
-    lsi_json_uint(json, limits.write_records_per_second);
-    lsi_json_key(json, "read_bytes_per_second");
-    lsi_json_uint(json, limits.read_bytes_per_second);
-    lsi_json_key(json, "read_calls_per_second");
-    lsi_json_uint(json, limits.read_calls_per_second);
+    lsi_member_uint(json, "write_bytes_per_second", limits.write_bytes_per_second);
+    lsi_member_uint(json, "write_records_per_second", limits.write_records_per_second);
+    lsi_member_uint(json, "read_bytes_per_second", limits.read_bytes_per_second);
+    lsi_member_uint(json, "read_calls_per_second", limits.read_calls_per_second);
     lsi_json_object_close(json);
 }
 

@@ -26,8 +26,7 @@ static int run(lsi_call *call)
 
         lsi_json_begin(&json, &lsi_memory_libc);
         lsi_json_object_open(&json);
-        lsi_json_key(&json, "maintained");
-        lsi_json_bool(&json, true);
+        lsi_member_bool(&json, "maintained", true);
         lsi_json_object_close(&json);
         code = lsi_out_json(call, &json, code);
     }

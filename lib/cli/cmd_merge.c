@@ -32,8 +32,7 @@ static int run(lsi_call *call)
         lsi_json_uint(&json, shards[0]);
         lsi_json_uint(&json, shards[1]);
         lsi_json_array_close(&json);
-        lsi_json_key(&json, "child");
-        lsi_json_uint(&json, child);
+        lsi_member_uint(&json, "child", child);
         lsi_json_object_close(&json);
         return lsi_out_json(call, &json, code);
     }

@@ -34,8 +34,7 @@ static int run(lsi_call *call)
 
         lsi_json_begin(&json, &lsi_memory_libc);
         lsi_json_object_open(&json);
-        lsi_json_key(&json, "mode");
-        lsi_json_string(&json, word_of(ls_stream_description_mode(description)));
+        lsi_member_string(&json, "mode", word_of(ls_stream_description_mode(description)));
         lsi_json_object_close(&json);
         code = lsi_out_json(call, &json, LSI_EXIT_OK);
     } else {

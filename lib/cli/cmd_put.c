@@ -465,14 +465,10 @@ static int print_summary(const run_state *state, int code)
     if (state->call->json) {
         lsi_json_begin(&json, &lsi_memory_libc);
         lsi_json_object_open(&json);
-        lsi_json_key(&json, "read");
-        lsi_json_uint(&json, state->read);
-        lsi_json_key(&json, "stored");
-        lsi_json_uint(&json, state->stored);
-        lsi_json_key(&json, "refused");
-        lsi_json_uint(&json, state->refused);
-        lsi_json_key(&json, "bytes");
-        lsi_json_uint(&json, state->data_bytes);
+        lsi_member_uint(&json, "read", state->read);
+        lsi_member_uint(&json, "stored", state->stored);
+        lsi_member_uint(&json, "refused", state->refused);
+        lsi_member_uint(&json, "bytes", state->data_bytes);
         lsi_json_key(&json, "throttled_seconds");
         lsi_json_double(&json, (double)state->waited_ms / 1000.0);
         lsi_json_key(&json, "seconds");

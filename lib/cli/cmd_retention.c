@@ -51,8 +51,7 @@ static int print(const lsi_call *call, uint32_t hours, uint64_t bytes)
     }
     lsi_json_begin(&json, &lsi_memory_libc);
     lsi_json_object_open(&json);
-    lsi_json_key(&json, "retention_hours");
-    lsi_json_uint(&json, hours);
+    lsi_member_uint(&json, "retention_hours", hours);
     lsi_json_key(&json, "retention_bytes");
     if (bytes != 0)
         lsi_json_uint(&json, bytes);

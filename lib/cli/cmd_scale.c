@@ -33,18 +33,12 @@ void lsi_auto_scaling_json(lsi_json_writer *json, const ls_stream_description *d
         return;
     }
     lsi_json_object_open(json);
-    lsi_json_key(json, "hot_percent");
-    lsi_json_uint(json, found.hot_percent);
-    lsi_json_key(json, "hot_seconds");
-    lsi_json_uint(json, found.hot_seconds);
-    lsi_json_key(json, "cold_percent");
-    lsi_json_uint(json, found.cold_percent);
-    lsi_json_key(json, "cold_seconds");
-    lsi_json_uint(json, found.cold_seconds);
-    lsi_json_key(json, "shards_min");
-    lsi_json_uint(json, found.shards_min);
-    lsi_json_key(json, "shards_max");
-    lsi_json_uint(json, found.shards_max);
+    lsi_member_uint(json, "hot_percent", found.hot_percent);
+    lsi_member_uint(json, "hot_seconds", found.hot_seconds);
+    lsi_member_uint(json, "cold_percent", found.cold_percent);
+    lsi_member_uint(json, "cold_seconds", found.cold_seconds);
+    lsi_member_uint(json, "shards_min", found.shards_min);
+    lsi_member_uint(json, "shards_max", found.shards_max);
     lsi_json_object_close(json);
 }
 
@@ -143,8 +137,7 @@ static int set_count(lsi_call *call)
 
         lsi_json_begin(&json, &lsi_memory_libc);
         lsi_json_object_open(&json);
-        lsi_json_key(&json, "open_shards");
-        lsi_json_uint(&json, count);
+        lsi_member_uint(&json, "open_shards", count);
         lsi_json_object_close(&json);
         return lsi_out_json(call, &json, code);
     }

@@ -39,12 +39,9 @@ static int run(lsi_call *call)
 
         lsi_json_begin(&json, &lsi_memory_libc);
         lsi_json_object_open(&json);
-        lsi_json_key(&json, "split");
-        lsi_json_uint(&json, shard);
-        lsi_json_key(&json, "lower");
-        lsi_json_uint(&json, lower);
-        lsi_json_key(&json, "upper");
-        lsi_json_uint(&json, upper);
+        lsi_member_uint(&json, "split", shard);
+        lsi_member_uint(&json, "lower", lower);
+        lsi_member_uint(&json, "upper", upper);
         lsi_json_object_close(&json);
         return lsi_out_json(call, &json, code);
     }

@@ -46,12 +46,6 @@ static bool in_section(printer *to, int section)
     return true;
 }
 
-static void put_number(printer *to, const char *key, uint64_t n)
-{
-    lsi_json_key(&to->json, key);
-    lsi_json_uint(&to->json, n);
-}
-
 static void print_store(const ls_inspect_store *store, void *user)
 {
     printer *to = user;
@@ -60,17 +54,14 @@ static void print_store(const ls_inspect_store *store, void *user)
     for (size_t i = 0; i < 16; i++)
         (void)snprintf(id + 2 * i, 3, "%02x", store->store_id[i]);
     if (to->call->json) {
-        lsi_json_key(&to->json, "store_id");
-        lsi_json_string(&to->json, id);
-        lsi_json_key(&to->json, "durability");
-        lsi_json_string(&to->json, lsi_durability_word(store->durability));
-        put_number(to, "segment_bytes", store->segment_bytes);
-        put_number(to, "stream_count", store->stream_count);
-        put_number(to, "bytes", store->bytes);
-        put_number(to, "free_bytes", store->free_bytes);
-        put_number(to, "store_lock_holder", store->store_lock_holder);
-        lsi_json_key(&to->json, "control_is_current");
-        lsi_json_bool(&to->json, store->control_is_current != 0);
+        lsi_member_string(&to->json, "store_id", id);
+        lsi_member_string(&to->json, "durability", lsi_durability_word(store->durability));
+        lsi_member_uint(&to->json, "segment_bytes", store->segment_bytes);
+        lsi_member_uint(&to->json, "stream_count", store->stream_count);
+        lsi_member_uint(&to->json, "bytes", store->bytes);
+        lsi_member_uint(&to->json, "free_bytes", store->free_bytes);
+        lsi_member_uint(&to->json, "store_lock_holder", store->store_lock_holder);
+        lsi_member_bool(&to->json, "control_is_current", store->control_is_current != 0);
         return;
     }
     lsi_format_size(store->bytes, size);
@@ -92,14 +83,10 @@ static void print_process(const ls_inspect_process *process, void *user)
     to->processes++;
     if (to->call->json) {
         lsi_json_object_open(&to->json);
-        lsi_json_key(&to->json, "pid");
-        lsi_json_int(&to->json, process->pid);
-        lsi_json_key(&to->json, "alive");
-        lsi_json_bool(&to->json, process->alive != 0);
-        lsi_json_key(&to->json, "read_only");
-        lsi_json_bool(&to->json, process->read_only != 0);
-        lsi_json_key(&to->json, "attached_us");
-        lsi_json_int(&to->json, process->attached_us);
+        lsi_member_int(&to->json, "pid", process->pid);
+        lsi_member_bool(&to->json, "alive", process->alive != 0);
+        lsi_member_bool(&to->json, "read_only", process->read_only != 0);
+        lsi_member_int(&to->json, "attached_us", process->attached_us);
         lsi_json_object_close(&to->json);
         return;
     }
@@ -118,16 +105,15 @@ static void print_stream(const ls_inspect_stream *stream, void *user)
 
     if (to->call->json) {
         lsi_json_object_open(&to->json);
-        lsi_json_key(&to->json, "name");
-        lsi_json_string(&to->json, stream->stream);
-        put_number(to, "id", stream->stream_id);
-        put_number(to, "shards", stream->shards);
-        put_number(to, "files", stream->files);
-        put_number(to, "bytes", stream->bytes);
-        put_number(to, "cuts", stream->cut_count);
-        put_number(to, "cut_records", stream->cut_records);
-        put_number(to, "cut_bytes", stream->cut_bytes);
-        put_number(to, "cut_lag_ms", stream->cut_lag_ms);
+        lsi_member_string(&to->json, "name", stream->stream);
+        lsi_member_uint(&to->json, "id", stream->stream_id);
+        lsi_member_uint(&to->json, "shards", stream->shards);
+        lsi_member_uint(&to->json, "files", stream->files);
+        lsi_member_uint(&to->json, "bytes", stream->bytes);
+        lsi_member_uint(&to->json, "cuts", stream->cut_count);
+        lsi_member_uint(&to->json, "cut_records", stream->cut_records);
+        lsi_member_uint(&to->json, "cut_bytes", stream->cut_bytes);
+        lsi_member_uint(&to->json, "cut_lag_ms", stream->cut_lag_ms);
         lsi_json_object_close(&to->json);
         return;
     }
@@ -159,24 +145,21 @@ static void print_shard(const ls_inspect_shard *shard, void *user)
     first = in_section(to, SHARDS);
     if (to->call->json) {
         lsi_json_object_open(&to->json);
-        lsi_json_key(&to->json, "stream");
-        lsi_json_string(&to->json, shard->stream);
-        put_number(to, "stream_id", shard->stream_id);
+        lsi_member_string(&to->json, "stream", shard->stream);
+        lsi_member_uint(&to->json, "stream_id", shard->stream_id);
         if (shard->shard == LS_STATE_SHARD) {
-            lsi_json_key(&to->json, "shard");
-            lsi_json_string(&to->json, "state");
+            lsi_member_string(&to->json, "shard", "state");
         } else {
-            put_number(to, "shard", shard->shard);
+            lsi_member_uint(&to->json, "shard", shard->shard);
         }
-        lsi_json_key(&to->json, "health");
-        lsi_json_string(&to->json, lsi_health_word(shard->health));
-        put_number(to, "failed_errno", (uint64_t)shard->failed_errno);
-        put_number(to, "torn_count", shard->torn_count);
-        put_number(to, "append_lock_holder", shard->append_lock_holder);
-        put_number(to, "sync_lock_holder", shard->sync_lock_holder);
-        put_number(to, "committed_end", shard->committed_end);
-        put_number(to, "durable_end", shard->durable_end);
-        put_number(to, "next_seqno", shard->next_seqno);
+        lsi_member_string(&to->json, "health", lsi_health_word(shard->health));
+        lsi_member_uint(&to->json, "failed_errno", (uint64_t)shard->failed_errno);
+        lsi_member_uint(&to->json, "torn_count", shard->torn_count);
+        lsi_member_uint(&to->json, "append_lock_holder", shard->append_lock_holder);
+        lsi_member_uint(&to->json, "sync_lock_holder", shard->sync_lock_holder);
+        lsi_member_uint(&to->json, "committed_end", shard->committed_end);
+        lsi_member_uint(&to->json, "durable_end", shard->durable_end);
+        lsi_member_uint(&to->json, "next_seqno", shard->next_seqno);
         lsi_json_object_close(&to->json);
         return;
     }

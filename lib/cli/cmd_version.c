@@ -12,14 +12,10 @@ static int run(lsi_call *call)
     }
     lsi_json_begin(&json, &lsi_memory_libc);
     lsi_json_object_open(&json);
-    lsi_json_key(&json, "version");
-    lsi_json_string(&json, LS_VERSION_STRING);
-    lsi_json_key(&json, "library");
-    lsi_json_string(&json, ls_version_string());
-    lsi_json_key(&json, "format");
-    lsi_json_int(&json, LS_FORMAT_VERSION);
-    lsi_json_key(&json, "features");
-    lsi_json_string(&json, ls_version_features());
+    lsi_member_string(&json, "version", LS_VERSION_STRING);
+    lsi_member_string(&json, "library", ls_version_string());
+    lsi_member_int(&json, "format", LS_FORMAT_VERSION);
+    lsi_member_string(&json, "features", ls_version_features());
     lsi_json_object_close(&json);
     return lsi_out_json(call, &json, LSI_EXIT_OK);
 }

@@ -44,10 +44,8 @@ static void print_json(const lsi_call *call, const ls_finding *finding)
 
     lsi_json_begin(&json, &lsi_memory_libc);
     lsi_json_object_open(&json);
-    lsi_json_key(&json, "severity");
-    lsi_json_string(&json, severity_word(finding->severity));
-    lsi_json_key(&json, "kind");
-    lsi_json_string(&json, kind_word(finding->kind));
+    lsi_member_string(&json, "severity", severity_word(finding->severity));
+    lsi_member_string(&json, "kind", kind_word(finding->kind));
     lsi_json_key(&json, "stream");
     if (finding->stream_id == 0)
         lsi_json_null(&json);
@@ -60,26 +58,17 @@ static void print_json(const lsi_call *call, const ls_finding *finding)
         lsi_json_string(&json, "state");
     else
         lsi_json_uint(&json, finding->shard);
-    lsi_json_key(&json, "file");
-    lsi_json_string(&json, finding->file);
-    lsi_json_key(&json, "offset");
-    lsi_json_uint(&json, finding->offset);
-    lsi_json_key(&json, "bytes");
-    lsi_json_uint(&json, finding->bytes);
-    lsi_json_key(&json, "first_seqno");
-    lsi_json_uint(&json, finding->first_seqno);
-    lsi_json_key(&json, "last_seqno");
-    lsi_json_uint(&json, finding->last_seqno);
+    lsi_member_string(&json, "file", finding->file);
+    lsi_member_uint(&json, "offset", finding->offset);
+    lsi_member_uint(&json, "bytes", finding->bytes);
+    lsi_member_uint(&json, "first_seqno", finding->first_seqno);
+    lsi_member_uint(&json, "last_seqno", finding->last_seqno);
     lsi_json_key(&json, "records_max");
     put_records(&json, finding->records_max);
-    lsi_json_key(&json, "repairable");
-    lsi_json_bool(&json, finding->repairable != 0);
-    lsi_json_key(&json, "repaired");
-    lsi_json_bool(&json, finding->repaired != 0);
-    lsi_json_key(&json, "what");
-    lsi_json_string(&json, finding->what);
-    lsi_json_key(&json, "advice");
-    lsi_json_string(&json, finding->advice);
+    lsi_member_bool(&json, "repairable", finding->repairable != 0);
+    lsi_member_bool(&json, "repaired", finding->repaired != 0);
+    lsi_member_string(&json, "what", finding->what);
+    lsi_member_string(&json, "advice", finding->advice);
     lsi_json_object_close(&json);
     (void)lsi_out_json(call, &json, LSI_EXIT_OK); /* It says it when memory runs out. */
 }

@@ -1,5 +1,5 @@
-/* Following each shard by itself, for `lstream tail --skip-damage`: one iterator over all would stop at the damage of one,
- * and cannot be moved in one shard alone.
+/* Following each shard by itself, for `lstream tail --skip-damage`: one iterator over all would stop at the damage of
+ * one, and cannot be moved in one shard alone.
  *
  * A child is begun when its parents were read to their ends, so that the records of a key stay in order; children that
  * come while this runs are found at their parents' ends. Several iterators cannot be waited for together, so they are

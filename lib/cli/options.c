@@ -235,18 +235,15 @@ static void print_help(const lsi_command *command)
 static void option_json(lsi_json_writer *json, const lsi_option *option)
 {
     lsi_json_object_open(json);
-    lsi_json_key(json, "name");
-    lsi_json_string(json, option->name);
+    lsi_member_string(json, "name", option->name);
     if (option->letter != 0) {
         lsi_json_key(json, "letter");
         lsi_json_string_sized(json, &option->letter, 1);
     }
     if (option->word != NULL) {
-        lsi_json_key(json, "value");
-        lsi_json_string(json, option->word);
+        lsi_member_string(json, "value", option->word);
     }
-    lsi_json_key(json, "help");
-    lsi_json_string(json, option->help);
+    lsi_member_string(json, "help", option->help);
     lsi_json_object_close(json);
 }
 
@@ -257,14 +254,10 @@ static int print_help_json(const lsi_call *call, const lsi_command *command)
 
     lsi_json_begin(&json, &lsi_memory_libc);
     lsi_json_object_open(&json);
-    lsi_json_key(&json, "name");
-    lsi_json_string(&json, command->name);
-    lsi_json_key(&json, "arguments");
-    lsi_json_string(&json, command->arguments);
-    lsi_json_key(&json, "summary");
-    lsi_json_string(&json, command->summary);
-    lsi_json_key(&json, "help");
-    lsi_json_string(&json, command->help != NULL ? command->help : "");
+    lsi_member_string(&json, "name", command->name);
+    lsi_member_string(&json, "arguments", command->arguments);
+    lsi_member_string(&json, "summary", command->summary);
+    lsi_member_string(&json, "help", command->help != NULL ? command->help : "");
     lsi_json_key(&json, "options");
     lsi_json_array_open(&json);
     for (; options->name != NULL; options++)

@@ -17,19 +17,15 @@ static void print_json(const ls_record *record)
     writer.size = 0; /* The text's memory is used again. */
     writer.wants_comma = false;
     lsi_json_object_open(&writer);
-    lsi_json_key(&writer, "shard");
-    lsi_json_uint(&writer, record->shard);
-    lsi_json_key(&writer, "seqno");
-    lsi_json_uint(&writer, record->seqno);
+    lsi_member_uint(&writer, "shard", record->shard);
+    lsi_member_uint(&writer, "seqno", record->seqno);
     lsi_json_key(&writer, "key");
     lsi_json_string_sized(&writer, record->partition_key.data, record->partition_key.size);
     if ((record->flags & LS_RECORD_EXPLICIT_HASH_KEY) != 0) {
         lsi_format_hash_key(record->explicit_hash_key, hash_key);
-        lsi_json_key(&writer, "explicit_hash_key");
-        lsi_json_string(&writer, hash_key);
+        lsi_member_string(&writer, "explicit_hash_key", hash_key);
     }
-    lsi_json_key(&writer, "arrival_us");
-    lsi_json_int(&writer, record->arrival_us);
+    lsi_member_int(&writer, "arrival_us", record->arrival_us);
     if (lsi_is_utf8(record->data.data, record->data.size)) {
         lsi_json_key(&writer, "data");
         lsi_json_string_sized(&writer, record->data.data, record->data.size);

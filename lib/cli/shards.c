@@ -45,13 +45,11 @@ void lsi_shard_json(lsi_json_writer *json, const ls_shard_info *shard, bool is_d
     char text[LSI_HASH_KEY_BYTES];
 
     lsi_json_object_open(json);
-    lsi_json_key(json, "shard");
-    lsi_json_uint(json, shard->shard);
+    lsi_member_uint(json, "shard", shard->shard);
     lsi_json_key(json, "id");
     (void)snprintf(text, sizeof text, "shardId-%012" PRIu32, shard->shard);
     lsi_json_string(json, text);
-    lsi_json_key(json, "open");
-    lsi_json_bool(json, shard->is_open != 0);
+    lsi_member_bool(json, "open", shard->is_open != 0);
     lsi_json_key(json, "first_hash_key");
     lsi_format_hash_key(shard->first_hash_key, text);
     lsi_json_string(json, text);
@@ -60,8 +58,7 @@ void lsi_shard_json(lsi_json_writer *json, const ls_shard_info *shard, bool is_d
     lsi_json_string(json, text);
     json_seqno(json, "starting_seqno", shard->starting_seqno);
     json_seqno(json, "ending_seqno", shard->ending_seqno);
-    lsi_json_key(json, "created_us");
-    lsi_json_int(json, shard->created_us);
+    lsi_member_int(json, "created_us", shard->created_us);
     json_time(json, "closed_us", shard->closed_us);
     json_shard_or_null(json, "parent", shard->parent);
     json_shard_or_null(json, "adjacent_parent", shard->adjacent_parent);
@@ -70,10 +67,8 @@ void lsi_shard_json(lsi_json_writer *json, const ls_shard_info *shard, bool is_d
         json_seqno(json, "latest_seqno", shard->latest_seqno);
         json_time(json, "oldest_arrival_us", shard->oldest_arrival_us);
         json_time(json, "latest_arrival_us", shard->latest_arrival_us);
-        lsi_json_key(json, "stored_bytes");
-        lsi_json_uint(json, shard->stored_bytes);
-        lsi_json_key(json, "health");
-        lsi_json_string(json, lsi_health_word(shard->health));
+        lsi_member_uint(json, "stored_bytes", shard->stored_bytes);
+        lsi_member_string(json, "health", lsi_health_word(shard->health));
     }
     lsi_json_object_close(json);
 }
