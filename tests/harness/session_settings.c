@@ -204,16 +204,13 @@ static ls_status register_one(ls_stream *stream, uint32_t number, bool is_to_be,
     return st;
 }
 
-static ls_status change_state(ls_stream *stream, uint32_t first, uint32_t count, uint64_t value)
+static ls_status change_state(session *of, ls_stream *stream, uint32_t first, uint32_t count, uint64_t value)
 {
     char keys[TRUTH_STATES][NAME_BYTES];
     lsi_state_change changes[TRUTH_STATES];
-    unsigned char *bytes = malloc(value + 1);
+    unsigned char *bytes = of->data = sim_must(realloc(of->data, value + 1)); /* a process may be killed in here */
     uint32_t conflict;
-    ls_status st;
 
-    if (bytes == NULL)
-        abort();
     for (size_t i = 0; i < value; i++)
         bytes[i] = state_byte(value, i);
     for (uint32_t i = 0; i < count; i++) {
@@ -222,9 +219,7 @@ static ls_status change_state(ls_stream *stream, uint32_t first, uint32_t count,
         changes[i] = (lsi_state_change){.key = {keys[i], (size_t)size}, .expected = LSI_STATE_ANY,
                                         .value = {bytes, (size_t)value}};
     }
-    st = stream->stream->engine->ops->state_write(stream->stream, changes, count, &conflict);
-    free(bytes);
-    return st;
+    return stream->stream->engine->ops->state_write(stream->stream, changes, count, &conflict);
 }
 
 ls_status session_set(session *of, uint32_t stream, uint32_t setting, uint64_t value)
@@ -244,7 +239,7 @@ ls_status session_set(session *of, uint32_t stream, uint32_t setting, uint64_t v
     case TRUTH_SCALING: st = set_scaling(handle, (uint32_t)value); break;
     default:
         if (setting >= TRUTH_STATE && setting < TRUTH_SETTINGS) {
-            st = change_state(handle, setting - TRUTH_STATE, 1, value);
+            st = change_state(of, handle, setting - TRUTH_STATE, 1, value);
             break;
         }
         if (setting < TRUTH_CONSUMER || setting >= TRUTH_SETTINGS)
@@ -280,7 +275,7 @@ ls_status session_state(session *of, uint32_t stream, uint32_t count, uint64_t v
         return st;
     for (uint32_t i = 0; i < count; i++)
         (void)truth_setting_begin(of->truth, stream, TRUTH_STATE + i, value, group, session_here(of));
-    st = session_answered(of, change_state(of->streams[stream], 0, count, value));
+    st = session_answered(of, change_state(of, of->streams[stream], 0, count, value));
     group_answered(of, begun, count, st);
     return st;
 }
