@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "support/sim_inside.h"
 
 #define NAME_BYTES 16
 
