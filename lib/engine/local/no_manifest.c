@@ -136,8 +136,9 @@ ls_status lsi_local_inspect_no_manifest(const lsi_env *env, const lsi_root *root
                                         lsi_inspection *inspection)
 {
     ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_MANIFEST, .file = LSI_MANIFEST_NAME,
-                          .advice = "put `manifest` back from a copy made since the last stream was created or "
-                                    "deleted, then verify; keep the damaged one; lstream does not guess one"};
+                          .advice = "put `manifest` back from a copy made since streams were last created, deleted, "
+                                    "split, merged or set, before anybody opens the store, then verify; keep the "
+                                    "damaged one; lstream does not guess one"};
     walk of = {.env = env, .root = root, .inspection = inspection, .peek = {.env = env}};
     char cause[LSI_MESSAGE_BYTES], shown[SHOWN_BYTES] = "none";
     ids streams;
