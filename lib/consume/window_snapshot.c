@@ -13,7 +13,7 @@
  * It is valid if and only if
  *   N1  the head is whole, its first word and its settings are ours;
  *   N2  inputs ascend, and their states are known;
- *   N3  no key comes twice or has no panes; its panes ascend, are not empty, and have elements;
+ *   N3  no key comes twice or has no panes; its panes ascend, are not empty, and have elements; sessions are apart;
  *   N4  nothing is behind.
  * It is not summed: what stores it does that. */
 #include "consume/window_inside.h"
@@ -158,6 +158,8 @@ static ls_status take_pane(lsi_windows *windows, lsi_pane_key *key, lsi_cursor *
         return corrupt("a window");
     if (before != NULL && (before->start_ms > start_ms || (before->start_ms == start_ms && before->end_ms >= end_ms)))
         return corrupt("the order of windows"); /* N3 */
+    if (before != NULL && windows->settings.kind == LSI_WINDOWS_SESSION && before->end_ms >= start_ms)
+        return corrupt("two sessions that are one");
     st = lsi_pane_make(windows, key, start_ms, end_ms, &pane);
     if (st != LS_OK)
         return st;

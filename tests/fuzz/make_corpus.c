@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/u128.h"
 #include "consume/iterator.h"
+#include "consume/window.h"
 #include "engine/local/local.h"
 #include "storage/blocks.h"
 #include "storage/control_layout.h"
@@ -45,6 +46,58 @@ static void write_text(const char *target, const char *name, const char *text)
 }
 
 /* A pattern, and a record's data behind its end. */
+/* Of a batch of records 10, 20 .. 50 of shard 1. */
+static void responses(void)
+{
+    char number[LSI_SEQNO56_BYTES], text[512];
+    int size;
+
+    lsi_seqno56_format(&(lsi_seqno56){.counter = 30, .shard = 1}, number);
+    size = snprintf(text, sizeof text, "{\"batchItemFailures\":[{\"itemIdentifier\":\"%s\"},{\"a\":[],"
+                    "\"itemIdentifier\":\"%s\"}]}", number, number);
+    write_input("response", "failures", text, (size_t)size);
+    size = snprintf(text, sizeof text, "{\"state\":{\"n\":1.5e2,\"a\":[true,null,\"\\u00e4\",{}]},"
+                    "\"batchItemFailures\":null}");
+    write_input("response", "state", text, (size_t)size);
+    write_input("response", "empty", "\"\"", 2);
+    write_input("response", "array", "[]", 2);
+}
+
+/* Some elements of two inputs in windows of each kind. */
+static void windows(void)
+{
+    static const char *const names[] = {"tumbling", "sliding", "cumulating", "session"};
+
+    for (uint32_t kind = 0; kind < 4; kind++) {
+        const lsi_windows_settings settings = {
+            .kind = (lsi_windows_kind)kind, .size_ms = 20, .step_ms = 10, .gap_ms = 4, .delay_ms = 5,
+            .lateness_ms = 15, .state_bytes_max = 1 << 20, .fold = lsi_tally_fold,
+        };
+        unsigned char input[4096] = {(unsigned char)kind};
+        lsi_windows *made;
+        size_t size;
+        void *bytes;
+
+        if (lsi_windows_open(&lsi_memory_libc, &settings, &made) != LS_OK ||
+            lsi_windows_input(made, 1, NULL, 0) != LS_OK || lsi_windows_input(made, 2, NULL, 0) != LS_OK)
+            abort();
+        for (uint32_t i = 0; i < 12; i++) {
+            double number = i;
+            lsi_element_fate fate;
+
+            if (lsi_windows_add(made, 1 + i % 2, (ls_bytes){"key", 1 + i % 3}, 7 * i, &number, &fate) != LS_OK)
+                abort();
+            lsi_windows_advance(made, 1 + i % 2, i);
+        }
+        if (lsi_windows_save(made, &bytes, &size) != LS_OK || size > sizeof input - 1)
+            abort();
+        memcpy(input + 1, bytes, size);
+        write_input("windows", names[kind], input, size + 1);
+        lsi_free(&lsi_memory_libc, bytes);
+        lsi_windows_close(made);
+    }
+}
+
 static void write_filter(const char *name, const char *pattern, const char *data)
 {
     char both[2048];
@@ -105,6 +158,8 @@ static void texts(void)
     write_text("json", "escapes", "[\"\\u0000\\ud83d\\ude00\\n\\\"\\\\\\/\", \"\xc3\xa4\"]");
     write_text("json", "deep", "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[");
     filters();
+    responses();
+    windows();
     write_text("json", "twice", "{\"id\": 1, \"id\": 2}");
 }
 
