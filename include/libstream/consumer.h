@@ -264,6 +264,7 @@ LS_API ls_status ls_consumer_subscribe_place(ls_consumer *consumer, const char *
  * @param needed  May be NULL. The bytes needed, with the terminator.
  *
  * @retval LS_ERR_TOO_LARGE  `capacity` is too small; nothing was written to `buffer`.
+ * @retval LS_ERR_STATE      The batch is a mapping's (mapping.h), which keeps its place itself.
  *
  * Threads: as the batch's iterator or callback. Never blocks. Since 0.1.
  */

@@ -6,6 +6,17 @@
  * wanted, what happens to those that a handler cannot work on. Its settings are Lambda's, with Lambda's defaults and
  * limits. It belongs to the stream, and goes with it; mappings of one stream know nothing of each other.
  *
+ * A program *runs* a mapping with a handler (ls_mapping_run). Any number of runs, in any processes, share the shards of
+ * the stream among them, each shard with one of them at a time. A run that is gone or stopped is taken for dead when
+ * it was not heard of for `failover_ms`, and others go on with its shards.
+ *
+ * WHAT HOLDS. Every record that is wanted is handled at least once, or discarded by the mapping's settings: nothing is
+ * skipped. Records of a partition key are handled in their order; a shard that came from others only after these were
+ * finished. Progress is stored at the latest `sync_interval_ms` after it was made, and when a shard or a window ends, a
+ * shard is handed over, or the run ends: what a killed process had finished since then is handled again. A run that
+ * was taken for dead while it was only slow cannot store progress any more, but a handler that it had begun goes on.
+ * State of a window and the place that it belongs to are stored together.
+ *
  * Not supported yet, and refused by name with LS_ERR_UNSUPPORTED: `failure_stream`, `consumer`.
  */
 #ifndef LIBSTREAM_MAPPING_H
@@ -20,11 +31,13 @@ extern "C" {
 #endif
 
 /** `ls_mapping_options.flags` */
-#define LS_MAPPING_BISECT UINT32_C(1)              /**< A batch that failed is split in two. BisectBatchOnFunctionError */
+#define LS_MAPPING_BISECT UINT32_C(1)              /**< A batch that failed is split in two.
+                                                        BisectBatchOnFunctionError */
 #define LS_MAPPING_REPORT_FAILURES UINT32_C(2)     /**< Handlers may say from which record on a batch failed.
                                                         ReportBatchItemFailures */
-#define LS_MAPPING_DISCARD_FAILED_ONLY UINT32_C(4) /**< When retries are over, of a batch whose first record was reported
-                                                        that one alone is given up. With REPORT_FAILURES only. */
+#define LS_MAPPING_DISCARD_FAILED_ONLY UINT32_C(4) /**< When retries are over, of a batch whose first record was
+                                                        reported that one alone is given up. With REPORT_FAILURES
+                                                        only. */
 #define LS_MAPPING_DOCUMENT_BYTES UINT32_C(8)      /**< `bytes_max` counts the bytes of Lambda's event document; without
                                                         it those of keys and data. */
 
@@ -91,9 +104,9 @@ typedef struct ls_mapping_info {
  * @param position  Borrowed until return. LS_TRIM_HORIZON, LS_LATEST or LS_AT_TIMESTAMP; it cannot be changed later.
  * @param options   Borrowed until return, with all that it points to. NULL: all defaults.
  *
- * @retval LS_ERR_INVALID_ARGUMENT  The name breaks its rule; the position is of another kind or in the future; a setting
- *                                  is out of its range, or does not go with another; a filter breaks a rule, in
- *                                  the words of ls_filter_open. Nothing was changed.
+ * @retval LS_ERR_INVALID_ARGUMENT  The name breaks its rule; the position is of another kind or in the future; a
+ *                                  setting is out of its range, or does not go with another; a filter breaks a rule,
+ *                                  in the words of ls_filter_open. Nothing was changed.
  * @retval LS_ERR_TOO_LARGE         A filter is longer than 65,536 bytes. Nothing was changed.
  * @retval LS_ERR_UNSUPPORTED       A setting that is not supported yet, or there are filters and libstream was built
  *                                  without JSON. Nothing was changed.
@@ -171,8 +184,8 @@ LS_API ls_status ls_mapping_description_info(const ls_mapping_description *descr
 /**
  * Its settings, every default spelled out but for those whose default is none, which are 0 or NULL.
  *
- * @param out  Its `size` says how much of it the caller knows; only that much is written. The filters are views until the
- *             description is released.
+ * @param out  Its `size` says how much of it the caller knows; only that much is written. The filters are views until
+ *             the description is released.
  *
  * @retval LS_ERR_INVALID_ARGUMENT  `out->size` was not set.
  *
@@ -182,6 +195,175 @@ LS_API ls_status ls_mapping_description_options(const ls_mapping_description *de
 
 /** Release a description. NULL is accepted. Threads: any thread. Never blocks. Since 0.1. */
 LS_API void ls_mapping_description_free(ls_mapping_description *description);
+
+/* ---- running ---- */
+
+/** An open mapping. */
+typedef struct ls_mapping ls_mapping;
+
+/**
+ * Open a mapping, for running it. Any number of handles, in any process, may be open at once.
+ *
+ * @param name  Borrowed until return.
+ * @param out   Owned by the caller, release with ls_mapping_close. Set on LS_OK only.
+ *
+ * Errors as ls_mapping_describe, and LS_ERR_READ_ONLY: the store was opened for reading.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_mapping_open(ls_stream *stream, const char *name, ls_mapping **out);
+
+/**
+ * Close a mapping handle. The mapping stays. NULL is accepted.
+ *
+ * @retval LS_ERR_STATE  A run of this handle has not returned: nothing was closed and `mapping` lives on.
+ *
+ * Threads: any thread. Never blocks. Since 0.1.
+ */
+LS_API ls_status ls_mapping_close(ls_mapping *mapping);
+
+/** What a handler answers. */
+typedef int32_t ls_handler_answer;
+#define LS_HANDLER_DONE 0  /**< All records of the batch are finished, or with ls_handler_fail_at those before it. */
+#define LS_HANDLER_RETRY 1 /**< The batch has failed: what comes then is for the mapping's settings to say. */
+#define LS_HANDLER_STOP 2  /**< End the run. The batch is not finished: it comes again. */
+
+/** What a handler knows besides the records, and what it answers besides its answer. A view until it returns. */
+typedef struct ls_handler_context ls_handler_context;
+
+/**
+ * Gets the batches of a mapping, on threads of the library named `ls-map`, under no lock: for each lane of each shard
+ * one at a time, for different ones at once. It may call everything; closing its own handle or what that was opened
+ * from is refused with LS_ERR_STATE. It returns: a jump or a C++ exception must not leave it. A handler that needs longer
+ * than `handler_timeout_ms` has failed, whatever it answers, but it is waited for (ls_handler_is_late).
+ *
+ * @param batch    A view until it returns. All of one shard, in order. Empty only in a window's last invocation.
+ *                 ls_batch_place refuses it, ls_batch_is_shard_end says nothing of it.
+ * @param context  See there.
+ * @param user     As given to ls_mapping_run.
+ *
+ * @return LS_HANDLER_DONE, _RETRY or _STOP. Anything else is as LS_HANDLER_RETRY.
+ */
+typedef ls_handler_answer (*ls_batch_handler)(const ls_batch *batch, ls_handler_context *context, void *user);
+
+/** How often this batch has failed before: 0 at first. Threads: the handler's. Never blocks. Since 0.1. */
+LS_API uint32_t ls_handler_attempts(const ls_handler_context *context);
+
+/** 1 when the handler's time is over. Threads: any thread, until the handler returns. Never blocks. Since 0.1. */
+LS_API int32_t ls_handler_is_late(const ls_handler_context *context);
+
+/**
+ * Say that the records from this one on are not finished, of a mapping with LS_MAPPING_REPORT_FAILURES; of another it
+ * changes nothing. Counts when the handler answers LS_HANDLER_DONE. An index that the batch has not fails the batch.
+ *
+ * Threads: the handler's. Never blocks. Since 0.1.
+ */
+LS_API void ls_handler_fail_at(ls_handler_context *context, size_t index);
+
+/** The tumbling window of an invocation. The caller sets `size` by the INIT macro. */
+typedef struct ls_handler_window {
+    uint32_t size;               /**< Set by the INIT macro. */
+    int32_t is_final;            /**< 1: the window is over, and this its last invocation. */
+    int32_t is_terminated_early; /**< 1: since its state has become too large; it goes on from an empty one. */
+    uint32_t reserved;           /**< 0 */
+    int64_t start_us;
+    int64_t end_us;              /**< The first microsecond behind it. */
+    ls_bytes state;              /**< What the last invocation of the window set; empty in its first. A view. */
+} ls_handler_window;
+#define LS_HANDLER_WINDOW_INIT {(uint32_t)sizeof(ls_handler_window), 0, 0, 0, 0, 0, {NULL, 0}}
+
+/**
+ * The window that the batch belongs to.
+ *
+ * @retval LS_ERR_INVALID_ARGUMENT  `out->size` was not set.
+ * @retval LS_ERR_STATE             The mapping has no windows.
+ *
+ * Threads: the handler's. Never blocks. Since 0.1.
+ */
+LS_API ls_status ls_handler_get_window(const ls_handler_context *context, ls_handler_window *out);
+
+/**
+ * Set the state that the next invocation of the window gets. An invocation of a window that answers LS_HANDLER_DONE
+ * without it has failed, but for the last one.
+ *
+ * @param state  Copied. May be empty.
+ *
+ * @retval LS_ERR_STATE      The mapping has no windows.
+ * @retval LS_ERR_TOO_LARGE  More than 6 MiB.
+ * @retval LS_ERR_NO_MEMORY  An allocation failed: nothing was set.
+ *
+ * Threads: the handler's. Never blocks. Since 0.1.
+ */
+LS_API ls_status ls_handler_set_state(ls_handler_context *context, ls_bytes state);
+
+/** Why records are given up. */
+typedef int32_t ls_discard_reason;
+#define LS_DISCARD_RETRIES 1 /**< Retries are over: RetryAttemptsExhausted */
+#define LS_DISCARD_AGE 2     /**< Older than `record_age_s_max`, or than the stream's retention: RecordAgeExceeded */
+
+/**
+ * Is told of records that are given up, as handlers are called. The place behind them is not stored before it has
+ * returned.
+ *
+ * @param batch         A view until it returns: the records.
+ * @param reason        LS_DISCARD_RETRIES or LS_DISCARD_AGE.
+ * @param invoke_count  How often a handler had the batch, at least 1.
+ * @param user          As given to ls_mapping_run.
+ *
+ * @return 0: they may go. Anything else: it is called again with them later, and the shard, or its lane, waits.
+ */
+typedef int32_t (*ls_discard_callback)(const ls_batch *batch, ls_discard_reason reason, uint32_t invoke_count,
+                                       void *user);
+
+#define LS_RUN_UNTIL_CAUGHT_UP UINT32_C(1) /**< `ls_mapping_run_options.flags`: the run ends when every shard that it
+                                                can have was worked on up to its tip: but for those that
+                                                others work on, which are seen to live. For tests and batch jobs. */
+
+/** Options of a run. Zero means the default everywhere. */
+typedef struct ls_mapping_run_options {
+    uint32_t size;               /**< Set by the INIT macro. */
+    uint32_t flags;              /**< LS_RUN_ bits. */
+    uint32_t failover_ms;        /**< So long after it was heard of last others take this run for dead: 100..600,000,
+                                      default 10,000. */
+    uint32_t shards_max;         /**< It works on so many shards at once at most; default: no limit. */
+    ls_discard_callback discard; /**< Default NULL: what is given up is dropped. */
+} ls_mapping_run_options;
+#define LS_MAPPING_RUN_OPTIONS_INIT {(uint32_t)sizeof(ls_mapping_run_options), 0, 0, 0, NULL}
+
+/**
+ * Run a mapping: hand its batches to a handler until it is stopped. Shares the stream's shards with other runs, goes by
+ * changes of the mapping's settings, and waits while it is paused. Makes a thread for each lane of each shard that it
+ * works on.
+ *
+ * @param options  Borrowed until return. NULL: all defaults.
+ * @param handler  See there.
+ * @param user     Handed to `handler` and `options.discard`.
+ *
+ * @retval LS_OK                    ls_mapping_stop was called, a handler answered LS_HANDLER_STOP, or all is caught up.
+ * @retval LS_ERR_NOT_FOUND         The mapping or the stream was deleted.
+ * @retval LS_ERR_INVALID_ARGUMENT  An option. Nothing was run.
+ * @retval LS_ERR_STATE             The handle has a run already.
+ * @retval LS_ERR_VERSION           A later release has changed the mapping.
+ * @retval LS_ERR_CORRUPT, LS_ERR_KEY, LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  Records cannot be read, or progress
+ *                                  cannot be stored. What is stored is true.
+ *
+ * Whatever ended it, no handler runs any more, and all progress was stored if that was possible. What retention took
+ * away before it was read is passed over, and logged.
+ *
+ * Threads: any thread. Blocks until it ends, and as long as handlers run. Since 0.1.
+ */
+LS_API ls_status ls_mapping_run(ls_mapping *mapping, const ls_mapping_run_options *options, ls_batch_handler handler,
+                                void *user);
+
+/**
+ * Let the run of this handle end: no handler is called any more; ls_mapping_run returns when those that run have
+ * returned. A run that begins later ends at once. NULL is accepted.
+ *
+ * Threads: any thread, also from a handler. Never blocks. Since 0.1.
+ */
+LS_API void ls_mapping_stop(ls_mapping *mapping);
+
+/* ---- listing ---- */
 
 /** A page of a stream's mappings, in byte order of name. */
 typedef struct ls_mapping_list ls_mapping_list;

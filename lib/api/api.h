@@ -50,7 +50,7 @@ struct ls_store {
 struct ls_stream {
     ls_store *store;
     lsi_engine_stream *stream;
-    _Atomic uint32_t child_count; /* producers, iterators and consumers */
+    _Atomic uint32_t child_count; /* producers, iterators, consumers, filters and mappings */
     char name[LSI_STREAM_NAME_MAX + 1];
 };
 
@@ -67,6 +67,13 @@ struct ls_iterator {
 struct ls_consumer {
     ls_stream *stream;
     lsi_subscriber *subscriber;
+};
+
+struct ls_mapping {
+    ls_stream *stream;
+    uint64_t id;
+    _Atomic bool is_running, is_stopped;
+    char name[LSI_STREAM_NAME_MAX + 1];
 };
 
 /* As ls_store_open, on `env` instead of the system: its memory, clock, files, random numbers. What `options` says of

@@ -284,5 +284,7 @@ ls_status ls_batch_place(const ls_batch *batch, char *buffer, size_t capacity, s
     LSI_REFUSE_NULL(batch);
     if (capacity != 0)
         LSI_REFUSE_NULL(buffer);
+    if (batch->iterator == NULL)
+        return lsi_fail(LS_ERR_STATE, "a batch of a mapping has no place: the mapping keeps it");
     return lsi_iterator_place(batch->iterator, buffer, capacity, needed);
 }

@@ -6,6 +6,7 @@
 #ifndef LSI_CONSUME_CONSUME_H
 #define LSI_CONSUME_CONSUME_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -133,6 +134,34 @@ ls_status lsi_mapping_remove(lsi_engine_stream *stream, const char *name);
 ls_status lsi_mapping_load(lsi_engine_stream *stream, const char *name, lsi_mapping **out);
 /* In byte order of name, until `each` answers false; views. It calls nothing of the engine. */
 ls_status lsi_mapping_each(lsi_engine_stream *stream, bool (*each)(void *user, const lsi_mapping *mapping), void *user);
+
+/* ---- mapping_run.c ---- */
+
+/* What ls_handler_ functions show and set. Lives as long as the handler's call. */
+struct ls_handler_context {
+    const lsi_env *env;
+    uint32_t attempts;
+    int64_t late_us; /* monotonic; INT64_MAX: never */
+    bool is_windowed;
+    ls_handler_window window;
+    bool has_failed_at, has_state; /* this and the rest: the handler's answer */
+    size_t failed_at;
+    void *state; /* the context's own */
+    size_t state_bytes;
+};
+
+/* How a mapping is run; options were checked, none is 0 but `shards_max` and `flags`. */
+typedef struct lsi_mapping_running {
+    const char *name;
+    uint64_t id; /* of the mapping */
+    uint32_t flags, failover_ms, shards_max;
+    ls_batch_handler handler;
+    ls_discard_callback discard;
+    void *user;
+    const _Atomic bool *is_stopped;
+} lsi_mapping_running;
+ls_status lsi_mapping_run(lsi_engine_stream *stream, const lsi_mapping_running *how);
+void lsi_mapping_wake(lsi_engine_stream *stream); /* whoever runs a mapping of the stream looks what is to be done */
 
 /* ---- mapping_settings.c ---- */
 void lsi_mapping_options_resolve(ls_mapping_options *options);

@@ -281,5 +281,7 @@ ls_status lsi_mapping_remove(lsi_engine_stream *stream, const char *name)
         st = stream->engine->ops->state_write(stream, &change, 1, &at);
         conflict = st == LS_OK && at < 1;
     } while (conflict);
-    return st;
+    /* What a crash leaves of the rows says nothing to a mapping of the same name that is made later: it has another
+     * id. */
+    return st == LS_OK ? lsi_mapping_rows_remove(stream, name) : st;
 }

@@ -1,5 +1,5 @@
-/* The settings of a mapping: defaults, ranges, and what goes with what. Checked when a caller gives them, and again when
- * they are read from the state, which may hold anything (X1). */
+/* The settings of a mapping: defaults, ranges, and what goes with what. Checked when a caller gives them, and again
+ * when they are read from the state, which may hold anything (X1). */
 #include "consume/consume.h"
 
 #include <inttypes.h>
@@ -7,7 +7,8 @@
 #include "base/status.h"
 #include "consume/batcher.h"
 
-#define FLAGS (LS_MAPPING_BISECT | LS_MAPPING_REPORT_FAILURES | LS_MAPPING_DISCARD_FAILED_ONLY | LS_MAPPING_DOCUMENT_BYTES)
+#define FLAGS (LS_MAPPING_BISECT | LS_MAPPING_REPORT_FAILURES | LS_MAPPING_DISCARD_FAILED_ONLY | \
+               LS_MAPPING_DOCUMENT_BYTES)
 #define RECORDS_DEFAULT 100u
 #define RAW_BYTES_LIMIT (UINT64_C(1) << 30)
 #define BATCHING_WINDOW_MS_LIMIT 300000u

@@ -197,6 +197,14 @@ static ls_status call_mapping(handles *of)
     return st;
 }
 
+static ls_status call_open_mapping(handles *of)
+{
+    ls_mapping *mapping = NULL;
+    ls_status st = ls_mapping_open(of->stream, "none", &mapping);
+
+    return st == LS_OK ? ls_mapping_close(mapping) : st;
+}
+
 static ls_status call_mappings(handles *of)
 {
     ls_mapping_list *list = NULL;
@@ -333,6 +341,10 @@ static const struct {
     {"ls_stream_list_consumers", call_consumers, ANY, false},
     {"ls_mapping_describe", call_mapping, ANY, false},
     {"ls_stream_list_mappings", call_mappings, ANY, false},
+    {"ls_mapping_open", call_open_mapping, LSI_MAY_CHANGE, false},
+    {"ls_mapping_run", NULL, ANY, false},
+    {"ls_mapping_stop", NULL, ANY, false},
+    {"ls_mapping_close", NULL, ANY, false},
     {"ls_producer_put", call_put, LSI_MAY_PUT, true},
     {"ls_producer_put_batch", call_batch, LSI_MAY_PUT, true},
     {"ls_producer_flush", call_flush, LSI_MAY_PUT, true},
@@ -358,7 +370,7 @@ static const struct {
     {"ls_stream_close", NULL, ANY, false},
 };
 /* Views of what a call gave, and what has nothing to do with a store that is open. */
-static const char *const harmless[] = {"ls_batch_", "ls_consumer_list_", "ls_inspect_", "ls_last_error_",
+static const char *const harmless[] = {"ls_batch_", "ls_consumer_list_", "ls_handler_", "ls_inspect_", "ls_last_error_",
                                        "ls_mapping_description_", "ls_mapping_list_", "ls_shard_list_", "ls_status_",
                                        "ls_stream_description_", "ls_stream_list_at", "ls_stream_list_count",
                                        "ls_stream_list_free", "ls_stream_list_has_more", "ls_tag_list_", "ls_version_"};

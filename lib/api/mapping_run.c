@@ -1,0 +1,188 @@
+/* The exported functions of mapping.h that run a mapping, and those for its handlers. */
+#include "api/api.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/status.h"
+
+#define FLAGS LS_RUN_UNTIL_CAUGHT_UP
+#define FAILOVER_MS_DEFAULT 10000u
+#define FAILOVER_MS_LEAST 100u
+#define FAILOVER_MS_MOST 600000u
+#define STATE_BYTES_MAX (6u << 20)
+#define KNOWN_WINDOW_BYTES LSI_SIZE_UP_TO(ls_handler_window, state)
+
+/* ---- the handle ---- */
+
+ls_status ls_mapping_open(ls_stream *stream, const char *name, ls_mapping **out)
+{
+    lsi_mapping *found;
+    ls_mapping *mapping;
+    ls_status st;
+
+    LSI_REFUSE_NULL(stream);
+    LSI_REFUSE_NULL(name);
+    LSI_REFUSE_NULL(out);
+    LSI_ENTER_TO(LSI_MAY_CHANGE, stream->store);
+    st = lsi_mapping_load(stream->stream, name, &found);
+    if (st != LS_OK)
+        return st;
+    mapping = lsi_alloc_zero(&stream->store->env.memory, sizeof *mapping);
+    if (mapping == NULL) {
+        lsi_mapping_free(found);
+        return lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory for a mapping", stream->name);
+    }
+    mapping->stream = stream;
+    mapping->id = found->id;
+    atomic_init(&mapping->is_running, false);
+    atomic_init(&mapping->is_stopped, false);
+    (void)snprintf(mapping->name, sizeof mapping->name, "%s", name); /* fits: there is one of that name */
+    lsi_mapping_free(found);
+    atomic_fetch_add_explicit(&stream->child_count, 1, memory_order_relaxed);
+    *out = mapping;
+    return lsi_error_end(LS_OK);
+}
+
+ls_status ls_mapping_close(ls_mapping *mapping)
+{
+    ls_stream *stream;
+
+    if (mapping == NULL)
+        return LS_OK;
+    stream = mapping->stream;
+    /* In a fork child nothing runs; acquire pairs with the release at the run's end. */
+    if (lsi_store_is_mine(stream->store) && atomic_load_explicit(&mapping->is_running, memory_order_acquire))
+        return lsi_fail(LS_ERR_STATE, "mapping '%s': a run of this handle has not returned", mapping->name);
+    lsi_free(&stream->store->env.memory, mapping);
+    atomic_fetch_sub_explicit(&stream->child_count, 1, memory_order_release); /* Pairs with ls_stream_close. */
+    return LS_OK;
+}
+
+void ls_mapping_stop(ls_mapping *mapping)
+{
+    if (mapping == NULL || !lsi_store_is_mine(mapping->stream->store))
+        return;
+    atomic_store_explicit(&mapping->is_stopped, true, memory_order_release); /* Pairs with the run's loop. */
+    lsi_mapping_wake(mapping->stream->stream);
+}
+
+/* ---- running ---- */
+
+static ls_status take_options(const ls_mapping_run_options *options, ls_mapping_run_options *own)
+{
+    ls_status st = lsi_options_import(own, sizeof *own, options, LSI_SIZE_UP_TO(ls_mapping_run_options, discard));
+
+    if (st != LS_OK)
+        return st;
+    if ((own->flags & ~FLAGS) != 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.flags has the unknown bits 0x%" PRIx32, own->flags & ~FLAGS);
+    if (own->failover_ms == 0)
+        own->failover_ms = FAILOVER_MS_DEFAULT;
+    if (own->failover_ms < FAILOVER_MS_LEAST || own->failover_ms > FAILOVER_MS_MOST)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.failover_ms is %" PRIu32 ": it is %u..%u", own->failover_ms,
+                        FAILOVER_MS_LEAST, FAILOVER_MS_MOST);
+    return LS_OK;
+}
+
+ls_status ls_mapping_run(ls_mapping *mapping, const ls_mapping_run_options *options, ls_batch_handler handler,
+                         void *user)
+{
+    ls_mapping_run_options own;
+    lsi_mapping_running how;
+    bool is_running = false;
+    ls_status st;
+
+    LSI_REFUSE_NULL(mapping);
+    LSI_REFUSE_NULL(handler);
+    LSI_ENTER(mapping->stream->store);
+    st = take_options(options, &own);
+    if (st != LS_OK)
+        return st;
+    if (!atomic_compare_exchange_strong_explicit(&mapping->is_running, &is_running, true, memory_order_acquire,
+                                                 memory_order_relaxed))
+        return lsi_fail(LS_ERR_STATE, "mapping '%s': a run of this handle has not returned", mapping->name);
+    how = (lsi_mapping_running){
+        .name = mapping->name,
+        .id = mapping->id,
+        .flags = own.flags,
+        .failover_ms = own.failover_ms,
+        .shards_max = own.shards_max,
+        .handler = handler,
+        .discard = own.discard,
+        .user = user,
+        .is_stopped = &mapping->is_stopped,
+    };
+    st = lsi_mapping_run(mapping->stream->stream, &how);
+    atomic_store_explicit(&mapping->is_running, false, memory_order_release);
+    return lsi_error_end(st);
+}
+
+/* ---- for handlers ---- */
+
+uint32_t ls_handler_attempts(const ls_handler_context *context)
+{
+    return context == NULL ? 0 : context->attempts;
+}
+
+int32_t ls_handler_is_late(const ls_handler_context *context)
+{
+    return context != NULL && lsi_monotonic_us(&context->env->clock) > context->late_us;
+}
+
+void ls_handler_fail_at(ls_handler_context *context, size_t index)
+{
+    if (context == NULL)
+        return;
+    context->has_failed_at = true;
+    context->failed_at = index;
+}
+
+static ls_status check_windowed(const ls_handler_context *context)
+{
+    return context->is_windowed ? LS_OK : lsi_fail(LS_ERR_STATE, "the mapping has no windows");
+}
+
+ls_status ls_handler_get_window(const ls_handler_context *context, ls_handler_window *out)
+{
+    ls_handler_window window;
+    ls_status st;
+
+    LSI_REFUSE_NULL(context);
+    LSI_REFUSE_NULL(out);
+    if (out->size < KNOWN_WINDOW_BYTES)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "out.size is %" PRIu32 ": use the INIT macro", out->size);
+    st = check_windowed(context);
+    if (st != LS_OK)
+        return st;
+    window = context->window;
+    window.size = out->size;
+    memcpy(out, &window, out->size < sizeof window ? out->size : sizeof window);
+    return LS_OK;
+}
+
+ls_status ls_handler_set_state(ls_handler_context *context, ls_bytes state)
+{
+    ls_status st;
+    void *copy;
+
+    LSI_REFUSE_NULL(context);
+    if (state.size != 0)
+        LSI_REFUSE_NULL(state.data);
+    st = check_windowed(context);
+    if (st != LS_OK)
+        return st;
+    if (state.size > STATE_BYTES_MAX)
+        return lsi_fail(LS_ERR_TOO_LARGE, "state of %zu bytes: it has at most %u", state.size, STATE_BYTES_MAX);
+    copy = lsi_alloc(&context->env->memory, state.size);
+    if (copy == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for a state of %zu bytes", state.size);
+    if (state.size != 0)
+        memcpy(copy, state.data, state.size);
+    lsi_free(&context->env->memory, context->state);
+    context->state = copy;
+    context->state_bytes = state.size;
+    context->has_state = true;
+    return LS_OK;
+}

@@ -1,0 +1,540 @@
+/* One shard of a run of a mapping: an iterator, the batch machine, and as many threads as it has lanes.
+ *
+ * All threads do the same (work): they ask the machine what is next, under the worker's lock, and do it without the
+ * lock: call a handler, tell of a discard, read on, store progress. One at a time reads, and waits for records in its
+ * iterator; one at a time stores; who finds nothing to do sleeps on the worker's word, which rises with every change.
+ *
+ *   W1  What is stored of the progress was told by the machine, after it had synced what it covers; place and window's
+ *       state in one row.
+ *   W2  Nothing is stored any more once the row was changed by another (is_lost), and no handler is begun.
+ *   W3  Whatever ends it, the machine is drained: who has begun a handler waits for it. The last thread stores what
+ *       there is and gives the shard back. */
+#include "consume/mapping_run.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/patience.h"
+#include "consume/event_json.h"
+
+#define PAUSE_US 100000 /* before what failed for want of memory, or for a lock, is tried again */
+#define READ_RECORDS_MAX 65536u
+#define CAUGHT_UP_WAIT_MS 20
+#define TIP_WAIT_MS 1000   /* with windows: so often the tip is noticed */
+#define RETENTION_SLACK_US 60000000
+#define TIP_SLACK_US 1000000 /* a record may be stamped so long before it can be read */
+
+static lsi_moment moment(const lsi_worker *worker)
+{
+    const lsi_clock *clock = &worker->run->env->clock;
+
+    return (lsi_moment){lsi_wall_us(clock), lsi_monotonic_us(clock)};
+}
+
+/* The run looks at the stream's now and then; who raises it in time must not lose what it was raised for. */
+static int64_t retention_us(const lsi_run *run)
+{
+    int64_t slack_us = (int64_t)run->how->failover_ms * 1000;
+
+    return atomic_load_explicit(&run->retention_us, memory_order_relaxed) +
+        (slack_us > RETENTION_SLACK_US ? slack_us : RETENTION_SLACK_US);
+}
+
+/* Locks: worker->lock held. */
+static void tell_others(lsi_worker *worker)
+{
+    /* Release pairs with the acquire in step: who sees the new word sees what was changed before it. */
+    atomic_fetch_add_explicit(&worker->word, 1, memory_order_release);
+    lsi_word_wake_all(&worker->word);
+}
+
+/* Locks: worker->lock held; not while it sleeps. */
+static void sleep_inside(lsi_worker *worker, uint32_t seen, int64_t timeout_us)
+{
+    lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
+    (void)lsi_word_sleep(&worker->word, seen, timeout_us); /* The loop looks anew, however it ended. */
+    lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
+}
+
+static void drain(lsi_worker *worker)
+{
+    if (worker->is_draining)
+        return;
+    worker->is_draining = true;
+    lsi_batcher_drain(worker->machine);
+    tell_others(worker);
+    lsi_iterator_cancel(worker->iterator);
+}
+
+/* The call that failed has just set the last error. Locks: worker->lock held. */
+static void fail(lsi_worker *worker, ls_status st)
+{
+    lsi_error_note_first(st, &worker->st, &worker->why);
+    drain(worker);
+}
+
+/* ---- progress ---- */
+
+/* Locks: worker->lock held. */
+static void note_progress(lsi_worker *worker, const lsi_progress *progress)
+{
+    const lsi_memory *memory = &worker->run->env->memory;
+    const lsi_progress *before = worker->has_next ? &worker->next_progress : &worker->row.progress;
+    bool has_ended = progress->position == LS_SEQNO_END ||
+        (before->has_window && (!progress->has_window || progress->window_start_us != before->window_start_us));
+    void *bytes = NULL;
+
+    if (progress->has_window && progress->state.size > 0) {
+        /* It is a view until the machine is asked again, which the lock keeps everybody from. */
+        while ((bytes = lsi_alloc(memory, progress->state.size)) == NULL) {
+            _Atomic uint32_t never = 0;
+
+            (void)lsi_word_sleep(&never, 0, PAUSE_US);
+        }
+        memcpy(bytes, progress->state.data, progress->state.size);
+    }
+    lsi_free(memory, worker->next_bytes);
+    worker->next_bytes = bytes;
+    worker->next_progress = *progress;
+    worker->next_progress.state.data = bytes;
+    worker->has_next = true;
+    worker->is_urgent = worker->is_urgent || has_ended;
+}
+
+/* What was noted last is what is to be stored. Locks: worker->lock held, or alone. */
+static void take_next(lsi_worker *worker)
+{
+    if (!worker->has_next)
+        return;
+    lsi_free(&worker->run->env->memory, worker->row.bytes);
+    worker->row.bytes = worker->next_bytes;
+    worker->row.progress = worker->next_progress;
+    worker->next_bytes = NULL;
+    worker->has_next = false;
+    worker->is_dirty = true;
+}
+
+/* Locks: none. */
+static ls_status store_row(lsi_worker *worker, bool *is_done)
+{
+    lsi_engine_stream *stream = worker->run->stream;
+    const lsi_engine_ops *ops = stream->engine->ops;
+    ls_status st = LS_OK;
+
+    *is_done = false;
+    if (ops->durability(stream->engine) != LS_DURABILITY_SYNC) /* W1 */
+        st = ops->sync(stream->engine);
+    return st == LS_OK ? lsi_mapping_row_write(stream, worker->run->mapping->name, &worker->row, false, is_done) : st;
+}
+
+static bool passes_by_itself(ls_status st)
+{
+    return st == LS_ERR_BUSY || st == LS_ERR_FULL || st == LS_ERR_NO_MEMORY;
+}
+
+/* Locks: worker->lock held, not while it is written. */
+static void store(lsi_worker *worker)
+{
+    bool is_done;
+    ls_status st;
+
+    take_next(worker);
+    worker->is_storing = true;
+    worker->is_urgent = false;
+    lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
+    st = store_row(worker, &is_done);
+    if (passes_by_itself(st))
+        lsi_env_log(worker->run->env, LS_LOG_WARNING, "mapping '%s' shard %" PRIu32 ": progress is not stored yet: %s",
+                    worker->run->mapping->name, worker->shard, lsi_error_current()->message);
+    lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
+    worker->is_storing = false;
+    worker->stored_us = lsi_monotonic_us(&worker->run->env->clock);
+    if (st == LS_OK && !is_done) {
+        worker->is_lost = true;
+        drain(worker);
+    } else if (st == LS_OK) {
+        worker->is_dirty = false;
+    } else if (!passes_by_itself(st)) { /* Else it is tried again in time. */
+        fail(worker, st);
+    }
+    tell_others(worker);
+}
+
+/* When there is something to store; INT64_MAX: there is nothing. Locks: worker->lock held. */
+static int64_t store_due_us(const lsi_worker *worker)
+{
+    if (worker->is_lost || worker->is_storing || (!worker->has_next && !worker->is_dirty))
+        return INT64_MAX;
+    if (worker->is_urgent)
+        return INT64_MIN;
+    return worker->stored_us + (int64_t)worker->run->mapping->options.sync_interval_ms * 1000;
+}
+
+/* ---- handlers ---- */
+
+static lsi_outcome outcome_of(ls_handler_answer answer, const lsi_invocation *what, const ls_handler_context *context)
+{
+    lsi_outcome outcome = {
+        .kind = LSI_OUTCOME_FAILED,
+        .has_state = context->has_state,
+        .state = {context->state, context->state_bytes},
+    };
+
+    if (answer == LS_HANDLER_STOP)
+        outcome.kind = LSI_OUTCOME_STOPPED;
+    if (answer == LS_HANDLER_DONE)
+        outcome.kind = context->has_failed_at ? LSI_OUTCOME_PARTIAL : LSI_OUTCOME_SUCCESS;
+    if (context->has_failed_at) /* What is out of range stays so. */
+        outcome.failed_at = context->failed_at < what->count ? (uint32_t)context->failed_at : what->count;
+    return outcome;
+}
+
+/* Locks: worker->lock held, not while the handler runs. */
+static void invoke(lsi_worker *worker, const lsi_batcher_action *action, lsi_moment now)
+{
+    lsi_run *run = worker->run;
+    int32_t timeout_ms = run->mapping->options.handler_timeout_ms;
+    const lsi_invocation *what = &action->invocation;
+    ls_handler_context context = {
+        .env = run->env,
+        .attempts = what->attempts,
+        .late_us = timeout_ms < 0 ? INT64_MAX : now.mono_us + (int64_t)timeout_ms * 1000,
+        .is_windowed = what->is_windowed,
+        .window = {.is_final = what->is_final, .is_terminated_early = what->is_terminated_early,
+                   .start_us = what->window_start_us, .end_us = what->window_end_us, .state = what->state},
+    };
+    ls_batch batch = {.records = what->records, .count = what->count, .shard = worker->shard};
+    ls_handler_answer answer;
+    lsi_outcome outcome;
+
+    lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
+    answer = run->how->handler(&batch, &context, run->how->user);
+    lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
+    outcome = outcome_of(answer, what, &context);
+    if (lsi_batcher_complete(worker->machine, action->lane, &outcome, moment(worker)) != LS_OK) {
+        outcome = (lsi_outcome){.kind = LSI_OUTCOME_SYSTEM}; /* No memory for its state: it comes again. */
+        (void)lsi_batcher_complete(worker->machine, action->lane, &outcome, moment(worker)); /* That needs none. */
+    }
+    lsi_free(&run->env->memory, context.state);
+    tell_others(worker);
+    if (answer == LS_HANDLER_STOP) {
+        atomic_store_explicit(&run->is_stopped, true, memory_order_release); /* Pairs with the run's loop. */
+        lsi_mapping_wake(run->stream);
+    }
+}
+
+/* Locks: as invoke. */
+static void discard(lsi_worker *worker, const lsi_batcher_action *action)
+{
+    const lsi_run *run = worker->run;
+    const lsi_invocation *what = &action->invocation;
+    ls_batch batch = {.records = what->records, .count = what->count, .shard = worker->shard};
+    bool is_by_retries = action->reason == LSI_DISCARD_RETRIES;
+    bool is_written = true;
+
+    lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
+    if (run->how->discard != NULL)
+        is_written = run->how->discard(&batch, is_by_retries ? LS_DISCARD_RETRIES : LS_DISCARD_AGE,
+                                       action->invoke_count, run->how->user) == 0;
+    else if (what->count > 0)
+        lsi_env_log(run->env, LS_LOG_WARNING, "mapping '%s' shard %" PRIu32 ": %" PRIu32 " records are given up, %"
+                    PRIu64 "..%" PRIu64 ": %s", run->mapping->name, worker->shard, what->count,
+                    what->records[0].seqno, what->records[what->count - 1].seqno,
+                    is_by_retries ? "retries are over" : "they are too old");
+    lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
+    lsi_batcher_discarded(worker->machine, action->lane, is_written, moment(worker));
+    tell_others(worker);
+}
+
+/* ---- reading ---- */
+
+/* NO_MEMORY: nothing was given. Locks: worker->lock held. */
+static ls_status give(lsi_worker *worker, const ls_batch *batch)
+{
+    ls_status st = LS_OK;
+
+    if (batch->count == 0)
+        return LS_OK;
+    if (worker->filter == NULL)
+        return lsi_batcher_give(worker->machine, batch->records, batch->count, NULL);
+    if (!lsi_grow(&worker->run->env->memory, (void **)&worker->matches, &worker->matches_capacity, batch->count,
+                  sizeof(*worker->matches)))
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for %" PRIu32 " records", batch->count);
+    for (uint32_t i = 0; st == LS_OK && i < batch->count; i++)
+        st = lsi_filter_matches(worker->filter, &batch->records[i], worker->shard_created_us, &worker->matches[i]);
+    return st == LS_OK ? lsi_batcher_give(worker->machine, batch->records, batch->count, worker->matches) : st;
+}
+
+/* Locks: worker->lock held; `is_reading` is ours, so the batch stays while it sleeps. */
+static void take_batch(lsi_worker *worker, const ls_batch *batch, int64_t read_us)
+{
+    ls_status st = LS_ERR_NO_MEMORY;
+
+    while (!worker->is_draining && (st = give(worker, batch)) == LS_ERR_NO_MEMORY)
+        sleep_inside(worker, atomic_load_explicit(&worker->word, memory_order_relaxed), PAUSE_US);
+    if (worker->is_draining)
+        return; /* It is read again by whoever comes next. */
+    if (st != LS_OK) {
+        fail(worker, st);
+        return;
+    }
+    if (batch->is_shard_end)
+        lsi_batcher_end(worker->machine);
+    if (batch->count > 0 || batch->is_shard_end)
+        return;
+    if (worker->run->mapping->options.tumbling_window_s != 0)
+        lsi_batcher_tip(worker->machine, read_us - TIP_SLACK_US);
+    if ((worker->run->how->flags & LS_RUN_UNTIL_CAUGHT_UP) != 0 && lsi_batcher_held(worker->machine) == 0) {
+        worker->is_caught_up = true;
+        drain(worker);
+    }
+}
+
+/* How long to wait for records. */
+static int64_t wait_ms(const lsi_worker *worker, int64_t until_us, int64_t now_us)
+{
+    int64_t ms = until_us == INT64_MAX ? INT64_MAX : until_us <= now_us ? 0 : (until_us - now_us + 999) / 1000;
+
+    if (worker->run->mapping->options.tumbling_window_s != 0 && ms > TIP_WAIT_MS)
+        ms = TIP_WAIT_MS;
+    if ((worker->run->how->flags & LS_RUN_UNTIL_CAUGHT_UP) != 0 && ms > CAUGHT_UP_WAIT_MS)
+        ms = CAUGHT_UP_WAIT_MS;
+    return ms == INT64_MAX ? -1 : ms;
+}
+
+/* Locks: worker->lock held, not while it reads. */
+static void read_more(lsi_worker *worker, const lsi_batcher_action *action, int64_t until_us, lsi_moment now)
+{
+    uint32_t records_max = action->records_wanted < READ_RECORDS_MAX ? (uint32_t)action->records_wanted
+                                                                     : READ_RECORDS_MAX;
+    int64_t timeout_ms = wait_ms(worker, until_us, now.mono_us);
+    const ls_batch *batch;
+    uint32_t seen;
+    ls_status st;
+
+    if (lsi_batcher_own(worker->machine) != LS_OK) {
+        sleep_inside(worker, atomic_load_explicit(&worker->word, memory_order_relaxed), PAUSE_US);
+        return;
+    }
+    worker->is_reading = true;
+    lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
+    st = lsi_iterator_next(worker->iterator, records_max, action->bytes_wanted, timeout_ms, &batch);
+    if (st == LS_ERR_TRIMMED)
+        lsi_env_log(worker->run->env, LS_LOG_WARNING, "mapping '%s': %s", worker->run->mapping->name,
+                    lsi_error_current()->message);
+    lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
+    seen = atomic_load_explicit(&worker->word, memory_order_relaxed);
+    if (st == LS_OK)
+        take_batch(worker, batch, now.wall_us);
+    else if (passes_by_itself(st) || st == LS_ERR_THROTTLED)
+        sleep_inside(worker, seen, PAUSE_US);
+    else if (st != LS_ERR_CANCELLED && st != LS_ERR_TRIMMED) /* The one is why we look again, the other goes on. */
+        fail(worker, st);
+    worker->is_reading = false;
+    tell_others(worker);
+}
+
+/* ---- the threads ---- */
+
+/* Locks: worker->lock held. */
+static void step(lsi_worker *worker)
+{
+    /* Before anything is looked at: what changes afterwards ends the sleep. */
+    uint32_t seen = atomic_load_explicit(&worker->word, memory_order_acquire);
+    lsi_moment now = moment(worker);
+    int64_t due_us, until_us;
+    lsi_batcher_action action;
+
+    if (atomic_load_explicit(&worker->is_told_to_stop, memory_order_acquire)) /* Pairs with lsi_worker_stop. */
+        drain(worker);
+    lsi_batcher_set_retention(worker->machine, retention_us(worker->run));
+    due_us = store_due_us(worker);
+    if (due_us <= now.mono_us) {
+        store(worker);
+        return;
+    }
+    if (lsi_batcher_next(worker->machine, now, &action) != LS_OK) {
+        sleep_inside(worker, seen, PAUSE_US);
+        return;
+    }
+    switch (action.kind) {
+    case LSI_BATCHER_INVOKE:
+        invoke(worker, &action, now);
+        break;
+    case LSI_BATCHER_DISCARD:
+        discard(worker, &action);
+        break;
+    case LSI_BATCHER_CHECKPOINT:
+        note_progress(worker, &action.progress);
+        break;
+    case LSI_BATCHER_OVERRUN: /* The handler's context says it by the clock. */
+        break;
+    case LSI_BATCHER_DONE:
+        worker->is_done = true;
+        tell_others(worker);
+        lsi_iterator_cancel(worker->iterator);
+        break;
+    case LSI_BATCHER_WAIT:
+        until_us = action.until_us < due_us ? action.until_us : due_us;
+        if (action.records_wanted > 0 && !worker->is_reading)
+            read_more(worker, &action, until_us, now);
+        else
+            sleep_inside(worker, seen, until_us == INT64_MAX   ? -1
+                             : until_us > now.mono_us ? until_us - now.mono_us
+                                                      : 0);
+        break;
+    }
+}
+
+/* W3. Nobody else touches the worker any more. */
+static void finish(lsi_worker *worker)
+{
+    bool is_done;
+    ls_status st;
+
+    take_next(worker);
+    worker->row.owner = 0;
+    lsi_patience_begin(worker->run->env->busy_timeout_ms);
+    if (!worker->is_lost) {
+        st = store_row(worker, &is_done);
+        if (st != LS_OK)
+            lsi_error_note_first(st, &worker->st, &worker->why);
+        worker->is_lost = st == LS_OK && !is_done;
+    }
+    atomic_store_explicit(&worker->is_finished, true, memory_order_release); /* Pairs with the run's look. */
+    lsi_mapping_wake(worker->run->stream);
+}
+
+static void work(void *user)
+{
+    lsi_worker *worker = user;
+    bool is_last;
+
+    lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
+    while (!worker->is_done) {
+        lsi_patience_begin(worker->run->env->busy_timeout_ms);
+        step(worker);
+    }
+    is_last = --worker->thread_count == 0;
+    lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
+    if (is_last)
+        finish(worker);
+}
+
+/* ---- beginning and ending ---- */
+
+static lsi_batcher_settings settings_of(const lsi_run *run)
+{
+    const ls_mapping_options *options = &run->mapping->options;
+    const lsi_filter_names none = {NULL, NULL, NULL};
+    lsi_batcher_settings settings = {
+        .records_max = options->records_max,
+        .bytes_max = options->bytes_max,
+        .record_extra_bytes = (options->flags & LS_MAPPING_DOCUMENT_BYTES) != 0 ? lsi_event_extra_bytes(&none) : 0,
+        .batching_window_us = (int64_t)options->batching_window_ms * 1000,
+        .lane_count = options->lane_count,
+        .retries_max = options->retries_max == 0 ? -1
+            : options->retries_max == LS_MAPPING_NO_RETRIES ? 0 : options->retries_max,
+        .record_age_us_max = options->record_age_s_max == 0 ? -1 : (int64_t)options->record_age_s_max * 1000000,
+        .retention_us = retention_us(run),
+        .bisects = (options->flags & LS_MAPPING_BISECT) != 0,
+        .reports_failures = (options->flags & LS_MAPPING_REPORT_FAILURES) != 0,
+        .discards_failed_only = (options->flags & LS_MAPPING_DISCARD_FAILED_ONLY) != 0,
+        .tumbling_us = (int64_t)options->tumbling_window_s * 1000000,
+        .window_state_bytes_max = options->window_state_bytes_max,
+        .handler_timeout_us = options->handler_timeout_ms < 0 ? -1 : (int64_t)options->handler_timeout_ms * 1000,
+    };
+
+    run->env->random(run->env->random_user, &settings.seed, sizeof(settings.seed));
+    return settings;
+}
+
+static ls_status open_parts(lsi_worker *worker)
+{
+    lsi_run *run = worker->run;
+    const lsi_memory *memory = &run->env->memory;
+    const ls_mapping_options *options = &run->mapping->options;
+    const lsi_batcher_settings settings = settings_of(run);
+    ls_seqno after = worker->row.progress.position;
+    const ls_position position = {.kind = after == LS_SEQNO_NONE ? LS_TRIM_HORIZON : LS_AFTER_SEQUENCE_NUMBER,
+                                  .seqno = after};
+    lsi_progress from = worker->row.progress;
+    int result = lsi_lock_init(&worker->lock);
+    ls_status st;
+
+    if (options->tumbling_window_s == 0) /* There were windows once: their state is of no use any more. */
+        from.has_window = false;
+    if (result != 0)
+        return lsi_fail_errno(result, "cannot make a lock");
+    st = lsi_batcher_open(memory, &settings, &from, moment(worker), &worker->machine);
+    if (st == LS_OK && options->filter_count > 0)
+        st = lsi_filter_open(memory, options->filters, options->filter_count, NULL, &worker->filter);
+    if (st == LS_OK)
+        st = lsi_iterator_open(run->stream, worker->shard, &position, 0, &worker->iterator);
+    return st;
+}
+
+/* The threads wait for the lock until all are there. */
+static ls_status start_threads(lsi_worker *worker)
+{
+    uint32_t wanted = worker->run->mapping->options.lane_count;
+    int result = 0;
+
+    lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
+    for (uint32_t i = 0; i < wanted && result == 0; i++) {
+        result = lsi_thread_start(&worker->threads[i], "ls-map", work, worker);
+        worker->thread_count += result == 0;
+    }
+    if (result != 0)
+        fail(worker, lsi_fail_errno(result, "cannot start a thread for shard %" PRIu32, worker->shard));
+    lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
+    return worker->st;
+}
+
+ls_status lsi_worker_start(lsi_run *run, const lsi_shard *shard, lsi_mapping_row *row, lsi_worker **out)
+{
+    lsi_worker *worker = lsi_alloc_zero(&run->env->memory, sizeof(*worker));
+    ls_status st;
+
+    if (worker == NULL) {
+        lsi_free(&run->env->memory, row->bytes);
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for shard %" PRIu32 " of mapping '%s'", shard->index,
+                        run->mapping->name);
+    }
+    worker->run = run;
+    worker->shard = shard->index;
+    worker->shard_created_us = shard->created_us;
+    worker->row = *row;
+    worker->stored_us = lsi_monotonic_us(&run->env->clock);
+    st = open_parts(worker);
+    if (st == LS_OK)
+        st = start_threads(worker);
+    if (st != LS_OK && !worker->threads[0].started) {
+        lsi_worker_free(worker);
+        return st;
+    }
+    *out = worker; /* With an error of its own, when only some threads could be had. */
+    return LS_OK;
+}
+
+void lsi_worker_stop(lsi_worker *worker)
+{
+    atomic_store_explicit(&worker->is_told_to_stop, true, memory_order_release);
+    tell_others(worker); /* The word is an atomic. */
+    lsi_iterator_cancel(worker->iterator);
+}
+
+void lsi_worker_free(lsi_worker *worker)
+{
+    const lsi_memory *memory = &worker->run->env->memory;
+
+    for (uint32_t i = 0; i < LSI_BATCHER_LANES_MAX; i++)
+        lsi_thread_join(&worker->threads[i]);
+    lsi_iterator_close(worker->iterator);
+    lsi_filter_close(worker->filter);
+    lsi_batcher_close(worker->machine);
+    lsi_free(memory, worker->matches);
+    lsi_free(memory, worker->row.bytes);
+    lsi_free(memory, worker->next_bytes);
+    lsi_free(memory, worker);
+}
