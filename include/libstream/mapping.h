@@ -87,7 +87,8 @@ typedef struct ls_mapping_info {
     int64_t created_us;
     int64_t modified_us;             /**< When it was changed last. */
     int64_t start_timestamp_us;      /**< With AT_TIMESTAMP, else 0. */
-    ls_position_kind start;          /**< Where it began: LS_TRIM_HORIZON, LS_LATEST or LS_AT_TIMESTAMP. */
+    ls_position_kind start;          /**< Where it began, or was moved to: LS_TRIM_HORIZON, LS_LATEST or
+                                          LS_AT_TIMESTAMP. */
     uint32_t reserved;               /**< 0 */
     char name[136];                  /**< Terminated. */
 } ls_mapping_info;
@@ -101,7 +102,7 @@ typedef struct ls_mapping_info {
  * then. Shards that are made later are always read from their beginning.
  *
  * @param name      Borrowed until return. [a-zA-Z0-9_.-]{1,128}.
- * @param position  Borrowed until return. LS_TRIM_HORIZON, LS_LATEST or LS_AT_TIMESTAMP; it cannot be changed later.
+ * @param position  Borrowed until return. LS_TRIM_HORIZON, LS_LATEST or LS_AT_TIMESTAMP.
  * @param options   Borrowed until return, with all that it points to. NULL: all defaults.
  *
  * @retval LS_ERR_INVALID_ARGUMENT  The name breaks its rule; the position is of another kind or in the future; a
@@ -149,6 +150,23 @@ LS_API ls_status ls_mapping_pause(ls_stream *stream, const char *name);
 
 /** Let a paused mapping go on where it was. Otherwise as ls_mapping_pause. */
 LS_API ls_status ls_mapping_resume(ls_stream *stream, const char *name);
+
+/**
+ * Move a mapping to a position, forwards or back, also while it is run: what was noted of its progress is forgotten,
+ * and the shards that there are now are read from the position on, as ls_mapping_create says. Durable when it returns.
+ *
+ * Handlers that run meanwhile return before their run goes on at the new position; another run may begin there before.
+ * What they finish is not noted. State of windows is gone.
+ *
+ * @param position  Borrowed until return. LS_TRIM_HORIZON, LS_LATEST or LS_AT_TIMESTAMP.
+ *
+ * @retval LS_ERR_NOT_FOUND  The stream has no mapping of that name, or was deleted. Nothing was changed.
+ *
+ * Otherwise as ls_mapping_create.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_mapping_seek(ls_stream *stream, const char *name, const ls_position *position);
 
 /** Delete a mapping, and what is known of its progress. Durable when it returns. Otherwise as ls_mapping_pause. */
 LS_API ls_status ls_mapping_delete(ls_stream *stream, const char *name);
@@ -234,8 +252,8 @@ typedef struct ls_handler_context ls_handler_context;
 /**
  * Gets the batches of a mapping, on threads of the library named `ls-map`, under no lock: for each lane of each shard
  * one at a time, for different ones at once. It may call everything; closing its own handle or what that was opened
- * from is refused with LS_ERR_STATE. It returns: a jump or a C++ exception must not leave it. A handler that needs longer
- * than `handler_timeout_ms` has failed, whatever it answers, but it is waited for (ls_handler_is_late).
+ * from is refused with LS_ERR_STATE. It returns: a jump or a C++ exception must not leave it. A handler that needs
+ * longer than `handler_timeout_ms` has failed, whatever it answers, but it is waited for (ls_handler_is_late).
  *
  * @param batch    A view until it returns. All of one shard, in order. Empty only in a window's last invocation.
  *                 ls_batch_place refuses it, ls_batch_is_shard_end says nothing of it.

@@ -67,6 +67,15 @@ ls_status ls_mapping_resume(ls_stream *stream, const char *name)
     return lsi_error_end(lsi_mapping_change(stream->stream, name, NULL, LS_MAPPING_ENABLED));
 }
 
+ls_status ls_mapping_seek(ls_stream *stream, const char *name, const ls_position *position)
+{
+    LSI_REFUSE_NULL(stream);
+    LSI_REFUSE_NULL(name);
+    LSI_REFUSE_NULL(position);
+    LSI_ENTER_TO(LSI_MAY_CHANGE, stream->store);
+    return lsi_error_end(lsi_mapping_seek(stream->stream, name, position));
+}
+
 ls_status ls_mapping_delete(ls_stream *stream, const char *name)
 {
     LSI_REFUSE_NULL(stream);

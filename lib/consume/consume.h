@@ -110,7 +110,8 @@ typedef struct lsi_mapping {
     lsi_memory memory;
     char name[LSI_STREAM_NAME_MAX + 1];
     uint64_t id;
-    uint64_t version; /* of its value in the state */
+    uint64_t progress_id; /* of the rows that say how far it is; another one since it was moved */
+    uint64_t version;     /* of its value in the state */
     ls_mapping_status status;
     int64_t created_us, modified_us;
     ls_position_kind start_kind;
@@ -130,6 +131,7 @@ ls_status lsi_mapping_create(lsi_engine_stream *stream, const char *name, const 
 /* `options` NULL, `status` 0: as they are. */
 ls_status lsi_mapping_change(lsi_engine_stream *stream, const char *name, const ls_mapping_options *options,
                              ls_mapping_status status);
+ls_status lsi_mapping_seek(lsi_engine_stream *stream, const char *name, const ls_position *position);
 ls_status lsi_mapping_remove(lsi_engine_stream *stream, const char *name);
 ls_status lsi_mapping_load(lsi_engine_stream *stream, const char *name, lsi_mapping **out);
 /* In byte order of name, until `each` answers false; views. It calls nothing of the engine. */

@@ -217,6 +217,7 @@ ls_status lsi_mapping_create(lsi_engine_stream *stream, const char *name, const 
     mapping->memory = env->memory;
     (void)snprintf(mapping->name, sizeof(mapping->name), "%s", name); /* fits: it was checked */
     env->random(env->random_user, &mapping->id, sizeof(mapping->id));
+    mapping->progress_id = mapping->id;
     mapping->version = LSI_STATE_NONE;
     mapping->status = LS_MAPPING_ENABLED;
     mapping->created_us = mapping->modified_us = lsi_wall_us(&env->clock);
@@ -256,6 +257,44 @@ ls_status lsi_mapping_change(lsi_engine_stream *stream, const char *name, const 
             mapping->modified_us = lsi_wall_us(&env->clock);
             st = store(stream, mapping, &conflict);
         }
+        lsi_mapping_free(mapping);
+    } while (conflict);
+    return st;
+}
+
+/* The mapping, with where it begins in place of where it is. */
+static ls_status move(lsi_engine_stream *stream, const ls_position *position, lsi_mapping *mapping, bool *conflict)
+{
+    const lsi_env *env = &stream->engine->env;
+    ls_status st;
+
+    lsi_free(&env->memory, mapping->own_starts);
+    mapping->own_starts = NULL;
+    mapping->starts = NULL;
+    mapping->start_count = 0;
+    mapping->start_kind = position->kind;
+    mapping->start_timestamp_us = position->timestamp_us;
+    mapping->modified_us = lsi_wall_us(&env->clock);
+    env->random(env->random_user, &mapping->progress_id, sizeof(mapping->progress_id));
+    st = find_starts(stream, position, mapping);
+    return st == LS_OK ? store(stream, mapping, conflict) : st;
+}
+
+ls_status lsi_mapping_seek(lsi_engine_stream *stream, const char *name, const ls_position *position)
+{
+    bool conflict;
+    ls_status st = check_position(&stream->engine->env, position);
+
+    if (st != LS_OK)
+        return st;
+    do {
+        lsi_mapping *mapping;
+
+        st = lsi_mapping_load(stream, name, &mapping);
+        if (st != LS_OK)
+            return st;
+        conflict = false;
+        st = move(stream, position, mapping, &conflict);
         lsi_mapping_free(mapping);
     } while (conflict);
     return st;

@@ -21,11 +21,12 @@ ls_status lsi_mapping_decode(const lsi_memory *memory, const lsi_state_entry *en
 
 /* ---- mapping_rows.c ---- */
 
-/* How far a shard was worked on. One of another mapping id is of one that had the name before: it says nothing. */
+/* How far a shard was worked on. One of another progress id is from before the mapping was moved, or of one that had
+ * the name before: it says nothing. */
 typedef struct lsi_mapping_row {
     uint32_t shard;
     uint64_t version; /* LSI_STATE_NONE: there is none yet */
-    uint64_t mapping_id;
+    uint64_t progress_id; /* the mapping's */
     uint64_t owner;   /* the runner that works on it; 0: nobody */
     lsi_progress progress; /* the state of a window is a view of `bytes` */
     void *bytes;           /* the owner's (lsi_free) */
@@ -42,10 +43,10 @@ typedef struct lsi_mapping_runner_row {
 
 /* All of them; the shards' rise by shard and come without their windows' states. Both arrays are the caller's
  * (lsi_free). What is of another mapping, or is no row, is left out; it is in the way of nobody. */
-ls_status lsi_mapping_rows(lsi_engine_stream *stream, const char *name, uint64_t mapping_id, lsi_mapping_row **rows,
+ls_status lsi_mapping_rows(lsi_engine_stream *stream, const lsi_mapping *mapping, lsi_mapping_row **rows,
                            uint32_t *count, lsi_mapping_runner_row **runners, uint32_t *runner_count);
 /* One shard's, whole; without one `version` is NONE, or that of what is in its place. */
-ls_status lsi_mapping_row_load(lsi_engine_stream *stream, const char *name, uint64_t mapping_id, uint32_t shard,
+ls_status lsi_mapping_row_load(lsi_engine_stream *stream, const lsi_mapping *mapping, uint32_t shard,
                                lsi_mapping_row *out);
 /* If it has the version that it had: `*is_done`, and it has its new one. `is_removed`: it goes. */
 ls_status lsi_mapping_row_write(lsi_engine_stream *stream, const char *name, lsi_mapping_row *row, bool is_removed,

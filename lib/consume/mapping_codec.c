@@ -10,7 +10,7 @@
 #include "base/status.h"
 
 #define FORMAT 1u
-#define HEAD_BYTES 104u
+#define HEAD_BYTES 112u
 #define START_BYTES 12u
 
 void lsi_mapping_free(lsi_mapping *mapping)
@@ -53,6 +53,7 @@ static void put_head(lsi_writer *to, const lsi_mapping *mapping)
     lsi_put_u32(to, options->filter_count);
     lsi_put_u32(to, mapping->start_count);
     lsi_put_u32(to, 0);
+    lsi_put_u64(to, mapping->progress_id);
 }
 
 ls_status lsi_mapping_encode(const lsi_memory *memory, const lsi_mapping *mapping, ls_bytes *out)
@@ -111,6 +112,7 @@ static void take_head(lsi_cursor *from, lsi_mapping *mapping)
     mapping->start_count = lsi_take_u32(from);
     if (lsi_take_u32(from) != 0)
         from->bad = true;
+    mapping->progress_id = lsi_take_u64(from);
 }
 
 static ls_status no_memory(const lsi_mapping *mapping)

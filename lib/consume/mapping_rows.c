@@ -33,7 +33,7 @@ static void put_row(lsi_writer *to, const lsi_mapping_row *row)
     lsi_put_u32(to, FORMAT);
     lsi_put_u32(to, progress->has_window ? HAS_WINDOW : 0);
     lsi_put_u32(to, row->shard);
-    lsi_put_u64(to, row->mapping_id);
+    lsi_put_u64(to, row->progress_id);
     lsi_put_u64(to, row->owner);
     lsi_put_u64(to, progress->position);
     lsi_put_u64(to, (uint64_t)(progress->has_window ? progress->window_start_us : 0));
@@ -50,7 +50,7 @@ static bool take_row(const lsi_state_entry *entry, lsi_mapping_row *out)
 
     *out = (lsi_mapping_row){.version = entry->version, .is_known = true};
     out->shard = lsi_take_u32(&from);
-    out->mapping_id = lsi_take_u64(&from);
+    out->progress_id = lsi_take_u64(&from);
     out->owner = lsi_take_u64(&from);
     out->progress.position = lsi_take_u64(&from);
     out->progress.window_start_us = (int64_t)lsi_take_u64(&from);
@@ -95,7 +95,7 @@ static bool take_runner(const lsi_state_entry *entry, uint64_t mapping_id, lsi_m
 
 typedef struct gathering {
     const lsi_memory *memory;
-    uint64_t mapping_id;
+    const lsi_mapping *mapping;
     lsi_mapping_row *rows;
     lsi_mapping_runner_row *runners;
     size_t count, capacity, runner_count, runner_capacity;
@@ -107,7 +107,7 @@ static bool gather_row(void *user, const lsi_state_entry *entry)
     gathering *of = user;
     lsi_mapping_row row;
 
-    if (!take_row(entry, &row) || row.mapping_id != of->mapping_id)
+    if (!take_row(entry, &row) || row.progress_id != of->mapping->progress_id)
         return true;
     row.progress.state = (ls_bytes){NULL, 0};
     of->is_short = !lsi_grow(of->memory, (void **)&of->rows, &of->capacity, of->count + 1, sizeof(*of->rows));
@@ -121,7 +121,7 @@ static bool gather_runner(void *user, const lsi_state_entry *entry)
     gathering *of = user;
     lsi_mapping_runner_row row;
 
-    if (!take_runner(entry, of->mapping_id, &row))
+    if (!take_runner(entry, of->mapping->id, &row))
         return true;
     of->is_short = !lsi_grow(of->memory, (void **)&of->runners, &of->runner_capacity, of->runner_count + 1,
                              sizeof(*of->runners));
@@ -135,10 +135,11 @@ static ls_status no_memory(const char *name)
     return lsi_fail(LS_ERR_NO_MEMORY, "no memory for the rows of mapping '%s'", name);
 }
 
-ls_status lsi_mapping_rows(lsi_engine_stream *stream, const char *name, uint64_t mapping_id, lsi_mapping_row **rows,
+ls_status lsi_mapping_rows(lsi_engine_stream *stream, const lsi_mapping *mapping, lsi_mapping_row **rows,
                            uint32_t *count, lsi_mapping_runner_row **runners, uint32_t *runner_count)
 {
-    gathering of = {.memory = &stream->engine->env.memory, .mapping_id = mapping_id};
+    const char *name = mapping->name;
+    gathering of = {.memory = &stream->engine->env.memory, .mapping = mapping};
     char text[KEY_BYTES];
     int size = snprintf(text, sizeof(text), PROGRESS_PREFIX "%s/", name);
     ls_status st = stream->engine->ops->state_read(stream, (ls_bytes){text, (size_t)size}, gather_row, &of);
@@ -162,7 +163,7 @@ ls_status lsi_mapping_rows(lsi_engine_stream *stream, const char *name, uint64_t
 
 typedef struct loading {
     const lsi_memory *memory;
-    uint64_t mapping_id;
+    uint64_t progress_id;
     lsi_mapping_row *out;
     bool is_short;
 } loading;
@@ -173,7 +174,7 @@ static bool load_row(void *user, const lsi_state_entry *entry)
     lsi_mapping_row row;
 
     of->out->version = entry->version;
-    if (!take_row(entry, &row) || row.mapping_id != of->mapping_id || row.shard != of->out->shard)
+    if (!take_row(entry, &row) || row.progress_id != of->progress_id || row.shard != of->out->shard)
         return false;
     if (row.progress.state.size > 0) {
         row.bytes = lsi_alloc(of->memory, row.progress.state.size);
@@ -187,16 +188,16 @@ static bool load_row(void *user, const lsi_state_entry *entry)
     return false;
 }
 
-ls_status lsi_mapping_row_load(lsi_engine_stream *stream, const char *name, uint64_t mapping_id, uint32_t shard,
+ls_status lsi_mapping_row_load(lsi_engine_stream *stream, const lsi_mapping *mapping, uint32_t shard,
                                lsi_mapping_row *out)
 {
-    loading of = {.memory = &stream->engine->env.memory, .mapping_id = mapping_id, .out = out};
+    loading of = {.memory = &stream->engine->env.memory, .progress_id = mapping->progress_id, .out = out};
     char text[KEY_BYTES];
     ls_status st;
 
-    *out = (lsi_mapping_row){.shard = shard, .version = LSI_STATE_NONE, .mapping_id = mapping_id};
-    st = stream->engine->ops->state_read(stream, progress_key(name, shard, text), load_row, &of);
-    return st == LS_OK && of.is_short ? no_memory(name) : st;
+    *out = (lsi_mapping_row){.shard = shard, .version = LSI_STATE_NONE, .progress_id = of.progress_id};
+    st = stream->engine->ops->state_read(stream, progress_key(mapping->name, shard, text), load_row, &of);
+    return st == LS_OK && of.is_short ? no_memory(mapping->name) : st;
 }
 
 /* ---- changing ---- */

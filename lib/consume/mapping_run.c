@@ -190,7 +190,7 @@ static ls_status take(lsi_run *run, const found *of, const lsi_shard *shard)
     lsi_worker *worker;
     lsi_mapping_row row;
     bool is_done = false;
-    ls_status st = lsi_mapping_row_load(run->stream, run->how->name, run->how->id, shard->index, &row);
+    ls_status st = lsi_mapping_row_load(run->stream, run->mapping, shard->index, &row);
 
     if (st != LS_OK)
         return st;
@@ -361,8 +361,7 @@ static ls_status look_at_shards(lsi_run *run, bool *is_waiting)
     ls_status st = run->stream->engine->ops->info(run->stream, &of.info);
 
     if (st == LS_OK)
-        st = lsi_mapping_rows(run->stream, run->how->name, run->how->id, &of.rows, &of.row_count, &of.runners,
-                              &of.runner_count);
+        st = lsi_mapping_rows(run->stream, run->mapping, &of.rows, &of.row_count, &of.runners, &of.runner_count);
     if (st == LS_OK)
         st = see_all(run, &of);
     if (st == LS_OK) {

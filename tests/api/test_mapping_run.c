@@ -622,7 +622,7 @@ static void await_given_back(ls_stream *stream)
 
     assert_int_equal(lsi_mapping_load(stream->stream, "m", &mapping), LS_OK);
     for (int i = 0; i < 3000 && row.owner != 0; i++) {
-        assert_int_equal(lsi_mapping_row_load(stream->stream, "m", mapping->id, 0, &row), LS_OK);
+        assert_int_equal(lsi_mapping_row_load(stream->stream, mapping, 0, &row), LS_OK);
         usleep(10000);
     }
     assert_int_equal(row.owner, 0);
@@ -675,6 +675,50 @@ static void a_run_goes_by_new_settings(void **state)
     run_stop(of);
     assert_all_once_in_order(of, 20, 1);
     assert_int_equal(of->largest, 2);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void a_mapping_is_moved_also_while_it_is_run(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 2);
+    const ls_position latest = {.kind = LS_LATEST}, bad = {.kind = LS_AT_SEQUENCE_NUMBER, .seqno = 1};
+    ls_mapping_description *description = NULL;
+    ls_mapping_info info = LS_MAPPING_INFO_INIT;
+    run *of;
+
+    put_numbers(stream, 0, 20, 7);
+    make_mapping(stream, NULL);
+    of = run_new(stream, "m");
+    run_now(of);
+    assert_int_equal(of->count, 20);
+    assert_int_equal(ls_mapping_seek(stream, "m", &horizon), LS_OK); /* back */
+    of->count = 0;
+    run_now(of);
+    assert_all_once_in_order(of, 20, 7);
+    put_numbers(stream, 20, 30, 7);
+    assert_int_equal(ls_mapping_seek(stream, "m", &latest), LS_OK); /* forwards */
+    put_numbers(stream, 30, 33, 7);
+    of->count = 0;
+    run_now(of);
+    assert_int_equal(of->count, 3);
+    assert_int_equal(ls_mapping_describe(stream, "m", &description), LS_OK);
+    assert_int_equal(ls_mapping_description_info(description, &info), LS_OK);
+    assert_int_equal(info.start, LS_LATEST);
+    ls_mapping_description_free(description);
+    while (sem_trywait(&of->handled) == 0)
+        continue;
+    of->count = 0;
+    run_start(of);
+    put_numbers(stream, 33, 34, 7);
+    await(&of->handled, 1);
+    assert_int_equal(ls_mapping_seek(stream, "m", &horizon), LS_OK);
+    await(&of->handled, 34);
+    run_stop(of);
+    assert_int_equal(of->count, 35);
+    assert_int_equal(of->numbers[0], 33);
+    assert_int_equal(ls_mapping_seek(stream, "m", &bad), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_mapping_seek(stream, "n", &horizon), LS_ERR_NOT_FOUND);
     run_free(of);
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
@@ -852,7 +896,7 @@ static void a_run_that_is_not_heard_of_loses_its_shards(void **state)
     make_mapping(stream, NULL);
     assert_int_equal(lsi_mapping_load(stream->stream, "m", &mapping), LS_OK);
     for (uint32_t shard = 0; shard < 2; shard++) {
-        lsi_mapping_row row = {.shard = shard, .mapping_id = mapping->id, .owner = shard == 0 ? 77 : 78};
+        lsi_mapping_row row = {.shard = shard, .progress_id = mapping->progress_id, .owner = shard == 0 ? 77 : 78};
         bool is_done = false;
 
         assert_int_equal(lsi_mapping_row_write(stream->stream, "m", &row, false, &is_done), LS_OK);
@@ -894,7 +938,7 @@ static void who_was_taken_for_dead_stores_nothing(void **state)
     put_numbers(stream, 0, 5, 1);
     await(&of->handled, 5);
     do {
-        assert_int_equal(lsi_mapping_row_load(stream->stream, "m", mapping->id, 0, &row), LS_OK);
+        assert_int_equal(lsi_mapping_row_load(stream->stream, mapping, 0, &row), LS_OK);
         row.owner = 0;
         row.progress.position = 0;
         assert_int_equal(lsi_mapping_row_write(stream->stream, "m", &row, false, &is_done), LS_OK);
@@ -932,6 +976,7 @@ int main(void)
         TEST(a_handler_can_stop_the_run_and_its_batch_comes_again),
         TEST(a_run_waits_while_the_mapping_is_paused),
         TEST(a_run_goes_by_new_settings),
+        TEST(a_mapping_is_moved_also_while_it_is_run),
         TEST(a_run_of_a_deleted_mapping_ends),
         TEST(a_handle_has_one_run_and_is_not_closed_under_it),
         TEST(runs_share_the_shards),

@@ -80,6 +80,12 @@ static ls_status call_map(handles *of)
 
     return ls_mapping_create(of->stream, "new", &position, NULL);
 }
+static ls_status call_move(handles *of)
+{
+    const ls_position position = {.kind = LS_TRIM_HORIZON};
+
+    return ls_mapping_seek(of->stream, "new", &position);
+}
 static ls_status call_remap(handles *of) { return ls_mapping_update(of->stream, "new", NULL); }
 static ls_status call_pause(handles *of) { return ls_mapping_pause(of->stream, "new"); }
 static ls_status call_resume(handles *of) { return ls_mapping_resume(of->stream, "new"); }
@@ -322,6 +328,7 @@ static const struct {
     {"ls_mapping_update", call_remap, LSI_MAY_CHANGE, false},
     {"ls_mapping_pause", call_pause, LSI_MAY_CHANGE, false},
     {"ls_mapping_resume", call_resume, LSI_MAY_CHANGE, false},
+    {"ls_mapping_seek", call_move, LSI_MAY_CHANGE, false},
     {"ls_mapping_delete", call_unmap, LSI_MAY_CHANGE, false},
     {"ls_producer_open", call_producer, LSI_MAY_PUT, false},
     {"ls_store_sync", call_sync, LSI_MAY_PUT, false},
