@@ -69,7 +69,8 @@ void lsi_advise(const lsi_call *call, ls_status status)
 {
     switch (status) {
     case LS_ERR_IO:
-        (void)fputs("lstream: look at the disk; `lstream verify` says if a shard refuses records since\n", stderr);
+        if (ls_last_error_errno() == EIO) /* Others say all: who may not read, for one. */
+            (void)fputs("lstream: look at the disk; `lstream verify` says if a shard refuses records since\n", stderr);
         break;
     case LS_ERR_CORRUPT:
         (void)fputs("lstream: `lstream verify` lists all damage; `lstream repair --dry-run` says what can be done\n",

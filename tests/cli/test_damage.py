@@ -357,6 +357,33 @@ class Damage(Store):
             file.write(whole)
         self.assertEqual(self.lines(), self.everything)
 
+    def test_a_manifest_that_is_older_than_a_shard_or_a_stream_is_told(self):
+        manifest = os.path.join(self.store, "manifest")
+        old = content(manifest)
+        self.run_tool("split", "s", "0")
+        self.run_tool("create", "young")
+        with open(manifest, "rb") as file:
+            newer = file.read()
+        with open(manifest, "wb") as file: # Nothing was put: what is not named is empty.
+            file.write(old)
+        self.findings("verify", expect=0)
+        with open(manifest, "wb") as file:
+            file.write(newer)
+        self.run_tool("put", "s", "-k", "k", stdin=b"x\n")
+        self.run_tool("put", "young", "-k", "k", stdin=b"x\n")
+        self.assertEqual(self.findings("verify", expect=0), [])
+        with open(manifest, "wb") as file:
+            file.write(old)
+        told = [f for f in self.findings("verify", expect=4) if f["severity"] == "DAMAGE"]
+        self.assertEqual(sorted(f["file"][:2] for f in told), ["1/", "2"])
+        for finding in told:
+            self.assertIn("the manifest is older", finding["what"])
+            self.assertIn("newer `manifest`", finding["advice"])
+        with open(manifest, "wb") as file:
+            file.write(newer)
+        self.assertEqual(self.findings("verify", expect=0), [])
+        self.assertEqual(len(self.lines()), len(self.everything) + 1)
+
     def test_verify_runs_beside_a_producer_and_finds_nothing(self):
         with subprocess.Popen([LSTREAM, "put", "s", "-k", "k", "-q", "--batch", "10"], stdin=subprocess.PIPE,
                               env={**os.environ, "LIBSTREAM_STORE": self.store}) as put:

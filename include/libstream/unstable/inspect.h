@@ -67,7 +67,8 @@ typedef int32_t ls_finding_kind;
 #define LS_FINDING_TORN_TAIL 9       /**< Bytes after the last record: an append that a crash cut off. */
 #define LS_FINDING_SKIPPED 10        /**< Damage that an earlier repair made readers step over. */
 #define LS_FINDING_STRAY_FILE 11     /**< A file that nothing names: left by a killed process, or kept by a repair. As
-                                          DAMAGE: a segment with records that the segment list should name. */
+                                          DAMAGE: a segment with records that the segment list should name, or a
+                                          directory with records that the manifest is older than. */
 #define LS_FINDING_FILE_UNREADABLE 12 /**< The system would not read a file. */
 #define LS_FINDING_SYNC_FAILED 13     /**< A sync failed: the shard refuses puts until it is repaired or reset. */
 #define LS_FINDING_RESERVE 14         /**< Something else stands in the place of the reserve. */

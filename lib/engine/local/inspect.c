@@ -44,6 +44,7 @@ static int stream_dir_stop(void *user, const char *entry, bool is_dir)
 /* ---- what nothing names ---- */
 
 typedef struct strays {
+    const lsi_root *root;
     const lsi_catalog *catalog;
     bool beside; /* somebody has the store open: it may be about to be named */
     lsi_inspection *inspection;
@@ -68,7 +69,8 @@ static int stray_note(void *user, const char *entry, bool is_dir)
     if (is_stream_dir(entry)) { /* Or what stands in its place, which is told as damage. */
         for (const char *at = entry; *at != '\0'; at++)
             id = id * 10 + (uint64_t)(*at - '0');
-        if (lsi_catalog_find_id(known->catalog, id) != NULL)
+        if (lsi_catalog_find_id(known->catalog, id) != NULL ||
+            (is_dir && lsi_local_unnamed_stream(known->root, known->catalog, entry, id, known->inspection)))
             return 0;
     }
     lsi_inspection_tell(known->inspection, &finding, "%s%s is named by nothing", entry, is_dir ? "/" : "");
@@ -229,11 +231,13 @@ ls_status lsi_local_inspect(const lsi_env *env, const char *path, const ls_inspe
     lsi_local_reserve_verify(&root, false, inspection);
     st = each_log(env, &root, catalog, options->stream, &peek, NULL, inspection);
     if (st == LS_OK && options->stream == NULL) {
-        strays known = {catalog, peek.alive, inspection};
+        strays known = {&root, catalog, peek.alive, inspection};
         int result = root.files->list(&root, "", stray_note, &known);
 
         if (result != 0)
             st = lsi_fail_errno(result, "cannot list the directory '%s'", path);
+        if (st == LS_OK && !peek.alive)
+            lsi_local_unnamed_shards(&root, catalog, inspection);
     }
     lsi_peek_close(&peek);
 out:

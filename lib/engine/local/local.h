@@ -469,6 +469,12 @@ ls_status lsi_local_inspect_status(const lsi_env *env, const char *path, const l
 ls_status lsi_local_inspect_no_manifest(const lsi_env *env, const lsi_root *root, const char *path, ls_status why,
                                         lsi_inspection *inspection);
 /* `path` is a file. */
+/* unnamed.c. Tells of the directories of shards, or of the stream `id`'s, that are younger than the manifest and have
+ * records. The second: whether it was told. Nobody has the store open: who has is about to name what he makes. */
+void lsi_local_unnamed_shards(const lsi_root *root, const lsi_catalog *catalog, lsi_inspection *inspection);
+bool lsi_local_unnamed_stream(const lsi_root *root, const lsi_catalog *catalog, const char *entry, uint64_t id,
+                              lsi_inspection *inspection);
+
 ls_status lsi_local_dump(const lsi_env *env, const char *path, ls_inspect_line_callback line, void *user);
 
 /* ---- reserve.c: never fails, and leaves the last error alone ---- */
