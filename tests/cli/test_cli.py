@@ -16,8 +16,8 @@ import unittest
 from store import LSTREAM, Store
 
 COMMANDS = ["create", "delete", "retention", "mode", "limits", "tag", "encrypt", "decrypt", "compress", "list",
-            "describe", "shards", "split", "merge", "scale", "consumers", "put", "get", "tail", "filter", "status",
-            "dump", "verify", "repair", "maintain", "backup", "version", "help"]
+            "describe", "shards", "split", "merge", "scale", "consumers", "mapping", "put", "get", "tail", "filter",
+            "status", "dump", "verify", "repair", "maintain", "backup", "version", "help"]
 
 
 class Commands(Store):
@@ -291,6 +291,54 @@ class Commands(Store):
         self.assertIn("consumer 22 'c19'", self.run_tool("dump", os.path.join(self.store, "manifest")).out)
         self.run_tool("delete", "s", "--with-consumers")
         self.run_tool("consumers", "s", expect=3)
+
+    def test_mappings(self):
+        def names():
+            return [m["name"] for m in json.loads(self.run_tool("mapping", "s", "--json").out)["mappings"]]
+
+        self.run_tool("create", "s")
+        self.assertEqual(names(), [])
+        made = json.loads(self.run_tool("mapping", "s", "create", "b", "--from", "latest", "--json").out)
+        self.assertEqual((made["name"], made["status"], made["from"]), ("b", "enabled", "latest"))
+        self.assertEqual((made["batch"], made["batch_bytes"], made["window_ms"], made["lanes"], made["retries"],
+                          made["record_age_s"], made["tumbling_s"], made["timeout_ms"], made["bisect"],
+                          made["report_failures"], made["filters"]),
+                         (100, 6291456, 0, 1, None, None, 0, 3000, False, False, []))
+        self.assertEqual(self.run_tool("mapping", "s", "create", "a", "--from", "trim-horizon", "--batch", 7,
+                                       "--batch-bytes", "1M", "--window-ms", 20, "--lanes", 1, "--retries", 0,
+                                       "--record-age", 60, "--tumbling", 5, "--timeout-ms", 9, "--bisect",
+                                       "--report-failures").out, "")
+        self.assertEqual(names(), ["a", "b"])
+        is_a = json.loads(self.run_tool("mapping", "s", "describe", "a", "--json").out)
+        self.assertEqual((is_a["batch"], is_a["batch_bytes"], is_a["window_ms"], is_a["lanes"], is_a["retries"],
+                          is_a["record_age_s"], is_a["tumbling_s"], is_a["timeout_ms"], is_a["bisect"],
+                          is_a["report_failures"]), (7, 1 << 20, 20, 1, 0, 60, 5, 9, True, True))
+        text = self.run_tool("mapping", "s", "describe", "a").out
+        for line in ("batch      7 records, 1048576 bytes, filled for 20 ms\n", "retries    0\n",
+                     "age        up to 60 s\n", "windows    of 5 s\n", "timeout    9 ms\n", "bisects\n", "takes reports of failures\n"):
+            self.assertIn(line, text)
+        lines = self.run_tool("mapping", "s", "list").out.splitlines()
+        self.assertEqual([line.split()[-1] for line in lines], ["NAME", "a", "b"])
+        self.assertEqual(lines[1].index(" a"), lines[0].index(" NAME"))
+        self.assertIn("'b'", self.run_tool("mapping", "s", "create", "b", "--from", "latest", expect=6).err)
+        self.assertEqual(json.loads(self.run_tool("mapping", "s", "pause", "b", "--json").out)["status"], "disabled")
+        self.assertEqual(json.loads(self.run_tool("mapping", "s", "resume", "b", "--json").out)["status"], "enabled")
+        moved = json.loads(self.run_tool("mapping", "s", "seek", "b", "--from", "time:1000.5", "--json").out)
+        self.assertEqual((moved["from"], moved["from_us"]), ("time", 1000500000))
+        self.assertIn("needs --from", self.run_tool("mapping", "s", "create", "c", expect=2).err)
+        self.run_tool("mapping", "s", "create", "c", "--from", "at:1", expect=2)
+        self.run_tool("mapping", "s", "create", "c", "--from", "time:2200-01-01T00:00:00Z", expect=2)
+        self.assertIn("takes no --batch", self.run_tool("mapping", "s", "pause", "b", "--batch", 1, expect=2).err)
+        self.assertIn("did you mean 'create'", self.run_tool("mapping", "s", "creat", "c", expect=2).err)
+        self.run_tool("mapping", "s", "create", "a b", "--from", "latest", expect=2)
+        self.run_tool("mapping", "s", "delete", expect=2)
+        self.run_tool("mapping", "s", "list", "b", expect=2)
+        self.run_tool("mapping", "s", "create", "c", "--from", "latest", "--lanes", 2, "--tumbling", 1, expect=2)
+        self.assertEqual(json.loads(self.run_tool("mapping", "s", "delete", "a", "--json").out), {"deleted": "a"})
+        self.assertEqual(self.run_tool("mapping", "s", "delete", "b").out, "")
+        for act in ("delete", "describe", "pause", "resume"):
+            self.assertIn("'b'", self.run_tool("mapping", "s", act, "b", expect=3).err)
+        self.run_tool("mapping", "t", expect=3)
 
     def shards(self, *options):
         return [shard["shard"] for shard in json.loads(self.run_tool("shards", "s", "--json", *options).out)["shards"]]

@@ -1,0 +1,347 @@
+/* lstream mapping: the mappings of a stream: list, create, describe, seek, pause, resume, delete. */
+#include "cli/cli.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { FROM, BATCH, BATCH_BYTES, WINDOW_MS, LANES, RETRIES, RECORD_AGE, TUMBLING, TIMEOUT, BISECT, REPORT, FILTER };
+static const lsi_option options[] = {
+    [FROM] = {"from", LSI_OPTION_TEXT, "P", "create, seek: where to begin: trim-horizon (the oldest), latest, or "
+              "time:T with T as 2026-11-20T11:42:18Z or seconds since 1970.", 0, 0, 0},
+    [BATCH] = {"batch", LSI_OPTION_NUMBER, "N", "create: at most so many records in a batch; 100.", 1, 10000, 0},
+    [BATCH_BYTES] = {"batch-bytes", LSI_OPTION_BYTES, "SIZE", "create: and so many bytes of keys and data; 6M.", 1,
+                     UINT64_C(1) << 30, 0},
+    [WINDOW_MS] = {"window-ms", LSI_OPTION_NUMBER, "MS", "create: how long a batch is filled; 0.", 0, 300000, 0},
+    [LANES] = {"lanes", LSI_OPTION_NUMBER, "N", "create: batches of a shard worked on at once, in order per key; 1.", 1,
+               10, 0},
+    [RETRIES] = {"retries", LSI_OPTION_NUMBER, "N", "create: a batch that fails is given up after so many retries; "
+                 "without it, never.", 0, 10000, 0},
+    [RECORD_AGE] = {"record-age", LSI_OPTION_NUMBER, "S", "create: older records are given up; without it, none.", 60,
+                    604800, 0},
+    [TUMBLING] = {"tumbling", LSI_OPTION_NUMBER, "S", "create: tumbling windows of so many seconds; without it, none.",
+                  1, 900, 0},
+    [TIMEOUT] = {"timeout-ms", LSI_OPTION_NUMBER, "MS", "create: after which a handler has failed; 3000.", 1, 900000,
+                 0},
+    [BISECT] = {"bisect", LSI_OPTION_FLAG, NULL, "create: a batch that fails is split in two.", 0, 0, 0},
+    [REPORT] = {"report-failures", LSI_OPTION_FLAG, NULL, "create: handlers may report from which record on a batch "
+                "failed.", 0, 0, 0},
+    [FILTER] = {"filter", LSI_OPTION_TEXT, "PATTERN", "create: only records that match it, as for `lstream filter`.", 0,
+                0, 0},
+    {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
+};
+
+static const char *status_word(ls_mapping_status status)
+{
+    return status == LS_MAPPING_ENABLED ? "enabled" : "disabled";
+}
+
+static const char *start_word(ls_position_kind kind)
+{
+    return kind == LS_LATEST ? "latest" : kind == LS_AT_TIMESTAMP ? "time" : "trim-horizon";
+}
+
+#define HEADING "STATUS   CREATED                     FROM         NAME\n"
+
+static void print_mapping(const ls_mapping_info *info)
+{
+    char created[LSI_TIME_BYTES];
+
+    lsi_format_time(info->created_us, created);
+    lsi_out_text("%-8s %s %-12s %s\n", status_word(info->status), created, start_word(info->start), info->name);
+}
+
+static void members(lsi_json_writer *json, const ls_mapping_info *info)
+{
+    lsi_member_string(json, "name", info->name);
+    lsi_member_string(json, "status", status_word(info->status));
+    lsi_member_int(json, "created_us", info->created_us);
+    lsi_member_int(json, "modified_us", info->modified_us);
+    lsi_member_string(json, "from", start_word(info->start));
+    if (info->start == LS_AT_TIMESTAMP)
+        lsi_member_int(json, "from_us", info->start_timestamp_us);
+}
+
+/* All pages. */
+static ls_status each_mapping(ls_stream *stream, lsi_json_writer *json)
+{
+    ls_mapping_info info = LS_MAPPING_INFO_INIT;
+    bool more = true;
+    ls_status st = LS_OK;
+
+    while (more && st == LS_OK && !lsi_out_broken()) {
+        ls_mapping_list *page;
+
+        st = ls_stream_list_mappings(stream, info.name, 0, &page);
+        if (st != LS_OK)
+            break;
+        for (uint32_t i = 0; i < ls_mapping_list_count(page) && st == LS_OK; i++) {
+            st = ls_mapping_list_at(page, i, &info);
+            if (st == LS_OK && json == NULL)
+                print_mapping(&info);
+            if (st != LS_OK || json == NULL)
+                continue;
+            lsi_json_object_open(json);
+            members(json, &info);
+            lsi_json_object_close(json);
+        }
+        more = ls_mapping_list_has_more(page) != 0;
+        ls_mapping_list_free(page);
+    }
+    return st;
+}
+
+static int list(lsi_call *call, ls_stream *stream)
+{
+    lsi_json_writer json;
+    ls_status st;
+
+    if (!call->json) {
+        lsi_out_text(HEADING);
+        st = each_mapping(stream, NULL);
+        return st == LS_OK ? LSI_EXIT_OK : lsi_failed(call, st);
+    }
+    lsi_json_begin(&json, &lsi_memory_libc);
+    lsi_json_object_open(&json);
+    lsi_json_key(&json, "mappings");
+    lsi_json_array_open(&json);
+    st = each_mapping(stream, &json);
+    lsi_json_array_close(&json);
+    lsi_json_object_close(&json);
+    if (st == LS_OK)
+        return lsi_out_json(call, &json, LSI_EXIT_OK);
+    lsi_json_free(&json);
+    return lsi_failed(call, st);
+}
+
+/* ---- one of them ---- */
+
+static void settings_json(lsi_json_writer *json, const ls_mapping_options *is)
+{
+    lsi_member_uint(json, "batch", is->records_max);
+    lsi_member_uint(json, "batch_bytes", is->bytes_max);
+    lsi_member_uint(json, "window_ms", is->batching_window_ms);
+    lsi_member_uint(json, "lanes", is->lane_count);
+    lsi_json_key(json, "retries");
+    if (is->retries_max == 0)
+        lsi_json_null(json);
+    else
+        lsi_json_uint(json, is->retries_max == LS_MAPPING_NO_RETRIES ? 0 : (uint64_t)is->retries_max);
+    lsi_json_key(json, "record_age_s");
+    if (is->record_age_s_max == 0)
+        lsi_json_null(json);
+    else
+        lsi_json_uint(json, is->record_age_s_max);
+    lsi_member_uint(json, "tumbling_s", is->tumbling_window_s);
+    lsi_json_key(json, "timeout_ms");
+    if (is->handler_timeout_ms == LS_MAPPING_NO_TIMEOUT)
+        lsi_json_null(json);
+    else
+        lsi_json_int(json, is->handler_timeout_ms);
+    lsi_member_bool(json, "bisect", (is->flags & LS_MAPPING_BISECT) != 0);
+    lsi_member_bool(json, "report_failures", (is->flags & LS_MAPPING_REPORT_FAILURES) != 0);
+    lsi_json_key(json, "filters");
+    lsi_json_array_open(json);
+    for (uint32_t i = 0; i < is->filter_count; i++)
+        lsi_json_string(json, is->filters[i]);
+    lsi_json_array_close(json);
+}
+
+static void settings_text(const ls_mapping_options *is)
+{
+    lsi_out_text("batch      %" PRIu32 " records, %" PRIu64 " bytes, filled for %" PRIu32 " ms\n", is->records_max,
+                 is->bytes_max, is->batching_window_ms);
+    lsi_out_text("lanes      %" PRIu32 "\n", is->lane_count);
+    if (is->retries_max == 0)
+        lsi_out_text("retries    without end\n");
+    else
+        lsi_out_text("retries    %" PRId32 "\n", is->retries_max == LS_MAPPING_NO_RETRIES ? 0 : is->retries_max);
+    if (is->record_age_s_max != 0)
+        lsi_out_text("age        up to %" PRIu32 " s\n", is->record_age_s_max);
+    if (is->tumbling_window_s != 0)
+        lsi_out_text("windows    of %" PRIu32 " s\n", is->tumbling_window_s);
+    if (is->handler_timeout_ms != LS_MAPPING_NO_TIMEOUT)
+        lsi_out_text("timeout    %" PRId32 " ms\n", is->handler_timeout_ms);
+    if ((is->flags & LS_MAPPING_BISECT) != 0)
+        lsi_out_text("bisects\n");
+    if ((is->flags & LS_MAPPING_REPORT_FAILURES) != 0)
+        lsi_out_text("takes reports of failures\n");
+    for (uint32_t i = 0; i < is->filter_count; i++)
+        lsi_out_text("filter     %s\n", is->filters[i]);
+}
+
+static int describe(lsi_call *call, ls_stream *stream, const char *name)
+{
+    ls_mapping_info info = LS_MAPPING_INFO_INIT;
+    ls_mapping_options is = LS_MAPPING_OPTIONS_INIT;
+    ls_mapping_description *description = NULL;
+    lsi_json_writer json;
+    int code = LSI_EXIT_OK;
+    ls_status st = ls_mapping_describe(stream, name, &description);
+
+    if (st == LS_OK)
+        st = ls_mapping_description_info(description, &info);
+    if (st == LS_OK)
+        st = ls_mapping_description_options(description, &is);
+    if (st != LS_OK) {
+        code = lsi_failed(call, st);
+    } else if (call->json) {
+        lsi_json_begin(&json, &lsi_memory_libc);
+        lsi_json_object_open(&json);
+        members(&json, &info);
+        settings_json(&json, &is);
+        lsi_json_object_close(&json);
+        code = lsi_out_json(call, &json, LSI_EXIT_OK);
+    } else {
+        lsi_out_text(HEADING);
+        print_mapping(&info);
+        settings_text(&is);
+    }
+    ls_mapping_description_free(description);
+    return code;
+}
+
+static ls_mapping_options wanted(const lsi_call *call)
+{
+    ls_mapping_options to = LS_MAPPING_OPTIONS_INIT;
+    const lsi_value *values = call->values;
+
+    to.records_max = (uint32_t)values[BATCH].number;
+    to.bytes_max = values[BATCH_BYTES].number;
+    to.batching_window_ms = (uint32_t)values[WINDOW_MS].number;
+    to.lane_count = (uint32_t)values[LANES].number;
+    if (values[RETRIES].given)
+        to.retries_max = values[RETRIES].number == 0 ? LS_MAPPING_NO_RETRIES : (int32_t)values[RETRIES].number;
+    to.record_age_s_max = (uint32_t)values[RECORD_AGE].number;
+    to.tumbling_window_s = (uint32_t)values[TUMBLING].number;
+    to.handler_timeout_ms = (int32_t)values[TIMEOUT].number;
+    to.flags = (values[BISECT].given ? LS_MAPPING_BISECT : 0) | (values[REPORT].given ? LS_MAPPING_REPORT_FAILURES : 0);
+    to.filter_count = values[FILTER].given;
+    to.filters = &values[FILTER].text;
+    return to;
+}
+
+/* ---- the command ---- */
+
+enum { LIST, CREATE, DESCRIBE, SEEK, PAUSE, RESUME, DELETE, ACTS };
+static const char *const acts[] = {"list", "create", "describe", "seek", "pause", "resume", "delete", NULL};
+
+/* Of CREATE and SEEK the position. Returns an exit code. */
+static int take_position(const lsi_call *call, int act, ls_position *out)
+{
+    *out = (ls_position){.kind = LS_TRIM_HORIZON};
+    if (act != CREATE && act != SEEK)
+        return LSI_EXIT_OK;
+    if (!call->values[FROM].given)
+        return lsi_usage(call, "%s needs --from", acts[act]);
+    if (!lsi_parse_position(call->values[FROM].text, out) || out->kind == LS_AT_SEQUENCE_NUMBER ||
+        out->kind == LS_AFTER_SEQUENCE_NUMBER)
+        return lsi_usage(call, "--from is '%s': it is trim-horizon, latest or time:T", call->values[FROM].text);
+    return LSI_EXIT_OK;
+}
+
+static ls_status change(const lsi_call *call, int act, ls_stream *stream, const char *name, const ls_position *from)
+{
+    ls_mapping_options to;
+
+    switch (act) {
+    case CREATE:
+        to = wanted(call);
+        return ls_mapping_create(stream, name, from, &to);
+    case SEEK:
+        return ls_mapping_seek(stream, name, from);
+    case PAUSE:
+        return ls_mapping_pause(stream, name);
+    case RESUME:
+        return ls_mapping_resume(stream, name);
+    default:
+        return ls_mapping_delete(stream, name);
+    }
+}
+
+static int change_and_show(lsi_call *call, int act, ls_stream *stream, const char *name, const ls_position *from)
+{
+    lsi_json_writer json;
+    ls_status st = change(call, act, stream, name, from);
+
+    if (st == LS_ERR_INVALID_ARGUMENT)
+        return lsi_usage(call, "%s", ls_last_error_message());
+    if (st != LS_OK)
+        return lsi_failed(call, st);
+    if (act != DELETE)
+        return call->json ? describe(call, stream, name) : LSI_EXIT_OK;
+    if (!call->json)
+        return LSI_EXIT_OK;
+    lsi_json_begin(&json, &lsi_memory_libc);
+    lsi_json_object_open(&json);
+    lsi_member_string(&json, "deleted", name);
+    lsi_json_object_close(&json);
+    return lsi_out_json(call, &json, LSI_EXIT_OK);
+}
+
+/* Options that the act does not take. Returns an exit code. */
+static int refuse_others(const lsi_call *call, int act)
+{
+    for (int i = FROM; i <= FILTER; i++)
+        if (call->values[i].given && act != CREATE && !(i == FROM && act == SEEK))
+            return lsi_usage(call, "%s takes no --%s", acts[act], options[i].name);
+    return LSI_EXIT_OK;
+}
+
+static int run(lsi_call *call)
+{
+    int act = LIST, code;
+    ls_position from;
+    ls_stream *stream;
+    ls_store *store;
+
+    if (call->argument_count > 1)
+        for (act = 0; act < ACTS && strcmp(call->arguments[1], acts[act]) != 0;)
+            act++;
+    if (act == ACTS) {
+        const char *meant = lsi_did_you_mean(call->arguments[1], acts);
+
+        return lsi_usage(call, "'%s' is none of list, create, describe, seek, pause, resume, delete%s%s%s",
+                         call->arguments[1], meant != NULL ? "; did you mean '" : "", meant != NULL ? meant : "",
+                         meant != NULL ? "'?" : "");
+    }
+    if (act != LIST && call->argument_count < 3)
+        return lsi_usage(call, "%s which mapping?", acts[act]);
+    if (act == LIST && call->argument_count > 2)
+        return lsi_usage(call, "list takes no name");
+    code = refuse_others(call, act);
+    if (code == LSI_EXIT_OK)
+        code = take_position(call, act, &from);
+    if (code != LSI_EXIT_OK)
+        return code;
+    code = lsi_open_stream(call, call->arguments[0], act != LIST && act != DESCRIBE, &store, &stream);
+    if (code != LSI_EXIT_OK)
+        return code;
+    code = act == LIST       ? list(call, stream)
+        : act == DESCRIBE ? describe(call, stream, call->arguments[2])
+                          : change_and_show(call, act, stream, call->arguments[2], &from);
+    return lsi_close_stream(call, stream, store, code);
+}
+
+const lsi_command lsi_command_mapping = {
+    .name = "mapping",
+    .summary = "List, create, move, pause and delete mappings",
+    .arguments = "STREAM [ACT [NAME]]",
+    .help = "ACT is list (also when there is none), create, describe, seek, pause, resume or\n"
+            "delete; all but the first take a mapping's NAME. A mapping is what AWS Lambda\n"
+            "calls an event source mapping: how the stream's records become the batches of a\n"
+            "handler, and how far that has come. Programs run one with ls_mapping_run.\n"
+            "\n"
+            "create and seek need --from. seek forgets how far the mapping has come; whoever\n"
+            "runs it goes on there. A name that is taken is exit code 6.\n"
+            "\n"
+            "With --json one object: {\"mappings\": [{\"name\", \"status\", \"created_us\",\n"
+            "\"modified_us\", \"from\", \"from_us\" (of a time)}]}; of one mapping that, and\n"
+            "\"batch\", \"batch_bytes\", \"window_ms\", \"lanes\", \"retries\", \"record_age_s\",\n"
+            "\"tumbling_s\", \"timeout_ms\" (null: no end), \"bisect\", \"report_failures\",\n"
+            "\"filters\"; for delete {\"deleted\": NAME}.\n",
+    .arguments_min = 1,
+    .arguments_max = 3,
+    .needs_store = true,
+    .options = options,
+    .run = run,
+};
