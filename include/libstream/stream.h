@@ -263,10 +263,11 @@ typedef struct ls_stream_cuts {
 #define LS_STREAM_CUTS_INIT {(uint32_t)sizeof(ls_stream_cuts), 0, 0, 0, 0, 0, 0}
 
 /**
- * What trimming took from the stream's readers, all of them in all processes together: iterators and subscriptions.
- * Trimming waits for nobody; here one sees what that has cost. Each loss is counted when its reader is told, with one
- * line for the log callback; of a reader that began at a place which was gone by then only the records are known, of a
- * shard that went whole not even these. What a registered consumer lost is also in its ls_consumer_info.
+ * What trimming took from the stream's readers, all of them in all processes together: iterators, subscriptions and
+ * runs of mappings. Trimming waits for nobody; here one sees what that has cost. Each loss is counted when its reader is
+ * told, with one line for the log callback; of a reader that began at a place which was gone by then only the records
+ * are known, of a shard that went whole not even these. What a registered consumer lost is also in its
+ * ls_consumer_info.
  *
  * Sums since the machine was started, or since the store's control file was made anew. A store that was opened for
  * reading and may not write that file counts by itself.

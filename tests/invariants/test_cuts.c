@@ -221,6 +221,46 @@ static void a_shard_that_went_whole_is_counted(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* Finishes as many records, one at a time, as `*user` says; then the run stops. */
+static ls_handler_answer finish_some(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    uint32_t *left = user;
+
+    (void)batch;
+    (void)context;
+    return (*left)-- > 0 ? LS_HANDLER_DONE : LS_HANDLER_STOP;
+}
+
+/* Where a mapping had stopped is gone when it runs again: it goes on at the oldest, and what it lost is known. */
+static void what_a_mapping_lost_is_counted(void **state)
+{
+    ls_mapping_run_options how = LS_MAPPING_RUN_OPTIONS_INIT;
+    ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+    ls_position horizon = {LS_TRIM_HORIZON, 0, 0, 0};
+    fixture *fx = *state;
+    handles of = open_all(fx, 1);
+    ls_mapping *mapping;
+    uint32_t left = 1;
+
+    options.records_max = 1;
+    assert_int_equal(ls_mapping_create(of.stream, "m", &horizon, &options), LS_OK);
+    put_minutes(&of, 0, 30);
+    assert_int_equal(ls_mapping_open(of.stream, "m", &mapping), LS_OK);
+    assert_int_equal(ls_mapping_run(mapping, NULL, finish_some, &left), LS_OK);
+    assert_int_equal(ls_mapping_close(mapping), LS_OK);
+    assert_int_equal(cuts_of(of.stream).count, 0);
+    overtake(&of);
+    left = 100;
+    how.flags = LS_RUN_UNTIL_CAUGHT_UP;
+    assert_int_equal(ls_mapping_open(of.stream, "m", &mapping), LS_OK);
+    assert_int_equal(ls_mapping_run(mapping, &how, finish_some, &left), LS_OK);
+    assert_int_equal(ls_mapping_close(mapping), LS_OK);
+    assert_int_equal(left, 100 - (30 - FIRST));
+    assert_int_equal(cuts_of(of.stream).count, 1);
+    assert_int_equal(cuts_of(of.stream).records, FIRST - 1);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 static void a_size_that_was_not_set_is_refused(void **state)
 {
     fixture *fx = *state;
@@ -243,6 +283,7 @@ int main(void)
         T(what_readers_of_all_processes_lost_is_counted),
         T(of_a_place_that_was_gone_only_the_numbers_are_known),
         T(a_shard_that_went_whole_is_counted),
+        T(what_a_mapping_lost_is_counted),
         T(a_size_that_was_not_set_is_refused),
     };
     return cmocka_run_group_tests_name("what trimming takes from readers is counted", tests, NULL, NULL);
