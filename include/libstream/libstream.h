@@ -20,6 +20,8 @@
 
 #include <libstream/consumer.h>
 
+#include <libstream/lease.h>
+
 #include <libstream/filter.h>
 
 #include <libstream/mapping.h>

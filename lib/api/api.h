@@ -76,6 +76,11 @@ struct ls_mapping {
     char name[LSI_STREAM_NAME_MAX + 1];
 };
 
+struct ls_group {
+    ls_stream *stream;
+    lsi_group *group;
+};
+
 /* As ls_store_open, on `env` instead of the system: its memory, clock, files, random numbers. What `options` says of
  * memory, log and time-outs goes before it; `memory:` brings files of its own. For tests. */
 ls_status lsi_store_open_env(const char *location, const ls_store_options *options, const lsi_env *env, ls_store **out);

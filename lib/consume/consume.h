@@ -13,8 +13,10 @@
 
 #include <libstream/consumer.h>
 #include <libstream/iterator.h>
+#include <libstream/lease.h>
 #include <libstream/mapping.h>
 
+#include "consume/lease_rules.h"
 #include "engine/engine.h"
 
 typedef struct lsi_iterator lsi_iterator;
@@ -71,6 +73,39 @@ typedef struct lsi_subscription {
     void *user;
 } lsi_subscription;
 ls_status lsi_subscribe(lsi_subscriber *subscriber, const lsi_subscription *what);
+
+/* ---- group.c, lease.c: as the functions of lease.h. One thread at a time for a group and its leases, but for _renew
+ * and _cancel ---- */
+
+typedef struct lsi_group lsi_group;
+typedef struct lsi_lease lsi_lease;
+
+#define LSI_WORKER_NAME_MAX 63u
+typedef struct lsi_group_config {
+    const void *handle; /* whatever lsi_lease_handle is to give */
+    uint32_t failover_ms, handover_ms, leases_max; /* 0: the default */
+    lsi_lease_start start; /* of a group that is made */
+    const char *worker;    /* checked; NULL: a random name */
+} lsi_group_config;
+/* `name` was checked. */
+ls_status lsi_group_open(lsi_engine_stream *stream, const char *name, const lsi_group_config *config, lsi_group **out);
+ls_status lsi_group_give_back(lsi_group *group); /* All leases; the first error. */
+void lsi_group_free(lsi_group *group);           /* Touches nothing shared. */
+typedef struct lsi_group_event {
+    ls_group_event_kind kind;
+    lsi_lease *lease;
+} lsi_group_event;
+ls_status lsi_group_next(lsi_group *group, int64_t timeout_ms, lsi_group_event *out);
+void lsi_group_renew(lsi_group *group);
+void lsi_group_cancel(lsi_group *group);
+ls_status lsi_group_delete(lsi_engine_stream *stream, const char *name);
+const void *lsi_lease_handle(const lsi_lease *lease);
+void lsi_lease_describe(const lsi_lease *lease, ls_lease_info *out); /* all of it but the size */
+ls_status lsi_lease_checkpoint(lsi_lease *lease, ls_seqno seqno, uint32_t sub_seqno);
+ls_status lsi_lease_end(lsi_lease *lease);
+ls_status lsi_lease_close(lsi_lease *lease); /* Accepts NULL. */
+/* As ls_stream_list_leases: the caller's with lsi_free. */
+ls_status lsi_lease_list(lsi_engine_stream *stream, const char *group, ls_lease_info **out, uint32_t *count);
 
 /* ---- filter.c: which records pass the filters of a mapping. One thread at a time ---- */
 

@@ -137,6 +137,14 @@ typedef struct lsi_state_change {
 } lsi_state_change;
 #define LSI_STATE_SHARD LS_STATE_SHARD /* in the place of a shard, for arm, sleep and reset_shard: the state */
 
+/* What the owner of a lease tells others, without touching the disk; zeros after a boot. */
+enum {
+    LSI_LEASE_HOLDER, /* the ticket of the worker that has the lease, or had it last */
+    LSI_LEASE_BEAT,   /* rises while he lives */
+    LSI_LEASE_WORDS
+};
+#define LSI_GROUPS_MAX 4096u /* of a stream */
+
 /* A consumer's subscription to a shard. It ends with its process at the latest. */
 typedef struct lsi_hold {
     lsi_budget_word *budget; /* of the consumer in this shard, shared by all processes. NULL: no hold */
@@ -233,6 +241,17 @@ typedef struct lsi_engine_ops {
     /* All of the changes, durable when it returns, or none. LS_OK with `*conflict` below `count`: that one's version is
      * not the expected one, and nothing was changed. LS_ERR_IO: outcome unknown. */
     ls_status (*state_write)(lsi_engine_stream *stream, lsi_state_change *changes, uint32_t count, uint32_t *conflict);
+
+    /* The words of a shard's lease in the group of that number; good while the stream is open. */
+    ls_status (*lease_words)(lsi_engine_stream *stream, uint32_t group, uint32_t shard, lsi_budget_word **out);
+    /* A number for a worker of this process that no other one ever has; not 0. Whether the process is known to be gone
+     * that drew it; any number may be asked about. */
+    uint64_t (*ticket)(lsi_engine *engine);
+    bool (*ticket_is_gone)(lsi_engine *engine, uint64_t ticket);
+    /* What readers of the shard have been shown is durable when it returns. */
+    ls_status (*sync_shard)(lsi_engine_stream *stream, uint32_t shard);
+    /* Bytes that were ever written into it, about; cheap. Leaves the last error alone. */
+    uint64_t (*written)(lsi_engine_stream *stream, uint32_t shard);
 
     ls_status (*appender_open)(lsi_engine_stream *stream, lsi_appender **out);
     void (*appender_close)(lsi_appender *appender);

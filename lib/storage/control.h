@@ -31,8 +31,9 @@ typedef struct lsi_watermark {
     _Atomic uint64_t sum;     /* of the three and the slot's identity, by lsi_sum64 */
 } lsi_watermark;
 
-/* CONSUMER: a reader's part of a shard; its `stream` is an id of the reader that no stream has. */
-enum { LSI_SLOT_FREE = 0, LSI_SLOT_SHARD = 1, LSI_SLOT_STREAM = 2, LSI_SLOT_CONSUMER = 3 };
+/* CONSUMER: a reader's part of a shard; its `stream` is an id of the reader that no stream has. LEASE: a group's lease
+ * of a shard; its `shard` is the group's number in the upper 12 bits and the shard's index in the others. */
+enum { LSI_SLOT_FREE = 0, LSI_SLOT_SHARD = 1, LSI_SLOT_STREAM = 2, LSI_SLOT_CONSUMER = 3, LSI_SLOT_LEASE = 4 };
 
 /* `health` of a shard slot. FRESH: nothing here is true yet but the watermarks; recovery fills the rest. */
 enum { LSI_SHARD_FRESH = 0, LSI_SHARD_HEALTHY, LSI_SHARD_FAILED, LSI_SHARD_DAMAGED };
@@ -52,7 +53,7 @@ enum { LSI_LOG_OPEN = 0, LSI_LOG_CLOSED, LSI_LOG_CLOSING };
 typedef struct lsi_slot {
     /* Identity. Written under the store lock (and the slot's own, when it is used again after a deletion). */
     _Atomic uint32_t kind;
-    uint32_t shard;          /* LSI_SLOT_SHARD, _CONSUMER */
+    uint32_t shard;          /* LSI_SLOT_SHARD, _CONSUMER, _LEASE */
     _Atomic uint64_t stream; /* id; ids are never used again, so a holder of an old slot notices: 0 after deletion */
     _Atomic uint32_t epoch;  /* == header's attach_epoch: the ends were looked at since somebody was last alone */
     _Atomic uint32_t deleted;
@@ -108,8 +109,8 @@ typedef struct lsi_slot {
     _Atomic uint32_t upkeep_wanted; /* 1: do not wait until it is due */
     _Atomic int64_t upkeep_due_us;  /* passing time */
 
-    /* LSI_SLOT_SHARD, _CONSUMER: for the rooms above, which share them between processes; zero when the slot is new.
-     * What they hold is nothing to storage. */
+    /* LSI_SLOT_SHARD, _CONSUMER, _LEASE: for the rooms above, which share them between processes; zero when the slot
+     * is new. What they hold is nothing to storage. */
     _Alignas(64) _Atomic uint64_t budget[LSI_SLOT_BUDGET_WORDS];
 
     /* LSI_SLOT_SHARD, _STREAM: the same, written by who does the stream's upkeep. Bytes that were 0 in all slots before

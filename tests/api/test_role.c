@@ -293,6 +293,25 @@ static ls_status call_event_fd(handles *of)
     return ls_iterator_event_fd(of->iterator, &fd);
 }
 
+static ls_status call_group(handles *of)
+{
+    ls_group *group = NULL;
+    ls_status st = ls_group_open(of->stream, "group", NULL, &group);
+
+    return st == LS_OK ? ls_group_close(group) : st;
+}
+
+static ls_status call_leases(handles *of)
+{
+    ls_lease_list *list = NULL;
+    ls_status st = ls_stream_list_leases(of->stream, "group", &list);
+
+    ls_lease_list_free(list);
+    return st;
+}
+
+static ls_status call_ungroup(handles *of) { return ls_group_delete(of->stream, "group"); }
+
 enum { ANY = LSI_MAY_READ | LSI_MAY_PUT | LSI_MAY_CHANGE };
 
 static const struct {
@@ -324,6 +343,9 @@ static const struct {
     {"ls_stream_delete_with_consumers", call_delete_all, LSI_MAY_CHANGE, false},
     {"ls_consumer_register", call_register, LSI_MAY_CHANGE, false},
     {"ls_consumer_deregister", call_deregister, LSI_MAY_CHANGE, false},
+    {"ls_group_open", call_group, LSI_MAY_CHANGE, false},
+    {"ls_stream_list_leases", call_leases, ANY, false},
+    {"ls_group_delete", call_ungroup, LSI_MAY_CHANGE, false},
     {"ls_mapping_create", call_map, LSI_MAY_CHANGE, false},
     {"ls_mapping_update", call_remap, LSI_MAY_CHANGE, false},
     {"ls_mapping_pause", call_pause, LSI_MAY_CHANGE, false},
@@ -368,6 +390,14 @@ static const struct {
     {"ls_filter_matches", NULL, ANY, false},
     {"ls_filter_not_json", NULL, ANY, false},
     {"ls_filter_open", NULL, ANY, false},
+    {"ls_group_cancel", NULL, ANY, false},
+    {"ls_group_close", NULL, ANY, false},
+    {"ls_group_next", NULL, ANY, false},
+    {"ls_group_renew", NULL, ANY, false},
+    {"ls_lease_checkpoint", NULL, ANY, false},
+    {"ls_lease_close", NULL, ANY, false},
+    {"ls_lease_describe", NULL, ANY, false},
+    {"ls_lease_end", NULL, ANY, false},
     {"ls_iterator_cancel", NULL, ANY, false},
     {"ls_iterator_close", NULL, ANY, false},
     {"ls_key_from_file", NULL, ANY, false},
@@ -378,7 +408,8 @@ static const struct {
 };
 /* Views of what a call gave, and what has nothing to do with a store that is open. */
 static const char *const harmless[] = {"ls_batch_", "ls_consumer_list_", "ls_handler_", "ls_inspect_", "ls_last_error_",
-                                       "ls_mapping_description_", "ls_mapping_list_", "ls_shard_list_", "ls_status_",
+                                       "ls_lease_list_", "ls_mapping_description_", "ls_mapping_list_",
+                                       "ls_shard_list_", "ls_status_",
                                        "ls_stream_description_", "ls_stream_list_at", "ls_stream_list_count",
                                        "ls_stream_list_free", "ls_stream_list_has_more", "ls_tag_list_", "ls_version_"};
 

@@ -15,6 +15,9 @@
 #define TRACE_BYTES 8192
 #define SEQNO_STEP 10
 #define RETENTION_HOURS 24
+#define GROUPS_MAX 4
+#define VALUES_MAX 256
+#define TICKETS_MAX 64
 
 typedef struct entry {
     ls_seqno seqno;
@@ -33,6 +36,13 @@ typedef struct shard {
     ls_seqno next_seqno;
     ls_seqno oldest; /* lower ones are trimmed */
 } shard;
+
+/* Of the state, in order of key. */
+typedef struct value {
+    char *key, *bytes;
+    size_t key_size, size;
+    uint64_t version;
+} value;
 
 typedef struct fault {
     uint32_t shard;
@@ -67,6 +77,12 @@ struct memory_engine {
     lsi_rates rates;
     lsi_cuts cuts;
     lsi_budget_word budgets[SHARDS_MAX][LSI_BUDGET_WORDS];
+    lsi_budget_word leases[GROUPS_MAX][SHARDS_MAX][LSI_LEASE_WORDS];
+    value values[VALUES_MAX];
+    size_t value_count;
+    uint64_t version, tickets, buried[TICKETS_MAX];
+    size_t buried_count;
+    uint64_t written[SHARDS_MAX];
     shard shards[SHARDS_MAX];
     uint32_t shard_count;
     uint64_t generation;
@@ -599,7 +615,170 @@ static void op_wake(lsi_engine_stream *stream, uint32_t index)
     unlock(engine);
 }
 
+/* ---- state and leases ---- */
+
+static int compare_keys(const value *a, ls_bytes b)
+{
+    size_t least = a->key_size < b.size ? a->key_size : b.size;
+    int order = memcmp(a->key, b.data, least);
+
+    return order != 0 ? order : (a->key_size > b.size) - (a->key_size < b.size);
+}
+
+static size_t find_value(const memory_engine *engine, ls_bytes key)
+{
+    size_t at = 0;
+
+    while (at < engine->value_count && compare_keys(&engine->values[at], key) < 0)
+        at++;
+    return at;
+}
+
+static bool has_value(const memory_engine *engine, size_t at, ls_bytes key)
+{
+    return at < engine->value_count && compare_keys(&engine->values[at], key) == 0;
+}
+
+static ls_status op_state_read(lsi_engine_stream *stream, ls_bytes prefix,
+                               bool (*each)(void *user, const lsi_state_entry *entry), void *user)
+{
+    memory_engine *engine = of_stream(stream);
+    ls_status st;
+    fault met;
+
+    lock(engine);
+    if (is_to_fail(engine, MEMORY_ENGINE_STATE_READ, LSI_NO_SHARD, &st, &met)) {
+        unlock(engine);
+        return st;
+    }
+    for (size_t i = find_value(engine, prefix); i < engine->value_count; i++) {
+        const value *at = &engine->values[i];
+        lsi_state_entry found = {{at->key, at->key_size}, at->version, {at->bytes, at->size}};
+
+        if (at->key_size < prefix.size || memcmp(at->key, prefix.data, prefix.size) != 0 || !each(user, &found))
+            break;
+    }
+    unlock(engine);
+    return LS_OK;
+}
+
+static char *copy_bytes(ls_bytes from)
+{
+    char *to = must(malloc(from.size + 1));
+
+    memcpy(to, from.data, from.size);
+    return to;
+}
+
+static void set_value(memory_engine *engine, lsi_state_change *change)
+{
+    size_t at = find_value(engine, change->key);
+
+    if (has_value(engine, at, change->key)) {
+        free(engine->values[at].key);
+        free(engine->values[at].bytes);
+        memmove(&engine->values[at], &engine->values[at + 1], (--engine->value_count - at) * sizeof(value));
+    }
+    change->version = LSI_STATE_NONE;
+    if (change->value.size == 0)
+        return;
+    if (engine->value_count == VALUES_MAX)
+        broken("too many values");
+    memmove(&engine->values[at + 1], &engine->values[at], (engine->value_count++ - at) * sizeof(value));
+    change->version = ++engine->version;
+    engine->values[at] = (value){copy_bytes(change->key), copy_bytes(change->value), change->key.size,
+                                 change->value.size, change->version};
+}
+
+/* A fault that accepts: the change is made, and its answer is lost. */
+static ls_status op_state_write(lsi_engine_stream *stream, lsi_state_change *changes, uint32_t count,
+                                uint32_t *conflict)
+{
+    memory_engine *engine = of_stream(stream);
+    ls_status st = LS_OK;
+    fault met = {0};
+    uint32_t i = 0;
+
+    lock(engine);
+    if (is_to_fail(engine, MEMORY_ENGINE_STATE_WRITE, LSI_NO_SHARD, &st, &met) && met.accepted == 0) {
+        unlock(engine);
+        return st;
+    }
+    for (; i < count; i++) {
+        size_t at = find_value(engine, changes[i].key);
+        uint64_t version = has_value(engine, at, changes[i].key) ? engine->values[at].version : LSI_STATE_NONE;
+
+        if (changes[i].expected != LSI_STATE_ANY && changes[i].expected != version)
+            break;
+    }
+    *conflict = i;
+    for (uint32_t k = 0; i == count && k < count; k++)
+        set_value(engine, &changes[k]);
+    if (i == count)
+        wake_all(engine);
+    unlock(engine);
+    return st;
+}
+
+static ls_status op_lease_words(lsi_engine_stream *stream, uint32_t group, uint32_t index, lsi_budget_word **out)
+{
+    memory_engine *engine = of_stream(stream);
+
+    if (group >= GROUPS_MAX || index >= SHARDS_MAX)
+        broken("too many groups or shards");
+    *out = engine->leases[group][index];
+    return LS_OK;
+}
+
+static uint64_t op_ticket(lsi_engine *base)
+{
+    memory_engine *engine = (memory_engine *)(void *)base;
+    uint64_t ticket;
+
+    lock(engine);
+    ticket = ++engine->tickets;
+    unlock(engine);
+    return ticket;
+}
+
+static bool op_ticket_is_gone(lsi_engine *base, uint64_t ticket)
+{
+    memory_engine *engine = (memory_engine *)(void *)base;
+    bool is_gone = false;
+
+    lock(engine);
+    for (size_t i = 0; i < engine->buried_count; i++)
+        is_gone = is_gone || engine->buried[i] == ticket;
+    unlock(engine);
+    return is_gone;
+}
+
+static ls_status op_sync_shard(lsi_engine_stream *stream, uint32_t index)
+{
+    (void)stream;
+    (void)index;
+    return LS_OK;
+}
+
+static uint64_t op_written(lsi_engine_stream *stream, uint32_t index)
+{
+    memory_engine *engine = of_stream(stream);
+    uint64_t written;
+
+    lock(engine);
+    written = index < SHARDS_MAX ? engine->written[index] : 0;
+    unlock(engine);
+    return written;
+}
+
 static const lsi_engine_ops table = {
+    .state_read = op_state_read,
+    .state_write = op_state_write,
+    .lease_words = op_lease_words,
+    .ticket = op_ticket,
+    .ticket_is_gone = op_ticket_is_gone,
+    .sync_shard = op_sync_shard,
+    .written = op_written,
     .close = op_close,
     .durability = op_durability,
     .info = op_info,
@@ -622,6 +801,27 @@ static const lsi_engine_ops table = {
 };
 
 /* ---- the tests' side ---- */
+
+void memory_engine_bury(memory_engine *engine, uint64_t ticket)
+{
+    lock(engine);
+    if (engine->buried_count == TICKETS_MAX)
+        broken("too many tickets");
+    engine->buried[engine->buried_count++] = ticket;
+    unlock(engine);
+}
+
+uint64_t memory_engine_tickets(memory_engine *engine)
+{
+    return engine->tickets;
+}
+
+void memory_engine_write(memory_engine *engine, uint32_t index, uint64_t bytes)
+{
+    lock(engine);
+    engine->written[index] += bytes;
+    unlock(engine);
+}
 
 static void add_shard(memory_engine *engine, lsi_hash_range range, uint32_t parent, uint32_t adjacent,
                       ls_seqno first_seqno)
@@ -674,6 +874,10 @@ void memory_engine_free(memory_engine *engine)
             free(engine->shards[i].entries[k].data);
         }
         free(engine->shards[i].entries);
+    }
+    for (size_t i = 0; i < engine->value_count; i++) {
+        free(engine->values[i].key);
+        free(engine->values[i].bytes);
     }
     pthread_cond_destroy(&engine->changed);
     pthread_mutex_destroy(&engine->mutex);

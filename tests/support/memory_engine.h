@@ -58,6 +58,12 @@ void memory_engine_delete_stream(memory_engine *engine);
 size_t memory_engine_count(memory_engine *engine, uint32_t shard);
 const char *memory_engine_data(memory_engine *engine, uint32_t shard, size_t index);
 
+/* The process that drew this ticket last is known to be gone. */
+void memory_engine_bury(memory_engine *engine, uint64_t ticket);
+uint64_t memory_engine_tickets(memory_engine *engine); /* the last one that was drawn */
+/* As if so many bytes had been written into the shard. */
+void memory_engine_write(memory_engine *engine, uint32_t shard, uint64_t bytes);
+
 /* ---- trouble ---- */
 
 typedef enum memory_engine_call {
@@ -66,6 +72,8 @@ typedef enum memory_engine_call {
     MEMORY_ENGINE_READ,
     MEMORY_ENGINE_SEEK,
     MEMORY_ENGINE_INFO,
+    MEMORY_ENGINE_STATE_READ,
+    MEMORY_ENGINE_STATE_WRITE, /* with `accepted`: it is made, and its answer is lost */
     MEMORY_ENGINE_CALL_COUNT
 } memory_engine_call;
 

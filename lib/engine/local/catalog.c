@@ -108,7 +108,7 @@ static bool closing_note(void *user, lsi_slot *slot)
         lsi_slots_wake(slot, NULL);
         return true;
     }
-    if (atomic_load_explicit(&slot->kind, memory_order_acquire) == LSI_SLOT_CONSUMER)
+    if (atomic_load_explicit(&slot->kind, memory_order_acquire) != LSI_SLOT_SHARD)
         return true;
     lsi_log_take_terms(slot);
     if (atomic_load_explicit(&slot->closed, memory_order_acquire) == LSI_LOG_CLOSING) {

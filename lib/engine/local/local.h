@@ -376,6 +376,13 @@ void lsi_local_state_config_of(lsi_local *local, const lsi_catalog_stream *strea
 ls_status lsi_local_state_log(lsi_local_stream *stream, lsi_log **out); /* NOT_FOUND: it has none */
 ls_status lsi_local_state_free(const lsi_memory *memory, struct lsi_local_state *state); /* accepts NULL */
 
+/* leases.c */
+ls_status lsi_local_lease_words(lsi_engine_stream *stream, uint32_t group, uint32_t shard, lsi_budget_word **out);
+uint64_t lsi_local_ticket(lsi_engine *engine);
+bool lsi_local_ticket_is_gone(lsi_engine *engine, uint64_t ticket);
+ls_status lsi_local_sync_shard(lsi_engine_stream *stream, uint32_t shard);
+uint64_t lsi_local_written(lsi_engine_stream *stream, uint32_t shard);
+
 /* append.c */
 ls_status lsi_local_appender_open(lsi_engine_stream *stream, lsi_appender **out);
 void lsi_local_appender_close(lsi_appender *appender);

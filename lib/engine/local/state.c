@@ -10,18 +10,19 @@
  *      synced, and only then do the older segments go. Who dies in between leaves some records twice.
  *
  * A record's key is the name, its data a version and the value; without data it says that the name is gone. A version
- * is the number of the record of the change: 0 in that record itself, stated in a snapshot's, which has another number. A
- * snapshot begins with a record named SNAPSHOT, for who counts what the log holds.
+ * is the number of the record of the change: 0 in that record itself, stated in a snapshot's, which has another number.
+ * A snapshot begins with a record named SNAPSHOT, for who counts what the log holds.
  *
  * Each process keeps the values in a table that follows the log. Locks: the state lock (LSI_RANK_STATE, the sync_lock
- * of the stream's slot) is for changes, between processes; `lock` (LSI_RANK_TABLE) for the table, between threads, and not
- * held while a change is written. No application is asked for a key under either: who finds that one is not at hand
+ * of the stream's slot) is for changes, between processes; `lock` (LSI_RANK_TABLE) for the table, between threads, and
+ * not held while a change is written. No application is asked for a key under either: who finds that one is not at hand
  * gives back what he has, asks, and begins again. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/patience.h"
 #include "base/status.h"
 #include "engine/local/local.h"
 #include "engine/local/state.h"
@@ -416,7 +417,7 @@ static ls_status take_lock(const lsi_local_stream *stream)
 {
     uint32_t timeout_ms = stream->base.engine->env.busy_timeout_ms;
 
-    switch (lsi_lock_take(&stream->slot->sync_lock, LSI_RANK_STATE, timeout_ms)) {
+    switch (lsi_patience_lock(&stream->slot->sync_lock, LSI_RANK_STATE, timeout_ms)) {
     case LSI_LOCKED:
         return LS_OK;
     case LSI_LOCKED_AFTER_DEATH:

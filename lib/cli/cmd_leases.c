@@ -1,0 +1,117 @@
+/* lstream leases: who works on which shard of a stream in a group, and how far behind it is. */
+#include "cli/cli.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const char *state_word(ls_lease_state state)
+{
+    return state == LS_LEASE_NOT_BEGUN ? "not begun" : state == LS_LEASE_BEGUN ? "begun" : "ended";
+}
+
+static void print_lease(const ls_lease_info *info)
+{
+    char place[48] = "-", behind[24] = "?";
+
+    if (info->state == LS_LEASE_BEGUN && info->sub_seqno != UINT32_MAX)
+        (void)snprintf(place, sizeof(place), "%" PRIu64 "/%" PRIu32, info->seqno, info->sub_seqno); /* 20 + 1 + 10 */
+    else if (info->state == LS_LEASE_BEGUN)
+        (void)snprintf(place, sizeof(place), "%" PRIu64, info->seqno);
+    if (info->millis_behind_latest >= 0)
+        (void)snprintf(behind, sizeof(behind), "%" PRId64, info->millis_behind_latest);
+    lsi_out_text("%5" PRIu32 " %-9s %20s %12s %s%s\n", info->shard, state_word(info->state), place, behind,
+                 info->owner[0] != '\0' ? info->owner : "-",
+                 info->owner[0] != '\0' && !info->owner_lives ? " (gone)" : "");
+}
+
+static void lease_json(lsi_json_writer *json, const ls_lease_info *info)
+{
+    lsi_json_object_open(json);
+    lsi_json_key(json, "shard");
+    lsi_json_uint(json, info->shard);
+    lsi_json_key(json, "state");
+    lsi_json_string(json, state_word(info->state));
+    lsi_json_key(json, "seqno");
+    if (info->state == LS_LEASE_BEGUN)
+        lsi_json_uint(json, info->seqno);
+    else
+        lsi_json_null(json);
+    lsi_json_key(json, "sub_seqno");
+    if (info->state == LS_LEASE_BEGUN && info->sub_seqno != UINT32_MAX)
+        lsi_json_uint(json, info->sub_seqno);
+    else
+        lsi_json_null(json);
+    lsi_json_key(json, "millis_behind_latest");
+    if (info->millis_behind_latest >= 0)
+        lsi_json_int(json, info->millis_behind_latest);
+    else
+        lsi_json_null(json);
+    lsi_json_key(json, "owner");
+    if (info->owner[0] != '\0')
+        lsi_json_string(json, info->owner);
+    else
+        lsi_json_null(json);
+    lsi_json_key(json, "owner_lives");
+    lsi_json_bool(json, info->owner_lives != 0);
+    lsi_json_key(json, "counter");
+    lsi_json_uint(json, info->counter);
+    lsi_json_key(json, "switches");
+    lsi_json_uint(json, info->switches);
+    lsi_json_object_close(json);
+}
+
+static int run(lsi_call *call)
+{
+    ls_lease_info info = LS_LEASE_INFO_INIT;
+    lsi_json_writer json;
+    ls_lease_list *list;
+    ls_stream *stream;
+    ls_store *store;
+    ls_status st;
+    int code = lsi_open_stream(call, call->arguments[0], false, &store, &stream);
+
+    if (code != LSI_EXIT_OK)
+        return code;
+    st = ls_stream_list_leases(stream, call->arguments[1], &list);
+    if (st != LS_OK)
+        return lsi_close_stream(call, stream, store, lsi_failed(call, st));
+    if (call->json) {
+        lsi_json_begin(&json, &lsi_memory_libc);
+        lsi_json_object_open(&json);
+        lsi_json_key(&json, "leases");
+        lsi_json_array_open(&json);
+    } else {
+        lsi_out_text("SHARD STATE               CHECKPOINT    BEHIND MS OWNER\n");
+    }
+    for (uint32_t i = 0; i < ls_lease_list_count(list); i++) {
+        (void)ls_lease_list_at(list, i, &info); /* It is of the list. */
+        if (call->json)
+            lease_json(&json, &info);
+        else
+            print_lease(&info);
+    }
+    ls_lease_list_free(list);
+    if (call->json) {
+        lsi_json_array_close(&json);
+        lsi_json_object_close(&json);
+        code = lsi_out_json(call, &json, LSI_EXIT_OK);
+    }
+    return lsi_close_stream(call, stream, store, code);
+}
+
+const lsi_command lsi_command_leases = {
+    .name = "leases",
+    .summary = "Show who works on which shard, and how far",
+    .arguments = "STREAM GROUP",
+    .help = "A group's workers share the shards of a stream. For each shard: whether it was\n"
+            "begun, the number up to which it was worked on (and the part of that record),\n"
+            "how old the first record is that was not, and the worker that has the lease;\n"
+            "`(gone)`: its process has ended, and another worker may take it.\n"
+            "\n"
+            "With --json one object: {\"leases\": [{\"shard\", \"state\", \"seqno\", \"sub_seqno\",\n"
+            "\"millis_behind_latest\", \"owner\", \"owner_lives\", \"counter\", \"switches\"}]}.\n",
+    .arguments_min = 2,
+    .arguments_max = 2,
+    .needs_store = true,
+    .run = run,
+};

@@ -1,0 +1,248 @@
+/* Groups and leases as lease.h promises them: options and their errors, a life by the public calls, listing, handles.
+ * What workers do to each other is asked in tests/consume/test_lease.c, between processes in tests/invariants. */
+#include "api/support.h"
+
+#define STREAM "orders"
+
+static ls_group *open_group(ls_stream *stream, const char *worker)
+{
+    ls_group_options options = LS_GROUP_OPTIONS_INIT;
+    ls_group *group = NULL;
+
+    options.worker = worker;
+    assert_int_equal(ls_group_open(stream, "g", &options, &group), LS_OK);
+    return group;
+}
+
+static ls_group_event next(ls_group *group)
+{
+    ls_group_event event = LS_GROUP_EVENT_INIT;
+
+    assert_int_equal(ls_group_next(group, 0, &event), LS_OK);
+    return event;
+}
+
+static void options_have_limits(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 1);
+    const struct {
+        const char *name;
+        uint32_t failover_ms, handover_ms;
+        const char *worker;
+        ls_position position;
+    } bad[] = {
+        {"", 0, 0, NULL, {LS_TRIM_HORIZON, 0, 0, 0}},
+        {"a/b", 0, 0, NULL, {LS_TRIM_HORIZON, 0, 0, 0}},
+        {"g", 99, 0, NULL, {LS_TRIM_HORIZON, 0, 0, 0}},
+        {"g", 600001, 0, NULL, {LS_TRIM_HORIZON, 0, 0, 0}},
+        {"g", 0, 600001, NULL, {LS_TRIM_HORIZON, 0, 0, 0}},
+        {"g", 0, 0, "", {LS_TRIM_HORIZON, 0, 0, 0}},
+        {"g", 0, 0, "a\nb", {LS_TRIM_HORIZON, 0, 0, 0}},
+        {"g", 0, 0, "\xff", {LS_TRIM_HORIZON, 0, 0, 0}},
+        {"g", 0, 0, "1234567890123456789012345678901234567890123456789012345678901234", {LS_TRIM_HORIZON, 0, 0, 0}},
+        {"g", 0, 0, NULL, {LS_AT_SEQUENCE_NUMBER, 0, 5, 0}},
+        {"g", 0, 0, NULL, {LS_TRIM_HORIZON, 0, 5, 0}},
+        {"g", 0, 0, NULL, {LS_LATEST, 0, 0, 5}},
+        {"g", 0, 0, NULL, {LS_LATEST, 1, 0, 0}},
+    };
+    ls_group_options options = LS_GROUP_OPTIONS_INIT;
+    ls_group *group = NULL;
+    ls_lease_list *list = NULL;
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        options = (ls_group_options)LS_GROUP_OPTIONS_INIT;
+        options.failover_ms = bad[i].failover_ms;
+        options.handover_ms = bad[i].handover_ms;
+        options.worker = bad[i].worker;
+        options.position = &bad[i].position;
+        if (ls_group_open(stream, bad[i].name, &options, &group) != LS_ERR_INVALID_ARGUMENT)
+            fail_msg("case %zu is not refused", i);
+        assert_null(group);
+    }
+    options = (ls_group_options)LS_GROUP_OPTIONS_INIT;
+    options.size = 3;
+    assert_int_equal(ls_group_open(stream, "g", &options, &group), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_group_open(NULL, "g", NULL, &group), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_group_open(stream, NULL, NULL, &group), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_group_open(stream, "g", NULL, NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_stream_list_leases(stream, "g", &list), LS_ERR_NOT_FOUND); /* Nothing was made. */
+    assert_int_equal(ls_stream_list_leases(stream, "a/b", &list), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_group_delete(stream, "g"), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void a_worker_takes_checkpoints_and_gives_back(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 2);
+    ls_group *group = open_group(stream, "ann");
+    ls_lease_info info = LS_LEASE_INFO_INIT;
+    ls_lease *leases[2] = {NULL, NULL};
+    ls_lease_list *list = NULL;
+    ls_producer *producer = NULL;
+    ls_record_id id;
+    ls_group_event event;
+
+    assert_int_equal(ls_stream_close(stream), LS_ERR_STATE); /* A worker of it is open. */
+    for (int i = 0; i < 2; i++) {
+        event = next(group);
+        assert_int_equal(event.kind, LS_GROUP_TAKEN);
+        assert_int_equal(ls_lease_describe(event.lease, &info), LS_OK);
+        assert_in_range(info.shard, 0, 1);
+        assert_int_equal(info.state, LS_LEASE_NOT_BEGUN);
+        assert_int_equal(info.millis_behind_latest, -1);
+        leases[info.shard] = event.lease;
+    }
+    event = next(group);
+    assert_int_equal(event.kind, LS_GROUP_NOTHING);
+    assert_null(event.lease);
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put(producer, text("k"), text("d"), NULL, &id), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_lease_checkpoint(leases[id.shard], id.seqno, UINT32_MAX), LS_OK);
+    assert_int_equal(ls_lease_describe(leases[id.shard], &info), LS_OK);
+    assert_int_equal(info.state, LS_LEASE_BEGUN);
+    assert_int_equal(info.seqno, id.seqno);
+    assert_int_equal(info.position.kind, LS_AFTER_SEQUENCE_NUMBER);
+    assert_int_equal(info.position.seqno, id.seqno);
+    assert_int_equal(ls_lease_checkpoint(leases[id.shard], id.seqno + 1, 0), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_lease_end(leases[id.shard]), LS_ERR_STATE);
+    ls_group_renew(group);
+    assert_int_equal(ls_stream_list_leases(stream, "g", &list), LS_OK);
+    assert_int_equal(ls_lease_list_count(list), 2);
+    assert_int_equal(ls_lease_list_at(list, id.shard, &info), LS_OK);
+    assert_string_equal(info.owner, "ann");
+    assert_int_equal(info.owner_lives, 1);
+    assert_int_equal(info.millis_behind_latest, 0);
+    assert_int_equal(ls_lease_list_at(list, 2, &info), LS_ERR_INVALID_ARGUMENT);
+    info.size = 8;
+    assert_int_equal(ls_lease_list_at(list, 0, &info), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_lease_describe(leases[0], &info), LS_ERR_INVALID_ARGUMENT);
+    ls_lease_list_free(list);
+    assert_int_equal(ls_lease_close(leases[0]), LS_OK);
+    assert_int_equal(ls_group_close(group), LS_OK);
+    info = (ls_lease_info)LS_LEASE_INFO_INIT;
+    assert_int_equal(ls_stream_list_leases(stream, "g", &list), LS_OK);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(ls_lease_list_at(list, i, &info), LS_OK);
+        assert_string_equal(info.owner, "");
+        assert_int_equal(info.owner_lives, 0);
+    }
+    ls_lease_list_free(list);
+    group = open_group(stream, "bob"); /* It goes on where the group had come to. */
+    for (int i = 0; i < 2; i++) {
+        event = next(group);
+        assert_int_equal(event.kind, LS_GROUP_TAKEN);
+        assert_int_equal(ls_lease_describe(event.lease, &info), LS_OK);
+        assert_int_equal(info.seqno, info.shard == id.shard ? id.seqno : 0);
+    }
+    assert_int_equal(ls_group_delete(stream, "g"), LS_OK);
+    assert_int_equal(next(group).kind, LS_GROUP_LOST);
+    assert_int_equal(next(group).kind, LS_GROUP_LOST);
+    assert_int_equal(ls_group_next(group, 0, &event), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_group_close(group), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void calls_refuse_what_they_cannot_do(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 1);
+    ls_group *group = open_group(stream, NULL);
+    ls_group_event event = LS_GROUP_EVENT_INIT;
+
+    assert_int_equal(ls_group_next(group, -2, &event), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_group_next(group, 0, NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_group_next(NULL, 0, &event), LS_ERR_INVALID_ARGUMENT);
+    event.size = 4;
+    assert_int_equal(ls_group_next(group, 0, &event), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_lease_checkpoint(NULL, 1, 0), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_lease_end(NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_lease_close(NULL), LS_OK);
+    assert_int_equal(ls_group_close(NULL), LS_OK);
+    assert_int_equal(ls_lease_list_count(NULL), 0);
+    ls_lease_list_free(NULL);
+    ls_group_cancel(NULL);
+    ls_group_renew(NULL);
+    ls_group_cancel(group);
+    event = (ls_group_event)LS_GROUP_EVENT_INIT;
+    assert_int_equal(ls_group_next(group, -1, &event), LS_ERR_CANCELLED);
+    assert_int_equal(ls_group_close(group), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* A store that is opened for reading lists leases, and has no workers. */
+static void reading_stores_list_leases(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 1), *read = NULL;
+    ls_group *group = open_group(stream, "ann"), *other = NULL;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_lease_info info = LS_LEASE_INFO_INIT;
+    ls_lease_list *list = NULL;
+    ls_store *store = NULL;
+
+    assert_int_equal(next(group).kind, LS_GROUP_TAKEN);
+    if (!in_memory) {
+        options.flags = LS_STORE_READ_ONLY;
+        assert_int_equal(ls_store_open(fx->location, &options, &store), LS_OK);
+        assert_int_equal(ls_stream_open(store, STREAM, &read), LS_OK);
+        assert_int_equal(ls_group_open(read, "g", NULL, &other), LS_ERR_READ_ONLY);
+        assert_int_equal(ls_group_delete(read, "g"), LS_ERR_READ_ONLY);
+        assert_int_equal(ls_stream_list_leases(read, "g", &list), LS_OK);
+        assert_int_equal(ls_lease_list_at(list, 0, &info), LS_OK);
+        assert_string_equal(info.owner, "ann");
+        ls_lease_list_free(list);
+        assert_int_equal(ls_stream_close(read), LS_OK);
+        assert_int_equal(ls_store_close(store), LS_OK);
+    }
+    assert_int_equal(ls_group_close(group), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* P9: a fork child can close its handles, and nothing else; and takes nothing from the parent by that. */
+static void a_fork_child_has_no_leases(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 1);
+    ls_group *group = open_group(stream, "ann");
+    ls_group_event event = next(group), again = LS_GROUP_EVENT_INIT;
+    ls_lease_info info = LS_LEASE_INFO_INIT;
+    ls_lease_list *list = NULL;
+    int status = 0;
+    pid_t pid;
+
+    assert_int_equal(event.kind, LS_GROUP_TAKEN);
+    (void)fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        int wrong = (ls_group_next(group, 0, &again) != LS_ERR_STATE) +
+            2 * (ls_lease_end(event.lease) != LS_ERR_STATE) +
+            4 * (ls_lease_checkpoint(event.lease, 1, 0) != LS_ERR_STATE);
+
+        ls_group_renew(group);
+        _exit(wrong + 8 * (ls_group_close(group) != LS_OK));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(ls_stream_list_leases(stream, "g", &list), LS_OK);
+    assert_int_equal(ls_lease_list_at(list, 0, &info), LS_OK);
+    assert_string_equal(info.owner, "ann");
+    ls_lease_list_free(list);
+    assert_int_equal(ls_group_close(group), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(options_have_limits, begin, end),
+        cmocka_unit_test_setup_teardown(a_worker_takes_checkpoints_and_gives_back, begin, end),
+        cmocka_unit_test_setup_teardown(calls_refuse_what_they_cannot_do, begin, end),
+        cmocka_unit_test_setup_teardown(reading_stores_list_leases, begin, end),
+        cmocka_unit_test_setup_teardown(a_fork_child_has_no_leases, begin, end),
+    };
+
+    run_everywhere("leases", tests);
+}
