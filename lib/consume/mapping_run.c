@@ -63,7 +63,7 @@ static void become_new(lsi_run *run)
     run->me.version = LSI_STATE_NONE;
     run->me.failover_ms = run->how->failover_ms;
     run->me.shards_max = run->how->shards_max;
-    run->renew_us = INT64_MIN;
+    run->renew_us = 0;
 }
 
 /* ---- who lives ---- */
