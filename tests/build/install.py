@@ -143,7 +143,7 @@ def minimal(source, here, work):
     if flags:  # The small device: 2 MiB in all, with a store, a stream and a producer open.
         program = os.path.join(work, "resident")
         run("cc", "-static", *FLAGS, os.path.join(here, "resident.c"), *flags, "-o", program)
-        print(run(program, os.path.join(work, "store"), "680", "2048").strip())
+        print(run(program, os.path.join(work, "store"), "900", "2048").strip())
     print("the minimal library needs " + " ".join(sorted(needed(library))))
 
 
