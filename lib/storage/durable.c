@@ -62,7 +62,7 @@ static ls_status was_given_up(lsi_log *log, lsi_slot *slot, uint64_t end)
 }
 
 /* E2: bytes somebody else wrote before this descriptor was open may have failed to reach the disk without this
- * descriptor ever hearing of it. Writing them again makes the next sync tell the truth. Short memory makes it slower. */
+ * descriptor ever hearing of it. Writing them again makes the next sync tell the truth. Without memory it is slower. */
 int lsi_log_write_again(const lsi_log *log, const lsi_segment *segment, uint64_t from, uint64_t to)
 {
     const lsi_memory *memory = &log->config.env->memory;
@@ -99,8 +99,8 @@ static uint64_t skipped_to(const lsi_log *log, uint64_t position)
     return to;
 }
 
-/* E2: whether they are still what was written. The kernel forgets pages that it could not write, and reads then what the
- * disk has instead: nobody may be told that this is durable. `end` is the end of a frame. Without memory to look they
+/* E2: whether they are still what was written. The kernel forgets pages that it could not write, and reads what the
+ * disk has then: nobody may be told that this is durable. `end` is the end of a frame. Without memory to look they
  * count as right: whoever reads them finds out. */
 static bool are_whole(const lsi_log *log, const lsi_segment *segment, uint64_t from, uint64_t to, uint64_t end)
 {

@@ -261,8 +261,8 @@ static ls_status settle_list(const lsi_log *log, const lsi_segment_list *list, l
     return st;
 }
 
-/* R8. `is_from_disk`: nobody wrote since the boot, so what was read came from the disk, and a sync is enough where there
- * is no space to write it again, as file systems that copy on write ask for: a full disk stops no reader (E3). */
+/* R8. `is_from_disk`: nobody wrote since the boot, so what was read came from the disk, and a sync is enough where
+ * there is no space to write it again, as file systems that copy on write ask for: a full disk stops no reader (E3). */
 static int settle_bytes(const lsi_log *log, const lsi_segment *segment, uint64_t from, uint64_t to, bool is_from_disk)
 {
     int rc = lsi_log_write_again(log, segment, from, to);

@@ -164,8 +164,8 @@ ls_status lsi_log_retire(lsi_log *log, int64_t before_us, bool *rolled);
 
 /* The first sealed segment that was not looked at yet: compresses it if that gains, and remembers that it was looked
  * at. `*found` false: there is none, or the log is failed; `look_only`: it is left as it is. One at a time for one log,
- * and not while it is trimmed. BUSY: the log was changed meanwhile or its lock is taken, come again; others: the segment
- * is as it was, or is compressed and will be looked at once more; on IO the shard may be failed. */
+ * and not while it is trimmed. BUSY: the log was changed meanwhile or its lock is taken, come again; others: the
+ * segment is as it was, or is compressed and will be looked at once more; on IO the shard may be failed. */
 ls_status lsi_log_recompress(lsi_log *log, bool look_only, bool *found, uint64_t *saved_bytes);
 
 /* ---- copying (copy.c): a prefix of a log that is being written, for backups ---- */
