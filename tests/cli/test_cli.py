@@ -258,6 +258,13 @@ class Commands(Store):
                          (1, oldest - 1, 0, 0))
         self.assertIn("up to %d records " % (oldest - 1), self.run_tool("status").out)
 
+    def test_leases(self):
+        self.run_tool("create", "s")
+        self.assertIn("'g'", self.run_tool("leases", "s", "g", expect=3).err)
+        self.assertIn("'t'", self.run_tool("leases", "t", "g", expect=3).err)
+        self.run_tool("leases", "s", expect=2)
+        self.run_tool("leases", "s", "a b", expect=2)
+
     def test_consumers(self):
         def names():
             return [c["name"] for c in json.loads(self.run_tool("consumers", "s", "--json").out)["consumers"]]
