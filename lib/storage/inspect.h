@@ -41,7 +41,8 @@ typedef struct lsi_peek {
     const lsi_env *env;
     lsi_file file; /* not open: there is none */
     const char *misfit; /* lsi_file_misfit: why; else NULL */
-    unsigned char *bytes;
+    void *room;           /* in which */
+    unsigned char *bytes; /* are aligned as those of the mapped file */
     size_t size;
     bool whole;    /* the header passes its checks and is of this store */
     bool current;  /* and of this boot: the ends in it are true */

@@ -12,7 +12,7 @@
 
 static const control_header *header_of(const lsi_peek *peek)
 {
-    return (const control_header *)(const void *)peek->bytes; /* From lsi_alloc, aligned; host layout, see control.h. */
+    return (const control_header *)(const void *)peek->bytes; /* Host layout, see control.h. */
 }
 
 ls_status lsi_peek_again(lsi_peek *peek)
@@ -26,11 +26,13 @@ ls_status lsi_peek_again(lsi_peek *peek)
     if (size > CONTROL_MAP_BYTES)
         size = CONTROL_MAP_BYTES;
     if (size > peek->size) {
-        void *bytes = lsi_resize(&peek->env->memory, peek->bytes, (size_t)size);
+        void *room = lsi_alloc_zero(&peek->env->memory, (size_t)size + _Alignof(control_header) - 1);
 
-        if (bytes == NULL)
+        if (room == NULL)
             return lsi_fail(LS_ERR_NO_MEMORY, "%s: %llu bytes: no memory", LSI_CONTROL_NAME, (unsigned long long)size);
-        peek->bytes = bytes;
+        lsi_free(&peek->env->memory, peek->room);
+        peek->room = room;
+        peek->bytes = (unsigned char *)room + (0 - (uintptr_t)room) % _Alignof(control_header);
     }
     got = peek->file.files->read(&peek->file, peek->bytes, (size_t)size, 0);
     if (got < 0)
@@ -78,7 +80,8 @@ void lsi_peek_close(lsi_peek *peek)
 {
     if (lsi_file_is_open(&peek->file))
         (void)peek->file.files->close(&peek->file); /* It was only read. */
-    lsi_free(&peek->env->memory, peek->bytes);
+    lsi_free(&peek->env->memory, peek->room);
+    peek->room = NULL;
     peek->bytes = NULL;
     peek->size = 0;
     peek->whole = peek->current = false;

@@ -878,7 +878,6 @@ static void damaged_state_is_verified_and_repaired(void **state)
     image_free(&disk);
     process_begin(&who, sim);
     who.env.files = files;
-    who.env.memory = lsi_memory_libc; /* aligned, as what looks at the control file wants it */
     inspection.user = &found;
     assert_int_equal(lsi_local_inspect(&who.env, "store", &options, false, &inspection), LS_OK);
     assert_int_equal(found.of_state, 1);
@@ -965,7 +964,6 @@ static void a_backup_has_the_state(void **state)
     (void)state;
     assert_non_null(files);
     process_begin(&who, sim);
-    who.env.memory = lsi_memory_libc; /* as above */
     assert_int_equal(process_open(&who), LS_OK);
     assert_int_equal(who.engine->ops->backup(who.engine, files, "copy", NULL, NULL), LS_OK);
     check_copy(files, "");

@@ -81,6 +81,7 @@ static void run_worker(fixture *fx)
     work works[SHARDS] = {{0}};
     ls_group *group = NULL;
     handles of;
+    ls_status st;
 
     options.failover_ms = FAILOVER_MS;
     options.worker = me == 0 ? "first" : "second";
@@ -89,7 +90,8 @@ static void run_worker(fixture *fx)
     while (atomic_load(&all->leave[me]) == 0) {
         ls_group_event event = LS_GROUP_EVENT_INIT;
 
-        child_check(ls_group_next(group, 1, &event) == LS_OK);
+        st = ls_group_next(group, 1, &event);
+        child_check(st == LS_OK || st == LS_ERR_BUSY); /* BUSY: who was stopped has the lock of the state. */
         for (uint32_t i = 0; i < SHARDS; i++) {
             if (event.kind == LS_GROUP_TAKEN && works[i].lease == NULL) {
                 begin_work(of.stream, &works[i], event.lease);
@@ -217,6 +219,31 @@ static void a_killed_workers_leases_are_taken_at_once(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* Who is stopped with the lock of the stream's state keeps it (P2), and nobody can take over from him. */
+static void stop_outside_the_lock(pid_t worker, ls_stream *stream)
+{
+    ls_status st;
+
+    for (uint32_t i = 0;; i++) {
+        ls_group *probe = NULL;
+        char name[32];
+        int status;
+
+        assert_true(i < 20);
+        (void)snprintf(name, sizeof name, "probe%u", i);
+        assert_int_equal(kill(worker, SIGSTOP), 0);
+        assert_int_equal(waitpid(worker, &status, WUNTRACED), worker);
+        st = ls_group_open(stream, name, NULL, &probe); /* It is made, which changes the state. */
+        if (st == LS_OK)
+            st = ls_group_close(probe);
+        if (st == LS_OK)
+            return;
+        assert_int_equal(st, LS_ERR_BUSY);
+        assert_int_equal(kill(worker, SIGCONT), 0);
+        (void)usleep(3000);
+    }
+}
+
 /* Goal: a worker that stands still loses its leases after the fail-over time, is refused when it goes on,
  * and finds out. */
 static void a_stopped_worker_is_refused_when_it_goes_on(void **state)
@@ -224,7 +251,6 @@ static void a_stopped_worker_is_refused_when_it_goes_on(void **state)
     fixture *fx = *state;
     handles of;
     pid_t first, second;
-    int status;
 
     make_stream_of(fx);
     assert_int_equal(handles_open(&of, fx->path, NULL, NULL), LS_OK);
@@ -233,8 +259,7 @@ static void a_stopped_worker_is_refused_when_it_goes_on(void **state)
     await_held(0, SHARDS, 20000);
     put_all(&of);
     await_work(SHARDS);
-    assert_int_equal(kill(first, SIGSTOP), 0);
-    assert_int_equal(waitpid(first, &status, WUNTRACED), first);
+    stop_outside_the_lock(first, of.stream);
     atomic_store(&all->pace_us, 500);
     second = start_worker(fx, 1);
     await_held(1, SHARDS, 20000);

@@ -672,11 +672,14 @@ sim_files *sim_files_new(void)
         .abandon = sim_abandon,
     };
     sim_files *sim = sim_must(calloc(1, sizeof(*sim)));
+    lsi_memory memory;
 
     sim->table = table;
     sim->table.user = sim;
     (void)pthread_mutex_init(&sim->mutex, NULL);
-    sim->inner = sim_must(lsi_files_memory_new(&lsi_memory_libc));
+    sim->memory = (sim_memory)SIM_MEMORY_INIT;
+    memory = sim_memory_table(&sim->memory);
+    sim->inner = sim_must(lsi_files_memory_new(&memory));
     if (sim->inner->root_open(sim->inner, "sim", LSI_ROOT_CREATE | LSI_ROOT_WRITE, &sim->root) != 0)
         abort();
     (void)sim_thing_add(sim, true); /* the root */
@@ -712,6 +715,7 @@ void sim_files_free(sim_files *sim)
     free(sim->names);
     free(sim->log);
     lsi_files_memory_free(sim->inner); /* and every open and mapping in it */
+    sim_memory_bury(&sim->memory);     /* what those wanted back who were killed in the middle of a call */
     (void)pthread_mutex_destroy(&sim->mutex);
     if (!sim->has_dead) {
         free(sim);

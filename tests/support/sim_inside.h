@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "support/sim_files.h"
+#include "support/sim_memory.h"
 
 #define SECTOR_BYTES 512u
 
@@ -36,7 +37,8 @@ typedef struct sim_open {
 
 struct sim_files {
     lsi_files table;
-    lsi_files *inner; /* NULL: it was freed */
+    sim_memory memory; /* what `inner` is made of */
+    lsi_files *inner;  /* NULL: it was freed */
     sim_files *next_freed;
     bool has_dead; /* a process was killed */
     lsi_root root;
