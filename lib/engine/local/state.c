@@ -4,8 +4,8 @@
  *  T1  The log holds every change, one record each, and later ones win. Reading what there is of it from its oldest
  *      record on gives every value; a change of several values is one frame, all or nothing.
  *  T2  A change is decided under the state lock, by one who has read the log to its committed end after that was made
- *      durable. So expected versions are compared with the truth, whoever died before; and it is acknowledged when
- *      it is durable, in every mode (D6).
+ *      durable. So expected versions are compared with the truth, whoever died before; and it is acknowledged, and
+ *      shown to anybody, when it is durable, in every mode (D6).
  *  T3  When most of the log is of values that were replaced, a new segment is begun, every value is written into it and
  *      synced, and only then do the older segments go. Who dies in between leaves some records twice.
  *
@@ -60,6 +60,7 @@ void lsi_local_state_place(const char *name, uint64_t id, lsi_log_config *out)
 static void state_config(lsi_local *local, const char *name, uint64_t id, lsi_log_config *out)
 {
     lsi_local_log_config(local, name, id, LSI_STATE_SHARD, NULL, out);
+    out->durability = LS_DURABILITY_SYNC; /* T2: in every mode. So nobody reads what a power loss may take back (D3). */
     out->first_seqno = 1;
     if (out->prealloc_bytes != LS_PREALLOC_NONE)
         out->prealloc_bytes = PREALLOC_BYTES;
