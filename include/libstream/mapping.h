@@ -148,7 +148,11 @@ LS_API ls_status ls_mapping_update(ls_stream *stream, const char *name, const ls
  */
 LS_API ls_status ls_mapping_pause(ls_stream *stream, const char *name);
 
-/** Let a paused mapping go on where it was. Otherwise as ls_mapping_pause. */
+/**
+ * Let a paused mapping go on where it was. Otherwise as ls_mapping_pause.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
 LS_API ls_status ls_mapping_resume(ls_stream *stream, const char *name);
 
 /**
@@ -168,7 +172,11 @@ LS_API ls_status ls_mapping_resume(ls_stream *stream, const char *name);
  */
 LS_API ls_status ls_mapping_seek(ls_stream *stream, const char *name, const ls_position *position);
 
-/** Delete a mapping, and what is known of its progress. Durable when it returns. Otherwise as ls_mapping_pause. */
+/**
+ * Delete a mapping, and what is known of its progress. Durable when it returns. Otherwise as ls_mapping_pause.
+ *
+ * Threads: any thread. Blocks on disk. Since 0.1.
+ */
 LS_API ls_status ls_mapping_delete(ls_stream *stream, const char *name);
 
 /** A mapping with its settings, as they were. */
