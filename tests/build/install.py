@@ -125,7 +125,7 @@ def full(source, here, work):
     program = os.path.join(work, "resident_shared")
     run("cc", *FLAGS, "-I", os.path.join(prefix, "include"), os.path.join(here, "resident.c"), "-L", libdir, "-lstream",
         "-Wl,-rpath," + libdir, "-o", program)
-    print(run(program, os.path.join(work, "store"), "960", "5120").strip())  # with libcrypto: README, Limits
+    print(run(program, os.path.join(work, "store"), "192", "5120").strip())  # with libcrypto: README, Limits
 
 
 def minimal(source, here, work):
@@ -143,7 +143,7 @@ def minimal(source, here, work):
     if flags:  # The small device: 2 MiB in all, with a store, a stream and a producer open.
         program = os.path.join(work, "resident")
         run("cc", "-static", *FLAGS, os.path.join(here, "resident.c"), *flags, "-o", program)
-        print(run(program, os.path.join(work, "store"), "900", "2048").strip())
+        print(run(program, os.path.join(work, "store"), "192", "2048").strip())
     print("the minimal library needs " + " ".join(sorted(needed(library))))
 
 
