@@ -109,13 +109,18 @@ ls_status lsi_checked_store(const lsi_env *env, const lsi_root *root, const char
     void *bytes = NULL;
     size_t bytes_size = 0;
     ls_status st = lsi_checked_encode(env, kind, salt, generation, payload, size, &bytes, &bytes_size);
-    int result;
 
     if (st != LS_OK)
         return st;
-    result = dir != NULL ? lsi_file_replace(root, dir, name, bytes, bytes_size)
-                         : lsi_file_make(root, name, bytes, bytes_size);
+    st = lsi_checked_put(root, dir, name, bytes, bytes_size);
     lsi_free(&env->memory, bytes);
+    return st;
+}
+
+ls_status lsi_checked_put(const lsi_root *root, const char *dir, const char *name, const void *bytes, size_t size)
+{
+    int result = dir != NULL ? lsi_file_replace(root, dir, name, bytes, size) : lsi_file_make(root, name, bytes, size);
+
     if (result == -EINPROGRESS)
         return lsi_fail_errno(result, "no descriptor is left to sync the directory of %s", name);
     if (result != 0)
@@ -123,14 +128,9 @@ ls_status lsi_checked_store(const lsi_env *env, const lsi_root *root, const char
     return LS_OK;
 }
 
-ls_status lsi_checked_load(const lsi_env *env, const lsi_root *root, const char *name, uint32_t kind, uint64_t salt,
-                           uint64_t *generation, void **payload, size_t *payload_size)
+ls_status lsi_checked_read(const lsi_env *env, const lsi_root *root, const char *name, void **out, size_t *size)
 {
-    const unsigned char *view;
-    void *bytes;
-    size_t size;
-    ls_status st;
-    int result = lsi_file_load(root, name, FILE_BYTES_MAX, &env->memory, &bytes, &size);
+    int result = lsi_file_load(root, name, FILE_BYTES_MAX, &env->memory, out, size);
 
     if (result == -ENOENT)
         return lsi_fail(LS_ERR_NOT_FOUND, "%s does not exist", name);
@@ -141,6 +141,19 @@ ls_status lsi_checked_load(const lsi_env *env, const lsi_root *root, const char 
         return lsi_fail(LS_ERR_CORRUPT, "%s %s", name, lsi_file_misfit(result));
     if (result != 0)
         return lsi_fail_reading(result, "cannot read %s", name);
+    return LS_OK;
+}
+
+ls_status lsi_checked_load(const lsi_env *env, const lsi_root *root, const char *name, uint32_t kind, uint64_t salt,
+                           uint64_t *generation, void **payload, size_t *payload_size)
+{
+    const unsigned char *view = NULL;
+    void *bytes;
+    size_t size;
+    ls_status st = lsi_checked_read(env, root, name, &bytes, &size);
+
+    if (st != LS_OK)
+        return st;
     st = lsi_checked_decode(name, kind, salt, bytes, size, generation, &view, payload_size);
     if (st != LS_OK) {
         lsi_free(&env->memory, bytes);

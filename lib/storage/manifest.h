@@ -30,4 +30,9 @@ ls_status lsi_checked_store(const lsi_env *env, const lsi_root *root, const char
 ls_status lsi_checked_load(const lsi_env *env, const lsi_root *root, const char *name, uint32_t kind, uint64_t salt,
                            uint64_t *generation, void **payload, size_t *payload_size); /* payload: lsi_free */
 
+/* Halves of these two, for who has to do with the same bytes twice: what was encoded goes to its place, and what is
+ * there is read and not looked at (lsi_free). */
+ls_status lsi_checked_put(const lsi_root *root, const char *dir, const char *name, const void *bytes, size_t size);
+ls_status lsi_checked_read(const lsi_env *env, const lsi_root *root, const char *name, void **out, size_t *size);
+
 #endif
