@@ -30,10 +30,11 @@ const lsi_command lsi_command_repair = {
     .arguments = "",
     .help = "Readers step over damaged records and missing segments from then on, and shards\n"
             "take records again; one whose directory is lost begins again, empty, with\n"
-            "numbers it never gave. What is lost was lost before; `--dry-run` lists it. No\n"
-            "byte is deleted: files with damaged records stay as they are; any other is kept\n"
-            "beside as NAME.damaged-N before it is replaced or, if it is a hint (an index,\n"
-            "the control file), set aside. Needs the store for itself: stop what uses it.\n"
+            "numbers it never gave. A damaged manifest is replaced by its copy. What is lost\n"
+            "was lost before; `--dry-run` lists it. No byte is deleted: files with damaged\n"
+            "records stay as they are; any other is kept beside as NAME.damaged-N before it\n"
+            "is replaced or, if it is a hint (an index, the control file), set aside. Needs\n"
+            "the store for itself: stop what uses it.\n"
             "Exit code 0 when no damage is left, 4 when some is (a dry run: when there is\n"
             "any).\n"
             "\n" LSI_FINDING_JSON_HELP,

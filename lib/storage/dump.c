@@ -464,7 +464,8 @@ ls_status lsi_dump_file(lsi_dump *dump, const char *name, void **payload, size_t
         st = dump_index(dump, name);
     else if (name_size > 4 && strcmp(name + name_size - 4, ".seg") == 0)
         st = dump_segment(dump, name, head, (size_t)got);
-    else if (strcmp(name, LSI_SEGMENT_LIST_NAME) == 0 || strcmp(name, "manifest") == 0)
+    else if (strcmp(name, LSI_SEGMENT_LIST_NAME) == 0 || strcmp(name, "manifest") == 0 ||
+             strcmp(name, "manifest.copy") == 0)
         st = dump_checked(dump, name, payload, payload_size);
     else
         st = lsi_fail(LS_ERR_INVALID_ARGUMENT,

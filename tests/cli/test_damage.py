@@ -335,9 +335,10 @@ class Damage(Store):
         self.assertEqual([f["kind"] for f in self.findings("verify", expect=0)], ["stray-file"])
         self.assertEqual(self.lines(), self.everything)
 
-    def test_a_damaged_manifest_is_refused_with_advice(self):
+    def test_a_damaged_manifest_without_a_copy_is_refused_with_advice(self):
         manifest = os.path.join(self.store, "manifest")
         whole = content(manifest)
+        os.unlink(manifest + ".copy")
         for offset in (0, 10, 30, 60, 64, 100, len(whole) - 1):
             self.damage(manifest, offset, bytes([whole[offset] ^ 4]))
             for command in ("verify", "repair"):
@@ -346,7 +347,7 @@ class Damage(Store):
                                  [("manifest", False, self.COUNT)])
                 self.assertIn("%d records" % self.COUNT, found[0]["what"])
                 self.assertIn("copy", found[0]["advice"])
-            self.run_tool("list", expect=4)
+            self.assertNotIn("puts its copy", self.run_tool("list", expect=4).err)
             self.run_tool("status", expect=4)
             self.damage(manifest, offset, whole[offset:][:1])
         os.unlink(manifest)
@@ -356,6 +357,59 @@ class Damage(Store):
         with open(manifest, "wb") as file:
             file.write(whole)
         self.assertEqual(self.lines(), self.everything)
+
+    def test_the_copy_takes_the_place_of_a_damaged_manifest(self):
+        """Whatever bit it is; who opens the store before says that a repair helps, and changes nothing."""
+        manifest = os.path.join(self.store, "manifest")
+        whole = content(manifest)
+        self.assertEqual(content(manifest + ".copy"), whole)
+        for kept, offset in enumerate((0, 10, 30, 60, 64, 100, len(whole) - 1), 1):
+            self.damage(manifest, offset, bytes([content(manifest)[offset] ^ 4]))
+            bad = content(manifest)
+            for command in (["list"], ["put", "s", "-k", "k"], ["get", "s"]):
+                self.assertIn("`lstream repair` puts its copy", self.run_tool(*command, stdin=b"x\n", expect=4).err)
+            self.assertEqual((content(manifest), content(manifest + ".copy")[64:]), (bad, whole[64:]))
+            found = self.findings("repair", "--dry-run", expect=4)
+            self.assertEqual([(f["kind"], f["repairable"], f["repaired"]) for f in found if f["severity"] == "DAMAGE"],
+                             [("manifest", True, False)])
+            found = self.findings("repair", expect=0)
+            self.assertEqual([(f["file"], f["repaired"]) for f in found if f["severity"] != "note"],
+                             [("manifest", True)])
+            self.assertIn("manifest.damaged-%d" % kept, found[0]["advice"])
+            self.assertEqual(content(manifest + ".damaged-%d" % kept), bad)
+            self.assertEqual(content(manifest)[64:], whole[64:])
+            self.assertEqual(self.lines(), self.everything)
+            self.assertEqual(content(manifest), content(manifest + ".copy"))
+
+    def test_the_copy_of_another_store_is_not_put_back(self):
+        """Its segments say whose a store is; where there are none, the control file does."""
+        other = os.path.join(self.folder, "other")
+        manifest = os.path.join(self.store, "manifest")
+        self.run_tool("create", "s", "--store", other)
+        shutil.copy(os.path.join(other, "manifest.copy"), manifest + ".copy")
+        os.truncate(manifest, 10)
+        self.assertEqual([(f["kind"], f["repairable"]) for f in self.findings("repair", expect=4)],
+                         [("manifest", False)])
+        self.assertEqual(os.path.getsize(manifest), 10)
+        shutil.rmtree(os.path.join(self.store, "1"))
+        self.assertEqual([f["repairable"] for f in self.findings("repair", expect=4)], [False])
+        os.unlink(os.path.join(self.store, "control")) # Now nothing says that it is another's.
+        self.assertEqual([f["repairable"] for f in self.findings("verify", expect=4)][0], True)
+
+    def test_a_copy_that_differs_is_written_again(self):
+        copy = os.path.join(self.store, "manifest.copy")
+        whole = content(copy)
+        for command in (["repair"], ["maintain"], ["put", "s", "-k", "k"]):
+            for severity, expect in (("hint", whole[:-1]), ("note", None)):
+                if expect is None:
+                    os.unlink(copy)
+                else:
+                    os.truncate(copy, len(whole) - 1)
+                found = [f for f in self.findings("verify", expect=0) if f["kind"] == "manifest"]
+                self.assertEqual([(f["severity"], f["file"]) for f in found], [(severity, "manifest.copy")])
+                self.run_tool(*command, stdin=b"")
+                self.assertEqual(content(copy), whole)
+        self.assertEqual(content(copy + ".damaged-1"), whole[:-1])
 
     def test_a_manifest_that_is_older_than_a_shard_or_a_stream_is_told(self):
         manifest = os.path.join(self.store, "manifest")
@@ -588,7 +642,7 @@ class Kinds(Store):
         self.assertEqual(self.lines("s"), left + ["after"])
         self.assertEqual(self.lines("t"), ["other"])
 
-    def walk(self, file, table):
+    def walk(self, file, table, without=None):
         for kind, expected in table.items():
             if kind == "device" and os.geteuid() != 0:
                 continue # Only root can make one.
@@ -596,6 +650,8 @@ class Kinds(Store):
                 shutil.rmtree(self.folder)
                 os.mkdir(self.folder)
                 shutil.copytree(self.sound, self.store)
+                if without is not None:
+                    os.unlink(os.path.join(self.store, without))
                 self.damage(kind, os.path.join(self.store, file))
                 self.judge(file, kind, *expected)
 
@@ -607,10 +663,18 @@ class Kinds(Store):
                 "cut": r"has \d+ bytes, its header states", "flip": "fails its checksum", "zeros": "does not begin",
                 "garbage": "does not begin", "grown": r"has \d+ bytes, its header states",
                 "another's": "does not begin"}
-        self.walk("manifest", {kind: ("DAMAGE", "manifest", said + ".*: no stream can be opened, and 1001 records in .*"
-                                      r"\(ids: 1, 2\) cannot be reached until it is put back; names, settings, "
-                                      "registered consumers and hash ranges are nowhere else", None)
-                               for kind, said in says.items()})
+        table = {kind: ("DAMAGE", "manifest", said + ".*: no stream can be opened until its copy is put in its place: "
+                        "nothing is lost", 0) for kind, said in says.items()}
+        self.walk("manifest", table)
+        table = {kind: ("DAMAGE", "manifest", said + ".*: no stream can be opened, and 1001 records in .*"
+                        r"\(ids: 1, 2\) cannot be reached until it is put back; names, settings, "
+                        "registered consumers and hash ranges are nowhere else", None) for kind, said in says.items()}
+        self.walk("manifest", table, without="manifest.copy")
+
+    def test_the_manifests_copy(self):
+        table = {kind: ("hint", "manifest", "is not as the manifest is: nothing is lost", 0)
+                 for kind in (*self.NO_FILE, "empty", "cut", "flip", "zeros", "garbage", "grown", "another's")}
+        self.walk("manifest.copy", table)
 
     def test_the_control_file(self):
         hint = ("hint", "control", "nothing is lost", 0)
@@ -739,6 +803,7 @@ class Kinds(Store):
         """Repairing has to wait for the manifest, and says so; what waits is told all the same."""
         shutil.copytree(self.sound, self.store)
         os.unlink(os.path.join(self.store, self.SEALED))
+        os.unlink(os.path.join(self.store, "manifest.copy"))
         self.flip(os.path.join(self.store, "manifest"), 20)
         for command in ("verify", "repair"):
             found, summary = self.findings(command, expect=4)

@@ -4,7 +4,8 @@
  *     says what is lost and what to do;
  *   - repair tells the same damage, and what it says was done is done: then verify finds no damage;
  *   - afterwards every record can be read but those that verify had said are lost, and no more of them are lost than it
- *     had said. */
+ *     had said;
+ *   - a manifest is put back wherever its copy was not touched, and nothing is lost with it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,6 +50,9 @@ static ls_inspect_act note(const ls_finding *finding, void *user)
         return LS_INSPECT_GO_ON;
     if (to->is_new && !is_of_changed_file(finding->file))
         h9_violation(finding->what, NULL, 0, LS_OK);
+    if (to->is_new && finding->kind == LS_FINDING_MANIFEST && !finding->repairable &&
+        !is_of_changed_file(LSI_MANIFEST_COPY_NAME))
+        h9_violation("a manifest whose copy is whole cannot be repaired", NULL, 0, LS_OK);
     if (strstr(finding->what, slash != NULL ? slash + 1 : finding->file) == NULL)
         h9_violation("a line does not name its file", NULL, 0, LS_OK);
     if (strstr(finding->what, "lost") == NULL && strstr(finding->what, "cannot be reached") == NULL)

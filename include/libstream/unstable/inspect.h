@@ -56,7 +56,8 @@ typedef int32_t ls_finding_severity;
 
 /** What was found. */
 typedef int32_t ls_finding_kind;
-#define LS_FINDING_MANIFEST 1        /**< The manifest is missing or fails its checks: no stream can be opened. */
+#define LS_FINDING_MANIFEST 1        /**< The manifest is missing or fails its checks: no stream can be opened. As HINT
+                                          or NOTE: its copy differs or is missing. */
 #define LS_FINDING_SEGMENT_LIST 2    /**< A shard's segment list is missing or fails its checks. */
 #define LS_FINDING_SEGMENT_MISSING 3 /**< A listed segment is not there. */
 #define LS_FINDING_SEGMENT_HEADER 4  /**< A segment's header fails its checks: none of it can be read. */
@@ -155,8 +156,9 @@ LS_API ls_status ls_inspect_verify(const char *location, const ls_inspect_option
  *
  * Damaged frames and missing segments are stepped over from then on; the segments' files are not touched. A segment
  * list is rebuilt from the segments' headers, a header from the list. A damaged index or control file is set aside:
- * they are hints, and made anew as they are missed. A damaged manifest is not repaired: names and settings are nowhere
- * else. Then all logs are looked at as by ls_inspect_verify, with ids for the streams' names, and none is repaired.
+ * they are hints, and made anew as they are missed. In the place of a damaged manifest comes the copy that the library
+ * keeps of it. Where that is missing or damaged too, the manifest is not repaired: names and settings are nowhere else.
+ * Then all logs are looked at as by ls_inspect_verify, with ids for the streams' names, and none is repaired.
  *
  * @param dry_run  1: as ls_inspect_verify, but says what repairing would do.
  *

@@ -13,13 +13,12 @@
 
 /* ---- reading and writing ---- */
 
-ls_status lsi_local_catalog_load(const lsi_env *env, const lsi_root *root, lsi_catalog **out)
+ls_status lsi_local_catalog_load_from(const lsi_env *env, const lsi_root *root, const char *name, lsi_catalog **out)
 {
     uint64_t generation;
     void *payload;
     size_t size;
-    ls_status st = lsi_checked_load(env, root, LSI_MANIFEST_NAME, LSI_CHECKED_MANIFEST, 0, &generation, &payload,
-                                    &size);
+    ls_status st = lsi_checked_load(env, root, name, LSI_CHECKED_MANIFEST, 0, &generation, &payload, &size);
 
     if (st != LS_OK)
         return st;
@@ -30,17 +29,27 @@ ls_status lsi_local_catalog_load(const lsi_env *env, const lsi_root *root, lsi_c
     return st;
 }
 
+ls_status lsi_local_catalog_load(const lsi_env *env, const lsi_root *root, lsi_catalog **out)
+{
+    return lsi_local_catalog_load_from(env, root, LSI_MANIFEST_NAME, out);
+}
+
 ls_status lsi_local_catalog_write(const lsi_env *env, const lsi_root *root, const lsi_catalog *catalog)
 {
-    void *payload;
-    size_t size;
-    ls_status st = lsi_catalog_encode(catalog, &payload, &size);
+    void *payload, *bytes;
+    size_t payload_size, size;
+    ls_status st = lsi_catalog_encode(catalog, &payload, &payload_size);
 
     if (st != LS_OK)
         return st;
-    st = lsi_checked_store(env, root, "", LSI_MANIFEST_NAME, LSI_CHECKED_MANIFEST, 0, catalog->generation, payload,
-                           size);
+    st = lsi_checked_encode(env, LSI_CHECKED_MANIFEST, 0, catalog->generation, payload, payload_size, &bytes, &size);
     lsi_free(catalog->memory, payload);
+    if (st != LS_OK)
+        return st;
+    st = lsi_checked_put(root, "", LSI_MANIFEST_NAME, bytes, size);
+    if (st == LS_OK) /* Not before: it is never newer than what it is a copy of (M1). */
+        st = lsi_local_copy_write(env, root, bytes, size);
+    lsi_free(&env->memory, bytes);
     return st;
 }
 
@@ -318,7 +327,7 @@ ls_status lsi_local_catalog_replace(lsi_local *local, lsi_catalog *catalog, lsi_
     catalog->generation = old_generation + 1;
     lsi_control_manifest_changing(local->control);
     st = lsi_local_catalog_write(&local->base.env, &local->root, catalog);
-    /* lsi_file_replace() answers EIO alone when the new one may be there. */
+    /* lsi_file_replace() answers EIO alone when the new one may be there; so does who cannot part with the old copy. */
     if (st == LS_ERR_IO && !old_one_counts(local, old_generation))
         /* E1: it has its name, and a crash may take that back. The generation stays odd (L3). */
         return st;

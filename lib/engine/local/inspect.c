@@ -38,7 +38,7 @@ static bool is_stream_dir(const char *entry)
 static int stream_dir_stop(void *user, const char *entry, bool is_dir)
 {
     (void)user;
-    return is_dir && is_stream_dir(entry);
+    return (is_dir && is_stream_dir(entry)) || strcmp(entry, LSI_MANIFEST_COPY_NAME) == 0;
 }
 
 /* ---- what nothing names ---- */
@@ -63,8 +63,8 @@ static int stray_note(void *user, const char *entry, bool is_dir)
         lsi_inspection_tell(known->inspection, &finding, "%s%s was kept by a repair", entry, is_dir ? "/" : "");
         return 0;
     }
-    if (known->beside || strcmp(entry, LSI_MANIFEST_NAME) == 0 || strcmp(entry, LSI_CONTROL_NAME) == 0 ||
-        strcmp(entry, LSI_RESERVE_NAME) == 0)
+    if (known->beside || strcmp(entry, LSI_MANIFEST_NAME) == 0 || strcmp(entry, LSI_MANIFEST_COPY_NAME) == 0 ||
+        strcmp(entry, LSI_CONTROL_NAME) == 0 || strcmp(entry, LSI_RESERVE_NAME) == 0)
         return 0;
     if (is_stream_dir(entry)) { /* Or what stands in its place, which is told as damage. */
         for (const char *at = entry; *at != '\0'; at++)
@@ -140,22 +140,24 @@ static ls_status each_log(const lsi_env *env, const lsi_root *root, const lsi_ca
 }
 
 /* Something that is no file stands where the control file should. Who moves it away must be the only one to do so: a
- * second one would move the control file that the first one made. So the manifest is locked, which nobody else does. */
-static ls_status move_misfit(const lsi_env *env, const lsi_root *root, char kept[LSI_KEPT_NAME_BYTES])
+ * second one would move the control file that the first one made. So the manifest is locked, which nobody else does; or
+ * its copy, where that is to be put in its place: whoever does has made the control file before. `locked`: which. */
+static ls_status move_misfit(const lsi_env *env, const lsi_root *root, const char *locked,
+                             char kept[LSI_KEPT_NAME_BYTES])
 {
     const lsi_files *files = root->files;
     lsi_file manifest = {0};
     lsi_peek now = {.env = env};
-    int result = files->open(root, LSI_MANIFEST_NAME, LSI_OPEN_WRITE, &manifest);
+    int result = files->open(root, locked, LSI_OPEN_WRITE, &manifest);
     ls_status st;
 
     if (result != 0)
-        return lsi_fail_errno(result, "cannot open %s", LSI_MANIFEST_NAME);
+        return lsi_fail_errno(result, "cannot open %s", locked);
     result = files->lock(&manifest, 0, LSI_LOCK_EXCLUSIVE);
     if (result == -EAGAIN)
         st = lsi_fail(LS_ERR_STATE, "somebody else is repairing the store; nothing was changed");
     else if (result != 0)
-        st = lsi_fail_errno(result, "cannot lock %s", LSI_MANIFEST_NAME);
+        st = lsi_fail_errno(result, "cannot lock %s", locked);
     else
         st = lsi_peek_open(env, root, NULL, &now); /* once more: it may have been moved meanwhile */
     if (st == LS_OK && now.misfit != NULL)
@@ -165,8 +167,46 @@ static ls_status move_misfit(const lsi_env *env, const lsi_root *root, char kept
     return st;
 }
 
-static ls_status repair_store(const lsi_env *env, const lsi_root *root, const lsi_catalog *catalog, const char *only,
-                              lsi_inspection *inspection)
+/* The manifest cannot be used, and its copy can. `kept` NULL: it was not put in its place. */
+static void tell_copy(const char *cause, const char *kept, lsi_inspection *inspection)
+{
+    char done[LSI_KEPT_NAME_BYTES + 64];
+    ls_finding finding = {.severity = LS_FINDING_DAMAGE, .kind = LS_FINDING_MANIFEST, .file = LSI_MANIFEST_NAME,
+                          .repairable = 1, .repaired = kept != NULL,
+                          .advice = "`lstream repair` puts its copy, `" LSI_MANIFEST_COPY_NAME
+                                    "`, in its place and keeps the damaged one"};
+
+    if (kept != NULL) {
+        (void)snprintf(done, sizeof(done), "its copy was put in its place%s%s",
+                       kept[0] != '\0' ? "; the damaged one was kept as " : "", kept);
+        finding.advice = done;
+    }
+    lsi_inspection_tell(inspection, &finding, "%s: no stream can be opened until its copy is put in its place: nothing "
+                        "is lost", cause);
+}
+
+/* Somebody else may have done it just now. Locks: gate held, and nobody else attached. */
+static ls_status restore_manifest(const lsi_env *env, const lsi_root *root, lsi_control *control, lsi_catalog *copy,
+                                  const char *cause, lsi_inspection *inspection)
+{
+    char kept[LSI_KEPT_NAME_BYTES] = "";
+    lsi_catalog *there;
+    ls_status st = lsi_local_catalog_load(env, root, &there);
+
+    if (st == LS_OK) {
+        lsi_catalog_unref(there);
+        return lsi_fail(LS_ERR_STATE, "somebody else has put the manifest back just now: try again");
+    }
+    lsi_control_manifest_changing(control); /* Who opens the store next makes the slots agree with it (L3). */
+    st = lsi_local_copy_restore(env, root, copy, kept);
+    if (st == LS_OK)
+        tell_copy(cause, kept, inspection);
+    return st;
+}
+
+/* `cause`: why the manifest cannot be used, and `catalog` is its copy's; NULL: it can. */
+static ls_status repair_store(const lsi_env *env, const lsi_root *root, lsi_catalog *catalog, const char *cause,
+                              const char *only, lsi_inspection *inspection)
 {
     char kept[LSI_KEPT_NAME_BYTES] = "";
     lsi_control *control = NULL;
@@ -176,7 +216,7 @@ static ls_status repair_store(const lsi_env *env, const lsi_root *root, const ls
     ls_status st = lsi_peek_open(env, root, catalog->store_id, &before);
 
     if (st == LS_OK && before.misfit != NULL) {
-        st = move_misfit(env, root, kept);
+        st = move_misfit(env, root, cause != NULL ? LSI_MANIFEST_COPY_NAME : LSI_MANIFEST_NAME, kept);
     } else if (st == LS_OK && lsi_file_is_open(&before.file) && !before.whole && !before.alive) {
         is_copy = true;
         st = lsi_keep_aside(env, root, "", LSI_CONTROL_NAME, UINT64_MAX, kept);
@@ -189,10 +229,15 @@ static ls_status repair_store(const lsi_env *env, const lsi_root *root, const ls
         st = lsi_fail(LS_ERR_STATE, "somebody has the store open: stop them first (`lstream status` shows who); "
                                     "nothing was changed");
     if (st == LS_OK) {
+        if (cause != NULL)
+            st = restore_manifest(env, root, control, catalog, cause, inspection);
         if (kept[0] != '\0')
             lsi_peek_verify(&before, kept, inspection);
+        if (st == LS_OK)
+            st = lsi_local_copy_verify(env, root, false, true, inspection);
         lsi_local_reserve_verify(root, true, inspection);
-        st = each_log(env, root, catalog, only, NULL, control, inspection);
+        if (st == LS_OK)
+            st = each_log(env, root, catalog, only, NULL, control, inspection);
     } else if (is_copy && kept[0] != '\0') {
         (void)root->files->unlink(root, kept); /* A copy of what is still there. */
     }
@@ -208,28 +253,45 @@ ls_status lsi_local_inspect(const lsi_env *env, const char *path, const ls_inspe
     lsi_root root = {0};
     lsi_catalog *catalog = NULL;
     lsi_peek peek = {0};
+    lsi_error_state why;
+    char cause[LSI_MESSAGE_BYTES];
+    bool is_copy = false;
     ls_status st =
-        root_open(env, path, repair, (options->flags & LS_INSPECT_NETWORK_FS_ALLOWED) != 0, &root);
+        root_open(env, path, repair, (options->flags & LS_INSPECT_NETWORK_FS_ALLOWED) != 0, &root), manifest;
 
     inspection->stream = "";
     inspection->shard = LS_NO_SHARD;
     if (st != LS_OK)
         return st;
-    st = lsi_local_catalog_load(env, &root, &catalog);
-    if (st == LS_ERR_CORRUPT || st == LS_ERR_NOT_FOUND)
-        st = lsi_local_inspect_no_manifest(env, &root, path, st, inspection);
+    st = manifest = lsi_local_catalog_load(env, &root, &catalog);
+    if (st == LS_ERR_CORRUPT || st == LS_ERR_NOT_FOUND) {
+        lsi_error_save(&why);
+        (void)snprintf(cause, sizeof(cause), "%s",
+                       st == LS_ERR_NOT_FOUND ? LSI_MANIFEST_NAME " is not there" : why.message);
+        st = lsi_local_copy_find(env, &root, &catalog);
+        is_copy = st == LS_OK;
+        if (st != LS_OK && st != LS_ERR_NO_MEMORY) {
+            lsi_error_restore(&why);
+            st = lsi_local_inspect_no_manifest(env, &root, path, manifest, inspection);
+        }
+    }
     if (st != LS_OK || catalog == NULL)
         goto out;
     if (repair) {
-        st = repair_store(env, &root, catalog, options->stream, inspection);
+        st = repair_store(env, &root, catalog, is_copy ? cause : NULL, options->stream, inspection);
         goto out;
     }
+    if (is_copy)
+        tell_copy(cause, NULL, inspection);
     st = lsi_peek_open(env, &root, catalog->store_id, &peek);
     if (st != LS_OK)
         goto out;
     lsi_peek_verify(&peek, NULL, inspection);
+    if (!is_copy)
+        st = lsi_local_copy_verify(env, &root, peek.alive, false, inspection);
     lsi_local_reserve_verify(&root, false, inspection);
-    st = each_log(env, &root, catalog, options->stream, &peek, NULL, inspection);
+    if (st == LS_OK)
+        st = each_log(env, &root, catalog, options->stream, &peek, NULL, inspection);
     if (st == LS_OK && options->stream == NULL) {
         strays known = {&root, catalog, peek.alive, inspection};
         int result = root.files->list(&root, "", stray_note, &known);

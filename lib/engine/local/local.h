@@ -27,6 +27,7 @@
 #include "storage/storage.h"
 
 #define LSI_MANIFEST_NAME "manifest"
+#define LSI_MANIFEST_COPY_NAME "manifest.copy"
 #define LSI_RESERVE_NAME "reserve"
 #define LSI_UNFINISHED_PREFIX "new-" /* + id: the directory of a stream that is being made */
 #define LSI_SYNC_INTERVAL_MS_DEFAULT 100u
@@ -217,6 +218,7 @@ ls_status lsi_local_catalog_look(lsi_local *local, lsi_catalog **out);
 /* Reads the file, whatever is cached, and takes no lock. */
 ls_status lsi_local_catalog_read(lsi_local *local, lsi_catalog **out);
 ls_status lsi_local_catalog_load(const lsi_env *env, const lsi_root *root, lsi_catalog **out); /* before attaching */
+ls_status lsi_local_catalog_load_from(const lsi_env *env, const lsi_root *root, const char *name, lsi_catalog **out);
 /* The store lock, and the catalog under it, settled. */
 ls_status lsi_local_catalog_lock(lsi_local *local, lsi_catalog **out);
 ls_status lsi_local_catalog_try_lock(lsi_local *local, lsi_catalog **out); /* BUSY: somebody has it */
@@ -234,9 +236,29 @@ ls_status lsi_local_catalog_replace_at_need(lsi_local *local, lsi_catalog *catal
                                             void *user);
 /* Lets a replacement that was left behind be settled, if there is one. `wait` false: not when the store is locked. */
 ls_status lsi_local_catalog_settle(lsi_local *local, bool wait);
-/* The same for a store that nobody can open yet: while it is made. */
+/* The manifest and then its copy, for a store that nobody can open yet: while it is made. LS_ERR_IO: either may be the
+ * old one or the new one, or the copy is the old one and cannot be removed. */
 ls_status lsi_local_catalog_write(const lsi_env *env, const lsi_root *root, const lsi_catalog *catalog);
 ls_status lsi_local_list(lsi_engine *engine, const char *after, bool (*each)(void *user, const char *name), void *user);
+
+/* manifest_copy.c */
+/* Makes the copy these bytes, which the manifest has become, or removes it where that fails. LS_ERR_IO: an older one
+ * may be there still, or come back after a crash. */
+ls_status lsi_local_copy_write(const lsi_env *env, const lsi_root *root, const void *bytes, size_t size);
+/* Writes the copy again where it is not what the manifest is, or not there. What cannot be written is missing, and no
+ * failure. For who can change the store. */
+ls_status lsi_local_copy_refresh(lsi_local *local);
+/* Says that it is missing or differs, and writes it again (`repair`: nobody else has the store open). `beside`:
+ * somebody may be at it. */
+ls_status lsi_local_copy_verify(const lsi_env *env, const lsi_root *root, bool beside, bool repair,
+                                lsi_inspection *inspection);
+/* Of a store whose manifest cannot be used: what the copy says, if it is whole and of this store. CORRUPT,
+ * NOT_FOUND. */
+ls_status lsi_local_copy_find(const lsi_env *env, const lsi_root *root, lsi_catalog **out);
+/* Puts it in the manifest's place. `kept`: as what the damaged one is kept, "" when there was none. Locks: gate held,
+ * and nobody else attached. */
+ls_status lsi_local_copy_restore(const lsi_env *env, const lsi_root *root, lsi_catalog *catalog,
+                                 char kept[LSI_KEPT_NAME_BYTES]);
 
 /* create.c */
 ls_status lsi_local_create(lsi_engine *engine, const lsi_stream_spec *spec);
@@ -475,6 +497,8 @@ ls_status lsi_local_inspect_status(const lsi_env *env, const char *path, const l
  * LS_ERR_NOT_FOUND when this is no store at all. */
 ls_status lsi_local_inspect_no_manifest(const lsi_env *env, const lsi_root *root, const char *path, ls_status why,
                                         lsi_inspection *inspection);
+/* Whether what is there, whatever the manifest is, is of the store `store_id`, or could be. */
+ls_status lsi_local_is_of_store(const lsi_env *env, const lsi_root *root, const unsigned char store_id[16], bool *out);
 /* `path` is a file. */
 /* unnamed.c. Tells of the directories of shards, or of the stream `id`'s, that are younger than the manifest and have
  * records. The second: whether it was told. Nobody has the store open: who has is about to name what he makes. */

@@ -122,6 +122,62 @@ static ls_status stream_verify(walk *of, uint64_t stream)
     return st;
 }
 
+/* ---- whose it is ---- */
+
+typedef struct owners {
+    const unsigned char *store_id;
+    uint32_t known, others; /* logs of which some header can be read; those of another store */
+} owners;
+
+static ls_status count_owners(const lsi_env *env, const lsi_root *root, uint64_t stream, owners *of)
+{
+    lsi_log_config config;
+    char dir[32];
+    ids shards;
+    ls_status st;
+
+    (void)snprintf(dir, sizeof(dir), "%" PRIu64, stream);
+    st = ids_in(env, root, dir, &shards);
+    if (st != LS_OK)
+        return st;
+    for (size_t i = 0; i < shards.count && of->known == of->others; i++) {
+        if (shards.ids[i] >= LS_NO_SHARD)
+            continue;
+        log_config(env, root, stream, (uint32_t)shards.ids[i], &config);
+        if (!lsi_log_identify(&config))
+            continue;
+        of->known++;
+        of->others += memcmp(config.store_id, of->store_id, sizeof(config.store_id)) != 0;
+    }
+    lsi_free(&env->memory, shards.ids);
+    return LS_OK;
+}
+
+/* The segments are the truth: one of them is enough. The control file is asked where none can be read. */
+ls_status lsi_local_is_of_store(const lsi_env *env, const lsi_root *root, const unsigned char store_id[16], bool *out)
+{
+    owners of = {.store_id = store_id};
+    lsi_peek any = {.env = env}, ours = {.env = env};
+    ids streams;
+    ls_status st = ids_in(env, root, "", &streams);
+
+    for (size_t i = 0; st == LS_OK && i < streams.count && of.known == of.others; i++)
+        st = count_owners(env, root, streams.ids[i], &of);
+    lsi_free(&env->memory, streams.ids);
+    *out = of.known > of.others;
+    if (st == LS_OK && of.known == 0) {
+        st = lsi_peek_open(env, root, NULL, &any);
+        if (st == LS_OK)
+            st = lsi_peek_open(env, root, store_id, &ours);
+        *out = !any.whole || ours.whole;
+        lsi_peek_close(&any);
+        lsi_peek_close(&ours);
+    }
+    return st;
+}
+
+/* ---- telling ---- */
+
 static void show_ids(const ids *streams, char shown[SHOWN_BYTES])
 {
     size_t size = 0;

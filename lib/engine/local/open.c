@@ -101,11 +101,12 @@ static int stream_dir_note(void *user, const char *entry, bool is_dir)
 {
     bool *found = user;
 
-    *found = *found || (is_dir && *entry >= '1' && *entry <= '9' && entry[strspn(entry, "0123456789")] == '\0');
+    *found = *found || strcmp(entry, LSI_MANIFEST_COPY_NAME) == 0 ||
+        (is_dir && *entry >= '1' && *entry <= '9' && entry[strspn(entry, "0123456789")] == '\0');
     return 0;
 }
 
-/* R6: streams without a manifest are damage, not emptiness. */
+/* R6: streams without a manifest are damage, not emptiness, and so is its copy. */
 static ls_status no_store(const lsi_local *local, const char *path)
 {
     bool has_streams = false;
@@ -113,6 +114,22 @@ static ls_status no_store(const lsi_local *local, const char *path)
     if (local->root.files->list(&local->root, "", stream_dir_note, &has_streams) == 0 && has_streams)
         return lsi_fail(LS_ERR_CORRUPT, "'%s' holds streams, but its manifest is missing", path);
     return lsi_fail(LS_ERR_NOT_FOUND, "there is no store in '%s'", path);
+}
+
+/* What can be done about a manifest that cannot be used. Whose the copy is, the repair finds out. */
+static ls_status advise_repair(const lsi_local *local)
+{
+    lsi_error_state why;
+    lsi_catalog *copy;
+
+    lsi_error_save(&why);
+    if (lsi_local_catalog_load_from(&local->base.env, &local->root, LSI_MANIFEST_COPY_NAME, &copy) == LS_OK) {
+        lsi_catalog_unref(copy);
+        return lsi_fail(LS_ERR_CORRUPT, "%s; `lstream repair` puts its copy, %s, in its place", why.message,
+                        LSI_MANIFEST_COPY_NAME);
+    }
+    lsi_error_restore(&why);
+    return LS_ERR_CORRUPT;
 }
 
 /* Makes the manifest, unless somebody else does at the same time. */
@@ -363,6 +380,7 @@ static ls_status local_maintain(lsi_engine *engine, int64_t timeout_ms)
         until_us = now_us + timeout_ms * 1000;
     lsi_error_note_first(lsi_local_clear_strays(local, &id, UINT32_MAX, until_us), &first, &why);
     lsi_local_reserve_make(local);
+    lsi_error_note_first(lsi_local_copy_refresh(local), &first, &why);
     if (local->durability == LS_DURABILITY_INTERVAL && lsi_monotonic_us(&engine->env.clock) < until_us)
         lsi_error_note_first(lsi_local_sync(engine), &first, &why);
     lsi_error_note_first(lsi_local_upkeep_all(local, until_us), &first, &why);
@@ -467,6 +485,8 @@ ls_status lsi_local_open(const char *root_path, const ls_store_options *options,
             st = make_store(local, root_path, &wanted, &catalog);
         is_new = true;
     }
+    if (st == LS_ERR_CORRUPT)
+        st = advise_repair(local);
     if (st != LS_OK)
         goto fail;
     memcpy(local->store_id, catalog->store_id, sizeof(local->store_id));
@@ -479,6 +499,8 @@ ls_status lsi_local_open(const char *root_path, const ls_store_options *options,
     local->mark = lsi_control_mark(local->control);
     if (alone && !local->base.read_only)
         st = doubt_manifest(local, is_new);
+    if (st == LS_OK && alone && !local->base.read_only && !is_new)
+        st = lsi_local_copy_refresh(local);
     if (st != LS_OK)
         goto fail;
     st = settings_agree(local, &wanted);
