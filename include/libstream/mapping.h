@@ -322,6 +322,42 @@ LS_API ls_status ls_handler_get_window(const ls_handler_context *context, ls_han
  */
 LS_API ls_status ls_handler_set_state(ls_handler_context *context, ls_bytes state);
 
+/**
+ * The batch as the event document that AWS Lambda hands to functions in any language: {"Records": [{"kinesis": {
+ * "partitionKey", "sequenceNumber", "data" (base64), "approximateArrivalTimestamp", ...}, "eventID", ...}]}; of a window
+ * also "window", "state", "shardId", "isFinalInvokeForWindow" and "isWindowTerminatedEarly". Sequence numbers are
+ * Kinesis's, of 56 digits; names that only AWS has (ARNs, a region) are left out.
+ *
+ * @param out  UTF-8. A view until the handler returns. Set on LS_OK only.
+ *
+ * @retval LS_ERR_STATE        The state of the window, as ls_handler_set_state was given it, is no JSON object.
+ * @retval LS_ERR_UNSUPPORTED  There is such a state, and libstream was built without JSON.
+ * @retval LS_ERR_NO_MEMORY    An allocation failed.
+ *
+ * Threads: the handler's. Never blocks. Since 0.1.
+ */
+LS_API ls_status ls_handler_event_json(ls_handler_context *context, ls_bytes *out);
+
+/**
+ * Take the document that such a function returned for the answer: what ls_handler_fail_at and ls_handler_set_state said
+ * before is forgotten, and `*out` is what the handler is to return.
+ *
+ * With LS_MAPPING_REPORT_FAILURES {"batchItemFailures": [{"itemIdentifier": "<sequence number>"}]} says which records
+ * failed: the batch comes again from the first of them on. Nothing at all, "", [], null, {}, and a list that is empty,
+ * null or absent say that all is done. With windows "state", an object, is what the next invocation gets; only the
+ * last of a window may be without. Anything else fails the batch: a number that is none of it, what is no such document
+ * or no JSON. A mapping with neither has no use for a document: whatever it is, the batch is done.
+ *
+ * @param document  Borrowed until return. May be empty.
+ * @param out       LS_HANDLER_DONE or LS_HANDLER_RETRY. Set on LS_OK only.
+ *
+ * @retval LS_ERR_UNSUPPORTED  The document had to be read, and libstream was built without JSON. Nothing was changed.
+ * @retval LS_ERR_NO_MEMORY    An allocation failed. Nothing was changed.
+ *
+ * Threads: the handler's. Never blocks. Since 0.1.
+ */
+LS_API ls_status ls_handler_answer_json(ls_handler_context *context, ls_bytes document, ls_handler_answer *out);
+
 /** Why records are given up. */
 typedef int32_t ls_discard_reason;
 #define LS_DISCARD_RETRIES 1 /**< Retries are over: RetryAttemptsExhausted */

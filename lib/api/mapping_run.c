@@ -123,7 +123,7 @@ ls_status ls_mapping_run(ls_mapping *mapping, const ls_mapping_run_options *opti
 
 uint32_t ls_handler_attempts(const ls_handler_context *context)
 {
-    return context == NULL ? 0 : context->attempts;
+    return context == NULL ? 0 : lsi_handler_attempts(context);
 }
 
 int32_t ls_handler_is_late(const ls_handler_context *context)
@@ -139,9 +139,9 @@ void ls_handler_fail_at(ls_handler_context *context, size_t index)
     context->failed_at = index;
 }
 
-static ls_status check_windowed(const ls_handler_context *context)
+static ls_status take_window(const ls_handler_context *context, ls_handler_window *out)
 {
-    return context->is_windowed ? LS_OK : lsi_fail(LS_ERR_STATE, "the mapping has no windows");
+    return lsi_handler_window(context, out) ? LS_OK : lsi_fail(LS_ERR_STATE, "the mapping has no windows");
 }
 
 ls_status ls_handler_get_window(const ls_handler_context *context, ls_handler_window *out)
@@ -153,10 +153,9 @@ ls_status ls_handler_get_window(const ls_handler_context *context, ls_handler_wi
     LSI_REFUSE_NULL(out);
     if (out->size < KNOWN_WINDOW_BYTES)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "out.size is %" PRIu32 ": use the INIT macro", out->size);
-    st = check_windowed(context);
+    st = take_window(context, &window);
     if (st != LS_OK)
         return st;
-    window = context->window;
     window.size = out->size;
     memcpy(out, &window, out->size < sizeof window ? out->size : sizeof window);
     return LS_OK;
@@ -164,13 +163,14 @@ ls_status ls_handler_get_window(const ls_handler_context *context, ls_handler_wi
 
 ls_status ls_handler_set_state(ls_handler_context *context, ls_bytes state)
 {
+    ls_handler_window window;
     ls_status st;
     void *copy;
 
     LSI_REFUSE_NULL(context);
     if (state.size != 0)
         LSI_REFUSE_NULL(state.data);
-    st = check_windowed(context);
+    st = take_window(context, &window);
     if (st != LS_OK)
         return st;
     if (state.size > STATE_BYTES_MAX)
@@ -185,4 +185,20 @@ ls_status ls_handler_set_state(ls_handler_context *context, ls_bytes state)
     context->state_bytes = state.size;
     context->has_state = true;
     return LS_OK;
+}
+
+ls_status ls_handler_event_json(ls_handler_context *context, ls_bytes *out)
+{
+    LSI_REFUSE_NULL(context);
+    LSI_REFUSE_NULL(out);
+    return lsi_handler_event_json(context, out);
+}
+
+ls_status ls_handler_answer_json(ls_handler_context *context, ls_bytes document, ls_handler_answer *out)
+{
+    LSI_REFUSE_NULL(context);
+    LSI_REFUSE_NULL(out);
+    if (document.size != 0)
+        LSI_REFUSE_NULL(document.data);
+    return lsi_handler_answer_json(context, document, out);
 }

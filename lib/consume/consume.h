@@ -177,15 +177,23 @@ ls_status lsi_mapping_each(lsi_engine_stream *stream, bool (*each)(void *user, c
 /* What ls_handler_ functions show and set. Lives as long as the handler's call. */
 struct ls_handler_context {
     const lsi_env *env;
-    uint32_t attempts;
+    const struct lsi_invocation *what;
+    const struct lsi_event_source *source;
     int64_t late_us; /* monotonic; INT64_MAX: never */
-    bool is_windowed;
-    ls_handler_window window;
-    bool has_failed_at, has_state; /* this and the rest: the handler's answer */
+    bool reports_failures;
+    void *event; /* once it was asked for: the event document, the context's own */
+    size_t event_bytes;
+    bool is_bad, has_failed_at, has_state; /* this and the rest: the handler's answer; is_bad: no answer at all */
     size_t failed_at;
     void *state; /* the context's own */
     size_t state_bytes;
 };
+
+/* ---- handler.c ---- */
+uint32_t lsi_handler_attempts(const ls_handler_context *context);
+bool lsi_handler_window(const ls_handler_context *context, ls_handler_window *out); /* false: there are none */
+ls_status lsi_handler_event_json(ls_handler_context *context, ls_bytes *out);
+ls_status lsi_handler_answer_json(ls_handler_context *context, ls_bytes document, ls_handler_answer *out);
 
 /* How a mapping is run; options were checked, none is 0 but `shards_max` and `flags`. */
 typedef struct lsi_mapping_running {

@@ -1,7 +1,8 @@
 /* The inside of a run of a mapping.
  *
  * mapping_run.c     the run: which shards are worked on here, by what the rows of the mapping say
- * mapping_worker.c  one shard: its threads, its batch machine, its progress */
+ * mapping_worker.c  one shard: its threads, its batch machine, its progress
+ * handler.c         what a handler is given, and what its answer amounts to */
 #ifndef LSI_CONSUME_MAPPING_RUN_H
 #define LSI_CONSUME_MAPPING_RUN_H
 
@@ -69,5 +70,11 @@ ls_status lsi_worker_start(lsi_run *run, const lsi_shard *shard, lsi_mapping_row
 void lsi_worker_stop(lsi_worker *worker); /* Does not wait. */
 /* It is finished: waits for its threads' last instructions. */
 void lsi_worker_free(lsi_worker *worker);
+
+/* ---- handler.c ---- */
+
+/* Its state is a view of the context's. */
+lsi_outcome lsi_handler_outcome(ls_handler_answer answer, const ls_handler_context *context);
+void lsi_handler_context_end(ls_handler_context *context);
 
 #endif

@@ -172,36 +172,19 @@ static int64_t store_due_us(const lsi_worker *worker)
 
 /* ---- handlers ---- */
 
-static lsi_outcome outcome_of(ls_handler_answer answer, const lsi_invocation *what, const ls_handler_context *context)
-{
-    lsi_outcome outcome = {
-        .kind = LSI_OUTCOME_FAILED,
-        .has_state = context->has_state,
-        .state = {context->state, context->state_bytes},
-    };
-
-    if (answer == LS_HANDLER_STOP)
-        outcome.kind = LSI_OUTCOME_STOPPED;
-    if (answer == LS_HANDLER_DONE)
-        outcome.kind = context->has_failed_at ? LSI_OUTCOME_PARTIAL : LSI_OUTCOME_SUCCESS;
-    if (context->has_failed_at) /* What is out of range stays so. */
-        outcome.failed_at = context->failed_at < what->count ? (uint32_t)context->failed_at : what->count;
-    return outcome;
-}
-
 /* Locks: worker->lock held, not while the handler runs. */
 static void invoke(lsi_worker *worker, const lsi_batcher_action *action, lsi_moment now)
 {
     lsi_run *run = worker->run;
     int32_t timeout_ms = run->mapping->options.handler_timeout_ms;
     const lsi_invocation *what = &action->invocation;
+    const lsi_event_source source = {.shard = worker->shard, .shard_created_us = worker->shard_created_us};
     ls_handler_context context = {
         .env = run->env,
-        .attempts = what->attempts,
+        .what = what,
+        .source = &source,
         .late_us = timeout_ms < 0 ? INT64_MAX : now.mono_us + (int64_t)timeout_ms * 1000,
-        .is_windowed = what->is_windowed,
-        .window = {.is_final = what->is_final, .is_terminated_early = what->is_terminated_early,
-                   .start_us = what->window_start_us, .end_us = what->window_end_us, .state = what->state},
+        .reports_failures = (run->mapping->options.flags & LS_MAPPING_REPORT_FAILURES) != 0,
     };
     ls_batch batch = {.records = what->records, .count = what->count, .shard = worker->shard};
     ls_handler_answer answer;
@@ -210,12 +193,12 @@ static void invoke(lsi_worker *worker, const lsi_batcher_action *action, lsi_mom
     lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
     answer = run->how->handler(&batch, &context, run->how->user);
     lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
-    outcome = outcome_of(answer, what, &context);
+    outcome = lsi_handler_outcome(answer, &context);
     if (lsi_batcher_complete(worker->machine, action->lane, &outcome, moment(worker)) != LS_OK) {
         outcome = (lsi_outcome){.kind = LSI_OUTCOME_SYSTEM}; /* No memory for its state: it comes again. */
         (void)lsi_batcher_complete(worker->machine, action->lane, &outcome, moment(worker)); /* That needs none. */
     }
-    lsi_free(&run->env->memory, context.state);
+    lsi_handler_context_end(&context);
     tell_others(worker);
     if (answer == LS_HANDLER_STOP) {
         atomic_store_explicit(&run->is_stopped, true, memory_order_release); /* Pairs with the run's loop. */
