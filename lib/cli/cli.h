@@ -209,6 +209,23 @@ bool lsi_pass_damage(const lsi_call *call, ls_iterator *iterator, uint32_t shard
 int lsi_follow_each(const lsi_call *call, ls_stream *stream, const ls_position *from, uint64_t limit,
                     int64_t timeout_ms);
 
+/* ---- child.c: running a program ---- */
+#define LSI_CHILD_OUTPUT_MAX ((size_t)6 << 20) /* as much as a function of AWS Lambda may answer, too */
+typedef struct lsi_child_output {
+    char *text; /* malloc's: free it */
+    size_t size, capacity;
+} lsi_child_output;
+typedef struct lsi_child_end {
+    int err;          /* it could not be begun: an errno; else 0, and: */
+    int status;       /* as waitpid tells it */
+    bool is_late;     /* its time was over: it was killed, and all of its group */
+    bool is_too_much; /* it wrote more than LSI_CHILD_OUTPUT_MAX, or there was no memory: likewise */
+} lsi_child_end;
+/* Runs `arguments`, found as a shell finds it, in a group of its own, and waits for it. `out` NULL: its output is ours.
+ * Any thread. */
+lsi_child_end lsi_child_run(char *const *arguments, const void *in, size_t in_bytes, bool (*is_late)(void *user),
+                            void *user, lsi_child_output *out);
+
 /* ---- lines.c: what put reads ---- */
 typedef struct lsi_lines lsi_lines;
 typedef enum {

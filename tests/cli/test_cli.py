@@ -16,8 +16,8 @@ import unittest
 from store import LSTREAM, Store
 
 COMMANDS = ["create", "delete", "retention", "mode", "limits", "tag", "encrypt", "decrypt", "compress", "list",
-            "describe", "shards", "split", "merge", "scale", "consumers", "leases", "mapping", "put", "get", "tail",
-            "filter", "status", "dump", "verify", "repair", "maintain", "backup", "version", "help"]
+            "describe", "shards", "split", "merge", "scale", "consumers", "leases", "mapping", "consume", "put", "get",
+            "tail", "filter", "status", "dump", "verify", "repair", "maintain", "backup", "version", "help"]
 
 
 class Commands(Store):
