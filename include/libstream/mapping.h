@@ -17,7 +17,18 @@
  * was taken for dead while it was only slow cannot store progress any more, but a handler that it had begun goes on.
  * State of a window and the place that it belongs to are stored together.
  *
- * Not supported yet, and refused by name with LS_ERR_UNSUPPORTED: `failure_stream`, `consumer`.
+ * FAILURES. What is given up is told to a run's callback and to the log, and put to the mapping's `failure_stream`,
+ * if it has one: the report that Lambda sends to a queue, {"requestContext": {"requestId", "functionArn" (the
+ * mapping's name), "condition" ("RetryAttemptsExhausted" or "RecordAgeExceeded"), "approximateInvokeCount"},
+ * "responseContext", "version", "timestamp", "KinesisBatchInfo": {"shardId", "startSequenceNumber",
+ * "endSequenceNumber", ..., "batchSize", "streamArn" (the stream's name)}, "payload"}, with the event document of the
+ * records (ls_handler_event_json) as "payload". Its key is the shard's id. A batch whose report is larger than that
+ * stream takes is reported in parts; a single record whose report is, by a report without payload and the record
+ * itself, as it was, right behind it. They are durable before the place behind them is stored: a crash repeats a
+ * report, and loses none. While they cannot be put, for whatever reason, the shard, or its lane, waits. An encrypted
+ * stream's records are encrypted there only if that stream is, too.
+ *
+ * Not supported yet, and refused by name with LS_ERR_UNSUPPORTED: `consumer`.
  */
 #ifndef LIBSTREAM_MAPPING_H
 #define LIBSTREAM_MAPPING_H
@@ -68,7 +79,8 @@ typedef struct ls_mapping_options {
     uint32_t sync_interval_ms;   /**< Progress is durable after so long at the latest: 1..60,000, default 1,000. */
     uint32_t filter_count;       /**< Of `filters`: up to LS_MAPPING_FILTERS_MAX; default 0: all records are wanted. */
     const char *const *filters;  /**< Patterns as filter.h has them; a record is wanted that matches one. Filters */
-    const char *failure_stream;  /**< Not supported yet. Default NULL. OnFailure.Destination */
+    const char *failure_stream;  /**< A stream of the same store, which gets what is given up, as below. Default NULL.
+                                      OnFailure.Destination */
     const char *consumer;        /**< A registered consumer to read as. Not supported yet. Default NULL. */
 } ls_mapping_options;
 #define LS_MAPPING_OPTIONS_INIT {(uint32_t)sizeof(ls_mapping_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, \
@@ -107,12 +119,13 @@ typedef struct ls_mapping_info {
  *
  * @retval LS_ERR_INVALID_ARGUMENT  The name breaks its rule; the position is of another kind or in the future; a
  *                                  setting is out of its range, or does not go with another; a filter breaks a rule,
- *                                  in the words of ls_filter_open. Nothing was changed.
+ *                                  in the words of ls_filter_open; `failure_stream` is the stream itself, or its
+ *                                  records may not be as large as the stream's. Nothing was changed.
  * @retval LS_ERR_TOO_LARGE         A filter is longer than 65,536 bytes. Nothing was changed.
  * @retval LS_ERR_UNSUPPORTED       A setting that is not supported yet, or there are filters and libstream was built
  *                                  without JSON. Nothing was changed.
  * @retval LS_ERR_EXISTS            The stream has a mapping of that name. Nothing was changed.
- * @retval LS_ERR_NOT_FOUND         The stream was deleted.
+ * @retval LS_ERR_NOT_FOUND         The stream was deleted, or there is no `failure_stream`. Nothing was changed.
  * @retval LS_ERR_READ_ONLY         The store was opened for reading.
  * @retval LS_ERR_BUSY              A stopped process held a lock for `busy_timeout_ms`. Nothing was changed.
  * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_CORRUPT, LS_ERR_KEY, LS_ERR_NO_MEMORY  The outcome is unknown for IO, else
@@ -210,8 +223,8 @@ LS_API ls_status ls_mapping_description_info(const ls_mapping_description *descr
 /**
  * Its settings, every default spelled out but for those whose default is none, which are 0 or NULL.
  *
- * @param out  Its `size` says how much of it the caller knows; only that much is written. The filters are views until
- *             the description is released.
+ * @param out  Its `size` says how much of it the caller knows; only that much is written. The texts that it points to
+ *             are views until the description is released.
  *
  * @retval LS_ERR_INVALID_ARGUMENT  `out->size` was not set.
  *
@@ -324,9 +337,9 @@ LS_API ls_status ls_handler_set_state(ls_handler_context *context, ls_bytes stat
 
 /**
  * The batch as the event document that AWS Lambda hands to functions in any language: {"Records": [{"kinesis": {
- * "partitionKey", "sequenceNumber", "data" (base64), "approximateArrivalTimestamp", ...}, "eventID", ...}]}; of a window
- * also "window", "state", "shardId", "isFinalInvokeForWindow" and "isWindowTerminatedEarly". Sequence numbers are
- * Kinesis's, of 56 digits; names that only AWS has (ARNs, a region) are left out.
+ * "partitionKey", "sequenceNumber", "data" (base64), "approximateArrivalTimestamp", ...}, "eventID", ...}]}; of a
+ * window also "window", "state", "shardId", "isFinalInvokeForWindow" and "isWindowTerminatedEarly". Sequence numbers
+ * are Kinesis's, of 56 digits; names that only AWS has (ARNs, a region) are left out.
  *
  * @param out  UTF-8. A view until the handler returns. Set on LS_OK only.
  *
@@ -388,7 +401,7 @@ typedef struct ls_mapping_run_options {
     uint32_t failover_ms;        /**< So long after it was heard of last others take this run for dead: 100..600,000,
                                       default 10,000. */
     uint32_t shards_max;         /**< It works on so many shards at once at most; default: no limit. */
-    ls_discard_callback discard; /**< Default NULL: what is given up is dropped. */
+    ls_discard_callback discard; /**< Told before the `failure_stream`, if there is one. Default NULL. */
 } ls_mapping_run_options;
 #define LS_MAPPING_RUN_OPTIONS_INIT {(uint32_t)sizeof(ls_mapping_run_options), 0, 0, 0, NULL}
 

@@ -86,6 +86,25 @@ static ls_status take_options(const ls_mapping_run_options *options, ls_mapping_
     return LS_OK;
 }
 
+/* Rare, and from any thread: it opens what it needs. */
+static ls_status put_failure(lsi_engine *engine, const char *name, const ls_put_entry *entries, size_t count)
+{
+    lsi_engine_stream *stream;
+    lsi_producer *producer;
+    size_t failed;
+    ls_status st = engine->ops->stream_open(engine, name, &stream);
+
+    if (st != LS_OK)
+        return st;
+    st = lsi_producer_open(stream, &producer);
+    if (st == LS_OK) {
+        st = lsi_producer_put_batch(producer, entries, count, LS_DURABILITY_DEFAULT, true, NULL, &failed);
+        lsi_producer_close(producer);
+    }
+    engine->ops->stream_close(stream);
+    return st;
+}
+
 ls_status ls_mapping_run(ls_mapping *mapping, const ls_mapping_run_options *options, ls_batch_handler handler,
                          void *user)
 {
@@ -113,6 +132,7 @@ ls_status ls_mapping_run(ls_mapping *mapping, const ls_mapping_run_options *opti
         .discard = own.discard,
         .user = user,
         .is_stopped = &mapping->is_stopped,
+        .put = put_failure,
     };
     st = lsi_mapping_run(mapping->stream->stream, &how);
     atomic_store_explicit(&mapping->is_running, false, memory_order_release);

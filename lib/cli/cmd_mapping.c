@@ -4,7 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { FROM, BATCH, BATCH_BYTES, WINDOW_MS, LANES, RETRIES, RECORD_AGE, TUMBLING, TIMEOUT, BISECT, REPORT, FILTER };
+enum { FROM, BATCH, BATCH_BYTES, WINDOW_MS, LANES, RETRIES, RECORD_AGE, TUMBLING, TIMEOUT, BISECT, REPORT, FAILURES,
+       FILTER };
 static const lsi_option options[] = {
     [FROM] = {"from", LSI_OPTION_TEXT, "P", "create, seek: where to begin: trim-horizon (the oldest), latest, or "
               "time:T with T as 2026-11-20T11:42:18Z or seconds since 1970.", 0, 0, 0},
@@ -25,6 +26,8 @@ static const lsi_option options[] = {
     [BISECT] = {"bisect", LSI_OPTION_FLAG, NULL, "create: a batch that fails is split in two.", 0, 0, 0},
     [REPORT] = {"report-failures", LSI_OPTION_FLAG, NULL, "create: handlers may report from which record on a batch "
                 "failed.", 0, 0, 0},
+    [FAILURES] = {"failures", LSI_OPTION_TEXT, "STREAM", "create: the stream that gets what is given up, and why; "
+                  "without it, it is dropped.", 0, 0, 0},
     [FILTER] = {"filter", LSI_OPTION_TEXT, "PATTERN", "create: only records that match it, as for `lstream filter`.", 0,
                 0, 0},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
@@ -139,6 +142,11 @@ static void settings_json(lsi_json_writer *json, const ls_mapping_options *is)
         lsi_json_int(json, is->handler_timeout_ms);
     lsi_member_bool(json, "bisect", (is->flags & LS_MAPPING_BISECT) != 0);
     lsi_member_bool(json, "report_failures", (is->flags & LS_MAPPING_REPORT_FAILURES) != 0);
+    lsi_json_key(json, "failures");
+    if (is->failure_stream == NULL)
+        lsi_json_null(json);
+    else
+        lsi_json_string(json, is->failure_stream);
     lsi_json_key(json, "filters");
     lsi_json_array_open(json);
     for (uint32_t i = 0; i < is->filter_count; i++)
@@ -165,6 +173,8 @@ static void settings_text(const ls_mapping_options *is)
         lsi_out_text("bisects\n");
     if ((is->flags & LS_MAPPING_REPORT_FAILURES) != 0)
         lsi_out_text("takes reports of failures\n");
+    if (is->failure_stream != NULL)
+        lsi_out_text("failures   to stream %s\n", is->failure_stream);
     for (uint32_t i = 0; i < is->filter_count; i++)
         lsi_out_text("filter     %s\n", is->filters[i]);
 }
@@ -215,6 +225,7 @@ static ls_mapping_options wanted(const lsi_call *call)
     to.tumbling_window_s = (uint32_t)values[TUMBLING].number;
     to.handler_timeout_ms = (int32_t)values[TIMEOUT].number;
     to.flags = (values[BISECT].given ? LS_MAPPING_BISECT : 0) | (values[REPORT].given ? LS_MAPPING_REPORT_FAILURES : 0);
+    to.failure_stream = values[FAILURES].text;
     to.filter_count = values[FILTER].given;
     to.filters = &values[FILTER].text;
     return to;
@@ -339,7 +350,7 @@ const lsi_command lsi_command_mapping = {
             "\"modified_us\", \"from\", \"from_us\" (of a time)}]}; of one mapping that, and\n"
             "\"batch\", \"batch_bytes\", \"window_ms\", \"lanes\", \"retries\", \"record_age_s\",\n"
             "\"tumbling_s\", \"timeout_ms\" (null: no end), \"bisect\", \"report_failures\",\n"
-            "\"filters\"; for delete {\"deleted\": NAME}.\n",
+            "\"failures\", \"filters\"; for delete {\"deleted\": NAME}.\n",
     .arguments_min = 1,
     .arguments_max = 3,
     .needs_store = true,

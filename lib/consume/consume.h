@@ -15,6 +15,7 @@
 #include <libstream/iterator.h>
 #include <libstream/lease.h>
 #include <libstream/mapping.h>
+#include <libstream/producer.h>
 
 #include "consume/lease_rules.h"
 #include "engine/engine.h"
@@ -154,6 +155,7 @@ typedef struct lsi_mapping {
     ls_mapping_options options; /* resolved and valid */
     const lsi_mapping_start *starts; /* [start_count], ascending by shard */
     uint32_t start_count;
+    char own_failure_stream[LSI_STREAM_NAME_MAX + 1];
     char *texts; /* this and the next: what it points to */
     const char **filters;
     lsi_mapping_start *own_starts;
@@ -204,6 +206,9 @@ typedef struct lsi_mapping_running {
     ls_discard_callback discard;
     void *user;
     const _Atomic bool *is_stopped;
+    /* Puts records to a stream of the same store, all of them into one shard, or none: this room writes nothing.
+     * TOO_LARGE: a record is too large for that stream, or all are together. */
+    ls_status (*put)(lsi_engine *engine, const char *stream, const ls_put_entry *entries, size_t count);
 } lsi_mapping_running;
 ls_status lsi_mapping_run(lsi_engine_stream *stream, const lsi_mapping_running *how);
 void lsi_mapping_wake(lsi_engine_stream *stream); /* whoever runs a mapping of the stream looks what is to be done */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/iso_time.h"
+#include "base/status.h"
 #include "stream/stream.h"
 
 static void number_of(const lsi_event_source *source, const ls_record *record, char text[LSI_SEQNO56_BYTES])
@@ -114,6 +115,28 @@ static void write_window(lsi_json_writer *to, const lsi_invocation *what)
     lsi_json_object_close(to);
     lsi_json_key(to, "state");
     lsi_json_raw(to, what->state.size == 0 ? "{}" : what->state.data, what->state.size == 0 ? 2 : what->state.size);
+}
+
+static bool is_object(void *user, lsi_json_kind kind, const char *text, size_t size, unsigned depth)
+{
+    (void)text;
+    (void)size;
+    if (depth == 0)
+        *(bool *)user = kind == LSI_JSON_OBJECT_OPEN || kind == LSI_JSON_OBJECT_CLOSE;
+    return true;
+}
+
+ls_status lsi_event_check_state(const lsi_memory *memory, const lsi_invocation *what)
+{
+    bool is_good = false;
+    ls_status st;
+
+    if (!what->is_windowed || what->state.size == 0)
+        return LS_OK;
+    st = lsi_json_parse(memory, what->state.data, what->state.size, is_object, &is_good);
+    if (st == LS_ERR_INVALID_ARGUMENT || (st == LS_OK && !is_good))
+        return lsi_fail(LS_ERR_STATE, "the state of the window is no JSON object, and goes into no event document");
+    return st;
 }
 
 void lsi_event_write(lsi_json_writer *to, const lsi_event_source *source, const lsi_invocation *what)

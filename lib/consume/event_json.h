@@ -29,6 +29,9 @@ static inline uint64_t lsi_event_record_bytes(const ls_record *record, uint32_t 
            lsi_json_escaped_size(record->partition_key.data, record->partition_key.size) + extra_bytes;
 }
 
+/* A state that was set by ls_handler_set_state may be anything, and what is no JSON has no place in a document: STATE.
+ * UNSUPPORTED: there is one, and this was built without JSON. */
+ls_status lsi_event_check_state(const lsi_memory *memory, const lsi_invocation *what);
 /* The document for a handler. The state of a window is JSON, an object; an empty one is {}. */
 void lsi_event_write(lsi_json_writer *to, const lsi_event_source *source, const lsi_invocation *what);
 

@@ -54,30 +54,6 @@ void lsi_handler_context_end(ls_handler_context *context)
 
 /* ---- documents ---- */
 
-static bool is_object(void *user, lsi_json_kind kind, const char *text, size_t size, unsigned depth)
-{
-    (void)text;
-    (void)size;
-    if (depth == 0)
-        *(bool *)user = kind == LSI_JSON_OBJECT_OPEN || kind == LSI_JSON_OBJECT_CLOSE;
-    return true;
-}
-
-/* A state that was set by ls_handler_set_state may be anything; what is no JSON has no place in a document. */
-static ls_status check_state(const ls_handler_context *context)
-{
-    const lsi_invocation *what = context->what;
-    bool is_good = false;
-    ls_status st;
-
-    if (!what->is_windowed || what->state.size == 0)
-        return LS_OK;
-    st = lsi_json_parse(&context->env->memory, what->state.data, what->state.size, is_object, &is_good);
-    if (st == LS_ERR_INVALID_ARGUMENT || (st == LS_OK && !is_good))
-        return lsi_fail(LS_ERR_STATE, "the state of the window is no JSON object, and goes into no event document");
-    return st;
-}
-
 ls_status lsi_handler_event_json(ls_handler_context *context, ls_bytes *out)
 {
     ls_status st = LS_OK;
@@ -85,7 +61,7 @@ ls_status lsi_handler_event_json(ls_handler_context *context, ls_bytes *out)
     if (context->event == NULL) {
         lsi_json_writer to;
 
-        st = check_state(context);
+        st = lsi_event_check_state(&context->env->memory, context->what);
         if (st != LS_OK)
             return st;
         lsi_json_begin(&to, &context->env->memory);

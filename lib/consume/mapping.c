@@ -180,6 +180,35 @@ static ls_status check_filters(const lsi_memory *memory, const ls_mapping_option
     return st;
 }
 
+/* It takes every record that can be given up: one whose report is too large goes there as it is. */
+static ls_status check_failure_stream(lsi_engine_stream *stream, const ls_mapping_options *options)
+{
+    const lsi_engine_ops *ops = stream->engine->ops;
+    const char *name = options->failure_stream;
+    lsi_stream_info own = {0}, other = {0};
+    lsi_engine_stream *destination;
+    ls_status st;
+
+    if (name == NULL)
+        return LS_OK;
+    st = ops->stream_open(stream->engine, name, &destination);
+    if (st != LS_OK)
+        return st;
+    st = ops->info(stream, &own);
+    if (st == LS_OK)
+        st = ops->info(destination, &other);
+    if (st == LS_OK && strcmp(own.name, name) == 0)
+        st = lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.failure_stream is '%s', the mapping's own stream", name);
+    else if (st == LS_OK && other.record_bytes_max < own.record_bytes_max)
+        st = lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.failure_stream '%s' takes records of %" PRIu32 " bytes, and "
+                      "stream '%s' has some of %" PRIu32, name, other.record_bytes_max, own.name,
+                      own.record_bytes_max);
+    lsi_stream_info_free(&own);
+    lsi_stream_info_free(&other);
+    ops->stream_close(destination);
+    return st;
+}
+
 /* `*conflict`: somebody else was faster, and nothing was changed. */
 static ls_status store(lsi_engine_stream *stream, const lsi_mapping *mapping, bool *conflict)
 {
@@ -209,6 +238,8 @@ ls_status lsi_mapping_create(lsi_engine_stream *stream, const char *name, const 
         st = check_position(env, position);
     if (st == LS_OK)
         st = check_filters(&env->memory, options);
+    if (st == LS_OK)
+        st = check_failure_stream(stream, options);
     if (st != LS_OK)
         return st;
     mapping = lsi_alloc_zero(&env->memory, sizeof(*mapping));
@@ -240,6 +271,8 @@ ls_status lsi_mapping_change(lsi_engine_stream *stream, const char *name, const 
     bool conflict = false;
     ls_status st = options != NULL ? check_filters(&env->memory, options) : LS_OK;
 
+    if (st == LS_OK && options != NULL)
+        st = check_failure_stream(stream, options);
     if (st != LS_OK)
         return st;
     do {

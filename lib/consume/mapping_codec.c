@@ -28,6 +28,12 @@ void lsi_mapping_free(lsi_mapping *mapping)
 
 /* ---- writing ---- */
 
+/* With its end; 0: there is none. */
+static uint32_t name_bytes(const char *name)
+{
+    return name == NULL ? 0 : (uint32_t)strlen(name) + 1;
+}
+
 static void put_head(lsi_writer *to, const lsi_mapping *mapping)
 {
     const ls_mapping_options *options = &mapping->options;
@@ -52,14 +58,14 @@ static void put_head(lsi_writer *to, const lsi_mapping *mapping)
     lsi_put_u32(to, options->sync_interval_ms);
     lsi_put_u32(to, options->filter_count);
     lsi_put_u32(to, mapping->start_count);
-    lsi_put_u32(to, 0);
+    lsi_put_u32(to, name_bytes(options->failure_stream));
     lsi_put_u64(to, mapping->progress_id);
 }
 
 ls_status lsi_mapping_encode(const lsi_memory *memory, const lsi_mapping *mapping, ls_bytes *out)
 {
     const ls_mapping_options *options = &mapping->options;
-    size_t size = HEAD_BYTES + (size_t)mapping->start_count * START_BYTES;
+    size_t size = HEAD_BYTES + (size_t)mapping->start_count * START_BYTES + name_bytes(options->failure_stream);
     unsigned char *bytes;
     lsi_writer to;
 
@@ -80,13 +86,15 @@ ls_status lsi_mapping_encode(const lsi_memory *memory, const lsi_mapping *mappin
         lsi_put_u32(&to, (uint32_t)text_size);
         lsi_put_bytes(&to, options->filters[i], text_size);
     }
+    if (options->failure_stream != NULL)
+        lsi_put_bytes(&to, options->failure_stream, name_bytes(options->failure_stream));
     *out = (ls_bytes){bytes, size};
     return LS_OK;
 }
 
 /* ---- reading ---- */
 
-static void take_head(lsi_cursor *from, lsi_mapping *mapping)
+static void take_head(lsi_cursor *from, lsi_mapping *mapping, uint32_t *name_size)
 {
     ls_mapping_options *options = &mapping->options;
 
@@ -110,8 +118,7 @@ static void take_head(lsi_cursor *from, lsi_mapping *mapping)
     options->sync_interval_ms = lsi_take_u32(from);
     options->filter_count = lsi_take_u32(from);
     mapping->start_count = lsi_take_u32(from);
-    if (lsi_take_u32(from) != 0)
-        from->bad = true;
+    *name_size = lsi_take_u32(from);
     mapping->progress_id = lsi_take_u64(from);
 }
 
@@ -173,6 +180,20 @@ static ls_status take_filters(lsi_cursor *from, lsi_mapping *mapping)
     return LS_OK;
 }
 
+static void take_failure_stream(lsi_cursor *from, uint32_t size, lsi_mapping *mapping)
+{
+    const unsigned char *bytes = size == 0 ? NULL : lsi_take_bytes(from, size);
+
+    if (size == 0)
+        return;
+    if (bytes == NULL || size > sizeof(mapping->own_failure_stream) || memchr(bytes, 0, size) != bytes + size - 1) {
+        from->bad = true;
+        return;
+    }
+    memcpy(mapping->own_failure_stream, bytes, size);
+    mapping->options.failure_stream = mapping->own_failure_stream;
+}
+
 static bool is_valid(const lsi_mapping *mapping)
 {
     lsi_error_state error;
@@ -194,7 +215,7 @@ ls_status lsi_mapping_decode(const lsi_memory *memory, const lsi_state_entry *en
     size_t prefix = sizeof(LSI_MAPPING_PREFIX) - 1, name_size = entry->key.size - prefix;
     lsi_cursor from = {entry->value.data, (const unsigned char *)entry->value.data + entry->value.size, false};
     lsi_mapping *mapping;
-    uint32_t format;
+    uint32_t format, failure_stream_bytes;
     ls_status st;
 
     if (name_size == 0 || name_size > LSI_STREAM_NAME_MAX)
@@ -211,10 +232,12 @@ ls_status lsi_mapping_decode(const lsi_memory *memory, const lsi_state_entry *en
                       FORMAT);
         goto fail;
     }
-    take_head(&from, mapping);
+    take_head(&from, mapping, &failure_stream_bytes);
     st = take_starts(&from, mapping);
     if (st == LS_OK)
         st = take_filters(&from, mapping);
+    if (st == LS_OK)
+        take_failure_stream(&from, failure_stream_bytes, mapping);
     if (st == LS_OK && (format != FORMAT || from.bad || from.at != from.end || !is_valid(mapping)))
         st = lsi_fail(LS_ERR_CORRUPT, "the state's value of mapping '%s', %zu bytes, is none", mapping->name,
                       entry->value.size);

@@ -2,7 +2,8 @@
  *
  * mapping_run.c     the run: which shards are worked on here, by what the rows of the mapping say
  * mapping_worker.c  one shard: its threads, its batch machine, its progress
- * handler.c         what a handler is given, and what its answer amounts to */
+ * handler.c         what a handler is given, and what its answer amounts to
+ * failure.c         what is given up goes to the mapping's failure stream */
 #ifndef LSI_CONSUME_MAPPING_RUN_H
 #define LSI_CONSUME_MAPPING_RUN_H
 
@@ -76,5 +77,10 @@ void lsi_worker_free(lsi_worker *worker);
 /* Its state is a view of the context's. */
 lsi_outcome lsi_handler_outcome(ls_handler_answer answer, const ls_handler_context *context);
 void lsi_handler_context_end(ls_handler_context *context);
+
+/* ---- failure.c ---- */
+
+/* Of a mapping that has a failure stream. False: it is to be tried again, and was logged. */
+bool lsi_failure_put(const lsi_worker *worker, const lsi_batcher_action *discard);
 
 #endif

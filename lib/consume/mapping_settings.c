@@ -112,8 +112,8 @@ ls_status lsi_mapping_options_check(const ls_mapping_options *options)
     if ((options->flags & LS_MAPPING_DISCARD_FAILED_ONLY) != 0 && (options->flags & LS_MAPPING_REPORT_FAILURES) == 0)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.flags has LS_MAPPING_DISCARD_FAILED_ONLY without "
                         "LS_MAPPING_REPORT_FAILURES");
-    if (options->failure_stream != NULL)
-        return lsi_fail(LS_ERR_UNSUPPORTED, "options.failure_stream is not supported yet");
+    if (options->failure_stream != NULL && lsi_check_stream_name(options->failure_stream) != LS_OK)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.failure_stream is no name of a stream");
     if (options->consumer != NULL)
         return lsi_fail(LS_ERR_UNSUPPORTED, "options.consumer is not supported yet");
     return LS_OK;

@@ -219,11 +219,13 @@ static void discard(lsi_worker *worker, const lsi_batcher_action *action)
     if (run->how->discard != NULL)
         is_written = run->how->discard(&batch, is_by_retries ? LS_DISCARD_RETRIES : LS_DISCARD_AGE,
                                        action->invoke_count, run->how->user) == 0;
-    else if (what->count > 0)
+    else if (what->count > 0 && run->mapping->options.failure_stream == NULL)
         lsi_env_log(run->env, LS_LOG_WARNING, "mapping '%s' shard %" PRIu32 ": %" PRIu32 " records are given up, %"
                     PRIu64 "..%" PRIu64 ": %s", run->mapping->name, worker->shard, what->count,
                     what->records[0].seqno, what->records[what->count - 1].seqno,
                     is_by_retries ? "retries are over" : "they are too old");
+    if (is_written && run->mapping->options.failure_stream != NULL)
+        is_written = lsi_failure_put(worker, action);
     lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
     lsi_batcher_discarded(worker->machine, action->lane, is_written, moment(worker));
     tell_others(worker);

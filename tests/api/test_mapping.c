@@ -127,6 +127,8 @@ static void all_settings_come_back_also_after_reopening(void **state)
     to.window_state_bytes_max = 6u << 20;
     to.handler_timeout_ms = LS_MAPPING_NO_TIMEOUT;
     to.sync_interval_ms = 60000;
+    to.failure_stream = "failures";
+    assert_int_equal(ls_stream_close(make_stream(fx, "failures", 1)), LS_OK);
     assert_int_equal(ls_mapping_create(stream, "m", &latest, &to), LS_OK);
     before = look(stream, "m");
     if (!in_memory) {
@@ -141,6 +143,8 @@ static void all_settings_come_back_also_after_reopening(void **state)
     for (uint32_t i = 0; i < to.filter_count; i++)
         assert_string_equal(is.filters[i], filters[i]);
     assert_int_equal(is.lane_count, 1);
+    assert_string_equal(is.failure_stream, to.failure_stream);
+    is.failure_stream = to.failure_stream;
     is.filters = to.filters;
     to.lane_count = 1;
     assert_memory_equal(&is, &to, sizeof to);
@@ -339,7 +343,7 @@ static void settings_out_of_their_range_are_refused_by_name(void **state)
         {"options.handler_timeout_ms is 900001: it is 1..900000", LS_ERR_INVALID_ARGUMENT},
         {"options.sync_interval_ms is 60001: it is 1..60000", LS_ERR_INVALID_ARGUMENT},
         {"options.filter_count is 11: it is 0..10", LS_ERR_INVALID_ARGUMENT},
-        {"options.failure_stream is not supported yet", LS_ERR_UNSUPPORTED},
+        {"options.failure_stream is no name of a stream", LS_ERR_INVALID_ARGUMENT},
         {"options.consumer is not supported yet", LS_ERR_UNSUPPORTED},
     };
 
@@ -361,7 +365,7 @@ static void settings_out_of_their_range_are_refused_by_name(void **state)
     bad[11].handler_timeout_ms = 900001;
     bad[12].sync_interval_ms = 60001;
     bad[13].filter_count = 11;
-    bad[14].failure_stream = "dead";
+    bad[14].failure_stream = "not a name";
     bad[15].consumer = "fast";
     for (size_t i = 0; i < 16; i++) {
         assert_int_equal(ls_mapping_create(stream, "m", &horizon, &bad[i]), told[i].st);

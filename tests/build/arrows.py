@@ -55,7 +55,7 @@ PUBLIC = {
     "engine/local": {"store.h", "stream.h", "producer.h", "iterator.h", "unstable/inspect.h"},
     "engine/kafka": {"store.h", "stream.h", "producer.h", "iterator.h"},
     "produce": {"store.h", "stream.h", "producer.h"},
-    "consume": {"store.h", "stream.h", "iterator.h", "consumer.h", "lease.h", "mapping.h"},
+    "consume": {"store.h", "stream.h", "iterator.h", "consumer.h", "lease.h", "mapping.h", "producer.h"},
     "deliver": {"store.h", "stream.h", "iterator.h"},
 }
 PUBLIC_ALL = {"api", "gateway", "server", "cli", "python", "examples", "bench"}

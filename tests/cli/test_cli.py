@@ -317,6 +317,7 @@ class Commands(Store):
                                        "--report-failures").out, "")
         self.assertEqual(names(), ["a", "b"])
         is_a = json.loads(self.run_tool("mapping", "s", "describe", "a", "--json").out)
+        self.assertIsNone(is_a["failures"])
         self.assertEqual((is_a["batch"], is_a["batch_bytes"], is_a["window_ms"], is_a["lanes"], is_a["retries"],
                           is_a["record_age_s"], is_a["tumbling_s"], is_a["timeout_ms"], is_a["bisect"],
                           is_a["report_failures"]), (7, 1 << 20, 20, 1, 0, 60, 5, 9, True, True))

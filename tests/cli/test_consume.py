@@ -100,6 +100,15 @@ class Consuming(Consumer):
         self.assertIn("attempt 2: %s ended with 3" % sys.executable, done.err)
         self.assertIn("shard 0: 1..6 are given up: retries are over", done.err)
 
+    def test_what_is_given_up_goes_to_the_failure_stream(self):
+        self.make("dead")
+        self.fill("--retries", 0, "--failures", "dead")
+        self.assertIn("failures   to stream dead", self.run_tool("mapping", "s", "describe", "m").out)
+        self.handle(CODE="1")
+        reports = [json.loads(line) for line in self.lines("dead")]
+        self.assertEqual([len(r["payload"]["Records"]) for r in reports], [6])
+        self.assertEqual(reports[0]["KinesisBatchInfo"]["streamArn"], "s")
+
     def test_a_program_that_is_killed_has_failed(self):
         self.fill("--retries", 0)
         self.assertIn("sh was ended by signal 9", self.consume("--", "sh", "-c", "kill -9 $$").err)
