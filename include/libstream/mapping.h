@@ -7,8 +7,8 @@
  * limits. It belongs to the stream, and goes with it; mappings of one stream know nothing of each other.
  *
  * A program *runs* a mapping with a handler (ls_mapping_run). Any number of runs, in any processes, share the shards of
- * the stream among them, each shard with one of them at a time. A run that is gone or stopped is taken for dead when
- * it was not heard of for `failover_ms`, and others go on with its shards.
+ * the stream among them, each shard with one of them at a time. A run whose process is gone is taken for dead within a
+ * second, one that is stopped when it was not heard of for `failover_ms`; others go on with its shards.
  *
  * WHAT HOLDS. Every record that is wanted is handled at least once, or discarded by the mapping's settings: nothing is
  * skipped. Records of a partition key are handled in their order; a shard that came from others only after these were

@@ -39,6 +39,8 @@ typedef struct lsi_mapping_runner_row {
     uint32_t failover_ms; /* it is dead when this did not change for so long */
     uint32_t shards_max;  /* 0: no limit */
     uint64_t beat;
+    uint64_t ticket; /* the engine's, which knows whether its process is gone */
+    bool is_dead;    /* not stored: whoever looks has seen it */
 } lsi_mapping_runner_row;
 
 /* All of them; the shards' rise by shard and come without their windows' states. Both arrays are the caller's

@@ -16,7 +16,7 @@
 #define FORMAT 1u
 #define ROW_BYTES 52u
 #define HAS_WINDOW 1u
-#define RUNNER_BYTES 28u
+#define RUNNER_BYTES 36u
 #define REMOVED_AT_ONCE 1024u
 
 /* ---- shards ---- */
@@ -84,6 +84,8 @@ static bool take_runner(const lsi_state_entry *entry, uint64_t mapping_id, lsi_m
     mapping = lsi_take_u64(&from);
     out->beat = lsi_take_u64(&from);
     out->shards_max = lsi_take_u32(&from);
+    out->ticket = lsi_take_u64(&from);
+    out->is_dead = false;
     if (from.bad || from.at != from.end || format != FORMAT || mapping != mapping_id || entry->key.size < 16)
         return false;
     memcpy(digits, (const char *)entry->key.data + entry->key.size - 16, 16);
@@ -251,6 +253,7 @@ ls_status lsi_mapping_runner_write(lsi_engine_stream *stream, const char *name, 
     lsi_put_u64(&to, mapping_id);
     lsi_put_u64(&to, row->beat);
     lsi_put_u32(&to, row->shards_max);
+    lsi_put_u64(&to, row->ticket);
     if (!is_removed)
         change.value = (ls_bytes){bytes, sizeof(bytes)};
     st = swap(stream, &change, is_done);

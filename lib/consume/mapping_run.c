@@ -2,7 +2,7 @@
  *
  * All runs of a mapping, in all processes, see the same rows of the stream's state and wait for their changes. Each has
  * a row of its own, which it changes three times in `failover_ms`; whose row stands still for as long as it states, by
- * the looker's own monotonic clock, or is gone, is dead. A shard is worked on by the run that its row names.
+ * the looker's own monotonic clock, or is gone, is dead; so is at once whose process is gone by the kernel's word. A shard is worked on by the run that its row names.
  *
  *   M6  A shard can be had when it is not finished, its parents are finished or gone, and its row names nobody, or
  *       somebody dead. It is taken by one swap of its row, and given back by another: a run that was dead for others is
@@ -16,9 +16,10 @@
 #include "base/patience.h"
 
 #define PAUSE_US 100000
+#define DEATHS_US 1000000 /* so often it is asked whether the others' processes are gone */
 
 typedef struct lsi_seen_runner {
-    uint64_t id, version;
+    uint64_t id, version, ticket;
     int64_t since_us; /* monotonic: so long it has this version */
     bool is_there, has_changed;
 } lsi_seen_runner;
@@ -61,6 +62,7 @@ static void become_new(lsi_run *run)
         run->env->random(run->env->random_user, &run->me.id, sizeof(run->me.id));
     while (run->me.id == 0);
     run->me.version = LSI_STATE_NONE;
+    run->me.ticket = run->stream->engine->ops->ticket(run->stream->engine);
     run->me.failover_ms = run->how->failover_ms;
     run->me.shards_max = run->how->shards_max;
     run->renew_us = 0;
@@ -85,7 +87,7 @@ static ls_status see(lsi_run *run, const lsi_mapping_runner_row *row, int64_t no
                       sizeof(*run->seen)))
             return lsi_fail(LS_ERR_NO_MEMORY, "no memory for the runs of mapping '%s'", run->how->name);
         seen = &run->seen[run->seen_count++];
-        *seen = (lsi_seen_runner){.id = row->id, .version = row->version, .since_us = now_us};
+        *seen = (lsi_seen_runner){.id = row->id, .version = row->version, .ticket = row->ticket, .since_us = now_us};
     }
     if (seen->version != row->version) {
         seen->version = row->version;
@@ -94,6 +96,11 @@ static ls_status see(lsi_run *run, const lsi_mapping_runner_row *row, int64_t no
     }
     seen->is_there = true;
     return LS_OK;
+}
+
+static bool is_gone(const lsi_run *run, uint64_t ticket)
+{
+    return run->stream->engine->ops->ticket_is_gone(run->stream->engine, ticket);
 }
 
 /* Looks at the runners; those that are dead are removed, for everybody. */
@@ -113,7 +120,9 @@ static ls_status see_all(lsi_run *run, found *of)
         if (row->id != run->me.id)
             st = see(run, row, now_us);
         seen = seen_of(run, row->id);
-        if (st == LS_OK && seen != NULL && now_us - seen->since_us >= (int64_t)row->failover_ms * 1000)
+        row->is_dead = st == LS_OK && seen != NULL &&
+            (now_us - seen->since_us >= (int64_t)row->failover_ms * 1000 || is_gone(run, row->ticket));
+        if (row->is_dead)
             st = lsi_mapping_runner_write(run->stream, run->how->name, run->how->id, row, true, &is_done);
         /* If that was refused it lives: the next look sees it. */
     }
@@ -136,7 +145,8 @@ static bool lives(const lsi_run *run, const found *of, uint64_t id, bool *is_pro
         for (size_t k = 0; of->runners[i].id == id && k < run->seen_count; k++)
             if (run->seen[k].id == id) {
                 *is_proven = run->seen[k].has_changed;
-                return now_us - run->seen[k].since_us < (int64_t)of->runners[i].failover_ms * 1000;
+                return !of->runners[i].is_dead &&
+                    now_us - run->seen[k].since_us < (int64_t)of->runners[i].failover_ms * 1000;
             }
     return false;
 }
@@ -411,6 +421,28 @@ static bool is_told_to_end(const lsi_run *run)
         atomic_load_explicit(&run->is_stopped, memory_order_acquire);
 }
 
+static bool is_one_gone(const lsi_run *run)
+{
+    for (size_t i = 0; i < run->seen_count; i++)
+        if (is_gone(run, run->seen[i].ticket))
+            return true;
+    return false;
+}
+
+/* Until the state or a worker has changed, another's process is gone, or the time is over: the run looks anew. */
+static void wait_for_change(lsi_run *run, uint32_t token, int64_t pause_us)
+{
+    const lsi_engine_ops *ops = run->stream->engine->ops;
+
+    while (pause_us > 0) {
+        int64_t slice_us = run->seen_count > 0 && pause_us > DEATHS_US ? DEATHS_US : pause_us;
+
+        if (ops->sleep(run->stream, LSI_STATE_SHARD, token, slice_us) != LSI_SLEPT_OUT || is_one_gone(run))
+            return;
+        pause_us -= slice_us;
+    }
+}
+
 static void run_on(lsi_run *run)
 {
     const lsi_engine_ops *ops = run->stream->engine->ops;
@@ -435,7 +467,7 @@ static void run_on(lsi_run *run)
         else
             lsi_error_note_first(st, &run->st, &run->why);
         if (run->st == LS_OK && !is_over && pause_us > 0)
-            (void)ops->sleep(run->stream, LSI_STATE_SHARD, token, pause_us); /* However it ends, we look. */
+            wait_for_change(run, token, pause_us);
         else if (is_ending)
             (void)ops->sleep(run->stream, LSI_STATE_SHARD, token, PAUSE_US);
     }

@@ -9,6 +9,7 @@
 #define RUNNERS 3
 #define KILLS 25
 #define FAILOVER_MS 300
+#define LONG_MS 20000
 
 /* What handlers did, in their order, whoever they were: a record's number + 1; 0: its writer was killed. */
 typedef struct diary {
@@ -35,7 +36,7 @@ static ls_handler_answer note(const ls_batch *batch, ls_handler_context *context
     return LS_HANDLER_DONE;
 }
 
-static ls_status run_mapping(const char *path, uint32_t flags, void *user)
+static ls_status run_mapping(const char *path, uint32_t flags, uint32_t failover_ms, void *user)
 {
     ls_mapping_run_options options = LS_MAPPING_RUN_OPTIONS_INIT;
     ls_mapping *mapping = NULL;
@@ -50,7 +51,7 @@ static ls_status run_mapping(const char *path, uint32_t flags, void *user)
     if (st != LS_OK)
         return st;
     options.flags = flags;
-    options.failover_ms = FAILOVER_MS;
+    options.failover_ms = failover_ms;
     st = ls_mapping_run(mapping, &options, note, user);
     if (ls_mapping_close(mapping) != LS_OK || ls_stream_close(stream) != LS_OK || ls_store_close(store) != LS_OK)
         return LS_ERR_STATE;
@@ -59,7 +60,7 @@ static ls_status run_mapping(const char *path, uint32_t flags, void *user)
 
 static void run_for_ever(fixture *fx)
 {
-    child_check(run_mapping(fx->path, 0, fx) == LS_OK);
+    child_check(run_mapping(fx->path, 0, FAILOVER_MS, fx) == LS_OK);
 }
 
 static void make_store(const fixture *fx, uint32_t lane_count, handles *of)
@@ -153,7 +154,7 @@ static void kill_and_replace(fixture *fx, uint32_t lane_count)
     }
     assert_int_equal(handles_close(&of), LS_OK);
     /* Nobody is left but those whose rows still look alive: it waits for these to be dead. */
-    assert_int_equal(run_mapping(fx->path, LS_RUN_UNTIL_CAUGHT_UP, NULL), LS_OK);
+    assert_int_equal(run_mapping(fx->path, LS_RUN_UNTIL_CAUGHT_UP, FAILOVER_MS, NULL), LS_OK);
     check_diary();
 }
 
@@ -167,9 +168,53 @@ static void killed_runs_with_lanes_lose_nothing_and_keep_the_order(void **state)
     kill_and_replace(*state, 4);
 }
 
+static void run_patiently(fixture *fx)
+{
+    child_check(run_mapping(fx->path, 0, 10 * LONG_MS, NULL) == LS_OK);
+}
+
+static bool is_handled(uint32_t count)
+{
+    for (int i = 0; i < LONG_MS / 10 && atomic_load(&the_diary->count) < count; i++)
+        (void)usleep(10000);
+    return atomic_load(&the_diary->count) >= count;
+}
+
+/* Two runs that would wait for each other for a long time, and one shard. The first has it; when it is killed the other
+ * goes on long before that time is over, and so does one that comes afterwards. */
+static void others_go_on_at_once_when_a_run_was_killed(void **state)
+{
+    fixture *fx = *state;
+    pid_t first, second;
+    handles of;
+
+    make_store(fx, 1, &of);
+    assert_int_equal(handles_close(&of), LS_OK); /* The children's stores are their own. */
+    first = child_start(run_patiently, fx);
+    assert_int_equal(handles_open(&of, fx->path, NULL, NULL), LS_OK);
+    put_numbers(&of, 0, 5);
+    assert_true(is_handled(5));
+    assert_int_equal(handles_close(&of), LS_OK);
+    second = child_start(run_patiently, fx);
+    (void)usleep(300000); /* It has seen the other one, or will see it dead at its first look. */
+    assert_int_equal(kill(first, SIGKILL), 0);
+    (void)child_end(first);
+    assert_int_equal(handles_open(&of, fx->path, NULL, NULL), LS_OK);
+    put_numbers(&of, 5, 10);
+    assert_true(is_handled(10));
+    assert_int_equal(kill(second, SIGKILL), 0);
+    (void)child_end(second);
+    put_numbers(&of, 10, 15);
+    assert_int_equal(handles_close(&of), LS_OK);
+    assert_int_equal(run_mapping(fx->path, LS_RUN_UNTIL_CAUGHT_UP, 10 * LONG_MS, NULL), LS_OK);
+    assert_true(is_handled(15));
+    assert_int_equal(munmap(the_diary, sizeof *the_diary), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(others_go_on_at_once_when_a_run_was_killed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(killed_runs_lose_nothing_and_keep_the_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(killed_runs_with_lanes_lose_nothing_and_keep_the_order, set_up, tear_down),
     };
