@@ -438,6 +438,19 @@ LS_API ls_status ls_mapping_run(ls_mapping *mapping, const ls_mapping_run_option
  */
 LS_API void ls_mapping_stop(ls_mapping *mapping);
 
+/**
+ * Wait until this handle has no run: after ls_mapping_stop, before ls_mapping_close.
+ *
+ * @param timeout_ms  0: only look; -1: no end. A handler of this run waits for itself with -1: for ever.
+ *
+ * @retval LS_OK                    It has none, or had none.
+ * @retval LS_ERR_BUSY              It has still one: a handler has not returned, or it was not stopped.
+ * @retval LS_ERR_INVALID_ARGUMENT  `timeout_ms` is below -1.
+ *
+ * Threads: any thread. Blocks up to `timeout_ms`. Since 0.1.
+ */
+LS_API ls_status ls_mapping_wait(ls_mapping *mapping, int64_t timeout_ms);
+
 /* ---- listing ---- */
 
 /** A page of a stream's mappings, in byte order of name. */

@@ -72,7 +72,8 @@ struct ls_consumer {
 struct ls_mapping {
     ls_stream *stream;
     uint64_t id;
-    _Atomic bool is_running, is_stopped;
+    _Atomic uint32_t running; /* 1 while there is a run; others sleep on it */
+    _Atomic bool is_stopped;
     char name[LSI_STREAM_NAME_MAX + 1];
 };
 

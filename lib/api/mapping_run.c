@@ -36,7 +36,7 @@ ls_status ls_mapping_open(ls_stream *stream, const char *name, ls_mapping **out)
     }
     mapping->stream = stream;
     mapping->id = found->id;
-    atomic_init(&mapping->is_running, false);
+    atomic_init(&mapping->running, 0);
     atomic_init(&mapping->is_stopped, false);
     (void)snprintf(mapping->name, sizeof mapping->name, "%s", name); /* fits: there is one of that name */
     lsi_mapping_free(found);
@@ -53,7 +53,7 @@ ls_status ls_mapping_close(ls_mapping *mapping)
         return LS_OK;
     stream = mapping->stream;
     /* In a fork child nothing runs; acquire pairs with the release at the run's end. */
-    if (lsi_store_is_mine(stream->store) && atomic_load_explicit(&mapping->is_running, memory_order_acquire))
+    if (lsi_store_is_mine(stream->store) && atomic_load_explicit(&mapping->running, memory_order_acquire) != 0)
         return lsi_fail(LS_ERR_STATE, "mapping '%s': a run of this handle has not returned", mapping->name);
     lsi_free(&stream->store->env.memory, mapping);
     atomic_fetch_sub_explicit(&stream->child_count, 1, memory_order_release); /* Pairs with ls_stream_close. */
@@ -66,6 +66,28 @@ void ls_mapping_stop(ls_mapping *mapping)
         return;
     atomic_store_explicit(&mapping->is_stopped, true, memory_order_release); /* Pairs with the run's loop. */
     lsi_mapping_wake(mapping->stream->stream);
+}
+
+ls_status ls_mapping_wait(ls_mapping *mapping, int64_t timeout_ms)
+{
+    const lsi_clock *clock;
+    int64_t end_us;
+
+    LSI_REFUSE_NULL(mapping);
+    if (timeout_ms < -1)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "timeout_ms is %" PRId64 ": it is -1 (no end) or more", timeout_ms);
+    LSI_ENTER(mapping->stream->store);
+    clock = &mapping->stream->store->env.clock;
+    end_us = timeout_ms < 0 || timeout_ms > INT64_MAX / 2000 ? INT64_MAX : lsi_monotonic_us(clock) + timeout_ms * 1000;
+    while (atomic_load_explicit(&mapping->running, memory_order_acquire) != 0) { /* Pairs with the run's end. */
+        int64_t left_us = end_us == INT64_MAX ? -1 : end_us - lsi_monotonic_us(clock);
+
+        if (end_us != INT64_MAX && left_us <= 0)
+            return lsi_fail(LS_ERR_BUSY, "mapping '%s': a run of this handle has not returned after %" PRId64 " ms",
+                            mapping->name, timeout_ms);
+        (void)lsi_word_sleep(&mapping->running, 1, left_us); /* However it ends, we look. */
+    }
+    return lsi_error_end(LS_OK);
 }
 
 /* ---- running ---- */
@@ -110,7 +132,7 @@ ls_status ls_mapping_run(ls_mapping *mapping, const ls_mapping_run_options *opti
 {
     ls_mapping_run_options own;
     lsi_mapping_running how;
-    bool is_running = false;
+    uint32_t idle = 0;
     ls_status st;
 
     LSI_REFUSE_NULL(mapping);
@@ -119,7 +141,7 @@ ls_status ls_mapping_run(ls_mapping *mapping, const ls_mapping_run_options *opti
     st = take_options(options, &own);
     if (st != LS_OK)
         return st;
-    if (!atomic_compare_exchange_strong_explicit(&mapping->is_running, &is_running, true, memory_order_acquire,
+    if (!atomic_compare_exchange_strong_explicit(&mapping->running, &idle, 1, memory_order_acquire,
                                                  memory_order_relaxed))
         return lsi_fail(LS_ERR_STATE, "mapping '%s': a run of this handle has not returned", mapping->name);
     how = (lsi_mapping_running){
@@ -135,7 +157,8 @@ ls_status ls_mapping_run(ls_mapping *mapping, const ls_mapping_run_options *opti
         .put = put_failure,
     };
     st = lsi_mapping_run(mapping->stream->stream, &how);
-    atomic_store_explicit(&mapping->is_running, false, memory_order_release);
+    atomic_store_explicit(&mapping->running, 0, memory_order_release); /* Pairs with ls_mapping_close and _wait. */
+    lsi_word_wake_all(&mapping->running); /* By its address: who has waited may have closed the handle by now. */
     return lsi_error_end(st);
 }
 

@@ -780,6 +780,41 @@ static void a_handle_has_one_run_and_is_not_closed_under_it(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+static void stopping_is_waited_for_as_long_as_is_asked(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_mapping_options options = defaults();
+    struct timespec from, to;
+    int64_t waited_ms;
+    run *of;
+
+    options.handler_timeout_ms = LS_MAPPING_NO_TIMEOUT;
+    make_mapping(stream, &options);
+    of = run_new(stream, "m");
+    assert_int_equal(ls_mapping_wait(of->mapping, -1), LS_OK); /* There is none yet. */
+    of->sleep_us = 500000;
+    put_numbers(stream, 0, 1, 1);
+    run_start(of);
+    while (atomic_load(&of->busy[0]) == 0)
+        usleep(1000);
+    ls_mapping_stop(of->mapping);
+    assert_int_equal(ls_mapping_wait(of->mapping, 0), LS_ERR_BUSY);
+    (void)clock_gettime(CLOCK_MONOTONIC, &from);
+    assert_int_equal(ls_mapping_wait(of->mapping, 50), LS_ERR_BUSY);
+    assert_true(says("has not returned after 50 ms"));
+    (void)clock_gettime(CLOCK_MONOTONIC, &to);
+    waited_ms = (to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000;
+    assert_true(waited_ms >= 49);
+    assert_int_equal(ls_mapping_wait(of->mapping, -1), LS_OK);
+    assert_int_equal(of->count, 1);
+    assert_int_equal(ls_mapping_wait(of->mapping, 0), LS_OK);
+    assert_int_equal(ls_mapping_wait(of->mapping, -2), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_mapping_wait(NULL, 0), LS_ERR_INVALID_ARGUMENT);
+    run_stop(of);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* ---- several runs ---- */
 
 static uint32_t total(run *of)
@@ -979,6 +1014,7 @@ int main(void)
         TEST(a_mapping_is_moved_also_while_it_is_run),
         TEST(a_run_of_a_deleted_mapping_ends),
         TEST(a_handle_has_one_run_and_is_not_closed_under_it),
+        TEST(stopping_is_waited_for_as_long_as_is_asked),
         TEST(runs_share_the_shards),
         TEST(a_run_with_a_limit_leaves_the_rest_to_others),
         TEST(a_run_that_is_not_heard_of_loses_its_shards),
