@@ -232,6 +232,20 @@ LS_API ls_status ls_mapping_description_info(const ls_mapping_description *descr
  */
 LS_API ls_status ls_mapping_description_options(const ls_mapping_description *description, ls_mapping_options *out);
 
+/** What became of the batch that a handler had last. LastProcessingResult */
+typedef int32_t ls_mapping_result;
+#define LS_MAPPING_RESULT_NONE 0   /**< None had one since the mapping was created or moved: No records processed */
+#define LS_MAPPING_RESULT_OK 1     /**< OK */
+#define LS_MAPPING_RESULT_FAILED 2 /**< PROBLEM: Function call failed */
+
+/**
+ * What became of the last batch, as it was; of several shards the worst. It is as late as progress is
+ * (`sync_interval_ms`). NULL: LS_MAPPING_RESULT_NONE.
+ *
+ * Threads: any thread. Never blocks. Since 0.1.
+ */
+LS_API ls_mapping_result ls_mapping_description_last_result(const ls_mapping_description *description);
+
 /** Release a description. NULL is accepted. Threads: any thread. Never blocks. Since 0.1. */
 LS_API void ls_mapping_description_free(ls_mapping_description *description);
 

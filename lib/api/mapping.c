@@ -127,9 +127,19 @@ ls_status ls_mapping_describe(ls_stream *stream, const char *name, ls_mapping_de
     LSI_REFUSE_NULL(out);
     LSI_ENTER(stream->store);
     st = lsi_mapping_load(stream->stream, name, &mapping);
+    if (st != LS_OK)
+        return st;
+    st = lsi_mapping_last_result(stream->stream, mapping, &mapping->last_result);
     if (st == LS_OK)
         *out = (ls_mapping_description *)mapping;
+    else
+        lsi_mapping_free(mapping);
     return lsi_error_end(st);
+}
+
+ls_mapping_result ls_mapping_description_last_result(const ls_mapping_description *description)
+{
+    return description == NULL ? LS_MAPPING_RESULT_NONE : ((const lsi_mapping *)description)->last_result;
 }
 
 ls_status ls_mapping_description_info(const ls_mapping_description *description, ls_mapping_info *out)

@@ -179,6 +179,13 @@ static void settings_text(const ls_mapping_options *is)
         lsi_out_text("filter     %s\n", is->filters[i]);
 }
 
+static const char *result_word(const ls_mapping_description *description)
+{
+    static const char *const words[] = {"none", "ok", "failed"};
+
+    return words[ls_mapping_description_last_result(description)];
+}
+
 static int describe(lsi_call *call, ls_stream *stream, const char *name)
 {
     ls_mapping_info info = LS_MAPPING_INFO_INIT;
@@ -198,12 +205,14 @@ static int describe(lsi_call *call, ls_stream *stream, const char *name)
         lsi_json_begin(&json, &lsi_memory_libc);
         lsi_json_object_open(&json);
         members(&json, &info);
+        lsi_member_string(&json, "last_result", result_word(description));
         settings_json(&json, &is);
         lsi_json_object_close(&json);
         code = lsi_out_json(call, &json, LSI_EXIT_OK);
     } else {
         lsi_out_text(HEADING);
         print_mapping(&info);
+        lsi_out_text("last       %s\n", result_word(description));
         settings_text(&is);
     }
     ls_mapping_description_free(description);
@@ -348,9 +357,10 @@ const lsi_command lsi_command_mapping = {
             "\n"
             "With --json one object: {\"mappings\": [{\"name\", \"status\", \"created_us\",\n"
             "\"modified_us\", \"from\", \"from_us\" (of a time)}]}; of one mapping that, and\n"
-            "\"batch\", \"batch_bytes\", \"window_ms\", \"lanes\", \"retries\", \"record_age_s\",\n"
-            "\"tumbling_s\", \"timeout_ms\" (null: no end), \"bisect\", \"report_failures\",\n"
-            "\"failures\", \"filters\"; for delete {\"deleted\": NAME}.\n",
+            "\"last_result\" (none, ok, failed: of the last batch), \"batch\", \"batch_bytes\",\n"
+            "\"window_ms\", \"lanes\", \"retries\", \"record_age_s\", \"tumbling_s\", \"timeout_ms\"\n"
+            "(null: no end), \"bisect\", \"report_failures\", \"failures\", \"filters\"; for delete\n"
+            "{\"deleted\": NAME}.\n",
     .arguments_min = 1,
     .arguments_max = 3,
     .needs_store = true,

@@ -153,6 +153,7 @@ typedef struct lsi_mapping {
     ls_position_kind start_kind;
     int64_t start_timestamp_us;
     ls_mapping_options options; /* resolved and valid */
+    ls_mapping_result last_result; /* for a description; else 0 */
     const lsi_mapping_start *starts; /* [start_count], ascending by shard */
     uint32_t start_count;
     char own_failure_stream[LSI_STREAM_NAME_MAX + 1];
@@ -171,6 +172,8 @@ ls_status lsi_mapping_change(lsi_engine_stream *stream, const char *name, const 
 ls_status lsi_mapping_seek(lsi_engine_stream *stream, const char *name, const ls_position *position);
 ls_status lsi_mapping_remove(lsi_engine_stream *stream, const char *name);
 ls_status lsi_mapping_load(lsi_engine_stream *stream, const char *name, lsi_mapping **out);
+/* mapping_rows.c: the worst of its shards' last ones. */
+ls_status lsi_mapping_last_result(lsi_engine_stream *stream, const lsi_mapping *mapping, ls_mapping_result *out);
 /* In byte order of name, until `each` answers false; views. It calls nothing of the engine. */
 ls_status lsi_mapping_each(lsi_engine_stream *stream, bool (*each)(void *user, const lsi_mapping *mapping), void *user);
 

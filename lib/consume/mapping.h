@@ -31,6 +31,7 @@ typedef struct lsi_mapping_row {
     lsi_progress progress; /* the state of a window is a view of `bytes` */
     void *bytes;           /* the owner's (lsi_free) */
     bool is_known;         /* it was read */
+    ls_mapping_result result; /* of the last batch */
 } lsi_mapping_row;
 
 typedef struct lsi_mapping_runner_row {

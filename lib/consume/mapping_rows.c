@@ -16,6 +16,8 @@
 #define FORMAT 1u
 #define ROW_BYTES 52u
 #define HAS_WINDOW 1u
+#define RESULT_SHIFT 1u /* two bits: ls_mapping_result */
+#define RESULT_BITS (3u << RESULT_SHIFT)
 #define RUNNER_BYTES 36u
 #define REMOVED_AT_ONCE 1024u
 
@@ -31,7 +33,7 @@ static void put_row(lsi_writer *to, const lsi_mapping_row *row)
     const lsi_progress *progress = &row->progress;
 
     lsi_put_u32(to, FORMAT);
-    lsi_put_u32(to, progress->has_window ? HAS_WINDOW : 0);
+    lsi_put_u32(to, (progress->has_window ? HAS_WINDOW : 0) | (uint32_t)row->result << RESULT_SHIFT);
     lsi_put_u32(to, row->shard);
     lsi_put_u64(to, row->progress_id);
     lsi_put_u64(to, row->owner);
@@ -56,7 +58,9 @@ static bool take_row(const lsi_state_entry *entry, lsi_mapping_row *out)
     out->progress.window_start_us = (int64_t)lsi_take_u64(&from);
     out->progress.window_end_us = (int64_t)lsi_take_u64(&from);
     out->progress.has_window = (flags & HAS_WINDOW) != 0;
-    if (from.bad || format != FORMAT || (flags & ~HAS_WINDOW) != 0 || out->progress.position > LS_SEQNO_END)
+    out->result = (ls_mapping_result)((flags & RESULT_BITS) >> RESULT_SHIFT);
+    if (from.bad || format != FORMAT || (flags & ~(HAS_WINDOW | RESULT_BITS)) != 0 ||
+        out->result > LS_MAPPING_RESULT_FAILED || out->progress.position > LS_SEQNO_END)
         return false;
     out->progress.state = (ls_bytes){from.at, (size_t)(from.end - from.at)};
     return out->progress.has_window
@@ -200,6 +204,25 @@ ls_status lsi_mapping_row_load(lsi_engine_stream *stream, const lsi_mapping *map
     *out = (lsi_mapping_row){.shard = shard, .version = LSI_STATE_NONE, .progress_id = of.progress_id};
     st = stream->engine->ops->state_read(stream, progress_key(mapping->name, shard, text), load_row, &of);
     return st == LS_OK && of.is_short ? no_memory(mapping->name) : st;
+}
+
+ls_status lsi_mapping_last_result(lsi_engine_stream *stream, const lsi_mapping *mapping, ls_mapping_result *out)
+{
+    const lsi_memory *memory = &stream->engine->env.memory;
+    lsi_mapping_runner_row *runners;
+    lsi_mapping_row *rows;
+    uint32_t count, runner_count;
+    ls_status st = lsi_mapping_rows(stream, mapping, &rows, &count, &runners, &runner_count);
+
+    if (st != LS_OK)
+        return st;
+    *out = LS_MAPPING_RESULT_NONE;
+    for (uint32_t i = 0; i < count; i++)
+        if (rows[i].result > *out)
+            *out = rows[i].result;
+    lsi_free(memory, rows);
+    lsi_free(memory, runners);
+    return LS_OK;
 }
 
 /* ---- changing ---- */

@@ -1,8 +1,9 @@
 /* A run of a mapping: which shards are worked on here.
  *
- * All runs of a mapping, in all processes, see the same rows of the stream's state and wait for their changes. Each has
- * a row of its own, which it changes three times in `failover_ms`; whose row stands still for as long as it states, by
- * the looker's own monotonic clock, or is gone, is dead; so is at once whose process is gone by the kernel's word. A shard is worked on by the run that its row names.
+ * All runs of a mapping, in all processes, see the same rows of the stream's state and wait for their changes. Each
+ * has a row of its own, which it changes three times in `failover_ms`; whose row stands still for as long as it
+ * states, by the looker's own monotonic clock, or is gone, is dead; so is at once whose process is gone by the
+ * kernel's word. A shard is worked on by the run that its row names.
  *
  *   M6  A shard can be had when it is not finished, its parents are finished or gone, and its row names nobody, or
  *       somebody dead. It is taken by one swap of its row, and given back by another: a run that was dead for others is

@@ -58,6 +58,7 @@ struct lsi_worker {
     size_t matches_capacity;
     lsi_mapping_row row; /* what is stored, or being stored; is_dirty: it is not yet */
     bool is_dirty;
+    ls_mapping_result result; /* of the last batch; not the row's: it is not stored yet */
     lsi_progress next_progress; /* has_next: what is to be stored next; its state is a view of `next_bytes` */
     void *next_bytes;
     bool has_next, is_urgent;

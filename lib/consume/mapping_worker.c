@@ -139,6 +139,7 @@ static void store(lsi_worker *worker)
     ls_status st;
 
     take_next(worker);
+    worker->row.result = worker->result;
     worker->is_storing = true;
     worker->is_urgent = false;
     lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
@@ -153,7 +154,7 @@ static void store(lsi_worker *worker)
         worker->is_lost = true;
         drain(worker);
     } else if (st == LS_OK) {
-        worker->is_dirty = false;
+        worker->is_dirty = worker->result != worker->row.result; /* It may have changed meanwhile. */
     } else if (!passes_by_itself(st)) { /* Else it is tried again in time. */
         fail(worker, st);
     }
@@ -172,6 +173,20 @@ static int64_t store_due_us(const lsi_worker *worker)
 
 /* ---- handlers ---- */
 
+/* Whether that was a failure is for the machine to say, which knows of late answers, too. Locks: worker->lock held. */
+static void note_result(lsi_worker *worker, const lsi_outcome *outcome, uint64_t errors_before)
+{
+    lsi_batcher_counts counts;
+    ls_mapping_result result;
+
+    lsi_batcher_counts_get(worker->machine, &counts);
+    result = counts.errors > errors_before ? LS_MAPPING_RESULT_FAILED : LS_MAPPING_RESULT_OK;
+    if (outcome->kind == LSI_OUTCOME_STOPPED || outcome->kind == LSI_OUTCOME_SYSTEM || result == worker->result)
+        return;
+    worker->result = result;
+    worker->is_dirty = true;
+}
+
 /* Locks: worker->lock held, not while the handler runs. */
 static void invoke(lsi_worker *worker, const lsi_batcher_action *action, lsi_moment now)
 {
@@ -188,16 +203,19 @@ static void invoke(lsi_worker *worker, const lsi_batcher_action *action, lsi_mom
     };
     ls_batch batch = {.records = what->records, .count = what->count, .shard = worker->shard};
     ls_handler_answer answer;
+    lsi_batcher_counts before;
     lsi_outcome outcome;
 
     lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
     answer = run->how->handler(&batch, &context, run->how->user);
     lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
     outcome = lsi_handler_outcome(answer, &context);
+    lsi_batcher_counts_get(worker->machine, &before);
     if (lsi_batcher_complete(worker->machine, action->lane, &outcome, moment(worker)) != LS_OK) {
         outcome = (lsi_outcome){.kind = LSI_OUTCOME_SYSTEM}; /* No memory for its state: it comes again. */
         (void)lsi_batcher_complete(worker->machine, action->lane, &outcome, moment(worker)); /* That needs none. */
     }
+    note_result(worker, &outcome, before.errors);
     lsi_handler_context_end(&context);
     tell_others(worker);
     if (answer == LS_HANDLER_STOP) {
@@ -378,6 +396,7 @@ static void finish(lsi_worker *worker)
     ls_status st;
 
     take_next(worker);
+    worker->row.result = worker->result;
     worker->row.owner = 0;
     lsi_patience_begin(worker->run->env->busy_timeout_ms);
     if (!worker->is_lost) {
@@ -490,6 +509,7 @@ ls_status lsi_worker_start(lsi_run *run, const lsi_shard *shard, lsi_mapping_row
     worker->shard = shard->index;
     worker->shard_created_us = shard->created_us;
     worker->row = *row;
+    worker->result = row->result;
     worker->stored_us = lsi_monotonic_us(&run->env->clock);
     st = open_parts(worker);
     if (st == LS_OK)

@@ -402,6 +402,54 @@ static void a_batch_is_given_up_when_retries_are_over(void **state)
 }
 
 /* The arithmetic of the service: eight records, one of them bad, no retries: 4 invocations fail, 3 succeed. */
+static ls_mapping_result last_result(ls_stream *stream)
+{
+    ls_mapping_description *description = NULL;
+    ls_mapping_result result;
+
+    assert_int_equal(ls_mapping_describe(stream, "m", &description), LS_OK);
+    result = ls_mapping_description_last_result(description);
+    ls_mapping_description_free(description);
+    return result;
+}
+
+static void the_last_result_is_told(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_mapping_options options = defaults();
+    run *of;
+
+    options.retries_max = LS_MAPPING_NO_RETRIES;
+    options.handler_timeout_ms = 1000;
+    assert_int_equal(ls_mapping_description_last_result(NULL), LS_MAPPING_RESULT_NONE);
+    make_mapping(stream, &options);
+    of = run_new(stream, "m");
+    run_now(of);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_NONE);
+    put_numbers(stream, 0, 1, 1);
+    run_now(of);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_OK);
+    of->fails = 1;
+    of->fail_times = 1;
+    put_numbers(stream, 1, 2, 1);
+    run_now(of);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_FAILED);
+    put_numbers(stream, 2, 3, 1);
+    of->stops_at = 2; /* That is no result. */
+    run_now(of);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_FAILED);
+    run_now(of);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_OK);
+    of->sleep_us = 1100000;
+    put_numbers(stream, 3, 4, 1);
+    run_now(of);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_FAILED);
+    assert_int_equal(ls_mapping_seek(stream, "m", &horizon), LS_OK);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_NONE);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void bisecting_gives_up_the_bad_record_alone(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 1);
@@ -1000,6 +1048,7 @@ int main(void)
         TEST(only_records_that_match_a_filter_are_handled),
         TEST(a_batch_that_fails_comes_again_until_it_is_done),
         TEST(a_batch_is_given_up_when_retries_are_over),
+        TEST(the_last_result_is_told),
         TEST(bisecting_gives_up_the_bad_record_alone),
         TEST(a_reported_record_is_retried_alone),
         TEST(a_report_is_ignored_where_it_is_not_asked_for),

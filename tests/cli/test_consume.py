@@ -46,6 +46,9 @@ class Consumer(Store):
         return self.run_tool("consume", "s", "m", "--until-caught-up", *arguments, expect=expect,
                              env={"SEEN": self.seen_path, **env})
 
+    def last_result(self):
+        return json.loads(self.run_tool("mapping", "s", "describe", "m", "--json").out)["last_result"]
+
     def handle(self, *arguments, **named):
         """Runs HANDLER for each batch: what it printed, and what it saw."""
         if os.path.exists(self.seen_path):
@@ -60,7 +63,9 @@ class Consumer(Store):
 class Consuming(Consumer):
     def test_batches_are_printed_once(self):
         self.fill()
+        self.assertEqual(self.last_result(), "none")
         self.assertEqual(self.consume().out.splitlines(), list("012345"))
+        self.assertEqual(self.last_result(), "ok")
         self.assertEqual(self.consume().out, "")
         self.run_tool("put", "s", "--key", "k", stdin=b"6\n")
         told = [json.loads(line) for line in self.consume("--json").out.splitlines()]
@@ -99,6 +104,7 @@ class Consuming(Consumer):
         self.assertEqual(done.err.count("attempt"), 2, done.err)
         self.assertIn("attempt 2: %s ended with 3" % sys.executable, done.err)
         self.assertIn("shard 0: 1..6 are given up: retries are over", done.err)
+        self.assertIn("last       failed", self.run_tool("mapping", "s", "describe", "m").out)
 
     def test_what_is_given_up_goes_to_the_failure_stream(self):
         self.make("dead")
