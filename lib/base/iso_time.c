@@ -65,3 +65,107 @@ void lsi_iso_time_ms(int64_t us, char text[LSI_ISO_TIME_BYTES])
 
     (void)snprintf(text + used, LSI_ISO_TIME_BYTES - used, ".%03dZ", ms);
 }
+
+/* ---- reading ---- */
+
+static int64_t days_of(int64_t year, int64_t month, int64_t day)
+{
+    int64_t from_march = month >= 3 ? month - 3 : month + 9;
+    int64_t of_cycle, cycle;
+
+    year -= month < 3;
+    cycle = floor_divide(year, 400);
+    of_cycle = year - cycle * 400;
+    return cycle * CYCLE_DAYS + 365 * of_cycle + of_cycle / 4 - of_cycle / 100 + (153 * from_march + 2) / 5 + day - 1 -
+           DAYS_TO_1970;
+}
+
+typedef struct reading {
+    const char *at, *end;
+} reading;
+
+/* Exactly so many digits. */
+static bool take_digits(reading *from, int count, int64_t *out)
+{
+    *out = 0;
+    for (; count > 0; count--, from->at++) {
+        if (from->at == from->end || *from->at < '0' || *from->at > '9')
+            return false;
+        *out = *out * 10 + (*from->at - '0');
+    }
+    return true;
+}
+
+static bool take_mark(reading *from, char mark)
+{
+    if (from->at == from->end || *from->at != mark)
+        return false;
+    from->at++;
+    return true;
+}
+
+/* A point or comma and digits, of which three count. */
+static bool take_fraction(reading *from, int64_t *ms)
+{
+    int64_t unit = 100;
+
+    *ms = 0;
+    if (!take_mark(from, '.') && !take_mark(from, ','))
+        return true;
+    if (from->at == from->end || *from->at < '0' || *from->at > '9')
+        return false;
+    for (; from->at < from->end && *from->at >= '0' && *from->at <= '9'; from->at++, unit /= 10)
+        *ms += unit * (*from->at - '0');
+    return true;
+}
+
+static bool take_zone(reading *from, int64_t *minutes)
+{
+    int64_t hours, rest = 0;
+    bool is_west;
+
+    *minutes = 0;
+    if (from->at == from->end || take_mark(from, 'Z') || take_mark(from, 'z'))
+        return true;
+    is_west = take_mark(from, '-');
+    if (!is_west && !take_mark(from, '+'))
+        return false;
+    if (!take_digits(from, 2, &hours))
+        return false;
+    if (from->at < from->end) {
+        (void)take_mark(from, ':'); /* It may be left out. */
+        if (!take_digits(from, 2, &rest))
+            return false;
+    }
+    *minutes = (hours * 60 + rest) * (is_west ? -1 : 1);
+    return hours <= 23 && rest <= 59;
+}
+
+bool lsi_iso_time_read(const char *text, size_t size, int64_t *ms)
+{
+    reading from = {text, text + size};
+    int64_t year, month, day, hour = 0, minute = 0, second = 0, fraction = 0, zone = 0, days;
+    date back;
+
+    if (!take_digits(&from, 4, &year) || !take_mark(&from, '-') || !take_digits(&from, 2, &month) ||
+        !take_mark(&from, '-') || !take_digits(&from, 2, &day) || month < 1 || month > 12)
+        return false;
+    days = days_of(year, month, day);
+    back = date_of(days);
+    if (back.month != month || back.day != day)
+        return false; /* the 31st of a short month */
+    if (from.at < from.end) {
+        if (!take_mark(&from, 'T') && !take_mark(&from, 't') && !take_mark(&from, ' '))
+            return false;
+        if (!take_digits(&from, 2, &hour) || !take_mark(&from, ':') || !take_digits(&from, 2, &minute))
+            return false;
+        if (take_mark(&from, ':') && (!take_digits(&from, 2, &second) || !take_fraction(&from, &fraction)))
+            return false;
+        if (!take_zone(&from, &zone))
+            return false;
+    }
+    if (from.at != from.end || hour > 23 || minute > 59 || second > 59)
+        return false;
+    *ms = days * DAY_MS + ((hour * 60 + minute - zone) * 60 + second) * 1000 + fraction;
+    return true;
+}

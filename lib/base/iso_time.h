@@ -2,6 +2,8 @@
 #ifndef LSI_BASE_ISO_TIME_H
 #define LSI_BASE_ISO_TIME_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define LSI_ISO_TIME_BYTES 40
@@ -10,5 +12,10 @@
  * have more, with a sign. */
 void lsi_iso_time(int64_t us, char text[LSI_ISO_TIME_BYTES]);
 void lsi_iso_time_ms(int64_t us, char text[LSI_ISO_TIME_BYTES]);
+
+/* 2020-12-09, or with a time behind a T or a space: 07:04, 07:04:00, 07:04:00.123456; and behind that a zone: Z,
+ * +02:00, +0200 or +02, without one UTC. The other way round, to milliseconds, rounded down. False: the text is none, or
+ * no such day or time of day is. */
+bool lsi_iso_time_read(const char *text, size_t size, int64_t *ms);
 
 #endif

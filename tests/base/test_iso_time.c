@@ -45,11 +45,57 @@ static void every_day_is_the_c_librarys(void **state)
         time_t when = (time_t)second;
         char text[LSI_ISO_TIME_BYTES], expected[LSI_ISO_TIME_BYTES];
         struct tm parts;
+        int64_t ms;
 
         assert_non_null(gmtime_r(&when, &parts));
         assert_true(strftime(expected, sizeof expected, "%Y-%m-%dT%H:%M:%SZ", &parts) > 0);
         lsi_iso_time(second * 1000000, text);
         assert_string_equal(text, expected);
+        assert_true(lsi_iso_time_read(text, strlen(text), &ms)); /* and back */
+        assert_int_equal(ms, second * 1000);
+    }
+}
+
+static void times_are_read_in_all_their_forms(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } known[] = {
+        {"2020-12-30T12:13:14.123", INT64_C(1609330394123)},
+        {"2020-12-30 12:13:14.123", INT64_C(1609330394123)},
+        {"2020-12-30T12:13:14.123999Z", INT64_C(1609330394123)},
+        {"2020-12-30t12:13:14,1z", INT64_C(1609330394100)},
+        {"2020-12-30T14:13:14.123+02:00", INT64_C(1609330394123)},
+        {"2020-12-30T10:43:14.123-0130", INT64_C(1609330394123)},
+        {"2020-12-30T13:13:14+01", INT64_C(1609330394000)},
+        {"2020-12-30T12:13", INT64_C(1609330380000)},
+        {"2020-12-30", INT64_C(1609286400000)},
+        {"1969-12-31T23:59:59.999", -1},
+        {"0000-02-29T00:00:00Z", INT64_C(-62162121600000)},
+        {"9999-12-31T23:59:59.999Z", INT64_C(253402300799999)},
+    };
+    static const char *const bad[] = {
+        "", "2020", "2020-12", "2020-12-3", "2020-13-01", "2020-00-01", "2020-02-30", "2019-02-29", "2020-12-00",
+        "2020-12-32", "2020-12-30T", "2020-12-30T1:00", "2020-12-30T24:00", "2020-12-30T12:60", "2020-12-30T12:00:60",
+        "2020-12-30T12:00:00.", "2020-12-30T12:00:00.Z", "2020-12-30T12:00:00Zx", "2020-12-30T12:00:00+",
+        "2020-12-30T12:00:00+24:00", "2020-12-30T12:00:00+00:60", "2020-12-30T12:00:00+1", "2020-12-30T12:00:00+01:",
+        "2020-12-30X12:00", "2020/12/30", "-020-12-30", " 2020-12-30", "2020-12-30T12:00:00 Z", "12/30/2020 12:00",
+        "2020-12-30T12", "2020-12-30T12:00:0", "20201230T120000Z",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        int64_t ms = 0;
+
+        assert_true(lsi_iso_time_read(known[i].text, strlen(known[i].text), &ms));
+        assert_int_equal(ms, known[i].ms);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        int64_t ms = 0;
+
+        if (lsi_iso_time_read(bad[i], strlen(bad[i]), &ms))
+            fail_msg("'%s' is no time", bad[i]);
     }
 }
 
@@ -58,6 +104,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_times_are_as_documents_show_them),
         cmocka_unit_test(every_day_is_the_c_librarys),
+        cmocka_unit_test(times_are_read_in_all_their_forms),
     };
 
     return cmocka_run_group_tests_name("times in documents", tests, NULL, NULL);
