@@ -82,6 +82,7 @@ void lsi_windows_close(lsi_windows *windows)
 void lsi_windows_finish(lsi_windows *windows)
 {
     windows->watermark_ms = INT64_MAX;
+    windows->has_input_changed = true;
 }
 
 void lsi_windows_flush(lsi_windows *windows)
@@ -156,6 +157,7 @@ static void fold(lsi_windows *windows, lsi_pane *pane, const void *element)
         pane->has_fired = false; /* A session that fired may have a later end now. */
     pane->due_ms = lsi_pane_due(windows, pane);
     lsi_pane_moved(windows, pane);
+    lsi_pane_key_changed(windows, pane->key);
 }
 
 /* NULL: there is none. */
@@ -300,6 +302,7 @@ static void show(lsi_windows *windows, lsi_pane *pane, lsi_pane_kind kind, lsi_w
     pane->wants_again = false;
     pane->due_ms = windows->is_flushing ? INT64_MIN : lsi_pane_due(windows, pane);
     lsi_pane_moved(windows, pane);
+    lsi_pane_key_changed(windows, pane->key);
     windows->counts.results++;
     windows->counts.late_results += kind == LSI_PANE_LATE;
 }
@@ -330,6 +333,11 @@ int64_t lsi_windows_watermark(const lsi_windows *windows)
 void lsi_windows_counts_get(const lsi_windows *windows, lsi_windows_counts *out)
 {
     *out = windows->counts;
+}
+
+size_t lsi_windows_count(const lsi_windows *windows)
+{
+    return windows->pane_count;
 }
 
 uint64_t lsi_windows_state_bytes(const lsi_windows *windows)

@@ -60,6 +60,7 @@ typedef struct lsi_windows_settings {
     int64_t lateness_ms;
     int64_t idle_timeout_ms;     /* -1: never idle */
     bool begins_anew;            /* inputs that continue others begin without a watermark */
+    bool notes_changes;          /* for lsi_windows_save; the caller says lsi_windows_saved from time to time */
     uint64_t state_bytes_max;    /* of all that is kept */
     lsi_windows_fold fold;
 } lsi_windows_settings;
@@ -99,6 +100,7 @@ void lsi_windows_close(lsi_windows *windows); /* Accepts NULL. */
 typedef struct lsi_windows_place {
     uint32_t input;
     bool is_idle, has_ended;
+    bool is_ahead;        /* its position is another one than when lsi_windows_saved was called last */
     uint64_t position;    /* as advance was told last; 0: never */
     int64_t watermark_ms; /* LSI_WATERMARK_NONE: it has none */
 } lsi_windows_place;
@@ -110,6 +112,10 @@ bool lsi_windows_input_at(const lsi_windows *windows, size_t index, lsi_windows_
 ls_status lsi_windows_input(lsi_windows *windows, uint32_t input, const uint32_t *parents, uint32_t parent_count);
 /* Nothing more comes of it. */
 void lsi_windows_input_end(lsi_windows *windows, uint32_t input);
+/* It has ended, and no new one will continue it. */
+void lsi_windows_input_forget(lsi_windows *windows, uint32_t input);
+/* False: it is not known. */
+bool lsi_windows_input_find(const lsi_windows *windows, uint32_t input, lsi_windows_place *out);
 /* Its reader is at the end of what there is, and found nothing, at `now_ms` of a monotonic clock. Idle once that is so
  * for the timeout. Backlog is not idleness: a reader that is behind does not say this. */
 void lsi_windows_input_tip(lsi_windows *windows, uint32_t input, int64_t now_ms);
@@ -137,16 +143,36 @@ uint64_t lsi_windows_state_bytes(const lsi_windows *windows);
 
 /* ---- window_snapshot.c: what outlives the process ----
  *
- * Inputs with their positions and watermarks, and all that is kept, as bytes, to be stored in one step. After a crash
- * the inputs are read on from the positions of the last snapshot; results that were taken since then come again, with
- * the same key, start and end. The fold's sums are kept as they lie in memory: they hold no pointers, and are read by a
- * machine of the same kind. */
+ * Inputs with their positions and watermarks, and what is kept of keys, as bytes. They may be saved in parts: one with
+ * all keys, then others with those that have changed since; restored in this order they are the last state. All of a
+ * save is to be stored in one step. After a crash the inputs are read on from the positions of the last snapshot;
+ * results that were taken since then come again, with the same key, start and end. The fold's sums are kept as they lie
+ * in memory: they hold no pointers, and are read by a machine of the same kind. */
 
-/* Owned by the caller (lsi_free). NO_MEMORY. */
-ls_status lsi_windows_save(const lsi_windows *windows, void **out, size_t *out_size);
-/* Into windows that were just opened. STATE: saved under other settings of kind, sizes or fold; CORRUPT: no snapshot;
- * TOO_LARGE, NO_MEMORY. After a failure they can only be closed. */
+typedef enum { LSI_KEYS_NONE, LSI_KEYS_CHANGED, LSI_KEYS_ALL } lsi_windows_keys;
+
+/* Zeroed but for the first three, it begins a save; nothing else is done with the windows before it ends. */
+typedef struct lsi_windows_part {
+    lsi_windows_keys keys;
+    bool has_inputs;
+    size_t bytes_max;   /* of a part, if that is enough for one more key */
+    bool is_last;       /* out: nothing is left for another part */
+    size_t place;       /* this and the next: where the next part begins */
+    const void *next;
+} lsi_windows_part;
+
+/* `*out` is owned by the caller (lsi_free). NO_MEMORY; TOO_LARGE: a key takes more than bytes_max by itself. The same
+ * part can be tried again. */
+ls_status lsi_windows_save(const lsi_windows *windows, lsi_windows_part *part, void **out, size_t *out_size);
+/* All that has changed is stored. */
+void lsi_windows_saved(lsi_windows *windows);
+/* Into windows that were just opened, part after part. STATE: saved under other settings of kind, sizes or fold;
+ * CORRUPT: no snapshot; TOO_LARGE, NO_MEMORY. After a failure they can only be closed. */
 ls_status lsi_windows_restore(lsi_windows *windows, const void *bytes, size_t size);
+/* How many bytes a save of all keys has, about. */
+uint64_t lsi_windows_save_bytes(const lsi_windows *windows);
+bool lsi_windows_have_changed(const lsi_windows *windows); /* keys, or positions of inputs, since they were saved */
+size_t lsi_windows_count(const lsi_windows *windows);      /* windows that are kept */
 
 /* ---- window_tally.c: the fold of numbers ---- */
 

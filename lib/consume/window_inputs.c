@@ -48,6 +48,7 @@ static void reckon(lsi_windows *windows)
     }
     if (is_any && least > windows->watermark_ms)
         windows->watermark_ms = least;
+    windows->has_input_changed = true;
 }
 
 lsi_window_input *lsi_window_input_make(lsi_windows *windows, uint32_t input)
@@ -98,21 +99,46 @@ ls_status lsi_windows_input(lsi_windows *windows, uint32_t input, const uint32_t
     return LS_OK;
 }
 
-bool lsi_windows_input_at(const lsi_windows *windows, size_t index, lsi_windows_place *out)
+static void show(const lsi_window_input *input, lsi_windows_place *out)
 {
-    const lsi_window_input *input;
-
-    if (index >= windows->input_count)
-        return false;
-    input = &windows->inputs[index];
     *out = (lsi_windows_place){
         .input = input->input,
+        .is_ahead = input->is_ahead,
         .is_idle = input->state == LSI_INPUT_IDLE,
         .has_ended = input->state == LSI_INPUT_ENDED,
         .position = input->position,
         .watermark_ms = input->watermark_ms,
     };
+}
+
+bool lsi_windows_input_at(const lsi_windows *windows, size_t index, lsi_windows_place *out)
+{
+    if (index >= windows->input_count)
+        return false;
+    show(&windows->inputs[index], out);
     return true;
+}
+
+bool lsi_windows_input_find(const lsi_windows *windows, uint32_t input, lsi_windows_place *out)
+{
+    const lsi_window_input *found = find_input(windows, input);
+
+    if (found == NULL)
+        return false;
+    show(found, out);
+    return true;
+}
+
+void lsi_windows_input_forget(lsi_windows *windows, uint32_t input)
+{
+    lsi_window_input *found = find_input(windows, input);
+    size_t behind;
+
+    assert(found != NULL && found->state == LSI_INPUT_ENDED);
+    behind = (size_t)(windows->inputs + windows->input_count - found) - 1;
+    memmove(found, found + 1, behind * sizeof *found);
+    windows->input_count--;
+    windows->has_input_changed = true;
 }
 
 void lsi_windows_input_end(lsi_windows *windows, uint32_t input)
@@ -166,6 +192,7 @@ void lsi_windows_advance(lsi_windows *windows, uint32_t input, uint64_t position
     watermark_ms = lsi_ms_minus(found->greatest_ms, windows->settings.delay_ms);
     if (found->watermark_ms < watermark_ms)
         found->watermark_ms = watermark_ms;
+    found->is_ahead = found->is_ahead || found->position != position;
     found->position = position;
     reckon(windows);
 }

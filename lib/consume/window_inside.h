@@ -31,6 +31,9 @@ struct lsi_pane_key {
     uint64_t hash;
     lsi_pane **panes;   /* ascending by start, then end */
     size_t pane_count, pane_capacity;
+    lsi_pane_key *changed_next, *changed_before; /* of those that have changed since they were saved */
+    bool is_changed;
+    bool is_saved;      /* a snapshot has it. Without panes it stays until one was saved that says so */
     size_t size;
     unsigned char bytes[];
 };
@@ -46,6 +49,7 @@ typedef struct lsi_window_input {
     int64_t watermark_ms;
     int64_t greatest_ms;   /* of the elements, those not yet in the watermark too */
     uint64_t position;
+    bool is_ahead;
     bool is_silent;
     int64_t silent_since_ms; /* monotonic */
 } lsi_window_input;
@@ -58,7 +62,10 @@ struct lsi_windows {
     size_t input_count, input_capacity;
 
     lsi_pane_key **table; /* of a power of two places */
-    size_t place_count, key_count;
+    size_t place_count, key_count; /* with those that only wait to be saved as gone: */
+    size_t gone_count;
+    lsi_pane_key *changed;
+    bool has_input_changed;
     lsi_pane **heap;
     size_t pane_count, heap_capacity;
     bool is_flushing;
@@ -96,9 +103,13 @@ ls_status lsi_pane_key_make(lsi_windows *windows, ls_bytes key, lsi_pane_key **o
 size_t lsi_pane_place(const lsi_pane_key *key, int64_t start_ms, int64_t end_ms);
 /* A new pane, without elements. NO_MEMORY, TOO_LARGE. */
 ls_status lsi_pane_make(lsi_windows *windows, lsi_pane_key *key, int64_t start_ms, int64_t end_ms, lsi_pane **out);
-/* Frees it; its key too, when that was its last pane. */
+/* Frees it; its key goes too, when that was its last pane. */
 void lsi_pane_drop(lsi_windows *windows, lsi_pane *pane);
-void lsi_pane_key_drop(lsi_windows *windows, lsi_pane_key *key); /* without panes */
+/* One without panes: frees it, or keeps it until that was saved. */
+void lsi_pane_key_drop(lsi_windows *windows, lsi_pane_key *key);
+void lsi_pane_key_changed(lsi_windows *windows, lsi_pane_key *key);
+uint64_t lsi_pane_bytes(const lsi_windows *windows); /* of the bound; this and the next */
+uint64_t lsi_pane_key_bytes(size_t size);
 /* Its `due_ms`, start or end is another one. */
 void lsi_pane_moved(lsi_windows *windows, lsi_pane *pane);
 void lsi_panes_free(lsi_windows *windows);

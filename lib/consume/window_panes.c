@@ -12,12 +12,12 @@
 
 /* ---- the bound ---- */
 
-static uint64_t pane_bytes(const lsi_windows *windows)
+uint64_t lsi_pane_bytes(const lsi_windows *windows)
 {
     return sizeof(lsi_pane) + windows->settings.fold.bytes + 2 * sizeof(lsi_pane *); /* of its key, and of the heap */
 }
 
-static uint64_t key_bytes(size_t size)
+uint64_t lsi_pane_key_bytes(size_t size)
 {
     return sizeof(lsi_pane_key) + size + sizeof(lsi_pane_key *);
 }
@@ -143,38 +143,93 @@ static bool grow_table(lsi_windows *windows)
 ls_status lsi_pane_key_make(lsi_windows *windows, ls_bytes key, lsi_pane_key **out)
 {
     lsi_pane_key *made = lsi_pane_key_find(windows, key);
-    ls_status st;
+    bool is_there = made != NULL && made->pane_count != 0;
+    ls_status st = is_there ? LS_OK : take_bytes(windows, lsi_pane_key_bytes(key.size));
 
+    if (st != LS_OK)
+        return st;
     if (made == NULL) {
-        st = take_bytes(windows, key_bytes(key.size));
-        if (st != LS_OK)
-            return st;
         made = grow_table(windows) ? lsi_alloc(&windows->memory, sizeof *made + key.size) : NULL;
         if (made == NULL)
-            return no_memory(windows, key_bytes(key.size));
+            return no_memory(windows, lsi_pane_key_bytes(key.size));
         *made = (lsi_pane_key){.hash = hash_of(key), .size = key.size};
         if (key.size != 0)
             memcpy(made->bytes, key.data, key.size);
         made->next = windows->table[made->hash & (windows->place_count - 1)];
         windows->table[made->hash & (windows->place_count - 1)] = made;
         windows->key_count++;
+    } else if (!is_there) {
+        windows->gone_count--; /* It comes back before anybody was told that it is gone. */
     }
     *out = made;
     return LS_OK;
 }
 
-void lsi_pane_key_drop(lsi_windows *windows, lsi_pane_key *key)
+void lsi_pane_key_changed(lsi_windows *windows, lsi_pane_key *key)
+{
+    if (key->is_changed || !windows->settings.notes_changes)
+        return;
+    key->is_changed = true;
+    key->changed_before = NULL;
+    key->changed_next = windows->changed;
+    if (windows->changed != NULL)
+        windows->changed->changed_before = key;
+    windows->changed = key;
+}
+
+static void take_from_changed(lsi_windows *windows, lsi_pane_key *key)
+{
+    if (!key->is_changed)
+        return;
+    if (key->changed_before != NULL)
+        key->changed_before->changed_next = key->changed_next;
+    else
+        windows->changed = key->changed_next;
+    if (key->changed_next != NULL)
+        key->changed_next->changed_before = key->changed_before;
+    key->is_changed = false;
+}
+
+static void free_key(lsi_windows *windows, lsi_pane_key *key)
 {
     lsi_pane_key **link = &windows->table[key->hash & (windows->place_count - 1)];
 
-    assert(key->pane_count == 0);
+    take_from_changed(windows, key);
     while (*link != key)
         link = &(*link)->next;
     *link = key->next;
     windows->key_count--;
-    windows->state_bytes -= key_bytes(key->size);
     lsi_free(&windows->memory, key->panes);
     lsi_free(&windows->memory, key);
+}
+
+void lsi_pane_key_drop(lsi_windows *windows, lsi_pane_key *key)
+{
+    assert(key->pane_count == 0);
+    windows->state_bytes -= lsi_pane_key_bytes(key->size);
+    if (!key->is_saved) {
+        free_key(windows, key);
+        return;
+    }
+    lsi_pane_key_changed(windows, key);
+    windows->gone_count++;
+}
+
+void lsi_windows_saved(lsi_windows *windows)
+{
+    while (windows->changed != NULL) {
+        lsi_pane_key *key = windows->changed;
+
+        take_from_changed(windows, key);
+        key->is_saved = key->pane_count != 0;
+        if (key->is_saved)
+            continue;
+        windows->gone_count--;
+        free_key(windows, key);
+    }
+    for (size_t i = 0; i < windows->input_count; i++)
+        windows->inputs[i].is_ahead = false;
+    windows->has_input_changed = false;
 }
 
 /* ---- panes ---- */
@@ -200,7 +255,7 @@ ls_status lsi_pane_make(lsi_windows *windows, lsi_pane_key *key, int64_t start_m
     size_t at = lsi_pane_place(key, start_ms, end_ms);
     void *heap = windows->heap, *panes = key->panes;
     lsi_pane *made = NULL;
-    ls_status st = take_bytes(windows, pane_bytes(windows));
+    ls_status st = take_bytes(windows, lsi_pane_bytes(windows));
 
     if (st != LS_OK)
         return st;
@@ -211,7 +266,7 @@ ls_status lsi_pane_make(lsi_windows *windows, lsi_pane_key *key, int64_t start_m
     if (windows->heap_capacity > windows->pane_count && key->pane_capacity > key->pane_count)
         made = lsi_alloc(&windows->memory, sizeof *made + windows->settings.fold.bytes);
     if (made == NULL)
-        return no_memory(windows, pane_bytes(windows));
+        return no_memory(windows, lsi_pane_bytes(windows));
     *made = (lsi_pane){.key = key, .start_ms = start_ms, .end_ms = end_ms, .due_ms = end_ms - 1};
     windows->settings.fold.init(windows->settings.fold.user, made->sum);
     memmove(key->panes + at + 1, key->panes + at, (key->pane_count - at) * sizeof *key->panes);
@@ -219,6 +274,7 @@ ls_status lsi_pane_make(lsi_windows *windows, lsi_pane_key *key, int64_t start_m
     key->pane_count++;
     put(windows, windows->pane_count++, made);
     rise(windows, made);
+    lsi_pane_key_changed(windows, key);
     *out = made;
     return LS_OK;
 }
@@ -234,9 +290,10 @@ void lsi_pane_drop(lsi_windows *windows, lsi_pane *pane)
         lsi_pane_moved(windows, last);
     }
     assert(key->panes[at] == pane);
+    lsi_pane_key_changed(windows, key);
     key->pane_count--;
     memmove(key->panes + at, key->panes + at + 1, (key->pane_count - at) * sizeof *key->panes);
-    windows->state_bytes -= pane_bytes(windows);
+    windows->state_bytes -= lsi_pane_bytes(windows);
     lsi_free(&windows->memory, pane);
     if (key->pane_count == 0)
         lsi_pane_key_drop(windows, key);
@@ -246,6 +303,7 @@ void lsi_panes_free(lsi_windows *windows)
 {
     while (windows->pane_count > 0)
         lsi_pane_drop(windows, windows->heap[windows->pane_count - 1]);
+    lsi_windows_saved(windows); /* Nobody will ask for those that are gone. */
     assert(windows->key_count == 0 && windows->state_bytes == 0);
     lsi_free(&windows->memory, windows->table);
     lsi_free(&windows->memory, windows->heap);

@@ -1,4 +1,4 @@
-/* A snapshot of windows over event time. Little-endian:
+/* A snapshot of windows over event time, or a part of one. Little-endian:
  *
  *     OFFSET  SIZE  FIELD
  *     0       4     "LSW1"
@@ -10,10 +10,13 @@
  *     64            inputs: number u32, state u32, watermark i64, greatest i64, position u64
  *                   keys: size u32, panes u32, bytes, panes: start i64, end i64, count u64, flags u64, sum
  *
+ * A part with inputs has all of them. A key of a later part takes the place of what was known of it, and is gone when
+ * it has no panes.
+ *
  * It is valid if and only if
  *   N1  the head is whole, its first word and its settings are ours;
  *   N2  inputs ascend, and their states are known;
- *   N3  no key comes twice or has no panes; its panes ascend, are not empty, and have elements; sessions are apart;
+ *   N3  the panes of a key ascend, are not empty, and have elements; its sessions are apart;
  *   N4  nothing is behind.
  * It is not summed: what stores it does that. */
 #include "consume/window_inside.h"
@@ -34,7 +37,7 @@
 
 /* ---- writing ---- */
 
-static void put_head(const lsi_windows *windows, lsi_writer *to)
+static void put_head(const lsi_windows *windows, size_t input_count, lsi_writer *to)
 {
     const lsi_windows_settings *settings = &windows->settings;
 
@@ -46,8 +49,17 @@ static void put_head(const lsi_windows *windows, lsi_writer *to)
     lsi_put_u64(to, (uint64_t)settings->offset_ms);
     lsi_put_u64(to, settings->fold.bytes);
     lsi_put_u64(to, (uint64_t)windows->watermark_ms);
-    lsi_put_u32(to, (uint32_t)windows->input_count);
-    lsi_put_u32(to, (uint32_t)windows->key_count);
+    lsi_put_u32(to, (uint32_t)input_count);
+    lsi_put_u32(to, 0); /* Keys are counted when they are there. */
+}
+
+static void put_input(const lsi_window_input *input, lsi_writer *to)
+{
+    lsi_put_u32(to, input->input);
+    lsi_put_u32(to, (uint32_t)input->state);
+    lsi_put_u64(to, (uint64_t)input->watermark_ms);
+    lsi_put_u64(to, (uint64_t)input->greatest_ms);
+    lsi_put_u64(to, input->position);
 }
 
 static void put_key(const lsi_windows *windows, const lsi_pane_key *key, lsi_writer *to)
@@ -66,36 +78,93 @@ static void put_key(const lsi_windows *windows, const lsi_pane_key *key, lsi_wri
     }
 }
 
-ls_status lsi_windows_save(const lsi_windows *windows, void **out, size_t *out_size)
+static size_t bytes_of(const lsi_windows *windows, const lsi_pane_key *key)
 {
-    size_t size = HEAD_BYTES + windows->input_count * INPUT_BYTES +
-                  windows->pane_count * (PANE_BYTES + windows->settings.fold.bytes);
+    return KEY_BYTES + key->size + key->pane_count * (PANE_BYTES + windows->settings.fold.bytes);
+}
+
+/* The key that the part is at, or comes to from where it is. NULL: there is none. */
+static const lsi_pane_key *come_to(const lsi_windows *windows, lsi_windows_part *part)
+{
+    const lsi_pane_key *key = part->next;
+
+    if (part->keys == LSI_KEYS_CHANGED && part->place == 0) {
+        part->place = 1; /* It has begun. */
+        key = windows->changed;
+    }
+    while (part->keys == LSI_KEYS_ALL && (key == NULL ? part->place < windows->place_count : key->pane_count == 0))
+        key = key == NULL ? windows->table[part->place++] : key->next;
+    part->next = key;
+    return key;
+}
+
+static void pass(lsi_windows_part *part, const lsi_pane_key *key)
+{
+    part->next = part->keys == LSI_KEYS_CHANGED ? key->changed_next : key->next;
+}
+
+/* How many bytes the keys of the next part have. `*at` is where it begins, and the next one's beginning afterwards. */
+static size_t measure(const lsi_windows *windows, lsi_windows_part *at, size_t room, uint32_t *count)
+{
+    const lsi_pane_key *key;
+    size_t bytes = 0;
+
+    for (*count = 0; *count < UINT32_MAX && (key = come_to(windows, at)) != NULL; (*count)++) {
+        if (bytes_of(windows, key) > room - bytes)
+            break;
+        bytes += bytes_of(windows, key);
+        pass(at, key);
+    }
+    return bytes;
+}
+
+ls_status lsi_windows_save(const lsi_windows *windows, lsi_windows_part *part, void **out, size_t *out_size)
+{
+    size_t input_count = part->has_inputs ? windows->input_count : 0;
+    size_t size = HEAD_BYTES + input_count * INPUT_BYTES;
+    lsi_windows_part at = *part, end = *part;
     unsigned char *bytes;
+    uint32_t key_count;
     lsi_writer to;
 
-    for (size_t i = 0; i < windows->place_count; i++)
-        for (const lsi_pane_key *key = windows->table[i]; key != NULL; key = key->next)
-            size += KEY_BYTES + key->size;
+    size += measure(windows, &end, part->bytes_max > size ? part->bytes_max - size : 0, &key_count);
+    end.is_last = come_to(windows, &end) == NULL;
+    if (key_count == 0 && !end.is_last)
+        return lsi_fail(LS_ERR_TOO_LARGE, "windows: those of one key take %zu bytes to save, more than %zu",
+                        bytes_of(windows, come_to(windows, &end)), part->bytes_max);
     bytes = lsi_alloc(&windows->memory, size);
     if (bytes == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for a snapshot of windows, %zu bytes", size);
     to = (lsi_writer){bytes, bytes + size};
-    put_head(windows, &to);
-    for (size_t i = 0; i < windows->input_count; i++) {
-        const lsi_window_input *input = &windows->inputs[i];
+    put_head(windows, input_count, &to);
+    lsi_write_u32le(bytes + HEAD_BYTES - 4, key_count);
+    for (size_t i = 0; i < input_count; i++)
+        put_input(&windows->inputs[i], &to);
+    for (uint32_t i = 0; i < key_count; i++) {
+        const lsi_pane_key *key = come_to(windows, &at);
 
-        lsi_put_u32(&to, input->input);
-        lsi_put_u32(&to, (uint32_t)input->state);
-        lsi_put_u64(&to, (uint64_t)input->watermark_ms);
-        lsi_put_u64(&to, (uint64_t)input->greatest_ms);
-        lsi_put_u64(&to, input->position);
+        put_key(windows, key, &to);
+        pass(&at, key);
     }
-    for (size_t i = 0; i < windows->place_count; i++)
-        for (const lsi_pane_key *key = windows->table[i]; key != NULL; key = key->next)
-            put_key(windows, key, &to);
+    *part = end;
     *out = bytes;
     *out_size = size;
     return LS_OK;
+}
+
+uint64_t lsi_windows_save_bytes(const lsi_windows *windows)
+{
+    uint64_t keys = windows->key_count - windows->gone_count;
+    uint64_t panes = windows->pane_count;
+    uint64_t names = windows->state_bytes - panes * lsi_pane_bytes(windows) - keys * lsi_pane_key_bytes(0);
+
+    return HEAD_BYTES + windows->input_count * INPUT_BYTES + keys * KEY_BYTES + names +
+           panes * (PANE_BYTES + windows->settings.fold.bytes);
+}
+
+bool lsi_windows_have_changed(const lsi_windows *windows)
+{
+    return windows->changed != NULL || windows->has_input_changed;
 }
 
 /* ---- reading ---- */
@@ -173,16 +242,27 @@ static ls_status take_pane(lsi_windows *windows, lsi_pane_key *key, lsi_cursor *
     return LS_OK;
 }
 
+/* What is known of a key makes room. */
+static void drop_panes(lsi_windows *windows, lsi_pane_key *key)
+{
+    for (size_t i = key->pane_count; i-- > 0;)
+        lsi_pane_drop(windows, key->panes[i]); /* The last one takes the key with it: `i` is 0 then. */
+}
+
 static ls_status take_key(lsi_windows *windows, lsi_cursor *from)
 {
     uint32_t size = lsi_take_u32(from), panes = lsi_take_u32(from);
     const unsigned char *bytes = lsi_take_bytes(from, size);
     lsi_pane_key *key;
-    ls_status st;
+    ls_status st = LS_OK;
 
-    if (from->bad || panes == 0 || lsi_pane_key_find(windows, (ls_bytes){bytes, size}) != NULL) /* N3 */
+    if (from->bad)
         return corrupt("a key");
-    st = lsi_pane_key_make(windows, (ls_bytes){bytes, size}, &key);
+    key = lsi_pane_key_find(windows, (ls_bytes){bytes, size});
+    if (key != NULL)
+        drop_panes(windows, key);
+    if (panes > 0)
+        st = lsi_pane_key_make(windows, (ls_bytes){bytes, size}, &key);
     for (uint32_t i = 0; st == LS_OK && i < panes; i++) {
         st = take_pane(windows, key, from);
         if (st != LS_OK && i == 0)
@@ -197,11 +277,15 @@ ls_status lsi_windows_restore(lsi_windows *windows, const void *bytes, size_t si
     uint32_t inputs, keys;
     ls_status st = take_head(windows, &from, &inputs, &keys);
 
+    if (inputs > 0)
+        windows->input_count = 0;
     for (uint32_t i = 0; st == LS_OK && i < inputs; i++)
         st = take_input(windows, &from);
     for (uint32_t i = 0; st == LS_OK && i < keys; i++)
         st = take_key(windows, &from);
     if (st == LS_OK && from.at != from.end) /* N4 */
         st = corrupt("something is behind it");
+    if (st == LS_OK)
+        lsi_windows_saved(windows); /* It is what is stored. */
     return st;
 }

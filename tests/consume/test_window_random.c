@@ -225,18 +225,47 @@ static void open_windows(void)
     assert_int_equal(lsi_windows_open(&memory, &naive.settings, &real.windows), LS_OK);
 }
 
-/* The process ends, and another goes on from the snapshot. */
-static void replace(void)
+#define PARTS_MAX 64u
+static struct {
+    void *bytes[PARTS_MAX];
+    size_t sizes[PARTS_MAX];
+    uint32_t count;
+} saved;
+
+static void forget_saved(void)
 {
     lsi_memory memory = sim_memory_table(&real.memory);
-    void *bytes;
-    size_t size;
 
-    assert_int_equal(lsi_windows_save(real.windows, &bytes, &size), LS_OK);
+    while (saved.count > 0)
+        lsi_free(&memory, saved.bytes[--saved.count]);
+}
+
+/* What has changed since the last time, or all. */
+static void save(void)
+{
+    lsi_windows_part part = {LSI_KEYS_CHANGED, true, SIZE_MAX, false, 0, NULL};
+
+    if (saved.count == 0 || saved.count == PARTS_MAX || chance(8) == 0) {
+        forget_saved();
+        part.keys = LSI_KEYS_ALL;
+    }
+    assert_int_equal(lsi_windows_save(real.windows, &part, &saved.bytes[saved.count], &saved.sizes[saved.count]),
+                     LS_OK);
+    HOLD(part.keys != LSI_KEYS_ALL || lsi_windows_save_bytes(real.windows) == saved.sizes[saved.count]);
+    saved.count++;
+    lsi_windows_saved(real.windows);
+}
+
+/* The process ends, and another goes on from the snapshot, of one or many parts. */
+static void replace(void)
+{
+    save();
+    if (chance(3) == 0)
+        return;
     lsi_windows_close(real.windows);
     open_windows();
-    assert_int_equal(lsi_windows_restore(real.windows, bytes, size), LS_OK);
-    lsi_free(&memory, bytes);
+    for (uint32_t i = 0; i < saved.count; i++)
+        assert_int_equal(lsi_windows_restore(real.windows, saved.bytes[i], saved.sizes[i]), LS_OK);
     for (uint32_t i = 0; i < INPUTS; i++)
         naive.sources[i].is_silent = false; /* Of silence nothing is kept: it begins anew. */
     real.replaced++;
@@ -255,6 +284,7 @@ static void make_settings(void)
         .lateness_ms = chance(2) == 0 ? 0 : chance(15),
         .idle_timeout_ms = (int64_t)chance(6) - 1,
         .begins_anew = chance(2) == 0,
+        .notes_changes = true,
         .state_bytes_max = UINT64_MAX,
         .fold = lsi_tally_fold,
     };
@@ -374,6 +404,7 @@ static void run_one(uint64_t seed)
     HOLD(naive.open_count == 0);
     lsi_windows_counts_get(real.windows, &counts);
     HOLD(counts.added <= naive.added && counts.late <= naive.late); /* those of this process */
+    forget_saved();
     lsi_windows_close(real.windows);
     HOLD(real.memory.live == 0);
 }

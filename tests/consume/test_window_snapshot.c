@@ -17,6 +17,8 @@
 
 #define ELEMENTS 60u
 #define RESULTS_MAX 400u
+#define PARTS_MAX 400u
+#define PART_BYTES 600u /* so that a save has several */
 
 typedef struct kept_result {
     char key;
@@ -31,6 +33,7 @@ static const lsi_windows_settings settings = {
     .delay_ms = 5,
     .lateness_ms = 15,
     .idle_timeout_ms = -1,
+    .notes_changes = true,
     .state_bytes_max = 1 << 20,
     .fold = {sizeof(lsi_tally), NULL, NULL, NULL, NULL}, /* lsi_tally_fold's, in settings_of() */
 };
@@ -80,6 +83,41 @@ static int in_order(const void *a, const void *b)
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
+/* What is stored: the parts of a save with all keys, and of later ones with the changed ones. */
+typedef struct stored {
+    const lsi_memory *memory;
+    void *parts[PARTS_MAX];
+    size_t sizes[PARTS_MAX];
+    uint32_t count;
+} stored;
+
+static void drop_stored(stored *store, uint32_t from)
+{
+    while (store->count > from)
+        lsi_free(store->memory, store->parts[--store->count]);
+}
+
+static void save_to(stored *store, lsi_windows *windows, bool all)
+{
+    lsi_windows_part part = {all ? LSI_KEYS_ALL : LSI_KEYS_CHANGED, false, PART_BYTES, false, 0, NULL};
+    lsi_windows_part inputs = {LSI_KEYS_NONE, true, PART_BYTES, false, 0, NULL};
+
+    if (all)
+        drop_stored(store, 0);
+    while (!part.is_last) {
+        assert_true(store->count + 1 < PARTS_MAX);
+        assert_int_equal(lsi_windows_save(windows, &part, &store->parts[store->count], &store->sizes[store->count]),
+                         LS_OK);
+        assert_true(store->sizes[store->count++] <= PART_BYTES);
+    }
+    assert_int_equal(lsi_windows_save(windows, &inputs, &store->parts[store->count], &store->sizes[store->count]),
+                     LS_OK);
+    assert_true(inputs.is_last);
+    store->count++;
+    lsi_windows_saved(windows);
+    assert_false(lsi_windows_have_changed(windows));
+}
+
 /* Reads both shards in batches; every result and every snapshot is a step, after the `crash_at`th of which the process
  * is gone and another begins with the last snapshot. False: there were not so many steps. */
 static bool play(lsi_windows_kind kind, uint32_t crash_at)
@@ -88,20 +126,21 @@ static bool play(lsi_windows_kind kind, uint32_t crash_at)
     lsi_memory table = sim_memory_table(&memory);
     lsi_windows_settings own = settings_of(kind);
     lsi_windows *windows;
-    void *snapshot = NULL;
-    size_t snapshot_size = 0;
+    stored store = {.memory = &table};
     uint64_t positions[2] = {0, 0};
-    uint32_t steps = 0;
+    uint32_t steps = 0, saves = 0;
     bool has_crashed = false, is_finished = false;
 
     sink_count = 0;
 begin:
     assert_int_equal(lsi_windows_open(&table, &own, &windows), LS_OK);
     memset(positions, 0, sizeof positions);
-    if (snapshot != NULL) {
+    if (store.count > 0) {
         lsi_windows_place place;
 
-        assert_int_equal(lsi_windows_restore(windows, snapshot, snapshot_size), LS_OK);
+        for (uint32_t i = 0; i < store.count; i++)
+            assert_int_equal(lsi_windows_restore(windows, store.parts[i], store.sizes[i]), LS_OK);
+        assert_false(lsi_windows_have_changed(windows));
         for (size_t i = 0; lsi_windows_input_at(windows, i, &place); i++)
             positions[place.input] = place.position;
     } else {
@@ -131,8 +170,7 @@ begin:
             if (++steps == crash_at)
                 goto crash;
         }
-        lsi_free(&table, snapshot);
-        assert_int_equal(lsi_windows_save(windows, &snapshot, &snapshot_size), LS_OK);
+        save_to(&store, windows, saves++ % 9 == 0);
         if (++steps == crash_at)
             goto crash;
         continue;
@@ -143,7 +181,7 @@ begin:
         goto begin;
     }
     lsi_windows_close(windows);
-    lsi_free(&table, snapshot);
+    drop_stored(&store, 0);
     assert_int_equal(memory.live, 0);
     qsort(sink_rows, sink_count, sizeof sink_rows[0], in_order);
     return has_crashed;
@@ -174,6 +212,15 @@ static void a_crash_anywhere_changes_no_result(void **state)
 
 /* ---- bytes ---- */
 
+static ls_status save(const lsi_windows *windows, void **bytes, size_t *size)
+{
+    lsi_windows_part part = {LSI_KEYS_ALL, true, SIZE_MAX, false, 0, NULL};
+    ls_status st = lsi_windows_save(windows, &part, bytes, size);
+
+    assert_true(st != LS_OK || (part.is_last && lsi_windows_save_bytes(windows) == *size));
+    return st;
+}
+
 static void *make_snapshot(size_t *size)
 {
     lsi_windows_settings own = settings_of(LSI_WINDOWS_SLIDING);
@@ -192,7 +239,7 @@ static void *make_snapshot(size_t *size)
         lsi_windows_advance(windows, 3 + i % 3, i);
     }
     lsi_windows_input_end(windows, 4);
-    assert_int_equal(lsi_windows_save(windows, &bytes, size), LS_OK);
+    assert_int_equal(save(windows, &bytes, size), LS_OK);
     lsi_windows_close(windows);
     return bytes;
 }
@@ -277,6 +324,61 @@ static void a_snapshot_of_other_settings_is_refused(void **state)
     free(bytes);
 }
 
+/* A key that goes is known as gone by the next part, one that comes back before is there; a key that is larger than a
+ * part is refused. */
+static void a_part_tells_of_keys_that_went(void **state)
+{
+    lsi_windows_settings own = settings_of(LSI_WINDOWS_TUMBLING);
+    lsi_windows_part all = {LSI_KEYS_ALL, true, SIZE_MAX, false, 0, NULL};
+    lsi_windows_part changed = {LSI_KEYS_CHANGED, true, SIZE_MAX, false, 0, NULL};
+    lsi_windows_part small = {LSI_KEYS_ALL, false, 100, false, 0, NULL};
+    lsi_windows *windows, *again;
+    lsi_windows_result result;
+    lsi_element_fate fate;
+    void *first, *second;
+    size_t first_size, second_size;
+    uint64_t one_window;
+    double one = 1;
+
+    (void)state;
+    own.lateness_ms = own.delay_ms = 0;
+    assert_int_equal(lsi_windows_open(&lsi_memory_libc, &own, &windows), LS_OK);
+    assert_int_equal(lsi_windows_input(windows, 0, NULL, 0), LS_OK);
+    assert_int_equal(lsi_windows_add(windows, 0, (ls_bytes){"a", 1}, 5, &one, &fate), LS_OK);
+    one_window = lsi_windows_state_bytes(windows);
+    assert_int_equal(lsi_windows_add(windows, 0, (ls_bytes){"b", 1}, 5, &one, &fate), LS_OK);
+    assert_int_equal(lsi_windows_save(windows, &small, &first, &first_size), LS_ERR_TOO_LARGE);
+    assert_int_equal(lsi_windows_save(windows, &all, &first, &first_size), LS_OK);
+    lsi_windows_saved(windows);
+    lsi_windows_advance(windows, 0, 1);
+    assert_int_equal(lsi_windows_add(windows, 0, (ls_bytes){"c", 1}, 50, &one, &fate), LS_OK);
+    lsi_windows_advance(windows, 0, 2); /* a and b fire, and are gone */
+    for (int i = 0; i < 2; i++)
+        assert_true(lsi_windows_next(windows, &result));
+    assert_false(lsi_windows_next(windows, &result));
+    assert_int_equal(lsi_windows_state_bytes(windows), one_window);
+    assert_int_equal(lsi_windows_add(windows, 0, (ls_bytes){"b", 1}, 60, &one, &fate), LS_OK);
+    assert_int_equal(lsi_windows_state_bytes(windows), 2 * one_window);
+    assert_int_equal(lsi_windows_save(windows, &changed, &second, &second_size), LS_OK);
+
+    assert_int_equal(lsi_windows_open(&lsi_memory_libc, &own, &again), LS_OK);
+    assert_int_equal(lsi_windows_restore(again, first, first_size), LS_OK);
+    assert_int_equal(lsi_windows_restore(again, second, second_size), LS_OK);
+    assert_int_equal(lsi_windows_state_bytes(again), 2 * one_window);
+    assert_int_equal(lsi_windows_count(again), 2);
+    lsi_windows_finish(again);
+    assert_true(lsi_windows_next(again, &result));
+    assert_memory_equal(result.key.data, "c", 1);
+    assert_true(lsi_windows_next(again, &result));
+    assert_memory_equal(result.key.data, "b", 1);
+    assert_int_equal(result.count, 1);
+    assert_false(lsi_windows_next(again, &result));
+    lsi_windows_close(again);
+    lsi_windows_close(windows);
+    lsi_free(&lsi_memory_libc, first);
+    lsi_free(&lsi_memory_libc, second);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     lsi_windows_settings own = settings_of(LSI_WINDOWS_SLIDING);
@@ -298,7 +400,7 @@ static void every_allocation_may_fail(void **state)
         if (st == LS_OK)
             st = lsi_windows_restore(windows, bytes, size);
         if (st == LS_OK)
-            st = lsi_windows_save(windows, &again, &again_size);
+            st = save(windows, &again, &again_size);
         failed = memory.failed > 0;
         assert_int_equal(st, failed ? LS_ERR_NO_MEMORY : LS_OK);
         if (!failed)
@@ -316,6 +418,7 @@ int main(void)
         cmocka_unit_test(a_crash_anywhere_changes_no_result),
         cmocka_unit_test(other_bytes_are_no_snapshot),
         cmocka_unit_test(a_snapshot_of_other_settings_is_refused),
+        cmocka_unit_test(a_part_tells_of_keys_that_went),
         cmocka_unit_test(every_allocation_may_fail),
     };
 

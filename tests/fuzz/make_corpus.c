@@ -73,6 +73,7 @@ static void windows(void)
             .kind = (lsi_windows_kind)kind, .size_ms = 20, .step_ms = 10, .gap_ms = 4, .delay_ms = 5,
             .lateness_ms = 15, .state_bytes_max = 1 << 20, .fold = lsi_tally_fold,
         };
+        lsi_windows_part all = {LSI_KEYS_ALL, true, SIZE_MAX, false, 0, NULL};
         unsigned char input[4096] = {(unsigned char)kind};
         lsi_windows *made;
         size_t size;
@@ -89,7 +90,7 @@ static void windows(void)
                 abort();
             lsi_windows_advance(made, 1 + i % 2, i);
         }
-        if (lsi_windows_save(made, &bytes, &size) != LS_OK || size > sizeof input - 1)
+        if (lsi_windows_save(made, &all, &bytes, &size) != LS_OK || size > sizeof input - 1)
             abort();
         memcpy(input + 1, bytes, size);
         write_input("windows", names[kind], input, size + 1);
