@@ -246,11 +246,12 @@ static int sim_file_open(const lsi_root *root, const char *name, unsigned flags,
     if (fate.err != 0)
         return fate.err;
     pthread_mutex_lock(&sim->mutex);
-    sim_note_all_mapped(sim);
     result = sim->inner->open(&sim->root, name, flags, &inner);
     if (result == 0) {
-        if (sim_path_find(sim, name) == NULL)
+        if (sim_path_find(sim, name) == NULL) {
+            sim_note_all_mapped(sim);
             sim_created(sim, name, false);
+        }
         open = sim_must(calloc(1, sizeof(*open) + size));
         open->inner = inner;
         open->file = sim_path_find(sim, name)->file;
