@@ -197,7 +197,7 @@ static ls_status store_list(const lsi_log_config *there, const lsi_segment_list 
 
     if (st != LS_OK)
         return st;
-    copy->generation = list->generation;
+    copy->head = list->head;
     for (uint32_t i = 0; i < copy->count; i++) {
         lsi_segment_entry *entry = &copy->entries[i];
 

@@ -275,7 +275,8 @@ static ls_status dump_checked(lsi_dump *dump, const char *name, void **payload, 
 {
     lsi_log_config config = {.env = dump->env, .root = dump->root};
     const unsigned char *view;
-    uint64_t generation, salt = 0;
+    lsi_checked_head head;
+    uint64_t salt = 0;
     uint32_t kind;
     void *bytes;
     size_t size, view_size;
@@ -297,13 +298,14 @@ static ls_status dump_checked(lsi_dump *dump, const char *name, void **payload, 
             lsi_dump_line(dump, "no segment beside it says whose list it is: its sums cannot be checked");
         salt = lsi_segment_list_salt(&config);
     }
-    st = lsi_checked_decode(name, kind, salt, bytes, size, &generation, &view, &view_size);
+    st = lsi_checked_decode(name, kind, salt, bytes, size, &head, &view, &view_size);
     if (st != LS_OK) {
         damage(dump, lsi_last_message());
         st = LS_OK;
         goto out;
     }
-    lsi_dump_line(dump, "generation %" PRIu64 " payload %zu bytes", generation, view_size);
+    lsi_dump_line(dump, "generation %" PRIu64 "%s payload %zu bytes", head.generation,
+                  head.flags != 0 ? " with flags of a later release," : "", view_size);
     if (kind == LSI_CHECKED_SEGMENTS) {
         st = lsi_segment_list_decode(dump->env, name, view, view_size, &list);
         if (st == LS_OK) {

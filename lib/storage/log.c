@@ -309,7 +309,7 @@ static ls_status keep_ages(lsi_log *log, const lsi_slot *slot)
     st = lsi_segment_list_copy(log->list, &copy);
     if (st != LS_OK)
         return st;
-    copy->generation = log->list->generation;
+    copy->head = log->list->head;
     lsi_segment_list_find_ages(copy, !log->list->is_late);
     lsi_segment_list_unref(log->list);
     log->list = copy;

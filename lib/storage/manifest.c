@@ -34,7 +34,7 @@ enum {
 };
 _Static_assert(HEADER_SUM_AT + 8 == LSI_CHECKED_HEADER_BYTES, "the sum is the header's end");
 
-ls_status lsi_checked_encode(const lsi_env *env, uint32_t kind, uint64_t salt, uint64_t generation, const void *payload,
+ls_status lsi_checked_encode(const lsi_env *env, uint32_t kind, uint64_t salt, lsi_checked_head head, const void *payload,
                              size_t size, void **out, size_t *out_size)
 {
     unsigned char *bytes;
@@ -49,9 +49,9 @@ ls_status lsi_checked_encode(const lsi_env *env, uint32_t kind, uint64_t salt, u
     lsi_write_u32le(bytes + KIND_AT, kind);
     lsi_write_u16le(bytes + FORMAT_AT, FORMAT);
     lsi_write_u16le(bytes + HEADER_BYTES_AT, LSI_CHECKED_HEADER_BYTES);
-    lsi_write_u32le(bytes + MAY_IGNORE_AT, 0);
+    lsi_write_u32le(bytes + MAY_IGNORE_AT, head.flags);
     lsi_write_u32le(bytes + MUST_REFUSE_AT, 0);
-    lsi_write_u64le(bytes + GENERATION_AT, generation);
+    lsi_write_u64le(bytes + GENERATION_AT, head.generation);
     lsi_write_u64le(bytes + PAYLOAD_BYTES_AT, size);
     lsi_write_u64le(bytes + BODY_SUM_AT, lsi_sum64(payload, size, salt));
     lsi_write_u64le(bytes + RESERVED_AT, 0);
@@ -64,7 +64,7 @@ ls_status lsi_checked_encode(const lsi_env *env, uint32_t kind, uint64_t salt, u
 }
 
 ls_status lsi_checked_decode(const char *name, uint32_t kind, uint64_t salt, const void *bytes, size_t size,
-                             uint64_t *generation, const unsigned char **payload, size_t *payload_size)
+                             lsi_checked_head *head, const unsigned char **payload, size_t *payload_size)
 {
     const unsigned char *at = bytes;
     uint32_t header_bytes;
@@ -97,18 +97,19 @@ ls_status lsi_checked_decode(const char *name, uint32_t kind, uint64_t salt, con
     if (lsi_read_u16le(at + FORMAT_AT) != FORMAT || lsi_read_u32le(at + MUST_REFUSE_AT) != 0) /* P11 */
         return lsi_fail(LS_ERR_VERSION, "%s has format %u with features 0x%x; this library reads format %u", name,
                         lsi_read_u16le(at + FORMAT_AT), lsi_read_u32le(at + MUST_REFUSE_AT), FORMAT);
-    *generation = lsi_read_u64le(at + GENERATION_AT);
+    head->generation = lsi_read_u64le(at + GENERATION_AT);
+    head->flags = lsi_read_u32le(at + MAY_IGNORE_AT);
     *payload = at + header_bytes;
     *payload_size = (size_t)body_bytes;
     return LS_OK;
 }
 
 ls_status lsi_checked_store(const lsi_env *env, const lsi_root *root, const char *dir, const char *name, uint32_t kind,
-                            uint64_t salt, uint64_t generation, const void *payload, size_t size)
+                            uint64_t salt, lsi_checked_head head, const void *payload, size_t size)
 {
     void *bytes = NULL;
     size_t bytes_size = 0;
-    ls_status st = lsi_checked_encode(env, kind, salt, generation, payload, size, &bytes, &bytes_size);
+    ls_status st = lsi_checked_encode(env, kind, salt, head, payload, size, &bytes, &bytes_size);
 
     if (st != LS_OK)
         return st;
@@ -145,7 +146,7 @@ ls_status lsi_checked_read(const lsi_env *env, const lsi_root *root, const char 
 }
 
 ls_status lsi_checked_load(const lsi_env *env, const lsi_root *root, const char *name, uint32_t kind, uint64_t salt,
-                           uint64_t *generation, void **payload, size_t *payload_size)
+                           lsi_checked_head *head, void **payload, size_t *payload_size)
 {
     const unsigned char *view = NULL;
     void *bytes;
@@ -154,7 +155,7 @@ ls_status lsi_checked_load(const lsi_env *env, const lsi_root *root, const char 
 
     if (st != LS_OK)
         return st;
-    st = lsi_checked_decode(name, kind, salt, bytes, size, generation, &view, payload_size);
+    st = lsi_checked_decode(name, kind, salt, bytes, size, head, &view, payload_size);
     if (st != LS_OK) {
         lsi_free(&env->memory, bytes);
         return st;

@@ -191,12 +191,12 @@ static ls_status enter_segment(lsi_log_reader *reader, lsi_slot *slot, uint64_t 
         lsi_descriptors_hold(reader->log->config.descriptors, &reader->holder);
         ls_status st = lsi_segment_open(&reader->log->config, entry->number, false, &segment);
         if (st == LS_ERR_NOT_FOUND) {
-            uint64_t was = reader->list->generation;
+            uint64_t was = reader->list->head.generation;
             lsi_log_forget_list(reader->log);
             st = lsi_reader_follow_list(reader, slot); /* Trimmed, perhaps, since the list was read. */
             if (st != LS_OK)
                 return st;
-            if (reader->list->generation != was) {
+            if (reader->list->head.generation != was) {
                 lsi_error_restore(&before);
                 /* If it was trimmed the caller looks for the horizon, and says it. */
                 return lsi_reader_is_trimmed(reader) ? LS_ERR_TRIMMED : enter_segment(reader, slot, published, stop);

@@ -116,7 +116,8 @@ lsi_segment_list *lsi_list_with_room(const lsi_env *env, const lsi_segment_list 
     list->entries = (lsi_segment_entry *)(list + 1);
     list->skips = (lsi_skip *)(list->entries + entries);
     if (from != NULL) {
-        list->generation = from->generation + 1;
+        list->head = from->head;
+        list->head.generation++;
         list->trimmed = from->trimmed;
         list->count = from->count;
         list->skip_count = from->skip_count;
@@ -256,7 +257,7 @@ static ls_status list_from_headers(const lsi_log_config *config, const found_seg
         list->entries[made - 1 - i] = swap;
     }
     list->count = (uint32_t)made;
-    list->generation = 1;
+    list->head.generation = 1;
     for (size_t i = 0; i + 1 < made; i++)
         if (list->entries[i].end < list->entries[i].base || list->entries[i].end != list->entries[i + 1].base ||
             list->entries[i].base_seqno > list->entries[i + 1].base_seqno) {

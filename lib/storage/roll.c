@@ -302,7 +302,7 @@ static ls_status make_files(const lsi_log_config *config, const lsi_segment_entr
     if (before != NULL)
         entries[count++] = *before;
     lsi_segment_entry_begin(config->env, &header, &entries[count++]);
-    lsi_segment_list list = {.env = config->env, .generation = 1, .count = count, .entries = entries,
+    lsi_segment_list list = {.env = config->env, .head.generation = 1, .count = count, .entries = entries,
                              .skip_count = skip != NULL ? 1 : 0, .skips = skip};
     return lsi_segment_list_store(config, &list);
 }

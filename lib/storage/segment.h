@@ -129,7 +129,7 @@ static inline bool lsi_segment_is_named(const lsi_segment *segment, const lsi_se
 typedef struct lsi_segment_list {
     const lsi_env *env;
     _Atomic uint32_t references;
-    uint64_t generation;
+    lsi_checked_head head;
     uint32_t count;
     uint32_t skip_count;
     ls_seqno trimmed;           /* every record with a lower number was trimmed; 0: nothing was */

@@ -115,11 +115,11 @@ ls_status lsi_segment_list_load(const lsi_log_config *owner, lsi_segment_list **
     char name[LSI_SEGMENT_NAME_BYTES];
     void *payload;
     size_t size;
-    uint64_t generation;
+    lsi_checked_head head;
 
     (void)snprintf(name, sizeof name, "%s/%s", owner->dir, LSI_SEGMENT_LIST_NAME);
     ls_status st = lsi_checked_load(owner->env, owner->root, name, LSI_CHECKED_SEGMENTS, lsi_segment_list_salt(owner),
-                                    &generation, &payload, &size);
+                                    &head, &payload, &size);
     if (st == LS_ERR_NOT_FOUND)
         st = lsi_fail(LS_ERR_CORRUPT, "%s is not there", name);
     if (st == LS_OK) {
@@ -128,7 +128,7 @@ ls_status lsi_segment_list_load(const lsi_log_config *owner, lsi_segment_list **
     }
     if (st != LS_OK)
         return lsi_fail_within(owner->label);
-    (*out)->generation = generation;
+    (*out)->head = head;
     return LS_OK;
 }
 
@@ -175,7 +175,7 @@ ls_status lsi_segment_list_encode(const lsi_log_config *owner, const lsi_segment
 
     if (st != LS_OK)
         return st;
-    st = lsi_checked_encode(owner->env, LSI_CHECKED_SEGMENTS, lsi_segment_list_salt(owner), list->generation, payload,
+    st = lsi_checked_encode(owner->env, LSI_CHECKED_SEGMENTS, lsi_segment_list_salt(owner), list->head, payload,
                             payload_size, out, size);
     lsi_free(&owner->env->memory, payload);
     return st;
@@ -192,7 +192,7 @@ ls_status lsi_segment_list_store(const lsi_log_config *owner, const lsi_segment_
         return st;
     (void)snprintf(name, sizeof name, "%s/%s", owner->dir, LSI_SEGMENT_LIST_NAME);
     st = lsi_checked_store(owner->env, owner->root, owner->synced_later ? NULL : owner->dir, name, LSI_CHECKED_SEGMENTS,
-                           lsi_segment_list_salt(owner), list->generation, payload, size);
+                           lsi_segment_list_salt(owner), list->head, payload, size);
     lsi_free(&owner->env->memory, payload);
     return st;
 }
@@ -208,7 +208,8 @@ ls_status lsi_segment_list_copy(const lsi_segment_list *list, lsi_segment_list *
     copy->count = list->count;
     copy->skip_count = list->skip_count;
     copy->trimmed = list->trimmed;
-    copy->generation = list->generation + 1;
+    copy->head = list->head;
+    copy->head.generation++;
     *out = copy;
     return LS_OK;
 }

@@ -167,7 +167,7 @@ static bool is_same_list(const lsi_segment_list *a, const lsi_segment_list *b)
 {
     const lsi_segment_entry *x = &a->entries[a->count - 1], *y = &b->entries[b->count - 1];
 
-    return a->generation == b->generation && a->count == b->count && a->entries[0].number == b->entries[0].number &&
+    return a->head.generation == b->head.generation && a->count == b->count && a->entries[0].number == b->entries[0].number &&
            x->number == y->number && x->header_sum == y->header_sum;
 }
 
@@ -352,7 +352,7 @@ ls_status lsi_log_trim(lsi_log *log, uint32_t keep, int64_t before_us, uint32_t 
     if (go > 0)
         st = write_beside(config, name, fresh);
     else
-        fresh->generation = list->generation; /* It is the same list. */
+        fresh->head = list->head; /* It is the same list. */
     if (st != LS_OK)
         goto out;
     st = put_in_place(log, slot, go > 0 ? name : NULL, list, fresh);

@@ -284,7 +284,7 @@ static void a_deletion_whose_process_died_is_finished_by_others(void **state)
     start_waiting(one, stream, &who, &thread);
     assert_int_equal(lsi_local_catalog_lock(lsi_local_of(two), &catalog), LS_OK);
     assert_int_equal(lsi_catalog_copy(catalog, lsi_catalog_find(catalog, "a")->id, NULL, &without), LS_OK);
-    without->generation++;
+    without->head.generation++;
     lsi_control_manifest_changing(lsi_local_of(two)->control);
     assert_int_equal(lsi_local_catalog_write(&two->env, &lsi_local_of(two)->root, without), LS_OK);
     lsi_local_catalog_unlock(lsi_local_of(two));
@@ -303,6 +303,33 @@ static void a_deletion_whose_process_died_is_finished_by_others(void **state)
     one->ops->stream_close(stream);
     close_store(one);
     close_store(two);
+}
+
+/* P11: what a later release says in the manifest's head, and this one may ignore, is still there when the manifest was
+ * replaced. */
+static void what_a_later_release_noted_stays(void **state)
+{
+    fixture *fx = *state;
+    lsi_engine *engine = open_store(fx);
+    lsi_catalog *catalog, *noted;
+
+    assert_int_equal(create(engine, "a", 1), LS_OK);
+    assert_int_equal(lsi_local_catalog_lock(lsi_local_of(engine), &catalog), LS_OK);
+    assert_int_equal(lsi_catalog_copy(catalog, 0, NULL, &noted), LS_OK);
+    noted->head.flags = 1u << 31 | 2;
+    noted->head.generation++;
+    lsi_control_manifest_changing(lsi_local_of(engine)->control);
+    assert_int_equal(lsi_local_catalog_write(&engine->env, &lsi_local_of(engine)->root, noted), LS_OK);
+    lsi_local_catalog_unlock(lsi_local_of(engine));
+    lsi_catalog_unref(noted);
+    lsi_catalog_unref(catalog);
+    assert_int_equal(create(engine, "b", 1), LS_OK);
+    assert_int_equal(engine->ops->remove(engine, "a"), LS_OK);
+    assert_int_equal(lsi_local_catalog_lock(lsi_local_of(engine), &catalog), LS_OK);
+    assert_true(catalog->head.flags == (1u << 31 | 2));
+    lsi_local_catalog_unlock(lsi_local_of(engine));
+    lsi_catalog_unref(catalog);
+    close_store(engine);
 }
 
 /* ---- the payload ---- */
@@ -380,6 +407,7 @@ int main(void)
         CASE(an_id_is_never_given_twice),
         CASE(strays_are_removed_or_set_aside),
         CASE(a_deletion_whose_process_died_is_finished_by_others),
+        CASE(what_a_later_release_noted_stays),
         CASE(a_payload_is_checked_whatever_it_holds),
     };
 

@@ -28,12 +28,12 @@ static both look_at(lsi_files *files)
     assert_int_equal(files->root_open(files, "store", 0, &root), 0);
     seen.manifest = lsi_local_catalog_load(&env, &root, &catalog);
     if (seen.manifest == LS_OK) {
-        seen.manifest_generation = catalog->generation;
+        seen.manifest_generation = catalog->head.generation;
         lsi_catalog_unref(catalog);
     }
     seen.copy = lsi_local_catalog_load_from(&env, &root, LSI_MANIFEST_COPY_NAME, &catalog);
     if (seen.copy == LS_OK) {
-        seen.copy_generation = catalog->generation;
+        seen.copy_generation = catalog->head.generation;
         lsi_catalog_unref(catalog);
     }
     files->root_close(&root);

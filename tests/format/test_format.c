@@ -217,14 +217,16 @@ static void checked_file_is_as_written_down(void **state)
 
     (void)state;
     lsi_env_default(&env);
-    assert_int_equal(lsi_checked_encode(&env, 2, salt, generation, "some payload", 12, &out, &size), LS_OK);
+    assert_int_equal(lsi_checked_encode(&env, 2, salt, (lsi_checked_head){generation, 0x80000001u}, "some payload",
+                                        12, &out, &size),
+                     LS_OK);
     const unsigned char *bytes = out;
     const field fields[] = {
         {"magic", 0, 8, UINT64_C(0x314d41455254534c)}, /* "LSTREAM1" */
         {"kind", 8, 4, 2},
         {"format", 12, 2, 0},
         {"header bytes", 14, 2, 64},
-        {"may ignore", 16, 4, 0},
+        {"may ignore", 16, 4, 0x80000001u},
         {"must refuse", 20, 4, 0},
         {"generation", 24, 8, generation},
         {"payload bytes", 32, 8, 12},
@@ -247,7 +249,7 @@ static void segment_list_is_as_written_down(void **state)
         {3, 0, 0x1000, 0, 0x51, 0x6162, 0x71727374, UINT64_C(0x8182838485868788), 0}};
     lsi_skip skip = {0x100, 0x208, 0x91, 0xa1};
     unsigned char owner[28];
-    lsi_segment_list list = {.generation = 7, .count = 2, .skip_count = 1, .trimmed = 0x10, .entries = entries,
+    lsi_segment_list list = {.head = {7, 3}, .count = 2, .skip_count = 1, .trimmed = 0x10, .entries = entries,
                              .skips = &skip};
     lsi_segment_list *read;
     image_file *file;

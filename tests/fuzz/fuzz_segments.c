@@ -44,10 +44,10 @@ static void check_files(const lsi_env *env, lsi_segment_list *list)
     FUZZ_REQUIRE(files != NULL && files->root_open(files, "store", LSI_ROOT_CREATE | LSI_ROOT_WRITE, &root) == 0);
     FUZZ_REQUIRE(files->make_dir(&root, "1") == 0);
     owner.root = &root;
-    FUZZ_REQUIRE(lsi_segment_list_copy(list, &copy) == LS_OK && copy->generation == list->generation + 1);
+    FUZZ_REQUIRE(lsi_segment_list_copy(list, &copy) == LS_OK && copy->head.generation == list->head.generation + 1);
     FUZZ_REQUIRE(lsi_segment_list_store(&owner, copy) == LS_OK);
     FUZZ_REQUIRE(lsi_segment_list_load(&owner, &again) == LS_OK);
-    FUZZ_REQUIRE(again->generation == copy->generation && again->count == list->count &&
+    FUZZ_REQUIRE(again->head.generation == copy->head.generation && again->count == list->count &&
                  again->skip_count == list->skip_count);
     FUZZ_REQUIRE(memcmp(again->entries, list->entries, list->count * sizeof *list->entries) == 0);
     FUZZ_REQUIRE(memcmp(again->skips, list->skips, list->skip_count * sizeof *list->skips) == 0);
@@ -63,13 +63,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const unsigned char *payload;
     lsi_segment_list *list;
     size_t payload_size;
-    uint64_t generation;
+    lsi_checked_head head;
     lsi_env env;
     ls_status st;
 
     lsi_env_default(&env);
     for (uint32_t kind = LSI_CHECKED_MANIFEST; kind <= LSI_CHECKED_SEGMENTS; kind++) {
-        st = lsi_checked_decode("fuzz", kind, FUZZ_SEGMENTS_SALT, bytes, size, &generation, &payload, &payload_size);
+        st = lsi_checked_decode("fuzz", kind, FUZZ_SEGMENTS_SALT, bytes, size, &head, &payload, &payload_size);
         FUZZ_REQUIRE(st == LS_OK || st == LS_ERR_CORRUPT || st == LS_ERR_VERSION);
         if (st != LS_OK)
             continue;
@@ -77,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         st = lsi_segment_list_decode(&env, "fuzz", payload, payload_size, &list);
         FUZZ_REQUIRE(st == LS_OK || st == LS_ERR_CORRUPT);
         if (st == LS_OK) {
-            list->generation = generation;
+            list->head = head;
             check_list(list);
             check_files(&env, list);
             lsi_segment_list_unref(list);

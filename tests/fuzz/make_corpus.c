@@ -273,11 +273,12 @@ static void segments(void)
         lsi_put_u64(&to, 1);
         lsi_put_u64(&to, 2);
     }
-    FUZZ_REQUIRE(lsi_checked_encode(&env, LSI_CHECKED_SEGMENTS, FUZZ_SEGMENTS_SALT, 9, payload, sizeof payload, &checked,
-                                    &size) == LS_OK);
+    FUZZ_REQUIRE(lsi_checked_encode(&env, LSI_CHECKED_SEGMENTS, FUZZ_SEGMENTS_SALT, (lsi_checked_head){9, 0}, payload,
+                                    sizeof payload, &checked, &size) == LS_OK);
     write_input("segments", "list", checked, size);
     lsi_free(&env.memory, checked);
-    FUZZ_REQUIRE(lsi_checked_encode(&env, LSI_CHECKED_MANIFEST, FUZZ_SEGMENTS_SALT, 1, "", 0, &checked, &size) == LS_OK);
+    FUZZ_REQUIRE(lsi_checked_encode(&env, LSI_CHECKED_MANIFEST, FUZZ_SEGMENTS_SALT, (lsi_checked_head){1, 0}, "", 0,
+                                    &checked, &size) == LS_OK);
     write_input("segments", "empty", checked, size);
     lsi_free(&env.memory, checked);
 }

@@ -340,7 +340,7 @@ static void begin_log_at(fixture *fx, uint64_t base, int64_t arrival_us)
     list->entries[0].base = base;
     list->entries[0].base_arrival_us = arrival_us;
     list->entries[0].header_sum = header.sum;
-    list->generation++;
+    list->head.generation++;
     assert_int_equal(lsi_segment_list_store(&fx->store.config, list), LS_OK);
     lsi_segment_list_unref(list);
     reopen_without_control(fx);

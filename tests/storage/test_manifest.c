@@ -31,21 +31,24 @@ static checked encode(const void *payload, size_t size)
 {
     checked made;
 
-    assert_int_equal(lsi_checked_encode(&env, LSI_CHECKED_MANIFEST, SALT, 7, payload, size, (void **)&made.bytes,
-                                        &made.size),
+    assert_int_equal(lsi_checked_encode(&env, LSI_CHECKED_MANIFEST, SALT, (lsi_checked_head){7, 5}, payload, size,
+                                        (void **)&made.bytes, &made.size),
                      LS_OK);
     return made;
 }
+
+static uint32_t flags_seen; /* by decode() */
 
 static ls_status decode(const void *bytes, size_t size, uint64_t salt, uint32_t kind, ls_bytes *payload)
 {
     const unsigned char *view = NULL;
     size_t view_size = 0;
-    uint64_t generation = 0;
-    ls_status st = lsi_checked_decode("manifest", kind, salt, bytes, size, &generation, &view, &view_size);
+    lsi_checked_head head = {0};
+    ls_status st = lsi_checked_decode("manifest", kind, salt, bytes, size, &head, &view, &view_size);
 
     if (st == LS_OK) {
-        assert_int_equal(generation, 7);
+        assert_int_equal(head.generation, 7);
+        flags_seen = head.flags;
         *payload = (ls_bytes){view, view_size};
     }
     return st;
@@ -141,6 +144,7 @@ static void later_formats_are_refused_and_what_may_be_ignored_is_ignored(void **
     lsi_write_u32le(made.bytes + 16, 0x80000000u);
     sign(&made);
     assert_int_equal(decode(made.bytes, made.size, SALT, LSI_CHECKED_MANIFEST, &payload), LS_OK);
+    assert_int_equal(flags_seen, 0x80000000u);
 
     longer.size = made.size + 16;
     longer.bytes = calloc(1, longer.size);
@@ -164,30 +168,33 @@ static void a_file_that_is_none_is_told_apart(void **state)
 {
     temp_dir temp;
     lsi_root root;
-    uint64_t generation;
+    lsi_checked_head head;
     void *payload;
     size_t size;
 
     (void)state;
     temp_make(&temp);
     assert_int_equal(env.files->root_open(env.files, temp.path, LSI_ROOT_WRITE, &root), 0);
-    assert_int_equal(lsi_checked_load(&env, &root, "m", LSI_CHECKED_MANIFEST, SALT, &generation, &payload, &size),
+    assert_int_equal(lsi_checked_load(&env, &root, "m", LSI_CHECKED_MANIFEST, SALT, &head, &payload, &size),
                      LS_ERR_NOT_FOUND);
     assert_int_equal(mkfifo(temp_path(&temp, "fifo"), 0600), 0);
-    assert_int_equal(lsi_checked_load(&env, &root, "fifo", LSI_CHECKED_MANIFEST, SALT, &generation, &payload, &size),
+    assert_int_equal(lsi_checked_load(&env, &root, "fifo", LSI_CHECKED_MANIFEST, SALT, &head, &payload, &size),
                      LS_ERR_CORRUPT);
     assert_int_equal(symlink("/etc/passwd", temp_path(&temp, "link")), 0);
-    assert_int_equal(lsi_checked_load(&env, &root, "link", LSI_CHECKED_MANIFEST, SALT, &generation, &payload, &size),
+    assert_int_equal(lsi_checked_load(&env, &root, "link", LSI_CHECKED_MANIFEST, SALT, &head, &payload, &size),
                      LS_ERR_CORRUPT);
-    assert_int_equal(lsi_checked_store(&env, &root, "", "m", LSI_CHECKED_MANIFEST, SALT, 9, text, sizeof text), LS_OK);
-    assert_int_equal(lsi_checked_load(&env, &root, "m", LSI_CHECKED_MANIFEST, SALT, &generation, &payload, &size),
+    assert_int_equal(lsi_checked_store(&env, &root, "", "m", LSI_CHECKED_MANIFEST, SALT, (lsi_checked_head){9, 1u << 31}, text,
+                                       sizeof text),
                      LS_OK);
-    assert_int_equal(generation, 9);
+    assert_int_equal(lsi_checked_load(&env, &root, "m", LSI_CHECKED_MANIFEST, SALT, &head, &payload, &size),
+                     LS_OK);
+    assert_int_equal(head.generation, 9);
+    assert_true(head.flags == 1u << 31);
     assert_int_equal(size, sizeof text);
     assert_memory_equal(payload, text, sizeof text);
     lsi_free(&env.memory, payload);
     assert_int_equal(truncate(temp_path(&temp, "m"), (off_t)(64u << 20) + 1), 0);
-    assert_int_equal(lsi_checked_load(&env, &root, "m", LSI_CHECKED_MANIFEST, SALT, &generation, &payload, &size),
+    assert_int_equal(lsi_checked_load(&env, &root, "m", LSI_CHECKED_MANIFEST, SALT, &head, &payload, &size),
                      LS_ERR_CORRUPT);
     root.files->root_close(&root);
     temp_remove(&temp);
@@ -204,28 +211,30 @@ static void a_crash_leaves_the_old_one_or_the_new_one(void **state)
     (void)state;
     env.files = sim_files_table(sim);
     assert_int_equal(env.files->root_open(env.files, "s", LSI_ROOT_CREATE | LSI_ROOT_WRITE, &root), 0);
-    assert_int_equal(lsi_checked_store(&env, &root, "", "m", LSI_CHECKED_MANIFEST, SALT, 1, "old", 3), LS_OK);
+    assert_int_equal(lsi_checked_store(&env, &root, "", "m", LSI_CHECKED_MANIFEST, SALT, (lsi_checked_head){1, 0}, "old", 3),
+                     LS_OK);
     before = sim_log_count(sim);
-    assert_int_equal(lsi_checked_store(&env, &root, "", "m", LSI_CHECKED_MANIFEST, SALT, 2, text, sizeof text), LS_OK);
+    assert_int_equal(lsi_checked_store(&env, &root, "", "m", LSI_CHECKED_MANIFEST, SALT, (lsi_checked_head){2, 0}, text, sizeof text),
+                     LS_OK);
     after = sim_log_count(sim);
     for (size_t prefix = before; prefix <= after; prefix++)
         for (uint64_t seed = 0; seed < SIM_SEED_RANDOM + 20; seed++) {
             sim_files *crashed = sim_crash_state(sim, prefix, seed);
             lsi_env own = env;
             lsi_root there;
-            uint64_t generation;
+            lsi_checked_head head;
             void *payload;
             size_t size;
 
             own.files = sim_files_table(crashed);
             assert_int_equal(own.files->root_open(own.files, "s", LSI_ROOT_WRITE, &there), 0);
-            assert_int_equal(lsi_checked_load(&own, &there, "m", LSI_CHECKED_MANIFEST, SALT, &generation, &payload,
+            assert_int_equal(lsi_checked_load(&own, &there, "m", LSI_CHECKED_MANIFEST, SALT, &head, &payload,
                                               &size),
                              LS_OK);
-            assert_int_equal(size, generation == 1 ? 3 : sizeof text);
-            assert_memory_equal(payload, generation == 1 ? "old" : text, size);
+            assert_int_equal(size, head.generation == 1 ? 3 : sizeof text);
+            assert_memory_equal(payload, head.generation == 1 ? "old" : text, size);
             if (prefix == after)
-                assert_int_equal(generation, 2);
+                assert_int_equal(head.generation, 2);
             lsi_free(&own.memory, payload);
             there.files->root_close(&there);
             sim_files_free(crashed);

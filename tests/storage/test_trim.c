@@ -643,7 +643,7 @@ static void roll_with_an_older_list_then(void *user, sim_call call, const char *
     if (call != SIM_SYNC || strstr(name, "trimmed.new") == NULL)
         return;
     sim_hook_set(fx->sim, NULL, NULL);
-    log->list->generation--;
+    log->list->head.generation--;
     put_more(fx, PER_SEGMENT);
 }
 
@@ -672,7 +672,7 @@ static void files_that_were_not_trimmed_stay(void **state)
     assert_int_equal(lsi_segment_list_load(&fx->store.config, &list), LS_OK);
     list->entries++; /* as a list is that was made from the headers that could be read */
     list->count--;
-    list->generation++;
+    list->head.generation++;
     assert_int_equal(lsi_segment_list_store(&fx->store.config, list), LS_OK);
     list->entries--;
     lsi_segment_list_unref(list);
@@ -681,6 +681,27 @@ static void files_that_were_not_trimmed_stay(void **state)
     assert_int_equal(fx->store.root.files->open(&fx->store.root, "1/0/00000001.seg", 0, &file), 0);
     assert_int_equal(file.files->close(&file), 0);
     assert_int_equal(log_store_count(&fx->store, 3), 4);
+}
+
+/* P11: what a later release says in the list's head, and this one may ignore, is still there when the list was
+ * replaced by a roll and by a trim. */
+static void what_a_later_release_noted_stays(void **state)
+{
+    fixture *fx = *state;
+    lsi_segment_list *list;
+
+    put_more(fx, 4);
+    assert_int_equal(lsi_segment_list_load(&fx->store.config, &list), LS_OK);
+    list->head.flags = 1u << 30 | 1;
+    list->head.generation++;
+    assert_int_equal(lsi_segment_list_store(&fx->store.config, list), LS_OK);
+    lsi_segment_list_unref(list);
+    atomic_fetch_add(&lsi_log_slot(fx->store.log)->list_generation, 1);
+    put_more(fx, 4);
+    assert_int_equal(trim(fx, 2), 1);
+    assert_int_equal(lsi_segment_list_load(&fx->store.config, &list), LS_OK);
+    assert_true(list->head.flags == (1u << 30 | 1));
+    lsi_segment_list_unref(list);
 }
 
 /* ---- crashes, kills, faults ---- */
@@ -919,6 +940,7 @@ int main(void)
         T(a_roll_after_a_dead_trimmer_wins_too),
         T(lists_of_one_number_are_told_apart),
         T(files_that_were_not_trimmed_stay),
+        T(what_a_later_release_noted_stays),
         T(no_crash_leaves_a_named_file_that_is_gone),
         T(a_dead_trimmer_leaves_nothing_that_is_not_cleared),
         T(a_failing_call_harms_nothing),

@@ -172,7 +172,7 @@ static ls_status without_deleted(lsi_local *local, lsi_catalog **catalog, uint64
     st = lsi_catalog_copy(*catalog, id, st == LS_OK ? &rest : NULL, &fewer);
     if (st != LS_OK)
         goto out;
-    fewer->generation = (*catalog)->generation;
+    fewer->head = (*catalog)->head;
     lsi_catalog_unref(*catalog);
     *catalog = fewer;
 out:

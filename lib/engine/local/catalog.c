@@ -15,17 +15,17 @@
 
 ls_status lsi_local_catalog_load_from(const lsi_env *env, const lsi_root *root, const char *name, lsi_catalog **out)
 {
-    uint64_t generation;
+    lsi_checked_head head;
     void *payload;
     size_t size;
-    ls_status st = lsi_checked_load(env, root, name, LSI_CHECKED_MANIFEST, 0, &generation, &payload, &size);
+    ls_status st = lsi_checked_load(env, root, name, LSI_CHECKED_MANIFEST, 0, &head, &payload, &size);
 
     if (st != LS_OK)
         return st;
     st = lsi_catalog_decode(&env->memory, payload, size, out);
     lsi_free(&env->memory, payload);
     if (st == LS_OK)
-        (*out)->generation = generation;
+        (*out)->head = head;
     return st;
 }
 
@@ -42,7 +42,7 @@ ls_status lsi_local_catalog_write(const lsi_env *env, const lsi_root *root, cons
 
     if (st != LS_OK)
         return st;
-    st = lsi_checked_encode(env, LSI_CHECKED_MANIFEST, 0, catalog->generation, payload, payload_size, &bytes, &size);
+    st = lsi_checked_encode(env, LSI_CHECKED_MANIFEST, 0, catalog->head, payload, payload_size, &bytes, &size);
     lsi_free(catalog->memory, payload);
     if (st != LS_OK)
         return st;
@@ -195,7 +195,7 @@ static ls_status settle(lsi_local *local, lsi_catalog **out)
     if (st != LS_OK)
         return st;
     lsi_error_save(&before);
-    catalog->generation++;
+    catalog->head.generation++;
     st = lsi_local_catalog_write(&local->base.env, &local->root, catalog);
     if (st == LS_ERR_FULL && lsi_local_reserve_spend(local)) {
         st = lsi_local_catalog_write(&local->base.env, &local->root, catalog);
@@ -313,7 +313,7 @@ static bool old_one_counts(lsi_local *local, uint64_t old_generation)
         lsi_error_restore(&why);
         return false;
     }
-    unchanged = there->generation == old_generation;
+    unchanged = there->head.generation == old_generation;
     lsi_catalog_unref(there);
     lsi_error_restore(&why);
     return unchanged;
@@ -321,10 +321,10 @@ static bool old_one_counts(lsi_local *local, uint64_t old_generation)
 
 ls_status lsi_local_catalog_replace(lsi_local *local, lsi_catalog *catalog, lsi_local_settle settle_slots, void *user)
 {
-    uint64_t old_generation = catalog->generation;
+    uint64_t old_generation = catalog->head.generation;
     ls_status st;
 
-    catalog->generation = old_generation + 1;
+    catalog->head.generation = old_generation + 1;
     lsi_control_manifest_changing(local->control);
     st = lsi_local_catalog_write(&local->base.env, &local->root, catalog);
     /* lsi_file_replace() answers EIO alone when the new one may be there; so does who cannot part with the old copy. */
@@ -344,11 +344,11 @@ ls_status lsi_local_catalog_replace(lsi_local *local, lsi_catalog *catalog, lsi_
 ls_status lsi_local_catalog_replace_at_need(lsi_local *local, lsi_catalog *catalog, lsi_local_settle settle_slots,
                                             void *user)
 {
-    uint64_t old_generation = catalog->generation;
+    uint64_t old_generation = catalog->head.generation;
     ls_status st = lsi_local_catalog_replace(local, catalog, settle_slots, user);
 
     if (st == LS_ERR_FULL && lsi_local_reserve_spend(local)) {
-        catalog->generation = old_generation; /* The old manifest counts: once more, with what was kept for this. */
+        catalog->head.generation = old_generation; /* The old manifest counts: once more, with what was kept for this. */
         st = lsi_local_catalog_replace(local, catalog, settle_slots, user);
         lsi_local_reserve_make(local);
     }

@@ -181,7 +181,7 @@ ls_status lsi_catalog_copy(const lsi_catalog *from, uint64_t without, const lsi_
 
     if (there) {
         memcpy(copy->store_id, from->store_id, sizeof(copy->store_id));
-        copy->generation = from->generation;
+        copy->head = from->head;
         copy->durability = from->durability;
         copy->sync_interval_ms = from->sync_interval_ms;
         copy->segment_bytes = from->segment_bytes;

@@ -73,7 +73,7 @@ typedef struct lsi_catalog {
     const lsi_memory *memory;
     atomic_uint refs;
     uint64_t seen;       /* lsi_control_manifest_generation() before the file was read */
-    uint64_t generation; /* the file's */
+    lsi_checked_head head; /* the file's */
     unsigned char store_id[16];
     ls_durability durability;
     uint32_t sync_interval_ms;

@@ -114,19 +114,20 @@ static bool is_to_be_written(const lsi_env *env, const lsi_root *root, const con
     const unsigned char *payload;
     char kept[LSI_KEPT_NAME_BYTES];
     lsi_catalog *copy;
-    uint64_t generation, newer = 0;
+    lsi_checked_head head;
+    uint64_t newer = 0;
     size_t size;
     lsi_error_state before;
     bool is;
 
     lsi_error_save(&before);
-    is = lsi_checked_decode(LSI_MANIFEST_NAME, LSI_CHECKED_MANIFEST, 0, manifest->bytes, manifest->size, &generation,
+    is = lsi_checked_decode(LSI_MANIFEST_NAME, LSI_CHECKED_MANIFEST, 0, manifest->bytes, manifest->size, &head,
                             &payload, &size) == LS_OK;
     if (is && lsi_local_catalog_load_from(env, root, LSI_MANIFEST_COPY_NAME, &copy) == LS_OK) {
-        newer = copy->generation;
+        newer = copy->head.generation;
         lsi_catalog_unref(copy);
     }
-    if (is && newer > generation)
+    if (is && newer > head.generation)
         is = lsi_keep_aside(env, root, "", LSI_MANIFEST_COPY_NAME, UINT64_MAX, kept) == LS_OK;
     lsi_error_restore(&before);
     return is;
@@ -228,7 +229,7 @@ ls_status lsi_local_copy_restore(const lsi_env *env, const lsi_root *root, lsi_c
         kept[0] = '\0';
     else if (st != LS_OK)
         return st;
-    catalog->generation++;
+    catalog->head.generation++;
     st = lsi_local_catalog_write(env, root, catalog);
     if (st == LS_OK || st == LS_ERR_IO || kept[0] == '\0')
         return st;

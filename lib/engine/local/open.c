@@ -171,7 +171,7 @@ static ls_status make_store(lsi_local *local, const char *path, const settings *
         goto out;
     }
     env->random(env->random_user, catalog->store_id, sizeof(catalog->store_id));
-    catalog->generation = 1;
+    catalog->head.generation = 1;
     catalog->durability = wanted->durability != LS_DURABILITY_DEFAULT ? wanted->durability : LS_DURABILITY_SYNC;
     catalog->sync_interval_ms =
         wanted->sync_interval_ms != 0 ? wanted->sync_interval_ms : LSI_SYNC_INTERVAL_MS_DEFAULT;
