@@ -91,6 +91,11 @@ bool lsi_parse_shard(const char *text, uint32_t *out);
 /* Decimal, or hexadecimal after 0x; below 2^128. */
 bool lsi_parse_hash_key(const char *text, ls_hash_key *out);
 
+/* ---- acts.c ---- */
+/* What the first argument says to do, of `acts` (NULL at the end), whose first alone takes no name of a `noun` behind
+ * the stream. Returns an exit code. */
+int lsi_take_act(const lsi_call *call, const char *const *acts, const char *noun, int *out);
+
 /* ---- output.c: messages and printing ---- */
 /* "lstream: put: ..." and a newline. */
 void lsi_say(const lsi_call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));

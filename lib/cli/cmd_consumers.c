@@ -115,35 +115,22 @@ static int deregister(lsi_call *call, ls_stream *stream, const char *name)
     return lsi_out_json(call, &json, LSI_EXIT_OK);
 }
 
-enum { LIST, REGISTER, DEREGISTER, DESCRIBE, ACTS };
+enum { LIST, REGISTER, DEREGISTER, DESCRIBE };
 static const char *const acts[] = {"list", "register", "deregister", "describe", NULL};
 
 static int run(lsi_call *call)
 {
     ls_consumer_info info = LS_CONSUMER_INFO_INIT;
     int act = LIST, code;
-    const char *name = NULL;
+    const char *name;
     ls_stream *stream;
     ls_store *store;
     ls_status st;
 
-    if (call->argument_count > 1)
-        for (act = 0; act < ACTS && strcmp(call->arguments[1], acts[act]) != 0;)
-            act++;
-    if (act == ACTS) {
-        const char *meant = lsi_did_you_mean(call->arguments[1], acts);
-
-        return lsi_usage(call, "'%s' is none of list, register, deregister, describe%s%s%s", call->arguments[1],
-                         meant != NULL ? "; did you mean '" : "", meant != NULL ? meant : "",
-                         meant != NULL ? "'?" : "");
-    }
-    if (act != LIST && call->argument_count < 3)
-        return lsi_usage(call, "%s which consumer?", acts[act]);
-    if (act == LIST && call->argument_count > 2)
-        return lsi_usage(call, "list takes no name");
-    if (act != LIST)
-        name = call->arguments[2];
-    code = lsi_open_stream(call, call->arguments[0], act == REGISTER || act == DEREGISTER, &store, &stream);
+    if (lsi_take_act(call, acts, "consumer", &act) != LSI_EXIT_OK)
+        return LSI_EXIT_USAGE;
+    name = call->arguments[2]; /* NULL: list */
+    code = lsi_open_stream(call, call->arguments[1], act == REGISTER || act == DEREGISTER, &store, &stream);
     if (code != LSI_EXIT_OK)
         return code;
     if (act == LIST) {
@@ -160,18 +147,18 @@ static int run(lsi_call *call)
 const lsi_command lsi_command_consumers = {
     .name = "consumers",
     .summary = "List, register and deregister consumers",
-    .arguments = "STREAM [ACT [NAME]]",
-    .help = "ACT is list (also when there is none), register, deregister or describe; all but\n"
-            "the first take a consumer's NAME. A registered consumer has a read limit of its\n"
-            "own in each shard of a provisioned stream, as Kinesis's enhanced fan-out. A\n"
-            "stream has up to 20. Deregistering ends what a consumer is reading, in every\n"
-            "process; a name that is taken is exit code 6.\n"
+    .arguments = "ACT STREAM [NAME]",
+    .help = "ACT is list, register, deregister or describe; all but the first take a\n"
+            "consumer's NAME. A registered consumer has a read limit of its own in each shard\n"
+            "of a provisioned stream, as Kinesis's enhanced fan-out. A stream has up to 20.\n"
+            "Deregistering ends what a consumer is reading, in every process; a name that is\n"
+            "taken is exit code 6.\n"
             "\n"
             "With --json one object: {\"consumers\": [{\"name\", \"id\", \"status\", \"created_us\",\n"
             "\"cuts\", \"cut_records\", \"cut_bytes\", \"cut_lag_ms\" (what trimming took)}]},\n"
             "for register and describe one such consumer, for deregister {\"deregistered\":\n"
             "NAME}.\n",
-    .arguments_min = 1,
+    .arguments_min = 2,
     .arguments_max = 3,
     .needs_store = true,
     .run = run,

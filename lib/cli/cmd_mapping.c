@@ -242,7 +242,7 @@ static ls_mapping_options wanted(const lsi_call *call)
 
 /* ---- the command ---- */
 
-enum { LIST, CREATE, DESCRIBE, SEEK, PAUSE, RESUME, DELETE, ACTS };
+enum { LIST, CREATE, DESCRIBE, SEEK, PAUSE, RESUME, DELETE };
 static const char *const acts[] = {"list", "create", "describe", "seek", "pause", "resume", "delete", NULL};
 
 /* Of CREATE and SEEK the position. Returns an exit code. */
@@ -314,26 +314,14 @@ static int run(lsi_call *call)
     ls_stream *stream;
     ls_store *store;
 
-    if (call->argument_count > 1)
-        for (act = 0; act < ACTS && strcmp(call->arguments[1], acts[act]) != 0;)
-            act++;
-    if (act == ACTS) {
-        const char *meant = lsi_did_you_mean(call->arguments[1], acts);
-
-        return lsi_usage(call, "'%s' is none of list, create, describe, seek, pause, resume, delete%s%s%s",
-                         call->arguments[1], meant != NULL ? "; did you mean '" : "", meant != NULL ? meant : "",
-                         meant != NULL ? "'?" : "");
-    }
-    if (act != LIST && call->argument_count < 3)
-        return lsi_usage(call, "%s which mapping?", acts[act]);
-    if (act == LIST && call->argument_count > 2)
-        return lsi_usage(call, "list takes no name");
-    code = refuse_others(call, act);
+    code = lsi_take_act(call, acts, "mapping", &act);
+    if (code == LSI_EXIT_OK)
+        code = refuse_others(call, act);
     if (code == LSI_EXIT_OK)
         code = take_position(call, act, &from);
     if (code != LSI_EXIT_OK)
         return code;
-    code = lsi_open_stream(call, call->arguments[0], act != LIST && act != DESCRIBE, &store, &stream);
+    code = lsi_open_stream(call, call->arguments[1], act != LIST && act != DESCRIBE, &store, &stream);
     if (code != LSI_EXIT_OK)
         return code;
     code = act == LIST       ? list(call, stream)
@@ -345,12 +333,11 @@ static int run(lsi_call *call)
 const lsi_command lsi_command_mapping = {
     .name = "mapping",
     .summary = "List, create, move, pause and delete mappings",
-    .arguments = "STREAM [ACT [NAME]]",
-    .help = "ACT is list (also when there is none), create, describe, seek, pause, resume or\n"
-            "delete; all but the first take a mapping's NAME. A mapping is what AWS Lambda\n"
-            "calls an event source mapping: how the stream's records become the batches of a\n"
-            "handler, and how far that has come. Programs run one with ls_mapping_run,\n"
-            "or `lstream consume` does.\n"
+    .arguments = "ACT STREAM [NAME]",
+    .help = "ACT is list, create, describe, seek, pause, resume or delete; all but the first\n"
+            "take a mapping's NAME. A mapping is what AWS Lambda calls an event source\n"
+            "mapping: how the stream's records become the batches of a handler, and how far\n"
+            "that has come. Programs run one with ls_mapping_run, or `lstream consume` does.\n"
             "\n"
             "create and seek need --from. seek forgets how far the mapping has come; whoever\n"
             "runs it goes on there. A name that is taken is exit code 6.\n"
@@ -361,7 +348,7 @@ const lsi_command lsi_command_mapping = {
             "\"window_ms\", \"lanes\", \"retries\", \"record_age_s\", \"tumbling_s\", \"timeout_ms\"\n"
             "(null: no end), \"bisect\", \"report_failures\", \"failures\", \"filters\"; for delete\n"
             "{\"deleted\": NAME}.\n",
-    .arguments_min = 1,
+    .arguments_min = 2,
     .arguments_max = 3,
     .needs_store = true,
     .options = options,

@@ -63,8 +63,9 @@ class Commands(Store):
                           ["scale", "a", "65537"],
                           ["scale", "a", "2x"], ["shards", "a", "--filter", "open"],
                           ["shards", "a", "--filter", "at:soon"],
-                          ["shards", "a", "--filter", "after:"], ["consumers", "a", "register"],
-                          ["consumers", "a", "list", "b"], ["consumers", "a", "registr", "b"]):
+                          ["shards", "a", "--filter", "after:"], ["consumers", "register", "a"],
+                          ["consumers", "list", "a", "b"], ["consumers", "registr", "a", "b"],
+                          ["consumers", "a"]):
             self.run_tool(*arguments, expect=2)
         self.assertIn("which store", self.run_tool("list", expect=2, env={"LIBSTREAM_STORE": ""}).err)
 
@@ -267,86 +268,86 @@ class Commands(Store):
 
     def test_consumers(self):
         def names():
-            return [c["name"] for c in json.loads(self.run_tool("consumers", "s", "--json").out)["consumers"]]
+            return [c["name"] for c in json.loads(self.run_tool("consumers", "list", "s", "--json").out)["consumers"]]
 
         self.run_tool("create", "s")
         self.assertEqual(names(), [])
         before = time.time()
-        made = json.loads(self.run_tool("consumers", "s", "register", "b", "--json").out)
+        made = json.loads(self.run_tool("consumers", "register", "s", "b", "--json").out)
         self.assertEqual((made["name"], made["id"], made["status"]), ("b", 1, "active"))
         self.assertTrue(before - 2 < made["created_us"] / 1e6 < time.time() + 2)
-        self.assertIn(" a\n", self.run_tool("consumers", "s", "register", "a").out)
+        self.assertIn(" a\n", self.run_tool("consumers", "register", "s", "a").out)
         self.assertEqual(names(), ["a", "b"])
-        lines = self.run_tool("consumers", "s", "list").out.splitlines()
+        lines = self.run_tool("consumers", "list", "s").out.splitlines()
         self.assertEqual([line.split()[-1] for line in lines], ["NAME", "a", "b"])
         self.assertEqual(lines[1].index(" a"), lines[0].index(" NAME"))
-        self.assertEqual(json.loads(self.run_tool("consumers", "s", "describe", "b", "--json").out), made)
-        self.assertIn("'b'", self.run_tool("consumers", "s", "register", "b", expect=6).err)
-        self.assertIn("did you mean 'register'", self.run_tool("consumers", "s", "registr", "c", expect=2).err)
+        self.assertEqual(json.loads(self.run_tool("consumers", "describe", "s", "b", "--json").out), made)
+        self.assertIn("'b'", self.run_tool("consumers", "register", "s", "b", expect=6).err)
+        self.assertIn("did you mean 'register'", self.run_tool("consumers", "registr", "s", "c", expect=2).err)
         self.assertIn("2 registered consumers", self.run_tool("delete", "s", expect=6).err)
-        self.assertEqual(json.loads(self.run_tool("consumers", "s", "deregister", "a", "--json").out),
+        self.assertEqual(json.loads(self.run_tool("consumers", "deregister", "s", "a", "--json").out),
                          {"deregistered": "a"})
-        self.assertEqual(self.run_tool("consumers", "s", "deregister", "b").out, "")
-        self.assertIn("'b'", self.run_tool("consumers", "s", "deregister", "b", expect=3).err)
-        self.run_tool("consumers", "s", "describe", "b", expect=3)
-        self.run_tool("consumers", "t", expect=3)
-        self.run_tool("consumers", "s", "register", "a b", expect=2)
+        self.assertEqual(self.run_tool("consumers", "deregister", "s", "b").out, "")
+        self.assertIn("'b'", self.run_tool("consumers", "deregister", "s", "b", expect=3).err)
+        self.run_tool("consumers", "describe", "s", "b", expect=3)
+        self.run_tool("consumers", "list", "t", expect=3)
+        self.run_tool("consumers", "register", "s", "a b", expect=2)
         self.assertEqual(names(), [])
         for i in range(20):
-            self.run_tool("consumers", "s", "register", "c%d" % i)
-        self.assertIn("20", self.run_tool("consumers", "s", "register", "d", expect=6).err)
+            self.run_tool("consumers", "register", "s", "c%d" % i)
+        self.assertIn("20", self.run_tool("consumers", "register", "s", "d", expect=6).err)
         self.assertIn("consumer 22 'c19'", self.run_tool("dump", os.path.join(self.store, "manifest")).out)
         self.run_tool("delete", "s", "--with-consumers")
-        self.run_tool("consumers", "s", expect=3)
+        self.run_tool("consumers", "list", "s", expect=3)
 
     def test_mappings(self):
         def names():
-            return [m["name"] for m in json.loads(self.run_tool("mapping", "s", "--json").out)["mappings"]]
+            return [m["name"] for m in json.loads(self.run_tool("mapping", "list", "s", "--json").out)["mappings"]]
 
         self.run_tool("create", "s")
         self.assertEqual(names(), [])
-        made = json.loads(self.run_tool("mapping", "s", "create", "b", "--from", "latest", "--json").out)
+        made = json.loads(self.run_tool("mapping", "create", "s", "b", "--from", "latest", "--json").out)
         self.assertEqual((made["name"], made["status"], made["from"]), ("b", "enabled", "latest"))
         self.assertEqual((made["batch"], made["batch_bytes"], made["window_ms"], made["lanes"], made["retries"],
                           made["record_age_s"], made["tumbling_s"], made["timeout_ms"], made["bisect"],
                           made["report_failures"], made["filters"]),
                          (100, 6291456, 0, 1, None, None, 0, 3000, False, False, []))
-        self.assertEqual(self.run_tool("mapping", "s", "create", "a", "--from", "trim-horizon", "--batch", 7,
+        self.assertEqual(self.run_tool("mapping", "create", "s", "a", "--from", "trim-horizon", "--batch", 7,
                                        "--batch-bytes", "1M", "--window-ms", 20, "--lanes", 1, "--retries", 0,
                                        "--record-age", 60, "--tumbling", 5, "--timeout-ms", 9, "--bisect",
                                        "--report-failures").out, "")
         self.assertEqual(names(), ["a", "b"])
-        is_a = json.loads(self.run_tool("mapping", "s", "describe", "a", "--json").out)
+        is_a = json.loads(self.run_tool("mapping", "describe", "s", "a", "--json").out)
         self.assertIsNone(is_a["failures"])
         self.assertEqual((is_a["batch"], is_a["batch_bytes"], is_a["window_ms"], is_a["lanes"], is_a["retries"],
                           is_a["record_age_s"], is_a["tumbling_s"], is_a["timeout_ms"], is_a["bisect"],
                           is_a["report_failures"]), (7, 1 << 20, 20, 1, 0, 60, 5, 9, True, True))
-        text = self.run_tool("mapping", "s", "describe", "a").out
+        text = self.run_tool("mapping", "describe", "s", "a").out
         for line in ("batch      7 records, 1048576 bytes, filled for 20 ms\n", "retries    0\n",
                      "age        up to 60 s\n", "windows    of 5 s\n", "timeout    9 ms\n", "bisects\n", "takes reports of failures\n"):
             self.assertIn(line, text)
-        lines = self.run_tool("mapping", "s", "list").out.splitlines()
+        lines = self.run_tool("mapping", "list", "s").out.splitlines()
         self.assertEqual([line.split()[-1] for line in lines], ["NAME", "a", "b"])
         self.assertEqual(lines[1].index(" a"), lines[0].index(" NAME"))
-        self.assertIn("'b'", self.run_tool("mapping", "s", "create", "b", "--from", "latest", expect=6).err)
-        self.assertEqual(json.loads(self.run_tool("mapping", "s", "pause", "b", "--json").out)["status"], "disabled")
-        self.assertEqual(json.loads(self.run_tool("mapping", "s", "resume", "b", "--json").out)["status"], "enabled")
-        moved = json.loads(self.run_tool("mapping", "s", "seek", "b", "--from", "time:1000.5", "--json").out)
+        self.assertIn("'b'", self.run_tool("mapping", "create", "s", "b", "--from", "latest", expect=6).err)
+        self.assertEqual(json.loads(self.run_tool("mapping", "pause", "s", "b", "--json").out)["status"], "disabled")
+        self.assertEqual(json.loads(self.run_tool("mapping", "resume", "s", "b", "--json").out)["status"], "enabled")
+        moved = json.loads(self.run_tool("mapping", "seek", "s", "b", "--from", "time:1000.5", "--json").out)
         self.assertEqual((moved["from"], moved["from_us"]), ("time", 1000500000))
-        self.assertIn("needs --from", self.run_tool("mapping", "s", "create", "c", expect=2).err)
-        self.run_tool("mapping", "s", "create", "c", "--from", "at:1", expect=2)
-        self.run_tool("mapping", "s", "create", "c", "--from", "time:2200-01-01T00:00:00Z", expect=2)
-        self.assertIn("takes no --batch", self.run_tool("mapping", "s", "pause", "b", "--batch", 1, expect=2).err)
-        self.assertIn("did you mean 'create'", self.run_tool("mapping", "s", "creat", "c", expect=2).err)
-        self.run_tool("mapping", "s", "create", "a b", "--from", "latest", expect=2)
-        self.run_tool("mapping", "s", "delete", expect=2)
-        self.run_tool("mapping", "s", "list", "b", expect=2)
-        self.run_tool("mapping", "s", "create", "c", "--from", "latest", "--lanes", 2, "--tumbling", 1, expect=2)
-        self.assertEqual(json.loads(self.run_tool("mapping", "s", "delete", "a", "--json").out), {"deleted": "a"})
-        self.assertEqual(self.run_tool("mapping", "s", "delete", "b").out, "")
+        self.assertIn("needs --from", self.run_tool("mapping", "create", "s", "c", expect=2).err)
+        self.run_tool("mapping", "create", "s", "c", "--from", "at:1", expect=2)
+        self.run_tool("mapping", "create", "s", "c", "--from", "time:2200-01-01T00:00:00Z", expect=2)
+        self.assertIn("takes no --batch", self.run_tool("mapping", "pause", "s", "b", "--batch", 1, expect=2).err)
+        self.assertIn("did you mean 'create'", self.run_tool("mapping", "creat", "s", "c", expect=2).err)
+        self.run_tool("mapping", "create", "s", "a b", "--from", "latest", expect=2)
+        self.run_tool("mapping", "delete", "s", expect=2)
+        self.run_tool("mapping", "list", "s", "b", expect=2)
+        self.run_tool("mapping", "create", "s", "c", "--from", "latest", "--lanes", 2, "--tumbling", 1, expect=2)
+        self.assertEqual(json.loads(self.run_tool("mapping", "delete", "s", "a", "--json").out), {"deleted": "a"})
+        self.assertEqual(self.run_tool("mapping", "delete", "s", "b").out, "")
         for act in ("delete", "describe", "pause", "resume"):
-            self.assertIn("'b'", self.run_tool("mapping", "s", act, "b", expect=3).err)
-        self.run_tool("mapping", "t", expect=3)
+            self.assertIn("'b'", self.run_tool("mapping", act, "s", "b", expect=3).err)
+        self.run_tool("mapping", "list", "t", expect=3)
 
     def shards(self, *options):
         return [shard["shard"] for shard in json.loads(self.run_tool("shards", "s", "--json", *options).out)["shards"]]

@@ -39,7 +39,7 @@ class Consumer(Store):
 
     def fill(self, *settings, records=b"0\n1\n2\n3\n4\n5\n", shards=1):
         self.make("s", "--shards", shards)
-        self.run_tool("mapping", "s", "create", "m", "--from", "trim-horizon", *settings)
+        self.run_tool("mapping", "create", "s", "m", "--from", "trim-horizon", *settings)
         self.run_tool("put", "s", "--key", "k", stdin=records)
 
     def consume(self, *arguments, expect=0, **env):
@@ -47,7 +47,7 @@ class Consumer(Store):
                              env={"SEEN": self.seen_path, **env})
 
     def last_result(self):
-        return json.loads(self.run_tool("mapping", "s", "describe", "m", "--json").out)["last_result"]
+        return json.loads(self.run_tool("mapping", "describe", "s", "m", "--json").out)["last_result"]
 
     def handle(self, *arguments, **named):
         """Runs HANDLER for each batch: what it printed, and what it saw."""
@@ -93,7 +93,7 @@ class Consuming(Consumer):
         lines = b"".join(b"%07d%s\n" % (i, b"x" * 993) for i in range(500))
         self.fill("--batch", 1000, records=lines)
         self.assertEqual(self.consume("--lines", "--", "cat").out.encode(), lines)
-        self.run_tool("mapping", "s", "seek", "m", "--from", "trim-horizon")
+        self.run_tool("mapping", "seek", "s", "m", "--from", "trim-horizon")
         self.assertEqual(self.consume("--lines", "--", "true").out, "")
         self.assertEqual(self.consume("--lines", "--", "cat").out, "")
 
@@ -104,12 +104,12 @@ class Consuming(Consumer):
         self.assertEqual(done.err.count("attempt"), 2, done.err)
         self.assertIn("attempt 2: %s ended with 3" % sys.executable, done.err)
         self.assertIn("shard 0: 1..6 are given up: retries are over", done.err)
-        self.assertIn("last       failed", self.run_tool("mapping", "s", "describe", "m").out)
+        self.assertIn("last       failed", self.run_tool("mapping", "describe", "s", "m").out)
 
     def test_what_is_given_up_goes_to_the_failure_stream(self):
         self.make("dead")
         self.fill("--retries", 0, "--failures", "dead")
-        self.assertIn("failures   to stream dead", self.run_tool("mapping", "s", "describe", "m").out)
+        self.assertIn("failures   to stream dead", self.run_tool("mapping", "describe", "s", "m").out)
         self.handle(CODE="1")
         reports = [json.loads(line) for line in self.lines("dead")]
         self.assertEqual([len(r["payload"]["Records"]) for r in reports], [6])
@@ -150,7 +150,7 @@ class Consuming(Consumer):
     def test_several_shards_and_lanes_print_whole_lines(self):
         records = [b"%d %s\n" % (i, b"y" * 300) for i in range(2000)]
         self.make("s", "--shards", 3)
-        self.run_tool("mapping", "s", "create", "m", "--from", "trim-horizon", "--lanes", 4)
+        self.run_tool("mapping", "create", "s", "m", "--from", "trim-horizon", "--lanes", 4)
         for i in range(20):
             self.run_tool("put", "s", "--key", "k%d" % i, stdin=b"".join(records[i * 100:i * 100 + 100]))
         self.assertEqual(sorted(self.consume().stdout.splitlines(True)), sorted(records))
