@@ -190,6 +190,7 @@ typedef struct ls_store_options {
  *                                  (then READ_ONLY opens); nothing was changed. See `lstream verify`.
  * @retval LS_ERR_BUSY              Another process stopped while opening; `busy_timeout_ms` is over. Nothing is open.
  * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  Nothing is open. A new store may be half made; opening finishes it.
+ *                                                   Reading needs no room: LS_STORE_READ_ONLY opens what is there.
  *
  * Threads: any thread. Blocks on disk. Since 0.1.
  */

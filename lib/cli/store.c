@@ -14,8 +14,8 @@ int lsi_open_store(const lsi_call *call, bool to_write, ls_store **out)
         options.key_user = (void *)(uintptr_t)call->key_file; /* only read */
     }
     st = ls_store_open(call->store, &options, out);
-    /* CORRUPT: perhaps of the control file, which readers can do without. */
-    if ((st == LS_ERR_READ_ONLY || st == LS_ERR_CORRUPT) && !to_write) {
+    /* CORRUPT: perhaps of the control file, which readers can do without; FULL: there is no room for it. */
+    if ((st == LS_ERR_READ_ONLY || st == LS_ERR_CORRUPT || st == LS_ERR_FULL) && !to_write) {
         options.flags = LS_STORE_READ_ONLY | (call->network_fs ? LS_STORE_NETWORK_FS_ALLOWED : 0);
         st = ls_store_open(call->store, &options, out);
     }

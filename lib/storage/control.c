@@ -490,14 +490,82 @@ static void release(lsi_control *control)
     lsi_free(&control->env->memory, control);
 }
 
+/* Maps the file, which is open, and takes a place in it. The gate stays shut when this fails. */
+static ls_status attach(lsi_control *control, const unsigned char store_id[16], bool *alone)
+{
+    uint64_t size, was, least = CONTROL_SLOTS_AT + CONTROL_SLOTS_FIRST * (uint64_t)LSI_SLOT_BYTES;
+    uint32_t slots_there;
+    void *map = NULL;
+    int result;
+    ls_status st = gate_take(control->env, &control->file);
+
+    if (st != LS_OK)
+        return st;
+    result = control->files->locked_elsewhere(&control->file, CONTROL_BYTE_ALIVE);
+    if (result < 0)
+        return fail_open(result);
+    *alone = result == 0;
+    result = control->files->lock(&control->file, CONTROL_BYTE_ALIVE, LSI_LOCK_SHARED);
+    if (result != 0)
+        return fail_open(result);
+    result = control->files->size(&control->file, &size);
+    if (result != 0)
+        return fail_open(result);
+    was = size;
+    if (*alone) {
+        uint64_t whole = size > CONTROL_MAP_BYTES ? CONTROL_MAP_BYTES : size / LSI_SLOT_BYTES * LSI_SLOT_BYTES;
+
+        size = whole < least ? least : whole;
+        result = allocate(&control->file, 0, size); /* C1 */
+        if (result != 0)
+            return fail_open(result);
+    } else if (size < least) {
+        return lsi_fail(LS_ERR_CORRUPT, "the control file was shortened while processes have the store open");
+    } else if (size > CONTROL_MAP_BYTES) {
+        size = CONTROL_MAP_BYTES;
+    }
+    slots_there = (uint32_t)((size - CONTROL_SLOTS_AT) / LSI_SLOT_BYTES);
+    result = control->files->map(&control->file, 0, CONTROL_MAP_BYTES, true, &map);
+    if (result != 0)
+        return fail_open(result);
+    control->mapped = control->file;
+    control->header = map;
+    control->processes = (control_process *)(void *)((unsigned char *)map + CONTROL_PROCESSES_AT);
+    control->slots = (unsigned char *)map + CONTROL_SLOTS_AT;
+    if (*alone) {
+        result = attach_alone(control, store_id, slots_there, was < size);
+        if (result != 0)
+            return fail_open(result);
+    } else {
+        st = attach_to_others(control, store_id);
+        if (st != LS_OK)
+            return st;
+    }
+    process_enter(control);
+    result = control->files->lock(&control->file, CONTROL_BYTE_GATE, LSI_LOCK_NONE);
+    return result != 0 ? fail_open(result) : LS_OK;
+}
+
+/* Memory instead of the file, in `root`, that one who only reads can do without (C4). */
+static ls_status stand_in(lsi_control *control, const lsi_root *root)
+{
+    int result;
+
+    if (control->header != NULL)
+        control->files->unmap(&control->mapped, control->header, CONTROL_MAP_BYTES);
+    control->header = NULL;
+    if (lsi_file_is_open(&control->file))
+        (void)control->files->close(&control->file); /* with its locks */
+    control->look_root = root;
+    result = open_private(control);
+    return result != 0 ? fail_open(result) : LS_OK;
+}
+
 ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsigned char store_id[16], bool read_only,
                            lsi_control **out, bool *alone)
 {
     lsi_control *control = lsi_alloc_zero(&env->memory, sizeof(*control));
-    uint64_t size, was, least = CONTROL_SLOTS_AT + CONTROL_SLOTS_FIRST * (uint64_t)LSI_SLOT_BYTES;
-    uint32_t slots_there;
-    void *map = NULL;
-    ls_status st = LS_OK;
+    ls_status st;
     int result;
 
     if (control == NULL)
@@ -515,73 +583,27 @@ ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsig
     control->on_fork.in_child = give_up_in_child;
     control->on_fork.user = control;
     result = lsi_on_fork_add(&control->on_fork);
-    if (result != 0)
-        goto fail_system;
+    if (result != 0) {
+        st = fail_open(result);
+        goto fail;
+    }
     control->on_fork_added = true;
     lsi_fork_hold_off();
     result = control->files->open(root, LSI_CONTROL_NAME,
                                   LSI_OPEN_WRITE | (read_only ? 0 : LSI_OPEN_CREATE | LSI_OPEN_MAPPED), &control->file);
     lsi_fork_let_go();
-    if (read_only && stands_in(result)) {
-        control->look_root = root;
-        result = open_private(control);
+    st = result == 0 ? LS_OK : read_only && stands_in(result) ? stand_in(control, root) : fail_open(result);
+    if (st == LS_OK)
+        st = attach(control, store_id, alone);
+    if (st == LS_ERR_FULL && read_only && !lsi_control_is_private(control)) { /* E4: reading goes on. */
+        st = stand_in(control, root);
+        if (st == LS_OK)
+            st = attach(control, store_id, alone);
     }
-    if (result != 0) {
-        st = fail_open(result);
-        goto fail;
-    }
-    st = gate_take(env, &control->file);
     if (st != LS_OK)
         goto fail;
-    result = control->files->locked_elsewhere(&control->file, CONTROL_BYTE_ALIVE);
-    if (result < 0)
-        goto fail_system;
-    *alone = result == 0;
-    result = control->files->lock(&control->file, CONTROL_BYTE_ALIVE, LSI_LOCK_SHARED);
-    if (result != 0)
-        goto fail_system;
-    result = control->files->size(&control->file, &size);
-    if (result != 0)
-        goto fail_system;
-    was = size;
-    if (*alone) {
-        uint64_t whole = size > CONTROL_MAP_BYTES ? CONTROL_MAP_BYTES : size / LSI_SLOT_BYTES * LSI_SLOT_BYTES;
-
-        size = whole < least ? least : whole;
-        result = allocate(&control->file, 0, size); /* C1 */
-        if (result != 0)
-            goto fail_system;
-    } else if (size < least) {
-        st = lsi_fail(LS_ERR_CORRUPT, "the control file was shortened while processes have the store open");
-        goto fail;
-    } else if (size > CONTROL_MAP_BYTES) {
-        size = CONTROL_MAP_BYTES;
-    }
-    slots_there = (uint32_t)((size - CONTROL_SLOTS_AT) / LSI_SLOT_BYTES);
-    result = control->files->map(&control->file, 0, CONTROL_MAP_BYTES, true, &map);
-    if (result != 0)
-        goto fail_system;
-    control->mapped = control->file;
-    control->header = map;
-    control->processes = (control_process *)(void *)((unsigned char *)map + CONTROL_PROCESSES_AT);
-    control->slots = (unsigned char *)map + CONTROL_SLOTS_AT;
-    if (*alone) {
-        result = attach_alone(control, store_id, slots_there, was < size);
-        if (result != 0)
-            goto fail_system;
-    } else {
-        st = attach_to_others(control, store_id);
-        if (st != LS_OK)
-            goto fail;
-    }
-    process_enter(control);
-    result = control->files->lock(&control->file, CONTROL_BYTE_GATE, LSI_LOCK_NONE);
-    if (result != 0)
-        goto fail_system;
     *out = control;
     return LS_OK;
-fail_system:
-    st = lsi_fail_errno(result, "cannot open the control file");
 fail:
     release(control); /* accepts a half-built one; closing opens the gate */
     return st;

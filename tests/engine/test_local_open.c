@@ -1,6 +1,6 @@
 /* Opening the local engine's store: options and settings, where a store may be, a manifest that cannot be read; and who
  * may use what was opened: not a child. */
-#include "engine/local_store.h"
+#include "engine/sim_store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -232,6 +232,45 @@ static void a_manifest_that_cannot_be_read_refuses_to_open(void **state)
 /* ---- forks ---- */
 
 /* Goal: P9. Method: in a child each call is STATE and closing is harmless; the parent goes on. */
+/* E3: a full disk keeps nobody from reading, also when the control file is to be made anew. Method: no room for it,
+ * with what a failed opening left of it and without. */
+static void a_full_disk_can_be_read_without_a_control_file(void **state)
+{
+    sim_files *sim = store_with_old();
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    lsi_engine_stream *stream;
+    lsi_engine *engine;
+    lsi_root root;
+    walk at;
+
+    (void)state;
+    begin(&at, sim);
+    assert_int_equal(at.env.files->root_open(at.env.files, "store", LSI_ROOT_WRITE, &root), 0);
+    assert_int_equal(root.files->unlink(&root, LSI_CONTROL_NAME), 0);
+    root.files->root_close(&root);
+    sim_fault_add(sim, (sim_fault){.call = SIM_ALLOCATE, .nth = 1, .err = ENOSPC, .sticky = true});
+    sim_fault_add(sim, (sim_fault){.call = SIM_WRITE, .nth = 1, .err = ENOSPC, .sticky = true});
+    for (int left = 0; left < 2; left++) {
+        options.flags = LS_STORE_READ_ONLY;
+        assert_int_equal(lsi_local_open("store", &options, &at.env, &engine), LS_OK);
+        assert_int_equal(engine->ops->stream_open(engine, "kept", &stream), LS_OK);
+        assert_int_equal(count_records(engine, stream, 0), 1);
+        engine->ops->stream_close(stream);
+        close_store(engine);
+        options.flags = 0; /* This leaves an empty one. */
+        assert_int_equal(lsi_local_open("store", &options, &at.env, &engine), LS_ERR_FULL);
+    }
+    sim_faults_clear(sim);
+    assert_int_equal(lsi_local_open("store", &options, &at.env, &engine), LS_OK);
+    assert_int_equal(engine->ops->stream_open(engine, "kept", &stream), LS_OK);
+    assert_int_equal(put_one(engine, stream, 0, "y"), LS_OK);
+    assert_int_equal(count_records(engine, stream, 0), 2);
+    engine->ops->stream_close(stream);
+    close_store(engine);
+    assert_int_equal(at.memory.live, 0);
+    sim_files_free(sim);
+}
+
 static void nothing_works_in_a_fork_child(void **state)
 {
     fixture *fx = *state;
@@ -311,6 +350,7 @@ int main(void)
         CASE(the_name_of_a_new_store_is_durable),
         CASE(a_network_file_system_is_refused_unless_allowed),
         CASE(a_manifest_that_cannot_be_read_refuses_to_open),
+        CASE(a_full_disk_can_be_read_without_a_control_file),
         CASE(nothing_works_in_a_fork_child),
     };
 
