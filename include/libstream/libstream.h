@@ -26,4 +26,6 @@
 
 #include <libstream/mapping.h>
 
+#include <libstream/metrics.h>
+
 #endif

@@ -22,6 +22,7 @@
 #include "base/status.h"
 #include "consume/consume.h"
 #include "engine/engine.h"
+#include "metrics/metrics.h"
 #include "produce/produce.h"
 
 /* ---- role.c ---- */
@@ -44,6 +45,7 @@ struct ls_store {
     lsi_files *files; /* `memory:` only */
     lsi_fork_mark *mark;
     lsi_engine *engine;
+    lsi_registry *registry; /* the application's metrics */
     _Atomic uint32_t stream_count;
 };
 

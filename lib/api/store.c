@@ -60,6 +60,7 @@ static void release(ls_store *store)
 {
     lsi_memory memory = store->env.memory; /* It frees what it is kept in. */
 
+    lsi_registry_free(store->registry);
     lsi_files_memory_free(store->files);
     lsi_fork_mark_free(store->mark);
     lsi_free(&memory, store);
@@ -101,6 +102,9 @@ ls_status lsi_store_open_env(const char *text, const ls_store_options *options, 
         st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for store '%s'", text);
         goto fail;
     }
+    st = lsi_registry_new(&store->env.memory, store->mark, &store->registry);
+    if (st != LS_OK)
+        goto fail;
     if (where.is_memory) {
         store->files = lsi_files_memory_new(&store->env.memory);
         if (store->files == NULL) {

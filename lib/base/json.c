@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/number.h"
 #include "base/status.h"
 #include "base/utf8.h"
 
@@ -233,33 +234,14 @@ void lsi_json_uint(lsi_json_writer *to, uint64_t n)
 
 void lsi_json_double(lsi_json_writer *to, double n)
 {
-    char text[64];
-    char plain[64];
-    size_t size = 0;
-    bool in_point = false;
+    char text[LSI_NUMBER_BYTES];
 
     if (!__builtin_isfinite(n)) { /* JSON has no word for it. */
         lsi_json_null(to);
         return;
     }
-    for (int digits = 15; digits <= 17; digits++) {
-        (void)snprintf(text, sizeof text, "%.*g", digits, n); /* At most 24 characters and a long decimal point. */
-        if (strtod(text, NULL) == n)
-            break;
-    }
-    /* %g prints digits, signs, an exponent and the locale's decimal point, which may be several bytes: whatever is none
-     * of the former is the latter. Asking for the C locale instead would take a lock or an allocation. */
-    for (const char *from = text; *from != '\0'; from++) {
-        if ((*from >= '0' && *from <= '9') || *from == '-' || *from == '+' || *from == 'e') {
-            plain[size++] = *from;
-            in_point = false;
-        } else if (!in_point) {
-            plain[size++] = '.';
-            in_point = true;
-        }
-    }
-    plain[size] = '\0';
-    value(to, plain);
+    lsi_number_write(n, text);
+    value(to, text);
 }
 
 void lsi_json_bool(lsi_json_writer *to, bool b)

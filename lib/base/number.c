@@ -153,3 +153,28 @@ bool lsi_number_read(const char *text, size_t size, double *out)
         *out = -*out;
     return is_kept;
 }
+
+void lsi_number_write(double n, char out[LSI_NUMBER_BYTES])
+{
+    char text[64]; /* At most 24 characters and a long decimal point. */
+    size_t size = 0;
+    bool in_point = false;
+
+    for (int digits = 15; digits <= 17; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, n);
+        if (strtod(text, NULL) == n)
+            break;
+    }
+    /* %g prints digits, signs, an exponent and the locale's decimal point, which may be several bytes: whatever is none
+     * of the former is the latter. Asking for the C locale instead would take a lock or an allocation. */
+    for (const char *from = text; *from != '\0'; from++) {
+        if ((*from >= '0' && *from <= '9') || *from == '-' || *from == '+' || *from == 'e') {
+            out[size++] = *from;
+            in_point = false;
+        } else if (!in_point) {
+            out[size++] = '.';
+            in_point = true;
+        }
+    }
+    out[size] = '\0';
+}

@@ -310,6 +310,40 @@ static ls_status call_leases(handles *of)
     return st;
 }
 
+static ls_status call_metric(handles *of)
+{
+    ls_metric *metric;
+
+    return ls_metric_define(of->store, "calls_total", LS_METRIC_COUNTER, "Calls.", NULL, &metric);
+}
+
+static ls_status call_snapshot(handles *of)
+{
+    ls_metrics_snapshot *snapshot = NULL;
+    ls_status st = ls_metrics_snapshot_take(of->store, &snapshot);
+
+    ls_metrics_snapshot_free(snapshot);
+    return st;
+}
+
+static ls_status pass(const char *bytes, size_t size, void *user)
+{
+    (void)bytes;
+    (void)size;
+    (void)user;
+    return LS_OK;
+}
+
+static ls_status call_text(handles *of) { return ls_metrics_write_text(of->store, pass, NULL); }
+
+static ls_status call_text_file(handles *of)
+{
+    char path[sizeof of->copy + 8];
+
+    snprintf(path, sizeof path, "%s.prom", of->copy);
+    return ls_metrics_write_file(of->store, path);
+}
+
 static ls_status call_ungroup(handles *of) { return ls_group_delete(of->stream, "group"); }
 
 enum { ANY = LSI_MAY_READ | LSI_MAY_PUT | LSI_MAY_CHANGE };
@@ -371,6 +405,14 @@ static const struct {
     {"ls_mapping_describe", call_mapping, ANY, false},
     {"ls_stream_list_mappings", call_mappings, ANY, false},
     {"ls_mapping_open", call_open_mapping, LSI_MAY_CHANGE, false},
+    {"ls_metric_define", call_metric, ANY, false},
+    {"ls_metrics_snapshot_take", call_snapshot, ANY, false},
+    {"ls_metrics_write_text", call_text, ANY, false},
+    {"ls_metrics_write_file", call_text_file, ANY, false},
+    {"ls_metric_series", NULL, ANY, false},
+    {"ls_series_add", NULL, ANY, false},
+    {"ls_series_set", NULL, ANY, false},
+    {"ls_series_observe", NULL, ANY, false},
     {"ls_mapping_run", NULL, ANY, false},
     {"ls_mapping_stop", NULL, ANY, false},
     {"ls_mapping_close", NULL, ANY, false},
@@ -409,6 +451,7 @@ static const struct {
 /* Views of what a call gave, and what has nothing to do with a store that is open. */
 static const char *const harmless[] = {"ls_batch_", "ls_consumer_list_", "ls_handler_", "ls_inspect_", "ls_last_error_",
                                        "ls_lease_list_", "ls_mapping_description_", "ls_mapping_list_",
+                                       "ls_metrics_snapshot_at", "ls_metrics_snapshot_count", "ls_metrics_snapshot_free",
                                        "ls_shard_list_", "ls_status_",
                                        "ls_stream_description_", "ls_stream_list_at", "ls_stream_list_count",
                                        "ls_stream_list_free", "ls_stream_list_has_more", "ls_tag_list_", "ls_version_"};

@@ -50,6 +50,7 @@ FILES = {
 # a call. What a stream is needs none of them.
 PUBLIC_EVERYWHERE = {"status.h", "types.h"}
 PUBLIC = {
+    "metrics": {"metrics.h"},
     "storage": {"store.h", "producer.h", "iterator.h", "unstable/inspect.h"},
     "engine": {"store.h", "stream.h", "producer.h", "iterator.h", "consumer.h"},
     "engine/local": {"store.h", "stream.h", "producer.h", "iterator.h", "unstable/inspect.h"},
