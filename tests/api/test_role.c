@@ -415,6 +415,7 @@ static const struct {
     {"ls_series_observe", NULL, ANY, false},
     {"ls_mapping_run", NULL, ANY, false},
     {"ls_mapping_stop", NULL, ANY, false},
+    {"ls_mapping_wait", NULL, ANY, false},
     {"ls_mapping_close", NULL, ANY, false},
     {"ls_producer_put", call_put, LSI_MAY_PUT, true},
     {"ls_producer_put_batch", call_batch, LSI_MAY_PUT, true},
