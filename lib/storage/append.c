@@ -192,8 +192,8 @@ static __attribute__((noinline)) ls_status write_frame(lsi_log *log, lsi_slot *s
  * time to time: else all of a segment would be written at its end, while everybody waits for the roll. Up to a round
  * offset of the file, where a window ends: what is being written back is taken from whoever has it mapped, page by
  * page. */
-static __attribute__((noinline)) void pass_index_mark(const lsi_log *log, lsi_slot *slot, lsi_segment *segment,
-                                                      const lsi_index_entry *entry, uint64_t end)
+__attribute__((noinline)) void lsi_log_pass_index_mark(const lsi_log *log, lsi_slot *slot, lsi_segment *segment,
+                                                       const lsi_index_entry *entry, uint64_t end)
 {
     uint64_t block = (entry->position - segment->header.base) / LSI_INDEX_BLOCK_BYTES;
     uint64_t before = lsi_load(&slot->indexed_end) - segment->header.base;
@@ -213,8 +213,10 @@ static inline uint32_t frame_bytes(const lsi_segment *segment, const lsi_draft *
     return draft->bytes + (lsi_segment_is_sealed(segment) ? LSI_SEAL_BYTES : 0);
 }
 
-static inline ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment, lsi_framer *framer,
-                                     const lsi_draft *draft)
+/* `is_step`: it is written, and that is all; see step.c. */
+static inline __attribute__((always_inline)) ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment,
+                                                                    lsi_framer *framer, const lsi_draft *draft,
+                                                                    bool is_step)
 {
     uint32_t bytes = frame_bytes(segment, draft);
     uint64_t position = lsi_load(&slot->committed_end), end = position + bytes;
@@ -231,7 +233,9 @@ static inline ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *
     } else {
         lsi_framer_place(framer, draft, segment->seed, position, seqno, arrival_us, lsi_load(&slot->durable_end));
     }
-    if (!is_durable && lsi_window_covers(&log->config, slot, segment, position, bytes)) {
+    if (is_step) /* Before write_end, which is released: who takes over and sees that sees this. */
+        atomic_store_explicit(&slot->step, 1, memory_order_relaxed);
+    if (!is_step && !is_durable && lsi_window_covers(&log->config, slot, segment, position, bytes)) {
         /* W3. The stores of the frame must not pass this one: a death in between would hide them from whoever takes
          * over. */
         atomic_store_explicit(&slot->write_end, end, memory_order_relaxed);
@@ -239,8 +243,14 @@ static inline ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *
         lsi_window_store(segment, position, frame, bytes);
     } else {
         ls_status st = write_frame(log, slot, segment, frame, bytes, position);
+        if (st != LS_OK && is_step)
+            atomic_store_explicit(&slot->step, 0, memory_order_release);
         if (st != LS_OK)
             return st;
+    }
+    if (is_step) {
+        log->step = (struct lsi_log_step){position, end, seqno, draft->count, arrival_us};
+        return LS_OK;
     }
 
     atomic_store_explicit(&slot->last_arrival_us, arrival_us, memory_order_relaxed);
@@ -249,7 +259,7 @@ static inline ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *
     atomic_store_explicit(&slot->committed_end, end, memory_order_release); /* S1; pairs with lsi_log_published. */
 
     if (position >= lsi_load(&slot->indexed_end))
-        pass_index_mark(log, slot, segment, &(lsi_index_entry){position, seqno, arrival_us}, end);
+        lsi_log_pass_index_mark(log, slot, segment, &(lsi_index_entry){position, seqno, arrival_us}, end);
     return LS_OK;
 }
 
@@ -321,9 +331,12 @@ static __attribute__((noinline)) ls_status make_sealing(lsi_log *log, lsi_slot *
     return st == LS_OK ? lsi_log_ask_for_key(&log->config, &terms) : st;
 }
 
-ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks,
-                         uint32_t count, bool atomic, uint32_t *accepted, ls_seqno *first_seqno, uint64_t *end,
-                         bool *closed)
+/* `is_step`: all are one frame that is written and not shown, and then the lock is kept. */
+static inline __attribute__((always_inline)) ls_status append_all(lsi_log *log, lsi_framer *framer,
+                                                                  const ls_put_entry *entries, const uint32_t *picks,
+                                                                  uint32_t count, bool atomic, bool is_step,
+                                                                  uint32_t *accepted, ls_seqno *first_seqno,
+                                                                  uint64_t *end, bool *closed)
 {
     lsi_slot *slot = lsi_log_slot(log);
     ls_status st;
@@ -345,7 +358,7 @@ draft:
         return st;
 
 lock:
-    st = lsi_log_lock(log, slot, false);
+    st = is_step ? lsi_log_lock_settled(log, slot, false, NULL) : lsi_log_lock(log, slot, false);
     if (st != LS_OK)
         return st;
     if (atomic_load_explicit(&slot->closed, memory_order_relaxed) != LSI_LOG_OPEN) { /* S9 */
@@ -382,7 +395,16 @@ lock:
         }
         if (!can_seal_for(log->tail, framer)) {
             bool left;
-            st = make_sealing(log, slot, framer, *accepted == 0, &left);
+            if (is_step) { /* Under the locks that he holds nobody is asked for a key. */
+                st = lsi_segment_find_key(&log->config, log->tail, false);
+                if (st == LS_OK && !can_seal_for(log->tail, framer))
+                    st = LSI_PREPARE_FIRST;
+                if (st != LS_OK)
+                    goto out;
+                left = false;
+            } else {
+                st = make_sealing(log, slot, framer, *accepted == 0, &left);
+            }
             if (left && st == LS_OK)
                 goto lock;
             if (left)
@@ -391,7 +413,7 @@ lock:
                 goto out;
         }
         ls_seqno seqno = lsi_load(&slot->next_seqno);
-        st = append_frame(log, slot, log->tail, framer, draft);
+        st = append_frame(log, slot, log->tail, framer, draft, is_step);
         if (st != LS_OK)
             goto out;
         if (*accepted == 0)
@@ -399,10 +421,31 @@ lock:
         assert(seqno == *first_seqno + *accepted);
         *accepted += draft->count;
     }
+    if (is_step)
+        return LS_OK;
 out:
     *end = lsi_load(&slot->committed_end);
     lsi_log_unlock(slot);
     if (*accepted > 0 && log->config.durability != LS_DURABILITY_SYNC)
         lsi_slots_wake(slot, log->config.stream_slot);
+    return st;
+}
+
+ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks,
+                         uint32_t count, bool atomic, uint32_t *accepted, ls_seqno *first_seqno, uint64_t *end,
+                         bool *closed)
+{
+    return append_all(log, framer, entries, picks, count, atomic, false, accepted, first_seqno, end, closed);
+}
+
+ls_status lsi_log_step_write(lsi_log *log, lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks,
+                             uint32_t count, uint64_t decider, ls_seqno *first_seqno, bool *closed)
+{
+    uint32_t accepted;
+    uint64_t end;
+
+    framer->decider = decider;
+    ls_status st = append_all(log, framer, entries, picks, count, true, true, &accepted, first_seqno, &end, closed);
+    framer->decider = 0;
     return st;
 }

@@ -102,7 +102,9 @@ ls_status lsi_log_closing_begin(lsi_log *log, lsi_log_closing *out)
     if (st == LS_OK && log->config.read_only)
         st = lsi_fail(LS_ERR_READ_ONLY, "%s: the store was opened for reading", log->config.label);
     if (st == LS_OK)
-        st = lsi_log_lock(log, slot, false);
+        st = lsi_log_lock_settled(log, slot, false, NULL);
+    if (st == LSI_PREPARE_FIRST)
+        st = lsi_fail(LS_ERR_BUSY, "%s: a step of it is not decided: try again", log->config.label);
     if (st != LS_OK)
         return st;
     if (atomic_load_explicit(&slot->closed, memory_order_relaxed) == LSI_LOG_CLOSED) {

@@ -124,6 +124,10 @@ typedef struct lsi_slot {
     _Atomic uint64_t cut_bytes;
     _Atomic uint64_t cut_ms;
     _Atomic int64_t cut_last_us;
+
+    /* LSI_SLOT_SHARD: 1 while a frame of a step lies between committed_end and write_end, of which it is not said yet,
+     * or not known, whether it counts (step.c). Written under append_lock; named later, as `load`. */
+    _Atomic uint32_t step;
 } lsi_slot;
 /* Up to where all is durable and is kept. A reset raises durable_end over what it gives up, so that no sync that is
  * under way does, before the list says that readers step over that; until then they stop before it. The loads are in

@@ -261,6 +261,14 @@ ls_status lsi_log_copy(lsi_log *log, const lsi_root *root, lsi_copy *copy)
     ls_status st = lsi_log_ready(log, &slot);
     int rc;
 
+    /* What a stream remembers was copied before, and it may say that a step was taken whose frame is not shown yet. */
+    if (st == LS_OK && lsi_log_has_step(slot) && !log->config.read_only) {
+        st = lsi_log_lock(log, slot, true);
+        if (st == LS_OK)
+            lsi_log_unlock(slot);
+    }
+    if (st == LS_OK)
+        st = lsi_log_step_settle(log);
     if (st != LS_OK)
         return st;
     there.root = root;

@@ -141,16 +141,12 @@ static int sync_alone(lsi_segment *segment)
     return rc;
 }
 
-ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segment, uint64_t end)
+/* `end`: of what others may have written and this descriptor not seen. */
+static ls_status sync_bytes(lsi_log *log, lsi_slot *slot, lsi_segment *segment, uint64_t durable, uint64_t end)
 {
-    uint64_t durable = lsi_load(&slot->durable_end);
     uint64_t from = durable > segment->header.base ? durable : segment->header.base;
 
-    if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
-        return already_failed(log, slot);
-    if (durable >= end)
-        return LS_OK;
-    if (from < segment->held_from) {
+    if (from < segment->held_from && from < end) {
         uint64_t to = end < segment->held_from ? end : segment->held_from;
         int rc = are_whole(log, segment, from, to, end) ? lsi_log_write_again(log, segment, from, to) : -EIO;
         if (rc < 0)
@@ -161,6 +157,12 @@ ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segmen
         return lsi_log_fail(log, slot, -rc);
     if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
         return already_failed(log, slot); /* Somebody else's sync met what ours no longer sees. */
+    return LS_OK;
+}
+
+void lsi_log_note_durable(lsi_log *log, lsi_slot *slot, const lsi_segment *segment, uint64_t end)
+{
+    uint64_t durable = lsi_load(&slot->durable_end);
 
     /* First the watermark: when all processes are gone it alone says what of a shard that FAILED is durable, and who
      * sees durable_end raised acknowledges what is below. Unless a reset was faster: then it is another segment's. */
@@ -172,7 +174,32 @@ ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segmen
     }
     if (log->config.durability == LS_DURABILITY_SYNC)
         lsi_slots_wake(slot, log->config.stream_slot);
-    return LS_OK;
+}
+
+ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segment, uint64_t end)
+{
+    uint64_t durable = lsi_load(&slot->durable_end);
+
+    if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
+        return already_failed(log, slot);
+    if (durable >= end)
+        return LS_OK;
+    ls_status st = sync_bytes(log, slot, segment, durable, end);
+    if (st == LS_OK)
+        lsi_log_note_durable(log, slot, segment, end);
+    return st;
+}
+
+ls_status lsi_log_sync_hidden(lsi_log *log, lsi_slot *slot, lsi_segment *segment)
+{
+    uint64_t durable = lsi_load(&slot->durable_end), end = lsi_load(&slot->committed_end);
+
+    if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_FAILED)
+        return already_failed(log, slot);
+    ls_status st = sync_bytes(log, slot, segment, durable, end);
+    if (st == LS_OK && durable < end)
+        lsi_log_note_durable(log, slot, segment, end);
+    return st;
 }
 
 /* Syncs all that is committed now. */

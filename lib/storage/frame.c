@@ -255,7 +255,8 @@ static inline __attribute__((always_inline)) void write_header(unsigned char *at
 
 void lsi_frame_write_header(unsigned char *at, const lsi_frame *frame, uint64_t seed, uint64_t position)
 {
-    write_header(at, frame->bytes, frame->count, frame->first_seqno, frame->arrival_us, frame->durable_end,
+    write_header(at, frame->bytes, frame->count, frame->first_seqno, frame->arrival_us,
+                 frame->kind == LSI_FRAME_STEP ? frame->decider : frame->durable_end,
                  frame->body_sum ^ seed, frame->kind | (uint32_t)frame->codec << 8 | (uint32_t)frame->flags << 16,
                  seed + position);
 }
@@ -263,6 +264,9 @@ void lsi_frame_write_header(unsigned char *at, const lsi_frame *frame, uint64_t 
 void lsi_framer_place(lsi_framer *framer, const lsi_draft *draft, uint64_t seed, uint64_t position,
                       ls_seqno first_seqno, int64_t arrival_us, uint64_t durable_end)
 {
-    write_header(lsi_draft_at(framer, draft), draft->bytes, draft->count, first_seqno, arrival_us, durable_end,
-                 draft->body_sum ^ seed, LSI_FRAME_DATA | (uint32_t)draft->codec << 8, seed + position);
+    bool is_step = framer->decider != 0;
+
+    write_header(lsi_draft_at(framer, draft), draft->bytes, draft->count, first_seqno, arrival_us,
+                 is_step ? framer->decider : durable_end, draft->body_sum ^ seed,
+                 (is_step ? LSI_FRAME_STEP : LSI_FRAME_DATA) | (uint32_t)draft->codec << 8, seed + position);
 }

@@ -22,7 +22,8 @@ enum { LSI_RECORD_DATA_AT = 0, LSI_RECORD_KEY_AT = 4, LSI_RECORD_FLAGS_AT = 6 };
 #define LSI_RECORD_HASHED 1u /* an explicit hash key lies between key and data */
 #define LSI_RECORD_HASH_BYTES 16u
 
-enum { LSI_FRAME_DATA = 1 };              /* kind */
+/* Kinds. A frame of a step counts when it is decided elsewhere that the step was taken: see step.c. */
+enum { LSI_FRAME_DATA = 1, LSI_FRAME_STEP = 2 };
 enum { LSI_CODEC_PLAIN = 0, LSI_CODEC_ZSTD = 1 }; /* codec */
 #define LSI_FRAME_EXTENDED 0x0001u        /* the body begins with an extension area */
 #define LSI_FRAME_SEALED 0x0100u          /* the body is encrypted: seal.h */
@@ -34,7 +35,8 @@ typedef struct lsi_frame {
     uint32_t count;
     ls_seqno first_seqno;
     int64_t arrival_us;
-    uint64_t durable_end;
+    uint64_t durable_end; /* 0 in a frame of a step */
+    uint64_t decider;     /* of a step: the stream whose state says whether it was taken */
     uint64_t body_sum;
     uint8_t kind;
     uint8_t codec;
@@ -146,6 +148,7 @@ struct lsi_framer {
     lsi_draft *drafts;
     size_t draft_count, draft_capacity;
     int64_t drafted_us; /* when, by the wall clock: the drafts' arrival */
+    uint64_t decider;   /* not 0: what is placed is of a step that this stream decides */
 
     /* What drafts are made for: */
     uint8_t codec; /* compressed with this, where it gains */
@@ -166,7 +169,7 @@ static inline unsigned char *lsi_draft_at(const lsi_framer *framer, const lsi_dr
  * compresses them where the framer's codec says so and it gains. */
 ls_status lsi_framer_draft(lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks, uint32_t count,
                            bool atomic);
-/* `frame->body_sum` is not salted. */
+/* `frame->body_sum` is not salted. Of a step `decider` stands in the place of the durable end. */
 void lsi_frame_write_header(unsigned char *at, const lsi_frame *frame, uint64_t seed, uint64_t position);
 /* Gives a draft its place: writes the header in the buffer. Short, for it happens under the shard's lock. */
 void lsi_framer_place(lsi_framer *framer, const lsi_draft *draft, uint64_t seed, uint64_t position,

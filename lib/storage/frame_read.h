@@ -34,6 +34,10 @@ static inline bool lsi_frame_decode(const unsigned char *at, uint64_t seed, uint
         .codec = at[LSI_FRAME_CODEC_AT],
         .flags = lsi_read_u16le(at + LSI_FRAME_FLAGS_AT),
     };
+    if (out->kind == LSI_FRAME_STEP) {
+        out->decider = out->durable_end;
+        out->durable_end = 0;
+    }
     return out->bytes >= LSI_FRAME_HEADER_BYTES + LSI_RECORD_HEADER_BYTES && out->bytes <= LSI_FRAME_BYTES_MAX &&
            out->bytes % 8 == 0 && out->count != 0 &&
            (out->count <= (out->bytes - LSI_FRAME_HEADER_BYTES) / LSI_RECORD_HEADER_BYTES ||

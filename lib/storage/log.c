@@ -44,7 +44,7 @@ ls_status lsi_log_close(lsi_log *log)
     lsi_segment_unref(log->current);
     lsi_segment_unref(log->tail);
     lsi_segment_list_unref(log->list);
-    lsi_free(&log->config.env->memory, log->own_slot);
+    lsi_free(&log->config.env->memory, log->own_memory);
     lsi_free(&log->config.env->memory, log);
     return st;
 }
@@ -107,8 +107,9 @@ static ls_status ready_to_look(lsi_log *log, lsi_slot *slot, lsi_slot **out)
         }
     }
     if (st == LS_OK && log->own_slot == NULL) {
-        lsi_slot *own = lsi_alloc_zero(&log->config.env->memory, sizeof *own);
-        if (own == NULL) {
+        void *memory = lsi_alloc_zero(&log->config.env->memory, sizeof(lsi_slot) + _Alignof(lsi_slot));
+        lsi_slot *own = (lsi_slot *)(((uintptr_t)memory + _Alignof(lsi_slot) - 1) & ~(_Alignof(lsi_slot) - 1));
+        if (memory == NULL) {
             st = lsi_fail(LS_ERR_NO_MEMORY, "%s: no memory", log->config.label);
         } else {
             own->shard = log->config.shard;
@@ -119,10 +120,12 @@ static ls_status ready_to_look(lsi_log *log, lsi_slot *slot, lsi_slot **out)
             if (lsi_watermark_read(slot, &number, &marked))
                 lsi_watermark_note(own, number, marked);
             st = lsi_log_look(log, NULL, own);
-            if (st == LS_OK)
+            if (st == LS_OK) {
                 log->own_slot = own;
-            else
-                lsi_free(&log->config.env->memory, own);
+                log->own_memory = memory;
+            } else {
+                lsi_free(&log->config.env->memory, memory);
+            }
         }
     }
     *out = log->own_slot;
@@ -156,11 +159,12 @@ ls_status lsi_log_ready(lsi_log *log, lsi_slot **out)
         return st;
     if (log->config.read_only)
         return ready_to_look(log, slot, out);
-    if (!is_recovered(log, slot)) {
-        st = lsi_log_lock(log, slot, true);
-        if (st != LS_OK)
+    if (!is_recovered(log, slot)) { /* A step that is left may stay so: the caller may have locks, or only look. */
+        st = lsi_log_lock_settled(log, slot, true, NULL);
+        if (st == LS_OK)
+            lsi_log_unlock(slot);
+        else if (st != LSI_PREPARE_FIRST)
             return st;
-        lsi_log_unlock(slot);
     }
     *out = slot;
     return LS_OK;
@@ -174,7 +178,7 @@ ls_status lsi_log_touch(lsi_log *log)
 
 /* What the one before left is repaired, and whether the shard takes puts is looked at. Locks: append_lock held; on
  * failure it is released. */
-static __attribute__((noinline)) ls_status look_closely(lsi_log *log, lsi_slot *slot, bool any)
+static __attribute__((noinline)) ls_status look_closely(lsi_log *log, lsi_slot *slot, bool any, lsi_step_left *left)
 {
     ls_status st = LS_OK;
 
@@ -184,8 +188,8 @@ static __attribute__((noinline)) ls_status look_closely(lsi_log *log, lsi_slot *
     }
     if (!is_recovered(log, slot))
         st = lsi_log_recover(log, slot);
-    else if (lsi_load(&slot->write_end) != lsi_load(&slot->committed_end))
-        st = lsi_log_take_over(log, slot);
+    if (st == LS_OK && lsi_load(&slot->write_end) != lsi_load(&slot->committed_end))
+        st = lsi_log_take_over(log, slot, left);
     if (st != LS_OK)
         goto fail;
     uint32_t health = atomic_load_explicit(&slot->health, memory_order_acquire);
@@ -209,13 +213,13 @@ fail:
 }
 
 /* The same: nearly always there is nothing. */
-static inline ls_status enter(lsi_log *log, lsi_slot *slot, bool any)
+static inline ls_status enter(lsi_log *log, lsi_slot *slot, bool any, lsi_step_left *left)
 {
     if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_HEALTHY &&
         atomic_load_explicit(&slot->epoch, memory_order_acquire) == log->epoch && !lsi_log_is_deleted(log, slot) &&
         lsi_load(&slot->write_end) == lsi_load(&slot->committed_end))
         return LS_OK;
-    return look_closely(log, slot, any);
+    return look_closely(log, slot, any, left);
 }
 
 /* What the dead left shows in the words themselves (S2), so a repairer's death needs no memory of the first. Only the
@@ -228,7 +232,7 @@ void lsi_log_lock_repaired(lsi_slot *slot)
     lsi_lock_repaired(&slot->append_lock);
 }
 
-ls_status lsi_log_lock(lsi_log *log, lsi_slot *slot, bool any)
+static inline ls_status lock_and_enter(lsi_log *log, lsi_slot *slot, bool any, lsi_step_left *left)
 {
     const lsi_env *env = log->config.env;
 
@@ -245,7 +249,38 @@ ls_status lsi_log_lock(lsi_log *log, lsi_slot *slot, bool any)
     default:
         return lsi_fail(LS_ERR_IO, "%s: its lock in the control file is broken", log->config.label);
     }
-    return enter(log, slot, any);
+    return enter(log, slot, any, left);
+}
+
+ls_status lsi_log_lock_settled(lsi_log *log, lsi_slot *slot, bool any, lsi_step_left *left)
+{
+    lsi_step_left ignored = {0};
+
+    return lock_and_enter(log, slot, any, left != NULL ? left : &ignored);
+}
+
+/* What a step left is decided without any lock, and the lock then taken once more. */
+static __attribute__((noinline)) ls_status decide_and_lock(lsi_log *log, lsi_slot *slot, bool any, lsi_step_left *left)
+{
+    ls_status st = LSI_PREPARE_FIRST;
+
+    while (st == LSI_PREPARE_FIRST) { /* Again only when others decided it meanwhile, and left one themselves. */
+        if (log->config.decide == NULL)
+            return lsi_fail(LS_ERR_STATE, "%s: nobody can say whether its last step was taken", log->config.label);
+        st = log->config.decide(log->config.decide_user, left->decider, &log->config, left->first_seqno, false,
+                                &left->is_taken);
+        if (st == LS_OK)
+            st = lock_and_enter(log, slot, any, left);
+    }
+    return st;
+}
+
+ls_status lsi_log_lock(lsi_log *log, lsi_slot *slot, bool any)
+{
+    lsi_step_left left = {0};
+    ls_status st = lock_and_enter(log, slot, any, &left);
+
+    return st == LSI_PREPARE_FIRST ? decide_and_lock(log, slot, any, &left) : st;
 }
 
 bool lsi_log_try_bare_lock(lsi_slot *slot)
@@ -272,7 +307,9 @@ ls_status lsi_log_try_lock(lsi_log *log, lsi_slot *slot, bool any)
 {
     if (!lsi_log_try_bare_lock(slot))
         return lsi_fail(LS_ERR_BUSY, "%s: its lock is taken", log->config.label);
-    return enter(log, slot, any);
+    lsi_step_left left = {0};
+    ls_status st = enter(log, slot, any, &left);
+    return st == LSI_PREPARE_FIRST ? lsi_fail(LS_ERR_BUSY, "%s: a step of it is not decided", log->config.label) : st;
 }
 
 void lsi_log_unlock(lsi_slot *slot)
@@ -560,7 +597,10 @@ ls_status lsi_log_state(lsi_log *log, lsi_log_facts *out)
     lsi_slot *slot;
     lsi_segment_list *list = NULL;
     lsi_log_reader *reader = NULL;
-    ls_status st = lsi_log_ready(log, &slot);
+    ls_status st = lsi_log_step_settle(log);
+
+    if (st == LS_OK)
+        st = lsi_log_ready(log, &slot);
 
     *out = (lsi_log_facts){.health = LS_OK};
     if (st != LS_OK)

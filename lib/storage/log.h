@@ -29,6 +29,7 @@ struct lsi_log {
     lsi_log_config config;
     _Atomic(lsi_slot *) slot;    /* shared, in the control file */
     lsi_slot *own_slot;          /* read only, and nobody recovered the shard: what this process found by itself */
+    void *own_memory;            /* in which it lies, where its alignment is */
     uint32_t epoch;              /* lsi_control_epoch() */
     _Atomic uint32_t looked_epoch; /* read only: what the slot said in this epoch was found to be true */
     lsi_lock local;              /* LSI_RANK_LOCAL: guards the pointers below */
@@ -41,7 +42,20 @@ struct lsi_log {
     _Atomic uint64_t looked_at;  /* recompress.c: list_generation plus 1 of a list in which nothing is to be done */
     const lsi_framer *keeps_terms; /* append_lock: a roll for who cannot stop to ask for a key: see lsi_log_roll */
     _Atomic uint32_t wrote;      /* this process appended; close syncs */
+    struct lsi_log_step {        /* append_lock: the frame that nobody is shown yet */
+        uint64_t position, end;
+        ls_seqno first_seqno;
+        uint32_t count;
+        int64_t arrival_us;
+    } step;
 };
+
+/* A step that one who is gone left in a log, and what is known of it. */
+typedef struct lsi_step_left {
+    uint64_t decider;
+    ls_seqno first_seqno; /* 0: nothing is left */
+    bool is_taken;
+} lsi_step_left;
 
 static inline uint64_t lsi_load(const _Atomic uint64_t *word)
 {
@@ -58,7 +72,10 @@ ls_status lsi_log_deleted(const lsi_log *log);
 ls_status lsi_log_ready(lsi_log *log, lsi_slot **out);
 /* append_lock, with S2's repair done and the health looked at: FAILED and DAMAGED shards are refused unless `any`. */
 ls_status lsi_log_lock(lsi_log *log, lsi_slot *slot, bool any);
-/* The same without waiting for whoever has it: BUSY. */
+/* The same for who holds locks under which nothing can be decided: LSI_PREPARE_FIRST, and it is not held, when a step
+ * is left. `left` NULL: nobody wants to know which. */
+ls_status lsi_log_lock_settled(lsi_log *log, lsi_slot *slot, bool any, lsi_step_left *left);
+/* The same without waiting for whoever has it: BUSY, also when a step is left. */
 ls_status lsi_log_try_lock(lsi_log *log, lsi_slot *slot, bool any);
 /* The lock alone, if it is free: nothing is repaired, so of the slot's words only the segment list's may be used. */
 bool lsi_log_try_bare_lock(lsi_slot *slot);
@@ -82,6 +99,17 @@ ls_status lsi_log_segment(lsi_log *log, lsi_slot *slot, uint32_t number, lsi_seg
 
 /* Makes everything of the last segment up to `end` durable (S4). */
 ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segment, uint64_t end);
+/* The same for a frame behind committed_end too, of which nobody is told. Then, when it counts, `note`. */
+ls_status lsi_log_sync_hidden(lsi_log *log, lsi_slot *slot, lsi_segment *segment);
+void lsi_log_note_durable(lsi_log *log, lsi_slot *slot, const lsi_segment *segment, uint64_t end);
+/* append.c: what follows when a frame counts: index, writing back. Locks: append_lock held. */
+void lsi_log_pass_index_mark(const lsi_log *log, lsi_slot *slot, lsi_segment *segment, const lsi_index_entry *entry,
+                             uint64_t end);
+/* For a reader that found nothing: whether a step lies there that may have been taken, see step.c. */
+static inline bool lsi_log_has_step(const lsi_slot *slot)
+{
+    return atomic_load_explicit(&slot->step, memory_order_acquire) != 0;
+}
 
 /* Seals the last segment at committed_end and begins a new one with room for a frame of `bytes`. `abandon`: the old
  * file is not synced again, and readers step over what a reset gives up of it (E1). Heeds and clears roll_first. Locks:
@@ -142,7 +170,8 @@ int lsi_log_write_again(const lsi_log *log, const lsi_segment *segment, uint64_t
 
 /* recovery.c. Locks: append_lock held. */
 ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot);
-ls_status lsi_log_take_over(lsi_log *log, lsi_slot *slot);
+/* `left`: in, a step of which it is known whether it was taken; out, one of which it is not: LSI_PREPARE_FIRST. */
+ls_status lsi_log_take_over(lsi_log *log, lsi_slot *slot, lsi_step_left *left);
 void lsi_log_publish_empty(const lsi_log_config *config, lsi_slot *slot, const lsi_segment_entry *first,
                            int64_t arrival_us);
 /* For a reader that may not write: whether the ends that an earlier process of this boot left may be believed ... */

@@ -292,10 +292,11 @@ static inline ls_status next_frame(lsi_log_reader *reader, uint64_t stop, bool m
         return damaged(reader, stop);
     reader->shown = lsi_reader_here(reader);
     reader->frame_bytes = frame->bytes;
-    if (frame->kind == LSI_FRAME_DATA && frame->codec == LSI_CODEC_PLAIN && header->terms.key_id_bytes == 0 &&
+    bool is_known = frame->kind == LSI_FRAME_DATA || frame->kind == LSI_FRAME_STEP;
+    if (is_known && frame->codec == LSI_CODEC_PLAIN && header->terms.key_id_bytes == 0 &&
         (frame->flags & (LSI_FRAME_MUST_REFUSE | LSI_FRAME_SEALED)) == 0)
         return LS_OK;
-    if (frame->kind != LSI_FRAME_DATA || frame->codec > LSI_CODEC_ZSTD || (frame->flags & LSI_FRAME_MUST_REFUSE) != 0)
+    if (!is_known || frame->codec > LSI_CODEC_ZSTD || (frame->flags & LSI_FRAME_MUST_REFUSE) != 0)
         return lsi_fail(LS_ERR_VERSION, "%s: a frame of kind %u, codec %u, flags 0x%x in %s is of a later release",
                         reader->log->config.label, frame->kind, frame->codec, frame->flags, segment->name);
     return unpack(reader, stop);
@@ -417,7 +418,7 @@ static uint64_t stop_before_skip(const lsi_log_reader *reader, uint64_t stop)
 }
 
 static ls_status read_on(lsi_log_reader *reader, uint32_t records_max, uint64_t bytes_max,
-                         const ls_record **records, uint32_t *count, bool *at_tip, bool *end)
+                         const ls_record **records, uint32_t *count, bool *at_tip, bool *end, lsi_slot **of)
 {
     lsi_slot *slot;
     lsi_read_batch to = {.records_max = records_max, .bytes_left = bytes_max};
@@ -425,6 +426,7 @@ static ls_status read_on(lsi_log_reader *reader, uint32_t records_max, uint64_t 
 
     if (st != LS_OK)
         return st;
+    *of = slot;
     /* First the end, then the list: what lies before that end is in a list at least as new. */
     bool closed = reader->log->config.is_closed ||
                   atomic_load_explicit(&slot->closed, memory_order_acquire) == LSI_LOG_CLOSED;
@@ -493,8 +495,24 @@ static ls_status read_on(lsi_log_reader *reader, uint32_t records_max, uint64_t 
 ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint64_t bytes_max,
                               const ls_record **records, uint32_t *count, bool *at_tip, bool *end)
 {
-    lsi_reader_enter(reader);
-    ls_status st = read_on(reader, records_max, bytes_max, records, count, at_tip, end);
-    lsi_reader_leave(reader);
-    return st;
+    for (bool again = true;; again = false) {
+        lsi_slot *slot;
+        lsi_reader_enter(reader);
+        ls_status st = read_on(reader, records_max, bytes_max, records, count, at_tip, end, &slot);
+        lsi_reader_leave(reader);
+        /* What one who died in a step left at the end waits for nobody else. */
+        if (st != LS_OK || !*at_tip || !again || !lsi_log_has_step(slot))
+            return st;
+        lsi_error_state before;
+        lsi_error_save(&before);
+        st = lsi_log_step_settle(reader->log);
+        if (*count > 0) { /* They are given, whatever is the matter with what follows. */
+            *at_tip = st == LS_OK && reader->at >= lsi_log_published(reader->log, slot);
+            *end = *end && *at_tip;
+            lsi_error_restore(&before);
+            return LS_OK;
+        }
+        if (st != LS_OK)
+            return st;
+    }
 }

@@ -30,6 +30,8 @@ typedef struct scan {
     bool torn;             /* bytes lie beyond the end */
     bool damaged;
     uint64_t damage_at;
+    lsi_frame last;        /* the last frame before the end; no bytes: there is none */
+    uint64_t hidden_end;   /* not 0: from the end to here lies a step's frame, and nothing says that it was taken */
 } scan;
 
 /* Where frames may lie: the file's size, at a frame's boundary, or the end that a closed log has. */
@@ -90,6 +92,7 @@ static ls_status scan_segment(const lsi_log *log, const lsi_segment_list *list, 
     out->durable = watermark > segment->header.base ? watermark : segment->header.base;
     lsi_walk_begin(&walk, env, segment, segment->header.base, stop, true);
     uint64_t first_bad = 0; /* B, once met; positions of frames are above it */
+    uint64_t last_end = 0;
     bool have_bad = false;
     for (;;) {
         lsi_frame frame;
@@ -102,6 +105,8 @@ static ls_status scan_segment(const lsi_log *log, const lsi_segment_list *list, 
             out->next_seqno = frame.first_seqno + frame.count;
             if (!have_bad) {
                 out->end = walk.at;
+                out->last = frame;
+                last_end = walk.at;
                 if (frame.arrival_us > out->arrival_us)
                     out->arrival_us = frame.arrival_us;
             } else if (out->damaged || frame.durable_end > first_bad) {
@@ -148,6 +153,10 @@ static ls_status scan_segment(const lsi_log *log, const lsi_segment_list *list, 
         out->torn = !zero;
         if (out->durable > out->end)
             out->durable = out->end;
+        /* A frame or a skip behind it, or a watermark, would say so: none of them comes before it counts. */
+        if (out->last.kind == LSI_FRAME_STEP && out->end == last_end && out->durable < out->end &&
+            !log->config.is_closed)
+            out->hidden_end = out->end;
     }
 out:
     lsi_walk_end(&walk);
@@ -176,7 +185,9 @@ static void publish(lsi_slot *slot, const lsi_segment_entry *last, const scan *f
     atomic_store_explicit(&slot->segment, last->number, memory_order_release);
     atomic_store_explicit(&slot->durable_end, found->end, memory_order_seq_cst);
     atomic_store_explicit(&slot->committed_end, found->end, memory_order_seq_cst);
-    atomic_store_explicit(&slot->write_end, found->end, memory_order_release);
+    atomic_store_explicit(&slot->step, found->hidden_end != 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->write_end, found->hidden_end != 0 ? found->hidden_end : found->end,
+                          memory_order_release);
     /* Last: everything above is true now. Pairs with the loads of health. */
     atomic_store_explicit(&slot->health, health, memory_order_release);
 }
@@ -330,6 +341,12 @@ static ls_status recover_from_segments(lsi_log *log, const lsi_as_if *as_if, lsi
         }
     }
     tell(log, slot, last, &found);
+    if (found.hidden_end != 0) { /* It is decided by who needs to know: see lsi_log_take_over. */
+        found.end -= found.last.bytes;
+        found.next_seqno = found.last.first_seqno;
+        if (found.durable > found.end)
+            found.durable = found.end;
+    }
     /* Numbers may have been given that nobody knows of any more, so the next append begins a new segment (D4). */
     publish(slot, last, &found, LSI_ROLL_FIRST_NUMBERS | (found.torn || found.damaged ? LSI_ROLL_FIRST_TORN : 0),
             found.damaged ? LSI_SHARD_DAMAGED : LSI_SHARD_HEALTHY);
@@ -623,7 +640,9 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
         if (st == LS_OK && of_this_boot)
             settle_words(slot, &found);
         if (st == LS_OK && of_this_boot && is_left)
-            st = lsi_log_take_over(log, slot);
+            st = lsi_log_take_over(log, slot, &(lsi_step_left){0});
+        if (st == LSI_PREPARE_FIRST)
+            st = LS_OK; /* It stays as it is, for who goes on from here. */
         if (st == LS_OK && of_this_boot && health == LSI_SHARD_HEALTHY)
             st = settle_durable(log, slot, marked_end(log, slot, valid, number, marked));
         else if (st == LS_OK && of_this_boot)
@@ -644,6 +663,9 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
         if (health == LSI_SHARD_FAILED) { /* S6, and readers see no more than before. */
             atomic_store_explicit(&slot->health, LSI_SHARD_FAILED, memory_order_relaxed);
             atomic_store_explicit(&slot->failed_errno, failed_errno, memory_order_relaxed);
+            /* A reset gives up what is not durable, and steps with it. */
+            atomic_store_explicit(&slot->step, 0, memory_order_relaxed);
+            atomic_store_explicit(&slot->write_end, lsi_load(&slot->committed_end), memory_order_release);
             settle_failed(slot, marked_end(log, slot, valid, number, marked));
         }
     }
@@ -656,8 +678,45 @@ ls_status lsi_log_recover(lsi_log *log, lsi_slot *slot)
     return LS_OK;
 }
 
+/* Whether what was under way is a step's frame, all of it. */
+static ls_status find_step(const lsi_log *log, const lsi_segment *segment, uint64_t from, uint64_t to, bool *found,
+                           lsi_frame *frame)
+{
+    lsi_frame_result result;
+    uint64_t position;
+    lsi_walk walk;
+
+    lsi_walk_begin(&walk, log->config.env, segment, from, to, true);
+    ls_status st = lsi_walk_next(&walk, frame, &position, &result);
+    *found = st == LS_OK && result == LSI_FRAME_VALID && frame->kind == LSI_FRAME_STEP && walk.at == to;
+    lsi_walk_end(&walk);
+    return st;
+}
+
+/* A step's frame that was taken counts from now on; that it was durable before is nothing that this process has seen
+ * (E2). Locks: append_lock held. */
+static ls_status show_step(lsi_log *log, lsi_slot *slot, const lsi_frame *frame, uint64_t end)
+{
+    lsi_segment *segment = NULL;
+
+    atomic_store_explicit(&slot->last_arrival_us, frame->arrival_us, memory_order_relaxed);
+    atomic_store_explicit(&slot->next_seqno, frame->first_seqno + frame->count, memory_order_release);
+    atomic_store_explicit(&slot->committed_end, end, memory_order_release);
+    ls_status st = LS_OK;
+    if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_HEALTHY)
+        st = lsi_log_segment(log, slot, atomic_load_explicit(&slot->segment, memory_order_relaxed), &segment);
+    if (segment != NULL) {
+        st = lsi_log_sync_segment(log, slot, segment, end);
+        lsi_segment_unref(segment);
+    }
+    atomic_store_explicit(&slot->step, 0, memory_order_release);
+    if (log->config.durability != LS_DURABILITY_SYNC)
+        lsi_slots_wake(slot, log->config.stream_slot);
+    return st;
+}
+
 /* S2. */
-ls_status lsi_log_take_over(lsi_log *log, lsi_slot *slot)
+ls_status lsi_log_take_over(lsi_log *log, lsi_slot *slot, lsi_step_left *left)
 {
     uint64_t committed = lsi_load(&slot->committed_end), under_way = lsi_load(&slot->write_end);
     uint32_t number = atomic_load_explicit(&slot->segment, memory_order_acquire);
@@ -690,6 +749,18 @@ ls_status lsi_log_take_over(lsi_log *log, lsi_slot *slot)
     if (under_way != LSI_ROLLING && under_way > committed) {
         bool zero;
         st = lsi_segment_open(&log->config, number, false, &segment);
+        bool is_step = false;
+        lsi_frame frame;
+        if (st == LS_OK && lsi_log_has_step(slot))
+            st = find_step(log, segment, committed, under_way, &is_step, &frame);
+        if (st == LS_OK && is_step && left->first_seqno != frame.first_seqno) {
+            *left = (lsi_step_left){.decider = frame.decider, .first_seqno = frame.first_seqno};
+            st = LSI_PREPARE_FIRST;
+        }
+        if (st == LS_OK && is_step && left->is_taken) {
+            st = show_step(log, slot, &frame, under_way);
+            goto out;
+        }
         if (st == LS_OK)
             st = bytes_are_zero(log->config.env, segment, committed, under_way, &zero);
         if (st != LS_OK)
@@ -702,6 +773,7 @@ ls_status lsi_log_take_over(lsi_log *log, lsi_slot *slot)
                     log->config.label);
         }
     }
+    atomic_store_explicit(&slot->step, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->write_end, committed, memory_order_release);
 out:
     lsi_segment_unref(segment);

@@ -131,8 +131,9 @@ ls_status lsi_framer_seal(lsi_framer *framer, const lsi_draft *draft, lsi_segmen
     unsigned char *seal = body - LSI_SEAL_BYTES, *at = seal - LSI_FRAME_HEADER_BYTES, bound[BOUND_BYTES];
     uint32_t body_bytes = draft->bytes - LSI_FRAME_HEADER_BYTES;
     lsi_frame frame = {.bytes = draft->bytes + LSI_SEAL_BYTES, .count = draft->count, .first_seqno = first_seqno,
-                       .arrival_us = arrival_us, .durable_end = durable_end, .kind = LSI_FRAME_DATA,
-                       .codec = draft->codec, .flags = LSI_FRAME_SEALED};
+                       .arrival_us = arrival_us, .durable_end = durable_end, .decider = framer->decider,
+                       .kind = framer->decider != 0 ? LSI_FRAME_STEP : LSI_FRAME_DATA, .codec = draft->codec,
+                       .flags = LSI_FRAME_SEALED};
 
     if (frame.bytes > LSI_FRAME_BYTES_MAX)
         return lsi_fail(LS_ERR_TOO_LARGE, "an atomic batch of %u bytes, encrypted: a frame holds at most %u",

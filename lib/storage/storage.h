@@ -70,6 +70,11 @@ typedef struct lsi_log_config {
      * is. */
     ls_status (*key)(void *user, const lsi_log_terms *terms, bool ask, const lsi_key **out);
     void *key_user;
+    /* Whether the step was taken whose frame begins with that number in this log: what the stream `decider` remembers.
+     * No lock is held. Once it said no it never says yes. `look_only`: no may become yes. NULL: nobody knows. */
+    ls_status (*decide)(void *user, uint64_t decider, const struct lsi_log_config *of, ls_seqno first_seqno,
+                        bool look_only, bool *is_taken);
+    void *decide_user;
     char dir[LSI_LOG_DIR_BYTES]; /* "<stream>/<shard>" beneath the root */
     char label[192];             /* for messages: "stream 'orders' shard 3" */
 } lsi_log_config;
@@ -102,6 +107,27 @@ ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *e
                          uint32_t count, bool atomic, uint32_t *accepted, ls_seqno *first_seqno, uint64_t *end,
                          bool *closed);
 ls_status lsi_log_commit(lsi_log *log, uint64_t end);
+
+/* ---- steps (step.c): frames in several logs that count together or not at all ---- */
+
+/* To be done for each log of a step before any of their locks is taken, and again when one answered LSI_PREPARE_FIRST:
+ * what an earlier step left is decided, and what takes a key has it. */
+#define LSI_PREPARE_FIRST ((ls_status)-1)
+ls_status lsi_log_step_prepare(lsi_log *log, lsi_framer *framer);
+/* Writes all entries as one frame that nobody is shown. LS_OK, and not `*closed`: append_lock is held until one of the
+ * functions below that give it back. Else nothing was written, and it is not. Locks: state lock held, and append_lock
+ * of logs before this one in the order of stream and shard. */
+ls_status lsi_log_step_write(lsi_log *log, lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks,
+                             uint32_t count, uint64_t decider, ls_seqno *first_seqno, bool *closed);
+ls_status lsi_log_step_sync(lsi_log *log); /* makes it durable. IO: the shard is failed */
+void lsi_log_step_show(lsi_log *log);      /* it was taken: readers see it. Gives the lock back */
+void lsi_log_step_drop(lsi_log *log);      /* it was not, and never will be. Gives the lock back */
+void lsi_log_step_leave(lsi_log *log);     /* nobody knows: who comes next asks `decide`. Gives the lock back */
+/* Decides what a step left that nobody is at any more. LS_OK as well when somebody is, or there is nothing. */
+ls_status lsi_log_step_settle(lsi_log *log);
+/* A step's frame may be the last one of the log, so that nothing in it says yet that it was taken: begins a new segment
+ * behind it, unless the log is closed or failed. `first_seqno`: of that frame. */
+ls_status lsi_log_step_seal(lsi_log *log, ls_seqno first_seqno);
 ls_status lsi_log_sync(lsi_log *log); /* everything committed before the call, whoever wrote it */
 ls_status lsi_log_reset(lsi_log *log);  /* ls_stream_reset_shard */
 typedef struct lsi_log_facts {

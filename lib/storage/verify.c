@@ -390,7 +390,7 @@ static ls_status find_end(lsi_verify *verify, lsi_segment_list *list, const lsi_
         *end = last->base + 8;
         return LS_OK;
     }
-    *end = lsi_load(&own.committed_end);
+    *end = lsi_load(lsi_log_has_step(&own) ? &own.write_end : &own.committed_end); /* Taken or not, it is whole. */
     *torn = (atomic_load_explicit(&own.roll_first, memory_order_relaxed) & LSI_ROLL_FIRST_TORN) != 0 &&
             atomic_load_explicit(&own.health, memory_order_relaxed) != LSI_SHARD_DAMAGED;
     return LS_OK;

@@ -265,7 +265,7 @@ static const violation violations[] = {
     {"a number above the segment's", 8, 8, UINT64_C(1) << 62, 0, LS_ERR_CORRUPT},
     {"a last number above the segment's", 8, 8, TO_LIMIT, 2, LS_ERR_CORRUPT},
     {"a durable end behind it", 24, 8, UINT64_C(1) << 40, 0, LS_ERR_CORRUPT},
-    {"a kind of a later release", 40, 1, 1, 0, LS_ERR_VERSION},
+    {"a kind of a later release", 40, 1, 2, 0, LS_ERR_VERSION},
     {"a codec of a later release", 41, 1, 200, 0, LS_ERR_VERSION},
     {"a flag that must be refused", 42, 2, 0x8000, 0, LS_ERR_VERSION},
     {"data beyond the frame", FIRST_RECORD, 4, 8, 1, LS_ERR_CORRUPT},
