@@ -145,6 +145,18 @@ enum {
 };
 #define LSI_GROUPS_MAX 4096u /* of a stream */
 
+/* What a step puts into one shard, as one frame. */
+typedef struct lsi_step_put {
+    lsi_engine_stream *stream;
+    uint32_t shard;
+    const ls_put_entry *entries; /* borrowed, as of lsi_append */
+    const uint32_t *picks;
+    uint32_t count;              /* from 1 */
+    ls_seqno first_seqno;        /* out: of the first; the others follow by one */
+    bool moved;                  /* out: as of lsi_append_result */
+} lsi_step_put;
+#define LSI_STEP_PUTS_MAX 256u
+
 /* A consumer's subscription to a shard. It ends with its process at the latest. */
 typedef struct lsi_hold {
     lsi_budget_word *budget; /* of the consumer in this shard, shared by all processes. NULL: no hold */
@@ -241,6 +253,13 @@ typedef struct lsi_engine_ops {
     /* All of the changes, durable when it returns, or none. LS_OK with `*conflict` below `count`: that one's version is
      * not the expected one, and nothing was changed. LS_ERR_IO: outcome unknown. */
     ls_status (*state_write)(lsi_engine_stream *stream, lsi_state_change *changes, uint32_t count, uint32_t *conflict);
+
+    /* All of the changes and all of the puts, to streams of the same store, become durable and are shown as one step,
+     * or none does, whoever dies. The puts are in rising order of stream id and shard, one for a shard. LS_OK with
+     * `*conflict` below the count of changes, as `state_write`, or with a put that `moved`: nothing was done.
+     * LS_ERR_IO: outcome unknown, but for all of it the same. Other failures: nothing was done. */
+    ls_status (*step)(lsi_engine_stream *stream, lsi_state_change *changes, uint32_t change_count, lsi_step_put *puts,
+                      uint32_t put_count, uint32_t *conflict);
 
     /* The words of a shard's lease in the group of that number; good while the stream is open. */
     ls_status (*lease_words)(lsi_engine_stream *stream, uint32_t group, uint32_t shard, lsi_budget_word **out);

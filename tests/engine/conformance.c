@@ -1007,6 +1007,90 @@ static void several_threads_append_to_one_shard(void **state)
     fx->ops->stream_close(stream);
 }
 
+/* ---- steps ---- */
+
+typedef struct stepper {
+    fixture *fx;
+    lsi_engine_stream *from, *to; /* the counter is of the first */
+    uint32_t taken;
+} stepper;
+
+/* In `size` the counter. */
+static bool note_counter(void *user, const lsi_state_entry *entry)
+{
+    *(lsi_state_entry *)user = (lsi_state_entry){.version = entry->version,
+                                                 .value.size = *(const unsigned char *)entry->value.data};
+    return true;
+}
+
+/* Counts the counter up to 40, as the others do, and puts what it becomes, in one step. */
+static void count_to_forty(void *user)
+{
+    stepper *who = user;
+
+    for (;;) {
+        lsi_state_entry now = {.version = LSI_STATE_NONE};
+        unsigned char value;
+        ls_put_entry entry = {.partition_key = {"k", 1}, .data = {&value, 1}};
+        lsi_state_change change = {.key = {"counter", 7}, .value = {&value, 1}};
+        lsi_step_put puts[2] = {{.stream = who->from, .shard = 1, .entries = &entry, .count = 1},
+                                {.stream = who->to, .shard = 0, .entries = &entry, .count = 1}};
+        uint32_t conflict;
+
+        assert_int_equal(who->fx->ops->state_read(who->from, change.key, note_counter, &now), LS_OK);
+        if (now.value.size == 40)
+            return;
+        value = (unsigned char)(now.value.size + 1);
+        change.expected = now.version;
+        assert_int_equal(who->fx->ops->step(who->from, &change, 1, puts, 2, &conflict), LS_OK);
+        who->taken += conflict == 1;
+    }
+}
+
+/* Goal: of steps that compare with the same state one is taken, and what it puts shows once. Method: three threads
+ * count together, while a fourth one puts by itself. */
+static void steps_of_several_threads_are_taken_one_by_one(void **state)
+{
+    fixture *fx = *state;
+    lsi_engine_stream *from = create_and_open(fx, "from", 2), *to = create_and_open(fx, "to", 1);
+    stepper who[3] = {{fx, from, to, 0}, {fx, from, to, 0}, {fx, from, to, 0}};
+    writer beside = {fx, to, "x"};
+    lsi_state_entry counter = {.version = LSI_STATE_NONE};
+    lsi_thread threads[4];
+    lsi_reader *readers[2];
+
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(lsi_thread_start(&threads[i], "counts", count_to_forty, &who[i]), 0);
+    assert_int_equal(lsi_thread_start(&threads[3], "puts", write_fifty, &beside), 0);
+    for (int i = 0; i < 4; i++)
+        lsi_thread_join(&threads[i]);
+    assert_int_equal(who[0].taken + who[1].taken + who[2].taken, 40);
+    assert_int_equal(fx->ops->state_read(from, (ls_bytes){"counter", 7}, note_counter, &counter), LS_OK);
+    assert_int_equal(counter.value.size, 40);
+    readers[0] = reader_at_start(fx, from, 1);
+    readers[1] = reader_at_start(fx, to, 0);
+    for (int i = 0; i < 2; i++) {
+        uint32_t next = 1, others = 0;
+        lsi_read page;
+
+        do {
+            assert_int_equal(fx->ops->read(readers[i], 7, 1 << 20, &page), LS_OK);
+            for (uint32_t r = 0; r < page.count; r++) {
+                unsigned char value = *(const unsigned char *)page.records[r].data.data;
+
+                others += value == 'x';
+                if (value != 'x')
+                    assert_int_equal(value, next++);
+            }
+        } while (page.count > 0);
+        assert_int_equal(next, 41);
+        assert_int_equal(others, i == 0 ? 0 : 50);
+        fx->ops->reader_close(readers[i]);
+    }
+    fx->ops->stream_close(from);
+    fx->ops->stream_close(to);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -1039,6 +1123,7 @@ int main(void)
         CASE(a_sleep_ends_when_its_time_is_over),
         CASE(what_comes_between_arm_and_sleep_is_not_slept_over),
         CASE(several_threads_append_to_one_shard),
+        CASE(steps_of_several_threads_are_taken_one_by_one),
     };
     int failed = 0;
 

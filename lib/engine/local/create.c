@@ -21,11 +21,13 @@
 
 #include "base/status.h"
 #include "engine/local/local.h"
+#include "engine/local/step.h"
 
 #define RESERVE_SLOTS_MAX 4096u /* 4 MiB of control file; stores with more shards grow it as they go */
 /* From so many shards on everything is synced at once. That writes out what others have left on the file system, too;
  * below, three syncs a shard are the lesser evil. */
 #define BULK_SHARDS_MIN 32u
+#define REMOVE_TRIES_MAX 1000u
 #define CREATING_MAX 5u /* Kinesis */
 
 static void remove_quietly(lsi_local *local, const char *dir)
@@ -428,30 +430,59 @@ static ls_status check_deletable(const lsi_catalog_stream *stream, bool with_con
     return LS_OK;
 }
 
-static ls_status remove_stream(lsi_engine *engine, const char *name, bool with_consumers)
+/* `*is_left`: nothing was done, for the stream took a step meanwhile. */
+static ls_status try_remove(lsi_engine *engine, const char *name, bool with_consumers, lsi_step_end *steps,
+                            bool *is_left)
 {
     bool takes_time = engine->stream_transition_ms > 0;
     lsi_local *local = lsi_local_of(engine);
     const lsi_catalog_stream *stream = NULL;
     lsi_catalog *catalog = NULL;
     uint64_t id = 0;
-    ls_status st = lsi_local_check_writable(local);
+    ls_status st = lsi_local_catalog_lock(local, &catalog);
 
-    if (st == LS_OK)
-        st = lsi_local_catalog_lock(local, &catalog);
+    *is_left = false;
     if (st != LS_OK)
         return st;
     st = lsi_local_find(local, catalog, name, &stream);
     if (st == LS_OK)
         st = check_deletable(stream, with_consumers);
-    if (st == LS_OK) {
+    if (st == LS_OK && stream->has_state) {
+        bool is_same = steps->stream != NULL && steps->stream->id == stream->id;
+
+        if (is_same)
+            st = lsi_local_step_end_lock(steps, &is_same);
+        *is_left = !is_same;
+    }
+    if (st == LS_OK && !*is_left) {
         id = stream->id;
         st = takes_time ? begin_deleting(local, catalog, stream) : unname(local, catalog, stream);
     }
+    lsi_local_step_end_unlock(steps);
     lsi_local_catalog_unlock(local);
     lsi_catalog_unref(catalog);
-    if (st == LS_OK && !takes_time)
+    if (st == LS_OK && !*is_left && !takes_time)
         remove_files(local, id);
+    return st;
+}
+
+static ls_status remove_stream(lsi_engine *engine, const char *name, bool with_consumers)
+{
+    lsi_local *local = lsi_local_of(engine);
+    lsi_step_end steps = {0};
+    bool is_left = false;
+    ls_status st = lsi_local_check_writable(local);
+
+    if (st == LS_OK)
+        st = try_remove(engine, name, with_consumers, &steps, &is_left);
+    for (uint32_t tries = 0; st == LS_OK && is_left; tries++) {
+        if (tries == REMOVE_TRIES_MAX)
+            return lsi_fail(LS_ERR_BUSY, "stream '%s': others change its state all the time", name);
+        st = lsi_local_step_end(local, name, &steps);
+        if (st == LS_OK)
+            st = try_remove(engine, name, with_consumers, &steps, &is_left);
+        lsi_local_step_end_release(&steps);
+    }
     return st;
 }
 

@@ -398,6 +398,13 @@ void lsi_local_state_config_of(lsi_local *local, const lsi_catalog_stream *strea
 ls_status lsi_local_state_log(lsi_local_stream *stream, lsi_log **out); /* NOT_FOUND: it has none */
 ls_status lsi_local_state_free(const lsi_memory *memory, struct lsi_local_state *state); /* accepts NULL */
 
+/* step.c */
+ls_status lsi_local_step(lsi_engine_stream *stream, lsi_state_change *changes, uint32_t change_count,
+                         lsi_step_put *puts, uint32_t put_count, uint32_t *conflict);
+/* For lsi_log_config, of an lsi_local. */
+ls_status lsi_local_step_decide(void *user, uint64_t decider, const lsi_log_config *of, ls_seqno first_seqno,
+                                bool look_only, bool *is_taken);
+
 /* leases.c */
 ls_status lsi_local_lease_words(lsi_engine_stream *stream, uint32_t group, uint32_t shard, lsi_budget_word **out);
 uint64_t lsi_local_ticket(lsi_engine *engine);

@@ -421,6 +421,7 @@ static const lsi_engine_ops local_ops = {
     .hold_end = lsi_local_hold_end,
     .state_read = lsi_local_state_read,
     .state_write = lsi_local_state_write,
+    .step = lsi_local_step,
     .lease_words = lsi_local_lease_words,
     .ticket = lsi_local_ticket,
     .ticket_is_gone = lsi_local_ticket_is_gone,

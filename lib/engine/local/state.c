@@ -583,7 +583,7 @@ static void compact_if_due(lsi_local_stream *stream, struct lsi_local_state *sta
 
 /* Locks: state lock held. */
 static ls_status change(lsi_local_stream *stream, struct lsi_local_state *state, lsi_state_change *changes,
-                        uint32_t count, uint32_t *conflict)
+                        uint32_t count, const lsi_state_between *between, uint32_t *conflict)
 {
     ls_status st = lsi_log_sync(state->log); /* T2 */
 
@@ -596,7 +596,13 @@ static ls_status change(lsi_local_stream *stream, struct lsi_local_state *state,
     lsi_lock_release(&state->lock, LSI_RANK_TABLE);
     if (st != LS_OK || *conflict < count)
         return st;
+    if (between != NULL)
+        st = between->before(between->user);
+    if (st != LS_OK)
+        return st;
     st = append_changes(stream, state, changes, count);
+    if (between != NULL)
+        between->after(between->user, st);
     if (st != LS_OK)
         return st;
     lsi_lock_hold(&state->lock, LSI_RANK_TABLE);
@@ -608,11 +614,16 @@ static ls_status change(lsi_local_stream *stream, struct lsi_local_state *state,
 
 ls_status lsi_local_state_write(lsi_engine_stream *base, lsi_state_change *changes, uint32_t count, uint32_t *conflict)
 {
-    lsi_local_stream *stream = lsi_local_stream_of(base);
+    return lsi_local_state_change(lsi_local_stream_of(base), changes, count, NULL, conflict);
+}
+
+ls_status lsi_local_state_change(lsi_local_stream *stream, lsi_state_change *changes, uint32_t count,
+                                 const lsi_state_between *between, uint32_t *conflict)
+{
     struct lsi_local_state *state;
     lsi_error_state before;
     uint32_t wanted;
-    ls_status st = lsi_local_check_writable(lsi_local_of_stream(base));
+    ls_status st = lsi_local_check_writable(lsi_local_of_stream(&stream->base));
 
     *conflict = count;
     lsi_error_save(&before);
@@ -629,7 +640,7 @@ ls_status lsi_local_state_write(lsi_engine_stream *base, lsi_state_change *chang
         st = take_lock(stream);
         if (st != LS_OK)
             break;
-        st = change(stream, state, changes, count, conflict);
+        st = change(stream, state, changes, count, between, conflict);
         lsi_lock_release(&stream->slot->sync_lock, LSI_RANK_STATE);
     } while (got_key(state, wanted, &st));
     if (st == LS_OK)

@@ -2,7 +2,22 @@
 #ifndef LSI_ENGINE_LOCAL_STATE_H
 #define LSI_ENGINE_LOCAL_STATE_H
 
-#include "engine/engine.h"
+#include "engine/local/local.h"
+
+/* ---- state.c ---- */
+
+/* What happens between comparing the versions and writing the changes, with the state lock held and nothing else. */
+typedef struct lsi_state_between {
+    /* Not LS_OK: nothing is written, and that is the answer. It may fill in values of changes. */
+    ls_status (*before)(void *user);
+    /* When that answered LS_OK, once: LS_OK: they are durable; LS_ERR_IO, NOT_FOUND: nobody knows; others: they were
+     * not written. */
+    void (*after)(void *user, ls_status st);
+    void *user;
+} lsi_state_between;
+/* As lsi_local_state_write. NULL: nothing happens. */
+ls_status lsi_local_state_change(lsi_local_stream *stream, lsi_state_change *changes, uint32_t count,
+                                 const lsi_state_between *between, uint32_t *conflict);
 
 /* ---- state_table.c: named values in order of their names ---- */
 

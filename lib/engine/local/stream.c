@@ -38,6 +38,8 @@ void lsi_local_log_config(lsi_local *local, const char *name, uint64_t id, uint3
     out->map_tail = local->map_tail;
     out->read_only = local->base.read_only;
     out->stream_slot = stream_slot;
+    out->decide = lsi_local_step_decide;
+    out->decide_user = local;
     /* Both fit: 20 + 1 + 10 digits; a name of 128. */
     (void)snprintf(out->dir, sizeof(out->dir), "%" PRIu64 "/%" PRIu32, id, shard);
     (void)snprintf(out->label, sizeof(out->label), "stream '%s' shard %" PRIu32, name, shard);
