@@ -85,6 +85,36 @@ static void repair_manifest(lsi_files *files)
     assert_int_equal(put_back, 1);
 }
 
+static ls_inspect_act note_repairable(const ls_finding *finding, void *user)
+{
+    if (strcmp(finding->file, LSI_MANIFEST_NAME) == 0) {
+        assert_int_equal(finding->severity, LS_FINDING_DAMAGE);
+        assert_true(finding->repairable);
+        ++*(unsigned *)user;
+    }
+    return LS_INSPECT_GO_ON;
+}
+
+static ls_inspect_act note_repaired(const ls_finding *finding, void *user)
+{
+    *(unsigned *)user += finding->kind == LS_FINDING_MANIFEST && finding->repaired;
+    return LS_INSPECT_GO_ON;
+}
+
+typedef struct unreadable {
+    sim_files *sim;
+    const char *name;
+} unreadable;
+
+/* The fault is of a place on the disk: what has the name later lies elsewhere. */
+static void renamed(void *user, sim_call call, const char *name)
+{
+    const unreadable *of = user;
+
+    if (call == SIM_RENAME && strcmp(name, of->name) == 0)
+        sim_faults_clear(of->sim);
+}
+
 static void create_new(void *user)
 {
     walk *at = user;
@@ -355,6 +385,54 @@ static void no_store_is_made_over_a_copy(void **state)
     sim_files_free(sim);
 }
 
+/* H9: bytes that the disk does not give back are damage as any others. Method: the manifest, or its copy, cannot be read
+ * while a repair is at work; what could not be read is kept under another name. */
+static void what_the_disk_does_not_give_back_is_put_back_too(void **state)
+{
+    static const char *const lost[] = {LSI_MANIFEST_NAME, LSI_MANIFEST_COPY_NAME};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lost / sizeof lost[0]; i++) {
+        sim_files *sim = store_with_old();
+        unreadable of = {sim, lost[i]};
+        ls_inspect_options options = LS_INSPECT_OPTIONS_INIT;
+        unsigned repaired = 0;
+        lsi_inspection seen = {.finding = note_repairable, .user = &repaired};
+        lsi_inspection repairing = {.finding = note_repaired, .user = &repaired};
+        char kept[64];
+        lsi_engine *engine;
+        lsi_root root;
+        walk at;
+
+        begin(&at, sim);
+        sim_fault_add(sim, (sim_fault){.call = SIM_READ, .name = lost[i], .whole_name = true, .nth = 1, .err = EIO,
+                                       .sticky = true});
+        if (i == 0) {
+            assert_int_equal(open_walk(&at, &engine), LS_ERR_IO);
+            assert_non_null(strstr(lsi_error_current()->message, "`lstream repair` puts its copy"));
+            assert_int_equal(lsi_error_current()->err, EIO);
+            assert_int_equal(lsi_local_inspect(&at.env, "store", &options, false, &seen), LS_OK);
+            assert_int_equal(seen.summary.records, 1);
+            assert_int_equal(repaired, 1);
+            repaired = 0;
+        }
+        sim_hook_set(sim, renamed, &of);
+        assert_int_equal(lsi_local_inspect(&at.env, "store", &options, true, &repairing), LS_OK);
+        sim_hook_set(sim, NULL, NULL);
+        assert_int_equal(repaired, 1);
+        assert_int_equal(repairing.damages_left, 0);
+        assert_int_equal(open_walk(&at, &engine), LS_OK);
+        assert_true(look_at(sim_files_table(sim)).is_same);
+        assert_true(stream_is_there(engine, "old"));
+        close_store(engine);
+        (void)snprintf(kept, sizeof kept, "%s.damaged-1", lost[i]);
+        assert_int_equal(at.env.files->root_open(at.env.files, "store", LSI_ROOT_WRITE, &root), 0);
+        assert_int_equal(root.files->unlink(&root, kept), 0);
+        root.files->root_close(&root);
+        sim_files_free(sim);
+    }
+}
+
 /* Somebody who brings an older manifest back gets what he wants; the newer one is not gone with it. */
 static void a_newer_copy_is_kept_beside(void **state)
 {
@@ -418,6 +496,7 @@ int main(void)
         CASE(a_death_leaves_it_to_the_next),
         CASE(who_only_reads_writes_none),
         CASE(no_store_is_made_over_a_copy),
+        CASE(what_the_disk_does_not_give_back_is_put_back_too),
         CASE(a_newer_copy_is_kept_beside),
         CASE(a_backup_has_one_too),
     };

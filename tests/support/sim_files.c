@@ -43,6 +43,16 @@ static bool can_fail(sim_call call)
     return call != SIM_UNMAP && call != SIM_STORE;
 }
 
+static bool is_meant(const sim_fault *fault, const char *name)
+{
+    size_t size = strlen(name), wanted = strlen(fault->name);
+
+    if (!fault->whole_name)
+        return strstr(name, fault->name) != NULL;
+    return size >= wanted && strcmp(name + size - wanted, fault->name) == 0 &&
+        (size == wanted || name[size - wanted - 1] == '/');
+}
+
 static verdict before(sim_files *sim, sim_call call, const char *name)
 {
     verdict result = {0};
@@ -62,7 +72,7 @@ static verdict before(sim_files *sim, sim_call call, const char *name)
         const sim_fault *fault = &sim->faults[i];
 
         if ((fault->call != SIM_ANY && fault->call != call) ||
-            (fault->name != NULL && strstr(name, fault->name) == NULL))
+            (fault->name != NULL && !is_meant(fault, name)))
             continue;
         sim->fault_seen[i]++;
         if (sim->fault_seen[i] != fault->nth && !(fault->sticky && sim->fault_seen[i] > fault->nth))

@@ -80,6 +80,7 @@ lsi_files *sim_files_table(sim_files *sim);
 typedef struct sim_fault {
     sim_call call;      /* SIM_ANY: all kinds */
     const char *name;   /* only calls on names that contain it; NULL: all. Borrowed while the fault is set */
+    bool whole_name;    /* only on those that it is, or that end with a slash and it */
     uint64_t nth;       /* 1 is the next such call, 2 the one after */
     int err;            /* this errno, if the call can fail at all; 0: none */
     bool sticky;        /* this call and all such after it */

@@ -56,8 +56,9 @@ typedef int32_t ls_finding_severity;
 
 /** What was found. */
 typedef int32_t ls_finding_kind;
-#define LS_FINDING_MANIFEST 1        /**< The manifest is missing or fails its checks: no stream can be opened. As HINT
-                                          or NOTE: its copy differs or is missing. */
+#define LS_FINDING_MANIFEST 1        /**< The manifest is missing, fails its checks, or the disk does not give it
+                                          back: no stream can be opened. As HINT or NOTE: its copy differs or is
+                                          missing. */
 #define LS_FINDING_SEGMENT_LIST 2    /**< A shard's segment list is missing or fails its checks. */
 #define LS_FINDING_SEGMENT_MISSING 3 /**< A listed segment is not there. */
 #define LS_FINDING_SEGMENT_HEADER 4  /**< A segment's header fails its checks: none of it can be read. */

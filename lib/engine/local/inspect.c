@@ -264,7 +264,7 @@ ls_status lsi_local_inspect(const lsi_env *env, const char *path, const ls_inspe
     if (st != LS_OK)
         return st;
     st = manifest = lsi_local_catalog_load(env, &root, &catalog);
-    if (st == LS_ERR_CORRUPT || st == LS_ERR_NOT_FOUND) {
+    if (st == LS_ERR_NOT_FOUND || lsi_local_is_damage(st)) {
         lsi_error_save(&why);
         (void)snprintf(cause, sizeof(cause), "%s",
                        st == LS_ERR_NOT_FOUND ? LSI_MANIFEST_NAME " is not there" : why.message);

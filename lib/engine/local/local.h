@@ -245,6 +245,8 @@ ls_status lsi_local_list(lsi_engine *engine, const char *after, bool (*each)(voi
 /* Makes the copy these bytes, which the manifest has become, or removes it where that fails. LS_ERR_IO: an older one
  * may be there still, or come back after a crash. */
 ls_status lsi_local_copy_write(const lsi_env *env, const lsi_root *root, const void *bytes, size_t size);
+/* Of reading a checked file: bytes that are not as written, or that the disk does not give back. */
+bool lsi_local_is_damage(ls_status st);
 /* Writes the copy again where it is not what the manifest is, or not there. What cannot be written is missing, and no
  * failure. For who can change the store. */
 ls_status lsi_local_copy_refresh(lsi_local *local);

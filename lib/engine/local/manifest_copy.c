@@ -95,8 +95,8 @@ static likeness compare(const lsi_env *env, const lsi_root *root, contents *mani
             is = copy.size == manifest->size && memcmp(copy.bytes, manifest->bytes, copy.size) == 0 ? SAME : DIFFERS;
         else if (st == LS_ERR_NOT_FOUND)
             is = MISSING;
-        else if (st == LS_ERR_CORRUPT || (st == LS_ERR_IO && lsi_error_current()->err == EIO))
-            is = DIFFERS; /* No file of ours, or one that the disk does not give back. */
+        else if (lsi_local_is_damage(st))
+            is = DIFFERS;
     }
     lsi_free(&env->memory, copy.bytes);
     if (is == NOT_KNOWN) {
@@ -159,6 +159,19 @@ ls_status lsi_local_copy_refresh(lsi_local *local)
 
 /* ---- seen from outside ---- */
 
+bool lsi_local_is_damage(ls_status st)
+{
+    return st == LS_ERR_CORRUPT || (st == LS_ERR_IO && lsi_error_current()->err == EIO);
+}
+
+/* What cannot be read cannot be copied either: it is renamed. Where it is missing then, its twin is there (R6). */
+static ls_status keep(const lsi_env *env, const lsi_root *root, const char *name, char kept[LSI_KEPT_NAME_BYTES])
+{
+    ls_status st = lsi_keep_aside(env, root, "", name, UINT64_MAX, kept);
+
+    return st == LS_ERR_IO && lsi_local_is_damage(st) ? lsi_set_aside(root, "", name, kept) : st;
+}
+
 ls_status lsi_local_copy_verify(const lsi_env *env, const lsi_root *root, bool beside, bool repair,
                                 lsi_inspection *inspection)
 {
@@ -177,7 +190,7 @@ ls_status lsi_local_copy_verify(const lsi_env *env, const lsi_root *root, bool b
         return LS_OK;
     }
     if (repair && is == DIFFERS)
-        st = lsi_keep_aside(env, root, "", LSI_MANIFEST_COPY_NAME, UINT64_MAX, kept);
+        st = keep(env, root, LSI_MANIFEST_COPY_NAME, kept);
     if (repair && st == LS_OK)
         st = lsi_local_copy_write(env, root, manifest.bytes, manifest.size);
     finding.repaired = repair && st == LS_OK && may_be(env, root, manifest.bytes, manifest.size);
@@ -223,7 +236,7 @@ ls_status lsi_local_copy_restore(const lsi_env *env, const lsi_root *root, lsi_c
 {
     lsi_error_state why;
     lsi_file file = {0};
-    ls_status st = lsi_keep_aside(env, root, "", LSI_MANIFEST_NAME, UINT64_MAX, kept);
+    ls_status st = keep(env, root, LSI_MANIFEST_NAME, kept);
 
     if (st == LS_ERR_NOT_FOUND)
         kept[0] = '\0';

@@ -119,17 +119,21 @@ static ls_status no_store(const lsi_local *local, const char *path)
 /* What can be done about a manifest that cannot be used. Whose the copy is, the repair finds out. */
 static ls_status advise_repair(const lsi_local *local)
 {
-    lsi_error_state why;
+    lsi_error_state why, advised;
     lsi_catalog *copy;
 
     lsi_error_save(&why);
     if (lsi_local_catalog_load_from(&local->base.env, &local->root, LSI_MANIFEST_COPY_NAME, &copy) == LS_OK) {
         lsi_catalog_unref(copy);
-        return lsi_fail(LS_ERR_CORRUPT, "%s; `lstream repair` puts its copy, %s, in its place", why.message,
-                        LSI_MANIFEST_COPY_NAME);
+        (void)lsi_fail(why.status, "%s; `lstream repair` puts its copy, %s, in its place", why.message,
+                       LSI_MANIFEST_COPY_NAME); /* `why` with more words */
+        lsi_error_save(&advised);
+        advised.err = why.err;
+        lsi_error_restore(&advised);
+    } else {
+        lsi_error_restore(&why);
     }
-    lsi_error_restore(&why);
-    return LS_ERR_CORRUPT;
+    return why.status;
 }
 
 /* Makes the manifest, unless somebody else does at the same time. */
@@ -486,7 +490,7 @@ ls_status lsi_local_open(const char *root_path, const ls_store_options *options,
             st = make_store(local, root_path, &wanted, &catalog);
         is_new = true;
     }
-    if (st == LS_ERR_CORRUPT)
+    if (lsi_local_is_damage(st))
         st = advise_repair(local);
     if (st != LS_OK)
         goto fail;
