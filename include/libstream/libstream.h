@@ -28,4 +28,6 @@
 
 #include <libstream/metrics.h>
 
+#include <libstream/window.h>
+
 #endif

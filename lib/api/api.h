@@ -84,6 +84,12 @@ struct ls_group {
     lsi_group *group;
 };
 
+struct ls_window {
+    ls_stream *stream;
+    lsi_window *window;
+    _Atomic bool is_running;
+};
+
 /* As ls_store_open, on `env` instead of the system: its memory, clock, files, random numbers. What `options` says of
  * memory, log and time-outs goes before it; `memory:` brings files of its own. For tests. */
 ls_status lsi_store_open_env(const char *location, const ls_store_options *options, const lsi_env *env, ls_store **out);

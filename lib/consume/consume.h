@@ -15,6 +15,7 @@
 #include <libstream/iterator.h>
 #include <libstream/lease.h>
 #include <libstream/mapping.h>
+#include <libstream/window.h>
 #include <libstream/producer.h>
 
 #include "consume/lease_rules.h"
@@ -220,5 +221,27 @@ void lsi_mapping_wake(lsi_engine_stream *stream); /* whoever runs a mapping of t
 void lsi_mapping_options_resolve(ls_mapping_options *options);
 /* Of resolved ones; filters as texts alone. INVALID_ARGUMENT, UNSUPPORTED. */
 ls_status lsi_mapping_options_check(const ls_mapping_options *options);
+
+/* ---- window_feed.c, window_run.c, window_rows.c: as the functions of window.h. One thread at a time, but for _stop,
+ * which any may call ---- */
+
+typedef struct lsi_window lsi_window;
+/* Options are resolved and checked. `name` NULL: nothing is stored. */
+ls_status lsi_window_open(lsi_engine_stream *stream, const char *name, const ls_window_options *options,
+                          lsi_window **out);
+ls_status lsi_window_check(const ls_window_options *options); /* Kind, sizes and spans, of resolved ones. */
+ls_status lsi_window_give_back(lsi_window *window);
+void lsi_window_free(lsi_window *window); /* Touches nothing shared. Accepts NULL. */
+ls_status lsi_window_run(lsi_window *window, bool is_until_caught_up, const ls_position *position);
+void lsi_window_stop(lsi_window *window);
+ls_status lsi_window_add_shard(lsi_window *window, uint32_t shard);
+void lsi_window_position(const lsi_window *window, uint32_t shard, ls_position *out);
+ls_status lsi_window_add(lsi_window *window, const ls_batch *batch);
+ls_status lsi_window_tip(lsi_window *window, uint32_t shard);
+ls_status lsi_window_store(lsi_window *window);
+ls_status lsi_window_finish(lsi_window *window);
+ls_status lsi_window_flush(lsi_window *window);
+void lsi_window_describe(const lsi_window *window, ls_window_info *out);
+ls_status lsi_window_remove(lsi_engine_stream *stream, const char *name);
 
 #endif

@@ -23,6 +23,7 @@ typedef struct lsi_track {
     bool is_waiting;          /* for its parents */
     bool has_turn;            /* limited: it may be read once */
     bool is_astray;           /* the reader is not at `position`: seek first */
+    bool is_at_tip;           /* merged: the last look found nothing, and nothing lay behind */
     ls_position position;     /* TRIM_HORIZON or AT_SEQUENCE_NUMBER */
     lsi_reader *reader;       /* NULL until it is needed */
     lsi_hold hold;            /* of a subscription: since the track was first read */
@@ -60,6 +61,7 @@ struct lsi_iterator {
     size_t children_capacity;
 
     _Atomic bool is_cancelled;
+    const _Atomic bool *is_stopped; /* NULL, or true: cancelled. Who sets it wakes `wait_shard` */
     lsi_event *event; /* NULL until a descriptor was asked for */
 };
 

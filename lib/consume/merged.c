@@ -155,6 +155,7 @@ ls_status lsi_merged_refresh(lsi_iterator *iterator)
         if (had < iterator->track_count && iterator->tracks[had].shard == info.shards[i].index) {
             tracks[i].is_finished = iterator->tracks[had].is_finished;
             tracks[i].is_astray = iterator->tracks[had].is_astray;
+            tracks[i].is_at_tip = iterator->tracks[had].is_at_tip;
             tracks[i].has_turn = iterator->tracks[had].has_turn;
             tracks[i].position = iterator->tracks[had].position;
             tracks[i].reader = iterator->tracks[had].reader;
@@ -219,6 +220,7 @@ ls_status lsi_merged_look(lsi_iterator *iterator, uint32_t records_max, uint64_t
             continue;
         }
         st = lsi_track_read(iterator, track, records_max, bytes_max, &read);
+        track->is_at_tip = st == LS_OK && read.count == 0 && read.at_tip;
         if (st == LS_OK && read.count == 0 && !read.at_tip && !read.shard_end)
             continue; /* The reader passed over something: it goes on. */
         if (has_changed(iterator, st, iterator->generation)) {

@@ -89,6 +89,8 @@ ls_status lsi_iterator_next(lsi_iterator *iterator, uint32_t records_max, uint64
             return lsi_fail(LS_ERR_CANCELLED, "the wait for records was cancelled");
         if (iterator->subscriber != NULL && lsi_subscriber_is_cancelled(iterator->subscriber))
             return lsi_fail(LS_ERR_CANCELLED, "the subscription was cancelled");
+        if (iterator->is_stopped != NULL && atomic_load_explicit(iterator->is_stopped, memory_order_seq_cst))
+            return lsi_fail(LS_ERR_CANCELLED, "the reader was stopped");
         timeout_us = sleep_us(iterator, deadline_us);
         if (timeout_us == 0 && iterator->refused_shard != LSI_NO_SHARD && iterator->subscriber == NULL)
             return lsi_rates_refuse(&iterator->refusal, iterator->name, iterator->refused_shard);

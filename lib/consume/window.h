@@ -151,12 +151,13 @@ uint64_t lsi_windows_state_bytes(const lsi_windows *windows);
 
 typedef enum { LSI_KEYS_NONE, LSI_KEYS_CHANGED, LSI_KEYS_ALL } lsi_windows_keys;
 
-/* Zeroed but for the first three, it begins a save; nothing else is done with the windows before it ends. */
+/* Zeroed but for the first three, it begins a save; nothing else is done with the windows before that ends. */
 typedef struct lsi_windows_part {
     lsi_windows_keys keys;
     bool has_inputs;
     size_t bytes_max;   /* of a part, if that is enough for one more key */
     bool is_last;       /* out: nothing is left for another part */
+    uint32_t key_count; /* out: of this part */
     size_t place;       /* this and the next: where the next part begins */
     const void *next;
 } lsi_windows_part;

@@ -124,12 +124,11 @@ ls_status lsi_windows_save(const lsi_windows *windows, lsi_windows_part *part, v
     size_t size = HEAD_BYTES + input_count * INPUT_BYTES;
     lsi_windows_part at = *part, end = *part;
     unsigned char *bytes;
-    uint32_t key_count;
     lsi_writer to;
 
-    size += measure(windows, &end, part->bytes_max > size ? part->bytes_max - size : 0, &key_count);
+    size += measure(windows, &end, part->bytes_max > size ? part->bytes_max - size : 0, &end.key_count);
     end.is_last = come_to(windows, &end) == NULL;
-    if (key_count == 0 && !end.is_last)
+    if (end.key_count == 0 && !end.is_last)
         return lsi_fail(LS_ERR_TOO_LARGE, "windows: those of one key take %zu bytes to save, more than %zu",
                         bytes_of(windows, come_to(windows, &end)), part->bytes_max);
     bytes = lsi_alloc(&windows->memory, size);
@@ -137,10 +136,10 @@ ls_status lsi_windows_save(const lsi_windows *windows, lsi_windows_part *part, v
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for a snapshot of windows, %zu bytes", size);
     to = (lsi_writer){bytes, bytes + size};
     put_head(windows, input_count, &to);
-    lsi_write_u32le(bytes + HEAD_BYTES - 4, key_count);
+    lsi_write_u32le(bytes + HEAD_BYTES - 4, end.key_count);
     for (size_t i = 0; i < input_count; i++)
         put_input(&windows->inputs[i], &to);
-    for (uint32_t i = 0; i < key_count; i++) {
+    for (uint32_t i = 0; i < end.key_count; i++) {
         const lsi_pane_key *key = come_to(windows, &at);
 
         put_key(windows, key, &to);

@@ -211,6 +211,31 @@ static ls_status call_open_mapping(handles *of)
     return st == LS_OK ? ls_mapping_close(mapping) : st;
 }
 
+static ls_window_answer take_nothing(const ls_window_result *result, void *user)
+{
+    (void)result;
+    (void)user;
+    return LS_WINDOW_GO_ON;
+}
+
+static ls_status call_open_window(handles *of)
+{
+    ls_window_options options = LS_WINDOW_OPTIONS_INIT;
+    ls_window *window = NULL;
+    ls_status st;
+
+    options.kind = LS_WINDOW_TUMBLING;
+    options.size_ms = 1;
+    options.result = take_nothing;
+    st = ls_window_open(of->stream, "kept", &options, &window);
+    return st == LS_OK ? ls_window_close(window) : st;
+}
+
+static ls_status call_delete_window(handles *of)
+{
+    return ls_window_delete(of->stream, "none");
+}
+
 static ls_status call_mappings(handles *of)
 {
     ls_mapping_list *list = NULL;
@@ -405,6 +430,19 @@ static const struct {
     {"ls_mapping_describe", call_mapping, ANY, false},
     {"ls_stream_list_mappings", call_mappings, ANY, false},
     {"ls_mapping_open", call_open_mapping, LSI_MAY_CHANGE, false},
+    {"ls_window_open", call_open_window, LSI_MAY_CHANGE, false}, /* under a name */
+    {"ls_window_delete", call_delete_window, LSI_MAY_CHANGE, false},
+    {"ls_window_add", NULL, ANY, false},
+    {"ls_window_add_shard", NULL, ANY, false},
+    {"ls_window_close", NULL, ANY, false},
+    {"ls_window_describe", NULL, ANY, false},
+    {"ls_window_finish", NULL, ANY, false},
+    {"ls_window_flush", NULL, ANY, false},
+    {"ls_window_position", NULL, ANY, false},
+    {"ls_window_run", NULL, ANY, false},
+    {"ls_window_stop", NULL, ANY, false},
+    {"ls_window_store", NULL, ANY, false},
+    {"ls_window_tip", NULL, ANY, false},
     {"ls_metric_define", call_metric, ANY, false},
     {"ls_metrics_snapshot_take", call_snapshot, ANY, false},
     {"ls_metrics_write_text", call_text, ANY, false},

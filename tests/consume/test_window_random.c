@@ -243,7 +243,7 @@ static void forget_saved(void)
 /* What has changed since the last time, or all. */
 static void save(void)
 {
-    lsi_windows_part part = {LSI_KEYS_CHANGED, true, SIZE_MAX, false, 0, NULL};
+    lsi_windows_part part = {LSI_KEYS_CHANGED, true, SIZE_MAX, false, 0, 0, NULL};
 
     if (saved.count == 0 || saved.count == PARTS_MAX || chance(8) == 0) {
         forget_saved();

@@ -99,8 +99,8 @@ static void drop_stored(stored *store, uint32_t from)
 
 static void save_to(stored *store, lsi_windows *windows, bool all)
 {
-    lsi_windows_part part = {all ? LSI_KEYS_ALL : LSI_KEYS_CHANGED, false, PART_BYTES, false, 0, NULL};
-    lsi_windows_part inputs = {LSI_KEYS_NONE, true, PART_BYTES, false, 0, NULL};
+    lsi_windows_part part = {all ? LSI_KEYS_ALL : LSI_KEYS_CHANGED, false, PART_BYTES, false, 0, 0, NULL};
+    lsi_windows_part inputs = {LSI_KEYS_NONE, true, PART_BYTES, false, 0, 0, NULL};
 
     if (all)
         drop_stored(store, 0);
@@ -214,7 +214,7 @@ static void a_crash_anywhere_changes_no_result(void **state)
 
 static ls_status save(const lsi_windows *windows, void **bytes, size_t *size)
 {
-    lsi_windows_part part = {LSI_KEYS_ALL, true, SIZE_MAX, false, 0, NULL};
+    lsi_windows_part part = {LSI_KEYS_ALL, true, SIZE_MAX, false, 0, 0, NULL};
     ls_status st = lsi_windows_save(windows, &part, bytes, size);
 
     assert_true(st != LS_OK || (part.is_last && lsi_windows_save_bytes(windows) == *size));
@@ -329,9 +329,9 @@ static void a_snapshot_of_other_settings_is_refused(void **state)
 static void a_part_tells_of_keys_that_went(void **state)
 {
     lsi_windows_settings own = settings_of(LSI_WINDOWS_TUMBLING);
-    lsi_windows_part all = {LSI_KEYS_ALL, true, SIZE_MAX, false, 0, NULL};
-    lsi_windows_part changed = {LSI_KEYS_CHANGED, true, SIZE_MAX, false, 0, NULL};
-    lsi_windows_part small = {LSI_KEYS_ALL, false, 100, false, 0, NULL};
+    lsi_windows_part all = {LSI_KEYS_ALL, true, SIZE_MAX, false, 0, 0, NULL};
+    lsi_windows_part changed = {LSI_KEYS_CHANGED, true, SIZE_MAX, false, 0, 0, NULL};
+    lsi_windows_part small = {LSI_KEYS_ALL, false, 100, false, 0, 0, NULL};
     lsi_windows *windows, *again;
     lsi_windows_result result;
     lsi_element_fate fate;

@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     st = lsi_windows_restore(windows, snapshot, snapshot_size);
     FUZZ_REQUIRE(st == LS_OK || st == LS_ERR_CORRUPT || st == LS_ERR_STATE || st == LS_ERR_TOO_LARGE);
     if (st == LS_OK) {
-        lsi_windows_part all = {LSI_KEYS_ALL, true, SIZE_MAX, false, 0, NULL};
+        lsi_windows_part all = {LSI_KEYS_ALL, true, SIZE_MAX, false, 0, 0, NULL};
         size_t again_size;
         void *again;
 

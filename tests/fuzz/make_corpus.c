@@ -73,7 +73,7 @@ static void windows(void)
             .kind = (lsi_windows_kind)kind, .size_ms = 20, .step_ms = 10, .gap_ms = 4, .delay_ms = 5,
             .lateness_ms = 15, .state_bytes_max = 1 << 20, .fold = lsi_tally_fold,
         };
-        lsi_windows_part all = {LSI_KEYS_ALL, true, SIZE_MAX, false, 0, NULL};
+        lsi_windows_part all = {LSI_KEYS_ALL, true, SIZE_MAX, false, 0, 0, NULL};
         unsigned char input[4096] = {(unsigned char)kind};
         lsi_windows *made;
         size_t size;
