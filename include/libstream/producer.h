@@ -113,8 +113,10 @@ typedef struct ls_put_result {
  * those that fit are stored and the rest is THROTTLED; behind a throttled record all others of its shard are too, so
  * putting the failed ones again keeps the order. Then ls_last_error_retry_after_ms() is that of one of them.
  *
- * With LS_PUT_ATOMIC all records must belong to one shard and to at most 16 MiB; they are written as one frame, which
- * readers, crashes and kills show whole or not at all; failing, the call returns the reason itself.
+ * With LS_PUT_ATOMIC all records must belong to one shard; they are written as one frame, which readers, crashes and
+ * kills show whole or not at all; failing, the call returns the reason itself. Keys and data are at most 16 MiB less
+ * 4 KiB, and what they take in the frame 16 MiB less 48 bytes: each record 8 bytes more than its key and data, 24 with
+ * an explicit hash key, rounded up to 8.
  *
  * @param entries  Borrowed until return, with all they point to.
  * @param count    0 does nothing and is LS_OK.

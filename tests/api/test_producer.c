@@ -362,6 +362,26 @@ static void the_largest_batches_fit(void **state)
     assert_int_equal(ls_producer_put_batch(w.producer, entries, 16, NULL, NULL, &failed), LS_OK);
     assert_int_equal(failed, 0);
     assert_int_equal(count(w.stream, 0), MOST + 31);
+    /* To the byte: few records are bounded by 16 MiB less 4 KiB of keys and data, many by the frame. */
+    for (size_t more = 0; more < 2; more++) {
+        entries[15].data.size = (1u << 20) - 4097 + more;
+        assert_int_equal(ls_producer_put_batch(w.producer, entries, 16, &atomic, NULL, &failed),
+                         more == 0 ? LS_OK : LS_ERR_TOO_LARGE);
+    }
+    for (size_t more = 0; more < 2; more++) {
+        for (size_t i = 0; i < 1024; i++) /* 16 KiB each in the frame, of which 48 bytes are its own. */
+            entries[i] = (ls_put_entry){text("k"), {megabyte, (16u << 10) - 9 - (i == 0 ? 48 : 0) + more}, NULL};
+        assert_int_equal(ls_producer_put_batch(w.producer, entries, 1024, &atomic, NULL, &failed),
+                         more == 0 ? LS_OK : LS_ERR_TOO_LARGE);
+    }
+    for (size_t more = 0; more < 2; more++) {
+        for (size_t i = 0; i < 1024; i++)
+            entries[i] = (ls_put_entry){
+                text("k"), {megabyte, (16u << 10) - 25 - (i == 0 ? 48 : 0) + more}, &(ls_hash_key){1, 2}};
+        assert_int_equal(ls_producer_put_batch(w.producer, entries, 1024, &atomic, NULL, &failed),
+                         more == 0 ? LS_OK : LS_ERR_TOO_LARGE);
+    }
+    assert_int_equal(count(w.stream, 0), MOST + 31 + 16 + 2048);
     free(entries);
     free(megabyte);
     finish(&w);
