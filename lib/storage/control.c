@@ -463,6 +463,22 @@ static bool stands_in(int err)
     return err == -ENOENT || err == -EROFS || err == -EACCES || err == -EPERM || lsi_file_misfit(err) != NULL;
 }
 
+static void let_go(lsi_control *control)
+{
+    if (control->header != NULL)
+        control->files->unmap(&control->mapped, control->header, CONTROL_MAP_BYTES);
+    control->header = NULL;
+    if (!lsi_file_is_open(&control->file))
+        return;
+    /* By word too: a child that was born without fork handlers may have the same open file. */
+    if (control->process >= 0)
+        (void)control->files->lock(&control->file, CONTROL_BYTE_PROCESS + (uint64_t)control->process, LSI_LOCK_NONE);
+    (void)control->files->lock(&control->file, CONTROL_BYTE_ALIVE, LSI_LOCK_NONE);
+    (void)control->files->lock(&control->file, CONTROL_BYTE_GATE, LSI_LOCK_NONE); /* ours when opening failed */
+    (void)control->files->close(&control->file); /* hints: what a failing close loses is found again */
+    control->process = -1;
+}
+
 static void release(lsi_control *control)
 {
     if (control == NULL)
@@ -470,17 +486,7 @@ static void release(lsi_control *control)
     if (control->on_fork_added)
         lsi_on_fork_remove(&control->on_fork);
     lsi_control_unwatch(control);
-    if (control->header != NULL)
-        control->files->unmap(&control->mapped, control->header, CONTROL_MAP_BYTES);
-    if (lsi_file_is_open(&control->file)) {
-        /* By word too: a child that was born without fork handlers may have the same open file. */
-        if (control->process >= 0)
-            (void)control->files->lock(&control->file, CONTROL_BYTE_PROCESS + (uint64_t)control->process,
-                                       LSI_LOCK_NONE);
-        (void)control->files->lock(&control->file, CONTROL_BYTE_ALIVE, LSI_LOCK_NONE);
-        (void)control->files->lock(&control->file, CONTROL_BYTE_GATE, LSI_LOCK_NONE); /* ours when opening failed */
-        (void)control->files->close(&control->file); /* hints: what a failing close loses is found again */
-    }
+    let_go(control);
     if (control->own_root.files != NULL)
         control->files->root_close(&control->own_root);
     if (control->own_files != NULL)
@@ -551,11 +557,7 @@ static ls_status stand_in(lsi_control *control, const lsi_root *root)
 {
     int result;
 
-    if (control->header != NULL)
-        control->files->unmap(&control->mapped, control->header, CONTROL_MAP_BYTES);
-    control->header = NULL;
-    if (lsi_file_is_open(&control->file))
-        (void)control->files->close(&control->file); /* with its locks */
+    let_go(control);
     control->look_root = root;
     result = open_private(control);
     return result != 0 ? fail_open(result) : LS_OK;
@@ -607,6 +609,16 @@ ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsig
 fail:
     release(control); /* accepts a half-built one; closing opens the gate */
     return st;
+}
+
+ls_status lsi_control_stand_in(lsi_control *control, const lsi_root *root, const unsigned char store_id[16])
+{
+    bool alone;
+    ls_status st;
+
+    assert(control->read_only && control->own_files == NULL && control->table == NULL);
+    st = stand_in(control, root);
+    return st == LS_OK ? attach(control, store_id, &alone) : st;
 }
 
 void lsi_control_close(lsi_control *control)

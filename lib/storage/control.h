@@ -157,6 +157,9 @@ typedef struct lsi_control lsi_control;
  * for up to env->busy_timeout_ms. */
 ls_status lsi_control_open(const lsi_env *env, const lsi_root *root, const unsigned char store_id[16], bool read_only,
                            lsi_control **out, bool *alone);
+/* Of one that was opened to read and has given no slot yet: private memory stands in from here on, as above. After an
+ * error it can only be closed. */
+ls_status lsi_control_stand_in(lsi_control *control, const lsi_root *root, const unsigned char store_id[16]);
 /* Detaches; syncs the file, so that the watermarks are on the disk. Never fails. In a fork child: frees memory only. */
 void lsi_control_close(lsi_control *control);
 bool lsi_control_is_private(const lsi_control *control);

@@ -229,9 +229,8 @@ static void a_manifest_that_cannot_be_read_refuses_to_open(void **state)
     assert_false(is_there(fx, "manifest"));
 }
 
-/* ---- forks ---- */
+/* ---- a full disk ---- */
 
-/* Goal: P9. Method: in a child each call is STATE and closing is harmless; the parent goes on. */
 /* E3: a full disk keeps nobody from reading, also when the control file is to be made anew. Method: no room for it,
  * with what a failed opening left of it and without. */
 static void a_full_disk_can_be_read_without_a_control_file(void **state)
@@ -271,6 +270,58 @@ static void a_full_disk_can_be_read_without_a_control_file(void **state)
     sim_files_free(sim);
 }
 
+/* E3: nor when it has room for some slots of the new control file and not for all. Method: shards that need three times
+ * of what a new one has; the disk is full from the Nth call on, with a control file that somebody made before and
+ * without. */
+static void a_full_disk_can_be_read_with_a_small_control_file(void **state)
+{
+    enum { SHARDS = 48 };
+    sim_files *start = store_with_old();
+    lsi_engine_stream *stream;
+    lsi_engine *engine;
+    bool met = true;
+    lsi_root root;
+    walk at;
+
+    (void)state;
+    begin(&at, start);
+    assert_int_equal(open_walk(&at, &engine), LS_OK);
+    assert_int_equal(create(engine, "wide", SHARDS), LS_OK);
+    assert_int_equal(engine->ops->stream_open(engine, "wide", &stream), LS_OK);
+    for (uint32_t i = 0; i < SHARDS; i++)
+        assert_int_equal(put_one(engine, stream, i, "x"), LS_OK);
+    engine->ops->stream_close(stream);
+    close_store(engine);
+    assert_int_equal(at.env.files->root_open(at.env.files, "store", LSI_ROOT_WRITE, &root), 0);
+    assert_int_equal(root.files->unlink(&root, LSI_CONTROL_NAME), 0);
+    root.files->root_close(&root);
+    for (uint64_t n = 1; met; n++) {
+        sim_files *sim = sim_clone(start);
+        ls_store_options options = LS_STORE_OPTIONS_INIT;
+
+        begin(&at, sim);
+        sim_fault_add(sim, (sim_fault){.call = SIM_ALLOCATE, .nth = n, .err = ENOSPC, .sticky = true});
+        if (lsi_local_open("store", &options, &at.env, &engine) == LS_OK)
+            close_store(engine);
+        met = sim_faults_met(sim) > 0;
+        sim_faults_clear(sim);
+        sim_fault_add(sim, (sim_fault){.call = SIM_ALLOCATE, .nth = 1, .err = ENOSPC, .sticky = true});
+        options.flags = LS_STORE_READ_ONLY;
+        assert_int_equal(lsi_local_open("store", &options, &at.env, &engine), LS_OK);
+        assert_int_equal(engine->ops->stream_open(engine, "wide", &stream), LS_OK);
+        for (uint32_t i = 0; i < SHARDS; i++)
+            assert_int_equal(count_records(engine, stream, i), 1);
+        engine->ops->stream_close(stream);
+        close_store(engine);
+        assert_int_equal(at.memory.live, 0);
+        sim_files_free(sim);
+    }
+    sim_files_free(start);
+}
+
+/* ---- forks ---- */
+
+/* Goal: P9. Method: in a child each call is STATE and closing is harmless; the parent goes on. */
 static void nothing_works_in_a_fork_child(void **state)
 {
     fixture *fx = *state;
@@ -351,6 +402,7 @@ int main(void)
         CASE(a_network_file_system_is_refused_unless_allowed),
         CASE(a_manifest_that_cannot_be_read_refuses_to_open),
         CASE(a_full_disk_can_be_read_without_a_control_file),
+        CASE(a_full_disk_can_be_read_with_a_small_control_file),
         CASE(nothing_works_in_a_fork_child),
     };
 

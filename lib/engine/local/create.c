@@ -225,18 +225,18 @@ static ls_status make_logs(const creation *of)
     return st;
 }
 
-/* So that a full disk stops nobody from reading the new stream (E3). */
-static void reserve_slots(lsi_local *local, const lsi_catalog *catalog)
+ls_status lsi_local_slots_reserve(lsi_local *local, const lsi_catalog *catalog)
 {
     uint64_t count = 0;
     lsi_error_state before;
+    ls_status st;
 
+    lsi_error_save(&before);
     for (uint32_t i = 0; i < catalog->stream_count; i++)
         count += (uint64_t)catalog->streams[i].shard_count + 1 + catalog->streams[i].has_state;
-    lsi_error_save(&before);
-    /* Failing now is no worse than not asking. */
-    if (lsi_control_reserve(local->control, count < RESERVE_SLOTS_MAX ? (uint32_t)count : RESERVE_SLOTS_MAX) != LS_OK)
-        lsi_error_restore(&before);
+    st = lsi_control_reserve(local->control, count < RESERVE_SLOTS_MAX ? (uint32_t)count : RESERVE_SLOTS_MAX);
+    lsi_error_restore(&before);
+    return st;
 }
 
 static ls_status publish_slots(const creation *of)
@@ -283,7 +283,7 @@ static ls_status put_in_place(const creation *of, lsi_catalog *fresh)
     }
     st = lsi_local_catalog_replace(of->local, fresh, NULL, NULL); /* L1 */
     if (st == LS_OK)
-        reserve_slots(of->local, fresh);
+        (void)lsi_local_slots_reserve(of->local, fresh); /* Failing now is no worse than not asking. */
     else if (lsi_control_manifest_generation(control) % 2 == 0)
         lsi_control_drop_stream(control, of->stream.id); /* the old manifest counts */
     return st;

@@ -271,6 +271,9 @@ ls_status lsi_local_remove_with_consumers(lsi_engine *engine, const char *name);
 ls_status lsi_local_check_limits(const lsi_local *local, const char *name, const lsi_catalog *before,
                                  const lsi_catalog *after);
 
+/* Makes room for the slots of all streams of the catalog, so that a disk that is full later stops nobody from reading
+ * them (E3). Leaves the last error alone. Locks: store lock held. */
+ls_status lsi_local_slots_reserve(lsi_local *local, const lsi_catalog *catalog);
 /* Ends the streams that have been DELETING for their time. */
 ls_status lsi_local_bury(lsi_local *local);
 

@@ -306,6 +306,20 @@ static ls_status doubt_manifest(lsi_local *local, bool is_new)
     return LS_OK;
 }
 
+/* E3: a control file that was made anew has room for few slots. Who reads does without it where a full disk has none
+ * for more; for others, failing now is no worse than not asking. Nobody is waited for: who holds the lock uses it. */
+static ls_status reserve_slots(lsi_local *local, const lsi_catalog *catalog)
+{
+    ls_status st;
+
+    if (lsi_control_is_private(local->control) || !lsi_control_try_lock(local->control))
+        return LS_OK;
+    st = lsi_local_slots_reserve(local, catalog);
+    lsi_control_unlock(local->control);
+    return st == LS_ERR_FULL && local->base.read_only
+               ? lsi_control_stand_in(local->control, &local->root, local->store_id) : LS_OK;
+}
+
 /* ---- locks and checks ---- */
 
 void lsi_local_lock(lsi_local *local)
@@ -496,9 +510,11 @@ ls_status lsi_local_open(const char *root_path, const ls_store_options *options,
         goto fail;
     memcpy(local->store_id, catalog->store_id, sizeof(local->store_id));
     settings_use(local, catalog);
-    lsi_catalog_unref(catalog);
     st = lsi_control_open(&local->base.env, &local->root, local->store_id, local->base.read_only, &local->control,
                           &alone);
+    if (st == LS_OK)
+        st = reserve_slots(local, catalog);
+    lsi_catalog_unref(catalog);
     if (st != LS_OK)
         goto fail;
     local->mark = lsi_control_mark(local->control);
