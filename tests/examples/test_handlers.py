@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The examples of handlers, run as their heads say: what each prints, and what a second run of it does.
 
-    test_handlers.py LSTREAM 02_BATCH_HANDLER 03_PARTIAL_FAILURE 04_WINDOW
+    test_handlers.py LSTREAM 02_BATCH_HANDLER 03_PARTIAL_FAILURE 04_WINDOW 06_EVENT_TIME
 """
 
 import json
@@ -12,7 +12,7 @@ import tempfile
 import time
 import unittest
 
-LSTREAM, HANDLER, FAILURE, WINDOW = map(os.path.abspath, sys.argv[1:5])
+LSTREAM, HANDLER, FAILURE, WINDOW, EVENT_TIME = map(os.path.abspath, sys.argv[1:6])
 
 
 class Handlers(unittest.TestCase):
@@ -64,6 +64,11 @@ class Handlers(unittest.TestCase):
             self.assertEqual(sum(int(line.split()[1]) for line in windows), 3 * run + 3)
             self.assertIn(lines, (windows[:-1], windows))
             time.sleep(1.1)  # What the next run puts is in another second.
+
+    def test_a_window_over_event_time_goes_on_in_the_next_run(self):
+        self.assertEqual(self.lines(EVENT_TIME), ["08:00 to 08:10: 3 bids, 11.00, the highest 5.00"])
+        self.assertEqual(self.lines(EVENT_TIME), ["08:10 to 08:20: 3 bids, 10.00, the highest 6.00"])
+        self.assertEqual(self.lines(EVENT_TIME), [])
 
 
 if __name__ == "__main__":
