@@ -104,6 +104,15 @@ ls_status lsi_group_delete(lsi_engine_stream *stream, const char *name);
 const void *lsi_lease_handle(const lsi_lease *lease);
 void lsi_lease_describe(const lsi_lease *lease, ls_lease_info *out); /* all of it but the size */
 ls_status lsi_lease_checkpoint(lsi_lease *lease, ls_seqno seqno, uint32_t sub_seqno);
+/* Checkpoints of leases of one stream, each once, and puts, as one step. As the engine's
+ * step, but for LEASE_LOST. LS_OK with a put that moved: nothing was done. */
+typedef struct lsi_checkpoint {
+    lsi_lease *lease;
+    ls_seqno seqno;
+    uint32_t sub_seqno;
+} lsi_checkpoint;
+ls_status lsi_lease_step(const lsi_checkpoint *marks, uint32_t count, lsi_step_put *puts, uint32_t put_count);
+lsi_engine_stream *lsi_lease_stream(const lsi_lease *lease);
 ls_status lsi_lease_end(lsi_lease *lease);
 ls_status lsi_lease_close(lsi_lease *lease); /* Accepts NULL. */
 /* As ls_stream_list_leases: the caller's with lsi_free. */

@@ -127,9 +127,9 @@ static ls_status decide_checkpoint(lsi_lease *lease, lsi_lease_row changes[CHANG
     return LS_OK;
 }
 
-ls_status lsi_lease_checkpoint(lsi_lease *lease, ls_seqno seqno, uint32_t sub_seqno)
+/* Whether there is such a record; then it is durable (D6). */
+static ls_status cover(lsi_lease *lease, ls_seqno seqno)
 {
-    const place to = {seqno, sub_seqno};
     uint32_t shard = lease->row.place.shard;
     lsi_shard_state state;
     ls_status st;
@@ -141,8 +141,83 @@ ls_status lsi_lease_checkpoint(lsi_lease *lease, ls_seqno seqno, uint32_t sub_se
         st = lsi_fail(LS_ERR_INVALID_ARGUMENT, "group '%s': shard %" PRIu32 " has no record %" PRIu64 " yet: its last "
                       "one is %" PRIu64, lease->group->name, shard, seqno, state.latest_seqno);
     if (st == LS_OK)
-        st = ops_of(lease->group)->sync_shard(lease->group->stream, shard); /* D6 */
+        st = ops_of(lease->group)->sync_shard(lease->group->stream, shard);
+    return st;
+}
+
+ls_status lsi_lease_checkpoint(lsi_lease *lease, ls_seqno seqno, uint32_t sub_seqno)
+{
+    const place to = {seqno, sub_seqno};
+    ls_status st = cover(lease, seqno);
+
     return st == LS_OK ? change(lease, decide_checkpoint, &to) : st;
+}
+
+lsi_engine_stream *lsi_lease_stream(const lsi_lease *lease)
+{
+    return lease->group->stream;
+}
+
+/* A try. `*conflict`: as of the engine's step. Also a checkpoint that stands where it
+ * is to stand is written: the row's version is what fences the puts. */
+static ls_status try_step(const lsi_checkpoint *marks, uint32_t count, lsi_step_put *puts, uint32_t put_count,
+                          lsi_lease_row *rows, lsi_lease_room *rooms, lsi_state_change *changes, uint32_t *conflict)
+{
+    lsi_engine_stream *stream = lsi_lease_stream(marks[0].lease);
+
+    for (uint32_t i = 0; i < count; i++) {
+        const place to = {marks[i].seqno, marks[i].sub_seqno};
+        uint32_t one = 1;
+        ls_status st;
+
+        if (marks[i].lease->is_lost)
+            return lost(marks[i].lease);
+        rows[i] = marks[i].lease->row;
+        st = decide_checkpoint(marks[i].lease, &rows[i], &one, &to);
+        if (st != LS_OK)
+            return st;
+        changes[i] = lsi_lease_change(marks[i].lease->group->name, &rows[i], &rooms[i]);
+    }
+    return stream->engine->ops->step(stream, changes, count, puts, put_count, conflict);
+}
+
+static bool has_moved(const lsi_step_put *puts, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (puts[i].moved)
+            return true;
+    return false;
+}
+
+ls_status lsi_lease_step(const lsi_checkpoint *marks, uint32_t count, lsi_step_put *puts, uint32_t put_count)
+{
+    const lsi_memory *memory = &lsi_lease_stream(marks[0].lease)->engine->env.memory;
+    lsi_lease_row *rows = lsi_alloc(memory, count * sizeof(*rows));
+    lsi_lease_room *rooms = lsi_alloc(memory, count * sizeof(*rooms));
+    lsi_state_change *changes = lsi_alloc(memory, count * sizeof(*changes));
+    uint32_t conflict = 0;
+    ls_status st = LS_OK;
+
+    if (rows == NULL || rooms == NULL || changes == NULL)
+        st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for checkpoints of %" PRIu32 " leases", count);
+    for (uint32_t i = 0; st == LS_OK && i < count; i++)
+        st = cover(marks[i].lease, marks[i].seqno);
+    for (int tries = 0; st == LS_OK && conflict < count; tries++) {
+        st = try_step(marks, count, puts, put_count, rows, rooms, changes, &conflict);
+        if (st == LS_OK && conflict == count) {
+            for (uint32_t i = 0; !has_moved(puts, put_count) && i < count; i++) {
+                marks[i].lease->row = rows[i];
+                marks[i].lease->row.version = changes[i].version;
+            }
+        } else if (st == LS_OK) { /* Another asks for it, or has it: as in change(). */
+            st = tries < TRIES ? lsi_group_look(marks[conflict].lease->group)
+                               : lsi_fail(LS_ERR_BUSY, "leases are changed again and again");
+        }
+    }
+    lsi_free(memory, rows);
+    lsi_free(memory, rooms);
+    lsi_free(memory, changes);
+    return st;
 }
 
 static ls_status decide_end(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX], uint32_t *count, const void *user)

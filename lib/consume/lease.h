@@ -46,6 +46,15 @@ ls_status lsi_lease_rows(lsi_engine_stream *stream, const char *name, lsi_lease_
 ls_status lsi_lease_write(lsi_engine_stream *stream, const char *name, lsi_group_settings *settings,
                           lsi_lease_row *rows, uint32_t count, bool *is_done);
 
+/* A row as a change of the state, whose bytes lie in `room`. */
+#define LSI_LEASE_KEY_BYTES (16u + LSI_STREAM_NAME_MAX)
+#define LSI_LEASE_ROW_BYTES (48u + LSI_WORKER_NAME_MAX)
+typedef struct lsi_lease_room {
+    char key[LSI_LEASE_KEY_BYTES];
+    unsigned char value[LSI_LEASE_ROW_BYTES];
+} lsi_lease_room;
+lsi_state_change lsi_lease_change(const char *name, const lsi_lease_row *row, lsi_lease_room *room);
+
 /* ---- group.c ---- */
 
 /* A lease that this worker has or had. */

@@ -15,7 +15,8 @@
 #define FORMAT 1u
 #define ROW_BYTES 48u
 #define SETTINGS_BYTES 24u
-#define KEY_BYTES (16u + LSI_STREAM_NAME_MAX)
+#define KEY_BYTES LSI_LEASE_KEY_BYTES
+_Static_assert(LSI_LEASE_ROW_BYTES == ROW_BYTES + LSI_WORKER_NAME_MAX, "a row fits its room");
 
 typedef struct key {
     char text[KEY_BYTES];
@@ -244,6 +245,16 @@ static size_t row_encode(const lsi_lease_row *row, unsigned char bytes[ROW_BYTES
     lsi_put_u64(&to, row->wanted);
     lsi_put_bytes(&to, row->name, name_bytes);
     return ROW_BYTES + name_bytes;
+}
+
+lsi_state_change lsi_lease_change(const char *name, const lsi_lease_row *row, lsi_lease_room *room)
+{
+    key of;
+
+    key_of_row(&of, name, row->place.shard);
+    memcpy(room->key, of.text, of.bytes.size);
+    return (lsi_state_change){.key = {room->key, of.bytes.size}, .expected = row->version,
+                              .value = {room->value, row_encode(row, room->value)}};
 }
 
 typedef struct written {

@@ -42,7 +42,7 @@ static ls_status check(const lsi_producer *producer, const ls_put_entry *entries
     return LS_OK;
 }
 
-static bool make_room(lsi_producer *producer, size_t count)
+bool lsi_batch_make_room(lsi_producer *producer, size_t count)
 {
     const lsi_memory *memory = &producer->env->memory;
     lsi_batch_room *room = &producer->batch;
@@ -82,8 +82,8 @@ static void route_all(lsi_producer *producer, const ls_put_entry *entries, uint3
 }
 
 /* Routes todo[0..count-1] and sorts them into parts from parts[first] on; returns how many parts there are then. */
-static uint32_t group(lsi_producer *producer, const ls_put_entry *entries, uint32_t count, uint32_t pick_at,
-                      uint32_t first)
+uint32_t lsi_batch_group(lsi_producer *producer, const ls_put_entry *entries, uint32_t count, uint32_t pick_at,
+                         uint32_t first)
 {
     lsi_batch_room *room = &producer->batch;
     uint32_t part_count = first;
@@ -167,7 +167,7 @@ static uint32_t take_back(lsi_producer *producer, uint32_t first, uint32_t *part
 static uint32_t give_up(lsi_producer *producer, const ls_put_entry *entries, uint32_t count, uint32_t pick_at,
                         uint32_t first, ls_status st)
 {
-    uint32_t part_count = group(producer, entries, count, pick_at, first);
+    uint32_t part_count = lsi_batch_group(producer, entries, count, pick_at, first);
 
     for (uint32_t i = first; i < part_count; i++)
         producer->batch.parts[i].status = st;
@@ -189,7 +189,7 @@ static uint32_t append_all(lsi_producer *producer, const ls_put_entry *entries, 
         uint32_t moved_from = LSI_NO_SHARD;
         ls_status st;
 
-        part_count = group(producer, entries, todo_count, pick_at, first);
+        part_count = lsi_batch_group(producer, entries, todo_count, pick_at, first);
         for (uint32_t i = first; i < part_count; i++) {
             if (producer->is_limited) {
                 lsi_put_admit_part(producer, entries, &room->parts[i]);
@@ -321,7 +321,7 @@ ls_status lsi_producer_put_batch(lsi_producer *producer, const ls_put_entry *ent
         return st;
     if (atomic)
         return put_atomic(producer, entries, (uint32_t)count, durability, results, failed);
-    if (!make_room(producer, count))
+    if (!lsi_batch_make_room(producer, count))
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory to sort a batch of %zu records", count);
     part_count = append_all(producer, entries, (uint32_t)count);
     commit_all(producer, part_count, durability);

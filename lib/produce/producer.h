@@ -36,6 +36,7 @@ struct lsi_producer {
     /* What is known of the stream, as of `generation`. */
     bool is_routed; /* there is a table */
     uint64_t generation;
+    uint64_t stream_id;
     uint32_t record_bytes_max;
     bool is_limited; /* lsi_put_admit is to be asked before a shard is given something */
     bool is_provisioned;
@@ -78,6 +79,12 @@ static inline uint32_t lsi_route_of(lsi_producer *producer, ls_bytes key, const 
 /* An append found its shard closed: waits until the stream shows other shards than `generation` had. `*deadline_us` is
  * monotonic, 0 before the first wait; LS_ERR_BUSY when it is over. */
 ls_status lsi_route_wait(lsi_producer *producer, uint64_t generation, uint32_t shard, int64_t *deadline_us);
+
+/* batch.c. Room for `count` records; then their parts, of todo[0..count-1], from parts[first] on, which take `picks`
+ * from `pick_at` on. */
+bool lsi_batch_make_room(lsi_producer *producer, size_t count);
+uint32_t lsi_batch_group(lsi_producer *producer, const ls_put_entry *entries, uint32_t count, uint32_t pick_at,
+                         uint32_t first);
 
 /* faults.c: for producers of a store with faults. */
 void lsi_fate_begin(lsi_producer *producer);

@@ -78,6 +78,7 @@ ls_status lsi_route_rebuild(lsi_producer *producer)
     producer->is_limited = producer->is_provisioned || producer->has_faults;
     producer->rates = info.rates;
     memcpy(producer->name, info.name, sizeof(producer->name));
+    producer->stream_id = info.id;
     producer->generation = info.generation; /* of what was read, not of now: a change since is seen next time */
     producer->is_routed = true;
     lsi_stream_info_free(&info);

@@ -103,6 +103,19 @@ static ls_status call_producer(handles *of)
     return st == LS_OK ? ls_producer_close(producer) : st;
 }
 
+static ls_status call_txn(handles *of)
+{
+    ls_txn *txn = NULL;
+    ls_status st = ls_txn_begin(of->store, NULL, &txn);
+
+    if (st == LS_OK)
+        st = ls_txn_put(txn, of->stream, (ls_bytes){"k", 1}, (ls_bytes){"d", 1}, NULL);
+    if (st == LS_OK)
+        st = ls_txn_commit(txn, NULL, 0);
+    ls_txn_close(txn);
+    return st;
+}
+
 static ls_status close_if(ls_status st, ls_iterator *iterator)
 {
     if (st == LS_OK)
@@ -412,6 +425,7 @@ static const struct {
     {"ls_mapping_seek", call_move, LSI_MAY_CHANGE, false},
     {"ls_mapping_delete", call_unmap, LSI_MAY_CHANGE, false},
     {"ls_producer_open", call_producer, LSI_MAY_PUT, false},
+    {"ls_txn_begin", call_txn, LSI_MAY_PUT, false},
     {"ls_store_sync", call_sync, LSI_MAY_PUT, false},
     {"ls_iterator_open", call_iterator, LSI_MAY_READ, false},
     {"ls_iterator_open_all", call_iterator_all, LSI_MAY_READ, false},
@@ -483,6 +497,11 @@ static const struct {
     {"ls_iterator_close", NULL, ANY, false},
     {"ls_key_from_file", NULL, ANY, false},
     {"ls_producer_close", NULL, ANY, false},
+    {"ls_txn_put", NULL, ANY, false},
+    {"ls_txn_checkpoint", NULL, ANY, false},
+    {"ls_txn_commit", NULL, ANY, false},
+    {"ls_txn_abort", NULL, ANY, false},
+    {"ls_txn_close", NULL, ANY, false},
     {"ls_store_close", NULL, ANY, false},
     {"ls_store_open", NULL, ANY, false},
     {"ls_stream_close", NULL, ANY, false},
