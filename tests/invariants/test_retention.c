@@ -111,6 +111,8 @@ static void a_record_past_its_age_is_not_shown_to_anybody(void **state)
     assert_int_equal(ls_stream_description_shard(about, 0, &shard), LS_OK);
     assert_int_equal(shard.oldest_seqno, LS_SEQNO_NONE);
     assert_int_equal(shard.latest_seqno, LS_SEQNO_NONE);
+    assert_int_equal(shard.oldest_arrival_us, 0);
+    assert_int_equal(shard.latest_arrival_us, 0);
     ls_stream_description_free(about);
     assert_int_equal(ls_stream_close(its_stream), LS_OK);
     assert_int_equal(ls_store_close(reader), LS_OK);
