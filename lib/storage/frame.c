@@ -217,7 +217,7 @@ static inline __attribute__((always_inline)) ls_status draft_all(lsi_framer *fra
     assert(at <= framer->capacity);
     /* Here, and not by each holder of the lock: it shortens their turn, and a small record is not summed before it is
      * stored, for which the processor would wait. */
-    framer->drafted_us = lsi_wall_us(&framer->env->clock);
+    framer->drafted_us = lsi_stamp_us(&framer->stamps, &framer->env->clock);
     ls_status st = end_draft(framer, from, at, in_frame);
     return st == LS_OK && framer->codec != LSI_CODEC_PLAIN ? pack_drafts(framer) : st;
 }

@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/env.h"
+#include "base/stamp.h"
 #include "storage/storage.h"
 
 #define LSI_FRAME_HEADER_BYTES 48u
@@ -149,6 +150,7 @@ struct lsi_framer {
     size_t draft_count, draft_capacity;
     int64_t drafted_us; /* when, by the wall clock: the drafts' arrival */
     uint64_t decider;   /* not 0: what is placed is of a step that this stream decides */
+    lsi_stamps stamps;
 
     /* What drafts are made for: */
     uint8_t codec; /* compressed with this, where it gains */
