@@ -47,7 +47,7 @@ ls_status lsi_lease_write(lsi_engine_stream *stream, const char *name, lsi_group
                           lsi_lease_row *rows, uint32_t count, bool *is_done);
 
 /* A row as a change of the state, whose bytes lie in `room`. */
-#define LSI_LEASE_KEY_BYTES (16u + LSI_STREAM_NAME_MAX)
+#define LSI_LEASE_KEY_BYTES (18u + LSI_STREAM_NAME_MAX) /* "lease/", the name, 11 and the end */
 #define LSI_LEASE_ROW_BYTES (48u + LSI_WORKER_NAME_MAX)
 typedef struct lsi_lease_room {
     char key[LSI_LEASE_KEY_BYTES];

@@ -25,7 +25,6 @@ typedef struct key {
 
 static void key_make(key *of, const char *prefix, const char *name, const char *rest)
 {
-    /* 6 + a name of 128 + 1 and 10 digits */
     int size = snprintf(of->text, sizeof(of->text), "%s/%s%s", prefix, name, rest);
 
     of->bytes = (ls_bytes){of->text, (size_t)size};

@@ -72,6 +72,32 @@ static void options_have_limits(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* The longest name a group can have: its leases are its own, and go with it. */
+static void a_name_has_up_to_128_characters(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 2);
+    ls_group *group = NULL;
+    ls_lease_list *list = NULL;
+    ls_group_event event;
+    char name[130];
+
+    memset(name, 'n', 129);
+    name[129] = '\0';
+    assert_int_equal(ls_group_open(stream, name, NULL, &group), LS_ERR_INVALID_ARGUMENT);
+    name[128] = '\0';
+    assert_int_equal(ls_group_open(stream, name, NULL, &group), LS_OK);
+    for (int i = 0; i < 2; i++) {
+        event = next(group);
+        assert_int_equal(event.kind, LS_GROUP_TAKEN);
+    }
+    assert_int_equal(ls_stream_list_leases(stream, name, &list), LS_OK);
+    assert_int_equal(ls_lease_list_count(list), 2);
+    ls_lease_list_free(list);
+    assert_int_equal(ls_group_close(group), LS_OK);
+    assert_int_equal(ls_group_delete(stream, name), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void a_worker_takes_checkpoints_and_gives_back(void **state)
 {
     fixture *fx = *state;
@@ -238,6 +264,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(options_have_limits, begin, end),
+        cmocka_unit_test_setup_teardown(a_name_has_up_to_128_characters, begin, end),
         cmocka_unit_test_setup_teardown(a_worker_takes_checkpoints_and_gives_back, begin, end),
         cmocka_unit_test_setup_teardown(calls_refuse_what_they_cannot_do, begin, end),
         cmocka_unit_test_setup_teardown(reading_stores_list_leases, begin, end),
