@@ -61,8 +61,8 @@ typedef struct ls_group_options {
  * @param out      Owned by the caller, release with ls_group_close. Set on LS_OK only.
  *
  * @retval LS_ERR_INVALID_ARGUMENT  The name or an option. Nothing was changed.
- * @retval LS_ERR_STATE             The stream has 4,096 groups, or the store was opened for producing. Nothing was
- *                                  changed.
+ * @retval LS_ERR_STATE             The stream has 4,096 groups, mappings among them, or `name` is a mapping's, or the
+ *                                  store was opened for producing. Nothing was changed.
  * @retval LS_ERR_NOT_FOUND         The stream was deleted.
  * @retval LS_ERR_READ_ONLY         The store was opened for reading or consuming: a group changes the stream's state.
  * @retval LS_ERR_BUSY              A stopped process held the stream's state for `busy_timeout_ms`.
@@ -203,9 +203,9 @@ LS_API ls_status ls_lease_close(ls_lease *lease);
 typedef struct ls_lease_list ls_lease_list;
 
 /**
- * List a group's leases. Also in a store that was opened for reading.
+ * List a group's leases, or a mapping's. Also in a store that was opened for reading.
  *
- * @param group  Borrowed until return. The group's name.
+ * @param group  Borrowed until return. The group's name, or the mapping's.
  * @param out    Owned by the caller, release with ls_lease_list_free. Set on LS_OK only.
  *
  * @retval LS_ERR_NOT_FOUND  The stream has no such group, or was deleted.
@@ -238,6 +238,7 @@ LS_API void ls_lease_list_free(ls_lease_list *list);
  * @param name  Borrowed until return.
  *
  * @retval LS_ERR_NOT_FOUND  The stream has no such group, or was deleted. Nothing was changed.
+ * @retval LS_ERR_STATE      It is a mapping's: ls_mapping_delete. Nothing was changed.
  * @retval LS_ERR_READ_ONLY, LS_ERR_BUSY, LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY, LS_ERR_CORRUPT, LS_ERR_KEY
  *                           The outcome is unknown for IO, else nothing was changed.
  *

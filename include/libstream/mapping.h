@@ -7,8 +7,10 @@
  * limits. It belongs to the stream, and goes with it; mappings of one stream know nothing of each other.
  *
  * A program *runs* a mapping with a handler (ls_mapping_run). Any number of runs, in any processes, share the shards of
- * the stream among them, each shard with one of them at a time. A run whose process is gone is taken for dead within a
- * second, one that is stopped when it was not heard of for `failover_ms`; others go on with its shards.
+ * the stream among them, each shard with one of them at a time: a mapping is a group, a run is a worker of it, and its
+ * shards are leases (lease.h), which ls_stream_list_leases shows under its name. A run whose process is gone is taken
+ * for dead within a second, one that is stopped when it was not heard of for `failover_ms`; others go on with its
+ * shards.
  *
  * WHAT HOLDS. Every record that is wanted is handled at least once, or discarded by the mapping's settings: nothing is
  * skipped. Records of a partition key are handled in their order; a shard that came from others only after these were
@@ -124,7 +126,8 @@ typedef struct ls_mapping_info {
  * @retval LS_ERR_TOO_LARGE         A filter is longer than 65,536 bytes. Nothing was changed.
  * @retval LS_ERR_UNSUPPORTED       A setting that is not supported yet, or there are filters and libstream was built
  *                                  without JSON. Nothing was changed.
- * @retval LS_ERR_EXISTS            The stream has a mapping of that name. Nothing was changed.
+ * @retval LS_ERR_EXISTS            The stream has a mapping or a group of that name. Nothing was changed.
+ * @retval LS_ERR_STATE             It has 4,096 of them. Nothing was changed.
  * @retval LS_ERR_NOT_FOUND         The stream was deleted, or there is no `failure_stream`. Nothing was changed.
  * @retval LS_ERR_READ_ONLY         The store was opened for reading.
  * @retval LS_ERR_BUSY              A stopped process held a lock for `busy_timeout_ms`. Nothing was changed.

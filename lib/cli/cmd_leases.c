@@ -103,10 +103,11 @@ const lsi_command lsi_command_leases = {
     .name = "leases",
     .summary = "Show who works on which shard, and how far",
     .arguments = "STREAM GROUP",
-    .help = "A group's workers share the shards of a stream. For each shard: whether it was\n"
-            "begun, the number up to which it was worked on (and the part of that record),\n"
-            "how old the first record is that was not, and the worker that has the lease;\n"
-            "`(gone)`: its process has ended, and another worker may take it.\n"
+    .help = "A group's workers, or a mapping's runs, share the shards of a stream; GROUP is\n"
+            "the name of either. For each shard that has a lease: whether it was begun, the\n"
+            "number up to which it was worked on (and the part of that record), how old the\n"
+            "first record is that was not, and the worker that has the lease; `(gone)`: its\n"
+            "process has ended, and another worker may take it.\n"
             "\n"
             "With --json one object: {\"leases\": [{\"shard\", \"state\", \"seqno\", \"sub_seqno\",\n"
             "\"millis_behind_latest\", \"owner\", \"owner_lives\", \"counter\", \"switches\"}]}.\n",

@@ -88,6 +88,7 @@ typedef struct lsi_group_config {
     uint32_t failover_ms, handover_ms, leases_max; /* 0: the default */
     lsi_lease_start start; /* of a group that is made */
     const char *worker;    /* checked; NULL: a random name */
+    uint64_t mapping;      /* not 0: its id, whose group it is and is there, or NOT_FOUND */
 } lsi_group_config;
 /* `name` was checked. */
 ls_status lsi_group_open(lsi_engine_stream *stream, const char *name, const lsi_group_config *config, lsi_group **out);
@@ -146,17 +147,10 @@ uint64_t lsi_filter_not_json(const lsi_filter *filter);
 
 /* ---- mapping.c: mappings as they are kept in their stream's state. Any thread ---- */
 
-/* Where a mapping begins in a shard; one that it does not name is read from its beginning. */
-typedef struct lsi_mapping_start {
-    uint32_t shard;
-    ls_seqno seqno; /* the first number that is read; LS_SEQNO_END: the shard is passed over */
-} lsi_mapping_start;
-
 typedef struct lsi_mapping {
     lsi_memory memory;
     char name[LSI_STREAM_NAME_MAX + 1];
     uint64_t id;
-    uint64_t progress_id; /* of the rows that say how far it is; another one since it was moved */
     uint64_t version;     /* of its value in the state */
     ls_mapping_status status;
     int64_t created_us, modified_us;
@@ -164,12 +158,9 @@ typedef struct lsi_mapping {
     int64_t start_timestamp_us;
     ls_mapping_options options; /* resolved and valid */
     ls_mapping_result last_result; /* for a description; else 0 */
-    const lsi_mapping_start *starts; /* [start_count], ascending by shard */
-    uint32_t start_count;
     char own_failure_stream[LSI_STREAM_NAME_MAX + 1];
     char *texts; /* this and the next: what it points to */
     const char **filters;
-    lsi_mapping_start *own_starts;
 } lsi_mapping;
 void lsi_mapping_free(lsi_mapping *mapping); /* Accepts NULL. */
 
@@ -182,7 +173,7 @@ ls_status lsi_mapping_change(lsi_engine_stream *stream, const char *name, const 
 ls_status lsi_mapping_seek(lsi_engine_stream *stream, const char *name, const ls_position *position);
 ls_status lsi_mapping_remove(lsi_engine_stream *stream, const char *name);
 ls_status lsi_mapping_load(lsi_engine_stream *stream, const char *name, lsi_mapping **out);
-/* mapping_rows.c: the worst of its shards' last ones. */
+/* mapping_window.c: the worst of its shards' last ones. */
 ls_status lsi_mapping_last_result(lsi_engine_stream *stream, const lsi_mapping *mapping, ls_mapping_result *out);
 /* In byte order of name, until `each` answers false; views. It calls nothing of the engine. */
 ls_status lsi_mapping_each(lsi_engine_stream *stream, bool (*each)(void *user, const lsi_mapping *mapping), void *user);

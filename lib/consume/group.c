@@ -21,6 +21,7 @@
 #define FAILOVER_MS_DEFAULT 10000u
 #define HANDOVER_MS_DEFAULT 30000u
 #define OLD_FACTOR 3
+#define DEATHS_US INT64_C(1000000) /* so often the kernel is asked who is gone */
 #define LOOK_US INT64_C(100000) /* between two looks of one who calls all the time and was woken by nobody */
 #define LOAD_LEAST (UINT64_C(64) << 10) /* bytes a second of all shards, below which counts decide */
 
@@ -34,7 +35,7 @@ static int64_t now_us(const lsi_group *group)
     return lsi_monotonic_us(&group->stream->engine->env.clock);
 }
 
-static int64_t renew_us(const lsi_group *group)
+int64_t lsi_group_renew_us(const lsi_group *group)
 {
     return (int64_t)group->failover_ms * 1000 / 3;
 }
@@ -123,14 +124,17 @@ static ls_status watch(lsi_group *group, const lsi_lease_row *row, int64_t now, 
     if (to->counter != row->counter)
         to->closed_us = 0; /* Somebody has had it since. */
     if (before == NULL || to->owner != row->owner || to->counter != row->counter || to->beat != beat) {
+        to->has_renewed = before != NULL && row->owner != 0;
         to->owner = row->owner;
         to->counter = row->counter;
         to->beat = beat;
         to->since_us = now;
     }
+    to->limit = atomic_load_explicit(&to->words[LSI_LEASE_HOLDER], memory_order_relaxed) == row->owner
+                    ? (uint32_t)atomic_load_explicit(&to->words[LSI_LEASE_LIMIT], memory_order_relaxed) : 0;
     if (row->wanted != group->ticket)
         to->asked_us = 0;
-    if (to->measured_us == 0 || now - to->measured_us >= renew_us(group)) {
+    if (to->measured_us == 0 || now - to->measured_us >= lsi_group_renew_us(group)) {
         written = ops_of(group)->written(group->stream, row->place.shard);
         if (to->measured_us != 0 && written >= to->written && now > to->measured_us)
             to->load = (to->load + (written - to->written) * 1000000 / (uint64_t)(now - to->measured_us)) / 2;
@@ -171,10 +175,11 @@ ls_status lsi_group_look(lsi_group *group)
     int64_t now;
     ls_status st = lsi_group_find(group->stream, group->name, &group->settings);
 
-    if (st == LS_OK && group->settings.version == LSI_STATE_NONE) {
+    if (st == LS_OK && (group->settings.version == LSI_STATE_NONE || group->settings.mapping != group->mapping)) {
         for (lsi_lease *at = group->leases; at != NULL; at = at->next)
             at->is_lost = true;
-        return lsi_fail(LS_ERR_NOT_FOUND, "group '%s' was deleted", group->name);
+        return lsi_fail(LS_ERR_NOT_FOUND, "%s '%s' was deleted", group->mapping != 0 ? "mapping" : "group",
+                        group->name);
     }
     if (st == LS_OK)
         st = lsi_lease_rows(group->stream, group->name, &rows, &count);
@@ -216,47 +221,6 @@ ls_status lsi_group_follow_shards(lsi_group *group)
         lsi_stream_info_free(&group->info);
     group->info = fresh;
     group->has_info = true;
-    return LS_OK;
-}
-
-static ls_status read_first(lsi_group *group, uint32_t shard, int64_t us, ls_seqno *out)
-{
-    const ls_position position = {LS_AT_TIMESTAMP, 0, 0, us};
-    lsi_reader *reader;
-    lsi_read read = {0};
-    ls_status st = ops_of(group)->reader_open(group->stream, shard, LSI_READER_ONE_OF_MANY, &reader);
-
-    if (st != LS_OK)
-        return st;
-    st = ops_of(group)->seek(reader, &position);
-    if (st == LS_OK)
-        st = ops_of(group)->read(reader, 1, 1, &read);
-    *out = read.count > 0 ? read.records[0].seqno : LS_SEQNO_NONE;
-    ops_of(group)->reader_close(reader);
-    return st;
-}
-
-/* Where a group begins in a shard: the word becomes a number. */
-static ls_status find_start(lsi_group *group, lsi_lease_start start, lsi_lease_row *row)
-{
-    lsi_shard_state state;
-    ls_seqno first = LS_SEQNO_NONE;
-    int64_t wall_us = lsi_wall_us(&group->stream->engine->env.clock);
-    ls_status st = LS_OK;
-
-    if (start.kind == LSI_START_HORIZON)
-        return LS_OK;
-    st = ops_of(group)->shard_state(group->stream, row->place.shard, &state);
-    if (st == LS_OK && start.kind == LSI_START_TIME)
-        st = read_first(group, row->place.shard, start.us < wall_us ? start.us : wall_us, &first);
-    if (st != LS_OK)
-        return st;
-    first = first != LS_SEQNO_NONE ? first - 1 : state.latest_seqno; /* the last one that does not count */
-    if (first != LS_SEQNO_NONE && state.oldest_seqno != LS_SEQNO_NONE && first >= state.oldest_seqno) {
-        row->place.kind = LSI_LEASE_NUMBER;
-        row->seqno = first;
-        row->sub_seqno = UINT32_MAX;
-    }
     return LS_OK;
 }
 
@@ -350,7 +314,7 @@ static ls_status sync_shards(lsi_group *group, scratch *of, bool *is_done)
         ls_status st;
 
         of->changes[count] = (lsi_lease_row){.place = {of->made[i], LSI_LEASE_HORIZON}};
-        st = find_start(group, start, &of->changes[count]);
+        st = lsi_lease_find_start(group->stream, start, &of->changes[count]);
         if (st != LS_OK && st != LS_ERR_NOT_FOUND)
             return st;
         count += st == LS_OK; /* Else it expired just now. */
@@ -362,7 +326,8 @@ static ls_status sync_shards(lsi_group *group, scratch *of, bool *is_done)
         }
     if (count == 0)
         return LS_OK;
-    ls_status st = lsi_lease_write(group->stream, group->name, &group->settings, of->changes, count, is_done);
+    ls_status st = lsi_lease_write(group->stream, group->name, &group->settings, of->changes, count,
+                                   (lsi_lease_beside){NULL, 0}, is_done);
     *is_done = false;
     return st;
 }
@@ -385,6 +350,7 @@ static ls_status hold(lsi_group *group, const lsi_lease_row *row, lsi_budget_wor
     lease->row = *row;
     lease->words = words;
     atomic_store_explicit(&words[LSI_LEASE_HOLDER], group->ticket, memory_order_relaxed);
+    atomic_store_explicit(&words[LSI_LEASE_LIMIT], group->leases_max, memory_order_relaxed);
     atomic_fetch_add_explicit(&words[LSI_LEASE_BEAT], 1, memory_order_relaxed);
     add_lease(group, lease);
     return LS_OK;
@@ -405,7 +371,7 @@ static ls_status change_owner(lsi_group *group, uint32_t at, bool is_asking, boo
         row.counter++;
         memcpy(row.name, group->worker, sizeof(row.name));
     }
-    st = lsi_lease_write(group->stream, group->name, &group->settings, &row, 1, is_done);
+    st = lsi_lease_write(group->stream, group->name, &group->settings, &row, 1, (lsi_lease_beside){NULL, 0}, is_done);
     if (st != LS_OK || !*is_done)
         return st;
     group->rows[at] = row;
@@ -422,16 +388,18 @@ static lsi_lease_seen see(const lsi_group *group, uint32_t at, int64_t now)
     const lsi_lease_watch *watch = &group->watches[at];
     int64_t age_us = now - watch->since_us, failover_us = (int64_t)group->failover_ms * 1000;
     bool is_mine = lease_of(group, row->place.shard) != NULL;
-    lsi_lease_seen seen = {.owner = row->owner, .load = watch->load};
+    lsi_lease_seen seen = {.owner = row->owner, .load = watch->load, .limit = watch->limit};
 
     seen.is_free = !is_mine && (is_gone(group, row->owner) || age_us > failover_us);
     seen.is_old = seen.is_free && row->owner != 0 && age_us > OLD_FACTOR * failover_us;
-    if (row->owner == 0 && watch->closed_us != 0 && now - watch->closed_us <= failover_us)
+    if (row->owner == 0 && watch->closed_us != 0 &&
+        (watch->closed_us == LSI_LEASE_LEFT || now - watch->closed_us <= failover_us))
         seen.is_free = seen.is_old = false;
     if (seen.is_free || row->owner == 0)
         seen.owner = 0;
     else if (!is_gone(group, row->wanted)) {
         seen.owner = row->wanted; /* G3 */
+        seen.limit = 0;           /* of another */
         seen.is_moving = true;
     }
     return seen;
@@ -473,7 +441,8 @@ static ls_status take(lsi_group *group, scratch *of, bool *is_done)
     for (uint32_t i = 0; i < group->count; i++) {
         const lsi_shard *shard = lsi_shard_find(group->info.shards, group->info.shard_count, of->places[i].shard);
 
-        if (of->places[i].kind == LSI_LEASE_END || shard == NULL || of->waits[shard - group->info.shards])
+        group->watches[i].is_waiting = shard == NULL || of->waits[shard - group->info.shards];
+        if (of->places[i].kind == LSI_LEASE_END || group->watches[i].is_waiting)
             continue; /* G4 */
         of->which[count] = i;
         of->seen[count] = see(group, i, now);
@@ -527,12 +496,17 @@ static void forget_untold(lsi_group *group)
     }
 }
 
+bool lsi_lease_is_wanted(const lsi_lease *lease)
+{
+    return lease->row.wanted != 0 && !is_gone(lease->group, lease->row.wanted);
+}
+
 /* The oldest thing that was not told. */
 static bool tell(lsi_group *group, lsi_group_event *out)
 {
     forget_untold(group);
     for (lsi_lease *at = group->leases; at != NULL; at = at->next) {
-        bool is_wanted = at->row.wanted != 0 && !is_gone(group, at->row.wanted);
+        bool is_wanted = lsi_lease_is_wanted(at);
 
         *out = (lsi_group_event){.lease = at};
         if (!at->is_told) {
@@ -559,13 +533,73 @@ static bool tell(lsi_group *group, lsi_group_event *out)
 /* Whether something has changed, or something may have of which nobody tells. */
 static bool is_due(lsi_group *group, uint32_t token)
 {
-    int64_t now = now_us(group), pause_us = renew_us(group) < LOOK_US ? renew_us(group) : LOOK_US;
+    int64_t now = now_us(group), pause_us = lsi_group_renew_us(group) < LOOK_US ? lsi_group_renew_us(group) : LOOK_US;
 
     if (group->has_info && !group->has_failed && token == group->token && now - group->looked_us < pause_us &&
         group->info.generation == ops_of(group)->generation(group->stream))
         return false;
     group->token = token;
     group->looked_us = now;
+    return true;
+}
+
+ls_status lsi_group_step(lsi_group *group, uint32_t token)
+{
+    ls_status st = LS_OK;
+
+    forget_untold(group);
+    if (is_due(group, token)) {
+        st = turn(group);
+        group->has_failed = st != LS_OK;
+    }
+    return st;
+}
+
+/* Nobody wakes us for a death; of those of whom nobody else is there nobody dies. */
+static bool is_one_gone(const lsi_group *group, bool *has_others)
+{
+    bool is_so = false;
+
+    *has_others = false;
+    for (uint32_t i = 0; i < group->count; i++) {
+        uint64_t owner = group->rows[i].owner;
+
+        if (owner == 0 || owner == group->ticket)
+            continue;
+        *has_others = true;
+        is_so = is_so || is_gone(group, owner);
+    }
+    return is_so;
+}
+
+void lsi_group_wait(lsi_group *group, uint32_t token, int64_t timeout_us)
+{
+    bool has_others;
+
+    (void)is_one_gone(group, &has_others); /* What was so before was looked at. */
+    while (timeout_us > 0) {
+        int64_t slice_us = has_others && timeout_us > DEATHS_US ? DEATHS_US : timeout_us;
+
+        if (ops_of(group)->sleep(group->stream, LSI_STATE_SHARD, token, slice_us) != LSI_SLEPT_OUT ||
+            is_one_gone(group, &has_others))
+            return;
+        timeout_us -= slice_us;
+    }
+}
+
+bool lsi_group_is_settled(lsi_group *group)
+{
+    if (group->count == 0 || group->has_failed || ops_of(group)->arm(group->stream, LSI_STATE_SHARD) != group->token)
+        return false;
+    for (uint32_t i = 0; i < group->count; i++) {
+        const lsi_lease_row *row = &group->rows[i];
+
+        if (row->place.kind != LSI_LEASE_END && lease_of(group, row->place.shard) == NULL &&
+            !(row->owner == 0 && group->watches[i].closed_us == LSI_LEASE_LEFT) &&
+            (is_gone(group, row->owner) || row->owner == group->ticket || !group->watches[i].has_renewed) &&
+            !group->watches[i].is_waiting)
+            return false;
+    }
     return true;
 }
 
@@ -576,18 +610,15 @@ ls_status lsi_group_next(lsi_group *group, int64_t timeout_ms, lsi_group_event *
 
     for (;;) {
         uint32_t token = ops_of(group)->arm(group->stream, LSI_STATE_SHARD);
-        int64_t left_us, sleep_us = renew_us(group);
-        ls_status st = LS_OK;
+        int64_t left_us, sleep_us = lsi_group_renew_us(group);
+        ls_status st;
 
         if (atomic_load_explicit(&group->is_cancelled, memory_order_acquire))
             return lsi_fail(LS_ERR_CANCELLED, "group '%s': the worker was cancelled", group->name);
         if (tell(group, out))
             return LS_OK;
         lsi_patience_begin(patience_ms);
-        if (is_due(group, token)) {
-            st = turn(group);
-            group->has_failed = st != LS_OK;
-        }
+        st = lsi_group_step(group, token);
         if (tell(group, out))
             return LS_OK; /* What failed fails the next time. */
         if (st != LS_OK)
@@ -595,9 +626,8 @@ ls_status lsi_group_next(lsi_group *group, int64_t timeout_ms, lsi_group_event *
         left_us = timeout_ms < 0 ? INT64_MAX : timeout_ms * 1000 - (now_us(group) - from_us);
         if (left_us <= 0)
             return LS_OK;
-        if (atomic_load_explicit(&group->is_cancelled, memory_order_acquire))
-            continue;
-        (void)ops_of(group)->sleep(group->stream, LSI_STATE_SHARD, token, left_us < sleep_us ? left_us : sleep_us);
+        if (!atomic_load_explicit(&group->is_cancelled, memory_order_acquire))
+            lsi_group_wait(group, token, left_us < sleep_us ? left_us : sleep_us);
     }
 }
 
@@ -608,6 +638,23 @@ void lsi_group_cancel(lsi_group *group)
 }
 
 /* ---- the handle ---- */
+
+static ls_status find_or_make(lsi_engine_stream *stream, const char *name, const lsi_group_config *config,
+                              lsi_group_settings *out)
+{
+    ls_status st;
+
+    if (config->mapping != 0) {
+        st = lsi_group_find(stream, name, out);
+        return st == LS_OK && (out->version == LSI_STATE_NONE || out->mapping != config->mapping)
+                   ? lsi_fail(LS_ERR_NOT_FOUND, "mapping '%s' was deleted", name) : st;
+    }
+    do /* Again when somebody made another one meanwhile. */
+        st = lsi_group_make(stream, name, config->start, out);
+    while (st == LS_OK && out->version == LSI_STATE_NONE);
+    return st == LS_OK && out->mapping != 0
+               ? lsi_fail(LS_ERR_STATE, "'%s' is a mapping: ls_mapping_run works on its shards", name) : st;
+}
 
 ls_status lsi_group_open(lsi_engine_stream *stream, const char *name, const lsi_group_config *config, lsi_group **out)
 {
@@ -632,10 +679,9 @@ ls_status lsi_group_open(lsi_engine_stream *stream, const char *name, const lsi_
     result = lsi_lock_init(&group->lock);
     if (result != 0)
         st = lsi_fail_errno(result, "cannot make a lock");
-    do { /* Again when somebody made another one meanwhile. */
-        if (st == LS_OK)
-            st = lsi_group_make(stream, name, config->start, &group->settings);
-    } while (st == LS_OK && group->settings.version == LSI_STATE_NONE);
+    group->mapping = config->mapping;
+    if (st == LS_OK)
+        st = find_or_make(stream, name, config, &group->settings);
     if (st != LS_OK) {
         lsi_free(&env->memory, group);
         return st;

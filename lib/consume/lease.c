@@ -67,9 +67,10 @@ static bool is_before(const lsi_lease_row *row, ls_seqno seqno, uint32_t sub_seq
 
 /* Lets `decide` fill the changes of which the first is of the lease's row, and makes them; again, while the row is
  * ours. `decide` answers 0 changes: there is nothing to do. */
-static ls_status change(lsi_lease *lease, ls_status (*decide)(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX],
-                                                              uint32_t *count, const void *user),
-                        const void *user)
+static ls_status change_with(lsi_lease *lease,
+                             ls_status (*decide)(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX], uint32_t *count,
+                                                 const void *user),
+                             const void *user, lsi_lease_beside beside)
 {
     lsi_group *group = lease->group;
 
@@ -85,7 +86,7 @@ static ls_status change(lsi_lease *lease, ls_status (*decide)(lsi_lease *lease, 
         st = decide(lease, changes, &count, user);
         if (st != LS_OK || count == 0)
             return st;
-        st = lsi_lease_write(group->stream, group->name, &group->settings, changes, count, &is_done);
+        st = lsi_lease_write(group->stream, group->name, &group->settings, changes, count, beside, &is_done);
         if (st == LS_OK && is_done) {
             lease->row = changes[0];
             return LS_OK;
@@ -97,6 +98,13 @@ static ls_status change(lsi_lease *lease, ls_status (*decide)(lsi_lease *lease, 
     }
     return lsi_fail(LS_ERR_BUSY, "group '%s': the lease of shard %" PRIu32 " is changed again and again", group->name,
                     lease->row.place.shard);
+}
+
+static ls_status change(lsi_lease *lease, ls_status (*decide)(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX],
+                                                              uint32_t *count, const void *user),
+                        const void *user)
+{
+    return change_with(lease, decide, user, (lsi_lease_beside){NULL, 0});
 }
 
 typedef struct place {
@@ -249,7 +257,8 @@ static ls_status decide_end(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX]
                ? LS_OK : lsi_fail(LS_ERR_NO_MEMORY, "group '%s': no memory for its leases", group->name);
 }
 
-ls_status lsi_lease_end(lsi_lease *lease)
+/* What a closed shard holds was synced before it was closed. */
+static ls_status prepare_end(lsi_lease *lease)
 {
     lsi_group *group = lease->group;
     uint32_t shard = lease->row.place.shard;
@@ -263,7 +272,45 @@ ls_status lsi_lease_end(lsi_lease *lease)
     found = lsi_shard_find(group->info.shards, group->info.shard_count, shard);
     if (found != NULL && !found->closed)
         return lsi_fail(LS_ERR_STATE, "group '%s': shard %" PRIu32 " is open: it has no end yet", group->name, shard);
-    return change(lease, decide_end, NULL); /* What a closed shard holds was synced before it was closed. */
+    return LS_OK;
+}
+
+ls_status lsi_lease_end(lsi_lease *lease)
+{
+    ls_status st = prepare_end(lease);
+
+    return st == LS_OK ? change(lease, decide_end, NULL) : st;
+}
+
+/* ---- what a mapping saves ---- */
+
+typedef struct saved {
+    ls_seqno seqno;
+    uint32_t note;
+} saved;
+
+static ls_status decide_save(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX], uint32_t *count, const void *user)
+{
+    const saved *to = user;
+    const place at = {to->seqno, UINT32_MAX};
+    ls_status st = LS_OK;
+
+    if (to->seqno == LS_SEQNO_END)
+        st = decide_end(lease, changes, count, NULL);
+    else if (to->seqno != LS_SEQNO_NONE)
+        st = decide_checkpoint(lease, changes, count, &at);
+    if (*count == 0) /* The place is the same; what goes with it may not be. */
+        *count = 1;
+    changes[0].note = to->note;
+    return st;
+}
+
+ls_status lsi_lease_save(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_lease_beside beside)
+{
+    const saved to = {seqno, note};
+    ls_status st = seqno == LS_SEQNO_END ? prepare_end(lease) : LS_OK;
+
+    return st == LS_OK ? change_with(lease, decide_save, &to, beside) : st;
 }
 
 /* ---- giving it back ---- */
@@ -284,21 +331,18 @@ static ls_status decide_close(lsi_lease *lease, lsi_lease_row changes[CHANGES_MA
     return LS_OK;
 }
 
-ls_status lsi_lease_close(lsi_lease *lease)
+static ls_status give_back(lsi_lease *lease, int64_t closed_us)
 {
-    lsi_group *group;
+    lsi_group *group = lease->group;
     lsi_error_state before;
     ls_status st = LS_OK;
 
-    if (lease == NULL)
-        return LS_OK;
-    group = lease->group;
     lsi_error_save(&before);
     if (!lease->is_lost)
         st = change(lease, decide_close, NULL);
     for (uint32_t i = 0; i < group->count; i++)
         if (group->watches[i].shard == lease->row.place.shard) {
-            group->watches[i].closed_us = lsi_monotonic_us(&group->stream->engine->env.clock);
+            group->watches[i].closed_us = closed_us;
             group->watches[i].counter = lease->row.counter;
             group->rows[i] = lease->row;
         }
@@ -308,6 +352,16 @@ ls_status lsi_lease_close(lsi_lease *lease)
     }
     lsi_group_forget(lease);
     return st;
+}
+
+ls_status lsi_lease_close(lsi_lease *lease)
+{
+    return lease != NULL ? give_back(lease, lsi_monotonic_us(&lease->group->stream->engine->env.clock)) : LS_OK;
+}
+
+ls_status lsi_lease_leave(lsi_lease *lease)
+{
+    return give_back(lease, LSI_LEASE_LEFT);
 }
 
 /* ---- listing ---- */

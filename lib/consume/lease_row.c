@@ -1,8 +1,9 @@
 /* Groups and leases as values of a stream's state.
  *
- * A row is: format 1 (1), kind (1), bytes of the name (2), switches (4), counter (8), number (8), part (4), zero (4),
+ * A row is: format 1 (1), kind (1), bytes of the name (2), switches (4), counter (8), number (8), part (4), note (4),
  * owner (8), who asks (8), name. Settings: format 1 (1), kind of the beginning (1), zero (2), number (4), its time (8),
- * when it was made (8). What fails its checks is damage: the values were written whole. */
+ * when it was made (8), the mapping whose group it is (8). What fails its checks is damage: the values were written
+ * whole. */
 #include "consume/lease.h"
 
 #include <inttypes.h>
@@ -14,7 +15,7 @@
 
 #define FORMAT 1u
 #define ROW_BYTES 48u
-#define SETTINGS_BYTES 24u
+#define SETTINGS_BYTES 32u
 #define KEY_BYTES LSI_LEASE_KEY_BYTES
 _Static_assert(LSI_LEASE_ROW_BYTES == ROW_BYTES + LSI_WORKER_NAME_MAX, "a row fits its room");
 
@@ -56,6 +57,7 @@ static bool settings_decode(ls_bytes value, lsi_group_settings *out)
     out->number = lsi_take_u32(&from);
     out->start = (lsi_lease_start){(lsi_lease_start_kind)kind, (int64_t)lsi_take_u64(&from)};
     out->created_us = (int64_t)lsi_take_u64(&from);
+    out->mapping = lsi_take_u64(&from);
     return !from.bad && format == FORMAT && kind <= LSI_START_TIME && out->number < LSI_GROUPS_MAX;
 }
 
@@ -69,6 +71,7 @@ static void settings_encode(const lsi_group_settings *from, unsigned char bytes[
     lsi_put_u32(&to, from->number);
     lsi_put_u64(&to, (uint64_t)from->start.us);
     lsi_put_u64(&to, (uint64_t)from->created_us);
+    lsi_put_u64(&to, from->mapping);
 }
 
 static bool note_group(void *user, const lsi_state_entry *entry)
@@ -109,41 +112,57 @@ ls_status lsi_group_find(lsi_engine_stream *stream, const char *name, lsi_group_
     return find(stream, name, &of, own.bytes);
 }
 
+static const ls_bytes groups_key = {"groups", 6};
+
 static bool note_version(void *user, const lsi_state_entry *entry)
 {
     *(uint64_t *)user = entry->version;
     return false;
 }
 
-ls_status lsi_group_make(lsi_engine_stream *stream, const char *name, lsi_lease_start start, lsi_group_settings *out)
+/* The first number that no group has, and the version of what serialises the making of groups. */
+static ls_status find_number(lsi_engine_stream *stream, const char *name, lsi_group_settings *found, uint32_t *number,
+                             uint64_t *count_version)
 {
-    const lsi_engine_ops *ops = stream->engine->ops;
-    const ls_bytes count_key = {"groups", 6};
-    unsigned char bytes[SETTINGS_BYTES];
-    lsi_state_change changes[2];
-    finding of = {.out = out};
-    uint64_t count = LSI_STATE_NONE;
-    uint32_t number = 0, conflict;
+    finding of = {.out = found};
     key own;
-    ls_status st = ops->state_read(stream, count_key, note_version, &count);
+    ls_status st;
 
+    *count_version = LSI_STATE_NONE;
+    st = stream->engine->ops->state_read(stream, groups_key, note_version, count_version);
     key_make(&own, "group", name, "");
     of.name = own.bytes;
     if (st == LS_OK)
         st = find(stream, name, &of, (ls_bytes){"group/", 6});
-    if (st != LS_OK || out->version != LSI_STATE_NONE)
+    if (st != LS_OK || found->version != LSI_STATE_NONE)
         return st;
-    while (number < LSI_GROUPS_MAX && (of.used[number / 8] >> number % 8 & 1) != 0)
-        number++;
-    if (number == LSI_GROUPS_MAX)
+    *number = 0;
+    while (*number < LSI_GROUPS_MAX && (of.used[*number / 8] >> *number % 8 & 1) != 0)
+        ++*number;
+    if (*number == LSI_GROUPS_MAX)
         return lsi_fail(LS_ERR_STATE, "group '%s': the stream has %u groups, and can have no more", name,
                         LSI_GROUPS_MAX);
+    return LS_OK;
+}
+
+ls_status lsi_group_make(lsi_engine_stream *stream, const char *name, lsi_lease_start start, lsi_group_settings *out)
+{
+    unsigned char bytes[SETTINGS_BYTES];
+    lsi_state_change changes[2];
+    uint64_t count;
+    uint32_t number, conflict;
+    key own;
+    ls_status st = find_number(stream, name, out, &number, &count);
+
+    if (st != LS_OK || out->version != LSI_STATE_NONE)
+        return st;
     *out = (lsi_group_settings){.number = number, .start = start,
                                 .created_us = lsi_wall_us(&stream->engine->env.clock)};
     settings_encode(out, bytes);
-    changes[0] = (lsi_state_change){count_key, count, {"1", 1}, 0}; /* Whoever makes one meanwhile has it too. */
+    key_make(&own, "group", name, "");
+    changes[0] = (lsi_state_change){groups_key, count, {"1", 1}, 0}; /* Whoever makes one meanwhile has it too. */
     changes[1] = (lsi_state_change){own.bytes, LSI_STATE_NONE, {bytes, sizeof(bytes)}, 0};
-    st = ops->state_write(stream, changes, 2, &conflict);
+    st = stream->engine->ops->state_write(stream, changes, 2, &conflict);
     if (st == LS_OK && conflict == 2)
         out->version = changes[1].version;
     return st;
@@ -172,7 +191,7 @@ static bool row_decode(ls_bytes value, lsi_lease_row *out)
     out->counter = lsi_take_u64(&from);
     out->seqno = lsi_take_u64(&from);
     out->sub_seqno = lsi_take_u32(&from);
-    (void)lsi_take_u32(&from);
+    out->note = lsi_take_u32(&from);
     out->owner = lsi_take_u64(&from);
     out->wanted = lsi_take_u64(&from);
     if (from.bad || format != FORMAT || kind > LSI_LEASE_END || name_bytes > LSI_WORKER_NAME_MAX)
@@ -239,7 +258,7 @@ static size_t row_encode(const lsi_lease_row *row, unsigned char bytes[ROW_BYTES
     lsi_put_u64(&to, row->counter);
     lsi_put_u64(&to, row->seqno);
     lsi_put_u32(&to, row->sub_seqno);
-    lsi_put_u32(&to, 0);
+    lsi_put_u32(&to, row->note);
     lsi_put_u64(&to, row->owner);
     lsi_put_u64(&to, row->wanted);
     lsi_put_bytes(&to, row->name, name_bytes);
@@ -256,86 +275,122 @@ lsi_state_change lsi_lease_change(const char *name, const lsi_lease_row *row, ls
                               .value = {room->value, row_encode(row, room->value)}};
 }
 
-typedef struct written {
-    key key;
-    unsigned char value[ROW_BYTES + LSI_WORKER_NAME_MAX];
-} written;
+static ls_status no_memory(const char *name, uint32_t count)
+{
+    return lsi_fail(LS_ERR_NO_MEMORY, "group '%s': no memory for %" PRIu32 " leases", name, count);
+}
 
-ls_status lsi_lease_write(lsi_engine_stream *stream, const char *name, lsi_group_settings *settings,
-                          lsi_lease_row *rows, uint32_t count, bool *is_done)
+/* Rows, `beside`, then `more`, in one write. */
+static ls_status write_all(lsi_engine_stream *stream, const char *name, lsi_lease_row *rows, uint32_t count,
+                           lsi_lease_beside beside, lsi_state_change *more, uint32_t more_count, bool *is_done)
 {
     const lsi_memory *memory = &stream->engine->env.memory;
-    lsi_state_change *changes = lsi_alloc_zero(memory, ((size_t)count + 1) * sizeof(*changes));
-    written *bytes = lsi_alloc(memory, count * sizeof(*bytes));
-    unsigned char group[SETTINGS_BYTES];
-    uint32_t conflict = 0, all = count;
-    key own;
-    ls_status st = LS_OK;
+    uint32_t all = count + beside.count + more_count, conflict = 0;
+    lsi_state_change *changes = lsi_alloc_zero(memory, ((size_t)all + 1) * sizeof(*changes));
+    lsi_lease_room *rooms = lsi_alloc(memory, ((size_t)count + 1) * sizeof(*rooms));
+    ls_status st = changes != NULL && rooms != NULL ? LS_OK : no_memory(name, count);
 
     *is_done = false;
-    if (changes == NULL || bytes == NULL)
-        st = lsi_fail(LS_ERR_NO_MEMORY, "group '%s': no memory for %" PRIu32 " leases", name, count);
     for (uint32_t i = 0; st == LS_OK && i < count; i++) {
-        key_of_row(&bytes[i].key, name, rows[i].place.shard);
-        changes[i] = (lsi_state_change){.key = bytes[i].key.bytes, .expected = rows[i].version};
-        if (!rows[i].is_removed)
-            changes[i].value = (ls_bytes){bytes[i].value, row_encode(&rows[i], bytes[i].value)};
-        if (rows[i].version == LSI_STATE_NONE)
-            all = count + 1;
+        changes[i] = lsi_lease_change(name, &rows[i], &rooms[i]);
+        if (rows[i].is_removed)
+            changes[i].value = (ls_bytes){NULL, 0};
     }
-    if (st == LS_OK && all > count) {
-        key_make(&own, "group", name, "");
-        settings_encode(settings, group);
-        changes[count] = (lsi_state_change){own.bytes, settings->version, {group, sizeof(group)}, 0};
-    }
+    for (uint32_t i = 0; st == LS_OK && i < beside.count; i++)
+        changes[count + i] = beside.changes[i];
+    for (uint32_t i = 0; st == LS_OK && i < more_count; i++)
+        changes[count + beside.count + i] = more[i];
     if (st == LS_OK)
         st = stream->engine->ops->state_write(stream, changes, all, &conflict);
     *is_done = st == LS_OK && conflict == all;
-    if (*is_done && all > count)
-        settings->version = changes[count].version;
     for (uint32_t i = 0; *is_done && i < count; i++)
         rows[i].version = changes[i].version;
+    for (uint32_t i = 0; *is_done && i < more_count; i++)
+        more[i].version = changes[count + beside.count + i].version;
     lsi_free(memory, changes);
-    lsi_free(memory, bytes);
+    lsi_free(memory, rooms);
+    return st;
+}
+
+ls_status lsi_lease_write(lsi_engine_stream *stream, const char *name, lsi_group_settings *settings,
+                          lsi_lease_row *rows, uint32_t count, lsi_lease_beside beside, bool *is_done)
+{
+    unsigned char bytes[SETTINGS_BYTES];
+    lsi_state_change group;
+    bool has_group = settings->is_changed;
+    key own;
+    ls_status st;
+
+    for (uint32_t i = 0; i < count; i++)
+        has_group = has_group || rows[i].version == LSI_STATE_NONE;
+    key_make(&own, "group", name, "");
+    settings_encode(settings, bytes);
+    group = (lsi_state_change){own.bytes, settings->version, {bytes, sizeof(bytes)}, 0};
+    st = write_all(stream, name, rows, count, beside, &group, has_group ? 1 : 0, is_done);
+    if (*is_done && has_group)
+        settings->version = group.version;
+    return st;
+}
+
+ls_status lsi_group_make_mapping(lsi_engine_stream *stream, const char *name, lsi_group_settings *settings,
+                                 lsi_lease_row *rows, uint32_t count, lsi_lease_beside beside, bool *is_done)
+{
+    unsigned char bytes[SETTINGS_BYTES];
+    lsi_group_settings found;
+    lsi_state_change more[2];
+    uint64_t groups;
+    key own;
+    ls_status st = find_number(stream, name, &found, &settings->number, &groups);
+
+    *is_done = false;
+    if (st != LS_OK)
+        return st;
+    if (found.version != LSI_STATE_NONE)
+        return lsi_fail(LS_ERR_EXISTS, "the stream has a %s '%s' already", found.mapping != 0 ? "mapping" : "group",
+                        name);
+    settings->created_us = lsi_wall_us(&stream->engine->env.clock);
+    settings_encode(settings, bytes);
+    key_make(&own, "group", name, "");
+    more[0] = (lsi_state_change){groups_key, groups, {"1", 1}, 0};
+    more[1] = (lsi_state_change){own.bytes, LSI_STATE_NONE, {bytes, sizeof(bytes)}, 0};
+    return write_all(stream, name, rows, count, beside, more, 2, is_done);
+}
+
+ls_status lsi_group_remove(lsi_engine_stream *stream, const char *name, const lsi_group_settings *settings,
+                           lsi_lease_beside beside, bool *is_done)
+{
+    lsi_state_change group = {.expected = settings->version};
+    lsi_lease_row *rows;
+    uint32_t count;
+    key own;
+    ls_status st = lsi_lease_rows(stream, name, &rows, &count);
+
+    *is_done = false;
+    if (st != LS_OK)
+        return st;
+    for (uint32_t i = 0; i < count; i++)
+        rows[i].is_removed = true;
+    key_make(&own, "group", name, "");
+    group.key = own.bytes;
+    st = write_all(stream, name, rows, count, beside, &group, 1, is_done);
+    lsi_free(&stream->engine->env.memory, rows);
     return st;
 }
 
 ls_status lsi_group_delete(lsi_engine_stream *stream, const char *name)
 {
-    const lsi_memory *memory = &stream->engine->env.memory;
     lsi_group_settings settings;
-    uint32_t count, conflict = 0, wanted = 1;
+    bool is_done = false;
     ls_status st = LS_OK;
 
-    while (st == LS_OK && conflict != wanted) { /* Leases change: again, until nobody was in between. */
-        lsi_state_change *changes = NULL;
-        lsi_lease_row *rows = NULL;
-        key *keys = NULL, own;
-
+    while (st == LS_OK && !is_done) { /* Leases change: again, until nobody was in between. */
         st = lsi_group_find(stream, name, &settings);
         if (st == LS_OK && settings.version == LSI_STATE_NONE)
             return lsi_fail(LS_ERR_NOT_FOUND, "the stream has no group '%s'", name);
+        if (st == LS_OK && settings.mapping != 0)
+            return lsi_fail(LS_ERR_STATE, "'%s' is a mapping: ls_mapping_delete deletes it", name);
         if (st == LS_OK)
-            st = lsi_lease_rows(stream, name, &rows, &count);
-        if (st != LS_OK)
-            return st;
-        wanted = count + 1;
-        changes = lsi_alloc_zero(memory, wanted * sizeof(*changes));
-        keys = lsi_alloc(memory, wanted * sizeof(*keys));
-        if (changes == NULL || keys == NULL) {
-            st = lsi_fail(LS_ERR_NO_MEMORY, "group '%s': no memory for its leases", name);
-        } else {
-            key_make(&own, "group", name, "");
-            changes[count] = (lsi_state_change){.key = own.bytes, .expected = settings.version};
-            for (uint32_t i = 0; i < count; i++) {
-                key_of_row(&keys[i], name, rows[i].place.shard);
-                changes[i] = (lsi_state_change){.key = keys[i].bytes, .expected = rows[i].version};
-            }
-            st = stream->engine->ops->state_write(stream, changes, wanted, &conflict);
-        }
-        lsi_free(memory, changes);
-        lsi_free(memory, keys);
-        lsi_free(memory, rows);
+            st = lsi_group_remove(stream, name, &settings, (lsi_lease_beside){NULL, 0}, &is_done);
     }
     return st;
 }

@@ -218,12 +218,12 @@ static uint64_t sum(uint64_t a, uint64_t b)
 }
 
 /* Everybody who has something, and me, who is the first; their number. */
-static uint32_t count_workers(const lsi_lease_seen *seen, uint32_t count, uint64_t me, lsi_lease_worker *workers,
-                              uint64_t weight_of_unknown)
+static uint32_t count_workers(const lsi_lease_seen *seen, uint32_t count, uint64_t me, uint32_t limit,
+                              lsi_lease_worker *workers, uint64_t weight_of_unknown)
 {
     uint32_t known = 1;
 
-    workers[0] = (lsi_lease_worker){.id = me};
+    workers[0] = (lsi_lease_worker){.id = me, .limit = limit};
     for (uint32_t i = 0; i < count; i++) {
         uint32_t k = 0;
 
@@ -234,6 +234,8 @@ static uint32_t count_workers(const lsi_lease_seen *seen, uint32_t count, uint64
         if (k == known)
             workers[known++] = (lsi_lease_worker){.id = seen[i].owner};
         workers[k].count++;
+        if (seen[i].limit != 0)
+            workers[k].limit = seen[i].limit;
         workers[k].load = sum(workers[k].load, sum(seen[i].load, weight_of_unknown));
     }
     return known;
@@ -290,6 +292,21 @@ static uint32_t ask_for(const lsi_lease_seen *seen, uint32_t count, const lsi_le
     return found;
 }
 
+/* So many leases each may have that all of them find a worker, though some take fewer. */
+static uint32_t share_of_each(const lsi_lease_worker *workers, uint32_t known, uint32_t count)
+{
+    uint32_t share = (count + known - 1) / known, placed = 0;
+
+    for (share = share > 1 ? share : 1; share < count; share++) {
+        placed = 0;
+        for (uint32_t i = 0; i < known && placed < count; i++)
+            placed += workers[i].limit != 0 && workers[i].limit < share ? workers[i].limit : share;
+        if (placed >= count)
+            break;
+    }
+    return share;
+}
+
 uint32_t lsi_lease_choose(const lsi_lease_seen *seen, uint32_t count, uint64_t me, uint32_t leases_max,
                           uint64_t random, lsi_lease_worker *workers, uint32_t *picks, bool *is_asking)
 {
@@ -302,12 +319,12 @@ uint32_t lsi_lease_choose(const lsi_lease_seen *seen, uint32_t count, uint64_t m
         free_count += seen[i].is_free;
     }
     unknown = count != 0 && load != 0 ? load / count / 10 + 1 : 1; /* An idle shard is a little work, too. */
-    known = count_workers(seen, count, me, workers, unknown);
+    known = count_workers(seen, count, me, leases_max, workers, unknown);
     room = workers[0].count < leases_max ? leases_max - workers[0].count : 0;
     chosen = pick(seen, count, true, room, random, picks);
     if (chosen > 0)
         return chosen;
-    target = known >= count ? 1 : (count + known - 1) / known;
+    target = share_of_each(workers, known, count);
     if (target > leases_max)
         target = leases_max;
     if (free_count > 0)

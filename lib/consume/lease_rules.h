@@ -58,13 +58,14 @@ bool lsi_lease_is_over(const lsi_shard *shards, uint32_t shard_count, const lsi_
 typedef struct lsi_lease_seen {
     uint64_t owner; /* who has it, or will have it when it was handed over; 0: nobody */
     uint64_t load;  /* bytes a second; 0: not known */
+    uint32_t limit; /* so many leases its owner takes at most; 0: not known */
     bool is_free;   /* nobody has it, or he who had it is gone or does not renew it */
     bool is_old;    /* it has been so for long: somebody must */
     bool is_moving; /* it is being handed over: it is not asked for again */
 } lsi_lease_seen;
 typedef struct lsi_lease_worker {
     uint64_t id, load;
-    uint32_t count;
+    uint32_t count, limit;
 } lsi_lease_worker;
 
 /* What `me` takes of `seen`: free ones up to its share of all, else one of the worker that has most of what it has,

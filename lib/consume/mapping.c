@@ -1,7 +1,6 @@
 /* Mappings as they are kept: values of their stream's state, changed by compare and swap.
  *
- * Where a mapping begins is a number for each shard before it is there itself, and those numbers are synced first: so
- * no crash lets it begin behind a record that was put after it. */
+ * Its leases (lease.h) are made, moved and removed with it, in one write. */
 #include "consume/mapping.h"
 
 #include <inttypes.h>
@@ -9,6 +8,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "consume/lease.h"
 
 static ls_bytes key_of(const char *name, char text[LSI_MAPPING_KEY_BYTES])
 {
@@ -112,58 +112,10 @@ static ls_status check_position(const lsi_env *env, const ls_position *position)
     return LS_OK;
 }
 
-/* The number at which `position` is in a shard now. NONE: its beginning. */
-static ls_status find_seqno(lsi_engine_stream *stream, const lsi_shard *shard, const ls_position *position,
-                            ls_seqno *out)
+static lsi_lease_start start_of(const ls_position *position)
 {
-    const lsi_engine_ops *ops = stream->engine->ops;
-    lsi_reader *reader;
-    ls_status st;
-
-    *out = LS_SEQNO_END;
-    if (shard->closed && (position->kind == LS_LATEST || shard->closed_us < position->timestamp_us))
-        return LS_OK;
-    st = ops->reader_open(stream, shard->index, LSI_READER_ONE_OF_MANY, &reader);
-    if (st != LS_OK)
-        return st;
-    st = ops->seek(reader, position);
-    if (st == LS_OK)
-        *out = ops->place(reader);
-    ops->reader_close(reader);
-    return st;
-}
-
-static ls_status find_starts(lsi_engine_stream *stream, const ls_position *position, lsi_mapping *mapping)
-{
-    const lsi_engine_ops *ops = stream->engine->ops;
-    lsi_stream_info info = {0};
-    ls_status st = ops->info(stream, &info);
-
-    if (st != LS_OK)
-        return st;
-    if (info.status == LS_STREAM_CREATING || info.status == LS_STREAM_DELETING) {
-        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' is being %s", info.name,
-                      info.status == LS_STREAM_CREATING ? "created" : "deleted");
-        goto out;
-    }
-    if (position->kind == LS_TRIM_HORIZON)
-        goto out;
-    mapping->own_starts = lsi_alloc(&mapping->memory, info.shard_count * sizeof(*mapping->own_starts));
-    if (mapping->own_starts == NULL)
-        st = lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory for mapping '%s'", info.name, mapping->name);
-    mapping->starts = mapping->own_starts;
-    for (uint32_t i = 0; st == LS_OK && i < info.shard_count; i++) {
-        lsi_mapping_start start = {.shard = info.shards[i].index};
-
-        st = find_seqno(stream, &info.shards[i], position, &start.seqno);
-        if (st == LS_OK && start.seqno != LS_SEQNO_NONE)
-            mapping->own_starts[mapping->start_count++] = start;
-    }
-    if (st == LS_OK) /* What a crash takes back would have its numbers given again, behind the mapping's back. */
-        st = ops->sync(stream->engine);
-out:
-    lsi_stream_info_free(&info);
-    return st;
+    return position->kind == LS_AT_TIMESTAMP ? (lsi_lease_start){LSI_START_TIME, position->timestamp_us}
+        : (lsi_lease_start){position->kind == LS_LATEST ? LSI_START_LATEST : LSI_START_HORIZON, 0};
 }
 
 /* ---- changing ---- */
@@ -209,20 +161,53 @@ static ls_status check_failure_stream(lsi_engine_stream *stream, const ls_mappin
     return st;
 }
 
+/* What makes the mapping what it is; the value is the caller's (lsi_free). */
+static ls_status change_of(const lsi_mapping *mapping, char text[LSI_MAPPING_KEY_BYTES], lsi_state_change *out)
+{
+    *out = (lsi_state_change){.key = key_of(mapping->name, text), .expected = mapping->version};
+    return lsi_mapping_encode(&mapping->memory, mapping, &out->value);
+}
+
+static void free_value(const lsi_mapping *mapping, const lsi_state_change *change)
+{
+    lsi_free(&mapping->memory, (void *)(uintptr_t)change->value.data);
+}
+
 /* `*conflict`: somebody else was faster, and nothing was changed. */
 static ls_status store(lsi_engine_stream *stream, const lsi_mapping *mapping, bool *conflict)
 {
-    const lsi_memory *memory = &stream->engine->env.memory;
     char text[LSI_MAPPING_KEY_BYTES];
-    lsi_state_change change = {.key = key_of(mapping->name, text), .expected = mapping->version};
+    lsi_state_change change;
     uint32_t at;
-    ls_status st = lsi_mapping_encode(memory, mapping, &change.value);
+    ls_status st = change_of(mapping, text, &change);
 
     if (st != LS_OK)
         return st;
     st = stream->engine->ops->state_write(stream, &change, 1, &at);
     *conflict = st == LS_OK && at < 1;
-    lsi_free(memory, (void *)(uintptr_t)change.value.data);
+    free_value(mapping, &change);
+    return st;
+}
+
+/* The mapping, its group, and a lease for each shard in which it begins. */
+static ls_status make(lsi_engine_stream *stream, const lsi_mapping *mapping, lsi_lease_start start, bool *is_done)
+{
+    lsi_group_settings settings = {.start = start, .mapping = mapping->id};
+    char text[LSI_MAPPING_KEY_BYTES];
+    lsi_state_change change;
+    lsi_lease_row *rows;
+    uint32_t count;
+    ls_status st = lsi_lease_first_rows(stream, start, &rows, &count);
+
+    if (st != LS_OK)
+        return st;
+    st = change_of(mapping, text, &change);
+    if (st == LS_OK) {
+        st = lsi_group_make_mapping(stream, mapping->name, &settings, rows, count, (lsi_lease_beside){&change, 1},
+                                    is_done);
+        free_value(mapping, &change);
+    }
+    lsi_free(&mapping->memory, rows);
     return st;
 }
 
@@ -231,7 +216,7 @@ ls_status lsi_mapping_create(lsi_engine_stream *stream, const char *name, const 
 {
     const lsi_env *env = &stream->engine->env;
     lsi_mapping *mapping;
-    bool conflict = false;
+    bool is_done = false;
     ls_status st = lsi_check_mapping_name(name);
 
     if (st == LS_OK)
@@ -247,19 +232,17 @@ ls_status lsi_mapping_create(lsi_engine_stream *stream, const char *name, const 
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for mapping '%s'", name);
     mapping->memory = env->memory;
     (void)snprintf(mapping->name, sizeof(mapping->name), "%s", name); /* fits: it was checked */
-    env->random(env->random_user, &mapping->id, sizeof(mapping->id));
-    mapping->progress_id = mapping->id;
+    do
+        env->random(env->random_user, &mapping->id, sizeof(mapping->id));
+    while (mapping->id == 0);
     mapping->version = LSI_STATE_NONE;
     mapping->status = LS_MAPPING_ENABLED;
     mapping->created_us = mapping->modified_us = lsi_wall_us(&env->clock);
     mapping->start_kind = position->kind;
     mapping->start_timestamp_us = position->timestamp_us;
     mapping->options = *options;
-    st = find_starts(stream, position, mapping);
-    if (st == LS_OK)
-        st = store(stream, mapping, &conflict);
-    if (st == LS_OK && conflict)
-        st = lsi_fail(LS_ERR_EXISTS, "the stream has a mapping '%s' already", name);
+    while (st == LS_OK && !is_done)
+        st = make(stream, mapping, start_of(position), &is_done);
     lsi_mapping_free(mapping);
     return st;
 }
@@ -295,65 +278,143 @@ ls_status lsi_mapping_change(lsi_engine_stream *stream, const char *name, const 
     return st;
 }
 
-/* The mapping, with where it begins in place of where it is. */
-static ls_status move(lsi_engine_stream *stream, const ls_position *position, lsi_mapping *mapping, bool *conflict)
+/* The leases as they are for one that begins now: `rows` [count] of those that there are, and `fresh` ones; out of both
+ * become [*out_count] that are to be written. Owners lose theirs. */
+static void move_rows(const lsi_lease_row *rows, uint32_t count, const lsi_lease_row *fresh, uint32_t fresh_count,
+                      lsi_lease_row *out, uint32_t *out_count)
 {
-    const lsi_env *env = &stream->engine->env;
-    ls_status st;
+    uint32_t made = 0, next = 0;
 
-    lsi_free(&env->memory, mapping->own_starts);
-    mapping->own_starts = NULL;
-    mapping->starts = NULL;
-    mapping->start_count = 0;
-    mapping->start_kind = position->kind;
-    mapping->start_timestamp_us = position->timestamp_us;
-    mapping->modified_us = lsi_wall_us(&env->clock);
-    env->random(env->random_user, &mapping->progress_id, sizeof(mapping->progress_id));
-    st = find_starts(stream, position, mapping);
-    return st == LS_OK ? store(stream, mapping, conflict) : st;
+    for (uint32_t i = 0; i < count; i++) {
+        lsi_lease_row *to;
+
+        while (next < fresh_count && fresh[next].place.shard < rows[i].place.shard)
+            out[made++] = fresh[next++];
+        to = &out[made++];
+        *to = rows[i];
+        to->is_removed = next == fresh_count || fresh[next].place.shard != rows[i].place.shard;
+        if (to->is_removed)
+            continue;
+        *to = fresh[next++];
+        to->version = rows[i].version;
+        to->counter = rows[i].counter + 1;
+    }
+    while (next < fresh_count)
+        out[made++] = fresh[next++];
+    *out_count = made;
+}
+
+/* `*is_there` false: the mapping has gone since it was looked at. */
+static ls_status find_group(lsi_engine_stream *stream, const lsi_mapping *mapping, lsi_group_settings *out,
+                            bool *is_there)
+{
+    lsi_mapping *now;
+    ls_status st = lsi_group_find(stream, mapping->name, out);
+
+    *is_there = st == LS_OK && out->version != LSI_STATE_NONE && out->mapping == mapping->id;
+    if (st != LS_OK || *is_there)
+        return st;
+    st = lsi_mapping_load(stream, mapping->name, &now);
+    if (st != LS_OK)
+        return st;
+    if (now->id == mapping->id)
+        st = lsi_fail(LS_ERR_CORRUPT, "mapping '%s' has no group", mapping->name);
+    lsi_mapping_free(now);
+    return st;
+}
+
+/* The mapping is at `start`, and all that is known of its progress forgotten. */
+static ls_status move(lsi_engine_stream *stream, const lsi_mapping *mapping, lsi_lease_start start, bool *is_done)
+{
+    const lsi_memory *memory = &mapping->memory;
+    lsi_lease_row *rows = NULL, *fresh = NULL, *all = NULL;
+    uint32_t count, fresh_count, all_count;
+    char text[LSI_MAPPING_KEY_BYTES];
+    lsi_window_removals windows = {.count = 0};
+    lsi_group_settings settings;
+    bool is_there;
+    ls_status st = find_group(stream, mapping, &settings, &is_there);
+
+    if (st != LS_OK || !is_there)
+        return st;
+    settings.start = start;
+    settings.created_us = lsi_wall_us(&stream->engine->env.clock);
+    settings.is_changed = true;
+    st = lsi_lease_rows(stream, mapping->name, &rows, &count);
+    if (st == LS_OK)
+        st = lsi_lease_first_rows(stream, start, &fresh, &fresh_count);
+    if (st == LS_OK)
+        st = lsi_window_find_all(stream, mapping->name, &windows);
+    if (st == LS_OK) {
+        all = lsi_alloc(memory, ((size_t)count + fresh_count + 1) * sizeof(*all));
+        st = all == NULL ? lsi_fail(LS_ERR_NO_MEMORY, "no memory for the leases of mapping '%s'", mapping->name)
+                         : change_of(mapping, text, &windows.changes[0]);
+    }
+    if (st == LS_OK) {
+        move_rows(rows, count, fresh, fresh_count, all, &all_count);
+        st = lsi_lease_write(stream, mapping->name, &settings, all, all_count,
+                             (lsi_lease_beside){windows.changes, windows.count + 1}, is_done);
+        free_value(mapping, &windows.changes[0]);
+    }
+    lsi_window_removals_free(memory, &windows);
+    lsi_free(memory, all);
+    lsi_free(memory, fresh);
+    lsi_free(memory, rows);
+    return st;
 }
 
 ls_status lsi_mapping_seek(lsi_engine_stream *stream, const char *name, const ls_position *position)
 {
-    bool conflict;
+    bool is_done = false;
     ls_status st = check_position(&stream->engine->env, position);
 
-    if (st != LS_OK)
-        return st;
-    do {
+    while (st == LS_OK && !is_done) {
         lsi_mapping *mapping;
 
         st = lsi_mapping_load(stream, name, &mapping);
         if (st != LS_OK)
             return st;
-        conflict = false;
-        st = move(stream, position, mapping, &conflict);
+        mapping->start_kind = position->kind;
+        mapping->start_timestamp_us = position->timestamp_us;
+        mapping->modified_us = lsi_wall_us(&stream->engine->env.clock);
+        st = move(stream, mapping, start_of(position), &is_done);
         lsi_mapping_free(mapping);
-    } while (conflict);
+    }
+    return st;
+}
+
+static ls_status remove_all(lsi_engine_stream *stream, const lsi_mapping *mapping, bool *is_done)
+{
+    char text[LSI_MAPPING_KEY_BYTES];
+    lsi_window_removals windows;
+    lsi_group_settings settings;
+    bool is_there;
+    ls_status st = find_group(stream, mapping, &settings, &is_there);
+
+    if (st == LS_OK && is_there)
+        st = lsi_window_find_all(stream, mapping->name, &windows);
+    if (st != LS_OK || !is_there)
+        return st;
+    windows.changes[0] = (lsi_state_change){.key = key_of(mapping->name, text), .expected = mapping->version};
+    st = lsi_group_remove(stream, mapping->name, &settings, (lsi_lease_beside){windows.changes, windows.count + 1},
+                          is_done);
+    lsi_window_removals_free(&mapping->memory, &windows);
     return st;
 }
 
 ls_status lsi_mapping_remove(lsi_engine_stream *stream, const char *name)
 {
-    char text[LSI_MAPPING_KEY_BYTES];
-    bool conflict;
-    ls_status st;
+    bool is_done = false;
+    ls_status st = LS_OK;
 
-    do {
-        lsi_state_change change = {.value = {NULL, 0}};
+    while (st == LS_OK && !is_done) {
         lsi_mapping *mapping;
-        uint32_t at;
 
         st = lsi_mapping_load(stream, name, &mapping);
         if (st != LS_OK)
             return st;
-        change.key = key_of(name, text);
-        change.expected = mapping->version;
+        st = remove_all(stream, mapping, &is_done);
         lsi_mapping_free(mapping);
-        st = stream->engine->ops->state_write(stream, &change, 1, &at);
-        conflict = st == LS_OK && at < 1;
-    } while (conflict);
-    /* What a crash leaves of the rows says nothing to a mapping of the same name that is made later: it has another
-     * id. */
-    return st == LS_OK ? lsi_mapping_rows_remove(stream, name) : st;
+    }
+    return st;
 }

@@ -1,8 +1,9 @@
 /* The inside of mappings: their values in the stream's state.
  *
  *     mapping/NAME              settings, status, where it begins (mapping_codec.c)
- *     progress/NAME/<shard>     how far a shard was worked on, and who works on it (mapping_rows.c)
- *     runner/NAME/<id>          somebody who runs it, and lives as long as this changes (mapping_rows.c) */
+ *     window/NAME/<shard>       the tumbling window that is open in a shard (mapping_window.c)
+ *
+ * How far each shard was worked on, and by whom, is a lease of the group that has the mapping's name and id (lease.h). */
 #ifndef LSI_CONSUME_MAPPING_H
 #define LSI_CONSUME_MAPPING_H
 
@@ -19,44 +20,29 @@ ls_status lsi_mapping_encode(const lsi_memory *memory, const lsi_mapping *mappin
 /* CORRUPT; VERSION: of a later release. `*out` is the caller's (lsi_mapping_free). */
 ls_status lsi_mapping_decode(const lsi_memory *memory, const lsi_state_entry *entry, lsi_mapping **out);
 
-/* ---- mapping_rows.c ---- */
+/* ---- mapping_window.c ---- */
 
-/* How far a shard was worked on. One of another progress id is from before the mapping was moved, or of one that had
- * the name before: it says nothing. */
-typedef struct lsi_mapping_row {
-    uint32_t shard;
-    uint64_t version; /* LSI_STATE_NONE: there is none yet */
-    uint64_t progress_id; /* the mapping's */
-    uint64_t owner;   /* the runner that works on it; 0: nobody */
-    lsi_progress progress; /* the state of a window is a view of `bytes` */
-    void *bytes;           /* the owner's (lsi_free) */
-    bool is_known;         /* it was read */
-    ls_mapping_result result; /* of the last batch */
-} lsi_mapping_row;
+#define LSI_WINDOW_KEY_BYTES (LSI_STREAM_NAME_MAX + 24u)
 
-typedef struct lsi_mapping_runner_row {
-    uint64_t id;
-    uint64_t version;
-    uint32_t failover_ms; /* it is dead when this did not change for so long */
-    uint32_t shards_max;  /* 0: no limit */
-    uint64_t beat;
-    uint64_t ticket; /* the engine's, which knows whether its process is gone */
-    bool is_dead;    /* not stored: whoever looks has seen it */
-} lsi_mapping_runner_row;
+/* What makes the window of `progress` that of the shard, or takes it away. Its value is the caller's (lsi_free), its key
+ * is in `text`. NO_MEMORY. */
+ls_status lsi_window_change(const lsi_memory *memory, const char *name, uint32_t shard, const lsi_progress *progress,
+                            char text[LSI_WINDOW_KEY_BYTES], lsi_state_change *out);
+/* The fields of `out` for a window, if there is one; the state is a view of `*bytes`, the caller's (lsi_free), on
+ * failure too. */
+ls_status lsi_window_load(lsi_engine_stream *stream, const char *name, uint32_t shard, lsi_progress *out, void **bytes);
 
-/* All of them; the shards' rise by shard and come without their windows' states. Both arrays are the caller's
- * (lsi_free). What is of another mapping, or is no row, is left out; it is in the way of nobody. */
-ls_status lsi_mapping_rows(lsi_engine_stream *stream, const lsi_mapping *mapping, lsi_mapping_row **rows,
-                           uint32_t *count, lsi_mapping_runner_row **runners, uint32_t *runner_count);
-/* One shard's, whole; without one `version` is NONE, or that of what is in its place. */
-ls_status lsi_mapping_row_load(lsi_engine_stream *stream, const lsi_mapping *mapping, uint32_t shard,
-                               lsi_mapping_row *out);
-/* If it has the version that it had: `*is_done`, and it has its new one. `is_removed`: it goes. */
-ls_status lsi_mapping_row_write(lsi_engine_stream *stream, const char *name, lsi_mapping_row *row, bool is_removed,
-                                bool *is_done);
-ls_status lsi_mapping_runner_write(lsi_engine_stream *stream, const char *name, uint64_t mapping_id,
-                                   lsi_mapping_runner_row *row, bool is_removed, bool *is_done);
-/* Whatever there is of rows under that name. */
-ls_status lsi_mapping_rows_remove(lsi_engine_stream *stream, const char *name);
+/* What takes all windows of a mapping away. `changes` has room for one change more, which is its first. */
+typedef struct lsi_window_removals {
+    uint32_t count; /* of keys */
+    lsi_state_change *changes;
+    struct lsi_window_removal {
+        char text[LSI_WINDOW_KEY_BYTES];
+        size_t size;
+    } *keys;
+    size_t capacity;
+} lsi_window_removals;
+ls_status lsi_window_find_all(lsi_engine_stream *stream, const char *name, lsi_window_removals *out);
+void lsi_window_removals_free(const lsi_memory *memory, lsi_window_removals *of);
 
 #endif

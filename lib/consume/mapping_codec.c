@@ -10,8 +10,7 @@
 #include "base/status.h"
 
 #define FORMAT 1u
-#define HEAD_BYTES 112u
-#define START_BYTES 12u
+#define HEAD_BYTES 100u
 
 void lsi_mapping_free(lsi_mapping *mapping)
 {
@@ -22,7 +21,6 @@ void lsi_mapping_free(lsi_mapping *mapping)
     memory = mapping->memory;
     lsi_free(&memory, mapping->texts);
     lsi_free(&memory, mapping->filters);
-    lsi_free(&memory, mapping->own_starts);
     lsi_free(&memory, mapping);
 }
 
@@ -57,15 +55,13 @@ static void put_head(lsi_writer *to, const lsi_mapping *mapping)
     lsi_put_u32(to, (uint32_t)options->handler_timeout_ms);
     lsi_put_u32(to, options->sync_interval_ms);
     lsi_put_u32(to, options->filter_count);
-    lsi_put_u32(to, mapping->start_count);
     lsi_put_u32(to, name_bytes(options->failure_stream));
-    lsi_put_u64(to, mapping->progress_id);
 }
 
 ls_status lsi_mapping_encode(const lsi_memory *memory, const lsi_mapping *mapping, ls_bytes *out)
 {
     const ls_mapping_options *options = &mapping->options;
-    size_t size = HEAD_BYTES + (size_t)mapping->start_count * START_BYTES + name_bytes(options->failure_stream);
+    size_t size = HEAD_BYTES + name_bytes(options->failure_stream);
     unsigned char *bytes;
     lsi_writer to;
 
@@ -76,10 +72,6 @@ ls_status lsi_mapping_encode(const lsi_memory *memory, const lsi_mapping *mappin
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for mapping '%s'", mapping->name);
     to = (lsi_writer){bytes, bytes + size};
     put_head(&to, mapping);
-    for (uint32_t i = 0; i < mapping->start_count; i++) {
-        lsi_put_u32(&to, mapping->starts[i].shard);
-        lsi_put_u64(&to, mapping->starts[i].seqno);
-    }
     for (uint32_t i = 0; i < options->filter_count; i++) {
         size_t text_size = strlen(options->filters[i]) + 1;
 
@@ -117,38 +109,12 @@ static void take_head(lsi_cursor *from, lsi_mapping *mapping, uint32_t *name_siz
     options->handler_timeout_ms = (int32_t)lsi_take_u32(from);
     options->sync_interval_ms = lsi_take_u32(from);
     options->filter_count = lsi_take_u32(from);
-    mapping->start_count = lsi_take_u32(from);
     *name_size = lsi_take_u32(from);
-    mapping->progress_id = lsi_take_u64(from);
 }
 
 static ls_status no_memory(const lsi_mapping *mapping)
 {
     return lsi_fail(LS_ERR_NO_MEMORY, "no memory for mapping '%s'", mapping->name);
-}
-
-static ls_status take_starts(lsi_cursor *from, lsi_mapping *mapping)
-{
-    if (from->bad || mapping->start_count > (size_t)(from->end - from->at) / START_BYTES) {
-        from->bad = true;
-        mapping->start_count = 0;
-    }
-    if (mapping->start_count == 0)
-        return LS_OK;
-    mapping->own_starts = lsi_alloc(&mapping->memory, mapping->start_count * sizeof(*mapping->own_starts));
-    if (mapping->own_starts == NULL)
-        return no_memory(mapping);
-    mapping->starts = mapping->own_starts;
-    for (uint32_t i = 0; i < mapping->start_count; i++) {
-        lsi_mapping_start *start = &mapping->own_starts[i];
-
-        *start = (lsi_mapping_start){.shard = lsi_take_u32(from)};
-        start->seqno = lsi_take_u64(from);
-        if ((i > 0 && start->shard <= start[-1].shard) || start->shard >= LSI_SHARD_INDEX_END ||
-            start->seqno == LS_SEQNO_NONE || start->seqno > LS_SEQNO_END)
-            from->bad = true;
-    }
-    return LS_OK;
 }
 
 static ls_status take_filters(lsi_cursor *from, lsi_mapping *mapping)
@@ -233,9 +199,7 @@ ls_status lsi_mapping_decode(const lsi_memory *memory, const lsi_state_entry *en
         goto fail;
     }
     take_head(&from, mapping, &failure_stream_bytes);
-    st = take_starts(&from, mapping);
-    if (st == LS_OK)
-        st = take_filters(&from, mapping);
+    st = take_filters(&from, mapping);
     if (st == LS_OK)
         take_failure_stream(&from, failure_stream_bytes, mapping);
     if (st == LS_OK && (format != FORMAT || from.bad || from.at != from.end || !is_valid(mapping)))

@@ -1,183 +1,62 @@
-/* A run of a mapping: which shards are worked on here.
+/* A run of a mapping: which shards are worked on here, and what is saved of their progress.
  *
- * All runs of a mapping, in all processes, see the same rows of the stream's state and wait for their changes. Each
- * has a row of its own, which it changes three times in `failover_ms`; whose row stands still for as long as it
- * states, by the looker's own monotonic clock, or is gone, is dead; so is at once whose process is gone by the
- * kernel's word. A shard is worked on by the run that its row names.
+ * A run is a worker of the mapping's group (group.c): what it has a lease of it works on, with threads for each shard
+ * (mapping_worker.c). The run's own thread alone touches group and leases; workers only tell it that there is something
+ * to be saved.
  *
- *   M6  A shard can be had when it is not finished, its parents are finished or gone, and its row names nobody, or
- *       somebody dead. It is taken by one swap of its row, and given back by another: a run that was dead for others is
- *       refused by the version of the row (W2).
- *   M7  Each run has at most its share, rounded up, of the shards that can be worked on; who has more gives one back.
- *   M8  Other settings, a pause and the end stop all workers first; what they stored is where the next ones begin. */
+ *   M6  What is saved was synced before, with all that handlers have put: place, last result and the window's state in
+ *       one step, fenced by the lease (G1).
+ *   M7  Who has lost a lease saves nothing more; in this process its shard has a worker again only when the one that is
+ *       there has finished. A lease that another worker asks for is given over once the handlers have returned, and
+ *       what is finished is saved.
+ *   M8  Other settings, a pause and the end stop all workers first; what they saved is where the next ones begin. */
 #include "consume/mapping_run.h"
 
 #include <inttypes.h>
 
 #include "base/patience.h"
 
-#define PAUSE_US 100000
-#define DEATHS_US 1000000 /* so often it is asked whether the others' processes are gone */
-
-typedef struct lsi_seen_runner {
-    uint64_t id, version, ticket;
-    int64_t since_us; /* monotonic: so long it has this version */
-    bool is_there, has_changed;
-} lsi_seen_runner;
-
-/* What a look found. */
-typedef struct found {
-    lsi_stream_info info;
-    lsi_mapping_row *rows;
-    uint32_t row_count;
-    lsi_mapping_runner_row *runners;
-    uint32_t runner_count;
-} found;
+#define PAUSE_US 100000 /* before what failed for want of memory, space, or a lock is tried again */
 
 void lsi_mapping_wake(lsi_engine_stream *stream)
 {
     stream->engine->ops->wake(stream, LSI_STATE_SHARD);
 }
 
-/* ---- the run's own row ---- */
-
-static ls_status renew(lsi_run *run, bool *is_mine)
+static int64_t now_us(const lsi_run *run)
 {
-    int64_t now_us = lsi_monotonic_us(&run->env->clock);
-    ls_status st;
-
-    *is_mine = true;
-    if (now_us < run->renew_us)
-        return LS_OK;
-    run->me.beat++;
-    st = lsi_mapping_runner_write(run->stream, run->how->name, run->how->id, &run->me, false, is_mine);
-    if (st == LS_OK)
-        run->renew_us = now_us + (int64_t)run->me.failover_ms * 1000 / 3;
-    return st;
+    return lsi_monotonic_us(&run->env->clock);
 }
 
-/* Under a new name: whoever knew the last one has given it up. */
-static void become_new(lsi_run *run)
+static bool passes_by_itself(ls_status st)
 {
-    do
-        run->env->random(run->env->random_user, &run->me.id, sizeof(run->me.id));
-    while (run->me.id == 0);
-    run->me.version = LSI_STATE_NONE;
-    run->me.ticket = run->stream->engine->ops->ticket(run->stream->engine);
-    run->me.failover_ms = run->how->failover_ms;
-    run->me.shards_max = run->how->shards_max;
-    run->renew_us = 0;
+    return st == LS_ERR_BUSY || st == LS_ERR_FULL || st == LS_ERR_NO_MEMORY;
 }
 
-/* ---- who lives ---- */
+/* ---- workers ---- */
 
-static lsi_seen_runner *seen_of(lsi_run *run, uint64_t id)
+static void stop(lsi_worker *worker)
 {
-    for (size_t i = 0; i < run->seen_count; i++)
-        if (run->seen[i].id == id)
-            return &run->seen[i];
-    return NULL;
+    if (worker->is_leaving)
+        return;
+    worker->is_leaving = true;
+    lsi_worker_stop(worker);
 }
 
-static ls_status see(lsi_run *run, const lsi_mapping_runner_row *row, int64_t now_us)
+static void stop_all(lsi_run *run)
 {
-    lsi_seen_runner *seen = seen_of(run, row->id);
-
-    if (seen == NULL) {
-        if (!lsi_grow(&run->env->memory, (void **)&run->seen, &run->seen_capacity, run->seen_count + 1,
-                      sizeof(*run->seen)))
-            return lsi_fail(LS_ERR_NO_MEMORY, "no memory for the runs of mapping '%s'", run->how->name);
-        seen = &run->seen[run->seen_count++];
-        *seen = (lsi_seen_runner){.id = row->id, .version = row->version, .ticket = row->ticket, .since_us = now_us};
-    }
-    if (seen->version != row->version) {
-        seen->version = row->version;
-        seen->since_us = now_us;
-        seen->has_changed = true;
-    }
-    seen->is_there = true;
-    return LS_OK;
+    for (lsi_worker *at = run->workers; at != NULL; at = at->next)
+        stop(at);
 }
 
-static bool is_gone(const lsi_run *run, uint64_t ticket)
+static void forget(lsi_run *run, lsi_worker *worker)
 {
-    return run->stream->engine->ops->ticket_is_gone(run->stream->engine, ticket);
-}
+    lsi_worker **link = &run->workers;
 
-/* Looks at the runners; those that are dead are removed, for everybody. */
-static ls_status see_all(lsi_run *run, found *of)
-{
-    int64_t now_us = lsi_monotonic_us(&run->env->clock);
-    ls_status st = LS_OK;
-    size_t kept = 0;
-
-    for (size_t i = 0; i < run->seen_count; i++)
-        run->seen[i].is_there = false;
-    for (uint32_t i = 0; st == LS_OK && i < of->runner_count; i++) {
-        lsi_mapping_runner_row *row = &of->runners[i];
-        const lsi_seen_runner *seen;
-        bool is_done;
-
-        if (row->id != run->me.id)
-            st = see(run, row, now_us);
-        seen = seen_of(run, row->id);
-        row->is_dead = st == LS_OK && seen != NULL &&
-            (now_us - seen->since_us >= (int64_t)row->failover_ms * 1000 || is_gone(run, row->ticket));
-        if (row->is_dead)
-            st = lsi_mapping_runner_write(run->stream, run->how->name, run->how->id, row, true, &is_done);
-        /* If that was refused it lives: the next look sees it. */
-    }
-    for (size_t i = 0; i < run->seen_count; i++)
-        if (run->seen[i].is_there)
-            run->seen[kept++] = run->seen[i];
-    run->seen_count = kept;
-    return st;
-}
-
-/* `*is_proven`: it was seen to change, and does not only look alive to who has just come. */
-static bool lives(const lsi_run *run, const found *of, uint64_t id, bool *is_proven)
-{
-    int64_t now_us = lsi_monotonic_us(&run->env->clock);
-
-    *is_proven = id == run->me.id;
-    if (*is_proven)
-        return true;
-    for (uint32_t i = 0; i < of->runner_count; i++)
-        for (size_t k = 0; of->runners[i].id == id && k < run->seen_count; k++)
-            if (run->seen[k].id == id) {
-                *is_proven = run->seen[k].has_changed;
-                return !of->runners[i].is_dead &&
-                    now_us - run->seen[k].since_us < (int64_t)of->runners[i].failover_ms * 1000;
-            }
-    return false;
-}
-
-/* ---- shards ---- */
-
-static const lsi_mapping_row *row_of(const found *of, uint32_t shard)
-{
-    for (uint32_t i = 0; i < of->row_count; i++)
-        if (of->rows[i].shard == shard)
-            return &of->rows[i];
-    return NULL;
-}
-
-/* The last number that is finished, of a shard without a row. */
-static ls_seqno start_of(const lsi_mapping *mapping, uint32_t shard)
-{
-    for (uint32_t i = 0; i < mapping->start_count; i++)
-        if (mapping->starts[i].shard == shard)
-            return mapping->starts[i].seqno == LS_SEQNO_END ? LS_SEQNO_END : mapping->starts[i].seqno - 1;
-    return LS_SEQNO_NONE;
-}
-
-static bool is_finished(const lsi_run *run, const found *of, uint32_t shard)
-{
-    const lsi_mapping_row *row = row_of(of, shard);
-
-    if (shard == LSI_NO_SHARD || lsi_shard_find(of->info.shards, of->info.shard_count, shard) == NULL)
-        return true;
-    return (row != NULL ? row->progress.position : start_of(run->mapping, shard)) == LS_SEQNO_END;
+    while (*link != worker)
+        link = &(*link)->next;
+    *link = worker->next;
+    lsi_worker_free(worker);
 }
 
 static lsi_worker *worker_of(const lsi_run *run, uint32_t shard)
@@ -188,34 +67,16 @@ static lsi_worker *worker_of(const lsi_run *run, uint32_t shard)
     return NULL;
 }
 
-static bool is_workable(const lsi_run *run, const found *of, const lsi_shard *shard)
+static ls_status begin(lsi_run *run, lsi_lease *lease)
 {
-    return !is_finished(run, of, shard->index) && is_finished(run, of, shard->parent) &&
-        is_finished(run, of, shard->adjacent_parent);
-}
-
-/* M6 */
-static ls_status take(lsi_run *run, const found *of, const lsi_shard *shard)
-{
-    const lsi_mapping_row *seen = row_of(of, shard->index);
+    const lsi_shard *shard =
+        lsi_shard_find(run->group->info.shards, run->group->info.shard_count, lease->row.place.shard);
     lsi_worker *worker;
-    lsi_mapping_row row;
-    bool is_done = false;
-    ls_status st = lsi_mapping_row_load(run->stream, run->mapping, shard->index, &row);
+    ls_status st;
 
-    if (st != LS_OK)
-        return st;
-    if (seen == NULL)
-        row.progress.position = start_of(run->mapping, shard->index);
-    row.owner = run->me.id;
-    /* One that was changed since the look, or made, is looked at anew. */
-    if (seen != NULL ? row.version == seen->version : !row.is_known)
-        st = lsi_mapping_row_write(run->stream, run->how->name, &row, false, &is_done);
-    if (!is_done) {
-        lsi_free(&run->env->memory, row.bytes);
-        return st;
-    }
-    st = lsi_worker_start(run, shard, &row, &worker);
+    if (shard == NULL)
+        return LS_OK; /* It expired just now: its lease goes with it. */
+    st = lsi_worker_start(run, shard, lease, &worker);
     if (st != LS_OK)
         return st;
     worker->next = run->workers;
@@ -223,116 +84,131 @@ static ls_status take(lsi_run *run, const found *of, const lsi_shard *shard)
     return LS_OK;
 }
 
-/* How many shards a run may have, so that all of them find one: each up to its own limit. */
-static uint32_t share_of_each(const lsi_run *run, const found *of, uint32_t workable)
+/* ---- progress ---- */
+
+/* M6. What was handled may have been put elsewhere. */
+static ls_status save_now(lsi_run *run, lsi_worker *worker)
 {
-    uint32_t most = 0, placed = 0;
-
-    while (placed < workable && most < workable) {
-        placed = 0;
-        most++;
-        for (uint32_t i = 0; i < of->runner_count; i++) {
-            uint32_t limit = of->runners[i].shards_max;
-            bool is_proven;
-
-            if (lives(run, of, of->runners[i].id, &is_proven))
-                placed += limit != 0 && limit < most ? limit : most;
-        }
-    }
-    return run->how->shards_max != 0 && most > run->how->shards_max ? run->how->shards_max : most;
-}
-
-/* M7. `*is_waiting`: there is a shard that this run may still come to have. */
-static ls_status share(lsi_run *run, const found *of, bool *is_waiting)
-{
-    uint32_t workable = 0, mine = 0, leaving = 0, most;
+    const lsi_engine_ops *ops = run->stream->engine->ops;
+    const lsi_progress *progress = &worker->saving.progress;
+    char key[LSI_WINDOW_KEY_BYTES];
+    lsi_state_change window;
+    bool has_change = progress->has_window || worker->has_saved_window;
     ls_status st = LS_OK;
 
-    for (uint32_t i = 0; i < of->info.shard_count; i++) {
-        const lsi_worker *worker = worker_of(run, of->info.shards[i].index);
-
-        workable += is_workable(run, of, &of->info.shards[i]) && (worker == NULL || !worker->is_over);
-        mine += worker != NULL && !worker->is_over;
-        leaving += worker != NULL && !worker->is_over && worker->is_leaving;
-    }
-    most = share_of_each(run, of, workable);
-    for (uint32_t i = 0; st == LS_OK && i < of->info.shard_count; i++) {
-        const lsi_shard *shard = &of->info.shards[i];
-        const lsi_mapping_row *row = row_of(of, shard->index);
-        bool is_proven;
-
-        if (!is_workable(run, of, shard) || worker_of(run, shard->index) != NULL)
-            continue;
-        if (row != NULL && row->owner != 0 && row->owner != run->me.id && lives(run, of, row->owner, &is_proven)) {
-            *is_waiting = *is_waiting || !is_proven;
-            continue;
-        }
-        *is_waiting = true;
-        if (mine < most) {
-            st = take(run, of, shard);
-            mine++;
-        }
-    }
-    for (lsi_worker *at = run->workers; at != NULL && mine - leaving > most; at = at->next)
-        if (!at->is_over && !at->is_leaving) {
-            at->is_leaving = true;
-            lsi_worker_stop(at);
-            leaving++;
-        }
+    if (ops->durability(run->stream->engine) != LS_DURABILITY_SYNC)
+        st = ops->sync(run->stream->engine);
+    if (st == LS_OK)
+        st = lsi_window_change(&run->env->memory, run->mapping->name, worker->shard, progress, key, &window);
+    if (st != LS_OK)
+        return st;
+    st = lsi_lease_save(worker->lease, progress->position, (uint32_t)worker->saving.result,
+                        (lsi_lease_beside){&window, has_change ? 1 : 0});
+    lsi_free(&run->env->memory, (void *)(uintptr_t)window.value.data);
+    if (st == LS_OK)
+        worker->has_saved_window = progress->has_window;
     return st;
 }
 
-/* Rows of shards that the stream has no longer say nothing. */
-static ls_status forget_gone(lsi_run *run, found *of)
+/* What is not saved for a reason that passes is saved in time, unless it `is_last`. */
+static void save(lsi_run *run, lsi_worker *worker, bool is_last)
 {
-    ls_status st = LS_OK;
+    ls_status st;
 
-    for (uint32_t i = 0; st == LS_OK && i < of->row_count; i++) {
-        bool is_done;
-
-        if (lsi_shard_find(of->info.shards, of->info.shard_count, of->rows[i].shard) == NULL &&
-            worker_of(run, of->rows[i].shard) == NULL)
-            st = lsi_mapping_row_write(run->stream, run->how->name, &of->rows[i], true, &is_done);
+    if (worker->is_lost || !lsi_worker_take_progress(worker))
+        return;
+    lsi_patience_begin(run->env->busy_timeout_ms);
+    st = save_now(run, worker);
+    worker->saved_us = now_us(run);
+    worker->is_unsaved = st != LS_OK;
+    if (st == LS_OK)
+        return;
+    if (st == LS_ERR_LEASE_LOST || st == LS_ERR_NOT_FOUND) { /* If the mapping is gone, a look will say so. */
+        worker->is_lost = true;
+        stop(worker);
+    } else if (passes_by_itself(st) && !is_last) {
+        lsi_env_log(run->env, LS_LOG_WARNING, "mapping '%s' shard %" PRIu32 ": progress is not stored yet: %s",
+                    run->mapping->name, worker->shard, lsi_error_current()->message);
+    } else {
+        lsi_error_note_first(st, &run->st, &run->why);
     }
-    return st;
 }
 
-/* ---- the workers ---- */
-
-static void stop_all(lsi_run *run)
+/* When the next of them is due. */
+static int64_t save_due(lsi_run *run)
 {
-    for (lsi_worker *at = run->workers; at != NULL; at = at->next)
-        if (!at->is_over && !at->is_leaving) {
-            at->is_leaving = true;
-            lsi_worker_stop(at);
+    int64_t next_us = INT64_MAX;
+
+    for (lsi_worker *at = run->workers; at != NULL; at = at->next) {
+        int64_t due_us = lsi_worker_due_us(at);
+
+        if (due_us <= now_us(run)) {
+            save(run, at, false);
+            due_us = lsi_worker_due_us(at);
         }
+        next_us = due_us < next_us ? due_us : next_us;
+    }
+    return next_us;
 }
 
-/* Those that have finished go, but for what is caught up. True: none works any more. */
+/* ---- leases ---- */
+
+/* Errors: others then take over in time. */
+static void give_over(lsi_run *run, lsi_lease *lease, bool for_good)
+{
+    if ((for_good ? lsi_lease_leave(lease) : lsi_lease_close(lease)) != LS_OK)
+        lsi_env_log(run->env, LS_LOG_WARNING, "mapping '%s': a shard is not given over: %s", run->how->name,
+                    lsi_error_current()->message);
+}
+
+/* M7. Those that have finished are saved and go. True: none works any more. */
 static bool reap(lsi_run *run)
 {
-    lsi_worker **link = &run->workers;
     bool is_idle = true;
 
-    while (*link != NULL) {
-        lsi_worker *worker = *link;
+    for (lsi_worker *at = run->workers, *next; at != NULL; at = next) {
+        lsi_lease *caught_up = NULL;
 
-        if (worker->is_over || !atomic_load_explicit(&worker->is_finished, memory_order_acquire)) {
-            is_idle = is_idle && worker->is_over;
-            link = &worker->next;
+        next = at->next;
+        if (!atomic_load_explicit(&at->is_finished, memory_order_acquire)) {
+            is_idle = false;
             continue;
         }
-        if (worker->st != LS_OK && run->st == LS_OK) {
-            run->st = worker->st;
-            run->why = worker->why;
+        save(run, at, true);
+        if (at->st != LS_OK && run->st == LS_OK) {
+            run->st = at->st;
+            run->why = at->why;
         }
-        worker->is_over = worker->is_caught_up && !worker->is_lost;
-        if (worker->is_over)
-            continue;
-        *link = worker->next;
-        lsi_worker_free(worker);
+        if (at->is_caught_up && !at->is_lost && !at->is_leaving)
+            caught_up = at->lease;
+        forget(run, at);
+        if (caught_up != NULL)
+            give_over(run, caught_up, true);
     }
     return is_idle;
+}
+
+/* M7. What this worker of the group has, and no longer has. `begins`: what it has is worked on. */
+static ls_status follow_leases(lsi_run *run, bool begins)
+{
+    ls_status st = LS_OK;
+
+    for (lsi_lease *at = run->group->leases, *next; at != NULL; at = next) {
+        lsi_worker *worker = worker_of(run, at->row.place.shard);
+        bool is_leaving = at->is_lost || at->row.place.kind == LSI_LEASE_END || lsi_lease_is_wanted(at);
+
+        next = at->next;
+        at->is_told = true;
+        if (worker != NULL && worker->lease == at && is_leaving) {
+            worker->is_lost = worker->is_lost || at->is_lost;
+            stop(worker);
+        } else if (is_leaving) {
+            give_over(run, at, false);
+        } else if (worker == NULL && begins && st == LS_OK) {
+            st = begin(run, at);
+        }
+    }
+    return st;
 }
 
 /* ---- looking ---- */
@@ -354,64 +230,60 @@ static ls_status look_at_mapping(lsi_run *run, bool is_idle, bool *is_same)
         lsi_mapping_free(now);
         return LS_OK;
     }
-    while (run->workers != NULL) { /* Those that are over; what they were over with may be different now. */
-        lsi_worker *worker = run->workers;
-
-        run->workers = worker->next;
-        lsi_worker_free(worker);
-    }
     lsi_mapping_free(run->mapping);
     run->mapping = now;
     *is_same = true;
     return LS_OK;
 }
 
-static ls_status look_at_shards(lsi_run *run, bool *is_waiting)
+static ls_status open_group(lsi_run *run)
 {
-    found of = {.row_count = 0};
-    ls_status st = run->stream->engine->ops->info(run->stream, &of.info);
+    /* Nobody is robbed of a shard for the sake of balance: a handler takes the time that it takes. */
+    const lsi_group_config config = {.failover_ms = run->how->failover_ms, .handover_ms = UINT32_MAX,
+                                     .leases_max = run->how->shards_max, .mapping = run->how->id};
 
-    if (st == LS_OK)
-        st = lsi_mapping_rows(run->stream, run->mapping, &of.rows, &of.row_count, &of.runners, &of.runner_count);
-    if (st == LS_OK)
-        st = see_all(run, &of);
-    if (st == LS_OK) {
-        /* Relaxed: a number by itself. */
-        atomic_store_explicit(&run->retention_us, (int64_t)of.info.retention_hours * 3600 * 1000000,
-                              memory_order_relaxed);
-        st = forget_gone(run, &of);
-    }
-    if (st == LS_OK)
-        st = share(run, &of, is_waiting);
-    lsi_free(&run->env->memory, of.rows);
-    lsi_free(&run->env->memory, of.runners);
-    lsi_stream_info_free(&of.info);
+    return run->group != NULL ? LS_OK : lsi_group_open(run->stream, run->how->name, &config, &run->group);
+}
+
+/* All leases are given back; others take them at once. */
+static ls_status leave_group(lsi_run *run)
+{
+    ls_status st;
+
+    if (run->group == NULL)
+        return LS_OK;
+    lsi_patience_begin(run->env->busy_timeout_ms);
+    st = lsi_group_give_back(run->group);
+    lsi_group_free(run->group);
+    run->group = NULL;
     return st;
 }
 
 /* `*is_over`: there is nothing to do any more. */
-static ls_status look(lsi_run *run, bool is_idle, bool is_ending, bool *is_over)
+static ls_status look(lsi_run *run, uint32_t token, bool is_idle, bool *is_over)
 {
-    bool is_mine, is_same, is_waiting = false;
-    ls_status st = renew(run, &is_mine);
+    bool is_same;
+    ls_status st = look_at_mapping(run, is_idle, &is_same);
 
-    if (st == LS_OK && !is_mine) { /* We were taken for dead; our workers will see it of their rows (W2). */
-        stop_all(run);
-        become_new(run);
-        return LS_OK;
-    }
-    if (st != LS_OK || is_ending)
-        return st;
-    st = look_at_mapping(run, is_idle, &is_same);
     if (st != LS_OK)
         return st;
     if (!is_same || run->mapping->status != LS_MAPPING_ENABLED) {
         stop_all(run);
-        return LS_OK;
+        if (is_idle)
+            return is_same ? leave_group(run) : LS_OK;
+    } else {
+        st = open_group(run);
     }
-    st = look_at_shards(run, &is_waiting);
-    *is_over = st == LS_OK && !is_waiting && (run->how->flags & LS_RUN_UNTIL_CAUGHT_UP) != 0 && reap(run) &&
-        is_idle;
+    if (st != LS_OK || run->group == NULL)
+        return st;
+    st = lsi_group_step(run->group, token);
+    if (run->group->has_info) /* Relaxed: a number by itself. */
+        atomic_store_explicit(&run->retention_us, (int64_t)run->group->info.retention_hours * 3600 * 1000000,
+                              memory_order_relaxed);
+    if (st == LS_OK)
+        st = follow_leases(run, is_same && run->mapping->status == LS_MAPPING_ENABLED);
+    *is_over = st == LS_OK && (run->how->flags & LS_RUN_UNTIL_CAUGHT_UP) != 0 && run->group->leases == NULL &&
+        lsi_group_is_settled(run->group);
     return st;
 }
 
@@ -422,26 +294,14 @@ static bool is_told_to_end(const lsi_run *run)
         atomic_load_explicit(&run->is_stopped, memory_order_acquire);
 }
 
-static bool is_one_gone(const lsi_run *run)
-{
-    for (size_t i = 0; i < run->seen_count; i++)
-        if (is_gone(run, run->seen[i].ticket))
-            return true;
-    return false;
-}
-
-/* Until the state or a worker has changed, another's process is gone, or the time is over: the run looks anew. */
 static void wait_for_change(lsi_run *run, uint32_t token, int64_t pause_us)
 {
-    const lsi_engine_ops *ops = run->stream->engine->ops;
-
-    while (pause_us > 0) {
-        int64_t slice_us = run->seen_count > 0 && pause_us > DEATHS_US ? DEATHS_US : pause_us;
-
-        if (ops->sleep(run->stream, LSI_STATE_SHARD, token, slice_us) != LSI_SLEPT_OUT || is_one_gone(run))
-            return;
-        pause_us -= slice_us;
-    }
+    if (pause_us <= 0)
+        return;
+    if (run->group != NULL)
+        lsi_group_wait(run->group, token, pause_us);
+    else
+        (void)run->stream->engine->ops->sleep(run->stream, LSI_STATE_SHARD, token, pause_us);
 }
 
 static void run_on(lsi_run *run)
@@ -451,48 +311,47 @@ static void run_on(lsi_run *run)
 
     for (;;) {
         uint32_t token = ops->arm(run->stream, LSI_STATE_SHARD); /* What changes behind it ends the sleep. */
-        bool is_idle = reap(run);
-        bool is_ending = is_over || run->st != LS_OK || is_told_to_end(run);
-        int64_t pause_us;
-        ls_status st;
+        bool is_ending = is_over || run->st != LS_OK || is_told_to_end(run), is_idle;
+        int64_t pause_us = (int64_t)run->how->failover_ms * 1000 / 3, due_us;
+        ls_status st = LS_OK;
 
         lsi_patience_begin(run->env->busy_timeout_ms);
-        if (is_ending)
+        due_us = save_due(run);
+        is_idle = reap(run);
+        if (is_ending) {
             stop_all(run);
-        if (is_ending && is_idle)
-            return;
-        st = look(run, is_idle, is_ending, &is_over);
-        pause_us = run->renew_us - lsi_monotonic_us(&run->env->clock);
-        if (st == LS_ERR_BUSY || st == LS_ERR_NO_MEMORY || (st != LS_OK && is_ending))
-            pause_us = PAUSE_US; /* Others do not know yet that we live; they wait for a while. */
+            if (is_idle)
+                return;
+            if (run->group != NULL)
+                lsi_group_renew(run->group);
+        } else {
+            st = look(run, token, is_idle, &is_over);
+        }
+        if (st == LS_ERR_BUSY || st == LS_ERR_NO_MEMORY)
+            pause_us = PAUSE_US; /* Others wait for a while before they take us for dead. */
         else
             lsi_error_note_first(st, &run->st, &run->why);
-        if (run->st == LS_OK && !is_over && pause_us > 0)
+        if (due_us != INT64_MAX && due_us - now_us(run) < pause_us)
+            pause_us = due_us - now_us(run);
+        if ((run->st == LS_OK && !is_over) || is_ending)
             wait_for_change(run, token, pause_us);
-        else if (is_ending)
-            (void)ops->sleep(run->stream, LSI_STATE_SHARD, token, PAUSE_US);
     }
 }
 
 ls_status lsi_mapping_run(lsi_engine_stream *stream, const lsi_mapping_running *how)
 {
     lsi_run run = {.stream = stream, .env = &stream->engine->env, .how = how};
-    bool is_done;
+    ls_status st;
 
     atomic_init(&run.is_stopped, false);
     atomic_init(&run.retention_us, 0);
-    become_new(&run);
     run_on(&run);
-    while (run.workers != NULL) {
-        lsi_worker *worker = run.workers;
-
-        run.workers = worker->next;
-        lsi_worker_free(worker);
-    }
-    if (run.me.version != LSI_STATE_NONE) /* If it cannot be removed, others see in time that it stands still. */
-        (void)lsi_mapping_runner_write(stream, how->name, how->id, &run.me, true, &is_done);
+    while (run.workers != NULL)
+        forget(&run, run.workers);
+    st = leave_group(&run);
+    if (st != LS_ERR_NOT_FOUND) /* What is gone need not be given back. */
+        lsi_error_note_first(st, &run.st, &run.why);
     lsi_mapping_free(run.mapping);
-    lsi_free(&run.env->memory, run.seen);
     if (run.st != LS_OK)
         lsi_error_restore(&run.why);
     return run.st;

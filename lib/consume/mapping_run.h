@@ -1,7 +1,7 @@
 /* The inside of a run of a mapping.
  *
- * mapping_run.c     the run: which shards are worked on here, by what the rows of the mapping say
- * mapping_worker.c  one shard: its threads, its batch machine, its progress
+ * mapping_run.c     the run: which shards are worked on here, and what is saved of their progress
+ * mapping_worker.c  one shard: its threads and its batch machine
  * handler.c         what a handler is given, and what its answer amounts to
  * failure.c         what is given up goes to the mapping's failure stream */
 #ifndef LSI_CONSUME_MAPPING_RUN_H
@@ -12,6 +12,7 @@
 #include "base/lock.h"
 #include "base/status.h"
 #include "base/thread.h"
+#include "consume/lease.h"
 #include "consume/mapping.h"
 
 typedef struct lsi_worker lsi_worker;
@@ -25,14 +26,18 @@ typedef struct lsi_run {
     _Atomic int64_t retention_us; /* of the stream */
     _Atomic bool is_stopped;      /* by a handler */
 
-    lsi_mapping_runner_row me; /* this and the rest: the run's thread alone */
-    int64_t renew_us;          /* monotonic: when it is to be heard of again */
+    lsi_group *group; /* this and the rest: the run's thread alone. NULL: the mapping is paused */
     lsi_worker *workers;
-    struct lsi_seen_runner *seen;
-    size_t seen_count, seen_capacity;
     ls_status st; /* the first failure of a worker, or of the run */
     lsi_error_state why;
 } lsi_run;
+
+/* How far a shard was worked on, with what its state points to. */
+typedef struct lsi_worker_progress {
+    lsi_progress progress; /* the state of a window is a view of `bytes` */
+    void *bytes;
+    ls_mapping_result result; /* of the last batch */
+} lsi_worker_progress;
 
 /* A shard that is worked on. Locks: `lock` (LSI_RANK_LOCAL) guards the machine and what is below it. */
 struct lsi_worker {
@@ -40,12 +45,18 @@ struct lsi_worker {
     lsi_worker *next;
     uint32_t shard;
     int64_t shard_created_us;
-    bool is_leaving; /* the run's thread: it was told to stop */
-    bool is_over;    /* the run's thread: caught up, and not to begin again */
     lsi_thread threads[LSI_BATCHER_LANES_MAX];
     lsi_iterator *iterator;
 
-    _Atomic bool is_finished; /* all threads are leaving, and all that could be was stored */
+    lsi_lease *lease; /* this to `saving`: the run's thread alone */
+    bool is_leaving;  /* it was told to stop */
+    bool is_lost;     /* another worker has the lease */
+    bool is_unsaved;  /* `saving` was not saved yet */
+    bool has_saved_window;
+    int64_t saved_us; /* monotonic: when it was tried last */
+    lsi_worker_progress saving; /* what is saved, or is to be */
+
+    _Atomic bool is_finished; /* all threads are leaving */
     _Atomic bool is_told_to_stop;
 
     lsi_lock lock;
@@ -53,25 +64,26 @@ struct lsi_worker {
     lsi_batcher *machine;
     lsi_filter *filter;
     uint32_t thread_count;
-    bool is_reading, is_storing, is_draining, is_done, is_lost, is_caught_up;
+    bool is_reading, is_draining, is_done, is_caught_up;
     bool *matches;
     size_t matches_capacity;
-    lsi_mapping_row row; /* what is stored, or being stored; is_dirty: it is not yet */
-    bool is_dirty;
-    ls_mapping_result result; /* of the last batch; not the row's: it is not stored yet */
-    lsi_progress next_progress; /* has_next: what is to be stored next; its state is a view of `next_bytes` */
-    void *next_bytes;
-    bool has_next, is_urgent;
-    int64_t stored_us; /* monotonic: when it was tried last */
+    lsi_worker_progress next_progress; /* has_next: what is to be saved next */
+    bool has_next, has_result; /* it is to be saved, or its result is */
+    bool is_urgent;            /* a window or the shard has ended */
+    bool is_told;              /* the run knows that there is something */
     ls_status st;
     lsi_error_state why;
 };
 
-/* Begins to work on a shard whose row, which says so, was written: it is the worker's. On failure too. */
-ls_status lsi_worker_start(lsi_run *run, const lsi_shard *shard, lsi_mapping_row *row, lsi_worker **out);
+/* Begins to work on the shard of a lease that this worker of the group has. */
+ls_status lsi_worker_start(lsi_run *run, const lsi_shard *shard, lsi_lease *lease, lsi_worker **out);
 void lsi_worker_stop(lsi_worker *worker); /* Does not wait. */
 /* It is finished: waits for its threads' last instructions. */
 void lsi_worker_free(lsi_worker *worker);
+/* What there is to be saved moves into `saving`. False: there is nothing. */
+bool lsi_worker_take_progress(lsi_worker *worker);
+/* When there is something to save; INT64_MAX: there is nothing. */
+int64_t lsi_worker_due_us(lsi_worker *worker);
 
 /* ---- handler.c ---- */
 

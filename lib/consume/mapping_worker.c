@@ -1,14 +1,12 @@
 /* One shard of a run of a mapping: an iterator, the batch machine, and as many threads as it has lanes.
  *
  * All threads do the same (work): they ask the machine what is next, under the worker's lock, and do it without the
- * lock: call a handler, tell of a discard, read on, store progress. One at a time reads, and waits for records in its
- * iterator; one at a time stores; who finds nothing to do sleeps on the worker's word, which rises with every change.
+ * lock: call a handler, tell of a discard, read on. One at a time reads, and waits for records in its iterator; who
+ * finds nothing to do sleeps on the worker's word, which rises with every change. What the machine tells of progress
+ * is noted; the run saves it (mapping_run.c).
  *
- *   W1  What is stored of the progress was told by the machine, after it had synced what it covers; place and window's
- *       state in one row.
- *   W2  Nothing is stored any more once the row was changed by another (is_lost), and no handler is begun.
- *   W3  Whatever ends it, the machine is drained: who has begun a handler waits for it. The last thread stores what
- *       there is and gives the shard back. */
+ *   W1  Whatever ends it, the machine is drained: who has begun a handler waits for it, and no other is begun. The last
+ *       thread tells the run. */
 #include "consume/mapping_run.h"
 
 #include <inttypes.h>
@@ -76,10 +74,20 @@ static void fail(lsi_worker *worker, ls_status st)
 /* ---- progress ---- */
 
 /* Locks: worker->lock held. */
+static void tell_run(lsi_worker *worker)
+{
+    if (worker->is_told)
+        return;
+    worker->is_told = true;
+    lsi_mapping_wake(worker->run->stream);
+}
+
+/* Locks: worker->lock held. */
 static void note_progress(lsi_worker *worker, const lsi_progress *progress)
 {
     const lsi_memory *memory = &worker->run->env->memory;
-    const lsi_progress *before = worker->has_next ? &worker->next_progress : &worker->row.progress;
+    lsi_worker_progress *next = &worker->next_progress;
+    const lsi_progress *before = &next->progress;
     bool has_ended = progress->position == LS_SEQNO_END ||
         (before->has_window && (!progress->has_window || progress->window_start_us != before->window_start_us));
     void *bytes = NULL;
@@ -93,82 +101,57 @@ static void note_progress(lsi_worker *worker, const lsi_progress *progress)
         }
         memcpy(bytes, progress->state.data, progress->state.size);
     }
-    lsi_free(memory, worker->next_bytes);
-    worker->next_bytes = bytes;
-    worker->next_progress = *progress;
-    worker->next_progress.state.data = bytes;
+    lsi_free(memory, next->bytes);
+    next->bytes = bytes;
+    next->progress = *progress;
+    next->progress.state.data = bytes;
     worker->has_next = true;
-    worker->is_urgent = worker->is_urgent || has_ended;
+    if (has_ended && !worker->is_urgent) {
+        worker->is_urgent = true;
+        worker->is_told = false;
+    }
+    tell_run(worker);
 }
 
-/* What was noted last is what is to be stored. Locks: worker->lock held, or alone. */
-static void take_next(lsi_worker *worker)
+bool lsi_worker_take_progress(lsi_worker *worker)
 {
-    if (!worker->has_next)
-        return;
-    lsi_free(&worker->run->env->memory, worker->row.bytes);
-    worker->row.bytes = worker->next_bytes;
-    worker->row.progress = worker->next_progress;
-    worker->next_bytes = NULL;
-    worker->has_next = false;
-    worker->is_dirty = true;
+    lsi_worker_progress *next = &worker->next_progress;
+
+    lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
+    if (worker->has_next) {
+        lsi_free(&worker->run->env->memory, worker->saving.bytes);
+        worker->saving = *next;
+        next->bytes = NULL; /* The rest stays, to be compared with. */
+        next->progress.state = (ls_bytes){NULL, 0};
+        worker->has_next = worker->is_urgent = false;
+        worker->is_unsaved = true;
+    }
+    if (worker->has_result) {
+        worker->saving.result = next->result;
+        worker->has_result = false;
+        worker->is_unsaved = true;
+    }
+    worker->is_told = false;
+    lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
+    return worker->is_unsaved;
 }
 
-/* Locks: none. */
-static ls_status store_row(lsi_worker *worker, bool *is_done)
+int64_t lsi_worker_due_us(lsi_worker *worker)
 {
-    lsi_engine_stream *stream = worker->run->stream;
-    const lsi_engine_ops *ops = stream->engine->ops;
-    ls_status st = LS_OK;
+    int64_t due_us = worker->saved_us + (int64_t)worker->run->mapping->options.sync_interval_ms * 1000;
 
-    *is_done = false;
-    if (ops->durability(stream->engine) != LS_DURABILITY_SYNC) /* W1 */
-        st = ops->sync(stream->engine);
-    return st == LS_OK ? lsi_mapping_row_write(stream, worker->run->mapping->name, &worker->row, false, is_done) : st;
+    lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
+    if (worker->is_lost || (!worker->has_next && !worker->has_result && !worker->is_unsaved))
+        due_us = INT64_MAX;
+    else if (worker->is_urgent)
+        due_us = INT64_MIN;
+    lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
+    return due_us;
 }
 
 static bool passes_by_itself(ls_status st)
 {
     return st == LS_ERR_BUSY || st == LS_ERR_FULL || st == LS_ERR_NO_MEMORY;
-}
-
-/* Locks: worker->lock held, not while it is written. */
-static void store(lsi_worker *worker)
-{
-    bool is_done;
-    ls_status st;
-
-    take_next(worker);
-    worker->row.result = worker->result;
-    worker->is_storing = true;
-    worker->is_urgent = false;
-    lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
-    st = store_row(worker, &is_done);
-    if (passes_by_itself(st))
-        lsi_env_log(worker->run->env, LS_LOG_WARNING, "mapping '%s' shard %" PRIu32 ": progress is not stored yet: %s",
-                    worker->run->mapping->name, worker->shard, lsi_error_current()->message);
-    lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
-    worker->is_storing = false;
-    worker->stored_us = lsi_monotonic_us(&worker->run->env->clock);
-    if (st == LS_OK && !is_done) {
-        worker->is_lost = true;
-        drain(worker);
-    } else if (st == LS_OK) {
-        worker->is_dirty = worker->result != worker->row.result; /* It may have changed meanwhile. */
-    } else if (!passes_by_itself(st)) { /* Else it is tried again in time. */
-        fail(worker, st);
-    }
-    tell_others(worker);
-}
-
-/* When there is something to store; INT64_MAX: there is nothing. Locks: worker->lock held. */
-static int64_t store_due_us(const lsi_worker *worker)
-{
-    if (worker->is_lost || worker->is_storing || (!worker->has_next && !worker->is_dirty))
-        return INT64_MAX;
-    if (worker->is_urgent)
-        return INT64_MIN;
-    return worker->stored_us + (int64_t)worker->run->mapping->options.sync_interval_ms * 1000;
 }
 
 /* ---- handlers ---- */
@@ -181,10 +164,12 @@ static void note_result(lsi_worker *worker, const lsi_outcome *outcome, uint64_t
 
     lsi_batcher_counts_get(worker->machine, &counts);
     result = counts.errors > errors_before ? LS_MAPPING_RESULT_FAILED : LS_MAPPING_RESULT_OK;
-    if (outcome->kind == LSI_OUTCOME_STOPPED || outcome->kind == LSI_OUTCOME_SYSTEM || result == worker->result)
+    if (outcome->kind == LSI_OUTCOME_STOPPED || outcome->kind == LSI_OUTCOME_SYSTEM ||
+        result == worker->next_progress.result)
         return;
-    worker->result = result;
-    worker->is_dirty = true;
+    worker->next_progress.result = result;
+    worker->has_result = true;
+    tell_run(worker);
 }
 
 /* Locks: worker->lock held, not while the handler runs. */
@@ -306,11 +291,11 @@ static int64_t wait_ms(const lsi_worker *worker, int64_t until_us, int64_t now_u
 }
 
 /* Locks: worker->lock held, not while it reads. */
-static void read_more(lsi_worker *worker, const lsi_batcher_action *action, int64_t until_us, lsi_moment now)
+static void read_more(lsi_worker *worker, const lsi_batcher_action *action, lsi_moment now)
 {
     uint32_t records_max = action->records_wanted < READ_RECORDS_MAX ? (uint32_t)action->records_wanted
                                                                      : READ_RECORDS_MAX;
-    int64_t timeout_ms = wait_ms(worker, until_us, now.mono_us);
+    int64_t timeout_ms = wait_ms(worker, action->until_us, now.mono_us);
     const ls_batch *batch;
     uint32_t seen;
     ls_status st;
@@ -345,17 +330,11 @@ static void step(lsi_worker *worker)
     /* Before anything is looked at: what changes afterwards ends the sleep. */
     uint32_t seen = atomic_load_explicit(&worker->word, memory_order_acquire);
     lsi_moment now = moment(worker);
-    int64_t due_us, until_us;
     lsi_batcher_action action;
 
     if (atomic_load_explicit(&worker->is_told_to_stop, memory_order_acquire)) /* Pairs with lsi_worker_stop. */
         drain(worker);
     lsi_batcher_set_retention(worker->machine, retention_us(worker->run));
-    due_us = store_due_us(worker);
-    if (due_us <= now.mono_us) {
-        store(worker);
-        return;
-    }
     if (lsi_batcher_next(worker->machine, now, &action) != LS_OK) {
         sleep_inside(worker, seen, PAUSE_US);
         return;
@@ -378,35 +357,14 @@ static void step(lsi_worker *worker)
         lsi_iterator_cancel(worker->iterator);
         break;
     case LSI_BATCHER_WAIT:
-        until_us = action.until_us < due_us ? action.until_us : due_us;
         if (action.records_wanted > 0 && !worker->is_reading)
-            read_more(worker, &action, until_us, now);
+            read_more(worker, &action, now);
         else
-            sleep_inside(worker, seen, until_us == INT64_MAX   ? -1
-                             : until_us > now.mono_us ? until_us - now.mono_us
-                                                      : 0);
+            sleep_inside(worker, seen, action.until_us == INT64_MAX   ? -1
+                             : action.until_us > now.mono_us ? action.until_us - now.mono_us
+                                                             : 0);
         break;
     }
-}
-
-/* W3. Nobody else touches the worker any more. */
-static void finish(lsi_worker *worker)
-{
-    bool is_done;
-    ls_status st;
-
-    take_next(worker);
-    worker->row.result = worker->result;
-    worker->row.owner = 0;
-    lsi_patience_begin(worker->run->env->busy_timeout_ms);
-    if (!worker->is_lost) {
-        st = store_row(worker, &is_done);
-        if (st != LS_OK)
-            lsi_error_note_first(st, &worker->st, &worker->why);
-        worker->is_lost = st == LS_OK && !is_done;
-    }
-    atomic_store_explicit(&worker->is_finished, true, memory_order_release); /* Pairs with the run's look. */
-    lsi_mapping_wake(worker->run->stream);
 }
 
 static void work(void *user)
@@ -421,8 +379,10 @@ static void work(void *user)
     }
     is_last = --worker->thread_count == 0;
     lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
-    if (is_last)
-        finish(worker);
+    if (!is_last)
+        return;
+    atomic_store_explicit(&worker->is_finished, true, memory_order_release); /* Pairs with the run's look. */
+    lsi_mapping_wake(worker->run->stream); /* It is freed once its threads were joined. */
 }
 
 /* ---- beginning and ending ---- */
@@ -459,10 +419,10 @@ static ls_status open_parts(lsi_worker *worker)
     const lsi_memory *memory = &run->env->memory;
     const ls_mapping_options *options = &run->mapping->options;
     const lsi_batcher_settings settings = settings_of(run);
-    ls_seqno after = worker->row.progress.position;
+    ls_seqno after = worker->saving.progress.position;
     const ls_position position = {.kind = after == LS_SEQNO_NONE ? LS_TRIM_HORIZON : LS_AFTER_SEQUENCE_NUMBER,
                                   .seqno = after};
-    lsi_progress from = worker->row.progress;
+    lsi_progress from = worker->saving.progress;
     int result = lsi_lock_init(&worker->lock);
     ls_status st;
 
@@ -495,23 +455,39 @@ static ls_status start_threads(lsi_worker *worker)
     return worker->st;
 }
 
-ls_status lsi_worker_start(lsi_run *run, const lsi_shard *shard, lsi_mapping_row *row, lsi_worker **out)
+/* What was saved last: of the lease, and of the window beside it. */
+static ls_status load_progress(lsi_worker *worker)
+{
+    const lsi_lease_row *row = &worker->lease->row;
+    lsi_worker_progress *to = &worker->saving;
+
+    if (row->place.kind == LSI_LEASE_NUMBER) /* Parts of a record are none of ours. */
+        to->progress.position = row->sub_seqno == UINT32_MAX ? row->seqno : row->seqno - 1;
+    to->result = row->note <= LS_MAPPING_RESULT_FAILED ? (ls_mapping_result)row->note : LS_MAPPING_RESULT_NONE;
+    return lsi_window_load(worker->run->stream, worker->run->mapping->name, worker->shard, &to->progress, &to->bytes);
+}
+
+ls_status lsi_worker_start(lsi_run *run, const lsi_shard *shard, lsi_lease *lease, lsi_worker **out)
 {
     lsi_worker *worker = lsi_alloc_zero(&run->env->memory, sizeof(*worker));
     ls_status st;
 
-    if (worker == NULL) {
-        lsi_free(&run->env->memory, row->bytes);
+    if (worker == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for shard %" PRIu32 " of mapping '%s'", shard->index,
                         run->mapping->name);
-    }
     worker->run = run;
     worker->shard = shard->index;
     worker->shard_created_us = shard->created_us;
-    worker->row = *row;
-    worker->result = row->result;
-    worker->stored_us = lsi_monotonic_us(&run->env->clock);
-    st = open_parts(worker);
+    worker->lease = lease;
+    worker->saved_us = lsi_monotonic_us(&run->env->clock);
+    st = load_progress(worker);
+    if (st == LS_OK) {
+        worker->next_progress = worker->saving;
+        worker->has_saved_window = worker->saving.progress.has_window;
+        worker->next_progress.bytes = NULL;
+        worker->next_progress.progress.state = (ls_bytes){NULL, 0};
+        st = open_parts(worker);
+    }
     if (st == LS_OK)
         st = start_threads(worker);
     if (st != LS_OK && !worker->threads[0].started) {
@@ -539,7 +515,7 @@ void lsi_worker_free(lsi_worker *worker)
     lsi_filter_close(worker->filter);
     lsi_batcher_close(worker->machine);
     lsi_free(memory, worker->matches);
-    lsi_free(memory, worker->row.bytes);
-    lsi_free(memory, worker->next_bytes);
+    lsi_free(memory, worker->saving.bytes);
+    lsi_free(memory, worker->next_progress.bytes);
     lsi_free(memory, worker);
 }

@@ -141,6 +141,7 @@ typedef struct lsi_state_change {
 enum {
     LSI_LEASE_HOLDER, /* the ticket of the worker that has the lease, or had it last */
     LSI_LEASE_BEAT,   /* rises while he lives */
+    LSI_LEASE_LIMIT,  /* so many leases of the group he takes at most */
     LSI_LEASE_WORDS
 };
 #define LSI_GROUPS_MAX 4096u /* of a stream */

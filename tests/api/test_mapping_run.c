@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "api/api.h"
-#include "consume/mapping.h"
+#include "consume/lease.h"
 
 #define STREAM "orders"
 #define WAIT_S 30
@@ -662,19 +662,25 @@ static void a_handler_can_stop_the_run_and_its_batch_comes_again(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* The lease of a shard. */
+static ls_lease_info look_at_lease(ls_stream *stream, uint32_t shard)
+{
+    ls_lease_info info = LS_LEASE_INFO_INIT;
+    ls_lease_list *list = NULL;
+
+    assert_int_equal(ls_stream_list_leases(stream, "m", &list), LS_OK);
+    assert_int_equal(ls_lease_list_at(list, shard, &info), LS_OK);
+    assert_int_equal(info.shard, shard);
+    ls_lease_list_free(list);
+    return info;
+}
+
 /* Until nobody works on the first shard. */
 static void await_given_back(ls_stream *stream)
 {
-    lsi_mapping *mapping = NULL;
-    lsi_mapping_row row = {.owner = 1};
-
-    assert_int_equal(lsi_mapping_load(stream->stream, "m", &mapping), LS_OK);
-    for (int i = 0; i < 3000 && row.owner != 0; i++) {
-        assert_int_equal(lsi_mapping_row_load(stream->stream, mapping, 0, &row), LS_OK);
+    for (int i = 0; i < 3000 && look_at_lease(stream, 0).owner[0] != 0; i++)
         usleep(10000);
-    }
-    assert_int_equal(row.owner, 0);
-    lsi_mapping_free(mapping);
+    assert_string_equal(look_at_lease(stream, 0).owner, "");
 }
 
 static void a_run_waits_while_the_mapping_is_paused(void **state)
@@ -965,29 +971,45 @@ static void a_run_with_a_limit_leaves_the_rest_to_others(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
-/* Somebody has the shard, and was never heard of again: after `failover_ms` it is taken. Whoever has no row at all is
- * dead at once. */
+/* Whoever has a lease, from now on, beneath those who work on it. `ticket` 0: nobody. */
+static void set_owner(ls_stream *stream, uint32_t shard, uint64_t ticket, const lsi_lease_row *as)
+{
+    const lsi_memory memory = stream->stream->engine->env.memory;
+    lsi_group_settings settings;
+    lsi_lease_row *rows = NULL;
+    bool is_done = false;
+
+    while (!is_done) {
+        uint32_t count, at = 0;
+
+        assert_int_equal(lsi_group_find(stream->stream, "m", &settings), LS_OK);
+        assert_int_equal(lsi_lease_rows(stream->stream, "m", &rows, &count), LS_OK);
+        while (at < count && rows[at].place.shard != shard)
+            at++;
+        assert_true(at < count);
+        if (as != NULL) {
+            rows[at].place.kind = as->place.kind;
+            rows[at].seqno = as->seqno;
+        }
+        rows[at].owner = ticket;
+        rows[at].counter++;
+        assert_int_equal(lsi_lease_write(stream->stream, "m", &settings, &rows[at], 1, (lsi_lease_beside){NULL, 0},
+                                         &is_done), LS_OK);
+        lsi_free(&memory, rows);
+    }
+}
+
+/* Somebody who lives has the shards, and was never heard of again: after `failover_ms` they are taken. */
 static void a_run_that_is_not_heard_of_loses_its_shards(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 2);
-    lsi_mapping_runner_row dead = {.id = 77, .failover_ms = 300};
-    lsi_mapping *mapping = NULL;
     struct timespec from, to;
     run *of;
 
     put_numbers(stream, 0, 40, 40);
     make_mapping(stream, NULL);
-    assert_int_equal(lsi_mapping_load(stream->stream, "m", &mapping), LS_OK);
-    for (uint32_t shard = 0; shard < 2; shard++) {
-        lsi_mapping_row row = {.shard = shard, .progress_id = mapping->progress_id, .owner = shard == 0 ? 77 : 78};
-        bool is_done = false;
-
-        assert_int_equal(lsi_mapping_row_write(stream->stream, "m", &row, false, &is_done), LS_OK);
-        assert_true(is_done);
-        if (shard == 0)
-            assert_int_equal(lsi_mapping_runner_write(stream->stream, "m", mapping->id, &dead, false, &is_done),
-                             LS_OK);
-    }
+    for (uint32_t shard = 0; shard < 2; shard++)
+        set_owner(stream, shard, stream->stream->engine->ops->ticket(stream->stream->engine), NULL);
     of = run_new(stream, "m");
     of->options.failover_ms = 300;
     (void)clock_gettime(CLOCK_MONOTONIC, &from);
@@ -997,35 +1019,27 @@ static void a_run_that_is_not_heard_of_loses_its_shards(void **state)
     assert_true((to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000 >= 290);
     run_stop(of);
     assert_all_once_in_order(of, 40, 40);
-    lsi_mapping_free(mapping);
     run_free(of);
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
-/* A row that was changed beneath a run: what it notes afterwards is refused, it stops, and begins anew from the row. */
+/* A lease that was taken, moved back and given back beneath a run: what it notes afterwards is refused, it stops, and
+ * begins anew from there. */
 static void who_was_taken_for_dead_stores_nothing(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 1);
+    const lsi_lease_row horizon_row = {.place = {0, LSI_LEASE_HORIZON}};
     ls_mapping_options options = defaults();
-    lsi_mapping *mapping = NULL;
-    lsi_mapping_row row;
-    bool is_done = false;
     run *of;
 
     options.sync_interval_ms = 50;
     make_mapping(stream, &options);
-    assert_int_equal(lsi_mapping_load(stream->stream, "m", &mapping), LS_OK);
     of = run_new(stream, "m");
     of->options.failover_ms = 300;
     run_start(of);
     put_numbers(stream, 0, 5, 1);
     await(&of->handled, 5);
-    do {
-        assert_int_equal(lsi_mapping_row_load(stream->stream, mapping, 0, &row), LS_OK);
-        row.owner = 0;
-        row.progress.position = 0;
-        assert_int_equal(lsi_mapping_row_write(stream->stream, "m", &row, false, &is_done), LS_OK);
-    } while (!is_done);
+    set_owner(stream, 0, 0, &horizon_row);
     put_numbers(stream, 5, 6, 1);
     for (int i = 0; i < 3000 && total(of) < 6 + 6; i++) /* the first six, the last one before it knew, and again */
         usleep(10000);
@@ -1033,7 +1047,38 @@ static void who_was_taken_for_dead_stores_nothing(void **state)
     assert_true(of->count >= 6 + 5);
     for (uint32_t i = 0; i < 6; i++)
         assert_int_equal(of->numbers[of->count - 6 + i], i);
-    lsi_mapping_free(mapping);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* What a mapping is run by shows as the leases of a group of its name; to workers of groups it is none. */
+static void a_mapping_is_a_group_of_its_own(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_group *group = NULL;
+    run *of;
+
+    assert_int_equal(ls_group_open(stream, "g", NULL, &group), LS_OK);
+    assert_int_equal(ls_group_close(group), LS_OK);
+    assert_int_equal(ls_mapping_create(stream, "g", &horizon, NULL), LS_ERR_EXISTS);
+    assert_true(says("group 'g'"));
+    make_mapping(stream, NULL);
+    assert_int_equal(ls_group_open(stream, "m", NULL, &group), LS_ERR_STATE);
+    assert_true(says("'m' is a mapping"));
+    assert_int_equal(ls_group_delete(stream, "m"), LS_ERR_STATE);
+    of = run_new(stream, "m");
+    run_start(of);
+    put_numbers(stream, 0, 3, 1);
+    await(&of->handled, 3);
+    assert_int_not_equal(look_at_lease(stream, 0).owner[0], 0);
+    assert_int_equal(look_at_lease(stream, 0).owner_lives, 1);
+    run_stop(of);
+    assert_string_equal(look_at_lease(stream, 0).owner, "");
+    assert_int_equal(look_at_lease(stream, 0).state, LS_LEASE_BEGUN);
+    assert_int_equal(look_at_lease(stream, 0).millis_behind_latest, 0);
+    assert_int_equal(ls_mapping_delete(stream, "m"), LS_OK);
+    assert_int_equal(ls_group_open(stream, "m", NULL, &group), LS_OK); /* The name is free. */
+    assert_int_equal(ls_group_close(group), LS_OK);
     run_free(of);
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
@@ -1068,6 +1113,7 @@ int main(void)
         TEST(a_run_with_a_limit_leaves_the_rest_to_others),
         TEST(a_run_that_is_not_heard_of_loses_its_shards),
         TEST(who_was_taken_for_dead_stores_nothing),
+        TEST(a_mapping_is_a_group_of_its_own),
     };
 
     run_everywhere("runs of mappings", tests);

@@ -374,6 +374,26 @@ static void a_worker_takes_its_share_and_what_is_old(void **state)
     assert_int_equal(turn(&of, 1, UINT32_MAX), 0);
 }
 
+/* What those cannot take who have a limit the others do, beyond their share. */
+static void others_take_what_limits_leave(void **state)
+{
+    world of = {.count = 8};
+
+    (void)state;
+    for (uint32_t i = 0; i < 8; i++)
+        of.seen[i] = i == 0 ? (lsi_lease_seen){.owner = 2} : (lsi_lease_seen){.is_free = true};
+    assert_int_equal(turn(&of, 1, UINT32_MAX), 4); /* Nothing is known of 2's. */
+    of.seen[0].limit = 1;
+    assert_int_equal(turn(&of, 1, UINT32_MAX), 3);
+    assert_int_equal(count_of(&of, 1), 7);
+    for (uint32_t i = 0; i < 8; i++)
+        of.seen[i] = i < 2 ? (lsi_lease_seen){.owner = 2 + i, .limit = 1 + i} : (lsi_lease_seen){.is_free = true};
+    assert_int_equal(turn(&of, 1, UINT32_MAX), 5); /* and one is left to 3 */
+    for (uint32_t i = 0; i < 8; i++)
+        of.seen[i] = i < 2 ? (lsi_lease_seen){.owner = 2 + i, .limit = 1} : (lsi_lease_seen){.is_free = true};
+    assert_int_equal(turn(&of, 1, 4), 4); /* My own limit holds, though nobody takes the other two. */
+}
+
 static uint64_t load_of(const world *of, uint64_t worker)
 {
     uint64_t load = 0;
@@ -432,6 +452,7 @@ int main(void)
         cmocka_unit_test(every_shard_is_worked_on_once_after_its_parents),
         cmocka_unit_test(counts_differ_by_one_at_most),
         cmocka_unit_test(a_worker_takes_its_share_and_what_is_old),
+        cmocka_unit_test(others_take_what_limits_leave),
         cmocka_unit_test(loads_are_balanced),
         cmocka_unit_test(what_is_being_handed_over_is_not_asked_for_again),
     };
