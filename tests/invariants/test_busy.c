@@ -526,6 +526,39 @@ static void opening_and_repairing_are_busy_in_time(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* The piece of upkeep that an opening does as it goes is nothing that it was asked for: it waits for nobody. Method:
+ * streams whose places are to be made, which needs the store's lock, and a second, after which upkeep is due again. */
+static void opening_waits_for_nobody_to_do_upkeep(void **state)
+{
+    static const unsigned holds[] = {HOLD_STORE, HOLD_APPEND};
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+
+    options.busy_timeout_ms = 4 * LATE_MS;
+    for (size_t i = 0; i < sizeof holds / sizeof holds[0]; i++) {
+        ls_store *store;
+        handles of;
+        pid_t pid;
+
+        open_wide(&of, fx, LS_DURABILITY_DEFAULT);
+        for (int k = 0; i == 0 && k < UNSEEN; k++) {
+            char name[16];
+
+            (void)snprintf(name, sizeof name, "unseen-%d", k);
+            assert_int_equal(ls_stream_create(of.store, name, NULL), LS_OK);
+        }
+        assert_int_equal(handles_close(&of), LS_OK);
+        pid = start_holder(fx, holds[i]);
+        for (int64_t from_ms = now_ms(); now_ms() - from_ms < 1100;)
+            (void)usleep(10000);
+        int64_t from_ms = now_ms();
+        assert_int_equal(ls_store_open(fx->path, &options, &store), LS_OK);
+        assert_in_range(now_ms() - from_ms, 0, LATE_MS);
+        assert_int_equal(ls_store_close(store), LS_OK);
+        end_holder(pid);
+    }
+}
+
 int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -543,6 +576,7 @@ int main(void)
         CASE(calls_that_need_the_stores_lock_are_busy_in_time),
         CASE(listing_is_busy_while_a_death_is_not_settled),
         CASE(opening_and_repairing_are_busy_in_time),
+        CASE(opening_waits_for_nobody_to_do_upkeep),
     };
 
     if (access("/dev/shm", W_OK | X_OK) == 0)

@@ -96,6 +96,15 @@ static void keep_aside(lsi_local_stream *stream, bool has_time)
     lsi_error_restore(&before);
 }
 
+/* Who came for something else does not wait for one who stopped with the store's lock. */
+static bool store_lock_is_free(lsi_local *local)
+{
+    if (!lsi_control_try_lock(local->control))
+        return false;
+    lsi_control_unlock(local->control);
+    return true;
+}
+
 /* ---- what killed processes left ---- */
 
 static void clear_some(lsi_local *local, bool at_once)
@@ -110,10 +119,8 @@ static void clear_some(lsi_local *local, bool at_once)
 
     if (!at_once && !is_over(due_us, now_us, STRAYS_US))
         return;
-    /* Who came for something else does not wait for one who stopped with the store's lock. */
-    if (!lsi_control_try_lock(local->control))
+    if (!store_lock_is_free(local))
         return;
-    lsi_control_unlock(local->control);
     if (!atomic_compare_exchange_strong_explicit(&words->strays_due_us, &due_us, now_us + STRAYS_US,
                                                  memory_order_relaxed, memory_order_relaxed))
         return;
@@ -192,7 +199,7 @@ void lsi_local_upkeep_of_open(lsi_local *local, bool is_alone)
     if (lsi_control_manifest_generation(local->control) % 2 != 0)
         return; /* Opening need not wait for who is changing it, or settle what he left. */
     clear_some(local, is_alone);
-    if (!is_over(due_us, now_us, LOOK_US) ||
+    if (!is_over(due_us, now_us, LOOK_US) || !store_lock_is_free(local) ||
         !atomic_compare_exchange_strong_explicit(&words->due_us, &due_us, now_us + LOOK_US, memory_order_relaxed,
                                                  memory_order_relaxed))
         return;
