@@ -111,6 +111,7 @@ typedef struct loading {
     uint64_t *debris; /* owned: numbers of parts */
     size_t debris_count, debris_capacity;
     ls_status st;
+    lsi_error_state why; /* of `st`, which the read itself knows nothing of */
 } loading;
 
 static ls_status corrupt(const lsi_window *window, const char *what)
@@ -156,6 +157,13 @@ static ls_status note_debris(loading *of, uint64_t part)
     return LS_OK;
 }
 
+static ls_status restore(const lsi_window *window, const void *bytes, size_t size)
+{
+    ls_status st = lsi_windows_restore(window->windows, bytes, size);
+
+    return st == LS_OK ? LS_OK : lsi_fail_within(window->name);
+}
+
 /* The head comes first, then the parts as they rise. */
 static bool take_row(void *user, const lsi_state_entry *entry)
 {
@@ -170,8 +178,10 @@ static bool take_row(void *user, const lsi_state_entry *entry)
         else if (part != of->next++)
             of->st = corrupt(of->window, "a part is missing");
         else
-            of->st = lsi_windows_restore(of->window->windows, entry->value.data, entry->value.size);
+            of->st = restore(of->window, entry->value.data, entry->value.size);
     }
+    if (of->st != LS_OK)
+        lsi_error_save(&of->why);
     return of->st == LS_OK;
 }
 
@@ -184,13 +194,15 @@ static ls_status load(lsi_window *window, loading *of)
     make_key(&of->prefix, window->name, ANY_PART);
     if (st == LS_OK)
         st = ops->state_read(window->stream, of->prefix.bytes, take_row, of);
-    if (st == LS_OK)
+    if (st == LS_OK && of->st != LS_OK) {
+        lsi_error_restore(&of->why);
         st = of->st;
+    }
     if (st == LS_OK && of->next != of->end)
         st = corrupt(window, "a part is missing");
     if (st == LS_OK && of->head != NULL)
-        st = lsi_windows_restore(window->windows, of->head + HEAD_BYTES + of->place_bytes,
-                                 of->head_bytes - HEAD_BYTES - of->place_bytes);
+        st = restore(window, of->head + HEAD_BYTES + of->place_bytes,
+                     of->head_bytes - HEAD_BYTES - of->place_bytes);
     return st;
 }
 
