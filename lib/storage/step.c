@@ -125,6 +125,25 @@ static ls_status look(lsi_log *log, lsi_slot *slot)
     return LS_OK;
 }
 
+/* Who showed it died before he noted that it is durable, and in SYNC nobody sees it before that is noted. Locks:
+ * append_lock held. */
+static ls_status finish(lsi_log *log, lsi_slot *slot)
+{
+    lsi_segment *segment;
+    ls_status st = LS_OK;
+
+    if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_HEALTHY) {
+        st = segment_of(log, slot, &segment);
+        if (st != LS_OK)
+            return st;
+        st = lsi_log_sync_segment(log, slot, segment, lsi_load(&slot->committed_end));
+        lsi_segment_unref(segment);
+    }
+    if (st == LS_OK)
+        atomic_store_explicit(&slot->step, 0, memory_order_release);
+    return st;
+}
+
 ls_status lsi_log_step_settle(lsi_log *log)
 {
     lsi_error_state before;
@@ -139,8 +158,8 @@ ls_status lsi_log_step_settle(lsi_log *log)
     if (!lsi_log_try_bare_lock(slot))
         return LS_OK; /* Somebody is at it. */
     bool is_left = lsi_load(&slot->write_end) != lsi_load(&slot->committed_end);
-    if (!is_left) /* He died between two words. */
-        atomic_store_explicit(&slot->step, 0, memory_order_release);
+    if (!is_left)
+        st = finish(log, slot);
     lsi_log_unlock(slot);
     if (is_left) {
         st = lsi_log_lock(log, slot, true);
