@@ -30,7 +30,10 @@
  * report, and loses none. While they cannot be put, for whatever reason, the shard, or its lane, waits. An encrypted
  * stream's records are encrypted there only if that stream is, too.
  *
- * Not supported yet, and refused by name with LS_ERR_UNSUPPORTED: `consumer`.
+ * FAN-OUT. A mapping with a `consumer` reads as that registered consumer (consumer.h), by its limits alone: each shard
+ * that is worked on is a subscription of it. While another subscription of the consumer has the shard, which it may
+ * take over, the mapping waits for it; that is logged. When the consumer is deregistered, runs end with
+ * LS_ERR_NOT_FOUND.
  */
 #ifndef LIBSTREAM_MAPPING_H
 #define LIBSTREAM_MAPPING_H
@@ -83,7 +86,8 @@ typedef struct ls_mapping_options {
     const char *const *filters;  /**< Patterns as filter.h has them; a record is wanted that matches one. Filters */
     const char *failure_stream;  /**< A stream of the same store, which gets what is given up, as below. Default NULL.
                                       OnFailure.Destination */
-    const char *consumer;        /**< A registered consumer to read as. Not supported yet. Default NULL. */
+    const char *consumer;        /**< A registered consumer of the stream to read as. Default NULL: by the limits of
+                                      the stream. */
 } ls_mapping_options;
 #define LS_MAPPING_OPTIONS_INIT {(uint32_t)sizeof(ls_mapping_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, \
                                  NULL}
@@ -124,11 +128,11 @@ typedef struct ls_mapping_info {
  *                                  in the words of ls_filter_open; `failure_stream` is the stream itself, or its
  *                                  records may not be as large as the stream's. Nothing was changed.
  * @retval LS_ERR_TOO_LARGE         A filter is longer than 65,536 bytes. Nothing was changed.
- * @retval LS_ERR_UNSUPPORTED       A setting that is not supported yet, or there are filters and libstream was built
- *                                  without JSON. Nothing was changed.
+ * @retval LS_ERR_UNSUPPORTED       There are filters, and libstream was built without JSON. Nothing was changed.
  * @retval LS_ERR_EXISTS            The stream has a mapping or a group of that name. Nothing was changed.
  * @retval LS_ERR_STATE             It has 4,096 of them. Nothing was changed.
- * @retval LS_ERR_NOT_FOUND         The stream was deleted, or there is no `failure_stream`. Nothing was changed.
+ * @retval LS_ERR_NOT_FOUND         The stream was deleted, or there is no `failure_stream` or `consumer`. Nothing was
+ *                                  changed.
  * @retval LS_ERR_READ_ONLY         The store was opened for reading.
  * @retval LS_ERR_BUSY              A stopped process held a lock for `busy_timeout_ms`. Nothing was changed.
  * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_CORRUPT, LS_ERR_KEY, LS_ERR_NO_MEMORY  The outcome is unknown for IO, else

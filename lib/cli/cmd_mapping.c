@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum { FROM, BATCH, BATCH_BYTES, WINDOW_MS, LANES, RETRIES, RECORD_AGE, TUMBLING, TIMEOUT, BISECT, REPORT, FAILURES,
-       FILTER };
+       CONSUMER, FILTER };
 static const lsi_option options[] = {
     [FROM] = {"from", LSI_OPTION_TEXT, "P", "create, seek: where to begin: trim-horizon (the oldest), latest, or "
               "time:T with T as 2026-11-20T11:42:18Z or seconds since 1970.", 0, 0, 0},
@@ -28,6 +28,8 @@ static const lsi_option options[] = {
                 "failed.", 0, 0, 0},
     [FAILURES] = {"failures", LSI_OPTION_TEXT, "STREAM", "create: the stream that gets what is given up, and why; "
                   "without it, it is dropped.", 0, 0, 0},
+    [CONSUMER] = {"consumer", LSI_OPTION_TEXT, "NAME", "create: the registered consumer to read as; without it, by the "
+                  "limits of the stream.", 0, 0, 0},
     [FILTER] = {"filter", LSI_OPTION_TEXT, "PATTERN", "create: only records that match it, as for `lstream filter`.", 0,
                 0, 0},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
@@ -147,6 +149,11 @@ static void settings_json(lsi_json_writer *json, const ls_mapping_options *is)
         lsi_json_null(json);
     else
         lsi_json_string(json, is->failure_stream);
+    lsi_json_key(json, "consumer");
+    if (is->consumer == NULL)
+        lsi_json_null(json);
+    else
+        lsi_json_string(json, is->consumer);
     lsi_json_key(json, "filters");
     lsi_json_array_open(json);
     for (uint32_t i = 0; i < is->filter_count; i++)
@@ -175,6 +182,8 @@ static void settings_text(const ls_mapping_options *is)
         lsi_out_text("takes reports of failures\n");
     if (is->failure_stream != NULL)
         lsi_out_text("failures   to stream %s\n", is->failure_stream);
+    if (is->consumer != NULL)
+        lsi_out_text("reads      as consumer %s\n", is->consumer);
     for (uint32_t i = 0; i < is->filter_count; i++)
         lsi_out_text("filter     %s\n", is->filters[i]);
 }
@@ -235,6 +244,7 @@ static ls_mapping_options wanted(const lsi_call *call)
     to.handler_timeout_ms = (int32_t)values[TIMEOUT].number;
     to.flags = (values[BISECT].given ? LS_MAPPING_BISECT : 0) | (values[REPORT].given ? LS_MAPPING_REPORT_FAILURES : 0);
     to.failure_stream = values[FAILURES].text;
+    to.consumer = values[CONSUMER].text;
     to.filter_count = values[FILTER].given;
     to.filters = &values[FILTER].text;
     return to;
@@ -346,8 +356,8 @@ const lsi_command lsi_command_mapping = {
             "\"modified_us\", \"from\", \"from_us\" (of a time)}]}; of one mapping that, and\n"
             "\"last_result\" (none, ok, failed: of the last batch), \"batch\", \"batch_bytes\",\n"
             "\"window_ms\", \"lanes\", \"retries\", \"record_age_s\", \"tumbling_s\", \"timeout_ms\"\n"
-            "(null: no end), \"bisect\", \"report_failures\", \"failures\", \"filters\"; for delete\n"
-            "{\"deleted\": NAME}.\n",
+            "(null: no end), \"bisect\", \"report_failures\", \"failures\", \"consumer\",\n"
+            "\"filters\"; for delete {\"deleted\": NAME}.\n",
     .arguments_min = 2,
     .arguments_max = 3,
     .needs_store = true,

@@ -158,7 +158,7 @@ typedef struct lsi_mapping {
     int64_t start_timestamp_us;
     ls_mapping_options options; /* resolved and valid */
     ls_mapping_result last_result; /* for a description; else 0 */
-    char own_failure_stream[LSI_STREAM_NAME_MAX + 1];
+    char own_failure_stream[LSI_STREAM_NAME_MAX + 1], own_consumer[LSI_STREAM_NAME_MAX + 1];
     char *texts; /* this and the next: what it points to */
     const char **filters;
 } lsi_mapping;

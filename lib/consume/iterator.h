@@ -89,6 +89,7 @@ void lsi_turns_end(lsi_iterator *iterator);                        /* the call f
  * there. */
 ls_status lsi_track_hold(lsi_iterator *iterator, lsi_track *track);
 /* Pairs with lsi_subscriber_cancel as lsi_iterator_next does with lsi_iterator_cancel (C3). */
+void lsi_subscription_forget(lsi_iterator *iterator); /* Of one shard: the next look subscribes anew. */
 bool lsi_subscriber_is_cancelled(const lsi_subscriber *subscriber);
 /* A reader of the iterator, which may be no subscription's, was told TRIMMED. */
 void lsi_count_cut(const lsi_iterator *iterator, const lsi_cut *cut);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "consume/iterator.h"
 #include "consume/lease.h"
 
 static ls_bytes key_of(const char *name, char text[LSI_MAPPING_KEY_BYTES])
@@ -132,6 +133,13 @@ static ls_status check_filters(const lsi_memory *memory, const ls_mapping_option
     return st;
 }
 
+static ls_status check_consumer(lsi_engine_stream *stream, const ls_mapping_options *options)
+{
+    lsi_consumer found;
+
+    return options->consumer != NULL ? lsi_consumer_find(stream, options->consumer, &found) : LS_OK;
+}
+
 /* It takes every record that can be given up: one whose report is too large goes there as it is. */
 static ls_status check_failure_stream(lsi_engine_stream *stream, const ls_mapping_options *options)
 {
@@ -225,6 +233,8 @@ ls_status lsi_mapping_create(lsi_engine_stream *stream, const char *name, const 
         st = check_filters(&env->memory, options);
     if (st == LS_OK)
         st = check_failure_stream(stream, options);
+    if (st == LS_OK)
+        st = check_consumer(stream, options);
     if (st != LS_OK)
         return st;
     mapping = lsi_alloc_zero(&env->memory, sizeof(*mapping));
@@ -256,6 +266,8 @@ ls_status lsi_mapping_change(lsi_engine_stream *stream, const char *name, const 
 
     if (st == LS_OK && options != NULL)
         st = check_failure_stream(stream, options);
+    if (st == LS_OK && options != NULL)
+        st = check_consumer(stream, options);
     if (st != LS_OK)
         return st;
     do {

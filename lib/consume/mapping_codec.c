@@ -10,7 +10,7 @@
 #include "base/status.h"
 
 #define FORMAT 1u
-#define HEAD_BYTES 100u
+#define HEAD_BYTES 104u
 
 void lsi_mapping_free(lsi_mapping *mapping)
 {
@@ -56,12 +56,13 @@ static void put_head(lsi_writer *to, const lsi_mapping *mapping)
     lsi_put_u32(to, options->sync_interval_ms);
     lsi_put_u32(to, options->filter_count);
     lsi_put_u32(to, name_bytes(options->failure_stream));
+    lsi_put_u32(to, name_bytes(options->consumer));
 }
 
 ls_status lsi_mapping_encode(const lsi_memory *memory, const lsi_mapping *mapping, ls_bytes *out)
 {
     const ls_mapping_options *options = &mapping->options;
-    size_t size = HEAD_BYTES + name_bytes(options->failure_stream);
+    size_t size = HEAD_BYTES + name_bytes(options->failure_stream) + name_bytes(options->consumer);
     unsigned char *bytes;
     lsi_writer to;
 
@@ -80,13 +81,19 @@ ls_status lsi_mapping_encode(const lsi_memory *memory, const lsi_mapping *mappin
     }
     if (options->failure_stream != NULL)
         lsi_put_bytes(&to, options->failure_stream, name_bytes(options->failure_stream));
+    if (options->consumer != NULL)
+        lsi_put_bytes(&to, options->consumer, name_bytes(options->consumer));
     *out = (ls_bytes){bytes, size};
     return LS_OK;
 }
 
 /* ---- reading ---- */
 
-static void take_head(lsi_cursor *from, lsi_mapping *mapping, uint32_t *name_size)
+typedef struct name_sizes {
+    uint32_t failure_stream, consumer;
+} name_sizes;
+
+static void take_head(lsi_cursor *from, lsi_mapping *mapping, name_sizes *sizes)
 {
     ls_mapping_options *options = &mapping->options;
 
@@ -109,7 +116,8 @@ static void take_head(lsi_cursor *from, lsi_mapping *mapping, uint32_t *name_siz
     options->handler_timeout_ms = (int32_t)lsi_take_u32(from);
     options->sync_interval_ms = lsi_take_u32(from);
     options->filter_count = lsi_take_u32(from);
-    *name_size = lsi_take_u32(from);
+    sizes->failure_stream = lsi_take_u32(from);
+    sizes->consumer = lsi_take_u32(from);
 }
 
 static ls_status no_memory(const lsi_mapping *mapping)
@@ -146,18 +154,19 @@ static ls_status take_filters(lsi_cursor *from, lsi_mapping *mapping)
     return LS_OK;
 }
 
-static void take_failure_stream(lsi_cursor *from, uint32_t size, lsi_mapping *mapping)
+/* With its end, into `room`; NULL: there is none. */
+static const char *take_name(lsi_cursor *from, uint32_t size, char room[LSI_STREAM_NAME_MAX + 1])
 {
     const unsigned char *bytes = size == 0 ? NULL : lsi_take_bytes(from, size);
 
     if (size == 0)
-        return;
-    if (bytes == NULL || size > sizeof(mapping->own_failure_stream) || memchr(bytes, 0, size) != bytes + size - 1) {
+        return NULL;
+    if (bytes == NULL || size > LSI_STREAM_NAME_MAX + 1 || memchr(bytes, 0, size) != bytes + size - 1) {
         from->bad = true;
-        return;
+        return NULL;
     }
-    memcpy(mapping->own_failure_stream, bytes, size);
-    mapping->options.failure_stream = mapping->own_failure_stream;
+    memcpy(room, bytes, size);
+    return room;
 }
 
 static bool is_valid(const lsi_mapping *mapping)
@@ -181,7 +190,8 @@ ls_status lsi_mapping_decode(const lsi_memory *memory, const lsi_state_entry *en
     size_t prefix = sizeof(LSI_MAPPING_PREFIX) - 1, name_size = entry->key.size - prefix;
     lsi_cursor from = {entry->value.data, (const unsigned char *)entry->value.data + entry->value.size, false};
     lsi_mapping *mapping;
-    uint32_t format, failure_stream_bytes;
+    name_sizes sizes;
+    uint32_t format;
     ls_status st;
 
     if (name_size == 0 || name_size > LSI_STREAM_NAME_MAX)
@@ -198,10 +208,12 @@ ls_status lsi_mapping_decode(const lsi_memory *memory, const lsi_state_entry *en
                       FORMAT);
         goto fail;
     }
-    take_head(&from, mapping, &failure_stream_bytes);
+    take_head(&from, mapping, &sizes);
     st = take_filters(&from, mapping);
-    if (st == LS_OK)
-        take_failure_stream(&from, failure_stream_bytes, mapping);
+    if (st == LS_OK) {
+        mapping->options.failure_stream = take_name(&from, sizes.failure_stream, mapping->own_failure_stream);
+        mapping->options.consumer = take_name(&from, sizes.consumer, mapping->own_consumer);
+    }
     if (st == LS_OK && (format != FORMAT || from.bad || from.at != from.end || !is_valid(mapping)))
         st = lsi_fail(LS_ERR_CORRUPT, "the state's value of mapping '%s', %zu bytes, is none", mapping->name,
                       entry->value.size);

@@ -47,6 +47,7 @@ struct lsi_worker {
     int64_t shard_created_us;
     lsi_thread threads[LSI_BATCHER_LANES_MAX];
     lsi_iterator *iterator;
+    lsi_subscriber *subscriber; /* whose subscription the iterator is; NULL: nobody's */
 
     lsi_lease *lease; /* this to `saving`: the run's thread alone */
     bool is_leaving;  /* it was told to stop */
@@ -64,6 +65,7 @@ struct lsi_worker {
     lsi_batcher *machine;
     lsi_filter *filter;
     uint32_t thread_count;
+    bool is_held_up; /* another subscription of the consumer has the shard, and that was logged */
     bool is_reading, is_draining, is_done, is_caught_up;
     bool *matches;
     size_t matches_capacity;

@@ -114,7 +114,7 @@ ls_status lsi_mapping_options_check(const ls_mapping_options *options)
                         "LS_MAPPING_REPORT_FAILURES");
     if (options->failure_stream != NULL && lsi_check_stream_name(options->failure_stream) != LS_OK)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.failure_stream is no name of a stream");
-    if (options->consumer != NULL)
-        return lsi_fail(LS_ERR_UNSUPPORTED, "options.consumer is not supported yet");
+    if (options->consumer != NULL && lsi_check_consumer_name(options->consumer) != LS_OK)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.consumer is no name of a consumer");
     return LS_OK;
 }

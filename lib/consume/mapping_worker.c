@@ -14,6 +14,7 @@
 
 #include "base/patience.h"
 #include "consume/event_json.h"
+#include "consume/iterator.h"
 
 #define PAUSE_US 100000 /* before what failed for want of memory, or for a lock, is tried again */
 #define READ_RECORDS_MAX 65536u
@@ -290,6 +291,20 @@ static int64_t wait_ms(const lsi_worker *worker, int64_t until_us, int64_t now_u
     return ms == INT64_MAX ? -1 : ms;
 }
 
+/* Whether another subscription of the consumer has the shard: one that began just now, or that took it over. It is
+ * waited for as long as the shard is ours. Locks: worker->lock held; `is_reading` is ours. */
+static bool is_held_up(lsi_worker *worker, ls_status st)
+{
+    if (worker->subscriber == NULL || (st != LS_ERR_STATE && st != LS_ERR_LEASE_LOST))
+        return false;
+    if (!worker->is_held_up)
+        lsi_env_log(worker->run->env, LS_LOG_WARNING, "mapping '%s': %s", worker->run->mapping->name,
+                    lsi_error_current()->message);
+    worker->is_held_up = true;
+    lsi_subscription_forget(worker->iterator);
+    return true;
+}
+
 /* Locks: worker->lock held, not while it reads. */
 static void read_more(lsi_worker *worker, const lsi_batcher_action *action, lsi_moment now)
 {
@@ -312,12 +327,14 @@ static void read_more(lsi_worker *worker, const lsi_batcher_action *action, lsi_
                     lsi_error_current()->message);
     lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
     seen = atomic_load_explicit(&worker->word, memory_order_relaxed);
-    if (st == LS_OK)
+    if (st == LS_OK) {
+        worker->is_held_up = false;
         take_batch(worker, batch, now.wall_us);
-    else if (passes_by_itself(st) || st == LS_ERR_THROTTLED)
+    } else if (passes_by_itself(st) || st == LS_ERR_THROTTLED || is_held_up(worker, st)) {
         sleep_inside(worker, seen, PAUSE_US);
-    else if (st != LS_ERR_CANCELLED && st != LS_ERR_TRIMMED) /* The one is why we look again, the other goes on. */
+    } else if (st != LS_ERR_CANCELLED && st != LS_ERR_TRIMMED) { /* The one is why we look again, the other goes on. */
         fail(worker, st);
+    }
     worker->is_reading = false;
     tell_others(worker);
 }
@@ -435,6 +452,10 @@ static ls_status open_parts(lsi_worker *worker)
         st = lsi_filter_open(memory, options->filters, options->filter_count, NULL, &worker->filter);
     if (st == LS_OK)
         st = lsi_iterator_open(run->stream, worker->shard, &position, 0, &worker->iterator);
+    if (st == LS_OK && options->consumer != NULL) {
+        st = lsi_subscriber_open(run->stream, options->consumer, &worker->subscriber);
+        worker->iterator->subscriber = worker->subscriber;
+    }
     return st;
 }
 
@@ -511,7 +532,8 @@ void lsi_worker_free(lsi_worker *worker)
 
     for (uint32_t i = 0; i < LSI_BATCHER_LANES_MAX; i++)
         lsi_thread_join(&worker->threads[i]);
-    lsi_iterator_close(worker->iterator);
+    lsi_iterator_close(worker->iterator); /* It ends the subscription. */
+    (void)lsi_subscriber_close(worker->subscriber); /* Nothing else runs by it. */
     lsi_filter_close(worker->filter);
     lsi_batcher_close(worker->machine);
     lsi_free(memory, worker->matches);

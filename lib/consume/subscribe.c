@@ -158,6 +158,15 @@ ls_status lsi_track_hold(lsi_iterator *iterator, lsi_track *track)
     return iterator->ops->hold(iterator->stream, consumer, track->shard, iterator->is_limited, &track->hold);
 }
 
+void lsi_subscription_forget(lsi_iterator *iterator)
+{
+    lsi_track *track = &iterator->tracks[0];
+
+    if (track->hold.budget != NULL)
+        iterator->ops->hold_end(iterator->stream, &track->hold);
+    track->hold = (lsi_hold){0};
+}
+
 void lsi_count_cut(const lsi_iterator *iterator, const lsi_cut *cut)
 {
     iterator->ops->count_cut(iterator->stream, iterator->subscriber != NULL ? &iterator->subscriber->consumer : NULL,

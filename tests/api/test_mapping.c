@@ -330,8 +330,8 @@ static void settings_out_of_their_range_are_refused_by_name(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 1);
     ls_mapping_description *of = NULL;
-    ls_mapping_options bad[16];
-    static const struct { const char *word; ls_status st; } told[16] = {
+    ls_mapping_options bad[17];
+    static const struct { const char *word; ls_status st; } told[17] = {
         {"options.bytes_max is 6291457: it is 1..6291456 with LS_MAPPING_DOCUMENT_BYTES", LS_ERR_INVALID_ARGUMENT},
         {"options.bytes_max is 1073741825: it is 1..1073741824", LS_ERR_INVALID_ARGUMENT},
         {"options.records_max is 10001: it is 1..10000", LS_ERR_INVALID_ARGUMENT},
@@ -347,10 +347,11 @@ static void settings_out_of_their_range_are_refused_by_name(void **state)
         {"options.sync_interval_ms is 60001: it is 1..60000", LS_ERR_INVALID_ARGUMENT},
         {"options.filter_count is 11: it is 0..10", LS_ERR_INVALID_ARGUMENT},
         {"options.failure_stream is no name of a stream", LS_ERR_INVALID_ARGUMENT},
-        {"options.consumer is not supported yet", LS_ERR_UNSUPPORTED},
+        {"options.consumer is no name of a consumer", LS_ERR_INVALID_ARGUMENT},
+        {"'fast'", LS_ERR_NOT_FOUND},
     };
 
-    for (size_t i = 0; i < 16; i++)
+    for (size_t i = 0; i < 17; i++)
         bad[i] = defaults();
     bad[0].flags = LS_MAPPING_DOCUMENT_BYTES;
     bad[0].bytes_max = 6291457;
@@ -369,15 +370,16 @@ static void settings_out_of_their_range_are_refused_by_name(void **state)
     bad[12].sync_interval_ms = 60001;
     bad[13].filter_count = 11;
     bad[14].failure_stream = "not a name";
-    bad[15].consumer = "fast";
-    for (size_t i = 0; i < 16; i++) {
+    bad[15].consumer = "not a name";
+    bad[16].consumer = "fast";
+    for (size_t i = 0; i < 17; i++) {
         assert_int_equal(ls_mapping_create(stream, "m", &horizon, &bad[i]), told[i].st);
         if (!says(told[i].word))
             fail_msg("setting %zu: '%s' does not say '%s'", i, ls_last_error_message(), told[i].word);
         assert_int_equal(ls_mapping_describe(stream, "m", &of), LS_ERR_NOT_FOUND);
     }
     assert_int_equal(ls_mapping_create(stream, "m", &horizon, NULL), LS_OK);
-    for (size_t i = 0; i < 16; i++)
+    for (size_t i = 0; i < 17; i++)
         assert_int_equal(ls_mapping_update(stream, "m", &bad[i]), told[i].st);
     assert_int_equal(look_options(stream, "m").records_max, 100);
     assert_int_equal(ls_stream_close(stream), LS_OK);

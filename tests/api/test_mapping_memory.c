@@ -31,6 +31,7 @@ static ls_mapping_options settings(void)
     options.filter_count = FILTERS;
     options.filters = FILTERS > 0 ? filters : NULL;
     options.failure_stream = "dead";
+    options.consumer = "fast";
     options.retries_max = gives_up ? LS_MAPPING_NO_RETRIES : 0;
     return options;
 }
@@ -43,11 +44,14 @@ static ls_status made(ls_status st)
 
 static ls_status open_stream(ls_store *store, ls_stream **out)
 {
+    ls_consumer_info info = LS_CONSUMER_INFO_INIT;
     ls_status st = made(ls_stream_create(store, "dead", NULL));
 
     if (st == LS_OK)
         st = made(ls_stream_create(store, "orders", NULL));
-    return st == LS_OK ? ls_stream_open(store, "orders", out) : st;
+    if (st == LS_OK)
+        st = ls_stream_open(store, "orders", out);
+    return st == LS_OK ? made(ls_consumer_register(*out, "fast", &info)) : st;
 }
 
 /* All that keeps and shows mappings; the last call takes the mapping away. */

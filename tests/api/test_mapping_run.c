@@ -1051,6 +1051,13 @@ static void who_was_taken_for_dead_stores_nothing(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+static ls_push_answer refuse_batches(const ls_batch *batch, void *user)
+{
+    (void)batch;
+    (void)user;
+    return LS_PUSH_STOP;
+}
+
 /* What a mapping is run by shows as the leases of a group of its name; to workers of groups it is none. */
 static void a_mapping_is_a_group_of_its_own(void **state)
 {
@@ -1079,6 +1086,54 @@ static void a_mapping_is_a_group_of_its_own(void **state)
     assert_int_equal(ls_mapping_delete(stream, "m"), LS_OK);
     assert_int_equal(ls_group_open(stream, "m", NULL, &group), LS_OK); /* The name is free. */
     assert_int_equal(ls_group_close(group), LS_OK);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* A mapping that reads as a registered consumer has the consumer's subscription of each shard, and waits for whoever
+ * else has it; without the consumer it ends. */
+static void a_mapping_reads_as_a_consumer(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 2);
+    ls_mapping_options options = defaults();
+    ls_mapping_options is = LS_MAPPING_OPTIONS_INIT;
+    ls_mapping_description *description = NULL;
+    ls_consumer_info info = LS_CONSUMER_INFO_INIT;
+    ls_consumer *consumer = NULL;
+    run *of;
+
+    assert_int_equal(ls_consumer_register(stream, "fast", &info), LS_OK);
+    options.consumer = "fast";
+    make_mapping(stream, &options);
+    assert_int_equal(ls_mapping_describe(stream, "m", &description), LS_OK);
+    assert_int_equal(ls_mapping_description_options(description, &is), LS_OK);
+    assert_string_equal(is.consumer, "fast");
+    ls_mapping_description_free(description);
+    put_numbers(stream, 0, 40, 40);
+    of = run_new(stream, "m");
+    run_start(of);
+    await(&of->handled, 40);
+    assert_int_equal(ls_consumer_open(stream, "fast", &consumer), LS_OK);
+    assert_int_equal(ls_consumer_subscribe(consumer, 0, NULL, NULL, refuse_batches, NULL), LS_ERR_STATE);
+    assert_true(says("shard 0")); /* It is the mapping's. */
+    while (ls_consumer_subscribe(consumer, 0, NULL, NULL, refuse_batches, NULL) != LS_OK) {
+        assert_int_equal(ls_last_error_status(), LS_ERR_STATE);
+        usleep(200000); /* After 5 seconds it is taken over, */
+    }
+    assert_int_equal(ls_consumer_close(consumer), LS_OK);
+    put_numbers(stream, 40, 80, 40);
+    await(&of->handled, 40); /* and had back when the other one has ended. */
+    run_stop(of);
+    assert_all_once_in_order(of, 80, 40);
+    run_free(of);
+    of = run_new(stream, "m");
+    run_start(of);
+    put_numbers(stream, 80, 81, 40);
+    await(&of->handled, 1);
+    assert_int_equal(ls_consumer_deregister(stream, "fast"), LS_OK);
+    assert_int_equal(pthread_join(of->thread, NULL), 0);
+    assert_int_equal(of->st, LS_ERR_NOT_FOUND);
+    assert_non_null(strstr(of->message, "'fast'"));
     run_free(of);
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
@@ -1114,6 +1169,7 @@ int main(void)
         TEST(a_run_that_is_not_heard_of_loses_its_shards),
         TEST(who_was_taken_for_dead_stores_nothing),
         TEST(a_mapping_is_a_group_of_its_own),
+        TEST(a_mapping_reads_as_a_consumer),
     };
 
     run_everywhere("runs of mappings", tests);
