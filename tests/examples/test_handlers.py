@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The examples of handlers, run as their heads say: what each prints, and what a second run of it does.
 
-    test_handlers.py LSTREAM 02_BATCH_HANDLER 03_PARTIAL_FAILURE 04_WINDOW 06_EVENT_TIME
+    test_handlers.py LSTREAM 02_BATCH_HANDLER 03_PARTIAL_FAILURE 04_WINDOW 05_EXACTLY_ONCE 06_EVENT_TIME
 """
 
 import json
@@ -12,7 +12,7 @@ import tempfile
 import time
 import unittest
 
-LSTREAM, HANDLER, FAILURE, WINDOW, EVENT_TIME = map(os.path.abspath, sys.argv[1:6])
+LSTREAM, HANDLER, FAILURE, WINDOW, EXACTLY_ONCE, EVENT_TIME = map(os.path.abspath, sys.argv[1:7])
 
 
 class Handlers(unittest.TestCase):
@@ -21,8 +21,8 @@ class Handlers(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
 
-    def lines(self, program):
-        done = subprocess.run([program], cwd=self.folder, capture_output=True, text=True, timeout=60,
+    def lines(self, *program):
+        done = subprocess.run(program, cwd=self.folder, capture_output=True, text=True, timeout=60,
                               stdin=subprocess.DEVNULL)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         return done.stdout.splitlines()
@@ -64,6 +64,15 @@ class Handlers(unittest.TestCase):
             self.assertEqual(sum(int(line.split()[1]) for line in windows), 3 * run + 3)
             self.assertIn(lines, (windows[:-1], windows))
             time.sleep(1.1)  # What the next run puts is in another second.
+
+    def test_every_order_has_one_invoice_whoever_dies(self):
+        invoices = ["invoice for %d books" % n for n in (1, 2, 3)]
+        self.assertEqual(self.lines(EXACTLY_ONCE, "3"), invoices)
+        died = subprocess.run([EXACTLY_ONCE, "3", "die"], cwd=self.folder, capture_output=True, timeout=60,
+                              stdin=subprocess.DEVNULL)
+        self.assertEqual((died.returncode, died.stdout, died.stderr), (9, b"", b""))
+        self.assertEqual(self.lines(EXACTLY_ONCE, "0"), 2 * invoices)
+        self.assertEqual(self.lines(EXACTLY_ONCE, "3"), 3 * invoices)
 
     def test_a_window_over_event_time_goes_on_in_the_next_run(self):
         self.assertEqual(self.lines(EVENT_TIME), ["08:00 to 08:10: 3 bids, 11.00, the highest 5.00"])
