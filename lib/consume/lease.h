@@ -143,8 +143,8 @@ ls_status lsi_group_step(lsi_group *group, uint32_t token);
 /* Sleeps until the state changes, the process of another worker is gone, or the time is over. */
 void lsi_group_wait(lsi_group *group, uint32_t token, int64_t timeout_us);
 int64_t lsi_group_renew_us(const lsi_group *group); /* A worker is to be heard of again after so long. */
-/* Whether each lease that can be worked on is this worker's, or was left by it, or is another's who was seen to live, as
- * of the last step, and nothing has changed since. */
+/* Whether each lease that can be worked on is this worker's, or was left by it, or is another's who was seen to live,
+ * as of the last step, and nothing has changed since. */
 bool lsi_group_is_settled(lsi_group *group);
 
 /* Takes the group's rows anew and sees which leases are lost. */

@@ -52,13 +52,14 @@ static bool settings_decode(ls_bytes value, lsi_group_settings *out)
 {
     lsi_cursor from = {value.data, (const unsigned char *)value.data + value.size, false};
     uint8_t format = lsi_take_u8(&from), kind = lsi_take_u8(&from);
+    uint16_t zero = lsi_take_u16(&from);
 
-    (void)lsi_take_u16(&from);
     out->number = lsi_take_u32(&from);
     out->start = (lsi_lease_start){(lsi_lease_start_kind)kind, (int64_t)lsi_take_u64(&from)};
     out->created_us = (int64_t)lsi_take_u64(&from);
     out->mapping = lsi_take_u64(&from);
-    return !from.bad && format == FORMAT && kind <= LSI_START_TIME && out->number < LSI_GROUPS_MAX;
+    return !from.bad && from.at == from.end && format == FORMAT && zero == 0 && kind <= LSI_START_TIME &&
+        out->number < LSI_GROUPS_MAX;
 }
 
 static void settings_encode(const lsi_group_settings *from, unsigned char bytes[SETTINGS_BYTES])
@@ -197,7 +198,7 @@ static bool row_decode(ls_bytes value, lsi_lease_row *out)
     if (from.bad || format != FORMAT || kind > LSI_LEASE_END || name_bytes > LSI_WORKER_NAME_MAX)
         return false;
     name = lsi_take_bytes(&from, name_bytes);
-    if (name == NULL)
+    if (name == NULL || from.at != from.end || memchr(name, 0, name_bytes) != NULL)
         return false;
     memcpy(out->name, name, name_bytes);
     out->name[name_bytes] = '\0';

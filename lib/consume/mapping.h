@@ -3,7 +3,8 @@
  *     mapping/NAME              settings, status, where it begins (mapping_codec.c)
  *     window/NAME/<shard>       the tumbling window that is open in a shard (mapping_window.c)
  *
- * How far each shard was worked on, and by whom, is a lease of the group that has the mapping's name and id (lease.h). */
+ * How far each shard was worked on, and by whom, is a lease of the group that has the mapping's name and id
+ * (lease.h). */
 #ifndef LSI_CONSUME_MAPPING_H
 #define LSI_CONSUME_MAPPING_H
 
@@ -24,8 +25,8 @@ ls_status lsi_mapping_decode(const lsi_memory *memory, const lsi_state_entry *en
 
 #define LSI_WINDOW_KEY_BYTES (LSI_STREAM_NAME_MAX + 24u)
 
-/* What makes the window of `progress` that of the shard, or takes it away. Its value is the caller's (lsi_free), its key
- * is in `text`. NO_MEMORY. */
+/* What makes the window of `progress` that of the shard, or takes it away. Its value is the caller's (lsi_free), its
+ * key is in `text`. NO_MEMORY. */
 ls_status lsi_window_change(const lsi_memory *memory, const char *name, uint32_t shard, const lsi_progress *progress,
                             char text[LSI_WINDOW_KEY_BYTES], lsi_state_change *out);
 /* The fields of `out` for a window, if there is one; the state is a view of `*bytes`, the caller's (lsi_free), on

@@ -84,4 +84,11 @@ static inline uint64_t fuzz_frame_position(const uint8_t *data)
 #define FUZZ_STORE_PUT_TWICE 2u
 #define FUZZ_STORE_SPLIT 4u /* a shard is split between the puts */
 
+
+/* state: 1 byte that says what the value is, then the value. */
+#define FUZZ_STATE_MAPPING 0u
+#define FUZZ_STATE_LEASE 1u
+#define FUZZ_STATE_GROUP 2u
+#define FUZZ_STATE_WINDOW 3u
+
 #endif

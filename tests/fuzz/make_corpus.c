@@ -13,6 +13,8 @@
 #include "base/hash.h"
 #include "base/u128.h"
 #include "consume/iterator.h"
+#include "consume/lease.h"
+#include "consume/mapping.h"
 #include "consume/window.h"
 #include "engine/local/local.h"
 #include "storage/blocks.h"
@@ -525,6 +527,59 @@ static void blocks(void)
     free(zeros);
 }
 
+/* Values of the state, as a stream with a mapping has them. */
+static uint32_t values_made;
+
+static bool write_value(void *user, const lsi_state_entry *entry)
+{
+    uint8_t *input = malloc(entry->value.size + 1);
+    char name[16];
+
+    FUZZ_REQUIRE(input != NULL);
+    input[0] = *(const uint8_t *)user;
+    memcpy(input + 1, entry->value.data, entry->value.size);
+    (void)snprintf(name, sizeof name, "%u", (unsigned)values_made++);
+    write_input("state", name, input, entry->value.size + 1);
+    free(input);
+    return true;
+}
+
+static void states(void)
+{
+    static const char *const filters[] = {"{\"partitionKey\": [\"a\"]}", "{\"data\": {\"n\": [1]}}"};
+    const ls_position latest = {.kind = LS_LATEST};
+    const lsi_progress window = {.has_window = true, .window_start_us = 1000000, .window_end_us = 2000000,
+                                 .state = {"{\"n\":1}", 7}};
+    ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+    char key[LSI_WINDOW_KEY_BYTES];
+    lsi_state_change change;
+    lsi_state_entry entry = {.version = 1};
+    ls_stream *stream = NULL;
+    ls_store *store = NULL;
+    uint8_t kind;
+
+    options.filter_count = 2;
+    options.filters = filters;
+    options.failure_stream = "t";
+    FUZZ_REQUIRE(ls_store_open("memory:", NULL, &store) == LS_OK);
+    FUZZ_REQUIRE(ls_stream_create(store, "s", NULL) == LS_OK && ls_stream_create(store, "t", NULL) == LS_OK);
+    FUZZ_REQUIRE(ls_stream_open(store, "s", &stream) == LS_OK);
+    FUZZ_REQUIRE(ls_mapping_create(stream, "a", &latest, NULL) == LS_OK);
+    FUZZ_REQUIRE(ls_mapping_create(stream, "b", &latest, &options) == LS_OK);
+    for (kind = FUZZ_STATE_MAPPING; kind <= FUZZ_STATE_GROUP; kind++) {
+        static const char *const prefixes[] = {"mapping/", "lease/", "group/"};
+        ls_bytes prefix = {prefixes[kind], strlen(prefixes[kind])};
+
+        FUZZ_REQUIRE(stream->stream->engine->ops->state_read(stream->stream, prefix, write_value, &kind) == LS_OK);
+    }
+    kind = FUZZ_STATE_WINDOW;
+    FUZZ_REQUIRE(lsi_window_change(&lsi_memory_libc, "a", 0, &window, key, &change) == LS_OK);
+    entry.value = change.value;
+    (void)write_value(&kind, &entry);
+    free((void *)(uintptr_t)change.value.data);
+    FUZZ_REQUIRE(ls_stream_close(stream) == LS_OK && ls_store_close(store) == LS_OK);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -540,6 +595,7 @@ int main(int argc, char **argv)
     blocks();
     manifests();
     stores();
+    states();
     controls();
     return 0;
 }
