@@ -1,8 +1,8 @@
 /* Steps: frames in several logs that count together or not at all.
  *
  * Whether a step is taken is decided elsewhere, by one durable write in a place that each of its frames names, after
- * all of them are durable. Until then a frame is behind committed_end, where nobody looks, and append_lock is held. So of
- * each log only the last frame can be one of which this is open: behind it something is written only when it counts.
+ * all of them are durable. Until then a frame is behind committed_end, where nobody looks, and append_lock is held. So
+ * of each log only the last frame can be one of which this is open: behind it something is written only when it counts.
  *
  *     (nothing) --write--> hidden --sync--> hidden, durable --+--show--> a frame like others
  *                                                             +--drop--> nobody's; a new segment follows (R5)

@@ -475,6 +475,46 @@ static void a_step_into_a_closed_shard_moves_on(void **state)
     sim_files_free(sim);
 }
 
+static bool count_value(void *user, const lsi_state_entry *entry)
+{
+    (void)entry;
+    ++*(uint32_t *)user;
+    return true;
+}
+
+/* Goal: U3, what is remembered of steps is bounded by the shards that there are. Method: steps into shards that are
+ * split, many of them. */
+static void what_no_shard_needs_is_forgotten(void **state)
+{
+    sim_files *sim = make_disk(LS_DURABILITY_KERNEL);
+    ls_put_entry entry = {.partition_key = text("k"), .data = text("x")};
+    uint32_t conflict, shard = 0, values = 0;
+    process who;
+
+    (void)state;
+    process_begin(&who, sim);
+    assert_int_equal(process_open(&who), LS_OK);
+    for (uint32_t i = 0; i < 8; i++) {
+        lsi_step_put put = {.stream = who.other, .shard = shard, .entries = &entry, .count = 1};
+        lsi_reshard_step split = {.shard = shard, .adjacent = LSI_NO_SHARD, .at = {UINT64_C(1) << (62 - i), 0}};
+
+        assert_int_equal(who.ops->step(who.decider, NULL, 0, &put, 1, &conflict), LS_OK);
+        assert_int_equal(who.ops->reshard(who.other, &split, 1, false, &shard), LS_OK);
+    }
+    assert_int_equal(who.ops->state_read(who.decider, text("step/"), count_value, &values), LS_OK);
+    assert_int_equal(values, 8);
+    for (uint32_t i = 0; i < 60; i++) {
+        lsi_step_put put = {.stream = who.other, .shard = shard, .entries = &entry, .count = 1};
+
+        assert_int_equal(who.ops->step(who.decider, NULL, 0, &put, 1, &conflict), LS_OK);
+    }
+    values = 0;
+    assert_int_equal(who.ops->state_read(who.decider, text("step/"), count_value, &values), LS_OK);
+    assert_int_equal(values, 1);
+    process_close(&who);
+    sim_files_free(sim);
+}
+
 static void a_store_opened_for_reading_takes_no_step(void **state)
 {
     sim_files *sim = make_disk(LS_DURABILITY_SYNC);
@@ -841,6 +881,7 @@ int main(void)
         cmocka_unit_test(puts_that_are_out_of_order_are_refused),
         cmocka_unit_test(a_step_that_is_too_large_does_nothing),
         cmocka_unit_test(a_step_into_a_closed_shard_moves_on),
+        cmocka_unit_test(what_no_shard_needs_is_forgotten),
         cmocka_unit_test(a_store_opened_for_reading_takes_no_step),
         cmocka_unit_test(what_was_taken_outlives_its_decider),
         cmocka_unit_test(what_was_left_goes_with_its_decider),

@@ -1,5 +1,5 @@
-/* Workers that read a stream and write to two others by transactions, killed again and again: of every record what it
- * gives is in each of the others once, in order, and what readers saw on the way was never more nor taken back (A1, O5). */
+/* Workers that read a stream and write to two others by transactions, killed again and again: what a record gives is
+ * in each of the others once, in order, and readers never see more on the way (A1, O5). */
 #include "invariants/processes.h"
 
 #define SHARDS 2u    /* of the stream that is read */

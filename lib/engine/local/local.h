@@ -180,6 +180,7 @@ struct lsi_local {
     bool looked_at_clock;      /* engine->lock; retention.c, when somebody wants to hear of steps */
     int64_t clock_lead_us;     /* engine->lock: of wall over passing time when it was last looked at */
     int64_t clock_looked_us;   /* engine->lock: passing time of that */
+    _Atomic uint32_t step_count; /* step.c: taken so far */
     _Atomic uint32_t hold_count; /* holds.c: begun so far */
 
     /* sweep.c */

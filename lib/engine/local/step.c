@@ -22,6 +22,7 @@
 #include "engine/local/step.h"
 
 #define TRIES_MAX 1000u
+#define FORGET_EVERY 64u /* steps of a process */
 /* FORMAT.md, "State" */
 #define VALUE_FORMAT 1u
 enum { VALUE_FORMAT_AT = 0, VALUE_TAKEN_AT = 4, VALUE_SEQNO_AT = 8 };
@@ -292,7 +293,8 @@ ls_status lsi_local_step(lsi_engine_stream *base, lsi_state_change *changes, uin
     size_t count = (size_t)change_count + put_count;
     const size_t bytes = count * sizeof(*of.changes) +
                          put_count * (sizeof(*of.logs) + LSI_STEP_VALUE_BYTES + LSI_STEP_KEY_BYTES);
-    ls_status st = lsi_local_check_writable(lsi_local_of_stream(base));
+    lsi_local *local = lsi_local_of_stream(base);
+    ls_status st = lsi_local_check_writable(local);
     unsigned char *room;
     char *keys;
 
@@ -327,5 +329,8 @@ ls_status lsi_local_step(lsi_engine_stream *base, lsi_state_change *changes, uin
     if (st == LS_OK && *conflict > change_count)
         *conflict = change_count;
     lsi_free(memory, room);
+    if (st == LS_OK && put_count > 0 &&
+        atomic_fetch_add_explicit(&local->step_count, 1, memory_order_relaxed) % FORGET_EVERY == FORGET_EVERY - 1)
+        lsi_local_step_forget(of.decider);
     return st;
 }

@@ -18,7 +18,10 @@ ls_bytes lsi_step_key(uint64_t stream, uint32_t shard, char key[LSI_STEP_KEY_BYT
 bool lsi_step_read_key(ls_bytes key, uint64_t *stream, uint32_t *shard);
 bool lsi_step_read_value(ls_bytes value, lsi_step_value *out); /* false: it is none */
 
-/* step_end.c: before a stream is deleted. NULL and zeros: nothing was asked for yet. */
+/* step_end.c: drops what no log asks for any more; what it cannot do it leaves. No lock is held. */
+void lsi_local_step_forget(lsi_local_stream *stream);
+
+/* Before a stream is deleted. NULL and zeros: nothing was asked for yet. */
 typedef struct lsi_step_end {
     lsi_local_stream *stream; /* used until it is released */
     uint64_t end;             /* of its state log, as it was looked at */

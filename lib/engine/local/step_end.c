@@ -13,10 +13,13 @@
 #include "engine/local/local.h"
 #include "engine/local/step.h"
 
+#define STALE_MAX 256u /* forgotten at once */
+
 typedef struct place {
     uint64_t stream;
     uint32_t shard;
     ls_seqno first_seqno;
+    uint64_t version; /* of the value */
 } place;
 
 typedef struct places {
@@ -41,9 +44,69 @@ static bool note_place(void *user, const lsi_state_entry *entry)
         return false;
     }
     found.first_seqno = value.first_seqno;
+    found.version = entry->version;
     to->at = at;
     to->at[to->count++] = found;
     return true;
+}
+
+/* Of which shards it remembers that a step was taken there. */
+static ls_status read_places(lsi_local_stream *stream, places *found)
+{
+    const ls_bytes prefix = {LSI_STEP_PREFIX "/", sizeof(LSI_STEP_PREFIX)};
+    ls_status st = lsi_local_state_read(&stream->base, prefix, note_place, found);
+
+    if (st == LS_OK && found->is_short)
+        st = lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory for what it remembers of steps", stream->name);
+    return st;
+}
+
+/* No log asks any more: it is closed, so its end is in the manifest, or it is gone. */
+static bool is_stale(const lsi_catalog *catalog, const place *of)
+{
+    const lsi_catalog_stream *stream = lsi_catalog_find_id(catalog, of->stream);
+    const lsi_shard *shard = stream != NULL ? lsi_shard_find(stream->shards, stream->shard_count, of->shard) : NULL;
+
+    return shard == NULL || shard->closed;
+}
+
+static ls_status forget(lsi_local_stream *stream, const places *found, const lsi_catalog *catalog)
+{
+    lsi_state_change *changes = lsi_alloc_zero(found->memory, STALE_MAX * (sizeof(*changes) + LSI_STEP_KEY_BYTES));
+    char *keys = (char *)(changes + STALE_MAX);
+    uint32_t count = 0, conflict;
+    ls_status st = LS_OK;
+
+    if (changes == NULL)
+        return LS_ERR_NO_MEMORY;
+    for (size_t i = 0; i < found->count && count < STALE_MAX; i++)
+        if (is_stale(catalog, &found->at[i])) {
+            changes[count] = (lsi_state_change){
+                .key = lsi_step_key(found->at[i].stream, found->at[i].shard, keys + (size_t)count * LSI_STEP_KEY_BYTES),
+                .expected = found->at[i].version};
+            count++;
+        }
+    if (count > 0)
+        st = lsi_local_state_write(&stream->base, changes, count, &conflict);
+    lsi_free(found->memory, changes);
+    return st;
+}
+
+void lsi_local_step_forget(lsi_local_stream *stream)
+{
+    lsi_local *local = lsi_local_of_stream(&stream->base);
+    places found = {.memory = &local->base.env.memory};
+    lsi_error_state before;
+    lsi_catalog *catalog;
+
+    lsi_error_save(&before);
+    if (lsi_local_catalog(local, &catalog) == LS_OK) {
+        if (read_places(stream, &found) == LS_OK)
+            (void)forget(stream, &found, catalog); /* Else another time. */
+        lsi_catalog_unref(catalog);
+    }
+    lsi_free(found.memory, found.at);
+    lsi_error_restore(&before);
 }
 
 static ls_status seal(lsi_local *local, const place *of)
@@ -116,16 +179,12 @@ ls_status lsi_local_step_end(lsi_local *local, const char *name, lsi_step_end *o
         return lsi_fail(LS_ERR_BUSY, "stream '%s': another process is changing its state", name);
     lsi_lock_release(&of->stream->slot->sync_lock, LSI_RANK_STATE);
     /* Read once before: it recovers, and makes the end true. */
-    st = lsi_local_state_read(&of->stream->base, (ls_bytes){LSI_STEP_PREFIX "/", sizeof(LSI_STEP_PREFIX)}, note_place,
-                              &found);
+    st = read_places(of->stream, &found);
     found.count = 0;
     if (st == LS_OK)
         st = end_of(of->stream, &of->end);
     if (st == LS_OK)
-        st = lsi_local_state_read(&of->stream->base, (ls_bytes){LSI_STEP_PREFIX "/", sizeof(LSI_STEP_PREFIX)},
-                                  note_place, &found);
-    if (st == LS_OK && found.is_short)
-        st = lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory for what it remembers of steps", name);
+        st = read_places(of->stream, &found);
     for (size_t i = 0; st == LS_OK && i < found.count; i++)
         st = seal(local, &found.at[i]);
     lsi_free(found.memory, found.at);
