@@ -134,6 +134,9 @@ typedef struct ls_batch ls_batch;
  *                           One who reads all shards is told LS_ERR_TRIMMED of a shard that he had not read to its end.
  * @retval LS_ERR_BUSY       As ls_iterator_open: for a shard that is read for the first time, at the end of one, and by
  *                           a merged iterator whose stream was changed since the last call. The place is unchanged.
+ * @retval LS_ERR_FULL       The device is full, and the control file was lost, which the death of a process or of the
+ *                           machine does not do: what was written before must be made durable first. The place is
+ *                           unchanged; a handle with LS_STORE_READ_ONLY reads what is there.
  * @retval LS_ERR_IO, LS_ERR_NO_MEMORY  The place is unchanged.
  *
  * Threads: any thread, one at a time for one iterator. Blocks on disk, up to `timeout_ms` for records and up to

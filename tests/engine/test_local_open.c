@@ -322,6 +322,42 @@ static void a_full_disk_can_be_read_with_a_small_control_file(void **state)
 /* ---- forks ---- */
 
 /* Goal: P9. Method: in a child each call is STATE and closing is harmless; the parent goes on. */
+/* iterator.h: who may write must make durable what a lost control file no longer vouches for (E1), and says so when there
+ * is no room for it; who only reads is shown all. */
+static void a_lost_control_file_and_a_full_disk_stop_who_may_write(void **state)
+{
+    sim_files *sim = store_with_old();
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    lsi_engine_stream *stream;
+    lsi_reader *reader;
+    lsi_engine *engine;
+    ls_position start = {.kind = LS_TRIM_HORIZON};
+    lsi_root root;
+    walk at;
+
+    (void)state;
+    begin(&at, sim);
+    assert_int_equal(at.env.files->root_open(at.env.files, "store", LSI_ROOT_WRITE, &root), 0);
+    assert_int_equal(root.files->unlink(&root, LSI_CONTROL_NAME), 0);
+    root.files->root_close(&root);
+    assert_int_equal(lsi_local_open("store", &options, &at.env, &engine), LS_OK);
+    assert_int_equal(engine->ops->stream_open(engine, "kept", &stream), LS_OK);
+    sim_fault_add(sim, (sim_fault){.call = SIM_WRITE, .nth = 1, .err = ENOSPC, .sticky = true});
+    sim_fault_add(sim, (sim_fault){.call = SIM_OPEN, .name = "segments.new", .nth = 1, .err = ENOSPC, .sticky = true});
+    assert_int_equal(engine->ops->reader_open(stream, 0, 0, &reader), LS_OK);
+    assert_int_equal(engine->ops->seek(reader, &start), LS_ERR_FULL);
+    engine->ops->reader_close(reader);
+    engine->ops->stream_close(stream);
+    close_store(engine);
+    options.flags = LS_STORE_READ_ONLY;
+    assert_int_equal(lsi_local_open("store", &options, &at.env, &engine), LS_OK);
+    assert_int_equal(engine->ops->stream_open(engine, "kept", &stream), LS_OK);
+    assert_int_equal(count_records(engine, stream, 0), 1);
+    engine->ops->stream_close(stream);
+    close_store(engine);
+    sim_files_free(sim);
+}
+
 static void nothing_works_in_a_fork_child(void **state)
 {
     fixture *fx = *state;
@@ -403,6 +439,7 @@ int main(void)
         CASE(a_manifest_that_cannot_be_read_refuses_to_open),
         CASE(a_full_disk_can_be_read_without_a_control_file),
         CASE(a_full_disk_can_be_read_with_a_small_control_file),
+        CASE(a_lost_control_file_and_a_full_disk_stop_who_may_write),
         CASE(nothing_works_in_a_fork_child),
     };
 
