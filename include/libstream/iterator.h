@@ -63,6 +63,9 @@ typedef struct ls_iterator_options {
  * @retval LS_ERR_CORRUPT           The shard's files are damaged so that no place can be found.
  * @retval LS_ERR_BUSY              Nobody has looked at the shard yet since the store was opened, and a stopped process
  *                                  held it for `busy_timeout_ms`; or one was stopped while it changed a stream.
+ * @retval LS_ERR_FULL              The device is full, and the control file was lost, which the death of a process or of
+ *                                  the machine does not do: what was written before must be made durable first. A
+ *                                  handle with LS_STORE_READ_ONLY reads what is there.
  *
  * Threads: any thread. Blocks on disk. Since 0.1.
  */
@@ -134,9 +137,7 @@ typedef struct ls_batch ls_batch;
  *                           One who reads all shards is told LS_ERR_TRIMMED of a shard that he had not read to its end.
  * @retval LS_ERR_BUSY       As ls_iterator_open: for a shard that is read for the first time, at the end of one, and by
  *                           a merged iterator whose stream was changed since the last call. The place is unchanged.
- * @retval LS_ERR_FULL       The device is full, and the control file was lost, which the death of a process or of the
- *                           machine does not do: what was written before must be made durable first. The place is
- *                           unchanged; a handle with LS_STORE_READ_ONLY reads what is there.
+ * @retval LS_ERR_FULL       As ls_iterator_open, for a shard that is read for the first time. The place is unchanged.
  * @retval LS_ERR_IO, LS_ERR_NO_MEMORY  The place is unchanged.
  *
  * Threads: any thread, one at a time for one iterator. Blocks on disk, up to `timeout_ms` for records and up to
