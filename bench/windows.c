@@ -7,7 +7,7 @@
  * UNIT      nanoseconds of processor time of this process a record, with the reading of the stream, in memory, and
  *           milliseconds and bytes a store.
  *
- *   windows [RECORDS]
+ *   windows [RECORDS [WORK [KEYS]]]
  *
  * One line per workload:
  *   WINDOWS  work  keys  ns_per_record  state_bytes_per_key  store_all_ms  store_all_bytes  store_ms  store_bytes */
@@ -180,6 +180,8 @@ int main(int argc, char **argv)
         bench_fail("RECORDS is a number from 1");
     for (int is_json = 0; is_json < 2; is_json++)
         for (size_t i = 0; i < sizeof key_counts / sizeof key_counts[0]; i++)
-            measure(is_json != 0, key_counts[i], (uint64_t)records);
+            if ((argc < 3 || strcmp(argv[2], is_json ? "json" : "call") == 0) &&
+                (argc < 4 || (uint32_t)atoi(argv[3]) == key_counts[i]))
+                measure(is_json != 0, key_counts[i], (uint64_t)records);
     return 0;
 }

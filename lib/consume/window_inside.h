@@ -29,7 +29,8 @@ typedef struct lsi_pane {
 struct lsi_pane_key {
     lsi_pane_key *next; /* of the same place in the table */
     uint64_t hash;
-    lsi_pane **panes;   /* ascending by start, then end */
+    lsi_pane **panes;   /* ascending by start, then end; `only`, as long as that is enough */
+    lsi_pane *only;
     size_t pane_count, pane_capacity;
     lsi_pane_key *changed_next, *changed_before; /* of those that have changed since they were saved */
     bool is_changed;

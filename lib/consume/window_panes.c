@@ -152,7 +152,8 @@ ls_status lsi_pane_key_make(lsi_windows *windows, ls_bytes key, lsi_pane_key **o
         made = grow_table(windows) ? lsi_alloc(&windows->memory, sizeof *made + key.size) : NULL;
         if (made == NULL)
             return no_memory(windows, lsi_pane_key_bytes(key.size));
-        *made = (lsi_pane_key){.hash = hash_of(key), .size = key.size};
+        *made = (lsi_pane_key){.hash = hash_of(key), .pane_capacity = 1, .size = key.size};
+        made->panes = &made->only;
         if (key.size != 0)
             memcpy(made->bytes, key.data, key.size);
         made->next = windows->table[made->hash & (windows->place_count - 1)];
@@ -199,7 +200,8 @@ static void free_key(lsi_windows *windows, lsi_pane_key *key)
         link = &(*link)->next;
     *link = key->next;
     windows->key_count--;
-    lsi_free(&windows->memory, key->panes);
+    if (key->panes != &key->only)
+        lsi_free(&windows->memory, key->panes);
     lsi_free(&windows->memory, key);
 }
 
@@ -250,10 +252,28 @@ size_t lsi_pane_place(const lsi_pane_key *key, int64_t start_ms, int64_t end_ms)
     return low;
 }
 
+/* Most keys have one pane at a time, which needs no array, nor a look at it. False: no memory. */
+static bool make_room(lsi_windows *windows, lsi_pane_key *key)
+{
+    bool is_first = key->panes == &key->only;
+    void *panes = is_first ? NULL : key->panes;
+    size_t capacity = is_first ? 0 : key->pane_capacity;
+
+    if (key->pane_count < key->pane_capacity)
+        return true;
+    if (!lsi_grow(&windows->memory, &panes, &capacity, key->pane_count + 1, sizeof *key->panes))
+        return false;
+    if (is_first)
+        ((lsi_pane **)panes)[0] = key->only;
+    key->panes = panes;
+    key->pane_capacity = capacity;
+    return true;
+}
+
 ls_status lsi_pane_make(lsi_windows *windows, lsi_pane_key *key, int64_t start_ms, int64_t end_ms, lsi_pane **out)
 {
     size_t at = lsi_pane_place(key, start_ms, end_ms);
-    void *heap = windows->heap, *panes = key->panes;
+    void *heap = windows->heap;
     lsi_pane *made = NULL;
     ls_status st = take_bytes(windows, lsi_pane_bytes(windows));
 
@@ -261,9 +281,7 @@ ls_status lsi_pane_make(lsi_windows *windows, lsi_pane_key *key, int64_t start_m
         return st;
     if (lsi_grow(&windows->memory, &heap, &windows->heap_capacity, windows->pane_count + 1, sizeof *windows->heap))
         windows->heap = heap;
-    if (lsi_grow(&windows->memory, &panes, &key->pane_capacity, key->pane_count + 1, sizeof *key->panes))
-        key->panes = panes;
-    if (windows->heap_capacity > windows->pane_count && key->pane_capacity > key->pane_count)
+    if (windows->heap_capacity > windows->pane_count && make_room(windows, key))
         made = lsi_alloc(&windows->memory, sizeof *made + windows->settings.fold.bytes);
     if (made == NULL)
         return no_memory(windows, lsi_pane_bytes(windows));
