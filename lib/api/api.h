@@ -110,6 +110,11 @@ void lsi_stream_hide_shards(lsi_stream_info *info);
 /* What is known of a shard, into as much of `*out` as its `size` says. INVALID_ARGUMENT: the size was not set. */
 ls_status lsi_shard_info_fill(const lsi_shard *shard, const lsi_shard_state *state, ls_shard_info *out);
 
+/* ---- metrics_gather.c ---- */
+
+/* Adds all metrics of the store and of the application. */
+ls_status lsi_metrics_gather(ls_store *store, lsi_snapshot *to);
+
 /* ---- checks ---- */
 
 ls_status lsi_check_rates(lsi_rates rates);

@@ -1,5 +1,5 @@
-/* The exported functions of metrics.h. What a snapshot has of the store is gathered here, from what the engine counts
- * and knows; what the application defined is the registry's of the room `metrics`. */
+/* The exported functions of metrics.h. What a snapshot has of the store is gathered in metrics_gather.c; what the
+ * application defined is the registry's of the room `metrics`. */
 #include "api/api.h"
 
 #include <inttypes.h>
@@ -53,29 +53,6 @@ ls_status ls_series_observe(ls_series *series, double value)
     return lsi_series_observe(series, value);
 }
 
-/* ---- gathering ---- */
-
-enum { SERIES_DROPPED, BUILD_INFO, OWN_FAMILIES };
-
-#define LABELS(...) .labels = (const char *const[]){__VA_ARGS__}, \
-    .label_count = sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *)
-
-static const lsi_family families[OWN_FAMILIES] = {
-    [SERIES_DROPPED] = {
-        .name = "libstream_metrics_series_dropped_total", .type = LS_METRIC_COUNTER, .unit = "Count", .scale = 1,
-        .help = "How often a series of the application was refused for its metric's cap.", LABELS("metric")},
-    [BUILD_INFO] = {
-        .name = "libstream_build_info", .type = LS_METRIC_GAUGE, .unit = "None", .scale = 1,
-        .help = "1; the labels tell which libstream this is.", LABELS("version", "features")},
-};
-
-static void add_build(lsi_snapshot *to)
-{
-    const char *const values[2] = {ls_version_string(), ls_version_features()};
-
-    (void)lsi_snapshot_gauge(to, &families[BUILD_INFO], BUILD_INFO, values, 1);
-}
-
 /* ---- snapshots ---- */
 
 static ls_status take(ls_store *store, lsi_snapshot **out)
@@ -85,9 +62,9 @@ static ls_status take(ls_store *store, lsi_snapshot **out)
 
     if (st != LS_OK)
         return st;
-    add_build(snapshot);
-    lsi_registry_collect(store->registry, snapshot, OWN_FAMILIES, &families[SERIES_DROPPED], SERIES_DROPPED);
-    st = lsi_snapshot_finish(snapshot);
+    st = lsi_metrics_gather(store, snapshot);
+    if (st == LS_OK)
+        st = lsi_snapshot_finish(snapshot);
     if (st != LS_OK) {
         lsi_snapshot_free(snapshot);
         return st;

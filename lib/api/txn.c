@@ -375,6 +375,8 @@ static ls_status commit(ls_txn *txn, plan *of)
         if (st == LS_OK)
             st = take_step(txn, of);
         moved = find_moved(of);
+        for (uint32_t i = 0; st == LS_OK && moved == of->count && i < of->count; i++)
+            lsi_producer_stepped(of->of[i]->producer, &of->puts[i]);
         if (st != LS_OK || moved == of->count)
             return st;
         st = lsi_producer_plan_again(of->of[moved]->producer, of->puts[moved].shard, &deadline_us);

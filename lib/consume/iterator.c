@@ -65,6 +65,7 @@ ls_status lsi_track_settle(lsi_iterator *iterator, lsi_track *track, const ls_po
                                         iterator->is_merged ? LSI_READER_ONE_OF_MANY : 0, &track->reader);
         if (st != LS_OK)
             return st;
+        track->counts = iterator->ops->counts(iterator->stream, LSI_COUNTS_SHARD, track->shard);
     }
     st = iterator->ops->seek(track->reader, position);
     if (st != LS_OK)
@@ -156,6 +157,7 @@ ls_status lsi_track_deliver(lsi_iterator *iterator, lsi_track *track, const lsi_
         batch->millis_behind_latest = behind_us > 0 ? behind_us / 1000 : 0; /* Clocks may have been set. */
     }
     track->position = position_at(iterator->ops->place(track->reader));
+    lsi_get_delivered(iterator, track, read);
     if (iterator->is_limited)
         lsi_turn_delivered(iterator, track);
     return LS_OK;
@@ -194,6 +196,7 @@ ls_status lsi_iterator_new(lsi_engine_stream *stream, bool is_merged, uint32_t f
     iterator->wait_shard = LSI_NO_SHARD;
     iterator->refused_shard = LSI_NO_SHARD;
     lsi_turn_take_limits(iterator, &info);
+    lsi_get_counts_open(iterator);
     atomic_init(&iterator->is_cancelled, false);
     lsi_stream_info_free(&info);
     *out = iterator;
@@ -334,6 +337,7 @@ void lsi_iterator_close(lsi_iterator *iterator)
     if (iterator == NULL)
         return;
     lsi_event_close(iterator->event); /* First: its thread looks at the stream. */
+    lsi_get_counts_close(iterator);
     lsi_merged_free(iterator, iterator->tracks, iterator->track_count);
     lsi_free(&iterator->env->memory, iterator->children);
     lsi_free(&iterator->env->memory, iterator);

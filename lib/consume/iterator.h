@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "consume/consume.h"
+#include "metrics/metrics.h"
 
 /* No sleep is longer: a writer that was killed after publishing and before waking is noticed after this time (P1). */
 #define LSI_WAIT_US_MAX 500000
@@ -27,6 +28,7 @@ typedef struct lsi_track {
     ls_position position;     /* TRIM_HORIZON or AT_SEQUENCE_NUMBER */
     lsi_reader *reader;       /* NULL until it is needed */
     lsi_hold hold;            /* of a subscription: since the track was first read */
+    lsi_engine_count *counts; /* LSI_COUNTS_SHARD, with the reader; NULL: nobody can be told */
 } lsi_track;
 
 typedef struct lsi_event lsi_event;
@@ -55,6 +57,12 @@ struct lsi_iterator {
     lsi_refusal refusal;    /* why it was */
 
     const lsi_subscriber *subscriber; /* whose subscription this is (subscribe.c); NULL: an iterator as any */
+
+    /* counts.c's. */
+    lsi_engine_count *counts; /* LSI_COUNTS_STREAM; NULL: nobody can be told */
+    uint32_t calls;           /* that were OK and are not counted yet */
+    uint32_t until_measured;  /* so many records more, then a call is measured */
+    bool has_slept;           /* in this call */
 
     ls_batch batch;
     uint32_t *children; /* the batch's */
@@ -93,6 +101,15 @@ void lsi_subscription_forget(lsi_iterator *iterator); /* Of one shard: the next 
 bool lsi_subscriber_is_cancelled(const lsi_subscriber *subscriber);
 /* A reader of the iterator, which may be no subscription's, was told TRIMMED. */
 void lsi_count_cut(const lsi_iterator *iterator, const lsi_cut *cut);
+
+/* ---- counts.c ---- */
+void lsi_get_counts_open(lsi_iterator *iterator);
+void lsi_get_counts_close(lsi_iterator *iterator);
+/* Before a call's work, and after it; `began_us` is what the former answered. */
+int64_t lsi_get_begins(lsi_iterator *iterator);
+void lsi_get_ended(lsi_iterator *iterator, ls_status st, int64_t began_us);
+/* The batch goes to the caller. */
+void lsi_get_delivered(const lsi_iterator *iterator, const lsi_track *track, const lsi_read *read);
 
 /* ---- merged.c: all functions are for merged iterators ---- */
 /* Tracks for all shards of the stream, at `position`; owned by the caller. Who waits is not said yet. */

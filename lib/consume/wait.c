@@ -66,8 +66,7 @@ static ls_status look(lsi_iterator *iterator, uint32_t records_max, uint64_t byt
     return lsi_track_deliver(iterator, &iterator->tracks[0], &read);
 }
 
-ls_status lsi_iterator_next(lsi_iterator *iterator, uint32_t records_max, uint64_t bytes_max, int64_t timeout_ms,
-                            const ls_batch **out)
+static ls_status next(lsi_iterator *iterator, uint32_t records_max, uint64_t bytes_max, int64_t timeout_ms)
 {
     int64_t deadline_us = deadline_of(iterator, timeout_ms);
     bool is_armed = false;
@@ -107,6 +106,7 @@ ls_status lsi_iterator_next(lsi_iterator *iterator, uint32_t records_max, uint64
             continue;
         }
         is_armed = false;
+        iterator->has_slept = true;
         if (iterator->refused_shard != LSI_NO_SHARD && iterator->refusal.wait_us < timeout_us)
             timeout_us = iterator->refusal.wait_us;
         if (iterator->ops->sleep(iterator->stream, iterator->wait_shard, token, timeout_us) == LSI_INTERRUPTED &&
@@ -114,8 +114,19 @@ ls_status lsi_iterator_next(lsi_iterator *iterator, uint32_t records_max, uint64
             return lsi_fail(LS_ERR_CANCELLED, "a signal handler ran during the wait for records");
         lsi_patience_begin(iterator->env->busy_timeout_ms); /* Hours may have passed: each look has its own. */
     }
-    *out = &iterator->batch;
     return LS_OK;
+}
+
+ls_status lsi_iterator_next(lsi_iterator *iterator, uint32_t records_max, uint64_t bytes_max, int64_t timeout_ms,
+                            const ls_batch **out)
+{
+    int64_t began_us = lsi_get_begins(iterator);
+    ls_status st = next(iterator, records_max, bytes_max, timeout_ms);
+
+    lsi_get_ended(iterator, st, began_us);
+    if (st == LS_OK)
+        *out = &iterator->batch;
+    return st;
 }
 
 void lsi_iterator_cancel(lsi_iterator *iterator)

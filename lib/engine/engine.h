@@ -107,7 +107,42 @@ typedef struct lsi_shard_state {
     int64_t oldest_us, latest_us; /* arrival; 0: not known */
     uint64_t bytes;   /* stored, as the engine counts them */
     ls_status health; /* LS_OK, LS_ERR_IO, LS_ERR_CORRUPT */
+    /* Counted by `append` itself, where no put waits for a sync by itself (else by who knows what was acknowledged, in
+     * LSI_COUNT_PUT_): records put alone and in batches, the bytes of keys and data, and payload units above one for each
+     * record. */
+    uint64_t put_alone, put_in_batches, put_bytes, put_more_units;
 } lsi_shard_state;
+
+/* What is counted by who puts and reads, in words that all processes share and add to. They begin at 0 with the machine,
+ * outlive processes, and go with the stream. */
+typedef _Atomic uint64_t lsi_engine_count;
+#define LSI_ENGINE_COUNTS 35u /* words of each of these */
+typedef enum {
+    LSI_COUNTS_STREAM,      /* LSI_COUNT_PUT_CALLS ... */
+    LSI_COUNTS_SHARD,       /* LSI_COUNT_PUT_RECORDS ...; number: of the shard */
+    LSI_COUNTS_PUT_TIMES,   /* a histogram of durations; number: LSI_COUNTS_SINGLE_PUTS ... */
+    LSI_COUNTS_MAPPING,     /* consume's; number: of the mapping, a part of its id that is as good as any */
+    LSI_COUNTS_MAPPING_TIMES
+} lsi_counts_kind;
+enum { LSI_COUNTS_SINGLE_PUTS, LSI_COUNTS_BATCHES, LSI_COUNTS_SYNCS };
+enum { LSI_RESULT_OK, LSI_RESULT_PARTIAL, LSI_RESULT_THROTTLED, LSI_RESULT_ERROR, LSI_RESULTS };
+enum { /* of a stream */
+    /* By result. Single puts that are OK only where `append` does not count them, and of shards that are gone. */
+    LSI_COUNT_PUT_CALLS,
+    LSI_COUNT_BATCH_CALLS = LSI_COUNT_PUT_CALLS + LSI_RESULTS,
+    LSI_COUNT_GET_OK = LSI_COUNT_BATCH_CALLS + LSI_RESULTS,
+    LSI_COUNT_GET_THROTTLED,
+    LSI_COUNT_GET_ERROR,
+    LSI_COUNT_GET_TIMES /* a histogram of durations, up to the last word */
+};
+enum { /* of a shard */
+    LSI_COUNT_PUT_RECORDS, LSI_COUNT_PUT_BYTES, LSI_COUNT_PUT_MORE_UNITS, /* where `append` does not count them */
+    LSI_COUNT_PUT_OVER_RECORDS, LSI_COUNT_PUT_OVER_BYTES, /* records that were throttled, by limit */
+    LSI_COUNT_GET_RECORDS, LSI_COUNT_GET_BYTES,
+    LSI_COUNT_GET_OVER_CALLS, LSI_COUNT_GET_OVER_BYTES,   /* calls that were throttled, by limit */
+    LSI_COUNT_FAN_OUT_BYTES, /* of LSI_COUNT_GET_BYTES: to registered consumers */
+    LSI_COUNT_DAMAGED        /* reads that met a damaged frame */
+};
 
 /* A registered consumer of a stream. */
 typedef struct lsi_consumer {
@@ -165,7 +200,8 @@ typedef struct lsi_hold {
 } lsi_hold;
 #define LSI_HOLD_MS 5000u /* from its beginning: as long nobody takes it over */
 
-/* Records for one shard, in order. `picks` NULL: entries[0..count-1], else entries[picks[0..count-1]]. Borrowed. */
+/* Records for one shard, in order. `picks` NULL: entries[0..count-1], else entries[picks[0..count-1]]. Borrowed. One
+ * without picks is counted as put alone. */
 typedef struct lsi_append {
     const ls_put_entry *entries;
     const uint32_t *picks;
@@ -185,6 +221,7 @@ typedef struct lsi_read {
     uint32_t count;
     bool at_tip;      /* nothing that can be read lies behind the last of them */
     bool shard_end;   /* the shard is closed and this reaches its end */
+    uint64_t bytes;   /* of keys and data; as far as there are words to count them in */
     lsi_cut cut;      /* TRIMMED: what the reader lost */
 } lsi_read;
 
@@ -229,6 +266,9 @@ typedef struct lsi_engine_ops {
      * `*first_child`: the children have the indexes from here on, in the order of the steps. */
     ls_status (*reshard)(lsi_engine_stream *stream, const lsi_reshard_step *steps, uint32_t count, bool goes_on,
                          uint32_t *first_child);
+    /* Words of LSI_COUNTS_, good while the stream is open. NULL: there are none, and nothing is counted. Leaves the last
+     * error alone. */
+    lsi_engine_count *(*counts)(lsi_engine_stream *stream, lsi_counts_kind kind, uint32_t number);
     /* The shard's words for lsi_rates_, shared by all processes; good while the stream is open. NULL: there are none,
      * since the shard cannot be reached; whoever uses it will be told. Leaves the last error alone. */
     lsi_budget_word *(*budget)(lsi_engine_stream *stream, uint32_t shard);
@@ -278,7 +318,8 @@ typedef struct lsi_engine_ops {
     /* LS_OK with accepted == count or moved; else the reason why the rest was not written: `out` is filled even then,
      * and the first `accepted` are in the log. On LS_ERR_IO what lies beyond them is unknown. */
     ls_status (*append)(lsi_appender *appender, uint32_t shard, const lsi_append *batch, lsi_append_result *out);
-    /* Waits until everything before `end` is as durable as `durability` (DEFAULT: the store's). LS_ERR_IO: unknown. */
+    /* Waits until everything before `end` is as durable as `durability` (DEFAULT: the store's). LS_ERR_IO: unknown. Of a
+     * store whose mode is not SYNC there is nothing to wait for, and no need to ask, unless `durability` is more. */
     ls_status (*commit)(lsi_appender *appender, uint32_t shard, uint64_t end, ls_durability durability);
 
     /* `flags`: LSI_READER_ bits, all of them hints. */

@@ -32,6 +32,9 @@ static inline uint64_t lsi_counted(const lsi_count_word *word)
     return atomic_load_explicit(word, memory_order_relaxed);
 }
 
+/* What a put is billed in elsewhere: each record by so many bytes of key and data, rounded up. */
+#define LSI_PAYLOAD_UNIT_BYTES 25600u
+
 /* Durations: how many took at most 10 us, 25 us, ... 10 s, and longer; then their sum in microseconds. */
 #define LSI_DURATION_BOUNDS 22u
 #define LSI_DURATION_WORDS (LSI_DURATION_BOUNDS + 2)

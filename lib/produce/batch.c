@@ -212,7 +212,8 @@ static uint32_t append_all(lsi_producer *producer, const ls_put_entry *entries, 
 }
 
 /* B3: waits for each part, when all are written. */
-static void commit_all(lsi_producer *producer, uint32_t part_count, ls_durability durability)
+static void commit_all(lsi_producer *producer, const ls_put_entry *entries, uint32_t part_count,
+                       ls_durability durability)
 {
     for (uint32_t i = 0; i < part_count; i++) {
         lsi_put_part *part = &producer->batch.parts[i];
@@ -224,6 +225,8 @@ static void commit_all(lsi_producer *producer, uint32_t part_count, ls_durabilit
         if (st != LS_OK) {
             part->accepted = 0;
             part->status = st;
+        } else if (producer->durability == LS_DURABILITY_SYNC) {
+            lsi_put_synced(producer, part->shard, entries, producer->batch.picks + part->begin, part->accepted);
         }
     }
 }
@@ -252,9 +255,10 @@ static uint64_t bytes_of(const ls_put_entry *entries, uint32_t count)
 }
 
 static ls_status put_atomic(lsi_producer *producer, const ls_put_entry *entries, uint32_t count,
-                            ls_durability durability, ls_put_result *results, size_t *failed)
+                            ls_durability durability, ls_put_result *results, size_t *failed, size_t *stored)
 {
-    const lsi_append batch = {.entries = entries, .picks = NULL, .count = count, .atomic = true};
+    static const uint32_t first = 0; /* One record without picks is a single put's. */
+    const lsi_append batch = {.entries = entries, .picks = count == 1 ? &first : NULL, .count = count, .atomic = true};
     lsi_put_part part = {.count = count};
     int64_t deadline_us = 0;
     lsi_append_result result;
@@ -289,6 +293,9 @@ static ls_status put_atomic(lsi_producer *producer, const ls_put_entry *entries,
     if (part.status == LS_OK)
         part.status = lsi_put_commit(producer, part.shard, result.end, durability);
     part.accepted = part.status == LS_OK ? count : 0;
+    if (part.status == LS_OK && producer->durability == LS_DURABILITY_SYNC)
+        lsi_put_synced(producer, part.shard, entries, NULL, count);
+    *stored = part.accepted;
     if (part.status != LS_OK && part.status != LS_ERR_IO)
         return part.status;
     not_stored = tell(&part, NULL, results);
@@ -297,18 +304,28 @@ static ls_status put_atomic(lsi_producer *producer, const ls_put_entry *entries,
     return part.status;
 }
 
-ls_status lsi_producer_put_batch(lsi_producer *producer, const ls_put_entry *entries, size_t count,
-                                 ls_durability durability, bool atomic, ls_put_result *results, size_t *failed)
+/* Of the first record that was not stored; LS_OK: there is none. */
+static ls_status first_failure(const lsi_producer *producer, uint32_t part_count)
+{
+    for (uint32_t i = 0; i < part_count; i++) {
+        const lsi_put_part *part = &producer->batch.parts[i];
+
+        if (part->accepted < part->count - part->refused)
+            return part->status;
+        if (part->refused > 0)
+            return part->refused_status;
+    }
+    return LS_OK;
+}
+
+/* `*stored`, `*why`: for the counts. */
+static ls_status put_batch(lsi_producer *producer, const ls_put_entry *entries, size_t count, ls_durability durability,
+                           bool atomic, ls_put_result *results, size_t *failed, size_t *stored, ls_status *why)
 {
     size_t not_stored = 0;
     uint32_t part_count;
     ls_status st;
 
-    if (count == 0) {
-        if (failed != NULL)
-            *failed = 0;
-        return LS_OK;
-    }
     if (producer->has_faults)
         lsi_fate_delay(producer);
     st = lsi_route_refresh(producer);
@@ -320,14 +337,33 @@ ls_status lsi_producer_put_batch(lsi_producer *producer, const ls_put_entry *ent
     if (st != LS_OK)
         return st;
     if (atomic)
-        return put_atomic(producer, entries, (uint32_t)count, durability, results, failed);
+        return put_atomic(producer, entries, (uint32_t)count, durability, results, failed, stored);
     if (!lsi_batch_make_room(producer, count))
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory to sort a batch of %zu records", count);
     part_count = append_all(producer, entries, (uint32_t)count);
-    commit_all(producer, part_count, durability);
+    commit_all(producer, entries, part_count, durability);
     for (uint32_t i = 0; i < part_count; i++)
         not_stored += tell(&producer->batch.parts[i], producer->batch.picks, results);
     if (failed != NULL)
         *failed = not_stored;
+    *stored = count - not_stored;
+    *why = first_failure(producer, part_count);
     return LS_OK;
+}
+
+ls_status lsi_producer_put_batch(lsi_producer *producer, const ls_put_entry *entries, size_t count,
+                                 ls_durability durability, bool atomic, ls_put_result *results, size_t *failed)
+{
+    ls_status st, why = LS_OK;
+    size_t stored = 0;
+
+    if (count == 0) {
+        if (failed != NULL)
+            *failed = 0;
+        return LS_OK;
+    }
+    lsi_put_begins(producer, count < LSI_BATCH_RECORDS_MAX ? (uint32_t)count : LSI_BATCH_RECORDS_MAX);
+    st = put_batch(producer, entries, count, durability, atomic, results, failed, &stored, &why);
+    lsi_batch_ended(producer, stored, count, st != LS_OK ? st : why);
+    return st;
 }

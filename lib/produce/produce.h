@@ -35,6 +35,7 @@ ls_status lsi_producer_check(lsi_producer *producer, ls_bytes key, ls_bytes data
 ls_status lsi_producer_plan(lsi_producer *producer, const ls_put_entry *entries, uint32_t count, lsi_step_put *puts,
                             uint32_t puts_max, uint32_t *put_count);
 ls_status lsi_producer_admit(lsi_producer *producer, const lsi_step_put *put); /* THROTTLED, or what a fault says */
+void lsi_producer_stepped(const lsi_producer *producer, const lsi_step_put *put); /* It is done: it is counted. */
 /* A put of the plan met a closed shard: waits until there are others. `*deadline_us`: 0 before the first wait. */
 ls_status lsi_producer_plan_again(lsi_producer *producer, uint32_t shard, int64_t *deadline_us);
 uint64_t lsi_producer_stream_id(const lsi_producer *producer); /* once there was a plan */

@@ -2,6 +2,7 @@
 #ifndef LSI_PRODUCE_PRODUCER_H
 #define LSI_PRODUCE_PRODUCER_H
 
+#include "metrics/metrics.h"
 #include "produce/produce.h"
 
 /* What a batch is taken apart in (batch.c). It grows to the largest batch and stays. */
@@ -52,6 +53,13 @@ struct lsi_producer {
     uint64_t *ends;   /* [shard_limit]: what is appended and not known to be synced ends there; 0: nothing is */
     uint32_t *counts; /* [shard_limit]: batch.c's; all 0 between batches */
     lsi_batch_room batch;
+    /* counts.c's. NULL: nobody can be told. */
+    lsi_engine_count *call_counts;               /* LSI_COUNTS_STREAM */
+    lsi_engine_count *times[LSI_COUNTS_SYNCS];   /* LSI_COUNTS_PUT_TIMES */
+    int32_t until_measured; /* so many records more, then a call is measured */
+    int32_t measured_every;
+    bool is_measured;       /* the call under way */
+    int64_t began_us;       /* if it is */
     struct lsi_known_key *known_keys; /* key_cache.c's; NULL: no key was hashed alone yet */
 };
 
@@ -98,6 +106,28 @@ uint32_t lsi_fate_of(lsi_producer *producer, uint32_t shard, uint32_t count, boo
 ls_status lsi_put_admit(lsi_producer *producer, uint32_t shard, uint32_t records, uint64_t bytes);
 /* The same for each record of a part, from the first on; sets `refused`. */
 void lsi_put_admit_part(lsi_producer *producer, const ls_put_entry *entries, lsi_put_part *part);
+
+/* ---- counts.c ---- */
+
+void lsi_put_counts_open(lsi_producer *producer);
+void lsi_put_measure(lsi_producer *producer);
+/* The beginning of a call that puts so many records: of some its time is taken. */
+static inline void lsi_put_begins(lsi_producer *producer, uint32_t records)
+{
+    producer->until_measured -= (int32_t)records;
+    if (__builtin_expect(producer->until_measured <= 0, 0))
+        lsi_put_measure(producer);
+}
+/* Of a single put that is measured, each of a store whose mode is SYNC among them, or that failed. `shard`: where it is
+ * stored. */
+void lsi_put_ended(lsi_producer *producer, const ls_put_entry *entry, uint32_t shard, ls_status st);
+/* Of every batch: it stored `stored` of `count` records. `st`: of what was not. */
+void lsi_batch_ended(lsi_producer *producer, size_t stored, size_t count, ls_status st);
+/* Records that a limit refused. */
+void lsi_put_over(const lsi_producer *producer, uint32_t shard, const char *limit, uint32_t records);
+/* Acknowledged after a sync of their own, or by a step: entries[0..count-1], or those of `picks`. */
+void lsi_put_synced(const lsi_producer *producer, uint32_t shard, const ls_put_entry *entries, const uint32_t *picks,
+                    uint32_t count);
 
 /* What commit() is asked for, and whether everything is on the device after it. */
 static inline ls_durability lsi_put_durability(const lsi_producer *producer, ls_durability asked)

@@ -35,6 +35,7 @@ ls_status lsi_producer_open(lsi_engine_stream *stream, lsi_producer **out)
         lsi_producer_close(producer);
         return st;
     }
+    lsi_put_counts_open(producer);
     *out = producer;
     return LS_OK;
 }
@@ -67,21 +68,24 @@ ls_status lsi_put_commit(lsi_producer *producer, uint32_t shard, uint64_t end, l
     ls_status st;
 
     assert(shard < producer->shard_limit);
-    if (!is_synced)
+    if (!is_synced) {
         producer->ends[shard] = end; /* U2 */
+        if (durability == LS_DURABILITY_DEFAULT)
+            return LS_OK; /* The append has done it all. */
+    }
     st = producer->ops->commit(producer->appender, shard, end, durability);
     if (st == LS_OK && is_synced)
         producer->ends[shard] = 0; /* A sync up to here covers what was appended before. */
     return st;
 }
 
-ls_status lsi_producer_put(lsi_producer *producer, ls_bytes key, ls_bytes data, const ls_hash_key *explicit_key,
-                           ls_durability durability, ls_record_id *out)
+/* `*to`: the shard, once it is written there. */
+static inline __attribute__((always_inline)) ls_status put(lsi_producer *producer, const ls_put_entry *entry,
+                                                           ls_durability durability, uint32_t *to, ls_record_id *out)
 {
-    const ls_put_entry entry = {key, data, explicit_key};
-    const lsi_append batch = {.entries = &entry, .picks = NULL, .count = 1, .atomic = false};
+    const lsi_append batch = {.entries = entry, .picks = NULL, .count = 1, .atomic = false};
     int64_t deadline_us = 0;
-    lsi_append_result result;
+    lsi_append_result result; /* Filled by append, whatever that answers. */
     uint32_t shard;
     ls_status st;
 
@@ -91,16 +95,15 @@ ls_status lsi_producer_put(lsi_producer *producer, ls_bytes key, ls_bytes data, 
         st = lsi_route_refresh(producer);
         if (st != LS_OK)
             return st;
-        st = lsi_check_record(key, data, producer->record_bytes_max);
+        st = lsi_check_record(entry->partition_key, entry->data, producer->record_bytes_max);
         if (st != LS_OK)
             return st;
-        shard = lsi_route_of(producer, key, explicit_key);
+        shard = lsi_route_of(producer, entry->partition_key, entry->explicit_hash_key);
         if (producer->is_limited) {
-            st = lsi_put_admit(producer, shard, 1, key.size + data.size);
+            st = lsi_put_admit(producer, shard, 1, entry->partition_key.size + entry->data.size);
             if (st != LS_OK)
                 return st;
         }
-        result = (lsi_append_result){0};
         st = producer->ops->append(producer->appender, shard, &batch, &result);
         if (st != LS_OK)
             return st;
@@ -113,9 +116,24 @@ ls_status lsi_producer_put(lsi_producer *producer, ls_bytes key, ls_bytes data, 
     st = lsi_put_commit(producer, shard, result.end, durability);
     if (st != LS_OK)
         return st;
+    *to = shard;
     if (out != NULL)
         *out = (ls_record_id){.seqno = result.first_seqno, .shard = shard, .reserved = 0};
     return LS_OK;
+}
+
+ls_status lsi_producer_put(lsi_producer *producer, ls_bytes key, ls_bytes data, const ls_hash_key *explicit_key,
+                           ls_durability durability, ls_record_id *out)
+{
+    const ls_put_entry entry = {key, data, explicit_key};
+    uint32_t shard = LSI_NO_SHARD;
+    ls_status st;
+
+    lsi_put_begins(producer, 1);
+    st = put(producer, &entry, durability, &shard, out);
+    if (__builtin_expect(producer->is_measured || st != LS_OK, 0))
+        lsi_put_ended(producer, &entry, shard, st);
+    return st;
 }
 
 ls_status lsi_producer_flush(lsi_producer *producer)

@@ -54,6 +54,11 @@ ls_status lsi_producer_admit(lsi_producer *producer, const lsi_step_put *put)
     return lsi_put_admit(producer, put->shard, put->count, bytes);
 }
 
+void lsi_producer_stepped(const lsi_producer *producer, const lsi_step_put *put)
+{
+    lsi_put_synced(producer, put->shard, put->entries, put->picks, put->count);
+}
+
 ls_status lsi_producer_plan_again(lsi_producer *producer, uint32_t shard, int64_t *deadline_us)
 {
     ls_status st = lsi_route_wait(producer, producer->generation, shard, deadline_us);

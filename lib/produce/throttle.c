@@ -10,7 +10,8 @@
 
 #include "base/status.h"
 
-static ls_status admit(lsi_producer *producer, uint32_t shard, uint32_t records, uint64_t bytes)
+/* `refused`: so many are told, when it is refused. */
+static ls_status admit(lsi_producer *producer, uint32_t shard, uint32_t records, uint64_t bytes, uint32_t refused)
 {
     lsi_budget_word *budget = producer->ops->budget(producer->stream, shard);
     lsi_refusal why;
@@ -18,6 +19,7 @@ static ls_status admit(lsi_producer *producer, uint32_t shard, uint32_t records,
     if (budget == NULL || lsi_rates_admit_write(&producer->rates, budget, records, bytes,
                                                 lsi_monotonic_us(&producer->env->clock), &why))
         return LS_OK;
+    lsi_put_over(producer, shard, why.limit, refused);
     return lsi_rates_refuse(&why, producer->name, shard);
 }
 
@@ -27,7 +29,9 @@ ls_status lsi_put_admit(lsi_producer *producer, uint32_t shard, uint32_t records
 
     if (producer->has_faults)
         (void)lsi_fate_of(producer, shard, records, false, &st); /* all or none: `st` says it too */
-    return st != LS_OK || !producer->is_provisioned ? st : admit(producer, shard, records, bytes);
+    if (st == LS_ERR_THROTTLED)
+        lsi_put_over(producer, shard, "records", records);
+    return st != LS_OK || !producer->is_provisioned ? st : admit(producer, shard, records, bytes, records);
 }
 
 void lsi_put_admit_part(lsi_producer *producer, const ls_put_entry *entries, lsi_put_part *part)
@@ -37,9 +41,11 @@ void lsi_put_admit_part(lsi_producer *producer, const ls_put_entry *entries, lsi
 
     if (producer->has_faults)
         spared = lsi_fate_of(producer, part->shard, part->count, true, &part->refused_status);
+    if (spared < part->count && part->refused_status == LS_ERR_THROTTLED)
+        lsi_put_over(producer, part->shard, "records", part->count - spared);
     for (uint32_t i = 0; producer->is_provisioned && i < spared; i++) {
         const ls_put_entry *entry = &entries[picks[i]];
-        ls_status st = admit(producer, part->shard, 1, entry->partition_key.size + entry->data.size);
+        ls_status st = admit(producer, part->shard, 1, entry->partition_key.size + entry->data.size, spared - i);
 
         if (st != LS_OK) {
             spared = i;

@@ -213,6 +213,18 @@ static inline uint32_t frame_bytes(const lsi_segment *segment, const lsi_draft *
     return draft->bytes + (lsi_segment_is_sealed(segment) ? LSI_SEAL_BYTES : 0);
 }
 
+/* Locks: append_lock held, so that no addition need be atomic; readers see each word whole. */
+static inline void add(_Atomic uint64_t *word, uint64_t n)
+{
+    atomic_store_explicit(word, atomic_load_explicit(word, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+static __attribute__((noinline)) void count_odd(lsi_slot *slot, const lsi_draft *draft)
+{
+    add((draft->odd & LSI_DRAFT_OF_BATCH) != 0 ? &slot->put_in_batches : &slot->put_alone, draft->count);
+    add(&slot->put_more_units, draft->odd & ~LSI_DRAFT_OF_BATCH);
+}
+
 /* `is_step`: it is written, and that is all; see step.c. */
 static inline __attribute__((always_inline)) ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment,
                                                                     lsi_framer *framer, const lsi_draft *draft,
@@ -257,6 +269,13 @@ static inline __attribute__((always_inline)) ls_status append_frame(lsi_log *log
     /* Before the end: a number skipped by a death in between is harmless, one given twice is not. */
     atomic_store_explicit(&slot->next_seqno, seqno + draft->count, memory_order_release);
     atomic_store_explicit(&slot->committed_end, end, memory_order_release); /* S1; pairs with lsi_log_published. */
+    if (!is_durable) {
+        add(&slot->put_bytes, draft->payload_bytes);
+        if (draft->odd == 0)
+            add(&slot->put_alone, 1);
+        else
+            count_odd(slot, draft);
+    }
 
     if (position >= lsi_load(&slot->indexed_end))
         lsi_log_pass_index_mark(log, slot, segment, &(lsi_index_entry){position, seqno, arrival_us}, end);

@@ -31,9 +31,11 @@ typedef struct lsi_watermark {
     _Atomic uint64_t sum;     /* of the three and the slot's identity, by lsi_sum64 */
 } lsi_watermark;
 
-/* CONSUMER: a reader's part of a shard; its `stream` is an id of the reader that no stream has. LEASE: a group's lease
+/* COUNTS: only `counts` is used; its `shard` is whatever who counts makes of it.
+ * CONSUMER: a reader's part of a shard; its `stream` is an id of the reader that no stream has. LEASE: a group's lease
  * of a shard; its `shard` is the group's number in the upper 12 bits and the shard's index in the others. */
-enum { LSI_SLOT_FREE = 0, LSI_SLOT_SHARD = 1, LSI_SLOT_STREAM = 2, LSI_SLOT_CONSUMER = 3, LSI_SLOT_LEASE = 4 };
+enum { LSI_SLOT_FREE = 0, LSI_SLOT_SHARD = 1, LSI_SLOT_STREAM = 2, LSI_SLOT_CONSUMER = 3, LSI_SLOT_LEASE = 4,
+       LSI_SLOT_COUNTS = 5 };
 
 /* `health` of a shard slot. FRESH: nothing here is true yet but the watermarks; recovery fills the rest. */
 enum { LSI_SHARD_FRESH = 0, LSI_SHARD_HEALTHY, LSI_SHARD_FAILED, LSI_SHARD_DAMAGED };
@@ -49,6 +51,7 @@ enum { LSI_LOG_OPEN = 0, LSI_LOG_CLOSED, LSI_LOG_CLOSING };
 
 #define LSI_SLOT_BUDGET_WORDS 8
 #define LSI_SLOT_LOAD_WORDS 8
+#define LSI_SLOT_COUNT_WORDS 35
 
 typedef struct lsi_slot {
     /* Identity. Written under the store lock (and the slot's own, when it is used again after a deletion). */
@@ -59,6 +62,10 @@ typedef struct lsi_slot {
     _Atomic uint32_t deleted;
     _Atomic uint32_t locks_epoch; /* == header's attach_epoch: its locks were made since somebody was last alone */
     _Alignas(64) lsi_lock append_lock; /* LSI_RANK_SHARD */
+    /* LSI_SLOT_SHARD: what was appended where nobody waits for a sync (else it is counted when it is acknowledged), by
+     * who has append_lock: records that were put alone, here where the line is his already; then those of batches, and
+     * the bytes of keys and data of both. All are 0 in a new slot, and were in slots of releases without them. */
+    _Atomic uint64_t put_alone;
 
     /* Where the log ends. Written under append_lock only; single words, so that a reader needs no lock. */
     _Alignas(64) _Atomic uint64_t committed_end; /* frames before it are whole in the kernel's cache */
@@ -78,6 +85,8 @@ typedef struct lsi_slot {
     _Atomic uint32_t closed;       /* LSI_LOG_OPEN ... */
     _Atomic uint32_t torn_count;   /* torn tails found since this control file was made */
     _Atomic uint32_t roll_first;   /* LSI_ROLL_FIRST_ bits: the next append begins a new segment (R5, D4) */
+    _Atomic uint64_t put_in_batches;
+    _Atomic uint64_t put_bytes;
 
     /* Group commit. */
     _Alignas(64) lsi_lock sync_lock; /* LSI_RANK_SYNC: elects who syncs; correctness does not hang on it */
@@ -90,10 +99,14 @@ typedef struct lsi_slot {
      * failed. Written under append_lock; see lsi_slot_kept_end. */
     _Atomic uint64_t given_up_from; /* UINT64_MAX: not known yet */
     _Atomic uint64_t given_up_to;   /* 0: none was yet */
+    /* LSI_SLOT_SHARD: 1 while a frame of a step lies between committed_end and write_end, of which it is not said yet,
+     * or not known, whether it counts (step.c). Written under append_lock; named later, as `load`. */
+    _Atomic uint32_t step;
 
     /* Readers (an eventcount; a killed waiter costs one needless wake). */
     _Alignas(64) _Atomic uint32_t wake_word;
     _Atomic uint32_t wake_wanted;
+    _Atomic uint64_t put_more_units; /* beside put_bytes: payload units of records above their first one each */
 
     _Alignas(64) lsi_watermark watermark[2];
 
@@ -125,10 +138,12 @@ typedef struct lsi_slot {
     _Atomic uint64_t cut_ms;
     _Atomic int64_t cut_last_us;
 
-    /* LSI_SLOT_SHARD: 1 while a frame of a step lies between committed_end and write_end, of which it is not said yet,
-     * or not known, whether it counts (step.c). Written under append_lock; named later, as `load`. */
-    _Atomic uint32_t step;
+    /* What is counted, for the rooms above: words that anybody adds to and nobody else looks at. So whoever still adds
+     * when the slot has become another's, long after a deletion, makes a number wrong and breaks nothing. Zero when the
+     * slot is new; named later, as `load`. */
+    _Atomic uint64_t counts[LSI_SLOT_COUNT_WORDS];
 } lsi_slot;
+
 /* Up to where all is durable and is kept. A reset raises durable_end over what it gives up, so that no sync that is
  * under way does, before the list says that readers step over that; until then they stop before it. The loads are in
  * this order: who sees durable_end raised sees why, and who sees segment_base behind it sees the new list. */

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/patience.h"
 #include "base/status.h"
+#include "metrics/metrics.h"
 
 #define FOLLOW_US 20000         /* a follower looks again at least this often: a dead leader says nothing */
 #define IMPATIENT_MS 1000u      /* after this long, or its call's patience, a follower leads, whoever holds the lock */
@@ -202,6 +203,17 @@ ls_status lsi_log_sync_hidden(lsi_log *log, lsi_slot *slot, lsi_segment *segment
     return st;
 }
 
+static ls_status sync_measured(lsi_log *log, lsi_slot *slot, lsi_segment *segment, uint64_t end)
+{
+    const lsi_clock *clock = &log->config.env->clock;
+    int64_t began_us = lsi_monotonic_us(clock);
+    ls_status st = lsi_log_sync_segment(log, slot, segment, end);
+
+    if (st == LS_OK && log->config.sync_counts != NULL)
+        lsi_count_duration(log->config.sync_counts, lsi_monotonic_us(clock) - began_us);
+    return st;
+}
+
 /* Syncs all that is committed now. */
 static ls_status lead(lsi_log *log, lsi_slot *slot)
 {
@@ -222,7 +234,7 @@ static ls_status lead(lsi_log *log, lsi_slot *slot)
                 continue; /* Rolled, and trimmed, meanwhile. */
             return st;
         }
-        st = lsi_log_sync_segment(log, slot, segment, end);
+        st = sync_measured(log, slot, segment, end);
         lsi_segment_unref(segment);
         return st;
     }

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/status.h"
+#include "metrics/metrics.h"
 #include "storage/frame_read.h"
 #include "storage/seal.h"
 
@@ -114,7 +115,8 @@ static inline uint64_t sum_draft(const lsi_framer *framer, const unsigned char *
 }
 
 static inline __attribute__((always_inline)) ls_status end_draft(lsi_framer *framer, size_t from, size_t to,
-                                                                 uint32_t count)
+                                                                 uint32_t count, uint32_t payload_bytes,
+                                                                 uint32_t odd)
 {
     if (framer->draft_count == framer->draft_capacity) {
         ls_status st = more_drafts(framer);
@@ -124,7 +126,7 @@ static inline __attribute__((always_inline)) ls_status end_draft(lsi_framer *fra
     framer->drafts[framer->draft_count++] = (lsi_draft){
         from, (uint32_t)(to - from), count,
         sum_draft(framer, framer->buffer + from + LSI_FRAME_HEADER_BYTES, to - from - LSI_FRAME_HEADER_BYTES),
-        LSI_CODEC_PLAIN};
+        LSI_CODEC_PLAIN, payload_bytes, odd};
     return LS_OK;
 }
 
@@ -179,7 +181,8 @@ static ls_status pack_drafts(lsi_framer *framer)
 }
 
 static inline __attribute__((always_inline)) ls_status draft_all(lsi_framer *framer, const ls_put_entry *entries,
-                                                                 const uint32_t *picks, uint32_t count, bool atomic)
+                                                                 const uint32_t *picks, uint32_t count, bool atomic,
+                                                                 uint32_t kind)
 {
     framer->draft_count = 0;
 
@@ -198,19 +201,24 @@ static inline __attribute__((always_inline)) ls_status draft_all(lsi_framer *fra
     }
 
     size_t from = LSI_DRAFT_ROOM_BYTES, at = from + LSI_FRAME_HEADER_BYTES;
-    uint32_t in_frame = 0;
+    uint32_t in_frame = 0, payload_bytes = 0, odd = kind; /* no frame has more than 16 MiB */
     for (uint32_t i = 0; i < count; i++) {
         const ls_put_entry *entry = &entries[picks != NULL ? picks[i] : i];
         uint32_t bytes = record_bytes(entry);
         if (!atomic && in_frame > 0 && at - from + bytes > LSI_FRAME_CUT_BYTES) {
-            ls_status st = end_draft(framer, from, at, in_frame);
+            ls_status st = end_draft(framer, from, at, in_frame, payload_bytes, odd);
             if (st != LS_OK)
                 return st;
             from = at + LSI_DRAFT_ROOM_BYTES;
             at = from + LSI_FRAME_HEADER_BYTES;
-            in_frame = 0;
+            in_frame = payload_bytes = 0;
+            odd = kind;
         }
         write_record(framer->buffer + at, bytes, entry);
+        const uint32_t payload = (uint32_t)(entry->partition_key.size + entry->data.size);
+        payload_bytes += payload;
+        if (payload > LSI_PAYLOAD_UNIT_BYTES)
+            odd += (payload - 1) / LSI_PAYLOAD_UNIT_BYTES;
         at += bytes;
         in_frame++;
     }
@@ -218,7 +226,7 @@ static inline __attribute__((always_inline)) ls_status draft_all(lsi_framer *fra
     /* Here, and not by each holder of the lock: it shortens their turn, and a small record is not summed before it is
      * stored, for which the processor would wait. */
     framer->drafted_us = lsi_stamp_us(&framer->stamps, &framer->env->clock);
-    ls_status st = end_draft(framer, from, at, in_frame);
+    ls_status st = end_draft(framer, from, at, in_frame, payload_bytes, odd);
     return st == LS_OK && framer->codec != LSI_CODEC_PLAIN ? pack_drafts(framer) : st;
 }
 
@@ -227,8 +235,8 @@ ls_status lsi_framer_draft(lsi_framer *framer, const ls_put_entry *entries, cons
 {
     /* The same once more, without loops: the framing of a record that is put alone is a third of its way. */
     if (count == 1 && picks == NULL)
-        return draft_all(framer, entries, NULL, 1, true);
-    return draft_all(framer, entries, picks, count, atomic);
+        return draft_all(framer, entries, NULL, 1, true, 0);
+    return draft_all(framer, entries, picks, count, atomic, LSI_DRAFT_OF_BATCH);
 }
 
 /* What belongs to one word is written as one (see write_record). */

@@ -140,7 +140,11 @@ typedef struct lsi_draft { /* a frame but for its place, number and time */
     uint32_t bytes, count;
     uint64_t body_sum;     /* not yet salted; 0 when the framer seals */
     uint8_t codec;
+    uint32_t payload_bytes; /* of keys and data */
+    uint32_t odd; /* 0: a record put alone, of one payload unit. Else LSI_DRAFT_OF_BATCH, or not, and the payload units
+                     above one for each record */
 } lsi_draft;
+#define LSI_DRAFT_OF_BATCH UINT32_C(0x80000000)
 
 struct lsi_framer {
     const lsi_env *env;

@@ -605,6 +605,10 @@ ls_status lsi_log_state(lsi_log *log, lsi_log_facts *out)
     *out = (lsi_log_facts){.health = LS_OK};
     if (st != LS_OK)
         return st;
+    out->put_alone = atomic_load_explicit(&slot->put_alone, memory_order_relaxed);
+    out->put_in_batches = atomic_load_explicit(&slot->put_in_batches, memory_order_relaxed);
+    out->put_bytes = atomic_load_explicit(&slot->put_bytes, memory_order_relaxed);
+    out->put_more_units = atomic_load_explicit(&slot->put_more_units, memory_order_relaxed);
     switch (atomic_load_explicit(&slot->health, memory_order_acquire)) {
     case LSI_SHARD_FAILED:
         out->health = LS_ERR_IO;

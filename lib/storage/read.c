@@ -109,6 +109,11 @@ lsi_log_cut lsi_log_reader_cut(const lsi_log_reader *reader)
     return reader->cut;
 }
 
+uint64_t lsi_log_reader_bytes(const lsi_log_reader *reader)
+{
+    return reader->read_bytes;
+}
+
 void lsi_reader_move_to(lsi_log_reader *reader, uint64_t at, ls_seqno next_seqno)
 {
     reader->at = at;
@@ -485,6 +490,9 @@ static ls_status read_on(lsi_log_reader *reader, uint32_t records_max, uint64_t 
         reader->at_horizon = false;
         reader->stood_us = reader->records[to.made - 1].arrival_us;
     }
+    /* `bytes_left` stops at 0, which one record alone may have passed. */
+    reader->read_bytes = to.made != 1 ? bytes_max - to.bytes_left
+                                      : reader->records[0].partition_key.size + reader->records[0].data.size;
     *records = reader->records;
     *count = to.made;
     *at_tip = reader->at >= published;

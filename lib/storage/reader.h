@@ -43,6 +43,7 @@ struct lsi_log_reader {
     const unsigned char *shown; /* it, in the run or in what was unpacked */
     uint32_t frame_bytes;    /* what it takes of the log */
     uint32_t given_bytes;    /* of that frame, up to its next record */
+    uint64_t read_bytes;     /* of keys and data, given by the last read */
     uint32_t given_count;
     const unsigned char *run; /* the bytes of positions run_at to run_end, all of one segment */
     uint64_t run_at;

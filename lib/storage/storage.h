@@ -57,6 +57,7 @@ typedef struct lsi_log_config {
     bool read_only;
     bool map_tail;               /* small buffered frames may be stored into a mapping (LSI_FS_IN_PLACE) */
     lsi_slot *stream_slot;       /* readers of all shards sleep here; woken with the shard's own. May be NULL. */
+    _Atomic uint64_t *sync_counts; /* how long syncs take (lsi_count_duration). May be NULL. */
     /* Records that count as arrived (age.c) before what this answers are past their age: no reader is shown them. It
      * is asked about one that arrived at `arrival_us` (INT64_MIN: about none), and any answer that is not above says
      * that it is not; so there is no need to know exactly. NULL: none are. */
@@ -135,6 +136,7 @@ typedef struct lsi_log_facts {
     int64_t oldest_us, latest_us; /* their arrival; 0 where it is not known: no record, or one that cannot be read */
     uint64_t bytes;               /* of frames, from the first that was not trimmed to the end that readers see */
     ls_status health;
+    uint64_t put_alone, put_in_batches, put_bytes, put_more_units; /* of the slot (control.h) */
 } lsi_log_facts;
 ls_status lsi_log_state(lsi_log *log, lsi_log_facts *out);
 
@@ -224,6 +226,7 @@ typedef struct lsi_log_cut {
     uint64_t records, bytes, ms;
 } lsi_log_cut;
 lsi_log_cut lsi_log_reader_cut(const lsi_log_reader *reader);
+uint64_t lsi_log_reader_bytes(const lsi_log_reader *reader); /* of keys and data, of the last read */
 
 /* Looking from outside: verify, repair, dump. */
 #include "storage/inspect.h"

@@ -701,6 +701,229 @@ static void a_fork_child_is_refused(void **state)
     in_fork_child(is_refused_in_child, *state);
 }
 
+/* ---- what the store counts ---- */
+
+#define SHARD0 "shard=\"shardId-000000000000\",stream=\"s\""
+
+static ls_producer *producer_of(ls_stream *stream)
+{
+    ls_producer *producer = NULL;
+
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    return producer;
+}
+
+static void put_some(ls_producer *producer, uint32_t singles, uint32_t batches, uint32_t batch)
+{
+    ls_put_entry entries[500];
+
+    for (uint32_t i = 0; i < batch; i++)
+        entries[i] = (ls_put_entry){text("key"), text("0123456789"), NULL};
+    for (uint32_t i = 0; i < singles; i++)
+        assert_int_equal(ls_producer_put(producer, text("key"), text("01234"), NULL, NULL), LS_OK);
+    for (uint32_t i = 0; i < batches; i++)
+        assert_int_equal(ls_producer_put_batch(producer, entries, batch, NULL, NULL, NULL), LS_OK);
+}
+
+/* Goal: what is acknowledged is counted, in each mode and by each call, exactly; and so is what is read. */
+static void puts_and_reads_are_counted(void **state)
+{
+    static const ls_durability modes[] = {LS_DURABILITY_SYNC, LS_DURABILITY_KERNEL};
+    static char large[60000];
+
+    (void)state;
+    for (size_t mode = 0; mode < 2; mode++) {
+        ls_store_options options = LS_STORE_OPTIONS_INIT;
+        ls_put_options atomic = LS_PUT_OPTIONS_INIT;
+        const ls_batch *batch;
+        fixture fx = {.store = NULL};
+        ls_iterator *iterator = NULL;
+        ls_producer *producer;
+        exposition *read;
+        ls_stream *stream;
+        size_t got = 0;
+
+        temp_make(&fx.temp);
+        snprintf(fx.location, sizeof fx.location, "%s", in_memory ? "memory:" : temp_path(&fx.temp, "store"));
+        options.durability = modes[mode];
+        assert_int_equal(ls_store_open(fx.location, &options, &fx.store), LS_OK);
+        stream = make_stream(&fx, "s", 1);
+        producer = producer_of(stream);
+        put_some(producer, 130, 3, 500);
+        atomic.flags = LS_PUT_ATOMIC;
+        assert_int_equal(ls_producer_put_batch(producer, &(ls_put_entry){text("key"), text("0"), NULL}, 1, &atomic, NULL,
+                                               NULL), LS_OK);
+        assert_int_equal(ls_producer_put(producer, text("key"), (ls_bytes){large, sizeof large}, NULL, NULL), LS_OK);
+        assert_int_equal(ls_producer_put(producer, text(""), text("x"), NULL, NULL), LS_ERR_INVALID_ARGUMENT);
+        assert_int_equal(ls_iterator_open(stream, 0, NULL, NULL, &iterator), LS_OK);
+        do {
+            assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+            got += ls_batch_count(batch);
+        } while (ls_batch_count(batch) > 0);
+        assert_int_equal(got, 1632);
+        ls_iterator_close(iterator);
+
+        read = exposition_of(fx.store);
+        assert_true(exposition_value(read, "libstream_put_records_total", SHARD0) == 1632);
+        assert_true(exposition_value(read, "libstream_put_bytes_total", SHARD0) == 130 * 8 + 1500 * 13 + 4 + 60003);
+        assert_true(exposition_value(read, "libstream_put_payload_units_total", SHARD0) == 1634);
+        assert_true(exposition_value(read, "libstream_put_calls_total",
+                                     "call=\"put\",result=\"ok\",stream=\"s\"") == 131);
+        assert_true(exposition_value(read, "libstream_put_calls_total",
+                                     "call=\"put\",result=\"error\",stream=\"s\"") == 1);
+        assert_true(exposition_value(read, "libstream_put_calls_total",
+                                     "call=\"put_batch\",result=\"ok\",stream=\"s\"") == 4);
+        assert_true(exposition_value(read, "libstream_get_records_total", SHARD0) == 1632);
+        assert_true(exposition_value(read, "libstream_get_bytes_total", SHARD0) ==
+                    exposition_value(read, "libstream_put_bytes_total", SHARD0));
+        assert_true(exposition_value(read, "libstream_get_calls_total", "result=\"ok\",stream=\"s\"") >= 2);
+        assert_true(exposition_value(read, "libstream_fan_out_bytes_total", SHARD0) == 0);
+        assert_true(exposition_value(read, "libstream_log_bytes", SHARD0) > 80000);
+        assert_true(exposition_value(read, "libstream_put_duration_seconds_count", "call=\"put_batch\",stream=\"s\"") >=
+                    3);
+        assert_true(exposition_value(read, "libstream_put_duration_seconds_count", "call=\"put\",stream=\"s\"") ==
+                    (mode == 0 ? 132 : 2));
+        assert_true(mode != 0 || exposition_value(read, "libstream_log_sync_duration_seconds_count", "stream=\"s\"") >=
+                    135);
+        exposition_free(read);
+        assert_int_equal(ls_producer_close(producer), LS_OK);
+        assert_int_equal(ls_stream_close(stream), LS_OK);
+        assert_int_equal(ls_store_close(fx.store), LS_OK);
+        temp_remove(&fx.temp);
+    }
+}
+
+/* Goal: records acknowledged are records counted, whatever else fails. Method: puts that are throttled, fail and fail in
+ * part on purpose; the results say what was stored. */
+static void what_fails_is_not_counted_as_put(void **state)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    size_t stored[3] = {0}, throttled[3] = {0}, put_ok = 0, put_throttled = 0, count;
+    ls_put_entry entries[20];
+    ls_put_result results[20];
+    fixture *fx = *state;
+    ls_producer *producer;
+    exposition *read;
+    ls_stream *stream;
+    char keys[20][8];
+
+    assert_int_equal(ls_store_close(fx->store), LS_OK);
+    options.fault_seed = 7;
+    options.fault_throttled_per_1000 = 200;
+    options.fault_failed_per_1000 = 200;
+    options.fault_partial_per_1000 = 300;
+    assert_int_equal(ls_store_open(fx->location, &options, &fx->store), LS_OK);
+    stream = make_stream(fx, "s", 3);
+    producer = producer_of(stream);
+    for (int i = 0; i < 200; i++) {
+        ls_status st;
+        ls_record_id id;
+
+        for (uint32_t k = 0; k < 20; k++) {
+            snprintf(keys[k], sizeof keys[k], "%d", i * 20 + (int)k);
+            entries[k] = (ls_put_entry){text(keys[k]), text("x"), NULL};
+        }
+        assert_int_equal(ls_producer_put_batch(producer, entries, 20, NULL, results, NULL), LS_OK);
+        for (uint32_t k = 0; k < 20; k++) {
+            stored[results[k].shard] += results[k].status == LS_OK;
+            throttled[results[k].shard] += results[k].status == LS_ERR_THROTTLED;
+        }
+        st = ls_producer_put(producer, text(keys[0]), text("x"), NULL, &id);
+        put_ok += st == LS_OK;
+        put_throttled += st == LS_ERR_THROTTLED;
+        if (st == LS_OK)
+            stored[id.shard]++;
+    }
+    read = exposition_of(fx->store);
+    for (uint32_t shard = 0; shard < 3; shard++) {
+        char labels[100];
+
+        snprintf(labels, sizeof labels, "shard=\"shardId-00000000000%u\",stream=\"s\"", shard);
+        assert_true(exposition_value(read, "libstream_put_records_total", labels) == (double)stored[shard]);
+        assert_true(stored[shard] > 0);
+    }
+    assert_true(exposition_sum(read, "libstream_put_throttled_records_total", "limit=\"records\"", NULL) ==
+                (double)(throttled[0] + throttled[1] + throttled[2] + put_throttled));
+    assert_true(exposition_value(read, "libstream_put_calls_total", "call=\"put\",result=\"ok\",stream=\"s\"") ==
+                (double)put_ok);
+    assert_true(exposition_value(read, "libstream_put_calls_total",
+                                 "call=\"put\",result=\"throttled\",stream=\"s\"") == (double)put_throttled);
+    assert_true(exposition_sum(read, "libstream_put_calls_total", "call=\"put\",", NULL) == 200);
+    assert_true(exposition_sum(read, "libstream_put_calls_total", "call=\"put_batch\",", &count) == 200);
+    assert_true(exposition_value(read, "libstream_put_calls_total",
+                                 "call=\"put_batch\",result=\"partial\",stream=\"s\"") > 0);
+    assert_int_equal(count, 4);
+    exposition_free(read);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* A limit of one record a second, and two reads. */
+static void limits_that_refuse_are_counted(void **state)
+{
+    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+    fixture *fx = *state;
+    ls_producer *producer;
+    ls_stream *stream = NULL;
+    exposition *read;
+
+    options.mode = LS_STREAM_PROVISIONED;
+    assert_int_equal(ls_stream_create(fx->store, "s", &options), LS_OK);
+    assert_int_equal(ls_stream_open(fx->store, "s", &stream), LS_OK);
+    producer = producer_of(stream);
+    put_some(producer, 0, 2, 500);
+    for (int i = 0; i < 3; i++) {
+        ls_status st = ls_producer_put_batch(producer, (ls_put_entry[3]){{text("k"), text("x"), NULL},
+                                             {text("k"), text("x"), NULL}, {text("k"), text("x"), NULL}}, 3, NULL, NULL,
+                                             NULL);
+
+        assert_int_equal(st, LS_OK);
+    }
+    read = exposition_of(fx->store);
+    /* A slow machine has another record in its bucket by then. */
+    assert_true(exposition_sum(read, "libstream_put_records_total", "stream=\"s\"", NULL) +
+                exposition_value(read, "libstream_put_throttled_records_total",
+                                 "limit=\"records\"," SHARD0) == 1009);
+    exposition_free(read);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static bool puts_and_dies(void *user)
+{
+    fixture *fx = user;
+    ls_store *store = NULL;
+    ls_stream *stream = NULL;
+
+    if (ls_store_open(fx->location, NULL, &store) != LS_OK || ls_stream_open(store, "s", &stream) != LS_OK)
+        return false;
+    put_some(producer_of(stream), 10, 1, 20);
+    return true; /* nothing is closed */
+}
+
+/* Goal: all processes count in the same words, and one that is gone leaves what it counted. */
+static void processes_add_up_and_the_dead_stay_counted(void **state)
+{
+    fixture *fx = *state;
+    ls_producer *producer;
+    ls_stream *stream;
+    exposition *read;
+
+    if (in_memory)
+        skip();
+    stream = make_stream(fx, "s", 1);
+    producer = producer_of(stream);
+    put_some(producer, 5, 1, 2);
+    in_fork_child(puts_and_dies, fx);
+    in_fork_child(puts_and_dies, fx);
+    read = exposition_of(fx->store);
+    assert_true(exposition_value(read, "libstream_put_records_total", SHARD0) == 67);
+    assert_true(exposition_value(read, "libstream_put_calls_total", "call=\"put\",result=\"ok\",stream=\"s\"") == 25);
+    exposition_free(read);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* ---- memory ---- */
 
 typedef struct scarce {
@@ -784,6 +1007,10 @@ int main(void)
         TEST(accidents_make_as_many_series_as_there_are_combinations),
         TEST(eight_threads_count_while_it_is_read),
         TEST(a_fork_child_is_refused),
+        TEST(puts_and_reads_are_counted),
+        TEST(what_fails_is_not_counted_as_put),
+        TEST(limits_that_refuse_are_counted),
+        TEST(processes_add_up_and_the_dead_stay_counted),
         TEST(each_allocation_may_fail),
     };
 

@@ -320,6 +320,14 @@ static lsi_budget_word *op_budget(lsi_engine_stream *stream, uint32_t index)
     return index < SHARDS_MAX ? engine->budgets[index] : NULL;
 }
 
+static lsi_engine_count *op_counts(lsi_engine_stream *stream, lsi_counts_kind kind, uint32_t number)
+{
+    (void)stream;
+    (void)kind;
+    (void)number;
+    return NULL;
+}
+
 static ls_status op_appender_open(lsi_engine_stream *stream, lsi_appender **out)
 {
     memory_engine *engine = of_stream(stream);
@@ -784,6 +792,7 @@ static const lsi_engine_ops table = {
     .info = op_info,
     .generation = op_generation,
     .shard_state = op_shard_state,
+    .counts = op_counts,
     .budget = op_budget,
     .appender_open = op_appender_open,
     .appender_close = op_appender_close,

@@ -70,16 +70,20 @@ ls_status lsi_local_append(lsi_appender *base, uint32_t shard, const lsi_append 
     lsi_log *log;
     ls_status st;
 
-    *out = (lsi_append_result){0};
     st = log_of(appender, shard, &log);
-    if (st == LS_OK)
+    if (st != LS_OK)
+        *out = (lsi_append_result){0}; /* Else the log fills it. */
+    else
         st = lsi_log_append(log, appender->framer, batch->entries, batch->picks, batch->count, batch->atomic,
                             &out->accepted, &out->first_seqno, &out->end, &out->moved);
     /* The shard is closed, or whoever was closing it died: then nothing tells other shards before that is settled. */
     if (st == LS_OK && out->moved)
         return lsi_local_catalog_settle(lsi_local_of_stream(base->stream), true);
-    if (st == LS_OK)
+    if (st == LS_OK) {
+        if (lsi_local_of_stream(base->stream)->durability != LS_DURABILITY_SYNC) /* Else when it is synced. */
+            lsi_local_upkeep_count(stream, &appender->calls);
         return LS_OK;
+    }
     st = lsi_local_stream_explain(stream, shard, st);
     if (st == LS_ERR_NOT_FOUND && out->accepted == 0 && lsi_local_shard_is_gone(stream, shard)) {
         lsi_error_restore(&(lsi_error_state){0});
@@ -95,23 +99,22 @@ ls_status lsi_local_commit(lsi_appender *base, uint32_t shard, uint64_t end, ls_
     const lsi_local *local = lsi_local_of_stream(base->stream);
     local_appender *appender = (local_appender *)base;
     lsi_log *log;
-    ls_status st = LS_OK;
+    ls_status st;
 
     /* In the kernel is where append left it; and in INTERVAL mode the sweeper does the rest. A store without a sweeper
      * gives a put that asks for INTERVAL more: a sync at once. */
-    if (local->durability == LS_DURABILITY_SYNC || durability > local->durability) {
-        st = log_of(appender, shard, &log);
-        if (st == LS_OK)
-            st = lsi_log_commit(log, end);
-        if (st != LS_OK)
-            st = lsi_local_stream_explain(stream, shard, st);
-        if (st == LS_ERR_NOT_FOUND && lsi_local_shard_is_gone(stream, shard)) {
-            lsi_error_restore(&(lsi_error_state){0});
-            st = LS_OK; /* It was synced before it was closed, and that was long ago. */
-        }
-        if (st != LS_OK)
-            return st;
+    if (local->durability != LS_DURABILITY_SYNC && durability <= local->durability)
+        return LS_OK;
+    st = log_of(appender, shard, &log);
+    if (st == LS_OK)
+        st = lsi_log_commit(log, end);
+    if (st != LS_OK)
+        st = lsi_local_stream_explain(stream, shard, st);
+    if (st == LS_ERR_NOT_FOUND && lsi_local_shard_is_gone(stream, shard)) {
+        lsi_error_restore(&(lsi_error_state){0});
+        st = LS_OK; /* It was synced before it was closed, and that was long ago. */
     }
-    lsi_local_upkeep_count(stream, &appender->calls);
-    return LS_OK;
+    if (st == LS_OK && local->durability == LS_DURABILITY_SYNC)
+        lsi_local_upkeep_count(stream, &appender->calls);
+    return st;
 }

@@ -155,21 +155,30 @@ static bool orphan_note(void *user, lsi_slot *slot)
     return found->count < RECONCILE_MAX;
 }
 
+typedef struct shards_there {
+    lsi_local *local;
+    const lsi_catalog *catalog;
+} shards_there;
+
 /* Whether a shard was removed, or nobody may use it any more. One above the highest that is named may be what a dead
  * resharder was making. */
 static bool is_shard_gone(void *user, uint64_t id, uint32_t shard)
 {
-    const lsi_catalog_stream *stream = lsi_catalog_find_id(user, id);
+    const shards_there *of = user;
+    const lsi_catalog_stream *stream = lsi_catalog_find_id(of->catalog, id);
 
     if (stream != NULL && stream->status == LS_STREAM_DELETING)
         return true;
-    return stream != NULL && shard < stream->shards[stream->shard_count - 1].index &&
-        lsi_shard_find(stream->shards, stream->shard_count, shard) == NULL;
+    if (stream == NULL || shard >= stream->shards[stream->shard_count - 1].index ||
+        lsi_shard_find(stream->shards, stream->shard_count, shard) != NULL)
+        return false;
+    lsi_local_keep_counts(of->local, id, shard);
+    return true;
 }
 
 void lsi_local_drop_gone_shards(lsi_local *local, lsi_catalog *catalog)
 {
-    lsi_control_drop_shards(local->control, is_shard_gone, catalog);
+    lsi_control_drop_shards(local->control, is_shard_gone, &(shards_there){local, catalog});
 }
 
 /* Frees the slots of streams and consumers that are gone. Locks: store lock held. */

@@ -147,6 +147,7 @@ typedef struct lsi_local_stream {
     uint64_t id;
     char name[LSI_STREAM_NAME_MAX + 1];
     lsi_slot *slot;
+    lsi_engine_count *sync_counts; /* may be NULL */
     uint32_t trim_from;       /* upkeep lock: position of the shard with which the next piece begins */
     _Atomic uint32_t upkeep_mask; /* of the calls of who puts or reads: those without these bits ask if upkeep is due */
     _Atomic uint64_t checked; /* manifest generation at which it was last found in the catalog; even */
@@ -210,6 +211,11 @@ static inline ls_status lsi_local_check_mine(const lsi_local *local) /* P9: LS_E
     return lsi_fork_mark_is_mine(local->mark) ? LS_OK : lsi_local_is_elsewhere();
 }
 ls_status lsi_local_check_writable(const lsi_local *local);
+
+/* counts.c */
+lsi_engine_count *lsi_local_counts(lsi_engine_stream *base, lsi_counts_kind kind, uint32_t number);
+/* A shard is about to go: what its stream's sums have of it is kept in the stream's words. Locks: store lock held. */
+void lsi_local_keep_counts(lsi_local *local, uint64_t stream, uint32_t shard);
 
 /* catalog.c */
 /* What the manifest says now; the caller gives the reference back. A writer settles what a dead one left (L3). */

@@ -430,6 +430,7 @@ static const lsi_engine_ops local_ops = {
     .reset_shard = lsi_local_reset_shard,
     .recompress = lsi_local_recompress,
     .reshard = lsi_local_reshard,
+    .counts = lsi_local_counts,
     .budget = lsi_local_budget,
     .register_consumer = lsi_local_register_consumer,
     .deregister_consumer = lsi_local_deregister_consumer,

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "engine/local/local.h"
+#include "metrics/metrics.h"
 
 #define SLEEP_US_MAX INT64_C(1000000)
 #define SLEEP_US_UNWOKEN_MAX INT64_C(50000)
@@ -63,6 +64,14 @@ ls_status lsi_local_seek(lsi_reader *base, const ls_position *position)
                                     lsi_log_reader_seek(((local_reader *)base)->reader, position));
 }
 
+static void count_damage(lsi_local_stream *stream, uint32_t shard)
+{
+    lsi_engine_count *counts = lsi_local_counts(&stream->base, LSI_COUNTS_SHARD, shard);
+
+    if (counts != NULL)
+        lsi_count(&counts[LSI_COUNT_DAMAGED], 1);
+}
+
 ls_status lsi_local_read(lsi_reader *base, uint32_t records_max, uint64_t bytes_max, lsi_read *out)
 {
     lsi_local_stream *stream = lsi_local_stream_of(base->stream);
@@ -78,8 +87,11 @@ ls_status lsi_local_read(lsi_reader *base, uint32_t records_max, uint64_t bytes_
         lsi_log_cut cut = lsi_log_reader_cut(((local_reader *)base)->reader);
         out->cut = (lsi_cut){cut.records, cut.bytes, cut.ms};
     }
+    if (st == LS_ERR_CORRUPT)
+        count_damage(stream, base->shard);
     if (st != LS_OK)
         return lsi_local_stream_explain(stream, base->shard, st);
+    out->bytes = lsi_log_reader_bytes(((local_reader *)base)->reader);
     if (out->count > 0)
         return LS_OK;
     lsi_local_upkeep_turn(stream); /* Who waits for records has the time. */

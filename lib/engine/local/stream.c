@@ -83,6 +83,8 @@ static ls_status stream_new(lsi_local *local, const lsi_catalog_stream *from, ls
         (void)stream_free(local, stream); /* no log was opened */
         return st;
     }
+    if (!local->base.read_only)
+        stream->sync_counts = lsi_local_counts(&stream->base, LSI_COUNTS_PUT_TIMES, LSI_COUNTS_SYNCS);
     *out = stream;
     return LS_OK;
 }
@@ -377,6 +379,7 @@ ls_status lsi_local_stream_log(lsi_local_stream *stream, uint32_t shard, lsi_log
         config.terms_user = config.key_user = stream;
         config.expired_before_us = lsi_local_expired_before_us;
         config.expired_user = stream;
+        config.sync_counts = stream->sync_counts;
         lsi_local_lock(local);
         log = atomic_load_explicit(&found->log, memory_order_relaxed);
         if (log == NULL) {
@@ -508,7 +511,9 @@ ls_status lsi_local_shard_state(lsi_engine_stream *base, uint32_t shard, lsi_sha
     if (st != LS_OK)
         return lsi_local_stream_explain(stream, shard, st);
     *out = (lsi_shard_state){.oldest_seqno = facts.oldest, .latest_seqno = facts.latest, .oldest_us = facts.oldest_us,
-                             .latest_us = facts.latest_us, .bytes = facts.bytes, .health = facts.health};
+                             .latest_us = facts.latest_us, .bytes = facts.bytes, .health = facts.health,
+                             .put_alone = facts.put_alone, .put_in_batches = facts.put_in_batches,
+                             .put_bytes = facts.put_bytes, .put_more_units = facts.put_more_units};
     return LS_OK;
 }
 

@@ -1,0 +1,83 @@
+/* What an iterator counts: calls, records and bytes that went out, calls that were refused, and how long calls take.
+ *
+ * Records are counted with the batch that carries them, so that what others see is exact. Calls that found nothing are
+ * counted with the next batch, or 64 at once: who polls an idle stream would else write to memory that all its
+ * producers share. A call that slept took as long as there was nothing to read, which is no measure of anything. */
+#include "consume/iterator.h"
+
+#include <string.h>
+
+#include "base/status.h"
+
+#define CALLS_AT_ONCE 64u
+#define MEASURED_EVERY 64u /* records; a call that gives none counts as one */
+#define NOT_MEASURED INT64_MIN
+
+void lsi_get_counts_open(lsi_iterator *iterator)
+{
+    iterator->counts = iterator->ops->counts(iterator->stream, LSI_COUNTS_STREAM, 0);
+    iterator->until_measured = MEASURED_EVERY;
+}
+
+static void tell_calls(lsi_iterator *iterator)
+{
+    if (iterator->counts != NULL)
+        lsi_count(&iterator->counts[LSI_COUNT_GET_OK], iterator->calls);
+    iterator->calls = 0;
+}
+
+void lsi_get_counts_close(lsi_iterator *iterator)
+{
+    /* In a fork child the words are gone (P9); what was counted here is the parent's to tell. */
+    if (iterator->calls > 0 && iterator->ops->counts(iterator->stream, LSI_COUNTS_STREAM, 0) != NULL)
+        tell_calls(iterator);
+}
+
+int64_t lsi_get_begins(lsi_iterator *iterator)
+{
+    iterator->has_slept = false;
+    return iterator->until_measured == 0 ? lsi_monotonic_us(&iterator->env->clock) : NOT_MEASURED;
+}
+
+static void refused(lsi_iterator *iterator)
+{
+    lsi_engine_count *counts = NULL;
+
+    if (iterator->counts != NULL)
+        lsi_count(&iterator->counts[LSI_COUNT_GET_THROTTLED], 1);
+    if (iterator->refused_shard != LSI_NO_SHARD)
+        counts = iterator->ops->counts(iterator->stream, LSI_COUNTS_SHARD, iterator->refused_shard);
+    if (counts != NULL)
+        lsi_count(&counts[strncmp(iterator->refusal.limit, "bytes", 5) == 0 ? LSI_COUNT_GET_OVER_BYTES
+                                                                            : LSI_COUNT_GET_OVER_CALLS], 1);
+}
+
+void lsi_get_ended(lsi_iterator *iterator, ls_status st, int64_t began_us)
+{
+    uint32_t records = st == LS_OK ? iterator->batch.count : 0;
+
+    if (st == LS_OK && (++iterator->calls == CALLS_AT_ONCE || records > 0))
+        tell_calls(iterator);
+    else if (st == LS_ERR_THROTTLED)
+        refused(iterator);
+    else if (st != LS_OK && st != LS_ERR_CANCELLED && st != LS_ERR_STATE && iterator->counts != NULL)
+        lsi_count(&iterator->counts[LSI_COUNT_GET_ERROR], 1);
+    if (began_us != NOT_MEASURED) {
+        iterator->until_measured = MEASURED_EVERY;
+        if (iterator->counts != NULL && st == LS_OK && !iterator->has_slept)
+            lsi_count_duration(&iterator->counts[LSI_COUNT_GET_TIMES],
+                               lsi_monotonic_us(&iterator->env->clock) - began_us);
+    }
+    records += records == 0;
+    iterator->until_measured -= records < iterator->until_measured ? records : iterator->until_measured;
+}
+
+void lsi_get_delivered(const lsi_iterator *iterator, const lsi_track *track, const lsi_read *read)
+{
+    if (track->counts == NULL || read->count == 0)
+        return;
+    lsi_count(&track->counts[LSI_COUNT_GET_RECORDS], read->count);
+    lsi_count(&track->counts[LSI_COUNT_GET_BYTES], read->bytes);
+    if (iterator->subscriber != NULL)
+        lsi_count(&track->counts[LSI_COUNT_FAN_OUT_BYTES], read->bytes);
+}
