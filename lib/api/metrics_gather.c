@@ -13,7 +13,8 @@
 
 enum {
     PUT_RECORDS, PUT_BYTES, PUT_CALLS, PUT_THROTTLED, PUT_TIMES, PUT_UNITS, GET_RECORDS, GET_BYTES, GET_CALLS,
-    GET_THROTTLED, GET_TIMES, FAN_OUT_BYTES, LOG_BYTES, LOG_SYNC_TIMES, LOG_DAMAGED, SHARD_SECONDS, RETENTION_EXTENDED,
+    GET_THROTTLED, GET_TIMES, FAN_OUT_BYTES, LAG_SECONDS, MAPPING_CALLS, MAPPING_RECORDS, MAPPING_TIMES, MAPPING_SIZES,
+    LEASES_OWNED, LOG_BYTES, LOG_SYNC_TIMES, LOG_DAMAGED, SHARD_SECONDS, RETENTION_EXTENDED,
     SERIES_DROPPED, BUILD_INFO, FAMILIES
 };
 
@@ -51,6 +52,19 @@ static const lsi_family families[FAMILIES] = {
                    .cloudwatch = "GetRecords.Latency"},
     [FAN_OUT_BYTES] = {COUNTER("fan_out_bytes", "Bytes", "Bytes that were given to registered consumers."),
                        LABELS("stream", "shard"), .cloudwatch = "SubscribeToShardEvent.Bytes"},
+    [LAG_SECONDS] = {GAUGE("consumer_lag_seconds", "Milliseconds", "How old the first record is that is not finished, or 0."),
+                     LABELS("stream", "shard", "consumer"), .cloudwatch = "IteratorAge"},
+    [MAPPING_CALLS] = {COUNTER("mapping_invocations", "Count", "Invocations of handlers, by what became of them."),
+                       LABELS("stream", "mapping", "result"), .cloudwatch = "Invocations"},
+    [MAPPING_RECORDS] = {COUNTER("mapping_records", "Count", "Records of mappings, by what became of them."),
+                         LABELS("stream", "mapping", "outcome")},
+    [MAPPING_TIMES] = {TIMES("mapping_handler", "How long handlers took."), LABELS("stream", "mapping"),
+                       .cloudwatch = "Duration"},
+    [MAPPING_SIZES] = {.name = "libstream_mapping_batch_records", .type = LS_METRIC_HISTOGRAM, .unit = "Count", .scale = 1,
+                       .help = "How many records handlers were given at once.", LABELS("stream", "mapping"),
+                       .bounds = lsi_size_bounds, .bound_count = LSI_SIZE_BOUNDS},
+    [LEASES_OWNED] = {GAUGE("leases_owned", "Count", "Leases that a worker that lives has."),
+                      LABELS("stream", "consumer", "worker"), .cloudwatch = "CurrentLeases"},
     [LOG_BYTES] = {GAUGE("log_bytes", "Bytes", "Bytes of the log that are kept."), LABELS("stream", "shard")},
     [LOG_SYNC_TIMES] = {TIMES("log_sync", "How long syncs of logs took."), LABELS("stream")},
     [LOG_DAMAGED] = {COUNTER("log_corrupt_frames", "Count", "How often a reader met a damaged frame."),
@@ -91,6 +105,13 @@ static void name_for_cloudwatch(lsi_sample *sample, const char *name)
         sample->cloudwatch = name;
 }
 
+#define SHARD_ID_BYTES 24
+
+static void shard_id(uint32_t shard, char out[SHARD_ID_BYTES])
+{
+    (void)snprintf(out, SHARD_ID_BYTES, "shardId-%012" PRIu32, shard); /* 20 characters */
+}
+
 /* ---- a shard ---- */
 
 static void gather_shard(lsi_snapshot *to, lsi_engine_stream *stream, const lsi_stream_info *info, const lsi_shard *shard,
@@ -100,13 +121,13 @@ static void gather_shard(lsi_snapshot *to, lsi_engine_stream *stream, const lsi_
     const lsi_engine_ops *ops = stream->engine->ops;
     const lsi_engine_count *counts = ops->counts(stream, LSI_COUNTS_SHARD, shard->index);
     int64_t until_us = shard->closed ? shard->closed_us : lsi_wall_us(&stream->engine->env.clock);
-    char id[32];
+    char id[SHARD_ID_BYTES];
     const char *values[3] = {info->name, id};
     lsi_shard_state state = {0};
     lsi_error_state before;
     uint64_t records;
 
-    (void)snprintf(id, sizeof id, "shardId-%012" PRIu32, shard->index); /* 8 and at most 12 digits */
+    shard_id(shard->index, id);
     counts = counts != NULL ? counts : none;
     lsi_error_save(&before);
     if (ops->shard_state(stream, shard->index, &state) == LS_OK)
@@ -132,6 +153,151 @@ static void gather_shard(lsi_snapshot *to, lsi_engine_stream *stream, const lsi_
     (void)counter(to, GET_THROTTLED, values, lsi_counted(&counts[LSI_COUNT_GET_OVER_BYTES]));
     values[2] = "calls";
     (void)counter(to, GET_THROTTLED, values, lsi_counted(&counts[LSI_COUNT_GET_OVER_CALLS]));
+}
+
+/* ---- mappings and groups ---- */
+
+typedef struct reading {
+    lsi_snapshot *to;
+    lsi_engine_stream *stream;
+    const char *stream_name, *name;
+} reading;
+
+static void add_lag(const reading *of, uint32_t shard, int64_t behind_ms)
+{
+    char id[SHARD_ID_BYTES];
+    const char *const values[3] = {of->stream_name, id, of->name};
+
+    shard_id(shard, id);
+    if (behind_ms >= 0)
+        gauge(of->to, LAG_SECONDS, values, (double)behind_ms / 1000);
+}
+
+static void gather_mapping(const reading *at, const lsi_mapping *mapping)
+{
+    static const struct {
+        const char *label, *cloudwatch;
+    } results[] = {
+        [LSI_MAPPED_OK] = {"ok", NULL},         [LSI_MAPPED_PARTIAL] = {"partial", NULL},
+        [LSI_MAPPED_ERROR] = {"error", NULL},   [LSI_MAPPED_TIMEOUT] = {"timeout", NULL},
+    }, outcomes[] = {
+        {"polled", "PolledEventCount"},
+        {"filtered", "FilteredOutEventCount"},
+        {"invoked", "InvokedEventCount"},
+        {"redelivered", NULL},
+        {"failed", "FailedInvokeEventCount"},
+        {"dropped_age", "DroppedEventCount"},
+        {"dropped_retries", "DroppedEventCount"},
+        {"reported", "OnFailureDestinationDeliveredEventCount"},
+    };
+    const lsi_engine_ops *ops = at->stream->engine->ops;
+    uint32_t number = lsi_mapping_counts_number(mapping);
+    const lsi_engine_count *counts = ops->counts(at->stream, LSI_COUNTS_MAPPING, number);
+    const char *values[3] = {at->stream_name, mapping->name};
+
+    (void)times(at->to, MAPPING_TIMES, values, ops->counts(at->stream, LSI_COUNTS_MAPPING_TIMES, number));
+    for (uint32_t i = 0; counts != NULL && i <= LSI_MAPPED_TIMEOUT; i++) {
+        values[2] = results[i].label;
+        (void)counter(at->to, MAPPING_CALLS, values, lsi_counted(&counts[i]));
+    }
+    for (uint32_t i = 0; counts != NULL && i <= LSI_MAPPED_REPORTED - LSI_MAPPED_POLLED; i++) {
+        values[2] = outcomes[i].label;
+        name_for_cloudwatch(counter(at->to, MAPPING_RECORDS, values, lsi_counted(&counts[LSI_MAPPED_POLLED + i])),
+                            outcomes[i].cloudwatch);
+    }
+    if (counts != NULL)
+        (void)lsi_snapshot_histogram(at->to, &families[MAPPING_SIZES], MAPPING_SIZES, values, &counts[LSI_MAPPED_SIZES],
+                                     (double)lsi_counted(&counts[LSI_MAPPED_SIZES + LSI_SIZE_WORDS - 1]));
+}
+
+/* What is kept of a mapping is what names it: the rest goes when the list of them does. */
+typedef struct mappings {
+    const lsi_memory *memory;
+    lsi_mapping *all;
+    size_t count, capacity;
+} mappings;
+
+static bool keep_mapping(void *user, const lsi_mapping *mapping)
+{
+    mappings *of = user;
+    lsi_mapping *kept;
+
+    if (!lsi_grow(of->memory, (void **)&of->all, &of->capacity, of->count + 1, sizeof *of->all))
+        return false;
+    kept = &of->all[of->count++];
+    *kept = (lsi_mapping){.id = mapping->id};
+    memcpy(kept->name, mapping->name, sizeof kept->name);
+    return true;
+}
+
+static void gather_mappings(const reading *of)
+{
+    mappings found = {.memory = &of->stream->engine->env.memory};
+    lsi_error_state before;
+
+    lsi_error_save(&before);
+    if (lsi_mapping_each(of->stream, keep_mapping, &found) != LS_OK)
+        lsi_error_restore(&before);
+    for (size_t i = 0; i < found.count; i++)
+        gather_mapping(of, &found.all[i]);
+    lsi_free(found.memory, found.all);
+}
+
+typedef struct group_names {
+    const lsi_memory *memory;
+    char (*names)[LSI_STREAM_NAME_MAX + 1];
+    size_t count, capacity;
+} group_names;
+
+static bool keep_group(void *user, const char *name)
+{
+    group_names *of = user;
+
+    if (!lsi_grow(of->memory, (void **)&of->names, &of->capacity, of->count + 1, sizeof *of->names))
+        return false;
+    (void)snprintf(of->names[of->count++], sizeof *of->names, "%s", name); /* of 128 bytes at most */
+    return true;
+}
+
+static void gather_leases(reading *of, const ls_lease_info *infos, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const char *const values[3] = {of->stream_name, of->name, infos[i].owner};
+        uint32_t owned = 0;
+        bool is_first = infos[i].owner_lives && infos[i].owner[0] != '\0';
+
+        if (infos[i].state != LS_LEASE_ENDED)
+            add_lag(of, infos[i].shard, infos[i].millis_behind_latest);
+        for (uint32_t k = 0; is_first && k < count; k++)
+            if (infos[k].owner_lives && strcmp(infos[k].owner, infos[i].owner) == 0) {
+                is_first = k >= i;
+                owned++;
+            }
+        if (is_first)
+            gauge(of->to, LEASES_OWNED, values, owned);
+    }
+}
+
+static void gather_groups(reading *of)
+{
+    group_names groups = {.memory = &of->stream->engine->env.memory};
+    lsi_error_state before;
+
+    lsi_error_save(&before);
+    if (lsi_group_each(of->stream, keep_group, &groups) != LS_OK)
+        lsi_error_restore(&before);
+    for (size_t i = 0; i < groups.count; i++) {
+        ls_lease_info *infos = NULL;
+        uint32_t count = 0;
+
+        of->name = groups.names[i];
+        if (lsi_lease_list(of->stream, of->name, &infos, &count) == LS_OK)
+            gather_leases(of, infos, count);
+        else
+            lsi_error_restore(&before);
+        lsi_free(groups.memory, infos);
+    }
+    lsi_free(groups.memory, groups.names);
 }
 
 /* ---- a stream ---- */
@@ -163,6 +329,14 @@ static void gather_calls(lsi_snapshot *to, const char *name, const lsi_engine_co
     (void)times(to, GET_TIMES, values, &counts[LSI_COUNT_GET_TIMES]);
 }
 
+static void gather_consumers(lsi_snapshot *to, lsi_engine_stream *stream, const char *name)
+{
+    reading of = {.to = to, .stream = stream, .stream_name = name};
+
+    gather_mappings(&of);
+    gather_groups(&of);
+}
+
 static void gather_info(lsi_snapshot *to, lsi_engine_stream *stream, const lsi_stream_info *info)
 {
     const lsi_engine_ops *ops = stream->engine->ops;
@@ -180,6 +354,7 @@ static void gather_info(lsi_snapshot *to, lsi_engine_stream *stream, const lsi_s
     name_for_cloudwatch(times(to, PUT_TIMES, values, ops->counts(stream, LSI_COUNTS_PUT_TIMES, LSI_COUNTS_BATCHES)),
                         "PutRecords.Latency");
     (void)times(to, LOG_SYNC_TIMES, values, ops->counts(stream, LSI_COUNTS_PUT_TIMES, LSI_COUNTS_SYNCS));
+    gather_consumers(to, stream, info->name);
     gauge(to, RETENTION_EXTENDED, values, info->retention_hours > 24 ? (info->retention_hours - 24) * 3600.0 : 0);
 }
 

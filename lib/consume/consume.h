@@ -118,6 +118,8 @@ ls_status lsi_lease_end(lsi_lease *lease);
 ls_status lsi_lease_close(lsi_lease *lease); /* Accepts NULL. */
 /* As ls_stream_list_leases: the caller's with lsi_free. */
 ls_status lsi_lease_list(lsi_engine_stream *stream, const char *group, ls_lease_info **out, uint32_t *count);
+/* The names of the stream's groups, those of mappings among them, in byte order, until `each` answers false; it calls nothing of the stream. */
+ls_status lsi_group_each(lsi_engine_stream *stream, bool (*each)(void *user, const char *name), void *user);
 
 /* ---- filter.c: which records pass the filters of a mapping. One thread at a time ---- */
 
@@ -216,6 +218,17 @@ typedef struct lsi_mapping_running {
 } lsi_mapping_running;
 ls_status lsi_mapping_run(lsi_engine_stream *stream, const lsi_mapping_running *how);
 void lsi_mapping_wake(lsi_engine_stream *stream); /* whoever runs a mapping of the stream looks what is to be done */
+
+
+/* ---- mapping_counts.c ---- */
+enum { /* the words of LSI_COUNTS_MAPPING */
+    LSI_MAPPED_OK, LSI_MAPPED_PARTIAL, LSI_MAPPED_ERROR, LSI_MAPPED_TIMEOUT, /* invocations */
+    /* Records: INVOKED each once, REDELIVERED each time after that; REPORTED to the failure stream. */
+    LSI_MAPPED_POLLED, LSI_MAPPED_FILTERED, LSI_MAPPED_INVOKED, LSI_MAPPED_REDELIVERED, LSI_MAPPED_FAILED,
+    LSI_MAPPED_DROPPED_AGE, LSI_MAPPED_DROPPED_RETRIES, LSI_MAPPED_REPORTED,
+    LSI_MAPPED_SIZES /* a histogram of numbers of records */
+};
+uint32_t lsi_mapping_counts_number(const lsi_mapping *mapping);
 
 /* ---- mapping_settings.c ---- */
 void lsi_mapping_options_resolve(ls_mapping_options *options);

@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "consume/event_json.h"
+#include "metrics/metrics.h"
 #include "stream/stream.h"
 
 #define UUID_BYTES 37
@@ -109,6 +110,8 @@ bool lsi_failure_put(const lsi_worker *worker, const lsi_batcher_action *discard
         st = put_all(worker, &failure, &of);
     }
     lsi_stream_info_free(&info);
+    if (st == LS_OK && worker->counts != NULL)
+        lsi_count(&worker->counts[LSI_MAPPED_REPORTED], discard->invocation.count);
     if (st == LS_OK)
         return true;
     lsi_env_log(run->env, LS_LOG_WARNING, "mapping '%s' shard %" PRIu32 ": what is given up cannot be put to stream "

@@ -13,6 +13,8 @@
 #include "base/bytes.h"
 #include "base/status.h"
 
+#define GROUP_PREFIX "group/"
+
 #define FORMAT 1u
 #define ROW_BYTES 48u
 #define SETTINGS_BYTES 32u
@@ -394,4 +396,29 @@ ls_status lsi_group_delete(lsi_engine_stream *stream, const char *name)
             st = lsi_group_remove(stream, name, &settings, (lsi_lease_beside){NULL, 0}, &is_done);
     }
     return st;
+}
+
+typedef struct naming {
+    bool (*each)(void *user, const char *name);
+    void *user;
+} naming;
+
+static bool name_group(void *user, const lsi_state_entry *entry)
+{
+    const naming *of = user;
+    const size_t prefix = sizeof(GROUP_PREFIX) - 1;
+    char name[LSI_STREAM_NAME_MAX + 1];
+
+    if (entry->key.size - prefix > LSI_STREAM_NAME_MAX)
+        return true; /* damage, or a later release's */
+    memcpy(name, (const char *)entry->key.data + prefix, entry->key.size - prefix);
+    name[entry->key.size - prefix] = '\0';
+    return of->each(of->user, name);
+}
+
+ls_status lsi_group_each(lsi_engine_stream *stream, bool (*each)(void *user, const char *name), void *user)
+{
+    naming of = {each, user};
+
+    return stream->engine->ops->state_read(stream, (ls_bytes){GROUP_PREFIX, sizeof(GROUP_PREFIX) - 1}, name_group, &of);
 }

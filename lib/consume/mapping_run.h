@@ -64,6 +64,8 @@ struct lsi_worker {
     _Atomic uint32_t word; /* rises with every change that others may wait for */
     lsi_batcher *machine;
     lsi_filter *filter;
+    lsi_engine_count *counts, *times; /* the mapping's; NULL: nobody can be told */
+    lsi_batcher_counts told;          /* what of the machine's is in them */
     uint32_t thread_count;
     bool is_held_up; /* another subscription of the consumer has the shard, and that was logged */
     bool is_reading, is_draining, is_done, is_caught_up;
@@ -86,6 +88,11 @@ void lsi_worker_free(lsi_worker *worker);
 bool lsi_worker_take_progress(lsi_worker *worker);
 /* When there is something to save; INT64_MAX: there is nothing. */
 int64_t lsi_worker_due_us(lsi_worker *worker);
+
+/* ---- mapping_counts.c. Locks: but for the first, worker->lock held ---- */
+void lsi_worker_counts_open(lsi_worker *worker);
+void lsi_worker_count(lsi_worker *worker); /* what the machine has counted since */
+void lsi_worker_count_invocation(lsi_worker *worker, const lsi_outcome *outcome, uint32_t records, int64_t took_us);
 
 /* ---- handler.c ---- */
 

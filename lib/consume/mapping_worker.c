@@ -191,17 +191,20 @@ static void invoke(lsi_worker *worker, const lsi_batcher_action *action, lsi_mom
     ls_handler_answer answer;
     lsi_batcher_counts before;
     lsi_outcome outcome;
+    lsi_moment after;
 
     lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
     answer = run->how->handler(&batch, &context, run->how->user);
     lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
     outcome = lsi_handler_outcome(answer, &context);
     lsi_batcher_counts_get(worker->machine, &before);
-    if (lsi_batcher_complete(worker->machine, action->lane, &outcome, moment(worker)) != LS_OK) {
+    after = moment(worker);
+    if (lsi_batcher_complete(worker->machine, action->lane, &outcome, after) != LS_OK) {
         outcome = (lsi_outcome){.kind = LSI_OUTCOME_SYSTEM}; /* No memory for its state: it comes again. */
-        (void)lsi_batcher_complete(worker->machine, action->lane, &outcome, moment(worker)); /* That needs none. */
+        (void)lsi_batcher_complete(worker->machine, action->lane, &outcome, after); /* That needs none. */
     }
     note_result(worker, &outcome, before.errors);
+    lsi_worker_count_invocation(worker, &outcome, what->count, after.mono_us - now.mono_us);
     lsi_handler_context_end(&context);
     tell_others(worker);
     if (answer == LS_HANDLER_STOP) {
@@ -233,6 +236,7 @@ static void discard(lsi_worker *worker, const lsi_batcher_action *action)
     lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
     lsi_batcher_discarded(worker->machine, action->lane, is_written, moment(worker));
     tell_others(worker);
+    lsi_worker_count(worker);
 }
 
 /* ---- reading ---- */
@@ -267,6 +271,7 @@ static void take_batch(lsi_worker *worker, const ls_batch *batch, int64_t read_u
         fail(worker, st);
         return;
     }
+    lsi_worker_count(worker);
     if (batch->is_shard_end)
         lsi_batcher_end(worker->machine);
     if (batch->count > 0 || batch->is_shard_end)
@@ -509,6 +514,7 @@ ls_status lsi_worker_start(lsi_run *run, const lsi_shard *shard, lsi_lease *leas
         worker->next_progress.progress.state = (ls_bytes){NULL, 0};
         st = open_parts(worker);
     }
+    lsi_worker_counts_open(worker);
     if (st == LS_OK)
         st = start_threads(worker);
     if (st != LS_OK && !worker->threads[0].started) {
