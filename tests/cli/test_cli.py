@@ -17,7 +17,7 @@ from store import LSTREAM, Store
 
 COMMANDS = ["create", "delete", "retention", "mode", "limits", "tag", "encrypt", "decrypt", "compress", "list",
             "describe", "shards", "split", "merge", "scale", "consumers", "leases", "mapping", "consume", "put", "get",
-            "tail", "filter", "status", "dump", "verify", "repair", "maintain", "backup", "version", "help"]
+            "tail", "filter", "status", "metrics", "dump", "verify", "repair", "maintain", "backup", "version", "help"]
 
 
 class Commands(Store):
@@ -265,6 +265,49 @@ class Commands(Store):
         self.assertIn("'t'", self.run_tool("leases", "t", "g", expect=3).err)
         self.run_tool("leases", "s", expect=2)
         self.run_tool("leases", "s", "a b", expect=2)
+
+    def test_metrics(self):
+        self.run_tool("create", "s")
+        self.run_tool("put", "s", "--key", "k", stdin=b"a\nb\nc\n")
+        line = 'libstream_put_records_total{stream="s",shard="shardId-000000000000"} 3\n'
+        self.assertIn(line, self.run_tool("metrics").out)
+        samples = json.loads(self.run_tool("metrics", "--json").out)["metrics"]
+        put = [m for m in samples if m["name"] == "libstream_put_records_total"]
+        self.assertEqual(put, [{"name": "libstream_put_records_total", "type": "counter", "value": 3,
+                                "labels": {"stream": "s", "shard": "shardId-000000000000"},
+                                "cloudwatch_name": "IncomingRecords", "cloudwatch_unit": "Count",
+                                "cloudwatch_scale": 1}])
+        for sample in samples:
+            if sample["type"] == "histogram":
+                self.assertEqual(len(sample["buckets"]), len(sample["bounds"]) + 1)
+                self.assertEqual(sample["buckets"][-1], sample["count"])
+        path = os.path.join(self.folder, "x.prom")
+        self.assertEqual(self.run_tool("metrics", "--file", path).out, "")
+        with open(path, encoding="utf-8") as file:
+            self.assertIn(line, file.read())
+        self.run_tool("metrics", "--file", path, "--json", expect=2)
+        self.run_tool("metrics", "--every", "0", expect=2)
+        self.run_tool("metrics", "s", expect=2)
+
+    def test_metrics_again_and_again(self):
+        self.run_tool("create", "s")
+        path = os.path.join(self.folder, "x.prom")
+        tool = subprocess.Popen([LSTREAM, "metrics", "-s", self.store, "--every", "1", "--file", path])
+        try:
+            for wanted in ("", " 2\n"):
+                until = time.time() + 30
+                while time.time() < until:
+                    if os.path.exists(path):
+                        with open(path, encoding="utf-8") as file:
+                            if 'put_records_total{stream="s",shard="shardId-000000000000"}' + wanted in file.read():
+                                break
+                    time.sleep(0.05)
+                else:
+                    self.fail("nothing was written")
+                self.run_tool("put", "s", "--key", "k", stdin=b"a\nb\n") if wanted == "" else None
+        finally:
+            tool.send_signal(signal.SIGTERM)
+            self.assertEqual(tool.wait(timeout=30), 128 + signal.SIGTERM)
 
     def test_consumers(self):
         def names():
