@@ -63,8 +63,8 @@ typedef struct ls_iterator_options {
  * @retval LS_ERR_CORRUPT           The shard's files are damaged so that no place can be found.
  * @retval LS_ERR_BUSY              Nobody has looked at the shard yet since the store was opened, and a stopped process
  *                                  held it for `busy_timeout_ms`; or one was stopped while it changed a stream.
- * @retval LS_ERR_FULL              The device is full, and the control file was lost, which the death of a process or of
- *                                  the machine does not do: what was written before must be made durable first. A
+ * @retval LS_ERR_FULL              The device is full, and the control file was lost, which no death of a process or of
+ *                                  the machine does: what was written before must be made durable first. A
  *                                  handle with LS_STORE_READ_ONLY reads what is there.
  *
  * Threads: any thread. Blocks on disk. Since 0.1.
