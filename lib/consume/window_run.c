@@ -34,12 +34,20 @@ static int64_t now_ms(const run *of)
 
 /* ---- inputs ---- */
 
+/* NULL: it is not listed (any more). */
 static const lsi_track *find_track(const lsi_iterator *iterator, uint32_t shard)
 {
-    for (uint32_t i = 0; i < iterator->track_count; i++)
-        if (iterator->tracks[i].shard == shard)
-            return &iterator->tracks[i];
-    return NULL;
+    uint32_t low = 0, high = iterator->track_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (iterator->tracks[middle].shard < shard)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < iterator->track_count && iterator->tracks[low].shard == shard ? &iterator->tracks[low] : NULL;
 }
 
 static bool is_input(const run *of, uint32_t shard)
