@@ -1,5 +1,5 @@
-/* What a snapshot has of a store: each stream is opened, and what the engine counts of it, or knows, becomes samples under
- * the names of Prometheus and of CloudWatch.
+/* What a snapshot has of a store: each stream is opened, and what the engine counts of it, or knows, becomes samples
+ * under the names of Prometheus and of CloudWatch.
  *
  * A stream that cannot be opened or looked into is passed over, and so is a shard: metrics are read most when something
  * is wrong. */
@@ -38,7 +38,7 @@ static const lsi_family families[FAMILIES] = {
     [PUT_THROTTLED] = {COUNTER("put_throttled_records", "Count", "Records that a limit of their shard refused."),
                        LABELS("stream", "shard", "limit"), .cloudwatch = "WriteProvisionedThroughputExceeded"},
     [PUT_TIMES] = {TIMES("put", "How long puts took, of a sample."), LABELS("stream", "call")},
-    [PUT_UNITS] = {COUNTER("put_payload_units", "Count", "Payload units of 25 KB of keys and data, per record rounded up."),
+    [PUT_UNITS] = {COUNTER("put_payload_units", "Count", "Units of 25 KB of keys and data, each record rounded up."),
                    LABELS("stream", "shard")},
     [GET_RECORDS] = {COUNTER("get_records", "Count", "Records that were given to readers."), LABELS("stream", "shard"),
                      .cloudwatch = "OutgoingRecords"},
@@ -52,7 +52,8 @@ static const lsi_family families[FAMILIES] = {
                    .cloudwatch = "GetRecords.Latency"},
     [FAN_OUT_BYTES] = {COUNTER("fan_out_bytes", "Bytes", "Bytes that were given to registered consumers."),
                        LABELS("stream", "shard"), .cloudwatch = "SubscribeToShardEvent.Bytes"},
-    [LAG_SECONDS] = {GAUGE("consumer_lag_seconds", "Milliseconds", "How old the first record is that is not finished, or 0."),
+    [LAG_SECONDS] = {.name = "libstream_consumer_lag_seconds", .type = LS_METRIC_GAUGE, .unit = "Milliseconds",
+                     .scale = 1000, .help = "How old the first record is that is not finished; 0: there is none.",
                      LABELS("stream", "shard", "consumer"), .cloudwatch = "IteratorAge"},
     [MAPPING_CALLS] = {COUNTER("mapping_invocations", "Count", "Invocations of handlers, by what became of them."),
                        LABELS("stream", "mapping", "result"), .cloudwatch = "Invocations"},
@@ -60,8 +61,8 @@ static const lsi_family families[FAMILIES] = {
                          LABELS("stream", "mapping", "outcome")},
     [MAPPING_TIMES] = {TIMES("mapping_handler", "How long handlers took."), LABELS("stream", "mapping"),
                        .cloudwatch = "Duration"},
-    [MAPPING_SIZES] = {.name = "libstream_mapping_batch_records", .type = LS_METRIC_HISTOGRAM, .unit = "Count", .scale = 1,
-                       .help = "How many records handlers were given at once.", LABELS("stream", "mapping"),
+    [MAPPING_SIZES] = {.name = "libstream_mapping_batch_records", .type = LS_METRIC_HISTOGRAM, .unit = "Count",
+                       .scale = 1, .help = "How many records handlers were given at once.", LABELS("stream", "mapping"),
                        .bounds = lsi_size_bounds, .bound_count = LSI_SIZE_BOUNDS},
     [LEASES_OWNED] = {GAUGE("leases_owned", "Count", "Leases that a worker that lives has."),
                       LABELS("stream", "consumer", "worker"), .cloudwatch = "CurrentLeases"},
@@ -71,7 +72,7 @@ static const lsi_family families[FAMILIES] = {
                      LABELS("stream", "shard")},
     [SHARD_SECONDS] = {COUNTER("shard_seconds", "Count", "How long the shard has been open, in seconds."),
                        LABELS("stream", "shard")},
-    [RETENTION_EXTENDED] = {GAUGE("retention_extended_seconds", "None", "By how much retention is longer than 24 hours."),
+    [RETENTION_EXTENDED] = {GAUGE("retention_extended_seconds", "None", "By how much retention exceeds 24 hours."),
                             LABELS("stream")},
     [SERIES_DROPPED] = {COUNTER("metrics_series_dropped", "Count",
                                 "How often a series of the application was refused for its metric's cap."),
@@ -114,8 +115,8 @@ static void shard_id(uint32_t shard, char out[SHARD_ID_BYTES])
 
 /* ---- a shard ---- */
 
-static void gather_shard(lsi_snapshot *to, lsi_engine_stream *stream, const lsi_stream_info *info, const lsi_shard *shard,
-                         uint64_t *put_alone)
+static void gather_shard(lsi_snapshot *to, lsi_engine_stream *stream, const lsi_stream_info *info,
+                         const lsi_shard *shard, uint64_t *put_alone)
 {
     static const lsi_engine_count none[LSI_ENGINE_COUNTS];
     const lsi_engine_ops *ops = stream->engine->ops;

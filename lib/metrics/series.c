@@ -4,7 +4,7 @@
  * that shares its cache line with no other series.
  *
  *   Q1  A metric has at most `series_max` series besides `other`, which is made with it: so giving it out cannot fail.
- *   Q2  A value is kept as it is shown, mended to UTF-8, and found by that: two series are never the same when shown. */
+ *   Q2  A value is kept as it is shown, mended to UTF-8, and found by that: no two series are the same when shown. */
 #include "metrics/inside.h"
 
 #include <math.h>

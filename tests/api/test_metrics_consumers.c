@@ -1,5 +1,5 @@
-/* metrics.h, of those who consume: what mappings count, and how far they and groups are behind, by a clock that the test
- * sets. */
+/* metrics.h, of those who consume: what mappings count, and how far they and groups are behind, by a clock that the
+ * test sets. */
 #include "api/support.h"
 
 #include <math.h>

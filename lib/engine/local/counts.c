@@ -1,5 +1,5 @@
-/* What is counted, in slots of the control file: of a stream and of each shard in their own, the rest in slots that have
- * no other use, freed with the stream's.
+/* What is counted, in slots of the control file: of a stream and of each shard in their own, the rest in slots that
+ * have no other use, freed with the stream's.
  *
  * A slot that cannot be had now, for want of memory or disk or because a stopped process has the store's lock, is
  * passed over: what is counted is never worth failing for. */
@@ -11,7 +11,7 @@ _Static_assert(LSI_ENGINE_COUNTS == LSI_SLOT_COUNT_WORDS, "all words of a slot")
 _Static_assert(LSI_COUNT_GET_TIMES + LSI_DURATION_WORDS <= LSI_SLOT_COUNT_WORDS, "a stream's words fit");
 _Static_assert(LSI_COUNT_DAMAGED < LSI_SLOT_COUNT_WORDS, "a shard's words fit");
 
-#define MAPPINGS UINT32_C(0x80000000) /* numbers of their slots have this bit; the lowest one tells the two kinds apart */
+#define MAPPINGS UINT32_C(0x80000000) /* their slots have this bit; the lowest one tells the two kinds apart */
 
 static lsi_slot *slot_of(lsi_local_stream *stream, lsi_counts_kind kind, uint32_t number)
 {
