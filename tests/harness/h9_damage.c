@@ -584,6 +584,11 @@ static void put_older(size_t i)
 static size_t place_in(const image_file *file)
 {
     if (strstr(file->name, ".seg") != NULL && file->size > LSI_SEGMENT_HEADER_BYTES) {
+        const image_file *whole = image_find(&h9_whole, file->name);
+        size_t table = whole != NULL ? h9_table_bytes(whole) : 0;
+
+        if (table != 0 && table <= file->size - LSI_SEGMENT_HEADER_BYTES && pick(8) == 0) /* one of both */
+            return pick(2) == 0 ? LSI_SEGMENT_HEADER_BYTES + pick(table) : file->size - 1 - pick(table);
         if (pick(8) == 0)
             return pick(8) == 0 ? pick(LSI_SEGMENT_HEADER_BYTES) : pick(160);
         return LSI_SEGMENT_HEADER_BYTES + pick(file->size - LSI_SEGMENT_HEADER_BYTES);
