@@ -42,7 +42,7 @@ h9_shard h9_shards[H9_SHARDS];
 static size_t manifest_file, control_file;
 
 /* The control file as it was while the store was made. */
-#define OLDER_MAX 128u
+#define OLDER_MAX 256u /* more than there will be: the youngest matter most */
 #define OLDER_EVERY 4u /* batches, and writes */
 static struct { unsigned char *bytes; size_t size; bool during; } older[OLDER_MAX];
 static size_t older_count;
