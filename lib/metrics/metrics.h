@@ -82,7 +82,7 @@ void lsi_snapshot_free(lsi_snapshot *snapshot); /* Accepts NULL. */
 /* A copy of `family` that lasts as long as the snapshot. NULL: no memory. */
 const lsi_family *lsi_snapshot_family(lsi_snapshot *snapshot, const lsi_family *family);
 /* Each adds a sample; `values` are those of the labels, copied. `family` lasts as long as the snapshot. What there is
- * no memory for is told by lsi_snapshot_finish. The sample is the last one's until the next is added; NULL: no memory. */
+ * no memory for is told by lsi_snapshot_finish. The sample may be changed until the next is added; NULL: no memory. */
 lsi_sample *lsi_snapshot_counter(lsi_snapshot *snapshot, const lsi_family *family, uint32_t order,
                                  const char *const *values, uint64_t count);
 lsi_sample *lsi_snapshot_gauge(lsi_snapshot *snapshot, const lsi_family *family, uint32_t order,

@@ -106,7 +106,7 @@ static void the_strict_reader_refuses_what_it_should(void **state)
         "# HELP a b\n# TYPE a histogram\na_bucket{le=\"1\"} 1\na_sum 1\na_count 1\n",       /* no +Inf */
         "# HELP a b\n# TYPE a histogram\na_bucket{le=\"1\"} 2\na_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 1\n",
         "# HELP a b\n# TYPE a histogram\na_bucket{le=\"1\"} 1\na_bucket{le=\"+Inf\"} 2\na_sum 1\na_count 1\n",
-        "# HELP a b\n# TYPE a histogram\na_bucket{le=\"1\"} 1\na_bucket{le=\"0\"} 1\na_bucket{le=\"+Inf\"} 1\na_sum 1\n",
+        "# HELP a b\n# TYPE a histogram\na_bucket{le=\"1\"} 1\na_bucket{le=\"0\"} 1\na_bucket{le=\"+Inf\"} 1\n",
         "# HELP a b\n# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_count 1\n",
     };
     char why[EXPOSITION_WHY_BYTES];
