@@ -18,7 +18,7 @@
 #include <libstream/window.h>
 #include <libstream/producer.h>
 
-#include "consume/lease_rules.h"
+#include "consume/lease/rules.h"
 #include "engine/engine.h"
 
 typedef struct lsi_iterator lsi_iterator;
@@ -175,12 +175,12 @@ ls_status lsi_mapping_change(lsi_engine_stream *stream, const char *name, const 
 ls_status lsi_mapping_seek(lsi_engine_stream *stream, const char *name, const ls_position *position);
 ls_status lsi_mapping_remove(lsi_engine_stream *stream, const char *name);
 ls_status lsi_mapping_load(lsi_engine_stream *stream, const char *name, lsi_mapping **out);
-/* mapping_window.c: the worst of its shards' last ones. */
+/* mapping/window.c: the worst of its shards' last ones. */
 ls_status lsi_mapping_last_result(lsi_engine_stream *stream, const lsi_mapping *mapping, ls_mapping_result *out);
 /* In byte order of name, until `each` answers false; views. It calls nothing of the engine. */
 ls_status lsi_mapping_each(lsi_engine_stream *stream, bool (*each)(void *user, const lsi_mapping *mapping), void *user);
 
-/* ---- mapping_run.c ---- */
+/* ---- mapping/run.c ---- */
 
 /* What ls_handler_ functions show and set. Lives as long as the handler's call. */
 struct ls_handler_context {
@@ -220,7 +220,7 @@ ls_status lsi_mapping_run(lsi_engine_stream *stream, const lsi_mapping_running *
 void lsi_mapping_wake(lsi_engine_stream *stream); /* whoever runs a mapping of the stream looks what is to be done */
 
 
-/* ---- mapping_counts.c ---- */
+/* ---- mapping/counts.c ---- */
 enum { /* the words of LSI_COUNTS_MAPPING */
     LSI_MAPPED_OK, LSI_MAPPED_PARTIAL, LSI_MAPPED_ERROR, LSI_MAPPED_TIMEOUT, /* invocations */
     /* Records: INVOKED each once, REDELIVERED each time after that; REPORTED to the failure stream. */
@@ -230,12 +230,12 @@ enum { /* the words of LSI_COUNTS_MAPPING */
 };
 uint32_t lsi_mapping_counts_number(const lsi_mapping *mapping);
 
-/* ---- mapping_settings.c ---- */
+/* ---- mapping/settings.c ---- */
 void lsi_mapping_options_resolve(ls_mapping_options *options);
 /* Of resolved ones; filters as texts alone. INVALID_ARGUMENT, UNSUPPORTED. */
 ls_status lsi_mapping_options_check(const ls_mapping_options *options);
 
-/* ---- window_feed.c, window_run.c, window_rows.c: as the functions of window.h. One thread at a time, but for _stop,
+/* ---- window/feed.c, window/run.c, window/rows.c: as the functions of window.h. One thread at a time, but for _stop,
  * which any may call ---- */
 
 typedef struct lsi_window lsi_window;

@@ -4,7 +4,7 @@
 #include <fcntl.h>
 
 #include "api/api.h"
-#include "consume/mapping.h"
+#include "consume/mapping/mapping.h"
 #include "support/sim_memory.h"
 
 #define STREAM "orders"

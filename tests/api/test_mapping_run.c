@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "api/api.h"
-#include "consume/lease.h"
+#include "consume/lease/lease.h"
 
 #define STREAM "orders"
 #define WAIT_S 30

@@ -22,7 +22,7 @@
 #include <cmocka.h>
 
 #include "base/status.h"
-#include "consume/batcher.h"
+#include "consume/mapping/batcher.h"
 #include "support/sim_memory.h"
 
 #define SECOND INT64_C(1000000)

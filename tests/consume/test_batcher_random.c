@@ -28,7 +28,7 @@
 
 #include <cmocka.h>
 
-#include "consume/batcher.h"
+#include "consume/mapping/batcher.h"
 #include "support/sim_memory.h"
 
 #define RECORDS 64u

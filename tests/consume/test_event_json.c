@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "consume/event_json.h"
+#include "consume/mapping/event_json.h"
 #include "stream/stream.h"
 #include "support/sim_memory.h"
 

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/status.h"
-#include "consume/lease.h"
+#include "consume/lease/lease.h"
 #include "engine/local/local.h"
 #include "support/memory_engine.h"
 #include "support/sim_files.h"

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "consume/lease_rules.h"
+#include "consume/lease/rules.h"
 
 #define MOST 64u
 

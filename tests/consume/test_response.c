@@ -12,7 +12,7 @@
 
 #include <libstream/status.h>
 
-#include "consume/event_json.h"
+#include "consume/mapping/event_json.h"
 #include "stream/stream.h"
 #include "support/sim_memory.h"
 

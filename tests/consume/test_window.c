@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/status.h"
-#include "consume/window.h"
+#include "consume/window/window.h"
 #include "support/sim_memory.h"
 
 #define MINUTE INT64_C(60000)

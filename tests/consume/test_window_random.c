@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "consume/window.h"
+#include "consume/window/window.h"
 #include "support/sim_memory.h"
 
 #define INPUTS 4u

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/status.h"
-#include "consume/window.h"
+#include "consume/window/window.h"
 #include "support/sim_memory.h"
 
 #define ELEMENTS 60u

@@ -2,7 +2,7 @@
  * it is returned again; a record that is reported is one of the batch. */
 #include "fuzz/fuzz.h"
 
-#include "consume/event_json.h"
+#include "consume/mapping/event_json.h"
 
 #define RECORDS 5u
 

@@ -2,8 +2,8 @@
  * end in a status; what is accepted is written again as it was. */
 #include "fuzz/fuzz.h"
 
-#include "consume/lease.h"
-#include "consume/mapping.h"
+#include "consume/lease/lease.h"
+#include "consume/mapping/mapping.h"
 
 /* An engine of one value, which it takes back, too. */
 typedef struct one_value {

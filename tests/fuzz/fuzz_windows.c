@@ -2,7 +2,7 @@
  * restored can be worked with, is no longer when it is saved again, and leaves nothing behind. */
 #include "fuzz/fuzz.h"
 
-#include "consume/window.h"
+#include "consume/window/window.h"
 
 static void work(lsi_windows *windows)
 {

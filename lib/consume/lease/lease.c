@@ -1,0 +1,424 @@
+/* What the owner of a lease does with it: checkpoints, its end, giving it back. Each is one compare and swap of the row
+ * (G1), or of several where a shard leaves heirs. Another's change of a row that is ours still is that he asks for it:
+ * then the row is read again, and the change made again. And listing. */
+#include "consume/lease/lease.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/status.h"
+
+#define TRIES 64
+#define CHANGES_MAX (LSI_LEASE_HEIRS_MAX + 1)
+
+static const lsi_engine_ops *ops_of(const lsi_group *group)
+{
+    return group->stream->engine->ops;
+}
+
+/* ---- looking at one ---- */
+
+static void describe(const lsi_lease_row *row, ls_lease_info *out)
+{
+    uint32_t size = out->size;
+
+    *out = (ls_lease_info){.size = size, .shard = row->place.shard, .counter = row->counter,
+                           .switches = row->switches, .millis_behind_latest = -1};
+    out->state = row->place.kind == LSI_LEASE_END      ? LS_LEASE_ENDED
+                 : row->place.kind == LSI_LEASE_NUMBER ? LS_LEASE_BEGUN
+                                                       : LS_LEASE_NOT_BEGUN;
+    out->position.kind = LS_TRIM_HORIZON;
+    if (row->place.kind != LSI_LEASE_HORIZON) {
+        out->seqno = row->seqno;
+        out->sub_seqno = row->sub_seqno;
+        out->position.kind = row->sub_seqno == UINT32_MAX ? LS_AFTER_SEQUENCE_NUMBER : LS_AT_SEQUENCE_NUMBER;
+        out->position.seqno = row->seqno;
+    }
+    memcpy(out->owner, row->name, sizeof(row->name));
+}
+
+_Static_assert(sizeof(((ls_lease_info *)0)->owner) > LSI_WORKER_NAME_MAX, "a name fits with its end");
+
+const void *lsi_lease_handle(const lsi_lease *lease)
+{
+    return lease->group->handle;
+}
+
+void lsi_lease_describe(const lsi_lease *lease, ls_lease_info *out)
+{
+    describe(&lease->row, out);
+    out->owner_lives = !lease->is_lost;
+}
+
+/* ---- changing one ---- */
+
+static ls_status lost(lsi_lease *lease)
+{
+    lease->is_lost = true;
+    return lsi_fail(LS_ERR_LEASE_LOST, "group '%s': another worker has the lease of shard %" PRIu32, lease->group->name,
+                    lease->row.place.shard);
+}
+
+static bool is_before(const lsi_lease_row *row, ls_seqno seqno, uint32_t sub_seqno)
+{
+    return row->place.kind == LSI_LEASE_NUMBER &&
+        (seqno < row->seqno || (seqno == row->seqno && sub_seqno < row->sub_seqno));
+}
+
+/* Lets `decide` fill the changes of which the first is of the lease's row, and makes them; again, while the row is
+ * ours. `decide` answers 0 changes: there is nothing to do. */
+static ls_status change_with(lsi_lease *lease,
+                             ls_status (*decide)(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX], uint32_t *count,
+                                                 const void *user),
+                             const void *user, lsi_lease_beside beside)
+{
+    lsi_group *group = lease->group;
+
+    for (int tries = 0; tries < TRIES; tries++) {
+        lsi_lease_row changes[CHANGES_MAX];
+        uint32_t count = 1;
+        bool is_done;
+        ls_status st;
+
+        if (lease->is_lost)
+            return lost(lease);
+        changes[0] = lease->row;
+        st = decide(lease, changes, &count, user);
+        if (st != LS_OK || count == 0)
+            return st;
+        st = lsi_lease_write(group->stream, group->name, &group->settings, changes, count, beside, &is_done);
+        if (st == LS_OK && is_done) {
+            lease->row = changes[0];
+            return LS_OK;
+        }
+        if (st == LS_OK)
+            st = lsi_group_look(group); /* It sees whether the lease is ours still. */
+        if (st != LS_OK)
+            return st;
+    }
+    return lsi_fail(LS_ERR_BUSY, "group '%s': the lease of shard %" PRIu32 " is changed again and again", group->name,
+                    lease->row.place.shard);
+}
+
+static ls_status change(lsi_lease *lease, ls_status (*decide)(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX],
+                                                              uint32_t *count, const void *user),
+                        const void *user)
+{
+    return change_with(lease, decide, user, (lsi_lease_beside){NULL, 0});
+}
+
+typedef struct place {
+    ls_seqno seqno;
+    uint32_t sub_seqno;
+} place;
+
+static ls_status decide_checkpoint(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX], uint32_t *count,
+                                   const void *user)
+{
+    const place *to = user;
+    lsi_lease_row *row = &changes[0];
+
+    if (row->place.kind == LSI_LEASE_END)
+        return lsi_fail(LS_ERR_STATE, "group '%s': shard %" PRIu32 " was worked on to its end", lease->group->name,
+                        row->place.shard);
+    if (is_before(row, to->seqno, to->sub_seqno))
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "group '%s': the checkpoint of shard %" PRIu32 " is at %" PRIu64
+                        " and does not go back to %" PRIu64, lease->group->name, row->place.shard, row->seqno,
+                        to->seqno);
+    if (row->place.kind == LSI_LEASE_NUMBER && row->seqno == to->seqno && row->sub_seqno == to->sub_seqno)
+        *count = 0;
+    row->place.kind = LSI_LEASE_NUMBER;
+    row->seqno = to->seqno;
+    row->sub_seqno = to->sub_seqno;
+    row->switches = 0;
+    row->counter++;
+    return LS_OK;
+}
+
+/* Whether there is such a record; then it is durable (D6). */
+static ls_status cover(lsi_lease *lease, ls_seqno seqno)
+{
+    uint32_t shard = lease->row.place.shard;
+    lsi_shard_state state;
+    ls_status st;
+
+    if (lease->is_lost)
+        return lost(lease);
+    st = ops_of(lease->group)->shard_state(lease->group->stream, shard, &state);
+    if (st == LS_OK && (seqno == LS_SEQNO_NONE || (seqno > state.latest_seqno && state.latest_seqno != LS_SEQNO_NONE)))
+        st = lsi_fail(LS_ERR_INVALID_ARGUMENT, "group '%s': shard %" PRIu32 " has no record %" PRIu64 " yet: its last "
+                      "one is %" PRIu64, lease->group->name, shard, seqno, state.latest_seqno);
+    if (st == LS_OK)
+        st = ops_of(lease->group)->sync_shard(lease->group->stream, shard);
+    return st;
+}
+
+ls_status lsi_lease_checkpoint(lsi_lease *lease, ls_seqno seqno, uint32_t sub_seqno)
+{
+    const place to = {seqno, sub_seqno};
+    ls_status st = cover(lease, seqno);
+
+    return st == LS_OK ? change(lease, decide_checkpoint, &to) : st;
+}
+
+lsi_engine_stream *lsi_lease_stream(const lsi_lease *lease)
+{
+    return lease->group->stream;
+}
+
+/* A try. `*conflict`: as of the engine's step. Also a checkpoint that stands where it
+ * is to stand is written: the row's version is what fences the puts. */
+static ls_status try_step(const lsi_checkpoint *marks, uint32_t count, lsi_step_put *puts, uint32_t put_count,
+                          lsi_lease_row *rows, lsi_lease_room *rooms, lsi_state_change *changes, uint32_t *conflict)
+{
+    lsi_engine_stream *stream = lsi_lease_stream(marks[0].lease);
+
+    for (uint32_t i = 0; i < count; i++) {
+        const place to = {marks[i].seqno, marks[i].sub_seqno};
+        uint32_t one = 1;
+        ls_status st;
+
+        if (marks[i].lease->is_lost)
+            return lost(marks[i].lease);
+        rows[i] = marks[i].lease->row;
+        st = decide_checkpoint(marks[i].lease, &rows[i], &one, &to);
+        if (st != LS_OK)
+            return st;
+        changes[i] = lsi_lease_change(marks[i].lease->group->name, &rows[i], &rooms[i]);
+    }
+    return stream->engine->ops->step(stream, changes, count, puts, put_count, conflict);
+}
+
+static bool has_moved(const lsi_step_put *puts, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (puts[i].moved)
+            return true;
+    return false;
+}
+
+ls_status lsi_lease_step(const lsi_checkpoint *marks, uint32_t count, lsi_step_put *puts, uint32_t put_count)
+{
+    const lsi_memory *memory = &lsi_lease_stream(marks[0].lease)->engine->env.memory;
+    lsi_lease_row *rows = lsi_alloc(memory, count * sizeof(*rows));
+    lsi_lease_room *rooms = lsi_alloc(memory, count * sizeof(*rooms));
+    lsi_state_change *changes = lsi_alloc(memory, count * sizeof(*changes));
+    uint32_t conflict = 0;
+    ls_status st = LS_OK;
+
+    if (rows == NULL || rooms == NULL || changes == NULL)
+        st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for checkpoints of %" PRIu32 " leases", count);
+    for (uint32_t i = 0; st == LS_OK && i < count; i++)
+        st = cover(marks[i].lease, marks[i].seqno);
+    for (int tries = 0; st == LS_OK && conflict < count; tries++) {
+        st = try_step(marks, count, puts, put_count, rows, rooms, changes, &conflict);
+        if (st == LS_OK && conflict == count) {
+            for (uint32_t i = 0; !has_moved(puts, put_count) && i < count; i++) {
+                marks[i].lease->row = rows[i];
+                marks[i].lease->row.version = changes[i].version;
+            }
+        } else if (st == LS_OK) { /* Another asks for it, or has it: as in change(). */
+            st = tries < TRIES ? lsi_group_look(marks[conflict].lease->group)
+                               : lsi_fail(LS_ERR_BUSY, "leases are changed again and again");
+        }
+    }
+    lsi_free(memory, rows);
+    lsi_free(memory, rooms);
+    lsi_free(memory, changes);
+    return st;
+}
+
+static ls_status decide_end(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX], uint32_t *count, const void *user)
+{
+    lsi_group *group = lease->group;
+    const lsi_memory *memory = &group->stream->engine->env.memory;
+    const lsi_stream_info *info = &group->info;
+    uint32_t heirs[LSI_LEASE_HEIRS_MAX], made;
+    lsi_lease_place *places = lsi_alloc(memory, ((size_t)group->count + 1) * sizeof(*places));
+    bool *covered = lsi_alloc(memory, (size_t)info->shard_count + 1);
+
+    (void)user;
+    if (changes[0].place.kind == LSI_LEASE_END) {
+        *count = 0;
+    } else if (places != NULL && covered != NULL) {
+        for (uint32_t i = 0; i < group->count; i++)
+            places[i] = group->rows[i].place;
+        made = lsi_lease_heirs(info->shards, info->shard_count, places, group->count, changes[0].place.shard, covered,
+                               heirs);
+        for (uint32_t i = 0; i < made; i++)
+            changes[(*count)++] = (lsi_lease_row){.place = {heirs[i], LSI_LEASE_HORIZON}};
+        changes[0].place.kind = LSI_LEASE_END;
+        changes[0].switches = 0;
+        changes[0].counter++;
+    }
+    lsi_free(memory, places);
+    lsi_free(memory, covered);
+    return places != NULL && covered != NULL
+               ? LS_OK : lsi_fail(LS_ERR_NO_MEMORY, "group '%s': no memory for its leases", group->name);
+}
+
+/* What a closed shard holds was synced before it was closed. */
+static ls_status prepare_end(lsi_lease *lease)
+{
+    lsi_group *group = lease->group;
+    uint32_t shard = lease->row.place.shard;
+    const lsi_shard *found;
+    ls_status st = lease->is_lost ? lost(lease) : lsi_group_follow_shards(group);
+
+    if (st == LS_OK)
+        st = lsi_group_look(group);
+    if (st != LS_OK)
+        return st;
+    found = lsi_shard_find(group->info.shards, group->info.shard_count, shard);
+    if (found != NULL && !found->closed)
+        return lsi_fail(LS_ERR_STATE, "group '%s': shard %" PRIu32 " is open: it has no end yet", group->name, shard);
+    return LS_OK;
+}
+
+ls_status lsi_lease_end(lsi_lease *lease)
+{
+    ls_status st = prepare_end(lease);
+
+    return st == LS_OK ? change(lease, decide_end, NULL) : st;
+}
+
+/* ---- what a mapping saves ---- */
+
+typedef struct saved {
+    ls_seqno seqno;
+    uint32_t note;
+} saved;
+
+static ls_status decide_save(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX], uint32_t *count, const void *user)
+{
+    const saved *to = user;
+    const place at = {to->seqno, UINT32_MAX};
+    ls_status st = LS_OK;
+
+    if (to->seqno == LS_SEQNO_END)
+        st = decide_end(lease, changes, count, NULL);
+    else if (to->seqno != LS_SEQNO_NONE)
+        st = decide_checkpoint(lease, changes, count, &at);
+    if (*count == 0) /* The place is the same; what goes with it may not be. */
+        *count = 1;
+    changes[0].note = to->note;
+    return st;
+}
+
+ls_status lsi_lease_save(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_lease_beside beside)
+{
+    const saved to = {seqno, note};
+    ls_status st = seqno == LS_SEQNO_END ? prepare_end(lease) : LS_OK;
+
+    return st == LS_OK ? change_with(lease, decide_save, &to, beside) : st;
+}
+
+/* ---- giving it back ---- */
+
+static ls_status decide_close(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX], uint32_t *count, const void *user)
+{
+    const lsi_group *group = lease->group;
+    lsi_lease_row *row = &changes[0];
+    bool is_wanted = row->wanted != 0 && !ops_of(group)->ticket_is_gone(group->stream->engine, row->wanted);
+
+    (void)user;
+    (void)count; /* one */
+    row->owner = is_wanted && row->place.kind != LSI_LEASE_END ? row->wanted : 0; /* G3 */
+    row->switches += row->owner != 0;
+    row->wanted = 0;
+    row->name[0] = '\0';
+    row->counter++;
+    return LS_OK;
+}
+
+static ls_status give_back(lsi_lease *lease, int64_t closed_us)
+{
+    lsi_group *group = lease->group;
+    lsi_error_state before;
+    ls_status st = LS_OK;
+
+    lsi_error_save(&before);
+    if (!lease->is_lost)
+        st = change(lease, decide_close, NULL);
+    for (uint32_t i = 0; i < group->count; i++)
+        if (group->watches[i].shard == lease->row.place.shard) {
+            group->watches[i].closed_us = closed_us;
+            group->watches[i].counter = lease->row.counter;
+            group->rows[i] = lease->row;
+        }
+    if (lease->is_lost) {
+        st = LS_OK;
+        lsi_error_restore(&before);
+    }
+    lsi_group_forget(lease);
+    return st;
+}
+
+ls_status lsi_lease_close(lsi_lease *lease)
+{
+    return lease != NULL ? give_back(lease, lsi_monotonic_us(&lease->group->stream->engine->env.clock)) : LS_OK;
+}
+
+ls_status lsi_lease_leave(lsi_lease *lease)
+{
+    return give_back(lease, LSI_LEASE_LEFT);
+}
+
+/* ---- listing ---- */
+
+/* How old the first record is that is not covered. */
+static int64_t behind_ms(lsi_engine_stream *stream, const ls_lease_info *of)
+{
+    const lsi_engine_ops *ops = stream->engine->ops;
+    lsi_error_state before;
+    lsi_reader *reader;
+    lsi_read read = {0};
+    int64_t ms = -1, now_us = lsi_wall_us(&stream->engine->env.clock);
+    ls_status st;
+
+    if (of->state == LS_LEASE_ENDED)
+        return 0;
+    lsi_error_save(&before);
+    st = ops->reader_open(stream, of->shard, LSI_READER_ONE_OF_MANY, &reader);
+    if (st == LS_OK) {
+        st = ops->seek(reader, &of->position);
+        if (st == LS_OK)
+            st = ops->read(reader, 1, 1, &read);
+        if (st == LS_ERR_TRIMMED) /* It stands at the oldest record now. */
+            st = ops->read(reader, 1, 1, &read);
+        if (st == LS_OK)
+            ms = read.count == 0 || read.records[0].arrival_us >= now_us
+                     ? 0 : (now_us - read.records[0].arrival_us + 999) / 1000;
+        ops->reader_close(reader);
+    }
+    lsi_error_restore(&before); /* It is not known, then. */
+    return ms;
+}
+
+ls_status lsi_lease_list(lsi_engine_stream *stream, const char *group, ls_lease_info **out, uint32_t *count)
+{
+    const lsi_memory *memory = &stream->engine->env.memory;
+    lsi_group_settings settings;
+    lsi_lease_row *rows = NULL;
+    ls_lease_info *infos = NULL;
+    ls_status st = lsi_group_find(stream, group, &settings);
+
+    if (st == LS_OK && settings.version == LSI_STATE_NONE)
+        st = lsi_fail(LS_ERR_NOT_FOUND, "the stream has no group '%s'", group);
+    if (st == LS_OK)
+        st = lsi_lease_rows(stream, group, &rows, count);
+    if (st != LS_OK)
+        return st;
+    infos = lsi_alloc_zero(memory, *count * sizeof(*infos));
+    for (uint32_t i = 0; infos != NULL && i < *count; i++) {
+        describe(&rows[i], &infos[i]);
+        infos[i].owner_lives =
+            rows[i].owner != 0 && !stream->engine->ops->ticket_is_gone(stream->engine, rows[i].owner);
+        infos[i].millis_behind_latest = behind_ms(stream, &infos[i]);
+    }
+    lsi_free(memory, rows);
+    if (infos == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "group '%s': no memory for a list of its leases", group);
+    *out = infos;
+    return LS_OK;
+}

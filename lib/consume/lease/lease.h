@@ -1,0 +1,155 @@
+/* Inside the room: groups and leases (group.c, lease.c), where they begin (start.c), and their rows in the
+ * stream's state (row.c).
+ *
+ * Keys of the state: `groups`, a count that only serialises the making of groups; `group/NAME`, a group's settings;
+ * `lease/NAME/<10 digits>`, a row for each shard.
+ *
+ * A mapping is a group with a handler: its runs are workers, which save more than a place (lsi_lease_save). */
+#ifndef LSI_CONSUME_LEASE_LEASE_H
+#define LSI_CONSUME_LEASE_LEASE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/lock.h"
+#include "consume/consume.h"
+#include "consume/lease/rules.h"
+#include "engine/engine.h"
+
+/* ---- row.c ---- */
+
+typedef struct lsi_lease_row {
+    lsi_lease_place place;
+    uint32_t sub_seqno;
+    ls_seqno seqno;   /* NUMBER */
+    uint64_t counter; /* rises with each change of owner, checkpoint and end */
+    uint32_t switches;
+    uint64_t owner;   /* ticket; 0: nobody */
+    uint64_t wanted;  /* ticket of who asks for it; 0: nobody */
+    char name[LSI_WORKER_NAME_MAX + 1]; /* the owner's */
+    uint32_t note;    /* of a mapping: ls_mapping_result of the last batch */
+    uint64_t version; /* of the state; LSI_STATE_NONE: it is to be made */
+    bool is_removed;  /* in a write: it is to go */
+} lsi_lease_row;
+
+typedef struct lsi_group_settings {
+    uint32_t number;
+    lsi_lease_start start;
+    int64_t created_us; /* or begun anew */
+    uint64_t mapping;   /* whose group it is, by its id; 0: nobody's but the workers' */
+    uint64_t version; /* LSI_STATE_NONE: there is no such group */
+    bool is_changed;  /* in a write of rows: they are to be written, too */
+} lsi_group_settings;
+
+/* More values that are written, or not, with rows. */
+typedef struct lsi_lease_beside {
+    const lsi_state_change *changes;
+    uint32_t count;
+} lsi_lease_beside;
+
+ls_status lsi_group_find(lsi_engine_stream *stream, const char *name, lsi_group_settings *out);
+/* NOT_FOUND never: `out->version` says that there is one, or that it was made; NONE: somebody was faster. */
+ls_status lsi_group_make(lsi_engine_stream *stream, const char *name, lsi_lease_start start, lsi_group_settings *out);
+/* As that, of a mapping, with its rows and what goes with them; `*is_done` false: there is one, or something was
+ * changed meanwhile. */
+ls_status lsi_group_make_mapping(lsi_engine_stream *stream, const char *name, lsi_group_settings *settings,
+                                 lsi_lease_row *rows, uint32_t count, lsi_lease_beside beside, bool *is_done);
+/* The rows, rising by shard, the caller's with lsi_free. */
+ls_status lsi_lease_rows(lsi_engine_stream *stream, const char *name, lsi_lease_row **out, uint32_t *count);
+/* All of the rows, as they are and with the versions they had, or none: `*is_done` false. New rows are made only while
+ * the group is there: its settings are written with them. */
+ls_status lsi_lease_write(lsi_engine_stream *stream, const char *name, lsi_group_settings *settings,
+                          lsi_lease_row *rows, uint32_t count, lsi_lease_beside beside, bool *is_done);
+/* Settings, rows and what goes with them. `*is_done` false: somebody changed one of them meanwhile. */
+ls_status lsi_group_remove(lsi_engine_stream *stream, const char *name, const lsi_group_settings *settings,
+                           lsi_lease_beside beside, bool *is_done);
+
+/* ---- start.c ---- */
+
+/* Where a group that begins at `start` is in a shard: the word becomes a number, which is durable. */
+ls_status lsi_lease_find_start(lsi_engine_stream *stream, lsi_lease_start start, lsi_lease_row *row);
+/* The rows of a group that begins now, the caller's with lsi_free. */
+ls_status lsi_lease_first_rows(lsi_engine_stream *stream, lsi_lease_start start, lsi_lease_row **out, uint32_t *count);
+
+/* A row as a change of the state, whose bytes lie in `room`. */
+#define LSI_LEASE_KEY_BYTES (18u + LSI_STREAM_NAME_MAX) /* "lease/", the name, 11 and the end */
+#define LSI_LEASE_ROW_BYTES (48u + LSI_WORKER_NAME_MAX)
+typedef struct lsi_lease_room {
+    char key[LSI_LEASE_KEY_BYTES];
+    unsigned char value[LSI_LEASE_ROW_BYTES];
+} lsi_lease_room;
+lsi_state_change lsi_lease_change(const char *name, const lsi_lease_row *row, lsi_lease_room *room);
+
+/* ---- group.c ---- */
+
+/* A lease that this worker has or had. */
+struct lsi_lease {
+    lsi_group *group;
+    lsi_lease *next; /* in the order of taking */
+    lsi_lease_row row;      /* as it was last read or written */
+    lsi_budget_word *words;
+    bool is_told, is_lost, is_lost_told, is_wanted_told;
+};
+/* As lsi_lease_close; this worker does not take it again unless somebody else had it meanwhile. */
+ls_status lsi_lease_leave(lsi_lease *lease);
+bool lsi_lease_is_wanted(const lsi_lease *lease); /* Another worker, who lives, asks for it. */
+
+/* Notes how far a mapping has come: that all up to `seqno` is finished (NONE: nothing is; END: the shard is, and the
+ * leases of its heirs are made), and what goes with that, in one step. What it covers was synced. Else as
+ * lsi_lease_checkpoint. */
+ls_status lsi_lease_save(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_lease_beside beside);
+
+/* What is known of a row from looking at it again and again. */
+typedef struct lsi_lease_watch {
+    uint32_t shard;
+    lsi_budget_word *words;
+    uint64_t owner, counter, beat; /* as of the last look */
+    bool has_renewed;              /* the owner was seen to live, and does not only look alive to who has just come */
+    bool is_waiting;               /* it cannot be worked on yet (G4), or not any more */
+    uint32_t limit;                /* so many leases its owner takes at most; 0: not known */
+    int64_t since_us;              /* monotonic: so long they have been so */
+    int64_t asked_us;              /* since then we ask for it; 0: we do not */
+    int64_t closed_us;             /* when we gave it back; 0: we did not */
+#define LSI_LEASE_LEFT INT64_MAX   /* `closed_us`: for good, until somebody else has had it */
+    uint64_t written, load;
+    int64_t measured_us;           /* 0: not yet */
+} lsi_lease_watch;
+
+struct lsi_group {
+    lsi_engine_stream *stream;
+    const void *handle; /* of lsi_group_config */
+    char name[LSI_STREAM_NAME_MAX + 1];
+    char worker[LSI_WORKER_NAME_MAX + 1];
+    lsi_group_settings settings;
+    uint64_t ticket;
+    uint64_t mapping; /* its id; 0: none */
+    uint32_t failover_ms, handover_ms, leases_max;
+    lsi_lock lock; /* LSI_RANK_LOCAL: `leases`, for those who renew; one thread changes it */
+    lsi_lease *leases;
+    lsi_lease_row *rows; /* as of the last look */
+    lsi_lease_watch *watches;
+    uint32_t count; /* of both */
+    lsi_stream_info info;
+    bool has_info;
+    uint32_t token;    /* of the last look, */
+    int64_t looked_us; /* and when it was, */
+    bool has_failed;   /* and how it went */
+    _Atomic bool is_cancelled;
+};
+
+/* What is due of what a worker does: renew, look, take, ask, make rows. `token`: of the state, armed before. */
+ls_status lsi_group_step(lsi_group *group, uint32_t token);
+/* Sleeps until the state changes, the process of another worker is gone, or the time is over. */
+void lsi_group_wait(lsi_group *group, uint32_t token, int64_t timeout_us);
+int64_t lsi_group_renew_us(const lsi_group *group); /* A worker is to be heard of again after so long. */
+/* Whether each lease that can be worked on is this worker's, or was left by it, or is another's who was seen to live,
+ * as of the last step, and nothing has changed since. */
+bool lsi_group_is_settled(lsi_group *group);
+
+/* Takes the group's rows anew and sees which leases are lost. */
+ls_status lsi_group_look(lsi_group *group);
+ls_status lsi_group_follow_shards(lsi_group *group);
+void lsi_group_forget(lsi_lease *lease); /* takes it out of the list and frees it */
+
+#endif

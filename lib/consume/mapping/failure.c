@@ -1,0 +1,121 @@
+/* What is given up, for a stream of the same store: the report that AWS Lambda sends to a queue, with the event itself,
+ * which the service sends to buckets only. So nothing that is known of a record is lost with it.
+ *
+ * A report that is too large for a record becomes two, of half the batch each. A single record whose report is
+ * still too large goes as it is, behind its report, which has no payload then: both in one shard, both or none. */
+#include "consume/mapping/run.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "consume/mapping/event_json.h"
+#include "metrics/metrics.h"
+#include "stream/stream.h"
+
+#define UUID_BYTES 37
+#define DOCUMENT_BYTES_MOST (UINT64_C(10) << 20) /* No stream takes a larger record. */
+
+static void make_uuid(const lsi_env *env, char text[UUID_BYTES])
+{
+    unsigned char b[16];
+
+    env->random(env->random_user, b, sizeof(b));
+    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40); /* RFC 9562: version 4, made of random bits */
+    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
+    (void)snprintf(text, UUID_BYTES, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+                   b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+}
+
+/* Not to be made at all, when it is that large. */
+static bool is_hopeless(const lsi_invocation *what, const lsi_filter_names *names)
+{
+    uint32_t extra_bytes = lsi_event_extra_bytes(names);
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < what->count; i++)
+        bytes += lsi_event_record_bytes(&what->records[i], extra_bytes);
+    return bytes > DOCUMENT_BYTES_MOST + (uint64_t)what->count * extra_bytes;
+}
+
+/* The report, and `record` behind it, if there is one. */
+static ls_status put_report(const lsi_worker *worker, lsi_failure *failure, const lsi_batcher_action *of,
+                            const ls_record *record)
+{
+    const lsi_run *run = worker->run;
+    char key[LSI_SHARD_ID_BYTES], request_id[UUID_BYTES];
+    ls_put_entry entries[2];
+    ls_hash_key hash;
+    lsi_json_writer to;
+    ls_status st;
+
+    lsi_shard_id_format(worker->shard, key);
+    make_uuid(run->env, request_id);
+    failure->request_id = request_id;
+    failure->has_payload = record == NULL;
+    lsi_json_begin(&to, &run->env->memory);
+    lsi_failure_write(&to, failure, of);
+    if (to.failed) {
+        lsi_json_free(&to);
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for the report of %" PRIu32 " records", of->invocation.count);
+    }
+    entries[0] = (ls_put_entry){{key, LSI_SHARD_ID_BYTES - 1}, {to.text, to.size}, NULL};
+    hash = lsi_hash_partition_key(entries[0].partition_key);
+    if (record != NULL)
+        entries[1] = (ls_put_entry){record->partition_key, record->data, &hash};
+    st = run->how->put(run->stream->engine, run->mapping->options.failure_stream, entries, record != NULL ? 2 : 1);
+    lsi_json_free(&to);
+    return st;
+}
+
+/* All of it, in as many reports as it takes. */
+static ls_status put_all(const lsi_worker *worker, lsi_failure *failure, const lsi_batcher_action *of)
+{
+    const lsi_invocation *what = &of->invocation;
+    lsi_batcher_action half = *of;
+    ls_status st = LS_ERR_TOO_LARGE;
+
+    if (!is_hopeless(what, &failure->source.names))
+        st = put_report(worker, failure, of, NULL);
+    if (st != LS_ERR_TOO_LARGE || what->count == 0)
+        return st;
+    if (what->count == 1)
+        return put_report(worker, failure, of, &what->records[0]);
+    half.invocation.count = what->count / 2;
+    st = put_all(worker, failure, &half);
+    if (st != LS_OK)
+        return st;
+    half.invocation.records = what->records + half.invocation.count;
+    half.invocation.count = what->count - half.invocation.count;
+    return put_all(worker, failure, &half);
+}
+
+bool lsi_failure_put(const lsi_worker *worker, const lsi_batcher_action *discard)
+{
+    const lsi_run *run = worker->run;
+    lsi_stream_info info = {0};
+    lsi_batcher_action of = *discard;
+    ls_status st = run->stream->engine->ops->info(run->stream, &info);
+
+    if (st == LS_OK) {
+        lsi_failure failure = {
+            .source = {.names = {.event_source_arn = info.name}, .shard = worker->shard,
+                       .shard_created_us = worker->shard_created_us},
+            .function_arn = run->mapping->name,
+            .now_us = lsi_wall_us(&run->env->clock),
+        };
+
+        if (lsi_event_check_state(&run->env->memory, &of.invocation) != LS_OK)
+            of.invocation.is_windowed = false; /* What is no JSON is none of the report's. */
+        st = put_all(worker, &failure, &of);
+    }
+    lsi_stream_info_free(&info);
+    if (st == LS_OK && worker->counts != NULL)
+        lsi_count(&worker->counts[LSI_MAPPED_REPORTED], discard->invocation.count);
+    if (st == LS_OK)
+        return true;
+    lsi_env_log(run->env, LS_LOG_WARNING, "mapping '%s' shard %" PRIu32 ": what is given up cannot be put to stream "
+                "'%s' yet: %s", run->mapping->name, worker->shard, run->mapping->options.failure_stream,
+                lsi_error_current()->message);
+    return false;
+}

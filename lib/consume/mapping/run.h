@@ -1,0 +1,108 @@
+/* The inside of a run of a mapping.
+ *
+ * run.c     the run: which shards are worked on here, and what is saved of their progress
+ * worker.c  one shard: its threads and its batch machine
+ * handler.c         what a handler is given, and what its answer amounts to
+ * failure.c         what is given up goes to the mapping's failure stream */
+#ifndef LSI_CONSUME_MAPPING_RUN_H
+#define LSI_CONSUME_MAPPING_RUN_H
+
+#include <stdatomic.h>
+
+#include "base/lock.h"
+#include "base/status.h"
+#include "base/thread.h"
+#include "consume/lease/lease.h"
+#include "consume/mapping/mapping.h"
+
+typedef struct lsi_worker lsi_worker;
+
+/* What a worker knows of its run; it does not change while there are workers, but for the atomics. */
+typedef struct lsi_run {
+    lsi_engine_stream *stream;
+    const lsi_env *env;
+    const lsi_mapping_running *how;
+    lsi_mapping *mapping;
+    _Atomic int64_t retention_us; /* of the stream */
+    _Atomic bool is_stopped;      /* by a handler */
+
+    lsi_group *group; /* this and the rest: the run's thread alone. NULL: the mapping is paused */
+    lsi_worker *workers;
+    ls_status st; /* the first failure of a worker, or of the run */
+    lsi_error_state why;
+} lsi_run;
+
+/* How far a shard was worked on, with what its state points to. */
+typedef struct lsi_worker_progress {
+    lsi_progress progress; /* the state of a window is a view of `bytes` */
+    void *bytes;
+    ls_mapping_result result; /* of the last batch */
+} lsi_worker_progress;
+
+/* A shard that is worked on. Locks: `lock` (LSI_RANK_LOCAL) guards the machine and what is below it. */
+struct lsi_worker {
+    lsi_run *run;
+    lsi_worker *next;
+    uint32_t shard;
+    int64_t shard_created_us;
+    lsi_thread threads[LSI_BATCHER_LANES_MAX];
+    lsi_iterator *iterator;
+    lsi_subscriber *subscriber; /* whose subscription the iterator is; NULL: nobody's */
+
+    lsi_lease *lease; /* this to `saving`: the run's thread alone */
+    bool is_leaving;  /* it was told to stop */
+    bool is_lost;     /* another worker has the lease */
+    bool is_unsaved;  /* `saving` was not saved yet */
+    bool has_saved_window;
+    int64_t saved_us; /* monotonic: when it was tried last */
+    lsi_worker_progress saving; /* what is saved, or is to be */
+
+    _Atomic bool is_finished; /* all threads are leaving */
+    _Atomic bool is_told_to_stop;
+
+    lsi_lock lock;
+    _Atomic uint32_t word; /* rises with every change that others may wait for */
+    lsi_batcher *machine;
+    lsi_filter *filter;
+    lsi_engine_count *counts, *times; /* the mapping's; NULL: nobody can be told */
+    lsi_batcher_counts told;          /* what of the machine's is in them */
+    uint32_t thread_count;
+    bool is_held_up; /* another subscription of the consumer has the shard, and that was logged */
+    bool is_reading, is_draining, is_done, is_caught_up;
+    bool *matches;
+    size_t matches_capacity;
+    lsi_worker_progress next_progress; /* has_next: what is to be saved next */
+    bool has_next, has_result; /* it is to be saved, or its result is */
+    bool is_urgent;            /* a window or the shard has ended */
+    bool is_told;              /* the run knows that there is something */
+    ls_status st;
+    lsi_error_state why;
+};
+
+/* Begins to work on the shard of a lease that this worker of the group has. */
+ls_status lsi_worker_start(lsi_run *run, const lsi_shard *shard, lsi_lease *lease, lsi_worker **out);
+void lsi_worker_stop(lsi_worker *worker); /* Does not wait. */
+/* It is finished: waits for its threads' last instructions. */
+void lsi_worker_free(lsi_worker *worker);
+/* What there is to be saved moves into `saving`. False: there is nothing. */
+bool lsi_worker_take_progress(lsi_worker *worker);
+/* When there is something to save; INT64_MAX: there is nothing. */
+int64_t lsi_worker_due_us(lsi_worker *worker);
+
+/* ---- counts.c. Locks: but for the first, worker->lock held ---- */
+void lsi_worker_counts_open(lsi_worker *worker);
+void lsi_worker_count(lsi_worker *worker); /* what the machine has counted since */
+void lsi_worker_count_invocation(lsi_worker *worker, const lsi_outcome *outcome, uint32_t records, int64_t took_us);
+
+/* ---- handler.c ---- */
+
+/* Its state is a view of the context's. */
+lsi_outcome lsi_handler_outcome(ls_handler_answer answer, const ls_handler_context *context);
+void lsi_handler_context_end(ls_handler_context *context);
+
+/* ---- failure.c ---- */
+
+/* Of a mapping that has a failure stream. False: it is to be tried again, and was logged. */
+bool lsi_failure_put(const lsi_worker *worker, const lsi_batcher_action *discard);
+
+#endif
