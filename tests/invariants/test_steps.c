@@ -3,7 +3,7 @@
 #include "invariants/processes.h"
 
 #define SHARDS 2u    /* of the stream that is read */
-#define RECORDS 150u /* of each of them */
+#define RECORDS 600u /* of each of them */
 #define WORKERS 2u
 #define KILLS 60u
 #define DEADLINE_MS 60000
@@ -49,7 +49,7 @@ static void run_worker(fixture *fx)
     outputs to;
     handles of;
 
-    next.records_max = 4;
+    next.records_max = 2;
     child_check(handles_open(&of, fx->path, NULL, NULL) == LS_OK);
     open_outputs(&of, &to);
     child_check(ls_group_open(of.stream, "g", &group_options, &group) == LS_OK);
@@ -199,8 +199,18 @@ static uint32_t checkpointed(ls_stream *stream)
     return count;
 }
 
+/* Until the workers have come so many steps further; they may be about to begin. */
+static void await_calls(fixture *fx, uint32_t count)
+{
+    uint64_t from = atomic_load(&fx->share->calls);
+    int64_t until = now_ms() + 40;
+
+    while (atomic_load(&fx->share->calls) - from < count && now_ms() < until)
+        (void)usleep(20);
+}
+
 /* Goal: exactly once, whoever is killed when. Method: two workers, of which one is killed and replaced every few
- * milliseconds; now and then both, and then what is there is looked at while nobody is at work. */
+ * steps; now and then both, and then what is there is looked at while nobody is at work. */
 static void each_record_is_done_once(void **state, ls_durability durability)
 {
     fixture *fx = *state;
@@ -220,7 +230,7 @@ static void each_record_is_done_once(void **state, ls_durability durability)
         uint32_t which = (uint32_t)rand_r(&seed) % WORKERS;
         bool both = rand_r(&seed) % 6 == 0;
 
-        (void)usleep((useconds_t)(rand_r(&seed) % 40000));
+        await_calls(fx, (uint32_t)rand_r(&seed) % 16);
         for (uint32_t i = 0; kills < KILLS && i < WORKERS; i++)
             if (both || i == which) {
                 assert_int_equal(kill(workers[i], SIGKILL), 0);
