@@ -77,6 +77,7 @@ struct lsi_call {
 };
 
 extern const lsi_command *const lsi_commands[]; /* NULL at the end; main.c */
+const char *lsi_command_meant(const char *word); /* the command that is nearly that; NULL: none is */
 
 /* Runs `command` with argv[0] being its name. Returns the exit code. */
 int lsi_command_run(const lsi_command *command, int argc, char **argv);

@@ -48,18 +48,13 @@ static int print_json(const lsi_call *call)
 
 static int run(lsi_call *call)
 {
-    const char *names[32];
-    size_t count = 0;
     const char *meant;
 
     if (call->argument_count == 1) {
-        for (const lsi_command *const *c = lsi_commands; *c != NULL; c++) {
+        for (const lsi_command *const *c = lsi_commands; *c != NULL; c++)
             if (strcmp((*c)->name, call->arguments[0]) == 0)
                 return lsi_print_command_help(call, *c);
-            names[count++] = (*c)->name;
-        }
-        names[count] = NULL;
-        meant = lsi_did_you_mean(call->arguments[0], names);
+        meant = lsi_command_meant(call->arguments[0]);
         if (meant != NULL)
             return lsi_usage(call, "there is no command '%s'; did you mean '%s'?", call->arguments[0], meant);
         return lsi_usage(call, "there is no command '%s'", call->arguments[0]);

@@ -23,16 +23,21 @@ COMMANDS(DECLARE)
 const lsi_command *const lsi_commands[] = {COMMANDS(REFER) NULL};
 #undef REFER
 
-static int unknown_command(const char *word)
+const char *lsi_command_meant(const char *word)
 {
     const char *names[sizeof(lsi_commands) / sizeof(lsi_commands[0])];
     size_t count = 0;
-    const char *meant;
 
     for (const lsi_command *const *c = lsi_commands; *c != NULL; c++)
         names[count++] = (*c)->name;
     names[count] = NULL;
-    meant = lsi_did_you_mean(word, names);
+    return lsi_did_you_mean(word, names);
+}
+
+static int unknown_command(const char *word)
+{
+    const char *meant = lsi_command_meant(word);
+
     if (meant != NULL)
         (void)fprintf(stderr, "lstream: there is no command '%s'; did you mean '%s'?\n", word, meant);
     else

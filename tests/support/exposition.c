@@ -293,8 +293,9 @@ exposition *exposition_read(const char *text, size_t size, char why[EXPOSITION_W
         said = "the last line does not end";
     for (const char *at = text; said == NULL && at < text + size;) {
         size_t line_size = (size_t)((const char *)memchr(at, '\n', (size_t)(text + size - at)) - at);
-        char *line = strndup(at, line_size);
+        char *line = calloc(1, line_size + 1);
 
+        memcpy(line, at, line_size);
         line_number++;
         said = line[0] == '#' ? read_comment(of, line) : read_sample(of, line);
         free(line);
