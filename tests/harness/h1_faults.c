@@ -260,10 +260,12 @@ static void walk(campaign *of, case_name name)
         for (const int *err = errnos_of[name.call]; *err != 0; err++)
             for (name.shape = 0; name.shape < SHAPE_COUNT; name.shape++) {
                 /* Reads are many and much alike; the second errno of a call takes the same paths as the first, and so
-                 * does what stays broken, but where a shard fails or a disk is full for good: sampled. */
-                bool sampled = name.call == SIM_READ || name.call == SIM_SIZE || err != errnos_of[name.call] ||
-                               (name.shape != SHAPE_ONCE && name.call != SIM_WRITE && name.call != SIM_SYNC &&
-                                name.call != SIM_SYNC_DIR && name.call != SIM_ALLOCATE);
+                 * does what stays broken: sampled, but for what a shard fails of or a disk is full of. */
+                bool matters = name.call == SIM_WRITE || name.call == SIM_SYNC || name.call == SIM_SYNC_DIR ||
+                               name.call == SIM_ALLOCATE;
+                bool sampled = name.call == SIM_READ || name.call == SIM_SIZE ||
+                               (err != errnos_of[name.call] && name.call != SIM_SYNC) ||
+                               (name.shape != SHAPE_ONCE && !matters);
                 uint64_t step = sampled ? of->every : 1;
 
                 name.err = *err;
