@@ -117,6 +117,7 @@ ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position,
                             uint64_t *generation);
 void lsi_merged_update_waiting(lsi_iterator *iterator); /* who waits, after tracks came or finished */
 void lsi_merged_free(const lsi_iterator *iterator, lsi_track *tracks, uint32_t count);
+lsi_track *lsi_merged_find(const lsi_iterator *iterator, uint32_t shard); /* NULL: it is not listed (any more) */
 /* Compares the tracks with the stream's shards: new ones join, those that are no longer listed leave. TRIMMED: one that
  * left was not read to its end. */
 ls_status lsi_merged_refresh(lsi_iterator *iterator);

@@ -24,7 +24,7 @@ void lsi_merged_free(const lsi_iterator *iterator, lsi_track *tracks, uint32_t c
     lsi_free(&iterator->env->memory, tracks);
 }
 
-static lsi_track *find(const lsi_iterator *iterator, uint32_t shard)
+lsi_track *lsi_merged_find(const lsi_iterator *iterator, uint32_t shard)
 {
     uint32_t low = 0, high = iterator->track_count;
 
@@ -41,7 +41,7 @@ static lsi_track *find(const lsi_iterator *iterator, uint32_t shard)
 
 static bool is_finished(const lsi_iterator *iterator, uint32_t shard)
 {
-    const lsi_track *track = shard == LSI_NO_SHARD ? NULL : find(iterator, shard);
+    const lsi_track *track = shard == LSI_NO_SHARD ? NULL : lsi_merged_find(iterator, shard);
 
     return track == NULL || track->is_finished;
 }

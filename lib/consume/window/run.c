@@ -34,22 +34,6 @@ static int64_t now_ms(const run *of)
 
 /* ---- inputs ---- */
 
-/* NULL: it is not listed (any more). */
-static const lsi_track *find_track(const lsi_iterator *iterator, uint32_t shard)
-{
-    uint32_t low = 0, high = iterator->track_count;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (iterator->tracks[middle].shard < shard)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < iterator->track_count && iterator->tracks[low].shard == shard ? &iterator->tracks[low] : NULL;
-}
-
 static bool is_input(const run *of, uint32_t shard)
 {
     lsi_windows_place place;
@@ -99,7 +83,7 @@ static ls_status follow_tracks(const run *of)
             st = make_input(of, track);
     }
     for (size_t i = 0; st == LS_OK && lsi_windows_input_at(windows, i, &place); i++) {
-        const lsi_track *track = find_track(of->iterator, place.input);
+        const lsi_track *track = lsi_merged_find(of->iterator, place.input);
 
         if (!place.has_ended && may_end(of, track)) {
             lsi_windows_input_end(windows, place.input);
@@ -217,7 +201,7 @@ static ls_status take_batch(run *of, const ls_batch *batch)
     ls_status st = LS_OK;
 
     if (!is_input(of, batch->shard))
-        st = make_input(of, find_track(of->iterator, batch->shard));
+        st = make_input(of, lsi_merged_find(of->iterator, batch->shard));
     if (st == LS_OK)
         st = lsi_window_take(of->window, batch);
     of->has_failed = st != LS_OK;
