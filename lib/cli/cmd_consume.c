@@ -299,7 +299,7 @@ static int run(lsi_call *call)
 
 const lsi_command lsi_command_consume = {
     .name = "consume",
-    .summary = "Run a mapping: print its batches, or run a program for each",
+    .summary = "Run a mapping: print, or run a program",
     .arguments = "STREAM MAPPING [-- COMMAND...]",
     .help = "Works on the stream's records as the mapping says (`lstream mapping`), until\n"
             "Ctrl+C (exit code 130). Any number of these, and of programs that call\n"

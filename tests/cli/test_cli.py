@@ -36,6 +36,8 @@ class Commands(Store):
             for option in told["options"]:
                 self.assertIn("--" + option["name"] + (" " + option["value"] if "value" in option else ""), by_option)
         text = self.run_tool("help").out
+        for line in text.splitlines():
+            self.assertLessEqual(len(line), 80, line)
         for command in COMMANDS:
             self.assertIn("\n  " + command, text)
         self.assertIn("Exit codes:", text)
