@@ -16,7 +16,7 @@
 
 #include "base/patience.h"
 
-#define PAUSE_US 100000 /* before what failed for want of memory, space, or a lock is tried again */
+#define PAUSE_US 20000 /* before what failed for want of memory, space, or a lock is tried again */
 
 void lsi_mapping_wake(lsi_engine_stream *stream)
 {

@@ -16,9 +16,9 @@
 #include "consume/mapping/event_json.h"
 #include "consume/iterator.h"
 
-#define PAUSE_US 100000 /* before what failed for want of memory, or for a lock, is tried again */
+#define PAUSE_US 20000 /* before what failed for want of memory, or for a lock, is tried again */
 #define READ_RECORDS_MAX 65536u
-#define CAUGHT_UP_WAIT_MS 20
+#define CAUGHT_UP_WAIT_MS 20 /* for records, while handlers have the last ones */
 #define TIP_WAIT_MS 1000   /* with windows: so often the tip is noticed */
 #define RETENTION_SLACK_US 60000000
 #define TIP_SLACK_US 1000000 /* a record may be stamped so long before it can be read */
@@ -284,7 +284,7 @@ static void take_batch(lsi_worker *worker, const ls_batch *batch, int64_t read_u
     }
 }
 
-/* How long to wait for records. */
+/* How long to wait for records. Locks: worker->lock held. */
 static int64_t wait_ms(const lsi_worker *worker, int64_t until_us, int64_t now_us)
 {
     int64_t ms = until_us == INT64_MAX ? INT64_MAX : until_us <= now_us ? 0 : (until_us - now_us + 999) / 1000;
@@ -292,7 +292,7 @@ static int64_t wait_ms(const lsi_worker *worker, int64_t until_us, int64_t now_u
     if (worker->run->mapping->options.tumbling_window_s != 0 && ms > TIP_WAIT_MS)
         ms = TIP_WAIT_MS;
     if ((worker->run->how->flags & LS_RUN_UNTIL_CAUGHT_UP) != 0 && ms > CAUGHT_UP_WAIT_MS)
-        ms = CAUGHT_UP_WAIT_MS;
+        ms = lsi_batcher_held(worker->machine) == 0 ? 0 : CAUGHT_UP_WAIT_MS;
     return ms == INT64_MAX ? -1 : ms;
 }
 
