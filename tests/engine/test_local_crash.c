@@ -287,7 +287,7 @@ static void walk_crashes(uint32_t shards)
     assert_int_equal(at.removed, LS_OK);
     last = sim_log_count(sim);
     for (size_t prefix = first; prefix <= last; prefix++)
-        for (uint64_t seed = 0; seed < SIM_SEED_RANDOM + 2; seed++) {
+        for (uint64_t seed = prefix % SIM_STRIDE; seed < SIM_SEED_RANDOM + 2; seed += SIM_STRIDE) {
             sim_files *crashed = sim_crash_state(sim, prefix, seed);
             bool new_is_there, old_is_there;
 

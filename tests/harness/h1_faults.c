@@ -224,28 +224,41 @@ static bool judge(campaign *of, const case_name *name, sim_files *sim, truth *hi
     return met > 0;
 }
 
-/* The disk and what it owes, where the case begins. */
-static bool run_case(campaign *of, const case_name *name)
+/* A workload run untouched to its end, and what its disk owes: recovery begins at a point of it. */
+typedef struct plain_run {
+    sim_files *sim;
+    truth history;
+} plain_run;
+
+static plain_run run_plainly(const campaign *of, const workload *what)
 {
-    sim_files *sim = sim_files_new();
+    plain_run run = {.sim = sim_files_new()};
+    session plain;
+
+    session_init(&plain, run.sim, &run.history, sim_mix(of->seed));
+    what->run(&plain);
+    (void)session_close(&plain);
+    session_free(&plain);
+    return run;
+}
+
+static void plain_run_free(plain_run *run)
+{
+    truth_free(&run->history);
+    sim_files_free(run->sim);
+}
+
+/* The disk and what it owes, where the case begins. */
+static bool run_case(campaign *of, const case_name *name, const plain_run *before)
+{
+    sim_files *sim = name->prefix == NO_PREFIX ? sim_files_new() : sim_crash_state(before->sim, name->prefix, name->seed);
     truth history = {0};
     bool met;
 
     if (name->prefix != NO_PREFIX) {
-        sim_files *before = sim;
-        truth whole = {0};
-        session first;
-
-        session_init(&first, before, &whole, sim_mix(of->seed));
-        name->of->run(&first);
-        (void)session_close(&first);
-        session_free(&first);
-        sim = sim_crash_state(before, name->prefix, name->seed);
-        history = truth_after(&whole, name->prefix);
+        history = truth_after(&before->history, name->prefix);
         for (size_t i = 0; i < history.put_count; i++)
             history.puts[i].is_unknown = history.puts[i].acked_at == NEVER; /* nobody was answered */
-        truth_free(&whole);
-        sim_files_free(before);
     }
     met = judge(of, name, sim, &history);
     truth_free(&history);
@@ -254,7 +267,7 @@ static bool run_case(campaign *of, const case_name *name)
 }
 
 /* Walks all kinds of calls, from `name` on, whose workload and disk are set. */
-static void walk(campaign *of, case_name name)
+static void walk(campaign *of, case_name name, const plain_run *before)
 {
     for (name.call = SIM_ANY + 1; name.call <= CALL_MEMORY; name.call++) {
         for (const int *err = errnos_of[name.call]; *err != 0; err++)
@@ -272,7 +285,7 @@ static void walk(campaign *of, case_name name)
                 if (name.shape == SHAPE_SHORT && (name.call != SIM_WRITE || name.err != ENOSPC))
                     continue;
                 name.nth = 1 + of->seed % step;
-                while (run_case(of, &name))
+                while (run_case(of, &name, before))
                     name.nth += step;
             }
     }
@@ -289,30 +302,22 @@ static double now_s(void)
 static void explore(campaign *of, const workload *what)
 {
     case_name name = {.of = what, .prefix = NO_PREFIX};
-    sim_files *sim = sim_files_new();
-    truth whole = {0};
-    session plain;
-    size_t count;
+    plain_run before = run_plainly(of, what);
+    size_t count = sim_log_count(before.sim);
 
-    session_init(&plain, sim, &whole, sim_mix(of->seed));
-    what->run(&plain);
-    (void)session_close(&plain);
-    session_free(&plain);
-    count = sim_log_count(sim);
-    truth_free(&whole);
-    sim_files_free(sim);
-
-    walk(of, name);
+    walk(of, name, &before);
     /* In recovery: one disk of each workload, another one for each seed. */
     name.prefix = count / 2 + sim_mix(of->seed + (uint64_t)(what - workloads)) % (count / 2);
     name.seed = SIM_SEED_RANDOM + of->seed;
-    walk(of, name);
+    walk(of, name, &before);
+    plain_run_free(&before);
 }
 
 static int repeat(campaign *of, const char *text)
 {
     char workload_name[64], call[64];
     case_name name = {0};
+    plain_run before;
     ssize_t prefix;
 
     if (sscanf(text, "%63[^:]:%zd:%" SCNu64 ":%63[^:]:%d:%u:%" SCNu64, workload_name, &prefix, &name.seed, call,
@@ -327,7 +332,9 @@ static int repeat(campaign *of, const char *text)
             name.call = i;
     if (name.of == NULL)
         return 2;
-    printf("the fault was %smet\n", run_case(of, &name) ? "" : "not ");
+    before = run_plainly(of, name.of);
+    printf("the fault was %smet\n", run_case(of, &name, &before) ? "" : "not ");
+    plain_run_free(&before);
     return of->violations > 0;
 }
 

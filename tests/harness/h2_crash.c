@@ -24,7 +24,7 @@
 #include "harness/workloads.h"
 #include "support/sim_inside.h"
 
-#define STATES_DEFAULT 20000u
+#define STATES_DEFAULT (20000u / SIM_STRIDE)
 #define KILL_SHARE 4u         /* of the states one in so many is for kills */
 #define CRASHES_OF_A_CRASH 2u
 #define SHOWN_MAX 25u

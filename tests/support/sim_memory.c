@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SPOILED_BYTES 4096u
+
 typedef struct sim_block {
     struct sim_block *next, **at;
     size_t bytes;
@@ -17,6 +19,16 @@ static pthread_mutex_t graveyard_mutex = PTHREAD_MUTEX_INITIALIZER;
 static sim_block *block_of(void *p)
 {
     return (sim_block *)(void *)((char *)p - offsetof(sim_block, room));
+}
+
+/* Bytes that nobody should read: both ends of a large block, whose middle may then never be touched. */
+static void spoil(void *room, size_t bytes, int with)
+{
+    size_t part = bytes < 2 * SPOILED_BYTES ? bytes : SPOILED_BYTES;
+
+    memset(room, with, part);
+    if (part < bytes)
+        memset((unsigned char *)room + bytes - SPOILED_BYTES, with, SPOILED_BYTES);
 }
 
 static void *resize(void *user, void *old, size_t bytes)
@@ -39,7 +51,7 @@ static void *resize(void *user, void *old, size_t bytes)
         block = malloc(sizeof(*block) + bytes);
         if (block == NULL)
             goto done;
-        memset(block->room, 0xA7, bytes);
+        spoil(block->room, bytes, 0xA7);
         block->bytes = bytes;
         block->next = memory->blocks;
         block->at = &memory->blocks;
@@ -60,7 +72,7 @@ static void *resize(void *user, void *old, size_t bytes)
             gone->next->at = gone->at;
         memory->live--;
         memory->live_bytes -= gone->bytes;
-        memset(gone->room, 0xDD, gone->bytes);
+        spoil(gone->room, gone->bytes, 0xDD);
         free(gone);
     }
 done:
