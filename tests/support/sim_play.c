@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/hash.h"
+
 void sim_play(sim_files *sim, const sim_op *op)
 {
     char path[LSI_FILE_NAME_BYTES_MAX], to[LSI_FILE_NAME_BYTES_MAX];
@@ -85,21 +87,6 @@ sim_files *sim_clone(sim_files *sim)
 
 /* ---- equal states ---- */
 
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
-{
-    const unsigned char *at = bytes;
-
-    for (; size >= 8; at += 8, size -= 8) {
-        uint64_t word;
-
-        memcpy(&word, at, 8);
-        hash = sim_mix(hash ^ word);
-    }
-    while (size-- > 0)
-        hash = sim_mix(hash ^ *at++);
-    return hash;
-}
-
 static uint64_t hash_of(sim_files *sim, uint32_t file)
 {
     const thing *of = &sim->things[file];
@@ -108,11 +95,11 @@ static uint64_t hash_of(sim_files *sim, uint32_t file)
     if (!of->is_dir) {
         size_t size = sim_file_size(of);
         unsigned char *bytes = sim_must(malloc(size != 0 ? size : 1));
-        uint64_t hash = sim_mix(size);
+        uint64_t hash;
 
         if (of->keep.files->read(&of->keep, bytes, size, 0) != (int64_t)size)
             abort();
-        hash = hash_bytes(hash, bytes, size);
+        hash = lsi_sum64(bytes, size, 0);
         free(bytes);
         return hash;
     }
@@ -120,7 +107,7 @@ static uint64_t hash_of(sim_files *sim, uint32_t file)
         const label *at = &sim->names[i];
 
         if (at->dir == file)
-            sum += sim_mix(hash_bytes(hash_of(sim, at->file), at->text, strlen(at->text)));
+            sum += sim_mix(lsi_sum64(at->text, strlen(at->text), hash_of(sim, at->file)));
     }
     return sim_mix(sum);
 }
