@@ -259,6 +259,18 @@ static void epoch_raise(control_header *header)
     atomic_store_explicit(&header->attach_epoch, epoch, memory_order_relaxed);
 }
 
+/* Nobody is in the table. What is on the disk may still name a process by its tag, and that was in another table: its
+ * entries had been taken as often by then only by chance, so who asks is told that it is gone. */
+static void processes_clear(lsi_control *control)
+{
+    uint32_t uses;
+
+    memset(control->processes, 0, CONTROL_PROCESSES * sizeof(control_process));
+    control->env->random(control->env->random_user, &uses, sizeof(uses));
+    for (uint32_t i = 0; i < CONTROL_PROCESSES; i++) /* Relaxed: the gate is held. */
+        atomic_store_explicit(&control->processes[i].uses, uses, memory_order_relaxed);
+}
+
 /* Nobody else is attached. `slots_there`: how many the file's size has room for. `was_shorter`: some of them only
  * now. */
 static int attach_alone(lsi_control *control, const unsigned char store_id[16], uint32_t slots_there, bool was_shorter)
@@ -293,7 +305,7 @@ static int attach_alone(lsi_control *control, const unsigned char store_id[16], 
     header_set_boot(header, none); /* C2 */
     if (!of_this_store) {
         /* Not even the watermarks: they may be another store's, or another layout's. */
-        memset(control->processes, 0, CONTROL_PROCESSES * sizeof(control_process));
+        processes_clear(control);
         memset(header, 0, sizeof(*header));
         result = lsi_slots_init(control, 0, slots_there);
         if (result != 0)
@@ -304,7 +316,7 @@ static int attach_alone(lsi_control *control, const unsigned char store_id[16], 
         header->sum = header_sum(header);
         count = slots_there;
     } else {
-        memset(control->processes, 0, CONTROL_PROCESSES * sizeof(control_process));
+        processes_clear(control);
         count = slots_there;
         result = lsi_slots_start_over(control, count);
         if (result != 0)

@@ -219,6 +219,38 @@ static void a_killed_workers_leases_are_taken_at_once(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* Goal: so are those of a worker that died with the machine: its process is known to be none of this boot's, though the
+ * first process of every boot has the same place in the table. Method: the control file goes, as another boot does not
+ * believe it either. */
+static void leases_of_another_boot_are_taken_at_once(void **state)
+{
+    fixture *fx = *state;
+    char control[sizeof fx->path + 16];
+    handles of;
+    pid_t first, second;
+    int64_t killed_ms;
+
+    make_stream_of(fx);
+    first = start_worker(fx, 0);
+    await_held(0, SHARDS, 20000);
+    assert_int_equal(kill(first, SIGKILL), 0);
+    (void)child_end(first);
+    (void)snprintf(control, sizeof control, "%s/control", fx->path);
+    assert_int_equal(unlink(control), 0);
+    assert_int_equal(handles_open(&of, fx->path, NULL, NULL), LS_OK); /* as the one before the first worker */
+    assert_int_equal(handles_close(&of), LS_OK);
+    killed_ms = now_ms();
+    second = start_worker(fx, 1);
+    await_held(1, SHARDS, 20000);
+    assert_true(now_ms() - killed_ms < FAILOVER_MS / 2);
+    assert_int_equal(handles_open(&of, fx->path, NULL, NULL), LS_OK);
+    put_all(&of);
+    await_work(SHARDS * RECORDS);
+    atomic_store(&all->leave[1], 1);
+    child_ends_well(second);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 /* Who is stopped with the lock of the stream's state keeps it (P2), and nobody can take over from him. */
 static void stop_outside_the_lock(pid_t worker, ls_stream *stream)
 {
@@ -308,6 +340,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_killed_workers_leases_are_taken_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(leases_of_another_boot_are_taken_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stopped_worker_is_refused_when_it_goes_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_graceful_end_repeats_nothing, set_up, tear_down),
     };
