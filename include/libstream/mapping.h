@@ -19,6 +19,17 @@
  * was taken for dead while it was only slow cannot store progress any more, but a handler that it had begun goes on.
  * State of a window and the place that it belongs to are stored together.
  *
+ * EXACTLY ONCE. What a handler of a mapping with LS_MAPPING_EXACTLY_ONCE puts to streams of the store by ls_handler_put
+ * is kept until it returns. Then it is one step, as a transaction is (txn.h), with the place behind its batch and the
+ * state of its window: whoever is killed when, what comes of each record is in these streams once, in every mode, and
+ * readers see it once. That holds for what is put by ls_handler_put alone: the handler itself is called at least once,
+ * as without it, and reports of failures are put at least once. What was put is dropped when the batch was not
+ * finished: it failed, its time was over, the handler said stop, another run has the shard; of a batch whose records are
+ * reported as failed from one on, what comes of this one and of later ones. A step that is refused for now
+ * (LS_ERR_THROTTLED, _BUSY, _FULL, _NO_MEMORY) is tried again while the shard waits; when the run is to end meanwhile,
+ * the batch comes again in the next. One that cannot be done (LS_ERR_TOO_LARGE, or a stream was deleted) has failed its
+ * batch.
+ *
  * FAILURES. What is given up is told to a run's callback and to the log, and put to the mapping's `failure_stream`,
  * if it has one: the report that Lambda sends to a queue, {"requestContext": {"requestId", "functionArn" (the
  * mapping's name), "condition" ("RetryAttemptsExhausted" or "RecordAgeExceeded"), "approximateInvokeCount"},
@@ -39,6 +50,7 @@
 #define LIBSTREAM_MAPPING_H
 
 #include <libstream/iterator.h>
+#include <libstream/producer.h>
 #include <libstream/status.h>
 #include <libstream/types.h>
 
@@ -56,6 +68,8 @@ extern "C" {
                                                         only. */
 #define LS_MAPPING_DOCUMENT_BYTES UINT32_C(8)      /**< `bytes_max` counts the bytes of Lambda's event document; without
                                                         it those of keys and data. */
+#define LS_MAPPING_EXACTLY_ONCE UINT32_C(16)       /**< What handlers put by ls_handler_put is one step with their
+                                                        batch, as above. With one lane only. */
 
 #define LS_MAPPING_NO_RETRIES (-1) /**< For `retries_max`: a batch is given up when it has failed once. */
 #define LS_MAPPING_NO_TIMEOUT (-1) /**< For `handler_timeout_ms`: it may take as long as it likes. */
@@ -320,6 +334,29 @@ LS_API int32_t ls_handler_is_late(const ls_handler_context *context);
  */
 LS_API void ls_handler_fail_at(ls_handler_context *context, size_t index);
 
+/**
+ * Put a record with what the batch does, of a mapping with LS_MAPPING_EXACTLY_ONCE: it is put if the batch is finished
+ * up to the record that it comes of, and then together with the place behind these; nobody is shown it before. Order
+ * within a shard is that of the calls. A batch takes as much as a transaction (txn.h).
+ *
+ * @param index          Of the record in the batch that this comes of, of several the last one. Without records, in a
+ *                       window's last invocation: 0.
+ * @param stream         Of the same store, also the mapping's own. It is not closed before the run has ended.
+ * @param partition_key  Copied. As of ls_producer_put.
+ * @param data           Copied.
+ * @param options        Borrowed until return. As of ls_txn_put. NULL: all defaults.
+ *
+ * @retval LS_ERR_STATE             The mapping is without LS_MAPPING_EXACTLY_ONCE. Nothing was added.
+ * @retval LS_ERR_INVALID_ARGUMENT  `index` is past the batch. Or as of ls_txn_put. Nothing was added.
+ * @retval LS_ERR_TOO_LARGE, LS_ERR_NOT_FOUND, LS_ERR_BUSY, LS_ERR_IO, LS_ERR_NO_MEMORY
+ *                                  As of ls_txn_put. Nothing was added: a handler that cannot do without it answers
+ *                                  LS_HANDLER_RETRY.
+ *
+ * Threads: the handler's. Blocks on disk at the first record of a stream. Since 0.1.
+ */
+LS_API ls_status ls_handler_put(ls_handler_context *context, size_t index, ls_stream *stream, ls_bytes partition_key,
+                                ls_bytes data, const ls_put_options *options);
+
 /** The tumbling window of an invocation. The caller sets `size` by the INIT macro. */
 typedef struct ls_handler_window {
     uint32_t size;               /**< Set by the INIT macro. */
@@ -440,8 +477,9 @@ typedef struct ls_mapping_run_options {
  * @retval LS_ERR_INVALID_ARGUMENT  An option. Nothing was run.
  * @retval LS_ERR_STATE             The handle has a run already.
  * @retval LS_ERR_VERSION           A later release has changed the mapping.
- * @retval LS_ERR_CORRUPT, LS_ERR_KEY, LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  Records cannot be read, or progress
- *                                  cannot be stored. What is stored is true.
+ * @retval LS_ERR_CORRUPT, LS_ERR_KEY, LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  Records cannot be read, or progress,
+ *                                  with what handlers put, cannot be stored. What is stored is true; with IO a step of
+ *                                  LS_MAPPING_EXACTLY_ONCE is done or not, and the next run begins behind or before it.
  *
  * Whatever ended it, no handler runs any more, and all progress was stored if that was possible. What retention took
  * away before it was read is passed over, and logged.

@@ -110,6 +110,18 @@ void lsi_stream_hide_shards(lsi_stream_info *info);
 /* What is known of a shard, into as much of `*out` as its `size` says. INVALID_ARGUMENT: the size was not set. */
 ls_status lsi_shard_info_fill(const lsi_shard *shard, const lsi_shard_state *state, ls_shard_info *out);
 
+/* ---- txn.c: a transaction without checkpoints of its own ---- */
+
+/* What is put becomes a step that `take` makes, once or again. With LS_OK it is empty; else as it was, but after IO. */
+ls_status lsi_txn_commit(ls_txn *txn, lsi_take_step *take, void *user);
+uint32_t lsi_txn_count(const ls_txn *txn); /* the next put's number */
+/* Drops those whose index is not below. Then it is committed, or aborted: nothing is added. */
+void lsi_txn_keep(ls_txn *txn, const uint32_t *indexes, uint32_t below);
+
+/* ---- mapping_outputs.c ---- */
+
+extern const lsi_outputs_ops lsi_mapping_outputs;
+
 /* ---- metrics_gather.c ---- */
 
 /* Adds all metrics of the store and of the application. */

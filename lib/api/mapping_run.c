@@ -155,6 +155,8 @@ ls_status ls_mapping_run(ls_mapping *mapping, const ls_mapping_run_options *opti
         .user = user,
         .is_stopped = &mapping->is_stopped,
         .put = put_failure,
+        .handle = mapping,
+        .outputs = &lsi_mapping_outputs,
     };
     st = lsi_mapping_run(mapping->stream->stream, &how);
     atomic_store_explicit(&mapping->running, 0, memory_order_release); /* Pairs with ls_mapping_close and _wait. */

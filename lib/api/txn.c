@@ -344,14 +344,15 @@ static ls_status make_plan(ls_txn *txn, plan *out)
     return st;
 }
 
-static ls_status take_step(ls_txn *txn, plan *of)
+static ls_status take_step(void *user, lsi_step_put *puts, uint32_t count)
 {
-    lsi_engine_stream *stream = of->count > 0 ? txn->first->stream->stream : NULL;
+    const ls_txn *txn = user;
+    lsi_engine_stream *stream = count > 0 ? txn->first->stream->stream : NULL;
     uint32_t conflict;
 
     if (txn->mark_count > 0)
-        return lsi_lease_step(txn->marks, (uint32_t)txn->mark_count, of->puts, of->count);
-    return stream->engine->ops->step(stream, NULL, 0, of->puts, of->count, &conflict);
+        return lsi_lease_step(txn->marks, (uint32_t)txn->mark_count, puts, count);
+    return stream->engine->ops->step(stream, NULL, 0, puts, count, &conflict);
 }
 
 /* The first put that met a closed shard; `count`: none did. */
@@ -364,7 +365,7 @@ static uint32_t find_moved(const plan *of)
     return i;
 }
 
-static ls_status commit(ls_txn *txn, plan *of)
+static ls_status commit(ls_txn *txn, plan *of, lsi_take_step *take, void *user)
 {
     int64_t deadline_us = 0;
 
@@ -373,7 +374,7 @@ static ls_status commit(ls_txn *txn, plan *of)
         uint32_t moved;
 
         if (st == LS_OK)
-            st = take_step(txn, of);
+            st = take(user, of->puts, of->count);
         moved = find_moved(of);
         for (uint32_t i = 0; st == LS_OK && moved == of->count && i < of->count; i++)
             lsi_producer_stepped(of->of[i]->producer, &of->puts[i]);
@@ -396,9 +397,26 @@ static void tell(const plan *of, ls_record_id *results)
     }
 }
 
+/* With LS_OK it is empty, and in `results`. */
+static ls_status commit_all(ls_txn *txn, lsi_take_step *take, void *user, ls_record_id *results)
+{
+    plan *of = lsi_alloc(memory_of(txn), sizeof *of);
+    ls_status st;
+
+    if (of == NULL)
+        return no_memory(txn);
+    st = commit(txn, of, take, user);
+    if (st == LS_OK) {
+        tell(of, results);
+        forget(txn);
+    }
+    txn->is_unknown = st == LS_ERR_IO;
+    lsi_free(memory_of(txn), of);
+    return st;
+}
+
 ls_status ls_txn_commit(ls_txn *txn, ls_record_id *results, size_t count)
 {
-    plan *of;
     ls_status st;
 
     LSI_REFUSE_NULL(txn);
@@ -411,15 +429,35 @@ ls_status ls_txn_commit(ls_txn *txn, ls_record_id *results, size_t count)
                         " records", results != NULL ? count : 0, txn->record_count);
     if (txn->record_count == 0 && txn->mark_count == 0)
         return lsi_error_end(LS_OK);
-    of = lsi_alloc(memory_of(txn), sizeof *of);
-    if (of == NULL)
-        return no_memory(txn);
-    st = commit(txn, of);
-    if (st == LS_OK) {
-        tell(of, results);
-        forget(txn);
+    return lsi_error_end(commit_all(txn, take_step, txn, results));
+}
+
+/* ---- for what handlers put ---- */
+
+ls_status lsi_txn_commit(ls_txn *txn, lsi_take_step *take, void *user)
+{
+    return commit_all(txn, take, user, NULL);
+}
+
+uint32_t lsi_txn_count(const ls_txn *txn)
+{
+    return txn->record_count;
+}
+
+void lsi_txn_keep(ls_txn *txn, const uint32_t *indexes, uint32_t below)
+{
+    txn->record_count = 0;
+    for (size_t i = 0; i < txn->target_count; i++) {
+        target *of = &txn->targets[i];
+        uint32_t kept = 0;
+
+        for (uint32_t k = 0; k < of->count; k++) {
+            if (indexes[of->order[k]] >= below)
+                continue;
+            of->entries[kept] = of->entries[k];
+            of->order[kept++] = of->order[k];
+        }
+        of->count = kept;
+        txn->record_count += kept;
     }
-    txn->is_unknown = st == LS_ERR_IO;
-    lsi_free(memory_of(txn), of);
-    return lsi_error_end(st);
 }

@@ -4,8 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { FROM, BATCH, BATCH_BYTES, WINDOW_MS, LANES, RETRIES, RECORD_AGE, TUMBLING, TIMEOUT, BISECT, REPORT, FAILURES,
-       CONSUMER, FILTER };
+enum { FROM, BATCH, BATCH_BYTES, WINDOW_MS, LANES, RETRIES, RECORD_AGE, TUMBLING, TIMEOUT, BISECT, REPORT, ONCE,
+       FAILURES, CONSUMER, FILTER };
 static const lsi_option options[] = {
     [FROM] = {"from", LSI_OPTION_TEXT, "P", "create, seek: where to begin: trim-horizon (the oldest), latest, or "
               "time:T with T as 2026-11-20T11:42:18Z or seconds since 1970.", 0, 0, 0},
@@ -26,6 +26,8 @@ static const lsi_option options[] = {
     [BISECT] = {"bisect", LSI_OPTION_FLAG, NULL, "create: a batch that fails is split in two.", 0, 0, 0},
     [REPORT] = {"report-failures", LSI_OPTION_FLAG, NULL, "create: handlers may report from which record on a batch "
                 "failed.", 0, 0, 0},
+    [ONCE] = {"exactly-once", LSI_OPTION_FLAG, NULL, "create: what handlers put with a batch is one step with it.", 0, 0,
+              0},
     [FAILURES] = {"failures", LSI_OPTION_TEXT, "STREAM", "create: the stream that gets what is given up, and why; "
                   "without it, it is dropped.", 0, 0, 0},
     [CONSUMER] = {"consumer", LSI_OPTION_TEXT, "NAME", "create: the registered consumer to read as; without it, by the "
@@ -144,6 +146,7 @@ static void settings_json(lsi_json_writer *json, const ls_mapping_options *is)
         lsi_json_int(json, is->handler_timeout_ms);
     lsi_member_bool(json, "bisect", (is->flags & LS_MAPPING_BISECT) != 0);
     lsi_member_bool(json, "report_failures", (is->flags & LS_MAPPING_REPORT_FAILURES) != 0);
+    lsi_member_bool(json, "exactly_once", (is->flags & LS_MAPPING_EXACTLY_ONCE) != 0);
     lsi_json_key(json, "failures");
     if (is->failure_stream == NULL)
         lsi_json_null(json);
@@ -180,6 +183,8 @@ static void settings_text(const ls_mapping_options *is)
         lsi_out_text("bisects\n");
     if ((is->flags & LS_MAPPING_REPORT_FAILURES) != 0)
         lsi_out_text("takes reports of failures\n");
+    if ((is->flags & LS_MAPPING_EXACTLY_ONCE) != 0)
+        lsi_out_text("puts exactly once\n");
     if (is->failure_stream != NULL)
         lsi_out_text("failures   to stream %s\n", is->failure_stream);
     if (is->consumer != NULL)
@@ -242,7 +247,9 @@ static ls_mapping_options wanted(const lsi_call *call)
     to.record_age_s_max = (uint32_t)values[RECORD_AGE].number;
     to.tumbling_window_s = (uint32_t)values[TUMBLING].number;
     to.handler_timeout_ms = (int32_t)values[TIMEOUT].number;
-    to.flags = (values[BISECT].given ? LS_MAPPING_BISECT : 0) | (values[REPORT].given ? LS_MAPPING_REPORT_FAILURES : 0);
+    to.flags = (values[BISECT].given ? LS_MAPPING_BISECT : 0) |
+               (values[REPORT].given ? LS_MAPPING_REPORT_FAILURES : 0) |
+               (values[ONCE].given ? LS_MAPPING_EXACTLY_ONCE : 0);
     to.failure_stream = values[FAILURES].text;
     to.consumer = values[CONSUMER].text;
     to.filter_count = values[FILTER].given;
@@ -356,8 +363,8 @@ const lsi_command lsi_command_mapping = {
             "\"modified_us\", \"from\", \"from_us\" (of a time)}]}; of one mapping that, and\n"
             "\"last_result\" (none, ok, failed: of the last batch), \"batch\", \"batch_bytes\",\n"
             "\"window_ms\", \"lanes\", \"retries\", \"record_age_s\", \"tumbling_s\", \"timeout_ms\"\n"
-            "(null: no end), \"bisect\", \"report_failures\", \"failures\", \"consumer\",\n"
-            "\"filters\"; for delete {\"deleted\": NAME}.\n",
+            "(null: no end), \"bisect\", \"report_failures\", \"exactly_once\", \"failures\",\n"
+            "\"consumer\", \"filters\"; for delete {\"deleted\": NAME}.\n",
     .arguments_min = 2,
     .arguments_max = 3,
     .needs_store = true,

@@ -182,6 +182,17 @@ ls_status lsi_mapping_each(lsi_engine_stream *stream, bool (*each)(void *user, c
 
 /* ---- mapping/run.c ---- */
 
+/* What a handler has put to be one step with its batch. This room writes nothing: `api` keeps it. One thread at a time
+ * for one of them. */
+typedef struct lsi_outputs lsi_outputs;
+/* Makes the step. LS_OK with a put that moved: nothing was done, and it is asked again with others. */
+typedef ls_status lsi_take_step(void *user, lsi_step_put *puts, uint32_t count);
+typedef struct lsi_outputs_ops {
+    uint32_t (*keep)(lsi_outputs *outputs, uint32_t below); /* what comes of records below; how much that is */
+    ls_status (*commit)(lsi_outputs *outputs, lsi_take_step *take, void *user); /* empty with LS_OK, else as it was */
+    void (*close)(lsi_outputs *outputs); /* Accepts NULL. */
+} lsi_outputs_ops;
+
 /* What ls_handler_ functions show and set. Lives as long as the handler's call. */
 struct ls_handler_context {
     const lsi_env *env;
@@ -189,6 +200,8 @@ struct ls_handler_context {
     const struct lsi_event_source *source;
     int64_t late_us; /* monotonic; INT64_MAX: never */
     bool reports_failures;
+    void *handle;          /* of lsi_mapping_running */
+    lsi_outputs **outputs; /* the first put makes it. NULL: the mapping keeps none */
     void *event; /* once it was asked for: the event document, the context's own */
     size_t event_bytes;
     bool is_bad, has_failed_at, has_state; /* this and the rest: the handler's answer; is_bad: no answer at all */
@@ -199,6 +212,7 @@ struct ls_handler_context {
 
 /* ---- handler.c ---- */
 uint32_t lsi_handler_attempts(const ls_handler_context *context);
+uint32_t lsi_handler_records(const ls_handler_context *context); /* of the batch */
 bool lsi_handler_window(const ls_handler_context *context, ls_handler_window *out); /* false: there are none */
 ls_status lsi_handler_event_json(ls_handler_context *context, ls_bytes *out);
 ls_status lsi_handler_answer_json(ls_handler_context *context, ls_bytes document, ls_handler_answer *out);
@@ -215,6 +229,8 @@ typedef struct lsi_mapping_running {
     /* Puts records to a stream of the same store, all of them into one shard, or none: this room writes nothing.
      * TOO_LARGE: a record is too large for that stream, or all are together. */
     ls_status (*put)(lsi_engine *engine, const char *stream, const ls_put_entry *entries, size_t count);
+    void *handle; /* whatever the context of a handler is to have */
+    const lsi_outputs_ops *outputs;
 } lsi_mapping_running;
 ls_status lsi_mapping_run(lsi_engine_stream *stream, const lsi_mapping_running *how);
 void lsi_mapping_wake(lsi_engine_stream *stream); /* whoever runs a mapping of the stream looks what is to be done */

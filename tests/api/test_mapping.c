@@ -404,6 +404,11 @@ static void settings_that_do_not_go_together_are_refused(void **state)
     assert_int_equal(ls_mapping_create(stream, "m", &horizon, &options), LS_ERR_INVALID_ARGUMENT);
     assert_true(says("without LS_MAPPING_REPORT_FAILURES"));
     options = defaults();
+    options.flags = LS_MAPPING_EXACTLY_ONCE;
+    options.lane_count = 2;
+    assert_int_equal(ls_mapping_create(stream, "m", &horizon, &options), LS_ERR_INVALID_ARGUMENT);
+    assert_true(says("LS_MAPPING_EXACTLY_ONCE and options.lane_count is 2"));
+    options = defaults();
     options.flags = 1u << 20;
     assert_int_equal(ls_mapping_create(stream, "m", &horizon, &options), LS_ERR_INVALID_ARGUMENT);
     assert_true(says("0x100000"));

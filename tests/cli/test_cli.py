@@ -355,24 +355,24 @@ class Commands(Store):
         self.assertEqual((made["name"], made["status"], made["from"]), ("b", "enabled", "latest"))
         self.assertEqual((made["batch"], made["batch_bytes"], made["window_ms"], made["lanes"], made["retries"],
                           made["record_age_s"], made["tumbling_s"], made["timeout_ms"], made["bisect"],
-                          made["report_failures"], made["filters"]),
-                         (100, 6291456, 0, 1, None, None, 0, 3000, False, False, []))
+                          made["report_failures"], made["exactly_once"], made["filters"]),
+                         (100, 6291456, 0, 1, None, None, 0, 3000, False, False, False, []))
         self.run_tool("consumers", "register", "s", "fast")
         self.assertEqual(self.run_tool("mapping", "create", "s", "a", "--from", "trim-horizon", "--batch", 7,
                                        "--batch-bytes", "1M", "--window-ms", 20, "--lanes", 1, "--retries", 0,
                                        "--record-age", 60, "--tumbling", 5, "--timeout-ms", 9, "--bisect",
-                                       "--report-failures", "--consumer", "fast").out, "")
+                                       "--report-failures", "--exactly-once", "--consumer", "fast").out, "")
         self.assertEqual(names(), ["a", "b"])
         is_a = json.loads(self.run_tool("mapping", "describe", "s", "a", "--json").out)
         self.assertIsNone(is_a["failures"])
         self.assertEqual((is_a["consumer"], made["consumer"]), ("fast", None))
         self.assertEqual((is_a["batch"], is_a["batch_bytes"], is_a["window_ms"], is_a["lanes"], is_a["retries"],
                           is_a["record_age_s"], is_a["tumbling_s"], is_a["timeout_ms"], is_a["bisect"],
-                          is_a["report_failures"]), (7, 1 << 20, 20, 1, 0, 60, 5, 9, True, True))
+                          is_a["report_failures"], is_a["exactly_once"]), (7, 1 << 20, 20, 1, 0, 60, 5, 9, True, True, True))
         text = self.run_tool("mapping", "describe", "s", "a").out
         for line in ("batch      7 records, 1048576 bytes, filled for 20 ms\n", "retries    0\n",
                      "age        up to 60 s\n", "windows    of 5 s\n", "timeout    9 ms\n", "bisects\n",
-                     "takes reports of failures\n", "reads      as consumer fast\n"):
+                     "takes reports of failures\n", "puts exactly once\n", "reads      as consumer fast\n"):
             self.assertIn(line, text)
         lines = self.run_tool("mapping", "list", "s").out.splitlines()
         self.assertEqual([line.split()[-1] for line in lines], ["NAME", "a", "b"])

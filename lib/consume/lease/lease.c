@@ -3,6 +3,7 @@
  * then the row is read again, and the change made again. And listing. */
 #include "consume/lease/lease.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -65,6 +66,12 @@ static bool is_before(const lsi_lease_row *row, ls_seqno seqno, uint32_t sub_seq
         (seqno < row->seqno || (seqno == row->seqno && sub_seqno < row->sub_seqno));
 }
 
+static ls_status is_changed_again_and_again(const lsi_lease *lease)
+{
+    return lsi_fail(LS_ERR_BUSY, "group '%s': the lease of shard %" PRIu32 " is changed again and again",
+                    lease->group->name, lease->row.place.shard);
+}
+
 /* Lets `decide` fill the changes of which the first is of the lease's row, and makes them; again, while the row is
  * ours. `decide` answers 0 changes: there is nothing to do. */
 static ls_status change_with(lsi_lease *lease,
@@ -96,8 +103,7 @@ static ls_status change_with(lsi_lease *lease,
         if (st != LS_OK)
             return st;
     }
-    return lsi_fail(LS_ERR_BUSY, "group '%s': the lease of shard %" PRIu32 " is changed again and again", group->name,
-                    lease->row.place.shard);
+    return is_changed_again_and_again(lease);
 }
 
 static ls_status change(lsi_lease *lease, ls_status (*decide)(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX],
@@ -311,6 +317,45 @@ ls_status lsi_lease_save(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_le
     ls_status st = seqno == LS_SEQNO_END ? prepare_end(lease) : LS_OK;
 
     return st == LS_OK ? change_with(lease, decide_save, &to, beside) : st;
+}
+
+ls_status lsi_lease_save_step(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_lease_beside beside,
+                              lsi_step_put *puts, uint32_t put_count)
+{
+    const saved to = {seqno, note};
+    lsi_group *group = lease->group;
+    lsi_state_change changes[1 + LSI_LEASE_BESIDE_MAX];
+    lsi_lease_room room;
+
+    assert(seqno != LS_SEQNO_END && beside.count <= LSI_LEASE_BESIDE_MAX);
+    for (int tries = 0; tries < TRIES; tries++) {
+        lsi_lease_row rows[CHANGES_MAX];
+        uint32_t count = 1, conflict = 0;
+        ls_status st;
+
+        if (lease->is_lost)
+            return lost(lease);
+        rows[0] = lease->row;
+        st = decide_save(lease, rows, &count, &to);
+        if (st != LS_OK)
+            return st;
+        changes[0] = lsi_lease_change(group->name, &rows[0], &room);
+        for (uint32_t i = 0; i < beside.count; i++)
+            changes[1 + i] = beside.changes[i];
+        st = ops_of(group)->step(group->stream, changes, 1 + beside.count, puts, put_count, &conflict);
+        if (st == LS_OK && conflict == 1 + beside.count) {
+            if (!has_moved(puts, put_count)) {
+                lease->row = rows[0];
+                lease->row.version = changes[0].version;
+            }
+            return LS_OK;
+        }
+        if (st == LS_OK)
+            st = lsi_group_look(group); /* Another asks for it, or has it: as in change_with. */
+        if (st != LS_OK)
+            return st;
+    }
+    return is_changed_again_and_again(lease);
 }
 
 /* ---- giving it back ---- */

@@ -99,6 +99,10 @@ bool lsi_lease_is_wanted(const lsi_lease *lease); /* Another worker, who lives, 
  * leases of its heirs are made), and what goes with that, in one step. What it covers was synced. Else as
  * lsi_lease_checkpoint. */
 ls_status lsi_lease_save(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_lease_beside beside);
+/* The same, but no END, and with puts. LS_OK with a put that moved: nothing was done. */
+ls_status lsi_lease_save_step(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_lease_beside beside,
+                              lsi_step_put *puts, uint32_t put_count);
+#define LSI_LEASE_BESIDE_MAX 1u /* of a step */
 
 /* What is known of a row from looking at it again and again. */
 typedef struct lsi_lease_watch {

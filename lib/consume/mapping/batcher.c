@@ -286,6 +286,12 @@ ls_status lsi_batcher_complete(lsi_batcher *machine, uint32_t lane, const lsi_ou
     return st;
 }
 
+uint32_t lsi_batcher_foresee(lsi_batcher *machine, const lsi_outcome *outcome, lsi_moment now, lsi_progress *out)
+{
+    assert(machine->settings.lane_count == 1);
+    return lsi_lane_foresee(machine, &machine->lanes[0], outcome, now, out);
+}
+
 void lsi_batcher_discarded(lsi_batcher *machine, uint32_t lane, bool is_written, lsi_moment now)
 {
     assert(lane < machine->settings.lane_count);

@@ -173,6 +173,10 @@ void lsi_batcher_set_retention(lsi_batcher *machine, int64_t retention_us);
 ls_status lsi_batcher_next(lsi_batcher *machine, lsi_moment now, lsi_batcher_action *out);
 /* The answer to INVOKE. NO_MEMORY (for the state): nothing changed, answer again or with SYSTEM. */
 ls_status lsi_batcher_complete(lsi_batcher *machine, uint32_t lane, const lsi_outcome *outcome, lsi_moment now);
+/* What _complete with the same would come to: from which of the batch's records on nothing is finished (0: nothing at
+ * all; UINT32_MAX: all is), and how far the shard is then, but for END, with the state of its window, a view of
+ * `outcome`. With one lane. */
+uint32_t lsi_batcher_foresee(lsi_batcher *machine, const lsi_outcome *outcome, lsi_moment now, lsi_progress *out);
 /* The answer to DISCARD. False: the destination failed; it is asked again later. */
 void lsi_batcher_discarded(lsi_batcher *machine, uint32_t lane, bool is_written, lsi_moment now);
 

@@ -117,6 +117,8 @@ void lsi_lane_form(lsi_batcher *machine, lsi_lane *lane, lsi_moment now, int64_t
 /* READY and due: what is to be done with it, which is in `out` then. */
 ls_status lsi_lane_start(lsi_batcher *machine, lsi_lane *lane, lsi_moment now, lsi_batcher_action *out);
 ls_status lsi_lane_complete(lsi_batcher *machine, lsi_lane *lane, const lsi_outcome *outcome, lsi_moment now);
+uint32_t lsi_lane_foresee(lsi_batcher *machine, lsi_lane *lane, const lsi_outcome *outcome, lsi_moment now,
+                          lsi_progress *out);
 void lsi_lane_discarded(lsi_batcher *machine, lsi_lane *lane, bool is_written, lsi_moment now);
 
 /* ---- batcher_window.c ---- */

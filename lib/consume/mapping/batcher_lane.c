@@ -336,6 +336,26 @@ ls_status lsi_lane_complete(lsi_batcher *machine, lsi_lane *lane, const lsi_outc
     return LS_OK;
 }
 
+uint32_t lsi_lane_foresee(lsi_batcher *machine, lsi_lane *lane, const lsi_outcome *outcome, lsi_moment now,
+                          lsi_progress *out)
+{
+    lsi_outcome_kind kind = judge(machine, lane, outcome, now);
+    bool is_whole = kind == LSI_OUTCOME_SUCCESS;
+    uint32_t count = is_whole ? top(lane)->count : kind == LSI_OUTCOME_PARTIAL ? outcome->failed_at : 0;
+
+    assert(lane->state == LSI_LANE_RUNNING);
+    *out = (lsi_progress){.position = lane->count > count ? lsi_held_at(lane, count)->before : machine->read};
+    if (machine->settings.tumbling_us != 0 && count > 0) { /* as lsi_tumbling_keep */
+        lsi_tumbling window = lsi_tumbling_of(machine, lsi_held_at(lane, 0)->record);
+
+        out->has_window = true;
+        out->window_start_us = window.start_us;
+        out->window_end_us = window.end_us;
+        out->state = outcome->state;
+    }
+    return is_whole ? UINT32_MAX : count;
+}
+
 void lsi_lane_discarded(lsi_batcher *machine, lsi_lane *lane, bool is_written, lsi_moment now)
 {
     uint32_t count = lane->discard_count, attempts = lane->attempts, failures = lane->failures;

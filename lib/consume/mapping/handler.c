@@ -31,6 +31,11 @@ uint32_t lsi_handler_attempts(const ls_handler_context *context)
     return context->what->attempts;
 }
 
+uint32_t lsi_handler_records(const ls_handler_context *context)
+{
+    return context->what->count;
+}
+
 bool lsi_handler_window(const ls_handler_context *context, ls_handler_window *out)
 {
     const lsi_invocation *what = context->what;

@@ -134,14 +134,29 @@ static void save(lsi_run *run, lsi_worker *worker, bool is_last)
     }
 }
 
+/* M11 */
+static void make_step(lsi_run *run, lsi_worker *worker)
+{
+    ls_status st = lsi_worker_make_step(worker);
+
+    if (lsi_step_mean(st) != LSI_STEP_OVER)
+        return;
+    worker->is_lost = true;
+    stop(worker);
+    if (st != LS_ERR_LEASE_LOST)
+        lsi_error_note_first(st, &run->st, &run->why);
+}
+
 /* When the next of them is due. */
 static int64_t save_due(lsi_run *run)
 {
     int64_t next_us = INT64_MAX;
 
     for (lsi_worker *at = run->workers; at != NULL; at = at->next) {
-        int64_t due_us = lsi_worker_due_us(at);
+        int64_t due_us;
 
+        make_step(run, at);
+        due_us = lsi_worker_due_us(at);
         if (due_us <= now_us(run)) {
             save(run, at, false);
             due_us = lsi_worker_due_us(at);

@@ -3,7 +3,8 @@
  * run.c     the run: which shards are worked on here, and what is saved of their progress
  * worker.c  one shard: its threads and its batch machine
  * handler.c         what a handler is given, and what its answer amounts to
- * failure.c         what is given up goes to the mapping's failure stream */
+ * failure.c         what is given up goes to the mapping's failure stream
+ * step.c            what a batch has put is one step with the place behind it */
 #ifndef LSI_CONSUME_MAPPING_RUN_H
 #define LSI_CONSUME_MAPPING_RUN_H
 
@@ -39,6 +40,15 @@ typedef struct lsi_worker_progress {
     ls_mapping_result result; /* of the last batch */
 } lsi_worker_progress;
 
+/* What a batch has put, on its way. */
+typedef struct lsi_worker_step {
+    lsi_worker_progress progress; /* where it comes to */
+    bool is_wanted;               /* the run is to make it */
+    bool is_done;                 /* and the machine has not told of it yet */
+    ls_status st;                 /* how that went, and why */
+    lsi_error_state why;
+} lsi_worker_step;
+
 /* A shard that is worked on. Locks: `lock` (LSI_RANK_LOCAL) guards the machine and what is below it. */
 struct lsi_worker {
     lsi_run *run;
@@ -56,6 +66,7 @@ struct lsi_worker {
     bool has_saved_window;
     int64_t saved_us; /* monotonic: when it was tried last */
     lsi_worker_progress saving; /* what is saved, or is to be */
+    lsi_outputs *outputs; /* with one lane: its thread's; the run's while `step.is_wanted`. NULL: nothing was put yet */
 
     _Atomic bool is_finished; /* all threads are leaving */
     _Atomic bool is_told_to_stop;
@@ -75,6 +86,7 @@ struct lsi_worker {
     bool has_next, has_result; /* it is to be saved, or its result is */
     bool is_urgent;            /* a window or the shard has ended */
     bool is_told;              /* the run knows that there is something */
+    lsi_worker_step step;
     ls_status st;
     lsi_error_state why;
 };
@@ -88,6 +100,8 @@ void lsi_worker_free(lsi_worker *worker);
 bool lsi_worker_take_progress(lsi_worker *worker);
 /* When there is something to save; INT64_MAX: there is nothing. */
 int64_t lsi_worker_due_us(lsi_worker *worker);
+/* `out` is another's, or zero. Locks: worker->lock held. */
+void lsi_worker_copy_progress(lsi_worker *worker, const lsi_progress *progress, lsi_worker_progress *out);
 
 /* ---- counts.c. Locks: but for the first, worker->lock held ---- */
 void lsi_worker_counts_open(lsi_worker *worker);
@@ -99,6 +113,19 @@ void lsi_worker_count_invocation(lsi_worker *worker, const lsi_outcome *outcome,
 /* Its state is a view of the context's. */
 lsi_outcome lsi_handler_outcome(ls_handler_answer answer, const ls_handler_context *context);
 void lsi_handler_context_end(ls_handler_context *context);
+
+/* ---- step.c ---- */
+
+/* What a failure of a step means for the batch. */
+typedef enum { LSI_STEP_DONE, LSI_STEP_LATER, LSI_STEP_FAILED, LSI_STEP_OVER } lsi_step_meaning;
+lsi_step_meaning lsi_step_mean(ls_status st);
+/* Makes the step that the worker wants, if it wants one. By the run's thread. */
+ls_status lsi_worker_make_step(lsi_worker *worker);
+/* The handler's thread: what was put is made a step, if it counts. True: it was, and `outcome` came true; false: nothing
+ * was done, and `outcome` may be another one. Locks: worker->lock held, not while it waits. */
+bool lsi_worker_commit(lsi_worker *worker, lsi_outcome *outcome, lsi_moment now);
+/* Whether a step saved what is told now. Locks: worker->lock held. */
+bool lsi_worker_has_stepped_to(lsi_worker *worker, const lsi_progress *progress);
 
 /* ---- failure.c ---- */
 

@@ -8,7 +8,7 @@
 #include "consume/mapping/batcher.h"
 
 #define FLAGS (LS_MAPPING_BISECT | LS_MAPPING_REPORT_FAILURES | LS_MAPPING_DISCARD_FAILED_ONLY | \
-               LS_MAPPING_DOCUMENT_BYTES)
+               LS_MAPPING_DOCUMENT_BYTES | LS_MAPPING_EXACTLY_ONCE)
 #define RECORDS_DEFAULT 100u
 #define RAW_BYTES_LIMIT (UINT64_C(1) << 30)
 #define BATCHING_WINDOW_MS_LIMIT 300000u
@@ -106,6 +106,9 @@ ls_status lsi_mapping_options_check(const ls_mapping_options *options)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.tumbling_window_s is %" PRIu32 " and options.lane_count %"
                         PRIu32 ": windows need one lane, which has their state", options->tumbling_window_s,
                         options->lane_count);
+    if ((options->flags & LS_MAPPING_EXACTLY_ONCE) != 0 && options->lane_count != 1)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.flags has LS_MAPPING_EXACTLY_ONCE and options.lane_count is %"
+                        PRIu32 ": the place that goes with a batch is that of one lane", options->lane_count);
     if (options->tumbling_window_s == 0 && options->window_state_bytes_max != 0)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.window_state_bytes_max is %" PRIu32 ", and there are no "
                         "windows (options.tumbling_window_s)", options->window_state_bytes_max);

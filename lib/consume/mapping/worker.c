@@ -83,14 +83,9 @@ static void tell_run(lsi_worker *worker)
     lsi_mapping_wake(worker->run->stream);
 }
 
-/* Locks: worker->lock held. */
-static void note_progress(lsi_worker *worker, const lsi_progress *progress)
+void lsi_worker_copy_progress(lsi_worker *worker, const lsi_progress *progress, lsi_worker_progress *out)
 {
     const lsi_memory *memory = &worker->run->env->memory;
-    lsi_worker_progress *next = &worker->next_progress;
-    const lsi_progress *before = &next->progress;
-    bool has_ended = progress->position == LS_SEQNO_END ||
-        (before->has_window && (!progress->has_window || progress->window_start_us != before->window_start_us));
     void *bytes = NULL;
 
     if (progress->has_window && progress->state.size > 0) {
@@ -102,10 +97,22 @@ static void note_progress(lsi_worker *worker, const lsi_progress *progress)
         }
         memcpy(bytes, progress->state.data, progress->state.size);
     }
-    lsi_free(memory, next->bytes);
-    next->bytes = bytes;
-    next->progress = *progress;
-    next->progress.state.data = bytes;
+    lsi_free(memory, out->bytes);
+    out->bytes = bytes;
+    out->progress = *progress;
+    out->progress.state.data = bytes;
+}
+
+/* Locks: worker->lock held. */
+static void note_progress(lsi_worker *worker, const lsi_progress *progress)
+{
+    const lsi_progress *before = &worker->next_progress.progress;
+    bool has_ended = progress->position == LS_SEQNO_END ||
+        (before->has_window && (!progress->has_window || progress->window_start_us != before->window_start_us));
+
+    if (lsi_worker_has_stepped_to(worker, progress))
+        return;
+    lsi_worker_copy_progress(worker, progress, &worker->next_progress);
     worker->has_next = true;
     if (has_ended && !worker->is_urgent) {
         worker->is_urgent = true;
@@ -186,12 +193,15 @@ static void invoke(lsi_worker *worker, const lsi_batcher_action *action, lsi_mom
         .source = &source,
         .late_us = timeout_ms < 0 ? INT64_MAX : now.mono_us + (int64_t)timeout_ms * 1000,
         .reports_failures = (run->mapping->options.flags & LS_MAPPING_REPORT_FAILURES) != 0,
+        .handle = run->how->handle,
+        .outputs = (run->mapping->options.flags & LS_MAPPING_EXACTLY_ONCE) != 0 ? &worker->outputs : NULL,
     };
     ls_batch batch = {.records = what->records, .count = what->count, .shard = worker->shard};
     ls_handler_answer answer;
     lsi_batcher_counts before;
     lsi_outcome outcome;
     lsi_moment after;
+    bool is_stepped;
 
     lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
     answer = run->how->handler(&batch, &context, run->how->user);
@@ -199,9 +209,12 @@ static void invoke(lsi_worker *worker, const lsi_batcher_action *action, lsi_mom
     outcome = lsi_handler_outcome(answer, &context);
     lsi_batcher_counts_get(worker->machine, &before);
     after = moment(worker);
-    if (lsi_batcher_complete(worker->machine, action->lane, &outcome, after) != LS_OK) {
-        outcome = (lsi_outcome){.kind = LSI_OUTCOME_SYSTEM}; /* No memory for its state: it comes again. */
-        (void)lsi_batcher_complete(worker->machine, action->lane, &outcome, after); /* That needs none. */
+    is_stepped = lsi_worker_commit(worker, &outcome, after);
+    while (lsi_batcher_complete(worker->machine, action->lane, &outcome, after) != LS_OK) { /* No memory for its state. */
+        if (is_stepped) /* M9 */
+            sleep_inside(worker, atomic_load_explicit(&worker->word, memory_order_relaxed), PAUSE_US);
+        else
+            outcome = (lsi_outcome){.kind = LSI_OUTCOME_SYSTEM}; /* It comes again; and that needs none. */
     }
     note_result(worker, &outcome, before.errors);
     lsi_worker_count_invocation(worker, &outcome, what->count, after.mono_us - now.mono_us);
@@ -545,5 +558,7 @@ void lsi_worker_free(lsi_worker *worker)
     lsi_free(memory, worker->matches);
     lsi_free(memory, worker->saving.bytes);
     lsi_free(memory, worker->next_progress.bytes);
+    lsi_free(memory, worker->step.progress.bytes);
+    worker->run->how->outputs->close(worker->outputs);
     lsi_free(memory, worker);
 }
