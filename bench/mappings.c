@@ -4,16 +4,16 @@
  * WORKLOAD  throughput: 100-byte records in 4 shards, put before, handled by one run in INTERVAL, in batches of 10,000
  *           and of 1,000, with progress saved every 60 s (never, that is) and every 1 ms. latency: one process puts a
  *           record into one shard each 5 ms in KERNEL, another runs the mapping: from just before the put to the
- *           handler's start. idle: 1,000 mappings of one stream of one shard, run by as many threads of one process,
- *           for so many seconds after the first ones.
+ *           handler's start. idle: 1,000 mappings of one stream of one shard, then one of each of 1,000 streams, run
+ *           by as many threads of one process, for so many seconds after the first ones.
  * UNIT      records a second; microseconds; parts of one processor.
  *
- *   mappings [MILLIONS [SECONDS]]      records to hand over, 8 by default; of latency and of idling, 5
+ *   mappings [MILLIONS [SECONDS]]      records to hand over, 8 by default, 0: none; of latency and of idling, 5
  *
  * Lines:
  *   HANDED   batch  sync_ms  records  seconds  records_per_s
  *   LATENCY  records  p50_us  p90_us  p99_us  max_us
- *   IDLE     mappings  seconds  cpu_seconds  cpu_part */
+ *   IDLE     mappings  streams  seconds  cpu_seconds  cpu_part  switches_per_s */
 #include "bench.h"
 
 #include <inttypes.h>
@@ -33,6 +33,7 @@
 #define IDLE 1000u
 
 static char location[4200];
+static _Atomic uint64_t idlers_handled;
 static ls_store *store;
 static ls_stream *stream;
 static const ls_position horizon = {.kind = LS_TRIM_HORIZON};
@@ -208,20 +209,48 @@ static void measure_latency(uint32_t seconds)
 
 /* ---- idling ---- */
 
+typedef struct idler {
+    char stream[16], mapping[16];
+} idler;
+
 static void *idle(void *user)
 {
-    _Atomic uint64_t none = 0;
+    const idler *who = user;
+    ls_mapping *mapping;
+    ls_stream *own;
 
-    run_mapping(user, 0, count, &none);
+    if (ls_stream_open(store, who->stream, &own) != LS_OK || ls_mapping_open(own, who->mapping, &mapping) != LS_OK ||
+        ls_mapping_run(mapping, NULL, count, &idlers_handled) != LS_OK)
+        bench_fail_ls("run a mapping");
     return NULL;
 }
 
-/* In a child, which is killed: ending them is not what is measured. */
-static void measure_idling(uint32_t seconds)
+static void begin_idling(uint32_t streams)
 {
-    static char names[IDLE][16];
+    static idler who[IDLE];
     pthread_t thread;
-    double before;
+
+    open_all(LS_DURABILITY_KERNEL, 1);
+    for (uint32_t i = 0; i < IDLE; i++) {
+        (void)snprintf(who[i].stream, sizeof(who[i].stream), i < streams ? "s-%" PRIu32 : "s-0", i);
+        (void)snprintf(who[i].mapping, sizeof(who[i].mapping), "idle-%" PRIu32, i);
+        if (i < streams) {
+            if (ls_stream_close(stream) != LS_OK || ls_stream_create(store, who[i].stream, NULL) != LS_OK ||
+                ls_stream_open(store, who[i].stream, &stream) != LS_OK)
+                bench_fail_ls("create a stream");
+        }
+        make_mapping(who[i].mapping, 100, 1000);
+    }
+    for (uint32_t i = 0; i < IDLE; i++)
+        if (pthread_create(&thread, NULL, idle, &who[i]) != 0)
+            bench_fail("begin a thread");
+}
+
+/* In a child, which is killed: ending them is not what is measured. */
+static void measure_idling(uint32_t streams, uint32_t seconds)
+{
+    struct rusage from, to;
+    double cpu_seconds;
     pid_t child;
 
     child = fork();
@@ -231,20 +260,16 @@ static void measure_idling(uint32_t seconds)
         (void)waitpid(child, NULL, 0);
         return;
     }
-    open_all(LS_DURABILITY_KERNEL, 1);
-    for (uint32_t i = 0; i < IDLE; i++) {
-        (void)snprintf(names[i], sizeof(names[i]), "idle-%" PRIu32, i);
-        make_mapping(names[i], 100, 1000);
-    }
-    for (uint32_t i = 0; i < IDLE; i++)
-        if (pthread_create(&thread, NULL, idle, names[i]) != 0)
-            bench_fail("begin a thread");
+    begin_idling(streams);
     (void)sleep(seconds * 3); /* Each beginning wakes all that are there. */
-    before = bench_cpu_seconds(RUSAGE_SELF);
+    cpu_seconds = bench_cpu_seconds(RUSAGE_SELF);
+    (void)getrusage(RUSAGE_SELF, &from);
     (void)sleep(seconds);
-    before = bench_cpu_seconds(RUSAGE_SELF) - before;
-    printf("IDLE\tmappings=%u\tseconds=%" PRIu32 "\tcpu_seconds=%.3f\tcpu_part=%.4f\n", IDLE, seconds, before,
-           before / seconds);
+    cpu_seconds = bench_cpu_seconds(RUSAGE_SELF) - cpu_seconds;
+    (void)getrusage(RUSAGE_SELF, &to);
+    printf("IDLE\tmappings=%u\tstreams=%" PRIu32 "\tseconds=%" PRIu32 "\tcpu_seconds=%.4f\tcpu_part=%.5f\t"
+           "switches_per_s=%.1f\n", IDLE, streams, seconds, cpu_seconds, cpu_seconds / seconds,
+           (double)(to.ru_nvcsw - from.ru_nvcsw) / seconds);
     (void)fflush(stdout);
     _exit(0);
 }
@@ -259,15 +284,19 @@ int main(int argc, char **argv)
     uint64_t millions = argc > 1 ? strtoull(argv[1], NULL, 10) : 8;
     uint32_t seconds = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 5;
 
-    if (millions == 0 || seconds == 0)
+    if (seconds == 0)
         bench_fail("usage: mappings [MILLIONS [SECONDS]]");
     (void)snprintf(location, sizeof(location), "%s/mappings", bench_directory());
-    fresh();
-    measure_throughput(millions * 1000000);
+    if (millions > 0) {
+        fresh();
+        measure_throughput(millions * 1000000);
+    }
     fresh();
     measure_latency(seconds);
     fresh();
-    measure_idling(seconds);
+    measure_idling(1, seconds);
+    fresh();
+    measure_idling(IDLE, seconds);
     bench_remove(location);
     return 0;
 }

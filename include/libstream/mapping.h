@@ -466,7 +466,7 @@ typedef struct ls_mapping_run_options {
 /**
  * Run a mapping: hand its batches to a handler until it is stopped. Shares the stream's shards with other runs, goes by
  * changes of the mapping's settings, and waits while it is paused. Makes a thread for each lane of each shard that it
- * works on.
+ * works on; and one thread of the store, which stays until the store is closed, looks after all runs while they sleep.
  *
  * @param options  Borrowed until return. NULL: all defaults.
  * @param handler  See there.

@@ -45,6 +45,7 @@ struct ls_store {
     lsi_files *files; /* `memory:` only */
     lsi_fork_mark *mark;
     lsi_engine *engine;
+    lsi_guard *guard;
     lsi_registry *registry; /* the application's metrics */
     _Atomic uint32_t stream_count;
 };

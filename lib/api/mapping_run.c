@@ -154,6 +154,7 @@ ls_status ls_mapping_run(ls_mapping *mapping, const ls_mapping_run_options *opti
         .discard = own.discard,
         .user = user,
         .is_stopped = &mapping->is_stopped,
+        .guard = mapping->stream->store->guard,
         .put = put_failure,
         .handle = mapping,
         .outputs = &lsi_mapping_outputs,

@@ -122,6 +122,15 @@ ls_status lsi_store_open_env(const char *text, const ls_store_options *options, 
     store->engine->shards_max = own.shards_max;
     store->engine->transition_ms = own.transition_ms;
     store->engine->stream_transition_ms = own.stream_transition_ms;
+    st = lsi_guard_new(store->engine, &store->guard);
+    if (st != LS_OK) {
+        lsi_error_state why;
+
+        lsi_error_save(&why);
+        (void)store->engine->ops->close(store->engine); /* Nothing was done with it. */
+        lsi_error_restore(&why);
+        goto fail;
+    }
     *out = store;
     return lsi_error_end(LS_OK);
 fail:
@@ -154,6 +163,7 @@ ls_status ls_store_close(ls_store *store)
     is_mine = lsi_store_is_mine(store);
     lsi_error_begin();
     lsi_patience_begin(store->env.busy_timeout_ms);
+    lsi_guard_free(store->guard, is_mine);
     st = store->engine->ops->close(store->engine);
     release(store);
     return lsi_error_end(is_mine ? st : LS_OK); /* In a fork child nothing was to be done, and so nothing failed. */

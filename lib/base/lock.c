@@ -266,6 +266,11 @@ lsi_sleep_result lsi_word_sleep(_Atomic uint32_t *word, uint32_t seen, int64_t t
     return whole ? LSI_SLEPT_OUT : LSI_WOKEN;
 }
 
+bool lsi_word_wake_one(_Atomic uint32_t *word)
+{
+    return syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0) > 0;
+}
+
 void lsi_word_wake_all(_Atomic uint32_t *word)
 {
     (void)syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0); /* nobody there is no failure */

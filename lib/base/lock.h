@@ -58,6 +58,7 @@ void lsi_lock_pause(void);
 typedef enum { LSI_WOKEN, LSI_SLEPT_OUT, LSI_INTERRUPTED } lsi_sleep_result;
 lsi_sleep_result lsi_word_sleep(_Atomic uint32_t *word, uint32_t seen, int64_t timeout_us);
 void lsi_word_wake_all(_Atomic uint32_t *word);
+bool lsi_word_wake_one(_Atomic uint32_t *word); /* whoever sleeps there; false: nobody did */
 
 /* Fork detection without a system call: a page that fork wipes. `lsi_fork_mark_new` gives a word that holds 1 and
  * reads 0 in every fork child made later (MADV_WIPEONFORK; where the kernel lacks it, pthread_atfork does it). NULL:

@@ -89,6 +89,7 @@ typedef struct lsi_group_config {
     lsi_lease_start start; /* of a group that is made */
     const char *worker;    /* checked; NULL: a random name */
     uint64_t mapping;      /* not 0: its id, whose group it is and is there, or NOT_FOUND */
+    bool is_guarded;       /* somebody renews for it, and calls the engine's `rouse` */
 } lsi_group_config;
 /* `name` was checked. */
 ls_status lsi_group_open(lsi_engine_stream *stream, const char *name, const lsi_group_config *config, lsi_group **out);
@@ -217,6 +218,12 @@ bool lsi_handler_window(const ls_handler_context *context, ls_handler_window *ou
 ls_status lsi_handler_event_json(ls_handler_context *context, ls_bytes *out);
 ls_status lsi_handler_answer_json(ls_handler_context *context, ls_bytes document, ls_handler_answer *out);
 
+/* ---- guard.c: one for all runs of an open store ---- */
+typedef struct lsi_guard lsi_guard;
+ls_status lsi_guard_new(lsi_engine *engine, lsi_guard **out);
+/* Nobody is guarded any more. In a fork child it frees memory alone. Accepts NULL. */
+void lsi_guard_free(lsi_guard *guard, bool is_mine);
+
 /* How a mapping is run; options were checked, none is 0 but `shards_max` and `flags`. */
 typedef struct lsi_mapping_running {
     const char *name;
@@ -226,6 +233,7 @@ typedef struct lsi_mapping_running {
     ls_discard_callback discard;
     void *user;
     const _Atomic bool *is_stopped;
+    lsi_guard *guard;
     /* Puts records to a stream of the same store, all of them into one shard, or none: this room writes nothing.
      * TOO_LARGE: a record is too large for that stream, or all are together. */
     ls_status (*put)(lsi_engine *engine, const char *stream, const ls_put_entry *entries, size_t count);

@@ -9,6 +9,7 @@
 
 /* No sleep is longer: a writer that was killed after publishing and before waking is noticed after this time (P1). */
 #define LSI_WAIT_US_MAX 500000
+#define LSI_WAIT_US_GUARDED_MAX 60000000 /* where somebody calls the engine's `rouse` */
 
 /* Where an iterator stands in one shard.
  *
@@ -41,6 +42,7 @@ struct lsi_iterator {
     int64_t stream_created_us;
     bool is_merged;
     bool is_interruptible;
+    bool is_guarded; /* whoever has it calls the engine's `rouse`, too */
     uint32_t wait_shard; /* what is slept on: the shard, or LSI_NO_SHARD */
 
     lsi_track *tracks; /* [track_count], ascending by shard; a single iterator has one */

@@ -5,7 +5,8 @@
  * after every look that found nothing, the last time behind the arming, so the wake cannot be missed either (C3). Time
  * is measured by the monotonic clock.
  *
- * A sleep has a bound of its own: a writer may be killed between publishing and waking (P1). */
+ * A sleep has a bound of its own: a writer may be killed between publishing and waking (P1), unless a guard looks for
+ * that on behalf of many (guard.c). */
 #include "consume/iterator.h"
 
 #include "base/patience.h"
@@ -27,16 +28,16 @@ static int64_t deadline_of(const lsi_iterator *iterator, int64_t timeout_ms)
 /* How long may be slept now; 0: the time is over. */
 static int64_t sleep_us(const lsi_iterator *iterator, int64_t deadline_us)
 {
-    int64_t left_us;
+    int64_t left_us, most_us = iterator->is_guarded ? LSI_WAIT_US_GUARDED_MAX : LSI_WAIT_US_MAX;
 
     if (deadline_us == INT64_MIN)
         return 0;
     if (deadline_us == INT64_MAX)
-        return LSI_WAIT_US_MAX;
+        return most_us;
     left_us = deadline_us - lsi_monotonic_us(&iterator->env->clock);
     if (left_us <= 0)
         return 0;
-    return left_us < LSI_WAIT_US_MAX ? left_us : LSI_WAIT_US_MAX;
+    return left_us < most_us ? left_us : most_us;
 }
 
 static ls_status look(lsi_iterator *iterator, uint32_t records_max, uint64_t bytes_max, bool *found)
@@ -109,7 +110,8 @@ static ls_status next(lsi_iterator *iterator, uint32_t records_max, uint64_t byt
         iterator->has_slept = true;
         if (iterator->refused_shard != LSI_NO_SHARD && iterator->refusal.wait_us < timeout_us)
             timeout_us = iterator->refusal.wait_us;
-        if (iterator->ops->sleep(iterator->stream, iterator->wait_shard, token, timeout_us) == LSI_INTERRUPTED &&
+        if ((iterator->is_guarded ? iterator->ops->sleep_guarded : iterator->ops->sleep)(
+                iterator->stream, iterator->wait_shard, token, timeout_us) == LSI_INTERRUPTED &&
             iterator->is_interruptible)
             return lsi_fail(LS_ERR_CANCELLED, "a signal handler ran during the wait for records");
         lsi_patience_begin(iterator->env->busy_timeout_ms); /* Hours may have passed: each look has its own. */

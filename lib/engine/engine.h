@@ -338,6 +338,11 @@ typedef struct lsi_engine_ops {
     uint32_t (*arm)(lsi_engine_stream *stream, uint32_t shard);
     lsi_sleep_result (*sleep)(lsi_engine_stream *stream, uint32_t shard, uint32_t token, int64_t timeout_us);
     void (*wake)(lsi_engine_stream *stream, uint32_t shard); /* ends the sleeps of all who armed: for cancelling */
+    /* Who changes what others wait for may be killed before he wakes them. So `sleep` ends by itself after a second,
+     * and `sleep_guarded` does not: it is for those on whose behalf somebody calls `rouse` twice a second, which ends
+     * the sleeps of all who wait in this process for what has changed since the last call. Quick; touches no disk. */
+    lsi_sleep_result (*sleep_guarded)(lsi_engine_stream *stream, uint32_t shard, uint32_t token, int64_t timeout_us);
+    void (*rouse)(lsi_engine *engine);
 } lsi_engine_ops;
 
 /* The `fault_` options of store.h. */

@@ -283,6 +283,11 @@ static inline void lsi_slots_wake(lsi_slot *shard, lsi_slot *stream)
         lsi_slot_wake_armed(stream);
 }
 
+/* Ends the sleeps on a slot if something that is waited for there has changed since the last call, or `more` has: he
+ * who changed it may have been killed before he woke. `*seen` is the caller's, for the next call; 0 at first. */
+void lsi_slot_rouse(lsi_slot *slot, uint64_t more, uint64_t *seen);
+bool lsi_slot_wake_one(lsi_slot *slot); /* of those who sleep, if there are any: he finds nothing new */
+
 /* How a closing ended: makes CLOSING what it is now, and wakes who sleeps on the slot. Locks: what decided it, held. */
 void lsi_slot_closing_ended(lsi_slot *slot, bool is_closed);
 

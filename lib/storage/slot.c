@@ -489,6 +489,33 @@ lsi_sleep_result lsi_slot_sleep(lsi_slot *slot, uint32_t token, int64_t timeout_
     return lsi_word_sleep(&slot->wake_word, token, timeout_us);
 }
 
+void lsi_slot_rouse(lsi_slot *slot, uint64_t more, uint64_t *seen)
+{
+    const uint64_t words[] = {
+        atomic_load_explicit(&slot->committed_end, memory_order_acquire),
+        atomic_load_explicit(&slot->durable_end, memory_order_acquire),
+        atomic_load_explicit(&slot->generation, memory_order_acquire),
+        (uint64_t)atomic_load_explicit(&slot->closed, memory_order_acquire) << 32 |
+            atomic_load_explicit(&slot->health, memory_order_acquire),
+        (uint64_t)atomic_load_explicit(&slot->list_generation, memory_order_acquire) << 32 |
+            atomic_load_explicit(&slot->deleted, memory_order_acquire),
+        more};
+    uint64_t now = lsi_sum64(words, sizeof(words), 0);
+    /* A step that a dead one left is decided by whoever looks: until then all do. */
+    bool has_changed = now != *seen || atomic_load_explicit(&slot->step, memory_order_acquire) != 0;
+
+    *seen = now;
+    /* Pairs with the fence of lsi_slot_arm, as lsi_slots_wake does. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (has_changed && atomic_load_explicit(&slot->wake_wanted, memory_order_relaxed) != 0)
+        lsi_slot_wake_armed(slot);
+}
+
+bool lsi_slot_wake_one(lsi_slot *slot)
+{
+    return atomic_load_explicit(&slot->wake_wanted, memory_order_relaxed) != 0 && lsi_word_wake_one(&slot->wake_word);
+}
+
 /* ---- watermarks ---- */
 
 static uint64_t watermark_sum(const lsi_slot *slot, uint64_t end, uint64_t segment, uint64_t serial)

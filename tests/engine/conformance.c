@@ -958,6 +958,62 @@ static void what_comes_between_arm_and_sleep_is_not_slept_over(void **state)
     fx->ops->stream_close(stream);
 }
 
+static void sleep_guarded(void *user)
+{
+    sleeper *who = user;
+    lsi_sleep_result result = who->fx->ops->sleep_guarded(who->stream, who->shard,
+                                                          who->fx->ops->arm(who->stream, who->shard), 30000000);
+
+    who->status = result == LSI_WOKEN ? LS_OK : LS_ERR_TIMEOUT;
+    atomic_store(&who->armed, 1);
+}
+
+/* Goal: who sleeps for long is woken for what somebody did who was killed before he woke anybody, and for nothing else.
+ * Method: what is done before the arming is told to nobody behind it, as if he had died. */
+static void the_dead_are_woken_for(void **state)
+{
+    fixture *fx = *state;
+    static const uint32_t places[] = {0, LSI_NO_SHARD, LSI_STATE_SHARD};
+    lsi_engine_stream *stream = create_and_open(fx, "a", 1);
+    lsi_reader *reader = reader_at_start(fx, stream, 0);
+    uint32_t conflict;
+
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        sleeper who = {.fx = fx, .stream = stream, .shard = places[i]};
+        lsi_state_change change = {{"k", 1}, LSI_STATE_ANY, {"v", 1}, 0};
+        lsi_thread thread = {0};
+        int64_t began = monotonic_us();
+
+        assert_int_equal(fx->ops->state_write(stream, &change, 1, &conflict), LS_OK);
+        fx->ops->rouse(fx->engine);
+        if (places[i] == LSI_STATE_SHARD)
+            assert_int_equal(fx->ops->state_write(stream, &change, 1, &conflict), LS_OK);
+        else
+            (void)append(fx, stream, 0, "x", 1);
+        assert_int_equal(lsi_thread_start(&thread, "sleeper", sleep_guarded, &who), 0);
+        (void)usleep(50000);
+        assert_int_equal(atomic_load(&who.armed), 0);
+        fx->ops->rouse(fx->engine);
+        wait_for(&who.armed);
+        assert_int_equal(who.status, LS_OK);
+        lsi_thread_join(&thread);
+        assert_true(monotonic_us() - began < 5000000);
+        if (places[i] == 0) /* One is woken for the stream's upkeep, now and then. */
+            continue;
+        atomic_store(&who.armed, 0);
+        fx->ops->rouse(fx->engine);
+        assert_int_equal(lsi_thread_start(&thread, "sleeper", sleep_guarded, &who), 0);
+        (void)usleep(50000);
+        fx->ops->rouse(fx->engine);
+        (void)usleep(50000);
+        assert_int_equal(atomic_load(&who.armed), 0);
+        fx->ops->wake(stream, places[i]);
+        lsi_thread_join(&thread);
+    }
+    fx->ops->reader_close(reader);
+    fx->ops->stream_close(stream);
+}
+
 /* Goal: appenders of several threads share a shard. Method: four threads, 50 records each; all are read, in order. */
 typedef struct writer {
     fixture *fx;
@@ -1122,6 +1178,7 @@ int main(void)
         CASE(a_deletion_wakes_waiting_readers),
         CASE(a_sleep_ends_when_its_time_is_over),
         CASE(what_comes_between_arm_and_sleep_is_not_slept_over),
+        CASE(the_dead_are_woken_for),
         CASE(several_threads_append_to_one_shard),
         CASE(steps_of_several_threads_are_taken_one_by_one),
     };

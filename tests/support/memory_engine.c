@@ -806,6 +806,7 @@ static const lsi_engine_ops table = {
     .place = op_place,
     .arm = op_arm,
     .sleep = op_sleep,
+    .sleep_guarded = op_sleep,
     .wake = op_wake,
 };
 

@@ -580,11 +580,27 @@ void lsi_group_wait(lsi_group *group, uint32_t token, int64_t timeout_us)
     while (timeout_us > 0) {
         int64_t slice_us = has_others && timeout_us > DEATHS_US ? DEATHS_US : timeout_us;
 
-        if (ops_of(group)->sleep(group->stream, LSI_STATE_SHARD, token, slice_us) != LSI_SLEPT_OUT ||
+        if ((group->is_guarded ? ops_of(group)->sleep_guarded : ops_of(group)->sleep)(
+                group->stream, LSI_STATE_SHARD, token, slice_us) != LSI_SLEPT_OUT ||
             is_one_gone(group, &has_others))
             return;
         timeout_us -= slice_us;
     }
+}
+
+bool lsi_group_is_quiet(const lsi_group *group)
+{
+    if (group->count == 0 || group->has_failed)
+        return false;
+    for (uint32_t i = 0; i < group->count; i++) {
+        const lsi_lease_row *row = &group->rows[i];
+
+        if (row->place.kind != LSI_LEASE_END && !group->watches[i].is_waiting &&
+            (row->wanted != 0 || lease_of(group, row->place.shard) == NULL) &&
+            !(row->owner == 0 && group->watches[i].closed_us == LSI_LEASE_LEFT))
+            return false;
+    }
+    return true;
 }
 
 bool lsi_group_is_settled(lsi_group *group)
@@ -680,6 +696,7 @@ ls_status lsi_group_open(lsi_engine_stream *stream, const char *name, const lsi_
     if (result != 0)
         st = lsi_fail_errno(result, "cannot make a lock");
     group->mapping = config->mapping;
+    group->is_guarded = config->is_guarded;
     if (st == LS_OK)
         st = find_or_make(stream, name, config, &group->settings);
     if (st != LS_OK) {

@@ -129,6 +129,7 @@ struct lsi_group {
     uint64_t ticket;
     uint64_t mapping; /* its id; 0: none */
     uint32_t failover_ms, handover_ms, leases_max;
+    bool is_guarded;
     lsi_lock lock; /* LSI_RANK_LOCAL: `leases`, for those who renew; one thread changes it */
     lsi_lease *leases;
     lsi_lease_row *rows; /* as of the last look */
@@ -150,6 +151,10 @@ int64_t lsi_group_renew_us(const lsi_group *group); /* A worker is to be heard o
 /* Whether each lease that can be worked on is this worker's, or was left by it, or is another's who was seen to live,
  * as of the last step, and nothing has changed since. */
 bool lsi_group_is_settled(lsi_group *group);
+
+/* Whether nothing comes by time alone, as of the last look: each lease that can be worked on is this worker's, and is
+ * asked for by nobody, or was left by it. */
+bool lsi_group_is_quiet(const lsi_group *group);
 
 /* Takes the group's rows anew and sees which leases are lost. */
 ls_status lsi_group_look(lsi_group *group);

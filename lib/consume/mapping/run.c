@@ -2,7 +2,7 @@
  *
  * A run is a worker of the mapping's group (group.c): what it has a lease of it works on, with threads for each shard
  * (worker.c). The run's own thread alone touches group and leases; workers only tell it that there is something
- * to be saved.
+ * to be saved. While nothing changes all of them sleep, and the store's guard (guard.c) renews their leases.
  *
  *   M6  What is saved was synced before, with all that handlers have put: place, last result and the window's state in
  *       one step, fenced by the lease (G1).
@@ -255,9 +255,16 @@ static ls_status open_group(lsi_run *run)
 {
     /* Nobody is robbed of a shard for the sake of balance: a handler takes the time that it takes. */
     const lsi_group_config config = {.failover_ms = run->how->failover_ms, .handover_ms = UINT32_MAX,
-                                     .leases_max = run->how->shards_max, .mapping = run->how->id};
+                                     .leases_max = run->how->shards_max, .mapping = run->how->id,
+                                     .is_guarded = true};
+    ls_status st;
 
-    return run->group != NULL ? LS_OK : lsi_group_open(run->stream, run->how->name, &config, &run->group);
+    if (run->group != NULL)
+        return LS_OK;
+    st = lsi_group_open(run->stream, run->how->name, &config, &run->group);
+    if (st == LS_OK)
+        lsi_guard_renews(run->how->guard, &run->guarded, run->group);
+    return st;
 }
 
 /* All leases are given back; others take them at once. */
@@ -269,6 +276,7 @@ static ls_status leave_group(lsi_run *run)
         return LS_OK;
     lsi_patience_begin(run->env->busy_timeout_ms);
     st = lsi_group_give_back(run->group);
+    lsi_guard_renews(run->how->guard, &run->guarded, NULL);
     lsi_group_free(run->group);
     run->group = NULL;
     return st;
@@ -316,7 +324,14 @@ static void wait_for_change(lsi_run *run, uint32_t token, int64_t pause_us)
     if (run->group != NULL)
         lsi_group_wait(run->group, token, pause_us);
     else
-        (void)run->stream->engine->ops->sleep(run->stream, LSI_STATE_SHARD, token, pause_us);
+        (void)run->stream->engine->ops->sleep_guarded(run->stream, LSI_STATE_SHARD, token, pause_us);
+}
+
+/* Nothing comes by time alone: the guard renews, and what changes wakes us. Who is to catch up sees to it himself. */
+static bool may_sleep_on(const lsi_run *run)
+{
+    return (run->how->flags & LS_RUN_UNTIL_CAUGHT_UP) == 0 &&
+        (run->group != NULL ? lsi_group_is_quiet(run->group) : run->workers == NULL);
 }
 
 static void run_on(lsi_run *run)
@@ -337,10 +352,10 @@ static void run_on(lsi_run *run)
             stop_all(run);
             if (is_idle)
                 return;
-            if (run->group != NULL)
-                lsi_group_renew(run->group);
         } else {
             st = look(run, token, is_idle, &is_over);
+            if (st == LS_OK && may_sleep_on(run))
+                pause_us = INT64_MAX;
         }
         if (st == LS_ERR_BUSY || st == LS_ERR_NO_MEMORY)
             pause_us = PAUSE_US; /* Others wait for a while before they take us for dead. */
@@ -360,10 +375,14 @@ ls_status lsi_mapping_run(lsi_engine_stream *stream, const lsi_mapping_running *
 
     atomic_init(&run.is_stopped, false);
     atomic_init(&run.retention_us, 0);
+    st = lsi_guard_join(how->guard, &run.guarded);
+    if (st != LS_OK)
+        return st;
     run_on(&run);
     while (run.workers != NULL)
         forget(&run, run.workers);
     st = leave_group(&run);
+    lsi_guard_leave(how->guard, &run.guarded);
     if (st != LS_ERR_NOT_FOUND) /* What is gone need not be given back. */
         lsi_error_note_first(st, &run.st, &run.why);
     lsi_mapping_free(run.mapping);

@@ -13,6 +13,7 @@
 #include "base/lock.h"
 #include "base/status.h"
 #include "base/thread.h"
+#include "consume/guard.h"
 #include "consume/lease/lease.h"
 #include "consume/mapping/mapping.h"
 
@@ -27,6 +28,7 @@ typedef struct lsi_run {
     _Atomic int64_t retention_us; /* of the stream */
     _Atomic bool is_stopped;      /* by a handler */
 
+    lsi_guarded guarded;
     lsi_group *group; /* this and the rest: the run's thread alone. NULL: the mapping is paused */
     lsi_worker *workers;
     ls_status st; /* the first failure of a worker, or of the run */

@@ -470,6 +470,8 @@ static ls_status open_parts(lsi_worker *worker)
         st = lsi_filter_open(memory, options->filters, options->filter_count, NULL, &worker->filter);
     if (st == LS_OK)
         st = lsi_iterator_open(run->stream, worker->shard, &position, 0, &worker->iterator);
+    if (st == LS_OK) /* A consumer's subscription may be taken over, and that is looked for. */
+        worker->iterator->is_guarded = options->consumer == NULL;
     if (st == LS_OK && options->consumer != NULL) {
         st = lsi_subscriber_open(run->stream, options->consumer, &worker->subscriber);
         worker->iterator->subscriber = worker->subscriber;

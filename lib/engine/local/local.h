@@ -119,6 +119,7 @@ typedef struct lsi_local_shard {
     ls_seqno first_seqno;
     uint64_t end;
     _Atomic bool is_gone;   /* no manifest names it any more, nor ever will */
+    uint64_t roused;        /* engine->lock; rouse.c */
     _Atomic(lsi_log *) log; /* opened when first used, closed with the stream */
 } lsi_local_shard;
 
@@ -154,6 +155,7 @@ typedef struct lsi_local_stream {
     lsi_local_settings settings;
     lsi_local_shards shards;
     _Atomic(struct lsi_local_state *) state; /* NULL: not asked for yet */
+    uint64_t roused, roused_state; /* engine->lock; rouse.c */
 } lsi_local_stream;
 
 struct lsi_local {
@@ -183,6 +185,8 @@ struct lsi_local {
     int64_t clock_looked_us;   /* engine->lock: passing time of that */
     _Atomic uint32_t step_count; /* step.c: taken so far */
     _Atomic uint32_t hold_count; /* holds.c: begun so far */
+    uint64_t rouse_count;      /* engine->lock; rouse.c: calls that met a manifest that is being replaced */
+    uint32_t rouse_from;       /* engine->lock; rouse.c: how many streams are passed over for upkeep's sake */
 
     /* sweep.c */
     lsi_thread sweeper;
@@ -322,6 +326,7 @@ ls_status lsi_local_clear_shards(lsi_local *local, uint64_t id, int64_t until_us
 ls_status lsi_local_shards_add(const lsi_memory *memory, lsi_local_shards *shards, const lsi_catalog_stream *from);
 void lsi_local_shards_mark_gone(lsi_local_shards *shards, const lsi_catalog_stream *from); /* those it does not name */
 lsi_local_shard *lsi_local_shards_find(const lsi_local_shards *shards, uint32_t index); /* NULL: not known */
+lsi_local_shard *lsi_local_shards_at(const lsi_local_shards *shards, uint32_t position); /* below their count */
 ls_status lsi_local_shards_close(const lsi_memory *memory, lsi_local_shards *shards); /* the first error of a log */
 
 /* terms.c. For lsi_log_config: of an lsi_catalog_stream, and of an lsi_local_stream. */
@@ -408,6 +413,7 @@ ls_status lsi_local_state_write(lsi_engine_stream *stream, lsi_state_change *cha
 void lsi_local_state_place(const char *name, uint64_t id, lsi_log_config *out); /* its directory and label */
 void lsi_local_state_config_of(lsi_local *local, const lsi_catalog_stream *stream, lsi_log_config *out);
 ls_status lsi_local_state_log(lsi_local_stream *stream, lsi_log **out); /* NOT_FOUND: it has none */
+lsi_slot *lsi_local_state_slot(const lsi_local_stream *stream); /* NULL: nobody has used it here */
 ls_status lsi_local_state_free(const lsi_memory *memory, struct lsi_local_state *state); /* accepts NULL */
 
 /* step.c */
@@ -438,7 +444,11 @@ ls_status lsi_local_read(lsi_reader *reader, uint32_t records_max, uint64_t byte
 ls_seqno lsi_local_place(const lsi_reader *reader);
 uint32_t lsi_local_arm(lsi_engine_stream *stream, uint32_t shard);
 lsi_sleep_result lsi_local_sleep(lsi_engine_stream *stream, uint32_t shard, uint32_t token, int64_t timeout_us);
+lsi_sleep_result lsi_local_sleep_guarded(lsi_engine_stream *stream, uint32_t shard, uint32_t token, int64_t timeout_us);
 void lsi_local_wake(lsi_engine_stream *stream, uint32_t shard);
+
+/* rouse.c */
+void lsi_local_rouse(lsi_engine *engine);
 
 /* backup.c */
 ls_status lsi_local_backup(lsi_engine *engine, const lsi_files *files, const char *path, lsi_copy_progress progress,
@@ -485,6 +495,7 @@ void lsi_local_auto_scale(lsi_local_stream *stream);
 /* upkeep.c: a piece, if it is due and nobody else is at it, by whoever puts or reads; by who opened the store, of some
  * streams; by the thread, of all that are due. They never fail, and leave the last error alone. */
 void lsi_local_upkeep_turn(lsi_local_stream *stream);
+bool lsi_local_upkeep_is_due(const lsi_local_stream *stream, int64_t passing_us);
 void lsi_local_upkeep_of_open(lsi_local *local, bool is_alone);
 void lsi_local_upkeep_of_thread(lsi_local *local);
 /* All there is, whoever is at it; until that monotonic time. LS_ERR_TIMEOUT: something is left. */

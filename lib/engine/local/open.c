@@ -458,6 +458,8 @@ static const lsi_engine_ops local_ops = {
     .place = lsi_local_place,
     .arm = lsi_local_arm,
     .sleep = lsi_local_sleep,
+    .sleep_guarded = lsi_local_sleep_guarded,
+    .rouse = lsi_local_rouse,
     .wake = lsi_local_wake,
 };
 

@@ -1,8 +1,9 @@
 /* Reading and waiting: a reader is a log's reader; waiting is the eventcount of the shard's slot, or of the stream's.
  *
- * A sleep is cut after a second: whoever publishes may be killed before he wakes, and nothing else would. (P1: nobody
- * is stopped by another's death for longer.) Where memory of our own stands in for the control file nobody wakes us,
- * so there, and for readers that may not write, it is cut much earlier. */
+ * A sleep is cut after a second: whoever publishes may be killed before he wakes, and nothing else would, unless
+ * somebody looks for all (rouse.c). (P1: nobody is stopped by another's death for longer.) Where memory of our own
+ * stands in for the control file nobody wakes us, so there, and for readers that may not write, it is cut much
+ * earlier. */
 #include <string.h>
 
 #include "base/status.h"
@@ -10,6 +11,7 @@
 #include "metrics/metrics.h"
 
 #define SLEEP_US_MAX INT64_C(1000000)
+#define SLEEP_US_GUARDED_MAX INT64_C(60000000)
 #define SLEEP_US_UNWOKEN_MAX INT64_C(50000)
 
 typedef struct local_reader {
@@ -131,10 +133,10 @@ uint32_t lsi_local_arm(lsi_engine_stream *base, uint32_t shard)
     return lsi_slot_arm(slot_to_wait_on(lsi_local_stream_of(base), shard));
 }
 
-lsi_sleep_result lsi_local_sleep(lsi_engine_stream *base, uint32_t shard, uint32_t token, int64_t timeout_us)
+static lsi_sleep_result sleep_for(lsi_engine_stream *base, uint32_t shard, uint32_t token, int64_t timeout_us,
+                                  int64_t most)
 {
     const lsi_local *local = lsi_local_of_stream(base);
-    int64_t most = local->base.read_only ? SLEEP_US_UNWOKEN_MAX : SLEEP_US_MAX;
     bool is_cut = timeout_us < 0 || timeout_us > most;
     lsi_sleep_result result;
 
@@ -142,6 +144,17 @@ lsi_sleep_result lsi_local_sleep(lsi_engine_stream *base, uint32_t shard, uint32
         return LSI_WOKEN;
     result = lsi_slot_sleep(slot_to_wait_on(lsi_local_stream_of(base), shard), token, is_cut ? most : timeout_us);
     return is_cut && result == LSI_SLEPT_OUT ? LSI_WOKEN : result;
+}
+
+lsi_sleep_result lsi_local_sleep(lsi_engine_stream *base, uint32_t shard, uint32_t token, int64_t timeout_us)
+{
+    return sleep_for(base, shard, token, timeout_us, base->engine->read_only ? SLEEP_US_UNWOKEN_MAX : SLEEP_US_MAX);
+}
+
+lsi_sleep_result lsi_local_sleep_guarded(lsi_engine_stream *base, uint32_t shard, uint32_t token, int64_t timeout_us)
+{
+    return sleep_for(base, shard, token, timeout_us,
+                     base->engine->read_only ? SLEEP_US_UNWOKEN_MAX : SLEEP_US_GUARDED_MAX);
 }
 
 void lsi_local_wake(lsi_engine_stream *base, uint32_t shard)

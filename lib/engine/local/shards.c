@@ -7,7 +7,7 @@
 #include "base/status.h"
 
 /* Chunk k begins at position 2^k - 1. */
-static lsi_local_shard *at(const lsi_local_shards *shards, uint32_t position)
+lsi_local_shard *lsi_local_shards_at(const lsi_local_shards *shards, uint32_t position)
 {
     uint32_t k = 0;
 
@@ -25,12 +25,12 @@ lsi_local_shard *lsi_local_shards_find(const lsi_local_shards *shards, uint32_t 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
 
-        if (at(shards, middle)->index < index)
+        if (lsi_local_shards_at(shards, middle)->index < index)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < count && at(shards, low)->index == index ? at(shards, low) : NULL;
+    return low < count && lsi_local_shards_at(shards, low)->index == index ? lsi_local_shards_at(shards, low) : NULL;
 }
 
 ls_status lsi_local_shards_add(const lsi_memory *memory, lsi_local_shards *shards, const lsi_catalog_stream *from)
@@ -41,7 +41,7 @@ ls_status lsi_local_shards_add(const lsi_memory *memory, lsi_local_shards *shard
         const lsi_shard *shard = &from->shards[i];
         uint32_t k = 0;
 
-        if (count > 0 && shard->index <= at(shards, count - 1)->index)
+        if (count > 0 && shard->index <= lsi_local_shards_at(shards, count - 1)->index)
             continue;
         while (((count + 1) >> (k + 1)) != 0)
             k++;
@@ -49,7 +49,7 @@ ls_status lsi_local_shards_add(const lsi_memory *memory, lsi_local_shards *shard
             shards->chunks[k] = lsi_alloc_zero(memory, sizeof(lsi_local_shard) << k);
         if (shards->chunks[k] == NULL)
             return lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory for %u shards", from->name, from->shard_count);
-        *at(shards, count) = (lsi_local_shard){
+        *lsi_local_shards_at(shards, count) = (lsi_local_shard){
             .index = shard->index, .is_closed = shard->closed, .first_seqno = shard->first_seqno, .end = shard->end};
         count++;
         atomic_store_explicit(&shards->count, count, memory_order_release);
@@ -62,7 +62,7 @@ void lsi_local_shards_mark_gone(lsi_local_shards *shards, const lsi_catalog_stre
     uint32_t count = atomic_load_explicit(&shards->count, memory_order_relaxed), next = 0;
 
     for (uint32_t i = 0; i < count; i++) {
-        lsi_local_shard *shard = at(shards, i);
+        lsi_local_shard *shard = lsi_local_shards_at(shards, i);
 
         while (next < from->shard_count && from->shards[next].index < shard->index)
             next++;
@@ -78,7 +78,8 @@ ls_status lsi_local_shards_close(const lsi_memory *memory, lsi_local_shards *sha
     ls_status st = LS_OK;
 
     for (uint32_t i = 0; i < count; i++) {
-        ls_status closed = lsi_log_close(atomic_load_explicit(&at(shards, i)->log, memory_order_acquire));
+        lsi_log *log = atomic_load_explicit(&lsi_local_shards_at(shards, i)->log, memory_order_acquire);
+        ls_status closed = lsi_log_close(log);
 
         st = st == LS_OK ? closed : st;
     }

@@ -285,6 +285,14 @@ ls_status lsi_local_state_log(lsi_local_stream *stream, lsi_log **out)
     return st;
 }
 
+lsi_slot *lsi_local_state_slot(const lsi_local_stream *stream)
+{
+    /* Acquire: as state_of. */
+    const struct lsi_local_state *state = atomic_load_explicit(&stream->state, memory_order_acquire);
+
+    return state != NULL ? lsi_log_slot(state->log) : NULL;
+}
+
 /* ---- following it ---- */
 
 static bool is_snapshot(ls_bytes key)

@@ -134,6 +134,11 @@ static void clear_some(lsi_local *local, bool at_once)
     lsi_error_restore(&before);
 }
 
+bool lsi_local_upkeep_is_due(const lsi_local_stream *stream, int64_t passing_us)
+{
+    return is_due(stream->slot, passing_us);
+}
+
 void lsi_local_upkeep_turn(lsi_local_stream *stream)
 {
     lsi_local *local = lsi_local_of_stream(&stream->base);
