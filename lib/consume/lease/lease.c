@@ -12,11 +12,6 @@
 #define TRIES 64
 #define CHANGES_MAX (LSI_LEASE_HEIRS_MAX + 1)
 
-static const lsi_engine_ops *ops_of(const lsi_group *group)
-{
-    return group->stream->engine->ops;
-}
-
 /* ---- looking at one ---- */
 
 static void describe(const lsi_lease_row *row, ls_lease_info *out)
@@ -150,12 +145,12 @@ static ls_status cover(lsi_lease *lease, ls_seqno seqno)
 
     if (lease->is_lost)
         return lost(lease);
-    st = ops_of(lease->group)->shard_state(lease->group->stream, shard, &state);
+    st = lsi_group_ops(lease->group)->shard_state(lease->group->stream, shard, &state);
     if (st == LS_OK && (seqno == LS_SEQNO_NONE || (seqno > state.latest_seqno && state.latest_seqno != LS_SEQNO_NONE)))
         st = lsi_fail(LS_ERR_INVALID_ARGUMENT, "group '%s': shard %" PRIu32 " has no record %" PRIu64 " yet: its last "
                       "one is %" PRIu64, lease->group->name, shard, seqno, state.latest_seqno);
     if (st == LS_OK)
-        st = ops_of(lease->group)->sync_shard(lease->group->stream, shard);
+        st = lsi_group_ops(lease->group)->sync_shard(lease->group->stream, shard);
     return st;
 }
 
@@ -260,7 +255,7 @@ static ls_status decide_end(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX]
     lsi_free(memory, places);
     lsi_free(memory, covered);
     return places != NULL && covered != NULL
-               ? LS_OK : lsi_fail(LS_ERR_NO_MEMORY, "group '%s': no memory for its leases", group->name);
+               ? LS_OK : lsi_group_no_memory(group);
 }
 
 /* What a closed shard holds was synced before it was closed. */
@@ -342,7 +337,7 @@ ls_status lsi_lease_save_step(lsi_lease *lease, ls_seqno seqno, uint32_t note, l
         changes[0] = lsi_lease_change(group->name, &rows[0], &room);
         for (uint32_t i = 0; i < beside.count; i++)
             changes[1 + i] = beside.changes[i];
-        st = ops_of(group)->step(group->stream, changes, 1 + beside.count, puts, put_count, &conflict);
+        st = lsi_group_ops(group)->step(group->stream, changes, 1 + beside.count, puts, put_count, &conflict);
         if (st == LS_OK && conflict == 1 + beside.count) {
             if (!has_moved(puts, put_count)) {
                 lease->row = rows[0];
@@ -364,7 +359,7 @@ static ls_status decide_close(lsi_lease *lease, lsi_lease_row changes[CHANGES_MA
 {
     const lsi_group *group = lease->group;
     lsi_lease_row *row = &changes[0];
-    bool is_wanted = row->wanted != 0 && !ops_of(group)->ticket_is_gone(group->stream->engine, row->wanted);
+    bool is_wanted = row->wanted != 0 && !lsi_group_ops(group)->ticket_is_gone(group->stream->engine, row->wanted);
 
     (void)user;
     (void)count; /* one */

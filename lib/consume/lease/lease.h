@@ -1,5 +1,5 @@
-/* Inside the room: groups and leases (group.c, lease.c), where they begin (start.c), and their rows in the
- * stream's state (row.c).
+/* Inside the room: workers of groups (group.c), what they see (look.c) and take (take.c), and what they do with a lease
+ * (lease.c); where groups begin (start.c), and their rows in the stream's state (row.c).
  *
  * Keys of the state: `groups`, a count that only serialises the making of groups; `group/NAME`, a group's settings;
  * `lease/NAME/<10 digits>`, a row for each shard.
@@ -156,9 +156,29 @@ bool lsi_group_is_settled(lsi_group *group);
  * asked for by nobody, or was left by it. */
 bool lsi_group_is_quiet(const lsi_group *group);
 
+static inline const lsi_engine_ops *lsi_group_ops(const lsi_group *group)
+{
+    return group->stream->engine->ops;
+}
+
+static inline int64_t lsi_group_now_us(const lsi_group *group)
+{
+    return lsi_monotonic_us(&group->stream->engine->env.clock);
+}
+
+/* ---- look.c ---- */
+
 /* Takes the group's rows anew and sees which leases are lost. */
 ls_status lsi_group_look(lsi_group *group);
 ls_status lsi_group_follow_shards(lsi_group *group);
+bool lsi_group_is_gone(const lsi_group *group, uint64_t ticket); /* Nobody's, or another's whose process is gone. */
+lsi_lease *lsi_group_lease_of(const lsi_group *group, uint32_t shard); /* NULL: this worker does not have it */
+void lsi_group_add_lease(lsi_group *group, lsi_lease *lease);
 void lsi_group_forget(lsi_lease *lease); /* takes it out of the list and frees it */
+ls_status lsi_group_no_memory(const lsi_group *group);
+
+/* ---- take.c ---- */
+
+ls_status lsi_group_turn(lsi_group *group);
 
 #endif
