@@ -106,6 +106,7 @@ typedef struct lsi_shard_state {
     ls_seqno latest_seqno;
     int64_t oldest_us, latest_us; /* arrival; 0: not known */
     uint64_t bytes;   /* stored, as the engine counts them */
+    uint32_t segments; /* parts that they are stored in */
     ls_status health; /* LS_OK, LS_ERR_IO, LS_ERR_CORRUPT */
     /* Counted by `append` itself, where no put waits for a sync by itself (else by who knows what was acknowledged, in
      * LSI_COUNT_PUT_): records put alone and in batches, the bytes of keys and data, and payload units above one for each
@@ -122,8 +123,11 @@ typedef enum {
     LSI_COUNTS_SHARD,       /* LSI_COUNT_PUT_RECORDS ...; number: of the shard */
     LSI_COUNTS_PUT_TIMES,   /* a histogram of durations; number: LSI_COUNTS_SINGLE_PUTS ... */
     LSI_COUNTS_MAPPING,     /* consume's; number: of the mapping, a part of its id that is as good as any */
-    LSI_COUNTS_MAPPING_TIMES
+    LSI_COUNTS_MAPPING_TIMES,
+    LSI_COUNTS_GROUP,       /* consume's, as the next; number: made of the name, below LSI_COUNTS_NAMED */
+    LSI_COUNTS_WINDOW
 } lsi_counts_kind;
+#define LSI_COUNTS_NAMED (UINT32_C(1) << 29)
 enum { LSI_COUNTS_SINGLE_PUTS, LSI_COUNTS_BATCHES, LSI_COUNTS_SYNCS };
 enum { LSI_RESULT_OK, LSI_RESULT_PARTIAL, LSI_RESULT_THROTTLED, LSI_RESULT_ERROR, LSI_RESULTS };
 enum { /* of a stream */
@@ -258,6 +262,8 @@ typedef struct lsi_engine_ops {
     ls_status (*tags)(lsi_engine_stream *stream, bool (*each)(void *user, const ls_tag *tag), void *user);
     uint64_t (*generation)(lsi_engine_stream *stream); /* cheap: one atomic load. Of lsi_stream_info. */
     ls_status (*shard_state)(lsi_engine_stream *stream, uint32_t shard, lsi_shard_state *out);
+    /* How many records readers see in the shard from number `first` on, which one of them has. */
+    ls_status (*count_from)(lsi_engine_stream *stream, uint32_t shard, ls_seqno first, uint64_t *out);
     ls_status (*reset_shard)(lsi_engine_stream *stream, uint32_t shard);
     /* As ls_stream_recompress; the time as `maintain`. */
     ls_status (*recompress)(lsi_engine_stream *stream, int64_t timeout_ms, uint64_t *saved_bytes);

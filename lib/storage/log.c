@@ -624,6 +624,7 @@ ls_status lsi_log_state(lsi_log *log, lsi_log_facts *out)
     if (st != LS_OK)
         return st;
     out->bytes = end > list->entries[0].base ? end - list->entries[0].base : 0;
+    out->segments = list->count;
     bool found;
     lsi_frame frame;
     st = lsi_log_last_frame(log, list, end, &found, &frame);

@@ -135,10 +135,13 @@ typedef struct lsi_log_facts {
     ls_seqno oldest, latest;      /* LS_SEQNO_NONE: there is no record */
     int64_t oldest_us, latest_us; /* their arrival; 0 where it is not known: no record, or one that cannot be read */
     uint64_t bytes;               /* of frames, from the first that was not trimmed to the end that readers see */
+    uint32_t segments;
     ls_status health;
     uint64_t put_alone, put_in_batches, put_bytes, put_more_units; /* of the slot (control.h) */
 } lsi_log_facts;
 ls_status lsi_log_state(lsi_log *log, lsi_log_facts *out);
+/* backlog.c: how many records readers see from number `first` on, which one of them has. */
+ls_status lsi_log_count_from(lsi_log *log, ls_seqno first, uint64_t *out);
 
 /* Closing a log for good. `begin` takes append_lock, makes everything durable and lets appends know that they must wait
  * for the outcome; the caller then decides, where lsi_log_config comes from; `end` notes what was decided, and

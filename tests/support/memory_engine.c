@@ -313,6 +313,24 @@ static ls_status op_shard_state(lsi_engine_stream *stream, uint32_t index, lsi_s
     return LS_OK;
 }
 
+static ls_status op_count_from(lsi_engine_stream *stream, uint32_t index, ls_seqno first, uint64_t *out)
+{
+    memory_engine *engine = of_stream(stream);
+    const shard *of;
+
+    *out = 0;
+    lock(engine);
+    of = find(engine, index);
+    if (of == NULL) {
+        unlock(engine);
+        return no_shard(engine, index);
+    }
+    for (size_t i = 0; i < of->count; i++)
+        *out += of->entries[i].seqno >= first && of->entries[i].seqno >= of->oldest;
+    unlock(engine);
+    return LS_OK;
+}
+
 static lsi_budget_word *op_budget(lsi_engine_stream *stream, uint32_t index)
 {
     memory_engine *engine = of_stream(stream);
@@ -792,6 +810,7 @@ static const lsi_engine_ops table = {
     .info = op_info,
     .generation = op_generation,
     .shard_state = op_shard_state,
+    .count_from = op_count_from,
     .counts = op_counts,
     .budget = op_budget,
     .appender_open = op_appender_open,

@@ -12,6 +12,9 @@ _Static_assert(LSI_COUNT_GET_TIMES + LSI_DURATION_WORDS <= LSI_SLOT_COUNT_WORDS,
 _Static_assert(LSI_COUNT_DAMAGED < LSI_SLOT_COUNT_WORDS, "a shard's words fit");
 
 #define MAPPINGS UINT32_C(0x80000000) /* their slots have this bit; the lowest one tells the two kinds apart */
+#define GROUPS UINT32_C(0x40000000)
+#define WINDOWS UINT32_C(0x20000000)
+_Static_assert(LSI_COUNTS_NAMED <= WINDOWS, "numbers leave the bits of their kind alone");
 
 static lsi_slot *slot_of(lsi_local_stream *stream, lsi_counts_kind kind, uint32_t number)
 {
@@ -29,6 +32,12 @@ static lsi_slot *slot_of(lsi_local_stream *stream, lsi_counts_kind kind, uint32_
     case LSI_COUNTS_MAPPING:
     case LSI_COUNTS_MAPPING_TIMES:
         number = MAPPINGS | number << 1 | (kind == LSI_COUNTS_MAPPING_TIMES);
+        break;
+    case LSI_COUNTS_GROUP:
+        number |= GROUPS;
+        break;
+    case LSI_COUNTS_WINDOW:
+        number |= WINDOWS;
         break;
     case LSI_COUNTS_PUT_TIMES:
         break;

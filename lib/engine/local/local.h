@@ -403,6 +403,7 @@ ls_status lsi_local_stream_info(lsi_engine_stream *stream, lsi_stream_info *out)
 uint64_t lsi_local_stream_generation(lsi_engine_stream *stream);
 lsi_budget_word *lsi_local_budget(lsi_engine_stream *stream, uint32_t shard);
 ls_status lsi_local_shard_state(lsi_engine_stream *stream, uint32_t shard, lsi_shard_state *out);
+ls_status lsi_local_count_from(lsi_engine_stream *stream, uint32_t shard, ls_seqno first, uint64_t *out);
 ls_status lsi_local_reset_shard(lsi_engine_stream *stream, uint32_t shard);
 
 /* state.c */

@@ -427,6 +427,7 @@ static const lsi_engine_ops local_ops = {
     .tags = lsi_local_tags,
     .generation = lsi_local_stream_generation,
     .shard_state = lsi_local_shard_state,
+    .count_from = lsi_local_count_from,
     .reset_shard = lsi_local_reset_shard,
     .recompress = lsi_local_recompress,
     .reshard = lsi_local_reshard,

@@ -511,10 +511,25 @@ ls_status lsi_local_shard_state(lsi_engine_stream *base, uint32_t shard, lsi_sha
     if (st != LS_OK)
         return lsi_local_stream_explain(stream, shard, st);
     *out = (lsi_shard_state){.oldest_seqno = facts.oldest, .latest_seqno = facts.latest, .oldest_us = facts.oldest_us,
-                             .latest_us = facts.latest_us, .bytes = facts.bytes, .health = facts.health,
+                             .latest_us = facts.latest_us, .bytes = facts.bytes, .segments = facts.segments,
+                             .health = facts.health,
                              .put_alone = facts.put_alone, .put_in_batches = facts.put_in_batches,
                              .put_bytes = facts.put_bytes, .put_more_units = facts.put_more_units};
     return LS_OK;
+}
+
+ls_status lsi_local_count_from(lsi_engine_stream *base, uint32_t shard, ls_seqno first, uint64_t *out)
+{
+    lsi_local_stream *stream = lsi_local_stream_of(base);
+    lsi_log *log;
+    ls_status st = lsi_local_stream_check(stream);
+
+    if (st == LS_OK)
+        st = lsi_local_stream_log(stream, shard, &log);
+    if (st != LS_OK)
+        return st;
+    st = lsi_log_count_from(log, first, out);
+    return st == LS_OK ? LS_OK : lsi_local_stream_explain(stream, shard, st);
 }
 
 ls_status lsi_local_reset_shard(lsi_engine_stream *base, uint32_t shard)
