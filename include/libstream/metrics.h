@@ -5,9 +5,11 @@
  * COUNTERS OF THE STORE begin with `libstream_`. They live in memory that all processes share which have the store
  * open: each adds to the same words, so that any of them sees the sum, and a process that ends, or is killed, leaves
  * what it counted. They begin at 0 when the machine is started, or when the store's control file is made anew; a stream
- * that is deleted takes its own along. A counter is exact once the call that it counts has returned; a snapshot is no
- * cut through all of them at one moment. Times of puts and reads are measured of a sample: of each call that stores or
- * gives 64 records, and of one call for each 64 records otherwise; in a store whose mode is SYNC, of each put.
+ * that is deleted takes its own along, and whoever makes a group or a window operator again under its name counts on.
+ * A counter is exact once the call that it counts has returned; a snapshot is no cut through all of them at one moment.
+ * Leases are counted by group, not by worker, whose names are any; windows, of operators that have a name. Times of
+ * puts and reads are measured of a sample: of each call that stores or gives 64 records, and of one call for each 64
+ * records otherwise; in a store whose mode is SYNC, of each put.
  *
  * What a store that was opened for reading only counts stays with it, and it sees no other's counters; gauges, which
  * are looked up (what a log takes, how far a consumer is behind), are right there, too.

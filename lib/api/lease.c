@@ -252,7 +252,7 @@ ls_status ls_stream_list_leases(ls_stream *stream, const char *group, ls_lease_l
     if (list == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory for a list of leases", stream->name);
     list->memory = stream->store->env.memory;
-    st = lsi_lease_list(stream->stream, group, &list->infos, &list->count);
+    st = lsi_lease_list(stream->stream, group, &list->infos, NULL, &list->count);
     if (st != LS_OK) {
         ls_lease_list_free(list);
         return st;

@@ -54,6 +54,12 @@ void lsi_iterator_cancel(lsi_iterator *iterator);
 ls_status lsi_iterator_place(lsi_iterator *iterator, char *buffer, size_t capacity, size_t *needed);
 ls_status lsi_iterator_event_fd(lsi_iterator *iterator, int32_t *out);
 
+/* ---- counts.c ---- */
+
+/* The number by which something of that name is counted, LSI_COUNTS_GROUP or _WINDOW: whoever makes the name again
+ * counts on. */
+uint32_t lsi_counts_number(const char *name);
+
 /* ---- subscribe.c: any thread ---- */
 
 ls_status lsi_consumer_find(lsi_engine_stream *stream, const char *name, lsi_consumer *out);
@@ -117,9 +123,16 @@ ls_status lsi_lease_step(const lsi_checkpoint *marks, uint32_t count, lsi_step_p
 lsi_engine_stream *lsi_lease_stream(const lsi_lease *lease);
 ls_status lsi_lease_end(lsi_lease *lease);
 ls_status lsi_lease_close(lsi_lease *lease); /* Accepts NULL. */
-/* As ls_stream_list_leases: the caller's with lsi_free. */
-ls_status lsi_lease_list(lsi_engine_stream *stream, const char *group, ls_lease_info **out, uint32_t *count);
-/* The names of the stream's groups, those of mappings among them, in byte order, until `each` answers false; it calls nothing of the stream. */
+/* As ls_stream_list_leases: the caller's with lsi_free. And of each lease, unless `records` is NULL, how many records
+ * are not finished, UINT64_MAX: not known; the caller's too. */
+ls_status lsi_lease_list(lsi_engine_stream *stream, const char *group, ls_lease_info **out, uint64_t **records,
+                         uint32_t *count);
+enum { /* the words of LSI_COUNTS_GROUP: of leases, and checkpoints by what became of them */
+    LSI_GROUP_COUNT_TAKEN, LSI_GROUP_COUNT_LOST,
+    LSI_GROUP_COUNT_SAVED, LSI_GROUP_COUNT_REFUSED, LSI_GROUP_COUNT_FAILED
+};
+/* The names of the stream's groups, those of mappings among them, in byte order, until `each` answers false; it calls
+ * nothing of the stream. */
 ls_status lsi_group_each(lsi_engine_stream *stream, bool (*each)(void *user, const char *name), void *user);
 
 /* ---- filter.c: which records pass the filters of a mapping. One thread at a time ---- */
@@ -280,5 +293,16 @@ ls_status lsi_window_finish(lsi_window *window);
 ls_status lsi_window_flush(lsi_window *window);
 void lsi_window_describe(const lsi_window *window, ls_window_info *out);
 ls_status lsi_window_remove(lsi_engine_stream *stream, const char *name);
+
+/* ---- window/listing.c: any thread ---- */
+
+enum { LSI_WINDOW_COUNT_LATE }; /* the words of LSI_COUNTS_WINDOW, of those with a name */
+/* The names of the stream's window operators, in byte order, until `each` answers false; it calls nothing of the
+ * stream. */
+ls_status lsi_window_each(lsi_engine_stream *stream, bool (*each)(void *user, const char *name), void *user);
+/* The watermarks of one, as they were stored last, of each shard that has one and has not ended. `each` calls nothing
+ * of the stream. */
+ls_status lsi_window_watermarks(lsi_engine_stream *stream, const char *name,
+                                void (*each)(void *user, uint32_t shard, int64_t watermark_ms), void *user);
 
 #endif

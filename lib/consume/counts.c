@@ -7,7 +7,13 @@
 
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/status.h"
+
+uint32_t lsi_counts_number(const char *name)
+{
+    return (uint32_t)(lsi_sum64(name, strlen(name), 0) % LSI_COUNTS_NAMED);
+}
 
 #define CALLS_AT_ONCE 64u
 #define MEASURED_EVERY 64u /* records; a call that gives none counts as one */

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "api/api.h"
 #include "support/exposition.h"
 
 #define BEGIN INT64_C(1700000000000000)
@@ -13,7 +14,8 @@ static int64_t the_time;
 
 static int64_t tell_time(void *user)
 {
-    return *(const int64_t *)user;
+    (void)user;
+    return the_time;
 }
 
 typedef struct gathered {
@@ -70,15 +72,26 @@ static double calls_of(const exposition *read, const char *result)
     return exposition_value(read, "libstream_mapping_invocations_total", labels);
 }
 
-static ls_stream *clocked_stream(fixture *fx)
+/* All of its times, those of waits and limits too, are the test's. */
+static ls_status open_clocked(fixture *fx, ls_store **out)
 {
-    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    lsi_env env;
 
+    lsi_env_default(&env);
+    env.clock = (lsi_clock){tell_time, tell_time, NULL, NULL};
+    return lsi_store_open_env(fx->location, NULL, &env, out);
+}
+
+static void clock_store(fixture *fx)
+{
     assert_int_equal(ls_store_close(fx->store), LS_OK);
     the_time = BEGIN;
-    options.clock = tell_time;
-    options.clock_user = &the_time;
-    assert_int_equal(ls_store_open(fx->location, &options, &fx->store), LS_OK);
+    assert_int_equal(open_clocked(fx, &fx->store), LS_OK);
+}
+
+static ls_stream *clocked_stream(fixture *fx)
+{
+    clock_store(fx);
     return make_stream(fx, "s", 1);
 }
 
@@ -132,8 +145,10 @@ static void lag_grows_while_a_batch_is_not_finished(void **state)
 
     assert_int_equal(ls_mapping_create(stream, "m", &horizon, NULL), LS_OK);
     assert_true(value_now(fx->store, "libstream_consumer_lag_seconds", labels) == 0); /* an empty stream */
+    assert_true(value_now(fx->store, "libstream_consumer_lag_records", labels) == 0);
     put_numbers(stream, 3);
     assert_true(value_now(fx->store, "libstream_consumer_lag_seconds", labels) == 0);
+    assert_true(value_now(fx->store, "libstream_consumer_lag_records", labels) == 3);
     the_time += 10000000;
     assert_true(value_now(fx->store, "libstream_consumer_lag_seconds", labels) == 10);
     run_mapping(stream, stop);
@@ -142,6 +157,46 @@ static void lag_grows_while_a_batch_is_not_finished(void **state)
     run_mapping(stream, finish);
     the_time += 60000000;
     assert_true(value_now(fx->store, "libstream_consumer_lag_seconds", labels) == 0); /* the last record is old */
+    assert_true(value_now(fx->store, "libstream_consumer_lag_records", labels) == 0);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* Goal: lag counts records, not numbers, of which some are passed over where nobody knows which were given. Method: the
+ * control file goes, in which that stands. */
+static void lag_counts_no_numbers_that_were_never_given(void **state)
+{
+    const ls_position horizon = {.kind = LS_TRIM_HORIZON};
+    const char *labels = "consumer=\"m\"," SHARD0;
+    fixture *fx = *state;
+    ls_producer *producer = NULL;
+    ls_stream *stream;
+    ls_record_id first, second;
+
+    if (in_memory)
+        skip();
+    stream = make_stream(fx, "s", 1);
+    assert_int_equal(ls_mapping_create(stream, "m", &horizon, NULL), LS_OK);
+    put_numbers(stream, 3);
+    assert_true(value_now(fx->store, "libstream_log_segments", SHARD0) == 1);
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put(producer, text("k"), text("{\"n\":0}"), NULL, &first), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(fx->store), LS_OK);
+    assert_int_equal(unlink(temp_path(&fx->temp, "store/control")), 0);
+
+    assert_int_equal(ls_store_open(fx->location, NULL, &fx->store), LS_OK);
+    assert_int_equal(ls_stream_open(fx->store, "s", &stream), LS_OK);
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put(producer, text("k"), text("{\"n\":1}"), NULL, &second), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_true(second.seqno > first.seqno + 1);
+    assert_true(value_now(fx->store, "libstream_log_segments", SHARD0) == 2);
+    assert_true(value_now(fx->store, "libstream_consumer_lag_records", labels) == 5);
+    put_numbers(stream, 2);
+    assert_true(value_now(fx->store, "libstream_consumer_lag_records", labels) == 7);
+    run_mapping(stream, finish);
+    assert_true(value_now(fx->store, "libstream_consumer_lag_records", labels) == 0);
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
@@ -155,16 +210,211 @@ static void a_group_has_lag_and_owners(void **state)
     ls_group *group = NULL;
 
     options.worker = "w";
-    put_numbers(stream, 1);
+    put_numbers(stream, 2);
     assert_int_equal(ls_group_open(stream, "g", &options, &group), LS_OK);
     assert_int_equal(ls_group_next(group, 5000, &event), LS_OK);
     the_time += 5000000;
     assert_true(value_now(fx->store, "libstream_leases_owned", "consumer=\"g\",stream=\"s\",worker=\"w\"") == 1);
     assert_true(value_now(fx->store, "libstream_consumer_lag_seconds", labels) == 5);
-    assert_int_equal(ls_lease_checkpoint(event.lease, 1, UINT32_MAX), LS_OK);
+    assert_true(value_now(fx->store, "libstream_consumer_lag_records", labels) == 2);
+    assert_int_equal(ls_lease_checkpoint(event.lease, 2, 0), LS_OK); /* the second is not finished */
+    assert_true(value_now(fx->store, "libstream_consumer_lag_records", labels) == 1);
+    assert_int_equal(ls_lease_checkpoint(event.lease, 2, UINT32_MAX), LS_OK);
     assert_true(value_now(fx->store, "libstream_consumer_lag_seconds", labels) == 0);
+    assert_true(value_now(fx->store, "libstream_consumer_lag_records", labels) == 0);
     assert_int_equal(ls_group_close(group), LS_OK);
     assert_true(isnan(value_now(fx->store, "libstream_leases_owned", "consumer=\"g\",stream=\"s\",worker=\"w\"")));
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+#define GROUP "consumer=\"g\""
+#define FAILOVER_MS 1000u
+
+static ls_group *open_worker(ls_stream *stream)
+{
+    ls_group_options options = LS_GROUP_OPTIONS_INIT;
+    ls_group *group = NULL;
+
+    options.failover_ms = FAILOVER_MS;
+    assert_int_equal(ls_group_open(stream, "g", &options, &group), LS_OK);
+    return group;
+}
+
+static ls_group_event event_of(ls_group *group)
+{
+    ls_group_event event = LS_GROUP_EVENT_INIT;
+
+    assert_int_equal(ls_group_next(group, 0, &event), LS_OK);
+    return event;
+}
+
+static bool takes_a_lease_and_dies(void *user)
+{
+    fixture *fx = user;
+    ls_store *store = NULL;
+    ls_stream *stream = NULL;
+    ls_group_event event;
+
+    if (open_clocked(fx, &store) != LS_OK || ls_stream_open(store, "s", &stream) != LS_OK)
+        return false;
+    event = event_of(open_worker(stream));
+    return event.kind == LS_GROUP_TAKEN && ls_lease_checkpoint(event.lease, 1, UINT32_MAX) == LS_OK;
+}
+
+/* Goal: what becomes of leases and of checkpoints is counted, of all workers, those that are gone too. Method: one
+ * dies, one stops and is replaced. */
+static void leases_and_checkpoints_are_counted(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = clocked_stream(fx);
+    ls_group *slow, *quick;
+    ls_group_event had, event;
+    exposition *read;
+    double died = in_memory ? 0 : 1;
+
+    put_numbers(stream, 2);
+    if (!in_memory)
+        in_fork_child(takes_a_lease_and_dies, fx);
+    slow = open_worker(stream);
+    had = event_of(slow);
+    assert_int_equal(had.kind, LS_GROUP_TAKEN);
+    assert_int_equal(ls_lease_checkpoint(had.lease, 1, UINT32_MAX), LS_OK);
+    assert_int_equal(ls_lease_checkpoint(had.lease, 3, UINT32_MAX), LS_ERR_INVALID_ARGUMENT);
+    quick = open_worker(stream);
+    (void)event_of(quick);
+    the_time += 2 * FAILOVER_MS * 1000;
+    event = event_of(quick);
+    assert_int_equal(event.kind, LS_GROUP_TAKEN);
+    assert_int_equal(ls_lease_checkpoint(had.lease, 2, UINT32_MAX), LS_ERR_LEASE_LOST);
+    assert_int_equal(event_of(slow).kind, LS_GROUP_LOST);
+    assert_int_equal(ls_lease_checkpoint(had.lease, 2, UINT32_MAX), LS_ERR_LEASE_LOST);
+
+    read = exposition_of(fx->store);
+    assert_true(exposition_value(read, "libstream_leases_taken_total", GROUP ",stream=\"s\"") == died + 2);
+    assert_true(exposition_value(read, "libstream_leases_lost_total", GROUP ",stream=\"s\"") == 1);
+    assert_true(exposition_value(read, "libstream_checkpoint_total", GROUP ",result=\"ok\",stream=\"s\"") == died + 1);
+    assert_true(exposition_value(read, "libstream_checkpoint_total", GROUP ",result=\"lost\",stream=\"s\"") == 2);
+    assert_true(exposition_value(read, "libstream_checkpoint_total", GROUP ",result=\"error\",stream=\"s\"") == 1);
+    exposition_free(read);
+    assert_int_equal(ls_lease_close(had.lease), LS_OK);
+    assert_int_equal(ls_lease_close(event.lease), LS_OK);
+    assert_int_equal(ls_group_close(slow), LS_OK);
+    assert_int_equal(ls_group_close(quick), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static int32_t time_in_data(const ls_record *record, int64_t *time_ms, void *user)
+{
+    char digits[32] = "";
+
+    (void)user;
+    memcpy(digits, record->data.data, record->data.size);
+    *time_ms = strtoll(digits, NULL, 10);
+    return 1;
+}
+
+static ls_window_answer pass_over(const ls_window_result *result, void *user)
+{
+    (void)result;
+    (void)user;
+    return LS_WINDOW_GO_ON;
+}
+
+static void put_time(ls_stream *stream, const char *ms)
+{
+    ls_producer *producer = NULL;
+
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put(producer, text("k"), text(ms), NULL, NULL), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+}
+
+/* Goal: late records are counted over all who had the name; watermarks are those that were stored, whoever looks. */
+static void late_records_and_watermarks_of_windows_are_told(void **state)
+{
+    const char *late = "operator=\"w\",stream=\"s\"", *watermark = "operator=\"w\"," SHARD0;
+    ls_window_run_options run = LS_WINDOW_RUN_OPTIONS_INIT;
+    ls_window_options options = LS_WINDOW_OPTIONS_INIT;
+    ls_store_options reading = LS_STORE_OPTIONS_INIT;
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    ls_window *window = NULL;
+
+    options.kind = LS_WINDOW_TUMBLING;
+    options.size_ms = 1000;
+    options.delay_ms = 250;
+    options.flags = LS_WINDOW_ONE_KEY;
+    options.time_of = time_in_data;
+    options.result = pass_over;
+    options.idle_timeout_ms = LS_WINDOW_NEVER_IDLE;
+    run.flags = LS_WINDOW_UNTIL_CAUGHT_UP;
+    assert_true(isnan(value_now(fx->store, "libstream_window_late_records_total", late)));
+    assert_int_equal(ls_window_open(stream, "w", &options, &window), LS_OK);
+    assert_true(isnan(value_now(fx->store, "libstream_window_watermark_timestamp_seconds", watermark)));
+    put_time(stream, "20000");
+    assert_int_equal(ls_window_run(window, &run), LS_OK);
+    assert_true(value_now(fx->store, "libstream_window_late_records_total", late) == 0);
+    assert_true(value_now(fx->store, "libstream_window_watermark_timestamp_seconds", watermark) == 19.75);
+    for (int i = 0; i < 2; i++) {
+        put_time(stream, "3000");
+        assert_int_equal(ls_window_run(window, &run), LS_OK);
+        assert_int_equal(ls_window_close(window), LS_OK);
+        assert_int_equal(ls_window_open(stream, "w", &options, &window), LS_OK);
+    }
+    assert_true(value_now(fx->store, "libstream_window_late_records_total", late) == 2);
+    assert_int_equal(ls_window_close(window), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    if (in_memory)
+        return;
+    assert_int_equal(ls_store_close(fx->store), LS_OK);
+    reading.flags = LS_STORE_READ_ONLY;
+    assert_int_equal(ls_store_open(fx->location, &reading, &fx->store), LS_OK);
+    assert_true(value_now(fx->store, "libstream_window_watermark_timestamp_seconds", watermark) == 19.75);
+}
+
+static double refusals(ls_store *store, const char *limit)
+{
+    char labels[100];
+
+    snprintf(labels, sizeof labels, "limit=\"%s\"," SHARD0, limit);
+    return value_now(store, "libstream_get_throttled_calls_total", labels);
+}
+
+/* Goal: reads that a limit refuses are counted, by limit. Method: a clock that stands. */
+static void reads_that_a_limit_refuses_are_counted(void **state)
+{
+    static char large[50000];
+    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+    const ls_batch *batch;
+    fixture *fx = *state;
+    ls_iterator *iterator = NULL;
+    ls_producer *producer = NULL;
+    ls_stream *stream = NULL;
+
+    clock_store(fx);
+    options.mode = LS_STREAM_PROVISIONED;
+    options.read_calls_per_second = 3;
+    options.read_bytes_per_second = 10000;
+    assert_int_equal(ls_stream_create(fx->store, "s", &options), LS_OK);
+    assert_int_equal(ls_stream_open(fx->store, "s", &stream), LS_OK);
+    assert_int_equal(ls_iterator_open(stream, 0, NULL, NULL, &iterator), LS_OK);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_ERR_THROTTLED);
+    assert_true(refusals(fx->store, "calls") == 2);
+    assert_true(refusals(fx->store, "bytes") == 0);
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put(producer, text("k"), (ls_bytes){large, sizeof large}, NULL, NULL), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    the_time += 1000000;
+    assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+    assert_int_equal(ls_batch_count(batch), 1);
+    assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_ERR_THROTTLED);
+    assert_true(refusals(fx->store, "calls") == 2);
+    assert_true(refusals(fx->store, "bytes") == 1);
+    assert_true(value_now(fx->store, "libstream_get_calls_total", "result=\"throttled\",stream=\"s\"") == 3);
+    ls_iterator_close(iterator);
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
@@ -227,7 +477,11 @@ int main(void)
 {
     const struct CMUnitTest consumers[] = {
         TEST(lag_grows_while_a_batch_is_not_finished),
+        TEST(lag_counts_no_numbers_that_were_never_given),
         TEST(a_group_has_lag_and_owners),
+        TEST(leases_and_checkpoints_are_counted),
+        TEST(late_records_and_watermarks_of_windows_are_told),
+        TEST(reads_that_a_limit_refuses_are_counted),
 #ifdef LSI_HAVE_YAJL
         TEST(a_mapping_counts_what_becomes_of_each_record),
 #endif

@@ -276,7 +276,7 @@ static ls_lease_info info_of(world *of, uint32_t shard)
     ls_lease_info *infos, found = LS_LEASE_INFO_INIT;
     uint32_t count;
 
-    assert_int_equal(lsi_lease_list(of->stream, "g", &infos, &count), LS_OK);
+    assert_int_equal(lsi_lease_list(of->stream, "g", &infos, NULL, &count), LS_OK);
     for (uint32_t i = 0; i < count; i++)
         if (infos[i].shard == shard)
             found = infos[i];
@@ -588,13 +588,13 @@ static void a_deleted_group_ends_its_workers(bool is_local)
     (void)look(&of, ann);
     assert_int_equal(lsi_group_delete(of.stream, "g"), LS_OK);
     assert_int_equal(lsi_group_delete(of.stream, "g"), LS_ERR_NOT_FOUND);
-    assert_int_equal(lsi_lease_list(of.stream, "g", &infos, &count), LS_ERR_NOT_FOUND);
+    assert_int_equal(lsi_lease_list(of.stream, "g", &infos, NULL, &count), LS_ERR_NOT_FOUND);
     assert_int_equal(lsi_group_next(ann->group, 0, &event), LS_OK);
     assert_int_equal(event.kind, LS_GROUP_LOST);
     assert_int_equal(lsi_group_next(ann->group, 0, &event), LS_OK);
     assert_int_equal(event.kind, LS_GROUP_LOST);
     assert_int_equal(lsi_group_next(ann->group, 0, &event), LS_ERR_NOT_FOUND);
-    assert_int_equal(lsi_lease_list(of.stream, "g", &infos, &count), LS_ERR_NOT_FOUND);
+    assert_int_equal(lsi_lease_list(of.stream, "g", &infos, NULL, &count), LS_ERR_NOT_FOUND);
     lsi_group_cancel(ann->group);
     assert_int_equal(lsi_group_next(ann->group, -1, &event), LS_ERR_CANCELLED);
     end(&of);

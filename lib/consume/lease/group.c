@@ -246,6 +246,8 @@ ls_status lsi_group_open(lsi_engine_stream *stream, const char *name, const lsi_
     group->is_guarded = config->is_guarded;
     if (st == LS_OK)
         st = find_or_make(stream, name, config, &group->settings);
+    if (st == LS_OK)
+        group->counts = stream->engine->ops->counts(stream, LSI_COUNTS_GROUP, lsi_counts_number(name));
     if (st != LS_OK) {
         lsi_free(&env->memory, group);
         return st;

@@ -50,7 +50,7 @@ void lsi_lease_describe(const lsi_lease *lease, ls_lease_info *out)
 
 static ls_status lost(lsi_lease *lease)
 {
-    lease->is_lost = true;
+    lsi_group_lose(lease);
     return lsi_fail(LS_ERR_LEASE_LOST, "group '%s': another worker has the lease of shard %" PRIu32, lease->group->name,
                     lease->row.place.shard);
 }
@@ -154,12 +154,21 @@ static ls_status cover(lsi_lease *lease, ls_seqno seqno)
     return st;
 }
 
+/* What became of a checkpoint, which is counted. */
+static ls_status counted(const lsi_lease *lease, ls_status st)
+{
+    lsi_group_count(lease->group, st == LS_OK                ? LSI_GROUP_COUNT_SAVED
+                                  : st == LS_ERR_LEASE_LOST ? LSI_GROUP_COUNT_REFUSED
+                                                             : LSI_GROUP_COUNT_FAILED);
+    return st;
+}
+
 ls_status lsi_lease_checkpoint(lsi_lease *lease, ls_seqno seqno, uint32_t sub_seqno)
 {
     const place to = {seqno, sub_seqno};
     ls_status st = cover(lease, seqno);
 
-    return st == LS_OK ? change(lease, decide_checkpoint, &to) : st;
+    return counted(lease, st == LS_OK ? change(lease, decide_checkpoint, &to) : st);
 }
 
 lsi_engine_stream *lsi_lease_stream(const lsi_lease *lease)
@@ -223,6 +232,8 @@ ls_status lsi_lease_step(const lsi_checkpoint *marks, uint32_t count, lsi_step_p
                                : lsi_fail(LS_ERR_BUSY, "leases are changed again and again");
         }
     }
+    for (uint32_t i = 0; i < count && !(st == LS_OK && has_moved(puts, put_count)); i++)
+        (void)counted(marks[i].lease, st);
     lsi_free(memory, rows);
     lsi_free(memory, rooms);
     lsi_free(memory, changes);
@@ -280,7 +291,7 @@ ls_status lsi_lease_end(lsi_lease *lease)
 {
     ls_status st = prepare_end(lease);
 
-    return st == LS_OK ? change(lease, decide_end, NULL) : st;
+    return counted(lease, st == LS_OK ? change(lease, decide_end, NULL) : st);
 }
 
 /* ---- what a mapping saves ---- */
@@ -311,11 +322,13 @@ ls_status lsi_lease_save(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_le
     const saved to = {seqno, note};
     ls_status st = seqno == LS_SEQNO_END ? prepare_end(lease) : LS_OK;
 
-    return st == LS_OK ? change_with(lease, decide_save, &to, beside) : st;
+    if (st == LS_OK)
+        st = change_with(lease, decide_save, &to, beside);
+    return seqno != LS_SEQNO_NONE ? counted(lease, st) : st;
 }
 
-ls_status lsi_lease_save_step(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_lease_beside beside,
-                              lsi_step_put *puts, uint32_t put_count)
+static ls_status save_step(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_lease_beside beside,
+                           lsi_step_put *puts, uint32_t put_count)
 {
     const saved to = {seqno, note};
     lsi_group *group = lease->group;
@@ -351,6 +364,14 @@ ls_status lsi_lease_save_step(lsi_lease *lease, ls_seqno seqno, uint32_t note, l
             return st;
     }
     return is_changed_again_and_again(lease);
+}
+
+ls_status lsi_lease_save_step(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_lease_beside beside,
+                              lsi_step_put *puts, uint32_t put_count)
+{
+    ls_status st = save_step(lease, seqno, note, beside, puts, put_count);
+
+    return seqno == LS_SEQNO_NONE || (st == LS_OK && has_moved(puts, put_count)) ? st : counted(lease, st);
 }
 
 /* ---- giving it back ---- */
@@ -406,18 +427,23 @@ ls_status lsi_lease_leave(lsi_lease *lease)
 
 /* ---- listing ---- */
 
-/* How old the first record is that is not covered. */
-static int64_t behind_ms(lsi_engine_stream *stream, const ls_lease_info *of)
+/* How old the first record is that is not covered, and, unless `records` is NULL, how many there are from it on. */
+static void find_lag(lsi_engine_stream *stream, ls_lease_info *of, uint64_t *records)
 {
     const lsi_engine_ops *ops = stream->engine->ops;
+    int64_t now_us = lsi_wall_us(&stream->engine->env.clock);
+    bool has_ended = of->state == LS_LEASE_ENDED;
     lsi_error_state before;
     lsi_reader *reader;
     lsi_read read = {0};
-    int64_t ms = -1, now_us = lsi_wall_us(&stream->engine->env.clock);
+    uint64_t count;
     ls_status st;
 
-    if (of->state == LS_LEASE_ENDED)
-        return 0;
+    of->millis_behind_latest = has_ended ? 0 : -1;
+    if (records != NULL)
+        *records = has_ended ? 0 : UINT64_MAX;
+    if (has_ended)
+        return;
     lsi_error_save(&before);
     st = ops->reader_open(stream, of->shard, LSI_READER_ONE_OF_MANY, &reader);
     if (st == LS_OK) {
@@ -427,20 +453,26 @@ static int64_t behind_ms(lsi_engine_stream *stream, const ls_lease_info *of)
         if (st == LS_ERR_TRIMMED) /* It stands at the oldest record now. */
             st = ops->read(reader, 1, 1, &read);
         if (st == LS_OK)
-            ms = read.count == 0 || read.records[0].arrival_us >= now_us
-                     ? 0 : (now_us - read.records[0].arrival_us + 999) / 1000;
+            of->millis_behind_latest = read.count == 0 || read.records[0].arrival_us >= now_us
+                                           ? 0 : (now_us - read.records[0].arrival_us + 999) / 1000;
+        if (st == LS_OK && records != NULL && read.count == 0)
+            *records = 0;
+        else if (st == LS_OK && records != NULL &&
+                 ops->count_from(stream, of->shard, read.records[0].seqno, &count) == LS_OK)
+            *records = count;
         ops->reader_close(reader);
     }
     lsi_error_restore(&before); /* It is not known, then. */
-    return ms;
 }
 
-ls_status lsi_lease_list(lsi_engine_stream *stream, const char *group, ls_lease_info **out, uint32_t *count)
+ls_status lsi_lease_list(lsi_engine_stream *stream, const char *group, ls_lease_info **out, uint64_t **records,
+                         uint32_t *count)
 {
     const lsi_memory *memory = &stream->engine->env.memory;
     lsi_group_settings settings;
     lsi_lease_row *rows = NULL;
     ls_lease_info *infos = NULL;
+    uint64_t *lags = NULL;
     ls_status st = lsi_group_find(stream, group, &settings);
 
     if (st == LS_OK && settings.version == LSI_STATE_NONE)
@@ -450,15 +482,22 @@ ls_status lsi_lease_list(lsi_engine_stream *stream, const char *group, ls_lease_
     if (st != LS_OK)
         return st;
     infos = lsi_alloc_zero(memory, *count * sizeof(*infos));
-    for (uint32_t i = 0; infos != NULL && i < *count; i++) {
+    if (records != NULL)
+        lags = lsi_alloc(memory, ((size_t)*count + 1) * sizeof(*lags));
+    for (uint32_t i = 0; infos != NULL && (records == NULL || lags != NULL) && i < *count; i++) {
         describe(&rows[i], &infos[i]);
         infos[i].owner_lives =
             rows[i].owner != 0 && !stream->engine->ops->ticket_is_gone(stream->engine, rows[i].owner);
-        infos[i].millis_behind_latest = behind_ms(stream, &infos[i]);
+        find_lag(stream, &infos[i], lags != NULL ? &lags[i] : NULL);
     }
     lsi_free(memory, rows);
-    if (infos == NULL)
-        return lsi_fail(LS_ERR_NO_MEMORY, "group '%s': no memory for a list of its leases", group);
-    *out = infos;
-    return LS_OK;
+    if (infos != NULL && (records == NULL || lags != NULL)) {
+        *out = infos;
+        if (records != NULL)
+            *records = lags;
+        return LS_OK;
+    }
+    lsi_free(memory, infos);
+    lsi_free(memory, lags);
+    return lsi_fail(LS_ERR_NO_MEMORY, "group '%s': no memory for a list of its leases", group);
 }

@@ -16,6 +16,7 @@
 #include "consume/consume.h"
 #include "consume/lease/rules.h"
 #include "engine/engine.h"
+#include "metrics/metrics.h"
 
 /* ---- row.c ---- */
 
@@ -128,6 +129,7 @@ struct lsi_group {
     lsi_group_settings settings;
     uint64_t ticket;
     uint64_t mapping; /* its id; 0: none */
+    lsi_engine_count *counts; /* LSI_COUNTS_GROUP; NULL: nobody can be told */
     uint32_t failover_ms, handover_ms, leases_max;
     bool is_guarded;
     lsi_lock lock; /* LSI_RANK_LOCAL: `leases`, for those who renew; one thread changes it */
@@ -175,6 +177,12 @@ bool lsi_group_is_gone(const lsi_group *group, uint64_t ticket); /* Nobody's, or
 lsi_lease *lsi_group_lease_of(const lsi_group *group, uint32_t shard); /* NULL: this worker does not have it */
 void lsi_group_add_lease(lsi_group *group, lsi_lease *lease);
 void lsi_group_forget(lsi_lease *lease); /* takes it out of the list and frees it */
+void lsi_group_lose(lsi_lease *lease);   /* it is another's, or nobody's any more */
+static inline void lsi_group_count(const lsi_group *group, uint32_t word)
+{
+    if (group->counts != NULL)
+        lsi_count(&group->counts[word], 1);
+}
 ls_status lsi_group_no_memory(const lsi_group *group);
 
 /* ---- take.c ---- */

@@ -53,6 +53,13 @@ void lsi_group_forget(lsi_lease *lease)
     lsi_free(&group->stream->engine->env.memory, lease);
 }
 
+void lsi_group_lose(lsi_lease *lease)
+{
+    if (!lease->is_lost)
+        lsi_group_count(lease->group, LSI_GROUP_COUNT_LOST);
+    lease->is_lost = true;
+}
+
 void lsi_group_renew(lsi_group *group)
 {
     lsi_lock_hold(&group->lock, LSI_RANK_LOCAL);
@@ -135,7 +142,7 @@ static void see_losses(lsi_group *group)
             continue;
         /* A counter of our own that is higher is of a change whose answer was lost. */
         if (row == NULL || row->owner != group->ticket || row->counter < at->row.counter)
-            at->is_lost = true;
+            lsi_group_lose(at);
         else
             at->row = *row;
     }
@@ -152,7 +159,7 @@ ls_status lsi_group_look(lsi_group *group)
 
     if (st == LS_OK && (group->settings.version == LSI_STATE_NONE || group->settings.mapping != group->mapping)) {
         for (lsi_lease *at = group->leases; at != NULL; at = at->next)
-            at->is_lost = true;
+            lsi_group_lose(at);
         return lsi_fail(LS_ERR_NOT_FOUND, "%s '%s' was deleted", group->mapping != 0 ? "mapping" : "group",
                         group->name);
     }

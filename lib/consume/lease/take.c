@@ -135,6 +135,7 @@ static ls_status hold(lsi_group *group, const lsi_lease_row *row, lsi_budget_wor
     atomic_store_explicit(&words[LSI_LEASE_LIMIT], group->leases_max, memory_order_relaxed);
     atomic_fetch_add_explicit(&words[LSI_LEASE_BEAT], 1, memory_order_relaxed);
     lsi_group_add_lease(group, lease);
+    lsi_group_count(group, LSI_GROUP_COUNT_TAKEN);
     return LS_OK;
 }
 

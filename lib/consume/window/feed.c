@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "metrics/metrics.h"
 
 /* ---- the fold: a tally, and behind it what the application sums ---- */
 
@@ -118,6 +119,8 @@ ls_status lsi_window_open(lsi_engine_stream *stream, const char *name, const ls_
     window->options.time_field = window->options.key_field = window->options.value_field = NULL; /* the caller's */
     if (st == LS_OK)
         st = name != NULL ? lsi_window_rows_claim(window) : lsi_window_make_windows(window);
+    if (st == LS_OK && name != NULL)
+        window->counts = stream->engine->ops->counts(stream, LSI_COUNTS_WINDOW, lsi_counts_number(name));
     if (st != LS_OK) {
         lsi_window_free(window);
         return st;
@@ -249,9 +252,11 @@ static ls_status take_record(lsi_window *window, uint32_t shard, const ls_record
 ls_status lsi_window_take(lsi_window *window, const ls_batch *batch)
 {
     uint64_t position = 0;
+    lsi_windows_counts before, after;
     lsi_windows_place place = {0};
     ls_status st = LS_OK;
 
+    lsi_windows_counts_get(window->windows, &before);
     (void)lsi_windows_input_find(window->windows, batch->shard, &place); /* It is known. */
     for (uint32_t i = 0; i < batch->count && st == LS_OK; i++) {
         const ls_record *record = &batch->records[i];
@@ -266,6 +271,9 @@ ls_status lsi_window_take(lsi_window *window, const ls_batch *batch)
     }
     if (position != 0)
         lsi_windows_advance(window->windows, batch->shard, position);
+    lsi_windows_counts_get(window->windows, &after);
+    if (window->counts != NULL && after.late > before.late)
+        lsi_count(&window->counts[LSI_WINDOW_COUNT_LATE], after.late - before.late);
     return st;
 }
 

@@ -3,6 +3,7 @@
  * element.c  what of a record counts
  * feed.c     batches in, results out
  * rows.c     what is stored of it
+ * listing.c  what anybody sees of that
  * run.c      the reader of all shards
  *
  * What it calculates is in window.h and what that names. */
@@ -38,6 +39,7 @@ struct lsi_window {
     bool has_name;                      /* the name is this handle's, as far as it knows */
     char *place;                        /* owned: where a run goes on. It is never ahead of the inputs. NULL: nowhere */
     lsi_window_rows rows;
+    lsi_engine_count *counts;           /* LSI_COUNTS_WINDOW; NULL: nobody can be told */
     uint64_t repeated, cuts, stored_bytes;
     _Atomic bool is_stopped;
 };
@@ -50,6 +52,9 @@ ls_status lsi_window_take(lsi_window *window, const ls_batch *batch);
 ls_status lsi_window_fire(lsi_window *window);
 
 /* ---- rows.c: with a name ---- */
+#define LSI_WINDOW_PREFIX "window/"
+#define LSI_WINDOW_FORMAT 1u
+#define LSI_WINDOW_HEAD_BYTES 40u /* then the place, then a snapshot with inputs */
 /* Takes what is stored into windows that are new, and the name. */
 ls_status lsi_window_rows_claim(lsi_window *window);
 ls_status lsi_window_rows_store(lsi_window *window);

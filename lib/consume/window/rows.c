@@ -19,11 +19,11 @@
 #include "base/bytes.h"
 #include "base/status.h"
 
-#define PREFIX "window/"
+#define PREFIX LSI_WINDOW_PREFIX
 #define PART_DIGITS 16u
 #define KEY_BYTES (sizeof(PREFIX) + LSI_STREAM_NAME_MAX + 1 + PART_DIGITS)
-#define FORMAT 1u
-#define HEAD_BYTES 40u
+#define FORMAT LSI_WINDOW_FORMAT
+#define HEAD_BYTES LSI_WINDOW_HEAD_BYTES
 #define TICKET_AT 8u
 #define PART_BYTES ((size_t)4 << 20)
 #define PART_BYTES_MOST ((size_t)14 << 20)   /* of one with a single key; a step has 15 MiB */

@@ -193,24 +193,56 @@ static ls_status take_head(lsi_windows *windows, lsi_cursor *from, uint32_t *inp
     return is_same ? LS_OK : lsi_fail(LS_ERR_STATE, "a snapshot of windows of other settings cannot be restored");
 }
 
+/* False: it is none. */
+static bool read_input(lsi_cursor *from, lsi_window_input *out)
+{
+    uint32_t state;
+
+    out->input = lsi_take_u32(from);
+    state = lsi_take_u32(from);
+    out->state = (lsi_input_state)state;
+    out->watermark_ms = (int64_t)lsi_take_u64(from);
+    out->greatest_ms = (int64_t)lsi_take_u64(from);
+    out->position = lsi_take_u64(from);
+    return !from->bad && state <= LSI_INPUT_ENDED;
+}
+
 static ls_status take_input(lsi_windows *windows, lsi_cursor *from)
 {
-    uint32_t number = lsi_take_u32(from), state = lsi_take_u32(from);
-    int64_t watermark_ms = (int64_t)lsi_take_u64(from), greatest_ms = (int64_t)lsi_take_u64(from);
-    uint64_t position = lsi_take_u64(from);
-    lsi_window_input *input;
+    lsi_window_input found, *input;
 
-    if (from->bad || state > LSI_INPUT_ENDED || /* N2 */
-        (windows->input_count > 0 && windows->inputs[windows->input_count - 1].input >= number))
+    if (!read_input(from, &found) || /* N2 */
+        (windows->input_count > 0 && windows->inputs[windows->input_count - 1].input >= found.input))
         return corrupt("an input");
-    input = lsi_window_input_make(windows, number);
+    input = lsi_window_input_make(windows, found.input);
     if (input == NULL)
         return LS_ERR_NO_MEMORY;
-    input->state = (lsi_input_state)state;
-    input->watermark_ms = watermark_ms;
-    input->greatest_ms = greatest_ms;
-    input->position = position;
+    input->state = found.state;
+    input->watermark_ms = found.watermark_ms;
+    input->greatest_ms = found.greatest_ms;
+    input->position = found.position;
     return LS_OK;
+}
+
+void lsi_windows_each_input(const void *bytes, size_t size, void (*each)(void *user, const lsi_windows_place *place),
+                            void *user)
+{
+    lsi_cursor from = {.at = bytes, .end = (const unsigned char *)bytes + size};
+    bool is_ours = lsi_take_u32(&from) == MAGIC;
+    lsi_window_input found;
+    uint32_t count;
+
+    (void)lsi_take_bytes(&from, HEAD_BYTES - 12);
+    count = lsi_take_u32(&from);
+    (void)lsi_take_u32(&from); /* keys */
+    for (uint32_t i = 0; is_ours && i < count && read_input(&from, &found); i++)
+        each(user, &(lsi_windows_place){
+            .input = found.input,
+            .is_idle = found.state == LSI_INPUT_IDLE,
+            .has_ended = found.state == LSI_INPUT_ENDED,
+            .position = found.position,
+            .watermark_ms = found.watermark_ms,
+        });
 }
 
 static ls_status take_pane(lsi_windows *windows, lsi_pane_key *key, lsi_cursor *from)

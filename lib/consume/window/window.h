@@ -170,6 +170,10 @@ void lsi_windows_saved(lsi_windows *windows);
 /* Into windows that were just opened, part after part. STATE: saved under other settings of kind, sizes or fold;
  * CORRUPT: no snapshot; TOO_LARGE, NO_MEMORY. After a failure they can only be closed. */
 ls_status lsi_windows_restore(lsi_windows *windows, const void *bytes, size_t size);
+/* The inputs of a part that has them, as they were saved: position and watermark. Of bytes that are no snapshot those
+ * that could be read. */
+void lsi_windows_each_input(const void *bytes, size_t size, void (*each)(void *user, const lsi_windows_place *place),
+                            void *user);
 /* How many bytes a save of all keys has, about. */
 uint64_t lsi_windows_save_bytes(const lsi_windows *windows);
 bool lsi_windows_have_changed(const lsi_windows *windows); /* keys, or positions of inputs, since they were saved */
