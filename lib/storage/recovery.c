@@ -693,26 +693,18 @@ static ls_status find_step(const lsi_log *log, const lsi_segment *segment, uint6
     return st;
 }
 
-/* A step's frame that was taken counts from now on; that it was durable before is nothing that this process has seen
- * (E2). Locks: append_lock held. */
-static ls_status show_step(lsi_log *log, lsi_slot *slot, const lsi_frame *frame, uint64_t end)
+/* A step's frame that was taken counts from now on, and is durable: it was, with all that is in front of it, before it
+ * could be taken. So it is not synced again, which might fail, and a reset would give up what was acknowledged. Locks:
+ * append_lock held. */
+static void show_step(lsi_log *log, lsi_slot *slot, const lsi_segment *segment, const lsi_frame *frame, uint64_t end)
 {
-    lsi_segment *segment = NULL;
-
     atomic_store_explicit(&slot->last_arrival_us, frame->arrival_us, memory_order_relaxed);
     atomic_store_explicit(&slot->next_seqno, frame->first_seqno + frame->count, memory_order_release);
     atomic_store_explicit(&slot->committed_end, end, memory_order_release);
-    ls_status st = LS_OK;
-    if (atomic_load_explicit(&slot->health, memory_order_acquire) == LSI_SHARD_HEALTHY)
-        st = lsi_log_segment(log, slot, atomic_load_explicit(&slot->segment, memory_order_relaxed), &segment);
-    if (segment != NULL) {
-        st = lsi_log_sync_segment(log, slot, segment, end);
-        lsi_segment_unref(segment);
-    }
+    lsi_log_note_durable(log, slot, segment, end);
     atomic_store_explicit(&slot->step, 0, memory_order_release);
     if (log->config.durability != LS_DURABILITY_SYNC)
         lsi_slots_wake(slot, log->config.stream_slot);
-    return st;
 }
 
 /* S2. */
@@ -758,7 +750,7 @@ ls_status lsi_log_take_over(lsi_log *log, lsi_slot *slot, lsi_step_left *left)
             st = LSI_PREPARE_FIRST;
         }
         if (st == LS_OK && is_step && left->is_taken) {
-            st = show_step(log, slot, &frame, under_way);
+            show_step(log, slot, segment, &frame, under_way);
             goto out;
         }
         if (st == LS_OK)

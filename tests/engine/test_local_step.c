@@ -788,6 +788,44 @@ static void a_failing_call_is_reported_as_it_is(void **state)
     sim_files_free(start);
 }
 
+/* Goal: D1. What was taken was durable, so no failure of who finds it left makes it less. Method: lose power when the
+ * first step has returned; fail the Nth call of who then reads and takes the next one; give up what a failed sync
+ * leaves in doubt. */
+static void what_was_taken_outlives_failures_of_who_finds_it(void **state)
+{
+    static const sim_call calls[] = {SIM_OPEN, SIM_READ, SIM_WRITE, SIM_SYNC};
+    sim_files *sim = make_disk(LS_DURABILITY_SYNC);
+    process who;
+
+    (void)state;
+    process_begin(&who, sim);
+    changes(&who);
+    assert_int_equal(stage_at_least(&who), STEPS);
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        for (uint64_t n = 1, met = 1; met != 0; n++) {
+            sim_files *crashed = sim_crash_state(sim, who.returned_at[0], SIM_SEED_NOTHING);
+            process looker;
+            shown now;
+            bool plain;
+
+            process_begin(&looker, crashed);
+            sim_fault_add(crashed, (sim_fault){.call = calls[i], .nth = n, .err = EIO});
+            if (process_open(&looker) == LS_OK) {
+                (void)read_shard(&looker, looker.decider, 1, &now);
+                (void)read_shard(&looker, looker.other, 0, &now);
+                (void)step(&looker, 1);
+                (void)process_end(&looker);
+            }
+            assert_int_equal(looker.memory.live, 0);
+            met = sim_faults_met(crashed);
+            sim_faults_clear(crashed);
+            assert_in_range(check_disk(crashed, &plain), 1, 2);
+            sim_files_free(crashed);
+            assert_true(n < 1000);
+        }
+    sim_files_free(sim);
+}
+
 /* Goal: P1, U2. Method: kill at the Nth file call; whoever comes later, alone, finds a step taken or not, and so does
  * one who has had the store open all the time and only reads, or writes. */
 static void a_death_leaves_a_step_taken_or_not(void **state)
@@ -889,6 +927,7 @@ int main(void)
         cmocka_unit_test(a_backup_has_whole_steps),
         cmocka_unit_test(who_only_reads_sees_what_was_taken),
         cmocka_unit_test(a_failing_call_is_reported_as_it_is),
+        cmocka_unit_test(what_was_taken_outlives_failures_of_who_finds_it),
         cmocka_unit_test(a_death_leaves_a_step_taken_or_not),
         cmocka_unit_test(a_crash_keeps_what_had_returned),
     };
