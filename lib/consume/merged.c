@@ -15,6 +15,7 @@
 
 #include <string.h>
 
+#include "base/search.h"
 #include "base/status.h"
 
 void lsi_merged_free(const lsi_iterator *iterator, lsi_track *tracks, uint32_t count)
@@ -24,19 +25,13 @@ void lsi_merged_free(const lsi_iterator *iterator, lsi_track *tracks, uint32_t c
     lsi_free(&iterator->env->memory, tracks);
 }
 
+_Static_assert(offsetof(lsi_track, shard) == 0, "it is found by its first field");
+
 lsi_track *lsi_merged_find(const lsi_iterator *iterator, uint32_t shard)
 {
-    uint32_t low = 0, high = iterator->track_count;
+    size_t at = lsi_place_u32(iterator->tracks, iterator->track_count, sizeof(lsi_track), shard);
 
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (iterator->tracks[middle].shard < shard)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < iterator->track_count && iterator->tracks[low].shard == shard ? &iterator->tracks[low] : NULL;
+    return at < iterator->track_count && iterator->tracks[at].shard == shard ? &iterator->tracks[at] : NULL;
 }
 
 static bool is_finished(const lsi_iterator *iterator, uint32_t shard)

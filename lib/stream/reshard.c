@@ -12,24 +12,17 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/search.h"
 #include "base/status.h"
 #include "base/u128.h"
 
 #define SECOND_US INT64_C(1000000)
 
+_Static_assert(offsetof(lsi_shard, index) == 0, "it is found by its first field");
+
 const lsi_shard *lsi_shard_find(const lsi_shard *shards, uint32_t count, uint32_t index)
 {
-    uint32_t low = 0, high = count;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (shards[middle].index < index)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < count && shards[low].index == index ? &shards[low] : NULL;
+    return lsi_find_u32(shards, count, sizeof(lsi_shard), index);
 }
 
 /* What is being made. */

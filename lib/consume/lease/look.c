@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/search.h"
 #include "base/status.h"
 
 ls_status lsi_group_no_memory(const lsi_group *group)
@@ -72,19 +73,11 @@ void lsi_group_renew(lsi_group *group)
 
 /* ---- looking ---- */
 
+_Static_assert(offsetof(lsi_lease_watch, shard) == 0, "it is found by its first field");
+
 static const lsi_lease_watch *watch_of(const lsi_group *group, uint32_t shard)
 {
-    uint32_t low = 0, high = group->count;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (group->watches[middle].shard < shard)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < group->count && group->watches[low].shard == shard ? &group->watches[low] : NULL;
+    return lsi_find_u32(group->watches, group->count, sizeof(lsi_lease_watch), shard);
 }
 
 /* What was seen of a row before, and what it is now. */

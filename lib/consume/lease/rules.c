@@ -7,21 +7,15 @@
  * than a tenth of the mean; so the sorted loads fall with every move, and moves come to an end. */
 #include "consume/lease/rules.h"
 
+#include "base/search.h"
+
 /* ---- looking ---- */
+
+_Static_assert(offsetof(lsi_lease_place, shard) == 0, "it is found by its first field");
 
 static const lsi_lease_place *row_of(const lsi_lease_place *rows, uint32_t count, uint32_t shard)
 {
-    uint32_t low = 0, high = count;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (rows[middle].shard < shard)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < count && rows[low].shard == shard ? &rows[low] : NULL;
+    return lsi_find_u32(rows, count, sizeof(lsi_lease_place), shard);
 }
 
 /* Its position; `count`: the stream does not have it, or not any more. */

@@ -5,22 +5,15 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/search.h"
 #include "base/status.h"
+
+_Static_assert(offsetof(lsi_window_input, input) == 0, "it is found by its first field");
 
 /* Where it is, or belongs. */
 static size_t place_of(const lsi_windows *windows, uint32_t input)
 {
-    size_t low = 0, high = windows->input_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (windows->inputs[middle].input < input)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return lsi_place_u32(windows->inputs, windows->input_count, sizeof(lsi_window_input), input);
 }
 
 /* NULL: not known. */
