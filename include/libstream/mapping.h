@@ -14,10 +14,12 @@
  *
  * WHAT HOLDS. Every record that is wanted is handled at least once, or discarded by the mapping's settings: nothing is
  * skipped. Records of a partition key are handled in their order; a shard that came from others only after these were
- * finished. Progress is stored at the latest `sync_interval_ms` after it was made, and when a shard or a window ends, a
- * shard is handed over, or the run ends: what a killed process had finished since then is handled again. A run that
- * was taken for dead while it was only slow cannot store progress any more, but a handler that it had begun goes on.
- * State of a window and the place that it belongs to are stored together.
+ * finished. Progress is durable at the latest `sync_interval_ms` after it was made, and when a shard or a window ends,
+ * a shard is handed over, or the run ends: what was finished since then is handled again after a power loss. Of a
+ * process that was killed the others know which batches it had finished, and go on behind them; not so with tumbling
+ * windows, which go on from where their state was stored. A run that was taken for dead while it was only slow cannot store
+ * progress any more, but a handler that it had begun goes on. State of a window and the place that it belongs to are
+ * stored together.
  *
  * EXACTLY ONCE. What a handler of a mapping with LS_MAPPING_EXACTLY_ONCE puts to streams of the store by ls_handler_put
  * is kept until it returns. Then it is one step, as a transaction is (txn.h), with the place behind its batch and the

@@ -36,6 +36,8 @@ static ls_handler_answer note(const ls_batch *batch, ls_handler_context *context
     return LS_HANDLER_DONE;
 }
 
+static ls_batch_handler the_handler = note; /* of this process */
+
 static ls_status run_mapping(const char *path, uint32_t flags, uint32_t failover_ms, void *user)
 {
     ls_mapping_run_options options = LS_MAPPING_RUN_OPTIONS_INIT;
@@ -52,7 +54,7 @@ static ls_status run_mapping(const char *path, uint32_t flags, uint32_t failover
         return st;
     options.flags = flags;
     options.failover_ms = failover_ms;
-    st = ls_mapping_run(mapping, &options, note, user);
+    st = ls_mapping_run(mapping, &options, the_handler, user);
     if (ls_mapping_close(mapping) != LS_OK || ls_stream_close(stream) != LS_OK || ls_store_close(store) != LS_OK)
         return LS_ERR_STATE;
     return st;
@@ -63,7 +65,7 @@ static void run_for_ever(fixture *fx)
     child_check(run_mapping(fx->path, 0, FAILOVER_MS, fx) == LS_OK);
 }
 
-static void make_store(const fixture *fx, uint32_t lane_count, handles *of)
+static void make_store(const fixture *fx, uint32_t lane_count, uint32_t sync_interval_ms, handles *of)
 {
     const ls_position horizon = {.kind = LS_TRIM_HORIZON};
     ls_mapping_options settings = LS_MAPPING_OPTIONS_INIT;
@@ -72,7 +74,7 @@ static void make_store(const fixture *fx, uint32_t lane_count, handles *of)
     options.durability = LS_DURABILITY_INTERVAL;
     settings.lane_count = lane_count;
     settings.records_max = 20;
-    settings.sync_interval_ms = 20;
+    settings.sync_interval_ms = sync_interval_ms;
     assert_int_equal(handles_open(of, fx->path, &options, NULL), LS_OK);
     assert_int_equal(ls_mapping_create(of->stream, MAPPING, &horizon, &settings), LS_OK);
     the_diary = mmap(NULL, sizeof *the_diary, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -122,7 +124,7 @@ static void kill_and_replace(fixture *fx, uint32_t lane_count)
     uint32_t put = 0, split = 0;
     handles of;
 
-    make_store(fx, lane_count, &of);
+    make_store(fx, lane_count, 20, &of);
     assert_int_equal(handles_close(&of), LS_OK); /* The children's stores are their own. */
     for (int i = 0; i < RUNNERS; i++)
         runners[i] = child_start(run_for_ever, fx);
@@ -188,7 +190,7 @@ static void others_go_on_at_once_when_a_run_was_killed(void **state)
     pid_t first, second;
     handles of;
 
-    make_store(fx, 1, &of);
+    make_store(fx, 1, 20, &of);
     assert_int_equal(handles_close(&of), LS_OK); /* The children's stores are their own. */
     first = child_start(run_patiently, fx);
     assert_int_equal(handles_open(&of, fx->path, NULL, NULL), LS_OK);
@@ -211,10 +213,107 @@ static void others_go_on_at_once_when_a_run_was_killed(void **state)
     assert_int_equal(munmap(the_diary, sizeof *the_diary), 0);
 }
 
+/* ---- what was finished, and not stored yet ---- */
+
+#define FINISHED 5u
+
+/* Never finishes the records behind the first ones. */
+static ls_handler_answer note_and_stay(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    const ls_record *first = ls_batch_at(batch, 0);
+
+    (void)note(batch, context, user);
+    while (memcmp(first->data.data, "5", 1) >= 0)
+        (void)usleep(100000);
+    return LS_HANDLER_DONE;
+}
+
+static void run_and_stay(fixture *fx)
+{
+    the_handler = note_and_stay;
+    child_check(run_mapping(fx->path, 0, 10 * LONG_MS, NULL) == LS_OK);
+}
+
+/* A run is killed that has finished the first records, is at the next ones, and has stored nothing. */
+static void kill_one_that_stores_nothing(fixture *fx, uint32_t lane_count)
+{
+    handles of;
+    pid_t run;
+
+    make_store(fx, lane_count, 60000, &of);
+    assert_int_equal(handles_close(&of), LS_OK);
+    run = child_start(run_and_stay, fx);
+    assert_int_equal(handles_open(&of, fx->path, NULL, NULL), LS_OK);
+    put_numbers(&of, 0, FINISHED);
+    assert_true(is_handled(FINISHED));
+    if (lane_count > 1)
+        (void)usleep(200000); /* With several lanes a handler does not wait for what another has finished. */
+    put_numbers(&of, FINISHED, 2 * FINISHED);
+    assert_true(is_handled(FINISHED + 1));
+    assert_int_equal(handles_close(&of), LS_OK);
+    assert_int_equal(kill(run, SIGKILL), 0);
+    (void)child_end(run);
+    atomic_store(&the_diary->count, 0);
+}
+
+/* Which were handled since then: bits. */
+static uint32_t run_the_rest(fixture *fx)
+{
+    uint32_t handled = 0;
+
+    assert_int_equal(run_mapping(fx->path, LS_RUN_UNTIL_CAUGHT_UP, FAILOVER_MS, NULL), LS_OK);
+    for (uint32_t i = 0; i < atomic_load(&the_diary->count); i++)
+        handled |= UINT32_C(1) << (atomic_load(&the_diary->entries[i]) - 1);
+    assert_int_equal(munmap(the_diary, sizeof *the_diary), 0);
+    return handled;
+}
+
+static void what_a_killed_run_has_finished_is_not_handled_again(void **state)
+{
+    kill_one_that_stores_nothing(*state, 1);
+    assert_int_equal(run_the_rest(*state), 0x3e0);
+}
+
+static void nor_is_it_with_several_lanes(void **state)
+{
+    kill_one_that_stores_nothing(*state, 3);
+    assert_int_equal(run_the_rest(*state), 0x3e0);
+}
+
+/* Nothing but the control file knows of it, which does not outlive the machine: then it is repeated, not passed over. */
+static void what_a_lost_machine_had_not_stored_is_handled_again(void **state)
+{
+    fixture *fx = *state;
+    char path[4200];
+
+    kill_one_that_stores_nothing(fx, 1);
+    (void)snprintf(path, sizeof path, "%s/control", fx->path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(run_the_rest(fx), 0x3ff);
+}
+
+/* What a dead run noted is of the place where the mapping was. */
+static void a_mapping_that_was_moved_forgets_what_was_finished(void **state)
+{
+    const ls_position horizon = {.kind = LS_TRIM_HORIZON};
+    fixture *fx = *state;
+    handles of;
+
+    kill_one_that_stores_nothing(fx, 1);
+    assert_int_equal(handles_open(&of, fx->path, NULL, NULL), LS_OK);
+    assert_int_equal(ls_mapping_seek(of.stream, MAPPING, &horizon), LS_OK);
+    assert_int_equal(handles_close(&of), LS_OK);
+    assert_int_equal(run_the_rest(fx), 0x3ff);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(others_go_on_at_once_when_a_run_was_killed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_a_killed_run_has_finished_is_not_handled_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nor_is_it_with_several_lanes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_a_lost_machine_had_not_stored_is_handled_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_mapping_that_was_moved_forgets_what_was_finished, set_up, tear_down),
         cmocka_unit_test_setup_teardown(killed_runs_lose_nothing_and_keep_the_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(killed_runs_with_lanes_lose_nothing_and_keep_the_order, set_up, tear_down),
     };

@@ -1,5 +1,6 @@
 /* Inside the room: workers of groups (group.c), what they see (look.c) and take (take.c), and what they do with a lease
- * (lease.c); where groups begin (start.c), and their rows in the stream's state (row.c).
+ * (lease.c); where groups begin (start.c), their rows in the stream's state (row.c), and what is noted beside these
+ * without touching the disk (noted.c).
  *
  * Keys of the state: `groups`, a count that only serialises the making of groups; `group/NAME`, a group's settings;
  * `lease/NAME/<10 digits>`, a row for each shard.
@@ -81,6 +82,22 @@ typedef struct lsi_lease_room {
     unsigned char value[LSI_LEASE_ROW_BYTES];
 } lsi_lease_room;
 lsi_state_change lsi_lease_change(const char *name, const lsi_lease_row *row, lsi_lease_room *room);
+
+/* ---- noted.c ---- */
+
+/* What the owner of a lease writes his notes with. Whoever has it serialises. */
+typedef struct lsi_lease_notes {
+    lsi_budget_word *words;
+    uint64_t ticket;
+    uint64_t counter; /* the row's; its caller keeps it up */
+    uint32_t shard;
+    uint32_t next;
+} lsi_lease_notes;
+lsi_lease_notes lsi_lease_notes_of(const lsi_lease *lease);
+/* All up to `place` is finished. Others believe it while the row is his, or until it is written with it. */
+void lsi_lease_note(lsi_lease_notes *to, ls_seqno place);
+/* What the owner of a row, as it was read, has noted: not synced. NONE: nothing. */
+ls_seqno lsi_lease_noted(const lsi_budget_word *words, const lsi_lease_row *row);
 
 /* ---- group.c ---- */
 

@@ -139,6 +139,38 @@ static ls_status hold(lsi_group *group, const lsi_lease_row *row, lsi_budget_wor
     return LS_OK;
 }
 
+/* N2. False: it is not synced, or there is no such record. */
+static bool is_durable(const lsi_group *group, uint32_t shard, ls_seqno seqno)
+{
+    const lsi_engine_ops *ops = group->stream->engine->ops;
+    lsi_shard_state state;
+    lsi_error_state before;
+    ls_status st = LS_OK;
+
+    lsi_error_save(&before);
+    if (ops->durability(group->stream->engine) != LS_DURABILITY_SYNC) /* Also what handlers have put elsewhere. */
+        st = ops->sync(group->stream->engine);
+    if (st == LS_OK)
+        st = ops->shard_state(group->stream, shard, &state);
+    if (st != LS_OK)
+        lsi_error_restore(&before);
+    return st == LS_OK && seqno <= state.latest_seqno;
+}
+
+/* What who is gone had finished of a mapping's shard counts, though he did not come to write it. */
+static void take_notes(const lsi_group *group, uint32_t at, lsi_lease_row *row)
+{
+    ls_seqno noted = group->mapping != 0 ? lsi_lease_noted(group->watches[at].words, row) : LS_SEQNO_NONE;
+
+    if (noted == LS_SEQNO_NONE || (row->place.kind == LSI_LEASE_NUMBER && noted <= row->seqno) ||
+        !is_durable(group, row->place.shard, noted))
+        return;
+    row->place.kind = LSI_LEASE_NUMBER;
+    row->seqno = noted;
+    row->sub_seqno = UINT32_MAX;
+    row->switches = 0;
+}
+
 /* `is_asking`: beside the owner. Else G1: nobody else can have it afterwards. */
 static ls_status change_owner(lsi_group *group, uint32_t at, bool is_asking, bool *is_done)
 {
@@ -148,6 +180,7 @@ static ls_status change_owner(lsi_group *group, uint32_t at, bool is_asking, boo
     if (is_asking) {
         row.wanted = group->ticket;
     } else {
+        take_notes(group, at, &row);
         row.switches += row.owner != group->ticket;
         row.owner = group->ticket;
         row.wanted = 0;

@@ -9,7 +9,10 @@
  *   M7  Who has lost a lease saves nothing more; in this process its shard has a worker again only when the one that is
  *       there has finished. A lease that another worker asks for is given over once the handlers have returned, and
  *       what is finished is saved.
- *   M8  Other settings, a pause and the end stop all workers first; what they saved is where the next ones begin. */
+ *   M8  Other settings, a pause and the end stop all workers first; what they saved is where the next ones begin.
+ *   M12 What is finished is noted in the lease's words before the next batch is begun, where a kill does not reach it
+ *       (noted.c); who takes the lease over begins there. With tumbling windows it is not: their state lies nowhere but
+ *       in the run until both are saved. */
 #include "consume/mapping/run.h"
 
 #include <inttypes.h>

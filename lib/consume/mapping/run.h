@@ -84,6 +84,7 @@ struct lsi_worker {
     bool is_reading, is_draining, is_done, is_caught_up;
     bool *matches;
     size_t matches_capacity;
+    lsi_lease_notes notes;             /* of the lease */
     lsi_worker_progress next_progress; /* has_next: what is to be saved next */
     bool has_next, has_result; /* it is to be saved, or its result is */
     bool is_urgent;            /* a window or the shard has ended */

@@ -114,6 +114,10 @@ static void note_progress(lsi_worker *worker, const lsi_progress *progress)
         return;
     lsi_worker_copy_progress(worker, progress, &worker->next_progress);
     worker->has_next = true;
+    /* M12 */
+    if (worker->run->mapping->options.tumbling_window_s == 0 && progress->position != LS_SEQNO_END &&
+        progress->position != LS_SEQNO_NONE)
+        lsi_lease_note(&worker->notes, progress->position);
     if (has_ended && !worker->is_urgent) {
         worker->is_urgent = true;
         worker->is_told = false;
@@ -149,6 +153,7 @@ int64_t lsi_worker_due_us(lsi_worker *worker)
     int64_t due_us = worker->saved_us + (int64_t)worker->run->mapping->options.sync_interval_ms * 1000;
 
     lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
+    worker->notes.counter = worker->lease->row.counter;
     if (worker->is_lost || (!worker->has_next && !worker->has_result && !worker->is_unsaved))
         due_us = INT64_MAX;
     else if (worker->is_urgent)
@@ -520,6 +525,7 @@ ls_status lsi_worker_start(lsi_run *run, const lsi_shard *shard, lsi_lease *leas
     worker->shard = shard->index;
     worker->shard_created_us = shard->created_us;
     worker->lease = lease;
+    worker->notes = lsi_lease_notes_of(lease);
     worker->saved_us = lsi_monotonic_us(&run->env->clock);
     st = load_progress(worker);
     if (st == LS_OK) {
