@@ -1,6 +1,6 @@
 /* What handlers put with LS_MAPPING_EXACTLY_ONCE, as mapping.h promises it: one step with the place behind the batch and
  * the state of its window, dropped when the batch is not finished. What failures of the disk leave is asked in
- * test_mapping_once_failures.c, what kills leave in tests/invariants/test_outputs.c. */
+ * test_mapping_once_failures.c, what kills leave in tests/invariants/test_steps.c. */
 #include "api/support.h"
 
 #include <pthread.h>
