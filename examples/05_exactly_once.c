@@ -1,10 +1,10 @@
-/* Exactly once: reads orders and writes an invoice for each, by transactions. The invoices and how far the orders were
- * worked on are done as one step; whatever kills this program, every order has one invoice when it has been run again.
+/* Exactly once: a handler that reads orders and puts an invoice for each. What it puts and how far the orders were worked
+ * on is one step, so whatever kills this program, every order has one invoice when it has been run again.
  *
- *     05_exactly_once 3       puts three more orders, and writes the invoices of all that have none
- *     05_exactly_once 3 die   the same, but ends in the middle, between a batch and its commit
+ *     05_exactly_once 3       puts three more orders, and the invoices of all that have none
+ *     05_exactly_once 3 die   the same, but ends in the middle, when the second batch was put and is not finished
  *
- * The store `exactly_once.store` stays. */
+ * Whoever reads without a mapping does the same by transactions (txn.h). The store `exactly_once.store` stays. */
 #include <libstream/libstream.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,39 +38,27 @@ static int put_orders(ls_stream *orders, int count)
     return ls_producer_close(producer);
 }
 
-/* From where the lease stands to the end that there is now, two orders at a time. */
-static int write_invoices(ls_txn *txn, ls_stream *orders, ls_stream *invoices, ls_lease *lease, int dies)
+typedef struct work {
+    ls_stream *invoices;
+    int dies, batches;
+} work;
+
+static ls_handler_answer write_invoices(const ls_batch *batch, ls_handler_context *context, void *user)
 {
-    ls_lease_info info = LS_LEASE_INFO_INIT;
-    ls_next_options next = LS_NEXT_OPTIONS_INIT;
-    ls_iterator *iterator = NULL;
-    const ls_batch *batch = NULL;
+    work *of = user;
 
-    CHECK(ls_lease_describe(lease, &info));
-    CHECK(ls_iterator_open(orders, info.shard, &info.position, NULL, &iterator));
-    next.records_max = 2;
-    for (int round = 0;; round++) {
-        size_t count;
+    for (size_t i = 0; i < ls_batch_count(batch); i++) {
+        const ls_record *order = ls_batch_at(batch, i);
+        char text[64];
+        ls_bytes data = {text, (size_t)snprintf(text, sizeof text, "invoice for %.*s", (int)order->data.size,
+                                                (const char *)order->data.data)};
 
-        CHECK(ls_iterator_next(iterator, &next, &batch));
-        count = ls_batch_count(batch);
-        if (count == 0)
-            break;
-        for (size_t i = 0; i < count; i++) {
-            const ls_record *order = ls_batch_at(batch, i);
-            char text[64];
-            ls_bytes data = {text, (size_t)snprintf(text, sizeof text, "invoice for %.*s", (int)order->data.size,
-                                                    (const char *)order->data.data)};
-
-            CHECK(ls_txn_put(txn, invoices, order->partition_key, data, NULL));
-        }
-        CHECK(ls_txn_checkpoint(txn, lease, ls_batch_at(batch, count - 1)->seqno, UINT32_MAX));
-        if (dies && round > 0)
-            _Exit(9);
-        CHECK(ls_txn_commit(txn, NULL, 0));
+        if (ls_handler_put(context, i, of->invoices, order->partition_key, data, NULL) != LS_OK)
+            return LS_HANDLER_RETRY; /* What was put is dropped; the batch comes again. */
     }
-    ls_iterator_close(iterator);
-    return 0;
+    if (of->dies && of->batches++ > 0)
+        _Exit(9);
+    return LS_HANDLER_DONE;
 }
 
 static int print_invoices(ls_stream *invoices)
@@ -92,26 +80,30 @@ static int print_invoices(ls_stream *invoices)
 
 int main(int argc, char **argv)
 {
-    ls_group_event event = LS_GROUP_EVENT_INIT;
+    ls_mapping_options settings = LS_MAPPING_OPTIONS_INIT;
+    ls_mapping_run_options how = LS_MAPPING_RUN_OPTIONS_INIT;
+    ls_position oldest = {.kind = LS_TRIM_HORIZON};
     ls_store *store = NULL;
     ls_stream *orders = NULL, *invoices = NULL;
-    ls_group *group = NULL;
-    ls_txn *txn = NULL;
+    ls_mapping *mapping = NULL;
+    work of = {.dies = argc > 2 && strcmp(argv[2], "die") == 0};
     int failed;
 
+    settings.flags = LS_MAPPING_EXACTLY_ONCE;
+    settings.records_max = 2;
+    how.flags = LS_RUN_UNTIL_CAUGHT_UP; /* Without it the run waits for more, until ls_mapping_stop. */
     CHECK(ls_store_open("exactly_once.store", NULL, &store));
     CHECK(unless_it_exists(ls_stream_create(store, "orders", NULL)));
     CHECK(unless_it_exists(ls_stream_create(store, "invoices", NULL)));
     CHECK(ls_stream_open(store, "orders", &orders));
     CHECK(ls_stream_open(store, "invoices", &invoices));
+    CHECK(unless_it_exists(ls_mapping_create(orders, "invoicing", &oldest, &settings)));
+    CHECK(ls_mapping_open(orders, "invoicing", &mapping));
     failed = put_orders(orders, argc > 1 ? atoi(argv[1]) : 3);
-    CHECK(ls_group_open(orders, "invoicing", NULL, &group));
-    CHECK(ls_txn_begin(store, NULL, &txn));
-    CHECK(ls_group_next(group, 10000, &event)); /* At once, also when the one before was killed. */
-    if (!failed && event.kind == LS_GROUP_TAKEN)
-        failed = write_invoices(txn, orders, invoices, event.lease, argc > 2 && strcmp(argv[2], "die") == 0);
+    of.invoices = invoices;
+    CHECK(ls_mapping_run(mapping, &how, write_invoices, &of));
     if (!failed)
         failed = print_invoices(invoices);
-    ls_txn_close(txn);
-    return failed | ls_group_close(group) | ls_stream_close(orders) | ls_stream_close(invoices) | ls_store_close(store);
+    return failed | ls_mapping_close(mapping) | ls_stream_close(orders) | ls_stream_close(invoices) |
+           ls_store_close(store);
 }
