@@ -1,8 +1,10 @@
 /* QUESTION  How fast does a mapping hand records to a handler that does nothing, what does it cost that its progress is
- *           kept, how long is a record on its way from a put to the handler, and what do mappings cost that have
+ *           kept, and that it goes with what a handler puts, how long is a record on its way from a put to the handler, and what do mappings cost that have
  *           nothing to do?
  * WORKLOAD  throughput: 100-byte records in 4 shards, put before, handled by one run in INTERVAL, in batches of 10,000
- *           and of 1,000, with progress saved every 60 s (never, that is) and every 1 ms. latency: one process puts a
+ *           and of 1,000, with progress saved every 60 s (never, that is) and every 1 ms. exactly once: a tenth of
+ *           them in batches of 1,000, each record put to a second stream of 4 shards: by ls_handler_put as one step with
+ *           its batch, and by ls_producer_put_batch, at least once, with progress saved every 1 ms. latency: one process puts a
  *           record into one shard each 5 ms in KERNEL, another runs the mapping: from just before the put to the
  *           handler's start. idle: 1,000 mappings of one stream of one shard, then one of each of 1,000 streams, run
  *           by as many threads of one process, for so many seconds after the first ones.
@@ -12,6 +14,7 @@
  *
  * Lines:
  *   HANDED   batch  sync_ms  records  seconds  records_per_s
+ *   PUT      how  batch  records  seconds  records_per_s
  *   LATENCY  records  p50_us  p90_us  p99_us  max_us
  *   IDLE     mappings  streams  seconds  cpu_seconds  cpu_part  switches_per_s */
 #include "bench.h"
@@ -138,6 +141,77 @@ static void measure_throughput(uint64_t records)
     hand_over("large-saved", 10000, 1, records);
     hand_over("small", 1000, 60000, records);
     hand_over("small-saved", 1000, 1, records);
+    close_all();
+}
+
+/* ---- exactly once ---- */
+
+typedef struct putting {
+    ls_stream *out;
+    ls_producer *producers[SHARDS]; /* of the shard that is read; NULL: exactly once */
+    _Atomic uint64_t handled;
+} putting;
+
+static ls_handler_answer put_on(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    putting *of = user;
+    ls_producer *producer = of->producers[ls_batch_shard(batch)];
+    size_t records = ls_batch_count(batch), failed;
+    ls_put_entry entries[1000];
+
+    for (size_t i = 0; i < records; i++) {
+        const ls_record *record = ls_batch_at(batch, i);
+
+        entries[i] = (ls_put_entry){.partition_key = record->partition_key, .data = record->data};
+        if (producer == NULL &&
+            ls_handler_put(context, i, of->out, record->partition_key, record->data, NULL) != LS_OK)
+            bench_fail_ls("put by a handler");
+    }
+    if (producer != NULL && ls_producer_put_batch(producer, entries, records, NULL, NULL, &failed) != LS_OK)
+        bench_fail_ls("put beside a handler");
+    atomic_fetch_add_explicit(&of->handled, records, memory_order_relaxed);
+    return LS_HANDLER_DONE;
+}
+
+static void put_over(const char *name, bool once, uint64_t expected)
+{
+    ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+    ls_stream_options of_stream = LS_STREAM_OPTIONS_INIT;
+    putting of = {.out = NULL};
+    uint64_t from;
+    double seconds;
+
+    of_stream.shard_count = SHARDS;
+    options.records_max = 1000;
+    options.sync_interval_ms = 1;
+    options.handler_timeout_ms = LS_MAPPING_NO_TIMEOUT;
+    options.flags = once ? LS_MAPPING_EXACTLY_ONCE : 0;
+    if (ls_stream_create(store, name, &of_stream) != LS_OK || ls_stream_open(store, name, &of.out) != LS_OK ||
+        ls_mapping_create(stream, name, &horizon, &options) != LS_OK)
+        bench_fail_ls("create a mapping that puts");
+    for (uint32_t i = 0; !once && i < SHARDS; i++)
+        if (ls_producer_open(of.out, NULL, &of.producers[i]) != LS_OK)
+            bench_fail_ls("open a producer");
+    from = bench_now_ns();
+    run_mapping(name, LS_RUN_UNTIL_CAUGHT_UP, put_on, &of);
+    seconds = (double)(bench_now_ns() - from) / 1e9;
+    if (atomic_load(&of.handled) != expected)
+        bench_fail("a mapping that puts did not handle every record once");
+    printf("PUT\thow=%s\tbatch=1000\trecords=%" PRIu64 "\tseconds=%.3f\trecords_per_s=%.0f\n", name, expected,
+           seconds, (double)expected / seconds);
+    (void)fflush(stdout);
+    for (uint32_t i = 0; i < SHARDS; i++)
+        ls_producer_close(of.producers[i]);
+    if (ls_stream_close(of.out) != LS_OK)
+        bench_fail_ls("close what was put to");
+}
+
+static void measure_putting(uint64_t records)
+{
+    open_all(LS_DURABILITY_INTERVAL, SHARDS);
+    fill(records);
+    put_over("at-least-once", false, records);
+    put_over("exactly-once", true, records);
     close_all();
 }
 
@@ -291,6 +365,8 @@ int main(int argc, char **argv)
         fresh();
         measure_throughput(millions * 1000000);
     }
+    fresh();
+    measure_putting(millions * 100000);
     fresh();
     measure_latency(seconds);
     fresh();
