@@ -10,7 +10,7 @@
 #define BEGIN INT64_C(1700000000000000)
 #define SHARD0 "shard=\"shardId-000000000000\",stream=\"s\""
 
-static int64_t the_time;
+static _Atomic int64_t the_time; /* read by threads of the store, too */
 
 static int64_t tell_time(void *user)
 {
