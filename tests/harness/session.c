@@ -57,6 +57,11 @@ static int session_thread(void *user, const char *name)
     return -EAGAIN;
 }
 
+void session_threads(session *of, bool run)
+{
+    lsi_thread_pretend(run ? NULL : session_thread, of);
+}
+
 void session_init(session *of, sim_files *sim, truth *history, uint64_t seed)
 {
     static const sim_memory none = SIM_MEMORY_INIT;
@@ -72,7 +77,7 @@ void session_init(session *of, sim_files *sim, truth *history, uint64_t seed)
     of->env.log = session_log;
     of->env.busy_timeout_ms = 2000;
     of->damage_is_wrong = true;
-    lsi_thread_pretend(session_thread, of);
+    session_threads(of, false);
 }
 
 void session_free(session *of)
@@ -140,6 +145,10 @@ ls_status session_open(session *of, ls_durability durability)
 
 void session_forget_stream(session *of, uint32_t stream)
 {
+    if (of->worked_on == stream) {
+        session_leave(of);
+        session_close_window(of);
+    }
     if (of->producers[stream] != NULL)
         (void)ls_producer_close(of->producers[stream]); /* says nothing of what was put */
     of->producers[stream] = NULL;

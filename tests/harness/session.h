@@ -3,7 +3,8 @@
  * No call stops at a failure: what a status says is true afterwards (nothing was written, or the outcome is unknown) is
  * what goes into the truth. A handle that could not be opened is tried again by the next call that wants it. Time and
  * random numbers follow from the seed, so that a run can be repeated. For the same reason no thread of the library ever
- * gets a processor: what the one of INTERVAL mode would do is done where session_sync() is called.
+ * gets a processor: what the one of INTERVAL mode would do is done where session_sync() is called. But for those of a
+ * mapping (session_flow.c).
  *
  * What is wrong at once (a reader is shown something else than was put) is a complaint; so is what the harness says by
  * session_complain(). */
@@ -29,6 +30,13 @@ typedef struct session_shards {
     ls_shard_info at[TRUTH_SHARDS_MAX];
 } session_shards;
 
+/* Of the group of one stream. */
+#define SESSION_WORKERS 2u
+typedef struct session_worker {
+    ls_group *group;
+    ls_lease *leases[TRUTH_LEASES]; /* that it has, or had when it listened last; by shard */
+} session_worker;
+
 typedef struct session {
     sim_files *sim;
     truth *truth;
@@ -44,6 +52,11 @@ typedef struct session {
     ls_stream *streams[SESSION_STREAMS_MAX];
     ls_producer *producers[SESSION_STREAMS_MAX];
     session_shards shards[SESSION_STREAMS_MAX];
+    session_worker workers[SESSION_WORKERS];
+    ls_window *window;
+    uint32_t worked_on; /* the stream of both */
+    uint64_t rest[TRUTH_WINDOWS]; /* what windows have that did not fire by themselves */
+    bool is_finishing;            /* they are made to fire now */
     bool is_sealed[SESSION_STREAMS_MAX]; /* it was said that what is put now is encrypted */
     ls_store *watcher; /* a reader's store, see session_watch */
     ls_stream *watched_stream;
@@ -97,6 +110,22 @@ ls_status session_set(session *of, uint32_t stream, uint32_t setting, uint64_t v
 ls_status session_state(session *of, uint32_t stream, uint32_t count, uint64_t value);
 /* `count` tags from the one called `first` on, by one call; the value 0 removes them. */
 ls_status session_tag(session *of, uint32_t stream, uint32_t first, uint32_t count, uint64_t value);
+/* Worker `which` of the stream's group looks, with the others, until they are at rest: it takes what it can, and gives
+ * over what another one wants. */
+ls_status session_work(session *of, uint32_t stream, uint32_t which);
+/* A checkpoint at the last record of the shard that was acknowledged, by who has its lease; at the end of one that was
+ * split or merged. LS_ERR_STATE: nobody has it, or there is no record. */
+ls_status session_checkpoint(session *of, uint32_t stream, uint32_t shard);
+ls_status session_end(session *of, uint32_t stream, uint32_t shard);
+/* Who has the lease stands still until the other one has it, and is refused when it goes on (O5). */
+void session_outlast(session *of, uint32_t stream, uint32_t shard);
+/* The same checkpoint, and a record in each open shard of all other streams, by one transaction. */
+ls_status session_step(session *of, uint32_t stream, uint32_t shard, uint32_t bytes);
+/* Makes a mapping of the stream; works on all of it that was not yet: of each record its handler makes one in `to`. */
+ls_status session_map(session *of, uint32_t stream, uint32_t to);
+ls_status session_drain(session *of, uint32_t stream);
+/* Counts the stream's records in windows, under a name, up to the last one; what is counted is stored. */
+ls_status session_count(session *of, uint32_t stream);
 /* The open shard that has the lowest hash key; 0 if that is not known. */
 uint32_t session_lowest(session *of, uint32_t stream);
 ls_status session_sync(session *of);

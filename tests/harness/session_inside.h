@@ -9,6 +9,8 @@
 ls_status session_answered(session *of, ls_status st); /* notes a call's answer, and gives it back */
 /* Keys follow from their ids. */
 ls_status session_key(void *user, const char *key_id, unsigned char key[LS_KEY_BYTES]);
+/* Whether threads of the library get a processor: while one call waits for them. */
+void session_threads(session *of, bool run);
 ls_status session_want_stream(session *of, uint32_t stream);
 void session_forget_stream(session *of, uint32_t stream);
 
@@ -39,6 +41,8 @@ void session_setting_answered(session *of, setting_fact *fact, ls_status st);
 
 /* ---- session_puts.c ---- */
 
+/* The answer to the put with this number. */
+void session_put_answered(session *of, uint32_t number, ls_status st, ls_seqno seqno);
 void session_note_expired(session *of, size_t at); /* From `at` on, what is too old or over a cap may be trimmed. */
 /* A recovery begins a new segment, and the one before it may be as good as empty: then a cap says nothing of
  * records. */
@@ -47,6 +51,22 @@ void session_all_over_cap(session *of);
 /* ---- session_read.c ---- */
 
 void session_unwatch(session *of);
+
+/* ---- session_work.c ---- */
+
+void session_leave(session *of); /* All workers close, and give back what they have. */
+/* The checkpoints, where somebody works. NOT_FOUND is none. */
+ls_status session_show_leases(session *of, uint32_t stream, truth_shown_setting *found);
+/* Everything was read: transactions, checkpoints and records agree. */
+void session_check_work(session *of, uint32_t stream, size_t at);
+/* Somebody new takes all leases and goes on, or it is complained of. */
+void session_work_on(session *of, uint32_t stream);
+
+/* ---- session_flow.c ---- */
+
+void session_close_window(session *of);
+/* The mapping and the windows of the stream, if it has any, go on to its end, and have had all of it. */
+void session_flow_on(session *of, uint32_t stream);
 
 /* ---- session_shards.c ---- */
 

@@ -79,7 +79,7 @@ static ls_status want_producer(session *of, uint32_t stream)
     return st;
 }
 
-static void put_answered(session *of, uint32_t number, ls_status st, ls_seqno seqno)
+void session_put_answered(session *of, uint32_t number, ls_status st, ls_seqno seqno)
 {
     put_fact *put = &of->truth->puts[number - 1];
     size_t written = session_written_at(of, number, put->begun_at);
@@ -168,7 +168,7 @@ ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t c
     for (uint32_t i = 0; i < count; i++) {
         if (results[i].status == LS_OK && results[i].shard != shard)
             session_complain(of, "put %u went to shard %u instead of %u", first + i, results[i].shard, shard);
-        put_answered(of, first + i, results[i].status, results[i].seqno);
+        session_put_answered(of, first + i, results[i].status, results[i].seqno);
         st = st == LS_OK ? results[i].status : st;
     }
     if (doubted && of->durability != LS_DURABILITY_SYNC) /* Before or after the answer: nobody knows. */

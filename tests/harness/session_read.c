@@ -71,10 +71,14 @@ static ls_status read_and_check(session *of, uint32_t stream, uint32_t shard, si
     (void)session_look(of);
     if (!truth_check(of->truth, stream, shard, records, count, at, power, what))
         session_complain(of, "stream '%s' shard %u: %s", of->truth->streams[stream].name, shard, what);
+    for (size_t i = 0; i < of->truth->put_count; i++)
+        if (of->truth->puts[i].stream == stream && of->truth->puts[i].shard == shard)
+            of->truth->puts[i].is_shown = false;
     /* A number that was shown was given, also when its put was never answered. */
     for (size_t i = 0; i < count; i++) {
         put_fact *put = &of->truth->puts[records[i].put - 1];
 
+        put->is_shown = true;
         put->seqno = put->seqno != 0 ? put->seqno : records[i].seqno;
         put->given_at = put->given_at != NEVER ? put->given_at : session_here(of);
     }
@@ -268,6 +272,8 @@ void session_examine(session *of, ls_durability durability, size_t at, bool powe
             if (read_and_check(of, alive[i], shard, at, power, power) != LS_OK)
                 session_complain(of, "stream '%s' shard %u cannot be read: %s", of->truth->streams[alive[i]].name,
                                  shard, ls_last_error_message());
+    for (size_t i = 0; i < alive_count; i++)
+        session_check_work(of, alive[i], at);
     /* After a kill what nobody was answered may yet appear, or never. */
     for (size_t i = 0; i < of->truth->put_count && !power; i++)
         if (of->truth->puts[i].acked_at == NEVER && of->truth->puts[i].gone_at == NEVER)
@@ -300,4 +306,8 @@ void session_examine(session *of, ls_durability durability, size_t at, bool powe
         if (truth_has_state(of->truth, alive[i]) && session_set(of, alive[i], TRUTH_STATE, 130) != LS_OK)
             session_complain(of, "stream '%s': its state cannot be changed: %s", of->truth->streams[alive[i]].name,
                              ls_last_error_message());
+    for (size_t i = 0; i < alive_count; i++) {
+        session_work_on(of, alive[i]);
+        session_flow_on(of, alive[i]);
+    }
 }

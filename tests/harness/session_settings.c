@@ -79,12 +79,25 @@ typedef struct states {
     const char *stream;
 } states;
 
+/* What the library keeps there by itself. */
+static bool is_of_library(ls_bytes key)
+{
+    static const char *const begins[] = {"group", "lease/", "mapping/", "step/", "window/"};
+    bool is_so = false;
+
+    for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++)
+        is_so = is_so || (key.size > strlen(begins[i]) && memcmp(key.data, begins[i], strlen(begins[i])) == 0);
+    return is_so;
+}
+
 static bool note_state(void *user, const lsi_state_entry *entry)
 {
     states *to = user;
     char name[NAME_BYTES] = "";
     uint32_t number;
 
+    if (is_of_library(entry->key))
+        return true;
     if (entry->key.size < sizeof(name))
         memcpy(name, entry->key.data, entry->key.size);
     number = number_of(name, "state-", TRUTH_STATES);
@@ -130,7 +143,9 @@ static ls_status show(session *of, uint32_t stream, truth_shown_setting found[TR
     st = show_tags(of, stream, found);
     if (st == LS_OK)
         st = show_consumers(of, stream, found);
-    return st == LS_OK ? show_state(of, stream, found) : st;
+    if (st == LS_OK)
+        st = show_state(of, stream, found);
+    return st == LS_OK ? session_show_leases(of, stream, found) : st;
 }
 
 void session_check_settings(session *of, uint32_t stream, size_t at, bool power)

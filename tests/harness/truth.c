@@ -37,6 +37,7 @@ void truth_free(truth *of)
     free(of->seen);
     free(of->reshards);
     free(of->settings);
+    free(of->results);
     *of = (truth){0};
 }
 
@@ -66,6 +67,10 @@ truth truth_after(const truth *of, size_t at)
     made.reshard_capacity = of->reshard_count;
     made.settings = copy_of(of->settings, of->setting_count * sizeof(*of->settings));
     made.setting_capacity = of->setting_count;
+    made.results = copy_of(of->results, of->result_count * sizeof(*of->results));
+    made.result_capacity = of->result_count;
+    for (size_t i = 0; i < made.result_count; i++)
+        made.results[i].at = folded(of->results[i].at, at);
     for (size_t i = 0; i < made.put_count; i++) {
         put_fact *put = &made.puts[i];
 
@@ -76,6 +81,7 @@ truth truth_after(const truth *of, size_t at)
         put->gone_at = folded(put->gone_at, at);
         put->sealed_at = folded_begin(put->sealed_at, at);
         put->expired_at = folded_begin(put->expired_at, at);
+        put->is_shown = false; /* Nobody has looked. */
     }
     for (size_t i = 0; i < made.stream_count; i++) {
         stream_fact *stream = &made.streams[i];
@@ -85,6 +91,7 @@ truth truth_after(const truth *of, size_t at)
         stream->gone_at = folded(stream->gone_at, at);
         stream->drop_begun_at = folded_begin(stream->drop_begun_at, at);
         stream->dropped_at = folded(stream->dropped_at, at);
+        stream->mapped_at = folded(stream->mapped_at, at);
     }
     for (size_t i = 0; i < made.reshard_count; i++) {
         reshard_fact *reshard = &made.reshards[i];
@@ -125,7 +132,7 @@ uint64_t truth_count(const truth *of, size_t at)
         const stream_fact *stream = &of->streams[i];
 
         count += (uint64_t)(stream->begun_at < at) + (stream->made_at <= at) + (stream->gone_at <= at) +
-                 (stream->drop_begun_at < at) + (stream->dropped_at <= at);
+                 (stream->drop_begun_at < at) + (stream->dropped_at <= at) + (stream->mapped_at <= at);
     }
     for (size_t i = 0; i < of->reshard_count; i++) {
         const reshard_fact *reshard = &of->reshards[i];
@@ -139,6 +146,8 @@ uint64_t truth_count(const truth *of, size_t at)
     }
     for (size_t i = 0; i < of->seen_count; i++)
         count += of->seen[i].at <= at;
+    for (size_t i = 0; i < of->result_count; i++)
+        count += of->results[i].at <= at;
     return count;
 }
 
@@ -170,12 +179,20 @@ uint32_t truth_stream_begin(truth *of, const char *name, uint32_t shard_count, s
                           .made_at = NEVER,
                           .gone_at = NEVER,
                           .drop_begun_at = NEVER,
-                          .dropped_at = NEVER};
+                          .dropped_at = NEVER,
+                          .maps_to = (uint32_t)of->stream_count,
+                          .mapped_at = NEVER};
 
     (void)snprintf(stream.name, sizeof(stream.name), "%s", name);
     ROOM_FOR_ONE(of->streams, of->stream_count, of->stream_capacity);
     of->streams[of->stream_count] = stream;
     return (uint32_t)of->stream_count++;
+}
+
+void truth_result(truth *of, uint32_t stream, uint32_t window, uint64_t count, size_t at)
+{
+    ROOM_FOR_ONE(of->results, of->result_count, of->result_capacity);
+    of->results[of->result_count++] = (result_fact){.stream = stream, .window = window, .count = count, .at = at};
 }
 
 uint32_t truth_reshard_begin(truth *of, uint32_t stream, uint64_t parents, size_t at)

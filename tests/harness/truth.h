@@ -11,7 +11,8 @@
  *   O1  one order, that of the puts, with rising numbers and arrival times
  *   R6  what is neither old nor over a cap is not trimmed, and what is trimmed goes from the beginning
  *   O4  a shard that was split or merged has what was acknowledged in it before, and its children are there
- *   D6  what was set of a stream is as it was set, whole (truth_settings.c)
+ *   D6  what was set of a stream is as it was set, whole (truth_settings.c); a checkpoint covers what is there
+ *   O5  a checkpoint does not go back, what was put with it is there if it is, and nothing is skipped (truth_work.c)
  *
  * Records carry their put's number, so that a record can be told from any other, and their bytes follow from it. */
 #ifndef LST_TRUTH_H
@@ -41,6 +42,9 @@ typedef struct put_fact {
     size_t sealed_at;       /* acknowledged, it was in a shard that was begun to be closed: there, or still open */
     size_t expired_at;      /* from here on it may be trimmed: gone, if all before it in its shard are */
     int64_t begun_us;       /* by the session's clock */
+    uint32_t step;          /* puts, and a checkpoint, of one transaction; 0: of none */
+    uint32_t source;        /* the put whose record a mapping's handler was given when it made this one; 0: none */
+    bool is_shown;          /* when its shard was read last */
     bool is_unknown;        /* it failed so that it may be there or not, whatever follows */
 } put_fact;
 
@@ -48,12 +52,15 @@ typedef struct put_fact {
 #define TRUTH_TAGS 4u
 #define TRUTH_CONSUMERS 4u
 #define TRUTH_STATES 3u
+#define TRUTH_LEASES 6u /* of one group */
+#define TRUTH_LEASE_ENDED UINT64_MAX
 enum {
     TRUTH_HOURS, TRUTH_BYTES, TRUTH_MODE, TRUTH_RECORD_BYTES, TRUTH_SCALING, TRUTH_KEY, TRUTH_COMPRESSION,
     TRUTH_TAG, /* the first of them */
     TRUTH_CONSUMER = TRUTH_TAG + TRUTH_TAGS, /* 1: registered */
     TRUTH_STATE = TRUTH_CONSUMER + TRUTH_CONSUMERS, /* values of its state; so many bytes */
-    TRUTH_SETTINGS = TRUTH_STATE + TRUTH_STATES
+    TRUTH_LEASE = TRUTH_STATE + TRUTH_STATES, /* checkpoints, shard by shard: a record's number; 0: none yet */
+    TRUTH_SETTINGS = TRUTH_LEASE + TRUTH_LEASES
 };
 
 typedef struct stream_fact {
@@ -65,11 +72,15 @@ typedef struct stream_fact {
     size_t begun_at, made_at, gone_at; /* gone_at: its creation failed and changed nothing */
     size_t drop_begun_at, dropped_at;
     uint64_t settings[TRUTH_SETTINGS]; /* as it was created */
+    uint32_t maps_to;  /* its mapping's handler puts there; the stream itself: it has none */
+    size_t mapped_at;  /* it is there from here on */
+    bool is_windowed;  /* its records are counted in windows */
 } stream_fact;
 
 typedef struct setting_fact {
     uint32_t stream, setting;
     uint32_t group; /* set by one call; 0: alone */
+    uint32_t step;  /* as of a put */
     uint64_t value;
     uint64_t id;    /* a consumer's; 0: nobody was told */
     size_t begun_at, made_at, gone_at; /* as of a stream */
@@ -97,6 +108,13 @@ typedef struct seen_fact {
     uint32_t *puts;
 } seen_fact;
 
+/* What a window operator handed out: how many records window number `window` has. */
+typedef struct result_fact {
+    uint32_t stream, window;
+    uint64_t count;
+    size_t at;
+} result_fact;
+
 typedef struct truth {
     put_fact *puts; /* number n is puts[n - 1] */
     size_t put_count, put_capacity;
@@ -108,7 +126,9 @@ typedef struct truth {
     size_t reshard_count, reshard_capacity;
     setting_fact *settings;
     size_t setting_count, setting_capacity;
-    uint32_t group_count;
+    result_fact *results;
+    size_t result_count, result_capacity;
+    uint32_t group_count; /* of groups, and of steps */
 } truth;
 
 /* A record as it was read. */
@@ -138,7 +158,10 @@ bool truth_is_id_of_another(const truth *of, size_t index, uint64_t id);
 bool truth_may_scale(const truth *of, uint32_t stream);
 bool truth_has_state(const truth *of, uint32_t stream); /* somebody wanted to change it */
 bool truth_has_consumers(const truth *of, uint32_t stream);
+bool truth_has_leases(const truth *of, uint32_t stream); /* somebody works on it */
 void truth_seen(truth *of, uint32_t stream, uint32_t shard, const shown *records, size_t count, bool stays, size_t at);
+
+void truth_result(truth *of, uint32_t stream, uint32_t window, uint64_t count, size_t at);
 
 /* The bytes of a put's record, and which put a record is of. 0: of none, or its bytes are not right. */
 void truth_data(uint32_t put, unsigned char *into, size_t bytes);
@@ -157,6 +180,17 @@ bool truth_check_closed(truth *of, uint32_t stream, uint64_t closed, size_t at, 
 /* The same of what was set. */
 bool truth_check_settings(truth *of, uint32_t stream, const truth_shown_setting as_read[TRUTH_SETTINGS], size_t at,
                           bool power, size_t now, char what[256]);
+/* Holds transactions and checkpoints against each other, and checkpoints against the records that they cover, when all
+ * was read (`is_shown`). `as_read`: of the stream. */
+bool truth_check_work(const truth *of, uint32_t stream, const truth_shown_setting as_read[TRUTH_SETTINGS], size_t at,
+                      char what[256]);
+/* Whether all that is in `stream` was handled: some put of each is there. */
+bool truth_check_handled(const truth *of, uint32_t stream, char what[256]);
+/* The windows of records whose numbers are `size` times the window's, and up to below that of the next one: `rest` has
+ * those that have not come yet, [TRUTH_WINDOWS]. `exact`: none may ever have been handed out with another count. */
+#define TRUTH_WINDOWS 64u
+bool truth_check_windows(const truth *of, uint32_t stream, uint32_t size, const uint64_t *rest, bool exact,
+                         char what[256]);
 /* The highest number that was ever given in the shard. */
 ls_seqno truth_highest(const truth *of, uint32_t stream, uint32_t shard, size_t at);
 

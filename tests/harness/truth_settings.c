@@ -30,7 +30,9 @@ static const char *name_of(uint32_t setting, char into[32])
 
     if (setting < TRUTH_TAG)
         return names[setting];
-    if (setting >= TRUTH_STATE)
+    if (setting >= TRUTH_LEASE)
+        (void)snprintf(into, 32, "checkpoint-%u", setting - TRUTH_LEASE);
+    else if (setting >= TRUTH_STATE)
         (void)snprintf(into, 32, "state-%u", setting - TRUTH_STATE);
     else
         (void)snprintf(into, 32, setting < TRUTH_CONSUMER ? "tag-%u" : "consumer-%u",
@@ -170,7 +172,16 @@ bool truth_has_consumers(const truth *of, uint32_t stream)
 bool truth_has_state(const truth *of, uint32_t stream)
 {
     for (size_t i = 0; i < of->setting_count; i++)
-        if (of->settings[i].stream == stream && of->settings[i].setting >= TRUTH_STATE)
+        if (of->settings[i].stream == stream && of->settings[i].setting >= TRUTH_STATE &&
+            of->settings[i].setting < TRUTH_LEASE)
+            return true;
+    return false;
+}
+
+bool truth_has_leases(const truth *of, uint32_t stream)
+{
+    for (size_t i = 0; i < of->setting_count; i++)
+        if (of->settings[i].stream == stream && of->settings[i].setting >= TRUTH_LEASE)
             return true;
     return false;
 }

@@ -9,10 +9,22 @@ typedef struct workload {
     ls_durability durability; /* at the end */
     bool has_faults;          /* sets some of its own, or a hook, or has very many calls: not to be killed or walked */
     bool is_like_another;     /* but for the durability: walked by long runs only */
+    bool is_long;             /* bounded walks sample all of its calls */
     void (*run)(session *of);
 } workload;
 
 extern const workload workloads[];
 extern const size_t workload_count;
+
+/* ---- workloads_work.c, for workloads.c ---- */
+
+void work_leases(session *of);
+void work_kernel_leases(session *of);
+void work_steps(session *of);
+void work_kernel_steps(session *of);
+void work_mapping(session *of);
+void work_kernel_mapping(session *of);
+void work_windows(session *of);
+void work_kernel_windows(session *of);
 
 #endif
