@@ -136,6 +136,10 @@ static inline void lsi_member_bool(lsi_json_writer *to, const char *key, bool b)
 }
 /* Prints the writer's text as one line and frees it. Returns `code`, or LSI_EXIT_FAILED without memory. */
 int lsi_out_json(const lsi_call *call, lsi_json_writer *json, int code);
+/* A listing: `heading` (NULL: none), then lines, or {"<what>": [ITEM, ...]} as --json wants it. `each` writes the items
+ * of `of`, all pages, as lines when `json` is NULL. */
+int lsi_out_list(const lsi_call *call, const char *what, const char *heading,
+                 ls_status (*each)(void *of, lsi_json_writer *json), void *of);
 /* {"<what>": NAME}, NAME being the first argument. */
 int lsi_out_change(const lsi_call *call, const char *what);
 int lsi_out_end(int code); /* at the end of the program */

@@ -51,7 +51,7 @@ static int show(lsi_call *call, const ls_consumer_info *info)
 }
 
 /* All pages. */
-static ls_status each_consumer(ls_stream *stream, lsi_json_writer *json)
+static ls_status each_consumer(void *stream, lsi_json_writer *json)
 {
     ls_consumer_info info = LS_CONSUMER_INFO_INIT;
     bool more = true;
@@ -74,29 +74,6 @@ static ls_status each_consumer(ls_stream *stream, lsi_json_writer *json)
         ls_consumer_list_free(page);
     }
     return st;
-}
-
-static int list(lsi_call *call, ls_stream *stream)
-{
-    lsi_json_writer json;
-    ls_status st;
-
-    if (!call->json) {
-        lsi_out_text(HEADING);
-        st = each_consumer(stream, NULL);
-        return st == LS_OK ? LSI_EXIT_OK : lsi_failed(call, st);
-    }
-    lsi_json_begin(&json, &lsi_memory_libc);
-    lsi_json_object_open(&json);
-    lsi_json_key(&json, "consumers");
-    lsi_json_array_open(&json);
-    st = each_consumer(stream, &json);
-    lsi_json_array_close(&json);
-    lsi_json_object_close(&json);
-    if (st == LS_OK)
-        return lsi_out_json(call, &json, LSI_EXIT_OK);
-    lsi_json_free(&json);
-    return lsi_failed(call, st);
 }
 
 static int deregister(lsi_call *call, ls_stream *stream, const char *name)
@@ -134,7 +111,7 @@ static int run(lsi_call *call)
     if (code != LSI_EXIT_OK)
         return code;
     if (act == LIST) {
-        code = list(call, stream);
+        code = lsi_out_list(call, "consumers", HEADING, each_consumer, stream);
     } else if (act == DEREGISTER) {
         code = deregister(call, stream, name);
     } else {

@@ -60,10 +60,22 @@ static void lease_json(lsi_json_writer *json, const ls_lease_info *info)
     lsi_json_object_close(json);
 }
 
-static int run(lsi_call *call)
+static ls_status each_lease(void *list, lsi_json_writer *json)
 {
     ls_lease_info info = LS_LEASE_INFO_INIT;
-    lsi_json_writer json;
+
+    for (uint32_t i = 0; i < ls_lease_list_count(list); i++) {
+        (void)ls_lease_list_at(list, i, &info); /* It is of the list. */
+        if (json != NULL)
+            lease_json(json, &info);
+        else
+            print_lease(&info);
+    }
+    return LS_OK;
+}
+
+static int run(lsi_call *call)
+{
     ls_lease_list *list;
     ls_stream *stream;
     ls_store *store;
@@ -75,27 +87,8 @@ static int run(lsi_call *call)
     st = ls_stream_list_leases(stream, call->arguments[1], &list);
     if (st != LS_OK)
         return lsi_close_stream(call, stream, store, lsi_failed(call, st));
-    if (call->json) {
-        lsi_json_begin(&json, &lsi_memory_libc);
-        lsi_json_object_open(&json);
-        lsi_json_key(&json, "leases");
-        lsi_json_array_open(&json);
-    } else {
-        lsi_out_text("SHARD STATE               CHECKPOINT    BEHIND MS OWNER\n");
-    }
-    for (uint32_t i = 0; i < ls_lease_list_count(list); i++) {
-        (void)ls_lease_list_at(list, i, &info); /* It is of the list. */
-        if (call->json)
-            lease_json(&json, &info);
-        else
-            print_lease(&info);
-    }
+    code = lsi_out_list(call, "leases", "SHARD STATE               CHECKPOINT    BEHIND MS OWNER\n", each_lease, list);
     ls_lease_list_free(list);
-    if (call->json) {
-        lsi_json_array_close(&json);
-        lsi_json_object_close(&json);
-        code = lsi_out_json(call, &json, LSI_EXIT_OK);
-    }
     return lsi_close_stream(call, stream, store, code);
 }
 

@@ -69,7 +69,7 @@ static void members(lsi_json_writer *json, const ls_mapping_info *info)
 }
 
 /* All pages. */
-static ls_status each_mapping(ls_stream *stream, lsi_json_writer *json)
+static ls_status each_mapping(void *stream, lsi_json_writer *json)
 {
     ls_mapping_info info = LS_MAPPING_INFO_INIT;
     bool more = true;
@@ -95,29 +95,6 @@ static ls_status each_mapping(ls_stream *stream, lsi_json_writer *json)
         ls_mapping_list_free(page);
     }
     return st;
-}
-
-static int list(lsi_call *call, ls_stream *stream)
-{
-    lsi_json_writer json;
-    ls_status st;
-
-    if (!call->json) {
-        lsi_out_text(HEADING);
-        st = each_mapping(stream, NULL);
-        return st == LS_OK ? LSI_EXIT_OK : lsi_failed(call, st);
-    }
-    lsi_json_begin(&json, &lsi_memory_libc);
-    lsi_json_object_open(&json);
-    lsi_json_key(&json, "mappings");
-    lsi_json_array_open(&json);
-    st = each_mapping(stream, &json);
-    lsi_json_array_close(&json);
-    lsi_json_object_close(&json);
-    if (st == LS_OK)
-        return lsi_out_json(call, &json, LSI_EXIT_OK);
-    lsi_json_free(&json);
-    return lsi_failed(call, st);
 }
 
 /* ---- one of them ---- */
@@ -341,7 +318,7 @@ static int run(lsi_call *call)
     code = lsi_open_stream(call, call->arguments[1], act != LIST && act != DESCRIBE, &store, &stream);
     if (code != LSI_EXIT_OK)
         return code;
-    code = act == LIST       ? list(call, stream)
+    code = act == LIST       ? lsi_out_list(call, "mappings", HEADING, each_mapping, stream)
         : act == DESCRIBE ? describe(call, stream, call->arguments[2])
                           : change_and_show(call, act, stream, call->arguments[2], &from);
     return lsi_close_stream(call, stream, store, code);

@@ -53,16 +53,21 @@ static void print_shard(const ls_shard_info *shard)
                  parents, closed);
 }
 
-/* All pages of the listing. */
-static ls_status list(ls_stream *stream, ls_shard_list_options *wanted, lsi_json_writer *json)
+typedef struct listing {
+    ls_stream *stream;
+    ls_shard_list_options wanted;
+} listing;
+
+static ls_status each_shard(void *user, lsi_json_writer *json)
 {
+    listing *of = user;
     bool more = true;
     ls_status st = LS_OK;
 
     while (more && st == LS_OK && !lsi_out_broken()) {
         ls_shard_list *page;
 
-        st = ls_stream_list_shards(stream, wanted, &page);
+        st = ls_stream_list_shards(of->stream, &of->wanted, &page);
         if (st != LS_OK)
             break;
         for (uint32_t i = 0; i < ls_shard_list_count(page) && st == LS_OK; i++) {
@@ -74,7 +79,7 @@ static ls_status list(ls_stream *stream, ls_shard_list_options *wanted, lsi_json
             else if (st == LS_OK)
                 print_shard(&shard);
         }
-        more = ls_shard_list_next_page(page, wanted) != 0;
+        more = ls_shard_list_next_page(page, &of->wanted) != 0;
         ls_shard_list_free(page);
     }
     return st;
@@ -82,38 +87,18 @@ static ls_status list(ls_stream *stream, ls_shard_list_options *wanted, lsi_json
 
 static int run(lsi_call *call)
 {
-    ls_shard_list_options wanted = LS_SHARD_LIST_OPTIONS_INIT;
-    lsi_json_writer json;
-    ls_stream *stream;
+    listing of = {.wanted = LS_SHARD_LIST_OPTIONS_INIT};
     ls_store *store;
-    ls_status st;
     int code;
 
-    if (call->values[FILTER].given && !parse_filter(call->values[FILTER].text, &wanted))
+    if (call->values[FILTER].given && !parse_filter(call->values[FILTER].text, &of.wanted))
         return lsi_usage(call, "--filter is '%s': it is from-trim-horizon, at-trim-horizon, at-latest, at:T, from:T "
                          "or after:SHARD", call->values[FILTER].text);
-    code = lsi_open_stream(call, call->arguments[0], false, &store, &stream);
+    code = lsi_open_stream(call, call->arguments[0], false, &store, &of.stream);
     if (code != LSI_EXIT_OK)
         return code;
-    if (call->json) {
-        lsi_json_begin(&json, &lsi_memory_libc);
-        lsi_json_object_open(&json);
-        lsi_json_key(&json, "shards");
-        lsi_json_array_open(&json);
-        st = list(stream, &wanted, &json);
-        lsi_json_array_close(&json);
-        lsi_json_object_close(&json);
-        if (st == LS_OK)
-            code = lsi_out_json(call, &json, code);
-        else
-            lsi_json_free(&json);
-    } else {
-        lsi_out_text("SHARD STATE  HASH KEYS          FROM        CLOSED\n");
-        st = list(stream, &wanted, NULL);
-    }
-    if (st != LS_OK)
-        code = lsi_failed(call, st);
-    return lsi_close_stream(call, stream, store, code);
+    code = lsi_out_list(call, "shards", "SHARD STATE  HASH KEYS          FROM        CLOSED\n", each_shard, &of);
+    return lsi_close_stream(call, of.stream, store, code);
 }
 
 const lsi_command lsi_command_shards = {

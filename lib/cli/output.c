@@ -157,6 +157,31 @@ int lsi_out_json(const lsi_call *call, lsi_json_writer *json, int code)
     return code;
 }
 
+int lsi_out_list(const lsi_call *call, const char *what, const char *heading,
+                 ls_status (*each)(void *of, lsi_json_writer *json), void *of)
+{
+    lsi_json_writer json;
+    ls_status st;
+
+    if (!call->json) {
+        if (heading != NULL)
+            lsi_out_text("%s", heading);
+        st = each(of, NULL);
+        return st == LS_OK ? LSI_EXIT_OK : lsi_failed(call, st);
+    }
+    lsi_json_begin(&json, &lsi_memory_libc);
+    lsi_json_object_open(&json);
+    lsi_json_key(&json, what);
+    lsi_json_array_open(&json);
+    st = each(of, &json);
+    lsi_json_array_close(&json);
+    lsi_json_object_close(&json);
+    if (st == LS_OK)
+        return lsi_out_json(call, &json, LSI_EXIT_OK);
+    lsi_json_free(&json);
+    return lsi_failed(call, st);
+}
+
 int lsi_out_change(const lsi_call *call, const char *what)
 {
     lsi_json_writer json;
