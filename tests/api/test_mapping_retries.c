@@ -1,0 +1,262 @@
+/* Running mappings, as mapping.h promises it: what a handler answers and what becomes of its batch then, and the state
+ * of windows, which goes with the place. */
+#include "api/mapping_support.h"
+
+/* ---- failures ---- */
+
+static void a_batch_that_fails_comes_again_until_it_is_done(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    run *of;
+
+    put_numbers(stream, 0, 10, 1);
+    make_mapping(stream, NULL);
+    of = run_new(stream, "m");
+    of->fails = 5;
+    of->fail_times = 3;
+    run_now(of);
+    assert_int_equal(of->invocations, 4);
+    assert_int_equal(of->attempts_max, 3);
+    assert_all_once_in_order(of, 10, 1);
+    assert_int_equal(of->discard_calls, 0);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void a_batch_is_given_up_when_retries_are_over(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_mapping_options options = defaults();
+    run *of;
+
+    options.retries_max = 2;
+    options.records_max = 4;
+    put_numbers(stream, 0, 12, 1);
+    make_mapping(stream, &options);
+    of = run_new(stream, "m");
+    of->fails = 5;
+    of->fail_times = NEVER;
+    of->discard_refusals = 1; /* it is asked again, and the place is not stored before */
+    run_now(of);
+    assert_int_equal(of->invocations, 2 + 3);
+    assert_int_equal(of->count, 8);
+    assert_int_equal(of->discard_calls, 2);
+    assert_int_equal(of->discarded, 4);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(of->discarded_numbers[i], 4 + i);
+    assert_int_equal(of->reason, LS_DISCARD_RETRIES);
+    assert_int_equal(of->invoke_count, 3);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* The arithmetic of the service: eight records, one of them bad, no retries: 4 invocations fail, 3 succeed. */
+static ls_mapping_result last_result(ls_stream *stream)
+{
+    ls_mapping_description *description = NULL;
+    ls_mapping_result result;
+
+    assert_int_equal(ls_mapping_describe(stream, "m", &description), LS_OK);
+    result = ls_mapping_description_last_result(description);
+    ls_mapping_description_free(description);
+    return result;
+}
+
+static void the_last_result_is_told(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_mapping_options options = defaults();
+    run *of;
+
+    options.retries_max = LS_MAPPING_NO_RETRIES;
+    options.handler_timeout_ms = 1000;
+    assert_int_equal(ls_mapping_description_last_result(NULL), LS_MAPPING_RESULT_NONE);
+    make_mapping(stream, &options);
+    of = run_new(stream, "m");
+    run_now(of);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_NONE);
+    put_numbers(stream, 0, 1, 1);
+    run_now(of);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_OK);
+    of->fails = 1;
+    of->fail_times = 1;
+    put_numbers(stream, 1, 2, 1);
+    run_now(of);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_FAILED);
+    put_numbers(stream, 2, 3, 1);
+    of->stops_at = 2; /* That is no result. */
+    run_now(of);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_FAILED);
+    run_now(of);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_OK);
+    of->sleep_us = 1100000;
+    put_numbers(stream, 3, 4, 1);
+    run_now(of);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_FAILED);
+    assert_int_equal(ls_mapping_seek(stream, "m", &horizon), LS_OK);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_NONE);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void bisecting_gives_up_the_bad_record_alone(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_mapping_options options = defaults();
+    run *of;
+
+    options.retries_max = LS_MAPPING_NO_RETRIES;
+    options.flags = LS_MAPPING_BISECT;
+    put_numbers(stream, 0, 8, 1);
+    make_mapping(stream, &options);
+    of = run_new(stream, "m");
+    of->fails = 5;
+    of->fail_times = NEVER;
+    run_now(of);
+    assert_int_equal(of->invocations, 7);
+    assert_int_equal(of->count, 7);
+    assert_int_equal(of->discarded, 1);
+    assert_int_equal(of->discarded_numbers[0], 5);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* The recorded example of the service: 6 records by 3, the last one is reported always, 3 retries. */
+static void a_reported_record_is_retried_alone(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_mapping_options options = defaults();
+    run *of;
+
+    options.retries_max = 3;
+    options.records_max = 3;
+    options.flags = LS_MAPPING_REPORT_FAILURES;
+    put_numbers(stream, 0, 6, 1);
+    make_mapping(stream, &options);
+    of = run_new(stream, "m");
+    of->reports = 5;
+    run_now(of);
+    assert_all_once_in_order(of, 5, 1);
+    assert_int_equal(of->invocations, 2 + 4);
+    assert_int_equal(of->discarded, 1);
+    assert_int_equal(of->discarded_numbers[0], 5);
+    assert_int_equal(of->invoke_count, 4);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void a_report_is_ignored_where_it_is_not_asked_for(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    run *of;
+
+    put_numbers(stream, 0, 6, 1);
+    make_mapping(stream, NULL);
+    of = run_new(stream, "m");
+    of->reports = 3;
+    run_now(of);
+    assert_int_equal(of->invocations, 1);
+    assert_int_equal(of->discarded, 0);
+    of->count = 0;
+    run_now(of);
+    assert_int_equal(of->count, 0);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void a_handler_that_is_late_is_told_and_has_failed(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_mapping_options options = defaults();
+    run *of;
+
+    options.handler_timeout_ms = 5;
+    options.retries_max = 1;
+    put_numbers(stream, 0, 3, 1);
+    make_mapping(stream, &options);
+    of = run_new(stream, "m");
+    of->sleep_us = 20000;
+    run_now(of);
+    assert_int_equal(of->invocations, 2);
+    assert_int_equal(of->late, 2);
+    assert_int_equal(of->discarded, 3);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* ---- windows ---- */
+
+/* Windows of a second: three records, a run that stores their state, a pause, and one record in a later window. The
+ * first window's last invocation has all three, though it is in another run. */
+static void a_windows_state_is_kept_with_the_place(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_mapping_options options = defaults();
+    run *of;
+    uint32_t sum = 0;
+
+    options.tumbling_window_s = 1;
+    options.records_max = 2;
+    put_numbers(stream, 0, 3, 1);
+    make_mapping(stream, &options);
+    of = run_new(stream, "m");
+    of->counts_windows = true;
+    run_now(of);
+    assert_int_equal(of->count, 3);
+    usleep(1200000);
+    put_numbers(stream, 3, 4, 1);
+    run_now(of);
+    assert_int_equal(of->count, 4);
+    assert_true(of->finals >= 1); /* more, when the three were put as a second began */
+    for (uint32_t i = 0; i < of->finals; i++)
+        sum += of->final_counts[i];
+    assert_int_equal(sum, 3);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static ls_handler_answer without_state(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    ls_handler_window window = LS_HANDLER_WINDOW_INIT;
+
+    (void)user;
+    if (ls_handler_get_window(context, &window) == LS_ERR_STATE && ls_handler_set_state(context, text("s")) ==
+        LS_ERR_STATE && ls_batch_place(batch, NULL, 0, NULL) == LS_ERR_STATE)
+        ((run *)user)->count++;
+    window.size = 0;
+    if (ls_handler_get_window(context, &window) == LS_ERR_INVALID_ARGUMENT)
+        ((run *)user)->late++;
+    return LS_HANDLER_DONE;
+}
+
+static void without_windows_there_is_no_state(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    run *of;
+
+    put_numbers(stream, 0, 1, 1);
+    make_mapping(stream, NULL);
+    of = run_new(stream, "m");
+    assert_int_equal(ls_mapping_run(of->mapping, &of->options, without_state, of), LS_OK);
+    assert_int_equal(of->count, 1);
+    assert_int_equal(of->late, 1);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_batch_that_fails_comes_again_until_it_is_done),
+        TEST(a_batch_is_given_up_when_retries_are_over),
+        TEST(the_last_result_is_told),
+        TEST(bisecting_gives_up_the_bad_record_alone),
+        TEST(a_reported_record_is_retried_alone),
+        TEST(a_report_is_ignored_where_it_is_not_asked_for),
+        TEST(a_handler_that_is_late_is_told_and_has_failed),
+        TEST(a_windows_state_is_kept_with_the_place),
+        TEST(without_windows_there_is_no_state),
+    };
+
+    run_everywhere("answers of handlers", tests);
+}
