@@ -5,6 +5,7 @@
 #include "api/support.h"
 
 #include <inttypes.h>
+#include <time.h>
 
 #define STREAM "bids"
 #define MINUTE INT64_C(60000)
@@ -167,6 +168,13 @@ static inline ls_window_info info_of(const ls_window *window)
 
     assert_int_equal(ls_window_describe(window, &info), LS_OK);
     return info;
+}
+
+static inline void sleep_ms(long ms)
+{
+    const struct timespec time = {ms / 1000, ms % 1000 * 1000000};
+
+    (void)nanosleep(&time, NULL);
 }
 
 #endif
