@@ -777,6 +777,7 @@ static void puts_and_reads_are_counted(void **state)
         assert_true(exposition_value(read, "libstream_get_bytes_total", SHARD0) ==
                     exposition_value(read, "libstream_put_bytes_total", SHARD0));
         assert_true(exposition_value(read, "libstream_get_calls_total", "result=\"ok\",stream=\"s\"") >= 2);
+        assert_true(exposition_value(read, "libstream_get_duration_seconds_count", "stream=\"s\"") >= 1);
         assert_true(exposition_value(read, "libstream_fan_out_bytes_total", SHARD0) == 0);
         assert_true(exposition_value(read, "libstream_log_bytes", SHARD0) > 80000);
         assert_true(exposition_value(read, "libstream_put_duration_seconds_count", "call=\"put_batch\",stream=\"s\"") >=

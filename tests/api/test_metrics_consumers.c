@@ -2,6 +2,7 @@
  * test sets. */
 #include "api/support.h"
 
+#include <glob.h>
 #include <math.h>
 
 #include "api/api.h"
@@ -372,6 +373,90 @@ static void late_records_and_watermarks_of_windows_are_told(void **state)
     assert_true(value_now(fx->store, "libstream_window_watermark_timestamp_seconds", watermark) == 19.75);
 }
 
+static ls_push_answer take_one(const ls_batch *batch, void *user)
+{
+    (void)user;
+    return ls_batch_count(batch) > 0 ? LS_PUSH_STOP : LS_PUSH_DONE;
+}
+
+/* Changes the first byte of `what` in the only segment of the only stream. */
+static void damage(fixture *fx, const char *what)
+{
+    char pattern[TEMP_PATH_BYTES * 2];
+    unsigned char bytes[65536], *found;
+    glob_t files;
+    FILE *file;
+    size_t size;
+
+    snprintf(pattern, sizeof pattern, "%s", temp_path(&fx->temp, "store/*/*/00000001.seg"));
+    assert_int_equal(glob(pattern, 0, NULL, &files), 0);
+    file = fopen(files.gl_pathv[0], "r+");
+    assert_non_null(file);
+    size = fread(bytes, 1, sizeof bytes, file);
+    found = memmem(bytes, size, what, strlen(what));
+    assert_non_null(found);
+    assert_int_equal(fseek(file, found - bytes, SEEK_SET), 0);
+    assert_int_equal(fputc(*found ^ 1, file), *found ^ 1);
+    assert_int_equal(fclose(file), 0);
+    globfree(&files);
+}
+
+static void reads_of_damaged_frames_are_counted(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    ls_iterator *iterator = NULL;
+    const ls_batch *batch;
+
+    if (in_memory) {
+        assert_int_equal(ls_stream_close(stream), LS_OK);
+        skip();
+    }
+    put_numbers(stream, 12);
+    assert_true(value_now(fx->store, "libstream_log_corrupt_frames_total", SHARD0) == 0);
+    damage(fx, "{\"n\":11}");
+    assert_int_equal(ls_iterator_open(stream, 0, NULL, NULL, &iterator), LS_OK);
+    for (int i = 0; i < 2; i++)
+        while (ls_iterator_next(iterator, NULL, &batch) == LS_OK && ls_batch_count(batch) > 0)
+            continue;
+    assert_int_equal(ls_last_error_status(), LS_ERR_CORRUPT);
+    assert_true(value_now(fx->store, "libstream_log_corrupt_frames_total", SHARD0) == 2);
+    assert_true(value_now(fx->store, "libstream_get_calls_total", "result=\"error\",stream=\"s\"") == 2);
+    ls_iterator_close(iterator);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* What a service would bill beside puts: bytes pushed to consumers, how long shards are open, retention beyond a day. */
+static void what_costs_elsewhere_is_counted(void **state)
+{
+    const ls_position horizon = {.kind = LS_TRIM_HORIZON};
+    fixture *fx = *state;
+    ls_stream *stream = clocked_stream(fx);
+    ls_consumer *consumer = NULL;
+
+    put_numbers(stream, 2); /* "k" and 7 bytes each */
+    assert_int_equal(ls_consumer_register(stream, "c", NULL), LS_OK);
+    assert_int_equal(ls_consumer_open(stream, "c", &consumer), LS_OK);
+    assert_int_equal(ls_consumer_subscribe(consumer, 0, &horizon, NULL, take_one, NULL), LS_OK);
+    assert_int_equal(ls_consumer_close(consumer), LS_OK);
+    assert_true(value_now(fx->store, "libstream_fan_out_bytes_total", SHARD0) == 16);
+    assert_true(value_now(fx->store, "libstream_get_bytes_total", SHARD0) == 16);
+
+    assert_true(value_now(fx->store, "libstream_retention_extended_seconds", "stream=\"s\"") == 0);
+    assert_int_equal(ls_stream_increase_retention(stream, 25), LS_OK);
+    assert_true(value_now(fx->store, "libstream_retention_extended_seconds", "stream=\"s\"") == 3600);
+
+    assert_true(value_now(fx->store, "libstream_shard_seconds_total", SHARD0) == 0);
+    the_time += INT64_C(7200000000);
+    assert_true(value_now(fx->store, "libstream_shard_seconds_total", SHARD0) == 7200);
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_OK);
+    the_time += INT64_C(3600000000);
+    assert_in_range((int)value_now(fx->store, "libstream_shard_seconds_total", SHARD0), 7200, 7201);
+    assert_in_range((int)value_now(fx->store, "libstream_shard_seconds_total",
+                                   "shard=\"shardId-000000000001\",stream=\"s\""), 3599, 3600);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static double refusals(ls_store *store, const char *limit)
 {
     char labels[100];
@@ -395,6 +480,7 @@ static void reads_that_a_limit_refuses_are_counted(void **state)
     options.mode = LS_STREAM_PROVISIONED;
     options.read_calls_per_second = 3;
     options.read_bytes_per_second = 10000;
+    options.write_bytes_per_second = 60000;
     assert_int_equal(ls_stream_create(fx->store, "s", &options), LS_OK);
     assert_int_equal(ls_stream_open(fx->store, "s", &stream), LS_OK);
     assert_int_equal(ls_iterator_open(stream, 0, NULL, NULL, &iterator), LS_OK);
@@ -406,6 +492,9 @@ static void reads_that_a_limit_refuses_are_counted(void **state)
     assert_true(refusals(fx->store, "bytes") == 0);
     assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
     assert_int_equal(ls_producer_put(producer, text("k"), (ls_bytes){large, sizeof large}, NULL, NULL), LS_OK);
+    assert_int_equal(ls_producer_put(producer, text("k"), (ls_bytes){large, sizeof large}, NULL, NULL),
+                     LS_ERR_THROTTLED);
+    assert_true(value_now(fx->store, "libstream_put_throttled_records_total", "limit=\"bytes\"," SHARD0) == 1);
     assert_int_equal(ls_producer_close(producer), LS_OK);
     the_time += 1000000;
     assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
@@ -481,6 +570,8 @@ int main(void)
         TEST(a_group_has_lag_and_owners),
         TEST(leases_and_checkpoints_are_counted),
         TEST(late_records_and_watermarks_of_windows_are_told),
+        TEST(reads_of_damaged_frames_are_counted),
+        TEST(what_costs_elsewhere_is_counted),
         TEST(reads_that_a_limit_refuses_are_counted),
 #ifdef LSI_HAVE_YAJL
         TEST(a_mapping_counts_what_becomes_of_each_record),
