@@ -4,7 +4,7 @@
  * Runs of two mappings, of one lane and of three, and workers of a group, whose outputs and checkpoints are
  * transactions, are processes on one directory. A parent kills them at random times, stops one of them for longer than
  * others wait, and steps the wall clock by hours; besides, a hook in their file layer kills most of them at the Nth
- * call, before it, behind it or in the middle of a write. Meanwhile shards split and merge, and batches get other sizes.
+ * call, before it, behind it or in the middle of a write. Meanwhile shards split and merge, and batches change sizes.
  *
  * The oracle is memory outside the store. Handlers note each record before they return: each was noted at least once,
  * and a key's for the first time in their order; repeats may come between. What transactions put is there once, in
@@ -256,8 +256,9 @@ static uint64_t run(const char *mode, bool keep, uint64_t *violations)
     kills = rage(&random, &stops, &steps);
     for (uint32_t which = 0; which < WORK_MAPPINGS; which++)
         judge_diary(which);
-    printf("h4_work mode=%s kills=%" PRIu64 " hooked=%" PRIu64 " holders=%" PRIu64 " stops=%" PRIu64 " steps=%" PRIu64 " "
-           "put=%u noted=%u,%u out=%u commits=%" PRIu64 " refused=%" PRIu64 " reshards=%" PRIu64 " looks=%" PRIu64 "\n",
+    printf("h4_work mode=%s kills=%" PRIu64 " hooked=%" PRIu64 " holders=%" PRIu64 " stops=%" PRIu64
+           " steps=%" PRIu64 " put=%u noted=%u,%u out=%u commits=%" PRIu64 " refused=%" PRIu64 " reshards=%" PRIu64
+           " looks=%" PRIu64 "\n",
            mode, kills, atomic_load(&storm->hooked_kills), atomic_load(&storm->holders), stops, steps,
            atomic_load(&work->put_count), atomic_load(&work->diaries[0].count), atomic_load(&work->diaries[1].count),
            atomic_load(&work->out_count), atomic_load(&work->commits), atomic_load(&work->refused),
