@@ -186,6 +186,12 @@ static void recover(session *of, ls_durability durability)
     }
     (void)session_create(of, "fresh", 1, &fresh);
     (void)session_put(of, fresh, 0, 111);
+    for (uint32_t i = 0; i < of->truth->stream_count; i++) {
+        if (!truth_has_leases(of->truth, i) || session_work(of, i, 0) != LS_OK)
+            continue;
+        for (uint32_t shard = 0; shard < of->shards[i].count && shard < TRUTH_LEASES; shard++)
+            (void)session_step(of, i, shard, 222);
+    }
 }
 
 /* One case from its beginning to its end; `sim` and `history` are used up. True: the fault was met. */

@@ -571,7 +571,7 @@ const workload workloads[] = {
     {"kernel_reused_blocks", LS_DURABILITY_KERNEL, false, true, false, kernel_reused_blocks},
     {"reshards", LS_DURABILITY_SYNC, false, false, false, reshards},
     {"kernel_reshards", LS_DURABILITY_KERNEL, false, true, false, kernel_reshards},
-    {"keys", LS_DURABILITY_SYNC, false, false, false, keys},
+    {"keys", LS_DURABILITY_SYNC, false, false, true, keys},
     {"kernel_keys", LS_DURABILITY_KERNEL, false, true, false, kernel_keys},
     {"trims", LS_DURABILITY_SYNC, false, false, false, trims},
     {"kernel_trims", LS_DURABILITY_KERNEL, false, true, false, kernel_trims},
