@@ -10,6 +10,8 @@
  *         ls_txn_commit(txn, NULL, 0)          LS_ERR_LEASE_LOST: ls_txn_abort, the next owner does it
  *     }
  *
+ * Handlers of a mapping get the same by ls_handler_put (mapping.h), without any of this.
+ *
  * WHAT HOLDS. Nobody is shown a record of a transaction, or its checkpoint, before all of it is durable, in every mode;
  * then readers see each record once, in the order of the puts within a shard. A process that is killed, or a loss of
  * power, at any instruction leaves all of it or nothing. A checkpoint is fenced: of two workers who both believe that
