@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "harness/history.h"
 #include "support/temp.h"
 
 /* ---- records ---- */
@@ -74,6 +75,11 @@ int storm_oracle_open(const char *kind, uint32_t place, int flags)
         abort();
     return open(path, flags | O_CLOEXEC, 0600);
 }
+
+/* A write is cut short by a kill only between two pages of the file, so no entry lies in two. */
+#define PAGE_BYTES 4096u
+_Static_assert(PAGE_BYTES % sizeof(history_put) == 0 && PAGE_BYTES % sizeof(history_read) == 0 &&
+               PAGE_BYTES % sizeof(history_run) == 0, "entries fill pages");
 
 void storm_oracle_note(int fd, const void *entries, size_t bytes)
 {

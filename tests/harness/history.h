@@ -19,6 +19,7 @@ typedef struct history_put {
     uint64_t group;    /* 0: alone; else all puts of the writer with this group are of one atomic batch */
     int64_t start_us;
     int64_t end_us;    /* acknowledged: when the call had returned */
+    uint64_t reserved2; /* 64 bytes */
 } history_put;
 
 typedef struct history_read {
