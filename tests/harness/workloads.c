@@ -579,7 +579,7 @@ const workload workloads[] = {
     {"kernel_presses", LS_DURABILITY_KERNEL, false, true, false, kernel_presses},
     {"ages", LS_DURABILITY_SYNC, false, false, false, ages},
     {"settings", LS_DURABILITY_SYNC, false, false, false, settings},
-    {"states", LS_DURABILITY_SYNC, false, false, false, states},
+    {"states", LS_DURABILITY_SYNC, false, false, true, states},
     {"kernel_states", LS_DURABILITY_KERNEL, false, true, false, kernel_states},
     {"leases", LS_DURABILITY_SYNC, false, false, true, work_leases},
     {"kernel_leases", LS_DURABILITY_KERNEL, false, true, true, work_kernel_leases},
