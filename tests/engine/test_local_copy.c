@@ -1,4 +1,4 @@
-/* The manifest's copy (engine/local/manifest_copy.c, M1-M4): while calls fail, processes die and the power goes it is
+/* The manifest's copy (engine/local/manifest_copy.c, M1-M3): while calls fail, processes die and the power goes it is
  * the manifest, or not there, or nobody believes it; a repair puts it in the place of a manifest that is damaged. */
 #include "engine/sim_store.h"
 
@@ -127,45 +127,11 @@ static void create_new(void *user)
     (void)engine->ops->close(engine); /* nothing was put */
 }
 
-static ls_status create_one(lsi_engine *engine)
-{
-    return create(engine, "new", 1);
-}
-
-/* Splits the shard of "kept". */
-static ls_status split_kept(lsi_engine *engine)
-{
-    lsi_reshard_step step = {.shard = 0, .adjacent = LSI_NO_SHARD, .at = {UINT64_C(1) << 63, 0}};
-    lsi_engine_stream *stream;
-    uint32_t first;
-    ls_status st = engine->ops->stream_open(engine, "kept", &stream);
-
-    if (st != LS_OK)
-        return st;
-    st = engine->ops->reshard(stream, &step, 1, false, &first);
-    engine->ops->stream_close(stream);
-    return st;
-}
-
-static uint32_t shards_of_kept(lsi_engine *engine)
-{
-    lsi_stream_info info = {0};
-    lsi_engine_stream *stream;
-    uint32_t count;
-
-    assert_int_equal(engine->ops->stream_open(engine, "kept", &stream), LS_OK);
-    assert_int_equal(engine->ops->info(stream, &info), LS_OK);
-    count = info.shard_count;
-    lsi_stream_info_free(&info);
-    engine->ops->stream_close(stream);
-    return count;
-}
-
 /* ---- M1, M2 ---- */
 
 /* Goal: no older copy is ever believed. Method: fail the Nth call, once or from then on, on the copy alone or on
  * whatever comes. Where the generation is even, the copy that a crash leaves is the manifest that it leaves. */
-static void walk_failing(ls_status (*change)(lsi_engine *engine), const char *name, int err, bool sticky)
+static void walk_failing(const char *name, int err, bool sticky)
 {
     sim_files *start = store_with_old();
 
@@ -179,7 +145,7 @@ static void walk_failing(ls_status (*change)(lsi_engine *engine), const char *na
         begin(&at, sim);
         assert_int_equal(open_walk(&at, &engine), LS_OK);
         sim_fault_add(sim, (sim_fault){.name = name, .nth = n, .err = err, .sticky = sticky});
-        at.created = change(engine);
+        at.created = create(engine, "new", 1);
         met = sim_faults_met(sim) > 0;
         sim_faults_clear(sim);
         is_even = lsi_control_manifest_generation(lsi_local_of(engine)->control) % 2 == 0;
@@ -193,7 +159,7 @@ static void walk_failing(ls_status (*change)(lsi_engine *engine), const char *na
             sim_files_free(crashed);
         }
         if (at.created == LS_OK) /* Without a copy the change stands all the same. */
-            assert_true(change == split_kept ? shards_of_kept(engine) == 3 : stream_is_there(engine, "new"));
+            assert_true(stream_is_there(engine, "new"));
         assert_int_equal(engine->ops->maintain(engine, -1), LS_OK);
         assert_int_equal(lsi_local_catalog_settle(lsi_local_of(engine), true), LS_OK);
         assert_int_equal(lsi_control_manifest_generation(lsi_local_of(engine)->control) % 2, 0);
@@ -215,10 +181,8 @@ static void an_older_copy_never_stays(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
         for (int sticky = 0; sticky < 2; sticky++) {
-            walk_failing(create_one, LSI_MANIFEST_COPY_NAME, errors[i], sticky != 0);
-            walk_failing(create_one, NULL, errors[i], sticky != 0);
-            walk_failing(split_kept, LSI_MANIFEST_COPY_NAME, errors[i], sticky != 0);
-            walk_failing(split_kept, NULL, errors[i], sticky != 0);
+            walk_failing(LSI_MANIFEST_COPY_NAME, errors[i], sticky != 0);
+            walk_failing(NULL, errors[i], sticky != 0);
         }
 }
 
@@ -344,99 +308,6 @@ static void a_death_leaves_it_to_the_next(void **state)
         close_store(engine);
         sim_files_free(sim);
     }
-    sim_files_free(start);
-}
-
-/* ---- M4 ---- */
-
-typedef struct renewal {
-    sim_files *sim;
-    lsi_engine *engine;
-    unsigned seen;
-} renewal;
-
-/* Where the copy of a split begins to be written: others see the children already, and no crash brings an older copy
- * back. */
-static void look_at_renewal(void *user, sim_call call, const char *name)
-{
-    renewal *of = user;
-
-    if (call != SIM_OPEN || strcmp(name, LSI_MANIFEST_COPY_NAME ".new") != 0)
-        return;
-    of->seen++;
-    assert_int_equal(lsi_control_manifest_generation(lsi_local_of(of->engine)->control) % 2, 0);
-    for (uint64_t seed = 0; seed < SIM_SEED_RANDOM + 8; seed++) {
-        sim_files *crashed = sim_crash_state(of->sim, sim_log_count(of->sim), seed);
-        both seen = look_at(sim_files_table(crashed));
-
-        assert_int_equal(seen.manifest, LS_OK);
-        assert_int_equal(seen.copy, LS_ERR_NOT_FOUND);
-        sim_files_free(crashed);
-    }
-}
-
-static void producers_do_not_wait_for_the_copy(void **state)
-{
-    sim_files *sim = store_with_old();
-    renewal of = {.sim = sim};
-    walk at;
-
-    (void)state;
-    begin(&at, sim);
-    assert_int_equal(open_walk(&at, &of.engine), LS_OK);
-    sim_hook_set(sim, look_at_renewal, &of);
-    assert_int_equal(split_kept(of.engine), LS_OK);
-    sim_hook_set(sim, NULL, NULL);
-    assert_int_equal(of.seen, 1);
-    assert_int_equal(shards_of_kept(of.engine), 3);
-    assert_true(look_at(sim_files_table(sim)).is_same);
-    close_store(of.engine);
-    sim_files_free(sim);
-}
-
-static void split_it(void *user)
-{
-    walk *at = user;
-    lsi_engine *engine;
-
-    if (open_walk(at, &engine) != LS_OK)
-        return;
-    at->created = split_kept(engine);
-    (void)engine->ops->close(engine); /* nothing was put */
-}
-
-/* Kill at every call, while somebody else has the store open: his upkeep makes both the same. */
-static void upkeep_writes_what_a_dead_one_put_off(void **state)
-{
-    sim_files *start = store_with_old();
-    unsigned missing = 0;
-    bool killed = true;
-
-    (void)state;
-    for (uint64_t n = 1; killed; n++) {
-        sim_files *sim = sim_clone(start);
-        lsi_engine *beside;
-        both seen;
-        walk at, other;
-
-        begin(&other, sim);
-        assert_int_equal(open_walk(&other, &beside), LS_OK);
-        begin(&at, sim);
-        sim_fault_add(sim, (sim_fault){.nth = n, .kill = true});
-        killed = sim_run(sim, split_it, &at);
-        sim_memory_bury(&at.memory);
-        sim_faults_clear(sim);
-        assert_int_equal(lsi_local_catalog_settle(lsi_local_of(beside), true), LS_OK);
-        seen = look_at(sim_files_table(sim));
-        assert_true(seen.is_same || seen.copy == LS_ERR_NOT_FOUND);
-        missing += !seen.is_same;
-        assert_int_equal(beside->ops->maintain(beside, -1), LS_OK);
-        assert_true(look_at(sim_files_table(sim)).is_same);
-        assert_true(shards_of_kept(beside) == 1 || shards_of_kept(beside) == 3);
-        close_store(beside);
-        sim_files_free(sim);
-    }
-    assert_true(missing > 0);
     sim_files_free(start);
 }
 
@@ -623,8 +494,6 @@ int main(void)
         CASE(while_an_older_copy_cannot_go_nothing_is_settled),
         CASE(a_crash_leaves_the_copy_that_belongs_there),
         CASE(a_death_leaves_it_to_the_next),
-        CASE(producers_do_not_wait_for_the_copy),
-        CASE(upkeep_writes_what_a_dead_one_put_off),
         CASE(who_only_reads_writes_none),
         CASE(no_store_is_made_over_a_copy),
         CASE(what_the_disk_does_not_give_back_is_put_back_too),

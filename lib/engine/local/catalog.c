@@ -34,7 +34,7 @@ ls_status lsi_local_catalog_load(const lsi_env *env, const lsi_root *root, lsi_c
     return lsi_local_catalog_load_from(env, root, LSI_MANIFEST_NAME, out);
 }
 
-static ls_status write_catalog(const lsi_env *env, const lsi_root *root, const lsi_catalog *catalog, bool with_copy)
+ls_status lsi_local_catalog_write(const lsi_env *env, const lsi_root *root, const lsi_catalog *catalog)
 {
     void *payload, *bytes;
     size_t payload_size, size;
@@ -47,15 +47,10 @@ static ls_status write_catalog(const lsi_env *env, const lsi_root *root, const l
     if (st != LS_OK)
         return st;
     st = lsi_checked_put(root, "", LSI_MANIFEST_NAME, bytes, size);
-    if (st == LS_OK && with_copy) /* Not before: it is never newer than what it is a copy of (M1). */
+    if (st == LS_OK) /* Not before: it is never newer than what it is a copy of (M1). */
         st = lsi_local_copy_write(env, root, bytes, size);
     lsi_free(&env->memory, bytes);
     return st;
-}
-
-ls_status lsi_local_catalog_write(const lsi_env *env, const lsi_root *root, const lsi_catalog *catalog)
-{
-    return write_catalog(env, root, catalog, true);
 }
 
 /* Takes a reference of its own. A newer one that another thread cached meanwhile stays. */
@@ -333,15 +328,14 @@ static bool old_one_counts(lsi_local *local, uint64_t old_generation)
     return unchanged;
 }
 
-static ls_status replace(lsi_local *local, lsi_catalog *catalog, lsi_local_settle settle_slots, void *user,
-                         bool with_copy)
+ls_status lsi_local_catalog_replace(lsi_local *local, lsi_catalog *catalog, lsi_local_settle settle_slots, void *user)
 {
     uint64_t old_generation = catalog->head.generation;
     ls_status st;
 
     catalog->head.generation = old_generation + 1;
     lsi_control_manifest_changing(local->control);
-    st = write_catalog(&local->base.env, &local->root, catalog, with_copy);
+    st = lsi_local_catalog_write(&local->base.env, &local->root, catalog);
     /* lsi_file_replace() answers EIO alone when the new one may be there; so does who cannot part with the old copy. */
     if (st == LS_ERR_IO && !old_one_counts(local, old_generation))
         /* E1: it has its name, and a crash may take that back. The generation stays odd (L3). */
@@ -354,17 +348,6 @@ static ls_status replace(lsi_local *local, lsi_catalog *catalog, lsi_local_settl
     catalog->seen = lsi_control_manifest_generation(local->control);
     cache(local, catalog);
     return LS_OK;
-}
-
-ls_status lsi_local_catalog_replace(lsi_local *local, lsi_catalog *catalog, lsi_local_settle settle_slots, void *user)
-{
-    return replace(local, catalog, settle_slots, user, true);
-}
-
-ls_status lsi_local_catalog_replace_alone(lsi_local *local, lsi_catalog *catalog, lsi_local_settle settle_slots,
-                                          void *user)
-{
-    return replace(local, catalog, settle_slots, user, false);
 }
 
 ls_status lsi_local_catalog_replace_at_need(lsi_local *local, lsi_catalog *catalog, lsi_local_settle settle_slots,

@@ -242,8 +242,6 @@ void lsi_local_drop_gone_shards(lsi_local *local, lsi_catalog *catalog);
  * one counts, the next who locks finds out, and `settle` was perhaps not called. Others: nothing was changed. */
 typedef void (*lsi_local_settle)(void *user, bool replaced);
 ls_status lsi_local_catalog_replace(lsi_local *local, lsi_catalog *catalog, lsi_local_settle settle, void *user);
-/* The same without its copy, which was withdrawn and is renewed afterwards. */
-ls_status lsi_local_catalog_replace_alone(lsi_local *local, lsi_catalog *catalog, lsi_local_settle settle, void *user);
 /* The same for what must not fail on a full disk (E3): space is kept for it. */
 ls_status lsi_local_catalog_replace_at_need(lsi_local *local, lsi_catalog *catalog, lsi_local_settle settle,
                                             void *user);
@@ -263,10 +261,6 @@ bool lsi_local_is_damage(ls_status st);
 /* Writes the copy again where it is not what the manifest is, or not there. What cannot be written is missing, and no
  * failure. For who can change the store. */
 ls_status lsi_local_copy_refresh(lsi_local *local);
-/* Takes it away, before a manifest is replaced that others wait for: lsi_local_copy_renew writes it when they go on.
- * False: it is still there, and nothing may be put off. Locks: store lock held. */
-bool lsi_local_copy_withdraw(lsi_local *local);
-void lsi_local_copy_renew(lsi_local *local);
 /* Says that it is missing or differs, and writes it again (`repair`: nobody else has the store open). `beside`:
  * somebody may be at it. */
 ls_status lsi_local_copy_verify(const lsi_env *env, const lsi_root *root, bool beside, bool repair,

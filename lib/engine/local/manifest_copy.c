@@ -6,10 +6,7 @@
  *     and is alone writes the copy again where it differs: a crash came between the two.
  *  M2 An older copy never stays. Where it cannot be written it is removed, and the change stands. Where it cannot be
  *     removed either, the generation stays odd.
- *  M3 Nobody reads it who opens a store. Only a repair puts it in the manifest's place (R4, R6).
- *  M4 Who stops producers meanwhile takes the copy away before and writes it when they go on, in the same locked step:
- *     rather none than an older one. The sync of the manifest's name is the removal's, too. Where he dies upkeep
- *     writes it. */
+ *  M3 Nobody reads it who opens a store. Only a repair puts it in the manifest's place (R4, R6). */
 #include <errno.h>
 #include <string.h>
 
@@ -158,31 +155,6 @@ ls_status lsi_local_copy_refresh(lsi_local *local)
     }
     lsi_control_unlock(local->control);
     return LS_OK;
-}
-
-/* ---- while producers wait (M4) ---- */
-
-bool lsi_local_copy_withdraw(lsi_local *local)
-{
-    int result = local->root.files->unlink(&local->root, LSI_MANIFEST_COPY_NAME);
-
-    return result == 0 || result == -ENOENT;
-}
-
-void lsi_local_copy_renew(lsi_local *local)
-{
-    const lsi_env *env = &local->base.env;
-    lsi_error_state before;
-    contents manifest;
-
-    if (lsi_control_manifest_generation(local->control) % 2 != 0) /* Who settles it writes both. */
-        return;
-    lsi_error_save(&before);
-    /* What fails leaves none, or this one, and nothing else can come back: no failure, and upkeep tries again. */
-    if (compare(env, &local->root, &manifest) == MISSING && is_to_be_written(env, &local->root, &manifest))
-        (void)lsi_local_copy_write(env, &local->root, manifest.bytes, manifest.size);
-    lsi_free(&env->memory, manifest.bytes);
-    lsi_error_restore(&before);
 }
 
 /* ---- seen from outside ---- */

@@ -305,7 +305,6 @@ static void settle(void *user, bool replaced)
 /* Stops the parents, replaces the manifest, and lets go of them. Locks: store lock held. */
 static ls_status commit(resharding *of)
 {
-    bool is_withdrawn = lsi_local_copy_withdraw(of->local); /* M4: the copy takes as long as the manifest itself. */
     ls_status st = LS_OK;
 
     lsi_control_manifest_changing(of->local->control); /* L5 */
@@ -317,16 +316,13 @@ static ls_status commit(resharding *of)
     if (st == LS_OK)
         st = state_ends(of);
     if (st == LS_OK) {
-        st = is_withdrawn ? lsi_local_catalog_replace_alone(of->local, of->fresh, settle, of) /* L1 */
-                          : lsi_local_catalog_replace(of->local, of->fresh, settle, of);
+        st = lsi_local_catalog_replace(of->local, of->fresh, settle, of); /* L1 */
     } else {
         settle(of, false);
         lsi_control_manifest_changed(of->local->control);
     }
     for (uint32_t i = 0; i < of->begun; i++)
         lsi_log_closing_release(of->logs[i]);
-    if (is_withdrawn)
-        lsi_local_copy_renew(of->local);
     return st;
 }
 
