@@ -590,7 +590,7 @@ const workload workloads[] = {
     {"windows", LS_DURABILITY_SYNC, false, false, true, work_windows},
     {"kernel_windows", LS_DURABILITY_KERNEL, false, true, true, work_kernel_windows},
     {"scales", LS_DURABILITY_SYNC, false, true, false, scales},
-    {"kernel_scales", LS_DURABILITY_KERNEL, false, false, false, kernel_scales},
+    {"kernel_scales", LS_DURABILITY_KERNEL, false, false, true, kernel_scales},
     {"wide_stream", LS_DURABILITY_SYNC, true, false, false, wide_stream},
     {"reopening", LS_DURABILITY_SYNC, false, false, false, reopening},
     {"other_durability", LS_DURABILITY_DEFAULT, false, false, false, other_durability},

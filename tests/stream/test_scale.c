@@ -196,7 +196,7 @@ static void the_limit_is_kept_on_the_way(void **state)
         stream of = begin(ways[i][0]);
         lsi_reshard_step steps[LSI_RESHARD_STEPS_MAX];
 
-        for (int round = 0; round < 60; round++) {
+        for (int round = 0; round < 20; round++) {
             lsi_route route = route_of(&of);
             uint32_t count = lsi_scale_steps(&route, ways[i][1], steps);
 

@@ -159,12 +159,12 @@ enum {
 sim_files *sim_crash_state(sim_files *sim, size_t prefix, uint64_t seed);
 
 /* A long walk looks at every one of so many disks, or bits: the address sanitizer, which finds in one what it finds in
- * the next, at a fifth of them, others at each prefix. */
+ * the next, at a tenth of them, others at each prefix. */
 #if defined(__SANITIZE_ADDRESS__)
-#define SIM_STRIDE 5
+#define SIM_STRIDE 10
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
-#define SIM_STRIDE 5
+#define SIM_STRIDE 10
 #endif
 #endif
 #ifndef SIM_STRIDE
