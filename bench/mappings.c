@@ -1,13 +1,13 @@
 /* QUESTION  How fast does a mapping hand records to a handler that does nothing, what does it cost that its progress is
- *           kept, and that it goes with what a handler puts, how long is a record on its way from a put to the handler, and what do mappings cost that have
- *           nothing to do?
+ *           kept, and that it goes with what a handler puts, how long is a record on its way from a put to the handler,
+ *           and what do mappings cost that have nothing to do?
  * WORKLOAD  throughput: 100-byte records in 4 shards, put before, handled by one run in INTERVAL, in batches of 10,000
  *           and of 1,000, with progress saved every 60 s (never, that is) and every 1 ms. exactly once: a tenth of
- *           them in batches of 1,000, each record put to a second stream of 4 shards: by ls_handler_put as one step with
- *           its batch, and by ls_producer_put_batch, at least once, with progress saved every 1 ms. latency: one process puts a
- *           record into one shard each 5 ms in KERNEL, another runs the mapping: from just before the put to the
- *           handler's start. idle: 1,000 mappings of one stream of one shard, then one of each of 1,000 streams, run
- *           by as many threads of one process, for so many seconds after the first ones.
+ *           them in batches of 1,000, each record put to a second stream of 4 shards: by ls_handler_put as one step
+ *           with its batch, and by ls_producer_put_batch, at least once, with progress saved every 1 ms. latency: one
+ *           process puts a record into one shard each 5 ms in KERNEL, another runs the mapping: from just before the
+ *           put to the handler's start. idle: 1,000 mappings of one stream of one shard, then one of each of 1,000
+ *           streams, run by as many threads of one process, for so many seconds after the first ones.
  * UNIT      records a second; microseconds; parts of one processor.
  *
  *   mappings [MILLIONS [SECONDS]]      records to hand over, 8 by default, 0: none; of latency and of idling, 5

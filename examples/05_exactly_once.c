@@ -1,5 +1,5 @@
-/* Exactly once: a handler that reads orders and puts an invoice for each. What it puts and how far the orders were worked
- * on is one step, so whatever kills this program, every order has one invoice when it has been run again.
+/* Exactly once: a handler that reads orders and puts an invoice for each. What it puts and how far the orders were
+ * worked on is one step, so whatever kills this program, every order has one invoice when it has been run again.
  *
  *     05_exactly_once 3       puts three more orders, and the invoices of all that have none
  *     05_exactly_once 3 die   the same, but ends in the middle, when the second batch was put and is not finished

@@ -17,17 +17,17 @@
  * finished. Progress is durable at the latest `sync_interval_ms` after it was made, and when a shard or a window ends,
  * a shard is handed over, or the run ends: what was finished since then is handled again after a power loss. Of a
  * process that was killed the others know which batches it had finished, and go on behind them; not so with tumbling
- * windows, which go on from where their state was stored. A run that was taken for dead while it was only slow cannot store
- * progress any more, but a handler that it had begun goes on. State of a window and the place that it belongs to are
- * stored together.
+ * windows, which go on from where their state was stored. A run that was taken for dead while it was only slow cannot
+ * store progress any more, but a handler that it had begun goes on. State of a window and the place that it belongs to
+ * are stored together.
  *
  * EXACTLY ONCE. What a handler of a mapping with LS_MAPPING_EXACTLY_ONCE puts to streams of the store by ls_handler_put
  * is kept until it returns. Then it is one step, as a transaction is (txn.h), with the place behind its batch and the
  * state of its window: whoever is killed when, what comes of each record is in these streams once, in every mode, and
  * readers see it once. That holds for what is put by ls_handler_put alone: the handler itself is called at least once,
  * as without it, and reports of failures are put at least once. What was put is dropped when the batch was not
- * finished: it failed, its time was over, the handler said stop, another run has the shard; of a batch whose records are
- * reported as failed from one on, what comes of this one and of later ones. A step that is refused for now
+ * finished: it failed, its time was over, the handler said stop, another run has the shard; of a batch whose records
+ * are reported as failed from one on, what comes of this one and of later ones. A step that is refused for now
  * (LS_ERR_THROTTLED, _BUSY, _FULL, _NO_MEMORY) is tried again while the shard waits; when the run is to end meanwhile,
  * the batch comes again in the next. One that cannot be done (LS_ERR_TOO_LARGE, or a stream was deleted) has failed its
  * batch.

@@ -1,6 +1,6 @@
-/* ls_handler_put: what a handler puts to be one step with its batch. It is kept in a transaction, one for each shard that
- * is worked on, with the record of the batch that each put comes of; the room `consume` says which of it counts, and
- * makes the step, of which the place behind the batch is the other half (mapping/step.c). */
+/* ls_handler_put: what a handler puts to be one step with its batch. It is kept in a transaction, one for each shard
+ * that is worked on, with the record of the batch that each put comes of; the room `consume` says which of it counts,
+ * and makes the step, of which the place behind the batch is the other half (mapping/step.c). */
 #include "api/api.h"
 
 #include <inttypes.h>

@@ -26,7 +26,7 @@ static const lsi_option options[] = {
     [BISECT] = {"bisect", LSI_OPTION_FLAG, NULL, "create: a batch that fails is split in two.", 0, 0, 0},
     [REPORT] = {"report-failures", LSI_OPTION_FLAG, NULL, "create: handlers may report from which record on a batch "
                 "failed.", 0, 0, 0},
-    [ONCE] = {"exactly-once", LSI_OPTION_FLAG, NULL, "create: what handlers put with a batch is one step with it.", 0, 0,
+    [ONCE] = {"exactly-once", LSI_OPTION_FLAG, NULL, "create: what handlers put is one step with their batch.", 0, 0,
               0},
     [FAILURES] = {"failures", LSI_OPTION_TEXT, "STREAM", "create: the stream that gets what is given up, and why; "
                   "without it, it is dropped.", 0, 0, 0},

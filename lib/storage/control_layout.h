@@ -50,7 +50,7 @@ typedef struct control_process {
     _Atomic uint32_t used;
     _Atomic int32_t pid;
     _Atomic uint32_t read_only;
-    _Atomic uint32_t uses; /* how often the entry was taken, and at first a random number; raised before `used` is set */
+    _Atomic uint32_t uses; /* how often the entry was taken, from a random number on; raised before `used` is set */
     _Atomic int64_t attached_us;
     unsigned char room[40];
 } control_process;

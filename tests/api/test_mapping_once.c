@@ -1,5 +1,5 @@
-/* What handlers put with LS_MAPPING_EXACTLY_ONCE, as mapping.h promises it: one step with the place behind the batch and
- * the state of its window, dropped when the batch is not finished. What failures of the disk leave is asked in
+/* What handlers put with LS_MAPPING_EXACTLY_ONCE, as mapping.h promises it: one step with the place behind the batch
+ * and the state of its window, dropped when the batch is not finished. What failures of the disk leave is asked in
  * test_mapping_once_failures.c, what kills leave in tests/invariants/test_steps.c. */
 #include "api/support.h"
 
@@ -396,7 +396,7 @@ static void the_state_of_a_window_goes_with_what_is_put(void **state)
     of.at = 2;
     of.times = 1;
     of.answers = LS_HANDLER_RETRY; /* A failure puts nothing, either. */
-    assert_int_equal(ls_stream_update_shard_count(of.in, 2, NULL), LS_OK); /* The end of the shard is that of the window. */
+    assert_int_equal(ls_stream_update_shard_count(of.in, 2, NULL), LS_OK); /* The shard's end is that of the window. */
     assert_int_equal(ls_mapping_run(of.mapping, &of.options, count_window, &of), LS_OK);
     all = read_sums(of.out);
     assert_int_equal(all.sum, 60);

@@ -1,6 +1,6 @@
-/* What handlers put with LS_MAPPING_EXACTLY_ONCE beneath failures: calls of the file system and allocations that fail, and
- * losses of power after any change of the disk. Whatever happens, when a run has come to an end afterwards, what came of
- * each record that can be read is there once, in order, and each was counted in its window once. */
+/* What handlers put with LS_MAPPING_EXACTLY_ONCE beneath failures: calls of the file system and allocations that fail,
+ * and losses of power after any change of the disk. Whatever happens, when a run has come to an end afterwards, what
+ * came of each record that can be read is there once, in order, and each was counted in its window once. */
 #include "api/support.h"
 
 #include <errno.h>
@@ -203,8 +203,8 @@ static void power_may_fail_anywhere(void **state)
 
 /* ---- calls that fail ---- */
 
-/* Goal: a run that meets an error tells it or gets over it, and the next one goes on; so does one after a loss of power.
- * Method: the nth call fails, once; each third of these worlds goes on as it is, if no sync has failed in it. */
+/* Goal: a run that meets an error tells it or gets over it, and the next one goes on; so does one after a loss of
+ * power. Method: the nth call fails, once; each third of these worlds goes on as it is, if no sync has failed in it. */
 static void any_call_below_may_fail(void **state)
 {
     static const struct {

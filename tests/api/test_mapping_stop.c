@@ -24,8 +24,6 @@ static void a_handler_can_stop_the_run_and_its_batch_comes_again(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
-/* The lease of a shard. */
-
 static void a_run_waits_while_the_mapping_is_paused(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 1);

@@ -426,7 +426,7 @@ static void reads_of_damaged_frames_are_counted(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
-/* What a service would bill beside puts: bytes pushed to consumers, how long shards are open, retention beyond a day. */
+/* What a service bills beside puts: bytes pushed to consumers, how long shards are open, retention beyond a day. */
 static void what_costs_elsewhere_is_counted(void **state)
 {
     const ls_position horizon = {.kind = LS_TRIM_HORIZON};

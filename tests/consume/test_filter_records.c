@@ -165,7 +165,8 @@ static void the_fields_of_an_event_can_be_asked_for(void **state)
     assert_false(meta_matches("{\"sequenceNumber\":[\"1\"]}", ""));
     assert_false(meta_matches("{\"sequenceNumber\":[{\"numeric\":[\">\",0]}]}", "")); /* a string */
     assert_true(meta_matches("{"
-                             "\"eventID\":[\"shardId-000000000017:49646437577130777162115407028968674069677693010553340178\"]}", ""));
+                             "\"eventID\":[\"shardId-000000000017:"
+                             "49646437577130777162115407028968674069677693010553340178\"]}", ""));
     assert_true(meta_matches("{\"approximateArrivalTimestamp\":[1700000005.987]}", ""));
     assert_true(meta_matches("{\"approximateArrivalTimestamp\":"
                              "[{\"numeric\":[\">=\",1700000005.987,\"<\",1700000005.988]}]}", ""));

@@ -266,7 +266,8 @@ static void plain_run_free(plain_run *run)
 /* The disk and what it owes, where the case begins. */
 static bool run_case(campaign *of, const case_name *name, const plain_run *before)
 {
-    sim_files *sim = name->prefix == NO_PREFIX ? sim_files_new() : sim_crash_state(before->sim, name->prefix, name->seed);
+    sim_files *sim = name->prefix == NO_PREFIX ? sim_files_new()
+                                               : sim_crash_state(before->sim, name->prefix, name->seed);
     truth history = {0};
     bool met;
 

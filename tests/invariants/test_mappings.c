@@ -280,7 +280,8 @@ static void nor_is_it_with_several_lanes(void **state)
     assert_int_equal(run_the_rest(*state), 0x3e0);
 }
 
-/* Nothing but the control file knows of it, which does not outlive the machine: then it is repeated, not passed over. */
+/* Nothing but the control file knows of it, which does not outlive the machine: then it is repeated, and not passed
+ * over. */
 static void what_a_lost_machine_had_not_stored_is_handled_again(void **state)
 {
     fixture *fx = *state;

@@ -1,5 +1,6 @@
 /* Workers that read a stream and write to two others, by transactions or as handlers of a mapping, killed again and
- * again: what a record gives is in each of the others once, in order, and readers never see more on the way (A1, O5). */
+ * again: what a record gives is in each of the others once, in order, and readers never see more on the way
+ * (A1, O5). */
 #include "invariants/processes.h"
 
 #include <pthread.h>

@@ -4,10 +4,10 @@
  *
  * There are two places for it, written in turn, each with a sum over whose it is; a death in between leaves the other.
  *
- *   N1  A place counts only for who had the row as it is: the sum is over the owner's ticket and the row's counter, which
- *       rises with each change of the row but the asking for it. While the owner writes his row it may be the one before.
- *       So nothing that was noted before a move of the mapping, or by somebody who lost the lease, is ever believed; nor
- *       is what was damaged.
+ *   N1  A place counts only for who had the row as it is: the sum is over the owner's ticket and the row's counter,
+ *       which rises with each change of the row but the asking for it. While the owner writes his row it may be the
+ *       one before. So nothing that was noted before a move of the mapping, or by somebody who lost the lease, is ever
+ *       believed; nor is what was damaged.
  *   N2  It is a hint of what may be written: whoever does so syncs first what the place covers. */
 #include "consume/lease/lease.h"
 

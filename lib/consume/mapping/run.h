@@ -124,8 +124,8 @@ typedef enum { LSI_STEP_DONE, LSI_STEP_LATER, LSI_STEP_FAILED, LSI_STEP_OVER } l
 lsi_step_meaning lsi_step_mean(ls_status st);
 /* Makes the step that the worker wants, if it wants one. By the run's thread. */
 ls_status lsi_worker_make_step(lsi_worker *worker);
-/* The handler's thread: what was put is made a step, if it counts. True: it was, and `outcome` came true; false: nothing
- * was done, and `outcome` may be another one. Locks: worker->lock held, not while it waits. */
+/* The handler's thread: what was put is made a step, if it counts. True: it was, and `outcome` came true; false:
+ * nothing was done, and `outcome` may be another one. Locks: worker->lock held, not while it waits. */
 bool lsi_worker_commit(lsi_worker *worker, lsi_outcome *outcome, lsi_moment now);
 /* Whether a step saved what is told now. Locks: worker->lock held. */
 bool lsi_worker_has_stepped_to(lsi_worker *worker, const lsi_progress *progress);

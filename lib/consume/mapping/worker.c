@@ -215,7 +215,7 @@ static void invoke(lsi_worker *worker, const lsi_batcher_action *action, lsi_mom
     lsi_batcher_counts_get(worker->machine, &before);
     after = moment(worker);
     is_stepped = lsi_worker_commit(worker, &outcome, after);
-    while (lsi_batcher_complete(worker->machine, action->lane, &outcome, after) != LS_OK) { /* No memory for its state. */
+    while (lsi_batcher_complete(worker->machine, action->lane, &outcome, after) != LS_OK) { /* No memory for the state. */
         if (is_stepped) /* M9 */
             sleep_inside(worker, atomic_load_explicit(&worker->word, memory_order_relaxed), PAUSE_US);
         else
