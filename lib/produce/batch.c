@@ -48,13 +48,13 @@ bool lsi_batch_make_room(lsi_producer *producer, size_t count)
     lsi_batch_room *room = &producer->batch;
 
     /* A part has at least one record, so there are never more parts than records. */
-    return lsi_grow(memory, (void **)&room->todo, &room->todo_capacity, count, sizeof(*room->todo)) &&
+    return lsi_grow(memory, (void **)&room->pending, &room->pending_capacity, count, sizeof(*room->pending)) &&
            lsi_grow(memory, (void **)&room->shards, &room->shards_capacity, count, sizeof(*room->shards)) &&
            lsi_grow(memory, (void **)&room->picks, &room->picks_capacity, count, sizeof(*room->picks)) &&
            lsi_grow(memory, (void **)&room->parts, &room->parts_capacity, count, sizeof(*room->parts));
 }
 
-/* Fills `shards` for todo[0..count-1]. Keys are hashed many at a time, in the lanes of the processor. */
+/* Fills `shards` for pending[0..count-1]. Keys are hashed many at a time, in the lanes of the processor. */
 static void route_all(lsi_producer *producer, const ls_put_entry *entries, uint32_t count)
 {
     lsi_batch_room *room = &producer->batch;
@@ -64,13 +64,13 @@ static void route_all(lsi_producer *producer, const ls_put_entry *entries, uint3
     uint32_t gathered = 0;
 
     for (uint32_t i = 0; i < count; i++) {
-        const ls_put_entry *entry = &entries[room->todo[i]];
+        const ls_put_entry *entry = &entries[room->pending[i]];
 
         if (entry->explicit_hash_key != NULL) {
-            room->shards[room->todo[i]] = lsi_route_of(producer, entry->partition_key, entry->explicit_hash_key);
+            room->shards[room->pending[i]] = lsi_route_of(producer, entry->partition_key, entry->explicit_hash_key);
         } else {
             keys[gathered] = entry->partition_key;
-            indexes[gathered++] = room->todo[i];
+            indexes[gathered++] = room->pending[i];
         }
         if (gathered == HASH_AT_ONCE || (i == count - 1 && gathered > 0)) {
             lsi_hash_partition_keys(keys, gathered, hashes);
@@ -81,7 +81,7 @@ static void route_all(lsi_producer *producer, const ls_put_entry *entries, uint3
     }
 }
 
-/* Routes todo[0..count-1] and sorts them into parts from parts[first] on; returns how many parts there are then. */
+/* Routes pending[0..count-1] and sorts them into parts from parts[first] on; returns how many parts there are then. */
 uint32_t lsi_batch_group(lsi_producer *producer, const ls_put_entry *entries, uint32_t count, uint32_t pick_at,
                          uint32_t first)
 {
@@ -91,12 +91,12 @@ uint32_t lsi_batch_group(lsi_producer *producer, const ls_put_entry *entries, ui
 
     if (producer->route.count == 1) { /* One part, as it is. */
         room->parts[first] = (lsi_put_part){.shard = producer->route.shards[0], .begin = at, .count = count};
-        memcpy(room->picks + at, room->todo, count * sizeof(*room->picks));
+        memcpy(room->picks + at, room->pending, count * sizeof(*room->picks));
         return first + 1;
     }
     route_all(producer, entries, count);
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t shard = room->shards[room->todo[i]];
+        uint32_t shard = room->shards[room->pending[i]];
 
         assert(shard < producer->shard_limit);
         if (producer->counts[shard]++ == 0)
@@ -111,7 +111,7 @@ uint32_t lsi_batch_group(lsi_producer *producer, const ls_put_entry *entries, ui
         producer->counts[part->shard] = part->begin; /* from here on: where its next record goes */
     }
     for (uint32_t i = 0; i < count; i++)
-        room->picks[producer->counts[room->shards[room->todo[i]]]++] = room->todo[i];
+        room->picks[producer->counts[room->shards[room->pending[i]]]++] = room->pending[i];
     for (uint32_t i = first; i < part_count; i++)
         producer->counts[room->parts[i].shard] = 0;
     return part_count;
@@ -133,13 +133,13 @@ static void append(lsi_producer *producer, const ls_put_entry *entries, lsi_put_
     assert(part->status != LS_OK || part->moved || part->accepted == batch.count);
 }
 
-/* The records of the parts that moved become the next todo list, in order of the call. Their places in `picks` are
+/* The records of the parts that moved become the next pending list, in order of the call. Their places in `picks` are
  * given back: a part that moved is dropped, and what follows it closes up. */
 static uint32_t take_back(lsi_producer *producer, uint32_t first, uint32_t *part_count, uint32_t *pick_at,
-                          uint32_t todo_count)
+                          uint32_t pending_count)
 {
     lsi_batch_room *room = &producer->batch;
-    uint32_t kept = first, at = *pick_at, todo = 0;
+    uint32_t kept = first, at = *pick_at, pending = 0;
 
     for (uint32_t i = first; i < *part_count; i++) {
         lsi_put_part part = room->parts[i];
@@ -155,15 +155,15 @@ static uint32_t take_back(lsi_producer *producer, uint32_t first, uint32_t *part
         at += part.count;
         room->parts[kept++] = part;
     }
-    for (uint32_t i = 0; i < todo_count; i++)
-        if (room->shards[room->todo[i]] == LSI_NO_SHARD)
-            room->todo[todo++] = room->todo[i];
+    for (uint32_t i = 0; i < pending_count; i++)
+        if (room->shards[room->pending[i]] == LSI_NO_SHARD)
+            room->pending[pending++] = room->pending[i];
     *part_count = kept;
     *pick_at = at;
-    return todo;
+    return pending;
 }
 
-/* No place was found in time for todo[0..count-1]: they become parts that failed with `st`. */
+/* No place was found in time for pending[0..count-1]: they become parts that failed with `st`. */
 static uint32_t give_up(lsi_producer *producer, const ls_put_entry *entries, uint32_t count, uint32_t pick_at,
                         uint32_t first, ls_status st)
 {
@@ -179,17 +179,17 @@ static uint32_t append_all(lsi_producer *producer, const ls_put_entry *entries, 
 {
     lsi_batch_room *room = &producer->batch;
     int64_t deadline_us = 0;
-    uint32_t part_count = 0, pick_at = 0, todo_count = count;
+    uint32_t part_count = 0, pick_at = 0, pending_count = count;
 
     for (uint32_t i = 0; i < count; i++)
-        room->todo[i] = i;
+        room->pending[i] = i;
     for (;;) {
         uint32_t first = part_count;
         uint64_t generation = producer->generation;
         uint32_t moved_from = LSI_NO_SHARD;
         ls_status st;
 
-        part_count = lsi_batch_group(producer, entries, todo_count, pick_at, first);
+        part_count = lsi_batch_group(producer, entries, pending_count, pick_at, first);
         for (uint32_t i = first; i < part_count; i++) {
             if (producer->is_limited) {
                 lsi_put_admit_part(producer, entries, &room->parts[i]);
@@ -202,12 +202,12 @@ static uint32_t append_all(lsi_producer *producer, const ls_put_entry *entries, 
         }
         if (moved_from == LSI_NO_SHARD)
             return part_count;
-        todo_count = take_back(producer, first, &part_count, &pick_at, todo_count);
+        pending_count = take_back(producer, first, &part_count, &pick_at, pending_count);
         st = lsi_route_wait(producer, generation, moved_from, &deadline_us);
         if (st == LS_OK)
             st = lsi_route_rebuild(producer);
         if (st != LS_OK)
-            return give_up(producer, entries, todo_count, pick_at, part_count, st);
+            return give_up(producer, entries, pending_count, pick_at, part_count, st);
     }
 }
 

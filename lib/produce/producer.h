@@ -20,11 +20,11 @@ typedef struct lsi_put_part {
 } lsi_put_part;
 
 typedef struct lsi_batch_room {
-    uint32_t *todo;     /* indexes of the records to place in this round, ascending */
+    uint32_t *pending;  /* indexes of the records to place in this round, ascending */
     uint32_t *shards;   /* by record: where it goes */
     uint32_t *picks;    /* the same indexes, sorted by shard */
     lsi_put_part *parts;
-    size_t todo_capacity, shards_capacity, picks_capacity, parts_capacity;
+    size_t pending_capacity, shards_capacity, picks_capacity, parts_capacity;
 } lsi_batch_room;
 
 struct lsi_producer {
@@ -88,7 +88,7 @@ static inline uint32_t lsi_route_of(lsi_producer *producer, ls_bytes key, const 
  * monotonic, 0 before the first wait; LS_ERR_BUSY when it is over. */
 ls_status lsi_route_wait(lsi_producer *producer, uint64_t generation, uint32_t shard, int64_t *deadline_us);
 
-/* batch.c. Room for `count` records; then their parts, of todo[0..count-1], from parts[first] on, which take `picks`
+/* batch.c. Room for `count` records; then their parts, of pending[0..count-1], from parts[first] on, which take `picks`
  * from `pick_at` on. */
 bool lsi_batch_make_room(lsi_producer *producer, size_t count);
 uint32_t lsi_batch_group(lsi_producer *producer, const ls_put_entry *entries, uint32_t count, uint32_t pick_at,

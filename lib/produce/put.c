@@ -50,7 +50,7 @@ void lsi_producer_close(lsi_producer *producer)
     if (producer->appender != NULL)
         producer->ops->appender_close(producer->appender);
     lsi_free(memory, producer->known_keys);
-    lsi_free(memory, producer->batch.todo);
+    lsi_free(memory, producer->batch.pending);
     lsi_free(memory, producer->batch.shards);
     lsi_free(memory, producer->batch.picks);
     lsi_free(memory, producer->batch.parts);

@@ -28,7 +28,7 @@ ls_status lsi_producer_plan(lsi_producer *producer, const ls_put_entry *entries,
     if (!lsi_batch_make_room(producer, count))
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory to sort %u records", count);
     for (uint32_t i = 0; i < count; i++)
-        producer->batch.todo[i] = i;
+        producer->batch.pending[i] = i;
     part_count = lsi_batch_group(producer, entries, count, 0, 0);
     if (part_count > puts_max)
         return lsi_fail(LS_ERR_TOO_LARGE, "stream '%s': the records belong to %u shards, with those of other streams "
