@@ -19,8 +19,6 @@
 
 #include "base/patience.h"
 
-#define PAUSE_US 20000 /* before what failed for want of memory, space, or a lock is tried again */
-
 void lsi_mapping_wake(lsi_engine_stream *stream)
 {
     stream->engine->ops->wake(stream, LSI_STATE_SHARD);
@@ -361,7 +359,7 @@ static void run_on(lsi_run *run)
                 pause_us = INT64_MAX;
         }
         if (st == LS_ERR_BUSY || st == LS_ERR_NO_MEMORY)
-            pause_us = PAUSE_US; /* Others wait for a while before they take us for dead. */
+            pause_us = LSI_RUN_PAUSE_US; /* Others wait for a while before they take us for dead. */
         else
             lsi_error_note_first(st, &run->st, &run->why);
         if (due_us != INT64_MAX && due_us - now_us(run) < pause_us)

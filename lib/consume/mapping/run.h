@@ -1,10 +1,10 @@
 /* The inside of a run of a mapping.
  *
- * run.c     the run: which shards are worked on here, and what is saved of their progress
- * worker.c  one shard: its threads and its batch machine
- * handler.c         what a handler is given, and what its answer amounts to
- * failure.c         what is given up goes to the mapping's failure stream
- * step.c            what a batch has put is one step with the place behind it */
+ * run.c      the run: which shards are worked on here, and what is saved of their progress
+ * worker.c   one shard: its threads and its batch machine
+ * handler.c  what a handler is given, and what its answer amounts to
+ * failure.c  what is given up goes to the mapping's failure stream
+ * step.c     what a batch has put is one step with the place behind it */
 #ifndef LSI_CONSUME_MAPPING_RUN_H
 #define LSI_CONSUME_MAPPING_RUN_H
 
@@ -16,6 +16,9 @@
 #include "consume/guard.h"
 #include "consume/lease/lease.h"
 #include "consume/mapping/mapping.h"
+
+/* Before what failed for want of memory or space, or for a lock, is tried again. */
+#define LSI_RUN_PAUSE_US 20000
 
 typedef struct lsi_worker lsi_worker;
 

@@ -17,8 +17,6 @@
 
 #include "base/patience.h"
 
-#define PAUSE_MS 100u /* before what failed for want of memory or space, or for a lock, is tried again */
-
 lsi_step_meaning lsi_step_mean(ls_status st)
 {
     switch (st) {
@@ -165,8 +163,8 @@ static bool is_told_to_stop(const lsi_worker *worker)
 static void wait_to_ask_again(lsi_worker *worker)
 {
     const lsi_clock *clock = &worker->run->env->clock;
-    uint32_t pause_ms = worker->step.st == LS_ERR_THROTTLED ? worker->step.why.retry_after_ms : PAUSE_MS;
-    int64_t until_us = lsi_monotonic_us(clock) + (int64_t)(pause_ms != 0 ? pause_ms : PAUSE_MS) * 1000;
+    int64_t told_us = worker->step.st == LS_ERR_THROTTLED ? (int64_t)worker->step.why.retry_after_ms * 1000 : 0;
+    int64_t until_us = lsi_monotonic_us(clock) + (told_us != 0 ? told_us : LSI_RUN_PAUSE_US);
     uint32_t seen = look(worker);
 
     while (!is_told_to_stop(worker) && lsi_monotonic_us(clock) < until_us) {

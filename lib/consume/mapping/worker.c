@@ -16,7 +16,6 @@
 #include "consume/mapping/event_json.h"
 #include "consume/iterator.h"
 
-#define PAUSE_US 20000 /* before what failed for want of memory, or for a lock, is tried again */
 #define READ_RECORDS_MAX 65536u
 #define CAUGHT_UP_WAIT_MS 20 /* for records, while handlers have the last ones */
 #define TIP_WAIT_MS 1000   /* with windows: so often the tip is noticed */
@@ -93,7 +92,7 @@ void lsi_worker_copy_progress(lsi_worker *worker, const lsi_progress *progress, 
         while ((bytes = lsi_alloc(memory, progress->state.size)) == NULL) {
             _Atomic uint32_t never = 0;
 
-            (void)lsi_word_sleep(&never, 0, PAUSE_US);
+            (void)lsi_word_sleep(&never, 0, LSI_RUN_PAUSE_US);
         }
         memcpy(bytes, progress->state.data, progress->state.size);
     }
@@ -215,9 +214,9 @@ static void invoke(lsi_worker *worker, const lsi_batcher_action *action, lsi_mom
     lsi_batcher_counts_get(worker->machine, &before);
     after = moment(worker);
     is_stepped = lsi_worker_commit(worker, &outcome, after);
-    while (lsi_batcher_complete(worker->machine, action->lane, &outcome, after) != LS_OK) { /* No memory for the state. */
+    while (lsi_batcher_complete(worker->machine, action->lane, &outcome, after) != LS_OK) { /* No memory for state. */
         if (is_stepped) /* M9 */
-            sleep_inside(worker, atomic_load_explicit(&worker->word, memory_order_relaxed), PAUSE_US);
+            sleep_inside(worker, atomic_load_explicit(&worker->word, memory_order_relaxed), LSI_RUN_PAUSE_US);
         else
             outcome = (lsi_outcome){.kind = LSI_OUTCOME_SYSTEM}; /* It comes again; and that needs none. */
     }
@@ -282,7 +281,7 @@ static void take_batch(lsi_worker *worker, const ls_batch *batch, int64_t read_u
     ls_status st = LS_ERR_NO_MEMORY;
 
     while (!worker->is_draining && (st = give(worker, batch)) == LS_ERR_NO_MEMORY)
-        sleep_inside(worker, atomic_load_explicit(&worker->word, memory_order_relaxed), PAUSE_US);
+        sleep_inside(worker, atomic_load_explicit(&worker->word, memory_order_relaxed), LSI_RUN_PAUSE_US);
     if (worker->is_draining)
         return; /* It is read again by whoever comes next. */
     if (st != LS_OK) {
@@ -339,7 +338,7 @@ static void read_more(lsi_worker *worker, const lsi_batcher_action *action, lsi_
     ls_status st;
 
     if (lsi_batcher_own(worker->machine) != LS_OK) {
-        sleep_inside(worker, atomic_load_explicit(&worker->word, memory_order_relaxed), PAUSE_US);
+        sleep_inside(worker, atomic_load_explicit(&worker->word, memory_order_relaxed), LSI_RUN_PAUSE_US);
         return;
     }
     worker->is_reading = true;
@@ -354,7 +353,7 @@ static void read_more(lsi_worker *worker, const lsi_batcher_action *action, lsi_
         worker->is_held_up = false;
         take_batch(worker, batch, now.wall_us);
     } else if (passes_by_itself(st) || st == LS_ERR_THROTTLED || is_held_up(worker, st)) {
-        sleep_inside(worker, seen, PAUSE_US);
+        sleep_inside(worker, seen, LSI_RUN_PAUSE_US);
     } else if (st != LS_ERR_CANCELLED && st != LS_ERR_TRIMMED) { /* The one is why we look again, the other goes on. */
         fail(worker, st);
     }
@@ -376,7 +375,7 @@ static void step(lsi_worker *worker)
         drain(worker);
     lsi_batcher_set_retention(worker->machine, retention_us(worker->run));
     if (lsi_batcher_next(worker->machine, now, &action) != LS_OK) {
-        sleep_inside(worker, seen, PAUSE_US);
+        sleep_inside(worker, seen, LSI_RUN_PAUSE_US);
         return;
     }
     switch (action.kind) {
