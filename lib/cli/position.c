@@ -125,11 +125,11 @@ bool lsi_parse_time(const char *text, int64_t *us)
 bool lsi_parse_position(const char *text, ls_position *out)
 {
     memset(out, 0, sizeof *out);
-    if (strcmp(text, "trim-horizon") == 0) {
+    if (strcmp(text, "trim-horizon") == 0 || strcmp(text, "TRIM_HORIZON") == 0) { /* Kinesis's spelling, too. */
         out->kind = LS_TRIM_HORIZON;
         return true;
     }
-    if (strcmp(text, "latest") == 0) {
+    if (strcmp(text, "latest") == 0 || strcmp(text, "LATEST") == 0) {
         out->kind = LS_LATEST;
         return true;
     }

@@ -230,6 +230,7 @@ class Commands(Store):
         self.assertLess(os.path.getsize(segment), before / 2)
         self.assertEqual(self.run_tool("compress", "s", "--sealed").out, "0 B less\n")
         self.assertEqual(self.run_tool("get", "s", "--from", "trim-horizon").out, lines)
+        self.assertEqual(self.run_tool("get", "s", "--from", "TRIM_HORIZON").out, lines)
         self.run_tool("verify")
         dumped = self.run_tool("dump", segment).out
         self.assertIn("the file is in blocks", dumped)
