@@ -553,7 +553,21 @@ static int system_make_dir(const lsi_root *root, const char *name)
     return result;
 }
 
-static int system_rename(const lsi_root *root, const char *from, const char *to)
+/* Moves a name to one that is not there. Where the file system knows no RENAME_NOREPLACE the file has both names for a
+ * moment: a crash in between leaves the old one besides. */
+static int move_new(int from_parent, const char *from, int to_parent, const char *to)
+{
+    if (renameat2(from_parent, from, to_parent, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    if (linkat(from_parent, from, to_parent, to, 0) != 0)
+        return -errno;
+    (void)unlinkat(from_parent, from, 0); /* It was moved: what is left over is its maker's to remove. */
+    return 0;
+}
+
+static int rename_how(const lsi_root *root, const char *from, const char *to, bool replaces)
 {
     const char *from_last, *to_last;
     int from_parent, to_parent;
@@ -563,12 +577,24 @@ static int system_rename(const lsi_root *root, const char *from, const char *to)
         return result;
     result = open_parent(root, to, &to_parent, &to_last);
     if (result == 0) {
-        if (renameat(from_parent, from_last, to_parent, to_last) != 0)
+        if (!replaces)
+            result = move_new(from_parent, from_last, to_parent, to_last);
+        else if (renameat(from_parent, from_last, to_parent, to_last) != 0)
             result = -errno;
         close_parent(root, to_parent);
     }
     close_parent(root, from_parent);
     return result;
+}
+
+static int system_rename(const lsi_root *root, const char *from, const char *to)
+{
+    return rename_how(root, from, to, true);
+}
+
+static int system_rename_new(const lsi_root *root, const char *from, const char *to)
+{
+    return rename_how(root, from, to, false);
 }
 
 static int remove_name(const lsi_root *root, const char *name, int flags)
@@ -794,6 +820,7 @@ const lsi_files lsi_files_system = {
     .size = system_size,
     .make_dir = system_make_dir,
     .rename = system_rename,
+    .rename_new = system_rename_new,
     .unlink = system_unlink,
     .remove_dir = system_remove_dir,
     .sync_dir = system_sync_dir,

@@ -82,6 +82,7 @@ struct lsi_files {
 
     int (*make_dir)(const lsi_root *root, const char *name); /* owner, group and mode follow the root's; -EEXIST */
     int (*rename)(const lsi_root *root, const char *from, const char *to); /* replaces */
+    int (*rename_new)(const lsi_root *root, const char *from, const char *to); /* -EEXIST when there is a `to` */
     int (*unlink)(const lsi_root *root, const char *name);
     int (*remove_dir)(const lsi_root *root, const char *name);
     int (*sync_dir)(const lsi_root *root, const char *name); /* "" is the root itself */
@@ -130,7 +131,7 @@ int lsi_file_load(const lsi_root *root, const char *name, size_t max, const lsi_
 
 /* Whether `name` is what every table accepts: relative, "/"-separated, without empty, "." and ".." parts, and shorter
  * than LSI_FILE_NAME_BYTES_MAX. Others are -EINVAL. */
-#define LSI_FILE_NAME_BYTES_MAX 512 /* "<stream id>/<shard>/00000001.seg.new" is far below it */
+#define LSI_FILE_NAME_BYTES_MAX 1024 /* a delivered object's; "<stream id>/<shard>/00000001.seg.new" is far below it */
 bool lsi_file_name_is_plain(const char *name);
 
 /* What stands under a name instead of a regular file, as the end of a sentence that begins with the name, for a

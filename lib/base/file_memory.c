@@ -571,7 +571,7 @@ done:
     return result;
 }
 
-static int memory_rename(const lsi_root *root, const char *from, const char *to)
+static int rename_how(const lsi_root *root, const char *from, const char *to, bool replaces)
 {
     memory_fs *fs = fs_of(root->files);
     size_t from_size = strlen(from);
@@ -599,6 +599,10 @@ static int memory_rename(const lsi_root *root, const char *from, const char *to)
         goto done;
     }
     to_place = entry_place(dir, last, strlen(last));
+    if (*to_place != NULL && !replaces) {
+        result = -EEXIST;
+        goto done;
+    }
     if (*to_place != NULL) {
         node *there = (*to_place)->to;
 
@@ -624,6 +628,16 @@ static int memory_rename(const lsi_root *root, const char *from, const char *to)
 done:
     pthread_mutex_unlock(&fs->mutex);
     return result;
+}
+
+static int memory_rename(const lsi_root *root, const char *from, const char *to)
+{
+    return rename_how(root, from, to, true);
+}
+
+static int memory_rename_new(const lsi_root *root, const char *from, const char *to)
+{
+    return rename_how(root, from, to, false);
 }
 
 static int memory_remove(const lsi_root *root, const char *name, bool is_dir)
@@ -845,6 +859,7 @@ lsi_files *lsi_files_memory_new(const lsi_memory *memory)
         .size = memory_size,
         .make_dir = memory_make_dir,
         .rename = memory_rename,
+        .rename_new = memory_rename_new,
         .unlink = memory_unlink,
         .remove_dir = memory_remove_dir,
         .sync_dir = memory_sync_dir,

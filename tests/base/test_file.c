@@ -234,7 +234,7 @@ static void names_that_could_leave_the_root_are_refused(void **state)
         "/", "/etc", "..", "../a", "a/..", "a/../b", ".", "./a", "a/.", "a//b", "a/", "/a",
     };
     fixture *fx = *state;
-    char longest[600];
+    char longest[1200];
 
     make_file(fx, "f", "x");
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -247,6 +247,7 @@ static void names_that_could_leave_the_root_are_refused(void **state)
         assert_int_equal(fx->files->remove_dir(&fx->root, bad[i]), -EINVAL);
         assert_int_equal(fx->files->rename(&fx->root, "f", bad[i]), -EINVAL);
         assert_int_equal(fx->files->rename(&fx->root, bad[i], "f"), -EINVAL);
+        assert_int_equal(fx->files->rename_new(&fx->root, "f", bad[i]), -EINVAL);
         assert_int_equal(fx->files->sync_dir(&fx->root, bad[i]), -EINVAL);
         assert_int_equal(fx->files->list(&fx->root, bad[i], note_entry, &list), -EINVAL);
     }
@@ -495,6 +496,24 @@ static void replacing_leaves_the_new_file_alone(void **state)
     assert_int_equal(lsi_file_load(&fx->root, "top", 5, &lsi_memory_libc, &bytes, &size), 0);
     assert_int_equal(size, 0);
     lsi_free(&lsi_memory_libc, bytes);
+}
+
+static void renaming_to_a_new_name_replaces_nothing(void **state)
+{
+    fixture *fx = *state;
+
+    make_file(fx, "a", "new");
+    make_file(fx, "b", "old");
+    assert_int_equal(fx->files->make_dir(&fx->root, "d"), 0);
+    assert_int_equal(fx->files->rename_new(&fx->root, "a", "b"), -EEXIST);
+    assert_file(fx, "a", "new");
+    assert_file(fx, "b", "old");
+    assert_int_equal(fx->files->rename_new(&fx->root, "a", "a"), -EEXIST);
+    assert_int_equal(fx->files->rename_new(&fx->root, "a", "d"), -EEXIST);
+    assert_int_equal(fx->files->rename_new(&fx->root, "no", "c"), -ENOENT);
+    assert_int_equal(fx->files->rename_new(&fx->root, "a", "d/a"), 0);
+    assert_file(fx, "d/a", "new");
+    assert_int_equal(try_open(fx, "a", 0), -ENOENT);
 }
 
 /* A directory in the way of the rename: the old state stays and nothing is left lying about. */
@@ -987,6 +1006,7 @@ static void the_lock_of_a_killed_process_is_gone(void **state)
     cmocka_unit_test_setup_teardown(directories_hold_names, setup, clean_up),                   \
     cmocka_unit_test_setup_teardown(listing_stops_when_told_and_may_unlink, setup, clean_up),   \
     cmocka_unit_test_setup_teardown(renaming_replaces_and_open_files_stay, setup, clean_up),    \
+    cmocka_unit_test_setup_teardown(renaming_to_a_new_name_replaces_nothing, setup, clean_up),  \
     cmocka_unit_test_setup_teardown(an_unlinked_file_stays_while_it_is_open, setup, clean_up),  \
     cmocka_unit_test_setup_teardown(files_grow_and_shrink_with_zeros, setup, clean_up),         \
     cmocka_unit_test_setup_teardown(a_mapping_never_moves, setup, clean_up),                    \

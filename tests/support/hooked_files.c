@@ -131,7 +131,7 @@ static int hooked_sync(const lsi_file *file, bool data_only)
     return result;
 }
 
-static int hooked_rename(const lsi_root *root, const char *from, const char *to)
+static int rename_how(const lsi_root *root, const char *from, const char *to, bool replaces)
 {
     hooked_files *hooked = hooked_of(root->files);
     hook_event event = {.call = HOOK_RENAME, .target = HOOK_OTHER};
@@ -140,9 +140,19 @@ static int hooked_rename(const lsi_root *root, const char *from, const char *to)
 
     if (result < 0)
         return result;
-    result = lsi_files_system.rename(root, from, to);
+    result = replaces ? lsi_files_system.rename(root, from, to) : lsi_files_system.rename_new(root, from, to);
     after(hooked, &event, from_us);
     return result;
+}
+
+static int hooked_rename(const lsi_root *root, const char *from, const char *to)
+{
+    return rename_how(root, from, to, true);
+}
+
+static int hooked_rename_new(const lsi_root *root, const char *from, const char *to)
+{
+    return rename_how(root, from, to, false);
 }
 
 static int hooked_sync_dir(const lsi_root *root, const char *name)
@@ -220,6 +230,7 @@ void hooked_files_init(hooked_files *hooked, int (*before_call)(void *, const ho
     hooked->table.store = hooked_store;
     hooked->table.sync = hooked_sync;
     hooked->table.rename = hooked_rename;
+    hooked->table.rename_new = hooked_rename_new;
     hooked->table.sync_dir = hooked_sync_dir;
     hooked->table.bulk_end = hooked_bulk_end;
     hooked->table.list = hooked_list;

@@ -448,7 +448,7 @@ static int sim_make_dir(const lsi_root *root, const char *name)
     return result;
 }
 
-static int sim_rename(const lsi_root *root, const char *from, const char *to)
+static int rename_how(const lsi_root *root, const char *from, const char *to, bool replaces)
 {
     sim_files *sim = sim_of(root->files);
     verdict fate = before(sim, SIM_RENAME, from);
@@ -458,11 +458,21 @@ static int sim_rename(const lsi_root *root, const char *from, const char *to)
         return fate.err;
     pthread_mutex_lock(&sim->mutex);
     sim_note_all_mapped(sim);
-    result = sim->inner->rename(&sim->root, from, to);
+    result = replaces ? sim->inner->rename(&sim->root, from, to) : sim->inner->rename_new(&sim->root, from, to);
     if (result == 0)
         sim_renamed(sim, from, to);
     pthread_mutex_unlock(&sim->mutex);
     return result;
+}
+
+static int sim_rename(const lsi_root *root, const char *from, const char *to)
+{
+    return rename_how(root, from, to, true);
+}
+
+static int sim_rename_new(const lsi_root *root, const char *from, const char *to)
+{
+    return rename_how(root, from, to, false);
 }
 
 static int sim_remove(const lsi_root *root, const char *name, bool is_dir)
@@ -669,6 +679,7 @@ sim_files *sim_files_new(void)
         .size = sim_size,
         .make_dir = sim_make_dir,
         .rename = sim_rename,
+        .rename_new = sim_rename_new,
         .unlink = sim_unlink,
         .remove_dir = sim_remove_dir,
         .sync_dir = sim_sync_dir,
