@@ -1,0 +1,52 @@
+/* Where a delivery's objects go. A sink takes whole objects, each under a name, one at a time:
+ *
+ *   K1  An object is seen under its name whole, or not at all.
+ *   K2  A name is never written over. One that is there is this object's twin, which was delivered before, by whoever
+ *       died or lagged behind: that is LS_OK.
+ *   K3  When `put` answers LS_OK, the object stays, whatever happens to this machine.
+ *   K4  When it fails, the object is there or not; the same name is put again then, with the same bytes, or by another
+ *       process.
+ *
+ * One thread at a time for one of them. */
+#ifndef LSI_DELIVER_SINK_H
+#define LSI_DELIVER_SINK_H
+
+#include <stdbool.h>
+
+#include <libstream/status.h>
+#include <libstream/types.h>
+
+#include "base/env.h"
+
+typedef struct lsi_sink lsi_sink;
+
+typedef struct lsi_sink_ops {
+    /* `name`: UTF-8, terminated, of at most LSI_OBJECT_NAME_MAX bytes. `*is_retryable`, set on failure: the same may
+     * succeed later, without anybody doing anything but wait (the disk is full, the network is down); else the run ends
+     * with this error. Sets the last error. */
+    ls_status (*put)(lsi_sink *sink, const char *name, ls_bytes content, bool *is_retryable);
+    void (*close)(lsi_sink *sink); /* releases always */
+} lsi_sink_ops;
+
+/* The head of each. */
+struct lsi_sink {
+    const lsi_sink_ops *ops;
+};
+
+/* A prefix of 512 bytes, a stream's name, version, time, uuid and extension. */
+#define LSI_OBJECT_NAME_MAX 1000u
+
+static inline void lsi_sink_close(lsi_sink *sink) /* Accepts NULL. */
+{
+    if (sink != NULL)
+        sink->ops->close(sink);
+}
+
+/* ---- sink_directory.c ---- */
+
+/* A directory of `files`, which is made when it is not there (its parent must be). */
+ls_status lsi_sink_directory_open(const lsi_env *env, const lsi_files *files, const char *path, lsi_sink **out);
+/* Whether a name can be a file's, beneath the directory: no part is empty, "." or "..", or longer than 255 bytes. */
+bool lsi_sink_directory_takes(const char *name);
+
+#endif

@@ -1,0 +1,223 @@
+/* A directory as a sink: an object is a file, the parts of its name are directories.
+ *
+ *   W1  The bytes are written into a file that nobody looks at, at the root of the directory; it is synced, and moved to
+ *       its name by a rename that never replaces; then the directory of the name is synced. So a reader sees whole files
+ *       only, after a crash, too (K1, K3).
+ *   W2  That file's name is this sink's own, and nobody else ever renames it: two processes that deliver the same object,
+ *       since one was taken for dead, do not move each other's halves. It holds a lock while it is there.
+ *   W3  What a dead one left is removed by the next sink that is opened: a file of such a name whose lock is free. One
+ *       that was taken away from a living one, which had not locked it yet, is made anew when the object is put again.
+ *   W4  Directories are made as they are needed; one that is there may not be durable yet, so the directory above it is
+ *       synced all the same. */
+#include "deliver/sink.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/status.h"
+
+#define UNFINISHED_PREFIX ".libstream-"
+#define UNFINISHED_SUFFIX ".tmp"
+#define UNFINISHED_BYTES (sizeof(UNFINISHED_PREFIX) + 16 + sizeof(UNFINISHED_SUFFIX))
+#define PART_BYTES_MAX 255u
+
+typedef struct directory {
+    lsi_sink sink; /* first */
+    lsi_memory memory;
+    lsi_root root;
+    char path[512]; /* for messages */
+    char unfinished[UNFINISHED_BYTES];
+    char durable_dir[LSI_OBJECT_NAME_MAX + 1]; /* whose name, and all above it, are durable; "" */
+} directory;
+
+bool lsi_sink_directory_takes(const char *name)
+{
+    const char *part = name;
+
+    if (strlen(name) > LSI_OBJECT_NAME_MAX || !lsi_file_name_is_plain(name))
+        return false;
+    for (;;) {
+        size_t size = strcspn(part, "/");
+
+        if (size > PART_BYTES_MAX)
+            return false;
+        if (part[size] == '\0')
+            return true;
+        part += size + 1;
+    }
+}
+
+/* Waiting helps, or somebody who looks after the machine does; what is wrong with a name or the rights stays wrong. */
+static bool passes(int result)
+{
+    switch (-result) {
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case EINVAL:
+    case ELOOP:
+    case ENOTDIR:
+    case EISDIR:
+    case ENAMETOOLONG:
+    case EXDEV:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* ---- one object ---- */
+
+/* The directory of `name`, and all above it, are there and durable (W4). */
+static int make_dirs(directory *of, const char *name)
+{
+    const lsi_files *files = of->root.files;
+    const char *last = strrchr(name, '/');
+    size_t size = last == NULL ? 0 : (size_t)(last - name);
+    char dir[LSI_OBJECT_NAME_MAX + 1], above[LSI_OBJECT_NAME_MAX + 1] = "";
+    int result = 0;
+
+    if (size == 0 || (strlen(of->durable_dir) == size && memcmp(of->durable_dir, name, size) == 0))
+        return 0;
+    of->durable_dir[0] = '\0';
+    for (size_t end = 0; end < size && result == 0;) {
+        end += strcspn(name + end, "/");
+        memcpy(dir, name, end);
+        dir[end] = '\0';
+        result = files->make_dir(&of->root, dir);
+        if (result == 0 || result == -EEXIST)
+            result = files->sync_dir(&of->root, above);
+        memcpy(above, dir, end + 1);
+        end++;
+    }
+    if (result == 0)
+        memcpy(of->durable_dir, above, size + 1);
+    return result;
+}
+
+/* W1. What a failure leaves is removed. */
+static int write_unfinished(directory *of, ls_bytes content, lsi_file *file)
+{
+    const lsi_files *files = of->root.files;
+    int result = files->unlink(&of->root, of->unfinished); /* an earlier failure's */
+
+    if (result != 0 && result != -ENOENT)
+        return result;
+    result = files->open(&of->root, of->unfinished, LSI_OPEN_WRITE | LSI_OPEN_CREATE | LSI_OPEN_EXCLUSIVE, file);
+    if (result == 0)
+        result = files->lock(file, 0, LSI_LOCK_EXCLUSIVE);
+    if (result == 0)
+        result = lsi_file_write_one(file, content.data, content.size, 0);
+    if (result == 0)
+        result = files->sync(file, false);
+    return result;
+}
+
+static int put_whole(directory *of, const char *name, ls_bytes content)
+{
+    const lsi_files *files = of->root.files;
+    const char *last = strrchr(name, '/');
+    char dir[LSI_OBJECT_NAME_MAX + 1] = "";
+    lsi_file file = {0};
+    bool is_there = false;
+    int result = make_dirs(of, name), closed = 0;
+
+    if (result != 0)
+        return result;
+    if (last != NULL) {
+        memcpy(dir, name, (size_t)(last - name));
+        dir[last - name] = '\0';
+    }
+    result = write_unfinished(of, content, &file);
+    if (result == 0) {
+        result = files->rename_new(&of->root, of->unfinished, name);
+        is_there = result == -EEXIST; /* K2 */
+    }
+    if (lsi_file_is_open(&file))
+        closed = files->close(&file); /* It was synced: what closing says changes nothing. */
+    (void)closed;
+    if (result != 0)
+        (void)files->unlink(&of->root, of->unfinished); /* The next object does it if this one cannot. */
+    if (result == 0 || is_there)
+        result = files->sync_dir(&of->root, dir); /* a twin's name, too: who made it may have died before */
+    return result;
+}
+
+static ls_status directory_put(lsi_sink *sink, const char *name, ls_bytes content, bool *is_retryable)
+{
+    directory *of = (directory *)sink;
+    int result;
+
+    *is_retryable = false;
+    if (!lsi_sink_directory_takes(name))
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "object '%s' can be no file of directory '%s'", name, of->path);
+    result = put_whole(of, name, content);
+    if (result == 0)
+        return LS_OK;
+    *is_retryable = passes(result);
+    if (result == -ENOENT) /* Somebody removed the directory, or W3: they are made again. */
+        of->durable_dir[0] = '\0';
+    return lsi_fail_errno(result, "cannot deliver '%s' (%zu bytes) to directory '%s'", name, content.size, of->path);
+}
+
+/* ---- opening ---- */
+
+static bool is_unfinished(const char *name)
+{
+    size_t size = strlen(name);
+
+    return size == UNFINISHED_BYTES - 2 && strncmp(name, UNFINISHED_PREFIX, sizeof(UNFINISHED_PREFIX) - 1) == 0 &&
+        strcmp(name + size - (sizeof(UNFINISHED_SUFFIX) - 1), UNFINISHED_SUFFIX) == 0;
+}
+
+static int remove_if_dead(void *user, const char *name, bool is_dir)
+{
+    directory *of = user;
+    const lsi_files *files = of->root.files;
+    lsi_file file = {0};
+
+    if (is_dir || !is_unfinished(name) || files->open(&of->root, name, LSI_OPEN_WRITE, &file) != 0)
+        return 0;
+    if (files->lock(&file, 0, LSI_LOCK_EXCLUSIVE) == 0)
+        (void)files->unlink(&of->root, name); /* What stays harms nobody. */
+    (void)files->close(&file);                /* Nothing was written. */
+    return 0;
+}
+
+static void directory_close(lsi_sink *sink)
+{
+    directory *of = (directory *)sink;
+    lsi_memory memory = of->memory;
+
+    of->root.files->root_close(&of->root);
+    lsi_free(&memory, of);
+}
+
+ls_status lsi_sink_directory_open(const lsi_env *env, const lsi_files *files, const char *path, lsi_sink **out)
+{
+    static const lsi_sink_ops ops = {directory_put, directory_close};
+    directory *of = lsi_alloc_zero(&env->memory, sizeof *of);
+    uint64_t mine;
+    int result;
+
+    if (of == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for delivering to directory '%s'", path);
+    of->sink.ops = &ops;
+    of->memory = env->memory;
+    (void)snprintf(of->path, sizeof of->path, "%s", path); /* cut in messages only */
+    env->random(env->random_user, &mine, sizeof mine);
+    (void)snprintf(of->unfinished, sizeof of->unfinished, UNFINISHED_PREFIX "%016" PRIx64 UNFINISHED_SUFFIX, mine);
+    result = files->root_open(files, path, LSI_ROOT_CREATE | LSI_ROOT_WRITE | LSI_ROOT_SYNC_NAME, &of->root);
+    if (result != 0) {
+        lsi_free(&env->memory, of);
+        return lsi_fail_errno(result, "cannot deliver to directory '%s'", path);
+    }
+    result = files->list(&of->root, "", remove_if_dead, of); /* W3. Failing: the next sink does it. */
+    (void)result;
+    *out = &of->sink;
+    return LS_OK;
+}

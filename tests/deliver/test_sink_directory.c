@@ -1,0 +1,308 @@
+/* What deliver/sink.h promises (K1-K4), asked of the directory sink: on a real directory, and on a simulated disk that
+ * fails, dies and loses its power at every call. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "deliver/sink.h"
+#include "support/sim_files.h"
+#include "support/still_env.h"
+#include "support/temp.h"
+
+#define NAME "2018/08/27/10/object.gz"
+#define CONTENT "what was put"
+
+static ls_bytes bytes_of(const char *text)
+{
+    return (ls_bytes){text, strlen(text)};
+}
+
+/* 1: the file is there with `text`; 0: it is not there; -1: it is there with anything else. */
+static int look(const lsi_files *files, const char *path, const char *name, const char *text)
+{
+    lsi_root root;
+    void *found;
+    size_t size;
+    int result;
+
+    if (files->root_open(files, path, 0, &root) != 0)
+        return 0;
+    result = lsi_file_load(&root, name, 1 << 20, &lsi_memory_libc, &found, &size);
+    files->root_close(&root);
+    if (result == -ENOENT)
+        return 0;
+    assert_int_equal(result, 0);
+    result = size == strlen(text) && memcmp(found, text, size) == 0 ? 1 : -1;
+    lsi_free(&lsi_memory_libc, found);
+    return result;
+}
+
+static int count_one(void *user, const char *name, bool is_dir)
+{
+    (void)name;
+    *(int *)user += !is_dir;
+    return 0;
+}
+
+static int files_at_root(const lsi_files *files, const char *path)
+{
+    lsi_root root;
+    int count = 0;
+
+    assert_int_equal(files->root_open(files, path, 0, &root), 0);
+    assert_int_equal(files->list(&root, "", count_one, &count), 0);
+    files->root_close(&root);
+    return count;
+}
+
+/* ---- a real directory ---- */
+
+static int set_up(void **state)
+{
+    static temp_dir temp;
+
+    temp_make(&temp);
+    *state = &temp;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    temp_remove(*state);
+    return 0;
+}
+
+static lsi_sink *open_in(temp_dir *temp)
+{
+    lsi_env env;
+    lsi_sink *sink = NULL;
+
+    lsi_env_default(&env);
+    assert_int_equal(lsi_sink_directory_open(&env, &lsi_files_system, temp_path(temp, "out"), &sink), LS_OK);
+    return sink;
+}
+
+static void an_object_is_a_file_of_its_name(void **state)
+{
+    lsi_sink *sink = open_in(*state);
+    bool is_retryable;
+
+    assert_int_equal(sink->ops->put(sink, NAME, bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_equal(sink->ops->put(sink, "flat", bytes_of("at the root"), &is_retryable), LS_OK);
+    assert_int_equal(sink->ops->put(sink, "2018/08/27/10/empty", bytes_of(""), &is_retryable), LS_OK);
+    assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), NAME, CONTENT), 1);
+    assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), "flat", "at the root"), 1);
+    assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), "2018/08/27/10/empty", ""), 1);
+    assert_int_equal(files_at_root(&lsi_files_system, temp_path(*state, "out")), 1);
+    lsi_sink_close(sink);
+    lsi_sink_close(NULL);
+}
+
+static void a_name_that_is_there_is_not_written_over(void **state)
+{
+    lsi_sink *sink = open_in(*state), *other = open_in(*state);
+    bool is_retryable;
+
+    assert_int_equal(sink->ops->put(sink, NAME, bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_equal(sink->ops->put(sink, NAME, bytes_of("later"), &is_retryable), LS_OK);
+    assert_int_equal(other->ops->put(other, NAME, bytes_of("another's"), &is_retryable), LS_OK);
+    assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), NAME, CONTENT), 1);
+    assert_int_equal(files_at_root(&lsi_files_system, temp_path(*state, "out")), 0);
+    lsi_sink_close(sink);
+    lsi_sink_close(other);
+}
+
+static void names_that_no_file_can_have_are_refused(void **state)
+{
+    lsi_sink *sink = open_in(*state);
+    char part[300], name[LSI_OBJECT_NAME_MAX + 2];
+    bool is_retryable = true;
+
+    memset(part, 'a', sizeof part);
+    part[256] = '\0';
+    for (size_t i = 0; i < sizeof name - 1; i++)
+        name[i] = i % 100 == 99 ? '/' : 'b';
+    name[sizeof name - 1] = '\0';
+    const char *const bad[] = {"../outside", "/etc/x", "a//b", "", "a/", ".", part, name};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        is_retryable = true;
+        assert_false(lsi_sink_directory_takes(bad[i]));
+        assert_int_equal(sink->ops->put(sink, bad[i], bytes_of(CONTENT), &is_retryable), LS_ERR_INVALID_ARGUMENT);
+        assert_false(is_retryable);
+    }
+    part[255] = '\0';
+    assert_true(lsi_sink_directory_takes(part));
+    assert_int_equal(sink->ops->put(sink, part, bytes_of(CONTENT), &is_retryable), LS_OK);
+    lsi_sink_close(sink);
+}
+
+static void what_waiting_does_not_mend_is_said(void **state)
+{
+    lsi_sink *sink = open_in(*state);
+    bool is_retryable;
+
+    assert_int_equal(sink->ops->put(sink, "a", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_not_equal(sink->ops->put(sink, "a/b", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_false(is_retryable); /* A file stands where a directory is to be. */
+    assert_non_null(strstr(ls_last_error_message(), "a/b"));
+    lsi_sink_close(sink);
+}
+
+static void a_directory_that_was_removed_is_made_again(void **state)
+{
+    lsi_sink *sink = open_in(*state);
+    bool is_retryable = false;
+
+    assert_int_equal(sink->ops->put(sink, "d/a", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_equal(unlink(temp_path(*state, "out/d/a")), 0);
+    assert_int_equal(rmdir(temp_path(*state, "out/d")), 0);
+    assert_int_not_equal(sink->ops->put(sink, "d/b", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_true(is_retryable);
+    assert_int_equal(sink->ops->put(sink, "d/b", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), "d/b", CONTENT), 1);
+    lsi_sink_close(sink);
+}
+
+static void a_directory_that_cannot_be_is_told(void **state)
+{
+    lsi_env env;
+    lsi_sink *sink = NULL;
+
+    lsi_env_default(&env);
+    assert_int_not_equal(lsi_sink_directory_open(&env, &lsi_files_system, temp_path(*state, "no/out"), &sink), LS_OK);
+    assert_null(sink);
+    assert_non_null(strstr(ls_last_error_message(), "no/out"));
+}
+
+/* W3: a file is planted as a dead one leaves it, another is a living one's, whose lock is held. */
+static void what_the_dead_left_is_removed_and_what_the_living_write_is_not(void **state)
+{
+    lsi_file held = {0};
+    lsi_root root;
+    const lsi_files *files = &lsi_files_system;
+
+    lsi_sink_close(open_in(*state));
+    assert_int_equal(files->root_open(files, temp_path(*state, "out"), LSI_ROOT_WRITE, &root), 0);
+    assert_int_equal(lsi_file_make(&root, ".libstream-0123456789abcdef.tmp", "half", 4), 0);
+    assert_int_equal(lsi_file_make(&root, ".libstream-somebody.tmp", "whole", 5), 0);
+    assert_int_equal(files->open(&root, ".libstream-fedcba9876543210.tmp",
+                                 LSI_OPEN_WRITE | LSI_OPEN_CREATE, &held), 0);
+    assert_int_equal(files->lock(&held, 0, LSI_LOCK_EXCLUSIVE), 0);
+    lsi_sink_close(open_in(*state));
+    assert_int_equal(look(files, temp_path(*state, "out"), ".libstream-0123456789abcdef.tmp", ""), 0);
+    assert_int_equal(look(files, temp_path(*state, "out"), ".libstream-somebody.tmp", "whole"), 1);
+    assert_int_equal(look(files, temp_path(*state, "out"), ".libstream-fedcba9876543210.tmp", ""), 1);
+    (void)files->close(&held);
+    files->root_close(&root);
+}
+
+/* ---- a simulated disk ---- */
+
+typedef struct putting {
+    sim_files *sim;
+    ls_status st;
+} putting;
+
+static void put_two(void *user)
+{
+    putting *of = user;
+    still_env env;
+    lsi_sink *sink = NULL;
+    bool is_retryable;
+
+    still_env_make(&env, sim_files_table(of->sim), 1);
+    of->st = lsi_sink_directory_open(&env.env, env.env.files, "out", &sink);
+    if (of->st == LS_OK)
+        of->st = sink->ops->put(sink, "d/first", bytes_of("the first"), &is_retryable);
+    if (of->st == LS_OK)
+        of->st = sink->ops->put(sink, NAME, bytes_of(CONTENT), &is_retryable);
+    lsi_sink_close(sink);
+}
+
+/* After a power loss at any moment, whatever the disk made of what was not synced: no name has half an object, and both
+ * have theirs once the puts have returned; what is put again then succeeds. */
+static void no_power_loss_shows_a_half(void **state)
+{
+    sim_files *sim = sim_files_new();
+    putting of = {sim, LS_OK};
+
+    (void)state;
+    put_two(&of);
+    assert_int_equal(of.st, LS_OK);
+    for (size_t prefix = 0; prefix <= sim_log_count(sim); prefix++) {
+        for (uint64_t seed = 0; seed < SIM_SEED_RANDOM + 20; seed++) {
+            sim_files *after = sim_crash_state(sim, prefix, seed);
+            putting again = {after, LS_OK};
+            bool is_end = prefix == sim_log_count(sim);
+            int first = look(sim_files_table(after), "out", "d/first", "the first");
+            int second = look(sim_files_table(after), "out", NAME, CONTENT);
+
+            assert_true(first >= is_end && second >= is_end);
+            put_two(&again);
+            assert_int_equal(again.st, LS_OK);
+            assert_int_equal(look(sim_files_table(after), "out", NAME, CONTENT), 1);
+            assert_int_equal(files_at_root(sim_files_table(after), "out"), 0);
+            sim_files_free(after);
+        }
+    }
+    sim_files_free(sim);
+}
+
+/* Each call fails, or the process dies at it: no half is seen, and the next one delivers both. A failure that says OK
+ * has done it. */
+static void no_failure_and_no_death_shows_a_half(void **state)
+{
+    static const int errs[] = {EIO, ENOSPC, EMFILE, 0};
+    bool has_met = true;
+
+    (void)state;
+    for (uint64_t nth = 1; has_met; nth++) {
+        has_met = false;
+        for (size_t i = 0; i < sizeof errs / sizeof errs[0]; i++) {
+            sim_files *sim = sim_files_new();
+            putting of = {sim, LS_OK};
+            bool was_killed;
+
+            sim_fault_add(sim, (sim_fault){.call = SIM_ANY, .nth = nth, .err = errs[i], .kill = errs[i] == 0,
+                                           .short_bytes = 3});
+            was_killed = sim_run(sim, put_two, &of);
+            has_met = has_met || sim_faults_met(sim) != 0;
+            sim_faults_clear(sim);
+            assert_true(look(sim_files_table(sim), "out", "d/first", "the first") >= 0);
+            assert_true(look(sim_files_table(sim), "out", NAME, CONTENT) >= (of.st == LS_OK && !was_killed));
+            put_two(&of);
+            assert_int_equal(of.st, LS_OK);
+            assert_int_equal(look(sim_files_table(sim), "out", "d/first", "the first"), 1);
+            assert_int_equal(look(sim_files_table(sim), "out", NAME, CONTENT), 1);
+            assert_int_equal(files_at_root(sim_files_table(sim), "out"), 0);
+            sim_files_free(sim);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_object_is_a_file_of_its_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_name_that_is_there_is_not_written_over, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(names_that_no_file_can_have_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_waiting_does_not_mend_is_said, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_directory_that_was_removed_is_made_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_directory_that_cannot_be_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_the_dead_left_is_removed_and_what_the_living_write_is_not, set_up,
+                                        tear_down),
+        cmocka_unit_test(no_power_loss_shows_a_half),
+        cmocka_unit_test(no_failure_and_no_death_shows_a_half),
+    };
+
+    return cmocka_run_group_tests_name("the directory sink", tests, NULL, NULL);
+}
