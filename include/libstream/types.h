@@ -51,6 +51,13 @@ typedef struct ls_record_id {
 
 /** `ls_record.flags`: the producer gave an explicit hash key, which is in `explicit_hash_key`. */
 #define LS_RECORD_EXPLICIT_HASH_KEY UINT32_C(1)
+/** A user record out of an aggregated one: it has its own key, explicit hash key and data, and the sequence number and
+ *  the time of the record that it came in, which it shares with `sub_count` - 1 others. */
+#define LS_RECORD_AGGREGATED UINT32_C(2)
+/** With LS_RECORD_AGGREGATED: the hash of its own key, or its explicit one, is outside its shard's range, so that some
+ *  producer knew the shards as they were before a split or a merge, and may put it again. (The KCL drops all records of
+ *  such an aggregate. Here the choice is the reader's.) */
+#define LS_RECORD_OUTSIDE_SHARD UINT32_C(4)
 
 /** One record as an iterator shows it: a view, valid until the next call on that iterator. */
 typedef struct ls_record {
@@ -62,7 +69,8 @@ typedef struct ls_record {
     ls_hash_key explicit_hash_key; /**< Meaningful with LS_RECORD_EXPLICIT_HASH_KEY, else 0. */
     uint32_t shard;
     uint32_t flags;
-    uint64_t reserved;             /**< 0 */
+    uint32_t sub_seqno;            /**< LS_RECORD_AGGREGATED: its place in the aggregate, from 0; else 0. */
+    uint32_t sub_count;            /**< LS_RECORD_AGGREGATED: how many the aggregate has, at least 1; else 0. */
 } ls_record;
 
 /** A tag of a stream: terminated UTF-8, see ls_stream_add_tags. */

@@ -96,7 +96,8 @@ static inline void lsi_record_view(const unsigned char *at, const lsi_record_sha
     out->data = (ls_bytes){key + shape->key_bytes + shape->hash_bytes, shape->data_bytes};
     out->flags = 0;
     out->explicit_hash_key = (ls_hash_key){0, 0};
-    out->reserved = 0;
+    out->sub_seqno = 0;
+    out->sub_count = 0;
     if (shape->hash_bytes != 0) {
         out->flags = LS_RECORD_EXPLICIT_HASH_KEY;
         out->explicit_hash_key = (ls_hash_key){lsi_read_u64le(key + shape->key_bytes),

@@ -26,6 +26,12 @@ ls_status lsi_check_partition_key(ls_bytes key)
     return LS_OK;
 }
 
+bool lsi_partition_key_is_valid(ls_bytes key)
+{
+    return key.size != 0 && key.size <= LSI_KEY_BYTES_MAX &&
+           lsi_utf8_count(key.data, key.size) <= LSI_KEY_CODE_POINTS_MAX;
+}
+
 ls_status lsi_check_retention_change(const char *stream, uint32_t present_hours, uint32_t hours, bool up)
 {
     if (hours < LSI_RETENTION_HOURS_MIN)

@@ -36,6 +36,7 @@
 
 /* Each returns LS_OK or fails with one line that names the thing. */
 ls_status lsi_check_partition_key(ls_bytes key);
+bool lsi_partition_key_is_valid(ls_bytes key); /* the same rule; what is not valid UTF-8 counts as too long */
 ls_status lsi_check_record(ls_bytes key, ls_bytes data, uint32_t record_bytes_max); /* the key's rule, then the sum */
 
 /* What an increase (`up`) or decrease of retention may ask for. The same as before is accepted. */
@@ -239,5 +240,63 @@ typedef struct lsi_auto_step {
  * looks. True: `*out` is to be done now, and again chosen by the next look if it is not. */
 bool lsi_auto_scale(const lsi_auto_scaling *of, const lsi_rates *rates, lsi_load_of_shard *shards, uint32_t count,
                     int64_t now_us, lsi_auto_step *out);
+
+/* ---- pack.c: many records in one, the format of Kinesis's producer library (kinesis-api.md section 13) ---- */
+#define LSI_AGGREGATE_MAGIC UINT32_C(0xc29a89f3) /* F3 89 9A C2 */
+#define LSI_AGGREGATE_EXTRA_BYTES 20u            /* those four, and the MD5 at the end */
+/* A pack takes records one after another, all of one shard, and gives the one record to put for them: with a single one
+ * in it that one as it is, with more an aggregate. Sizes are those that the store counts, key and data of the record to
+ * put; memory grows to about twice that and is kept. Keys that come again take a byte or two. */
+typedef struct lsi_pack lsi_pack;
+typedef struct lsi_packed {
+    ls_bytes partition_key; /* the first record's */
+    ls_bytes data;
+    bool has_explicit;
+    ls_hash_key explicit_hash_key; /* the first record's, when it had one */
+    uint32_t count;                /* of records within; 1: it is no aggregate */
+} lsi_packed;
+ls_status lsi_pack_open(const lsi_memory *memory, uint32_t bytes_max, uint32_t records_max, lsi_pack **out);
+void lsi_pack_close(lsi_pack *pack); /* NULL is accepted. */
+/* Adds a copy when it fits, which `*fits` says: it does not when records_max are in, or when the record to put would
+ * get more than bytes_max. The key's rule was checked by the caller. LS_OK, or NO_MEMORY; then, and when it does not
+ * fit, nothing changed. */
+ls_status lsi_pack_add(lsi_pack *pack, ls_bytes key, const ls_hash_key *explicit_hash_key, ls_bytes data, bool *fits);
+uint32_t lsi_pack_count(const lsi_pack *pack);
+size_t lsi_pack_bytes(const lsi_pack *pack); /* of the record to put; 0 when it is empty */
+/* How many it would be with this record too. */
+size_t lsi_pack_bytes_with(const lsi_pack *pack, ls_bytes key, const ls_hash_key *explicit_hash_key, size_t data_bytes);
+/* The record to put, of a pack that is not empty: views until the next call that changes the pack, which only
+ * lsi_pack_clear may be. NO_MEMORY: the pack is as it was. */
+ls_status lsi_pack_finish(lsi_pack *pack, lsi_packed *out);
+void lsi_pack_clear(lsi_pack *pack); /* It is empty again, and keeps its memory. */
+
+/* ---- unpack.c: the way back ---- */
+/* An aggregate's user records, one piece after another. All zero but `memory`: nothing is begun. */
+typedef struct lsi_unpack {
+    const lsi_memory *memory;
+    ls_record outer;
+    const unsigned char *end;      /* of the message: where the MD5 is */
+    const unsigned char *at;       /* of the field to look at next */
+    uint32_t count, next;          /* user records; the one at `at` or behind it */
+    uint32_t key_count, hash_key_count;
+    const unsigned char *start;    /* of the message: what the tables count from */
+    uint32_t *keys;                /* [key_count] where each key's length stands */
+    ls_hash_key *hash_keys;        /* [hash_key_count] */
+    uint64_t *outside;             /* a bit for each key: it is not of the shard; not used without a range */
+    bool has_range;
+    lsi_hash_range range;
+    size_t keys_room, hash_keys_room, outside_room;
+} lsi_unpack;
+/* Begins with a record. `*is_aggregate` is false for a plain one: no magic at its start, no right MD5 at its end, no
+ * message between them, a record in it without key or data or with an index past its table, a key or hash key in the
+ * tables that no record may have, or no records at all. Nothing of it is then begun. What is read are only the record's
+ * bytes, each a bounded number of times. The records are views into them, to be left where they are until the last one
+ * was given. `range` is the shard's: those are flagged that do not belong there; NULL: none is. NO_MEMORY. */
+ls_status lsi_unpack_begin(lsi_unpack *unpack, const ls_record *outer, const lsi_hash_range *range, bool *is_aggregate);
+/* The next `max` user records at most; 0 after the last. */
+uint32_t lsi_unpack_next(lsi_unpack *unpack, ls_record *out, uint32_t max);
+void lsi_unpack_skip(lsi_unpack *unpack, uint32_t count); /* passes over the next ones */
+static inline uint32_t lsi_unpack_left(const lsi_unpack *unpack) { return unpack->count - unpack->next; }
+void lsi_unpack_free(lsi_unpack *unpack); /* Its memory; nothing is begun then. */
 
 #endif

@@ -22,6 +22,7 @@
 #include "storage/frame.h"
 #include "storage/manifest.h"
 #include "storage/segment.h"
+#include "stream/stream.h"
 #include "support/image.h"
 #include "support/still_env.h"
 
@@ -580,6 +581,37 @@ static void states(void)
     FUZZ_REQUIRE(ls_stream_close(stream) == LS_OK && ls_store_close(store) == LS_OK);
 }
 
+/* Of three records, and of many with keys and hash keys that come again; and a message in an order that nobody makes. */
+static void aggregates(void)
+{
+    static const char message[] = "\x1a\x0a\x22\x03\x0a\x01t\x08\x01\x1a\x01x\x28\x96\x01\x12\x01" "7"
+                                  "\x0a\x01" "a" "\x0a\x01" "b"
+                                  "\x1a\x06\x10\x00\x08\x00\x1a\x00";
+    unsigned char wrapped[sizeof message - 1 + LSI_AGGREGATE_EXTRA_BYTES];
+    lsi_packed packed;
+    lsi_pack *pack;
+    bool fits;
+
+    FUZZ_REQUIRE(lsi_pack_open(&lsi_memory_libc, UINT32_MAX, UINT32_MAX, &pack) == LS_OK);
+    for (uint32_t i = 0; i < 200; i++) {
+        ls_hash_key hash = {i % 5, i};
+        char key[16];
+        int size = snprintf(key, sizeof key, "key-%u", i % 11);
+
+        FUZZ_REQUIRE(lsi_pack_add(pack, (ls_bytes){key, (size_t)size}, i % 3 == 1 ? &hash : NULL,
+                           (ls_bytes){"some bytes of data", i % 19}, &fits) == LS_OK && fits);
+        if (i == 2 || i == 199) {
+            FUZZ_REQUIRE(lsi_pack_finish(pack, &packed) == LS_OK);
+            write_input("aggregate", i == 2 ? "three" : "many", packed.data.data, packed.data.size);
+        }
+    }
+    lsi_pack_close(pack);
+    lsi_write_u32le(wrapped, LSI_AGGREGATE_MAGIC);
+    memcpy(wrapped + 4, message, sizeof message - 1);
+    lsi_md5(message, sizeof message - 1, wrapped + 4 + sizeof message - 1);
+    write_input("aggregate", "any_order", wrapped, sizeof wrapped);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -589,6 +621,7 @@ int main(int argc, char **argv)
     directory = argv[1];
     (void)mkdir(directory, 0777);
     texts();
+    aggregates();
     places();
     frames();
     segments();
