@@ -122,7 +122,8 @@ static void check_record(const fixture *fx, const ls_record *record, unsigned n)
     assert_int_equal(record->flags, of->is_hashed ? LS_RECORD_EXPLICIT_HASH_KEY : 0);
     assert_true(record->explicit_hash_key.high == (of->is_hashed ? of->hash.high : 0));
     assert_true(record->explicit_hash_key.low == (of->is_hashed ? of->hash.low : 0));
-    assert_int_equal(record->reserved, 0);
+    assert_int_equal(record->sub_seqno, 0);
+    assert_int_equal(record->sub_count, 0);
     assert_int_equal(record->partition_key.size, key.size);
     assert_memory_equal(record->partition_key.data, key.data, key.size);
     assert_int_equal(record->data.size, of->size);
