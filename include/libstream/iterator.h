@@ -41,6 +41,14 @@ typedef struct ls_position {
  *  in the instants between two looks for records is not noticed: who must not miss it has the handler set a flag, waits
  *  in slices (`timeout_ms`) and looks at the flag. */
 #define LS_ITERATOR_INTERRUPTIBLE UINT32_C(1)
+/** `ls_iterator_options.flags`: records are views of the segment files themselves, mapped, where that can be done:
+ *  nothing is copied. Two things are given up for it. What was checked may change before it is looked at, when somebody
+ *  writes into the store's files who should not. And who looks at a record that its device cannot read any more, or of
+ *  a file that somebody cut short, gets SIGBUS, where an iterator without this flag answers LS_ERR_IO or
+ *  LS_ERR_CORRUPT. The library itself looks at every record before it shows it, and does not catch that signal.
+ *  Compressed and encrypted records are copied as ever. It maps a segment or two of each shard it reads, whose
+ *  descriptors, and whose space on disk after they were trimmed, it keeps as long. */
+#define LS_ITERATOR_MAPPED UINT32_C(4)
 
 /** Options of an iterator. Zero means the default everywhere. */
 typedef struct ls_iterator_options {

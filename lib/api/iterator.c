@@ -8,6 +8,7 @@
 #define RECORDS_MAX_DEFAULT 10000u
 #define BYTES_MAX_DEFAULT (UINT64_C(10) << 20)
 #define CACHE_BYTES_DEFAULT (UINT64_C(256) << 10) /* with neither limit given: what stays in a processor's cache */
+#define FLAGS (LS_ITERATOR_INTERRUPTIBLE | LS_ITERATOR_MAPPED)
 
 /* ---- opening and closing ---- */
 
@@ -35,9 +36,9 @@ static ls_status open_iterator(ls_stream *stream, const opening *where, const ls
     st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_iterator_options, flags));
     if (st != LS_OK)
         return st;
-    if ((own.flags & ~LS_ITERATOR_INTERRUPTIBLE) != 0)
+    if ((own.flags & ~FLAGS) != 0)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.flags are 0x%" PRIx32 ": an iterator takes 0x%" PRIx32,
-                        own.flags, LS_ITERATOR_INTERRUPTIBLE);
+                        own.flags, FLAGS);
     iterator = lsi_alloc_zero(&stream->store->env.memory, sizeof *iterator);
     if (iterator == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory for an iterator", stream->name);

@@ -61,8 +61,7 @@ ls_status lsi_track_settle(lsi_iterator *iterator, lsi_track *track, const ls_po
     ls_status st;
 
     if (track->reader == NULL) {
-        st = iterator->ops->reader_open(iterator->stream, track->shard,
-                                        iterator->is_merged ? LSI_READER_ONE_OF_MANY : 0, &track->reader);
+        st = iterator->ops->reader_open(iterator->stream, track->shard, iterator->reader_flags, &track->reader);
         if (st != LS_OK)
             return st;
         track->counts = iterator->ops->counts(iterator->stream, LSI_COUNTS_SHARD, track->shard);
@@ -193,6 +192,8 @@ ls_status lsi_iterator_new(lsi_engine_stream *stream, bool is_merged, uint32_t f
     iterator->stream_created_us = info.created_us;
     iterator->is_merged = is_merged;
     iterator->is_interruptible = (flags & LS_ITERATOR_INTERRUPTIBLE) != 0;
+    iterator->reader_flags = (is_merged ? LSI_READER_ONE_OF_MANY : 0) |
+                             ((flags & LS_ITERATOR_MAPPED) != 0 ? LSI_READER_MAPPED : 0);
     iterator->wait_shard = LSI_NO_SHARD;
     iterator->refused_shard = LSI_NO_SHARD;
     lsi_turn_take_limits(iterator, &info);

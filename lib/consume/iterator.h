@@ -41,6 +41,7 @@ struct lsi_iterator {
     uint64_t stream_id;
     int64_t stream_created_us;
     bool is_merged;
+    uint32_t reader_flags; /* LSI_READER_ */
     bool is_interruptible;
     bool is_guarded; /* whoever has it calls the engine's `rouse`, too */
     uint32_t wait_shard; /* what is slept on: the shard, or LSI_NO_SHARD */

@@ -231,6 +231,7 @@ typedef struct lsi_read {
 } lsi_read;
 
 #define LSI_READER_ONE_OF_MANY 1u /* it should spend less memory than speed */
+#define LSI_READER_MAPPED 2u      /* its views may be of mapped files: LS_ITERATOR_MAPPED */
 /* False: stop. */
 typedef bool (*lsi_copy_progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
 

@@ -25,6 +25,8 @@ static bool give_up_segment(lsi_holder *holder, bool sync)
     uint32_t idle = 0;
 
     (void)sync; /* It only reads. */
+    if (reader->is_mapped) /* What is mapped keeps the descriptor. */
+        return false;
     if (!atomic_compare_exchange_strong_explicit(&reader->in_use, &idle, 1, memory_order_acquire, memory_order_relaxed))
         return false;
     lsi_segment_unref(reader->segment);
@@ -69,6 +71,7 @@ ls_status lsi_log_reader_open(lsi_log *log, lsi_read_way way, lsi_log_reader **o
     if (lsi_sum64_has_avx2())
         reader->give_frames = lsi_give_frames_avx2;
 #endif
+    reader->is_mapped = way == LSI_READ_MAPPED;
     reader->page_bytes = LSI_PAGE_BYTES_FIRST;
     reader->page_bytes_max = way == LSI_READ_SPARING ? LSI_PAGE_BYTES_SPARING : LSI_PAGE_BYTES;
     st = lsi_log_list(log, slot, &reader->list);

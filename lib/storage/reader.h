@@ -10,10 +10,13 @@
 #define LSI_PAGE_BYTES ((size_t)512 << 10)
 #define LSI_PAGE_BYTES_SPARING ((size_t)128 << 10)
 
-/* Memory that a run of positions was read into. */
+/* Memory that a run of positions was read into, or the range of a segment's file that is mapped there. */
 typedef struct lsi_page {
     unsigned char *bytes;
     size_t capacity;
+    lsi_segment *mapped; /* NULL: it is memory. Else a reference, and the two that follow say what is mapped. */
+    uint64_t offset;     /* of its first byte in the file */
+    uint64_t file_bytes; /* the file's size when it was looked at; it never shrinks (E5) */
 } lsi_page;
 
 /* What one call gives, and its limits. */
@@ -55,6 +58,7 @@ struct lsi_log_reader {
     uint32_t pages_shown;    /* so many, up to `page` and around, hold what the records of this call are views of */
     size_t page_bytes;       /* how much is read next */
     size_t page_bytes_max;
+    bool is_mapped;          /* pages are mapped where they can be */
     lsi_unpacker unpacker;
     ls_record *records;
     size_t record_capacity;

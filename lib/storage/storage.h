@@ -214,7 +214,10 @@ ls_status lsi_log_copy_bytes(lsi_log *log, uint64_t *out); /* about what a first
 
 typedef enum {
     LSI_READ_FAST,   /* up to 1 MiB of memory, and more for batches that are larger */
-    LSI_READ_SPARING /* a quarter of that: one of many */
+    LSI_READ_SPARING, /* a quarter of that: one of many */
+    LSI_READ_MAPPED   /* views are of the files themselves, where they can be mapped: no copy, and SIGBUS for who looks
+                         at one that a device cannot read or that somebody cut short. It keeps the descriptor of each
+                         segment that it maps. */
 } lsi_read_way;
 ls_status lsi_log_reader_open(lsi_log *log, lsi_read_way way, lsi_log_reader **out);
 void lsi_log_reader_close(lsi_log_reader *reader);

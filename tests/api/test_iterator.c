@@ -749,6 +749,83 @@ static void views_are_good_until_the_next_call(void **state)
     finish(&w);
 }
 
+static ls_iterator *open_mapped(work *w, const ls_position *position, bool merged)
+{
+    ls_iterator_options options = LS_ITERATOR_OPTIONS_INIT;
+    ls_iterator *mapped = NULL;
+
+    options.flags = LS_ITERATOR_MAPPED;
+    assert_int_equal(merged ? ls_iterator_open_all(w->stream, position, &options, &mapped)
+                            : ls_iterator_open(w->stream, 0, position, &options, &mapped), LS_OK);
+    return mapped;
+}
+
+/* A mapped iterator shows what others do: plain and compressed records, of one shard and of all, also those that are
+ * put while it stands at the tip; and its views stay good when the files of the stream are gone. */
+static void a_mapped_iterator_shows_the_same(void **state)
+{
+    static char large[3000];
+    work w = start(state, 2);
+    ls_iterator *mapped;
+    const ls_batch *batch;
+
+    memset(large, 'x', sizeof large - 1);
+    put_into(&w, 0, 2, "a");
+    assert_int_equal(ls_stream_set_compression(w.fx->store, "orders", LS_COMPRESSION_ZSTD), LS_OK);
+    put_into(&w, 0, 2, large);
+    put_into(&w, 0, 2, "b");
+    put_into(&w, 1, 2, "other");
+    assert_int_equal(ls_iterator_open(w.stream, 0, NULL, NULL, &w.iterator), LS_OK);
+    mapped = open_mapped(&w, NULL, false);
+    for (int i = 0; i < 3; i++) {
+        char seen[4096];
+
+        snprintf(seen, sizeof seen, "%s", next_of(w.iterator, 1, 0, NULL));
+        assert_string_equal(next_of(mapped, 1, 0, NULL), seen);
+    }
+    put_into(&w, 0, 2, "later");
+    assert_string_equal(next_of(mapped, 0, 0, NULL), "later");
+    ls_iterator_close(mapped);
+
+    mapped = open_mapped(&w, NULL, true);
+    for (size_t seen = 0; seen < 5; seen += ls_batch_count(batch)) {
+        batch = NULL;
+        (void)next_of(mapped, 1, 0, &batch);
+        assert_int_equal(ls_batch_count(batch), 1);
+    }
+    ls_iterator_close(mapped);
+
+    mapped = open_mapped(&w, NULL, false);
+    assert_string_equal(next_of(mapped, 1, 0, &batch), "a");
+    assert_int_equal(ls_stream_delete(w.fx->store, "orders"), LS_OK);
+    assert_string_equal(data_of(batch), "a");
+    ls_iterator_close(mapped);
+    finish(&w);
+}
+
+/* A file that somebody cut short is damage for it, as for others, and no SIGBUS. */
+static void a_mapped_file_that_was_cut_is_damage(void **state)
+{
+    char path[TEMP_PATH_BYTES * 2 + 64];
+    const ls_batch *batch = NULL;
+    work w;
+
+    if (in_memory)
+        return;
+    w = start(state, 1);
+    for (int i = 0; i < 300; i++)
+        put(&w, "a record of no great length");
+    w.iterator = open_mapped(&w, NULL, false);
+    snprintf(path, sizeof path, "%s/1/0/00000001.seg", w.fx->location);
+    assert_int_equal(truncate(path, 8192), 0);
+    assert_int_not_equal(ls_batch_count((next_of(w.iterator, 10, 0, &batch), batch)), 0);
+    ls_status st = LS_OK;
+    for (int i = 0; i < 100 && st == LS_OK; i++)
+        st = ls_iterator_next(w.iterator, NULL, &batch);
+    assert_int_equal(st, LS_ERR_CORRUPT);
+    finish(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -773,6 +850,8 @@ int main(void)
         TEST(the_descriptor_is_readable_while_there_is_something),
         TEST(damage_is_told_and_may_be_passed),
         TEST(views_are_good_until_the_next_call),
+        TEST(a_mapped_iterator_shows_the_same),
+        TEST(a_mapped_file_that_was_cut_is_damage),
     };
 
     run_everywhere("iterator.h", tests);

@@ -2,6 +2,7 @@
  * the next call. On files in memory. */
 #include "storage/log_store.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/bytes.h"
@@ -26,6 +27,8 @@ typedef struct fixture {
     log_store store;
     expected put[RECORDS_MAX];
     unsigned count;
+    lsi_read_way way;
+    bool is_mapped; /* what is read must be */
     uint64_t random;
     unsigned char data[DATA_BYTES_MAX + RECORDS_MAX];
 } fixture;
@@ -160,7 +163,7 @@ static void read_all(fixture *fx, lsi_give_function *give, size_t page_bytes, ui
     bool tip = false, end;
     unsigned n = from;
 
-    assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_FAST, &reader), LS_OK);
+    assert_int_equal(lsi_log_reader_open(fx->store.log, fx->way, &reader), LS_OK);
     if (give != NULL)
         reader->give_frames = give;
     if (page_bytes != 0)
@@ -173,6 +176,7 @@ static void read_all(fixture *fx, lsi_give_function *give, size_t page_bytes, ui
 
         assert_int_equal(lsi_log_reader_read(reader, records_max, bytes_max, &records, &count, &tip, &end), LS_OK);
         assert_in_range(count, 1, records_max);
+        assert_true((reader->pages[reader->page].mapped != NULL) == fx->is_mapped);
         for (uint32_t i = 0; i < count; i++) {
             assert_true(n < fx->count);
             bytes += bytes_of(fx, n);
@@ -233,6 +237,124 @@ static void small_batches_take_three_pages_at_most(void **state)
     assert_in_range(reader->page_count, 1, 3);
     for (uint32_t i = 0; i < reader->page_count; i++)
         assert_in_range(reader->pages[i].capacity, LSI_PAGE_BYTES_FIRST, most);
+    lsi_log_reader_close(reader);
+}
+
+/* ---- mapped ---- */
+
+/* Goal: whose views are of the files sees the same, whatever the limits. */
+static void mapped_files_show_the_same_records(void **state)
+{
+    const uint32_t records[] = {1, 63, 1000, UINT32_MAX};
+    const uint64_t bytes[] = {1, 20000, UINT64_MAX};
+    fixture *fx = *state;
+    lsi_give_function *give[2];
+
+    fx->way = LSI_READ_MAPPED;
+    fx->is_mapped = true;
+    for (size_t w = ways(give); w-- > 0;)
+        for (size_t k = 0; k < sizeof records / sizeof *records; k++)
+            for (size_t m = 0; m < sizeof bytes / sizeof *bytes; m++)
+                read_all(fx, give[w], 0, records[k], bytes[m], 0);
+    for (unsigned n = 0; n < fx->count; n += 1 + n / 16)
+        read_all(fx, NULL, 0, 100, 100000, n);
+}
+
+static int refuse_map(const lsi_file *file, uint64_t at, size_t size, bool writable, void **out)
+{
+    (void)file;
+    (void)at;
+    (void)size;
+    (void)writable;
+    (void)out;
+    return -ENOMEM;
+}
+
+static unsigned maps_left;
+static int (*map_before)(const lsi_file *file, uint64_t at, size_t size, bool writable, void **out);
+
+static int map_some(const lsi_file *file, uint64_t at, size_t size, bool writable, void **out)
+{
+    if (maps_left == 0)
+        return -ENOMEM;
+    maps_left--;
+    return map_before(file, at, size, writable, out);
+}
+
+/* Goal: what cannot be mapped, never or no longer, is read. */
+static void what_cannot_be_mapped_is_read(void **state)
+{
+    fixture *fx = *state;
+    uint32_t seen = 0, mapped = 0;
+    bool tip = false, end;
+    const ls_record *records;
+    lsi_log_reader *reader;
+    uint32_t count;
+
+    map_before = fx->files->map;
+    fx->files->map = refuse_map;
+    fx->way = LSI_READ_MAPPED;
+    fx->is_mapped = false;
+    read_all(fx, NULL, 0, UINT32_MAX, UINT64_MAX, 0);
+    read_all(fx, NULL, 0, 10, 5000, 0);
+
+    fx->files->map = map_some;
+    maps_left = 3;
+    assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_MAPPED, &reader), LS_OK);
+    while (!tip) {
+        assert_int_equal(lsi_log_reader_read(reader, 50, UINT64_MAX, &records, &count, &tip, &end), LS_OK);
+        for (uint32_t i = 0; i < count; i++)
+            check_record(fx, &records[i], seen++);
+        mapped += reader->pages[reader->page].mapped != NULL;
+    }
+    assert_int_equal(seen, fx->count);
+    assert_int_equal(maps_left, 0);
+    assert_true(mapped > 0);
+    assert_null(reader->pages[reader->page].mapped);
+    lsi_log_reader_close(reader);
+    fx->files->map = map_before;
+}
+
+/* Goal: who stands at the tip maps nothing anew for what is put then; and what a file lost is damage, not touched. */
+static void a_mapped_tail_grows_and_what_a_file_lost_is_damage(void **state)
+{
+    fixture *fx = *state;
+    const ls_position latest = {.kind = LS_LATEST};
+    const ls_record *records;
+    lsi_log_reader *reader;
+    uint32_t count;
+    bool tip, end;
+
+    assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_MAPPED, &reader), LS_OK);
+    assert_int_equal(lsi_log_reader_seek(reader, &latest), LS_OK);
+    fx->count = 0; /* what is checked begins here */
+    put_frame(fx, 1);
+    assert_int_equal(lsi_log_reader_read(reader, 100, UINT64_MAX, &records, &count, &tip, &end), LS_OK);
+    assert_int_equal(count, 1);
+    map_before = fx->files->map;
+    fx->files->map = refuse_map;
+    for (unsigned n = 1; n < 50; n++) {
+        put_frame(fx, 1);
+        if (reader->segment->header.number != atomic_load(&lsi_log_slot(fx->store.log)->segment))
+            break;
+        assert_int_equal(lsi_log_reader_read(reader, 100, UINT64_MAX, &records, &count, &tip, &end), LS_OK);
+        assert_int_equal(count, 1);
+        assert_non_null(reader->pages[reader->page].mapped);
+        check_record(fx, &records[0], n);
+    }
+    fx->files->map = map_before;
+
+    lsi_log_reader_close(reader);
+    assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_MAPPED, &reader), LS_OK);
+    lsi_file file;
+    assert_int_equal(fx->files->open(&fx->store.root, "1/0/00000002.seg", LSI_OPEN_WRITE, &file), 0);
+    assert_int_equal(fx->files->truncate(&file, LSI_SEGMENT_HEADER_BYTES + 10), 0);
+    fx->files->close(&file);
+    ls_status st;
+    do
+        st = lsi_log_reader_read(reader, 100, UINT64_MAX, &records, &count, &tip, &end);
+    while (st == LS_OK && !tip);
+    assert_int_equal(st, LS_ERR_CORRUPT);
     lsi_log_reader_close(reader);
 }
 
@@ -430,6 +552,11 @@ int main(void)
         cmocka_unit_test(a_frame_that_breaks_a_rule_is_not_given),
         cmocka_unit_test(a_frame_larger_than_any_is_not_given),
     };
+    const struct CMUnitTest mapped[] = {
+        cmocka_unit_test(mapped_files_show_the_same_records),
+        cmocka_unit_test(what_cannot_be_mapped_is_read),
+        cmocka_unit_test(a_mapped_tail_grows_and_what_a_file_lost_is_damage), /* changes the log */
+    };
 
-    return cmocka_run_group_tests(reading, setup, teardown);
+    return cmocka_run_group_tests(reading, setup, teardown) + cmocka_run_group_tests(mapped, setup, teardown);
 }

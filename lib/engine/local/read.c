@@ -24,7 +24,9 @@ ls_status lsi_local_reader_open(lsi_engine_stream *base, uint32_t shard, uint32_
 {
     lsi_local_stream *stream = lsi_local_stream_of(base);
     const lsi_memory *memory = &base->engine->env.memory;
-    lsi_read_way way = (flags & LSI_READER_ONE_OF_MANY) != 0 ? LSI_READ_SPARING : LSI_READ_FAST;
+    lsi_read_way way = (flags & LSI_READER_MAPPED) != 0        ? LSI_READ_MAPPED
+                       : (flags & LSI_READER_ONE_OF_MANY) != 0 ? LSI_READ_SPARING
+                                                               : LSI_READ_FAST;
     local_reader *reader;
     lsi_log *log;
     ls_status st = lsi_local_stream_check_usable(stream);
