@@ -35,6 +35,18 @@ static date date_of(int64_t days_since_1970)
     };
 }
 
+static int64_t days_of(int64_t year, int64_t month, int64_t day)
+{
+    int64_t from_march = month >= 3 ? month - 3 : month + 9;
+    int64_t of_cycle, cycle;
+
+    year -= month < 3;
+    cycle = floor_divide(year, 400);
+    of_cycle = year - cycle * 400;
+    return cycle * CYCLE_DAYS + 365 * of_cycle + of_cycle / 4 - of_cycle / 100 + (153 * from_march + 2) / 5 + day - 1 -
+           DAYS_TO_1970;
+}
+
 /* Prints everything but the fraction and the Z; gives the milliseconds. */
 static int print(int64_t us, char text[LSI_ISO_TIME_BYTES], size_t *used)
 {
@@ -66,19 +78,44 @@ void lsi_iso_time_ms(int64_t us, char text[LSI_ISO_TIME_BYTES])
     (void)snprintf(text + used, LSI_ISO_TIME_BYTES - used, ".%03dZ", ms);
 }
 
-/* ---- reading ---- */
+/* ---- in parts ---- */
 
-static int64_t days_of(int64_t year, int64_t month, int64_t day)
+lsi_civil lsi_civil_of(int64_t us)
 {
-    int64_t from_march = month >= 3 ? month - 3 : month + 9;
-    int64_t of_cycle, cycle;
+    int64_t days = floor_divide(us, DAY_MS * 1000);
+    int64_t of_day = us - days * DAY_MS * 1000;
+    int seconds = (int)(of_day / 1000000);
+    date on = date_of(days);
 
-    year -= month < 3;
-    cycle = floor_divide(year, 400);
-    of_cycle = year - cycle * 400;
-    return cycle * CYCLE_DAYS + 365 * of_cycle + of_cycle / 4 - of_cycle / 100 + (153 * from_march + 2) / 5 + day - 1 -
-           DAYS_TO_1970;
+    return (lsi_civil){
+        .year = on.year,
+        .month = on.month,
+        .day = on.day,
+        .day_of_year = (int)(days - days_of(on.year, 1, 1)) + 1,
+        .weekday = (int)((days % 7 + 11) % 7), /* The 1st of January 1970 was a Thursday. */
+        .hour = seconds / 3600,
+        .minute = seconds / 60 % 60,
+        .second = seconds % 60,
+        .us = (int)(of_day % 1000000),
+    };
 }
+
+const char *lsi_weekday_name(int weekday)
+{
+    static const char names[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+
+    return names[weekday];
+}
+
+const char *lsi_month_name(int month)
+{
+    static const char names[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+
+    return names[month - 1];
+}
+
+/* ---- reading ---- */
 
 typedef struct reading {
     const char *at, *end;

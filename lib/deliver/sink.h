@@ -17,6 +17,7 @@
 #include <libstream/types.h>
 
 #include "base/env.h"
+#include "deliver/naming.h"
 
 typedef struct lsi_sink lsi_sink;
 
@@ -32,9 +33,6 @@ typedef struct lsi_sink_ops {
 struct lsi_sink {
     const lsi_sink_ops *ops;
 };
-
-/* A prefix of 512 bytes, a stream's name, version, time, uuid and extension. */
-#define LSI_OBJECT_NAME_MAX 1000u
 
 static inline void lsi_sink_close(lsi_sink *sink) /* Accepts NULL. */
 {

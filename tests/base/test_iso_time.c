@@ -37,6 +37,25 @@ static void known_times_are_as_documents_show_them(void **state)
     }
 }
 
+static void check_parts(lsi_civil got, const struct tm *wanted)
+{
+    char text[16];
+
+    assert_int_equal(got.year, wanted->tm_year + 1900);
+    assert_int_equal(got.month, wanted->tm_mon + 1);
+    assert_int_equal(got.day, wanted->tm_mday);
+    assert_int_equal(got.day_of_year, wanted->tm_yday + 1);
+    assert_int_equal(got.weekday, wanted->tm_wday);
+    assert_int_equal(got.hour, wanted->tm_hour);
+    assert_int_equal(got.minute, wanted->tm_min);
+    assert_int_equal(got.second, wanted->tm_sec);
+    assert_int_equal(got.us, 999999);
+    assert_true(strftime(text, sizeof text, "%a", wanted) > 0);
+    assert_string_equal(lsi_weekday_name(got.weekday), text);
+    assert_true(strftime(text, sizeof text, "%b", wanted) > 0);
+    assert_string_equal(lsi_month_name(got.month), text);
+}
+
 static void every_day_is_the_c_librarys(void **state)
 {
     (void)state;
@@ -53,6 +72,7 @@ static void every_day_is_the_c_librarys(void **state)
         assert_string_equal(text, expected);
         assert_true(lsi_iso_time_read(text, strlen(text), &ms)); /* and back */
         assert_int_equal(ms, second * 1000);
+        check_parts(lsi_civil_of(second * 1000000 + 999999), &parts);
     }
 }
 
