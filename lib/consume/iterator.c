@@ -294,8 +294,8 @@ static ls_status check_place(const lsi_iterator *iterator, const lsi_place *plac
     limit = info.shard_count > 0 ? info.shards[info.shard_count - 1].index + 1 : 0;
     lsi_stream_info_free(&info);
     if (place->tracks[place->track_count - 1].shard >= limit)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "place names shard %u: the stream has none beyond %u",
-                        place->tracks[place->track_count - 1].shard, limit - 1);
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "place names shard %u: stream '%s' has none beyond %u",
+                        place->tracks[place->track_count - 1].shard, iterator->stream->name, limit - 1);
     return LS_OK;
 }
 

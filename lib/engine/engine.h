@@ -380,6 +380,7 @@ struct lsi_engine {
 };
 struct lsi_engine_stream {
     lsi_engine *engine;
+    const char *name; /* for messages; as long as it is open */
 };
 struct lsi_appender {
     lsi_engine_stream *stream;

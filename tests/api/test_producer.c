@@ -220,7 +220,8 @@ static void an_explicit_hash_key_decides_and_is_kept(void **state)
         r = ls_batch_at(batch, 0);
         assert_int_equal(r->flags, 0);
         assert_int_equal(lsi_u128_compare(r->explicit_hash_key, (ls_hash_key){0, 0}), 0);
-        assert_int_equal(r->reserved, 0);
+        assert_int_equal(r->sub_seqno, 0);
+        assert_int_equal(r->sub_count, 0);
         ls_iterator_close(iterator);
     }
     finish(&w);

@@ -878,6 +878,7 @@ memory_engine *memory_engine_new(uint32_t shard_count, ls_durability durability)
     engine->engine.env.memory = sim_memory_table(&engine->memory);
     engine->engine.env.clock = (lsi_clock){wall_us, monotonic_us, engine};
     engine->stream.engine = &engine->engine;
+    engine->stream.name = "memory";
     pthread_mutex_init(&engine->mutex, NULL);
     pthread_condattr_init(&about);
     pthread_condattr_setclock(&about, CLOCK_MONOTONIC);

@@ -476,7 +476,7 @@ ls_status lsi_lease_list(lsi_engine_stream *stream, const char *group, ls_lease_
     ls_status st = lsi_group_find(stream, group, &settings);
 
     if (st == LS_OK && settings.version == LSI_STATE_NONE)
-        st = lsi_fail(LS_ERR_NOT_FOUND, "the stream has no group '%s'", group);
+        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' has no group '%s'", stream->name, group);
     if (st == LS_OK)
         st = lsi_lease_rows(stream, group, &rows, count);
     if (st != LS_OK)

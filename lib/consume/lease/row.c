@@ -349,8 +349,8 @@ ls_status lsi_group_make_mapping(lsi_engine_stream *stream, const char *name, ls
     if (st != LS_OK)
         return st;
     if (found.version != LSI_STATE_NONE)
-        return lsi_fail(LS_ERR_EXISTS, "the stream has a %s '%s' already", found.mapping != 0 ? "mapping" : "group",
-                        name);
+        return lsi_fail(LS_ERR_EXISTS, "stream '%s' has a %s '%s' already", stream->name,
+                        found.mapping != 0 ? "mapping" : "group", name);
     settings->created_us = lsi_wall_us(&stream->engine->env.clock);
     settings_encode(settings, bytes);
     key_make(&own, "group", name, "");
@@ -389,7 +389,7 @@ ls_status lsi_group_delete(lsi_engine_stream *stream, const char *name)
     while (st == LS_OK && !is_done) { /* Leases change: again, until nobody was in between. */
         st = lsi_group_find(stream, name, &settings);
         if (st == LS_OK && settings.version == LSI_STATE_NONE)
-            return lsi_fail(LS_ERR_NOT_FOUND, "the stream has no group '%s'", name);
+            return lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' has no group '%s'", stream->name, name);
         if (st == LS_OK && settings.mapping != 0)
             return lsi_fail(LS_ERR_STATE, "'%s' is a mapping: ls_mapping_delete deletes it", name);
         if (st == LS_OK)

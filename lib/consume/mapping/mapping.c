@@ -59,7 +59,7 @@ ls_status lsi_mapping_load(lsi_engine_stream *stream, const char *name, lsi_mapp
     of.key = key_of(name, text);
     st = end_looking(&of, stream->engine->ops->state_read(stream, of.key, take_one, &of));
     if (st == LS_OK && of.found == NULL)
-        st = lsi_fail(LS_ERR_NOT_FOUND, "the stream has no mapping '%s'", name);
+        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' has no mapping '%s'", stream->name, name);
     if (st == LS_OK)
         *out = of.found;
     return st;

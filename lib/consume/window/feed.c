@@ -206,7 +206,7 @@ ls_status lsi_window_add_shard(lsi_window *window, uint32_t shard)
         return st;
     st = make_input(window, shard, &is_there);
     if (st == LS_OK && !is_there)
-        st = lsi_fail(LS_ERR_NOT_FOUND, "the stream has no shard %" PRIu32, shard);
+        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' has no shard %" PRIu32, window->stream->name, shard);
     return st;
 }
 

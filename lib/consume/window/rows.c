@@ -541,7 +541,7 @@ ls_status lsi_window_remove(lsi_engine_stream *stream, const char *name)
         make_key(&of->prefix, name, ANY_PART);
         st = stream->engine->ops->state_read(stream, of->prefix.bytes, note_row, of);
         if (st == LS_OK && !of->has_head && !has_any)
-            st = lsi_fail(LS_ERR_NOT_FOUND, "the stream has no window of the name '%s'", name);
+            st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' has no window of the name '%s'", stream->name, name);
         has_any = true;
         if (st == LS_OK && (of->has_head || of->count > 0))
             st = remove_some(stream, name, of);

@@ -74,6 +74,7 @@ static ls_status stream_new(lsi_local *local, const lsi_catalog_stream *from, ls
     stream->base.engine = &local->base;
     stream->id = from->id;
     memcpy(stream->name, from->name, sizeof(stream->name));
+    stream->base.name = stream->name;
     atomic_init(&stream->upkeep_mask, lsi_auto_scaling_is_on(&from->auto_scaling) ? 0 : LSI_UPKEEP_MASK);
     lsi_local_settings_take(stream, from, UINT64_MAX); /* of a generation that is not known yet */
     st = lsi_local_shards_add(memory, &stream->shards, from);
