@@ -28,6 +28,8 @@
 
 #include <libstream/metrics.h>
 
+#include <libstream/alert.h>
+
 #include <libstream/txn.h>
 
 #include <libstream/window.h>

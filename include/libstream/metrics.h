@@ -23,6 +23,8 @@
  * READING THEM: a snapshot, sample by sample, with the names that Amazon CloudWatch has for the same things; or as text
  * in Prometheus's format 0.0.4 (content type `text/plain; version=0.0.4; charset=utf-8`), in pieces to a callback or
  * into a file for a node exporter's collector of text files. The library opens no socket.
+ *
+ * ALERTS, rules on metrics and on records, are in alert.h.
  */
 #ifndef LIBSTREAM_METRICS_H
 #define LIBSTREAM_METRICS_H

@@ -80,6 +80,11 @@ struct ls_mapping {
     char name[LSI_STREAM_NAME_MAX + 1];
 };
 
+struct ls_alerts {
+    ls_stream *stream;
+    lsi_alerts *alerts;
+};
+
 struct ls_group {
     ls_stream *stream;
     lsi_group *group;

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <libstream/alert.h>
 #include <libstream/consumer.h>
 #include <libstream/iterator.h>
 #include <libstream/lease.h>
@@ -134,6 +135,56 @@ enum { /* the words of LSI_COUNTS_GROUP: of leases, and checkpoints by what beca
 /* The names of the stream's groups, those of mappings among them, in byte order, until `each` answers false; it calls
  * nothing of the stream. */
 ls_status lsi_group_each(lsi_engine_stream *stream, bool (*each)(void *user, const char *name), void *user);
+
+/* ---- alert/: rules that call back. Any thread ---- */
+
+/* A rule as it is kept. */
+typedef struct lsi_alert_rule {
+    lsi_memory memory;
+    char name[LSI_STREAM_NAME_MAX + 1];
+    uint64_t version; /* of its value in the state */
+    int64_t created_us, modified_us;
+    ls_alert_options options; /* resolved and valid */
+    char *texts; /* this and the next: what it points to */
+    ls_label *labels;
+} lsi_alert_rule;
+void lsi_alert_rule_free(lsi_alert_rule *rule); /* Accepts NULL. */
+
+/* What was seen of a field or metric. */
+typedef struct lsi_alert_notes {
+    uint64_t observed, values; /* records or looks; those that had a value */
+    uint64_t numbers;          /* of these; 0: the next two are 0, too */
+    double least, greatest;
+} lsi_alert_notes;
+typedef struct lsi_alert_state lsi_alert_state;
+
+/* Defaults; then whether it may be, also of what was read (X1). */
+void lsi_alert_options_resolve(ls_alert_options *options);
+ls_status lsi_alert_options_check(const ls_alert_options *options);
+/* As the functions of alert.h. Options are resolved and valid. */
+ls_status lsi_alert_create(lsi_engine_stream *stream, const char *name, const ls_alert_options *options);
+ls_status lsi_alert_update(lsi_engine_stream *stream, const char *name, const ls_alert_options *options);
+ls_status lsi_alert_remove(lsi_engine_stream *stream, const char *name);
+ls_status lsi_alert_load(lsi_engine_stream *stream, const char *name, lsi_alert_rule **out);
+typedef struct lsi_alert_rules {
+    lsi_memory memory;
+    lsi_alert_rule **rules; /* [count], in byte order of name */
+    size_t count, capacity;
+} lsi_alert_rules;
+ls_status lsi_alert_load_all(lsi_engine_stream *stream, lsi_alert_rules *out);
+void lsi_alert_rules_free(lsi_alert_rules *rules); /* The contents. */
+/* What is known of it, all of the info but its size. */
+ls_status lsi_alert_look(lsi_engine_stream *stream, const lsi_alert_rule *rule, ls_alert_info *out);
+
+typedef struct lsi_alerts lsi_alerts;
+ls_status lsi_alerts_open(lsi_engine_stream *stream, ls_alert_callback callback, void *user, lsi_alerts **out);
+ls_status lsi_alerts_observe(lsi_alerts *alerts, const ls_batch *batch);
+/* What a metric is now: false: it is not there. Called only if a rule asks for it. */
+typedef bool lsi_alert_metric(void *user, const ls_alert_options *options, double *out);
+/* `begin` is called before the first metric is asked for; its failure ends the look. */
+ls_status lsi_alerts_check(lsi_alerts *alerts, ls_status (*begin)(void *user), lsi_alert_metric *metric, void *user);
+ls_status lsi_alerts_flush(lsi_alerts *alerts); /* what was noted is stored */
+void lsi_alerts_free(lsi_alerts *alerts);
 
 /* ---- filter.c: which records pass the filters of a mapping. One thread at a time ---- */
 

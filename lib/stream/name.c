@@ -53,6 +53,11 @@ ls_status lsi_check_mapping_name(const char *name)
     return check_name("mapping", name);
 }
 
+ls_status lsi_check_alert_name(const char *name)
+{
+    return check_name("alert", name);
+}
+
 void lsi_shard_id_format(uint32_t shard, char text[LSI_SHARD_ID_BYTES])
 {
     (void)snprintf(text, LSI_SHARD_ID_BYTES, "shardId-%012u", shard); /* 20 characters: always fits. */

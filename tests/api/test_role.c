@@ -249,6 +249,59 @@ static ls_status call_delete_window(handles *of)
     return ls_window_delete(of->stream, "none");
 }
 
+static ls_status call_new_alert(handles *of)
+{
+    ls_alert_options options = LS_ALERT_OPTIONS_INIT;
+
+    options.metric = "libstream_put_records_total";
+    options.comparison = LS_ALERT_GREATER;
+    return ls_alert_create(of->stream, "new", &options);
+}
+
+static ls_status call_change_alert(handles *of)
+{
+    ls_alert_options options = LS_ALERT_OPTIONS_INIT;
+
+    options.metric = "libstream_put_records_total";
+    options.comparison = LS_ALERT_LESS;
+    return ls_alert_update(of->stream, "new", &options);
+}
+
+static ls_status call_delete_alert(handles *of) { return ls_alert_delete(of->stream, "new"); }
+
+static ls_status call_alert(handles *of)
+{
+    ls_alert_description *description = NULL;
+    ls_status st = ls_alert_describe(of->stream, "none", &description);
+
+    ls_alert_description_free(description);
+    return st;
+}
+
+static ls_status call_alert_list(handles *of)
+{
+    ls_alert_list *list = NULL;
+    ls_status st = ls_stream_list_alerts(of->stream, &list);
+
+    ls_alert_list_free(list);
+    return st;
+}
+
+static int32_t hear_nothing(const ls_alert *alert, void *user)
+{
+    (void)alert;
+    (void)user;
+    return 0;
+}
+
+static ls_status call_alerts(handles *of)
+{
+    ls_alerts *alerts = NULL;
+    ls_status st = ls_alerts_open(of->stream, hear_nothing, NULL, &alerts);
+
+    return st == LS_OK ? ls_alerts_close(alerts) : st;
+}
+
 static ls_status call_mappings(handles *of)
 {
     ls_mapping_list *list = NULL;
@@ -443,6 +496,15 @@ static const struct {
     {"ls_stream_list_consumers", call_consumers, ANY, false},
     {"ls_mapping_describe", call_mapping, ANY, false},
     {"ls_stream_list_mappings", call_mappings, ANY, false},
+    {"ls_alert_create", call_new_alert, LSI_MAY_CHANGE, false},
+    {"ls_alert_update", call_change_alert, LSI_MAY_CHANGE, false},
+    {"ls_alert_delete", call_delete_alert, LSI_MAY_CHANGE, false},
+    {"ls_alert_describe", call_alert, ANY, false},
+    {"ls_stream_list_alerts", call_alert_list, ANY, false},
+    {"ls_alerts_open", call_alerts, LSI_MAY_CHANGE, false},
+    {"ls_alerts_check", NULL, ANY, false},
+    {"ls_alerts_close", NULL, ANY, false},
+    {"ls_alerts_observe", NULL, ANY, false},
     {"ls_mapping_open", call_open_mapping, LSI_MAY_CHANGE, false},
     {"ls_window_open", call_open_window, LSI_MAY_CHANGE, false}, /* under a name */
     {"ls_window_delete", call_delete_window, LSI_MAY_CHANGE, false},
@@ -507,7 +569,8 @@ static const struct {
     {"ls_stream_close", NULL, ANY, false},
 };
 /* Views of what a call gave, and what has nothing to do with a store that is open. */
-static const char *const harmless[] = {"ls_batch_", "ls_consumer_list_", "ls_handler_", "ls_inspect_", "ls_last_error_",
+static const char *const harmless[] = {"ls_alert_description_", "ls_alert_list_", "ls_batch_", "ls_consumer_list_",
+                                       "ls_handler_", "ls_inspect_", "ls_last_error_",
                                        "ls_lease_list_", "ls_mapping_description_", "ls_mapping_list_",
                                        "ls_metrics_snapshot_at", "ls_metrics_snapshot_count", "ls_metrics_snapshot_free",
                                        "ls_shard_list_", "ls_status_",

@@ -57,7 +57,7 @@ PUBLIC = {
     "engine/kafka": {"store.h", "stream.h", "producer.h", "iterator.h"},
     "produce": {"store.h", "stream.h", "producer.h"},
     "consume": {"store.h", "stream.h", "iterator.h", "consumer.h", "lease.h", "mapping.h", "producer.h",
-                "window.h"},
+                "window.h", "alert.h"},
     "deliver": {"store.h", "stream.h", "iterator.h"},
 }
 PUBLIC_ALL = {"api", "gateway", "server", "cli", "python", "examples", "bench"}

@@ -1,8 +1,7 @@
 /* Time, key and number of a record.
  *
- * Fields are found while the data is parsed, all in one pass that builds nothing: of each field it is known how many of
- * the objects that are open lie on the way to it. The parse goes on to the end, since of equal names the last counts,
- * and since data that ends badly is not JSON. */
+ * Fields are found while the data is parsed, all in one pass that builds nothing (json_field.h). The parse goes on to
+ * the end, since of equal names the last counts, and since data that ends badly is not JSON. */
 #include "consume/window/element.h"
 
 #include <math.h>
@@ -17,24 +16,6 @@
 
 /* ---- fields ---- */
 
-static ls_status init_field(lsi_window_finder *finder, lsi_window_field *field, const char *path)
-{
-    size_t size;
-
-    if (path == NULL)
-        return LS_OK;
-    size = strlen(path);
-    field->path = lsi_strdup(&finder->memory, path);
-    field->parts = lsi_alloc(&finder->memory, (size + 1) * sizeof *field->parts); /* more than there are */
-    if (field->path == NULL || field->parts == NULL)
-        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for a window's field");
-    for (const char *at = field->path, *end; at != NULL; at = end == NULL ? NULL : end + 1) {
-        end = strchr(at, '.');
-        field->parts[field->part_count++] = (ls_bytes){at, end == NULL ? strlen(at) : (size_t)(end - at)};
-    }
-    return LS_OK;
-}
-
 ls_status lsi_window_finder_init(lsi_window_finder *finder, const lsi_memory *memory, const ls_window_options *options)
 {
     ls_status st;
@@ -44,11 +25,11 @@ ls_status lsi_window_finder_init(lsi_window_finder *finder, const lsi_memory *me
         return LS_OK;
     st = lsi_json_reader_open(memory, LSI_JSON_KEYS_MAY_REPEAT, &finder->json);
     if (st == LS_OK)
-        st = init_field(finder, &finder->fields[LSI_FIELD_TIME], options->time_field);
+        st = lsi_json_field_init(memory, &finder->fields[LSI_FIELD_TIME], options->time_field);
     if (st == LS_OK)
-        st = init_field(finder, &finder->fields[LSI_FIELD_KEY], options->key_field);
+        st = lsi_json_field_init(memory, &finder->fields[LSI_FIELD_KEY], options->key_field);
     if (st == LS_OK)
-        st = init_field(finder, &finder->fields[LSI_FIELD_VALUE], options->value_field);
+        st = lsi_json_field_init(memory, &finder->fields[LSI_FIELD_VALUE], options->value_field);
     if (st != LS_OK)
         lsi_window_finder_free(finder);
     return st;
@@ -56,10 +37,8 @@ ls_status lsi_window_finder_init(lsi_window_finder *finder, const lsi_memory *me
 
 void lsi_window_finder_free(lsi_window_finder *finder)
 {
-    for (int i = 0; i < LSI_FIELDS; i++) {
-        lsi_free(&finder->memory, finder->fields[i].path);
-        lsi_free(&finder->memory, finder->fields[i].parts);
-    }
+    for (int i = 0; i < LSI_FIELDS; i++)
+        lsi_json_field_free(&finder->memory, &finder->fields[i]);
     lsi_json_reader_close(finder->json);
     lsi_free(&finder->memory, finder->key);
     *finder = (lsi_window_finder){.memory = finder->memory};
@@ -117,28 +96,13 @@ static void take_value(lsi_window_finder *finder, int field, lsi_json_kind kind,
     }
 }
 
-/* Members of the outermost object have depth 1. */
 static bool take_token(void *user, lsi_json_kind kind, const char *text, size_t size, unsigned depth)
 {
     lsi_window_finder *finder = user;
 
-    if (kind == LSI_JSON_OBJECT_CLOSE || kind == LSI_JSON_ARRAY_CLOSE)
-        return true;
-    for (int i = 0; i < LSI_FIELDS && !finder->is_short; i++) {
-        lsi_window_field *field = &finder->fields[i];
-
-        if (field->part_count == 0 || depth == 0)
-            continue;
-        if (kind != LSI_JSON_KEY) {
-            if (depth == field->part_count && field->level == depth)
-                take_value(finder, i, kind, text, size);
-        } else if (field->level >= depth - 1) { /* The objects around it are on the way. */
-            bool is_on = depth <= field->part_count && field->parts[depth - 1].size == size &&
-                         memcmp(field->parts[depth - 1].data, text, size) == 0;
-
-            field->level = depth - 1 + (is_on ? 1 : 0);
-        }
-    }
+    for (int i = 0; i < LSI_FIELDS && !finder->is_short; i++)
+        if (lsi_json_field_is(&finder->fields[i], kind, text, size, depth))
+            take_value(finder, i, kind, text, size);
     return !finder->is_short;
 }
 
@@ -152,7 +116,7 @@ static ls_status read_fields(lsi_window_finder *finder, const ls_record *record,
     finder->has_time = finder->is_short = false;
     finder->key_size = 0;
     for (int i = 0; i < LSI_FIELDS; i++)
-        finder->fields[i].level = 0;
+        lsi_json_field_begin(&finder->fields[i]);
     st = lsi_json_read(finder->json, record->data.data, record->data.size, take_token, finder);
     if (finder->is_short)
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for the key of a record");

@@ -9,14 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/json.h"
-
-/* One field: the way to it through objects. */
-typedef struct lsi_window_field {
-    char *path;      /* its own */
-    ls_bytes *parts; /* [part_count], views of `path`; NULL: it is not asked for */
-    unsigned part_count;
-    unsigned level;  /* while data is read: so many of the objects that are open are on the way */
-} lsi_window_field;
+#include "base/json_field.h"
 
 enum { LSI_FIELD_TIME, LSI_FIELD_KEY, LSI_FIELD_VALUE, LSI_FIELDS };
 
@@ -34,7 +27,7 @@ typedef struct lsi_window_finder {
     lsi_memory memory;
     const ls_window_options *options;
     lsi_json_reader *json; /* NULL: no field is asked for */
-    lsi_window_field fields[LSI_FIELDS];
+    lsi_json_field fields[LSI_FIELDS];
     char *key;
     size_t key_size, key_capacity;
     lsi_window_element *out; /* while data is read */
