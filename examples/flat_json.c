@@ -1,6 +1,5 @@
-/* Objects of strings, both ways. The writer escapes what RFC 8259 demands and nothing else, so text in any script
- * stays readable. The reader is strict: it takes what that grammar takes, and refuses everything that follows the
- * object. */
+/* Flat objects, both ways. The writer escapes what RFC 8259 demands and nothing else, so text in any script stays
+ * readable. The reader is strict: it takes what that grammar takes, and refuses everything that follows the object. */
 #include "flat_json.h"
 
 #include <stdint.h>
@@ -75,6 +74,15 @@ void flat_json_member(flat_json *json, const char *name, size_t name_size, const
     flat_json_quoted(json, name, name_size);
     add(json, ":", 1);
     flat_json_quoted(json, value, value_size);
+}
+
+void flat_json_plain(flat_json *json, const char *name, const char *value, size_t value_size)
+{
+    if (json->size > 1)
+        add(json, ",", 1);
+    flat_json_quoted(json, name, strlen(name));
+    add(json, ":", 1);
+    add(json, value, value_size);
 }
 
 void flat_json_end(flat_json *json)
@@ -199,7 +207,131 @@ static bool take_string(struct cursor *cursor, flat_json *to)
     }
 }
 
-bool flat_json_read(const char *text, size_t size, flat_json *scratch, flat_json_seen seen, void *user)
+/* The literal `word`, not the beginning of a longer one. */
+static bool take_word(struct cursor *cursor, const char *word)
+{
+    size_t size = strlen(word);
+
+    if ((size_t)(cursor->end - cursor->at) < size || memcmp(cursor->at, word, size) != 0)
+        return false;
+    cursor->at += size;
+    return true;
+}
+
+static bool take_digits(struct cursor *cursor)
+{
+    const char *from = cursor->at;
+
+    while (cursor->at < cursor->end && *cursor->at >= '0' && *cursor->at <= '9')
+        cursor->at++;
+    return cursor->at > from;
+}
+
+static bool take_number(struct cursor *cursor)
+{
+    const char *first;
+
+    if (cursor->at < cursor->end && *cursor->at == '-')
+        cursor->at++;
+    first = cursor->at;
+    if (!take_digits(cursor) || (*first == '0' && cursor->at - first > 1))
+        return false;
+    if (cursor->at < cursor->end && *cursor->at == '.') {
+        cursor->at++;
+        if (!take_digits(cursor))
+            return false;
+    }
+    if (cursor->at < cursor->end && (*cursor->at == 'e' || *cursor->at == 'E')) {
+        cursor->at++;
+        if (cursor->at < cursor->end && (*cursor->at == '+' || *cursor->at == '-'))
+            cursor->at++;
+        return take_digits(cursor);
+    }
+    return true;
+}
+
+/* A value that is no object and no list: a string's bytes are added to `to` without escapes, others as they stand. */
+static bool take_scalar(struct cursor *cursor, bool lenient, flat_json *to, json_kind *kind)
+{
+    static const struct { const char *word; json_kind kind; bool lenient; } words[] = {
+        {"null", JSON_NULL, false}, {"true", JSON_TRUE, false}, {"false", JSON_FALSE, false},
+        {"NaN", JSON_NAN, true}, {"Infinity", JSON_INFINITE, true}, {"-Infinity", JSON_INFINITE, true},
+    };
+    const char *from;
+
+    skip_blanks(cursor);
+    from = cursor->at;
+    if (from < cursor->end && *from == '"') {
+        *kind = JSON_STRING;
+        return take_string(cursor, to);
+    }
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if ((lenient || !words[i].lenient) && take_word(cursor, words[i].word)) {
+            *kind = words[i].kind;
+            add(to, from, (size_t)(cursor->at - from));
+            return true;
+        }
+    *kind = JSON_NUMBER;
+    if (!take_number(cursor))
+        return false;
+    add(to, from, (size_t)(cursor->at - from));
+    return true;
+}
+
+/* An object's member up to its value. What is passed over leaves nothing in `to`. */
+static bool pass_name(struct cursor *cursor, flat_json *to)
+{
+    size_t size = to->size;
+    bool good = take_string(cursor, to) && take(cursor, ':');
+
+    to->size = size;
+    return good;
+}
+
+/* An object or a list as a value, checked, its text added to `to` as it stands. Without recursion, which a hostile text
+ * would drive as deep as it likes: bit `i` of `objects` says what the level `i` is. */
+static bool take_nested(struct cursor *cursor, bool lenient, flat_json *to)
+{
+    const char *from = cursor->at;
+    size_t size = to->size;
+    uint64_t objects = 0;
+    unsigned depth = 0;
+
+    for (;;) {
+        bool object = take(cursor, '{');
+        json_kind kind;
+
+        if (object || take(cursor, '[')) {
+            if (depth == JSON_DEPTH_MAX)
+                return false;
+            objects = object ? objects | UINT64_C(1) << depth : objects & ~(UINT64_C(1) << depth);
+            depth++;
+            if (!take(cursor, object ? '}' : ']')) {
+                if (object && !pass_name(cursor, to))
+                    return false;
+                continue;
+            }
+            depth--;
+        } else {
+            if (!take_scalar(cursor, lenient, to, &kind))
+                return false;
+            to->size = size;
+        }
+        while (depth > 0 && !take(cursor, ',')) {
+            depth--;
+            if (!take(cursor, objects >> depth & 1 ? '}' : ']'))
+                return false;
+        }
+        if (depth == 0) {
+            add(to, from, (size_t)(cursor->at - from));
+            return true;
+        }
+        if (objects >> (depth - 1) & 1 && !pass_name(cursor, to))
+            return false;
+    }
+}
+
+bool json_members(const char *text, size_t size, bool lenient, flat_json *scratch, json_member_seen seen, void *user)
 {
     struct cursor cursor = {text, text + size};
 
@@ -207,8 +339,9 @@ bool flat_json_read(const char *text, size_t size, flat_json *scratch, flat_json
         return false;
     if (!take(&cursor, '}')) {
         do {
+            json_kind kind = JSON_NESTED;
             size_t name_size;
-            bool is_null;
+            bool good;
 
             scratch->size = 0;
             scratch->failed = false;
@@ -216,15 +349,11 @@ bool flat_json_read(const char *text, size_t size, flat_json *scratch, flat_json
                 return false;
             name_size = scratch->size;
             skip_blanks(&cursor);
-            is_null = cursor.end - cursor.at >= 4 && memcmp(cursor.at, "null", 4) == 0;
-            if (is_null)
-                cursor.at += 4;
-            else if (!take_string(&cursor, scratch))
+            good = cursor.at < cursor.end && (*cursor.at == '{' || *cursor.at == '[')
+                 ? take_nested(&cursor, lenient, scratch) : take_scalar(&cursor, lenient, scratch, &kind);
+            if (!good || scratch->failed)
                 return false;
-            if (scratch->failed)
-                return false;
-            if (!is_null &&
-                !seen(user, scratch->text, name_size, scratch->text + name_size, scratch->size - name_size))
+            if (!seen(user, scratch->text, name_size, kind, scratch->text + name_size, scratch->size - name_size))
                 return true;
         } while (take(&cursor, ','));
         if (!take(&cursor, '}'))
@@ -232,6 +361,37 @@ bool flat_json_read(const char *text, size_t size, flat_json *scratch, flat_json
     }
     skip_blanks(&cursor);
     return cursor.at == cursor.end;
+}
+
+bool json_is_number(const char *text, size_t size)
+{
+    struct cursor cursor = {text, text + size};
+
+    return take_number(&cursor) && cursor.at == cursor.end;
+}
+
+struct strings_only {
+    flat_json_seen seen;
+    void *user;
+    bool other; /* a member is neither a string nor null */
+};
+
+static bool see_string(void *user, const char *name, size_t name_size, json_kind kind, const char *value,
+                       size_t value_size)
+{
+    struct strings_only *strings = user;
+
+    strings->other = kind != JSON_STRING && kind != JSON_NULL;
+    if (strings->other)
+        return false;
+    return kind == JSON_NULL || strings->seen(strings->user, name, name_size, value, value_size);
+}
+
+bool flat_json_read(const char *text, size_t size, flat_json *scratch, flat_json_seen seen, void *user)
+{
+    struct strings_only strings = {seen, user, false};
+
+    return json_members(text, size, false, scratch, see_string, &strings) && !strings.other;
 }
 
 bool utf8_check(const char *bytes, size_t size, size_t *code_points)

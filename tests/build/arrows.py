@@ -67,7 +67,7 @@ PUBLIC_ALL = {"api", "gateway", "server", "cli", "python", "examples", "bench"}
 ONLY_IN = [
     (r"(xxhash|zstd|zstd_errors|zlib)\.h|yajl/.*|openssl/.*", {"base"}),
     (r"librdkafka/.*", {"engine/kafka"}),
-    (r"curl/.*", {"deliver"}),
+    (r"curl/.*", {"deliver", "examples"}),
     (r"uv\.h|llhttp.*|nghttp2/.*", {"server"}),
     (r"cbor\.h", {"gateway"}),
 ]

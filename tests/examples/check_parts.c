@@ -2,7 +2,9 @@
  *
  *   check_parts csv FILE [PIECE]   each row as a JSON array, read PIECE bytes at a time
  *   check_parts price TEXT...      each as an amount, or "none"
- *   check_parts json TEXT          the members of a flat object, one per line; exit code 1 when it is none */
+ *   check_parts json TEXT          the members of a flat object, one per line; exit code 1 when it is none
+ *   check_parts members TEXT       those of any object, each with its kind; as Python reads it: NaN and so on
+ *   check_parts strict TEXT        the same, as JSON has it */
 #include "csv.h"
 #include "decimal.h"
 #include "flat_json.h"
@@ -63,10 +65,28 @@ static bool show_member(void *user, const char *name, size_t name_size, const ch
     return true;
 }
 
+static bool show_kind(void *user, const char *name, size_t name_size, json_kind kind, const char *value,
+                      size_t value_size)
+{
+    static const char *const kinds[] = {"string", "number", "true", "false", "null", "nested", "nan", "infinite"};
+
+    (void)user;
+    (void)printf("%.*s %s %.*s\n", (int)name_size, name, kinds[kind], (int)value_size, value);
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     if (argc >= 3 && strcmp(argv[1], "csv") == 0)
         return show_csv(argv[2], argc > 3 ? strtoul(argv[3], NULL, 10) : 65536);
+    if (argc == 3 && (strcmp(argv[1], "members") == 0 || strcmp(argv[1], "strict") == 0)) {
+        flat_json scratch = {0};
+        bool lenient = strcmp(argv[1], "members") == 0;
+        bool good = json_members(argv[2], strlen(argv[2]), lenient, &scratch, show_kind, NULL);
+
+        flat_json_free(&scratch);
+        return good ? 0 : 1;
+    }
     if (argc == 3 && strcmp(argv[1], "json") == 0) {
         flat_json scratch = {0};
         bool good = flat_json_read(argv[2], strlen(argv[2]), &scratch, show_member, NULL);
@@ -85,6 +105,6 @@ int main(int argc, char **argv)
         }
         return 0;
     }
-    (void)fputs("Usage: check_parts csv FILE [PIECE] | price TEXT... | json TEXT\n", stderr);
+    (void)fputs("Usage: check_parts csv FILE [PIECE] | price TEXT... | json|members|strict TEXT\n", stderr);
     return 2;
 }

@@ -105,6 +105,45 @@ class Json(unittest.TestCase):
             self.assertEqual(run(CHECK_PARTS, "json", bad).returncode, 1, bad)
 
 
+    def kinds(self, text, mode="strict"):
+        done = run(CHECK_PARTS, mode, text)
+        return done.stdout.decode().splitlines() if done.returncode == 0 else None
+
+    def test_members_of_all_kinds_are_told_as_they_stand(self):
+        self.assertEqual(self.kinds(' {"a":-1.5e+3, "b" : true,"c":false,"d":null,"e":"x\\n","f":[1,{"g":"]}"},[]],'
+                                    '"g":{ }} '),
+                         ["a number -1.5e+3", "b true true", "c false false", "d null null", "e string x", "",
+                          'f nested [1,{"g":"]}"},[]]', "g nested { }"])
+        self.assertEqual(self.kinds('{"a":NaN,"b":[Infinity],"c":-Infinity}', "members"),
+                         ["a nan NaN", "b nested [Infinity]", "c infinite -Infinity"])
+        nested = lambda depth: '{"a":%s}' % ("[" * depth + "]" * depth)
+        self.assertEqual(self.kinds(nested(64)), ["a nested " + "[" * 64 + "]" * 64])
+        self.assertIsNone(self.kinds(nested(65)))
+        for bad in ("NaN", '{"a":NaN}', '{"a":01}', '{"a":1.}', '{"a":+1}', '{"a":.5}', '{"a":-}', '{"a":[1,]}',
+                    '{"a":[1}', '{"a":{"b"}}', '{"a":{"b":1]}', '{"a":truex}', '{"a":[1 2]}', '{"a":1e}', '{"a":',
+                    '{"a":[', "[1]", "7"):
+            self.assertIsNone(self.kinds(bad), bad)
+
+    def test_random_documents_are_read_or_refused_as_python_does(self):
+        chance = random.Random(SEED)
+
+        def strict(text):
+            def refuse(word):
+                raise ValueError(word)
+            try:
+                return isinstance(json.loads(text, parse_constant=refuse), dict)
+            except ValueError:
+                return False
+        for _ in range(300):
+            value = {"k%d" % i: chance.choice([1, -2.5, "x\"y", None, True, [1, [], {"a": []}], {}, {"b": [0]}])
+                     for i in range(chance.randrange(4))}
+            text = json.dumps(value)
+            if chance.random() < 0.7:
+                at = chance.randrange(len(text))
+                text = text[:at] + chance.choice(['', '"', ',', ']', '}', '[', '{', ':', '1', ' ']) + text[at + 1:]
+            self.assertEqual(self.kinds(text) is not None, strict(text), "seed %d: %s" % (SEED, text))
+
+
 class Generator(unittest.TestCase):
     def test_a_seed_gives_the_same_bytes_and_another_one_others(self):
         first, again = run(BOOKS_GENERATE, "--rows", "100"), run(BOOKS_GENERATE, "--seed", "1", "--rows", "100")

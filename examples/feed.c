@@ -1,0 +1,140 @@
+/* Rows into a stream, each once. */
+#include "feed.h"
+
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct note {
+    char *source, *text;
+};
+
+struct row_feed {
+    ls_stream *stream, *notes_stream;
+    ls_txn *txn;
+    size_t added;
+    void *notes; /* a search tree of struct note, by source */
+};
+
+static int compare(const void *a, const void *b)
+{
+    return strcmp(((const struct note *)a)->source, ((const struct note *)b)->source);
+}
+
+static void free_note(void *note)
+{
+    free(((struct note *)note)->source);
+    free(((struct note *)note)->text);
+    free(note);
+}
+
+static int keep_note(row_feed *feed, const char *source, size_t source_size, const char *text, size_t size)
+{
+    struct note *note = calloc(1, sizeof(*note)), **found;
+
+    if (note != NULL) {
+        note->source = strndup(source, source_size);
+        note->text = strndup(text, size);
+    }
+    found = note == NULL || note->source == NULL || note->text == NULL ? NULL : tsearch(note, &feed->notes, compare);
+    if (found == NULL) {
+        if (note != NULL)
+            free_note(note);
+        return pipeline_fail("no memory");
+    }
+    if (*found != note) {
+        free((*found)->text);
+        (*found)->text = note->text;
+        note->text = NULL;
+        free_note(note);
+    }
+    return 0;
+}
+
+static int read_note(const ls_record *record, void *user)
+{
+    return keep_note(user, record->partition_key.data, record->partition_key.size, record->data.data,
+                     record->data.size);
+}
+
+row_feed *feed_open(ls_store *store, ls_stream *stream, const char *stream_name)
+{
+    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+    row_feed *feed = calloc(1, sizeof(*feed));
+    char name[160];
+
+    if (feed == NULL) {
+        (void)pipeline_fail("no memory");
+        return NULL;
+    }
+    (void)snprintf(name, sizeof(name), "%s.read", stream_name);
+    options.retention_hours = 8760; /* The longest there is: a year after the last step it is forgotten. */
+    feed->stream = stream;
+    feed->notes_stream = pipeline_stream(store, name, &options);
+    if (feed->notes_stream == NULL || pipeline_read_all(feed->notes_stream, read_note, feed) != 0) {
+        (void)feed_close(feed);
+        return NULL;
+    }
+    if (ls_txn_begin(store, NULL, &feed->txn) != LS_OK) {
+        (void)pipeline_fail_ls("begin a transaction");
+        (void)feed_close(feed);
+        return NULL;
+    }
+    return feed;
+}
+
+int feed_close(row_feed *feed)
+{
+    int result = 0;
+
+    if (feed == NULL)
+        return 0;
+    ls_txn_close(feed->txn);
+    if (feed->notes_stream != NULL && ls_stream_close(feed->notes_stream) != LS_OK)
+        result = pipeline_fail_ls("close a stream");
+    tdestroy(feed->notes, free_note);
+    free(feed);
+    return result;
+}
+
+const char *feed_note(const row_feed *feed, const char *source)
+{
+    struct note wanted = {.source = (char *)source};  /* Only compared. */
+    struct note **found = tfind(&wanted, &feed->notes, compare);
+
+    return found == NULL ? NULL : (*found)->text;
+}
+
+ls_status feed_add(row_feed *feed, ls_bytes key, ls_bytes data)
+{
+    ls_status status = ls_txn_put(feed->txn, feed->stream, key, data, NULL);
+
+    if (status == LS_OK)
+        feed->added++;
+    else if (status != LS_ERR_TOO_LARGE && status != LS_ERR_INVALID_ARGUMENT)
+        (void)pipeline_fail_ls("put a record");
+    return status;
+}
+
+size_t feed_added(const row_feed *feed)
+{
+    return feed->added;
+}
+
+int feed_step(row_feed *feed, const char *source, const char *note)
+{
+    ls_status status;
+
+    if (ls_txn_put(feed->txn, feed->notes_stream, (ls_bytes){source, strlen(source)}, (ls_bytes){note, strlen(note)},
+                   NULL) != LS_OK)
+        return pipeline_fail_ls("note how far the source was read");
+    while ((status = ls_txn_commit(feed->txn, NULL, 0)) == LS_ERR_THROTTLED && !pipeline_interrupted)
+        pipeline_sleep_ms((uint64_t)ls_last_error_retry_after_ms() + 1);
+    if (status != LS_OK) {
+        if (!pipeline_interrupted)
+            (void)pipeline_fail_ls("put records");
+        return -1;
+    }
+    feed->added = 0;
+    return keep_note(feed, source, strlen(source), note, strlen(note));
+}

@@ -1,0 +1,33 @@
+/* Put the rows of a source into a stream so that whoever is killed in the midst, and is run again, goes on behind the
+ * last row: none is missing, and none is there twice.
+ *
+ * Each step is a transaction (libstream/txn.h): some records, and in the stream `NAME.read` a note of how far the
+ * source was read. What a note says is the caller's: a number of rows, a day, the size and time of a file. A source is read by
+ * one process at a time, and its name is a partition key: 1..256 characters. */
+#ifndef EXAMPLES_FEED_H
+#define EXAMPLES_FEED_H
+
+#include "pipeline.h"
+
+#include <stddef.h>
+
+typedef struct row_feed row_feed;
+
+/* Both NULL on failure, which was said. `stream` lives longer than the feed. */
+row_feed *feed_open(ls_store *store, ls_stream *stream, const char *stream_name);
+/* 0, or -1: said. What was added since the last step is dropped. NULL is accepted. */
+int feed_close(row_feed *feed);
+
+/* The source's last note, NULL when there is none; valid until the next step. */
+const char *feed_note(const row_feed *feed, const char *source);
+
+/* Adds a record to the step. LS_OK; LS_ERR_TOO_LARGE or LS_ERR_INVALID_ARGUMENT: it was refused, and the step is as it
+ * was; anything else was said. */
+ls_status feed_add(row_feed *feed, ls_bytes key, ls_bytes data);
+size_t feed_added(const row_feed *feed); /* Since the last step. */
+
+/* Does the step: the records, and the note of the source, become durable together. Waits for a provisioned stream as
+ * long as that says. 0, or -1: nothing was done, and that was said or a signal came. */
+int feed_step(row_feed *feed, const char *source, const char *note);
+
+#endif

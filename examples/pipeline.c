@@ -1,0 +1,313 @@
+/* What the pipelines share. */
+#include "pipeline.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+volatile sig_atomic_t pipeline_interrupted;
+const char *pipeline_name = "pipeline";
+
+static void note_signal(int number)
+{
+    pipeline_interrupted = number;
+}
+
+void pipeline_begin(const char *name)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action;
+
+    pipeline_name = name;
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = note_signal;
+    (void)sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        (void)sigaction(numbers[i], &action, NULL);  /* Without it a temporary place stays when interrupted, no more. */
+    (void)signal(SIGPIPE, SIG_IGN);  /* A closed pipe is reported as a failed write, after cleaning up. */
+}
+
+int pipeline_fail_ls(const char *doing)
+{
+    return pipeline_fail("cannot %s: %s (%s)", doing, ls_last_error_message(),
+                         ls_status_name(ls_last_error_status()));
+}
+
+int pipeline_fail(const char *format, ...)
+{
+    va_list arguments;
+
+    (void)fprintf(stderr, "%s: ", pipeline_name);
+    va_start(arguments, format);
+    (void)vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    (void)fputc('\n', stderr);
+    return -1;
+}
+
+int pipeline_number(const char *option, const char *text, uint64_t least, uint64_t most, uint64_t *out)
+{
+    char *end = NULL;
+
+    errno = 0;
+    *out = *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
+    if (end != NULL && *end == 0 && errno == 0 && *out >= least && *out <= most)
+        return 0;
+    if (most == UINT64_MAX)
+        return pipeline_fail("--%s wants a whole number from %" PRIu64 ", not '%s'", option, least, text);
+    return pipeline_fail("--%s wants a whole number from %" PRIu64 " to %" PRIu64 ", not '%s'", option, least, most,
+                         text);
+}
+
+/* ---- the place ---- */
+
+int pipeline_place_make(pipeline_place *place, const char *kept)
+{
+    char name[64];
+
+    memset(place, 0, sizeof(*place));
+    if (kept == NULL) {
+        (void)snprintf(name, sizeof(name), "libstream-%s", pipeline_name);
+        if (temporary_make(name, place->temporary) != 0)
+            return pipeline_fail("cannot make a directory for the store: %s", strerror(errno));
+        (void)snprintf(place->store, sizeof(place->store), "%s/store", place->temporary);
+        return 0;
+    }
+    if (*kept == 0 || (size_t)snprintf(place->store, sizeof(place->store), "%s", kept) >= sizeof(place->store))
+        return pipeline_fail("--store wants a path of 1 to %zu bytes", sizeof(place->store) - 1);
+    for (size_t end = strlen(place->store); end > 1 && place->store[end - 1] == '/'; end--)
+        place->store[end - 1] = 0;  /* What lies beside it has its name with an ending. */
+    return 0;
+}
+
+int pipeline_place_leave(pipeline_place *place)
+{
+    if (temporary_remove(place->temporary) != 0)
+        return pipeline_fail("could not remove %s: %s", place->temporary, strerror(errno));
+    return 0;
+}
+
+const char *pipeline_path(const pipeline_place *place, const char *ending, char path[PIPELINE_PATH_BYTES])
+{
+    (void)snprintf(path, PIPELINE_PATH_BYTES, "%s%s", place->store, ending);
+    return path;
+}
+
+ls_stream *pipeline_stream(ls_store *store, const char *name, const ls_stream_options *options)
+{
+    ls_stream *stream = NULL;
+
+    if ((ls_stream_create(store, name, options) != LS_OK && ls_last_error_status() != LS_ERR_EXISTS) ||
+        ls_stream_open(store, name, &stream) != LS_OK) {
+        (void)pipeline_fail_ls("make the stream");
+        return NULL;
+    }
+    return stream;
+}
+
+/* ---- pace ---- */
+
+uint64_t pipeline_now_ns(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+void pipeline_sleep_ms(uint64_t ms)
+{
+    struct timespec left = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+
+    while (!pipeline_interrupted && nanosleep(&left, &left) != 0)
+        ;
+}
+
+void pipeline_wait(pipeline_pace *pace, uint64_t count)
+{
+    if (pace->per_second <= 0)
+        return;
+    if (pace->began_ns == 0)
+        pace->began_ns = pipeline_now_ns();
+    while (!pipeline_interrupted) {
+        double due = (double)pace->began_ns + (double)pace->given / pace->per_second * 1e9;
+        double left = due - (double)pipeline_now_ns();
+
+        if (left <= 0)
+            break;
+        pipeline_sleep_ms(left > 1e8 ? 100 : (uint64_t)(left / 1e6) + 1); /* In slices: a signal just before a sleep. */
+    }
+    pace->given += count;
+}
+
+/* ---- a mapping that runs meanwhile ---- */
+
+struct pipeline_worker {
+    ls_stream *stream;
+    char *name;
+    ls_batch_handler handler;
+    void *user;
+    ls_mapping *mapping;
+    uint32_t flags;     /* of the run */
+    pthread_t thread;
+    int result;
+    volatile sig_atomic_t ended; /* Written by the thread at its end, looked at while waiting for it. */
+};
+
+static void *run(void *user)
+{
+    pipeline_worker *worker = user;
+    ls_mapping_run_options how = LS_MAPPING_RUN_OPTIONS_INIT;
+
+    how.flags = worker->flags;
+    if (ls_mapping_run(worker->mapping, &how, worker->handler, worker->user) != LS_OK)
+        worker->result = pipeline_fail_ls("run a mapping");
+    __atomic_store_n(&worker->ended, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+/* A handle is stopped for good, so each run has one of its own. */
+static int begin_run(pipeline_worker *worker, uint32_t flags)
+{
+    worker->flags = flags;
+    worker->ended = 0;
+    if (ls_mapping_open(worker->stream, worker->name, &worker->mapping) != LS_OK)
+        return pipeline_fail_ls("open a mapping");
+    errno = pthread_create(&worker->thread, NULL, run, worker);
+    if (errno != 0) {
+        (void)ls_mapping_close(worker->mapping);
+        return pipeline_fail("cannot make a thread: %s", strerror(errno));
+    }
+    return 0;
+}
+
+static void end_run(pipeline_worker *worker)
+{
+    (void)pthread_join(worker->thread, NULL);
+    (void)ls_mapping_close(worker->mapping);  /* Its run is over: there is nothing that could fail. */
+}
+
+static void release(pipeline_worker *worker)
+{
+    free(worker->name);
+    free(worker);
+}
+
+pipeline_worker *pipeline_work(ls_stream *stream, const char *mapping, const ls_mapping_options *settings,
+                               ls_batch_handler handler, void *user)
+{
+    ls_position oldest = {.kind = LS_TRIM_HORIZON};
+    pipeline_worker *worker = calloc(1, sizeof(*worker));
+
+    if (worker == NULL || (worker->name = strdup(mapping)) == NULL) {
+        (void)pipeline_fail("no memory");
+        free(worker);
+        return NULL;
+    }
+    worker->stream = stream;
+    worker->handler = handler;
+    worker->user = user;
+    if (ls_mapping_create(stream, mapping, &oldest, settings) != LS_OK && ls_last_error_status() != LS_ERR_EXISTS) {
+        (void)pipeline_fail_ls("make a mapping");
+        release(worker);
+        return NULL;
+    }
+    if (begin_run(worker, 0) != 0) {
+        release(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+int pipeline_work_end(pipeline_worker *worker, bool caught_up)
+{
+    int result;
+
+    if (worker == NULL)
+        return 0;
+    ls_mapping_stop(worker->mapping);
+    end_run(worker);
+    /* A run that is to end by itself is begun for the rest: what comes while it runs belongs to it as well. */
+    if (caught_up && worker->result == 0 && !pipeline_interrupted && begin_run(worker, LS_RUN_UNTIL_CAUGHT_UP) == 0) {
+        while (!__atomic_load_n(&worker->ended, __ATOMIC_ACQUIRE) && !pipeline_interrupted)
+            pipeline_sleep_ms(2);
+        ls_mapping_stop(worker->mapping);
+        end_run(worker);
+    }
+    result = worker->result;
+    release(worker);
+    return result;
+}
+
+/* ---- looking ---- */
+
+static bool has_label(const ls_metric_sample *sample, const char *name, const char *value)
+{
+    for (uint32_t i = 0; i < sample->label_count && name != NULL; i++)
+        if (strcmp(sample->labels[i].name, name) == 0)
+            return strcmp(sample->labels[i].value, value) == 0;
+    return name == NULL;
+}
+
+uint64_t pipeline_counter(ls_store *store, const char *counter, const char *stream, const char *name,
+                          const char *value)
+{
+    ls_metrics_snapshot *snapshot = NULL;
+    uint64_t sum = 0;
+
+    if (ls_metrics_snapshot_take(store, &snapshot) != LS_OK) {
+        (void)pipeline_fail_ls("look at the counters");
+        return 0;
+    }
+    for (size_t i = 0; i < ls_metrics_snapshot_count(snapshot); i++) {
+        ls_metric_sample sample = LS_METRIC_SAMPLE_INIT;
+
+        if (ls_metrics_snapshot_at(snapshot, i, &sample) == LS_OK && strcmp(sample.name, counter) == 0 &&
+            has_label(&sample, "stream", stream) && has_label(&sample, name, value))
+            sum += sample.count;
+    }
+    ls_metrics_snapshot_free(snapshot);
+    return sum;
+}
+
+int pipeline_count(const ls_record *record, void *user)
+{
+    (void)record;
+    ++*(uint64_t *)user;
+    return 0;
+}
+
+/* An open stream has no end: it is read until a page is empty and 0 ms behind. */
+int pipeline_read_all(ls_stream *stream, pipeline_record_seen seen, void *user)
+{
+    ls_next_options page = LS_NEXT_OPTIONS_INIT;
+    ls_iterator *iterator = NULL;
+    int result = 0;
+
+    page.timeout_ms = 0;
+    if (ls_iterator_open_all(stream, NULL, NULL, &iterator) != LS_OK)
+        return pipeline_fail_ls("open an iterator");
+    while (result == 0) {
+        const ls_batch *batch;
+        ls_status status = ls_iterator_next(iterator, &page, &batch);
+
+        if (status == LS_ERR_THROTTLED) {
+            pipeline_sleep_ms(200); /* A provisioned shard gives five answers a second. */
+            continue;
+        }
+        if (status != LS_OK) {
+            result = pipeline_fail_ls("read");
+            break;
+        }
+        if (ls_batch_count(batch) == 0 && ls_batch_millis_behind_latest(batch) == 0)
+            break;
+        for (size_t i = 0; result == 0 && i < ls_batch_count(batch); i++)
+            result = seen(ls_batch_at(batch, i), user);
+    }
+    ls_iterator_close(iterator);
+    return result;
+}

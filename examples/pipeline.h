@@ -1,0 +1,86 @@
+/* What the pipelines share: signals, a place for the store, messages, waiting at a pace, and a mapping that is run on a
+ * thread of its own while others put.
+ *
+ * The place is the store's directory with what belongs to the pipeline beside it, under the same name with an ending:
+ * DIR, DIR.tables, DIR.key ... Without `--store` all of it lies in a temporary directory that is removed at the end. */
+#ifndef EXAMPLES_PIPELINE_H
+#define EXAMPLES_PIPELINE_H
+
+#include "temporary.h"
+
+#include <libstream/libstream.h>
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define PIPELINE_PATH_BYTES (TEMPORARY_PATH_BYTES + 64)
+
+extern volatile sig_atomic_t pipeline_interrupted; /* The number of the signal that came, or 0. */
+extern const char *pipeline_name;                  /* What messages begin with. */
+
+/* Notes SIGINT, SIGTERM and SIGHUP, and lets a closed pipe be a failed write. */
+void pipeline_begin(const char *name);
+
+/* Each says one line on standard error, and is -1. */
+int pipeline_fail_ls(const char *doing); /* "NAME: cannot DOING: " and libstream's last error */
+__attribute__((format(printf, 1, 2))) int pipeline_fail(const char *format, ...);
+
+/* A whole number from `least` to `most`, or else a line that says so. */
+int pipeline_number(const char *option, const char *text, uint64_t least, uint64_t most, uint64_t *out);
+
+/* ---- the place ---- */
+
+typedef struct pipeline_place {
+    char temporary[TEMPORARY_PATH_BYTES]; /* empty: the place is kept */
+    char store[PIPELINE_PATH_BYTES - 32];
+} pipeline_place;
+
+int pipeline_place_make(pipeline_place *place, const char *kept); /* `kept`: as `--store` gave it, or NULL. */
+int pipeline_place_leave(pipeline_place *place);                  /* Removes it, if it is temporary. */
+const char *pipeline_path(const pipeline_place *place, const char *ending, char path[PIPELINE_PATH_BYTES]);
+
+/* A stream that is there, or is made now. `options` may be NULL. */
+ls_stream *pipeline_stream(ls_store *store, const char *name, const ls_stream_options *options);
+
+/* ---- pace ---- */
+
+typedef struct pipeline_pace {
+    double per_second; /* 0: as fast as it goes */
+    uint64_t began_ns, given;
+} pipeline_pace;
+
+/* Waits until `count` more are due, or a signal came. */
+void pipeline_wait(pipeline_pace *pace, uint64_t count);
+uint64_t pipeline_now_ns(void);
+void pipeline_sleep_ms(uint64_t ms); /* Shorter when a signal comes. */
+
+/* ---- a mapping that runs meanwhile ---- */
+
+typedef struct pipeline_worker pipeline_worker;
+
+/* Makes the mapping from the stream's beginning on unless it is there, and begins to run it. NULL: failed, and said. */
+pipeline_worker *pipeline_work(ls_stream *stream, const char *mapping, const ls_mapping_options *settings,
+                               ls_batch_handler handler, void *user);
+
+/* Ends it, when all that is in the stream is worked on if `caught_up`; otherwise when handlers that run have returned.
+ * A signal ends the wait. NULL is accepted. 0, or -1 when the run has failed, and said. */
+int pipeline_work_end(pipeline_worker *worker, bool caught_up);
+
+/* ---- looking ---- */
+
+/* The sum of the counter's series of a stream that have label `name` with `value`; of all of them without `name`. */
+uint64_t pipeline_counter(ls_store *store, const char *counter, const char *stream, const char *name,
+                          const char *value);
+
+/* Called for each record of a stream, shard by shard in order. Not 0 ends it. */
+typedef int (*pipeline_record_seen)(const ls_record *record, void *user);
+
+/* All records that are in the stream now. 0, or -1: failed, and said, or `seen` has ended it. */
+int pipeline_read_all(ls_stream *stream, pipeline_record_seen seen, void *user);
+
+/* A `seen` that counts: `user` is a uint64_t. */
+int pipeline_count(const ls_record *record, void *user);
+
+#endif

@@ -1,0 +1,128 @@
+/* A directory watched by inotify. The watch begins before the directory is listed, so that no file falls between. */
+#include "watch.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+struct dir_watch {
+    const char *path, *suffix;
+    int events;
+    DIR *listing;     /* while those are told that were there already */
+    size_t at, size;  /* of what was read of `events` */
+    _Alignas(struct inotify_event) char bytes[16384];
+};
+
+dir_watch *watch_open(const char *path, const char *suffix)
+{
+    dir_watch *watch = calloc(1, sizeof(*watch));
+
+    if (watch == NULL)
+        return NULL;
+    watch->path = path;
+    watch->suffix = suffix;
+    watch->events = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (watch->events >= 0 &&
+        inotify_add_watch(watch->events, path, IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR) >= 0 &&
+        (watch->listing = opendir(path)) != NULL)
+        return watch;
+    watch_close(watch);
+    return NULL;
+}
+
+void watch_close(dir_watch *watch)
+{
+    int kept = errno;
+
+    if (watch == NULL)
+        return;
+    if (watch->listing != NULL)
+        (void)closedir(watch->listing);
+    if (watch->events >= 0)
+        (void)close(watch->events);
+    free(watch);
+    errno = kept;
+}
+
+static bool is_wanted(const dir_watch *watch, const char *name)
+{
+    size_t size = strlen(name), suffix_size = strlen(watch->suffix);
+
+    return size >= suffix_size && strcmp(name + size - suffix_size, watch->suffix) == 0 && strcmp(name, ".") != 0 &&
+           strcmp(name, "..") != 0;
+}
+
+/* 1: an event was taken that is one of a wanted file, or that began the listing anew; 0: there is none now. */
+static int next_event(dir_watch *watch, char name[NAME_MAX + 1])
+{
+    for (;;) {
+        const struct inotify_event *event;
+        ssize_t got;
+
+        if (watch->at == watch->size) {
+            got = read(watch->events, watch->bytes, sizeof(watch->bytes));
+            if (got < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : -1;
+            watch->at = 0;
+            watch->size = (size_t)got;
+        }
+        event = (const struct inotify_event *)(const void *)(watch->bytes + watch->at);
+        watch->at += sizeof(*event) + event->len;
+        if (event->mask & IN_Q_OVERFLOW) {
+            watch->listing = opendir(watch->path);
+            name[0] = 0;
+            return watch->listing == NULL ? -1 : 1;
+        }
+        if (event->mask & IN_IGNORED) {  /* The directory itself is gone. */
+            errno = ENOENT;
+            return -1;
+        }
+        if (event->len > 0 && !(event->mask & IN_ISDIR) && is_wanted(watch, event->name)) {
+            (void)snprintf(name, NAME_MAX + 1, "%s", event->name);
+            return 1;
+        }
+    }
+}
+
+int watch_next(dir_watch *watch, int timeout_ms, char name[NAME_MAX + 1])
+{
+    for (;;) {
+        struct pollfd events = {.fd = watch->events, .events = POLLIN};
+        struct dirent *entry;
+        int got;
+
+        while (watch->listing != NULL) {
+            errno = 0;
+            entry = readdir(watch->listing);
+            if (entry == NULL) {
+                int kept = errno;
+
+                (void)closedir(watch->listing);
+                watch->listing = NULL;
+                errno = kept;
+                if (kept != 0)
+                    return -1;
+            } else if (is_wanted(watch, entry->d_name)) {
+                (void)snprintf(name, NAME_MAX + 1, "%s", entry->d_name);
+                return 1;
+            }
+        }
+        got = next_event(watch, name);
+        if (got < 0)
+            return -1;
+        if (got == 1) {
+            if (name[0] != 0)
+                return 1;
+            continue;
+        }
+        got = poll(&events, 1, timeout_ms);
+        if (got <= 0)
+            return got == 0 || errno == EINTR ? 0 : -1;
+    }
+}

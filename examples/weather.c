@@ -1,0 +1,506 @@
+/* Weather through a stream into keyed tables: each row of NOAA's daily observations becomes one JSON object, put into
+ * the on-demand stream `input-stream`; a handler with a deadline of 60 s splits it into the tables Precipitation and
+ * Temperature, whose keys are the station's name and the date; then one station is queried in order of the dates.
+ *
+ *   weather [OPTION...] [FILE...]
+ *
+ * What it shows of libstream: a handler is called at least once, and a sink that replaces by key makes of that exactly
+ * once; the rows themselves are put exactly once, by transactions (feed.h). So it may be killed at any moment and run
+ * again, with `--store`, and ends with the same tables. A value that a row lacks is absent in its item, too.
+ *
+ * It checks what it claims: as many records are in the stream as were put, and the tables are those that the stream,
+ * read again from its beginning, gives.
+ *
+ * Exit code: 0 done, 1 something failed, 2 wrong arguments, 128 and the signal's number when interrupted. */
+#include "columns.h"
+#include "decimal.h"
+#include "feed.h"
+#include "flat_json.h"
+#include "noaa.h"
+#include "weather_rows.h"
+#include "weather_tables.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STREAM_NAME "input-stream"
+#define MAPPING_NAME "weather-tables"
+
+static const char usage[] =
+    "Usage: weather [OPTION...] [FILE...]\n"
+    "\n"
+    "Puts NOAA's daily observations into a stream, and from there into two tables by\n"
+    "station and date. FILE is a CSV with the columns STATION, NAME, DATE, PRCP, SNOW,\n"
+    "TMAX and TMIN. Without FILE: made-up rows; with --token: NOAA's service.\n"
+    "\n"
+    "  --query STATION   show this station's items (default: the first one's); exact case\n"
+    "  --from DAY        ... from this day on, YYYY-MM-DD; with --token also what is asked\n"
+    "  --to DAY          ... up to this day\n"
+    "  --key COLUMN      NAME (default) or STATION: the key of stream and tables\n"
+    "  --units TEXT      said in each record: standard (default) or metric\n"
+    "  --shards N        shards of the stream (default 1)\n"
+    "  --rate N          rows per second (default 0: no waiting; the seed's pace is 1)\n"
+    "  --batch N         rows put in one step (default 500)\n"
+    "  --rows N          made-up rows (default 1240: 31 days of 40 stations)\n"
+    "  --seed N          others of them (default 1)\n"
+    "  --token TEXT      ask NOAA's service, with this access token\n"
+    "  --url URL         ... there (default " NOAA_URL ")\n"
+    "  --location ID     ... for this place (default FIPS:24, Maryland)\n"
+    "  --store DIR       keep the store in DIR and the tables in DIR.tables, and go on\n"
+    "                    there (default: temporary)\n"
+    "  --json            the result as one line of JSON\n"
+    "  --help            this text\n";
+
+struct options {
+    const char *query, *from, *to, *key, *units, *token, *url, *location, *store;
+    uint64_t shards, rate, batch, rows, seed;
+    bool json;
+    char **files;
+    int file_count;
+};
+
+struct run {
+    const struct options *options;
+    row_feed *feed;
+    pipeline_pace pace;
+    uint64_t rows, refused, records; /* of all sources, also what earlier runs did */
+    char first_key[512];
+};
+
+/* ---- rows into the stream ---- */
+
+struct source {
+    char name[PATH_MAX];
+    uint64_t rows, records;
+};
+
+/* What a note says: rows that were read, and records that came of them. */
+static int note_source(struct run *run, struct source *source)
+{
+    char note[64];
+
+    (void)snprintf(note, sizeof(note), "%" PRIu64 " %" PRIu64, source->rows, source->records);
+    return feed_step(run->feed, source->name, note);
+}
+
+static void add_value(flat_json *json, const char *name, const csv_cell *cell)
+{
+    if (cell->size == 0)
+        return;  /* Absent stays absent. */
+    if (json_is_number(cell->text, cell->size))
+        flat_json_plain(json, name, cell->text, cell->size);
+    else
+        flat_json_member(json, name, strlen(name), cell->text, cell->size);
+}
+
+static void add_text(flat_json *json, const char *name, const csv_cell *cell)
+{
+    flat_json_member(json, name, strlen(name), cell->text, cell->size);
+}
+
+/* Where the columns are. */
+struct places {
+    size_t station, name, date, values[WEATHER_VALUES];
+};
+
+static int put_row(struct run *run, struct source *source, const struct places *at, const csv_cell *cells,
+                   flat_json *json)
+{
+    const csv_cell *key = &cells[strcmp(run->options->key, "NAME") == 0 ? at->name : at->station];
+    ls_status status;
+
+    flat_json_begin(json);
+    add_text(json, "date", &cells[at->date]);
+    add_text(json, "station", &cells[at->station]);
+    add_text(json, "name", &cells[at->name]);
+    flat_json_member(json, "units", 5, run->options->units, strlen(run->options->units));
+    for (size_t i = 0; i < WEATHER_VALUES; i++)
+        add_value(json, weather_values[i], &cells[at->values[i]]);
+    flat_json_end(json);
+    if (json->failed)
+        return pipeline_fail("no memory");
+    status = feed_add(run->feed, (ls_bytes){key->text, key->size}, (ls_bytes){json->text, json->size});
+    if (status == LS_OK)
+        source->records++;
+    return status == LS_OK || status == LS_ERR_INVALID_ARGUMENT || status == LS_ERR_TOO_LARGE ? 0 : -1;
+}
+
+static int put_table(struct run *run, struct source *source, csv_columns *table)
+{
+    struct places at;
+    uint64_t done = 0, in_step = 0;
+    flat_json json = {0};
+    int result = 0, got = 1;
+    const char *note = feed_note(run->feed, source->name);
+
+    if (columns_find(table, "STATION", &at.station) != 0 || columns_find(table, "NAME", &at.name) != 0 ||
+        columns_find(table, "DATE", &at.date) != 0)
+        return -1;
+    for (size_t i = 0; i < WEATHER_VALUES; i++)
+        if (columns_find(table, weather_values[i], &at.values[i]) != 0)
+            return -1;
+    if (note != NULL)
+        (void)sscanf(note, "%" SCNu64 " %" SCNu64, &done, &source->records);
+    while (result == 0 && got == 1 && !pipeline_interrupted) {
+        const csv_cell *cells;
+        size_t count;
+
+        got = columns_next(table, &cells, &count);
+        if (got == 1 && source->rows++ >= done) {
+            if (columns_refuse(table, cells, count) == NULL)
+                result = put_row(run, source, &at, cells, &json);
+            in_step++;
+        }
+        if (result == 0 && got >= 0 && (in_step == run->options->batch || (got == 0 && in_step > 0))) {
+            pipeline_wait(&run->pace, in_step);
+            result = note_source(run, source);
+            in_step = 0;
+        }
+    }
+    flat_json_free(&json);
+    return got < 0 ? -1 : result;
+}
+
+static int put_file(struct run *run, const char *path)
+{
+    struct source source = {.rows = 0};
+    csv_columns table = {0};
+    made_up *rows = NULL;
+    int result;
+
+    if (path == NULL) {
+        rows = malloc(sizeof(*rows));
+        if (rows == NULL)
+            return pipeline_fail("no memory");
+        weather_rows_begin(rows, run->options->seed, run->options->rows);
+        (void)snprintf(source.name, sizeof(source.name), "made-up rows of seed %" PRIu64, run->options->seed);
+    } else if (realpath(path, source.name) == NULL) {
+        return pipeline_fail("cannot open %s: %s", path, strerror(errno));
+    }
+    result = columns_open(&table, path == NULL ? source.name : path, path == NULL ? made_up_read : NULL, rows);
+    if (result == 0)
+        result = put_table(run, &source, &table);
+    columns_close(&table);
+    free(rows);
+    run->rows += source.rows;
+    run->records += source.records;
+    run->refused += source.rows - source.records;
+    return result;
+}
+
+/* What NOAA's service gives of a day is one step: the records of all stations, and the day. */
+static int put_days(struct run *run)
+{
+    const struct options *options = run->options;
+    char source[256], note[64], day[NOAA_DAY_BYTES];
+    noaa *service = noaa_open(options->url, options->token, options->location, options->units);
+    const char *last = NULL;
+    uint64_t records = 0;
+    int result = service == NULL ? -1 : 0;
+
+    (void)snprintf(source, sizeof(source), "%.100s %.50s", options->url, options->location);
+    if (result == 0)
+        last = feed_note(run->feed, source);
+    if (last != NULL && sscanf(last, "%10s %" SCNu64, note, &records) == 2 && strcmp(note, options->from) >= 0)
+        noaa_day_after(note, day);
+    else
+        (void)snprintf(day, sizeof(day), "%s", options->from);
+    for (; result == 0 && strcmp(day, options->to) <= 0 && !pipeline_interrupted; noaa_day_after(day, day)) {
+        ls_bytes key, json;
+        int got = 0;
+
+        result = noaa_ask(service, day);
+        while (result == 0 && (got = noaa_next(service, strcmp(options->key, "NAME") == 0, &key, &json)) == 1) {
+            ls_status status = feed_add(run->feed, key, json);
+
+            records += status == LS_OK;
+            if (status != LS_OK && status != LS_ERR_INVALID_ARGUMENT && status != LS_ERR_TOO_LARGE)
+                result = -1;
+        }
+        if (result == 0 && got < 0)
+            result = -1;
+        if (result == 0) {
+            pipeline_wait(&run->pace, feed_added(run->feed));
+            (void)snprintf(note, sizeof(note), "%s %" PRIu64, day, records);
+            result = feed_step(run->feed, source, note);
+        }
+    }
+    noaa_close(service);
+    run->rows = run->records = records;
+    return result;
+}
+
+/* ---- checks, and the query ---- */
+
+struct again {
+    struct run *run;
+    weather_sink sink;
+    weather_observation seen;
+    flat_json scratch;
+    uint64_t records;
+};
+
+static int put_again(const ls_record *record, void *user)
+{
+    struct again *again = user;
+
+    if (again->records++ == 0)
+        (void)snprintf(again->run->first_key, sizeof(again->run->first_key), "%.*s", (int)record->partition_key.size,
+                       (const char *)record->partition_key.data);
+    return weather_put(&again->sink, record, &again->seen, &again->scratch);
+}
+
+static int check(struct run *run, ls_stream *stream, weather_sink *sink)
+{
+    struct again again = {.run = run};
+    int64_t differences;
+    int result = weather_sink_open(&again.sink, ":memory:", run->options->key);
+
+    if (result == 0 && tables_begin(again.sink.file) == 0) {
+        result = pipeline_read_all(stream, put_again, &again);
+        if (result == 0)
+            result = tables_commit(again.sink.file);
+        else
+            tables_undo(again.sink.file);
+    }
+    if (result == 0 && again.records != run->records)
+        result = pipeline_fail("the stream has %" PRIu64 " records, and %" PRIu64 " were put", again.records,
+                               run->records);
+    if (result == 0) {
+        differences = tables_differ(sink->precipitation, again.sink.precipitation) +
+                      tables_differ(sink->temperature, again.sink.temperature);
+        if (differences != 0)
+            result = pipeline_fail("%" PRId64 " items are not what the stream says", differences);
+    }
+    weather_observation_free(&again.seen);
+    flat_json_free(&again.scratch);
+    tables_close(again.sink.file);
+    return result;
+}
+
+struct report {
+    bool shown;        /* print the items */
+    uint64_t items;
+    decimal rain;      /* the sum of PRCP */
+    char last[64];     /* the sort key that the page ended with */
+};
+
+static bool add_rain(void *user, const char *name, size_t name_size, json_kind kind, const char *value, size_t size)
+{
+    decimal amount;
+
+    (void)kind;
+    if (weather_name_is(name, name_size, "PRCP") && decimal_read(value, size, &amount))
+        decimal_add(user, &amount);
+    return true;
+}
+
+static bool see_item(void *user, table_text date, table_text item)
+{
+    struct report *report = user;
+    flat_json scratch = {0};
+
+    report->items++;
+    (void)json_members(item.text, item.size, false, &scratch, add_rain, &report->rain); /* An item is what we put. */
+    flat_json_free(&scratch);
+    (void)snprintf(report->last, sizeof(report->last), "%.*s", (int)date.size, date.text);
+    if (report->shown)
+        (void)printf("  %.*s  %.*s\n", (int)date.size, date.text, (int)item.size, item.text);
+    return true;
+}
+
+/* All items of a station from a day to a day, page by page. */
+static int query(const struct options *options, keyed_table *table, const char *station, struct report *report)
+{
+    table_query query = {.partition = {station, strlen(station)}, .condition = TABLE_BETWEEN, .limit = 100};
+    int more;
+
+    query.sort = (table_text){options->from, strlen(options->from)};
+    query.sort_last = (table_text){options->to, strlen(options->to)};
+    while ((more = table_query_run(table, &query, see_item, report)) == 1)
+        query.after = (table_text){report->last, strlen(report->last)};
+    return more;
+}
+
+static int show(struct run *run, ls_store *store, weather_sink *sink)
+{
+    const struct options *options = run->options;
+    const char *station = options->query == NULL ? run->first_key : options->query;
+    struct report rain = {.shown = !options->json}, warmth = {.shown = !options->json};
+    int64_t counts[2] = {table_count(sink->precipitation), table_count(sink->temperature)};
+    uint64_t calls = pipeline_counter(store, "libstream_get_calls_total", STREAM_NAME, NULL, NULL);
+    uint64_t good_calls = pipeline_counter(store, "libstream_get_calls_total", STREAM_NAME, "result", "ok");
+    uint64_t invocations = pipeline_counter(store, "libstream_mapping_invocations_total", STREAM_NAME, NULL, NULL);
+    uint64_t good = pipeline_counter(store, "libstream_mapping_invocations_total", STREAM_NAME, "result", "ok");
+    double success = calls == 0 ? 100 : 100.0 * (double)good_calls / (double)calls;
+    char text[DECIMAL_TEXT_BYTES];
+
+    if (!options->json) {
+        (void)printf("%" PRIu64 " rows, %" PRIu64 " records, %" PRIu64 " rows refused\n", run->rows, run->records,
+                     run->refused);
+        (void)printf("  GetRecords success   %.1f %% of %" PRIu64 " calls\n", success, calls);
+        (void)printf("  invocations          %" PRIu64 ", %" PRIu64 " failed\n", invocations, invocations - good);
+        (void)printf("  Precipitation        %" PRId64 " items\n", counts[0]);
+        (void)printf("  Temperature          %" PRId64 " items\n", counts[1]);
+        (void)printf("  items replaced       %" PRIu64 ", %" PRIu64 " of them by another\n\n", sink->replaced,
+                     sink->changed);
+        (void)printf("Precipitation of %s\n", station);
+    }
+    if (counts[0] < 0 || counts[1] < 0 || query(options, sink->precipitation, station, &rain) < 0)
+        return pipeline_fail("the tables: %s", tables_error(sink->file));
+    if (!options->json)
+        (void)printf("Temperature of %s\n", station);
+    if (query(options, sink->temperature, station, &warmth) < 0)
+        return pipeline_fail("the tables: %s", tables_error(sink->file));
+    if (options->json) {
+        flat_json name = {0};
+
+        flat_json_quoted(&name, station, strlen(station));
+        decimal_write(&rain.rain, decimal_places(&rain.rain, 2), 0, text);
+        (void)printf("{\"records\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"tables\":{\"Precipitation\":%" PRId64
+                     ",\"Temperature\":%" PRId64 "},\"replaced\":%" PRIu64 ",\"changed\":%" PRIu64
+                     ",\"get_success_percent\":%.1f,\"invocations\":%" PRIu64 ",\"failed_invocations\":%" PRIu64
+                     ",\"query\":{\"station\":%.*s,\"Precipitation\":%" PRIu64 ",\"Temperature\":%" PRIu64
+                     ",\"PRCP\":%s}}\n", run->records, run->refused, counts[0], counts[1], sink->replaced,
+                     sink->changed, success, invocations, invocations - good, (int)name.size, name.text, rain.items,
+                     warmth.items, text);
+        flat_json_free(&name);
+    }
+    return 0;
+}
+
+/* ---- all of it ---- */
+
+static int put_all(struct run *run, ls_store *store, ls_stream *stream)
+{
+    int result = 0;
+
+    run->feed = feed_open(store, stream, STREAM_NAME);
+    if (run->feed == NULL)
+        return -1;
+    if (run->options->token != NULL)
+        result = put_days(run);
+    else if (run->options->file_count == 0)
+        result = put_file(run, NULL);
+    for (int i = 0; result == 0 && i < run->options->file_count && !pipeline_interrupted; i++)
+        result = put_file(run, run->options->files[i]);
+    return feed_close(run->feed) == 0 ? result : -1;
+}
+
+static int work(struct run *run, ls_store *store, weather_sink *sink)
+{
+    ls_mapping_options settings = LS_MAPPING_OPTIONS_INIT;
+    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+    ls_stream *stream;
+    pipeline_worker *worker;
+    int result;
+
+    options.shard_count = (uint32_t)run->options->shards;
+    stream = pipeline_stream(store, STREAM_NAME, &options);
+    if (stream == NULL)
+        return -1;
+    settings.handler_timeout_ms = 60000; /* Of the default, 3 s, the seed learned that it is short. */
+    worker = pipeline_work(stream, MAPPING_NAME, &settings, weather_handle, sink);
+    result = worker == NULL ? -1 : put_all(run, store, stream);
+    if (pipeline_work_end(worker, result == 0) != 0)
+        result = -1;
+    if (result == 0 && !pipeline_interrupted)
+        result = check(run, stream, sink);
+    if (result == 0 && !pipeline_interrupted)
+        result = show(run, store, sink);
+    if (ls_stream_close(stream) != LS_OK && result == 0)
+        result = pipeline_fail_ls("close the stream");
+    return result;
+}
+
+static int run_all(const struct options *options)
+{
+    struct run run = {.options = options, .pace = {.per_second = (double)options->rate}};
+    char path[PIPELINE_PATH_BYTES];
+    weather_sink sink = {0};
+    pipeline_place place;
+    ls_store *store = NULL;
+    int result;
+
+    if (pipeline_place_make(&place, options->store) != 0)
+        return -1;
+    result = ls_store_open(place.store, NULL, &store) == LS_OK ? 0 : pipeline_fail_ls("open the store");
+    if (result == 0)
+        result = weather_sink_open(&sink, pipeline_path(&place, ".tables", path), options->key);
+    if (result == 0)
+        result = work(&run, store, &sink);
+    tables_close(sink.file);
+    if (ls_store_close(store) != LS_OK && result == 0)
+        result = pipeline_fail_ls("close the store");
+    return pipeline_place_leave(&place) == 0 ? result : -1;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option known[] = {
+        {"query", required_argument, NULL, 'q'},    {"from", required_argument, NULL, 'f'},
+        {"to", required_argument, NULL, 'o'},       {"key", required_argument, NULL, 'k'},
+        {"units", required_argument, NULL, 'u'},    {"shards", required_argument, NULL, 's'},
+        {"rate", required_argument, NULL, 'r'},     {"batch", required_argument, NULL, 'b'},
+        {"rows", required_argument, NULL, 'n'},     {"seed", required_argument, NULL, 'e'},
+        {"token", required_argument, NULL, 't'},    {"url", required_argument, NULL, 'l'},
+        {"location", required_argument, NULL, 'a'}, {"store", required_argument, NULL, 'd'},
+        {"json", no_argument, NULL, 'j'},           {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    struct options options = {.from = "", .to = "9999-12-31", .key = "NAME", .units = "standard", .url = NOAA_URL,
+                              .location = "FIPS:24", .shards = 1, .batch = 500, .rows = WEATHER_ROWS_DEFAULT,
+                              .seed = 1};
+    int option, result = 0;
+
+    pipeline_begin("weather");
+    while (result == 0 && (option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        switch (option) {
+        case 'q': options.query = optarg; break;
+        case 'f': options.from = optarg; break;
+        case 'o': options.to = optarg; break;
+        case 'k': options.key = optarg; break;
+        case 'u': options.units = optarg; break;
+        case 't': options.token = optarg; break;
+        case 'l': options.url = optarg; break;
+        case 'a': options.location = optarg; break;
+        case 'd': options.store = optarg; break;
+        case 's': result = pipeline_number("shards", optarg, 1, 65536, &options.shards); break;
+        case 'r': result = pipeline_number("rate", optarg, 0, 1000000000, &options.rate); break;
+        case 'b': result = pipeline_number("batch", optarg, 1, 10000, &options.batch); break;
+        case 'n': result = pipeline_number("rows", optarg, 1, UINT64_MAX, &options.rows); break;
+        case 'e': result = pipeline_number("seed", optarg, 0, UINT64_MAX, &options.seed); break;
+        case 'j': options.json = true; break;
+        case 'h': (void)fputs(usage, stdout); return 0;
+        default: return 2;
+        }
+    }
+    options.files = argv + optind;
+    options.file_count = argc - optind;
+    if (result == 0 && strcmp(options.key, "NAME") != 0 && strcmp(options.key, "STATION") != 0)
+        result = pipeline_fail("--key wants NAME or STATION, not '%s'", options.key);
+    if (result == 0 && strcmp(options.units, "standard") != 0 && strcmp(options.units, "metric") != 0)
+        result = pipeline_fail("--units wants standard or metric, not '%s'", options.units);
+    if (result == 0 && options.token != NULL && (!noaa_is_day(options.from) || !noaa_is_day(options.to)))
+        result = pipeline_fail("--token wants --from and --to, days as YYYY-MM-DD");
+    if (result == 0 && options.token != NULL && options.file_count > 0)
+        result = pipeline_fail("--token is for the service: it goes with no file");
+    for (int i = 0; result == 0 && i < options.file_count; i++)
+        if (access(options.files[i], R_OK) != 0)
+            result = pipeline_fail("cannot open %s: %s", options.files[i], strerror(errno));
+    if (result != 0)
+        return 2;
+    if (options.rate > 0 && options.batch > options.rate)
+        options.batch = options.rate;  /* A step a second at least. */
+    result = run_all(&options);
+    if (pipeline_interrupted)
+        return 128 + pipeline_interrupted;
+    if (fflush(stdout) != 0 || ferror(stdout))
+        result = pipeline_fail("cannot write the result: %s", strerror(errno));
+    return result == 0 ? 0 : 1;
+}

@@ -1,0 +1,90 @@
+"""What the tests of the pipelines share: run one in a directory of its own, and kill one until it is done."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SEED = random.SystemRandom().randrange(1 << 32)
+
+
+class Case(unittest.TestCase):
+    maxDiff = None
+    program = None  # the path of the pipeline, set by the test's file
+
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory(prefix="libstream-test-", dir="/var/tmp")
+        self.addCleanup(temporary.cleanup)
+        self.directory = temporary.name
+        self.stores = os.path.join(self.directory, "stores")  # Of runs without --store: empty after each.
+        os.mkdir(self.stores)
+        self.environment = dict(os.environ, TMPDIR=self.stores)
+        self.kept = os.path.join(self.directory, "kept")
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def file(self, name, data):
+        with open(self.path(name), "wb") as file:
+            file.write(data if isinstance(data, bytes) else data.encode())
+        return self.path(name)
+
+    def run_it(self, *arguments, **more):
+        return subprocess.run([self.program, *map(str, arguments)], capture_output=True, timeout=200,
+                              stdin=subprocess.DEVNULL, env=self.environment, **more)
+
+    def result(self, *arguments):
+        done = self.run_it("--json", *arguments)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertEqual(os.listdir(self.stores), [])
+        return json.loads(done.stdout.decode().splitlines()[-1])
+
+    def fails(self, code, part, *arguments):
+        done = self.run_it(*arguments)
+        self.assertEqual((done.returncode, done.stdout), (code, b""), done.stderr)
+        lines = done.stderr.decode().splitlines()
+        self.assertEqual(len(lines), 1, lines)
+        self.assertTrue(lines[0].startswith(os.path.basename(self.program)) or lines[0].startswith(self.program), lines)
+        self.assertIn(part, lines[0])
+        self.assertEqual(os.listdir(self.stores), [])
+
+    def help_fits(self):
+        done = self.run_it("--help")
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertLessEqual(max(map(len, done.stdout.decode().splitlines())), 90)
+
+    def killed_until_done(self, kills, most_s, *arguments):
+        """Kills it `kills` times with a store that is kept, at random moments, and returns what the next run says."""
+        chance = random.Random(SEED)
+        survived = 0
+        for _ in range(kills):
+            process = subprocess.Popen([self.program, "--json", "--store", self.kept, *map(str, arguments)],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=self.environment)
+            try:
+                errors = process.communicate(timeout=chance.uniform(0.01, most_s))[1]
+                survived += 1
+                self.assertEqual((process.returncode, errors), (0, b""), "seed %d" % SEED)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+        print("%d kills, %d runs came to their end before" % (kills - survived, survived))
+        return self.result("--store", self.kept, *arguments)
+
+    def tables(self, path):
+        with sqlite3.connect(path) as database:
+            names = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return {name: database.execute('SELECT * FROM "%s" ORDER BY 1, 2' % name).fetchall() for name in names}
+
+
+def main(groups=None, group=None):
+    """Runs all cases of the main module, or those of one group."""
+    loader = unittest.defaultTestLoader
+    suite = loader.loadTestsFromTestCase(groups[group]) if groups else \
+        loader.loadTestsFromModule(sys.modules["__main__"])
+    sys.exit(not unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite).wasSuccessful())

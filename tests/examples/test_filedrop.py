@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""The pipeline of files dropped in a directory, run as a user runs it.
+
+    test_filedrop.py FILEDROP LSTREAM
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pipelines
+
+FILEDROP, LSTREAM = sys.argv[1:3]
+pipelines.Case.program = FILEDROP
+BODY_BYTES_MAX = (1 << 20) - len("123")
+
+
+class Filedrop(pipelines.Case):
+    def setUp(self):
+        super().setUp()
+        self.drop = self.path("drop")
+        os.mkdir(self.drop)
+
+    def dropped(self, name, data, moved=True):
+        target = os.path.join(os.fsencode(self.drop), name if isinstance(name, bytes) else name.encode())
+        with open(target + b".part" if moved else target, "wb") as file:
+            file.write(data)
+        if moved:
+            os.rename(target + b".part", target)
+
+    def stored(self):
+        """All bodies that are in the stream."""
+        done = subprocess.run([LSTREAM, "get", "filedrop", "--store", self.kept, "--key-file", self.kept + ".key",
+                               "--json"], capture_output=True, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        records = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual({record["key"] for record in records}, {"123"})
+        return [record["data"] for record in records]
+
+    def consumers(self, result):
+        return {consumer["name"]: consumer["records"] for consumer in result["consumers"]}
+
+    def run_it(self, *arguments, **more):
+        """They need not wait long, for another file or for their turn to read."""
+        return super().run_it("--reads", "500", *(["--idle", "0.1"] if self.drop in arguments else []), *arguments,
+                              **more)
+
+    def test_made_up_files_reach_both_consumers(self):
+        result = self.result("--reads", "5")
+        self.assertEqual((result["records"], result["refused"]), (20, 0))
+        self.assertEqual(self.consumers(result), {"consumer-1": 20, "consumer-2": 20})
+
+    def test_a_consumer_that_fails_for_ever_stops_nobody(self):
+        result = self.result("--fail", "--shards", "4", "--store", self.kept)
+        self.assertEqual([(c["name"], c["records"]) for c in result["consumers"]],
+                         [("consumer-1", 20), ("consumer-2", 0)])
+        self.assertEqual(result["shards"], [20, 0, 0, 0])  # The hash of 123 is 202cb962...: in the first quarter.
+        # Repaired, it has all that it missed, and the other one nothing again.
+        result = self.result("--store", self.kept, "--shards", "4")
+        self.assertEqual((result["records"], result["taken"]), (20, 0))
+        self.assertEqual(self.consumers(result), {"consumer-1": 20, "consumer-2": 20})
+
+    def test_files_are_taken_once_a_version_and_by_their_suffix(self):
+        self.dropped("a.txt", b"alpha")
+        self.dropped("a.TXT", b"no")
+        self.dropped("b.csv", b"no")
+        self.dropped("empty.txt", b"")
+        self.dropped("my file(1).txt", b"blanks")
+        os.mkdir(os.path.join(self.drop, "folder.txt"))
+        os.symlink("/etc/passwd", os.path.join(self.drop, "link.txt"))
+        result = self.result("--store", self.kept, self.drop)
+        self.assertEqual((result["records"], result["taken"], result["refused"]), (3, 3, 0))
+        self.assertEqual(sorted(self.stored()), ["", "alpha", "blanks"])
+        self.dropped("a.txt", b"alpha, again")
+        result = self.result("--store", self.kept, self.drop)
+        self.assertEqual((result["records"], result["taken"]), (4, 1))
+        self.assertIn("alpha, again", self.stored())
+        self.assertEqual(self.result("--suffix", "TXT", self.drop)["records"], 1)
+
+    def test_limits_are_those_of_a_record(self):
+        self.dropped("largest.txt", b"x" * BODY_BYTES_MAX)
+        self.dropped("too-large.txt", b"x" * (BODY_BYTES_MAX + 1))
+        self.dropped(b"no-\xff-text.txt", b"body")
+        done = self.run_it("--json", self.drop)
+        result = json.loads(done.stdout)
+        self.assertEqual((done.returncode, result["records"], result["refused"]), (0, 1, 2))
+        self.assertIn(b"too-large.txt is refused: larger than a record may be", done.stderr)
+        self.assertIn(b"is refused: its name is not UTF-8", done.stderr)
+
+    def test_what_is_dropped_while_it_watches_is_taken_until_a_signal(self):
+        process = subprocess.Popen([FILEDROP, "--idle", "0", "--store", self.kept, self.drop], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, env=self.environment, text=True)
+        self.dropped("first.txt", b"1")
+        self.assertIn("first.txt: 1 bytes", process.stdout.readline())  # Lines come at once, into a pipe, too.
+        self.dropped("second.txt", b"22")
+        self.dropped("third.txt", b"333", moved=False)
+        deadline = time.monotonic() + 20
+        lines = []
+        while time.monotonic() < deadline and not any("third.txt: 3 bytes" in line for line in lines):
+            lines.append(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=30)
+        self.assertEqual((process.returncode, errors), (0, ""))
+        self.assertIn("3 records, 3 of them from files of this run", out)
+        self.assertEqual(self.stored(), ["1", "22", "333"])
+
+    def test_nothing_on_disk_shows_what_was_put_and_a_wrong_key_is_said(self):
+        self.dropped("secret.txt", b"PLAINTEXT-" * 500)
+        self.result("--store", self.kept, self.drop)
+        for folder, _, names in os.walk(self.kept):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as file:
+                    content = file.read()
+                self.assertNotIn(b"PLAINTEXT", content)
+                self.assertNotIn(b"secret.txt", content)
+        with open(self.kept + ".key", "r+b") as key:
+            self.assertEqual(os.fstat(key.fileno()).st_mode & 0o777, 0o600)
+            key.write(b"?" * 32)
+        done = self.run_it("--store", self.kept, self.drop)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"(LS_ERR_KEY)", done.stderr)
+
+    def test_it_may_be_killed_at_any_moment(self):
+        for number in range(60):
+            self.dropped("%02d.txt" % number, b"body %d" % number)
+        result = self.killed_until_done(5, 0.3, "--reads", "500", "--idle", "0.1", self.drop)
+        self.assertEqual(result["records"], 60)
+        self.assertEqual(self.consumers(result), {"consumer-1": 60, "consumer-2": 60})
+        self.assertEqual(sorted(self.stored()), sorted("body %d" % number for number in range(60)))
+
+    def test_wrong_arguments_are_one_line(self):
+        for arguments, part in ((["--what"], "what"), (["--idle", "-1"], "--idle wants"),
+                                (["--shards", "0"], "--shards"), ([self.path("nowhere")], "nowhere: No such file"),
+                                ([FILEDROP], "filedrop is no directory"), ([self.drop, "more"], "not also 'more'")):
+            self.fails(2, part, *arguments)
+        self.help_fits()
+
+
+if __name__ == "__main__":
+    pipelines.main()
