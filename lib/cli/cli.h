@@ -236,6 +236,18 @@ typedef struct lsi_child_end {
 lsi_child_end lsi_child_run(char *const *arguments, const void *in, size_t in_bytes, bool (*is_late)(void *user),
                             void *user, lsi_child_output *out);
 
+/* ---- alert_run.c ---- */
+typedef struct lsi_alert_running {
+    const char *mapping;
+    char *const *command; /* NULL: alerts are printed */
+    int interval_ms;      /* between looks at metrics */
+    bool until_caught_up;
+    bool creates;         /* the mapping, when there is none, at `from` */
+    ls_position from;
+} lsi_alert_running;
+/* Evaluates the stream's alert rules. Returns an exit code. */
+int lsi_alerts_run(const lsi_call *call, ls_stream *stream, const lsi_alert_running *how);
+
 /* ---- lines.c: what put reads ---- */
 typedef struct lsi_lines lsi_lines;
 typedef enum {
