@@ -179,6 +179,9 @@ typedef int32_t ls_push_answer;
  */
 typedef ls_push_answer (*ls_push_callback)(const ls_batch *batch, void *user);
 
+/** `ls_subscribe_options.flags`: as LS_ITERATOR_DEAGGREGATE (iterator.h). */
+#define LS_SUBSCRIBE_DEAGGREGATE UINT32_C(1)
+
 /** Options of a subscription. Zero means the default everywhere. */
 typedef struct ls_subscribe_options {
     uint32_t size;         /**< Set by the INIT macro. */
@@ -186,7 +189,7 @@ typedef struct ls_subscribe_options {
     uint64_t bytes_max;    /**< At most this many bytes of keys and data, but always one record; default 10 MiB; with
                                 neither limit given 256 KiB, which stays in a processor's cache. */
     uint32_t heartbeat_ms; /**< An empty batch is pushed when none was for so long. Default 0: never. */
-    uint32_t reserved;     /**< 0 */
+    uint32_t flags;        /**< LS_SUBSCRIBE_ bits. */
 } ls_subscribe_options;
 #define LS_SUBSCRIBE_OPTIONS_INIT {(uint32_t)sizeof(ls_subscribe_options), 0, 0, 0, 0}
 

@@ -32,7 +32,8 @@ typedef int32_t ls_position_kind;
 /** A position. A frozen value type. */
 typedef struct ls_position {
     ls_position_kind kind;
-    int32_t reserved;     /**< 0 */
+    uint32_t sub_seqno;   /**< AT_SEQUENCE_NUMBER of an iterator that de-aggregates: begin with this user record of the
+                               record with `seqno`, or behind that if it has not so many; elsewhere 0. */
     ls_seqno seqno;       /**< AT_ and AFTER_SEQUENCE_NUMBER; elsewhere 0. Not with several shards. */
     int64_t timestamp_us; /**< AT_TIMESTAMP; elsewhere 0. In the future: LS_ERR_INVALID_ARGUMENT. */
 } ls_position;
@@ -41,13 +42,19 @@ typedef struct ls_position {
  *  in the instants between two looks for records is not noticed: who must not miss it has the handler set a flag, waits
  *  in slices (`timeout_ms`) and looks at the flag. */
 #define LS_ITERATOR_INTERRUPTIBLE UINT32_C(1)
+/** `ls_iterator_options.flags`: what is an aggregated record (aggregate.h) is shown as its user records, with
+ *  LS_RECORD_AGGREGATED; all else as it is. Limits of a call count user records, so that one aggregate may come in
+ *  several batches, each of which it may be the whole of; the iterator's place says how far it was given. What the
+ *  stream counts and limits stay records as they were put. Without the flag nobody looks into the data of a record. */
+#define LS_ITERATOR_DEAGGREGATE UINT32_C(2)
 /** `ls_iterator_options.flags`: records are views of the segment files themselves, mapped, where that can be done:
  *  nothing is copied. Two things are given up for it. What was checked may change before it is looked at, when somebody
  *  writes into the store's files who should not. And who looks at a record that its device cannot read any more, or of
  *  a file that somebody cut short, gets SIGBUS, where an iterator without this flag answers LS_ERR_IO or
  *  LS_ERR_CORRUPT. The library itself looks at every record before it shows it, and does not catch that signal.
  *  Compressed and encrypted records are copied as ever. It maps a segment or two of each shard it reads, whose
- *  descriptors, and whose space on disk after they were trimmed, it keeps as long. */
+ *  descriptors, and whose space on disk after they were trimmed, it keeps as long. With LS_ITERATOR_DEAGGREGATE it does
+ *  nothing. */
 #define LS_ITERATOR_MAPPED UINT32_C(4)
 
 /** Options of an iterator. Zero means the default everywhere. */
@@ -91,7 +98,8 @@ LS_API ls_status ls_iterator_open_all(ls_stream *stream, const ls_position *posi
                                       const ls_iterator_options *options, ls_iterator **out);
 
 /**
- * Open an iterator where another one stood, from ls_iterator_place's text; single or merged as that one was.
+ * Open an iterator where another one stood, from ls_iterator_place's text; single or merged as that one was. The place
+ * of one that de-aggregates may be within an aggregate: without LS_ITERATOR_DEAGGREGATE that comes whole.
  *
  * @retval LS_ERR_INVALID_ARGUMENT  The text is not such a text, or of another stream.
  *

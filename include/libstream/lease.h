@@ -140,7 +140,9 @@ typedef struct ls_lease_info {
     uint32_t sub_seqno;            /**< Within a record that holds several; all of it: UINT32_MAX. */
     ls_seqno seqno;                /**< BEGUN: of the checkpoint. */
     ls_position position;          /**< Where to go on reading; with a `sub_seqno` that is not UINT32_MAX at the record
-                                        itself, whose first parts, up to that one, were worked on. */
+                                        itself, whose first parts, up to that one, were worked on: an iterator that
+                                        de-aggregates goes on behind them, when `position.sub_seqno` is made one more
+                                        than that. */
     uint64_t counter;              /**< Rises with every change of owner and every checkpoint. */
     uint32_t switches;             /**< Of the owner, since the last checkpoint. */
     int32_t owner_lives;           /**< 0: there is none, or it is known to be gone. */

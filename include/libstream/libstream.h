@@ -16,6 +16,8 @@
 
 #include <libstream/producer.h>
 
+#include <libstream/aggregate.h>
+
 #include <libstream/iterator.h>
 
 #include <libstream/consumer.h>

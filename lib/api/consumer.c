@@ -236,11 +236,13 @@ static ls_status subscribe(ls_consumer *consumer, lsi_subscription *what, const 
 
     LSI_REFUSE_NULL(callback);
     LSI_ENTER(consumer->stream->store);
-    st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_subscribe_options, reserved));
+    st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_subscribe_options, flags));
     if (st != LS_OK)
         return st;
-    if (own.reserved != 0)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.reserved is %" PRIu32 ", not 0", own.reserved);
+    if ((own.flags & ~LS_SUBSCRIBE_DEAGGREGATE) != 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.flags are 0x%" PRIx32 ": a subscription takes 0x%" PRIx32,
+                        own.flags, LS_SUBSCRIBE_DEAGGREGATE);
+    what->flags = (own.flags & LS_SUBSCRIBE_DEAGGREGATE) != 0 ? LS_ITERATOR_DEAGGREGATE : 0;
     what->bytes_max = own.bytes_max != 0   ? own.bytes_max
         : own.records_max != 0             ? BYTES_MAX_DEFAULT
                                            : CACHE_BYTES_DEFAULT;

@@ -8,7 +8,7 @@
 #define RECORDS_MAX_DEFAULT 10000u
 #define BYTES_MAX_DEFAULT (UINT64_C(10) << 20)
 #define CACHE_BYTES_DEFAULT (UINT64_C(256) << 10) /* with neither limit given: what stays in a processor's cache */
-#define FLAGS (LS_ITERATOR_INTERRUPTIBLE | LS_ITERATOR_MAPPED)
+#define FLAGS (LS_ITERATOR_INTERRUPTIBLE | LS_ITERATOR_DEAGGREGATE | LS_ITERATOR_MAPPED)
 
 /* ---- opening and closing ---- */
 

@@ -78,6 +78,7 @@ typedef struct lsi_subscription {
     uint32_t records_max;
     uint64_t bytes_max;
     uint32_t heartbeat_ms;       /* 0: none */
+    uint32_t flags;              /* of the iterator */
     ls_push_callback callback;
     void *user;
 } lsi_subscription;

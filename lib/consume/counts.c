@@ -80,10 +80,15 @@ void lsi_get_ended(lsi_iterator *iterator, ls_status st, int64_t began_us)
 
 void lsi_get_delivered(const lsi_iterator *iterator, const lsi_track *track, const lsi_read *read)
 {
-    if (track->counts == NULL || read->count == 0)
+    uint32_t records = read->count;
+    uint64_t bytes = read->bytes;
+
+    if (iterator->is_deaggregating) /* What the stream counts are records as they were put. */
+        records = lsi_unfold_fetched(track, &bytes);
+    if (track->counts == NULL || records == 0)
         return;
-    lsi_count(&track->counts[LSI_COUNT_GET_RECORDS], read->count);
-    lsi_count(&track->counts[LSI_COUNT_GET_BYTES], read->bytes);
+    lsi_count(&track->counts[LSI_COUNT_GET_RECORDS], records);
+    lsi_count(&track->counts[LSI_COUNT_GET_BYTES], bytes);
     if (iterator->subscriber != NULL)
-        lsi_count(&track->counts[LSI_COUNT_FAN_OUT_BYTES], read->bytes);
+        lsi_count(&track->counts[LSI_COUNT_FAN_OUT_BYTES], bytes);
 }

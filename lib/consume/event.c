@@ -173,9 +173,10 @@ static snapshot *take_snapshot(const lsi_iterator *iterator)
     for (uint32_t i = 0; i < iterator->track_count; i++) {
         const lsi_track *track = &iterator->tracks[i];
 
-        if (!track->is_finished && !track->is_waiting)
-            taken->shards[taken->count++] =
-                (watched){.shard = track->shard, .position = track->position, .reader = NULL};
+        if (track->is_finished || track->is_waiting)
+            continue;
+        taken->shards[taken->count] = (watched){.shard = track->shard, .position = track->position, .reader = NULL};
+        taken->shards[taken->count++].position.sub_seqno = 0; /* The engine knows no parts of a record. */
     }
     return taken;
 }

@@ -13,14 +13,14 @@
 
 #include "base/status.h"
 
-const ls_position lsi_position_first = {.kind = LS_TRIM_HORIZON, .reserved = 0, .seqno = 0, .timestamp_us = 0};
+const ls_position lsi_position_first = {.kind = LS_TRIM_HORIZON, .sub_seqno = 0, .seqno = 0, .timestamp_us = 0};
 
-static ls_position position_at(ls_seqno seqno)
+ls_position lsi_position_at(ls_seqno seqno)
 {
     /* An engine that names no number yet has given none: the beginning is the same place. */
     if (seqno == LS_SEQNO_NONE)
         return lsi_position_first;
-    return (ls_position){.kind = LS_AT_SEQUENCE_NUMBER, .reserved = 0, .seqno = seqno, .timestamp_us = 0};
+    return (ls_position){.kind = LS_AT_SEQUENCE_NUMBER, .sub_seqno = 0, .seqno = seqno, .timestamp_us = 0};
 }
 
 /* A position as a caller may give it. */
@@ -32,8 +32,9 @@ static ls_status check_position(const lsi_iterator *iterator, const ls_position 
     if (position->kind < LS_TRIM_HORIZON || position->kind > LS_AT_TIMESTAMP)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.kind is %" PRId32 ": the kinds are %d..%d", position->kind,
                         LS_TRIM_HORIZON, LS_AT_TIMESTAMP);
-    if (position->reserved != 0)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.reserved is %" PRId32 ", not 0", position->reserved);
+    if (position->sub_seqno != 0 && (position->kind != LS_AT_SEQUENCE_NUMBER || !iterator->is_deaggregating))
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.sub_seqno is %" PRIu32 ": it is for AT_SEQUENCE_NUMBER of an "
+                        "iterator that de-aggregates", position->sub_seqno);
     if (!takes_seqno && position->seqno != 0)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.seqno is %" PRIu64 ": kind %" PRId32 " takes none",
                         position->seqno, position->kind);
@@ -55,22 +56,28 @@ static ls_status check_position(const lsi_iterator *iterator, const ls_position 
 
 /* ---- tracks ---- */
 
-/* Opens the reader, if need be, and resolves `position`: LATEST and a time become the number they mean now. */
+/* Opens the reader, if need be, and resolves `position`: LATEST and a time become the number they mean now. The engine
+ * knows no parts of a record: with a sub_seqno it is led to the record, and whoever unfolds that goes on within it. */
 ls_status lsi_track_settle(lsi_iterator *iterator, lsi_track *track, const ls_position *position)
 {
+    ls_position whole = *position;
     ls_status st;
 
+    whole.sub_seqno = 0;
     if (track->reader == NULL) {
         st = iterator->ops->reader_open(iterator->stream, track->shard, iterator->reader_flags, &track->reader);
         if (st != LS_OK)
             return st;
         track->counts = iterator->ops->counts(iterator->stream, LSI_COUNTS_SHARD, track->shard);
     }
-    st = iterator->ops->seek(track->reader, position);
+    st = iterator->ops->seek(track->reader, &whole);
     if (st != LS_OK)
         return st;
-    track->position = position_at(iterator->ops->place(track->reader));
+    track->position = lsi_position_at(iterator->ops->place(track->reader));
+    if (track->position.seqno == position->seqno)
+        track->position.sub_seqno = position->sub_seqno;
     track->is_astray = false;
+    lsi_unfold_forget(track);
     return LS_OK;
 }
 
@@ -79,6 +86,7 @@ void lsi_track_close(const lsi_iterator *iterator, lsi_track *track)
     if (track->reader != NULL)
         iterator->ops->reader_close(track->reader);
     track->reader = NULL;
+    lsi_unfold_free(iterator, track);
     if (track->hold.budget != NULL)
         iterator->ops->hold_end(iterator->stream, &track->hold);
     track->hold = (lsi_hold){0};
@@ -97,9 +105,10 @@ ls_status lsi_track_read(lsi_iterator *iterator, lsi_track *track, uint32_t reco
             return st;
     }
     *out = (lsi_read){0};
-    st = iterator->ops->read(track->reader, records_max, bytes_max, out);
+    st = iterator->is_deaggregating ? lsi_unfold_read(iterator, track, records_max, bytes_max, out)
+                                    : iterator->ops->read(track->reader, records_max, bytes_max, out);
     if (st == LS_ERR_TRIMMED) {
-        track->position = position_at(iterator->ops->place(track->reader));
+        track->position = lsi_position_at(iterator->ops->place(track->reader));
         lsi_count_cut(iterator, &out->cut);
     }
     return st;
@@ -155,7 +164,10 @@ ls_status lsi_track_deliver(lsi_iterator *iterator, lsi_track *track, const lsi_
 
         batch->millis_behind_latest = behind_us > 0 ? behind_us / 1000 : 0; /* Clocks may have been set. */
     }
-    track->position = position_at(iterator->ops->place(track->reader));
+    if (iterator->is_deaggregating)
+        lsi_unfold_deliver(iterator, track);
+    else
+        track->position = lsi_position_at(iterator->ops->place(track->reader));
     lsi_get_delivered(iterator, track, read);
     if (iterator->is_limited)
         lsi_turn_delivered(iterator, track);
@@ -192,8 +204,10 @@ ls_status lsi_iterator_new(lsi_engine_stream *stream, bool is_merged, uint32_t f
     iterator->stream_created_us = info.created_us;
     iterator->is_merged = is_merged;
     iterator->is_interruptible = (flags & LS_ITERATOR_INTERRUPTIBLE) != 0;
+    iterator->is_deaggregating = (flags & LS_ITERATOR_DEAGGREGATE) != 0;
+    /* Aggregates are walked over twice, and must be the same both times: nobody else may be able to write them. */
     iterator->reader_flags = (is_merged ? LSI_READER_ONE_OF_MANY : 0) |
-                             ((flags & LS_ITERATOR_MAPPED) != 0 ? LSI_READER_MAPPED : 0);
+                             ((flags & LS_ITERATOR_MAPPED) != 0 && !iterator->is_deaggregating ? LSI_READER_MAPPED : 0);
     iterator->wait_shard = LSI_NO_SHARD;
     iterator->refused_shard = LSI_NO_SHARD;
     lsi_turn_take_limits(iterator, &info);
@@ -204,16 +218,39 @@ ls_status lsi_iterator_new(lsi_engine_stream *stream, bool is_merged, uint32_t f
     return LS_OK;
 }
 
+/* Only who de-aggregates asks for it. A shard that is not there any more is told of by its reader. */
+static ls_status find_range(const lsi_iterator *iterator, lsi_track *track)
+{
+    lsi_stream_info info = {0};
+    const lsi_shard *shard;
+    ls_status st;
+
+    track->range = lsi_hash_range_of(0, 1);
+    if (!iterator->is_deaggregating)
+        return LS_OK;
+    st = iterator->ops->info(iterator->stream, &info);
+    if (st != LS_OK)
+        return st;
+    shard = lsi_shard_find(info.shards, info.shard_count, track->shard);
+    if (shard != NULL)
+        track->range = shard->range;
+    lsi_stream_info_free(&info);
+    return LS_OK;
+}
+
 /* Gives a single iterator its one track. */
 static ls_status set_single(lsi_iterator *iterator, uint32_t shard, const ls_position *position)
 {
+    ls_status st;
+
     iterator->tracks = lsi_alloc_zero(&iterator->env->memory, sizeof(*iterator->tracks));
     if (iterator->tracks == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for an iterator");
     iterator->track_count = 1;
     iterator->wait_shard = shard;
     iterator->tracks[0] = (lsi_track){.shard = shard, .parent = LSI_NO_SHARD, .adjacent_parent = LSI_NO_SHARD};
-    return lsi_track_settle(iterator, &iterator->tracks[0], position);
+    st = find_range(iterator, &iterator->tracks[0]);
+    return st == LS_OK ? lsi_track_settle(iterator, &iterator->tracks[0], position) : st;
 }
 
 /* Gives a merged iterator new tracks, or leaves it as it is. */
@@ -315,6 +352,8 @@ ls_status lsi_iterator_open_place(lsi_engine_stream *stream, const char *text, u
     st = check_place(iterator, &place);
     if (st != LS_OK)
         goto fail;
+    for (uint32_t i = 0; i < place.track_count && !iterator->is_deaggregating; i++)
+        place.tracks[i].position.sub_seqno = 0;
     if (place.is_merged) {
         iterator->tracks = place.tracks;
         iterator->track_count = place.track_count;
@@ -340,6 +379,7 @@ void lsi_iterator_close(lsi_iterator *iterator)
     lsi_event_close(iterator->event); /* First: its thread looks at the stream. */
     lsi_get_counts_close(iterator);
     lsi_merged_free(iterator, iterator->tracks, iterator->track_count);
+    lsi_free(&iterator->env->memory, iterator->users);
     lsi_free(&iterator->env->memory, iterator->children);
     lsi_free(&iterator->env->memory, iterator);
 }

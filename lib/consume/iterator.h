@@ -11,6 +11,8 @@
 #define LSI_WAIT_US_MAX 500000
 #define LSI_WAIT_US_GUARDED_MAX 60000000 /* where somebody calls the engine's `rouse` */
 
+typedef struct lsi_unfold lsi_unfold; /* deaggregate.c's */
+
 /* Where an iterator stands in one shard.
  *
  *     waiting --(its parents are finished)--> read --(its end was reached and delivered)--> finished
@@ -26,7 +28,9 @@ typedef struct lsi_track {
     bool has_turn;            /* limited: it may be read once */
     bool is_astray;           /* the reader is not at `position`: seek first */
     bool is_at_tip;           /* merged: the last look found nothing, and nothing lay behind */
-    ls_position position;     /* TRIM_HORIZON or AT_SEQUENCE_NUMBER */
+    ls_position position;     /* TRIM_HORIZON or AT_SEQUENCE_NUMBER, de-aggregating also of a user record */
+    lsi_hash_range range;     /* de-aggregating: the shard's */
+    lsi_unfold *unfold;       /* de-aggregating: what was read and not given; NULL until something is */
     lsi_reader *reader;       /* NULL until it is needed */
     lsi_hold hold;            /* of a subscription: since the track was first read */
     lsi_engine_count *counts; /* LSI_COUNTS_SHARD, with the reader; NULL: nobody can be told */
@@ -43,6 +47,7 @@ struct lsi_iterator {
     bool is_merged;
     uint32_t reader_flags; /* LSI_READER_ */
     bool is_interruptible;
+    bool is_deaggregating;
     bool is_guarded; /* whoever has it calls the engine's `rouse`, too */
     uint32_t wait_shard; /* what is slept on: the shard, or LSI_NO_SHARD */
 
@@ -68,6 +73,8 @@ struct lsi_iterator {
     bool has_slept;           /* in this call */
 
     ls_batch batch;
+    ls_record *users;   /* de-aggregating: the batch's records */
+    size_t users_capacity;
     uint32_t *children; /* the batch's */
     size_t children_capacity;
 
@@ -79,6 +86,7 @@ struct lsi_iterator {
 /* ---- iterator.c ---- */
 extern const ls_position lsi_position_first; /* TRIM_HORIZON */
 ls_status lsi_iterator_new(lsi_engine_stream *stream, bool is_merged, uint32_t flags, lsi_iterator **out);
+ls_position lsi_position_at(ls_seqno seqno); /* of a reader's place */
 ls_status lsi_track_settle(lsi_iterator *iterator, lsi_track *track, const ls_position *position);
 void lsi_track_close(const lsi_iterator *iterator, lsi_track *track);
 /* Reads on; `position` stays. After TRIMMED it is the oldest. */
@@ -86,6 +94,18 @@ ls_status lsi_track_read(lsi_iterator *iterator, lsi_track *track, uint32_t reco
                          lsi_read *out);
 /* What was read goes to the caller: fills the batch and moves `position`. Failing: the track is as before the read. */
 ls_status lsi_track_deliver(lsi_iterator *iterator, lsi_track *track, const lsi_read *read);
+
+/* ---- deaggregate.c: for iterators that de-aggregate ---- */
+/* As lsi_track_read, but for the reader's place, which the track is at: `out` has user records. */
+ls_status lsi_unfold_read(lsi_iterator *iterator, lsi_track *track, uint32_t records_max, uint64_t bytes_max,
+                          lsi_read *out);
+/* What was read goes to the caller: where the track is then. */
+void lsi_unfold_deliver(const lsi_iterator *iterator, lsi_track *track);
+bool lsi_unfold_has_more(const lsi_track *track); /* that was read, and is still to be given */
+/* Of the records, as they were put, that were read for the last batch: 0 when it was the rest of some. */
+uint32_t lsi_unfold_fetched(const lsi_track *track, uint64_t *bytes);
+void lsi_unfold_forget(lsi_track *track); /* The reader is moved. */
+void lsi_unfold_free(const lsi_iterator *iterator, lsi_track *track);
 
 /* ---- throttle.c: but for the first two, for iterators that are limited ---- */
 void lsi_turn_take_limits(lsi_iterator *iterator, const lsi_stream_info *info);

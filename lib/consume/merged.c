@@ -58,6 +58,7 @@ static lsi_track track_of(const lsi_shard *shard)
         .adjacent_parent = shard->adjacent_parent,
         .is_waiting = shard->parent != LSI_NO_SHARD || shard->adjacent_parent != LSI_NO_SHARD,
         .position = lsi_position_first,
+        .range = shard->range,
     };
 }
 
@@ -148,13 +149,12 @@ ls_status lsi_merged_refresh(lsi_iterator *iterator)
         }
         tracks[i] = track_of(&info.shards[i]);
         if (had < iterator->track_count && iterator->tracks[had].shard == info.shards[i].index) {
-            tracks[i].is_finished = iterator->tracks[had].is_finished;
-            tracks[i].is_astray = iterator->tracks[had].is_astray;
-            tracks[i].is_at_tip = iterator->tracks[had].is_at_tip;
-            tracks[i].has_turn = iterator->tracks[had].has_turn;
-            tracks[i].position = iterator->tracks[had].position;
-            tracks[i].reader = iterator->tracks[had].reader;
-            tracks[i].hold = iterator->tracks[had].hold;
+            lsi_track fresh = tracks[i];
+
+            tracks[i] = iterator->tracks[had];
+            tracks[i].parent = fresh.parent;
+            tracks[i].adjacent_parent = fresh.adjacent_parent;
+            tracks[i].range = fresh.range;
             had++;
         }
     }

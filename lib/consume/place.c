@@ -4,6 +4,8 @@
  *     kind    = "one" | "all"                one entry | one or more, ascending by shard
  *     entry   = shard "=" where
  *     where   = number                       the next record to be read has at least this sequence number
+ *             | number "." sub               the record with that number is an aggregate of which the first `sub` user
+ *                                            records were given; `sub` is not 0
  *             | "t"                          nothing was read yet: TRIM_HORIZON
  *             | "e"                          read to the end of the shard ("all" only)
  *     sum     = 16 lower-case hexadecimal digits: XXH3-64 of all text before its colon
@@ -24,7 +26,7 @@
 #define PREFIX "ls1:"
 #define SUM_SEED UINT64_C(0x6c73706c61636531) /* "lsplace1" */
 #define SUM_DIGITS 16
-#define ENTRY_BYTES_MAX 32 /* "4294967294=9223372036854775807," and a terminator */
+#define ENTRY_BYTES_MAX 43 /* "4294967294=9223372036854775807.4294967295," and a terminator */
 
 /* ---- writing ---- */
 
@@ -46,15 +48,18 @@ static void add(text_out *to, const char *text)
 
 static void add_track(text_out *to, const lsi_track *track, bool is_first)
 {
+    const char *comma = is_first ? "" : ",";
     char text[ENTRY_BYTES_MAX + 1];
 
-    if (track->is_finished)
-        (void)snprintf(text, sizeof text, "%s%" PRIu32 "=e", is_first ? "" : ",", track->shard);
+    if (track->is_finished) /* Each fits by ENTRY_BYTES_MAX. */
+        (void)snprintf(text, sizeof text, "%s%" PRIu32 "=e", comma, track->shard);
     else if (track->position.kind == LS_TRIM_HORIZON)
-        (void)snprintf(text, sizeof text, "%s%" PRIu32 "=t", is_first ? "" : ",", track->shard);
+        (void)snprintf(text, sizeof text, "%s%" PRIu32 "=t", comma, track->shard);
+    else if (track->position.sub_seqno == 0)
+        (void)snprintf(text, sizeof text, "%s%" PRIu32 "=%" PRIu64, comma, track->shard, track->position.seqno);
     else
-        (void)snprintf(text, sizeof text, "%s%" PRIu32 "=%" PRIu64, is_first ? "" : ",", track->shard,
-                       track->position.seqno); /* Each fits by ENTRY_BYTES_MAX. */
+        (void)snprintf(text, sizeof text, "%s%" PRIu32 "=%" PRIu64 ".%" PRIu32, comma, track->shard,
+                       track->position.seqno, track->position.sub_seqno);
     add(to, text);
 }
 
@@ -120,7 +125,7 @@ static bool take_text(const char **at, const char *end, const char *text)
 
 static bool take_entry(const char **at, const char *end, bool is_merged, lsi_track *out)
 {
-    uint64_t shard, seqno;
+    uint64_t shard, seqno, sub = 0;
 
     *out = (lsi_track){.parent = LSI_NO_SHARD, .adjacent_parent = LSI_NO_SHARD, .position = lsi_position_first};
     if (!take_number(at, end, LSI_NO_SHARD - 1, &shard) || !take_text(at, end, "="))
@@ -134,7 +139,9 @@ static bool take_entry(const char **at, const char *end, bool is_merged, lsi_tra
     }
     if (!take_number(at, end, LS_SEQNO_END, &seqno) || seqno == LS_SEQNO_NONE)
         return false;
-    out->position = (ls_position){.kind = LS_AT_SEQUENCE_NUMBER, .reserved = 0, .seqno = seqno, .timestamp_us = 0};
+    if (take_text(at, end, ".") && (!take_number(at, end, UINT32_MAX, &sub) || sub == 0))
+        return false;
+    out->position = (ls_position){.kind = LS_AT_SEQUENCE_NUMBER, .sub_seqno = (uint32_t)sub, .seqno = seqno};
     return true;
 }
 

@@ -224,9 +224,9 @@ static ls_status run(lsi_iterator *iterator, const lsi_subscription *what)
 static ls_status open_iterator(lsi_engine_stream *stream, const lsi_subscription *what, lsi_iterator **out)
 {
     if (what->place != NULL)
-        return lsi_iterator_open_place(stream, what->place, 0, out);
-    return what->is_merged ? lsi_iterator_open_all(stream, what->position, 0, out)
-                           : lsi_iterator_open(stream, what->shard, what->position, 0, out);
+        return lsi_iterator_open_place(stream, what->place, what->flags, out);
+    return what->is_merged ? lsi_iterator_open_all(stream, what->position, what->flags, out)
+                           : lsi_iterator_open(stream, what->shard, what->position, what->flags, out);
 }
 
 ls_status lsi_subscribe(lsi_subscriber *subscriber, const lsi_subscription *what)

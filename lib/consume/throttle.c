@@ -48,7 +48,7 @@ bool lsi_turn_take(lsi_iterator *iterator, lsi_track *track)
     lsi_refusal why;
     int64_t now_us;
 
-    if (track->has_turn)
+    if (track->has_turn || lsi_unfold_has_more(track)) /* What was read once is not read again. */
         return true;
     budget = budget_of(iterator, track);
     now_us = lsi_monotonic_us(&iterator->env->clock);
@@ -71,7 +71,9 @@ void lsi_turn_delivered(lsi_iterator *iterator, lsi_track *track)
     uint64_t bytes = 0;
 
     track->has_turn = false;
-    for (uint32_t i = 0; i < iterator->batch.count; i++)
+    if (iterator->is_deaggregating)
+        (void)lsi_unfold_fetched(track, &bytes);
+    for (uint32_t i = 0; i < iterator->batch.count && !iterator->is_deaggregating; i++)
         bytes += iterator->batch.records[i].partition_key.size + iterator->batch.records[i].data.size;
     if (budget != NULL && bytes > 0) /* N1 */
         lsi_rates_charge_read(&iterator->rates, budget, bytes, lsi_monotonic_us(&iterator->env->clock));

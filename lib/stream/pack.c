@@ -190,13 +190,12 @@ uint32_t lsi_pack_count(const lsi_pack *pack)
 /* A record before it is added. */
 typedef struct addition {
     place key, hash_key;
-    uint32_t body_bytes; /* of its message */
+    uint64_t body_bytes; /* of its message */
     uint64_t total;      /* bytes_with() */
     bool has_explicit;
     char digits[LSI_U128_TEXT_BYTES];
 } addition;
 
-/* `data_bytes` is below 2^32. */
 static void measure(const lsi_pack *pack, ls_bytes key, const ls_hash_key *hash, size_t data_bytes, addition *out)
 {
     uint32_t body = 1 + 1 + lsi_varint_bytes(data_bytes); /* a key's index has a byte at least: below */
@@ -210,7 +209,7 @@ static void measure(const lsi_pack *pack, ls_bytes key, const ls_hash_key *hash,
         out->hash_key = find(&pack->hash_keys, (ls_bytes){out->digits, strlen(out->digits)});
         body += 1 + lsi_varint_bytes(out->hash_key.index);
     }
-    out->body_bytes = body + (uint32_t)data_bytes;
+    out->body_bytes = body + data_bytes;
     if (pack->count == 0)
         out->total = (uint64_t)key.size + data_bytes;
     else
@@ -248,7 +247,7 @@ ls_status lsi_pack_add(lsi_pack *pack, ls_bytes key, const ls_hash_key *explicit
     measure(pack, key, explicit_hash_key, data.size, &it);
     if (it.total > pack->bytes_max)
         return LS_OK;
-    bytes = 1 + lsi_varint_bytes(it.body_bytes) + it.body_bytes;
+    bytes = 1 + lsi_varint_bytes(it.body_bytes) + (uint32_t)it.body_bytes;
     if ((it.key.bytes != 0 && !reserve(pack->memory, &pack->keys, it.key.bytes)) ||
         (it.hash_key.bytes != 0 && !reserve(pack->memory, &pack->hash_keys, it.hash_key.bytes)) ||
         !lsi_grow(pack->memory, (void **)&pack->records, &pack->records_room, pack->used + bytes, 1))

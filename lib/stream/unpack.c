@@ -207,11 +207,12 @@ static ls_bytes take_next(lsi_unpack *from)
     return body;
 }
 
-uint32_t lsi_unpack_next(lsi_unpack *unpack, ls_record *out, uint32_t max)
+uint32_t lsi_unpack_next(lsi_unpack *unpack, ls_record *out, uint32_t max, uint64_t *room)
 {
     uint32_t count = lsi_unpack_left(unpack) < max ? lsi_unpack_left(unpack) : max;
 
     for (uint32_t i = 0; i < count; i++) {
+        const unsigned char *before = unpack->at;
         user_record record;
         bool outside = false;
 
@@ -224,6 +225,16 @@ uint32_t lsi_unpack_next(lsi_unpack *unpack, ls_record *out, uint32_t max)
                              .flags = LS_RECORD_AGGREGATED,
                              .sub_seqno = unpack->next++,
                              .sub_count = unpack->count};
+        if (room != NULL) {
+            uint64_t bytes = (uint64_t)out[i].partition_key.size + out[i].data.size;
+
+            if (bytes > *room) {
+                unpack->at = before;
+                unpack->next--;
+                return i;
+            }
+            *room -= bytes;
+        }
         if (record.has_hash_key) {
             out[i].explicit_hash_key = unpack->hash_keys[record.hash_key];
             out[i].flags |= LS_RECORD_EXPLICIT_HASH_KEY;

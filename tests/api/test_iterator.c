@@ -144,7 +144,7 @@ static void options_out_of_their_range_are_refused(void **state)
     work w = start(state, 1);
     const ls_batch *batch = NULL;
 
-    options.flags = 2;
+    options.flags = 8;
     assert_int_equal(ls_iterator_open(w.stream, 0, NULL, &options, &w.iterator), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_iterator_open_all(w.stream, NULL, &options, &w.iterator), LS_ERR_INVALID_ARGUMENT);
     options.flags = 0;

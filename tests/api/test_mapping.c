@@ -462,10 +462,10 @@ static void names_and_positions_are_checked(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 1);
     ls_mapping_description *of = NULL;
-    ls_position bad[6] = {{.kind = LS_AT_SEQUENCE_NUMBER, .seqno = 1}, {.kind = 0}, {.kind = LS_LATEST, .reserved = 1},
+    ls_position bad[6] = {{.kind = LS_AT_SEQUENCE_NUMBER, .seqno = 1}, {.kind = 0}, {.kind = LS_LATEST, .sub_seqno = 1},
                           {.kind = LS_LATEST, .seqno = 1}, {.kind = LS_TRIM_HORIZON, .timestamp_us = 1},
                           {.kind = LS_AT_TIMESTAMP, .timestamp_us = INT64_MAX}};
-    static const char *const words[6] = {"position.kind is 3", "position.kind is 0", "position.reserved is 1",
+    static const char *const words[6] = {"position.kind is 3", "position.kind is 0", "position.sub_seqno is 1",
                                          "position.seqno is 1", "position.timestamp_us is 1", "in the future"};
     char name[130];
 

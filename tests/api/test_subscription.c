@@ -133,9 +133,9 @@ static void batches_keep_to_their_limits(void **state)
     assert_int_equal(watch_here(&of), LS_OK);
     assert_int_equal(of.largest, 1);
     watch_init(&of, consumer);
-    of.options.reserved = 1;
+    of.options.flags = 2;
     assert_int_equal(watch_here(&of), LS_ERR_INVALID_ARGUMENT);
-    of.options.reserved = 0;
+    of.options.flags = 0;
     of.options.size = 1;
     assert_int_equal(watch_here(&of), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(of.batches, 0);

@@ -242,6 +242,12 @@ static void an_invented_place_with_the_right_sum_is_refused(void **state)
         "ls1:7:1000000:all:",
         "ls1:99999999999999999999999999:1000000:one:0=1",
         "ls1:7:1000000:one:0=t ",
+        "ls1:7:1000000:one:0=1.",
+        "ls1:7:1000000:one:0=1.0",
+        "ls1:7:1000000:one:0=1.01",
+        "ls1:7:1000000:one:0=1.4294967296",
+        "ls1:7:1000000:one:0=t.1",
+        "ls1:7:1000000:all:0=e.1",
     };
     fixture fx;
 
@@ -258,7 +264,8 @@ static void an_invented_place_with_the_right_sum_is_refused(void **state)
     {
         static const char *const good[] = {"ls1:7:1000000:one:0=1", "ls1:7:1000000:one:2=t",
                                            "ls1:7:1000000:all:0=1,1=t,2=e",
-                                           "ls1:7:1000000:one:0=9223372036854775807"};
+                                           "ls1:7:1000000:one:0=9223372036854775807",
+                                           "ls1:7:1000000:one:0=1.4294967295", "ls1:7:1000000:all:0=1.1,2=e"};
 
         for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
             char text[256];

@@ -38,8 +38,8 @@ static void pack_again(lsi_unpack *unpack, const uint8_t *data, size_t size)
     FUZZ_REQUIRE(lsi_unpack_begin(&piece, &outer, &half, &is_aggregate) == LS_OK && is_aggregate);
     for (uint32_t i = 0; i < count; i++) {
         if (i % 7 == 0)
-            FUZZ_REQUIRE(lsi_unpack_next(&piece, few, 7) == (count - i < 7 ? count - i : 7));
-        FUZZ_REQUIRE(lsi_unpack_next(unpack, &one, 1) == 1);
+            FUZZ_REQUIRE(lsi_unpack_next(&piece, few, 7, NULL) == (count - i < 7 ? count - i : 7));
+        FUZZ_REQUIRE(lsi_unpack_next(unpack, &one, 1, NULL) == 1);
         FUZZ_REQUIRE(is_same(&one, &few[i % 7]));
         FUZZ_REQUIRE(one.sub_seqno == i && one.sub_count == count && (one.flags & LS_RECORD_AGGREGATED) != 0);
         FUZZ_REQUIRE(lies_within(one.partition_key, data, size) && lies_within(one.data, data, size));
@@ -47,7 +47,7 @@ static void pack_again(lsi_unpack *unpack, const uint8_t *data, size_t size)
         hash = (one.flags & LS_RECORD_EXPLICIT_HASH_KEY) != 0 ? &one.explicit_hash_key : NULL;
         FUZZ_REQUIRE(lsi_pack_add(pack, one.partition_key, hash, one.data, &fits) == LS_OK && fits);
     }
-    FUZZ_REQUIRE(lsi_unpack_next(unpack, &one, 1) == 0);
+    FUZZ_REQUIRE(lsi_unpack_next(unpack, &one, 1, NULL) == 0);
     FUZZ_REQUIRE(lsi_pack_finish(pack, &packed) == LS_OK && packed.count == count);
     if (count > 1) {
         outer.data = packed.data;
@@ -60,7 +60,7 @@ static void pack_again(lsi_unpack *unpack, const uint8_t *data, size_t size)
                 lsi_unpack_skip(&other, 1);
                 continue;
             }
-            FUZZ_REQUIRE(lsi_unpack_next(&piece, &one, 1) == 1 && lsi_unpack_next(&other, &two, 1) == 1);
+            FUZZ_REQUIRE(lsi_unpack_next(&piece, &one, 1, NULL) == 1 && lsi_unpack_next(&other, &two, 1, NULL) == 1);
             FUZZ_REQUIRE(is_same(&one, &two));
         }
         FUZZ_REQUIRE(lsi_unpack_left(&other) == 0 && lsi_unpack_left(&piece) == 0);

@@ -93,7 +93,7 @@ static uint32_t unpacked(const ls_record *outer, ls_record *out, uint32_t max)
     assert_int_equal(is_aggregate, lsi_unpack_left(&unpack) != 0);
     count = lsi_unpack_left(&unpack);
     if (is_aggregate)
-        assert_int_equal(lsi_unpack_next(&unpack, out, max), count < max ? count : max);
+        assert_int_equal(lsi_unpack_next(&unpack, out, max, NULL), count < max ? count : max);
     lsi_unpack_free(&unpack);
     return count;
 }
@@ -288,7 +288,7 @@ static void what_is_packed_is_unpacked(void **state)
 
             lsi_unpack_skip(&unpack, skipped);
             at += skipped;
-            some = lsi_unpack_next(&unpack, out, (uint32_t)(1 + fuzz_random(&seed) % 64));
+            some = lsi_unpack_next(&unpack, out, (uint32_t)(1 + fuzz_random(&seed) % 64), NULL);
             for (uint32_t i = 0; i < some; i++, at++) {
                 assert_bytes(out[i].partition_key, given[at].key, given[at].key_bytes);
                 assert_bytes(out[i].data, given[at].data, given[at].data_bytes);
@@ -299,7 +299,7 @@ static void what_is_packed_is_unpacked(void **state)
             }
         }
         assert_int_equal(lsi_unpack_left(&unpack), 0);
-        assert_int_equal(lsi_unpack_next(&unpack, out, 64), 0);
+        assert_int_equal(lsi_unpack_next(&unpack, out, 64, NULL), 0);
     }
     lsi_unpack_free(&unpack);
     lsi_pack_close(pack);
@@ -461,7 +461,7 @@ static void records_of_another_shard_are_flagged(void **state)
     outer = record_of(finish(pack).data);
     for (uint32_t half = 0; half < 2; half++) {
         assert_int_equal(lsi_unpack_begin(&unpack, &outer, &halves[half], &is_aggregate), LS_OK);
-        assert_int_equal(lsi_unpack_next(&unpack, out, 300), 300);
+        assert_int_equal(lsi_unpack_next(&unpack, out, 300, NULL), 300);
         for (uint32_t i = 0; i < 300; i++) {
             uint32_t is_in = i % 4 == 0 ? 0 : 1;
 
@@ -473,7 +473,7 @@ static void records_of_another_shard_are_flagged(void **state)
         }
     }
     assert_int_equal(lsi_unpack_begin(&unpack, &outer, &whole, &is_aggregate), LS_OK);
-    assert_int_equal(lsi_unpack_next(&unpack, out, 300), 300);
+    assert_int_equal(lsi_unpack_next(&unpack, out, 300, NULL), 300);
     for (uint32_t i = 0; i < 300; i++)
         assert_int_equal(out[i].flags & LS_RECORD_OUTSIDE_SHARD, 0);
     lsi_unpack_free(&unpack);
@@ -528,7 +528,7 @@ static void no_memory_changes_nothing(void **state)
             assert_int_equal(lsi_unpack_left(&unpack), 0);
             failed++;
         }
-        assert_int_equal(lsi_unpack_next(&unpack, out, 200), 200);
+        assert_int_equal(lsi_unpack_next(&unpack, out, 200, NULL), 200);
         assert_bytes(out[199].partition_key, "k199", 4);
         lsi_unpack_free(&unpack);
         lsi_pack_close(pack);

@@ -99,8 +99,8 @@ static ls_status check_position(const lsi_env *env, const ls_position *position)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.kind is %" PRId32 ": a mapping begins at TRIM_HORIZON (%d), "
                         "LATEST (%d) or AT_TIMESTAMP (%d)", position->kind, LS_TRIM_HORIZON, LS_LATEST,
                         LS_AT_TIMESTAMP);
-    if (position->reserved != 0)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.reserved is %" PRId32 ", not 0", position->reserved);
+    if (position->sub_seqno != 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.sub_seqno is %" PRIu32 ", not 0", position->sub_seqno);
     if (position->seqno != 0)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.seqno is %" PRIu64 ": kind %" PRId32 " takes none",
                         position->seqno, position->kind);
