@@ -18,6 +18,8 @@
 
 #include <libstream/aggregate.h>
 
+#include <libstream/async_producer.h>
+
 #include <libstream/iterator.h>
 
 #include <libstream/consumer.h>

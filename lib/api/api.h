@@ -62,6 +62,11 @@ struct ls_producer {
     lsi_producer *producer;
 };
 
+struct ls_async_producer {
+    ls_stream *stream;
+    lsi_async *async;
+};
+
 struct ls_iterator {
     ls_stream *stream;
     lsi_iterator *iterator;

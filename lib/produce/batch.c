@@ -117,7 +117,7 @@ uint32_t lsi_batch_group(lsi_producer *producer, const ls_put_entry *entries, ui
     return part_count;
 }
 
-static void append(lsi_producer *producer, const ls_put_entry *entries, lsi_put_part *part, bool atomic)
+void lsi_batch_append(lsi_producer *producer, const ls_put_entry *entries, lsi_put_part *part, bool atomic)
 {
     const lsi_append batch = {
         .entries = entries, .picks = producer->batch.picks + part->begin, .count = part->count - part->refused,
@@ -196,7 +196,7 @@ static uint32_t append_all(lsi_producer *producer, const ls_put_entry *entries, 
                 if (room->parts[i].refused == room->parts[i].count)
                     continue;
             }
-            append(producer, entries, &room->parts[i], false);
+            lsi_batch_append(producer, entries, &room->parts[i], false);
             if (room->parts[i].moved)
                 moved_from = room->parts[i].shard;
         }
@@ -211,23 +211,18 @@ static uint32_t append_all(lsi_producer *producer, const ls_put_entry *entries, 
     }
 }
 
-/* B3: waits for each part, when all are written. */
-static void commit_all(lsi_producer *producer, const ls_put_entry *entries, uint32_t part_count,
-                       ls_durability durability)
+void lsi_batch_commit(lsi_producer *producer, const ls_put_entry *entries, lsi_put_part *part, ls_durability durability)
 {
-    for (uint32_t i = 0; i < part_count; i++) {
-        lsi_put_part *part = &producer->batch.parts[i];
-        ls_status st;
+    ls_status st;
 
-        if (part->accepted == 0)
-            continue;
-        st = lsi_put_commit(producer, part->shard, part->end, durability);
-        if (st != LS_OK) {
-            part->accepted = 0;
-            part->status = st;
-        } else if (producer->durability == LS_DURABILITY_SYNC) {
-            lsi_put_synced(producer, part->shard, entries, producer->batch.picks + part->begin, part->accepted);
-        }
+    if (part->accepted == 0)
+        return;
+    st = lsi_put_commit(producer, part->shard, part->end, durability);
+    if (st != LS_OK) {
+        part->accepted = 0;
+        part->status = st;
+    } else if (producer->durability == LS_DURABILITY_SYNC) {
+        lsi_put_synced(producer, part->shard, entries, producer->batch.picks + part->begin, part->accepted);
     }
 }
 
@@ -341,7 +336,8 @@ static ls_status put_batch(lsi_producer *producer, const ls_put_entry *entries, 
     if (!lsi_batch_make_room(producer, count))
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory to sort a batch of %zu records", count);
     part_count = append_all(producer, entries, (uint32_t)count);
-    commit_all(producer, entries, part_count, durability);
+    for (uint32_t i = 0; i < part_count; i++) /* B3: waits for each part, when all are written. */
+        lsi_batch_commit(producer, entries, &producer->batch.parts[i], durability);
     for (uint32_t i = 0; i < part_count; i++)
         not_stored += tell(&producer->batch.parts[i], producer->batch.picks, results);
     if (failed != NULL)

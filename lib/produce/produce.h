@@ -1,13 +1,15 @@
 /* The room's door: everything a writer needs above the engine contract. Which shard takes a record, what to do when
  * that shard was closed meanwhile, and how a batch becomes one append per shard and one wait for all of them.
  *
- * One producer serves one thread at a time. Options were imported and checked by the caller. */
+ * One producer serves one thread at a time; an asynchronous one serves any, with a thread of its own. Options were
+ * imported and checked by the caller. */
 #ifndef LSI_PRODUCE_PRODUCE_H
 #define LSI_PRODUCE_PRODUCE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <libstream/async_producer.h>
 #include <libstream/producer.h>
 
 #include "engine/engine.h"
@@ -42,5 +44,33 @@ uint64_t lsi_producer_stream_id(const lsi_producer *producer); /* once there was
 
 /* As ls_producer_flush. */
 ls_status lsi_producer_flush(lsi_producer *producer);
+
+/* ---- async/: puts that nobody waits for ---- */
+
+/* In range, and resolved. */
+typedef struct lsi_async_settings {
+    int64_t linger_us;
+    int64_t ttl_us; /* INT64_MAX: no end */
+    uint64_t batch_bytes_max, buffered_bytes_max;
+    uint32_t batch_records_max;
+    uint32_t retries_max;
+    int64_t backoff_us, backoff_max_us;
+    uint32_t outcomes_kept;
+    ls_durability durability;
+    ls_outcome_callback callback;
+    void *user;
+} lsi_async_settings;
+
+typedef struct lsi_async lsi_async;
+
+/* As the functions of async_producer.h. The first begins a thread. */
+ls_status lsi_async_open(lsi_engine_stream *stream, const lsi_async_settings *settings, lsi_async **out);
+ls_status lsi_async_put(lsi_async *async, const ls_put_entry *entry, void *tag, int64_t timeout_ms, uint64_t *ticket);
+ls_status lsi_async_flush(lsi_async *async, int64_t timeout_ms, size_t *left);
+ls_status lsi_async_wait(lsi_async *async, uint64_t ticket, int64_t timeout_ms, ls_async_outcome *out);
+void lsi_async_cancel(lsi_async *async);
+/* Released, but with LS_ERR_STATE. */
+ls_status lsi_async_close(lsi_async *async, int64_t timeout_ms);
+void lsi_async_abandon(lsi_async *async); /* the same in a fork child: there is no thread, and a lock may be held */
 
 #endif

@@ -93,6 +93,11 @@ ls_status lsi_route_wait(lsi_producer *producer, uint64_t generation, uint32_t s
 bool lsi_batch_make_room(lsi_producer *producer, size_t count);
 uint32_t lsi_batch_group(lsi_producer *producer, const ls_put_entry *entries, uint32_t count, uint32_t pick_at,
                          uint32_t first);
+/* Appends a part, but for what was refused; its status, `accepted` and `moved` say what became of it. */
+void lsi_batch_append(lsi_producer *producer, const ls_put_entry *entries, lsi_put_part *part, bool atomic);
+/* Waits for what was accepted of a part. Failing, nothing of it was, as far as one knows. */
+void lsi_batch_commit(lsi_producer *producer, const ls_put_entry *entries, lsi_put_part *part,
+                      ls_durability durability);
 
 /* faults.c: for producers of a store with faults. */
 void lsi_fate_begin(lsi_producer *producer);

@@ -103,6 +103,14 @@ static ls_status call_producer(handles *of)
     return st == LS_OK ? ls_producer_close(producer) : st;
 }
 
+static ls_status call_async_producer(handles *of)
+{
+    ls_async_producer *producer;
+    ls_status st = ls_async_producer_open(of->stream, NULL, &producer, NULL, NULL);
+
+    return st == LS_OK ? ls_async_producer_close(producer, -1) : st;
+}
+
 static ls_status call_txn(handles *of)
 {
     ls_txn *txn = NULL;
@@ -478,6 +486,12 @@ static const struct {
     {"ls_mapping_seek", call_move, LSI_MAY_CHANGE, false},
     {"ls_mapping_delete", call_unmap, LSI_MAY_CHANGE, false},
     {"ls_producer_open", call_producer, LSI_MAY_PUT, false},
+    {"ls_async_producer_open", call_async_producer, LSI_MAY_PUT, false},
+    {"ls_async_producer_cancel", NULL, ANY, false},
+    {"ls_async_producer_close", NULL, ANY, false},
+    {"ls_async_producer_flush", NULL, ANY, false},
+    {"ls_async_producer_put", NULL, ANY, false},
+    {"ls_async_producer_wait", NULL, ANY, false},
     {"ls_txn_begin", call_txn, LSI_MAY_PUT, false},
     {"ls_store_sync", call_sync, LSI_MAY_PUT, false},
     {"ls_iterator_open", call_iterator, LSI_MAY_READ, false},

@@ -55,7 +55,7 @@ PUBLIC = {
     "engine": {"store.h", "stream.h", "producer.h", "iterator.h", "consumer.h"},
     "engine/local": {"store.h", "stream.h", "producer.h", "iterator.h", "unstable/inspect.h"},
     "engine/kafka": {"store.h", "stream.h", "producer.h", "iterator.h"},
-    "produce": {"store.h", "stream.h", "producer.h"},
+    "produce": {"store.h", "stream.h", "producer.h", "async_producer.h"},
     "consume": {"store.h", "stream.h", "iterator.h", "consumer.h", "lease.h", "mapping.h", "producer.h",
                 "window.h", "alert.h"},
     "deliver": {"store.h", "stream.h", "iterator.h"},

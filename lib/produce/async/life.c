@@ -1,0 +1,105 @@
+/* The life of an asynchronous producer: made with all it needs for small batches, so that later only large ones can
+ * meet a lack of memory; and closed when the last record was told. */
+#include "produce/async/async.h"
+
+#include <errno.h>
+
+#include "base/status.h"
+
+#define ENTRIES_AT_FIRST 1024u
+#define PARTS_AT_FIRST 16u
+
+static bool make_batch(lsi_async *async)
+{
+    const lsi_memory *memory = &async->env->memory;
+    lsi_batch_room *room = &async->producer->batch;
+
+    return lsi_grow(memory, (void **)&async->entries, &async->entry_capacity, ENTRIES_AT_FIRST,
+                    sizeof(*async->entries)) &&
+           lsi_grow(memory, (void **)&room->picks, &room->picks_capacity, ENTRIES_AT_FIRST, sizeof(*room->picks)) &&
+           lsi_grow(memory, (void **)&room->parts, &room->parts_capacity, PARTS_AT_FIRST, sizeof(*room->parts));
+}
+
+/* All of it but the thread. */
+static void release(lsi_async *async, bool with_what_the_thread_uses)
+{
+    const lsi_memory *memory = &async->env->memory;
+
+    lsi_async_room_close(&async->room);
+    lsi_free(memory, async->kept);
+    if (with_what_the_thread_uses) {
+        lsi_producer_close(async->producer);
+        lsi_free(memory, async->entries);
+        lsi_free(memory, async->lanes);
+    }
+    lsi_free(memory, async);
+}
+
+ls_status lsi_async_open(lsi_engine_stream *stream, const lsi_async_settings *settings, lsi_async **out)
+{
+    const lsi_env *env = &stream->engine->env;
+    lsi_async *async = lsi_alloc_zero(&env->memory, sizeof(*async));
+    ls_status st;
+    int err;
+
+    if (async == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for an asynchronous producer");
+    async->env = env;
+    async->settings = *settings;
+    async->settled_below = 1;
+    st = lsi_producer_open(stream, &async->producer);
+    if (st == LS_OK)
+        st = lsi_route_refresh(async->producer);
+    if (st == LS_OK)
+        st = lsi_async_room_open(&async->room, &env->memory, settings->buffered_bytes_max);
+    if (st == LS_OK)
+        st = lsi_async_outcomes_open(async);
+    if (st != LS_OK)
+        goto fail;
+    atomic_store_explicit(&async->record_bytes_max, async->producer->record_bytes_max, memory_order_relaxed);
+    err = make_batch(async) ? lsi_lock_init(&async->lock) : -ENOMEM;
+    if (err == 0)
+        err = lsi_lock_init(&async->kept_lock);
+    if (err == 0) /* Last: it finds everything in place. */
+        err = lsi_thread_start(&async->thread, "ls-async", lsi_async_run, async);
+    if (err != 0) {
+        st = lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory or no thread for an asynchronous producer (error %d)",
+                      async->producer->name, -err);
+        goto fail;
+    }
+    *out = async;
+    return LS_OK;
+fail:
+    release(async, true);
+    return st;
+}
+
+ls_status lsi_async_close(lsi_async *async, int64_t timeout_ms)
+{
+    ls_status st;
+
+    if (lsi_async_is_telling(async))
+        return lsi_fail(LS_ERR_STATE, "stream '%s': a callback cannot close its own producer", async->producer->name);
+    lsi_lock_hold(&async->lock, LSI_RANK_LOCAL);
+    async->is_closing = true;
+    lsi_async_want(async);
+    lsi_lock_release(&async->lock, LSI_RANK_LOCAL);
+    lsi_async_wake(async);
+    st = lsi_async_flush(async, timeout_ms, NULL);
+    if (st != LS_OK)
+        lsi_async_cancel(async);
+    lsi_lock_hold(&async->lock, LSI_RANK_LOCAL);
+    async->is_ending = true;
+    lsi_async_want(async);
+    lsi_lock_release(&async->lock, LSI_RANK_LOCAL);
+    lsi_async_wake(async);
+    lsi_thread_join(&async->thread);
+    release(async, true);
+    return st;
+}
+
+void lsi_async_abandon(lsi_async *async)
+{
+    /* What the thread was in the middle of when the child was born is in no state to be freed. */
+    release(async, !atomic_load_explicit(&async->is_at_work, memory_order_relaxed));
+}
