@@ -1,0 +1,42 @@
+"""libstream: durable, sharded, replayable streams in a directory, shared by processes.
+
+>>> with Store("memory:") as store, store.create_stream("orders") as stream:
+...     with stream.producer() as producer:
+...         _ = producer.put("customer-1", b"tea")
+...     for record in stream.iterator():
+...         print(record.partition_key, record.data)
+customer-1 b'tea'
+
+`Store` opens a directory, `Stream` is one of its streams, `Producer` puts records, `Iterator` reads them. Errors are in
+`libstream.errors`, all below `Error`. `libstream.kinesis` speaks boto3.
+
+Times that are waited for are seconds, None has no end; points in time are microseconds since the epoch (`..._us`) or
+`datetime` in UTC; sizes are bytes. Everything may be used by any thread. What is given is copied or done with when a
+call returns; what is got belongs to the caller for good.
+"""
+
+from libstream.batch import Batch, Record
+from libstream.errors import (BusyError, CancelledError, CorruptError, DamageError, Error, ExistsError, ExpiredError,
+                              FullError, InputOutputError, InvalidArgumentError, KeyUnavailableError, LeaseLostError,
+                              NotFoundError, OutOfMemoryError, ReadOnlyError, ResourceError, StateError,
+                              ThrottledError, ThrottlingError, TooLargeError, TrimmedError, UnsupportedError,
+                              UsageError, VersionError, WaitTimeoutError, WrongStateError)
+from libstream._native import ffi as _ffi, lib as _lib
+from libstream.iterator import Iterator
+from libstream.producer import PartialBatchError, Producer, PutResults
+from libstream.store import Clock, Store
+from libstream.stream import Stream
+from libstream.values import (NO_SHARD, Compression, ConsumerInfo, Durability, Limits, Position, RecordId, Shard,
+                             StreamDescription, StreamMode, StreamStatus)
+
+__version__: str = _ffi.string(_lib.ls_version_string()).decode()
+
+__all__ = [
+    "Batch", "BusyError", "CancelledError", "Clock", "Compression", "ConsumerInfo", "CorruptError", "DamageError",
+    "Durability", "Error", "ExistsError", "ExpiredError", "FullError", "InputOutputError", "InvalidArgumentError",
+    "Iterator", "KeyUnavailableError", "LeaseLostError", "Limits", "NO_SHARD", "NotFoundError", "OutOfMemoryError",
+    "PartialBatchError", "Position", "Producer", "PutResults", "ReadOnlyError", "Record", "RecordId", "ResourceError",
+    "Shard", "StateError", "Store", "Stream", "StreamDescription", "StreamMode", "StreamStatus", "ThrottledError",
+    "ThrottlingError", "TooLargeError", "TrimmedError", "UnsupportedError", "UsageError", "VersionError",
+    "WaitTimeoutError", "WrongStateError",
+]

@@ -1,0 +1,124 @@
+"""What all open things have in common: they are closed once, after what was opened from them, by one thread, while no
+other is in a call of theirs, and by nobody but the process that opened them.
+
+H1 A pointer is handed to C between `_enter` and `_leave` only; closing waits until nobody is between them.
+H2 A parent that is collected together with its children, in whatever order, is closed by the last of them.
+H3 In a fork child no lock is touched: a thread that held one is not there. Calls are refused before they look at one,
+   and closing frees the memory, as the library promises.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from types import TracebackType
+from typing import Any, Callable, ClassVar, Optional, Type, TypeVar
+
+from libstream.errors import WrongStateError, check
+
+Self = TypeVar("Self", bound="Handle")
+
+
+class Handle:
+    """An open thing. Closing it closes what was opened from it. It is closed at the end of a `with`, or at last when
+    nobody refers to it any more."""
+
+    __slots__ = ("_pointer", "_parent", "_children", "_calls", "_changed", "_pid", "_open", "_is_left",
+                 "__weakref__")
+
+    _noun: ClassVar[str] = "handle"
+    _close_call: ClassVar[Callable[[Any], int]]
+
+    def __init__(self, pointer: Any, parent: Optional["Handle"] = None) -> None:
+        self._pointer = pointer
+        self._parent = parent
+        self._children: weakref.WeakSet[Handle] = weakref.WeakSet()
+        self._calls = 0
+        self._changed = threading.Condition(threading.Lock())
+        self._pid = os.getpid()
+        self._open = 0  # children
+        self._is_left = False
+        if parent is not None:
+            with parent._changed:
+                parent._children.add(self)
+                parent._open += 1
+
+    def _enter(self) -> Any:
+        if os.getpid() != self._pid:
+            raise WrongStateError("%s was opened by process %d and works there only: open it anew in this one (%d)"
+                                  % (self._noun, self._pid, os.getpid()))
+        with self._changed:
+            if self._pointer is None:
+                raise WrongStateError("%s is closed" % self._noun)
+            self._calls += 1
+            return self._pointer
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._calls -= 1
+            if self._calls == 0:
+                self._changed.notify_all()
+
+    def _call(self, function: Callable[..., int], *arguments: Any) -> None:
+        """Call what takes this handle first and answers a status."""
+        pointer = self._enter()
+        try:
+            check(function(pointer, *arguments))
+        finally:
+            self._leave()
+
+    def _interrupt(self, pointer: Any) -> None:
+        """End calls that wait for something other than the disk: nobody enters any more, and they are waited for."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._pointer is None
+
+    def close(self) -> None:
+        """Close it, and before that whatever was opened from it. Closing twice is fine. Waits for calls of other
+        threads that are under way."""
+        for child in list(self._children):
+            child.close()
+        if os.getpid() != self._pid:
+            pointer, self._pointer = self._pointer, None
+        else:
+            with self._changed:
+                pointer, self._pointer = self._pointer, None  # Nobody enters from here on.
+                if pointer is not None and self._calls > 0:
+                    self._interrupt(pointer)
+                while self._calls > 0:
+                    self._changed.wait()
+        if pointer is None:
+            return
+        try:
+            self._release(pointer)
+        finally:
+            if self._parent is not None:
+                self._parent._child_closed()
+
+    def _child_closed(self) -> None:
+        self._open -= 1  # Under the GIL, or in a fork child: a lock would not do more.
+        if self._open == 0 and self._is_left:
+            self.close()
+
+    def _release(self, pointer: Any) -> None:
+        check(type(self)._close_call(pointer))
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 trace: Optional[TracebackType]) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_pointer", None) is not None:
+            if self._open > 0:
+                self._is_left = True
+                return
+            try:
+                self.close()
+            except Exception:  # Nobody is there to be told; who wants to know closes it.
+                pass

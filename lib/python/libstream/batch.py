@@ -1,0 +1,228 @@
+"""Records as they were read: a batch is one copy of what the library showed, and records are places in it.
+
+B1 A batch is two immutable `bytes` objects, one of all data and keys and one of all numbers. Every view that is given
+   out is a view of one of them, so it stays what it is for as long as anybody keeps it, whatever became of the
+   iterator, the stream and the store.
+B2 Nothing is made for a record before it is asked for: arrays are views, a `Record` is two words.
+"""
+
+from __future__ import annotations
+
+import operator
+from datetime import datetime
+from itertools import repeat
+from typing import Any, Dict, Iterator as IteratorOf, List, Optional, Sequence, Tuple, Union, overload
+
+from libstream._native import ffi, lib
+from libstream.values import RecordId, from_us, hash_key_from_c
+
+
+class Record:
+    """One record. It keeps its batch alive, and so do the views that it gives."""
+
+    __slots__ = ("_batch", "_index")
+
+    def __init__(self, batch: "Batch", index: int) -> None:
+        self._batch = batch
+        self._index = index
+
+    @property
+    def data(self) -> bytes:
+        """The data: a copy, made each time."""
+        batch, index = self._batch, self._index
+        starts = batch._data_starts
+        return batch._bytes[starts[index]:starts[index + 1]]
+
+    @property
+    def view(self) -> memoryview:
+        """The data, without copying: read-only, valid for as long as it is kept."""
+        batch, index = self._batch, self._index
+        starts = batch._data_starts
+        return memoryview(batch._bytes)[starts[index]:starts[index + 1]]
+
+    @property
+    def partition_key_bytes(self) -> bytes:
+        """The partition key as it was put, in UTF-8."""
+        batch, index = self._batch, self._index
+        starts = batch._key_starts
+        return batch._bytes[batch._data_bytes + starts[index]:batch._data_bytes + starts[index + 1]]
+
+    @property
+    def partition_key(self) -> str:
+        """The partition key."""
+        return self.partition_key_bytes.decode()
+
+    @property
+    def seqno(self) -> int:
+        """The sequence number: rises within the shard, and is not consecutive."""
+        return self._batch._seqnos[self._index]
+
+    @property
+    def shard(self) -> int:
+        """Index of the shard."""
+        return self._batch.shard
+
+    @property
+    def id(self) -> RecordId:
+        """Shard and number, which name the record in its stream."""
+        return RecordId(self._batch.shard, self._batch._seqnos[self._index])
+
+    @property
+    def arrival_us(self) -> int:
+        """When it arrived, microseconds since the epoch; never decreases within a shard."""
+        return self._batch._arrivals_us[self._index]
+
+    @property
+    def arrival(self) -> datetime:
+        """When it arrived, in UTC."""
+        return from_us(self.arrival_us)
+
+    @property
+    def explicit_hash_key(self) -> Optional[int]:
+        """The hash key that the producer gave, if it gave one."""
+        return self._batch._explicit.get(self._index)
+
+    def __len__(self) -> int:
+        """Bytes of data."""
+        starts = self._batch._data_starts
+        return int(starts[self._index + 1] - starts[self._index])
+
+    def __bool__(self) -> bool:
+        return True  # Also without data.
+
+    def __repr__(self) -> str:
+        data = self.data
+        return "<Record %d of shard %d, key %r, %d bytes %r%s>" % (
+            self.seqno, self.shard, self.partition_key, len(data), data[:32], "..." if len(data) > 32 else "")
+
+
+class Batch(Sequence[Record]):
+    """Records of one shard, in order; perhaps none, when the time was over.
+
+    As a sequence it gives `Record` objects. `data`, `data_offsets` and the like are the same as arrays, for NumPy
+    (``numpy.asarray(batch.seqnos)``), Arrow and whatever else knows buffers: record `i` is
+    ``batch.data[batch.data_offsets[i]:batch.data_offsets[i + 1]]``. None of them is copied, all are read-only.
+    """
+
+    __slots__ = ("_bytes", "_data_bytes", "_count", "_data_starts", "_key_starts", "_seqnos", "_arrivals_us",
+                 "_explicit", "shard", "millis_behind_latest", "is_shard_end", "children")
+
+    shard: int  #: index of the shard; `NO_SHARD` in an empty batch of all shards
+    millis_behind_latest: int  #: how far it is behind the tip, 0 when it reaches it
+    is_shard_end: bool  #: the shard is closed, and nothing will ever follow
+    children: Tuple[int, ...]  #: at the end of a shard: those that go on
+
+    def __init__(self, page: Any) -> None:
+        count: int = page.count
+        self._count = count
+        self._data_bytes: int = page.data_bytes
+        self._bytes: bytes = ffi.buffer(page.bytes, page.data_bytes + page.key_bytes)[:]
+        index = memoryview(ffi.buffer(page.index, 8 * (4 * count + 2))[:]).cast("q")
+        self._data_starts = index[:count + 1]
+        self._key_starts = index[count + 1:2 * count + 2]
+        self._seqnos = index[2 * count + 2:3 * count + 2]
+        self._arrivals_us = index[3 * count + 2:]
+        self._explicit: Dict[int, int] = {
+            page.explicit_at[i]: hash_key_from_c(page.explicit_keys[i]) for i in range(page.explicit_count)}
+        self.shard = page.shard
+        self.millis_behind_latest = page.millis_behind_latest
+        self.is_shard_end = bool(page.is_shard_end)
+        self.children = tuple(page.children[i] for i in range(page.child_count))
+
+    @property
+    def data(self) -> memoryview:
+        """The data of all records, one behind the other."""
+        return memoryview(self._bytes)[:self._data_bytes]
+
+    @property
+    def data_offsets(self) -> memoryview:
+        """Where each record's data begins in `data`, and where the last one's ends: `len(batch) + 1` of int64."""
+        return self._data_starts
+
+    @property
+    def keys(self) -> memoryview:
+        """The partition keys of all records in UTF-8, one behind the other."""
+        return memoryview(self._bytes)[self._data_bytes:]
+
+    @property
+    def key_offsets(self) -> memoryview:
+        """Where each record's key begins in `keys`, and where the last one's ends: `len(batch) + 1` of int64."""
+        return self._key_starts
+
+    @property
+    def seqnos(self) -> memoryview:
+        """The sequence numbers, int64: they are below 2**63."""
+        return self._seqnos
+
+    @property
+    def arrivals_us(self) -> memoryview:
+        """When each arrived, microseconds since the epoch, int64."""
+        return self._arrivals_us
+
+    def data_list(self) -> List[bytes]:
+        """The data of all records as `bytes` objects: the fastest way to have them so."""
+        starts, data = self._data_starts.tolist(), self._bytes
+        return [data[start:end] for start, end in zip(starts, starts[1:])]
+
+    def key_list(self) -> List[str]:
+        """The partition keys of all records."""
+        starts, keys = self._key_starts.tolist(), self._bytes[self._data_bytes:]
+        if keys.isascii():
+            text = keys.decode("ascii")
+            return [text[start:end] for start, end in zip(starts, starts[1:])]
+        return [keys[start:end].decode() for start, end in zip(starts, starts[1:])]
+
+    def to_arrow(self) -> Any:
+        """A `pyarrow.RecordBatch` with the columns `data` and `partition_key` (large_binary, large_string), `seqno` and
+        `arrival` (timestamp of microseconds, UTC), over this batch's memory. Needs pyarrow."""
+        import pyarrow as arrow  # type: ignore[import]
+
+        def column(kind: Any, *buffers: Any) -> Any:
+            return arrow.Array.from_buffers(kind, self._count, [None] + [arrow.py_buffer(b) for b in buffers])
+
+        return arrow.RecordBatch.from_arrays(
+            [column(arrow.large_binary(), self._data_starts, self.data),
+             column(arrow.large_string(), self._key_starts, self.keys),
+             column(arrow.int64(), self._seqnos),
+             column(arrow.timestamp("us", "UTC"), self._arrivals_us)],
+            names=["data", "partition_key", "seqno", "arrival"])
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> List[Record]: ...
+
+    def __getitem__(self, index: Union[int, slice]) -> Union[Record, List[Record]]:
+        if isinstance(index, slice):
+            return [Record(self, i) for i in range(*index.indices(self._count))]
+        at: int = operator.index(index)
+        if not -self._count <= at < self._count:
+            raise IndexError("record %d of a batch of %d" % (at, self._count))
+        return Record(self, at % self._count)
+
+    def _records(self) -> List[Record]:
+        return list(map(Record, repeat(self), range(self._count)))
+
+    def __iter__(self) -> IteratorOf[Record]:
+        return iter(self._records())
+
+    def __repr__(self) -> str:
+        return "<Batch of %d records of shard %s%s>" % (
+            self._count, self.shard if self.shard != lib.LS_NO_SHARD else "none",
+            ", its end" if self.is_shard_end else "")
+
+
+class Page:
+    """Memory that a batch is copied through; used again and again by one thread at a time."""
+
+    __slots__ = ("pointer",)
+
+    def __init__(self) -> None:
+        self.pointer = ffi.new("lsi_py_page *")
+
+    def __del__(self) -> None:
+        lib.lsi_py_page_release(self.pointer)

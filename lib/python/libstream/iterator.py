@@ -1,0 +1,190 @@
+"""Reading: iterators over one shard or all shards of a stream."""
+
+from __future__ import annotations
+
+import operator
+import threading
+import time
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Iterator as IteratorOf, List, Optional
+
+from libstream._handle import Handle
+from libstream._native import ffi, lib
+from libstream.batch import Batch, Page, Record
+from libstream.errors import CancelledError, WrongStateError, check, failure
+from libstream.values import PositionLike, milliseconds, options, position
+
+if TYPE_CHECKING:
+    from libstream.stream import Stream
+
+_SLICE = 0.09  # seconds: Ctrl+C is noticed within 100 ms, also in the instants in which a signal ends no wait
+
+
+class Iterator(Handle):
+    """Reads one shard, or all shards of a stream, from a position: `Stream.iterator` opens it.
+
+    It is an iterator over records, and `batches` is one over batches; both end when nothing came for `timeout` seconds,
+    and can be taken up again afterwards. What it shows is a prefix that only grows: no gap, no repeat, no reorder. With
+    all shards each batch is of one, the order between shards is by readiness, children follow their parents.
+
+    Errors while reading: `TrimmedError`, said once, when records that were to come next are past the stream's
+    retention; `CorruptError`, `KeyUnavailableError`, `NotFoundError` when the stream was deleted, `ThrottledError` of a
+    provisioned stream, `CancelledError`.
+
+    Any thread may use it; threads take turns. The GIL is not held while it waits. In the main thread it waits in pieces
+    of 90 ms, so that Ctrl+C ends every wait; each of them is a read of a provisioned stream.
+
+    >>> store = Store("memory:")
+    >>> stream = store.create_stream("orders")
+    >>> with stream.producer() as producer:
+    ...     for name in ("tea", "bread", "honey"):
+    ...         _ = producer.put("customer-1", name.encode())
+    >>> [record.data for record in stream.iterator()]
+    [b'tea', b'bread', b'honey']
+    >>> [len(batch) for batch in stream.iterator(records_max=2).batches()]
+    [2, 1]
+    >>> store.close()
+    """
+
+    __slots__ = ("_turn", "_page", "_options", "_timeout", "_is_cancelled", "_chain", "_current")
+
+    _noun = "iterator"
+
+    def __init__(self, stream: "Stream", shard: Optional[int], start: PositionLike, place: Optional[str],
+                 timeout: Optional[float], records_max: int, bytes_max: int) -> None:
+        milliseconds(timeout)  # Refused now rather than at the first record.
+        out = ffi.new("ls_iterator **")
+        settings = options("ls_iterator_options", flags=lib.LS_ITERATOR_INTERRUPTIBLE)
+        if place is not None:
+            stream._call(lib.ls_iterator_open_place, place.encode(), settings, out)
+        elif shard is None:
+            stream._call(lib.ls_iterator_open_all, position(start)._to_c(), settings, out)
+        else:
+            stream._call(lib.ls_iterator_open, shard, position(start)._to_c(), settings, out)
+        super().__init__(out[0], stream)
+        self._turn = threading.Lock()
+        self._page = Page()
+        self._options = options("ls_next_options", records_max=records_max, bytes_max=bytes_max)
+        self._timeout = timeout
+        self._is_cancelled = False
+        self._chain: Optional[IteratorOf[Record]] = None
+        self._current: IteratorOf[Record] = iter(())
+
+    def next_batch(self, timeout: Optional[float] = 0.0) -> Batch:
+        """The next records, as many as are readable now within the iterator's limits. Waits `timeout` seconds for the
+        first one, None without end; a batch without records says that the time is over, or that this is the shard's
+        end."""
+        wait_ms = milliseconds(timeout)
+        pointer = self._enter()
+        try:
+            with self._turn:
+                return self._next(pointer, wait_ms)
+        finally:
+            self._leave()
+
+    def _next(self, pointer: Any, wait_ms: int) -> Batch:
+        deadline = None if wait_ms < 0 else time.monotonic() + wait_ms / 1000
+        in_main = threading.current_thread() is threading.main_thread()
+        page, settings = self._page.pointer, self._options
+        left: Optional[float] = None if wait_ms < 0 else wait_ms / 1000
+        while True:
+            once = left if not in_main else _SLICE if left is None else min(left, _SLICE)
+            settings.timeout_ms = milliseconds(once)
+            status = lib.lsi_py_next(pointer, settings, page)
+            if deadline is not None:
+                left = max(0.0, deadline - time.monotonic())
+            if status == 0:
+                if page.count > 0 or page.is_shard_end or left == 0.0:
+                    return Batch(page)
+            elif status == lib.LS_ERR_CANCELLED:
+                if self._is_cancelled or self._pointer is None:
+                    self._is_cancelled = False
+                    raise CancelledError("the iterator was cancelled" if self._pointer is not None
+                                         else "the iterator was closed by another thread")
+                # Else a signal came: its handler in Python has run by now, and raised or not.
+            elif status == lib.LS_ERR_THROTTLED and left != 0.0:
+                pause = failure(status).retry_after
+                time.sleep(pause if left is None else min(pause, left))
+            else:
+                raise failure(status)
+
+    def batches(self) -> IteratorOf[Batch]:
+        """Batches of at least one record, until nothing came for the iterator's `timeout` or the shard has ended."""
+        while True:
+            batch = self.next_batch(self._timeout)
+            if len(batch) > 0:
+                yield batch
+            if batch.is_shard_end and len(batch) == 0 or len(batch) == 0 and self._timeout is not None:
+                return
+
+    def _lists(self) -> IteratorOf[IteratorOf[Record]]:
+        for batch in self.batches():
+            self._current = iter(batch._records())
+            yield self._current
+        self._chain = None
+
+    def __iter__(self) -> IteratorOf[Record]:
+        if self._chain is None:
+            self._chain = chain.from_iterable(self._lists())
+        return self._chain
+
+    def __next__(self) -> Record:
+        return next(iter(self))
+
+    def seek(self, start: PositionLike) -> None:
+        """Move to another position; with all shards, in every shard. Records of a batch that were not yet taken are
+        dropped."""
+        pointer = self._enter()
+        try:
+            with self._turn:
+                check(lib.ls_iterator_seek(pointer, position(start)._to_c()))
+                self._chain, self._current = None, iter(())
+        finally:
+            self._leave()
+
+    @property
+    def place(self) -> str:
+        """Where it stands, as text to be kept: `Stream.iterator(place=...)` goes on there. It is behind the last batch;
+        while records of this batch were not taken yet there is no such text (`WrongStateError`): take them, or read by
+        batches."""
+        left: int = operator.length_hint(self._current)
+        if left > 0:
+            raise WrongStateError("%d records of the batch were not taken yet: a place is behind a whole batch" % left)
+        needed = ffi.new("size_t *")
+        pointer = self._enter()
+        try:
+            with self._turn:
+                lib.ls_iterator_place(pointer, ffi.NULL, 0, needed)
+                text = ffi.new("char[]", needed[0])
+                check(lib.ls_iterator_place(pointer, text, needed[0], needed))
+        finally:
+            self._leave()
+        return str(ffi.string(text).decode())
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while there is something to read, for `select` and event loops; it stays so
+        until a call to `next_batch` finds nothing. It belongs to the iterator. The first call starts a thread of the
+        library."""
+        out = ffi.new("int32_t *")
+        pointer = self._enter()
+        try:
+            with self._turn:
+                check(lib.ls_iterator_event_fd(pointer, out))
+        finally:
+            self._leave()
+        return int(out[0])
+
+    def cancel(self) -> None:
+        """End the wait of another thread with `CancelledError`; or, when none waits, the next call that would."""
+        pointer = self._enter()
+        try:
+            self._is_cancelled = True
+            lib.ls_iterator_cancel(pointer)
+        finally:
+            self._leave()
+
+    def _interrupt(self, pointer: Any) -> None:
+        lib.ls_iterator_cancel(pointer)
+
+    def _release(self, pointer: Any) -> None:
+        lib.ls_iterator_close(pointer)

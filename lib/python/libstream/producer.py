@@ -1,0 +1,317 @@
+"""Putting records: one by one, as lists, or as buffers that are not copied."""
+
+from __future__ import annotations
+
+from array import array
+from typing import (TYPE_CHECKING, Any, Dict, Iterable, Iterator as IteratorOf, List, Optional, Sequence, Tuple, Union)
+
+from libstream._handle import Handle
+from libstream._native import ffi, lib
+from libstream.errors import Error, InvalidArgumentError, WrongStateError, check, failure
+from libstream.values import Durability, RecordId, hash_key_to_c, options
+
+if TYPE_CHECKING:
+    from libstream.stream import Stream
+
+Bytes = Union[bytes, bytearray, memoryview]
+Key = Union[str, bytes]
+
+_BITS: int = lib.LSI_PY_SEQNO_BITS
+_MASK: int = (1 << lib.LSI_PY_SEQNO_BITS) - 1
+_NULL = ffi.NULL
+_put = lib.lsi_py_put
+_new = tuple.__new__
+
+
+def _raise(status: int) -> None:
+    if status == lib.LSI_PY_CLOSED:
+        raise WrongStateError("producer is closed")
+    raise failure(status)
+
+
+class PutResults(Sequence[Optional[RecordId]]):
+    """What became of each record of a batch, in the order of the call: its id, or None where it was not put."""
+
+    __slots__ = ("_results", "_count", "failed")
+
+    failed: int  #: how many were not put
+
+    def __init__(self, results: Any, count: int, failed: int) -> None:
+        self._results = results
+        self._count = count
+        self.failed = failed
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._count))]
+        if not -self._count <= index < self._count:
+            raise IndexError("result %d of %d" % (index, self._count))
+        result = self._results[index % self._count]
+        return RecordId(result.shard, result.seqno) if result.status == 0 else None
+
+    def __iter__(self) -> IteratorOf[Optional[RecordId]]:
+        for index in range(self._count):
+            yield self[index]
+
+    @property
+    def statuses(self) -> Dict[int, int]:
+        """The status of each record that was not put, by its index."""
+        if self.failed == 0:
+            return {}
+        return {i: self._results[i].status for i in range(self._count) if self._results[i].status != 0}
+
+    def __repr__(self) -> str:
+        return "<PutResults of %d records, %d failed>" % (self._count, self.failed)
+
+
+class PartialBatchError(Error):
+    """Records of a batch were not put, others were: `results` says which. It has the status of the first that was not.
+    """
+
+    results: PutResults
+
+    def __init__(self, results: PutResults) -> None:
+        statuses = results.statuses
+        first = next(iter(statuses))
+        said = failure(statuses[first])
+        super().__init__("%d of %d records were not put, the first is %d: %s" % (
+            results.failed, len(results), first, said), said.status, said.system_errno, said.retry_after)
+        self.results = results
+
+
+class Producer(Handle):
+    """Puts records into a stream: `Stream.producer` opens it.
+
+    A call returns when its records are as durable as the store says. Any thread may use it; threads take turns, so one
+    producer for each is faster. The GIL is not held meanwhile.
+
+    Errors of all puts: `InvalidArgumentError`, `TooLargeError`, `NotFoundError` when the stream was deleted,
+    `ThrottledError` of a provisioned stream, `BusyError`, `FullError`, `KeyUnavailableError`, `CorruptError`: nothing
+    was written; after `InputOutputError` the outcome is unknown.
+
+    >>> store = Store("memory:")
+    >>> stream = store.create_stream("orders")
+    >>> producer = stream.producer()
+    >>> producer.put("customer-1", b"tea").shard
+    0
+    >>> len(producer.put_batch([("customer-1", b"bread"), ("customer-2", b"honey")]))
+    2
+    >>> producer.put_buffer("customer-3", b"saltpepper", offsets=array("q", [0, 4, 10])).failed
+    0
+    >>> [record.data for record in stream.iterator()]
+    [b'tea', b'bread', b'honey', b'salt', b'pepper']
+    >>> store.close()
+    """
+
+    __slots__ = ()
+
+    _noun = "producer"
+
+    def __init__(self, stream: "Stream") -> None:
+        out = ffi.new("lsi_py_producer **")
+        stream._call(lib.lsi_py_producer_open, out)
+        # Freed when nobody can be about to call: closing alone leaves the memory, which is looked at without a lock.
+        super().__init__(ffi.gc(out[0], lib.lsi_py_producer_free), stream)
+
+    def put(self, partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None,
+            durability: Optional[Durability] = None) -> RecordId:
+        """Append one record. The shard is chosen by the MD5 of the key, or by `explicit_hash_key` (0..2**128-1).
+        `durability`: more than the store's, which is waited for; less changes nothing.
+
+        Key of 1..256 characters; data of any kind of buffer, perhaps empty. Answers shard and number."""
+        if type(partition_key) is str:
+            partition_key = partition_key.encode()
+        if type(data) is not bytes:
+            data = _flat(data)
+        settings = _NULL
+        if explicit_hash_key is not None or durability is not None:
+            settings, _keep = _put_options(durability, 0, explicit_hash_key)
+        pointer = self._pointer
+        if pointer is None:
+            _raise(lib.LSI_PY_CLOSED)
+        packed = _put(pointer, partition_key, len(partition_key), data, len(data), settings)
+        if packed >= 0:
+            return _new(RecordId, (packed >> _BITS, packed & _MASK))
+        if packed != lib.LSI_PY_PUT_WIDE:
+            _raise(-packed)
+        wide = lib.lsi_py_wide()
+        return RecordId(wide.shard, wide.seqno)
+
+    def put_batch(self, records: Iterable[Tuple[Key, Bytes]], *, explicit_hash_keys: Optional[Sequence[
+            Optional[int]]] = None, durability: Optional[Durability] = None, atomic: bool = False,
+            partial_ok: bool = False) -> PutResults:
+        """Append a batch of (partition key, data): at most 65,536 records and 64 MiB.
+
+        A bad argument in any record refuses all. Otherwise each is tried, and where some could not be put
+        `PartialBatchError` is raised, unless `partial_ok`: then the answer says so. `atomic`: all or none, in one
+        shard.
+        """
+        listed = records if isinstance(records, (list, tuple)) else list(records)
+        if not listed:
+            return PutResults(ffi.new("ls_put_result[]", 0), 0, 0)
+        try:
+            keys, data = zip(*listed)
+        except (TypeError, ValueError):
+            raise TypeError("a batch is a list of (partition key, data)") from None
+        return self._put(len(listed), _joined(keys), _joined(data), explicit_hash_keys, durability, atomic, partial_ok)
+
+    def put_many(self, partition_key: Key, data: Sequence[Bytes], *, durability: Optional[Durability] = None,
+                 atomic: bool = False, partial_ok: bool = False) -> PutResults:
+        """Append a batch of which all records have one key. Otherwise as `put_batch`."""
+        return self._put(len(data), _one(partition_key), _joined(data), None, durability, atomic, partial_ok)
+
+    def put_buffer(self, partition_keys: Any, data: Any, offsets: Any = None, *, key_offsets: Any = None,
+                   durability: Optional[Durability] = None, atomic: bool = False,
+                   partial_ok: bool = False) -> PutResults:
+        """Append a batch from memory that is not copied on the way.
+
+        `data` is one of: a buffer with `offsets` (a buffer of int32 or int64, one more than records); a NumPy array or
+        another buffer of two dimensions, or of one with larger elements, each row of which is a record; an Arrow array
+        of binary or string. `partition_keys` is one key for all, or whatever `data` may be, with `key_offsets`, or a
+        list of keys. Otherwise as `put_batch`.
+        """
+        count, pieces = _pieces(data, offsets, "data")
+        if isinstance(partition_keys, (str, bytes)) and key_offsets is None:
+            keys = _one(partition_keys)
+        elif isinstance(partition_keys, (list, tuple)):
+            keys, key_count = _joined(partition_keys), len(partition_keys)
+            _same(count, key_count)
+        else:
+            key_count, keys = _pieces(partition_keys, key_offsets, "partition_keys")
+            _same(count, key_count)
+        return self._put(count, keys, pieces, None, durability, atomic, partial_ok)
+
+    def _put(self, count: int, keys: "_Pieces", data: "_Pieces", hash_keys: Optional[Sequence[Optional[int]]],
+             durability: Optional[Durability], atomic: bool, partial_ok: bool) -> PutResults:
+        settings, pointers, kept = _NULL, _NULL, []
+        if durability is not None or atomic:
+            settings, _keep = _put_options(durability, lib.LS_PUT_ATOMIC if atomic else 0, None)
+        if hash_keys is not None:
+            _same(count, len(hash_keys))
+            kept = [_NULL if key is None else hash_key_to_c(key) for key in hash_keys]
+            pointers = ffi.new("ls_hash_key *[]", kept)
+        results = ffi.new("ls_put_result[]", count)
+        numbers = ffi.new("size_t[2]")
+        pointer = self._pointer
+        if pointer is None:
+            _raise(lib.LSI_PY_CLOSED)
+        status = lib.lsi_py_put_pieces(pointer, count, keys.c, data.c, pointers, settings, results, numbers,
+                                       numbers + 1)
+        if status != 0:
+            if status == lib.LS_ERR_INVALID_ARGUMENT and numbers[1] < count:
+                raise InvalidArgumentError("record %d of %d: its offsets leave the buffer, or go back"
+                                           % (numbers[1], count))
+            _raise(status)
+        made = PutResults(results, count, numbers[0])
+        if made.failed and not partial_ok:
+            raise PartialBatchError(made)
+        return made
+
+    def flush(self) -> None:
+        """Make everything that this producer put durable, whatever the store's mode."""
+        pointer = self._pointer
+        status = lib.LSI_PY_CLOSED if pointer is None else lib.lsi_py_flush(pointer)
+        if status != 0:
+            _raise(status)
+
+    def _release(self, pointer: Any) -> None:
+        check(lib.lsi_py_producer_close(pointer))
+
+
+# ---- what is put ----
+
+class _Pieces:
+    """An `lsi_py_pieces`, and what it points to."""
+
+    __slots__ = ("c", "_keep")
+
+    def __init__(self, buffer: Any, **fields: Any) -> None:
+        memory = ffi.from_buffer(buffer)
+        self._keep = [memory]
+        self.c = ffi.new("lsi_py_pieces *")
+        self.c.bytes, self.c.bytes_size = memory, len(memory)
+        for name, value in fields.items():
+            if name in ("offsets", "lengths"):
+                value = ffi.from_buffer(value)
+                self._keep.append(value)
+            setattr(self.c, name, value)
+
+
+def _put_options(durability: Optional[Durability], flags: int, hash_key: Optional[int]) -> Tuple[Any, Any]:
+    settings = options("ls_put_options", durability=durability, flags=flags)
+    keep = None
+    if hash_key is not None:
+        keep = hash_key_to_c(hash_key)
+        settings.explicit_hash_key = keep
+    return settings, keep
+
+
+def _flat(data: Any) -> bytes:
+    """The bytes of any buffer."""
+    if isinstance(data, str):
+        raise TypeError("data is bytes, not str: use .encode()")
+    return memoryview(data).tobytes()
+
+
+def _one(key: Key) -> _Pieces:
+    return _Pieces(key.encode() if isinstance(key, str) else key, is_one=1)
+
+
+def _joined(items: Sequence[Any]) -> _Pieces:
+    """One buffer of what is in many, which costs less than to look at each."""
+    try:
+        if isinstance(items[0], str):
+            text = "".join(items)
+            if text.isascii():
+                return _Pieces(text.encode("ascii"), lengths=array("i", map(len, items)), width=4)
+            items = [item.encode() for item in items]
+        whole = b"".join(items)
+        lengths = array("i", map(len, items))
+        if sum(lengths) == len(whole):
+            return _Pieces(whole, lengths=lengths, width=4)
+    except (TypeError, AttributeError, IndexError, OverflowError):
+        pass  # Keys of both kinds, buffers of larger elements, none at all, or something that is neither: one by one.
+    listed = [item.encode() if isinstance(item, str) else _flat(item) for item in items]
+    return _Pieces(b"".join(listed), lengths=array("q", map(len, listed)), width=8)
+
+
+def _same(count: int, other: int) -> None:
+    if count != other:
+        raise ValueError("%d records, but %d keys" % (count, other))
+
+
+_ARROW_WIDTHS = {"binary": 4, "string": 4, "large_binary": 8, "large_string": 8}
+
+
+def _pieces(data: Any, offsets: Any, name: str) -> Tuple[int, _Pieces]:
+    """How many, and where they are."""
+    if hasattr(data, "buffers") and hasattr(data, "type"):
+        width = _ARROW_WIDTHS.get(str(data.type))
+        if width is None:
+            raise TypeError("%s is an Arrow array of %s: it must be of binary or string" % (name, data.type))
+        if data.null_count:
+            raise ValueError("%s has %d nulls: a record has data, and a key" % (name, data.null_count))
+        _, starts, content = data.buffers()
+        if len(data) == 0:
+            return 0, _Pieces(b"", each_bytes=0)
+        first = data.offset * width
+        return len(data), _Pieces(content if content is not None else b"",
+                                  offsets=memoryview(starts).cast("B")[first:first + (len(data) + 1) * width],
+                                  width=width)
+    view = memoryview(data)
+    if not view.c_contiguous:
+        raise ValueError("%s is not contiguous: use numpy.ascontiguousarray" % name)
+    if offsets is not None:
+        places = memoryview(offsets)
+        if places.ndim != 1 or places.itemsize not in (4, 8) or places.format not in ("i", "l", "q", "I", "L", "Q"):
+            raise TypeError("offsets of %s must be a buffer of int32 or int64" % name)
+        if len(places) == 0 or not places.c_contiguous:
+            raise ValueError("offsets of %s must be contiguous, and one more than the records" % name)
+        return len(places) - 1, _Pieces(data, offsets=places, width=places.itemsize)
+    if view.ndim == 0 or view.ndim == 1 and view.itemsize == 1:
+        raise TypeError("%s is a buffer of bytes: say where records begin by offsets" % name)
+    rows = view.shape[0] if view.shape else 0
+    return rows, _Pieces(data, each_bytes=view.nbytes // rows if rows else 0)

@@ -1,0 +1,257 @@
+"""A store: a directory of named streams that any number of processes on one machine share."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import weakref
+from typing import Any, Callable, Iterator as IteratorOf, Mapping as MappingOf, Optional, Union
+
+from libstream._handle import Handle
+from libstream._native import ffi, lib
+from libstream.errors import check
+from libstream.stream import Stream, tags_to_c
+from libstream.values import Compression, Durability, StreamMode, milliseconds, options
+
+_open_stores: "weakref.WeakSet[Store]" = weakref.WeakSet()
+
+
+class Clock:
+    """A clock that a test sets: `Store(..., clock=...)`. Records are stamped, grow old and are trimmed by it; all who
+    have the store open at once go by the same. It knows microseconds since the epoch.
+
+    >>> clock = Clock(1_700_000_000_000_000)
+    >>> clock.advance(3600)
+    >>> clock.now_us
+    1700003600000000
+    """
+
+    __slots__ = ("_pointer",)
+
+    def __init__(self, now_us: int) -> None:
+        pointer = lib.lsi_py_clock_new(now_us)
+        if pointer == ffi.NULL:
+            raise MemoryError
+        self._pointer = ffi.gc(pointer, lib.lsi_py_clock_free)
+
+    @property
+    def now_us(self) -> int:
+        """What time it is."""
+        return int(lib.lsi_py_clock_now(self._pointer))
+
+    @now_us.setter
+    def now_us(self, now_us: int) -> None:
+        lib.lsi_py_clock_set(self._pointer, now_us)
+
+    def advance(self, seconds: float) -> None:
+        """Let time go on."""
+        self.now_us += round(seconds * 1_000_000)
+
+
+class Store(Handle):
+    """Open the store at `location`, making it if it is not there.
+
+    `location` is a path, or ``"memory:"`` for one of its own in memory, gone with it. Any number of processes may have
+    a store open. It works in the process that opened it: in a fork child, also one of `multiprocessing`, every call
+    raises `WrongStateError`; open it anew there.
+
+    Parameters
+    ----------
+    durability
+        When a put is acknowledged. None keeps the store's: SYNC for a new one.
+    read_only, create
+        Open for reading; do not make it.
+    flags
+        More `LS_STORE_` bits of `store.h`.
+    sync_interval_ms, segment_bytes, prealloc_bytes, streams_max, shards_max
+        As `ls_store_options` of `store.h`.
+    busy_timeout
+        How many seconds a call waits for other processes in all; 5 unless given.
+    key
+        Gives encryption keys: the path of a file or directory (`ls_key_from_file`), or a function that gets a key's
+        name and returns its 32 bytes, called on the thread that needs it.
+    log
+        Called with (level, line) for rare events. It runs under locks of the store: it must be quick and call nothing
+        of libstream.
+    clock
+        For tests: the time of day.
+    faults
+        For tests of programs that put: `fault_seed`, `fault_throttled_per_1000`, `fault_failed_per_1000`,
+        `fault_partial_per_1000`, `fault_latency_ms` of `store.h`, without ``fault_``.
+    transition_ms, stream_transition_ms
+        For tests: how long consumers and streams are CREATING and DELETING.
+
+    >>> with Store("memory:", durability=Durability.KERNEL) as store:
+    ...     _ = store.create_stream("orders")
+    ...     list(store.streams())
+    ['orders']
+    """
+
+    __slots__ = ("_keep", "_location")
+
+    _noun = "store"
+    _close_call = lib.ls_store_close
+
+    def __init__(self, location: Union[str, "os.PathLike[str]"], *, durability: Optional[Durability] = None,
+                 read_only: bool = False, create: bool = True, flags: int = 0, sync_interval_ms: int = 0,
+                 segment_bytes: int = 0, prealloc_bytes: int = 0, streams_max: int = 0, shards_max: int = 0,
+                 busy_timeout: Optional[float] = None, key: Union[None, str, "os.PathLike[str]",
+                                                                  Callable[[str], bytes]] = None,
+                 log: Optional[Callable[[int, str], None]] = None, clock: Optional[Clock] = None,
+                 faults: Optional[MappingOf[str, int]] = None, transition_ms: int = 0,
+                 stream_transition_ms: int = 0) -> None:
+        if read_only:
+            flags |= lib.LS_STORE_READ_ONLY
+        if not create:
+            flags |= lib.LS_STORE_NO_CREATE
+        settings = options(
+            "ls_store_options", flags=flags, durability=durability, sync_interval_ms=sync_interval_ms,
+            segment_bytes=segment_bytes, prealloc_bytes=prealloc_bytes, streams_max=streams_max, shards_max=shards_max,
+            transition_ms=transition_ms, stream_transition_ms=stream_transition_ms)
+        if busy_timeout is not None:
+            settings.busy_timeout_ms = milliseconds(busy_timeout)
+        for name, value in (faults or {}).items():
+            setattr(settings, "fault_" + name, value)
+        self._keep: Any = [clock]
+        if clock is not None:
+            settings.clock, settings.clock_user = lib.lsi_py_clock_now, clock._pointer
+        if log is not None:
+            handle = ffi.new_handle(log)
+            self._keep.append(handle)
+            settings.log, settings.log_user = lib.lsi_py_on_log, handle
+        if callable(key):
+            handle = ffi.new_handle(key)
+            self._keep.append(handle)
+            settings.key_callback, settings.key_user = lib.lsi_py_on_key, handle
+        elif key is not None:
+            path = ffi.new("char[]", os.fsencode(key))
+            self._keep.append(path)
+            settings.key_callback, settings.key_user = lib.ls_key_from_file, path
+        self._location = os.fspath(location)
+        out = ffi.new("ls_store **")
+        check(lib.ls_store_open(os.fsencode(self._location), settings, out))
+        super().__init__(out[0])
+        _open_stores.add(self)
+
+    @property
+    def location(self) -> str:
+        """What it was opened with."""
+        return self._location
+
+    @property
+    def durability(self) -> Durability:
+        """The durability that the store has."""
+        pointer = self._enter()
+        try:
+            return Durability(lib.ls_store_durability(pointer))
+        finally:
+            self._leave()
+
+    def create_stream(self, name: str, *, shard_count: int = 1, retention_hours: int = 24,
+                      mode: StreamMode = StreamMode.ON_DEMAND, record_bytes_max: int = 0,
+                      compression: Compression = Compression.NONE, retention_bytes: int = 0,
+                      tags: Optional[MappingOf[str, str]] = None, **limits: int) -> Stream:
+        """Create a stream, and open it. Durable when it returns, in every mode. `limits` are those of `Limits`.
+
+        Raises `ExistsError` when the name is taken, `InvalidArgumentError`, and what every change raises."""
+        keep, made = tags_to_c(tags or {})
+        self._call(lib.ls_stream_create, name.encode(), options(
+            "ls_stream_options", shard_count=shard_count, retention_hours=retention_hours, mode=mode,
+            record_bytes_max=record_bytes_max, compression=compression, retention_bytes=retention_bytes,
+            tags=made if tags else None, tag_count=len(tags or {}), **limits))
+        del keep
+        return Stream(self, name)
+
+    def stream(self, name: str) -> Stream:
+        """Open a stream. Raises `NotFoundError` when there is none of that name."""
+        return Stream(self, name)
+
+    def delete_stream(self, name: str, *, consumers: bool = False) -> None:
+        """Delete a stream with its records; `consumers`: also one that has registered consumers, and these with it."""
+        self._call(lib.ls_stream_delete_with_consumers if consumers else lib.ls_stream_delete, name.encode())
+
+    def streams(self, after: str = "") -> IteratorOf[str]:
+        """The names of the store's streams, in byte order, from the first one behind `after`."""
+        while True:
+            out = ffi.new("ls_stream_list **")
+            self._call(lib.ls_store_list_streams, after.encode(), 0, out)
+            page = ffi.gc(out[0], lib.ls_stream_list_free)
+            for index in range(lib.ls_stream_list_count(page)):
+                after = ffi.string(lib.ls_stream_list_at(page, index)).decode()
+                yield after
+            if not lib.ls_stream_list_has_more(page):
+                return
+
+    def sync(self) -> None:
+        """Make everything that was acknowledged before this call durable, in every mode and whoever put it."""
+        self._call(lib.ls_store_sync)
+
+    def maintain(self, timeout: Optional[float] = None) -> None:
+        """Do the upkeep that is due: trimming, removing what killed processes left, keeping space in reserve."""
+        self._call(lib.ls_store_maintain, milliseconds(timeout))
+
+    def backup(self, directory: Union[str, "os.PathLike[str]"],
+               progress: Optional[Callable[[int, int], bool]] = None) -> None:
+        """Copy the store into a directory while it is in use. `progress` is called with (bytes done, bytes in all) as
+        they are copied; when it answers False the copy ends with `CancelledError`, and what it raises ends it, too."""
+        settings, told = options("ls_backup_options"), _Told(progress)
+        handle = ffi.new_handle(told)
+        if progress is not None:
+            settings.progress, settings.user = lib.lsi_py_on_progress, handle
+        try:
+            self._call(lib.ls_store_backup, os.fsencode(directory), settings)
+        finally:
+            if told.error is not None:
+                raise told.error
+
+    def __repr__(self) -> str:
+        return "<Store %r%s>" % (self._location, ", closed" if self.closed else "")
+
+
+class _Told:
+    """A function that C calls, and what it raised."""
+
+    __slots__ = ("function", "error")
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self.error: Optional[BaseException] = None
+
+
+@ffi.def_extern()  # type: ignore[misc]
+def lsi_py_on_progress(user: Any, done: int, total: int) -> int:
+    told = ffi.from_handle(user)
+    try:
+        return int(lib.LS_ERR_CANCELLED if told.function(done, total) is False else 0)
+    except BaseException as error:  # Raised again where the copy was asked for.
+        told.error = error
+        return int(lib.LS_ERR_CANCELLED)
+
+
+@ffi.def_extern(error=lib.LS_ERR_KEY)  # type: ignore[misc]
+def lsi_py_on_key(user: Any, key_id: Any, key: Any) -> int:
+    try:
+        given = ffi.from_handle(user)(ffi.string(key_id).decode())
+    except LookupError:
+        return int(lib.LS_ERR_KEY)
+    if not isinstance(given, (bytes, bytearray)) or len(given) != lib.LS_KEY_BYTES:
+        print("libstream: a key is %d bytes" % lib.LS_KEY_BYTES, file=sys.stderr)
+        return int(lib.LS_ERR_KEY)
+    ffi.memmove(key, given, lib.LS_KEY_BYTES)
+    return 0
+
+
+@ffi.def_extern()  # type: ignore[misc]
+def lsi_py_on_log(user: Any, level: int, line: Any) -> None:
+    ffi.from_handle(user)(level, ffi.string(line).decode("utf-8", "replace"))
+
+
+@atexit.register
+def _close_all() -> None:
+    """What is still open when the interpreter ends is closed while it can still wait for other threads."""
+    for store in list(_open_stores):
+        try:
+            store.close()
+        except Exception:  # Nobody is there to be told.
+            pass

@@ -1,0 +1,253 @@
+"""The small values that calls take and give: names of settings, positions, ids, and what a shard is."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any, ClassVar, NamedTuple, Optional, Tuple, Union
+
+from libstream._native import ffi, lib
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+NO_SHARD: int = lib.LS_NO_SHARD
+
+
+def to_us(when: datetime) -> int:
+    """Microseconds since the epoch; exact. A time without a zone is refused, since nobody can tell which it is.
+
+    >>> to_us(datetime(2026, 11, 22, tzinfo=timezone.utc))
+    1795305600000000
+    """
+    if when.tzinfo is None:
+        raise ValueError("%s has no time zone: use datetime.now(timezone.utc)" % when.isoformat())
+    return (when - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_us(us: int) -> datetime:
+    """A point in time, in UTC.
+
+    >>> from_us(1795305600000001).isoformat()
+    '2026-11-22T00:00:00.000001+00:00'
+    """
+    return _EPOCH + timedelta(microseconds=us)
+
+
+class Durability(enum.IntEnum):
+    """When a put is acknowledged. What a killed process acknowledged is never lost; a power loss takes at most:"""
+
+    KERNEL = lib.LS_DURABILITY_KERNEL  #: a suffix of the last segment
+    INTERVAL = lib.LS_DURABILITY_INTERVAL  #: what was put since a sync last began
+    SYNC = lib.LS_DURABILITY_SYNC  #: nothing
+
+
+class StreamMode(enum.IntEnum):
+    """Capacity mode, as Kinesis names it."""
+
+    ON_DEMAND = lib.LS_STREAM_ON_DEMAND  #: throttles nothing
+    PROVISIONED = lib.LS_STREAM_PROVISIONED  #: each shard takes and gives so much in a second
+
+
+class StreamStatus(enum.IntEnum):
+    """What a stream is doing, as Kinesis names it."""
+
+    ACTIVE = lib.LS_STREAM_ACTIVE
+    CREATING = lib.LS_STREAM_CREATING
+    UPDATING = lib.LS_STREAM_UPDATING
+    DELETING = lib.LS_STREAM_DELETING
+
+
+class Compression(enum.IntEnum):
+    """What frames of records are compressed with."""
+
+    NONE = lib.LS_COMPRESSION_NONE
+    ZSTD = lib.LS_COMPRESSION_ZSTD
+
+
+class RecordId(NamedTuple):
+    """Where a record is: shard and number together name a record of a stream."""
+
+    shard: int
+    seqno: int
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where to begin to read: `TRIM_HORIZON`, `LATEST`, `at`, `after` or `at_time`. The five kinds are Kinesis's.
+
+    Calls that take a position take the texts ``"TRIM_HORIZON"`` and ``"LATEST"``, too.
+
+    >>> Position.after(17)
+    Position(kind=4, seqno=17, timestamp_us=0)
+    """
+
+    kind: int
+    seqno: int = 0
+    timestamp_us: int = 0
+
+    TRIM_HORIZON: ClassVar["Position"]
+    LATEST: ClassVar["Position"]
+
+    @classmethod
+    def at(cls, seqno: int) -> "Position":
+        """The record with this number, or the first above it. Of one shard only."""
+        return cls(lib.LS_AT_SEQUENCE_NUMBER, seqno)
+
+    @classmethod
+    def after(cls, seqno: int) -> "Position":
+        """The first record above this number. Of one shard only."""
+        return cls(lib.LS_AFTER_SEQUENCE_NUMBER, seqno)
+
+    @classmethod
+    def at_time(cls, when: Union[datetime, int]) -> "Position":
+        """The first record that arrived at this time or later: a `datetime` with a zone, or microseconds since the
+        epoch. The future is refused when it is used."""
+        return cls(lib.LS_AT_TIMESTAMP, 0, when if isinstance(when, int) else to_us(when))
+
+    def _to_c(self) -> Any:
+        made = ffi.new("ls_position *")
+        made.kind, made.seqno, made.timestamp_us = self.kind, self.seqno, self.timestamp_us
+        return made
+
+
+Position.TRIM_HORIZON = Position(lib.LS_TRIM_HORIZON)
+Position.LATEST = Position(lib.LS_LATEST)
+
+PositionLike = Union[Position, str]
+
+
+def position(given: PositionLike) -> Position:
+    """The position that is meant."""
+    if isinstance(given, Position):
+        return given
+    if given in ("TRIM_HORIZON", "LATEST"):
+        return Position.TRIM_HORIZON if given == "TRIM_HORIZON" else Position.LATEST
+    raise ValueError("position %r is neither 'TRIM_HORIZON' nor 'LATEST' nor a Position" % (given,))
+
+
+def hash_key_to_c(value: int) -> Any:
+    """An `ls_hash_key *` that is owned."""
+    if not 0 <= value < 1 << 128:
+        raise ValueError("hash key %d is not in 0..2**128-1" % value)
+    return ffi.new("ls_hash_key *", (value >> 64, value & 0xFFFFFFFFFFFFFFFF))
+
+
+def hash_key_from_c(value: Any) -> int:
+    """The number that an `ls_hash_key` stands for."""
+    return int(value.high << 64 | value.low)
+
+
+def milliseconds(timeout: Optional[float]) -> int:
+    """Seconds, of which None has no end, as the library counts."""
+    if timeout is None:
+        return -1
+    if timeout < 0:
+        raise ValueError("timeout %r is below 0: None has no end" % timeout)
+    return int(timeout * 1000 + 0.999)
+
+
+def options(kind: str, **fields: Any) -> Any:
+    """A C struct of options with `size` set, as its INIT macro does; fields that are None keep their default."""
+    made = ffi.new(kind + " *")
+    made.size = ffi.sizeof(kind)
+    for name, value in fields.items():
+        if value is not None:
+            setattr(made, name, value)
+    return made
+
+
+def shard_id(shard: int) -> str:
+    """The text form of a shard's index.
+
+    >>> shard_id(5)
+    'shardId-000000000005'
+    """
+    return "shardId-%012d" % shard
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard as it was at one moment. Hash keys are inclusive; numbers are None where there is none."""
+
+    shard: int
+    first_hash_key: int
+    last_hash_key: int
+    starting_seqno: int
+    ending_seqno: Optional[int]  #: None while the shard is open
+    oldest_seqno: Optional[int]  #: the first record that can be read
+    latest_seqno: Optional[int]  #: the last record that can be read
+    created_us: int
+    closed_us: Optional[int]
+    parent: Optional[int]
+    adjacent_parent: Optional[int]
+    is_open: bool
+    health: int  #: 0, or the status that puts are refused with
+    oldest_arrival_us: Optional[int]
+    latest_arrival_us: Optional[int]
+    stored_bytes: int
+
+    @property
+    def shard_id(self) -> str:
+        """The shard's text form, ``shardId-`` and 12 digits."""
+        return shard_id(self.shard)
+
+    @classmethod
+    def _from_c(cls, info: Any) -> "Shard":
+        def or_none(value: int, none: int = 0) -> Optional[int]:
+            return None if value == none else value
+
+        return cls(
+            shard=info.shard, first_hash_key=hash_key_from_c(info.first_hash_key),
+            last_hash_key=hash_key_from_c(info.last_hash_key), starting_seqno=info.starting_seqno,
+            ending_seqno=or_none(info.ending_seqno), oldest_seqno=or_none(info.oldest_seqno),
+            latest_seqno=or_none(info.latest_seqno), created_us=info.created_us, closed_us=or_none(info.closed_us),
+            parent=or_none(info.parent, NO_SHARD), adjacent_parent=or_none(info.adjacent_parent, NO_SHARD),
+            is_open=bool(info.is_open), health=info.health, oldest_arrival_us=or_none(info.oldest_arrival_us),
+            latest_arrival_us=or_none(info.latest_arrival_us), stored_bytes=info.stored_bytes)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What each shard takes and gives in a second while a stream is PROVISIONED."""
+
+    write_bytes_per_second: int = 0
+    write_records_per_second: int = 0
+    read_bytes_per_second: int = 0
+    read_calls_per_second: int = 0
+
+
+@dataclass(frozen=True)
+class StreamDescription:
+    """A stream as it was at one moment."""
+
+    name: str
+    id: int  #: never used again in the store
+    status: StreamStatus
+    mode: StreamMode
+    limits: Limits  #: also while the stream is ON_DEMAND and they do not count
+    created_us: int
+    retention_hours: int
+    retention_bytes: int  #: the cap, 0: none
+    record_bytes_max: int
+    key_id: Optional[str]  #: what records are encrypted with from now on
+    compression: Compression
+    shards: Tuple[Shard, ...]
+
+    @property
+    def open_shards(self) -> Tuple[Shard, ...]:
+        """Those that take records."""
+        return tuple(shard for shard in self.shards if shard.is_open)
+
+
+@dataclass(frozen=True)
+class ConsumerInfo:
+    """A registered consumer: Kinesis's enhanced fan-out."""
+
+    name: str
+    id: int
+    status: int
+    created_us: int
+
+    @classmethod
+    def _from_c(cls, info: Any) -> "ConsumerInfo":
+        return cls(ffi.string(info.name).decode(), info.id, info.status, info.created_us)

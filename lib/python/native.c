@@ -1,0 +1,327 @@
+/* The C that stands between Python and the public calls: see native.h.
+ *
+ * N1 Nothing here touches an object of Python, so the GIL is never needed.
+ * N2 A fork child takes no lock of its parent's: a thread that held one is not there. The call goes through unlocked,
+ *    and the library answers LS_ERR_STATE by itself; a fork child has one thread at first, and none of its calls on an
+ *    inherited handle does anything. */
+#include "python/native.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- forks are counted, so that a lock knows whether it is of this process ---- */
+
+static atomic_uint forks;
+static pthread_once_t forks_once = PTHREAD_ONCE_INIT;
+
+static void count_fork(void)
+{
+    atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
+}
+
+static void watch_forks(void)
+{
+    (void)pthread_atfork(NULL, NULL, count_fork); /* It fails for want of memory only: the child might wait for ever. */
+}
+
+/* ---- a producer in turns ---- */
+
+struct lsi_py_producer {
+    ls_producer *producer; /* NULL: closed */
+    pthread_mutex_t mutex;
+    unsigned forks; /* as many as there had been when it was made */
+};
+
+static bool is_inherited(const lsi_py_producer *producer)
+{
+    return producer->forks != atomic_load_explicit(&forks, memory_order_relaxed);
+}
+
+static void producer_enter(lsi_py_producer *producer)
+{
+    if (!is_inherited(producer))
+        pthread_mutex_lock(&producer->mutex);
+}
+
+static void producer_leave(lsi_py_producer *producer)
+{
+    if (!is_inherited(producer))
+        pthread_mutex_unlock(&producer->mutex);
+}
+
+ls_status lsi_py_producer_open(ls_stream *stream, lsi_py_producer **out)
+{
+    lsi_py_producer *made;
+    ls_status st;
+
+    pthread_once(&forks_once, watch_forks);
+    made = calloc(1, sizeof(*made));
+    if (made == NULL)
+        return LS_ERR_NO_MEMORY;
+    st = ls_producer_open(stream, NULL, &made->producer);
+    if (st != LS_OK) {
+        free(made);
+        return st;
+    }
+    pthread_mutex_init(&made->mutex, NULL);
+    made->forks = atomic_load_explicit(&forks, memory_order_relaxed);
+    *out = made;
+    return LS_OK;
+}
+
+ls_status lsi_py_producer_close(lsi_py_producer *producer)
+{
+    ls_status st;
+
+    if (producer == NULL)
+        return LS_OK;
+    producer_enter(producer);
+    st = ls_producer_close(producer->producer);
+    producer->producer = NULL;
+    producer_leave(producer);
+    return st;
+}
+
+void lsi_py_producer_free(lsi_py_producer *producer)
+{
+    if (producer == NULL)
+        return;
+    (void)lsi_py_producer_close(producer); /* Nothing waits in a producer that its closing could lose. */
+    if (!is_inherited(producer))
+        pthread_mutex_destroy(&producer->mutex);
+    free(producer);
+}
+
+static _Thread_local ls_record_id last_id; /* of this thread's last put, whatever the producer */
+
+int64_t lsi_py_put(lsi_py_producer *producer, const char *key, size_t key_bytes, const char *data, size_t data_bytes,
+                   const ls_put_options *options)
+{
+    ls_record_id id = {0, 0, 0};
+    ls_status st = LSI_PY_CLOSED;
+
+    producer_enter(producer);
+    if (producer->producer != NULL)
+        st = ls_producer_put(producer->producer, (ls_bytes){key, key_bytes}, (ls_bytes){data, data_bytes}, options,
+                             &id);
+    producer_leave(producer);
+    if (st != LS_OK)
+        return -(int64_t)st;
+    if (id.seqno >> LSI_PY_SEQNO_BITS == 0 && id.shard >> (63 - LSI_PY_SEQNO_BITS) == 0)
+        return (int64_t)((uint64_t)id.shard << LSI_PY_SEQNO_BITS | id.seqno);
+    last_id = id;
+    return LSI_PY_PUT_WIDE;
+}
+
+ls_record_id lsi_py_wide(void)
+{
+    return last_id;
+}
+
+/* A number of an array of int32_t or int64_t, which may lie at any address. */
+static int64_t number_at(const void *numbers, size_t index, uint32_t width)
+{
+    int32_t narrow;
+    int64_t wide;
+
+    if (width == sizeof(narrow)) {
+        memcpy(&narrow, (const char *)numbers + index * sizeof(narrow), sizeof(narrow));
+        return narrow;
+    }
+    memcpy(&wide, (const char *)numbers + index * sizeof(wide), sizeof(wide));
+    return wide;
+}
+
+/* Piece `index`; `*at` is where the one before it ended. Answers false when it does not lie in the buffer. */
+static bool piece_at(const lsi_py_pieces *pieces, size_t index, size_t *at, ls_bytes *out)
+{
+    int64_t first = (int64_t)*at, end;
+
+    if (pieces->is_one) {
+        *out = (ls_bytes){pieces->bytes, pieces->bytes_size};
+        return true;
+    }
+    if (pieces->offsets != NULL) {
+        first = number_at(pieces->offsets, index, pieces->width);
+        end = number_at(pieces->offsets, index + 1, pieces->width);
+    } else {
+        int64_t length = pieces->lengths == NULL ? (int64_t)pieces->each_bytes
+                                                 : number_at(pieces->lengths, index, pieces->width);
+
+        if (length < 0 || (uint64_t)length > pieces->bytes_size - *at)
+            return false;
+        end = first + length;
+    }
+    if (first < 0 || end < first || (uint64_t)end > pieces->bytes_size)
+        return false;
+    *at = (size_t)end;
+    *out = (ls_bytes){pieces->bytes + first, (size_t)(end - first)};
+    return true;
+}
+
+ls_status lsi_py_put_pieces(lsi_py_producer *producer, size_t count, const lsi_py_pieces *keys,
+                            const lsi_py_pieces *data, const ls_hash_key *const *hash_keys,
+                            const ls_put_options *options, ls_put_result *results, size_t *failed, size_t *bad)
+{
+    ls_put_entry *entries = malloc((count != 0 ? count : 1) * sizeof(*entries));
+    size_t key_at = 0, data_at = 0;
+    ls_status st = LSI_PY_CLOSED;
+
+    *bad = count;
+    if (entries == NULL)
+        return LS_ERR_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        entries[i].explicit_hash_key = hash_keys != NULL ? hash_keys[i] : NULL;
+        if (!piece_at(keys, i, &key_at, &entries[i].partition_key) || !piece_at(data, i, &data_at, &entries[i].data)) {
+            *bad = i;
+            free(entries);
+            return LS_ERR_INVALID_ARGUMENT;
+        }
+    }
+    producer_enter(producer);
+    if (producer->producer != NULL)
+        st = ls_producer_put_batch(producer->producer, entries, count, options, results, failed);
+    producer_leave(producer);
+    free(entries);
+    return st;
+}
+
+ls_status lsi_py_flush(lsi_py_producer *producer)
+{
+    ls_status st = LSI_PY_CLOSED;
+
+    producer_enter(producer);
+    if (producer->producer != NULL)
+        st = ls_producer_flush(producer->producer);
+    producer_leave(producer);
+    return st;
+}
+
+/* ---- pages ---- */
+
+/* Makes `*at` hold `needed` elements; what it held is not kept. */
+static bool make_room(void **at, size_t *room, size_t needed, size_t element_bytes)
+{
+    if (*room >= needed)
+        return true;
+    free(*at);
+    *room = 0;
+    *at = malloc(needed * element_bytes);
+    if (*at == NULL)
+        return false;
+    *room = needed;
+    return true;
+}
+
+/* The sizes, and how many records have a hash key of their own. */
+static void page_measure(lsi_py_page *page, const ls_record *records)
+{
+    page->data_bytes = page->key_bytes = page->explicit_count = 0;
+    for (size_t i = 0; i < page->count; i++) {
+        page->data_bytes += records[i].data.size;
+        page->key_bytes += records[i].partition_key.size;
+        page->explicit_count += records[i].flags & LS_RECORD_EXPLICIT_HASH_KEY;
+    }
+}
+
+static void page_copy(lsi_py_page *page, const ls_record *records)
+{
+    int64_t *data_starts = page->index, *key_starts = data_starts + page->count + 1;
+    int64_t *seqnos = key_starts + page->count + 1, *arrivals = seqnos + page->count;
+    size_t data_at = 0, key_at = 0, explicit = 0;
+    char *keys = page->bytes + page->data_bytes;
+
+    for (size_t i = 0; i < page->count; i++) {
+        const ls_record *record = &records[i];
+
+        data_starts[i] = (int64_t)data_at;
+        key_starts[i] = (int64_t)key_at;
+        seqnos[i] = (int64_t)record->seqno;
+        arrivals[i] = record->arrival_us;
+        if (record->data.size != 0)
+            memcpy(page->bytes + data_at, record->data.data, record->data.size);
+        memcpy(keys + key_at, record->partition_key.data, record->partition_key.size);
+        data_at += record->data.size;
+        key_at += record->partition_key.size;
+        if ((record->flags & LS_RECORD_EXPLICIT_HASH_KEY) != 0) {
+            page->explicit_at[explicit] = (uint32_t)i;
+            page->explicit_keys[explicit++] = record->explicit_hash_key;
+        }
+    }
+    data_starts[page->count] = (int64_t)data_at;
+    key_starts[page->count] = (int64_t)key_at;
+}
+
+ls_status lsi_py_page_fill(lsi_py_page *page, const ls_batch *batch)
+{
+    const ls_record *records = ls_batch_records(batch);
+
+    page->count = ls_batch_count(batch);
+    page->shard = ls_batch_shard(batch);
+    page->millis_behind_latest = ls_batch_millis_behind_latest(batch);
+    page->is_shard_end = ls_batch_is_shard_end(batch);
+    page->child_count = page->is_shard_end ? ls_batch_child_count(batch) : 0;
+    for (uint32_t i = 0; i < page->child_count && i < 2; i++)
+        page->children[i] = ls_batch_child_at(batch, i);
+    page_measure(page, records);
+    if (!make_room((void **)&page->bytes, &page->bytes_room, page->data_bytes + page->key_bytes, 1) ||
+        !make_room((void **)&page->index, &page->index_room, 4 * page->count + 2, sizeof(*page->index)) ||
+        !make_room((void **)&page->explicit_keys, &page->explicit_room, page->explicit_count,
+                   sizeof(*page->explicit_keys) + sizeof(*page->explicit_at))) {
+        page->count = page->data_bytes = page->key_bytes = page->explicit_count = 0;
+        return LS_ERR_NO_MEMORY;
+    }
+    /* One allocation for both: the keys come first, since they want the wider alignment. */
+    page->explicit_at = page->explicit_keys == NULL ? NULL : (void *)(page->explicit_keys + page->explicit_room);
+    page_copy(page, records);
+    return LS_OK;
+}
+
+void lsi_py_page_release(lsi_py_page *page)
+{
+    free(page->bytes);
+    free(page->index);
+    free(page->explicit_keys);
+    memset(page, 0, sizeof(*page));
+}
+
+ls_status lsi_py_next(ls_iterator *iterator, const ls_next_options *options, lsi_py_page *page)
+{
+    const ls_batch *batch;
+    ls_status st = ls_iterator_next(iterator, options, &batch);
+
+    return st != LS_OK ? st : lsi_py_page_fill(page, batch);
+}
+
+/* ---- time for tests ---- */
+
+struct lsi_py_clock {
+    _Atomic int64_t now_us;
+};
+
+lsi_py_clock *lsi_py_clock_new(int64_t now_us)
+{
+    lsi_py_clock *clock = malloc(sizeof(*clock));
+
+    if (clock != NULL)
+        lsi_py_clock_set(clock, now_us);
+    return clock;
+}
+
+void lsi_py_clock_set(lsi_py_clock *clock, int64_t now_us)
+{
+    atomic_store_explicit(&clock->now_us, now_us, memory_order_relaxed); /* No pair: nothing else is handed over. */
+}
+
+int64_t lsi_py_clock_now(void *clock)
+{
+    return atomic_load_explicit(&((lsi_py_clock *)clock)->now_us, memory_order_relaxed);
+}
+
+void lsi_py_clock_free(lsi_py_clock *clock)
+{
+    free(clock);
+}

@@ -1,0 +1,100 @@
+/* What the Python package needs of C besides the public calls: whatever would cost an object per record, and whatever
+ * Python's threads would do at once.
+ *
+ * Everything here is called without the GIL. Names in this file are seen by Python alone; declarations.py reads the
+ * part between the two marks, which therefore is plain declarations. */
+#ifndef LIBSTREAM_PYTHON_NATIVE_H
+#define LIBSTREAM_PYTHON_NATIVE_H
+
+#include <libstream/libstream.h>
+
+/* BEGIN: read by declarations.py */
+
+/* ---- putting ---- */
+
+/* A producer that any number of Python's threads may call at once: they take turns. */
+typedef struct lsi_py_producer lsi_py_producer;
+
+ls_status lsi_py_producer_open(ls_stream *stream, lsi_py_producer **out);
+
+/* Waits for the call that is under way; whoever calls afterwards is answered LS_ERR_STATE. The memory stays until
+ * lsi_py_producer_free, since another thread may be about to call. NULL is accepted. */
+ls_status lsi_py_producer_close(lsi_py_producer *producer);
+void lsi_py_producer_free(lsi_py_producer *producer);
+
+/* Answered beside the statuses: the producer was closed. */
+#define LSI_PY_CLOSED 1
+
+/* ls_producer_put in one word, for reading a struct costs Python more than the put does: shard and number, or
+ * LSI_PY_PUT_WIDE when they do not fit, then lsi_py_wide has them; or the status, negated. */
+#define LSI_PY_SEQNO_BITS 46
+#define LSI_PY_PUT_WIDE (-2)
+int64_t lsi_py_put(lsi_py_producer *producer, const char *key, size_t key_bytes, const char *data, size_t data_bytes,
+                   const ls_put_options *options);
+
+/* Where the last lsi_py_put of this thread put its record. */
+ls_record_id lsi_py_wide(void);
+
+/* Pieces of a buffer: by offsets, by lengths, or all of one size. */
+typedef struct lsi_py_pieces {
+    const char *bytes;
+    size_t bytes_size;
+    const void *offsets; /* count + 1 of them; NULL: see `lengths` */
+    const void *lengths; /* count of them, pieces one behind the other; NULL: see `each_bytes` */
+    size_t each_bytes;   /* the size of each, one behind the other */
+    uint32_t width;      /* 4 or 8: bytes of an offset or a length, as int32_t or int64_t; 0: sizes are `each_bytes` */
+    uint32_t is_one;     /* 1: every piece is the whole buffer */
+} lsi_py_pieces;
+
+/* ls_producer_put_batch of pieces. `hash_keys`: NULL, or a pointer for each record, itself NULL where its key decides.
+ * LS_ERR_INVALID_ARGUMENT without a call, when offsets go back or leave their buffer: then `*bad` is the index, else it
+ * is `count`. */
+ls_status lsi_py_put_pieces(lsi_py_producer *producer, size_t count, const lsi_py_pieces *keys,
+                            const lsi_py_pieces *data, const ls_hash_key *const *hash_keys,
+                            const ls_put_options *options, ls_put_result *results, size_t *failed, size_t *bad);
+
+ls_status lsi_py_flush(lsi_py_producer *producer);
+
+/* ---- reading ---- */
+
+/* A copy of a batch: nothing in it points into the library. */
+typedef struct lsi_py_page {
+    size_t count;
+    size_t data_bytes;
+    size_t key_bytes;
+    char *bytes;          /* all data, then all keys */
+    int64_t *index;       /* count + 1 starts of data, count + 1 starts of keys, count numbers, count arrivals */
+    size_t explicit_count;
+    ls_hash_key *explicit_keys; /* explicit_count of them */
+    uint32_t *explicit_at;      /* whose they are */
+    int64_t millis_behind_latest;
+    uint32_t shard;
+    uint32_t child_count;
+    uint32_t children[2]; /* more a shard cannot have */
+    int32_t is_shard_end;
+    uint32_t reserved;
+    size_t bytes_room; /* what the allocations below hold */
+    size_t index_room;
+    size_t explicit_room;
+} lsi_py_page;
+
+/* Copies what the batch shows. `page` is zeroed before its first use; its memory is used again. LS_ERR_NO_MEMORY: the
+ * page is empty. */
+ls_status lsi_py_page_fill(lsi_py_page *page, const ls_batch *batch);
+void lsi_py_page_release(lsi_py_page *page);
+
+/* ls_iterator_next and the copy in one. */
+ls_status lsi_py_next(ls_iterator *iterator, const ls_next_options *options, lsi_py_page *page);
+
+/* ---- time for tests ---- */
+
+/* A clock that a program sets: an ls_clock_callback that needs no GIL, since it is called under locks of the store. */
+typedef struct lsi_py_clock lsi_py_clock;
+lsi_py_clock *lsi_py_clock_new(int64_t now_us); /* NULL: no memory */
+void lsi_py_clock_set(lsi_py_clock *clock, int64_t now_us);
+int64_t lsi_py_clock_now(void *clock);
+void lsi_py_clock_free(lsi_py_clock *clock);
+
+/* END */
+
+#endif

@@ -1,0 +1,197 @@
+"""Errors: a class for each status, with the library's line; nothing fails silently; what is closed says so."""
+
+from __future__ import annotations
+
+import re
+import threading
+
+import pytest
+
+import libstream
+from libstream import Durability, Limits, Store, Stream, StreamMode
+from libstream._native import ffi, lib
+from libstream.errors import failure
+
+
+def test_every_status_has_a_class() -> None:
+    codes = [name for name in dir(lib) if name.startswith("LS_ERR_")]
+    assert len(codes) == 20
+    for name in codes:
+        error = failure(getattr(lib, name))
+        assert type(error).status == error.status == getattr(lib, name)
+        assert error.code == name and error.retryable == bool(lib.ls_status_is_retryable(error.status))
+        assert type(error).__name__ in libstream.__all__
+    parents = {1: libstream.UsageError, 2: libstream.StateError, 3: libstream.ThrottlingError,
+               4: libstream.ResourceError, 5: libstream.DamageError}
+    for name in codes:
+        assert isinstance(failure(getattr(lib, name)), parents[getattr(lib, name) // 100])
+    assert type(failure(499)) is libstream.ResourceError  # A later release's code.
+
+
+def test_python_s_own_classes_catch_them() -> None:
+    for status, kind in ((lib.LS_ERR_INVALID_ARGUMENT, ValueError), (lib.LS_ERR_NOT_FOUND, LookupError),
+                         (lib.LS_ERR_TIMEOUT, TimeoutError), (lib.LS_ERR_IO, OSError), (lib.LS_ERR_FULL, OSError),
+                         (lib.LS_ERR_NO_MEMORY, MemoryError)):
+        assert isinstance(failure(status), kind)
+
+
+def test_the_message_is_the_library_s(store: Store) -> None:
+    with pytest.raises(libstream.NotFoundError, match="nothing") as caught:
+        store.stream("nothing")
+    assert str(caught.value) == ffi.string(lib.ls_last_error_message()).decode()
+    assert caught.value.code == "LS_ERR_NOT_FOUND" and not caught.value.retryable
+    with pytest.raises(libstream.ExistsError):
+        store.create_stream("a")
+        store.create_stream("a")
+    with pytest.raises(libstream.InvalidArgumentError, match="name"):
+        store.create_stream("no blanks")
+
+
+def test_puts_refuse_what_they_must(stream: Stream) -> None:
+    with stream.producer() as producer:
+        with pytest.raises(libstream.InvalidArgumentError):
+            producer.put("", b"x")
+        with pytest.raises(libstream.InvalidArgumentError):
+            producer.put(b"\xff", b"x")
+        with pytest.raises(libstream.TooLargeError):
+            producer.put("k" * 257, b"x")
+        with pytest.raises(libstream.TooLargeError):
+            producer.put("k", b"x" * (1 << 20))
+        with pytest.raises(TypeError, match="not str"):
+            producer.put("k", "text")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="2\\*\\*128-1"):
+            producer.put("k", b"x", explicit_hash_key=1 << 128)
+        with pytest.raises(libstream.TooLargeError):
+            producer.put_many("k", [b"x"] * 65537)
+        with pytest.raises(libstream.InvalidArgumentError, match="1"):
+            producer.put_batch([("k", b"x"), ("", b"y")])
+        with pytest.raises(TypeError, match="list of"):
+            producer.put_batch([b"x"])  # type: ignore[list-item]
+        with pytest.raises(ValueError, match="1 records, but 2 keys"):
+            producer.put_batch([("k", b"x")], explicit_hash_keys=[1, 2])
+    assert list(stream.iterator()) == []
+
+
+def test_explicit_hash_keys_place_records_of_a_batch(store: Store) -> None:
+    stream = store.create_stream("two", shard_count=2)
+    with stream.producer() as producer:
+        results = producer.put_batch([("k", b"0"), ("k", b"1"), ("k", b"2")],
+                                     explicit_hash_keys=[0, (1 << 128) - 1, None], durability=Durability.SYNC)
+        assert [i.shard for i in results if i][:2] == [0, 1]
+        with pytest.raises(libstream.InvalidArgumentError):
+            producer.put_batch([("k", b"0"), ("k", b"1")], explicit_hash_keys=[0, (1 << 128) - 1], atomic=True)
+        producer.flush()
+    keys = {record.data: record.explicit_hash_key for record in stream.iterator()}
+    assert keys == {b"0": 0, b"1": (1 << 128) - 1, b"2": None}
+
+
+def test_a_part_of_a_batch_that_fails_is_told(folder: str) -> None:
+    with Store(folder + "/store", faults={"seed": 7, "partial_per_1000": 1000}) as store:
+        stream = store.create_stream("orders")
+        with stream.producer() as producer:
+            rows = [b"%d" % i for i in range(50)]
+            with pytest.raises(libstream.PartialBatchError, match=r"\d+ of 50 records were not put") as caught:
+                producer.put_many("k", rows)
+            results = caught.value.results
+            assert caught.value.retryable and 0 < results.failed <= 50
+            assert [i for i, row in enumerate(results) if row is None] == list(results.statuses)
+            silent = producer.put_many("k", rows, partial_ok=True)
+        put = [row for row, at in zip(rows, results) if at] + [row for row, at in zip(rows, silent) if at]
+        assert [record.data for record in stream.iterator()] == put
+
+
+def test_throttling_says_how_long_to_wait(store: Store) -> None:
+    stream = store.create_stream("slow", mode=StreamMode.PROVISIONED, write_records_per_second=5)
+    with stream.producer() as producer, pytest.raises(libstream.ThrottledError) as caught:
+        for _ in range(20):
+            producer.put("k", b"x")
+    assert 0 < caught.value.retry_after <= 2 and caught.value.retryable
+    stream.set_limits(Limits(write_records_per_second=7))
+    assert stream.describe().limits.write_records_per_second == 7
+
+
+def test_what_is_closed_says_so(store: Store) -> None:
+    stream = store.create_stream("orders")
+    producer, iterator = stream.producer(), stream.iterator()
+    producer.put("k", b"x")
+    stream.close()
+    stream.close()
+    for call in (lambda: producer.put("k", b"x"), lambda: producer.put_many("k", [b"x"]), producer.flush,
+                 iterator.next_batch, iterator.cancel, stream.describe):
+        with pytest.raises(libstream.WrongStateError, match=r"(producer|iterator|stream) is closed"):
+            call()
+    assert stream.closed and producer.closed and iterator.closed and not store.closed
+    assert "closed" in repr(stream)
+
+
+def test_children_that_nobody_refers_to_are_closed(store: Store) -> None:
+    def cycle() -> None:
+        stream = store.create_stream("cycle")
+        knot: dict[str, object] = {"stream": stream, "iterator": stream.iterator(), "producer": stream.producer()}
+        knot["knot"] = knot
+
+    cycle()
+    import gc
+
+    gc.collect()
+    store.delete_stream("cycle")
+    lib_refuses = store._open
+    assert lib_refuses == 0
+
+
+def test_closing_waits_for_calls_of_other_threads(folder: str) -> None:
+    store = Store(folder + "/store")
+    stream = store.create_stream("orders")
+    iterator = stream.iterator(timeout=None)
+    caught: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            iterator.next_batch(None)
+        except libstream.Error as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    while iterator._calls == 0:
+        pass
+    store.close()
+    thread.join(10)
+    assert not thread.is_alive() and isinstance(caught[0], (libstream.CancelledError, libstream.WrongStateError))
+
+
+def test_damage_names_the_place(folder: str) -> None:
+    import glob
+
+    with Store(folder + "/store") as store:
+        with store.create_stream("orders") as stream, stream.producer() as producer:
+            producer.put("k", b"needle" * 100)
+            producer.put("k", b"more")
+    path = next(p for p in glob.glob(folder + "/store/**/*.seg", recursive=True) if b"needle" in open(p, "rb").read())
+    with open(path, "r+b") as file:
+        content = file.read()
+        file.seek(content.index(b"needle"))
+        file.write(b"N")
+    with Store(folder + "/store", read_only=True) as store, pytest.raises(libstream.CorruptError, match=r"\.seg"):
+        list(store.stream("orders").iterator())
+
+
+def test_read_only_stores_say_so(folder: str) -> None:
+    with pytest.raises(libstream.NotFoundError):
+        Store(folder + "/store", create=False)
+    with Store(folder + "/store") as store:
+        store.create_stream("orders").close()
+    with Store(folder + "/store", read_only=True) as store:
+        assert list(store.streams()) == ["orders"]
+        with pytest.raises(libstream.ReadOnlyError):
+            store.stream("orders").producer()
+
+
+def test_documents_name_every_public_name() -> None:
+    for name in libstream.__all__:
+        thing = getattr(libstream, name)
+        if not isinstance(thing, int):
+            assert thing.__doc__ and not re.match(r"^\w+\(.*\)$", thing.__doc__), name
+            for part, member in vars(thing).items() if isinstance(thing, type) else ():
+                if not part.startswith("_") and (callable(member) or isinstance(member, property)):
+                    assert getattr(member, "__doc__", None), "%s.%s has no documentation" % (name, part)

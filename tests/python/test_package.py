@@ -1,0 +1,61 @@
+"""The package as it is published: examples in docstrings run, types are complete, what is optional is not imported."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import os
+import pkgutil
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import libstream
+
+FOLDER = os.path.dirname(libstream.__file__)
+MODULES = sorted("libstream." + name for _, name, _ in pkgutil.iter_modules([FOLDER]) if name != "_native")
+
+
+@pytest.mark.parametrize("name", ["libstream"] + MODULES)
+def test_examples_in_docstrings_run(name: str) -> None:
+    module = importlib.import_module(name)
+    names = dict(vars(libstream), **vars(module))
+    assert doctest.testmod(module, globs=names, optionflags=doctest.ELLIPSIS).failed == 0
+
+
+def test_there_are_examples() -> None:
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    count = sum(len(test.examples) for name in ["libstream"] + MODULES
+                for test in finder.find(importlib.import_module(name)))
+    assert count >= 20
+
+
+def mypy(*arguments: str) -> None:
+    program = shutil.which("mypy")
+    if program is None:
+        pytest.skip("mypy is not installed")
+    environment = dict(os.environ, MYPYPATH=os.path.dirname(FOLDER))
+    done = subprocess.run([program, "--strict", "--python-version", "3.9", "--no-error-summary", "--cache-dir",
+                           os.devnull, *arguments], capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_package_and_a_sample_of_uses_have_their_types() -> None:
+    assert os.path.exists(os.path.join(FOLDER, "py.typed"))
+    mypy(FOLDER, os.path.join(os.path.dirname(os.path.abspath(__file__)), "uses.py"))
+
+
+def test_types_that_are_wrong_are_noticed(tmp_path: object) -> None:
+    program = os.path.join(str(tmp_path), "wrong.py")
+    with open(program, "w", encoding="utf-8") as file:
+        file.write("import libstream\nlibstream.Store('memory:').stream('a').producer().put('k', 1)\n")
+    with pytest.raises(AssertionError, match="arg-type"):
+        mypy(program)
+
+
+def test_importing_needs_nothing_that_is_optional() -> None:
+    program = ("import sys, libstream; print(sorted({'numpy', 'pyarrow', 'boto3', 'botocore', 'pytest', 'asyncio'} & "
+               "set(sys.modules)))")
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"

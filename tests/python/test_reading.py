@@ -1,0 +1,223 @@
+"""Putting and reading: what is put comes back, from every position, as records, batches and arrays."""
+
+from __future__ import annotations
+
+import gc
+import time
+from array import array
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+import libstream
+from libstream import Position, Store, Stream
+
+
+def fill(stream: Stream, count: int) -> list[libstream.RecordId]:
+    with stream.producer() as producer:
+        return [producer.put("key-%d" % (i % 7), b"%d" % i) for i in range(count)]
+
+
+def data(iterator: libstream.Iterator) -> list[bytes]:
+    return [record.data for record in iterator]
+
+
+def test_records_have_what_was_put_and_where(stream: Stream) -> None:
+    before = time.time_ns() // 1000
+    with stream.producer() as producer:
+        ids = [producer.put("ключ", b"one"), producer.put(b"key", bytearray(b"two")),
+               producer.put("k", memoryview(b"three")), producer.put("k", b"", explicit_hash_key=(1 << 128) - 1)]
+    records = list(stream.iterator())
+    assert [r.data for r in records] == [b"one", b"two", b"three", b""]
+    assert [r.partition_key for r in records] == ["ключ", "key", "k", "k"]
+    assert [r.id for r in records] == ids
+    assert [r.explicit_hash_key for r in records] == [None, None, None, (1 << 128) - 1]
+    assert [len(r) for r in records] == [3, 3, 5, 0] and all(records)
+    assert before <= records[0].arrival_us <= time.time_ns() // 1000
+    assert records[0].arrival == datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(
+        microseconds=records[0].arrival_us)
+
+
+def test_every_kind_of_position(stream: Stream) -> None:
+    ids = fill(stream, 5)
+    arrival = [r.arrival_us for r in stream.iterator()]
+    assert data(stream.iterator(0)) == [b"0", b"1", b"2", b"3", b"4"]
+    assert data(stream.iterator(0, Position.at(ids[3].seqno))) == [b"3", b"4"]
+    assert data(stream.iterator(0, Position.after(ids[3].seqno))) == [b"4"]
+    assert data(stream.iterator(0, Position.at_time(arrival[2])))[-1] == b"4"
+    assert data(stream.iterator(position=Position.at_time(datetime.now(timezone.utc)))) == []
+    latest = stream.iterator(position="LATEST")
+    fill(stream, 1)
+    assert data(latest) == [b"0"]
+    latest.seek("TRIM_HORIZON")
+    assert len(data(latest)) == 6
+    with pytest.raises(ValueError, match="'LATEST'"):
+        stream.iterator(position="latest")
+    with pytest.raises(ValueError, match="no time zone"):
+        Position.at_time(datetime.now())
+    with pytest.raises(libstream.InvalidArgumentError):
+        stream.iterator(position=Position.at(1))  # Numbers belong to a shard.
+
+
+def test_an_iterator_goes_on_after_its_end(stream: Stream) -> None:
+    fill(stream, 3)
+    iterator = stream.iterator()
+    assert next(iterator).data == b"0"
+    assert data(iterator) == [b"1", b"2"]
+    assert data(iterator) == []
+    fill(stream, 1)
+    assert data(iterator) == [b"0"]
+
+
+def test_a_place_is_behind_a_whole_batch(stream: Stream) -> None:
+    fill(stream, 4)
+    iterator = stream.iterator(records_max=2)
+    next(iterator)
+    with pytest.raises(libstream.WrongStateError, match="1 records of the batch were not taken"):
+        iterator.place
+    next(iterator)
+    place = iterator.place
+    assert data(stream.iterator(place=place)) == [b"2", b"3"]
+
+
+def test_a_batch_is_also_arrays(stream: Stream) -> None:
+    ids = fill(stream, 20)
+    batch = stream.iterator().next_batch()
+    assert len(batch) == 20
+    assert batch.seqnos.tolist() == [i.seqno for i in ids]
+    assert batch.data_list() == [b"%d" % i for i in range(20)]
+    assert batch.key_list() == ["key-%d" % (i % 7) for i in range(20)]
+    for i in (0, 7, 19):
+        assert batch.data[batch.data_offsets[i]:batch.data_offsets[i + 1]] == b"%d" % i
+        assert batch.keys[batch.key_offsets[i]:batch.key_offsets[i + 1]] == b"key-%d" % (i % 7)
+    assert batch[-1].data == b"19" and [r.data for r in batch[3:5]] == [b"3", b"4"]
+    assert batch.arrivals_us[3] == batch[3].arrival_us
+    with pytest.raises(IndexError, match="record 20 of a batch of 20"):
+        batch[20]
+    with pytest.raises(TypeError):
+        batch.data[0] = 1  # Nobody changes what others see.
+
+
+def test_keys_that_are_not_ascii_come_as_a_list_too(stream: Stream) -> None:
+    with stream.producer() as producer:
+        producer.put_batch([("é", b"1"), ("ab", b"2"), ("\U0001f600", b"3")])
+    assert stream.iterator().next_batch().key_list() == ["é", "ab", "\U0001f600"]
+
+
+def test_views_outlive_everything(folder: str) -> None:
+    with Store(folder + "/store") as store:
+        stream = store.create_stream("orders")
+        with stream.producer() as producer:
+            producer.put_many("k", [b"%05d" % i * 20 for i in range(1000)])
+        views = [record.view for record in stream.iterator(records_max=10)]
+        seqnos = stream.iterator().next_batch().seqnos
+    store.delete_stream if store.closed else pytest.fail("the store is open")
+    gc.collect()
+    filler = [bytearray(1 << 16) for _ in range(100)]
+    assert [bytes(view[:5]) for view in views] == [b"%05d" % i for i in range(1000)]
+    assert len(seqnos.tolist()) == 1000 and len(filler) == 100
+
+
+def test_lists_and_buffers_put_the_same(stream: Stream) -> None:
+    rows = [b"alpha", b"", b"gamma" * 10]
+    joined, offsets = b"".join(rows), array("q", [0, 5, 5, 55])
+    with stream.producer() as producer:
+        results = [
+            producer.put_batch([("k", row) for row in rows]),
+            producer.put_batch(iter([(b"k", row) for row in rows])),
+            producer.put_batch([("k" if i else b"k", row) for i, row in enumerate(rows)]),
+            producer.put_many("k", rows),
+            producer.put_many("k", [memoryview(row) for row in rows]),
+            producer.put_buffer("k", joined, offsets),
+            producer.put_buffer("k", joined, array("i", offsets)),
+            producer.put_buffer(["k"] * 3, joined, offsets),
+            producer.put_buffer(b"kkk", joined, offsets, key_offsets=array("i", [0, 1, 2, 3])),
+        ]
+        assert producer.put_batch([]).failed == 0 and producer.put_many("k", []).failed == 0
+    assert all(len(result) == 3 and result.failed == 0 and not result.statuses for result in results)
+    records = list(stream.iterator())
+    assert [r.data for r in records] == rows * len(results)
+    assert {r.partition_key for r in records} == {"k"}
+    assert [i for result in results for i in result] == [r.id for r in records]
+
+
+def test_rows_of_an_array_are_records(stream: Stream) -> None:
+    numpy = pytest.importorskip("numpy")
+    table = numpy.arange(12, dtype="<u2").reshape(3, 4)
+    points = numpy.zeros(2, dtype=[("x", "<f8"), ("y", "<i4")])
+    with stream.producer() as producer:
+        assert len(producer.put_buffer("k", table)) == 3
+        assert len(producer.put_buffer("k", points)) == 2
+        assert len(producer.put_buffer("k", numpy.array([b"ab", b"cd"]))) == 2
+        with pytest.raises(ValueError, match="not contiguous"):
+            producer.put_buffer("k", table[:, ::2])
+        with pytest.raises(TypeError, match="where records begin"):
+            producer.put_buffer("k", b"abc")
+    batch = stream.iterator().next_batch()
+    assert batch[1].data == table[1].tobytes() and batch[3].data == points[0].tobytes() and batch[5].data == b"ab"
+    seqnos = numpy.asarray(batch.seqnos)
+    assert seqnos.dtype == numpy.int64 and not seqnos.flags.owndata
+    assert numpy.frombuffer(batch.data, dtype="<u2", count=12).reshape(3, 4).tolist() == table.tolist()
+
+
+def test_arrow_arrays_go_both_ways(stream: Stream) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    with stream.producer() as producer:
+        producer.put_buffer(arrow.array(["a", "b", "c"])[1:], arrow.array([b"0", b"11", b"222"])[1:])
+        producer.put_buffer("k", arrow.array([b"x"], type=arrow.large_binary()))
+        with pytest.raises(ValueError, match="1 nulls"):
+            producer.put_buffer("k", arrow.array([b"x", None]))
+        with pytest.raises(TypeError, match="int64"):
+            producer.put_buffer("k", arrow.array([1]))
+    table = stream.iterator().next_batch().to_arrow()
+    assert table.column("data").to_pylist() == [b"11", b"222", b"x"]
+    assert table.column("partition_key").to_pylist() == ["b", "c", "k"]
+    assert table.column("seqno").to_pylist() == [r.seqno for r in stream.iterator()]
+
+
+def test_offsets_that_leave_the_buffer_are_refused(stream: Stream) -> None:
+    with stream.producer() as producer:
+        for offsets in ([0, 4], [2, 1], [-1, 2], [0, 2, 1], [0, 1 << 40]):
+            with pytest.raises(libstream.InvalidArgumentError, match="offsets leave the buffer, or go back"):
+                producer.put_buffer("k", b"abc", array("q", offsets))
+        with pytest.raises(TypeError, match="int32 or int64"):
+            producer.put_buffer("k", b"abc", array("h", [0, 3]))
+        with pytest.raises(ValueError, match="one more than the records"):
+            producer.put_buffer("k", b"abc", array("q"))
+        with pytest.raises(ValueError, match="1 records, but 2 keys"):
+            producer.put_buffer(["a", "b"], b"abc", array("q", [0, 3]))
+    assert list(stream.iterator()) == []
+
+
+def test_the_end_of_a_shard_names_its_children(store: Store) -> None:
+    stream = store.create_stream("split")
+    fill(stream, 3)
+    assert stream.split(0) == (1, 2)
+    iterator = stream.iterator(0, timeout=None)  # It ends all the same: nothing will ever follow.
+    assert len(data(iterator)) == 3
+    last = stream.iterator(0).next_batch()
+    assert last.is_shard_end and last.children == (1, 2) and len(last) == 3
+    fill(stream, 20)
+    assert len(data(stream.iterator())) == 23
+    assert stream.merge(1, 2) == 3
+    stream.update_shard_count(4)
+    assert len(stream.describe().open_shards) == 4
+
+
+def test_a_million_records_leave_no_memory_behind(store: Store) -> None:
+    """Resident size is flat: measured over 300,000 records after as many."""
+    def resident() -> int:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * 4096
+
+    stream = store.create_stream("much")
+    with stream.producer() as producer:
+        for _ in range(10):
+            producer.put_many("k", [b"x" * 20] * 10000)
+    sizes = []
+    for _ in range(2):
+        for _ in range(3):
+            assert sum(len(record.view) + len(record.partition_key) for record in stream.iterator()) == 21 * 100000
+        gc.collect()
+        sizes.append(resident())
+    assert sizes[1] - sizes[0] < 4 << 20

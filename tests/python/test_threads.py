@@ -1,0 +1,230 @@
+"""Threads, signals and processes: C that waits holds nobody up, Ctrl+C ends it, a fork child is told to open anew."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Callable
+
+import pytest
+
+import libstream
+from libstream import Store, Stream
+
+WAITER = """
+import sys, time
+from libstream import *
+store = Store(sys.argv[1])
+stream = store.stream("orders")
+wait = %s
+print("ready", flush=True)
+try:
+    wait()
+except KeyboardInterrupt:
+    print(time.monotonic())
+"""
+
+
+@pytest.mark.parametrize("wait", ["lambda: stream.iterator(timeout=None).next_batch(None)",
+                                  "lambda: list(stream.iterator(0, 'LATEST', timeout=None))",
+                                  "lambda: list(stream.iterator(timeout=3600))"])
+def test_control_c_ends_any_wait(folder: str, wait: str) -> None:
+    with Store(folder + "/store") as store:
+        store.create_stream("orders")
+    with subprocess.Popen([sys.executable, "-c", WAITER % wait, folder + "/store"], stdout=subprocess.PIPE,
+                          text=True) as child:
+        assert child.stdout and child.stdout.readline() == "ready\n"
+        time.sleep(0.15)
+        sent = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        took = float(child.communicate(timeout=20)[0]) - sent
+    assert took < 1  # 0.1 is promised; the machine may be busy.
+
+
+def test_a_wait_lets_other_threads_run(stream: Stream) -> None:
+    got: list[bytes] = []
+    thread = threading.Thread(target=lambda: got.extend(r.data for r in stream.iterator().next_batch(30)))
+    thread.start()
+    time.sleep(0.05)
+    with stream.producer() as producer:
+        producer.put("k", b"x")
+    thread.join(20)
+    assert got == [b"x"]
+
+
+def test_threads_share_a_producer_and_an_iterator(stream: Stream) -> None:
+    producer, iterator = stream.producer(), stream.iterator(timeout=None, records_max=3)
+    got: list[bytes] = []
+
+    def put(who: int) -> None:
+        for i in range(300):
+            producer.put("k", b"%d-%d" % (who, i))
+            if i % 50 == 0:
+                producer.put_many("k", [b"batch"] * 3)
+
+    def take() -> None:
+        while len(got) < 4 * (300 + 18):
+            got.extend(iterator.next_batch(0.2).data_list())
+
+    threads = [threading.Thread(target=put, args=(who,)) for who in range(4)]
+    threads += [threading.Thread(target=take) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(got) == sorted([b"%d-%d" % (w, i) for w in range(4) for i in range(300)] + [b"batch"] * 72)
+    records = [record.data for record in stream.iterator()]
+    for who in range(4):
+        mine = [data for data in records if data.startswith(b"%d-" % who)]
+        assert mine == [b"%d-%d" % (who, i) for i in range(300)]  # The order of each thread's puts.
+
+
+def test_a_producer_that_is_closed_meanwhile_harms_nobody(store: Store) -> None:
+    stream = store.create_stream("orders")
+    for _ in range(20):
+        producer = stream.producer()
+        told: list[str] = []
+
+        def put(producer: libstream.Producer = producer, told: list[str] = told) -> None:
+            try:
+                while True:
+                    producer.put("k", b"x")
+            except libstream.WrongStateError as error:
+                told.append(str(error))
+
+        threads = [threading.Thread(target=put) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.002)
+        producer.close()
+        for thread in threads:
+            thread.join(10)
+        assert told == ["producer is closed"] * 2
+
+
+def test_cancel_ends_the_wait_of_another_thread(stream: Stream) -> None:
+    iterator = stream.iterator()
+    threading.Timer(0.05, iterator.cancel).start()
+    with pytest.raises(libstream.CancelledError, match="was cancelled"):
+        iterator.next_batch(None)
+    assert len(iterator.next_batch(0)) == 0  # One cancel ends one wait.
+
+
+def test_a_signal_whose_handler_returns_ends_no_wait(stream: Stream) -> None:
+    came: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: came.append(number))
+    try:
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        assert len(stream.iterator().next_batch(0.3)) == 0
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert came == [signal.SIGUSR1]
+
+
+def test_a_descriptor_is_readable_when_there_is_something(stream: Stream) -> None:
+    iterator = stream.iterator()
+    assert len(iterator.next_batch()) == 0
+    fd = iterator.fileno()
+    assert select.select([fd], [], [], 0.05)[0] == []
+    with stream.producer() as producer:
+        producer.put("k", b"x")
+    assert select.select([iterator], [], [], 20)[0] == [iterator]
+    assert iterator.next_batch().data_list() == [b"x"]
+
+
+def in_child(work: Callable[[], None]) -> str:
+    """What a fork child found wrong, "" if nothing."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os.write(write, b"")
+        except BaseException as error:
+            os.write(write, repr(error).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read().decode()
+    assert os.waitpid(pid, 0)[1] == 0
+    return said
+
+
+def test_a_fork_child_is_refused_and_can_open_anew(folder: str) -> None:
+    with Store(folder + "/store") as store:
+        stream = store.create_stream("orders")
+        producer, iterator = stream.producer(), stream.iterator()
+        producer.put("k", b"parent")
+
+        def child() -> None:
+            calls: list[Callable[[], Any]] = [
+                lambda: producer.put("k", b"child"), lambda: producer.put_many("k", [b"child"]), producer.flush,
+                iterator.next_batch, stream.describe, store.sync]
+            for call in calls:
+                with pytest.raises(libstream.WrongStateError):
+                    call()
+            producer.close()
+            store.close()
+            with Store(folder + "/store") as own, own.stream("orders").producer() as mine:
+                mine.put("k", b"child")
+
+        assert in_child(child) == ""
+        producer.put("k", b"parent again")
+        assert [r.data for r in iterator] == [b"parent", b"child", b"parent again"]
+
+
+def test_a_fork_child_takes_no_lock_of_a_thread_that_is_gone(folder: str) -> None:
+    """A thread puts all the time: sooner or later a fork comes while it has the producer's lock."""
+    with Store(folder + "/store", durability=libstream.Durability.KERNEL) as store:
+        stream = store.create_stream("orders")
+        producer, stop = stream.producer(), threading.Event()
+
+        def put() -> None:
+            while not stop.is_set():
+                producer.put_many("k", [b"x"] * 100)
+
+        def child() -> None:
+            with pytest.raises(libstream.WrongStateError):
+                producer.put("k", b"child")
+            producer.close()
+            store.close()
+
+        thread = threading.Thread(target=put)
+        thread.start()
+        try:
+            assert [in_child(child) for _ in range(20)] == [""] * 20
+        finally:
+            stop.set()
+            thread.join()
+
+
+def put_ten(location: str, who: int) -> int:
+    with Store(location) as store, store.stream("orders").producer() as producer:
+        return len(producer.put_many("key-%d" % who, [b"%d" % i for i in range(10)]))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes_share_a_store(folder: str, method: str) -> None:
+    location = folder + "/store"
+    with Store(location) as store:
+        stream = store.create_stream("orders")
+        with multiprocessing.get_context(method).Pool(2) as pool:
+            assert pool.starmap(put_ten, [(location, who) for who in range(4)]) == [10] * 4
+        records = list(stream.iterator())
+    for who in range(4):
+        assert [r.data for r in records if r.partition_key == "key-%d" % who] == [b"%d" % i for i in range(10)]
+
+
+def test_a_store_that_is_open_at_the_end_is_closed(folder: str) -> None:
+    program = ("import sys; from libstream import *; s = Store(sys.argv[1], durability=Durability.KERNEL);"
+               "t = s.create_stream('orders'); i = t.iterator(); t.producer().put('k', b'x')")
+    done = subprocess.run([sys.executable, "-X", "dev", "-c", program, folder + "/store"], capture_output=True,
+                          text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

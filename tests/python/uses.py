@@ -1,0 +1,35 @@
+"""A sample of uses, for mypy --strict: not run."""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+from libstream import Batch, Durability, Error, Position, Record, RecordId, Store, Stream, ThrottledError
+
+
+def put(stream: Stream) -> List[RecordId]:
+    with stream.producer() as producer:
+        first: RecordId = producer.put("key", b"data", durability=Durability.SYNC)
+        results = producer.put_batch([("key", b"a"), (b"key", bytearray(b"b"))], partial_ok=True)
+        rest: List[Optional[RecordId]] = list(results)
+        return [first] + [at for at in rest if at is not None]
+
+
+def read(stream: Stream) -> int:
+    size = 0
+    for record in stream.iterator(0, Position.after(17), timeout=None):
+        size += len(record.view) + len(record.partition_key)
+    batch: Batch = stream.iterator().next_batch(1.5)
+    first: Record = batch[0]
+    several: List[Record] = batch[1:]
+    return size + len(first.data) + len(several) + batch.seqnos[0]
+
+
+def main() -> float:
+    with Store("memory:", clock=None) as store:
+        try:
+            return float(read(store.create_stream("orders", shard_count=2, write_records_per_second=5)))
+        except ThrottledError as error:
+            return error.retry_after
+        except Error as error:
+            return float(error.status)
