@@ -96,6 +96,28 @@ ls_status lsi_crypto_random(void *out, size_t size)
     return LS_OK;
 }
 
+ls_status lsi_sha256(const void *bytes, size_t size, unsigned char out[LSI_SHA256_BYTES])
+{
+    if (EVP_Digest(bytes, size, out, NULL, EVP_sha256(), NULL) != 1)
+        return failed("give SHA-256");
+    return LS_OK;
+}
+
+ls_status lsi_hmac_sha256(const void *key, size_t key_bytes, const void *bytes, size_t size,
+                          unsigned char out[LSI_SHA256_BYTES])
+{
+    unsigned char made[LSI_SHA256_BYTES];
+    size_t made_bytes = 0;
+
+    if (EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, key_bytes, bytes, size, made, sizeof made, &made_bytes) ==
+            NULL ||
+        made_bytes != sizeof made)
+        return failed("give HMAC-SHA-256");
+    memcpy(out, made, sizeof made);
+    lsi_wipe(made, sizeof made);
+    return LS_OK;
+}
+
 static ls_status hkdf(const lsi_key *from, const void *salt, size_t salt_bytes, const void *info, size_t info_bytes,
                       void *out, size_t out_bytes)
 {
@@ -244,6 +266,25 @@ ls_status lsi_crypto_random(void *out, size_t size)
 {
     (void)out;
     (void)size;
+    return not_built();
+}
+
+ls_status lsi_sha256(const void *bytes, size_t size, unsigned char out[LSI_SHA256_BYTES])
+{
+    (void)bytes;
+    (void)size;
+    (void)out;
+    return not_built();
+}
+
+ls_status lsi_hmac_sha256(const void *key, size_t key_bytes, const void *bytes, size_t size,
+                          unsigned char out[LSI_SHA256_BYTES])
+{
+    (void)key;
+    (void)key_bytes;
+    (void)bytes;
+    (void)size;
+    (void)out;
     return not_built();
 }
 

@@ -1,5 +1,5 @@
-/* Encryption: AES-256-GCM, HKDF-SHA-256, random numbers for secrets, and memory that keys live in. Alone in naming
- * libcrypto; where that was not built in, everything is there and answers LS_ERR_UNSUPPORTED.
+/* Encryption: AES-256-GCM, HKDF-SHA-256, SHA-256, random numbers for secrets, and memory that keys live in. Alone in
+ * naming libcrypto; where that was not built in, everything is there and answers LS_ERR_UNSUPPORTED.
  *
  * KEYS are bytes in a page of their own, which is in no core dump, is zeros in every fork child, and is wiped before it
  * is given back (X5). They leave it only into libcrypto, for the moment of one call: a context is kept without a
@@ -24,6 +24,15 @@ bool lsi_crypto_is_built(void);
 ls_status lsi_crypto_random(void *out, size_t size);
 /* Zeros that the compiler does not leave out. */
 void lsi_wipe(void *bytes, size_t size);
+
+/* ---- digests ---- */
+
+#define LSI_SHA256_BYTES 32u
+
+ls_status lsi_sha256(const void *bytes, size_t size, unsigned char out[LSI_SHA256_BYTES]);
+/* `out` may be where `key` is. The key is plain memory: it is the caller's to keep and to wipe. */
+ls_status lsi_hmac_sha256(const void *key, size_t key_bytes, const void *bytes, size_t size,
+                          unsigned char out[LSI_SHA256_BYTES]);
 
 /* ---- keys ---- */
 
