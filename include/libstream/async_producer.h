@@ -18,7 +18,7 @@
  * threads, it is before it. A record that was given up is left out; those behind it go on. Between keys there is no
  * order.
  *
- * MEMORY. Records take `buffered_bytes_max` at most, with 48 bytes for each beside its key and data, and chunks of
+ * MEMORY. Records take `buffered_bytes_max` at most, with 56 bytes for each beside its key and data, and chunks of
  * 128 KiB are freed whole; so what a shard that refuses its records keeps is more than they are. Beside that there are
  * 64 bytes for each record of the largest batch, and 72 for each outcome that is kept.
  *

@@ -43,6 +43,9 @@ typedef struct lsi_async_chunk {
 
 typedef struct lsi_async_record {
     struct lsi_async_record *next;
+    /* In a lane: one that comes some records later, or did once. To be fetched into the processor's cache meanwhile, and
+     * never to be looked at: it may be gone. */
+    const void *ahead;
     lsi_async_chunk *chunk;
     void *tag;
     uint64_t ticket;
@@ -52,7 +55,7 @@ typedef struct lsi_async_record {
     uint32_t has_hash : 1; /* behind the record: an explicit hash key, the key, the data */
     uint32_t attempts : 19;
 } lsi_async_record;
-_Static_assert(sizeof(lsi_async_record) == 48, "as async_producer.h says");
+_Static_assert(sizeof(lsi_async_record) == 56, "as async_producer.h says");
 #define LSI_ASYNC_ATTEMPTS_MAX ((1u << 19) - 1u)
 
 typedef struct lsi_async_list {
@@ -83,8 +86,12 @@ void lsi_async_room_shrink(lsi_async_room *room);
 
 /* ---- lanes.c ---- */
 
+#define LSI_ASYNC_AHEAD 8u /* records: to fetch one takes as long as to work on so many; a power of two */
+
 typedef struct lsi_async_lane {
     lsi_async_list records;
+    lsi_async_record *recent[LSI_ASYNC_AHEAD]; /* the last ones that came, from `recent_at` on */
+    uint32_t recent_at;
     uint64_t bytes; /* of keys and data */
     uint32_t count;
     uint32_t failures;     /* tries in a row that stored nothing */
@@ -175,6 +182,15 @@ static inline ls_put_entry lsi_async_record_entry(const lsi_async_record *record
     return (ls_put_entry){{key, record->key_bytes}, {key + record->key_bytes, record->data_bytes}, hash};
 }
 
+/* The record that an entry was made of. */
+static inline lsi_async_record *lsi_async_record_of(const ls_put_entry *entry)
+{
+    const unsigned char *at = entry->explicit_hash_key != NULL ? (const unsigned char *)entry->explicit_hash_key
+                                                               : entry->partition_key.data;
+
+    return (lsi_async_record *)((uintptr_t)at - sizeof(lsi_async_record));
+}
+
 /* Puts what arrived into lanes, and what is in lanes into others when the stream has other shards now. What there is no
  * memory to sort stays in `arrivals` for a while. */
 void lsi_async_lanes_sort(lsi_async *async, int64_t now_us);
@@ -187,8 +203,10 @@ int64_t lsi_async_lane_send_at(const lsi_async *async, const lsi_async_lane *lan
 int64_t lsi_async_lanes_due(const lsi_async *async, uint32_t *wake_records, uint64_t *wake_bytes);
 /* The lowest ticket that is not settled, of those that left the inbox. */
 uint64_t lsi_async_lanes_oldest(const lsi_async *async);
-/* The lane's first record, which leaves it. */
-lsi_async_record *lsi_async_lane_pop(lsi_async_lane *lane);
+/* The lane's first `count` records, of so many bytes, leave it; `last` is the last of them. */
+void lsi_async_lane_pop(lsi_async_lane *lane, const lsi_async_record *last, uint32_t count, uint64_t bytes);
+/* Gives up the lane's first record. */
+void lsi_async_lane_drop(lsi_async *async, lsi_async_lane *lane, uint32_t shard, ls_status st);
 /* A try stored nothing of the lane, or not all: it said `st`. */
 void lsi_async_lane_pause(const lsi_async *async, lsi_async_lane *lane, ls_status st, int64_t now_us);
 

@@ -17,18 +17,20 @@ static void lane_add(lsi_async_lane *lane, lsi_async_record *record)
 {
     assert(lane->records.first == NULL || lane->records.last->ticket < record->ticket); /* A1 */
     lsi_async_list_add(&lane->records, record);
+    if (lane->count >= LSI_ASYNC_AHEAD) /* Then the one that came so many before is still there. */
+        lane->recent[lane->recent_at]->ahead = record;
+    lane->recent[lane->recent_at] = record;
+    lane->recent_at = (lane->recent_at + 1) % LSI_ASYNC_AHEAD;
     lane->count++;
     lane->bytes += lsi_async_record_bytes(record);
 }
 
-lsi_async_record *lsi_async_lane_pop(lsi_async_lane *lane)
+void lsi_async_lane_pop(lsi_async_lane *lane, const lsi_async_record *last, uint32_t count, uint64_t bytes)
 {
-    lsi_async_record *record = lane->records.first;
-
-    lane->records.first = record->next;
-    lane->count--;
-    lane->bytes -= lsi_async_record_bytes(record);
-    return record;
+    assert(count <= lane->count && bytes <= lane->bytes);
+    lane->records.first = last->next;
+    lane->count -= count;
+    lane->bytes -= bytes;
 }
 
 /* ---- sorting ---- */
@@ -247,6 +249,14 @@ static ls_status why_dropped(const lsi_async *async, const lsi_async_record *rec
     return LS_OK;
 }
 
+void lsi_async_lane_drop(lsi_async *async, lsi_async_lane *lane, uint32_t shard, ls_status st)
+{
+    lsi_async_record *first = lane->records.first;
+
+    lsi_async_lane_pop(lane, first, 1, lsi_async_record_bytes(first));
+    lsi_async_settle(async, first, shard, LS_SEQNO_NONE, st);
+}
+
 /* Older ones, by ticket and by time, are in front. */
 static void drop_of_lane(lsi_async *async, lsi_async_lane *lane, uint32_t shard, uint64_t cancel_until, int64_t now_us)
 {
@@ -255,7 +265,7 @@ static void drop_of_lane(lsi_async *async, lsi_async_lane *lane, uint32_t shard,
 
         if (st == LS_OK)
             return;
-        lsi_async_settle(async, lsi_async_lane_pop(lane), shard, LS_SEQNO_NONE, st);
+        lsi_async_lane_drop(async, lane, shard, st);
     }
 }
 

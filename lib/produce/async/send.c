@@ -57,7 +57,7 @@ static bool is_too_large(const lsi_async *async, const lsi_async_record *record)
 static void refuse_too_large(lsi_async *async, lsi_async_lane *lane, uint32_t shard)
 {
     while (lane->count > 0 && is_too_large(async, lane->records.first))
-        lsi_async_settle(async, lsi_async_lane_pop(lane), shard, LS_SEQNO_NONE, LS_ERR_TOO_LARGE);
+        lsi_async_lane_drop(async, lane, shard, LS_ERR_TOO_LARGE);
 }
 
 static void add_lane(sending *of, uint32_t shard)
@@ -73,6 +73,7 @@ static void add_lane(sending *of, uint32_t shard)
     records_max = records_max < settings->batch_records_max ? records_max : settings->batch_records_max;
     records_max = make_room(of, records_max < lane->count ? records_max : lane->count);
     for (const lsi_async_record *record = lane->records.first; part.count < records_max; record = record->next) {
+        __builtin_prefetch(record->ahead);
         bytes += lsi_async_record_bytes(record);
         if ((part.count > 0 && bytes > settings->batch_bytes_max) || of->bytes + bytes > LSI_BATCH_BYTES_MAX ||
             is_too_large(async, record))
@@ -168,30 +169,48 @@ static bool may_try_again(ls_status st)
     }
 }
 
-static void settle(sending *of, uint32_t shard, uint32_t count, ls_seqno first_seqno, ls_status st)
+static void count_attempt(lsi_async_record *record)
 {
-    lsi_async_lane *lane = &of->async->lanes[shard];
-
-    for (uint32_t i = 0; i < count; i++)
-        lsi_async_settle(of->async, lsi_async_lane_pop(lane), shard, st == LS_OK ? first_seqno + i : LS_SEQNO_NONE, st);
+    if (record->attempts < LSI_ASYNC_ATTEMPTS_MAX)
+        record->attempts = (record->attempts + 1u) & LSI_ASYNC_ATTEMPTS_MAX; /* The mask is for the compiler. */
 }
 
-/* So many in front of the lane, told `st`, of which nothing was written. True: the first of them stays. */
-static bool settle_or_keep(sending *of, uint32_t shard, uint32_t count, ls_status st)
+/* The next `count` records of a part, in front of its lane, have their outcome; `*at` goes past them. */
+static void settle(sending *of, const lsi_put_part *part, uint32_t *at, uint32_t count, ls_status st)
 {
-    lsi_async_lane *lane = &of->async->lanes[shard];
+    const ls_put_entry *entries = of->async->entries + part->begin + *at;
+    lsi_async_record *record = NULL;
+    uint64_t bytes = 0;
 
-    if (count == 0)
-        return false;
-    if (!may_try_again(st)) {
-        settle(of, shard, count, LS_SEQNO_NONE, st);
-        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        record = lsi_async_record_of(&entries[i]);
+        if (i + LSI_ASYNC_AHEAD < count)
+            __builtin_prefetch(lsi_async_record_of(&entries[i + LSI_ASYNC_AHEAD]));
+        bytes += entries[i].partition_key.size + entries[i].data.size;
+        count_attempt(record);
+        lsi_async_settle(of->async, record, part->shard, st == LS_OK ? part->first_seqno + *at + i : LS_SEQNO_NONE, st);
     }
+    if (count > 0)
+        lsi_async_lane_pop(&of->async->lanes[part->shard], record, count, bytes);
+    *at += count;
+}
+
+/* The next `count` were told `st`, and nothing of them was written: true if they stay in the lane, but for those in
+ * front that were tried as often as they are. */
+static bool settle_or_keep(sending *of, const lsi_put_part *part, uint32_t *at, uint32_t count, ls_status st)
+{
+    const ls_put_entry *entries = of->async->entries + part->begin;
+    uint32_t given_up = 0;
+
+    if (!may_try_again(st))
+        given_up = count;
     /* Whoever stands further in front was tried more often. */
-    while (count > 0 && lane->records.first->attempts > of->async->settings.retries_max) {
-        settle(of, shard, 1, LS_SEQNO_NONE, st);
-        count--;
-    }
+    while (given_up < count && lsi_async_record_of(&entries[*at + given_up])->attempts >= of->async->settings.retries_max)
+        given_up++;
+    settle(of, part, at, given_up, st);
+    count -= given_up;
+    for (uint32_t i = 0; i < count; i++)
+        count_attempt(lsi_async_record_of(&entries[*at + i]));
     return count > 0;
 }
 
@@ -199,24 +218,19 @@ static void finish_part(sending *of, const lsi_put_part *part)
 {
     lsi_async_lane *lane = &of->async->lanes[part->shard];
     uint32_t tried = part->count - part->refused; /* handed to the log */
-    lsi_async_record *record = lane->records.first;
+    uint32_t at = 0;
 
     if (part->moved) { /* Nothing was written, and that is nobody's failure. */
         lane->not_before_us = of->now_us + LOOK_AGAIN_US;
         return;
     }
-    for (uint32_t i = 0; i < part->count; i++, record = record->next)
-        if (record->attempts < LSI_ASYNC_ATTEMPTS_MAX)
-            record->attempts = (record->attempts + 1u) & LSI_ASYNC_ATTEMPTS_MAX; /* The mask is for the compiler. */
     lane->not_before_us = 0;
     lane->failures = part->accepted > 0 ? 0 : lane->failures;
-    settle(of, part->shard, part->accepted, part->first_seqno, LS_OK);
-    settle(of, part->shard, lane->appended - part->accepted, LS_SEQNO_NONE, LS_ERR_IO); /* N1: not synced */
-    if (settle_or_keep(of, part->shard, tried - lane->appended, lane->append_status)) {
-        lsi_async_lane_pause(of->async, lane, lane->append_status, of->now_us); /* N2: the refused stay, too */
-        return;
-    }
-    if (settle_or_keep(of, part->shard, part->refused, part->refused_status))
+    settle(of, part, &at, part->accepted, LS_OK);
+    settle(of, part, &at, lane->appended - part->accepted, LS_ERR_IO); /* N1: not synced */
+    if (settle_or_keep(of, part, &at, tried - lane->appended, lane->append_status))
+        lsi_async_lane_pause(of->async, lane, lane->append_status, of->now_us); /* N2: so the refused stay, too */
+    else if (settle_or_keep(of, part, &at, part->refused, part->refused_status))
         lsi_async_lane_pause(of->async, lane, part->refused_status, of->now_us);
 }
 
