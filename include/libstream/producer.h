@@ -5,6 +5,32 @@
  * A producer handle holds the buffers of one thread at a time; any number of handles, threads and processes may put to
  * one stream. Per shard there is one order: if one put returned before another was called, in whatever process, it is
  * before it.
+ *
+ * NUMBERED PUTS. A put whose outcome is unknown (LS_ERR_IO, a killed process, a loss of power) can only be tried again
+ * if nobody minds a record that is there twice, unless it carries a *producer id* and a *number*: of one producer each
+ * number goes into the stream once. A put that repeats a number writes nothing and returns what the first one returned.
+ *
+ *     options.producer = my_id;              drawn at random once, and kept wherever the producer's work is kept
+ *     options.number = line_of_the_input;    rises; what it is tells nobody anything
+ *     do
+ *         st = ls_producer_put(producer, key, data, &options, &id);
+ *     while (st == LS_ERR_IO or so);
+ *
+ * It holds for repeats by any process and at any time: after a crash, after the store was closed and opened again, and
+ * in the children of a shard that was split or merged meanwhile. A repeat has the same partition key (or explicit hash
+ * key) as the first: it is looked for where that leads; its data is not compared. It is as durable as it asks, waits
+ * for that if need be, and costs nothing of a provisioned stream's limits.
+ *
+ * Numbers of a producer rise, with or without gaps, in the order in which it puts. A number below the last one is
+ * written all the same when it surely was not before; so records that failed may be put again behind others.
+ *
+ * A shard remembers, of each of the LS_PRODUCERS_MAX producers that put to it last, the last LS_PRODUCER_PUTS_MAX puts
+ * and batches; those whose numbers and sequence numbers both go on where the one before ended count as one. A number
+ * that is older than what is remembered of its producer is LS_ERR_EXPIRED, and nothing is written. A producer that was
+ * forgotten, since LS_PRODUCERS_MAX others put to the shard after it, is a new one: its repeats are written. So at most
+ * so many should be at work on a shard between a put and its last repeat. Trimming forgets no number.
+ *
+ * Ids and numbers are not encrypted, in encrypted streams neither; nobody can change them there unnoticed.
  */
 #ifndef LIBSTREAM_PRODUCER_H
 #define LIBSTREAM_PRODUCER_H
@@ -46,6 +72,16 @@ LS_API ls_status ls_producer_close(ls_producer *producer);
 /** `ls_put_options.flags`, batches only: all records or none, in one shard. */
 #define LS_PUT_ATOMIC UINT32_C(1)
 
+/** Who puts, of numbered puts: 128 bits, of which no two producers have the same. Zero: nobody. */
+typedef struct ls_producer_id {
+    uint64_t high;
+    uint64_t low;
+} ls_producer_id;
+
+#define LS_NUMBER_MAX (UINT64_MAX >> 1)    /**< Numbers of a producer: 1 to this. */
+#define LS_PRODUCERS_MAX UINT32_C(10000)   /**< So many producers a shard remembers, the least recent go first; */
+#define LS_PRODUCER_PUTS_MAX UINT32_C(8)   /**< and so many puts and batches of each. */
+
 /** Options of one put. Zero means the default everywhere. */
 typedef struct ls_put_options {
     uint32_t size;                        /**< Set by the INIT macro. */
@@ -53,8 +89,11 @@ typedef struct ls_put_options {
     uint32_t flags;                       /**< LS_PUT_ bits. */
     uint32_t reserved;                    /**< 0 */
     const ls_hash_key *explicit_hash_key; /**< ls_producer_put only. Borrowed until return. NULL: MD5 of the key. */
+    ls_producer_id producer;              /**< Not zero: the put is numbered (see the head of this file). */
+    uint64_t number;                      /**< Of its first record; in a batch those after it follow by one. */
+    const uint64_t *numbers; /**< Batches: of each record, rising; `number` is 0. Borrowed until return. NULL: none. */
 } ls_put_options;
-#define LS_PUT_OPTIONS_INIT {(uint32_t)sizeof(ls_put_options), 0, 0, 0, NULL}
+#define LS_PUT_OPTIONS_INIT {(uint32_t)sizeof(ls_put_options), 0, 0, 0, NULL, {0, 0}, 0, NULL}
 
 /**
  * Append one record to the stream.
@@ -81,6 +120,9 @@ typedef struct ls_put_options {
  * @retval LS_ERR_NO_MEMORY         No memory, or no descriptor is left to the process. Nothing was written.
  * @retval LS_ERR_STATE             A fork child called it, or the shard's sequence numbers are used up. Nothing was
  *                                  written.
+ * @retval LS_ERR_EXPIRED           The number is older than what is remembered of its producer: whether a record has it
+ *                                  is not known. Nothing was written.
+ * @retval LS_ERR_UNSUPPORTED       The put is numbered, and the store's engine cannot do that. Nothing was written.
  * @retval LS_ERR_IO                The outcome is unknown: readers may or may not see the record, once. Where a sync
  *                                  failed the shard refuses puts from now on, in every process (ls_stream_reset_shard).
  *
@@ -118,6 +160,11 @@ typedef struct ls_put_result {
  * 4 KiB, and what they take in the frame 16 MiB less 48 bytes: each record 8 bytes more than its key and data, 24 with
  * an explicit hash key, rounded up to 8.
  *
+ * Numbered, keys and data are at most 16 MiB less 4 KiB as well, and what goes to one shard is written as one frame. It
+ * takes 32 bytes more, and where its numbers do not follow each other by one, those of one shard, one to ten more for
+ * each record. Records that were put before have the results that they had then, also where others of the call are new.
+ * With LS_PUT_ATOMIC either all of them were put before or none was.
+ *
  * @param entries  Borrowed until return, with all they point to.
  * @param count    0 does nothing and is LS_OK.
  * @param options  Borrowed until return. NULL: all defaults.
@@ -127,8 +174,10 @@ typedef struct ls_put_result {
  *
  * @retval LS_OK                    Every record has its result.
  * @retval LS_ERR_INVALID_ARGUMENT  A record (its index is in the message) or an option breaks its rule; with
- *                                  LS_PUT_ATOMIC also: the records belong to several shards. Nothing was written.
+ *                                  LS_PUT_ATOMIC also: the records belong to several shards, or some of their numbers
+ *                                  were put before and others were not. Nothing was written.
  * @retval LS_ERR_TOO_LARGE         A record or the batch is over its limit. Nothing was written.
+ * @retval LS_ERR_UNSUPPORTED       The batch is numbered, and the store's engine cannot do that. Nothing was written.
  * @retval LS_ERR_NO_MEMORY         Nothing was written.
  * @retval LS_ERR_BUSY, LS_ERR_NOT_FOUND, LS_ERR_IO  The producer's first call could not learn the stream's shards.
  *                                  Nothing was written.
@@ -147,6 +196,14 @@ LS_API ls_status ls_producer_put_batch(ls_producer *producer, const ls_put_entry
  * Threads: any thread, one at a time for one producer. Blocks on disk, and up to `busy_timeout_ms`. Since 0.1.
  */
 LS_API ls_status ls_producer_flush(ls_producer *producer);
+
+/**
+ * How many records this producer was told of that had been put before, since it was opened: numbered puts that were
+ * repeats, each time that they were.
+ *
+ * Threads: any thread, one at a time for one producer. Never blocks. Since 0.1.
+ */
+LS_API uint64_t ls_producer_repeats(const ls_producer *producer);
 
 #ifdef __cplusplus
 }

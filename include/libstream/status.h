@@ -34,7 +34,7 @@ typedef int32_t ls_status;
 #define LS_ERR_READ_ONLY 207  /**< The store was opened for reading, or its medium cannot be written. */
 #define LS_ERR_VERSION 208    /**< Another release's format or control layout is in use. */
 #define LS_ERR_TRIMMED 209    /**< The place was trimmed; the message names the oldest position. */
-#define LS_ERR_EXPIRED 210    /**< A text token is too old. */
+#define LS_ERR_EXPIRED 210    /**< A text token, or the number of a numbered put, is too old. */
 #define LS_ERR_LEASE_LOST 211 /**< Another owner holds the lease. */
 #define LS_ERR_KEY 212        /**< The encryption key is wrong or absent. */
 

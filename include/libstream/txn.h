@@ -75,6 +75,8 @@ LS_API ls_status ls_txn_begin(ls_store *store, const ls_txn_options *options, ls
  *                       transactions. NULL: all defaults.
  *
  * @retval LS_ERR_INVALID_ARGUMENT  Key or option, or the stream is of another store. Nothing was added.
+ * @retval LS_ERR_UNSUPPORTED       The options number the put: what makes a transaction happen once is its checkpoint.
+ *                                  Nothing was added.
  * @retval LS_ERR_TOO_LARGE         Key or record is over its limit, or the transaction would be over
  *                                  LS_TXN_RECORDS_MAX or LS_TXN_BYTES_MAX. Nothing was added.
  * @retval LS_ERR_STATE             The outcome of the commit before is unknown: abort. Nothing was added.

@@ -64,6 +64,40 @@ static ls_status import_put_options(ls_put_options *own, const ls_put_options *o
     return LS_OK;
 }
 
+static bool is_numbered(const ls_put_options *options)
+{
+    return (options->producer.high | options->producer.low) != 0;
+}
+
+/* Of `count` records, from 1. */
+static ls_status check_numbers(const ls_put_options *options, size_t count)
+{
+    if (!is_numbered(options)) {
+        if (options->number != 0 || options->numbers != NULL)
+            return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.number%s without options.producer",
+                            options->numbers != NULL ? "s" : "");
+        return LS_OK;
+    }
+    if (options->numbers == NULL) {
+        if (options->number == 0 || options->number > LS_NUMBER_MAX || count - 1 > LS_NUMBER_MAX - options->number)
+            return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.number is %" PRIu64 " for %zu records: numbers are 1..%"
+                            PRIu64, options->number, count, LS_NUMBER_MAX);
+        return LS_OK;
+    }
+    if (options->number != 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.number is %" PRIu64 ", and options.numbers say others",
+                        options->number);
+    for (size_t i = 0; i < count; i++) {
+        if (options->numbers[i] == 0 || options->numbers[i] > LS_NUMBER_MAX)
+            return lsi_fail(LS_ERR_INVALID_ARGUMENT, "record %zu has the number %" PRIu64 ": numbers are 1..%" PRIu64,
+                            i, options->numbers[i], LS_NUMBER_MAX);
+        if (i > 0 && options->numbers[i] <= options->numbers[i - 1])
+            return lsi_fail(LS_ERR_INVALID_ARGUMENT, "record %zu has the number %" PRIu64 " behind %" PRIu64
+                            ": numbers rise", i, options->numbers[i], options->numbers[i - 1]);
+    }
+    return LS_OK;
+}
+
 ls_status ls_producer_put(ls_producer *producer, ls_bytes partition_key, ls_bytes data, const ls_put_options *options,
                           ls_record_id *out)
 {
@@ -76,8 +110,16 @@ ls_status ls_producer_put(ls_producer *producer, ls_bytes partition_key, ls_byte
         ls_put_options own;
         ls_status st = import_put_options(&own, options, 0);
 
+        if (st == LS_OK && own.numbers != NULL)
+            st = lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.numbers are for batches: a single put has options.number");
+        if (st == LS_OK)
+            st = check_numbers(&own, 1);
         if (st != LS_OK)
             return st;
+        if (is_numbered(&own)) {
+            const ls_put_entry entry = {partition_key, data, own.explicit_hash_key};
+            return lsi_error_end(lsi_producer_put_numbered(producer->producer, &entry, &own, out));
+        }
         explicit_key = own.explicit_hash_key;
         durability = own.durability;
     }
@@ -101,8 +143,14 @@ ls_status ls_producer_put_batch(ls_producer *producer, const ls_put_entry *entri
     if (own.explicit_hash_key != NULL)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT,
                         "options.explicit_hash_key is for single puts: entries have their own");
-    st = lsi_producer_put_batch(producer->producer, entries, count, own.durability, (own.flags & LS_PUT_ATOMIC) != 0,
-                                results, &not_stored);
+    if (count != 0)
+        st = check_numbers(&own, count);
+    if (st != LS_OK)
+        return st;
+    st = is_numbered(&own)
+             ? lsi_producer_put_numbered_batch(producer->producer, entries, count, &own, results, &not_stored)
+             : lsi_producer_put_batch(producer->producer, entries, count, own.durability,
+                                      (own.flags & LS_PUT_ATOMIC) != 0, results, &not_stored);
     if (failed != NULL && not_stored != SIZE_MAX)
         *failed = not_stored;
     return not_stored == 0 ? lsi_error_end(st) : st; /* Else the last error is that of a record. */
@@ -113,4 +161,9 @@ ls_status ls_producer_flush(ls_producer *producer)
     LSI_REFUSE_NULL(producer);
     LSI_ENTER(producer->stream->store);
     return lsi_error_end(lsi_producer_flush(producer->producer));
+}
+
+uint64_t ls_producer_repeats(const ls_producer *producer)
+{
+    return producer == NULL ? 0 : lsi_producer_repeats(producer->producer);
 }

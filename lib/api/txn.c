@@ -187,6 +187,9 @@ static ls_status import_options(const ls_put_options *options, const ls_hash_key
         own.reserved != 0)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options: durability %" PRId32 ", flags 0x%" PRIx32 ", reserved %"
                         PRIu32 " are not what a transaction's put takes", own.durability, own.flags, own.reserved);
+    if ((own.producer.high | own.producer.low | own.number) != 0 || own.numbers != NULL)
+        return lsi_fail(LS_ERR_UNSUPPORTED, "options: the puts of a transaction are not numbered, they are done once "
+                        "by its checkpoints");
     *explicit_key = own.explicit_hash_key;
     return LS_OK;
 }

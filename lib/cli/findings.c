@@ -26,6 +26,7 @@ static const char *kind_word(ls_finding_kind kind)
     case LS_FINDING_FILE_UNREADABLE: return "file-unreadable";
     case LS_FINDING_SYNC_FAILED: return "sync-failed";
     case LS_FINDING_RESERVE: return "reserve";
+    case LS_FINDING_PRODUCERS: return "producers";
     default: return "other";
     }
 }

@@ -145,7 +145,8 @@ enum { /* of a shard */
     LSI_COUNT_GET_RECORDS, LSI_COUNT_GET_BYTES,
     LSI_COUNT_GET_OVER_CALLS, LSI_COUNT_GET_OVER_BYTES,   /* calls that were throttled, by limit */
     LSI_COUNT_FAN_OUT_BYTES, /* of LSI_COUNT_GET_BYTES: to registered consumers */
-    LSI_COUNT_DAMAGED        /* reads that met a damaged frame */
+    LSI_COUNT_DAMAGED,       /* reads that met a damaged frame */
+    LSI_COUNT_PUT_REPEATS    /* records of numbered puts that had been put before */
 };
 
 /* A registered consumer of a stream. */
@@ -220,6 +221,15 @@ typedef struct lsi_append_result {
     uint64_t end;       /* for commit() */
     bool moved;         /* with `accepted` 0: the shard is closed; take the routes anew and append elsewhere */
 } lsi_append_result;
+
+/* What becomes of records that carry numbers of a producer: `told[index of entry]`: OK, EXISTS of those that were put
+ * before, which are not written, both with shard and number; or EXPIRED. */
+typedef struct lsi_numbered {
+    const ls_put_options *options; /* producer, and number or numbers: by index of entry, rising */
+    bool look_only;      /* nothing is written: what is new is told NOT_FOUND */
+    ls_put_result *told;
+    uint32_t fresh;      /* out: so many were new */
+} lsi_numbered;
 
 typedef struct lsi_read {
     const ls_record *records; /* a view, until the next call on the reader */
@@ -326,6 +336,11 @@ typedef struct lsi_engine_ops {
     /* LS_OK with accepted == count or moved; else the reason why the rest was not written: `out` is filled even then,
      * and the first `accepted` are in the log. On LS_ERR_IO what lies beyond them is unknown. */
     ls_status (*append)(lsi_appender *appender, uint32_t shard, const lsi_append *batch, lsi_append_result *out);
+    /* The same for a numbered put (producer.h): those records that are new, as one frame. All is accepted or nothing, and
+     * `told` good with LS_OK alone; of `atomic` they are all new or none is, else INVALID_ARGUMENT. `out->end` covers the
+     * first ones of those that were put before. NULL: the engine has none. */
+    ls_status (*append_numbered)(lsi_appender *appender, uint32_t shard, const lsi_append *batch,
+                                 lsi_numbered *numbered, lsi_append_result *out);
     /* Waits until everything before `end` is as durable as `durability` (DEFAULT: the store's). LS_ERR_IO: unknown. Of a
      * store whose mode is not SYNC there is nothing to wait for, and no need to ask, unless `durability` is more. */
     ls_status (*commit)(lsi_appender *appender, uint32_t shard, uint64_t end, ls_durability durability);

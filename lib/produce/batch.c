@@ -124,6 +124,10 @@ void lsi_batch_append(lsi_producer *producer, const ls_put_entry *entries, lsi_p
         .atomic = atomic};
     lsi_append_result result = {0};
 
+    if (producer->batch.options != NULL) {
+        lsi_numbered_append(producer, entries, batch.picks, part, atomic);
+        return;
+    }
     part->status = producer->ops->append(producer->appender, part->shard, &batch, &result);
     part->moved = part->status == LS_OK && result.moved;
     part->accepted = part->moved ? 0 : result.accepted;
@@ -191,8 +195,8 @@ static uint32_t append_all(lsi_producer *producer, const ls_put_entry *entries, 
 
         part_count = lsi_batch_group(producer, entries, pending_count, pick_at, first);
         for (uint32_t i = first; i < part_count; i++) {
-            if (producer->is_limited) {
-                lsi_put_admit_part(producer, entries, &room->parts[i]);
+            if (producer->is_limited && room->options == NULL) {
+                lsi_put_admit_part(producer, entries, room->picks + room->parts[i].begin, &room->parts[i]);
                 if (room->parts[i].refused == room->parts[i].count)
                     continue;
             }
@@ -221,6 +225,8 @@ void lsi_batch_commit(lsi_producer *producer, const ls_put_entry *entries, lsi_p
     if (st != LS_OK) {
         part->accepted = 0;
         part->status = st;
+    } else if (producer->batch.options != NULL) {
+        lsi_numbered_stored(producer, entries, producer->batch.picks + part->begin, part);
     } else if (producer->durability == LS_DURABILITY_SYNC) {
         lsi_put_synced(producer, part->shard, entries, producer->batch.picks + part->begin, part->accepted);
     }
@@ -269,13 +275,18 @@ static ls_status put_atomic(lsi_producer *producer, const ls_put_entry *entries,
                                 "record 0 belongs to shard %u and record %u to shard %u: an atomic batch is of one",
                                 part.shard, i, shard);
         }
-        if (producer->is_limited) {
+        if (producer->is_limited && producer->batch.options == NULL) {
             part.status = lsi_put_admit(producer, part.shard, count, bytes_of(entries, count));
             if (part.status != LS_OK)
                 return part.status;
         }
         result = (lsi_append_result){0};
-        part.status = producer->ops->append(producer->appender, part.shard, &batch, &result);
+        if (producer->batch.options != NULL) {
+            lsi_numbered_append(producer, entries, batch.picks, &part, true);
+            result = (lsi_append_result){.end = part.end, .moved = part.moved};
+        } else {
+            part.status = producer->ops->append(producer->appender, part.shard, &batch, &result);
+        }
         if (part.status != LS_OK || !result.moved)
             break;
         part.status = lsi_route_wait(producer, producer->generation, part.shard, &deadline_us);
@@ -288,12 +299,15 @@ static ls_status put_atomic(lsi_producer *producer, const ls_put_entry *entries,
     if (part.status == LS_OK)
         part.status = lsi_put_commit(producer, part.shard, result.end, durability);
     part.accepted = part.status == LS_OK ? count : 0;
-    if (part.status == LS_OK && producer->durability == LS_DURABILITY_SYNC)
+    if (part.status == LS_OK && producer->batch.options != NULL)
+        lsi_numbered_stored(producer, entries, batch.picks, &part);
+    else if (part.status == LS_OK && producer->durability == LS_DURABILITY_SYNC)
         lsi_put_synced(producer, part.shard, entries, NULL, count);
     *stored = part.accepted;
     if (part.status != LS_OK && part.status != LS_ERR_IO)
         return part.status;
-    not_stored = tell(&part, NULL, results);
+    not_stored = producer->batch.options != NULL ? lsi_numbered_tell(producer, batch.picks, &part, results)
+                                                 : tell(&part, NULL, results);
     if (failed != NULL)
         *failed = not_stored;
     return part.status;
@@ -307,6 +321,8 @@ static ls_status first_failure(const lsi_producer *producer, uint32_t part_count
 
         if (part->accepted < part->count - part->refused)
             return part->status;
+        if (producer->batch.options != NULL && part->refused_status != LS_OK)
+            return part->refused_status;
         if (part->refused > 0)
             return part->refused_status;
     }
@@ -317,6 +333,7 @@ static ls_status first_failure(const lsi_producer *producer, uint32_t part_count
 static ls_status put_batch(lsi_producer *producer, const ls_put_entry *entries, size_t count, ls_durability durability,
                            bool atomic, ls_put_result *results, size_t *failed, size_t *stored, ls_status *why)
 {
+    lsi_batch_room *room = &producer->batch;
     size_t not_stored = 0;
     uint32_t part_count;
     ls_status st;
@@ -328,9 +345,11 @@ static ls_status put_batch(lsi_producer *producer, const ls_put_entry *entries, 
      * the shards will say it again. Without any there is nothing to try. */
     if (st != LS_OK && (!producer->is_routed || atomic || st == LS_ERR_NO_MEMORY || st == LS_ERR_STATE))
         return st;
-    st = check(producer, entries, count, atomic);
+    st = check(producer, entries, count, atomic || room->options != NULL);
     if (st != LS_OK)
         return st;
+    if (room->options != NULL && !lsi_numbered_make_room(producer, count))
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for what becomes of %zu records", count);
     if (atomic)
         return put_atomic(producer, entries, (uint32_t)count, durability, results, failed, stored);
     if (!lsi_batch_make_room(producer, count))
@@ -339,7 +358,9 @@ static ls_status put_batch(lsi_producer *producer, const ls_put_entry *entries, 
     for (uint32_t i = 0; i < part_count; i++) /* B3: waits for each part, when all are written. */
         lsi_batch_commit(producer, entries, &producer->batch.parts[i], durability);
     for (uint32_t i = 0; i < part_count; i++)
-        not_stored += tell(&producer->batch.parts[i], producer->batch.picks, results);
+        not_stored += room->options != NULL
+                          ? lsi_numbered_tell(producer, room->picks + room->parts[i].begin, &room->parts[i], results)
+                          : tell(&room->parts[i], room->picks, results);
     if (failed != NULL)
         *failed = not_stored;
     *stored = count - not_stored;
@@ -347,8 +368,8 @@ static ls_status put_batch(lsi_producer *producer, const ls_put_entry *entries, 
     return LS_OK;
 }
 
-ls_status lsi_producer_put_batch(lsi_producer *producer, const ls_put_entry *entries, size_t count,
-                                 ls_durability durability, bool atomic, ls_put_result *results, size_t *failed)
+static ls_status count_and_put(lsi_producer *producer, const ls_put_entry *entries, size_t count,
+                               ls_durability durability, bool atomic, ls_put_result *results, size_t *failed)
 {
     ls_status st, why = LS_OK;
     size_t stored = 0;
@@ -361,5 +382,23 @@ ls_status lsi_producer_put_batch(lsi_producer *producer, const ls_put_entry *ent
     lsi_put_begins(producer, count < LSI_BATCH_RECORDS_MAX ? (uint32_t)count : LSI_BATCH_RECORDS_MAX);
     st = put_batch(producer, entries, count, durability, atomic, results, failed, &stored, &why);
     lsi_batch_ended(producer, stored, count, st != LS_OK ? st : why);
+    return st;
+}
+
+ls_status lsi_producer_put_batch(lsi_producer *producer, const ls_put_entry *entries, size_t count,
+                                 ls_durability durability, bool atomic, ls_put_result *results, size_t *failed)
+{
+    return count_and_put(producer, entries, count, durability, atomic, results, failed);
+}
+
+ls_status lsi_producer_put_numbered_batch(lsi_producer *producer, const ls_put_entry *entries, size_t count,
+                                          const ls_put_options *options, ls_put_result *results, size_t *failed)
+{
+    if (producer->ops->append_numbered == NULL)
+        return lsi_fail(LS_ERR_UNSUPPORTED, "this store's engine has no numbered puts");
+    producer->batch.options = options;
+    ls_status st = count_and_put(producer, entries, count, options->durability, (options->flags & LS_PUT_ATOMIC) != 0,
+                                 results, failed);
+    producer->batch.options = NULL;
     return st;
 }

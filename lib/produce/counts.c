@@ -36,17 +36,21 @@ static void take_time(lsi_producer *producer, uint32_t which)
     producer->is_measured = false;
 }
 
+void lsi_put_numbered_ended(lsi_producer *producer, ls_status st)
+{
+    uint32_t result = st == LS_OK ? LSI_RESULT_OK : st == LS_ERR_THROTTLED ? LSI_RESULT_THROTTLED : LSI_RESULT_ERROR;
+
+    take_time(producer, LSI_COUNTS_SINGLE_PUTS);
+    if (producer->call_counts != NULL && (st != LS_OK || producer->durability == LS_DURABILITY_SYNC))
+        lsi_count(&producer->call_counts[LSI_COUNT_PUT_CALLS + result], 1);
+}
+
 __attribute__((noinline)) void lsi_put_ended(lsi_producer *producer, const ls_put_entry *entry, uint32_t shard,
                                              ls_status st)
 {
-    uint32_t result = st == LS_OK ? LSI_RESULT_OK : st == LS_ERR_THROTTLED ? LSI_RESULT_THROTTLED : LSI_RESULT_ERROR;
-    bool is_synced = producer->durability == LS_DURABILITY_SYNC;
-
-    take_time(producer, LSI_COUNTS_SINGLE_PUTS);
-    if (st == LS_OK && is_synced)
+    if (st == LS_OK && producer->durability == LS_DURABILITY_SYNC)
         lsi_put_synced(producer, shard, entry, NULL, 1);
-    if (producer->call_counts != NULL && (st != LS_OK || is_synced))
-        lsi_count(&producer->call_counts[LSI_COUNT_PUT_CALLS + result], 1);
+    lsi_put_numbered_ended(producer, st);
 }
 
 void lsi_batch_ended(lsi_producer *producer, size_t stored, size_t count, ls_status st)
@@ -64,6 +68,14 @@ void lsi_batch_ended(lsi_producer *producer, size_t stored, size_t count, ls_sta
 static lsi_engine_count *counts_of(const lsi_producer *producer, uint32_t shard)
 {
     return producer->ops->counts(producer->stream, LSI_COUNTS_SHARD, shard);
+}
+
+void lsi_put_repeated(const lsi_producer *producer, uint32_t shard, uint32_t records)
+{
+    lsi_engine_count *counts = counts_of(producer, shard);
+
+    if (counts != NULL)
+        lsi_count(&counts[LSI_COUNT_PUT_REPEATS], records);
 }
 
 void lsi_put_over(const lsi_producer *producer, uint32_t shard, const char *limit, uint32_t records)

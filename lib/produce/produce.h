@@ -29,6 +29,13 @@ ls_status lsi_producer_put(lsi_producer *producer, ls_bytes key, ls_bytes data, 
 ls_status lsi_producer_put_batch(lsi_producer *producer, const ls_put_entry *entries, size_t count,
                                  ls_durability durability, bool atomic, ls_put_result *results, size_t *failed);
 
+/* The same, numbered. */
+ls_status lsi_producer_put_numbered_batch(lsi_producer *producer, const ls_put_entry *entries, size_t count,
+                                          const ls_put_options *options, ls_put_result *results, size_t *failed);
+ls_status lsi_producer_put_numbered(lsi_producer *producer, const ls_put_entry *entry, const ls_put_options *options,
+                                    ls_record_id *out);
+uint64_t lsi_producer_repeats(const lsi_producer *producer);
+
 /* ---- step.c: the puts of a step, of which the engine makes one ---- */
 
 /* Whether a record may be put. */

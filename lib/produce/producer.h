@@ -25,6 +25,11 @@ typedef struct lsi_batch_room {
     uint32_t *picks;    /* the same indexes, sorted by shard */
     lsi_put_part *parts;
     size_t pending_capacity, shards_capacity, picks_capacity, parts_capacity;
+    /* Of a numbered batch: */
+    const ls_put_options *options; /* NULL: it is not */
+    ls_put_result *told;           /* by record: what the engine says of it; EXISTS: it was put before */
+    uint32_t *fresh;               /* of the part under way: records that are to be written, or were */
+    size_t told_capacity, fresh_capacity;
 } lsi_batch_room;
 
 struct lsi_producer {
@@ -60,6 +65,7 @@ struct lsi_producer {
     int32_t measured_every;
     bool is_measured;       /* the call under way */
     int64_t began_us;       /* if it is */
+    uint64_t repeats;       /* ls_producer_repeats */
     struct lsi_known_key *known_keys; /* key_cache.c's; NULL: no key was hashed alone yet */
 };
 
@@ -109,8 +115,22 @@ uint32_t lsi_fate_of(lsi_producer *producer, uint32_t shard, uint32_t count, boo
 /* throttle.c: for producers that are limited. May `records` records of `bytes` bytes go to the shard together? LS_OK:
  * yes, and its budget is the less for it. THROTTLED, or what a fault says: no. */
 ls_status lsi_put_admit(lsi_producer *producer, uint32_t shard, uint32_t records, uint64_t bytes);
-/* The same for each record of a part, from the first on; sets `refused`. */
-void lsi_put_admit_part(lsi_producer *producer, const ls_put_entry *entries, lsi_put_part *part);
+/* The same for each record of a part, whose own `picks` are, from the first on; sets `refused`. */
+void lsi_put_admit_part(lsi_producer *producer, const ls_put_entry *entries, const uint32_t *picks, lsi_put_part *part);
+
+/* ---- numbered.c: parts of a numbered batch, whose options are in the batch's room ---- */
+
+bool lsi_numbered_make_room(lsi_producer *producer, size_t count);
+/* `picks`: the part's own; NULL: as of lsi_append. As an append: sets `status`, `moved`, `accepted`, all or nothing,
+ * and `end`; what a limit or its age refuses is told in `told`, and `refused_status` is that of one of them. */
+void lsi_numbered_append(lsi_producer *producer, const ls_put_entry *entries, const uint32_t *picks, lsi_put_part *part,
+                         bool atomic);
+/* It is as durable as was asked: the records that were put now, and those that had been, are counted. */
+void lsi_numbered_stored(lsi_producer *producer, const ls_put_entry *entries, const uint32_t *picks,
+                         const lsi_put_part *part);
+/* Tells each record what became of it; returns how many were not stored. */
+size_t lsi_numbered_tell(const lsi_producer *producer, const uint32_t *picks, const lsi_put_part *part,
+                         ls_put_result *results);
 
 /* ---- counts.c ---- */
 
@@ -126,8 +146,11 @@ static inline void lsi_put_begins(lsi_producer *producer, uint32_t records)
 /* Of a single put that is measured, each of a store whose mode is SYNC among them, or that failed. `shard`: where it is
  * stored. */
 void lsi_put_ended(lsi_producer *producer, const ls_put_entry *entry, uint32_t shard, ls_status st);
+/* The same of each numbered one, whose record is counted elsewhere. */
+void lsi_put_numbered_ended(lsi_producer *producer, ls_status st);
 /* Of every batch: it stored `stored` of `count` records. `st`: of what was not. */
 void lsi_batch_ended(lsi_producer *producer, size_t stored, size_t count, ls_status st);
+void lsi_put_repeated(const lsi_producer *producer, uint32_t shard, uint32_t records); /* that had been put before */
 /* Records that a limit refused. */
 void lsi_put_over(const lsi_producer *producer, uint32_t shard, const char *limit, uint32_t records);
 /* Acknowledged after a sync of their own, or by a step: entries[0..count-1], or those of `picks`. */

@@ -54,6 +54,8 @@ void lsi_producer_close(lsi_producer *producer)
     lsi_free(memory, producer->batch.shards);
     lsi_free(memory, producer->batch.picks);
     lsi_free(memory, producer->batch.parts);
+    lsi_free(memory, producer->batch.told);
+    lsi_free(memory, producer->batch.fresh);
     lsi_free(memory, producer->firsts);
     lsi_free(memory, producer->indexes);
     lsi_free(memory, producer->ends);

@@ -34,9 +34,8 @@ ls_status lsi_put_admit(lsi_producer *producer, uint32_t shard, uint32_t records
     return st != LS_OK || !producer->is_provisioned ? st : admit(producer, shard, records, bytes, records);
 }
 
-void lsi_put_admit_part(lsi_producer *producer, const ls_put_entry *entries, lsi_put_part *part)
+void lsi_put_admit_part(lsi_producer *producer, const ls_put_entry *entries, const uint32_t *picks, lsi_put_part *part)
 {
-    const uint32_t *picks = producer->batch.picks + part->begin;
     uint32_t spared = part->count;
 
     if (producer->has_faults)

@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "storage/numbered.h"
 #include "storage/seal.h"
 
 #define SMALL_PAD_BYTES (64u << 10)
@@ -225,10 +226,10 @@ static __attribute__((noinline)) void count_odd(lsi_slot *slot, const lsi_draft 
     add(&slot->put_more_units, draft->odd & ~LSI_DRAFT_OF_BATCH);
 }
 
-/* `is_step`: it is written, and that is all; see step.c. */
+/* `is_step`: it is written, and that is all; see step.c. `is_numbered`: see numbered.h. */
 static inline __attribute__((always_inline)) ls_status append_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment,
                                                                     lsi_framer *framer, const lsi_draft *draft,
-                                                                    bool is_step)
+                                                                    bool is_step, bool is_numbered)
 {
     uint32_t bytes = frame_bytes(segment, draft);
     uint64_t position = lsi_load(&slot->committed_end), end = position + bytes;
@@ -242,6 +243,9 @@ static inline __attribute__((always_inline)) ls_status append_frame(lsi_log *log
                                        lsi_load(&slot->durable_end), &frame);
         if (st != LS_OK)
             return st;
+    } else if (is_numbered) {
+        lsi_framer_place_numbered(framer, draft, segment->seed, position, seqno, arrival_us,
+                                  lsi_load(&slot->durable_end));
     } else {
         lsi_framer_place(framer, draft, segment->seed, position, seqno, arrival_us, lsi_load(&slot->durable_end));
     }
@@ -350,14 +354,16 @@ static __attribute__((noinline)) ls_status make_sealing(lsi_log *log, lsi_slot *
     return st == LS_OK ? lsi_log_ask_for_key(&log->config, &terms) : st;
 }
 
-/* `is_step`: all are one frame that is written and not shown, and then the lock is kept. */
+/* `is_step`: all are one frame that is written and not shown, and then the lock is kept. `numbered` not NULL: those
+ * that were not put before are one frame. */
 static inline __attribute__((always_inline)) ls_status append_all(lsi_log *log, lsi_framer *framer,
                                                                   const ls_put_entry *entries, const uint32_t *picks,
                                                                   uint32_t count, bool atomic, bool is_step,
-                                                                  uint32_t *accepted, ls_seqno *first_seqno,
-                                                                  uint64_t *end, bool *closed)
+                                                                  lsi_log_numbered *numbered, uint32_t *accepted,
+                                                                  ls_seqno *first_seqno, uint64_t *end, bool *closed)
 {
     lsi_slot *slot = lsi_log_slot(log);
+    lsi_pending pending = {picks, count};
     ls_status st;
 
     *accepted = 0;
@@ -372,7 +378,8 @@ static inline __attribute__((always_inline)) ls_status append_all(lsi_log *log, 
             return st;
     }
 draft:
-    st = lsi_framer_draft(framer, entries, picks, count, atomic);
+    st = numbered != NULL ? lsi_framer_draft_numbered(framer, entries, pending.picks, pending.count, numbered->options)
+                          : lsi_framer_draft(framer, entries, picks, count, atomic);
     if (st != LS_OK)
         return st;
 
@@ -384,6 +391,19 @@ lock:
         *closed = true;
         lsi_log_release_tail(log);
         goto out;
+    }
+    if (numbered != NULL) { /* N3 */
+        bool is_drafted;
+        st = lsi_log_sort_numbers(log, slot, framer, picks, count, numbered, &pending, &is_drafted);
+        if (st != LS_OK || numbered->look_only || pending.count == 0)
+            goto out;
+        if (!is_drafted) {
+            lsi_log_unlock(slot);
+            goto draft;
+        }
+        st = lsi_log_begin_numbers(log, slot);
+        if (st != LS_OK)
+            goto out;
     }
     atomic_store_explicit(&log->wrote, 1, memory_order_relaxed);
     for (size_t i = 0; i < framer->draft_count; i++) {
@@ -432,9 +452,11 @@ lock:
                 goto out;
         }
         ls_seqno seqno = lsi_load(&slot->next_seqno);
-        st = append_frame(log, slot, log->tail, framer, draft, is_step);
+        st = append_frame(log, slot, log->tail, framer, draft, is_step, numbered != NULL);
         if (st != LS_OK)
             goto out;
+        if (numbered != NULL)
+            lsi_log_note_numbers(log, slot, framer, draft, seqno, numbered, &pending);
         if (*accepted == 0)
             *first_seqno = seqno;
         assert(seqno == *first_seqno + *accepted);
@@ -454,7 +476,7 @@ ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *e
                          uint32_t count, bool atomic, uint32_t *accepted, ls_seqno *first_seqno, uint64_t *end,
                          bool *closed)
 {
-    return append_all(log, framer, entries, picks, count, atomic, false, accepted, first_seqno, end, closed);
+    return append_all(log, framer, entries, picks, count, atomic, false, NULL, accepted, first_seqno, end, closed);
 }
 
 ls_status lsi_log_step_write(lsi_log *log, lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks,
@@ -464,7 +486,21 @@ ls_status lsi_log_step_write(lsi_log *log, lsi_framer *framer, const ls_put_entr
     uint64_t end;
 
     framer->decider = decider;
-    ls_status st = append_all(log, framer, entries, picks, count, true, true, &accepted, first_seqno, &end, closed);
+    ls_status st = append_all(log, framer, entries, picks, count, true, true, NULL, &accepted, first_seqno, &end,
+                              closed);
     framer->decider = 0;
+    return st;
+}
+
+ls_status lsi_log_append_numbered(lsi_log *log, lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks,
+                                  uint32_t count, lsi_log_numbered *numbered, uint64_t *end, bool *closed)
+{
+    ls_seqno first_seqno;
+    uint32_t accepted;
+
+    numbered->fresh = 0;
+    ls_status st = append_all(log, framer, entries, picks, count, true, false, numbered, &accepted, &first_seqno, end,
+                              closed);
+    framer->tail_bytes = 0; /* Others have none. */
     return st;
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "storage/numbered.h"
 
 void lsi_log_release_tail(lsi_log *log)
 {
@@ -175,8 +176,9 @@ static int look_at(void *user, const char *entry, bool is_dir)
     uint64_t size = 0;
     int rc;
 
-    if (!is_dir && (strcmp(entry, LSI_SEGMENT_LIST_NAME) == 0 || strcmp(entry, LSI_SEGMENT_LIST_NAME ".new") == 0))
-        return 0;
+    if (!is_dir && (strcmp(entry, LSI_SEGMENT_LIST_NAME) == 0 || strcmp(entry, LSI_SEGMENT_LIST_NAME ".new") == 0 ||
+                    strcmp(entry, LSI_PRODUCERS_NAME) == 0 || strcmp(entry, LSI_PRODUCERS_NAME ".new") == 0))
+        return 0; /* What parents handed down is theirs, too. */
     if (is_dir || strcmp(entry, first) != 0) {
         of->unused = false;
         return 0;

@@ -6,6 +6,8 @@
  *     a crash, it is a whole log, the earlier one or this one.
  *  C3 A file that the copy has sealed under the same header is not copied again. Any other file is copied whole, to a
  *     name of its own, and takes its place by a rename.
+ *     What is remembered of producers (numbered.h) is read before the end, and so is of a place before it; it is put in
+ *     place behind a list that knows of such a file already, and before one that is the first to.
  *  C4 Damage is no backup: every copied frame is checked, in the copy. What a repair made readers step over is copied
  *     as it is.
  *
@@ -18,6 +20,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "storage/numbered.h"
 
 #define COPY_BYTES (1u << 20)
 #define TRIES_MAX 100u /* trimming under way moves the list on */
@@ -211,16 +214,72 @@ static ls_status store_list(const lsi_log_config *there, const lsi_segment_list 
     return st;
 }
 
+/* C2. `*bytes` NULL: there is nothing remembered. It is checked: C4. */
+static ls_status read_producers(const lsi_log *log, void **bytes, size_t *size)
+{
+    const lsi_log_config *config = &log->config;
+    char name[LSI_SEGMENT_NAME_BYTES];
+    lsi_error_state before;
+    const unsigned char *payload;
+    lsi_remembered *of = NULL;
+    size_t payload_size;
+    lsi_checked_head head;
+    uint64_t position;
+    ls_status st;
+
+    *bytes = NULL;
+    lsi_error_save(&before);
+    (void)snprintf(name, sizeof name, "%s/" LSI_PRODUCERS_NAME, config->dir);
+    st = lsi_checked_read(config->env, config->root, name, bytes, size);
+    if (st == LS_ERR_NOT_FOUND) {
+        lsi_error_restore(&before);
+        return LS_OK;
+    }
+    if (st == LS_OK)
+        st = lsi_checked_decode(name, LSI_CHECKED_PRODUCERS, lsi_segment_list_salt(config), *bytes, *size, &head,
+                                &payload, &payload_size);
+    if (st == LS_OK)
+        st = lsi_remembered_decode(config->env, name, payload, payload_size, &position, &of);
+    lsi_remembered_free(of);
+    if (st == LS_OK)
+        return LS_OK;
+    lsi_free(&config->env->memory, *bytes);
+    *bytes = NULL;
+    return lsi_fail_within(config->label);
+}
+
+static ls_status put_producers(const lsi_log_config *there, const void *bytes, size_t size)
+{
+    char name[LSI_SEGMENT_NAME_BYTES];
+
+    (void)snprintf(name, sizeof name, "%s/" LSI_PRODUCERS_NAME, there->dir);
+    return bytes != NULL ? lsi_checked_put(there->root, there->dir, name, bytes, size) : LS_OK;
+}
+
+static bool is_numbered(lsi_segment_list *list)
+{
+    return list != NULL && (lsi_segment_list_last(list)->flags & LSI_SEGMENT_NUMBERED) != 0;
+}
+
 static ls_status copy_once(lsi_log *log, lsi_slot *slot, const lsi_log_config *there, lsi_segment_list *earlier,
                            lsi_copy *copy)
 {
+    lsi_segment_list *list = NULL;
+    size_t producers_size = 0;
+    void *producers;
+    ls_status st = read_producers(log, &producers, &producers_size);
     uint64_t published = lsi_log_published(log, slot); /* C1: before the list */
-    lsi_segment_list *list;
-    ls_status st = lsi_log_list(log, slot, &list);
     int rc;
 
+    if (st == LS_OK)
+        st = lsi_log_list(log, slot, &list);
     if (st != LS_OK)
-        return st;
+        goto out;
+    if (is_numbered(list) && producers == NULL && !log->config.is_closed) {
+        st = lsi_fail(LS_ERR_CORRUPT, "%s: %s/" LSI_PRODUCERS_NAME " is not there: it was not copied; verify and "
+                      "repair the store", log->config.label, log->config.dir);
+        goto out;
+    }
     if (earlier != NULL)
         st = check_earlier(log, list, earlier);
     for (uint32_t i = 0; st == LS_OK && i < list->count; i++) {
@@ -237,8 +296,14 @@ static ls_status copy_once(lsi_log *log, lsi_slot *slot, const lsi_log_config *t
     if (st == LS_OK) {
         rc = there->root->files->sync_dir(there->root, there->dir);
         st = rc < 0 ? lsi_fail_errno(-rc, "%s: syncing the directory %s of the copy", log->config.label, there->dir)
-                    : store_list(there, list);
+                    : LS_OK;
     }
+    if (st == LS_OK && !is_numbered(earlier))
+        st = put_producers(there, producers, producers_size);
+    if (st == LS_OK)
+        st = store_list(there, list);
+    if (st == LS_OK && is_numbered(earlier))
+        st = put_producers(there, producers, producers_size);
     for (uint32_t i = 0; st == LS_OK && earlier != NULL && i < earlier->count; i++) {
         char name[LSI_SEGMENT_NAME_BYTES];
 
@@ -247,6 +312,8 @@ static ls_status copy_once(lsi_log *log, lsi_slot *slot, const lsi_log_config *t
         lsi_segment_name(there->dir, earlier->entries[i].number, "seg", name);
         (void)there->root->files->unlink(there->root, name); /* Trimmed; what stays is nobody's. */
     }
+out:
+    lsi_free(&log->config.env->memory, producers);
     lsi_segment_list_unref(list);
     return st;
 }

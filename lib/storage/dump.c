@@ -11,6 +11,7 @@
 #include "storage/blocks.h"
 #include "storage/control_layout.h"
 #include "storage/manifest.h"
+#include "storage/numbered.h"
 #include "storage/seal.h"
 #include "storage/verify.h"
 
@@ -106,6 +107,16 @@ static ls_status dump_records(lsi_dump *dump, lsi_unpacker *unpacker, lsi_segmen
         damage(dump, "the frame is encrypted and its segment is not, or the other way round");
         return LS_OK;
     }
+    if ((frame->flags & LSI_FRAME_NUMBERED) != 0) {
+        lsi_tail tail;
+
+        if (!lsi_tail_read(at, frame, &tail)) {
+            damage(dump, "the frame's numbers break their rules");
+            return LS_OK;
+        }
+        lsi_dump_line(dump, "    numbers %" PRIu64 "..%" PRIu64 "%s of producer %016" PRIx64 "%016" PRIx64, tail.first,
+                      tail.last, tail.list_bytes != 0 ? " with gaps" : "", tail.producer.high, tail.producer.low);
+    }
     if (lsi_segment_is_sealed(segment)) {
         char nonce[2 * LSI_NONCE_BYTES + 1], tag[2 * LSI_TAG_BYTES + 1];
 
@@ -119,7 +130,7 @@ static ls_status dump_records(lsi_dump *dump, lsi_unpacker *unpacker, lsi_segmen
         st = lsi_unpack(unpacker, segment, at, &clear, &at, &is_right);
         if (st != LS_OK)
             return st;
-        if (is_right)
+        if (is_right && frame->codec != LSI_CODEC_PLAIN)
             lsi_dump_line(dump, "    compressed: plain it has %" PRIu32 " bytes", clear.bytes);
     }
     while (is_right && count < frame->count && !dump->stopped) {
@@ -259,6 +270,8 @@ static void dump_list(lsi_dump *dump, const lsi_segment_list *list)
                       (entry->flags & LSI_SEGMENT_DOUBTFUL) != 0 ? " doubtful" : "",
                       (entry->flags & LSI_SEGMENT_AHEAD) != 0 ? " ahead" : "", entry->base, entry->end,
                       entry->header_sum);
+        if ((entry->flags & LSI_SEGMENT_NUMBERED) != 0)
+            lsi_dump_line(dump, "    numbered: " LSI_PRODUCERS_NAME " says of which producers");
         lsi_dump_line(dump, "    seqno %" PRIu64 " up to below %" PRIu64 " arrival from %" PRId64 " us",
                       entry->base_seqno,
                       entry->seqno_limit, entry->base_arrival_us);
@@ -269,6 +282,17 @@ static void dump_list(lsi_dump *dump, const lsi_segment_list *list)
         lsi_dump_line(dump, "skip from %" PRIu64 " to %" PRIu64 " (seqno %" PRIu64 "..%" PRIu64 ")",
                       list->skips[i].from,
                       list->skips[i].to, list->skips[i].first_seqno, list->skips[i].last_seqno);
+}
+
+static void dump_producer(void *user, const lsi_known_producer *producer)
+{
+    lsi_dump_line(user, "producer %016" PRIx64 "%016" PRIx64 ": put at %" PRId64 " us, expired up to %" PRIu64,
+                  producer->id.high, producer->id.low, producer->used_us, producer->floor);
+    for (uint32_t i = 0; i < producer->run_count; i++)
+        lsi_dump_line(user, "    numbers %" PRIu64 "..%" PRIu64 "%s in shard %" PRIu32 " seqno %" PRIu64,
+                      producer->runs[i].first, producer->runs[i].last,
+                      producer->runs[i].list_bytes != 0 ? " with gaps" : "", producer->runs[i].shard,
+                      producer->runs[i].seqno);
 }
 
 static ls_status dump_checked(lsi_dump *dump, const char *name, void **payload, size_t *payload_size)
@@ -291,11 +315,14 @@ static ls_status dump_checked(lsi_dump *dump, const char *name, void **payload, 
         return lsi_fail_errno(-rc, "reading '%s'", dump->path);
     kind = size >= 12 ? lsi_read_u32le((const unsigned char *)bytes + 8) : 0;
     lsi_dump_line(dump, "0x%08x checked file of kind %" PRIu32 " (%s), %zu bytes", 0, kind,
-                  kind == LSI_CHECKED_MANIFEST ? "manifest" : kind == LSI_CHECKED_SEGMENTS ? "segment list" : "unknown",
+                  kind == LSI_CHECKED_MANIFEST    ? "manifest"
+                  : kind == LSI_CHECKED_SEGMENTS  ? "segment list"
+                  : kind == LSI_CHECKED_PRODUCERS ? "producers"
+                                                  : "unknown",
                   size);
-    if (kind == LSI_CHECKED_SEGMENTS) {
+    if (kind == LSI_CHECKED_SEGMENTS || kind == LSI_CHECKED_PRODUCERS) {
         if (dump->root->files->list(dump->root, "", find_owner, &config) != 1)
-            lsi_dump_line(dump, "no segment beside it says whose list it is: its sums cannot be checked");
+            lsi_dump_line(dump, "no segment beside it says whose it is: its sums cannot be checked");
         salt = lsi_segment_list_salt(&config);
     }
     st = lsi_checked_decode(name, kind, salt, bytes, size, &head, &view, &view_size);
@@ -311,6 +338,19 @@ static ls_status dump_checked(lsi_dump *dump, const char *name, void **payload, 
         if (st == LS_OK) {
             dump_list(dump, list);
             lsi_segment_list_unref(list);
+        } else if (st == LS_ERR_CORRUPT) {
+            damage(dump, lsi_last_message());
+            st = LS_OK;
+        }
+    } else if (kind == LSI_CHECKED_PRODUCERS) {
+        lsi_remembered *of;
+        uint64_t position;
+
+        st = lsi_remembered_decode(dump->env, name, view, view_size, &position, &of);
+        if (st == LS_OK) {
+            lsi_dump_line(dump, "as of position %" PRIu64, position);
+            lsi_remembered_each(of, dump_producer, dump);
+            lsi_remembered_free(of);
         } else if (st == LS_ERR_CORRUPT) {
             damage(dump, lsi_last_message());
             st = LS_OK;
@@ -466,8 +506,8 @@ ls_status lsi_dump_file(lsi_dump *dump, const char *name, void **payload, size_t
         st = dump_index(dump, name);
     else if (name_size > 4 && strcmp(name + name_size - 4, ".seg") == 0)
         st = dump_segment(dump, name, head, (size_t)got);
-    else if (strcmp(name, LSI_SEGMENT_LIST_NAME) == 0 || strcmp(name, "manifest") == 0 ||
-             strcmp(name, "manifest.copy") == 0)
+    else if (strcmp(name, LSI_SEGMENT_LIST_NAME) == 0 || strcmp(name, LSI_PRODUCERS_NAME) == 0 ||
+             strcmp(name, "manifest") == 0 || strcmp(name, "manifest.copy") == 0)
         st = dump_checked(dump, name, payload, payload_size);
     else
         st = lsi_fail(LS_ERR_INVALID_ARGUMENT,

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "metrics/metrics.h"
 #include "storage/frame_read.h"
+#include "storage/numbered.h"
 #include "storage/seal.h"
 
 lsi_frame_result lsi_frame_read_header(const unsigned char *at, size_t available, uint64_t seed, uint64_t position,
@@ -51,6 +52,8 @@ void lsi_framer_close(lsi_framer *framer)
     lsi_free(&env->memory, framer->drafts);
     lsi_compressor_free(framer->compressor);
     lsi_free(&env->memory, framer->packed);
+    lsi_free(&env->memory, framer->left);
+    lsi_free(&env->memory, framer->now);
     lsi_cipher_close(framer->cipher);
     lsi_free(&env->memory, framer);
 }
@@ -134,7 +137,7 @@ static inline __attribute__((always_inline)) ls_status end_draft(lsi_framer *fra
 static bool pack(lsi_framer *framer, lsi_draft *draft, size_t at)
 {
     const unsigned char *body = lsi_draft_at(framer, draft) + LSI_FRAME_HEADER_BYTES;
-    uint32_t body_bytes = draft->bytes - LSI_FRAME_HEADER_BYTES;
+    uint32_t body_bytes = draft->bytes - LSI_FRAME_HEADER_BYTES - framer->tail_bytes;
     unsigned char *to = framer->packed + at + LSI_FRAME_HEADER_BYTES;
     /* A sixteenth at least: less would not make up for what reading it costs. */
     size_t room = body_bytes - body_bytes / 16 - LSI_PACK_BYTES;
@@ -146,6 +149,9 @@ static bool pack(lsi_framer *framer, lsi_draft *draft, size_t at)
     lsi_write_u32le(to, body_bytes);
     lsi_write_u32le(to + 4, (uint32_t)made);
     memset(to + LSI_PACK_BYTES + made, 0, bytes - LSI_PACK_BYTES - made);
+    if (framer->tail_bytes != 0)
+        memcpy(to + bytes, body + body_bytes, framer->tail_bytes);
+    bytes += framer->tail_bytes;
     draft->at = at;
     draft->bytes = LSI_FRAME_HEADER_BYTES + (uint32_t)bytes;
     draft->body_sum = sum_draft(framer, to, bytes);
@@ -158,10 +164,11 @@ static ls_status pack_drafts(lsi_framer *framer)
     size_t at = 0, wanted = 0;
 
     for (size_t i = 0; i < framer->draft_count; i++)
-        if (framer->drafts[i].bytes >= LSI_FRAME_HEADER_BYTES + LSI_PACK_BODY_BYTES_MIN)
+        if (framer->drafts[i].bytes >= LSI_FRAME_HEADER_BYTES + LSI_PACK_BODY_BYTES_MIN + framer->tail_bytes)
             wanted += LSI_DRAFT_ROOM_BYTES + framer->drafts[i].bytes;
     if (wanted == 0)
         return LS_OK;
+    wanted += framer->tail_bytes != 0 ? LSI_SEAL_BOUND_BYTES : 0;
     if (framer->compressor == NULL)
         framer->compressor = lsi_compressor_new();
     if (framer->packed_capacity < wanted) {
@@ -174,7 +181,7 @@ static ls_status pack_drafts(lsi_framer *framer)
     if (framer->compressor == NULL || framer->packed_capacity < wanted)
         return lsi_fail(LS_ERR_NO_MEMORY, "%zu bytes to compress a batch into: no memory", wanted);
     for (size_t i = 0; i < framer->draft_count; i++)
-        if (framer->drafts[i].bytes >= LSI_FRAME_HEADER_BYTES + LSI_PACK_BODY_BYTES_MIN &&
+        if (framer->drafts[i].bytes >= LSI_FRAME_HEADER_BYTES + LSI_PACK_BODY_BYTES_MIN + framer->tail_bytes &&
             pack(framer, &framer->drafts[i], at + LSI_DRAFT_ROOM_BYTES))
             at += LSI_DRAFT_ROOM_BYTES + framer->drafts[i].bytes;
     return LS_OK;
@@ -182,18 +189,24 @@ static ls_status pack_drafts(lsi_framer *framer)
 
 static inline __attribute__((always_inline)) ls_status draft_all(lsi_framer *framer, const ls_put_entry *entries,
                                                                  const uint32_t *picks, uint32_t count, bool atomic,
-                                                                 uint32_t kind)
+                                                                 uint32_t kind, const ls_put_options *options)
 {
     framer->draft_count = 0;
+    if (options != NULL)
+        framer->tail_bytes = lsi_tail_bytes(options, picks, count);
 
     /* Every record but the first of a frame could need a header of its own; sizing for that keeps one pass. */
     uint64_t total = LSI_FRAME_HEADER_BYTES;
     for (uint32_t i = 0; i < count; i++)
         total += record_bytes(&entries[picks != NULL ? picks[i] : i]);
+    if (options != NULL)
+        total += framer->tail_bytes;
     if (atomic && total > LSI_FRAME_BYTES_MAX)
-        return lsi_fail(LS_ERR_TOO_LARGE, "an atomic batch of %llu bytes: a frame holds at most %u",
-                        (unsigned long long)total, LSI_FRAME_BYTES_MAX);
+        return lsi_fail(LS_ERR_TOO_LARGE, "%s batch of %llu bytes: a frame holds at most %u",
+                        options != NULL ? "a numbered" : "an atomic", (unsigned long long)total, LSI_FRAME_BYTES_MAX);
     total += (total / (LSI_FRAME_CUT_BYTES / 2) + 1) * (LSI_DRAFT_ROOM_BYTES + LSI_FRAME_HEADER_BYTES);
+    if (options != NULL)
+        total += LSI_SEAL_BOUND_BYTES;
     if (framer->capacity < total) {
         ls_status st = more_room(framer, total);
         if (st != LS_OK)
@@ -222,6 +235,10 @@ static inline __attribute__((always_inline)) ls_status draft_all(lsi_framer *fra
         at += bytes;
         in_frame++;
     }
+    if (options != NULL) {
+        lsi_tail_write(framer->buffer + at, options, picks, count, framer->tail_bytes);
+        at += framer->tail_bytes;
+    }
     assert(at <= framer->capacity);
     /* Here, and not by each holder of the lock: it shortens their turn, and a small record is not summed before it is
      * stored, for which the processor would wait. */
@@ -235,8 +252,14 @@ ls_status lsi_framer_draft(lsi_framer *framer, const ls_put_entry *entries, cons
 {
     /* The same once more, without loops: the framing of a record that is put alone is a third of its way. */
     if (count == 1 && picks == NULL)
-        return draft_all(framer, entries, NULL, 1, true, 0);
-    return draft_all(framer, entries, picks, count, atomic, LSI_DRAFT_OF_BATCH);
+        return draft_all(framer, entries, NULL, 1, true, 0, NULL);
+    return draft_all(framer, entries, picks, count, atomic, LSI_DRAFT_OF_BATCH, NULL);
+}
+
+ls_status lsi_framer_draft_numbered(lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks,
+                                    uint32_t count, const ls_put_options *options)
+{
+    return draft_all(framer, entries, picks, count, true, picks == NULL ? 0 : LSI_DRAFT_OF_BATCH, options);
 }
 
 /* What belongs to one word is written as one (see write_record). */
@@ -277,4 +300,12 @@ void lsi_framer_place(lsi_framer *framer, const lsi_draft *draft, uint64_t seed,
     write_header(lsi_draft_at(framer, draft), draft->bytes, draft->count, first_seqno, arrival_us,
                  is_step ? framer->decider : durable_end, draft->body_sum ^ seed,
                  (is_step ? LSI_FRAME_STEP : LSI_FRAME_DATA) | (uint32_t)draft->codec << 8, seed + position);
+}
+
+void lsi_framer_place_numbered(lsi_framer *framer, const lsi_draft *draft, uint64_t seed, uint64_t position,
+                               ls_seqno first_seqno, int64_t arrival_us, uint64_t durable_end)
+{
+    write_header(lsi_draft_at(framer, draft), draft->bytes, draft->count, first_seqno, arrival_us, durable_end,
+                 draft->body_sum ^ seed,
+                 LSI_FRAME_DATA | (uint32_t)draft->codec << 8 | (uint32_t)LSI_FRAME_NUMBERED << 16, seed + position);
 }

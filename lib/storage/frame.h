@@ -28,7 +28,8 @@ enum { LSI_FRAME_DATA = 1, LSI_FRAME_STEP = 2 };
 enum { LSI_CODEC_PLAIN = 0, LSI_CODEC_ZSTD = 1 }; /* codec */
 #define LSI_FRAME_EXTENDED 0x0001u        /* the body begins with an extension area */
 #define LSI_FRAME_SEALED 0x0100u          /* the body is encrypted: seal.h */
-#define LSI_FRAME_MUST_REFUSE 0xfe00u     /* bits here that this release does not know: refuse the frame */
+#define LSI_FRAME_NUMBERED 0x0200u        /* it ends with a tail: numbered.h */
+#define LSI_FRAME_MUST_REFUSE 0xfc00u     /* bits here that this release does not know: refuse the frame */
 
 /* A frame's header, decoded. */
 typedef struct lsi_frame {
@@ -165,6 +166,11 @@ struct lsi_framer {
     size_t packed_capacity;
 
     struct lsi_cipher *cipher; /* NULL: nothing was sealed yet */
+
+    /* Of a numbered put (numbered.c), of which there is one draft: */
+    uint32_t tail_bytes;      /* which it ends with; 0 for others */
+    uint32_t *left, *now;     /* indexes of entries that were not put before: as they are drafted, and as found now */
+    size_t left_capacity, now_capacity;
 };
 
 static inline unsigned char *lsi_draft_at(const lsi_framer *framer, const lsi_draft *draft)
@@ -176,6 +182,11 @@ static inline unsigned char *lsi_draft_at(const lsi_framer *framer, const lsi_dr
  * compresses them where the framer's codec says so and it gains. */
 ls_status lsi_framer_draft(lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks, uint32_t count,
                            bool atomic);
+/* The same as one frame of a numbered put: numbers as `options` say, by index of entry. */
+ls_status lsi_framer_draft_numbered(lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks,
+                                    uint32_t count, const ls_put_options *options);
+void lsi_framer_place_numbered(lsi_framer *framer, const lsi_draft *draft, uint64_t seed, uint64_t position,
+                               ls_seqno first_seqno, int64_t arrival_us, uint64_t durable_end);
 /* `frame->body_sum` is not salted. Of a step `decider` stands in the place of the durable end. */
 void lsi_frame_write_header(unsigned char *at, const lsi_frame *frame, uint64_t seed, uint64_t position);
 /* Gives a draft its place: writes the header in the buffer. Short, for it happens under the shard's lock. */

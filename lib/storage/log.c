@@ -1,4 +1,5 @@
 /* One shard's log: its place in shared memory, its lock, its segment list, its reset, and what can be read of it. */
+#include "storage/numbered.h"
 #include "storage/reader.h"
 
 #include "base/bytes.h"
@@ -44,6 +45,7 @@ ls_status lsi_log_close(lsi_log *log)
     lsi_segment_unref(log->current);
     lsi_segment_unref(log->tail);
     lsi_segment_list_unref(log->list);
+    lsi_remembered_free(log->memory.of);
     lsi_free(&log->config.env->memory, log->own_memory);
     lsi_free(&log->config.env->memory, log);
     return st;

@@ -11,7 +11,7 @@
 #include "base/env.h"
 
 #define LSI_CHECKED_HEADER_BYTES 64u
-enum { LSI_CHECKED_MANIFEST = 1, LSI_CHECKED_SEGMENTS = 2 };
+enum { LSI_CHECKED_MANIFEST = 1, LSI_CHECKED_SEGMENTS = 2, LSI_CHECKED_PRODUCERS = 3 };
 
 /* What the header says besides: who replaces the file gives it back, with the next generation. */
 typedef struct lsi_checked_head {

@@ -302,7 +302,7 @@ static inline ls_status next_frame(lsi_log_reader *reader, uint64_t stop, bool m
     reader->frame_bytes = frame->bytes;
     bool is_known = frame->kind == LSI_FRAME_DATA || frame->kind == LSI_FRAME_STEP;
     if (is_known && frame->codec == LSI_CODEC_PLAIN && header->terms.key_id_bytes == 0 &&
-        (frame->flags & (LSI_FRAME_MUST_REFUSE | LSI_FRAME_SEALED)) == 0)
+        (frame->flags & (LSI_FRAME_MUST_REFUSE | LSI_FRAME_SEALED | LSI_FRAME_NUMBERED)) == 0)
         return LS_OK;
     if (!is_known || frame->codec > LSI_CODEC_ZSTD || (frame->flags & LSI_FRAME_MUST_REFUSE) != 0)
         return lsi_fail(LS_ERR_VERSION, "%s: a frame of kind %u, codec %u, flags 0x%x in %s is of a later release",

@@ -320,6 +320,8 @@ ls_status lsi_log_repair(const lsi_log_config *config, lsi_inspection *inspectio
     if (st == LS_OK && verify.gap_count != 0)
         st = add_skips(&verify, slot);
     lsi_gaps_tell(&verify, st == LS_OK);
+    if (st == LS_OK && verify.why_snapshot[0] != '\0')
+        st = lsi_producers_repair(&verify, log, slot);
 out:
     lsi_free(&config->env->memory, verify.gaps);
     {

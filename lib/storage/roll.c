@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "storage/numbered.h"
 #include "storage/seal.h"
 
 #define RECORD_BYTES_LEAST 16u       /* a header of 8 and a key of 1, padded: how many numbers a segment can use */
@@ -187,6 +188,11 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     }
     if (abandon)
         skip_given_up(log, slot, fresh, end);
+    st = lsi_log_snapshot_numbers(log, slot, fresh, end);
+    if (st != LS_OK) {
+        (void)config->root->files->unlink(config->root, segment->name); /* Never named. */
+        goto out;
+    }
     last = lsi_segment_list_last(fresh);
     last->flags |= LSI_SEGMENT_SEALED | ((why & LSI_ROLL_FIRST_TORN) != 0 ? LSI_SEGMENT_TORN : 0);
     last->end = end;
@@ -194,6 +200,7 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     lsi_segment_entry_begin(config->env, &header, &fresh->entries[fresh->count]);
     if (old != NULL)
         lsi_segment_entry_follow(&fresh->entries[fresh->count], last, &old->header, last_us);
+    fresh->entries[fresh->count].flags |= last->flags & LSI_SEGMENT_NUMBERED;
     fresh->count++;
     st = lsi_log_replace_list(log, slot, fresh); /* S3 */
     if (st != LS_OK) {

@@ -17,7 +17,7 @@
 #include "base/status.h"
 #include "storage/frame_read.h"
 
-enum { BOUND_BYTES = 56 };
+enum { BOUND_BYTES = LSI_SEAL_BOUND_BYTES };
 
 _Static_assert(LSI_DRAFT_ROOM_BYTES == LSI_SEAL_BYTES, "a draft can be sealed where it is");
 
@@ -90,7 +90,8 @@ ls_status lsi_segment_find_key(const lsi_log_config *config, lsi_segment *segmen
     return st == LS_OK ? lsi_key_derive(key, header->salt, sizeof header->salt, info, sizeof info, &segment->key) : st;
 }
 
-/* What a tag binds besides the body: whose frame it is, and what its header says of the records. */
+/* What a tag binds besides the body, and the tail, if any, which comes first: whose frame it is, and what its header
+ * says of the records. */
 static void fill_bound(const lsi_segment_header *header, const lsi_frame *frame, unsigned char bound[BOUND_BYTES])
 {
     memcpy(bound, header->store_id, 16);
@@ -128,39 +129,44 @@ ls_status lsi_framer_seal(lsi_framer *framer, const lsi_draft *draft, lsi_segmen
                           ls_seqno first_seqno, int64_t arrival_us, uint64_t durable_end, const unsigned char **out)
 {
     unsigned char *body = lsi_draft_at(framer, draft) + LSI_FRAME_HEADER_BYTES;
-    unsigned char *seal = body - LSI_SEAL_BYTES, *at = seal - LSI_FRAME_HEADER_BYTES, bound[BOUND_BYTES];
-    uint32_t body_bytes = draft->bytes - LSI_FRAME_HEADER_BYTES;
+    unsigned char *seal = body - LSI_SEAL_BYTES, *at = seal - LSI_FRAME_HEADER_BYTES, room[BOUND_BYTES];
+    uint32_t body_bytes = draft->bytes - LSI_FRAME_HEADER_BYTES - framer->tail_bytes;
     lsi_frame frame = {.bytes = draft->bytes + LSI_SEAL_BYTES, .count = draft->count, .first_seqno = first_seqno,
                        .arrival_us = arrival_us, .durable_end = durable_end, .decider = framer->decider,
                        .kind = framer->decider != 0 ? LSI_FRAME_STEP : LSI_FRAME_DATA, .codec = draft->codec,
-                       .flags = LSI_FRAME_SEALED};
+                       .flags = LSI_FRAME_SEALED | (framer->tail_bytes != 0 ? LSI_FRAME_NUMBERED : 0)};
+    unsigned char *bound = room, *tail = body + body_bytes;
 
     if (frame.bytes > LSI_FRAME_BYTES_MAX)
-        return lsi_fail(LS_ERR_TOO_LARGE, "an atomic batch of %u bytes, encrypted: a frame holds at most %u",
-                        frame.bytes, LSI_FRAME_BYTES_MAX);
+        return lsi_fail(LS_ERR_TOO_LARGE, "%s batch of %u bytes, encrypted: a frame holds at most %u",
+                        framer->tail_bytes != 0 ? "a numbered" : "an atomic", frame.bytes, LSI_FRAME_BYTES_MAX);
+    if (framer->tail_bytes != 0) /* Behind it there is room. */
+        bound = tail + framer->tail_bytes;
     memset(seal, 0, LSI_SEAL_BYTES);
     ls_status st = next_nonce(segment, seal + LSI_SEAL_NONCE_AT);
     if (st != LS_OK)
         return st;
     fill_bound(&segment->header, &frame, bound);
-    st = lsi_cipher_seal(framer->cipher, segment->key, seal + LSI_SEAL_NONCE_AT, bound, sizeof bound, body, body_bytes,
-                         body, seal + LSI_SEAL_TAG_AT);
+    st = lsi_cipher_seal(framer->cipher, segment->key, seal + LSI_SEAL_NONCE_AT, bound - framer->tail_bytes,
+                         BOUND_BYTES + (size_t)framer->tail_bytes, body, body_bytes, body, seal + LSI_SEAL_TAG_AT);
     if (st != LS_OK)
         return st;
-    frame.body_sum = lsi_sum64(seal, LSI_SEAL_BYTES + (size_t)body_bytes, 0);
+    frame.body_sum = lsi_sum64(seal, LSI_SEAL_BYTES + (size_t)body_bytes + framer->tail_bytes, 0);
     lsi_frame_write_header(at, &frame, segment->seed, position);
     *out = at;
     return LS_OK;
 }
 
 ls_status lsi_frame_unseal(lsi_cipher *cipher, const lsi_segment *segment, const unsigned char *at,
-                           const lsi_frame *frame, unsigned char *out, bool *is_right)
+                           const lsi_frame *frame, uint32_t tail_bytes, unsigned char *bound, unsigned char *out,
+                           bool *is_right)
 {
     const unsigned char *seal = at + LSI_FRAME_HEADER_BYTES;
-    unsigned char bound[BOUND_BYTES];
 
-    fill_bound(&segment->header, frame, bound);
-    return lsi_cipher_unseal(cipher, segment->key, seal + LSI_SEAL_NONCE_AT, bound, sizeof bound, seal + LSI_SEAL_BYTES,
+    memcpy(bound, at + frame->bytes, tail_bytes);
+    fill_bound(&segment->header, frame, bound + tail_bytes);
+    return lsi_cipher_unseal(cipher, segment->key, seal + LSI_SEAL_NONCE_AT, bound, tail_bytes + (size_t)BOUND_BYTES,
+                             seal + LSI_SEAL_BYTES,
                              frame->bytes - LSI_FRAME_HEADER_BYTES - LSI_SEAL_BYTES, out, seal + LSI_SEAL_TAG_AT,
                              is_right);
 }

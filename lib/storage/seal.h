@@ -11,6 +11,7 @@
 /* Before what is sealed: the nonce, 4 bytes of 0, the tag. */
 #define LSI_SEAL_BYTES 32u
 enum { LSI_SEAL_NONCE_AT = 0, LSI_SEAL_TAG_AT = 16 };
+#define LSI_SEAL_BOUND_BYTES 56u /* what its tag binds besides body and tail */
 /* Before what is compressed: its size when it is plain, and packed. */
 #define LSI_PACK_BYTES 8u
 #define LSI_PACK_BODY_BYTES_MIN 4096u /* smaller bodies are not worth it */
@@ -42,9 +43,11 @@ ls_status lsi_framer_make_sealing(lsi_framer *framer);
  * longer. TOO_LARGE: no frame can hold it. Locks: append_lock. */
 ls_status lsi_framer_seal(lsi_framer *framer, const lsi_draft *draft, lsi_segment *segment, uint64_t position,
                           ls_seqno first_seqno, int64_t arrival_us, uint64_t durable_end, const unsigned char **out);
-/* Opens the body of a sealed frame at `at` into `out`, LSI_SEAL_BYTES shorter. */
+/* Opens the body of a sealed frame at `at` into `out`, LSI_SEAL_BYTES shorter. Of `frame` the tail was taken, which is
+ * behind it; `bound` has room for that and LSI_SEAL_BOUND_BYTES more. */
 ls_status lsi_frame_unseal(lsi_cipher *cipher, const lsi_segment *segment, const unsigned char *at,
-                           const lsi_frame *frame, unsigned char *out, bool *is_right);
+                           const lsi_frame *frame, uint32_t tail_bytes, unsigned char *bound, unsigned char *out,
+                           bool *is_right);
 
 /* ---- unpack.c: bodies as the records are in them ---- */
 
@@ -63,21 +66,23 @@ typedef struct lsi_unpacker {
     size_t page;         /* the one that is being filled */
     size_t filled;       /* of it */
     lsi_clear_page scratch; /* what was opened and is still compressed */
+    lsi_clear_page bound;   /* what the tag of a numbered frame binds */
 } lsi_unpacker;
 
 /* Whether a frame must go through lsi_unpack before its records can be looked at. */
 static inline bool lsi_frame_is_packed(const lsi_frame *frame)
 {
-    return frame->codec != LSI_CODEC_PLAIN || (frame->flags & LSI_FRAME_SEALED) != 0;
+    return frame->codec != LSI_CODEC_PLAIN || (frame->flags & (LSI_FRAME_SEALED | LSI_FRAME_NUMBERED)) != 0;
 }
 
 void lsi_unpacker_begin(lsi_unpacker *unpacker, const lsi_log_config *config); /* allocates nothing */
 void lsi_unpacker_end(lsi_unpacker *unpacker);
 /* Nobody looks any more at what was unpacked before, or only at the last of it. */
 void lsi_unpacker_reuse(lsi_unpacker *unpacker, bool keep_last);
-/* A checked frame as it was before it was packed: at `*clear`, a view until lsi_unpacker_reuse, with the room of a
- * header before its body, and of frame->bytes then. `*is_right` false: it breaks the rules (F5, F6), or was changed by
- * one who made the sums right again; that is damage. KEY: as lsi_segment_find_key; nobody has looked. */
+/* A checked frame, tail and all, as it was before it was packed, without the tail: at `*clear`, a view until
+ * lsi_unpacker_reuse, with the room of a header before its body, and of frame->bytes then. `*is_right` false: it breaks
+ * the rules (F5, F6), or was changed by one who made the sums right again; that is damage. KEY: as
+ * lsi_segment_find_key; nobody has looked. */
 ls_status lsi_unpack(lsi_unpacker *unpacker, lsi_segment *segment, const unsigned char *at, lsi_frame *frame,
                      const unsigned char **clear, bool *is_right);
 

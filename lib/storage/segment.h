@@ -95,6 +95,7 @@ void lsi_segment_unref(lsi_segment *segment); /* Accepts NULL. Closes with the l
 #define LSI_SEGMENT_LOOKED_AT 4u /* its file is in blocks (blocks.h), or is not worth it. A hint */
 #define LSI_SEGMENT_DOUBTFUL 8u /* age.c: begun while the clock was surely wrong */
 #define LSI_SEGMENT_AHEAD 16u    /* age.c: begun when stamps were ahead of the clock */
+#define LSI_SEGMENT_NUMBERED 32u /* of the last one: there is a file of producers (numbered.h) */
 
 typedef struct lsi_segment_entry {
     uint32_t number;

@@ -108,6 +108,21 @@ ls_status lsi_log_append(lsi_log *log, lsi_framer *framer, const ls_put_entry *e
                          uint32_t count, bool atomic, uint32_t *accepted, ls_seqno *first_seqno, uint64_t *end,
                          bool *closed);
 ls_status lsi_log_commit(lsi_log *log, uint64_t end);
+/* The same for records that carry numbers of a producer, rising: `told[index of entry]` is what became of each: OK,
+ * EXISTS of those that were put before, which are not written, both with number and shard; or EXPIRED. What is written
+ * is one frame; it was not where the status is not LS_OK: then `told` is not to be looked at. */
+typedef struct lsi_log_numbered {
+    const ls_put_options *options; /* producer, and number or numbers: by index of entry */
+    bool atomic;    /* all were put before, or none was: else INVALID_ARGUMENT */
+    bool look_only; /* nothing is written: records that are new are told NOT_FOUND */
+    ls_put_result *told;
+    uint32_t fresh; /* out: so many were new */
+} lsi_log_numbered;
+ls_status lsi_log_append_numbered(lsi_log *log, lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks,
+                                  uint32_t count, lsi_log_numbered *numbered, uint64_t *end, bool *closed);
+/* What `parents` remember is what the log of `child` begins with, which has no frame yet; `b` may be NULL. Locks:
+ * append_lock of the parents held, lsi_log_closing_begin. */
+ls_status lsi_log_hand_down(lsi_log *a, lsi_log *b, const lsi_log_config *child);
 
 /* ---- steps (step.c): frames in several logs that count together or not at all ---- */
 

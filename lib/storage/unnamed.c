@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/numbered.h"
 #include "storage/verify.h"
 
 typedef struct unnamed {
@@ -119,7 +120,8 @@ static int tell_file(void *user, const char *entry, bool is_dir)
     ls_finding finding = {.severity = LS_FINDING_NOTE, .kind = LS_FINDING_STRAY_FILE, .file = name};
     bool is = false;
 
-    if (strcmp(entry, LSI_SEGMENT_LIST_NAME) == 0 || (number != 0 && is_named(of->list, number)))
+    if (strcmp(entry, LSI_SEGMENT_LIST_NAME) == 0 || strcmp(entry, LSI_PRODUCERS_NAME) == 0 ||
+        (number != 0 && is_named(of->list, number)))
         return 0;
     (void)snprintf(name, sizeof name, "%s/%s", verify->config->dir, entry);
     if (segment != 0 && !is_dir)

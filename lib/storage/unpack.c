@@ -3,6 +3,7 @@
  * Views of a batch are of several frames, so what was unpacked does not move while they are shown: pages are filled one
  * after another, and begun anew when the caller asks for the next batch. What a body says of its size is checked before
  * a byte is allocated for it (X2). */
+#include "storage/numbered.h"
 #include "storage/seal.h"
 
 #include <string.h>
@@ -26,6 +27,7 @@ void lsi_unpacker_end(lsi_unpacker *unpacker)
         lsi_free(memory, unpacker->pages[i].bytes);
     lsi_free(memory, unpacker->pages);
     lsi_free(memory, unpacker->scratch.bytes);
+    lsi_free(memory, unpacker->bound.bytes);
     lsi_cipher_close(unpacker->cipher);
     lsi_decompressor_free(unpacker->decompressor);
 }
@@ -90,8 +92,10 @@ static ls_status make_place(lsi_unpacker *unpacker, size_t size, unsigned char *
 
 /* F5: the body, opened. */
 static ls_status unseal(lsi_unpacker *unpacker, lsi_segment *segment, const unsigned char *at, const lsi_frame *frame,
-                        unsigned char **body, bool *is_right)
+                        uint32_t tail_bytes, unsigned char **body, bool *is_right)
 {
+    unsigned char room[LSI_SEAL_BOUND_BYTES], *bound = room;
+
     uint32_t size = frame->bytes - LSI_FRAME_HEADER_BYTES - LSI_SEAL_BYTES;
     ls_status st = lsi_segment_find_key(unpacker->config, segment, true);
 
@@ -103,7 +107,13 @@ static ls_status unseal(lsi_unpacker *unpacker, lsi_segment *segment, const unsi
         st = make_capacity(unpacker, &unpacker->scratch, size);
         *body = unpacker->scratch.bytes;
     }
-    return st == LS_OK ? lsi_frame_unseal(unpacker->cipher, segment, at, frame, *body, is_right) : st;
+    if (st == LS_OK && tail_bytes != 0) {
+        st = make_capacity(unpacker, &unpacker->bound, tail_bytes + (size_t)LSI_SEAL_BOUND_BYTES);
+        bound = unpacker->bound.bytes;
+    }
+    return st == LS_OK
+               ? lsi_frame_unseal(unpacker->cipher, segment, at, frame, tail_bytes, bound, *body, is_right)
+               : st;
 }
 
 /* F6: the body of `packed_bytes` at `packed`, decompressed. */
@@ -133,17 +143,18 @@ static ls_status decompress(lsi_unpacker *unpacker, const unsigned char *packed,
 ls_status lsi_unpack(lsi_unpacker *unpacker, lsi_segment *segment, const unsigned char *at, lsi_frame *frame,
                      const unsigned char **clear, bool *is_right)
 {
-    bool is_sealed = (frame->flags & LSI_FRAME_SEALED) != 0;
-    uint32_t body_bytes = frame->bytes - LSI_FRAME_HEADER_BYTES;
+    const uint32_t whole_bytes = frame->bytes;
+    bool is_sealed = (frame->flags & LSI_FRAME_SEALED) != 0, is_whole = lsi_frame_take_tail(at, frame);
+    uint32_t tail_bytes = whole_bytes - frame->bytes, body_bytes = frame->bytes - LSI_FRAME_HEADER_BYTES;
     const unsigned char *packed = at + LSI_FRAME_HEADER_BYTES;
     unsigned char *body = NULL;
     ls_status st = LS_OK;
 
     *clear = at;
-    *is_right = is_sealed == lsi_segment_is_sealed(segment) &&
+    *is_right = is_whole && is_sealed == lsi_segment_is_sealed(segment) &&
                 (!is_sealed || body_bytes >= LSI_SEAL_BYTES + LSI_RECORD_HEADER_BYTES);
     if (*is_right && is_sealed) {
-        st = unseal(unpacker, segment, at, frame, &body, is_right);
+        st = unseal(unpacker, segment, at, frame, tail_bytes, &body, is_right);
         packed = body;
         body_bytes -= LSI_SEAL_BYTES;
     }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/numbered.h"
 #include "storage/seal.h"
 #include "storage/verify.h"
 
@@ -87,7 +88,7 @@ static ls_status tell_skipped(lsi_verify *verify, const lsi_segment *segment, co
     return LS_OK;
 }
 
-/* F4, F5, F6: how many records there are, as far as they can be looked at without a key. */
+/* F4 to F7: how many records there are, as far as they can be looked at without a key. */
 static ls_status count_records(lsi_unpacker *unpacker, lsi_segment *segment, const unsigned char *at,
                                const lsi_frame *frame, uint32_t *count)
 {
@@ -95,9 +96,11 @@ static ls_status count_records(lsi_unpacker *unpacker, lsi_segment *segment, con
     uint32_t offset = 0;
     bool is_right;
     ls_record record;
+    lsi_tail tail;
 
     *count = 0;
-    if (((frame->flags & LSI_FRAME_SEALED) != 0) != lsi_segment_is_sealed(segment))
+    if (((frame->flags & LSI_FRAME_SEALED) != 0) != lsi_segment_is_sealed(segment) ||
+        ((frame->flags & LSI_FRAME_NUMBERED) != 0 && !lsi_tail_read(at, frame, &tail))) /* F7 */
         return LS_OK;
     if (lsi_segment_is_sealed(segment)) {
         *count = frame->count;
@@ -457,6 +460,8 @@ ls_status lsi_verify_segments(lsi_verify *verify, const lsi_slot *slot, bool cur
         st = verify_segment(verify, list, i, sealed ? entry->end : last_end,
                             sealed ? (entry->flags & LSI_SEGMENT_TORN) != 0 : torn);
     }
+    if (st == LS_OK)
+        st = lsi_producers_check(verify, list, last_end);
     if (st == LS_OK)
         st = lsi_unnamed_tell(verify, list);
     lsi_segment_list_unref(list);

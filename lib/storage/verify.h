@@ -32,6 +32,7 @@ typedef struct lsi_verify {
     bool beside;         /* somebody has the store open */
     uint32_t known_segment; /* of it shared memory knows how far its numbers went: below `known_next`; 0: of none */
     ls_seqno known_next;
+    char why_snapshot[LSI_MESSAGE_BYTES]; /* producers_check.c: why one is to be made; "": it is not */
     lsi_gap *gaps;
     size_t gap_count, gap_capacity;
     lsi_segment_list *list; /* what a repair would make of a list that cannot be used; NULL: the file's */
@@ -84,6 +85,11 @@ ls_status lsi_index_load(const lsi_verify *verify, uint32_t number, lsi_index_co
 void lsi_index_strike(lsi_index_copy *index, const lsi_segment *segment, uint64_t position, const lsi_frame *frame);
 void lsi_index_tell(lsi_verify *verify, const lsi_index_copy *index, const lsi_segment *segment, uint64_t end,
                     bool has_gaps);
+
+/* producers_check.c: what is remembered of producers, of a log that ends at `end`. A repair is told of when it is
+ * done. */
+ls_status lsi_producers_check(lsi_verify *verify, const lsi_segment_list *list, uint64_t end);
+ls_status lsi_producers_repair(lsi_verify *verify, lsi_log *log, lsi_slot *slot);
 
 /* A copy of `from` (NULL: empty), one generation on, with room for so many in all. NULL: no memory. */
 lsi_segment_list *lsi_list_with_room(const lsi_env *env, const lsi_segment_list *from, size_t entries, size_t skips);

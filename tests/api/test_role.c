@@ -552,6 +552,7 @@ static const struct {
     {"ls_producer_put", call_put, LSI_MAY_PUT, true},
     {"ls_producer_put_batch", call_batch, LSI_MAY_PUT, true},
     {"ls_producer_flush", call_flush, LSI_MAY_PUT, true},
+    {"ls_producer_repeats", NULL, ANY, false},
     {"ls_iterator_next", call_next, LSI_MAY_READ, true},
     {"ls_iterator_seek", call_seek, LSI_MAY_READ, true},
     {"ls_iterator_place", call_place, LSI_MAY_READ, true},

@@ -74,6 +74,8 @@ typedef int32_t ls_finding_kind;
 #define LS_FINDING_FILE_UNREADABLE 12 /**< The system would not read a file. */
 #define LS_FINDING_SYNC_FAILED 13     /**< A sync failed: the shard refuses puts until it is repaired or reset. */
 #define LS_FINDING_RESERVE 14         /**< Something else stands in the place of the reserve. */
+#define LS_FINDING_PRODUCERS 15       /**< What a shard remembers of producers is missing or fails its checks: numbered
+                                           puts are refused. */
 
 /** `records_max` when nobody can say: all of a shard, or of a store. */
 #define LS_RECORDS_UNKNOWN UINT64_MAX

@@ -63,24 +63,17 @@ static ls_status log_of(local_appender *appender, uint32_t shard, lsi_log **out)
     return LS_OK;
 }
 
-ls_status lsi_local_append(lsi_appender *base, uint32_t shard, const lsi_append *batch, lsi_append_result *out)
+/* What follows an append that answered `st`. */
+static inline __attribute__((always_inline)) ls_status appended(local_appender *appender, uint32_t shard, ls_status st,
+                                                                lsi_append_result *out)
 {
-    local_appender *appender = (local_appender *)base;
-    lsi_local_stream *stream = lsi_local_stream_of(base->stream);
-    lsi_log *log;
-    ls_status st;
+    lsi_local_stream *stream = lsi_local_stream_of(appender->base.stream);
 
-    st = log_of(appender, shard, &log);
-    if (st != LS_OK)
-        *out = (lsi_append_result){0}; /* Else the log fills it. */
-    else
-        st = lsi_log_append(log, appender->framer, batch->entries, batch->picks, batch->count, batch->atomic,
-                            &out->accepted, &out->first_seqno, &out->end, &out->moved);
     /* The shard is closed, or whoever was closing it died: then nothing tells other shards before that is settled. */
     if (st == LS_OK && out->moved)
-        return lsi_local_catalog_settle(lsi_local_of_stream(base->stream), true);
+        return lsi_local_catalog_settle(lsi_local_of_stream(&stream->base), true);
     if (st == LS_OK) {
-        if (lsi_local_of_stream(base->stream)->durability != LS_DURABILITY_SYNC) /* Else when it is synced. */
+        if (lsi_local_of_stream(&stream->base)->durability != LS_DURABILITY_SYNC) /* Else when it is synced. */
             lsi_local_upkeep_count(stream, &appender->calls);
         return LS_OK;
     }
@@ -90,6 +83,39 @@ ls_status lsi_local_append(lsi_appender *base, uint32_t shard, const lsi_append 
         out->moved = true; /* Closed so long ago that it has expired since. */
         st = LS_OK;
     }
+    return st;
+}
+
+ls_status lsi_local_append(lsi_appender *base, uint32_t shard, const lsi_append *batch, lsi_append_result *out)
+{
+    local_appender *appender = (local_appender *)base;
+    lsi_log *log;
+    ls_status st = log_of(appender, shard, &log);
+
+    if (st != LS_OK)
+        *out = (lsi_append_result){0}; /* Else the log fills it. */
+    else
+        st = lsi_log_append(log, appender->framer, batch->entries, batch->picks, batch->count, batch->atomic,
+                            &out->accepted, &out->first_seqno, &out->end, &out->moved);
+    return appended(appender, shard, st, out);
+}
+
+ls_status lsi_local_append_numbered(lsi_appender *base, uint32_t shard, const lsi_append *batch,
+                                    lsi_numbered *numbered, lsi_append_result *out)
+{
+    local_appender *appender = (local_appender *)base;
+    lsi_log_numbered of = {numbered->options, batch->atomic, numbered->look_only, numbered->told, 0};
+    lsi_log *log;
+    ls_status st = log_of(appender, shard, &log);
+
+    *out = (lsi_append_result){0};
+    if (st == LS_OK)
+        st = lsi_log_append_numbered(log, appender->framer, batch->entries, batch->picks, batch->count, &of, &out->end,
+                                     &out->moved);
+    numbered->fresh = of.fresh;
+    st = appended(appender, shard, st, out);
+    if (st == LS_OK && !out->moved)
+        out->accepted = batch->count;
     return st;
 }
 

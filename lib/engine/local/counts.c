@@ -9,7 +9,7 @@
 
 _Static_assert(LSI_ENGINE_COUNTS == LSI_SLOT_COUNT_WORDS, "all words of a slot");
 _Static_assert(LSI_COUNT_GET_TIMES + LSI_DURATION_WORDS <= LSI_SLOT_COUNT_WORDS, "a stream's words fit");
-_Static_assert(LSI_COUNT_DAMAGED < LSI_SLOT_COUNT_WORDS, "a shard's words fit");
+_Static_assert(LSI_COUNT_PUT_REPEATS < LSI_SLOT_COUNT_WORDS, "a shard's words fit");
 
 #define MAPPINGS UINT32_C(0x80000000) /* their slots have this bit; the lowest one tells the two kinds apart */
 #define GROUPS UINT32_C(0x40000000)

@@ -435,6 +435,8 @@ uint64_t lsi_local_written(lsi_engine_stream *stream, uint32_t shard);
 ls_status lsi_local_appender_open(lsi_engine_stream *stream, lsi_appender **out);
 void lsi_local_appender_close(lsi_appender *appender);
 ls_status lsi_local_append(lsi_appender *appender, uint32_t shard, const lsi_append *batch, lsi_append_result *out);
+ls_status lsi_local_append_numbered(lsi_appender *appender, uint32_t shard, const lsi_append *batch,
+                                    lsi_numbered *numbered, lsi_append_result *out);
 ls_status lsi_local_commit(lsi_appender *appender, uint32_t shard, uint64_t end, ls_durability durability);
 
 /* read.c */

@@ -450,6 +450,7 @@ static const lsi_engine_ops local_ops = {
     .appender_open = lsi_local_appender_open,
     .appender_close = lsi_local_appender_close,
     .append = lsi_local_append,
+    .append_numbered = lsi_local_append_numbered,
     .commit = lsi_local_commit,
     .reader_open = lsi_local_reader_open,
     .reader_close = lsi_local_reader_close,

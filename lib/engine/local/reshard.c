@@ -302,6 +302,24 @@ static void settle(void *user, bool replaced)
         atomic_fetch_add_explicit(&of->stream->slot->generation, 1, memory_order_release);
 }
 
+/* The parents are stopped: what producers put to them their children know, before anybody puts to those. */
+static ls_status hand_down(const resharding *of)
+{
+    ls_status st = LS_OK;
+
+    for (uint32_t i = of->had; i < of->about->shard_count && st == LS_OK; i++) {
+        const lsi_shard *child = &of->about->shards[i];
+        lsi_log *adjacent = child->adjacent_parent == LSI_NO_SHARD
+                                ? NULL
+                                : of->logs[position_of(of, child->adjacent_parent)];
+        lsi_log_config config;
+
+        lsi_local_log_config_of(of->local, of->about, child, &config);
+        st = lsi_log_hand_down(of->logs[position_of(of, child->parent)], adjacent, &config);
+    }
+    return st;
+}
+
 /* Stops the parents, replaces the manifest, and lets go of them. Locks: store lock held. */
 static ls_status commit(resharding *of)
 {
@@ -315,6 +333,8 @@ static ls_status commit(resharding *of)
     }
     if (st == LS_OK)
         st = state_ends(of);
+    if (st == LS_OK)
+        st = hand_down(of);
     if (st == LS_OK) {
         st = lsi_local_catalog_replace(of->local, of->fresh, settle, of); /* L1 */
     } else {

@@ -125,7 +125,7 @@ static void append_all(sending *of)
 
         lane->retry_after_ms = 0;
         if (producer->is_limited) {
-            lsi_put_admit_part(producer, async->entries, part);
+            lsi_put_admit_part(producer, async->entries, producer->batch.picks + part->begin, part);
             if (part->refused > 0) {
                 lane->retry_after_ms = lsi_error_current()->retry_after_ms;
                 note_failure(async);
