@@ -125,6 +125,27 @@ ls_status lsi_lease_step(const lsi_checkpoint *marks, uint32_t count, lsi_step_p
 lsi_engine_stream *lsi_lease_stream(const lsi_lease *lease);
 ls_status lsi_lease_end(lsi_lease *lease);
 ls_status lsi_lease_close(lsi_lease *lease); /* Accepts NULL. */
+/* For what has a group of its own, as a mapping has: `id` is whose it is. More values are written with it, or none of
+ * all. */
+typedef struct lsi_lease_beside {
+    const lsi_state_change *changes;
+    uint32_t count;
+} lsi_lease_beside;
+/* Where a group begins. INVALID_ARGUMENT: it is no position for that; `what` begins there, for the message. */
+ls_status lsi_lease_start_of(const lsi_env *env, const char *what, const ls_position *position, lsi_lease_start *out);
+/* The group, with a lease for each shard in which it begins. EXISTS; `*is_done` false: something was changed meanwhile,
+ * and nothing was done, as with the next. */
+ls_status lsi_group_make_owned(lsi_engine_stream *stream, const char *name, uint64_t id, lsi_lease_start start,
+                               lsi_lease_beside beside, bool *is_done);
+ls_status lsi_group_remove_owned(lsi_engine_stream *stream, const char *name, uint64_t id, lsi_lease_beside beside,
+                                 bool *is_done);
+/* Notes that all up to `seqno` is finished (NONE: nothing is; END: the shard is, and the leases of its heirs are made),
+ * and what goes with that, in one step. What it covers was synced. Else as lsi_lease_checkpoint. */
+ls_status lsi_lease_save(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_lease_beside beside);
+/* Whether each lease that can be worked on is this worker's, or was left by it, or is another's who was seen to live,
+ * as of the last look, and nothing has changed since. */
+bool lsi_group_is_settled(lsi_group *group);
+
 /* As ls_stream_list_leases: the caller's with lsi_free. And of each lease, unless `records` is NULL, how many records
  * are not finished, UINT64_MAX: not known; the caller's too. */
 ls_status lsi_lease_list(lsi_engine_stream *stream, const char *group, ls_lease_info **out, uint64_t **records,
@@ -288,6 +309,17 @@ typedef struct lsi_guard lsi_guard;
 ls_status lsi_guard_new(lsi_engine *engine, lsi_guard **out);
 /* Nobody is guarded any more. In a fork child it frees memory alone. Accepts NULL. */
 void lsi_guard_free(lsi_guard *guard, bool is_mine);
+/* The caller's, from lsi_guard_join to lsi_guard_leave. */
+typedef struct lsi_guarded {
+    struct lsi_guarded *next; /* this and the rest: the guard's lock */
+    lsi_group *group;         /* whose leases are renewed; NULL: nobody's */
+    int64_t due_us;           /* when they are to be, at the latest */
+} lsi_guarded;
+/* Begins the thread, if this is the first. */
+ls_status lsi_guard_join(lsi_guard *guard, lsi_guarded *me);
+void lsi_guard_leave(lsi_guard *guard, lsi_guarded *me);
+/* From now on its leases are renewed. NULL: none are, nor are they when this returns. */
+void lsi_guard_renews(lsi_guard *guard, lsi_guarded *me, lsi_group *group);
 
 /* How a mapping is run; options were checked, none is 0 but `shards_max` and `flags`. */
 typedef struct lsi_mapping_running {

@@ -58,6 +58,11 @@ ls_status lsi_check_alert_name(const char *name)
     return check_name("alert", name);
 }
 
+ls_status lsi_check_delivery_name(const char *name)
+{
+    return check_name("delivery", name);
+}
+
 void lsi_shard_id_format(uint32_t shard, char text[LSI_SHARD_ID_BYTES])
 {
     (void)snprintf(text, LSI_SHARD_ID_BYTES, "shardId-%012u", shard); /* 20 characters: always fits. */

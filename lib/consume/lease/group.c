@@ -216,7 +216,7 @@ static ls_status find_or_make(lsi_engine_stream *stream, const char *name, const
         st = lsi_group_make(stream, name, config->start, out);
     while (st == LS_OK && out->version == LSI_STATE_NONE);
     return st == LS_OK && out->mapping != 0
-               ? lsi_fail(LS_ERR_STATE, "'%s' is a mapping: ls_mapping_run works on its shards", name) : st;
+               ? lsi_fail(LS_ERR_STATE, "'%s' is a mapping or a delivery, whose runs work on its shards", name) : st;
 }
 
 ls_status lsi_group_open(lsi_engine_stream *stream, const char *name, const lsi_group_config *config, lsi_group **out)

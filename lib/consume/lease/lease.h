@@ -44,12 +44,6 @@ typedef struct lsi_group_settings {
     bool is_changed;  /* in a write of rows: they are to be written, too */
 } lsi_group_settings;
 
-/* More values that are written, or not, with rows. */
-typedef struct lsi_lease_beside {
-    const lsi_state_change *changes;
-    uint32_t count;
-} lsi_lease_beside;
-
 ls_status lsi_group_find(lsi_engine_stream *stream, const char *name, lsi_group_settings *out);
 /* NOT_FOUND never: `out->version` says that there is one, or that it was made; NONE: somebody was faster. */
 ls_status lsi_group_make(lsi_engine_stream *stream, const char *name, lsi_lease_start start, lsi_group_settings *out);
@@ -113,11 +107,7 @@ struct lsi_lease {
 ls_status lsi_lease_leave(lsi_lease *lease);
 bool lsi_lease_is_wanted(const lsi_lease *lease); /* Another worker, who lives, asks for it. */
 
-/* Notes how far a mapping has come: that all up to `seqno` is finished (NONE: nothing is; END: the shard is, and the
- * leases of its heirs are made), and what goes with that, in one step. What it covers was synced. Else as
- * lsi_lease_checkpoint. */
-ls_status lsi_lease_save(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_lease_beside beside);
-/* The same, but no END, and with puts. LS_OK with a put that moved: nothing was done. */
+/* As lsi_lease_save, but no END, and with puts. LS_OK with a put that moved: nothing was done. */
 ls_status lsi_lease_save_step(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_lease_beside beside,
                               lsi_step_put *puts, uint32_t put_count);
 #define LSI_LEASE_BESIDE_MAX 1u /* of a step */
@@ -167,10 +157,6 @@ ls_status lsi_group_step(lsi_group *group, uint32_t token);
 /* Sleeps until the state changes, the process of another worker is gone, or the time is over. */
 void lsi_group_wait(lsi_group *group, uint32_t token, int64_t timeout_us);
 int64_t lsi_group_renew_us(const lsi_group *group); /* A worker is to be heard of again after so long. */
-/* Whether each lease that can be worked on is this worker's, or was left by it, or is another's who was seen to live,
- * as of the last step, and nothing has changed since. */
-bool lsi_group_is_settled(lsi_group *group);
-
 /* Whether nothing comes by time alone, as of the last look: each lease that can be worked on is this worker's, and is
  * asked for by nobody, or was left by it. */
 bool lsi_group_is_quiet(const lsi_group *group);

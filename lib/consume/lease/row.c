@@ -350,7 +350,7 @@ ls_status lsi_group_make_mapping(lsi_engine_stream *stream, const char *name, ls
         return st;
     if (found.version != LSI_STATE_NONE)
         return lsi_fail(LS_ERR_EXISTS, "stream '%s' has a %s '%s' already", stream->name,
-                        found.mapping != 0 ? "mapping" : "group", name);
+                        found.mapping != 0 ? "mapping or delivery" : "group", name);
     settings->created_us = lsi_wall_us(&stream->engine->env.clock);
     settings_encode(settings, bytes);
     key_make(&own, "group", name, "");
@@ -391,7 +391,7 @@ ls_status lsi_group_delete(lsi_engine_stream *stream, const char *name)
         if (st == LS_OK && settings.version == LSI_STATE_NONE)
             return lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' has no group '%s'", stream->name, name);
         if (st == LS_OK && settings.mapping != 0)
-            return lsi_fail(LS_ERR_STATE, "'%s' is a mapping: ls_mapping_delete deletes it", name);
+            return lsi_fail(LS_ERR_STATE, "'%s' is a mapping or a delivery, which is deleted as such", name);
         if (st == LS_OK)
             st = lsi_group_remove(stream, name, &settings, (lsi_lease_beside){NULL, 0}, &is_done);
     }

@@ -89,36 +89,6 @@ ls_status lsi_mapping_each(lsi_engine_stream *stream, bool (*each)(void *user, c
     return end_looking(&of, stream->engine->ops->state_read(stream, prefix, show_one, &of));
 }
 
-/* ---- where it begins ---- */
-
-static ls_status check_position(const lsi_env *env, const ls_position *position)
-{
-    bool takes_timestamp = position->kind == LS_AT_TIMESTAMP;
-
-    if (position->kind != LS_TRIM_HORIZON && position->kind != LS_LATEST && !takes_timestamp)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.kind is %" PRId32 ": a mapping begins at TRIM_HORIZON (%d), "
-                        "LATEST (%d) or AT_TIMESTAMP (%d)", position->kind, LS_TRIM_HORIZON, LS_LATEST,
-                        LS_AT_TIMESTAMP);
-    if (position->sub_seqno != 0)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.sub_seqno is %" PRIu32 ", not 0", position->sub_seqno);
-    if (position->seqno != 0)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.seqno is %" PRIu64 ": kind %" PRId32 " takes none",
-                        position->seqno, position->kind);
-    if (!takes_timestamp && position->timestamp_us != 0)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.timestamp_us is %" PRId64 ": kind %" PRId32 " takes none",
-                        position->timestamp_us, position->kind);
-    if (takes_timestamp && position->timestamp_us > lsi_wall_us(&env->clock))
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.timestamp_us is %" PRId64 ": that is in the future",
-                        position->timestamp_us);
-    return LS_OK;
-}
-
-static lsi_lease_start start_of(const ls_position *position)
-{
-    return position->kind == LS_AT_TIMESTAMP ? (lsi_lease_start){LSI_START_TIME, position->timestamp_us}
-        : (lsi_lease_start){position->kind == LS_LATEST ? LSI_START_LATEST : LSI_START_HORIZON, 0};
-}
-
 /* ---- changing ---- */
 
 static ls_status check_filters(const lsi_memory *memory, const ls_mapping_options *options)
@@ -200,22 +170,14 @@ static ls_status store(lsi_engine_stream *stream, const lsi_mapping *mapping, bo
 /* The mapping, its group, and a lease for each shard in which it begins. */
 static ls_status make(lsi_engine_stream *stream, const lsi_mapping *mapping, lsi_lease_start start, bool *is_done)
 {
-    lsi_group_settings settings = {.start = start, .mapping = mapping->id};
     char text[LSI_MAPPING_KEY_BYTES];
     lsi_state_change change;
-    lsi_lease_row *rows;
-    uint32_t count;
-    ls_status st = lsi_lease_first_rows(stream, start, &rows, &count);
+    ls_status st = change_of(mapping, text, &change);
 
     if (st != LS_OK)
         return st;
-    st = change_of(mapping, text, &change);
-    if (st == LS_OK) {
-        st = lsi_group_make_mapping(stream, mapping->name, &settings, rows, count, (lsi_lease_beside){&change, 1},
-                                    is_done);
-        free_value(mapping, &change);
-    }
-    lsi_free(&mapping->memory, rows);
+    st = lsi_group_make_owned(stream, mapping->name, mapping->id, start, (lsi_lease_beside){&change, 1}, is_done);
+    free_value(mapping, &change);
     return st;
 }
 
@@ -225,10 +187,11 @@ ls_status lsi_mapping_create(lsi_engine_stream *stream, const char *name, const 
     const lsi_env *env = &stream->engine->env;
     lsi_mapping *mapping;
     bool is_done = false;
+    lsi_lease_start start;
     ls_status st = lsi_check_mapping_name(name);
 
     if (st == LS_OK)
-        st = check_position(env, position);
+        st = lsi_lease_start_of(env, "a mapping", position, &start);
     if (st == LS_OK)
         st = check_filters(&env->memory, options);
     if (st == LS_OK)
@@ -252,7 +215,7 @@ ls_status lsi_mapping_create(lsi_engine_stream *stream, const char *name, const 
     mapping->start_timestamp_us = position->timestamp_us;
     mapping->options = *options;
     while (st == LS_OK && !is_done)
-        st = make(stream, mapping, start_of(position), &is_done);
+        st = make(stream, mapping, start, &is_done);
     lsi_mapping_free(mapping);
     return st;
 }
@@ -378,7 +341,8 @@ static ls_status move(lsi_engine_stream *stream, const lsi_mapping *mapping, lsi
 ls_status lsi_mapping_seek(lsi_engine_stream *stream, const char *name, const ls_position *position)
 {
     bool is_done = false;
-    ls_status st = check_position(&stream->engine->env, position);
+    lsi_lease_start start;
+    ls_status st = lsi_lease_start_of(&stream->engine->env, "a mapping", position, &start);
 
     while (st == LS_OK && !is_done) {
         lsi_mapping *mapping;
@@ -389,7 +353,7 @@ ls_status lsi_mapping_seek(lsi_engine_stream *stream, const char *name, const ls
         mapping->start_kind = position->kind;
         mapping->start_timestamp_us = position->timestamp_us;
         mapping->modified_us = lsi_wall_us(&stream->engine->env.clock);
-        st = move(stream, mapping, start_of(position), &is_done);
+        st = move(stream, mapping, start, &is_done);
         lsi_mapping_free(mapping);
     }
     return st;

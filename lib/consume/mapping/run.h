@@ -13,7 +13,6 @@
 #include "base/lock.h"
 #include "base/status.h"
 #include "base/thread.h"
-#include "consume/guard.h"
 #include "consume/lease/lease.h"
 #include "consume/mapping/mapping.h"
 
