@@ -17,6 +17,11 @@ void lsi_compressor_free(lsi_compressor *compressor)
     (void)ZSTD_freeCCtx((ZSTD_CCtx *)compressor); /* Cannot fail. */
 }
 
+size_t lsi_compress_bound(size_t size)
+{
+    return ZSTD_compressBound(size);
+}
+
 size_t lsi_compress(lsi_compressor *compressor, const void *in, size_t size, void *out, size_t room)
 {
     size_t made = ZSTD_compressCCtx((ZSTD_CCtx *)compressor, out, room, in, size, LEVEL);

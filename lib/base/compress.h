@@ -11,6 +11,7 @@ typedef struct lsi_decompressor lsi_decompressor;
 
 lsi_compressor *lsi_compressor_new(void); /* NULL: no memory */
 void lsi_compressor_free(lsi_compressor *compressor); /* Accepts NULL. */
+size_t lsi_compress_bound(size_t size); /* No more is written for so many bytes. */
 /* How many bytes were written, at most `room`; 0: they do not fit, or no memory. */
 size_t lsi_compress(lsi_compressor *compressor, const void *in, size_t size, void *out, size_t room);
 

@@ -131,7 +131,7 @@ int lsi_file_load(const lsi_root *root, const char *name, size_t max, const lsi_
 
 /* Whether `name` is what every table accepts: relative, "/"-separated, without empty, "." and ".." parts, and shorter
  * than LSI_FILE_NAME_BYTES_MAX. Others are -EINVAL. */
-#define LSI_FILE_NAME_BYTES_MAX 1024 /* a delivered object's; "<stream id>/<shard>/00000001.seg.new" is far below it */
+#define LSI_FILE_NAME_BYTES_MAX 1088 /* a delivered object's; "<stream id>/<shard>/00000001.seg.new" is far below it */
 bool lsi_file_name_is_plain(const char *name);
 
 /* What stands under a name instead of a regular file, as the end of a sentence that begins with the name, for a
