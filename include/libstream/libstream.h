@@ -30,6 +30,8 @@
 
 #include <libstream/mapping.h>
 
+#include <libstream/delivery.h>
+
 #include <libstream/metrics.h>
 
 #include <libstream/alert.h>

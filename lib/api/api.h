@@ -21,6 +21,7 @@
 #include "base/patience.h"
 #include "base/status.h"
 #include "consume/consume.h"
+#include "deliver/deliver.h"
 #include "engine/engine.h"
 #include "metrics/metrics.h"
 #include "produce/produce.h"
@@ -53,7 +54,7 @@ struct ls_store {
 struct ls_stream {
     ls_store *store;
     lsi_engine_stream *stream;
-    _Atomic uint32_t child_count; /* producers, iterators, consumers, filters and mappings */
+    _Atomic uint32_t child_count; /* producers, iterators, consumers, filters, mappings and deliveries */
     char name[LSI_STREAM_NAME_MAX + 1];
 };
 
@@ -88,6 +89,14 @@ struct ls_mapping {
 struct ls_alerts {
     ls_stream *stream;
     lsi_alerts *alerts;
+};
+
+struct ls_delivery {
+    ls_stream *stream;
+    uint64_t id;
+    _Atomic uint32_t running; /* 1 while there is a run; others sleep on it */
+    _Atomic bool is_stopped;
+    char name[LSI_STREAM_NAME_MAX + 1];
 };
 
 struct ls_group {

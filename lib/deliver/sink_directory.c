@@ -1,10 +1,10 @@
 /* A directory as a sink: an object is a file, the parts of its name are directories.
  *
- *   W1  The bytes are written into a file that nobody looks at, at the root of the directory; it is synced, and moved to
- *       its name by a rename that never replaces; then the directory of the name is synced. So a reader sees whole files
- *       only, after a crash, too (K1, K3).
- *   W2  That file's name is this sink's own, and nobody else ever renames it: two processes that deliver the same object,
- *       since one was taken for dead, do not move each other's halves. It holds a lock while it is there.
+ *   W1  The bytes are written into a file that nobody looks at, at the root of the directory; it is synced, and moved
+ *       to its name by a rename that never replaces; then the directory of the name is synced. So a reader sees whole
+ *       files only, after a crash, too (K1, K3).
+ *   W2  That file's name is this sink's own, and nobody else ever renames it: two processes that deliver the same
+ *       object, since one was taken for dead, do not move each other's halves. It holds a lock while it is there.
  *   W3  What a dead one left is removed by the next sink that is opened: a file of such a name whose lock is free. One
  *       that was taken away from a living one, which had not locked it yet, is made anew when the object is put again.
  *   W4  Directories are made as they are needed; one that is there may not be durable yet, so the directory above it is

@@ -215,6 +215,51 @@ static ls_status call_consumers(handles *of)
     return st;
 }
 
+static ls_status call_new_delivery(handles *of)
+{
+    const ls_position position = {.kind = LS_TRIM_HORIZON};
+    ls_delivery_options options = LS_DELIVERY_OPTIONS_INIT;
+
+    options.flags = LS_DELIVERY_TO_CALLBACK;
+    return ls_delivery_create(of->stream, "files", &position, &options);
+}
+
+static ls_status call_change_delivery(handles *of)
+{
+    ls_delivery_options options = LS_DELIVERY_OPTIONS_INIT;
+
+    options.flags = LS_DELIVERY_TO_CALLBACK;
+    return ls_delivery_update(of->stream, "files", LS_DELIVERY_ANY_VERSION, &options);
+}
+
+static ls_status call_delete_delivery(handles *of) { return ls_delivery_delete(of->stream, "files"); }
+
+static ls_status call_delivery(handles *of)
+{
+    ls_delivery_description *description = NULL;
+    ls_status st = ls_delivery_describe(of->stream, "none", &description);
+
+    ls_delivery_description_free(description);
+    return st;
+}
+
+static ls_status call_open_delivery(handles *of)
+{
+    ls_delivery *delivery = NULL;
+    ls_status st = ls_delivery_open(of->stream, "none", &delivery);
+
+    return st == LS_OK ? ls_delivery_close(delivery) : st;
+}
+
+static ls_status call_deliveries(handles *of)
+{
+    ls_delivery_list *list = NULL;
+    ls_status st = ls_stream_list_deliveries(of->stream, NULL, 0, &list);
+
+    ls_delivery_list_free(list);
+    return st;
+}
+
 static ls_status call_mapping(handles *of)
 {
     ls_mapping_description *description = NULL;
@@ -508,6 +553,12 @@ static const struct {
     {"ls_stream_list_tags", call_tags, ANY, false},
     {"ls_consumer_describe", call_consumer_info, ANY, false},
     {"ls_stream_list_consumers", call_consumers, ANY, false},
+    {"ls_delivery_create", call_new_delivery, LSI_MAY_CHANGE, false},
+    {"ls_delivery_update", call_change_delivery, LSI_MAY_CHANGE, false},
+    {"ls_delivery_delete", call_delete_delivery, LSI_MAY_CHANGE, false},
+    {"ls_delivery_describe", call_delivery, ANY, false},
+    {"ls_delivery_open", call_open_delivery, LSI_MAY_CHANGE, false},
+    {"ls_stream_list_deliveries", call_deliveries, ANY, false},
     {"ls_mapping_describe", call_mapping, ANY, false},
     {"ls_stream_list_mappings", call_mappings, ANY, false},
     {"ls_alert_create", call_new_alert, LSI_MAY_CHANGE, false},
@@ -545,6 +596,10 @@ static const struct {
     {"ls_series_add", NULL, ANY, false},
     {"ls_series_set", NULL, ANY, false},
     {"ls_series_observe", NULL, ANY, false},
+    {"ls_delivery_run", NULL, ANY, false},
+    {"ls_delivery_stop", NULL, ANY, false},
+    {"ls_delivery_wait", NULL, ANY, false},
+    {"ls_delivery_close", NULL, ANY, false},
     {"ls_mapping_run", NULL, ANY, false},
     {"ls_mapping_stop", NULL, ANY, false},
     {"ls_mapping_wait", NULL, ANY, false},
@@ -598,6 +653,7 @@ static const struct {
 static const char *const harmless[] = {"ls_alert_description_", "ls_alert_list_", "ls_batch_", "ls_consumer_list_",
                                        "ls_handler_", "ls_inspect_", "ls_last_error_",
                                        "ls_lease_list_", "ls_mapping_description_", "ls_mapping_list_",
+                                       "ls_delivery_description_", "ls_delivery_list_", "ls_transform_",
                                        "ls_metrics_snapshot_at", "ls_metrics_snapshot_count", "ls_metrics_snapshot_free",
                                        "ls_shard_list_", "ls_status_",
                                        "ls_stream_description_", "ls_stream_list_at", "ls_stream_list_count",

@@ -51,7 +51,7 @@ static void any_bytes_come_back(void **state)
             size_t room = lsi_gzip_bound(sizes[i]), size;
 
             for (size_t k = 0; k < sizes[i]; k++)
-                bytes[k] = kind == 0 ? any_byte() : kind == 1 ? (unsigned char)(k % 7) : (unsigned char)(any_byte() & 3);
+                bytes[k] = (unsigned char)(kind == 1 ? k % 7 : any_byte() & (kind == 0 ? 255 : 3));
             made = malloc(room);
             twin = malloc(room);
             size = lsi_gzip(bytes, sizes[i], made, room);

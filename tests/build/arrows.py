@@ -58,7 +58,7 @@ PUBLIC = {
     "produce": {"store.h", "stream.h", "producer.h", "async_producer.h"},
     "consume": {"store.h", "stream.h", "iterator.h", "consumer.h", "lease.h", "mapping.h", "producer.h",
                 "window.h", "alert.h"},
-    "deliver": {"store.h", "stream.h", "iterator.h"},
+    "deliver": {"store.h", "stream.h", "iterator.h", "delivery.h"},
 }
 PUBLIC_ALL = {"api", "gateway", "server", "cli", "python", "examples", "bench"}
 

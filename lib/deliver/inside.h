@@ -1,0 +1,215 @@
+/* Inside the room: a run of a delivery.
+ *
+ * run.c        the run: which shards are worked on here, when it sleeps and when it ends
+ * shard.c      one shard: records are read, transformed and collected
+ * partition.c  which object a record goes to, and the lines of the error output
+ * buffer.c     an object while it is collected
+ * cut.c        an object is closed, named, stored as begun, delivered, and stored as done
+ * progress.c   what is stored of a shard
+ * transform.c  what the application makes of records
+ *
+ * All of it is one thread's, but for what the guard renews and lsi_delivery_stop sets. */
+#ifndef LSI_DELIVER_INSIDE_H
+#define LSI_DELIVER_INSIDE_H
+
+#include "base/compress.h"
+#include "base/status.h"
+#include "deliver/definition.h"
+#include "deliver/marks.h"
+#include "deliver/query.h"
+#include "deliver/sink.h"
+
+typedef struct lsi_delivery_run lsi_delivery_run_state;
+typedef struct lsi_delivery_shard lsi_delivery_shard;
+
+/* ---- buffer.c ---- */
+
+/* A run of ordinals. */
+typedef struct lsi_ordinals {
+    uint64_t from, to;
+} lsi_ordinals;
+
+/* An object that is being collected. */
+typedef struct lsi_buffer {
+    struct lsi_buffer *next;
+    const lsi_memory *memory;
+    ls_delivery_kind kind;
+    char *target;         /* what of its kind it is: a partition, an error type; "" */
+    uint64_t target_sum;  /* of kind and target */
+    char *prefix;         /* evaluated */
+    char *name;           /* once it was closed, or as it was stored; NULL */
+    ls_delivery_compression compression; /* with the name */
+    unsigned char *bytes;
+    size_t size, capacity;
+    lsi_ordinals *ordinals; /* of its records, rising */
+    size_t ordinal_count, ordinal_capacity;
+    uint64_t record_count;
+    ls_seqno first_seqno, last_seqno;
+    uint64_t first_ordinal;   /* of the first record */
+    uint64_t restart_ordinal; /* where reading begins again to find it: a whole record of the stream, */
+    ls_seqno restart_after;   /* and the number before that; NONE: from where the delivery began */
+    int64_t opened_us;        /* as the store's clock passes */
+    bool is_replay;           /* what was stored as begun: it gets no other records */
+} lsi_buffer;
+
+/* NO_MEMORY. Copies `target` and `prefix`. */
+ls_status lsi_buffer_new(const lsi_memory *memory, ls_delivery_kind kind, const char *target, const char *prefix,
+                         lsi_buffer **out);
+void lsi_buffer_free(lsi_buffer *buffer); /* Accepts NULL. */
+uint64_t lsi_buffer_target_sum(ls_delivery_kind kind, const char *target);
+/* Room for `size` bytes more. */
+ls_status lsi_buffer_reserve(lsi_buffer *buffer, size_t size);
+/* A record is in it. False: no memory. */
+bool lsi_buffer_note(lsi_buffer *buffer, uint64_t ordinal, ls_seqno seqno);
+
+/* ---- transform.c ---- */
+
+/* What became of each record of a batch. */
+typedef struct lsi_said {
+    lsi_verdict verdict;
+    uint32_t key_count;
+    size_t at, size; /* in `arena`: the data, or the reason */
+    uint32_t first_key; /* LSI_NO_KEY, or its place in `keys` */
+} lsi_said;
+#define LSI_NO_KEY UINT32_MAX
+typedef struct lsi_transform_key {
+    size_t name_at, name_size, value_at, value_size; /* in `arena` */
+    uint32_t next;
+} lsi_transform_key;
+
+struct ls_transform {
+    const lsi_memory *memory;
+    const ls_record *const *records; /* [count] */
+    size_t count;
+    uint32_t attempts;
+    lsi_said *items; /* [count] */
+    size_t item_capacity;
+    char *arena;
+    size_t arena_size, arena_capacity;
+    lsi_transform_key *keys;
+    size_t key_count, key_capacity;
+};
+
+void lsi_transform_init(ls_transform *batch, const lsi_memory *memory);
+void lsi_transform_free(ls_transform *batch);
+/* Nothing was said of any of them. NO_MEMORY. */
+ls_status lsi_transform_begin(ls_transform *batch, const ls_record *const *records, size_t count, uint32_t attempts);
+static inline ls_bytes lsi_transform_text(const ls_transform *batch, size_t at, size_t size)
+{
+    return (ls_bytes){batch->arena == NULL ? "" : batch->arena + at, size};
+}
+/* The keys of a record, into `out` [LSI_PARTITION_KEYS_MAX]; how many. Views. */
+uint32_t lsi_transform_keys(const ls_transform *batch, size_t index, lsi_partition_key *out);
+
+/* ---- shard.c ---- */
+
+/* A record's place in the shard, as the ones of a lease count. */
+typedef struct lsi_at {
+    uint64_t ordinal;
+    uint64_t restart_ordinal; /* as of lsi_buffer */
+    ls_seqno restart_after;
+} lsi_at;
+
+struct lsi_delivery_shard {
+    lsi_delivery_shard *next;
+    lsi_delivery_run_state *run;
+    lsi_lease *lease;
+    uint32_t shard;
+    lsi_iterator *iterator;
+    lsi_buffer *buffers;
+    uint32_t partition_count; /* of buffers of kind DATA */
+    /* Ordinals count the records that this run has read, from 0: the first one behind what the lease said. */
+    uint64_t next_ordinal;
+    uint64_t base;         /* all below are done, and stored as such or about to be */
+    ls_seqno done_seqno;   /* the number of the last of them; NONE: there is none */
+    ls_seqno saved_seqno;  /* as stored */
+    lsi_marks done;        /* behind `base` */
+    uint64_t backup_done;  /* all below are in the backup */
+    lsi_marks replayed;    /* whose object was begun, */
+    lsi_buffer *replay;    /* which is this one; NULL: none */
+    ls_seqno seqno;        /* of the record that was read last; as done_seqno when none was, */
+    ls_seqno seqno_before; /* of the one before that one, */
+    uint64_t seqno_ordinal; /* and the ordinal of its first part, */
+    bool is_whole;         /* whose last part was read, too */
+    bool is_at_tip, is_at_end, is_lost;
+    bool has_entry;        /* beside the lease, */
+    bool is_wide;          /* which is large */
+    bool is_full;          /* something that is collected has its size */
+    int64_t unsaved_us;    /* since when something is done and not stored, monotonic; 0: all is stored */
+};
+
+/* The shard as it was stored. */
+ls_status lsi_delivery_shard_open(lsi_delivery_run_state *run, lsi_lease *lease, lsi_delivery_shard **out);
+void lsi_delivery_shard_close(lsi_delivery_shard *shard); /* Touches nothing shared. */
+/* Reads once, and delivers what is due. `*is_busy`: there may be more. CANCELLED: the run is to end. */
+ls_status lsi_delivery_shard_step(lsi_delivery_shard *shard, bool *is_busy);
+/* Delivers all that was collected. */
+ls_status lsi_delivery_shard_flush(lsi_delivery_shard *shard);
+/* After how long something is due again; INT64_MAX: nothing is. */
+int64_t lsi_delivery_shard_left_us(const lsi_delivery_shard *shard);
+
+/* ---- partition.c ---- */
+
+/* Collects one record. `keys`: what the transform gave. */
+ls_status lsi_delivery_collect(lsi_delivery_shard *shard, const ls_record *record, ls_bytes data, lsi_at at,
+                               const lsi_partition_key *keys, uint32_t key_count);
+/* A line of the error output, of the record as it was put. */
+ls_status lsi_delivery_collect_failed(lsi_delivery_shard *shard, const ls_record *record, lsi_at at, uint32_t attempts,
+                                      const char *code, const char *message);
+/* The record as it was put, into the backup. */
+ls_status lsi_delivery_collect_source(lsi_delivery_shard *shard, const ls_record *record, lsi_at at);
+
+/* ---- cut.c ---- */
+
+/* D1-D5 of cut.c. The buffer is gone on LS_OK. CANCELLED: the run is to end. */
+ls_status lsi_delivery_cut(lsi_delivery_shard *shard, lsi_buffer *buffer);
+/* What is done as a prefix: moves `base`. */
+void lsi_delivery_advance(lsi_delivery_shard *shard);
+
+/* ---- progress.c ---- */
+
+/* Stores what is done, and that `begun` (or NULL) is begun, in one write with the lease. LEASE_LOST. */
+ls_status lsi_delivery_save(lsi_delivery_shard *shard, const lsi_buffer *begun);
+/* Stores that the shard is done to its end. */
+ls_status lsi_delivery_save_end(lsi_delivery_shard *shard);
+/* Fills `done`, `backup_done`, `replayed` and `replay`. CORRUPT, VERSION, NO_MEMORY. */
+ls_status lsi_delivery_restore(lsi_delivery_shard *shard);
+
+/* ---- run.c ---- */
+
+struct lsi_delivery_run {
+    lsi_engine_stream *stream;
+    const lsi_env *env;
+    const lsi_delivery_running *how;
+    lsi_delivery *delivery; /* as it was loaded last */
+    lsi_naming *names, *backup_names;
+    lsi_queries *queries;   /* NULL: there are none */
+    lsi_sink *sink;
+    lsi_compressor *compressor; /* NULL until it is needed */
+    ls_transform transform;
+    lsi_group *group;
+    lsi_guarded guarded;
+    lsi_delivery_shard *shards;
+    uint64_t memory_used;   /* by what is collected */
+    const ls_record **batch; /* of a transform */
+    size_t batch_capacity;
+    unsigned char *spare;   /* the bytes of a buffer that is gone; NULL */
+    size_t spare_capacity;
+    ls_bytes delimiter;     /* a view */
+    uint32_t state_token;   /* as of the last look at the delivery */
+    bool is_over;           /* the transform said stop */
+};
+
+static inline int64_t lsi_delivery_now_us(const lsi_delivery_run_state *run)
+{
+    return lsi_monotonic_us(&run->env->clock);
+}
+/* Told to end. */
+static inline bool lsi_delivery_is_stopped(const lsi_delivery_run_state *run)
+{
+    return atomic_load_explicit(run->how->is_stopped, memory_order_acquire); /* Pairs with ls_delivery_stop. */
+}
+/* Sleeps until `until_us`, or until the run is stopped: CANCELLED. */
+ls_status lsi_delivery_sleep(lsi_delivery_run_state *run, int64_t until_us);
+
+#endif

@@ -1,0 +1,203 @@
+/* What the tests of deliveries share: a directory that objects are delivered to and read from, and few words for common
+ * calls. */
+#ifndef LST_DELIVERY_SUPPORT_H
+#define LST_DELIVERY_SUPPORT_H
+
+#include "api/support.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#define STREAM "clicks"
+#define NAME "to-files"
+
+static const ls_position horizon = {.kind = LS_TRIM_HORIZON};
+
+/* ---- few words for common calls ---- */
+
+static inline const char *out_dir(fixture *fx)
+{
+    static char path[TEMP_PATH_BYTES * 2];
+
+    snprintf(path, sizeof path, "%s", temp_path(&fx->temp, "out"));
+    return path;
+}
+
+static inline ls_delivery_options to_directory(fixture *fx)
+{
+    ls_delivery_options options = LS_DELIVERY_OPTIONS_INIT;
+
+    options.directory = out_dir(fx);
+    options.delimiter = "\n";
+    return options;
+}
+
+static inline void make_delivery(ls_stream *stream, const ls_delivery_options *options)
+{
+    assert_int_equal(ls_delivery_create(stream, NAME, &horizon, options), LS_OK);
+}
+
+static inline void put_text(ls_stream *stream, const char *key, const char *data)
+{
+    ls_producer *producer = NULL;
+
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put(producer, text(key), text(data), NULL, NULL), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+}
+
+/* Records with their number as data, of `keys` keys. */
+static inline void put_numbers(ls_stream *stream, uint32_t from, uint32_t to, uint32_t keys)
+{
+    ls_producer *producer = NULL;
+    char key[16], data[16];
+
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    for (uint32_t i = from; i < to; i++) {
+        snprintf(key, sizeof key, "k%u", i % keys);
+        snprintf(data, sizeof data, "%u", i);
+        assert_int_equal(ls_producer_put(producer, text(key), text(data), NULL, NULL), LS_OK);
+    }
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+}
+
+static inline ls_status run_with(ls_stream *stream, const ls_delivery_run_options *options)
+{
+    ls_delivery *delivery = NULL;
+    ls_status st;
+
+    assert_int_equal(ls_delivery_open(stream, NAME, &delivery), LS_OK);
+    st = ls_delivery_run(delivery, options);
+    assert_int_equal(ls_delivery_close(delivery), LS_OK);
+    return st;
+}
+
+static inline ls_delivery_run_options until_caught_up(void)
+{
+    ls_delivery_run_options options = LS_DELIVERY_RUN_OPTIONS_INIT;
+
+    options.flags = LS_DELIVERY_UNTIL_CAUGHT_UP;
+    return options;
+}
+
+static inline void catch_up(ls_stream *stream)
+{
+    ls_delivery_run_options options = until_caught_up();
+
+    assert_int_equal(run_with(stream, &options), LS_OK);
+}
+
+/* ---- what was delivered ---- */
+
+typedef struct object {
+    char name[2048]; /* beneath the directory */
+    char *bytes;     /* terminated */
+    size_t size;
+} object;
+
+typedef struct objects {
+    object *all;
+    size_t count;
+} objects;
+
+static inline void take_object(objects *to, const char *path, const char *name)
+{
+    FILE *file = fopen(path, "rb");
+    object *made;
+    long size;
+
+    assert_non_null(file);
+    to->all = realloc(to->all, (to->count + 1) * sizeof *to->all);
+    made = &to->all[to->count++];
+    snprintf(made->name, sizeof made->name, "%s", name);
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    size = ftell(file);
+    rewind(file);
+    made->size = (size_t)size;
+    made->bytes = calloc(1, made->size + 1);
+    assert_int_equal(fread(made->bytes, 1, made->size, file), made->size);
+    fclose(file);
+}
+
+static inline void look_into(objects *to, const char *root, const char *name)
+{
+    char path[4096], inner[2048];
+    struct dirent *entry;
+    DIR *dir;
+
+    snprintf(path, sizeof path, "%s/%s", root, name);
+    dir = opendir(path);
+    if (dir == NULL)
+        return; /* Nothing was delivered. */
+    while ((entry = readdir(dir)) != NULL) {
+        struct stat about;
+
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        snprintf(inner, sizeof inner, "%s%s%s", name, name[0] != '\0' ? "/" : "", entry->d_name);
+        snprintf(path, sizeof path, "%s/%s", root, inner);
+        assert_int_equal(stat(path, &about), 0);
+        if (S_ISDIR(about.st_mode))
+            look_into(to, root, inner);
+        else
+            take_object(to, path, inner);
+    }
+    closedir(dir);
+}
+
+static inline int by_name(const void *a, const void *b)
+{
+    return strcmp(((const object *)a)->name, ((const object *)b)->name);
+}
+
+/* All of them in order of name, the caller's (free_objects). */
+static inline objects delivered(fixture *fx)
+{
+    objects found = {NULL, 0};
+
+    look_into(&found, out_dir(fx), "");
+    if (found.count != 0)
+        qsort(found.all, found.count, sizeof *found.all, by_name);
+    return found;
+}
+
+static inline void free_objects(objects *of)
+{
+    for (size_t i = 0; i < of->count; i++)
+        free(of->all[i].bytes);
+    free(of->all);
+}
+
+/* How many objects there are, and how often each number 0..count-1 stands on a line of them. */
+static inline size_t count_numbers(fixture *fx, uint32_t *times, uint32_t count)
+{
+    objects found = delivered(fx);
+    size_t objects_found = found.count;
+
+    memset(times, 0, count * sizeof *times);
+    for (size_t i = 0; i < found.count; i++) {
+        char *rest = found.all[i].bytes, *line;
+
+        while ((line = strsep(&rest, "\n")) != NULL)
+            if (line[0] != '\0') {
+                unsigned long n = strtoul(line, NULL, 10);
+
+                assert_true(n < count);
+                times[n]++;
+            }
+    }
+    free_objects(&found);
+    return objects_found;
+}
+
+static inline void assert_once(fixture *fx, uint32_t count)
+{
+    uint32_t *times = calloc(count, sizeof *times);
+
+    (void)count_numbers(fx, times, count);
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(times[i], 1);
+    free(times);
+}
+
+#endif
