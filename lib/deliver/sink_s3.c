@@ -1,0 +1,239 @@
+/* One request per object, PutObject, that takes effect as a whole or not at all (K1), and only where no object of the
+ * name is (If-None-Match: *, K2): 412 says that there is one, which is this object's twin. Its hash is part of what is
+ * signed, so that the service stores what was meant or nothing.
+ *
+ * Nothing is tried again here: a run does that, and can be stopped meanwhile. What is worth it is told: the network,
+ * and answers that say later or that the service has failed. Time is the machine's, whatever clock the store has: the
+ * service compares it with its own. */
+#include "deliver/sink_s3.h"
+
+#include <string.h>
+
+#include "base/status.h"
+
+#ifdef LSI_HAVE_S3
+
+#include <stdio.h>
+
+#include "base/sigpipe.h"
+#include "deliver/curl.h"
+#include "deliver/s3_target.h"
+
+#define CONNECT_MS 10000L
+#define STALL_SECONDS 30L
+#define ANSWER_BYTES 4096u /* an error is a few hundred; what follows is not looked at */
+#define FIELD_BYTES 160u   /* of an error's code or message */
+
+typedef struct answer {
+    char text[ANSWER_BYTES + 1];
+    size_t size;
+} answer;
+
+typedef struct s3_sink {
+    lsi_sink sink; /* first */
+    lsi_memory memory;
+    lsi_curl curl;
+    CURL *handle; /* keeps its connection from one object to the next */
+    lsi_s3_target target;
+    lsi_s3_put put;
+    answer answer;
+    char error[CURL_ERROR_SIZE];
+} s3_sink;
+
+static size_t take_answer(char *bytes, size_t one, size_t size, void *user)
+{
+    answer *to = user;
+    size_t taken = size < ANSWER_BYTES - to->size ? size : ANSWER_BYTES - to->size;
+
+    memcpy(to->text + to->size, bytes, taken);
+    to->size += taken;
+    to->text[to->size] = '\0';
+    return one * size;
+}
+
+/* The text of an element, up to the next <; "" when there is none. */
+static void find_field(const answer *in, const char *element, char out[FIELD_BYTES])
+{
+    const char *at = strstr(in->text, element);
+    size_t size;
+
+    out[0] = '\0';
+    if (at == NULL)
+        return;
+    at += strlen(element);
+    size = strcspn(at, "<");
+    (void)snprintf(out, FIELD_BYTES, "%.*s", (int)(size < FIELD_BYTES ? size : FIELD_BYTES), at);
+}
+
+/* ---- sending ---- */
+
+static ls_status no_memory(void)
+{
+    return lsi_fail(LS_ERR_NO_MEMORY, "no memory for a request to S3");
+}
+
+static bool add_header(s3_sink *s3, struct curl_slist **headers, const char *name, const char *value)
+{
+    char line[LSI_S3_TOKEN_MAX + 64];
+    struct curl_slist *longer;
+
+    (void)snprintf(line, sizeof line, "%s: %s", name, value);
+    longer = s3->curl.slist_append(*headers, line);
+    if (longer != NULL)
+        *headers = longer;
+    return longer != NULL;
+}
+
+/* Sets all of the request. False: an option is not known to this libcurl, or there is no memory. */
+static bool prepare(s3_sink *s3, ls_bytes content, struct curl_slist **headers)
+{
+    CURLcode (*set)(CURL *, CURLoption, ...) = s3->curl.easy_setopt;
+    CURL *handle = s3->handle;
+    bool is_good = true;
+
+    for (size_t i = 0; i < s3->put.header_count; i++)
+        is_good = is_good && add_header(s3, headers, s3->put.headers[i].name, s3->put.headers[i].value);
+    is_good = is_good && add_header(s3, headers, "Authorization", s3->put.authorization);
+    s3->curl.easy_reset(handle); /* Connections stay. */
+    s3->answer.size = 0;
+    s3->answer.text[0] = s3->error[0] = '\0';
+    return is_good && set(handle, CURLOPT_URL, s3->put.url) == CURLE_OK &&
+           set(handle, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK && set(handle, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+           set(handle, CURLOPT_POSTFIELDS, content.size != 0 ? content.data : "") == CURLE_OK &&
+           set(handle, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)content.size) == CURLE_OK &&
+           set(handle, CURLOPT_CUSTOMREQUEST, "PUT") == CURLE_OK &&
+           set(handle, CURLOPT_HTTPHEADER, *headers) == CURLE_OK &&
+           set(handle, CURLOPT_ERRORBUFFER, s3->error) == CURLE_OK &&
+           set(handle, CURLOPT_WRITEFUNCTION, take_answer) == CURLE_OK &&
+           set(handle, CURLOPT_WRITEDATA, &s3->answer) == CURLE_OK &&
+           set(handle, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS) == CURLE_OK &&
+           set(handle, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
+           set(handle, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS) == CURLE_OK;
+}
+
+/* ---- judging ---- */
+
+/* What is wrong with the certificate, or the address, stays wrong. */
+static bool passes(CURLcode code)
+{
+    return code != CURLE_URL_MALFORMAT && code != CURLE_UNSUPPORTED_PROTOCOL && code != CURLE_NOT_BUILT_IN &&
+           code != CURLE_PEER_FAILED_VERIFICATION && code != CURLE_SSL_CACERT_BADFILE;
+}
+
+static bool is_one_of(const char *code, const char *const *codes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(code, codes[i]) == 0)
+            return true;
+    return false;
+}
+
+static ls_status judge(s3_sink *s3, const char *name, long status, bool *is_retryable)
+{
+    /* Of the 4xx these say later: two requests for one name at once, a body that came too slowly, too many requests. */
+    static const char *const later[] = {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown",
+                                        "Throttling", "ThrottlingException", "TooManyRequests"};
+    char code[FIELD_BYTES], message[FIELD_BYTES];
+
+    if ((status >= 200 && status <= 299) || status == 412) /* K2 */
+        return LS_OK;
+    find_field(&s3->answer, "<Code>", code);
+    find_field(&s3->answer, "<Message>", message);
+    *is_retryable = status >= 500 || status == 429 || status == 408 ||
+                    is_one_of(code, later, sizeof later / sizeof later[0]);
+    return lsi_fail(LS_ERR_IO, "bucket '%s' of %s: it refuses '%.160s': %ld%s%s%s%s", s3->target.bucket,
+                    s3->target.host, name, status, code[0] != '\0' ? " " : "", code, message[0] != '\0' ? ": " : "",
+                    message);
+}
+
+static ls_status s3_put(lsi_sink *sink, const char *name, ls_bytes content, bool *is_retryable)
+{
+    s3_sink *s3 = (s3_sink *)sink;
+    struct curl_slist *headers = NULL;
+    lsi_sigpipe held;
+    CURLcode code = CURLE_OK;
+    long status = 0;
+    ls_status st;
+
+    *is_retryable = false;
+    if (content.size > LSI_S3_OBJECT_MAX)
+        return lsi_fail(LS_ERR_UNSUPPORTED, "bucket '%s': an object of %zu bytes: at most %llu", s3->target.bucket,
+                        content.size, (unsigned long long)LSI_S3_OBJECT_MAX);
+    st = lsi_s3_put_init(&s3->put, &s3->memory, &s3->target, name, content, lsi_wall_us(&lsi_clock_system));
+    if (st == LS_OK && !prepare(s3, content, &headers))
+        st = no_memory();
+    if (st == LS_OK) {
+        lsi_sigpipe_hold(&held);
+        code = s3->curl.easy_perform(s3->handle);
+        lsi_sigpipe_let_go(&held);
+    } else {
+        *is_retryable = st == LS_ERR_NO_MEMORY;
+    }
+    if (st == LS_OK && code == CURLE_OK)
+        code = s3->curl.easy_getinfo(s3->handle, CURLINFO_RESPONSE_CODE, &status);
+    if (st == LS_OK && code == CURLE_OK) {
+        st = judge(s3, name, status, is_retryable);
+    } else if (st == LS_OK) {
+        *is_retryable = passes(code);
+        st = lsi_fail(LS_ERR_IO, "bucket '%s' of %s: '%.160s' cannot be sent: %s", s3->target.bucket, s3->target.host,
+                      name, s3->error[0] != '\0' ? s3->error : s3->curl.easy_strerror(code));
+    }
+    s3->curl.slist_free_all(headers);
+    lsi_s3_put_free(&s3->memory, &s3->put);
+    return st;
+}
+
+/* ---- opening ---- */
+
+static void s3_close(lsi_sink *sink)
+{
+    s3_sink *s3 = (s3_sink *)sink;
+    lsi_memory memory = s3->memory;
+
+    if (s3->handle != NULL) {
+        lsi_sigpipe held;
+
+        lsi_sigpipe_hold(&held); /* TLS says good-bye to whoever may be gone. */
+        s3->curl.easy_cleanup(s3->handle);
+        lsi_sigpipe_let_go(&held);
+    }
+    lsi_wipe(&s3->target, sizeof s3->target);
+    lsi_free(&memory, s3);
+}
+
+ls_status lsi_sink_s3_open(const lsi_env *env, const lsi_s3_options *options, lsi_sink **out)
+{
+    static const lsi_sink_ops ops = {s3_put, s3_close};
+    s3_sink *s3 = lsi_alloc_zero(&env->memory, sizeof *s3);
+    ls_status st;
+
+    if (s3 == NULL)
+        return no_memory();
+    s3->sink.ops = &ops;
+    s3->memory = env->memory;
+    st = lsi_s3_target_init(&s3->target, options);
+    if (st == LS_OK)
+        st = lsi_curl_load(&s3->curl);
+    if (st == LS_OK) {
+        s3->handle = s3->curl.easy_init();
+        if (s3->handle == NULL)
+            st = no_memory();
+    }
+    if (st == LS_OK)
+        *out = &s3->sink;
+    else
+        s3_close(&s3->sink);
+    return st;
+}
+
+#else
+
+ls_status lsi_sink_s3_open(const lsi_env *env, const lsi_s3_options *options, lsi_sink **out)
+{
+    (void)env;
+    (void)options;
+    (void)out;
+    return lsi_fail(LS_ERR_UNSUPPORTED, "this libstream was built without delivery to S3");
+}
+
+#endif

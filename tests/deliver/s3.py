@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Delivery to S3, against a stand-in that checks each request's signature by itself.
+
+    s3.py PUT_S3
+
+The first part of an object's name says what the stand-in does with it: `fail-503-SlowDown/x` answers so, `drop/x`
+closes the connection in the middle, anything else is stored.
+"""
+
+import hashlib
+import hmac
+import http.server
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import unittest
+from urllib.parse import unquote
+
+KEY, SECRET, TOKEN = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "a/token+="
+PUT_S3 = sys.argv.pop(1)
+
+
+def hmac_of(key, text):
+    return hmac.new(key, text.encode(), hashlib.sha256).digest()
+
+
+def why_not_signed(handler, content):
+    """None, or what is wrong with the request's signature."""
+    headers = {name.lower(): value for name, value in handler.headers.items()}
+    claim = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/s3/aws4_request, "
+                         r"SignedHeaders=([a-z0-9;-]+), Signature=([0-9a-f]{64})", headers.get("authorization", ""))
+    if not claim:
+        return "no authorization"
+    key_id, day, region, names, signature = claim.groups()
+    if key_id != KEY or not {"host", "x-amz-date", "x-amz-content-sha256", "if-none-match"} <= set(names.split(";")):
+        return "wrong key, or not enough is signed"
+    if hashlib.sha256(content).hexdigest() != headers["x-amz-content-sha256"]:
+        return "the content is not what was signed"
+    when = time.strptime(headers["x-amz-date"], "%Y%m%dT%H%M%SZ")
+    if abs(time.mktime(when) - time.mktime(time.gmtime())) > 300:
+        return "the time is another"
+    canonical = "\n".join([handler.command, handler.path, ""] + ["%s:%s" % (name, headers[name])
+                          for name in names.split(";")] + ["", names, headers["x-amz-content-sha256"]])
+    scope = "%s/%s/s3/aws4_request" % (day, region)
+    to_sign = "\n".join(["AWS4-HMAC-SHA256", headers["x-amz-date"], scope,
+                         hashlib.sha256(canonical.encode()).hexdigest()])
+    signing = ("AWS4" + SECRET).encode()
+    for part in scope.split("/"):
+        signing = hmac_of(signing, part)
+    return None if hmac_of(signing, to_sign).hex() == signature else "the signature does not match"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, status, code=""):
+        body = b"" if not code else (b"<?xml version=\"1.0\"?><Error><Code>%s</Code><Message>It is %s &amp; more"
+                                     b"</Message></Error>" % (code.encode(), code.encode()))
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_PUT(self):
+        server = self.server
+        name = unquote(self.path)
+        server.requests.append((self.client_address, self.headers.get("host"), self.path, dict(self.headers)))
+        first = name.split("/")[2] if name.startswith("/bucket/") else ""
+        if first == "drop":
+            self.rfile.read(10)
+            self.close_connection = True
+            self.connection.close()
+            return
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        wrong = why_not_signed(self, content)
+        if wrong:
+            server.wrong.append((self.path, wrong))
+            self.answer(403, "SignatureDoesNotMatch")
+        elif first.startswith("fail-"):
+            self.answer(int(first.split("-")[1]), first.split("-")[2])
+        elif name in server.objects and self.headers.get("If-None-Match") == "*":
+            self.answer(412, "PreconditionFailed")
+        else:
+            server.objects[name] = content
+            self.answer(200)
+
+    def log_message(self, *_):
+        pass
+
+
+class S3(unittest.TestCase):
+    def setUp(self):
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.server.objects, self.server.requests, self.server.wrong = {}, [], []
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:%d/" % self.server.server_port,
+            "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "NO_PROXY": "*"}
+
+    def tearDown(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def put(self, *objects, bucket="bucket", **environment):
+        """One line of answer for each (name, size)."""
+        result = subprocess.run([PUT_S3, bucket], env={**self.environment, **environment}, text=True,
+                                input="".join("%s %d\n" % each for each in objects), capture_output=True, timeout=60)
+        self.assertEqual(result.stderr, "")
+        return result.stdout.splitlines()
+
+    def test_objects_arrive_whole_under_their_names(self):
+        names = ["2018/08/27/10/clicks-1-x", "a=b/c*d/~(e)'f'!", "%2E%2E/100%", "z\u00fcrich/+&?#;:@,$", "a//b/../c/."]
+        sizes = [0, 1, 4096, 3000000, 77]
+        said = self.put(*zip(names, sizes))
+        self.assertEqual(said, ["LS_OK - "] * 5, self.server.wrong)
+        for name, size in zip(names, sizes):
+            repeated = name.encode() * (size // len(name.encode()) + 1)
+            self.assertEqual(self.server.objects["/bucket/" + name], repeated[:size], name)
+        self.assertEqual(len({client for client, *_ in self.server.requests}), 1)  # one connection
+
+    def test_an_object_that_is_there_is_its_twin(self):
+        self.server.objects["/bucket/there"] = b"before"
+        self.assertEqual(self.put(("there", 5), ("new", 5), ("new", 9)), ["LS_OK - "] * 3)
+        self.assertEqual(self.server.objects, {"/bucket/there": b"before", "/bucket/new": b"newne"})
+
+    def test_errors_have_the_services_words_and_whether_it_helps_to_wait(self):
+        cases = [(503, "SlowDown", "later"), (500, "InternalError", "later"), (429, "TooMany", "later"),
+                 (409, "ConditionalRequestConflict", "later"), (400, "RequestTimeout", "later"),
+                 (403, "AccessDenied", "-"), (404, "NoSuchBucket", "-"), (400, "ExpiredToken", "-"),
+                 (301, "PermanentRedirect", "-"), (409, "BucketNotThere", "-")]
+        said = self.put(*[("fail-%d-%s/x" % case[:2], 10) for case in cases])
+        host = "127.0.0.1:%d" % self.server.server_port
+        for (status, code, wait), line in zip(cases, said):
+            self.assertEqual(line, "LS_ERR_IO %s bucket 'bucket' of %s: it refuses 'fail-%d-%s/x': %d %s: It is %s "
+                                   "&amp; more" % (wait, host, status, code, status, code, code))
+        self.assertEqual(self.server.objects, {})
+
+    def test_after_a_failure_the_next_object_arrives(self):
+        said = self.put(("fail-503-SlowDown/x", 10), ("drop/x", 500000), ("x", 10))
+        self.assertTrue(said[1].startswith("LS_ERR_IO later bucket 'bucket' of 127.0.0.1:"), said)
+        self.assertIn("'drop/x' cannot be sent: ", said[1])
+        self.assertEqual(said[2], "LS_OK - ")
+
+    def test_nobody_listens(self):
+        self.server.server_close()
+        said = self.put(("x", 10))[0]
+        self.assertTrue(said.startswith("LS_ERR_IO later bucket 'bucket' of 127.0.0.1:"), said)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)  # for tearDown
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def test_credentials_and_region_are_those_of_the_environment(self):
+        self.put(("x", 1), AWS_SESSION_TOKEN=TOKEN, AWS_REGION="eu-west-3")
+        headers = self.server.requests[0][3]
+        self.assertEqual(headers["x-amz-security-token"], TOKEN)
+        self.assertIn("/eu-west-3/s3/aws4_request", headers["Authorization"])
+        self.assertIn("x-amz-security-token", headers["Authorization"])
+        self.assertEqual(self.server.wrong, [])
+        self.put(("y", 1), AWS_SECRET_ACCESS_KEY="another")
+        self.assertEqual(self.server.wrong, [("/bucket/y", "the signature does not match")])
+
+
+if __name__ == "__main__":
+    unittest.main()
