@@ -216,14 +216,16 @@ static bool make_room(void **at, size_t *room, size_t needed, size_t element_byt
     return true;
 }
 
-/* The sizes, and how many records have a hash key of their own. */
+/* The sizes, how many records have a hash key of their own, and whether any is of an aggregate. */
 static void page_measure(lsi_py_page *page, const ls_record *records)
 {
-    page->data_bytes = page->key_bytes = page->explicit_count = 0;
+    page->data_bytes = page->key_bytes = page->explicit_count = page->sub_count = 0;
     for (size_t i = 0; i < page->count; i++) {
         page->data_bytes += records[i].data.size;
         page->key_bytes += records[i].partition_key.size;
         page->explicit_count += records[i].flags & LS_RECORD_EXPLICIT_HASH_KEY;
+        if ((records[i].flags & LS_RECORD_AGGREGATED) != 0)
+            page->sub_count = page->count;
     }
 }
 
@@ -251,6 +253,11 @@ static void page_copy(lsi_py_page *page, const ls_record *records)
             page->explicit_keys[explicit++] = record->explicit_hash_key;
         }
     }
+    for (size_t i = 0; i < page->sub_count; i++) {
+        page->subs[3 * i] = records[i].sub_seqno;
+        page->subs[3 * i + 1] = records[i].sub_count;
+        page->subs[3 * i + 2] = records[i].flags;
+    }
     data_starts[page->count] = (int64_t)data_at;
     key_starts[page->count] = (int64_t)key_at;
 }
@@ -269,9 +276,10 @@ ls_status lsi_py_page_fill(lsi_py_page *page, const ls_batch *batch)
     page_measure(page, records);
     if (!make_room((void **)&page->bytes, &page->bytes_room, page->data_bytes + page->key_bytes, 1) ||
         !make_room((void **)&page->index, &page->index_room, 4 * page->count + 2, sizeof(*page->index)) ||
+        !make_room((void **)&page->subs, &page->sub_room, page->sub_count, 3 * sizeof(*page->subs)) ||
         !make_room((void **)&page->explicit_keys, &page->explicit_room, page->explicit_count,
                    sizeof(*page->explicit_keys) + sizeof(*page->explicit_at))) {
-        page->count = page->data_bytes = page->key_bytes = page->explicit_count = 0;
+        page->count = page->data_bytes = page->key_bytes = page->explicit_count = page->sub_count = 0;
         return LS_ERR_NO_MEMORY;
     }
     /* One allocation for both: the keys come first, since they want the wider alignment. */
@@ -284,6 +292,7 @@ void lsi_py_page_release(lsi_py_page *page)
 {
     free(page->bytes);
     free(page->index);
+    free(page->subs);
     free(page->explicit_keys);
     memset(page, 0, sizeof(*page));
 }

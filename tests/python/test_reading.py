@@ -221,3 +221,19 @@ def test_a_million_records_leave_no_memory_behind(store: Store) -> None:
         gc.collect()
         sizes.append(resident())
     assert sizes[1] - sizes[0] < 4 << 20
+
+
+def test_aggregates_are_shown_as_their_user_records(stream: Stream) -> None:
+    aggregate = bytes.fromhex(
+        "f3899ac20a04706b2d610a04706b2d62120234321a0708001a036f6e651a09080110001a0374776f1a0408001a00"
+        "27491b3d9f4770d21f414f68d178a2a6")
+    with stream.producer() as producer:
+        producer.put("plain", b"x")
+        producer.put("pk-a", aggregate)
+    whole = list(stream.iterator())
+    assert [(r.data, r.sub_seqno, r.sub_count) for r in whole] == [(b"x", None, 0), (aggregate, None, 0)]
+    records = list(stream.iterator(deaggregate=True))
+    assert [(r.partition_key, r.data, r.sub_seqno, r.sub_count, r.explicit_hash_key) for r in records] == [
+        ("plain", b"x", None, 0, None), ("pk-a", b"one", 0, 3, None), ("pk-b", b"two", 1, 3, 42),
+        ("pk-a", b"", 2, 3, None)]
+    assert {r.seqno for r in records[1:]} == {whole[1].seqno} and not any(r.is_outside_shard for r in records)

@@ -7,7 +7,8 @@
 ...         print(record.partition_key, record.data)
 customer-1 b'tea'
 
-`Store` opens a directory, `Stream` is one of its streams, `Producer` puts records, `Iterator` reads them. Errors are in
+`Store` opens a directory, `Stream` is one of its streams, `Producer` puts records, `Iterator` reads them; a `Mapping`
+hands them to a function in batches. Errors are in
 `libstream.errors`, all below `Error`. `libstream.kinesis` speaks boto3.
 
 Times that are waited for are seconds, None has no end; points in time are microseconds since the epoch (`..._us`) or
@@ -23,6 +24,7 @@ from libstream.errors import (BusyError, CancelledError, CorruptError, DamageErr
                               UsageError, VersionError, WaitTimeoutError, WrongStateError)
 from libstream._native import ffi as _ffi, lib as _lib
 from libstream.iterator import Iterator
+from libstream.mapping import NO_RETRIES, NO_TIMEOUT, Answer, Consumer, Context, Mapping, MappingInfo, Window
 from libstream.producer import PartialBatchError, Producer, PutResults
 from libstream.store import Clock, Store
 from libstream.stream import Stream
@@ -32,11 +34,13 @@ from libstream.values import (NO_SHARD, Compression, ConsumerInfo, Durability, L
 __version__: str = _ffi.string(_lib.ls_version_string()).decode()
 
 __all__ = [
-    "Batch", "BusyError", "CancelledError", "Clock", "Compression", "ConsumerInfo", "CorruptError", "DamageError",
+    "Answer", "Batch", "BusyError", "CancelledError", "Clock", "Compression", "Consumer", "ConsumerInfo", "Context",
+    "CorruptError", "DamageError",
     "Durability", "Error", "ExistsError", "ExpiredError", "FullError", "InputOutputError", "InvalidArgumentError",
-    "Iterator", "KeyUnavailableError", "LeaseLostError", "Limits", "NO_SHARD", "NotFoundError", "OutOfMemoryError",
+    "Iterator", "KeyUnavailableError", "LeaseLostError", "Limits", "Mapping", "MappingInfo",
+    "NO_RETRIES", "NO_SHARD", "NO_TIMEOUT", "NotFoundError", "OutOfMemoryError",
     "PartialBatchError", "Position", "Producer", "PutResults", "ReadOnlyError", "Record", "RecordId", "ResourceError",
     "Shard", "StateError", "Store", "Stream", "StreamDescription", "StreamMode", "StreamStatus", "ThrottledError",
     "ThrottlingError", "TooLargeError", "TrimmedError", "UnsupportedError", "UsageError", "VersionError",
-    "WaitTimeoutError", "WrongStateError",
+    "WaitTimeoutError", "Window", "WrongStateError",
 ]

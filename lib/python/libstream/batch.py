@@ -78,6 +78,24 @@ class Record:
         return from_us(self.arrival_us)
 
     @property
+    def sub_seqno(self) -> Optional[int]:
+        """Of a user record of an aggregate, where that was asked for (`deaggregate`): its place in it, from 0."""
+        subs = self._batch._subs
+        return subs[3 * self._index] if subs and subs[3 * self._index + 2] & lib.LS_RECORD_AGGREGATED else None
+
+    @property
+    def sub_count(self) -> int:
+        """Of a user record of an aggregate: how many that has; else 0."""
+        subs = self._batch._subs
+        return subs[3 * self._index + 1] if subs else 0
+
+    @property
+    def is_outside_shard(self) -> bool:
+        """Of a user record of an aggregate: its key belongs to another shard (`LS_RECORD_OUTSIDE_SHARD`)."""
+        subs = self._batch._subs
+        return bool(subs and subs[3 * self._index + 2] & lib.LS_RECORD_OUTSIDE_SHARD)
+
+    @property
     def explicit_hash_key(self) -> Optional[int]:
         """The hash key that the producer gave, if it gave one."""
         return self._batch._explicit.get(self._index)
@@ -105,7 +123,7 @@ class Batch(Sequence[Record]):
     """
 
     __slots__ = ("_bytes", "_data_bytes", "_count", "_data_starts", "_key_starts", "_seqnos", "_arrivals_us",
-                 "_explicit", "shard", "millis_behind_latest", "is_shard_end", "children")
+                 "_explicit", "_subs", "shard", "millis_behind_latest", "is_shard_end", "children")
 
     shard: int  #: index of the shard; `NO_SHARD` in an empty batch of all shards
     millis_behind_latest: int  #: how far it is behind the tip, 0 when it reaches it
@@ -124,6 +142,7 @@ class Batch(Sequence[Record]):
         self._arrivals_us = index[3 * count + 2:]
         self._explicit: Dict[int, int] = {
             page.explicit_at[i]: hash_key_from_c(page.explicit_keys[i]) for i in range(page.explicit_count)}
+        self._subs = memoryview(ffi.buffer(page.subs, 12 * page.sub_count)[:]).cast("I") if page.sub_count else None
         self.shard = page.shard
         self.millis_behind_latest = page.millis_behind_latest
         self.is_shard_end = bool(page.is_shard_end)

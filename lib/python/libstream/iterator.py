@@ -51,10 +51,11 @@ class Iterator(Handle):
     _noun = "iterator"
 
     def __init__(self, stream: "Stream", shard: Optional[int], start: PositionLike, place: Optional[str],
-                 timeout: Optional[float], records_max: int, bytes_max: int) -> None:
+                 timeout: Optional[float], records_max: int, bytes_max: int, deaggregate: bool) -> None:
         milliseconds(timeout)  # Refused now rather than at the first record.
         out = ffi.new("ls_iterator **")
-        settings = options("ls_iterator_options", flags=lib.LS_ITERATOR_INTERRUPTIBLE)
+        settings = options("ls_iterator_options", flags=lib.LS_ITERATOR_INTERRUPTIBLE | (
+            lib.LS_ITERATOR_DEAGGREGATE if deaggregate else 0))
         if place is not None:
             stream._call(lib.ls_iterator_open_place, place.encode(), settings, out)
         elif shard is None:

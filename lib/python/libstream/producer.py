@@ -128,7 +128,7 @@ class Producer(Handle):
             data = _flat(data)
         settings = _NULL
         if explicit_hash_key is not None or durability is not None:
-            settings, _keep = _put_options(durability, 0, explicit_hash_key)
+            settings, _keep = put_options(durability, 0, explicit_hash_key)
         pointer = self._pointer
         if pointer is None:
             _raise(lib.LSI_PY_CLOSED)
@@ -188,7 +188,7 @@ class Producer(Handle):
              durability: Optional[Durability], atomic: bool, partial_ok: bool) -> PutResults:
         settings, pointers, kept = _NULL, _NULL, []
         if durability is not None or atomic:
-            settings, _keep = _put_options(durability, lib.LS_PUT_ATOMIC if atomic else 0, None)
+            settings, _keep = put_options(durability, lib.LS_PUT_ATOMIC if atomic else 0, None)
         if hash_keys is not None:
             _same(count, len(hash_keys))
             kept = [_NULL if key is None else hash_key_to_c(key) for key in hash_keys]
@@ -240,7 +240,8 @@ class _Pieces:
             setattr(self.c, name, value)
 
 
-def _put_options(durability: Optional[Durability], flags: int, hash_key: Optional[int]) -> Tuple[Any, Any]:
+def put_options(durability: Optional[Durability], flags: int, hash_key: Optional[int]) -> Tuple[Any, Any]:
+    """An `ls_put_options *`, and what it points to."""
     settings = options("ls_put_options", durability=durability, flags=flags)
     keep = None
     if hash_key is not None:

@@ -115,7 +115,7 @@ class Store(Handle):
             setattr(settings, "fault_" + name, value)
         self._keep: Any = [clock]
         if clock is not None:
-            settings.clock, settings.clock_user = lib.lsi_py_clock_now, clock._pointer
+            settings.clock, settings.clock_user = ffi.addressof(lib, "lsi_py_clock_now"), clock._pointer
         if log is not None:
             handle = ffi.new_handle(log)
             self._keep.append(handle)
@@ -127,7 +127,7 @@ class Store(Handle):
         elif key is not None:
             path = ffi.new("char[]", os.fsencode(key))
             self._keep.append(path)
-            settings.key_callback, settings.key_user = lib.ls_key_from_file, path
+            settings.key_callback, settings.key_user = ffi.addressof(lib, "ls_key_from_file"), path
         self._location = os.fspath(location)
         out = ffi.new("ls_store **")
         check(lib.ls_store_open(os.fsencode(self._location), settings, out))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterator as IteratorOf, List, Mapping as MappingOf, Optional, Sequence, Tuple
+from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterator as IteratorOf, List, Mapping as MappingOf, Optional,
+                    Sequence, Tuple)
 
+from libstream import mapping
 from libstream._handle import Handle
 from libstream._native import ffi, lib
-from libstream.errors import check
+from libstream.errors import ExistsError, check
 from libstream.iterator import Iterator
+from libstream.mapping import Consumer, Mapping
 from libstream.producer import Producer
 from libstream.values import (Compression, ConsumerInfo, Limits, PositionLike, Shard, StreamDescription, StreamMode,
                              StreamStatus, hash_key_to_c, milliseconds, options)
@@ -65,13 +68,13 @@ class Stream(Handle):
 
     def iterator(self, shard: Optional[int] = None, position: PositionLike = "TRIM_HORIZON", *,
                  place: Optional[str] = None, timeout: Optional[float] = 0.0, records_max: int = 0,
-                 bytes_max: int = 0) -> Iterator:
+                 bytes_max: int = 0, deaggregate: bool = False) -> Iterator:
         """Open an iterator over one shard, or over all when `shard` is None; or where another one stood (`place`).
 
         `timeout`: iterating ends when nothing came for so many seconds: 0 at the tip, None never. `records_max` and
-        `bytes_max` bound a batch; 0 is the library's default.
+        `bytes_max` bound a batch; 0 is the library's default. `deaggregate`: show the user records of aggregated ones.
         """
-        return Iterator(self, shard, position, place, timeout, records_max, bytes_max)
+        return Iterator(self, shard, position, place, timeout, records_max, bytes_max, deaggregate)
 
     # ---- looking ----
 
@@ -212,6 +215,52 @@ class Stream(Handle):
         """Remove tags; keys that no tag has are ignored."""
         keep = [ffi.new("char[]", key.encode()) for key in keys]
         self._call(lib.ls_stream_remove_tags, ffi.new("const char *[]", keep), len(keep))
+
+    # ---- mappings: functions that get batches ----
+
+    def create_mapping(self, name: str, position: PositionLike = "TRIM_HORIZON", **settings: Any) -> Mapping:
+        """Create a mapping. `settings` are those of `ls_mapping_options` (`mapping.h`) by their names, with Lambda's
+        defaults where none is given: `records_max`, `bytes_max`, `batching_window_ms`, `lane_count`, `retries_max` (0: no end,
+        `NO_RETRIES`), `record_age_s_max`, `tumbling_window_s`, `window_state_bytes_max`, `handler_timeout_ms`
+        (`NO_TIMEOUT`), `sync_interval_ms`, `filters` (texts or objects), `failure_stream`, `consumer`; and as booleans
+        `bisect`, `report_failures`, `discard_failed_only`, `document_bytes`, `exactly_once`, `deaggregate`.
+
+        Raises `ExistsError` when the stream has one of that name, `InvalidArgumentError`, `NotFoundError`."""
+        return mapping.create(self, name, position, settings)
+
+    def mapping(self, name: str) -> Mapping:
+        """The mapping of this name. Raises `NotFoundError` when there is none."""
+        found = Mapping(self, name)
+        found.describe()
+        return found
+
+    def mappings(self) -> List[Mapping]:
+        """All mappings of the stream, by name."""
+        return [Mapping(self, name) for name in mapping.names(self)]
+
+    def on_batch(self, name: str, position: PositionLike = "TRIM_HORIZON", *, lambda_event: bool = False,
+                 **settings: Any) -> Callable[[Callable[..., Any]], Consumer]:
+        """A decorator that makes a function a consumer under a name: the mapping is created if it is not there, and
+        gets these settings if it is. `lambda_event`: the function is one of AWS Lambda's. `Consumer.run` runs it.
+
+        >>> store = Store("memory:")
+        >>> stream = store.create_stream("orders")
+        >>> @stream.on_batch("counter", records_max=1000)
+        ... def count(batch):
+        ...     print(len(batch))
+        >>> stream.producer().put_many("k", [b"a", b"b"]).failed
+        0
+        >>> count.run(until_caught_up=True)
+        2
+        >>> store.close()
+        """
+        try:
+            found = self.create_mapping(name, position, **settings)
+        except ExistsError:
+            found = Mapping(self, name)
+            if settings:
+                found.update(**settings)
+        return found.lambda_handler if lambda_event else found.handler
 
     # ---- registered consumers ----
 

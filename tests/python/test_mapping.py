@@ -1,0 +1,250 @@
+"""Consumers: functions that get batches, also as Lambda's event; failures, windows, exactly once, stopping."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Dict, List
+
+import pytest
+
+import libstream
+from libstream import Answer, Batch, Context, Position, Store, Stream
+
+
+def fill(stream: Stream, count: int, first: int = 0) -> None:
+    with stream.producer() as producer:
+        producer.put_many("k", [b"%d" % i for i in range(first, first + count)])
+
+
+def test_a_second_run_handles_only_what_is_new(stream: Stream) -> None:
+    seen: List[List[bytes]] = []
+
+    @stream.on_batch("printer", records_max=2)
+    def printer(batch: Batch) -> None:
+        seen.append(batch.data_list())
+
+    fill(stream, 3)
+    printer.run(until_caught_up=True)
+    fill(stream, 1, 3)
+    printer.run(until_caught_up=True)
+    assert seen == [[b"0", b"1"], [b"2"], [b"3"]]
+    printer(stream.iterator().next_batch())  # It is the function itself, too.
+    assert len(seen[-1]) == 4
+
+
+def test_settings_are_kept_and_changed_one_by_one(stream: Stream) -> None:
+    stream.register_consumer("reader")
+    mapping = stream.create_mapping("m", "LATEST", records_max=7, bisect=True, retries_max=libstream.NO_RETRIES,
+                                    filters=[{"partitionKey": ["a"]}, '{"partitionKey": ["b"]}'], consumer="reader")
+    settings = mapping.describe().settings
+    assert (settings["records_max"], settings["bisect"], settings["retries_max"], settings["consumer"]) == \
+        (7, True, -1, "reader")
+    assert [json.loads(f) for f in settings["filters"]] == [{"partitionKey": ["a"]}, {"partitionKey": ["b"]}]
+    mapping.update(records_max=8)
+    assert mapping.describe().settings == {**settings, "records_max": 8}
+    stream.on_batch("m", records_max=9)(print)
+    assert mapping.describe().settings == {**settings, "records_max": 9}
+    mapping.pause()
+    assert not mapping.describe().enabled
+    mapping.resume()
+    assert mapping.describe().enabled
+    assert [m.name for m in stream.mappings()] == ["m"]
+    assert stream.mapping("m").name == "m"
+    with pytest.raises(TypeError, match="'batch' is no setting"):
+        stream.create_mapping("other", batch=3)
+    with pytest.raises(libstream.InvalidArgumentError, match="Event pattern"):
+        stream.create_mapping("other", filters=[{"partitionKey": 1}])
+    with pytest.raises(libstream.ExistsError):
+        stream.create_mapping("m")
+    mapping.delete()
+    with pytest.raises(libstream.NotFoundError):
+        stream.mapping("m")
+
+
+def test_what_a_function_raises_fails_the_batch_and_is_logged(
+        stream: Stream, caplog: pytest.LogCaptureFixture) -> None:
+    fill(stream, 2)
+    attempts: List[int] = []
+    discarded: List[Any] = []
+    mapping = stream.create_mapping("m", retries_max=1)
+
+    def handle(batch: Batch, context: Context) -> None:
+        attempts.append(context.attempts)
+        raise RuntimeError("no such price")
+
+    with caplog.at_level(logging.ERROR, "libstream"):
+        mapping.run(handle, until_caught_up=True,
+                    on_discard=lambda batch, reason, count: discarded.append((batch.data_list(), reason, count)))
+    assert attempts == [0, 1] and discarded == [([b"0", b"1"], 1, 2)]
+    assert "no such price" in caplog.text
+    assert mapping.describe().last_result == 2
+
+
+def test_a_part_of_a_batch_can_fail(stream: Stream) -> None:
+    fill(stream, 5)
+    seen: List[List[bytes]] = []
+
+    def handle(batch: Batch, context: Context) -> Answer:
+        seen.append(batch.data_list())
+        if context.attempts == 0 and batch[0].data == b"0":
+            context.fail_at(3)
+        return Answer.DONE
+
+    stream.create_mapping("m", report_failures=True).run(handle, until_caught_up=True)
+    assert seen == [[b"0", b"1", b"2", b"3", b"4"], [b"3", b"4"]]
+
+
+def test_a_lambda_handler_runs_unchanged(stream: Stream) -> None:
+    lines: List[str] = []
+
+    def lambda_handler(event: Dict[str, Any], context: Any) -> Any:
+        assert context.get_remaining_time_in_millis() > 0 and context.function_name == "reader"
+        for record in event["Records"]:
+            lines.append(base64.b64decode(record["kinesis"]["data"]).decode())
+            assert record["eventSource"] == "aws:kinesis" and len(record["kinesis"]["sequenceNumber"]) == 56
+        return {"statusCode": 200, "body": json.dumps("Hello from Lambda!")}
+
+    fill(stream, 3)
+    stream.on_batch("reader", lambda_event=True)(lambda_handler).run(until_caught_up=True)
+    assert lines == ["0", "1", "2"]
+
+
+def test_a_lambda_handler_reports_items_that_failed(stream: Stream) -> None:
+    sizes: List[int] = []
+
+    def handler(event: Dict[str, Any], context: Any) -> Any:
+        sizes.append(len(event["Records"]))
+        if len(sizes) == 1:
+            return {"batchItemFailures": [{"itemIdentifier": event["Records"][2]["kinesis"]["sequenceNumber"]}]}
+        return {"batchItemFailures": []}
+
+    fill(stream, 5)
+    stream.create_mapping("m", report_failures=True).lambda_handler(handler).run(until_caught_up=True)
+    assert sizes == [5, 3]
+
+
+def test_windows_carry_their_state(folder: str) -> None:
+    clock = libstream.Clock(1_700_000_000_000_000)
+    with Store(folder + "/store", clock=clock) as store:
+        stream = store.create_stream("orders")
+        fill(stream, 3)
+        clock.advance(1)
+        fill(stream, 2)
+        totals: List[Any] = []
+
+        def handle(batch: Batch, context: Context) -> None:
+            window = context.window
+            count = int(window.state or b"0") + len(batch)
+            if window.is_final:
+                totals.append((window.start_us, window.end_us, count))
+            else:
+                context.set_state(b"%d" % count)
+
+        mapping = stream.create_mapping("w", tumbling_window_s=60, records_max=2)
+        mapping.run(handle, until_caught_up=True)
+        clock.advance(600)
+        fill(stream, 1)
+        mapping.run(handle, until_caught_up=True)
+        assert totals == [(1_699_999_980_000_000, 1_700_000_040_000_000, 5)]
+
+
+def test_what_a_handler_puts_is_one_step_with_its_batch(store: Store) -> None:
+    source, target = store.create_stream("source"), store.create_stream("target")
+    fill(source, 4)
+    calls: List[int] = []
+
+    def handle(batch: Batch, context: Context) -> Answer:
+        calls.append(len(batch))
+        for index, record in enumerate(batch):
+            context.put(index, target, record.partition_key, record.data * 2)
+        return Answer.RETRY if len(calls) < 3 else Answer.DONE
+
+    source.create_mapping("m", exactly_once=True).run(handle, until_caught_up=True)
+    assert calls == [4, 4, 4]
+    assert [r.data for r in target.iterator()] == [b"00", b"11", b"22", b"33"]
+
+
+def test_a_context_ends_with_its_call(stream: Stream) -> None:
+    kept: List[Context] = []
+    batches: List[Batch] = []
+
+    def handle(batch: Batch, context: Context) -> None:
+        kept.append(context)
+        batches.append(batch)
+
+    fill(stream, 2)
+    stream.create_mapping("m").run(handle, until_caught_up=True)
+    with pytest.raises(libstream.WrongStateError, match="has returned"):
+        kept[0].attempts
+    assert [r.data for r in batches[0]] == [b"0", b"1"]  # Batches do not.
+
+
+def test_a_run_is_stopped_by_a_function_by_a_thread_and_by_closing(stream: Stream) -> None:
+    fill(stream, 3)
+    mapping = stream.create_mapping("m")
+    mapping.run(lambda batch: Answer.STOP)
+    threading.Timer(0.2, mapping.stop).start()
+    mapping.run(lambda batch: None)
+    mapping.seek("TRIM_HORIZON")
+    seen: List[bytes] = []
+    closer = threading.Timer(0.2, stream.close)
+    closer.start()
+    mapping.run(lambda batch: seen.extend(batch.data_list()))
+    closer.join()
+    assert seen == [b"0", b"1", b"2"] and stream.closed
+
+
+def test_a_function_cannot_close_what_it_is_run_by(stream: Stream) -> None:
+    fill(stream, 1)
+    told: List[str] = []
+
+    def handle(batch: Batch) -> None:
+        try:
+            stream.close()
+        except libstream.WrongStateError as error:
+            told.append(str(error))
+
+    stream.create_mapping("m").run(handle, until_caught_up=True)
+    assert len(told) == 1 and "Answer.STOP" in told[0]
+
+
+def test_control_c_stops_a_run(folder: str) -> None:
+    program = """
+import sys, time
+from libstream import *
+store = Store(sys.argv[1])
+mapping = store.create_stream("orders").create_mapping("m")
+print("ready", flush=True)
+try:
+    mapping.run(lambda batch: None)
+except KeyboardInterrupt:
+    print(time.monotonic())
+store.close()
+"""
+    with subprocess.Popen([sys.executable, "-c", program, folder + "/store"], stdout=subprocess.PIPE,
+                          text=True) as child:
+        assert child.stdout and child.stdout.readline() == "ready\n"
+        time.sleep(0.2)
+        sent = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        took = float(child.communicate(timeout=20)[0]) - sent
+        assert child.returncode == 0 and took < 2
+
+
+def test_a_mapping_moves(stream: Stream) -> None:
+    fill(stream, 3)
+    mapping = stream.create_mapping("m", "LATEST")
+    seen: List[bytes] = []
+    mapping.run(lambda batch: seen.extend(batch.data_list()), until_caught_up=True)
+    mapping.seek(Position.at_time(0))
+    mapping.run(lambda batch: seen.extend(batch.data_list()), until_caught_up=True)
+    assert seen == [b"0", b"1", b"2"]
+    with pytest.raises(libstream.InvalidArgumentError):
+        mapping.seek(Position.at(3))
