@@ -43,6 +43,13 @@
  * report, and loses none. While they cannot be put, for whatever reason, the shard, or its lane, waits. An encrypted
  * stream's records are encrypted there only if that stream is, too.
  *
+ * AGGREGATES. With LS_MAPPING_DEAGGREGATE records that hold others (aggregate.h) are handled as these, each by itself:
+ * batches, windows, filters, lanes, failures and counts are of user records, whose key is their own, and what is finished
+ * is known of each. A run that was killed, stopped or failed within an aggregate goes on within it. Event documents have
+ * "subSequenceNumber" and "aggregated": true, an "explicitHashKey" if there is one, and the number behind a point at the
+ * end of the "eventID"; reports have "startSubSequenceNumber" and "endSubSequenceNumber". When the flag is taken from a
+ * mapping that stands within an aggregate, that one comes whole.
+ *
  * FAN-OUT. A mapping with a `consumer` reads as that registered consumer (consumer.h), by its limits alone: each shard
  * that is worked on is a subscription of it. While another subscription of the consumer has the shard, which it may
  * take over, the mapping waits for it; that is logged. When the consumer is deregistered, runs end with
@@ -72,6 +79,8 @@ extern "C" {
                                                         it those of keys and data. */
 #define LS_MAPPING_EXACTLY_ONCE UINT32_C(16)       /**< What handlers put by ls_handler_put is one step with their
                                                         batch, as above. With one lane only. */
+#define LS_MAPPING_DEAGGREGATE UINT32_C(32)        /**< Aggregated records are handled as their user records, as above.
+                                                        Not Lambda's. */
 
 #define LS_MAPPING_NO_RETRIES (-1) /**< For `retries_max`: a batch is given up when it has failed once. */
 #define LS_MAPPING_NO_TIMEOUT (-1) /**< For `handler_timeout_ms`: it may take as long as it likes. */
@@ -416,7 +425,8 @@ LS_API ls_status ls_handler_event_json(ls_handler_context *context, ls_bytes *ou
  * before is forgotten, and `*out` is what the handler is to return.
  *
  * With LS_MAPPING_REPORT_FAILURES {"batchItemFailures": [{"itemIdentifier": "<sequence number>"}]} says which records
- * failed: the batch comes again from the first of them on. Nothing at all, "", [], null, {}, and a list that is empty,
+ * failed: the batch comes again from the first of them on. "<sequence number>.<subSequenceNumber>" is that one user
+ * record, and the number alone the first one of the batch that has it. Nothing at all, "", [], null, {}, and a list that is empty,
  * null or absent say that all is done. With windows "state", an object, is what the next invocation gets; only the
  * last of a window may be without. Anything else fails the batch: a number that is none of it, what is no such document
  * or no JSON. A mapping with neither has no use for a document: whatever it is, the batch is done.

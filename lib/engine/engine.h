@@ -182,8 +182,8 @@ enum {
     LSI_LEASE_HOLDER, /* the ticket of the worker that has the lease, or had it last */
     LSI_LEASE_BEAT,   /* rises while he lives */
     LSI_LEASE_LIMIT,  /* so many leases of the group he takes at most */
-    LSI_LEASE_NOTES,  /* how far he has come, twice a place and its sum: consume's */
-    LSI_LEASE_WORDS = LSI_LEASE_NOTES + 4
+    LSI_LEASE_NOTES,  /* how far he has come, twice a place and its sum, and a word for both: consume's */
+    LSI_LEASE_WORDS = LSI_LEASE_NOTES + 5
 };
 #define LSI_GROUPS_MAX 4096u /* of a stream */
 

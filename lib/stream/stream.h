@@ -243,6 +243,29 @@ typedef struct lsi_auto_step {
 bool lsi_auto_scale(const lsi_auto_scaling *of, const lsi_rates *rates, lsi_load_of_shard *shards, uint32_t count,
                     int64_t now_us, lsi_auto_step *out);
 
+/* ---- how far a shard was worked on: all up to a record, or within one ---- */
+typedef struct lsi_point {
+    ls_seqno seqno; /* NONE: nothing yet; END: the shard is over */
+    uint32_t part;  /* 0: all of that record; else only so many of its user records, the first ones */
+} lsi_point;
+/* < 0, 0, > 0. Subtracting makes the whole of a record the last of its parts. */
+static inline int lsi_point_compare(lsi_point a, lsi_point b)
+{
+    if (a.seqno != b.seqno)
+        return a.seqno < b.seqno ? -1 : 1;
+    return (a.part - 1 > b.part - 1) - (a.part - 1 < b.part - 1);
+}
+/* With this record, and with all before it. */
+static inline lsi_point lsi_point_behind(const ls_record *record)
+{
+    bool is_last = record->sub_seqno + 1 >= record->sub_count; /* so is a plain one */
+
+    return (lsi_point){record->seqno, is_last ? 0 : record->sub_seqno + 1};
+}
+/* As leases have it: which part is the last one that was worked on. */
+static inline uint32_t lsi_point_sub_seqno(lsi_point at) { return at.part - 1; }
+static inline lsi_point lsi_point_of(ls_seqno seqno, uint32_t sub_seqno) { return (lsi_point){seqno, sub_seqno + 1}; }
+
 /* ---- pack.c: many records in one, the format of Kinesis's producer library (kinesis-api.md section 13) ---- */
 #define LSI_AGGREGATE_MAGIC UINT32_C(0xc29a89f3) /* F3 89 9A C2 */
 #define LSI_AGGREGATE_EXTRA_BYTES 20u            /* those four, and the MD5 at the end */

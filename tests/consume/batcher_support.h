@@ -82,7 +82,7 @@ static inline void open_from(fixture *fx, const lsi_progress *from)
 
 static inline void open_machine(fixture *fx)
 {
-    const lsi_progress start = {.position = LS_SEQNO_NONE};
+    const lsi_progress start = {.position = {LS_SEQNO_NONE, 0}};
 
     open_from(fx, &start);
 }
@@ -184,10 +184,10 @@ static inline void say_action(fixture *fx)
         break;
     case LSI_BATCHER_CHECKPOINT:
         say(fx, "at");
-        if (action->progress.position == LS_SEQNO_END)
+        if (action->progress.position.seqno == LS_SEQNO_END)
             say(fx, " end");
         else
-            say(fx, " %" PRIu64, action->progress.position);
+            say(fx, " %" PRIu64, action->progress.position.seqno);
         if (action->progress.has_window)
             say_window(fx, action->progress.window_start_us, action->progress.window_end_us, action->progress.state);
         break;

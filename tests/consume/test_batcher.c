@@ -44,7 +44,7 @@ static void a_batch_has_at_most_its_size(void **state)
             answer_ok(fx);
             (void)next(fx);
             assert_int_equal(fx->action.kind, LSI_BATCHER_CHECKPOINT);
-            assert_int_equal(fx->action.progress.position, at + expected);
+            assert_int_equal(fx->action.progress.position.seqno, at + expected);
         }
         end(fx);
     }
@@ -208,7 +208,7 @@ static void a_record_larger_than_the_cap_goes_alone(void **state)
         assert_int_equal(fx->action.invocation.count, 1);
         answer_ok(fx);
         assert_int_equal(lsi_batcher_next(fx->machine, fx->now, &fx->action), LS_OK);
-        assert_int_equal(fx->action.progress.position, i + 1);
+        assert_int_equal(fx->action.progress.position.seqno, i + 1);
     }
     end(fx);
 }
@@ -518,8 +518,8 @@ static void a_handler_may_ask_to_stop(void **state)
 
 static void a_finished_shard_is_done_at_once(void **state)
 {
-    const lsi_progress finished = {.position = LS_SEQNO_END};
-    const lsi_progress last = {.position = 77};
+    const lsi_progress finished = {.position = {LS_SEQNO_END, 0}};
+    const lsi_progress last = {.position = {77, 0}};
     fixture *fx = begin();
 
     (void)state;
@@ -545,7 +545,7 @@ static void every_allocation_may_fail(void **state)
 
         for (uint64_t nth = 1; failed; nth++) {
             fixture *fx = begin();
-            const lsi_progress start = {.position = LS_SEQNO_NONE};
+            const lsi_progress start = {.position = {LS_SEQNO_NONE, 0}};
             lsi_memory memory = sim_memory_table(&fx->memory);
             uint32_t given = 0, seen = 0;
 
@@ -580,11 +580,41 @@ static void every_allocation_may_fail(void **state)
                 }
             }
             assert_int_equal(lsi_batcher_next(fx->machine, fx->now, &fx->action), LS_OK);
-            assert_int_equal(fx->action.progress.position, 40);
+            assert_int_equal(fx->action.progress.position.seqno, 40);
             failed = fx->memory.failed > 0;
             end(fx);
         }
     }
+}
+
+/* The place behind a user record is within its aggregate, but behind the last one, filtered out or not. */
+static void a_place_may_be_within_an_aggregate(void **state)
+{
+    fixture *fx = begin();
+    const lsi_progress from = {.position = {9, 1}};
+
+    (void)state;
+    fx->settings.records_max = 2;
+    for (uint32_t i = 0; i < 7; i++) { /* One of seven was finished before: 1..6 are to come, and a plain record. */
+        fx->records[i].seqno = i < 6 ? 9 : 10;
+        fx->records[i].flags = i < 6 ? LS_RECORD_AGGREGATED : 0;
+        fx->records[i].sub_seqno = i < 6 ? i + 1 : 0;
+        fx->records[i].sub_count = i < 6 ? 7 : 0;
+    }
+    open_from(fx, &from);
+    give_filtered(fx, 1, 7, " 5  6 ");
+    for (uint32_t round = 0; round < 3; round++) {
+        static const lsi_point places[] = {{9, 3}, {9, 0}, {10, 0}};
+        lsi_outcome success = {.kind = LSI_OUTCOME_SUCCESS};
+
+        assert_int_equal(lsi_batcher_next(fx->machine, fx->now, &fx->action), LS_OK);
+        assert_int_equal(fx->action.kind, LSI_BATCHER_INVOKE);
+        assert_int_equal(lsi_batcher_complete(fx->machine, 0, &success, fx->now), LS_OK);
+        assert_int_equal(lsi_batcher_next(fx->machine, fx->now, &fx->action), LS_OK);
+        assert_int_equal(fx->action.kind, LSI_BATCHER_CHECKPOINT);
+        assert_int_equal(lsi_point_compare(fx->action.progress.position, places[round]), 0);
+    }
+    end(fx);
 }
 
 int main(void)
@@ -612,6 +642,7 @@ int main(void)
         cmocka_unit_test(a_drain_does_not_repeat_what_failed),
         cmocka_unit_test(a_handler_may_ask_to_stop),
         cmocka_unit_test(a_finished_shard_is_done_at_once),
+        cmocka_unit_test(a_place_may_be_within_an_aggregate),
         cmocka_unit_test(every_allocation_may_fail),
     };
 

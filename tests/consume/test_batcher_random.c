@@ -156,9 +156,9 @@ static void open_machine(void)
 
     assert_int_equal(lsi_batcher_open(&memory, &r.settings, &r.told, r.now, &r.machine), LS_OK);
     r.given = 0;
-    while (r.given < RECORDS && r.records[r.given].record.seqno <= r.told.position)
+    while (r.given < RECORDS && r.records[r.given].record.seqno <= r.told.position.seqno)
         r.given++;
-    r.is_ended = r.told.position == LS_SEQNO_END;
+    r.is_ended = r.told.position.seqno == LS_SEQNO_END;
     r.is_draining = false;
     memset(r.is_pending, 0, sizeof r.is_pending);
     r.window_from = r.told_window_from;
@@ -167,7 +167,7 @@ static void open_machine(void)
         known *one = &r.records[i];
 
         one->is_with_handler = false;
-        if (one->record.seqno > r.told.position)
+        if (one->record.seqno > r.told.position.seqno)
             one->is_finished = one->has_succeeded = false;
         memset(one->failures, 0, sizeof one->failures);
     }
@@ -345,18 +345,18 @@ static ls_seqno newest_position(void)
 {
     uint32_t first = first_unfinished();
 
-    if (first == RECORDS && r.is_ended && r.told.position == LS_SEQNO_END)
+    if (first == RECORDS && r.is_ended && r.told.position.seqno == LS_SEQNO_END)
         return LS_SEQNO_END;
     return first == 0 ? LS_SEQNO_NONE : r.records[first - 1].record.seqno;
 }
 
 static void judge_checkpoint(const lsi_progress *progress)
 {
-    HOLD("J2", progress->position >= r.told.position);
-    if (progress->position == LS_SEQNO_END)
+    HOLD("J2", progress->position.seqno >= r.told.position.seqno);
+    if (progress->position.seqno == LS_SEQNO_END)
         HOLD("J2", r.is_ended && first_unfinished() == RECORDS && !progress->has_window);
     else
-        HOLD("J2", progress->position == newest_position());
+        HOLD("J2", progress->position.seqno == newest_position());
     HOLD("J4", progress->state.size < sizeof r.told_state);
     if (progress->has_window)
         HOLD("J4", sum_of_state(progress->state) == sum_until(first_unfinished()));
@@ -373,7 +373,7 @@ static void judge_wait(const lsi_batcher_action *action)
 {
     uint64_t held = 0;
 
-    HOLD("J2", r.told.position == newest_position());
+    HOLD("J2", r.told.position.seqno == newest_position());
     HOLD("J5", action->until_us > r.now.mono_us);
     for (uint32_t i = 0; i < r.given; i++)
         held += r.records[i].matches && !r.records[i].is_finished;
@@ -598,8 +598,8 @@ static void run_one(uint64_t seed)
         case LSI_BATCHER_DONE:
             for (uint32_t i = 0; i < LSI_BATCHER_LANES_MAX; i++)
                 HOLD("J5", !r.is_pending[i]);
-            HOLD("J5", r.is_draining || r.told.position == LS_SEQNO_END);
-            if (r.told.position == LS_SEQNO_END) {
+            HOLD("J5", r.is_draining || r.told.position.seqno == LS_SEQNO_END);
+            if (r.told.position.seqno == LS_SEQNO_END) {
                 HOLD("J5", first_unfinished() == RECORDS);
                 judge_counts();
                 lsi_batcher_close(r.machine);

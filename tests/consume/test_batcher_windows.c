@@ -193,7 +193,7 @@ static void a_final_invocation_is_retried_and_the_shard_waits(void **state)
 /* The age of a final invocation is that of its window's end; it is tried at least once: its records were in time. */
 static void a_final_invocation_grows_too_old(void **state)
 {
-    const lsi_progress from = {.position = 7, .has_window = true, .window_start_us = 0, .window_end_us = 60 * SECOND,
+    const lsi_progress from = {.position = {7, 0}, .has_window = true, .window_start_us = 0, .window_end_us = 60 * SECOND,
                                .state = {"s", 1}};
     fixture *fx = begin_windows();
 
@@ -332,7 +332,7 @@ static void a_crash_anywhere_leaves_each_window_its_total(void **state)
     (void)state;
     for (uint32_t crash_at = 1; crash_at < 60; crash_at++) {
         fixture *fx = begin_windows();
-        lsi_progress last = {.position = LS_SEQNO_NONE};
+        lsi_progress last = {.position = {LS_SEQNO_NONE, 0}};
         char kept[32] = "", seen[1024];
         uint32_t actions = 0, given = 0;
         bool is_ended = false;
@@ -363,8 +363,8 @@ static void a_crash_anywhere_leaves_each_window_its_total(void **state)
             if (++actions == crash_at) {
                 lsi_batcher_close(fx->machine);
                 open_from(fx, &last);
-                given = last.position == LS_SEQNO_END ? 24 : (uint32_t)last.position;
-                is_ended = last.position == LS_SEQNO_END;
+                given = last.position.seqno == LS_SEQNO_END ? 24 : (uint32_t)last.position.seqno;
+                is_ended = last.position.seqno == LS_SEQNO_END;
             }
         }
         /* 967..1016: 1 to 8; 1023..1079: 9 to 17; 1086..1128: 18 to 24. */
@@ -432,7 +432,7 @@ static void filtered_records_end_no_window_but_the_position_passes_them(void **s
 /* Rule 9. */
 static void windows_turned_off_drop_the_state(void **state)
 {
-    const lsi_progress from = {.position = 7, .has_window = true, .window_start_us = 960 * SECOND,
+    const lsi_progress from = {.position = {7, 0}, .has_window = true, .window_start_us = 960 * SECOND,
                                .window_end_us = 1020 * SECOND, .state = {"s", 1}};
     fixture *fx = begin();
 
@@ -447,7 +447,7 @@ static void windows_turned_off_drop_the_state(void **state)
 /* A window that was opened under another length keeps its own end. */
 static void a_window_of_another_length_ends_where_it_said(void **state)
 {
-    const lsi_progress from = {.position = 7, .has_window = true, .window_start_us = 900 * SECOND,
+    const lsi_progress from = {.position = {7, 0}, .has_window = true, .window_start_us = 900 * SECOND,
                                .window_end_us = 1010 * SECOND, .state = {"s", 1}};
     fixture *fx = begin_windows();
 

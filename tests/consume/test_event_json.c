@@ -147,6 +147,11 @@ static void no_event_is_longer_than_reckoned(void **state)
                 .seqno = LS_SEQNO_MAX - 10 + i,
                 .arrival_us = round % 5 == 0 ? INT64_MIN : INT64_MAX,
             };
+            if (round % 7 == 0) {
+                many[i].flags = LS_RECORD_AGGREGATED | LS_RECORD_EXPLICIT_HASH_KEY;
+                many[i].explicit_hash_key = (ls_hash_key){UINT64_MAX, UINT64_MAX};
+                many[i].sub_seqno = UINT32_MAX;
+            }
             reckoned += lsi_event_record_bytes(&many[i], extra);
         }
         what.is_windowed = round % 2 == 0;
@@ -162,7 +167,53 @@ static void no_event_is_longer_than_reckoned(void **state)
     }
 }
 
+/* What is more to them are the names that aws_kinesis_agg gives; the id of the event says which of them it is. */
+static void an_event_of_user_records_says_so(void **state)
+{
+    ls_record users[2] = {records[0], records[0]};
+    const lsi_invocation what = {.records = users, .count = 2};
+    char expected[512];
+    lsi_json_writer to;
+
+    (void)state;
+    users[0].flags = LS_RECORD_AGGREGATED;
+    users[1].flags = LS_RECORD_AGGREGATED | LS_RECORD_EXPLICIT_HASH_KEY;
+    users[1].sub_seqno = 1;
+    users[1].explicit_hash_key = (ls_hash_key){0, 42};
+    lsi_json_begin(&to, &lsi_memory_libc);
+    lsi_event_write(&to, &source, &what);
+    assert_non_null(strstr(to.text, "\"approximateArrivalTimestamp\":1545084650.987,\"subSequenceNumber\":0,"
+                                    "\"aggregated\":true},"));
+    assert_non_null(strstr(to.text, "\"approximateArrivalTimestamp\":1545084650.987,\"explicitHashKey\":\"42\","
+                                    "\"subSequenceNumber\":1,\"aggregated\":true},"));
+    snprintf(expected, sizeof expected, "\"sequenceNumber\":\"%s\"", number_of(&users[1]));
+    assert_non_null(strstr(to.text, expected));
+    for (int i = 0; i < 2; i++) {
+        snprintf(expected, sizeof expected, "\"eventID\":\"shardId-000000000006:%s.%d\"", number_of(&users[i]), i);
+        assert_non_null(strstr(to.text, expected));
+    }
+    lsi_json_free(&to);
+}
+
 /* ---- reports ---- */
+
+static void a_report_of_user_records_says_which(void **state)
+{
+    const lsi_failure failure = {.source = source, .request_id = "id-1", .function_arn = "fn"};
+    ls_record users[2] = {records[0], records[0]};
+    const lsi_batcher_action action = {.kind = LSI_BATCHER_DISCARD, .reason = LSI_DISCARD_RETRIES, .invoke_count = 1,
+                                       .invocation = {.records = users, .count = 2}};
+    lsi_json_writer to;
+
+    (void)state;
+    users[0].flags = users[1].flags = LS_RECORD_AGGREGATED;
+    users[0].sub_seqno = 3;
+    users[1].sub_seqno = 4;
+    lsi_json_begin(&to, &lsi_memory_libc);
+    lsi_failure_write(&to, &failure, &action);
+    assert_non_null(strstr(to.text, "\"startSubSequenceNumber\":3,\"endSubSequenceNumber\":4,\"batchSize\":2"));
+    lsi_json_free(&to);
+}
 
 static void a_report_is_the_services(void **state)
 {
@@ -278,6 +329,8 @@ int main(void)
         cmocka_unit_test(names_that_are_not_known_are_left_out),
         cmocka_unit_test(a_windowed_event_has_window_and_state),
         cmocka_unit_test(no_event_is_longer_than_reckoned),
+        cmocka_unit_test(an_event_of_user_records_says_so),
+        cmocka_unit_test(a_report_of_user_records_says_which),
         cmocka_unit_test(a_report_is_the_services),
         cmocka_unit_test(a_report_may_have_the_event_as_payload),
         cmocka_unit_test(a_report_of_a_windows_end_has_no_records),

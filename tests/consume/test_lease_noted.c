@@ -29,17 +29,50 @@ static void begin(fixture *fx)
     fx->row = (lsi_lease_row){.place = {SHARD, LSI_LEASE_NUMBER}, .owner = OWNER, .counter = COUNTER};
 }
 
+/* What is noted as a number for comparing; parts of records by hundredths. */
+static uint64_t noted_of(const fixture *fx)
+{
+    lsi_point noted = lsi_lease_noted(fx->words, &fx->row);
+
+    return noted.seqno * 100 + noted.part;
+}
+
+static void note(fixture *fx, ls_seqno seqno, uint32_t part)
+{
+    lsi_lease_note(&fx->notes, (lsi_point){seqno, part});
+}
+
 static void the_last_place_counts(void **state)
 {
     fixture fx;
 
     (void)state;
     begin(&fx);
-    assert_int_equal(lsi_lease_noted(fx.words, &fx.row), LS_SEQNO_NONE);
+    assert_int_equal(noted_of(&fx), LS_SEQNO_NONE);
     for (ls_seqno place = 10; place < 20; place++) {
-        lsi_lease_note(&fx.notes, place);
-        assert_int_equal(lsi_lease_noted(fx.words, &fx.row), place);
+        note(&fx, place, 0);
+        assert_int_equal(noted_of(&fx), place * 100);
     }
+}
+
+/* Parts of a record come before the whole of it, in whatever order they were noted. */
+static void parts_of_a_record_are_noted(void **state)
+{
+    fixture fx;
+
+    (void)state;
+    begin(&fx);
+    note(&fx, 10, 0);
+    for (uint32_t part = 1; part < 10; part++) {
+        note(&fx, 11, part);
+        assert_int_equal(noted_of(&fx), 1100 + part);
+    }
+    note(&fx, 11, 0);
+    assert_int_equal(noted_of(&fx), 1100);
+    note(&fx, 11, 3);
+    assert_int_equal(noted_of(&fx), 1100);
+    note(&fx, 12, UINT32_MAX);
+    assert_int_equal(noted_of(&fx), 1200 + (uint64_t)UINT32_MAX);
 }
 
 static void it_counts_while_the_row_is_written_and_not_for_long(void **state)
@@ -48,13 +81,13 @@ static void it_counts_while_the_row_is_written_and_not_for_long(void **state)
 
     (void)state;
     begin(&fx);
-    lsi_lease_note(&fx.notes, 10);
+    note(&fx, 10, 0);
     fx.row.counter = COUNTER + 1; /* He has written it, and went on noting. */
-    assert_int_equal(lsi_lease_noted(fx.words, &fx.row), 10);
+    assert_int_equal(noted_of(&fx), 1000);
     fx.row.counter = COUNTER + 2; /* Moved, and taken again by the same one. */
-    assert_int_equal(lsi_lease_noted(fx.words, &fx.row), LS_SEQNO_NONE);
+    assert_int_equal(noted_of(&fx), LS_SEQNO_NONE);
     fx.row.counter = COUNTER - 1; /* An older row was brought back. */
-    assert_int_equal(lsi_lease_noted(fx.words, &fx.row), LS_SEQNO_NONE);
+    assert_int_equal(noted_of(&fx), LS_SEQNO_NONE);
 }
 
 static void anothers_counts_for_nobody(void **state)
@@ -63,18 +96,18 @@ static void anothers_counts_for_nobody(void **state)
 
     (void)state;
     begin(&fx);
-    lsi_lease_note(&fx.notes, 10);
+    note(&fx, 10, 0);
     fx.row.owner = OWNER + 1;
-    assert_int_equal(lsi_lease_noted(fx.words, &fx.row), LS_SEQNO_NONE);
+    assert_int_equal(noted_of(&fx), LS_SEQNO_NONE);
     fx.row.owner = 0;
-    assert_int_equal(lsi_lease_noted(fx.words, &fx.row), LS_SEQNO_NONE);
+    assert_int_equal(noted_of(&fx), LS_SEQNO_NONE);
     fx.row.owner = OWNER;
     fx.row.place.shard++;
-    assert_int_equal(lsi_lease_noted(fx.words, &fx.row), LS_SEQNO_NONE);
+    assert_int_equal(noted_of(&fx), LS_SEQNO_NONE);
     fx.row.place.shard--;
     atomic_store(&fx.words[LSI_LEASE_HOLDER], OWNER + 1); /* He has lost it, and knows nothing of that yet. */
-    lsi_lease_note(&fx.notes, 20);
-    assert_int_equal(lsi_lease_noted(fx.words, &fx.row), 10);
+    note(&fx, 20, 0);
+    assert_int_equal(noted_of(&fx), 1000);
 }
 
 /* Method: every bit of every word is turned, and each word set to 0, as a death between two stores may leave it. */
@@ -84,16 +117,19 @@ static void a_damaged_one_is_not_believed(void **state)
 
     (void)state;
     begin(&fx);
-    lsi_lease_note(&fx.notes, 10);
-    lsi_lease_note(&fx.notes, 11);
+    note(&fx, 11, 1);
+    note(&fx, 11, 2);
     for (uint32_t word = LSI_LEASE_NOTES; word < LSI_LEASE_WORDS; word++)
         for (uint32_t bit = 0; bit <= 64; bit++) {
             uint64_t was = atomic_load(&fx.words[word]);
-            ls_seqno noted;
+            uint64_t noted;
 
             atomic_store(&fx.words[word], bit < 64 ? was ^ UINT64_C(1) << bit : 0);
-            noted = lsi_lease_noted(fx.words, &fx.row);
-            assert_int_equal(noted, word < LSI_LEASE_NOTES + 2 ? 11 : 10);
+            noted = noted_of(&fx);
+            if (word == LSI_LEASE_NOTES + 4) /* its halves are of one place each */
+                assert_int_equal(noted, bit < 32 ? 1102 : bit < 64 ? 1101 : LS_SEQNO_NONE);
+            else
+                assert_int_equal(noted, word < LSI_LEASE_NOTES + 2 ? 1102 : 1101);
             atomic_store(&fx.words[word], was);
         }
 }
@@ -102,6 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_place_counts),
+        cmocka_unit_test(parts_of_a_record_are_noted),
         cmocka_unit_test(it_counts_while_the_row_is_written_and_not_for_long),
         cmocka_unit_test(anothers_counts_for_nobody),
         cmocka_unit_test(a_damaged_one_is_not_believed),

@@ -131,6 +131,44 @@ static void the_lowest_number_is_the_checkpoint(void **state)
     assert_int_equal(out.failed_at, 7);
 }
 
+/* Method: three aggregates of five user records, of which the first one was begun before and the last is not whole. */
+static void a_user_record_is_named_by_both_numbers(void **state)
+{
+    static const char *const bad[] = {"%s.", "%s.1x", "%s.x", "%s.4294967298", "%s.00000000002", "%s-2", "%s.-2"};
+    ls_record before[RECORDS];
+    lsi_outcome out;
+
+    (void)state;
+    memcpy(before, records, sizeof before);
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        records[i].seqno = 100 + (i + 2) / 5;
+        records[i].arrival_us = INT64_C(1545084650000000) + (int64_t)records[i].seqno * 1000000;
+        records[i].sub_seqno = (i + 2) % 5;
+        records[i].sub_count = 5;
+        records[i].flags = LS_RECORD_AGGREGATED;
+    }
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        out = report("{\"batchItemFailures\":[{\"itemIdentifier\":\"%s.%u\"}]}", number_of(i), records[i].sub_seqno);
+        assert_int_equal(out.kind, LSI_OUTCOME_PARTIAL);
+        assert_int_equal(out.failed_at, i);
+        out = report("{\"batchItemFailures\":[{\"itemIdentifier\":\"%s\"}]}", number_of(i));
+        assert_int_equal(out.kind, LSI_OUTCOME_PARTIAL); /* the first one of it that is there */
+        assert_int_equal(out.failed_at, i < 3 ? 0 : i - records[i].sub_seqno);
+    }
+    out = report("{\"batchItemFailures\":[{\"itemIdentifier\":\"%s.1\"}]}", number_of(0)); /* not of this batch */
+    assert_int_equal(out.kind, LSI_OUTCOME_BAD_RESPONSE);
+    out = report("{\"batchItemFailures\":[{\"itemIdentifier\":\"%s.5\"}]}", number_of(10));
+    assert_int_equal(out.kind, LSI_OUTCOME_BAD_RESPONSE);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char identifier[100];
+
+        snprintf(identifier, sizeof identifier, bad[i], number_of(0));
+        out = report("{\"batchItemFailures\":[{\"itemIdentifier\":\"%s\"}]}", identifier);
+        assert_int_equal(out.kind, LSI_OUTCOME_BAD_RESPONSE);
+    }
+    memcpy(records, before, sizeof before);
+}
+
 /* One bad identifier beside a good one fails all. So does the number of another batch, shard, stream or second. */
 static void a_foreign_number_fails_the_whole_batch(void **state)
 {
@@ -266,6 +304,7 @@ int main(void)
         cmocka_unit_test(these_bodies_are_complete_success),
         cmocka_unit_test(these_bodies_fail_the_whole_batch),
         cmocka_unit_test(the_lowest_number_is_the_checkpoint),
+        cmocka_unit_test(a_user_record_is_named_by_both_numbers),
         cmocka_unit_test(a_foreign_number_fails_the_whole_batch),
         cmocka_unit_test(without_reports_the_body_is_ignored),
         cmocka_unit_test(a_state_is_kept_as_it_is_without_white_space),

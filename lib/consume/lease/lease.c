@@ -297,19 +297,19 @@ ls_status lsi_lease_end(lsi_lease *lease)
 /* ---- what a mapping saves ---- */
 
 typedef struct saved {
-    ls_seqno seqno;
+    lsi_point place;
     uint32_t note;
 } saved;
 
 static ls_status decide_save(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX], uint32_t *count, const void *user)
 {
     const saved *to = user;
-    const place at = {to->seqno, UINT32_MAX};
+    const place at = {to->place.seqno, lsi_point_sub_seqno(to->place)};
     ls_status st = LS_OK;
 
-    if (to->seqno == LS_SEQNO_END)
+    if (to->place.seqno == LS_SEQNO_END)
         st = decide_end(lease, changes, count, NULL);
-    else if (to->seqno != LS_SEQNO_NONE)
+    else if (to->place.seqno != LS_SEQNO_NONE)
         st = decide_checkpoint(lease, changes, count, &at);
     if (*count == 0) /* The place is the same; what goes with it may not be. */
         *count = 1;
@@ -317,25 +317,25 @@ static ls_status decide_save(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX
     return st;
 }
 
-ls_status lsi_lease_save(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_lease_beside beside)
+ls_status lsi_lease_save(lsi_lease *lease, lsi_point point, uint32_t note, lsi_lease_beside beside)
 {
-    const saved to = {seqno, note};
-    ls_status st = seqno == LS_SEQNO_END ? prepare_end(lease) : LS_OK;
+    const saved to = {point, note};
+    ls_status st = point.seqno == LS_SEQNO_END ? prepare_end(lease) : LS_OK;
 
     if (st == LS_OK)
         st = change_with(lease, decide_save, &to, beside);
-    return seqno != LS_SEQNO_NONE ? counted(lease, st) : st;
+    return point.seqno != LS_SEQNO_NONE ? counted(lease, st) : st;
 }
 
-static ls_status save_step(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_lease_beside beside,
+static ls_status save_step(lsi_lease *lease, lsi_point point, uint32_t note, lsi_lease_beside beside,
                            lsi_step_put *puts, uint32_t put_count)
 {
-    const saved to = {seqno, note};
+    const saved to = {point, note};
     lsi_group *group = lease->group;
     lsi_state_change changes[1 + LSI_LEASE_BESIDE_MAX];
     lsi_lease_room room;
 
-    assert(seqno != LS_SEQNO_END && beside.count <= LSI_LEASE_BESIDE_MAX);
+    assert(point.seqno != LS_SEQNO_END && beside.count <= LSI_LEASE_BESIDE_MAX);
     for (int tries = 0; tries < TRIES; tries++) {
         lsi_lease_row rows[CHANGES_MAX];
         uint32_t count = 1, conflict = 0;
@@ -366,12 +366,12 @@ static ls_status save_step(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_
     return is_changed_again_and_again(lease);
 }
 
-ls_status lsi_lease_save_step(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_lease_beside beside,
+ls_status lsi_lease_save_step(lsi_lease *lease, lsi_point point, uint32_t note, lsi_lease_beside beside,
                               lsi_step_put *puts, uint32_t put_count)
 {
-    ls_status st = save_step(lease, seqno, note, beside, puts, put_count);
+    ls_status st = save_step(lease, point, note, beside, puts, put_count);
 
-    return seqno == LS_SEQNO_NONE || (st == LS_OK && has_moved(puts, put_count)) ? st : counted(lease, st);
+    return point.seqno == LS_SEQNO_NONE || (st == LS_OK && has_moved(puts, put_count)) ? st : counted(lease, st);
 }
 
 /* ---- giving it back ---- */

@@ -89,9 +89,9 @@ typedef struct lsi_lease_notes {
 } lsi_lease_notes;
 lsi_lease_notes lsi_lease_notes_of(const lsi_lease *lease);
 /* All up to `place` is finished. Others believe it while the row is his, or until it is written with it. */
-void lsi_lease_note(lsi_lease_notes *to, ls_seqno place);
+void lsi_lease_note(lsi_lease_notes *to, lsi_point place);
 /* What the owner of a row, as it was read, has noted: not synced. NONE: nothing. */
-ls_seqno lsi_lease_noted(const lsi_budget_word *words, const lsi_lease_row *row);
+lsi_point lsi_lease_noted(const lsi_budget_word *words, const lsi_lease_row *row);
 
 /* ---- group.c ---- */
 
@@ -108,7 +108,7 @@ ls_status lsi_lease_leave(lsi_lease *lease);
 bool lsi_lease_is_wanted(const lsi_lease *lease); /* Another worker, who lives, asks for it. */
 
 /* As lsi_lease_save, but no END, and with puts. LS_OK with a put that moved: nothing was done. */
-ls_status lsi_lease_save_step(lsi_lease *lease, ls_seqno seqno, uint32_t note, lsi_lease_beside beside,
+ls_status lsi_lease_save_step(lsi_lease *lease, lsi_point point, uint32_t note, lsi_lease_beside beside,
                               lsi_step_put *puts, uint32_t put_count);
 #define LSI_LEASE_BESIDE_MAX 1u /* of a step */
 

@@ -160,14 +160,17 @@ static bool is_durable(const lsi_group *group, uint32_t shard, ls_seqno seqno)
 /* What who is gone had finished of a mapping's shard counts, though he did not come to write it. */
 static void take_notes(const lsi_group *group, uint32_t at, lsi_lease_row *row)
 {
-    ls_seqno noted = group->mapping != 0 ? lsi_lease_noted(group->watches[at].words, row) : LS_SEQNO_NONE;
+    lsi_point noted = {LS_SEQNO_NONE, 0}, written = lsi_point_of(row->seqno, row->sub_seqno);
 
-    if (noted == LS_SEQNO_NONE || (row->place.kind == LSI_LEASE_NUMBER && noted <= row->seqno) ||
-        !is_durable(group, row->place.shard, noted))
+    if (group->mapping != 0)
+        noted = lsi_lease_noted(group->watches[at].words, row);
+    if (noted.seqno == LS_SEQNO_NONE ||
+        (row->place.kind == LSI_LEASE_NUMBER && lsi_point_compare(noted, written) <= 0) ||
+        !is_durable(group, row->place.shard, noted.seqno))
         return;
     row->place.kind = LSI_LEASE_NUMBER;
-    row->seqno = noted;
-    row->sub_seqno = UINT32_MAX;
+    row->seqno = noted.seqno;
+    row->sub_seqno = lsi_point_sub_seqno(noted);
     row->switches = 0;
 }
 

@@ -24,7 +24,7 @@ static void check(const lsi_batcher *machine)
         assert(lane->state != LSI_LANE_DISCARDING || lane->is_discarding);
         assert(lane->state != LSI_LANE_COLLECTING || lane->scanned <= lane->count);
     }
-    assert(machine->told <= machine->read || machine->told == LS_SEQNO_END);
+    assert(lsi_point_compare(machine->told, machine->read) <= 0 || machine->told.seqno == LS_SEQNO_END);
 #else
     (void)machine;
 #endif
@@ -62,7 +62,7 @@ ls_status lsi_batcher_open(const lsi_memory *memory, const lsi_batcher_settings 
     machine->read = from->position;
     machine->told = from->position;
     machine->tip_us = INT64_MIN;
-    machine->is_ended = from->position == LS_SEQNO_END;
+    machine->is_ended = from->position.seqno == LS_SEQNO_END;
     machine->chance = settings->seed;
     for (uint32_t i = 0; i < settings->lane_count; i++)
         machine->lanes[i].opened_us = now.mono_us;
@@ -96,7 +96,8 @@ ls_status lsi_batcher_give(lsi_batcher *machine, const ls_record *records, uint3
 
     assert(!machine->is_ended || count == 0);
     for (uint32_t i = 0; i < count; i++) {
-        assert(records[i].seqno > (i == 0 ? machine->read : records[i - 1].seqno));
+        assert(lsi_point_compare(lsi_point_behind(&records[i]),
+                                 i == 0 ? machine->read : lsi_point_behind(&records[i - 1])) > 0);
         filtered += matches != NULL && !matches[i];
     }
     st = machine->settings.lane_count == 1 ? lsi_held_borrow(machine, records, count, matches)
@@ -138,9 +139,9 @@ void lsi_batcher_set_retention(lsi_batcher *machine, int64_t retention_us)
 /* ---- how far it is ---- */
 
 /* M2 */
-static ls_seqno position_of(const lsi_batcher *machine)
+static lsi_point position_of(const lsi_batcher *machine)
 {
-    ls_seqno lowest = machine->read;
+    lsi_point lowest = machine->read;
     bool is_empty = true;
 
     for (uint32_t i = 0; i < machine->settings.lane_count; i++) {
@@ -149,20 +150,20 @@ static ls_seqno position_of(const lsi_batcher *machine)
         if (lane->count == 0)
             continue;
         is_empty = false;
-        if (lowest > lsi_held_at(lane, 0)->before)
+        if (lsi_point_compare(lowest, lsi_held_at(lane, 0)->before) > 0)
             lowest = lsi_held_at(lane, 0)->before;
     }
-    return machine->is_ended && is_empty && !machine->window.is_open ? LS_SEQNO_END : lowest;
+    return machine->is_ended && is_empty && !machine->window.is_open ? (lsi_point){LS_SEQNO_END, 0} : lowest;
 }
 
 static bool tell_progress(lsi_batcher *machine, lsi_batcher_action *out)
 {
     const lsi_open_window *window = &machine->window;
-    ls_seqno position = position_of(machine);
+    lsi_point position = position_of(machine);
 
-    if (position == machine->told && machine->window_version == machine->told_version)
+    if (lsi_point_compare(position, machine->told) == 0 && machine->window_version == machine->told_version)
         return false;
-    assert(position >= machine->told); /* M2 */
+    assert(lsi_point_compare(position, machine->told) >= 0); /* M2 */
     machine->told = position;
     machine->told_version = machine->window_version;
     out->kind = LSI_BATCHER_CHECKPOINT;
@@ -229,7 +230,7 @@ static bool is_finished(const lsi_batcher *machine)
     for (uint32_t i = 0; i < machine->settings.lane_count; i++)
         if (machine->lanes[i].state == LSI_LANE_RUNNING || machine->lanes[i].state == LSI_LANE_DISCARDING)
             return false;
-    return machine->is_draining || machine->told == LS_SEQNO_END;
+    return machine->is_draining || machine->told.seqno == LS_SEQNO_END;
 }
 
 ls_status lsi_batcher_next(lsi_batcher *machine, lsi_moment now, lsi_batcher_action *out)

@@ -38,6 +38,7 @@
 #include <libstream/types.h>
 
 #include "base/alloc.h"
+#include "stream/stream.h"
 
 typedef struct lsi_batcher lsi_batcher;
 
@@ -77,7 +78,7 @@ typedef struct lsi_moment {
 
 /* Where a mapping is in a shard: what its checkpoint holds. */
 typedef struct lsi_progress {
-    ls_seqno position;   /* all up to here is finished; LS_SEQNO_END: the shard is; LS_SEQNO_NONE: nothing yet */
+    lsi_point position;  /* all up to here is finished; LS_SEQNO_END: the shard is; LS_SEQNO_NONE: nothing yet */
     bool has_window;     /* a tumbling window is open, and its state is: */
     int64_t window_start_us, window_end_us;
     ls_bytes state;      /* a view */

@@ -19,7 +19,7 @@ typedef struct lsi_held_block {
 typedef struct lsi_held {
     const ls_record *record;
     lsi_held_block *block;
-    ls_seqno before; /* the record before it in the shard, filtered out or not: the checkpoint while this one is the
+    lsi_point before; /* the record before it in the shard, filtered out or not: the checkpoint while this one is the
                         first that is not finished */
     uint64_t cost;   /* of the batch's bytes */
 } lsi_held;
@@ -84,12 +84,12 @@ struct lsi_batcher {
     lsi_batcher_settings settings;
     lsi_held_block borrowed; /* of the records given last, with one lane */
     uint64_t held_records, held_bytes; /* of all blocks */
-    ls_seqno read;           /* the last record given */
+    lsi_point read;          /* the last record given */
     int64_t tip_us;
     bool is_ended, is_draining;
     lsi_open_window window;
     uint64_t window_version; /* changes with the window */
-    ls_seqno told;
+    lsi_point told;
     uint64_t told_version;
     uint64_t chance;
     lsi_batcher_counts counts;

@@ -45,7 +45,7 @@ static ls_status reserve(lsi_batcher *machine, lsi_lane *lane, size_t more)
     return LS_OK;
 }
 
-static void push(lsi_batcher *machine, lsi_lane *lane, const ls_record *record, lsi_held_block *block, ls_seqno before)
+static void push(lsi_batcher *machine, lsi_lane *lane, const ls_record *record, lsi_held_block *block, lsi_point before)
 {
     lane->held[lane->head + lane->count++] =
         (lsi_held){.record = record, .block = block, .before = before, .cost = cost_of(machine, record)};
@@ -145,7 +145,7 @@ ls_status lsi_held_copy(lsi_batcher *machine, const ls_record *records, uint32_t
 
             push(machine, &machine->lanes[lane], copy, blocks[lane], machine->read);
         }
-        machine->read = records[i].seqno;
+        machine->read = lsi_point_behind(&records[i]);
     }
     for (uint32_t lane = 0; lane < machine->settings.lane_count; lane++)
         if (blocks[lane] != NULL)
@@ -169,7 +169,7 @@ ls_status lsi_held_borrow(lsi_batcher *machine, const ls_record *records, uint32
     for (uint32_t i = 0; i < count; i++) {
         if (matches == NULL || matches[i])
             push(machine, lane, &records[i], &machine->borrowed, machine->read);
-        machine->read = records[i].seqno;
+        machine->read = lsi_point_behind(&records[i]);
     }
     return LS_OK;
 }

@@ -8,6 +8,7 @@
 
 #include "base/iso_time.h"
 #include "base/status.h"
+#include "base/u128.h"
 #include "stream/stream.h"
 
 static void number_of(const lsi_event_source *source, const ls_record *record, char text[LSI_SEQNO56_BYTES])
@@ -44,13 +45,31 @@ static void write_text(lsi_json_writer *to, const char *key, const char *text)
     lsi_json_string(to, text);
 }
 
+/* What is more to a user record, under the names that aws_kinesis_agg has for it. */
+static void write_user(lsi_json_writer *to, const ls_record *record)
+{
+    char digits[LSI_U128_TEXT_BYTES];
+
+    if ((record->flags & LS_RECORD_EXPLICIT_HASH_KEY) != 0) {
+        lsi_u128_to_decimal(record->explicit_hash_key, digits);
+        write_text(to, "explicitHashKey", digits);
+    }
+    lsi_json_key(to, "subSequenceNumber");
+    lsi_json_uint(to, record->sub_seqno);
+    lsi_json_key(to, "aggregated");
+    lsi_json_bool(to, true);
+}
+
 static void write_record(lsi_json_writer *to, const lsi_event_source *source, const ls_record *record)
 {
-    char number[LSI_SEQNO56_BYTES], shard[LSI_SHARD_ID_BYTES], id[LSI_SHARD_ID_BYTES + LSI_SEQNO56_BYTES];
+    char number[LSI_SEQNO56_BYTES], shard[LSI_SHARD_ID_BYTES], id[LSI_SHARD_ID_BYTES + LSI_SEQNO56_BYTES + 11];
+    bool is_user = (record->flags & LS_RECORD_AGGREGATED) != 0;
 
     number_of(source, record, number);
     lsi_shard_id_format(source->shard, shard);
-    (void)snprintf(id, sizeof id, "%s:%s", shard, number);
+    (void)snprintf(id, sizeof id, "%s:%s", shard, number); /* Each fits, its point and ten digits included. */
+    if (is_user)
+        (void)snprintf(id, sizeof id, "%s:%s.%" PRIu32, shard, number, record->sub_seqno);
     lsi_json_object_open(to);
     lsi_json_key(to, "kinesis");
     lsi_json_object_open(to);
@@ -62,6 +81,8 @@ static void write_record(lsi_json_writer *to, const lsi_event_source *source, co
     lsi_json_base64(to, record->data.data, record->data.size);
     lsi_json_key(to, "approximateArrivalTimestamp");
     write_seconds(to, record->arrival_us);
+    if (is_user)
+        write_user(to, record);
     lsi_json_object_close(to);
     write_text(to, "eventSource", "aws:kinesis");
     write_text(to, "eventVersion", "1.0");
@@ -178,6 +199,15 @@ static void write_edge(lsi_json_writer *to, const lsi_failure *failure, const ch
     lsi_json_string(to, text);
 }
 
+/* Of a user record alone. */
+static void write_sub_edge(lsi_json_writer *to, const char *key, const ls_record *record)
+{
+    if (record == NULL || (record->flags & LS_RECORD_AGGREGATED) == 0)
+        return;
+    lsi_json_key(to, key);
+    lsi_json_uint(to, record->sub_seqno);
+}
+
 static void write_batch_info(lsi_json_writer *to, const lsi_failure *failure, const lsi_invocation *what)
 {
     const ls_record *first = what->count == 0 ? NULL : &what->records[0];
@@ -192,6 +222,8 @@ static void write_batch_info(lsi_json_writer *to, const lsi_failure *failure, co
     write_edge(to, failure, "endSequenceNumber", last, false);
     write_edge(to, failure, "approximateArrivalOfFirstRecord", first, true);
     write_edge(to, failure, "approximateArrivalOfLastRecord", last, true);
+    write_sub_edge(to, "startSubSequenceNumber", first);
+    write_sub_edge(to, "endSubSequenceNumber", last);
     lsi_json_key(to, "batchSize");
     lsi_json_uint(to, what->count);
     write_text(to, "streamArn", failure->source.names.event_source_arn);

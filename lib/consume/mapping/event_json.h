@@ -23,10 +23,12 @@ typedef struct lsi_event_source {
  * says: 512, but more when the names are long. */
 #define LSI_EVENT_AROUND_BYTES 512u
 uint32_t lsi_event_extra_bytes(const lsi_filter_names *names);
+#define LSI_EVENT_USER_BYTES 128u /* what is more to a user record: 39 and twice 10 digits, and 62 bytes around them */
 static inline uint64_t lsi_event_record_bytes(const ls_record *record, uint32_t extra_bytes)
 {
     return lsi_json_base64_size(record->data.size) +
-           lsi_json_escaped_size(record->partition_key.data, record->partition_key.size) + extra_bytes;
+           lsi_json_escaped_size(record->partition_key.data, record->partition_key.size) + extra_bytes +
+           ((record->flags & LS_RECORD_AGGREGATED) != 0 ? LSI_EVENT_USER_BYTES : 0);
 }
 
 /* A state that was set by ls_handler_set_state may be anything, and what is no JSON has no place in a document: STATE.

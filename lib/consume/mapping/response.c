@@ -35,38 +35,60 @@ static bool refuse(answer *a)
     return false;
 }
 
-/* The record of the batch that has this number, which is in 56 digits. */
+/* A number in 56 digits, and of a user record, behind a point, its place in the aggregate: the number alone is that of
+ * the first of them, 0. */
+static bool read_identifier(const char *text, size_t size, lsi_seqno56 *number, uint32_t *sub_seqno)
+{
+    size_t digits = LSI_SEQNO56_BYTES - 1;
+    char own[LSI_SEQNO56_BYTES] = "";
+    uint64_t sub = 0;
+
+    if (size < digits || (size > digits && (text[digits] != '.' || size == digits + 1 || size > digits + 11)))
+        return false;
+    for (size_t i = digits + 1; i < size; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+        sub = 10 * sub + (uint64_t)(text[i] - '0');
+    }
+    *sub_seqno = (uint32_t)sub;
+    memcpy(own, text, digits);
+    return sub <= UINT32_MAX && lsi_seqno56_parse(own, number) == LS_OK;
+}
+
+/* The record of the batch that has this identifier: with the number alone the first one that has it. */
 static bool find_record(const answer *a, const char *text, size_t size, uint32_t *out)
 {
-    uint32_t low = 0, high = a->what->count;
+    uint32_t low = 0, high = a->what->count, sub_seqno;
     char own[LSI_SEQNO56_BYTES] = "";
+    const ls_record *record;
     lsi_seqno56 number;
 
-    if (size != LSI_SEQNO56_BYTES - 1)
-        return false;
-    memcpy(own, text, size);
-    if (lsi_seqno56_parse(own, &number) != LS_OK)
+    if (!read_identifier(text, size, &number, &sub_seqno))
         return false;
     while (low < high) { /* Within a shard numbers are in the counter's order. */
         uint32_t middle = low + (high - low) / 2;
 
-        if (a->what->records[middle].seqno < number.counter)
+        record = &a->what->records[middle];
+        if (record->seqno < number.counter || (record->seqno == number.counter && record->sub_seqno < sub_seqno))
             low = middle + 1;
         else
             high = middle;
     }
-    if (low == a->what->count || a->what->records[low].seqno != number.counter)
+    if (low == a->what->count)
+        return false;
+    record = &a->what->records[low];
+    if (record->seqno != number.counter || (size >= LSI_SEQNO56_BYTES && record->sub_seqno != sub_seqno))
         return false;
     lsi_seqno56_format(
         &(lsi_seqno56){
             .counter = number.counter,
             .shard = a->source->shard,
             .created_seconds = a->source->shard_created_us / 1000000,
-            .record_seconds = a->what->records[low].arrival_us / 1000000,
+            .record_seconds = record->arrival_us / 1000000,
         },
         own);
     *out = low;
-    return memcmp(own, text, size) == 0; /* The other fields are this record's as well. */
+    return memcmp(own, text, LSI_SEQNO56_BYTES - 1) == 0; /* The other fields are this record's as well. */
 }
 
 static bool on_failure(answer *a, lsi_json_kind kind, const char *text, size_t size, unsigned depth)

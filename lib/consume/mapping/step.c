@@ -214,5 +214,5 @@ bool lsi_worker_has_stepped_to(lsi_worker *worker, const lsi_progress *progress)
     bool is_done = worker->step.is_done;
 
     worker->step.is_done = false;
-    return is_done && progress->position == worker->next_progress.progress.position;
+    return is_done && lsi_point_compare(progress->position, worker->next_progress.progress.position) == 0;
 }

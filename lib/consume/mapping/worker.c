@@ -106,7 +106,7 @@ void lsi_worker_copy_progress(lsi_worker *worker, const lsi_progress *progress, 
 static void note_progress(lsi_worker *worker, const lsi_progress *progress)
 {
     const lsi_progress *before = &worker->next_progress.progress;
-    bool has_ended = progress->position == LS_SEQNO_END ||
+    bool has_ended = progress->position.seqno == LS_SEQNO_END ||
         (before->has_window && (!progress->has_window || progress->window_start_us != before->window_start_us));
 
     if (lsi_worker_has_stepped_to(worker, progress))
@@ -114,8 +114,8 @@ static void note_progress(lsi_worker *worker, const lsi_progress *progress)
     lsi_worker_copy_progress(worker, progress, &worker->next_progress);
     worker->has_next = true;
     /* M12 */
-    if (worker->run->mapping->options.tumbling_window_s == 0 && progress->position != LS_SEQNO_END &&
-        progress->position != LS_SEQNO_NONE)
+    if (worker->run->mapping->options.tumbling_window_s == 0 && progress->position.seqno != LS_SEQNO_END &&
+        progress->position.seqno != LS_SEQNO_NONE)
         lsi_lease_note(&worker->notes, progress->position);
     if (has_ended && !worker->is_urgent) {
         worker->is_urgent = true;
@@ -452,15 +452,29 @@ static lsi_batcher_settings settings_of(const lsi_run *run)
     return settings;
 }
 
+/* Where to go on. A mapping that does not de-aggregate any more begins the aggregate anew: else the rest of it would be
+ * lost. */
+static ls_position position_behind(lsi_point at, uint32_t flags)
+{
+    ls_position position = {.kind = LS_AFTER_SEQUENCE_NUMBER, .seqno = at.seqno};
+
+    if (at.seqno == LS_SEQNO_NONE)
+        return lsi_position_first;
+    if (at.part != 0) {
+        position.kind = LS_AT_SEQUENCE_NUMBER;
+        position.sub_seqno = (flags & LS_ITERATOR_DEAGGREGATE) != 0 ? at.part : 0;
+    }
+    return position;
+}
+
 static ls_status open_parts(lsi_worker *worker)
 {
     lsi_run *run = worker->run;
     const lsi_memory *memory = &run->env->memory;
     const ls_mapping_options *options = &run->mapping->options;
     const lsi_batcher_settings settings = settings_of(run);
-    ls_seqno after = worker->saving.progress.position;
-    const ls_position position = {.kind = after == LS_SEQNO_NONE ? LS_TRIM_HORIZON : LS_AFTER_SEQUENCE_NUMBER,
-                                  .seqno = after};
+    uint32_t flags = (options->flags & LS_MAPPING_DEAGGREGATE) != 0 ? LS_ITERATOR_DEAGGREGATE : 0;
+    const ls_position position = position_behind(worker->saving.progress.position, flags);
     lsi_progress from = worker->saving.progress;
     int result = lsi_lock_init(&worker->lock);
     ls_status st;
@@ -473,7 +487,7 @@ static ls_status open_parts(lsi_worker *worker)
     if (st == LS_OK && options->filter_count > 0)
         st = lsi_filter_open(memory, options->filters, options->filter_count, NULL, &worker->filter);
     if (st == LS_OK)
-        st = lsi_iterator_open(run->stream, worker->shard, &position, 0, &worker->iterator);
+        st = lsi_iterator_open(run->stream, worker->shard, &position, flags, &worker->iterator);
     if (st == LS_OK) /* A consumer's subscription may be taken over, and that is looked for. */
         worker->iterator->is_guarded = options->consumer == NULL;
     if (st == LS_OK && options->consumer != NULL) {
@@ -506,8 +520,8 @@ static ls_status load_progress(lsi_worker *worker)
     const lsi_lease_row *row = &worker->lease->row;
     lsi_worker_progress *to = &worker->saving;
 
-    if (row->place.kind == LSI_LEASE_NUMBER) /* Parts of a record are none of ours. */
-        to->progress.position = row->sub_seqno == UINT32_MAX ? row->seqno : row->seqno - 1;
+    if (row->place.kind == LSI_LEASE_NUMBER)
+        to->progress.position = lsi_point_of(row->seqno, row->sub_seqno);
     to->result = row->note <= LS_MAPPING_RESULT_FAILED ? (ls_mapping_result)row->note : LS_MAPPING_RESULT_NONE;
     return lsi_window_load(worker->run->stream, worker->run->mapping->name, worker->shard, &to->progress, &to->bytes);
 }
