@@ -342,13 +342,16 @@ static void run_on(lsi_run *run)
 
     for (;;) {
         uint32_t token = ops->arm(run->stream, LSI_STATE_SHARD); /* What changes behind it ends the sleep. */
-        bool is_ending = is_over || run->st != LS_OK || is_told_to_end(run), is_idle;
+        bool is_ending, is_idle;
         int64_t pause_us = (int64_t)run->how->failover_ms * 1000 / 3, due_us;
         ls_status st = LS_OK;
 
         lsi_patience_begin(run->env->busy_timeout_ms);
         due_us = save_due(run);
         is_idle = reap(run);
+        /* Asked behind it: a worker that has finished, for its handler said stop or it failed, has said so before, and
+         * no other begins in its place. */
+        is_ending = is_over || run->st != LS_OK || is_told_to_end(run);
         if (is_ending) {
             stop_all(run);
             if (is_idle)
