@@ -1,5 +1,5 @@
-/* Drops made-up files into a directory, on a thread of its own: each is written under another name and moved into place.
- * The same files for the same seed; one that is there already is not made again. */
+/* Drops made-up files into a directory, on a thread of its own: each is written under another name and moved into
+ * place. The same files for the same seed; one that is there already is not made again. */
 #ifndef EXAMPLES_FILE_DROPPER_H
 #define EXAMPLES_FILE_DROPPER_H
 

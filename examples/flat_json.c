@@ -76,6 +76,11 @@ void flat_json_member(flat_json *json, const char *name, size_t name_size, const
     flat_json_quoted(json, value, value_size);
 }
 
+void flat_json_text(flat_json *json, const char *text, size_t size)
+{
+    add(json, text, size);
+}
+
 void flat_json_plain(flat_json *json, const char *name, const char *value, size_t value_size)
 {
     if (json->size > 1)
@@ -400,8 +405,20 @@ bool utf8_check(const char *bytes, size_t size, size_t *code_points)
     size_t count = 0;
 
     while (at < end) {
-        unsigned char c = *at++;
-        int more = c < 0x80 ? 0 : c >= 0xc2 && c <= 0xdf ? 1 : c >= 0xe0 && c <= 0xef ? 2
+        unsigned char c;
+        uint64_t eight;
+        int more;
+
+        if (end - at >= 8) {  /* Most text is ASCII: eight bytes of it at once. */
+            memcpy(&eight, at, 8);
+            if ((eight & UINT64_C(0x8080808080808080)) == 0) {
+                at += 8;
+                count += 8;
+                continue;
+            }
+        }
+        c = *at++;
+        more = c < 0x80 ? 0 : c >= 0xc2 && c <= 0xdf ? 1 : c >= 0xe0 && c <= 0xef ? 2
                  : c >= 0xf0 && c <= 0xf4 ? 3 : -1;
 
         if (more < 0 || end - at < more)

@@ -20,6 +20,8 @@ void flat_json_plain(flat_json *json, const char *name, const char *value, size_
 void flat_json_end(flat_json *json);        /* "}" */
 void flat_json_free(flat_json *json);
 
+void flat_json_text(flat_json *json, const char *text, size_t size); /* Bytes as they stand. */
+
 /* Quoted and escaped. The bytes must be UTF-8; only what JSON demands is escaped. */
 void flat_json_quoted(flat_json *json, const char *bytes, size_t size);
 

@@ -144,51 +144,74 @@ void pipeline_wait(pipeline_pace *pace, uint64_t count)
     pace->given += count;
 }
 
-/* ---- a mapping that runs meanwhile ---- */
+/* ---- a mapping, or a delivery, that runs meanwhile ---- */
 
 struct pipeline_worker {
     ls_stream *stream;
     char *name;
-    ls_batch_handler handler;
+    ls_batch_handler handler;     /* NULL: it is a delivery */
     void *user;
+    ls_delivery_run_options how;  /* of a delivery */
     ls_mapping *mapping;
-    uint32_t flags;     /* of the run */
+    ls_delivery *delivery;
+    bool until_caught_up;
     pthread_t thread;
     int result;
-    volatile sig_atomic_t ended; /* Written by the thread at its end, looked at while waiting for it. */
+    int ended; /* Written by the thread at its end, looked at while waiting for it: atomically. */
 };
 
 static void *run(void *user)
 {
     pipeline_worker *worker = user;
     ls_mapping_run_options how = LS_MAPPING_RUN_OPTIONS_INIT;
+    ls_status status;
 
-    how.flags = worker->flags;
-    if (ls_mapping_run(worker->mapping, &how, worker->handler, worker->user) != LS_OK)
-        worker->result = pipeline_fail_ls("run a mapping");
+    if (worker->handler != NULL) {
+        how.flags = worker->until_caught_up ? LS_RUN_UNTIL_CAUGHT_UP : 0;
+        status = ls_mapping_run(worker->mapping, &how, worker->handler, worker->user);
+    } else {
+        worker->how.flags = worker->until_caught_up ? LS_DELIVERY_UNTIL_CAUGHT_UP : 0;
+        status = ls_delivery_run(worker->delivery, &worker->how);
+    }
+    if (status != LS_OK)
+        worker->result = pipeline_fail_ls(worker->handler != NULL ? "run a mapping" : "run a delivery");
     __atomic_store_n(&worker->ended, 1, __ATOMIC_RELEASE);
     return NULL;
 }
 
-/* A handle is stopped for good, so each run has one of its own. */
-static int begin_run(pipeline_worker *worker, uint32_t flags)
+static void close_handle(pipeline_worker *worker)
 {
-    worker->flags = flags;
-    worker->ended = 0;
-    if (ls_mapping_open(worker->stream, worker->name, &worker->mapping) != LS_OK)
-        return pipeline_fail_ls("open a mapping");
-    errno = pthread_create(&worker->thread, NULL, run, worker);
-    if (errno != 0) {
-        (void)ls_mapping_close(worker->mapping);
-        return pipeline_fail("cannot make a thread: %s", strerror(errno));
-    }
-    return 0;
+    /* Its run is over: there is nothing that could fail. */
+    (void)ls_mapping_close(worker->mapping);
+    (void)ls_delivery_close(worker->delivery);
+    worker->mapping = NULL;
+    worker->delivery = NULL;
 }
 
-static void end_run(pipeline_worker *worker)
+/* A handle is stopped for good, so each run has one of its own. */
+static int begin_run(pipeline_worker *worker, bool until_caught_up)
 {
+    ls_status status;
+
+    worker->until_caught_up = until_caught_up;
+    worker->ended = 0;
+    status = worker->handler != NULL ? ls_mapping_open(worker->stream, worker->name, &worker->mapping)
+                                     : ls_delivery_open(worker->stream, worker->name, &worker->delivery);
+    if (status != LS_OK)
+        return pipeline_fail_ls("open what is to run");
+    errno = pthread_create(&worker->thread, NULL, run, worker);
+    if (errno == 0)
+        return 0;
+    close_handle(worker);
+    return pipeline_fail("cannot make a thread: %s", strerror(errno));
+}
+
+static void stop_run(pipeline_worker *worker)
+{
+    ls_mapping_stop(worker->mapping);
+    ls_delivery_stop(worker->delivery);
     (void)pthread_join(worker->thread, NULL);
-    (void)ls_mapping_close(worker->mapping);  /* Its run is over: there is nothing that could fail. */
+    close_handle(worker);
 }
 
 static void release(pipeline_worker *worker)
@@ -197,30 +220,55 @@ static void release(pipeline_worker *worker)
     free(worker);
 }
 
-pipeline_worker *pipeline_work(ls_stream *stream, const char *mapping, const ls_mapping_options *settings,
-                               ls_batch_handler handler, void *user)
+static pipeline_worker *make_worker(ls_stream *stream, const char *name)
 {
-    ls_position oldest = {.kind = LS_TRIM_HORIZON};
     pipeline_worker *worker = calloc(1, sizeof(*worker));
 
-    if (worker == NULL || (worker->name = strdup(mapping)) == NULL) {
+    if (worker == NULL || (worker->name = strdup(name)) == NULL) {
         (void)pipeline_fail("no memory");
         free(worker);
         return NULL;
     }
     worker->stream = stream;
+    return worker;
+}
+
+/* `made`: what came of making it in the store. */
+static pipeline_worker *begin_worker(pipeline_worker *worker, ls_status made)
+{
+    int result = 0;
+
+    if (made != LS_OK && made != LS_ERR_EXISTS)
+        result = pipeline_fail_ls(worker->handler != NULL ? "make a mapping" : "make a delivery");
+    if (result == 0 && begin_run(worker, false) == 0)
+        return worker;
+    release(worker);
+    return NULL;
+}
+
+static const ls_position oldest = {.kind = LS_TRIM_HORIZON};
+
+pipeline_worker *pipeline_work(ls_stream *stream, const char *mapping, const ls_mapping_options *settings,
+                               ls_batch_handler handler, void *user)
+{
+    pipeline_worker *worker = make_worker(stream, mapping);
+
+    if (worker == NULL)
+        return NULL;
     worker->handler = handler;
     worker->user = user;
-    if (ls_mapping_create(stream, mapping, &oldest, settings) != LS_OK && ls_last_error_status() != LS_ERR_EXISTS) {
-        (void)pipeline_fail_ls("make a mapping");
-        release(worker);
+    return begin_worker(worker, ls_mapping_create(stream, mapping, &oldest, settings));
+}
+
+pipeline_worker *pipeline_deliver(ls_stream *stream, const char *delivery, const ls_delivery_options *settings,
+                                  const ls_delivery_run_options *how)
+{
+    pipeline_worker *worker = make_worker(stream, delivery);
+
+    if (worker == NULL)
         return NULL;
-    }
-    if (begin_run(worker, 0) != 0) {
-        release(worker);
-        return NULL;
-    }
-    return worker;
+    worker->how = *how;
+    return begin_worker(worker, ls_delivery_create(stream, delivery, &oldest, settings));
 }
 
 int pipeline_work_end(pipeline_worker *worker, bool caught_up)
@@ -229,14 +277,16 @@ int pipeline_work_end(pipeline_worker *worker, bool caught_up)
 
     if (worker == NULL)
         return 0;
-    ls_mapping_stop(worker->mapping);
-    end_run(worker);
+    stop_run(worker);
     /* A run that is to end by itself is begun for the rest: what comes while it runs belongs to it as well. */
-    if (caught_up && worker->result == 0 && !pipeline_interrupted && begin_run(worker, LS_RUN_UNTIL_CAUGHT_UP) == 0) {
-        while (!__atomic_load_n(&worker->ended, __ATOMIC_ACQUIRE) && !pipeline_interrupted)
-            pipeline_sleep_ms(2);
-        ls_mapping_stop(worker->mapping);
-        end_run(worker);
+    if (caught_up && worker->result == 0 && !pipeline_interrupted) {
+        if (begin_run(worker, true) == 0) {
+            while (!__atomic_load_n(&worker->ended, __ATOMIC_ACQUIRE) && !pipeline_interrupted)
+                pipeline_sleep_ms(2);
+            stop_run(worker);
+        } else {
+            worker->result = -1;
+        }
     }
     result = worker->result;
     release(worker);

@@ -1,5 +1,5 @@
-/* What the pipelines share: signals, a place for the store, messages, waiting at a pace, and a mapping that is run on a
- * thread of its own while others put.
+/* What the pipelines share: signals, a place for the store, messages, waiting at a pace, and a mapping or a delivery
+ * that is run on a thread of its own while others put.
  *
  * The place is the store's directory with what belongs to the pipeline beside it, under the same name with an ending:
  * DIR, DIR.tables, DIR.key ... Without `--store` all of it lies in a temporary directory that is removed at the end. */
@@ -56,13 +56,17 @@ void pipeline_wait(pipeline_pace *pace, uint64_t count);
 uint64_t pipeline_now_ns(void);
 void pipeline_sleep_ms(uint64_t ms); /* Shorter when a signal comes. */
 
-/* ---- a mapping that runs meanwhile ---- */
+/* ---- a mapping, or a delivery, that runs meanwhile ---- */
 
 typedef struct pipeline_worker pipeline_worker;
 
 /* Makes the mapping from the stream's beginning on unless it is there, and begins to run it. NULL: failed, and said. */
 pipeline_worker *pipeline_work(ls_stream *stream, const char *mapping, const ls_mapping_options *settings,
                                ls_batch_handler handler, void *user);
+
+/* The same with a delivery. `how` is copied; its flags are 0. */
+pipeline_worker *pipeline_deliver(ls_stream *stream, const char *delivery, const ls_delivery_options *settings,
+                                  const ls_delivery_run_options *how);
 
 /* Ends it, when all that is in the stream is worked on if `caught_up`; otherwise when handlers that run have returned.
  * A signal ends the wait. NULL is accepted. 0, or -1 when the run has failed, and said. */

@@ -1,0 +1,20 @@
+/* Where clicks come from: a generator, lines of JSON, or IBM's sample of a clickstream as CSV; one after the other, in
+ * memory that does not grow with the file. */
+#ifndef EXAMPLES_CLICK_FILE_H
+#define EXAMPLES_CLICK_FILE_H
+
+#include <libstream/types.h>
+
+typedef struct click_source click_source;
+
+/* `path` NULL: `events` made-up ones of that seed, of which `broken` are broken. NULL: failed, and said. */
+click_source *click_source_open(const char *path, uint64_t seed, uint64_t events, uint64_t broken);
+void click_source_close(click_source *source); /* NULL is accepted. */
+
+const char *click_source_name(const click_source *source); /* The same for the same events. */
+
+/* The next event and its partition key, the user's id; of what has none, "unknown". 1; 0: that was all; -1: said. Views
+ * until the next call. */
+int click_source_next(click_source *source, ls_bytes *key, ls_bytes *event);
+
+#endif

@@ -1,0 +1,449 @@
+/* Clicks through a stream into files: a generator puts the events of a shop, or those of a file, into a stream; a
+ * delivery gives each a category by its item, and writes them to files by hour, one a line; what cannot be understood
+ * lies in its error output; and windows of a minute are counted by the time at which the events happened.
+ *
+ *   clicks [OPTION...] [FILE]
+ *
+ * What it shows of libstream: a delivery with a transform, as Amazon Data Firehose has them. It may be killed at any
+ * moment and run again: every event is put once (feed.h), and delivered to the directory once, since the files that
+ * are to be made, and their names, are stored before they are written.
+ *
+ * It checks what it claims: the stream is read again, and the lines in the files, delivered and failed, are those that
+ * its events give.
+ *
+ * Exit code: 0 done, 1 something failed, 2 wrong arguments, 128 and the signal's number when interrupted. */
+#include "click_category.h"
+#include "click_events.h"
+#include "click_file.h"
+#include "delivered.h"
+#include "feed.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STREAM_NAME "mi-ks-homework12" /* The names of the seed. */
+#define DELIVERY_NAME "mi-ks-homework12-firehose"
+#define ERRORS "errors/"
+#define SHARDS_SHOWN 64
+#define MINUTES_MAX 1440
+
+static const char usage[] =
+    "Usage: clicks [OPTION...] [FILE]\n"
+    "\n"
+    "Puts a shop's events into a stream, and delivers them with a category to files by\n"
+    "hour. FILE has an event as JSON in each line; or its name ends in .csv, and it has\n"
+    "the 10 columns of IBM's clickstream. Without FILE: made-up events.\n"
+    "\n"
+    "  --events N        made-up events (default 1000)\n"
+    "  --seed N          others of them (default 1)\n"
+    "  --broken N        of them are broken (default 1)\n"
+    "  --rate N          events per second (default 0: no waiting; the seed's pace is 1)\n"
+    "  --batch N         events put in one step (default 500)\n"
+    "  --shards N        shards of the stream (default 1)\n"
+    "  --interval N      seconds until what is collected is delivered (default 60)\n"
+    "  --size N          ... or so many bytes of it (default 5242880)\n"
+    "  --store DIR       keep the store in DIR and the files in DIR.delivered, and go on\n"
+    "                    there (default: temporary)\n"
+    "  --json            the result as one line of JSON\n"
+    "  --help            this text\n";
+
+struct options {
+    const char *store, *file;
+    uint64_t events, seed, broken, rate, batch, shards, interval, size;
+    bool json;
+};
+
+/* ---- events into the stream ---- */
+
+static int put_all(const struct options *options, row_feed *feed)
+{
+    pipeline_pace pace = {.per_second = (double)options->rate};
+    click_source *source = click_source_open(options->file, options->seed, options->events, options->broken);
+    const char *note = source == NULL ? NULL : feed_note(feed, click_source_name(source));
+    uint64_t done = note == NULL ? 0 : strtoull(note, NULL, 10), number = 0, in_step = 0;
+    int result = source == NULL ? -1 : 0, got = 1;
+    char text[32];
+
+    while (result == 0 && got == 1 && !pipeline_interrupted) {
+        ls_bytes key, event;
+
+        got = click_source_next(source, &key, &event);
+        if (got == 1 && number++ >= done) {
+            ls_status status = feed_add(feed, key, event);
+
+            if (status == LS_ERR_TOO_LARGE || status == LS_ERR_INVALID_ARGUMENT)
+                result = pipeline_fail("event %" PRIu64 " cannot be put: %s", number, ls_last_error_message());
+            else
+                result = status == LS_OK ? 0 : -1;
+            in_step++;
+        }
+        if (result == 0 && (in_step == options->batch || (got == 0 && in_step > 0))) {
+            pipeline_wait(&pace, in_step);
+            (void)snprintf(text, sizeof(text), "%" PRIu64, number);
+            result = feed_step(feed, click_source_name(source), text);
+            in_step = 0;
+        }
+    }
+    click_source_close(source);
+    return got < 0 ? -1 : result;
+}
+
+/* ---- the transform ---- */
+
+static ls_transform_answer transform_batch(ls_transform *batch, void *user)
+{
+    click_transform *transform = user;  /* One run calls on one thread. */
+
+    for (size_t i = 0; i < ls_transform_count(batch); i++) {
+        const ls_record *record = ls_transform_at(batch, i);
+        const char *reason = click_transform_event(transform, record->data.data, record->data.size);
+        ls_status status = reason != NULL ? ls_transform_fail(batch, i, reason) :
+            ls_transform_replace(batch, i, (ls_bytes){transform->out.text, transform->out.size});
+
+        if (status != LS_OK)
+            return LS_TRANSFORM_RETRY;
+    }
+    return LS_TRANSFORM_DONE;
+}
+
+/* ---- checks: what the stream says, and what the files say ---- */
+
+struct tally {
+    uint64_t records, delivered, failed;
+    uint64_t categories[CLICK_CATEGORIES];
+    uint64_t hash;                  /* the sum of the delivered lines' hashes: their order does not matter */
+    uint64_t shards[SHARDS_SHOWN];
+    size_t files;
+    click_transform transform;
+};
+
+static uint64_t hash_line(const char *line, size_t size)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ (unsigned char)line[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+static int see_record(const ls_record *record, void *user)
+{
+    struct tally *tally = user;
+
+    tally->records++;
+    if (record->shard < SHARDS_SHOWN)
+        tally->shards[record->shard]++;
+    if (click_transform_event(&tally->transform, record->data.data, record->data.size) != NULL) {
+        tally->failed++;
+    } else {
+        tally->delivered++;
+        tally->categories[tally->transform.category]++;
+        tally->hash += hash_line(tally->transform.out.text, tally->transform.out.size);
+    }
+    return 0;
+}
+
+static bool see_category(void *user, const char *name, size_t name_size, json_kind kind, const char *value,
+                         size_t size)
+{
+    struct tally *tally = user;
+
+    if (kind == JSON_STRING && name_size == 8 && memcmp(name, "category", 8) == 0)
+        for (int i = 0; i < CLICK_CATEGORIES; i++)
+            if (strlen(click_category_names[i]) == size && memcmp(click_category_names[i], value, size) == 0)
+                tally->categories[i]++;
+    return true;
+}
+
+static int see_line(const char *path, const char *line, size_t size, void *user)
+{
+    struct tally *tally = user;
+
+    if (strncmp(path, ERRORS, sizeof(ERRORS) - 1) == 0) {
+        tally->failed++;
+        return 0;
+    }
+    tally->delivered++;
+    tally->hash += hash_line(line, size);
+    return json_members(line, size, false, &tally->transform.scratch, see_category, tally)
+         ? 0 : pipeline_fail("%s has a line that is no JSON", path);
+}
+
+static int check(ls_stream *stream, const char *directory, struct tally *stream_says, struct tally *files_say)
+{
+    if (pipeline_read_all(stream, see_record, stream_says) != 0 ||
+        delivered_read(directory, see_line, files_say, &files_say->files) != 0)
+        return -1;
+    if (stream_says->delivered != files_say->delivered || stream_says->failed != files_say->failed)
+        return pipeline_fail("%" PRIu64 " events of %" PRIu64 " were delivered, and %" PRIu64 " of %" PRIu64 " failed",
+                             files_say->delivered, stream_says->delivered, files_say->failed, stream_says->failed);
+    if (stream_says->hash != files_say->hash ||
+        memcmp(stream_says->categories, files_say->categories, sizeof(files_say->categories)) != 0)
+        return pipeline_fail("the files do not hold what the stream's events give");
+    return 0;
+}
+
+/* ---- windows of a minute ---- */
+
+struct minute {
+    int64_t start_ms;
+    uint64_t events, carts;
+};
+
+#define ACTIONS_MAX 16
+
+struct windows {
+    char actions[ACTIONS_MAX][64]; /* the first ones that were met, and how often each was */
+    uint64_t action_counts[ACTIONS_MAX];
+    struct minute minutes[MINUTES_MAX]; /* in order; of a longer time the first ones */
+    size_t count;
+    double cart_price;                  /* of what was put into carts */
+};
+
+static void count_action(struct windows *windows, const ls_window_result *result)
+{
+    int i = 0;
+
+    while (i < ACTIONS_MAX && windows->action_counts[i] > 0 &&
+           (strlen(windows->actions[i]) != result->key.size ||
+            memcmp(windows->actions[i], result->key.data, result->key.size) != 0))
+        i++;
+    if (i == ACTIONS_MAX || result->key.size >= sizeof(windows->actions[i]))
+        return;
+    (void)snprintf(windows->actions[i], sizeof(windows->actions[i]), "%.*s", (int)result->key.size,
+                   (const char *)result->key.data);
+    windows->action_counts[i] += result->count;
+}
+
+static ls_window_answer see_window(const ls_window_result *result, void *user)
+{
+    struct windows *windows = user;
+    bool cart = result->key.size == 11 && memcmp(result->key.data, "add_to_cart", 11) == 0;
+    struct minute *minute = &windows->minutes[windows->count];
+
+    count_action(windows, result);
+    if (windows->count > 0 && minute[-1].start_ms == result->start_ms)
+        minute--;  /* Results come in order of time, one for each action. */
+    else if (windows->count == MINUTES_MAX)
+        return LS_WINDOW_GO_ON;
+    else
+        windows->minutes[windows->count++] = (struct minute){.start_ms = result->start_ms};
+    minute->events += result->count;
+    if (cart) {
+        minute->carts += result->count;
+        windows->cart_price += result->sum;
+    }
+    return LS_WINDOW_GO_ON;
+}
+
+/* All of the stream, each time anew: nothing is stored under a name. */
+static int count_windows(ls_stream *stream, struct windows *windows)
+{
+    ls_window_options options = LS_WINDOW_OPTIONS_INIT;
+    ls_window_run_options how = LS_WINDOW_RUN_OPTIONS_INIT;
+    ls_window *window = NULL;
+    int result = 0;
+
+    options.kind = LS_WINDOW_TUMBLING;
+    options.size_ms = 60000;
+    options.time_field = "timestamp";
+    options.key_field = "action";
+    options.value_field = "price";
+    options.delay_ms = 86400000; /* Runs that were killed and repeated may be apart. */
+    options.result = see_window;
+    options.user = windows;
+    how.flags = LS_WINDOW_UNTIL_CAUGHT_UP;
+    if (ls_window_open(stream, NULL, &options, &window) != LS_OK)
+        return pipeline_fail_ls("open windows");
+    if (ls_window_run(window, &how) != LS_OK || ls_window_finish(window) != LS_OK)
+        result = pipeline_fail_ls("count windows");
+    (void)ls_window_close(window);  /* It has no name that could be given up. */
+    return result;
+}
+
+/* ---- the report ---- */
+
+static void show_json(const struct tally *tally, const struct tally *files, const struct windows *windows,
+                      uint64_t shards)
+{
+    (void)printf("{\"records\":%" PRIu64 ",\"delivered\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"dropped\":%" PRIu64
+                 ",\"categories\":{", tally->records, files->delivered, files->failed,
+                 tally->records - files->delivered - files->failed);
+    for (int i = 0; i < CLICK_CATEGORIES; i++)
+        (void)printf("%s\"%s\":%" PRIu64, i == 0 ? "" : ",", click_category_names[i], files->categories[i]);
+    (void)printf("},\"files\":%zu,\"shards\":[", files->files);
+    for (uint64_t i = 0; i < shards; i++)
+        (void)printf("%s%" PRIu64, i == 0 ? "" : ",", tally->shards[i]);
+    (void)printf("],\"minutes\":[");
+    for (size_t i = 0; i < windows->count; i++) {
+        const struct minute *minute = &windows->minutes[i];
+
+        (void)printf("%s{\"start\":%" PRId64 ",\"events\":%" PRIu64 ",\"add_to_cart\":%" PRIu64 "}", i == 0 ? "" : ",",
+                     minute->start_ms / 1000, minute->events, minute->carts);
+    }
+    (void)printf("],\"actions\":{");
+    for (int i = 0; i < ACTIONS_MAX && windows->action_counts[i] > 0; i++) {
+        flat_json name = {0};
+
+        flat_json_quoted(&name, windows->actions[i], strlen(windows->actions[i]));
+        (void)printf("%s%.*s:%" PRIu64, i == 0 ? "" : ",", (int)name.size, name.text, windows->action_counts[i]);
+        flat_json_free(&name);
+    }
+    (void)printf("},\"add_to_cart_price\":%.2f}\n", windows->cart_price);
+}
+
+static void show(const struct tally *tally, const struct tally *files, const struct windows *windows,
+                 const char *directory)
+{
+    (void)printf("%" PRIu64 " events: %" PRIu64 " delivered in %zu files, %" PRIu64 " failed\n", tally->records,
+                 files->delivered, files->files, files->failed);
+    for (int i = 0; i < CLICK_CATEGORIES; i++)
+        (void)printf("  %-12s %8" PRIu64 "  %5.2f %%\n", click_category_names[i], files->categories[i],
+                     files->delivered == 0 ? 0 : 100.0 * (double)files->categories[i] / (double)files->delivered);
+    (void)puts("  minute            events  add_to_cart");
+    for (size_t i = 0; i < windows->count && i < 10; i++) {
+        time_t start = (time_t)(windows->minutes[i].start_ms / 1000);
+        struct tm date;
+        char text[32];
+
+        (void)gmtime_r(&start, &date);
+        (void)strftime(text, sizeof(text), "%Y-%m-%d %H:%M", &date);
+        (void)printf("  %s %7" PRIu64 " %12" PRIu64 "\n", text, windows->minutes[i].events, windows->minutes[i].carts);
+    }
+    if (windows->count > 10)
+        (void)printf("  ... %zu minutes in all\n", windows->count);
+    (void)printf("  put into carts: %.2f\n", windows->cart_price);
+    if (directory != NULL)
+        (void)printf("  the files are in %s\n", directory);
+}
+
+/* ---- all of it ---- */
+
+static int run_stream(const struct options *options, ls_store *store, ls_stream *stream, const char *directory,
+                      struct windows *windows)
+{
+    struct tally stream_says = {0}, files_say = {0};
+    ls_delivery_run_options how = LS_DELIVERY_RUN_OPTIONS_INIT;
+    ls_delivery_options settings = LS_DELIVERY_OPTIONS_INIT;
+    click_transform transform = {0};
+    row_feed *feed = feed_open(store, stream, STREAM_NAME);
+    pipeline_worker *worker;
+    int result;
+
+    if (feed == NULL)
+        return -1;
+    settings.flags = LS_DELIVERY_TRANSFORM;
+    settings.interval_ms = options->interval == 0 ? LS_DELIVERY_AT_ONCE : (int32_t)options->interval * 1000;
+    settings.buffer_bytes = options->size;
+    settings.error_prefix = ERRORS "!{firehose:error-output-type}/";
+    settings.delimiter = "\n"; /* Without it, as in the seed, the objects lie one behind the other on one line. */
+    settings.directory = directory;
+    how.transform = transform_batch;
+    how.transform_user = &transform;
+    worker = pipeline_deliver(stream, DELIVERY_NAME, &settings, &how);
+    result = worker == NULL ? -1 : put_all(options, feed);
+    if (pipeline_work_end(worker, result == 0) != 0)
+        result = -1;
+    if (feed_close(feed) != 0)
+        result = -1;
+    if (result == 0 && !pipeline_interrupted)
+        result = check(stream, directory, &stream_says, &files_say);
+    if (result == 0 && !pipeline_interrupted)
+        result = count_windows(stream, windows);
+    if (result == 0 && !pipeline_interrupted) {
+        uint64_t shards = options->shards < SHARDS_SHOWN ? options->shards : SHARDS_SHOWN;
+
+        if (options->json)
+            show_json(&stream_says, &files_say, windows, shards);
+        else
+            show(&stream_says, &files_say, windows, options->store == NULL ? NULL : directory);
+    }
+    click_transform_free(&stream_says.transform);
+    click_transform_free(&files_say.transform);
+    click_transform_free(&transform);
+    return result;
+}
+
+static int run_all(const struct options *options)
+{
+    ls_stream_options stream_options = LS_STREAM_OPTIONS_INIT;
+    struct windows *windows = calloc(1, sizeof(*windows));
+    char directory[PIPELINE_PATH_BYTES];
+    pipeline_place place;
+    ls_store *store = NULL;
+    ls_stream *stream = NULL;
+    int result = -1;
+
+    if (windows == NULL || pipeline_place_make(&place, options->store) != 0) {
+        free(windows);
+        return -1;
+    }
+    stream_options.shard_count = (uint32_t)options->shards;
+    if (ls_store_open(place.store, NULL, &store) != LS_OK)
+        (void)pipeline_fail_ls("open the store");
+    else if ((stream = pipeline_stream(store, STREAM_NAME, &stream_options)) != NULL)
+        result = run_stream(options, store, stream, pipeline_path(&place, ".delivered", directory), windows);
+    if (ls_stream_close(stream) != LS_OK && result == 0)
+        result = pipeline_fail_ls("close the stream");
+    if (ls_store_close(store) != LS_OK && result == 0)
+        result = pipeline_fail_ls("close the store");
+    free(windows);
+    return pipeline_place_leave(&place) == 0 ? result : -1;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option known[] = {
+        {"events", required_argument, NULL, 'n'},   {"seed", required_argument, NULL, 'e'},
+        {"broken", required_argument, NULL, 'k'},   {"rate", required_argument, NULL, 'r'},
+        {"batch", required_argument, NULL, 'b'},    {"shards", required_argument, NULL, 's'},
+        {"interval", required_argument, NULL, 'i'}, {"size", required_argument, NULL, 'z'},
+        {"store", required_argument, NULL, 'd'},    {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+    };
+    struct options options = {.events = 1000, .seed = 1, .broken = 1, .batch = 500, .shards = 1, .interval = 60,
+                              .size = 5242880};
+    int option, result = 0;
+
+    pipeline_begin("clicks");
+    while (result == 0 && (option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        switch (option) {
+        case 'd': options.store = optarg; break;
+        case 'n': result = pipeline_number("events", optarg, 0, UINT64_MAX, &options.events); break;
+        case 'e': result = pipeline_number("seed", optarg, 0, UINT64_MAX, &options.seed); break;
+        case 'k': result = pipeline_number("broken", optarg, 0, 1000000000, &options.broken); break;
+        case 'r': result = pipeline_number("rate", optarg, 0, 1000000000, &options.rate); break;
+        case 'b': result = pipeline_number("batch", optarg, 1, 10000, &options.batch); break;
+        case 's': result = pipeline_number("shards", optarg, 1, 65536, &options.shards); break;
+        case 'i': result = pipeline_number("interval", optarg, 0, 900, &options.interval); break;
+        case 'z': result = pipeline_number("size", optarg, 1, 1 << 30, &options.size); break;
+        case 'j': options.json = true; break;
+        case 'h': (void)fputs(usage, stdout); return 0;
+        default: return 2;
+        }
+    }
+    if (result == 0 && optind + 1 < argc)
+        result = pipeline_fail("one file at most, not also '%s'", argv[optind + 1]);
+    if (result == 0 && optind < argc) {
+        options.file = argv[optind];
+        if (access(options.file, R_OK) != 0)
+            result = pipeline_fail("cannot open %s: %s", options.file, strerror(errno));
+    }
+    if (result == 0 && options.broken > options.events)
+        result = pipeline_fail("--broken wants no more than --events, %" PRIu64, options.events);
+    if (result != 0)
+        return 2;
+    if (options.rate > 0 && options.batch > options.rate)
+        options.batch = options.rate;  /* A step a second at least. */
+    result = run_all(&options);
+    if (pipeline_interrupted)
+        return 128 + pipeline_interrupted;
+    if (fflush(stdout) != 0 || ferror(stdout))
+        result = pipeline_fail("cannot write the result: %s", strerror(errno));
+    return result == 0 ? 0 : 1;
+}

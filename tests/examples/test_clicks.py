@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""The pipeline of clicks, run as a user runs it.
+
+    test_clicks.py CLICKS DATA_DIR
+
+Method: what the transform must say is written down here; that nothing is missing or double in the files is seen in the
+files themselves. The case of the published file is skipped where that is not there.
+"""
+
+import base64
+import collections
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import unittest
+
+import pipelines
+
+CLICKS, DATA = sys.argv[1:3]
+pipelines.Case.program = CLICKS
+NAME = re.compile(r"(errors/processing-failed/)?\d{4}/\d\d/\d\d/\d\d/mi-ks-homework12-firehose-1-\d{4}(-\d\d){5}-"
+                  r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Clicks(pipelines.Case):
+    def lines(self, of):
+        """All lines that were delivered, and all of the error output."""
+        delivered, errors = [], []
+        for folder, _, names in sorted(os.walk(of + ".delivered")):
+            for name in sorted(names):
+                path = os.path.join(folder, name)
+                with open(path) as file:
+                    failed = "/errors/" in path
+                    (errors if failed else delivered).extend(json.loads(line) for line in file)
+                if not failed:
+                    self.assertRegex(os.path.relpath(path, of + ".delivered"), NAME)
+        return delivered, errors
+
+    def adds_up(self, result):
+        self.assertEqual(result["delivered"] + result["failed"] + result["dropped"], result["records"])
+        self.assertEqual(sum(result["categories"].values()), result["delivered"])
+
+    def test_made_up_events_have_the_seeds_weights(self):
+        result = self.result("--events", "10000", "--broken", "0", "--shards", "4")
+        self.adds_up(result)
+        self.assertEqual((result["records"], result["failed"]), (10000, 0))
+        shares = {"Other": 0.2, "Clothing": 0.8 * 150 / 900, "Instruments": 0.8 * 250 / 900,
+                  "Electronics": 0.8 * 250 / 900, "Books": 0.8 * 250 / 900}
+        weights = {"login": 0.2, "view_item": 0.3, "add_to_cart": 0.4, "checkout": 0.1}
+        for counts, odds in ((result["categories"], shares), (result["actions"], weights)):
+            self.assertEqual(set(counts), set(odds))
+            for name, share in odds.items():  # Five standard deviations.
+                self.assertLess(abs(counts[name] - 10000 * share), 5 * (10000 * share * (1 - share)) ** 0.5, name)
+        for count in result["shards"]:  # Keys are UUIDs: they spread evenly.
+            self.assertTrue(2284 <= count <= 2716, result["shards"])
+
+    def test_a_broken_record_lies_in_the_error_output_and_the_rest_is_delivered(self):
+        result = self.result("--store", self.kept, "--events", "300", "--broken", "3")
+        self.adds_up(result)
+        self.assertEqual((result["delivered"], result["failed"]), (297, 3))
+        delivered, errors = self.lines(self.kept)
+        self.assertEqual((len(delivered), len(errors)), (297, 3))
+        for error in errors:
+            self.assertEqual(error["errorMessage"], "it is no JSON object")
+            self.assertRegex(base64.b64decode(error["rawData"]), rb'^\{"timestamp":"[^"]*".*"action":"[a-z_]*"$')
+        self.assertEqual({tuple(line) for line in delivered}, {("user_id", "item_id", "category", "price")})
+
+    def test_the_transform_goes_by_the_rules_of_the_seed(self):
+        items = [
+            ("99", "Books"), ("100", "Clothing"), ("249", "Clothing"), ("250", "Instruments"), ("499", "Instruments"),
+            ("500", "Electronics"), ("749", "Electronics"), ("750", "Books"), ("999", "Books"), ("-5", "Books"),
+            ("null", "Other"), ('"abc"', "Other"), ('"123"', "Clothing"), ('" 3_00 "', "Instruments"),
+            ('"1__0"', "Other"), ('"12.5"', "Other"), ('""', "Other"), ("123.9", "Clothing"), ("249.99", "Clothing"), ("1e3", "Books"),
+            ("1e2", "Clothing"), ("true", "Books"), ("[100]", "Other"), ('{"a":100}', "Other"), ("NaN", "Other"),
+            ("9" * 400, "Books"), ("Infinity", None), ("1e999", None),
+        ]
+        events = ['{"user_id":"u\\n%d","item_id":%s,"action":"x","price":1.50}' % (number, item)
+                  for number, (item, _) in enumerate(items)]
+        others = ["[1]", "null", "7", "{", "", '{"item_id":1} x', '{"item_id":100,"item_id":500}', "{}"]
+        path = self.file("events.json", "".join(line + "\n" for line in events + others))
+        result = self.result("--store", self.kept, path)
+        self.adds_up(result)
+        delivered, errors = self.lines(self.kept)
+        self.assertEqual([line["category"] for line in delivered],
+                         [category for _, category in items if category] + ["Electronics", "Other"])
+        self.assertEqual(delivered[0], {"user_id": "u\n0", "item_id": 99, "category": "Books", "price": 1.5})
+        self.assertEqual(delivered[-1], {"user_id": None, "item_id": None, "category": "Other", "price": None})
+        self.assertEqual([base64.b64decode(error["rawData"]).decode() for error in errors], events[-2:] + others[:6])
+        self.assertEqual([error["errorMessage"] for error in errors[:3]],
+                         ["item_id is infinite"] * 2 + ["it is no JSON object"])
+
+    def test_it_may_be_killed_at_any_moment(self):
+        arguments = ("--events", "8000", "--batch", "40", "--shards", "2", "--interval", "0", "--size", "50000")
+        result = self.killed_until_done(5, 0.3, *arguments)
+        self.adds_up(result)
+        self.assertEqual((result["records"], result["failed"]), (8000, 1))
+        delivered, errors = self.lines(self.kept)
+        users = collections.Counter(line["user_id"] for line in delivered)
+        self.assertEqual((len(users), set(users.values()), len(errors)), (7999, {1}, 1))
+
+    def test_a_second_run_puts_nothing_again(self):
+        first = self.result("--store", self.kept, "--events", "50")
+        self.assertEqual(self.result("--store", self.kept, "--events", "50"), first)
+
+    def test_events_come_at_a_pace_and_are_delivered_meanwhile(self):
+        began = time.monotonic()
+        self.assertGreater(self.result("--events", "60", "--rate", "60", "--interval", "0", "--batch", "5")["files"], 3)
+        self.assertGreater(time.monotonic() - began, 0.8)
+
+    @unittest.skipUnless(os.path.exists(os.path.join(DATA, "clickstream_ibm_a.csv")), "the published file is not there")
+    def test_the_published_file_is_counted_as_it_is_known(self):
+        result = self.result("--shards", "4", os.path.join(DATA, "clickstream_ibm_a.csv"))
+        self.adds_up(result)
+        self.assertEqual((result["records"], result["shards"]), (5000, [1370, 1213, 1060, 1357]))
+        self.assertEqual(result["actions"], {"browsing": 2155, "add_to_cart": 1760, "login": 327, "checkout": 308,
+                                             "logout_with_purchase": 306, "logout_without_purchase": 144})
+        self.assertEqual([(minute["events"], minute["add_to_cart"]) for minute in result["minutes"]],
+                         [(458, 133), (1187, 483), (1187, 463), (1187, 269), (981, 412)])
+        self.assertEqual(time.strftime("%FT%T", time.gmtime(result["minutes"][0]["start"])), "2020-07-30T23:17:00")
+        self.assertEqual(result["add_to_cart_price"], 13970.54)
+
+    def test_the_report_fits_a_terminal(self):
+        lines = self.run_it("--events", "100").stdout.decode().splitlines()
+        self.assertLessEqual(max(map(len, lines)), 80)
+        self.assertIn("100 events: 99 delivered", "\n".join(lines))
+
+    def test_wrong_arguments_are_one_line(self):
+        for arguments, part in ((["--what"], "what"), (["--events", "x"], "--events wants"),
+                                (["--events", "3", "--broken", "4"], "--broken wants"),
+                                ([self.path("nowhere")], "nowhere: No such file"),
+                                ([CLICKS, "more"], "not also 'more'")):
+            self.fails(2, part, *arguments)
+        self.fails(1, "few.csv:1: a row has 2 cells, and an event 10", self.file("few.csv", "a,b\n"))
+        self.help_fits()
+
+
+if __name__ == "__main__":
+    pipelines.main()
