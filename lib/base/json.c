@@ -318,6 +318,7 @@ typedef struct parse {
 
     ls_status st;               /* what a callback found wrong; it has set the last error */
     bool is_stopped;            /* the caller's event wants no more */
+    size_t at;                  /* how far it came; while yajl runs, that knows it */
 } parse;
 
 static bool is_piece(const parse *p, const void *at)
@@ -586,14 +587,15 @@ static int32_t escaped_unit(const char *text, size_t size, size_t at)
     return unit;
 }
 
-/* J1. A backslash outside a string is yajl's to refuse. */
-static ls_status check_text(const char *text, size_t size)
+/* J1. A backslash outside a string is yajl's to refuse. `*bad_at` is where it fails. */
+static ls_status check_text(const char *text, size_t size, size_t *bad_at)
 {
     size_t at = 0;
 
     if (lsi_utf8_count(text, size) == LSI_UTF8_BAD) {
         for (size_t step; at < size && (step = lsi_utf8_first(text + at, size - at)) != 0; at += step)
             continue;
+        *bad_at = at;
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "JSON: not valid UTF-8 at byte %zu", at);
     }
     for (;;) {
@@ -607,8 +609,10 @@ static ls_status check_text(const char *text, size_t size)
         if (unit >= 0xd800 && unit <= 0xdfff) {
             int32_t low = unit < 0xdc00 && size - at > 6 ? escaped_unit(text, size, at + 6) : -1;
 
-            if (low < 0xdc00 || low > 0xdfff)
+            if (low < 0xdc00 || low > 0xdfff) {
+                *bad_at = at;
                 return lsi_fail(LS_ERR_INVALID_ARGUMENT, "JSON: half of a surrogate pair at byte %zu", at);
+            }
             at += 12;
         } else {
             at += size - at < 2 ? 1 : 2; /* Past the escaped character, which may be a backslash. */
@@ -634,17 +638,19 @@ static ls_status run(parse *p)
     yajl_alloc_funcs functions = {yajl_allocate, yajl_resize, yajl_release, p};
     yajl_status answer;
 
-    if (setjmp(p->no_memory) != 0)
+    if (setjmp(p->no_memory) != 0) {
+        p->yajl = NULL;
         return lsi_fail(LS_ERR_NO_MEMORY, "JSON: no memory to read %zu bytes", p->size);
+    }
     p->yajl = yajl_alloc(&callbacks, &functions, p);
     answer = yajl_parse(p->yajl, (const unsigned char *)p->text, p->size);
+    p->at = yajl_get_bytes_consumed(p->yajl);
     if (answer == yajl_status_ok)
-        answer = yajl_complete_parse(p->yajl);
-    if (p->st != LS_OK || p->is_stopped)
-        return p->st;
-    if (answer != yajl_status_ok)
-        return fail_as_yajl(p, yajl_get_bytes_consumed(p->yajl));
-    return LS_OK;
+        answer = yajl_complete_parse(p->yajl); /* which counts bytes of its own */
+    if (p->st == LS_OK && !p->is_stopped && answer != yajl_status_ok)
+        p->st = fail_as_yajl(p, p->at);
+    p->yajl = NULL; /* Its memory goes with the blocks. */
+    return p->st;
 }
 
 /* One document. */
@@ -656,7 +662,9 @@ static ls_status read_one(parse *p, const void *text, size_t size, lsi_json_even
     p->size = size;
     p->event = event;
     p->user = user;
-    st = check_text(p->text, size);
+    p->yajl = NULL;
+    p->at = 0;
+    st = check_text(p->text, size, &p->at);
     if (st == LS_OK)
         st = run(p);
     while (p->blocks != NULL) { /* yajl_free() would leave the keys. */
@@ -716,6 +724,13 @@ void lsi_json_reader_close(lsi_json_reader *reader)
     lsi_free(&memory, reader);
 }
 
+size_t lsi_json_reader_at(const lsi_json_reader *reader)
+{
+    const parse *p = &reader->parse;
+
+    return p->yajl != NULL ? yajl_get_bytes_consumed(p->yajl) : p->at;
+}
+
 int32_t lsi_json_read(lsi_json_reader *reader, const void *text, size_t size, lsi_json_event event, void *user)
 {
     parse *p = &reader->parse;
@@ -755,6 +770,12 @@ int32_t lsi_json_reader_open(const lsi_memory *memory, uint32_t flags, lsi_json_
 void lsi_json_reader_close(lsi_json_reader *reader)
 {
     (void)reader; /* None was opened. */
+}
+
+size_t lsi_json_reader_at(const lsi_json_reader *reader)
+{
+    (void)reader;
+    return 0;
 }
 
 int32_t lsi_json_read(lsi_json_reader *reader, const void *text, size_t size, lsi_json_event event, void *user)

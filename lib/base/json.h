@@ -65,6 +65,9 @@ typedef struct lsi_json_reader lsi_json_reader;
 /* UNSUPPORTED, NO_MEMORY */
 int32_t lsi_json_reader_open(const lsi_memory *memory, uint32_t flags, lsi_json_reader **out);
 void lsi_json_reader_close(lsi_json_reader *reader); /* Accepts NULL. */
+/* Bytes read so far: in an event up to the end of its token; after a document that is none, up to where that was
+ * seen. */
+size_t lsi_json_reader_at(const lsi_json_reader *reader);
 /* As lsi_json_parse. */
 int32_t lsi_json_read(lsi_json_reader *reader, const void *text, size_t size, lsi_json_event event, void *user);
 

@@ -32,7 +32,8 @@ typedef enum {
     LSI_OPTION_FLAG,
     LSI_OPTION_TEXT,
     LSI_OPTION_NUMBER, /* min..max */
-    LSI_OPTION_BYTES   /* the same, with K, M or G (1024) behind it */
+    LSI_OPTION_BYTES,  /* the same, with K, M or G (1024) behind it */
+    LSI_OPTION_TEXTS   /* may come up to LSI_TEXTS_MAX times */
 } lsi_option_kind;
 
 typedef struct lsi_option {
@@ -44,10 +45,14 @@ typedef struct lsi_option {
     char letter;      /* 0: none */
 } lsi_option;
 
+#define LSI_TEXTS_MAX 32
+
 typedef struct lsi_value {
     bool given;
-    const char *text;
+    const char *text; /* the last one */
     uint64_t number;
+    const char *texts[LSI_TEXTS_MAX]; /* of TEXTS: [text_count] */
+    size_t text_count;
 } lsi_value;
 
 #define LSI_OPTIONS_MAX 20

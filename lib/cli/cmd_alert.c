@@ -11,10 +11,10 @@ enum { FIELD, METRIC, LABELS, RATE, WHEN, COUNT, WINDOW_MS, COOLDOWN_MS, OBSERVE
 static const lsi_option options[] = {
     [FIELD] = {"field", LSI_OPTION_TEXT, "F", "create: a field of the records' data; points lead into objects.", 0, 0,
                0},
-    [METRIC] = {"metric", LSI_OPTION_TEXT, "M", "create: instead, a counter or gauge, as `lstream metrics` names it.", 0,
-                0, 0},
-    [LABELS] = {"labels", LSI_OPTION_TEXT, "K=V,...", "create: of the metric, only series with these labels; the sum of "
-                "them.", 0, 0, 0},
+    [METRIC] = {"metric", LSI_OPTION_TEXT, "M", "create: instead, a counter or gauge, as `lstream metrics` names it.",
+                0, 0, 0},
+    [LABELS] = {"labels", LSI_OPTION_TEXT, "K=V,...", "create: of the metric, only series with these labels; the sum "
+                "of them.", 0, 0, 0},
     [RATE] = {"rate", LSI_OPTION_FLAG, NULL, "create: what the metric grows by in a second.", 0, 0, 0},
     [WHEN] = {"when", LSI_OPTION_TEXT, "TEST", "create: '> 3', also with >=, <, <=, = and !=; of a field also '= "
               "\"text\"' and '!= \"text\"'.", 0, 0, 0},

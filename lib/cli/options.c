@@ -155,6 +155,11 @@ static int take_value(lsi_call *call, const lsi_option *option, lsi_value *value
 {
     value->given = true;
     value->text = text;
+    if (option->kind == LSI_OPTION_TEXTS) {
+        if (value->text_count == LSI_TEXTS_MAX)
+            return lsi_usage(call, "--%s comes more than %d times", option->name, LSI_TEXTS_MAX);
+        value->texts[value->text_count++] = text;
+    }
     if (option->kind == LSI_OPTION_NUMBER || option->kind == LSI_OPTION_BYTES) {
         bool good;
 

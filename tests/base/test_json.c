@@ -509,6 +509,45 @@ static void a_reader_takes_many_documents(void **state)
 }
 
 /* Goal: keys come twice only to whom asks for it. */
+typedef struct places {
+    lsi_json_reader *reader;
+    size_t at[16], count;
+} places;
+
+static bool note_place(void *user, lsi_json_kind kind, const char *text, size_t size, unsigned depth)
+{
+    places *of = user;
+
+    (void)kind;
+    (void)text;
+    (void)size;
+    (void)depth;
+    of->at[of->count++] = lsi_json_reader_at(of->reader);
+    return true;
+}
+
+static void a_reader_knows_how_far_it_came(void **state)
+{
+    static const char text[] = "{\"a\": [1, true],\n\"b\":\"x\"}";
+    static const size_t wanted[] = {1, 4, 7, 8, 14, 15, 20, 24, 25};
+    places of = {.count = 0};
+
+    (void)state;
+    assert_int_equal(lsi_json_reader_open(&lsi_memory_libc, 0, &of.reader), LS_OK);
+    assert_int_equal(lsi_json_read(of.reader, text, sizeof text - 1, note_place, &of), LS_OK);
+    assert_int_equal(of.count, sizeof wanted / sizeof wanted[0]);
+    for (size_t i = 0; i < of.count; i++)
+        assert_int_equal(of.at[i], wanted[i]);
+    assert_int_equal(lsi_json_reader_at(of.reader), sizeof text - 1);
+    of.count = 0;
+    assert_int_equal(lsi_json_read(of.reader, "[1,\n,2]", 7, note_place, &of), LS_ERR_INVALID_ARGUMENT);
+    assert_in_range(lsi_json_reader_at(of.reader), 4, 5); /* the second comma */
+    of.count = 0;
+    assert_int_equal(lsi_json_read(of.reader, "[\"\xff\"]", 5, note_place, &of), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(lsi_json_reader_at(of.reader), 2);
+    lsi_json_reader_close(of.reader);
+}
+
 static void keys_repeat_for_whom_asks(void **state)
 {
     static const char text[] = "{\"a\":1,\"a\":2,\"\\u0061\":3}";
@@ -603,6 +642,7 @@ int main(void)
         cmocka_unit_test(a_member_is_found_at_the_top_only),
         cmocka_unit_test(a_member_without_memory_is_told),
         cmocka_unit_test(a_reader_takes_many_documents),
+        cmocka_unit_test(a_reader_knows_how_far_it_came),
         cmocka_unit_test(keys_repeat_for_whom_asks),
         cmocka_unit_test(a_reader_without_memory_goes_on),
 #else

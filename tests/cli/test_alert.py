@@ -85,7 +85,8 @@ class Running(Alert):
         self.severities(1, 2, 4, 4)
         done, alerts = self.run_rules()
         self.assertEqual(len(alerts), 1)
-        self.assertEqual({k: alerts[0][k] for k in ("kind", "alert", "stream", "value", "count", "shard", "first_shard")},
+        fields = ("kind", "alert", "stream", "value", "count", "shard", "first_shard")
+        self.assertEqual({k: alerts[0][k] for k in fields},
                          {"kind": "fired", "alert": "severe", "stream": "s", "value": 4, "count": 1, "shard": 0,
                           "first_shard": 0})
         self.assertEqual(alerts[0]["seqno"], alerts[0]["first_seqno"])

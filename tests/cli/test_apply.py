@@ -1,0 +1,369 @@
+#!/usr/bin/env python3
+"""lstream apply: a store becomes what a file says: once, twice, after being killed, and is taken down again.
+
+    test_apply.py LSTREAM JSON [unittest options]        JSON is `true` when the tool can read JSON
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+import unittest
+
+from store import LSTREAM, Store, content
+
+CAN_READ = sys.argv.pop(1) == "true"
+EXAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "clicks.json")
+
+STREAM = {"StreamName": "s"}
+MAPPING = {"StreamName": "s", "FunctionName": "m", "StartingPosition": "TRIM_HORIZON"}
+ALERT = {"StreamName": "s", "AlarmName": "a", "Field": "price", "ComparisonOperator": "GreaterThanThreshold",
+         "Threshold": 99}
+
+
+class Apply(Store):
+    def write(self, template):
+        path = os.path.join(self.folder, "template.json")
+        with open(path, "w") as file:
+            file.write(template if isinstance(template, str) else json.dumps(template, indent=1))
+        return path
+
+    def apply(self, template, *arguments, expect=0):
+        """What became of each: {(kind, stream[, name]): result}."""
+        done = self.run_tool("apply", self.write(template), "--json", *arguments, expect=expect)
+        if expect != 0:
+            return done
+        return {tuple(a[k] for k in ("kind", "stream", "name") if k in a): a["result"]
+                for a in json.loads(done.out)["applied"]}
+
+    def look(self, *arguments):
+        return json.loads(self.run_tool(*arguments, "--json").out)
+
+    def files(self):
+        """What is stored; the control file is what processes share while they live."""
+        return {path: content(path) for folder, _, names in os.walk(self.store)
+                for path in (os.path.join(folder, name) for name in names) if not path.endswith("/control")}
+
+
+@unittest.skipUnless(CAN_READ, "built without JSON")
+class Made(Apply):
+    def test_applied_twice_it_changes_nothing_not_a_byte(self):
+        template = {"Streams": [STREAM, {"StreamName": "t", "ShardCount": 3}], "Mappings": [MAPPING], "Alerts": [ALERT]}
+        things = [("stream", "s"), ("stream", "t"), ("mapping", "s", "m"), ("alert", "s", "a")]
+        self.assertEqual(self.apply(template), {thing: "created" for thing in things})
+        before = self.files()
+        self.assertEqual(self.apply(template), {thing: "unchanged" for thing in things})
+        self.assertEqual(self.files(), before)
+
+    def test_every_field_of_a_stream_arrives_and_is_updated(self):
+        full = {"StreamName": "s", "ShardCount": 2, "StreamModeDetails": {"StreamMode": "PROVISIONED"},
+                "RetentionPeriodHours": 48, "RetentionBytes": 1 << 30, "MaxRecordSizeInKiB": 2048,
+                "Compression": "ZSTD", "WriteBytesPerSecond": 2048, "WriteRecordsPerSecond": 7,
+                "ReadBytesPerSecond": 4096, "ReadCallsPerSecond": 3, "Tags": [{"Key": "team", "Value": "a"}],
+                "Consumers": ["fast"]}
+        other = {**full, "ShardCount": 3, "StreamModeDetails": {"StreamMode": "ON_DEMAND"}, "RetentionPeriodHours": 24,
+                 "RetentionBytes": 0, "MaxRecordSizeInKiB": 1024, "Compression": "NONE", "WriteRecordsPerSecond": 8,
+                 "Tags": [{"Key": "team", "Value": "b"}], "Consumers": ["fast", "slow"]}
+        self.assertEqual(self.apply({"Streams": [full]}), {("stream", "s"): "created"})
+        self.assertEqual(self.apply({"Streams": [full]}), {("stream", "s"): "unchanged"})
+        is_ = self.look("describe", "s")
+        self.assertEqual(sum(s["open"] for s in is_["shards"]), 2)
+        self.assertEqual((is_["mode"], is_["retention_hours"], is_["retention_bytes"], is_["record_bytes_max"],
+                          is_["compression"]), ("provisioned", 48, 1 << 30, 2 << 20, "zstd"))
+        self.assertEqual(self.look("consumers", "list", "s")["consumers"][0]["name"], "fast")
+        # One field after the other: each is a change of its own, and arrives.
+        now = dict(full)
+        for field in other:
+            if other[field] != full[field]:
+                now[field] = other[field]
+                self.assertEqual(self.apply({"Streams": [now]}), {("stream", "s"): "updated"}, field)
+                self.assertEqual(self.apply({"Streams": [now]}), {("stream", "s"): "unchanged"}, field)
+        is_ = self.look("describe", "s")
+        self.assertEqual(sum(s["open"] for s in is_["shards"]), 3)
+        self.assertEqual((is_["mode"], is_["retention_hours"], is_["retention_bytes"], is_["record_bytes_max"],
+                          is_["compression"]), ("on-demand", 24, None, 1 << 20, "none"))
+        # What is not said stays.
+        self.assertEqual(self.apply({"Streams": [STREAM]}), {("stream", "s"): "unchanged"})
+
+    def test_every_field_of_a_mapping_arrives_and_is_updated(self):
+        full = {**MAPPING, "Enabled": False, "BatchSize": 10, "MaximumBatchBytes": 1000,
+                "MaximumBatchingWindowInSeconds": 2, "ParallelizationFactor": 3, "MaximumRetryAttempts": 4,
+                "MaximumRecordAgeInSeconds": 600, "BisectBatchOnFunctionError": True,
+                "FunctionResponseTypes": ["ReportBatchItemFailures"], "DiscardFailedOnly": True,
+                "FilterCriteria": {"Filters": [{"Pattern": '{"partitionKey": ["a"]}'}]},
+                "DestinationConfig": {"OnFailure": {"Destination": "failures"}}, "ConsumerName": "fast",
+                "HandlerTimeoutMilliseconds": 5000, "SyncIntervalMilliseconds": 50, "DocumentBytes": True}
+        streams = [{"StreamName": "s", "Consumers": ["fast", "slow"]}, {"StreamName": "failures"}]
+        self.assertEqual(self.apply({"Streams": streams, "Mappings": [full]})[("mapping", "s", "m")], "created")
+        self.assertEqual(self.apply({"Mappings": [full]}), {("mapping", "s", "m"): "unchanged"})
+        is_ = self.look("mapping", "describe", "s", "m")
+        wanted = {"status": "disabled", "batch": 10, "batch_bytes": 1000, "window_ms": 2000, "lanes": 3, "retries": 4,
+                  "record_age_s": 600, "bisect": True, "report_failures": True, "failures": "failures",
+                  "consumer": "fast", "timeout_ms": 5000, "filters": ['{"partitionKey": ["a"]}'],
+                  "from": "trim-horizon", "exactly_once": False}
+        self.assertEqual({k: is_[k] for k in wanted}, wanted)
+        now = dict(full)
+        for field, value in [
+                ("Enabled", True), ("BatchSize", 11), ("MaximumBatchBytes", 2000),
+                ("MaximumBatchingWindowInSeconds", 0), ("ParallelizationFactor", 1), ("MaximumRetryAttempts", 0),
+                ("MaximumRecordAgeInSeconds", -1), ("BisectBatchOnFunctionError", False), ("DiscardFailedOnly", False),
+                ("FunctionResponseTypes", []), ("FilterCriteria", {"Filters": []}), ("ConsumerName", "slow"),
+                ("HandlerTimeoutMilliseconds", -1), ("SyncIntervalMilliseconds", 60), ("DocumentBytes", False),
+                ("ExactlyOnce", True), ("TumblingWindowInSeconds", 3), ("WindowStateBytes", 1 << 16),
+                ("MaximumRetryAttempts", -1)]:
+            now[field] = value
+            self.assertEqual(self.apply({"Mappings": [now]}), {("mapping", "s", "m"): "updated"}, field)
+            self.assertEqual(self.apply({"Mappings": [now]}), {("mapping", "s", "m"): "unchanged"}, field)
+        is_ = self.look("mapping", "describe", "s", "m")
+        wanted = {"status": "enabled", "batch": 11, "lanes": 1, "retries": None, "record_age_s": None, "bisect": False,
+                  "report_failures": False, "filters": [], "consumer": "slow", "timeout_ms": None, "tumbling_s": 3,
+                  "exactly_once": True, "failures": "failures"}
+        self.assertEqual({k: is_[k] for k in wanted}, wanted)
+        self.assertEqual(self.apply({"Mappings": [MAPPING]}), {("mapping", "s", "m"): "unchanged"})
+
+    def test_every_field_of_an_alert_arrives_and_is_updated(self):
+        full = {"StreamName": "s", "AlarmName": "a", "MetricName": "libstream_put_records_total", "Rate": True,
+                "Dimensions": [{"Name": "stream", "Value": "s"}], "ComparisonOperator": "LessThanOrEqualToThreshold",
+                "Threshold": 0.5, "DatapointsToAlarm": 2, "PeriodMilliseconds": 1000, "CooldownMilliseconds": 3,
+                "ObservedMinimum": 4}
+        self.apply({"Streams": [STREAM], "Alerts": [full]})
+        self.assertEqual(self.apply({"Alerts": [full]}), {("alert", "s", "a"): "unchanged"})
+        is_ = self.look("alert", "describe", "s", "a")
+        wanted = {"metric": "libstream_put_records_total", "labels": {"stream": "s"}, "rate": True, "comparison": "<=",
+                  "threshold": 0.5, "count": 2, "window_ms": 1000, "cooldown_ms": 3, "observed_min": 4}
+        self.assertEqual({k: is_[k] for k in wanted}, wanted)
+        now = dict(full)
+        for field, value in [("Threshold", 1), ("ComparisonOperator", "EqualToThreshold"), ("Rate", False),
+                             ("Dimensions", []), ("DatapointsToAlarm", 1), ("PeriodMilliseconds", 5),
+                             ("CooldownMilliseconds", 0), ("ObservedMinimum", 5), ("MetricName", "other_total")]:
+            now[field] = value
+            self.assertEqual(self.apply({"Alerts": [now]}), {("alert", "s", "a"): "updated"}, field)
+            self.assertEqual(self.apply({"Alerts": [now]}), {("alert", "s", "a"): "unchanged"}, field)
+        field = {"StreamName": "s", "AlarmName": "a", "Field": "door", "ComparisonOperator": "NotEqualToThreshold",
+                 "Threshold": "open"}
+        self.assertEqual(self.apply({"Alerts": [field]}), {("alert", "s", "a"): "updated"})
+        is_ = self.look("alert", "describe", "s", "a")
+        self.assertEqual((is_["field"], is_["comparison"], is_["threshold"], is_["observed_min"]),
+                         ("door", "!=", "open", 5))
+
+    def test_encryption_is_declared_with_its_key(self):
+        key = os.path.join(self.folder, "keys")
+        with open(key, "w") as file:
+            file.write("11" * 32)
+        os.chmod(key, 0o600)
+        on = {"Streams": [{**STREAM, "StreamEncryption": {"EncryptionType": "KMS", "KeyId": "k1"}}]}
+        off = {"Streams": [{**STREAM, "StreamEncryption": {"EncryptionType": "NONE"}}]}
+        if "built without encryption" in self.apply(on, expect=2).err:  # without the key
+            self.skipTest("built without encryption")
+        self.assertFalse(os.path.exists(self.store))
+        self.assertEqual(self.apply(on, "--key-file", key), {("stream", "s"): "created"})
+        self.assertEqual(self.look("describe", "s")["encryption_key_id"], "k1")
+        self.assertEqual(self.apply(on, "--key-file", key), {("stream", "s"): "unchanged"})
+        self.assertEqual(self.apply(off, "--key-file", key), {("stream", "s"): "updated"})
+        self.assertEqual(self.apply(off, "--key-file", key), {("stream", "s"): "unchanged"})
+
+    def test_what_is_declared_elsewhere_may_be_named(self):
+        self.make("s")
+        self.make("failures")
+        self.run_tool("consumers", "register", "s", "fast")
+        mapping = {**MAPPING, "DestinationConfig": {"OnFailure": {"Destination": "failures"}}, "ConsumerName": "fast"}
+        self.assertEqual(self.apply({"Mappings": [mapping], "Alerts": [ALERT]}),
+                         {("mapping", "s", "m"): "created", ("alert", "s", "a"): "created"})
+
+    def test_the_example_is_applied_and_taken_down(self):
+        words = [line.split()[0] for line in self.run_tool("apply", EXAMPLE).out.splitlines()]
+        self.assertEqual(set(words), {"created"})
+        words = [line.split()[0] for line in self.run_tool("apply", EXAMPLE).out.splitlines()]
+        self.assertEqual(set(words), {"unchanged"})
+        self.run_tool("apply", EXAMPLE, "--delete")
+        self.assertEqual(self.look("list"), {"streams": []})
+
+    def test_parameters_have_defaults_and_are_set(self):
+        template = {"Parameters": {"Name": {"Type": "String", "Default": "s"}, "Count": {"Type": "Number"}},
+                    "Streams": [{"StreamName": {"Ref": "Name"}, "ShardCount": {"Ref": "Count"}}]}
+        self.assertEqual(self.apply(template, "--set", "Count=2"), {("stream", "s"): "created"})
+        self.assertEqual(self.apply(template, "--set", "Count=2", "--set", "Name=a=b", expect=2).out, "")
+        self.assertEqual(self.apply(template, "--set", "Count=1", "--set", "Name=other", "--set", "Count=3"),
+                         {("stream", "other"): "created"})
+        self.assertEqual(len(self.look("shards", "other")["shards"]), 3)
+
+    def test_a_template_comes_from_standard_input_too(self):
+        self.assertIn("created", self.run_tool("apply", "-", stdin=json.dumps({"Streams": [STREAM]}).encode()).out)
+
+
+@unittest.skipUnless(CAN_READ, "built without JSON")
+class Refused(Apply):
+    def test_what_is_wrong_is_told_with_line_and_field_and_nothing_is_changed(self):
+        for template, told in [
+                ('{"Streams": [\n{"StreamName": "s",\n"ShardCont": 2}]}',
+                 "3: Streams[0].ShardCont: there is no such field; did you mean 'ShardCount'?"),
+                ('{"Streams": [{"StreamName": "s"},\n{"ShardCount": 2}]}', '2: Streams[1]: it needs "StreamName"'),
+                ('{"Streams": [{"StreamName": "s", "ShardCount":\n\n0}]}',
+                 "3: Streams[0].ShardCount: it is a whole number, 1..65536"),
+                ('{"Streams": [{"StreamName": "s", "ShardCount": 1.5}]}', "Streams[0].ShardCount: it is a whole"),
+                ('{"Streams": [{"StreamName": "s", "ShardCount": "1"}]}', "Streams[0].ShardCount: it is a whole"),
+                ('{"Streams": [{"StreamName": 1}]}', "Streams[0].StreamName: it is a text"),
+                ('{"Streams": [{"StreamName": ""}]}', "Streams[0].StreamName: it is a text"),
+                ('{"Streams": [{"StreamName": "no name"}]}', "1: Streams[0]: stream name"),
+                ('{"Streams": [{"StreamName": "s", "StreamModeDetails": {"StreamMode": "FAST"}}]}',
+                 'StreamModeDetails.StreamMode: it is one of "ON_DEMAND", "PROVISIONED"'),
+                ('{"Streams": [{"StreamName": "s", "Tags": [{"Key": "aws:x"}]}]}', "Streams[0]: "),
+                ('{"Streams": [{"StreamName": "s", "Tags": [{"Key": "x"}, {"Key": "x"}]}]}', "Tags[1]: the tag 'x'"),
+                ('{"Streams": [{"StreamName": "s", "Consumers": ["c", "c"]}]}', "Consumers[1]: the consumer 'c'"),
+                ('{"Streams": [{"StreamName": "s", "StreamEncryption": {"EncryptionType": "KMS"}}]}', '"KeyId"'),
+                ('{"Streams": [{"StreamName": "s"},\n{"StreamName": "s"}]}',
+                 "2: Streams[1]: the stream 's' was declared at line 1"),
+                ('{"Streams": {}}', "Streams: it is a list"),
+                ('{"Streams": [7]}', "Streams[0]: it is an object"),
+                ('{"Stream": []}', "Stream: there is no such field; did you mean 'Streams'?"),
+                ("[]", "1: a template is an object"),
+                ('{"Streams": [\n}', "2: JSON"),
+                ('{"Streams": [],\n"Streams": []}', "2: JSON: key 'Streams' comes twice"),
+                ('{"Streams": [{"StreamName": "a\\u0000b"}]}', "zero byte"),
+                ('{"Streams": [{"StreamName": {"Ref": "Name"}}]}',
+                 "Streams[0].StreamName: there is no parameter 'Name'"),
+                ('{"Parameters": {"Name": {"Type": "String"}}, "Streams": [{"StreamName": {"Ref": "Name"}}]}',
+                 "Parameters.Name: it has no Default: say --set Name=VALUE"),
+                ('{"Parameters": {"Name": {"Type": "Number", "Default": "x"}}, "Streams": [{"StreamName": "s",'
+                 '"ShardCount": {"Ref": "Name"}}]}', "Parameters.Name: its value 'x' is no number"),
+                ('{"Parameters": {"Name": {"Type": "Text"}}}', "Parameters.Name.Type: it is one of"),
+                ({"Mappings": [MAPPING]}, "Mappings[0]: there is no stream 's', neither here nor in the store"),
+                ({"Streams": [STREAM], "Mappings": [{k: v for k, v in MAPPING.items() if k != "StartingPosition"}]},
+                 'Mappings[0]: it needs "StartingPosition"'),
+                ({"Streams": [STREAM], "Mappings": [{**MAPPING, "StartingPosition": "AT_TIMESTAMP"}]},
+                 "Mappings[0].StartingPosition: AT_TIMESTAMP needs StartingPositionTimestamp"),
+                ({"Streams": [STREAM], "Mappings": [{**MAPPING, "StartingPositionTimestamp": 5}]},
+                 "only AT_TIMESTAMP takes"),
+                ({"Streams": [STREAM], "Mappings": [{**MAPPING, "StartingPosition": "AT_TIMESTAMP",
+                                                     "StartingPositionTimestamp": 99999999999}]}, "in the future"),
+                ({"Streams": [STREAM], "Mappings": [{**MAPPING, "TumblingWindowInSeconds": 1,
+                                                     "ParallelizationFactor": 2}]}, "windows need one lane"),
+                ({"Streams": [STREAM], "Mappings": [
+                    {**MAPPING, "FilterCriteria": {"Filters": [{"Pattern": "{"}]}}]}, "Event pattern is not valid"),
+                ({"Streams": [STREAM], "Mappings": [
+                    {**MAPPING, "DestinationConfig": {"OnFailure": {"Destination": "none"}}}]},
+                 "there is no stream 'none'"),
+                ({"Streams": [STREAM], "Mappings": [{**MAPPING, "ConsumerName": "none"}]}, "consumer"),
+                ({"Streams": [STREAM], "Mappings": [{**MAPPING, "FunctionResponseTypes": ["x"]}]},
+                 "FunctionResponseTypes[0]: it is"),
+                ({"Streams": [STREAM], "Alerts": [{**ALERT, "MetricName": "m"}]}, "Alerts[0]: "),
+                ({"Streams": [STREAM], "Alerts": [{**ALERT, "Threshold": True}]}, "Threshold: it is a number"),
+                ({"Streams": [STREAM], "Alerts": [{**ALERT, "Threshold": "x"}]}, "comparison"),
+                ({"Streams": [STREAM], "Alerts": [{**ALERT, "Dimensions": [{"Name": "x"}]}]}, 'it needs "Value"')]:
+            done = self.apply(template, expect=2)
+            self.assertIn(told, done.err)
+            self.assertIn("template.json:", done.err)
+            self.assertEqual(done.out, "")
+            self.assertFalse(os.path.exists(self.store))
+
+    def test_what_cannot_be_changed_is_told_before_anything_is(self):
+        self.apply({"Streams": [STREAM], "Mappings": [MAPPING]})
+        before = self.files()
+        done = self.apply({"Streams": [{**STREAM, "RetentionPeriodHours": 99}, {"StreamName": "t"}],
+                           "Mappings": [{**MAPPING, "BatchSize": 5, "StartingPosition": "LATEST"}]}, expect=2)
+        self.assertIn("Mappings[0].StartingPosition: it cannot be changed", done.err)
+        self.assertEqual(self.files(), before)
+
+    def test_settings_that_do_not_go_with_those_there_are_refused_first(self):
+        self.apply({"Streams": [STREAM], "Mappings": [{**MAPPING, "ParallelizationFactor": 2}]})
+        before = self.files()
+        done = self.apply({"Streams": [{**STREAM, "RetentionPeriodHours": 99}],
+                           "Mappings": [{**MAPPING, "TumblingWindowInSeconds": 3}]}, expect=2)
+        self.assertIn("windows need one lane", done.err)
+        self.assertEqual(self.files(), before)
+
+    def test_the_command_line_is_checked(self):
+        path = self.write({})
+        self.assertIn("NAME=VALUE", self.run_tool("apply", path, "--set", "x", expect=2).err)
+        self.assertIn("no parameter 'x'", self.run_tool("apply", path, "--set", "x=1", expect=2).err)
+        self.assertIn("No such file", self.run_tool("apply", path + "x", expect=2).err)
+        self.run_tool("apply", expect=2)
+        self.assertEqual(self.run_tool("apply", path).out, "")
+
+    def test_a_dry_run_says_all_and_changes_nothing(self):
+        template = {"Streams": [STREAM], "Mappings": [MAPPING]}
+        wanted = {("stream", "s"): "created", ("mapping", "s", "m"): "created"}
+        self.assertEqual(self.apply(template, "--dry-run"), wanted)
+        self.assertFalse(os.path.exists(self.store))
+        self.assertEqual(self.apply(template), wanted)
+        before = self.files()
+        self.assertEqual(self.apply({"Streams": [{**STREAM, "ShardCount": 2}], "Mappings": [MAPPING]}, "--dry-run"),
+                         {("stream", "s"): "updated", ("mapping", "s", "m"): "unchanged"})
+        self.assertEqual(self.apply(template, "--delete", "--dry-run"),
+                         {("stream", "s"): "deleted", ("mapping", "s", "m"): "deleted"})
+        self.assertEqual(self.files(), before)
+
+
+@unittest.skipUnless(CAN_READ, "built without JSON")
+class Deleted(Apply):
+    def test_delete_takes_down_in_reverse_order_and_absent_is_fine(self):
+        template = {"Streams": [{**STREAM, "Consumers": ["c"]}], "Mappings": [MAPPING], "Alerts": [ALERT]}
+        self.make("kept")
+        self.apply(template)
+        done = self.run_tool("apply", self.write(template), "--delete")
+        self.assertEqual([line.split() for line in done.out.splitlines()],
+                         [["deleted", "alert", "s", "a"], ["deleted", "mapping", "s", "m"], ["deleted", "stream", "s"]])
+        self.assertEqual(self.look("list")["streams"], ["kept"])
+        before = self.files()
+        self.assertEqual(set(self.apply(template, "--delete").values()), {"absent"})
+        self.assertEqual(self.files(), before)
+
+    def test_without_a_store_all_is_absent(self):
+        self.assertEqual(self.apply({"Streams": [STREAM], "Mappings": [MAPPING]}, "--delete"),
+                         {("stream", "s"): "absent", ("mapping", "s", "m"): "absent"})
+        self.assertFalse(os.path.exists(self.store))
+
+    def test_a_stream_with_consumers_of_others_is_kept(self):
+        self.apply({"Streams": [STREAM]})
+        self.run_tool("consumers", "register", "s", "theirs")
+        self.assertIn("consumer", self.apply({"Streams": [STREAM]}, "--delete", expect=6).err)
+        self.assertEqual(self.look("list")["streams"], ["s"])
+
+
+@unittest.skipUnless(CAN_READ, "built without JSON")
+class Killed(Apply):
+    """Killed at random moments and applied again, it ends in the same state as when it was left alone."""
+
+    def state(self):
+        def timeless(items):
+            return [{k: v for k, v in item.items() if k not in ("created_us", "modified_us")} for item in items]
+
+        return [(name, len(self.look("shards", name)["shards"]), self.look("describe", name)["retention_hours"],
+                 timeless(self.look("mapping", "list", name)["mappings"]),
+                 timeless(self.look("alert", "list", name)["alerts"]),
+                 [c["name"] for c in self.look("consumers", "list", name)["consumers"]])
+                for name in self.look("list")["streams"]]
+
+    def test_killed_in_the_middle_the_next_run_ends_in_the_same_state(self):
+        names = ["s%d" % i for i in range(3)]
+        template = {"Streams": [{"StreamName": n, "ShardCount": 2, "Consumers": ["c"], "RetentionPeriodHours": 30}
+                                for n in names],
+                    "Mappings": [{**MAPPING, "StreamName": n, "Enabled": False} for n in names],
+                    "Alerts": [{**ALERT, "StreamName": n} for n in names]}
+        store = self.store
+        path = self.write(template)
+        began = time.monotonic()
+        self.apply(template)
+        took = time.monotonic() - began
+        wanted = self.state()
+        seed = random.randrange(1 << 30)
+        dice = random.Random(seed)
+        for round_ in range(5):
+            self.store = "%s-%d" % (store, round_)
+            for _ in range(3):
+                run = subprocess.Popen([LSTREAM, "apply", path], stdout=subprocess.DEVNULL,
+                                       env={**os.environ, "LIBSTREAM_STORE": self.store})
+                try:
+                    run.wait(timeout=dice.uniform(0, took))
+                except subprocess.TimeoutExpired:
+                    run.kill()
+                    run.wait()
+            self.apply(template)
+            self.assertEqual(self.state(), wanted, "seed %d" % seed)
+            self.assertEqual(set(self.apply(template).values()), {"unchanged"}, "seed %d" % seed)
+
+
+if __name__ == "__main__":
+    unittest.main()
