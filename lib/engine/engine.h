@@ -336,9 +336,9 @@ typedef struct lsi_engine_ops {
     /* LS_OK with accepted == count or moved; else the reason why the rest was not written: `out` is filled even then,
      * and the first `accepted` are in the log. On LS_ERR_IO what lies beyond them is unknown. */
     ls_status (*append)(lsi_appender *appender, uint32_t shard, const lsi_append *batch, lsi_append_result *out);
-    /* The same for a numbered put (producer.h): those records that are new, as one frame. All is accepted or nothing, and
-     * `told` good with LS_OK alone; of `atomic` they are all new or none is, else INVALID_ARGUMENT. `out->end` covers the
-     * first ones of those that were put before. NULL: the engine has none. */
+    /* The same for a numbered put (producer.h): those records that are new, as one frame. All is accepted or nothing,
+     * and `told` good with LS_OK alone; of `atomic` they are all new or none is, else INVALID_ARGUMENT. `out->end`
+     * covers the first ones of those that were put before, too; 0: all of it is durable. NULL: the engine has none. */
     ls_status (*append_numbered)(lsi_appender *appender, uint32_t shard, const lsi_append *batch,
                                  lsi_numbered *numbered, lsi_append_result *out);
     /* Waits until everything before `end` is as durable as `durability` (DEFAULT: the store's). LS_ERR_IO: unknown. Of a

@@ -221,7 +221,7 @@ void lsi_batch_commit(lsi_producer *producer, const ls_put_entry *entries, lsi_p
 
     if (part->accepted == 0)
         return;
-    st = lsi_put_commit(producer, part->shard, part->end, durability);
+    st = part->end != 0 ? lsi_put_commit(producer, part->shard, part->end, durability) : LS_OK;
     if (st != LS_OK) {
         part->accepted = 0;
         part->status = st;
@@ -296,7 +296,7 @@ static ls_status put_atomic(lsi_producer *producer, const ls_put_entry *entries,
             return part.status;
     }
     part.first_seqno = result.first_seqno;
-    if (part.status == LS_OK)
+    if (part.status == LS_OK && result.end != 0)
         part.status = lsi_put_commit(producer, part.shard, result.end, durability);
     part.accepted = part.status == LS_OK ? count : 0;
     if (part.status == LS_OK && producer->batch.options != NULL)

@@ -160,7 +160,7 @@ static ls_status put(lsi_producer *producer, const ls_put_entry *entry, ls_durab
         if (st != LS_OK)
             return st;
     }
-    if (part->status == LS_OK)
+    if (part->status == LS_OK && part->end != 0)
         part->status = lsi_put_commit(producer, part->shard, part->end, durability);
     if (part->status == LS_OK)
         lsi_numbered_stored(producer, entry, NULL, part);

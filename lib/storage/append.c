@@ -466,6 +466,9 @@ lock:
         return LS_OK;
 out:
     *end = lsi_load(&slot->committed_end);
+    /* Where nothing was put since a reset, nothing is left that is not durable. */
+    if (numbered != NULL && *end <= lsi_load(&slot->given_up_to))
+        *end = 0;
     lsi_log_unlock(slot);
     if (*accepted > 0 && log->config.durability != LS_DURABILITY_SYNC)
         lsi_slots_wake(slot, log->config.stream_slot);

@@ -118,8 +118,8 @@ ls_status lsi_remembered_decode(const lsi_env *env, const char *name, const unsi
 ls_status lsi_log_recall(lsi_log *log, lsi_slot *slot);
 /* N4, before the first frame. */
 ls_status lsi_log_begin_numbers(lsi_log *log, lsi_slot *slot);
-/* N2: a segment is about to end at `end`, and `list` says where the frames before that are. Of a log without numbers
- * nothing is done. */
+/* N2: a segment is about to be sealed; before `end` everything is durable, and `list` says where the frames are. Of a
+ * log without numbers nothing is done. */
 ls_status lsi_log_snapshot_numbers(lsi_log *log, lsi_slot *slot, lsi_segment_list *list, uint64_t end);
 void lsi_log_forget_numbers(lsi_log *log); /* in this process */
 

@@ -188,7 +188,8 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     }
     if (abandon)
         skip_given_up(log, slot, fresh, end);
-    st = lsi_log_snapshot_numbers(log, slot, fresh, end);
+    /* N2: of what is durable, whatever becomes of the list. */
+    st = lsi_log_snapshot_numbers(log, slot, fresh, abandon ? lsi_log_given_up_from(slot, end) : end);
     if (st != LS_OK) {
         (void)config->root->files->unlink(config->root, segment->name); /* Never named. */
         goto out;

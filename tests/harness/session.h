@@ -72,6 +72,7 @@ typedef struct session {
     uint32_t write_bytes_per_second; /* of streams that are created from now on; 0: the default */
     uint64_t retention_bytes; /* of streams that are created from now on, as in stream_fact; with a cap: of one shard */
     uint32_t retention_hours;
+    bool numbers;                    /* puts to streams that are created from now on are numbered */
     size_t workload;   /* its index, for who runs it as a process */
     ls_status last;    /* of the call before */
     bool put_io;       /* a put was answered with LS_ERR_IO */
@@ -128,6 +129,9 @@ ls_status session_drain(session *of, uint32_t stream);
 ls_status session_count(session *of, uint32_t stream);
 /* The open shard that has the lowest hash key; 0 if that is not known. */
 uint32_t session_lowest(session *of, uint32_t stream);
+/* Every numbered put of the stream once more, when all of it was read: one that is there is answered as it was, or
+ * would have been, and is not there twice; one that is not is put now. Only the last ones may not be too old for it. */
+ls_status session_repeat(session *of, uint32_t stream);
 ls_status session_sync(session *of);
 ls_status session_reset(session *of, uint32_t stream, uint32_t shard);
 ls_status session_maintain(session *of);

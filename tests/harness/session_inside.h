@@ -41,6 +41,12 @@ void session_setting_answered(session *of, setting_fact *fact, ls_status st);
 
 /* ---- session_puts.c ---- */
 
+ls_status session_want_producer(session *of, uint32_t stream);
+static inline ls_producer_id session_producer_id(uint32_t stream)
+{
+    return (ls_producer_id){0x6e756d62657273, stream + 1};
+}
+
 /* The answer to the put with this number. */
 void session_put_answered(session *of, uint32_t number, ls_status st, ls_seqno seqno);
 void session_note_expired(session *of, size_t at); /* From `at` on, what is too old or over a cap may be trimmed. */

@@ -67,7 +67,7 @@ ls_status session_maintain(session *of)
 
 /* ---- puts ---- */
 
-static ls_status want_producer(session *of, uint32_t stream)
+ls_status session_want_producer(session *of, uint32_t stream)
 {
     ls_status st = session_want_stream(of, stream);
 
@@ -123,7 +123,7 @@ ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t c
     uint32_t first = (uint32_t)of->truth->put_count + 1, group = atomic ? ++of->truth->group_count : 0;
     size_t failed = 0, from;
     bool was_failed = of->failed[stream][shard], doubted;
-    ls_status st = want_producer(of, stream);
+    ls_status st = session_want_producer(of, stream);
 
     if (st != LS_OK)
         return st;
@@ -142,10 +142,16 @@ ls_status session_batch(session *of, uint32_t stream, uint32_t shard, uint32_t c
         entries[i] = (ls_put_entry){.partition_key = {keys[i], truth_key(number, keys[i])},
                                     .data = {data + (size_t)i * bytes, bytes},
                                     .explicit_hash_key = &hash_key};
+        of->truth->puts[number - 1].key_number = first;
+        of->truth->puts[number - 1].number = of->truth->streams[stream].is_numbered ? number : 0;
         of->truth->puts[number - 1].begun_us = atomic_load_explicit(&of->now_us, memory_order_relaxed);
     }
     session_note_expired(of, from);
     options.flags = atomic ? LS_PUT_ATOMIC : 0;
+    if (of->truth->streams[stream].is_numbered) {
+        options.producer = session_producer_id(stream);
+        options.number = first;
+    }
     if (count == 1 && !atomic) {
         ls_record_id id = {0};
 

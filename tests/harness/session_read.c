@@ -281,6 +281,10 @@ void session_examine(session *of, ls_durability durability, size_t at, bool powe
     of->stays = stayed;
     if (shown_at != NULL)
         *shown_at = session_here(of);
+    for (size_t i = 0; i < alive_count; i++)
+        if (of->truth->streams[alive[i]].is_numbered && session_repeat(of, alive[i]) != LS_OK)
+            session_complain(of, "stream '%s' does not take what is repeated: %s", of->truth->streams[alive[i]].name,
+                             ls_last_error_message());
     session_all_over_cap(of);
     for (size_t i = 0; i < alive_count; i++)
         for (uint32_t shard = 0; shard < of->shards[alive[i]].count; shard++) {

@@ -23,6 +23,7 @@ ls_status session_create(session *of, const char *name, uint32_t shard_count, ui
     options.read_calls_per_second = 1000;
     options.retention_bytes = fact->retention_bytes = of->retention_bytes;
     options.retention_hours = fact->retention_hours = of->retention_hours;
+    fact->is_numbered = of->numbers;
     fact->settings[TRUTH_HOURS] = options.retention_hours != 0 ? options.retention_hours : 24;
     fact->settings[TRUTH_BYTES] = options.retention_bytes;
     fact->settings[TRUTH_MODE] = LS_STREAM_ON_DEMAND;

@@ -43,6 +43,8 @@ typedef struct put_fact {
     size_t expired_at;      /* from here on it may be trimmed: gone, if all before it in its shard are */
     int64_t begun_us;       /* by the session's clock */
     uint32_t step;          /* puts, and a checkpoint, of one transaction; 0: of none */
+    uint32_t key_number;    /* what its hash key was chosen with */
+    uint32_t number;        /* of its stream's producer; 0: it is not numbered. That of another put, if it repeats it */
     uint32_t source;        /* the put whose record a mapping's handler was given when it made this one; 0: none */
     bool is_shown;          /* when its shard was read last */
     bool is_unknown;        /* it failed so that it may be there or not, whatever follows */
@@ -75,6 +77,7 @@ typedef struct stream_fact {
     uint32_t maps_to;  /* its mapping's handler puts there; the stream itself: it has none */
     size_t mapped_at;  /* it is there from here on */
     bool is_windowed;  /* its records are counted in windows */
+    bool is_numbered;  /* its puts carry numbers, and may be repeated */
 } stream_fact;
 
 typedef struct setting_fact {

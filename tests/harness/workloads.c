@@ -207,6 +207,41 @@ static void kernel_keys(session *of)
     change_keys(of, LS_DURABILITY_KERNEL);
 }
 
+/* Numbered puts, over rolls, splits and merges; what was put is put again. */
+static void number_puts(session *of, ls_durability durability)
+{
+    uint32_t stream;
+
+    of->numbers = true;
+    (void)session_open(of, durability);
+    (void)session_create(of, "s", 1, &stream);
+    (void)session_put(of, stream, 0, 300);
+    (void)session_batch(of, stream, 0, 3, 200, false);
+    (void)session_repeat(of, stream);
+    (void)session_put(of, stream, 0, 40000);
+    (void)session_put(of, stream, 0, 40000); /* into another segment */
+    (void)session_batch(of, stream, 0, 2, 100, true);
+    (void)session_split(of, stream, 0); /* 1, 2 */
+    (void)session_put(of, stream, 1, 400);
+    (void)session_repeat(of, stream);
+    (void)session_put(of, stream, 2, 500);
+    (void)session_merge(of, stream, 1, 2); /* 3 */
+    (void)session_put(of, stream, 3, 600);
+    (void)session_close(of);
+    (void)session_repeat(of, stream);
+    (void)session_put(of, stream, 3, 700);
+}
+
+static void numbers(session *of)
+{
+    number_puts(of, LS_DURABILITY_SYNC);
+}
+
+static void kernel_numbers(session *of)
+{
+    number_puts(of, LS_DURABILITY_KERNEL);
+}
+
 /* The oldest segments go: over the cap by whoever puts, and by who comes for it. */
 static void trim_over_cap(session *of, ls_durability durability)
 {
@@ -536,6 +571,25 @@ static void reset_of_empty_segments(session *of)
     (void)session_put(of, stream, 0, 400);
 }
 
+/* A reset gives records up whose numbers were seen: they are put again. */
+static void numbers_and_resets(session *of)
+{
+    uint32_t stream;
+
+    of->numbers = true;
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_create(of, "s", 1, &stream);
+    for (uint32_t i = 0; i < 3; i++) {
+        (void)session_put(of, stream, 0, 30000);
+        fail_next_sync(of, 1);
+        (void)session_put(of, stream, 0, 300);
+        sim_faults_clear(of->sim);
+        (void)session_reset(of, stream, 0);
+        (void)session_repeat(of, stream);
+    }
+    (void)session_put(of, stream, 0, 400);
+}
+
 /* The same where records were acknowledged that a failed sync then gives up. */
 static void kernel_failed_sync(session *of)
 {
@@ -573,6 +627,8 @@ const workload workloads[] = {
     {"kernel_reshards", LS_DURABILITY_KERNEL, false, true, false, kernel_reshards},
     {"keys", LS_DURABILITY_SYNC, false, false, true, keys},
     {"kernel_keys", LS_DURABILITY_KERNEL, false, true, false, kernel_keys},
+    {"numbers", LS_DURABILITY_SYNC, false, false, true, numbers},
+    {"kernel_numbers", LS_DURABILITY_KERNEL, false, true, true, kernel_numbers},
     {"trims", LS_DURABILITY_SYNC, false, false, false, trims},
     {"kernel_trims", LS_DURABILITY_KERNEL, false, true, false, kernel_trims},
     {"presses", LS_DURABILITY_SYNC, false, false, false, presses},
@@ -598,6 +654,7 @@ const workload workloads[] = {
     {"reset_after_failed_sync", LS_DURABILITY_SYNC, true, false, false, reset_after_failed_sync},
     {"reset_of_empty_segments", LS_DURABILITY_SYNC, true, false, false, reset_of_empty_segments},
     {"presses_after_resets", LS_DURABILITY_SYNC, true, false, false, presses_after_resets},
+    {"numbers_and_resets", LS_DURABILITY_SYNC, true, false, false, numbers_and_resets},
     {"kernel_failed_sync", LS_DURABILITY_KERNEL, true, false, false, kernel_failed_sync},
 };
 const size_t workload_count = sizeof(workloads) / sizeof(workloads[0]);
