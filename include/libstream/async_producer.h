@@ -20,7 +20,12 @@
  *
  * MEMORY. Records take `buffered_bytes_max` at most, with 56 bytes for each beside its key and data, and chunks of
  * 128 KiB are freed whole; so what a shard that refuses its records keeps is more than they are. Beside that there are
- * 64 bytes for each record of the largest batch, and 72 for each outcome that is kept.
+ * 64 bytes for each record of the largest batch, 80 for each outcome that is kept, and
+ * what is packed into aggregates, once more.
+ *
+ * AGGREGATES. With LS_ASYNC_AGGREGATE records are packed as the Kinesis producer library does it: as many as fit, in
+ * order, all of one shard. To the stream's limits an aggregate is one record. It shares one fate: its records have one
+ * outcome. When its shard is closed before it is stored, its records are packed anew, each for its own shard.
  *
  * FAILURES. What a failure left unwritten (THROTTLED, BUSY, FULL, NO_MEMORY, a shard that was closed) is tried again,
  * after a pause that doubles with each try, until it is stored, or older than `record_ttl_ms`, or was tried
@@ -44,6 +49,9 @@ typedef struct ls_async_producer ls_async_producer;
 
 #define LS_ASYNC_NONE UINT32_MAX /**< `linger_ms`: send at once. `record_ttl_ms`: never give up for age. */
 
+/** `ls_async_options.flags`: records of one shard that go together are packed into aggregates (aggregate.h). */
+#define LS_ASYNC_AGGREGATE UINT32_C(1)
+
 /** Options of an asynchronous producer. Zero means the default everywhere. */
 typedef struct ls_async_options {
     uint32_t size;                 /**< Set by the INIT macro. */
@@ -62,9 +70,12 @@ typedef struct ls_async_options {
     uint32_t outcomes_kept;        /**< For ls_async_producer_wait: so many of the last tickets. Default: none with a
                                         callback, 65,536 without one; up to 1,048,576. */
     ls_durability durability;      /**< More than the store's mode: waited for. Less changes nothing. */
+    uint32_t flags;                /**< LS_ASYNC_ bits. */
+    uint32_t aggregate_bytes_max;  /**< LS_ASYNC_AGGREGATE: the largest aggregate, key and data. 51,200; 1 KiB..1 MiB,
+                                        and not more than the stream takes. */
     uint32_t reserved;             /**< 0 */
 } ls_async_options;
-#define LS_ASYNC_OPTIONS_INIT {(uint32_t)sizeof(ls_async_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define LS_ASYNC_OPTIONS_INIT {(uint32_t)sizeof(ls_async_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /** What became of a record. */
 typedef struct ls_async_outcome {
@@ -76,6 +87,8 @@ typedef struct ls_async_outcome {
     ls_status status;       /**< LS_OK: stored. LS_ERR_IO: unknown. Else it was not stored, and why: as ls_producer_put
                                  returned it last, or LS_ERR_TIMEOUT when it grew too old before it could be tried, or
                                  LS_ERR_CANCELLED. */
+    uint32_t sub_seqno;     /**< In an aggregate: its place there, from 0; all in it have one sequence number. */
+    uint32_t sub_count;     /**< ... which has so many; 0: it went alone. */
     uint32_t reserved;      /**< 0 */
     ls_bytes partition_key; /**< The record, for the callback: views, until it returns. Else without bytes. */
     ls_bytes data;

@@ -19,6 +19,10 @@
 #define OUTCOMES_KEPT 65536u
 #define OUTCOMES_KEPT_MAX (1u << 20)
 
+#define AGGREGATE_BYTES 51200u /* the Kinesis producer library's */
+#define AGGREGATE_BYTES_MIN 1024u
+#define AGGREGATE_BYTES_MAX (1u << 20)
+
 /* `*value` 0 becomes `otherwise`. */
 static ls_status check_option(const char *name, uint64_t *value, uint64_t otherwise, uint64_t least, uint64_t most)
 {
@@ -64,11 +68,17 @@ static ls_status check(ls_async_options *own)
                             BACKOFF_MS_MAX);
     if (st == LS_OK)
         st = check_option32("outcomes_kept", &own->outcomes_kept, 0, 0, OUTCOMES_KEPT_MAX);
+    if (st == LS_OK)
+        st = check_option32("aggregate_bytes_max", &own->aggregate_bytes_max, AGGREGATE_BYTES, AGGREGATE_BYTES_MIN,
+                            AGGREGATE_BYTES_MAX);
     if (st != LS_OK)
         return st;
     if (own->durability < LS_DURABILITY_DEFAULT || own->durability > LS_DURABILITY_SYNC)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.durability is %" PRId32 ": it is %d..%d", own->durability,
                         LS_DURABILITY_DEFAULT, LS_DURABILITY_SYNC);
+    if ((own->flags & ~LS_ASYNC_AGGREGATE) != 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.flags are 0x%" PRIx32 ": there is 0x%" PRIx32, own->flags,
+                        LS_ASYNC_AGGREGATE);
     if (own->reserved != 0)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.reserved is %" PRIu32 ", not 0", own->reserved);
     return LS_OK;
@@ -86,6 +96,7 @@ static lsi_async_settings settings_of(const ls_async_options *own, ls_outcome_ca
         .backoff_us = (int64_t)own->retry_backoff_ms * 1000,
         .backoff_max_us = (int64_t)own->retry_backoff_max_ms * 1000,
         .outcomes_kept = own->outcomes_kept,
+        .aggregate_bytes_max = (own->flags & LS_ASYNC_AGGREGATE) != 0 ? own->aggregate_bytes_max : 0,
         .durability = own->durability,
         .callback = callback,
         .user = user,

@@ -63,6 +63,7 @@ typedef struct lsi_async_settings {
     uint32_t retries_max;
     int64_t backoff_us, backoff_max_us;
     uint32_t outcomes_kept;
+    uint32_t aggregate_bytes_max; /* 0: each record goes alone */
     ls_durability durability;
     ls_outcome_callback callback;
     void *user;

@@ -132,6 +132,9 @@ static void options_out_of_range_are_refused_by_name(void **state)
         {"outcomes_kept", {.outcomes_kept = (1 << 20) + 1}},
         {"durability", {.durability = 4}},
         {"durability", {.durability = -1}},
+        {"flags", {.flags = 2}},
+        {"aggregate_bytes_max", {.aggregate_bytes_max = 1023}},
+        {"aggregate_bytes_max", {.aggregate_bytes_max = (1 << 20) + 1}},
         {"reserved", {.reserved = 1}},
     };
     ls_async_options right = LS_ASYNC_OPTIONS_INIT;
@@ -148,7 +151,7 @@ static void options_out_of_range_are_refused_by_name(void **state)
     right.size = 8;
     assert_int_equal(ls_async_producer_open(stream, &right, &producer, NULL, NULL), LS_ERR_INVALID_ARGUMENT);
     right = (ls_async_options){sizeof right, LS_ASYNC_NONE, 64 << 20, 65536, LS_ASYNC_NONE, 1 << 20, UINT32_MAX, 60000,
-                               60000, 1 << 20, LS_DURABILITY_SYNC, 0};
+                               60000, 1 << 20, LS_DURABILITY_SYNC, LS_ASYNC_AGGREGATE, 1 << 20, 0};
     assert_int_equal(ls_async_producer_open(stream, &right, &producer, NULL, NULL), LS_OK);
     assert_int_equal(ls_async_producer_close(producer, 0), LS_OK);
     assert_int_equal(ls_stream_close(stream), LS_OK);
@@ -348,6 +351,45 @@ static void keys_keep_their_order_whatever_happens(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
     assert_int_equal(ls_store_close(store), LS_OK);
     assert_int_equal(ls_store_open(fx->location, NULL, &fx->store), LS_OK);
+}
+
+/* Packed, records are read as they were put by who de-aggregates, and count as few for the stream's limits. */
+static void aggregates_are_read_as_the_records_that_were_put(void **state)
+{
+    ls_async_options options = LS_ASYNC_OPTIONS_INIT;
+    ls_iterator_options reading = LS_ITERATOR_OPTIONS_INIT;
+    ls_stream *stream = make_stream(*state, "orders", 1);
+    heard of = {.told = 0};
+    ls_async_producer *producer;
+    ls_iterator *iterator = NULL;
+    const ls_batch *batch = NULL;
+    uint64_t last = 0;
+
+    options.flags = LS_ASYNC_AGGREGATE;
+    producer = open_on(stream, &options, &of);
+    for (uint64_t i = 1; i <= 1000; i++) {
+        uint32_t key = 0x30303030;
+        ls_put_entry entry = {{&key, sizeof key}, {&i, sizeof i}, NULL};
+
+        assert_int_equal(ls_async_producer_put(producer, &entry, NULL, -1, NULL), LS_OK);
+    }
+    assert_int_equal(ls_async_producer_close(producer, -1), LS_OK);
+    assert_int_equal(of.stored, 1000);
+    assert_false(of.is_disordered);
+    assert_true(count_all(stream) < 100);
+    reading.flags = LS_ITERATOR_DEAGGREGATE;
+    assert_int_equal(ls_iterator_open(stream, 0, NULL, &reading, &iterator), LS_OK);
+    while (last < 1000) {
+        assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+        for (size_t i = 0; i < ls_batch_count(batch); i++) {
+            uint64_t number;
+
+            memcpy(&number, ls_batch_at(batch, i)->data.data, sizeof number);
+            assert_int_equal(number, ++last);
+        }
+    }
+    ls_iterator_close(iterator);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
 /* ---- a disk that is held up, or fails ---- */
@@ -690,6 +732,7 @@ int main(void)
         TEST(a_record_is_copied_stored_and_told),
         TEST(a_ticket_can_be_waited_for),
         TEST(keys_keep_their_order_whatever_happens),
+        TEST(aggregates_are_read_as_the_records_that_were_put),
         TEST(a_full_memory_is_waited_for_as_long_as_was_said),
         TEST(a_close_without_time_gives_up_what_waits),
         TEST(a_cancel_lets_waiting_puts_go_on),

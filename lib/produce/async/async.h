@@ -5,7 +5,8 @@
  *     life.c      open and close
  *     turn.c      the thread: takes the inbox, sorts it into lanes, sends what is due, sleeps until the next is
  *     lanes.c     a queue per shard; which of them are due, and what is too old
- *     send.c      a batch of several lanes: appended, waited for, and settled record by record
+ *     gather.c    what goes of them in one batch, record by record or many in one
+ *     send.c      the batch: appended, waited for, and settled record by record
  *     outcome.c   tells what became of records, and remembers it for those who ask
  *     wait.c      any thread: flush, wait for a ticket, cancel, close
  *
@@ -43,8 +44,8 @@ typedef struct lsi_async_chunk {
 
 typedef struct lsi_async_record {
     struct lsi_async_record *next;
-    /* In a lane: one that comes some records later, or did once. To be fetched into the processor's cache meanwhile, and
-     * never to be looked at: it may be gone. */
+    /* In a lane: one that comes some records later, or did once. To be fetched into the processor's cache meanwhile,
+     * and never to be looked at: it may be gone. */
     const void *ahead;
     lsi_async_chunk *chunk;
     void *tag;
@@ -103,6 +104,15 @@ typedef struct lsi_async_lane {
     uint32_t retry_after_ms; /* what a limit said */
 } lsi_async_lane;
 
+/* Records on their way into aggregates. */
+typedef struct lsi_async_packing {
+    lsi_pack *pack;         /* NULL: each record goes alone */
+    uint32_t *users;        /* by entry: how many records it is of */
+    unsigned char **blocks; /* [block_count]: the data of an aggregate each, settings.aggregate_bytes_max */
+    size_t user_capacity, block_capacity;
+    uint32_t block_count;
+} lsi_async_packing;
+
 #define LSI_ASYNC_TOLD_AT_ONCE 64u
 
 struct lsi_async {
@@ -146,6 +156,7 @@ struct lsi_async {
     uint32_t lane_first; /* where the next call begins to look for lanes, so that each has its turn */
     ls_put_entry *entries;
     size_t entry_capacity;
+    lsi_async_packing packing;
     uint32_t picks_count; /* of producer->batch.picks: each is its own index */
     lsi_async_chunk *told_chunks;
     uint64_t told_in_turn;
@@ -210,6 +221,23 @@ void lsi_async_lane_drop(lsi_async *async, lsi_async_lane *lane, uint32_t shard,
 /* A try stored nothing of the lane, or not all: it said `st`. */
 void lsi_async_lane_pause(const lsi_async *async, lsi_async_lane *lane, ls_status st, int64_t now_us);
 
+/* ---- gather.c ---- */
+
+/* A batch, in producer->batch.parts and async->entries. */
+typedef struct lsi_async_call {
+    lsi_async *async;
+    uint32_t part_count;
+    uint32_t count;  /* of entries */
+    uint32_t blocks; /* that are used */
+    uint64_t bytes;
+    int64_t now_us;
+} lsi_async_call;
+
+bool lsi_async_gather_open(lsi_async *async); /* false: no memory for small batches */
+void lsi_async_gather_close(lsi_async *async);
+/* What is due, of each lane that has some; what the stream no longer takes is settled. */
+void lsi_async_gather(lsi_async_call *call);
+
 /* ---- send.c ---- */
 
 /* Sends lanes that are due, one batch; true: it found some. */
@@ -218,8 +246,9 @@ bool lsi_async_send(lsi_async *async, int64_t now_us);
 /* ---- outcome.c ---- */
 
 ls_status lsi_async_outcomes_open(lsi_async *async);
-/* What became of a record that left its lane. It is told at the next lsi_async_tell(), at the latest. */
-void lsi_async_settle(lsi_async *async, lsi_async_record *record, uint32_t shard, ls_seqno seqno, ls_status status);
+/* What became of a record that leaves its lane: where and how, the rest is the record's. It is told at the next
+ * lsi_async_tell(), at the latest. */
+void lsi_async_settle(lsi_async *async, const lsi_async_record *record, ls_async_outcome *outcome);
 void lsi_async_tell(lsi_async *async);
 /* Whether the calling thread is the producer's, in a callback. */
 bool lsi_async_is_telling(const lsi_async *async);

@@ -251,10 +251,11 @@ static ls_status why_dropped(const lsi_async *async, const lsi_async_record *rec
 
 void lsi_async_lane_drop(lsi_async *async, lsi_async_lane *lane, uint32_t shard, ls_status st)
 {
-    lsi_async_record *first = lane->records.first;
+    const lsi_async_record *first = lane->records.first;
+    ls_async_outcome outcome = {.seqno = LS_SEQNO_NONE, .shard = shard, .status = st};
 
     lsi_async_lane_pop(lane, first, 1, lsi_async_record_bytes(first));
-    lsi_async_settle(async, first, shard, LS_SEQNO_NONE, st);
+    lsi_async_settle(async, first, &outcome);
 }
 
 /* Older ones, by ticket and by time, are in front. */
@@ -276,14 +277,15 @@ void lsi_async_lanes_drop(lsi_async *async, uint64_t cancel_until, int64_t now_u
     for (uint32_t i = 0; i < route->count && route->shards[i] < async->lane_limit; i++)
         drop_of_lane(async, &async->lanes[route->shards[i]], route->shards[i], cancel_until, now_us);
     while (async->arrivals.first != NULL) {
-        lsi_async_record *record = async->arrivals.first;
+        const lsi_async_record *record = async->arrivals.first;
         ls_status st = why_dropped(async, record, LS_ERR_NO_MEMORY, cancel_until, now_us);
+        ls_async_outcome outcome = {.seqno = LS_SEQNO_NONE, .shard = LSI_NO_SHARD, .status = st};
 
         if (st == LS_OK)
             return;
         async->arrivals.first = record->next;
         async->arrival_count--;
         async->arrival_bytes -= lsi_async_record_bytes(record);
-        lsi_async_settle(async, record, LSI_NO_SHARD, LS_SEQNO_NONE, st);
+        lsi_async_settle(async, record, &outcome);
     }
 }

@@ -6,20 +6,6 @@
 
 #include "base/status.h"
 
-#define ENTRIES_AT_FIRST 1024u
-#define PARTS_AT_FIRST 16u
-
-static bool make_batch(lsi_async *async)
-{
-    const lsi_memory *memory = &async->env->memory;
-    lsi_batch_room *room = &async->producer->batch;
-
-    return lsi_grow(memory, (void **)&async->entries, &async->entry_capacity, ENTRIES_AT_FIRST,
-                    sizeof(*async->entries)) &&
-           lsi_grow(memory, (void **)&room->picks, &room->picks_capacity, ENTRIES_AT_FIRST, sizeof(*room->picks)) &&
-           lsi_grow(memory, (void **)&room->parts, &room->parts_capacity, PARTS_AT_FIRST, sizeof(*room->parts));
-}
-
 /* All of it but the thread. */
 static void release(lsi_async *async, bool with_what_the_thread_uses)
 {
@@ -28,8 +14,8 @@ static void release(lsi_async *async, bool with_what_the_thread_uses)
     lsi_async_room_close(&async->room);
     lsi_free(memory, async->kept);
     if (with_what_the_thread_uses) {
+        lsi_async_gather_close(async);
         lsi_producer_close(async->producer);
-        lsi_free(memory, async->entries);
         lsi_free(memory, async->lanes);
     }
     lsi_free(memory, async);
@@ -57,7 +43,7 @@ ls_status lsi_async_open(lsi_engine_stream *stream, const lsi_async_settings *se
     if (st != LS_OK)
         goto fail;
     atomic_store_explicit(&async->record_bytes_max, async->producer->record_bytes_max, memory_order_relaxed);
-    err = make_batch(async) ? lsi_lock_init(&async->lock) : -ENOMEM;
+    err = lsi_async_gather_open(async) ? lsi_lock_init(&async->lock) : -ENOMEM;
     if (err == 0)
         err = lsi_lock_init(&async->kept_lock);
     if (err == 0) /* Last: it finds everything in place. */

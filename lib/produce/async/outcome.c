@@ -26,14 +26,17 @@ ls_status lsi_async_outcomes_open(lsi_async *async)
     return LS_OK;
 }
 
-void lsi_async_settle(lsi_async *async, lsi_async_record *record, uint32_t shard, ls_seqno seqno, ls_status status)
+void lsi_async_settle(lsi_async *async, const lsi_async_record *record, ls_async_outcome *outcome)
 {
     ls_put_entry entry = lsi_async_record_entry(record);
     lsi_async_chunk *chunk = record->chunk;
 
-    async->outcomes[async->outcome_count++] = (ls_async_outcome){
-        .ticket = record->ticket, .tag = record->tag, .seqno = seqno, .shard = shard, .attempts = record->attempts,
-        .status = status, .partition_key = entry.partition_key, .data = entry.data};
+    outcome->ticket = record->ticket;
+    outcome->tag = record->tag;
+    outcome->attempts = record->attempts;
+    outcome->partition_key = entry.partition_key;
+    outcome->data = entry.data;
+    async->outcomes[async->outcome_count++] = *outcome;
     if (chunk->told++ == 0) {
         chunk->next = async->told_chunks;
         async->told_chunks = chunk;

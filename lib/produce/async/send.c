@@ -1,6 +1,6 @@
-/* One batch: what is due in some lanes, written shard by shard and then waited for, as batch.c does it; but no record
- * goes to another shard than that of its lane. What was not stored stays in front of its lane (A1, A2): a shard that
- * was closed costs a pause, and the next turn sorts its records anew.
+/* One batch: what gather.c took of some lanes, written shard by shard and then waited for, as batch.c does it; but no
+ * record goes to another shard than that of its lane. What was not stored stays in front of its lane (A1, A2): a shard
+ * that was closed costs a pause, and the next turn sorts its records anew.
  *
  * N1 What may be in the log is never sent again: neither what LS_ERR_IO was said of, nor what was appended and could
  *    not be synced.
@@ -14,99 +14,6 @@
 /* Until a shard that was closed shows its successors; as route.c looks. */
 #define LOOK_AGAIN_US 2000
 
-/* A part of the call, and the lane it is of. */
-typedef struct sending {
-    lsi_async *async;
-    uint32_t part_count;
-    uint32_t count; /* of entries */
-    uint64_t bytes;
-    int64_t now_us;
-} sending;
-
-/* ---- what goes ---- */
-
-/* Room for so many more entries and another part; without memory for all of them, for as many as there is. */
-static uint32_t make_room(sending *of, uint32_t wanted)
-{
-    lsi_async *async = of->async;
-    lsi_batch_room *room = &async->producer->batch;
-    const lsi_memory *memory = &async->env->memory;
-    size_t count = of->count + (size_t)wanted;
-    size_t fit;
-
-    (void)lsi_grow(memory, (void **)&async->entries, &async->entry_capacity, count, sizeof(*async->entries));
-    (void)lsi_grow(memory, (void **)&room->picks, &room->picks_capacity, count, sizeof(*room->picks));
-    (void)lsi_grow(memory, (void **)&room->parts, &room->parts_capacity, of->part_count + 1, sizeof(*room->parts));
-    fit = async->entry_capacity < room->picks_capacity ? async->entry_capacity : room->picks_capacity;
-    if (room->parts_capacity <= of->part_count)
-        return 0;
-    fit = fit < count ? fit : count;
-    while (async->picks_count < fit) {
-        room->picks[async->picks_count] = async->picks_count;
-        async->picks_count++;
-    }
-    return (uint32_t)(fit - of->count);
-}
-
-/* The stream takes only smaller records since this one was put: it is told when it stands in front. */
-static bool is_too_large(const lsi_async *async, const lsi_async_record *record)
-{
-    return lsi_async_record_bytes(record) > async->producer->record_bytes_max;
-}
-
-static void refuse_too_large(lsi_async *async, lsi_async_lane *lane, uint32_t shard)
-{
-    while (lane->count > 0 && is_too_large(async, lane->records.first))
-        lsi_async_lane_drop(async, lane, shard, LS_ERR_TOO_LARGE);
-}
-
-static void add_lane(sending *of, uint32_t shard)
-{
-    lsi_async *async = of->async;
-    const lsi_async_settings *settings = &async->settings;
-    lsi_async_lane *lane = &async->lanes[shard];
-    lsi_put_part part = {.shard = shard, .begin = of->count};
-    uint32_t records_max = LSI_BATCH_RECORDS_MAX - of->count;
-    uint64_t bytes = 0;
-
-    refuse_too_large(async, lane, shard);
-    records_max = records_max < settings->batch_records_max ? records_max : settings->batch_records_max;
-    records_max = make_room(of, records_max < lane->count ? records_max : lane->count);
-    for (const lsi_async_record *record = lane->records.first; part.count < records_max; record = record->next) {
-        __builtin_prefetch(record->ahead);
-        bytes += lsi_async_record_bytes(record);
-        if ((part.count > 0 && bytes > settings->batch_bytes_max) || of->bytes + bytes > LSI_BATCH_BYTES_MAX ||
-            is_too_large(async, record))
-            break;
-        async->entries[of->count + part.count++] = lsi_async_record_entry(record);
-        if (part.count == records_max || part.count == lane->count)
-            break;
-    }
-    if (part.count == 0)
-        return;
-    of->count += part.count;
-    of->bytes += bytes;
-    async->producer->batch.parts[of->part_count++] = part;
-}
-
-/* Lanes that are due, each after the other its turn to be the first. */
-static void gather(sending *of)
-{
-    lsi_async *async = of->async;
-    const lsi_route *route = &async->producer->route;
-
-    for (uint32_t i = 0; i < route->count; i++) {
-        uint32_t shard = route->shards[(async->lane_first + i) % route->count];
-
-        if (shard >= async->lane_limit || lsi_async_lane_send_at(async, &async->lanes[shard]) > of->now_us)
-            continue;
-        add_lane(of, shard);
-        if (of->count == LSI_BATCH_RECORDS_MAX || of->bytes >= LSI_BATCH_BYTES_MAX)
-            break;
-    }
-    async->lane_first++;
-}
-
 /* ---- the call ---- */
 
 static void note_failure(lsi_async *async)
@@ -114,7 +21,7 @@ static void note_failure(lsi_async *async)
     lsi_error_save(&async->why);
 }
 
-static void append_all(sending *of)
+static void append_all(lsi_async_call *of)
 {
     lsi_async *async = of->async;
     lsi_producer *producer = async->producer;
@@ -140,7 +47,7 @@ static void append_all(sending *of)
     }
 }
 
-static void commit_all(sending *of)
+static void commit_all(lsi_async_call *of)
 {
     lsi_async *async = of->async;
     lsi_put_part *parts = async->producer->batch.parts;
@@ -175,46 +82,73 @@ static void count_attempt(lsi_async_record *record)
         record->attempts = (record->attempts + 1u) & LSI_ASYNC_ATTEMPTS_MAX; /* The mask is for the compiler. */
 }
 
-/* The next `count` records of a part, in front of its lane, have their outcome; `*at` goes past them. */
-static void settle(sending *of, const lsi_put_part *part, uint32_t *at, uint32_t count, ls_status st)
+static void settle_one(lsi_async *async, lsi_async_record *record, ls_async_outcome *outcome)
 {
-    const ls_put_entry *entries = of->async->entries + part->begin + *at;
+    count_attempt(record);
+    lsi_async_settle(async, record, outcome);
+}
+
+/* The next `count` entries of a part, in front of its lane, have their outcome; `*at` goes past them. */
+static void settle(lsi_async_call *of, const lsi_put_part *part, uint32_t *at, uint32_t count, ls_status st)
+{
+    lsi_async *async = of->async;
+    const ls_put_entry *entries = async->entries + part->begin + *at;
+    const uint32_t *users = async->packing.pack != NULL ? async->packing.users + part->begin + *at : NULL;
     lsi_async_record *record = NULL;
+    uint32_t records = 0;
     uint64_t bytes = 0;
 
     for (uint32_t i = 0; i < count; i++) {
+        ls_async_outcome outcome = {.shard = part->shard, .status = st, .seqno = LS_SEQNO_NONE};
+
         record = lsi_async_record_of(&entries[i]);
         if (i + LSI_ASYNC_AHEAD < count)
             __builtin_prefetch(lsi_async_record_of(&entries[i + LSI_ASYNC_AHEAD]));
-        bytes += entries[i].partition_key.size + entries[i].data.size;
-        count_attempt(record);
-        lsi_async_settle(of->async, record, part->shard, st == LS_OK ? part->first_seqno + *at + i : LS_SEQNO_NONE, st);
+        if (st == LS_OK)
+            outcome.seqno = part->first_seqno + *at + i;
+        if (users != NULL && users[i] > 1)
+            outcome.sub_count = users[i];
+        bytes += lsi_async_record_bytes(record);
+        settle_one(async, record, &outcome);
+        for (uint32_t k = 1; k < outcome.sub_count; k++) { /* the others of an aggregate */
+            record = record->next;
+            outcome.sub_seqno = k;
+            bytes += lsi_async_record_bytes(record);
+            settle_one(async, record, &outcome);
+        }
+        records += outcome.sub_count > 1 ? outcome.sub_count : 1;
     }
     if (count > 0)
-        lsi_async_lane_pop(&of->async->lanes[part->shard], record, count, bytes);
+        lsi_async_lane_pop(&async->lanes[part->shard], record, records, bytes);
     *at += count;
 }
 
-/* The next `count` were told `st`, and nothing of them was written: true if they stay in the lane, but for those in
- * front that were tried as often as they are. */
-static bool settle_or_keep(sending *of, const lsi_put_part *part, uint32_t *at, uint32_t count, ls_status st)
+/* The next `count` entries were told `st`, and nothing of them was written: true if they stay in the lane, but for
+ * those in front that were tried as often as they are. */
+static bool settle_or_keep(lsi_async_call *of, const lsi_put_part *part, uint32_t *at, uint32_t count, ls_status st)
 {
-    const ls_put_entry *entries = of->async->entries + part->begin;
+    const lsi_async *async = of->async;
+    const ls_put_entry *entries = async->entries + part->begin;
     uint32_t given_up = 0;
 
     if (!may_try_again(st))
         given_up = count;
-    /* Whoever stands further in front was tried more often. */
-    while (given_up < count && lsi_async_record_of(&entries[*at + given_up])->attempts >= of->async->settings.retries_max)
+    /* Whoever stands further in front was tried more often. So the last of an aggregate may be given up too early. */
+    while (given_up < count && lsi_async_record_of(&entries[*at + given_up])->attempts >= async->settings.retries_max)
         given_up++;
     settle(of, part, at, given_up, st);
     count -= given_up;
-    for (uint32_t i = 0; i < count; i++)
-        count_attempt(lsi_async_record_of(&entries[*at + i]));
+    for (uint32_t i = 0; i < count; i++) {
+        lsi_async_record *record = lsi_async_record_of(&entries[*at + i]);
+
+        count_attempt(record);
+        for (uint32_t k = 1; async->packing.pack != NULL && k < async->packing.users[part->begin + *at + i]; k++)
+            count_attempt(record = record->next);
+    }
     return count > 0;
 }
 
-static void finish_part(sending *of, const lsi_put_part *part)
+static void finish_part(lsi_async_call *of, const lsi_put_part *part)
 {
     lsi_async_lane *lane = &of->async->lanes[part->shard];
     uint32_t tried = part->count - part->refused; /* handed to the log */
@@ -234,7 +168,7 @@ static void finish_part(sending *of, const lsi_put_part *part)
         lsi_async_lane_pause(of->async, lane, part->refused_status, of->now_us);
 }
 
-static ls_status first_failure(const sending *of)
+static ls_status first_failure(const lsi_async_call *of)
 {
     const lsi_put_part *parts = of->async->producer->batch.parts;
 
@@ -247,10 +181,10 @@ static ls_status first_failure(const sending *of)
 bool lsi_async_send(lsi_async *async, int64_t now_us)
 {
     lsi_producer *producer = async->producer;
-    sending of = {.async = async, .now_us = now_us};
+    lsi_async_call of = {.async = async, .now_us = now_us};
     size_t stored = 0;
 
-    gather(&of);
+    lsi_async_gather(&of);
     if (of.part_count == 0)
         return false;
     lsi_put_begins(producer, of.count);
