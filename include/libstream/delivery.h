@@ -23,6 +23,12 @@
  * after a crash before their object was delivered; those of a shard whose undelivered part met retention; and what a
  * callback (LS_DELIVERY_TO_CALLBACK) was given before a crash, under the same name.
  *
+ * S3. With `s3_bucket` an object is put by one request, where none of its name is: one that is there is its twin, as in
+ * a directory. (A service that does not know `If-None-Match` puts it again: the same bytes.) Who runs the delivery has
+ * AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and perhaps AWS_SESSION_TOKEN in its environment; nothing of them is kept.
+ * Requests are signed with the machine's time. With an endpoint, or a point in the bucket's name, the bucket is in the
+ * path, else in the host's name. Needs libcurl 7.84, which is loaded when a run begins.
+ *
  * NAMES. `<prefix><delivery>-<version>-YYYY-MM-DD-HH-MM-SS-<uuid><extension>`, in UTC. Prefixes may hold expressions:
  * `!{timestamp:PATTERN}` (Java's letters; the arrival of the object's oldest record), `!{firehose:random-string}`,
  * `!{firehose:error-output-type}` (error prefix only), `!{partitionKeyFromQuery:KEY}`, `!{partitionKeyFromLambda:KEY}`
@@ -90,9 +96,14 @@ typedef struct ls_delivery_options {
                                                that `| strftime("%Y")` of seconds since the epoch, or `| tostring`. */
     const char *directory;         /**< Where objects become files: made when it is not there, beneath a directory that
                                         is. Its path is as the running process understands it. */
+    const char *s3_bucket;         /**< Where objects go instead: 3..255 of 0-9 a-z A-Z . - _. BucketARN */
+    const char *s3_endpoint;       /**< With a bucket only: `https://` or `http://`, a host, perhaps a port. Default:
+                                        AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL of the running process, else AWS's. */
+    const char *s3_region;         /**< With a bucket only. Default NULL: AWS_REGION or AWS_DEFAULT_REGION, else
+                                        us-east-1. */
 } ls_delivery_options;
 #define LS_DELIVERY_OPTIONS_INIT {(uint32_t)sizeof(ls_delivery_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, \
-                                  NULL, NULL, NULL, NULL, NULL, NULL}
+                                  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
 
 /** A delivery. The caller sets `size` by the INIT macro. */
 typedef struct ls_delivery_info {

@@ -10,7 +10,7 @@
 #define LIST_LIMIT_DEFAULT 100u
 #define LIST_LIMIT_MAX 10000u
 #define KNOWN_INFO_BYTES LSI_SIZE_UP_TO(ls_delivery_info, name)
-#define KNOWN_OPTIONS_BYTES LSI_SIZE_UP_TO(ls_delivery_options, directory)
+#define KNOWN_OPTIONS_BYTES LSI_SIZE_UP_TO(ls_delivery_options, s3_region)
 
 _Static_assert(sizeof(((ls_delivery_info *)0)->name) > LSI_STREAM_NAME_MAX, "a name fits with its end");
 

@@ -11,7 +11,7 @@
 
 #define FORMAT 1u
 #define HEAD_BYTES 100u
-#define TEXTS 6u /* that are not in lists */
+#define TEXTS 9u /* that are not in lists */
 
 void lsi_delivery_free(lsi_delivery *delivery)
 {
@@ -66,7 +66,8 @@ static void put_head(lsi_writer *to, const lsi_delivery *delivery)
 static void list_texts(const ls_delivery_options *options, const char *out[TEXTS])
 {
     const char *texts[TEXTS] = {options->prefix,    options->error_prefix, options->backup_prefix,
-                                options->extension, options->delimiter,    options->directory};
+                                options->extension, options->delimiter,    options->directory,
+                                options->s3_bucket, options->s3_endpoint,  options->s3_region};
 
     memcpy(out, texts, sizeof texts);
 }
@@ -168,6 +169,9 @@ static ls_status take_texts(lsi_cursor *from, lsi_delivery *delivery)
     options->extension = texts[3];
     options->delimiter = texts[4];
     options->directory = texts[5];
+    options->s3_bucket = texts[6];
+    options->s3_endpoint = texts[7];
+    options->s3_region = texts[8];
     options->partition_keys = count == 0 ? NULL : delivery->lists;
     options->partition_queries = count == 0 ? NULL : delivery->lists + count;
     return LS_OK;

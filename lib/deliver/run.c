@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/patience.h"
+#include "deliver/sink_s3.h"
 
 #define LOOK_US INT64_C(500000) /* nobody wakes us for a lease, nor when who would have was killed */
 #define LEAST_US INT64_C(500)   /* a clock that somebody sets may stand still */
@@ -159,6 +160,12 @@ static ls_status open_settings(lsi_delivery_run_state *run)
         st = lsi_delivery_queries(run->delivery, &run->queries);
     if (st == LS_OK && options->directory != NULL)
         st = lsi_sink_directory_open(run->env, run->how->files, options->directory, &run->sink);
+    if (st == LS_OK && options->s3_bucket != NULL) {
+        const lsi_s3_options s3 = {.bucket = options->s3_bucket, .endpoint = options->s3_endpoint,
+                                   .region = options->s3_region}; /* credentials: the environment's */
+
+        st = lsi_sink_s3_open(run->env, &s3, &run->sink);
+    }
     run->delimiter = (ls_bytes){options->delimiter, options->delimiter == NULL ? 0 : strlen(options->delimiter)};
     return st;
 }

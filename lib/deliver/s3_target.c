@@ -7,6 +7,9 @@
 
 #include "base/status.h"
 
+#define REGION_MAX 64u
+#define SECRET_MAX 200u
+
 /* `given`, or the first of these variables that is set; NULL: none is. */
 static const char *choose(const char *given, const char *variable, const char *other)
 {
@@ -34,7 +37,16 @@ static ls_status take(const char *what, const char *value, size_t most, char *ou
     return LS_OK;
 }
 
-static ls_status take_bucket(lsi_s3_target *target, const char *bucket)
+static ls_status take_region(const char *region, char out[LSI_S3_TEXT_MAX + 1])
+{
+    ls_status st = take("region", region, REGION_MAX, out);
+
+    if (st == LS_OK && strcspn(region, "/@:?#\\") != strlen(region))
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "delivery to S3: region '%s' is none", region);
+    return st;
+}
+
+static ls_status take_bucket(const char *bucket, char out[LSI_S3_BUCKET_MAX + 1])
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
     size_t size = bucket != NULL ? strlen(bucket) : 0;
@@ -42,12 +54,12 @@ static ls_status take_bucket(lsi_s3_target *target, const char *bucket)
     if (size < 3 || size > LSI_S3_BUCKET_MAX || strspn(bucket, letters) != size || bucket[0] == '.' || bucket[0] == '-')
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "delivery to S3: bucket '%.64s': it has 3 to 255 of 0-9 a-z A-Z . - _",
                         size != 0 ? bucket : "");
-    memcpy(target->bucket, bucket, size + 1);
+    memcpy(out, bucket, size + 1);
     return LS_OK;
 }
 
 /* http://HOST or https://HOST, a slash at most behind it. */
-static ls_status take_endpoint(lsi_s3_target *target, const char *endpoint, char host[LSI_S3_TEXT_MAX + 1])
+static ls_status take_endpoint(const char *endpoint, char scheme[8], char host[LSI_S3_TEXT_MAX + 1])
 {
     size_t scheme_size = strncmp(endpoint, "https://", 8) == 0 ? 5 : strncmp(endpoint, "http://", 7) == 0 ? 4 : 0;
     const char *at = endpoint + scheme_size + 3;
@@ -57,8 +69,8 @@ static ls_status take_endpoint(lsi_s3_target *target, const char *endpoint, char
     if (scheme_size == 0)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "delivery to S3: endpoint '%.64s': it begins with https:// or http://",
                         endpoint);
-    memcpy(target->scheme, endpoint, scheme_size);
-    target->scheme[scheme_size] = '\0';
+    memcpy(scheme, endpoint, scheme_size);
+    scheme[scheme_size] = '\0';
     st = take("endpoint", at, LSI_S3_TEXT_MAX, host);
     if (st != LS_OK)
         return st;
@@ -69,6 +81,16 @@ static ls_status take_endpoint(lsi_s3_target *target, const char *endpoint, char
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "delivery to S3: endpoint '%.64s': it is a host, perhaps with a port, "
                                                  "and nothing behind it", endpoint);
     return LS_OK;
+}
+
+ls_status lsi_s3_check(const char *bucket, const char *endpoint, const char *region)
+{
+    char text[LSI_S3_TEXT_MAX + 1], scheme[8];
+    ls_status st = take_bucket(bucket, text);
+
+    if (st == LS_OK && endpoint != NULL)
+        st = take_endpoint(endpoint, scheme, text);
+    return st == LS_OK && region != NULL ? take_region(region, text) : st;
 }
 
 static ls_status take_credentials(lsi_s3_target *target, const lsi_s3_options *options)
@@ -86,7 +108,7 @@ static ls_status take_credentials(lsi_s3_target *target, const lsi_s3_options *o
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "delivery to S3: there is an access key, and no secret with it");
     st = take("access key", key_id, LSI_S3_TEXT_MAX, target->key_id);
     if (st == LS_OK)
-        st = take("secret", secret, 200, target->secret);
+        st = take("secret", secret, SECRET_MAX, target->secret);
     return st == LS_OK ? take("session token", token != NULL ? token : "", LSI_S3_TOKEN_MAX, target->token) : st;
 }
 
@@ -96,15 +118,13 @@ ls_status lsi_s3_target_init(lsi_s3_target *target, const lsi_s3_options *option
     const char *region = choose(options->region, "AWS_REGION", "AWS_DEFAULT_REGION");
     char host[LSI_S3_TEXT_MAX + 1], usual[LSI_S3_TEXT_MAX + 64];
     bool is_path_style = options->is_path_style || endpoint != NULL;
-    ls_status st = take_bucket(target, options->bucket);
+    ls_status st = take_bucket(options->bucket, target->bucket);
 
     if (st == LS_OK)
-        st = take("region", region != NULL ? region : "us-east-1", 64, target->region);
-    if (st == LS_OK && strcspn(target->region, "/@:?#\\") != strlen(target->region))
-        st = lsi_fail(LS_ERR_INVALID_ARGUMENT, "delivery to S3: region '%s' is none", target->region);
+        st = take_region(region != NULL ? region : "us-east-1", target->region);
     if (st == LS_OK) {
         (void)snprintf(usual, sizeof usual, "https://s3.%s.amazonaws.com", target->region);
-        st = take_endpoint(target, endpoint != NULL ? endpoint : usual, host);
+        st = take_endpoint(endpoint != NULL ? endpoint : usual, target->scheme, host);
     }
     if (st == LS_OK)
         st = take_credentials(target, options);

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "deliver/naming.h"
+#include "deliver/sink_s3.h"
 
 #define FLAGS (LS_DELIVERY_TO_CALLBACK | LS_DELIVERY_TRANSFORM | LS_DELIVERY_PARTITION | LS_DELIVERY_BACKUP)
 #define BUFFER_BYTES_DEFAULT (UINT64_C(5) << 20)
@@ -100,7 +101,13 @@ static ls_status check_texts(const ls_delivery_options *options)
         st = check_text("extension", options->extension, 0, LSI_EXTENSION_MAX);
     if (st == LS_OK)
         st = check_text("delimiter", options->delimiter, 0, DELIMITER_BYTES_MAX);
-    return st == LS_OK ? check_text("directory", options->directory, 1, PATH_BYTES_MAX) : st;
+    if (st == LS_OK)
+        st = check_text("directory", options->directory, 1, PATH_BYTES_MAX);
+    if (st == LS_OK)
+        st = check_text("s3_bucket", options->s3_bucket, 1, LSI_S3_TEXT_MAX);
+    if (st == LS_OK)
+        st = check_text("s3_endpoint", options->s3_endpoint, 1, LSI_S3_TEXT_MAX);
+    return st == LS_OK ? check_text("s3_region", options->s3_region, 1, LSI_S3_TEXT_MAX) : st;
 }
 
 static ls_status check_partitions(const ls_delivery_options *options)
@@ -134,15 +141,22 @@ static ls_status check_destination(const ls_delivery_options *options)
 {
     bool is_callback = (options->flags & LS_DELIVERY_TO_CALLBACK) != 0;
 
-    if (!is_callback && options->directory == NULL)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "there is no destination: options.directory is one, or the flag "
-                        "LS_DELIVERY_TO_CALLBACK");
-    if (is_callback && options->directory != NULL)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "there are two destinations: options.directory, and "
-                        "LS_DELIVERY_TO_CALLBACK");
+    int count = is_callback + (options->directory != NULL) + (options->s3_bucket != NULL);
+
+    if (count == 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "there is no destination: options.directory is one, or "
+                        "options.s3_bucket, or the flag LS_DELIVERY_TO_CALLBACK");
+    if (count > 1)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "there are two destinations: %s, and %s",
+                        options->directory != NULL ? "options.directory" : "options.s3_bucket",
+                        is_callback ? "LS_DELIVERY_TO_CALLBACK" : "options.s3_bucket");
+    if (options->s3_bucket == NULL && (options->s3_endpoint != NULL || options->s3_region != NULL))
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.%s is given without options.s3_bucket",
+                        options->s3_endpoint != NULL ? "s3_endpoint" : "s3_region");
     if ((options->flags & LS_DELIVERY_BACKUP) == 0 && options->backup_prefix != NULL)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.backup_prefix is given without LS_DELIVERY_BACKUP");
-    return LS_OK;
+    return options->s3_bucket == NULL
+               ? LS_OK : lsi_s3_check(options->s3_bucket, options->s3_endpoint, options->s3_region);
 }
 
 ls_status lsi_delivery_options_check(const ls_delivery_options *options)

@@ -20,6 +20,9 @@ typedef struct lsi_s3_options {
                                   endpoint is given, or the bucket's name has a point */
 } lsi_s3_options;
 
+/* Whether these can be meant: INVALID_ARGUMENT. `endpoint` and `region` may be NULL. */
+ls_status lsi_s3_check(const char *bucket, const char *endpoint, const char *region);
+
 /* Nothing is sent yet. INVALID_ARGUMENT: a part is missing or malformed; the message names it, never a secret.
  * UNSUPPORTED: built without S3, or there is no libcurl. NO_MEMORY.
  *

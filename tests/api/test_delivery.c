@@ -56,6 +56,27 @@ static void what_is_created_is_described(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+static void a_bucket_is_kept_with_its_place(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 1);
+    ls_delivery_options options = LS_DELIVERY_OPTIONS_INIT, found = LS_DELIVERY_OPTIONS_INIT;
+    ls_delivery_description *description = NULL;
+
+    options.s3_bucket = "bucket";
+    options.s3_endpoint = "http://127.0.0.1:9000";
+    options.s3_region = "eu-west-3";
+    make_delivery(stream, &options);
+    assert_int_equal(ls_delivery_describe(stream, NAME, &description), LS_OK);
+    assert_int_equal(ls_delivery_description_options(description, &found), LS_OK);
+    assert_null(found.directory);
+    assert_string_equal(found.s3_bucket, "bucket");
+    assert_string_equal(found.s3_endpoint, "http://127.0.0.1:9000");
+    assert_string_equal(found.s3_region, "eu-west-3");
+    ls_delivery_description_free(description);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void defaults_are_spelled_out(void **state)
 {
     fixture *fx = *state;
@@ -91,7 +112,7 @@ static void settings_that_break_a_rule_are_refused(void **state)
     const char *const key[] = {"k"}, *const no_key[] = {NULL}, *const query[] = {".k"}, *const bad_query[] = {".k |"};
     ls_delivery_options base = to_directory(fx);
     char long_delimiter[300];
-    refusal all[30];
+    refusal all[40];
     size_t count = 0;
 
     memset(long_delimiter, 'x', sizeof long_delimiter);
@@ -116,6 +137,15 @@ static void settings_that_break_a_rule_are_refused(void **state)
     REFUSED("delimiter", o.delimiter = long_delimiter);
     REFUSED("no destination", o.directory = NULL);
     REFUSED("two destinations", o.flags = LS_DELIVERY_TO_CALLBACK);
+    REFUSED("options.directory, and options.s3_bucket", o.s3_bucket = "bucket");
+    REFUSED("options.s3_bucket, and LS_DELIVERY_TO_CALLBACK", o.s3_bucket = "bucket", o.directory = NULL,
+            o.flags = LS_DELIVERY_TO_CALLBACK);
+    REFUSED("bucket 'a/b'", o.s3_bucket = "a/b", o.directory = NULL);
+    REFUSED("endpoint 'host'", o.s3_bucket = "bucket", o.directory = NULL, o.s3_endpoint = "host");
+    REFUSED("region 'a/b'", o.s3_bucket = "bucket", o.directory = NULL, o.s3_region = "a/b");
+    REFUSED("s3_region", o.s3_bucket = "bucket", o.directory = NULL, o.s3_region = "");
+    REFUSED("s3_endpoint", o.s3_endpoint = "http://host");
+    REFUSED("s3_region", o.s3_region = "r");
     REFUSED("directory", o.directory = "");
     REFUSED("backup_prefix", o.backup_prefix = "raw/");
     REFUSED("prefix", o.prefix = "x!{timestamp:yyyy}/"); /* and no error prefix */
@@ -326,6 +356,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_is_created_is_described),
+        TEST(a_bucket_is_kept_with_its_place),
         TEST(defaults_are_spelled_out),
         TEST(settings_that_break_a_rule_are_refused),
         TEST(names_and_positions_are_checked),

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Delivery to S3, against a stand-in that checks each request's signature by itself.
 
-    s3.py PUT_S3
+    s3.py PUT_S3 RUN_S3
 
 The first part of an object's name says what the stand-in does with it: `fail-503-SlowDown/x` answers so, `drop/x`
 closes the connection in the middle, anything else is stored.
@@ -14,13 +14,14 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
 from urllib.parse import unquote
 
 KEY, SECRET, TOKEN = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "a/token+="
-PUT_S3 = sys.argv.pop(1)
+PUT_S3, RUN_S3 = sys.argv.pop(1), sys.argv.pop(1)
 
 
 def hmac_of(key, text):
@@ -162,6 +163,35 @@ class S3(unittest.TestCase):
         self.assertEqual(self.server.wrong, [])
         self.put(("y", 1), AWS_SECRET_ACCESS_KEY="another")
         self.assertEqual(self.server.wrong, [("/bucket/y", "the signature does not match")])
+
+    def run_delivery(self, store, count, **environment):
+        return subprocess.run([RUN_S3, store, str(count)], env={**self.environment, **environment}, text=True,
+                              capture_output=True, timeout=60)
+
+    def test_a_delivery_goes_to_a_bucket(self):
+        with tempfile.TemporaryDirectory() as folder:
+            store = os.path.join(folder, "store")
+            for count in (3, 2):
+                done = self.run_delivery(store, count)
+                self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
+        self.assertEqual(sorted(self.server.objects.values()),
+                         [b"record 0\nrecord 1\n", b"record 0\nrecord 1\nrecord 2\n"])
+        for name in self.server.objects:
+            self.assertRegex(name, r"^/bucket/logs/\d{4}(/\d\d){3}/to-s3-1-\d{4}(-\d\d){5}-[0-9a-f-]{36}$")
+
+    def test_what_the_service_refuses_ends_the_run_with_its_words(self):
+        with tempfile.TemporaryDirectory() as folder:
+            store = os.path.join(folder, "store")
+            done = self.run_delivery(store, 1, AWS_SECRET_ACCESS_KEY="another")
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stdout, r"^LS_ERR_IO: bucket 'bucket' of 127\.0\.0\.1:\d+: it refuses 'logs/.*': 403 "
+                                          r"SignatureDoesNotMatch: It is SignatureDoesNotMatch")
+            done = self.run_delivery(store, 0, AWS_ACCESS_KEY_ID="")
+            self.assertRegex(done.stdout, "^LS_ERR_INVALID_ARGUMENT: delivery to S3: there is no access key")
+            self.assertEqual(self.server.objects, {})
+            done = self.run_delivery(store, 0)  # Nothing was lost.
+            self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
+        self.assertEqual(list(self.server.objects.values()), [b"record 0\n"])
 
 
 if __name__ == "__main__":
