@@ -61,26 +61,30 @@ typedef struct place {
     uint32_t bytes; /* that the table grows by; 0: it is there */
 } place;
 
-static place find(const table *of, ls_bytes key)
+/* Fills `to` in place: what was stored a word at a time and is then copied as a whole waits for these stores. */
+static inline void find(const table *of, const void *key, size_t key_bytes, place *to)
 {
-    place to = {.key = key, .hash = (uint32_t)lsi_sum64(key.data, key.size, HASH_SEED), .index = of->count, .bytes = 0};
+    uint32_t hash = (uint32_t)lsi_sum64(key, key_bytes, HASH_SEED);
 
+    to->key = (ls_bytes){key, key_bytes};
+    to->hash = hash;
     for (uint32_t probe = 0; probe < PROBES_MAX && of->slot_count != 0; probe++) {
-        uint64_t slot = of->slots[(to.hash + probe) & (of->slot_count - 1)];
+        uint64_t slot = of->slots[(hash + probe) & (of->slot_count - 1)];
         const entry *at;
 
         if (slot == 0)
             break;
-        if (slot >> 32 != to.hash)
+        if (slot >> 32 != hash)
             continue;
         at = &of->entries[(uint32_t)slot - 1];
-        if (at->size == key.size && (key.size == 0 || memcmp(of->bytes + at->at, key.data, key.size) == 0)) {
-            to.index = (uint32_t)slot - 1;
-            return to;
+        if (at->size == key_bytes && memcmp(of->bytes + at->at, key, key_bytes) == 0) {
+            to->index = (uint32_t)slot - 1;
+            to->bytes = 0;
+            return;
         }
     }
-    to.bytes = 1 + lsi_varint_bytes(key.size) + (uint32_t)key.size;
-    return to;
+    to->index = of->count;
+    to->bytes = 1 + lsi_varint_bytes(key_bytes) + (uint32_t)key_bytes;
 }
 
 static void set_slot(table *of, uint32_t hash, uint32_t index)
@@ -102,12 +106,18 @@ static void clear_table(table *of)
     of->slot_count = 0;
 }
 
+/* Asked for each record: mostly there is room. */
+static inline bool grow(const lsi_memory *memory, unsigned char **bytes, size_t *room, size_t wanted)
+{
+    return wanted <= *room || lsi_grow(memory, (void **)bytes, room, wanted, 1);
+}
+
 /* Room for one more entry; false: no memory, and what the table says is as it was. */
 static bool reserve(const lsi_memory *memory, table *of, uint32_t bytes)
 {
     uint32_t slots = of->slot_count;
 
-    if (!lsi_grow(memory, (void **)&of->bytes, &of->bytes_room, of->used + bytes, 1) ||
+    if (!grow(memory, &of->bytes, &of->bytes_room, of->used + bytes) ||
         !lsi_grow(memory, (void **)&of->entries, &of->entries_room, of->count + 1, sizeof *of->entries))
         return false;
     if (slots == 0)
@@ -134,8 +144,7 @@ static void insert(table *into, const place *key)
     at = lsi_varint_write(at, key->key.size);
     into->entries[into->count] =
         (entry){.at = (uint32_t)(at - into->bytes), .size = (uint32_t)key->key.size, .hash = key->hash};
-    if (key->key.size != 0)
-        memcpy(at, key->key.data, key->key.size);
+    memcpy(at, key->key.data, key->key.size); /* None is empty. */
     set_slot(into, key->hash, into->count);
     into->used += key->bytes;
     into->count++;
@@ -196,17 +205,17 @@ typedef struct addition {
     char digits[LSI_U128_TEXT_BYTES];
 } addition;
 
-static void measure(const lsi_pack *pack, ls_bytes key, const ls_hash_key *hash, size_t data_bytes, addition *out)
+static inline void measure(const lsi_pack *pack, ls_bytes key, const ls_hash_key *hash, size_t data_bytes, addition *out)
 {
     uint32_t body = 1 + 1 + lsi_varint_bytes(data_bytes); /* a key's index has a byte at least: below */
 
-    out->key = find(&pack->keys, key);
+    find(&pack->keys, key.data, key.size, &out->key);
     body += lsi_varint_bytes(out->key.index);
     out->has_explicit = hash != NULL;
     out->hash_key.bytes = 0;
     if (hash != NULL) {
         lsi_u128_to_decimal(*hash, out->digits);
-        out->hash_key = find(&pack->hash_keys, (ls_bytes){out->digits, strlen(out->digits)});
+        find(&pack->hash_keys, out->digits, strlen(out->digits), &out->hash_key);
         body += 1 + lsi_varint_bytes(out->hash_key.index);
     }
     out->body_bytes = body + data_bytes;
@@ -250,7 +259,7 @@ ls_status lsi_pack_add(lsi_pack *pack, ls_bytes key, const ls_hash_key *explicit
     bytes = 1 + lsi_varint_bytes(it.body_bytes) + (uint32_t)it.body_bytes;
     if ((it.key.bytes != 0 && !reserve(pack->memory, &pack->keys, it.key.bytes)) ||
         (it.hash_key.bytes != 0 && !reserve(pack->memory, &pack->hash_keys, it.hash_key.bytes)) ||
-        !lsi_grow(pack->memory, (void **)&pack->records, &pack->records_room, pack->used + bytes, 1))
+        !grow(pack->memory, &pack->records, &pack->records_room, pack->used + bytes))
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory to aggregate a record of %zu bytes", data.size);
     if (it.key.bytes != 0)
         insert(&pack->keys, &it.key);

@@ -21,7 +21,7 @@ enum {
 
 static inline uint32_t lsi_varint_bytes(uint64_t value)
 {
-    return (63u - (uint32_t)__builtin_clzll(value | 1)) / 7 + 1;
+    return value < 0x80 ? 1 : (63u - (uint32_t)__builtin_clzll(value)) / 7 + 1;
 }
 
 static inline unsigned char *lsi_varint_write(unsigned char *at, uint64_t value)
