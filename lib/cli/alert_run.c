@@ -207,10 +207,13 @@ static int run_both(running *of)
 /* Makes the mapping if that is wanted; it must have one lane, since rules are shown batches in their order. */
 static int open_mapping(running *of, ls_stream *stream)
 {
-    ls_mapping_options is = LS_MAPPING_OPTIONS_INIT;
+    ls_mapping_options to = LS_MAPPING_OPTIONS_INIT, is = LS_MAPPING_OPTIONS_INIT;
     ls_mapping_description *description = NULL;
     const char *name = of->how->mapping;
-    ls_status st = of->how->creates ? ls_mapping_create(stream, name, &of->how->from, NULL) : LS_OK;
+    ls_status st;
+
+    to.flags = LS_MAPPING_DEAGGREGATE; /* Rules are about records as their producers know them. */
+    st = of->how->creates ? ls_mapping_create(stream, name, &of->how->from, &to) : LS_OK;
 
     if (st == LS_OK || st == LS_ERR_EXISTS)
         st = ls_mapping_describe(stream, name, &description);

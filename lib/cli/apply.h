@@ -49,11 +49,13 @@ struct lsi_apply_kind {
     void (*end)(lsi_thing *thing); /* frees what `wanted` points to. NULL: nothing */
 };
 
-extern const lsi_apply_kind lsi_apply_streams, lsi_apply_mappings, lsi_apply_alerts;
+extern const lsi_apply_kind lsi_apply_streams, lsi_apply_mappings, lsi_apply_deliveries, lsi_apply_alerts;
 
 /* Makes a stand-in for a stream in the trial, if the template does not declare it; it must be in the store then. `node`
  * names it. Returns an exit code. */
 int lsi_apply_need_stream(lsi_apply *apply, const lsi_node *node, const char *name);
+/* Refuses a thing that is new and whose name a group of its stream has already; `stream` NULL: there is none. */
+int lsi_apply_need_name(lsi_apply *apply, const lsi_thing *thing, ls_stream *stream);
 
 /* ---- fields that are not said ---- */
 #define LSI_NOT_SAID INT64_MIN

@@ -43,7 +43,7 @@ static const lsi_take takes[] = {
 };
 static const lsi_take dimension_takes[] = {
     {"Name", LSI_TAKE_TEXT, offsetof(ls_label, name), true, 0, 0, NULL},
-    {"Value", LSI_TAKE_TEXT, offsetof(ls_label, value), true, 0, 0, NULL},
+    {"Value", LSI_TAKE_STRING, offsetof(ls_label, value), true, 0, 0, NULL},
     {NULL, LSI_TAKE_TEXT, 0, false, 0, 0, NULL},
 };
 

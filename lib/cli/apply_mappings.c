@@ -51,7 +51,7 @@ int lsi_start_check(lsi_apply *apply, const lsi_thing *thing, const lsi_start *s
 typedef struct mapping_said {
     const char *name, *stream, *consumer, *destination;
     int64_t batch, bytes, window_s, lanes, retries, age_s, tumbling_s, state_bytes, timeout_ms, sync_ms;
-    int32_t bisect, once, failed_only, document_bytes, enabled;
+    int32_t bisect, once, failed_only, document_bytes, deaggregate, enabled;
     lsi_start start;
     const lsi_node *destination_config, *on_failure, *criteria, *filters, *responses;
 } mapping_said;
@@ -80,6 +80,7 @@ static const lsi_take takes[] = {
     {"SyncIntervalMilliseconds", LSI_TAKE_NUMBER, AT(sync_ms), false, 1, 60000, NULL},
     {"ExactlyOnce", LSI_TAKE_BOOL, AT(once), false, 0, 0, NULL},
     {"DiscardFailedOnly", LSI_TAKE_BOOL, AT(failed_only), false, 0, 0, NULL},
+    {"DeAggregate", LSI_TAKE_BOOL, AT(deaggregate), false, 0, 0, NULL},
     {"DocumentBytes", LSI_TAKE_BOOL, AT(document_bytes), false, 0, 0, NULL},
     {NULL, LSI_TAKE_TEXT, 0, false, 0, 0, NULL},
 };
@@ -177,6 +178,7 @@ static void fill_settings(mapping_plan *plan, const mapping_said *said)
     say_flag(said->bisect, LS_MAPPING_BISECT, &to->flags);
     say_flag(said->once, LS_MAPPING_EXACTLY_ONCE, &to->flags);
     say_flag(said->failed_only, LS_MAPPING_DISCARD_FAILED_ONLY, &to->flags);
+    say_flag(said->deaggregate, LS_MAPPING_DEAGGREGATE, &to->flags);
     say_flag(said->document_bytes, LS_MAPPING_DOCUMENT_BYTES, &to->flags);
     if (said->destination != NULL)
         to->failure_stream = said->destination;
@@ -194,7 +196,7 @@ static int fill(lsi_apply *apply, lsi_thing *thing)
                          .lanes = LSI_NOT_SAID, .retries = LSI_NOT_SAID, .age_s = LSI_NOT_SAID,
                          .tumbling_s = LSI_NOT_SAID, .state_bytes = LSI_NOT_SAID, .timeout_ms = LSI_NOT_SAID,
                          .sync_ms = LSI_NOT_SAID, .bisect = -1, .once = -1, .failed_only = -1, .document_bytes = -1,
-                         .enabled = -1, .start = {LSI_NO_WORD, LSI_NOT_SAID}};
+                         .deaggregate = -1, .enabled = -1, .start = {LSI_NO_WORD, LSI_NOT_SAID}};
     int code = lsi_take_fields(template, thing->node, takes, &said);
 
     if (code == LSI_EXIT_OK && said.criteria != NULL)
@@ -253,17 +255,13 @@ static bool has_same_settings(const ls_mapping_options *a, const ls_mapping_opti
 static int compare(lsi_apply *apply, lsi_thing *thing, ls_stream *stream)
 {
     mapping_plan *plan = thing->wanted;
-    ls_lease_list *leases = NULL;
     int code = lsi_start_check(apply, thing, &plan->start, plan->began, plan->began_us);
 
     if (code != LSI_EXIT_OK)
         return code;
-    if (thing->state == LSI_THING_NEW && stream != NULL &&
-        ls_stream_list_leases(stream, thing->name, &leases) == LS_OK) {
-        ls_lease_list_free(leases);
-        return lsi_template_refuse(&apply->template, thing->node, "stream '%s' has another group '%s'", thing->stream,
-                                   thing->name);
-    }
+    code = lsi_apply_need_name(apply, thing, stream);
+    if (code != LSI_EXIT_OK)
+        return code;
     if (thing->state != LSI_THING_NEW && plan->is_enabled == plan->wants_enabled &&
         has_same_settings(&plan->is, &plan->to))
         thing->state = LSI_THING_SAME;

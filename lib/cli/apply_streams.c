@@ -61,7 +61,7 @@ static const lsi_take encryption_takes[] = {
 };
 static const lsi_take tag_takes[] = {
     {"Key", LSI_TAKE_TEXT, offsetof(ls_tag, key), true, 0, 0, NULL},
-    {"Value", LSI_TAKE_TEXT, offsetof(ls_tag, value), false, 0, 0, NULL},
+    {"Value", LSI_TAKE_STRING, offsetof(ls_tag, value), false, 0, 0, NULL},
     {NULL, LSI_TAKE_TEXT, 0, false, 0, 0, NULL},
 };
 

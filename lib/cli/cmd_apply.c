@@ -14,8 +14,9 @@ static const lsi_option options[] = {
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
 
-static const lsi_apply_kind *const kinds[] = {&lsi_apply_streams, &lsi_apply_mappings, &lsi_apply_alerts, NULL};
-#define KINDS 3
+static const lsi_apply_kind *const kinds[] = {&lsi_apply_streams, &lsi_apply_mappings, &lsi_apply_deliveries,
+                                             &lsi_apply_alerts, NULL};
+#define KINDS 4
 
 /* ---- what the template declares ---- */
 
@@ -30,7 +31,8 @@ static const lsi_take section_takes[] = {
     {"Parameters", LSI_TAKE_OBJECT, offsetof(sections, parameters), false, 0, 0, NULL},
     {"Streams", LSI_TAKE_LIST, offsetof(sections, lists[0]), false, 0, 0, NULL},
     {"Mappings", LSI_TAKE_LIST, offsetof(sections, lists[1]), false, 0, 0, NULL},
-    {"Alerts", LSI_TAKE_LIST, offsetof(sections, lists[2]), false, 0, 0, NULL},
+    {"Deliveries", LSI_TAKE_LIST, offsetof(sections, lists[2]), false, 0, 0, NULL},
+    {"Alerts", LSI_TAKE_LIST, offsetof(sections, lists[3]), false, 0, 0, NULL},
     {NULL, LSI_TAKE_TEXT, 0, false, 0, 0, NULL},
 };
 
@@ -181,6 +183,18 @@ int lsi_apply_need_stream(lsi_apply *apply, const lsi_node *node, const char *na
     ls_stream_description_free(description);
     (void)ls_stream_close(stream);
     return st == LS_OK ? LSI_EXIT_OK : lsi_failed(apply->call, st);
+}
+
+int lsi_apply_need_name(lsi_apply *apply, const lsi_thing *thing, ls_stream *stream)
+{
+    ls_lease_list *leases;
+
+    if (thing->state != LSI_THING_NEW || stream == NULL ||
+        ls_stream_list_leases(stream, thing->name, &leases) != LS_OK)
+        return LSI_EXIT_OK;
+    ls_lease_list_free(leases);
+    return lsi_template_refuse(&apply->template, thing->node, "stream '%s' has another group '%s'", thing->stream,
+                               thing->name);
 }
 
 static int try_one(lsi_apply *apply, const lsi_thing *thing)
@@ -397,23 +411,27 @@ const lsi_command lsi_command_apply = {
     .name = "apply",
     .summary = "Make a store what a file says",
     .arguments = "FILE",
-    .help = "FILE (-: standard input) is a JSON object that declares streams, mappings and\n"
-            "alerts; what is not there is created, with the store if need be, what differs\n"
-            "is updated, and the rest is left alone. Applied twice it changes nothing.\n"
+    .help = "FILE (-: standard input) is a JSON object that declares streams, mappings,\n"
+            "deliveries and alerts; what is not there is created, with the store if need\n"
+            "be, what differs is updated, and the rest is left alone. Applied twice it\n"
+            "changes nothing.\n"
             "What the file does not say of a thing that is there stays as it is.\n"
             "\n"
             "  {\"Parameters\": {\"Name\": {\"Type\": \"String\", \"Default\": \"clicks\"}},\n"
             "   \"Streams\":  [{\"StreamName\": {\"Ref\": \"Name\"}, \"ShardCount\": 2}],\n"
             "   \"Mappings\": [{\"StreamName\": ..., \"FunctionName\": ...,\n"
             "                 \"StartingPosition\": \"TRIM_HORIZON\", \"BatchSize\": 10}],\n"
+            "   \"Deliveries\": [{\"StreamName\": ..., \"DeliveryStreamName\": ...,\n"
+            "                 \"StartingPosition\": \"LATEST\", \"Directory\": \"/data/out\"}],\n"
             "   \"Alerts\":   [{\"StreamName\": ..., \"AlarmName\": ..., \"Field\": \"price\",\n"
             "                 \"ComparisonOperator\": \"GreaterThanThreshold\",\n"
             "                 \"Threshold\": 100}]}\n"
             "\n"
             "Fields have the names that CloudFormation has for Kinesis streams, Lambda's\n"
-            "event source mappings and CloudWatch's alarms. All of it is checked before\n"
-            "anything is changed: what is wrong is told with its line and field (exit code\n"
-            "2). A run that was killed is finished by the next one.\n"
+            "event source mappings, Firehose's delivery streams and CloudWatch's alarms.\n"
+            "All of it is checked before anything is changed: what is wrong is told with\n"
+            "its line and field (exit code 2). A run that was killed is finished by the\n"
+            "next one.\n"
             "\n"
             "A line for each: created, updated or unchanged; with --delete deleted or\n"
             "absent. With --json {\"dry_run\", \"applied\": [{\"kind\", \"stream\", \"name\" (but of\n"

@@ -39,7 +39,8 @@ const lsi_node *lsi_node_member(const lsi_node *object, const char *key);
 /* ---- fields of an object ---- */
 
 typedef enum {
-    LSI_TAKE_TEXT,   /* const char *; without a zero byte, and not empty */
+    LSI_TAKE_TEXT,   /* const char *; not empty */
+    LSI_TAKE_STRING, /* the same, which may be empty */
     LSI_TAKE_NUMBER, /* int64_t, min..max */
     LSI_TAKE_BOOL,   /* int32_t: 0 or 1 */
     LSI_TAKE_WORD,   /* int32_t: the place among `words` */

@@ -36,10 +36,10 @@ static int take_word(const lsi_template *template, const lsi_node *node, const l
     return lsi_template_refuse(template, node, "it is one of %s", all);
 }
 
-static int take_text(const lsi_template *template, const lsi_node *node, const char **to)
+static int take_text(const lsi_template *template, const lsi_node *node, lsi_take_kind kind, const char **to)
 {
-    if (node->kind != LSI_JSON_STRING || node->text[0] == '\0')
-        return lsi_template_refuse(template, node, "it is a text that is not empty");
+    if (node->kind != LSI_JSON_STRING || (kind == LSI_TAKE_TEXT && node->text[0] == '\0'))
+        return lsi_template_refuse(template, node, "it is a text%s", kind == LSI_TAKE_TEXT ? " that is not empty" : "");
     *to = node->text;
     return LSI_EXIT_OK;
 }
@@ -69,7 +69,8 @@ static int take_one(const lsi_template *template, const lsi_node *node, const ls
 
     switch (take->kind) {
     case LSI_TAKE_TEXT:
-        return take_text(template, node, (const char **)(void *)at);
+    case LSI_TAKE_STRING:
+        return take_text(template, node, take->kind, (const char **)(void *)at);
     case LSI_TAKE_NUMBER:
         return take_number(template, node, take, (int64_t *)(void *)at);
     case LSI_TAKE_BOOL:

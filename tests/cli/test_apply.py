@@ -19,6 +19,7 @@ EXAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "
 
 STREAM = {"StreamName": "s"}
 MAPPING = {"StreamName": "s", "FunctionName": "m", "StartingPosition": "TRIM_HORIZON"}
+DELIVERY = {"StreamName": "s", "DeliveryStreamName": "d", "StartingPosition": "LATEST"}
 ALERT = {"StreamName": "s", "AlarmName": "a", "Field": "price", "ComparisonOperator": "GreaterThanThreshold",
          "Threshold": 99}
 
@@ -50,8 +51,9 @@ class Apply(Store):
 @unittest.skipUnless(CAN_READ, "built without JSON")
 class Made(Apply):
     def test_applied_twice_it_changes_nothing_not_a_byte(self):
-        template = {"Streams": [STREAM, {"StreamName": "t", "ShardCount": 3}], "Mappings": [MAPPING], "Alerts": [ALERT]}
-        things = [("stream", "s"), ("stream", "t"), ("mapping", "s", "m"), ("alert", "s", "a")]
+        template = {"Streams": [STREAM, {"StreamName": "t", "ShardCount": 3}], "Mappings": [MAPPING],
+                    "Deliveries": [{**DELIVERY, "Directory": "out"}], "Alerts": [ALERT]}
+        things = [("stream", "s"), ("stream", "t"), ("mapping", "s", "m"), ("delivery", "s", "d"), ("alert", "s", "a")]
         self.assertEqual(self.apply(template), {thing: "created" for thing in things})
         before = self.files()
         self.assertEqual(self.apply(template), {thing: "unchanged" for thing in things})
@@ -111,6 +113,7 @@ class Made(Apply):
                 ("MaximumRecordAgeInSeconds", -1), ("BisectBatchOnFunctionError", False), ("DiscardFailedOnly", False),
                 ("FunctionResponseTypes", []), ("FilterCriteria", {"Filters": []}), ("ConsumerName", "slow"),
                 ("HandlerTimeoutMilliseconds", -1), ("SyncIntervalMilliseconds", 60), ("DocumentBytes", False),
+                ("DeAggregate", True),
                 ("ExactlyOnce", True), ("TumblingWindowInSeconds", 3), ("WindowStateBytes", 1 << 16),
                 ("MaximumRetryAttempts", -1)]:
             now[field] = value
@@ -147,6 +150,81 @@ class Made(Apply):
         is_ = self.look("alert", "describe", "s", "a")
         self.assertEqual((is_["field"], is_["comparison"], is_["threshold"], is_["observed_min"]),
                          ("door", "!=", "open", 5))
+
+    def test_every_field_of_a_delivery_arrives_and_is_updated(self):
+        def processing(*processors):
+            return {"Enabled": True, "Processors": [
+                {"Type": type_,
+                 "Parameters": [{"ParameterName": n, "ParameterValue": v} for n, v in parameters.items()]}
+                for type_, parameters in processors]}
+
+        out = os.path.join(self.folder, "out")
+        # Braces, commas and quotes within queries end none of them.
+        query = '{ customer: .id , "year": .at | strftime("%Y,}") }'
+        full = {**DELIVERY, "Directory": out, "BufferingHints": {"SizeInMBs": 3, "IntervalInSeconds": 60},
+                "Prefix": "!{partitionKeyFromQuery:customer}/!{partitionKeyFromQuery:year}/",
+                "ErrorOutputPrefix": "err/!{firehose:error-output-type}/", "FileExtension": ".json",
+                "DynamicPartitioningConfiguration": {"Enabled": True, "ActivePartitionsMaximum": 7},
+                "ProcessingConfiguration": processing(
+                    ("Lambda", {"LambdaArn": "f", "NumberOfRetries": "5", "BufferSizeInMBs": "0.5"}),
+                    ("AppendDelimiterToRecord", {"Delimiter": "\\n"}),
+                    ("MetadataExtraction", {"MetadataExtractionQuery": query, "JsonParsingEngine": "JQ-1.6"}))}
+        thing = ("delivery", "s", "d")
+        self.assertEqual(self.apply({"Streams": [STREAM], "Deliveries": [full]})[thing], "created")
+        self.assertEqual(self.apply({"Deliveries": [full]}), {thing: "unchanged"})
+        self.assertFalse(os.path.exists(out))  # It is made when objects come.
+        now = dict(full)
+        for field, value in [
+                ("BufferingHints", {"SizeInMBs": 4}), ("BufferingHints", {"IntervalInSeconds": 0}),
+                ("Directory", out + "2"), ("ErrorOutputPrefix", "errors/"),
+                ("FileExtension", ".txt"), ("FileExtension", ""),
+                ("DynamicPartitioningConfiguration", {"Enabled": True, "ActivePartitionsMaximum": 8}),
+                ("ProcessingConfiguration", processing(
+                    ("Lambda", {"NumberOfRetries": "0"}),
+                    ("MetadataExtraction", {"MetadataExtractionQuery": "{customer:.id,year:.y}"}))),
+                ("S3BackupMode", "Enabled"), ("S3BackupConfiguration", {"Prefix": "raw/"})]:
+            now[field] = value
+            self.assertEqual(self.apply({"Deliveries": [now]}), {thing: "updated"}, field)
+            self.assertEqual(self.apply({"Deliveries": [now]}), {thing: "unchanged"}, field)
+        before = self.files()
+        self.assertIn("S3BackupMode: it cannot be changed",
+                      self.apply({"Deliveries": [{**now, "S3BackupMode": "Disabled"}]}, expect=2).err)
+        self.assertEqual(self.files(), before)
+        plain = {**DELIVERY, "DynamicPartitioningConfiguration": {"Enabled": False}, "Prefix": "", "ToCallback": True,
+                 "ErrorOutputPrefix": "", "ProcessingConfiguration": {"Enabled": False}}
+        self.assertEqual(self.apply({"Deliveries": [plain]}), {thing: "updated"})
+        self.assertEqual(self.apply({"Deliveries": [plain]}), {thing: "unchanged"})
+        self.assertEqual(self.apply({"Deliveries": [DELIVERY]}), {thing: "unchanged"})
+        self.assertEqual(self.apply({"Deliveries": [plain]}, "--delete"), {thing: "deleted"})
+
+    def test_what_is_wrong_with_a_delivery_is_told(self):
+        def parameter(type_, name, value):
+            return {"ProcessingConfiguration": {"Enabled": True, "Processors": [
+                {"Type": type_, "Parameters": [{"ParameterName": name, "ParameterValue": value}]}]}}
+
+        for change, told in [
+                ({}, "there is no destination"),
+                ({"Directory": "d", "Prefix": "!{timestamp:q"}, "Deliveries[0]: "),
+                ({"Directory": "d", "CompressionFormat": "SNAPPY"}, "CompressionFormat: it is one of"),
+                ({"Directory": "d", **parameter("Lambda", "NumberOfRetries", "x")}, "ParameterValue: it is a text"),
+                ({"Directory": "d", **parameter("Lambda", "Delimiter", "x")}, "Delimiter is no parameter of Lambda"),
+                ({"Directory": "d", **parameter("MetadataExtraction", "MetadataExtractionQuery", "{a .b}")},
+                 "it is {KEY: QUERY"),
+                ({"Directory": "d", **parameter("MetadataExtraction", "MetadataExtractionQuery", "{a: .b} x")},
+                 "it is {KEY: QUERY"),
+                ({"Directory": "d", **parameter("MetadataExtraction", "JsonParsingEngine", "JQ-1.7")}, '"JQ-1.6"'),
+                ({"Directory": "d", **parameter("RecordDeAggregation", "Delimiter", "x")}, "Type: it is one of")]:
+            self.assertIn(told, self.apply({"Streams": [STREAM], "Deliveries": [{**DELIVERY, **change}]}, expect=2).err)
+            self.assertFalse(os.path.exists(self.store))
+        done = self.apply({"Streams": [STREAM], "Mappings": [{**MAPPING, "FunctionName": "d"}],
+                           "Deliveries": [{**DELIVERY, "Directory": "d"}]}, expect=2)
+        self.assertIn("Deliveries[0]: ", done.err)  # the same name
+        self.apply({"Streams": [STREAM], "Mappings": [{**MAPPING, "FunctionName": "d"}]})
+        before = self.files()
+        done = self.apply({"Streams": [{**STREAM, "RetentionPeriodHours": 77}],
+                           "Deliveries": [{**DELIVERY, "Directory": "d"}]}, expect=2)
+        self.assertIn("Deliveries[0]: stream 's' has another group 'd'", done.err)
+        self.assertEqual(self.files(), before)
 
     def test_encryption_is_declared_with_its_key(self):
         key = os.path.join(self.folder, "keys")
@@ -341,6 +419,7 @@ class Killed(Apply):
         template = {"Streams": [{"StreamName": n, "ShardCount": 2, "Consumers": ["c"], "RetentionPeriodHours": 30}
                                 for n in names],
                     "Mappings": [{**MAPPING, "StreamName": n, "Enabled": False} for n in names],
+                    "Deliveries": [{**DELIVERY, "StreamName": n, "Directory": "out"} for n in names],
                     "Alerts": [{**ALERT, "StreamName": n} for n in names]}
         store = self.store
         path = self.write(template)

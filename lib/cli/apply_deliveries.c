@@ -1,0 +1,447 @@
+/* Deliveries of a template: in the words of AWS::KinesisFirehose::DeliveryStream's destinations, with a directory in
+ * the place of a bucket. The values of processors' parameters are texts, as there. */
+#include "cli/apply.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEYS_MAX 50
+#define MIB 1048576.0
+
+typedef struct delivery_plan {
+    ls_delivery_options is, to;
+    lsi_start start;
+    ls_position_kind began; /* of one that is there */
+    int64_t began_us;
+    const char *keys[KEYS_MAX], *queries[KEYS_MAX];
+    char *query_text, *delimiter; /* its own */
+    ls_delivery_description *description; /* what `is` points into */
+} delivery_plan;
+
+/* ---- what the template says ---- */
+
+typedef struct delivery_said {
+    const char *name, *stream, *directory, *prefix, *error_prefix, *extension, *backup_prefix;
+    int32_t to_callback, compression, backup, partitions, processing;
+    int64_t size_mbs, interval_s, partitions_max;
+    lsi_start start;
+    const lsi_node *hints, *partitioning, *processing_config, *processors, *backup_config;
+} delivery_said;
+
+#define AT(field) offsetof(delivery_said, field)
+static const char *const compressions[] = {"UNCOMPRESSED", "GZIP", "ZSTD", NULL};
+static const char *const backup_modes[] = {"Disabled", "Enabled", NULL};
+static const lsi_take takes[] = {
+    {"DeliveryStreamName", LSI_TAKE_TEXT, AT(name), true, 0, 0, NULL},
+    {"StreamName", LSI_TAKE_TEXT, AT(stream), true, 0, 0, NULL},
+    {"StartingPosition", LSI_TAKE_WORD, AT(start.position), false, 0, 0, lsi_start_words},
+    {"StartingPositionTimestamp", LSI_TAKE_TIME, AT(start.timestamp_us), false, 0, 0, NULL},
+    {"Directory", LSI_TAKE_TEXT, AT(directory), false, 0, 0, NULL},
+    {"ToCallback", LSI_TAKE_BOOL, AT(to_callback), false, 0, 0, NULL},
+    {"BufferingHints", LSI_TAKE_OBJECT, AT(hints), false, 0, 0, NULL},
+    {"Prefix", LSI_TAKE_STRING, AT(prefix), false, 0, 0, NULL},
+    {"ErrorOutputPrefix", LSI_TAKE_STRING, AT(error_prefix), false, 0, 0, NULL},
+    {"CompressionFormat", LSI_TAKE_WORD, AT(compression), false, 0, 0, compressions},
+    {"FileExtension", LSI_TAKE_STRING, AT(extension), false, 0, 0, NULL},
+    {"S3BackupMode", LSI_TAKE_WORD, AT(backup), false, 0, 0, backup_modes},
+    {"S3BackupConfiguration", LSI_TAKE_OBJECT, AT(backup_config), false, 0, 0, NULL},
+    {"DynamicPartitioningConfiguration", LSI_TAKE_OBJECT, AT(partitioning), false, 0, 0, NULL},
+    {"ProcessingConfiguration", LSI_TAKE_OBJECT, AT(processing_config), false, 0, 0, NULL},
+    {NULL, LSI_TAKE_TEXT, 0, false, 0, 0, NULL},
+};
+static const lsi_take hint_takes[] = {
+    {"SizeInMBs", LSI_TAKE_NUMBER, AT(size_mbs), false, 1, 1024, NULL},
+    {"IntervalInSeconds", LSI_TAKE_NUMBER, AT(interval_s), false, 0, 900, NULL},
+    {NULL, LSI_TAKE_TEXT, 0, false, 0, 0, NULL},
+};
+static const lsi_take backup_takes[] = {
+    {"Prefix", LSI_TAKE_STRING, AT(backup_prefix), true, 0, 0, NULL},
+    {NULL, LSI_TAKE_TEXT, 0, false, 0, 0, NULL},
+};
+static const lsi_take partitioning_takes[] = {
+    {"Enabled", LSI_TAKE_BOOL, AT(partitions), true, 0, 0, NULL},
+    {"ActivePartitionsMaximum", LSI_TAKE_NUMBER, AT(partitions_max), false, 1, 5000, NULL},
+    {NULL, LSI_TAKE_TEXT, 0, false, 0, 0, NULL},
+};
+static const lsi_take processing_takes[] = {
+    {"Enabled", LSI_TAKE_BOOL, AT(processing), true, 0, 0, NULL},
+    {"Processors", LSI_TAKE_LIST, AT(processors), false, 0, 0, NULL},
+    {NULL, LSI_TAKE_TEXT, 0, false, 0, 0, NULL},
+};
+
+static int begin(lsi_apply *apply, lsi_thing *thing)
+{
+    const lsi_node *name = lsi_node_member(thing->node, "DeliveryStreamName");
+    const lsi_node *stream = lsi_node_member(thing->node, "StreamName");
+    delivery_plan *plan = thing->wanted;
+
+    (void)apply;
+    plan->is = (ls_delivery_options)LS_DELIVERY_OPTIONS_INIT;
+    thing->name = name != NULL ? name->text : NULL;
+    thing->stream = stream != NULL ? stream->text : NULL;
+    return LSI_EXIT_OK;
+}
+
+/* ---- processors ---- */
+
+enum { LAMBDA, DELIMITER, EXTRACTION };
+static const char *const types[] = {"Lambda", "AppendDelimiterToRecord", "MetadataExtraction", NULL};
+enum { ARN, RETRIES, SIZE, DELIMITER_TEXT, QUERY, ENGINE };
+static const char *const names[] = {"LambdaArn", "NumberOfRetries", "BufferSizeInMBs", "Delimiter",
+                                    "MetadataExtractionQuery", "JsonParsingEngine", NULL};
+static const int32_t owners[] = {LAMBDA, LAMBDA, LAMBDA, DELIMITER, EXTRACTION, EXTRACTION};
+
+typedef struct processor {
+    int32_t type, name;
+    const char *value;
+    const lsi_node *parameters;
+} processor;
+
+static const lsi_take processor_takes[] = {
+    {"Type", LSI_TAKE_WORD, offsetof(processor, type), true, 0, 0, types},
+    {"Parameters", LSI_TAKE_LIST, offsetof(processor, parameters), false, 0, 0, NULL},
+    {NULL, LSI_TAKE_TEXT, 0, false, 0, 0, NULL},
+};
+static const lsi_take parameter_takes[] = {
+    {"ParameterName", LSI_TAKE_WORD, offsetof(processor, name), true, 0, 0, names},
+    {"ParameterValue", LSI_TAKE_TEXT, offsetof(processor, value), true, 0, 0, NULL},
+    {NULL, LSI_TAKE_TEXT, 0, false, 0, 0, NULL},
+};
+
+static int no_memory(const lsi_apply *apply)
+{
+    lsi_say(apply->call, "out of memory");
+    return LSI_EXIT_FAILED;
+}
+
+/* "\\n" in the service's texts is a line feed. */
+static int take_delimiter(lsi_apply *apply, delivery_plan *plan, const char *text)
+{
+    char *to;
+
+    free(plan->delimiter);
+    plan->delimiter = to = malloc(strlen(text) + 1);
+    if (to == NULL)
+        return no_memory(apply);
+    for (; *text != '\0'; text++) {
+        bool is_line_feed = text[0] == '\\' && text[1] == 'n';
+
+        *to++ = is_line_feed ? '\n' : *text;
+        text += is_line_feed;
+    }
+    *to = '\0';
+    plan->to.delimiter = plan->delimiter;
+    return LSI_EXIT_OK;
+}
+
+static char *skip_space(char *at)
+{
+    while (isspace((unsigned char)*at))
+        at++;
+    return at;
+}
+
+/* The end of a key's query: a comma or the last brace, outside of quotes, brackets and parentheses. */
+static char *end_of_query(char *at)
+{
+    int depth = 0;
+
+    for (bool is_quoted = false; *at != '\0'; at++) {
+        if (is_quoted && *at == '\\' && at[1] != '\0')
+            at++;
+        else if (*at == '"')
+            is_quoted = !is_quoted;
+        else if (!is_quoted && (*at == '(' || *at == '['))
+            depth++;
+        else if (!is_quoted && (*at == ')' || *at == ']'))
+            depth--;
+        else if (!is_quoted && depth == 0 && (*at == ',' || *at == '}'))
+            break;
+    }
+    return at;
+}
+
+/* A key and its query, from behind the brace or comma on; both are cut out in place. The character behind the query,
+ * of which `*at` is the place; 0: it is none. */
+static char take_pair(char **at, const char **key, const char **query)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+    char *from = skip_space(*at + 1), *end, behind;
+    bool is_quoted = *from == '"';
+
+    from += is_quoted;
+    end = from + (is_quoted ? strcspn(from, "\"") : strspn(from, letters));
+    *at = skip_space(end + (*end == '"'));
+    if (end == from || **at != ':')
+        return '\0';
+    *end = '\0';
+    *key = from;
+    *query = from = skip_space(*at + 1);
+    *at = end = end_of_query(from);
+    behind = *end;
+    while (end > from && isspace((unsigned char)end[-1]))
+        end--;
+    *end = '\0';
+    return behind;
+}
+
+/* {customer: .id, "year": .at | strftime("%Y")}: what a query may be is the delivery's to say. */
+static int take_query(lsi_apply *apply, delivery_plan *plan, const lsi_node *node, const char *text)
+{
+    char *at, behind;
+    uint32_t count = 0;
+
+    free(plan->query_text);
+    plan->query_text = strdup(text);
+    if (plan->query_text == NULL)
+        return no_memory(apply);
+    at = skip_space(plan->query_text);
+    behind = *at == '{' ? ',' : '\0';
+    while (behind == ',' && count < KEYS_MAX) {
+        behind = take_pair(&at, &plan->keys[count], &plan->queries[count]);
+        count++;
+    }
+    if (behind != '}' || *skip_space(at + 1) != '\0')
+        return lsi_template_refuse(&apply->template, node, "it is {KEY: QUERY, ...}, up to %d of them", KEYS_MAX);
+    plan->to.partition_keys = plan->keys;
+    plan->to.partition_queries = plan->queries;
+    plan->to.partition_key_count = count;
+    return LSI_EXIT_OK;
+}
+
+static int take_parameter(lsi_apply *apply, delivery_plan *plan, const lsi_node *node, const processor *is)
+{
+    char *end;
+    double size;
+    long retries;
+
+    switch (is->name) {
+    case RETRIES:
+        retries = strtol(is->value, &end, 10);
+        if (*end != '\0' || retries < 0 || retries > 300)
+            return lsi_template_refuse(&apply->template, node, "it is a text with a whole number, 0..300");
+        plan->to.transform_retries_max = retries == 0 ? LS_DELIVERY_NO_RETRIES : (int32_t)retries;
+        return LSI_EXIT_OK;
+    case SIZE:
+        size = strtod(is->value, &end);
+        if (*end != '\0' || !(size >= 0.2 && size <= 6))
+            return lsi_template_refuse(&apply->template, node, "it is a text with a number, 0.2..6");
+        plan->to.transform_bytes_max = (uint32_t)(size * MIB);
+        return LSI_EXIT_OK;
+    case DELIMITER_TEXT:
+        return take_delimiter(apply, plan, is->value);
+    case QUERY:
+        return take_query(apply, plan, node, is->value);
+    case ENGINE:
+        return strcmp(is->value, "JQ-1.6") == 0 ? LSI_EXIT_OK
+                                                : lsi_template_refuse(&apply->template, node, "it is \"JQ-1.6\"");
+    default: /* Which function it is, is for whoever runs the delivery. */
+        return LSI_EXIT_OK;
+    }
+}
+
+static int take_processor(lsi_apply *apply, delivery_plan *plan, const lsi_node *node)
+{
+    processor is = {.parameters = NULL};
+    int code = lsi_take_fields(&apply->template, node, processor_takes, &is);
+
+    if (code == LSI_EXIT_OK && is.type == LAMBDA)
+        plan->to.flags |= LS_DELIVERY_TRANSFORM;
+    if (code == LSI_EXIT_OK && is.type == DELIMITER)
+        plan->to.delimiter = "\n";
+    for (const lsi_node *at = is.parameters != NULL ? is.parameters->first : NULL; at != NULL && code == LSI_EXIT_OK;
+         at = at->next) {
+        code = lsi_take_fields(&apply->template, at, parameter_takes, &is);
+        if (code == LSI_EXIT_OK && owners[is.name] != is.type)
+            code = lsi_template_refuse(&apply->template, at, "%s is no parameter of %s", names[is.name],
+                                       types[is.type]);
+        if (code == LSI_EXIT_OK)
+            code = take_parameter(apply, plan, lsi_node_member(at, "ParameterValue"), &is);
+    }
+    return code;
+}
+
+/* They are a list, which is as it is said: whatever is not in it is off. */
+static int take_processors(lsi_apply *apply, delivery_plan *plan, const delivery_said *said)
+{
+    int code = LSI_EXIT_OK;
+
+    plan->to.flags &= ~LS_DELIVERY_TRANSFORM;
+    plan->to.delimiter = NULL;
+    plan->to.partition_key_count = 0;
+    for (const lsi_node *at = said->processing != 0 && said->processors != NULL ? said->processors->first : NULL;
+         at != NULL && code == LSI_EXIT_OK; at = at->next)
+        code = take_processor(apply, plan, at);
+    return code;
+}
+
+/* ---- all of it ---- */
+
+static void say_text(const char *said, const char **to)
+{
+    if (said != NULL)
+        *to = said[0] != '\0' ? said : NULL;
+}
+
+static void say_flag(int32_t said, uint32_t flag, uint32_t *to)
+{
+    if (said >= 0)
+        *to = said != 0 ? *to | flag : *to & ~flag;
+}
+
+static void fill_settings(delivery_plan *plan, const delivery_said *said)
+{
+    ls_delivery_options *to = &plan->to;
+
+    if (said->directory != NULL || said->to_callback > 0) { /* the one takes the other's place */
+        to->directory = said->directory;
+        to->flags &= ~LS_DELIVERY_TO_CALLBACK;
+    }
+    say_flag(said->to_callback, LS_DELIVERY_TO_CALLBACK, &to->flags);
+    say_flag(said->backup, LS_DELIVERY_BACKUP, &to->flags);
+    say_flag(said->partitions, LS_DELIVERY_PARTITION, &to->flags);
+    if ((to->flags & LS_DELIVERY_PARTITION) == 0)
+        to->partitions_max = to->partition_key_count = 0;
+    if (said->partitions_max != LSI_NOT_SAID)
+        to->partitions_max = (uint32_t)said->partitions_max;
+    if (said->size_mbs != LSI_NOT_SAID)
+        to->buffer_bytes = (uint64_t)said->size_mbs << 20;
+    if (said->interval_s != LSI_NOT_SAID)
+        to->interval_ms = said->interval_s == 0 ? LS_DELIVERY_AT_ONCE : (int32_t)said->interval_s * 1000;
+    if (said->compression != LSI_NO_WORD)
+        to->compression = said->compression;
+    say_text(said->prefix, &to->prefix);
+    say_text(said->error_prefix, &to->error_prefix);
+    say_text(said->extension, &to->extension);
+    say_text(said->backup_prefix, &to->backup_prefix);
+    plan->start = said->start;
+}
+
+static int fill(lsi_apply *apply, lsi_thing *thing)
+{
+    const lsi_template *template = &apply->template;
+    delivery_plan *plan = thing->wanted;
+    delivery_said said = {.to_callback = -1, .compression = LSI_NO_WORD, .backup = LSI_NO_WORD, .partitions = -1,
+                          .processing = -1, .size_mbs = LSI_NOT_SAID, .interval_s = LSI_NOT_SAID,
+                          .partitions_max = LSI_NOT_SAID, .start = {LSI_NO_WORD, LSI_NOT_SAID}};
+    int code = lsi_take_fields(template, thing->node, takes, &said);
+
+    if (code == LSI_EXIT_OK && said.hints != NULL)
+        code = lsi_take_fields(template, said.hints, hint_takes, &said);
+    if (code == LSI_EXIT_OK && said.backup_config != NULL)
+        code = lsi_take_fields(template, said.backup_config, backup_takes, &said);
+    if (code == LSI_EXIT_OK && said.partitioning != NULL)
+        code = lsi_take_fields(template, said.partitioning, partitioning_takes, &said);
+    if (code == LSI_EXIT_OK && said.processing_config != NULL)
+        code = lsi_take_fields(template, said.processing_config, processing_takes, &said);
+    if (code != LSI_EXIT_OK)
+        return code;
+    plan->to = plan->is;
+    fill_settings(plan, &said);
+    return said.processing_config != NULL ? take_processors(apply, plan, &said) : LSI_EXIT_OK;
+}
+
+/* ---- what is there ---- */
+
+static ls_status look(lsi_thing *thing, ls_stream *stream, bool *is_there)
+{
+    delivery_plan *plan = thing->wanted;
+    ls_delivery_info info = LS_DELIVERY_INFO_INIT;
+    ls_status st = ls_delivery_describe(stream, thing->name, &plan->description);
+
+    *is_there = st == LS_OK;
+    if (st == LS_OK)
+        st = ls_delivery_description_options(plan->description, &plan->is);
+    if (st == LS_OK)
+        st = ls_delivery_description_info(plan->description, &info);
+    plan->began = info.start;
+    plan->began_us = info.start_timestamp_us;
+    return st;
+}
+
+static bool is_same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool is_same(const ls_delivery_options *a, const ls_delivery_options *b)
+{
+    bool same = a->flags == b->flags && a->buffer_bytes == b->buffer_bytes && a->interval_ms == b->interval_ms &&
+        a->compression == b->compression && a->transform_retries_max == b->transform_retries_max &&
+        a->transform_bytes_max == b->transform_bytes_max && a->transform_records_max == b->transform_records_max &&
+        a->partitions_max == b->partitions_max && a->partition_key_count == b->partition_key_count &&
+        is_same_text(a->prefix, b->prefix) && is_same_text(a->error_prefix, b->error_prefix) &&
+        is_same_text(a->backup_prefix, b->backup_prefix) && is_same_text(a->extension, b->extension) &&
+        is_same_text(a->delimiter, b->delimiter) && is_same_text(a->directory, b->directory);
+
+    for (uint32_t i = 0; i < a->partition_key_count && same; i++)
+        same = strcmp(a->partition_keys[i], b->partition_keys[i]) == 0 &&
+            strcmp(a->partition_queries[i], b->partition_queries[i]) == 0;
+    return same;
+}
+
+static int compare(lsi_apply *apply, lsi_thing *thing, ls_stream *stream)
+{
+    const delivery_plan *plan = thing->wanted;
+    const lsi_node *mode = lsi_node_member(thing->node, "S3BackupMode");
+    int code = lsi_start_check(apply, thing, &plan->start, plan->began, plan->began_us);
+
+    if (code == LSI_EXIT_OK)
+        code = lsi_apply_need_name(apply, thing, stream);
+    if (code == LSI_EXIT_OK && (plan->is.flags & ~plan->to.flags & LS_DELIVERY_BACKUP) != 0)
+        code = lsi_template_refuse(&apply->template, mode, "it cannot be changed: a backup is not turned off");
+    if (code == LSI_EXIT_OK && thing->state != LSI_THING_NEW && is_same(&plan->is, &plan->to))
+        thing->state = LSI_THING_SAME;
+    return code;
+}
+
+/* ---- changing ---- */
+
+static ls_status make(const lsi_thing *thing, ls_store *store, ls_stream *stream)
+{
+    const delivery_plan *plan = thing->wanted;
+    ls_position position = {.kind = LS_TRIM_HORIZON};
+
+    (void)store;
+    if (plan->start.position != LSI_NO_WORD) /* Of one that is there it need not be said: the trial begins anywhere. */
+        position = lsi_start_position(&plan->start);
+    return ls_delivery_create(stream, thing->name, &position, &plan->to);
+}
+
+static ls_status change(const lsi_thing *thing, ls_store *store, ls_stream *stream)
+{
+    const delivery_plan *plan = thing->wanted;
+
+    (void)store;
+    return ls_delivery_update(stream, thing->name, LS_DELIVERY_ANY_VERSION, &plan->to);
+}
+
+static ls_status remove_delivery(const lsi_thing *thing, ls_store *store, ls_stream *stream)
+{
+    (void)store;
+    return ls_delivery_delete(stream, thing->name);
+}
+
+static void end(lsi_thing *thing)
+{
+    delivery_plan *plan = thing->wanted;
+
+    ls_delivery_description_free(plan->description);
+    free(plan->query_text);
+    free(plan->delimiter);
+}
+
+const lsi_apply_kind lsi_apply_deliveries = {
+    .section = "Deliveries",
+    .noun = "delivery",
+    .wanted_bytes = sizeof(delivery_plan),
+    .begin = begin,
+    .fill = fill,
+    .look = look,
+    .compare = compare,
+    .make = make,
+    .change = change,
+    .remove = remove_delivery,
+    .end = end,
+};
