@@ -331,6 +331,11 @@ static ls_status end(lsi_delivery_run_state *run, bool is_good)
         drop(run, shard);
     }
     if (run->group != NULL) {
+        lsi_group_event event = {.kind = LS_GROUP_TAKEN};
+
+        /* What another has just given over to us is given back, too. */
+        while (event.kind != LS_GROUP_NOTHING && lsi_group_next(run->group, 0, &event) == LS_OK)
+            ;
         st = lsi_group_give_back(run->group);
         if (st != LS_ERR_NOT_FOUND) /* What is gone need not be given back. */
             lsi_error_note_first(st, &first, &why);

@@ -6,7 +6,10 @@
 #include "api/support.h"
 
 #include <dirent.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define STREAM "clicks"
 #define NAME "to-files"
@@ -46,19 +49,25 @@ static inline void put_text(ls_stream *stream, const char *key, const char *data
     assert_int_equal(ls_producer_close(producer), LS_OK);
 }
 
-/* Records with their number as data, of `keys` keys. */
+/* Records with their number as data, of `keys` keys, with one sync. */
 static inline void put_numbers(ls_stream *stream, uint32_t from, uint32_t to, uint32_t keys)
 {
+    ls_put_entry *entries = calloc(to - from + 1, sizeof *entries);
+    char (*texts)[2][16] = calloc(to - from + 1, sizeof *texts);
     ls_producer *producer = NULL;
-    char key[16], data[16];
+    size_t failed = 0;
 
-    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
     for (uint32_t i = from; i < to; i++) {
-        snprintf(key, sizeof key, "k%u", i % keys);
-        snprintf(data, sizeof data, "%u", i);
-        assert_int_equal(ls_producer_put(producer, text(key), text(data), NULL, NULL), LS_OK);
+        snprintf(texts[i - from][0], sizeof texts[0][0], "k%u", i % keys);
+        snprintf(texts[i - from][1], sizeof texts[0][1], "%u", i);
+        entries[i - from].partition_key = text(texts[i - from][0]);
+        entries[i - from].data = text(texts[i - from][1]);
     }
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put_batch(producer, entries, to - from, NULL, NULL, &failed), LS_OK);
     assert_int_equal(ls_producer_close(producer), LS_OK);
+    free(entries);
+    free(texts);
 }
 
 static inline ls_status run_with(ls_stream *stream, const ls_delivery_run_options *options)
@@ -188,6 +197,126 @@ static inline size_t count_numbers(fixture *fx, uint32_t *times, uint32_t count)
     }
     free_objects(&found);
     return objects_found;
+}
+
+/* ---- a callback as destination ---- */
+
+#define TAKEN_MAX 2000
+
+typedef struct taken {
+    ls_delivery_kind kind;
+    char name[300];
+    char *bytes; /* terminated */
+    size_t size;
+    uint64_t record_count;
+    ls_seqno first_seqno, last_seqno;
+    uint32_t shard;
+} taken;
+
+typedef struct taker {
+    taken all[TAKEN_MAX];
+    _Atomic uint32_t count;
+    uint32_t refuse; /* so many calls are refused first */
+    uint32_t calls;
+    ls_delivery *stop_at_end; /* is stopped when `stop_after` objects were taken */
+    uint32_t stop_after;
+} taker;
+
+static inline ls_status take(const ls_delivery_object *given, void *user)
+{
+    taker *of = user;
+    uint32_t count = atomic_load(&of->count);
+    taken *made = &of->all[count];
+
+    of->calls++;
+    if (of->refuse != 0) {
+        of->refuse--;
+        return LS_ERR_IO;
+    }
+    assert_true(count < TAKEN_MAX);
+    made->kind = given->kind;
+    snprintf(made->name, sizeof made->name, "%s", given->name);
+    made->bytes = calloc(1, given->content.size + 1);
+    memcpy(made->bytes, given->content.data, given->content.size);
+    made->size = given->content.size;
+    made->record_count = given->record_count;
+    made->first_seqno = given->first_seqno;
+    made->last_seqno = given->last_seqno;
+    made->shard = given->shard;
+    atomic_store(&of->count, count + 1);
+    if (of->stop_after != 0 && count + 1 == of->stop_after)
+        ls_delivery_stop(of->stop_at_end);
+    return LS_OK;
+}
+
+static inline taker *make_taker(void)
+{
+    return calloc(1, sizeof(taker));
+}
+
+static inline void free_taker(taker *of)
+{
+    for (uint32_t i = 0; i < of->count; i++)
+        free(of->all[i].bytes);
+    free(of);
+}
+
+static inline ls_delivery_options to_callback(void)
+{
+    ls_delivery_options options = LS_DELIVERY_OPTIONS_INIT;
+
+    options.flags = LS_DELIVERY_TO_CALLBACK;
+    options.delimiter = "\n";
+    return options;
+}
+
+static inline ls_delivery_run_options into(taker *of)
+{
+    ls_delivery_run_options options = until_caught_up();
+
+    options.deliver = take;
+    options.deliver_user = of;
+    return options;
+}
+
+/* ---- a run on a thread of its own ---- */
+
+typedef struct running {
+    ls_delivery *delivery;
+    ls_delivery_run_options options;
+    pthread_t thread;
+    ls_status st;
+} running;
+
+static inline void *run_on_thread(void *user)
+{
+    running *of = user;
+
+    of->st = ls_delivery_run(of->delivery, &of->options);
+    return NULL;
+}
+
+static inline void begin_run(running *of, ls_stream *stream, const ls_delivery_run_options *options)
+{
+    of->options = *options;
+    of->options.flags &= ~LS_DELIVERY_UNTIL_CAUGHT_UP;
+    assert_int_equal(ls_delivery_open(stream, NAME, &of->delivery), LS_OK);
+    assert_int_equal(pthread_create(&of->thread, NULL, run_on_thread, of), 0);
+}
+
+static inline ls_status end_run(running *of)
+{
+    ls_delivery_stop(of->delivery);
+    assert_int_equal(pthread_join(of->thread, NULL), 0);
+    assert_int_equal(ls_delivery_close(of->delivery), LS_OK);
+    return of->st;
+}
+
+static inline void await_count(const _Atomic uint32_t *count, uint32_t wanted)
+{
+    for (int i = 0; i < 3000 && atomic_load(count) < wanted; i++)
+        (void)nanosleep(&(struct timespec){0, 10000000}, NULL);
+    assert_true(atomic_load(count) >= wanted);
 }
 
 static inline void assert_once(fixture *fx, uint32_t count)

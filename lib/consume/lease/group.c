@@ -261,6 +261,7 @@ ls_status lsi_group_give_back(lsi_group *group)
     ls_status first = LS_OK;
     lsi_error_state why;
 
+    group->is_leaving = true;
     while (group->leases != NULL)
         lsi_error_note_first(lsi_lease_close(group->leases), &first, &why);
     if (first != LS_OK)

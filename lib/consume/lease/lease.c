@@ -380,7 +380,8 @@ static ls_status decide_close(lsi_lease *lease, lsi_lease_row changes[CHANGES_MA
 {
     const lsi_group *group = lease->group;
     lsi_lease_row *row = &changes[0];
-    bool is_wanted = row->wanted != 0 && !lsi_group_ops(group)->ticket_is_gone(group->stream->engine, row->wanted);
+    bool is_wanted = row->wanted != 0 && !group->is_leaving &&
+        !lsi_group_ops(group)->ticket_is_gone(group->stream->engine, row->wanted);
 
     (void)user;
     (void)count; /* one */

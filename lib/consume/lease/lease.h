@@ -139,6 +139,7 @@ struct lsi_group {
     lsi_engine_count *counts; /* LSI_COUNTS_GROUP; NULL: nobody can be told */
     uint32_t failover_ms, handover_ms, leases_max;
     bool is_guarded;
+    bool is_leaving; /* what is given back is free, for whoever asked may have left, too */
     lsi_lock lock; /* LSI_RANK_LOCAL: `leases`, for those who renew; one thread changes it */
     lsi_lease *leases;
     lsi_lease_row *rows; /* as of the last look */
