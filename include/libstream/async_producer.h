@@ -31,6 +31,13 @@
  * after a pause that doubles with each try, until it is stored, or older than `record_ttl_ms`, or was tried
  * `retries_max` times more; meanwhile the shard's later records wait behind it, and other shards go on. What cannot
  * succeed is reported at once, and so is LS_ERR_IO, where the outcome is unknown: nothing is ever stored twice.
+ *
+ * IDEMPOTENCE. With LS_ASYNC_IDEMPOTENT each record carries a number, its ticket, and LS_ERR_IO is tried again like the
+ * others: a record that is there already is reported LS_OK, with the place that it has. LS_ERR_IO is the outcome when
+ * that came to no end. What a kill took can be put again as well: who gives `producer` and `first_ticket` and puts the
+ * same records in the same order, from the first that was not reported on, has each of them in the stream once. Those
+ * among them that had been reported may come out as LS_ERR_EXPIRED, where others of their shard were not (producer.h
+ * says how many batches of a producer a shard remembers).
  */
 #ifndef LIBSTREAM_ASYNC_PRODUCER_H
 #define LIBSTREAM_ASYNC_PRODUCER_H
@@ -51,6 +58,9 @@ typedef struct ls_async_producer ls_async_producer;
 
 /** `ls_async_options.flags`: records of one shard that go together are packed into aggregates (aggregate.h). */
 #define LS_ASYNC_AGGREGATE UINT32_C(1)
+/** `ls_async_options.flags`: puts are numbered (producer.h), so that LS_ERR_IO, too, is tried again. Without
+ *  LS_ASYNC_AGGREGATE. */
+#define LS_ASYNC_IDEMPOTENT UINT32_C(2)
 
 /** Options of an asynchronous producer. Zero means the default everywhere. */
 typedef struct ls_async_options {
@@ -74,8 +84,10 @@ typedef struct ls_async_options {
     uint32_t aggregate_bytes_max;  /**< LS_ASYNC_AGGREGATE: the largest aggregate, key and data. 51,200; 1 KiB..1 MiB,
                                         and not more than the stream takes. */
     uint32_t reserved;             /**< 0 */
+    ls_producer_id producer;       /**< LS_ASYNC_IDEMPOTENT: who puts. Default: one that is drawn at random. */
+    uint64_t first_ticket;         /**< The first record's ticket. 1; up to LS_NUMBER_MAX / 2. */
 } ls_async_options;
-#define LS_ASYNC_OPTIONS_INIT {(uint32_t)sizeof(ls_async_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define LS_ASYNC_OPTIONS_INIT {(uint32_t)sizeof(ls_async_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0, 0}, 0}
 
 /** What became of a record. */
 typedef struct ls_async_outcome {
@@ -113,6 +125,7 @@ typedef void (*ls_outcome_callback)(const ls_async_outcome *outcome, void *user)
  *
  * @retval LS_ERR_INVALID_ARGUMENT  An option is out of range; the message names it.
  * @retval LS_ERR_READ_ONLY         The store was opened for reading.
+ * @retval LS_ERR_UNSUPPORTED       LS_ASYNC_IDEMPOTENT, and the store's engine has no numbered puts.
  * @retval LS_ERR_NOT_FOUND         The stream was deleted.
  * @retval LS_ERR_BUSY, LS_ERR_IO, LS_ERR_CORRUPT  The stream's shards could not be learned.
  * @retval LS_ERR_NO_MEMORY         No memory, or no thread can be had.
@@ -129,7 +142,7 @@ LS_API ls_status ls_async_producer_open(ls_stream *stream, const ls_async_option
  * @param tag         Comes back in the outcome; nothing else is done with it. May be NULL.
  * @param timeout_ms  How long to wait while the memory is full: 0 does not wait, -1 has no end. In a callback of this
  *                    producer it is 0.
- * @param ticket      The record's number, set on LS_OK only: 1, 2, 3 ... in the order of puts. May be NULL.
+ * @param ticket      The record's number, set on LS_OK only: `first_ticket` and on, in the order of puts. May be NULL.
  *
  * @retval LS_OK                    It will have an outcome.
  * @retval LS_ERR_INVALID_ARGUMENT  The key is empty or not UTF-8. There will be no outcome, here and below.

@@ -43,6 +43,32 @@ static ls_status check_option32(const char *name, uint32_t *value, uint32_t othe
     return st;
 }
 
+static bool is_idempotent(const ls_async_options *own)
+{
+    return (own->flags & LS_ASYNC_IDEMPOTENT) != 0;
+}
+
+static ls_status check_flags(const ls_async_options *own)
+{
+    const uint32_t known = LS_ASYNC_AGGREGATE | LS_ASYNC_IDEMPOTENT;
+
+    if ((own->flags & ~known) != 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.flags are 0x%" PRIx32 ": there is 0x%" PRIx32, own->flags,
+                        known);
+    if ((own->flags & known) == known)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.flags ask for aggregates, which have no numbers, and for "
+                                                 "idempotence, which needs them");
+    if (!is_idempotent(own) && (own->producer.high | own->producer.low) != 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.producer is given, and options.flags have no "
+                                                 "LS_ASYNC_IDEMPOTENT");
+    if (own->first_ticket > LS_NUMBER_MAX / 2)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.first_ticket is %" PRIu64 ": it is 1..%" PRIu64,
+                        own->first_ticket, LS_NUMBER_MAX / 2);
+    if (own->reserved != 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.reserved is %" PRIu32 ", not 0", own->reserved);
+    return LS_OK;
+}
+
 static ls_status check(ls_async_options *own)
 {
     uint32_t longest = own->retry_backoff_ms > BACKOFF_LONGEST_MS ? own->retry_backoff_ms : BACKOFF_LONGEST_MS;
@@ -76,12 +102,7 @@ static ls_status check(ls_async_options *own)
     if (own->durability < LS_DURABILITY_DEFAULT || own->durability > LS_DURABILITY_SYNC)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.durability is %" PRId32 ": it is %d..%d", own->durability,
                         LS_DURABILITY_DEFAULT, LS_DURABILITY_SYNC);
-    if ((own->flags & ~LS_ASYNC_AGGREGATE) != 0)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.flags are 0x%" PRIx32 ": there is 0x%" PRIx32, own->flags,
-                        LS_ASYNC_AGGREGATE);
-    if (own->reserved != 0)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.reserved is %" PRIu32 ", not 0", own->reserved);
-    return LS_OK;
+    return check_flags(own);
 }
 
 static lsi_async_settings settings_of(const ls_async_options *own, ls_outcome_callback callback, void *user)
@@ -97,6 +118,9 @@ static lsi_async_settings settings_of(const ls_async_options *own, ls_outcome_ca
         .backoff_max_us = (int64_t)own->retry_backoff_max_ms * 1000,
         .outcomes_kept = own->outcomes_kept,
         .aggregate_bytes_max = (own->flags & LS_ASYNC_AGGREGATE) != 0 ? own->aggregate_bytes_max : 0,
+        .is_idempotent = is_idempotent(own),
+        .producer = own->producer,
+        .first_ticket = own->first_ticket != 0 ? own->first_ticket : 1,
         .durability = own->durability,
         .callback = callback,
         .user = user,
@@ -118,7 +142,7 @@ ls_status ls_async_producer_open(ls_stream *stream, const ls_async_options *opti
     LSI_REFUSE_NULL(stream);
     LSI_REFUSE_NULL(out);
     LSI_ENTER_TO(LSI_MAY_PUT, stream->store);
-    st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_async_options, reserved));
+    st = lsi_options_import(&own, sizeof own, options, LSI_SIZE_UP_TO(ls_async_options, first_ticket));
     if (st == LS_OK)
         st = check(&own);
     if (st != LS_OK)

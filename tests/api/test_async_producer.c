@@ -132,7 +132,10 @@ static void options_out_of_range_are_refused_by_name(void **state)
         {"outcomes_kept", {.outcomes_kept = (1 << 20) + 1}},
         {"durability", {.durability = 4}},
         {"durability", {.durability = -1}},
-        {"flags", {.flags = 2}},
+        {"flags", {.flags = 4}},
+        {"flags", {.flags = LS_ASYNC_AGGREGATE | LS_ASYNC_IDEMPOTENT}},
+        {"producer", {.producer = {0, 1}}},
+        {"first_ticket", {.first_ticket = LS_NUMBER_MAX / 2 + 1}},
         {"aggregate_bytes_max", {.aggregate_bytes_max = 1023}},
         {"aggregate_bytes_max", {.aggregate_bytes_max = (1 << 20) + 1}},
         {"reserved", {.reserved = 1}},
@@ -151,7 +154,8 @@ static void options_out_of_range_are_refused_by_name(void **state)
     right.size = 8;
     assert_int_equal(ls_async_producer_open(stream, &right, &producer, NULL, NULL), LS_ERR_INVALID_ARGUMENT);
     right = (ls_async_options){sizeof right, LS_ASYNC_NONE, 64 << 20, 65536, LS_ASYNC_NONE, 1 << 20, UINT32_MAX, 60000,
-                               60000, 1 << 20, LS_DURABILITY_SYNC, LS_ASYNC_AGGREGATE, 1 << 20, 0};
+                               60000, 1 << 20, LS_DURABILITY_SYNC, LS_ASYNC_AGGREGATE, 1 << 20, 0, {0, 0},
+                               LS_NUMBER_MAX / 2};
     assert_int_equal(ls_async_producer_open(stream, &right, &producer, NULL, NULL), LS_OK);
     assert_int_equal(ls_async_producer_close(producer, 0), LS_OK);
     assert_int_equal(ls_stream_close(stream), LS_OK);
@@ -252,7 +256,7 @@ static void a_ticket_can_be_waited_for(void **state)
 
 #define WRITERS 4
 #define KEYS_EACH 4
-#define PUTS_EACH 1500
+#define PUTS_EACH 800
 
 typedef struct writer {
     ls_async_producer *producer;
@@ -277,13 +281,15 @@ static void *write_all(void *user)
 /* Reads everything, children after their parents: each key's records are all there, in order and once. */
 static void check_stored(ls_stream *stream)
 {
+    ls_iterator_options reading = LS_ITERATOR_OPTIONS_INIT;
     uint64_t last[WRITERS * KEYS_EACH] = {0};
     ls_iterator *iterator = NULL;
     const ls_batch *batch = NULL;
-    size_t n = 0;
+    size_t n = 0, empty = 0;
 
-    assert_int_equal(ls_iterator_open_all(stream, NULL, NULL, &iterator), LS_OK);
-    while (n < WRITERS * PUTS_EACH) {
+    reading.flags = LS_ITERATOR_DEAGGREGATE;
+    assert_int_equal(ls_iterator_open_all(stream, NULL, &reading, &iterator), LS_OK);
+    while (n < WRITERS * PUTS_EACH || empty < 3) {
         assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
         for (size_t i = 0; i < ls_batch_count(batch); i++, n++) {
             const ls_record *record = ls_batch_at(batch, i);
@@ -296,35 +302,26 @@ static void check_stored(ls_stream *stream)
             assert_true(number > last[key] && number - last[key] <= KEYS_EACH);
             last[key] = number;
         }
+        empty = ls_batch_count(batch) == 0 ? empty + 1 : 0;
     }
+    assert_int_equal(n, WRITERS * PUTS_EACH);
     ls_iterator_close(iterator);
-    assert_int_equal(count_all(stream), n);
 }
 
-/* Four threads put, puts fail in every way that is tried again, and shards are split and merged meanwhile: nothing is
- * lost, nothing comes twice, and each key's records are stored and told in order. */
-static void keys_keep_their_order_whatever_happens(void **state)
+/* Four threads put, puts fail in every way that is tried again, and shards are split and merged meanwhile. */
+static void put_through_trouble(ls_store *store, const char *name, uint32_t flags)
 {
-    ls_store_options store_options = LS_STORE_OPTIONS_INIT;
     ls_async_options options = LS_ASYNC_OPTIONS_INIT;
-    fixture *fx = *state;
     heard of = {.told = 0};
     pthread_t threads[WRITERS];
     writer writers[WRITERS];
     ls_async_producer *producer;
-    ls_store *store = NULL;
     ls_stream *stream = NULL;
     uint32_t a, b;
 
-    ls_store_close(fx->store);
-    fx->store = NULL;
-    store_options.fault_seed = 7;
-    store_options.fault_throttled_per_1000 = 100;
-    store_options.fault_failed_per_1000 = 100;
-    store_options.fault_partial_per_1000 = 300;
-    assert_int_equal(ls_store_open(fx->location, &store_options, &store), LS_OK);
-    assert_int_equal(ls_stream_create(store, "orders", NULL), LS_OK);
-    assert_int_equal(ls_stream_open(store, "orders", &stream), LS_OK);
+    assert_int_equal(ls_stream_create(store, name, NULL), LS_OK);
+    assert_int_equal(ls_stream_open(store, name, &stream), LS_OK);
+    options.flags = flags;
     options.linger_ms = 1;
     options.batch_records_max = 100;
     options.retry_backoff_ms = 1;
@@ -349,6 +346,26 @@ static void keys_keep_their_order_whatever_happens(void **state)
     assert_false(of.is_disordered);
     check_stored(stream);
     assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* Nothing is lost, nothing comes twice, and each key's records are stored and told in order, as they are, packed or
+ * numbered. */
+static void keys_keep_their_order_whatever_happens(void **state)
+{
+    ls_store_options store_options = LS_STORE_OPTIONS_INIT;
+    fixture *fx = *state;
+    ls_store *store = NULL;
+
+    ls_store_close(fx->store);
+    fx->store = NULL;
+    store_options.fault_seed = 7;
+    store_options.fault_throttled_per_1000 = 100;
+    store_options.fault_failed_per_1000 = 100;
+    store_options.fault_partial_per_1000 = 300;
+    assert_int_equal(ls_store_open(fx->location, &store_options, &store), LS_OK);
+    put_through_trouble(store, "plain", 0);
+    put_through_trouble(store, "packed", LS_ASYNC_AGGREGATE);
+    put_through_trouble(store, "numbered", LS_ASYNC_IDEMPOTENT);
     assert_int_equal(ls_store_close(store), LS_OK);
     assert_int_equal(ls_store_open(fx->location, NULL, &fx->store), LS_OK);
 }
@@ -587,6 +604,147 @@ static void a_failed_sync_is_told_and_nothing_is_sent_again(void **state)
     end_slow(&disk);
 }
 
+/* ---- idempotence ---- */
+
+/* With numbers a sync that failed is tried again, until the shard takes puts: each record is told once, and is there
+ * once. */
+static void a_failed_sync_is_tried_again_when_puts_are_numbered(void **state)
+{
+    ls_async_options options = LS_ASYNC_OPTIONS_INIT;
+    heard of = {.told = 0};
+    ls_async_producer *producer;
+    size_t left = 0;
+    slow disk;
+
+    begin_slow(*state, &disk);
+    options.flags = LS_ASYNC_IDEMPOTENT;
+    options.linger_ms = LS_ASYNC_NONE;
+    options.retry_backoff_ms = 1;
+    options.retry_backoff_max_ms = 5;
+    producer = open_on(disk.stream, &options, &of);
+    assert_int_equal(put(producer, "a", 0, NULL), LS_OK);
+    assert_int_equal(ls_async_producer_flush(producer, -1, NULL), LS_OK);
+    disk.is_broken = true;
+    assert_int_equal(put(producer, "b", 0, NULL), LS_OK);
+    assert_int_equal(put(producer, "c", 0, NULL), LS_OK);
+    assert_int_equal(ls_async_producer_flush(producer, 30, &left), LS_ERR_TIMEOUT);
+    assert_int_equal(left, 2);
+    disk.is_broken = false;
+    assert_int_equal(ls_stream_reset_shard(disk.stream, 0), LS_OK);
+    assert_int_equal(ls_async_producer_flush(producer, -1, NULL), LS_OK);
+    assert_int_equal(of.told, 3);
+    assert_int_equal(of.stored, 3);
+    assert_int_equal(count_all(disk.stream), 3);
+    assert_int_equal(ls_async_producer_close(producer, -1), LS_OK);
+    end_slow(&disk);
+}
+
+/* Given up while a try may have stored it: the outcome is unknown, not what the last try or the cancel would say. */
+static void what_may_be_stored_is_given_up_as_unknown(void **state)
+{
+    ls_async_options options = LS_ASYNC_OPTIONS_INIT;
+    heard of = {.told = 0};
+    ls_async_producer *producer;
+    slow disk;
+
+    begin_slow(*state, &disk);
+    options.flags = LS_ASYNC_IDEMPOTENT;
+    options.linger_ms = LS_ASYNC_NONE;
+    options.record_ttl_ms = 300;
+    options.retry_backoff_max_ms = 10;
+    producer = open_on(disk.stream, &options, &of);
+    disk.is_broken = true;
+    assert_int_equal(put(producer, "a", 0, NULL), LS_OK);
+    assert_int_equal(ls_async_producer_flush(producer, -1, NULL), LS_OK);
+    assert_int_equal(of.last_status, LS_ERR_IO);
+    assert_int_equal(put(producer, "b", 0, NULL), LS_OK);
+    assert_int_equal(ls_async_producer_flush(producer, 150, NULL), LS_ERR_TIMEOUT);
+    assert_int_equal(ls_async_producer_close(producer, 0), LS_ERR_TIMEOUT);
+    assert_int_equal(of.last_status, LS_ERR_IO);
+    assert_int_equal(of.told, 2);
+    disk.is_broken = false;
+    end_slow(&disk);
+}
+
+#define IN_THE_CHILD 20
+
+static int syncs_left;
+
+static void die_after_a_sync(void *user, const hook_event *event)
+{
+    (void)user;
+    if (event->call == HOOK_SYNC && event->target == HOOK_SEGMENT && syncs_left > 0 && --syncs_left == 0)
+        _exit(0);
+}
+
+static ls_async_producer *open_numbered(ls_stream *stream, uint64_t first_ticket, heard *of)
+{
+    ls_async_options options = LS_ASYNC_OPTIONS_INIT;
+
+    options.flags = LS_ASYNC_IDEMPOTENT;
+    options.linger_ms = LS_ASYNC_NONE;
+    options.batch_records_max = 4;
+    options.producer = (ls_producer_id){7, 7};
+    options.first_ticket = first_ticket;
+    return open_on(stream, &options, of);
+}
+
+/* Puts until it is killed between a sync and the outcomes of what was synced. */
+static bool put_and_die(void *user)
+{
+    heard of = {.told = 0};
+    ls_async_producer *producer;
+    ls_stream *stream = NULL;
+    ls_store *store = NULL;
+    hooked_files files;
+    lsi_env env;
+
+    lsi_env_default(&env);
+    hooked_files_init(&files, NULL, die_after_a_sync, NULL);
+    env.files = &files.table;
+    if (lsi_store_open_env(user, NULL, &env, &store) != LS_OK || ls_stream_open(store, "orders", &stream) != LS_OK)
+        return false;
+    producer = open_numbered(stream, 1, &of);
+    for (int i = 0; i < IN_THE_CHILD; i++) {
+        syncs_left = i == IN_THE_CHILD / 2 ? 1 : syncs_left;
+        (void)put(producer, "d", 0, NULL);
+        (void)ls_async_producer_flush(producer, i < IN_THE_CHILD / 2 ? -1 : 0, NULL);
+    }
+    (void)ls_async_producer_flush(producer, -1, NULL);
+    return false; /* It lives. */
+}
+
+/* Whoever puts the same records again, under the id and the tickets of one who was killed, has each of them once. */
+static void what_a_kill_took_can_be_put_again(void **state)
+{
+    fixture *fx = *state;
+    char path[TEMP_PATH_BYTES * 2];
+    heard of = {.told = 0};
+    ls_async_producer *producer;
+    ls_stream *stream = NULL;
+    ls_store *store = NULL;
+    uint64_t ticket = 0;
+
+    snprintf(path, sizeof path, "%s", temp_path(&fx->temp, "killed"));
+    assert_int_equal(ls_store_open(path, NULL, &store), LS_OK);
+    assert_int_equal(ls_stream_create(store, "orders", NULL), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+    in_fork_child(put_and_die, path);
+    assert_int_equal(ls_store_open(path, NULL, &store), LS_OK);
+    assert_int_equal(ls_stream_open(store, "orders", &stream), LS_OK);
+    assert_true(count_all(stream) > IN_THE_CHILD / 2);
+    producer = open_numbered(stream, IN_THE_CHILD / 2, &of); /* one that was told, and those that were not */
+    for (uint64_t i = IN_THE_CHILD / 2; i <= IN_THE_CHILD; i++) {
+        assert_int_equal(put(producer, "d", 0, &ticket), LS_OK);
+        assert_int_equal(ticket, i);
+    }
+    assert_int_equal(ls_async_producer_close(producer, -1), LS_OK);
+    assert_int_equal(of.stored, IN_THE_CHILD / 2 + 1);
+    assert_int_equal(count_all(stream), IN_THE_CHILD);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+}
+
 static void records_of_a_deleted_stream_are_told(void **state)
 {
     fixture *fx = *state;
@@ -737,6 +895,9 @@ int main(void)
         TEST(a_close_without_time_gives_up_what_waits),
         TEST(a_cancel_lets_waiting_puts_go_on),
         TEST(a_failed_sync_is_told_and_nothing_is_sent_again),
+        TEST(a_failed_sync_is_tried_again_when_puts_are_numbered),
+        TEST(what_may_be_stored_is_given_up_as_unknown),
+        TEST(what_a_kill_took_can_be_put_again),
         TEST(records_of_a_deleted_stream_are_told),
         TEST(a_callback_may_put_and_never_waits),
         TEST(the_thread_has_a_name_and_takes_no_signals),

@@ -47,7 +47,8 @@ static lsi_async_settings usual(void)
 {
     return (lsi_async_settings){.linger_us = LINGER_US, .ttl_us = TTL_US, .batch_bytes_max = 1000,
                                 .buffered_bytes_max = 1 << 20, .batch_records_max = 4, .retries_max = UINT32_MAX,
-                                .backoff_us = 10000, .backoff_max_us = 40000, .callback = tell};
+                                .backoff_us = 10000, .backoff_max_us = 40000, .first_ticket = 1,
+                                .callback = tell};
 }
 
 static work start(uint32_t shard_count, const lsi_async_settings *settings)

@@ -54,10 +54,11 @@ typedef struct lsi_async_record {
     uint32_t data_bytes;
     uint32_t key_bytes : 12;
     uint32_t has_hash : 1; /* behind the record: an explicit hash key, the key, the data */
-    uint32_t attempts : 19;
+    uint32_t is_unknown : 1; /* a try of it may have stored it */
+    uint32_t attempts : 18;
 } lsi_async_record;
 _Static_assert(sizeof(lsi_async_record) == 56, "as async_producer.h says");
-#define LSI_ASYNC_ATTEMPTS_MAX ((1u << 19) - 1u)
+#define LSI_ASYNC_ATTEMPTS_MAX ((1u << 18) - 1u)
 
 typedef struct lsi_async_list {
     lsi_async_record *first, *last;
@@ -157,6 +158,9 @@ struct lsi_async {
     ls_put_entry *entries;
     size_t entry_capacity;
     lsi_async_packing packing;
+    ls_put_options numbered; /* of each call, when puts are; `numbers` are tickets, by entry */
+    uint64_t *numbers;
+    size_t number_capacity;
     uint32_t picks_count; /* of producer->batch.picks: each is its own index */
     lsi_async_chunk *told_chunks;
     uint64_t told_in_turn;

@@ -15,6 +15,9 @@
 
 #define ENTRIES_AT_FIRST 1024u
 #define PARTS_AT_FIRST 16u
+/* What a record takes beside its key and data in a numbered frame, which a part has to fit into: its lengths, a hash
+ * key, padding, and its number. */
+#define NUMBERED_EXTRA_BYTES (8u + 16u + 7u + 10u)
 
 /* ---- room ---- */
 
@@ -24,6 +27,10 @@ static bool grow_entries(lsi_async *async, size_t count)
     lsi_batch_room *room = &async->producer->batch;
     lsi_async_packing *packing = &async->packing;
 
+    if (async->settings.is_idempotent &&
+        (!lsi_grow(memory, (void **)&async->numbers, &async->number_capacity, count, sizeof(*async->numbers)) ||
+         !lsi_numbered_make_room(async->producer, count)))
+        return false;
     return lsi_grow(memory, (void **)&async->entries, &async->entry_capacity, count, sizeof(*async->entries)) &&
            lsi_grow(memory, (void **)&room->picks, &room->picks_capacity, count, sizeof(*room->picks)) &&
            (packing->pack == NULL ||
@@ -58,6 +65,7 @@ void lsi_async_gather_close(lsi_async *async)
     lsi_free(memory, packing->users);
     lsi_pack_close(packing->pack);
     lsi_free(memory, async->entries);
+    lsi_free(memory, async->numbers);
 }
 
 static size_t least(size_t a, size_t b)
@@ -78,6 +86,8 @@ static uint32_t make_room(lsi_async_call *call, uint32_t wanted)
     fit = least(fit, least(async->entry_capacity, room->picks_capacity));
     if (async->packing.pack != NULL)
         fit = least(fit, async->packing.user_capacity);
+    if (async->settings.is_idempotent)
+        fit = least(fit, least(async->number_capacity, least(room->told_capacity, room->fresh_capacity)));
     while (async->picks_count < fit) {
         room->picks[async->picks_count] = async->picks_count;
         async->picks_count++;
@@ -182,6 +192,12 @@ static void add_lane(lsi_async_call *call, uint32_t shard)
         if (async->packing.pack != NULL)
             count = pack_entry(call, record, records_max - taken, entry);
         size = entry->partition_key.size + entry->data.size;
+        if (async->settings.is_idempotent) {
+            size += NUMBERED_EXTRA_BYTES;
+            if (part.count > 0 && bytes + size > LSI_ATOMIC_BATCH_BYTES_MAX)
+                break;
+            async->numbers[call->count + part.count] = record->ticket;
+        }
         if ((part.count > 0 && bytes + size > settings->batch_bytes_max) ||
             call->bytes + bytes + size > LSI_BATCH_BYTES_MAX)
             break;

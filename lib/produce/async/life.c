@@ -21,6 +21,24 @@ static void release(lsi_async *async, bool with_what_the_thread_uses)
     lsi_free(memory, async);
 }
 
+/* Numbers are tickets, of an id that the caller has or that nobody else has. */
+static ls_status begin_numbers(lsi_async *async)
+{
+    const lsi_env *env = async->env;
+
+    if (!async->settings.is_idempotent)
+        return LS_OK;
+    if (async->producer->ops->append_numbered == NULL)
+        return lsi_fail(LS_ERR_UNSUPPORTED, "this store's engine has no numbered puts");
+    async->numbered = (ls_put_options)LS_PUT_OPTIONS_INIT;
+    async->numbered.producer = async->settings.producer;
+    if (async->numbered.producer.high == 0 && async->numbered.producer.low == 0) {
+        env->random(env->random_user, &async->numbered.producer, sizeof(async->numbered.producer));
+        async->numbered.producer.low |= 1; /* not zero */
+    }
+    return LS_OK;
+}
+
 ls_status lsi_async_open(lsi_engine_stream *stream, const lsi_async_settings *settings, lsi_async **out)
 {
     const lsi_env *env = &stream->engine->env;
@@ -32,8 +50,11 @@ ls_status lsi_async_open(lsi_engine_stream *stream, const lsi_async_settings *se
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for an asynchronous producer");
     async->env = env;
     async->settings = *settings;
-    async->settled_below = 1;
+    async->issued = async->told = async->taken = settings->first_ticket - 1;
+    async->settled_below = settings->first_ticket;
     st = lsi_producer_open(stream, &async->producer);
+    if (st == LS_OK)
+        st = begin_numbers(async);
     if (st == LS_OK)
         st = lsi_route_refresh(async->producer);
     if (st == LS_OK)

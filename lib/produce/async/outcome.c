@@ -31,6 +31,8 @@ void lsi_async_settle(lsi_async *async, const lsi_async_record *record, ls_async
     ls_put_entry entry = lsi_async_record_entry(record);
     lsi_async_chunk *chunk = record->chunk;
 
+    if (record->is_unknown && outcome->status != LS_OK)
+        outcome->status = LS_ERR_IO; /* A try before the last may have stored it. */
     outcome->ticket = record->ticket;
     outcome->tag = record->tag;
     outcome->attempts = record->attempts;

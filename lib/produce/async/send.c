@@ -2,8 +2,8 @@
  * record goes to another shard than that of its lane. What was not stored stays in front of its lane (A1, A2): a shard
  * that was closed costs a pause, and the next turn sorts its records anew.
  *
- * N1 What may be in the log is never sent again: neither what LS_ERR_IO was said of, nor what was appended and could
- *    not be synced.
+ * N1 What may be in the log is never sent again without a number: neither what LS_ERR_IO was said of, nor what was
+ *    appended and could not be synced. With one it is, with the same: a record's number is its ticket.
  * N2 Of a lane goes what stands in front, and what follows a record that was not stored was not stored either. */
 #include "produce/async/async.h"
 
@@ -21,6 +21,19 @@ static void note_failure(lsi_async *async)
     lsi_error_save(&async->why);
 }
 
+/* What a limit or a fault refuses of a part. */
+static void admit(lsi_async_call *of, lsi_put_part *part)
+{
+    lsi_async *async = of->async;
+    lsi_producer *producer = async->producer;
+
+    lsi_put_admit_part(producer, async->entries, producer->batch.picks + part->begin, part);
+    if (part->refused == 0)
+        return;
+    async->lanes[part->shard].retry_after_ms = lsi_error_current()->retry_after_ms;
+    note_failure(async);
+}
+
 static void append_all(lsi_async_call *of)
 {
     lsi_async *async = of->async;
@@ -31,18 +44,15 @@ static void append_all(lsi_async_call *of)
         lsi_async_lane *lane = &async->lanes[part->shard];
 
         lane->retry_after_ms = 0;
-        if (producer->is_limited) {
-            lsi_put_admit_part(producer, async->entries, producer->batch.picks + part->begin, part);
-            if (part->refused > 0) {
-                lane->retry_after_ms = lsi_error_current()->retry_after_ms;
-                note_failure(async);
-            }
-        }
+        if (producer->is_limited && !async->settings.is_idempotent) /* Else repeats are told from what is new first. */
+            admit(of, part);
         if (part->refused < part->count)
             lsi_batch_append(producer, async->entries, part, false);
         lane->appended = part->accepted;
         lane->append_status = part->status;
-        if (part->status != LS_OK)
+        if (part->refused_status == LS_ERR_THROTTLED)
+            lane->retry_after_ms = lsi_error_current()->retry_after_ms;
+        if (part->status != LS_OK || part->refused_status != LS_OK)
             note_failure(async);
     }
 }
@@ -63,7 +73,7 @@ static void commit_all(lsi_async_call *of)
 
 /* ---- what became of it ---- */
 
-static bool may_try_again(ls_status st)
+static bool may_try_again(const lsi_async *async, ls_status st)
 {
     switch (st) {
     case LS_ERR_THROTTLED:
@@ -71,6 +81,8 @@ static bool may_try_again(ls_status st)
     case LS_ERR_FULL:
     case LS_ERR_NO_MEMORY:
         return true;
+    case LS_ERR_IO:
+        return async->settings.is_idempotent; /* N1 */
     default:
         return false;
     }
@@ -86,6 +98,13 @@ static void settle_one(lsi_async *async, lsi_async_record *record, ls_async_outc
 {
     count_attempt(record);
     lsi_async_settle(async, record, outcome);
+}
+
+/* Where a numbered record is: a repeat, perhaps in a shard that is closed by now. */
+static void take_told(const lsi_async *async, uint32_t entry, ls_async_outcome *outcome)
+{
+    outcome->seqno = async->producer->batch.told[entry].seqno;
+    outcome->shard = async->producer->batch.told[entry].shard;
 }
 
 /* The next `count` entries of a part, in front of its lane, have their outcome; `*at` goes past them. */
@@ -104,7 +123,9 @@ static void settle(lsi_async_call *of, const lsi_put_part *part, uint32_t *at, u
         record = lsi_async_record_of(&entries[i]);
         if (i + LSI_ASYNC_AHEAD < count)
             __builtin_prefetch(lsi_async_record_of(&entries[i + LSI_ASYNC_AHEAD]));
-        if (st == LS_OK)
+        if (st == LS_OK && async->settings.is_idempotent)
+            take_told(async, part->begin + *at + i, &outcome);
+        else if (st == LS_OK)
             outcome.seqno = part->first_seqno + *at + i;
         if (users != NULL && users[i] > 1)
             outcome.sub_count = users[i];
@@ -131,7 +152,7 @@ static bool settle_or_keep(lsi_async_call *of, const lsi_put_part *part, uint32_
     const ls_put_entry *entries = async->entries + part->begin;
     uint32_t given_up = 0;
 
-    if (!may_try_again(st))
+    if (!may_try_again(async, st))
         given_up = count;
     /* Whoever stands further in front was tried more often. So the last of an aggregate may be given up too early. */
     while (given_up < count && lsi_async_record_of(&entries[*at + given_up])->attempts >= async->settings.retries_max)
@@ -148,6 +169,25 @@ static bool settle_or_keep(lsi_async_call *of, const lsi_put_part *part, uint32_
     return count > 0;
 }
 
+/* A numbered part was taken whole or not at all; taken, each record was told by itself. Those that were refused come
+ * last; a repeat among them is found again. */
+static void finish_numbered(lsi_async_call *of, const lsi_put_part *part)
+{
+    lsi_async_lane *lane = &of->async->lanes[part->shard];
+    const ls_put_result *told = of->async->producer->batch.told + part->begin;
+    bool is_unknown = part->status == LS_ERR_IO || lane->appended > part->accepted;
+    uint32_t at = 0;
+
+    while (part->accepted > 0 && at < part->count && !may_try_again(of->async, told[at].status))
+        settle(of, part, &at, 1, told[at].status == LS_ERR_EXISTS ? LS_OK : told[at].status);
+    if (at == part->count)
+        return;
+    for (uint32_t i = at; is_unknown && i < part->count; i++)
+        lsi_async_record_of(&of->async->entries[part->begin + i])->is_unknown = 1;
+    if (settle_or_keep(of, part, &at, part->count - at, part->accepted > 0 ? told[at].status : part->status))
+        lsi_async_lane_pause(of->async, lane, part->accepted > 0 ? part->refused_status : part->status, of->now_us);
+}
+
 static void finish_part(lsi_async_call *of, const lsi_put_part *part)
 {
     lsi_async_lane *lane = &of->async->lanes[part->shard];
@@ -160,6 +200,10 @@ static void finish_part(lsi_async_call *of, const lsi_put_part *part)
     }
     lane->not_before_us = 0;
     lane->failures = part->accepted > 0 ? 0 : lane->failures;
+    if (of->async->settings.is_idempotent) {
+        finish_numbered(of, part);
+        return;
+    }
     settle(of, part, &at, part->accepted, LS_OK);
     settle(of, part, &at, lane->appended - part->accepted, LS_ERR_IO); /* N1: not synced */
     if (settle_or_keep(of, part, &at, tried - lane->appended, lane->append_status))
@@ -173,9 +217,22 @@ static ls_status first_failure(const lsi_async_call *of)
     const lsi_put_part *parts = of->async->producer->batch.parts;
 
     for (uint32_t i = 0; i < of->part_count; i++)
-        if (parts[i].status != LS_OK || parts[i].refused > 0)
+        if (parts[i].status != LS_OK || parts[i].refused_status != LS_OK)
             return parts[i].status != LS_OK ? parts[i].status : parts[i].refused_status;
     return LS_OK;
+}
+
+/* How many entries a part stored. */
+static uint32_t stored_of(const lsi_async_call *of, const lsi_put_part *part)
+{
+    const ls_put_result *told = of->async->producer->batch.told;
+    uint32_t count = 0;
+
+    if (!of->async->settings.is_idempotent || part->accepted == 0)
+        return part->accepted;
+    for (uint32_t i = 0; i < part->count; i++)
+        count += told[part->begin + i].status == LS_OK || told[part->begin + i].status == LS_ERR_EXISTS;
+    return count;
 }
 
 bool lsi_async_send(lsi_async *async, int64_t now_us)
@@ -190,10 +247,13 @@ bool lsi_async_send(lsi_async *async, int64_t now_us)
     lsi_put_begins(producer, of.count);
     if (producer->has_faults)
         lsi_fate_delay(producer);
+    producer->batch.options = async->settings.is_idempotent ? &async->numbered : NULL;
+    async->numbered.numbers = async->numbers; /* It may have grown. */
     append_all(&of);
     commit_all(&of);
+    producer->batch.options = NULL;
     for (uint32_t i = 0; i < of.part_count; i++)
-        stored += producer->batch.parts[i].accepted;
+        stored += stored_of(&of, &producer->batch.parts[i]);
     lsi_batch_ended(producer, stored, of.count, first_failure(&of));
     of.now_us = lsi_monotonic_us(&async->env->clock);
     for (uint32_t i = 0; i < of.part_count; i++)

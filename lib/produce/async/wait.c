@@ -73,7 +73,7 @@ static bool look_up(lsi_async *async, uint64_t ticket, ls_async_outcome *out)
 /* Whether there can be an outcome, now or later. Locks: async->lock held. */
 static ls_status check_ticket(const lsi_async *async, uint64_t ticket)
 {
-    if (ticket == 0 || ticket > async->issued)
+    if (ticket < async->settings.first_ticket || ticket > async->issued)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "there was no ticket %llu: the last one is %llu",
                         (unsigned long long)ticket, (unsigned long long)async->issued);
     if (async->issued - ticket >= async->settings.outcomes_kept)
