@@ -270,6 +270,13 @@ static bool take_scalar(struct cursor *cursor, bool lenient, flat_json *to, json
         *kind = JSON_STRING;
         return take_string(cursor, to);
     }
+    if (from < cursor->end && *from >= '0' && *from <= '9') {
+        *kind = JSON_NUMBER;
+        if (!take_number(cursor))
+            return false;
+        add(to, from, (size_t)(cursor->at - from));
+        return true;
+    }
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if ((lenient || !words[i].lenient) && take_word(cursor, words[i].word)) {
             *kind = words[i].kind;

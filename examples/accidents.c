@@ -1,0 +1,540 @@
+/* Accidents through two streams to metrics and alerts: rows of "US Accidents" are put as JSON with their time of
+ * sending into stream 1; a delivery writes all of them to files in partitions by day; a filter lets the severe ones
+ * through, which are counted in windows and put, packed, into stream 2; a handler that unpacks them counts them by
+ * severity, city and county, for Prometheus and Grafana, and tells alerts; at last SQL over the delivered files counts
+ * again.
+ *
+ *   accidents [OPTION...] [FILE...]
+ *
+ * What it shows of libstream: mappings with a filter, exactly once from stream to stream; aggregated records; windows
+ * over event time; metrics with labels; alert rules, also the one that can never fire; a delivery in Hive's form. It
+ * may be killed at any moment and run again, and ends with the same rows everywhere.
+ *
+ * It checks what it claims: stream 1, the delivered files and what SQL says of them, stream 2, the windows and the
+ * metric agree.
+ *
+ * Exit code: 0 done, 1 something failed, 2 wrong arguments, 128 and the signal's number when interrupted. */
+#include "accident_filter.h"
+#include "accident_json.h"
+#include "accident_rows.h"
+#include "accident_sql.h"
+#include "feed.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STREAM_1 "us-accidents-data-stream-1" /* The names of the seed. */
+#define STREAM_2 "us-accidents-data-stream-2"
+#define METRIC "us_accidents_severity_high_total"
+#define ALERT "severity-4"
+#define ALERT_THAT_CANNOT "severity-above-4"
+
+static const char usage[] =
+    "Usage: accidents [OPTION...] [FILE...]\n"
+    "\n"
+    "Puts rows of the table \"US Accidents\" into a stream, delivers them to files, filters\n"
+    "the severe ones into a second stream, and counts these by severity, city and county.\n"
+    "FILE is a CSV with at least the columns ID, Severity, City and County. Without FILE:\n"
+    "made-up rows.\n"
+    "\n"
+    "  --rows N       made-up rows (default 5000)\n"
+    "  --seed N       others of them (default 1)\n"
+    "  --repeat N     the rows of all files N times (default 1)\n"
+    "  --rate N       rows per second (default 0: no waiting; the seed's pace is 1)\n"
+    "  --batch N      rows put in one step (default 5000)\n"
+    "  --key COLUMN   what the first stream is divided by (default ID)\n"
+    "  --shards N     shards of each stream (default 1)\n"
+    "  --window N     seconds of a window (default 10)\n"
+    "  --store DIR    keep the store in DIR, the files in DIR.delivered, metrics for\n"
+    "                 Prometheus in DIR.prom, windows in DIR.tables, and go on there\n"
+    "                 (default: temporary). Grafana: examples/accidents_dashboard.json\n"
+    "  --json         the result as one line of JSON\n"
+    "  --help         this text\n";
+
+struct options {
+    const char *store, *key;
+    uint64_t rows, seed, repeat, rate, batch, shards, window;
+    bool json;
+    char **files;
+    int file_count;
+};
+
+struct run {
+    const struct options *options;
+    pipeline_place place;
+    ls_store *store;
+    ls_stream *raw, *severe;       /* streams 1 and 2 */
+    table_file *file;
+    accident_filter filter;
+    ls_metric *metric;
+    ls_alerts *alerts;
+    uint64_t rows, records;        /* read, and put, also by earlier runs */
+    uint64_t handled, very_severe; /* records of stream 2, and those with Severity > 3: atomically */
+    uint64_t flow_ns;              /* from the first row to the last one's count */
+};
+
+/* ---- rows into stream 1 ---- */
+
+struct source {
+    char name[PATH_MAX + 32];
+    uint64_t done, rows, records;
+};
+
+/* A row that has not as many cells as the header, or is not UTF-8, is refused. */
+static int put_row(row_feed *feed, struct source *source, const csv_columns *table, accident_layout *layout,
+                   size_t key_at, const csv_cell *cells, size_t count, flat_json *json)
+{
+    ls_status status;
+    struct timespec now;
+
+    if (count != table->count)
+        return 0;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    accident_as_json(layout, cells, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, json);
+    if (json->failed)
+        return pipeline_fail("no memory");
+    if (!utf8_check(json->text, json->size, NULL))
+        return 0;
+    status = feed_add(feed, (ls_bytes){cells[key_at].text, cells[key_at].size}, (ls_bytes){json->text, json->size});
+    source->records += status == LS_OK;
+    return status == LS_OK || status == LS_ERR_INVALID_ARGUMENT || status == LS_ERR_TOO_LARGE ? 0 : -1;
+}
+
+static int put_table(struct run *run, row_feed *feed, struct source *source, csv_columns *table,
+                     pipeline_pace *pace)
+{
+    accident_layout layout = {0};
+    flat_json json = {0};
+    uint64_t in_step = 0;
+    size_t key_at = 0;
+    int result = accident_layout_make(&layout, table), got = 1;
+
+    if (result == 0)
+        result = columns_find(table, run->options->key, &key_at);
+    while (result == 0 && got == 1 && !pipeline_interrupted) {
+        const csv_cell *cells;
+        size_t count;
+
+        got = columns_next(table, &cells, &count);
+        if (got == 1 && source->rows++ >= source->done) {
+            result = put_row(feed, source, table, &layout, key_at, cells, count, &json);
+            in_step++;
+        }
+        if (result == 0 && got >= 0 && (in_step == run->options->batch || (got == 0 && in_step > 0))) {
+            char note[64];
+
+            pipeline_wait(pace, in_step);
+            (void)snprintf(note, sizeof(note), "%" PRIu64 " %" PRIu64, source->rows, source->records);
+            result = feed_step(feed, source->name, note);
+            in_step = 0;
+        }
+    }
+    flat_json_free(&json);
+    accident_layout_free(&layout);
+    return got < 0 ? -1 : result;
+}
+
+/* A file, or made-up rows, as often as was asked for. */
+static int put_source(struct run *run, row_feed *feed, const char *path, pipeline_pace *pace)
+{
+    const struct options *options = run->options;
+    struct source source = {.done = 0};
+    made_up *rows = malloc(sizeof(*rows));
+    const char *note;
+    int result = rows == NULL ? pipeline_fail("no memory") : 0;
+
+    if (path == NULL)
+        (void)snprintf(source.name, sizeof(source.name), "made-up rows of seed %" PRIu64, options->seed);
+    else if (realpath(path, source.name) == NULL)
+        result = pipeline_fail("cannot open %s: %s", path, strerror(errno));
+    note = result == 0 ? feed_note(feed, source.name) : NULL;
+    if (note != NULL)
+        (void)sscanf(note, "%" SCNu64 " %" SCNu64, &source.done, &source.records);
+    for (uint64_t i = 0; result == 0 && i < options->repeat && !pipeline_interrupted; i++) {
+        csv_columns table = {0};
+
+        if (path == NULL)
+            accident_rows_begin(rows, options->seed, options->rows);
+        result = columns_open(&table, path == NULL ? source.name : path, path == NULL ? made_up_read : NULL, rows);
+        if (result == 0)
+            result = put_table(run, feed, &source, &table, pace);
+        columns_close(&table);
+    }
+    free(rows);
+    run->rows += source.rows;
+    run->records += source.records;
+    return result;
+}
+
+static int put_all(struct run *run, row_feed *feed)
+{
+    pipeline_pace pace = {.per_second = (double)run->options->rate};
+    int result = 0;
+
+    if (run->options->file_count == 0)
+        result = put_source(run, feed, NULL, &pace);
+    for (int i = 0; result == 0 && i < run->options->file_count && !pipeline_interrupted; i++)
+        result = put_source(run, feed, run->options->files[i], &pace);
+    return result;
+}
+
+/* ---- from stream 2 to metrics and alerts ---- */
+
+static ls_handler_answer count_batch(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    struct run *run = user;
+    flat_json scratch = {0};
+    accident seen = {0};
+    int result = ls_alerts_observe(run->alerts, batch) == LS_OK ? 0 : pipeline_fail_ls("look for alerts");
+
+    (void)context;
+    /* Nothing that was counted may come again: all that can fail is done before. */
+    for (size_t i = 0; result == 0 && i < ls_batch_count(batch); i++) {
+        const ls_record *record = ls_batch_at(batch, i);
+        const char *labels[] = {seen.severity, seen.city, seen.county};
+        ls_series *series = NULL;
+
+        if (!accident_read(record->data.data, record->data.size, &scratch, &seen) ||
+            ls_metric_series(run->metric, labels, &series) != LS_OK || ls_series_add(series, 1) != LS_OK)
+            continue;
+        (void)__atomic_add_fetch(&run->very_severe, strtod(seen.severity, NULL) > 3, __ATOMIC_RELAXED);
+        (void)__atomic_add_fetch(&run->handled, 1, __ATOMIC_RELAXED);
+    }
+    flat_json_free(&scratch);
+    return result == 0 ? LS_HANDLER_DONE : LS_HANDLER_RETRY;
+}
+
+static int32_t tell_alert(const ls_alert *alert, void *user)
+{
+    struct run *run = user;
+
+    if (run->options->json)
+        return 0;
+    if (alert->kind == LS_ALERT_FIRED)
+        (void)printf("alert %s: severity %g, record %" PRIu64 "\n", alert->name, alert->value, alert->record.seqno);
+    else
+        (void)printf("alert %s cannot fire: of %" PRIu64 " severities the greatest was %g\n", alert->name,
+                     alert->value_count, alert->greatest);
+    return 0;
+}
+
+static int make_alert(struct run *run, const char *name, ls_alert_comparison comparison)
+{
+    ls_alert_options options = LS_ALERT_OPTIONS_INIT;
+
+    options.field = "Severity";
+    options.comparison = comparison;
+    options.threshold = 4;
+    options.window_ms = 86400000; /* Once a day. */
+    if (ls_alert_create(run->severe, name, &options) == LS_OK || ls_last_error_status() == LS_ERR_EXISTS)
+        return 0;
+    return pipeline_fail_ls("make an alert");
+}
+
+/* The metric belongs to this process, and begins at 0: so the mapping that counts begins with it. Alerts do not: which
+ * records they have seen is stored. */
+static int begin_counting(struct run *run, pipeline_worker **worker)
+{
+    static const char *const labels[] = {"severity_accident", "city_accident", "county_accident"};
+    static const ls_position oldest = {.kind = LS_TRIM_HORIZON};
+    ls_mapping_options settings = LS_MAPPING_OPTIONS_INIT;
+    ls_metric_options options = LS_METRIC_OPTIONS_INIT;
+
+    options.labels = labels;
+    options.label_count = 3;
+    if (ls_metric_define(run->store, METRIC, LS_METRIC_COUNTER, "Accidents of a high severity.", &options,
+                         &run->metric) != LS_OK)
+        return pipeline_fail_ls("define a metric");
+    if (make_alert(run, ALERT, LS_ALERT_GREATER_OR_EQUAL) != 0 ||
+        make_alert(run, ALERT_THAT_CANNOT, LS_ALERT_GREATER) != 0)  /* The seed's rule, "> 4". */
+        return -1;
+    if (ls_alerts_open(run->severe, tell_alert, run, &run->alerts) != LS_OK)
+        return pipeline_fail_ls("open the alerts");
+    settings.flags = LS_MAPPING_DEAGGREGATE;
+    settings.records_max = 10000;
+    settings.handler_timeout_ms = LS_MAPPING_NO_TIMEOUT; /* A batch that comes again would be counted twice. */
+    if (ls_mapping_create(run->severe, "metrics", &oldest, &settings) != LS_OK &&
+        (ls_last_error_status() != LS_ERR_EXISTS || ls_mapping_seek(run->severe, "metrics", &oldest) != LS_OK))
+        return pipeline_fail_ls("make a mapping");
+    *worker = pipeline_work(run->severe, "metrics", &settings, count_batch, run);
+    return *worker == NULL ? -1 : 0;
+}
+
+/* ---- the other ways out of stream 1 ---- */
+
+static int begin_filter(struct run *run, pipeline_worker **worker)
+{
+    static const char *const filters[] = {"{\"data\": {\"Severity\": [{\"numeric\": [\">\", 2]}]}}"};
+    ls_mapping_options settings = LS_MAPPING_OPTIONS_INIT;
+
+    settings.flags = LS_MAPPING_EXACTLY_ONCE;
+    settings.filters = filters;
+    settings.filter_count = 1;
+    settings.records_max = 5000;
+    settings.handler_timeout_ms = 60000;
+    *worker = pipeline_work(run->raw, "severe", &settings, accident_filter_batch, &run->filter);
+    return *worker == NULL ? -1 : 0;
+}
+
+static int begin_delivery(struct run *run, const char *directory, pipeline_worker **worker)
+{
+    ls_delivery_run_options how = LS_DELIVERY_RUN_OPTIONS_INIT;
+    ls_delivery_options settings = LS_DELIVERY_OPTIONS_INIT;
+
+    settings.buffer_bytes = UINT64_C(64) << 20;
+    settings.interval_ms = 60000;
+    settings.prefix = "source/us-east/us_accidents/year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/";
+    settings.error_prefix = "errors/!{firehose:error-output-type}/"; /* Without a transform nothing fails. */
+    settings.extension = ".json";
+    settings.delimiter = "\n";
+    settings.directory = directory;
+    *worker = pipeline_deliver(run->raw, "us_accidents", &settings, &how);
+    return *worker == NULL ? -1 : 0;
+}
+
+/* ---- checks and the report ---- */
+
+struct series {
+    uint64_t count, sum;
+};
+
+static int count_series(ls_store *store, struct series *out)
+{
+    ls_metrics_snapshot *snapshot = NULL;
+
+    memset(out, 0, sizeof(*out));
+    if (ls_metrics_snapshot_take(store, &snapshot) != LS_OK)
+        return pipeline_fail_ls("look at the metrics");
+    for (size_t i = 0; i < ls_metrics_snapshot_count(snapshot); i++) {
+        ls_metric_sample sample = LS_METRIC_SAMPLE_INIT;
+
+        if (ls_metrics_snapshot_at(snapshot, i, &sample) == LS_OK && strcmp(sample.name, METRIC) == 0) {
+            out->count++;
+            out->sum += sample.count;
+        }
+    }
+    ls_metrics_snapshot_free(snapshot);
+    return 0;
+}
+
+static int look_at_alert(ls_stream *stream, const char *name, ls_alert_info *out)
+{
+    ls_alert_description *description = NULL;
+    int result = 0;
+
+    if (ls_alert_describe(stream, name, &description) != LS_OK ||
+        ls_alert_description_info(description, out) != LS_OK)
+        result = pipeline_fail_ls("look at an alert");
+    ls_alert_description_free(description);
+    return result;
+}
+
+static bool add_count(void *user, table_text start, table_text item)
+{
+    char text[32];
+
+    (void)start;
+    (void)snprintf(text, sizeof(text), "%.*s", (int)item.size, item.text);
+    *(uint64_t *)user += strtoull(text, NULL, 10);
+    return true;
+}
+
+/* What the windows have counted, of all severities. */
+static int count_windows(struct run *run, int64_t *windows, uint64_t *counted)
+{
+    *windows = table_count(run->filter.results);
+    *counted = 0;
+    for (char severity = '0'; severity <= '9'; severity++) {
+        table_query query = {.partition = {&severity, 1}};
+
+        if (*windows < 0 || table_query_run(run->filter.results, &query, add_count, counted) < 0)
+            return pipeline_fail("the tables: %s", tables_error(run->file));
+    }
+    return 0;
+}
+
+static int check(struct run *run, const accident_counts *sql, const struct series *series, uint64_t counted)
+{
+    uint64_t severe = 0;
+
+    for (int i = 3; i < ACCIDENT_SEVERITIES; i++)
+        severe += sql->severities[i];
+    if (sql->rows != run->records)
+        return pipeline_fail("SQL finds %" PRIu64 " rows in the files, and %" PRIu64 " were put", sql->rows,
+                             run->records);
+    if (severe != run->handled || series->sum != run->handled)
+        return pipeline_fail("SQL finds %" PRIu64 " severe rows, stream 2 has %" PRIu64 ", the metric says %" PRIu64,
+                             severe, run->handled, series->sum);
+    if (counted > run->handled)
+        return pipeline_fail("windows have %" PRIu64 " accidents of %" PRIu64, counted, run->handled);
+    return 0;
+}
+
+static int show(struct run *run, const char *directory)
+{
+    ls_alert_info alert = LS_ALERT_INFO_INIT, cannot = LS_ALERT_INFO_INIT;
+    double seconds = (double)run->flow_ns / 1e9, rate = seconds > 0 ? (double)run->records / seconds : 0;
+    uint64_t late = 0, counted = 0;
+    struct series series;
+    accident_counts sql;
+    char path[PIPELINE_PATH_BYTES];
+    int64_t windows = 0;
+
+    if (accident_filter_finish(&run->filter, &late) != 0 || count_windows(run, &windows, &counted) != 0 ||
+        count_series(run->store, &series) != 0 || accident_sql_count(directory, &sql) != 0 ||
+        look_at_alert(run->severe, ALERT, &alert) != 0 ||
+        look_at_alert(run->severe, ALERT_THAT_CANNOT, &cannot) != 0 || check(run, &sql, &series, counted) != 0)
+        return -1;
+    if (ls_metrics_write_file(run->store, pipeline_path(&run->place, ".prom", path)) != LS_OK)
+        return pipeline_fail_ls("write the metrics");
+    if (run->options->json) {
+        (void)printf("{\"records\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"filtered\":%" PRIu64 ",\"severe\":%" PRIu64
+                     ",\"series\":%" PRIu64 ",\"alerts\":%" PRIu64 ",\"cannot_fire\":[%s],\"severities\":{",
+                     run->records, run->rows - run->records, run->handled, run->very_severe, series.count,
+                     alert.fired_count + cannot.fired_count, cannot.cannot_fire ? "\"" ALERT_THAT_CANNOT "\"" : "");
+        for (int i = 0, shown = 0; i < ACCIDENT_SEVERITIES; i++)
+            if (sql.severities[i] > 0)
+                (void)printf("%s\"%d\":%" PRIu64, shown++ == 0 ? "" : ",", i, sql.severities[i]);
+        (void)printf("},\"delivered\":%" PRIu64 ",\"files\":%zu,\"windows\":%" PRId64 ",\"counted\":%" PRIu64
+                     ",\"late\":%" PRIu64 ",\"seconds\":%.3f,\"rows_per_second\":%.0f}\n", sql.rows, sql.files, windows,
+                     counted, late, seconds, rate);
+        return 0;
+    }
+    (void)printf("%" PRIu64 " rows, %" PRIu64 " records in stream 1, %" PRIu64 " in %zu files\n", run->rows,
+                 run->records, sql.rows, sql.files);
+    (void)puts("SELECT severity, count(*) FROM accidents GROUP BY severity");
+    for (int i = 0; i < ACCIDENT_SEVERITIES; i++)
+        if (sql.severities[i] > 0)
+            (void)printf("  %d %10" PRIu64 "\n", i, sql.severities[i]);
+    (void)printf("stream 2: %" PRIu64 " with Severity > 2, %" PRIu64 " with Severity > 3\n", run->handled,
+                 run->very_severe);
+    (void)printf("  %" PRIu64 " series of %s\n", series.count, METRIC);
+    (void)printf("  %" PRId64 " windows of %" PRIu64 " s by severity, %" PRIu64 " accidents, %" PRIu64 " late\n",
+                 windows, run->options->window, counted, late);
+    (void)printf("  %" PRIu64 " alerts\n", alert.fired_count + cannot.fired_count);
+    (void)printf("%.3f s, %.0f rows/s\n", seconds, rate);
+    if (run->options->store != NULL)
+        (void)printf("metrics: %s; files: %s\n", path, directory);
+    return 0;
+}
+
+/* ---- all of it ---- */
+
+static int flow(struct run *run, const char *directory)
+{
+    pipeline_worker *counting = NULL, *filter = NULL, *delivery = NULL;
+    row_feed *feed = feed_open(run->store, run->raw, STREAM_1);
+    uint64_t began = pipeline_now_ns();
+    int result = feed == NULL ? -1 : 0;
+
+    if (result == 0 && (begin_counting(run, &counting) != 0 || begin_filter(run, &filter) != 0 ||
+                        begin_delivery(run, directory, &delivery) != 0))
+        result = -1;
+    if (result == 0)
+        result = put_all(run, feed);
+    /* What comes first in the flow ends first: then all of it is in stream 2 when that is caught up with. */
+    if (pipeline_work_end(filter, result == 0) != 0)
+        result = -1;
+    if (pipeline_work_end(counting, result == 0) != 0)
+        result = -1;
+    if (pipeline_work_end(delivery, result == 0) != 0)
+        result = -1;
+    run->flow_ns = pipeline_now_ns() - began;
+    if (ls_alerts_close(run->alerts) != LS_OK && result == 0)
+        result = pipeline_fail_ls("close the alerts");
+    if (feed_close(feed) != 0)
+        result = -1;
+    return result;
+}
+
+static int run_store(struct run *run)
+{
+    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+    char directory[PIPELINE_PATH_BYTES], path[PIPELINE_PATH_BYTES];
+    int result = -1;
+
+    (void)pipeline_path(&run->place, ".delivered", directory);
+    options.shard_count = (uint32_t)run->options->shards;
+    run->file = tables_open(pipeline_path(&run->place, ".tables", path));
+    if (run->file == NULL)
+        (void)pipeline_fail("cannot open the tables %s: %s", path, tables_error(NULL));
+    else if ((run->raw = pipeline_stream(run->store, STREAM_1, &options)) != NULL &&
+             (run->severe = pipeline_stream(run->store, STREAM_2, &options)) != NULL &&
+             accident_filter_open(&run->filter, run->raw, run->severe, run->file, run->options->window * 1000) == 0)
+        result = flow(run, directory);
+    if (result == 0 && !pipeline_interrupted)
+        result = show(run, directory);
+    accident_filter_close(&run->filter);
+    tables_close(run->file);
+    if ((ls_stream_close(run->raw) != LS_OK || ls_stream_close(run->severe) != LS_OK) && result == 0)
+        result = pipeline_fail_ls("close the streams");
+    return result;
+}
+
+static int run_all(const struct options *options)
+{
+    struct run run = {.options = options};
+    int result;
+
+    if (pipeline_place_make(&run.place, options->store) != 0)
+        return -1;
+    result = ls_store_open(run.place.store, NULL, &run.store) == LS_OK ? run_store(&run)
+                                                                       : pipeline_fail_ls("open the store");
+    if (ls_store_close(run.store) != LS_OK && result == 0)
+        result = pipeline_fail_ls("close the store");
+    return pipeline_place_leave(&run.place) == 0 ? result : -1;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option known[] = {
+        {"rows", required_argument, NULL, 'n'},   {"seed", required_argument, NULL, 'e'},
+        {"repeat", required_argument, NULL, 'p'}, {"rate", required_argument, NULL, 'r'},
+        {"batch", required_argument, NULL, 'b'},  {"key", required_argument, NULL, 'k'},
+        {"shards", required_argument, NULL, 's'}, {"window", required_argument, NULL, 'w'},
+        {"store", required_argument, NULL, 'd'},  {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+    };
+    struct options options = {.key = "ID", .rows = ACCIDENT_ROWS_DEFAULT, .seed = 1, .repeat = 1, .batch = 5000,
+                              .shards = 1, .window = 10};
+    int option, result = 0;
+
+    pipeline_begin("accidents");
+    while (result == 0 && (option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        switch (option) {
+        case 'd': options.store = optarg; break;
+        case 'k': options.key = optarg; break;
+        case 'n': result = pipeline_number("rows", optarg, 1, UINT64_MAX, &options.rows); break;
+        case 'e': result = pipeline_number("seed", optarg, 0, UINT64_MAX, &options.seed); break;
+        case 'p': result = pipeline_number("repeat", optarg, 1, UINT64_MAX, &options.repeat); break;
+        case 'r': result = pipeline_number("rate", optarg, 0, 1000000000, &options.rate); break;
+        case 'b': result = pipeline_number("batch", optarg, 1, 10000, &options.batch); break;
+        case 's': result = pipeline_number("shards", optarg, 1, 256, &options.shards); break;
+        case 'w': result = pipeline_number("window", optarg, 1, 86400, &options.window); break;
+        case 'j': options.json = true; break;
+        case 'h': (void)fputs(usage, stdout); return 0;
+        default: return 2;
+        }
+    }
+    options.files = argv + optind;
+    options.file_count = argc - optind;
+    for (int i = 0; result == 0 && i < options.file_count; i++)
+        if (access(options.files[i], R_OK) != 0)
+            result = pipeline_fail("cannot open %s: %s", options.files[i], strerror(errno));
+    if (result != 0)
+        return 2;
+    if (options.rate > 0 && options.batch > options.rate)
+        options.batch = options.rate;  /* A step a second at least. */
+    result = run_all(&options);
+    if (pipeline_interrupted)
+        return 128 + pipeline_interrupted;
+    if (fflush(stdout) != 0 || ferror(stdout))
+        result = pipeline_fail("cannot write the result: %s", strerror(errno));
+    return result == 0 ? 0 : 1;
+}

@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""The pipeline of accidents, run as a user runs it.
+
+    test_accidents.py ACCIDENTS LSTREAM DASHBOARD DATA_DIR
+
+Method: of the published files the answers are written down here; of made-up and killed runs the delivered files are
+counted in Python. Cases of published files are skipped where these are not there, that of DuckDB where it is not.
+"""
+
+import base64
+import collections
+import csv
+import glob
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import unittest
+
+import pipelines
+
+ACCIDENTS, LSTREAM, DASHBOARD, DATA = sys.argv[1:5]
+pipelines.Case.program = ACCIDENTS
+METRIC = "us_accidents_severity_high_total"
+MAY19 = os.path.join(DATA, "us_accidents_may19_a.csv")
+published = unittest.skipUnless(os.path.exists(MAY19), "the published files are not there")
+
+
+def fields(message):
+    """The fields of a protobuf message: their numbers, and their values, bytes or whole numbers."""
+    at = 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+    while at < len(message):
+        tag = varint()
+        value = varint()
+        if tag & 7 == 2:
+            at += value
+            value = message[at - value:at]
+        yield tag >> 3, value
+
+
+def unpack(data):
+    """The user records of an aggregate, as the format has them: key and data."""
+    if data[:4] != b"\xf3\x89\x9a\xc2":
+        return [(None, data)]
+    message = data[4:-16]
+    assert hashlib.md5(message).digest() == data[-16:]
+    keys = [value.decode() for number, value in fields(message) if number == 1]
+    records = [dict(fields(value)) for number, value in fields(message) if number == 3]
+    return [(keys[record[1]], record[3]) for record in records]
+
+
+class Accidents(pipelines.Case):
+    def delivered(self):
+        names = sorted(glob.glob(self.kept + ".delivered/**/*.json", recursive=True))
+        for name in names:
+            self.assertRegex(os.path.relpath(name, self.kept + ".delivered"), r"^source/us-east/us_accidents/"
+                             r"year=\d{4}/month=\d\d/day=\d\d/us_accidents-1-[-0-9a-f]+\.json$")
+        return [json.loads(line) for name in names for line in open(name, encoding="utf-8")]
+
+    def stored(self):
+        """The records of stream 2: the keys and data that each holds."""
+        done = subprocess.run([LSTREAM, "get", "us-accidents-data-stream-2", "--store", self.kept, "--json"],
+                              capture_output=True, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        records = [json.loads(line) for line in done.stdout.splitlines()]
+        bodies = [base64.b64decode(record["data_base64"]) if "data_base64" in record else record["data"].encode()
+                  for record in records]
+        return [[(key or record["key"], json.loads(data)) for key, data in unpack(body)]
+                for record, body in zip(records, bodies)]
+
+    def series(self):
+        """The metric's, as Prometheus reads it."""
+        with open(self.kept + ".prom", encoding="utf-8") as file:
+            found = re.findall(r'^%s\{severity_accident="([^"]*)",city_accident="([^"]*)",county_accident="([^"]*)"\} '
+                               r'(\d+)$' % METRIC, file.read(), re.M)
+        return {tuple(labels): int(count) for *labels, count in found}
+
+    def agrees(self, result, rows):
+        """All that the program says, with what was delivered."""
+        severities = collections.Counter(str(row["Severity"]) for row in rows)
+        severe = [row for row in rows if row["Severity"] > 2]
+        self.assertEqual((result["records"], result["delivered"]), (len(rows), len(rows)))
+        self.assertEqual(result["severities"], dict(severities))
+        self.assertEqual((result["filtered"], result["counted"], result["late"]), (len(severe), len(severe), 0))
+        self.assertEqual(result["severe"], sum(row["Severity"] > 3 for row in rows))
+        series = collections.Counter((str(row["Severity"]), row["City"], row["County"]) for row in severe)
+        self.assertEqual(result["series"], len(series))
+        self.assertEqual(self.series(), dict(series))
+
+    def test_made_up_rows_come_through_everywhere(self):
+        result = self.result("--store", self.kept, "--rows", "3000")
+        rows = self.delivered()
+        self.assertEqual([row["ID"] for row in rows], ["A-%d" % (number + 1) for number in range(3000)])
+        self.agrees(result, rows)
+        self.assertEqual((result["alerts"], result["cannot_fire"]), (int(result["severe"] > 0), ["severity-above-4"]))
+        # Stream 2 has few records, which hold many, by severity; unpacked they are the projection.
+        packed = self.stored()
+        self.assertLess(len(packed), 50)
+        severe = [{name: row[name] for name in ("ID", "Severity", "City", "County")}
+                  for row in rows if row["Severity"] > 2]
+        unpacked = [pair for pairs in packed for pair in pairs]
+        records = [record for _, record in unpacked]
+        self.assertEqual([key for key, _ in unpacked], [str(record["Severity"]) for record in records])
+        for record in records:
+            self.assertRegex(record.pop("Txn_Timestamp"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?$")
+        by_id = lambda record: int(record["ID"][2:])
+        self.assertEqual(sorted(records, key=by_id), severe)
+
+    def test_rows_are_normalised(self):
+        path = self.file("rows.csv", "ID,Severity,City,County,Start_Time,End_Time,Weather_Timestamp,Amenity,TMC,"
+                         "Zipcode\r\n"
+                         'A-1,3,"Columbus, OH",F,2/8/2016 0:37,2016-02-08 05:46:00,,TRUE,201,01234\r\n'
+                         "A-2,4,Größe,F,12/31/2016 23:59,x,2/30/2016 1:00,False,,45424-10\r\n"
+                         "A-3,2,C\r\nA-4,3,".encode() + b"\xff,F,,,,,,\r\n")
+        result = self.result("--store", self.kept, path)
+        self.assertEqual((result["records"], result["refused"], result["filtered"]), (2, 2, 2))
+        rows = self.delivered()
+        for row in rows:
+            self.assertRegex(row.pop("Txn_Timestamp"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?$")
+        self.assertEqual(rows, [
+            {"ID": "A-1", "Severity": 3, "City": "Columbus, OH", "County": "F", "Start_Time": "2016-02-08T00:37:00",
+             "End_Time": "2016-02-08T05:46:00", "Amenity": True, "TMC": 201, "Zipcode": "01234"},
+            {"ID": "A-2", "Severity": 4, "City": "Größe", "County": "F", "Start_Time": "2016-12-31T23:59:00",
+             "End_Time": "x", "Weather_Timestamp": "2/30/2016 1:00", "Amenity": False, "Zipcode": "45424-10"}])
+
+    def test_it_may_be_killed_at_any_moment(self):
+        result = self.killed_until_done(6, 0.6, "--rows", "4000", "--batch", "200", "--shards", "2")
+        rows = self.delivered()
+        self.assertEqual(sorted(int(row["ID"][2:]) for row in rows), list(range(1, 4001)))
+        self.agrees(result, rows)
+        self.assertEqual(result["alerts"], int(result["severe"] > 0))
+        stored = [record["ID"] for pairs in self.stored() for _, record in pairs]
+        self.assertEqual((len(stored), len(set(stored))), (result["filtered"], result["filtered"]))
+
+    @published
+    def test_the_published_rows_of_2019_are_counted_as_they_are_known(self):
+        result = self.result("--store", self.kept, MAY19)
+        self.assertEqual((result["records"], result["filtered"], result["severe"], result["series"], result["alerts"]),
+                         (5000, 2008, 3, 146, 1))
+        self.assertEqual(result["severities"], {"1": 6, "2": 2986, "3": 2005, "4": 3})
+        self.assertEqual(result["cannot_fire"], ["severity-above-4"])
+        rows = self.delivered()
+        self.agrees(result, rows)
+        self.assertEqual([row["ID"] for row in rows if row["Severity"] > 3], ["A-620", "A-1198", "A-1902"])
+        self.assertEqual(collections.Counter(row["State"] for row in rows), {"CA": 4272, "OH": 726, "WV": 2})
+        self.assertEqual(sum("Weather_Timestamp" not in row for row in rows), 26)
+        with open(MAY19, newline="", encoding="utf-8") as file:  # Whatever is no time, number or truth is as it was.
+            names = ("ID", "Description", "Street", "City", "Zipcode")
+            for row, source in zip(rows, csv.DictReader(file)):
+                self.assertEqual({name: row[name] for name in names if name in row},
+                                 {name: source[name] for name in names if source[name] != ""})
+        try:
+            import duckdb
+        except ImportError:
+            print("without DuckDB")
+            return
+        counts = duckdb.sql("SELECT Severity, count(*) FROM read_json_auto('%s.delivered/**/*.json', "
+                            "hive_partitioning = true) GROUP BY Severity" % self.kept).fetchall()
+        self.assertEqual(dict(counts), {1: 6, 2: 2986, 3: 2005, 4: 3})
+
+    @published
+    def test_other_layouts_and_keys_are_read_too(self):
+        for name, records, filtered, severe, series, arguments in (
+                ("us_accidents_mar23_1999.csv", 1999, 846, 3, 118, ["--key", "County", "--shards", "4"]),
+                ("us_accidents_dec20_500.csv", 500, 174, 0, 30, ["--key", "Severity", "--shards", "2"])):
+            result = self.result(*arguments, os.path.join(DATA, name))
+            self.assertEqual((result["records"], result["filtered"], result["severe"], result["series"], result["late"],
+                              result["counted"]), (records, filtered, severe, series, 0, filtered))
+
+    def test_the_dashboard_asks_for_what_there_is(self):
+        with open(DASHBOARD, encoding="utf-8") as file:
+            dashboard = json.load(file)
+        self.assertNotIn("__inputs", dashboard)  # Nothing that is asked for when it is loaded.
+        asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+        self.result("--store", self.kept, "--rows", "300")
+        with open(self.kept + ".prom", encoding="utf-8") as file:
+            text = file.read()
+        for expression in asked:
+            metric = re.search(r"\b(us_accidents\w*|libstream\w*)", expression).group(1)
+            series = re.search(r"^%s\{(.*)\} " % metric, text, re.M)
+            self.assertIsNotNone(series, metric)
+            for labels in re.findall(r"by \(([^)]*)\)", expression):
+                for label in labels.split(", "):
+                    self.assertIn(label + '="', series.group(1))
+
+    def test_the_report_fits_a_terminal_and_tells_alerts(self):
+        text = self.run_it("--rows", "3000").stdout.decode()
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+        for part in ("alert severity-above-4 cannot fire: of ", "GROUP BY severity", "3000 records in stream 1"):
+            self.assertIn(part, text)
+
+    def test_wrong_arguments_are_one_line(self):
+        for arguments, part in ((["--what"], "what"), (["--rows", "0"], "--rows wants"),
+                                (["--repeat", "x"], "--repeat"), ([self.path("nowhere")], "nowhere: No such file")):
+            self.fails(2, part, *arguments)
+        path = self.file("few.csv", "ID,City\n1,2\n")
+        self.fails(1, "few.csv has no column 'Severity'. Its columns: 'ID', 'City'", path)
+        self.fails(1, "has no column 'Key'", "--key", "Key", self.file("rows.csv", "ID,Severity\n"))
+        self.help_fits()
+
+
+if __name__ == "__main__":
+    pipelines.main()
