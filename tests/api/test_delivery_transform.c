@@ -1,0 +1,474 @@
+/* delivery.h: what a transform makes of records, the error output, dynamic partitions, the source backup. */
+#include "api/delivery_support.h"
+
+/* ---- a transform that does what a record's data says ---- */
+
+typedef struct acting {
+    ls_transform_answer answer; /* of the first `bad` calls, else DONE */
+    uint32_t bad;
+    uint32_t calls, attempts_seen;
+    size_t most;    /* records in a call */
+    bool backwards; /* answers the last record first */
+} acting;
+
+/* "keep..." is kept, "drop..." dropped, "fail..." fails with the data as reason, "badly" without one, "UP..." is replaced
+ * by two lines, "nothing" is not answered, "key=V,..." gets the key `k`, "twice" is said twice. */
+static void act_on(ls_transform *batch, size_t index)
+{
+    const ls_record *record = ls_transform_at(batch, index);
+    char data[64] = "";
+
+    assert_true(record->data.size < sizeof data);
+    memcpy(data, record->data.data, record->data.size);
+    if (strncmp(data, "drop", 4) == 0) {
+        assert_int_equal(ls_transform_drop(batch, index), LS_OK);
+    } else if (strncmp(data, "fail", 4) == 0) {
+        assert_int_equal(ls_transform_fail(batch, index, data), LS_OK);
+    } else if (strncmp(data, "badly", 5) == 0) {
+        assert_int_equal(ls_transform_fail(batch, index, NULL), LS_OK);
+    } else if (strncmp(data, "UP", 2) == 0) {
+        assert_int_equal(ls_transform_replace(batch, index, text("one\ntwo")), LS_OK);
+    } else if (strncmp(data, "empty", 5) == 0) {
+        assert_int_equal(ls_transform_replace(batch, index, (ls_bytes){NULL, 0}), LS_OK);
+    } else if (strncmp(data, "key=", 4) == 0) {
+        assert_int_equal(ls_transform_set_key(batch, index, "k", text("to be replaced")), LS_OK);
+        assert_int_equal(ls_transform_set_key(batch, index, "other", text("x")), LS_OK);
+        assert_int_equal(ls_transform_set_key(batch, index, "k", (ls_bytes){data + 4, strcspn(data + 4, ",")}), LS_OK);
+        assert_int_equal(ls_transform_keep(batch, index), LS_OK);
+    } else if (strncmp(data, "twice", 5) == 0) {
+        assert_int_equal(ls_transform_keep(batch, index), LS_OK);
+        assert_int_equal(ls_transform_drop(batch, index), LS_ERR_STATE);
+    } else if (strncmp(data, "nothing", 7) != 0) {
+        assert_int_equal(ls_transform_keep(batch, index), LS_OK);
+    }
+}
+
+static ls_transform_answer act(ls_transform *batch, void *user)
+{
+    acting *of = user;
+    size_t count = ls_transform_count(batch);
+
+    of->calls++;
+    if (ls_transform_attempts(batch) > of->attempts_seen)
+        of->attempts_seen = ls_transform_attempts(batch);
+    if (count > of->most)
+        of->most = count;
+    assert_null(ls_transform_at(batch, count));
+    assert_int_equal(ls_transform_keep(batch, count), LS_ERR_INVALID_ARGUMENT);
+    for (size_t i = 0; i < count; i++)
+        act_on(batch, of->backwards ? count - 1 - i : i);
+    if (of->calls <= of->bad)
+        return of->answer;
+    return LS_TRANSFORM_DONE;
+}
+
+static void run_acting(ls_stream *stream, taker *to, acting *how)
+{
+    ls_delivery_run_options run = into(to);
+
+    run.transform = act;
+    run.transform_user = how;
+    assert_int_equal(run_with(stream, &run), LS_OK);
+}
+
+static const taken *of_kind(const taker *of, ls_delivery_kind kind)
+{
+    const taken *found = NULL;
+
+    for (uint32_t i = 0; i < of->count; i++)
+        if (of->all[i].kind == kind) {
+            assert_null(found); /* the only one */
+            found = &of->all[i];
+        }
+    return found;
+}
+
+/* Whether line `index` of the error output has that member, as JSON. */
+static bool line_has(const taken *errors, size_t index, const char *member)
+{
+    char *copy = strdup(errors->bytes), *rest = copy, *line = NULL;
+    bool has;
+
+    for (size_t i = 0; i <= index; i++)
+        line = strsep(&rest, "\n");
+    has = line != NULL && line[0] == '{' && line[strlen(line) - 1] == '}' && strstr(line, member) != NULL;
+    free(copy);
+    return has;
+}
+
+/* ---- verdicts ---- */
+
+static void each_verdict_does_what_it_says(void **state)
+{
+    for (int backwards = 0; backwards < 2; backwards++) {
+        ls_stream *stream = make_stream(*state, backwards != 0 ? "backwards" : STREAM, 1);
+        ls_delivery_options options = to_callback();
+        taker *of = make_taker();
+        acting how = {.backwards = backwards != 0};
+        const taken *data, *errors;
+
+        options.flags |= LS_DELIVERY_TRANSFORM;
+        options.prefix = "data/";
+        make_delivery(stream, &options);
+        put_text(stream, "k", "keep 1");
+        put_text(stream, "k", "drop");
+        put_text(stream, "k", "fail because");
+        put_text(stream, "k", "UP");
+        put_text(stream, "k", "nothing");
+        put_text(stream, "k", "empty");
+        put_text(stream, "k", "twice");
+        put_text(stream, "k", "badly");
+        run_acting(stream, of, &how);
+        assert_int_equal(of->count, 2);
+        data = of_kind(of, LS_DELIVERY_DATA);
+        errors = of_kind(of, LS_DELIVERY_ERRORS);
+        assert_string_equal(data->bytes, "keep 1\none\ntwo\n\ntwice\n"); /* in the order of the source */
+        assert_int_equal(strncmp(errors->name, "data/processing-failed/", 23), 0);
+        assert_int_equal(errors->record_count, 3);
+        assert_true(line_has(errors, 0, "\"errorMessage\":\"fail because\""));
+        assert_true(line_has(errors, 0, "\"errorCode\":\"Lambda.FunctionError\""));
+        assert_true(line_has(errors, 0, "\"attemptsMade\":1,"));
+        assert_true(line_has(errors, 0, "\"rawData\":\"ZmFpbCBiZWNhdXNl\"")); /* the original */
+        assert_true(line_has(errors, 1, "\"errorCode\":\"Lambda.MissingRecordId\""));
+        assert_true(line_has(errors, 1, "\"rawData\":\"bm90aGluZw==\""));
+        assert_true(line_has(errors, 2, "\"rawData\":\"YmFkbHk=\""));
+        free_taker(of);
+        assert_int_equal(ls_stream_close(stream), LS_OK);
+    }
+}
+
+static void what_is_all_dropped_is_not_asked_for_again(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    acting how = {0};
+
+    options.flags |= LS_DELIVERY_TRANSFORM;
+    make_delivery(stream, &options);
+    for (int i = 0; i < 10; i++)
+        put_text(stream, "k", "drop");
+    run_acting(stream, of, &how);
+    assert_int_equal(how.calls, 1);
+    run_acting(stream, of, &how);
+    assert_int_equal(how.calls, 1);
+    assert_int_equal(of->count, 0);
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void a_call_gets_as_much_as_it_may(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    acting how = {0};
+
+    options.flags |= LS_DELIVERY_TRANSFORM;
+    options.transform_records_max = 7;
+    options.transform_bytes_max = 25;
+    make_delivery(stream, &options);
+    put_numbers(stream, 0, 100, 1); /* of a byte or two: the number of records counts */
+    put_text(stream, "k", "keep this, which is more than it may have in bytes");
+    for (int i = 0; i < 5; i++)
+        put_text(stream, "k", "0123456789"); /* two of them: bytes count */
+    run_acting(stream, of, &how);
+    assert_int_equal(how.most, 7);
+    assert_int_equal(how.calls, 15 + 1 + 3);
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* ---- retries ---- */
+
+static void what_fails_is_asked_again_as_often_as_is_said(void **state)
+{
+    static const struct { int32_t retries_max; uint32_t bad, calls; bool is_delivered; } cases[] = {
+        {LS_DELIVERY_NO_RETRIES, 9, 1, false}, {0, 9, 4, false}, {2, 2, 3, true}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "s%zu", i);
+        ls_stream *stream = make_stream(*state, name, 1);
+        ls_delivery_options options = to_callback();
+        taker *of = make_taker();
+        acting how = {.answer = LS_TRANSFORM_RETRY, .bad = cases[i].bad};
+        char attempts[32];
+
+        options.flags |= LS_DELIVERY_TRANSFORM;
+        options.transform_retries_max = cases[i].retries_max;
+        make_delivery(stream, &options);
+        put_text(stream, "k", "keep");
+        put_text(stream, "k", "drop");
+        run_acting(stream, of, &how);
+        assert_int_equal(how.calls, cases[i].calls);
+        assert_int_equal(how.attempts_seen, cases[i].calls - 1);
+        assert_int_equal(of->count, 1);
+        if (cases[i].is_delivered) {
+            assert_string_equal(of_kind(of, LS_DELIVERY_DATA)->bytes, "keep\n");
+        } else {
+            const taken *errors = of_kind(of, LS_DELIVERY_ERRORS);
+
+            assert_int_equal(errors->record_count, 2);
+            snprintf(attempts, sizeof attempts, "\"attemptsMade\":%u,", cases[i].calls);
+            assert_true(line_has(errors, 0, attempts) && line_has(errors, 1, attempts));
+        }
+        free_taker(of);
+        assert_int_equal(ls_stream_close(stream), LS_OK);
+    }
+}
+
+static void a_transform_may_stop_the_run_and_gets_its_records_again(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    acting how = {.answer = LS_TRANSFORM_STOP, .bad = 1};
+
+    options.flags |= LS_DELIVERY_TRANSFORM;
+    make_delivery(stream, &options);
+    put_text(stream, "k", "keep");
+    run_acting(stream, of, &how);
+    assert_int_equal(of->count, 0);
+    run_acting(stream, of, &how);
+    assert_int_equal(how.calls, 2);
+    assert_string_equal(of_kind(of, LS_DELIVERY_DATA)->bytes, "keep\n");
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* ---- partitions ---- */
+
+static void partition_options(ls_delivery_options *options, const char *const *keys, const char *const *queries)
+{
+    options->flags |= LS_DELIVERY_PARTITION;
+    options->prefix = "c=!{partitionKeyFromQuery:c}/";
+    options->error_prefix = "bad/!{firehose:error-output-type}/";
+    options->partition_keys = keys;
+    options->partition_queries = queries;
+    options->partition_key_count = 1;
+}
+
+static const char *const the_keys[] = {"c"};
+static const char *const the_queries[] = {".customer.id"};
+
+static const taken *begins_with(const taker *of, const char *prefix)
+{
+    for (uint32_t i = 0; i < of->count; i++)
+        if (strncmp(of->all[i].name, prefix, strlen(prefix)) == 0)
+            return &of->all[i];
+    return NULL;
+}
+
+static void records_go_where_their_data_says(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    ls_delivery_run_options run = into(of);
+    const taken *errors;
+
+    partition_options(&options, the_keys, the_queries);
+    make_delivery(stream, &options);
+    put_text(stream, "k", "{\"customer\":{\"id\":\"a\"},\"n\":1}");
+    put_text(stream, "k", "{\"customer\":{\"id\":7},\"n\":2}");
+    put_text(stream, "k", "no JSON");
+    put_text(stream, "k", "{\"customer\":{\"id\":\"a\"},\"n\":3}");
+    put_text(stream, "k", "{\"customer\":{}}");
+    put_text(stream, "k", "{\"customer\":{\"id\":null}}");
+    assert_int_equal(run_with(stream, &run), LS_OK);
+    assert_int_equal(of->count, 3);
+    assert_string_equal(begins_with(of, "c=a/" NAME)->bytes,
+                        "{\"customer\":{\"id\":\"a\"},\"n\":1}\n{\"customer\":{\"id\":\"a\"},\"n\":3}\n");
+    assert_int_equal(begins_with(of, "c=7/" NAME)->record_count, 1);
+    errors = begins_with(of, "bad/processing-failed");
+    assert_int_equal(errors->record_count, 3);
+    assert_int_equal(errors->kind, LS_DELIVERY_ERRORS);
+    assert_true(line_has(errors, 0, "\"errorCode\":\"DynamicPartitioning.MetadataExtractionFailed\""));
+    assert_true(line_has(errors, 0, "\"rawData\":\"bm8gSlNPTg==\""));
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void records_go_where_their_transform_says(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    acting how = {0};
+
+    options.flags |= LS_DELIVERY_PARTITION | LS_DELIVERY_TRANSFORM;
+    options.prefix = "k=!{partitionKeyFromLambda:k}/";
+    options.error_prefix = "bad/!{firehose:error-output-type}/";
+    make_delivery(stream, &options);
+    put_text(stream, "k", "key=a,1");
+    put_text(stream, "k", "key=b,2");
+    put_text(stream, "k", "key=a,3");
+    put_text(stream, "k", "keep, without a key");
+    run_acting(stream, of, &how);
+    assert_int_equal(of->count, 3);
+    assert_string_equal(begins_with(of, "k=a/" NAME)->bytes, "key=a,1\nkey=a,3\n");
+    assert_string_equal(begins_with(of, "k=b/" NAME)->bytes, "key=b,2\n");
+    assert_int_equal(begins_with(of, "bad/")->record_count, 1);
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* The 501st goes to the errors; when one was delivered there is room for another. */
+static void only_so_many_partitions_are_filled_at_once(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    ls_delivery_run_options run = into(of);
+    char data[501 + 3][64];
+    ls_put_entry entries[501 + 3];
+    ls_producer *producer = NULL;
+    size_t failed = 0;
+
+    partition_options(&options, the_keys, the_queries);
+    options.buffer_bytes = 2 * strlen("{'customer':{'id':'0'}}\n");
+    make_delivery(stream, &options);
+    for (int i = 0; i < 504; i++) {
+        /* 0..499 fill all; 500 is one too many; 0 again, which is there, is delivered by its size; 501 has its place. */
+        snprintf(data[i], sizeof data[i], "{\"customer\":{\"id\":\"%d\"}}", i <= 500 ? i : i == 501 ? 0 : 501);
+        entries[i] = (ls_put_entry){.partition_key = text("k"), .data = text(data[i])};
+    }
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put_batch(producer, entries, 504, NULL, NULL, &failed), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(run_with(stream, &run), LS_OK);
+    assert_int_equal(of_kind(of, LS_DELIVERY_ERRORS)->record_count, 1);
+    assert_true(line_has(of_kind(of, LS_DELIVERY_ERRORS), 0, "ActivePartitionLimitExceeded"));
+    assert_null(begins_with(of, "c=500/"));
+    assert_non_null(begins_with(of, "c=499/"));
+    assert_non_null(begins_with(of, "c=501/"));
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void data_chooses_no_path_outside(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 1);
+    ls_delivery_options options = to_directory(fx);
+    char data[400], longest[301];
+    objects found;
+    struct stat about;
+
+    partition_options(&options, the_keys, the_queries);
+    options.prefix = "!{partitionKeyFromQuery:c}/";
+    make_delivery(stream, &options);
+    put_text(stream, "k", "{\"customer\":{\"id\":\"../../outside\"}}");
+    put_text(stream, "k", "{\"customer\":{\"id\":\"..\"}}");
+    put_text(stream, "k", "{\"customer\":{\"id\":\"/etc\"}}");
+    put_text(stream, "k", "{\"customer\":{\"id\":\"a\\nb\\u0000\"}}");
+    put_text(stream, "k", "{\"customer\":{\"id\":\"\"}}");
+    memset(longest, 'x', 300);
+    longest[300] = '\0';
+    snprintf(data, sizeof data, "{\"customer\":{\"id\":\"%s\"}}", longest);
+    put_text(stream, "k", data);
+    catch_up(stream);
+    found = delivered(fx); /* all that was delivered lies beneath the directory */
+    assert_int_equal(found.count, 5);
+    for (size_t i = 0, lines = 0; i < found.count; i++)
+        if (strncmp(found.all[i].name, "bad/", 4) == 0) { /* the empty one, and the long one */
+            for (const char *at = found.all[i].bytes; *at != '\0'; at++)
+                lines += *at == '\n';
+            assert_int_equal(lines, 2);
+        }
+    assert_int_not_equal(stat(temp_path(&fx->temp, "outside"), &about), 0);
+    free_objects(&found);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* ---- the source backup ---- */
+
+static void the_backup_has_all_records_as_they_were_put(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    acting how = {0};
+    char all[4096] = "", expected[4096] = "";
+
+    options.flags |= LS_DELIVERY_TRANSFORM | LS_DELIVERY_BACKUP;
+    options.backup_prefix = "raw/";
+    options.buffer_bytes = 30;
+    make_delivery(stream, &options);
+    for (int i = 0; i < 3; i++) {
+        static const char *const data[] = {"keep it", "drop it", "fail it", "UP", "nothing"};
+
+        for (int k = 0; k < 5; k++) {
+            put_text(stream, "k", data[(k + i) % 5]);
+            strcat(strcat(expected, data[(k + i) % 5]), "\n");
+        }
+        run_acting(stream, of, &how);
+    }
+    for (uint32_t i = 0; i < of->count; i++)
+        if (of->all[i].kind == LS_DELIVERY_SOURCE_BACKUP) {
+            assert_int_equal(strncmp(of->all[i].name, "raw/", 4), 0);
+            strcat(all, of->all[i].bytes);
+        }
+    assert_string_equal(all, expected);
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* ---- aggregated records ---- */
+
+static void the_user_records_of_aggregates_are_delivered(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    ls_delivery_run_options run = into(of);
+    ls_aggregate *aggregate = NULL;
+    ls_producer *producer = NULL;
+    ls_put_entry record;
+    int32_t fits = 0;
+    char data[16];
+
+    options.buffer_bytes = 10;
+    make_delivery(stream, &options);
+    assert_int_equal(ls_aggregate_open(NULL, &aggregate), LS_OK);
+    for (int i = 0; i < 7; i++) {
+        snprintf(data, sizeof data, "r%d", i);
+        record = (ls_put_entry){.partition_key = text("k"), .data = text(data)};
+        assert_int_equal(ls_aggregate_add(aggregate, &record, &fits), LS_OK);
+        assert_int_equal(fits, 1);
+    }
+    assert_int_equal(ls_aggregate_record(aggregate, &record), LS_OK);
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put(producer, record.partition_key, record.data, NULL, NULL), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    ls_aggregate_close(aggregate);
+    put_text(stream, "k", "r7");
+    assert_int_equal(run_with(stream, &run), LS_OK);
+    assert_int_equal(of->count, 3); /* The first aggregate is in three objects: each record is there once. */
+    assert_string_equal(of->all[0].bytes, "r0\nr1\nr2\n");
+    assert_string_equal(of->all[1].bytes, "r3\nr4\nr5\n");
+    assert_string_equal(of->all[2].bytes, "r6\nr7\n");
+    assert_string_not_equal(of->all[0].name, of->all[1].name);
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(each_verdict_does_what_it_says),
+        TEST(what_is_all_dropped_is_not_asked_for_again),
+        TEST(a_call_gets_as_much_as_it_may),
+        TEST(what_fails_is_asked_again_as_often_as_is_said),
+        TEST(a_transform_may_stop_the_run_and_gets_its_records_again),
+        TEST(records_go_where_their_data_says),
+        TEST(records_go_where_their_transform_says),
+        TEST(only_so_many_partitions_are_filled_at_once),
+        TEST(data_chooses_no_path_outside),
+        TEST(the_backup_has_all_records_as_they_were_put),
+        TEST(the_user_records_of_aggregates_are_delivered),
+    };
+
+    run_everywhere("transforms of deliveries", tests);
+}
