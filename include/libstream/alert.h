@@ -22,9 +22,9 @@
  * before or after the last time.
  *
  * WHAT HOLDS. For each rule and window there is one callback, over restarts and redelivery. A process that is killed in
- * it, or whose callback refuses, leaves it to the next that is shown the batch, or takes a look: then it comes once
- * more. Of a rule the last 64 windows in which something passed are known: who shows records of a shard that is further
- * behind than that begins such a window anew.
+ * it, whose callback refuses, or that cannot store that it was told, leaves it to the next that is shown the batch, or
+ * takes a look: then it comes once more. Of a rule the last 64 windows in which something passed are known: who shows
+ * records of a shard that is further behind than that begins such a window anew.
  *
  * RULES THAT CANNOT FIRE. What a field or metric was is noted: how many records were looked at, how many had the field,
  * the least and the greatest of its numbers. When `observed_min` were looked at and none of them passed, the callback

@@ -2,6 +2,9 @@
  * cannot fire is reported. */
 #include "api/alert_support.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 static ls_alert_options severe(void)
 {
     return rule_on("Severity", LS_ALERT_GREATER, 3);
@@ -320,6 +323,117 @@ static void more_windows_than_are_kept_lose_no_alert(void **state)
     close_world(&of);
 }
 
+/* User records of an aggregate share their number, and may come in several batches. */
+static void user_records_of_an_aggregate_count_each_once(void **state)
+{
+    alert_world of = {.store = NULL};
+    ls_alert_options options = severe();
+    ls_iterator_options how = LS_ITERATOR_OPTIONS_INIT;
+    ls_aggregate *aggregate = NULL;
+    ls_producer *producer = NULL;
+    ls_put_entry entry = {text("k"), text("{\"Severity\": 4}"), NULL}, packed = {{NULL, 0}, {NULL, 0}, NULL};
+    int32_t fits;
+
+    open_world(*state, &of, 1);
+    options.count_min = 5;
+    assert_int_equal(ls_alert_create(of.stream, "r", &options), LS_OK);
+    assert_int_equal(ls_aggregate_open(NULL, &aggregate), LS_OK);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(ls_aggregate_add(aggregate, &entry, &fits), LS_OK);
+    assert_int_equal(ls_aggregate_record(aggregate, &packed), LS_OK);
+    assert_int_equal(ls_producer_open(of.stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put(producer, packed.partition_key, packed.data, NULL, NULL), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    ls_aggregate_close(aggregate);
+    how.flags = LS_ITERATOR_DEAGGREGATE;
+    for (int round = 0; round < 2; round++) {
+        ls_iterator_close(of.iterator);
+        assert_int_equal(ls_iterator_open(of.stream, 0, NULL, &how, &of.iterator), LS_OK);
+        for (int i = 0; i < 5; i += 2)
+            assert_int_equal(ls_alerts_observe(of.alerts, next_batch(&of, 0, 2)), LS_OK);
+    }
+    assert_int_equal(look_at(&of, "r").passed_count, 5);
+    assert_int_equal(of.told_count, 1);
+    close_world(&of);
+}
+
+/* ---- many at once ---- */
+
+#define THREADS 4
+#define THREAD_RECORDS 60
+
+typedef struct shower {
+    alert_world *of;
+    uint32_t shard;
+    pthread_t thread;
+} shower;
+
+static int32_t count_up(const ls_alert *alert, void *user)
+{
+    (void)alert;
+    atomic_fetch_add((_Atomic uint32_t *)user, 1);
+    return 0;
+}
+
+static void *show(void *user)
+{
+    shower *of = user;
+    ls_next_options options = LS_NEXT_OPTIONS_INIT;
+    ls_iterator *iterator = NULL;
+    const ls_batch *batch = NULL;
+
+    options.records_max = 3;
+    if (ls_iterator_open(of->of->stream, of->shard, NULL, NULL, &iterator) != LS_OK)
+        return NULL;
+    while (ls_iterator_next(iterator, &options, &batch) == LS_OK && ls_batch_count(batch) != 0)
+        if (ls_alerts_observe(of->of->alerts, batch) != LS_OK)
+            break;
+    ls_iterator_close(iterator);
+    return NULL;
+}
+
+/* Each in a shard of its own, all of them in the same windows: what passes adds up, and is told once. */
+static void shards_are_shown_on_many_threads(void **state)
+{
+    alert_world of = {.store = NULL};
+    ls_alert_options options = severe();
+    _Atomic uint32_t told = 0;
+    ls_producer *producer = NULL;
+    ls_alerts *kept;
+    shower showers[THREADS];
+
+    open_world(*state, &of, THREADS);
+    options.window_ms = 86400000;
+    options.count_min = THREADS * THREAD_RECORDS / 2;
+    assert_int_equal(ls_alert_create(of.stream, "half", &options), LS_OK);
+    options.count_min = 1;
+    assert_int_equal(ls_alert_create(of.stream, "one", &options), LS_OK);
+    assert_int_equal(ls_producer_open(of.stream, NULL, &producer), LS_OK);
+    for (uint32_t i = 0; i < THREADS; i++)
+        for (int n = 0; n < THREAD_RECORDS; n++) {
+            ls_put_options put = LS_PUT_OPTIONS_INIT;
+            ls_hash_key key = {UINT64_MAX / THREADS * i + 1, 0};
+
+            put.explicit_hash_key = &key;
+            assert_int_equal(ls_producer_put(producer, text("k"), text("{\"Severity\": 4}"), &put, NULL), LS_OK);
+        }
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    kept = of.alerts;
+    assert_int_equal(ls_alerts_open(of.stream, count_up, &told, &of.alerts), LS_OK);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        showers[i] = (shower){&of, i, 0};
+        assert_int_equal(pthread_create(&showers[i].thread, NULL, show, &showers[i]), 0);
+    }
+    for (uint32_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(showers[i].thread, NULL), 0);
+    assert_int_equal(told, 2);
+    assert_int_equal(look_at(&of, "half").passed_count, THREADS * THREAD_RECORDS);
+    assert_int_equal(look_at(&of, "one").passed_count, THREADS * THREAD_RECORDS);
+    assert_int_equal(ls_alerts_close(of.alerts), LS_OK);
+    of.alerts = kept;
+    close_world(&of);
+}
+
 /* ---- rules that cannot fire ---- */
 
 /* The seed's: severity is 1..4, and the rule "> 4". */
@@ -630,6 +744,8 @@ int main(void)
         TEST(a_refused_alert_comes_again_and_counts_once),
         TEST(a_process_that_dies_in_its_callback_leaves_the_alert_to_the_next),
         TEST(more_windows_than_are_kept_lose_no_alert),
+        TEST(user_records_of_an_aggregate_count_each_once),
+        TEST(shards_are_shown_on_many_threads),
         TEST(a_rule_that_cannot_fire_on_what_was_observed_is_reported_once),
         TEST(a_field_that_is_never_there_is_reported_without_values),
         TEST(notes_are_stored_at_the_latest_by_close),
