@@ -209,7 +209,10 @@ void lsi_limits_text(const ls_stream_description *description);
 #define LSI_RECORD_JSON_HELP \
     "With --json each record is one line: {\"shard\", \"seqno\", \"key\", \"arrival_us\",\n" \
     "\"data\"}; data that is not UTF-8 is in \"data_base64\" instead, and a hash key that\n" \
-    "was given explicitly in \"explicit_hash_key\" (decimal text).\n"
+    "was given explicitly in \"explicit_hash_key\" (decimal text). One out of an\n" \
+    "aggregate (--deaggregate) has \"sub_seqno\" and \"sub_count\", and \"outside_shard\"\n" \
+    "when its key is another shard's.\n"
+#define LSI_DEAGGREGATE_HELP "Aggregated records are shown as the records in them."
 void lsi_record_print(const ls_record *record, bool json);
 /* Frees what lsi_record_print kept between calls. False: a record was not printed for want of memory. */
 bool lsi_record_print_end(void);
@@ -221,7 +224,7 @@ bool lsi_pass_damage(const lsi_call *call, ls_iterator *iterator, uint32_t shard
 
 /* ---- follow_each.c: tail with --skip-damage ---- */
 /* Follows each shard by itself until a signal, `limit` records or a silence of `timeout_ms`. Returns an exit code. */
-int lsi_follow_each(const lsi_call *call, ls_stream *stream, const ls_position *from, uint64_t limit,
+int lsi_follow_each(const lsi_call *call, ls_stream *stream, const ls_position *from, uint32_t flags, uint64_t limit,
                     int64_t timeout_ms);
 
 /* ---- child.c: running a program ---- */

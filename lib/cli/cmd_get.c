@@ -4,12 +4,13 @@
  * nobody from the others. */
 #include "cli/cli.h"
 
-enum { SHARD, FROM, LIMIT, SKIP, NO_RETRY };
+enum { SHARD, FROM, LIMIT, DEAGGREGATE, SKIP, NO_RETRY };
 static const lsi_option options[] = {
     [SHARD] = {"shard", LSI_OPTION_NUMBER, "N", "Only this shard; all of them unless told otherwise.", 0,
                UINT32_MAX - 1, 0},
     [FROM] = {"from", LSI_OPTION_TEXT, "P", LSI_FROM_HELP " The default is trim-horizon.", 0, 0, 0},
     [LIMIT] = {"limit", LSI_OPTION_NUMBER, "N", "At most this many records.", 1, UINT64_MAX, 'n'},
+    [DEAGGREGATE] = {"deaggregate", LSI_OPTION_FLAG, NULL, LSI_DEAGGREGATE_HELP, 0, 0, 0},
     [SKIP] = {"skip-damage", LSI_OPTION_FLAG, NULL,
         "Go on behind damage, saying what is passed over; the exit code is 4 all the same.", 0, 0, 0},
     [NO_RETRY] = {"no-retry", LSI_OPTION_FLAG, NULL, LSI_NO_RETRY_HELP, 0, 0, 0},
@@ -79,14 +80,16 @@ static int print_all(const lsi_call *call, ls_iterator *iterator, uint32_t shard
 static int print_shard(const lsi_call *call, ls_stream *stream, uint32_t shard, const ls_position *from,
                        uint64_t *left)
 {
+    ls_iterator_options how = LS_ITERATOR_OPTIONS_INIT;
     ls_iterator *iterator;
     ls_status st;
     int code;
 
+    how.flags = call->values[DEAGGREGATE].given ? LS_ITERATOR_DEAGGREGATE : 0;
     if (shard == LS_NO_SHARD)
-        st = ls_iterator_open_all(stream, from, NULL, &iterator);
+        st = ls_iterator_open_all(stream, from, &how, &iterator);
     else
-        st = ls_iterator_open(stream, shard, from, NULL, &iterator);
+        st = ls_iterator_open(stream, shard, from, &how, &iterator);
     if (st != LS_OK)
         return lsi_failed(call, st);
     code = print_all(call, iterator, shard, from, left);

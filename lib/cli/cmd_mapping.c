@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum { FROM, BATCH, BATCH_BYTES, WINDOW_MS, LANES, RETRIES, RECORD_AGE, TUMBLING, TIMEOUT, BISECT, REPORT, ONCE,
-       FAILURES, CONSUMER, FILTER };
+       DEAGGREGATE, FAILURES, CONSUMER, FILTER };
 static const lsi_option options[] = {
     [FROM] = {"from", LSI_OPTION_TEXT, "P", "create, seek: where to begin: trim-horizon (the oldest), latest, or "
               "time:T with T as 2026-11-20T11:42:18Z or seconds since 1970.", 0, 0, 0},
@@ -28,6 +28,8 @@ static const lsi_option options[] = {
                 "failed.", 0, 0, 0},
     [ONCE] = {"exactly-once", LSI_OPTION_FLAG, NULL, "create: what handlers put is one step with their batch.", 0, 0,
               0},
+    [DEAGGREGATE] = {"deaggregate", LSI_OPTION_FLAG, NULL, "create: aggregated records are handled as the records in "
+                     "them.", 0, 0, 0},
     [FAILURES] = {"failures", LSI_OPTION_TEXT, "STREAM", "create: the stream that gets what is given up, and why; "
                   "without it, it is dropped.", 0, 0, 0},
     [CONSUMER] = {"consumer", LSI_OPTION_TEXT, "NAME", "create: the registered consumer to read as; without it, by the "
@@ -124,6 +126,7 @@ static void settings_json(lsi_json_writer *json, const ls_mapping_options *is)
     lsi_member_bool(json, "bisect", (is->flags & LS_MAPPING_BISECT) != 0);
     lsi_member_bool(json, "report_failures", (is->flags & LS_MAPPING_REPORT_FAILURES) != 0);
     lsi_member_bool(json, "exactly_once", (is->flags & LS_MAPPING_EXACTLY_ONCE) != 0);
+    lsi_member_bool(json, "deaggregate", (is->flags & LS_MAPPING_DEAGGREGATE) != 0);
     lsi_json_key(json, "failures");
     if (is->failure_stream == NULL)
         lsi_json_null(json);
@@ -162,6 +165,8 @@ static void settings_text(const ls_mapping_options *is)
         lsi_out_text("takes reports of failures\n");
     if ((is->flags & LS_MAPPING_EXACTLY_ONCE) != 0)
         lsi_out_text("puts exactly once\n");
+    if ((is->flags & LS_MAPPING_DEAGGREGATE) != 0)
+        lsi_out_text("takes aggregates apart\n");
     if (is->failure_stream != NULL)
         lsi_out_text("failures   to stream %s\n", is->failure_stream);
     if (is->consumer != NULL)
@@ -226,7 +231,8 @@ static ls_mapping_options wanted(const lsi_call *call)
     to.handler_timeout_ms = (int32_t)values[TIMEOUT].number;
     to.flags = (values[BISECT].given ? LS_MAPPING_BISECT : 0) |
                (values[REPORT].given ? LS_MAPPING_REPORT_FAILURES : 0) |
-               (values[ONCE].given ? LS_MAPPING_EXACTLY_ONCE : 0);
+               (values[ONCE].given ? LS_MAPPING_EXACTLY_ONCE : 0) |
+               (values[DEAGGREGATE].given ? LS_MAPPING_DEAGGREGATE : 0);
     to.failure_stream = values[FAILURES].text;
     to.consumer = values[CONSUMER].text;
     to.filter_count = values[FILTER].given;

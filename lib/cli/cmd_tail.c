@@ -9,7 +9,7 @@
 
 #define SLICE_MS 500
 
-enum { FROM, LIMIT, TIMEOUT, SKIP };
+enum { FROM, LIMIT, TIMEOUT, DEAGGREGATE, SKIP };
 static const lsi_option options[] = {
     [FROM] = {"from", LSI_OPTION_TEXT, "P",
         "Where to begin: latest (the default), trim-horizon, or time:T with T as 2026-11-20T11:42:18Z or seconds since "
@@ -17,6 +17,7 @@ static const lsi_option options[] = {
     [LIMIT] = {"limit", LSI_OPTION_NUMBER, "N", "End after this many records.", 1, UINT64_MAX, 'n'},
     [TIMEOUT] = {"timeout", LSI_OPTION_NUMBER, "MS", "End when no record came for this many milliseconds.", 0,
         UINT32_MAX, 0},
+    [DEAGGREGATE] = {"deaggregate", LSI_OPTION_FLAG, NULL, LSI_DEAGGREGATE_HELP, 0, 0, 0},
     [SKIP] = {"skip-damage", LSI_OPTION_FLAG, NULL,
         "Go on behind damage, saying what is passed over; the exit code is 4 all the same, but at a signal.", 0, 0, 0},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
@@ -70,15 +71,15 @@ static int follow(const lsi_call *call, ls_iterator *iterator, uint64_t limit, i
     return lsi_signal_number() != 0 ? 128 + lsi_signal_number() : LSI_EXIT_OK;
 }
 
-static int follow_all(const lsi_call *call, ls_stream *stream, const ls_position *from, uint64_t limit,
-                      int64_t timeout_ms)
+static int follow_all(const lsi_call *call, ls_stream *stream, const ls_position *from, uint32_t flags,
+                      uint64_t limit, int64_t timeout_ms)
 {
     ls_iterator_options interruptible = LS_ITERATOR_OPTIONS_INIT;
     ls_iterator *iterator;
     ls_status st;
     int code;
 
-    interruptible.flags = LS_ITERATOR_INTERRUPTIBLE;
+    interruptible.flags = LS_ITERATOR_INTERRUPTIBLE | flags;
     st = ls_iterator_open_all(stream, from, &interruptible, &iterator);
     if (st != LS_OK)
         return lsi_failed(call, st);
@@ -92,6 +93,7 @@ static int run(lsi_call *call)
     const lsi_value *values = call->values;
     uint64_t limit = values[LIMIT].given ? values[LIMIT].number : UINT64_MAX;
     int64_t timeout_ms = values[TIMEOUT].given ? (int64_t)values[TIMEOUT].number : INT64_MAX;
+    uint32_t flags = values[DEAGGREGATE].given ? LS_ITERATOR_DEAGGREGATE : 0;
     ls_position position = {.kind = LS_LATEST};
     ls_store *store;
     ls_stream *stream;
@@ -106,9 +108,9 @@ static int run(lsi_call *call)
     if (code != LSI_EXIT_OK)
         return code;
     if (call->values[SKIP].given)
-        code = lsi_follow_each(call, stream, &position, limit, timeout_ms);
+        code = lsi_follow_each(call, stream, &position, flags, limit, timeout_ms);
     else
-        code = follow_all(call, stream, &position, limit, timeout_ms);
+        code = follow_all(call, stream, &position, flags, limit, timeout_ms);
     if (!lsi_record_print_end() && code == LSI_EXIT_OK) {
         lsi_say(call, "out of memory: a record was not printed");
         code = LSI_EXIT_FAILED;

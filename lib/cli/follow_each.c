@@ -23,6 +23,7 @@ typedef struct followed {
 typedef struct follower {
     const lsi_call *call;
     ls_stream *stream;
+    ls_iterator_options how;
     followed *shards;
     uint32_t count;
     uint64_t left; /* records to print */
@@ -116,7 +117,7 @@ static void begin(follower *of, followed *shard)
     ls_status st = LS_OK;
 
     if (shard->iterator == NULL)
-        st = ls_iterator_open(of->stream, shard->shard, &shard->from, NULL, &shard->iterator);
+        st = ls_iterator_open(of->stream, shard->shard, &shard->from, &of->how, &shard->iterator);
     if (st == LS_ERR_NOT_FOUND) /* It expired just now. */
         end(shard);
     else if (st != LS_OK)
@@ -178,14 +179,16 @@ static bool print_round(follower *of, bool *printed)
     return any;
 }
 
-int lsi_follow_each(const lsi_call *call, ls_stream *stream, const ls_position *from, uint64_t limit,
+int lsi_follow_each(const lsi_call *call, ls_stream *stream, const ls_position *from, uint32_t flags, uint64_t limit,
                     int64_t timeout_ms)
 {
     static const struct timespec pause = {.tv_nsec = ROUND_MS * 1000000L};
-    follower of = {.call = call, .stream = stream, .left = limit};
+    follower of = {.call = call, .stream = stream, .how = LS_ITERATOR_OPTIONS_INIT, .left = limit};
     int64_t last_ms = lsi_now_ms();
-    bool printed, any = look_for_shards(&of, from);
+    bool printed, any;
 
+    of.how.flags = flags;
+    any = look_for_shards(&of, from);
     while (any && of.code == LSI_EXIT_OK && lsi_signal_number() == 0 && of.left > 0 && !lsi_out_broken()) {
         any = print_round(&of, &printed);
         if (printed) {

@@ -25,6 +25,12 @@ static void print_json(const ls_record *record)
         lsi_format_hash_key(record->explicit_hash_key, hash_key);
         lsi_member_string(&writer, "explicit_hash_key", hash_key);
     }
+    if ((record->flags & LS_RECORD_AGGREGATED) != 0) {
+        lsi_member_uint(&writer, "sub_seqno", record->sub_seqno);
+        lsi_member_uint(&writer, "sub_count", record->sub_count);
+        if ((record->flags & LS_RECORD_OUTSIDE_SHARD) != 0)
+            lsi_member_bool(&writer, "outside_shard", true);
+    }
     lsi_member_int(&writer, "arrival_us", record->arrival_us);
     if (lsi_is_utf8(record->data.data, record->data.size)) {
         lsi_json_key(&writer, "data");

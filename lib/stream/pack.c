@@ -205,7 +205,8 @@ typedef struct addition {
     char digits[LSI_U128_TEXT_BYTES];
 } addition;
 
-static inline void measure(const lsi_pack *pack, ls_bytes key, const ls_hash_key *hash, size_t data_bytes, addition *out)
+static inline void measure(const lsi_pack *pack, ls_bytes key, const ls_hash_key *hash, size_t data_bytes,
+                           addition *out)
 {
     uint32_t body = 1 + 1 + lsi_varint_bytes(data_bytes); /* a key's index has a byte at least: below */
 
