@@ -15,7 +15,7 @@ import pytest
 import libstream
 
 FOLDER = os.path.dirname(libstream.__file__)
-MODULES = sorted("libstream." + name for _, name, _ in pkgutil.iter_modules([FOLDER]) if name != "_native")
+MODULES = sorted(found.name for found in pkgutil.walk_packages([FOLDER], "libstream.") if "_native" not in found.name)
 
 
 @pytest.mark.parametrize("name", ["libstream"] + MODULES)

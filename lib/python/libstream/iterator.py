@@ -46,7 +46,8 @@ class Iterator(Handle):
     >>> store.close()
     """
 
-    __slots__ = ("_turn", "_page", "_options", "_timeout", "_is_cancelled", "_chain", "_current")
+    __slots__ = ("_turn", "_page", "_options", "_records_max", "_bytes_max", "_timeout", "_is_cancelled", "_chain",
+                 "_current")
 
     _noun = "iterator"
 
@@ -65,20 +66,24 @@ class Iterator(Handle):
         super().__init__(out[0], stream)
         self._turn = threading.Lock()
         self._page = Page()
-        self._options = options("ls_next_options", records_max=records_max, bytes_max=bytes_max)
+        self._options = options("ls_next_options")
+        self._records_max, self._bytes_max = records_max, bytes_max
         self._timeout = timeout
         self._is_cancelled = False
         self._chain: Optional[IteratorOf[Record]] = None
         self._current: IteratorOf[Record] = iter(())
 
-    def next_batch(self, timeout: Optional[float] = 0.0) -> Batch:
-        """The next records, as many as are readable now within the iterator's limits. Waits `timeout` seconds for the
-        first one, None without end; a batch without records says that the time is over, or that this is the shard's
-        end."""
+    def next_batch(self, timeout: Optional[float] = 0.0, *, records_max: Optional[int] = None,
+                   bytes_max: Optional[int] = None) -> Batch:
+        """The next records, as many as are readable now within the limits: these, else the iterator's. Waits `timeout`
+        seconds for the first one, None without end; a batch without records says that the time is over, or that this is
+        the shard's end."""
         wait_ms = milliseconds(timeout)
         pointer = self._enter()
         try:
             with self._turn:
+                self._options.records_max = self._records_max if records_max is None else records_max
+                self._options.bytes_max = self._bytes_max if bytes_max is None else bytes_max
                 return self._next(pointer, wait_ms)
         finally:
             self._leave()

@@ -220,8 +220,8 @@ class Stream(Handle):
 
     def create_mapping(self, name: str, position: PositionLike = "TRIM_HORIZON", **settings: Any) -> Mapping:
         """Create a mapping. `settings` are those of `ls_mapping_options` (`mapping.h`) by their names, with Lambda's
-        defaults where none is given: `records_max`, `bytes_max`, `batching_window_ms`, `lane_count`, `retries_max` (0: no end,
-        `NO_RETRIES`), `record_age_s_max`, `tumbling_window_s`, `window_state_bytes_max`, `handler_timeout_ms`
+        defaults where none is given: `records_max`, `bytes_max`, `batching_window_ms`, `lane_count`, `retries_max` (0:
+        no end, `NO_RETRIES`), `record_age_s_max`, `tumbling_window_s`, `window_state_bytes_max`, `handler_timeout_ms`
         (`NO_TIMEOUT`), `sync_interval_ms`, `filters` (texts or objects), `failure_stream`, `consumer`; and as booleans
         `bisect`, `report_failures`, `discard_failed_only`, `document_bytes`, `exactly_once`, `deaggregate`.
 

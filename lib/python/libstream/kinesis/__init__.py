@@ -1,0 +1,64 @@
+"""boto3's client of Amazon Kinesis Data Streams, over a store: a program is moved by changing its import.
+
+::
+
+    import libstream.kinesis as boto3              # instead of: import boto3
+    kinesis = boto3.client("kinesis")              # the store of $LIBSTREAM_STORE, or store="PATH"
+
+Methods, arguments, answers, exceptions, paginators and waiters are boto3's; sequence numbers have Kinesis's 56 digits,
+texts of iterators end after 300 seconds. Where botocore is installed, errors are its `botocore.exceptions.ClientError`.
+
+What differs: changes of streams are done when a call returns; `split_shard` and the like work in both capacity modes;
+retention is from 1 hour on; there is no account, so limits of one are not checked. Monitoring, resource policies and
+what else Kinesis has besides its streams is not here.
+
+>>> kinesis = client("kinesis", store="memory:")
+>>> _ = kinesis.create_stream(StreamName="orders", ShardCount=1)
+>>> put = kinesis.put_record(StreamName="orders", Data=b"tea", PartitionKey="customer-1")
+>>> start = kinesis.get_shard_iterator(StreamName="orders", ShardId=put["ShardId"], ShardIteratorType="TRIM_HORIZON")
+>>> got = kinesis.get_records(ShardIterator=start["ShardIterator"])
+>>> [record["Data"] for record in got["Records"]]
+[b'tea']
+>>> got["Records"][0]["SequenceNumber"] == put["SequenceNumber"], got["MillisBehindLatest"]
+(True, 0)
+>>> try:
+...     _ = kinesis.describe_stream(StreamName="nothing")
+... except kinesis.exceptions.ResourceNotFoundException as error:
+...     print(error.response["Error"]["Message"])
+Stream nothing under account 000000000000 not found.
+>>> kinesis.close()
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Optional, Union
+
+from libstream.kinesis.client import Client
+from libstream.kinesis.errors import ClientError, ParamValidationError, WaiterError
+from libstream.store import Store
+
+__all__ = ["Client", "ClientError", "ParamValidationError", "Session", "WaiterError", "client"]
+
+
+def client(service_name: str, region_name: Optional[str] = None, *,
+           store: Union[None, str, "os.PathLike[str]", Store] = None, **ignored: Any) -> Client:
+    """A client, as `boto3.client("kinesis")` makes it. `store`: an open `Store`, which stays the caller's, or where one
+    is; `$LIBSTREAM_STORE` unless given. Credentials, endpoints and the like are taken and ignored."""
+    if service_name != "kinesis":
+        raise ValueError("%r is no service of libstream: 'kinesis' is" % service_name)
+    location = store if store is not None else os.environ.get("LIBSTREAM_STORE")
+    if location is None:
+        raise ValueError("where is the store? Say store=PATH, or set LIBSTREAM_STORE")
+    return Client(location, region_name=region_name or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1")
+
+
+class Session:
+    """As `boto3.Session`, as far as it makes clients."""
+
+    def __init__(self, region_name: Optional[str] = None, **ignored: Any) -> None:
+        self.region_name = region_name
+
+    def client(self, service_name: str, region_name: Optional[str] = None, **arguments: Any) -> Client:
+        """As the function `client`."""
+        return client(service_name, region_name or self.region_name, **arguments)

@@ -1,0 +1,294 @@
+"""What all operations of the client stand on: how they are called, and the streams and readers that it keeps open."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import re
+import threading
+import time
+from collections import OrderedDict
+from types import SimpleNamespace
+from typing import Any, Callable, Dict, Iterator as IteratorOf, List, Optional, Tuple, TypeVar, Union
+
+import libstream.errors as plain
+from libstream.batch import Batch
+from libstream.iterator import Iterator
+from libstream.kinesis import numbers
+from libstream.kinesis.errors import (Exceptions, ParamValidationError, Refusal, constraint, invalid, not_found,
+                                      translate)
+from libstream.producer import Producer
+from libstream.store import Store
+from libstream.stream import Stream
+from libstream.values import Position, Shard, StreamMode, shard_id
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+ACCOUNT = "000000000000"
+_READERS_MAX = 64
+_ARN = re.compile(r"arn:aws.*:kinesis:.*:\d{12}:stream/([a-zA-Z0-9_.-]+)(?:/consumer/([a-zA-Z0-9_.-]+):[0-9]+)?")
+
+
+def action(method: Method) -> Method:
+    """An operation: arguments by name only, checked as botocore checks them; errors as boto3's."""
+    parameters = list(inspect.signature(method).parameters.values())[1:]
+    known = {p.name for p in parameters} | {"StreamId"}
+    needed = {p.name for p in parameters if p.default is p.empty}
+    operation = "".join(part.capitalize() for part in method.__name__.split("_"))
+
+    @functools.wraps(method)
+    def call(self: "Base", **arguments: Any) -> Any:
+        if not (needed <= arguments.keys() <= known):
+            report = ['Missing required parameter in input: "%s"' % name for name in sorted(needed - arguments.keys())]
+            report += ['Unknown parameter in input: "%s", must be one of: %s' % (name, ", ".join(sorted(known)))
+                       for name in sorted(arguments.keys() - known)]
+            raise ParamValidationError(report="\n".join(report))
+        arguments.pop("StreamId", None)
+        for attempt in range(self._retries + 1):
+            try:
+                return method(self, **arguments)
+            except plain.ThrottlingError as error:  # Nothing was done: boto3 tries again, too.
+                if attempt == self._retries:
+                    raise translate(error, operation) from error
+                time.sleep(error.retry_after)
+            except (plain.Error, Refusal) as error:
+                raise translate(error, operation) from (None if isinstance(error, Refusal) else error)
+
+    return call  # type: ignore[return-value]
+
+
+class Reader:
+    """An iterator that one call at a time uses."""
+
+    __slots__ = ("iterator", "stream")
+
+    def __init__(self, iterator: Iterator, stream: Stream) -> None:
+        self.iterator = iterator
+        self.stream = stream
+
+
+class Opened:
+    """A stream with what is needed to put into it and to give its numbers 56 digits."""
+
+    def __init__(self, stream: Stream) -> None:
+        found = stream.describe()
+        self.stream = stream
+        self.id = found.id
+        self.is_limited = found.mode == StreamMode.PROVISIONED
+        self.producer: Producer = stream.producer()
+        self._created: Dict[int, int] = {}
+        self._followers: Dict[int, Iterator] = {}
+        self._lock = threading.Lock()
+
+    def created_seconds(self, shard: int) -> int:
+        """When a shard was created, which is in its numbers."""
+        if shard not in self._created:
+            self._created.update((found.shard, found.created_us // 1_000_000) for found in self.stream.shards())
+        if shard not in self._created:
+            raise plain.NotFoundError("there is no shard %d" % shard)
+        return self._created[shard]
+
+    def text(self, shard: int, seqno: int, time_us: int) -> str:
+        """A number's text."""
+        return numbers.to_text(shard, seqno, self.created_seconds(shard), time_us // 1_000_000)
+
+    def arrivals(self, shard: int, first: int, last: int, put_us: int) -> Callable[[int], int]:
+        """When the records with numbers from `first` to `last` arrived, which were put since `put_us`; right to the
+        second. Their texts have it, and putting does not tell it.
+
+        A reader that follows the shard finds its own records next. Of a provisioned stream reads are counted, and
+        belong to others: there the arrival of the shard's last record says it, unless a second has begun meanwhile.
+        """
+        if self.is_limited:
+            latest = next(s for s in self.stream.describe().shards if s.shard == shard)
+            arrival = latest.latest_arrival_us
+            if arrival is not None and (latest.latest_seqno == first or arrival // 1_000_000 == put_us // 1_000_000):
+                common = arrival
+                return lambda seqno: common
+        found: Dict[int, int] = {}
+        with self._lock:
+            follower = self._followers.get(shard)
+            if follower is None:
+                follower = self._followers[shard] = self.stream.iterator(shard, Position.at(first))
+            while last not in found:
+                batch = self._follow(follower)
+                if len(batch) == 0 or batch.seqnos[len(batch) - 1] < first:
+                    follower.seek(Position.at(first))  # Others put much in between, or it has gone by.
+                    batch = self._follow(follower)
+                    if len(batch) == 0:
+                        raise plain.NotFoundError("record %d of shard %d is gone" % (first, shard))
+                found.update(zip(batch.seqnos, batch.arrivals_us))
+        return found.__getitem__
+
+    @staticmethod
+    def _follow(follower: Iterator) -> Batch:
+        while True:
+            try:
+                return follower.next_batch()
+            except plain.ThrottledError as error:  # The record is put: its number has to be told.
+                time.sleep(error.retry_after)
+
+
+class Base:
+    """What the parts of the client share. Any thread may use a client. Where a stream's limits refuse a call it is
+    tried again up to `retries` times, as boto3 does."""
+
+    def __init__(self, store: Union[str, "os.PathLike[str]", Store], *, region_name: str = "us-east-1",
+                 account: str = ACCOUNT, retries: int = 4) -> None:
+        self._is_own = not isinstance(store, Store)
+        self._store: Store = store if isinstance(store, Store) else Store(store)
+        self._account = account
+        self._region = region_name
+        self._retries = retries
+        self._opened: Dict[str, Opened] = {}
+        self._readers: "OrderedDict[str, Reader]" = OrderedDict()
+        self._lock = threading.RLock()
+        self.exceptions = Exceptions()
+        self.meta = SimpleNamespace(region_name=region_name, service_model=SimpleNamespace(service_name="kinesis"))
+
+    def close(self) -> None:
+        """Close what is open; the store, too, if the client opened it."""
+        with self._lock:
+            for opened in self._opened.values():
+                opened.stream.close()
+            self._opened.clear()
+            self._readers.clear()
+        if self._is_own:
+            self._store.close()
+
+    def __enter__(self) -> "Base":
+        return self
+
+    def __exit__(self, *ignored: Any) -> None:
+        self.close()
+
+    # ---- streams by name ----
+
+    def _now_us(self) -> int:
+        clock = self._store._keep[0]
+        return int(clock.now_us) if clock is not None else time.time_ns() // 1000
+
+    def _now_ms(self) -> int:
+        return self._now_us() // 1000
+
+    def _name(self, StreamName: Optional[str], StreamARN: Optional[str]) -> str:
+        """Which stream is meant."""
+        from_arn = None
+        if StreamARN is not None:
+            match = _ARN.fullmatch(StreamARN)
+            if match is None:
+                raise constraint(StreamARN, "streamARN", "Member must satisfy regular expression pattern: "
+                                 "arn:aws.*:kinesis:.*:\\d{12}:stream/\\S+")
+            from_arn = match.group(1)
+        if StreamName is None and from_arn is None:
+            raise invalid("Either StreamName or StreamARN should be provided.")
+        if StreamName is not None and from_arn not in (None, StreamName):
+            raise invalid("StreamName %s and StreamARN %s are of two streams." % (StreamName, StreamARN))
+        return StreamName if StreamName is not None else str(from_arn)
+
+    def _arn(self, name: str) -> str:
+        return "arn:aws:kinesis:%s:%s:stream/%s" % (self._region, self._account, name)
+
+    def _open(self, name: str) -> Opened:
+        with self._lock:
+            opened = self._opened.get(name)
+            if opened is None:
+                try:
+                    stream = self._store.stream(name)
+                except (plain.NotFoundError, plain.InvalidArgumentError):
+                    raise not_found(name, self._account) from None
+                try:
+                    opened = self._opened[name] = Opened(stream)
+                except plain.NotFoundError:
+                    stream.close()
+                    raise not_found(name, self._account) from None
+            return opened
+
+    def _forget(self, name: str) -> None:
+        with self._lock:
+            opened = self._opened.pop(name, None)
+        if opened is not None:
+            opened.stream.close()
+
+    def _with(self, name: str, work: Callable[[Opened], Any]) -> Any:
+        """Do something with a stream; once more when it was deleted and made anew meanwhile."""
+        try:
+            return work(self._open(name))
+        except plain.NotFoundError:
+            self._forget(name)
+        try:
+            return work(self._open(name))
+        except plain.NotFoundError as error:
+            if name not in self._store.streams():
+                raise not_found(name, self._account) from error
+            raise
+
+    def _shard(self, name: str, opened: Opened, text: str) -> Shard:
+        """The shard that an id means."""
+        index = numbers.parse_shard_id(text)
+        if index is None:
+            raise Refusal("ResourceNotFoundException", "Could not find shard %s in stream %s under account %s."
+                          % (text, name, self._account))
+        for shard in opened.stream.shards():
+            if shard.shard == index:
+                return shard
+        raise Refusal("ResourceNotFoundException", "Shard %s in stream %s under account %s does not exist"
+                      % (shard_id(index), name, self._account))
+
+    def _seqno(self, name: str, opened: Opened, shard: Shard, text: str) -> int:
+        """The library's number of a StartingSequenceNumber."""
+        used = "StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s under account %s is " \
+            "invalid" % (text, shard.shard_id, name, self._account)
+        fields = numbers.from_text(text)
+        if fields is None:
+            raise invalid(used + ".")
+        if fields.shard != shard.shard:
+            raise invalid("Invalid StartingSequenceNumber. It encodes %s, while it was used in a call to a shard with "
+                          "%s" % (shard_id(fields.shard), shard.shard_id))
+        if fields.created_seconds != shard.created_us // 1_000_000:
+            raise invalid(used + " because it did not come from this stream.")
+        return fields.seqno
+
+    # ---- readers: kept where they stand, by the text that was handed out for that place ----
+
+    def _keep_reader(self, place: str, reader: Reader) -> None:
+        with self._lock:
+            self._readers[place] = reader
+            self._readers.move_to_end(place)
+            old = [self._readers.popitem(last=False)[1] for _ in range(len(self._readers) - _READERS_MAX)]
+        for one in old:
+            one.iterator.close()
+
+    def _take_reader(self, place: str, stream: Stream) -> Iterator:
+        with self._lock:
+            reader = self._readers.pop(place, None)
+        if reader is not None and not reader.iterator.closed and reader.stream is stream:
+            return reader.iterator
+        return stream.iterator(place=place)
+
+    # ---- shapes ----
+
+    def _shard_shape(self, opened: Opened, shard: Shard) -> Dict[str, Any]:
+        sequence = {"StartingSequenceNumber": opened.text(shard.shard, 0, shard.created_us)}
+        if shard.closed_us is not None:
+            sequence["EndingSequenceNumber"] = opened.text(shard.shard, numbers.END, shard.closed_us)
+        shape: Dict[str, Any] = {
+            "ShardId": shard.shard_id,
+            "HashKeyRange": {"StartingHashKey": str(shard.first_hash_key), "EndingHashKey": str(shard.last_hash_key)},
+            "SequenceNumberRange": sequence}
+        if shard.parent is not None:
+            shape["ParentShardId"] = shard_id(shard.parent)
+        if shard.adjacent_parent is not None:
+            shape["AdjacentParentShardId"] = shard_id(shard.adjacent_parent)
+        return shape
+
+
+def page_of(items: IteratorOf[Any], limit: int) -> Tuple[List[Any], bool]:
+    """The first so many, and whether there are more."""
+    found: List[Any] = []
+    for item in items:
+        if len(found) == limit:
+            return found, True
+        found.append(item)
+    return found, False

@@ -1,0 +1,210 @@
+"""Registered consumers: Kinesis's enhanced fan-out, with SubscribeToShard."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import Any, Dict, Iterator, Optional, Tuple
+
+import libstream.errors as plain
+from libstream._native import ffi, lib
+from libstream.kinesis.base import _ARN, Opened, action, page_of
+from libstream.kinesis.errors import Refusal, answer, constraint, invalid, translate
+from libstream.kinesis.records import Records, record_shapes
+from libstream.kinesis.streams import Streams
+from libstream.kinesis import tokens
+from libstream.mapping import batch_of
+from libstream.values import ConsumerInfo, Position, from_us, options
+
+_STATUSES = {lib.LS_CONSUMER_ACTIVE: "ACTIVE", lib.LS_CONSUMER_CREATING: "CREATING",
+             lib.LS_CONSUMER_DELETING: "DELETING"}
+_LIFE_S = 300.0
+_HEARTBEAT_MS = 5000
+
+
+class Consumers(Records, Streams):
+    """Consumers and their subscriptions."""
+
+    def _consumer_shape(self, stream: str, info: ConsumerInfo) -> Dict[str, Any]:
+        return {"ConsumerName": info.name, "ConsumerARN": "%s/consumer/%s:%d" % (
+                    self._arn(stream), info.name, info.created_us // 1_000_000),
+                "ConsumerStatus": _STATUSES[info.status], "ConsumerCreationTimestamp": from_us(info.created_us)}
+
+    def _consumer(self, StreamARN: Optional[str], ConsumerName: Optional[str],
+                  ConsumerARN: Optional[str]) -> Tuple[str, str]:
+        """Stream and consumer that are meant."""
+        if ConsumerARN is not None:
+            match = _ARN.fullmatch(ConsumerARN)
+            if match is None or match.group(2) is None:
+                raise constraint(ConsumerARN, "consumerARN", "Member must satisfy regular expression pattern: "
+                                 "^(arn):aws.*:kinesis:.*:\\d{12}:.*stream\\/[a-zA-Z0-9_.-]+\\/consumer\\/"
+                                 "[a-zA-Z0-9_.-]+:[0-9]+")
+            return match.group(1), match.group(2)
+        if StreamARN is None or ConsumerName is None:
+            raise invalid("Either ConsumerARN or both StreamARN and ConsumerName should be provided.")
+        return self._name(None, StreamARN), ConsumerName
+
+    @action
+    def register_stream_consumer(self, *, StreamARN: str, ConsumerName: str) -> Dict[str, Any]:
+        """Register a consumer. It is ACTIVE at once."""
+        name = self._name(None, StreamARN)
+
+        def register(opened: Opened) -> Dict[str, Any]:
+            try:
+                info = opened.stream.register_consumer(ConsumerName)
+            except plain.WrongStateError as error:
+                raise Refusal("LimitExceededException", str(error)) from error
+            return answer(Consumer=self._consumer_shape(name, info))
+
+        return dict(self._with(name, register))
+
+    @action
+    def deregister_stream_consumer(self, *, StreamARN: Optional[str] = None, ConsumerName: Optional[str] = None,
+                                   ConsumerARN: Optional[str] = None) -> Dict[str, Any]:
+        """Deregister a consumer; its subscriptions end."""
+        name, consumer = self._consumer(StreamARN, ConsumerName, ConsumerARN)
+
+        def deregister(opened: Opened) -> Dict[str, Any]:
+            opened.stream.deregister_consumer(consumer)
+            return answer()
+
+        return dict(self._with(name, deregister))
+
+    @action
+    def describe_stream_consumer(self, *, StreamARN: Optional[str] = None, ConsumerName: Optional[str] = None,
+                                 ConsumerARN: Optional[str] = None) -> Dict[str, Any]:
+        """Look at one consumer."""
+        name, consumer = self._consumer(StreamARN, ConsumerName, ConsumerARN)
+
+        def describe(opened: Opened) -> Dict[str, Any]:
+            shape = self._consumer_shape(name, opened.stream.describe_consumer(consumer))
+            return answer(ConsumerDescription={**shape, "StreamARN": self._arn(name)})
+
+        return dict(self._with(name, describe))
+
+    @action
+    def list_stream_consumers(self, *, StreamARN: str, NextToken: Optional[str] = None,
+                              MaxResults: Optional[int] = None,
+                              StreamCreationTimestamp: Any = None) -> Dict[str, Any]:
+        """The consumers of a stream, by name."""
+        name = self._name(None, StreamARN)
+        after = "" if NextToken is None else self._token("consumers", NextToken)
+
+        def listing(opened: Opened) -> Dict[str, Any]:
+            infos, has_more = page_of((i for i in opened.stream.consumers() if i.name > after),
+                                      min(MaxResults or 100, 100))
+            members: Dict[str, Any] = {"Consumers": [self._consumer_shape(name, info) for info in infos]}
+            if has_more:
+                members["NextToken"] = tokens.make("consumers", self._now_ms(), infos[-1].name)
+            return answer(**members)
+
+        return dict(self._with(name, listing))
+
+    @action
+    def subscribe_to_shard(self, *, ConsumerARN: str, ShardId: str,
+                           StartingPosition: Dict[str, Any]) -> Dict[str, Any]:
+        """Records of a shard as they come, for five minutes: `for event in answer["EventStream"]`. Closing the stream
+        of events ends it before."""
+        name, consumer = self._consumer(None, None, ConsumerARN)
+        opened = self._open(name)
+        shard = self._shard(name, opened, ShardId)
+        kind = StartingPosition.get("Type")
+        if kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
+            seqno = self._seqno(name, opened, shard, StartingPosition.get("SequenceNumber") or "")
+            start = Position.TRIM_HORIZON if seqno == 0 else \
+                Position.at(seqno) if kind[1] == "T" else Position.after(seqno)
+        elif kind == "AT_TIMESTAMP":
+            start = Position.at_time(self._timestamp_us(StartingPosition.get("Timestamp")))
+        elif kind in ("TRIM_HORIZON", "LATEST"):
+            start = Position.LATEST if kind == "LATEST" else Position.TRIM_HORIZON
+        else:
+            raise constraint(kind, "startingPosition.type", "Member must satisfy enum value set: "
+                             "[AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, AT_SEQUENCE_NUMBER, TRIM_HORIZON]")
+        events = EventStream(self, opened, consumer, shard.shard, start)
+        events.begin(opened.text(shard.shard, 0, shard.created_us))
+        return answer(EventStream=events)
+
+
+class EventStream:
+    """The events of a subscription. An iterator that is closed at its end, or by `close`."""
+
+    def __init__(self, client: Consumers, opened: Opened, consumer: str, shard: int, start: Position) -> None:
+        out = ffi.new("ls_consumer **")
+        opened.stream._call(lib.ls_consumer_open, consumer.encode(), out)
+        self._pointer = out[0]
+        self._client, self._opened, self._shard, self._start = client, opened, shard, start
+        self._queue: "queue.Queue[Any]" = queue.Queue(2)  # What is read ahead of who takes it.
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._work, name="libstream-push", daemon=True)
+        self._continuation = ""
+
+    def begin(self, continuation: str) -> None:
+        """Wait until the subscription holds, or raise what refused it."""
+        self._continuation = continuation
+        self._thread.start()
+        first = self._queue.get()
+        if isinstance(first, Exception):
+            self.close()
+            raise first
+        self._timer = threading.Timer(_LIFE_S, self._end)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _work(self) -> None:
+        handle = ffi.new_handle(self)
+        settings = options("ls_subscribe_options", heartbeat_ms=_HEARTBEAT_MS, bytes_max=2 << 20)
+        status = lib.ls_consumer_subscribe(self._pointer, self._shard, self._start._to_c(), settings,
+                                           lib.lsi_py_on_push, handle)
+        self._give(None if status in (0, lib.LS_ERR_CANCELLED) else plain.failure(status))
+
+    def _give(self, what: Any) -> None:
+        while not self._is_closed:
+            try:
+                self._queue.put(what, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def _end(self) -> None:
+        lib.ls_consumer_cancel(self._pointer)
+
+    def push(self, pointer: Any) -> int:
+        """Take a batch from C."""
+        self._give(batch_of(pointer))
+        return int(lib.LS_PUSH_STOP if self._is_closed else lib.LS_PUSH_DONE)
+
+    def __iter__(self) -> Iterator[Dict[str, Any]]:
+        while not self._is_closed:
+            batch = self._queue.get()
+            if batch is None:
+                break
+            if isinstance(batch, Exception):
+                self.close()
+                raise translate(batch, "SubscribeToShard")
+            event: Dict[str, Any] = {"Records": record_shapes(self._opened, batch),
+                                     "MillisBehindLatest": batch.millis_behind_latest}
+            if event["Records"]:
+                self._continuation = event["Records"][-1]["SequenceNumber"]
+            if batch.is_shard_end:
+                event["ChildShards"] = self._client._children(self._opened, batch)
+            else:
+                event["ContinuationSequenceNumber"] = self._continuation
+            yield {"SubscribeToShardEvent": event}
+        self.close()
+
+    def close(self) -> None:
+        """End the subscription."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        lib.ls_consumer_cancel(self._pointer)
+        self._thread.join()
+        if hasattr(self, "_timer"):
+            self._timer.cancel()
+        plain.check(lib.ls_consumer_close(self._pointer))
+
+
+@ffi.def_extern(error=lib.LS_PUSH_STOP)  # type: ignore[misc]
+def lsi_py_on_push(pointer: Any, user: Any) -> int:
+    events: EventStream = ffi.from_handle(user)
+    return events.push(pointer)

@@ -1,0 +1,231 @@
+"""Putting and reading: PutRecord, PutRecords, GetShardIterator, GetRecords."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import libstream.errors as plain
+from libstream.batch import Batch
+from libstream.kinesis import numbers, tokens
+from libstream.kinesis.base import Base, Opened, Reader, action
+from libstream.kinesis.errors import ParamValidationError, Refusal, answer, constraint, invalid
+from libstream.values import Position, from_us, shard_id, to_us
+
+_REQUEST_BYTES_MAX = 10 << 20
+_RECORDS_MAX = 10_000
+
+
+def _blob(data: Any) -> bytes:
+    """What botocore takes for a blob."""
+    if isinstance(data, str):
+        return data.encode()
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    if hasattr(data, "read"):
+        return _blob(data.read())
+    raise ParamValidationError(report="Invalid type for parameter Data, value: %r, type: %s, valid types: bytes, "
+                               "bytearray, file-like object" % (data, type(data)))
+
+
+def _key(key: Any, path: str) -> str:
+    if not isinstance(key, str):
+        raise ParamValidationError(report="Invalid type for parameter PartitionKey, value: %r, type: %s, valid types: "
+                                   "str" % (key, type(key)))
+    if not key:
+        raise ParamValidationError(report="Invalid length for parameter PartitionKey, value: 0, valid min length: 1")
+    if len(key) > 256:
+        raise constraint(key, path, "Member must have length less than or equal to 256")
+    return key
+
+
+def _hash_key(text: Optional[str]) -> Optional[int]:
+    if text is None:
+        return None
+    value = numbers.parse_hash_key(text)
+    if value is None:
+        raise invalid("Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value "
+                      "was %s" % text)
+    return value
+
+
+class Records(Base):
+    """The data plane."""
+
+    @action
+    def put_record(self, *, Data: Any, PartitionKey: str, StreamName: Optional[str] = None,
+                   StreamARN: Optional[str] = None, ExplicitHashKey: Optional[str] = None,
+                   SequenceNumberForOrdering: Optional[str] = None) -> Dict[str, Any]:
+        """Put one record: ShardId and SequenceNumber."""
+        name = self._name(StreamName, StreamARN)
+        data, key, hash_key = _blob(Data), _key(PartitionKey, "partitionKey"), _hash_key(ExplicitHashKey)
+        if SequenceNumberForOrdering is not None and numbers.from_text(SequenceNumberForOrdering) is None:
+            raise invalid("ExclusiveMinimumSequenceNumber %s used in PutRecord on stream %s under account %s is "
+                          "invalid." % (SequenceNumberForOrdering, name, self._account))
+
+        def put(opened: Opened) -> Dict[str, Any]:
+            now_us = self._now_us()
+            at = opened.producer.put(key, data, hash_key)
+            arrival = opened.arrivals(at.shard, at.seqno, at.seqno, now_us)(at.seqno)
+            return answer(ShardId=shard_id(at.shard), SequenceNumber=opened.text(at.shard, at.seqno, arrival))
+
+        return dict(self._with(name, put))
+
+    @action
+    def put_records(self, *, Records: Sequence[Dict[str, Any]], StreamName: Optional[str] = None,
+                    StreamARN: Optional[str] = None) -> Dict[str, Any]:
+        """Put 1..500 records; each has its result, and FailedRecordCount says how many were not put."""
+        name = self._name(StreamName, StreamARN)
+        if not 1 <= len(Records) <= 500:
+            raise constraint("[%d records]" % len(Records), "records", "Member must have length %s than or equal to %d"
+                             % (("less", 500) if Records else ("greater", 1)))
+        rows: List[Tuple[str, bytes]] = []
+        hash_keys: List[Optional[int]] = []
+        for index, record in enumerate(Records):
+            for needed in ("Data", "PartitionKey"):
+                if needed not in record:
+                    raise ParamValidationError(report='Missing required parameter in Records[%d]: "%s"'
+                                               % (index, needed))
+            rows.append((_key(record["PartitionKey"], "records.%d.member.partitionKey" % (index + 1)),
+                         _blob(record["Data"])))
+            hash_keys.append(_hash_key(record.get("ExplicitHashKey")))
+        if sum(len(data) + len(key.encode()) for key, data in rows) > _REQUEST_BYTES_MAX:
+            raise invalid("Records size exceeds 10 MB limit")
+
+        def put(opened: Opened) -> Dict[str, Any]:
+            now_us = self._now_us()
+            results = opened.producer.put_batch(rows, explicit_hash_keys=hash_keys, partial_ok=True)
+            spans: Dict[int, List[int]] = {}
+            for at in results:
+                if at is not None:
+                    spans.setdefault(at.shard, []).append(at.seqno)
+            arrivals = {shard: opened.arrivals(shard, seqnos[0], seqnos[-1], now_us) for shard, seqnos in spans.items()}
+            statuses = results.statuses
+            entries = []
+            for index, at in enumerate(results):
+                if at is not None:
+                    entries.append({"SequenceNumber": opened.text(at.shard, at.seqno, arrivals[at.shard](at.seqno)),
+                                    "ShardId": shard_id(at.shard)})
+                elif plain.failure(statuses[index], "").status == plain.ThrottledError.status:
+                    entries.append({"ErrorCode": "ProvisionedThroughputExceededException",
+                                    "ErrorMessage": "Rate exceeded for shard %s in stream %s under account %s." % (
+                                        shard_id(results._results[index].shard), name, self._account)})
+                else:
+                    entries.append({"ErrorCode": "InternalFailure", "ErrorMessage": "Internal Service Failure."})
+            return answer(FailedRecordCount=results.failed, Records=entries)
+
+        return dict(self._with(name, put))
+
+    @action
+    def get_shard_iterator(self, *, ShardId: str, ShardIteratorType: str, StreamName: Optional[str] = None,
+                           StreamARN: Optional[str] = None, StartingSequenceNumber: Optional[str] = None,
+                           Timestamp: Any = None) -> Dict[str, Any]:
+        """Where to read a shard from: a text that can be used for 300 seconds, any number of times."""
+        name = self._name(StreamName, StreamARN)
+        by_number = ShardIteratorType in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER")
+        if not by_number and ShardIteratorType not in ("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"):
+            raise constraint(ShardIteratorType, "shardIteratorType", "Member must satisfy enum value set: "
+                             "[AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, AT_SEQUENCE_NUMBER, TRIM_HORIZON]")
+        if by_number != (StartingSequenceNumber is not None):
+            raise invalid("Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and "
+                          "StartingSequenceNumber or (2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request "
+                          "specified %s and %s StartingSequenceNumber." % (ShardIteratorType,
+                                                                           "no" if by_number else "also a"))
+        if ShardIteratorType == "AT_TIMESTAMP" and Timestamp is None:
+            raise invalid("Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request "
+                          "has no timestamp parameter.")
+
+        def start(opened: Opened) -> Dict[str, Any]:
+            shard = self._shard(name, opened, ShardId)
+            position = Position.LATEST if ShardIteratorType == "LATEST" else Position.TRIM_HORIZON
+            if StartingSequenceNumber is not None:
+                seqno = self._seqno(name, opened, shard, StartingSequenceNumber)
+                if seqno > 0:  # 0 is the shard's StartingSequenceNumber: from the beginning, at it and after it.
+                    position = Position.after(seqno) if ShardIteratorType[1] == "F" else Position.at(seqno)
+            elif Timestamp is not None and ShardIteratorType == "AT_TIMESTAMP":
+                position = Position.at_time(self._timestamp_us(Timestamp))
+            iterator = opened.stream.iterator(shard.shard, position)
+            place = iterator.place
+            self._keep_reader(place, Reader(iterator, opened.stream))
+            return answer(ShardIterator=self._iterator_text(name, opened, shard.shard, place))
+
+        return dict(self._with(name, start))
+
+    def _timestamp_us(self, given: Any) -> int:
+        """Microseconds of what boto3 takes for a time: a datetime (without a zone: local time), a number, a text."""
+        if isinstance(given, str):
+            given = datetime.fromisoformat(given)
+        us = to_us(given if given.tzinfo else given.astimezone()) if isinstance(given, datetime) else \
+            round(given * 1_000_000)
+        now = self._now_ms()
+        if us > now * 1000 + 999:
+            raise invalid("The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. "
+                          "timestampInMillis: %d, currentTimestampInMillis: %d" % (us // 1000, now))
+        return int(max(us, 0))
+
+    def _iterator_text(self, name: str, opened: Opened, shard: int, place: str) -> str:
+        return tokens.make("iterator", self._now_ms(), [name, opened.id, shard, place])
+
+    @action
+    def get_records(self, *, ShardIterator: str, Limit: Optional[int] = None,
+                    StreamARN: Optional[str] = None) -> Dict[str, Any]:
+        """The next records of a shard, at most `Limit` (10,000) and 10 MiB. NextShardIterator is absent at the end of a
+        closed shard; then ChildShards are there."""
+        found = tokens.read("iterator", ShardIterator)
+        if found is None:
+            raise invalid("Invalid ShardIterator.")
+        if Limit is not None and not 1 <= Limit <= _RECORDS_MAX:
+            raise constraint(Limit, "limit", "Member must have value %s than or equal to %d" % (
+                ("greater", 1) if Limit < 1 else ("less", _RECORDS_MAX)))
+        issued_ms, (name, stream, shard, place) = found
+        now_ms = self._now_ms()
+        if now_ms - issued_ms > tokens.LIFE_MS:
+            raise Refusal("ExpiredIteratorException", "Iterator expired. The iterator was created at time %s while "
+                          "right now it is %s which is further in the future than the tolerated delay of %d "
+                          "milliseconds."
+                          % (_time_text(issued_ms), _time_text(now_ms), tokens.LIFE_MS))
+
+        def read(opened: Opened) -> Dict[str, Any]:
+            if opened.id != stream:
+                raise plain.NotFoundError("the stream was deleted")
+            iterator = self._take_reader(place, opened.stream)
+            while True:
+                try:
+                    batch = iterator.next_batch(0.0, records_max=Limit or _RECORDS_MAX, bytes_max=10 << 20)
+                    break
+                except plain.TrimmedError:  # The service skips what has expired, and says nothing.
+                    continue
+            members: Dict[str, Any] = {"Records": record_shapes(opened, batch),
+                                       "MillisBehindLatest": batch.millis_behind_latest}
+            if batch.is_shard_end:
+                iterator.close()
+                members["ChildShards"] = self._children(opened, batch)
+            else:
+                after = iterator.place
+                self._keep_reader(after, Reader(iterator, opened.stream))
+                members["NextShardIterator"] = self._iterator_text(name, opened, shard, after)
+            return answer(**members)
+
+        return dict(self._with(name, read))
+
+    def _children(self, opened: Opened, batch: Batch) -> List[Dict[str, Any]]:
+        shapes = []
+        for child in opened.stream.shards():
+            if child.shard in batch.children:
+                shapes.append({
+                    "ShardId": child.shard_id,
+                    "ParentShards": [shard_id(p) for p in (child.parent, child.adjacent_parent) if p is not None],
+                    "HashKeyRange": {"StartingHashKey": str(child.first_hash_key),
+                                     "EndingHashKey": str(child.last_hash_key)}})
+        return shapes
+
+
+def record_shapes(opened: Opened, batch: Batch) -> List[Dict[str, Any]]:
+    """The records as boto3 shows them."""
+    return [{"SequenceNumber": opened.text(batch.shard, seqno, arrival),
+             "ApproximateArrivalTimestamp": from_us(arrival), "Data": data, "PartitionKey": key}
+            for seqno, arrival, data, key in zip(batch.seqnos, batch.arrivals_us, batch.data_list(), batch.key_list())]
+
+
+def _time_text(ms: int) -> str:
+    return from_us(ms * 1000).strftime("%a %b %d %H:%M:%S UTC %Y")

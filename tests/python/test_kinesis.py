@@ -1,0 +1,528 @@
+"""boto3's client over a store: shapes, numbers, iterators that end, errors by name, pages, waiters, fan-out."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+from typing import Any, Dict, Iterator, List
+
+import pytest
+
+import libstream
+import libstream.kinesis
+from libstream import Clock, Store
+from libstream.kinesis import Client, numbers, tokens
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(time.time_ns() // 1000)
+
+
+@pytest.fixture
+def kinesis(folder: str, clock: Clock) -> Iterator[Client]:
+    with Store(folder + "/store", durability=libstream.Durability.KERNEL, clock=clock) as store:
+        with Client(store) as client:
+            store.create_stream("orders").close()  # On demand, with one shard: reads are not limited.
+            yield client
+
+
+def start(kinesis: Client, kind: str = "TRIM_HORIZON", shard: str = "shardId-000000000000", **more: Any) -> str:
+    answer = kinesis.get_shard_iterator(StreamName="orders", ShardId=shard, ShardIteratorType=kind, **more)
+    return str(answer["ShardIterator"])
+
+
+def put(kinesis: Client, count: int) -> List[str]:
+    answer = kinesis.put_records(StreamName="orders", Records=[
+        {"Data": b"%d" % i, "PartitionKey": "key-%d" % i} for i in range(count)])
+    assert answer["FailedRecordCount"] == 0
+    return [record["SequenceNumber"] for record in answer["Records"]]
+
+
+def refused(name: str, kinesis: Client, match: str = "") -> Any:
+    return pytest.raises(getattr(kinesis.exceptions, name), match=match)
+
+
+# ---- numbers ----
+
+def test_numbers_are_kinesis_s() -> None:
+    for fields, text in (
+            ((0, 0, 1700000000, 1700000000), "49646437577108476416916876405825929425585429676275269634"),
+            ((0, 1, 1700000000, 1700000005), "49646437577108476416916876405827138351405044649047359490"),
+            ((17, 1, 1700000000, 1700000005), "49646437577130777162115407028968674069677693010553340178"),
+            ((0, numbers.END, 1700000000, 1700000100), "49646437577119626789516141717395488358902146099801227266"),
+            ((1, 0, 1700000101, 1700000101), "49646437613168781402940894025689185872457837172112752658")):
+        assert numbers.to_text(*fields) == text
+        assert numbers.from_text(text) == fields
+    live = numbers.from_text("49592592288669974188510550010873737925033238827737546754")
+    assert live and (live.shard, live.seqno) == (0, 0)
+    for wrong in ("", "1", "x" * 56, "0" * 56, "49646437577108476416916876405825929425585429676275269635", "9" * 56,
+                  "1" + "0" * 55):
+        assert numbers.from_text(wrong) is None
+
+
+def test_numbers_are_those_of_lambda_s_event(kinesis: Client) -> None:
+    mine = put(kinesis, 3)
+    stream, seen = kinesis._store.stream("orders"), []
+
+    def handler(event: Dict[str, Any], context: Any) -> None:
+        seen.extend(record["kinesis"]["sequenceNumber"] for record in event["Records"])
+
+    stream.on_batch("m", lambda_event=True)(handler).run(until_caught_up=True)
+    assert seen == mine
+
+
+# ---- data ----
+
+def test_a_record_comes_back_with_the_number_it_was_given(kinesis: Client, clock: Clock) -> None:
+    answers = []
+    for i in range(5):
+        answers.append(kinesis.put_record(StreamName="orders", Data=b"%d" % i, PartitionKey="k"))
+        clock.advance(0.7)
+    assert set(answers[0]) == {"ShardId", "SequenceNumber", "ResponseMetadata"}
+    assert answers[0]["ResponseMetadata"]["HTTPStatusCode"] == 200
+    got = kinesis.get_records(ShardIterator=start(kinesis))
+    assert [r["SequenceNumber"] for r in got["Records"]] == [a["SequenceNumber"] for a in answers]
+    assert [r["Data"] for r in got["Records"]] == [b"0", b"1", b"2", b"3", b"4"]
+    first = got["Records"][0]
+    assert set(first) == {"SequenceNumber", "ApproximateArrivalTimestamp", "Data", "PartitionKey"}
+    assert first["ApproximateArrivalTimestamp"].tzinfo is not None and first["PartitionKey"] == "k"
+    assert got["MillisBehindLatest"] == 0 and got["NextShardIterator"]
+    texts = [a["SequenceNumber"] for a in answers]
+    assert sorted(texts, key=int) == texts
+
+
+def test_numbers_are_right_when_others_put_in_between(kinesis: Client) -> None:
+    producer = kinesis._store.stream("orders").producer()
+    mine = []
+    for i in range(4):
+        mine.append(kinesis.put_record(StreamName="orders", Data=b"mine", PartitionKey="k")["SequenceNumber"])
+        producer.put_many("k", [b"theirs" * 100] * (1000 * i))
+    mine += put(kinesis, 3)
+    found, iterator = [], start(kinesis)
+    while True:
+        got = kinesis.get_records(ShardIterator=iterator)
+        found += [r["SequenceNumber"] for r in got["Records"] if not r["Data"].startswith(b"theirs")]
+        if not got["Records"]:
+            break
+        iterator = got["NextShardIterator"]
+    assert found == mine
+
+
+def test_text_and_files_are_data_too(kinesis: Client, tmp_path: Any) -> None:
+    (tmp_path / "file").write_bytes(b"file")
+    for data in ("text", bytearray(b"bytearray"), open(tmp_path / "file", "rb")):
+        kinesis.put_record(StreamName="orders", Data=data, PartitionKey="k")
+    got = kinesis.get_records(ShardIterator=start(kinesis))
+    assert [r["Data"] for r in got["Records"]] == [b"text", b"bytearray", b"file"]
+
+
+def test_pages_of_a_shard(kinesis: Client, clock: Clock) -> None:
+    producer = kinesis._store.stream("orders").producer()
+    producer.put_many("k", [b"%d" % i for i in range(8786)])
+    clock.advance(5)
+    sizes, iterator, seen = [], start(kinesis), set()
+    while True:
+        got = kinesis.get_records(ShardIterator=iterator, Limit=1000)
+        assert got["NextShardIterator"] not in seen or not got["Records"]
+        seen.add(got["NextShardIterator"])
+        if not got["Records"]:
+            break
+        assert got["MillisBehindLatest"] == (0 if len(got["Records"]) < 1000 else 5000)
+        sizes.append(len(got["Records"]))
+        iterator = got["NextShardIterator"]
+    assert sizes == [1000] * 8 + [786]
+
+
+def test_every_type_of_iterator(kinesis: Client, clock: Clock) -> None:
+    texts = put(kinesis, 3)
+    clock.advance(10)
+    middle = datetime.fromtimestamp(clock.now_us / 1e6, timezone.utc)
+    clock.advance(10)
+    texts += put(kinesis, 2)
+
+    def read(*arguments: Any, **more: Any) -> List[str]:
+        got = kinesis.get_records(ShardIterator=start(kinesis, *arguments, **more))
+        return [record["SequenceNumber"] for record in got["Records"]]
+
+    assert read() == texts
+    assert read("AT_SEQUENCE_NUMBER", StartingSequenceNumber=texts[3]) == texts[3:]
+    assert read("AFTER_SEQUENCE_NUMBER", StartingSequenceNumber=texts[3]) == texts[4:]
+    assert read("AT_TIMESTAMP", Timestamp=middle) == texts[3:]
+    assert read("AT_TIMESTAMP", Timestamp=middle.timestamp()) == texts[3:]
+    assert read("AT_TIMESTAMP", Timestamp=middle.astimezone(timezone(timedelta(hours=2))).isoformat()) == texts[3:]
+    assert read("AT_TIMESTAMP", Timestamp=0) == texts
+    assert read("LATEST") == []
+    shard = kinesis.describe_stream(StreamName="orders")["StreamDescription"]["Shards"][0]
+    first = shard["SequenceNumberRange"]["StartingSequenceNumber"]
+    assert read("AT_SEQUENCE_NUMBER", StartingSequenceNumber=first) == texts
+    assert read("AFTER_SEQUENCE_NUMBER", StartingSequenceNumber=first) == texts
+    latest = start(kinesis, "LATEST")
+    put(kinesis, 1)
+    for _ in range(2):  # Any number of times, and each gives the same.
+        assert len(kinesis.get_records(ShardIterator=latest)["Records"]) == 1
+
+
+def test_iterators_end_after_300_seconds(kinesis: Client, clock: Clock) -> None:
+    put(kinesis, 1)
+    iterator = start(kinesis)
+    clock.advance(300)
+    assert len(kinesis.get_records(ShardIterator=iterator)["Records"]) == 1
+    clock.advance(0.001)
+    with refused("ExpiredIteratorException", kinesis, r"tolerated delay of 300000 milliseconds"):
+        kinesis.get_records(ShardIterator=iterator)
+    assert len(iterator) <= 512 and re.fullmatch(r"AAAAAAAAAA[A-Za-z0-9+/]+=*", iterator)
+
+
+def test_iterators_outlive_their_client(kinesis: Client) -> None:
+    put(kinesis, 2)
+    got = kinesis.get_records(ShardIterator=start(kinesis), Limit=1)
+    with Client(kinesis._store) as other:
+        assert [r["Data"] for r in other.get_records(ShardIterator=got["NextShardIterator"])["Records"]] == [b"1"]
+    for wrong in ("x", "AAAA", got["NextShardIterator"][:-8] + "AAAAAAA=", tokens.make("streams", 0, "x")):
+        with refused("InvalidArgumentException", kinesis, "Invalid ShardIterator"):
+            kinesis.get_records(ShardIterator=wrong)
+
+
+def test_an_iterator_of_a_stream_that_was_made_anew_is_refused(kinesis: Client) -> None:
+    put(kinesis, 1)
+    iterator = start(kinesis)
+    kinesis.delete_stream(StreamName="orders")
+    with refused("ResourceNotFoundException", kinesis):
+        kinesis.get_records(ShardIterator=iterator)
+    kinesis._store.create_stream("orders").close()
+    with refused("ResourceNotFoundException", kinesis):
+        kinesis.get_records(ShardIterator=iterator)
+    put(kinesis, 2)
+    assert len(kinesis.get_records(ShardIterator=start(kinesis))["Records"]) == 2
+
+
+def test_records_that_expired_are_skipped_silently(kinesis: Client, clock: Clock) -> None:
+    texts = put(kinesis, 1)
+    clock.advance(86_390)
+    put(kinesis, 2)
+    iterator = start(kinesis, "AT_SEQUENCE_NUMBER", StartingSequenceNumber=texts[0])
+    clock.advance(60)
+    assert len(kinesis.get_records(ShardIterator=iterator)["Records"]) == 2
+
+
+def test_the_end_of_a_closed_shard(kinesis: Client) -> None:
+    put(kinesis, 3)
+    kinesis.split_shard(StreamName="orders", ShardToSplit="shardId-000000000000", NewStartingHashKey=str(1 << 127))
+    iterator = start(kinesis)
+    got = kinesis.get_records(ShardIterator=iterator, Limit=2)
+    got = kinesis.get_records(ShardIterator=got["NextShardIterator"])
+    if "ChildShards" not in got:
+        got = kinesis.get_records(ShardIterator=got["NextShardIterator"])
+    assert "NextShardIterator" not in got and got["MillisBehindLatest"] == 0
+    assert got["ChildShards"] == [
+        {"ShardId": "shardId-000000000001", "ParentShards": ["shardId-000000000000"],
+         "HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": str((1 << 127) - 1)}},
+        {"ShardId": "shardId-000000000002", "ParentShards": ["shardId-000000000000"],
+         "HashKeyRange": {"StartingHashKey": str(1 << 127), "EndingHashKey": str((1 << 128) - 1)}}]
+    shards = kinesis.list_shards(StreamName="orders")["Shards"]
+    ending = int(shards[0]["SequenceNumberRange"]["EndingSequenceNumber"])
+    assert all(int(s["SequenceNumberRange"]["StartingSequenceNumber"]) > ending for s in shards[1:])
+    assert shards[1]["ParentShardId"] == "shardId-000000000000" and "EndingSequenceNumber" not in \
+        shards[1]["SequenceNumberRange"]
+    kinesis.merge_shards(StreamName="orders", ShardToMerge="1", AdjacentShardToMerge="x-2")
+    last = kinesis.list_shards(StreamName="orders")["Shards"][-1]
+    assert (last["ParentShardId"], last["AdjacentParentShardId"]) == ("shardId-000000000001", "shardId-000000000002")
+
+
+# ---- what is refused ----
+
+def test_errors_have_the_service_s_names_and_words(kinesis: Client) -> None:
+    with refused("ResourceNotFoundException", kinesis) as caught:
+        kinesis.put_record(StreamName="nothing", Data=b"", PartitionKey="k")
+    assert str(caught.value) == ("An error occurred (ResourceNotFoundException) when calling the PutRecord operation: "
+                                 "Stream nothing under account 000000000000 not found.")
+    assert caught.value.response["Error"]["Code"] == "ResourceNotFoundException"
+    assert caught.value.operation_name == "PutRecord" and isinstance(caught.value, libstream.kinesis.ClientError)
+    assert isinstance(caught.value, kinesis.exceptions.ClientError)
+    with refused("ResourceInUseException", kinesis, "already exists"):
+        kinesis.create_stream(StreamName="orders", ShardCount=1)
+    with refused("ResourceNotFoundException", kinesis, "shardId-000000000007 in stream orders .* does not exist"):
+        start(kinesis, shard="shardId-000000000007")
+    with refused("ResourceNotFoundException", kinesis, "Could not find shard here"):
+        start(kinesis, shard="here")
+    with refused("InvalidArgumentException", kinesis, "and no StartingSequenceNumber"):
+        start(kinesis, "AT_SEQUENCE_NUMBER")
+    with refused("InvalidArgumentException", kinesis, "and also a StartingSequenceNumber"):
+        start(kinesis, "LATEST", StartingSequenceNumber="1")
+    with refused("InvalidArgumentException", kinesis, "timestampInMillis"):
+        start(kinesis, "AT_TIMESTAMP")
+    with refused("InvalidArgumentException", kinesis, "cannot be greater than"):
+        start(kinesis, "AT_TIMESTAMP", Timestamp=time.time() + 3600)
+    with refused("InvalidArgumentException", kinesis, "is invalid"):
+        start(kinesis, "AT_SEQUENCE_NUMBER", StartingSequenceNumber="17")
+    with refused("InvalidArgumentException", kinesis, "It encodes shardId-000000000017"):
+        start(kinesis, "AT_SEQUENCE_NUMBER",
+              StartingSequenceNumber="49646437577130777162115407028968674069677693010553340178")
+    with refused("InvalidArgumentException", kinesis, "did not come from this stream"):
+        start(kinesis, "AT_SEQUENCE_NUMBER",
+              StartingSequenceNumber="49646437577108476416916876405827138351405044649047359490")
+    with refused("ValidationException", kinesis, "enum value set"):
+        start(kinesis, "FIRST")
+    with refused("ValidationException", kinesis, "less than or equal to 256"):
+        kinesis.put_record(StreamName="orders", Data=b"", PartitionKey="k" * 257)
+    with refused("InvalidArgumentException", kinesis, "Specified value was 340282366920938463463374607431768211456"):
+        kinesis.put_record(StreamName="orders", Data=b"", PartitionKey="k", ExplicitHashKey=str(1 << 128))
+    with refused("ValidationException", kinesis, "1048576"):
+        kinesis.put_record(StreamName="orders", Data=b"x" * (1 << 20), PartitionKey="k")
+    with refused("ValidationException", kinesis, "less than or equal to 500"):
+        put(kinesis, 501)
+    with refused("ValidationException", kinesis, "value greater than or equal to 1"):
+        kinesis.get_records(ShardIterator=start(kinesis), Limit=0)
+    with refused("InvalidArgumentException", kinesis, "not both greater than one plus"):
+        kinesis.split_shard(StreamName="orders", ShardToSplit="0", NewStartingHashKey="1")
+    with refused("InvalidArgumentException", kinesis, "Either StreamName or StreamARN"):
+        kinesis.describe_stream()
+    with refused("ResourceInUseException", kinesis):
+        kinesis.register_stream_consumer(StreamARN=arn(kinesis), ConsumerName="c")
+        kinesis.delete_stream(StreamName="orders")
+    with pytest.raises(AttributeError, match="SomeException"):
+        kinesis.exceptions.SomeException
+
+
+def test_arguments_are_checked_as_botocore_checks_them(kinesis: Client) -> None:
+    wrong = libstream.kinesis.ParamValidationError
+    with pytest.raises(wrong, match='Missing required parameter in input: "PartitionKey"'):
+        kinesis.put_record(StreamName="orders", Data=b"")
+    with pytest.raises(wrong, match='Unknown parameter in input: "Stream"'):
+        kinesis.describe_stream(Stream="orders")
+    with pytest.raises(wrong, match="Invalid type for parameter PartitionKey"):
+        kinesis.put_record(StreamName="orders", Data=b"", PartitionKey=float("nan"))
+    with pytest.raises(wrong, match="valid min length: 1"):
+        kinesis.put_record(StreamName="orders", Data=b"", PartitionKey="")
+    with pytest.raises(wrong, match=r"Records\[1\]"):
+        kinesis.put_records(StreamName="orders", Records=[{"Data": b"", "PartitionKey": "k"}, {"Data": b""}])
+    with pytest.raises(wrong, match="Invalid type for parameter Data"):
+        kinesis.put_record(StreamName="orders", Data=17, PartitionKey="k")
+    with pytest.raises(TypeError):
+        kinesis.put_record("orders", b"", "k")
+    kinesis.describe_stream(StreamName="orders", StreamId="reserved")
+
+
+def test_limits_fail_records_one_by_one(kinesis: Client) -> None:
+    stream = kinesis._store.create_stream("slow", mode=libstream.StreamMode.PROVISIONED, write_records_per_second=5)
+    stream.close()
+    answer: Dict[str, Any] = {}
+    for _ in range(4):
+        answer = kinesis.put_records(StreamName="slow", Records=[{"Data": b"", "PartitionKey": "k"}] * 5)
+        if answer["FailedRecordCount"]:
+            break
+    assert answer["FailedRecordCount"] > 0 and len(answer["Records"]) == 5
+    assert answer["Records"][-1]["ErrorCode"] == "ProvisionedThroughputExceededException"
+    assert "shardId-000000000000 in stream slow" in answer["Records"][-1]["ErrorMessage"]
+    with Client(kinesis._store, retries=0) as strict, refused("ProvisionedThroughputExceededException", strict):
+        for _ in range(10):
+            strict.put_record(StreamName="slow", Data=b"", PartitionKey="k")
+
+
+def test_what_limits_refuse_is_tried_again(folder: str) -> None:
+    with Client(folder + "/store") as kinesis:
+        kinesis.create_stream(StreamName="orders", ShardCount=1)
+        texts = [kinesis.put_record(StreamName="orders", Data=b"%d" % i, PartitionKey="k")["SequenceNumber"]
+                 for i in range(8)] + put(kinesis, 4)
+        found, iterator = [], start(kinesis)
+        for _ in range(8):  # More than five reads in a second.
+            got = kinesis.get_records(ShardIterator=iterator, Limit=2)
+            found += [r["SequenceNumber"] for r in got["Records"]]
+            iterator = got["NextShardIterator"]
+        assert found == texts
+
+
+# ---- streams ----
+
+def arn(kinesis: Client, name: str = "orders") -> str:
+    return str(kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamARN"])
+
+
+def test_descriptions_have_every_member(kinesis: Client) -> None:
+    found = kinesis.describe_stream(StreamName="orders")["StreamDescription"]
+    assert set(found) == {"StreamName", "StreamARN", "StreamStatus", "StreamModeDetails", "Shards", "HasMoreShards",
+                          "RetentionPeriodHours", "StreamCreationTimestamp", "EnhancedMonitoring", "EncryptionType"}
+    assert found["StreamStatus"] == "ACTIVE" and found["StreamModeDetails"] == {"StreamMode": "ON_DEMAND"}
+    assert found["StreamARN"] == "arn:aws:kinesis:us-east-1:000000000000:stream/orders"
+    assert found["Shards"][0]["HashKeyRange"] == {"StartingHashKey": "0", "EndingHashKey": str((1 << 128) - 1)}
+    summary = kinesis.describe_stream_summary(StreamARN=found["StreamARN"])["StreamDescriptionSummary"]
+    assert summary["OpenShardCount"] == 1 and summary["ConsumerCount"] == 0 and "Shards" not in summary
+    limits = kinesis.describe_limits()
+    assert limits["OpenShardCount"] == 1 and limits["OnDemandStreamCount"] == 1
+
+
+def test_streams_are_on_demand_with_four_shards_unless_told(kinesis: Client) -> None:
+    kinesis.create_stream(StreamName="demand", Tags={"a": "1"})
+    found = kinesis.describe_stream_summary(StreamName="demand")["StreamDescriptionSummary"]
+    assert (found["OpenShardCount"], found["StreamModeDetails"]["StreamMode"]) == (4, "ON_DEMAND")
+    assert kinesis.list_tags_for_stream(StreamName="demand")["Tags"] == [{"Key": "a", "Value": "1"}]
+    with refused("InvalidArgumentException", kinesis, "ShardCount"):
+        kinesis.create_stream(StreamName="x", StreamModeDetails={"StreamMode": "PROVISIONED"})
+    with refused("InvalidArgumentException", kinesis, "ShardCount"):
+        kinesis.create_stream(StreamName="x", ShardCount=2, StreamModeDetails={"StreamMode": "ON_DEMAND"})
+
+
+def test_settings_are_changed(kinesis: Client) -> None:
+    name = arn(kinesis)
+    kinesis.increase_stream_retention_period(StreamName="orders", RetentionPeriodHours=48)
+    with refused("InvalidArgumentException", kinesis, "can not be shorter than existing"):
+        kinesis.increase_stream_retention_period(StreamName="orders", RetentionPeriodHours=24)
+    with refused("InvalidArgumentException", kinesis, "too long"):
+        kinesis.increase_stream_retention_period(StreamName="orders", RetentionPeriodHours=8761)
+    kinesis.decrease_stream_retention_period(StreamARN=name, RetentionPeriodHours=24)
+    kinesis.update_stream_mode(StreamARN=name, StreamModeDetails={"StreamMode": "ON_DEMAND"})
+    kinesis.update_max_record_size(StreamARN=name, MaxRecordSizeInKiB=2048)
+    found = kinesis.describe_stream_summary(StreamName="orders")["StreamDescriptionSummary"]
+    assert (found["RetentionPeriodHours"], found["StreamModeDetails"]["StreamMode"], found["MaxRecordSizeInKiB"]) == \
+        (24, "ON_DEMAND", 2048)
+    answer = kinesis.update_shard_count(StreamName="orders", TargetShardCount=2, ScalingType="UNIFORM_SCALING")
+    assert (answer["CurrentShardCount"], answer["TargetShardCount"]) == (1, 2)
+    with refused("InvalidArgumentException", kinesis):
+        kinesis.update_shard_count(StreamName="orders", TargetShardCount=9, ScalingType="UNIFORM_SCALING")
+    with refused("KMSNotFoundException", kinesis):
+        kinesis.start_stream_encryption(StreamName="orders", EncryptionType="KMS", KeyId="none")
+
+
+def test_tags(kinesis: Client) -> None:
+    kinesis.add_tags_to_stream(StreamName="orders", Tags={"b": "2", "a": "1", "c": "3"})
+    page = kinesis.list_tags_for_stream(StreamName="orders", Limit=2)
+    assert [tag["Key"] for tag in page["Tags"]] == ["a", "b"] and page["HasMoreTags"]
+    page = kinesis.list_tags_for_stream(StreamName="orders", ExclusiveStartTagKey="b")
+    assert page["Tags"] == [{"Key": "c", "Value": "3"}] and not page["HasMoreTags"]
+    kinesis.remove_tags_from_stream(StreamName="orders", TagKeys=["a"])
+    kinesis.tag_resource(ResourceARN=arn(kinesis), Tags={"d": "4"})
+    kinesis.untag_resource(ResourceARN=arn(kinesis), TagKeys=["b"])
+    assert [t["Key"] for t in kinesis.list_tags_for_resource(ResourceARN=arn(kinesis))["Tags"]] == ["c", "d"]
+
+
+def test_pages_and_paginators(kinesis: Client, clock: Clock) -> None:
+    for i in range(5):
+        kinesis.create_stream(StreamName="s%d" % i, ShardCount=1)
+    names = ["orders", "s0", "s1", "s2", "s3", "s4"]
+    pages = list(kinesis.get_paginator("list_streams").paginate(PaginationConfig={"PageSize": 4}))
+    assert [page["StreamNames"] for page in pages] == [names[:4], names[4:]]
+    assert pages[0]["HasMoreStreams"] and pages[0]["StreamSummaries"][0]["StreamName"] == "orders"
+    assert kinesis.list_streams(NextToken=pages[0]["NextToken"])["StreamNames"] == names[4:]
+    kinesis.update_shard_count(StreamName="s0", TargetShardCount=2, ScalingType="UNIFORM_SCALING")
+    paginator = kinesis.get_paginator("list_shards")
+    whole = paginator.paginate(StreamName="s0", PaginationConfig={"PageSize": 2}).build_full_result()
+    assert [s["ShardId"][-1] for s in whole["Shards"]] == ["0", "1", "2"] and "NextToken" not in whole
+    some = paginator.paginate(StreamName="s0", PaginationConfig={"MaxItems": 2, "PageSize": 1}).build_full_result()
+    assert len(some["Shards"]) == 2
+    described = kinesis.get_paginator("describe_stream").paginate(StreamName="s0", PaginationConfig={"PageSize": 1})
+    assert sum(len(page["StreamDescription"]["Shards"]) for page in described) == 3
+    open_ones = kinesis.list_shards(StreamName="s0", ShardFilter={"Type": "AT_LATEST"})["Shards"]
+    assert [s["ShardId"][-1] for s in open_ones] == ["1", "2"]
+    assert kinesis.can_paginate("list_streams") and not kinesis.can_paginate("put_record")
+    with pytest.raises(ValueError, match="cannot be paginated"):
+        kinesis.get_paginator("put_record")
+    token = kinesis.list_shards(StreamName="s0", MaxResults=1)["NextToken"]
+    with refused("InvalidArgumentException", kinesis, "cannot be provided together"):
+        kinesis.list_shards(StreamName="s0", NextToken=token)
+    with refused("InvalidArgumentException", kinesis, "NextToken is invalid"):
+        kinesis.list_shards(NextToken="x")
+    clock.advance(301)
+    with refused("ExpiredNextTokenException", kinesis):
+        kinesis.list_shards(NextToken=token)
+
+
+def test_waiters(folder: str) -> None:
+    with Store(folder + "/store", stream_transition_ms=300) as store, Client(store) as kinesis:
+        kinesis.create_stream(StreamName="slow", ShardCount=1)
+        with refused("ResourceNotFoundException", kinesis):
+            kinesis.put_record(StreamName="slow", Data=b"", PartitionKey="k")
+        kinesis.get_waiter("stream_exists").wait(StreamName="slow")
+        kinesis.put_record(StreamName="slow", Data=b"", PartitionKey="k")
+        kinesis.delete_stream(StreamName="slow")
+        kinesis.get_waiter("stream_not_exists").wait(StreamName="slow")
+        with pytest.raises(libstream.kinesis.WaiterError, match="Max attempts exceeded"):
+            kinesis.get_waiter("stream_exists").wait(StreamName="slow", WaiterConfig={"Delay": 0.01, "MaxAttempts": 3})
+        with pytest.raises(ValueError, match="does not exist"):
+            kinesis.get_waiter("stream_sleeps")
+
+
+# ---- fan-out ----
+
+def test_consumers_are_registered_listed_and_subscribed(kinesis: Client) -> None:
+    stream = arn(kinesis)
+    made = kinesis.register_stream_consumer(StreamARN=stream, ConsumerName="c1")["Consumer"]
+    assert made["ConsumerStatus"] == "ACTIVE" and made["ConsumerARN"].startswith(stream + "/consumer/c1:")
+    kinesis.register_stream_consumer(StreamARN=stream, ConsumerName="c2")
+    pages = kinesis.get_paginator("list_stream_consumers").paginate(StreamARN=stream, PaginationConfig={"PageSize": 1})
+    assert [c["ConsumerName"] for page in pages for c in page["Consumers"]] == ["c1", "c2"]
+    found = kinesis.describe_stream_consumer(ConsumerARN=made["ConsumerARN"])["ConsumerDescription"]
+    assert found == {**made, "StreamARN": stream}
+    with refused("ResourceInUseException", kinesis):
+        kinesis.register_stream_consumer(StreamARN=stream, ConsumerName="c1")
+
+    texts = put(kinesis, 3)
+    shard = "shardId-000000000000"
+    events = kinesis.subscribe_to_shard(ConsumerARN=made["ConsumerARN"], ShardId=shard, StartingPosition={
+        "Type": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": texts[0]})["EventStream"]
+    threading.Timer(0.1, kinesis.split_shard, kwargs={
+        "StreamName": "orders", "ShardToSplit": "0", "NewStartingHashKey": str(1 << 100)}).start()
+    seen: List[bytes] = []
+    last: Dict[str, Any] = {}
+    for event in events:
+        last = event["SubscribeToShardEvent"]
+        seen += [record["Data"] for record in last["Records"]]
+        assert ("ContinuationSequenceNumber" in last) != ("ChildShards" in last)
+    assert seen == [b"1", b"2"] and len(last["ChildShards"]) == 2
+    kinesis.deregister_stream_consumer(ConsumerARN=made["ConsumerARN"])
+    with refused("ResourceNotFoundException", kinesis):
+        kinesis.subscribe_to_shard(ConsumerARN=made["ConsumerARN"], ShardId=shard,
+                                   StartingPosition={"Type": "LATEST"})
+
+
+def test_a_subscription_is_closed_early(kinesis: Client) -> None:
+    consumer = kinesis.register_stream_consumer(StreamARN=arn(kinesis), ConsumerName="c")["Consumer"]["ConsumerARN"]
+    put(kinesis, 1)
+    events = kinesis.subscribe_to_shard(ConsumerARN=consumer, ShardId="0",
+                                        StartingPosition={"Type": "TRIM_HORIZON"})["EventStream"]
+    assert next(iter(events))["SubscribeToShardEvent"]["Records"][0]["Data"] == b"0"
+    with refused("ResourceInUseException", kinesis):  # Within five seconds of the first.
+        kinesis.subscribe_to_shard(ConsumerARN=consumer, ShardId="0", StartingPosition={"Type": "LATEST"})
+    events.close()
+    events.close()
+    kinesis.delete_stream(StreamName="orders", EnforceConsumerDeletion=True)
+
+
+# ---- the module stands in boto3's place ----
+
+def test_the_import_is_all_that_changes(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import libstream.kinesis as boto3
+
+    monkeypatch.setenv("LIBSTREAM_STORE", folder + "/store")
+    with boto3.client("kinesis", region_name="eu-west-1") as kinesis:
+        kinesis.create_stream(StreamName="amazon-books", ShardCount=1)
+        response = kinesis.put_record(StreamName="amazon-books", Data=json.dumps({"Price": 1}), PartitionKey="t")
+        assert response["ShardId"] == "shardId-000000000000" and kinesis.meta.region_name == "eu-west-1"
+        assert "eu-west-1" in arn(kinesis, "amazon-books")
+    with boto3.Session(region_name="us-west-2").client("kinesis", store=folder + "/store") as kinesis:
+        assert kinesis.list_streams()["StreamNames"] == ["amazon-books"]
+    with pytest.raises(ValueError, match="'s3' is no service"):
+        boto3.client("s3")
+    monkeypatch.delenv("LIBSTREAM_STORE")
+    with pytest.raises(ValueError, match="where is the store"):
+        boto3.client("kinesis")
+
+
+def test_threads_share_a_client(kinesis: Client) -> None:
+    numbers_of: Dict[int, List[str]] = {}
+
+    def work(who: int) -> None:
+        numbers_of[who] = [kinesis.put_record(StreamName="orders", Data=b"%d" % who, PartitionKey="k")[
+            "SequenceNumber"] for _ in range(30)]
+
+    threads = [threading.Thread(target=work, args=(who,)) for who in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    got = kinesis.get_records(ShardIterator=start(kinesis))["Records"]
+    for who in range(4):
+        assert [r["SequenceNumber"] for r in got if r["Data"] == b"%d" % who] == numbers_of[who]
