@@ -104,19 +104,13 @@ ls_status lsi_local_catalog_read(lsi_local *local, lsi_catalog **out)
 /* ---- settling (L3) ---- */
 
 /* A shard whose closing was left half done is closed or not by what the manifest says, and its segments are written by
- * what that says from the next one on. A stream's readers and producers are told to look again, whatever became of
- * it. */
+ * what that says from the next one on. */
 static bool closing_note(void *user, lsi_slot *slot)
 {
     const lsi_catalog *catalog = user;
     const lsi_catalog_stream *stream;
     const lsi_shard *shard;
 
-    if (atomic_load_explicit(&slot->kind, memory_order_acquire) == LSI_SLOT_STREAM) {
-        atomic_fetch_add_explicit(&slot->generation, 1, memory_order_release);
-        lsi_slots_wake(slot, NULL);
-        return true;
-    }
     if (atomic_load_explicit(&slot->kind, memory_order_acquire) != LSI_SLOT_SHARD)
         return true;
     lsi_log_take_terms(slot);
@@ -124,6 +118,18 @@ static bool closing_note(void *user, lsi_slot *slot)
         stream = lsi_catalog_find_id(catalog, atomic_load_explicit(&slot->stream, memory_order_acquire));
         shard = stream != NULL ? lsi_shard_find(stream->shards, stream->shard_count, slot->shard) : NULL;
         lsi_slot_closing_ended(slot, shard != NULL && shard->closed);
+    }
+    return true;
+}
+
+/* A stream's readers and producers are told to look again, whatever became of its shards; behind closing_note: a
+ * producer who has looked finds none of them closing any more, for which it would wait until somebody tells it again. */
+static bool look_again(void *user, lsi_slot *slot)
+{
+    (void)user;
+    if (atomic_load_explicit(&slot->kind, memory_order_acquire) == LSI_SLOT_STREAM) {
+        atomic_fetch_add_explicit(&slot->generation, 1, memory_order_release);
+        lsi_slots_wake(slot, NULL);
     }
     return true;
 }
@@ -219,7 +225,8 @@ static ls_status settle(lsi_local *local, lsi_catalog **out)
         return st;
     }
     reconcile(local, catalog);
-    lsi_control_each(local->control, closing_note, catalog); /* First: who finds his shard gone finds this raised. */
+    lsi_control_each(local->control, closing_note, catalog);
+    lsi_control_each(local->control, look_again, NULL); /* First: who finds his shard gone finds this raised. */
     lsi_local_drop_gone_shards(local, catalog);
     lsi_control_manifest_changed(local->control);
     lsi_catalog_unref(catalog);
