@@ -69,6 +69,7 @@ void lsi_numbered_append(lsi_producer *producer, const ls_put_entry *entries, co
     lsi_append batch = {.entries = entries, .picks = picks, .count = part->count, .atomic = atomic};
     ls_status st = LS_OK;
 
+    part->moved = false; /* It may be another try of the same part. */
     part->accepted = 0;
     part->refused_status = LS_OK;
     if (producer->is_limited) {

@@ -73,7 +73,7 @@ typedef struct storm_shared {
     _Atomic int64_t stopped_us;    /* how long children were stopped, summed */
     _Atomic int64_t slow_disk_us;  /* how long syncs took, of those that took 50 ms and more */
     _Atomic int64_t longest_us;    /* the longest call, less what it was allowed for stops and the disk */
-    _Atomic uint64_t puts, acknowledged, read, pushed, reshards, new_keys, compressed;
+    _Atomic uint64_t puts, acknowledged, repeated, read, pushed, reshards, new_keys, compressed;
     _Atomic uint32_t runs;
     _Atomic uint32_t made[STORM_MADE];          /* STORM_ABSENT .. STORM_DELETING */
     _Atomic uint32_t registered[STORM_REGISTERED]; /* STORM_ABSENT .. STORM_DELETING */

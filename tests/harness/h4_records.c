@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "harness/history.h"
@@ -12,6 +13,36 @@
 #define STORM_HEARTBEAT_MS 100
 
 static const ls_hash_key end_keys[2] = {{0, 0}, {UINT64_MAX, UINT64_MAX}};
+
+/* Every second producer numbers its puts, and puts again, with the same number, whatever the one before it in its place
+ * was not answered: then nothing of it is in doubt. */
+static bool is_numbered(uint32_t place)
+{
+    return place % 2 == 0;
+}
+
+/* The puts of the call that was not answered; how many. */
+static uint32_t load_unanswered(uint32_t place, history_put puts[STORM_BATCH_MAX])
+{
+    size_t count, ack_count, first;
+    history_put *noted = storm_oracle_load("put", place, sizeof *noted, &count);
+    history_put *acks = storm_oracle_load("ack", place, sizeof *acks, &ack_count);
+    uint32_t found = 0;
+
+    for (first = count; first > 0; first--)
+        if (ack_count > 0 && noted[first - 1].number <= acks[ack_count - 1].number)
+            break;
+    for (size_t i = first; i < count; i++, found++) {
+        if (found == STORM_BATCH_MAX) {
+            storm_violation("writer %u was not answered more than one call", place);
+            _exit(3);
+        }
+        puts[found] = noted[i];
+    }
+    free(noted);
+    free(acks);
+    return found;
+}
 
 void storm_produce(uint32_t place, uint64_t *random, storm_plan *plan)
 {
@@ -23,40 +54,52 @@ void storm_produce(uint32_t place, uint64_t *random, storm_plan *plan)
     ls_store *store = storm_open_store(plan, state);
     ls_stream *stream = storm_open_stream(store, state);
     ls_producer *producer = NULL;
+    history_put puts[STORM_BATCH_MAX];
+    uint32_t again = is_numbered(place) ? load_unanswered(place, puts) : 0;
 
     if (oracle < 0 || acks < 0 || ls_producer_open(stream, NULL, &producer) != LS_OK) {
         storm_violation("a producer cannot begin: %s", ls_last_error_message());
         _exit(3);
     }
-    while (atomic_load(&storm->stop) == 0) {
-        history_put puts[STORM_BATCH_MAX];
+    while (atomic_load(&storm->stop) == 0 || again > 0) {
         ls_put_entry entries[STORM_BATCH_MAX];
         ls_put_result results[STORM_BATCH_MAX];
         ls_put_options options = LS_PUT_OPTIONS_INIT;
         uint64_t kind = storm_random_below(random, 20);
-        uint32_t count = kind < 2 ? 2 + (uint32_t)storm_random_below(random, STORM_BATCH_MAX - 1) : 1;
-        bool atomic = kind == 0;
+        uint32_t count = again > 0 ? again : kind < 2 ? 2 + (uint32_t)storm_random_below(random, STORM_BATCH_MAX - 1) : 1;
+        bool atomic = again > 0 ? puts[0].group != 0 : kind == 0, is_again = again > 0;
         uint32_t end = (uint32_t)storm_random_below(random, 2);
-        uint64_t first = atomic_fetch_add(&state->next_number, count);
+        uint64_t first = is_again ? puts[0].number : atomic_fetch_add(&state->next_number, count);
         size_t failed = 0;
         ls_status st;
 
+        again = 0;
+        if (is_again && atomic)
+            end = puts[0].route - STORM_KEYS;
         for (uint32_t i = 0; i < count; i++) {
             uint64_t number = first + i;
 
-            puts[i] = (history_put){.writer = place, .number = number, .group = atomic ? first + 1 : 0,
-                                    .route = atomic ? STORM_KEYS + end : (uint32_t)(number % STORM_KEYS)};
+            if (!is_again)
+                puts[i] = (history_put){.writer = place, .number = number, .group = atomic ? first + 1 : 0,
+                                        .route = atomic ? STORM_KEYS + end : (uint32_t)(number % STORM_KEYS)};
             entries[i].partition_key = (ls_bytes){keys[i], storm_make_key(place, number, keys[i])};
             entries[i].data = (ls_bytes){data[i], storm_make_data(place, number, puts[i].group, data[i])};
             /* One shard for an atomic batch, and one per key elsewhere: the key's own. */
             entries[i].explicit_hash_key = atomic ? &end_keys[end] : NULL;
         }
+        if (is_numbered(place)) {
+            options.producer = (ls_producer_id){place + 1, storm_set.seed};
+            options.number = first + 1;
+        }
         storm_call clock = storm_call_begins(state, storm_set.wait_us);
-        for (uint32_t i = 0; i < count; i++)
+        for (uint32_t i = 0; i < count && !is_again; i++)
             puts[i].start_us = clock.from_us;
-        storm_oracle_note(oracle, puts, count * sizeof *puts);
-        atomic_fetch_add(&storm->puts, count);
-        if (count == 1) {
+        if (is_again)
+            atomic_fetch_add(&storm->repeated, count);
+        else
+            storm_oracle_note(oracle, puts, count * sizeof *puts);
+        atomic_fetch_add(&storm->puts, is_again ? 0 : count);
+        if (count == 1 && !atomic) {
             ls_record_id id;
 
             /* Some ask for more than the store gives, which makes syncs in every mode. */
@@ -70,7 +113,8 @@ void storm_produce(uint32_t place, uint64_t *random, storm_plan *plan)
         int64_t end_us = storm_now_us();
         storm_call_ends(&clock, "a put", storm_set.wait_us);
         if (st != LS_OK || failed != 0) {
-            storm_violation("a put: %s: %s", ls_status_name(st), ls_last_error_message());
+            storm_violation("a put of writer %u, %u records%s%s: %s: %s", place, count, atomic ? ", atomic" : "",
+                            is_again ? ", again" : "", ls_status_name(st), ls_last_error_message());
             _exit(3);
         }
         for (uint32_t i = 0; i < count; i++) {

@@ -301,9 +301,9 @@ static uint64_t run(const char *mode, const char *dir, bool keep, uint64_t *hold
            kills, atomic_load(&storm->hooked_kills), held, atomic_load(&storm->append_holders), stops, ends,
            atomic_load(&storm->reshards), atomic_load(&storm->new_keys), atomic_load(&storm->compressed),
            atomic_load(&storm->trimmed), atomic_load(&storm->changes), atomic_load(&storm->scaled));
-    printf(" puts=%" PRIu64 " acknowledged=%" PRIu64 " read=%" PRIu64 " pushed=%" PRIu64 " longest_ms=%" PRId64
-           " slow_disk_ms=%" PRId64 "\n", atomic_load(&storm->puts), atomic_load(&storm->acknowledged),
-           atomic_load(&storm->read), atomic_load(&storm->pushed),
+    printf(" puts=%" PRIu64 " acknowledged=%" PRIu64 " repeated=%" PRIu64 " read=%" PRIu64
+           " pushed=%" PRIu64 " longest_ms=%" PRId64 " slow_disk_ms=%" PRId64 "\n", atomic_load(&storm->puts), atomic_load(&storm->acknowledged),
+           atomic_load(&storm->repeated), atomic_load(&storm->read), atomic_load(&storm->pushed),
            atomic_load(&storm->longest_us) / 1000, atomic_load(&storm->slow_disk_us) / 1000);
     for (uint32_t i = 0; i < STORM_MESSAGES_MAX && i < atomic_load(&storm->violations); i++)
         if (storm->messages[i][0] != '\0')
