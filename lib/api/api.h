@@ -54,7 +54,7 @@ struct ls_store {
 struct ls_stream {
     ls_store *store;
     lsi_engine_stream *stream;
-    _Atomic uint32_t child_count; /* producers, iterators, consumers, filters, mappings and deliveries */
+    _Atomic uint32_t child_count; /* producers, iterators, consumers, filters, mappings, deliveries and alerts */
     char name[LSI_STREAM_NAME_MAX + 1];
 };
 

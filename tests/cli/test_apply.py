@@ -7,6 +7,7 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -241,6 +242,15 @@ class Made(Apply):
         self.assertEqual(self.apply(on, "--key-file", key), {("stream", "s"): "unchanged"})
         self.assertEqual(self.apply(off, "--key-file", key), {("stream", "s"): "updated"})
         self.assertEqual(self.apply(off, "--key-file", key), {("stream", "s"): "unchanged"})
+
+    def test_every_field_is_described(self):
+        room = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib", "cli")
+        with open(os.path.join(room, "TEMPLATE.md")) as file:
+            text = file.read()
+        fields = [name for source in sorted(os.listdir(room)) if source.startswith(("apply_", "cmd_apply", "template"))
+                  for name in re.findall(r'\{"(\w+)", LSI_TAKE_', content(os.path.join(room, source)).decode())]
+        self.assertGreater(len(fields), 70)
+        self.assertEqual([name for name in fields if "`%s`" % name not in text], [])
 
     def test_what_is_declared_elsewhere_may_be_named(self):
         self.make("s")
