@@ -303,6 +303,44 @@ LS_API ls_status ls_transform_fail(ls_transform *batch, size_t index, const char
  */
 LS_API ls_status ls_transform_set_key(ls_transform *batch, size_t index, const char *key, ls_bytes value);
 
+/**
+ * The batch as the document that the service hands to transform functions in any language: {"invocationId", "records":
+ * [{"recordId", "approximateArrivalTimestamp" (milliseconds), "data" (base64), "kinesisRecordMetadata": {
+ * "sequenceNumber", "subsequenceNumber", "partitionKey", "shardId", "approximateArrivalTimestamp"}}]}. Sequence numbers
+ * are Kinesis's, of 56 digits; names that only AWS has (ARNs, a region) are left out. The service hands over 6 MiB at
+ * most; this one is longer than the records by a third and some 500 bytes each, and stays below that by default, but
+ * for a single record of more than 4 MiB.
+ *
+ * @param out  UTF-8. A view until the transform returns. Set on LS_OK only.
+ *
+ * @retval LS_ERR_NO_MEMORY  An allocation failed.
+ * @retval LS_ERR_CORRUPT, LS_ERR_IO, LS_ERR_NOT_FOUND  The stream cannot be looked at, or was deleted.
+ *
+ * Threads: the transform's. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_transform_event_json(ls_transform *batch, ls_bytes *out);
+
+/**
+ * Take the document that such a function returned for the answer: what was said of records before is forgotten, and
+ * `*out` is what the transform is to return.
+ *
+ * {"records": [{"recordId", "result": "Ok" | "Dropped" | "ProcessingFailed", "data" (base64), "metadata":
+ * {"partitionKeys": {...}}}]} has each recordId of the batch exactly once, in any order. "Ok" needs data, which may be
+ * empty; of the others it is not looked at. A document that breaks a rule fails all records of the batch, and they
+ * are not tried again: their "errorCode" is Lambda.MissingRecordId, Lambda.DuplicatedRecordId, or else
+ * Lambda.JsonProcessingException; Lambda.FunctionError if it has more than 6 MiB. "errorMessage" says which rule.
+ *
+ * @param document  Borrowed until return. May be empty.
+ * @param out       LS_TRANSFORM_DONE. Set on LS_OK only.
+ *
+ * @retval LS_ERR_UNSUPPORTED  libstream was built without JSON. Nothing was changed.
+ * @retval LS_ERR_NO_MEMORY    An allocation failed. Nothing is said of any record.
+ * @retval LS_ERR_CORRUPT, LS_ERR_IO, LS_ERR_NOT_FOUND  As ls_transform_event_json. Nothing was changed.
+ *
+ * Threads: the transform's. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_transform_answer_json(ls_transform *batch, ls_bytes document, ls_transform_answer *out);
+
 /* ---- running ---- */
 
 /** What an object is of. */

@@ -207,3 +207,19 @@ ls_status ls_transform_set_key(ls_transform *batch, size_t index, const char *ke
         LSI_REFUSE_NULL(value.data);
     return lsi_transform_set_key(batch, index, key, value);
 }
+
+ls_status ls_transform_event_json(ls_transform *batch, ls_bytes *out)
+{
+    LSI_REFUSE_NULL(batch);
+    LSI_REFUSE_NULL(out);
+    return lsi_transform_event_json(batch, out);
+}
+
+ls_status ls_transform_answer_json(ls_transform *batch, ls_bytes document, ls_transform_answer *out)
+{
+    LSI_REFUSE_NULL(batch);
+    LSI_REFUSE_NULL(out);
+    if (document.size != 0)
+        LSI_REFUSE_NULL(document.data);
+    return lsi_transform_answer_json(batch, document, out);
+}

@@ -63,6 +63,8 @@ const ls_record *lsi_transform_at(const ls_transform *batch, size_t index);
 uint32_t lsi_transform_attempts(const ls_transform *batch);
 ls_status lsi_transform_say(ls_transform *batch, size_t index, lsi_verdict verdict, ls_bytes data_or_reason);
 ls_status lsi_transform_set_key(ls_transform *batch, size_t index, const char *key, ls_bytes value);
+ls_status lsi_transform_event_json(ls_transform *batch, ls_bytes *out);
+ls_status lsi_transform_answer_json(ls_transform *batch, ls_bytes document, ls_transform_answer *out);
 
 /* ---- run.c ---- */
 

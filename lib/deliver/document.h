@@ -34,6 +34,7 @@ typedef struct lsi_transform_record {
 } lsi_transform_record;
 
 #define LSI_TRANSFORM_NUMBER_MAX 64u
+#define LSI_TRANSFORM_KEY_NAME_MAX 256u /* bytes of a partition key's name */
 
 typedef struct lsi_transform_batch {
     const char *invocation_id;
@@ -68,7 +69,7 @@ typedef enum lsi_transform_result {
 typedef struct lsi_transformed {
     lsi_transform_result result;
     ls_bytes data;                 /* of LSI_TRANSFORM_OK, decoded */
-    const lsi_partition_key *keys; /* [key_count]; of equal names the response has none */
+    const lsi_partition_key *keys; /* [key_count], at most LSI_PARTITION_KEYS_MAX; no two names are equal */
     uint32_t key_count;
 } lsi_transformed;
 

@@ -6,7 +6,7 @@
  * buffer.c     an object while it is collected
  * cut.c        an object is closed, named, stored as begun, delivered, and stored as done
  * progress.c   what is stored of a shard
- * transform.c  what the application makes of records
+ * transform.c  what the application makes of records; transform_json.c: by documents
  *
  * All of it is one thread's, but for what the guard renews and lsi_delivery_stop sets. */
 #ifndef LSI_DELIVER_INSIDE_H
@@ -15,6 +15,7 @@
 #include "base/compress.h"
 #include "base/status.h"
 #include "deliver/definition.h"
+#include "deliver/document.h"
 #include "deliver/marks.h"
 #include "deliver/query.h"
 #include "deliver/sink.h"
@@ -68,6 +69,7 @@ bool lsi_buffer_note(lsi_buffer *buffer, uint64_t ordinal, ls_seqno seqno);
 typedef struct lsi_said {
     lsi_verdict verdict;
     uint32_t key_count;
+    const char *code; /* of LSI_VERDICT_FAIL, a constant; NULL: the transform failed on it */
     size_t at, size; /* in `arena`: the data, or the reason */
     uint32_t first_key; /* LSI_NO_KEY, or its place in `keys` */
 } lsi_said;
@@ -88,10 +90,26 @@ struct ls_transform {
     size_t arena_size, arena_capacity;
     lsi_transform_key *keys;
     size_t key_count, key_capacity;
+
+    /* ---- transform_json.c ---- */
+    const lsi_env *env;
+    lsi_engine_stream *stream;
+    uint32_t shard;         /* whose records these are */
+    uint32_t created_of;    /* of which `created_seconds` and `shard_id` are */
+    bool has_created;
+    bool has_event;         /* `event` is of these records */
+    int64_t created_seconds;
+    char shard_id[LSI_SHARD_ID_BYTES];
+    lsi_json_writer event;
+    lsi_transform_record *described; /* [count] */
+    char (*numbers)[LSI_SEQNO56_BYTES]; /* [count] */
+    size_t described_capacity, number_capacity;
+    lsi_transform_reader *reader; /* NULL until it is needed */
 };
 
-void lsi_transform_init(ls_transform *batch, const lsi_memory *memory);
+void lsi_transform_init(ls_transform *batch, const lsi_env *env, lsi_engine_stream *stream);
 void lsi_transform_free(ls_transform *batch);
+void lsi_transform_free_documents(ls_transform *batch);
 /* Nothing was said of any of them. NO_MEMORY. */
 ls_status lsi_transform_begin(ls_transform *batch, const ls_record *const *records, size_t count, uint32_t attempts);
 static inline ls_bytes lsi_transform_text(const ls_transform *batch, size_t at, size_t size)

@@ -231,7 +231,7 @@ static ls_status collect_answer(lsi_delivery_shard *shard, const ls_record *reco
     if (has_failed || said.size == 0)
         return lsi_delivery_collect_failed(shard, record, at, attempts, LSI_FAILED_FUNCTION,
                                            has_failed ? "the transform failed" : "the transform failed on the record");
-    return fail_record(shard, record, at, attempts, LSI_FAILED_FUNCTION, said);
+    return fail_record(shard, record, at, attempts, item->code != NULL ? item->code : LSI_FAILED_FUNCTION, said);
 }
 
 /* [from, to) of the batch. */
@@ -249,6 +249,7 @@ static ls_status take_part(lsi_delivery_shard *shard, const ls_batch *batch, uin
     for (uint32_t i = from; i < to; i++)
         if (!is_done(shard, first_ordinal + (i - from)))
             run->batch[count++] = &batch->records[i];
+    run->transform.shard = shard->shard;
     if (count != 0)
         st = call_transform(run, count, &attempts, &has_failed);
     for (uint32_t i = from; i < to && st == LS_OK; i++) {

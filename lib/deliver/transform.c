@@ -4,13 +4,15 @@
 
 #include <string.h>
 
-void lsi_transform_init(ls_transform *batch, const lsi_memory *memory)
+void lsi_transform_init(ls_transform *batch, const lsi_env *env, lsi_engine_stream *stream)
 {
-    *batch = (ls_transform){.memory = memory};
+    *batch = (ls_transform){.memory = &env->memory, .env = env, .stream = stream,
+                            .event = {.memory = &env->memory}};
 }
 
 void lsi_transform_free(ls_transform *batch)
 {
+    lsi_transform_free_documents(batch);
     lsi_free(batch->memory, batch->items);
     lsi_free(batch->memory, batch->arena);
     lsi_free(batch->memory, batch->keys);
@@ -25,6 +27,7 @@ ls_status lsi_transform_begin(ls_transform *batch, const ls_record *const *recor
     batch->records = records;
     batch->count = count;
     batch->attempts = attempts;
+    batch->has_event = false;
     batch->arena_size = 0;
     batch->key_count = 0;
     return LS_OK;

@@ -212,6 +212,10 @@ static bool add_key_name(lsi_transform_reader *reader, const char *text, size_t 
 {
     void *places = reader->key_places;
 
+    if (size == 0 || size > LSI_TRANSFORM_KEY_NAME_MAX || memchr(text, 0, size) != NULL)
+        return refuse(reader, LSI_TRANSFORM_MALFORMED, "a partition key of record %u of the response has a name of %zu "
+                      "bytes, or U+0000 in it: it has 1 to %u", reader->record_count, size,
+                      LSI_TRANSFORM_KEY_NAME_MAX);
     if (!grow(reader, &places, &reader->key_capacity, reader->key_count + 1, sizeof *reader->key_places))
         return false;
     reader->key_places = places;
@@ -225,6 +229,9 @@ static bool take_key_value(lsi_transform_reader *reader, lsi_json_kind kind, con
 
     if (kind == LSI_JSON_NULL)
         return true;
+    if (reader->now.key_count == LSI_PARTITION_KEYS_MAX)
+        return refuse(reader, LSI_TRANSFORM_MALFORMED, "record %u of the response has more than %u partition keys",
+                      reader->record_count, LSI_PARTITION_KEYS_MAX);
     if (!keep(reader, text, size, &now->value))
         return false;
     reader->key_count++;

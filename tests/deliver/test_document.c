@@ -140,7 +140,7 @@ static void each_record_has_its_outcome_in_source_order(void **state)
     static const char text[] =
         " {\"version\":[{\"records\":1}],\"records\":["
         "{\"data\":\"AP8=\",\"more\":{\"recordId\":[]},\"metadata\":{\"x\":{\"partitionKeys\":{\"n\":\"no\"}},"
-        "\"partitionKeys\":{\"a\":\"1\",\"b\":2.50,\"c\":true,\"d\":null,\"\":\"\"}},\"result\":\"Ok\"," ID2 "},"
+        "\"partitionKeys\":{\"a\":\"1\",\"b\":2.50,\"c\":true,\"d\":null,\"e\":\"\"}},\"result\":\"Ok\"," ID2 "},"
         "{\"result\":\"Dropped\"," ID1 ",\"data\":null,\"metadata\":null},"
         "{" ID0 ",\"data\":\"not base64\",\"result\":\"ProcessingFailed\"}],\"end\":0} ";
     lsi_transform_reader *reader = open_reader();
@@ -161,7 +161,8 @@ static void each_record_has_its_outcome_in_source_order(void **state)
         assert_bytes(out[2].keys[1].value, "2.50");
         assert_bytes(out[2].keys[2].name, "c");
         assert_bytes(out[2].keys[2].value, "true");
-        assert_bytes(out[2].keys[3].name, "");
+        assert_bytes(out[2].keys[3].name, "e");
+        assert_bytes(out[2].keys[3].value, "");
         assert_int_equal(out[0].key_count + out[1].key_count, 0);
         /* Another answer in between leaves nothing behind. */
         assert_string_equal(read_text(reader, RESPONSE(OK2 "," OK0 "," OK1), strlen(RESPONSE(OK2 "," OK0 "," OK1)),
@@ -226,6 +227,10 @@ static void a_broken_rule_fails_the_whole_batch(void **state)
          "a partition key of record 1 of the response: a string is expected"},
         {RESPONSE("{" ID0 ",\"result\":\"Dropped\",\"metadata\":{\"partitionKeys\":{\"a\":1,\"a\":2}}}"),
          "the response is no JSON"},
+        {RESPONSE("{" ID0 ",\"result\":\"Dropped\",\"metadata\":{\"partitionKeys\":{\"\":1}}}"),
+         "a partition key of record 1 of the response has a name of 0 bytes"},
+        {RESPONSE("{" ID0 ",\"result\":\"Dropped\",\"metadata\":{\"partitionKeys\":{\"a\\u0000\":1}}}"),
+         "a partition key of record 1 of the response has a name of 2 bytes, or U+0000 in it"},
     };
     lsi_transform_reader *reader = open_reader();
     const lsi_transformed *out;
@@ -239,6 +244,26 @@ static void a_broken_rule_fails_the_whole_batch(void **state)
         assert_true(said == strstr(said, "Lambda."));
         assert_string_equal(read_text(reader, RESPONSE(OK2 "," OK1 "," OK0), strlen(RESPONSE(OK2 "," OK1 "," OK0)),
                                       &out), ""); /* The next batch is another. */
+    }
+    lsi_transform_reader_close(reader);
+}
+
+static void a_record_has_at_most_50_partition_keys(void **state)
+{
+    lsi_transform_reader *reader = open_reader();
+    const lsi_transformed *out;
+    char text[4096], *at = text;
+
+    (void)state;
+    for (unsigned count = 50; count <= 51; count++) {
+        at = text + sprintf(text, "{\"records\":[" OK0 "," OK1 ",{" ID2 ",\"result\":\"Ok\",\"data\":\"\","
+                                  "\"metadata\":{\"partitionKeys\":{\"none\":null");
+        for (unsigned i = 0; i < count; i++)
+            at += sprintf(at, ",\"k%u\":%u", i, i);
+        at += sprintf(at, "}}}]}");
+        assert_string_equal(read_text(reader, text, (size_t)(at - text), &out),
+                            count == 50 ? "" : "Lambda.JsonProcessingException: record 3 of the response has more than "
+                                               "50 partition keys");
     }
     lsi_transform_reader_close(reader);
 }
@@ -301,6 +326,7 @@ int main(void)
         cmocka_unit_test(no_request_is_longer_than_reckoned),
         cmocka_unit_test(each_record_has_its_outcome_in_source_order),
         cmocka_unit_test(a_broken_rule_fails_the_whole_batch),
+        cmocka_unit_test(a_record_has_at_most_50_partition_keys),
         cmocka_unit_test(a_response_of_more_than_6_mib_fails_the_batch),
         cmocka_unit_test(without_memory_nothing_is_left),
     };
