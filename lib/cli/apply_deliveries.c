@@ -1,5 +1,5 @@
 /* Deliveries of a template: in the words of AWS::KinesisFirehose::DeliveryStream's destinations, with a directory in
- * the place of a bucket. The values of processors' parameters are texts, as there. */
+ * the place of a bucket, or a bucket. The values of processors' parameters are texts, as there. */
 #include "cli/apply.h"
 
 #include <ctype.h>
@@ -23,6 +23,7 @@ typedef struct delivery_plan {
 
 typedef struct delivery_said {
     const char *name, *stream, *directory, *prefix, *error_prefix, *extension, *backup_prefix;
+    const char *bucket, *endpoint, *region;
     int32_t to_callback, compression, backup, partitions, processing;
     int64_t size_mbs, interval_s, partitions_max;
     lsi_start start;
@@ -38,6 +39,9 @@ static const lsi_take takes[] = {
     {"StartingPosition", LSI_TAKE_WORD, AT(start.position), false, 0, 0, lsi_start_words},
     {"StartingPositionTimestamp", LSI_TAKE_TIME, AT(start.timestamp_us), false, 0, 0, NULL},
     {"Directory", LSI_TAKE_TEXT, AT(directory), false, 0, 0, NULL},
+    {"BucketARN", LSI_TAKE_TEXT, AT(bucket), false, 0, 0, NULL},
+    {"EndpointUrl", LSI_TAKE_TEXT, AT(endpoint), false, 0, 0, NULL},
+    {"Region", LSI_TAKE_TEXT, AT(region), false, 0, 0, NULL},
     {"ToCallback", LSI_TAKE_BOOL, AT(to_callback), false, 0, 0, NULL},
     {"BufferingHints", LSI_TAKE_OBJECT, AT(hints), false, 0, 0, NULL},
     {"Prefix", LSI_TAKE_STRING, AT(prefix), false, 0, 0, NULL},
@@ -290,14 +294,27 @@ static void say_flag(int32_t said, uint32_t flag, uint32_t *to)
         *to = said != 0 ? *to | flag : *to & ~flag;
 }
 
+/* The name at the end of an ARN, or a name alone. */
+static const char *bucket_of(const char *said)
+{
+    static const char arn[] = "arn:aws:s3:::";
+
+    return said != NULL && strncmp(said, arn, sizeof arn - 1) == 0 ? said + sizeof arn - 1 : said;
+}
+
 static void fill_settings(delivery_plan *plan, const delivery_said *said)
 {
     ls_delivery_options *to = &plan->to;
 
-    if (said->directory != NULL || said->to_callback > 0) { /* the one takes the other's place */
+    if (said->directory != NULL || said->bucket != NULL || said->to_callback > 0) { /* it takes another one's place */
         to->directory = said->directory;
+        to->s3_bucket = bucket_of(said->bucket);
         to->flags &= ~LS_DELIVERY_TO_CALLBACK;
     }
+    if (to->s3_bucket == NULL)
+        to->s3_endpoint = to->s3_region = NULL;
+    say_text(said->endpoint, &to->s3_endpoint);
+    say_text(said->region, &to->s3_region);
     say_flag(said->to_callback, LS_DELIVERY_TO_CALLBACK, &to->flags);
     say_flag(said->backup, LS_DELIVERY_BACKUP, &to->flags);
     say_flag(said->partitions, LS_DELIVERY_PARTITION, &to->flags);
@@ -373,7 +390,9 @@ static bool is_same(const ls_delivery_options *a, const ls_delivery_options *b)
         a->partitions_max == b->partitions_max && a->partition_key_count == b->partition_key_count &&
         is_same_text(a->prefix, b->prefix) && is_same_text(a->error_prefix, b->error_prefix) &&
         is_same_text(a->backup_prefix, b->backup_prefix) && is_same_text(a->extension, b->extension) &&
-        is_same_text(a->delimiter, b->delimiter) && is_same_text(a->directory, b->directory);
+        is_same_text(a->delimiter, b->delimiter) && is_same_text(a->directory, b->directory) &&
+        is_same_text(a->s3_bucket, b->s3_bucket) && is_same_text(a->s3_endpoint, b->s3_endpoint) &&
+        is_same_text(a->s3_region, b->s3_region);
 
     for (uint32_t i = 0; i < a->partition_key_count && same; i++)
         same = strcmp(a->partition_keys[i], b->partition_keys[i]) == 0 &&

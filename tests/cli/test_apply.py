@@ -198,6 +198,21 @@ class Made(Apply):
         self.assertEqual(self.apply({"Deliveries": [DELIVERY]}), {thing: "unchanged"})
         self.assertEqual(self.apply({"Deliveries": [plain]}, "--delete"), {thing: "deleted"})
 
+    def test_a_delivery_may_have_a_bucket(self):
+        bucket = {**DELIVERY, "BucketARN": "arn:aws:s3:::mi-bucket", "EndpointUrl": "http://127.0.0.1:1",
+                  "Region": "eu-west-1"}
+        thing = ("delivery", "s", "d")
+        self.apply({"Streams": [STREAM]})
+        done = self.run_tool("apply", self.write({"Deliveries": [bucket]}), expect=None)
+        if "built without" in done.err:
+            self.skipTest("built without S3")
+        self.assertIn("created", done.out)
+        self.assertEqual(self.apply({"Deliveries": [{**bucket, "BucketARN": "mi-bucket"}]}), {thing: "unchanged"})
+        self.assertEqual(self.apply({"Deliveries": [{**DELIVERY, "Region": "eu-west-2"}]}), {thing: "updated"})
+        self.assertEqual(self.apply({"Deliveries": [{**DELIVERY, "Directory": "out"}]}), {thing: "updated"})
+        self.assertEqual(self.apply({"Deliveries": [{**DELIVERY, "Directory": "out"}]}), {thing: "unchanged"})
+        self.assertIn("s3_region", self.apply({"Deliveries": [{**DELIVERY, "Region": "eu-west-2"}]}, expect=2).err)
+
     def test_what_is_wrong_with_a_delivery_is_told(self):
         def parameter(type_, name, value):
             return {"ProcessingConfiguration": {"Enabled": True, "Processors": [
