@@ -16,8 +16,8 @@
 #include "base/bytes.h"
 #include "base/gzip.h"
 
-#define WAIT_US_LEAST INT64_C(100000)
-#define WAIT_US_MOST INT64_C(10000000)
+#define WAIT_US_LEAST INT64_C(10000)
+#define WAIT_US_MOST INT64_C(10240000)
 
 void lsi_delivery_advance(lsi_delivery_shard *shard)
 {
@@ -145,7 +145,7 @@ static ls_status put_until_it_is_there(lsi_delivery_shard *shard, const lsi_buff
 
         if (st == LS_OK || !is_retryable || now_us >= end_us)
             return st;
-        if (wait_us == WAIT_US_LEAST || wait_us == WAIT_US_MOST)
+        if (wait_us == WAIT_US_LEAST || wait_us >= WAIT_US_MOST) /* once, and then again and again */
             lsi_env_log(run->env, LS_LOG_WARNING, "delivery '%s' shard %" PRIu32 ": an object waits: %s",
                         run->how->name, shard->shard, lsi_error_current()->message);
         st = lsi_delivery_sleep(run, now_us + wait_us < end_us ? now_us + wait_us : end_us);

@@ -131,6 +131,7 @@ ls_status lsi_delivery_naming(const lsi_delivery *delivery, lsi_naming **names, 
     st = lsi_naming_open(&delivery->memory, &backup_rules, backup_names);
     if (st != LS_OK) {
         lsi_naming_close(*names);
+        *names = NULL;
         (void)lsi_fail_within("options.backup_prefix");
     }
     return st;

@@ -16,7 +16,7 @@
 
 #define LOOK_US INT64_C(500000) /* nobody wakes us for a lease, nor when who would have was killed */
 #define LEAST_US INT64_C(500)   /* a clock that somebody sets may stand still */
-#define PAUSE_US INT64_C(50000) /* before what failed for a reason that passes is tried again */
+#define PAUSE_US INT64_C(20000) /* before what failed for a reason that passes is tried again */
 
 void lsi_delivery_wake(lsi_engine_stream *stream)
 {
@@ -66,32 +66,38 @@ static lsi_delivery_shard *shard_of(const lsi_delivery_run_state *run, const lsi
     return NULL;
 }
 
+static void give_over(const lsi_delivery_run_state *run, lsi_lease *lease)
+{
+    if (lsi_lease_close(lease) != LS_OK) /* Others take over in time. */
+        lsi_env_log(run->env, LS_LOG_WARNING, "delivery '%s': a shard is not given over: %s", run->how->name,
+                    lsi_error_current()->message);
+}
+
+/* One that cannot be opened is given over: nobody tells of its lease again before it is another's, or ours once more. */
 static ls_status open_shard(lsi_delivery_run_state *run, lsi_lease *lease)
 {
     lsi_delivery_shard *shard;
+    lsi_error_state why;
     ls_status st = lsi_delivery_shard_open(run, lease, &shard);
 
-    if (st != LS_OK)
-        return st;
-    shard->next = run->shards;
-    run->shards = shard;
-    return LS_OK;
+    if (st == LS_OK) {
+        shard->next = run->shards;
+        run->shards = shard;
+        return LS_OK;
+    }
+    lsi_error_save(&why);
+    give_over(run, lease);
+    lsi_error_restore(&why);
+    return st;
 }
 
-/* As it was stored: also what could not be opened before. */
+/* As it was stored. */
 static ls_status open_again(lsi_delivery_run_state *run, lsi_delivery_shard *shard)
 {
     lsi_lease *lease = shard->lease;
 
     drop(run, shard);
     return open_shard(run, lease);
-}
-
-static void give_over(lsi_delivery_run_state *run, lsi_lease *lease)
-{
-    if (lsi_lease_close(lease) != LS_OK) /* Others take over in time. */
-        lsi_env_log(run->env, LS_LOG_WARNING, "delivery '%s': a shard is not given over: %s", run->how->name,
-                    lsi_error_current()->message);
 }
 
 /* ---- leases ---- */
@@ -107,8 +113,6 @@ static ls_status follow_leases(lsi_delivery_run_state *run)
             return st;
         if (event.kind == LS_GROUP_TAKEN) {
             st = open_shard(run, event.lease);
-            if (st != LS_OK) /* Nobody tells of it again: it is another's, or ours once more. */
-                give_over(run, event.lease);
             if (st != LS_OK)
                 return st;
             continue;
@@ -170,6 +174,26 @@ static ls_status open_settings(lsi_delivery_run_state *run)
     return st;
 }
 
+static ls_status open_all_again(lsi_delivery_run_state *run)
+{
+    lsi_delivery_shard *old = run->shards;
+    ls_status first = LS_OK;
+    lsi_error_state why;
+
+    run->shards = NULL;
+    while (old != NULL) {
+        lsi_delivery_shard *next = old->next;
+        lsi_lease *lease = old->lease;
+
+        lsi_delivery_shard_close(old);
+        lsi_error_note_first(open_shard(run, lease), &first, &why);
+        old = next;
+    }
+    if (first != LS_OK)
+        lsi_error_restore(&why);
+    return first;
+}
+
 /* What is collected goes by the settings that it was begun with: it is dropped when they change. */
 static ls_status look_at_delivery(lsi_delivery_run_state *run)
 {
@@ -194,11 +218,9 @@ static ls_status look_at_delivery(lsi_delivery_run_state *run)
     close_settings(run);
     run->delivery = now;
     st = open_settings(run);
-    for (lsi_delivery_shard *at = run->shards, *next; at != NULL && st == LS_OK; at = next) {
-        next = at->next;
-        st = open_again(run, at);
-    }
-    return st;
+    if (st != LS_OK) /* If that passes, it is tried again. */
+        close_settings(run);
+    return st == LS_OK ? open_all_again(run) : st;
 }
 
 /* ---- turns ---- */

@@ -8,7 +8,9 @@
  *   W3  What a dead one left is removed by the next sink that is opened: a file of such a name whose lock is free. One
  *       that was taken away from a living one, which had not locked it yet, is made anew when the object is put again.
  *   W4  Directories are made as they are needed; one that is there may not be durable yet, so the directory above it is
- *       synced all the same. */
+ *       synced all the same.
+ *   W5  What a sync of a directory that failed should have made durable stays in doubt, whatever later ones say (E1).
+ *       What is there is moved away and back then, which the next sync covers. */
 #include "deliver/sink.h"
 
 #include <errno.h>
@@ -32,6 +34,7 @@ typedef struct directory {
     char path[512]; /* for messages */
     char unfinished[UNFINISHED_BYTES];
     char durable_dir[LSI_OBJECT_NAME_MAX + 1]; /* whose name, and all above it, are durable; "" */
+    bool is_in_doubt; /* W5, since an object could not be delivered */
 } directory;
 
 bool lsi_sink_directory_takes(const char *name)
@@ -72,6 +75,19 @@ static bool passes(int result)
 
 /* ---- one object ---- */
 
+/* W5. Of a file or a directory: its name is as if it was new. */
+static int remake(directory *of, const char *name)
+{
+    const lsi_files *files = of->root.files;
+    int result = files->unlink(&of->root, of->unfinished);
+
+    if (result == 0 || result == -ENOENT)
+        result = files->rename(&of->root, name, of->unfinished);
+    if (result == 0)
+        result = files->rename_new(&of->root, of->unfinished, name);
+    return result;
+}
+
 /* The directory of `name`, and all above it, are there and durable (W4). */
 static int make_dirs(directory *of, const char *name)
 {
@@ -89,7 +105,9 @@ static int make_dirs(directory *of, const char *name)
         memcpy(dir, name, end);
         dir[end] = '\0';
         result = files->make_dir(&of->root, dir);
-        if (result == 0 || result == -EEXIST)
+        if (result == -EEXIST)
+            result = of->is_in_doubt ? remake(of, dir) : 0;
+        if (result == 0)
             result = files->sync_dir(&of->root, above);
         memcpy(above, dir, end + 1);
         end++;
@@ -123,7 +141,6 @@ static int put_whole(directory *of, const char *name, ls_bytes content)
     const char *last = strrchr(name, '/');
     char dir[LSI_OBJECT_NAME_MAX + 1] = "";
     lsi_file file = {0};
-    bool is_there = false;
     int result = make_dirs(of, name), closed = 0;
 
     if (result != 0)
@@ -133,16 +150,16 @@ static int put_whole(directory *of, const char *name, ls_bytes content)
         dir[last - name] = '\0';
     }
     result = write_unfinished(of, content, &file);
-    if (result == 0) {
+    if (result == 0)
         result = files->rename_new(&of->root, of->unfinished, name);
-        is_there = result == -EEXIST; /* K2 */
-    }
     if (lsi_file_is_open(&file))
         closed = files->close(&file); /* It was synced: what closing says changes nothing. */
     (void)closed;
     if (result != 0)
         (void)files->unlink(&of->root, of->unfinished); /* The next object does it if this one cannot. */
-    if (result == 0 || is_there)
+    if (result == -EEXIST) /* K2 */
+        result = of->is_in_doubt ? remake(of, name) : 0;
+    if (result == 0)
         result = files->sync_dir(&of->root, dir); /* a twin's name, too: who made it may have died before */
     return result;
 }
@@ -156,11 +173,11 @@ static ls_status directory_put(lsi_sink *sink, const char *name, ls_bytes conten
     if (!lsi_sink_directory_takes(name))
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "object '%s' can be no file of directory '%s'", name, of->path);
     result = put_whole(of, name, content);
+    of->is_in_doubt = result != 0;
     if (result == 0)
         return LS_OK;
+    of->durable_dir[0] = '\0'; /* It may have been removed, too: all of it is made again. */
     *is_retryable = passes(result);
-    if (result == -ENOENT) /* Somebody removed the directory, or W3: they are made again. */
-        of->durable_dir[0] = '\0';
     return lsi_fail_errno(result, "cannot deliver '%s' (%zu bytes) to directory '%s'", name, content.size, of->path);
 }
 
