@@ -847,11 +847,11 @@ static void a_fork_child_can_only_close_it(void **state)
     slow disk;
 
     begin_slow(*state, &disk);
-    options.linger_ms = 20;
+    options.linger_ms = LS_ASYNC_NONE;
     producer = open_on(disk.stream, &options, &of);
-    assert_int_equal(put(producer, "a", 0, NULL), LS_OK);
     in_fork_child(use_in_child, producer);
     set_gate(&disk, true);
+    assert_int_equal(put(producer, "a", 0, NULL), LS_OK);
     wait_until_somebody_syncs(&disk);
     in_fork_child(use_in_child, producer);
     pthread_create(&opener, NULL, open_gate_soon, &disk);
