@@ -131,18 +131,77 @@ static ls_status tell_fired(const lsi_alerts *alerts, const lsi_alert_rule *rule
 
 /* ---- the loop ---- */
 
-/* Counts items from `*at` on, up to where the rule fires. */
-static ls_status count_items(lsi_alert_state *state, const lsi_alert_rule *rule, const lsi_alert_findings *findings,
-                             size_t *at, bool *is_changed, bool *fires)
+/* What is found of a rule, and how far that has become part of what is known. */
+typedef struct settling {
+    const lsi_alerts *alerts;
+    const lsi_alert_rule *rule;
+    const lsi_alert_findings *findings;
+    size_t done;   /* so many items are counted, and that is stored */
+    bool is_noted; /* the notes are stored */
+    bool was_told; /* what is untold in the shard: that is not stored yet */
+} settling;
+
+static ls_status tell_untold(settling *of, lsi_alert_state *state, bool *is_changed)
 {
+    lsi_alert_row *row = lsi_alert_row_find(state, of->findings->shard);
+    ls_status st = LS_OK;
+
+    if (row == NULL || !row->is_untold)
+        return LS_OK;
+    if (!of->was_told)
+        st = tell_fired(of->alerts, of->rule, state, row); /* A2 */
+    of->was_told = st == LS_OK;
+    if (of->was_told) {
+        row->is_untold = false;
+        state->fired++;
+        *is_changed = true;
+    }
+    return st;
+}
+
+/* Counts items from `*at` on, up to where the rule fires. */
+static ls_status count_items(const settling *of, lsi_alert_state *state, size_t *at, bool *is_changed, bool *fires)
+{
+    const lsi_alert_findings *findings = of->findings;
     ls_status st = LS_OK;
 
     *fires = false;
     for (; *at < findings->item_count && st == LS_OK && !*fires; (*at)++) {
         if (!lsi_alert_is_new(lsi_alert_row_find(state, findings->shard), &findings->items[*at]))
             continue;
-        st = lsi_alert_count(state, &rule->options, findings->shard, &findings->items[*at], fires);
+        st = lsi_alert_count(state, &of->rule->options, findings->shard, &findings->items[*at], fires);
         *is_changed = *is_changed || st == LS_OK;
+    }
+    return st;
+}
+
+/* Once around. `*again`: somebody was faster, or it fired and has to be told. */
+static ls_status go_round(settling *of, lsi_alert_state *state, bool *again)
+{
+    bool is_changed = false, is_done = true, reports = false, fires = false;
+    size_t at = of->done;
+    ls_status st = tell_untold(of, state, &is_changed);
+
+    if (st == LS_OK && !of->is_noted) {
+        lsi_alert_notes_add(&state->notes, &of->findings->notes);
+        is_changed = true;
+    }
+    if (st == LS_OK)
+        st = count_items(of, state, &at, &is_changed, &fires);
+    if (st == LS_OK && !state->is_reported && lsi_alert_cannot_fire(state, &of->rule->options))
+        state->is_reported = reports = is_changed = true;
+    if (st == LS_OK && is_changed)
+        st = write(of->alerts->stream, of->rule, state, &is_done); /* A1, A3 */
+    *again = fires || !is_done;
+    if (st != LS_OK || !is_done)
+        return st;
+    of->done = at;
+    of->is_noted = true;
+    of->was_told = false;
+    if (reports) {
+        ls_alert what = {.kind = LS_ALERT_CANNOT_FIRE};
+
+        st = tell(of->alerts, of->rule, &what, &state->notes);
     }
     return st;
 }
@@ -150,56 +209,21 @@ static ls_status count_items(lsi_alert_state *state, const lsi_alert_rule *rule,
 ls_status lsi_alert_settle(const lsi_alerts *alerts, const lsi_alert_rule *rule, const lsi_alert_findings *findings,
                            bool *is_noted)
 {
-    size_t done = 0; /* so many items are counted, and that is stored */
-    bool was_told = false, fires = true;
+    settling of = {alerts, rule, findings, 0, findings->notes.observed == 0, false};
+    bool again = true;
     ls_status st = LS_OK;
 
-    *is_noted = findings->notes.observed == 0;
-    while (st == LS_OK && fires) { /* That it was told is for the round after it. */
-        bool is_changed = false, is_done = true, reports = false, is_there = true;
+    while (st == LS_OK && again) {
         lsi_alert_state state;
-        lsi_alert_row *row;
-        size_t at = done;
 
         st = load(alerts->stream, rule, &state);
         if (st == LS_OK)
-            st = is_current(alerts->stream, rule, &is_there);
-        if (st != LS_OK || !is_there) {
-            lsi_alert_state_clear(&state);
-            return st;
-        }
-        row = lsi_alert_row_find(&state, findings->shard);
-        if (row != NULL && row->is_untold) {
-            if (!was_told)
-                st = tell_fired(alerts, rule, &state, row); /* A2 */
-            was_told = st == LS_OK;
-            row->is_untold = !was_told;
-            state.fired += was_told ? 1 : 0;
-            is_changed = was_told;
-        }
-        if (st == LS_OK && !*is_noted) {
-            lsi_alert_notes_add(&state.notes, &findings->notes);
-            is_changed = true;
-        }
-        if (st == LS_OK)
-            st = count_items(&state, rule, findings, &at, &is_changed, &fires);
-        if (st == LS_OK && !state.is_reported && lsi_alert_cannot_fire(&state, &rule->options))
-            state.is_reported = reports = is_changed = true;
-        if (st == LS_OK && is_changed)
-            st = write(alerts->stream, rule, &state, &is_done);
-        if (st == LS_OK && is_done) {
-            done = at;
-            *is_noted = true;
-            was_told = false;
-        }
-        fires = fires || !is_done;
-        if (st == LS_OK && is_done && reports) {
-            ls_alert what = {.kind = LS_ALERT_CANNOT_FIRE};
-
-            st = tell(alerts, rule, &what, &state.notes);
-        }
+            st = is_current(alerts->stream, rule, &again); /* Of one that has changed nothing is worth keeping. */
+        if (st == LS_OK && again)
+            st = go_round(&of, &state, &again);
         lsi_alert_state_clear(&state);
     }
+    *is_noted = of.is_noted;
     return st;
 }
 
