@@ -17,6 +17,8 @@ CALLBACKS = """
 extern "Python" ls_handler_answer lsi_py_on_batch(const ls_batch *, ls_handler_context *, void *);
 extern "Python" int32_t lsi_py_on_discard(const ls_batch *, ls_discard_reason, uint32_t, void *);
 extern "Python" ls_push_answer lsi_py_on_push(const ls_batch *, void *);
+extern "Python" ls_transform_answer lsi_py_on_transform(ls_transform *, void *);
+extern "Python" ls_status lsi_py_on_object(const ls_delivery_object *, void *);
 extern "Python" ls_status lsi_py_on_key(void *, const char *, unsigned char *);
 extern "Python" void lsi_py_on_log(void *, int32_t, const char *);
 extern "Python" ls_status lsi_py_on_progress(void *, uint64_t, uint64_t);

@@ -262,17 +262,9 @@ static void page_copy(lsi_py_page *page, const ls_record *records)
     key_starts[page->count] = (int64_t)key_at;
 }
 
-ls_status lsi_py_page_fill(lsi_py_page *page, const ls_batch *batch)
+/* Copies page->count records. */
+static ls_status page_take(lsi_py_page *page, const ls_record *records)
 {
-    const ls_record *records = ls_batch_records(batch);
-
-    page->count = ls_batch_count(batch);
-    page->shard = ls_batch_shard(batch);
-    page->millis_behind_latest = ls_batch_millis_behind_latest(batch);
-    page->is_shard_end = ls_batch_is_shard_end(batch);
-    page->child_count = page->is_shard_end ? ls_batch_child_count(batch) : 0;
-    for (uint32_t i = 0; i < page->child_count && i < 2; i++)
-        page->children[i] = ls_batch_child_at(batch, i);
     page_measure(page, records);
     if (!make_room((void **)&page->bytes, &page->bytes_room, page->data_bytes + page->key_bytes, 1) ||
         !make_room((void **)&page->index, &page->index_room, 4 * page->count + 2, sizeof(*page->index)) ||
@@ -286,6 +278,38 @@ ls_status lsi_py_page_fill(lsi_py_page *page, const ls_batch *batch)
     page->explicit_at = page->explicit_keys == NULL ? NULL : (void *)(page->explicit_keys + page->explicit_room);
     page_copy(page, records);
     return LS_OK;
+}
+
+ls_status lsi_py_page_fill(lsi_py_page *page, const ls_batch *batch)
+{
+    page->count = ls_batch_count(batch);
+    page->shard = ls_batch_shard(batch);
+    page->millis_behind_latest = ls_batch_millis_behind_latest(batch);
+    page->is_shard_end = ls_batch_is_shard_end(batch);
+    page->child_count = page->is_shard_end ? ls_batch_child_count(batch) : 0;
+    for (uint32_t i = 0; i < page->child_count && i < 2; i++)
+        page->children[i] = ls_batch_child_at(batch, i);
+    return page_take(page, ls_batch_records(batch));
+}
+
+ls_status lsi_py_page_fill_transform(lsi_py_page *page, const ls_transform *batch)
+{
+    size_t count = ls_transform_count(batch);
+    ls_record *records = malloc((count != 0 ? count : 1) * sizeof(*records));
+    ls_status st;
+
+    if (records == NULL)
+        return LS_ERR_NO_MEMORY;
+    for (size_t i = 0; i < count; i++)
+        records[i] = *ls_transform_at(batch, i);
+    page->count = count;
+    page->shard = count != 0 ? records[0].shard : LS_NO_SHARD;
+    page->millis_behind_latest = 0;
+    page->is_shard_end = 0;
+    page->child_count = 0;
+    st = page_take(page, records);
+    free(records);
+    return st;
 }
 
 void lsi_py_page_release(lsi_py_page *page)

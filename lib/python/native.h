@@ -84,6 +84,7 @@ typedef struct lsi_py_page {
 /* Copies what the batch shows. `page` is zeroed before its first use; its memory is used again. LS_ERR_NO_MEMORY: the
  * page is empty. */
 ls_status lsi_py_page_fill(lsi_py_page *page, const ls_batch *batch);
+ls_status lsi_py_page_fill_transform(lsi_py_page *page, const ls_transform *batch); /* the same of a transform's */
 void lsi_py_page_release(lsi_py_page *page);
 
 /* ls_iterator_next and the copy in one. */

@@ -10,6 +10,8 @@ import pytest
 
 import libstream
 
+pytest_plugins = ["libstream.testing"]
+
 
 @pytest.fixture
 def folder() -> Iterator[str]:

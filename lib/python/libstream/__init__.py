@@ -17,6 +17,7 @@ call returns; what is got belongs to the caller for good.
 """
 
 from libstream.batch import Batch, Record
+from libstream.delivery import Delivery, DeliveryInfo, DeliveryObject, Transform
 from libstream.errors import (BusyError, CancelledError, CorruptError, DamageError, Error, ExistsError, ExpiredError,
                               FullError, InputOutputError, InvalidArgumentError, KeyUnavailableError, LeaseLostError,
                               NotFoundError, OutOfMemoryError, ReadOnlyError, ResourceError, StateError,
@@ -35,12 +36,12 @@ __version__: str = _ffi.string(_lib.ls_version_string()).decode()
 
 __all__ = [
     "Answer", "Batch", "BusyError", "CancelledError", "Clock", "Compression", "Consumer", "ConsumerInfo", "Context",
-    "CorruptError", "DamageError",
+    "CorruptError", "DamageError", "Delivery", "DeliveryInfo", "DeliveryObject",
     "Durability", "Error", "ExistsError", "ExpiredError", "FullError", "InputOutputError", "InvalidArgumentError",
     "Iterator", "KeyUnavailableError", "LeaseLostError", "Limits", "Mapping", "MappingInfo",
     "NO_RETRIES", "NO_SHARD", "NO_TIMEOUT", "NotFoundError", "OutOfMemoryError",
     "PartialBatchError", "Position", "Producer", "PutResults", "ReadOnlyError", "Record", "RecordId", "ResourceError",
     "Shard", "StateError", "Store", "Stream", "StreamDescription", "StreamMode", "StreamStatus", "ThrottledError",
-    "ThrottlingError", "TooLargeError", "TrimmedError", "UnsupportedError", "UsageError", "VersionError",
+    "ThrottlingError", "TooLargeError", "Transform", "TrimmedError", "UnsupportedError", "UsageError", "VersionError",
     "WaitTimeoutError", "Window", "WrongStateError",
 ]

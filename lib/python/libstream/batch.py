@@ -9,11 +9,13 @@ B2 Nothing is made for a record before it is asked for: arrays are views, a `Rec
 from __future__ import annotations
 
 import operator
+import threading
 from datetime import datetime
 from itertools import repeat
 from typing import Any, Dict, Iterator as IteratorOf, List, Optional, Sequence, Tuple, Union, overload
 
 from libstream._native import ffi, lib
+from libstream.errors import check
 from libstream.values import RecordId, from_us, hash_key_from_c
 
 
@@ -245,3 +247,17 @@ class Page:
 
     def __del__(self) -> None:
         lib.lsi_py_page_release(self.pointer)
+
+
+class _Pages(threading.local):
+    def __init__(self) -> None:
+        self.page = Page()
+
+
+_pages = _Pages()
+
+
+def batch_of(pointer: Any, fill: Any = lib.lsi_py_page_fill) -> Batch:
+    """The copy of what C showed to a callback, by the thread's own page."""
+    check(fill(_pages.page.pointer, pointer))
+    return Batch(_pages.page.pointer)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping as MappingO
 from libstream._handle import Handle
 from libstream._native import ffi, lib
 from libstream._waiting import run_interruptibly
-from libstream.batch import Batch, Page
+from libstream.batch import Batch, batch_of
 from libstream.errors import WrongStateError, check
 from libstream.producer import Bytes, Key, put_options
 from libstream.values import PositionLike, options, position
@@ -32,10 +32,8 @@ _log = logging.getLogger("libstream")
 _FLAGS = {
     "bisect": lib.LS_MAPPING_BISECT, "report_failures": lib.LS_MAPPING_REPORT_FAILURES,
     "discard_failed_only": lib.LS_MAPPING_DISCARD_FAILED_ONLY, "document_bytes": lib.LS_MAPPING_DOCUMENT_BYTES,
-    "exactly_once": lib.LS_MAPPING_EXACTLY_ONCE,
+    "exactly_once": lib.LS_MAPPING_EXACTLY_ONCE, "deaggregate": lib.LS_MAPPING_DEAGGREGATE,
 }
-if hasattr(lib, "LS_MAPPING_DEAGGREGATE"):
-    _FLAGS["deaggregate"] = lib.LS_MAPPING_DEAGGREGATE
 _NUMBERS = ("bytes_max", "records_max", "batching_window_ms", "lane_count", "retries_max", "record_age_s_max",
             "tumbling_window_s", "window_state_bytes_max", "handler_timeout_ms", "sync_interval_ms")
 NO_RETRIES: int = lib.LS_MAPPING_NO_RETRIES
@@ -132,7 +130,7 @@ class Context:
 class LambdaContext:
     """What a function of Lambda gets as its second argument, as far as there is such a thing here."""
 
-    def __init__(self, name: str, context: Context) -> None:
+    def __init__(self, name: str, context: Optional[Context] = None) -> None:
         self.function_name = name
         self.function_version = "$LATEST"
         self.invoked_function_arn = name
@@ -143,7 +141,7 @@ class LambdaContext:
 
     def get_remaining_time_in_millis(self) -> int:
         """0 when the function's time is over, else a large number: nobody is stopped in the middle."""
-        return 0 if self._context.is_late else 900_000
+        return 0 if self._context is not None and self._context.is_late else 900_000
 
 
 @dataclass(frozen=True)
@@ -312,20 +310,6 @@ def _plain(function: Handler) -> Callable[[Batch, Context], Any]:
 
 def _lambda(function: Handler, name: str) -> Callable[[Batch, Context], Any]:
     return lambda batch, context: context.answer(function(context.event(), LambdaContext(name, context)))
-
-
-class _Pages(threading.local):
-    def __init__(self) -> None:
-        self.page = Page()
-
-
-_pages = _Pages()
-
-
-def batch_of(pointer: Any) -> Batch:
-    """The copy of a batch that C showed to a callback."""
-    check(lib.lsi_py_page_fill(_pages.page.pointer, pointer))
-    return Batch(_pages.page.pointer)
 
 
 _inside = threading.local()  # .run: the run whose function this thread is in

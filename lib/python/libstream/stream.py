@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterator as IteratorOf, List, Mapping as MappingOf, Optional,
                     Sequence, Tuple)
 
-from libstream import mapping
+from libstream import delivery, mapping
 from libstream._handle import Handle
 from libstream._native import ffi, lib
+from libstream.delivery import Delivery
 from libstream.errors import ExistsError, check
 from libstream.iterator import Iterator
 from libstream.mapping import Consumer, Mapping
@@ -261,6 +262,28 @@ class Stream(Handle):
             if settings:
                 found.update(**settings)
         return found.lambda_handler if lambda_event else found.handler
+
+    # ---- deliveries: records become files ----
+
+    def create_delivery(self, name: str, position: PositionLike = "TRIM_HORIZON", **settings: Any) -> Delivery:
+        """Create a delivery. `settings` are those of `ls_delivery_options` (`delivery.h`) by their names: `directory`
+        or `s3_bucket` (`s3_endpoint`, `s3_region`); `prefix`, `error_prefix`, `backup_prefix`, `extension`;
+        `delimiter`; `buffer_bytes`, `interval_ms`, `compression` (1: gzip, 2: zstd), `transform_retries_max`,
+        `transform_bytes_max`, `transform_records_max`, `partitions_max`; `partition_keys`: queries by name; and as
+        booleans `to_callback`, `transform`, `partition`, `backup`.
+
+        Raises `ExistsError`, `InvalidArgumentError`, `UnsupportedError`, `NotFoundError`."""
+        return delivery.create(self, name, position, settings)
+
+    def delivery(self, name: str) -> Delivery:
+        """The delivery of this name. Raises `NotFoundError` when there is none."""
+        found = Delivery(self, name)
+        found.describe()
+        return found
+
+    def deliveries(self) -> List[Delivery]:
+        """All deliveries of the stream, by name."""
+        return [Delivery(self, name) for name in delivery.names(self)]
 
     # ---- registered consumers ----
 

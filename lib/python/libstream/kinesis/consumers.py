@@ -8,12 +8,12 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 
 import libstream.errors as plain
 from libstream._native import ffi, lib
+from libstream.batch import batch_of
 from libstream.kinesis.base import _ARN, Opened, action, page_of
 from libstream.kinesis.errors import Refusal, answer, constraint, invalid, translate
 from libstream.kinesis.records import Records, record_shapes
 from libstream.kinesis.streams import Streams
 from libstream.kinesis import tokens
-from libstream.mapping import batch_of
 from libstream.values import ConsumerInfo, Position, from_us, options
 
 _STATUSES = {lib.LS_CONSUMER_ACTIVE: "ACTIVE", lib.LS_CONSUMER_CREATING: "CREATING",

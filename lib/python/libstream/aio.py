@@ -1,0 +1,151 @@
+"""asyncio: the same producers and iterators, for coroutines. The loop is never blocked, and nobody polls: a descriptor
+of the library says when there is something to read, and what touches the disk runs on another thread.
+
+>>> import asyncio
+>>> from libstream import Store
+>>> async def main():
+...     with Store("memory:") as store, store.create_stream("orders") as stream:
+...         async with Producer(stream) as producer:
+...             await producer.put("customer-1", b"tea")
+...         async for record in Iterator(stream.iterator()):
+...             print(record.data)
+>>> asyncio.run(main())
+b'tea'
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, AsyncIterator, Callable, Optional, Sequence, Tuple, Type, TypeVar
+
+from libstream import iterator as plain_iterator
+from libstream.batch import Batch, Record
+from libstream.producer import Bytes, Key, PutResults
+from libstream.stream import Stream
+from libstream.values import RecordId
+
+__all__ = ["Iterator", "Producer"]
+
+Answer = TypeVar("Answer")
+
+
+class _Worker:
+    """A thread of its own, so that calls keep their order."""
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(1, name)
+
+    async def _call(self, function: Callable[..., Answer], *arguments: Any, **named: Any) -> Answer:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, functools.partial(function, *arguments, **named))
+
+
+class Producer(_Worker):
+    """A `libstream.Producer` for coroutines: records are put in the order of the calls, whoever awaits them. A call
+    that is cancelled may have put its record. The stream stays the caller's."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__("libstream-put")
+        self._producer = stream.producer()
+
+    async def put(self, partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None) -> RecordId:
+        """As `libstream.Producer.put`."""
+        return await self._call(self._producer.put, partition_key, data, explicit_hash_key)
+
+    async def put_batch(self, records: Sequence[Tuple[Key, Bytes]], **named: Any) -> PutResults:
+        """As `libstream.Producer.put_batch`."""
+        return await self._call(self._producer.put_batch, records, **named)
+
+    async def put_many(self, partition_key: Key, data: Sequence[Bytes], **named: Any) -> PutResults:
+        """As `libstream.Producer.put_many`."""
+        return await self._call(self._producer.put_many, partition_key, data, **named)
+
+    async def flush(self) -> None:
+        """As `libstream.Producer.flush`."""
+        await self._call(self._producer.flush)
+
+    async def close(self) -> None:
+        """Close it, after the calls that were made before."""
+        await self._call(self._producer.close)
+        self._executor.shutdown(wait=False)
+
+    async def __aenter__(self) -> "Producer":
+        return self
+
+    async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                        trace: Optional[TracebackType]) -> None:
+        await self.close()
+
+
+class Iterator(_Worker):
+    """A `libstream.Iterator` for coroutines; it belongs to this one from now on. `async for` gives its records,
+    `batches` its batches; both end when nothing came for the iterator's `timeout`, None never. One task at a time
+    waits."""
+
+    def __init__(self, iterator: plain_iterator.Iterator) -> None:
+        super().__init__("libstream-read")
+        self._iterator = iterator
+        self._turn: Optional[asyncio.Lock] = None  # Made when there is a loop, which Python 3.9 wants.
+
+    async def next_batch(self, timeout: Optional[float] = 0.0) -> Batch:
+        """As `libstream.Iterator.next_batch`. When the wait is cancelled the place is unchanged."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if self._turn is None:
+            self._turn = asyncio.Lock()
+        async with self._turn:
+            while True:
+                batch = await self._call(self._iterator.next_batch, 0.0)
+                left = None if deadline is None else deadline - time.monotonic()
+                if len(batch) > 0 or batch.is_shard_end or left is not None and left <= 0:
+                    return batch
+                try:
+                    await asyncio.wait_for(self._readable(), left)
+                except asyncio.TimeoutError:
+                    return batch
+
+    async def _readable(self) -> None:
+        """Wait until there is something to read; the descriptor stays readable until a call has found nothing."""
+        loop = asyncio.get_running_loop()
+        came: "asyncio.Future[None]" = loop.create_future()
+        fd = self._iterator.fileno()
+
+        def note() -> None:
+            if not came.done():
+                came.set_result(None)
+
+        loop.add_reader(fd, note)
+        try:
+            await came
+        finally:
+            loop.remove_reader(fd)
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        """Batches of at least one record."""
+        timeout = self._iterator._timeout
+        while True:
+            batch = await self.next_batch(timeout)
+            if len(batch) > 0:
+                yield batch
+            elif batch.is_shard_end or timeout is not None:
+                return
+
+    async def __aiter__(self) -> AsyncIterator[Record]:
+        async for batch in self.batches():
+            for record in batch:
+                yield record
+
+    async def close(self) -> None:
+        """Close the iterator."""
+        await self._call(self._iterator.close)
+        self._executor.shutdown(wait=False)
+
+    async def __aenter__(self) -> "Iterator":
+        return self
+
+    async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                        trace: Optional[TracebackType]) -> None:
+        await self.close()

@@ -1,0 +1,382 @@
+"""Deliveries: what is put to a stream becomes files, or objects of S3, as Amazon Data Firehose makes them; through a
+function that changes records, if there is one. `delivery.h` has all that holds."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import logging
+import threading
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping as MappingOf, Optional, Tuple
+
+from libstream._handle import Handle
+from libstream._native import ffi, lib
+from libstream._waiting import run_interruptibly
+from libstream.batch import Batch, batch_of
+from libstream.errors import WrongStateError, check
+from libstream.mapping import LambdaContext
+from libstream.values import PositionLike, options, position, shard_id
+
+if TYPE_CHECKING:
+    from libstream.stream import Stream
+
+_log = logging.getLogger("libstream")
+
+_FLAGS = {"to_callback": lib.LS_DELIVERY_TO_CALLBACK, "transform": lib.LS_DELIVERY_TRANSFORM,
+          "partition": lib.LS_DELIVERY_PARTITION, "backup": lib.LS_DELIVERY_BACKUP}
+_NUMBERS = ("buffer_bytes", "interval_ms", "compression", "transform_retries_max", "transform_bytes_max",
+            "transform_records_max", "partitions_max")
+_TEXTS = ("prefix", "error_prefix", "backup_prefix", "extension", "delimiter", "directory", "s3_bucket", "s3_endpoint",
+          "s3_region")
+
+
+class Transform:
+    """What a function is asked about: what becomes of each record of `batch`. Each is kept, replaced, dropped or failed
+    once, in any order; one of which nothing is said has failed. It ends with the call."""
+
+    __slots__ = ("_pointer", "batch")
+
+    batch: Batch  #: the records
+
+    def __init__(self, pointer: Any) -> None:
+        self._pointer = pointer
+        self.batch = batch_of(pointer, lib.lsi_py_page_fill_transform)
+
+    def _get(self) -> Any:
+        if self._pointer is None:
+            raise WrongStateError("the call that this transform was of has returned")
+        return self._pointer
+
+    @property
+    def attempts(self) -> int:
+        """How often these records were tried before."""
+        return int(lib.ls_transform_attempts(self._get()))
+
+    def keep(self, index: int) -> None:
+        """The record is delivered as it is."""
+        check(lib.ls_transform_keep(self._get(), index))
+
+    def replace(self, index: int, data: bytes) -> None:
+        """Something else is delivered in its place."""
+        check(lib.ls_transform_replace(self._get(), index, (ffi.from_buffer(data), len(data))))
+
+    def drop(self, index: int) -> None:
+        """Nothing is delivered for it."""
+        check(lib.ls_transform_drop(self._get(), index))
+
+    def fail(self, index: int, reason: str = "") -> None:
+        """It goes to the error output, as it was put."""
+        check(lib.ls_transform_fail(self._get(), index, reason.encode() if reason else ffi.NULL))
+
+    def set_key(self, index: int, key: str, value: str) -> None:
+        """Give it a partition key, for `!{partitionKeyFromLambda:KEY}`."""
+        text = value.encode()
+        check(lib.ls_transform_set_key(self._get(), index, key.encode(), (ffi.from_buffer(text), len(text))))
+
+
+@dataclass(frozen=True)
+class DeliveryObject:
+    """An object that is given to a function, of a delivery with `to_callback`."""
+
+    kind: int  #: 1: data, 2: of the error output, 3: of the source's backup
+    name: str
+    content: bytes
+    record_count: int
+    shard: int
+    first_seqno: int
+    last_seqno: int
+
+
+@dataclass(frozen=True)
+class DeliveryInfo:
+    """A delivery as it was at one moment. `settings` are those of `Stream.create_delivery`."""
+
+    name: str
+    id: int
+    version: int  #: from 1; each update adds 1
+    created_us: int
+    modified_us: int
+    settings: Dict[str, Any]
+
+
+class Delivery:
+    """A delivery of a stream: `Stream.create_delivery` and `Stream.delivery` give it. It holds nothing open.
+
+    >>> import os, tempfile
+    >>> folder, store = tempfile.TemporaryDirectory(), Store("memory:")
+    >>> stream = store.create_stream("clicks")
+    >>> delivery = stream.create_delivery("files", directory=folder.name + "/out", delimiter="\\n")
+    >>> stream.producer().put_many("k", [b"a", b"b"]).failed
+    0
+    >>> delivery.run(until_caught_up=True)
+    >>> [open(os.path.join(root, name)).read() for root, _, names in os.walk(folder.name) for name in names]
+    ['a\\nb\\n']
+    >>> store.close()
+    """
+
+    __slots__ = ("_stream", "_name", "_runs")
+
+    def __init__(self, stream: "Stream", name: str) -> None:
+        self._stream = stream
+        self._name = name
+        self._runs: List[_Run] = []
+
+    @property
+    def name(self) -> str:
+        """The delivery's name."""
+        return self._name
+
+    def describe(self) -> DeliveryInfo:
+        """Version and settings, with the defaults that were chosen."""
+        out = ffi.new("ls_delivery_description **")
+        self._stream._call(lib.ls_delivery_describe, self._name.encode(), out)
+        it = ffi.gc(out[0], lib.ls_delivery_description_free)
+        info, given = options("ls_delivery_info"), options("ls_delivery_options")
+        check(lib.ls_delivery_description_info(it, info))
+        check(lib.ls_delivery_description_options(it, given))
+        settings: Dict[str, Any] = {name: getattr(given, name) for name in _NUMBERS}
+        settings.update((name, bool(given.flags & flag)) for name, flag in _FLAGS.items())
+        settings.update((name, _text(getattr(given, name))) for name in _TEXTS)
+        settings["partition_keys"] = {_text(given.partition_keys[i]): _text(given.partition_queries[i])
+                                      for i in range(given.partition_key_count)}
+        return DeliveryInfo(self._name, info.id, info.version, info.created_us, info.modified_us, settings)
+
+    def update(self, version: int = lib.LS_DELIVERY_ANY_VERSION, **settings: Any) -> None:
+        """Change settings; those that are not named stay. `version`: refuse (`WrongStateError`) if it has another."""
+        made, _keep = _settings_to_c({**self.describe().settings, **settings})
+        self._stream._call(lib.ls_delivery_update, self._name.encode(), version, made)
+
+    def delete(self) -> None:
+        """Delete it, and what is known of its progress. What it has delivered stays."""
+        self._stream._call(lib.ls_delivery_delete, self._name.encode())
+
+    def run(self, *, transform: Optional[Callable[[Transform], Any]] = None,
+            lambda_transform: Optional[Callable[[Dict[str, Any], LambdaContext], Any]] = None,
+            deliver: Optional[Callable[[DeliveryObject], Any]] = None, until_caught_up: bool = False,
+            failover_ms: int = 0, shards_max: int = 0, memory_bytes_max: int = 0,
+            give_up: Optional[float] = None) -> None:
+        """Deliver until `stop`, Ctrl+C, or with `until_caught_up` until all that is there was delivered.
+
+        `transform` says of each record what becomes of it; `lambda_transform` is one of Firehose's functions: it gets
+        `{"records": [{"recordId", "data", ...}]}` and answers with the same ids. What they raise is logged and fails
+        the call, which is made again, `transform_retries_max` times. `deliver` takes objects of a delivery with
+        `to_callback`; what it raises is logged, and the object given again. `give_up`: when the destination has failed
+        for so many seconds the run ends with its error."""
+        function = _firehose(lambda_transform, self._stream, self._name) if lambda_transform is not None else transform
+        run = _Run(self._stream, self._name, function, deliver)
+        handle = ffi.new_handle(run)
+        self._runs.append(run)
+        try:
+            run.work(options(
+                "ls_delivery_run_options", failover_ms=failover_ms, shards_max=shards_max,
+                memory_bytes_max=memory_bytes_max, give_up_ms=None if give_up is None else int(give_up * 1000),
+                flags=lib.LS_DELIVERY_UNTIL_CAUGHT_UP if until_caught_up else 0,
+                transform=None if function is None else lib.lsi_py_on_transform, transform_user=handle,
+                deliver=None if deliver is None else lib.lsi_py_on_object, deliver_user=handle))
+        finally:
+            self._runs.remove(run)
+            run.close()
+
+    def stop(self) -> None:
+        """Let all runs of this object end, also from a function; what was not delivered comes in the next."""
+        for run in list(self._runs):
+            run.stop()
+
+    def __repr__(self) -> str:
+        return "<Delivery %r of stream %r>" % (self._name, self._stream.name)
+
+
+# ---- Firehose's functions ----
+
+def _firehose(function: Callable[[Dict[str, Any], LambdaContext], Any], stream: "Stream",
+              name: str) -> Callable[[Transform], None]:
+    from libstream.kinesis.numbers import to_text  # Which stands on all of the package.
+
+    created: Dict[int, int] = {}
+
+    def transform(asked: Transform) -> None:
+        batch = asked.batch
+        if batch.shard not in created:
+            created.update((shard.shard, shard.created_us // 1_000_000) for shard in stream.shards())
+        records = []
+        for index, record in enumerate(batch):
+            number = to_text(record.shard, record.seqno, created[record.shard], record.arrival_us // 1_000_000)
+            milliseconds = record.arrival_us // 1000
+            records.append({
+                "recordId": "%s-%d" % (number, index), "approximateArrivalTimestamp": milliseconds,
+                "data": base64.b64encode(record.data).decode(), "kinesisRecordMetadata": {
+                    "shardId": shard_id(record.shard), "partitionKey": record.partition_key,
+                    "approximateArrivalTimestamp": milliseconds, "sequenceNumber": number,
+                    "subsequenceNumber": record.sub_seqno or 0}})
+        event = {"invocationId": str(uuid.uuid4()), "deliveryStreamArn": name,
+                 "sourceKinesisStreamArn": stream.name, "region": "", "records": records}
+        _take(asked, {record["recordId"]: index for index, record in enumerate(records)},
+              json.loads(json.dumps(function(event, LambdaContext(name)))))
+
+    return transform
+
+
+def _take(asked: Transform, indexes: Dict[Any, int], answer: Any) -> None:
+    """Say what the answer says. What breaks a rule of the service's fails the whole batch, before anything is said."""
+    said: Dict[int, Any] = {}
+    if not isinstance(answer, dict) or not isinstance(answer.get("records"), list):
+        raise ValueError("Lambda.JsonProcessingException: the answer has no list 'records'")
+    for record in answer["records"]:
+        index = indexes.get(record.get("recordId")) if isinstance(record, dict) else None
+        if index is None:
+            raise ValueError("Lambda.JsonProcessingException: a recordId that was not asked about")
+        if index in said:
+            raise ValueError("Lambda.DuplicatedRecordId: %s" % record["recordId"])
+        if record.get("result") not in ("Ok", "Dropped", "ProcessingFailed"):
+            raise ValueError("Lambda.JsonProcessingException: result is %r" % (record.get("result"),))
+        try:
+            data = base64.b64decode(record["data"], validate=True) if record["result"] == "Ok" else b""
+        except (KeyError, TypeError, binascii.Error) as error:
+            raise ValueError("Lambda.JsonProcessingException: data of %s" % record["recordId"]) from error
+        said[index] = (record, data)
+    if len(said) < len(indexes):
+        raise ValueError("Lambda.MissingRecordId: %d of %d records are missing" % (len(indexes) - len(said),
+                                                                                  len(indexes)))
+    for index, (record, data) in said.items():
+        for key, value in ((record.get("metadata") or {}).get("partitionKeys") or {}).items():
+            asked.set_key(index, key, str(value))
+        if record["result"] == "Ok":
+            asked.replace(index, data)
+        elif record["result"] == "Dropped":
+            asked.drop(index)
+        else:
+            asked.fail(index, "ProcessingFailed status set for record")
+
+
+# ---- running ----
+
+_inside = threading.local()  # .run: the run whose function this thread is in
+
+
+class _Run(Handle):
+    """One call of ls_delivery_run, and what its callbacks need."""
+
+    __slots__ = ("_name", "_transform", "_deliver")
+
+    _noun = "delivery"
+    _close_call = lib.ls_delivery_close
+
+    def __init__(self, stream: "Stream", name: str, transform: Optional[Callable[[Transform], Any]],
+                 deliver: Optional[Callable[[DeliveryObject], Any]]) -> None:
+        out = ffi.new("ls_delivery **")
+        stream._call(lib.ls_delivery_open, name.encode(), out)
+        super().__init__(out[0], stream)
+        self._name, self._transform, self._deliver = name, transform, deliver
+
+    def work(self, settings: Any) -> None:
+        pointer = self._enter()
+        try:
+            run_interruptibly(lambda: check(lib.ls_delivery_run(pointer, settings)),
+                              lambda: lib.ls_delivery_stop(pointer))
+        finally:
+            self._leave()
+
+    def stop(self) -> None:
+        pointer = self._enter()
+        try:
+            lib.ls_delivery_stop(pointer)
+        finally:
+            self._leave()
+
+    def close(self) -> None:
+        if getattr(_inside, "run", None) is self:
+            raise WrongStateError("a store cannot be closed by a function that its delivery calls: use stop")
+        super().close()
+
+    def _interrupt(self, pointer: Any) -> None:
+        lib.ls_delivery_stop(pointer)
+
+
+@ffi.def_extern(error=lib.LS_TRANSFORM_RETRY)  # type: ignore[misc]
+def lsi_py_on_transform(pointer: Any, user: Any) -> int:
+    run: _Run = ffi.from_handle(user)
+    assert run._transform is not None
+    _inside.run = run
+    asked = None
+    try:
+        asked = Transform(pointer)
+        run._transform(asked)
+        return int(lib.LS_TRANSFORM_DONE)
+    except BaseException:  # Of whatever kind: it must not leave the callback.
+        _log.exception("the transform of delivery %r failed", run._name)
+        return int(lib.LS_TRANSFORM_RETRY)
+    finally:
+        _inside.run = None
+        if asked is not None:
+            asked._pointer = None
+
+
+@ffi.def_extern(error=lib.LS_ERR_IO)  # type: ignore[misc]
+def lsi_py_on_object(given: Any, user: Any) -> int:
+    run: _Run = ffi.from_handle(user)
+    assert run._deliver is not None
+    _inside.run = run
+    try:
+        content = ffi.buffer(given.content.data, given.content.size)[:] if given.content.size else b""
+        run._deliver(DeliveryObject(given.kind, ffi.string(given.name).decode(), content, given.record_count,
+                                    given.shard, given.first_seqno, given.last_seqno))
+        return 0
+    except BaseException:
+        _log.exception("the function that takes objects of delivery %r failed", run._name)
+        return int(lib.LS_ERR_IO)
+    finally:
+        _inside.run = None
+
+
+# ---- settings ----
+
+def _text(pointer: Any) -> Optional[str]:
+    return None if pointer == ffi.NULL else str(ffi.string(pointer).decode())
+
+
+def _settings_to_c(settings: MappingOf[str, Any]) -> Tuple[Any, Any]:
+    """An `ls_delivery_options *`, and what its texts live in."""
+    made, keep, flags = options("ls_delivery_options"), [], 0
+    for name, value in settings.items():
+        if name in _FLAGS:
+            flags |= _FLAGS[name] if value else 0
+        elif name in _NUMBERS:
+            setattr(made, name, value)
+        elif name in _TEXTS:
+            if value is not None:
+                keep.append(ffi.new("char[]", str(value).encode()))
+                setattr(made, name, keep[-1])
+        elif name == "partition_keys":
+            for field, texts in (("partition_keys", value.keys()), ("partition_queries", value.values())):
+                pointers = [ffi.new("char[]", text.encode()) for text in texts]
+                keep += pointers + [ffi.new("const char *[]", pointers)]
+                setattr(made, field, keep[-1])
+            made.partition_key_count = len(value)
+        else:
+            raise TypeError("%r is no setting of a delivery" % name)
+    made.flags = flags
+    return made, keep
+
+
+def create(stream: "Stream", name: str, start: PositionLike, settings: MappingOf[str, Any]) -> Delivery:
+    made, _keep = _settings_to_c(settings)
+    stream._call(lib.ls_delivery_create, name.encode(), position(start)._to_c(), made)
+    return Delivery(stream, name)
+
+
+def names(stream: "Stream") -> List[str]:
+    """The names of a stream's deliveries, in order."""
+    found: List[str] = []
+    while True:
+        out = ffi.new("ls_delivery_list **")
+        stream._call(lib.ls_stream_list_deliveries, found[-1].encode() if found else ffi.NULL, 0, out)
+        page = ffi.gc(out[0], lib.ls_delivery_list_free)
+        for index in range(lib.ls_delivery_list_count(page)):
+            info = options("ls_delivery_info")
+            check(lib.ls_delivery_list_at(page, index, info))
+            found.append(ffi.string(info.name).decode())
+        if not lib.ls_delivery_list_has_more(page):
+            return found

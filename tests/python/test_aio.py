@@ -1,0 +1,86 @@
+"""asyncio: nothing blocks the loop, nothing polls, cancelling leaves the place as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Coroutine, List
+
+import pytest
+
+import libstream
+from libstream import Stream, aio
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(work, 30))
+
+
+def test_coroutines_put_and_read_in_order(stream: Stream) -> None:
+    async def main() -> None:
+        async with aio.Producer(stream) as producer:
+            await asyncio.gather(*(producer.put("k", b"%d" % i) for i in range(50)))
+            await producer.put_batch([("k", b"50"), ("k", b"51")])
+            await producer.put_many("k", [b"52"])
+            await producer.flush()
+            with pytest.raises(libstream.InvalidArgumentError):
+                await producer.put("", b"")
+        async with aio.Iterator(stream.iterator()) as iterator:
+            assert [record.data async for record in iterator] == [b"%d" % i for i in range(53)]
+
+    run(main())
+
+
+def test_a_wait_does_not_block_the_loop_and_does_not_poll(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: List[float] = []
+    plain = libstream.Iterator.next_batch
+
+    def counted(self: Any, *arguments: Any, **named: Any) -> Any:
+        calls.append(time.monotonic())
+        return plain(self, *arguments, **named)
+
+    monkeypatch.setattr(libstream.Iterator, "next_batch", counted)
+
+    async def main() -> None:
+        ticks = 0
+        iterator = aio.Iterator(stream.iterator())
+        task = asyncio.ensure_future(iterator.next_batch(None))
+        for _ in range(30):
+            await asyncio.sleep(0.01)
+            ticks += 1
+        assert ticks == 30 and not task.done() and len(calls) <= 2
+        async with aio.Producer(stream) as producer:
+            await producer.put("k", b"x")
+        assert (await asyncio.wait_for(task, 20)).data_list() == [b"x"]
+        assert len(calls) <= 4
+        await iterator.close()
+
+    run(main())
+
+
+def test_time_outs_and_cancelling_lose_nothing(stream: Stream) -> None:
+    async def main() -> None:
+        iterator = aio.Iterator(stream.iterator())
+        assert len(await iterator.next_batch(0.05)) == 0
+        task = asyncio.ensure_future(iterator.next_batch(None))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        stream.producer().put("k", b"x")
+        assert (await iterator.next_batch(20)).data_list() == [b"x"]
+        await iterator.close()
+
+    run(main())
+
+
+def test_batches_end_with_the_shard(stream: Stream) -> None:
+    stream.producer().put_many("k", [b"a", b"b"])
+    stream.split(0)
+
+    async def main() -> None:
+        iterator = aio.Iterator(stream.iterator(0, timeout=None))
+        assert [len(batch) async for batch in iterator.batches()] == [2]
+        await iterator.close()
+
+    run(main())
