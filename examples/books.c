@@ -1,6 +1,7 @@
 /* Books through a stream: read tables of books, put each row as JSON with its title as partition key, one record per
  * call, durable; then read every shard from its beginning, 1,000 records a page, and report how many books there are,
- * how many have a price, the prices' sum and mean.
+ * how many have a price, the prices' sum and mean. At last the same records are put twice more, into streams of their
+ * own: a page per call, and without waiting for any; so the three ways can be compared.
  *
  *   books [OPTION...] [FILE...]
  *
@@ -43,7 +44,8 @@ static const char usage[] =
     "Usage: books [OPTION...] [FILE...]\n"
     "\n"
     "Puts the rows of CSV files into a stream, one durable record per call, reads them\n"
-    "back and reports the number of books, the number with a price, sum and mean.\n"
+    "back and reports the number of books, the number with a price, sum and mean; then\n"
+    "times the same puts a page per call, and without waiting for each.\n"
     "FILE may be -, standard input. Without FILE: the two cases of the seed, 212 rows on\n"
     "1 shard and 8,786 on 2, made up.\n"
     "\n"
@@ -99,7 +101,7 @@ struct shard_tally {
 struct outcome {
     uint64_t records, accepted;
     uint64_t refused[REASONS];
-    uint64_t put_ns;
+    uint64_t put_ns, page_ns, async_ns; /* one record per call; a page per call; without waiting */
     struct shard_tally *shards;
     uint32_t shard_count;
     uint64_t books, priced; /* read back */
@@ -550,6 +552,98 @@ static int read_all(ls_stream *stream, const struct options *options, struct pro
     return result;
 }
 
+/* ---- the same records, put in other ways ---- */
+
+/* Told of each record that was put without waiting for it, by the producer's thread. */
+static void count_stored(const ls_async_outcome *outcome, void *user)
+{
+    uint64_t *stored = user;
+
+    if (outcome->status == LS_OK)
+        ++*stored; /* Nobody looks before the producer is closed. */
+}
+
+/* Where the records of a page go: one of the two producers. */
+struct way {
+    ls_producer *pages;
+    ls_async_producer *async;
+    uint64_t stored;
+};
+
+static int put_page(struct way *way, const ls_batch *batch)
+{
+    static ls_put_entry entries[PAGE_RECORDS];
+    size_t count = ls_batch_count(batch), failed = 0;
+
+    for (size_t i = 0; i < count; i++)
+        entries[i] = (ls_put_entry){ls_batch_at(batch, i)->partition_key, ls_batch_at(batch, i)->data, NULL};
+    if (way->pages != NULL && ls_producer_put_batch(way->pages, entries, count, NULL, NULL, &failed) != LS_OK)
+        return fail_ls("put a page");
+    if (way->pages != NULL)
+        way->stored += count - failed;
+    for (size_t i = 0; way->async != NULL && i < count; i++)
+        if (ls_async_producer_put(way->async, &entries[i], NULL, -1, NULL) != LS_OK) /* Waits for memory at most. */
+            return fail_ls("put without waiting");
+    return 0;
+}
+
+static int copy_shard(ls_stream *from, uint32_t shard, struct way *way)
+{
+    ls_next_options page = LS_NEXT_OPTIONS_INIT;
+    ls_iterator *iterator = NULL;
+    int result = 0;
+
+    page.records_max = PAGE_RECORDS;
+    if (ls_iterator_open(from, shard, NULL, NULL, &iterator) != LS_OK)
+        return fail_ls("open an iterator");
+    while (result == 0 && !interrupted) {
+        const ls_batch *batch;
+
+        if (ls_iterator_next(iterator, &page, &batch) != LS_OK)
+            result = fail_ls("read");
+        else if (ls_batch_count(batch) == 0)
+            break;
+        else
+            result = put_page(way, batch);
+    }
+    ls_iterator_close(iterator);
+    return result;
+}
+
+/* Copies all records into the stream `name`; `*ns`: how long that took until the last was durable, reading included. */
+static int copy_all(ls_store *store, ls_stream *from, const char *name, bool is_async, const struct outcome *outcome,
+                    uint64_t *ns)
+{
+    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+    struct way way = {0};
+    ls_stream *to = NULL;
+    uint64_t began;
+    int result = 0;
+
+    options.shard_count = outcome->shard_count;
+    if (ls_stream_create(store, name, &options) != LS_OK || ls_stream_open(store, name, &to) != LS_OK)
+        return fail_ls("create a stream");
+    if ((is_async ? ls_async_producer_open(to, NULL, &way.async, count_stored, &way.stored)
+                  : ls_producer_open(to, NULL, &way.pages)) != LS_OK)
+        result = fail_ls("open a producer");
+    began = now_ns();
+    for (uint32_t shard = 0; result == 0 && shard < outcome->shard_count && !interrupted; shard++)
+        result = copy_shard(from, shard, &way);
+    if (ls_async_producer_close(way.async, interrupted ? 0 : -1) != LS_OK && result == 0 && !interrupted)
+        result = fail_ls("close the producer");
+    *ns = now_ns() - began;
+    if (ls_producer_close(way.pages) != LS_OK && result == 0)
+        result = fail_ls("close the producer");
+    if (ls_stream_close(to) != LS_OK && result == 0)
+        result = fail_ls("close the stream");
+    if (result == 0 && !interrupted && way.stored != outcome->accepted) {
+        (void)fprintf(stderr, "books: stream %s has %" PRIu64 " records of %" PRIu64 "\n", name, way.stored,
+                      outcome->accepted);
+        result = -1;
+    }
+    return result;
+}
+
 /* ---- one job, in a store of its own ---- */
 
 /* The shards as the store lists them; a fresh stream's are numbered from 0. */
@@ -592,6 +686,10 @@ static int run_in_store(ls_store *store, const struct options *options, const st
         result = put_all(stream, input, job->rows, &progress, outcome);
     if (result == 0 && !interrupted)
         result = read_all(stream, options, &progress, outcome);
+    if (result == 0 && !interrupted)
+        result = copy_all(store, stream, STREAM_NAME "-by-page", false, outcome, &outcome->page_ns);
+    if (result == 0 && !interrupted)
+        result = copy_all(store, stream, STREAM_NAME "-async", true, outcome, &outcome->async_ns);
     if (ls_stream_close(stream) != LS_OK && result == 0)
         result = fail_ls("close the stream");
     return result;
@@ -666,7 +764,8 @@ static void print_json(const struct job *job, const struct outcome *outcome)
     (void)printf("%s,\"shards\":[", outcome->priced == 0 ? "null" : text);
     for (uint32_t i = 0; i < outcome->shard_count; i++)
         (void)printf("%s%" PRIu64, i == 0 ? "" : ",", outcome->shards[i].read_count);
-    (void)printf("],\"seconds\":%.6f", put_seconds(outcome));
+    (void)printf("],\"seconds\":%.6f,\"seconds_by_page\":%.6f,\"seconds_async\":%.6f", put_seconds(outcome),
+                 (double)outcome->page_ns / 1e9, (double)outcome->async_ns / 1e9);
     if (job->seed_seconds > 0)
         (void)printf(",\"seed_seconds\":%.2f", job->seed_seconds);
     (void)putchar('}');
@@ -711,6 +810,8 @@ static void print_report(const struct job *job, const struct outcome *outcome)
     if (outcome->accepted > 0)
         (void)printf(" (%.0f us each)", seconds * 1e6 / (double)outcome->accepted);
     (void)putchar('\n');
+    (void)printf("    a page per call  %.3f\n    without waiting  %.3f\n", (double)outcome->page_ns / 1e9,
+                 (double)outcome->async_ns / 1e9);
     if (job->seed_seconds > 0) {
         (void)printf("  the seed needed    %.2f", job->seed_seconds);
         if (outcome->records == job->seed_rows && seconds > 0)

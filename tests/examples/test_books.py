@@ -22,7 +22,8 @@ import time
 import unittest
 
 BOOKS, BOOKS_GENERATE, DATA, GROUP = sys.argv[1:5]
-KEYS = {"records", "accepted", "refused", "priced", "sum", "mean", "shards", "seconds"}
+KEYS = {"records", "accepted", "refused", "priced", "sum", "mean", "shards", "seconds", "seconds_by_page",
+        "seconds_async"}
 TOO_LONG = "title longer than 256 characters"
 
 
@@ -65,7 +66,8 @@ class Case(unittest.TestCase):
         self.assertEqual({name: result[name] for name in expected}, expected)
         if expected["priced"] > 0:
             self.assertLess(abs(result["mean"] - expected["sum"] / expected["priced"]), decimal.Decimal("0.000001"))
-        self.assertGreater(result["seconds"], 0)
+        for name in ("seconds", "seconds_by_page", "seconds_async"):
+            self.assertGreater(result[name], 0)
 
     def file(self, name, data):
         path = os.path.join(self.directory, name)
@@ -104,7 +106,7 @@ class MadeUp(Case):
         text = done.stdout.decode()
         self.assertLessEqual(max(map(len, text.splitlines())), 80)
         for part in ("212 rows on 1 shard", "8,786 rows on 2 shards", "10.36", "276.68", TOO_LONG, "with a price",
-                     "mean"):
+                     "mean", "a page per call", "without waiting"):
             self.assertIn(part, text)
 
     def test_an_interrupted_run_leaves_nothing_behind(self):
