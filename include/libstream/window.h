@@ -64,6 +64,8 @@ typedef int32_t ls_window_kind;
 #define LS_WINDOW_TIME_SECONDS UINT32_C(2) /**< Numbers in `time_field` are seconds; without it, milliseconds. */
 #define LS_WINDOW_BEGIN_ANEW UINT32_C(4)   /**< Children of a split or merge begin without a watermark. */
 #define LS_WINDOW_TAKE_OVER UINT32_C(8)    /**< The name is taken from a handle that lives: it cannot store. */
+#define LS_WINDOW_DEAGGREGATE UINT32_C(16) /**< ls_window_run reads with LS_ITERATOR_DEAGGREGATE (iterator.h): the user
+                                                records of aggregates count, each by itself. */
 
 #define LS_WINDOW_NEVER_IDLE (-1)          /**< For `idle_timeout_ms`. */
 #define LS_WINDOW_WATERMARK_NONE INT64_MIN /**< There is none yet. */
@@ -271,7 +273,8 @@ LS_API ls_status ls_window_add_shard(ls_window *window, uint32_t shard);
 
 /**
  * Where to read a shard on: behind what was counted of it, or LS_TRIM_HORIZON. A shard that has ended is
- * LS_AFTER_SEQUENCE_NUMBER of its last record.
+ * LS_AFTER_SEQUENCE_NUMBER of its last record. Within an aggregate, of which user records were added (iterator.h), it
+ * is a place for an iterator that de-aggregates: LS_AT_SEQUENCE_NUMBER with a `sub_seqno`.
  *
  * @param out  Set on LS_OK only.
  *

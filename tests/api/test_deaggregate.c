@@ -430,6 +430,90 @@ static void pieces_of_an_aggregate_are_one_read(void **state)
     finish(m);
 }
 
+/* ---- windows ---- */
+
+static ls_window_answer count_result(const ls_window_result *result, void *user)
+{
+    *(uint64_t *)user += result->count;
+    return LS_WINDOW_GO_ON;
+}
+
+static ls_window *open_window(const model *m, const char *name, uint64_t *counted)
+{
+    ls_window_options options = LS_WINDOW_OPTIONS_INIT;
+    ls_window *window;
+
+    options.kind = LS_WINDOW_TUMBLING;
+    options.size_ms = INT64_C(1) << 50; /* all there is */
+    options.flags = LS_WINDOW_ONE_KEY | LS_WINDOW_DEAGGREGATE;
+    options.result = count_result;
+    options.user = counted;
+    assert_int_equal(ls_window_open(m->stream, name, &options, &window), LS_OK);
+    return window;
+}
+
+/* What was stored last is gone on with from the place that it names, within aggregates too; a batch that comes again is
+ * passed over. */
+static void windows_count_each_user_record_once(void **state)
+{
+    model *m = start(state, 1, 15);
+    ls_iterator_options options = unfolding();
+    uint64_t counted = 0;
+    uint32_t within = 0;
+    ls_window *window = open_window(m, "w", &counted);
+    ls_next_options next = LS_NEXT_OPTIONS_INIT;
+    const ls_batch *batch;
+    ls_iterator *iterator;
+    ls_position position;
+
+    put_many(m, 60);
+    assert_int_equal(ls_iterator_open(m->stream, 0, NULL, &options, &iterator), LS_OK);
+    for (;;) {
+        next.records_max = 1 + chance(m, 9);
+        assert_int_equal(ls_iterator_next(iterator, &next, &batch), LS_OK);
+        if (ls_batch_count(batch) == 0)
+            break;
+        assert_int_equal(ls_window_add(window, batch), LS_OK);
+        if (chance(m, 3) == 0)
+            assert_int_equal(ls_window_add(window, batch), LS_OK);
+        if (chance(m, 3) == 0)
+            assert_int_equal(ls_window_store(window), LS_OK);
+        if (chance(m, 3) == 0) {
+            assert_int_equal(ls_window_close(window), LS_OK);
+            window = open_window(m, "w", &counted);
+            assert_int_equal(ls_window_position(window, 0, &position), LS_OK);
+            within += position.sub_seqno != 0;
+            assert_int_equal(ls_iterator_seek(iterator, &position), LS_OK);
+        }
+    }
+    assert_true(within > 0);
+    assert_int_equal(ls_window_flush(window), LS_OK);
+    assert_int_equal(counted, m->count);
+    assert_int_equal(ls_window_close(window), LS_OK);
+    ls_iterator_close(iterator);
+    finish(m);
+}
+
+static void windows_that_run_count_user_records(void **state)
+{
+    ls_window_run_options options = LS_WINDOW_RUN_OPTIONS_INIT;
+    model *m = start(state, 2, 16);
+    uint64_t counted = 0;
+    ls_window *window;
+
+    options.flags = LS_WINDOW_UNTIL_CAUGHT_UP;
+    for (int round = 0; round < 2; round++) {
+        put_many(m, 30);
+        window = open_window(m, "w", &counted);
+        assert_int_equal(ls_window_run(window, &options), LS_OK);
+        if (round == 1)
+            assert_int_equal(ls_window_flush(window), LS_OK);
+        assert_int_equal(ls_window_close(window), LS_OK);
+    }
+    assert_int_equal(counted, m->count);
+    finish(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,6 +523,8 @@ int main(void)
         TEST(each_shard_ends_with_its_last_user_record),
         TEST(subscriptions_are_pushed_user_records),
         TEST(pieces_of_an_aggregate_are_one_read),
+        TEST(windows_count_each_user_record_once),
+        TEST(windows_that_run_count_user_records),
     };
 
     run_everywhere("iterators that de-aggregate", tests);

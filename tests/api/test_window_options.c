@@ -80,7 +80,7 @@ static void options_have_limits(void **state)
     REFUSED(good, size, 3, "size");
     REFUSED(good, kind, 0, "kind");
     REFUSED(good, kind, 5, "kind");
-    REFUSED(good, flags, 16, "flags");
+    REFUSED(good, flags, 32, "flags");
     REFUSED(good, size_ms, 0, "size");
     REFUSED(good, size_ms, (INT64_C(1) << 60) + 1, "size");
     REFUSED(good, kind, LS_WINDOW_SLIDING, "step");

@@ -103,7 +103,7 @@ static const char *results(fixture *fx)
 static const char *row(fixture *fx, uint32_t input, int64_t time_ms)
 {
     (void)add(fx, input, time_ms);
-    lsi_windows_advance(fx->windows, input, 0);
+    lsi_windows_advance(fx->windows, input, (lsi_point){0, 0});
     return results(fx);
 }
 
@@ -173,7 +173,7 @@ static void bids_give(const lsi_windows_settings *settings, bool by_supplier, co
 
             assert_int_equal(add_key(fx, input, by_supplier ? bids[k].supplier : "", DAY_MS + bids[k].minute * MINUTE,
                                      bids[k].price), LSI_ELEMENT_ADDED);
-            lsi_windows_advance(fx->windows, input, 0);
+            lsi_windows_advance(fx->windows, input, (lsi_point){0, 0});
             if (results(fx)[0] != '\0')
                 strcat(strcat(is, fx->text), "; ");
         }
@@ -271,7 +271,7 @@ static void elements_between_sliding_windows_are_in_none(void **state)
     assert_int_equal(add(fx, 0, 2), LSI_ELEMENT_ADDED);
     assert_int_equal(add(fx, 0, 3), LSI_ELEMENT_NOWHERE);
     assert_int_equal(add(fx, 0, 19), LSI_ELEMENT_NOWHERE);
-    lsi_windows_advance(fx->windows, 0, 0); /* They have a time all the same. */
+    lsi_windows_advance(fx->windows, 0, (lsi_point){0, 0}); /* They have a time all the same. */
     assert_int_equal(lsi_windows_watermark(fx->windows), 19);
     assert_string_equal(results(fx), "0-3 1");
     lsi_windows_counts_get(fx->windows, &counts);
@@ -380,7 +380,7 @@ static void a_batch_is_no_later_than_itself(void **state)
     (void)add(fx, 0, 100);
     assert_int_equal(add(fx, 0, 5), LSI_ELEMENT_ADDED);
     assert_string_equal(results(fx), "");
-    lsi_windows_advance(fx->windows, 0, 0);
+    lsi_windows_advance(fx->windows, 0, (lsi_point){0, 0});
     assert_string_equal(results(fx), "0-10 1");
     end(fx);
 }
@@ -447,7 +447,7 @@ static void a_flush_gives_what_is_open_and_ends_it(void **state)
     (void)add(fx, 0, 1);
     (void)add(fx, 0, 15);
     (void)add(fx, 0, 21);
-    lsi_windows_advance(fx->windows, 0, 0);
+    lsi_windows_advance(fx->windows, 0, (lsi_point){0, 0});
     assert_string_equal(results(fx), "0-10 1; 10-20 1");
     (void)add(fx, 0, 16);
     lsi_windows_flush(fx->windows);
@@ -484,12 +484,12 @@ static void a_silent_input_blocks_unless_it_is_idle(void **state)
     assert_string_equal(results(fx), "0-10 1");
     /* Its old record afterwards is late, the watermark does not go back, and it holds back again. */
     assert_int_equal(add(fx, 1, 6), LSI_ELEMENT_LATE);
-    lsi_windows_advance(fx->windows, 1, 0);
+    lsi_windows_advance(fx->windows, 1, (lsi_point){0, 0});
     assert_int_equal(lsi_windows_watermark(fx->windows), 1000);
     assert_string_equal(row(fx, 0, 3000), "");
     assert_int_equal(lsi_windows_watermark(fx->windows), 1000);
     assert_int_equal(add(fx, 1, 2500), LSI_ELEMENT_ADDED);
-    lsi_windows_advance(fx->windows, 1, 0);
+    lsi_windows_advance(fx->windows, 1, (lsi_point){0, 0});
     assert_int_equal(lsi_windows_watermark(fx->windows), 2500);
     end(fx);
 }
@@ -597,13 +597,13 @@ static void a_split_in_the_middle_of_a_window_changes_no_total(void **state)
     open_windows(fx, 1);
     for (int64_t time = 0; time < 50; time++)
         (void)add_key(fx, 0, time % 2 == 0 ? "a" : "b", time, 1);
-    lsi_windows_advance(fx->windows, 0, 0);
+    lsi_windows_advance(fx->windows, 0, (lsi_point){0, 0});
     assert_int_equal(lsi_windows_input(fx->windows, 1, &parent, 1), LS_OK);
     assert_int_equal(lsi_windows_input(fx->windows, 2, &parent, 1), LS_OK);
     lsi_windows_input_end(fx->windows, 0);
     for (int64_t time = 50; time < 200; time++) {
         (void)add_key(fx, 1 + (uint32_t)(time % 2), time % 2 == 0 ? "a" : "b", time, 1);
-        lsi_windows_advance(fx->windows, 1 + (uint32_t)(time % 2), 0);
+        lsi_windows_advance(fx->windows, 1 + (uint32_t)(time % 2), (lsi_point){0, 0});
     }
     lsi_windows_finish(fx->windows);
     assert_string_equal(results(fx), "a 0-100 50; b 0-100 50; a 100-200 50; b 100-200 50");

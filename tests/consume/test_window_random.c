@@ -339,12 +339,12 @@ static void add_batch(uint32_t input, int64_t *around, uint64_t position)
             compare_results(); /* Updates of windows that have fired come at once. */
     }
     *around += chance(4);
-    lsi_windows_advance(real.windows, input, position);
+    lsi_windows_advance(real.windows, input, (lsi_point){position, 0});
     if (from->greatest - naive.settings.delay_ms > from->watermark)
         from->watermark = from->greatest - naive.settings.delay_ms;
     naive_reckon();
     for (size_t i = 0; lsi_windows_input_at(real.windows, i, &place); i++)
-        is_found = is_found || (place.input == input && place.position == position &&
+        is_found = is_found || (place.input == input && place.position.seqno == position &&
                                 place.watermark_ms == from->watermark && !place.is_idle && !place.has_ended);
     HOLD(is_found);
 }

@@ -142,7 +142,7 @@ begin:
             assert_int_equal(lsi_windows_restore(windows, store.parts[i], store.sizes[i]), LS_OK);
         assert_false(lsi_windows_have_changed(windows));
         for (size_t i = 0; lsi_windows_input_at(windows, i, &place); i++)
-            positions[place.input] = place.position;
+            positions[place.input] = place.position.seqno;
     } else {
         assert_int_equal(lsi_windows_input(windows, 0, NULL, 0), LS_OK);
         assert_int_equal(lsi_windows_input(windows, 1, NULL, 0), LS_OK);
@@ -164,7 +164,7 @@ begin:
         if (is_finished)
             lsi_windows_finish(windows);
         else
-            lsi_windows_advance(windows, input, positions[input]);
+            lsi_windows_advance(windows, input, (lsi_point){positions[input], 0});
         while (lsi_windows_next(windows, &result)) {
             upsert(&result);
             if (++steps == crash_at)
@@ -236,7 +236,7 @@ static void *make_snapshot(size_t *size)
 
         assert_int_equal(lsi_windows_add(windows, 3 + i % 3, (ls_bytes){"key1key22", 3 + i % 5}, i * 7, &one, &fate),
                          LS_OK);
-        lsi_windows_advance(windows, 3 + i % 3, i);
+        lsi_windows_advance(windows, 3 + i % 3, (lsi_point){i, 0});
     }
     lsi_windows_input_end(windows, 4);
     assert_int_equal(save(windows, &bytes, size), LS_OK);
@@ -350,9 +350,9 @@ static void a_part_tells_of_keys_that_went(void **state)
     assert_int_equal(lsi_windows_save(windows, &small, &first, &first_size), LS_ERR_TOO_LARGE);
     assert_int_equal(lsi_windows_save(windows, &all, &first, &first_size), LS_OK);
     lsi_windows_saved(windows);
-    lsi_windows_advance(windows, 0, 1);
+    lsi_windows_advance(windows, 0, (lsi_point){1, 0});
     assert_int_equal(lsi_windows_add(windows, 0, (ls_bytes){"c", 1}, 50, &one, &fate), LS_OK);
-    lsi_windows_advance(windows, 0, 2); /* a and b fire, and are gone */
+    lsi_windows_advance(windows, 0, (lsi_point){2, 0}); /* a and b fire, and are gone */
     for (int i = 0; i < 2; i++)
         assert_true(lsi_windows_next(windows, &result));
     assert_false(lsi_windows_next(windows, &result));

@@ -16,7 +16,7 @@ static void work(lsi_windows *windows)
             continue;
         for (int64_t time = -20; time <= 20; time += 5)
             FUZZ_REQUIRE(lsi_windows_add(windows, place.input, (ls_bytes){"k", 1}, time, &one, &fate) == LS_OK);
-        lsi_windows_advance(windows, place.input, 1);
+        lsi_windows_advance(windows, place.input, (lsi_point){1, 0});
         while (lsi_windows_next(windows, &result))
             FUZZ_REQUIRE(result.start_ms < result.end_ms && result.count > 0);
     }

@@ -91,7 +91,7 @@ static void windows(void)
 
             if (lsi_windows_add(made, 1 + i % 2, (ls_bytes){"key", 1 + i % 3}, 7 * i, &number, &fate) != LS_OK)
                 abort();
-            lsi_windows_advance(made, 1 + i % 2, i);
+            lsi_windows_advance(made, 1 + i % 2, (lsi_point){i, 0});
         }
         if (lsi_windows_save(made, &all, &bytes, &size) != LS_OK || size > sizeof input - 1)
             abort();

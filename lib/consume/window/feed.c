@@ -215,8 +215,10 @@ void lsi_window_position(const lsi_window *window, uint32_t shard, ls_position *
     lsi_windows_place place;
 
     *out = (ls_position){.kind = LS_TRIM_HORIZON};
-    if (lsi_windows_input_find(window->windows, shard, &place) && place.position != 0)
-        *out = (ls_position){.kind = LS_AFTER_SEQUENCE_NUMBER, .seqno = place.position};
+    if (!lsi_windows_input_find(window->windows, shard, &place) || place.position.seqno == LS_SEQNO_NONE)
+        return;
+    *out = (ls_position){.kind = place.position.part == 0 ? LS_AFTER_SEQUENCE_NUMBER : LS_AT_SEQUENCE_NUMBER,
+                         .sub_seqno = place.position.part, .seqno = place.position.seqno};
 }
 
 /* ---- records ---- */
@@ -251,7 +253,7 @@ static ls_status take_record(lsi_window *window, uint32_t shard, const ls_record
 
 ls_status lsi_window_take(lsi_window *window, const ls_batch *batch)
 {
-    uint64_t position = 0;
+    lsi_point position = {LS_SEQNO_NONE, 0};
     lsi_windows_counts before, after;
     lsi_windows_place place = {0};
     ls_status st = LS_OK;
@@ -261,15 +263,15 @@ ls_status lsi_window_take(lsi_window *window, const ls_batch *batch)
     for (uint32_t i = 0; i < batch->count && st == LS_OK; i++) {
         const ls_record *record = &batch->records[i];
 
-        if (record->seqno <= place.position || place.has_ended) {
+        if (lsi_point_compare(lsi_point_behind(record), place.position) <= 0 || place.has_ended) {
             window->repeated++;
             continue;
         }
         st = take_record(window, batch->shard, record);
         if (st == LS_OK)
-            position = record->seqno;
+            position = lsi_point_behind(record);
     }
-    if (position != 0)
+    if (position.seqno != LS_SEQNO_NONE)
         lsi_windows_advance(window->windows, batch->shard, position);
     lsi_windows_counts_get(window->windows, &after);
     if (window->counts != NULL && after.late > before.late)

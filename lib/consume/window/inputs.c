@@ -176,7 +176,7 @@ void lsi_windows_timeless(lsi_windows *windows, uint32_t input)
     windows->counts.timeless++;
 }
 
-void lsi_windows_advance(lsi_windows *windows, uint32_t input, uint64_t position)
+void lsi_windows_advance(lsi_windows *windows, uint32_t input, lsi_point position)
 {
     lsi_window_input *found = find_input(windows, input);
     int64_t watermark_ms;
@@ -185,7 +185,7 @@ void lsi_windows_advance(lsi_windows *windows, uint32_t input, uint64_t position
     watermark_ms = lsi_ms_minus(found->greatest_ms, windows->settings.delay_ms);
     if (found->watermark_ms < watermark_ms)
         found->watermark_ms = watermark_ms;
-    found->is_ahead = found->is_ahead || found->position != position;
+    found->is_ahead = found->is_ahead || lsi_point_compare(found->position, position) != 0;
     found->position = position;
     reckon(windows);
 }

@@ -49,7 +49,7 @@ typedef struct lsi_window_input {
     lsi_input_state state;
     int64_t watermark_ms;
     int64_t greatest_ms;   /* of the elements, those not yet in the watermark too */
-    uint64_t position;
+    lsi_point position;
     bool is_ahead;
     bool is_silent;
     int64_t silent_since_ms; /* monotonic */

@@ -159,9 +159,10 @@ static void note_cut(const run *of)
 static ls_status open_iterator(run *of, const ls_position *position)
 {
     lsi_window *window = of->window;
+    uint32_t flags = (window->options.flags & LS_WINDOW_DEAGGREGATE) != 0 ? LS_ITERATOR_DEAGGREGATE : 0;
     ls_status st = window->place != NULL
-                       ? lsi_iterator_open_place(window->stream, window->place, 0, &of->iterator)
-                       : lsi_iterator_open_all(window->stream, position, 0, &of->iterator);
+                       ? lsi_iterator_open_place(window->stream, window->place, flags, &of->iterator)
+                       : lsi_iterator_open_all(window->stream, position, flags, &of->iterator);
 
     if (st != LS_OK)
         return st;

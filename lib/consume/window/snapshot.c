@@ -7,7 +7,8 @@
  *     48      8     watermark
  *     56      4     inputs
  *     60      4     keys
- *     64            inputs: number u32, state u32, watermark i64, greatest i64, position u64
+ *     64            inputs: number u32, state u8, part u24 (0: all of the record at the position; else only so many of its
+ *                   user records), watermark i64, greatest i64, position u64
  *                   keys: size u32, panes u32, bytes, panes: start i64, end i64, count u64, flags u64, sum
  *
  * A part with inputs has all of them. A key of a later part takes the place of what was known of it, and is gone when
@@ -29,6 +30,7 @@
 #define MAGIC UINT32_C(0x3157534c) /* "LSW1" */
 #define HEAD_BYTES 64u
 #define INPUT_BYTES 32u
+#define PART_SHIFT 8 /* no record has so many user records, which take six bytes each, as 24 bits can say */
 #define KEY_BYTES 8u
 #define PANE_BYTES 32u
 
@@ -56,10 +58,10 @@ static void put_head(const lsi_windows *windows, size_t input_count, lsi_writer 
 static void put_input(const lsi_window_input *input, lsi_writer *to)
 {
     lsi_put_u32(to, input->input);
-    lsi_put_u32(to, (uint32_t)input->state);
+    lsi_put_u32(to, (uint32_t)input->state | input->position.part << PART_SHIFT);
     lsi_put_u64(to, (uint64_t)input->watermark_ms);
     lsi_put_u64(to, (uint64_t)input->greatest_ms);
-    lsi_put_u64(to, input->position);
+    lsi_put_u64(to, input->position.seqno);
 }
 
 static void put_key(const lsi_windows *windows, const lsi_pane_key *key, lsi_writer *to)
@@ -200,10 +202,12 @@ static bool read_input(lsi_cursor *from, lsi_window_input *out)
 
     out->input = lsi_take_u32(from);
     state = lsi_take_u32(from);
+    out->position.part = state >> PART_SHIFT;
+    state &= (1u << PART_SHIFT) - 1;
     out->state = (lsi_input_state)state;
     out->watermark_ms = (int64_t)lsi_take_u64(from);
     out->greatest_ms = (int64_t)lsi_take_u64(from);
-    out->position = lsi_take_u64(from);
+    out->position.seqno = lsi_take_u64(from);
     return !from->bad && state <= LSI_INPUT_ENDED;
 }
 

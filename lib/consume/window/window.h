@@ -27,6 +27,7 @@
 #include <libstream/types.h>
 
 #include "base/alloc.h"
+#include "stream/stream.h"
 
 typedef struct lsi_windows lsi_windows;
 
@@ -101,7 +102,7 @@ typedef struct lsi_windows_place {
     uint32_t input;
     bool is_idle, has_ended;
     bool is_ahead;        /* its position is another one than when lsi_windows_saved was called last */
-    uint64_t position;    /* as advance was told last; 0: never */
+    lsi_point position;   /* as advance was told last; 0: never */
     int64_t watermark_ms; /* LSI_WATERMARK_NONE: it has none */
 } lsi_windows_place;
 /* The `index`th input, ascending. False: there are no more. */
@@ -127,7 +128,7 @@ ls_status lsi_windows_add(lsi_windows *windows, uint32_t input, ls_bytes key, in
 void lsi_windows_timeless(lsi_windows *windows, uint32_t input);
 /* The batch of this input is all added, up to `position`, which is the caller's to choose and goes with the snapshot:
  * the input's watermark is reckoned. */
-void lsi_windows_advance(lsi_windows *windows, uint32_t input, uint64_t position);
+void lsi_windows_advance(lsi_windows *windows, uint32_t input, lsi_point position);
 /* No element comes any more, from anywhere: all windows fire. */
 void lsi_windows_finish(lsi_windows *windows);
 /* All windows that have not fired fire now, EARLY, and are gone: the application ends. */
