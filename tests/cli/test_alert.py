@@ -6,6 +6,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -146,6 +147,34 @@ class Running(Alert):
         self.assertIn("several lanes", self.run_tool("alert", "run", "s", "lanes", expect=2).err)
         self.assertIn("windows", self.run_tool("alert", "run", "s", "windows", expect=2).err)
         self.run_tool("alert", "run", "s", "none", expect=3)
+
+    def test_killed_at_any_moment_no_window_is_missed_and_few_come_twice(self):
+        self.make("s")
+        self.run_tool("alert", "create", "s", "severe", "--field", "Severity", "--when", "> 3", "--window-ms", 10)
+        for _ in range(12):
+            self.severities(1, 4, 4)
+        arrivals = [json.loads(line) for line in self.run_tool("get", "s", "--json").out.splitlines()]
+        wanted = sorted({a["arrival_us"] // 10000 * 10000 for a in arrivals if a["data"].endswith("4}")})
+        told = os.path.join(self.folder, "told")
+        arguments = ["alert", "run", "s", "m", "--until-caught-up", "--from", "trim-horizon", "--", "sh", "-c",
+                     "cat >> '%s'; echo >> '%s'" % (told, told)]
+        seed = random.randrange(1 << 30)
+        dice, kills = random.Random(seed), 0
+        for _ in range(6):
+            run = subprocess.Popen([LSTREAM, *arguments], env={**os.environ, "LIBSTREAM_STORE": self.store})
+            try:
+                run.wait(timeout=dice.uniform(0, 0.03))
+            except subprocess.TimeoutExpired:
+                run.kill()
+                run.wait()
+                kills += 1
+        self.run_tool(*arguments)
+        with open(told) as lines:
+            starts = [json.loads(line)["window_start_us"] for line in lines if line.endswith("}\n")]
+        self.assertEqual(sorted(set(starts)), wanted, "seed %d" % seed)
+        self.assertLessEqual(len(starts) - len(wanted), kills, "seed %d" % seed)
+        self.assertEqual(self.describe("severe")["passed"], 24, "seed %d" % seed)
+        self.assertEqual(self.describe("severe")["fired"], len(wanted), "seed %d" % seed)
 
     def test_metrics_are_looked_at_until_a_signal_comes(self):
         self.make("s")

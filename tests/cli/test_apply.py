@@ -425,6 +425,12 @@ class Deleted(Apply):
         self.assertEqual(self.look("list")["streams"], ["s"])
 
 
+@unittest.skipIf(CAN_READ, "built with JSON")
+class Unread(Apply):
+    def test_without_json_it_says_so(self):
+        self.assertIn("built without JSON", self.run_tool("apply", self.write({}), expect=1).err)
+
+
 @unittest.skipUnless(CAN_READ, "built without JSON")
 class Killed(Apply):
     """Killed at random moments and applied again, it ends in the same state as when it was left alone."""
