@@ -133,7 +133,7 @@ struct lsi_delivery_shard {
     lsi_delivery_run_state *run;
     lsi_lease *lease;
     uint32_t shard;
-    lsi_iterator *iterator;
+    lsi_iterator *iterator; /* NULL: it is not open, and nothing below is set */
     lsi_buffer *buffers;
     uint32_t partition_count; /* of buffers of kind DATA */
     /* Ordinals count the records that this run has read, from 0: the first one behind what the lease said. */
@@ -156,9 +156,11 @@ struct lsi_delivery_shard {
     int64_t unsaved_us;    /* since when something is done and not stored, monotonic; 0: all is stored */
 };
 
-/* The shard as it was stored. */
-ls_status lsi_delivery_shard_open(lsi_delivery_run_state *run, lsi_lease *lease, lsi_delivery_shard **out);
-void lsi_delivery_shard_close(lsi_delivery_shard *shard); /* Touches nothing shared. */
+/* Nothing is read of it yet. NO_MEMORY. */
+ls_status lsi_delivery_shard_new(lsi_delivery_run_state *run, lsi_lease *lease, lsi_delivery_shard **out);
+/* Drops what was collected; the next step begins with the shard as it was stored. */
+void lsi_delivery_shard_reset(lsi_delivery_shard *shard);
+void lsi_delivery_shard_free(lsi_delivery_shard *shard); /* Touches nothing shared. */
 /* Reads once, and delivers what is due. `*is_busy`: there may be more. CANCELLED: the run is to end. */
 ls_status lsi_delivery_shard_step(lsi_delivery_shard *shard, bool *is_busy);
 /* Delivers all that was collected. */

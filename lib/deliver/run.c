@@ -55,7 +55,7 @@ static void drop(lsi_delivery_run_state *run, lsi_delivery_shard *shard)
     while (*link != shard)
         link = &(*link)->next;
     *link = shard->next;
-    lsi_delivery_shard_close(shard);
+    lsi_delivery_shard_free(shard);
 }
 
 static lsi_delivery_shard *shard_of(const lsi_delivery_run_state *run, const lsi_lease *lease)
@@ -73,31 +73,18 @@ static void give_over(const lsi_delivery_run_state *run, lsi_lease *lease)
                     lsi_error_current()->message);
 }
 
-/* One that cannot be opened is given over: nobody tells of its lease again before it is another's, or ours once more. */
-static ls_status open_shard(lsi_delivery_run_state *run, lsi_lease *lease)
+static ls_status add_shard(lsi_delivery_run_state *run, lsi_lease *lease)
 {
     lsi_delivery_shard *shard;
-    lsi_error_state why;
-    ls_status st = lsi_delivery_shard_open(run, lease, &shard);
+    ls_status st = lsi_delivery_shard_new(run, lease, &shard);
 
-    if (st == LS_OK) {
-        shard->next = run->shards;
-        run->shards = shard;
-        return LS_OK;
+    if (st != LS_OK) { /* Nobody tells of it again before it is another's, or ours once more. */
+        give_over(run, lease);
+        return lsi_fail(st, "delivery '%s': no memory for a shard", run->how->name);
     }
-    lsi_error_save(&why);
-    give_over(run, lease);
-    lsi_error_restore(&why);
-    return st;
-}
-
-/* As it was stored. */
-static ls_status open_again(lsi_delivery_run_state *run, lsi_delivery_shard *shard)
-{
-    lsi_lease *lease = shard->lease;
-
-    drop(run, shard);
-    return open_shard(run, lease);
+    shard->next = run->shards;
+    run->shards = shard;
+    return LS_OK;
 }
 
 /* ---- leases ---- */
@@ -112,7 +99,7 @@ static ls_status follow_leases(lsi_delivery_run_state *run)
         if (st != LS_OK || event.kind == LS_GROUP_NOTHING)
             return st;
         if (event.kind == LS_GROUP_TAKEN) {
-            st = open_shard(run, event.lease);
+            st = add_shard(run, event.lease);
             if (st != LS_OK)
                 return st;
             continue;
@@ -174,26 +161,6 @@ static ls_status open_settings(lsi_delivery_run_state *run)
     return st;
 }
 
-static ls_status open_all_again(lsi_delivery_run_state *run)
-{
-    lsi_delivery_shard *old = run->shards;
-    ls_status first = LS_OK;
-    lsi_error_state why;
-
-    run->shards = NULL;
-    while (old != NULL) {
-        lsi_delivery_shard *next = old->next;
-        lsi_lease *lease = old->lease;
-
-        lsi_delivery_shard_close(old);
-        lsi_error_note_first(open_shard(run, lease), &first, &why);
-        old = next;
-    }
-    if (first != LS_OK)
-        lsi_error_restore(&why);
-    return first;
-}
-
 /* What is collected goes by the settings that it was begun with: it is dropped when they change. */
 static ls_status look_at_delivery(lsi_delivery_run_state *run)
 {
@@ -220,7 +187,9 @@ static ls_status look_at_delivery(lsi_delivery_run_state *run)
     st = open_settings(run);
     if (st != LS_OK) /* If that passes, it is tried again. */
         close_settings(run);
-    return st == LS_OK ? open_all_again(run) : st;
+    for (lsi_delivery_shard *at = run->shards; at != NULL; at = at->next)
+        lsi_delivery_shard_reset(at);
+    return st;
 }
 
 /* ---- turns ---- */
@@ -241,9 +210,8 @@ static ls_status turn(lsi_delivery_run_state *run, lsi_delivery_shard *shard, bo
     } else if (passes_by_itself(st)) { /* Y2 */
         lsi_env_log(run->env, LS_LOG_WARNING, "delivery '%s' shard %" PRIu32 " is tried again: %s", run->how->name,
                     shard->shard, lsi_error_current()->message);
-        st = open_again(run, shard);
-        if (st == LS_OK)
-            st = lsi_delivery_sleep(run, lsi_delivery_now_us(run) + PAUSE_US);
+        lsi_delivery_shard_reset(shard);
+        st = lsi_delivery_sleep(run, lsi_delivery_now_us(run) + PAUSE_US);
         *is_busy = true;
     }
     return st;
@@ -325,8 +293,10 @@ static ls_status run_on(lsi_delivery_run_state *run)
             if (st == LS_OK)
                 return LS_OK;
         }
-        if (passes_by_itself(st))
+        if (passes_by_itself(st)) {
+            left_us = 0;
             st = lsi_delivery_sleep(run, lsi_delivery_now_us(run) + PAUSE_US);
+        }
         if (st != LS_OK)
             return st;
         if (left_us > 0)

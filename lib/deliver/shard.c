@@ -18,42 +18,49 @@
 
 /* ---- opening ---- */
 
-ls_status lsi_delivery_shard_open(lsi_delivery_run_state *run, lsi_lease *lease, lsi_delivery_shard **out)
+static void clear(lsi_delivery_shard *shard, lsi_delivery_run_state *run, lsi_lease *lease)
+{
+    *shard = (lsi_delivery_shard){.next = shard->next, .run = run, .lease = lease, .shard = shard->shard};
+    lsi_marks_init(&shard->done, &run->env->memory);
+    lsi_marks_init(&shard->replayed, &run->env->memory);
+}
+
+ls_status lsi_delivery_shard_new(lsi_delivery_run_state *run, lsi_lease *lease, lsi_delivery_shard **out)
 {
     lsi_delivery_shard *shard = lsi_alloc_zero(&run->env->memory, sizeof *shard);
     ls_lease_info info = LS_LEASE_INFO_INIT;
-    ls_status st;
 
     if (shard == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "delivery '%s': no memory for a shard", run->how->name);
     lsi_lease_describe(lease, &info);
-    shard->run = run;
-    shard->lease = lease;
     shard->shard = info.shard;
-    shard->is_whole = true;
-    shard->done_seqno = shard->saved_seqno = shard->seqno = info.seqno;
-    lsi_marks_init(&shard->done, &run->env->memory);
-    lsi_marks_init(&shard->replayed, &run->env->memory);
-    st = lsi_delivery_restore(shard);
-    if (st == LS_OK) {
-        shard->buffers = shard->replay;
-        if ((run->delivery->options.flags & LS_DELIVERY_BACKUP) == 0)
-            shard->backup_done = 0;
-        st = lsi_iterator_open(run->stream, shard->shard, &info.position, LS_ITERATOR_DEAGGREGATE,
-                               &shard->iterator);
-    }
-    if (st != LS_OK) {
-        lsi_delivery_shard_close(shard);
-        return st;
-    }
+    clear(shard, run, lease);
     *out = shard;
     return LS_OK;
 }
 
-void lsi_delivery_shard_close(lsi_delivery_shard *shard)
+static ls_status open_it(lsi_delivery_shard *shard)
 {
-    const lsi_memory *memory = &shard->run->env->memory;
+    const lsi_delivery_run_state *run = shard->run;
+    ls_lease_info info = LS_LEASE_INFO_INIT;
+    ls_status st;
 
+    lsi_lease_describe(shard->lease, &info);
+    shard->is_whole = true;
+    shard->done_seqno = shard->saved_seqno = shard->seqno = info.seqno;
+    st = lsi_delivery_restore(shard);
+    shard->buffers = shard->replay;
+    if (st == LS_OK && (run->delivery->options.flags & LS_DELIVERY_BACKUP) == 0)
+        shard->backup_done = 0;
+    if (st == LS_OK)
+        st = lsi_iterator_open(run->stream, shard->shard, &info.position, LS_ITERATOR_DEAGGREGATE, &shard->iterator);
+    if (st != LS_OK)
+        lsi_delivery_shard_reset(shard);
+    return st;
+}
+
+void lsi_delivery_shard_reset(lsi_delivery_shard *shard)
+{
     for (lsi_buffer *at = shard->buffers, *next; at != NULL; at = next) {
         next = at->next;
         shard->run->memory_used -= at->size;
@@ -62,6 +69,14 @@ void lsi_delivery_shard_close(lsi_delivery_shard *shard)
     lsi_marks_free(&shard->done);
     lsi_marks_free(&shard->replayed);
     lsi_iterator_close(shard->iterator);
+    clear(shard, shard->run, shard->lease);
+}
+
+void lsi_delivery_shard_free(lsi_delivery_shard *shard)
+{
+    const lsi_memory *memory = &shard->run->env->memory;
+
+    lsi_delivery_shard_reset(shard);
     lsi_free(memory, shard);
 }
 
@@ -407,8 +422,10 @@ static ls_status read_once(lsi_delivery_shard *shard, bool *is_busy)
 ls_status lsi_delivery_shard_step(lsi_delivery_shard *shard, bool *is_busy)
 {
     const lsi_delivery_run_state *run = shard->run;
-    ls_status st = read_once(shard, is_busy);
+    ls_status st = shard->iterator == NULL ? open_it(shard) : LS_OK;
 
+    if (st == LS_OK)
+        st = read_once(shard, is_busy);
     if (st == LS_OK && shard->is_at_tip)
         st = end_replay(shard);
     if (st == LS_OK)

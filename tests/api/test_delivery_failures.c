@@ -1,5 +1,5 @@
-/* Deliveries beneath failures: calls of the file system and allocations that fail, in the store and in the directory that
- * objects go to, and losses of power after any change of either. Whatever happens, when a run has come to an end
+/* Deliveries beneath failures: calls of the file system and allocations that fail, in the store and in the directory
+ * that objects go to, and losses of power after any change of either. Whatever happens, when a run has come to an end
  * afterwards, each record that can be read was delivered once, to the output that its transform chose, and is in the
  * backup once; no file is seen that is not whole. */
 #include "api/support.h"
@@ -37,8 +37,8 @@ static ls_status open_world(world *of, sim_files *sim, sim_memory *memory, ls_du
     return st == LS_OK ? ls_stream_open(of->store, "s", &of->stream) : st;
 }
 
-/* Stream and delivery, and all records; durable. The simulated disk has one root: the prefixes keep objects apart from the
- * store. */
+/* Stream and delivery, and all records; durable. The simulated disk has one root: the prefixes keep objects apart from
+ * the store. */
 static void make_world(world *of, sim_files *sim, sim_memory *memory, ls_durability durability)
 {
     ls_delivery_options options = LS_DELIVERY_OPTIONS_INIT;
@@ -274,7 +274,8 @@ static void power_may_fail_anywhere(void **state)
 
 /* ---- calls that fail ---- */
 
-/* Goal: a run that meets an error tells it or gets over it, and the next one goes on; so does one after a loss of power. */
+/* Goal: a run that meets an error tells it or gets over it, and the next one goes on; so does one after a loss of
+ * power. */
 static void any_call_below_may_fail(void **state)
 {
     static const struct {

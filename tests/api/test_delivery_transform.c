@@ -11,8 +11,8 @@ typedef struct acting {
     bool backwards; /* answers the last record first */
 } acting;
 
-/* "keep..." is kept, "drop..." dropped, "fail..." fails with the data as reason, "badly" without one, "UP..." is replaced
- * by two lines, "nothing" is not answered, "key=V,..." gets the key `k`, "twice" is said twice. */
+/* "keep..." is kept, "drop..." dropped, "fail..." fails with the data as reason, "badly" without one, "UP..." is
+ * replaced by two lines, "nothing" is not answered, "key=V,..." gets the key `k`, "twice" is said twice. */
 static void act_on(ls_transform *batch, size_t index)
 {
     const ls_record *record = ls_transform_at(batch, index);
@@ -330,7 +330,7 @@ static void only_so_many_partitions_are_filled_at_once(void **state)
     options.buffer_bytes = 2 * strlen("{'customer':{'id':'0'}}\n");
     make_delivery(stream, &options);
     for (int i = 0; i < 504; i++) {
-        /* 0..499 fill all; 500 is one too many; 0 again, which is there, is delivered by its size; 501 has its place. */
+        /* 0..499 fill all; 500 is one too many; 0 again, which is there, is delivered by its size; 501 has a place. */
         snprintf(data[i], sizeof data[i], "{\"customer\":{\"id\":\"%d\"}}", i <= 500 ? i : i == 501 ? 0 : 501);
         entries[i] = (ls_put_entry){.partition_key = text("k"), .data = text(data[i])};
     }
