@@ -39,6 +39,7 @@ static void gather_shard(lsi_snapshot *to, lsi_engine_stream *stream, const lsi_
     (void)lsi_gather_counter(to, PUT_BYTES, values, state.put_bytes + lsi_counted(&counts[LSI_COUNT_PUT_BYTES]));
     (void)lsi_gather_counter(to, PUT_UNITS, values,
                   records + state.put_more_units + lsi_counted(&counts[LSI_COUNT_PUT_MORE_UNITS]));
+    (void)lsi_gather_counter(to, PUT_REPEATS, values, lsi_counted(&counts[LSI_COUNT_PUT_REPEATS]));
     (void)lsi_gather_counter(to, GET_RECORDS, values, lsi_counted(&counts[LSI_COUNT_GET_RECORDS]));
     (void)lsi_gather_counter(to, GET_BYTES, values, lsi_counted(&counts[LSI_COUNT_GET_BYTES]));
     (void)lsi_gather_counter(to, FAN_OUT_BYTES, values, lsi_counted(&counts[LSI_COUNT_FAN_OUT_BYTES]));

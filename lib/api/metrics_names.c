@@ -23,6 +23,8 @@ const lsi_family lsi_metric_families[FAMILIES] = {
     [PUT_TIMES] = {TIMES("put", "How long puts took, of a sample."), LABELS("stream", "call")},
     [PUT_UNITS] = {COUNTER("put_payload_units", "Count", "Units of 25 KB of keys and data, each record rounded up."),
                    LABELS("stream", "shard")},
+    [PUT_REPEATS] = {COUNTER("put_repeated_records", "Count", "Records of numbered puts that had been put before."),
+                     LABELS("stream", "shard")},
     [GET_RECORDS] = {COUNTER("get_records", "Count", "Records that were given to readers."), LABELS("stream", "shard"),
                      .cloudwatch = "OutgoingRecords"},
     [GET_BYTES] = {COUNTER("get_bytes", "Bytes", "Bytes of keys and data that were given to readers."),

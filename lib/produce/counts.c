@@ -36,12 +36,13 @@ static void take_time(lsi_producer *producer, uint32_t which)
     producer->is_measured = false;
 }
 
-void lsi_put_numbered_ended(lsi_producer *producer, ls_status st)
+void lsi_put_numbered_ended(lsi_producer *producer, ls_status st, bool is_repeat)
 {
     uint32_t result = st == LS_OK ? LSI_RESULT_OK : st == LS_ERR_THROTTLED ? LSI_RESULT_THROTTLED : LSI_RESULT_ERROR;
 
     take_time(producer, LSI_COUNTS_SINGLE_PUTS);
-    if (producer->call_counts != NULL && (st != LS_OK || producer->durability == LS_DURABILITY_SYNC))
+    if (producer->call_counts != NULL &&
+        (st != LS_OK || is_repeat || producer->durability == LS_DURABILITY_SYNC)) /* Else the engine counted it. */
         lsi_count(&producer->call_counts[LSI_COUNT_PUT_CALLS + result], 1);
 }
 
@@ -50,7 +51,7 @@ __attribute__((noinline)) void lsi_put_ended(lsi_producer *producer, const ls_pu
 {
     if (st == LS_OK && producer->durability == LS_DURABILITY_SYNC)
         lsi_put_synced(producer, shard, entry, NULL, 1);
-    lsi_put_numbered_ended(producer, st);
+    lsi_put_numbered_ended(producer, st, false);
 }
 
 void lsi_batch_ended(lsi_producer *producer, size_t stored, size_t count, ls_status st)

@@ -180,7 +180,7 @@ ls_status lsi_producer_put_numbered(lsi_producer *producer, const ls_put_entry *
     lsi_put_begins(producer, 1);
     st = put(producer, entry, options->durability, &part);
     producer->batch.options = NULL;
-    lsi_put_numbered_ended(producer, st);
+    lsi_put_numbered_ended(producer, st, st == LS_OK && producer->batch.told[0].status == LS_ERR_EXISTS);
     if (st == LS_OK && out != NULL)
         *out = (ls_record_id){.seqno = producer->batch.told[0].seqno, .shard = producer->batch.told[0].shard};
     return st;

@@ -146,8 +146,8 @@ static inline void lsi_put_begins(lsi_producer *producer, uint32_t records)
 /* Of a single put that is measured, each of a store whose mode is SYNC among them, or that failed. `shard`: where it is
  * stored. */
 void lsi_put_ended(lsi_producer *producer, const ls_put_entry *entry, uint32_t shard, ls_status st);
-/* The same of each numbered one, whose record is counted elsewhere. */
-void lsi_put_numbered_ended(lsi_producer *producer, ls_status st);
+/* The same of each numbered one, whose record is counted elsewhere, if it wrote one. */
+void lsi_put_numbered_ended(lsi_producer *producer, ls_status st, bool is_repeat);
 /* Of every batch: it stored `stored` of `count` records. `st`: of what was not. */
 void lsi_batch_ended(lsi_producer *producer, size_t stored, size_t count, ls_status st);
 void lsi_put_repeated(const lsi_producer *producer, uint32_t shard, uint32_t records); /* that had been put before */

@@ -794,6 +794,54 @@ static void puts_and_reads_are_counted(void **state)
     }
 }
 
+/* Numbered puts: a record counts once, however often it is repeated, and how often is counted. In both modes. */
+static void repeats_are_calls_and_not_records_that_were_put(void **state)
+{
+    const ls_durability modes[] = {LS_DURABILITY_SYNC, LS_DURABILITY_KERNEL};
+
+    (void)state;
+    for (size_t mode = 0; mode < 2; mode++) {
+        ls_store_options options = LS_STORE_OPTIONS_INIT;
+        ls_put_options numbered = LS_PUT_OPTIONS_INIT;
+        ls_put_entry entries[3];
+        fixture fx = {.store = NULL};
+        ls_producer *producer;
+        exposition *read;
+        ls_stream *stream;
+        size_t failed;
+
+        temp_make(&fx.temp);
+        snprintf(fx.location, sizeof fx.location, "%s", in_memory ? "memory:" : temp_path(&fx.temp, "store"));
+        options.durability = modes[mode];
+        assert_int_equal(ls_store_open(fx.location, &options, &fx.store), LS_OK);
+        stream = make_stream(&fx, "s", 1);
+        producer = producer_of(stream);
+        numbered.producer.low = 1;
+        for (int i = 0; i < 3; i++)
+            entries[i] = (ls_put_entry){text("key"), text("data"), NULL};
+        for (numbered.number = 1; numbered.number <= 4; numbered.number += 2) /* 1, 3 */
+            for (int i = 0; i < 2; i++)
+                assert_int_equal(ls_producer_put(producer, text("key"), text("data"), &numbered, NULL), LS_OK);
+        numbered.number = 1;
+        assert_int_equal(ls_producer_put_batch(producer, entries, 3, &numbered, NULL, &failed), LS_OK); /* 2 is new */
+        assert_int_equal(failed, 0);
+        read = exposition_of(fx.store);
+        assert_true(exposition_value(read, "libstream_put_records_total", SHARD0) == 3);
+        assert_true(exposition_value(read, "libstream_put_bytes_total", SHARD0) == 21);
+        assert_true(exposition_value(read, "libstream_put_repeated_records_total", SHARD0) == 4);
+        assert_true(exposition_value(read, "libstream_put_calls_total",
+                                     "call=\"put\",result=\"ok\",stream=\"s\"") == 4);
+        assert_true(exposition_value(read, "libstream_put_calls_total",
+                                     "call=\"put_batch\",result=\"ok\",stream=\"s\"") == 1);
+        exposition_free(read);
+        assert_int_equal(ls_producer_repeats(producer), 4);
+        assert_int_equal(ls_producer_close(producer), LS_OK);
+        assert_int_equal(ls_stream_close(stream), LS_OK);
+        assert_int_equal(ls_store_close(fx.store), LS_OK);
+        temp_remove(&fx.temp);
+    }
+}
+
 /* Goal: records acknowledged are records counted, whatever else fails. Method: puts that are throttled, fail and fail
  * in part on purpose; the results say what was stored. */
 static void what_fails_is_not_counted_as_put(void **state)
@@ -1009,6 +1057,7 @@ int main(void)
         TEST(eight_threads_count_while_it_is_read),
         TEST(a_fork_child_is_refused),
         TEST(puts_and_reads_are_counted),
+        TEST(repeats_are_calls_and_not_records_that_were_put),
         TEST(what_fails_is_not_counted_as_put),
         TEST(limits_that_refuse_are_counted),
         TEST(processes_add_up_and_the_dead_stay_counted),

@@ -55,6 +55,13 @@ typedef struct appender {
     lsi_appender base;
 } appender;
 
+typedef struct numbered_entry {
+    ls_producer_id producer;
+    uint64_t number;
+    ls_seqno seqno;
+    uint32_t shard;
+} numbered_entry;
+
 typedef struct reader {
     lsi_reader base;
     ls_seqno next;
@@ -69,6 +76,8 @@ struct memory_engine {
     sim_memory memory;
     ls_durability durability;
     uint32_t record_bytes_max;
+    numbered_entry *numbers; /* of all numbered puts */
+    size_t number_count;
 
     bool clock_stands;
     int64_t wall_us, monotonic_us, slept_us;
@@ -396,6 +405,69 @@ static ls_status op_append(lsi_appender *base, uint32_t index, const lsi_append 
     out->first_seqno = to->next_seqno;
     for (uint32_t i = 0; i < out->accepted; i++)
         add(engine, to, &batch->entries[batch->picks != NULL ? batch->picks[i] : i]);
+    out->end = to->count;
+    wake_all(engine);
+    unlock(engine);
+    return st;
+}
+
+/* As told to a producer once: the number is not new any more. */
+static const numbered_entry *find_number(const memory_engine *engine, ls_producer_id producer, uint64_t number)
+{
+    for (size_t i = 0; i < engine->number_count; i++) {
+        const numbered_entry *at = &engine->numbers[i];
+
+        if (at->producer.high == producer.high && at->producer.low == producer.low && at->number == number)
+            return at;
+    }
+    return NULL;
+}
+
+static ls_status op_append_numbered(lsi_appender *base, uint32_t index, const lsi_append *batch,
+                                    lsi_numbered *numbered, lsi_append_result *out)
+{
+    memory_engine *engine = of_stream(base->stream);
+    const ls_put_options *options = numbered->options;
+    ls_status st = LS_OK;
+    char text[80];
+    shard *to;
+    fault met;
+
+    *out = (lsi_append_result){0};
+    numbered->fresh = 0;
+    lock(engine);
+    snprintf(text, sizeof text, "%s %u x%u; ", numbered->look_only ? "look" : "numbered", index, batch->count);
+    trace(engine, text);
+    to = find(engine, index);
+    if (to == NULL || to->about.closed) {
+        out->moved = to != NULL;
+        unlock(engine);
+        return to == NULL ? no_shard(engine, index) : LS_OK;
+    }
+    if (!numbered->look_only && is_to_fail(engine, MEMORY_ENGINE_APPEND, index, &st, &met)) {
+        unlock(engine);
+        return st;
+    }
+    for (uint32_t i = 0; i < batch->count; i++) {
+        uint32_t pick = batch->picks != NULL ? batch->picks[i] : i;
+        uint64_t number = options->numbers != NULL ? options->numbers[pick] : options->number + pick;
+        const numbered_entry *known = find_number(engine, options->producer, number);
+
+        if (known != NULL) {
+            numbered->told[pick] = (ls_put_result){known->seqno, known->shard, LS_ERR_EXISTS};
+            continue;
+        }
+        numbered->fresh++;
+        numbered->told[pick] = (ls_put_result){LS_SEQNO_NONE, index, LS_ERR_NOT_FOUND};
+        if (numbered->look_only)
+            continue;
+        numbered->told[pick] = (ls_put_result){to->next_seqno, index, LS_OK};
+        engine->numbers = must(realloc(engine->numbers, (engine->number_count + 1) * sizeof *engine->numbers));
+        engine->numbers[engine->number_count++] =
+            (numbered_entry){options->producer, number, to->next_seqno, index};
+        add(engine, to, &batch->entries[pick]);
+    }
+    out->accepted = batch->count;
     out->end = to->count;
     wake_all(engine);
     unlock(engine);
@@ -816,6 +888,7 @@ static const lsi_engine_ops table = {
     .appender_open = op_appender_open,
     .appender_close = op_appender_close,
     .append = op_append,
+    .append_numbered = op_append_numbered,
     .commit = op_commit,
     .reader_open = op_reader_open,
     .reader_close = op_reader_close,
@@ -909,6 +982,7 @@ void memory_engine_free(memory_engine *engine)
         free(engine->values[i].key);
         free(engine->values[i].bytes);
     }
+    free(engine->numbers);
     pthread_cond_destroy(&engine->changed);
     pthread_mutex_destroy(&engine->mutex);
     free(engine);

@@ -1,0 +1,379 @@
+/* storage/numbered.h: tails of frames, and what is remembered of producers, as bytes and in memory. Logs of such frames
+ * are in tests/api/test_idempotent*.c, what crashes and faults leave in the harnesses. */
+#include "storage/log_store.h"
+
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "storage/numbered.h"
+#include "support/sim_memory.h"
+
+static lsi_env env;
+
+/* ---- tails ---- */
+
+/* A frame but for its records, of which only the length matters: `count` records, their numbers as `options` say. */
+static unsigned char *make_frame(const ls_put_options *options, uint32_t count, lsi_frame *frame)
+{
+    uint32_t tail = lsi_tail_bytes(options, NULL, count), before = LSI_FRAME_HEADER_BYTES + 16 * count;
+    unsigned char *at = calloc(1, before + tail);
+
+    assert_non_null(at);
+    assert_int_equal(tail % 8, 0);
+    lsi_tail_write(at + before, options, NULL, count, tail);
+    *frame = (lsi_frame){.bytes = before + tail, .count = count, .flags = LSI_FRAME_NUMBERED};
+    return at;
+}
+
+static ls_put_options options_of(uint64_t number, const uint64_t *numbers)
+{
+    ls_put_options options = LS_PUT_OPTIONS_INIT;
+
+    options.producer = (ls_producer_id){3, 5};
+    options.number = number;
+    options.numbers = numbers;
+    return options;
+}
+
+static void numbers_are_read_as_they_were_written(void **state)
+{
+    static const uint64_t gaps[] = {1, 2, 129, 130, 16514, 2113666, UINT64_C(1) << 62, LS_NUMBER_MAX};
+    const ls_put_options many = options_of(0, gaps), even = options_of(LS_NUMBER_MAX - 7, NULL);
+    uint32_t offset = 0;
+    lsi_frame frame, cut;
+    lsi_tail tail;
+    uint64_t at;
+    unsigned char *bytes;
+
+    (void)state;
+    bytes = make_frame(&even, 8, &frame);
+    assert_int_equal(frame.bytes, LSI_FRAME_HEADER_BYTES + 8 * 16 + LSI_TAIL_BYTES);
+    assert_true(lsi_tail_read(bytes, &frame, &tail));
+    assert_true(tail.producer.high == 3 && tail.producer.low == 5);
+    assert_true(tail.first == LS_NUMBER_MAX - 7 && tail.last == LS_NUMBER_MAX && tail.list_bytes == 0);
+    free(bytes);
+    bytes = make_frame(&many, 8, &frame);
+    assert_true(lsi_tail_read(bytes, &frame, &tail));
+    assert_true(tail.first == 1 && tail.last == LS_NUMBER_MAX);
+    at = tail.first;
+    for (int i = 1; i < 8; i++) {
+        assert_true(lsi_tail_next(tail.list, tail.list_bytes, &offset, &at));
+        assert_true(at == gaps[i]);
+    }
+    assert_false(lsi_tail_next(tail.list, tail.list_bytes, &offset, &at));
+    cut = frame;
+    assert_true(lsi_frame_take_tail(bytes, &cut));
+    assert_int_equal(cut.bytes, LSI_FRAME_HEADER_BYTES + 8 * 16);
+    free(bytes);
+}
+
+/* Whatever a byte of it is, a tail is refused or leads to a last number by as many differences as there are. */
+static void a_tail_of_any_bytes_is_refused_or_sound(void **state)
+{
+    static const uint64_t gaps[] = {10, 12, 500, 70000};
+    const ls_put_options options = options_of(0, gaps);
+    unsigned char *bytes;
+    lsi_frame frame;
+    uint32_t from;
+
+    (void)state;
+    bytes = make_frame(&options, 4, &frame);
+    from = LSI_FRAME_HEADER_BYTES + 4 * 16;
+    for (uint32_t i = from; i < frame.bytes; i++)
+        for (int value = 0; value < 256; value++) {
+            unsigned char was = bytes[i];
+            lsi_frame cut = frame;
+            lsi_tail tail;
+
+            bytes[i] = (unsigned char)value;
+            if (lsi_frame_take_tail(bytes, &cut))
+                assert_true(cut.bytes >= LSI_FRAME_HEADER_BYTES + LSI_RECORD_HEADER_BYTES && cut.bytes < frame.bytes);
+            if (lsi_tail_read(bytes, &frame, &tail)) {
+                assert_true(tail.first >= 1 && tail.last >= tail.first + 3 && tail.last <= LS_NUMBER_MAX);
+                assert_true(tail.list >= bytes && tail.list + tail.list_bytes <= bytes + frame.bytes);
+            }
+            bytes[i] = was;
+        }
+    frame.count = 3; /* One difference too many, and too few. */
+    assert_false(lsi_tail_read(bytes, &frame, &(lsi_tail){0}));
+    frame.count = 5;
+    assert_false(lsi_tail_read(bytes, &frame, &(lsi_tail){0}));
+    frame.count = 4;
+    frame.flags = 0;
+    assert_false(lsi_tail_read(bytes, &frame, &(lsi_tail){0}));
+    free(bytes);
+}
+
+/* ---- what is remembered ---- */
+
+static ls_producer_id id_of(uint64_t n)
+{
+    return (ls_producer_id){n, ~n};
+}
+
+static ls_status note(lsi_remembered *of, uint64_t producer, uint64_t first, uint64_t last, ls_seqno seqno,
+                      uint32_t shard)
+{
+    const lsi_tail tail = {.producer = id_of(producer), .first = first, .last = last};
+
+    return lsi_remember(of, &tail, shard, seqno, (int64_t)seqno);
+}
+
+static lsi_number_is ask(const lsi_remembered *of, uint64_t producer, uint64_t number, ls_seqno *seqno)
+{
+    lsi_number_cursor cursor = {NULL, 0, 0, 0};
+    uint32_t shard = 0;
+
+    *seqno = 0;
+    return lsi_remembered_find(of, id_of(producer), number, &cursor, &shard, seqno);
+}
+
+static void is_put(const lsi_remembered *of, uint64_t producer, uint64_t number, ls_seqno wanted)
+{
+    ls_seqno seqno;
+
+    assert_int_equal(ask(of, producer, number, &seqno), LSI_NUMBER_REPEATED);
+    assert_int_equal(seqno, wanted);
+}
+
+static void is_else(const lsi_remembered *of, uint64_t producer, uint64_t number, lsi_number_is wanted)
+{
+    ls_seqno seqno;
+
+    assert_int_equal(ask(of, producer, number, &seqno), wanted);
+}
+
+/* A list of numbers with a gap after each, found by one cursor as by new ones. */
+static void lists_of_numbers_are_looked_through(void **state)
+{
+    uint64_t numbers[1000];
+    const ls_put_options options = options_of(0, numbers);
+    lsi_number_cursor cursor = {NULL, 0, 0, 0};
+    lsi_remembered *of = lsi_remembered_new(&env);
+    unsigned char *bytes;
+    lsi_frame frame;
+    lsi_tail tail;
+
+    (void)state;
+    for (uint64_t i = 0; i < 1000; i++)
+        numbers[i] = 1 + 3 * i;
+    bytes = make_frame(&options, 1000, &frame);
+    assert_true(lsi_tail_read(bytes, &frame, &tail));
+    assert_int_equal(lsi_remember(of, &tail, 6, 5000, 1), LS_OK);
+    free(bytes);
+    for (uint64_t number = 1; number <= numbers[999]; number++) {
+        uint32_t shard = 0;
+        ls_seqno seqno = 0;
+        lsi_number_is is = lsi_remembered_find(of, (ls_producer_id){3, 5}, number, &cursor, &shard, &seqno);
+
+        assert_int_equal(is, number % 3 == 1 ? LSI_NUMBER_REPEATED : LSI_NUMBER_NEW);
+        if (is == LSI_NUMBER_REPEATED)
+            assert_true(seqno == 5000 + number / 3 && shard == 6);
+    }
+    lsi_remembered_free(of);
+}
+
+static lsi_remembered *make_some(void)
+{
+    lsi_remembered *of = lsi_remembered_new(&env);
+    static unsigned char list[] = {2, 0x80, 1};
+    const lsi_tail gaps = {.producer = id_of(2), .first = 70, .last = 200, .list = list, .list_bytes = 3};
+
+    assert_non_null(of);
+    for (uint64_t i = 0; i < 12; i++)
+        assert_int_equal(note(of, 1, 10 * i + 1, 10 * i + 3, 100 * i + 100, 0), LS_OK);
+    assert_int_equal(note(of, 2, 1, 1, 5, 3), LS_OK);
+    assert_int_equal(lsi_remember(of, &gaps, 3, 800, 900), LS_OK);
+    return of;
+}
+
+static void check_some(const lsi_remembered *of)
+{
+    assert_int_equal(lsi_remembered_count(of), 2);
+    is_else(of, 1, 33, LSI_NUMBER_EXPIRED);
+    is_put(of, 1, 42, 501);
+    is_put(of, 1, 113, 1202);
+    is_else(of, 1, 44, LSI_NUMBER_NEW);
+    is_else(of, 1, 114, LSI_NUMBER_NEW);
+    is_put(of, 2, 1, 5);
+    is_put(of, 2, 70, 800);
+    is_put(of, 2, 72, 801);
+    is_put(of, 2, 200, 802);
+    is_else(of, 2, 73, LSI_NUMBER_NEW);
+    assert_true(lsi_remembered_is_new_from(of, id_of(1), 114));
+    assert_false(lsi_remembered_is_new_from(of, id_of(1), 113));
+    assert_true(lsi_remembered_is_new_from(of, id_of(9), 1));
+}
+
+static void what_is_remembered_is_written_and_read(void **state)
+{
+    lsi_remembered *of = make_some(), *again;
+    uint64_t position;
+    size_t size;
+    void *bytes;
+
+    (void)state;
+    check_some(of);
+    assert_int_equal(lsi_remembered_encode(of, 4096, &bytes, &size), LS_OK);
+    assert_int_equal(lsi_remembered_decode(&env, "producers", bytes, size, &position, &again), LS_OK);
+    assert_int_equal(position, 4096);
+    check_some(again);
+    lsi_remembered_free(of);
+    lsi_remembered_free(again);
+    lsi_free(&env.memory, bytes);
+}
+
+/* X1: cut at every byte it is refused; with any byte changed it is refused, or is something that can be asked. */
+static void any_bytes_are_refused_or_sound(void **state)
+{
+    lsi_remembered *of = make_some(), *again;
+    unsigned char *bytes;
+    uint64_t position;
+    size_t size;
+    void *made;
+
+    (void)state;
+    assert_int_equal(lsi_remembered_encode(of, 8, &made, &size), LS_OK);
+    bytes = made;
+    for (size_t cut = 0; cut < size; cut++) {
+        unsigned char *part = malloc(cut + 1);
+
+        memcpy(part, bytes, cut);
+        assert_int_equal(lsi_remembered_decode(&env, "producers", part, cut, &position, &again), LS_ERR_CORRUPT);
+        free(part);
+    }
+    for (size_t i = 0; i < size; i++)
+        for (int bit = 0; bit < 8; bit++) {
+            ls_seqno seqno;
+
+            bytes[i] ^= (unsigned char)(1 << bit);
+            ls_status st = lsi_remembered_decode(&env, "producers", bytes, size, &position, &again);
+            assert_true(st == LS_OK || st == LS_ERR_CORRUPT);
+            for (uint64_t number = 1; st == LS_OK && number < 130; number++)
+                (void)ask(again, 1 + number % 2, number, &seqno);
+            if (st == LS_OK)
+                lsi_remembered_free(again);
+            bytes[i] ^= (unsigned char)(1 << bit);
+        }
+    lsi_write_u32le(bytes + 8, LS_PRODUCERS_MAX + 1);
+    assert_int_equal(lsi_remembered_decode(&env, "producers", bytes, size, &position, &again), LS_ERR_CORRUPT);
+    assert_non_null(strstr(lsi_error_current()->message, "producers"));
+    lsi_remembered_free(of);
+    lsi_free(&env.memory, made);
+}
+
+/* Of a producer that both know at least the last four runs of each are there; who is in one of them is as it was. */
+static void what_two_remember_is_put_together(void **state)
+{
+    lsi_remembered *a = lsi_remembered_new(&env), *b = lsi_remembered_new(&env), *both;
+
+    (void)state;
+    for (uint64_t i = 0; i < 8; i++) {
+        assert_int_equal(note(a, 1, 100 * i + 1, 100 * i + 1, 10 * i + 10, 0), LS_OK);
+        assert_int_equal(note(b, 1, 100 * i + 51, 100 * i + 51, 10 * i + 15, 1), LS_OK);
+    }
+    assert_int_equal(note(a, 2, 5, 5, 1000, 0), LS_OK);
+    assert_int_equal(note(b, 3, 5, 5, 1001, 1), LS_OK);
+    assert_int_equal(lsi_remembered_merge(a, b, &both), LS_OK);
+    assert_int_equal(lsi_remembered_count(both), 3);
+    for (uint64_t i = 4; i < 8; i++) {
+        is_put(both, 1, 100 * i + 1, 10 * i + 10);
+        is_put(both, 1, 100 * i + 51, 10 * i + 15);
+    }
+    is_else(both, 1, 301, LSI_NUMBER_EXPIRED);
+    is_else(both, 1, 352, LSI_NUMBER_NEW);
+    is_put(both, 2, 5, 1000);
+    is_put(both, 3, 5, 1001);
+    lsi_remembered_free(both);
+    assert_int_equal(lsi_remembered_merge(a, NULL, &both), LS_OK);
+    is_put(both, 1, 1, 10);
+    lsi_remembered_free(both);
+    lsi_remembered_free(a);
+    lsi_remembered_free(b);
+}
+
+/* So many producers, and so many bytes of lists, and no more; the least recent go. */
+static void memory_is_bounded(void **state)
+{
+    static unsigned char list[60000];
+    lsi_remembered *of = lsi_remembered_new(&env);
+    const uint32_t fit = LSI_LISTS_BYTES_MAX / sizeof list;
+
+    (void)state;
+    memset(list, 1, sizeof list);
+    for (uint64_t i = 0; i <= LS_PRODUCERS_MAX; i++)
+        assert_int_equal(note(of, i, 1, 1, i + 1, 0), LS_OK);
+    assert_int_equal(lsi_remembered_count(of), LS_PRODUCERS_MAX);
+    is_else(of, 0, 1, LSI_NUMBER_NEW);
+    is_put(of, 1, 1, 2);
+    for (uint64_t i = 0; i <= fit; i++) {
+        const lsi_tail tail = {.producer = id_of(20000 + i), .first = 1, .last = 1 + sizeof list, .list = list,
+                               .list_bytes = sizeof list};
+
+        assert_int_equal(lsi_remember(of, &tail, 0, 1, 1), LS_OK);
+    }
+    assert_int_equal(lsi_remembered_count(of), fit);
+    is_else(of, 20000, 1, LSI_NUMBER_NEW);
+    is_put(of, 20001, 60001, 60001);
+    lsi_remembered_free(of);
+}
+
+/* Every allocation fails once: NO_MEMORY, and nothing is leaked. */
+static void short_memory_is_said_and_loses_nothing(void **state)
+{
+    lsi_env real = env;
+
+    (void)state;
+    for (uint64_t fails = 1;; fails++) {
+        sim_memory memory = SIM_MEMORY_INIT;
+        lsi_remembered *of, *merged = NULL, *again = NULL;
+        ls_status st = LS_OK;
+        uint64_t position;
+        void *bytes = NULL;
+        size_t size = 0;
+        static unsigned char list[] = {2, 3};
+        const lsi_tail gaps = {.producer = id_of(70), .first = 1, .last = 6, .list = list, .list_bytes = 2};
+
+        env.memory = sim_memory_table(&memory);
+        sim_memory_fail(&memory, fails, false);
+        of = lsi_remembered_new(&env);
+        st = of == NULL ? LS_ERR_NO_MEMORY : LS_OK;
+        for (uint64_t i = 0; i < 40 && st == LS_OK; i++)
+            st = note(of, i, 1, 1, i + 1, 0);
+        if (st == LS_OK)
+            st = lsi_remember(of, &gaps, 0, 1, 1);
+        if (st == LS_OK)
+            st = lsi_remembered_merge(of, of, &merged);
+        if (st == LS_OK)
+            st = lsi_remembered_encode(merged, 0, &bytes, &size);
+        if (st == LS_OK)
+            st = lsi_remembered_decode(&env, "producers", bytes, size, &position, &again);
+        lsi_remembered_free(of);
+        lsi_remembered_free(merged);
+        lsi_remembered_free(again);
+        lsi_free(&env.memory, bytes);
+        assert_int_equal(memory.live, 0);
+        if (st == LS_OK)
+            break;
+        assert_int_equal(st, LS_ERR_NO_MEMORY);
+    }
+    env = real;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_are_read_as_they_were_written),
+        cmocka_unit_test(a_tail_of_any_bytes_is_refused_or_sound),
+        cmocka_unit_test(lists_of_numbers_are_looked_through),
+        cmocka_unit_test(what_is_remembered_is_written_and_read),
+        cmocka_unit_test(any_bytes_are_refused_or_sound),
+        cmocka_unit_test(what_two_remember_is_put_together),
+        cmocka_unit_test(memory_is_bounded),
+        cmocka_unit_test(short_memory_is_said_and_loses_nothing),
+    };
+
+    lsi_env_default(&env);
+    return cmocka_run_group_tests_name("remembered", tests, NULL, NULL);
+}
