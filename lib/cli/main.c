@@ -12,8 +12,9 @@
 #define COMMANDS(each) \
     each(create) each(delete) each(retention) each(mode) each(limits) each(tag) each(encrypt) each(decrypt) \
     each(compress) each(list) each(describe) each(shards) each(split) each(merge) each(scale) each(consumers) \
-    each(leases) each(mapping) each(consume) each(alert) each(put) each(get) each(tail) each(filter) each(status) \
-    each(metrics) each(dump) each(verify) each(repair) each(maintain) each(backup) each(apply) each(version) each(help)
+    each(leases) each(mapping) each(consume) each(delivery) each(alert) each(put) each(get) each(tail) each(filter) \
+    each(status) each(metrics) each(dump) each(verify) each(repair) each(maintain) each(backup) each(apply) \
+    each(version) each(help)
 
 #define DECLARE(name) extern const lsi_command lsi_command_##name;
 COMMANDS(DECLARE)

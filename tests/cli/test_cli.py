@@ -16,8 +16,8 @@ import unittest
 from store import LSTREAM, Store
 
 COMMANDS = ["create", "delete", "retention", "mode", "limits", "tag", "encrypt", "decrypt", "compress", "list",
-            "describe", "shards", "split", "merge", "scale", "consumers", "leases", "mapping", "consume", "alert",
-            "put", "get", "tail", "filter", "status", "metrics", "dump", "verify", "repair", "maintain", "backup",
+            "describe", "shards", "split", "merge", "scale", "consumers", "leases", "mapping", "consume", "delivery",
+            "alert", "put", "get", "tail", "filter", "status", "metrics", "dump", "verify", "repair", "maintain", "backup",
             "apply", "version", "help"]
 
 
