@@ -46,6 +46,10 @@ struct lsi_apply_kind {
     ls_status (*remove)(const lsi_thing *thing, ls_store *store, ls_stream *stream);
     /* What it needs besides its stream, in the trial. Returns an exit code. NULL: nothing. */
     int (*prepare)(lsi_apply *apply, const lsi_thing *thing, ls_stream *trial);
+    /* What it has outside of the store: after it was made or changed, and before it is removed. Both return an exit
+     * code, having said what is wrong. NULL: nothing. */
+    int (*make_beside)(lsi_apply *apply, const lsi_thing *thing);
+    int (*remove_beside)(lsi_apply *apply, const lsi_thing *thing);
     void (*end)(lsi_thing *thing); /* frees what `wanted` points to. NULL: nothing */
 };
 
@@ -56,6 +60,12 @@ extern const lsi_apply_kind lsi_apply_streams, lsi_apply_mappings, lsi_apply_del
 int lsi_apply_need_stream(lsi_apply *apply, const lsi_node *node, const char *name);
 /* Refuses a thing that is new and whose name a group of its stream has already; `stream` NULL: there is none. */
 int lsi_apply_need_name(lsi_apply *apply, const lsi_thing *thing, ls_stream *stream);
+
+/* ---- apply_schema.c: a delivery's schema, DIRECTORY/NAME.schema.json ---- */
+bool lsi_schema_is(const char *directory, const char *name, const lsi_node *schema); /* it is there, as it is said */
+/* Both return an exit code, having said what is wrong; one that is not there is removed already. */
+int lsi_schema_write(const lsi_call *call, const char *directory, const char *name, const lsi_node *schema);
+int lsi_schema_remove(const lsi_call *call, const char *directory, const char *name);
 
 /* ---- fields that are not said ---- */
 #define LSI_NOT_SAID INT64_MIN

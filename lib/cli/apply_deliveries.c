@@ -16,6 +16,7 @@ typedef struct delivery_plan {
     int64_t began_us;
     const char *keys[KEYS_MAX], *queries[KEYS_MAX];
     char *query_text, *delimiter; /* its own */
+    const lsi_node *schema; /* NULL: not said */
     ls_delivery_description *description; /* what `is` points into */
 } delivery_plan;
 
@@ -27,7 +28,7 @@ typedef struct delivery_said {
     int32_t to_callback, compression, backup, partitions, processing;
     int64_t size_mbs, interval_s, partitions_max;
     lsi_start start;
-    const lsi_node *hints, *partitioning, *processing_config, *processors, *backup_config;
+    const lsi_node *schema, *hints, *partitioning, *processing_config, *processors, *backup_config;
 } delivery_said;
 
 #define AT(field) offsetof(delivery_said, field)
@@ -50,6 +51,7 @@ static const lsi_take takes[] = {
     {"FileExtension", LSI_TAKE_STRING, AT(extension), false, 0, 0, NULL},
     {"S3BackupMode", LSI_TAKE_WORD, AT(backup), false, 0, 0, backup_modes},
     {"S3BackupConfiguration", LSI_TAKE_OBJECT, AT(backup_config), false, 0, 0, NULL},
+    {"Schema", LSI_TAKE_OBJECT, AT(schema), false, 0, 0, NULL},
     {"DynamicPartitioningConfiguration", LSI_TAKE_OBJECT, AT(partitioning), false, 0, 0, NULL},
     {"ProcessingConfiguration", LSI_TAKE_OBJECT, AT(processing_config), false, 0, 0, NULL},
     {NULL, LSI_TAKE_TEXT, 0, false, 0, 0, NULL},
@@ -355,6 +357,7 @@ static int fill(lsi_apply *apply, lsi_thing *thing)
     if (code != LSI_EXIT_OK)
         return code;
     plan->to = plan->is;
+    plan->schema = said.schema;
     fill_settings(plan, &said);
     return said.processing_config != NULL ? take_processors(apply, plan, &said) : LSI_EXIT_OK;
 }
@@ -410,7 +413,10 @@ static int compare(lsi_apply *apply, lsi_thing *thing, ls_stream *stream)
         code = lsi_apply_need_name(apply, thing, stream);
     if (code == LSI_EXIT_OK && (plan->is.flags & ~plan->to.flags & LS_DELIVERY_BACKUP) != 0)
         code = lsi_template_refuse(&apply->template, mode, "it cannot be changed: a backup is not turned off");
-    if (code == LSI_EXIT_OK && thing->state != LSI_THING_NEW && is_same(&plan->is, &plan->to))
+    if (code == LSI_EXIT_OK && plan->schema != NULL && plan->to.directory == NULL)
+        code = lsi_template_refuse(&apply->template, plan->schema, "it lies in a Directory, and there is none");
+    if (code == LSI_EXIT_OK && thing->state != LSI_THING_NEW && is_same(&plan->is, &plan->to) &&
+        (plan->schema == NULL || lsi_schema_is(plan->to.directory, thing->name, plan->schema)))
         thing->state = LSI_THING_SAME;
     return code;
 }
@@ -433,7 +439,25 @@ static ls_status change(const lsi_thing *thing, ls_store *store, ls_stream *stre
     const delivery_plan *plan = thing->wanted;
 
     (void)store;
+    if (is_same(&plan->is, &plan->to)) /* It is the schema that differs. */
+        return LS_OK;
     return ls_delivery_update(stream, thing->name, LS_DELIVERY_ANY_VERSION, &plan->to);
+}
+
+static int make_beside(lsi_apply *apply, const lsi_thing *thing)
+{
+    const delivery_plan *plan = thing->wanted;
+
+    return plan->schema == NULL ? LSI_EXIT_OK
+                                : lsi_schema_write(apply->call, plan->to.directory, thing->name, plan->schema);
+}
+
+static int remove_beside(lsi_apply *apply, const lsi_thing *thing)
+{
+    const delivery_plan *plan = thing->wanted;
+
+    return plan->schema == NULL || plan->to.directory == NULL
+               ? LSI_EXIT_OK : lsi_schema_remove(apply->call, plan->to.directory, thing->name);
 }
 
 static ls_status remove_delivery(const lsi_thing *thing, ls_store *store, ls_stream *stream)
@@ -462,5 +486,7 @@ const lsi_apply_kind lsi_apply_deliveries = {
     .make = make,
     .change = change,
     .remove = remove_delivery,
+    .make_beside = make_beside,
+    .remove_beside = remove_beside,
     .end = end,
 };

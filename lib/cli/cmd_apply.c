@@ -300,6 +300,8 @@ static int do_all(telling *of)
             st = do_one(apply, thing);
         if (st != LS_OK)
             code = lsi_failed(apply->call, st);
+        else if (!is_dry && thing->state != LSI_THING_SAME && thing->kind->make_beside != NULL)
+            code = thing->kind->make_beside(apply, thing);
         if (code == LSI_EXIT_OK)
             tell(of, thing, words[thing->state]);
     }
@@ -344,7 +346,9 @@ static int remove_all(telling *of)
         bool is_there = thing->state != LSI_THING_NEW;
         ls_status st = LS_OK;
 
-        if (!is_dry && is_there)
+        if (!is_dry && thing->kind->remove_beside != NULL)
+            code = thing->kind->remove_beside(apply, thing);
+        if (code == LSI_EXIT_OK && !is_dry && is_there)
             st = remove_one(apply, thing);
         if (st != LS_OK && st != LS_ERR_NOT_FOUND) /* Somebody else was faster. */
             code = lsi_failed(apply->call, st);
