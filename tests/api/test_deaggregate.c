@@ -4,6 +4,7 @@
 
 #include "fuzz/fuzz.h"
 #include "support/exposition.h"
+#include "support/sim_memory.h"
 
 enum { ITEMS_MAX = 8000, BYTES_MAX = 1 << 20 };
 
@@ -430,6 +431,67 @@ static void pieces_of_an_aggregate_are_one_read(void **state)
     finish(m);
 }
 
+/* ---- without memory ---- */
+
+static void *resize(void *user, void *old, size_t bytes)
+{
+    lsi_memory memory = sim_memory_table(user);
+
+    return memory.resize(memory.user, old, bytes);
+}
+
+/* Every allocation of opening and reading fails once: the call says so, the place is unchanged, and the same call is
+ * made good. */
+static void no_memory_loses_and_doubles_nothing(void **state)
+{
+    sim_memory sim = SIM_MEMORY_INIT;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    fixture fx = {0};
+    void *own = &fx;
+    uint64_t failed = 0;
+    model *m;
+
+    (void)state;
+    options.resize = resize;
+    options.resize_user = &sim;
+    assert_int_equal(ls_store_open("memory:", &options, &fx.store), LS_OK);
+    m = start(&own, 2, 17);
+    put_many(m, 12);
+    for (uint64_t nth = 1;; nth++) {
+        ls_iterator_options unfold = unfolding();
+        ls_next_options next = LS_NEXT_OPTIONS_INIT;
+        uint32_t given[64] = {0}, total = 0;
+        uint64_t before = sim.calls;
+        ls_iterator *iterator;
+
+        sim_memory_fail(&sim, nth, false);
+        next.records_max = 7;
+        while (ls_iterator_open_all(m->stream, NULL, &unfold, &iterator) != LS_OK) {
+            assert_int_equal(ls_last_error_status(), LS_ERR_NO_MEMORY);
+            failed++;
+        }
+        while (total < m->count) {
+            const ls_batch *batch;
+            ls_status st = ls_iterator_next(iterator, &next, &batch);
+
+            if (st != LS_OK) {
+                assert_int_equal(st, LS_ERR_NO_MEMORY);
+                failed++;
+                continue;
+            }
+            for (size_t i = 0; i < ls_batch_count(batch); i++, total++)
+                assert_is(ls_batch_at(batch, i), item_of(m, ls_batch_shard(batch), given[ls_batch_shard(batch)]++));
+        }
+        ls_iterator_close(iterator);
+        if (sim.calls - before < nth)
+            break;
+    }
+    assert_true(failed > 8);
+    finish(m);
+    assert_int_equal(ls_store_close(fx.store), LS_OK);
+    assert_int_equal(sim.live, 0);
+}
+
 /* ---- windows ---- */
 
 static ls_window_answer count_result(const ls_window_result *result, void *user)
@@ -523,6 +585,7 @@ int main(void)
         TEST(each_shard_ends_with_its_last_user_record),
         TEST(subscriptions_are_pushed_user_records),
         TEST(pieces_of_an_aggregate_are_one_read),
+        cmocka_unit_test(no_memory_loses_and_doubles_nothing),
         TEST(windows_count_each_user_record_once),
         TEST(windows_that_run_count_user_records),
     };

@@ -251,6 +251,58 @@ static void windows_count_user_records(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+typedef struct copying {
+    ls_stream *out;
+    uint32_t stops_at;
+} copying;
+
+/* What a handler puts is one step with the user records that it was given, the first ones of an aggregate. */
+static ls_handler_answer copy(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    copying *of = user;
+
+    for (size_t i = 0; i < ls_batch_count(batch); i++) {
+        const ls_record *record = ls_batch_at(batch, i);
+
+        if (number_of(record) == of->stops_at) {
+            of->stops_at = NEVER;
+            return LS_HANDLER_STOP;
+        }
+        if (ls_handler_put(context, i, of->out, record->partition_key, record->data, NULL) != LS_OK)
+            return LS_HANDLER_RETRY;
+    }
+    return LS_HANDLER_DONE;
+}
+
+static void what_handlers_put_is_one_step_with_a_part(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1), *out = make_stream(*state, "out", 1);
+    ls_mapping_options options = unfolding(10);
+    copying how = {.stops_at = 35};
+    ls_iterator *iterator;
+    const ls_batch *batch;
+    run *of;
+
+    options.flags |= LS_MAPPING_EXACTLY_ONCE;
+    put_packed(stream, 0, 100, 20, 100);
+    make_mapping(stream, &options);
+    of = run_new(stream, "m");
+    how.out = out;
+    assert_int_equal(ls_mapping_run(of->mapping, &of->options, copy, &how), LS_OK);
+    assert_int_equal(look_at_lease(stream, 0).sub_seqno, 29);
+    assert_int_equal(ls_mapping_run(of->mapping, &of->options, copy, &how), LS_OK);
+    assert_int_equal(look_at_lease(stream, 0).sub_seqno, UINT32_MAX);
+    assert_int_equal(ls_iterator_open(out, 0, NULL, NULL, &iterator), LS_OK);
+    assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+    assert_int_equal(ls_batch_count(batch), 100);
+    for (uint32_t i = 0; i < 100; i++)
+        assert_int_equal(number_of(ls_batch_at(batch, i)), i);
+    ls_iterator_close(iterator);
+    run_free(of);
+    assert_int_equal(ls_stream_close(out), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* ---- random ---- */
 
 /* Goal: whatever the settings, and however often runs stop or fail in between, every user record is handled, a key's in
@@ -314,6 +366,7 @@ int main(void)
         TEST(a_user_record_fails_by_itself),
         TEST(a_batch_of_user_records_is_split),
         TEST(windows_count_user_records),
+        TEST(what_handlers_put_is_one_step_with_a_part),
         TEST(whatever_happens_each_is_handled_in_order),
     };
 
