@@ -86,6 +86,27 @@ static void gather_calls(lsi_snapshot *to, const char *name, const lsi_engine_co
     (void)lsi_gather_times(to, GET_TIMES, values, &counts[LSI_COUNT_GET_TIMES]);
 }
 
+/* Of a stream that no asynchronous producer was ever on there is nothing. */
+static void gather_async(lsi_snapshot *to, const char *name, const lsi_engine_count *words)
+{
+    static const char *const outcomes[] = {"stored", "failed", "unknown"};
+    const char *values[2] = {name, NULL};
+
+    if (words == NULL || lsi_counted(&words[LSI_ASYNC_RECORDS]) == 0)
+        return;
+    (void)lsi_gather_counter(to, ASYNC_RECORDS, values, lsi_counted(&words[LSI_ASYNC_RECORDS]));
+    for (uint32_t i = 0; i < 3; i++) {
+        values[1] = outcomes[i];
+        lsi_gather_name(lsi_gather_counter(to, ASYNC_OUTCOMES, values, lsi_counted(&words[LSI_ASYNC_STORED + i])),
+                        i == 0 ? "UserRecordsPut" : NULL);
+    }
+    (void)lsi_gather_counter(to, ASYNC_RETRIES, values, lsi_counted(&words[LSI_ASYNC_RETRIES]));
+    (void)lsi_gather_counter(to, ASYNC_BATCHES, values, lsi_counted(&words[LSI_ASYNC_BATCHES]));
+    (void)lsi_gather_counter(to, ASYNC_AGGREGATES, values, lsi_counted(&words[LSI_ASYNC_AGGREGATES]));
+    (void)lsi_gather_counter(to, ASYNC_PACKED, values, lsi_counted(&words[LSI_ASYNC_PACKED]));
+    (void)lsi_gather_times(to, ASYNC_TIMES, values, words);
+}
+
 static void gather_info(lsi_snapshot *to, lsi_engine_stream *stream, const lsi_stream_info *info)
 {
     const lsi_engine_ops *ops = stream->engine->ops;
@@ -104,6 +125,7 @@ static void gather_info(lsi_snapshot *to, lsi_engine_stream *stream, const lsi_s
     lsi_gather_name(lsi_gather_times(to, PUT_TIMES, values,
                                      ops->counts(stream, LSI_COUNTS_PUT_TIMES, LSI_COUNTS_BATCHES)),
                     "PutRecords.Latency");
+    gather_async(to, info->name, ops->counts(stream, LSI_COUNTS_PUT_TIMES, LSI_COUNTS_ASYNC));
     (void)lsi_gather_times(to, LOG_SYNC_TIMES, values, ops->counts(stream, LSI_COUNTS_PUT_TIMES, LSI_COUNTS_SYNCS));
     lsi_metrics_gather_consumers(to, stream, info->name);
     lsi_gather_gauge(to, RETENTION_EXTENDED, values,

@@ -128,7 +128,8 @@ typedef enum {
     LSI_COUNTS_WINDOW
 } lsi_counts_kind;
 #define LSI_COUNTS_NAMED (UINT32_C(1) << 29)
-enum { LSI_COUNTS_SINGLE_PUTS, LSI_COUNTS_BATCHES, LSI_COUNTS_SYNCS };
+enum { LSI_COUNTS_SINGLE_PUTS, LSI_COUNTS_BATCHES, LSI_COUNTS_SYNCS,
+       LSI_COUNTS_ASYNC /* behind the durations: produce's, of asynchronous producers */ };
 enum { LSI_RESULT_OK, LSI_RESULT_PARTIAL, LSI_RESULT_THROTTLED, LSI_RESULT_ERROR, LSI_RESULTS };
 enum { /* of a stream */
     /* By result. Single puts that are OK only where `append` does not count them, and of shards that are gone. */

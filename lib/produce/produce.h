@@ -13,6 +13,7 @@
 #include <libstream/producer.h>
 
 #include "engine/engine.h"
+#include "metrics/metrics.h"
 
 typedef struct lsi_producer lsi_producer;
 
@@ -53,6 +54,19 @@ uint64_t lsi_producer_stream_id(const lsi_producer *producer); /* once there was
 ls_status lsi_producer_flush(lsi_producer *producer);
 
 /* ---- async/: puts that nobody waits for ---- */
+
+/* Words of LSI_COUNTS_ASYNC. Before them: a histogram of durations, of a sample, from the put to the outcome. */
+enum {
+    LSI_ASYNC_RECORDS = LSI_DURATION_WORDS, /* that were put */
+    LSI_ASYNC_STORED, LSI_ASYNC_FAILED, LSI_ASYNC_UNKNOWN, /* outcomes */
+    LSI_ASYNC_RETRIES,    /* tries of records, but for the first of each */
+    LSI_ASYNC_BATCHES,    /* of one shard each */
+    LSI_ASYNC_AGGREGATES, /* stored, */
+    LSI_ASYNC_PACKED,     /* and records in them */
+    LSI_ASYNC_WORDS,
+    LSI_ASYNC_COUNTS = LSI_ASYNC_WORDS - LSI_ASYNC_RECORDS
+};
+_Static_assert(LSI_ASYNC_WORDS <= LSI_ENGINE_COUNTS, "they fit");
 
 /* In range, and resolved. */
 typedef struct lsi_async_settings {

@@ -668,12 +668,13 @@ static void what_may_be_stored_is_given_up_as_unknown(void **state)
 
 #define IN_THE_CHILD 20
 
-static int syncs_left;
+static _Atomic int syncs_left;
 
 static void die_after_a_sync(void *user, const hook_event *event)
 {
     (void)user;
-    if (event->call == HOOK_SYNC && event->target == HOOK_SEGMENT && syncs_left > 0 && --syncs_left == 0)
+    if (event->call == HOOK_SYNC && event->target == HOOK_SEGMENT && syncs_left > 0 &&
+        atomic_fetch_sub(&syncs_left, 1) == 1)
         _exit(0);
 }
 
@@ -764,6 +765,64 @@ static void records_of_a_deleted_stream_are_told(void **state)
     assert_int_equal(of.stored, 1);
     assert_int_equal(of.last_status, LS_ERR_NOT_FOUND);
     assert_int_equal(ls_async_producer_close(producer, -1), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* ---- metrics ---- */
+
+/* Of the stream "orders". */
+static uint64_t counted(const ls_metrics_snapshot *snapshot, const char *name, const char *outcome)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < ls_metrics_snapshot_count(snapshot); i++) {
+        ls_metric_sample sample = LS_METRIC_SAMPLE_INIT;
+
+        assert_int_equal(ls_metrics_snapshot_at(snapshot, i, &sample), LS_OK);
+        if (strcmp(sample.name, name) == 0 && strcmp(sample.labels[0].value, "orders") == 0 &&
+            (outcome == NULL || strcmp(sample.labels[1].value, outcome) == 0))
+            sum += sample.count;
+    }
+    return sum;
+}
+
+static void what_it_does_is_counted(void **state)
+{
+    ls_async_options options = LS_ASYNC_OPTIONS_INIT;
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "orders", 1);
+    ls_metrics_snapshot *snapshot = NULL;
+    ls_async_producer *producer;
+
+    assert_int_equal(ls_metrics_snapshot_take(fx->store, &snapshot), LS_OK);
+    for (size_t i = 0; i < ls_metrics_snapshot_count(snapshot); i++) {
+        ls_metric_sample sample = LS_METRIC_SAMPLE_INIT;
+
+        assert_int_equal(ls_metrics_snapshot_at(snapshot, i, &sample), LS_OK);
+        assert_null(strstr(sample.name, "async")); /* Nobody has used one. */
+    }
+    ls_metrics_snapshot_free(snapshot);
+    options.flags = LS_ASYNC_AGGREGATE;
+    options.linger_ms = 3600000;
+    producer = open_on(stream, &options, NULL);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(put(producer, "d", 0, NULL), LS_OK);
+    assert_int_equal(ls_async_producer_flush(producer, -1, NULL), LS_OK);
+    assert_int_equal(put(producer, "alone", 0, NULL), LS_OK);
+    assert_int_equal(ls_async_producer_flush(producer, -1, NULL), LS_OK);
+    assert_int_equal(put(producer, "late", 0, NULL), LS_OK);
+    (void)ls_async_producer_close(producer, 0); /* Given up, or stored just so. */
+    assert_int_equal(ls_metrics_snapshot_take(fx->store, &snapshot), LS_OK);
+    assert_int_equal(counted(snapshot, "libstream_async_records_total", NULL), 12);
+    assert_int_equal(counted(snapshot, "libstream_async_outcomes_total", NULL), 12);
+    assert_int_equal(counted(snapshot, "libstream_async_outcomes_total", "unknown"), 0);
+    assert_true(counted(snapshot, "libstream_async_outcomes_total", "stored") >= 11);
+    assert_int_equal(counted(snapshot, "libstream_async_retries_total", NULL), 0);
+    assert_true(counted(snapshot, "libstream_async_batches_total", NULL) >= 2);
+    assert_int_equal(counted(snapshot, "libstream_async_aggregates_total", NULL), 1);
+    assert_int_equal(counted(snapshot, "libstream_async_aggregated_records_total", NULL), 10);
+    assert_true(counted(snapshot, "libstream_async_duration_seconds", NULL) >= 2);
+    ls_metrics_snapshot_free(snapshot);
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
@@ -899,6 +958,7 @@ int main(void)
         TEST(what_may_be_stored_is_given_up_as_unknown),
         TEST(what_a_kill_took_can_be_put_again),
         TEST(records_of_a_deleted_stream_are_told),
+        TEST(what_it_does_is_counted),
         TEST(a_callback_may_put_and_never_waits),
         TEST(the_thread_has_a_name_and_takes_no_signals),
         TEST(a_fork_child_can_only_close_it),

@@ -8,6 +8,7 @@
  *     gather.c    what goes of them in one batch, record by record or many in one
  *     send.c      the batch: appended, waited for, and settled record by record
  *     outcome.c   tells what became of records, and remembers it for those who ask
+ *     counts.c    what metrics show of it
  *     wait.c      any thread: flush, wait for a ticket, cancel, close
  *
  * What a record goes through:
@@ -114,6 +115,12 @@ typedef struct lsi_async_packing {
     uint32_t block_count;
 } lsi_async_packing;
 
+/* What a turn adds to the words of the stream that all asynchronous producers of it share. */
+typedef struct lsi_async_tally {
+    uint64_t counts[LSI_ASYNC_COUNTS]; /* LSI_ASYNC_RECORDS ..., produce.h */
+    int64_t sample_us; /* how long one of the records took that were told; -1: none was */
+} lsi_async_tally;
+
 #define LSI_ASYNC_TOLD_AT_ONCE 64u
 
 struct lsi_async {
@@ -164,6 +171,8 @@ struct lsi_async {
     uint32_t picks_count; /* of producer->batch.picks: each is its own index */
     lsi_async_chunk *told_chunks;
     uint64_t told_in_turn;
+    lsi_engine_count *words; /* NULL: nobody can be told */
+    lsi_async_tally tally;
     ls_async_outcome outcomes[LSI_ASYNC_TOLD_AT_ONCE];
     uint32_t outcome_count;
     lsi_error_state why; /* the last failure */
@@ -256,6 +265,16 @@ void lsi_async_settle(lsi_async *async, const lsi_async_record *record, ls_async
 void lsi_async_tell(lsi_async *async);
 /* Whether the calling thread is the producer's, in a callback. */
 bool lsi_async_is_telling(const lsi_async *async);
+
+/* ---- counts.c ---- */
+
+void lsi_async_counts_open(lsi_async *async);
+void lsi_async_count_outcome(lsi_async *async, const lsi_async_record *record, const ls_async_outcome *outcome);
+void lsi_async_counts_add(lsi_async *async); /* the turn's */
+static inline void lsi_async_count(lsi_async *async, uint32_t which, uint64_t n)
+{
+    async->tally.counts[which - LSI_ASYNC_RECORDS] += n;
+}
 
 /* ---- turn.c ---- */
 

@@ -63,6 +63,7 @@ ls_status lsi_async_open(lsi_engine_stream *stream, const lsi_async_settings *se
         st = lsi_async_outcomes_open(async);
     if (st != LS_OK)
         goto fail;
+    lsi_async_counts_open(async);
     atomic_store_explicit(&async->record_bytes_max, async->producer->record_bytes_max, memory_order_relaxed);
     err = lsi_async_gather_open(async) ? lsi_lock_init(&async->lock) : -ENOMEM;
     if (err == 0)

@@ -39,6 +39,7 @@ void lsi_async_settle(lsi_async *async, const lsi_async_record *record, ls_async
     outcome->partition_key = entry.partition_key;
     outcome->data = entry.data;
     async->outcomes[async->outcome_count++] = *outcome;
+    lsi_async_count_outcome(async, record, outcome);
     if (chunk->told++ == 0) {
         chunk->next = async->told_chunks;
         async->told_chunks = chunk;

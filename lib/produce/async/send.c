@@ -244,6 +244,7 @@ bool lsi_async_send(lsi_async *async, int64_t now_us)
     lsi_async_gather(&of);
     if (of.part_count == 0)
         return false;
+    lsi_async_count(async, LSI_ASYNC_BATCHES, of.part_count);
     lsi_put_begins(producer, of.count);
     if (producer->has_faults)
         lsi_fate_delay(producer);

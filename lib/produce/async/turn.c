@@ -38,6 +38,7 @@ static wishes take(lsi_async *async)
         else
             async->arrivals.last->next = async->inbox.first;
         async->arrivals.last = async->inbox.last;
+        lsi_async_count(async, LSI_ASYNC_RECORDS, async->inbox_records);
         async->arrival_count += async->inbox_records;
         async->arrival_bytes += async->inbox_bytes;
         async->inbox = (lsi_async_list){NULL, NULL};
@@ -108,6 +109,7 @@ int64_t lsi_async_turn(lsi_async *async)
     lsi_async_lanes_drop(async, seen.cancel_until, now_us);
     (void)lsi_async_send(async, now_us);
     lsi_async_tell(async);
+    lsi_async_counts_add(async); /* before who waits for outcomes is woken */
     due_us = lsi_async_lanes_due(async, &wake_records, &wake_bytes);
     due_us = end(async, &seen, due_us, wake_records, wake_bytes);
     atomic_store_explicit(&async->is_at_work, false, memory_order_release);
