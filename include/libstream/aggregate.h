@@ -4,9 +4,10 @@
  *
  * An *aggregate* is a record whose data holds others, its *user records*, each with a key, an explicit hash key or none,
  * and data of its own. The store neither makes nor looks into aggregates: it stores, counts and limits the one record,
- * whose fate its user records share. Who reads with LS_ITERATOR_DEAGGREGATE (iterator.h), subscribes with
- * LS_SUBSCRIBE_DEAGGREGATE (consumer.h) or maps with LS_MAPPING_DEAGGREGATE (mapping.h) is shown user records. The two
- * handles here are for all others: one packs, the other unpacks.
+ * whose fate its user records share. An asynchronous producer packs with LS_ASYNC_AGGREGATE (async_producer.h). Who reads
+ * with LS_ITERATOR_DEAGGREGATE (iterator.h), subscribes with LS_SUBSCRIBE_DEAGGREGATE (consumer.h), maps with
+ * LS_MAPPING_DEAGGREGATE (mapping.h) or counts with LS_WINDOW_DEAGGREGATE (window.h) is shown user records, and
+ * deliveries write these. The two handles here are for all others: one packs, the other unpacks.
  *
  *     F3 89 9A C2 | protobuf AggregatedRecord | MD5 of the protobuf, 16 bytes
  *
