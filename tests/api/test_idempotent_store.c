@@ -2,11 +2,14 @@
  * What the producer itself is promised is in test_idempotent.c; crashes and faults are the harnesses'. */
 #include "api/support.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 #include <libstream/unstable/inspect.h>
 
+#include "api/api.h"
 #include "base/crypto.h"
+#include "support/sim_files.h"
 
 #define SEGMENT (UINT64_C(64) << 10)
 
@@ -233,20 +236,38 @@ static void trimming_forgets_no_number(void **state)
     finish(&w);
 }
 
-/* In a store that does not wait for the disk, a repeat that asks for more waits as its first put would have. */
+/* In a store that does not wait for the disk a repeat that asks for more waits, as its first put would have; when that is
+ * done there is nothing to wait for. Method: the simulated disk counts syncs. */
 static void a_repeat_is_as_durable_as_it_asks(void **state)
 {
-    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
-    ls_put_options again;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    sim_files *sim = sim_files_new();
+    ls_put_options again = numbered(1);
     ls_record_id first, id;
-    work w = start(state, &options);
+    work w = {.fx = *state};
+    uint64_t syncs;
+    ls_store *store;
+    lsi_env env;
 
+    lsi_env_default(&env);
+    env.files = sim_files_table(sim);
+    options.durability = LS_DURABILITY_KERNEL;
+    assert_int_equal(lsi_store_open_env("/sim", &options, &env, &store), LS_OK);
+    assert_int_equal(ls_stream_create(store, "orders", NULL), LS_OK);
+    open_stream(&w, store);
     first = put(&w, 1, 10);
-    again = numbered(1);
+    syncs = sim_calls(sim, SIM_SYNC);
+    assert_true(is_same(put(&w, 1, 10), first));
+    assert_int_equal(sim_calls(sim, SIM_SYNC), syncs);
     again.durability = LS_DURABILITY_SYNC;
     assert_int_equal(ls_producer_put(w.producer, text("k"), text("d"), &again, &id), LS_OK);
     assert_true(is_same(id, first));
+    assert_int_equal(sim_calls(sim, SIM_SYNC), syncs + 1);
+    assert_int_equal(ls_producer_put(w.producer, text("k"), text("d"), &again, &id), LS_OK);
+    assert_int_equal(sim_calls(sim, SIM_SYNC), syncs + 1);
     finish(&w);
+    assert_int_equal(ls_store_close(store), LS_OK);
+    sim_files_free(sim);
 }
 
 /* ---- others ---- */
@@ -276,6 +297,42 @@ static void others_repeats_are_known(void **state)
     finish(&b);
     assert_int_equal(ls_store_close(other), LS_OK);
     finish(&a);
+}
+
+/* What a reset gave up was not put, also to another process that had seen it. */
+static void a_reset_is_heeded_by_others(void **state)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    sim_files *sim = sim_files_new();
+    work a = {.fx = *state}, b = {.fx = *state};
+    ls_store *one, *other;
+    ls_record_id kept, given_up;
+    lsi_env env;
+
+    lsi_env_default(&env);
+    env.files = sim_files_table(sim);
+    options.durability = LS_DURABILITY_KERNEL;
+    assert_int_equal(lsi_store_open_env("/sim", &options, &env, &one), LS_OK);
+    assert_int_equal(ls_stream_create(one, "orders", NULL), LS_OK);
+    assert_int_equal(lsi_store_open_env("/sim", &options, &env, &other), LS_OK);
+    open_stream(&a, one);
+    open_stream(&b, other);
+    kept = put(&a, 1, 10);
+    assert_int_equal(ls_store_sync(one), LS_OK);
+    given_up = put(&a, 2, 10);
+    assert_true(is_same(put(&b, 2, 10), given_up));
+    sim_fault_add(sim, (sim_fault){.call = SIM_SYNC, .name = ".seg", .nth = 1, .err = EIO});
+    assert_int_equal(ls_store_sync(one), LS_ERR_IO);
+    sim_faults_clear(sim);
+    assert_int_equal(ls_stream_reset_shard(a.stream, 0), LS_OK);
+    assert_true(is_same(put(&b, 1, 10), kept));
+    assert_false(is_same(put(&b, 2, 10), given_up));
+    assert_int_equal(count(&b), 2);
+    finish(&b);
+    finish(&a);
+    assert_int_equal(ls_store_close(other), LS_OK);
+    assert_int_equal(ls_store_close(one), LS_OK);
+    sim_files_free(sim);
 }
 
 /* ---- copies ---- */
@@ -418,6 +475,7 @@ int main(void)
         TEST(trimming_forgets_no_number),
         TEST(a_repeat_is_as_durable_as_it_asks),
         TEST(others_repeats_are_known),
+        TEST(a_reset_is_heeded_by_others),
         TEST(a_copy_knows_what_it_has),
         TEST(lost_memory_refuses_numbers_until_it_is_repaired),
         TEST(transactions_take_no_numbers),
