@@ -59,6 +59,11 @@ bool accident_read(const char *text, size_t size, flat_json *scratch, accident *
     return json_members(text, size, false, scratch, see_field, &reading);
 }
 
+bool accident_is_severe(const accident *seen)
+{
+    return json_is_number(seen->severity, strlen(seen->severity)) && strtod(seen->severity, NULL) > 2;
+}
+
 static void add(flat_json *json, const char *name, const char *value)
 {
     if (value[0] != 0)
@@ -72,8 +77,7 @@ static void project(accident *seen, flat_json *json)
         seen->sent[23] = 0;
     flat_json_begin(json);
     add(json, "ID", seen->id);
-    if (json_is_number(seen->severity, strlen(seen->severity)))
-        flat_json_plain(json, "Severity", seen->severity, strlen(seen->severity));
+    flat_json_plain(json, "Severity", seen->severity, strlen(seen->severity));
     add(json, "City", seen->city);
     add(json, "County", seen->county);
     add(json, "Txn_Timestamp", seen->sent);
@@ -143,8 +147,9 @@ static ls_status put_accident(accident_filter *filter, struct group groups[GROUP
 static int32_t time_of(const ls_record *record, int64_t *time_ms, void *user)
 {
     const accident_filter *filter = user;
+    const accident *seen = &filter->read[record - filter->batch];
 
-    return accident_time_ms(filter->read[record - filter->batch].sent, time_ms);
+    return accident_is_severe(seen) ? accident_time_ms(seen->sent, time_ms) : 0;
 }
 
 static int32_t key_of(const ls_record *record, ls_bytes *key, void *user)
@@ -184,8 +189,8 @@ ls_handler_answer accident_filter_batch(const ls_batch *batch, ls_handler_contex
     for (size_t i = 0; status == LS_OK && i < ls_batch_count(batch); i++) {
         const ls_record *record = ls_batch_at(batch, i);
 
-        if (!accident_read(record->data.data, record->data.size, &scratch, &seen[i]) || seen[i].severity[0] == 0)
-            continue;  /* The filter has seen a number there: it does not come so far. */
+        if (!accident_read(record->data.data, record->data.size, &scratch, &seen[i]) || !accident_is_severe(&seen[i]))
+            continue;  /* A filter on the key lets more through than one on the data. */
         project(&seen[i], &json);
         status = put_accident(filter, groups, context, ls_batch_count(batch) - 1, &seen[i], &json);
     }

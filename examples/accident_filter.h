@@ -21,6 +21,8 @@ typedef struct accident {
 /* False: `text` is no object. */
 bool accident_read(const char *text, size_t size, flat_json *scratch, accident *out);
 
+bool accident_is_severe(const accident *seen); /* WHERE Severity > 2 */
+
 typedef struct accident_filter {
     ls_stream *to;          /* stream 2 */
     ls_window *window;

@@ -1,6 +1,8 @@
 /* Rows into a stream, each once. */
 #include "feed.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +13,17 @@ struct note {
 
 struct row_feed {
     ls_stream *stream, *notes_stream;
-    ls_txn *txn;
+    ls_txn *txn;       /* which is filled */
     size_t added;
-    void *notes; /* a search tree of struct note, by source */
+    void *notes;       /* a search tree of struct note, by source */
+
+    /* The thread that commits: one step at a time, in their order. */
+    ls_txn *other;     /* which is committed, when `at_work`; empty otherwise */
+    pthread_t thread;
+    bool has_thread;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t changed;
+    bool at_work, stop, failed;
 };
 
 static int compare(const void *a, const void *b)
@@ -57,6 +67,42 @@ static int read_note(const ls_record *record, void *user)
                      record->data.size);
 }
 
+static int commit(ls_txn *txn)
+{
+    ls_status status;
+
+    while ((status = ls_txn_commit(txn, NULL, 0)) == LS_ERR_THROTTLED && !pipeline_interrupted)
+        pipeline_sleep_ms((uint64_t)ls_last_error_retry_after_ms() + 1);
+    if (status == LS_OK)
+        return 0;
+    if (!pipeline_interrupted)
+        (void)pipeline_fail_ls("put records");
+    return -1;
+}
+
+static void *commit_steps(void *user)
+{
+    row_feed *feed = user;
+
+    (void)pthread_mutex_lock(&feed->lock);
+    for (;;) {
+        int result;
+
+        while (!feed->at_work && !feed->stop)
+            (void)pthread_cond_wait(&feed->changed, &feed->lock);
+        if (!feed->at_work)
+            break;
+        (void)pthread_mutex_unlock(&feed->lock);
+        result = commit(feed->other);
+        (void)pthread_mutex_lock(&feed->lock);
+        feed->at_work = false;
+        feed->failed = feed->failed || result != 0;
+        (void)pthread_cond_broadcast(&feed->changed);
+    }
+    (void)pthread_mutex_unlock(&feed->lock);
+    return NULL;
+}
+
 row_feed *feed_open(ls_store *store, ls_stream *stream, const char *stream_name)
 {
     ls_stream_options options = LS_STREAM_OPTIONS_INIT;
@@ -69,13 +115,15 @@ row_feed *feed_open(ls_store *store, ls_stream *stream, const char *stream_name)
     }
     (void)snprintf(name, sizeof(name), "%s.read", stream_name);
     options.retention_hours = 8760; /* The longest there is: a year after the last step it is forgotten. */
+    (void)pthread_mutex_init(&feed->lock, NULL);
+    (void)pthread_cond_init(&feed->changed, NULL);
     feed->stream = stream;
     feed->notes_stream = pipeline_stream(store, name, &options);
     if (feed->notes_stream == NULL || pipeline_read_all(feed->notes_stream, read_note, feed) != 0) {
         (void)feed_close(feed);
         return NULL;
     }
-    if (ls_txn_begin(store, NULL, &feed->txn) != LS_OK) {
+    if (ls_txn_begin(store, NULL, &feed->txn) != LS_OK || ls_txn_begin(store, NULL, &feed->other) != LS_OK) {
         (void)pipeline_fail_ls("begin a transaction");
         (void)feed_close(feed);
         return NULL;
@@ -89,7 +137,18 @@ int feed_close(row_feed *feed)
 
     if (feed == NULL)
         return 0;
+    if (feed->has_thread) {
+        result = feed_wait(feed);
+        (void)pthread_mutex_lock(&feed->lock);
+        feed->stop = true;
+        (void)pthread_cond_broadcast(&feed->changed);
+        (void)pthread_mutex_unlock(&feed->lock);
+        (void)pthread_join(feed->thread, NULL);
+    }
+    (void)pthread_mutex_destroy(&feed->lock);
+    (void)pthread_cond_destroy(&feed->changed);
     ls_txn_close(feed->txn);
+    ls_txn_close(feed->other);
     if (feed->notes_stream != NULL && ls_stream_close(feed->notes_stream) != LS_OK)
         result = pipeline_fail_ls("close a stream");
     tdestroy(feed->notes, free_note);
@@ -121,20 +180,52 @@ size_t feed_added(const row_feed *feed)
     return feed->added;
 }
 
+static int add_note(row_feed *feed, const char *source, const char *note)
+{
+    if (ls_txn_put(feed->txn, feed->notes_stream, (ls_bytes){source, strlen(source)}, (ls_bytes){note, strlen(note)},
+                   NULL) == LS_OK)
+        return 0;
+    return pipeline_fail_ls("note how far the source was read");
+}
+
 int feed_step(row_feed *feed, const char *source, const char *note)
 {
-    ls_status status;
-
-    if (ls_txn_put(feed->txn, feed->notes_stream, (ls_bytes){source, strlen(source)}, (ls_bytes){note, strlen(note)},
-                   NULL) != LS_OK)
-        return pipeline_fail_ls("note how far the source was read");
-    while ((status = ls_txn_commit(feed->txn, NULL, 0)) == LS_ERR_THROTTLED && !pipeline_interrupted)
-        pipeline_sleep_ms((uint64_t)ls_last_error_retry_after_ms() + 1);
-    if (status != LS_OK) {
-        if (!pipeline_interrupted)
-            (void)pipeline_fail_ls("put records");
+    if (add_note(feed, source, note) != 0 || feed_wait(feed) != 0 || commit(feed->txn) != 0)
         return -1;
-    }
     feed->added = 0;
+    return keep_note(feed, source, strlen(source), note, strlen(note));
+}
+
+int feed_wait(row_feed *feed)
+{
+    int result;
+
+    (void)pthread_mutex_lock(&feed->lock);
+    while (feed->at_work)
+        (void)pthread_cond_wait(&feed->changed, &feed->lock);
+    result = feed->failed ? -1 : 0;
+    (void)pthread_mutex_unlock(&feed->lock);
+    return result;
+}
+
+int feed_begin_step(row_feed *feed, const char *source, const char *note)
+{
+    ls_txn *filled = feed->txn;
+
+    if (!feed->has_thread) {
+        errno = pthread_create(&feed->thread, NULL, commit_steps, feed);
+        if (errno != 0)
+            return pipeline_fail("cannot make a thread: %s", strerror(errno));
+        feed->has_thread = true;
+    }
+    if (add_note(feed, source, note) != 0 || feed_wait(feed) != 0)
+        return -1;
+    feed->txn = feed->other;
+    feed->added = 0;
+    (void)pthread_mutex_lock(&feed->lock);
+    feed->other = filled;
+    feed->at_work = true;
+    (void)pthread_cond_broadcast(&feed->changed);
+    (void)pthread_mutex_unlock(&feed->lock);
     return keep_note(feed, source, strlen(source), note, strlen(note));
 }

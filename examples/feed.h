@@ -30,4 +30,9 @@ size_t feed_added(const row_feed *feed); /* Since the last step. */
  * long as that says. 0, or -1: nothing was done, and that was said or a signal came. */
 int feed_step(row_feed *feed, const char *source, const char *note);
 
+/* The same, but it is done by a thread meanwhile, and the next step can be filled; feed_wait waits for it, as the next
+ * feed_begin_step and feed_close do. -1: this one was not begun, or the one before was not done; said. */
+int feed_begin_step(row_feed *feed, const char *source, const char *note);
+int feed_wait(row_feed *feed);
+
 #endif

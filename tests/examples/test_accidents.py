@@ -137,7 +137,7 @@ class Accidents(pipelines.Case):
              "End_Time": "x", "Weather_Timestamp": "2/30/2016 1:00", "Amenity": False, "Zipcode": "45424-10"}])
 
     def test_it_may_be_killed_at_any_moment(self):
-        result = self.killed_until_done(6, 0.6, "--rows", "4000", "--batch", "200", "--shards", "2")
+        result = self.killed_until_done(5, 0.5, "--rows", "4000", "--batch", "200", "--shards", "2", "--key", "ID")
         rows = self.delivered()
         self.assertEqual(sorted(int(row["ID"][2:]) for row in rows), list(range(1, 4001)))
         self.agrees(result, rows)

@@ -49,7 +49,7 @@ class Filedrop(pipelines.Case):
                               **more)
 
     def test_made_up_files_reach_both_consumers(self):
-        result = self.result("--reads", "5")
+        result = self.result()
         self.assertEqual((result["records"], result["refused"]), (20, 0))
         self.assertEqual(self.consumers(result), {"consumer-1": 20, "consumer-2": 20})
 
