@@ -18,7 +18,7 @@
  * threads, it is before it. A record that was given up is left out; those behind it go on. Between keys there is no
  * order.
  *
- * MEMORY. Records take `buffered_bytes_max` at most, with 56 bytes for each beside its key and data, and chunks of
+ * MEMORY. Records take `buffered_bytes_max` at most, with 64 bytes for each beside its key and data, and chunks of
  * 128 KiB are freed whole; so what a shard that refuses its records keeps is more than they are. Beside that there are
  * 64 bytes for each record of the largest batch, 80 for each outcome that is kept, and
  * what is packed into aggregates, once more.
@@ -32,12 +32,13 @@
  * `retries_max` times more; meanwhile the shard's later records wait behind it, and other shards go on. What cannot
  * succeed is reported at once, and so is LS_ERR_IO, where the outcome is unknown: nothing is ever stored twice.
  *
- * IDEMPOTENCE. With LS_ASYNC_IDEMPOTENT each record carries a number, its ticket, and LS_ERR_IO is tried again like the
- * others: a record that is there already is reported LS_OK, with the place that it has. LS_ERR_IO is the outcome when
- * that came to no end. What a kill took can be put again as well: who gives `producer` and `first_ticket` and puts the
- * same records in the same order, from the first that was not reported on, has each of them in the stream once. Those
- * among them that had been reported may come out as LS_ERR_EXPIRED, where others of their shard were not (producer.h
- * says how many batches of a producer a shard remembers).
+ * IDEMPOTENCE. With LS_ASYNC_IDEMPOTENT each record carries a number, and LS_ERR_IO is tried again like the others: a
+ * record that is there already is reported LS_OK, with the place that it has. LS_ERR_IO is the outcome when that came
+ * to no end. What a kill took can be put again as well: with a `producer` of the caller's own a record's number is its
+ * ticket, and who gives `first_ticket` and puts the same records in the same order, from the first that was not
+ * reported on, has each of them in the stream once. Then a record that is far behind others of its shard may come out
+ * as LS_ERR_EXPIRED: one that had been reported before, or one of a shard that was merged with a busier one (producer.h
+ * says how many batches of a producer a shard remembers). Whether it is stored is not known.
  */
 #ifndef LIBSTREAM_ASYNC_PRODUCER_H
 #define LIBSTREAM_ASYNC_PRODUCER_H

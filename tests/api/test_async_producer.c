@@ -666,6 +666,41 @@ static void what_may_be_stored_is_given_up_as_unknown(void **state)
     end_slow(&disk);
 }
 
+/* A shard whose records wait is merged with one that has stored many batches since: nothing of it is too old for the
+ * child, since a record that was never sent has no number yet. */
+static void a_shard_that_was_left_behind_is_not_too_old_when_merged(void **state)
+{
+    static char data[2000];
+    ls_async_options options = LS_ASYNC_OPTIONS_INIT;
+    ls_stream *stream = make_stream(*state, "orders", 2);
+    ls_hash_key low = {0, 0}, high = {UINT64_MAX, UINT64_MAX};
+    ls_put_entry waits = {text("k"), text("d"), &low}, goes = {text("k"), {data, sizeof data}, &high};
+    ls_async_outcome outcome;
+    ls_async_producer *producer;
+    uint64_t ticket = 0;
+
+    options.flags = LS_ASYNC_IDEMPOTENT;
+    options.linger_ms = 3600000;
+    options.batch_bytes_max = 1000;
+    producer = open_on(stream, &options, NULL);
+    for (uint32_t i = 0; i < 3 * LS_PRODUCER_PUTS_MAX; i++) {
+        assert_int_equal(ls_async_producer_put(producer, &waits, NULL, 0, NULL), LS_OK);
+        assert_int_equal(ls_async_producer_put(producer, &goes, NULL, 0, &ticket), LS_OK);
+        assert_int_equal(ls_async_producer_wait(producer, ticket, -1, &outcome), LS_OK);
+        assert_int_equal(outcome.status, LS_OK);
+    }
+    assert_int_equal(ls_async_producer_wait(producer, 1, 0, NULL), LS_ERR_TIMEOUT);
+    assert_int_equal(ls_stream_merge(stream, 0, 1, NULL), LS_OK);
+    assert_int_equal(ls_async_producer_flush(producer, -1, NULL), LS_OK);
+    for (uint64_t i = 1; i <= ticket; i++) {
+        assert_int_equal(ls_async_producer_wait(producer, i, 0, &outcome), LS_OK);
+        assert_int_equal(outcome.status, LS_OK);
+    }
+    assert_int_equal(ls_async_producer_close(producer, -1), LS_OK);
+    assert_int_equal(count_all(stream), ticket);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 #define IN_THE_CHILD 20
 
 static _Atomic int syncs_left;
@@ -956,6 +991,7 @@ int main(void)
         TEST(a_failed_sync_is_told_and_nothing_is_sent_again),
         TEST(a_failed_sync_is_tried_again_when_puts_are_numbered),
         TEST(what_may_be_stored_is_given_up_as_unknown),
+        TEST(a_shard_that_was_left_behind_is_not_too_old_when_merged),
         TEST(what_a_kill_took_can_be_put_again),
         TEST(records_of_a_deleted_stream_are_told),
         TEST(what_it_does_is_counted),

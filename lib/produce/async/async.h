@@ -51,6 +51,7 @@ typedef struct lsi_async_record {
     lsi_async_chunk *chunk;
     void *tag;
     uint64_t ticket;
+    uint64_t number; /* under which it was tried last, if puts are numbered */
     int64_t put_us;
     uint32_t data_bytes;
     uint32_t key_bytes : 12;
@@ -58,7 +59,7 @@ typedef struct lsi_async_record {
     uint32_t is_unknown : 1; /* a try of it may have stored it */
     uint32_t attempts : 18;
 } lsi_async_record;
-_Static_assert(sizeof(lsi_async_record) == 56, "as async_producer.h says");
+_Static_assert(sizeof(lsi_async_record) == 64, "as async_producer.h says");
 #define LSI_ASYNC_ATTEMPTS_MAX ((1u << 18) - 1u)
 
 typedef struct lsi_async_list {
@@ -165,8 +166,9 @@ struct lsi_async {
     ls_put_entry *entries;
     size_t entry_capacity;
     lsi_async_packing packing;
-    ls_put_options numbered; /* of each call, when puts are; `numbers` are tickets, by entry */
+    ls_put_options numbered; /* of each call, when puts are; `numbers` by entry */
     uint64_t *numbers;
+    uint64_t last_number; /* that was given */
     size_t number_capacity;
     uint32_t picks_count; /* of producer->batch.picks: each is its own index */
     lsi_async_chunk *told_chunks;

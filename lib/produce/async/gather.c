@@ -167,6 +167,16 @@ static uint32_t pack_entry(lsi_async_call *call, const lsi_async_record *record,
     return count;
 }
 
+/* The number for the next try: of a caller's own id the ticket, which he knows. Else what surely is not in the log gets
+ * a new one each time: numbers then rise as they are sent, and a shard that was left behind has none that the child
+ * that it is merged into takes for old. */
+static uint64_t number_of(lsi_async *async, const lsi_async_record *record)
+{
+    if (async->settings.producer.high != 0 || async->settings.producer.low != 0)
+        return record->ticket;
+    return record->is_unknown ? record->number : async->last_number + 1;
+}
+
 static void add_lane(lsi_async_call *call, uint32_t shard)
 {
     lsi_async *async = call->async;
@@ -175,8 +185,8 @@ static void add_lane(lsi_async_call *call, uint32_t shard)
     lsi_put_part part = {.shard = shard, .begin = call->count};
     uint32_t records_max = settings->batch_records_max;
     uint32_t entries_max, taken = 0;
-    const lsi_async_record *record;
-    uint64_t bytes = 0;
+    lsi_async_record *record;
+    uint64_t bytes = 0, last = 0;
 
     refuse_too_large(async, lane, shard);
     records_max = (uint32_t)least(records_max, lane->count);
@@ -193,16 +203,21 @@ static void add_lane(lsi_async_call *call, uint32_t shard)
             count = pack_entry(call, record, records_max - taken, entry);
         size = entry->partition_key.size + entry->data.size;
         if (async->settings.is_idempotent) {
+            uint64_t number = number_of(async, record);
+
             size += NUMBERED_EXTRA_BYTES;
-            if (part.count > 0 && bytes + size > LSI_ATOMIC_BATCH_BYTES_MAX)
+            /* Of shards that were merged those that may be stored are not in order of their numbers. */
+            if (part.count > 0 && (bytes + size > LSI_ATOMIC_BATCH_BYTES_MAX || number <= last))
                 break;
-            async->numbers[call->count + part.count] = record->ticket;
+            async->numbers[call->count + part.count] = record->number = last = number;
         }
         if ((part.count > 0 && bytes + size > settings->batch_bytes_max) ||
             call->bytes + bytes + size > LSI_BATCH_BYTES_MAX)
             break;
         if (async->packing.pack != NULL)
             async->packing.users[call->count + part.count] = count;
+        if (last > async->last_number)
+            async->last_number = last;
         bytes += size;
         part.count++;
         taken += count;

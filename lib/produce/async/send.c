@@ -3,7 +3,7 @@
  * that was closed costs a pause, and the next turn sorts its records anew.
  *
  * N1 What may be in the log is never sent again without a number: neither what LS_ERR_IO was said of, nor what was
- *    appended and could not be synced. With one it is, with the same: a record's number is its ticket.
+ *    appended and could not be synced. With one it is, with the same.
  * N2 Of a lane goes what stands in front, and what follows a record that was not stored was not stored either. */
 #include "produce/async/async.h"
 
