@@ -17,8 +17,8 @@ from store import LSTREAM, Store
 
 COMMANDS = ["create", "delete", "retention", "mode", "limits", "tag", "encrypt", "decrypt", "compress", "list",
             "describe", "shards", "split", "merge", "scale", "consumers", "leases", "mapping", "consume", "delivery",
-            "alert", "put", "get", "tail", "filter", "status", "metrics", "dump", "verify", "repair", "maintain", "backup",
-            "apply", "version", "help"]
+            "alert", "put", "get", "tail", "filter", "status", "metrics", "dump", "verify", "repair", "maintain",
+            "backup", "apply", "version", "help"]
 
 
 class Commands(Store):
