@@ -12,7 +12,8 @@
 #ifndef LSI_STORAGE_NUMBERED_H
 #define LSI_STORAGE_NUMBERED_H
 
-#include "storage/log.h"
+#include "storage/frame.h"
+#include "storage/segment.h"
 
 /* ---- numbered.c: the tail of a frame. FORMAT.md, "Numbers" ---- */
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/status.h"
+#include "storage/log.h"
 
 static void name_of(const lsi_log_config *config, char name[LSI_SEGMENT_NAME_BYTES])
 {

@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "storage/log.h"
+#include "storage/numbered.h"
 
 void fuzz_repair(uint8_t *data, size_t size)
 {
@@ -47,6 +48,7 @@ static void check_records(const unsigned char *at, const lsi_frame *frame)
 static void check_frame(const uint8_t *data, size_t size, uint64_t position)
 {
     lsi_frame frame, part;
+    lsi_tail tail;
     lsi_frame_result whole = lsi_frame_read_header(data, size, FUZZ_FRAME_SEED, position, &frame);
 
     for (size_t have = 0; have < size && have < 64; have++) {
@@ -61,8 +63,18 @@ static void check_frame(const uint8_t *data, size_t size, uint64_t position)
         return;
     FUZZ_REQUIRE(frame.bytes <= size && frame.bytes % 8 == 0 && frame.bytes <= LSI_FRAME_BYTES_MAX);
     FUZZ_REQUIRE(frame.first_seqno != 0 && frame.first_seqno + frame.count - 1 <= LS_SEQNO_MAX);
-    if (lsi_frame_check_body(data, &frame, FUZZ_FRAME_SEED))
-        check_records(data, &frame);
+    if (!lsi_frame_check_body(data, &frame, FUZZ_FRAME_SEED))
+        return;
+    part = frame;
+    if (lsi_tail_read(data, &frame, &tail))
+        FUZZ_REQUIRE(tail.first != 0 && tail.last >= tail.first && tail.last <= LS_NUMBER_MAX &&
+                     tail.list >= data + LSI_FRAME_HEADER_BYTES &&
+                     tail.list_bytes <= (size_t)(data + frame.bytes - tail.list));
+    if (lsi_frame_take_tail(data, &part)) {
+        FUZZ_REQUIRE(part.bytes <= frame.bytes && part.bytes % 8 == 0 &&
+                     part.bytes >= LSI_FRAME_HEADER_BYTES + LSI_RECORD_HEADER_BYTES);
+        check_records(data, &part);
+    }
 }
 
 static void check_walk(const uint8_t *data, size_t size, uint64_t base, bool check_bodies)

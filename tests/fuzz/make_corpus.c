@@ -21,6 +21,7 @@
 #include "storage/control_layout.h"
 #include "storage/frame.h"
 #include "storage/manifest.h"
+#include "storage/numbered.h"
 #include "storage/segment.h"
 #include "stream/stream.h"
 #include "support/image.h"
@@ -469,6 +470,37 @@ static void controls(void)
     }
 }
 
+/* ---- producers ---- */
+
+static void producers(void)
+{
+    static const unsigned char differences[] = {2, 0x81, 1};
+    lsi_tail tail = {.producer = {1, 2}, .list = differences};
+    const lsi_memory *memory;
+    lsi_remembered *of;
+    void *bytes;
+    size_t size;
+    lsi_env env;
+
+    lsi_env_default(&env);
+    memory = &env.memory;
+    of = lsi_remembered_new(&env);
+    FUZZ_REQUIRE(of != NULL && lsi_remembered_encode(of, 0, &bytes, &size) == LS_OK);
+    write_input("producers", "empty", bytes, size);
+    lsi_free(memory, bytes);
+    for (uint64_t i = 0; i < 12; i++) {
+        tail.producer.low = 2 + i % 3;
+        tail.first = 1 + 10 * i;
+        tail.last = tail.first + (i % 2 == 0 ? 3 : 131);
+        tail.list_bytes = i % 2 == 0 ? 0 : (uint32_t)sizeof differences;
+        FUZZ_REQUIRE(lsi_remember(of, &tail, (uint32_t)(i % 4), 100 * i + 1, (int64_t)i) == LS_OK);
+    }
+    FUZZ_REQUIRE(lsi_remembered_encode(of, 4096, &bytes, &size) == LS_OK);
+    write_input("producers", "three", bytes, size);
+    lsi_free(memory, bytes);
+    lsi_remembered_free(of);
+}
+
 /* ---- segments in blocks ---- */
 
 #define BLOCKS_PLAIN_BYTES (LSI_SEGMENT_HEADER_BYTES + 2 * LSI_BLOCK_BYTES + 1000u)
@@ -625,6 +657,7 @@ int main(int argc, char **argv)
     places();
     frames();
     segments();
+    producers();
     blocks();
     manifests();
     stores();
