@@ -407,8 +407,8 @@ static int show(struct run *run, const char *directory)
             if (sql.severities[i] > 0)
                 (void)printf("%s\"%d\":%" PRIu64, shown++ == 0 ? "" : ",", i, sql.severities[i]);
         (void)printf("},\"delivered\":%" PRIu64 ",\"files\":%zu,\"windows\":%" PRId64 ",\"counted\":%" PRIu64
-                     ",\"late\":%" PRIu64 ",\"seconds\":%.3f,\"cpu_seconds\":%.3f,\"rows_per_second\":%.0f}\n", sql.rows, sql.files, windows,
-                     counted, late, seconds, (double)run->cpu_ns / 1e9, rate);
+                     ",\"late\":%" PRIu64 ",\"seconds\":%.3f,\"cpu_seconds\":%.3f,\"rows_per_second\":%.0f}\n",
+                     sql.rows, sql.files, windows, counted, late, seconds, (double)run->cpu_ns / 1e9, rate);
         return 0;
     }
     (void)printf("%" PRIu64 " rows, %" PRIu64 " records in stream 1, %" PRIu64 " in %zu files\n", run->rows,

@@ -48,7 +48,8 @@ static const char usage[] =
     "  --interval N      seconds until what is collected is delivered (default 60)\n"
     "  --size N          ... or so many bytes of it (default 5242880)\n"
     "  --store DIR       keep the store in DIR and the files in DIR.delivered, and go on\n"
-    "                    there (default: temporary)\n"
+    "                    there (default: temporary). A stream and a delivery that\n"
+    "                    `lstream apply examples/clicks.json --store DIR` has made are used\n"
     "  --json            the result as one line of JSON\n"
     "  --help            this text\n";
 
@@ -324,7 +325,24 @@ static void show(const struct tally *tally, const struct tally *files, const str
 
 /* ---- all of it ---- */
 
-static int run_stream(const struct options *options, ls_store *store, ls_stream *stream, const char *directory,
+/* Where the delivery puts files: where we wanted it, or where it was set up to before (`lstream apply clicks.json`). */
+static int find_directory(ls_stream *stream, char directory[PIPELINE_PATH_BYTES])
+{
+    ls_delivery_options settings = LS_DELIVERY_OPTIONS_INIT;
+    ls_delivery_description *description = NULL;
+    int result = 0;
+
+    if (ls_delivery_describe(stream, DELIVERY_NAME, &description) != LS_OK ||
+        ls_delivery_description_options(description, &settings) != LS_OK)
+        result = pipeline_fail_ls("look at the delivery");
+    else if (snprintf(directory, PIPELINE_PATH_BYTES, "%s", settings.directory == NULL ? "" : settings.directory) >=
+             (int)PIPELINE_PATH_BYTES)
+        result = pipeline_fail("the delivery's directory has a long path");
+    ls_delivery_description_free(description);
+    return result;
+}
+
+static int run_stream(const struct options *options, ls_store *store, ls_stream *stream, char *directory,
                       struct windows *windows)
 {
     struct tally stream_says = {0}, files_say = {0};
@@ -351,6 +369,8 @@ static int run_stream(const struct options *options, ls_store *store, ls_stream 
         result = -1;
     if (feed_close(feed) != 0)
         result = -1;
+    if (result == 0)
+        result = find_directory(stream, directory);
     if (result == 0 && !pipeline_interrupted)
         result = check(stream, directory, &stream_says, &files_say);
     if (result == 0 && !pipeline_interrupted)
@@ -384,10 +404,12 @@ static int run_all(const struct options *options)
         return -1;
     }
     stream_options.shard_count = (uint32_t)options->shards;
-    if (ls_store_open(place.store, NULL, &store) != LS_OK)
+    if (ls_store_open(place.store, NULL, &store) != LS_OK) {
         (void)pipeline_fail_ls("open the store");
-    else if ((stream = pipeline_stream(store, STREAM_NAME, &stream_options)) != NULL)
-        result = run_stream(options, store, stream, pipeline_path(&place, ".delivered", directory), windows);
+    } else if ((stream = pipeline_stream(store, STREAM_NAME, &stream_options)) != NULL) {
+        (void)pipeline_path(&place, ".delivered", directory);
+        result = run_stream(options, store, stream, directory, windows);
+    }
     if (ls_stream_close(stream) != LS_OK && result == 0)
         result = pipeline_fail_ls("close the stream");
     if (ls_store_close(store) != LS_OK && result == 0)

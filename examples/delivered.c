@@ -1,5 +1,5 @@
 /* Delivered files. A directory is gone through by fts, which follows no links. Names that begin with a dot are files
- * that a delivery is writing. */
+ * that a delivery is writing, and a schema beside the files is none of them. */
 #include "delivered.h"
 #include "pipeline.h"
 
@@ -11,6 +11,14 @@
 static int by_name(const FTSENT **a, const FTSENT **b)
 {
     return strcmp((*a)->fts_name, (*b)->fts_name);
+}
+
+static bool is_schema(const FTSENT *entry)
+{
+    static const char ending[] = ".schema.json";
+    size_t size = sizeof(ending) - 1;
+
+    return entry->fts_namelen >= size && strcmp(entry->fts_name + entry->fts_namelen - size, ending) == 0;
 }
 
 static int read_file(const char *path, const char *shown, delivered_line seen, void *user)
@@ -43,7 +51,7 @@ int delivered_read(const char *directory, delivered_line seen, void *user, size_
     if (tree == NULL)
         return pipeline_fail("cannot list %s: %s", directory, strerror(errno));
     while (result == 0 && (entry = fts_read(tree)) != NULL) {
-        if (entry->fts_info == FTS_F && entry->fts_name[0] != '.') {
+        if (entry->fts_info == FTS_F && entry->fts_name[0] != '.' && !is_schema(entry)) {
             ++*files;
             result = read_file(entry->fts_path, entry->fts_path + strlen(directory) + 1, seen, user);
         } else if ((entry->fts_info == FTS_NS && entry->fts_errno != ENOENT) || entry->fts_info == FTS_ERR ||

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The pipeline of clicks, run as a user runs it.
 
-    test_clicks.py CLICKS DATA_DIR
+    test_clicks.py CLICKS LSTREAM TEMPLATE DATA_DIR
 
 Method: what the transform must say is written down here; that nothing is missing or double in the files is seen in the
 files themselves. The case of the published file is skipped where that is not there.
@@ -19,7 +19,7 @@ import unittest
 
 import pipelines
 
-CLICKS, DATA = sys.argv[1:3]
+CLICKS, LSTREAM, TEMPLATE, DATA = map(os.path.abspath, sys.argv[1:5])
 pipelines.Case.program = CLICKS
 NAME = re.compile(r"(errors/processing-failed/)?\d{4}/\d\d/\d\d/\d\d/mi-ks-homework12-firehose-1-\d{4}(-\d\d){5}-"
                   r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -101,6 +101,16 @@ class Clicks(pipelines.Case):
         delivered, errors = self.lines(self.kept)
         users = collections.Counter(line["user_id"] for line in delivered)
         self.assertEqual((len(users), set(users.values()), len(errors)), (7999, {1}, 1))
+
+    def test_what_was_set_up_by_file_is_used(self):
+        apply = [LSTREAM, "apply", TEMPLATE, "--store", self.kept]
+        self.assertIn(b"created", subprocess.run(apply, capture_output=True, check=True, cwd=self.directory).stdout)
+        done = self.run_it("--json", "--store", self.kept, "--events", "200", cwd=self.directory)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertEqual(json.loads(done.stdout)["delivered"], 199)
+        self.assertTrue(os.path.exists(self.path("mi-ks-homework12-s3/errors/processing-failed")))
+        done = subprocess.run(apply, capture_output=True, check=True, cwd=self.directory)
+        self.assertEqual({line.split()[0] for line in done.stdout.splitlines()}, {b"unchanged"})
 
     def test_a_second_run_puts_nothing_again(self):
         first = self.result("--store", self.kept, "--events", "50")
