@@ -1,7 +1,7 @@
 /* QUESTION  How fast does a delivery make files of a stream? What do lines, a transform that keeps all, partitions by a
  *           field and compression cost? And where is the time without a disk: into a callback?
- * WORKLOAD  A stream of one shard with 256 MiB of JSON records, of one size, read from the page cache; objects of 64 MiB;
- *           durability KERNEL. A file is synced before it has its name, so `files` is the disk's; on a tmpfs, or into
+ * WORKLOAD  A stream of one shard with 256 MiB of JSON records, of one size, read from the page cache; objects of
+ *           64 MiB; durability KERNEL. A file is synced before it has its name, so `files` is the disk's; on a tmpfs, or into
  *           a callback that does nothing, it is the library's. Each case is a delivery of its own, from the oldest
  *           record to the newest, on one thread.
  * UNIT      megabytes (10^6) of records' data, and records, per second; seconds of processor time. The median of 3

@@ -86,7 +86,7 @@ static ls_status copy(ls_transform *batch, ls_bytes data, size_t *at)
 ls_status lsi_transform_say(ls_transform *batch, size_t index, lsi_verdict verdict, ls_bytes data)
 {
     lsi_said *item;
-    size_t at;
+    size_t at = 0; /* gcc does not see that it is set. */
     ls_status st = check_index(batch, index);
 
     if (st != LS_OK)
