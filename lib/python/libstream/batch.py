@@ -32,7 +32,7 @@ class Record:
     def data(self) -> bytes:
         """The data: a copy, made each time."""
         batch, index = self._batch, self._index
-        starts = batch._data_starts
+        starts = batch._starts
         return batch._bytes[starts[index]:starts[index + 1]]
 
     @property
@@ -124,7 +124,7 @@ class Batch(Sequence[Record]):
     ``batch.data[batch.data_offsets[i]:batch.data_offsets[i + 1]]``. None of them is copied, all are read-only.
     """
 
-    __slots__ = ("_bytes", "_data_bytes", "_count", "_data_starts", "_key_starts", "_seqnos", "_arrivals_us",
+    __slots__ = ("_bytes", "_data_bytes", "_count", "_data_starts", "_starts", "_key_starts", "_seqnos", "_arrivals_us",
                  "_explicit", "_subs", "shard", "millis_behind_latest", "is_shard_end", "children")
 
     shard: int  #: index of the shard; `NO_SHARD` in an empty batch of all shards
@@ -139,6 +139,7 @@ class Batch(Sequence[Record]):
         self._bytes: bytes = ffi.buffer(page.bytes, page.data_bytes + page.key_bytes)[:]
         index = memoryview(ffi.buffer(page.index, 8 * (4 * count + 2))[:]).cast("q")
         self._data_starts = index[:count + 1]
+        self._starts: Sequence[int] = self._data_starts  # A list once records are made: it is looked into faster.
         self._key_starts = index[count + 1:2 * count + 2]
         self._seqnos = index[2 * count + 2:3 * count + 2]
         self._arrivals_us = index[3 * count + 2:]
@@ -226,6 +227,7 @@ class Batch(Sequence[Record]):
         return Record(self, at % self._count)
 
     def _records(self) -> List[Record]:
+        self._starts = self._data_starts.tolist()
         return list(map(Record, repeat(self), range(self._count)))
 
     def __iter__(self) -> IteratorOf[Record]:

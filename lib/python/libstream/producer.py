@@ -133,7 +133,9 @@ class Producer(Handle):
         if pointer is None:
             _raise(lib.LSI_PY_CLOSED)
         packed = _put(pointer, partition_key, len(partition_key), data, len(data), settings)
-        if packed >= 0:
+        if 0 < packed <= _MASK:  # Of the first shard, as most are.
+            return _new(RecordId, (0, packed))
+        if packed > 0:
             return _new(RecordId, (packed >> _BITS, packed & _MASK))
         if packed != lib.LSI_PY_PUT_WIDE:
             _raise(-packed)
