@@ -128,6 +128,7 @@ static void gather_info(lsi_snapshot *to, lsi_engine_stream *stream, const lsi_s
     gather_async(to, info->name, ops->counts(stream, LSI_COUNTS_PUT_TIMES, LSI_COUNTS_ASYNC));
     (void)lsi_gather_times(to, LOG_SYNC_TIMES, values, ops->counts(stream, LSI_COUNTS_PUT_TIMES, LSI_COUNTS_SYNCS));
     lsi_metrics_gather_consumers(to, stream, info->name);
+    lsi_metrics_gather_deliveries(to, stream, info->name);
     lsi_gather_gauge(to, RETENTION_EXTENDED, values,
                      info->retention_hours > 24 ? (info->retention_hours - 24) * 3600.0 : 0);
 }

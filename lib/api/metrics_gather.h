@@ -12,9 +12,9 @@ enum {
     PUT_RECORDS, PUT_BYTES, PUT_CALLS, PUT_THROTTLED, PUT_TIMES, PUT_UNITS, PUT_REPEATS, ASYNC_RECORDS, ASYNC_OUTCOMES,
     ASYNC_RETRIES, ASYNC_BATCHES, ASYNC_AGGREGATES, ASYNC_PACKED, ASYNC_TIMES, GET_RECORDS, GET_BYTES, GET_CALLS,
     GET_THROTTLED, GET_TIMES, FAN_OUT_BYTES, LAG_SECONDS, LAG_RECORDS, MAPPING_CALLS, MAPPING_RECORDS, MAPPING_TIMES,
-    MAPPING_SIZES, LEASES_OWNED, LEASES_TAKEN, LEASES_LOST, CHECKPOINTS, WINDOW_LATE, WINDOW_WATERMARK, LOG_BYTES,
-    LOG_SEGMENTS, LOG_SYNC_TIMES, LOG_DAMAGED, SHARD_SECONDS, RETENTION_EXTENDED,
-    SERIES_DROPPED, BUILD_INFO, FAMILIES
+    MAPPING_SIZES, DELIVERY_OBJECTS, DELIVERY_RECORDS, DELIVERY_BYTES, DELIVERY_RETRIES, DELIVERY_FRESHNESS,
+    LEASES_OWNED, LEASES_TAKEN, LEASES_LOST, CHECKPOINTS, WINDOW_LATE, WINDOW_WATERMARK, LOG_BYTES, LOG_SEGMENTS,
+    LOG_SYNC_TIMES, LOG_DAMAGED, SHARD_SECONDS, RETENTION_EXTENDED, SERIES_DROPPED, BUILD_INFO, FAMILIES
 };
 
 extern const lsi_family lsi_metric_families[FAMILIES]; /* metrics_names.c */
@@ -51,6 +51,9 @@ static inline void lsi_gather_shard_id(uint32_t shard, char out[SHARD_ID_BYTES])
 {
     (void)snprintf(out, SHARD_ID_BYTES, "shardId-%012" PRIu32, shard); /* 20 characters */
 }
+
+/* metrics_deliveries.c */
+void lsi_metrics_gather_deliveries(lsi_snapshot *to, lsi_engine_stream *stream, const char *name);
 
 /* metrics_consumers.c: mappings, groups and window operators of a stream. */
 void lsi_metrics_gather_consumers(lsi_snapshot *to, lsi_engine_stream *stream, const char *name);

@@ -148,6 +148,7 @@ static ls_status put_until_it_is_there(lsi_delivery_shard *shard, const lsi_buff
         if (wait_us == WAIT_US_LEAST || wait_us >= WAIT_US_MOST) /* once, and then again and again */
             lsi_env_log(run->env, LS_LOG_WARNING, "delivery '%s' shard %" PRIu32 ": an object waits: %s",
                         run->how->name, shard->shard, lsi_error_current()->message);
+        lsi_delivery_count(run, LSI_DELIVERED_RETRIES, 1);
         st = lsi_delivery_sleep(run, now_us + wait_us < end_us ? now_us + wait_us : end_us);
         if (st != LS_OK)
             return st;
@@ -209,7 +210,10 @@ static ls_status deliver(lsi_delivery_shard *shard, lsi_buffer *buffer)
         return st;
     st = put_until_it_is_there(shard, buffer, content);
     lsi_free(&shard->run->env->memory, made);
-    return st == LS_OK ? mark_done(shard, buffer) : st;
+    if (st != LS_OK)
+        return st;
+    lsi_delivery_count_object(shard->run, buffer, content.size);
+    return mark_done(shard, buffer);
 }
 
 ls_status lsi_delivery_cut(lsi_delivery_shard *shard, lsi_buffer *buffer)

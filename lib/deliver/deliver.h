@@ -47,6 +47,16 @@ ls_status lsi_delivery_load(lsi_engine_stream *stream, const char *name, lsi_del
 ls_status lsi_delivery_each(lsi_engine_stream *stream, bool (*each)(void *user, const lsi_delivery *delivery),
                             void *user);
 
+/* ---- counts.c ---- */
+enum { /* the words of LSI_COUNTS_MAPPING, of a delivery */
+    LSI_DELIVERED_OBJECTS, /* this and the next two: by kind, less 1 */
+    LSI_DELIVERED_RECORDS = LSI_DELIVERED_OBJECTS + 3,
+    LSI_DELIVERED_BYTES = LSI_DELIVERED_RECORDS + 3, /* as the destination got them */
+    LSI_DELIVERED_DROPPED = LSI_DELIVERED_BYTES + 3, /* records that the transform dropped */
+    LSI_DELIVERED_RETRIES  /* puts of an object that failed, and were tried again */
+};
+uint32_t lsi_delivery_counts_number(uint64_t id);
+
 /* ---- settings.c ---- */
 void lsi_delivery_options_resolve(ls_delivery_options *options);
 /* Of resolved ones; texts by their sizes alone. INVALID_ARGUMENT. */

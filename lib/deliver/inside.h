@@ -6,6 +6,7 @@
  * buffer.c     an object while it is collected
  * cut.c        an object is closed, named, stored as begun, delivered, and stored as done
  * progress.c   what is stored of a shard
+ * counts.c     what is counted
  * transform.c  what the application makes of records; transform_json.c: by documents
  *
  * All of it is one thread's, but for what the guard renews and lsi_delivery_stop sets. */
@@ -186,6 +187,11 @@ ls_status lsi_delivery_cut(lsi_delivery_shard *shard, lsi_buffer *buffer);
 /* What is done as a prefix: moves `base`. */
 void lsi_delivery_advance(lsi_delivery_shard *shard);
 
+/* ---- counts.c ---- */
+
+void lsi_delivery_count(const lsi_delivery_run_state *run, uint32_t word, uint64_t n);
+void lsi_delivery_count_object(const lsi_delivery_run_state *run, const lsi_buffer *buffer, size_t bytes);
+
 /* ---- progress.c ---- */
 
 /* Stores what is done, and that `begun` (or NULL) is begun, in one write with the lease. LEASE_LOST. */
@@ -216,6 +222,7 @@ struct lsi_delivery_run {
     unsigned char *spare;   /* the bytes of a buffer that is gone; NULL */
     size_t spare_capacity;
     ls_bytes delimiter;     /* a view */
+    lsi_engine_count *counts; /* NULL: nobody can be told */
     uint32_t state_token;   /* as of the last look at the delivery */
     bool is_over;           /* the transform said stop */
 };

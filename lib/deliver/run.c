@@ -348,6 +348,7 @@ ls_status lsi_delivery_run(lsi_engine_stream *stream, const lsi_delivery_running
     if (st != LS_OK)
         return st;
     lsi_transform_init(&run.transform, run.env, run.stream);
+    run.counts = stream->engine->ops->counts(stream, LSI_COUNTS_MAPPING, lsi_delivery_counts_number(how->id));
     st = run_on(&run);
     if (st == LS_ERR_CANCELLED && (run.is_over || lsi_delivery_is_stopped(&run)))
         st = LS_OK;

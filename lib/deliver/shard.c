@@ -235,6 +235,7 @@ static ls_status collect_answer(lsi_delivery_shard *shard, const ls_record *reco
         return lsi_delivery_collect(shard, record, verdict == LSI_VERDICT_KEEP ? record->data : said, at, keys,
                                     lsi_transform_keys(batch, index, keys));
     case LSI_VERDICT_DROP:
+        lsi_delivery_count(shard->run, LSI_DELIVERED_DROPPED, 1);
         return lsi_marks_add(&shard->done, at.ordinal, at.ordinal + 1)
                    ? LS_OK : lsi_fail(LS_ERR_NO_MEMORY, "no memory for noting what was dropped");
     case LSI_VERDICT_NONE:

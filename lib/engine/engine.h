@@ -122,7 +122,7 @@ typedef enum {
     LSI_COUNTS_STREAM,      /* LSI_COUNT_PUT_CALLS ... */
     LSI_COUNTS_SHARD,       /* LSI_COUNT_PUT_RECORDS ...; number: of the shard */
     LSI_COUNTS_PUT_TIMES,   /* a histogram of durations; number: LSI_COUNTS_SINGLE_PUTS ... */
-    LSI_COUNTS_MAPPING,     /* consume's; number: of the mapping, a part of its id that is as good as any */
+    LSI_COUNTS_MAPPING,     /* of a mapping or a delivery; number: a part of its id that is as good as any */
     LSI_COUNTS_MAPPING_TIMES,
     LSI_COUNTS_GROUP,       /* consume's, as the next; number: made of the name, below LSI_COUNTS_NAMED */
     LSI_COUNTS_WINDOW

@@ -1,5 +1,6 @@
 /* delivery.h: what a transform makes of records, the error output, dynamic partitions, the source backup. */
 #include "api/delivery_support.h"
+#include "support/exposition.h"
 
 /* ---- a transform that does what a record's data says ---- */
 
@@ -415,6 +416,86 @@ static void the_backup_has_all_records_as_they_were_put(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* ---- metrics ---- */
+
+typedef struct gathered {
+    char *text;
+    size_t size;
+} gathered;
+
+static ls_status gather(const char *bytes, size_t size, void *user)
+{
+    gathered *to = user;
+
+    to->text = realloc(to->text, to->size + size);
+    memcpy(to->text + to->size, bytes, size);
+    to->size += size;
+    return LS_OK;
+}
+
+static exposition *exposition_of(ls_store *store)
+{
+    char why[EXPOSITION_WHY_BYTES];
+    gathered to = {0};
+    exposition *read;
+
+    assert_int_equal(ls_metrics_write_text(store, gather, &to), LS_OK);
+    read = exposition_read(to.text, to.size, why);
+    if (read == NULL)
+        fail_msg("%s", why);
+    free(to.text);
+    return read;
+}
+
+static double told(const exposition *read, const char *what, const char *result)
+{
+    char name[64], labels[128];
+
+    snprintf(name, sizeof name, "libstream_delivery_%s", what);
+    snprintf(labels, sizeof labels, "delivery=\"" NAME "\",%s%s%sstream=\"" STREAM "\"",
+             result != NULL ? "result=\"" : "", result != NULL ? result : "", result != NULL ? "\"," : "");
+    return exposition_value(read, name, labels);
+}
+
+/* The records of the source are those that were delivered, failed and dropped. */
+static void what_becomes_of_records_and_objects_is_counted(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 1);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    acting how = {0};
+    exposition *read;
+
+    options.flags |= LS_DELIVERY_TRANSFORM | LS_DELIVERY_BACKUP;
+    make_delivery(stream, &options);
+    put_text(stream, "k", "keep");
+    put_text(stream, "k", "drop");
+    put_text(stream, "k", "fail");
+    put_text(stream, "k", "keep");
+    (void)nanosleep(&(struct timespec){0, 20000000}, NULL);
+    read = exposition_of(fx->store);
+    assert_true(told(read, "freshness_seconds", NULL) >= 0.02); /* Nobody has run it. */
+    exposition_free(read);
+    of->refuse = 1;
+    run_acting(stream, of, &how);
+    read = exposition_of(fx->store);
+    assert_true(told(read, "records_total", "delivered") == 2);
+    assert_true(told(read, "records_total", "dropped") == 1);
+    assert_true(told(read, "records_total", "failed") == 1);
+    assert_true(told(read, "records_total", "backup") == 4);
+    assert_true(told(read, "objects_total", "delivered") == 1);
+    assert_true(told(read, "objects_total", "failed") == 1);
+    assert_true(told(read, "objects_total", "backup") == 1);
+    assert_true(told(read, "bytes_total", "delivered") == 10);
+    assert_true(told(read, "bytes_total", "backup") == 20);
+    assert_true(told(read, "retries_total", NULL) == 1);
+    assert_true(told(read, "freshness_seconds", NULL) == 0);
+    exposition_free(read);
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* ---- aggregated records ---- */
 
 static void the_user_records_of_aggregates_are_delivered(void **state)
@@ -467,6 +548,7 @@ int main(void)
         TEST(only_so_many_partitions_are_filled_at_once),
         TEST(data_chooses_no_path_outside),
         TEST(the_backup_has_all_records_as_they_were_put),
+        TEST(what_becomes_of_records_and_objects_is_counted),
         TEST(the_user_records_of_aggregates_are_delivered),
     };
 
