@@ -90,5 +90,7 @@ static inline uint64_t fuzz_frame_position(const uint8_t *data)
 #define FUZZ_STATE_LEASE 1u
 #define FUZZ_STATE_GROUP 2u
 #define FUZZ_STATE_WINDOW 3u
+#define FUZZ_STATE_ALERT 4u
+#define FUZZ_STATE_ALERTED 5u
 
 #endif

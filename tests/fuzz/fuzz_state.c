@@ -1,7 +1,8 @@
-/* Values of a stream's state that mappings and groups read: 1 byte of FUZZ_STATE_ (fuzz.h), then the value. Any bytes
+/* Values of a stream's state that mappings, groups and alerts read: 1 byte of FUZZ_STATE_ (fuzz.h), then the value. Any bytes
  * end in a status; what is accepted is written again as it was. */
 #include "fuzz/fuzz.h"
 
+#include "consume/alert/alert.h"
 #include "consume/lease/lease.h"
 #include "consume/mapping/mapping.h"
 
@@ -116,10 +117,42 @@ static ls_status read_window(one_value *of)
     return st;
 }
 
+static ls_status read_alert(one_value *of)
+{
+    lsi_alert_rule *rule;
+    ls_bytes again;
+    ls_status st = lsi_alert_load(&of->stream, "m", &rule);
+
+    if (st != LS_OK)
+        return st;
+    FUZZ_REQUIRE(lsi_alert_rule_encode(&lsi_memory_libc, rule, &again) == LS_OK);
+    require_same(again.data, again.size, of->value);
+    free((void *)(uintptr_t)again.data);
+    lsi_alert_rule_free(rule);
+    return LS_OK;
+}
+
+static ls_status read_alerted(one_value *of)
+{
+    lsi_alert_state state = {.memory = lsi_memory_libc};
+    lsi_state_entry entry = {.version = 7, .value = of->value};
+    ls_bytes again;
+    ls_status st = lsi_alert_state_decode(&state, &entry);
+
+    if (st == LS_OK) {
+        FUZZ_REQUIRE(lsi_alert_state_encode(&lsi_memory_libc, &state, &again) == LS_OK);
+        require_same(again.data, again.size, of->value);
+        free((void *)(uintptr_t)again.data);
+    }
+    lsi_alert_state_clear(&state);
+    return st;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const lsi_engine_ops ops = {.state_read = read_it, .state_write = write_it};
-    static ls_status (*const readers[])(one_value *of) = {read_mapping, read_lease, read_group, read_window};
+    static ls_status (*const readers[])(one_value *of) = {read_mapping, read_lease, read_group,
+                                                             read_window, read_alert, read_alerted};
     one_value *of = calloc(1, sizeof *of);
     uint8_t *value;
     ls_status st;
@@ -134,7 +167,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     lsi_env_default(&of->engine.env);
     of->stream.engine = &of->engine;
     of->value = (ls_bytes){value, size - 1};
-    st = readers[data[0] % 4](of); /* FUZZ_STATE_ */
+    st = readers[data[0] % 6](of); /* FUZZ_STATE_ */
     FUZZ_REQUIRE(st == LS_OK || st == LS_ERR_CORRUPT || st == LS_ERR_VERSION);
     free(of->written);
     free(value);

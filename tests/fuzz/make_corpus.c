@@ -577,6 +577,36 @@ static bool write_value(void *user, const lsi_state_entry *entry)
     return true;
 }
 
+static int32_t hear(const ls_alert *alert, void *user)
+{
+    (void)alert;
+    (void)user;
+    return 0;
+}
+
+/* A rule on a metric, which has fired, and one on a field. */
+static void make_alerts(ls_stream *stream)
+{
+    static const ls_label label = {"version", "x"};
+    ls_alert_options options = LS_ALERT_OPTIONS_INIT;
+    ls_alerts *alerts;
+
+    options.metric = "libstream_build_info";
+    options.comparison = LS_ALERT_EQUAL;
+    options.threshold = 1;
+    FUZZ_REQUIRE(ls_alert_create(stream, "a", &options) == LS_OK);
+    options.labels = &label;
+    options.label_count = 1;
+    FUZZ_REQUIRE(ls_alert_create(stream, "b", &options) == LS_OK);
+    options = (ls_alert_options)LS_ALERT_OPTIONS_INIT;
+    options.field = "car.state";
+    options.text = "broken";
+    options.comparison = LS_ALERT_NOT_EQUAL;
+    FUZZ_REQUIRE(ls_alert_create(stream, "c", &options) == LS_OK);
+    FUZZ_REQUIRE(ls_alerts_open(stream, hear, NULL, &alerts) == LS_OK);
+    FUZZ_REQUIRE(ls_alerts_check(alerts) == LS_OK && ls_alerts_close(alerts) == LS_OK);
+}
+
 static void states(void)
 {
     static const char *const filters[] = {"{\"partitionKey\": [\"a\"]}", "{\"data\": {\"n\": [1]}}"};
@@ -602,6 +632,12 @@ static void states(void)
     for (kind = FUZZ_STATE_MAPPING; kind <= FUZZ_STATE_GROUP; kind++) {
         static const char *const prefixes[] = {"mapping/", "lease/", "group/"};
         ls_bytes prefix = {prefixes[kind], strlen(prefixes[kind])};
+
+        FUZZ_REQUIRE(stream->stream->engine->ops->state_read(stream->stream, prefix, write_value, &kind) == LS_OK);
+    }
+    make_alerts(stream);
+    for (kind = FUZZ_STATE_ALERT; kind <= FUZZ_STATE_ALERTED; kind++) {
+        ls_bytes prefix = kind == FUZZ_STATE_ALERT ? (ls_bytes){"alert/", 6} : (ls_bytes){"alerted/", 8};
 
         FUZZ_REQUIRE(stream->stream->engine->ops->state_read(stream->stream, prefix, write_value, &kind) == LS_OK);
     }
