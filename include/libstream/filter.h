@@ -10,11 +10,11 @@
  * FIELDS. All fields of an object must match. The top-level ones are those of a record in Lambda's event:
  * `partitionKey`, `sequenceNumber` (Kinesis's 56 digits, a string), `approximateArrivalTimestamp` (seconds with
  * milliseconds, a number), `kinesisSchemaVersion` ("1.0"), `eventSource` ("aws:kinesis"), `eventVersion` ("1.0"),
- * `eventID` (shard id, colon, sequence number), `eventName` ("aws:kinesis:record"), and from the options
- * `eventSourceARN`, `invokeIdentityArn`, `awsRegion`. `data` holds the pattern for what is in the data, which is JSON
- * then: a record whose data is not JSON, or is nested more than 64 deep, does not match a pattern that asks for `data`.
- * Of equal keys in one object the last one is meant, in patterns and in data. A key with dots is the same as nested
- * objects.
+ * `eventID` (shard id, colon, sequence number; and of a user record of an aggregate a point and its place in it),
+ * `eventName` ("aws:kinesis:record"), and from the options `eventSourceARN`, `invokeIdentityArn`, `awsRegion`. `data`
+ * holds the pattern for what is in the data, which is JSON then: a record whose data is not JSON, or is nested more than
+ * 64 deep, does not match a pattern that asks for `data`. Of equal keys in one object the last one is meant, in patterns
+ * and in data. A key with dots is the same as nested objects.
  *
  * VALUES. A field's value is a list of matchers, of which one must match: a string, number, `true`, `false`, `null`, or
  * one of

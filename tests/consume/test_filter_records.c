@@ -180,6 +180,24 @@ static void the_fields_of_an_event_can_be_asked_for(void **state)
     assert_true(meta_matches("{\"$or\":[{\"partitionKey\":[\"x\"]},{\"eventName\":[{\"prefix\":\"aws\"}]}]}", ""));
 }
 
+/* Its number is that of the aggregate, which others share; the event's id is its own. */
+static void a_user_record_has_an_id_of_its_own(void **state)
+{
+    static const char *const pattern = "{\"eventID\":[{\"suffix\":\"53340178.7\"}]}";
+    ls_record record = record_of("");
+    lsi_filter *filter;
+    bool found = false;
+
+    (void)state;
+    record.flags = LS_RECORD_AGGREGATED;
+    assert_int_equal(lsi_filter_open(&lsi_memory_libc, &pattern, 1, NULL, &filter), LS_OK);
+    for (record.sub_seqno = 6; record.sub_seqno < 9; record.sub_seqno++) {
+        assert_int_equal(lsi_filter_matches(filter, &record, INT64_C(1700000000000000), &found), LS_OK);
+        assert_int_equal(found, record.sub_seqno == 7);
+    }
+    lsi_filter_close(filter);
+}
+
 static void an_event_has_no_field_that_nobody_named(void **state)
 {
     static const char *const pattern = "{\"eventSourceARN\":[{\"exists\":false}],\"awsRegion\":[{\"exists\":false}],"
@@ -294,6 +312,7 @@ int main(void)
         cmocka_unit_test(the_vectors_of_the_specification),
         cmocka_unit_test(trap_7_filters),
         cmocka_unit_test(the_fields_of_an_event_can_be_asked_for),
+        cmocka_unit_test(a_user_record_has_an_id_of_its_own),
         cmocka_unit_test(an_event_has_no_field_that_nobody_named),
         cmocka_unit_test(an_empty_key_is_an_empty_string),
         cmocka_unit_test(data_that_is_not_json_is_dropped_where_a_pattern_asks_for_it),

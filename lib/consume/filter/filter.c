@@ -163,7 +163,7 @@ uint64_t lsi_filter_not_json(const lsi_filter *filter)
 /* The texts that are made for a record. */
 typedef struct own_texts {
     char number[LSI_SEQNO56_BYTES];
-    char id[LSI_SHARD_ID_BYTES + LSI_SEQNO56_BYTES];
+    char id[LSI_SHARD_ID_BYTES + LSI_SEQNO56_BYTES + 11]; /* a point and ten digits */
     char arrival[32];
 } own_texts;
 
@@ -195,7 +195,10 @@ static ls_status add_fields(lsi_filter *filter, const ls_record *record, int64_t
 
         lsi_seqno56_format(&number, texts->number);
         lsi_shard_id_format(record->shard, shard);
-        (void)snprintf(texts->id, sizeof texts->id, "%s:%s", shard, texts->number);
+        if ((record->flags & LS_RECORD_AGGREGATED) != 0) /* as in event documents */
+            (void)snprintf(texts->id, sizeof texts->id, "%s:%s.%" PRIu32, shard, texts->number, record->sub_seqno);
+        else
+            (void)snprintf(texts->id, sizeof texts->id, "%s:%s", shard, texts->number);
         st = add_text(filter, LSI_FIELD_SEQUENCE_NUMBER, texts->number);
         if (st == LS_OK)
             st = add_text(filter, LSI_FIELD_EVENT_ID, texts->id);
