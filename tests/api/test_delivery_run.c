@@ -309,6 +309,33 @@ static void a_compressed_object_is_the_concatenation(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* Trap 13: ten records of a hundred bytes are an object, however small they become. */
+static void size_is_measured_before_compression(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    ls_delivery_run_options run = into(of);
+    char data[101];
+
+    memset(data, 'a', 100);
+    data[100] = '\0';
+    options.delimiter = NULL;
+    options.buffer_bytes = 1000;
+    options.compression = LS_DELIVERY_ZSTD;
+    make_delivery(stream, &options);
+    for (int i = 0; i < 30; i++)
+        put_text(stream, "k", data);
+    assert_int_equal(run_with(stream, &run), LS_OK);
+    assert_int_equal(of->count, 3);
+    for (uint32_t i = 0; i < of->count; i++) {
+        assert_int_equal(of->all[i].record_count, 10);
+        assert_true(of->all[i].size < 100);
+    }
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* ---- a destination that is down ---- */
 
 static void a_destination_that_is_down_loses_nothing(void **state)
@@ -461,6 +488,7 @@ int main(void)
         TEST(two_runs_share_the_shards),
         TEST(a_parent_is_delivered_before_its_children),
         TEST(a_compressed_object_is_the_concatenation),
+        TEST(size_is_measured_before_compression),
         TEST(a_destination_that_is_down_loses_nothing),
         TEST(a_stop_ends_the_wait_for_a_destination),
         TEST(callbacks_that_are_missing_or_not_wanted_are_refused),
