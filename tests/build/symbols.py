@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """The names that leave the library are those of the headers, and it needs no library it does not name.
 
-    symbols.py SHARED ARCHIVE SYM_FILE JSON HEADER...        JSON is `true` or `false`
+    symbols.py SHARED ARCHIVE SYM_FILE JSON CRYPTO GZIP HEADER...        JSON and so on are `true` or `false`
 
 1. exported by libstream.so == listed in libstream.sym == declared LS_API in the public headers;
 2. the archive defines no other global name than those, so it cannot collide with the names of a program;
 3. NEEDED holds nothing but libc (with its libm and loader), libzstd and, with JSON, libyajl, with encryption,
-   libcrypto.
+   libcrypto, with gzip, libz.
 """
 
 import re
@@ -57,8 +57,8 @@ def tell(what, names):
 
 
 def main():
-    shared, archive, sym_file, json, crypto = sys.argv[1:6]
-    headers = declared(sys.argv[6:])
+    shared, archive, sym_file, json, crypto, gzip = sys.argv[1:7]
+    headers = declared(sys.argv[7:])
     sym = listed(sym_file)
     exported = defined("nm", "-P", "-D", "--defined-only", shared)
     in_archive = defined("nm", "-P", "-g", "--defined-only", archive)
@@ -79,6 +79,8 @@ def main():
         allowed += r"|libyajl\.so\.2"
     if crypto == "true":
         allowed += r"|libcrypto\.so\.3"
+    if gzip == "true":
+        allowed += r"|libz\.so\.1"
     needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", run("readelf", "-d", shared)))
     bad |= tell("needs", {name for name in needed if not re.fullmatch(allowed, name)})
     print("%d names exported, needs %s" % (len(exported), " ".join(sorted(needed))))
