@@ -4,7 +4,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "deliver/record_id.h"
 
@@ -67,31 +66,4 @@ void lsi_transform_request_write(lsi_json_writer *to, const lsi_transform_batch 
         write_record(to, batch, i);
     lsi_json_array_close(to);
     lsi_json_object_close(to);
-}
-
-/* ---- its size ---- */
-
-static uint64_t text_bytes(const char *text)
-{
-    return text == NULL ? 0 : lsi_json_escaped_size(text, strlen(text));
-}
-
-uint64_t lsi_transform_around_bytes(const lsi_transform_batch *batch)
-{
-    static const char most[] = "{\"invocationId\":\"\",\"deliveryStreamArn\":\"\",\"sourceKinesisStreamArn\":\"\","
-                               "\"region\":\"\",\"records\":[]}";
-
-    return sizeof most + text_bytes(batch->invocation_id) + text_bytes(batch->delivery_arn) +
-           text_bytes(batch->stream_arn) + text_bytes(batch->region);
-}
-
-uint64_t lsi_transform_record_bytes(const lsi_transform_record *record)
-{
-    static const char most[] =
-        ",{\"recordId\":\"0123456789\",\"approximateArrivalTimestamp\":-9223372036854776,\"data\":\"\","
-        "\"kinesisRecordMetadata\":{\"sequenceNumber\":\"\",\"subsequenceNumber\":18446744073709551615,"
-        "\"partitionKey\":\"\",\"shardId\":\"\",\"approximateArrivalTimestamp\":-9223372036854776}}";
-
-    return sizeof most + lsi_json_base64_size(record->data.size) + 2 * text_bytes(record->sequence_number) +
-           lsi_json_escaped_size(record->partition_key.data, record->partition_key.size) + text_bytes(record->shard_id);
 }

@@ -22,7 +22,7 @@
 #include "base/json.h"
 #include "deliver/naming.h"
 
-#define LSI_TRANSFORM_DOCUMENT_MAX 6291456u /* bytes of a request, and of a response: 6 MiB */
+#define LSI_TRANSFORM_DOCUMENT_MAX 6291456u /* bytes of a response: 6 MiB */
 
 /* One record of a batch. Borrowed. */
 typedef struct lsi_transform_record {
@@ -46,11 +46,6 @@ typedef struct lsi_transform_batch {
 /* ---- the request ---- */
 
 void lsi_transform_request_write(lsi_json_writer *to, const lsi_transform_batch *batch);
-
-/* What a document takes, reckoned without encoding it; it is never longer: around the records, and for each of them. A
- * batch is ended before it would be more than LSI_TRANSFORM_DOCUMENT_MAX. */
-uint64_t lsi_transform_around_bytes(const lsi_transform_batch *batch);
-uint64_t lsi_transform_record_bytes(const lsi_transform_record *record);
 
 /* ---- the response ---- */
 

@@ -1,8 +1,6 @@
 /* Milliseconds are rounded down, before 1970 too. */
 #include "deliver/failed.h"
 
-#include <string.h>
-
 static int64_t ms_of(int64_t us)
 {
     return us / 1000 - (us % 1000 < 0);
@@ -32,18 +30,4 @@ void lsi_failed_write(lsi_json_writer *to, const lsi_failed *failed)
     to->wants_comma = false;
     lsi_json_raw(to, "\n", 1);
     to->wants_comma = false;
-}
-
-uint64_t lsi_failed_bytes(const lsi_failed *failed)
-{
-    static const char most[] = "{\"attemptsMade\":4294967295,\"arrivalTimestamp\":-9223372036854776,\"errorCode\":\"\","
-                               "\"errorMessage\":\"\",\"attemptEndingTimestamp\":-9223372036854776,\"rawData\":\"\","
-                               "\"lambdaArn\":\"\"}\n";
-    uint64_t bytes = sizeof most - 1 + lsi_json_base64_size(failed->raw.size);
-
-    bytes += lsi_json_escaped_size(failed->code, strlen(failed->code));
-    bytes += lsi_json_escaped_size(failed->message, strlen(failed->message));
-    if (failed->lambda_arn != NULL)
-        bytes += lsi_json_escaped_size(failed->lambda_arn, strlen(failed->lambda_arn));
-    return bytes;
 }

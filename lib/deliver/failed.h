@@ -27,7 +27,5 @@ typedef struct lsi_failed {
 
 /* Puts the line and its newline behind what `to` has. */
 void lsi_failed_write(lsi_json_writer *to, const lsi_failed *failed);
-/* No line is longer. */
-uint64_t lsi_failed_bytes(const lsi_failed *failed);
 
 #endif

@@ -65,39 +65,6 @@ static void the_request_is_as_the_service_writes_it(void **state)
     lsi_json_free(&to);
 }
 
-static uint64_t reckoned(const lsi_transform_batch *of)
-{
-    uint64_t bytes = lsi_transform_around_bytes(of);
-
-    for (uint32_t i = 0; i < of->count; i++)
-        bytes += lsi_transform_record_bytes(&of->records[i]);
-    return bytes;
-}
-
-static void no_request_is_longer_than_reckoned(void **state)
-{
-    lsi_transform_record worst[2] = {records[0], records[0]};
-    lsi_transform_batch of = batch;
-    lsi_json_writer to;
-
-    (void)state;
-    for (unsigned i = 0; i < 2; i++) {
-        worst[i].subsequence = UINT64_MAX;
-        worst[i].arrival_us = INT64_MIN;
-        worst[i].partition_key = (ls_bytes){"\x01\xff\"\\", 4};
-    }
-    lsi_json_begin(&to, &lsi_memory_libc);
-    lsi_transform_request_write(&to, &of);
-    assert_in_range(reckoned(&of), to.size, to.size + 300);
-    lsi_json_free(&to);
-    of.records = worst;
-    of.count = 2;
-    lsi_json_begin(&to, &lsi_memory_libc);
-    lsi_transform_request_write(&to, &of);
-    assert_in_range(reckoned(&of), to.size, to.size + 20);
-    lsi_json_free(&to);
-}
-
 /* ---- the response ---- */
 
 /* "" and `*out`, or "CODE: message". A view until the next one. */
@@ -323,7 +290,6 @@ int main(void)
 {
     const struct CMUnitTest documents[] = {
         cmocka_unit_test(the_request_is_as_the_service_writes_it),
-        cmocka_unit_test(no_request_is_longer_than_reckoned),
         cmocka_unit_test(each_record_has_its_outcome_in_source_order),
         cmocka_unit_test(a_broken_rule_fails_the_whole_batch),
         cmocka_unit_test(a_record_has_at_most_50_partition_keys),

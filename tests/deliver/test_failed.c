@@ -66,24 +66,8 @@ static void the_original_comes_back(void **state)
         assert_int_equal(bytes, length);
         assert_memory_equal(back, raw, length);
         lsi_free(&lsi_memory_libc, text);
-        assert_true(to.size <= lsi_failed_bytes(&failed));
         lsi_json_free(&to);
     }
-}
-
-/* The reckoning holds at its edge: the longest numbers there are. */
-static void no_line_is_longer_than_reckoned(void **state)
-{
-    lsi_failed failed = example;
-    lsi_json_writer to;
-
-    (void)state;
-    failed.attempts_made = UINT32_MAX;
-    failed.arrival_us = failed.ended_us = INT64_MIN;
-    lsi_json_begin(&to, &lsi_memory_libc);
-    lsi_failed_write(&to, &failed);
-    assert_int_equal(to.size, lsi_failed_bytes(&failed));
-    lsi_json_free(&to);
 }
 
 int main(void)
@@ -91,7 +75,6 @@ int main(void)
     const struct CMUnitTest failed[] = {
         cmocka_unit_test(a_line_is_as_the_service_writes_it),
         cmocka_unit_test(the_original_comes_back),
-        cmocka_unit_test(no_line_is_longer_than_reckoned),
     };
 
     return cmocka_run_group_tests_name("error output", failed, NULL, NULL);
