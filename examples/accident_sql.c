@@ -39,7 +39,7 @@ int accident_sql_count(const char *directory, accident_counts *out)
     int result = -1;
 
     memset(out, 0, sizeof(*out));
-    if (sqlite3_open(":memory:", &db) != SQLITE_OK ||
+    if (sqlite3_open("", &db) != SQLITE_OK ||
         sqlite3_exec(db, "CREATE TABLE accidents (id, severity, city, county, state); BEGIN", NULL, NULL, NULL) !=
             SQLITE_OK ||
         sqlite3_prepare_v2(db, "INSERT INTO accidents VALUES (json_extract(?1, '$.ID'), "

@@ -1,5 +1,5 @@
 /* SQL over delivered files, as Amazon Athena runs it over a bucket: the lines of JSON become the rows of a table
- * `accidents` (id, severity, city, county, state), in memory, in SQLite. */
+ * `accidents` (id, severity, city, county, state) of SQLite, in a temporary file. */
 #ifndef EXAMPLES_ACCIDENT_SQL_H
 #define EXAMPLES_ACCIDENT_SQL_H
 

@@ -13,8 +13,8 @@
 typedef struct table_file table_file; /* A file of tables. */
 typedef struct keyed_table keyed_table;
 
-/* NULL: failed, tables_error(NULL) says why. The path ":memory:" keeps them in memory. Writes are durable when
- * tables_commit returns. Any thread may use the tables, one at a time: tables_begin waits for the others. */
+/* NULL: failed, tables_error(NULL) says why. The path "" is a temporary file, which goes with them. Writes are durable
+ * when tables_commit returns. Any thread may use the tables, one at a time: tables_begin waits for the others. */
 table_file *tables_open(const char *path);
 void tables_close(table_file *tables);             /* NULL is accepted. */
 const char *tables_error(const table_file *tables); /* What failed last. */

@@ -259,7 +259,7 @@ static int check(struct run *run, ls_stream *stream, weather_sink *sink)
 {
     struct again again = {.run = run};
     int64_t differences;
-    int result = weather_sink_open(&again.sink, ":memory:", run->options->key);
+    int result = weather_sink_open(&again.sink, "", run->options->key);
 
     if (result == 0 && tables_begin(again.sink.file) == 0) {
         result = pipeline_read_all(stream, put_again, &again);
