@@ -3,7 +3,8 @@
  *           from first to last, every 8-byte word looked at.
  * UNIT      none; prints what was read.
  *
- *   fixed_work WORK RECORDS PASSES     WORK is put1, put500, shards4 (500 per call, keys all different) or sync1 */
+ *   fixed_work WORK RECORDS PASSES     WORK is put1, put500, shards4 (500 per call, keys all different) or sync1;
+ *                                      numbered1, numbered500: as put1 and put500, numbered */
 #include "bench.h"
 
 #include <inttypes.h>
@@ -19,8 +20,9 @@ static char keys[PER_CALL][KEY_BYTES];
 static ls_put_entry entries[PER_CALL];
 static ls_put_result results[PER_CALL];
 
-static void put_all(ls_stream *stream, unsigned per_call, uint64_t count, bool distinct)
+static void put_all(ls_stream *stream, unsigned per_call, uint64_t count, bool distinct, bool is_numbered)
 {
+    ls_put_options numbered = LS_PUT_OPTIONS_INIT, *options = is_numbered ? &numbered : NULL;
     ls_producer *producer;
     size_t failed;
 
@@ -31,7 +33,11 @@ static void put_all(ls_stream *stream, unsigned per_call, uint64_t count, bool d
         entries[k].partition_key = (ls_bytes){keys[k], KEY_BYTES};
         entries[k].data = (ls_bytes){data, sizeof(data)};
     }
+    if (is_numbered)
+        numbered.producer.low = 1;
     for (uint64_t i = 0; i < count; i += per_call) {
+        if (is_numbered)
+            numbered.number = i + 1;
         for (unsigned k = 0; k < per_call; k++) {
             uint64_t number = distinct ? i + k : (i + k) & 1023;
 
@@ -40,8 +46,8 @@ static void put_all(ls_stream *stream, unsigned per_call, uint64_t count, bool d
                 keys[k][byte] = (char)('0' + (keys[k][byte] & 63)); /* any key, but UTF-8 */
         }
         if (per_call == 1
-                ? ls_producer_put(producer, entries[0].partition_key, entries[0].data, NULL, NULL) != LS_OK
-                : ls_producer_put_batch(producer, entries, per_call, NULL, results, &failed) != LS_OK || failed > 0)
+                ? ls_producer_put(producer, entries[0].partition_key, entries[0].data, options, NULL) != LS_OK
+                : ls_producer_put_batch(producer, entries, per_call, options, results, &failed) != LS_OK || failed > 0)
             bench_fail_ls("put");
     }
     if (ls_producer_close(producer) != LS_OK)
@@ -85,13 +91,15 @@ int main(int argc, char **argv)
     unsigned long passes = argc == 4 ? strtoul(argv[3], NULL, 10) : 0;
     ls_store_options options = LS_STORE_OPTIONS_INIT;
     ls_stream_options about = LS_STREAM_OPTIONS_INIT;
-    bool shards4 = strcmp(work, "shards4") == 0, batched = strcmp(work, "put500") == 0 || shards4;
+    bool is_numbered = strncmp(work, "numbered", 8) == 0, shards4 = strcmp(work, "shards4") == 0;
+    bool batched = strcmp(work, "put500") == 0 || strcmp(work, "numbered500") == 0 || shards4;
     char location[4200];
     ls_store *store;
     ls_stream *stream;
 
-    if (count == 0 || (!batched && strcmp(work, "put1") != 0 && strcmp(work, "sync1") != 0)) {
-        (void)fputs("Usage: fixed_work put1|put500|shards4|sync1 RECORDS PASSES\n", stderr);
+    if (count == 0 || (!batched && strcmp(work, "put1") != 0 && strcmp(work, "sync1") != 0 &&
+                       strcmp(work, "numbered1") != 0)) {
+        (void)fputs("Usage: fixed_work put1|put500|shards4|sync1|numbered1|numbered500 RECORDS PASSES\n", stderr);
         return 2;
     }
     bench_json_record(data, sizeof(data), 0);
@@ -101,7 +109,7 @@ int main(int argc, char **argv)
     if (ls_store_open(location, &options, &store) != LS_OK || ls_stream_create(store, "work", &about) != LS_OK ||
         ls_stream_open(store, "work", &stream) != LS_OK)
         bench_fail_ls("open");
-    put_all(stream, batched ? PER_CALL : 1, count, shards4);
+    put_all(stream, batched ? PER_CALL : 1, count, shards4, is_numbered);
     for (unsigned long pass = 0; pass < passes; pass++)
         sum += read_all(stream, count);
     if (ls_stream_close(stream) != LS_OK || ls_store_close(store) != LS_OK)

@@ -1,7 +1,7 @@
 /* Numbered puts (producer.h): of one producer each number goes into the stream once, whoever repeats it, and when. */
 #include "api/support.h"
 
-#include <inttypes.h>
+#include <pthread.h>
 
 #define SMALL_SEGMENT (UINT64_C(64) << 10)
 
@@ -354,6 +354,66 @@ static void an_atomic_batch_is_repeated_whole_or_refused(void **state)
     finish(&w);
 }
 
+#define THREADS 4u
+#define RACED 60u
+typedef struct racer {
+    ls_stream *stream;
+    pthread_barrier_t *together;
+    ls_record_id ids[RACED];
+    uint64_t repeats;
+    bool failed;
+} racer;
+
+static void *race(void *user)
+{
+    racer *of = user;
+    ls_producer *producer;
+
+    if (ls_producer_open(of->stream, NULL, &producer) != LS_OK)
+        abort(); /* The others would wait for it. */
+    for (uint64_t i = 0; i < RACED; i++) {
+        const ls_put_options options = numbered(me, 1 + 2 * i);
+
+        if (i % (LS_PRODUCER_PUTS_MAX / 2) == 0)
+            (void)pthread_barrier_wait(of->together); /* one of them is told so, which is of no use */
+        of->failed |= ls_producer_put(producer, text("k"), text("data"), &options, &of->ids[i]) != LS_OK;
+        of->failed |= ls_producer_put(producer, text("k"), text("data"), NULL, NULL) != LS_OK;
+    }
+    of->repeats = ls_producer_repeats(producer);
+    of->failed |= ls_producer_close(producer) != LS_OK;
+    return NULL;
+}
+
+/* All put the same numbers, each at its own pace: one of them writes a number, and all are told of its record. One that
+ * is far behind may find its numbers expired, so they wait for each other now and then. */
+static void threads_that_race_put_each_number_once(void **state)
+{
+    work w = start_small(state, 1);
+    racer racers[THREADS] = {{0}};
+    pthread_barrier_t together;
+    pthread_t threads[THREADS];
+    uint64_t repeats = 0;
+
+    assert_int_equal(pthread_barrier_init(&together, NULL, THREADS), 0);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        racers[i].stream = w.stream;
+        racers[i].together = &together;
+        assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+    }
+    for (uint32_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        repeats += racers[i].repeats;
+    }
+    assert_int_equal(pthread_barrier_destroy(&together), 0);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        assert_false(racers[i].failed);
+        assert_memory_equal(racers[i].ids, racers[0].ids, sizeof racers[0].ids);
+    }
+    assert_int_equal(repeats, (THREADS - 1) * RACED);
+    assert_int_equal(count(&w), RACED + THREADS * RACED);
+    finish(&w);
+}
+
 static void what_cannot_be_meant_is_refused(void **state)
 {
     const uint64_t level[] = {5, 5}, none[] = {0, 1}, large[] = {1, LS_NUMBER_MAX + 1};
@@ -411,6 +471,7 @@ int main(void)
         TEST(consecutive_puts_are_remembered_as_one),
         TEST(so_many_producers_are_remembered),
         TEST(an_atomic_batch_is_repeated_whole_or_refused),
+        TEST(threads_that_race_put_each_number_once),
         TEST(what_cannot_be_meant_is_refused),
     };
     run_everywhere("numbered puts", tests);
