@@ -1,0 +1,186 @@
+/* Rows that are put each once (examples/feed.h): a step is its records and its note, or nothing.
+ *
+ * Method: a store in memory; a stream that is deleted under the feed makes a step fail. What is killed in the midst is
+ * tried with the pipelines, in Python. */
+#include "feed.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define NAME "rows"
+
+typedef struct fixture {
+    ls_store *store;
+    ls_stream *stream;
+    row_feed *feed;
+} fixture;
+
+static void open_feed(fixture *fx)
+{
+    fx->stream = pipeline_stream(fx->store, NAME, NULL);
+    assert_non_null(fx->stream);
+    fx->feed = feed_open(fx->store, fx->stream, NAME);
+    assert_non_null(fx->feed);
+}
+
+/* As who is run again does. The result of the feed's close. */
+static int open_again(fixture *fx)
+{
+    int result = feed_close(fx->feed);
+
+    assert_int_equal(ls_stream_close(fx->stream), LS_OK);
+    open_feed(fx);
+    return result;
+}
+
+static int setup(void **state)
+{
+    static fixture fx;
+
+    memset(&fx, 0, sizeof(fx));
+    assert_int_equal(ls_store_open("memory:", NULL, &fx.store), LS_OK);
+    open_feed(&fx);
+    *state = &fx;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture *fx = *state;
+
+    (void)feed_close(fx->feed);  /* A test may have made it fail. */
+    assert_int_equal(ls_stream_close(fx->stream), LS_OK);
+    return ls_store_close(fx->store);
+}
+
+static void add(fixture *fx, const char *data)
+{
+    assert_int_equal(feed_add(fx->feed, (ls_bytes){"key", 3}, (ls_bytes){data, strlen(data)}), LS_OK);
+}
+
+static uint64_t count(fixture *fx)
+{
+    uint64_t records = 0;
+
+    assert_int_equal(pipeline_read_all(fx->stream, pipeline_count, &records), 0);
+    return records;
+}
+
+static void a_step_has_its_records_and_its_note(void **state)
+{
+    fixture *fx = *state;
+
+    assert_null(feed_note(fx->feed, "a.csv"));
+    add(fx, "one");
+    add(fx, "two");
+    assert_int_equal(feed_added(fx->feed), 2);
+    assert_int_equal(feed_step(fx->feed, "a.csv", "2"), 0);
+    assert_int_equal(feed_added(fx->feed), 0);
+    assert_string_equal(feed_note(fx->feed, "a.csv"), "2");
+    assert_int_equal(open_again(fx), 0);
+    assert_string_equal(feed_note(fx->feed, "a.csv"), "2");
+    assert_int_equal(count(fx), 2);
+}
+
+static void sources_have_notes_of_their_own_and_the_last_one_counts(void **state)
+{
+    fixture *fx = *state;
+
+    assert_int_equal(feed_step(fx->feed, "a", "1"), 0);
+    assert_int_equal(feed_step(fx->feed, "b", "7"), 0);
+    assert_int_equal(feed_step(fx->feed, "a", "2"), 0);
+    for (int run = 0; run < 2; run++) {
+        assert_string_equal(feed_note(fx->feed, "a"), "2");
+        assert_string_equal(feed_note(fx->feed, "b"), "7");
+        assert_null(feed_note(fx->feed, "ab"));
+        assert_int_equal(open_again(fx), 0);
+    }
+}
+
+static void what_is_in_no_step_is_dropped(void **state)
+{
+    fixture *fx = *state;
+
+    add(fx, "lost");
+    assert_int_equal(open_again(fx), 0);
+    assert_int_equal(count(fx), 0);
+}
+
+static void a_refused_record_leaves_the_step_as_it_was(void **state)
+{
+    static char large[2 << 20];
+    fixture *fx = *state;
+
+    add(fx, "one");
+    assert_int_equal(feed_add(fx->feed, (ls_bytes){"", 0}, (ls_bytes){"x", 1}), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(feed_add(fx->feed, (ls_bytes){"key", 3}, (ls_bytes){large, sizeof(large)}), LS_ERR_TOO_LARGE);
+    assert_int_equal(feed_added(fx->feed), 1);
+    assert_int_equal(feed_step(fx->feed, "a", "3"), 0);
+    assert_int_equal(count(fx), 1);
+}
+
+static void a_step_that_cannot_be_done_leaves_no_note(void **state)
+{
+    fixture *fx = *state;
+
+    assert_int_equal(feed_step(fx->feed, "a", "1"), 0);
+    add(fx, "one");
+    assert_int_equal(ls_stream_delete(fx->store, NAME), LS_OK);
+    assert_int_equal(feed_step(fx->feed, "a", "2"), -1);
+    assert_int_equal(open_again(fx), 0);
+    assert_string_equal(feed_note(fx->feed, "a"), "1");
+    assert_int_equal(count(fx), 0);
+}
+
+static void steps_that_are_begun_are_done_in_their_order(void **state)
+{
+    fixture *fx = *state;
+    char note[16];
+
+    for (int i = 1; i <= 40; i++) {
+        add(fx, "row");
+        (void)snprintf(note, sizeof(note), "%d", i);
+        assert_int_equal(feed_begin_step(fx->feed, "a", note), 0);
+        assert_int_equal(feed_added(fx->feed), 0);
+    }
+    assert_int_equal(feed_wait(fx->feed), 0);
+    assert_int_equal(count(fx), 40);
+    assert_int_equal(open_again(fx), 0);
+    assert_string_equal(feed_note(fx->feed, "a"), "40");
+}
+
+static void a_begun_step_that_fails_ends_the_feed(void **state)
+{
+    fixture *fx = *state;
+
+    add(fx, "one");
+    assert_int_equal(feed_begin_step(fx->feed, "a", "1"), 0);
+    assert_int_equal(feed_wait(fx->feed), 0);
+    add(fx, "two");
+    assert_int_equal(ls_stream_delete(fx->store, NAME), LS_OK);
+    assert_int_equal(feed_begin_step(fx->feed, "a", "2"), 0);
+    assert_int_equal(feed_wait(fx->feed), -1);
+    assert_int_equal(feed_begin_step(fx->feed, "a", "3"), -1);
+    assert_int_equal(feed_step(fx->feed, "a", "3"), -1);
+    assert_int_equal(open_again(fx), -1);
+    assert_string_equal(feed_note(fx->feed, "a"), "1");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_step_has_its_records_and_its_note, setup, teardown),
+        cmocka_unit_test_setup_teardown(sources_have_notes_of_their_own_and_the_last_one_counts, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_in_no_step_is_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_refused_record_leaves_the_step_as_it_was, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_step_that_cannot_be_done_leaves_no_note, setup, teardown),
+        cmocka_unit_test_setup_teardown(steps_that_are_begun_are_done_in_their_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_begun_step_that_fails_ends_the_feed, setup, teardown),
+    };
+
+    return cmocka_run_group_tests_name("rows that are put each once", tests, NULL, NULL);
+}
