@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "deliver/sink.h"
 #include "support/sim_files.h"
+#include "support/sim_memory.h"
 #include "support/still_env.h"
 #include "support/temp.h"
 
@@ -210,6 +211,7 @@ static void what_the_dead_left_is_removed_and_what_the_living_write_is_not(void 
 typedef struct putting {
     sim_files *sim;
     ls_status st;
+    sim_memory *memory; /* what it allocates, when it may be killed */
 } putting;
 
 static void put_two(void *user)
@@ -220,6 +222,8 @@ static void put_two(void *user)
     bool is_retryable;
 
     still_env_make(&env, sim_files_table(of->sim), 1);
+    if (of->memory != NULL)
+        env.env.memory = sim_memory_table(of->memory);
     of->st = lsi_sink_directory_open(&env.env, env.env.files, "out", &sink);
     if (of->st == LS_OK)
         of->st = sink->ops->put(sink, "d/first", bytes_of("the first"), &is_retryable);
@@ -233,7 +237,7 @@ static void put_two(void *user)
 static void no_power_loss_shows_a_half(void **state)
 {
     sim_files *sim = sim_files_new();
-    putting of = {sim, LS_OK};
+    putting of = {sim, LS_OK, NULL};
 
     (void)state;
     put_two(&of);
@@ -241,7 +245,7 @@ static void no_power_loss_shows_a_half(void **state)
     for (size_t prefix = 0; prefix <= sim_log_count(sim); prefix++) {
         for (uint64_t seed = 0; seed < SIM_SEED_RANDOM + 20; seed++) {
             sim_files *after = sim_crash_state(sim, prefix, seed);
-            putting again = {after, LS_OK};
+            putting again = {after, LS_OK, NULL};
             bool is_end = prefix == sim_log_count(sim);
             int first = look(sim_files_table(after), "out", "d/first", "the first");
             int second = look(sim_files_table(after), "out", NAME, CONTENT);
@@ -269,16 +273,21 @@ static void no_failure_and_no_death_shows_a_half(void **state)
         has_met = false;
         for (size_t i = 0; i < sizeof errs / sizeof errs[0]; i++) {
             sim_files *sim = sim_files_new();
-            putting of = {sim, LS_OK};
+            sim_memory memory = SIM_MEMORY_INIT;
+            putting of = {sim, LS_OK, &memory};
             bool was_killed;
 
             sim_fault_add(sim, (sim_fault){.call = SIM_ANY, .nth = nth, .err = errs[i], .kill = errs[i] == 0,
                                            .short_bytes = 3});
             was_killed = sim_run(sim, put_two, &of);
+            if (was_killed)
+                sim_memory_bury(&memory);
+            assert_int_equal(memory.live, 0);
             has_met = has_met || sim_faults_met(sim) != 0;
             sim_faults_clear(sim);
             assert_true(look(sim_files_table(sim), "out", "d/first", "the first") >= 0);
             assert_true(look(sim_files_table(sim), "out", NAME, CONTENT) >= (of.st == LS_OK && !was_killed));
+            of.memory = NULL;
             put_two(&of);
             assert_int_equal(of.st, LS_OK);
             assert_int_equal(look(sim_files_table(sim), "out", "d/first", "the first"), 1);
