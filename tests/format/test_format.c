@@ -15,6 +15,7 @@
 #include "engine/local/local.h"
 #include "storage/frame.h"
 #include "storage/manifest.h"
+#include "storage/numbered.h"
 #include "storage/segment.h"
 #include "support/image.h"
 
@@ -204,6 +205,107 @@ static void frame_and_records_are_as_written_down(void **state)
     CHECK_FIELDS(bytes, size, fields);
     assert_memory_equal(bytes + one + 8, "abc0123456789", 13);
     lsi_framer_close(framer);
+}
+
+/* Numbers with gaps: 300 = 0x12c, in 7 bits 0x2c and 2. */
+static void numbers_of_a_frame_are_as_written_down(void **state)
+{
+    const ls_put_entry entries[3] = {{{"a", 1}, {"1", 1}, NULL}, {{"b", 1}, {"2", 1}, NULL}, {{"c", 1}, {"3", 1}, NULL}};
+    const uint64_t seed = 0x5152, position = 0x6162, numbers[3] = {UINT64_C(0x0102030405060708),
+                                                                   UINT64_C(0x0102030405060709),
+                                                                   UINT64_C(0x0102030405060709) + 300};
+    ls_put_options options = LS_PUT_OPTIONS_INIT;
+    lsi_framer *framer;
+    lsi_env env;
+
+    (void)state;
+    lsi_env_default(&env);
+    options.producer = (ls_producer_id){UINT64_C(0xf1f2f3f4f5f6f7f8), UINT64_C(0xe1e2e3e4e5e6e7e8)};
+    options.numbers = numbers;
+    assert_int_equal(lsi_framer_open(&env, &framer), LS_OK);
+    assert_int_equal(lsi_framer_draft_numbered(framer, entries, NULL, 3, &options), LS_OK);
+    assert_int_equal(framer->draft_count, 1);
+    lsi_framer_place_numbered(framer, &framer->drafts[0], seed, position, 7, 8, 9);
+    const unsigned char *bytes = framer->buffer + framer->drafts[0].at;
+    const size_t tail = 48 + 3 * 16, size = tail + 8 + 32;
+    const field fields[] = {
+        {"bytes", 0, 4, size},
+        {"records", 4, 4, 3},
+        {"first number", 8, 8, 7},
+        {"arrival", 16, 8, 8},
+        {"durable end", 24, 8, 9},
+        {"sum of the body", 32, 8, lsi_sum64(bytes + 48, size - 48, 0) ^ seed},
+        {"kind", 40, 1, 1},
+        {"flags", 42, 2, 0x200},
+        {"sum of the header", 44, 4, lsi_sum64(bytes, 44, seed + position) & UINT32_MAX},
+        {"the records", 48, 48, 0},
+        {"difference", tail, 1, 1},
+        {"difference", tail + 1, 2, 0xac | 2 << 8},
+        {"number of the first", size - 32, 8, numbers[0]},
+        {"producer, high", size - 24, 8, options.producer.high},
+        {"producer, low", size - 16, 8, options.producer.low},
+        {"bytes of differences", size - 8, 4, 3},
+    };
+    assert_int_equal(framer->drafts[0].bytes, size);
+    CHECK_FIELDS(bytes, size, fields);
+    framer->tail_bytes = 0;
+    lsi_framer_close(framer);
+}
+
+static void producers_are_as_written_down(void **state)
+{
+    static const unsigned char differences[] = {1, 0xac, 2};
+    const lsi_tail gaps = {.producer = {0xa1, 0xa2}, .first = 0x1000, .last = 0x1000 + 301, .list = differences,
+                           .list_bytes = 3};
+    lsi_remembered *of;
+    lsi_env env;
+    size_t size;
+    void *out;
+
+    (void)state;
+    lsi_env_default(&env);
+    of = lsi_remembered_new(&env);
+    assert_non_null(of);
+    for (uint64_t i = 1; i <= LS_PRODUCER_PUTS_MAX + 1; i++) { /* The first run goes, and leaves its floor. */
+        const lsi_tail one = {.producer = {0xb1, 0xb2}, .first = 16 * i, .last = 16 * i + 2};
+
+        assert_int_equal(lsi_remember(of, &one, 5, 256 * i, (int64_t)i), LS_OK);
+    }
+    assert_int_equal(lsi_remember(of, &gaps, 6, 0x2000, 0x3000), LS_OK);
+    assert_int_equal(lsi_remembered_encode(of, 0x4000, &out, &size), LS_OK);
+    const size_t a = 16, first_run = a + 40, last_run = first_run + 7 * 32, b = last_run + 32, run = b + 40;
+    const field fields[] = {
+        {"position", 0, 8, 0x4000},
+        {"producers", 8, 4, 2},
+        {"id, high", a, 8, 0xb1},
+        {"id, low", a + 8, 8, 0xb2},
+        {"floor", a + 16, 8, 18},
+        {"arrival", a + 24, 8, 9},
+        {"runs", a + 32, 4, 8},
+        {"first number", first_run, 8, 32},
+        {"last number", first_run + 8, 8, 34},
+        {"record's number", first_run + 16, 8, 512},
+        {"shard", first_run + 24, 4, 5},
+        {"the runs between", first_run + 32, 6 * 32, 0},
+        {"first number", last_run, 8, 144},
+        {"last number", last_run + 8, 8, 146},
+        {"record's number", last_run + 16, 8, 2304},
+        {"shard", last_run + 24, 4, 5},
+        {"id, high", b, 8, 0xa1},
+        {"id, low", b + 8, 8, 0xa2},
+        {"arrival", b + 24, 8, 0x3000},
+        {"runs", b + 32, 4, 1},
+        {"first number", run, 8, 0x1000},
+        {"last number", run + 8, 8, 0x1000 + 301},
+        {"record's number", run + 16, 8, 0x2000},
+        {"shard", run + 24, 4, 6},
+        {"bytes of differences", run + 28, 4, 3},
+        {"differences", run + 32, 3, 0x02ac01},
+    };
+    assert_int_equal(size, run + 40);
+    CHECK_FIELDS((unsigned char *)out, size, fields);
+    lsi_free(&env.memory, out);
+    lsi_remembered_free(of);
 }
 
 /* ---- checked files and segment lists ---- */
@@ -503,6 +605,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(segment_header_is_as_written_down),
         cmocka_unit_test(frame_and_records_are_as_written_down),
+        cmocka_unit_test(numbers_of_a_frame_are_as_written_down),
+        cmocka_unit_test(producers_are_as_written_down),
         cmocka_unit_test(checked_file_is_as_written_down),
         cmocka_unit_test(segment_list_is_as_written_down),
         cmocka_unit_test(index_entry_is_as_written_down),
