@@ -71,8 +71,8 @@ typedef struct ls_async_options {
     uint64_t batch_bytes_max;      /**< ... or has so many bytes of keys and data, and has no more, but one record at
                                         least. 4 MiB; up to 64 MiB. */
     uint32_t batch_records_max;    /**< ... or so many records, and has no more. 16,384; up to 65,536. */
-    uint32_t record_ttl_ms;        /**< A record that is not stored so long after its put is given up. 30,000;
-                                        LS_ASYNC_NONE: never. */
+    uint32_t record_ttl_ms;        /**< A record that is not stored so long after its put is given up. 30,000, and more
+                                        than `linger_ms`; LS_ASYNC_NONE: never. */
     uint64_t buffered_bytes_max;   /**< Memory for records without an outcome. 64 MiB; 1 MiB..64 GiB. */
     uint32_t retries_max;          /**< So often a record is tried again. Default: until it is too old. */
     uint32_t retry_backoff_ms;     /**< The first pause of a shard before a try, unless a limit says when to come
@@ -98,8 +98,8 @@ typedef struct ls_async_outcome {
     uint32_t shard;         /**< The shard it went to, or would have gone to. */
     uint32_t attempts;      /**< So often it was tried; 0: it never was. */
     ls_status status;       /**< LS_OK: stored. LS_ERR_IO: unknown. Else it was not stored, and why: as ls_producer_put
-                                 returned it last, or LS_ERR_TIMEOUT when it grew too old before it could be tried, or
-                                 LS_ERR_CANCELLED. */
+                                 returned it last, or LS_ERR_TIMEOUT when it grew too old before it could be tried,
+                                 there or in a shard that took its place, or LS_ERR_CANCELLED. */
     uint32_t sub_seqno;     /**< In an aggregate: its place there, from 0; all in it have one sequence number. */
     uint32_t sub_count;     /**< ... which has so many; 0: it went alone. */
     uint32_t reserved;      /**< 0 */

@@ -82,6 +82,10 @@ static ls_status check(ls_async_options *own)
         st = check_option32("batch_records_max", &own->batch_records_max, BATCH_RECORDS, 1, LSI_BATCH_RECORDS_MAX);
     if (own->record_ttl_ms == 0)
         own->record_ttl_ms = TTL_MS;
+    if (st == LS_OK && own->linger_ms != LS_ASYNC_NONE && own->record_ttl_ms <= own->linger_ms)
+        st = lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.record_ttl_ms is %" PRIu32 ", and options.linger_ms %" PRIu32
+                                               ": records would be given up before they are sent",
+                      own->record_ttl_ms, own->linger_ms);
     if (st == LS_OK)
         st = check_option("buffered_bytes_max", &own->buffered_bytes_max, BUFFERED_BYTES, BUFFERED_BYTES_MIN,
                           BUFFERED_BYTES_MAX);

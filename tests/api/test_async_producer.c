@@ -122,6 +122,8 @@ static void options_out_of_range_are_refused_by_name(void **state)
         ls_async_options options;
     } wrong[] = {
         {"linger_ms", {.linger_ms = 3600001}},
+        {"record_ttl_ms", {.linger_ms = 30000}},
+        {"record_ttl_ms", {.linger_ms = 100, .record_ttl_ms = 100}},
         {"batch_bytes_max", {.batch_bytes_max = (64 << 20) + 1}},
         {"batch_records_max", {.batch_records_max = 65537}},
         {"buffered_bytes_max", {.buffered_bytes_max = (1 << 20) - 1}},
@@ -562,6 +564,7 @@ static void a_cancel_lets_waiting_puts_go_on(void **state)
 
     memset(data, 'd', sizeof data - 1);
     options.linger_ms = 3600000;
+    options.record_ttl_ms = LS_ASYNC_NONE;
     options.buffered_bytes_max = 1 << 20;
     producer = open_on(stream, &options, &of);
     while (put(producer, data, 0, NULL) == LS_OK)
@@ -681,6 +684,7 @@ static void a_shard_that_was_left_behind_is_not_too_old_when_merged(void **state
 
     options.flags = LS_ASYNC_IDEMPOTENT;
     options.linger_ms = 3600000;
+    options.record_ttl_ms = LS_ASYNC_NONE;
     options.batch_bytes_max = 1000;
     producer = open_on(stream, &options, NULL);
     for (uint32_t i = 0; i < 3 * LS_PRODUCER_PUTS_MAX; i++) {
@@ -839,6 +843,7 @@ static void what_it_does_is_counted(void **state)
     ls_metrics_snapshot_free(snapshot);
     options.flags = LS_ASYNC_AGGREGATE;
     options.linger_ms = 3600000;
+    options.record_ttl_ms = LS_ASYNC_NONE;
     producer = open_on(stream, &options, NULL);
     for (int i = 0; i < 10; i++)
         assert_int_equal(put(producer, "d", 0, NULL), LS_OK);

@@ -370,6 +370,27 @@ static void a_record_that_is_too_old_is_given_up(void **state)
     finish(&w);
 }
 
+/* It failed before the shards changed, and lingers since: what the failure was is forgotten, its age is not. */
+static void a_record_that_is_too_old_after_a_split_is_given_up(void **state)
+{
+    lsi_async_settings settings = usual();
+    work w;
+
+    (void)state;
+    settings.ttl_us = 20000;
+    settings.linger_us = 1000000;
+    w = start(1, &settings);
+    memory_engine_fail(w.engine, MEMORY_ENGINE_APPEND, 0, LS_ERR_BUSY, 1, 0);
+    put_in(&w, 0, 1, "a");
+    assert_int_equal(lsi_async_flush(w.async, 0, NULL), LS_ERR_TIMEOUT);
+    assert_int_equal(turn(&w), 10000);
+    (void)memory_engine_split(w.engine, 0);
+    memory_engine_advance(w.engine, 20000);
+    assert_int_equal(turn(&w), -1);
+    assert_told("a=TIMEOUT ");
+    finish(&w);
+}
+
 /* ---- what is not ---- */
 
 /* N1, walked over where a call fails: what may be in the log is told LS_ERR_IO and never sent again. */
@@ -931,6 +952,7 @@ int main(void)
         cmocka_unit_test(a_limit_is_come_back_to_when_it_says),
         cmocka_unit_test(a_record_is_tried_again_so_often_as_was_said),
         cmocka_unit_test(a_record_that_is_too_old_is_given_up),
+        cmocka_unit_test(a_record_that_is_too_old_after_a_split_is_given_up),
         cmocka_unit_test(an_unknown_outcome_is_told_and_never_tried_again),
         cmocka_unit_test(a_sync_that_failed_is_an_unknown_outcome_whatever_it_said),
         cmocka_unit_test(behind_a_failed_sync_comes_again_what_was_not_appended),

@@ -40,8 +40,9 @@ typedef struct lsi_async_chunk {
     uint32_t size, used; /* of `bytes` */
     uint32_t live;       /* records in it that the thread has not given back */
     uint32_t told;       /* the thread's: to be given back at the end of this turn */
-    unsigned char bytes[];
+    _Alignas(uint64_t) unsigned char bytes[];
 } lsi_async_chunk;
+_Static_assert(offsetof(lsi_async_chunk, bytes) == sizeof(lsi_async_chunk), "records are aligned, and nothing is lost");
 
 typedef struct lsi_async_record {
     struct lsi_async_record *next;

@@ -245,7 +245,7 @@ static ls_status why_dropped(const lsi_async *async, const lsi_async_record *rec
     if (record->ticket <= cancel_until)
         return LS_ERR_CANCELLED;
     if (now_us >= give_up_at(async, record))
-        return record->attempts > 0 ? last : LS_ERR_TIMEOUT;
+        return last != LS_OK && record->attempts > 0 ? last : LS_ERR_TIMEOUT; /* A lane of new shards knows none. */
     return LS_OK;
 }
 
