@@ -16,6 +16,7 @@
  * Exit code: 0 done, 1 something failed, 2 wrong arguments, 128 and the signal's number when interrupted. */
 #include "accident_filter.h"
 #include "accident_json.h"
+#include "accident_metrics.h"
 #include "accident_rows.h"
 #include "accident_sql.h"
 #include "feed.h"
@@ -32,9 +33,6 @@
 #define STREAM_1 "us-accidents-data-stream-1" /* The names of the seed. */
 #define STREAM_2 "us-accidents-data-stream-2"
 #define STEP_BYTES ((uint64_t)12 << 20)   /* What of a step goes to one shard has 16 MiB at most. */
-#define METRIC "us_accidents_severity_high_total"
-#define ALERT "severity-4"
-#define ALERT_THAT_CANNOT "severity-above-4"
 
 static const char usage[] =
     "Usage: accidents [OPTION...] [FILE...]\n"
@@ -73,10 +71,8 @@ struct run {
     ls_stream *raw, *severe;       /* streams 1 and 2 */
     table_file *file;
     accident_filter filter;
-    ls_metric *metric;
-    ls_alerts *alerts;
+    accident_metrics metrics;      /* of stream 2 */
     uint64_t rows, records;        /* read, and put, also by earlier runs */
-    uint64_t handled, very_severe; /* records of stream 2, and those with Severity > 3: atomically */
     uint64_t flow_ns, cpu_ns;      /* from the first row to the last one's count; of all threads */
 };
 
@@ -187,88 +183,6 @@ static int put_all(struct run *run, row_feed *feed)
     return result;
 }
 
-/* ---- from stream 2 to metrics and alerts ---- */
-
-static ls_handler_answer count_batch(const ls_batch *batch, ls_handler_context *context, void *user)
-{
-    struct run *run = user;
-    flat_json scratch = {0};
-    accident seen = {0};
-    int result = ls_alerts_observe(run->alerts, batch) == LS_OK ? 0 : pipeline_fail_ls("look for alerts");
-
-    (void)context;
-    /* Nothing that was counted may come again: all that can fail is done before. */
-    for (size_t i = 0; result == 0 && i < ls_batch_count(batch); i++) {
-        const ls_record *record = ls_batch_at(batch, i);
-        const char *labels[] = {seen.severity, seen.city, seen.county};
-        ls_series *series = NULL;
-
-        if (!accident_read(record->data.data, record->data.size, &scratch, &seen) ||
-            ls_metric_series(run->metric, labels, &series) != LS_OK || ls_series_add(series, 1) != LS_OK)
-            continue;
-        (void)__atomic_add_fetch(&run->very_severe, strtod(seen.severity, NULL) > 3, __ATOMIC_RELAXED);
-        (void)__atomic_add_fetch(&run->handled, 1, __ATOMIC_RELAXED);
-    }
-    flat_json_free(&scratch);
-    return result == 0 ? LS_HANDLER_DONE : LS_HANDLER_RETRY;
-}
-
-static int32_t tell_alert(const ls_alert *alert, void *user)
-{
-    struct run *run = user;
-
-    if (run->options->json)
-        return 0;
-    if (alert->kind == LS_ALERT_FIRED)
-        (void)printf("alert %s: severity %g, record %" PRIu64 "\n", alert->name, alert->value, alert->record.seqno);
-    else
-        (void)printf("alert %s cannot fire: of %" PRIu64 " severities the greatest was %g\n", alert->name,
-                     alert->value_count, alert->greatest);
-    return 0;
-}
-
-static int make_alert(struct run *run, const char *name, ls_alert_comparison comparison)
-{
-    ls_alert_options options = LS_ALERT_OPTIONS_INIT;
-
-    options.field = "Severity";
-    options.comparison = comparison;
-    options.threshold = 4;
-    options.window_ms = 86400000; /* Once a day. */
-    if (ls_alert_create(run->severe, name, &options) == LS_OK || ls_last_error_status() == LS_ERR_EXISTS)
-        return 0;
-    return pipeline_fail_ls("make an alert");
-}
-
-/* The metric belongs to this process, and begins at 0: so the mapping that counts begins with it. Alerts do not: which
- * records they have seen is stored. */
-static int begin_counting(struct run *run, pipeline_worker **worker)
-{
-    static const char *const labels[] = {"severity_accident", "city_accident", "county_accident"};
-    static const ls_position oldest = {.kind = LS_TRIM_HORIZON};
-    ls_mapping_options settings = LS_MAPPING_OPTIONS_INIT;
-    ls_metric_options options = LS_METRIC_OPTIONS_INIT;
-
-    options.labels = labels;
-    options.label_count = 3;
-    if (ls_metric_define(run->store, METRIC, LS_METRIC_COUNTER, "Accidents of a high severity.", &options,
-                         &run->metric) != LS_OK)
-        return pipeline_fail_ls("define a metric");
-    if (make_alert(run, ALERT, LS_ALERT_GREATER_OR_EQUAL) != 0 ||
-        make_alert(run, ALERT_THAT_CANNOT, LS_ALERT_GREATER) != 0)  /* The seed's rule, "> 4". */
-        return -1;
-    if (ls_alerts_open(run->severe, tell_alert, run, &run->alerts) != LS_OK)
-        return pipeline_fail_ls("open the alerts");
-    settings.flags = LS_MAPPING_DEAGGREGATE;
-    settings.records_max = 10000;
-    settings.handler_timeout_ms = LS_MAPPING_NO_TIMEOUT; /* A batch that comes again would be counted twice. */
-    if (ls_mapping_create(run->severe, "metrics", &oldest, &settings) != LS_OK &&
-        (ls_last_error_status() != LS_ERR_EXISTS || ls_mapping_seek(run->severe, "metrics", &oldest) != LS_OK))
-        return pipeline_fail_ls("make a mapping");
-    *worker = pipeline_work(run->severe, "metrics", &settings, count_batch, run);
-    return *worker == NULL ? -1 : 0;
-}
-
 /* ---- the other ways out of stream 1 ---- */
 
 static int begin_filter(struct run *run, pipeline_worker **worker)
@@ -305,41 +219,6 @@ static int begin_delivery(struct run *run, const char *directory, pipeline_worke
 
 /* ---- checks and the report ---- */
 
-struct series {
-    uint64_t count, sum;
-};
-
-static int count_series(ls_store *store, struct series *out)
-{
-    ls_metrics_snapshot *snapshot = NULL;
-
-    memset(out, 0, sizeof(*out));
-    if (ls_metrics_snapshot_take(store, &snapshot) != LS_OK)
-        return pipeline_fail_ls("look at the metrics");
-    for (size_t i = 0; i < ls_metrics_snapshot_count(snapshot); i++) {
-        ls_metric_sample sample = LS_METRIC_SAMPLE_INIT;
-
-        if (ls_metrics_snapshot_at(snapshot, i, &sample) == LS_OK && strcmp(sample.name, METRIC) == 0) {
-            out->count++;
-            out->sum += sample.count;
-        }
-    }
-    ls_metrics_snapshot_free(snapshot);
-    return 0;
-}
-
-static int look_at_alert(ls_stream *stream, const char *name, ls_alert_info *out)
-{
-    ls_alert_description *description = NULL;
-    int result = 0;
-
-    if (ls_alert_describe(stream, name, &description) != LS_OK ||
-        ls_alert_description_info(description, out) != LS_OK)
-        result = pipeline_fail_ls("look at an alert");
-    ls_alert_description_free(description);
-    return result;
-}
-
 static bool add_count(void *user, table_text start, table_text item)
 {
     char text[32];
@@ -364,7 +243,7 @@ static int count_windows(struct run *run, int64_t *windows, uint64_t *counted)
     return 0;
 }
 
-static int check(struct run *run, const accident_counts *sql, const struct series *series, uint64_t counted)
+static int check(struct run *run, const accident_counts *sql, const accident_series *series, uint64_t counted)
 {
     uint64_t severe = 0;
 
@@ -373,36 +252,37 @@ static int check(struct run *run, const accident_counts *sql, const struct serie
     if (sql->rows != run->records)
         return pipeline_fail("SQL finds %" PRIu64 " rows in the files, and %" PRIu64 " were put", sql->rows,
                              run->records);
-    if (severe != run->handled || series->sum != run->handled)
+    if (severe != run->metrics.handled || series->sum != run->metrics.handled)
         return pipeline_fail("SQL finds %" PRIu64 " severe rows, stream 2 has %" PRIu64 ", the metric says %" PRIu64,
-                             severe, run->handled, series->sum);
-    if (counted > run->handled)
-        return pipeline_fail("windows have %" PRIu64 " accidents of %" PRIu64, counted, run->handled);
+                             severe, run->metrics.handled, series->sum);
+    if (counted > run->metrics.handled)
+        return pipeline_fail("windows have %" PRIu64 " accidents of %" PRIu64, counted, run->metrics.handled);
     return 0;
 }
 
 static int show(struct run *run, const char *directory)
 {
-    ls_alert_info alert = LS_ALERT_INFO_INIT, cannot = LS_ALERT_INFO_INIT;
     double seconds = (double)run->flow_ns / 1e9, rate = seconds > 0 ? (double)run->records / seconds : 0;
-    uint64_t late = 0, counted = 0;
-    struct series series;
+    uint64_t late = 0, counted = 0, alerts = 0;
+    const char *cannot_fire = NULL;
+    accident_series series;
     accident_counts sql;
     char path[PIPELINE_PATH_BYTES];
     int64_t windows = 0;
 
     if (accident_filter_finish(&run->filter, &late) != 0 || count_windows(run, &windows, &counted) != 0 ||
-        count_series(run->store, &series) != 0 || accident_sql_count(directory, &sql) != 0 ||
-        look_at_alert(run->severe, ALERT, &alert) != 0 ||
-        look_at_alert(run->severe, ALERT_THAT_CANNOT, &cannot) != 0 || check(run, &sql, &series, counted) != 0)
+        accident_metrics_count(run->store, &series) != 0 || accident_sql_count(directory, &sql) != 0 ||
+        accident_metrics_alerts(&run->metrics, &alerts, &cannot_fire) != 0 || check(run, &sql, &series, counted) != 0)
         return -1;
     if (ls_metrics_write_file(run->store, pipeline_path(&run->place, ".prom", path)) != LS_OK)
         return pipeline_fail_ls("write the metrics");
     if (run->options->json) {
+        const char *quote = cannot_fire == NULL ? "" : "\"";
+
         (void)printf("{\"records\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"filtered\":%" PRIu64 ",\"severe\":%" PRIu64
-                     ",\"series\":%" PRIu64 ",\"alerts\":%" PRIu64 ",\"cannot_fire\":[%s],\"severities\":{",
-                     run->records, run->rows - run->records, run->handled, run->very_severe, series.count,
-                     alert.fired_count + cannot.fired_count, cannot.cannot_fire ? "\"" ALERT_THAT_CANNOT "\"" : "");
+                     ",\"series\":%" PRIu64 ",\"alerts\":%" PRIu64 ",\"cannot_fire\":[%s%s%s],\"severities\":{",
+                     run->records, run->rows - run->records, run->metrics.handled, run->metrics.very_severe,
+                     series.count, alerts, quote, cannot_fire == NULL ? "" : cannot_fire, quote);
         for (int i = 0, shown = 0; i < ACCIDENT_SEVERITIES; i++)
             if (sql.severities[i] > 0)
                 (void)printf("%s\"%d\":%" PRIu64, shown++ == 0 ? "" : ",", i, sql.severities[i]);
@@ -417,12 +297,12 @@ static int show(struct run *run, const char *directory)
     for (int i = 0; i < ACCIDENT_SEVERITIES; i++)
         if (sql.severities[i] > 0)
             (void)printf("  %d %10" PRIu64 "\n", i, sql.severities[i]);
-    (void)printf("stream 2: %" PRIu64 " with Severity > 2, %" PRIu64 " with Severity > 3\n", run->handled,
-                 run->very_severe);
-    (void)printf("  %" PRIu64 " series of %s\n", series.count, METRIC);
+    (void)printf("stream 2: %" PRIu64 " with Severity > 2, %" PRIu64 " with Severity > 3\n", run->metrics.handled,
+                 run->metrics.very_severe);
+    (void)printf("  %" PRIu64 " series of %s\n", series.count, ACCIDENT_METRIC);
     (void)printf("  %" PRId64 " windows of %" PRIu64 " s by severity, %" PRIu64 " accidents, %" PRIu64 " late\n",
                  windows, run->options->window, counted, late);
-    (void)printf("  %" PRIu64 " alerts\n", alert.fired_count + cannot.fired_count);
+    (void)printf("  %" PRIu64 " alerts\n", alerts);
     (void)printf("%.3f s, %.3f s of processors, %.0f rows/s\n", seconds, (double)run->cpu_ns / 1e9, rate);
     if (run->options->store != NULL)
         (void)printf("metrics: %s; files: %s\n", path, directory);
@@ -433,13 +313,14 @@ static int show(struct run *run, const char *directory)
 
 static int flow(struct run *run, const char *directory)
 {
-    pipeline_worker *counting = NULL, *filter = NULL, *delivery = NULL;
+    pipeline_worker *filter = NULL, *delivery = NULL;
     row_feed *feed = feed_open(run->store, run->raw, STREAM_1);
     uint64_t began = pipeline_now_ns();
     struct timespec used = {0};
     int result = feed == NULL ? -1 : 0;
 
-    if (result == 0 && (begin_counting(run, &counting) != 0 || begin_filter(run, &filter) != 0 ||
+    if (result == 0 && (accident_metrics_begin(&run->metrics, run->store, run->severe) != 0 ||
+                        begin_filter(run, &filter) != 0 ||
                         begin_delivery(run, directory, &delivery) != 0))
         result = -1;
     if (result == 0)
@@ -449,15 +330,13 @@ static int flow(struct run *run, const char *directory)
     /* What comes first in the flow ends first: then all of it is in stream 2 when that is caught up with. */
     if (pipeline_work_end(filter, result == 0) != 0)
         result = -1;
-    if (pipeline_work_end(counting, result == 0) != 0)
+    if (accident_metrics_end(&run->metrics, result == 0) != 0)
         result = -1;
     if (pipeline_work_end(delivery, result == 0) != 0)
         result = -1;
     run->flow_ns = pipeline_now_ns() - began;
     (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
     run->cpu_ns = (uint64_t)used.tv_sec * UINT64_C(1000000000) + (uint64_t)used.tv_nsec;
-    if (ls_alerts_close(run->alerts) != LS_OK && result == 0)
-        result = pipeline_fail_ls("close the alerts");
     if (feed_close(feed) != 0)
         result = -1;
     return result;
@@ -489,7 +368,7 @@ static int run_store(struct run *run)
 
 static int run_all(const struct options *options)
 {
-    struct run run = {.options = options};
+    struct run run = {.options = options, .metrics = {.quiet = options->json}};
     int result;
 
     if (pipeline_place_make(&run.place, options->store) != 0)
