@@ -245,15 +245,15 @@ lsi_child_end lsi_child_run(char *const *arguments, const void *in, size_t in_by
                             void *user, lsi_child_output *out);
 
 /* ---- delivery_run.c ---- */
-typedef struct lsi_delivery_running {
+typedef struct lsi_delivery_wish {
     const char *name;
     char *const *command; /* of its transform; NULL: it has none */
     int timeout_ms;       /* of the command */
     uint32_t shards_max, give_up_ms; /* 0: without a limit */
     bool until_caught_up;
-} lsi_delivery_running;
+} lsi_delivery_wish;
 /* Runs a delivery until a signal. Returns an exit code. */
-int lsi_delivery_run_command(const lsi_call *call, ls_stream *stream, const lsi_delivery_running *how);
+int lsi_delivery_run_command(const lsi_call *call, ls_stream *stream, const lsi_delivery_wish *how);
 
 /* ---- alert_run.c ---- */
 typedef struct lsi_alert_running {

@@ -313,7 +313,7 @@ static int check_options(const lsi_call *call, int act)
 static int run_delivery(const lsi_call *call, ls_stream *stream)
 {
     const lsi_value *values = call->values;
-    const lsi_delivery_running how = {
+    const lsi_delivery_wish how = {
         .name = call->arguments[2],
         .command = call->argument_count > 3 ? call->arguments + 3 : NULL,
         .timeout_ms = values[TIMEOUT_MS].given ? (int)values[TIMEOUT_MS].number : TIMEOUT_MS_DEFAULT,

@@ -16,7 +16,7 @@
 
 typedef struct deliverer {
     const lsi_call *call;
-    const lsi_delivery_running *how;
+    const lsi_delivery_wish *how;
     ls_delivery *delivery;
     int64_t late_ms; /* when the program that runs is late */
     int code;        /* of what ended the run from within */
@@ -130,7 +130,7 @@ static int deliver(deliverer *of)
 }
 
 /* That there is a program if and only if the delivery has a transform. Returns an exit code. */
-static int check_command(const lsi_call *call, ls_stream *stream, const lsi_delivery_running *how)
+static int check_command(const lsi_call *call, ls_stream *stream, const lsi_delivery_wish *how)
 {
     ls_delivery_options is = LS_DELIVERY_OPTIONS_INIT;
     ls_delivery_description *description;
@@ -153,7 +153,7 @@ static int check_command(const lsi_call *call, ls_stream *stream, const lsi_deli
     return LSI_EXIT_OK;
 }
 
-int lsi_delivery_run_command(const lsi_call *call, ls_stream *stream, const lsi_delivery_running *how)
+int lsi_delivery_run_command(const lsi_call *call, ls_stream *stream, const lsi_delivery_wish *how)
 {
     deliverer of = {.call = call, .how = how};
     int code = check_command(call, stream, how);
