@@ -15,6 +15,7 @@
 #include "click_category.h"
 #include "click_events.h"
 #include "click_file.h"
+#include "click_windows.h"
 #include "delivered.h"
 #include "feed.h"
 
@@ -30,7 +31,6 @@
 #define DELIVERY_NAME "mi-ks-homework12-firehose"
 #define ERRORS "errors/"
 #define SHARDS_SHOWN 64
-#define MINUTES_MAX 1440
 
 static const char usage[] =
     "Usage: clicks [OPTION...] [FILE]\n"
@@ -189,87 +189,9 @@ static int check(ls_stream *stream, const char *directory, struct tally *stream_
     return 0;
 }
 
-/* ---- windows of a minute ---- */
-
-struct minute {
-    int64_t start_ms;
-    uint64_t events, carts;
-};
-
-#define ACTIONS_MAX 16
-
-struct windows {
-    char actions[ACTIONS_MAX][64]; /* the first ones that were met, and how often each was */
-    uint64_t action_counts[ACTIONS_MAX];
-    struct minute minutes[MINUTES_MAX]; /* in order; of a longer time the first ones */
-    size_t count;
-    double cart_price;                  /* of what was put into carts */
-};
-
-static void count_action(struct windows *windows, const ls_window_result *result)
-{
-    int i = 0;
-
-    while (i < ACTIONS_MAX && windows->action_counts[i] > 0 &&
-           (strlen(windows->actions[i]) != result->key.size ||
-            memcmp(windows->actions[i], result->key.data, result->key.size) != 0))
-        i++;
-    if (i == ACTIONS_MAX || result->key.size >= sizeof(windows->actions[i]))
-        return;
-    (void)snprintf(windows->actions[i], sizeof(windows->actions[i]), "%.*s", (int)result->key.size,
-                   (const char *)result->key.data);
-    windows->action_counts[i] += result->count;
-}
-
-static ls_window_answer see_window(const ls_window_result *result, void *user)
-{
-    struct windows *windows = user;
-    bool cart = result->key.size == 11 && memcmp(result->key.data, "add_to_cart", 11) == 0;
-    struct minute *minute = &windows->minutes[windows->count];
-
-    count_action(windows, result);
-    if (windows->count > 0 && minute[-1].start_ms == result->start_ms)
-        minute--;  /* Results come in order of time, one for each action. */
-    else if (windows->count == MINUTES_MAX)
-        return LS_WINDOW_GO_ON;
-    else
-        windows->minutes[windows->count++] = (struct minute){.start_ms = result->start_ms};
-    minute->events += result->count;
-    if (cart) {
-        minute->carts += result->count;
-        windows->cart_price += result->sum;
-    }
-    return LS_WINDOW_GO_ON;
-}
-
-/* All of the stream, each time anew: nothing is stored under a name. */
-static int count_windows(ls_stream *stream, struct windows *windows)
-{
-    ls_window_options options = LS_WINDOW_OPTIONS_INIT;
-    ls_window_run_options how = LS_WINDOW_RUN_OPTIONS_INIT;
-    ls_window *window = NULL;
-    int result = 0;
-
-    options.kind = LS_WINDOW_TUMBLING;
-    options.size_ms = 60000;
-    options.time_field = "timestamp";
-    options.key_field = "action";
-    options.value_field = "price";
-    options.delay_ms = 86400000; /* Runs that were killed and repeated may be apart. */
-    options.result = see_window;
-    options.user = windows;
-    how.flags = LS_WINDOW_UNTIL_CAUGHT_UP;
-    if (ls_window_open(stream, NULL, &options, &window) != LS_OK)
-        return pipeline_fail_ls("open windows");
-    if (ls_window_run(window, &how) != LS_OK || ls_window_finish(window) != LS_OK)
-        result = pipeline_fail_ls("count windows");
-    (void)ls_window_close(window);  /* It has no name that could be given up. */
-    return result;
-}
-
 /* ---- the report ---- */
 
-static void show_json(const struct tally *tally, const struct tally *files, const struct windows *windows,
+static void show_json(const struct tally *tally, const struct tally *files, const click_windows *windows,
                       uint64_t shards)
 {
     (void)printf("{\"records\":%" PRIu64 ",\"delivered\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"dropped\":%" PRIu64
@@ -282,13 +204,13 @@ static void show_json(const struct tally *tally, const struct tally *files, cons
         (void)printf("%s%" PRIu64, i == 0 ? "" : ",", tally->shards[i]);
     (void)printf("],\"minutes\":[");
     for (size_t i = 0; i < windows->count; i++) {
-        const struct minute *minute = &windows->minutes[i];
+        const click_minute *minute = &windows->minutes[i];
 
         (void)printf("%s{\"start\":%" PRId64 ",\"events\":%" PRIu64 ",\"add_to_cart\":%" PRIu64 "}", i == 0 ? "" : ",",
                      minute->start_ms / 1000, minute->events, minute->carts);
     }
     (void)printf("],\"actions\":{");
-    for (int i = 0; i < ACTIONS_MAX && windows->action_counts[i] > 0; i++) {
+    for (int i = 0; i < CLICK_ACTIONS_MAX && windows->action_counts[i] > 0; i++) {
         flat_json name = {0};
 
         flat_json_quoted(&name, windows->actions[i], strlen(windows->actions[i]));
@@ -298,7 +220,7 @@ static void show_json(const struct tally *tally, const struct tally *files, cons
     (void)printf("},\"add_to_cart_price\":%.2f}\n", windows->cart_price);
 }
 
-static void show(const struct tally *tally, const struct tally *files, const struct windows *windows,
+static void show(const struct tally *tally, const struct tally *files, const click_windows *windows,
                  const char *directory)
 {
     (void)printf("%" PRIu64 " events: %" PRIu64 " delivered in %zu files, %" PRIu64 " failed\n", tally->records,
@@ -343,7 +265,7 @@ static int find_directory(ls_stream *stream, char directory[PIPELINE_PATH_BYTES]
 }
 
 static int run_stream(const struct options *options, ls_store *store, ls_stream *stream, char *directory,
-                      struct windows *windows)
+                      click_windows *windows)
 {
     struct tally stream_says = {0}, files_say = {0};
     ls_delivery_run_options how = LS_DELIVERY_RUN_OPTIONS_INIT;
@@ -374,7 +296,7 @@ static int run_stream(const struct options *options, ls_store *store, ls_stream 
     if (result == 0 && !pipeline_interrupted)
         result = check(stream, directory, &stream_says, &files_say);
     if (result == 0 && !pipeline_interrupted)
-        result = count_windows(stream, windows);
+        result = click_windows_count(stream, windows);
     if (result == 0 && !pipeline_interrupted) {
         uint64_t shards = options->shards < SHARDS_SHOWN ? options->shards : SHARDS_SHOWN;
 
@@ -392,7 +314,7 @@ static int run_stream(const struct options *options, ls_store *store, ls_stream 
 static int run_all(const struct options *options)
 {
     ls_stream_options stream_options = LS_STREAM_OPTIONS_INIT;
-    struct windows *windows = calloc(1, sizeof(*windows));
+    click_windows *windows = calloc(1, sizeof(*windows));
     char directory[PIPELINE_PATH_BYTES];
     pipeline_place place;
     ls_store *store = NULL;
