@@ -37,13 +37,14 @@ def test_types_are_complete_and_wrong_ones_are_noticed(tmp_path: object) -> None
     if program is None:
         pytest.skip("mypy is not installed")
     assert os.path.exists(os.path.join(FOLDER, "py.typed"))
+    alone = shutil.copytree(FOLDER, os.path.join(str(tmp_path), "alone", "libstream"))  # Without its neighbours.
     wrong = os.path.join(str(tmp_path), "wrong.py")
     with open(wrong, "w", encoding="utf-8") as file:
         file.write("import libstream\nlibstream.Store('memory:').stream('a').producer().put('k', 1)\n")
     uses = os.path.join(os.path.dirname(os.path.abspath(__file__)), "uses.py")
     done = subprocess.run([program, "--strict", "--python-version", "3.9", "--no-error-summary", "--cache-dir",
-                           os.devnull, FOLDER, uses, wrong], capture_output=True, text=True, timeout=300,
-                          env=dict(os.environ, MYPYPATH=os.path.dirname(FOLDER)))
+                           os.devnull, alone, uses, wrong], capture_output=True, text=True, timeout=300,
+                          env=dict(os.environ, MYPYPATH=os.path.dirname(alone)))
     lines = [line for line in done.stdout.splitlines() if ": error: " in line]
     assert len(lines) == 1 and "wrong.py:2" in lines[0] and "arg-type" in lines[0], done.stdout + done.stderr
 
