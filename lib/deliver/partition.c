@@ -186,22 +186,34 @@ static ls_status find_partition(lsi_delivery_shard *shard, ls_bytes data, lsi_na
     return LS_OK;
 }
 
+static ls_status collect_into_partition(lsi_delivery_shard *shard, const ls_record *record, ls_bytes data, lsi_at at,
+                                        const lsi_partition_key *keys, uint32_t key_count)
+{
+    lsi_naming_values values = {.transform_keys = keys, .transform_key_count = key_count};
+    ls_bytes query_keys[LSI_QUERIES_MAX];
+    char target[LSI_PREFIX_BYTES];
+    const char *code, *message;
+    ls_status st = find_partition(shard, data, &values, query_keys, target, &code, &message);
+
+    if (st != LS_OK)
+        return st;
+    if (code != NULL)
+        return lsi_delivery_collect_failed(shard, record, at, 1, code, message);
+    return collect(shard, LS_DELIVERY_DATA, target, record, at, &values, data, shard->run->delimiter);
+}
+
 ls_status lsi_delivery_collect(lsi_delivery_shard *shard, const ls_record *record, ls_bytes data, lsi_at at,
                                const lsi_partition_key *keys, uint32_t key_count)
 {
     const lsi_delivery_run_state *run = shard->run;
-    lsi_naming_values values = {.transform_keys = keys, .transform_key_count = key_count};
-    ls_bytes query_keys[LSI_QUERIES_MAX];
-    char target[LSI_PREFIX_BYTES] = "";
-    const char *code, *message;
-    ls_status st;
+    const lsi_naming_values values = {.oldest_us = 0};
+    lsi_buffer *first = shard->buffers;
 
-    if ((run->delivery->options.flags & LS_DELIVERY_PARTITION) != 0) {
-        st = find_partition(shard, data, &values, query_keys, target, &code, &message);
-        if (st == LS_OK && code != NULL)
-            return lsi_delivery_collect_failed(shard, record, at, 1, code, message);
-        if (st != LS_OK)
-            return st;
-    }
-    return collect(shard, LS_DELIVERY_DATA, target, record, at, &values, data, run->delimiter);
+    if ((run->delivery->options.flags & LS_DELIVERY_PARTITION) != 0)
+        return collect_into_partition(shard, record, data, at, keys, key_count);
+    /* Nearly always it is the one that was met last, and has room. */
+    if (first != NULL && first->kind == LS_DELIVERY_DATA && shard->replay == NULL &&
+        !would_overflow(shard, first, data.size + run->delimiter.size))
+        return append(shard, first, record, at, data, run->delimiter);
+    return collect(shard, LS_DELIVERY_DATA, "", record, at, &values, data, run->delimiter);
 }
