@@ -67,7 +67,7 @@ typedef int32_t ls_delivery_compression;
 #define LS_DELIVERY_AT_ONCE (-1)    /**< For `interval_ms`: what there is is not waited for. */
 #define LS_DELIVERY_NO_RETRIES (-1) /**< For `transform_retries_max`. */
 
-/** Settings of a delivery. Zero means the default everywhere. The service's name of each is in capitals. */
+/** Settings of a delivery. Zero means the default everywhere. The service's name of each stands behind it. */
 typedef struct ls_delivery_options {
     uint32_t size;                 /**< Set by the INIT macro. */
     uint32_t flags;                /**< LS_DELIVERY_ bits. */

@@ -1,6 +1,7 @@
 /* See marks.h. */
 #include "deliver/marks.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define SPAN_MAX (UINT64_C(1) << 32) /* of what is read: 512 MiB of bits */
@@ -32,6 +33,7 @@ bool lsi_marks_add(lsi_marks *marks, uint64_t from, uint64_t to)
 {
     if (from == to)
         return true;
+    assert(from >= marks->origin);
     if (!make_room(marks, to))
         return false;
     if (marks->end < to)
