@@ -38,7 +38,8 @@ static const char usage[] =
     "station and date. FILE is a CSV with the columns STATION, NAME, DATE, PRCP, SNOW,\n"
     "TMAX and TMIN. Without FILE: made-up rows; with --token: NOAA's service.\n"
     "\n"
-    "  --query STATION   show this station's items (default: the first one's); exact case\n"
+    "  --query STATION   show this station's items, in exact case (default: 31 days of\n"
+    "                    the first one)\n"
     "  --from DAY        ... from this day on, YYYY-MM-DD; with --token also what is asked\n"
     "  --to DAY          ... up to this day\n"
     "  --key COLUMN      NAME (default) or STATION: the key of stream and tables\n"
@@ -59,7 +60,7 @@ static const char usage[] =
 struct options {
     const char *query, *from, *to, *key, *units, *token, *url, *location, *store;
     uint64_t shards, rate, batch, rows, seed;
-    bool json;
+    bool json, is_asked; /* for certain items of the tables */
     char **files;
     int file_count;
 };
@@ -283,8 +284,10 @@ static int check(struct run *run, ls_stream *stream, weather_sink *sink)
     return result;
 }
 
+#define SHOWN_UNASKED 31 /* a month */
+
 struct report {
-    bool shown;        /* print the items */
+    uint64_t shown_max; /* print so many of the items */
     uint64_t items;
     decimal rain;      /* the sum of PRCP */
     char last[64];     /* the sort key that the page ended with */
@@ -309,7 +312,7 @@ static bool see_item(void *user, table_text date, table_text item)
     (void)json_members(item.text, item.size, false, &scratch, add_rain, &report->rain); /* An item is what we put. */
     flat_json_free(&scratch);
     (void)snprintf(report->last, sizeof(report->last), "%.*s", (int)date.size, date.text);
-    if (report->shown)
+    if (report->items <= report->shown_max)
         (void)printf("  %.*s  %.*s\n", (int)date.size, date.text, (int)item.size, item.text);
     return true;
 }
@@ -327,11 +330,19 @@ static int query(const struct options *options, keyed_table *table, const char *
     return more;
 }
 
+static void show_rest(const struct report *report)
+{
+    if (report->items > report->shown_max)
+        (void)printf("  ... and %" PRIu64 " more days: --query, --from and --to show all they ask for\n",
+                     report->items - report->shown_max);
+}
+
 static int show(struct run *run, ls_store *store, weather_sink *sink)
 {
     const struct options *options = run->options;
     const char *station = options->query == NULL ? run->first_key : options->query;
-    struct report rain = {.shown = !options->json}, warmth = {.shown = !options->json};
+    uint64_t shown_max = options->json ? 0 : options->is_asked ? UINT64_MAX : SHOWN_UNASKED;
+    struct report rain = {.shown_max = shown_max}, warmth = {.shown_max = shown_max};
     int64_t counts[2] = {table_count(sink->precipitation), table_count(sink->temperature)};
     uint64_t calls = pipeline_counter(store, "libstream_get_calls_total", STREAM_NAME, NULL, NULL);
     uint64_t good_calls = pipeline_counter(store, "libstream_get_calls_total", STREAM_NAME, "result", "ok");
@@ -353,10 +364,14 @@ static int show(struct run *run, ls_store *store, weather_sink *sink)
     }
     if (counts[0] < 0 || counts[1] < 0 || query(options, sink->precipitation, station, &rain) < 0)
         return pipeline_fail("the tables: %s", tables_error(sink->file));
-    if (!options->json)
+    if (!options->json) {
+        show_rest(&rain);
         (void)printf("Temperature of %s\n", station);
+    }
     if (query(options, sink->temperature, station, &warmth) < 0)
         return pipeline_fail("the tables: %s", tables_error(sink->file));
+    if (!options->json)
+        show_rest(&warmth);
     if (options->json) {
         flat_json name = {0};
 
@@ -461,9 +476,9 @@ int main(int argc, char **argv)
     pipeline_begin("weather");
     while (result == 0 && (option = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (option) {
-        case 'q': options.query = optarg; break;
-        case 'f': options.from = optarg; break;
-        case 'o': options.to = optarg; break;
+        case 'q': options.query = optarg, options.is_asked = true; break;
+        case 'f': options.from = optarg, options.is_asked = true; break;
+        case 'o': options.to = optarg, options.is_asked = true; break;
         case 'k': options.key = optarg; break;
         case 'u': options.units = optarg; break;
         case 't': options.token = optarg; break;
