@@ -143,8 +143,11 @@ static inline void look_into(objects *to, const char *root, const char *name)
 
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        snprintf(inner, sizeof inner, "%s%s%s", name, name[0] != '\0' ? "/" : "", entry->d_name);
-        snprintf(path, sizeof path, "%s/%s", root, inner);
+        int size = snprintf(inner, sizeof inner, "%s%s%s", name, name[0] != '\0' ? "/" : "", entry->d_name);
+
+        assert_in_range(size, 1, sizeof inner - 1);
+        size = snprintf(path, sizeof path, "%s/%s", root, inner);
+        assert_in_range(size, 1, sizeof path - 1);
         assert_int_equal(stat(path, &about), 0);
         if (S_ISDIR(about.st_mode))
             look_into(to, root, inner);

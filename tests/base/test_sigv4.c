@@ -131,7 +131,8 @@ static void only_what_was_signed_is_right(void **state)
 {
     lsi_sigv4_header more[6];
     lsi_sigv4_request other = example;
-    char *authorization, *signature;
+    char *authorization;
+    size_t signature;
 
     (void)state;
     SKIP_UNLESS_BUILT();
@@ -166,13 +167,13 @@ static void only_what_was_signed_is_right(void **state)
     other.header_count = 5;
     more[0].value = "text/plain";
     assert_false(is_right(authorization, key.secret, TIME, &other));
-    signature = strstr(authorization, "Signature=") + strlen("Signature=");
-    for (size_t i = 0; i < LSI_SIGV4_HASH_BYTES - 1; i++) {
-        char before = signature[i];
+    signature = strlen(authorization) - (LSI_SIGV4_HASH_BYTES - 1); /* stands last */
+    for (size_t i = signature; authorization[i] != '\0'; i++) {
+        char before = authorization[i];
 
-        signature[i] = before == '0' ? '1' : '0';
+        authorization[i] = before == '0' ? '1' : '0';
         assert_false(is_right(authorization, key.secret, TIME, &example));
-        signature[i] = before;
+        authorization[i] = before;
     }
     assert_true(is_right(authorization, key.secret, TIME, &example));
     lsi_free(&lsi_memory_libc, authorization);

@@ -1,17 +1,14 @@
-/* What deliveries read: prefixes, queries, what transforms answer, records that hold several. Any bytes are refused
- * with a reason, or hold what the headers promise.
+/* What deliveries read: prefixes, queries, what transforms answer. Any bytes are refused with a reason, or hold what the
+ * headers promise.
  *
- * The first byte says which: p a prefix, P one with partition keys, q a query, o an object of queries, r a response, j
- * JSON to be split, d delimited. Behind a prefix or a query, up to a zero byte, stands the value of a key or the data;
- * before what is delimited, one byte of size and the delimiter. */
+ * The first byte says which: p a prefix, P one with partition keys, q a query, o an object of queries, r a response.
+ * Behind a prefix or a query, up to a zero byte, stands the value of a key or the data. */
 #include "fuzz/fuzz.h"
 
-#include "base/json.h"
 #include "deliver/document.h"
 #include "deliver/naming.h"
 #include "deliver/query.h"
 #include "deliver/sink.h"
-#include "deliver/split.h"
 
 /* The text up to the first zero byte, the caller's, and what follows that. */
 static char *take_text(const uint8_t *data, size_t size, ls_bytes *rest)
@@ -138,81 +135,6 @@ static void read_response(const uint8_t *data, size_t size)
     lsi_transform_reader_close(reader);
 }
 
-/* ---- splitting ---- */
-
-static bool ignore(void *user, lsi_json_kind kind, const char *text, size_t size, unsigned depth)
-{
-    (void)user;
-    (void)kind;
-    (void)text;
-    (void)size;
-    (void)depth;
-    return true;
-}
-
-static bool is_all_space(const uint8_t *from, const uint8_t *end)
-{
-    while (from < end && memchr(" \t\r\n", *from, 4) != NULL)
-        from++;
-    return from == end;
-}
-
-/* In their order, with nothing but white space (JSON), or delimiters, between them. */
-static void check_pieces(ls_bytes data, const ls_bytes *pieces, size_t count, ls_bytes delimiter)
-{
-    const uint8_t *at = data.data, *end = at + data.size;
-
-    for (size_t i = 0; i <= count; i++) {
-        const uint8_t *next = i < count ? pieces[i].data : end;
-        lsi_json_reader *json;
-
-        FUZZ_REQUIRE(next >= at && next <= end);
-        if (delimiter.size == 0)
-            FUZZ_REQUIRE(is_all_space(at, next));
-        else
-            FUZZ_REQUIRE((size_t)(next - at) % delimiter.size == 0);
-        if (i == count)
-            break;
-        FUZZ_REQUIRE(pieces[i].size != 0 && pieces[i].size <= (size_t)(end - next));
-        if (delimiter.size == 0) {
-            FUZZ_REQUIRE(lsi_json_reader_open(&lsi_memory_libc, LSI_JSON_KEYS_MAY_REPEAT, &json) == LS_OK);
-            FUZZ_REQUIRE(lsi_json_read(json, pieces[i].data, pieces[i].size, ignore, NULL) == LS_OK);
-            lsi_json_reader_close(json);
-        } else {
-            FUZZ_REQUIRE(memmem(pieces[i].data, pieces[i].size, delimiter.data, delimiter.size) == NULL);
-        }
-        at = next + pieces[i].size;
-    }
-}
-
-static void split(const uint8_t *data, size_t size, bool is_delimited)
-{
-    size_t delimiter_size = is_delimited && size != 0 ? data[0] % 8u : 0;
-    ls_bytes delimiter = {data + (size != 0), delimiter_size}, rest = {data, size};
-    const ls_bytes *pieces;
-    lsi_splitter *splitter;
-    const char *reason;
-    size_t count;
-    ls_status st;
-
-    if (is_delimited) {
-        if (size < 1 + delimiter_size)
-            return;
-        rest = (ls_bytes){data + 1 + delimiter_size, size - 1 - delimiter_size};
-        st = lsi_splitter_open_delimited(&lsi_memory_libc, delimiter, &splitter);
-        FUZZ_REQUIRE(st == (delimiter_size != 0 ? LS_OK : LS_ERR_INVALID_ARGUMENT));
-    } else {
-        st = lsi_splitter_open_json(&lsi_memory_libc, &splitter);
-    }
-    if (st != LS_OK)
-        return;
-    FUZZ_REQUIRE(lsi_splitter_split(splitter, rest, &pieces, &count, &reason) == LS_OK);
-    FUZZ_REQUIRE(reason == NULL || (count == 0 && !is_delimited));
-    if (reason == NULL && rest.size != 0)
-        check_pieces(rest, pieces, count, delimiter);
-    lsi_splitter_close(splitter);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint8_t *own;
@@ -226,8 +148,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 'q':
     case 'o': ask(own, size - 1, data[0] == 'o'); break;
     case 'r': read_response(own, size - 1); break;
-    case 'j': split(own, size - 1, false); break;
-    case 'd': split(own, size - 1, true); break;
     default: break;
     }
     free(own);
