@@ -462,7 +462,9 @@ typedef int32_t (*ls_discard_callback)(const ls_batch *batch, ls_discard_reason 
 
 #define LS_RUN_UNTIL_CAUGHT_UP UINT32_C(1) /**< `ls_mapping_run_options.flags`: the run ends when every shard that it
                                                 can have was worked on up to its tip: but for those that
-                                                others work on, which are seen to live. For tests and batch jobs. */
+                                                others work on, which are seen to live. At the tip what is
+                                                collected goes without waiting for more, whatever
+                                                `batching_window_ms`. For tests and batch jobs. */
 
 /** Options of a run. Zero means the default everywhere. */
 typedef struct ls_mapping_run_options {

@@ -32,8 +32,9 @@ static void gather_mapping(const reading *at, const lsi_mapping *mapping)
     static const struct {
         const char *label, *cloudwatch;
     } results[] = {
-        [LSI_MAPPED_OK] = {"ok", NULL},         [LSI_MAPPED_PARTIAL] = {"partial", NULL},
-        [LSI_MAPPED_ERROR] = {"error", NULL},   [LSI_MAPPED_TIMEOUT] = {"timeout", NULL},
+        /* CloudWatch's Invocations are the Errors as well: all results together. */
+        [LSI_MAPPED_OK] = {"ok", "Invocations"},  [LSI_MAPPED_PARTIAL] = {"partial", "Invocations"},
+        [LSI_MAPPED_ERROR] = {"error", "Errors"}, [LSI_MAPPED_TIMEOUT] = {"timeout", "Errors"},
     }, outcomes[] = {
         {"polled", "PolledEventCount"},
         {"filtered", "FilteredOutEventCount"},
@@ -52,7 +53,8 @@ static void gather_mapping(const reading *at, const lsi_mapping *mapping)
     (void)lsi_gather_times(at->to, MAPPING_TIMES, values, ops->counts(at->stream, LSI_COUNTS_MAPPING_TIMES, number));
     for (uint32_t i = 0; counts != NULL && i <= LSI_MAPPED_TIMEOUT; i++) {
         values[2] = results[i].label;
-        (void)lsi_gather_counter(at->to, MAPPING_CALLS, values, lsi_counted(&counts[i]));
+        lsi_gather_name(lsi_gather_counter(at->to, MAPPING_CALLS, values, lsi_counted(&counts[i])),
+                        results[i].cloudwatch);
     }
     for (uint32_t i = 0; counts != NULL && i <= LSI_MAPPED_REPORTED - LSI_MAPPED_POLLED; i++) {
         values[2] = outcomes[i].label;

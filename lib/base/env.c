@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -58,6 +59,11 @@ void lsi_env_default(lsi_env *out)
         .random = system_random,
         .busy_timeout_ms = BUSY_TIMEOUT_MS_DEFAULT,
     };
+}
+
+const char *lsi_env_variable(const char *name)
+{
+    return secure_getenv(name);
 }
 
 void lsi_env_log(const lsi_env *env, int32_t level, const char *format, ...)

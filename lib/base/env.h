@@ -25,6 +25,10 @@ typedef struct lsi_env {
 /* The system's memory, clock, files and random numbers; no log; busy_timeout_ms 5,000. */
 void lsi_env_default(lsi_env *out);
 
+/* A variable of the process; a view that setenv ends. NULL: it is not set, or the program runs with more rights than
+ * whoever set it. */
+const char *lsi_env_variable(const char *name);
+
 /* Levels: as public in store.h (LS_LOG_ERROR 1, _WARNING 2, _INFO 3). Formats only when there is a callback. */
 void lsi_env_log(const lsi_env *env, int32_t level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

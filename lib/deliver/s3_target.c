@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/env.h"
 #include "base/status.h"
 
 #define REGION_MAX 64u
@@ -16,9 +17,9 @@ static const char *choose(const char *given, const char *variable, const char *o
     const char *value = given;
 
     if (value == NULL || value[0] == '\0')
-        value = secure_getenv(variable);
+        value = lsi_env_variable(variable);
     if ((value == NULL || value[0] == '\0') && other != NULL)
-        value = secure_getenv(other);
+        value = lsi_env_variable(other);
     return value != NULL && value[0] != '\0' ? value : NULL;
 }
 

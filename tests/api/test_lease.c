@@ -124,6 +124,9 @@ static void a_worker_takes_checkpoints_and_gives_back(void **state)
     event = next(group);
     assert_int_equal(event.kind, LS_GROUP_NOTHING);
     assert_null(event.lease);
+    for (uint64_t seqno = 1; seqno <= LS_SEQNO_END && seqno != 0; seqno <<= 9) /* Nothing was put yet. */
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(ls_lease_checkpoint(leases[i], seqno, UINT32_MAX), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
     assert_int_equal(ls_producer_put(producer, text("k"), text("d"), NULL, &id), LS_OK);
     assert_int_equal(ls_producer_close(producer), LS_OK);

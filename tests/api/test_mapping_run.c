@@ -140,6 +140,24 @@ static void children_follow_their_parents(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* It would be five minutes. */
+static void a_run_that_catches_up_waits_for_no_full_batch(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_mapping_options options = defaults();
+    run *of;
+
+    options.batching_window_ms = 300000;
+    put_numbers(stream, 0, 7, 2);
+    make_mapping(stream, &options);
+    of = run_new(stream, "m");
+    of->options.flags = LS_RUN_UNTIL_CAUGHT_UP;
+    run_now(of);
+    assert_all_once_in_order(of, 7, 2);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void a_run_that_catches_up_follows_into_children(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 1);
@@ -166,6 +184,7 @@ int main(void)
         TEST(lanes_keep_the_order_of_each_key),
         TEST(only_records_that_match_a_filter_are_handled),
         TEST(children_follow_their_parents),
+        TEST(a_run_that_catches_up_waits_for_no_full_batch),
         TEST(a_run_that_catches_up_follows_into_children),
     };
 

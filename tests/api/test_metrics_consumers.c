@@ -519,6 +519,24 @@ static ls_handler_answer fail_one(const ls_batch *batch, ls_handler_context *con
                                                                                       : LS_HANDLER_DONE;
 }
 
+/* The sum of the samples of that name. */
+static double as_cloudwatch_has_it(ls_store *store, const char *name)
+{
+    ls_metrics_snapshot *snapshot = NULL;
+    double sum = 0;
+
+    assert_int_equal(ls_metrics_snapshot_take(store, &snapshot), LS_OK);
+    for (size_t i = 0; i < ls_metrics_snapshot_count(snapshot); i++) {
+        ls_metric_sample sample = LS_METRIC_SAMPLE_INIT;
+
+        assert_int_equal(ls_metrics_snapshot_at(snapshot, i, &sample), LS_OK);
+        if (sample.cloudwatch_name != NULL && strcmp(sample.cloudwatch_name, name) == 0)
+            sum += sample.value;
+    }
+    ls_metrics_snapshot_free(snapshot);
+    return sum;
+}
+
 /* Goal: after filters, failures and retries each record is in one place: polled = filtered + invoked, once all is
  * caught up. */
 static void a_mapping_counts_what_becomes_of_each_record(void **state)
@@ -553,6 +571,9 @@ static void a_mapping_counts_what_becomes_of_each_record(void **state)
     assert_true(calls_of(read, "error") == 3);
     assert_true(calls_of(read, "partial") == 0);
     assert_true(calls_of(read, "timeout") == 0);
+    assert_true(as_cloudwatch_has_it(fx->store, "Invocations") == 7);
+    assert_true(as_cloudwatch_has_it(fx->store, "Errors") == 3);
+    assert_true(as_cloudwatch_has_it(fx->store, "DroppedEventCount") == 10);
     assert_true(exposition_value(read, "libstream_mapping_handler_duration_seconds_count",
                                  "mapping=\"m\",stream=\"s\"") == 10);
     assert_true(exposition_value(read, "libstream_mapping_batch_records_sum", "mapping=\"m\",stream=\"s\"") == 100);

@@ -129,7 +129,7 @@ def full(source, here, work):
 
 
 def minimal(source, here, work):
-    prefix, libdir = install(source, work, "-Dauto_features=disabled")
+    prefix, libdir = install(source, work, "-Dauto_features=disabled", "-Doptimization=s")
     allowed = r"libc\.so\.6|libm\.so\.6|ld-linux.*|libzstd\.so\.1"
     library = os.path.join(libdir, "libstream.so")
     bad = {name for name in needed(library) if not re.fullmatch(allowed, name)}

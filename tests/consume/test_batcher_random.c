@@ -155,6 +155,7 @@ static void open_machine(void)
     lsi_memory memory = sim_memory_table(&r.memory);
 
     assert_int_equal(lsi_batcher_open(&memory, &r.settings, &r.told, r.now, &r.machine), LS_OK);
+    lsi_batcher_set_horizon(r.machine, LS_SEQNO_END); /* What seems past retention is. */
     r.given = 0;
     while (r.given < RECORDS && r.records[r.given].record.seqno <= r.told.position.seqno)
         r.given++;
@@ -253,7 +254,7 @@ static void judge_window(const pending *p)
     if (what->is_final) {
         HOLD("J4", what->is_terminated_early == (what->state.size > r.settings.window_state_bytes_max));
         HOLD("J4", what->is_terminated_early || r.is_ended || r.now.wall_us >= what->window_end_us ||
-                   (first < r.given && r.records[first].record.arrival_us >= what->window_end_us));
+                   (r.given > 0 && r.records[r.given - 1].record.arrival_us >= what->window_end_us));
     } else {
         HOLD("J4", what->state.size <= r.settings.window_state_bytes_max);
     }

@@ -415,7 +415,8 @@ static void a_window_whose_records_were_given_up_is_not_invoked(void **state)
     end(fx);
 }
 
-static void filtered_records_end_no_window_but_the_position_passes_them(void **state)
+/* They are in no window, but who has read them has read the shard so far (rule 3). */
+static void filtered_records_end_windows_and_the_position_passes_them(void **state)
 {
     fixture *fx = begin_windows();
 
@@ -426,6 +427,7 @@ static void filtered_records_end_no_window_but_the_position_passes_them(void **s
     assert_string_equal(next(fx), "invoke 1 [960,1020) {}");
     answer_state(fx, "s");
     assert_string_equal(next(fx), "at 3 [960,1020) {s}");
+    assert_string_equal(next(fx), "invoke [960,1020) {s} final");
     end(fx);
 }
 
@@ -528,7 +530,7 @@ int main(void)
         cmocka_unit_test(a_crash_anywhere_leaves_each_window_its_total),
         cmocka_unit_test(a_window_without_records_is_not_invoked),
         cmocka_unit_test(a_window_whose_records_were_given_up_is_not_invoked),
-        cmocka_unit_test(filtered_records_end_no_window_but_the_position_passes_them),
+        cmocka_unit_test(filtered_records_end_windows_and_the_position_passes_them),
         cmocka_unit_test(windows_turned_off_drop_the_state),
         cmocka_unit_test(a_window_of_another_length_ends_where_it_said),
         cmocka_unit_test(windows_are_aligned_to_the_epoch),

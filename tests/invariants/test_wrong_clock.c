@@ -132,6 +132,75 @@ static void boot(const fixture *fx, handles *of)
 
 /* ---- 1970 ---- */
 
+/* ---- mappings ---- */
+
+typedef struct seen {
+    uint32_t count, given_up;
+    uint32_t failing; /* so many invocations fail first */
+} seen;
+
+static ls_handler_answer note_batch(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    seen *of = user;
+
+    (void)context;
+    if (of->failing > 0) {
+        of->failing--;
+        return LS_HANDLER_RETRY;
+    }
+    of->count += (uint32_t)ls_batch_count(batch);
+    return LS_HANDLER_DONE;
+}
+
+static int32_t note_given_up(const ls_batch *batch, ls_discard_reason reason, uint32_t invocations, void *user)
+{
+    (void)reason;
+    (void)invocations;
+    ((seen *)user)->given_up += (uint32_t)ls_batch_count(batch);
+    return 0;
+}
+
+/* A mapping of the defaults handles `count` records, some of them at a second try, and gives up none. */
+static void expect_handled(const handles *of, uint32_t count)
+{
+    const ls_position horizon = {.kind = LS_TRIM_HORIZON};
+    ls_mapping_run_options options = LS_MAPPING_RUN_OPTIONS_INIT;
+    ls_mapping *mapping;
+    seen found = {.failing = 2};
+
+    assert_int_equal(ls_mapping_create(of->stream, "m", &horizon, NULL), LS_OK);
+    assert_int_equal(ls_mapping_open(of->stream, "m", &mapping), LS_OK);
+    options.flags = LS_RUN_UNTIL_CAUGHT_UP;
+    options.discard = note_given_up;
+    assert_int_equal(ls_mapping_run(mapping, &options, note_batch, &found), LS_OK);
+    assert_int_equal(ls_mapping_close(mapping), LS_OK);
+    assert_int_equal(ls_mapping_delete(of->stream, "m"), LS_OK);
+    assert_int_equal(found.given_up, 0);
+    assert_int_equal(found.count, count);
+}
+
+/* E8: what the store keeps, a mapping hands over, however old it seems. */
+static void a_mapping_gives_up_no_record_for_a_wrong_clock(void **state)
+{
+    fixture *fx = *state;
+    handles of;
+
+    jump_to(SECOND);
+    of = open_one(fx);
+    put_minutes(&of, 0, 6);
+    maintain(&of);
+    jump_to(BEGIN);
+    expect(fx, &of, 0, 6);
+    expect_handled(&of, 6);
+    assert_int_equal(put_number(of.producer, 6, 0, 20000), LS_OK);
+    expect_handled(&of, 7);
+    jump(26 * HOUR); /* Somebody sets it wrong. */
+    expect(fx, &of, 0, 7);
+    expect_handled(&of, 7);
+    jump(-26 * HOUR);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 /* Six records in 1970, over two segments and more, then the right time; `is_boot`: by a boot. */
 static handles put_in_1970(const fixture *fx, bool is_boot)
 {
@@ -494,6 +563,7 @@ int main(void)
         ONCE(a_shard_that_rests_since_2099_keeps_kilobytes), /* It never fills a segment. */
         T(a_shard_that_was_closed_with_stamps_of_2099_leaves),
         T(a_list_that_is_made_anew_knows_ages_and_blocks),
+        T(a_mapping_gives_up_no_record_for_a_wrong_clock),
     };
 
     return cmocka_run_group_tests_name("a clock that was wrong (E8)", tests, NULL, NULL);

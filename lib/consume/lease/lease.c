@@ -136,19 +136,43 @@ static ls_status decide_checkpoint(lsi_lease *lease, lsi_lease_row changes[CHANG
     return LS_OK;
 }
 
+/* The last number that a record of the shard has, or had: what is trimmed may still be checkpointed. */
+static ls_status last_given(const lsi_lease *lease, ls_seqno *out)
+{
+    const lsi_engine_ops *ops = lsi_group_ops(lease->group);
+    lsi_engine_stream *stream = lease->group->stream;
+    const ls_position end = {.kind = LS_LATEST};
+    uint32_t shard = lease->row.place.shard;
+    lsi_shard_state state;
+    lsi_reader *reader;
+    ls_status st = ops->shard_state(stream, shard, &state);
+
+    *out = state.latest_seqno;
+    if (st != LS_OK || state.latest_seqno != LS_SEQNO_NONE)
+        return st;
+    st = ops->reader_open(stream, shard, LSI_READER_ONE_OF_MANY, &reader);
+    if (st != LS_OK)
+        return st;
+    st = ops->seek(reader, &end);
+    if (st == LS_OK)
+        *out = ops->place(reader) - 1;
+    ops->reader_close(reader);
+    return st;
+}
+
 /* Whether there is such a record; then it is durable (D6). */
 static ls_status cover(lsi_lease *lease, ls_seqno seqno)
 {
     uint32_t shard = lease->row.place.shard;
-    lsi_shard_state state;
+    ls_seqno last;
     ls_status st;
 
     if (lease->is_lost)
         return lost(lease);
-    st = lsi_group_ops(lease->group)->shard_state(lease->group->stream, shard, &state);
-    if (st == LS_OK && (seqno == LS_SEQNO_NONE || (seqno > state.latest_seqno && state.latest_seqno != LS_SEQNO_NONE)))
+    st = last_given(lease, &last);
+    if (st == LS_OK && (seqno == LS_SEQNO_NONE || seqno > last))
         st = lsi_fail(LS_ERR_INVALID_ARGUMENT, "group '%s': shard %" PRIu32 " has no record %" PRIu64 " yet: its last "
-                      "one is %" PRIu64, lease->group->name, shard, seqno, state.latest_seqno);
+                      "number is %" PRIu64, lease->group->name, shard, seqno, last);
     if (st == LS_OK)
         st = lsi_group_ops(lease->group)->sync_shard(lease->group->stream, shard);
     return st;

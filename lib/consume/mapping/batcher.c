@@ -105,6 +105,9 @@ ls_status lsi_batcher_give(lsi_batcher *machine, const ls_record *records, uint3
     if (st == LS_OK) {
         machine->counts.polled += count;
         machine->counts.filtered += filtered;
+        machine->is_hurried = machine->is_hurried && count == 0;
+        if (count > 0) /* Filtered or not: arrival never decreases within a shard. */
+            lsi_batcher_tip(machine, records[count - 1].arrival_us);
     }
     check(machine);
     return st;
@@ -121,6 +124,11 @@ void lsi_batcher_tip(lsi_batcher *machine, int64_t wall_us)
         machine->tip_us = wall_us;
 }
 
+void lsi_batcher_hurry(lsi_batcher *machine)
+{
+    machine->is_hurried = true;
+}
+
 void lsi_batcher_end(lsi_batcher *machine)
 {
     machine->is_ended = true;
@@ -134,6 +142,24 @@ void lsi_batcher_drain(lsi_batcher *machine)
 void lsi_batcher_set_retention(lsi_batcher *machine, int64_t retention_us)
 {
     machine->settings.retention_us = retention_us;
+}
+
+bool lsi_batcher_seems_expired(const lsi_batcher *machine, lsi_moment now)
+{
+    int64_t retention = machine->settings.retention_us;
+
+    for (uint32_t i = 0; retention >= 0 && i < machine->settings.lane_count; i++) {
+        const lsi_lane *lane = &machine->lanes[i];
+
+        if (lane->count > 0 && lsi_held_at(lane, 0)->record->arrival_us < now.wall_us - retention)
+            return true;
+    }
+    return false;
+}
+
+void lsi_batcher_set_horizon(lsi_batcher *machine, ls_seqno horizon)
+{
+    machine->horizon = horizon;
 }
 
 /* ---- how far it is ---- */

@@ -58,7 +58,7 @@ typedef struct lsi_batcher_settings {
     uint32_t lane_count;            /* 1..LSI_BATCHER_LANES_MAX; 1 with tumbling windows */
     int32_t retries_max;            /* -1: no end */
     int64_t record_age_us_max;      /* -1: none */
-    int64_t retention_us;           /* -1: none; records older than that are given up as those over their age are */
+    int64_t retention_us;           /* -1: none; records that seem older are given up when the horizon says so, too */
     bool bisects;
     bool reports_failures;          /* false: LSI_OUTCOME_PARTIAL is a success */
     bool discards_failed_only;      /* of a batch whose first record was reported: that record alone */
@@ -163,12 +163,19 @@ ls_status lsi_batcher_give(lsi_batcher *machine, const ls_record *records, uint3
 /* Before each read when records are wanted: copies what is left of those given last. NO_MEMORY: they are still
  * borrowed. */
 ls_status lsi_batcher_own(lsi_batcher *machine);
-/* The shard was read to its tip, and no record that arrived before `wall_us` comes any more. Never goes back. */
+/* The shard was read to its tip, and no record that arrived before `wall_us` comes any more. Never goes back. A record
+ * that is given says the same of those before it. */
 void lsi_batcher_tip(lsi_batcher *machine, int64_t wall_us);
+/* What was given so far goes to handlers without waiting for more, whatever the batching window. */
+void lsi_batcher_hurry(lsi_batcher *machine);
 void lsi_batcher_end(lsi_batcher *machine); /* The shard is closed, and all of it was given. */
 /* Invoke and discard nothing more; DONE once nothing is with the caller. */
 void lsi_batcher_drain(lsi_batcher *machine);
 void lsi_batcher_set_retention(lsi_batcher *machine, int64_t retention_us);
+/* Records may seem past retention only because a clock is or was wrong, so nothing is given up for it that the shard
+ * still has. Whether any seems so, and the lowest number that the shard has (at first 0). */
+bool lsi_batcher_seems_expired(const lsi_batcher *machine, lsi_moment now);
+void lsi_batcher_set_horizon(lsi_batcher *machine, ls_seqno horizon);
 
 /* NO_MEMORY: nothing changed, ask again. */
 ls_status lsi_batcher_next(lsi_batcher *machine, lsi_moment now, lsi_batcher_action *out);

@@ -86,7 +86,9 @@ struct lsi_batcher {
     uint64_t held_records, held_bytes; /* of all blocks */
     lsi_point read;          /* the last record given */
     int64_t tip_us;
+    ls_seqno horizon;        /* the shard has no record below any more */
     bool is_ended, is_draining;
+    bool is_hurried;         /* what is collected goes without waiting for more */
     lsi_open_window window;
     uint64_t window_version; /* changes with the window */
     lsi_point told;

@@ -120,7 +120,7 @@ void lsi_lane_form(lsi_batcher *machine, lsi_lane *lane, lsi_moment now, int64_t
             left_us = left_us < TIP_US ? TIP_US : left_us;
             due_us = left_us > INT64_MAX - now.mono_us ? INT64_MAX : now.mono_us + left_us;
         }
-    } else if (is_final || lane->is_cut || machine->is_ended || now.mono_us - lane->opened_us >= window_us ||
+    } else if (is_final || lane->is_cut || machine->is_ended || machine->is_hurried || now.mono_us - lane->opened_us >= window_us ||
                lsi_batcher_is_full(machine)) {
         push_part(lane, is_final ? 0 : lane->scanned, is_final);
         become_ready(lane, now);
@@ -138,15 +138,19 @@ static uint32_t count_old(const lsi_batcher *machine, const lsi_lane *lane, uint
                           lsi_discard_reason *reason)
 {
     int64_t age = machine->settings.record_age_us_max, retention = machine->settings.retention_us;
-    bool is_expiry = retention >= 0 && (age < 0 || retention < age);
-    int64_t limit = is_expiry ? retention : age;
+    bool may_expire = retention >= 0 && (age < 0 || retention < age);
     uint32_t old = 0;
 
-    *reason = is_expiry ? LSI_DISCARD_EXPIRED : LSI_DISCARD_AGE;
-    if (limit < 0)
-        return 0;
-    while (old < count && lsi_held_at(lane, old)->record->arrival_us < now.wall_us - limit)
-        old++;
+    for (; old < count; old++) {
+        const ls_record *record = lsi_held_at(lane, old)->record;
+        bool is_expired = may_expire && record->arrival_us < now.wall_us - retention &&
+            record->seqno < machine->horizon;
+
+        if (!is_expired && (age < 0 || record->arrival_us >= now.wall_us - age))
+            break;
+        if (old == 0)
+            *reason = is_expired ? LSI_DISCARD_EXPIRED : LSI_DISCARD_AGE;
+    }
     return old;
 }
 

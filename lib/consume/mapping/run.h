@@ -82,6 +82,7 @@ struct lsi_worker {
     lsi_engine_count *counts, *times; /* the mapping's; NULL: nobody can be told */
     lsi_batcher_counts told;          /* what of the machine's is in them */
     uint32_t thread_count;
+    int64_t horizon_due_us; /* monotonic: when it may be asked for again */
     bool is_held_up; /* another subscription of the consumer has the shard, and that was logged */
     bool is_reading, is_draining, is_done, is_caught_up;
     bool *matches;

@@ -20,6 +20,7 @@
 #define CAUGHT_UP_WAIT_MS 20 /* for records, while handlers have the last ones */
 #define TIP_WAIT_MS 1000   /* with windows: so often the tip is noticed */
 #define RETENTION_SLACK_US 60000000
+#define HORIZON_LOOK_US 1000000 /* so often it is asked for, while records seem past retention */
 #define TIP_SLACK_US 1000000 /* a record may be stamped so long before it can be read */
 
 static lsi_moment moment(const lsi_worker *worker)
@@ -295,10 +296,37 @@ static void take_batch(lsi_worker *worker, const ls_batch *batch, int64_t read_u
         return;
     if (worker->run->mapping->options.tumbling_window_s != 0)
         lsi_batcher_tip(worker->machine, read_us - TIP_SLACK_US);
-    if ((worker->run->how->flags & LS_RUN_UNTIL_CAUGHT_UP) != 0 && lsi_batcher_held(worker->machine) == 0) {
+    if ((worker->run->how->flags & LS_RUN_UNTIL_CAUGHT_UP) == 0)
+        return;
+    lsi_batcher_hurry(worker->machine);
+    if (lsi_batcher_held(worker->machine) == 0) {
         worker->is_caught_up = true;
         drain(worker);
     }
+}
+
+/* Whether records are past retention is for the store to say, which knows of wrong clocks: what it still has is not
+ * given up. Locks: worker->lock held, not while it asks. */
+static void look_at_horizon(lsi_worker *worker)
+{
+    const lsi_engine_ops *ops = worker->run->stream->engine->ops;
+    lsi_moment now = moment(worker);
+    lsi_error_state before;
+    lsi_shard_state state;
+    ls_status st;
+
+    if (!lsi_batcher_seems_expired(worker->machine, now) || now.mono_us < worker->horizon_due_us)
+        return;
+    worker->horizon_due_us = now.mono_us + HORIZON_LOOK_US; /* Others need not ask meanwhile. */
+    lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
+    lsi_error_save(&before);
+    st = ops->shard_state(worker->run->stream, worker->shard, &state);
+    lsi_error_restore(&before); /* It is not known, then; and asked again. */
+    lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
+    if (st == LS_OK && state.oldest_seqno != LS_SEQNO_NONE)
+        lsi_batcher_set_horizon(worker->machine, state.oldest_seqno);
+    else if (st == LS_OK && state.latest_seqno != LS_SEQNO_NONE)
+        lsi_batcher_set_horizon(worker->machine, state.latest_seqno + 1);
 }
 
 /* How long to wait for records. Locks: worker->lock held. */
@@ -366,14 +394,17 @@ static void read_more(lsi_worker *worker, const lsi_batcher_action *action, lsi_
 /* Locks: worker->lock held. */
 static void step(lsi_worker *worker)
 {
-    /* Before anything is looked at: what changes afterwards ends the sleep. */
-    uint32_t seen = atomic_load_explicit(&worker->word, memory_order_acquire);
-    lsi_moment now = moment(worker);
+    uint32_t seen;
     lsi_batcher_action action;
+    lsi_moment now;
 
+    lsi_batcher_set_retention(worker->machine, retention_us(worker->run));
+    look_at_horizon(worker);
+    /* Before anything else is looked at: what changes afterwards ends the sleep. */
+    seen = atomic_load_explicit(&worker->word, memory_order_acquire);
+    now = moment(worker);
     if (atomic_load_explicit(&worker->is_told_to_stop, memory_order_acquire)) /* Pairs with lsi_worker_stop. */
         drain(worker);
-    lsi_batcher_set_retention(worker->machine, retention_us(worker->run));
     if (lsi_batcher_next(worker->machine, now, &action) != LS_OK) {
         sleep_inside(worker, seen, LSI_RUN_PAUSE_US);
         return;
