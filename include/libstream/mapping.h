@@ -312,6 +312,9 @@ typedef int32_t ls_handler_answer;
 #define LS_HANDLER_DONE 0  /**< All records of the batch are finished, or with ls_handler_fail_at those before it. */
 #define LS_HANDLER_RETRY 1 /**< The batch has failed: what comes then is for the mapping's settings to say. */
 #define LS_HANDLER_STOP 2  /**< End the run. The batch is not finished: it comes again. */
+#define LS_HANDLER_LATER 3 /**< It could not begin, as Lambda's throttled invocations: the batch comes again after a
+                                pause that grows, and no retry is used up; its age counts. What it put, reported and
+                                said of a window is forgotten. */
 
 /** What a handler knows besides the records, and what it answers besides its answer. A view until it returns. */
 typedef struct ls_handler_context ls_handler_context;
@@ -327,7 +330,7 @@ typedef struct ls_handler_context ls_handler_context;
  * @param context  See there.
  * @param user     As given to ls_mapping_run.
  *
- * @return LS_HANDLER_DONE, _RETRY or _STOP. Anything else is as LS_HANDLER_RETRY.
+ * @return LS_HANDLER_DONE, _RETRY, _STOP or _LATER. Anything else is as LS_HANDLER_RETRY.
  */
 typedef ls_handler_answer (*ls_batch_handler)(const ls_batch *batch, ls_handler_context *context, void *user);
 

@@ -168,7 +168,10 @@ static ls_handler_answer hand_over(consumer *of, const ls_batch *batch, ls_handl
     end = lsi_child_run(of->command, document.data, document.size, is_late, context, takes_answer ? &out : NULL);
     if (end.err != 0) {
         lsi_say(of->call, "cannot run %s: %s", of->command[0], strerror(end.err));
-        end_with(of, LSI_EXIT_FAILED);
+        if (end.err == EAGAIN || end.err == ENOMEM || end.err == EMFILE || end.err == ENFILE)
+            answer = LS_HANDLER_LATER; /* It passes by itself. */
+        else
+            end_with(of, LSI_EXIT_FAILED);
     } else {
         answer = judge(of, batch, context, end, takes_answer ? &out : NULL);
     }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum { FROM, BATCH, BATCH_BYTES, WINDOW_MS, LANES, RETRIES, RECORD_AGE, TUMBLING, TIMEOUT, BISECT, REPORT, ONCE,
-       DEAGGREGATE, FAILURES, CONSUMER, FILTER };
+       DEAGGREGATE, FAILED_ONLY, DOCUMENT, FAILURES, CONSUMER, FILTER };
 static const lsi_option options[] = {
     [FROM] = {"from", LSI_OPTION_TEXT, "P", "create, seek: where to begin: trim-horizon (the oldest), latest, or "
               "time:T with T as 2026-11-20T11:42:18Z or seconds since 1970.", 0, 0, 0},
@@ -30,6 +30,10 @@ static const lsi_option options[] = {
               0},
     [DEAGGREGATE] = {"deaggregate", LSI_OPTION_FLAG, NULL, "create: aggregated records are handled as the records in "
                      "them.", 0, 0, 0},
+    [FAILED_ONLY] = {"discard-failed-only", LSI_OPTION_FLAG, NULL, "create, with --report-failures: when retries are "
+                     "over, the record that was reported goes alone.", 0, 0, 0},
+    [DOCUMENT] = {"document-bytes", LSI_OPTION_FLAG, NULL, "create: --batch-bytes counts the event document, as "
+                  "Lambda's limit of 6 MiB does.", 0, 0, 0},
     [FAILURES] = {"failures", LSI_OPTION_TEXT, "STREAM", "create: the stream that gets what is given up, and why; "
                   "without it, it is dropped.", 0, 0, 0},
     [CONSUMER] = {"consumer", LSI_OPTION_TEXT, "NAME", "create: the registered consumer to read as; without it, by the "
@@ -125,6 +129,8 @@ static void settings_json(lsi_json_writer *json, const ls_mapping_options *is)
         lsi_json_int(json, is->handler_timeout_ms);
     lsi_member_bool(json, "bisect", (is->flags & LS_MAPPING_BISECT) != 0);
     lsi_member_bool(json, "report_failures", (is->flags & LS_MAPPING_REPORT_FAILURES) != 0);
+    lsi_member_bool(json, "discard_failed_only", (is->flags & LS_MAPPING_DISCARD_FAILED_ONLY) != 0);
+    lsi_member_bool(json, "document_bytes", (is->flags & LS_MAPPING_DOCUMENT_BYTES) != 0);
     lsi_member_bool(json, "exactly_once", (is->flags & LS_MAPPING_EXACTLY_ONCE) != 0);
     lsi_member_bool(json, "deaggregate", (is->flags & LS_MAPPING_DEAGGREGATE) != 0);
     lsi_json_key(json, "failures");
@@ -146,8 +152,9 @@ static void settings_json(lsi_json_writer *json, const ls_mapping_options *is)
 
 static void settings_text(const ls_mapping_options *is)
 {
-    lsi_out_text("batch      %" PRIu32 " records, %" PRIu64 " bytes, filled for %" PRIu32 " ms\n", is->records_max,
-                 is->bytes_max, is->batching_window_ms);
+    lsi_out_text("batch      %" PRIu32 " records, %" PRIu64 " bytes%s, filled for %" PRIu32 " ms\n", is->records_max,
+                 is->bytes_max, (is->flags & LS_MAPPING_DOCUMENT_BYTES) != 0 ? " of document" : "",
+                 is->batching_window_ms);
     lsi_out_text("lanes      %" PRIu32 "\n", is->lane_count);
     if (is->retries_max == 0)
         lsi_out_text("retries    without end\n");
@@ -163,6 +170,8 @@ static void settings_text(const ls_mapping_options *is)
         lsi_out_text("bisects\n");
     if ((is->flags & LS_MAPPING_REPORT_FAILURES) != 0)
         lsi_out_text("takes reports of failures\n");
+    if ((is->flags & LS_MAPPING_DISCARD_FAILED_ONLY) != 0)
+        lsi_out_text("gives up what was reported alone\n");
     if ((is->flags & LS_MAPPING_EXACTLY_ONCE) != 0)
         lsi_out_text("puts exactly once\n");
     if ((is->flags & LS_MAPPING_DEAGGREGATE) != 0)
@@ -232,6 +241,8 @@ static ls_mapping_options wanted(const lsi_call *call)
     to.flags = (values[BISECT].given ? LS_MAPPING_BISECT : 0) |
                (values[REPORT].given ? LS_MAPPING_REPORT_FAILURES : 0) |
                (values[ONCE].given ? LS_MAPPING_EXACTLY_ONCE : 0) |
+               (values[FAILED_ONLY].given ? LS_MAPPING_DISCARD_FAILED_ONLY : 0) |
+               (values[DOCUMENT].given ? LS_MAPPING_DOCUMENT_BYTES : 0) |
                (values[DEAGGREGATE].given ? LS_MAPPING_DEAGGREGATE : 0);
     to.failure_stream = values[FAILURES].text;
     to.consumer = values[CONSUMER].text;

@@ -68,6 +68,7 @@ typedef struct run {
     pthread_mutex_t mutex;
     uint32_t fails;      /* the number whose batch fails; NEVER */
     uint32_t fail_times; /* so often */
+    ls_handler_answer fails_with;
     uint32_t reports;    /* the number that is reported, always; NEVER */
     uint32_t stops_at;   /* the number at which the handler says stop; NEVER */
     uint32_t discard_refusals;
@@ -131,7 +132,7 @@ static inline ls_handler_answer handle(const ls_batch *batch, ls_handler_context
             of->stops_at = NEVER;
         } else if (number == of->fails && of->fail_times > 0) {
             of->fail_times--;
-            answer = LS_HANDLER_RETRY;
+            answer = of->fails_with;
         } else if (number == of->reports) {
             ls_handler_fail_at(context, good);
             break;
@@ -174,6 +175,7 @@ static inline run *run_new(ls_stream *stream, const char *name)
     of->options.flags = LS_RUN_UNTIL_CAUGHT_UP;
     of->options.discard = discard;
     of->fails = of->reports = of->stops_at = NEVER;
+    of->fails_with = LS_HANDLER_RETRY;
     assert_int_equal(pthread_mutex_init(&of->mutex, NULL), 0);
     assert_int_equal(sem_init(&of->handled, 0, 0), 0);
     assert_int_equal(ls_mapping_open(stream, name, &of->mapping), LS_OK);

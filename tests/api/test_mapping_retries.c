@@ -23,6 +23,30 @@ static void a_batch_that_fails_comes_again_until_it_is_done(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* Lambda's rule for invocations that are throttled: no retry is used up. */
+static void what_could_not_begin_costs_no_retry(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_mapping_options options = defaults();
+    run *of;
+
+    options.retries_max = LS_MAPPING_NO_RETRIES;
+    options.records_max = 4;
+    put_numbers(stream, 0, 8, 1);
+    make_mapping(stream, &options);
+    of = run_new(stream, "m");
+    of->fails = 5;
+    of->fail_times = 1;
+    of->fails_with = LS_HANDLER_LATER;
+    run_now(of);
+    assert_int_equal(of->invocations, 2 + 1);
+    assert_int_equal(of->attempts_max, 0);
+    assert_all_once_in_order(of, 8, 1);
+    assert_int_equal(of->discard_calls, 0);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void a_batch_is_given_up_when_retries_are_over(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 1);
@@ -248,6 +272,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_batch_that_fails_comes_again_until_it_is_done),
+        TEST(what_could_not_begin_costs_no_retry),
         TEST(a_batch_is_given_up_when_retries_are_over),
         TEST(the_last_result_is_told),
         TEST(bisecting_gives_up_the_bad_record_alone),

@@ -379,6 +379,15 @@ class Commands(Store):
         lines = self.run_tool("mapping", "list", "s").out.splitlines()
         self.assertEqual([line.split()[-1] for line in lines], ["NAME", "a", "b"])
         self.assertEqual(lines[1].index(" a"), lines[0].index(" NAME"))
+        own = json.loads(self.run_tool("mapping", "create", "s", "d", "--from", "latest", "--report-failures",
+                                       "--discard-failed-only", "--document-bytes", "--json").out)
+        self.assertEqual((own["discard_failed_only"], own["document_bytes"]), (True, True))
+        self.assertEqual((made["discard_failed_only"], made["document_bytes"]), (False, False))
+        text = self.run_tool("mapping", "describe", "s", "d").out
+        for line in (" bytes of document, filled", "gives up what was reported alone\n"):
+            self.assertIn(line, text)
+        self.run_tool("mapping", "delete", "s", "d")
+        self.run_tool("mapping", "create", "s", "d", "--from", "latest", "--discard-failed-only", expect=2)
         self.assertIn("'b'", self.run_tool("mapping", "create", "s", "b", "--from", "latest", expect=6).err)
         self.assertEqual(json.loads(self.run_tool("mapping", "pause", "s", "b", "--json").out)["status"], "disabled")
         self.assertEqual(json.loads(self.run_tool("mapping", "resume", "s", "b", "--json").out)["status"], "enabled")

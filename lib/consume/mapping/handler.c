@@ -19,6 +19,8 @@ lsi_outcome lsi_handler_outcome(ls_handler_answer answer, const ls_handler_conte
 
     if (answer == LS_HANDLER_STOP)
         outcome.kind = LSI_OUTCOME_STOPPED;
+    if (answer == LS_HANDLER_LATER)
+        outcome.kind = LSI_OUTCOME_SYSTEM;
     if (answer == LS_HANDLER_DONE && !context->is_bad)
         outcome.kind = context->has_failed_at ? LSI_OUTCOME_PARTIAL : LSI_OUTCOME_SUCCESS;
     if (context->has_failed_at) /* What is out of range stays so. */

@@ -46,6 +46,7 @@ class Answer(enum.IntEnum):
     DONE = lib.LS_HANDLER_DONE  #: all records are finished, or with `Context.fail_at` those before it
     RETRY = lib.LS_HANDLER_RETRY  #: the batch has failed
     STOP = lib.LS_HANDLER_STOP  #: end the run; the batch comes again
+    LATER = lib.LS_HANDLER_LATER  #: it could not begin; the batch comes again, and no retry is used up
 
 
 @dataclass(frozen=True)
