@@ -307,6 +307,8 @@ static int check_options(const lsi_call *call, int act)
         return lsi_usage(call, "'%s' is one argument too many", call->arguments[3]);
     if (act == RUN && call->json)
         return lsi_usage(call, "run takes no --json: it prints nothing");
+    if (act == CREATE && call->values[DIRECTORY].given == call->values[BUCKET].given)
+        return lsi_usage(call, "create needs --directory or --bucket, one of the two");
     return LSI_EXIT_OK;
 }
 

@@ -264,6 +264,8 @@ static int take_position(const lsi_call *call, int act, ls_position *out)
         return LSI_EXIT_OK;
     if (!call->values[FROM].given)
         return lsi_usage(call, "%s needs --from", acts[act]);
+    if (call->values[FAILED_ONLY].given && !call->values[REPORT].given)
+        return lsi_usage(call, "--discard-failed-only needs --report-failures");
     if (!lsi_parse_position(call->values[FROM].text, out) || out->kind == LS_AT_SEQUENCE_NUMBER ||
         out->kind == LS_AFTER_SEQUENCE_NUMBER)
         return lsi_usage(call, "--from is '%s': it is trim-horizon, latest or time:T", call->values[FROM].text);

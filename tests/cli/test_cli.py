@@ -387,7 +387,8 @@ class Commands(Store):
         for line in (" bytes of document, filled", "gives up what was reported alone\n"):
             self.assertIn(line, text)
         self.run_tool("mapping", "delete", "s", "d")
-        self.run_tool("mapping", "create", "s", "d", "--from", "latest", "--discard-failed-only", expect=2)
+        self.assertIn("needs --report-failures", self.run_tool("mapping", "create", "s", "d", "--from", "latest",
+                                                               "--discard-failed-only", expect=2).err)
         self.assertIn("'b'", self.run_tool("mapping", "create", "s", "b", "--from", "latest", expect=6).err)
         self.assertEqual(json.loads(self.run_tool("mapping", "pause", "s", "b", "--json").out)["status"], "disabled")
         self.assertEqual(json.loads(self.run_tool("mapping", "resume", "s", "b", "--json").out)["status"], "enabled")

@@ -224,8 +224,8 @@ class Deliveries(Store):
         create = ("delivery", "create", "s", "x")
         to = ("--directory", self.out_path)
         for arguments, said in (
-                (create, "there is no destination"),
-                ((*create, *to, "--bucket", "abc"), "there are two destinations"),
+                (create, "needs --directory or --bucket"),
+                ((*create, *to, "--bucket", "abc"), "needs --directory or --bucket"),
                 ((*create, *to, "--prefix", "!{timestamp:q}/"), "prefix: '!{timestamp:q}' at byte 12: no such pattern"),
                 ((*create, *to, "--compression", "lzma"), "--compression is 'lzma': it is none, gzip or zstd"),
                 ((*create, *to, "--key", "abc"), "--key is 'abc': it is NAME=QUERY"),
