@@ -389,4 +389,14 @@ ls_status lsi_window_each(lsi_engine_stream *stream, bool (*each)(void *user, co
 ls_status lsi_window_watermarks(lsi_engine_stream *stream, const char *name,
                                 void (*each)(void *user, uint32_t shard, int64_t watermark_ms), void *user);
 
+/* ---- kept.c: any thread ---- */
+
+/* Looks at a value of the state, and calls nothing of the stream. `*goes_on`, at first true of several: whether it is
+ * to see the next one. What is not LS_OK ends the looking, and is its answer. */
+typedef ls_status (*lsi_kept_take)(void *user, const lsi_state_entry *entry, bool *goes_on);
+/* The value of that key, if there is one. */
+ls_status lsi_kept_find(lsi_engine_stream *stream, ls_bytes key, lsi_kept_take take, void *user);
+/* All whose keys begin so, in byte order. */
+ls_status lsi_kept_each(lsi_engine_stream *stream, ls_bytes prefix, lsi_kept_take take, void *user);
+
 #endif

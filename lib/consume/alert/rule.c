@@ -131,42 +131,26 @@ ls_status lsi_alert_options_check(const ls_alert_options *options)
 
 /* ---- finding ---- */
 
-typedef struct finding {
-    lsi_alert_rules *rules;
-    size_t key_size; /* 0: all */
-    ls_status st;
-    lsi_error_state error; /* when it is not LS_OK: a reading that succeeds leaves the last one alone */
-} finding;
-
-static bool take_rule(void *user, const lsi_state_entry *entry)
+static ls_status take_rule(void *user, const lsi_state_entry *entry, bool *goes_on)
 {
-    finding *of = user;
-    lsi_alert_rules *rules = of->rules;
+    lsi_alert_rules *rules = user;
+    ls_status st;
 
-    if (of->key_size != 0 && entry->key.size != of->key_size)
-        return false; /* The one that is looked for would be the first of those that begin like it. */
+    (void)goes_on;
     if (!lsi_grow(&rules->memory, (void **)&rules->rules, &rules->capacity, rules->count + 1, sizeof *rules->rules))
-        of->st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for %zu alert rules", rules->count + 1);
-    if (of->st == LS_OK)
-        of->st = lsi_alert_rule_decode(&rules->memory, entry, &rules->rules[rules->count]);
-    if (of->st == LS_OK)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for %zu alert rules", rules->count + 1);
+    st = lsi_alert_rule_decode(&rules->memory, entry, &rules->rules[rules->count]);
+    if (st == LS_OK)
         rules->count++;
-    else
-        lsi_error_save(&of->error);
-    return of->st == LS_OK && of->key_size == 0;
+    return st;
 }
 
 static ls_status find(lsi_engine_stream *stream, ls_bytes key, bool is_whole, lsi_alert_rules *out)
 {
-    finding of = {.rules = out, .key_size = is_whole ? key.size : 0, .st = LS_OK};
     ls_status st;
 
     *out = (lsi_alert_rules){.memory = stream->engine->env.memory};
-    st = stream->engine->ops->state_read(stream, key, take_rule, &of);
-    if (st == LS_OK && of.st != LS_OK) {
-        lsi_error_restore(&of.error);
-        st = of.st;
-    }
+    st = is_whole ? lsi_kept_find(stream, key, take_rule, out) : lsi_kept_each(stream, key, take_rule, out);
     if (st != LS_OK)
         lsi_alert_rules_free(out);
     return st;

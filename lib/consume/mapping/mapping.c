@@ -22,42 +22,27 @@ static ls_bytes key_of(const char *name, char text[LSI_MAPPING_KEY_BYTES])
 
 typedef struct looking {
     const lsi_memory *memory;
-    ls_bytes key; /* of the one that is looked for */
     lsi_mapping *found;
     bool (*each)(void *user, const lsi_mapping *mapping);
     void *user;
-    ls_status st;
-    lsi_error_state error; /* when it is not LS_OK: a reading that succeeds leaves the last one alone */
 } looking;
 
-static ls_status end_looking(const looking *of, ls_status st)
-{
-    if (st != LS_OK || of->st == LS_OK)
-        return st;
-    lsi_error_restore(&of->error);
-    return of->st;
-}
-
-static bool take_one(void *user, const lsi_state_entry *entry)
+static ls_status take_one(void *user, const lsi_state_entry *entry, bool *goes_on)
 {
     looking *of = user;
 
-    if (entry->key.size == of->key.size) /* the prefix is all of it */
-        of->st = lsi_mapping_decode(of->memory, entry, &of->found);
-    lsi_error_save(&of->error);
-    return false; /* It is the first of those that begin like it. */
+    (void)goes_on; /* There is one of a name. */
+    return lsi_mapping_decode(of->memory, entry, &of->found);
 }
 
 ls_status lsi_mapping_load(lsi_engine_stream *stream, const char *name, lsi_mapping **out)
 {
     char text[LSI_MAPPING_KEY_BYTES];
-    looking of = {.memory = &stream->engine->env.memory, .st = LS_OK};
+    looking of = {.memory = &stream->engine->env.memory};
     ls_status st = lsi_check_mapping_name(name);
 
-    if (st != LS_OK)
-        return st;
-    of.key = key_of(name, text);
-    st = end_looking(&of, stream->engine->ops->state_read(stream, of.key, take_one, &of));
+    if (st == LS_OK)
+        st = lsi_kept_find(stream, key_of(name, text), take_one, &of);
     if (st == LS_OK && of.found == NULL)
         st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' has no mapping '%s'", stream->name, name);
     if (st == LS_OK)
@@ -65,28 +50,24 @@ ls_status lsi_mapping_load(lsi_engine_stream *stream, const char *name, lsi_mapp
     return st;
 }
 
-static bool show_one(void *user, const lsi_state_entry *entry)
+static ls_status show_one(void *user, const lsi_state_entry *entry, bool *goes_on)
 {
     looking *of = user;
     lsi_mapping *mapping;
-    bool goes_on;
+    ls_status st = lsi_mapping_decode(of->memory, entry, &mapping);
 
-    of->st = lsi_mapping_decode(of->memory, entry, &mapping);
-    if (of->st != LS_OK) {
-        lsi_error_save(&of->error);
-        return false;
-    }
-    goes_on = of->each(of->user, mapping);
+    if (st != LS_OK)
+        return st;
+    *goes_on = of->each(of->user, mapping);
     lsi_mapping_free(mapping);
-    return goes_on;
+    return LS_OK;
 }
 
 ls_status lsi_mapping_each(lsi_engine_stream *stream, bool (*each)(void *user, const lsi_mapping *mapping), void *user)
 {
-    looking of = {.memory = &stream->engine->env.memory, .each = each, .user = user, .st = LS_OK};
-    ls_bytes prefix = {LSI_MAPPING_PREFIX, sizeof(LSI_MAPPING_PREFIX) - 1};
+    looking of = {.memory = &stream->engine->env.memory, .each = each, .user = user};
 
-    return end_looking(&of, stream->engine->ops->state_read(stream, prefix, show_one, &of));
+    return lsi_kept_each(stream, (ls_bytes){LSI_MAPPING_PREFIX, sizeof(LSI_MAPPING_PREFIX) - 1}, show_one, &of);
 }
 
 /* ---- changing ---- */
