@@ -317,7 +317,7 @@ ls_status lsi_delivery_remove(lsi_engine_stream *stream, const char *name)
     ls_status st = LS_OK;
 
     for (int tries = 0; st == LS_OK && !is_done; tries++) {
-        lsi_delivery *delivery;
+        lsi_delivery *delivery = NULL;
 
         st = tries == TRIES ? changes_again_and_again(name) : lsi_delivery_load(stream, name, &delivery);
         if (st != LS_OK)
