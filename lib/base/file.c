@@ -26,7 +26,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -365,10 +364,10 @@ static void write_in_place(int fd)
     int flags;
 
     if (fstatfs(fd, &about) != 0 || (uint32_t)about.f_type != BTRFS_SUPER_MAGIC ||
-        ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0)
+        syscall(SYS_ioctl, fd, FS_IOC_GETFLAGS, &flags) != 0) /* ioctl() wants another type of each libc. */
         return;
     flags |= FS_NOCOW_FL;
-    (void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+    (void)syscall(SYS_ioctl, fd, FS_IOC_SETFLAGS, &flags);
 }
 
 static int system_open(const lsi_root *root, const char *name, unsigned flags, lsi_file *out)
@@ -557,7 +556,8 @@ static int system_make_dir(const lsi_root *root, const char *name)
  * moment: a crash in between leaves the old one besides. */
 static int move_new(int from_parent, const char *from, int to_parent, const char *to)
 {
-    if (renameat2(from_parent, from, to_parent, to, RENAME_NOREPLACE) == 0)
+    /* Not every libc has a function for it. */
+    if (syscall(SYS_renameat2, from_parent, from, to_parent, to, RENAME_NOREPLACE) == 0)
         return 0;
     if (errno != EINVAL && errno != ENOSYS)
         return -errno;

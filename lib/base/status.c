@@ -133,6 +133,16 @@ static ls_status status_of_errno(int err)
 /* The reason is what a person needs most, so a long text before it gives way, not the reason. */
 #define REASON_BYTES 96
 
+/* Thread-safe in every libc. */
+static const char *reason_of(int err, char room[REASON_BYTES])
+{
+#ifdef __GLIBC__
+    return strerror_r(err, room, REASON_BYTES); /* The GNU one: its answer is always terminated. */
+#else
+    return strerror_r(err, room, REASON_BYTES) == 0 ? room : "an unknown error";
+#endif
+}
+
 static ls_status fail_errno(int err, ls_status status, const char *format, va_list arguments)
 {
     char text[LSI_MESSAGE_BYTES] = "";
@@ -148,9 +158,8 @@ static ls_status fail_errno(int err, ls_status status, const char *format, va_li
     }
     lsi_make_one_line(text, was_cut);
     memcpy(given, text, sizeof given);
-    /* The GNU strerror_r: thread-safe, and its answer is always terminated. */
     (void)snprintf(text, sizeof text, "%.*s: %.*s", LSI_MESSAGE_BYTES - 1 - REASON_BYTES, given, REASON_BYTES - 2,
-                   strerror_r(err, room, sizeof room)); /* Fits by the two precisions. */
+                   reason_of(err, room)); /* Fits by the two precisions. */
     set_current(status, err, text, true);
     errno = errno_before;
     return current.status;

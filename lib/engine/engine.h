@@ -125,7 +125,8 @@ typedef enum {
     LSI_COUNTS_MAPPING,     /* of a mapping or a delivery; number: a part of its id that is as good as any */
     LSI_COUNTS_MAPPING_TIMES,
     LSI_COUNTS_GROUP,       /* consume's, as the next; number: made of the name, below LSI_COUNTS_NAMED */
-    LSI_COUNTS_WINDOW
+    LSI_COUNTS_WINDOW,
+    LSI_COUNTS_CONSUMER
 } lsi_counts_kind;
 #define LSI_COUNTS_NAMED (UINT32_C(1) << 29)
 enum { LSI_COUNTS_SINGLE_PUTS, LSI_COUNTS_BATCHES, LSI_COUNTS_SYNCS,
@@ -227,9 +228,14 @@ typedef struct lsi_append_result {
  * before, which are not written, both with shard and number; or EXPIRED. */
 typedef struct lsi_numbered {
     const ls_put_options *options; /* producer, and number or numbers: by index of entry, rising */
-    bool look_only;      /* nothing is written: what is new is told NOT_FOUND */
+    /* NULL, or record i has users[i] numbers, one at least, which follow each other by index in `options`; without
+     * picks. All of them are new and written then, or nothing is accepted; none is told, what was written has
+     * out->first_seqno and on. */
+    const uint32_t *users;
+    bool look_only;      /* nothing is written: what is new is told NOT_FOUND; entries are not looked at */
     ls_put_result *told;
-    uint32_t fresh;      /* out: so many were new */
+    uint32_t *sub_seqnos, *sub_counts; /* NULL, or where the number of one that EXISTS is in a record with several */
+    uint32_t fresh;      /* out: so many numbers were new */
 } lsi_numbered;
 
 typedef struct lsi_read {
@@ -337,9 +343,10 @@ typedef struct lsi_engine_ops {
     /* LS_OK with accepted == count or moved; else the reason why the rest was not written: `out` is filled even then,
      * and the first `accepted` are in the log. On LS_ERR_IO what lies beyond them is unknown. */
     ls_status (*append)(lsi_appender *appender, uint32_t shard, const lsi_append *batch, lsi_append_result *out);
-    /* The same for a numbered put (producer.h): those records that are new, as one frame. All is accepted or nothing,
-     * and `told` good with LS_OK alone; of `atomic` they are all new or none is, else INVALID_ARGUMENT. `out->end`
-     * covers the first ones of those that were put before, too; 0: all of it is durable. NULL: the engine has none. */
+    /* The same for a numbered put (producer.h): those records that are new, as one frame. All is accepted or nothing
+     * (with LS_OK as well, where `users` says how), and `told` good with LS_OK alone; of `atomic` they are all new or
+     * none is, else INVALID_ARGUMENT. `out->end` covers the first ones of those that were put before, too; 0: all of it
+     * is durable. NULL: the engine has none. */
     ls_status (*append_numbered)(lsi_appender *appender, uint32_t shard, const lsi_append *batch,
                                  lsi_numbered *numbered, lsi_append_result *out);
     /* Waits until everything before `end` is as durable as `durability` (DEFAULT: the store's). LS_ERR_IO: unknown. Of a

@@ -377,8 +377,11 @@ static inline __attribute__((always_inline)) ls_status append_all(lsi_log *log, 
         if (st != LS_OK)
             return st;
     }
+    if (numbered != NULL && numbered->look_only)
+        goto lock;
 draft:
-    st = numbered != NULL ? lsi_framer_draft_numbered(framer, entries, pending.picks, pending.count, numbered->options)
+    st = numbered != NULL ? lsi_framer_draft_numbered(framer, entries, pending.picks, pending.count, numbered->options,
+                                                      numbered->users)
                           : lsi_framer_draft(framer, entries, picks, count, atomic);
     if (st != LS_OK)
         return st;
@@ -395,8 +398,12 @@ lock:
     if (numbered != NULL) { /* N3 */
         bool is_drafted;
         st = lsi_log_sort_numbers(log, slot, framer, picks, count, numbered, &pending, &is_drafted);
-        if (st != LS_OK || numbered->look_only || pending.count == 0)
+        if (st != LS_OK || numbered->look_only)
             goto out;
+        if (pending.count == 0) { /* Whoever wrote them may be dead: they are acknowledged by this process, too. */
+            atomic_store_explicit(&log->wrote, 1, memory_order_relaxed);
+            goto out;
+        }
         if (!is_drafted) {
             lsi_log_unlock(slot);
             goto draft;
@@ -498,12 +505,11 @@ ls_status lsi_log_step_write(lsi_log *log, lsi_framer *framer, const ls_put_entr
 ls_status lsi_log_append_numbered(lsi_log *log, lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks,
                                   uint32_t count, lsi_log_numbered *numbered, uint64_t *end, bool *closed)
 {
-    ls_seqno first_seqno;
     uint32_t accepted;
 
     numbered->fresh = 0;
-    ls_status st = append_all(log, framer, entries, picks, count, true, false, numbered, &accepted, &first_seqno, end,
-                              closed);
+    ls_status st = append_all(log, framer, entries, picks, count, true, false, numbered, &accepted,
+                              &numbered->first_seqno, end, closed);
     framer->tail_bytes = 0; /* Others have none. */
     return st;
 }

@@ -235,8 +235,9 @@ static bool header_is_whole(const control_header *header)
 
 bool lsi_control_header_is_of(const control_header *header, const unsigned char store_id[16])
 {
-    return header_is_whole(header) && header->layout == LSI_CONTROL_LAYOUT && header->features == 0 &&
-        memcmp(header->store_id, store_id, sizeof(header->store_id)) == 0;
+    return header_is_whole(header) && header->layout == LSI_CONTROL_LAYOUT &&
+           header->features == LSI_CONTROL_FEATURES &&
+           memcmp(header->store_id, store_id, sizeof(header->store_id)) == 0;
 }
 
 static void header_set_boot(control_header *header, const unsigned char boot_id[16])
@@ -312,6 +313,7 @@ static int attach_alone(lsi_control *control, const unsigned char store_id[16], 
             return result;
         memcpy(header->store_id, store_id, sizeof(header->store_id));
         header->layout = LSI_CONTROL_LAYOUT;
+        header->features = LSI_CONTROL_FEATURES;
         memcpy(header->magic, CONTROL_MAGIC, sizeof(header->magic));
         header->sum = header_sum(header);
         count = slots_there;
@@ -350,9 +352,9 @@ static ls_status attach_to_others(lsi_control *control, const unsigned char stor
 
     if (!header_is_whole(header))
         return lsi_fail(LS_ERR_VERSION, "the control file in use is not one of this library");
-    if (header->layout != LSI_CONTROL_LAYOUT || header->features != 0)
-        return lsi_fail(LS_ERR_VERSION, "the control file in use has layout %u with features 0x%x, this library has %u",
-                        header->layout, header->features, LSI_CONTROL_LAYOUT);
+    if (header->layout != LSI_CONTROL_LAYOUT || header->features != LSI_CONTROL_FEATURES)
+        return lsi_fail(LS_ERR_VERSION, "the control file in use has layout %u with features 0x%x, this library has %u "
+                        "with 0x%x", header->layout, header->features, LSI_CONTROL_LAYOUT, LSI_CONTROL_FEATURES);
     lsi_boot_id(boot_id);
     if (memcmp(header->boot_id, boot_id, sizeof(boot_id)) != 0)
         return lsi_fail(LS_ERR_VERSION, "the control file in use is of another machine or boot");

@@ -22,6 +22,12 @@
 
 #define LSI_CONTROL_NAME "control"
 #define LSI_CONTROL_LAYOUT 2u /* another number: LS_ERR_VERSION while somebody is alive, else made anew */
+/* The same, of features. A lock is its libc's, and those of others would not even see that it is taken. */
+#ifdef __GLIBC__
+#define LSI_CONTROL_FEATURES 0u
+#else
+#define LSI_CONTROL_FEATURES 1u
+#endif
 
 /* A place known to be synced, valid if `sum` is right; two of them, written in turn, so one is always whole. */
 typedef struct lsi_watermark {

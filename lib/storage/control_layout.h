@@ -24,7 +24,7 @@ typedef struct control_header {
     /* Written and read by who holds the gate. `sum` covers what stands before it. */
     unsigned char magic[8];
     uint32_t layout;
-    uint32_t features; /* that must be understood; none yet */
+    uint32_t features; /* that must be understood: LSI_CONTROL_FEATURES */
     unsigned char store_id[16];
     uint64_t sum;
     unsigned char boot_id[16]; /* zeros while the file is made anew: a death there makes the next one repeat it */

@@ -339,9 +339,6 @@ ls_status lsi_log_copy(lsi_log *log, const lsi_root *root, lsi_copy *copy)
     if (st != LS_OK)
         return st;
     there.root = root;
-    rc = root->files->make_dir(root, there.dir);
-    if (rc < 0 && rc != -EEXIST)
-        return lsi_fail_errno(-rc, "%s: making the directory %s of the copy", log->config.label, there.dir);
     (void)snprintf(name, sizeof name, "%s/%s", there.dir, LSI_SEGMENT_LIST_NAME);
     rc = root->files->open(root, name, 0, &probe);
     if (rc == 0) {

@@ -114,8 +114,9 @@ static ls_status dump_records(lsi_dump *dump, lsi_unpacker *unpacker, lsi_segmen
             damage(dump, "the frame's numbers break their rules");
             return LS_OK;
         }
-        lsi_dump_line(dump, "    numbers %" PRIu64 "..%" PRIu64 "%s of producer %016" PRIx64 "%016" PRIx64, tail.first,
-                      tail.last, tail.list_bytes != 0 ? " with gaps" : "", tail.producer.high, tail.producer.low);
+        lsi_dump_line(dump, "    numbers %" PRIu64 "..%" PRIu64 "%s%s of producer %016" PRIx64 "%016" PRIx64,
+                      tail.first, tail.last, tail.list_bytes != 0 ? " with gaps" : "",
+                      tail.counts_bytes != 0 ? ", several to a record," : "", tail.producer.high, tail.producer.low);
     }
     if (lsi_segment_is_sealed(segment)) {
         char nonce[2 * LSI_NONCE_BYTES + 1], tag[2 * LSI_TAG_BYTES + 1];
@@ -174,22 +175,27 @@ static ls_status dump_segment(lsi_dump *dump, const char *name, const unsigned c
     (void)snprintf(segment.name, sizeof segment.name, "%s", name);
     segment.seed = lsi_segment_seed(&segment.header);
     rc = dump->root->files->open(dump->root, name, 0, &segment.file);
-    if (rc >= 0 && segment.header.is_packed) {
+    if (rc < 0)
+        return lsi_fail_errno(-rc, "opening %s", name);
+    if (segment.header.is_packed) {
         uint64_t packed = 0;
 
         (void)segment.file.files->size(&segment.file, &packed); /* Only shown. */
         lsi_dump_line(dump, "the file is in blocks, %" PRIu64 " bytes; below, as it was", packed);
         st = lsi_blocks_attach(dump->env, name, segment.seed, true, &segment.file);
-        if (st != LS_OK) {
+        if (st == LS_ERR_CORRUPT) {
             damage(dump, lsi_last_message());
-            (void)segment.file.files->close(&segment.file); /* It was only read. */
-            return LS_OK;
+            st = LS_OK;
+            goto close; /* Where its blocks lie nobody knows. */
         }
+        if (st != LS_OK)
+            goto close;
     }
-    if (rc >= 0)
-        rc = segment.file.files->size(&segment.file, &size);
-    if (rc < 0)
-        return lsi_fail_errno(-rc, "opening %s", name);
+    rc = segment.file.files->size(&segment.file, &size);
+    if (rc < 0) {
+        st = lsi_fail_errno(-rc, "asking for the size of %s", name);
+        goto close;
+    }
     end = segment.header.base;
     if (size > LSI_SEGMENT_HEADER_BYTES)
         end += (size - LSI_SEGMENT_HEADER_BYTES) & ~(uint64_t)7;
@@ -225,9 +231,10 @@ static ls_status dump_segment(lsi_dump *dump, const char *name, const unsigned c
     }
     lsi_unpacker_end(&unpacker);
     lsi_walk_end(&walk);
-    (void)segment.file.files->close(&segment.file); /* It was only read. */
     if (st == LS_OK && !dump->stopped)
         lsi_dump_line(dump, "0x%08" PRIx64 " end of the file", size);
+close:
+    (void)segment.file.files->close(&segment.file); /* It was only read. */
     return st;
 }
 
@@ -289,9 +296,10 @@ static void dump_producer(void *user, const lsi_known_producer *producer)
     lsi_dump_line(user, "producer %016" PRIx64 "%016" PRIx64 ": put at %" PRId64 " us, expired up to %" PRIu64,
                   producer->id.high, producer->id.low, producer->used_us, producer->floor);
     for (uint32_t i = 0; i < producer->run_count; i++)
-        lsi_dump_line(user, "    numbers %" PRIu64 "..%" PRIu64 "%s in shard %" PRIu32 " seqno %" PRIu64,
+        lsi_dump_line(user, "    numbers %" PRIu64 "..%" PRIu64 "%s%s in shard %" PRIu32 " seqno %" PRIu64,
                       producer->runs[i].first, producer->runs[i].last,
-                      producer->runs[i].list_bytes != 0 ? " with gaps" : "", producer->runs[i].shard,
+                      producer->runs[i].list_bytes != 0 ? " with gaps" : "",
+                      producer->runs[i].counts_bytes != 0 ? ", several to a record," : "", producer->runs[i].shard,
                       producer->runs[i].seqno);
 }
 

@@ -303,8 +303,12 @@ static ls_status commit(lsi_log *log, lsi_slot *slot, uint64_t end, uint64_t giv
             /* After the release: who finds the lock taken has seen the word before this, and sleeps only if it is still
              * the same. Pairs with the follower's store of sync_wanted, which comes before its sleep. */
             (void)atomic_fetch_add_explicit(&slot->sync_word, 1, memory_order_seq_cst);
-            if (atomic_exchange_explicit(&slot->sync_wanted, 0, memory_order_seq_cst) != 0)
+            if (atomic_exchange_explicit(&slot->sync_wanted, 0, memory_order_seq_cst) != 0) {
+                /* Once more: who has seen it as it is now, found the next leader at work and said that he will sleep
+                 * may have been counted here before he does. Nobody would wake him: he must see another one. */
+                (void)atomic_fetch_add_explicit(&slot->sync_word, 1, memory_order_seq_cst);
                 lsi_word_wake_all(&slot->sync_word);
+            }
             if (st != LS_OK)
                 return st;
             continue;

@@ -189,11 +189,12 @@ static ls_status pack_drafts(lsi_framer *framer)
 
 static inline __attribute__((always_inline)) ls_status draft_all(lsi_framer *framer, const ls_put_entry *entries,
                                                                  const uint32_t *picks, uint32_t count, bool atomic,
-                                                                 uint32_t kind, const ls_put_options *options)
+                                                                 uint32_t kind, const ls_put_options *options,
+                                                                 const uint32_t *users)
 {
     framer->draft_count = 0;
     if (options != NULL)
-        framer->tail_bytes = lsi_tail_bytes(options, picks, count);
+        framer->tail_bytes = lsi_tail_bytes(options, picks, users, count);
 
     /* Every record but the first of a frame could need a header of its own; sizing for that keeps one pass. */
     uint64_t total = LSI_FRAME_HEADER_BYTES;
@@ -236,7 +237,7 @@ static inline __attribute__((always_inline)) ls_status draft_all(lsi_framer *fra
         in_frame++;
     }
     if (options != NULL) {
-        lsi_tail_write(framer->buffer + at, options, picks, count, framer->tail_bytes);
+        lsi_tail_write(framer->buffer + at, options, picks, users, count, framer->tail_bytes);
         at += framer->tail_bytes;
     }
     assert(at <= framer->capacity);
@@ -252,14 +253,15 @@ ls_status lsi_framer_draft(lsi_framer *framer, const ls_put_entry *entries, cons
 {
     /* The same once more, without loops: the framing of a record that is put alone is a third of its way. */
     if (count == 1 && picks == NULL)
-        return draft_all(framer, entries, NULL, 1, true, 0, NULL);
-    return draft_all(framer, entries, picks, count, atomic, LSI_DRAFT_OF_BATCH, NULL);
+        return draft_all(framer, entries, NULL, 1, true, 0, NULL, NULL);
+    return draft_all(framer, entries, picks, count, atomic, LSI_DRAFT_OF_BATCH, NULL, NULL);
 }
 
 ls_status lsi_framer_draft_numbered(lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks,
-                                    uint32_t count, const ls_put_options *options)
+                                    uint32_t count, const ls_put_options *options, const uint32_t *users)
 {
-    return draft_all(framer, entries, picks, count, true, picks == NULL ? 0 : LSI_DRAFT_OF_BATCH, options);
+    return draft_all(framer, entries, picks, count, true, picks == NULL && users == NULL ? 0 : LSI_DRAFT_OF_BATCH,
+                     options, users);
 }
 
 /* What belongs to one word is written as one (see write_record). */

@@ -182,9 +182,9 @@ static inline unsigned char *lsi_draft_at(const lsi_framer *framer, const lsi_dr
  * compresses them where the framer's codec says so and it gains. */
 ls_status lsi_framer_draft(lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks, uint32_t count,
                            bool atomic);
-/* The same as one frame of a numbered put: numbers as `options` say, by index of entry. */
+/* The same as one frame of a numbered put: numbers as `options` and `users` of lsi_log_numbered say. */
 ls_status lsi_framer_draft_numbered(lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks,
-                                    uint32_t count, const ls_put_options *options);
+                                    uint32_t count, const ls_put_options *options, const uint32_t *users);
 void lsi_framer_place_numbered(lsi_framer *framer, const lsi_draft *draft, uint64_t seed, uint64_t position,
                                ls_seqno first_seqno, int64_t arrival_us, uint64_t durable_end);
 /* `frame->body_sum` is not salted. Of a step `decider` stands in the place of the durable end. */

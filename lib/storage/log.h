@@ -41,13 +41,13 @@ struct lsi_log {
     bool has_list;
     _Atomic uint64_t looked_at;  /* recompress.c: list_generation plus 1 of a list in which nothing is to be done */
     const lsi_framer *keeps_terms; /* append_lock: a roll for who cannot stop to ask for a key: see lsi_log_roll */
-    _Atomic uint32_t wrote;      /* this process appended; close syncs */
+    _Atomic uint32_t wrote;      /* this process appended, or answered for what others did; close syncs */
     struct lsi_log_memory {      /* append_lock: what it remembers of producers (numbered.h) */
         struct lsi_remembered *of; /* NULL: nobody asked yet */
         uint64_t seen;           /* of every frame before */
         uint64_t given_up;       /* given_up_to of the slot: where a reset changed it, frames that were seen are gone */
         bool has_file;           /* there was a snapshot */
-        bool is_begun;           /* N4 */
+        bool is_begun;           /* N4: the list says it, durably */
     } memory;
     struct lsi_log_step {        /* append_lock: the frame that nobody is shown yet */
         uint64_t position, end;

@@ -7,7 +7,7 @@
 #define LIST_ITEM_BYTES_MAX 10u /* of 64 bits, 7 in each byte */
 
 /* Where its fields lie, from the end of the frame. */
-enum { FIRST_BEFORE = 32, HIGH_BEFORE = 24, LOW_BEFORE = 16, LIST_BYTES_BEFORE = 8, RESERVED_BEFORE = 4 };
+enum { FIRST_BEFORE = 32, HIGH_BEFORE = 24, LOW_BEFORE = 16, LIST_BYTES_BEFORE = 8, COUNTS_BYTES_BEFORE = 4 };
 
 bool lsi_tail_next(const unsigned char *list, uint32_t list_bytes, uint32_t *offset, uint64_t *number)
 {
@@ -27,10 +27,23 @@ bool lsi_tail_next(const unsigned char *list, uint32_t list_bytes, uint32_t *off
     return false;
 }
 
+/* How many numbers so many counts are, or 0: they break the rules. */
+static uint64_t sum_counts(const lsi_tail *tail, uint32_t count)
+{
+    uint32_t offset = 0;
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        if (!lsi_tail_next(tail->list + lsi_round_up(tail->list_bytes, 8), tail->counts_bytes, &offset, &sum))
+            return 0;
+    return offset == tail->counts_bytes ? sum : 0;
+}
+
 bool lsi_tail_read(const unsigned char *at, const lsi_frame *frame, lsi_tail *out)
 {
     const unsigned char *end = at + frame->bytes;
     lsi_frame without = *frame;
+    uint64_t numbers = frame->count;
     uint32_t offset = 0;
 
     if ((frame->flags & LSI_FRAME_NUMBERED) == 0 || !lsi_frame_take_tail(at, &without))
@@ -40,16 +53,22 @@ bool lsi_tail_read(const unsigned char *at, const lsi_frame *frame, lsi_tail *ou
         .first = lsi_read_u64le(end - FIRST_BEFORE),
         .list = at + without.bytes,
         .list_bytes = lsi_read_u32le(end - LIST_BYTES_BEFORE),
+        .counts_bytes = lsi_read_u32le(end - COUNTS_BYTES_BEFORE),
     };
     out->last = out->first;
-    if ((out->producer.high | out->producer.low) == 0 || out->first == 0 || out->first > LS_NUMBER_MAX ||
-        lsi_read_u32le(end - RESERVED_BEFORE) != 0)
+    if ((out->producer.high | out->producer.low) == 0 || out->first == 0 || out->first > LS_NUMBER_MAX)
+        return false;
+    if (out->counts_bytes != 0)
+        numbers = sum_counts(out, frame->count);
+    if (numbers == 0)
         return false;
     if (out->list_bytes == 0) {
-        out->last += frame->count - 1;
-        return out->last <= LS_NUMBER_MAX;
+        if (numbers - 1 > LS_NUMBER_MAX - out->first)
+            return false;
+        out->last += numbers - 1;
+        return true;
     }
-    for (uint32_t i = 1; i < frame->count; i++)
+    for (uint64_t i = 1; i < numbers; i++)
         if (!lsi_tail_next(out->list, out->list_bytes, &offset, &out->last))
             return false;
     return offset == out->list_bytes;
@@ -60,15 +79,23 @@ static uint64_t number_at(const ls_put_options *options, const uint32_t *picks, 
     return lsi_number_of(options, picks != NULL ? picks[i] : i);
 }
 
-static uint32_t item_bytes(uint64_t difference)
+static uint32_t item_bytes(uint64_t item)
 {
     uint32_t bytes = 1;
 
-    while (difference >= 0x80) {
-        difference >>= 7;
+    while (item >= 0x80) {
+        item >>= 7;
         bytes++;
     }
     return bytes;
+}
+
+static unsigned char *write_item(unsigned char *at, uint64_t item)
+{
+    for (; item >= 0x80; item >>= 7)
+        *at++ = (unsigned char)(item | 0x80);
+    *at++ = (unsigned char)item;
+    return at;
 }
 
 /* Of the differences; 0 where all of them are 1. */
@@ -89,30 +116,49 @@ static uint32_t list_bytes(const ls_put_options *options, const uint32_t *picks,
     return is_needed ? bytes : 0;
 }
 
-uint32_t lsi_tail_bytes(const ls_put_options *options, const uint32_t *picks, uint32_t count)
+/* Of the counts; 0 where all of them are 1. */
+static uint32_t counts_bytes(const uint32_t *users, uint32_t count)
 {
-    return LSI_TAIL_BYTES + (uint32_t)lsi_round_up(list_bytes(options, picks, count), 8);
+    bool is_needed = false;
+    uint32_t bytes = 0;
+
+    for (uint32_t i = 0; users != NULL && i < count; i++) {
+        assert(users[i] > 0);
+        is_needed |= users[i] > 1;
+        bytes += item_bytes(users[i]);
+    }
+    return is_needed ? bytes : 0;
 }
 
-void lsi_tail_write(unsigned char *at, const ls_put_options *options, const uint32_t *picks, uint32_t count,
-                    uint32_t bytes)
+uint32_t lsi_tail_bytes(const ls_put_options *options, const uint32_t *picks, const uint32_t *users, uint32_t count)
 {
-    unsigned char *end = at + bytes, *list = at;
+    assert(users == NULL || picks == NULL);
+    return LSI_TAIL_BYTES + (uint32_t)lsi_round_up(list_bytes(options, picks, lsi_numbers_of(users, count)), 8) +
+           (uint32_t)lsi_round_up(counts_bytes(users, count), 8);
+}
+
+void lsi_tail_write(unsigned char *at, const ls_put_options *options, const uint32_t *picks, const uint32_t *users,
+                    uint32_t count, uint32_t bytes)
+{
+    unsigned char *end = at + bytes, *list = at, *counts;
+    uint32_t of_counts = counts_bytes(users, count), numbers = lsi_numbers_of(users, count);
     uint64_t before = number_at(options, picks, 0);
 
     memset(at, 0, bytes);
     lsi_write_u64le(end - FIRST_BEFORE, before);
     lsi_write_u64le(end - HIGH_BEFORE, options->producer.high);
     lsi_write_u64le(end - LOW_BEFORE, options->producer.low);
-    if (bytes == LSI_TAIL_BYTES)
-        return;
-    for (uint32_t i = 1; i < count; i++) {
-        uint64_t number = number_at(options, picks, i), difference = number - before;
+    if (bytes - lsi_round_up(of_counts, 8) > LSI_TAIL_BYTES) {
+        for (uint32_t i = 1; i < numbers; i++) {
+            uint64_t number = number_at(options, picks, i);
 
-        for (; difference >= 0x80; difference >>= 7)
-            *list++ = (unsigned char)(difference | 0x80);
-        *list++ = (unsigned char)difference;
-        before = number;
+            list = write_item(list, number - before);
+            before = number;
+        }
+        lsi_write_u32le(end - LIST_BYTES_BEFORE, (uint32_t)(list - at));
     }
-    lsi_write_u32le(end - LIST_BYTES_BEFORE, (uint32_t)(list - at));
+    counts = at + lsi_round_up((uint64_t)(list - at), 8);
+    for (uint32_t i = 0; of_counts > 0 && i < count; i++)
+        counts = write_item(counts, users[i]);
+    lsi_write_u32le(end - COUNTS_BYTES_BEFORE, of_counts);
 }

@@ -22,8 +22,9 @@
 typedef struct lsi_tail {
     ls_producer_id producer;
     uint64_t first, last;      /* numbers of the frame's first record and its last */
-    const unsigned char *list; /* differences between them, a view */
+    const unsigned char *list; /* differences between them, a view; behind it, from a multiple of 8 on, the counts */
     uint32_t list_bytes;       /* 0: each is one more than the one before */
+    uint32_t counts_bytes;     /* how many numbers each record has; 0: one */
 } lsi_tail;
 
 /* Takes the tail off a checked frame: frame->bytes is then what it would be without. False: it breaks the rules. */
@@ -32,20 +33,25 @@ static inline bool lsi_frame_take_tail(const unsigned char *at, lsi_frame *frame
     if ((frame->flags & LSI_FRAME_NUMBERED) == 0)
         return true;
     uint32_t room = frame->bytes - LSI_FRAME_HEADER_BYTES - LSI_RECORD_HEADER_BYTES; /* F2 */
-    uint32_t list_bytes = room >= LSI_TAIL_BYTES ? lsi_read_u32le(at + frame->bytes - 8) : UINT32_MAX;
-    if (list_bytes > room || LSI_TAIL_BYTES + lsi_round_up(list_bytes, 8) > room)
+    if (room < LSI_TAIL_BYTES)
         return false;
-    frame->bytes -= LSI_TAIL_BYTES + (uint32_t)lsi_round_up(list_bytes, 8);
+    uint64_t bytes = LSI_TAIL_BYTES + lsi_round_up(lsi_read_u32le(at + frame->bytes - 8), 8) +
+                     lsi_round_up(lsi_read_u32le(at + frame->bytes - 4), 8);
+    if (bytes > room)
+        return false;
+    frame->bytes -= (uint32_t)bytes;
     return true;
 }
 
 /* Of a checked frame that has one. False: it breaks the rules. */
 bool lsi_tail_read(const unsigned char *at, const lsi_frame *frame, lsi_tail *out);
-/* How many bytes it takes for these records, and the tail itself. `picks` as of lsi_log_append. */
-uint32_t lsi_tail_bytes(const ls_put_options *options, const uint32_t *picks, uint32_t count);
-void lsi_tail_write(unsigned char *at, const ls_put_options *options, const uint32_t *picks, uint32_t count,
-                    uint32_t bytes);
-/* The number behind `number`, by the list from `*offset` on. False: the list ends, or breaks the rules. */
+/* How many bytes it takes for these records, and the tail itself. `picks` as of lsi_log_append, `users` as of
+ * lsi_log_numbered. */
+uint32_t lsi_tail_bytes(const ls_put_options *options, const uint32_t *picks, const uint32_t *users, uint32_t count);
+void lsi_tail_write(unsigned char *at, const ls_put_options *options, const uint32_t *picks, const uint32_t *users,
+                    uint32_t count, uint32_t bytes);
+/* The number behind `number`, by the list from `*offset` on. False: the list ends, or breaks the rules. Of counts: how
+ * many numbers the records up to the next one have, as `number` was before it. */
 bool lsi_tail_next(const unsigned char *list, uint32_t list_bytes, uint32_t *offset, uint64_t *number);
 
 static inline uint64_t lsi_number_of(const ls_put_options *options, uint32_t entry)
@@ -53,15 +59,26 @@ static inline uint64_t lsi_number_of(const ls_put_options *options, uint32_t ent
     return options->numbers != NULL ? options->numbers[entry] : options->number + entry;
 }
 
+/* How many numbers so many records have. */
+static inline uint32_t lsi_numbers_of(const uint32_t *users, uint32_t count)
+{
+    uint32_t sum = 0;
+
+    for (uint32_t i = 0; users != NULL && i < count; i++)
+        sum += users[i];
+    return users != NULL ? sum : count;
+}
+
 /* ---- remembered.c: producers in memory ---- */
 
-/* Records of one shard whose numbers are consecutive, as their sequence numbers are; or with a list. */
+/* Records of one shard whose numbers are consecutive, as their sequence numbers are; or with a list of differences; or
+ * with counts, of records that have several numbers each. */
 typedef struct lsi_run {
     uint64_t first, last;
     ls_seqno seqno; /* of the first */
     uint32_t shard;
-    uint32_t list_bytes;
-    unsigned char *list;
+    uint32_t list_bytes, counts_bytes;
+    unsigned char *list; /* and the counts, right behind it */
 } lsi_run;
 
 /* M1: numbers that are not above the floor and in no run are those of which nobody knows any more. */
@@ -93,9 +110,11 @@ typedef enum {
 /* Where the last number was found: rising numbers are sought from there, so a batch costs as much as its lists. */
 typedef struct lsi_number_cursor {
     const lsi_run *run; /* NULL: nowhere */
-    uint64_t at;
-    ls_seqno seqno;
-    uint32_t offset;
+    uint64_t at, index; /* the number, and how many of the run are before it */
+    uint32_t offset;    /* in the list */
+    uint32_t counts_offset;
+    uint64_t record, record_begin, record_end; /* the record's index, and which numbers it has, by index */
+    uint32_t sub_seqno, sub_count; /* its place among the record's numbers, and how many there are; 0, 0: it is alone */
 } lsi_number_cursor;
 lsi_number_is lsi_remembered_find(const lsi_remembered *of, ls_producer_id producer, uint64_t number,
                                   lsi_number_cursor *cursor, uint32_t *shard, ls_seqno *seqno);

@@ -69,7 +69,7 @@ ls_status lsi_peek_open(const lsi_env *env, const lsi_root *root, const unsigned
     header = header_of(out);
     out->whole = memcmp(header->magic, CONTROL_MAGIC, sizeof header->magic) == 0 &&
                  header->sum == lsi_sum64(header, offsetof(control_header, sum), 0) &&
-                 header->layout == LSI_CONTROL_LAYOUT && header->features == 0 &&
+                 header->layout == LSI_CONTROL_LAYOUT && header->features == LSI_CONTROL_FEATURES &&
                  (store_id == NULL || memcmp(header->store_id, store_id, sizeof header->store_id) == 0);
     lsi_boot_id(boot_id);
     out->current = out->whole && memcmp(header->boot_id, boot_id, sizeof boot_id) == 0 && !lsi_is_zero(boot_id, 16);

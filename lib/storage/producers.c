@@ -160,7 +160,6 @@ static ls_status load(lsi_log *log, const lsi_slot *slot, const lsi_segment_list
         st = LS_ERR_NOT_FOUND; /* Of a copy that was not finished (copy.c). */
     }
     memory->has_file = st == LS_OK;
-    memory->is_begun = is_promised;
     if (st == LS_OK)
         return LS_OK;
     if (st != LS_ERR_NOT_FOUND)
@@ -233,6 +232,19 @@ static ls_status store(lsi_log *log, lsi_slot *slot, uint64_t position)
     return st == LS_OK ? LS_OK : replace_failed(log, slot, st);
 }
 
+/* N4: the name of the snapshot, before a list that says that it is there, and of that list, before a frame with numbers.
+ * Names reach the disk in any order, and who made these files may have died before he synced theirs, or had no
+ * descriptor left for that. */
+static ls_status sync_names(lsi_log *log, lsi_slot *slot)
+{
+    const lsi_log_config *config = &log->config;
+    int rc = config->root->files->sync_dir(config->root, config->dir);
+
+    if (rc == -EMFILE || rc == -ENFILE) /* E4: nothing was synced, so no sync has failed. */
+        return lsi_fail_errno(-rc, "%s: syncing the directory %s; nothing was written", config->label, config->dir);
+    return rc < 0 ? lsi_log_fail(log, slot, -rc) : LS_OK;
+}
+
 ls_status lsi_log_begin_numbers(lsi_log *log, lsi_slot *slot)
 {
     lsi_segment_list *list, *fresh = NULL;
@@ -243,15 +255,18 @@ ls_status lsi_log_begin_numbers(lsi_log *log, lsi_slot *slot)
     st = lsi_log_list(log, slot, &list);
     if (st != LS_OK)
         return st;
-    if ((lsi_segment_list_last(list)->flags & LSI_SEGMENT_NUMBERED) != 0) { /* Another process did, meanwhile. */
-        log->memory.is_begun = true;
+    if ((lsi_segment_list_last(list)->flags & LSI_SEGMENT_NUMBERED) != 0) { /* Another process did, or died there. */
+        st = sync_names(log, slot);
+        log->memory.is_begun = st == LS_OK;
         lsi_segment_list_unref(list);
-        return LS_OK;
+        return st;
     }
     /* There is no frame with numbers yet. Where there is a snapshot, nobody set the flag: a list that was made anew, or
      * a process that died here. */
     if (!log->memory.has_file)
         st = store(log, slot, lsi_load(&slot->segment_base));
+    if (st == LS_OK)
+        st = sync_names(log, slot);
     if (st == LS_OK)
         st = lsi_segment_list_copy(list, &fresh);
     if (st == LS_OK) {
@@ -327,7 +342,7 @@ static ls_status sort(lsi_log *log, lsi_framer *framer, const uint32_t *picks, u
                       lsi_log_numbered *numbered, uint32_t *new_count)
 {
     const ls_put_options *options = numbered->options;
-    lsi_number_cursor cursor = {NULL, 0, 0, 0};
+    lsi_number_cursor cursor = {.run = NULL};
     uint32_t before = UINT32_MAX; /* the first that was put before */
     void *now = framer->now;
 
@@ -351,6 +366,10 @@ static ls_status sort(lsi_log *log, lsi_framer *framer, const uint32_t *picks, u
         case LSI_NUMBER_REPEATED:
             told->status = LS_ERR_EXISTS;
             before = before == UINT32_MAX ? entry : before;
+            if (numbered->sub_counts != NULL) {
+                numbered->sub_seqnos[entry] = cursor.sub_seqno;
+                numbered->sub_counts[entry] = cursor.sub_count;
+            }
             break;
         default:
             told->status = expired(log, number);
@@ -369,6 +388,27 @@ static void tell_new(const lsi_log *log, const uint32_t *picks, uint32_t count, 
     for (uint32_t i = 0; i < count; i++)
         numbered->told[picks != NULL ? picks[i] : i] =
             (ls_put_result){LS_SEQNO_NONE, log->config.shard, LS_ERR_NOT_FOUND};
+}
+
+/* Of records that have several numbers each: they are written as they are or not at all. */
+static void count_new(const lsi_log *log, uint32_t count, lsi_log_numbered *numbered, lsi_pending *pending)
+{
+    uint32_t numbers = lsi_numbers_of(numbered->users, count);
+    lsi_number_cursor cursor = {.run = NULL};
+
+    if (lsi_remembered_is_new_from(log->memory.of, numbered->options->producer, lsi_number_of(numbered->options, 0))) {
+        numbered->fresh = numbers;
+        return;
+    }
+    for (uint32_t i = 0; i < numbers; i++) {
+        ls_put_result at;
+
+        numbered->fresh += lsi_remembered_find(log->memory.of, numbered->options->producer,
+                                               lsi_number_of(numbered->options, i), &cursor, &at.shard,
+                                               &at.seqno) == LSI_NUMBER_NEW;
+    }
+    if (numbered->fresh < numbers)
+        pending->count = 0;
 }
 
 static bool is_same(const lsi_pending *pending, const uint32_t *picks, uint32_t count)
@@ -390,8 +430,13 @@ ls_status lsi_log_sort_numbers(lsi_log *log, lsi_slot *slot, lsi_framer *framer,
     size_t capacity;
 
     *is_drafted = true;
+    numbered->fresh = 0;
     if (st != LS_OK)
         return st;
+    if (numbered->users != NULL) {
+        count_new(log, count, numbered, pending);
+        return LS_OK;
+    }
     if (lsi_remembered_is_new_from(log->memory.of, numbered->options->producer, first)) {
         tell_new(log, picks, count, numbered);
         numbered->fresh = count;
@@ -421,16 +466,18 @@ void lsi_log_note_numbers(lsi_log *log, lsi_slot *slot, const lsi_framer *framer
     const ls_put_options *options = numbered->options;
     const uint32_t *picks = pending->picks;
     const unsigned char *end = lsi_draft_at(framer, draft) + draft->bytes;
+    uint32_t last = lsi_numbers_of(numbered->users, pending->count) - 1;
     lsi_tail tail = {
         .producer = options->producer,
         .first = lsi_number_of(options, picks != NULL ? picks[0] : 0),
-        .last = lsi_number_of(options, picks != NULL ? picks[pending->count - 1] : pending->count - 1),
+        .last = lsi_number_of(options, picks != NULL ? picks[last] : last),
         .list = end - framer->tail_bytes,
-        .list_bytes = framer->tail_bytes == LSI_TAIL_BYTES ? 0 : lsi_read_u32le(end - 8),
+        .list_bytes = lsi_read_u32le(end - 8),
+        .counts_bytes = lsi_read_u32le(end - 4),
     };
     lsi_error_state before;
 
-    for (uint32_t i = 0; i < pending->count; i++)
+    for (uint32_t i = 0; numbered->users == NULL && i < pending->count; i++)
         numbered->told[picks != NULL ? picks[i] : i] =
             (ls_put_result){first_seqno + i, log->config.shard, LS_OK};
     lsi_error_save(&before);

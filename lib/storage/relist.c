@@ -19,7 +19,7 @@ typedef struct found_segments {
     lsi_segment_header *headers; /* the readable ones */
     size_t count, capacity;
     uint32_t newest_unreadable;  /* number; 0: none */
-    bool no_memory;
+    ls_status st;                /* why no more were looked at: no memory, or the system would not read one */
 } found_segments;
 
 static int find_segment(void *user, const char *entry, bool is_dir)
@@ -31,19 +31,25 @@ static int find_segment(void *user, const char *entry, bool is_dir)
     lsi_segment_header header;
     uint64_t file_bytes;
     void *headers = found->headers;
+    ls_status st;
 
     if (is_dir || number == 0 || found->count >= SEGMENTS_MAX)
         return 0;
     lsi_segment_name(found->config->dir, number, "seg", name);
-    if (lsi_header_read(found->config, number, bytes, &file_bytes) != LS_OK ||
-        lsi_segment_header_decode(name, bytes, found->config, &header) != LS_OK || header.number != number) {
+    st = lsi_header_read(found->config, number, bytes, &file_bytes);
+    if (st != LS_OK && st != LS_ERR_CORRUPT && st != LS_ERR_NOT_FOUND) {
+        found->st = st; /* It may well be right: a list without it would give it up. */
+        return 1;
+    }
+    if (st != LS_OK || lsi_segment_header_decode(name, bytes, found->config, &header) != LS_OK ||
+        header.number != number) {
         if (number > found->newest_unreadable)
             found->newest_unreadable = number;
         return 0;
     }
     if (!lsi_grow(&found->config->env->memory, &headers, &found->capacity, found->count + 1, sizeof header)) {
-        found->no_memory = true;
-        return -ENOMEM;
+        found->st = lsi_fail(LS_ERR_NO_MEMORY, "%s: looking at its segments: no memory", found->config->label);
+        return 1;
     }
     found->headers = headers;
     found->headers[found->count++] = header;
@@ -74,8 +80,13 @@ static ls_status frames_end(const lsi_log_config *config, const lsi_segment_head
     if (st != LS_OK)
         return st;
     rc = segment->file.files->size(&segment->file, &size);
+    if (rc < 0) {
+        st = lsi_fail_errno(-rc, "%s: asking for the size of %s", config->label, segment->name);
+        lsi_segment_unref(segment);
+        return st;
+    }
     stop = header->base;
-    if (rc >= 0 && size > LSI_SEGMENT_HEADER_BYTES)
+    if (size > LSI_SEGMENT_HEADER_BYTES)
         stop += (size - LSI_SEGMENT_HEADER_BYTES) & ~(uint64_t)7;
     if (stop > limit)
         stop = limit;
@@ -149,7 +160,10 @@ static ls_status newest_entry(const lsi_log_config *config, uint32_t number, con
     if (st != LS_OK)
         return st;
     *out = (lsi_segment_entry){.number = number, .base = end, .base_seqno = next, .base_arrival_us = arrival_us};
-    if (lsi_header_read(config, number, raw, &file_bytes) == LS_OK) {
+    st = lsi_header_read(config, number, raw, &file_bytes);
+    if (st != LS_OK && st != LS_ERR_CORRUPT && st != LS_ERR_NOT_FOUND)
+        return st;
+    if (st == LS_OK) {
         base = lsi_read_u64le(raw + LSI_SEGMENT_BASE_AT);
         seqno = lsi_read_u64le(raw + LSI_SEGMENT_BASE_AT + 8);
         if (base >= end && base % 8 == 0 && base - before->base <= before->frames_bytes_max)
@@ -373,26 +387,25 @@ ls_status lsi_list_recover(const lsi_log_config *config, const lsi_slot *slot, l
     if (slot != NULL && atomic_load_explicit(&slot->health, memory_order_relaxed) != LSI_SHARD_FRESH)
         out->next_seqno = lsi_load(&slot->next_seqno);
     rc = config->root->files->list(config->root, config->dir, find_segment, &found);
-    if (found.no_memory) {
-        st = lsi_fail(LS_ERR_NO_MEMORY, "%s: looking at its segments: no memory", config->label);
-    } else if (rc < 0) {
+    st = found.st;
+    if (rc < 0) {
         say_directory(config, rc, out);
-    } else if (found.count == 0) {
+    } else if (st == LS_OK && found.count == 0) {
         say_no_header(config, out);
-    } else {
+    } else if (st == LS_OK) {
         qsort(found.headers, found.count, sizeof *found.headers, by_number);
         newest_known(slot, &found);
         st = list_from_headers(config, &found, &out->list, &out->unreadable);
-        if (st == LS_ERR_CORRUPT) {
-            size_t size = strlen(out->why);
+    }
+    if (st != LS_OK && st != LS_ERR_NO_MEMORY) {
+        size_t size = strlen(out->why);
 
-            out->list = NULL;
-            out->lost = "no record of the shard can be read";
-            (void)snprintf(out->why + size, sizeof out->why - size, ", and it cannot be rebuilt: %s",
-                           lsi_last_message());
-            out->advice = "put the list back from a copy of the store";
-            st = LS_OK;
-        }
+        out->list = NULL;
+        out->lost = "no record of the shard can be read";
+        (void)snprintf(out->why + size, sizeof out->why - size, ", and it cannot be rebuilt: %s", lsi_last_message());
+        out->advice = st == LS_ERR_CORRUPT ? "put the list back from a copy of the store"
+                                           : lsi_unreadable_advice(lsi_last_errno());
+        st = LS_OK;
     }
     lsi_free(&config->env->memory, found.headers);
     return st;

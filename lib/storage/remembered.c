@@ -15,7 +15,7 @@
 
 #define NONE UINT32_MAX
 #define BUCKETS_FIRST 16u
-enum { HEAD_BYTES = 16, PRODUCER_BYTES = 40, RUN_BYTES = 32 };
+enum { HEAD_BYTES = 16, PRODUCER_BYTES = 40, RUN_BYTES = 40 };
 
 typedef lsi_known_producer producer;
 
@@ -41,9 +41,19 @@ lsi_remembered *lsi_remembered_new(const lsi_env *env)
     return of;
 }
 
+static uint32_t lists_bytes(const lsi_run *run)
+{
+    return run->list_bytes + run->counts_bytes; /* Both are of one frame. */
+}
+
+static const unsigned char *counts_of(const lsi_run *run)
+{
+    return run->counts_bytes != 0 ? run->list + run->list_bytes : NULL;
+}
+
 static void drop_run(lsi_remembered *of, lsi_run *run)
 {
-    of->lists_bytes -= run->list_bytes;
+    of->lists_bytes -= lists_bytes(run);
     lsi_free(&of->env->memory, run->list);
     run->list = NULL;
 }
@@ -193,22 +203,25 @@ static producer *use(lsi_remembered *of, ls_producer_id id, int64_t used_us)
     return one;
 }
 
-/* M1. The list is copied. */
-static ls_status add_run(lsi_remembered *of, producer *one, const lsi_run *run)
+/* M1. The list is copied, and the counts. */
+static ls_status add_run(lsi_remembered *of, producer *one, const lsi_run *run, const unsigned char *counts)
 {
     lsi_run *last = one->run_count > 0 ? &one->runs[one->run_count - 1] : NULL;
     unsigned char *list = NULL;
 
-    if (last != NULL && last->list_bytes == 0 && run->list_bytes == 0 && last->shard == run->shard &&
+    if (last != NULL && lists_bytes(last) == 0 && lists_bytes(run) == 0 && last->shard == run->shard &&
         run->first == last->last + 1 && run->seqno == last->seqno + (last->last - last->first) + 1) {
         last->last = run->last;
         return LS_OK;
     }
-    if (run->list_bytes != 0) {
-        list = lsi_alloc(&of->env->memory, run->list_bytes);
+    if (lists_bytes(run) != 0) {
+        list = lsi_alloc(&of->env->memory, lists_bytes(run));
         if (list == NULL)
-            return lsi_fail(LS_ERR_NO_MEMORY, "remembering %u bytes of numbers: no memory", run->list_bytes);
-        memcpy(list, run->list, run->list_bytes);
+            return lsi_fail(LS_ERR_NO_MEMORY, "remembering %u bytes of numbers: no memory", lists_bytes(run));
+        if (run->list_bytes != 0)
+            memcpy(list, run->list, run->list_bytes);
+        if (run->counts_bytes != 0)
+            memcpy(list + run->list_bytes, counts, run->counts_bytes);
     }
     if (one->run_count == LS_PRODUCER_PUTS_MAX) {
         if (one->runs[0].last > one->floor)
@@ -219,7 +232,7 @@ static ls_status add_run(lsi_remembered *of, producer *one, const lsi_run *run)
     }
     one->runs[one->run_count] = *run;
     one->runs[one->run_count++].list = list;
-    of->lists_bytes += run->list_bytes;
+    of->lists_bytes += lists_bytes(run);
     return LS_OK;
 }
 
@@ -238,34 +251,56 @@ ls_status lsi_remember(lsi_remembered *of, const lsi_tail *tail, uint32_t shard,
                        int64_t arrival_us)
 {
     lsi_run run = {.first = tail->first, .last = tail->last, .seqno = first_seqno, .shard = shard,
-                   .list_bytes = tail->list_bytes};
+                   .list_bytes = tail->list_bytes, .counts_bytes = tail->counts_bytes};
     producer *one = use(of, tail->producer, arrival_us);
     ls_status st;
 
     if (one == NULL)
         return no_memory(of);
     run.list = (unsigned char *)(uintptr_t)tail->list; /* add_run copies it */
-    st = add_run(of, one, &run);
+    st = add_run(of, one, &run, run.counts_bytes != 0 ? tail->list + lsi_round_up(tail->list_bytes, 8) : NULL);
     keep_bound(of);
     return st;
 }
 
 /* ---- asking ---- */
 
+/* The record of the number that the cursor is at. */
+static bool find_record(const lsi_run *run, lsi_number_cursor *cursor)
+{
+    while (cursor->record_end <= cursor->index) {
+        cursor->record += cursor->record_end > 0;
+        cursor->record_begin = cursor->record_end;
+        if (!lsi_tail_next(counts_of(run), run->counts_bytes, &cursor->counts_offset, &cursor->record_end))
+            return false;
+    }
+    if (cursor->record_end - cursor->record_begin > 1) {
+        cursor->sub_seqno = (uint32_t)(cursor->index - cursor->record_begin);
+        cursor->sub_count = (uint32_t)(cursor->record_end - cursor->record_begin);
+    }
+    return true;
+}
+
 static bool is_in(const lsi_run *run, uint64_t number, lsi_number_cursor *cursor, ls_seqno *seqno)
 {
     if (number < run->first || number > run->last)
         return false;
-    if (run->list_bytes == 0) {
+    if (lists_bytes(run) == 0) {
         *seqno = run->seqno + (number - run->first);
         return true;
     }
     if (cursor->run != run || cursor->at > number)
-        *cursor = (lsi_number_cursor){run, run->first, run->seqno, 0};
+        *cursor = (lsi_number_cursor){.run = run, .at = run->first};
+    if (run->list_bytes == 0) {
+        cursor->at = number;
+        cursor->index = number - run->first;
+    }
     while (cursor->at < number && lsi_tail_next(run->list, run->list_bytes, &cursor->offset, &cursor->at))
-        cursor->seqno++;
-    *seqno = cursor->seqno;
-    return cursor->at == number;
+        cursor->index++;
+    if (cursor->at != number || (run->counts_bytes != 0 && !find_record(run, cursor)))
+        return false;
+    *seqno = run->seqno + (run->counts_bytes != 0 ? cursor->record : cursor->index);
+    return true;
 }
 
 lsi_number_is lsi_remembered_find(const lsi_remembered *of, ls_producer_id id, uint64_t number,
@@ -273,6 +308,7 @@ lsi_number_is lsi_remembered_find(const lsi_remembered *of, ls_producer_id id, u
 {
     const producer *one = find(of, id);
 
+    cursor->sub_seqno = cursor->sub_count = 0;
     if (one == NULL)
         return LSI_NUMBER_NEW;
     for (uint32_t i = one->run_count; i-- > 0;) {
@@ -309,7 +345,7 @@ static ls_status add_runs(lsi_remembered *to, producer *one, const producer *fro
         if (from->runs[i].last > one->floor)
             one->floor = from->runs[i].last;
     for (uint32_t i = skipped; i < from->run_count && st == LS_OK; i++)
-        st = add_run(to, one, &from->runs[i]);
+        st = add_run(to, one, &from->runs[i], counts_of(&from->runs[i]));
     return st;
 }
 
@@ -373,7 +409,7 @@ ls_status lsi_remembered_encode(const lsi_remembered *of, uint64_t position, voi
 
     for (uint32_t at = of->oldest; at != NONE; at = of->all[at].newer)
         for (uint32_t i = 0; i < of->all[at].run_count; i++)
-            bytes += RUN_BYTES + lsi_round_up(of->all[at].runs[i].list_bytes, 8);
+            bytes += RUN_BYTES + lsi_round_up(lists_bytes(&of->all[at].runs[i]), 8);
     *out = lsi_alloc(&of->env->memory, bytes);
     if (*out == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "%llu bytes for what is remembered of producers: no memory",
@@ -399,8 +435,10 @@ ls_status lsi_remembered_encode(const lsi_remembered *of, uint64_t position, voi
             lsi_put_u64(&to, run->seqno);
             lsi_put_u32(&to, run->shard);
             lsi_put_u32(&to, run->list_bytes);
-            lsi_put_bytes(&to, run->list, run->list_bytes);
-            lsi_put_zero(&to, (size_t)(lsi_round_up(run->list_bytes, 8) - run->list_bytes));
+            lsi_put_u32(&to, run->counts_bytes);
+            lsi_put_u32(&to, 0);
+            lsi_put_bytes(&to, run->list, lists_bytes(run));
+            lsi_put_zero(&to, (size_t)(lsi_round_up(lists_bytes(run), 8) - lists_bytes(run)));
         }
     }
     assert(to.at == to.end);
@@ -408,21 +446,32 @@ ls_status lsi_remembered_encode(const lsi_remembered *of, uint64_t position, voi
     return LS_OK;
 }
 
-/* A list leads from the run's first number to its last. */
+/* A list leads from the run's first number to its last, and the counts are of as many numbers. */
 static bool is_sound(const lsi_run *run)
 {
-    uint64_t at = run->first;
+    uint64_t at = run->first, numbers = 1, counted = 0, records = 0;
     uint32_t offset = 0;
 
     if (run->first == 0 || run->last < run->first || run->last > LS_NUMBER_MAX || run->seqno == LS_SEQNO_NONE ||
         run->seqno > LS_SEQNO_MAX || run->last - run->first > LS_SEQNO_MAX)
         return false;
-    if (run->list_bytes == 0)
-        return run->last - run->first <= LS_SEQNO_MAX - run->seqno;
-    while (offset < run->list_bytes)
+    while (offset < run->list_bytes) {
         if (!lsi_tail_next(run->list, run->list_bytes, &offset, &at))
             return false;
-    return at == run->last;
+        numbers++;
+    }
+    if (run->list_bytes == 0)
+        numbers += run->last - run->first;
+    else if (at != run->last)
+        return false;
+    for (offset = 0; offset < run->counts_bytes; records++)
+        if (!lsi_tail_next(counts_of(run), run->counts_bytes, &offset, &counted))
+            return false;
+    if (run->counts_bytes == 0)
+        records = numbers;
+    else if (counted != numbers)
+        return false;
+    return records - 1 <= LS_SEQNO_MAX - run->seqno;
 }
 
 static bool take_run(lsi_cursor *from, lsi_run *run)
@@ -432,9 +481,11 @@ static bool take_run(lsi_cursor *from, lsi_run *run)
     run->seqno = lsi_take_u64(from);
     run->shard = lsi_take_u32(from);
     run->list_bytes = lsi_take_u32(from);
-    if (from->bad || run->list_bytes > LSI_FRAME_BYTES_MAX)
+    run->counts_bytes = lsi_take_u32(from);
+    (void)lsi_take_u32(from);
+    if (from->bad || run->list_bytes > LSI_FRAME_BYTES_MAX || run->counts_bytes > LSI_FRAME_BYTES_MAX)
         return false;
-    run->list = (unsigned char *)(uintptr_t)lsi_take_bytes(from, (size_t)lsi_round_up(run->list_bytes, 8));
+    run->list = (unsigned char *)(uintptr_t)lsi_take_bytes(from, (size_t)lsi_round_up(lists_bytes(run), 8));
     return !from->bad && is_sound(run);
 }
 
@@ -478,7 +529,7 @@ ls_status lsi_remembered_decode(const lsi_env *env, const char *name, const unsi
 
             if (!take_run(&from, &run))
                 goto broken;
-            st = add_run(of, one, &run);
+            st = add_run(of, one, &run, counts_of(&run));
             if (st != LS_OK)
                 goto fail;
         }

@@ -30,10 +30,11 @@ static ls_status is_in_blocks(const lsi_log_config *config, const lsi_segment_he
     return LS_OK;
 }
 
-/* Writes the header anew; the list then has its sum. */
-static ls_status repair_header(const lsi_log_config *config, lsi_segment_list *list, uint32_t i, bool *changed,
-                               lsi_inspection *inspection)
+/* Writes the header anew; the list then has its sum. `*unread`: nobody knows whether it can be. */
+static ls_status repair_header(const lsi_verify *verify, lsi_segment_list *list, uint32_t i, bool *changed,
+                               bool *unread)
 {
+    const lsi_log_config *config = verify->config;
     lsi_segment_entry *entry = &list->entries[i];
     unsigned char bytes[LSI_SEGMENT_HEADER_BYTES];
     char name[LSI_SEGMENT_NAME_BYTES], kept[LSI_KEPT_NAME_BYTES], done[LSI_KEPT_NAME_BYTES + 96];
@@ -53,13 +54,14 @@ static ls_status repair_header(const lsi_log_config *config, lsi_segment_list *l
     }
     if (st == LS_OK)
         lsi_segment_unref(segment);
-    if (st == LS_ERR_NO_MEMORY)
-        return st;
     if (st == LS_OK || st == LS_ERR_CORRUPT || st == LS_ERR_VERSION) {
         st = lsi_header_salvage(config, list, i, &header, &can_be);
-        if (st != LS_OK)
-            return st;
+    } else if (st == LS_ERR_NOT_FOUND) {
+        st = LS_OK;
     }
+    *unread = st != LS_OK && st != LS_ERR_NO_MEMORY;
+    if (st != LS_OK)
+        return st;
     if (!can_be)
         return LS_OK; /* Its whole range becomes a skip. */
     lsi_say_header(config, entry->number, why);
@@ -87,7 +89,7 @@ static ls_status repair_header(const lsi_log_config *config, lsi_segment_list *l
     }
     (void)snprintf(done, sizeof done, "it was written anew from the segment list; its 4,096 bytes were kept as %s",
                    kept);
-    lsi_inspection_tell(inspection, &finding, "%s: no record is lost", why);
+    lsi_inspection_tell(verify->inspection, &finding, "%s: no record is lost", why);
     return LS_OK;
 }
 
@@ -210,8 +212,11 @@ out:
 
 /* ---- the log ---- */
 
-static ls_status repair_headers(const lsi_log_config *config, lsi_inspection *inspection)
+/* A segment of which nobody knows whether it can be repaired is left as it is, and told as one that cannot be read. Where
+ * that is the last one the log cannot go on: its end would be looked for, and what cannot be read be given up. */
+static ls_status repair_headers(lsi_verify *verify, bool *can_go_on)
 {
+    const lsi_log_config *config = verify->config;
     lsi_segment_list *list, *fresh = NULL;
     bool changed = false;
     ls_status st = lsi_segment_list_load(config, &list);
@@ -221,8 +226,15 @@ static ls_status repair_headers(const lsi_log_config *config, lsi_inspection *in
     fresh = lsi_list_with_room(config->env, list, list->count, list->skip_count);
     if (fresh == NULL)
         st = lsi_fail(LS_ERR_NO_MEMORY, "%s: its segment list: no memory", config->label);
-    for (uint32_t i = 0; st == LS_OK && i < fresh->count; i++)
-        st = repair_header(config, fresh, i, &changed, inspection);
+    for (uint32_t i = 0; st == LS_OK && i < fresh->count; i++) {
+        bool unread = false;
+
+        st = repair_header(verify, fresh, i, &changed, &unread);
+        if (unread) {
+            *can_go_on = *can_go_on && i + 1 < fresh->count;
+            st = lsi_gap_add_unread(verify, fresh, i);
+        }
+    }
     if (st == LS_OK && changed)
         st = keep_list(config);
     if (st == LS_OK && changed)
@@ -280,13 +292,16 @@ ls_status lsi_log_repair(const lsi_log_config *config, lsi_inspection *inspectio
         st = rebuild_list(config, inspection, &can_go_on);
     if (st != LS_OK || !can_go_on)
         return st;
-    st = repair_headers(config, inspection);
-    if (st == LS_OK)
+    st = repair_headers(&verify, &can_go_on);
+    if (st == LS_OK && can_go_on) {
         note_numbers(&verify);
-    if (st == LS_OK)
         st = lsi_log_open(config, &log);
-    if (st != LS_OK)
+    }
+    if (st != LS_OK || !can_go_on) {
+        lsi_gaps_tell(&verify, false);
+        lsi_free(&config->env->memory, verify.gaps);
         return st;
+    }
     tell_older(log, inspection);
     st = lsi_log_touch(log);
     if (st != LS_OK)

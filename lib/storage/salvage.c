@@ -15,6 +15,8 @@ ls_status lsi_header_read(const lsi_log_config *config, uint32_t number, unsigne
 
     lsi_segment_name(config->dir, number, "seg", name);
     rc = config->root->files->open(config->root, name, 0, &file);
+    if (lsi_file_misfit(rc) != NULL)
+        return lsi_fail(LS_ERR_CORRUPT, "%s %s", name, lsi_file_misfit(rc));
     if (rc < 0)
         return lsi_fail_errno(-rc, "opening %s", name);
     memset(bytes, 0, LSI_SEGMENT_HEADER_BYTES);
@@ -26,8 +28,14 @@ ls_status lsi_header_read(const lsi_log_config *config, uint32_t number, unsigne
     return LS_OK;
 }
 
+/* What is no such file, or damaged, is not to be salvaged; any other failure says nothing of what is in it. */
+static ls_status nobody_knows(ls_status st)
+{
+    return st == LS_ERR_CORRUPT || st == LS_ERR_NOT_FOUND || st == LS_ERR_VERSION ? LS_OK : st;
+}
+
 /* Whether frames of the file are right under `header`: then its salt is, too. An empty segment proves nothing.
- * NO_MEMORY: nobody knows. */
+ * Failures: nobody knows. */
 static ls_status frames_agree(const lsi_log_config *config, const lsi_segment_header *header, uint64_t file_bytes,
                               bool *agree)
 {
@@ -40,7 +48,7 @@ static ls_status frames_agree(const lsi_log_config *config, const lsi_segment_he
         return LS_OK;
     st = lsi_segment_open_as(config, header, &segment);
     if (st != LS_OK)
-        return st == LS_ERR_NO_MEMORY ? st : LS_OK;
+        return nobody_knows(st);
     lsi_walk_begin(&walk, config->env, segment, header->base,
                    header->base + ((file_bytes - LSI_SEGMENT_HEADER_BYTES) & ~(uint64_t)7), true);
     st = lsi_walk_resume(&walk, header->base, agree);
@@ -48,7 +56,7 @@ static ls_status frames_agree(const lsi_log_config *config, const lsi_segment_he
     lsi_segment_unref(segment);
     if (st != LS_OK)
         *agree = false;
-    return st == LS_ERR_NO_MEMORY ? st : LS_OK;
+    return nobody_knows(st);
 }
 
 ls_status lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *list, uint32_t i,
@@ -63,7 +71,7 @@ ls_status lsi_header_salvage(const lsi_log_config *config, const lsi_segment_lis
     *found = false;
     st = lsi_header_read(config, entry->number, raw, &file_bytes);
     if (st != LS_OK || file_bytes <= LSI_SEGMENT_HEADER_BYTES)
-        return st == LS_ERR_NO_MEMORY ? st : LS_OK;
+        return nobody_knows(st);
     /* What the list says is right; what only the header says is taken from it and shows itself by the sum. */
     memset(&header, 0, sizeof header);
     memcpy(header.store_id, config->store_id, sizeof header.store_id);

@@ -97,7 +97,7 @@ ls_status lsi_log_is_unused(const lsi_root *root, const char *dir, bool *unused)
 
 /* Opens without touching the disk; the first use finds the slot and, when it must, recovers. */
 ls_status lsi_log_open(const lsi_log_config *config, lsi_log **out);
-/* Syncs what this process appended (KERNEL, INTERVAL), then releases, always. */
+/* Syncs what this process appended, or found to be a repeat (KERNEL, INTERVAL), then releases, always. */
 ls_status lsi_log_close(lsi_log *log);
 
 ls_status lsi_framer_open(const lsi_env *env, lsi_framer **out);
@@ -113,10 +113,17 @@ ls_status lsi_log_commit(lsi_log *log, uint64_t end);
  * is one frame; it was not where the status is not LS_OK: then `told` is not to be looked at. */
 typedef struct lsi_log_numbered {
     const ls_put_options *options; /* producer, and number or numbers: by index of entry */
+    /* NULL: each record has one number. Else record i has users[i] of them, one at least, which follow each other by
+     * index in `options`; there are no picks. They are written when all numbers are new, else nothing is; nothing is
+     * told either: what was written has `first_seqno` and on. */
+    const uint32_t *users;
     bool atomic;    /* all were put before, or none was: else INVALID_ARGUMENT */
-    bool look_only; /* nothing is written: records that are new are told NOT_FOUND */
+    bool look_only; /* nothing is written: records that are new are told NOT_FOUND; entries are not looked at */
     ls_put_result *told;
-    uint32_t fresh; /* out: so many were new */
+    uint32_t *sub_seqnos, *sub_counts; /* NULL, or of those that are EXISTS: the number's place in a record that has
+                                          several, and how many; else 0 */
+    uint32_t fresh;       /* out: so many numbers were new */
+    ls_seqno first_seqno; /* out: of what was written */
 } lsi_log_numbered;
 ls_status lsi_log_append_numbered(lsi_log *log, lsi_framer *framer, const ls_put_entry *entries, const uint32_t *picks,
                                   uint32_t count, lsi_log_numbered *numbered, uint64_t *end, bool *closed);
@@ -221,7 +228,7 @@ typedef struct lsi_copy {
     void *user;
     uint64_t done_bytes, total_bytes; /* over all logs */
 } lsi_copy;
-/* Copies everything that readers can see into the same directory beneath `root`, whose parent is there. What an earlier
+/* Copies everything that readers can see into the same directory beneath `root`, which is there. What an earlier
  * copy has of it already is kept. STATE: what is there is no copy of this log. CORRUPT: the log is damaged. Whatever it
  * answers, what is there is a whole log or nothing. CANCELLED: `progress` said so. */
 ls_status lsi_log_copy(lsi_log *log, const lsi_root *root, lsi_copy *copy);

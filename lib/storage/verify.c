@@ -74,6 +74,23 @@ static ls_status whole_gap(lsi_verify *verify, const lsi_segment_list *list, uin
     return lsi_gap_add(verify, gap);
 }
 
+ls_status lsi_gap_add_unread(lsi_verify *verify, const lsi_segment_list *list, uint32_t i)
+{
+    const lsi_segment_entry *entry = &list->entries[i];
+    bool is_sealed = (entry->flags & LSI_SEGMENT_SEALED) != 0;
+
+    return whole_gap(verify, list, i, is_sealed ? entry->end : entry->base, LS_FINDING_FILE_UNREADABLE,
+                     lsi_last_errno());
+}
+
+static bool is_unread(const lsi_verify *verify, uint32_t number)
+{
+    for (size_t i = 0; i < verify->gap_count; i++)
+        if (verify->gaps[i].number == number && verify->gaps[i].kind == LS_FINDING_FILE_UNREADABLE)
+            return true;
+    return false;
+}
+
 static ls_status tell_skipped(lsi_verify *verify, const lsi_segment *segment, const lsi_skip *skip)
 {
     ls_finding finding = {.severity = LS_FINDING_NOTE, .kind = LS_FINDING_SKIPPED, .file = segment->name,
@@ -266,15 +283,15 @@ static ls_status salvage_headers(lsi_verify *verify, lsi_segment_list **list)
             is_right = lsi_segment_is_named(segment, entry);
             lsi_segment_unref(segment);
         }
+        bool can_be = false;
+        if (!is_right && (st == LS_OK || st == LS_ERR_CORRUPT || st == LS_ERR_VERSION))
+            st = lsi_header_salvage(config, fresh != NULL ? fresh : *list, i, &header, &can_be);
         if (st == LS_ERR_NO_MEMORY)
             break;
-        bool can_be = false;
-        if (!is_right && (st == LS_OK || st == LS_ERR_CORRUPT || st == LS_ERR_VERSION)) {
-            st = lsi_header_salvage(config, fresh != NULL ? fresh : *list, i, &header, &can_be);
-            if (st != LS_OK)
-                break;
-        }
-        st = LS_OK;
+        if (st != LS_OK && st != LS_ERR_NOT_FOUND)
+            st = lsi_gap_add_unread(verify, *list, i);
+        else
+            st = LS_OK;
         if (!can_be)
             continue; /* Its whole range is told as lost, if it is. */
         if (fresh == NULL)
@@ -323,6 +340,8 @@ static ls_status verify_segment(lsi_verify *verify, const lsi_segment_list *list
         lsi_segment_unref(segment);
         st = LS_ERR_CORRUPT;
     }
+    if (st != LS_OK && is_unread(verify, entry->number))
+        return LS_OK; /* It has been told. */
     if (st == LS_ERR_CORRUPT || st == LS_ERR_VERSION)
         return whole_gap(verify, list, i, end, LS_FINDING_SEGMENT_HEADER, 0);
     if (st != LS_OK)

@@ -99,6 +99,9 @@ ls_status lsi_header_read(const lsi_log_config *config, uint32_t number, unsigne
                           uint64_t *file_bytes);
 
 ls_status lsi_gap_add(lsi_verify *verify, lsi_gap gap);
+/* The header of segment `i` is damaged, and the system would not read what tells whether it can be written anew (this
+ * thread's last error): nothing of the segment may be given up. */
+ls_status lsi_gap_add_unread(lsi_verify *verify, const lsi_segment_list *list, uint32_t i);
 void lsi_gaps_tell(lsi_verify *verify, bool repaired); /* and forgets them */
 /* Walks all segments, gathers gaps and tells everything else. CORRUPT: the list. */
 ls_status lsi_verify_segments(lsi_verify *verify, const lsi_slot *slot, bool current);
@@ -107,7 +110,7 @@ ls_status lsi_verify_segments(lsi_verify *verify, const lsi_slot *slot, bool cur
 ls_status lsi_unnamed_tell(lsi_verify *verify, const lsi_segment_list *list);
 uint32_t lsi_segment_number_of(const char *entry, const char *suffix); /* of "00000001.seg"; 0: not such a name */
 /* Whether segment `i`, whose header is damaged, has its salt, so that a header can be made under which its frames are
- * right. NO_MEMORY: nobody knows. */
+ * right. Failures: nobody knows. */
 ls_status lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *list, uint32_t i,
                              lsi_segment_header *out, bool *found);
 

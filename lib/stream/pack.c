@@ -112,8 +112,8 @@ static inline bool grow(const lsi_memory *memory, unsigned char **bytes, size_t 
     return wanted <= *room || lsi_grow(memory, (void **)bytes, room, wanted, 1);
 }
 
-/* Room for one more entry; false: no memory, and what the table says is as it was. */
-static bool reserve(const lsi_memory *memory, table *of, uint32_t bytes)
+/* Room for one more entry, which there is not yet; false: no memory, and what the table says is as it was. */
+static __attribute__((noinline)) bool make_room(const lsi_memory *memory, table *of, uint32_t bytes)
 {
     uint32_t slots = of->slot_count;
 
@@ -133,6 +133,14 @@ static bool reserve(const lsi_memory *memory, table *of, uint32_t bytes)
     for (uint32_t i = 0; i < of->count; i++)
         set_slot(of, of->entries[i].hash, i);
     return true;
+}
+
+/* The same, asked for each key that is not there: mostly there is room. */
+static inline bool reserve(const lsi_memory *memory, table *of, uint32_t bytes)
+{
+    return (of->used + (size_t)bytes <= of->bytes_room && of->count < of->entries_room &&
+            of->count < of->slot_count / 2) ||
+           make_room(memory, of, bytes);
 }
 
 /* A key that is not there, into a table that has room. */

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "base/lock.h"
+#include "support/emulated.h"
 
 /* What parent and children share. */
 typedef struct shared {
@@ -99,6 +100,7 @@ static void a_lock_of_a_killed_holder_is_repaired(void **state)
     pid_t child;
 
     (void)state;
+    SKIP_UNLESS(has_robust_locks);
     for (int how = 0; how < 2; how++) {
         atomic_store(&share->stage, 0);
         child = holder();
@@ -117,10 +119,13 @@ static void a_lock_of_a_killed_holder_is_repaired(void **state)
 /* P1 while somebody already waits: the death ends the wait, long before the timeout. */
 static void a_waiter_is_woken_by_the_death_of_the_holder(void **state)
 {
-    pid_t child = holder(), killer;
-    int64_t before = now_ms();
+    pid_t child, killer;
+    int64_t before;
 
     (void)state;
+    SKIP_UNLESS(has_robust_locks);
+    child = holder();
+    before = now_ms();
     killer = fork();
     if (killer == 0) {
         sleep_ms(50);
@@ -137,9 +142,11 @@ static void a_waiter_is_woken_by_the_death_of_the_holder(void **state)
 /* A repairer that dies while it repairs leaves the lock to the next one in the same state. */
 static void a_repairer_may_die_too(void **state)
 {
-    pid_t child = holder();
+    pid_t child;
 
     (void)state;
+    SKIP_UNLESS(has_robust_locks);
+    child = holder();
     kill(child, SIGKILL);
     wait_for(child);
     for (int i = 0; i < 3; i++) {
@@ -156,10 +163,12 @@ static void a_repairer_may_die_too(void **state)
 /* Goal: P2. A stopped holder is waited for, for the time given and not longer; its lock is never stolen. */
 static void a_lock_of_a_stopped_holder_is_busy(void **state)
 {
-    pid_t child = holder();
+    pid_t child;
     int64_t before, took;
 
     (void)state;
+    SKIP_UNLESS(has_robust_locks);
+    child = holder();
     assert_int_equal(kill(child, SIGSTOP), 0);
     assert_int_equal(lsi_lock_try(&share->lock, LSI_RANK_SHARD), LSI_LOCK_BUSY);
     assert_int_equal(lsi_lock_take(&share->lock, LSI_RANK_SHARD, 0), LSI_LOCK_BUSY);
@@ -213,9 +222,11 @@ static void what_is_no_lock_is_broken(void **state)
 /* An unrepaired lock that is released would be lost for ever (ENOTRECOVERABLE); it is told apart from a busy one. */
 static void a_lock_released_unrepaired_is_broken(void **state)
 {
-    pid_t child = holder();
+    pid_t child;
 
     (void)state;
+    SKIP_UNLESS(has_robust_locks);
+    child = holder();
     kill(child, SIGKILL);
     wait_for(child);
     assert_int_equal(lsi_lock_try(&share->lock, LSI_RANK_SHARD), LSI_LOCKED_AFTER_DEATH);

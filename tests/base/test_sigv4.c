@@ -30,6 +30,7 @@ static lsi_sigv4_header headers[] = {
     {"X-Amz-Target", "Kinesis_20131202.ListStreams"},
 };
 #define BRACES_HASH "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a" /* of {} */
+#define EMPTY_HASH "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" /* of nothing */
 static const lsi_sigv4_request example = {"POST", "/", "", headers, 4, BRACES_HASH};
 
 static char *sign(const lsi_sigv4_request *request)
@@ -55,6 +56,43 @@ static void the_vector_is_signed_as_documented(void **state)
                         "SignedHeaders=content-type;host;x-amz-date;x-amz-target, "
                         "Signature=c0cc7f7220d165d2e64ef9a74084633d6b02da26f179527123fe3c955bcfcf4c");
     lsi_free(&lsi_memory_libc, authorization);
+}
+
+/* Amazon's own vectors, by their names: of one header more than once, of sorted parameters; and one without a value. */
+static void what_comes_twice_or_without_a_value_is_signed_as_documented(void **state)
+{
+    static const lsi_sigv4_key vector_key = {"AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "us-east-1",
+                                             "service"};
+    static const lsi_sigv4_header sent[] = {
+        {"Host", "example.amazonaws.com"}, {"X-Amz-Date", "20150830T123600Z"}, {"My-Header1", "value2"},
+        {"My-Header1", "value2"}, {"My-Header1", "value1"}};
+    static const struct { const char *query; size_t headers; const char *signature; } vectors[] = {
+        {"", 2, "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"}, /* get-vanilla */
+        {"", 5, "c9d5ea9f3f72853aea855b47ea873832890dbdd183b4468f858259531a5138ea"}, /* get-header-key-duplicate */
+        {"Param2=value2&Param1=value1", 2, /* get-vanilla-query-order-key-case */
+         "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500"},
+        {"aa=1&a=2", 2, "4d8fbfeaf024bf2963336d89384ac9ce87997bcedcf82ceefb62f07246a413a3"}, /* by names first */
+        {"Param2=value2&Param1", 2, "455d311c877eecf9044f66f3cea48f9018ad7a0351a1d1bdc6bb5a8061e83d0a"},
+    };
+
+    (void)state;
+    SKIP_UNLESS_BUILT();
+    for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
+        lsi_sigv4_request request = {"GET", "/", vectors[i].query, sent, vectors[i].headers, EMPTY_HASH};
+        char *authorization = NULL;
+        lsi_sigv4_claim claim;
+        bool is_right;
+
+        assert_int_equal(lsi_sigv4_sign(&lsi_memory_libc, &vector_key, "20150830T123600Z", &request, &authorization),
+                         LS_OK);
+        assert_true(lsi_sigv4_claim_read(authorization, &claim));
+        assert_memory_equal(claim.signature.data, vectors[i].signature, LSI_SIGV4_HASH_BYTES - 1);
+        /* Its host stands first of the names. */
+        assert_int_equal(lsi_sigv4_verify(&lsi_memory_libc, &claim, vector_key.secret, "20150830T123600Z", &request,
+                                          &is_right), LS_OK);
+        assert_true(is_right);
+        lsi_free(&lsi_memory_libc, authorization);
+    }
 }
 
 static void digests_are_those_of_their_documents(void **state)
@@ -159,6 +197,8 @@ static void only_what_was_signed_is_right(void **state)
     other.headers = more;
     other.header_count = 5;
     assert_true(is_right(authorization, key.secret, TIME, &other));
+    more[4] = (lsi_sigv4_header){"Cost", "any"}; /* nor was this, which ends as another one does */
+    assert_true(is_right(authorization, key.secret, TIME, &other));
     more[5] = (lsi_sigv4_header){"host", "elsewhere"}; /* was signed once */
     other.header_count = 6;
     assert_false(is_right(authorization, key.secret, TIME, &other));
@@ -202,12 +242,18 @@ static void what_is_no_claim_is_refused(void **state)
         "AWS4-HMAC-SHA256 Credential=A/2026010/r/s/aws4_request, SignedHeaders=host, Signature=",
         "AWS4-HMAC-SHA256 Credential=/20260101/r/s/aws4_request, SignedHeaders=host, Signature=00",
         "AWS4-HMAC-SHA256 Credential=A/20260101/r/s/aws3_request, SignedHeaders=host, Signature=00",
+        "Credential=A/20260101/r/s/aws4_request,SignedHeaders=host,"
+        "Signature=c0cc7f7220d165d2e64ef9a74084633d6b02da26f179527123fe3c955bcfcf4c",
+        "AWS4-HMAC-SHA256 A/20260101/r/s/aws4_request,SignedHeaders=host,"
+        "Signature=c0cc7f7220d165d2e64ef9a74084633d6b02da26f179527123fe3c955bcfcf4c",
         "AWS4-HMAC-SHA256 SignedHeaders=host, Credential=A/20260101/r/s/aws4_request, Signature=00",
     };
     lsi_sigv4_claim claim;
 
     (void)state;
     assert_true(lsi_sigv4_claim_read(good, &claim));
+    assert_int_equal(claim.key_id.size, 1);
+    assert_memory_equal(claim.key_id.data, "A", 1);
     assert_int_equal(claim.region.size, 1);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_false(lsi_sigv4_claim_read(bad[i], &claim));
@@ -239,6 +285,12 @@ static void long_secrets_and_no_memory_are_errors(void **state)
     other.secret = secret;
     assert_int_equal(lsi_sigv4_sign(&lsi_memory_libc, &other, TIME, &request, &authorization),
                      LS_ERR_INVALID_ARGUMENT);
+    secret[252] = '\0';
+    assert_int_equal(lsi_sigv4_sign(&lsi_memory_libc, &other, TIME, &request, &authorization),
+                     LS_ERR_INVALID_ARGUMENT);
+    secret[251] = '\0'; /* the longest */
+    assert_int_equal(lsi_sigv4_sign(&lsi_memory_libc, &other, TIME, &request, &authorization), LS_OK);
+    lsi_free(&lsi_memory_libc, authorization);
     for (uint64_t nth = 1; st != LS_OK; nth++) {
         sim_memory_fail(&memory, nth, false);
         st = lsi_sigv4_sign(&table, &key, TIME, &request, &authorization);
@@ -263,6 +315,7 @@ int main(void)
 {
     const struct CMUnitTest sigv4[] = {
         cmocka_unit_test(the_vector_is_signed_as_documented),
+        cmocka_unit_test(what_comes_twice_or_without_a_value_is_signed_as_documented),
         cmocka_unit_test(digests_are_those_of_their_documents),
         cmocka_unit_test(times_are_basic_iso),
         cmocka_unit_test(what_is_not_signed_does_not_matter),

@@ -223,7 +223,7 @@ static void numbers_of_a_frame_are_as_written_down(void **state)
     options.producer = (ls_producer_id){UINT64_C(0xf1f2f3f4f5f6f7f8), UINT64_C(0xe1e2e3e4e5e6e7e8)};
     options.numbers = numbers;
     assert_int_equal(lsi_framer_open(&env, &framer), LS_OK);
-    assert_int_equal(lsi_framer_draft_numbered(framer, entries, NULL, 3, &options), LS_OK);
+    assert_int_equal(lsi_framer_draft_numbered(framer, entries, NULL, 3, &options, NULL), LS_OK);
     assert_int_equal(framer->draft_count, 1);
     lsi_framer_place_numbered(framer, &framer->drafts[0], seed, position, 7, 8, 9);
     const unsigned char *bytes = framer->buffer + framer->drafts[0].at;
@@ -252,11 +252,55 @@ static void numbers_of_a_frame_are_as_written_down(void **state)
     lsi_framer_close(framer);
 }
 
+/* Two records that have three numbers and one, with a gap before the last: 300 = 0x12c once more. */
+static void numbers_of_records_that_have_several_are_as_written_down(void **state)
+{
+    const ls_put_entry entries[2] = {{{"a", 1}, {"1", 1}, NULL}, {{"b", 1}, {"2", 1}, NULL}};
+    const uint64_t numbers[4] = {0x1000, 0x1001, 0x1003, 0x1003 + 300};
+    const uint32_t users[2] = {3, 1};
+    ls_put_options options = LS_PUT_OPTIONS_INIT;
+    lsi_framer *framer;
+    lsi_env env;
+
+    (void)state;
+    lsi_env_default(&env);
+    options.producer = (ls_producer_id){0xf1, 0xe1};
+    options.numbers = numbers;
+    assert_int_equal(lsi_framer_open(&env, &framer), LS_OK);
+    assert_int_equal(lsi_framer_draft_numbered(framer, entries, NULL, 2, &options, users), LS_OK);
+    lsi_framer_place_numbered(framer, &framer->drafts[0], 1, 2, 7, 8, 9);
+    const unsigned char *bytes = framer->buffer + framer->drafts[0].at;
+    const size_t tail = 48 + 2 * 16, size = tail + 8 + 8 + 32;
+    const field fields[] = {
+        {"bytes", 0, 4, size},
+        {"records", 4, 4, 2},
+        {"first number", 8, 8, 7},
+        {"arrival", 16, 8, 8},
+        {"durable end", 24, 8, 9},
+        {"sum of the body", 32, 8, lsi_sum64(bytes + 48, size - 48, 0) ^ 1},
+        {"kind", 40, 1, 1},
+        {"flags", 42, 2, 0x200},
+        {"sum of the header", 44, 4, lsi_sum64(bytes, 44, 1 + 2) & UINT32_MAX},
+        {"the records", 48, 32, 0},
+        {"differences", tail, 4, 1 | 2 << 8 | 0xac << 16 | UINT32_C(2) << 24},
+        {"counts", tail + 8, 2, 3 | 1 << 8},
+        {"number of the first", size - 32, 8, numbers[0]},
+        {"producer, high", size - 24, 8, 0xf1},
+        {"producer, low", size - 16, 8, 0xe1},
+        {"bytes of differences", size - 8, 4, 4},
+        {"bytes of counts", size - 4, 4, 2},
+    };
+    assert_int_equal(framer->drafts[0].bytes, size);
+    CHECK_FIELDS(bytes, size, fields);
+    framer->tail_bytes = 0;
+    lsi_framer_close(framer);
+}
+
 static void producers_are_as_written_down(void **state)
 {
-    static const unsigned char differences[] = {1, 0xac, 2};
+    static const unsigned char differences[] = {1, 0xac, 2, 0, 0, 0, 0, 0, 2, 1};
     const lsi_tail gaps = {.producer = {0xa1, 0xa2}, .first = 0x1000, .last = 0x1000 + 301, .list = differences,
-                           .list_bytes = 3};
+                           .list_bytes = 3, .counts_bytes = 2};
     lsi_remembered *of;
     lsi_env env;
     size_t size;
@@ -273,7 +317,7 @@ static void producers_are_as_written_down(void **state)
     }
     assert_int_equal(lsi_remember(of, &gaps, 6, 0x2000, 0x3000), LS_OK);
     assert_int_equal(lsi_remembered_encode(of, 0x4000, &out, &size), LS_OK);
-    const size_t a = 16, first_run = a + 40, last_run = first_run + 7 * 32, b = last_run + 32, run = b + 40;
+    const size_t a = 16, first_run = a + 40, last_run = first_run + 7 * 40, b = last_run + 40, run = b + 40;
     const field fields[] = {
         {"position", 0, 8, 0x4000},
         {"producers", 8, 4, 2},
@@ -286,7 +330,7 @@ static void producers_are_as_written_down(void **state)
         {"last number", first_run + 8, 8, 34},
         {"record's number", first_run + 16, 8, 512},
         {"shard", first_run + 24, 4, 5},
-        {"the runs between", first_run + 32, 6 * 32, 0},
+        {"the runs between", first_run + 40, 6 * 40, 0},
         {"first number", last_run, 8, 144},
         {"last number", last_run + 8, 8, 146},
         {"record's number", last_run + 16, 8, 2304},
@@ -300,9 +344,11 @@ static void producers_are_as_written_down(void **state)
         {"record's number", run + 16, 8, 0x2000},
         {"shard", run + 24, 4, 6},
         {"bytes of differences", run + 28, 4, 3},
-        {"differences", run + 32, 3, 0x02ac01},
+        {"bytes of counts", run + 32, 4, 2},
+        {"differences", run + 40, 3, 0x02ac01},
+        {"counts", run + 43, 2, 0x0102},
     };
-    assert_int_equal(size, run + 40);
+    assert_int_equal(size, run + 48);
     CHECK_FIELDS((unsigned char *)out, size, fields);
     lsi_free(&env.memory, out);
     lsi_remembered_free(of);
@@ -606,6 +652,7 @@ int main(void)
         cmocka_unit_test(segment_header_is_as_written_down),
         cmocka_unit_test(frame_and_records_are_as_written_down),
         cmocka_unit_test(numbers_of_a_frame_are_as_written_down),
+        cmocka_unit_test(numbers_of_records_that_have_several_are_as_written_down),
         cmocka_unit_test(producers_are_as_written_down),
         cmocka_unit_test(checked_file_is_as_written_down),
         cmocka_unit_test(segment_list_is_as_written_down),

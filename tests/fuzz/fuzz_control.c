@@ -108,7 +108,7 @@ static void make_right(unsigned char *bytes, size_t size, unsigned how)
     memcpy(&header, bytes, sizeof header);
     memcpy(header.magic, CONTROL_MAGIC, sizeof header.magic);
     header.layout = LSI_CONTROL_LAYOUT;
-    header.features = 0;
+    header.features = LSI_CONTROL_FEATURES;
     memcpy(header.store_id, store_id, sizeof store_id);
     header.sum = lsi_sum64(&header, offsetof(control_header, sum), 0);
     if ((how & FUZZ_CONTROL_BOOT) != 0)

@@ -69,7 +69,8 @@ static void check_frame(const uint8_t *data, size_t size, uint64_t position)
     if (lsi_tail_read(data, &frame, &tail))
         FUZZ_REQUIRE(tail.first != 0 && tail.last >= tail.first && tail.last <= LS_NUMBER_MAX &&
                      tail.list >= data + LSI_FRAME_HEADER_BYTES &&
-                     tail.list_bytes <= (size_t)(data + frame.bytes - tail.list));
+                     tail.list_bytes <= (size_t)(data + frame.bytes - tail.list) &&
+                     lsi_round_up(tail.list_bytes, 8) + tail.counts_bytes <= (size_t)(data + frame.bytes - tail.list));
     if (lsi_frame_take_tail(data, &part)) {
         FUZZ_REQUIRE(part.bytes <= frame.bytes && part.bytes % 8 == 0 &&
                      part.bytes >= LSI_FRAME_HEADER_BYTES + LSI_RECORD_HEADER_BYTES);

@@ -15,7 +15,7 @@ static void ask(void *user, const lsi_known_producer *producer)
         const uint64_t numbers[] = {run->first, run->last, run->first + (run->last - run->first) / 2, run->last + 1};
 
         for (size_t k = 0; k < 4; k++) {
-            lsi_number_cursor cursor = {NULL, 0, 0, 0};
+            lsi_number_cursor cursor = {.run = NULL};
             ls_seqno seqno = 0;
             uint32_t shard;
             lsi_number_is is = lsi_remembered_find(of, producer->id, numbers[k], &cursor, &shard, &seqno);

@@ -474,7 +474,7 @@ static void controls(void)
 
 static void producers(void)
 {
-    static const unsigned char differences[] = {2, 0x81, 1};
+    static const unsigned char differences[] = {2, 0x81, 1, 0, 0, 0, 0, 0, 2, 1};
     lsi_tail tail = {.producer = {1, 2}, .list = differences};
     const lsi_memory *memory;
     lsi_remembered *of;
@@ -492,7 +492,8 @@ static void producers(void)
         tail.producer.low = 2 + i % 3;
         tail.first = 1 + 10 * i;
         tail.last = tail.first + (i % 2 == 0 ? 3 : 131);
-        tail.list_bytes = i % 2 == 0 ? 0 : (uint32_t)sizeof differences;
+        tail.list_bytes = i % 2 == 0 ? 0 : 3;
+        tail.counts_bytes = i % 4 == 1 ? 2 : 0; /* of three numbers */
         FUZZ_REQUIRE(lsi_remember(of, &tail, (uint32_t)(i % 4), 100 * i + 1, (int64_t)i) == LS_OK);
     }
     FUZZ_REQUIRE(lsi_remembered_encode(of, 4096, &bytes, &size) == LS_OK);

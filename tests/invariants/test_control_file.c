@@ -195,6 +195,11 @@ static void another_layout_is_refused_while_somebody_is_alive(void **state)
     header.sum = lsi_sum64(&header, offsetof(control_header, sum), 0);
     assert_int_equal(pwrite(fd, &header, offsetof(control_header, boot_id), 0), offsetof(control_header, boot_id));
     assert_int_equal(ls_store_open(fx->path, NULL, &store), LS_ERR_VERSION);
+    header = good;
+    header.features ^= 1; /* As a library writes it that uses another libc. */
+    header.sum = lsi_sum64(&header, offsetof(control_header, sum), 0);
+    assert_int_equal(pwrite(fd, &header, offsetof(control_header, boot_id), 0), offsetof(control_header, boot_id));
+    assert_int_equal(ls_store_open(fx->path, NULL, &store), LS_ERR_VERSION);
     assert_int_equal(pwrite(fd, &good, offsetof(control_header, boot_id), 0), offsetof(control_header, boot_id));
     assert_int_equal(ls_store_open(fx->path, NULL, &store), LS_OK);
     assert_int_equal(ls_store_close(store), LS_OK);

@@ -18,6 +18,7 @@
 #include "base/hash.h"
 #include "storage/control.h"
 #include "storage/control_layout.h"
+#include "support/emulated.h"
 #include "support/sim_files.h"
 #include "support/sim_memory.h"
 #include "support/temp.h"
@@ -606,9 +607,10 @@ static void take_the_lock_and_die(void *user)
 static void a_dead_holder_gives_the_store_lock_up(void **state)
 {
     fixture *fx = *state;
-    lsi_control *control = attach(fx, true);
     int ready[2], status;
 
+    SKIP_UNLESS(has_robust_locks);
+    lsi_control *control = attach(fx, true);
     assert_int_equal(pipe(ready), 0);
     pid_t child = fork();
     if (child == 0) {

@@ -13,17 +13,24 @@ static lsi_env env;
 
 /* ---- tails ---- */
 
-/* A frame but for its records, of which only the length matters: `count` records, their numbers as `options` say. */
-static unsigned char *make_frame(const ls_put_options *options, uint32_t count, lsi_frame *frame)
+/* A frame but for its records, of which only the length matters: `count` records, with as many numbers as `users` say,
+ * these as `options` say. */
+static unsigned char *make_frame_of(const ls_put_options *options, const uint32_t *users, uint32_t count,
+                                    lsi_frame *frame)
 {
-    uint32_t tail = lsi_tail_bytes(options, NULL, count), before = LSI_FRAME_HEADER_BYTES + 16 * count;
+    uint32_t tail = lsi_tail_bytes(options, NULL, users, count), before = LSI_FRAME_HEADER_BYTES + 16 * count;
     unsigned char *at = calloc(1, before + tail);
 
     assert_non_null(at);
     assert_int_equal(tail % 8, 0);
-    lsi_tail_write(at + before, options, NULL, count, tail);
+    lsi_tail_write(at + before, options, NULL, users, count, tail);
     *frame = (lsi_frame){.bytes = before + tail, .count = count, .flags = LSI_FRAME_NUMBERED};
     return at;
+}
+
+static unsigned char *make_frame(const ls_put_options *options, uint32_t count, lsi_frame *frame)
+{
+    return make_frame_of(options, NULL, count, frame);
 }
 
 static ls_put_options options_of(uint64_t number, const uint64_t *numbers)
@@ -68,17 +75,57 @@ static void numbers_are_read_as_they_were_written(void **state)
     free(bytes);
 }
 
+/* With gaps and without: the counts come back, and the last number is that of the last record's last. */
+static void counts_are_read_as_they_were_written(void **state)
+{
+    static const uint64_t gaps[] = {1, 2, 3, 1000, 1001, 1003};
+    static const uint32_t users[] = {3, 1, 2}, many[] = {1, 300, 7}, ones[] = {1, 1, 1};
+    const ls_put_options with = options_of(0, gaps), even = options_of(LS_NUMBER_MAX - 307, NULL);
+    uint32_t offset = 0;
+    lsi_frame frame, cut;
+    uint64_t end = 0;
+    lsi_tail tail;
+    unsigned char *bytes;
+
+    (void)state;
+    bytes = make_frame_of(&with, users, 3, &frame);
+    assert_true(lsi_tail_read(bytes, &frame, &tail));
+    assert_true(tail.first == 1 && tail.last == 1003 && tail.list_bytes == 6 && tail.counts_bytes == 3);
+    cut = frame;
+    assert_true(lsi_frame_take_tail(bytes, &cut));
+    assert_int_equal(cut.bytes, LSI_FRAME_HEADER_BYTES + 3 * 16);
+    frame.count = 2; /* One count too many, and too few. */
+    assert_false(lsi_tail_read(bytes, &frame, &tail));
+    frame.count = 4;
+    assert_false(lsi_tail_read(bytes, &frame, &tail));
+    free(bytes);
+    bytes = make_frame_of(&even, many, 3, &frame);
+    assert_true(lsi_tail_read(bytes, &frame, &tail));
+    assert_true(tail.last == LS_NUMBER_MAX && tail.list_bytes == 0 && tail.counts_bytes == 4);
+    for (int i = 0; i < 3; i++)
+        assert_true(lsi_tail_next(tail.list, tail.counts_bytes, &offset, &end));
+    assert_int_equal(end, 308);
+    lsi_write_u64le(bytes + frame.bytes - 32, LS_NUMBER_MAX - 306); /* The last would be beyond them. */
+    assert_false(lsi_tail_read(bytes, &frame, &tail));
+    free(bytes);
+    bytes = make_frame_of(&even, ones, 3, &frame); /* As if nobody had counted: such runs go on. */
+    assert_true(lsi_tail_read(bytes, &frame, &tail));
+    assert_true(tail.last == LS_NUMBER_MAX - 305 && tail.list_bytes == 0 && tail.counts_bytes == 0);
+    free(bytes);
+}
+
 /* Whatever a byte of it is, a tail is refused or leads to a last number by as many differences as there are. */
 static void a_tail_of_any_bytes_is_refused_or_sound(void **state)
 {
-    static const uint64_t gaps[] = {10, 12, 500, 70000};
+    static const uint64_t gaps[] = {10, 12, 500, 70000, 70001, 70002};
+    static const uint32_t users[] = {1, 2, 2, 1};
     const ls_put_options options = options_of(0, gaps);
     unsigned char *bytes;
     lsi_frame frame;
     uint32_t from;
 
     (void)state;
-    bytes = make_frame(&options, 4, &frame);
+    bytes = make_frame_of(&options, users, 4, &frame);
     from = LSI_FRAME_HEADER_BYTES + 4 * 16;
     for (uint32_t i = from; i < frame.bytes; i++)
         for (int value = 0; value < 256; value++) {
@@ -92,6 +139,7 @@ static void a_tail_of_any_bytes_is_refused_or_sound(void **state)
             if (lsi_tail_read(bytes, &frame, &tail)) {
                 assert_true(tail.first >= 1 && tail.last >= tail.first + 3 && tail.last <= LS_NUMBER_MAX);
                 assert_true(tail.list >= bytes && tail.list + tail.list_bytes <= bytes + frame.bytes);
+                assert_true(tail.counts_bytes <= (size_t)(bytes + frame.bytes - tail.list));
             }
             bytes[i] = was;
         }
@@ -122,7 +170,7 @@ static ls_status note(lsi_remembered *of, uint64_t producer, uint64_t first, uin
 
 static lsi_number_is ask(const lsi_remembered *of, uint64_t producer, uint64_t number, ls_seqno *seqno)
 {
-    lsi_number_cursor cursor = {NULL, 0, 0, 0};
+    lsi_number_cursor cursor = {.run = NULL};
     uint32_t shard = 0;
 
     *seqno = 0;
@@ -149,7 +197,7 @@ static void lists_of_numbers_are_looked_through(void **state)
 {
     uint64_t numbers[1000];
     const ls_put_options options = options_of(0, numbers);
-    lsi_number_cursor cursor = {NULL, 0, 0, 0};
+    lsi_number_cursor cursor = {.run = NULL};
     lsi_remembered *of = lsi_remembered_new(&env);
     unsigned char *bytes;
     lsi_frame frame;
@@ -174,10 +222,66 @@ static void lists_of_numbers_are_looked_through(void **state)
     lsi_remembered_free(of);
 }
 
+/* Records of one number, two, three and so on, with a gap after each third number or none: each is found in its record,
+ * at its place, by one cursor as by new ones; what is written and read again finds them as well. */
+static void numbers_are_found_in_the_records_that_have_them(void **state)
+{
+    enum { RECORDS = 40, NUMBERS = RECORDS * (RECORDS + 1) / 2 };
+    uint64_t numbers[NUMBERS];
+    uint32_t users[RECORDS];
+
+    (void)state;
+    for (int with_gaps = 0; with_gaps < 2; with_gaps++) {
+        const ls_put_options options = options_of(with_gaps ? 0 : 10, with_gaps ? numbers : NULL);
+        lsi_remembered *of = lsi_remembered_new(&env), *again;
+        lsi_number_cursor cursor = {.run = NULL};
+        unsigned char *bytes;
+        uint64_t position;
+        lsi_frame frame;
+        lsi_tail tail;
+        size_t size;
+        void *made;
+
+        for (uint32_t i = 0; i < NUMBERS; i++)
+            numbers[i] = 10 + i + (with_gaps ? i / 3 : 0);
+        for (uint32_t i = 0; i < RECORDS; i++)
+            users[i] = i + 1;
+        bytes = make_frame_of(&options, users, RECORDS, &frame);
+        assert_true(lsi_tail_read(bytes, &frame, &tail));
+        assert_int_equal(lsi_remember(of, &tail, 6, 5000, 1), LS_OK);
+        free(bytes);
+        assert_int_equal(lsi_remembered_encode(of, 8, &made, &size), LS_OK);
+        assert_int_equal(lsi_remembered_decode(&env, "producers", made, size, &position, &again), LS_OK);
+        lsi_free(&env.memory, made);
+        for (uint32_t i = 0, at = 0; i < RECORDS; i++)
+            for (uint32_t k = 0; k <= i; k++, at++) {
+                lsi_number_cursor anew = {.run = NULL};
+                ls_seqno seqno = 0, same = 0;
+                uint32_t shard = 0;
+
+                assert_int_equal(lsi_remembered_find(of, (ls_producer_id){3, 5}, numbers[at], &cursor, &shard, &seqno),
+                                 LSI_NUMBER_REPEATED);
+                assert_int_equal(lsi_remembered_find(again, (ls_producer_id){3, 5}, numbers[at], &anew, &shard, &same),
+                                 LSI_NUMBER_REPEATED);
+                assert_true(seqno == 5000 + i && same == seqno && shard == 6);
+                assert_true(cursor.sub_seqno == (i > 0 ? k : 0) && cursor.sub_count == (i > 0 ? i + 1 : 0));
+                assert_true(anew.sub_seqno == cursor.sub_seqno && anew.sub_count == cursor.sub_count);
+                if (with_gaps && at % 3 == 2)
+                    assert_int_equal(lsi_remembered_find(of, (ls_producer_id){3, 5}, numbers[at] + 1, &cursor, &shard,
+                                                         &seqno), LSI_NUMBER_NEW);
+            }
+        lsi_remembered_free(of);
+        lsi_remembered_free(again);
+    }
+}
+
 static lsi_remembered *make_some(void)
 {
     lsi_remembered *of = lsi_remembered_new(&env);
-    static unsigned char list[] = {2, 0x80, 1};
+    static unsigned char list[] = {2, 0x80, 1, 0, 0, 0, 0, 0, 2, 1}, counts[] = {4, 1};
+    const lsi_tail together = {.producer = id_of(3), .first = 50, .last = 54, .list = counts, .counts_bytes = 2};
+    const lsi_tail both = {.producer = id_of(3), .first = 60, .last = 190, .list = list, .list_bytes = 3,
+                           .counts_bytes = 2};
     const lsi_tail gaps = {.producer = id_of(2), .first = 70, .last = 200, .list = list, .list_bytes = 3};
 
     assert_non_null(of);
@@ -185,12 +289,14 @@ static lsi_remembered *make_some(void)
         assert_int_equal(note(of, 1, 10 * i + 1, 10 * i + 3, 100 * i + 100, 0), LS_OK);
     assert_int_equal(note(of, 2, 1, 1, 5, 3), LS_OK);
     assert_int_equal(lsi_remember(of, &gaps, 3, 800, 900), LS_OK);
+    assert_int_equal(lsi_remember(of, &together, 3, 1500, 901), LS_OK);
+    assert_int_equal(lsi_remember(of, &both, 3, 1600, 902), LS_OK);
     return of;
 }
 
 static void check_some(const lsi_remembered *of)
 {
-    assert_int_equal(lsi_remembered_count(of), 2);
+    assert_int_equal(lsi_remembered_count(of), 3);
     is_else(of, 1, 33, LSI_NUMBER_EXPIRED);
     is_put(of, 1, 42, 501);
     is_put(of, 1, 113, 1202);
@@ -201,6 +307,11 @@ static void check_some(const lsi_remembered *of)
     is_put(of, 2, 72, 801);
     is_put(of, 2, 200, 802);
     is_else(of, 2, 73, LSI_NUMBER_NEW);
+    is_put(of, 3, 53, 1500);
+    is_put(of, 3, 54, 1501);
+    is_put(of, 3, 62, 1600);
+    is_else(of, 3, 63, LSI_NUMBER_NEW);
+    is_put(of, 3, 190, 1601);
     assert_true(lsi_remembered_is_new_from(of, id_of(1), 114));
     assert_false(lsi_remembered_is_new_from(of, id_of(1), 113));
     assert_true(lsi_remembered_is_new_from(of, id_of(9), 1));
@@ -251,7 +362,7 @@ static void any_bytes_are_refused_or_sound(void **state)
             ls_status st = lsi_remembered_decode(&env, "producers", bytes, size, &position, &again);
             assert_true(st == LS_OK || st == LS_ERR_CORRUPT);
             for (uint64_t number = 1; st == LS_OK && number < 130; number++)
-                (void)ask(again, 1 + number % 2, number, &seqno);
+                (void)ask(again, 1 + number % 3, number, &seqno);
             if (st == LS_OK)
                 lsi_remembered_free(again);
             bytes[i] ^= (unsigned char)(1 << bit);
@@ -332,8 +443,9 @@ static void short_memory_is_said_and_loses_nothing(void **state)
         uint64_t position;
         void *bytes = NULL;
         size_t size = 0;
-        static unsigned char list[] = {2, 3};
-        const lsi_tail gaps = {.producer = id_of(70), .first = 1, .last = 6, .list = list, .list_bytes = 2};
+        static unsigned char list[] = {2, 3, 0, 0, 0, 0, 0, 0, 3};
+        const lsi_tail gaps = {.producer = id_of(70), .first = 1, .last = 6, .list = list, .list_bytes = 2,
+                               .counts_bytes = 1};
 
         env.memory = sim_memory_table(&memory);
         sim_memory_fail(&memory, fails, false);
@@ -365,8 +477,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_read_as_they_were_written),
+        cmocka_unit_test(counts_are_read_as_they_were_written),
         cmocka_unit_test(a_tail_of_any_bytes_is_refused_or_sound),
         cmocka_unit_test(lists_of_numbers_are_looked_through),
+        cmocka_unit_test(numbers_are_found_in_the_records_that_have_them),
         cmocka_unit_test(what_is_remembered_is_written_and_read),
         cmocka_unit_test(any_bytes_are_refused_or_sound),
         cmocka_unit_test(what_two_remember_is_put_together),

@@ -476,6 +476,7 @@ static void what_was_given_up_is_met_nowhere(void **state)
         const lsi_files *files = sim_files_table(other);
         assert_int_equal(files->root_open(files, "store", LSI_ROOT_CREATE | LSI_ROOT_WRITE, &root), 0);
         assert_int_equal(files->make_dir(&root, "1"), 0);
+        assert_int_equal(files->make_dir(&root, "1/0"), 0);
         assert_int_equal(lsi_log_copy(crashed.log, &root, &copy), LS_OK);
         assert_int_equal(lsi_log_copy(crashed.log, &root, &copy), LS_OK); /* again, over what is there */
         files->root_close(&root);

@@ -104,7 +104,9 @@ ls_status lsi_local_append_numbered(lsi_appender *base, uint32_t shard, const ls
                                     lsi_numbered *numbered, lsi_append_result *out)
 {
     local_appender *appender = (local_appender *)base;
-    lsi_log_numbered of = {numbered->options, batch->atomic, numbered->look_only, numbered->told, 0};
+    lsi_log_numbered of = {.options = numbered->options, .users = numbered->users, .atomic = batch->atomic,
+                           .look_only = numbered->look_only, .told = numbered->told,
+                           .sub_seqnos = numbered->sub_seqnos, .sub_counts = numbered->sub_counts};
     lsi_log *log;
     ls_status st = log_of(appender, shard, &log);
 
@@ -113,8 +115,9 @@ ls_status lsi_local_append_numbered(lsi_appender *base, uint32_t shard, const ls
         st = lsi_log_append_numbered(log, appender->framer, batch->entries, batch->picks, batch->count, &of, &out->end,
                                      &out->moved);
     numbered->fresh = of.fresh;
+    out->first_seqno = of.first_seqno;
     st = appended(appender, shard, st, out);
-    if (st == LS_OK && !out->moved)
+    if (st == LS_OK && !out->moved && (of.users == NULL || of.first_seqno != LS_SEQNO_NONE))
         out->accepted = batch->count;
     return st;
 }

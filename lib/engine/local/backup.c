@@ -5,6 +5,8 @@
  *     them the copy is of no one moment; each is a prefix of its log.
  *  B2 The copy's manifest is put in place last. Until then the directory holds the earlier copy, with some shards that
  *     go on further, or is no store yet.
+ *     A directory that the copy's manifest does not name is of a call that failed, perhaps in the sync that was to make
+ *     its name durable, and later syncs say nothing of that (E1): its name is made anew.
  *  B3 Only a directory that is empty, or holds a copy of this store that nobody has open, is written to. */
 #include <errno.h>
 #include <inttypes.h>
@@ -71,7 +73,44 @@ fail:
 
 /* ---- streams ---- */
 
-static ls_status each_log(lsi_local *local, const lsi_catalog_stream *stream,
+/* B2. Beside `dir` is where it is for a moment: a name with a zero before its number, which nothing else has. Who dies
+ * then leaves it there, and the next one takes it back. */
+static int make_dir(const lsi_root *root, const char *dir, bool is_named)
+{
+    const char *last = strrchr(dir, '/');
+    int above = last == NULL ? 0 : (int)(last + 1 - dir), result;
+    char aside[LSI_LOG_DIR_BYTES + 1];
+
+    (void)snprintf(aside, sizeof(aside), "%.*s0%s", above, dir, dir + above);
+    if (!is_named) {
+        result = root->files->rename(root, aside, dir);
+        if (result != 0 && result != -ENOENT)
+            return result;
+    }
+    result = root->files->make_dir(root, dir);
+    if (result != -EEXIST || is_named)
+        return result == -EEXIST ? 0 : result;
+    result = root->files->rename(root, dir, aside);
+    return result == 0 ? root->files->rename(root, aside, dir) : result;
+}
+
+/* In the copy, of which `earlier` is what the manifest says of the stream; NULL: nothing. */
+static ls_status make_log_dir(const lsi_root *root, const lsi_catalog_stream *stream, uint32_t shard,
+                              const lsi_catalog_stream *earlier)
+{
+    bool is_named = earlier != NULL && (shard == LSI_STATE_SHARD
+                        ? earlier->has_state : lsi_shard_find(earlier->shards, earlier->shard_count, shard) != NULL);
+    char dir[LSI_LOG_DIR_BYTES];
+    int result;
+
+    (void)snprintf(dir, sizeof(dir), "%" PRIu64 "/%" PRIu32, stream->id, shard); /* 20 + 1 + 10 */
+    result = make_dir(root, dir, is_named);
+    return result == 0 ? LS_OK : lsi_fail_errno(result, "stream '%s': making the directory %s of the copy",
+                                                stream->name, dir);
+}
+
+/* With a `root`, after its directory there was made. */
+static ls_status each_log(lsi_local *local, const lsi_catalog_stream *stream, const lsi_catalog_stream *earlier,
                           ls_status (*each)(lsi_log *log, const lsi_root *root, lsi_copy *copy), const lsi_root *root,
                           lsi_copy *copy)
 {
@@ -85,7 +124,9 @@ static ls_status each_log(lsi_local *local, const lsi_catalog_stream *stream,
         uint32_t shard = i == 0 ? LSI_STATE_SHARD : stream->shards[i - 1].index;
         lsi_log *log;
 
-        st = lsi_local_any_log(used, shard, &log);
+        st = root == NULL ? LS_OK : make_log_dir(root, stream, shard, earlier);
+        if (st == LS_OK)
+            st = lsi_local_any_log(used, shard, &log);
         if (st == LS_OK)
             st = lsi_local_stream_explain(used, shard, each(log, root, copy));
     }
@@ -104,17 +145,18 @@ static ls_status measure(lsi_log *log, const lsi_root *root, lsi_copy *copy)
     return st;
 }
 
-static ls_status copy_stream(lsi_local *local, const lsi_catalog_stream *stream, const lsi_root *root, lsi_copy *copy)
+static ls_status copy_stream(lsi_local *local, const lsi_catalog_stream *stream, const lsi_catalog_stream *earlier,
+                             const lsi_root *root, lsi_copy *copy)
 {
     char dir[32];
     int result;
     ls_status st;
 
     (void)snprintf(dir, sizeof(dir), "%" PRIu64, stream->id);
-    result = root->files->make_dir(root, dir);
-    if (result != 0 && result != -EEXIST)
-        return lsi_fail_errno(-result, "stream '%s': making the directory %s of the copy", stream->name, dir);
-    st = each_log(local, stream, lsi_log_copy, root, copy);
+    result = make_dir(root, dir, earlier != NULL);
+    if (result != 0)
+        return lsi_fail_errno(result, "stream '%s': making the directory %s of the copy", stream->name, dir);
+    st = each_log(local, stream, earlier, lsi_log_copy, root, copy);
     if (st == LS_OK) {
         result = root->files->sync_dir(root, dir);
         if (result != 0)
@@ -200,7 +242,8 @@ static ls_status without_deleting(lsi_catalog **catalog)
     return LS_OK;
 }
 
-static ls_status copy_all(lsi_local *local, lsi_catalog **catalog, const lsi_root *root, lsi_copy *copy)
+static ls_status copy_all(lsi_local *local, lsi_catalog **catalog, const lsi_catalog *there, const lsi_root *root,
+                          lsi_copy *copy)
 {
     ls_status st = LS_OK;
 
@@ -210,8 +253,9 @@ static ls_status copy_all(lsi_local *local, lsi_catalog **catalog, const lsi_roo
             const lsi_catalog *before = *catalog;
             uint64_t total = copy->total_bytes, done = copy->done_bytes;
 
-            st = pass == 0 ? each_log(local, &(*catalog)->streams[i], measure, root, copy)
-                           : copy_stream(local, &(*catalog)->streams[i], root, copy);
+            st = pass == 0 ? each_log(local, &(*catalog)->streams[i], NULL, measure, NULL, copy)
+                           : copy_stream(local, &(*catalog)->streams[i],
+                                         there == NULL ? NULL : lsi_catalog_find_id(there, id), root, copy);
             st = without_deleted(local, catalog, id, st);
             if (st == LS_OK && *catalog == before) {
                 i++;
@@ -300,7 +344,7 @@ ls_status lsi_local_backup(lsi_engine *engine, const lsi_files *files, const cha
     if (st == LS_OK)
         st = without_deleting(&catalog);
     if (st == LS_OK)
-        st = copy_all(local, &catalog, &root, &copy);
+        st = copy_all(local, &catalog, earlier, &root, &copy);
     if (st == LS_OK) {
         result = root.files->sync_dir(&root, ""); /* the streams' names, before the manifest that names them (R6) */
         if (result != 0)

@@ -13,7 +13,7 @@ _Static_assert(LSI_COUNT_PUT_REPEATS < LSI_SLOT_COUNT_WORDS, "a shard's words fi
 
 #define MAPPINGS UINT32_C(0x80000000) /* their slots have this bit; the lowest one tells the two kinds apart */
 #define GROUPS UINT32_C(0x40000000)
-#define WINDOWS UINT32_C(0x20000000)
+#define WINDOWS UINT32_C(0x20000000) /* with GROUPS: of consumers */
 _Static_assert(LSI_COUNTS_NAMED <= WINDOWS, "numbers leave the bits of their kind alone");
 
 static lsi_slot *slot_of(lsi_local_stream *stream, lsi_counts_kind kind, uint32_t number)
@@ -38,6 +38,9 @@ static lsi_slot *slot_of(lsi_local_stream *stream, lsi_counts_kind kind, uint32_
         break;
     case LSI_COUNTS_WINDOW:
         number |= WINDOWS;
+        break;
+    case LSI_COUNTS_CONSUMER:
+        number |= GROUPS | WINDOWS;
         break;
     case LSI_COUNTS_PUT_TIMES:
         break;

@@ -80,9 +80,29 @@ static bool is_known(lsi_local *local, uint64_t stream, uint32_t shard)
         atomic_load_explicit(&slot->health, memory_order_acquire) != LSI_SHARD_FRESH;
 }
 
+/* Whether the manifest still names it. One that was deleted meanwhile leaves nothing to sync, and its files may look
+ * like damage while they go. */
+static bool is_named(lsi_local *local, uint64_t stream, const lsi_shard *shard)
+{
+    const lsi_catalog_stream *found;
+    lsi_catalog *catalog;
+    bool is = false;
+
+    if (lsi_local_catalog(local, &catalog) != LS_OK)
+        return true;
+    found = lsi_catalog_find_id(catalog, stream);
+    if (found != NULL && found->status != LS_STREAM_DELETING) {
+        is = shard == NULL;
+        for (uint32_t i = 0; i < found->shard_count && !is; i++)
+            is = found->shards[i].index == shard->index;
+    }
+    lsi_catalog_unref(catalog);
+    return is;
+}
+
 ls_status lsi_local_sync_catalog(lsi_local *local, const lsi_catalog *catalog, bool known_too, bool sweeping)
 {
-    lsi_error_state why;
+    lsi_error_state why, of_one;
     ls_status st = LS_OK;
 
     lsi_error_save(&why);
@@ -115,6 +135,10 @@ ls_status lsi_local_sync_catalog(lsi_local *local, const lsi_catalog *catalog, b
                 continue;
             if (st != LS_OK && (st != LS_ERR_CORRUPT || one == LS_ERR_CORRUPT))
                 continue;
+            lsi_error_save(&of_one);
+            if (!is_named(local, stream->id, shard))
+                continue;
+            lsi_error_restore(&of_one);
             st = one;
             lsi_error_save(&why);
         }

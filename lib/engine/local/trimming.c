@@ -30,6 +30,7 @@ typedef struct trimming {
     uint32_t unknown_left, recoveries_left;
     bool is_left;      /* something is due still */
     bool has_spent;    /* the reserve */
+    uint32_t shard;    /* that is looked at, for note_failure; LSI_NO_SHARD: none */
     ls_status st;      /* the first failure, and why */
     lsi_error_state why;
 } trimming;
@@ -39,9 +40,11 @@ static bool time_is_over(const trimming *of)
     return lsi_monotonic_us(&of->local->base.env.clock) >= of->until_us;
 }
 
-/* BUSY is for the next one; a stream or shard that is gone needs nothing. */
+/* BUSY is for the next one; a stream or shard that is gone needs nothing, however its files looked while they went. */
 static void note_failure(trimming *of, ls_status st)
 {
+    if (st != LS_OK && st != LS_ERR_BUSY && of->st == LS_OK)
+        st = lsi_local_stream_explain(of->stream, of->shard, st);
     if (st == LS_ERR_BUSY)
         of->is_left = true;
     if (st == LS_OK || st == LS_ERR_BUSY || st == LS_ERR_NOT_FOUND || of->st != LS_OK)
@@ -195,6 +198,7 @@ static bool trim_shard(trimming *of, uint32_t shard)
     bool is_known, is_over;
     ls_status st = find_slot(of, shard, &slot);
 
+    of->shard = shard;
     if (st != LS_OK) {
         note_failure(of, st);
         return true;
@@ -296,8 +300,10 @@ static void gather(trimming *of, heap *all)
 {
     for (; all->position < of->about->shard_count && !all->no_memory; all->position++) {
         lsi_log *log;
-        ls_status st = lsi_local_stream_log(of->stream, of->about->shards[all->position].index, &log);
+        ls_status st;
 
+        of->shard = of->about->shards[all->position].index;
+        st = lsi_local_stream_log(of->stream, of->shard, &log);
         if (st == LS_OK)
             st = lsi_log_each_piece(log, of->before_us, note_piece, all);
         note_failure(of, st);
@@ -335,7 +341,8 @@ static void trim_under_cap(trimming *of)
             of->is_left = true;
             break;
         }
-        if (lsi_local_stream_log(of->stream, of->about->shards[i].index, &log) == LS_OK) /* It was found above. */
+        of->shard = of->about->shards[i].index;
+        if (lsi_local_stream_log(of->stream, of->shard, &log) == LS_OK) /* It was found above. */
             trim(of, log, keep[i], INT64_MAX);
     }
 out:
@@ -352,6 +359,7 @@ static void expire_shards(trimming *of)
     bool is_left;
     ls_status st = lsi_local_expire_shards(of->stream, of->before_us, of->is_all, &is_left);
 
+    of->shard = LSI_NO_SHARD;
     of->is_left = of->is_left || is_left;
     note_failure(of, st);
     if (st == LS_ERR_BUSY && of->is_all && of->st == LS_OK) {
@@ -366,7 +374,7 @@ ls_status lsi_local_trim_stream(lsi_local_stream *stream, bool is_all, int64_t u
 {
     trimming of = {.local = lsi_local_of_stream(&stream->base), .stream = stream, .is_all = is_all,
                    .until_us = until_us, .unknown_left = is_all ? UINT32_MAX : PIECE_UNKNOWN,
-                   .recoveries_left = is_all ? UINT32_MAX : 1};
+                   .recoveries_left = is_all ? UINT32_MAX : 1, .shard = LSI_NO_SHARD};
     bool some_are_over;
     lsi_catalog *catalog;
     ls_status st;

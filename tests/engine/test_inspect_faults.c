@@ -1,0 +1,382 @@
+/* Looking at a damaged store and repairing it (engine/local/inspect.c; verify.c, repair.c, relist.c, lost.c, unnamed.c,
+ * peek.c and dump.c of storage) while calls fail below. A store is damaged in one way after another; then the 1st, 2nd,
+ * ... Nth call or allocation fails of a verification, a repair, a look at its state and at its files. Each time:
+ *
+ *  - verifying changes nothing, and does not say that a store is whole which is not;
+ *  - a repair that was cut short is done by the next one: then as much can be read as when nothing had failed;
+ *  - nothing leaks, and no file stays open.
+ *
+ * What verify and repair say and do when nothing fails is H9's to ask. The damages are much alike in what is called, so
+ * in a short run each has every third call of its own; LIBSTREAM_TEST_LONG has all. */
+#include "engine/sim_store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "support/sim_inside.h"
+
+#define SHARD_RECORDS 23u /* of 6 KiB: ten fill a segment */
+#define RECORD_BYTES (6u << 10)
+#define STEP 3u
+
+/* ---- the store ---- */
+
+static void put_records(lsi_engine *engine, lsi_engine_stream *stream, uint32_t shard, uint32_t count)
+{
+    static char data[RECORD_BYTES + 1];
+
+    memset(data, 'd', RECORD_BYTES);
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(put_one(engine, stream, shard, data), LS_OK);
+}
+
+static sim_files *new_store(void)
+{
+    sim_files *sim = sim_files_new();
+    lsi_engine_stream *stream;
+    lsi_engine *engine;
+    walk at;
+
+    begin(&at, sim);
+    assert_int_equal(open_walk(&at, &engine), LS_OK);
+    assert_int_equal(create(engine, "orders", 2), LS_OK);
+    assert_int_equal(engine->ops->stream_open(engine, "orders", &stream), LS_OK);
+    put_records(engine, stream, 0, SHARD_RECORDS);
+    put_records(engine, stream, 1, 2);
+    engine->ops->stream_close(stream);
+    close_store(engine);
+    return sim;
+}
+
+/* ---- damages ---- */
+
+typedef struct hurt {
+    const char *name;
+    const char *file;    /* that it is done to, and ... */
+    const char *another; /* ... one more; NULL: none */
+    enum { BYTES, GONE, SHORT, DIRECTORY } what; /* or is GONE, where `at` is a place behind the end */
+    size_t at;           /* of the byte, or where it ends */
+} hurt;
+
+static const hurt hurts[] = {
+    {"nothing", NULL, NULL, BYTES, 0},
+    {"a frame", "1/0/00000001.seg", NULL, BYTES, 4096 + 3 * RECORD_BYTES},
+    {"a frame of the last segment", "1/0/00000003.seg", NULL, BYTES, 4096 + RECORD_BYTES},
+    {"the first frame of two segments", "1/0/00000001.seg", "1/0/00000003.seg", BYTES, 4096 + 64},
+    {"a header", "1/0/00000002.seg", NULL, BYTES, 60},
+    {"a header's salt", "1/0/00000002.seg", NULL, BYTES, 100},
+    {"the last header", "1/0/00000003.seg", NULL, BYTES, 60},
+    {"a segment is gone", "1/0/00000002.seg", NULL, GONE, 0},
+    {"the last segment is gone", "1/0/00000003.seg", NULL, GONE, 0},
+    {"a segment is short", "1/0/00000001.seg", NULL, SHORT, 4096 + 5 * RECORD_BYTES},
+    {"a segment is a directory", "1/0/00000002.seg", NULL, DIRECTORY, 0},
+    {"the list", "1/0/segments", NULL, BYTES, 30},
+    {"no list", "1/0/segments", NULL, GONE, 0},
+    {"the list and a header", "1/0/segments", "1/0/00000002.seg", BYTES, 60},
+    {"the list and the last header", "1/0/segments", "1/0/00000003.seg", BYTES, 60},
+    {"no list and no first segment", "1/0/segments", "1/0/00000001.seg", GONE, 0},
+    {"all of a shard", "1/1/segments", "1/1/00000001.seg", GONE, 0},
+    {"an index", "1/0/00000001.idx", NULL, BYTES, 20},
+    {"the control file", "control", NULL, BYTES, 20},
+    {"no control file", "control", NULL, GONE, 0},
+    {"the control file is a directory", "control", NULL, DIRECTORY, 0},
+    {"the manifest", "manifest", NULL, BYTES, 40},
+    {"no manifest", "manifest", NULL, GONE, 0},
+    {"no manifest and no copy", "manifest", "manifest.copy", GONE, 0},
+    {"the manifest and its copy", "manifest", "manifest.copy", BYTES, 40},
+    {"the copy", "manifest.copy", NULL, BYTES, 40},
+    {"the reserve is a directory", "reserve", NULL, DIRECTORY, 0},
+};
+
+static void hurt_file(const lsi_root *root, const hurt *of, const char *name)
+{
+    const lsi_files *files = root->files;
+    unsigned char byte;
+    lsi_file file;
+
+    if (of->what == GONE || of->what == DIRECTORY) {
+        assert_int_equal(files->unlink(root, name), 0);
+        if (of->what == DIRECTORY)
+            assert_int_equal(files->make_dir(root, name), 0);
+        return;
+    }
+    assert_int_equal(files->open(root, name, LSI_OPEN_WRITE, &file), 0);
+    if (of->what == SHORT) {
+        assert_int_equal(files->truncate(&file, of->at), 0);
+    } else {
+        assert_int_equal(files->read(&file, &byte, 1, of->at), 1);
+        byte ^= 0x40;
+        assert_int_equal(lsi_file_write_one(&file, &byte, 1, of->at), 0);
+    }
+    assert_int_equal(files->sync(&file, false), 0);
+    assert_int_equal(files->close(&file), 0);
+}
+
+/* `is_later`: it was another boot that wrote it. */
+static sim_files *damaged(sim_files *whole, const hurt *of, bool is_later)
+{
+    sim_files *sim = is_later ? sim_crash_state(whole, sim_log_count(whole), SIM_SEED_EVERYTHING) : sim_clone(whole);
+    lsi_files *files = sim_files_table(sim);
+    lsi_root root;
+
+    assert_int_equal(files->root_open(files, "store", LSI_ROOT_WRITE, &root), 0);
+    if (of->file != NULL)
+        hurt_file(&root, of, of->file);
+    if (of->another != NULL)
+        hurt_file(&root, of, of->another);
+    files->root_close(&root);
+    return sim;
+}
+
+/* ---- what is done to it ---- */
+
+typedef struct outcome {
+    ls_status st;
+    uint64_t damages, left;
+    bool could; /* all of them are repairable */
+} outcome;
+
+static ls_inspect_act note(const ls_finding *finding, void *user)
+{
+    outcome *of = user;
+
+    assert_true(finding->what[0] != '\0' && finding->advice[0] != '\0' && finding->file[0] != '\0');
+    if (finding->severity == LS_FINDING_DAMAGE && !finding->repairable)
+        of->could = false;
+    return LS_INSPECT_GO_ON;
+}
+
+static outcome inspect(const walk *at, bool repair)
+{
+    ls_inspect_options options = LS_INSPECT_OPTIONS_INIT;
+    outcome out = {.could = true};
+    lsi_inspection inspection = {.finding = note, .user = &out};
+
+    out.st = lsi_local_inspect(&at->env, "store", &options, repair, &inspection);
+    out.damages = inspection.summary.damages;
+    out.left = inspection.damages_left;
+    return out;
+}
+
+static void show_store(const ls_inspect_store *store, void *user)
+{
+    (void)user;
+    assert_int_equal(store->segment_bytes, 64 << 10);
+}
+
+static void show_process(const ls_inspect_process *process, void *user)
+{
+    (void)process;
+    (void)user;
+}
+
+static void show_stream(const ls_inspect_stream *stream, void *user)
+{
+    (void)user;
+    assert_string_equal(stream->stream, "orders");
+}
+
+static void show_shard(const ls_inspect_shard *shard, void *user)
+{
+    (void)user;
+    assert_in_range(shard->shard, 0, 1);
+}
+
+static outcome look(const walk *at, bool unused)
+{
+    static const ls_inspect_callbacks callbacks = {sizeof callbacks, 0, show_store, show_process, show_stream,
+                                                   show_shard};
+
+    (void)unused;
+    return (outcome){.st = lsi_local_inspect_status(&at->env, "store", &callbacks, NULL)};
+}
+
+static ls_inspect_act take_line(const char *line, void *user)
+{
+    assert_true(line[0] != '\0');
+    ++*(uint64_t *)user;
+    return LS_INSPECT_GO_ON;
+}
+
+/* Every file, the ones after one that failed too. */
+static outcome dump(const walk *at, bool unused)
+{
+    static const char *const names[] = {"manifest", "manifest.copy", "control", "1/0/segments", "1/0/00000001.seg",
+                                        "1/0/00000001.idx", "1/0/00000002.seg", "1/0/00000003.seg", "1/1/segments"};
+    const lsi_files *files = at->env.files;
+    uint64_t lines = 0;
+    lsi_root root;
+    outcome out = {0};
+
+    (void)unused;
+    if (files->root_open(files, "store", 0, &root) != 0)
+        return (outcome){.st = LS_ERR_IO};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        lsi_dump to = {.env = &at->env, .root = &root, .path = names[i], .line = take_line, .user = &lines};
+        void *payload = NULL;
+        size_t size;
+        ls_status st = lsi_dump_file(&to, names[i], &payload, &size);
+
+        lsi_free(&at->env.memory, payload);
+        if (st != LS_OK)
+            out.st = st;
+        out.damages += to.damaged;
+    }
+    files->root_close(&root);
+    return out;
+}
+
+/* What can be read of a store: records, or, negative, why it does not open. */
+static int readable(sim_files *sim)
+{
+    ls_position start = {.kind = LS_TRIM_HORIZON};
+    lsi_engine_stream *stream;
+    lsi_engine *engine;
+    int count = 0;
+    ls_status st;
+    walk at;
+
+    begin(&at, sim);
+    st = open_walk(&at, &engine);
+    if (st != LS_OK)
+        return -(int)st;
+    assert_int_equal(engine->ops->stream_open(engine, "orders", &stream), LS_OK);
+    for (uint32_t shard = 0; shard < 2; shard++) {
+        lsi_reader *reader;
+        lsi_read page;
+
+        if (engine->ops->reader_open(stream, shard, 0, &reader) != LS_OK)
+            continue;
+        if (engine->ops->seek(reader, &start) == LS_OK)
+            while (engine->ops->read(reader, 100, 1 << 20, &page) == LS_OK && page.count != 0)
+                count += (int)page.count;
+        engine->ops->reader_close(reader);
+    }
+    engine->ops->stream_close(stream);
+    (void)engine->ops->close(engine); /* a damaged shard's may say so */
+    return count;
+}
+
+/* ---- the walk ---- */
+
+typedef outcome act(const walk *at, bool repair);
+
+/* A damaged disk, and what comes of it where nothing fails. */
+typedef struct plain_case {
+    const hurt *how;
+    sim_files *sim;
+    uint64_t hash;
+    act *what;
+    bool repair;
+    outcome outcome;
+    int count; /* of the records that can be read after a repair */
+} plain_case;
+
+/* The same on a copy of the disk, where the `nth` call or allocation fails; answers whether there is one. */
+static bool fails(const plain_case *of, uint64_t nth, int err)
+{
+    sim_files *sim = sim_clone(of->sim);
+    const char *name = of->how->name, *call = err == ENOMEM ? "allocation" : "call";
+    uint64_t met;
+    outcome got;
+    walk at;
+
+    begin(&at, sim);
+    if (err == ENOMEM)
+        sim_memory_fail(&at.memory, nth, false);
+    else
+        sim_fault_add(sim, (sim_fault){.call = SIM_ANY, .nth = nth, .err = err});
+    got = of->what(&at, of->repair);
+    met = err == ENOMEM ? at.memory.failed : sim_faults_met(sim);
+    sim_memory_fail(&at.memory, 0, false);
+    sim_faults_clear(sim);
+    if (at.memory.live != 0)
+        fail_msg("%s: %s %llu leaks", name, call, (unsigned long long)nth);
+    if (sim->opens != NULL)
+        fail_msg("%s: %s %llu fails, and %s stays open", name, call, (unsigned long long)nth, sim->opens->name);
+    if (!of->repair && sim_hash(sim) != of->hash)
+        fail_msg("%s: looking at it changes it", name);
+    if (!of->repair && of->outcome.damages != 0 && got.st == LS_OK && got.damages == 0)
+        fail_msg("%s: %s %llu fails, and it is said to be whole", name, call, (unsigned long long)nth);
+    if (of->repair && met != 0) {
+        outcome again = inspect(&at, true);
+        int count = readable(sim);
+
+        if (again.st != of->outcome.st || again.left != of->outcome.left || count != of->count)
+            fail_msg("%s: %s %llu fails; repaired again it is %s with %llu damages, and %d records, not %d", name, call,
+                     (unsigned long long)nth, ls_status_name(again.st), (unsigned long long)again.left, count,
+                     of->count);
+    }
+    sim_files_free(sim);
+    return met != 0;
+}
+
+static void walk_case(sim_files *whole, const hurt *how, bool is_later, act *what, bool repair)
+{
+    plain_case of = {.how = how, .sim = damaged(whole, how, is_later), .what = what, .repair = repair};
+    uint64_t step = getenv("LIBSTREAM_TEST_LONG") != NULL ? 1 : SIM_STRIDE * STEP;
+    uint64_t first = 1 + (uint64_t)(how - hurts) % step;
+    sim_files *sim = sim_clone(of.sim);
+    walk at;
+
+    of.hash = sim_hash(of.sim);
+    begin(&at, sim);
+    of.outcome = what(&at, repair);
+    assert_int_equal(at.memory.live, 0);
+    if (repair)
+        of.count = readable(sim);
+    sim_files_free(sim);
+    for (uint64_t nth = first; fails(&of, nth, EIO); nth += step)
+        ;
+    for (uint64_t nth = first; fails(&of, nth, ENOMEM); nth += step)
+        ;
+    sim_files_free(of.sim);
+}
+
+static void walk_all(act *what, bool repair)
+{
+    sim_files *whole = new_store();
+
+    for (size_t i = 0; i < sizeof hurts / sizeof hurts[0]; i++) {
+        walk_case(whole, &hurts[i], i % 2 == 0, what, repair);
+        if (what == inspect) /* The others hardly ask when the machine was started. */
+            walk_case(whole, &hurts[i], i % 2 != 0, what, repair);
+    }
+    sim_files_free(whole);
+}
+
+static void verifying_changes_nothing_and_hides_nothing(void **state)
+{
+    (void)state;
+    walk_all(inspect, false);
+}
+
+static void a_repair_that_is_cut_short_is_done_by_the_next(void **state)
+{
+    (void)state;
+    walk_all(inspect, true);
+}
+
+static void looking_changes_nothing(void **state)
+{
+    (void)state;
+    walk_all(look, false);
+}
+
+static void files_are_shown_as_far_as_they_can_be(void **state)
+{
+    (void)state;
+    walk_all(dump, false);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(verifying_changes_nothing_and_hides_nothing),
+        cmocka_unit_test(a_repair_that_is_cut_short_is_done_by_the_next),
+        cmocka_unit_test(looking_changes_nothing),
+        cmocka_unit_test(files_are_shown_as_far_as_they_can_be),
+    };
+
+    return cmocka_run_group_tests_name("inspecting while calls fail", tests, NULL, NULL);
+}
