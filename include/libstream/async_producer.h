@@ -20,12 +20,13 @@
  *
  * MEMORY. Records take `buffered_bytes_max` at most, with 64 bytes for each beside its key and data, and chunks of
  * 128 KiB are freed whole; so what a shard that refuses its records keeps is more than they are. Beside that there are
- * 64 bytes for each record of the largest batch, 80 for each outcome that is kept, and
- * what is packed into aggregates, once more.
+ * 64 bytes for each record of the largest batch, 96 with numbers and 160 with these and aggregates, 80 for each outcome
+ * that is kept, and what is packed into aggregates, once more.
  *
  * AGGREGATES. With LS_ASYNC_AGGREGATE records are packed as the Kinesis producer library does it: as many as fit, in
  * order, all of one shard. To the stream's limits an aggregate is one record. It shares one fate: its records have one
- * outcome. When its shard is closed before it is stored, its records are packed anew, each for its own shard.
+ * outcome. When it was not stored its records are packed anew, with those that came since, each for the shard that is
+ * its own by then.
  *
  * FAILURES. What a failure left unwritten (THROTTLED, BUSY, FULL, NO_MEMORY, a shard that was closed) is tried again,
  * after a pause that doubles with each try, until it is stored, or older than `record_ttl_ms`, or was tried
@@ -39,6 +40,9 @@
  * reported on, has each of them in the stream once. Then a record that is far behind others of its shard may come out
  * as LS_ERR_EXPIRED: one that had been reported before, or one of a shard that was merged with a busier one (producer.h
  * says how many batches of a producer a shard remembers). Whether it is stored is not known.
+ *
+ * With LS_ASYNC_AGGREGATE as well, numbers are those of the records, not of the aggregates: what is put again may be cut
+ * and routed in any other way, or go by itself, and only records that are not there yet go into new aggregates.
  */
 #ifndef LIBSTREAM_ASYNC_PRODUCER_H
 #define LIBSTREAM_ASYNC_PRODUCER_H
@@ -59,8 +63,7 @@ typedef struct ls_async_producer ls_async_producer;
 
 /** `ls_async_options.flags`: records of one shard that go together are packed into aggregates (aggregate.h). */
 #define LS_ASYNC_AGGREGATE UINT32_C(1)
-/** `ls_async_options.flags`: puts are numbered (producer.h), so that LS_ERR_IO, too, is tried again. Without
- *  LS_ASYNC_AGGREGATE. */
+/** `ls_async_options.flags`: puts are numbered (producer.h), so that LS_ERR_IO, too, is tried again. */
 #define LS_ASYNC_IDEMPOTENT UINT32_C(2)
 
 /** Options of an asynchronous producer. Zero means the default everywhere. */

@@ -16,10 +16,10 @@
  *         st = ls_producer_put(producer, key, data, &options, &id);
  *     while (st == LS_ERR_IO or so);
  *
- * It holds for repeats by any process and at any time: after a crash, after the store was closed and opened again, and
- * in the children of a shard that was split or merged meanwhile. A repeat has the same partition key (or explicit hash
- * key) as the first: it is looked for where that leads; its data is not compared. It is as durable as it asks, waits
- * for that if need be, and costs nothing of a provisioned stream's limits.
+ * It holds for repeats by any process, for as long as the shard remembers the number (see below): after a crash, after
+ * the store was closed and opened again, and in the children of a shard that was split or merged meanwhile. A repeat
+ * has the same partition key (or explicit hash key) as the first: it is looked for where that leads; its data is not
+ * compared. It is as durable as it asks, waits for that if need be, and costs nothing of a provisioned stream's limits.
  *
  * Numbers of a producer rise, with or without gaps, in the order in which it puts. A number below the last one is
  * written all the same when it surely was not before; so records that failed may be put again behind others.

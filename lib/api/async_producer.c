@@ -55,9 +55,6 @@ static ls_status check_flags(const ls_async_options *own)
     if ((own->flags & ~known) != 0)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.flags are 0x%" PRIx32 ": there is 0x%" PRIx32, own->flags,
                         known);
-    if ((own->flags & known) == known)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.flags ask for aggregates, which have no numbers, and for "
-                                                 "idempotence, which needs them");
     if (!is_idempotent(own) && (own->producer.high | own->producer.low) != 0)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.producer is given, and options.flags have no "
                                                  "LS_ASYNC_IDEMPOTENT");

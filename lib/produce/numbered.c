@@ -24,7 +24,8 @@ static uint32_t pick(const uint32_t *picks, uint32_t k)
 
 static ls_status append(lsi_producer *producer, const lsi_append *batch, lsi_put_part *part, bool look_only)
 {
-    lsi_numbered numbered = {.options = producer->batch.options, .look_only = look_only, .told = producer->batch.told};
+    lsi_numbered numbered = {.options = producer->batch.options, .look_only = look_only, .told = producer->batch.told,
+                             .sub_seqnos = producer->batch.sub_seqnos, .sub_counts = producer->batch.sub_counts};
     lsi_append_result result = {0};
     ls_status st = producer->ops->append_numbered(producer->appender, part->shard, batch, &numbered, &result);
 
@@ -62,6 +63,17 @@ static ls_status admit(lsi_producer *producer, const ls_put_entry *entries, cons
     return LS_OK;
 }
 
+void lsi_numbered_accept(const lsi_producer *producer, const uint32_t *picks, lsi_put_part *part)
+{
+    part->accepted = part->count;
+    for (uint32_t k = 0; k < part->count; k++) {
+        ls_status told = producer->batch.told[pick(picks, k)].status;
+
+        if (told != LS_OK && told != LS_ERR_EXISTS)
+            part->refused_status = told;
+    }
+}
+
 void lsi_numbered_append(lsi_producer *producer, const ls_put_entry *entries, const uint32_t *picks, lsi_put_part *part,
                          bool atomic)
 {
@@ -85,33 +97,31 @@ void lsi_numbered_append(lsi_producer *producer, const ls_put_entry *entries, co
     if (st == LS_OK && !part->moved && batch.count > 0)
         st = append(producer, &batch, part, false);
     part->status = st;
-    if (st != LS_OK || part->moved)
-        return;
-    part->accepted = part->count;
-    for (uint32_t k = 0; k < part->count; k++) {
-        ls_status told = room->told[pick(picks, k)].status;
+    if (st == LS_OK && !part->moved)
+        lsi_numbered_accept(producer, picks, part);
+}
 
-        if (told != LS_OK && told != LS_ERR_EXISTS)
-            part->refused_status = told;
-    }
+void lsi_numbered_count_repeats(lsi_producer *producer, const uint32_t *picks, const lsi_put_part *part)
+{
+    uint32_t repeats = 0;
+
+    for (uint32_t k = 0; k < part->count; k++)
+        repeats += producer->batch.told[pick(picks, k)].status == LS_ERR_EXISTS;
+    producer->repeats += repeats;
+    if (repeats > 0)
+        lsi_put_repeated(producer, part->shard, repeats);
 }
 
 void lsi_numbered_stored(lsi_producer *producer, const ls_put_entry *entries, const uint32_t *picks,
                          const lsi_put_part *part)
 {
     lsi_batch_room *room = &producer->batch;
-    uint32_t fresh = 0, repeats = 0;
+    uint32_t fresh = 0;
 
-    for (uint32_t k = 0; k < part->count; k++) {
-        uint32_t entry = pick(picks, k);
-
-        repeats += room->told[entry].status == LS_ERR_EXISTS;
-        if (room->told[entry].status == LS_OK)
-            room->fresh[fresh++] = entry;
-    }
-    producer->repeats += repeats;
-    if (repeats > 0)
-        lsi_put_repeated(producer, part->shard, repeats);
+    for (uint32_t k = 0; k < part->count; k++)
+        if (room->told[pick(picks, k)].status == LS_OK)
+            room->fresh[fresh++] = pick(picks, k);
+    lsi_numbered_count_repeats(producer, picks, part);
     if (fresh > 0 && producer->durability == LS_DURABILITY_SYNC)
         lsi_put_synced(producer, part->shard, entries, room->fresh, fresh);
 }

@@ -78,7 +78,7 @@ typedef struct lsi_async_settings {
     int64_t backoff_us, backoff_max_us;
     uint32_t outcomes_kept;
     uint32_t aggregate_bytes_max; /* 0: each record goes alone */
-    bool is_idempotent;           /* and then it does */
+    bool is_idempotent;
     ls_producer_id producer;      /* zero: one is drawn */
     uint64_t first_ticket;
     ls_durability durability;

@@ -28,6 +28,7 @@ typedef struct lsi_batch_room {
     /* Of a numbered batch: */
     const ls_put_options *options; /* NULL: it is not */
     ls_put_result *told;           /* by record: what the engine says of it; EXISTS: it was put before */
+    uint32_t *sub_seqnos, *sub_counts; /* NULL, or with `told`, as of lsi_numbered: somebody else's */
     uint32_t *fresh;               /* of the part under way: records that are to be written, or were */
     size_t told_capacity, fresh_capacity;
 } lsi_batch_room;
@@ -125,7 +126,11 @@ bool lsi_numbered_make_room(lsi_producer *producer, size_t count);
  * and `end`; what a limit or its age refuses is told in `told`, and `refused_status` is that of one of them. */
 void lsi_numbered_append(lsi_producer *producer, const ls_put_entry *entries, const uint32_t *picks, lsi_put_part *part,
                          bool atomic);
-/* It is as durable as was asked: the records that were put now, and those that had been, are counted. */
+/* The engine took the part, and `told` is good: sets `accepted` and `refused_status`. */
+void lsi_numbered_accept(const lsi_producer *producer, const uint32_t *picks, lsi_put_part *part);
+/* It is as durable as was asked: the records that were put now, and those that had been, are counted. The latter alone
+ * by the other one. */
+void lsi_numbered_count_repeats(lsi_producer *producer, const uint32_t *picks, const lsi_put_part *part);
 void lsi_numbered_stored(lsi_producer *producer, const ls_put_entry *entries, const uint32_t *picks,
                          const lsi_put_part *part);
 /* Tells each record what became of it; returns how many were not stored. */

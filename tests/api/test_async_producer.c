@@ -74,14 +74,16 @@ static ls_async_producer *open_on(ls_stream *stream, const ls_async_options *opt
     return producer;
 }
 
-/* How many records the stream shows. */
-static size_t count_all(ls_stream *stream)
+/* How many records the stream shows, as they are stored or as they were put. */
+static size_t count_as(ls_stream *stream, uint32_t flags)
 {
+    ls_iterator_options reading = LS_ITERATOR_OPTIONS_INIT;
     ls_iterator *iterator = NULL;
     const ls_batch *batch = NULL;
     size_t n = 0, empty = 0;
 
-    assert_int_equal(ls_iterator_open_all(stream, NULL, NULL, &iterator), LS_OK);
+    reading.flags = flags;
+    assert_int_equal(ls_iterator_open_all(stream, NULL, &reading, &iterator), LS_OK);
     while (empty < 3) {
         assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
         n += ls_batch_count(batch);
@@ -89,6 +91,11 @@ static size_t count_all(ls_stream *stream)
     }
     ls_iterator_close(iterator);
     return n;
+}
+
+static size_t count_all(ls_stream *stream)
+{
+    return count_as(stream, 0);
 }
 
 /* ---- arguments ---- */
@@ -135,7 +142,6 @@ static void options_out_of_range_are_refused_by_name(void **state)
         {"durability", {.durability = 4}},
         {"durability", {.durability = -1}},
         {"flags", {.flags = 4}},
-        {"flags", {.flags = LS_ASYNC_AGGREGATE | LS_ASYNC_IDEMPOTENT}},
         {"producer", {.producer = {0, 1}}},
         {"first_ticket", {.first_ticket = LS_NUMBER_MAX / 2 + 1}},
         {"aggregate_bytes_max", {.aggregate_bytes_max = 1023}},
@@ -350,8 +356,8 @@ static void put_through_trouble(ls_store *store, const char *name, uint32_t flag
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
-/* Nothing is lost, nothing comes twice, and each key's records are stored and told in order, as they are, packed or
- * numbered. */
+/* Nothing is lost, nothing comes twice, and each key's records are stored and told in order, as they are, packed,
+ * numbered or both. */
 static void keys_keep_their_order_whatever_happens(void **state)
 {
     ls_store_options store_options = LS_STORE_OPTIONS_INIT;
@@ -368,6 +374,7 @@ static void keys_keep_their_order_whatever_happens(void **state)
     put_through_trouble(store, "plain", 0);
     put_through_trouble(store, "packed", LS_ASYNC_AGGREGATE);
     put_through_trouble(store, "numbered", LS_ASYNC_IDEMPOTENT);
+    put_through_trouble(store, "both", LS_ASYNC_AGGREGATE | LS_ASYNC_IDEMPOTENT);
     assert_int_equal(ls_store_close(store), LS_OK);
     assert_int_equal(ls_store_open(fx->location, NULL, &fx->store), LS_OK);
 }
@@ -708,6 +715,7 @@ static void a_shard_that_was_left_behind_is_not_too_old_when_merged(void **state
 #define IN_THE_CHILD 20
 
 static _Atomic int syncs_left;
+static uint32_t flags_of_the_child;
 
 static void die_after_a_sync(void *user, const hook_event *event)
 {
@@ -717,11 +725,11 @@ static void die_after_a_sync(void *user, const hook_event *event)
         _exit(0);
 }
 
-static ls_async_producer *open_numbered(ls_stream *stream, uint64_t first_ticket, heard *of)
+static ls_async_producer *open_numbered(ls_stream *stream, uint32_t flags, uint64_t first_ticket, heard *of)
 {
     ls_async_options options = LS_ASYNC_OPTIONS_INIT;
 
-    options.flags = LS_ASYNC_IDEMPOTENT;
+    options.flags = flags | LS_ASYNC_IDEMPOTENT;
     options.linger_ms = LS_ASYNC_NONE;
     options.batch_records_max = 4;
     options.producer = (ls_producer_id){7, 7};
@@ -744,7 +752,7 @@ static bool put_and_die(void *user)
     env.files = &files.table;
     if (lsi_store_open_env(user, NULL, &env, &store) != LS_OK || ls_stream_open(store, "orders", &stream) != LS_OK)
         return false;
-    producer = open_numbered(stream, 1, &of);
+    producer = open_numbered(stream, flags_of_the_child, 1, &of);
     for (int i = 0; i < IN_THE_CHILD; i++) {
         syncs_left = i == IN_THE_CHILD / 2 ? 1 : syncs_left;
         (void)put(producer, "d", 0, NULL);
@@ -755,9 +763,8 @@ static bool put_and_die(void *user)
 }
 
 /* Whoever puts the same records again, under the id and the tickets of one who was killed, has each of them once. */
-static void what_a_kill_took_can_be_put_again(void **state)
+static void kill_and_put_again(fixture *fx, const char *name, uint32_t flags)
 {
-    fixture *fx = *state;
     char path[TEMP_PATH_BYTES * 2];
     heard of = {.told = 0};
     ls_async_producer *producer;
@@ -765,24 +772,105 @@ static void what_a_kill_took_can_be_put_again(void **state)
     ls_store *store = NULL;
     uint64_t ticket = 0;
 
-    snprintf(path, sizeof path, "%s", temp_path(&fx->temp, "killed"));
+    snprintf(path, sizeof path, "%s", temp_path(&fx->temp, name));
+    flags_of_the_child = flags;
     assert_int_equal(ls_store_open(path, NULL, &store), LS_OK);
     assert_int_equal(ls_stream_create(store, "orders", NULL), LS_OK);
     assert_int_equal(ls_store_close(store), LS_OK);
     in_fork_child(put_and_die, path);
     assert_int_equal(ls_store_open(path, NULL, &store), LS_OK);
     assert_int_equal(ls_stream_open(store, "orders", &stream), LS_OK);
-    assert_true(count_all(stream) > IN_THE_CHILD / 2);
-    producer = open_numbered(stream, IN_THE_CHILD / 2, &of); /* one that was told, and those that were not */
+    assert_true(count_as(stream, LS_ITERATOR_DEAGGREGATE) > IN_THE_CHILD / 2);
+    producer = open_numbered(stream, flags, IN_THE_CHILD / 2, &of); /* one that was told, and those that were not */
     for (uint64_t i = IN_THE_CHILD / 2; i <= IN_THE_CHILD; i++) {
         assert_int_equal(put(producer, "d", 0, &ticket), LS_OK);
         assert_int_equal(ticket, i);
     }
     assert_int_equal(ls_async_producer_close(producer, -1), LS_OK);
     assert_int_equal(of.stored, IN_THE_CHILD / 2 + 1);
-    assert_int_equal(count_all(stream), IN_THE_CHILD);
+    assert_int_equal(count_as(stream, LS_ITERATOR_DEAGGREGATE), IN_THE_CHILD);
     assert_int_equal(ls_stream_close(stream), LS_OK);
     assert_int_equal(ls_store_close(store), LS_OK);
+}
+
+static void what_a_kill_took_can_be_put_again(void **state)
+{
+    kill_and_put_again(*state, "killed", 0);
+    kill_and_put_again(*state, "killed-packed", LS_ASYNC_AGGREGATE);
+}
+
+/* All of them are put again, in the children of the shards that they went to: they are told where they are, but for
+ * those of batches that are not remembered any more; and none is there twice. */
+static void aggregates_put_again_are_found_as_long_as_they_are_remembered(void **state)
+{
+    enum { BATCHES = LS_PRODUCER_PUTS_MAX + 2, EACH = 4 };
+    ls_stream *stream = make_stream(*state, "orders", 1);
+    ls_async_options options = LS_ASYNC_OPTIONS_INIT;
+    ls_async_outcome first[BATCHES * EACH + 1], outcome;
+    ls_async_producer *producer;
+
+    options.flags = LS_ASYNC_AGGREGATE | LS_ASYNC_IDEMPOTENT;
+    options.producer = (ls_producer_id){7, 7};
+    options.linger_ms = 3600000;
+    options.record_ttl_ms = LS_ASYNC_NONE;
+    options.batch_records_max = EACH;
+    producer = open_on(stream, &options, NULL);
+    for (uint64_t k = 1; k <= BATCHES * EACH; k++)
+        assert_int_equal(put(producer, "d", -1, NULL), LS_OK);
+    for (uint64_t k = 1; k <= BATCHES * EACH; k++) {
+        assert_int_equal(ls_async_producer_wait(producer, k, -1, &first[k]), LS_OK);
+        assert_int_equal(first[k].status, LS_OK);
+        assert_int_equal(first[k].sub_count, EACH);
+    }
+    assert_int_equal(ls_async_producer_close(producer, -1), LS_OK);
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_OK);
+    options.batch_records_max = EACH + 1;
+    producer = open_on(stream, &options, NULL);
+    for (uint64_t k = 1; k <= BATCHES * EACH; k++)
+        assert_int_equal(put(producer, "d", -1, NULL), LS_OK);
+    for (uint64_t k = 1; k <= BATCHES * EACH; k++) {
+        assert_int_equal(ls_async_producer_wait(producer, k, -1, &outcome), LS_OK);
+        assert_int_equal(outcome.status, k <= 2 * EACH ? LS_ERR_EXPIRED : LS_OK);
+        if (outcome.status != LS_OK)
+            continue;
+        assert_true(outcome.seqno == first[k].seqno && outcome.shard == first[k].shard);
+        assert_true(outcome.sub_seqno == first[k].sub_seqno && outcome.sub_count == first[k].sub_count);
+    }
+    assert_int_equal(ls_async_producer_close(producer, -1), LS_OK);
+    assert_int_equal(count_as(stream, LS_ITERATOR_DEAGGREGATE), BATCHES * EACH);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* What goes in one batch fits a frame, however much more its records take there than by themselves. */
+static void a_batch_of_long_keys_fits_a_frame(void **state)
+{
+    enum { RECORDS = 55000 }; /* 16 MiB as they are, and more in aggregates */
+    ls_stream *stream = make_stream(*state, "orders", 1);
+    ls_async_options options = LS_ASYNC_OPTIONS_INIT;
+    ls_async_producer *producer;
+    heard of = {.told = 0};
+    char key[257];
+
+    options.flags = LS_ASYNC_AGGREGATE | LS_ASYNC_IDEMPOTENT;
+    options.linger_ms = 3600000;
+    options.record_ttl_ms = LS_ASYNC_NONE;
+    options.batch_bytes_max = 64 << 20;
+    options.batch_records_max = 65536;
+    options.aggregate_bytes_max = 1 << 20;
+    producer = open_on(stream, &options, &of);
+    memset(key, 'k', sizeof key);
+    for (int i = 0; i < RECORDS; i++) {
+        ls_hash_key hash = {UINT64_MAX - (uint64_t)i, (uint64_t)i};
+        ls_put_entry entry = {{key, 256}, {NULL, 0}, &hash};
+
+        snprintf(key, sizeof key, "%08d", i);
+        key[8] = 'k';
+        assert_int_equal(ls_async_producer_put(producer, &entry, NULL, -1, NULL), LS_OK);
+    }
+    assert_int_equal(ls_async_producer_close(producer, -1), LS_OK);
+    assert_int_equal(of.stored, RECORDS);
+    assert_int_equal(count_as(stream, LS_ITERATOR_DEAGGREGATE), RECORDS);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
 static void records_of_a_deleted_stream_are_told(void **state)
@@ -998,6 +1086,8 @@ int main(void)
         TEST(what_may_be_stored_is_given_up_as_unknown),
         TEST(a_shard_that_was_left_behind_is_not_too_old_when_merged),
         TEST(what_a_kill_took_can_be_put_again),
+        TEST(aggregates_put_again_are_found_as_long_as_they_are_remembered),
+        TEST(a_batch_of_long_keys_fits_a_frame),
         TEST(records_of_a_deleted_stream_are_told),
         TEST(what_it_does_is_counted),
         TEST(a_callback_may_put_and_never_waits),

@@ -270,6 +270,43 @@ static void a_repeat_is_as_durable_as_it_asks(void **state)
     sim_files_free(sim);
 }
 
+/* Closing makes durable what was put by the handle, a repeat of what a killed process wrote as well: nobody else may be
+ * left to do that. Method: another handle is never closed; what a loss of power leaves, nothing that is not synced, has
+ * the record. */
+static void closing_makes_a_repeat_durable(void **state)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    sim_files *sim = sim_files_new(), *left;
+    work killed = {.fx = *state}, next = killed, after = killed;
+    ls_store *first, *second, *third;
+    lsi_env env;
+
+    lsi_env_default(&env);
+    env.files = sim_files_table(sim);
+    options.durability = LS_DURABILITY_KERNEL;
+    assert_int_equal(lsi_store_open_env("/sim", &options, &env, &first), LS_OK);
+    assert_int_equal(ls_stream_create(first, "orders", NULL), LS_OK);
+    open_stream(&killed, first);
+    (void)put(&killed, 1, 10);
+    assert_int_equal(lsi_store_open_env("/sim", &options, &env, &second), LS_OK);
+    open_stream(&next, second);
+    (void)put(&next, 1, 10);
+    assert_int_equal(ls_producer_repeats(next.producer), 1);
+    finish(&next);
+    assert_int_equal(ls_store_close(second), LS_OK);
+    left = sim_crash_state(sim, sim_log_count(sim), SIM_SEED_NOTHING);
+    env.files = sim_files_table(left);
+    assert_int_equal(lsi_store_open_env("/sim", NULL, &env, &third), LS_OK);
+    open_stream(&after, third);
+    assert_int_equal(count(&after), 1);
+    finish(&after);
+    assert_int_equal(ls_store_close(third), LS_OK);
+    sim_files_free(left);
+    finish(&killed);
+    assert_int_equal(ls_store_close(first), LS_OK);
+    sim_files_free(sim);
+}
+
 /* ---- others ---- */
 
 /* Two handles, as two processes have them, by turns and in one order: each knows what the other put. */
@@ -474,6 +511,7 @@ int main(void)
         TEST(numbers_are_known_under_keys_and_compressed),
         TEST(trimming_forgets_no_number),
         TEST(a_repeat_is_as_durable_as_it_asks),
+        TEST(closing_makes_a_repeat_durable),
         TEST(others_repeats_are_known),
         TEST(a_reset_is_heeded_by_others),
         TEST(a_copy_knows_what_it_has),

@@ -6,6 +6,7 @@
  *     turn.c      the thread: takes the inbox, sorts it into lanes, sends what is due, sleeps until the next is
  *     lanes.c     a queue per shard; which of them are due, and what is too old
  *     gather.c    what goes of them in one batch, record by record or many in one
+ *     packed.c    numbered records on their way into aggregates
  *     send.c      the batch: appended, waited for, and settled record by record
  *     outcome.c   tells what became of records, and remembers it for those who ask
  *     counts.c    what metrics show of it
@@ -106,15 +107,20 @@ typedef struct lsi_async_lane {
     uint32_t appended;       /* so many of its records are in the log, and perhaps not synced */
     ls_status append_status;
     uint32_t retry_after_ms; /* what a limit said */
+    uint32_t packed_begin, packed_count; /* packed.c's: what of packing.entries was written */
 } lsi_async_lane;
 
 /* Records on their way into aggregates. */
 typedef struct lsi_async_packing {
     lsi_pack *pack;         /* NULL: each record goes alone */
-    uint32_t *users;        /* by entry: how many records it is of */
+    uint32_t *users;        /* by entry, below where puts are numbered: how many records it is of */
     unsigned char **blocks; /* [block_count]: the data of an aggregate each, settings.aggregate_bytes_max */
     size_t user_capacity, block_capacity;
     uint32_t block_count;
+    /* Where puts are numbered, as `entries` of the call are the records by themselves: */
+    ls_put_entry *entries; /* what is put for them */
+    uint64_t *numbers;     /* of the part under way, of those that are new */
+    size_t entry_capacity, number_capacity;
 } lsi_async_packing;
 
 /* What a turn adds to the words of the stream that all asynchronous producers of it share. */
@@ -167,10 +173,11 @@ struct lsi_async {
     ls_put_entry *entries;
     size_t entry_capacity;
     lsi_async_packing packing;
-    ls_put_options numbered; /* of each call, when puts are; `numbers` by entry */
+    ls_put_options numbered; /* of each call, when puts are; by entry: */
     uint64_t *numbers;
+    uint32_t *sub_seqnos, *sub_counts; /* by entry: its place in an aggregate, once it is told */
     uint64_t last_number; /* that was given */
-    size_t number_capacity;
+    size_t number_capacity, sub_seqno_capacity, sub_count_capacity;
     uint32_t picks_count; /* of producer->batch.picks: each is its own index */
     lsi_async_chunk *told_chunks;
     uint64_t told_in_turn;
@@ -244,6 +251,7 @@ typedef struct lsi_async_call {
     lsi_async *async;
     uint32_t part_count;
     uint32_t count;  /* of entries */
+    uint32_t packed_count; /* of packing.entries */
     uint32_t blocks; /* that are used */
     uint64_t bytes;
     int64_t now_us;
@@ -253,6 +261,19 @@ bool lsi_async_gather_open(lsi_async *async); /* false: no memory for small batc
 void lsi_async_gather_close(lsi_async *async);
 /* What is due, of each lane that has some; what the stream no longer takes is settled. */
 void lsi_async_gather(lsi_async_call *call);
+/* Adds one to the pack, if it fits; then, of how many records in the pack the entry is that was their first: its data
+ * are all of them, or where that cannot be it is as it was, and 1. */
+bool lsi_async_pack_add(lsi_async *async, const ls_put_entry *entry);
+uint32_t lsi_async_pack_finish(lsi_async_call *call, uint32_t count, ls_put_entry *entry);
+static inline bool lsi_async_is_packed(const lsi_async *async)
+{
+    return async->settings.is_idempotent && async->packing.pack != NULL;
+}
+
+/* ---- packed.c: as lsi_batch_append, of a part that is to go in aggregates, and lsi_batch_commit ---- */
+
+void lsi_async_packed_append(lsi_async_call *of, lsi_put_part *part);
+void lsi_async_packed_commit(lsi_async_call *of, lsi_put_part *part);
 
 /* ---- send.c ---- */
 

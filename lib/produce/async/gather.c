@@ -1,5 +1,5 @@
 /* What goes of the lanes in one batch: of each lane that is due what stands in front, as entries that point into the
- * records, or as aggregates of several of them.
+ * records, or as aggregates of several of them. Those that are numbered are packed later (packed.c).
  *
  * An aggregate is packed for this batch alone. When it is not stored its records stay in their lane one by one, and are
  * packed anew, perhaps for other shards. Its key, and its explicit hash key if it has one, are its first record's, so
@@ -18,8 +18,29 @@
 /* What a record takes beside its key and data in a numbered frame, which a part has to fit into: its lengths, a hash
  * key, padding, and its number. */
 #define NUMBERED_EXTRA_BYTES (8u + 16u + 7u + 10u)
+/* And what it may take more in an aggregate, beside its key once more: tags, lengths and indices of its message, the
+ * entries of both tables, and of the aggregate the four bytes, the MD5 and how many records it has. */
+#define PACKED_EXTRA_BYTES (20u + 44u + 20u + 5u)
 
 /* ---- room ---- */
+
+static bool grow_packed(const lsi_memory *memory, lsi_async_packing *packing, size_t count)
+{
+    return lsi_grow(memory, (void **)&packing->entries, &packing->entry_capacity, count, sizeof(*packing->entries)) &&
+           lsi_grow(memory, (void **)&packing->numbers, &packing->number_capacity, count, sizeof(*packing->numbers));
+}
+
+static bool grow_numbers(lsi_async *async, size_t count)
+{
+    const lsi_memory *memory = &async->env->memory;
+
+    return lsi_grow(memory, (void **)&async->numbers, &async->number_capacity, count, sizeof(*async->numbers)) &&
+           lsi_grow(memory, (void **)&async->sub_seqnos, &async->sub_seqno_capacity, count,
+                    sizeof(*async->sub_seqnos)) &&
+           lsi_grow(memory, (void **)&async->sub_counts, &async->sub_count_capacity, count,
+                    sizeof(*async->sub_counts)) &&
+           lsi_numbered_make_room(async->producer, count);
+}
 
 static bool grow_entries(lsi_async *async, size_t count)
 {
@@ -27,9 +48,9 @@ static bool grow_entries(lsi_async *async, size_t count)
     lsi_batch_room *room = &async->producer->batch;
     lsi_async_packing *packing = &async->packing;
 
-    if (async->settings.is_idempotent &&
-        (!lsi_grow(memory, (void **)&async->numbers, &async->number_capacity, count, sizeof(*async->numbers)) ||
-         !lsi_numbered_make_room(async->producer, count)))
+    if (lsi_async_is_packed(async) && !grow_packed(memory, packing, count))
+        return false;
+    if (async->settings.is_idempotent && !grow_numbers(async, count))
         return false;
     return lsi_grow(memory, (void **)&async->entries, &async->entry_capacity, count, sizeof(*async->entries)) &&
            lsi_grow(memory, (void **)&room->picks, &room->picks_capacity, count, sizeof(*room->picks)) &&
@@ -63,9 +84,13 @@ void lsi_async_gather_close(lsi_async *async)
         lsi_free(memory, packing->blocks[i]);
     lsi_free(memory, (void *)packing->blocks);
     lsi_free(memory, packing->users);
+    lsi_free(memory, packing->entries);
+    lsi_free(memory, packing->numbers);
     lsi_pack_close(packing->pack);
     lsi_free(memory, async->entries);
     lsi_free(memory, async->numbers);
+    lsi_free(memory, async->sub_seqnos);
+    lsi_free(memory, async->sub_counts);
 }
 
 static size_t least(size_t a, size_t b)
@@ -86,8 +111,12 @@ static uint32_t make_room(lsi_async_call *call, uint32_t wanted)
     fit = least(fit, least(async->entry_capacity, room->picks_capacity));
     if (async->packing.pack != NULL)
         fit = least(fit, async->packing.user_capacity);
-    if (async->settings.is_idempotent)
+    if (lsi_async_is_packed(async))
+        fit = least(fit, least(async->packing.entry_capacity, async->packing.number_capacity));
+    if (async->settings.is_idempotent) {
         fit = least(fit, least(async->number_capacity, least(room->told_capacity, room->fresh_capacity)));
+        fit = least(fit, least(async->sub_seqno_capacity, async->sub_count_capacity));
+    }
     while (async->picks_count < fit) {
         room->picks[async->picks_count] = async->picks_count;
         async->picks_count++;
@@ -129,32 +158,20 @@ static void refuse_too_large(lsi_async *async, lsi_async_lane *lane, uint32_t sh
         lsi_async_lane_drop(async, lane, shard, LS_ERR_TOO_LARGE);
 }
 
-/* As many as fit of the `records_max` from `record` on go into the pack: how many. */
-static uint32_t fill_pack(lsi_async *async, const lsi_async_record *record, uint32_t records_max)
+bool lsi_async_pack_add(lsi_async *async, const ls_put_entry *entry)
 {
     uint32_t stream_max = async->producer->record_bytes_max;
     lsi_pack *pack = async->packing.pack;
-    uint32_t count = 0;
+    bool fits = false;
 
-    lsi_pack_clear(pack);
-    for (; count < records_max && !is_too_large(async, record); count++, record = record->next) {
-        ls_put_entry entry = lsi_async_record_entry(record);
-        bool fits = false;
-
-        __builtin_prefetch(record->ahead);
-        if ((stream_max < async->settings.aggregate_bytes_max &&
-             lsi_pack_bytes_with(pack, entry.partition_key, entry.explicit_hash_key, entry.data.size) > stream_max) ||
-            lsi_pack_add(pack, entry.partition_key, entry.explicit_hash_key, entry.data, &fits) != LS_OK || !fits)
-            break;
-    }
-    return count;
+    if (stream_max < async->settings.aggregate_bytes_max &&
+        lsi_pack_bytes_with(pack, entry->partition_key, entry->explicit_hash_key, entry->data.size) > stream_max)
+        return false;
+    return lsi_pack_add(pack, entry->partition_key, entry->explicit_hash_key, entry->data, &fits) == LS_OK && fits;
 }
 
-/* The next entry, of records from `record` on, at most so many: of how many it is. */
-static uint32_t pack_entry(lsi_async_call *call, const lsi_async_record *record, uint32_t records_max,
-                           ls_put_entry *entry)
+uint32_t lsi_async_pack_finish(lsi_async_call *call, uint32_t count, ls_put_entry *entry)
 {
-    uint32_t count = fill_pack(call->async, record, records_max);
     unsigned char *block = NULL;
     lsi_packed packed;
 
@@ -165,6 +182,23 @@ static uint32_t pack_entry(lsi_async_call *call, const lsi_async_record *record,
     memcpy(block, packed.data.data, packed.data.size);
     entry->data = (ls_bytes){block, packed.data.size};
     return count;
+}
+
+/* The next entry, of records from `record` on, at most so many: of how many it is. */
+static uint32_t pack_entry(lsi_async_call *call, const lsi_async_record *record, uint32_t records_max,
+                           ls_put_entry *entry)
+{
+    uint32_t count = 0;
+
+    lsi_pack_clear(call->async->packing.pack);
+    for (; count < records_max && !is_too_large(call->async, record); count++, record = record->next) {
+        ls_put_entry next = lsi_async_record_entry(record);
+
+        __builtin_prefetch(record->ahead);
+        if (!lsi_async_pack_add(call->async, &next))
+            break;
+    }
+    return lsi_async_pack_finish(call, count, entry);
 }
 
 /* The number for the next try: of a caller's own id the ticket, which he knows. Else what surely is not in the log gets
@@ -186,7 +220,8 @@ static void add_lane(lsi_async_call *call, uint32_t shard)
     uint32_t records_max = settings->batch_records_max;
     uint32_t entries_max, taken = 0;
     lsi_async_record *record;
-    uint64_t bytes = 0, last = 0;
+    uint64_t bytes = 0, frame_bytes = 0, last = 0;
+    bool packs = async->packing.pack != NULL && !settings->is_idempotent;
 
     refuse_too_large(async, lane, shard);
     records_max = (uint32_t)least(records_max, lane->count);
@@ -199,22 +234,24 @@ static void add_lane(lsi_async_call *call, uint32_t shard)
 
         __builtin_prefetch(record->ahead);
         *entry = lsi_async_record_entry(record);
-        if (async->packing.pack != NULL)
+        if (packs)
             count = pack_entry(call, record, records_max - taken, entry);
         size = entry->partition_key.size + entry->data.size;
         if (async->settings.is_idempotent) {
             uint64_t number = number_of(async, record);
 
-            size += NUMBERED_EXTRA_BYTES;
+            frame_bytes += size + NUMBERED_EXTRA_BYTES;
+            if (async->packing.pack != NULL)
+                frame_bytes += entry->partition_key.size + PACKED_EXTRA_BYTES;
             /* Of shards that were merged those that may be stored are not in order of their numbers. */
-            if (part.count > 0 && (bytes + size > LSI_ATOMIC_BATCH_BYTES_MAX || number <= last))
+            if (part.count > 0 && (frame_bytes > LSI_ATOMIC_BATCH_BYTES_MAX || number <= last))
                 break;
             async->numbers[call->count + part.count] = record->number = last = number;
         }
         if ((part.count > 0 && bytes + size > settings->batch_bytes_max) ||
             call->bytes + bytes + size > LSI_BATCH_BYTES_MAX)
             break;
-        if (async->packing.pack != NULL)
+        if (packs)
             async->packing.users[call->count + part.count] = count;
         if (last > async->last_number)
             async->last_number = last;

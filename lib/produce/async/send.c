@@ -46,7 +46,9 @@ static void append_all(lsi_async_call *of)
         lane->retry_after_ms = 0;
         if (producer->is_limited && !async->settings.is_idempotent) /* Else repeats are told from what is new first. */
             admit(of, part);
-        if (part->refused < part->count)
+        if (lsi_async_is_packed(async))
+            lsi_async_packed_append(of, part);
+        else if (part->refused < part->count)
             lsi_batch_append(producer, async->entries, part, false);
         lane->appended = part->accepted;
         lane->append_status = part->status;
@@ -65,7 +67,10 @@ static void commit_all(lsi_async_call *of)
     for (uint32_t i = 0; i < of->part_count; i++) {
         ls_status before = parts[i].status;
 
-        lsi_batch_commit(async->producer, async->entries, &parts[i], async->settings.durability);
+        if (lsi_async_is_packed(async))
+            lsi_async_packed_commit(of, &parts[i]);
+        else
+            lsi_batch_commit(async->producer, async->entries, &parts[i], async->settings.durability);
         if (parts[i].status != before)
             note_failure(async);
     }
@@ -100,11 +105,24 @@ static void settle_one(lsi_async *async, lsi_async_record *record, ls_async_outc
     lsi_async_settle(async, record, outcome);
 }
 
-/* Where a numbered record is: a repeat, perhaps in a shard that is closed by now. */
+/* Where a numbered record is: a repeat, perhaps in a shard that is closed by now, or in an aggregate though records go
+ * by themselves now. */
 static void take_told(const lsi_async *async, uint32_t entry, ls_async_outcome *outcome)
 {
-    outcome->seqno = async->producer->batch.told[entry].seqno;
-    outcome->shard = async->producer->batch.told[entry].shard;
+    const ls_put_result *told = &async->producer->batch.told[entry];
+
+    outcome->seqno = told->seqno;
+    outcome->shard = told->shard;
+    if (lsi_async_is_packed(async) || told->status == LS_ERR_EXISTS) {
+        outcome->sub_seqno = async->sub_seqnos[entry];
+        outcome->sub_count = async->sub_counts[entry];
+    }
+}
+
+/* Of how many records an entry is. */
+static uint32_t users_of(const lsi_async *async, uint32_t entry)
+{
+    return async->packing.pack != NULL && !async->settings.is_idempotent ? async->packing.users[entry] : 1;
 }
 
 /* The next `count` entries of a part, in front of its lane, have their outcome; `*at` goes past them. */
@@ -112,7 +130,6 @@ static void settle(lsi_async_call *of, const lsi_put_part *part, uint32_t *at, u
 {
     lsi_async *async = of->async;
     const ls_put_entry *entries = async->entries + part->begin + *at;
-    const uint32_t *users = async->packing.pack != NULL ? async->packing.users + part->begin + *at : NULL;
     lsi_async_record *record = NULL;
     uint32_t records = 0;
     uint64_t bytes = 0;
@@ -127,17 +144,18 @@ static void settle(lsi_async_call *of, const lsi_put_part *part, uint32_t *at, u
             take_told(async, part->begin + *at + i, &outcome);
         else if (st == LS_OK)
             outcome.seqno = part->first_seqno + *at + i;
-        if (users != NULL && users[i] > 1)
-            outcome.sub_count = users[i];
+        uint32_t users = users_of(async, part->begin + *at + i);
+        if (users > 1)
+            outcome.sub_count = users;
         bytes += lsi_async_record_bytes(record);
         settle_one(async, record, &outcome);
-        for (uint32_t k = 1; k < outcome.sub_count; k++) { /* the others of an aggregate */
+        for (uint32_t k = 1; k < users; k++) { /* the others of an aggregate */
             record = record->next;
             outcome.sub_seqno = k;
             bytes += lsi_async_record_bytes(record);
             settle_one(async, record, &outcome);
         }
-        records += outcome.sub_count > 1 ? outcome.sub_count : 1;
+        records += users;
     }
     if (count > 0)
         lsi_async_lane_pop(&async->lanes[part->shard], record, records, bytes);
@@ -163,7 +181,7 @@ static bool settle_or_keep(lsi_async_call *of, const lsi_put_part *part, uint32_
         lsi_async_record *record = lsi_async_record_of(&entries[*at + i]);
 
         count_attempt(record);
-        for (uint32_t k = 1; async->packing.pack != NULL && k < async->packing.users[part->begin + *at + i]; k++)
+        for (uint32_t k = 1; k < users_of(async, part->begin + *at + i); k++)
             count_attempt(record = record->next);
     }
     return count > 0;
@@ -249,7 +267,9 @@ bool lsi_async_send(lsi_async *async, int64_t now_us)
     if (producer->has_faults)
         lsi_fate_delay(producer);
     producer->batch.options = async->settings.is_idempotent ? &async->numbered : NULL;
-    async->numbered.numbers = async->numbers; /* It may have grown. */
+    async->numbered.numbers = async->numbers; /* They may have grown. */
+    producer->batch.sub_seqnos = async->sub_seqnos;
+    producer->batch.sub_counts = async->sub_counts;
     append_all(&of);
     commit_all(&of);
     producer->batch.options = NULL;
