@@ -175,8 +175,9 @@ LS_API const ls_record *ls_batch_at(const ls_batch *batch, size_t index);
 LS_API uint32_t ls_batch_shard(const ls_batch *batch);
 
 /**
- * How far the batch is behind the tip, in milliseconds: 0 when it reaches it, else the age of the batch's last record.
- * Never negative. An empty batch says nothing of what is unread: 0. For a merged iterator: of the batch's shard.
+ * How far the batch is behind the tip, in milliseconds: 0 when it reaches it, else the age of the batch's last record,
+ * at least 1, though clocks be set. An empty batch says nothing of what is unread: 0. For a merged iterator: of the
+ * batch's shard.
  *
  * Threads: as the iterator. Never blocks. Since 0.1.
  */

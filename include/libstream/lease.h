@@ -22,6 +22,11 @@
  * never goes back. Whoever has lost a lease cannot write a checkpoint any more, whatever he believes: it is refused by
  * the lease itself, not by a clock. Time is judged by each worker's own monotonic clock alone. Records behind the last
  * checkpoint come again to the next worker: at least once. Nothing is skipped.
+ *
+ * A worker that does something elsewhere which must happen once with its checkpoint, as sealing a file or completing an
+ * upload, tells whoever comes after it what is under way: it prepares the checkpoint (ls_lease_prepare), with a few
+ * bytes that say what it is about to do, does it, and makes the checkpoint. Who takes the lease in between is shown
+ * both, sees whether that was done, does it or undoes it, and makes the checkpoint or begins from the one before.
  */
 #ifndef LIBSTREAM_LEASE_H
 #define LIBSTREAM_LEASE_H
@@ -143,14 +148,22 @@ typedef struct ls_lease_info {
                                         itself, whose first parts, up to that one, were worked on: an iterator that
                                         de-aggregates goes on behind them, when `position.sub_seqno` is made one more
                                         than that. */
-    uint64_t counter;              /**< Rises with every change of owner and every checkpoint. */
+    uint64_t counter;              /**< Rises with every change of owner, and every checkpoint that is made or
+                                        prepared. */
     uint32_t switches;             /**< Of the owner, since the last checkpoint. */
     int32_t owner_lives;           /**< 0: there is none, or it is known to be gone. */
     int64_t millis_behind_latest;  /**< Age of the oldest record that is not covered; 0: there is none. -1: not
                                         known. */
     char owner[64];                /**< The worker's name; "": nobody has it. */
+    ls_seqno pending_seqno;        /**< Of the checkpoint that was prepared and not made (ls_lease_prepare);
+                                        LS_SEQNO_NONE: there is none. */
+    uint32_t pending_sub_seqno;    /**< As `sub_seqno`. */
+    uint32_t reserved;             /**< 0 */
+    ls_bytes pending_state;        /**< What was said with it. View: of a lease until the next call with it, with its
+                                        group or with a transaction it is part of; of a list until that is released. */
 } ls_lease_info;
-#define LS_LEASE_INFO_INIT {(uint32_t)sizeof(ls_lease_info), 0, 0, 0, 0, {0, 0, 0, 0}, 0, 0, 0, 0, {0}}
+#define LS_LEASE_INFO_INIT                                                                                             \
+    {(uint32_t)sizeof(ls_lease_info), 0, 0, 0, 0, {0, 0, 0, 0}, 0, 0, 0, 0, {0}, 0, 0, 0, {0, 0}}
 
 /**
  * Look at a lease that this worker has: as it was when it was last read or written. `millis_behind_latest` is -1.
@@ -161,9 +174,32 @@ typedef struct ls_lease_info {
  */
 LS_API ls_status ls_lease_describe(const ls_lease *lease, ls_lease_info *out);
 
+/** So many bytes may be said with a checkpoint that is prepared. */
+#define LS_LEASE_STATE_BYTES_MAX 1024u
+
+/**
+ * Note that a checkpoint is about to be made, and what for. Durable when it returns; where the lease stands does not
+ * change. Whoever has the lease, this worker or the next, is shown it by ls_lease_info, until a checkpoint is made,
+ * wherever, or the end is noted, or another is prepared, which takes its place; the same again writes nothing. So what
+ * is to be done at the end of a shard is prepared at its last record.
+ *
+ * @param seqno      Of the record, as of ls_lease_checkpoint. LS_SEQNO_NONE, with no state: nothing is prepared any
+ *                   more, as when what was under way was undone.
+ * @param sub_seqno  As of ls_lease_checkpoint. With LS_SEQNO_NONE it is not looked at.
+ * @param state      Copied. 0..LS_LEASE_STATE_BYTES_MAX bytes, which are the application's.
+ *
+ * @retval LS_ERR_TOO_LARGE         `state` is over its limit. Nothing was changed.
+ * @retval LS_ERR_INVALID_ARGUMENT  As of ls_lease_checkpoint; or LS_SEQNO_NONE with a state. Nothing was changed.
+ *
+ * Otherwise as ls_lease_checkpoint.
+ *
+ * Threads: as ls_group_next. Blocks on disk. Since 0.1.
+ */
+LS_API ls_status ls_lease_prepare(ls_lease *lease, ls_seqno seqno, uint32_t sub_seqno, ls_bytes state);
+
 /**
  * Note that the shard was worked on up to a record, this one included. Durable when it returns; the same place again
- * writes nothing.
+ * writes nothing. In the same step nothing is prepared any more, whatever was: that it was made, or will not be.
  *
  * @param seqno      Of the record.
  * @param sub_seqno  Which part of a record that holds several; UINT32_MAX: all of it.

@@ -39,9 +39,14 @@
  * "endSequenceNumber", ..., "batchSize", "streamArn" (the stream's name)}, "payload"}, with the event document of the
  * records (ls_handler_event_json) as "payload". Its key is the shard's id. A batch whose report is larger than that
  * stream takes is reported in parts; a single record whose report is, by a report without payload and the record
- * itself, as it was, right behind it. They are durable before the place behind them is stored: a crash repeats a
- * report, and loses none. While they cannot be put, for whatever reason, the shard, or its lane, waits. An encrypted
- * stream's records are encrypted there only if that stream is, too.
+ * itself, as it was, right behind it. So it is with the state of a window whose last invocation was given up, when it
+ * is too large, or no JSON; its key is the shard's id. When the mapping is made that stream takes records as large as
+ * the mapping's own. Where a limit was changed since, and a record does not fit, its report goes alone, with
+ * "omittedBytes", the size of the data that was left out, instead of "responseContext"; the log is told. The record can
+ * be read at the number in the report for as long as its stream keeps it, and the shard goes on. Reports are durable
+ * before the place behind them is stored: a crash repeats a report, and loses none. While they cannot be put, for
+ * whatever other reason, the shard, or its lane, waits. An encrypted stream's records are encrypted there only if that
+ * stream is, too.
  *
  * AGGREGATES. With LS_MAPPING_DEAGGREGATE records that hold others (aggregate.h) are handled as these, each by itself:
  * batches, windows, filters, lanes, failures and counts are of user records, whose key is their own, and what is finished
@@ -429,10 +434,10 @@ LS_API ls_status ls_handler_event_json(ls_handler_context *context, ls_bytes *ou
  *
  * With LS_MAPPING_REPORT_FAILURES {"batchItemFailures": [{"itemIdentifier": "<sequence number>"}]} says which records
  * failed: the batch comes again from the first of them on. "<sequence number>.<subSequenceNumber>" is that one user
- * record, and the number alone the first one of the batch that has it. Nothing at all, "", [], null, {}, and a list that is empty,
- * null or absent say that all is done. With windows "state", an object, is what the next invocation gets; only the
- * last of a window may be without. Anything else fails the batch: a number that is none of it, what is no such document
- * or no JSON. A mapping with neither has no use for a document: whatever it is, the batch is done.
+ * record, and the number alone the first one of the batch that has it. Nothing at all, "", [], null, {}, and a list
+ * that is empty, null or absent say that all is done. With windows "state", an object, is what the next invocation
+ * gets; only the last of a window may be without. Anything else fails the batch: a number that is none of it, what is
+ * no such document or no JSON. A mapping with neither has no use for a document: whatever it is, the batch is done.
  *
  * @param document  Borrowed until return. May be empty.
  * @param out       LS_HANDLER_DONE or LS_HANDLER_RETRY. Set on LS_OK only.
@@ -467,7 +472,10 @@ typedef int32_t (*ls_discard_callback)(const ls_batch *batch, ls_discard_reason 
                                                 can have was worked on up to its tip: but for those that
                                                 others work on, which are seen to live. At the tip what is
                                                 collected goes without waiting for more, whatever
-                                                `batching_window_ms`. For tests and batch jobs. */
+                                                `batching_window_ms`; a tumbling window that is over, by the
+                                                clock and a second more, gets its last invocation. One of a
+                                                mapping that is paused waits until it is resumed, or the run
+                                                stopped. For tests and batch jobs. */
 
 /** Options of a run. Zero means the default everywhere. */
 typedef struct ls_mapping_run_options {

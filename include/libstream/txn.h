@@ -19,6 +19,16 @@
  * A copy of the store (ls_store_backup) never has a checkpoint without its records; of a transaction that is committed
  * while it is made it may have records without the checkpoint, which are then done again from the copy.
  *
+ * LEASES OF ONE STREAM. Records may go to any streams, but the leases that a transaction has are of one. A stream keeps
+ * its leases in a log of its own, its state; and what makes a transaction count, for all of its shards, is the one
+ * durable frame of that log in which its checkpoints are. A checkpoint in another stream's state would be a second such
+ * frame, which counts only if the first one does. Whoever looks at that stream's leases, to renew, to take, to make any
+ * checkpoint, would have to ask the first stream's state before each look, and after a crash two states whose last
+ * frames depend on each other would have nobody to ask; nor would a release that knows states without such frames open
+ * the store. So who works on several streams commits a transaction for each of them: what comes of a batch of one is
+ * put, and its checkpoint made, once, as above. What is joined out of several goes through a stream of its own, into
+ * which they are put first.
+ *
  * While a transaction is committed no other put goes into its shards; it is as short as its writes and syncs are. What
  * a process that died in it left is decided by the next one that puts or reads there.
  */
@@ -90,7 +100,7 @@ LS_API ls_status ls_txn_put(ls_txn *txn, ls_stream *stream, ls_bytes partition_k
 
 /**
  * Add a checkpoint: that of ls_lease_checkpoint, made by ls_txn_commit. A later one of the same lease replaces it. All
- * leases of a transaction are of one stream.
+ * leases of a transaction are of one stream, though of any groups.
  *
  * @param lease  Used until commit or abort: it is not closed meanwhile.
  *

@@ -49,6 +49,7 @@ struct ls_store {
     lsi_guard *guard;
     lsi_registry *registry; /* the application's metrics */
     _Atomic uint32_t stream_count;
+    _Atomic bool delivers_in_doubt; /* a sync of a directory of objects has failed (sink_directory.c, W5) */
 };
 
 struct ls_stream {

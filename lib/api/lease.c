@@ -213,6 +213,15 @@ ls_status ls_lease_checkpoint(ls_lease *lease, ls_seqno seqno, uint32_t sub_seqn
     return lsi_error_end(lsi_lease_checkpoint(inside(lease), seqno, sub_seqno));
 }
 
+ls_status ls_lease_prepare(ls_lease *lease, ls_seqno seqno, uint32_t sub_seqno, ls_bytes state)
+{
+    LSI_REFUSE_NULL(lease);
+    LSI_ENTER(store_of(lease));
+    if (state.data == NULL && state.size > 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "state of %zu bytes has no address", state.size);
+    return lsi_error_end(lsi_lease_prepare(inside(lease), seqno, sub_seqno, state));
+}
+
 ls_status ls_lease_end(ls_lease *lease)
 {
     LSI_REFUSE_NULL(lease);

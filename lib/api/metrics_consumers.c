@@ -32,14 +32,14 @@ static void gather_mapping(const reading *at, const lsi_mapping *mapping)
     static const struct {
         const char *label, *cloudwatch;
     } results[] = {
-        /* CloudWatch's Invocations are the Errors as well: all results together. */
-        [LSI_MAPPED_OK] = {"ok", "Invocations"},  [LSI_MAPPED_PARTIAL] = {"partial", "Invocations"},
-        [LSI_MAPPED_ERROR] = {"error", "Errors"}, [LSI_MAPPED_TIMEOUT] = {"timeout", "Errors"},
+        /* CloudWatch's are all results together. */
+        [LSI_MAPPED_OK] = {"ok", "Invocations"},       [LSI_MAPPED_PARTIAL] = {"partial", "Invocations"},
+        [LSI_MAPPED_ERROR] = {"error", "Invocations"}, [LSI_MAPPED_TIMEOUT] = {"timeout", "Invocations"},
     }, outcomes[] = {
         {"polled", "PolledEventCount"},
         {"filtered", "FilteredOutEventCount"},
         {"invoked", "InvokedEventCount"},
-        {"redelivered", NULL},
+        {"redelivered", "InvokedEventCount"}, /* which counts these as well */
         {"failed", "FailedInvokeEventCount"},
         {"dropped_age", "DroppedEventCount"},
         {"dropped_retries", "DroppedEventCount"},
@@ -62,10 +62,15 @@ static void gather_mapping(const reading *at, const lsi_mapping *mapping)
                                            lsi_counted(&counts[LSI_MAPPED_POLLED + i])),
                         outcomes[i].cloudwatch);
     }
-    if (counts != NULL)
-        (void)lsi_snapshot_histogram(at->to, &lsi_metric_families[MAPPING_SIZES], MAPPING_SIZES, values,
-                                     &counts[LSI_MAPPED_SIZES],
-                                     (double)lsi_counted(&counts[LSI_MAPPED_SIZES + LSI_SIZE_WORDS - 1]));
+    if (counts == NULL)
+        return;
+    (void)lsi_gather_counter(at->to, MAPPING_ERRORS, values,
+                             lsi_counted(&counts[LSI_MAPPED_ERROR]) + lsi_counted(&counts[LSI_MAPPED_TIMEOUT]));
+    (void)lsi_gather_counter(at->to, MAPPING_THROTTLES, values, lsi_counted(&counts[LSI_MAPPED_THROTTLES]));
+    (void)lsi_gather_counter(at->to, MAPPING_HELD, values, lsi_counted(&counts[LSI_MAPPED_HELD]));
+    (void)lsi_snapshot_histogram(at->to, &lsi_metric_families[MAPPING_SIZES], MAPPING_SIZES, values,
+                                 &counts[LSI_MAPPED_SIZES],
+                                 (double)lsi_counted(&counts[LSI_MAPPED_SIZES + LSI_SIZE_WORDS - 1]));
 }
 
 /* What is kept of a mapping is what names it: the rest goes when the list of them does. */
@@ -215,6 +220,37 @@ static void gather_windows(reading *of)
     lsi_free(windows.memory, windows.names);
 }
 
+/* ---- registered consumers ---- */
+
+static bool keep_consumer(void *user, const lsi_consumer *consumer)
+{
+    return keep_in_list(user, consumer->name);
+}
+
+static void gather_registered(const reading *of)
+{
+    const lsi_engine_ops *ops = of->stream->engine->ops;
+    name_list consumers = {.memory = &of->stream->engine->env.memory};
+    lsi_error_state before;
+
+    lsi_error_save(&before);
+    if (ops->consumers(of->stream, keep_consumer, &consumers) != LS_OK)
+        lsi_error_restore(&before);
+    for (size_t i = 0; i < consumers.count; i++) {
+        const char *values[3] = {of->stream_name, consumers.names[i], "subscriptions"};
+        const lsi_engine_count *counts = ops->counts(of->stream, LSI_COUNTS_CONSUMER, lsi_counts_number(values[1]));
+
+        if (counts == NULL)
+            continue;
+        lsi_gather_name(lsi_gather_counter(of->to, FAN_OUT_THROTTLED, values,
+                                           lsi_counted(&counts[LSI_CONSUMER_COUNT_REFUSED])),
+                        "SubscribeToShard.RateExceeded"); /* AWS tells nothing of the other. */
+        values[2] = "bytes";
+        (void)lsi_gather_counter(of->to, FAN_OUT_THROTTLED, values, lsi_counted(&counts[LSI_CONSUMER_COUNT_HELD]));
+    }
+    lsi_free(consumers.memory, consumers.names);
+}
+
 void lsi_metrics_gather_consumers(lsi_snapshot *to, lsi_engine_stream *stream, const char *name)
 {
     reading of = {.to = to, .stream = stream, .stream_name = name};
@@ -222,4 +258,5 @@ void lsi_metrics_gather_consumers(lsi_snapshot *to, lsi_engine_stream *stream, c
     gather_mappings(&of);
     gather_groups(&of);
     gather_windows(&of);
+    gather_registered(&of);
 }

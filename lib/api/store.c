@@ -97,6 +97,7 @@ ls_status lsi_store_open_env(const char *text, const ls_store_options *options, 
     store->role = role;
     lsi_patience_begin(made.busy_timeout_ms);
     atomic_init(&store->stream_count, 0);
+    atomic_init(&store->delivers_in_doubt, false);
     store->mark = lsi_fork_mark_new();
     if (store->mark == NULL) {
         st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for store '%s'", text);

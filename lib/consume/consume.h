@@ -49,6 +49,9 @@ void lsi_iterator_close(lsi_iterator *iterator); /* Accepts NULL. */
 ls_status lsi_iterator_next(lsi_iterator *iterator, uint32_t records_max, uint64_t bytes_max, int64_t timeout_ms,
                             const ls_batch **out);
 
+/* Whether a limit of the stream, or of its consumer, kept the last call from a shard, if only for a while. */
+bool lsi_iterator_was_held(const lsi_iterator *iterator);
+
 /* As the functions of iterator.h with these names. */
 ls_status lsi_iterator_seek(lsi_iterator *iterator, const ls_position *position);
 void lsi_iterator_cancel(lsi_iterator *iterator);
@@ -57,9 +60,13 @@ ls_status lsi_iterator_event_fd(lsi_iterator *iterator, int32_t *out);
 
 /* ---- counts.c ---- */
 
-/* The number by which something of that name is counted, LSI_COUNTS_GROUP or _WINDOW: whoever makes the name again
- * counts on. */
+/* The number by which something of that name is counted, LSI_COUNTS_GROUP, _WINDOW or _CONSUMER: whoever makes the name
+ * again counts on. */
 uint32_t lsi_counts_number(const char *name);
+enum { /* the words of LSI_COUNTS_CONSUMER */
+    LSI_CONSUMER_COUNT_REFUSED, /* subscriptions */
+    LSI_CONSUMER_COUNT_HELD     /* waits for records in which its limit kept it from some */
+};
 
 /* ---- subscribe.c: any thread ---- */
 
@@ -114,6 +121,7 @@ ls_status lsi_group_delete(lsi_engine_stream *stream, const char *name);
 const void *lsi_lease_handle(const lsi_lease *lease);
 void lsi_lease_describe(const lsi_lease *lease, ls_lease_info *out); /* all of it but the size */
 ls_status lsi_lease_checkpoint(lsi_lease *lease, ls_seqno seqno, uint32_t sub_seqno);
+ls_status lsi_lease_prepare(lsi_lease *lease, ls_seqno seqno, uint32_t sub_seqno, ls_bytes state); /* pending.c */
 /* Checkpoints of leases of one stream, each once, and puts, as one step. As the engine's
  * step, but for LEASE_LOST. LS_OK with a put that moved: nothing was done. */
 typedef struct lsi_checkpoint {
@@ -145,6 +153,8 @@ ls_status lsi_lease_save(lsi_lease *lease, lsi_point point, uint32_t note, lsi_l
 /* Whether each lease that can be worked on is this worker's, or was left by it, or is another's who was seen to live,
  * as of the last look, and nothing has changed since. */
 bool lsi_group_is_settled(lsi_group *group);
+/* Whether nothing of the group has changed since the last look. */
+bool lsi_group_is_current(lsi_group *group);
 
 /* As ls_stream_list_leases: the caller's with lsi_free. And of each lease, unless `records` is NULL, how many records
  * are not finished, UINT64_MAX: not known; the caller's too. */
@@ -347,6 +357,8 @@ enum { /* the words of LSI_COUNTS_MAPPING */
     /* Records: INVOKED each once, REDELIVERED each time after that; REPORTED to the failure stream. */
     LSI_MAPPED_POLLED, LSI_MAPPED_FILTERED, LSI_MAPPED_INVOKED, LSI_MAPPED_REDELIVERED, LSI_MAPPED_FAILED,
     LSI_MAPPED_DROPPED_AGE, LSI_MAPPED_DROPPED_RETRIES, LSI_MAPPED_REPORTED,
+    LSI_MAPPED_THROTTLES, /* invocations that could not begin */
+    LSI_MAPPED_HELD,      /* reads that a limit kept waiting */
     LSI_MAPPED_SIZES /* a histogram of numbers of records */
 };
 uint32_t lsi_mapping_counts_number(const lsi_mapping *mapping);

@@ -1,4 +1,8 @@
-/* What an iterator counts: calls, records and bytes that went out, calls that were refused, and how long calls take.
+/* What an iterator counts: calls, records and bytes that went out, calls that a limit kept from a shard, and how long
+ * calls take.
+ *
+ * A call that a limit kept from a shard is counted once for that shard, when it happens, whether it waits then or is
+ * refused: somebody who asked again and again instead would be refused. What keeps a subscription is its consumer's.
  *
  * Records are counted with the batch that carries them, so that what others see is exact. Calls that found nothing are
  * counted with the next batch, or 64 at once: who polls an idle stream would else write to memory that all its
@@ -42,20 +46,46 @@ void lsi_get_counts_close(lsi_iterator *iterator)
 int64_t lsi_get_begins(lsi_iterator *iterator)
 {
     iterator->has_slept = false;
+    iterator->call++;
     return iterator->until_measured == 0 ? lsi_monotonic_us(&iterator->env->clock) : NOT_MEASURED;
 }
 
-static void refused(lsi_iterator *iterator)
+static void count_of_consumer(const lsi_iterator *iterator, uint32_t word)
 {
-    lsi_engine_count *counts = NULL;
+    lsi_engine_count *counts = iterator->ops->counts(iterator->stream, LSI_COUNTS_CONSUMER,
+                                                     lsi_counts_number(lsi_subscriber_name(iterator->subscriber)));
 
-    if (iterator->counts != NULL)
-        lsi_count(&iterator->counts[LSI_COUNT_GET_THROTTLED], 1);
-    if (iterator->refused_shard != LSI_NO_SHARD)
-        counts = iterator->ops->counts(iterator->stream, LSI_COUNTS_SHARD, iterator->refused_shard);
     if (counts != NULL)
-        lsi_count(&counts[strncmp(iterator->refusal.limit, "bytes", 5) == 0 ? LSI_COUNT_GET_OVER_BYTES
-                                                                            : LSI_COUNT_GET_OVER_CALLS], 1);
+        lsi_count(&counts[word], 1);
+}
+
+void lsi_count_refused_subscription(const lsi_iterator *iterator)
+{
+    count_of_consumer(iterator, LSI_CONSUMER_COUNT_REFUSED);
+}
+
+void lsi_get_held(lsi_iterator *iterator, lsi_track *track, const lsi_refusal *why)
+{
+    lsi_engine_count *counts;
+    bool is_first = iterator->held_in != iterator->call;
+
+    if (track->held_in == iterator->call)
+        return;
+    track->held_in = iterator->held_in = iterator->call;
+    if (iterator->subscriber != NULL) {
+        if (is_first)
+            count_of_consumer(iterator, LSI_CONSUMER_COUNT_HELD);
+        return;
+    }
+    counts = iterator->ops->counts(iterator->stream, LSI_COUNTS_SHARD, track->shard);
+    if (counts != NULL)
+        lsi_count(&counts[strncmp(why->limit, "bytes", 5) == 0 ? LSI_COUNT_GET_OVER_BYTES : LSI_COUNT_GET_OVER_CALLS],
+                  1);
+}
+
+bool lsi_iterator_was_held(const lsi_iterator *iterator)
+{
+    return iterator->held_in != 0 && iterator->held_in == iterator->call;
 }
 
 void lsi_get_ended(lsi_iterator *iterator, ls_status st, int64_t began_us)
@@ -64,9 +94,10 @@ void lsi_get_ended(lsi_iterator *iterator, ls_status st, int64_t began_us)
 
     if (st == LS_OK && (++iterator->calls == CALLS_AT_ONCE || records > 0))
         tell_calls(iterator);
-    else if (st == LS_ERR_THROTTLED)
-        refused(iterator);
-    else if (st != LS_OK && st != LS_ERR_CANCELLED && st != LS_ERR_STATE && iterator->counts != NULL)
+    else if (st == LS_ERR_THROTTLED && iterator->counts != NULL)
+        lsi_count(&iterator->counts[LSI_COUNT_GET_THROTTLED], 1);
+    else if (st != LS_OK && st != LS_ERR_THROTTLED && st != LS_ERR_CANCELLED && st != LS_ERR_STATE &&
+             iterator->counts != NULL)
         lsi_count(&iterator->counts[LSI_COUNT_GET_ERROR], 1);
     if (began_us != NOT_MEASURED) {
         iterator->until_measured = MEASURED_EVERY;

@@ -1,6 +1,6 @@
-/* One thread that keeps all runs of mappings and deliveries of an open store alive while they have nothing to do, so that a thousand
- * of them sleep: it renews their leases, which takes no system call, and looks for what was changed by those who were
- * killed before they woke anybody (`rouse`). Else each of them would wake for that again and again.
+/* One thread that keeps all runs of mappings and deliveries of an open store alive while they have nothing to do, so
+ * that a thousand of them sleep: it renews their leases, which takes no system call, and looks for what was changed by
+ * those who were killed before they woke anybody (`rouse`). Else each of them would wake for that again and again.
  *
  * It renews whatever has half its time behind it whenever it is awake, so that it need not wake for each.
  *

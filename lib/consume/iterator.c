@@ -162,7 +162,7 @@ ls_status lsi_track_deliver(lsi_iterator *iterator, lsi_track *track, const lsi_
     if (read->count > 0 && !read->at_tip && !read->shard_end) {
         int64_t behind_us = lsi_wall_us(&iterator->env->clock) - read->records[read->count - 1].arrival_us;
 
-        batch->millis_behind_latest = behind_us > 0 ? behind_us / 1000 : 0; /* Clocks may have been set. */
+        batch->millis_behind_latest = behind_us >= 2000 ? behind_us / 1000 : 1; /* Clocks may have been set. */
     }
     if (iterator->is_deaggregating)
         lsi_unfold_deliver(iterator, track);

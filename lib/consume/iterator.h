@@ -26,6 +26,7 @@ typedef struct lsi_track {
     bool is_finished;
     bool is_waiting;          /* for its parents */
     bool has_turn;            /* limited: it may be read once */
+    uint64_t held_in;         /* limited: the last call in which it could not be */
     bool is_astray;           /* the reader is not at `position`: seek first */
     bool is_at_tip;           /* merged: the last look found nothing, and nothing lay behind */
     ls_position position;     /* TRIM_HORIZON or AT_SEQUENCE_NUMBER, de-aggregating also of a user record */
@@ -68,6 +69,8 @@ struct lsi_iterator {
 
     /* counts.c's. */
     lsi_engine_count *counts; /* LSI_COUNTS_STREAM; NULL: nobody can be told */
+    uint64_t call;            /* which one this is, from 1 */
+    uint64_t held_in;         /* the last one in which a limit kept it from a shard */
     uint32_t calls;           /* that were OK and are not counted yet */
     uint32_t until_measured;  /* so many records more, then a call is measured */
     bool has_slept;           /* in this call */
@@ -106,6 +109,10 @@ bool lsi_unfold_has_more(const lsi_track *track); /* that was read, and is still
 uint32_t lsi_unfold_fetched(const lsi_track *track, uint64_t *bytes);
 void lsi_unfold_forget(lsi_track *track); /* The reader is moved. */
 void lsi_unfold_free(const lsi_iterator *iterator, lsi_track *track);
+
+void lsi_get_held(lsi_iterator *iterator, lsi_track *track, const lsi_refusal *why); /* counts.c */
+void lsi_count_refused_subscription(const lsi_iterator *iterator); /* counts.c */
+const char *lsi_subscriber_name(const lsi_subscriber *subscriber); /* subscribe.c: of its consumer */
 
 /* ---- throttle.c: but for the first two, for iterators that are limited ---- */
 void lsi_turn_take_limits(lsi_iterator *iterator, const lsi_stream_info *info);

@@ -113,6 +113,11 @@ static bool take_unwoken(lsi_subscriber *subscriber, uint32_t *shard)
     return at != NULL;
 }
 
+const char *lsi_subscriber_name(const lsi_subscriber *subscriber)
+{
+    return subscriber->consumer.name;
+}
+
 void lsi_subscriber_cancel(lsi_subscriber *subscriber)
 {
     uint32_t shard;
@@ -152,10 +157,14 @@ static void leave(lsi_subscriber *subscriber, running *me)
 ls_status lsi_track_hold(lsi_iterator *iterator, lsi_track *track)
 {
     const lsi_consumer *consumer = &iterator->subscriber->consumer;
+    ls_status st;
 
     if (track->hold.budget != NULL)
         return iterator->ops->hold_check(iterator->stream, consumer, track->shard, &track->hold);
-    return iterator->ops->hold(iterator->stream, consumer, track->shard, iterator->is_limited, &track->hold);
+    st = iterator->ops->hold(iterator->stream, consumer, track->shard, iterator->is_limited, &track->hold);
+    if (st == LS_ERR_THROTTLED || st == LS_ERR_STATE)
+        lsi_count_refused_subscription(iterator);
+    return st;
 }
 
 void lsi_subscription_forget(lsi_iterator *iterator)

@@ -58,6 +58,7 @@ bool lsi_turn_take(lsi_iterator *iterator, lsi_track *track)
         track->has_turn = true;
         return true;
     }
+    lsi_get_held(iterator, track, &why);
     if (iterator->refused_shard == LSI_NO_SHARD || why.wait_us < iterator->refusal.wait_us) {
         iterator->refused_shard = track->shard;
         iterator->refusal = why;

@@ -175,6 +175,64 @@ static void a_worker_takes_checkpoints_and_gives_back(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* Who takes a lease is told what its owner before had prepared; whoever was compiled against a header without it gets
+ * what he knows. */
+static void who_comes_next_is_told_what_was_prepared(void **state)
+{
+    static const unsigned char bytes[3] = {0, 0xff, 'x'};
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 1);
+    ls_group *group = open_group(stream, "ann");
+    ls_lease_info info = LS_LEASE_INFO_INIT, old;
+    ls_producer *producer = NULL;
+    ls_lease_list *list = NULL;
+    ls_group_event event = next(group);
+    ls_txn *txn = NULL;
+    ls_record_id id;
+
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put(producer, text("k"), text("d"), NULL, &id), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_lease_prepare(event.lease, id.seqno + 1, 0, text("")), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_lease_prepare(event.lease, id.seqno, 0, (ls_bytes){NULL, 1}), LS_ERR_INVALID_ARGUMENT);
+    assert_string_equal(ls_last_error_message(), "state of 1 bytes has no address");
+    assert_int_equal(ls_lease_prepare(NULL, id.seqno, 0, text("")), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_lease_describe(event.lease, &info), LS_OK);
+    assert_int_equal(info.pending_seqno, LS_SEQNO_NONE);
+    assert_int_equal(ls_lease_prepare(event.lease, id.seqno, UINT32_MAX, (ls_bytes){bytes, sizeof bytes}), LS_OK);
+    assert_int_equal(ls_lease_describe(event.lease, &info), LS_OK);
+    assert_int_equal(info.pending_seqno, id.seqno);
+    assert_int_equal(ls_group_close(group), LS_OK);
+    group = open_group(stream, "bob");
+    event = next(group);
+    assert_int_equal(event.kind, LS_GROUP_TAKEN);
+    assert_int_equal(ls_lease_describe(event.lease, &info), LS_OK);
+    assert_int_equal(info.state, LS_LEASE_NOT_BEGUN);
+    assert_int_equal(info.pending_seqno, id.seqno);
+    assert_int_equal(info.pending_sub_seqno, UINT32_MAX);
+    assert_int_equal(info.pending_state.size, sizeof bytes);
+    assert_memory_equal(info.pending_state.data, bytes, sizeof bytes);
+    memset(&old, 'o', sizeof old);
+    old.size = (uint32_t)offsetof(ls_lease_info, pending_seqno);
+    assert_int_equal(ls_stream_list_leases(stream, "g", &list), LS_OK);
+    assert_int_equal(ls_lease_list_at(list, 0, &old), LS_OK);
+    assert_string_equal(old.owner, "bob");
+    assert_int_equal((unsigned char)*(const char *)&old.pending_seqno, 'o');
+    assert_int_equal(ls_txn_begin(fx->store, NULL, &txn), LS_OK); /* A transaction settles it, too. */
+    assert_int_equal(ls_txn_checkpoint(txn, event.lease, id.seqno, UINT32_MAX), LS_OK);
+    assert_int_equal(ls_txn_commit(txn, NULL, 0), LS_OK);
+    ls_txn_close(txn);
+    assert_int_equal(ls_lease_list_at(list, 0, &info), LS_OK); /* The list is as it was. */
+    assert_memory_equal(info.pending_state.data, bytes, sizeof bytes);
+    ls_lease_list_free(list);
+    assert_int_equal(ls_lease_describe(event.lease, &info), LS_OK);
+    assert_int_equal(info.pending_seqno, LS_SEQNO_NONE);
+    assert_int_equal(info.pending_state.size, 0);
+    assert_int_equal(info.seqno, id.seqno);
+    assert_int_equal(ls_group_close(group), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void calls_refuse_what_they_cannot_do(void **state)
 {
     fixture *fx = *state;
@@ -249,10 +307,11 @@ static void a_fork_child_has_no_leases(void **state)
     if (pid == 0) {
         int wrong = (ls_group_next(group, 0, &again) != LS_ERR_STATE) +
             2 * (ls_lease_end(event.lease) != LS_ERR_STATE) +
-            4 * (ls_lease_checkpoint(event.lease, 1, 0) != LS_ERR_STATE);
+            4 * (ls_lease_checkpoint(event.lease, 1, 0) != LS_ERR_STATE) +
+            8 * (ls_lease_prepare(event.lease, 1, 0, text("")) != LS_ERR_STATE);
 
         ls_group_renew(group);
-        _exit(wrong + 8 * (ls_group_close(group) != LS_OK));
+        _exit(wrong + 16 * (ls_group_close(group) != LS_OK));
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
@@ -270,6 +329,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(options_have_limits, begin, end),
         cmocka_unit_test_setup_teardown(a_name_has_up_to_128_characters, begin, end),
         cmocka_unit_test_setup_teardown(a_worker_takes_checkpoints_and_gives_back, begin, end),
+        cmocka_unit_test_setup_teardown(who_comes_next_is_told_what_was_prepared, begin, end),
         cmocka_unit_test_setup_teardown(calls_refuse_what_they_cannot_do, begin, end),
         cmocka_unit_test_setup_teardown(reading_stores_list_leases, begin, end),
         cmocka_unit_test_setup_teardown(a_fork_child_has_no_leases, begin, end),

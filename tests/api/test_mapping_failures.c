@@ -2,6 +2,7 @@
  * what is too large for one, and that nothing is passed over before it is there. */
 #include "api/support.h"
 
+#include <inttypes.h>
 #include <unistd.h>
 
 #define MEBI ((size_t)1 << 20)
@@ -77,8 +78,9 @@ static found read_all(fixture *fx, const char *name)
             all.sizes[all.count] = record->data.size;
             all.data[all.count] = calloc(1, record->data.size + 1);
             memcpy(all.data[all.count], record->data.data, record->data.size);
-            snprintf(all.keys[all.count++], sizeof all.keys[0], "%.*s", (int)record->partition_key.size,
-                     (const char *)record->partition_key.data);
+            assert_true(record->partition_key.size < sizeof all.keys[0]);
+            memcpy(all.keys[all.count], record->partition_key.data, record->partition_key.size);
+            assert_int_equal(strlen(all.keys[all.count++]), record->partition_key.size); /* all of it is text */
         }
     ls_iterator_close(iterator);
     assert_int_equal(ls_stream_close(stream), LS_OK);
@@ -180,6 +182,215 @@ static void a_record_too_large_for_a_report_goes_as_it_is(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* ---- what a stream's limit, changed since, does not let in ---- */
+
+static struct logged {
+    uint32_t omitted, waiting;
+    char message[300];
+} logged;
+
+static void note_log(void *user, int32_t level, const char *message)
+{
+    (void)user;
+    if (level != LS_LOG_WARNING)
+        return;
+    logged.waiting += strstr(message, "cannot be put") != NULL;
+    if (strstr(message, "is reported without") == NULL)
+        return;
+    logged.omitted++;
+    (void)snprintf(logged.message, sizeof logged.message, "%s", message);
+}
+
+static void open_logged(fixture *fx)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+
+    logged = (struct logged){0};
+    assert_int_equal(ls_store_close(fx->store), LS_OK);
+    options.log = note_log;
+    assert_int_equal(ls_store_open(fx->location, &options, &fx->store), LS_OK);
+}
+
+/* Goal: a shard never waits for what cannot be. Method: the limit of the mapping's stream is raised, or that of
+ * the failure stream is lowered, after the mapping was made; a record of the new size is given up between two others. */
+static void check_limit_changed_since(fixture *fx, bool is_raised)
+{
+    ls_stream *stream, *failures;
+    size_t size = is_raised ? 2 * MEBI : MEBI / 2;
+    char *data = malloc(size), part[64];
+    ls_record_id id;
+    ls_producer *producer = NULL;
+    found all;
+
+    open_logged(fx);
+    stream = make_stream(fx, "orders", 1);
+    failures = make_stream(fx, "failures", 1);
+    assert_int_equal(make_mapping(stream, "failures", 0), LS_OK);
+    if (is_raised)
+        assert_int_equal(ls_stream_set_record_bytes_max(stream, 4 << 20), LS_OK);
+    else
+        assert_int_equal(ls_stream_set_record_bytes_max(failures, 64 << 10), LS_OK);
+    assert_int_equal(ls_stream_close(failures), LS_OK);
+    memset(data, 'z', size);
+    put(stream, "k", "before", 6);
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put(producer, text("k"), (ls_bytes){data, size}, NULL, &id), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    put(stream, "k", "behind", 6);
+    (void)run_failing(stream, NULL);
+    all = read_all(fx, "failures");
+    assert_int_equal(all.count, 3);
+    assert_true(has(all.data[0], "\"data\":\"YmVmb3Jl\"") && !has(all.data[0], "omittedBytes"));
+    (void)snprintf(part, sizeof part, "\"omittedBytes\":%zu}", size);
+    assert_true(has(all.data[1], part) && !has(all.data[1], "payload"));
+    assert_true(has(all.data[1], "\"startSequenceNumber\":\"49") && has(all.data[1], "\"batchSize\":1,"));
+    assert_true(has(all.data[2], "\"data\":\"YmVoaW5k\"") && !has(all.data[2], "omittedBytes"));
+    assert_int_equal(logged.waiting, 0);
+    assert_int_equal(logged.omitted, 1);
+    (void)snprintf(part, sizeof part, "the %zu bytes of record %" PRIu64 ": stream 'failures'", size, id.seqno);
+    assert_true(has(logged.message, "mapping 'm' shard 0") && has(logged.message, part));
+    assert_int_equal(run_failing(stream, NULL), 0); /* It is passed over. */
+    forget(&all);
+    free(data);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void a_record_that_fits_no_more_is_reported_without_its_data(void **state)
+{
+    check_limit_changed_since(*state, true);
+}
+
+static void so_it_is_when_the_failure_stream_takes_less(void **state)
+{
+    check_limit_changed_since(*state, false);
+}
+
+/* The longest names, and the smallest stream there is: a report has its place in it. */
+static void a_report_without_records_fits_everywhere(void **state)
+{
+    fixture *fx = *state;
+    ls_stream_options small = LS_STREAM_OPTIONS_INIT;
+    ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+    ls_mapping_run_options run = LS_MAPPING_RUN_OPTIONS_INIT;
+    char name[129], mapping_name[129], data[1000];
+    ls_mapping *mapping = NULL;
+    ls_stream *stream = NULL;
+    uint32_t calls = 0;
+    found all;
+
+    memset(name, 's', 128);
+    memset(mapping_name, 'm', 128);
+    name[128] = mapping_name[128] = '\0';
+    memset(data, 'd', sizeof data);
+    small.record_bytes_max = 1024;
+    assert_int_equal(ls_stream_create(fx->store, "failures", &small), LS_OK);
+    assert_int_equal(ls_stream_create(fx->store, name, &small), LS_OK);
+    assert_int_equal(ls_stream_open(fx->store, name, &stream), LS_OK);
+    options.retries_max = LS_MAPPING_NO_RETRIES;
+    options.failure_stream = "failures";
+    assert_int_equal(ls_mapping_create(stream, mapping_name, &horizon, &options), LS_OK);
+    put(stream, "k", data, sizeof data);
+    run.flags = LS_RUN_UNTIL_CAUGHT_UP;
+    assert_int_equal(ls_mapping_open(stream, mapping_name, &mapping), LS_OK);
+    assert_int_equal(ls_mapping_run(mapping, &run, fail_all, &calls), LS_OK);
+    assert_int_equal(ls_mapping_close(mapping), LS_OK);
+    all = read_all(fx, "failures");
+    assert_int_equal(all.count, 2);
+    assert_true(has(all.data[0], "\"batchSize\":1,") && !has(all.data[0], "omittedBytes"));
+    assert_int_equal(all.sizes[1], sizeof data);
+    forget(&all);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* ---- windows ---- */
+
+typedef struct last {
+    ls_bytes state;
+    uint32_t refused;
+} last;
+
+/* Too much state ends the window; its last invocation fails. */
+static ls_handler_answer fail_the_last(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    ls_handler_window window = LS_HANDLER_WINDOW_INIT;
+    last *of = user;
+
+    (void)batch;
+    assert_int_equal(ls_handler_get_window(context, &window), LS_OK);
+    of->refused += window.is_final != 0;
+    assert_int_equal(ls_handler_set_state(context, of->state), LS_OK);
+    return window.is_final ? LS_HANDLER_RETRY : LS_HANDLER_DONE;
+}
+
+/* A window of a record, whose state is that, is given up; what the failure stream gets. */
+static found give_up_window(fixture *fx, uint32_t number, ls_bytes bytes)
+{
+    ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+    ls_mapping_run_options run = LS_MAPPING_RUN_OPTIONS_INIT;
+    last of = {bytes, 0};
+    char names[2][24];
+    ls_mapping *mapping = NULL;
+    ls_stream *stream;
+    found all;
+
+    (void)snprintf(names[0], sizeof names[0], "orders%" PRIu32, number);
+    (void)snprintf(names[1], sizeof names[1], "failures%" PRIu32, number);
+    stream = make_stream(fx, names[0], 1);
+    assert_int_equal(ls_stream_close(make_stream(fx, names[1], 1)), LS_OK);
+    options.retries_max = LS_MAPPING_NO_RETRIES;
+    options.failure_stream = names[1];
+    options.tumbling_window_s = 900;
+    options.window_state_bytes_max = 1;
+    assert_int_equal(ls_mapping_create(stream, "m", &horizon, &options), LS_OK);
+    put(stream, "k", "x", 1);
+    run.flags = LS_RUN_UNTIL_CAUGHT_UP;
+    assert_int_equal(ls_mapping_open(stream, "m", &mapping), LS_OK);
+    assert_int_equal(ls_mapping_run(mapping, &run, fail_the_last, &of), LS_OK);
+    assert_int_equal(ls_mapping_close(mapping), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(of.refused, 1);
+    all = read_all(fx, names[1]);
+    assert_true(all.count >= 1 && has(all.data[0], "\"batchSize\":0,"));
+    return all;
+}
+
+/* The state of a window whose last invocation is given up: in the report when it can be, else behind it, and only when
+ * no stream of that limit takes it not at all; and the shard goes on. */
+static void a_given_up_windows_state_is_kept(void **state)
+{
+    fixture *fx = *state;
+    char *much = malloc(2 * MEBI);
+    found all;
+
+    open_logged(fx);
+    all = give_up_window(fx, 0, text("{\"sum\":7}"));
+    assert_int_equal(all.count, 1);
+    assert_true(has(all.data[0], "\"payload\":{") && has(all.data[0], "\"state\":{\"sum\":7}"));
+    forget(&all);
+    all = give_up_window(fx, 1, text("no JSON"));
+    assert_int_equal(all.count, 2);
+    assert_false(has(all.data[0], "payload"));
+    assert_string_equal(all.data[1], "no JSON");
+    assert_string_equal(all.keys[1], "shardId-000000000000");
+    forget(&all);
+    memset(much, 'w', 2 * MEBI);
+    memcpy(much, "{\"w\":\"", 6);
+    memcpy(much + MEBI - 102, "\"}", 2);
+    all = give_up_window(fx, 2, (ls_bytes){much, MEBI - 100}); /* It fits without the report around it. */
+    assert_int_equal(all.count, 2);
+    assert_int_equal(all.sizes[1], MEBI - 100);
+    assert_memory_equal(all.data[1], much, MEBI - 100);
+    forget(&all);
+    assert_int_equal(logged.omitted, 0);
+    all = give_up_window(fx, 3, (ls_bytes){much, 2 * MEBI});
+    assert_int_equal(all.count, 1);
+    assert_true(has(all.data[0], "\"omittedBytes\":2097152}"));
+    assert_int_equal(logged.omitted, 1);
+    forget(&all);
+    assert_int_equal(logged.waiting, 0);
+    free(much);
+}
+
 /* The failure stream is gone when the batch has failed. It is made again by who is told of the discard, the third time:
  * until then nothing was passed over. */
 static struct waiting {
@@ -268,6 +479,10 @@ int main(void)
         TEST(what_is_given_up_is_reported_with_its_records),
         TEST(a_report_that_is_too_large_comes_in_parts),
         TEST(a_record_too_large_for_a_report_goes_as_it_is),
+        TEST(a_record_that_fits_no_more_is_reported_without_its_data),
+        TEST(so_it_is_when_the_failure_stream_takes_less),
+        TEST(a_report_without_records_fits_everywhere),
+        TEST(a_given_up_windows_state_is_kept),
         TEST(nothing_is_passed_over_before_it_is_reported),
         TEST(what_a_callback_holds_back_is_not_reported_yet),
         TEST(a_failure_stream_that_cannot_be_one_is_refused),

@@ -4,6 +4,7 @@
 
 #include <glob.h>
 #include <math.h>
+#include <pthread.h>
 
 #include "api/api.h"
 #include "support/exposition.h"
@@ -507,18 +508,6 @@ static void reads_that_a_limit_refuses_are_counted(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
-#ifdef LSI_HAVE_YAJL
-/* The batch that begins with 30 always fails. */
-static ls_handler_answer fail_one(const ls_batch *batch, ls_handler_context *context, void *user)
-{
-    const ls_record *first = ls_batch_at(batch, 0);
-
-    (void)context;
-    (void)user;
-    return first->data.size == 8 && memcmp(first->data.data, "{\"n\":30}", 8) == 0 ? LS_HANDLER_RETRY
-                                                                                      : LS_HANDLER_DONE;
-}
-
 /* The sum of the samples of that name. */
 static double as_cloudwatch_has_it(ls_store *store, const char *name)
 {
@@ -535,6 +524,215 @@ static double as_cloudwatch_has_it(ls_store *store, const char *name)
     }
     ls_metrics_snapshot_free(snapshot);
     return sum;
+}
+
+/* ---- what limits keep waiting ---- */
+
+/* A shard gives 200,000 bytes a second, and its clock stands: the third record is to be had a tenth of one later. */
+static ls_stream *three_records_of_a_limited_stream(fixture *fx)
+{
+    static char large[110000];
+    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+    ls_producer *producer = NULL;
+    ls_stream *stream = NULL;
+
+    clock_store(fx);
+    options.mode = LS_STREAM_PROVISIONED;
+    options.read_bytes_per_second = 200000;
+    assert_int_equal(ls_stream_create(fx->store, "s", &options), LS_OK);
+    assert_int_equal(ls_stream_open(fx->store, "s", &stream), LS_OK);
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ls_producer_put(producer, text("k"), (ls_bytes){large, sizeof large}, NULL, NULL), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    return stream;
+}
+
+/* Lets the clock go on once somebody is seen to wait. */
+typedef struct watch {
+    ls_store *store;
+    double (*waiting)(ls_store *store, const char *limit);
+    int64_t us; /* so far */
+    pthread_t thread;
+} watch;
+
+static void *watch_run(void *user)
+{
+    const watch *of = user;
+
+    while (of->waiting(of->store, "bytes") == 0)
+        (void)usleep(1000);
+    the_time += of->us;
+    return NULL;
+}
+
+static void watch_begin(watch *of, ls_store *store, double (*waiting)(ls_store *store, const char *limit), int64_t us)
+{
+    *of = (watch){.store = store, .waiting = waiting, .us = us};
+    assert_int_equal(pthread_create(&of->thread, NULL, watch_run, of), 0);
+}
+
+static void watch_end(watch *of)
+{
+    assert_int_equal(pthread_join(of->thread, NULL), 0);
+}
+
+/* Goal: who waits for a limit is seen to, though no call of his fails. */
+static void reads_that_a_limit_keeps_waiting_are_counted(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = three_records_of_a_limited_stream(fx);
+    ls_next_options next = LS_NEXT_OPTIONS_INIT;
+    ls_iterator *iterator = NULL;
+    const ls_batch *batch;
+    watch clock;
+
+    next.records_max = 1;
+    next.timeout_ms = 10000;
+    assert_int_equal(ls_iterator_open(stream, 0, NULL, NULL, &iterator), LS_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_true(refusals(fx->store, "bytes") == 0);
+        if (i == 2)
+            watch_begin(&clock, fx->store, refusals, 250000);
+        assert_int_equal(ls_iterator_next(iterator, &next, &batch), LS_OK);
+        assert_int_equal(ls_batch_count(batch), 1);
+    }
+    watch_end(&clock);
+    assert_true(refusals(fx->store, "bytes") == 1);
+    assert_true(refusals(fx->store, "calls") == 0);
+    assert_true(value_now(fx->store, "libstream_get_calls_total", "result=\"throttled\",stream=\"s\"") == 0);
+    assert_true(as_cloudwatch_has_it(fx->store, "ReadProvisionedThroughputExceeded") == 1);
+    ls_iterator_close(iterator);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+typedef struct pushes {
+    ls_stream *stream;
+    uint32_t count;
+} pushes;
+
+/* Takes three; with the first one another subscription to the shard is refused. */
+static ls_push_answer take_three(const ls_batch *batch, void *user)
+{
+    ls_consumer *other = NULL;
+    pushes *of = user;
+
+    if (ls_batch_count(batch) == 0)
+        return LS_PUSH_DONE;
+    if (of->count == 0) {
+        assert_int_equal(ls_consumer_open(of->stream, "c", &other), LS_OK);
+        assert_int_equal(ls_consumer_subscribe(other, 0, NULL, NULL, take_three, user), LS_ERR_STATE);
+        assert_int_equal(ls_consumer_close(other), LS_OK);
+    }
+    return ++of->count < 3 ? LS_PUSH_DONE : LS_PUSH_STOP;
+}
+
+static double fan_out_throttled(ls_store *store, const char *limit)
+{
+    char labels[100];
+
+    snprintf(labels, sizeof labels, "consumer=\"c\",limit=\"%s\",stream=\"s\"", limit);
+    return value_now(store, "libstream_fan_out_throttled_total", labels);
+}
+
+/* Goal: of a registered consumer both are counted, under its name and not as reads of the stream: what its limit kept
+ * waiting, and subscriptions that were refused. */
+static void limits_of_registered_consumers_are_counted(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = three_records_of_a_limited_stream(fx);
+    ls_subscribe_options options = LS_SUBSCRIBE_OPTIONS_INIT;
+    ls_consumer *consumer = NULL;
+    pushes of = {stream, 0};
+    watch clock;
+
+    options.records_max = 1;
+    assert_int_equal(ls_consumer_register(stream, "c", NULL), LS_OK);
+    assert_true(fan_out_throttled(fx->store, "bytes") == 0);
+    assert_true(fan_out_throttled(fx->store, "subscriptions") == 0);
+    assert_int_equal(ls_consumer_open(stream, "c", &consumer), LS_OK);
+    watch_begin(&clock, fx->store, fan_out_throttled, 250000);
+    assert_int_equal(ls_consumer_subscribe(consumer, 0, NULL, &options, take_three, &of), LS_OK);
+    assert_int_equal(of.count, 3);
+    watch_end(&clock);
+    assert_true(fan_out_throttled(fx->store, "bytes") == 1);
+    assert_true(fan_out_throttled(fx->store, "subscriptions") == 1);
+    assert_int_equal(ls_consumer_subscribe(consumer, 0, NULL, &options, take_three, &of), LS_ERR_THROTTLED);
+    assert_true(fan_out_throttled(fx->store, "subscriptions") == 2);
+    assert_true(as_cloudwatch_has_it(fx->store, "SubscribeToShard.RateExceeded") == 2);
+    assert_true(refusals(fx->store, "bytes") == 0);
+    assert_int_equal(ls_consumer_close(consumer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static double held_reads(ls_store *store)
+{
+    return value_now(store, "libstream_mapping_throttled_reads_total", "mapping=\"m\",stream=\"s\"");
+}
+
+static void a_mapping_counts_reads_that_were_kept_waiting(void **state)
+{
+    const ls_position horizon = {.kind = LS_TRIM_HORIZON};
+    ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+    fixture *fx = *state;
+    ls_stream *stream = three_records_of_a_limited_stream(fx);
+    watch clock;
+
+    options.records_max = 1;
+    options.bytes_max = 120000;
+    assert_int_equal(ls_mapping_create(stream, "m", &horizon, &options), LS_OK);
+    assert_true(held_reads(fx->store) == 0);
+    watch_begin(&clock, fx->store, refusals, 5000000); /* It may have read more at once. */
+    run_mapping(stream, finish);
+    watch_end(&clock);
+    assert_true(held_reads(fx->store) >= 1);
+    assert_true(refusals(fx->store, "bytes") >= 1);
+    assert_true(as_cloudwatch_has_it(fx->store, "Invocations") == 3);
+    assert_true(as_cloudwatch_has_it(fx->store, "Throttles") == 0);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* Each second invocation cannot begin. */
+static ls_handler_answer begin_later(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    static bool has_begun;
+
+    (void)batch;
+    (void)context;
+    (void)user;
+    has_begun = !has_begun;
+    return has_begun ? LS_HANDLER_LATER : LS_HANDLER_DONE;
+}
+
+/* Lambda's Throttles, which are not in its Invocations. */
+static void invocations_that_cannot_begin_are_counted(void **state)
+{
+    const ls_position horizon = {.kind = LS_TRIM_HORIZON};
+    ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+
+    put_numbers(stream, 2);
+    options.records_max = 1;
+    assert_int_equal(ls_mapping_create(stream, "m", &horizon, &options), LS_OK);
+    run_mapping(stream, begin_later);
+    assert_true(value_now(fx->store, "libstream_mapping_throttles_total", "mapping=\"m\",stream=\"s\"") == 2);
+    assert_true(as_cloudwatch_has_it(fx->store, "Throttles") == 2);
+    assert_true(as_cloudwatch_has_it(fx->store, "Invocations") == 2);
+    assert_true(as_cloudwatch_has_it(fx->store, "Errors") == 0);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+#ifdef LSI_HAVE_YAJL
+/* The batch that begins with 30 always fails. */
+static ls_handler_answer fail_one(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    const ls_record *first = ls_batch_at(batch, 0);
+
+    (void)context;
+    (void)user;
+    return first->data.size == 8 && memcmp(first->data.data, "{\"n\":30}", 8) == 0 ? LS_HANDLER_RETRY
+                                                                                      : LS_HANDLER_DONE;
 }
 
 /* Goal: after filters, failures and retries each record is in one place: polled = filtered + invoked, once all is
@@ -571,8 +769,9 @@ static void a_mapping_counts_what_becomes_of_each_record(void **state)
     assert_true(calls_of(read, "error") == 3);
     assert_true(calls_of(read, "partial") == 0);
     assert_true(calls_of(read, "timeout") == 0);
-    assert_true(as_cloudwatch_has_it(fx->store, "Invocations") == 7);
+    assert_true(as_cloudwatch_has_it(fx->store, "Invocations") == 10);
     assert_true(as_cloudwatch_has_it(fx->store, "Errors") == 3);
+    assert_true(as_cloudwatch_has_it(fx->store, "InvokedEventCount") == 100);
     assert_true(as_cloudwatch_has_it(fx->store, "DroppedEventCount") == 10);
     assert_true(exposition_value(read, "libstream_mapping_handler_duration_seconds_count",
                                  "mapping=\"m\",stream=\"s\"") == 10);
@@ -594,6 +793,10 @@ int main(void)
         TEST(reads_of_damaged_frames_are_counted),
         TEST(what_costs_elsewhere_is_counted),
         TEST(reads_that_a_limit_refuses_are_counted),
+        TEST(reads_that_a_limit_keeps_waiting_are_counted),
+        TEST(limits_of_registered_consumers_are_counted),
+        TEST(a_mapping_counts_reads_that_were_kept_waiting),
+        TEST(invocations_that_cannot_begin_are_counted),
 #ifdef LSI_HAVE_YAJL
         TEST(a_mapping_counts_what_becomes_of_each_record),
 #endif

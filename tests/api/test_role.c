@@ -636,6 +636,7 @@ static const struct {
     {"ls_lease_close", NULL, ANY, false},
     {"ls_lease_describe", NULL, ANY, false},
     {"ls_lease_end", NULL, ANY, false},
+    {"ls_lease_prepare", NULL, ANY, false},
     {"ls_iterator_cancel", NULL, ANY, false},
     {"ls_iterator_close", NULL, ANY, false},
     {"ls_key_from_file", NULL, ANY, false},

@@ -200,6 +200,33 @@ static void a_shard_that_closes_meanwhile_is_gone_around(void **state)
     assert_int_equal(ls_stream_close(one), LS_OK);
 }
 
+/* Leases of two groups of a stream, in one transaction: both checkpoints or none. */
+static void leases_of_several_groups_are_checkpointed_together(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *in = make_stream(fx, "in", 1), *one = make_stream(fx, "one", 1);
+    ls_group *groups[2] = {open_group(in, "g", 0), open_group(in, "h", 0)};
+    ls_lease *leases[2] = {take_lease(groups[0]), take_lease(groups[1])};
+    ls_seqno read[2] = {put_plain(in, "a"), put_plain(in, "b")};
+    ls_txn *txn = begin_txn(fx);
+
+    put(txn, one, "k", "x");
+    assert_int_equal(ls_txn_checkpoint(txn, leases[0], read[0], UINT32_MAX), LS_OK);
+    assert_int_equal(ls_txn_checkpoint(txn, leases[1], read[1] + 1, UINT32_MAX), LS_OK);
+    assert_int_equal(ls_txn_commit(txn, NULL, 0), LS_ERR_INVALID_ARGUMENT); /* one is behind the last record */
+    assert_int_equal(listed(in, "g") + listed(in, "h"), 0);
+    assert_int_equal(ls_txn_checkpoint(txn, leases[1], read[1], UINT32_MAX), LS_OK);
+    assert_int_equal(ls_txn_commit(txn, NULL, 0), LS_OK);
+    assert_string_equal(letters_of(one, 0), "x");
+    assert_int_equal(listed(in, "g"), read[0]);
+    assert_int_equal(listed(in, "h"), read[1]);
+    ls_txn_close(txn);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(ls_group_close(groups[i]), LS_OK);
+    assert_int_equal(ls_stream_close(in), LS_OK);
+    assert_int_equal(ls_stream_close(one), LS_OK);
+}
+
 /* ---- not doing it ---- */
 
 /* Goal: of two who believe that they have the lease one commits. Method: the first one does not renew. */
@@ -482,6 +509,7 @@ int main(void)
         TEST(what_is_aborted_is_forgotten),
         TEST(what_is_added_is_the_callers_again),
         TEST(a_shard_that_closes_meanwhile_is_gone_around),
+        TEST(leases_of_several_groups_are_checkpointed_together),
         TEST(who_lost_the_lease_commits_nothing),
         TEST(a_checkpoint_that_is_wrong_refuses_all),
         TEST(arguments_are_checked),

@@ -206,6 +206,25 @@ static void a_handler_that_overruns_has_failed(void **state)
     end(fx);
 }
 
+static void one_that_overruns_and_then_could_not_begin_has_failed_too(void **state)
+{
+    fixture *fx = begin();
+
+    (void)state;
+    fx->settings.handler_timeout_us = 3 * SECOND;
+    fx->settings.retries_max = 0;
+    open_machine(fx);
+    give(fx, 1, 1);
+    assert_string_equal(next(fx), "invoke 1");
+    pass_ms(fx, 3001);
+    answer(fx, fx->action.lane, (lsi_outcome){.kind = LSI_OUTCOME_SYSTEM});
+    assert_string_equal(next(fx), "discard retries x1 1");
+    lsi_batcher_discarded(fx->machine, 0, true, fx->now);
+    assert_int_equal(counts(fx).overruns, 1);
+    assert_int_equal(counts(fx).throttles, 0);
+    end(fx);
+}
+
 static void the_time_is_enough_to_the_last_microsecond(void **state)
 {
     fixture *fx = begin();
@@ -646,6 +665,7 @@ int main(void)
         cmocka_unit_test(system_errors_use_up_no_retries),
         cmocka_unit_test(system_errors_end_with_the_age),
         cmocka_unit_test(a_handler_that_overruns_has_failed),
+        cmocka_unit_test(one_that_overruns_and_then_could_not_begin_has_failed_too),
         cmocka_unit_test(the_time_is_enough_to_the_last_microsecond),
         cmocka_unit_test(bisect_comes_before_the_quota),
         cmocka_unit_test(bisect_takes_as_many_invocations_as_halvings),

@@ -401,7 +401,7 @@ static void account(pending *p, const lsi_outcome *outcome, bool is_late)
     uint32_t done = 0, count = p->count;
     bool is_success = outcome->kind == LSI_OUTCOME_SUCCESS ||
                       (outcome->kind == LSI_OUTCOME_PARTIAL && !r.settings.reports_failures);
-    bool costs = outcome->kind != LSI_OUTCOME_SYSTEM && outcome->kind != LSI_OUTCOME_STOPPED;
+    bool costs = is_late || (outcome->kind != LSI_OUTCOME_SYSTEM && outcome->kind != LSI_OUTCOME_STOPPED);
 
     if (!is_late && (outcome->has_state || !is_windowed)) {
         if (is_success)
@@ -446,7 +446,7 @@ static void answer(uint32_t lane)
     lsi_outcome outcome = make_outcome(p);
     int64_t took = r.now.mono_us - p->since.mono_us;
     bool is_late = r.settings.handler_timeout_us >= 0 && took > r.settings.handler_timeout_us &&
-                   outcome.kind != LSI_OUTCOME_SYSTEM && outcome.kind != LSI_OUTCOME_STOPPED;
+                   outcome.kind != LSI_OUTCOME_STOPPED;
     uint64_t sum = p->sum;
     char state[32];
 

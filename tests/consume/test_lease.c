@@ -369,6 +369,178 @@ static void checkpoints_go_forward_only(bool is_local)
 }
 BOTH(checkpoints_go_forward_only)
 
+/* ---- checkpoints in two steps ---- */
+
+static ls_bytes bytes_of(const char *text)
+{
+    return (ls_bytes){text, strlen(text)};
+}
+
+static void assert_pending(world *of, ls_seqno seqno, uint32_t sub_seqno, const char *state)
+{
+    ls_lease_info *infos;
+    uint32_t count;
+
+    assert_int_equal(lsi_lease_list(of->stream, "g", &infos, NULL, &count), LS_OK);
+    assert_int_equal(infos[0].pending_seqno, seqno);
+    assert_int_equal(infos[0].pending_sub_seqno, sub_seqno);
+    assert_int_equal(infos[0].pending_state.size, strlen(state));
+    assert_memory_equal(infos[0].pending_state.data, state, strlen(state));
+    lsi_free(&of->stream->engine->env.memory, infos);
+}
+
+/* kcl.md 5: what is prepared changes nothing of where the lease stands, outlives its owner, and is settled by the
+ * checkpoint, wherever that is made. */
+static void what_is_prepared_is_shown_until_it_is_settled(bool is_local)
+{
+    world of;
+    worker *ann;
+    ls_seqno seqnos[3];
+    uint64_t counter;
+
+    begin(&of, is_local, 1);
+    ann = join(&of, 0);
+    assert_string_equal(look(&of, ann), "+0 ");
+    for (int i = 0; i < 3; i++)
+        seqnos[i] = put(&of, 0);
+    assert_int_equal(lsi_lease_prepare(ann->held[0], seqnos[0], UINT32_MAX, bytes_of("file 1")), LS_OK);
+    assert_pending(&of, seqnos[0], UINT32_MAX, "file 1");
+    assert_int_equal(info_of(&of, 0).state, LS_LEASE_NOT_BEGUN);
+    counter = info_of(&of, 0).counter;
+    assert_int_equal(lsi_lease_prepare(ann->held[0], seqnos[0], UINT32_MAX, bytes_of("file 1")), LS_OK);
+    assert_int_equal(info_of(&of, 0).counter, counter); /* nothing was written */
+    assert_int_equal(lsi_lease_prepare(ann->held[0], seqnos[0], UINT32_MAX, bytes_of("file 2")), LS_OK);
+    assert_int_equal(info_of(&of, 0).counter, counter + 1);
+    assert_int_equal(lsi_lease_prepare(ann->held[0], seqnos[1], 7, bytes_of("")), LS_OK); /* takes its place */
+    assert_pending(&of, seqnos[1], 7, "");
+    assert_int_equal(lsi_lease_checkpoint(ann->held[0], seqnos[0], UINT32_MAX), LS_OK); /* elsewhere settles, too */
+    assert_pending(&of, LS_SEQNO_NONE, 0, "");
+    assert_int_equal(info_of(&of, 0).seqno, seqnos[0]);
+    assert_int_equal(lsi_lease_prepare(ann->held[0], seqnos[2], UINT32_MAX, bytes_of("upload")), LS_OK);
+    kill_worker(&of, ann);
+    ann = join(&of, 1);
+    assert_string_equal(look(&of, ann), "+0 ");
+    assert_pending(&of, seqnos[2], UINT32_MAX, "upload"); /* who takes it is told, */
+    assert_int_equal(ann->held[0]->row.pending.seqno, seqnos[2]);
+    assert_int_equal(info_of(&of, 0).seqno, seqnos[0]);   /* and begins where the lease stands */
+    assert_int_equal(give(ann, 0), LS_OK);
+    assert_pending(&of, seqnos[2], UINT32_MAX, "upload");
+    pass(&of, 11 * SECOND_US);
+    assert_string_equal(look(&of, ann), "+0 ");
+    counter = info_of(&of, 0).counter;
+    assert_int_equal(lsi_lease_checkpoint(ann->held[0], seqnos[0], UINT32_MAX), LS_OK); /* where it stands: undone */
+    assert_pending(&of, LS_SEQNO_NONE, 0, "");
+    assert_int_equal(info_of(&of, 0).counter, counter + 1);
+    assert_int_equal(lsi_lease_prepare(ann->held[0], seqnos[2], 1, bytes_of("x")), LS_OK);
+    assert_int_equal(lsi_lease_prepare(ann->held[0], LS_SEQNO_NONE, 5, bytes_of("")), LS_OK); /* forgotten */
+    assert_pending(&of, LS_SEQNO_NONE, 0, "");
+    counter = info_of(&of, 0).counter;
+    assert_int_equal(lsi_lease_prepare(ann->held[0], LS_SEQNO_NONE, 6, bytes_of("")), LS_OK); /* as it is: */
+    assert_int_equal(info_of(&of, 0).counter, counter);                                       /* nothing was written */
+    end(&of);
+}
+BOTH(what_is_prepared_is_shown_until_it_is_settled)
+
+static void what_is_prepared_has_its_limits(bool is_local)
+{
+    static char much[LS_LEASE_STATE_BYTES_MAX + 1];
+    world of;
+    worker *ann, *bob;
+    lsi_lease *stale;
+    ls_seqno seqnos[2];
+
+    begin(&of, is_local, 1);
+    ann = join(&of, 0);
+    assert_string_equal(look(&of, ann), "+0 ");
+    memset(much, 'm', sizeof much);
+    seqnos[0] = put(&of, 0);
+    seqnos[1] = put(&of, 0);
+    assert_int_equal(lsi_lease_prepare(ann->held[0], seqnos[0], 0, (ls_bytes){much, sizeof much}), LS_ERR_TOO_LARGE);
+    assert_int_equal(lsi_lease_prepare(ann->held[0], LS_SEQNO_NONE, 0, bytes_of("x")), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(lsi_lease_prepare(ann->held[0], seqnos[1] + 1, 0, bytes_of("")), LS_ERR_INVALID_ARGUMENT);
+    assert_pending(&of, LS_SEQNO_NONE, 0, "");
+    assert_int_equal(lsi_lease_checkpoint(ann->held[0], seqnos[1], 3), LS_OK);
+    assert_int_equal(lsi_lease_prepare(ann->held[0], seqnos[0], 0, bytes_of("")), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(lsi_lease_prepare(ann->held[0], seqnos[1], 2, bytes_of("")), LS_ERR_INVALID_ARGUMENT);
+    much[sizeof much - 1] = '\0';
+    assert_int_equal(lsi_lease_prepare(ann->held[0], seqnos[1], 3, bytes_of(much)), LS_OK);
+    assert_pending(&of, seqnos[1], 3, much);
+    stale = ann->held[0];
+    pass(&of, SECOND_US);
+    bob = join(&of, 1);
+    (void)look(&of, bob);
+    pass(&of, 11 * SECOND_US);
+    assert_string_equal(look(&of, bob), "+0 ");
+    assert_int_equal(lsi_lease_prepare(stale, seqnos[1], UINT32_MAX, bytes_of("")), LS_ERR_LEASE_LOST);
+    assert_int_equal(lsi_lease_prepare(stale, LS_SEQNO_NONE, 0, bytes_of("")), LS_ERR_LEASE_LOST);
+    assert_pending(&of, seqnos[1], 3, much);
+    (void)split(&of, 0);
+    assert_int_equal(lsi_lease_end(bob->held[0]), LS_OK); /* settles as well */
+    assert_pending(&of, LS_SEQNO_NONE, 0, "");
+    assert_int_equal(lsi_lease_prepare(bob->held[0], seqnos[1], UINT32_MAX, bytes_of("")), LS_ERR_STATE);
+    end(&of);
+}
+BOTH(what_is_prepared_has_its_limits)
+
+static bool take_row(void *user, const lsi_state_entry *entry)
+{
+    lsi_state_change *to = user;
+
+    to->expected = entry->version;
+    assert_true(entry->value.size <= LSI_LEASE_ROW_BYTES);
+    memcpy((void *)(uintptr_t)to->value.data, entry->value.data, entry->value.size);
+    to->value.size = entry->value.size;
+    return false;
+}
+
+/* FORMAT.md: without anything prepared a row is of format 1, as in stores that know nothing else; with it of format 2.
+ * Method: every shorter row, and bad numbers, are damage. */
+static void rows_with_what_is_prepared_are_checked(void **state)
+{
+    unsigned char bytes[LSI_LEASE_ROW_BYTES + 8], whole[sizeof bytes];
+    const ls_bytes key = {"lease/g/0000000000", 18};
+    lsi_state_change change = {.key = key, .value = {bytes, 0}};
+    size_t size, state_bytes = 3;
+    lsi_lease_row *rows;
+    uint32_t count, conflict;
+    ls_seqno seqno;
+    world of;
+    worker *ann;
+
+    (void)state;
+    begin(&of, false, 1);
+    ann = join(&of, 0);
+    assert_string_equal(look(&of, ann), "+0 ");
+    seqno = put(&of, 0);
+    assert_int_equal(of.stream->engine->ops->state_read(of.stream, key, take_row, &change), LS_OK);
+    assert_int_equal(bytes[0], 1);
+    assert_int_equal(change.value.size, 48 + 3);
+    assert_int_equal(lsi_lease_prepare(ann->held[0], seqno, 2, bytes_of("abc")), LS_OK);
+    assert_int_equal(of.stream->engine->ops->state_read(of.stream, key, take_row, &change), LS_OK);
+    size = change.value.size;
+    assert_int_equal(bytes[0], 2);
+    assert_int_equal(size, 48 + 3 + 12 + state_bytes);
+    assert_memory_equal(bytes + 48 + 3 + 12, "abc", 3);
+    memcpy(whole, bytes, size);
+    for (size_t kept = 48; kept <= size + 1; kept++) { /* the last one with a seqno that is none */
+        memcpy(bytes, whole, size);
+        if (kept > size)
+            memset(bytes + 48 + 3, 0, 8);
+        change.value.size = kept < size ? kept : size;
+        assert_int_equal(of.stream->engine->ops->state_write(of.stream, &change, 1, &conflict), LS_OK);
+        assert_int_equal(conflict, 1);
+        change.expected = change.version;
+        if (kept >= size - state_bytes && kept <= size) {
+            assert_int_equal(lsi_lease_rows(of.stream, "g", &rows, &count), LS_OK);
+            assert_int_equal(rows[0].pending.state_bytes, kept - (size - state_bytes));
+            lsi_free(&of.stream->engine->env.memory, rows);
+        } else {
+            assert_int_equal(lsi_lease_rows(of.stream, "g", &rows, &count), LS_ERR_CORRUPT);
+        }
+    }
+    end(&of);
+}
+
 /* ---- several ---- */
 
 /* kcl.md 9.2: three workers, twelve leases; and each is asked for, given over, and never had by two. */
@@ -725,6 +897,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BOTH_OF(one_worker_takes_all),
         BOTH_OF(checkpoints_go_forward_only),
+        BOTH_OF(what_is_prepared_is_shown_until_it_is_settled),
+        BOTH_OF(what_is_prepared_has_its_limits),
+        cmocka_unit_test(rows_with_what_is_prepared_are_checked),
         BOTH_OF(leases_are_shared_and_survive_their_owners),
         BOTH_OF(who_stands_still_loses_by_the_observers_clock),
         BOTH_OF(what_is_wanted_is_handed_over),

@@ -1,6 +1,6 @@
 /* Workers of a group in processes of their own, of which some are killed, stopped or end well: every record is worked
  * on at least once and in order, one worker has a lease at a time, and who has lost one cannot note anything (O5). */
-#include "invariants/processes.h"
+#include "invariants/dying.h"
 
 #define SHARDS 4u
 #define RECORDS 60u /* of each shard */
@@ -336,12 +336,103 @@ static void a_graceful_end_repeats_nothing(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* ---- checkpoints in two steps ---- */
+
+/* `share`: `acknowledged` the number of the record, `ready` how far the worker got: 1 it tells that the checkpoint is
+ * about to be made, 2 it was told so durably and does what it is for, 3 it makes it, 4 it was made. */
+static void prepare_and_die(fixture *fx)
+{
+    ls_group_event event = LS_GROUP_EVENT_INIT;
+    ls_seqno seqno = atomic_load(&fx->share->acknowledged);
+    ls_group *group = NULL;
+    handles of;
+
+    hooked_files_init(&the_plan.files, die_before, die_behind, &the_plan);
+    the_plan.armed = false;
+    child_check(handles_open(&of, fx->path, NULL, &the_plan.files) == LS_OK);
+    child_check(ls_group_open(of.stream, "g", NULL, &group) == LS_OK);
+    child_check(ls_group_next(group, 10000, &event) == LS_OK && event.kind == LS_GROUP_TAKEN);
+    the_plan.armed = true;
+    atomic_store(&fx->share->ready, 1);
+    child_check(ls_lease_prepare(event.lease, seqno, UINT32_MAX, (ls_bytes){"file", 4}) == LS_OK);
+    atomic_store(&fx->share->ready, 2);
+    atomic_store(&fx->share->ready, 3);
+    child_check(ls_lease_checkpoint(event.lease, seqno, UINT32_MAX) == LS_OK);
+    atomic_store(&fx->share->ready, 4);
+    the_plan.armed = false;
+    child_check(ls_group_close(group) == LS_OK);
+    child_check(handles_close(&of) == LS_OK);
+}
+
+/* Goal: who takes the lease of a worker that was killed is told of what it had prepared, from when that was
+ * acknowledged until the checkpoint is there, and of neither half alone. Method: a worker is killed before, behind and
+ * in the middle of its 1st, 2nd, ... Nth call that changes the disk. */
+static void what_a_killed_worker_had_prepared_is_told(void **state)
+{
+    uint32_t found[2] = {0, 0}; /* what was prepared; the checkpoint */
+    fixture *fx = *state;
+    ls_seqno before = LS_SEQNO_NONE;
+    handles of;
+
+    assert_int_equal(handles_open(&of, fx->path, NULL, NULL), LS_OK);
+    for (int where = 0; where < 3; where++) {
+        int status = 1;
+
+        for (int64_t calls = 0; status != 0; calls++) {
+            ls_group_event event = LS_GROUP_EVENT_INIT;
+            ls_lease_info info = LS_LEASE_INFO_INIT;
+            ls_group *group = NULL;
+            uint32_t stage;
+            ls_record_id id;
+            bool is_made, is_told;
+
+            assert_true(calls < 100);
+            assert_int_equal(put_text(&of, "record", &id), LS_OK);
+            atomic_store(&fx->share->acknowledged, id.seqno);
+            atomic_store(&fx->share->ready, 0);
+            the_plan.countdown = calls;
+            the_plan.where = where;
+            status = child_end(child_start(prepare_and_die, fx));
+            assert_true(status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
+            stage = atomic_load(&fx->share->ready);
+            assert_true(stage >= 1);
+            assert_int_equal(ls_group_open(of.stream, "g", NULL, &group), LS_OK);
+            assert_int_equal(ls_group_next(group, 10000, &event), LS_OK);
+            assert_int_equal(event.kind, LS_GROUP_TAKEN);
+            assert_int_equal(ls_lease_describe(event.lease, &info), LS_OK);
+            is_made = info.state == LS_LEASE_BEGUN && info.seqno == id.seqno;
+            is_told = info.pending_seqno != LS_SEQNO_NONE;
+            assert_true(is_made || info.seqno == before);
+            if (is_told) {
+                assert_int_equal(info.pending_seqno, id.seqno);
+                assert_int_equal(info.pending_state.size, 4);
+                assert_memory_equal(info.pending_state.data, "file", 4);
+            }
+            assert_false(is_told && is_made);
+            if (stage >= 2)
+                assert_true(is_told || is_made);
+            else
+                assert_false(is_made);
+            if (stage == 4)
+                assert_true(is_made);
+            found[0] += is_told;
+            found[1] += is_made;
+            assert_int_equal(ls_lease_checkpoint(event.lease, id.seqno, UINT32_MAX), LS_OK);
+            before = id.seqno;
+            assert_int_equal(ls_group_close(group), LS_OK);
+        }
+    }
+    assert_true(found[0] > 3 && found[1] > 3);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_killed_workers_leases_are_taken_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(leases_of_another_boot_are_taken_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stopped_worker_is_refused_when_it_goes_on, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_a_killed_worker_had_prepared_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_graceful_end_repeats_nothing, set_up, tear_down),
     };
 

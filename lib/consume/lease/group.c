@@ -149,10 +149,14 @@ bool lsi_group_is_quiet(const lsi_group *group)
     return true;
 }
 
+bool lsi_group_is_current(lsi_group *group)
+{
+    return lsi_group_ops(group)->arm(group->stream, LSI_STATE_SHARD) == group->token;
+}
+
 bool lsi_group_is_settled(lsi_group *group)
 {
-    if (group->count == 0 || group->has_failed ||
-        lsi_group_ops(group)->arm(group->stream, LSI_STATE_SHARD) != group->token)
+    if (group->count == 0 || group->has_failed || !lsi_group_is_current(group))
         return false;
     for (uint32_t i = 0; i < group->count; i++) {
         const lsi_lease_row *row = &group->rows[i];

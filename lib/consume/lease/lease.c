@@ -1,6 +1,6 @@
 /* What the owner of a lease does with it: checkpoints, its end, giving it back. Each is one compare and swap of the row
  * (G1), or of several where a shard leaves heirs. Another's change of a row that is ours still is that he asks for it:
- * then the row is read again, and the change made again. And listing. */
+ * then the row is read again, and the change made again. */
 #include "consume/lease/lease.h"
 
 #include <assert.h>
@@ -10,11 +10,11 @@
 #include "base/status.h"
 
 #define TRIES 64
-#define CHANGES_MAX (LSI_LEASE_HEIRS_MAX + 1)
+#define CHANGES_MAX LSI_LEASE_CHANGES_MAX
 
 /* ---- looking at one ---- */
 
-static void describe(const lsi_lease_row *row, ls_lease_info *out)
+void lsi_lease_row_describe(const lsi_lease_row *row, ls_lease_info *out)
 {
     uint32_t size = out->size;
 
@@ -31,6 +31,9 @@ static void describe(const lsi_lease_row *row, ls_lease_info *out)
         out->position.seqno = row->seqno;
     }
     memcpy(out->owner, row->name, sizeof(row->name));
+    out->pending_seqno = row->pending.seqno;
+    out->pending_sub_seqno = row->pending.sub_seqno;
+    out->pending_state = (ls_bytes){row->pending.state, row->pending.state_bytes};
 }
 
 _Static_assert(sizeof(((ls_lease_info *)0)->owner) > LSI_WORKER_NAME_MAX, "a name fits with its end");
@@ -42,7 +45,7 @@ const void *lsi_lease_handle(const lsi_lease *lease)
 
 void lsi_lease_describe(const lsi_lease *lease, ls_lease_info *out)
 {
-    describe(&lease->row, out);
+    lsi_lease_row_describe(&lease->row, out);
     out->owner_lives = !lease->is_lost;
 }
 
@@ -67,12 +70,7 @@ static ls_status is_changed_again_and_again(const lsi_lease *lease)
                     lease->group->name, lease->row.place.shard);
 }
 
-/* Lets `decide` fill the changes of which the first is of the lease's row, and makes them; again, while the row is
- * ours. `decide` answers 0 changes: there is nothing to do. */
-static ls_status change_with(lsi_lease *lease,
-                             ls_status (*decide)(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX], uint32_t *count,
-                                                 const void *user),
-                             const void *user, lsi_lease_beside beside)
+static ls_status alter_with(lsi_lease *lease, lsi_lease_decide *decide, const void *user, lsi_lease_beside beside)
 {
     lsi_group *group = lease->group;
 
@@ -101,11 +99,20 @@ static ls_status change_with(lsi_lease *lease,
     return is_changed_again_and_again(lease);
 }
 
-static ls_status change(lsi_lease *lease, ls_status (*decide)(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX],
-                                                              uint32_t *count, const void *user),
-                        const void *user)
+ls_status lsi_lease_alter(lsi_lease *lease, lsi_lease_decide *decide, const void *user)
 {
-    return change_with(lease, decide, user, (lsi_lease_beside){NULL, 0});
+    return alter_with(lease, decide, user, (lsi_lease_beside){NULL, 0});
+}
+
+ls_status lsi_lease_check_place(const lsi_lease *lease, const lsi_lease_row *row, ls_seqno seqno, uint32_t sub_seqno)
+{
+    if (row->place.kind == LSI_LEASE_END)
+        return lsi_fail(LS_ERR_STATE, "group '%s': shard %" PRIu32 " was worked on to its end", lease->group->name,
+                        row->place.shard);
+    if (is_before(row, seqno, sub_seqno))
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "group '%s': the checkpoint of shard %" PRIu32 " is at %" PRIu64
+                        " and does not go back to %" PRIu64, lease->group->name, row->place.shard, row->seqno, seqno);
+    return LS_OK;
 }
 
 typedef struct place {
@@ -118,16 +125,14 @@ static ls_status decide_checkpoint(lsi_lease *lease, lsi_lease_row changes[CHANG
 {
     const place *to = user;
     lsi_lease_row *row = &changes[0];
+    ls_status st = lsi_lease_check_place(lease, row, to->seqno, to->sub_seqno);
 
-    if (row->place.kind == LSI_LEASE_END)
-        return lsi_fail(LS_ERR_STATE, "group '%s': shard %" PRIu32 " was worked on to its end", lease->group->name,
-                        row->place.shard);
-    if (is_before(row, to->seqno, to->sub_seqno))
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "group '%s': the checkpoint of shard %" PRIu32 " is at %" PRIu64
-                        " and does not go back to %" PRIu64, lease->group->name, row->place.shard, row->seqno,
-                        to->seqno);
-    if (row->place.kind == LSI_LEASE_NUMBER && row->seqno == to->seqno && row->sub_seqno == to->sub_seqno)
+    if (st != LS_OK)
+        return st;
+    if (row->place.kind == LSI_LEASE_NUMBER && row->seqno == to->seqno && row->sub_seqno == to->sub_seqno &&
+        row->pending.seqno == LS_SEQNO_NONE)
         *count = 0;
+    row->pending = (lsi_lease_pending){0};
     row->place.kind = LSI_LEASE_NUMBER;
     row->seqno = to->seqno;
     row->sub_seqno = to->sub_seqno;
@@ -160,8 +165,7 @@ static ls_status last_given(const lsi_lease *lease, ls_seqno *out)
     return st;
 }
 
-/* Whether there is such a record; then it is durable (D6). */
-static ls_status cover(lsi_lease *lease, ls_seqno seqno)
+ls_status lsi_lease_cover(lsi_lease *lease, ls_seqno seqno)
 {
     uint32_t shard = lease->row.place.shard;
     ls_seqno last;
@@ -190,9 +194,9 @@ static ls_status counted(const lsi_lease *lease, ls_status st)
 ls_status lsi_lease_checkpoint(lsi_lease *lease, ls_seqno seqno, uint32_t sub_seqno)
 {
     const place to = {seqno, sub_seqno};
-    ls_status st = cover(lease, seqno);
+    ls_status st = lsi_lease_cover(lease, seqno);
 
-    return counted(lease, st == LS_OK ? change(lease, decide_checkpoint, &to) : st);
+    return counted(lease, st == LS_OK ? lsi_lease_alter(lease, decide_checkpoint, &to) : st);
 }
 
 lsi_engine_stream *lsi_lease_stream(const lsi_lease *lease)
@@ -243,7 +247,7 @@ ls_status lsi_lease_step(const lsi_checkpoint *marks, uint32_t count, lsi_step_p
     if (rows == NULL || rooms == NULL || changes == NULL)
         st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for checkpoints of %" PRIu32 " leases", count);
     for (uint32_t i = 0; st == LS_OK && i < count; i++)
-        st = cover(marks[i].lease, marks[i].seqno);
+        st = lsi_lease_cover(marks[i].lease, marks[i].seqno);
     for (int tries = 0; st == LS_OK && conflict < count; tries++) {
         st = try_step(marks, count, puts, put_count, rows, rooms, changes, &conflict);
         if (st == LS_OK && conflict == count) {
@@ -251,7 +255,7 @@ ls_status lsi_lease_step(const lsi_checkpoint *marks, uint32_t count, lsi_step_p
                 marks[i].lease->row = rows[i];
                 marks[i].lease->row.version = changes[i].version;
             }
-        } else if (st == LS_OK) { /* Another asks for it, or has it: as in change(). */
+        } else if (st == LS_OK) { /* Another asks for it, or has it: as in alter_with. */
             st = tries < TRIES ? lsi_group_look(marks[conflict].lease->group)
                                : lsi_fail(LS_ERR_BUSY, "leases are changed again and again");
         }
@@ -283,6 +287,7 @@ static ls_status decide_end(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX]
                                heirs);
         for (uint32_t i = 0; i < made; i++)
             changes[(*count)++] = (lsi_lease_row){.place = {heirs[i], LSI_LEASE_HORIZON}};
+        changes[0].pending = (lsi_lease_pending){0};
         changes[0].place.kind = LSI_LEASE_END;
         changes[0].switches = 0;
         changes[0].counter++;
@@ -315,7 +320,7 @@ ls_status lsi_lease_end(lsi_lease *lease)
 {
     ls_status st = prepare_end(lease);
 
-    return counted(lease, st == LS_OK ? change(lease, decide_end, NULL) : st);
+    return counted(lease, st == LS_OK ? lsi_lease_alter(lease, decide_end, NULL) : st);
 }
 
 /* ---- what a mapping saves ---- */
@@ -347,7 +352,7 @@ ls_status lsi_lease_save(lsi_lease *lease, lsi_point point, uint32_t note, lsi_l
     ls_status st = point.seqno == LS_SEQNO_END ? prepare_end(lease) : LS_OK;
 
     if (st == LS_OK)
-        st = change_with(lease, decide_save, &to, beside);
+        st = alter_with(lease, decide_save, &to, beside);
     return point.seqno != LS_SEQNO_NONE ? counted(lease, st) : st;
 }
 
@@ -383,7 +388,7 @@ static ls_status save_step(lsi_lease *lease, lsi_point point, uint32_t note, lsi
             return LS_OK;
         }
         if (st == LS_OK)
-            st = lsi_group_look(group); /* Another asks for it, or has it: as in change_with. */
+            st = lsi_group_look(group); /* Another asks for it, or has it: as in alter_with. */
         if (st != LS_OK)
             return st;
     }
@@ -425,7 +430,7 @@ static ls_status give_back(lsi_lease *lease, int64_t closed_us)
 
     lsi_error_save(&before);
     if (!lease->is_lost)
-        st = change(lease, decide_close, NULL);
+        st = lsi_lease_alter(lease, decide_close, NULL);
     for (uint32_t i = 0; i < group->count; i++)
         if (group->watches[i].shard == lease->row.place.shard) {
             group->watches[i].closed_us = closed_us;
@@ -448,81 +453,4 @@ ls_status lsi_lease_close(lsi_lease *lease)
 ls_status lsi_lease_leave(lsi_lease *lease)
 {
     return give_back(lease, LSI_LEASE_LEFT);
-}
-
-/* ---- listing ---- */
-
-/* How old the first record is that is not covered, and, unless `records` is NULL, how many there are from it on. */
-static void find_lag(lsi_engine_stream *stream, ls_lease_info *of, uint64_t *records)
-{
-    const lsi_engine_ops *ops = stream->engine->ops;
-    int64_t now_us = lsi_wall_us(&stream->engine->env.clock);
-    bool has_ended = of->state == LS_LEASE_ENDED;
-    lsi_error_state before;
-    lsi_reader *reader;
-    lsi_read read = {0};
-    uint64_t count;
-    ls_status st;
-
-    of->millis_behind_latest = has_ended ? 0 : -1;
-    if (records != NULL)
-        *records = has_ended ? 0 : UINT64_MAX;
-    if (has_ended)
-        return;
-    lsi_error_save(&before);
-    st = ops->reader_open(stream, of->shard, LSI_READER_ONE_OF_MANY, &reader);
-    if (st == LS_OK) {
-        st = ops->seek(reader, &of->position);
-        if (st == LS_OK)
-            st = ops->read(reader, 1, 1, &read);
-        if (st == LS_ERR_TRIMMED) /* It stands at the oldest record now. */
-            st = ops->read(reader, 1, 1, &read);
-        if (st == LS_OK)
-            of->millis_behind_latest = read.count == 0 || read.records[0].arrival_us >= now_us
-                                           ? 0 : (now_us - read.records[0].arrival_us + 999) / 1000;
-        if (st == LS_OK && records != NULL && read.count == 0)
-            *records = 0;
-        else if (st == LS_OK && records != NULL &&
-                 ops->count_from(stream, of->shard, read.records[0].seqno, &count) == LS_OK)
-            *records = count;
-        ops->reader_close(reader);
-    }
-    lsi_error_restore(&before); /* It is not known, then. */
-}
-
-ls_status lsi_lease_list(lsi_engine_stream *stream, const char *group, ls_lease_info **out, uint64_t **records,
-                         uint32_t *count)
-{
-    const lsi_memory *memory = &stream->engine->env.memory;
-    lsi_group_settings settings;
-    lsi_lease_row *rows = NULL;
-    ls_lease_info *infos = NULL;
-    uint64_t *lags = NULL;
-    ls_status st = lsi_group_find(stream, group, &settings);
-
-    if (st == LS_OK && settings.version == LSI_STATE_NONE)
-        st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' has no group '%s'", stream->name, group);
-    if (st == LS_OK)
-        st = lsi_lease_rows(stream, group, &rows, count);
-    if (st != LS_OK)
-        return st;
-    infos = lsi_alloc_zero(memory, *count * sizeof(*infos));
-    if (records != NULL)
-        lags = lsi_alloc(memory, ((size_t)*count + 1) * sizeof(*lags));
-    for (uint32_t i = 0; infos != NULL && (records == NULL || lags != NULL) && i < *count; i++) {
-        describe(&rows[i], &infos[i]);
-        infos[i].owner_lives =
-            rows[i].owner != 0 && !stream->engine->ops->ticket_is_gone(stream->engine, rows[i].owner);
-        find_lag(stream, &infos[i], lags != NULL ? &lags[i] : NULL);
-    }
-    lsi_free(memory, rows);
-    if (infos != NULL && (records == NULL || lags != NULL)) {
-        *out = infos;
-        if (records != NULL)
-            *records = lags;
-        return LS_OK;
-    }
-    lsi_free(memory, infos);
-    lsi_free(memory, lags);
-    return lsi_fail(LS_ERR_NO_MEMORY, "group '%s': no memory for a list of its leases", group);
 }

@@ -1,6 +1,6 @@
 /* Inside the room: workers of groups (group.c), what they see (look.c) and take (take.c), and what they do with a lease
- * (lease.c); where groups begin (start.c), their rows in the stream's state (row.c), and what is noted beside these
- * without touching the disk (noted.c).
+ * (lease.c, pending.c); where groups begin (start.c), their rows in the stream's state (row.c, listing.c), and what is
+ * noted beside these without touching the disk (noted.c).
  *
  * Keys of the state: `groups`, a count that only serialises the making of groups; `group/NAME`, a group's settings;
  * `lease/NAME/<10 digits>`, a row for each shard.
@@ -21,16 +21,25 @@
 
 /* ---- row.c ---- */
 
+/* A checkpoint that was prepared. */
+typedef struct lsi_lease_pending {
+    ls_seqno seqno; /* NONE: nothing was; then all is zero */
+    uint32_t sub_seqno;
+    uint32_t state_bytes;
+    unsigned char state[LS_LEASE_STATE_BYTES_MAX];
+} lsi_lease_pending;
+
 typedef struct lsi_lease_row {
     lsi_lease_place place;
     uint32_t sub_seqno;
     ls_seqno seqno;   /* NUMBER */
-    uint64_t counter; /* rises with each change of owner, checkpoint and end */
+    uint64_t counter; /* rises with each change of owner, checkpoint, end and what is prepared */
     uint32_t switches;
     uint64_t owner;   /* ticket; 0: nobody */
     uint64_t wanted;  /* ticket of who asks for it; 0: nobody */
     char name[LSI_WORKER_NAME_MAX + 1]; /* the owner's */
     uint32_t note;    /* of a mapping: ls_mapping_result of the last batch */
+    lsi_lease_pending pending;
     uint64_t version; /* of the state; LSI_STATE_NONE: it is to be made */
     bool is_removed;  /* in a write: it is to go */
 } lsi_lease_row;
@@ -70,7 +79,7 @@ ls_status lsi_lease_first_rows(lsi_engine_stream *stream, lsi_lease_start start,
 
 /* A row as a change of the state, whose bytes lie in `room`. */
 #define LSI_LEASE_KEY_BYTES (18u + LSI_STREAM_NAME_MAX) /* "lease/", the name, 11 and the end */
-#define LSI_LEASE_ROW_BYTES (48u + LSI_WORKER_NAME_MAX)
+#define LSI_LEASE_ROW_BYTES (48u + LSI_WORKER_NAME_MAX + 12u + LS_LEASE_STATE_BYTES_MAX)
 typedef struct lsi_lease_room {
     char key[LSI_LEASE_KEY_BYTES];
     unsigned char value[LSI_LEASE_ROW_BYTES];
@@ -171,6 +180,20 @@ static inline int64_t lsi_group_now_us(const lsi_group *group)
 {
     return lsi_monotonic_us(&group->stream->engine->env.clock);
 }
+
+/* ---- lease.c ---- */
+
+void lsi_lease_row_describe(const lsi_lease_row *row, ls_lease_info *out); /* all of it but the size, and who lives */
+#define LSI_LEASE_CHANGES_MAX (LSI_LEASE_HEIRS_MAX + 1u)
+/* Fills the changes of which the first is of the lease's row, which it is given. 0 changes: there is nothing to do. */
+typedef ls_status lsi_lease_decide(lsi_lease *lease, lsi_lease_row changes[LSI_LEASE_CHANGES_MAX], uint32_t *count,
+                                   const void *user);
+/* Makes the changes that `decide` asks for, and again while the row is ours and others ask for it. */
+ls_status lsi_lease_alter(lsi_lease *lease, lsi_lease_decide *decide, const void *user);
+/* Whether the shard has such a record; then it is durable (D6). */
+ls_status lsi_lease_cover(lsi_lease *lease, ls_seqno seqno);
+/* Whether a checkpoint may stand there. */
+ls_status lsi_lease_check_place(const lsi_lease *lease, const lsi_lease_row *row, ls_seqno seqno, uint32_t sub_seqno);
 
 /* ---- look.c ---- */
 

@@ -1,9 +1,9 @@
 /* Groups and leases as values of a stream's state.
  *
  * A row is: format 1 (1), kind (1), bytes of the name (2), switches (4), counter (8), number (8), part (4), note (4),
- * owner (8), who asks (8), name. Settings: format 1 (1), kind of the beginning (1), zero (2), number (4), its time (8),
- * when it was made (8), the mapping whose group it is (8). What fails its checks is damage: the values were written
- * whole. */
+ * owner (8), who asks (8), name; of format 2 then what is prepared: number (8), part (4), state. Settings: format 1
+ * (1), kind of the beginning (1), zero (2), number (4), its time (8), when it was made (8), the mapping whose group it
+ * is (8). What fails its checks is damage: the values were written whole. */
 #include "consume/lease/lease.h"
 
 #include <inttypes.h>
@@ -16,10 +16,13 @@
 #define GROUP_PREFIX "group/"
 
 #define FORMAT 1u
+#define FORMAT_PENDING 2u
 #define ROW_BYTES 48u
+#define PENDING_BYTES 12u
 #define SETTINGS_BYTES 32u
 #define KEY_BYTES LSI_LEASE_KEY_BYTES
-_Static_assert(LSI_LEASE_ROW_BYTES == ROW_BYTES + LSI_WORKER_NAME_MAX, "a row fits its room");
+_Static_assert(LSI_LEASE_ROW_BYTES == ROW_BYTES + LSI_WORKER_NAME_MAX + PENDING_BYTES + LS_LEASE_STATE_BYTES_MAX,
+               "a row fits its room");
 
 typedef struct key {
     char text[KEY_BYTES];
@@ -182,6 +185,22 @@ typedef struct row_list {
     bool is_bad, has_no_memory;
 } row_list;
 
+static bool pending_decode(lsi_cursor *from, lsi_lease_pending *out)
+{
+    const unsigned char *state;
+
+    out->seqno = lsi_take_u64(from);
+    out->sub_seqno = lsi_take_u32(from);
+    if (from->bad || out->seqno == LS_SEQNO_NONE || out->seqno > LS_SEQNO_MAX ||
+        (size_t)(from->end - from->at) > sizeof(out->state))
+        return false;
+    out->state_bytes = (uint32_t)(from->end - from->at);
+    state = lsi_take_bytes(from, out->state_bytes);
+    if (out->state_bytes > 0)
+        memcpy(out->state, state, out->state_bytes);
+    return true;
+}
+
 static bool row_decode(ls_bytes value, lsi_lease_row *out)
 {
     lsi_cursor from = {value.data, (const unsigned char *)value.data + value.size, false};
@@ -197,10 +216,12 @@ static bool row_decode(ls_bytes value, lsi_lease_row *out)
     out->note = lsi_take_u32(&from);
     out->owner = lsi_take_u64(&from);
     out->wanted = lsi_take_u64(&from);
-    if (from.bad || format != FORMAT || kind > LSI_LEASE_END || name_bytes > LSI_WORKER_NAME_MAX)
+    if (from.bad || (format != FORMAT && format != FORMAT_PENDING) || kind > LSI_LEASE_END ||
+        name_bytes > LSI_WORKER_NAME_MAX)
         return false;
     name = lsi_take_bytes(&from, name_bytes);
-    if (name == NULL || from.at != from.end || memchr(name, 0, name_bytes) != NULL)
+    if (name == NULL || memchr(name, 0, name_bytes) != NULL ||
+        (format == FORMAT_PENDING && !pending_decode(&from, &out->pending)) || from.at != from.end)
         return false;
     memcpy(out->name, name, name_bytes);
     out->name[name_bytes] = '\0';
@@ -249,12 +270,13 @@ ls_status lsi_lease_rows(lsi_engine_stream *stream, const char *name, lsi_lease_
     return LS_OK;
 }
 
-static size_t row_encode(const lsi_lease_row *row, unsigned char bytes[ROW_BYTES + LSI_WORKER_NAME_MAX])
+static size_t row_encode(const lsi_lease_row *row, unsigned char bytes[LSI_LEASE_ROW_BYTES])
 {
-    lsi_writer to = {bytes, bytes + ROW_BYTES + LSI_WORKER_NAME_MAX};
+    lsi_writer to = {bytes, bytes + LSI_LEASE_ROW_BYTES};
     size_t name_bytes = strlen(row->name);
+    bool has_pending = row->pending.seqno != LS_SEQNO_NONE;
 
-    lsi_put_u8(&to, FORMAT);
+    lsi_put_u8(&to, has_pending ? FORMAT_PENDING : FORMAT);
     lsi_put_u8(&to, (uint8_t)row->place.kind);
     lsi_put_u16(&to, (uint16_t)name_bytes);
     lsi_put_u32(&to, row->switches);
@@ -265,7 +287,12 @@ static size_t row_encode(const lsi_lease_row *row, unsigned char bytes[ROW_BYTES
     lsi_put_u64(&to, row->owner);
     lsi_put_u64(&to, row->wanted);
     lsi_put_bytes(&to, row->name, name_bytes);
-    return ROW_BYTES + name_bytes;
+    if (!has_pending)
+        return ROW_BYTES + name_bytes;
+    lsi_put_u64(&to, row->pending.seqno);
+    lsi_put_u32(&to, row->pending.sub_seqno);
+    lsi_put_bytes(&to, row->pending.state, row->pending.state_bytes);
+    return ROW_BYTES + name_bytes + PENDING_BYTES + row->pending.state_bytes;
 }
 
 lsi_state_change lsi_lease_change(const char *name, const lsi_lease_row *row, lsi_lease_room *room)

@@ -331,6 +331,11 @@ void lsi_batcher_counts_get(const lsi_batcher *machine, lsi_batcher_counts *out)
     *out = machine->counts;
 }
 
+bool lsi_batcher_is_idle(const lsi_batcher *machine)
+{
+    return lsi_batcher_held(machine) == 0 && !lsi_tumbling_is_over(machine, &machine->lanes[0]);
+}
+
 uint64_t lsi_batcher_held(const lsi_batcher *machine)
 {
     uint64_t held = 0;

@@ -120,8 +120,8 @@ void lsi_lane_form(lsi_batcher *machine, lsi_lane *lane, lsi_moment now, int64_t
             left_us = left_us < TIP_US ? TIP_US : left_us;
             due_us = left_us > INT64_MAX - now.mono_us ? INT64_MAX : now.mono_us + left_us;
         }
-    } else if (is_final || lane->is_cut || machine->is_ended || machine->is_hurried || now.mono_us - lane->opened_us >= window_us ||
-               lsi_batcher_is_full(machine)) {
+    } else if (is_final || lane->is_cut || machine->is_ended || machine->is_hurried ||
+               now.mono_us - lane->opened_us >= window_us || lsi_batcher_is_full(machine)) {
         push_part(lane, is_final ? 0 : lane->scanned, is_final);
         become_ready(lane, now);
     } else {
@@ -219,10 +219,12 @@ static lsi_outcome_kind judge(lsi_batcher *machine, lsi_lane *lane, const lsi_ou
     const lsi_batcher_settings *settings = &machine->settings;
     lsi_outcome_kind kind = outcome->kind;
 
-    if (kind == LSI_OUTCOME_SYSTEM || kind == LSI_OUTCOME_STOPPED)
+    if (kind == LSI_OUTCOME_STOPPED)
         return kind;
     if (settings->handler_timeout_us >= 0 && now.mono_us - lane->started_us > settings->handler_timeout_us)
-        return LSI_OUTCOME_FAILED;
+        return LSI_OUTCOME_FAILED; /* Whatever it answers, and be it that it could not begin. */
+    if (kind == LSI_OUTCOME_SYSTEM)
+        return kind;
     if (kind == LSI_OUTCOME_PARTIAL && !settings->reports_failures)
         kind = LSI_OUTCOME_SUCCESS;
     if (kind == LSI_OUTCOME_PARTIAL && outcome->failed_at >= top(lane)->count)

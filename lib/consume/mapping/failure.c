@@ -2,11 +2,13 @@
  * which the service sends to buckets only. So nothing that is known of a record is lost with it.
  *
  * A report that is too large for a record becomes two, of half the batch each. A single record whose report is
- * still too large goes as it is, behind its report, which has no payload then: both in one shard, both or none. */
+ * still too large goes as it is, behind its report, which has no payload then: both in one shard, both or none. So does
+ * the state of a window whose last invocation was given up. What is too large by itself is left out (put_apart). */
 #include "consume/mapping/run.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "consume/mapping/event_json.h"
@@ -38,9 +40,23 @@ static bool is_hopeless(const lsi_invocation *what, const lsi_filter_names *name
     return bytes > DOCUMENT_BYTES_MOST + (uint64_t)what->count * extra_bytes;
 }
 
-/* The report, and `record` behind it, if there is one. */
+/* What is put behind a report that has no payload: the record as it was, or the state of a window whose last
+ * invocation it is about, which nobody else has. */
+typedef struct left_over {
+    ls_bytes key, data;
+    bool is_there;
+} left_over;
+
+static left_over left_over_of(const lsi_invocation *what, ls_bytes shard)
+{
+    if (what->count == 1)
+        return (left_over){what->records[0].partition_key, what->records[0].data, true};
+    return (left_over){shard, what->state, what->count == 0 && what->state.size > 0};
+}
+
+/* The report, and `rest` behind it, if there is one. */
 static ls_status put_report(const lsi_worker *worker, lsi_failure *failure, const lsi_batcher_action *of,
-                            const ls_record *record)
+                            const left_over *rest)
 {
     const lsi_run *run = worker->run;
     char key[LSI_SHARD_ID_BYTES], request_id[UUID_BYTES];
@@ -52,19 +68,48 @@ static ls_status put_report(const lsi_worker *worker, lsi_failure *failure, cons
     lsi_shard_id_format(worker->shard, key);
     make_uuid(run->env, request_id);
     failure->request_id = request_id;
-    failure->has_payload = record == NULL;
     lsi_json_begin(&to, &run->env->memory);
     lsi_failure_write(&to, failure, of);
     if (to.failed) {
         lsi_json_free(&to);
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for the report of %" PRIu32 " records", of->invocation.count);
     }
-    entries[0] = (ls_put_entry){{key, LSI_SHARD_ID_BYTES - 1}, {to.text, to.size}, NULL};
+    entries[0] = (ls_put_entry){{key, strlen(key)}, {to.text, to.size}, NULL};
     hash = lsi_hash_partition_key(entries[0].partition_key);
-    if (record != NULL)
-        entries[1] = (ls_put_entry){record->partition_key, record->data, &hash};
-    st = run->how->put(run->stream->engine, run->mapping->options.failure_stream, entries, record != NULL ? 2 : 1);
+    if (rest != NULL)
+        entries[1] = (ls_put_entry){rest->key, rest->data, &hash};
+    st = run->how->put(run->stream->engine, run->mapping->options.failure_stream, entries, rest != NULL ? 2 : 1);
     lsi_json_free(&to);
+    return st;
+}
+
+/* A record, or the state of a window, whose report is too large; or the state is no JSON. When it does not fit by
+ * itself either, since a stream's limit was changed after the mapping was made, the report goes alone and says so: the
+ * record is where the report says for as long as its stream keeps it, and a shard never waits for what cannot be. */
+static ls_status put_apart(const lsi_worker *worker, lsi_failure *failure, const lsi_batcher_action *of)
+{
+    const lsi_run *run = worker->run;
+    char shard[LSI_SHARD_ID_BYTES];
+    left_over rest;
+    ls_status st;
+
+    lsi_shard_id_format(worker->shard, shard);
+    rest = left_over_of(&of->invocation, (ls_bytes){shard, strlen(shard)});
+    failure->has_payload = false;
+    st = put_report(worker, failure, of, rest.is_there ? &rest : NULL);
+    if (st != LS_ERR_TOO_LARGE || !rest.is_there)
+        return st;
+    failure->omitted_bytes = rest.data.size;
+    st = put_report(worker, failure, of, NULL);
+    failure->omitted_bytes = 0;
+    if (st == LS_OK)
+        lsi_env_log(run->env, LS_LOG_WARNING, "mapping '%s' shard %" PRIu32 ": what is given up is reported without "
+                    "the %zu bytes of %s %" PRIu64 ": stream '%s' does not take as many", run->mapping->name,
+                    worker->shard, rest.data.size,
+                    of->invocation.count == 1 ? "record" : "state of the window at",
+                    of->invocation.count == 1 ? of->invocation.records[0].seqno
+                                              : (uint64_t)of->invocation.window_start_us,
+                    run->mapping->options.failure_stream);
     return st;
 }
 
@@ -75,12 +120,13 @@ static ls_status put_all(const lsi_worker *worker, lsi_failure *failure, const l
     lsi_batcher_action half = *of;
     ls_status st = LS_ERR_TOO_LARGE;
 
-    if (!is_hopeless(what, &failure->source.names))
+    failure->has_payload = true;
+    if (!is_hopeless(what, &failure->source.names) && (what->count > 0 || what->is_windowed))
         st = put_report(worker, failure, of, NULL);
-    if (st != LS_ERR_TOO_LARGE || what->count == 0)
+    if (st != LS_ERR_TOO_LARGE)
         return st;
-    if (what->count == 1)
-        return put_report(worker, failure, of, &what->records[0]);
+    if (what->count <= 1)
+        return put_apart(worker, failure, of);
     half.invocation.count = what->count / 2;
     st = put_all(worker, failure, &half);
     if (st != LS_OK)
@@ -106,7 +152,7 @@ bool lsi_failure_put(const lsi_worker *worker, const lsi_batcher_action *discard
         };
 
         if (lsi_event_check_state(&run->env->memory, &of.invocation) != LS_OK)
-            of.invocation.is_windowed = false; /* What is no JSON is none of the report's. */
+            of.invocation.is_windowed = false; /* What is no JSON is no part of a document. */
         st = put_all(worker, &failure, &of);
     }
     lsi_stream_info_free(&info);

@@ -157,7 +157,7 @@ int64_t lsi_worker_due_us(lsi_worker *worker)
     if (worker->is_lost || (!worker->has_next && !worker->has_result && !worker->is_unsaved))
         due_us = INT64_MAX;
     else if (worker->is_urgent)
-        due_us = INT64_MIN;
+        due_us = 0; /* Long past; times are taken from it. */
     lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
     return due_us;
 }
@@ -299,7 +299,7 @@ static void take_batch(lsi_worker *worker, const ls_batch *batch, int64_t read_u
     if ((worker->run->how->flags & LS_RUN_UNTIL_CAUGHT_UP) == 0)
         return;
     lsi_batcher_hurry(worker->machine);
-    if (lsi_batcher_held(worker->machine) == 0) {
+    if (lsi_batcher_is_idle(worker->machine)) {
         worker->is_caught_up = true;
         drain(worker);
     }
@@ -337,7 +337,7 @@ static int64_t wait_ms(const lsi_worker *worker, int64_t until_us, int64_t now_u
     if (worker->run->mapping->options.tumbling_window_s != 0 && ms > TIP_WAIT_MS)
         ms = TIP_WAIT_MS;
     if ((worker->run->how->flags & LS_RUN_UNTIL_CAUGHT_UP) != 0 && ms > CAUGHT_UP_WAIT_MS)
-        ms = lsi_batcher_held(worker->machine) == 0 ? 0 : CAUGHT_UP_WAIT_MS;
+        ms = lsi_batcher_is_idle(worker->machine) ? 0 : CAUGHT_UP_WAIT_MS;
     return ms == INT64_MAX ? -1 : ms;
 }
 
@@ -372,6 +372,8 @@ static void read_more(lsi_worker *worker, const lsi_batcher_action *action, lsi_
     worker->is_reading = true;
     lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
     st = lsi_iterator_next(worker->iterator, records_max, action->bytes_wanted, timeout_ms, &batch);
+    if (worker->counts != NULL && lsi_iterator_was_held(worker->iterator))
+        lsi_count(&worker->counts[LSI_MAPPED_HELD], 1);
     if (st == LS_ERR_TRIMMED)
         lsi_env_log(worker->run->env, LS_LOG_WARNING, "mapping '%s': %s", worker->run->mapping->name,
                     lsi_error_current()->message);
