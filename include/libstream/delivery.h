@@ -4,7 +4,8 @@
  *
  * A delivery is kept with its stream under a name: where to begin, how records become objects, what these are called,
  * where they go. It belongs to the stream, and goes with it. Records are collected until there are enough of them or
- * the first has waited long enough, and become an object: their data one behind the other.
+ * the first has waited long enough, and become an object: their data one behind the other. Where that is no byte, no
+ * object is made.
  *
  * A program *runs* a delivery (ls_delivery_run), on the calling thread. Any number of runs, in any processes, share the
  * shards of the stream among them, each shard with one of them at a time, as runs of mappings do (mapping.h): a run
@@ -35,6 +36,11 @@
  * (what the transform gave). To a prefix without a timestamp `yyyy/MM/dd/HH/` is appended, as it is: no slash comes in
  * between. The version begins at 1 and rises with each ls_delivery_update.
  *
+ * SPLITTING. Pieces of a record, with `split`, have its key, number and time, and part numbers from 0 as those of an
+ * aggregate, but `sub_count` is UINT32_MAX until the last one. A piece without a byte is none, unless the record has no
+ * other. A record that is no JSON by its brackets and quotes goes to the error output as a whole. The backup has it as
+ * it was put.
+ *
  * ERROR OUTPUT. What a transform failed on, or did not answer, or what cannot be given a partition, becomes a line of
  * JSON in an object under the error prefix: {"attemptsMade", "arrivalTimestamp", "errorCode", "errorMessage",
  * "attemptEndingTimestamp", "rawData"}, with the record's original data in base64.
@@ -55,8 +61,8 @@ extern "C" {
 #define LS_DELIVERY_TRANSFORM UINT32_C(2)   /**< Records go through the transform of the run. */
 #define LS_DELIVERY_PARTITION UINT32_C(4)   /**< Records whose partition keys differ go to different objects. Both
                                                  prefixes are given, and the first has a key. Dynamic partitioning */
-#define LS_DELIVERY_BACKUP UINT32_C(8)      /**< All records, as they were put, go to `backup_prefix`, too. It cannot be
-                                                 turned off. S3BackupMode */
+#define LS_DELIVERY_BACKUP UINT32_C(8)      /**< All records, as they were put, go to `backup_prefix`, too, with nothing
+                                                 between them. It cannot be turned off. S3BackupMode */
 
 /** What becomes of an object's bytes. */
 typedef int32_t ls_delivery_compression;
@@ -101,9 +107,12 @@ typedef struct ls_delivery_options {
                                         AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL of the running process, else AWS's. */
     const char *s3_region;         /**< With a bucket only. Default NULL: AWS_REGION or AWS_DEFAULT_REGION, else
                                         us-east-1. */
+    const char *split;             /**< Records hold several, up to 256 bytes between them, and each of these is one for
+                                        the transform, the partitions and the objects; "": JSON values, one behind the
+                                        other. It cannot be changed. Default NULL: they do not. RecordDeAggregation */
 } ls_delivery_options;
 #define LS_DELIVERY_OPTIONS_INIT {(uint32_t)sizeof(ls_delivery_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, \
-                                  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+                                  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
 
 /** A delivery. The caller sets `size` by the INIT macro. */
 typedef struct ls_delivery_info {
@@ -150,7 +159,8 @@ LS_API ls_status ls_delivery_create(ls_stream *stream, const char *name, const l
 
 /**
  * Give a delivery other settings, all of them: begin with those of ls_delivery_description_options. Durable when it
- * returns; runs go by them from their next object on. Its version rises.
+ * returns; runs go by them from their next object on. Its version rises. An object that was begun, and whose run died
+ * or could not deliver it, goes where the settings say then.
  *
  * @param version  The one that is to be changed, LS_DELIVERY_ANY_VERSION: whatever there is.
  *                 CurrentDeliveryStreamVersionId
@@ -232,7 +242,8 @@ typedef struct ls_transform ls_transform;
 typedef int32_t ls_transform_answer;
 #define LS_TRANSFORM_DONE 0  /**< What it said of each record holds. Of which it said nothing, that one has failed. */
 #define LS_TRANSFORM_RETRY 1 /**< It has failed, what it said is forgotten: it is asked again, `transform_retries_max`
-                                  times; then all these records have failed. Any other answer is the same. */
+                                  times; then all these records have failed. Any other answer is the same, and so
+                                  is one that comes after `transform_timeout_ms`, but for STOP. */
 #define LS_TRANSFORM_STOP 2  /**< The run ends, with LS_OK. What it said is forgotten, the records come again. */
 
 /**
@@ -251,6 +262,9 @@ LS_API const ls_record *ls_transform_at(const ls_transform *batch, size_t index)
 
 /** How often these records were tried before: 0 the first time. Threads: the transform's. Never blocks. Since 0.1. */
 LS_API uint32_t ls_transform_attempts(const ls_transform *batch);
+
+/** 1 when the transform's time is over. Threads: any thread, until the transform returns. Never blocks. Since 0.1. */
+LS_API int32_t ls_transform_is_late(const ls_transform *batch);
 
 /**
  * The record is delivered as it is. `Ok` with the same data
@@ -388,7 +402,8 @@ typedef struct ls_delivery_run_options {
                                      early. From 1 MiB, default 256 MiB; one object may be larger. */
     uint32_t give_up_ms;        /**< When the destination has failed for so long, the run ends with its error.
                                      Default 0: it is tried again until the run is stopped. */
-    uint32_t reserved;          /**< 0 */
+    uint32_t transform_timeout_ms; /**< A transform that needs longer has failed, whatever it answers, but it is waited
+                                        for (ls_transform_is_late). Default 300,000, the service's 5 minutes. */
     ls_transform_callback transform; /**< With LS_DELIVERY_TRANSFORM, and only then. */
     void *transform_user;
     ls_delivery_callback deliver;    /**< With LS_DELIVERY_TO_CALLBACK, and only then. */

@@ -9,6 +9,7 @@
 
 #define FLAGS LS_DELIVERY_UNTIL_CAUGHT_UP
 #define FAILOVER_MS_DEFAULT 10000u
+#define TRANSFORM_TIMEOUT_MS_DEFAULT 300000u
 #define FAILOVER_MS_LEAST 100u
 #define FAILOVER_MS_MOST 600000u
 #define MEMORY_BYTES_DEFAULT (UINT64_C(256) << 20)
@@ -100,13 +101,13 @@ static ls_status take_options(const ls_delivery_run_options *options, ls_deliver
         return st;
     if ((own->flags & ~FLAGS) != 0)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.flags has the unknown bits 0x%" PRIx32, own->flags & ~FLAGS);
-    if (own->reserved != 0)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.reserved is %" PRIu32 ", not 0", own->reserved);
     if (own->failover_ms == 0)
         own->failover_ms = FAILOVER_MS_DEFAULT;
     if (own->failover_ms < FAILOVER_MS_LEAST || own->failover_ms > FAILOVER_MS_MOST)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.failover_ms is %" PRIu32 ": it is %u..%u", own->failover_ms,
                         FAILOVER_MS_LEAST, FAILOVER_MS_MOST);
+    if (own->transform_timeout_ms == 0)
+        own->transform_timeout_ms = TRANSFORM_TIMEOUT_MS_DEFAULT;
     if (own->memory_bytes_max == 0)
         own->memory_bytes_max = MEMORY_BYTES_DEFAULT;
     if (own->memory_bytes_max < MEMORY_BYTES_LEAST)
@@ -139,6 +140,7 @@ ls_status ls_delivery_run(ls_delivery *delivery, const ls_delivery_run_options *
         .failover_ms = own.failover_ms,
         .shards_max = own.shards_max,
         .give_up_ms = own.give_up_ms,
+        .transform_timeout_ms = own.transform_timeout_ms,
         .memory_bytes_max = own.memory_bytes_max,
         .transform = own.transform,
         .transform_user = own.transform_user,
@@ -147,6 +149,7 @@ ls_status ls_delivery_run(ls_delivery *delivery, const ls_delivery_run_options *
         .is_stopped = &delivery->is_stopped,
         .guard = store->guard,
         /* What lives in memory is delivered to the disk. */
+        .doubt = &store->delivers_in_doubt,
         .files = store->files != NULL ? &lsi_files_system : store->env.files,
     };
     st = lsi_delivery_run(delivery->stream->stream, &how);
@@ -170,6 +173,11 @@ const ls_record *ls_transform_at(const ls_transform *batch, size_t index)
 uint32_t ls_transform_attempts(const ls_transform *batch)
 {
     return batch == NULL ? 0 : lsi_transform_attempts(batch);
+}
+
+int32_t ls_transform_is_late(const ls_transform *batch)
+{
+    return batch == NULL ? 0 : lsi_transform_is_late(batch);
 }
 
 ls_status ls_transform_keep(ls_transform *batch, size_t index)

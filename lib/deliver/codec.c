@@ -9,9 +9,9 @@
 #include "base/bytes.h"
 #include "base/status.h"
 
-#define FORMAT 1u
+#define FORMAT 2u /* written by who splits records; else 1, which has not the last text */
 #define HEAD_BYTES 100u
-#define TEXTS 9u /* that are not in lists */
+#define TEXTS 10u /* that are not in lists */
 
 void lsi_delivery_free(lsi_delivery *delivery)
 {
@@ -40,11 +40,21 @@ static void put_text(lsi_writer *to, const char *text)
         lsi_put_bytes(to, text, text_bytes(text));
 }
 
+static uint32_t format_of(const ls_delivery_options *options)
+{
+    return options->split == NULL ? 1 : FORMAT;
+}
+
+static uint32_t texts_of(uint32_t format)
+{
+    return format == 1 ? TEXTS - 1 : TEXTS;
+}
+
 static void put_head(lsi_writer *to, const lsi_delivery *delivery)
 {
     const ls_delivery_options *options = &delivery->options;
 
-    lsi_put_u32(to, FORMAT);
+    lsi_put_u32(to, format_of(options));
     lsi_put_u32(to, options->flags);
     lsi_put_u64(to, delivery->id);
     lsi_put_u64(to, (uint64_t)delivery->created_us);
@@ -67,7 +77,8 @@ static void list_texts(const ls_delivery_options *options, const char *out[TEXTS
 {
     const char *texts[TEXTS] = {options->prefix,    options->error_prefix, options->backup_prefix,
                                 options->extension, options->delimiter,    options->directory,
-                                options->s3_bucket, options->s3_endpoint,  options->s3_region};
+                                options->s3_bucket, options->s3_endpoint,  options->s3_region,
+                                options->split};
 
     memcpy(out, texts, sizeof texts);
 }
@@ -75,13 +86,14 @@ static void list_texts(const ls_delivery_options *options, const char *out[TEXTS
 ls_status lsi_delivery_encode(const lsi_memory *memory, const lsi_delivery *delivery, ls_bytes *out)
 {
     const ls_delivery_options *options = &delivery->options;
+    const uint32_t text_count = texts_of(format_of(options));
     const char *texts[TEXTS];
     size_t size = HEAD_BYTES;
     unsigned char *bytes;
     lsi_writer to;
 
     list_texts(options, texts);
-    for (uint32_t i = 0; i < TEXTS; i++)
+    for (uint32_t i = 0; i < text_count; i++)
         size += 4 + text_bytes(texts[i]);
     for (uint32_t i = 0; i < options->partition_key_count; i++)
         size += 8 + text_bytes(options->partition_keys[i]) + text_bytes(options->partition_queries[i]);
@@ -90,7 +102,7 @@ ls_status lsi_delivery_encode(const lsi_memory *memory, const lsi_delivery *deli
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for delivery '%s'", delivery->name);
     to = (lsi_writer){bytes, bytes + size};
     put_head(&to, delivery);
-    for (uint32_t i = 0; i < TEXTS; i++)
+    for (uint32_t i = 0; i < text_count; i++)
         put_text(&to, texts[i]);
     for (uint32_t i = 0; i < options->partition_key_count; i++) {
         put_text(&to, options->partition_keys[i]);
@@ -141,12 +153,12 @@ static const char *take_text(lsi_cursor *from, const unsigned char *begin, const
     return texts + at;
 }
 
-static ls_status take_texts(lsi_cursor *from, lsi_delivery *delivery)
+static ls_status take_texts(lsi_cursor *from, lsi_delivery *delivery, uint32_t text_count)
 {
     ls_delivery_options *options = &delivery->options;
     const unsigned char *begin = from->at;
     size_t size = from->bad ? 0 : (size_t)(from->end - from->at), count = options->partition_key_count;
-    const char *texts[TEXTS];
+    const char *texts[TEXTS] = {NULL};
 
     if (from->bad || count > LSI_PARTITION_KEYS_MAX) {
         from->bad = true;
@@ -157,7 +169,7 @@ static ls_status take_texts(lsi_cursor *from, lsi_delivery *delivery)
     if (delivery->texts == NULL || delivery->lists == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for delivery '%s'", delivery->name);
     memcpy(delivery->texts, begin, size);
-    for (uint32_t i = 0; i < TEXTS; i++)
+    for (uint32_t i = 0; i < text_count; i++)
         texts[i] = take_text(from, begin, delivery->texts);
     for (size_t i = 0; i < count; i++) {
         delivery->lists[i] = take_text(from, begin, delivery->texts);
@@ -172,6 +184,7 @@ static ls_status take_texts(lsi_cursor *from, lsi_delivery *delivery)
     options->s3_bucket = texts[6];
     options->s3_endpoint = texts[7];
     options->s3_region = texts[8];
+    options->split = texts[9];
     options->partition_keys = count == 0 ? NULL : delivery->lists;
     options->partition_queries = count == 0 ? NULL : delivery->lists + count;
     return LS_OK;
@@ -215,8 +228,9 @@ ls_status lsi_delivery_decode(const lsi_memory *memory, const lsi_state_entry *e
         goto fail;
     }
     take_head(&from, delivery);
-    st = take_texts(&from, delivery);
-    if (st == LS_OK && (format != FORMAT || from.bad || from.at != from.end || !is_valid(delivery)))
+    st = take_texts(&from, delivery, texts_of(format));
+    if (st == LS_OK &&
+        (format != format_of(&delivery->options) || from.bad || from.at != from.end || !is_valid(delivery)))
         st = lsi_fail(LS_ERR_CORRUPT, "the state's value of delivery '%s', %zu bytes, is none", delivery->name,
                       entry->value.size);
     if (st != LS_OK)

@@ -143,7 +143,8 @@ static ls_status put_until_it_is_there(lsi_delivery_shard *shard, const lsi_buff
         ls_status st = put_once(shard, buffer, content, &is_retryable);
         int64_t now_us = lsi_delivery_now_us(run);
 
-        if (st == LS_OK || !is_retryable || now_us >= end_us)
+        run->is_refused = st != LS_OK && (!is_retryable || now_us >= end_us);
+        if (st == LS_OK || run->is_refused)
             return st;
         if (wait_us == WAIT_US_LEAST || wait_us >= WAIT_US_MOST) /* once, and then again and again */
             lsi_env_log(run->env, LS_LOG_WARNING, "delivery '%s' shard %" PRIu32 ": an object waits: %s",
@@ -168,6 +169,13 @@ static ls_status mark_done(lsi_delivery_shard *shard, const lsi_buffer *buffer)
         if (!lsi_marks_add(&shard->done, buffer->ordinals[i].from, buffer->ordinals[i].to))
             return lsi_fail(LS_ERR_NO_MEMORY, "no memory for noting what was delivered");
     return LS_OK;
+}
+
+/* Records without a byte, and nothing between them: they make no object. */
+static ls_status pass(lsi_delivery_shard *shard, const lsi_buffer *buffer)
+{
+    lsi_delivery_count_records(shard, buffer);
+    return mark_done(shard, buffer);
 }
 
 /* The memory of one object is kept for the next. */
@@ -212,7 +220,7 @@ static ls_status deliver(lsi_delivery_shard *shard, lsi_buffer *buffer)
     lsi_free(&shard->run->env->memory, made);
     if (st != LS_OK)
         return st;
-    lsi_delivery_count_object(shard->run, buffer, content.size);
+    lsi_delivery_count_object(shard, buffer, content.size);
     return mark_done(shard, buffer);
 }
 
@@ -220,8 +228,9 @@ ls_status lsi_delivery_cut(lsi_delivery_shard *shard, lsi_buffer *buffer)
 {
     ls_status st = LS_OK;
 
-    if (buffer->record_count != 0) /* A replayed one may have got none: the transform sent them elsewhere. */
-        st = deliver(shard, buffer);
+    /* A replayed one may have got no record: the transform sent them elsewhere. */
+    if (buffer->record_count != 0)
+        st = buffer->size != 0 ? deliver(shard, buffer) : pass(shard, buffer);
     if (st != LS_OK)
         return st;
     forget(shard, buffer);

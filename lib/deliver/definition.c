@@ -230,6 +230,10 @@ static ls_status change(lsi_engine_stream *stream, lsi_delivery *delivery, uint3
     if ((delivery->options.flags & LS_DELIVERY_BACKUP) != 0 && (options->flags & LS_DELIVERY_BACKUP) == 0)
         return lsi_fail(LS_ERR_STATE, "delivery '%s' has a backup of its source, which cannot be turned off",
                         delivery->name);
+    if ((delivery->options.split == NULL) != (options->split == NULL) ||
+        (options->split != NULL && strcmp(delivery->options.split, options->split) != 0))
+        return lsi_fail(LS_ERR_STATE, "delivery '%s': how records are split cannot be changed, for its places count "
+                        "what comes of it", delivery->name);
     delivery->options = *options; /* Borrowed for as long. */
     delivery->version++;
     delivery->modified_us = lsi_wall_us(&stream->engine->env.clock);

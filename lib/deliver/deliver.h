@@ -71,6 +71,7 @@ typedef enum {
 size_t lsi_transform_count(const ls_transform *batch);
 const ls_record *lsi_transform_at(const ls_transform *batch, size_t index);
 uint32_t lsi_transform_attempts(const ls_transform *batch);
+bool lsi_transform_is_late(const ls_transform *batch); /* also from other threads, while it is asked */
 ls_status lsi_transform_say(ls_transform *batch, size_t index, lsi_verdict verdict, ls_bytes data_or_reason);
 ls_status lsi_transform_set_key(ls_transform *batch, size_t index, const char *key, ls_bytes value);
 ls_status lsi_transform_event_json(ls_transform *batch, ls_bytes *out);
@@ -82,7 +83,7 @@ ls_status lsi_transform_answer_json(ls_transform *batch, ls_bytes document, ls_t
 typedef struct lsi_delivery_running {
     const char *name;
     uint64_t id; /* of the delivery */
-    uint32_t flags, failover_ms, shards_max, give_up_ms;
+    uint32_t flags, failover_ms, shards_max, give_up_ms, transform_timeout_ms;
     uint64_t memory_bytes_max;
     ls_transform_callback transform;
     void *transform_user;
@@ -91,6 +92,7 @@ typedef struct lsi_delivery_running {
     const _Atomic bool *is_stopped;
     lsi_guard *guard;
     const lsi_files *files; /* of directories */
+    _Atomic bool *doubt;    /* as of lsi_sink_directory_open */
 } lsi_delivery_running;
 ls_status lsi_delivery_run(lsi_engine_stream *stream, const lsi_delivery_running *how);
 void lsi_delivery_wake(lsi_engine_stream *stream); /* a run looks whether it is to end */

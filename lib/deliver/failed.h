@@ -11,9 +11,10 @@
 
 /* Values of errorCode. Those of a transform's answer are in document.h. */
 #define LSI_FAILED_FUNCTION "Lambda.FunctionError" /* it failed, or said ProcessingFailed */
+#define LSI_FAILED_TIME "Lambda.FunctionTimedOut"
 #define LSI_FAILED_PARTITION "DynamicPartitioning.MetadataExtractionFailed"
 #define LSI_FAILED_PARTITIONS_FULL "DynamicPartitioning.ActivePartitionLimitExceeded"
-#define LSI_FAILED_SPLIT "DeAggregation.RecordFormatError"
+#define LSI_FAILED_SPLIT "DeAggregation.RecordFormatError" /* it is no JSON */
 
 typedef struct lsi_failed {
     uint32_t attempts_made; /* calls: 1 and the retries; 0: none was made */

@@ -7,6 +7,7 @@
  * cut.c        an object is closed, named, stored as begun, delivered, and stored as done
  * progress.c   what is stored of a shard
  * counts.c     what is counted
+ * pieces.c     records that hold several are taken apart
  * transform.c  what the application makes of records; transform_json.c: by documents
  *
  * All of it is one thread's, but for what the guard renews and lsi_delivery_stop sets. */
@@ -85,6 +86,8 @@ struct ls_transform {
     const ls_record *const *records; /* [count] */
     size_t count;
     uint32_t attempts;
+    int64_t end_us; /* when it is late */
+    bool was_late;  /* the last time that it was asked */
     lsi_said *items; /* [count] */
     size_t item_capacity;
     char *arena;
@@ -119,6 +122,28 @@ static inline ls_bytes lsi_transform_text(const ls_transform *batch, size_t at, 
 }
 /* The keys of a record, into `out` [LSI_PARTITION_KEYS_MAX]; how many. Views. */
 uint32_t lsi_transform_keys(const ls_transform *batch, size_t index, lsi_partition_key *out);
+
+/* ---- pieces.c ---- */
+
+/* What records are split into (split.h). */
+typedef struct lsi_pieces {
+    const lsi_memory *memory;
+    ls_record *records;         /* [count] */
+    const ls_record **sources;  /* [count]: what a piece is the first of; NULL: it is another one */
+    size_t record_capacity, source_capacity;
+    uint32_t count;
+    uint32_t source, part;      /* where to go on: in the batch, and in what has its sequence number; */
+    ls_bytes rest;              /* of that record; */
+    bool is_inside;             /* which has begun */
+} lsi_pieces;
+/* `ls_record.flags`, of ours: the whole record, which cannot be split. */
+#define LSI_RECORD_UNSPLIT (UINT32_C(1) << 31)
+
+/* Begins a batch; `part`: so many pieces of its first sequence number were there before. */
+void lsi_pieces_begin(lsi_pieces *pieces, uint32_t part);
+/* Takes the next pieces of the batch, some thousand at most; none: there are none left. NO_MEMORY. */
+ls_status lsi_pieces_next(lsi_pieces *pieces, const ls_batch *batch, const char *delimiter);
+void lsi_pieces_free(lsi_pieces *pieces);
 
 /* ---- shard.c ---- */
 
@@ -155,6 +180,7 @@ struct lsi_delivery_shard {
     bool is_wide;          /* which is large */
     bool is_full;          /* something that is collected has its size */
     int64_t unsaved_us;    /* since when something is done and not stored, monotonic; 0: all is stored */
+    uint64_t uncounted[LSI_DELIVERED_RETRIES]; /* of what is done and not stored (counts.c) */
 };
 
 /* Nothing is read of it yet. NO_MEMORY. */
@@ -190,7 +216,11 @@ void lsi_delivery_advance(lsi_delivery_shard *shard);
 /* ---- counts.c ---- */
 
 void lsi_delivery_count(const lsi_delivery_run_state *run, uint32_t word, uint64_t n);
-void lsi_delivery_count_object(const lsi_delivery_run_state *run, const lsi_buffer *buffer, size_t bytes);
+/* These are counted when it is stored that they are done. */
+void lsi_delivery_count_dropped(lsi_delivery_shard *shard);
+void lsi_delivery_count_records(lsi_delivery_shard *shard, const lsi_buffer *buffer); /* that make no object */
+void lsi_delivery_count_object(lsi_delivery_shard *shard, const lsi_buffer *buffer, size_t bytes);
+void lsi_delivery_count_stored(lsi_delivery_shard *shard);
 
 /* ---- progress.c ---- */
 
@@ -217,6 +247,7 @@ struct lsi_delivery_run {
     lsi_guarded guarded;
     lsi_delivery_shard *shards;
     uint64_t memory_used;   /* by what is collected */
+    lsi_pieces pieces;
     const ls_record **batch; /* of a transform */
     size_t batch_capacity;
     unsigned char *spare;   /* the bytes of a buffer that is gone; NULL */
@@ -225,6 +256,7 @@ struct lsi_delivery_run {
     lsi_engine_count *counts; /* NULL: nobody can be told */
     uint32_t state_token;   /* as of the last look at the delivery */
     bool is_over;           /* the transform said stop */
+    bool is_refused;        /* the destination refused an object, for so long as it may: its error ends the run */
 };
 
 static inline int64_t lsi_delivery_now_us(const lsi_delivery_run_state *run)

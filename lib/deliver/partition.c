@@ -149,7 +149,7 @@ ls_status lsi_delivery_collect_source(lsi_delivery_shard *shard, const ls_record
 {
     const lsi_naming_values values = {0};
 
-    return collect(shard, LS_DELIVERY_SOURCE_BACKUP, "", record, at, &values, record->data, shard->run->delimiter);
+    return collect(shard, LS_DELIVERY_SOURCE_BACKUP, "", record, at, &values, record->data, (ls_bytes){NULL, 0});
 }
 
 /* ---- partitions ---- */

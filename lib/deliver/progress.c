@@ -91,9 +91,11 @@ static ls_status save(lsi_delivery_shard *shard, ls_seqno seqno, ls_bytes value)
 
     if (st == LS_OK)
         st = lsi_lease_save(shard->lease, (lsi_point){seqno, 0}, 0, (lsi_lease_beside){&change, has_change});
-    if (st == LS_OK)
-        shard->has_entry = value.size != 0;
-    return st;
+    if (st != LS_OK)
+        return st;
+    shard->has_entry = value.size != 0;
+    lsi_delivery_count_stored(shard);
+    return LS_OK;
 }
 
 ls_status lsi_delivery_save(lsi_delivery_shard *shard, const lsi_buffer *begun)

@@ -23,9 +23,10 @@ void lsi_delivery_wake(lsi_engine_stream *stream)
     stream->engine->ops->wake(stream, LSI_NO_SHARD);
 }
 
-static bool passes_by_itself(ls_status st)
+/* Of the store's; the destination's errors were waited for (cut.c). */
+static bool passes_by_itself(const lsi_delivery_run_state *run, ls_status st)
 {
-    return st == LS_ERR_BUSY || st == LS_ERR_FULL || st == LS_ERR_NO_MEMORY;
+    return !run->is_refused && (st == LS_ERR_BUSY || st == LS_ERR_FULL || st == LS_ERR_NO_MEMORY);
 }
 
 ls_status lsi_delivery_sleep(lsi_delivery_run_state *run, int64_t until_us)
@@ -64,6 +65,14 @@ static lsi_delivery_shard *shard_of(const lsi_delivery_run_state *run, const lsi
         if (at->lease == lease)
             return at;
     return NULL;
+}
+
+/* What is done is stored before what is known of the shard is dropped: else it would be done again. */
+static ls_status store_done(lsi_delivery_shard *shard)
+{
+    ls_status st = shard->unsaved_us != 0 && shard->replay == NULL ? lsi_delivery_save(shard, NULL) : LS_OK;
+
+    return st == LS_ERR_LEASE_LOST ? LS_OK : st;
 }
 
 static void give_over(const lsi_delivery_run_state *run, lsi_lease *lease)
@@ -105,6 +114,9 @@ static ls_status follow_leases(lsi_delivery_run_state *run)
             continue;
         }
         shard = shard_of(run, event.lease);
+        if (shard != NULL && store_done(shard) != LS_OK)
+            lsi_env_log(run->env, LS_LOG_WARNING, "delivery '%s': what was done is not stored: %s", run->how->name,
+                        lsi_error_current()->message);
         if (shard != NULL)
             drop(run, shard);
         give_over(run, event.lease);
@@ -150,7 +162,7 @@ static ls_status open_settings(lsi_delivery_run_state *run)
     if (st == LS_OK)
         st = lsi_delivery_queries(run->delivery, &run->queries);
     if (st == LS_OK && options->directory != NULL)
-        st = lsi_sink_directory_open(run->env, run->how->files, options->directory, &run->sink);
+        st = lsi_sink_directory_open(run->env, run->how->files, options->directory, run->how->doubt, &run->sink);
     if (st == LS_OK && options->s3_bucket != NULL) {
         const lsi_s3_options s3 = {.bucket = options->s3_bucket, .endpoint = options->s3_endpoint,
                                    .region = options->s3_region}; /* credentials: the environment's */
@@ -177,11 +189,18 @@ static ls_status look_at_delivery(lsi_delivery_run_state *run)
     }
     if (st != LS_OK)
         return st;
-    run->state_token = token;
     if (run->delivery != NULL && now->state_version == run->delivery->state_version) {
+        run->state_token = token;
         lsi_delivery_free(now);
         return LS_OK;
     }
+    for (lsi_delivery_shard *at = run->shards; at != NULL && st == LS_OK; at = at->next)
+        st = store_done(at);
+    if (st != LS_OK) {
+        lsi_delivery_free(now);
+        return st;
+    }
+    run->state_token = token;
     close_settings(run);
     run->delivery = now;
     st = open_settings(run);
@@ -207,7 +226,7 @@ static ls_status turn(lsi_delivery_run_state *run, lsi_delivery_shard *shard, bo
     } else if (st == LS_ERR_LEASE_LOST) { /* Y1. The group tells of it. */
         drop(run, shard);
         st = LS_OK;
-    } else if (passes_by_itself(st)) { /* Y2 */
+    } else if (passes_by_itself(run, st)) { /* Y2 */
         lsi_env_log(run->env, LS_LOG_WARNING, "delivery '%s' shard %" PRIu32 " is tried again: %s", run->how->name,
                     shard->shard, lsi_error_current()->message);
         lsi_delivery_shard_reset(shard);
@@ -292,8 +311,10 @@ static ls_status run_on(lsi_delivery_run_state *run)
             st = flush_all(run);
             if (st == LS_OK)
                 return LS_OK;
+        } else if (st == LS_OK && until_caught_up && !lsi_group_is_current(run->group)) {
+            left_us = 0; /* What was just stored changed the group, too: to be looked at before it is settled. */
         }
-        if (passes_by_itself(st)) {
+        if (passes_by_itself(run, st)) {
             left_us = 0;
             st = lsi_delivery_sleep(run, lsi_delivery_now_us(run) + PAUSE_US);
         }
@@ -315,9 +336,9 @@ static ls_status end(lsi_delivery_run_state *run, bool is_good)
     while (run->shards != NULL) {
         lsi_delivery_shard *shard = run->shards;
 
-        if (is_good && shard->unsaved_us != 0 && shard->replay == NULL) {
-            st = lsi_delivery_save(shard, NULL);
-            if (st != LS_ERR_LEASE_LOST && st != LS_ERR_NOT_FOUND)
+        if (is_good) {
+            st = store_done(shard);
+            if (st != LS_ERR_NOT_FOUND)
                 lsi_error_note_first(st, &first, &why);
         }
         drop(run, shard);
@@ -347,6 +368,7 @@ ls_status lsi_delivery_run(lsi_engine_stream *stream, const lsi_delivery_running
 
     if (st != LS_OK)
         return st;
+    run.pieces.memory = &run.env->memory;
     lsi_transform_init(&run.transform, run.env, run.stream);
     run.counts = stream->engine->ops->counts(stream, LSI_COUNTS_MAPPING, lsi_delivery_counts_number(how->id));
     st = run_on(&run);
@@ -360,6 +382,7 @@ ls_status lsi_delivery_run(lsi_engine_stream *stream, const lsi_delivery_running
     lsi_transform_free(&run.transform);
     lsi_free(&run.env->memory, run.batch);
     lsi_free(&run.env->memory, run.spare);
+    lsi_pieces_free(&run.pieces);
     if (st == LS_OK)
         return ended;
     lsi_error_restore(&why);

@@ -102,6 +102,8 @@ static ls_status check_texts(const ls_delivery_options *options)
     if (st == LS_OK)
         st = check_text("delimiter", options->delimiter, 0, DELIMITER_BYTES_MAX);
     if (st == LS_OK)
+        st = check_text("split", options->split, 0, DELIMITER_BYTES_MAX);
+    if (st == LS_OK)
         st = check_text("directory", options->directory, 1, PATH_BYTES_MAX);
     if (st == LS_OK)
         st = check_text("s3_bucket", options->s3_bucket, 1, LSI_S3_TEXT_MAX);

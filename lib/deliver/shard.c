@@ -126,11 +126,26 @@ static bool is_done(const lsi_delivery_shard *shard, uint64_t ordinal)
     return ordinal < shard->done.end && lsi_marks_has(&shard->done, ordinal);
 }
 
-static ls_status back_up(lsi_delivery_shard *shard, const ls_record *record, lsi_at at)
+/* A record of the batch, or what it is the first piece of. */
+static ls_status back_up(lsi_delivery_shard *shard, const ls_batch *batch, uint32_t index, lsi_at at)
 {
-    bool wants = (shard->run->delivery->options.flags & LS_DELIVERY_BACKUP) != 0 && at.ordinal >= shard->backup_done;
+    const lsi_delivery_run_state *run = shard->run;
+    bool is_split = batch->records == run->pieces.records;
+    const ls_record *record = is_split ? run->pieces.sources[index] : &batch->records[index];
+    bool wants = (run->delivery->options.flags & LS_DELIVERY_BACKUP) != 0 && at.ordinal >= shard->backup_done;
 
-    return wants ? lsi_delivery_collect_source(shard, record, at) : LS_OK;
+    return wants && record != NULL ? lsi_delivery_collect_source(shard, record, at) : LS_OK;
+}
+
+static bool is_unsplit(const ls_record *record)
+{
+    return (record->flags & LSI_RECORD_UNSPLIT) != 0;
+}
+
+static ls_status collect_unsplit(lsi_delivery_shard *shard, const ls_record *record, lsi_at at)
+{
+    return lsi_delivery_collect_failed(shard, record, at, 0, LSI_FAILED_SPLIT,
+                                       "the record is not JSON values, one behind the other");
 }
 
 /* ---- a batch without a transform ---- */
@@ -143,9 +158,10 @@ static ls_status take_plain(lsi_delivery_shard *shard, const ls_batch *batch)
         const ls_record *record = &batch->records[i];
         lsi_at at = place_of(shard, record);
 
-        st = back_up(shard, record, at);
+        st = back_up(shard, batch, i, at);
         if (st == LS_OK && !is_done(shard, at.ordinal))
-            st = lsi_delivery_collect(shard, record, record->data, at, NULL, 0);
+            st = is_unsplit(record) ? collect_unsplit(shard, record, at)
+                                    : lsi_delivery_collect(shard, record, record->data, at, NULL, 0);
         if (st != LS_OK)
             return st;
         pass(shard, record);
@@ -187,10 +203,12 @@ static ls_status call_transform(lsi_delivery_run_state *run, size_t count, uint3
         if (st != LS_OK)
             return st;
         (void)lsi_error_end(LS_OK);
+        run->transform.end_us = lsi_delivery_now_us(run) + (int64_t)run->how->transform_timeout_ms * 1000;
         answer = run->how->transform(&run->transform, run->how->transform_user);
         lsi_error_begin();
         ++*attempts;
-        *has_failed = answer != LS_TRANSFORM_DONE;
+        run->transform.was_late = lsi_transform_is_late(&run->transform);
+        *has_failed = answer != LS_TRANSFORM_DONE || run->transform.was_late;
         if (answer == LS_TRANSFORM_STOP) {
             run->is_over = true;
             return lsi_fail(LS_ERR_CANCELLED, "delivery '%s': the transform said stop", run->how->name);
@@ -235,7 +253,7 @@ static ls_status collect_answer(lsi_delivery_shard *shard, const ls_record *reco
         return lsi_delivery_collect(shard, record, verdict == LSI_VERDICT_KEEP ? record->data : said, at, keys,
                                     lsi_transform_keys(batch, index, keys));
     case LSI_VERDICT_DROP:
-        lsi_delivery_count(shard->run, LSI_DELIVERED_DROPPED, 1);
+        lsi_delivery_count_dropped(shard);
         return lsi_marks_add(&shard->done, at.ordinal, at.ordinal + 1)
                    ? LS_OK : lsi_fail(LS_ERR_NO_MEMORY, "no memory for noting what was dropped");
     case LSI_VERDICT_NONE:
@@ -244,6 +262,9 @@ static ls_status collect_answer(lsi_delivery_shard *shard, const ls_record *reco
     case LSI_VERDICT_FAIL:
         break;
     }
+    if (has_failed && batch->was_late)
+        return lsi_delivery_collect_failed(shard, record, at, attempts, LSI_FAILED_TIME,
+                                           "the transform took longer than its time");
     if (has_failed || said.size == 0)
         return lsi_delivery_collect_failed(shard, record, at, attempts, LSI_FAILED_FUNCTION,
                                            has_failed ? "the transform failed" : "the transform failed on the record");
@@ -263,7 +284,7 @@ static ls_status take_part(lsi_delivery_shard *shard, const ls_batch *batch, uin
     if (!lsi_grow(&run->env->memory, (void **)&run->batch, &run->batch_capacity, to - from, sizeof *run->batch))
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for a transform of %" PRIu32 " records", to - from);
     for (uint32_t i = from; i < to; i++)
-        if (!is_done(shard, first_ordinal + (i - from)))
+        if (!is_done(shard, first_ordinal + (i - from)) && !is_unsplit(&batch->records[i]))
             run->batch[count++] = &batch->records[i];
     run->transform.shard = shard->shard;
     if (count != 0)
@@ -272,8 +293,10 @@ static ls_status take_part(lsi_delivery_shard *shard, const ls_batch *batch, uin
         const ls_record *record = &batch->records[i];
         lsi_at at = place_of(shard, record);
 
-        st = back_up(shard, record, at);
-        if (st == LS_OK && next < count && run->batch[next] == record)
+        st = back_up(shard, batch, i, at);
+        if (st == LS_OK && is_unsplit(record) && !is_done(shard, at.ordinal))
+            st = collect_unsplit(shard, record, at);
+        else if (st == LS_OK && next < count && run->batch[next] == record)
             st = collect_answer(shard, record, at, next++, attempts, has_failed);
         if (st != LS_OK)
             return st;
@@ -291,6 +314,32 @@ static ls_status take_transformed(lsi_delivery_shard *shard, const ls_batch *bat
         to = part_of(shard->run, batch, from);
         st = take_part(shard, batch, from, to);
     }
+    return st;
+}
+
+/* ---- a batch ---- */
+
+static ls_status take(lsi_delivery_shard *shard, const ls_batch *batch)
+{
+    return (shard->run->delivery->options.flags & LS_DELIVERY_TRANSFORM) != 0 ? take_transformed(shard, batch)
+                                                                              : take_plain(shard, batch);
+}
+
+static ls_status take_split(lsi_delivery_shard *shard, const ls_batch *batch, const char *delimiter)
+{
+    bool is_rest = batch->records[0].seqno == shard->seqno; /* of an aggregate */
+    lsi_pieces *pieces = &shard->run->pieces;
+    ls_batch part = *batch;
+    ls_status st;
+
+    lsi_pieces_begin(pieces, is_rest ? (uint32_t)(shard->next_ordinal - shard->seqno_ordinal) : 0);
+    do {
+        st = lsi_pieces_next(pieces, batch, delimiter);
+        part.records = pieces->records;
+        part.count = pieces->count;
+        if (st == LS_OK)
+            st = take(shard, &part);
+    } while (st == LS_OK && pieces->count != 0);
     return st;
 }
 
@@ -407,6 +456,7 @@ static ls_status read_once(lsi_delivery_shard *shard, bool *is_busy)
     *is_busy = st == LS_ERR_TRIMMED;
     if (st == LS_ERR_TRIMMED)
         forget_what_was_stored(shard);
+    shard->is_at_tip = false; /* What is there is not known, or below. */
     if (st == LS_ERR_TRIMMED || st == LS_ERR_THROTTLED)
         return LS_OK;
     if (st != LS_OK)
@@ -416,8 +466,8 @@ static ls_status read_once(lsi_delivery_shard *shard, bool *is_busy)
     *is_busy = batch->count != 0;
     if (batch->count == 0)
         return LS_OK;
-    return (run->delivery->options.flags & LS_DELIVERY_TRANSFORM) != 0 ? take_transformed(shard, batch)
-                                                                       : take_plain(shard, batch);
+    return run->delivery->options.split != NULL ? take_split(shard, batch, run->delivery->options.split)
+                                                : take(shard, batch);
 }
 
 ls_status lsi_delivery_shard_step(lsi_delivery_shard *shard, bool *is_busy)

@@ -11,6 +11,7 @@
 #ifndef LSI_DELIVER_SINK_H
 #define LSI_DELIVER_SINK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include <libstream/status.h>
@@ -42,8 +43,10 @@ static inline void lsi_sink_close(lsi_sink *sink) /* Accepts NULL. */
 
 /* ---- sink_directory.c ---- */
 
-/* A directory of `files`, which is made when it is not there (its parent must be). */
-ls_status lsi_sink_directory_open(const lsi_env *env, const lsi_files *files, const char *path, lsi_sink **out);
+/* A directory of `files`, which is made when it is not there (its parent must be). `doubt`: W5, of all sinks that this
+ * process opens, and longer than these; NULL: of this one only. */
+ls_status lsi_sink_directory_open(const lsi_env *env, const lsi_files *files, const char *path, _Atomic bool *doubt,
+                                  lsi_sink **out);
 /* Whether a name can be a file's, beneath the directory: no part is empty, "." or "..", or longer than 255 bytes. */
 bool lsi_sink_directory_takes(const char *name);
 

@@ -10,7 +10,8 @@
  *   W4  Directories are made as they are needed; one that is there may not be durable yet, so the directory above it is
  *       synced all the same.
  *   W5  What a sync of a directory that failed should have made durable stays in doubt, whatever later ones say (E1).
- *       What is there is moved away and back then, which the next sync covers. */
+ *       What is there is moved away and back then, which the next sync covers. That outlives the sink: who opens the
+ *       directory again after a run that failed finds names of which nobody else knows that they are in doubt. */
 #include "deliver/sink.h"
 
 #include <errno.h>
@@ -35,6 +36,8 @@ typedef struct directory {
     char unfinished[UNFINISHED_BYTES];
     char durable_dir[LSI_OBJECT_NAME_MAX + 1]; /* whose name, and all above it, are durable; "" */
     bool is_in_doubt; /* W5, since an object could not be delivered */
+    _Atomic bool *doubt; /* the same of a sync that failed, in this process */
+    _Atomic bool own_doubt;
 } directory;
 
 bool lsi_sink_directory_takes(const char *name)
@@ -75,6 +78,15 @@ static bool passes(int result)
 
 /* ---- one object ---- */
 
+static int sync_names(directory *of, const char *dir)
+{
+    int result = of->root.files->sync_dir(&of->root, dir);
+
+    if (result != 0)
+        atomic_store_explicit(of->doubt, true, memory_order_relaxed); /* It says nothing of other memory. */
+    return result;
+}
+
 /* W5. Of a file or a directory: its name is as if it was new. */
 static int remake(directory *of, const char *name)
 {
@@ -108,7 +120,7 @@ static int make_dirs(directory *of, const char *name)
         if (result == -EEXIST)
             result = of->is_in_doubt ? remake(of, dir) : 0;
         if (result == 0)
-            result = files->sync_dir(&of->root, above);
+            result = sync_names(of, above);
         memcpy(above, dir, end + 1);
         end++;
     }
@@ -160,7 +172,7 @@ static int put_whole(directory *of, const char *name, ls_bytes content)
     if (result == -EEXIST) /* K2 */
         result = of->is_in_doubt ? remake(of, name) : 0;
     if (result == 0)
-        result = files->sync_dir(&of->root, dir); /* a twin's name, too: who made it may have died before */
+        result = sync_names(of, dir); /* a twin's name, too: who made it may have died before */
     return result;
 }
 
@@ -173,7 +185,7 @@ static ls_status directory_put(lsi_sink *sink, const char *name, ls_bytes conten
     if (!lsi_sink_directory_takes(name))
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "object '%s' can be no file of directory '%s'", name, of->path);
     result = put_whole(of, name, content);
-    of->is_in_doubt = result != 0;
+    of->is_in_doubt = result != 0 || atomic_load_explicit(of->doubt, memory_order_relaxed);
     if (result == 0)
         return LS_OK;
     of->durable_dir[0] = '\0'; /* It may have been removed, too: all of it is made again. */
@@ -214,7 +226,8 @@ static void directory_close(lsi_sink *sink)
     lsi_free(&memory, of);
 }
 
-ls_status lsi_sink_directory_open(const lsi_env *env, const lsi_files *files, const char *path, lsi_sink **out)
+ls_status lsi_sink_directory_open(const lsi_env *env, const lsi_files *files, const char *path, _Atomic bool *doubt,
+                                  lsi_sink **out)
 {
     static const lsi_sink_ops ops = {directory_put, directory_close};
     directory *of = lsi_alloc_zero(&env->memory, sizeof *of);
@@ -225,6 +238,9 @@ ls_status lsi_sink_directory_open(const lsi_env *env, const lsi_files *files, co
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for delivering to directory '%s'", path);
     of->sink.ops = &ops;
     of->memory = env->memory;
+    atomic_init(&of->own_doubt, false);
+    of->doubt = doubt != NULL ? doubt : &of->own_doubt;
+    of->is_in_doubt = atomic_load_explicit(of->doubt, memory_order_relaxed);
     (void)snprintf(of->path, sizeof of->path, "%s", path); /* cut in messages only */
     env->random(env->random_user, &mine, sizeof mine);
     (void)snprintf(of->unfinished, sizeof of->unfinished, UNFINISHED_PREFIX "%016" PRIx64 UNFINISHED_SUFFIX, mine);

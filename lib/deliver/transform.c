@@ -63,6 +63,11 @@ uint32_t lsi_transform_attempts(const ls_transform *batch)
     return batch->attempts;
 }
 
+bool lsi_transform_is_late(const ls_transform *batch)
+{
+    return lsi_monotonic_us(&batch->env->clock) >= batch->end_us;
+}
+
 static ls_status check_index(const ls_transform *batch, size_t index)
 {
     return index < batch->count ? LS_OK

@@ -1,7 +1,8 @@
 /* Deliveries beneath failures: calls of the file system and allocations that fail, in the store and in the directory
  * that objects go to, and losses of power after any change of either. Whatever happens, when a run has come to an end
  * afterwards, each record that can be read was delivered once, to the output that its transform chose, and is in the
- * backup once; no file is seen that is not whole. */
+ * backup once; no file is seen that is not whole. With records of one number and a newline, and with records of several
+ * that are split. */
 #include "api/support.h"
 
 #include <errno.h>
@@ -13,6 +14,9 @@
 
 #define RECORDS 24u
 #define PARTITIONS 3u
+#define SEVERAL 3u
+
+static uint32_t numbers = 1; /* in a record */
 
 static const ls_position horizon = {.kind = LS_TRIM_HORIZON};
 
@@ -51,15 +55,16 @@ static void make_world(world *of, sim_files *sim, sim_memory *memory, ls_durabil
     options.prefix = "out/!{partitionKeyFromLambda:p}/";
     options.error_prefix = "bad/!{firehose:error-output-type}/";
     options.backup_prefix = "raw/";
-    options.delimiter = "\n";
-    options.buffer_bytes = 12; /* three numbers and a bit */
+    options.split = options.delimiter = numbers == 1 ? NULL : "\n";
+    options.buffer_bytes = numbers == 1 ? 12 : 2; /* three numbers and a bit; or one: a record is in several objects */
     options.transform_records_max = 7;
     assert_int_equal(ls_delivery_create(of->stream, "d", &horizon, &options), LS_OK);
     assert_int_equal(ls_producer_open(of->stream, NULL, &producer), LS_OK);
-    for (uint32_t i = 0; i < RECORDS; i++) {
-        char data[16];
+    for (uint32_t i = 0; i < RECORDS; i += numbers) {
+        char data[64] = "";
 
-        snprintf(data, sizeof data, "%u", i);
+        for (uint32_t k = 0; k < numbers; k++)
+            snprintf(data + strlen(data), sizeof data - strlen(data), "%u\n", i + k);
         assert_int_equal(ls_producer_put(producer, text("k"), text(data), NULL, NULL), LS_OK);
     }
     assert_int_equal(ls_producer_close(producer), LS_OK);
@@ -195,7 +200,7 @@ static uint32_t readable(ls_stream *stream)
 
     assert_int_equal(ls_iterator_open(stream, 0, &horizon, NULL, &iterator), LS_OK);
     while (ls_iterator_next(iterator, &next, &batch) == LS_OK && ls_batch_count(batch) != 0)
-        count += (uint32_t)ls_batch_count(batch);
+        count += (uint32_t)ls_batch_count(batch) * numbers;
     ls_iterator_close(iterator);
     return count;
 }
@@ -240,15 +245,16 @@ static void all_is_there_once(world *of)
 
 static void power_may_fail_anywhere(void **state)
 {
-    static const ls_durability modes[] = {LS_DURABILITY_SYNC, LS_DURABILITY_KERNEL};
+    static const ls_durability modes[] = {LS_DURABILITY_SYNC, LS_DURABILITY_KERNEL, LS_DURABILITY_SYNC};
     uint32_t cases = 0;
 
     (void)state;
-    for (uint32_t kind = 0; kind < 2; kind++) {
+    for (uint32_t kind = 0; kind < 3; kind++) {
         sim_files *sim = sim_files_new();
         size_t first, last;
         world of;
 
+        numbers = kind == 2 ? SEVERAL : 1;
         make_world(&of, sim, NULL, modes[kind]);
         first = sim_log_count(sim);
         assert_int_equal(run_it(&of), LS_OK);
@@ -269,6 +275,7 @@ static void power_may_fail_anywhere(void **state)
         assert_int_equal(close_world(&of), LS_OK);
         sim_files_free(sim);
     }
+    numbers = 1;
     assert_true(cases > 20);
 }
 
@@ -323,6 +330,7 @@ static void any_allocation_may_fail(void **state)
 
     (void)state;
     for (uint64_t nth = 1; has_met; nth += SIM_STRIDE) {
+        numbers = nth % 2 == 0 ? SEVERAL : 1;
         sim_files *sim = sim_files_new();
         sim_memory memory = SIM_MEMORY_INIT;
         world of;
@@ -340,6 +348,31 @@ static void any_allocation_may_fail(void **state)
         sim_files_free(sim);
         assert_true(nth < 5000);
     }
+    numbers = 1;
+}
+
+/* The destination's disk is full, the store's is not: that ends the run, too, when it has waited for long enough. */
+static void a_full_destination_ends_the_run(void **state)
+{
+    ls_delivery_run_options how = LS_DELIVERY_RUN_OPTIONS_INIT;
+    sim_files *sim = sim_files_new();
+    ls_delivery *delivery = NULL;
+    world of;
+
+    (void)state;
+    make_world(&of, sim, NULL, LS_DURABILITY_SYNC);
+    how.flags = LS_DELIVERY_UNTIL_CAUGHT_UP;
+    how.give_up_ms = 50;
+    how.transform = transform;
+    assert_int_equal(ls_delivery_open(of.stream, "d", &delivery), LS_OK);
+    sim_fault_add(sim, (sim_fault){.call = SIM_WRITE, .name = ".libstream-", .nth = 1, .err = ENOSPC, .sticky = true});
+    assert_int_equal(ls_delivery_run(delivery, &how), LS_ERR_FULL);
+    assert_non_null(strstr(ls_last_error_message(), "cannot deliver"));
+    sim_faults_clear(sim);
+    assert_int_equal(ls_delivery_close(delivery), LS_OK);
+    all_is_there_once(&of);
+    assert_int_equal(close_world(&of), LS_OK);
+    sim_files_free(sim);
 }
 
 int main(void)
@@ -348,6 +381,7 @@ int main(void)
         TEST(power_may_fail_anywhere),
         TEST(any_call_below_may_fail),
         TEST(any_allocation_may_fail),
+        TEST(a_full_destination_ends_the_run),
     };
 
     in_memory = true; /* Each makes its own. */

@@ -70,6 +70,28 @@ static void where_nothing_is_put_no_object_is_made(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+static void records_without_data_make_no_object(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    ls_delivery_run_options run = into(of);
+
+    options.delimiter = NULL;
+    options.compression = LS_DELIVERY_GZIP; /* which makes something of nothing */
+    make_delivery(stream, &options);
+    put_text(stream, "k", "");
+    put_text(stream, "k", "");
+    assert_int_equal(run_with(stream, &run), LS_OK);
+    assert_int_equal(of->count, 0);
+    put_text(stream, "k", "aa");
+    assert_int_equal(run_with(stream, &run), LS_OK);
+    assert_int_equal(of->count, 1);
+    assert_int_equal(of->all[0].record_count, 1); /* the others are behind it */
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* ---- cutting by time ---- */
 
 static _Atomic int64_t the_time;
@@ -440,6 +462,34 @@ static void other_settings_hold_at_once(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* Whoever changes settings right after objects were delivered gets none of them again. */
+static void what_is_delivered_stays_so_under_other_settings(void **state)
+{
+    enum { RECORDS = 8 };
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    ls_delivery_run_options run = into(of);
+    running at_work;
+
+    options.interval_ms = LS_DELIVERY_AT_ONCE;
+    options.buffer_bytes = 1; /* each record by itself */
+    make_delivery(stream, &options);
+    begin_run(&at_work, stream, &run);
+    put_numbers(stream, 0, RECORDS, 1);
+    await_count(&of->count, RECORDS);
+    options.prefix = "other/";
+    assert_int_equal(ls_delivery_update(stream, NAME, 1, &options), LS_OK);
+    put_text(stream, "k", "last");
+    await_count(&of->count, RECORDS + 1);
+    assert_int_equal(end_run(&at_work), LS_OK);
+    assert_int_equal(of->count, RECORDS + 1);
+    assert_int_equal(strncmp(of->all[RECORDS].name, "other/", 6), 0);
+    assert_non_null(strstr(of->all[RECORDS].bytes, "last"));
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* Much more than may be in memory: the objects are smaller than they were to be, and all is there. */
 static void what_is_collected_stays_within_its_memory(void **state)
 {
@@ -481,6 +531,7 @@ int main(void)
         TEST(an_object_is_cut_at_exactly_its_size),
         TEST(without_a_delimiter_nothing_is_between_records),
         TEST(where_nothing_is_put_no_object_is_made),
+        TEST(records_without_data_make_no_object),
         TEST(an_object_waits_for_the_interval_from_its_first_record_on),
         TEST(what_is_not_waited_for_comes_at_once),
         TEST(an_object_has_a_name_of_the_service),
@@ -493,6 +544,7 @@ int main(void)
         TEST(a_stop_ends_the_wait_for_a_destination),
         TEST(callbacks_that_are_missing_or_not_wanted_are_refused),
         TEST(other_settings_hold_at_once),
+        TEST(what_is_delivered_stays_so_under_other_settings),
         TEST(what_is_collected_stays_within_its_memory),
     };
 

@@ -88,7 +88,7 @@ static lsi_sink *open_in(temp_dir *temp)
     lsi_sink *sink = NULL;
 
     lsi_env_default(&env);
-    assert_int_equal(lsi_sink_directory_open(&env, &lsi_files_system, temp_path(temp, "out"), &sink), LS_OK);
+    assert_int_equal(lsi_sink_directory_open(&env, &lsi_files_system, temp_path(temp, "out"), NULL, &sink), LS_OK);
     return sink;
 }
 
@@ -179,7 +179,8 @@ static void a_directory_that_cannot_be_is_told(void **state)
     lsi_sink *sink = NULL;
 
     lsi_env_default(&env);
-    assert_int_not_equal(lsi_sink_directory_open(&env, &lsi_files_system, temp_path(*state, "no/out"), &sink), LS_OK);
+    assert_int_not_equal(lsi_sink_directory_open(&env, &lsi_files_system, temp_path(*state, "no/out"), NULL, &sink),
+                         LS_OK);
     assert_null(sink);
     assert_non_null(strstr(ls_last_error_message(), "no/out"));
 }
@@ -212,6 +213,7 @@ typedef struct putting {
     sim_files *sim;
     ls_status st;
     sim_memory *memory; /* what it allocates, when it may be killed */
+    _Atomic bool *doubt;
 } putting;
 
 static void put_two(void *user)
@@ -224,7 +226,7 @@ static void put_two(void *user)
     still_env_make(&env, sim_files_table(of->sim), 1);
     if (of->memory != NULL)
         env.env.memory = sim_memory_table(of->memory);
-    of->st = lsi_sink_directory_open(&env.env, env.env.files, "out", &sink);
+    of->st = lsi_sink_directory_open(&env.env, env.env.files, "out", of->doubt, &sink);
     if (of->st == LS_OK)
         of->st = sink->ops->put(sink, "d/first", bytes_of("the first"), &is_retryable);
     if (of->st == LS_OK)
@@ -237,7 +239,7 @@ static void put_two(void *user)
 static void no_power_loss_shows_a_half(void **state)
 {
     sim_files *sim = sim_files_new();
-    putting of = {sim, LS_OK, NULL};
+    putting of = {sim, LS_OK, NULL, NULL};
 
     (void)state;
     put_two(&of);
@@ -245,7 +247,7 @@ static void no_power_loss_shows_a_half(void **state)
     for (size_t prefix = 0; prefix <= sim_log_count(sim); prefix++) {
         for (uint64_t seed = 0; seed < SIM_SEED_RANDOM + 20; seed++) {
             sim_files *after = sim_crash_state(sim, prefix, seed);
-            putting again = {after, LS_OK, NULL};
+            putting again = {after, LS_OK, NULL, NULL};
             bool is_end = prefix == sim_log_count(sim);
             int first = look(sim_files_table(after), "out", "d/first", "the first");
             int second = look(sim_files_table(after), "out", NAME, CONTENT);
@@ -274,7 +276,7 @@ static void no_failure_and_no_death_shows_a_half(void **state)
         for (size_t i = 0; i < sizeof errs / sizeof errs[0]; i++) {
             sim_files *sim = sim_files_new();
             sim_memory memory = SIM_MEMORY_INIT;
-            putting of = {sim, LS_OK, &memory};
+            putting of = {sim, LS_OK, &memory, NULL};
             bool was_killed;
 
             sim_fault_add(sim, (sim_fault){.call = SIM_ANY, .nth = nth, .err = errs[i], .kill = errs[i] == 0,
@@ -298,6 +300,34 @@ static void no_failure_and_no_death_shows_a_half(void **state)
     }
 }
 
+/* W5: a sync of a directory fails, so nothing of what it should have made durable may be trusted; the sink that is
+ * opened next in this process knows that, and says OK only of what stays. */
+static void a_name_in_doubt_stays_in_doubt_for_the_next_sink(void **state)
+{
+    bool has_met = true;
+
+    (void)state;
+    for (uint64_t nth = 1; has_met; nth++) {
+        sim_files *sim = sim_files_new(), *after;
+        _Atomic bool doubt = false;
+        putting of = {sim, LS_OK, NULL, &doubt};
+
+        sim_fault_add(sim, (sim_fault){.call = SIM_SYNC_DIR, .nth = nth, .err = EIO});
+        put_two(&of);
+        has_met = sim_faults_met(sim) != 0;
+        assert_int_equal(of.st, has_met ? LS_ERR_IO : LS_OK);
+        assert_int_equal(doubt, has_met);
+        sim_faults_clear(sim);
+        put_two(&of);
+        assert_int_equal(of.st, LS_OK);
+        after = sim_crash_state(sim, sim_log_count(sim), SIM_SEED_NOTHING);
+        assert_int_equal(look(sim_files_table(after), "out", "d/first", "the first"), 1);
+        assert_int_equal(look(sim_files_table(after), "out", NAME, CONTENT), 1);
+        sim_files_free(after);
+        sim_files_free(sim);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +341,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test(no_power_loss_shows_a_half),
         cmocka_unit_test(no_failure_and_no_death_shows_a_half),
+        cmocka_unit_test(a_name_in_doubt_stays_in_doubt_for_the_next_sink),
     };
 
     return cmocka_run_group_tests_name("the directory sink", tests, NULL, NULL);
