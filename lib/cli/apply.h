@@ -67,6 +67,17 @@ bool lsi_schema_is(const char *directory, const char *name, const lsi_node *sche
 int lsi_schema_write(const lsi_call *call, const char *directory, const char *name, const lsi_node *schema);
 int lsi_schema_remove(const lsi_call *call, const char *directory, const char *name);
 
+/* ---- apply_processors.c: the processors of a delivery ---- */
+#define LSI_PROCESSOR_KEYS_MAX 50
+typedef struct lsi_processors {
+    ls_delivery_options *to;
+    const char *keys[LSI_PROCESSOR_KEYS_MAX], *queries[LSI_PROCESSOR_KEYS_MAX];
+    char *query_text, *delimiter, *split; /* its own */
+} lsi_processors;
+/* Sets what `list` (NULL: there are none) says of `to`, whose texts are then those of `own`. Returns an exit code. */
+int lsi_processors_take(lsi_apply *apply, lsi_processors *own, const lsi_node *list, ls_delivery_options *to);
+void lsi_processors_free(lsi_processors *own);
+
 /* ---- fields that are not said ---- */
 #define LSI_NOT_SAID INT64_MIN
 #define LSI_NO_WORD (-1)

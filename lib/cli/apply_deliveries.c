@@ -1,21 +1,16 @@
 /* Deliveries of a template: in the words of AWS::KinesisFirehose::DeliveryStream's destinations, with a directory in
- * the place of a bucket, or a bucket. The values of processors' parameters are texts, as there. */
+ * the place of a bucket, or a bucket. */
 #include "cli/apply.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define KEYS_MAX 50
-#define MIB 1048576.0
 
 typedef struct delivery_plan {
     ls_delivery_options is, to;
     lsi_start start;
     ls_position_kind began; /* of one that is there */
     int64_t began_us;
-    const char *keys[KEYS_MAX], *queries[KEYS_MAX];
-    char *query_text, *delimiter; /* its own */
+    lsi_processors processors;
     const lsi_node *schema; /* NULL: not said */
     ls_delivery_description *description; /* what `is` points into */
 } delivery_plan;
@@ -87,199 +82,6 @@ static int begin(lsi_apply *apply, lsi_thing *thing)
     thing->name = name != NULL ? name->text : NULL;
     thing->stream = stream != NULL ? stream->text : NULL;
     return LSI_EXIT_OK;
-}
-
-/* ---- processors ---- */
-
-enum { LAMBDA, DELIMITER, EXTRACTION };
-static const char *const types[] = {"Lambda", "AppendDelimiterToRecord", "MetadataExtraction", NULL};
-enum { ARN, RETRIES, SIZE, DELIMITER_TEXT, QUERY, ENGINE };
-static const char *const names[] = {"LambdaArn", "NumberOfRetries", "BufferSizeInMBs", "Delimiter",
-                                    "MetadataExtractionQuery", "JsonParsingEngine", NULL};
-static const int32_t owners[] = {LAMBDA, LAMBDA, LAMBDA, DELIMITER, EXTRACTION, EXTRACTION};
-
-typedef struct processor {
-    int32_t type, name;
-    const char *value;
-    const lsi_node *parameters;
-} processor;
-
-static const lsi_take processor_takes[] = {
-    {"Type", LSI_TAKE_WORD, offsetof(processor, type), true, 0, 0, types},
-    {"Parameters", LSI_TAKE_LIST, offsetof(processor, parameters), false, 0, 0, NULL},
-    {NULL, LSI_TAKE_TEXT, 0, false, 0, 0, NULL},
-};
-static const lsi_take parameter_takes[] = {
-    {"ParameterName", LSI_TAKE_WORD, offsetof(processor, name), true, 0, 0, names},
-    {"ParameterValue", LSI_TAKE_TEXT, offsetof(processor, value), true, 0, 0, NULL},
-    {NULL, LSI_TAKE_TEXT, 0, false, 0, 0, NULL},
-};
-
-static int no_memory(const lsi_apply *apply)
-{
-    lsi_say(apply->call, "out of memory");
-    return LSI_EXIT_FAILED;
-}
-
-/* "\\n" in the service's texts is a line feed. */
-static int take_delimiter(lsi_apply *apply, delivery_plan *plan, const char *text)
-{
-    char *to;
-
-    free(plan->delimiter);
-    plan->delimiter = to = malloc(strlen(text) + 1);
-    if (to == NULL)
-        return no_memory(apply);
-    for (; *text != '\0'; text++) {
-        bool is_line_feed = text[0] == '\\' && text[1] == 'n';
-
-        *to++ = is_line_feed ? '\n' : *text;
-        text += is_line_feed;
-    }
-    *to = '\0';
-    plan->to.delimiter = plan->delimiter;
-    return LSI_EXIT_OK;
-}
-
-static char *skip_space(char *at)
-{
-    while (isspace((unsigned char)*at))
-        at++;
-    return at;
-}
-
-/* The end of a key's query: a comma or the last brace, outside of quotes, brackets and parentheses. */
-static char *end_of_query(char *at)
-{
-    int depth = 0;
-
-    for (bool is_quoted = false; *at != '\0'; at++) {
-        if (is_quoted && *at == '\\' && at[1] != '\0')
-            at++;
-        else if (*at == '"')
-            is_quoted = !is_quoted;
-        else if (!is_quoted && (*at == '(' || *at == '['))
-            depth++;
-        else if (!is_quoted && (*at == ')' || *at == ']'))
-            depth--;
-        else if (!is_quoted && depth == 0 && (*at == ',' || *at == '}'))
-            break;
-    }
-    return at;
-}
-
-/* A key and its query, from behind the brace or comma on; both are cut out in place. The character behind the query,
- * of which `*at` is the place; 0: it is none. */
-static char take_pair(char **at, const char **key, const char **query)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
-    char *from = skip_space(*at + 1), *end, behind;
-    bool is_quoted = *from == '"';
-
-    from += is_quoted;
-    end = from + (is_quoted ? strcspn(from, "\"") : strspn(from, letters));
-    *at = skip_space(end + (*end == '"'));
-    if (end == from || **at != ':')
-        return '\0';
-    *end = '\0';
-    *key = from;
-    *query = from = skip_space(*at + 1);
-    *at = end = end_of_query(from);
-    behind = *end;
-    while (end > from && isspace((unsigned char)end[-1]))
-        end--;
-    *end = '\0';
-    return behind;
-}
-
-/* {customer: .id, "year": .at | strftime("%Y")}: what a query may be is the delivery's to say. */
-static int take_query(lsi_apply *apply, delivery_plan *plan, const lsi_node *node, const char *text)
-{
-    char *at, behind;
-    uint32_t count = 0;
-
-    free(plan->query_text);
-    plan->query_text = strdup(text);
-    if (plan->query_text == NULL)
-        return no_memory(apply);
-    at = skip_space(plan->query_text);
-    behind = *at == '{' ? ',' : '\0';
-    while (behind == ',' && count < KEYS_MAX) {
-        behind = take_pair(&at, &plan->keys[count], &plan->queries[count]);
-        count++;
-    }
-    if (behind != '}' || *skip_space(at + 1) != '\0')
-        return lsi_template_refuse(&apply->template, node, "it is {KEY: QUERY, ...}, up to %d of them", KEYS_MAX);
-    plan->to.partition_keys = plan->keys;
-    plan->to.partition_queries = plan->queries;
-    plan->to.partition_key_count = count;
-    return LSI_EXIT_OK;
-}
-
-static int take_parameter(lsi_apply *apply, delivery_plan *plan, const lsi_node *node, const processor *is)
-{
-    char *end;
-    double size;
-    long retries;
-
-    switch (is->name) {
-    case RETRIES:
-        retries = strtol(is->value, &end, 10);
-        if (*end != '\0' || retries < 0 || retries > 300)
-            return lsi_template_refuse(&apply->template, node, "it is a text with a whole number, 0..300");
-        plan->to.transform_retries_max = retries == 0 ? LS_DELIVERY_NO_RETRIES : (int32_t)retries;
-        return LSI_EXIT_OK;
-    case SIZE:
-        size = strtod(is->value, &end);
-        if (*end != '\0' || !(size >= 0.2 && size <= 6))
-            return lsi_template_refuse(&apply->template, node, "it is a text with a number, 0.2..6");
-        plan->to.transform_bytes_max = (uint32_t)(size * MIB);
-        return LSI_EXIT_OK;
-    case DELIMITER_TEXT:
-        return take_delimiter(apply, plan, is->value);
-    case QUERY:
-        return take_query(apply, plan, node, is->value);
-    case ENGINE:
-        return strcmp(is->value, "JQ-1.6") == 0 ? LSI_EXIT_OK
-                                                : lsi_template_refuse(&apply->template, node, "it is \"JQ-1.6\"");
-    default: /* Which function it is, is for whoever runs the delivery. */
-        return LSI_EXIT_OK;
-    }
-}
-
-static int take_processor(lsi_apply *apply, delivery_plan *plan, const lsi_node *node)
-{
-    processor is = {.parameters = NULL};
-    int code = lsi_take_fields(&apply->template, node, processor_takes, &is);
-
-    if (code == LSI_EXIT_OK && is.type == LAMBDA)
-        plan->to.flags |= LS_DELIVERY_TRANSFORM;
-    if (code == LSI_EXIT_OK && is.type == DELIMITER)
-        plan->to.delimiter = "\n";
-    for (const lsi_node *at = is.parameters != NULL ? is.parameters->first : NULL; at != NULL && code == LSI_EXIT_OK;
-         at = at->next) {
-        code = lsi_take_fields(&apply->template, at, parameter_takes, &is);
-        if (code == LSI_EXIT_OK && owners[is.name] != is.type)
-            code = lsi_template_refuse(&apply->template, at, "%s is no parameter of %s", names[is.name],
-                                       types[is.type]);
-        if (code == LSI_EXIT_OK)
-            code = take_parameter(apply, plan, lsi_node_member(at, "ParameterValue"), &is);
-    }
-    return code;
-}
-
-/* They are a list, which is as it is said: whatever is not in it is off. */
-static int take_processors(lsi_apply *apply, delivery_plan *plan, const delivery_said *said)
-{
-    int code = LSI_EXIT_OK;
-
-    plan->to.flags &= ~LS_DELIVERY_TRANSFORM;
-    plan->to.delimiter = NULL;
-    plan->to.partition_key_count = 0;
-    for (const lsi_node *at = said->processing != 0 && said->processors != NULL ? said->processors->first : NULL;
-         at != NULL && code == LSI_EXIT_OK; at = at->next)
-        code = take_processor(apply, plan, at);
-    return code;
 }
 
 /* ---- all of it ---- */
@@ -359,7 +161,8 @@ static int fill(lsi_apply *apply, lsi_thing *thing)
     plan->to = plan->is;
     plan->schema = said.schema;
     fill_settings(plan, &said);
-    return said.processing_config != NULL ? take_processors(apply, plan, &said) : LSI_EXIT_OK;
+    return said.processing_config == NULL ? LSI_EXIT_OK /* A list is as it is said: whatever is not in it is off. */
+        : lsi_processors_take(apply, &plan->processors, said.processing != 0 ? said.processors : NULL, &plan->to);
 }
 
 /* ---- what is there ---- */
@@ -395,7 +198,7 @@ static bool is_same(const ls_delivery_options *a, const ls_delivery_options *b)
         is_same_text(a->backup_prefix, b->backup_prefix) && is_same_text(a->extension, b->extension) &&
         is_same_text(a->delimiter, b->delimiter) && is_same_text(a->directory, b->directory) &&
         is_same_text(a->s3_bucket, b->s3_bucket) && is_same_text(a->s3_endpoint, b->s3_endpoint) &&
-        is_same_text(a->s3_region, b->s3_region);
+        is_same_text(a->s3_region, b->s3_region) && is_same_text(a->split, b->split);
 
     for (uint32_t i = 0; i < a->partition_key_count && same; i++)
         same = strcmp(a->partition_keys[i], b->partition_keys[i]) == 0 &&
@@ -413,6 +216,8 @@ static int compare(lsi_apply *apply, lsi_thing *thing, ls_stream *stream)
         code = lsi_apply_need_name(apply, thing, stream);
     if (code == LSI_EXIT_OK && (plan->is.flags & ~plan->to.flags & LS_DELIVERY_BACKUP) != 0)
         code = lsi_template_refuse(&apply->template, mode, "it cannot be changed: a backup is not turned off");
+    if (code == LSI_EXIT_OK && thing->state != LSI_THING_NEW && !is_same_text(plan->is.split, plan->to.split))
+        code = lsi_template_refuse(&apply->template, thing->node, "how records are split cannot be changed");
     if (code == LSI_EXIT_OK && plan->schema != NULL && plan->to.directory == NULL)
         code = lsi_template_refuse(&apply->template, plan->schema, "it lies in a Directory, and there is none");
     if (code == LSI_EXIT_OK && thing->state != LSI_THING_NEW && is_same(&plan->is, &plan->to) &&
@@ -447,9 +252,13 @@ static ls_status change(const lsi_thing *thing, ls_store *store, ls_stream *stre
 static int make_beside(lsi_apply *apply, const lsi_thing *thing)
 {
     const delivery_plan *plan = thing->wanted;
+    int code = LSI_EXIT_OK;
 
-    return plan->schema == NULL ? LSI_EXIT_OK
-                                : lsi_schema_write(apply->call, plan->to.directory, thing->name, plan->schema);
+    if (plan->schema == NULL)
+        return LSI_EXIT_OK;
+    if (plan->is.directory != NULL && strcmp(plan->is.directory, plan->to.directory) != 0)
+        code = lsi_schema_remove(apply->call, plan->is.directory, thing->name);
+    return code == LSI_EXIT_OK ? lsi_schema_write(apply->call, plan->to.directory, thing->name, plan->schema) : code;
 }
 
 static int remove_beside(lsi_apply *apply, const lsi_thing *thing)
@@ -471,8 +280,7 @@ static void end(lsi_thing *thing)
     delivery_plan *plan = thing->wanted;
 
     ls_delivery_description_free(plan->description);
-    free(plan->query_text);
-    free(plan->delimiter);
+    lsi_processors_free(&plan->processors);
 }
 
 const lsi_apply_kind lsi_apply_deliveries = {

@@ -97,6 +97,10 @@ bool lsi_parse_shard(const char *text, uint32_t *out);
 /* Decimal, or hexadecimal after 0x; below 2^128. */
 bool lsi_parse_hash_key(const char *text, ls_hash_key *out);
 
+/* ---- mapping_settings.c ---- */
+void lsi_mapping_settings_json(lsi_json_writer *json, const ls_mapping_options *is); /* members of an object */
+void lsi_mapping_settings_text(const ls_mapping_options *is);                        /* lines */
+
 /* ---- acts.c ---- */
 /* What the first argument says to do, of `acts` (NULL at the end), whose first alone takes no name of a `noun` behind
  * the stream. Returns an exit code. */

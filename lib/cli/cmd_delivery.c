@@ -9,7 +9,7 @@
 #define TIMEOUT_MS_DEFAULT 300000 /* the service's */
 
 enum { FROM, DIRECTORY, BUCKET, ENDPOINT, REGION, PREFIX, ERROR_PREFIX, BACKUP_PREFIX, SIZE, INTERVAL_MS, COMPRESSION,
-       LINES, KEY, TRANSFORM, RETRIES, UNTIL_CAUGHT_UP, SHARDS, TIMEOUT_MS, GIVE_UP_MS };
+       LINES, SPLIT, KEY, TRANSFORM, RETRIES, UNTIL_CAUGHT_UP, SHARDS, TIMEOUT_MS, GIVE_UP_MS };
 static const lsi_option options[] = {
     [FROM] = {"from", LSI_OPTION_TEXT, "P", "create: where to begin: trim-horizon (the oldest, and so without it), "
               "latest, or time:T with T as 2026-11-20T11:42:18Z or seconds since 1970.", 0, 0, 0},
@@ -28,6 +28,8 @@ static const lsi_option options[] = {
                      "all.", 0, 900000, 0},
     [COMPRESSION] = {"compression", LSI_OPTION_TEXT, "WORD", "create: none, gzip or zstd; none.", 0, 0, 0},
     [LINES] = {"lines", LSI_OPTION_FLAG, NULL, "create: a newline behind each record.", 0, 0, 0},
+    [SPLIT] = {"split", LSI_OPTION_TEXT, "TEXT", "create: records hold several, with TEXT between them; '': JSON values "
+               "one behind the other.", 0, 0, 0},
     [KEY] = {"key", LSI_OPTION_TEXT, "NAME=QUERY", "create: a partition key that a query of the data gives, as "
              "customer=.customer.id, for !{partitionKeyFromQuery:NAME} in the prefix.", 0, 0, 0},
     [TRANSFORM] = {"transform", LSI_OPTION_FLAG, NULL, "create: records go through the COMMAND of run.", 0, 0, 0},
@@ -130,6 +132,7 @@ static void settings_json(lsi_json_writer *json, const ls_delivery_options *is)
     lsi_member_string(json, "compression", compressions[is->compression]);
     member_text(json, "extension", is->extension);
     member_text(json, "delimiter", is->delimiter);
+    member_text(json, "split", is->split);
     lsi_member_bool(json, "transform", (is->flags & LS_DELIVERY_TRANSFORM) != 0);
     lsi_member_int(json, "retries",
                    is->transform_retries_max == LS_DELIVERY_NO_RETRIES ? 0 : is->transform_retries_max);
@@ -165,6 +168,8 @@ static void settings_text(const ls_delivery_options *is)
         lsi_out_text("a newline behind each record\n");
     else
         line_text("delimiter", is->delimiter);
+    if (is->split != NULL)
+        line_text("splits", is->split[0] != '\0' ? is->split : "JSON values");
     if ((is->flags & LS_DELIVERY_TRANSFORM) != 0)
         lsi_out_text("transform  with %d retries\n",
                      is->transform_retries_max == LS_DELIVERY_NO_RETRIES ? 0 : is->transform_retries_max);
@@ -233,6 +238,7 @@ static ls_delivery_options wanted(const lsi_call *call)
     if (values[INTERVAL_MS].given)
         to.interval_ms = values[INTERVAL_MS].number == 0 ? LS_DELIVERY_AT_ONCE : (int32_t)values[INTERVAL_MS].number;
     to.delimiter = values[LINES].given ? "\n" : NULL;
+    to.split = values[SPLIT].text;
     if (values[RETRIES].given)
         to.transform_retries_max =
             values[RETRIES].number == 0 ? LS_DELIVERY_NO_RETRIES : (int32_t)values[RETRIES].number;

@@ -5,12 +5,14 @@
 
 #define PATTERNS_MAX 10
 
-enum { SHARD, FROM, LIMIT, NO_RETRY };
+enum { SHARD, FROM, LIMIT, DEAGGREGATE, NO_RETRY };
 static const lsi_option options[] = {
     [SHARD] = {"shard", LSI_OPTION_NUMBER, "N", "Only this shard; all of them unless told otherwise.", 0,
                UINT32_MAX - 1, 0},
     [FROM] = {"from", LSI_OPTION_TEXT, "P", LSI_FROM_HELP " The default is trim-horizon.", 0, 0, 0},
     [LIMIT] = {"limit", LSI_OPTION_NUMBER, "N", "End after this many records that match.", 1, UINT64_MAX, 'n'},
+    [DEAGGREGATE] = {"deaggregate", LSI_OPTION_FLAG, NULL, "Aggregated records are taken for the records in them.", 0,
+                     0, 0},
     [NO_RETRY] = {"no-retry", LSI_OPTION_FLAG, NULL, LSI_NO_RETRY_HELP, 0, 0, 0},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
@@ -92,6 +94,7 @@ static int print_counts(const lsi_call *call, const ls_filter *filter, const cou
 static int filter_stream(const lsi_call *call, ls_stream *stream, const ls_position *from, bool one)
 {
     ls_filter_options filter_options = LS_FILTER_OPTIONS_INIT;
+    ls_iterator_options reading = LS_ITERATOR_OPTIONS_INIT;
     counts found = {0, 0};
     ls_iterator *iterator;
     ls_filter *filter;
@@ -106,10 +109,11 @@ static int filter_stream(const lsi_call *call, ls_stream *stream, const ls_posit
         return lsi_usage(call, "%s", ls_last_error_message());
     if (st != LS_OK)
         return lsi_failed(call, st);
+    reading.flags = call->values[DEAGGREGATE].given ? LS_ITERATOR_DEAGGREGATE : 0;
     if (one)
-        st = ls_iterator_open(stream, (uint32_t)call->values[SHARD].number, from, NULL, &iterator);
+        st = ls_iterator_open(stream, (uint32_t)call->values[SHARD].number, from, &reading, &iterator);
     else
-        st = ls_iterator_open_all(stream, from, NULL, &iterator);
+        st = ls_iterator_open_all(stream, from, &reading, &iterator);
     if (st != LS_OK) {
         code = lsi_failed(call, st);
     } else {

@@ -9,19 +9,46 @@ static const char *state_word(ls_lease_state state)
     return state == LS_LEASE_NOT_BEGUN ? "not begun" : state == LS_LEASE_BEGUN ? "begun" : "ended";
 }
 
+#define PLACE_BYTES 48 /* 20 + 1 + 10, and the end */
+
+static void give_place(ls_seqno seqno, uint32_t sub_seqno, char place[PLACE_BYTES])
+{
+    if (sub_seqno != UINT32_MAX)
+        (void)snprintf(place, PLACE_BYTES, "%" PRIu64 "/%" PRIu32, seqno, sub_seqno);
+    else
+        (void)snprintf(place, PLACE_BYTES, "%" PRIu64, seqno);
+}
+
 static void print_lease(const ls_lease_info *info)
 {
-    char place[48] = "-", behind[24] = "?";
+    char place[PLACE_BYTES] = "-", behind[24] = "?";
 
-    if (info->state == LS_LEASE_BEGUN && info->sub_seqno != UINT32_MAX)
-        (void)snprintf(place, sizeof(place), "%" PRIu64 "/%" PRIu32, info->seqno, info->sub_seqno); /* 20 + 1 + 10 */
-    else if (info->state == LS_LEASE_BEGUN)
-        (void)snprintf(place, sizeof(place), "%" PRIu64, info->seqno);
+    if (info->state == LS_LEASE_BEGUN)
+        give_place(info->seqno, info->sub_seqno, place);
     if (info->millis_behind_latest >= 0)
         (void)snprintf(behind, sizeof(behind), "%" PRId64, info->millis_behind_latest);
     lsi_out_text("%5" PRIu32 " %-9s %20s %12s %s%s\n", info->shard, state_word(info->state), place, behind,
                  info->owner[0] != '\0' ? info->owner : "-",
                  info->owner[0] != '\0' && !info->owner_lives ? " (gone)" : "");
+    if (info->pending_seqno == LS_SEQNO_NONE)
+        return;
+    give_place(info->pending_seqno, info->pending_sub_seqno, place);
+    lsi_out_text("      prepared: %20s, with %zu bytes\n", place, info->pending_state.size);
+}
+
+static void pending_json(lsi_json_writer *json, const ls_lease_info *info)
+{
+    lsi_json_object_open(json);
+    lsi_json_key(json, "seqno");
+    lsi_json_uint(json, info->pending_seqno);
+    lsi_json_key(json, "sub_seqno");
+    if (info->pending_sub_seqno != UINT32_MAX)
+        lsi_json_uint(json, info->pending_sub_seqno);
+    else
+        lsi_json_null(json);
+    lsi_json_key(json, "state_base64");
+    lsi_json_base64(json, info->pending_state.data, info->pending_state.size);
+    lsi_json_object_close(json);
 }
 
 static void lease_json(lsi_json_writer *json, const ls_lease_info *info)
@@ -57,6 +84,11 @@ static void lease_json(lsi_json_writer *json, const ls_lease_info *info)
     lsi_json_uint(json, info->counter);
     lsi_json_key(json, "switches");
     lsi_json_uint(json, info->switches);
+    lsi_json_key(json, "pending");
+    if (info->pending_seqno != LS_SEQNO_NONE)
+        pending_json(json, info);
+    else
+        lsi_json_null(json);
     lsi_json_object_close(json);
 }
 
@@ -100,10 +132,12 @@ const lsi_command lsi_command_leases = {
             "the name of either. For each shard that has a lease: whether it was begun, the\n"
             "number up to which it was worked on (and the part of that record), how old the\n"
             "first record is that was not, and the worker that has the lease; `(gone)`: its\n"
-            "process has ended, and another worker may take it.\n"
+            "process has ended, and another worker may take it. A second line tells of a\n"
+            "checkpoint that a worker has prepared and not made.\n"
             "\n"
             "With --json one object: {\"leases\": [{\"shard\", \"state\", \"seqno\", \"sub_seqno\",\n"
-            "\"millis_behind_latest\", \"owner\", \"owner_lives\", \"counter\", \"switches\"}]}.\n",
+            "\"millis_behind_latest\", \"owner\", \"owner_lives\", \"counter\", \"switches\",\n"
+            "\"pending\": null or {\"seqno\", \"sub_seqno\", \"state_base64\"}}]}.\n",
     .arguments_min = 2,
     .arguments_max = 2,
     .needs_store = true,

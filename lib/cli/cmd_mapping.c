@@ -1,47 +1,52 @@
-/* lstream mapping: the mappings of a stream: list, create, describe, seek, pause, resume, delete. */
+/* lstream mapping: the mappings of a stream: list, create, update, describe, seek, pause, resume, delete. */
 #include "cli/cli.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 enum { FROM, BATCH, BATCH_BYTES, WINDOW_MS, LANES, RETRIES, RECORD_AGE, TUMBLING, TIMEOUT, BISECT, REPORT, ONCE,
-       DEAGGREGATE, FAILED_ONLY, DOCUMENT, FAILURES, CONSUMER, FILTER };
+       DEAGGREGATE, FAILED_ONLY, DOCUMENT, FAILURES, CONSUMER, FILTER, RESET };
 static const lsi_option options[] = {
     [FROM] = {"from", LSI_OPTION_TEXT, "P", "create, seek: where to begin: trim-horizon (the oldest), latest, or "
               "time:T with T as 2026-11-20T11:42:18Z or seconds since 1970.", 0, 0, 0},
-    [BATCH] = {"batch", LSI_OPTION_NUMBER, "N", "create: at most so many records in a batch; 100.", 1, 10000, 0},
-    [BATCH_BYTES] = {"batch-bytes", LSI_OPTION_BYTES, "SIZE", "create: and so many bytes of keys and data; 6M.", 1,
+    [BATCH] = {"batch", LSI_OPTION_NUMBER, "N", "At most so many records in a batch; 100.", 1, 10000, 0},
+    [BATCH_BYTES] = {"batch-bytes", LSI_OPTION_BYTES, "SIZE", "And so many bytes of keys and data; 6M.", 1,
                      UINT64_C(1) << 30, 0},
-    [WINDOW_MS] = {"window-ms", LSI_OPTION_NUMBER, "MS", "create: how long a batch is filled; 0.", 0, 300000, 0},
-    [LANES] = {"lanes", LSI_OPTION_NUMBER, "N", "create: batches of a shard worked on at once, in order per key; 1.", 1,
+    [WINDOW_MS] = {"window-ms", LSI_OPTION_NUMBER, "MS", "How long a batch is filled; 0.", 0, 300000, 0},
+    [LANES] = {"lanes", LSI_OPTION_NUMBER, "N", "Batches of a shard worked on at once, in order per key; 1.", 1,
                10, 0},
-    [RETRIES] = {"retries", LSI_OPTION_NUMBER, "N", "create: a batch that fails is given up after so many retries; "
+    [RETRIES] = {"retries", LSI_OPTION_NUMBER, "N", "A batch that fails is given up after so many retries; "
                  "without it, never.", 0, 10000, 0},
-    [RECORD_AGE] = {"record-age", LSI_OPTION_NUMBER, "S", "create: older records are given up; without it, none.", 60,
+    [RECORD_AGE] = {"record-age", LSI_OPTION_NUMBER, "S", "Older records are given up; without it, none.", 60,
                     604800, 0},
-    [TUMBLING] = {"tumbling", LSI_OPTION_NUMBER, "S", "create: tumbling windows of so many seconds; without it, none.",
+    [TUMBLING] = {"tumbling", LSI_OPTION_NUMBER, "S", "Tumbling windows of so many seconds; without it, none.",
                   1, 900, 0},
-    [TIMEOUT] = {"timeout-ms", LSI_OPTION_NUMBER, "MS", "create: after which a handler has failed; 3000.", 1, 900000,
+    [TIMEOUT] = {"timeout-ms", LSI_OPTION_NUMBER, "MS", "After which a handler has failed; 3000.", 1, 900000,
                  0},
-    [BISECT] = {"bisect", LSI_OPTION_FLAG, NULL, "create: a batch that fails is split in two.", 0, 0, 0},
-    [REPORT] = {"report-failures", LSI_OPTION_FLAG, NULL, "create: handlers may report from which record on a batch "
+    [BISECT] = {"bisect", LSI_OPTION_FLAG, NULL, "A batch that fails is split in two.", 0, 0, 0},
+    [REPORT] = {"report-failures", LSI_OPTION_FLAG, NULL, "Handlers may report from which record on a batch "
                 "failed.", 0, 0, 0},
-    [ONCE] = {"exactly-once", LSI_OPTION_FLAG, NULL, "create: what handlers put is one step with their batch.", 0, 0,
+    [ONCE] = {"exactly-once", LSI_OPTION_FLAG, NULL, "What handlers put is one step with their batch.", 0, 0,
               0},
-    [DEAGGREGATE] = {"deaggregate", LSI_OPTION_FLAG, NULL, "create: aggregated records are handled as the records in "
+    [DEAGGREGATE] = {"deaggregate", LSI_OPTION_FLAG, NULL, "Aggregated records are handled as the records in "
                      "them.", 0, 0, 0},
-    [FAILED_ONLY] = {"discard-failed-only", LSI_OPTION_FLAG, NULL, "create, with --report-failures: when retries are "
+    [FAILED_ONLY] = {"discard-failed-only", LSI_OPTION_FLAG, NULL, "With --report-failures: when retries are "
                      "over, the record that was reported goes alone.", 0, 0, 0},
-    [DOCUMENT] = {"document-bytes", LSI_OPTION_FLAG, NULL, "create: --batch-bytes counts the event document, as "
+    [DOCUMENT] = {"document-bytes", LSI_OPTION_FLAG, NULL, "--batch-bytes counts the event document, as "
                   "Lambda's limit of 6 MiB does.", 0, 0, 0},
-    [FAILURES] = {"failures", LSI_OPTION_TEXT, "STREAM", "create: the stream that gets what is given up, and why; "
+    [FAILURES] = {"failures", LSI_OPTION_TEXT, "STREAM", "The stream that gets what is given up, and why; "
                   "without it, it is dropped.", 0, 0, 0},
-    [CONSUMER] = {"consumer", LSI_OPTION_TEXT, "NAME", "create: the registered consumer to read as; without it, by the "
+    [CONSUMER] = {"consumer", LSI_OPTION_TEXT, "NAME", "The registered consumer to read as; without it, by the "
                   "limits of the stream.", 0, 0, 0},
-    [FILTER] = {"filter", LSI_OPTION_TEXT, "PATTERN", "create: only records that match it, as for `lstream filter`.", 0,
-                0, 0},
+    [FILTER] = {"filter", LSI_OPTION_TEXTS, "PATTERN", "Only records that match it, as for `lstream filter`; it may "
+                "come ten times, and one that matches is enough.", 0, 0, 0},
+    [RESET] = {"reset", LSI_OPTION_TEXTS, "OPTION", "update: this setting becomes what it is when create is not told; "
+               "may come several times.", 0, 0, 0},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
+
+enum { LIST, CREATE, UPDATE, DESCRIBE, SEEK, PAUSE, RESUME, DELETE };
+static const char *const acts[] = {"list", "create", "update", "describe", "seek", "pause", "resume", "delete", NULL};
 
 static const char *status_word(ls_mapping_status status)
 {
@@ -105,85 +110,6 @@ static ls_status each_mapping(void *stream, lsi_json_writer *json)
 
 /* ---- one of them ---- */
 
-static void settings_json(lsi_json_writer *json, const ls_mapping_options *is)
-{
-    lsi_member_uint(json, "batch", is->records_max);
-    lsi_member_uint(json, "batch_bytes", is->bytes_max);
-    lsi_member_uint(json, "window_ms", is->batching_window_ms);
-    lsi_member_uint(json, "lanes", is->lane_count);
-    lsi_json_key(json, "retries");
-    if (is->retries_max == 0)
-        lsi_json_null(json);
-    else
-        lsi_json_uint(json, is->retries_max == LS_MAPPING_NO_RETRIES ? 0 : (uint64_t)is->retries_max);
-    lsi_json_key(json, "record_age_s");
-    if (is->record_age_s_max == 0)
-        lsi_json_null(json);
-    else
-        lsi_json_uint(json, is->record_age_s_max);
-    lsi_member_uint(json, "tumbling_s", is->tumbling_window_s);
-    lsi_json_key(json, "timeout_ms");
-    if (is->handler_timeout_ms == LS_MAPPING_NO_TIMEOUT)
-        lsi_json_null(json);
-    else
-        lsi_json_int(json, is->handler_timeout_ms);
-    lsi_member_bool(json, "bisect", (is->flags & LS_MAPPING_BISECT) != 0);
-    lsi_member_bool(json, "report_failures", (is->flags & LS_MAPPING_REPORT_FAILURES) != 0);
-    lsi_member_bool(json, "discard_failed_only", (is->flags & LS_MAPPING_DISCARD_FAILED_ONLY) != 0);
-    lsi_member_bool(json, "document_bytes", (is->flags & LS_MAPPING_DOCUMENT_BYTES) != 0);
-    lsi_member_bool(json, "exactly_once", (is->flags & LS_MAPPING_EXACTLY_ONCE) != 0);
-    lsi_member_bool(json, "deaggregate", (is->flags & LS_MAPPING_DEAGGREGATE) != 0);
-    lsi_json_key(json, "failures");
-    if (is->failure_stream == NULL)
-        lsi_json_null(json);
-    else
-        lsi_json_string(json, is->failure_stream);
-    lsi_json_key(json, "consumer");
-    if (is->consumer == NULL)
-        lsi_json_null(json);
-    else
-        lsi_json_string(json, is->consumer);
-    lsi_json_key(json, "filters");
-    lsi_json_array_open(json);
-    for (uint32_t i = 0; i < is->filter_count; i++)
-        lsi_json_string(json, is->filters[i]);
-    lsi_json_array_close(json);
-}
-
-static void settings_text(const ls_mapping_options *is)
-{
-    lsi_out_text("batch      %" PRIu32 " records, %" PRIu64 " bytes%s, filled for %" PRIu32 " ms\n", is->records_max,
-                 is->bytes_max, (is->flags & LS_MAPPING_DOCUMENT_BYTES) != 0 ? " of document" : "",
-                 is->batching_window_ms);
-    lsi_out_text("lanes      %" PRIu32 "\n", is->lane_count);
-    if (is->retries_max == 0)
-        lsi_out_text("retries    without end\n");
-    else
-        lsi_out_text("retries    %" PRId32 "\n", is->retries_max == LS_MAPPING_NO_RETRIES ? 0 : is->retries_max);
-    if (is->record_age_s_max != 0)
-        lsi_out_text("age        up to %" PRIu32 " s\n", is->record_age_s_max);
-    if (is->tumbling_window_s != 0)
-        lsi_out_text("windows    of %" PRIu32 " s\n", is->tumbling_window_s);
-    if (is->handler_timeout_ms != LS_MAPPING_NO_TIMEOUT)
-        lsi_out_text("timeout    %" PRId32 " ms\n", is->handler_timeout_ms);
-    if ((is->flags & LS_MAPPING_BISECT) != 0)
-        lsi_out_text("bisects\n");
-    if ((is->flags & LS_MAPPING_REPORT_FAILURES) != 0)
-        lsi_out_text("takes reports of failures\n");
-    if ((is->flags & LS_MAPPING_DISCARD_FAILED_ONLY) != 0)
-        lsi_out_text("gives up what was reported alone\n");
-    if ((is->flags & LS_MAPPING_EXACTLY_ONCE) != 0)
-        lsi_out_text("puts exactly once\n");
-    if ((is->flags & LS_MAPPING_DEAGGREGATE) != 0)
-        lsi_out_text("takes aggregates apart\n");
-    if (is->failure_stream != NULL)
-        lsi_out_text("failures   to stream %s\n", is->failure_stream);
-    if (is->consumer != NULL)
-        lsi_out_text("reads      as consumer %s\n", is->consumer);
-    for (uint32_t i = 0; i < is->filter_count; i++)
-        lsi_out_text("filter     %s\n", is->filters[i]);
-}
-
 static const char *result_word(const ls_mapping_description *description)
 {
     static const char *const words[] = {"none", "ok", "failed"};
@@ -211,50 +137,133 @@ static int describe(lsi_call *call, ls_stream *stream, const char *name)
         lsi_json_object_open(&json);
         members(&json, &info);
         lsi_member_string(&json, "last_result", result_word(description));
-        settings_json(&json, &is);
+        lsi_mapping_settings_json(&json, &is);
         lsi_json_object_close(&json);
         code = lsi_out_json(call, &json, LSI_EXIT_OK);
     } else {
         lsi_out_text(HEADING);
         print_mapping(&info);
         lsi_out_text("last       %s\n", result_word(description));
-        settings_text(&is);
+        lsi_mapping_settings_text(&is);
     }
     ls_mapping_description_free(description);
     return code;
 }
 
-static ls_mapping_options wanted(const lsi_call *call)
+/* ---- settings ---- */
+
+static const struct {
+    int option;
+    uint32_t flag;
+} flags[] = {
+    {BISECT, LS_MAPPING_BISECT},
+    {REPORT, LS_MAPPING_REPORT_FAILURES},
+    {ONCE, LS_MAPPING_EXACTLY_ONCE},
+    {FAILED_ONLY, LS_MAPPING_DISCARD_FAILED_ONLY},
+    {DOCUMENT, LS_MAPPING_DOCUMENT_BYTES},
+    {DEAGGREGATE, LS_MAPPING_DEAGGREGATE},
+};
+
+/* One setting becomes what `value` says, or its default when that was not given. */
+static void set(ls_mapping_options *to, int option, const lsi_value *value)
+{
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
+        if (flags[i].option == option)
+            to->flags = value->given ? to->flags | flags[i].flag : to->flags & ~flags[i].flag;
+    switch (option) {
+    case BATCH:
+        to->records_max = (uint32_t)value->number;
+        break;
+    case BATCH_BYTES:
+        to->bytes_max = value->number;
+        break;
+    case WINDOW_MS:
+        to->batching_window_ms = (uint32_t)value->number;
+        break;
+    case LANES:
+        to->lane_count = (uint32_t)value->number;
+        break;
+    case RETRIES:
+        to->retries_max = value->given && value->number == 0 ? LS_MAPPING_NO_RETRIES : (int32_t)value->number;
+        break;
+    case RECORD_AGE:
+        to->record_age_s_max = (uint32_t)value->number;
+        break;
+    case TUMBLING:
+        to->tumbling_window_s = (uint32_t)value->number;
+        to->window_state_bytes_max = value->given ? to->window_state_bytes_max : 0; /* It goes with windows only. */
+        break;
+    case TIMEOUT:
+        to->handler_timeout_ms = (int32_t)value->number;
+        break;
+    case FAILURES:
+        to->failure_stream = value->text;
+        break;
+    case CONSUMER:
+        to->consumer = value->text;
+        break;
+    case FILTER:
+        to->filter_count = (uint32_t)value->text_count;
+        to->filters = value->texts;
+        break;
+    default:
+        break;
+    }
+}
+
+/* The option of a setting; -1: there is none of that name. */
+static int setting_of(const char *name)
+{
+    for (int i = BATCH; i <= FILTER; i++)
+        if (strcmp(options[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+/* What was given; on top of what `to` has. */
+static void set_all(const lsi_call *call, ls_mapping_options *to)
+{
+    static const lsi_value not_given;
+
+    for (size_t i = 0; i < call->values[RESET].text_count; i++)
+        set(to, setting_of(call->values[RESET].texts[i]), &not_given);
+    for (int i = BATCH; i <= FILTER; i++)
+        if (call->values[i].given)
+            set(to, i, &call->values[i]);
+}
+
+static ls_status update(const lsi_call *call, ls_stream *stream, const char *name)
 {
     ls_mapping_options to = LS_MAPPING_OPTIONS_INIT;
-    const lsi_value *values = call->values;
+    ls_mapping_description *description = NULL;
+    ls_status st = ls_mapping_describe(stream, name, &description);
 
-    to.records_max = (uint32_t)values[BATCH].number;
-    to.bytes_max = values[BATCH_BYTES].number;
-    to.batching_window_ms = (uint32_t)values[WINDOW_MS].number;
-    to.lane_count = (uint32_t)values[LANES].number;
-    if (values[RETRIES].given)
-        to.retries_max = values[RETRIES].number == 0 ? LS_MAPPING_NO_RETRIES : (int32_t)values[RETRIES].number;
-    to.record_age_s_max = (uint32_t)values[RECORD_AGE].number;
-    to.tumbling_window_s = (uint32_t)values[TUMBLING].number;
-    to.handler_timeout_ms = (int32_t)values[TIMEOUT].number;
-    to.flags = (values[BISECT].given ? LS_MAPPING_BISECT : 0) |
-               (values[REPORT].given ? LS_MAPPING_REPORT_FAILURES : 0) |
-               (values[ONCE].given ? LS_MAPPING_EXACTLY_ONCE : 0) |
-               (values[FAILED_ONLY].given ? LS_MAPPING_DISCARD_FAILED_ONLY : 0) |
-               (values[DOCUMENT].given ? LS_MAPPING_DOCUMENT_BYTES : 0) |
-               (values[DEAGGREGATE].given ? LS_MAPPING_DEAGGREGATE : 0);
-    to.failure_stream = values[FAILURES].text;
-    to.consumer = values[CONSUMER].text;
-    to.filter_count = values[FILTER].given;
-    to.filters = &values[FILTER].text;
-    return to;
+    if (st == LS_OK)
+        st = ls_mapping_description_options(description, &to);
+    if (st == LS_OK) {
+        set_all(call, &to);
+        st = ls_mapping_update(stream, name, &to);
+    }
+    ls_mapping_description_free(description);
+    return st;
+}
+
+/* Whether the settings can be asked for so. Returns an exit code. */
+static int check_settings(const lsi_call *call, int act)
+{
+    const lsi_value *reset = &call->values[RESET];
+
+    for (size_t i = 0; i < reset->text_count; i++)
+        if (setting_of(reset->texts[i]) < 0)
+            return lsi_usage(call, "--reset is '%s': it is the name of a setting, as batch or filter", reset->texts[i]);
+    if (call->values[FILTER].text_count > LS_MAPPING_FILTERS_MAX)
+        return lsi_usage(call, "--filter comes more than %u times", LS_MAPPING_FILTERS_MAX);
+    if (act == CREATE && call->values[FAILED_ONLY].given && !call->values[REPORT].given)
+        return lsi_usage(call, "--discard-failed-only needs --report-failures");
+    return LSI_EXIT_OK;
 }
 
 /* ---- the command ---- */
-
-enum { LIST, CREATE, DESCRIBE, SEEK, PAUSE, RESUME, DELETE };
-static const char *const acts[] = {"list", "create", "describe", "seek", "pause", "resume", "delete", NULL};
 
 /* Of CREATE and SEEK the position. Returns an exit code. */
 static int take_position(const lsi_call *call, int act, ls_position *out)
@@ -264,8 +273,6 @@ static int take_position(const lsi_call *call, int act, ls_position *out)
         return LSI_EXIT_OK;
     if (!call->values[FROM].given)
         return lsi_usage(call, "%s needs --from", acts[act]);
-    if (call->values[FAILED_ONLY].given && !call->values[REPORT].given)
-        return lsi_usage(call, "--discard-failed-only needs --report-failures");
     if (!lsi_parse_position(call->values[FROM].text, out) || out->kind == LS_AT_SEQUENCE_NUMBER ||
         out->kind == LS_AFTER_SEQUENCE_NUMBER)
         return lsi_usage(call, "--from is '%s': it is trim-horizon, latest or time:T", call->values[FROM].text);
@@ -274,12 +281,14 @@ static int take_position(const lsi_call *call, int act, ls_position *out)
 
 static ls_status change(const lsi_call *call, int act, ls_stream *stream, const char *name, const ls_position *from)
 {
-    ls_mapping_options to;
+    ls_mapping_options to = LS_MAPPING_OPTIONS_INIT;
 
     switch (act) {
     case CREATE:
-        to = wanted(call);
+        set_all(call, &to);
         return ls_mapping_create(stream, name, from, &to);
+    case UPDATE:
+        return update(call, stream, name);
     case SEEK:
         return ls_mapping_seek(stream, name, from);
     case PAUSE:
@@ -311,11 +320,18 @@ static int change_and_show(lsi_call *call, int act, ls_stream *stream, const cha
     return lsi_out_json(call, &json, LSI_EXIT_OK);
 }
 
+static bool takes(int act, int option)
+{
+    return option == FROM    ? act == CREATE || act == SEEK
+           : option == RESET ? act == UPDATE
+                             : act == CREATE || act == UPDATE;
+}
+
 /* Options that the act does not take. Returns an exit code. */
 static int refuse_others(const lsi_call *call, int act)
 {
-    for (int i = FROM; i <= FILTER; i++)
-        if (call->values[i].given && act != CREATE && !(i == FROM && act == SEEK))
+    for (int i = FROM; i <= RESET; i++)
+        if (call->values[i].given && !takes(act, i))
             return lsi_usage(call, "%s takes no --%s", acts[act], options[i].name);
     return LSI_EXIT_OK;
 }
@@ -332,6 +348,8 @@ static int run(lsi_call *call)
         code = refuse_others(call, act);
     if (code == LSI_EXIT_OK)
         code = take_position(call, act, &from);
+    if (code == LSI_EXIT_OK)
+        code = check_settings(call, act);
     if (code != LSI_EXIT_OK)
         return code;
     code = lsi_open_stream(call, call->arguments[1], act != LIST && act != DESCRIBE, &store, &stream);
@@ -345,12 +363,17 @@ static int run(lsi_call *call)
 
 const lsi_command lsi_command_mapping = {
     .name = "mapping",
-    .summary = "List, create, move, pause and delete mappings",
+    .summary = "Create, change, move, pause, delete mappings",
     .arguments = "ACT STREAM [NAME]",
-    .help = "ACT is list, create, describe, seek, pause, resume or delete; all but the first\n"
-            "take a mapping's NAME. A mapping is what AWS Lambda calls an event source\n"
-            "mapping: how the stream's records become the batches of a handler, and how far\n"
-            "that has come. Programs run one with ls_mapping_run, or `lstream consume` does.\n"
+    .help = "ACT is list, create, update, describe, seek, pause, resume or delete; all but\n"
+            "the first take a mapping's NAME. A mapping is what AWS Lambda calls an event\n"
+            "source mapping: how the stream's records become the batches of a handler, and\n"
+            "how far that has come. Programs run one with ls_mapping_run, or `lstream\n"
+            "consume` does.\n"
+            "\n"
+            "The options but --from are settings, for create and update; update leaves those\n"
+            "as they are that it is not told of. With several --filter a record is wanted\n"
+            "that matches one; update takes them in place of all that there were.\n"
             "\n"
             "create and seek need --from. seek forgets how far the mapping has come; whoever\n"
             "runs it goes on there. A name that is taken is exit code 6.\n"

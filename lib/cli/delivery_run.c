@@ -115,6 +115,7 @@ static int deliver(deliverer *of)
     options.flags = of->how->until_caught_up ? LS_DELIVERY_UNTIL_CAUGHT_UP : 0;
     options.shards_max = of->how->shards_max;
     options.give_up_ms = of->how->give_up_ms;
+    options.transform_timeout_ms = UINT32_MAX; /* A command that takes too long is killed. */
     options.transform = of->how->command != NULL ? transform : NULL;
     options.transform_user = of;
     st = ls_delivery_run(of->delivery, &options);

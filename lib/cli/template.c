@@ -276,6 +276,14 @@ static bool is_below(const lsi_node *node, const lsi_node *above)
     return node != NULL;
 }
 
+/* What is in a schema is the schema's, whatever its properties are called. */
+static bool is_in_schema(const lsi_node *node)
+{
+    while (node != NULL && (node->key == NULL || strcmp(node->key, "Schema") != 0))
+        node = node->above;
+    return node != NULL;
+}
+
 static int put_parameters_in(const lsi_template *template, const char *const *settings, size_t count)
 {
     const lsi_node *all = lsi_node_member(template->root, "Parameters");
@@ -302,7 +310,7 @@ static int put_parameters_in(const lsi_template *template, const char *const *se
     }
     for (lsi_node *at = template->made; at != NULL && code == LSI_EXIT_OK; at = at->made_before)
         if (at->kind == LSI_JSON_OBJECT_OPEN && at->first != NULL && at->first->next == NULL &&
-            strcmp(at->first->key, "Ref") == 0 && (all == NULL || !is_below(at, all)))
+            strcmp(at->first->key, "Ref") == 0 && (all == NULL || !is_below(at, all)) && !is_in_schema(at->above))
             code = put_in(template, at, at->first, settings, count);
     return code;
 }

@@ -11,6 +11,14 @@ LSTREAM = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else "lstream"
 SEGMENT_HEADER = 4096
 
 
+def is_emulated():
+    """Whether the tool is another machine's. Its emulator makes a copy of who spawns, who then is not told that the
+    program could not be begun (posix_spawn)."""
+    machines = {62: "x86_64", 183: "aarch64"}
+    with open(LSTREAM, "rb") as file:
+        return machines.get(int.from_bytes(file.read(20)[18:], "little")) != os.uname().machine
+
+
 def content(path):
     with open(path, "rb") as file:
         return file.read()

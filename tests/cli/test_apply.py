@@ -198,11 +198,31 @@ class Made(Apply):
         self.assertEqual(self.apply({"Deliveries": [DELIVERY]}), {thing: "unchanged"})
         self.assertEqual(self.apply({"Deliveries": [plain]}, "--delete"), {thing: "deleted"})
 
+    def test_how_records_are_split_is_declared_once(self):
+        def splits(*parameters):
+            return {**DELIVERY, "ProcessingConfiguration": {"Enabled": True, "Processors": [
+                {"Type": "RecordDeAggregation", "Parameters": [
+                    {"ParameterName": name, "ParameterValue": value} for name, value in parameters]}]}}
+
+        thing = ("delivery", "s", "d")
+        out = os.path.join(self.folder, "out")
+        wanted = {**splits(("Delimiter", "IyMjIw=="), ("SubRecordType", "DELIMITED")), "Directory": out}
+        self.assertEqual(self.apply({"Streams": [STREAM], "Deliveries": [wanted]})[thing], "created")
+        self.assertEqual(self.apply({"Deliveries": [wanted]}), {thing: "unchanged"})
+        self.assertEqual(json.loads(self.run_tool("delivery", "describe", "s", "d", "--json").out)["split"], "####")
+        for other in (splits(("SubRecordType", "JSON")), splits(("SubRecordType", "JSON"), ("Delimiter", "IyMjIw=="))):
+            self.apply({"Deliveries": [{**other, "Directory": out}]}, expect=2)
+        self.apply({"Deliveries": [wanted]}, "--delete")
+        self.assertEqual(self.apply({"Deliveries": [{**splits(("SubRecordType", "JSON")), "Directory": out}]})[thing],
+                         "created")
+        self.assertEqual(json.loads(self.run_tool("delivery", "describe", "s", "d", "--json").out)["split"], "")
+
     def test_a_schema_lies_beside_delivered_files(self):
         out = os.path.join(self.folder, "out")
         path = os.path.join(out, "d.schema.json")
         schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "required": ["user_id"],
                   "properties": {"price": {"type": ["number", "null"], "minimum": -1.50e1}, "x": {}, "y": [],
+                                 "link": {"properties": {"Ref": {"type": "string"}}},
                                  "category": {"enum": ["Books", None, True, "a\"b\u00e9\n"]}}}
         template = {"Streams": [STREAM], "Deliveries": [{**DELIVERY, "Directory": out, "Schema": schema}]}
         thing = ("delivery", "s", "d")
@@ -226,8 +246,14 @@ class Made(Apply):
         self.assertEqual(self.apply(template)[thing], "updated")
         self.assertEqual(content(path), b"{}\n")
         self.assertEqual(self.apply({"Deliveries": [DELIVERY]}), {thing: "unchanged"})
+        elsewhere = os.path.join(self.folder, "elsewhere")
+        template["Deliveries"][0]["Directory"] = elsewhere
+        self.assertEqual(self.apply(template)[thing], "updated")
+        self.assertEqual((os.listdir(out), os.listdir(elsewhere)), ([], ["d.schema.json"]))
+        template["Deliveries"][0]["Directory"] = out
+        self.assertEqual(self.apply(template)[thing], "updated")
         self.apply(template, "--delete")
-        self.assertEqual(os.listdir(out), [])
+        self.assertEqual((os.listdir(out), os.listdir(elsewhere)), ([], []))
         self.apply(template, "--delete")
         bad = {**DELIVERY, "ToCallback": True, "Schema": {}}
         self.assertIn("Deliveries[0].Schema: it lies in a Directory",
@@ -268,7 +294,13 @@ class Made(Apply):
                 ({"Directory": "d", **parameter("MetadataExtraction", "MetadataExtractionQuery", "{a: .b} x")},
                  "it is {KEY: QUERY"),
                 ({"Directory": "d", **parameter("MetadataExtraction", "JsonParsingEngine", "JQ-1.7")}, '"JQ-1.6"'),
-                ({"Directory": "d", **parameter("RecordDeAggregation", "Delimiter", "x")}, "Type: it is one of")]:
+                ({"Directory": "d", **parameter("Decompression", "Delimiter", "x")}, "Type: it is one of"),
+                ({"Directory": "d", **parameter("RecordDeAggregation", "Delimiter", "x")}, "it is the delimiter in"),
+                ({"Directory": "d", **parameter("RecordDeAggregation", "Delimiter", "")}, "not empty"),
+                ({"Directory": "d", **parameter("RecordDeAggregation", "Delimiter", "IyMjIw==")}, "has a SubRecord"),
+                ({"Directory": "d", **parameter("RecordDeAggregation", "SubRecordType", "XML")}, '"JSON" or "DEL'),
+                ({"Directory": "d", **parameter("RecordDeAggregation", "SubRecordType", "DELIMITED")}, "has a Delim"),
+                ({"Directory": "d", **parameter("RecordDeAggregation", "NumberOfRetries", "1")}, "is no parameter")]:
             self.assertIn(told, self.apply({"Streams": [STREAM], "Deliveries": [{**DELIVERY, **change}]}, expect=2).err)
             self.assertFalse(os.path.exists(self.store))
         done = self.apply({"Streams": [STREAM], "Mappings": [{**MAPPING, "FunctionName": "d"}],

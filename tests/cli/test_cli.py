@@ -2,7 +2,7 @@
 """lstream as somebody at a terminal, or a script, sees it: every command's good case, its errors and exit codes, JSON,
 80 columns.
 
-    test_cli.py LSTREAM [unittest options]
+    test_cli.py LSTREAM LEASE_TOOL [unittest options]
 """
 
 import json
@@ -10,10 +10,13 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import unittest
 
-from store import LSTREAM, Store
+LEASE_TOOL = os.path.abspath(sys.argv.pop(2))
+
+from store import LSTREAM, Store, is_emulated  # noqa: E402  (it takes the first argument)
 
 COMMANDS = ["create", "delete", "retention", "mode", "limits", "tag", "encrypt", "decrypt", "compress", "list",
             "describe", "shards", "split", "merge", "scale", "consumers", "leases", "mapping", "consume", "delivery",
@@ -270,6 +273,21 @@ class Commands(Store):
         self.run_tool("leases", "s", expect=2)
         self.run_tool("leases", "s", "a b", expect=2)
 
+    def test_leases_that_a_worker_left(self):
+        self.run_tool("create", "s")
+        self.run_tool("put", "s", "--key", "k", stdin=b"a\nb\n")
+        subprocess.run([LEASE_TOOL, self.store, "s", "g", "ann", "2", "file 7"], check=True, timeout=60)
+        line, more = self.run_tool("leases", "s", "g").out.splitlines()[1:]
+        self.assertEqual(line.split()[:3], ["0", "begun", "1"])
+        self.assertTrue(line.endswith(" ann (gone)"), line)
+        self.assertEqual(more.split(), ["prepared:", "2,", "with", "6", "bytes"])
+        lease, = json.loads(self.run_tool("leases", "s", "g", "--json").out)["leases"]
+        self.assertEqual(lease["pending"], {"seqno": 2, "sub_seqno": None, "state_base64": "ZmlsZSA3"})
+        subprocess.run([LEASE_TOOL, self.store, "s", "g", "bob", "0", ""], check=True, timeout=60)
+        self.assertEqual(len(self.run_tool("leases", "s", "g").out.splitlines()), 2)
+        lease, = json.loads(self.run_tool("leases", "s", "g", "--json").out)["leases"]
+        self.assertEqual((lease["seqno"], lease["pending"], lease["owner"]), (1, None, "bob"))
+
     def test_metrics(self):
         self.run_tool("create", "s")
         self.run_tool("put", "s", "--key", "k", stdin=b"a\nb\nc\n")
@@ -409,6 +427,49 @@ class Commands(Store):
             self.assertIn("'b'", self.run_tool("mapping", act, "s", "b", expect=3).err)
         self.run_tool("mapping", "list", "t", expect=3)
 
+    def test_settings_of_a_mapping_are_changed_one_by_one(self):
+        def told(*arguments):
+            return json.loads(self.run_tool("mapping", *arguments, "--json").out)
+
+        self.run_tool("create", "s")
+        self.run_tool("create", "dead")
+        self.run_tool("consumers", "register", "s", "fast")
+        before = told("create", "s", "m", "--from", "latest", "--batch", 7, "--retries", 0, "--bisect")
+        self.assertEqual(told("update", "s", "m")["batch"], 7)
+        self.assertEqual(self.run_tool("mapping", "update", "s", "m", "--batch", 9).out, "")
+        after = told("describe", "s", "m")
+        self.assertGreater(after["modified_us"], before["modified_us"])
+        self.assertEqual({**after, "modified_us": 0}, {**before, "batch": 9, "modified_us": 0})
+        settings = {"batch_bytes": ("--batch-bytes", 4096), "window_ms": ("--window-ms", 3), "retries": ("--retries", 2),
+                    "record_age_s": ("--record-age", 60), "tumbling_s": ("--tumbling", 4),
+                    "timeout_ms": ("--timeout-ms", 8), "failures": ("--failures", "dead"),
+                    "consumer": ("--consumer", "fast"), "report_failures": ("--report-failures",),
+                    "discard_failed_only": ("--discard-failed-only",), "document_bytes": ("--document-bytes",),
+                    "exactly_once": ("--exactly-once",), "deaggregate": ("--deaggregate",)}
+        expected = {**after, "modified_us": 0}
+        for name, option in settings.items():
+            expected[name] = option[1] if len(option) > 1 else True
+            self.assertEqual({**told("update", "s", "m", *option), "modified_us": 0}, expected)
+        plain = told("create", "s", "plain", "--from", "latest")
+        names = ["batch", "retries", "bisect", "batch-bytes", "window-ms", "record-age", "tumbling", "timeout-ms",
+                 "failures", "consumer", "discard-failed-only", "report-failures", "document-bytes", "exactly-once",
+                 "deaggregate"]
+        reset = told("update", "s", "m", *[word for name in names for word in ("--reset", name)])
+        for name in [*settings, "batch", "bisect"]:
+            self.assertEqual(reset[name], plain[name], name)
+        self.assertEqual(told("update", "s", "m", "--lanes", 3)["lanes"], 3)
+        self.assertEqual(told("update", "s", "m", "--reset", "lanes", "--tumbling", 1)["lanes"], 1)
+        self.assertIn("lane_count 2", self.run_tool("mapping", "update", "s", "m", "--lanes", 2, expect=2).err)
+        self.assertIn("--reset is 'from'", self.run_tool("mapping", "update", "s", "m", "--reset", "from",
+                                                         expect=2).err)
+        self.assertIn("takes no --from", self.run_tool("mapping", "update", "s", "m", "--from", "latest",
+                                                       expect=2).err)
+        self.assertIn("takes no --reset", self.run_tool("mapping", "create", "s", "x", "--from", "latest", "--reset",
+                                                        "batch", expect=2).err)
+        self.assertIn("'none'", self.run_tool("mapping", "update", "s", "m", "--consumer", "none", expect=3).err)
+        self.assertIn("'x'", self.run_tool("mapping", "update", "s", "x", "--batch", 1, expect=3).err)
+        self.assertEqual(told("describe", "s", "m")["lanes"], 1)
+
     def shards(self, *options):
         return [shard["shard"] for shard in json.loads(self.run_tool("shards", "s", "--json", *options).out)["shards"]]
 
@@ -535,6 +596,7 @@ class Commands(Store):
         self.assertIn("'%s' is larger than 67108864 bytes" % large, self.run_tool("dump", large, expect=4).err)
         self.assertIn("there is no such file", self.run_tool("dump", self.store + "/none", expect=3).err)
 
+    @unittest.skipIf(is_emulated(), "the compiler at hand is for another machine")
     def test_a_network_file_system_is_used_when_asked_for(self):
         """Method: a library before libc's says that every file system is NFS."""
         source, library = os.path.join(self.folder, "nfs.c"), os.path.join(self.folder, "nfs.so")

@@ -14,7 +14,7 @@ import sys
 import time
 import unittest
 
-from store import LSTREAM, Store
+from store import LSTREAM, Store, is_emulated
 
 CAN_READ = sys.argv.pop(1) == "true"
 
@@ -92,6 +92,19 @@ class Deliveries(Store):
         self.fill()
         self.deliver()
         self.assertEqual(self.data(), b"onetwo")
+
+    def test_records_that_hold_several_are_split(self):
+        for name, split, told, data in (("json", "", "JSON values", b'{"a":1}{"a":2}\n'),
+                                        ("text", "##", "##", b'{"a":1}##{"a":2}\n')):
+            with self.subTest(split=split):
+                self.make(name)
+                self.run_tool("delivery", "create", name, "d", "--directory", self.out_path, "--split", split, "--lines",
+                              "--prefix", name + "/")
+                self.run_tool("put", name, "--key", "k", stdin=data)
+                self.run_tool("delivery", "run", name, "d", "--until-caught-up")
+                self.assertRegex(self.run_tool("delivery", "describe", name, "d").out, r"(?m)^splits +%s$" % told)
+                made = [content for path, content in self.objects().items() if path.startswith(name + "/")]
+                self.assertEqual(made, [b'{"a":1}\n{"a":2}\n'])
 
     def test_a_backup_and_an_early_end(self):
         self.fill("--lines", "--backup-prefix", "raw/", "--prefix", "data/", "--size", "1")
@@ -176,6 +189,7 @@ class Deliveries(Store):
         self.assertIn("sleep took too long, and was killed", done.err)
         self.assertEqual(len(self.errors()), 2)
 
+    @unittest.skipIf(is_emulated(), "spawning tells nobody here that there is no such program")
     def test_a_program_that_is_not_there_ends_the_run(self):
         self.fill("--transform")
         done = self.deliver("/nonexistent", expect=1)
@@ -200,7 +214,7 @@ class Deliveries(Store):
         is_now = json.loads(self.run_tool("delivery", "describe", "s", "d", "--json").out)
         self.assertEqual({name: is_now[name] for name in is_now if not name.endswith("_us")}, {
             "name": "d", "version": 1, "from": "trim-horizon", "directory": self.out_path, "bucket": None,
-            "endpoint": None, "region": None, "prefix": "p/", "error_prefix": None, "backup": False,
+            "endpoint": None, "region": None, "prefix": "p/", "error_prefix": None, "backup": False, "split": None,
             "backup_prefix": None, "size": 65536, "interval_ms": 0, "compression": "zstd", "extension": None,
             "delimiter": "\n", "transform": True, "retries": 0, "keys": {}})
         text = self.run_tool("delivery", "describe", "s", "d").out

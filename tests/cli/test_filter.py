@@ -35,6 +35,17 @@ class Filtering(Store):
         self.assertEqual(found, ['{"id":"k0","price":98}', '{"id":"k1","price":99}'])
         self.assertEqual(counts, {"read": 103, "matched": 2, "not_json": 3})
 
+    def test_aggregates_are_taken_apart_if_asked_for(self):
+        self.make("s")
+        data = b"".join(b'{"id":"k%d","price":%d}\n' % (i % 7, i) for i in range(100))
+        self.run_tool("put", "s", "--key-field", "id", "--aggregate", stdin=data)
+        pattern = '{"partitionKey":["k1"],"data":{"price":[{"numeric":[">=",98]}]}}'
+        found, counts = self.counts(pattern, "--deaggregate")
+        self.assertEqual(found, ['{"id":"k1","price":99}'])
+        self.assertEqual(counts, {"read": 100, "matched": 1, "not_json": 0})
+        self.assertEqual(self.counts(pattern, "--deaggregate", "--shard", 0)[1], counts)
+        self.assertLess(self.counts(pattern)[1]["read"], 100)
+
     def test_one_of_several_patterns_is_enough(self):
         self.fill()
         patterns = ['{"data":{"price":[%d]}}' % i for i in range(9)] + ['{"partitionKey":["text"]}']
@@ -84,6 +95,36 @@ class Filtering(Store):
         self.assertEqual(done.out, "")
         self.run_tool("filter", "s", expect=2)
         self.run_tool("filter", "none", '{"a":[1]}', expect=3)
+
+    def test_a_mapping_has_several(self):
+        def filters(*arguments):
+            return json.loads(self.run_tool("mapping", *arguments, "--json").out)["filters"]
+
+        def given(patterns):
+            return [word for pattern in patterns for word in ("--filter", pattern)]
+
+        self.fill()
+        patterns = ['{"data":{"price":[%d]}}' % i for i in range(4)] + ['{"partitionKey":["text"]}']
+        self.assertEqual(filters("create", "s", "m", "--from", "trim-horizon", *given(patterns)), patterns)
+        text = self.run_tool("mapping", "describe", "s", "m").out
+        for pattern in patterns:
+            self.assertIn("filter     %s\n" % pattern, text)
+        seen = self.run_tool("consume", "s", "m", "--until-caught-up").out.splitlines()
+        self.assertEqual(seen, ['{"id":"k%d","price":%d}' % (i, i) for i in range(4)] + ["hello", "", '{"price":99'])
+        self.assertEqual(filters("update", "s", "m", "--batch", 5), patterns, "as they are")
+        self.assertEqual(filters("update", "s", "m", *given(patterns[3:])), patterns[3:], "in place of all")
+        self.run_tool("mapping", "seek", "s", "m", "--from", "trim-horizon")
+        self.assertEqual(len(self.run_tool("consume", "s", "m", "--until-caught-up").out.splitlines()), 4)
+        wrong = [patterns[0], '{"data":{"a":1}}']
+        for act in (["create", "s", "x", "--from", "latest"], ["update", "s", "m"]):
+            done = self.run_tool("mapping", *act, *given(wrong), expect=2)
+            self.assertIn('Event pattern is not valid. Reason: "a" must be an object or an array', done.err)
+            many = ['{"data":{"price":[%d]}}' % i for i in range(10)]
+            done = self.run_tool("mapping", *act, *given([*many, patterns[4]]), expect=2)
+            self.assertIn("--filter comes more than 10 times", done.err)
+        self.assertEqual(filters("update", "s", "m", *given(many)), many)
+        self.assertEqual(filters("update", "s", "m", "--reset", "filter"), [])
+        self.run_tool("mapping", "describe", "s", "x", expect=3)
 
     def test_a_provisioned_stream_is_waited_for_or_not(self):
         self.make("s", "--mode", "provisioned", "--reads-per-second", 1)
