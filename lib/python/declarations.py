@@ -16,6 +16,14 @@ from cffi import FFI
 CALLBACKS = """
 extern "Python" ls_handler_answer lsi_py_on_batch(const ls_batch *, ls_handler_context *, void *);
 extern "Python" int32_t lsi_py_on_discard(const ls_batch *, ls_discard_reason, uint32_t, void *);
+extern "Python" int32_t lsi_py_window_time(const ls_record *, int64_t *, void *);
+extern "Python" int32_t lsi_py_window_key(const ls_record *, ls_bytes *, void *);
+extern "Python" int32_t lsi_py_window_value(const ls_record *, double *, void *);
+extern "Python" ls_window_answer lsi_py_on_window(const ls_window_result *, void *);
+extern "Python" void lsi_py_on_left_over(const ls_record *, ls_window_reason, int64_t, void *);
+extern "Python" ls_status lsi_py_on_text(const char *, size_t, void *);
+extern "Python" int32_t lsi_py_on_alert(const ls_alert *, void *);
+extern "Python" void lsi_py_on_outcome(const ls_async_outcome *, void *);
 extern "Python" ls_push_answer lsi_py_on_push(const ls_batch *, void *);
 extern "Python" ls_transform_answer lsi_py_on_transform(ls_transform *, void *);
 extern "Python" ls_status lsi_py_on_object(const ls_delivery_object *, void *);

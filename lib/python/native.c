@@ -162,29 +162,41 @@ static bool piece_at(const lsi_py_pieces *pieces, size_t index, size_t *at, ls_b
     return true;
 }
 
+ls_status lsi_py_put_entries(lsi_py_producer *producer, size_t count, ls_put_entry *entries,
+                             const ls_hash_key *const *hash_keys, const ls_put_options *options, ls_put_result *results,
+                             size_t *failed)
+{
+    ls_status st = LSI_PY_CLOSED;
+
+    for (size_t i = 0; hash_keys != NULL && i < count; i++)
+        entries[i].explicit_hash_key = hash_keys[i];
+    producer_enter(producer);
+    if (producer->producer != NULL)
+        st = ls_producer_put_batch(producer->producer, entries, count, options, results, failed);
+    producer_leave(producer);
+    return st;
+}
+
 ls_status lsi_py_put_pieces(lsi_py_producer *producer, size_t count, const lsi_py_pieces *keys,
                             const lsi_py_pieces *data, const ls_hash_key *const *hash_keys,
                             const ls_put_options *options, ls_put_result *results, size_t *failed, size_t *bad)
 {
     ls_put_entry *entries = malloc((count != 0 ? count : 1) * sizeof(*entries));
     size_t key_at = 0, data_at = 0;
-    ls_status st = LSI_PY_CLOSED;
+    ls_status st;
 
     *bad = count;
     if (entries == NULL)
         return LS_ERR_NO_MEMORY;
     for (size_t i = 0; i < count; i++) {
-        entries[i].explicit_hash_key = hash_keys != NULL ? hash_keys[i] : NULL;
+        entries[i].explicit_hash_key = NULL;
         if (!piece_at(keys, i, &key_at, &entries[i].partition_key) || !piece_at(data, i, &data_at, &entries[i].data)) {
             *bad = i;
             free(entries);
             return LS_ERR_INVALID_ARGUMENT;
         }
     }
-    producer_enter(producer);
-    if (producer->producer != NULL)
-        st = ls_producer_put_batch(producer->producer, entries, count, options, results, failed);
-    producer_leave(producer);
+    st = lsi_py_put_entries(producer, count, entries, hash_keys, options, results, failed);
     free(entries);
     return st;
 }
@@ -198,6 +210,93 @@ ls_status lsi_py_flush(lsi_py_producer *producer)
         st = ls_producer_flush(producer->producer);
     producer_leave(producer);
     return st;
+}
+
+uint64_t lsi_py_producer_repeats(lsi_py_producer *producer)
+{
+    uint64_t count = 0;
+
+    producer_enter(producer);
+    if (producer->producer != NULL)
+        count = ls_producer_repeats(producer->producer);
+    producer_leave(producer);
+    return count;
+}
+
+/* ---- outcomes ---- */
+
+struct lsi_py_outcomes {
+    pthread_mutex_t mutex;
+    uint64_t failed;
+    ls_status first;
+    char message[512];
+};
+
+lsi_py_outcomes *lsi_py_outcomes_new(void)
+{
+    lsi_py_outcomes *outcomes = calloc(1, sizeof(*outcomes));
+
+    if (outcomes != NULL)
+        pthread_mutex_init(&outcomes->mutex, NULL);
+    return outcomes;
+}
+
+void lsi_py_outcomes_note(const ls_async_outcome *outcome, void *user)
+{
+    lsi_py_outcomes *outcomes = user;
+
+    if (outcome->status == LS_OK)
+        return;
+    pthread_mutex_lock(&outcomes->mutex);
+    if (outcomes->failed++ == 0) {
+        const char *said = ls_last_error_status() == outcome->status ? ls_last_error_message()
+                                                                     : ls_status_name(outcome->status);
+
+        outcomes->first = outcome->status;
+        strncpy(outcomes->message, said, sizeof(outcomes->message) - 1);
+    }
+    pthread_mutex_unlock(&outcomes->mutex);
+}
+
+uint64_t lsi_py_outcomes_take(lsi_py_outcomes *outcomes, ls_status *status, char *message, size_t message_bytes)
+{
+    uint64_t failed;
+
+    pthread_mutex_lock(&outcomes->mutex);
+    failed = outcomes->failed;
+    *status = outcomes->first;
+    strncpy(message, outcomes->message, message_bytes - 1);
+    message[message_bytes - 1] = '\0';
+    outcomes->failed = 0;
+    pthread_mutex_unlock(&outcomes->mutex);
+    return failed;
+}
+
+void lsi_py_outcomes_free(lsi_py_outcomes *outcomes)
+{
+    free(outcomes); /* Without destroying the mutex: in a fork child a thread that is not there may have it. */
+}
+
+int64_t lsi_py_async_put(ls_async_producer *producer, const char *key, size_t key_bytes, const char *data,
+                         size_t data_bytes, const ls_hash_key *hash_key, uintptr_t tag, int64_t timeout_ms)
+{
+    ls_put_entry entry = {{key, key_bytes}, {data, data_bytes}, hash_key};
+    uint64_t ticket;
+    ls_status st = ls_async_producer_put(producer, &entry, (void *)tag, timeout_ms, &ticket);
+
+    return st == LS_OK ? (int64_t)ticket : -(int64_t)st;
+}
+
+ls_status lsi_py_async_put_entries(ls_async_producer *producer, const ls_put_entry *entries, size_t count,
+                                   int64_t timeout_ms, uint64_t *tickets, size_t *done)
+{
+    for (*done = 0; *done < count; ++*done) {
+        ls_status st = ls_async_producer_put(producer, &entries[*done], NULL, timeout_ms, &tickets[*done]);
+
+        if (st != LS_OK)
+            return st;
+    }
+    return LS_OK;
 }
 
 /* ---- pages ---- */
@@ -282,6 +381,7 @@ static ls_status page_take(lsi_py_page *page, const ls_record *records)
 
 ls_status lsi_py_page_fill(lsi_py_page *page, const ls_batch *batch)
 {
+    page->batch = batch;
     page->count = ls_batch_count(batch);
     page->shard = ls_batch_shard(batch);
     page->millis_behind_latest = ls_batch_millis_behind_latest(batch);
@@ -302,6 +402,7 @@ ls_status lsi_py_page_fill_transform(lsi_py_page *page, const ls_transform *batc
         return LS_ERR_NO_MEMORY;
     for (size_t i = 0; i < count; i++)
         records[i] = *ls_transform_at(batch, i);
+    page->batch = NULL;
     page->count = count;
     page->shard = count != 0 ? records[0].shard : LS_NO_SHARD;
     page->millis_behind_latest = 0;

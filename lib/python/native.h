@@ -35,6 +35,12 @@ int64_t lsi_py_put(lsi_py_producer *producer, const char *key, size_t key_bytes,
 /* Where the last lsi_py_put of this thread put its record. */
 ls_record_id lsi_py_wide(void);
 
+/* ls_producer_put_batch of entries that libstream._walk wrote. `hash_keys`: NULL, or a pointer for each record, itself
+ * NULL where its key decides. */
+ls_status lsi_py_put_entries(lsi_py_producer *producer, size_t count, ls_put_entry *entries,
+                             const ls_hash_key *const *hash_keys, const ls_put_options *options, ls_put_result *results,
+                             size_t *failed);
+
 /* Pieces of a buffer: by offsets, by lengths, or all of one size. */
 typedef struct lsi_py_pieces {
     const char *bytes;
@@ -46,19 +52,38 @@ typedef struct lsi_py_pieces {
     uint32_t is_one;     /* 1: every piece is the whole buffer */
 } lsi_py_pieces;
 
-/* ls_producer_put_batch of pieces. `hash_keys`: NULL, or a pointer for each record, itself NULL where its key decides.
- * LS_ERR_INVALID_ARGUMENT without a call, when offsets go back or leave their buffer: then `*bad` is the index, else it
- * is `count`. */
+/* ls_producer_put_batch of pieces, else as lsi_py_put_entries. LS_ERR_INVALID_ARGUMENT without a call, when offsets go
+ * back or leave their buffer: then `*bad` is the index, else it is `count`. */
 ls_status lsi_py_put_pieces(lsi_py_producer *producer, size_t count, const lsi_py_pieces *keys,
                             const lsi_py_pieces *data, const ls_hash_key *const *hash_keys,
                             const ls_put_options *options, ls_put_result *results, size_t *failed, size_t *bad);
 
 ls_status lsi_py_flush(lsi_py_producer *producer);
+uint64_t lsi_py_producer_repeats(lsi_py_producer *producer); /* 0 when it is closed */
+
+/* An asynchronous producer's outcomes, counted by its thread without the GIL: an ls_outcome_callback. */
+typedef struct lsi_py_outcomes lsi_py_outcomes;
+lsi_py_outcomes *lsi_py_outcomes_new(void); /* NULL: no memory */
+void lsi_py_outcomes_note(const ls_async_outcome *outcome, void *outcomes);
+void lsi_py_outcomes_free(lsi_py_outcomes *outcomes);
+
+/* How many records were not stored since this was asked last; of the first of them status and message. */
+uint64_t lsi_py_outcomes_take(lsi_py_outcomes *outcomes, ls_status *status, char *message, size_t message_bytes);
+
+/* ls_async_producer_put in one word, as lsi_py_put: the ticket, or the status, negated. */
+int64_t lsi_py_async_put(ls_async_producer *producer, const char *key, size_t key_bytes, const char *data,
+                         size_t data_bytes, const ls_hash_key *hash_key, uintptr_t tag, int64_t timeout_ms);
+
+/* ls_async_producer_put of entries that libstream._walk wrote, until one of them is refused: `*done` says how many were
+ * not, and `tickets` has theirs. */
+ls_status lsi_py_async_put_entries(ls_async_producer *producer, const ls_put_entry *entries, size_t count,
+                                   int64_t timeout_ms, uint64_t *tickets, size_t *done);
 
 /* ---- reading ---- */
 
 /* A copy of a batch: nothing in it points into the library. */
 typedef struct lsi_py_page {
+    const ls_batch *batch; /* what it is a copy of: for as long as that is there; NULL of a transform's */
     size_t count;
     size_t data_bytes;
     size_t key_bytes;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from typing import Iterator
 
@@ -11,6 +12,8 @@ import pytest
 import libstream
 
 pytest_plugins = ["libstream.testing"]
+# What a shell starts in the background ignores Ctrl+C, and so would the programs that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any, Coroutine, List
 import pytest
 
 import libstream
-from libstream import Stream, aio
+from libstream import Store, Stream, aio
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -84,3 +84,37 @@ def test_batches_end_with_the_shard(stream: Stream) -> None:
         await iterator.close()
 
     run(main())
+
+
+def test_many_coroutines_put_in_batches(store: Store) -> None:
+    async def main() -> None:
+        with store.create_stream("orders") as stream:
+            async with aio.AsyncProducer(stream, buffered_bytes_max=1 << 20) as producer:
+                puts = [producer.put("key-%d" % (i % 3), b"%05d" % i * 1000) for i in range(600)]  # 3 MB: some wait.
+                ids = await asyncio.gather(*puts)
+                await producer.flush()
+                with pytest.raises(libstream.TooLargeError):
+                    await producer.put("k" * 257, b"x")
+            records = list(stream.iterator())
+            assert sorted(r.id for r in records) == sorted(ids) and len(set(ids)) == 600
+            for key in range(3):
+                mine = [int(r.data[:5]) for r in records if r.partition_key == "key-%d" % key]
+                assert mine == list(range(key, 600, 3))
+            with pytest.raises(libstream.WrongStateError):
+                await producer.put("k", b"x")
+
+    asyncio.run(main())
+
+
+def test_a_coroutine_is_told_what_was_not_stored(store: Store) -> None:
+    async def main() -> None:
+        stream = store.create_stream("slow", mode=libstream.StreamMode.PROVISIONED, write_records_per_second=5)
+        async with aio.AsyncProducer(stream, record_ttl_ms=50, linger_ms=1) as producer:
+            cancelled = asyncio.ensure_future(producer.put("k", b"x"))
+            await asyncio.sleep(0)
+            cancelled.cancel()
+            told = await asyncio.gather(*(producer.put("k", b"x") for _ in range(20)), return_exceptions=True)
+        assert any(isinstance(found, libstream.Error) for found in told)
+        assert all(isinstance(found, (libstream.Error, libstream.RecordId)) for found in told)
+
+    asyncio.run(main())

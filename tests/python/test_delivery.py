@@ -127,8 +127,29 @@ def test_answers_that_break_a_rule_fail_the_batch(stream: Stream, folder: str, a
 
     stream.create_delivery("d", directory=folder + "/out", transform=True, prefix="ok/", error_prefix="bad/",
                            transform_retries_max=1).run(lambda_transform=function, until_caught_up=True)
-    found = files(folder + "/out")
-    assert len(calls) == 2 and len(found) == 1 and next(iter(found)).startswith("bad/")
+    (name, content), = files(folder + "/out").items()
+    code = {"twice": "DuplicatedRecordId"}.get(str((answer or {}).get("records")), "JsonProcessingException")
+    code = "MissingRecordId" if answer == {"records": []} else code
+    assert calls == [1] and name.startswith("bad/")  # It is not asked again.
+    assert json.loads(content)["errorCode"] == "Lambda." + code, content
+
+
+def test_a_function_of_firehose_s_that_raises_is_asked_again(stream: Stream, folder: str) -> None:
+    fill(stream, b'{"price": 1}')
+    calls: List[Dict[str, Any]] = []
+
+    def function(event: Dict[str, Any], context: Any) -> Any:
+        calls.append(event)
+        if len(calls) == 1:
+            raise RuntimeError("not now")
+        return firehose(event, context)
+
+    stream.create_delivery("d", directory=folder + "/out", transform=True, prefix="ok/").run(
+        lambda_transform=function, until_caught_up=True)
+    assert list(files(folder + "/out").values()) == [b'{"price": 1}']
+    assert {"invocationId", "deliveryStreamArn", "sourceKinesisStreamArn", "region", "records"} <= set(calls[1])
+    metadata = calls[1]["records"][0]["kinesisRecordMetadata"]
+    assert metadata["shardId"] == "shardId-000000000000" and len(metadata["sequenceNumber"]) == 56
 
 
 def test_objects_go_to_a_function_until_it_takes_them(stream: Stream) -> None:

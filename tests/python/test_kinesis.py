@@ -15,6 +15,7 @@ import libstream
 import libstream.kinesis
 from libstream import Clock, Store
 from libstream.kinesis import Client, numbers, tokens
+from service import MODEL, YOUNGER, Checked, operations, parameters
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def clock() -> Clock:
 @pytest.fixture
 def kinesis(folder: str, clock: Clock) -> Iterator[Client]:
     with Store(folder + "/store", durability=libstream.Durability.KERNEL, clock=clock) as store:
-        with Client(store) as client:
+        with Checked(store) as client:
             store.create_stream("orders").close()  # On demand, with one shard: reads are not limited.
             yield client
 
@@ -42,7 +43,7 @@ def put(kinesis: Client, count: int) -> List[str]:
     return [record["SequenceNumber"] for record in answer["Records"]]
 
 
-def refused(name: str, kinesis: Client, match: str = "") -> Any:
+def refused(name: str, kinesis: Client, match: str = ".") -> Any:
     return pytest.raises(getattr(kinesis.exceptions, name), match=match)
 
 
@@ -412,7 +413,9 @@ def test_pages_and_paginators(kinesis: Client, clock: Clock) -> None:
     whole = paginator.paginate(StreamName="s0", PaginationConfig={"PageSize": 2}).build_full_result()
     assert [s["ShardId"][-1] for s in whole["Shards"]] == ["0", "1", "2"] and "NextToken" not in whole
     some = paginator.paginate(StreamName="s0", PaginationConfig={"MaxItems": 2, "PageSize": 1}).build_full_result()
-    assert len(some["Shards"]) == 2
+    assert [s["ShardId"][-1] for s in some["Shards"]] == ["0", "1"]
+    rest = paginator.paginate(StreamName="s0", PaginationConfig={"StartingToken": some["NextToken"]})
+    assert [s["ShardId"][-1] for s in rest.build_full_result()["Shards"]] == ["2"] and rest.resume_token is None
     described = kinesis.get_paginator("describe_stream").paginate(StreamName="s0", PaginationConfig={"PageSize": 1})
     assert sum(len(page["StreamDescription"]["Shards"]) for page in described) == 3
     open_ones = kinesis.list_shards(StreamName="s0", ShardFilter={"Type": "AT_LATEST"})["Shards"]
@@ -489,6 +492,95 @@ def test_a_subscription_is_closed_early(kinesis: Client) -> None:
     events.close()
     events.close()
     kinesis.delete_stream(StreamName="orders", EnforceConsumerDeletion=True)
+
+
+def test_a_subscription_that_nobody_closes_ends_with_its_client(folder: str) -> None:
+    client = Client(folder + "/store")
+    client.create_stream(StreamName="orders", ShardCount=1)
+    consumer = client.register_stream_consumer(StreamARN=arn(client), ConsumerName="c")["Consumer"]["ConsumerARN"]
+    events = client.subscribe_to_shard(ConsumerARN=consumer, ShardId="0",
+                                       StartingPosition={"Type": "LATEST"})["EventStream"]
+    client.close()
+    assert list(events) == []
+
+
+# ---- the service's own description ----
+
+@pytest.mark.skipif(MODEL is None, reason="botocore is not installed")
+def test_operations_take_what_the_service_takes() -> None:
+    assert len(operations()) >= 23
+    for name, operation in operations().items():
+        theirs = set(operation.input_shape.members) if operation.input_shape else set()
+        mine = parameters(name)
+        # What only a service has: consumers' tags, promises of throughput, and trying without doing.
+        absent = theirs - set(mine) - {"StreamId", "DryRun", "WarmThroughputMiBps", "Tags",
+                                       "RecordDistributionStrategy"}
+        assert not absent, "%s does not take %s" % (name, absent)
+        assert set(mine) <= theirs | YOUNGER | {"StreamARN", "ResourceARN", "Tags"}, name
+        needed = set(operation.input_shape.required_members) if operation.input_shape else set()
+        assert needed - {"StreamName"} <= {member for member, is_needed in mine.items() if is_needed}, name
+
+
+@pytest.mark.skipif(MODEL is None, reason="botocore is not installed")
+def test_exceptions_are_botocore_s(kinesis: Client) -> None:
+    from botocore.exceptions import ClientError, ParamValidationError, WaiterError
+
+    with pytest.raises(ClientError) as caught:
+        kinesis.describe_stream(StreamName="nothing")
+    assert caught.value.response["Error"]["Code"] == "ResourceNotFoundException"
+    assert isinstance(caught.value, kinesis.exceptions.ResourceNotFoundException)
+    with pytest.raises(ParamValidationError, match="Parameter validation failed"):
+        kinesis.describe_stream(Name="orders")
+    with pytest.raises(WaiterError):
+        kinesis.get_waiter("stream_exists").wait(StreamName="nothing", WaiterConfig={"Delay": 0.01, "MaxAttempts": 1})
+    described = {shape.name for operation in operations().values() for shape in operation.error_shapes}
+    assert described - {"DryRunOperationException"} <= set(dir(kinesis.exceptions))
+
+
+@pytest.mark.skipif(MODEL is None, reason="botocore is not installed")
+def test_paginators_and_waiters_do_what_botocore_s_do(kinesis: Client) -> None:
+    from botocore.paginate import Paginator
+    from botocore.session import get_session
+
+    for i in range(4):
+        kinesis.create_stream(StreamName="s%d" % i, ShardCount=1)
+    kinesis.update_shard_count(StreamName="s0", TargetShardCount=2, ScalingType="UNIFORM_SCALING")
+    kinesis.update_shard_count(StreamName="s0", TargetShardCount=4, ScalingType="UNIFORM_SCALING")
+    model = get_session().get_paginator_model("kinesis")
+    # Not of list_shards: botocore's gives StreamName with NextToken, which the service refuses, and the client, too.
+    for name, arguments in (("list_streams", {}), ("describe_stream", {"StreamName": "s0"})):
+        operation = operations()[name]
+        theirs = Paginator(getattr(kinesis, name), model.get_paginator(operation.name), operation)
+        mine = kinesis.get_paginator(name)
+        for config in ({}, {"PageSize": 2}, {"PageSize": 2, "MaxItems": 3}, {"MaxItems": 2, "PageSize": 2},
+                       {"MaxItems": 100, "PageSize": 5}, {"MaxItems": 1}):
+            results = []
+            for paginator in (theirs, mine):
+                pages = paginator.paginate(PaginationConfig=config, **arguments)
+                whole = pages.build_full_result()
+                rest = whole.pop("NextToken", None)
+                again = None
+                if rest is not None:
+                    assert isinstance(rest, str)
+                    again = paginator.paginate(PaginationConfig={"StartingToken": rest, **config},
+                                               **arguments).build_full_result()
+                    again.pop("NextToken", None)
+                results.append([_shown(name, whole), None if again is None else _shown(name, again)])
+            assert results[0] == results[1], (name, config)
+    found = kinesis.get_paginator("list_streams").paginate(PaginationConfig={"PageSize": 2}).search("StreamNames[]")
+    assert list(found) == ["orders", "s0", "s1", "s2", "s3"]
+    whole = kinesis.get_paginator("list_streams").paginate(
+        PaginationConfig={"PageSize": 2, "MaxItems": 3}).build_full_result()
+    assert [summary["StreamName"] for summary in whole["StreamSummaries"]] == ["orders", "s0", "s1"]
+    waiter = get_session().get_waiter_model("kinesis")
+    assert set(kinesis.waiter_names) <= {re.sub("(?!^)([A-Z])", r"_\1", n).lower() for n in waiter.waiter_names}
+
+
+def _shown(name: str, whole: Dict[str, Any]) -> List[str]:
+    """What a paginator found."""
+    if name == "list_streams":
+        return list(whole["StreamNames"])
+    return [shard["ShardId"] for shard in whole["StreamDescription"]["Shards"]]
 
 
 # ---- the module stands in boto3's place ----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from typing import Dict, List, Optional, Tuple
 
@@ -20,7 +21,8 @@ Row = Tuple[int, str, bytes, Optional[int]]  # number, key, data, hash key
 class StreamModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory(dir="/var/tmp")
+        # In memory where it can be: what survives a loss of power is not looked at.
+        self.folder = tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else "/var/tmp")
         self.open_store()
         self.stream = self.store.create_stream("model", shard_count=2)
         self.open_handles()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
 from array import array
 from datetime import datetime, timedelta, timezone
@@ -10,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 import libstream
+import libstream.kinesis
 from libstream import Position, Store, Stream
 
 
@@ -126,7 +128,10 @@ def test_lists_and_buffers_put_the_same(stream: Stream) -> None:
             producer.put_batch([("k", row) for row in rows]),
             producer.put_batch(iter([(b"k", row) for row in rows])),
             producer.put_batch([("k" if i else b"k", row) for i, row in enumerate(rows)]),
+            producer.put_batch([["k", row] for row in rows]),  # type: ignore[misc]
+            producer.put_batch([("k", bytearray(row)) for row in rows]),
             producer.put_many("k", rows),
+            producer.put_many(b"k", iter(rows)),  # type: ignore[arg-type]
             producer.put_many("k", [memoryview(row) for row in rows]),
             producer.put_buffer("k", joined, offsets),
             producer.put_buffer("k", joined, array("i", offsets)),
@@ -139,6 +144,74 @@ def test_lists_and_buffers_put_the_same(stream: Stream) -> None:
     assert [r.data for r in records] == rows * len(results)
     assert {r.partition_key for r in records} == {"k"}
     assert [i for result in results for i in result] == [r.id for r in records]
+
+
+def test_keys_of_a_batch_are_text_of_any_kind(stream: Stream) -> None:
+    keys = ["é", "ab", "\U0001f600", "é" * 256]
+    with stream.producer() as producer:
+        producer.put_batch([(key, b"x") for key in keys])
+        for wrong, kind in (([("\ud800", b"x")], UnicodeEncodeError), ([("k", "text")], TypeError),
+                            ([(17, b"x")], (TypeError, AttributeError)), ([("k", b"x", b"y")], TypeError),
+                            ([("k",)], TypeError), (17, TypeError)):
+            with pytest.raises(kind):
+                producer.put_batch(wrong)
+        with pytest.raises(TypeError, match="not str"):
+            producer.put_many("k", ["text"])  # type: ignore[list-item]
+    assert stream.iterator().next_batch().key_list() == keys
+
+
+def test_a_list_may_be_changed_while_it_is_put(stream: Stream) -> None:
+    """Records are put from where they lie: the batch keeps them, whatever another thread does to its list."""
+    rows: list[tuple[str, bytes]] = []
+    stop = threading.Event()
+
+    def change() -> None:
+        while not stop.is_set():
+            rows[:] = [("key-%d" % i, b"data-%d" % i * 5) for i in range(200)]
+            rows.clear()
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        with stream.producer() as producer:
+            put = sum(len(producer.put_batch(rows)) for _ in range(300))
+    finally:
+        stop.set()
+        thread.join()
+    records = list(stream.iterator())
+    assert len(records) == put and all(r.data == r.partition_key.replace("key", "data").encode() * 5 for r in records)
+
+
+def test_numbered_puts_are_there_once(folder: str) -> None:
+    with Store(folder + "/store") as store:
+        stream = store.create_stream("orders", shard_count=2)
+        with stream.producer(producer_id=(7 << 64) + 1) as producer:
+            first = producer.put("a", b"1", number=1)
+            batch = list(producer.put_batch([("a", b"2"), ("b", b"3")], numbers=2))
+            some = list(producer.put_many("a", [b"7", b"9"], numbers=[7, 9]))
+    with Store(folder + "/store") as store:  # Also after a crash, or so.
+        stream = store.stream("orders")
+        with stream.producer(producer_id=(7 << 64) + 1) as producer:
+            assert producer.put("a", b"other", number=1) == first
+            assert list(producer.put_batch([("a", b"2"), ("b", b"3")], numbers=2)) == batch
+            assert list(producer.put_many("a", [b"7", b"9"], numbers=[7, 9])) == some and producer.repeats == 5
+            buffer = producer.put_buffer("a", b"xy", array("q", [0, 1, 2]), numbers=[9, 10])
+            assert buffer[0] == some[1] and producer.repeats == 6
+            with pytest.raises(libstream.InvalidArgumentError):
+                producer.put_many("a", [b"x", b"y"], numbers=[12, 11])
+            with pytest.raises(ValueError, match="2 records, but 1 numbers"):
+                producer.put_many("a", [b"x", b"y"], numbers=[12])
+            with pytest.raises(ValueError, match="below 1"):
+                producer.put("a", b"x", number=0)
+            with pytest.raises(OverflowError):
+                producer.put("a", b"x", number=1 << 64)
+        assert producer.repeats == 0  # Of one that is closed.
+        with stream.producer() as producer, pytest.raises(ValueError, match="producer with an id"):
+            producer.put("a", b"x", number=1)
+        for wrong in (0, -1, 1 << 128):
+            with pytest.raises(ValueError, match="is not in 1"):
+                stream.producer(producer_id=wrong)
+        assert sorted(data(stream.iterator())) == [b"1", b"2", b"3", b"7", b"9", b"y"]
 
 
 def test_rows_of_an_array_are_records(stream: Stream) -> None:
@@ -237,3 +310,80 @@ def test_aggregates_are_shown_as_their_user_records(stream: Stream) -> None:
         ("plain", b"x", None, 0, None), ("pk-a", b"one", 0, 3, None), ("pk-b", b"two", 1, 3, 42),
         ("pk-a", b"", 2, 3, None)]
     assert {r.seqno for r in records[1:]} == {whole[1].seqno} and not any(r.is_outside_shard for r in records)
+
+def test_a_subscription_pushes_until_it_is_closed(stream: Stream) -> None:
+    stream.register_consumer("c")
+    fill(stream, 5)
+    with stream.subscribe("c", records_max=2) as subscription:
+        got = [next(subscription) for _ in range(3)]
+        assert [batch.data_list() for batch in got] == [[b"0", b"1"], [b"2", b"3"], [b"4"]]
+        place = subscription.place
+        with pytest.raises(libstream.WrongStateError):
+            stream.subscribe("c")  # Within five seconds of the first.
+        with pytest.raises(libstream.NotFoundError):
+            stream.subscribe("nobody")
+        threading.Timer(0.05, subscription.close).start()
+        assert list(subscription) == []  # Its wait ends.
+    stream.register_consumer("d")
+    fill(stream, 1)
+    split = threading.Timer(0.05, stream.split, [0])
+    with stream.subscribe("d", 0, Position.after(got[2][0].seqno)) as subscription:
+        split.start()
+        batches = list(subscription)
+        assert [r.data for batch in batches for r in batch] == [b"0"] and batches[-1].children == (1, 2)
+    split.join()
+    stream.register_consumer("e")
+    with stream.subscribe("e", place=place) as subscription:  # Of all shards, as it was.
+        assert next(subscription).data_list() == [b"0"]
+    stream.register_consumer("f")
+    with stream.subscribe("f", position="LATEST", heartbeat_ms=20) as subscription:
+        assert len(next(subscription)) == 0
+        stream.close()  # Which closes the subscription.
+        assert subscription.closed and list(subscription) == []
+
+
+def test_aggregates_are_packed_and_unpacked_by_hand(stream: Stream) -> None:
+    rows = [("é", b"1", None), ("b", b"", 42), ("é", b"3", (1 << 128) - 1)]
+    with libstream.Aggregate(records_max=3) as aggregate:
+        with pytest.raises(libstream.WrongStateError):
+            aggregate.record()
+        assert [aggregate.add(*row) for row in rows] == [True, True, True]
+        assert not aggregate.add("k", b"one too many") and len(aggregate) == 3 and aggregate
+        packed = aggregate.record()
+        assert aggregate.size == len("é".encode()) + len(packed.data)
+        with pytest.raises(libstream.InvalidArgumentError):
+            aggregate.add("", b"x")
+        aggregate.clear()
+        assert len(aggregate) == 0
+        aggregate.add(b"alone", bytearray(b"x"))
+        assert aggregate.record() == ("alone", b"x", None)
+    with pytest.raises(libstream.WrongStateError, match="aggregate is closed"):
+        aggregate.add("k", b"x")
+    assert [tuple(user) for user in libstream.user_records(packed.partition_key, packed.data)] == rows
+    assert libstream.user_records("k", b"plain", 7) == [("k", b"plain", 7)]
+    stream.producer().put(packed.partition_key, packed.data)
+    assert [(r.partition_key, r.data, r.explicit_hash_key) for r in stream.iterator(deaggregate=True)] == rows
+
+
+def test_filters_say_which_records_are_wanted(stream: Stream) -> None:
+    with stream.producer() as producer:
+        producer.put("eu-1", b'{"n": 1}')
+        producer.put("us-1", b'{"n": 2}', explicit_hash_key=17)
+        producer.put("eu-2", b"no JSON")
+    with libstream.Filter([{"partitionKey": [{"prefix": "eu-"}], "data": {"n": [1, 2]}},
+                           '{"data": {"n": [{"numeric": [">", 1]}]}}']) as chosen:
+        assert [chosen.matches(r) for r in stream.iterator()] == [True, True, False]
+        assert chosen.not_json == 1
+    with libstream.kinesis.Client(stream.store) as kinesis:
+        start = kinesis.get_shard_iterator(StreamName="orders", ShardId="0", ShardIteratorType="TRIM_HORIZON")
+        texts = [r["SequenceNumber"] for r in kinesis.get_records(ShardIterator=start["ShardIterator"])["Records"]]
+    chosen = libstream.Filter([{"sequenceNumber": [texts[1]]}], stream)
+    assert [chosen.matches(r) for r in stream.iterator()] == [False, True, False]
+    with pytest.raises(libstream.InvalidArgumentError, match="Event pattern is not valid"):
+        libstream.Filter(['{"data": 7}'])
+    with pytest.raises(libstream.InvalidArgumentError):
+        libstream.Filter([{"sequenceNumber": [texts[1]]}])
+    record = stream.iterator().next_batch()[0]
+    stream.close()  # Which closes the filter.
+    with pytest.raises(libstream.WrongStateError, match="filter is closed"):
+        chosen.matches(record)

@@ -21,8 +21,9 @@ def test_a_store_keeps_its_durability(folder: str) -> None:
         store.maintain(10)
 
 
-def test_streams_are_listed_made_and_deleted(store: Store) -> None:
-    names = ["s%03d" % i for i in range(110)]
+def test_streams_are_listed_made_and_deleted() -> None:
+    store = Store("memory:")
+    names = ["s%03d" % i for i in range(110)]  # More than a page of the library's.
     for name in names:
         store.create_stream(name).close()
     assert list(store.streams()) == names and list(store.streams("s100")) == names[101:]
@@ -63,6 +64,13 @@ def test_a_stream_is_as_it_was_asked_for(store: Store) -> None:
     assert (found.retention_hours, found.mode, found.retention_bytes, found.record_bytes_max, found.compression) == \
         (24, StreamMode.ON_DEMAND, 0, 1 << 20, Compression.NONE)
     assert stream.recompress() == 0
+    assert not found.recompression and found.auto_scaling is None and found.cuts == libstream.Cuts(0, 0, 0, 0, 0)
+    stream.set_recompression(True)
+    stream.set_auto_scaling(libstream.AutoScaling(hot_percent=90, shards_max=7))
+    found = stream.describe()
+    assert found.recompression and found.auto_scaling == libstream.AutoScaling(90, 60, 25, 900, 1, 7)
+    stream.set_auto_scaling(None)
+    assert stream.describe().auto_scaling is None
     with pytest.raises(libstream.WrongStateError):
         stream.reset_shard(0)
 

@@ -33,7 +33,9 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("wait", ["lambda: stream.iterator(timeout=None).next_batch(None)",
                                   "lambda: list(stream.iterator(0, 'LATEST', timeout=None))",
-                                  "lambda: list(stream.iterator(timeout=3600))"])
+                                  "lambda: list(stream.iterator(timeout=3600))",
+                                  "lambda: stream.windows(print, size_ms=1000).run()",
+                                  "lambda: [group.next(None) for group in [stream.group('g')] for _ in range(2)]"])
 def test_control_c_ends_any_wait(folder: str, wait: str) -> None:
     with Store(folder + "/store") as store:
         store.create_stream("orders")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import List, Optional
 
-from libstream import Batch, Durability, Error, Position, Record, RecordId, Store, Stream, ThrottledError
+from libstream import (NO_LIMIT, Batch, Durability, Error, Outcome, Position, Record, RecordId, Store, Stream,
+                       ThrottledError)
 
 
 def put(stream: Stream) -> List[RecordId]:
@@ -23,6 +24,18 @@ def read(stream: Stream) -> int:
     first: Record = batch[0]
     several: List[Record] = batch[1:]
     return size + len(first.data) + len(several) + batch.seqnos[0]
+
+
+def put_without_waiting(stream: Stream) -> RecordId:
+    lost: List[Outcome] = []
+
+    def tell(outcome: Outcome) -> None:
+        if outcome.error is not None:
+            lost.append(outcome)
+
+    with stream.async_producer(tell, linger_ms=NO_LIMIT, aggregate=True) as producer:
+        tickets = producer.put_many("key", [b"a", b"b"], timeout=1.5)
+        return producer.wait(tickets[0])
 
 
 def main() -> float:

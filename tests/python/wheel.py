@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The wheel, as users get it: built by pip from lib/python, installed in a clean virtual environment of every CPython
-from 3.9 on that is on the machine, and tested there.
+"""The wheel, as users get it: built from a source distribution, and by pip from lib/python, which must have the same in
+it; installed in a clean virtual environment of every CPython from 3.9 on that is on the machine, and tested there.
 
     wheel.py SOURCE_ROOT [PYTHON...]     interpreters; those in PATH, /usr/bin and pyenv's unless given
 
@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 
 
 def version_of(program):
@@ -60,13 +61,18 @@ def main():
     os.environ.pop("PYTHONPATH", None)
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
         builder = environment(folder + "/builder", programs[0])
-        run(builder, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, os.path.join(source, "lib", "python"))
-        wheels = glob.glob(folder + "/*.whl")
+        run(builder, "-m", "pip", "install", "-q", "build")
+        run(builder, "-m", "build", "-o", folder + "/dist", source)  # The wheel from the source distribution.
+        wheels = glob.glob(folder + "/dist/*.whl")
         assert len(wheels) == 1 and re.search(r"-cp39-abi3-|-cp3\d+-abi3-", wheels[0]), wheels
         print(os.path.basename(wheels[0]), os.path.getsize(wheels[0]), "bytes", flush=True)
+        run(builder, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, os.path.join(source, "lib", "python"))
+        other = folder + "/" + os.path.basename(wheels[0])
+        assert zipfile.ZipFile(other).namelist() == zipfile.ZipFile(wheels[0]).namelist(), os.listdir(folder)
         for index, program in enumerate(programs):
             python = environment("%s/%d" % (folder, index), program)
-            run(python, "-m", "pip", "install", "-q", wheels[0], "pytest", "hypothesis", "numpy", "pyarrow")
+            run(python, "-m", "pip", "install", "-q", wheels[0], "pytest", "hypothesis", "numpy", "pyarrow",
+                "botocore")
             run(python, os.path.join(source, "tests", "python", "run.py"), os.path.join(source, "tests", "python"),
                 cwd=folder)
     print("wheel: %d interpreters passed: %s" % (len(programs), " ".join(programs)))

@@ -16,6 +16,9 @@ Times that are waited for are seconds, None has no end; points in time are micro
 call returns; what is got belongs to the caller for good.
 """
 
+from libstream.aggregate import Aggregate, UserRecord, user_records
+from libstream.alert import Alert, AlertInfo, Alerts, Comparison
+from libstream.async_producer import NO_LIMIT, AsyncProducer, Outcome
 from libstream.batch import Batch, Record
 from libstream.delivery import Delivery, DeliveryInfo, DeliveryObject, Transform
 from libstream.errors import (BusyError, CancelledError, CorruptError, DamageError, Error, ExistsError, ExpiredError,
@@ -24,24 +27,34 @@ from libstream.errors import (BusyError, CancelledError, CorruptError, DamageErr
                               ThrottledError, ThrottlingError, TooLargeError, TrimmedError, UnsupportedError,
                               UsageError, VersionError, WaitTimeoutError, WrongStateError)
 from libstream._native import ffi as _ffi, lib as _lib
+from libstream.filter import Filter
+from libstream.group import Group, GroupEvent, GroupEventKind, Lease, LeaseInfo, LeaseState
 from libstream.iterator import Iterator
 from libstream.mapping import NO_RETRIES, NO_TIMEOUT, Answer, Consumer, Context, Mapping, MappingInfo, Window
+from libstream.metrics import Metric, MetricSample, MetricType, Series
 from libstream.producer import PartialBatchError, Producer, PutResults
 from libstream.store import Clock, Store
 from libstream.stream import Stream
-from libstream.values import (NO_SHARD, Compression, ConsumerInfo, Durability, Limits, Position, RecordId, Shard,
-                             StreamDescription, StreamMode, StreamStatus)
+from libstream.subscription import Subscription
+from libstream.transaction import Transaction
+from libstream.values import (NO_SHARD, AutoScaling, Compression, ConsumerInfo, Cuts, Durability, Limits, Position,
+                             RecordId, Shard, StreamDescription, StreamMode, StreamStatus)
+from libstream.window import (NEVER_IDLE, LeftOver, WindowInfo, WindowKind, WindowOperator, WindowPane, WindowRecord,
+                             WindowResult)
 
 __version__: str = _ffi.string(_lib.ls_version_string()).decode()
 
 __all__ = [
-    "Answer", "Batch", "BusyError", "CancelledError", "Clock", "Compression", "Consumer", "ConsumerInfo", "Context",
-    "CorruptError", "DamageError", "Delivery", "DeliveryInfo", "DeliveryObject",
-    "Durability", "Error", "ExistsError", "ExpiredError", "FullError", "InputOutputError", "InvalidArgumentError",
-    "Iterator", "KeyUnavailableError", "LeaseLostError", "Limits", "Mapping", "MappingInfo",
-    "NO_RETRIES", "NO_SHARD", "NO_TIMEOUT", "NotFoundError", "OutOfMemoryError",
-    "PartialBatchError", "Position", "Producer", "PutResults", "ReadOnlyError", "Record", "RecordId", "ResourceError",
-    "Shard", "StateError", "Store", "Stream", "StreamDescription", "StreamMode", "StreamStatus", "ThrottledError",
-    "ThrottlingError", "TooLargeError", "Transform", "TrimmedError", "UnsupportedError", "UsageError", "VersionError",
-    "WaitTimeoutError", "Window", "WrongStateError",
+    "Aggregate", "Alert", "AlertInfo", "Alerts", "Answer", "AsyncProducer", "AutoScaling", "Batch", "BusyError",
+    "CancelledError", "Clock", "Comparison", "Compression", "Consumer", "ConsumerInfo", "Context", "CorruptError",
+    "Cuts", "DamageError", "Delivery", "DeliveryInfo", "DeliveryObject", "Durability", "Error", "ExistsError",
+    "ExpiredError", "Filter", "FullError", "Group", "GroupEvent", "GroupEventKind", "InputOutputError",
+    "InvalidArgumentError", "Iterator", "KeyUnavailableError", "Lease", "LeaseInfo", "LeaseLostError", "LeaseState",
+    "LeftOver", "Limits", "Mapping", "MappingInfo", "Metric", "MetricSample", "MetricType", "NEVER_IDLE", "NO_LIMIT",
+    "NO_RETRIES", "NO_SHARD", "NO_TIMEOUT", "NotFoundError", "Outcome", "OutOfMemoryError", "PartialBatchError",
+    "Position", "Producer", "PutResults", "ReadOnlyError", "Record", "RecordId", "ResourceError", "Series", "Shard",
+    "StateError", "Store", "Stream", "StreamDescription", "StreamMode", "StreamStatus", "Subscription",
+    "ThrottledError", "ThrottlingError", "TooLargeError", "Transaction", "Transform", "TrimmedError",
+    "UnsupportedError", "UsageError", "user_records", "UserRecord", "VersionError", "WaitTimeoutError", "Window",
+    "WindowInfo", "WindowKind", "WindowOperator", "WindowPane", "WindowRecord", "WindowResult", "WrongStateError",
 ]

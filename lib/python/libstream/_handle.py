@@ -79,8 +79,19 @@ class Handle:
     def close(self) -> None:
         """Close it, and before that whatever was opened from it. Closing twice is fine. Waits for calls of other
         threads that are under way."""
+        first: Optional[BaseException] = None
         for child in list(self._children):
-            child.close()
+            try:
+                child.close()
+            except Exception as error:  # That it was not closed, or what it has to tell besides.
+                if not child.closed:
+                    raise
+                first = first or error
+        self._close_self()
+        if first is not None:
+            raise first
+
+    def _close_self(self) -> None:
         if os.getpid() != self._pid:
             pointer, self._pointer = self._pointer, None
         else:

@@ -4,9 +4,28 @@ while this one waits as Python waits."""
 from __future__ import annotations
 
 import threading
-from typing import Callable, List, TypeVar, Union
+import time
+from typing import Any, Callable, Iterator, List, Optional, TypeVar, cast
+
+from libstream.values import milliseconds
 
 Answer = TypeVar("Answer")
+SLICE = 0.09  # seconds: Ctrl+C is noticed within 100 ms, also in the instants in which a signal ends no wait
+
+
+def slices(timeout: Optional[float]) -> Iterator[int]:
+    """Milliseconds to wait in calls one after another, until they are `timeout` together (seconds, None: no end): in
+    the main thread in pieces, so that Ctrl+C comes between them; in others in one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield milliseconds(timeout)
+        return
+    deadline = None if timeout is None else time.monotonic() + timeout
+    left = timeout
+    while True:
+        yield milliseconds(SLICE if left is None else min(left, SLICE))
+        if left is not None and left <= SLICE:
+            return
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 def run_interruptibly(call: Callable[[], Answer], stop: Callable[[], object]) -> Answer:
@@ -14,25 +33,45 @@ def run_interruptibly(call: Callable[[], Answer], stop: Callable[[], object]) ->
     `stop`, and is raised when `call` has returned."""
     if threading.current_thread() is not threading.main_thread():
         return call()
-    answers: List[Union[Answer, BaseException]] = []
-    done = threading.Event()
-
-    def work() -> None:
-        try:
-            answers.append(call())
-        except BaseException as error:
-            answers.append(error)
-        finally:
-            done.set()
-
-    threading.Thread(target=work, name="libstream", daemon=True).start()
+    running = _Running(call)
     try:
-        done.wait()
+        running.done.wait()
     except BaseException:
         stop()
-        done.wait()
+        running.done.wait()
         raise
-    answer = answers[0]
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer
+    return cast(Answer, running.answer())
+
+
+def run_or_leave(call: Callable[[], Answer]) -> Answer:
+    """The same of a call that ends by itself and cannot be stopped: it is left alone with its thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    running = _Running(call)
+    running.done.wait()
+    return cast(Answer, running.answer())
+
+
+class _Running:
+    """A call on a thread of its own."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call = call
+        self._answers: List[object] = []
+        self.done = threading.Event()
+        threading.Thread(target=self._work, name="libstream", daemon=True).start()
+
+    def _work(self) -> None:
+        try:
+            self._answers.append(self._call())
+        except BaseException as error:
+            self._answers.append(error)
+        finally:
+            self.done.set()
+
+    def answer(self) -> Any:
+        """What it answered; or it is raised."""
+        answer = self._answers[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer

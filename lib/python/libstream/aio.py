@@ -23,12 +23,14 @@ from types import TracebackType
 from typing import Any, AsyncIterator, Callable, Optional, Sequence, Tuple, Type, TypeVar
 
 from libstream import iterator as plain_iterator
+from libstream.async_producer import Outcome
 from libstream.batch import Batch, Record
+from libstream.errors import BusyError
 from libstream.producer import Bytes, Key, PutResults
 from libstream.stream import Stream
 from libstream.values import RecordId
 
-__all__ = ["Iterator", "Producer"]
+__all__ = ["AsyncProducer", "Iterator", "Producer"]
 
 Answer = TypeVar("Answer")
 
@@ -79,6 +81,75 @@ class Producer(_Worker):
     async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
                         trace: Optional[TracebackType]) -> None:
         await self.close()
+
+
+class AsyncProducer(_Worker):
+    """A `libstream.AsyncProducer` for coroutines: what many of them put at once goes in batches together. Records of
+    one key are stored in the order of the calls. It belongs to the loop that runs when it is made; settings are those
+    of `Stream.async_producer`. A call that is cancelled may have put its record.
+
+    >>> async def main():
+    ...     with Store("memory:") as store, store.create_stream("orders") as stream:
+    ...         async with AsyncProducer(stream) as producer:
+    ...             ids = await asyncio.gather(*(producer.put("customer-1", b"%d" % i) for i in range(100)))
+    ...         return ids == sorted(ids), [record.data for record in stream.iterator()][99]
+    >>> import asyncio
+    >>> from libstream import Store
+    >>> asyncio.run(main())
+    (True, b'99')
+    """
+
+    def __init__(self, stream: Stream, **settings: Any) -> None:
+        super().__init__("libstream-put")
+        self._loop = asyncio.get_running_loop()
+        self._behind = 0  # Calls that wait for memory, or behind one that does.
+        self._producer = stream.async_producer(self._told, **settings)
+
+    def _told(self, outcome: Outcome) -> None:
+        self._loop.call_soon_threadsafe(_settle, outcome.tag, outcome)
+
+    async def put(self, partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None) -> RecordId:
+        """Put one record: its id, once it is as durable as the store says. Raises what kept it from being stored."""
+        came: "asyncio.Future[RecordId]" = self._loop.create_future()
+        if self._behind > 0 or not self._put_now(came, partition_key, data, explicit_hash_key):
+            self._behind += 1
+            try:  # The memory for records is full: a thread waits, not the loop, for one call after another.
+                await self._call(self._producer.put, partition_key, data, explicit_hash_key, tag=came)
+            finally:
+                self._behind -= 1
+        return await came
+
+    def _put_now(self, came: "asyncio.Future[RecordId]", *arguments: Any) -> bool:
+        try:
+            self._producer.put(*arguments, tag=came, timeout=0)
+            return True
+        except BusyError:
+            return False
+
+    async def flush(self) -> None:
+        """Send at once what was put before, and wait until all of it has its outcome."""
+        await self._call(self._producer.flush)
+
+    async def close(self) -> None:
+        """Close it, when all that was put has its outcome."""
+        await self._call(self._producer.close)
+        self._executor.shutdown(wait=False)
+
+    async def __aenter__(self) -> "AsyncProducer":
+        return self
+
+    async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                        trace: Optional[TracebackType]) -> None:
+        await self.close()
+
+
+def _settle(came: "asyncio.Future[RecordId]", outcome: Outcome) -> None:
+    if came.done():  # Cancelled.
+        return
+    if outcome.id is not None:
+        came.set_result(outcome.id)
+    else:
+        came.set_exception(outcome.error or RuntimeError("no outcome"))
 
 
 class Iterator(_Worker):

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import operator
 import threading
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import repeat
 from typing import Any, Dict, Iterator as IteratorOf, List, Optional, Sequence, Tuple, Union, overload
 
 from libstream._native import ffi, lib
-from libstream.errors import check
+from libstream.errors import WrongStateError, check
 from libstream.values import RecordId, from_us, hash_key_from_c
 
 
@@ -125,15 +126,17 @@ class Batch(Sequence[Record]):
     """
 
     __slots__ = ("_bytes", "_data_bytes", "_count", "_data_starts", "_starts", "_key_starts", "_seqnos", "_arrivals_us",
-                 "_explicit", "_subs", "shard", "millis_behind_latest", "is_shard_end", "children")
+                 "_explicit", "_subs", "_of", "shard", "millis_behind_latest", "is_shard_end", "children",
+                 "__weakref__")
 
     shard: int  #: index of the shard; `NO_SHARD` in an empty batch of all shards
     millis_behind_latest: int  #: how far it is behind the tip, 0 when it reaches it
     is_shard_end: bool  #: the shard is closed, and nothing will ever follow
     children: Tuple[int, ...]  #: at the end of a shard: those that go on
 
-    def __init__(self, page: Any) -> None:
+    def __init__(self, page: Any, of: Any = None) -> None:
         count: int = page.count
+        self._of = of  # What shows the batch that this is a copy of, for as long as that is there.
         self._count = count
         self._data_bytes: int = page.data_bytes
         self._bytes: bytes = ffi.buffer(page.bytes, page.data_bytes + page.key_bytes)[:]
@@ -150,6 +153,16 @@ class Batch(Sequence[Record]):
         self.millis_behind_latest = page.millis_behind_latest
         self.is_shard_end = bool(page.is_shard_end)
         self.children = tuple(page.children[i] for i in range(page.child_count))
+
+    @contextmanager
+    def _live(self) -> IteratorOf[Any]:
+        """The library's own batch, for calls that look at it."""
+        shown = self._of() if self._of is not None else None
+        if shown is None:
+            raise WrongStateError("this batch is over: only the one that an iterator read last, or within a mapping's "
+                                  "function its own, can be shown")
+        with shown._show(self) as pointer:
+            yield pointer
 
     @property
     def data(self) -> memoryview:
@@ -259,7 +272,7 @@ class _Pages(threading.local):
 _pages = _Pages()
 
 
-def batch_of(pointer: Any, fill: Any = lib.lsi_py_page_fill) -> Batch:
-    """The copy of what C showed to a callback, by the thread's own page."""
+def batch_of(pointer: Any, fill: Any = lib.lsi_py_page_fill, of: Any = None) -> Batch:
+    """The copy of what C showed to a callback, by the thread's own page. `of`: asked for what has a `_show`."""
     check(fill(_pages.page.pointer, pointer))
-    return Batch(_pages.page.pointer)
+    return Batch(_pages.page.pointer, of)

@@ -3,12 +3,9 @@ function that changes records, if there is one. `delivery.h` has all that holds.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import logging
 import threading
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping as MappingOf, Optional, Tuple
 
@@ -18,7 +15,7 @@ from libstream._waiting import run_interruptibly
 from libstream.batch import Batch, batch_of
 from libstream.errors import WrongStateError, check
 from libstream.mapping import LambdaContext
-from libstream.values import PositionLike, options, position, shard_id
+from libstream.values import PositionLike, options, position
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -30,7 +27,7 @@ _FLAGS = {"to_callback": lib.LS_DELIVERY_TO_CALLBACK, "transform": lib.LS_DELIVE
 _NUMBERS = ("buffer_bytes", "interval_ms", "compression", "transform_retries_max", "transform_bytes_max",
             "transform_records_max", "partitions_max")
 _TEXTS = ("prefix", "error_prefix", "backup_prefix", "extension", "delimiter", "directory", "s3_bucket", "s3_endpoint",
-          "s3_region")
+          "s3_region", "split")
 
 
 class Transform:
@@ -55,6 +52,11 @@ class Transform:
         """How often these records were tried before."""
         return int(lib.ls_transform_attempts(self._get()))
 
+    @property
+    def is_late(self) -> bool:
+        """Whether its time is over: the call has failed, whatever it answers."""
+        return bool(lib.ls_transform_is_late(self._get()))
+
     def keep(self, index: int) -> None:
         """The record is delivered as it is."""
         check(lib.ls_transform_keep(self._get(), index))
@@ -75,6 +77,20 @@ class Transform:
         """Give it a partition key, for `!{partitionKeyFromLambda:KEY}`."""
         text = value.encode()
         check(lib.ls_transform_set_key(self._get(), index, key.encode(), (ffi.from_buffer(text), len(text))))
+
+    def event(self) -> Dict[str, Any]:
+        """The batch as the event that Firehose hands to a function: `{"records": [...]}`, data in base64."""
+        out = ffi.new("ls_bytes *")
+        check(lib.ls_transform_event_json(self._get(), out))
+        event: Dict[str, Any] = json.loads(ffi.buffer(out.data, out.size)[:])
+        return event
+
+    def answer(self, document: Any) -> None:
+        """Take what such a function returned for the answer. One that breaks a rule of the service's fails all records,
+        and they are not tried again."""
+        text = json.dumps(document).encode()
+        check(lib.ls_transform_answer_json(self._get(), (ffi.from_buffer(text), len(text)),
+                                           ffi.new("ls_transform_answer *")))
 
 
 @dataclass(frozen=True)
@@ -157,14 +173,16 @@ class Delivery:
             lambda_transform: Optional[Callable[[Dict[str, Any], LambdaContext], Any]] = None,
             deliver: Optional[Callable[[DeliveryObject], Any]] = None, until_caught_up: bool = False,
             failover_ms: int = 0, shards_max: int = 0, memory_bytes_max: int = 0,
-            give_up: Optional[float] = None) -> None:
+            give_up: Optional[float] = None, transform_timeout: Optional[float] = None) -> None:
         """Deliver until `stop`, Ctrl+C, or with `until_caught_up` until all that is there was delivered.
 
         `transform` says of each record what becomes of it; `lambda_transform` is one of Firehose's functions: it gets
         `{"records": [{"recordId", "data", ...}]}` and answers with the same ids. What they raise is logged and fails
-        the call, which is made again, `transform_retries_max` times. `deliver` takes objects of a delivery with
+        the call, which is made again, `transform_retries_max` times; an answer that breaks a rule is not asked for
+        again. `deliver` takes objects of a delivery with
         `to_callback`; what it raises is logged, and the object given again. `give_up`: when the destination has failed
-        for so many seconds the run ends with its error."""
+        for so many seconds the run ends with its error. `transform_timeout`: a transform that needs more seconds has
+        failed (`Transform.is_late`); 300."""
         function = _firehose(lambda_transform, self._stream, self._name) if lambda_transform is not None else transform
         run = _Run(self._stream, self._name, function, deliver)
         handle = ffi.new_handle(run)
@@ -173,6 +191,7 @@ class Delivery:
             run.work(options(
                 "ls_delivery_run_options", failover_ms=failover_ms, shards_max=shards_max,
                 memory_bytes_max=memory_bytes_max, give_up_ms=None if give_up is None else int(give_up * 1000),
+                transform_timeout_ms=None if transform_timeout is None else int(transform_timeout * 1000),
                 flags=lib.LS_DELIVERY_UNTIL_CAUGHT_UP if until_caught_up else 0,
                 transform=None if function is None else lib.lsi_py_on_transform, transform_user=handle,
                 deliver=None if deliver is None else lib.lsi_py_on_object, deliver_user=handle))
@@ -193,62 +212,12 @@ class Delivery:
 
 def _firehose(function: Callable[[Dict[str, Any], LambdaContext], Any], stream: "Stream",
               name: str) -> Callable[[Transform], None]:
-    from libstream.kinesis.numbers import to_text  # Which stands on all of the package.
-
-    created: Dict[int, int] = {}
-
     def transform(asked: Transform) -> None:
-        batch = asked.batch
-        if batch.shard not in created:
-            created.update((shard.shard, shard.created_us // 1_000_000) for shard in stream.shards())
-        records = []
-        for index, record in enumerate(batch):
-            number = to_text(record.shard, record.seqno, created[record.shard], record.arrival_us // 1_000_000)
-            milliseconds = record.arrival_us // 1000
-            records.append({
-                "recordId": "%s-%d" % (number, index), "approximateArrivalTimestamp": milliseconds,
-                "data": base64.b64encode(record.data).decode(), "kinesisRecordMetadata": {
-                    "shardId": shard_id(record.shard), "partitionKey": record.partition_key,
-                    "approximateArrivalTimestamp": milliseconds, "sequenceNumber": number,
-                    "subsequenceNumber": record.sub_seqno or 0}})
-        event = {"invocationId": str(uuid.uuid4()), "deliveryStreamArn": name,
-                 "sourceKinesisStreamArn": stream.name, "region": "", "records": records}
-        _take(asked, {record["recordId"]: index for index, record in enumerate(records)},
-              json.loads(json.dumps(function(event, LambdaContext(name)))))
+        event = asked.event()
+        event.update(deliveryStreamArn=name, sourceKinesisStreamArn=stream.name, region="")
+        asked.answer(function(event, LambdaContext(name)))
 
     return transform
-
-
-def _take(asked: Transform, indexes: Dict[Any, int], answer: Any) -> None:
-    """Say what the answer says. What breaks a rule of the service's fails the whole batch, before anything is said."""
-    said: Dict[int, Any] = {}
-    if not isinstance(answer, dict) or not isinstance(answer.get("records"), list):
-        raise ValueError("Lambda.JsonProcessingException: the answer has no list 'records'")
-    for record in answer["records"]:
-        index = indexes.get(record.get("recordId")) if isinstance(record, dict) else None
-        if index is None:
-            raise ValueError("Lambda.JsonProcessingException: a recordId that was not asked about")
-        if index in said:
-            raise ValueError("Lambda.DuplicatedRecordId: %s" % record["recordId"])
-        if record.get("result") not in ("Ok", "Dropped", "ProcessingFailed"):
-            raise ValueError("Lambda.JsonProcessingException: result is %r" % (record.get("result"),))
-        try:
-            data = base64.b64decode(record["data"], validate=True) if record["result"] == "Ok" else b""
-        except (KeyError, TypeError, binascii.Error) as error:
-            raise ValueError("Lambda.JsonProcessingException: data of %s" % record["recordId"]) from error
-        said[index] = (record, data)
-    if len(said) < len(indexes):
-        raise ValueError("Lambda.MissingRecordId: %d of %d records are missing" % (len(indexes) - len(said),
-                                                                                  len(indexes)))
-    for index, (record, data) in said.items():
-        for key, value in ((record.get("metadata") or {}).get("partitionKeys") or {}).items():
-            asked.set_key(index, key, str(value))
-        if record["result"] == "Ok":
-            asked.replace(index, data)
-        elif record["result"] == "Dropped":
-            asked.drop(index)
-        else:
-            asked.fail(index, "ProcessingFailed status set for record")
 
 
 # ---- running ----

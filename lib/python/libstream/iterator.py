@@ -5,19 +5,20 @@ from __future__ import annotations
 import operator
 import threading
 import time
+import weakref
+from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Iterator as IteratorOf, List, Optional
 
 from libstream._handle import Handle
 from libstream._native import ffi, lib
+from libstream._waiting import SLICE
 from libstream.batch import Batch, Page, Record
 from libstream.errors import CancelledError, WrongStateError, check, failure
 from libstream.values import PositionLike, milliseconds, options, position
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
-
-_SLICE = 0.09  # seconds: Ctrl+C is noticed within 100 ms, also in the instants in which a signal ends no wait
 
 
 class Iterator(Handle):
@@ -47,7 +48,7 @@ class Iterator(Handle):
     """
 
     __slots__ = ("_turn", "_page", "_options", "_records_max", "_bytes_max", "_timeout", "_is_cancelled", "_chain",
-                 "_current")
+                 "_current", "_last", "_weak")
 
     _noun = "iterator"
 
@@ -70,6 +71,8 @@ class Iterator(Handle):
         self._records_max, self._bytes_max = records_max, bytes_max
         self._timeout = timeout
         self._is_cancelled = False
+        self._last: Any = None  # A weak reference to the batch that was read last.
+        self._weak = weakref.ref(self)
         self._chain: Optional[IteratorOf[Record]] = None
         self._current: IteratorOf[Record] = iter(())
 
@@ -92,16 +95,19 @@ class Iterator(Handle):
         deadline = None if wait_ms < 0 else time.monotonic() + wait_ms / 1000
         in_main = threading.current_thread() is threading.main_thread()
         page, settings = self._page.pointer, self._options
+        self._last = None
         left: Optional[float] = None if wait_ms < 0 else wait_ms / 1000
         while True:
-            once = left if not in_main else _SLICE if left is None else min(left, _SLICE)
+            once = left if not in_main else SLICE if left is None else min(left, SLICE)
             settings.timeout_ms = milliseconds(once)
             status = lib.lsi_py_next(pointer, settings, page)
             if deadline is not None:
                 left = max(0.0, deadline - time.monotonic())
             if status == 0:
                 if page.count > 0 or page.is_shard_end or left == 0.0:
-                    return Batch(page)
+                    batch = Batch(page, self._weak)
+                    self._last = weakref.ref(batch)
+                    return batch
             elif status == lib.LS_ERR_CANCELLED:
                 if self._is_cancelled or self._pointer is None:
                     self._is_cancelled = False
@@ -113,6 +119,18 @@ class Iterator(Handle):
                 time.sleep(pause if left is None else min(pause, left))
             else:
                 raise failure(status)
+
+    @contextmanager
+    def _show(self, batch: Batch) -> IteratorOf[Any]:
+        """The library's batch of the one that was read last; nobody reads meanwhile."""
+        self._enter()
+        try:
+            with self._turn:
+                if self._last is None or self._last() is not batch:
+                    raise WrongStateError("this batch is over: only the one that was read last can be shown")
+                yield self._page.pointer.batch
+        finally:
+            self._leave()
 
     def batches(self) -> IteratorOf[Batch]:
         """Batches of at least one record, until nothing came for the iterator's `timeout` or the shard has ended."""
@@ -143,6 +161,7 @@ class Iterator(Handle):
         pointer = self._enter()
         try:
             with self._turn:
+                self._last = None
                 check(lib.ls_iterator_seek(pointer, position(start)._to_c()))
                 self._chain, self._current = None, iter(())
         finally:

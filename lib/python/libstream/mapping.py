@@ -13,8 +13,11 @@ import inspect
 import json
 import logging
 import threading
+import weakref
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping as MappingOf, Optional, Sequence, Tuple, Union
+from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping as MappingOf, Optional, Sequence,
+                    Tuple, Union)
 
 from libstream._handle import Handle
 from libstream._native import ffi, lib
@@ -63,15 +66,21 @@ class Window:
 class Context:
     """What a function knows besides its batch. It ends with the call: used later it raises `WrongStateError`."""
 
-    __slots__ = ("_pointer",)
+    __slots__ = ("_pointer", "_batch", "__weakref__")
 
-    def __init__(self, pointer: Any) -> None:
+    def __init__(self, pointer: Any, batch: Any) -> None:
         self._pointer = pointer
+        self._batch = batch
 
     def _get(self) -> Any:
         if self._pointer is None:
             raise WrongStateError("the call that this context was of has returned")
         return self._pointer
+
+    @contextmanager
+    def _show(self, batch: Batch) -> Iterator[Any]:
+        self._get()
+        yield self._batch
 
     @property
     def attempts(self) -> int:
@@ -361,10 +370,10 @@ class _Run(Handle):
 @ffi.def_extern(error=lib.LS_HANDLER_RETRY)  # type: ignore[misc]
 def lsi_py_on_batch(pointer: Any, context: Any, user: Any) -> int:
     run: _Run = ffi.from_handle(user)
-    known = Context(context)
+    known = Context(context, pointer)
     _inside.run = run
     try:
-        answer = run._function(batch_of(pointer), known)
+        answer = run._function(batch_of(pointer, of=weakref.ref(known)), known)
         return int(Answer.DONE if answer is None else Answer(answer))
     except BaseException:  # Of whatever kind: it must not leave the callback.
         _log.exception("the function of mapping %r failed", run._name)

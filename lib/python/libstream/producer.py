@@ -7,6 +7,7 @@ from typing import (TYPE_CHECKING, Any, Dict, Iterable, Iterator as IteratorOf, 
 
 from libstream._handle import Handle
 from libstream._native import ffi, lib
+from libstream._walk import fill
 from libstream.errors import Error, InvalidArgumentError, WrongStateError, check, failure
 from libstream.values import Durability, RecordId, hash_key_to_c, options
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 Bytes = Union[bytes, bytearray, memoryview]
 Key = Union[str, bytes]
+Numbers = Union[None, int, Sequence[int]]
 
 _BITS: int = lib.LSI_PY_SEQNO_BITS
 _MASK: int = (1 << lib.LSI_PY_SEQNO_BITS) - 1
@@ -103,23 +105,33 @@ class Producer(Handle):
     0
     >>> [record.data for record in stream.iterator()]
     [b'tea', b'bread', b'honey', b'salt', b'pepper']
+
+    With a `producer_id` (1..2**128-1, drawn at random once and kept) and numbers that rise, a put whose outcome is not
+    known, or that was made before a crash, may be made again: what is there already is answered and not written twice.
+
+    >>> numbered = stream.producer(producer_id=0x5F3759DF)
+    >>> first = numbered.put("customer-1", b"milk", number=1)
+    >>> numbered.put("customer-1", b"milk", number=1) == first, numbered.repeats
+    (True, 1)
     >>> store.close()
     """
 
-    __slots__ = ()
+    __slots__ = ("_id",)
 
     _noun = "producer"
 
-    def __init__(self, stream: "Stream") -> None:
+    def __init__(self, stream: "Stream", producer_id: Optional[int] = None) -> None:
+        self._id = None if producer_id is None else producer_id_to_c(producer_id)
         out = ffi.new("lsi_py_producer **")
         stream._call(lib.lsi_py_producer_open, out)
         # Freed when nobody can be about to call: closing alone leaves the memory, which is looked at without a lock.
         super().__init__(ffi.gc(out[0], lib.lsi_py_producer_free), stream)
 
     def put(self, partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None,
-            durability: Optional[Durability] = None) -> RecordId:
+            durability: Optional[Durability] = None, number: Optional[int] = None) -> RecordId:
         """Append one record. The shard is chosen by the MD5 of the key, or by `explicit_hash_key` (0..2**128-1).
-        `durability`: more than the store's, which is waited for; less changes nothing.
+        `durability`: more than the store's, which is waited for; less changes nothing. `number`: of a producer with an
+        id.
 
         Key of 1..256 characters; data of any kind of buffer, perhaps empty. Answers shard and number."""
         if type(partition_key) is str:
@@ -127,8 +139,8 @@ class Producer(Handle):
         if type(data) is not bytes:
             data = _flat(data)
         settings = _NULL
-        if explicit_hash_key is not None or durability is not None:
-            settings, _keep = put_options(durability, 0, explicit_hash_key)
+        if explicit_hash_key is not None or durability is not None or number is not None:
+            settings, _keep = put_options(durability, 0, explicit_hash_key, self._id, number)
         pointer = self._pointer
         if pointer is None:
             _raise(lib.LSI_PY_CLOSED)
@@ -144,30 +156,39 @@ class Producer(Handle):
 
     def put_batch(self, records: Iterable[Tuple[Key, Bytes]], *, explicit_hash_keys: Optional[Sequence[
             Optional[int]]] = None, durability: Optional[Durability] = None, atomic: bool = False,
-            partial_ok: bool = False) -> PutResults:
+            partial_ok: bool = False, numbers: Numbers = None) -> PutResults:
         """Append a batch of (partition key, data): at most 65,536 records and 64 MiB.
 
         A bad argument in any record refuses all. Otherwise each is tried, and where some could not be put
         `PartialBatchError` is raised, unless `partial_ok`: then the answer says so. `atomic`: all or none, in one
-        shard.
+        shard. `numbers`, of a producer with an id: that of the first record, those of the others follow by one; or one
+        for each, rising.
         """
-        listed = records if isinstance(records, (list, tuple)) else list(records)
-        if not listed:
-            return PutResults(ffi.new("ls_put_result[]", 0), 0, 0)
+        listed = tuple(records)
+        entries = _entries(listed, None)
+        if entries is not None:
+            return self._put(len(listed), entries, None, explicit_hash_keys, durability, atomic, partial_ok,
+                             numbers)
         try:
             keys, data = zip(*listed)
         except (TypeError, ValueError):
             raise TypeError("a batch is a list of (partition key, data)") from None
-        return self._put(len(listed), _joined(keys), _joined(data), explicit_hash_keys, durability, atomic, partial_ok)
+        return self._put(len(listed), _joined(keys, True), _joined(data), explicit_hash_keys, durability, atomic,
+                         partial_ok, numbers)
 
     def put_many(self, partition_key: Key, data: Sequence[Bytes], *, durability: Optional[Durability] = None,
-                 atomic: bool = False, partial_ok: bool = False) -> PutResults:
+                 atomic: bool = False, partial_ok: bool = False, numbers: Numbers = None) -> PutResults:
         """Append a batch of which all records have one key. Otherwise as `put_batch`."""
-        return self._put(len(data), _one(partition_key), _joined(data), None, durability, atomic, partial_ok)
+        listed = tuple(data)
+        entries = _entries(listed, partition_key)
+        if entries is not None:
+            return self._put(len(listed), entries, None, None, durability, atomic, partial_ok, numbers)
+        return self._put(len(listed), _one(partition_key), _joined(listed), None, durability, atomic, partial_ok,
+                         numbers)
 
     def put_buffer(self, partition_keys: Any, data: Any, offsets: Any = None, *, key_offsets: Any = None,
-                   durability: Optional[Durability] = None, atomic: bool = False,
-                   partial_ok: bool = False) -> PutResults:
+                   durability: Optional[Durability] = None, atomic: bool = False, partial_ok: bool = False,
+                   numbers: Numbers = None) -> PutResults:
         """Append a batch from memory that is not copied on the way.
 
         `data` is one of: a buffer with `offsets` (a buffer of int32 or int64, one more than records); a NumPy array or
@@ -179,35 +200,41 @@ class Producer(Handle):
         if isinstance(partition_keys, (str, bytes)) and key_offsets is None:
             keys = _one(partition_keys)
         elif isinstance(partition_keys, (list, tuple)):
-            keys, key_count = _joined(partition_keys), len(partition_keys)
+            keys, key_count = _joined(partition_keys, True), len(partition_keys)
             _same(count, key_count)
         else:
             key_count, keys = _pieces(partition_keys, key_offsets, "partition_keys")
             _same(count, key_count)
-        return self._put(count, keys, pieces, None, durability, atomic, partial_ok)
+        return self._put(count, keys, pieces, None, durability, atomic, partial_ok, numbers)
 
-    def _put(self, count: int, keys: "_Pieces", data: "_Pieces", hash_keys: Optional[Sequence[Optional[int]]],
-             durability: Optional[Durability], atomic: bool, partial_ok: bool) -> PutResults:
+    def _put(self, count: int, keys: Any, data: Optional["_Pieces"], hash_keys: Optional[Sequence[Optional[int]]],
+             durability: Optional[Durability], atomic: bool, partial_ok: bool, numbers: Numbers) -> PutResults:
+        """Put pieces of keys and of data, or without `data` entries of the library's."""
         settings, pointers, kept = _NULL, _NULL, []
-        if durability is not None or atomic:
-            settings, _keep = put_options(durability, lib.LS_PUT_ATOMIC if atomic else 0, None)
+        if durability is not None or atomic or numbers is not None:
+            if numbers is not None and not isinstance(numbers, int):
+                _same(count, len(numbers), "numbers")
+            settings, _keep = put_options(durability, lib.LS_PUT_ATOMIC if atomic else 0, None, self._id, numbers)
         if hash_keys is not None:
             _same(count, len(hash_keys))
             kept = [_NULL if key is None else hash_key_to_c(key) for key in hash_keys]
             pointers = ffi.new("ls_hash_key *[]", kept)
         results = ffi.new("ls_put_result[]", count)
-        numbers = ffi.new("size_t[2]")
+        counts = ffi.new("size_t[2]")
         pointer = self._pointer
         if pointer is None:
             _raise(lib.LSI_PY_CLOSED)
-        status = lib.lsi_py_put_pieces(pointer, count, keys.c, data.c, pointers, settings, results, numbers,
-                                       numbers + 1)
+        if data is None:
+            status = lib.lsi_py_put_entries(pointer, count, keys, pointers, settings, results, counts)
+        else:
+            status = lib.lsi_py_put_pieces(pointer, count, keys.c, data.c, pointers, settings, results, counts,
+                                           counts + 1)
         if status != 0:
-            if status == lib.LS_ERR_INVALID_ARGUMENT and numbers[1] < count:
+            if data is not None and status == lib.LS_ERR_INVALID_ARGUMENT and counts[1] < count:
                 raise InvalidArgumentError("record %d of %d: its offsets leave the buffer, or go back"
-                                           % (numbers[1], count))
+                                           % (counts[1], count))
             _raise(status)
-        made = PutResults(results, count, numbers[0])
+        made = PutResults(results, count, counts[0])
         if made.failed and not partial_ok:
             raise PartialBatchError(made)
         return made
@@ -219,11 +246,39 @@ class Producer(Handle):
         if status != 0:
             _raise(status)
 
+    @property
+    def repeats(self) -> int:
+        """How many records this producer was told of that had been put before: numbered puts that were repeats."""
+        pointer = self._pointer
+        return 0 if pointer is None else int(lib.lsi_py_producer_repeats(pointer))
+
     def _release(self, pointer: Any) -> None:
         check(lib.lsi_py_producer_close(pointer))
 
 
 # ---- what is put ----
+
+def _entries(items: Tuple[Any, ...], key: Optional[Key]) -> Any:
+    """What C puts from where it lies, for as long as `items` and `key` are kept: None when they are not all immutable.
+    """
+    made = ffi.new("ls_put_entry[]", len(items))
+    return made if fill(int(ffi.cast("uintptr_t", made)), items, key) else None
+
+
+def entries_of(items: Iterable[Any], key: Optional[Key]) -> Tuple[Any, Any]:
+    """An `ls_put_entry[]` of pairs, or with a key of data, and what has to be kept as long."""
+    listed = tuple(items)
+    made = _entries(listed, key)
+    if made is None:
+        try:
+            listed = tuple(_flat(item) for item in listed) if key is not None else tuple(
+                (of.encode() if isinstance(of, str) else _flat(of), _flat(data)) for of, data in listed)
+        except (TypeError, ValueError) as error:
+            raise TypeError("a batch is a list of (partition key, data), which are bytes: %s" % error) from None
+        made = _entries(listed, key)
+        assert made is not None
+    return made, listed
+
 
 class _Pieces:
     """An `lsi_py_pieces`, and what it points to."""
@@ -242,13 +297,32 @@ class _Pieces:
             setattr(self.c, name, value)
 
 
-def put_options(durability: Optional[Durability], flags: int, hash_key: Optional[int]) -> Tuple[Any, Any]:
+def producer_id_to_c(producer_id: int) -> Tuple[int, int]:
+    """What an `ls_producer_id` is made of."""
+    if not 0 < producer_id < 1 << 128:
+        raise ValueError("producer id %d is not in 1..2**128-1" % producer_id)
+    return producer_id >> 64, producer_id & 0xFFFFFFFFFFFFFFFF
+
+
+def put_options(durability: Optional[Durability], flags: int, hash_key: Optional[int],
+                producer_id: Optional[Tuple[int, int]] = None, numbers: Numbers = None) -> Tuple[Any, Any]:
     """An `ls_put_options *`, and what it points to."""
     settings = options("ls_put_options", durability=durability, flags=flags)
-    keep = None
+    keep = []
     if hash_key is not None:
-        keep = hash_key_to_c(hash_key)
-        settings.explicit_hash_key = keep
+        keep.append(hash_key_to_c(hash_key))
+        settings.explicit_hash_key = keep[-1]
+    if numbers is not None:
+        if producer_id is None:
+            raise ValueError("numbers are of a producer with an id: Stream.producer(producer_id=...)")
+        settings.producer = producer_id
+        if isinstance(numbers, int):
+            if numbers < 1:
+                raise ValueError("number %d is below 1" % numbers)
+            settings.number = numbers
+        else:
+            keep.append(ffi.new("uint64_t[]", list(numbers)))
+            settings.numbers = keep[-1]
     return settings, keep
 
 
@@ -263,10 +337,10 @@ def _one(key: Key) -> _Pieces:
     return _Pieces(key.encode() if isinstance(key, str) else key, is_one=1)
 
 
-def _joined(items: Sequence[Any]) -> _Pieces:
+def _joined(items: Sequence[Any], may_be_text: bool = False) -> _Pieces:
     """One buffer of what is in many, which costs less than to look at each."""
     try:
-        if isinstance(items[0], str):
+        if may_be_text and isinstance(items[0], str):
             text = "".join(items)
             if text.isascii():
                 return _Pieces(text.encode("ascii"), lengths=array("i", map(len, items)), width=4)
@@ -277,13 +351,13 @@ def _joined(items: Sequence[Any]) -> _Pieces:
             return _Pieces(whole, lengths=lengths, width=4)
     except (TypeError, AttributeError, IndexError, OverflowError):
         pass  # Keys of both kinds, buffers of larger elements, none at all, or something that is neither: one by one.
-    listed = [item.encode() if isinstance(item, str) else _flat(item) for item in items]
+    listed = [item.encode() if may_be_text and isinstance(item, str) else _flat(item) for item in items]
     return _Pieces(b"".join(listed), lengths=array("q", map(len, listed)), width=8)
 
 
-def _same(count: int, other: int) -> None:
+def _same(count: int, other: int, what: str = "keys") -> None:
     if count != other:
-        raise ValueError("%d records, but %d keys" % (count, other))
+        raise ValueError("%d records, but %d %s" % (count, other, what))
 
 
 _ARROW_WIDTHS = {"binary": 4, "string": 4, "large_binary": 8, "large_string": 8}

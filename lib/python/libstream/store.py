@@ -6,12 +6,16 @@ import atexit
 import os
 import sys
 import weakref
-from typing import Any, Callable, Iterator as IteratorOf, Mapping as MappingOf, Optional, Union
+from typing import Any, Callable, Iterator as IteratorOf, List, Mapping as MappingOf, Optional, Sequence, Union
 
+from libstream import metrics
 from libstream._handle import Handle
 from libstream._native import ffi, lib
+from libstream._waiting import slices
 from libstream.errors import check
+from libstream.metrics import Metric, MetricSample, MetricType
 from libstream.stream import Stream, tags_to_c
+from libstream.transaction import Transaction
 from libstream.values import Compression, Durability, StreamMode, milliseconds, options
 
 _open_stores: "weakref.WeakSet[Store]" = weakref.WeakSet()
@@ -183,13 +187,25 @@ class Store(Handle):
             if not lib.ls_stream_list_has_more(page):
                 return
 
+    def transaction(self) -> Transaction:
+        """Open a transaction: puts and checkpoints that are done as one step or not at all."""
+        return Transaction(self)
+
     def sync(self) -> None:
         """Make everything that was acknowledged before this call durable, in every mode and whoever put it."""
         self._call(lib.ls_store_sync)
 
     def maintain(self, timeout: Optional[float] = None) -> None:
         """Do the upkeep that is due: trimming, removing what killed processes left, keeping space in reserve."""
-        self._call(lib.ls_store_maintain, milliseconds(timeout))
+        pointer = self._enter()
+        try:
+            for wait_ms in slices(timeout):
+                status = lib.ls_store_maintain(pointer, wait_ms)
+                if status != lib.LS_ERR_TIMEOUT:
+                    break
+            check(status)
+        finally:
+            self._leave()
 
     def backup(self, directory: Union[str, "os.PathLike[str]"],
                progress: Optional[Callable[[int, int], bool]] = None) -> None:
@@ -197,13 +213,35 @@ class Store(Handle):
         they are copied; when it answers False the copy ends with `CancelledError`, and what it raises ends it, too."""
         settings, told = options("ls_backup_options"), _Told(progress)
         handle = ffi.new_handle(told)
-        if progress is not None:
-            settings.progress, settings.user = lib.lsi_py_on_progress, handle
+        settings.progress, settings.user = lib.lsi_py_on_progress, handle  # Also without one: Ctrl+C comes there.
         try:
             self._call(lib.ls_store_backup, os.fsencode(directory), settings)
         finally:
             if told.error is not None:
                 raise told.error
+
+    # ---- metrics ----
+
+    def define_metric(self, name: str, type: MetricType, help: str, labels: Sequence[str] = (), *,
+                      bounds: Optional[Sequence[float]] = None, series_max: int = 0) -> Metric:
+        """Define a metric of the application, or find the one that was defined so. The name of a counter ends in
+        `_total`, those of others do not; `help` is one sentence. `bounds`: of a histogram, rising; else 10 microseconds
+        to 10 seconds. `series_max`: it has no more series, 1,000 unless given.
+
+        Raises `InvalidArgumentError`, `ExistsError` when the name is another metric's."""
+        return metrics.define(self, name, type, help, labels, bounds, series_max)
+
+    def metrics(self) -> List[MetricSample]:
+        """What everything is now: the store's metrics, which begin with `libstream_`, and the application's."""
+        return metrics.snapshot(self)
+
+    def metrics_text(self) -> str:
+        """The same in Prometheus's text format 0.0.4."""
+        return metrics.text(self)
+
+    def write_metrics(self, path: Union[str, "os.PathLike[str]"]) -> None:
+        """The same text into a file, by a rename: whoever reads it sees the old text or the new one, whole."""
+        metrics.write(self, path)
 
     def __repr__(self) -> str:
         return "<Store %r%s>" % (self._location, ", closed" if self.closed else "")
@@ -223,7 +261,8 @@ class _Told:
 def lsi_py_on_progress(user: Any, done: int, total: int) -> int:
     told = ffi.from_handle(user)
     try:
-        return int(lib.LS_ERR_CANCELLED if told.function(done, total) is False else 0)
+        is_over = told.function is not None and told.function(done, total) is False
+        return int(lib.LS_ERR_CANCELLED if is_over else 0)
     except BaseException as error:  # Raised again where the copy was asked for.
         told.error = error
         return int(lib.LS_ERR_CANCELLED)

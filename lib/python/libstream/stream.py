@@ -5,20 +5,27 @@ from __future__ import annotations
 from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterator as IteratorOf, List, Mapping as MappingOf, Optional,
                     Sequence, Tuple)
 
-from libstream import delivery, mapping
+from libstream import alert, async_producer, delivery, mapping, window
 from libstream._handle import Handle
 from libstream._native import ffi, lib
+from libstream._waiting import slices
+from libstream.alert import Alert, AlertInfo, Alerts, Comparison
+from libstream.async_producer import AsyncProducer, Outcome
 from libstream.delivery import Delivery
 from libstream.errors import ExistsError, check
+from libstream.group import Group, LeaseInfo, leases
 from libstream.iterator import Iterator
 from libstream.mapping import Consumer, Mapping
 from libstream.producer import Producer
-from libstream.values import (Compression, ConsumerInfo, Limits, PositionLike, Shard, StreamDescription, StreamMode,
-                             StreamStatus, hash_key_to_c, milliseconds, options)
+from libstream.subscription import Subscription
+from libstream.values import (AutoScaling, Compression, ConsumerInfo, Cuts, Durability, Limits, PositionLike, Shard,
+                              StreamDescription, StreamMode, StreamStatus, hash_key_to_c, options)
+from libstream.window import Key, LeftOver, Time, Value, WindowKind, WindowOperator, WindowRecord, WindowResult
 
 if TYPE_CHECKING:
     from libstream.store import Store
 
+_SCALING = ("hot_percent", "hot_seconds", "cold_percent", "cold_seconds", "shards_min", "shards_max")
 _LIMITS = ("write_bytes_per_second", "write_records_per_second", "read_bytes_per_second", "read_calls_per_second")
 
 
@@ -63,9 +70,27 @@ class Stream(Handle):
 
     # ---- putting and reading ----
 
-    def producer(self) -> Producer:
-        """Open a producer; one for each thread is fastest."""
-        return Producer(self)
+    def producer(self, producer_id: Optional[int] = None) -> Producer:
+        """Open a producer; one for each thread is fastest. With a `producer_id` its puts can be numbered."""
+        return Producer(self, producer_id)
+
+    def async_producer(self, on_outcome: Optional[Callable[[Outcome], Any]] = None, *, aggregate: bool = False,
+                       idempotent: bool = False, producer_id: Optional[int] = None, first_ticket: int = 0,
+                       durability: Optional[Durability] = None, linger_ms: int = 0, batch_bytes_max: int = 0,
+                       batch_records_max: int = 0, record_ttl_ms: int = 0, buffered_bytes_max: int = 0,
+                       retries_max: int = 0, retry_backoff_ms: int = 0, retry_backoff_max_ms: int = 0,
+                       outcomes_kept: int = 0, aggregate_bytes_max: int = 0) -> AsyncProducer:
+        """Open a producer that does not wait. `on_outcome` is told what became of each record. `aggregate`: small
+        records go many in one. `idempotent`: what may have been stored is tried again, too; with a `producer_id`, and
+        `first_ticket`, also by another process after a crash. The rest is `ls_async_options` of `async_producer.h`: 0
+        is the library's default, `NO_LIMIT` sends at once (`linger_ms`), or gives up for age never
+        (`record_ttl_ms`)."""
+        return AsyncProducer(self, on_outcome, async_producer.settings_to_c(
+            aggregate=aggregate, idempotent=idempotent, producer_id=producer_id, durability=durability,
+            first_ticket=first_ticket, linger_ms=linger_ms, batch_bytes_max=batch_bytes_max,
+            batch_records_max=batch_records_max, record_ttl_ms=record_ttl_ms, buffered_bytes_max=buffered_bytes_max,
+            retries_max=retries_max, retry_backoff_ms=retry_backoff_ms, retry_backoff_max_ms=retry_backoff_max_ms,
+            outcomes_kept=outcomes_kept, aggregate_bytes_max=aggregate_bytes_max))
 
     def iterator(self, shard: Optional[int] = None, position: PositionLike = "TRIM_HORIZON", *,
                  place: Optional[str] = None, timeout: Optional[float] = 0.0, records_max: int = 0,
@@ -84,8 +109,10 @@ class Stream(Handle):
         out = ffi.new("ls_stream_description **")
         self._call(lib.ls_stream_describe, out)
         it = ffi.gc(out[0], lib.ls_stream_description_free)
-        limits = options("ls_stream_limits")
+        limits, scaling, cuts = options("ls_stream_limits"), options("ls_auto_scaling"), options("ls_stream_cuts")
         check(lib.ls_stream_description_limits(it, limits))
+        check(lib.ls_stream_description_auto_scaling(it, scaling))
+        check(lib.ls_stream_description_cuts(it, cuts))
         shards = []
         for index in range(lib.ls_stream_description_shard_count(it)):
             info = options("ls_shard_info")
@@ -101,7 +128,10 @@ class Stream(Handle):
             retention_bytes=lib.ls_stream_description_retention_bytes(it),
             record_bytes_max=lib.ls_stream_description_record_bytes_max(it),
             key_id=ffi.string(lib.ls_stream_description_key_id(it)).decode() or None,
-            compression=Compression(lib.ls_stream_description_compression(it)), shards=tuple(shards))
+            compression=Compression(lib.ls_stream_description_compression(it)),
+            recompression=bool(lib.ls_stream_description_recompression(it)),
+            auto_scaling=AutoScaling(*(getattr(scaling, name) for name in _SCALING)) if scaling.enabled else None,
+            cuts=Cuts(cuts.count, cuts.records, cuts.bytes, cuts.lag_ms, cuts.last_us), shards=tuple(shards))
 
     def shards(self, filter: int = lib.LS_SHARDS_FROM_TRIM_HORIZON, *, timestamp_us: int = 0, after_shard: int = 0,
                limit: int = 0) -> IteratorOf[Shard]:
@@ -178,12 +208,31 @@ class Stream(Handle):
         """Encrypt no more from now on."""
         self.store._call(lib.ls_stream_stop_encryption, self._name.encode())
 
+    def set_recompression(self, enabled: bool) -> None:
+        """Do what `recompress` does as a part of upkeep from now on, or no more."""
+        self._call(lib.ls_stream_set_recompression, enabled)
+
+    def set_auto_scaling(self, scaling: Optional[AutoScaling]) -> None:
+        """Split and merge shards by themselves from now on; None: no more."""
+        settings = ffi.NULL if scaling is None else options(
+            "ls_auto_scaling", enabled=1, **{name: getattr(scaling, name) for name in _SCALING})
+        self._call(lib.ls_stream_set_auto_scaling, settings)
+
     def recompress(self, timeout: Optional[float] = None) -> int:
         """Compress the segments that are full. Answers by how many bytes files got smaller; `WaitTimeoutError` when the
         time was over and something is left."""
-        saved = ffi.new("uint64_t *")
-        self._call(lib.ls_stream_recompress, milliseconds(timeout), saved)
-        return int(saved[0])
+        saved, total = ffi.new("uint64_t *"), 0
+        pointer = self._enter()
+        try:
+            for wait_ms in slices(timeout):
+                status = lib.ls_stream_recompress(pointer, wait_ms, saved)
+                total += saved[0]
+                if status != lib.LS_ERR_TIMEOUT:
+                    break
+            check(status)
+        finally:
+            self._leave()
+        return total
 
     def reset_shard(self, shard: int) -> None:
         """Let a shard that refuses puts, after a failed sync or damage at its end, take them again."""
@@ -263,6 +312,52 @@ class Stream(Handle):
                 found.update(**settings)
         return found.lambda_handler if lambda_event else found.handler
 
+    # ---- groups: workers that share the shards ----
+
+    def group(self, name: str, position: PositionLike = "TRIM_HORIZON", *, worker: Optional[str] = None,
+              failover_ms: int = 0, handover_ms: int = 0, leases_max: int = 0) -> Group:
+        """Open a worker of a group, which is made when there is none of that name, and begins at `position` then.
+        `worker`: what others are shown, at most 63 bytes. The rest is `ls_group_options` of `lease.h`."""
+        return Group(self, name, position, worker, failover_ms, handover_ms, leases_max)
+
+    def leases(self, group: str) -> List[LeaseInfo]:
+        """All leases of a group, or of a mapping, by shard. Raises `NotFoundError` when there is none of that name."""
+        return leases(self, group)
+
+    def delete_group(self, name: str) -> None:
+        """Delete a group with its leases; its workers end with `NotFoundError`."""
+        self._call(lib.ls_group_delete, name.encode())
+
+    # ---- windows over event time ----
+
+    def windows(self, on_result: Callable[[WindowResult], Any], name: Optional[str] = None, *,
+                kind: WindowKind = WindowKind.TUMBLING, time: Time = None, key: Key = None, value: Value = None,
+                on_left_over: Optional[Callable[[WindowRecord, LeftOver, int], Any]] = None, size_ms: int = 0,
+                step_ms: int = 0, gap_ms: int = 0, offset_ms: int = 0, delay_ms: int = 0, lateness_ms: int = 0,
+                idle_timeout_ms: int = 0, state_bytes_max: int = 0, store_interval_ms: int = 0, one_key: bool = False,
+                time_seconds: bool = False, begin_anew: bool = False, take_over: bool = False,
+                deaggregate: bool = False) -> WindowOperator:
+        """Open a window operator, under a name if what it gathers shall be kept. `time`, `key` and `value` are fields
+        of records' data, which is JSON ("bid.price"), or functions of a `WindowRecord` that answer milliseconds since
+        the epoch, a text, a number, or None where there is none; without them: when the record arrived, its partition
+        key, and records are only counted. `on_left_over` gets (record, why, its time) of what is in no window. The rest
+        is `ls_window_options` of `window.h`.
+
+        Raises `BusyError` when another one has the name (`take_over`), `WrongStateError` when what is stored is of
+        another kind or size, `InvalidArgumentError`."""
+        flags = sum(flag for flag, is_set in (
+            (lib.LS_WINDOW_ONE_KEY, one_key), (lib.LS_WINDOW_TIME_SECONDS, time_seconds),
+            (lib.LS_WINDOW_BEGIN_ANEW, begin_anew), (lib.LS_WINDOW_TAKE_OVER, take_over),
+            (lib.LS_WINDOW_DEAGGREGATE, deaggregate)) if is_set)
+        return window.open_operator(
+            self, on_result, name, kind, time, key, value, on_left_over, flags, size_ms=size_ms, step_ms=step_ms,
+            gap_ms=gap_ms, offset_ms=offset_ms, delay_ms=delay_ms, lateness_ms=lateness_ms,
+            idle_timeout_ms=idle_timeout_ms, state_bytes_max=state_bytes_max, store_interval_ms=store_interval_ms)
+
+    def delete_windows(self, name: str) -> None:
+        """Delete what a window operator has stored under a name."""
+        self._call(lib.ls_window_delete, name.encode())
+
     # ---- deliveries: records become files ----
 
     def create_delivery(self, name: str, position: PositionLike = "TRIM_HORIZON", **settings: Any) -> Delivery:
@@ -284,6 +379,37 @@ class Stream(Handle):
     def deliveries(self) -> List[Delivery]:
         """All deliveries of the stream, by name."""
         return [Delivery(self, name) for name in delivery.names(self)]
+
+    # ---- alerts: rules on records and metrics ----
+
+    def create_alert(self, name: str, comparison: Comparison, threshold: float = 0.0, **settings: Any) -> None:
+        """Create a rule: on a `field` of records' data, which is JSON ("car.speed"), or on a `metric` (with `labels`,
+        and of how fast it grows with `rate=True`). It passes as `comparison` says with `threshold`, or with a field's
+        `text`; it fires when `count_min` have passed within `window_ms`, and not again for `cooldown_ms`.
+        `observed_min`: after so many it is judged whether it can fire.
+
+        Raises `ExistsError`, `InvalidArgumentError`, `NotFoundError`."""
+        alert.create(self, name, {"comparison": comparison, "threshold": threshold, **settings})
+
+    def update_alert(self, name: str, **settings: Any) -> None:
+        """Change settings of a rule; those that are not named stay. It is as one that is new."""
+        alert.update(self, name, settings)
+
+    def delete_alert(self, name: str) -> None:
+        """Delete a rule, and what is known of it."""
+        self._call(lib.ls_alert_delete, name.encode())
+
+    def describe_alert(self, name: str) -> AlertInfo:
+        """Look at one rule. Raises `NotFoundError` when there is none of that name."""
+        return alert.describe(self, name)
+
+    def alerts(self) -> List[AlertInfo]:
+        """All rules of the stream, by name."""
+        return [alert.describe(self, name) for name in alert.names(self)]
+
+    def watch(self, function: Callable[[Alert], Any]) -> Alerts:
+        """Evaluate the stream's rules, those that are made later, too: the function is told when one fires."""
+        return Alerts(self, function)
 
     # ---- registered consumers ----
 
@@ -316,6 +442,19 @@ class Stream(Handle):
                 found.append(ConsumerInfo._from_c(info))
             if not lib.ls_consumer_list_has_more(page):
                 return found
+
+    def subscribe(self, consumer: str, shard: Optional[int] = None, position: PositionLike = "TRIM_HORIZON", *,
+                  place: Optional[str] = None, deaggregate: bool = False, records_max: int = 0, bytes_max: int = 0,
+                  heartbeat_ms: int = 0) -> Subscription:
+        """Subscribe a registered consumer to one shard, or to all when `shard` is None; or from a `place` on. Batches
+        are pushed as they come, with limits of the consumer's own. `heartbeat_ms`: a batch without records comes when
+        none was pushed for so long.
+
+        Raises `NotFoundError` when there is no such consumer or shard, `WrongStateError` within five seconds of another
+        subscription of the consumer to the same shard."""
+        return Subscription(self, consumer, shard, position, place, heartbeat_ms > 0, records_max=records_max,
+                            bytes_max=bytes_max, heartbeat_ms=heartbeat_ms,
+                            flags=lib.LS_SUBSCRIBE_DEAGGREGATE if deaggregate else 0)
 
     def __repr__(self) -> str:
         return "<Stream %r%s>" % (self._name, ", closed" if self.closed else "")

@@ -78,12 +78,13 @@ class Position:
     Calls that take a position take the texts ``"TRIM_HORIZON"`` and ``"LATEST"``, too.
 
     >>> Position.after(17)
-    Position(kind=4, seqno=17, timestamp_us=0)
+    Position(kind=4, seqno=17, timestamp_us=0, sub_seqno=0)
     """
 
     kind: int
     seqno: int = 0
     timestamp_us: int = 0
+    sub_seqno: int = 0  #: of an iterator that de-aggregates: begin with this user record of the record with `seqno`
 
     TRIM_HORIZON: ClassVar["Position"]
     LATEST: ClassVar["Position"]
@@ -107,6 +108,7 @@ class Position:
     def _to_c(self) -> Any:
         made = ffi.new("ls_position *")
         made.kind, made.seqno, made.timestamp_us = self.kind, self.seqno, self.timestamp_us
+        made.sub_seqno = self.sub_seqno
         return made
 
 
@@ -217,6 +219,29 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class AutoScaling:
+    """When shards of an ON_DEMAND stream are split and merged by themselves; 0 is the library's default."""
+
+    hot_percent: int = 0  #: split what is above this share of its write limit
+    hot_seconds: int = 0  #: ... for so long
+    cold_percent: int = 0  #: merge two neighbours that are together below this
+    cold_seconds: int = 0  #: ... for so long
+    shards_min: int = 0
+    shards_max: int = 0
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """What trimming took from a stream's readers before they had read it."""
+
+    count: int  #: how often a reader was told so
+    records: int  #: at most so many were never given to it
+    bytes: int
+    lag_ms: int  #: from the arrival of what it was given last to that of what was left to give
+    last_us: int  #: when a reader was told last; 0: never
+
+
+@dataclass(frozen=True)
 class StreamDescription:
     """A stream as it was at one moment."""
 
@@ -231,6 +256,9 @@ class StreamDescription:
     record_bytes_max: int
     key_id: Optional[str]  #: what records are encrypted with from now on
     compression: Compression
+    recompression: bool  #: upkeep compresses segments that are full
+    auto_scaling: Optional[AutoScaling]  #: None: off
+    cuts: Cuts
     shards: Tuple[Shard, ...]
 
     @property

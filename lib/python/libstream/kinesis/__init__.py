@@ -9,8 +9,8 @@ Methods, arguments, answers, exceptions, paginators and waiters are boto3's; seq
 texts of iterators end after 300 seconds. Where botocore is installed, errors are its `botocore.exceptions.ClientError`.
 
 What differs: changes of streams are done when a call returns; `split_shard` and the like work in both capacity modes;
-retention is from 1 hour on; there is no account, so limits of one are not checked. Monitoring, resource policies and
-what else Kinesis has besides its streams is not here.
+retention is from 1 hour on; there is no account, so limits of one are not checked. Tags of
+consumers, warm throughput, monitoring, resource policies and what else Kinesis has besides its streams is not here.
 
 >>> kinesis = client("kinesis", store="memory:")
 >>> _ = kinesis.create_stream(StreamName="orders", ShardCount=1)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from typing import Any, Dict, Iterator, Optional, Tuple
 
 import libstream.errors as plain
-from libstream._native import ffi, lib
-from libstream.batch import batch_of
+from libstream._native import lib
 from libstream.kinesis.base import _ARN, Opened, action, page_of
 from libstream.kinesis.errors import Refusal, answer, constraint, invalid, translate
 from libstream.kinesis.records import Records, record_shapes
 from libstream.kinesis.streams import Streams
 from libstream.kinesis import tokens
-from libstream.values import ConsumerInfo, Position, from_us, options
+from libstream.subscription import Subscription
+from libstream.values import ConsumerInfo, Position, from_us
 
 _STATUSES = {lib.LS_CONSUMER_ACTIVE: "ACTIVE", lib.LS_CONSUMER_CREATING: "CREATING",
              lib.LS_CONSUMER_DELETING: "DELETING"}
@@ -120,67 +119,31 @@ class Consumers(Records, Streams):
         else:
             raise constraint(kind, "startingPosition.type", "Member must satisfy enum value set: "
                              "[AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, AT_SEQUENCE_NUMBER, TRIM_HORIZON]")
-        events = EventStream(self, opened, consumer, shard.shard, start)
-        events.begin(opened.text(shard.shard, 0, shard.created_us))
-        return answer(EventStream=events)
+        subscription = opened.stream.subscribe(consumer, shard.shard, start, heartbeat_ms=_HEARTBEAT_MS,
+                                               bytes_max=2 << 20)
+        return answer(EventStream=EventStream(self, opened, subscription, opened.text(shard.shard, 0,
+                                                                                      shard.created_us)))
 
 
 class EventStream:
-    """The events of a subscription. An iterator that is closed at its end, or by `close`."""
+    """The events of a subscription. An iterator that is closed at its end, with its client, or by `close`."""
 
-    def __init__(self, client: Consumers, opened: Opened, consumer: str, shard: int, start: Position) -> None:
-        out = ffi.new("ls_consumer **")
-        opened.stream._call(lib.ls_consumer_open, consumer.encode(), out)
-        self._pointer = out[0]
-        self._client, self._opened, self._shard, self._start = client, opened, shard, start
-        self._queue: "queue.Queue[Any]" = queue.Queue(2)  # What is read ahead of who takes it.
-        self._is_closed = False
-        self._thread = threading.Thread(target=self._work, name="libstream-push", daemon=True)
-        self._continuation = ""
-
-    def begin(self, continuation: str) -> None:
-        """Wait until the subscription holds, or raise what refused it."""
+    def __init__(self, client: Consumers, opened: Opened, subscription: Subscription, continuation: str) -> None:
+        self._client, self._opened, self._subscription = client, opened, subscription
         self._continuation = continuation
-        self._thread.start()
-        first = self._queue.get()
-        if isinstance(first, Exception):
-            self.close()
-            raise first
-        self._timer = threading.Timer(_LIFE_S, self._end)
+        self._timer = threading.Timer(_LIFE_S, subscription.close)
         self._timer.daemon = True
         self._timer.start()
 
-    def _work(self) -> None:
-        handle = ffi.new_handle(self)
-        settings = options("ls_subscribe_options", heartbeat_ms=_HEARTBEAT_MS, bytes_max=2 << 20)
-        status = lib.ls_consumer_subscribe(self._pointer, self._shard, self._start._to_c(), settings,
-                                           lib.lsi_py_on_push, handle)
-        self._give(None if status in (0, lib.LS_ERR_CANCELLED) else plain.failure(status))
-
-    def _give(self, what: Any) -> None:
-        while not self._is_closed:
-            try:
-                self._queue.put(what, timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def _end(self) -> None:
-        lib.ls_consumer_cancel(self._pointer)
-
-    def push(self, pointer: Any) -> int:
-        """Take a batch from C."""
-        self._give(batch_of(pointer))
-        return int(lib.LS_PUSH_STOP if self._is_closed else lib.LS_PUSH_DONE)
-
     def __iter__(self) -> Iterator[Dict[str, Any]]:
-        while not self._is_closed:
-            batch = self._queue.get()
+        while True:
+            try:
+                batch = next(self._subscription, None)
+            except plain.Error as error:
+                self.close()
+                raise translate(error, "SubscribeToShard") from error
             if batch is None:
                 break
-            if isinstance(batch, Exception):
-                self.close()
-                raise translate(batch, "SubscribeToShard")
             event: Dict[str, Any] = {"Records": record_shapes(self._opened, batch),
                                      "MillisBehindLatest": batch.millis_behind_latest}
             if event["Records"]:
@@ -194,17 +157,5 @@ class EventStream:
 
     def close(self) -> None:
         """End the subscription."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        lib.ls_consumer_cancel(self._pointer)
-        self._thread.join()
-        if hasattr(self, "_timer"):
-            self._timer.cancel()
-        plain.check(lib.ls_consumer_close(self._pointer))
-
-
-@ffi.def_extern(error=lib.LS_PUSH_STOP)  # type: ignore[misc]
-def lsi_py_on_push(pointer: Any, user: Any) -> int:
-    events: EventStream = ffi.from_handle(user)
-    return events.push(pointer)
+        self._timer.cancel()
+        self._subscription.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
@@ -18,6 +20,7 @@ class Pages(NamedTuple):
     token: Callable[[Dict[str, Any]], Any]
     argument: str  #: where the token goes
     limit: str  #: where the size of a page goes
+    beside: str = ""  #: another list, of what has the same names
 
 
 PAGES: Dict[str, Pages] = {
@@ -28,8 +31,9 @@ PAGES: Dict[str, Pages] = {
     "list_stream_consumers": Pages(("Consumers",), None, lambda page: page.get("NextToken"), "NextToken",
                                    "MaxResults"),
     "list_streams": Pages(("StreamNames",), "HasMoreStreams", lambda page: page["StreamNames"][-1],
-                          "ExclusiveStartStreamName", "Limit"),
+                          "ExclusiveStartStreamName", "Limit", "StreamSummaries"),
 }
+_CUT = "boto_truncate_amount"
 
 
 def _at(page: Dict[str, Any], path: Tuple[str, ...]) -> Any:
@@ -38,47 +42,93 @@ def _at(page: Dict[str, Any], path: Tuple[str, ...]) -> Any:
     return page
 
 
+def _token_text(argument: str, token: Any, cut: int) -> str:
+    """Where to go on, as botocore writes it: behind so many items of the page of a token."""
+    said = {argument: token, _CUT: cut} if cut else {argument: token}
+    return base64.b64encode(json.dumps(said).encode()).decode()
+
+
+def _token_of(argument: str, text: str) -> Tuple[Any, int]:
+    """The token and how many items of its page were given before; a text that is none of these is a token itself."""
+    try:
+        said = json.loads(base64.b64decode(text, validate=True))
+        return said[argument], int(said.get(_CUT, 0))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return text, 0
+
+
 class PageIterator:
     """The pages of an operation. It can be iterated again, which asks again."""
+
+    resume_token: Optional[str]  #: after `MaxItems`: where to go on, for `StartingToken`; None when that was all
 
     def __init__(self, call: Call, pages: Pages, arguments: Dict[str, Any], config: Dict[str, Any]) -> None:
         self._call, self._pages, self._arguments = call, pages, arguments
         self._config = config
+        self.resume_token = None
 
     def __iter__(self) -> Iterator[Dict[str, Any]]:
         arguments, pages = dict(self._arguments), self._pages
-        left = self._config.get("MaxItems")
+        self.resume_token = token = None
+        left: Optional[int] = None if self._config.get("MaxItems") is None else int(self._config["MaxItems"])
+        cut = 0
         if self._config.get("PageSize"):
             arguments[pages.limit] = self._config["PageSize"]
-        token = self._config.get("StartingToken")
+        if self._config.get("StartingToken") is not None:
+            token, cut = _token_of(pages.argument, self._config["StartingToken"])
         while True:
             if token is not None:
                 if pages is PAGES["list_shards"]:  # Whose token says all else by itself, and must stand alone.
                     arguments = {name: value for name, value in arguments.items() if name == pages.limit}
                 arguments[pages.argument] = token
             page = self._call(**arguments)
-            items: List[Any] = _at(page, pages.items)
-            if left is not None:
-                del items[int(left):]
-                left = int(left) - len(items)
-            yield page
             parent = page if len(pages.items) == 1 else page[pages.items[0]]
             has_more = parent[pages.more] if pages.more else pages.token(page) is not None
-            if not has_more or not items or left == 0:
+            following = pages.token(page) if has_more else None
+            items: List[Any] = _at(page, pages.items)
+            whole = len(items)
+            if left is not None and whole - cut > left:
+                self.resume_token = _token_text(pages.argument, token, cut + left)
+                del items[cut + left:]
+            del items[:cut]
+            if pages.beside and len(items) < whole:
+                page[pages.beside] = [other for other in page[pages.beside] if other["StreamName"] in items]
+            if left is not None:
+                left -= len(items)
+            yield page
+            if self.resume_token is not None or not has_more or not whole:
                 return
-            token = pages.token(page)
+            if left == 0:
+                self.resume_token = _token_text(pages.argument, following, 0)
+                return
+            token, cut = following, 0
 
     def build_full_result(self) -> Dict[str, Any]:
-        """All pages as one answer, without their metadata."""
+        """All pages as one answer, without their metadata; `NextToken` is there when `MaxItems` left something."""
         whole: Dict[str, Any] = {}
         for page in self:
             page.pop("ResponseMetadata", None)
             if not whole:
                 whole = page
-            else:
-                _at(whole, self._pages.items).extend(_at(page, self._pages.items))
+                continue
+            _at(whole, self._pages.items).extend(_at(page, self._pages.items))
+            if self._pages.beside:
+                whole[self._pages.beside].extend(page[self._pages.beside])
+        if self._pages.more:
+            (whole if len(self._pages.items) == 1 else whole[self._pages.items[0]]).pop(self._pages.more)
         whole.pop("NextToken", None)
+        if self.resume_token is not None:
+            whole["NextToken"] = self.resume_token
         return whole
+
+    def search(self, expression: str) -> Iterator[Any]:
+        """What a JMESPath expression finds in each page. Needs jmespath, which botocore brings along."""
+        import jmespath  # type: ignore[import]
+
+        compiled = jmespath.compile(expression)
+        for page in self:
+            found = compiled.search(page)
+            yield from found if isinstance(found, list) else [found]
 
 
 class Paginator:

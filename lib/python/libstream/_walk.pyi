@@ -1,0 +1,3 @@
+from typing import Optional, Tuple, Union
+
+def fill(address: int, items: Tuple[object, ...], key: Optional[Union[str, bytes]]) -> bool: ...

@@ -1,0 +1,265 @@
+"""Groups: workers, in any processes, that share a stream's shards among them and remember how far each was worked on.
+What the Kinesis Client Library is to Kinesis; `lease.h` has all that holds."""
+
+from __future__ import annotations
+
+import enum
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple, Union
+
+from libstream._handle import Handle
+from libstream._native import ffi, lib
+from libstream._waiting import slices
+from libstream.batch import Record
+from libstream.errors import WrongStateError, check
+from libstream.iterator import Iterator
+from libstream.values import Position, PositionLike, RecordId, options, position
+
+if TYPE_CHECKING:
+    from libstream.stream import Stream
+
+_ALL_OF_IT = 0xFFFFFFFF
+
+
+class LeaseState(enum.IntEnum):
+    """How far a shard was worked on."""
+
+    NOT_BEGUN = lib.LS_LEASE_NOT_BEGUN
+    BEGUN = lib.LS_LEASE_BEGUN  #: up to and with `seqno`
+    ENDED = lib.LS_LEASE_ENDED  #: to its end
+
+
+class GroupEventKind(enum.IntEnum):
+    """What happened to a worker."""
+
+    TAKEN = lib.LS_GROUP_TAKEN  #: it has the lease now
+    WANTED = lib.LS_GROUP_WANTED  #: another worker asks for it: `Lease.close` gives it over
+    LOST = lib.LS_GROUP_LOST  #: another worker has it, or it is gone with its shard
+
+
+@dataclass(frozen=True)
+class LeaseInfo:
+    """A lease as it was at one moment."""
+
+    shard: int
+    state: LeaseState
+    seqno: int  #: of the checkpoint
+    sub_seqno: Optional[int]  #: which part of a record that holds several; None: all of it
+    position: Position  #: where to go on reading
+    counter: int  #: rises with every change of owner and every checkpoint
+    switches: int  #: of the owner, since the last checkpoint
+    owner: str  #: the worker's name; "": nobody has it
+    owner_lives: bool
+    millis_behind_latest: Optional[int]  #: age of the oldest record that is not covered; None: not known
+
+    @classmethod
+    def _from_c(cls, info: Any) -> "LeaseInfo":
+        start = info.position
+        return cls(info.shard, LeaseState(info.state), info.seqno,
+                   None if info.sub_seqno == _ALL_OF_IT else info.sub_seqno,
+                   Position(start.kind, start.seqno, start.timestamp_us, start.sub_seqno), info.counter, info.switches,
+                   ffi.string(info.owner).decode(), bool(info.owner_lives),
+                   None if info.millis_behind_latest < 0 else info.millis_behind_latest)
+
+
+class Lease:
+    """A lease that a worker has, or had: `Group.next` gives it. It is over with `close`, or when its group is closed.
+    One call at a time is made on a worker and its leases: others wait for it."""
+
+    __slots__ = ("_group", "_pointer", "_shard", "_transactions", "__weakref__")
+
+    def __init__(self, group: "Group", pointer: Any) -> None:
+        self._group = group
+        self._pointer = pointer
+        self._transactions = 0  # Those that have a checkpoint of it.
+        self._shard = self.describe().shard
+
+    @property
+    def shard(self) -> int:
+        """Index of the shard."""
+        return self._shard
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was given back, or its group was closed."""
+        return self._pointer is None or self._group.closed
+
+    def _get(self) -> Any:
+        if self._pointer is None:
+            raise WrongStateError("the lease of shard %d is closed" % self._shard)
+        return self._pointer
+
+    def describe(self) -> LeaseInfo:
+        """As it was when it was last read or written."""
+        info = options("ls_lease_info")
+        with self._group._one_call():
+            check(lib.ls_lease_describe(self._get(), info))
+        return LeaseInfo._from_c(info)
+
+    def iterator(self, **settings: Any) -> Iterator:
+        """An iterator over the shard, from where the lease stands; settings are those of `Stream.iterator`."""
+        stream: Any = self._group._parent
+        found: Iterator = stream.iterator(self._shard, self.describe().position, **settings)
+        return found
+
+    def checkpoint(self, record: Union[Record, RecordId, int], sub_seqno: Optional[int] = None) -> None:
+        """Note that the shard was worked on up to a record, this one included, or with `sub_seqno` up to this part of
+        it. Durable when it returns. Raises `LeaseLostError` when another worker has the lease: nothing was changed, and
+        nothing can be; `InvalidArgumentError` when it goes back."""
+        seqno, sub = place_of(record, sub_seqno)
+        with self._group._one_call():
+            check(lib.ls_lease_checkpoint(self._get(), seqno, sub))
+
+    def end(self) -> None:
+        """Note that a closed shard was worked on to its end (`Batch.is_shard_end`), which makes its children's leases.
+        """
+        with self._group._one_call():
+            check(lib.ls_lease_end(self._get()))
+
+    def close(self) -> None:
+        """Give it back. Closing twice is fine."""
+        if self.closed:
+            return
+        if self._transactions > 0:
+            raise WrongStateError("a transaction has a checkpoint of the lease of shard %d: commit it, or abort it"
+                                  % self._shard)
+        with self._group._one_call():
+            pointer, self._pointer = self._pointer, None
+            if pointer is not None:
+                self._group._leases.pop(int(ffi.cast("uintptr_t", pointer)), None)
+                check(lib.ls_lease_close(pointer))
+
+    def __repr__(self) -> str:
+        return "<Lease of shard %d%s>" % (self._shard, ", closed" if self.closed else "")
+
+
+def place_of(record: Union[Record, RecordId, int], sub_seqno: Optional[int]) -> Tuple[int, int]:
+    """Number and part that are meant."""
+    if isinstance(record, Record) and sub_seqno is None:
+        sub_seqno = record.sub_seqno
+    seqno = record if isinstance(record, int) else record.seqno
+    return seqno, _ALL_OF_IT if sub_seqno is None else sub_seqno
+
+
+class GroupEvent(NamedTuple):
+    """What `Group.next` tells."""
+
+    kind: GroupEventKind
+    lease: Lease
+
+
+class Group(Handle):
+    """A worker of a group: `Stream.group` opens it, and makes the group when there is none of that name.
+
+    `next` is called again and again, at least every third part of `failover_ms`; who is busy elsewhere for longer calls
+    `renew` meanwhile. A checkpoint never goes back, and whoever has lost a lease cannot write one any more: records
+    behind the last one come again to the next worker.
+
+    >>> store = Store("memory:")
+    >>> stream = store.create_stream("orders")
+    >>> stream.producer().put_many("k", [b"tea", b"honey"]).failed
+    0
+    >>> with stream.group("printers") as group:
+    ...     event = group.next(10)
+    ...     for record in event.lease.iterator():
+    ...         print(record.data)
+    ...         event.lease.checkpoint(record)
+    b'tea'
+    b'honey'
+    >>> [(lease.shard, lease.state.name) for lease in stream.leases("printers")]
+    [(0, 'BEGUN')]
+    >>> store.close()
+    """
+
+    __slots__ = ("_turn", "_leases", "_name")
+
+    _noun = "group"
+    _close_call = lib.ls_group_close
+
+    def __init__(self, stream: "Stream", name: str, start: PositionLike, worker: Optional[str], failover_ms: int,
+                 handover_ms: int, leases_max: int) -> None:
+        self._turn = threading.RLock()
+        self._leases: Dict[int, Lease] = {}
+        self._name = name
+        begin = position(start)._to_c()
+        text = ffi.NULL if worker is None else ffi.new("char[]", worker.encode())
+        settings = options("ls_group_options", failover_ms=failover_ms, handover_ms=handover_ms, leases_max=leases_max,
+                           position=begin, worker=text)
+        out = ffi.new("ls_group **")
+        stream._call(lib.ls_group_open, name.encode(), settings, out)
+        super().__init__(out[0], stream)
+
+    def _one_call(self) -> "_OneCall":
+        return _OneCall(self)
+
+    def next(self, timeout: Optional[float] = None) -> Optional[GroupEvent]:
+        """Do what a worker does, and tell what happened to this one's leases; None when nothing has for `timeout`
+        seconds (None: no end). Raises `CancelledError` after `cancel`, `NotFoundError` when the group was deleted."""
+        event = options("ls_group_event")
+        for wait_ms in slices(timeout):
+            with self._one_call() as pointer:
+                check(lib.ls_group_next(pointer, wait_ms, event))
+                if event.kind != lib.LS_GROUP_NOTHING:
+                    key = int(ffi.cast("uintptr_t", event.lease))
+                    if key not in self._leases:
+                        self._leases[key] = Lease(self, event.lease)
+                    return GroupEvent(GroupEventKind(event.kind), self._leases[key])
+        return None
+
+    def renew(self) -> None:
+        """Tell others that this worker lives. Does not take back what was lost. Any thread may, also during `next`."""
+        pointer = self._enter()
+        try:
+            lib.ls_group_renew(pointer)
+        finally:
+            self._leave()
+
+    def cancel(self) -> None:
+        """Let `next` raise `CancelledError`, now and from now on."""
+        pointer = self._enter()
+        try:
+            lib.ls_group_cancel(pointer)
+        finally:
+            self._leave()
+
+    def _interrupt(self, pointer: Any) -> None:
+        lib.ls_group_cancel(pointer)
+
+    def __repr__(self) -> str:
+        return "<Group %r%s>" % (self._name, ", closed" if self.closed else "")
+
+
+class _OneCall:
+    """A call on a worker or its leases: the handle is entered, and others wait."""
+
+    __slots__ = ("_group",)
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+
+    def __enter__(self) -> Any:
+        pointer = self._group._enter()
+        try:
+            self._group._turn.acquire()
+        except BaseException:
+            self._group._leave()
+            raise
+        return pointer
+
+    def __exit__(self, *ignored: Any) -> None:
+        self._group._turn.release()
+        self._group._leave()
+
+
+def leases(stream: "Stream", group: str) -> List[LeaseInfo]:
+    """All leases of a group or mapping, by shard."""
+    out = ffi.new("ls_lease_list **")
+    stream._call(lib.ls_stream_list_leases, group.encode(), out)
+    listed = ffi.gc(out[0], lib.ls_lease_list_free)
+    found = []
+    for index in range(lib.ls_lease_list_count(listed)):
+        info = options("ls_lease_info")
+        check(lib.ls_lease_list_at(listed, index, info))
+        found.append(LeaseInfo._from_c(info))
+    return found

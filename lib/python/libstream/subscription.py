@@ -1,0 +1,141 @@
+"""Subscriptions: records of a registered consumer, pushed as they come. `consumer.h` has all that holds."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING, Any, Iterator as IteratorOf, Optional, Tuple
+
+from libstream._handle import Handle
+from libstream._native import ffi, lib
+from libstream.batch import Batch, batch_of
+from libstream.errors import check, failure
+from libstream.values import PositionLike, options, position
+
+if TYPE_CHECKING:
+    from libstream.stream import Stream
+
+_AHEAD = 2  # So many batches are read ahead of who takes them.
+
+
+class Subscription(Handle):
+    """An iterator over the batches of a subscription: `Stream.subscribe` opens it. It ends with the shard, or when it
+    is closed; what else ends it is raised: `LeaseLostError` when the consumer has subscribed anew elsewhere,
+    `NotFoundError` when consumer or stream are gone, and what reading raises.
+
+    A thread of its own reads ahead by two batches. Of batches without records it gives the one that ends the shard, and
+    heartbeats, if they were asked for.
+
+    >>> store = Store("memory:")
+    >>> stream = store.create_stream("orders")
+    >>> _ = stream.register_consumer("printer")
+    >>> stream.producer().put_many("k", [b"tea", b"honey"]).failed
+    0
+    >>> with stream.subscribe("printer") as subscription:
+    ...     print(next(subscription).data_list())
+    [b'tea', b'honey']
+    >>> store.close()
+    """
+
+    __slots__ = ("_queue", "_is_ending", "_place", "_shard", "_start", "_from", "_settings", "_keep_empty")
+
+    _noun = "subscription"
+    _close_call = lib.ls_consumer_close
+
+    def __init__(self, stream: "Stream", consumer: str, shard: Optional[int], start: PositionLike,
+                 place: Optional[str], keep_empty: bool, **settings: Any) -> None:
+        self._queue: "queue.Queue[Any]" = queue.Queue(_AHEAD)
+        self._is_ending = False
+        self._place = ""
+        self._shard, self._start, self._from = shard, position(start)._to_c(), place
+        self._settings = options("ls_subscribe_options", **settings)
+        self._keep_empty = keep_empty
+        out = ffi.new("ls_consumer **")
+        stream._call(lib.ls_consumer_open, consumer.encode(), out)
+        super().__init__(out[0], stream)
+        threading.Thread(target=self._work, name="libstream-push", daemon=True).start()
+        try:
+            self._take()  # The first one is empty: the subscription holds.
+        except BaseException:
+            self.close()
+            raise
+
+    def _work(self) -> None:
+        handle = ffi.new_handle(self)
+        error: Optional[Exception] = None
+        try:
+            pointer = self._enter()
+        except Exception:  # Closed before it began.
+            self._give((None, None))
+            return
+        try:
+            more = (self._settings, lib.lsi_py_on_push, handle)
+            if self._from is not None:
+                status = lib.ls_consumer_subscribe_place(pointer, self._from.encode(), *more)
+            elif self._shard is None:
+                status = lib.ls_consumer_subscribe_all(pointer, self._start, *more)
+            else:
+                status = lib.ls_consumer_subscribe(pointer, self._shard, self._start, *more)
+            if status not in (0, lib.LS_ERR_CANCELLED):
+                error = failure(status)
+        finally:
+            self._leave()
+        self._give((None, error))
+
+    def _give(self, what: Tuple[Any, Any]) -> None:
+        while not self._is_ending:
+            try:
+                self._queue.put(what, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def _take(self) -> Optional[Batch]:
+        """The next batch, None at the end."""
+        while not self._is_ending:
+            try:
+                batch, said = self._queue.get(timeout=0.1)
+            except queue.Empty:  # Is it being closed?
+                continue
+            if batch is not None:
+                self._place = said
+                return batch  # type: ignore[no-any-return]
+            self.close()
+            if said is not None:
+                raise said
+        return None
+
+    def __iter__(self) -> IteratorOf[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        while True:
+            batch = self._take()
+            if batch is None:
+                raise StopIteration
+            if len(batch) > 0 or batch.is_shard_end or self._keep_empty:
+                return batch
+
+    @property
+    def place(self) -> str:
+        """Where the batch that was taken last ends, as text to be kept: `subscribe(place=...)` goes on there."""
+        return self._place
+
+    def _interrupt(self, pointer: Any) -> None:
+        self._is_ending = True
+        lib.ls_consumer_cancel(pointer)
+
+    def _release(self, pointer: Any) -> None:
+        self._is_ending = True
+        super()._release(pointer)
+
+
+@ffi.def_extern(error=lib.LS_PUSH_STOP)  # type: ignore[misc]
+def lsi_py_on_push(pointer: Any, user: Any) -> int:
+    subscription: Subscription = ffi.from_handle(user)
+    needed = ffi.new("size_t *")
+    lib.ls_batch_place(pointer, ffi.NULL, 0, needed)
+    text = ffi.new("char[]", needed[0])
+    check(lib.ls_batch_place(pointer, text, needed[0], needed))
+    subscription._give((batch_of(pointer), ffi.string(text).decode()))
+    return int(lib.LS_PUSH_STOP if subscription._is_ending else lib.LS_PUSH_DONE)

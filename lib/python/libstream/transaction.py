@@ -1,0 +1,143 @@
+"""Transactions: puts to several shards and streams of one store, and checkpoints, that are done as one step or not at
+all. `txn.h` has all that holds."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, List, Optional, Type, Union
+
+from libstream._handle import Handle
+from libstream._native import ffi, lib
+from libstream.batch import Record
+from libstream.errors import check
+from libstream.group import Group, Lease, place_of
+from libstream.producer import Bytes, Key, _flat, put_options
+from libstream.values import RecordId
+
+if TYPE_CHECKING:
+    from libstream.store import Store
+    from libstream.stream import Stream
+
+
+class Transaction(Handle):
+    """What was added to it is done by `commit`, all or nothing, and durable then in every mode; it can be used again
+    afterwards. `Store.transaction` opens it. At the end of a `with` what is in it is committed, unless an exception
+    came; to close it forgets that.
+
+    >>> store = Store("memory:")
+    >>> one, two = store.create_stream("one"), store.create_stream("two")
+    >>> with store.transaction() as transaction:
+    ...     transaction.put(one, "customer-1", b"tea")
+    ...     transaction.put(two, "customer-1", b"paid")
+    ...     len(list(one.iterator())), len(transaction.commit())
+    (0, 2)
+    >>> [record.data for stream in (one, two) for record in stream.iterator()]
+    [b'tea', b'paid']
+    >>> store.close()
+    """
+
+    __slots__ = ("_turn", "_used", "_leases", "_count")
+
+    _noun = "transaction"
+
+    def __init__(self, store: "Store") -> None:
+        self._turn = threading.Lock()
+        self._used: List[Union["Stream", Group]] = []  # They are closed after it.
+        self._leases: List[Lease] = []
+        self._count = 0
+        out = ffi.new("ls_txn **")
+        store._call(lib.ls_txn_begin, ffi.NULL, out)
+        super().__init__(out[0], store)
+
+    def _use(self, other: Union["Stream", Group]) -> None:
+        if other not in self._used:
+            with other._changed:
+                other._children.add(self)
+                other._open += 1
+            self._used.append(other)
+
+    def put(self, stream: "Stream", partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None) -> None:
+        """Add a record. Raises what `Producer.put` raises for a record that cannot be put; nothing was added then."""
+        key = partition_key.encode() if isinstance(partition_key, str) else bytes(partition_key)
+        flat = data if isinstance(data, bytes) else _flat(data)
+        settings, _keep = put_options(None, 0, explicit_hash_key) if explicit_hash_key is not None else (ffi.NULL, None)
+        pointer = self._enter()
+        try:
+            to = stream._enter()
+            try:
+                with self._turn:
+                    self._use(stream)
+                    check(lib.ls_txn_put(pointer, to, (ffi.from_buffer(key), len(key)),
+                                         (ffi.from_buffer(flat), len(flat)), settings))
+                    self._count += 1
+            finally:
+                stream._leave()
+        finally:
+            self._leave()
+
+    def checkpoint(self, lease: Lease, record: Union[Record, RecordId, int], sub_seqno: Optional[int] = None) -> None:
+        """Add a checkpoint of a lease, as `Lease.checkpoint`; a later one of the same lease takes its place. All leases
+        of a transaction are of one stream."""
+        seqno, sub = place_of(record, sub_seqno)
+        pointer = self._enter()
+        try:
+            with lease._group._one_call(), self._turn:
+                self._use(lease._group)
+                check(lib.ls_txn_checkpoint(pointer, lease._get(), seqno, sub))
+                if lease not in self._leases:
+                    self._leases.append(lease)
+                    lease._transactions += 1
+        finally:
+            self._leave()
+
+    def commit(self) -> List[RecordId]:
+        """Do all of it. Answers where each record is, in the order of the puts. Raises `LeaseLostError` when another
+        worker has one of the leases; after `InputOutputError` the outcome is unknown, for all of it the same, and it
+        takes nothing more until `abort`; after any other error nothing was done, and it may be tried again."""
+        pointer = self._enter()
+        try:
+            with self._turn:
+                results = ffi.new("ls_record_id[]", self._count)
+                calls = [group._one_call() for group in {lease._group for lease in self._leases}]
+                for call in calls:
+                    call.__enter__()
+                try:
+                    check(lib.ls_txn_commit(pointer, results, self._count))
+                finally:
+                    for call in calls:
+                        call.__exit__()
+                done = [RecordId(results[i].shard, results[i].seqno) for i in range(self._count)]
+                self._forget()
+        finally:
+            self._leave()
+        return done
+
+    def abort(self) -> None:
+        """Forget what was added; nothing of it is done. Also after a commit whose outcome is unknown."""
+        pointer = self._enter()
+        try:
+            with self._turn:
+                lib.ls_txn_abort(pointer)
+                self._forget()
+        finally:
+            self._leave()
+
+    def _forget(self) -> None:
+        for lease in self._leases:
+            lease._transactions -= 1
+        self._leases, self._count = [], 0
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 trace: Optional[TracebackType]) -> None:
+        try:
+            if kind is None and not self.closed and (self._count > 0 or self._leases):
+                self.commit()
+        finally:
+            self.close()
+
+    def _release(self, pointer: Any) -> None:
+        lib.ls_txn_close(pointer)
+        self._forget()
+        for used in self._used:
+            used._child_closed()

@@ -1,0 +1,326 @@
+"""Windows over event time: records are gathered by a key and by a time of their own, and a result comes when no more of
+them are expected. `window.h` has all that holds."""
+
+from __future__ import annotations
+
+import enum
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
+
+from libstream._handle import Handle
+from libstream._native import ffi, lib
+from libstream._waiting import run_interruptibly
+from libstream.batch import Batch
+from libstream.errors import WrongStateError, check
+from libstream.values import Position, PositionLike, options, position
+
+if TYPE_CHECKING:
+    from libstream.stream import Stream
+
+NEVER_IDLE: int = lib.LS_WINDOW_NEVER_IDLE
+_inside = threading.local()  # .window: the one whose function this thread is in
+
+
+class WindowKind(enum.IntEnum):
+    """Which windows there are."""
+
+    TUMBLING = lib.LS_WINDOW_TUMBLING  #: `size_ms` long, one after another
+    SLIDING = lib.LS_WINDOW_SLIDING  #: `size_ms` long; one begins every `step_ms`
+    CUMULATING = lib.LS_WINDOW_CUMULATING  #: as tumbling, with a result of what there is every `step_ms`
+    SESSION = lib.LS_WINDOW_SESSION  #: until nothing has come for `gap_ms`
+
+
+class WindowPane(enum.IntEnum):
+    """Which of a window's results it is."""
+
+    ON_TIME = lib.LS_WINDOW_ON_TIME  #: the first
+    UPDATE = lib.LS_WINDOW_UPDATE  #: with what came since; it takes the earlier one's place
+    EARLY = lib.LS_WINDOW_EARLY  #: flushed before its time
+
+
+class LeftOver(enum.IntEnum):
+    """Why a record is in no window."""
+
+    LATE = lib.LS_WINDOW_LATE  #: all of its windows are gone
+    NO_TIME = lib.LS_WINDOW_NO_TIME  #: it has no time, or its data is not JSON
+    LONG_KEY = lib.LS_WINDOW_LONG_KEY
+
+
+class WindowRecord(NamedTuple):
+    """A record, as the functions of a window operator get it."""
+
+    partition_key: str
+    data: bytes
+    shard: int
+    seqno: int
+    arrival_us: int
+
+
+@dataclass(frozen=True)
+class WindowResult:
+    """What a window has: records from `start_ms` on and before `end_ms`."""
+
+    pane: WindowPane
+    key: str
+    start_ms: int
+    end_ms: int
+    count: int  #: records
+    value_count: int  #: those that have a number; this and the rest are 0 without `value`
+    sum: float
+    least: float
+    greatest: float
+    mean: float
+
+
+@dataclass(frozen=True)
+class WindowInfo:
+    """What an operator has, and has done since it was opened."""
+
+    shard_count: int
+    watermark_ms: Optional[int]  #: None: there is none yet
+    window_count: int
+    state_bytes: int
+    added_count: int
+    late_count: int
+    no_time_count: int
+    between_count: int
+    repeated_count: int
+    result_count: int
+    update_count: int
+    cut_count: int
+    stored_bytes: int
+
+
+_COUNTS = ("window_count", "state_bytes", "added_count", "late_count", "no_time_count", "between_count",
+           "repeated_count", "result_count", "update_count", "cut_count", "stored_bytes")
+Time = Union[None, str, Callable[[WindowRecord], Optional[int]]]
+Key = Union[None, str, Callable[[WindowRecord], Optional[str]]]
+Value = Union[None, str, Callable[[WindowRecord], Optional[float]]]
+
+
+class WindowOperator(Handle):
+    """Gathers a stream's records in windows: `Stream.windows` opens it. `run` reads all shards; or `add` is given
+    batches, of iterators or in a mapping's function. Results go to its function, on the thread that calls. Under a name
+    it keeps what it has gathered (`store`, and `run` by itself), and goes on there: at least once, and key, start and
+    end name a result.
+
+    What one of its functions raises is raised by the call; the operator can only be closed then, and under a name
+    another one goes on from what was stored.
+
+    >>> store = Store("memory:")
+    >>> stream = store.create_stream("clicks")
+    >>> rows = [b'{"at": 1000, "user": "a", "n": 2}', b'{"at": 2500, "user": "a", "n": 3}', b'{"at": 61000, "n": 1}']
+    >>> stream.producer().put_many("k", rows).failed
+    0
+    >>> with stream.windows(lambda result: print(result.key, result.start_ms, result.count, result.sum),
+    ...                     size_ms=60_000, time="at", key="user", value="n") as windows:
+    ...     windows.run(until_caught_up=True)
+    ...     windows.finish()
+    a 0 2 5.0
+     60000 1 1.0
+    >>> store.close()
+    """
+
+    __slots__ = ("_told", "_self", "_turn")
+
+    _noun = "window operator"
+    _close_call = lib.ls_window_close
+
+    def __init__(self, stream: "Stream", name: Optional[str], functions: "_Functions", settings: Any) -> None:
+        self._told = functions
+        self._self = ffi.new_handle(functions)
+        self._turn = threading.Lock()
+        settings.user = self._self
+        out = ffi.new("ls_window **")
+        stream._call(lib.ls_window_open, ffi.NULL if name is None else name.encode(), settings, out)
+        super().__init__(out[0], stream)
+        self._told.pointer = out[0]
+
+    def _do(self, function: Callable[..., int], *arguments: Any) -> None:
+        if getattr(_inside, "window", None) is self._told:
+            raise WrongStateError("functions of a window operator call nothing of it but stop")
+        pointer = self._enter()
+        try:
+            with self._turn:
+                if self._told.error is not None:
+                    raise WrongStateError("a function of the window operator has failed: it can only be closed")
+                status = function(pointer, *arguments)
+        finally:
+            self._leave()
+        if self._told.error is not None:
+            raise self._told.error
+        check(status)
+
+    def run(self, position: PositionLike = "TRIM_HORIZON", *, until_caught_up: bool = False) -> None:
+        """Read all shards, from `position` where it has not begun, until `stop` or Ctrl+C; or with `until_caught_up`
+        until all shards were read up to their tips. Under a name all is stored then."""
+        start = _start(position)
+        settings = options("ls_window_run_options", flags=lib.LS_WINDOW_UNTIL_CAUGHT_UP if until_caught_up else 0,
+                           position=start)
+        run_interruptibly(lambda: self._do(lib.ls_window_run, settings), self.stop)
+
+    def stop(self) -> None:
+        """Let `run` end, the one that is under way or the next; also from a function."""
+        pointer = self._enter()
+        try:
+            lib.ls_window_stop(pointer)
+        finally:
+            self._leave()
+
+    def add_shard(self, shard: int) -> None:
+        """Tell of a shard whose batches will come: it holds results back from now on."""
+        self._do(lib.ls_window_add_shard, shard)
+
+    def add(self, batch: Batch) -> None:
+        """Add the records of a batch: the one that an iterator read last, or that a mapping's function was given. What
+        was counted before is passed over, so a batch may come again."""
+        with batch._live() as pointer:
+            self._do(lib.ls_window_add, pointer)
+
+    def tip(self, shard: int) -> None:
+        """Say that a shard's reader has found nothing more: when that is so for `idle_timeout_ms`, it is idle."""
+        self._do(lib.ls_window_tip, shard)
+
+    def position(self, shard: int) -> Position:
+        """Where to read a shard on: behind what was counted of it."""
+        out = ffi.new("ls_position *")
+        self._do(lib.ls_window_position, shard, out)
+        return Position(out.kind, out.seqno, out.timestamp_us, out.sub_seqno)
+
+    def store(self) -> None:
+        """Store what it has gathered, under its name: in one step, durable when it returns. Raises `LeaseLostError`
+        when another one has taken the name."""
+        self._do(lib.ls_window_store)
+
+    def finish(self) -> None:
+        """Nothing comes any more: all windows fire, and whatever is added later is late."""
+        self._do(lib.ls_window_finish)
+
+    def flush(self) -> None:
+        """Fire all windows that have not fired, `WindowPane.EARLY`, and forget them."""
+        self._do(lib.ls_window_flush)
+
+    def describe(self) -> WindowInfo:
+        """What it has, and has done."""
+        info = options("ls_window_info")
+        self._do(lib.ls_window_describe, info)
+        none = info.watermark_ms == -(1 << 63)
+        return WindowInfo(info.shard_count, None if none else info.watermark_ms,
+                          *(getattr(info, name) for name in _COUNTS))
+
+    def close(self) -> None:
+        """Close it. Nothing is stored; what is stored stays."""
+        if getattr(_inside, "window", None) is self._told:
+            raise WrongStateError("a window operator cannot be closed by a function of its own: use stop")
+        super().close()
+
+    def _interrupt(self, pointer: Any) -> None:
+        lib.ls_window_stop(pointer)
+
+
+def _start(given: PositionLike) -> Any:
+    return position(given)._to_c()
+
+
+# ---- functions ----
+
+class _Functions:
+    """What C calls, and what was raised by it."""
+
+    def __init__(self, result: Callable[[WindowResult], Any],
+                 left_over: Optional[Callable[[WindowRecord, LeftOver, int], Any]]) -> None:
+        self.result, self.left_over = result, left_over
+        self.time: Any = None
+        self.key: Any = None
+        self.value: Any = None
+        self.key_memory: Any = None  # What the last key lies in, until the next call.
+        self.pointer: Any = ffi.NULL  # The operator's, that a run of it ends when something was raised.
+        self.error: Optional[BaseException] = None
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What the function answers; None when it raises, or has raised before."""
+        if self.error is not None:
+            return None
+        before = getattr(_inside, "window", None)
+        _inside.window = self
+        try:
+            return function(*arguments)
+        except BaseException as error:  # Raised again by the call that this is in.
+            self.error = error
+            lib.ls_window_stop(self.pointer)
+            return None
+        finally:
+            _inside.window = before
+
+
+def _record(it: Any) -> WindowRecord:
+    return WindowRecord(ffi.buffer(it.partition_key.data, it.partition_key.size)[:].decode(),
+                        ffi.buffer(it.data.data, it.data.size)[:] if it.data.size else b"", it.shard, it.seqno,
+                        it.arrival_us)
+
+
+@ffi.def_extern()  # type: ignore[misc]
+def lsi_py_window_time(record: Any, out: Any, user: Any) -> int:
+    functions: _Functions = ffi.from_handle(user)
+    found = functions.call(lambda: functions.time(_record(record)))
+    out[0] = 0 if found is None else int(found)
+    return int(found is not None)
+
+
+@ffi.def_extern()  # type: ignore[misc]
+def lsi_py_window_key(record: Any, out: Any, user: Any) -> int:
+    functions: _Functions = ffi.from_handle(user)
+    found = functions.call(lambda: functions.key(_record(record)))
+    if found is None:
+        return 0
+    found = found.encode()
+    functions.key_memory = ffi.from_buffer(found)
+    out.data, out.size = functions.key_memory, len(found)
+    return 1
+
+
+@ffi.def_extern()  # type: ignore[misc]
+def lsi_py_window_value(record: Any, out: Any, user: Any) -> int:
+    functions: _Functions = ffi.from_handle(user)
+    found = functions.call(lambda: functions.value(_record(record)))
+    out[0] = 0.0 if found is None else float(found)
+    return int(found is not None)
+
+
+@ffi.def_extern(error=lib.LS_WINDOW_STOP)  # type: ignore[misc]
+def lsi_py_on_window(it: Any, user: Any) -> int:
+    functions: _Functions = ffi.from_handle(user)
+    key = ffi.buffer(it.key.data, it.key.size)[:].decode("utf-8", "replace") if it.key.size else ""
+    functions.call(functions.result, WindowResult(
+        WindowPane(it.pane), key, it.start_ms, it.end_ms, it.count, it.value_count, it.sum, it.least, it.greatest,
+        it.mean))
+    return int(lib.LS_WINDOW_GO_ON if functions.error is None else lib.LS_WINDOW_STOP)
+
+
+@ffi.def_extern()  # type: ignore[misc]
+def lsi_py_on_left_over(record: Any, reason: int, time_ms: int, user: Any) -> None:
+    functions: _Functions = ffi.from_handle(user)
+    assert functions.left_over is not None
+    functions.call(functions.left_over, _record(record), LeftOver(reason), time_ms)
+
+
+def open_operator(stream: "Stream", on_result: Callable[[WindowResult], Any], name: Optional[str], kind: WindowKind,
+                  time: Time, key: Key, value: Value,
+                  on_left_over: Optional[Callable[[WindowRecord, LeftOver, int], Any]], flags: int,
+                  **numbers: int) -> WindowOperator:
+    """An operator, of fields or functions."""
+    functions, keep = _Functions(on_result, on_left_over), []
+    made = options("ls_window_options", flags=flags, result=lib.lsi_py_on_window, **numbers)
+    made.kind = kind
+    for what, given, called in (("time", time, lib.lsi_py_window_time), ("key", key, lib.lsi_py_window_key),
+                                ("value", value, lib.lsi_py_window_value)):
+        if isinstance(given, str):
+            keep.append(ffi.new("char[]", given.encode()))
+            setattr(made, what + "_field", keep[-1])
+        elif given is not None:
+            setattr(functions, what, given)
+            setattr(made, what + "_of", called)
+    if on_left_over is not None:
+        made.left_over = lib.lsi_py_on_left_over
+    return WindowOperator(stream, name, functions, made)
