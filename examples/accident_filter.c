@@ -10,20 +10,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUPS 8
 #define AGGREGATE_BYTES (1u << 20)      /* as large as a record may be */
 #define WATERMARK_DELAY_MS 5000         /* WATERMARK FOR Txn_Timestamp AS Txn_Timestamp - INTERVAL '5' SECOND */
 
 /* ---- reading ---- */
 
+#define MARK_BYTES 17 /* ~ and 16 digits */
+
 /* What is cut is cut between characters. */
 static void keep(char *to, size_t capacity, const char *value, size_t size)
 {
-    if (size >= capacity)
-        for (size = capacity - 1; size > 0 && ((unsigned char)value[size] & 0xc0) == 0x80; size--)
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    size_t kept = strnlen(value, size);
+
+    if (kept == size && size < capacity) {
+        memcpy(to, value, size);
+        to[size] = 0;
+        return;
+    }
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ (unsigned char)value[i]) * UINT64_C(0x100000001b3);
+    if (kept > capacity - 1 - MARK_BYTES)
+        for (kept = capacity - 1 - MARK_BYTES; kept > 0 && ((unsigned char)value[kept] & 0xc0) == 0x80; kept--)
             ;
-    memcpy(to, value, size);
-    to[size] = 0;
+    memcpy(to, value, kept);
+    (void)snprintf(to + kept, capacity - kept, "~%016" PRIx64, hash);
 }
 
 struct reading {
@@ -36,7 +47,7 @@ static bool see_field(void *user, const char *name, size_t name_size, json_kind 
     static const struct { const char *name; size_t offset, capacity; } fields[] = {
         {"Txn_Timestamp", offsetof(accident, sent), sizeof(((accident *)0)->sent)},
         {"ID", offsetof(accident, id), ACCIDENT_FIELD_BYTES},
-        {"Severity", offsetof(accident, severity), sizeof(((accident *)0)->severity)},
+        {"Severity", offsetof(accident, severity), 0},
         {"City", offsetof(accident, city), ACCIDENT_FIELD_BYTES},
         {"County", offsetof(accident, county), ACCIDENT_FIELD_BYTES},
     };
@@ -45,7 +56,10 @@ static bool see_field(void *user, const char *name, size_t name_size, json_kind 
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
         if (name[0] == fields[i].name[0] && strlen(fields[i].name) == name_size &&
             memcmp(name, fields[i].name, name_size) == 0 && (kind == JSON_STRING || kind == JSON_NUMBER)) {
-            keep((char *)reading->out + fields[i].offset, fields[i].capacity, value, size);
+            if (fields[i].capacity > 0)
+                keep((char *)reading->out + fields[i].offset, fields[i].capacity, value, size);
+            else
+                reading->out->severity[0] = kind == JSON_NUMBER && accident_is_severity(value, size) ? value[0] : 0;
             reading->wanted--;
         }
     return reading->wanted > 0;
@@ -55,13 +69,13 @@ bool accident_read(const char *text, size_t size, flat_json *scratch, accident *
 {
     struct reading reading = {out, 5};
 
-    out->id[0] = out->severity[0] = out->city[0] = out->county[0] = out->sent[0] = 0;
+    out->id[0] = out->severity[0] = out->severity[1] = out->city[0] = out->county[0] = out->sent[0] = 0;
     return json_members(text, size, false, scratch, see_field, &reading);
 }
 
 bool accident_is_severe(const accident *seen)
 {
-    return json_is_number(seen->severity, strlen(seen->severity)) && strtod(seen->severity, NULL) > 2;
+    return seen->severity[0] > '2';
 }
 
 static void add(flat_json *json, const char *name, const char *value)
@@ -86,59 +100,42 @@ static void project(accident *seen, flat_json *json)
 
 /* ---- putting ---- */
 
-/* What of a batch has one severity. */
-struct group {
-    char severity[32];
-    ls_aggregate *records;
-};
+/* What of a batch has one severity: for each an aggregate, or NULL. */
+typedef ls_aggregate *groups[ACCIDENT_SEVERITIES];
 
 /* Puts what a group has, as one record. `index`: the last record of the batch that it may come of. */
-static ls_status put_group(struct group *group, ls_stream *to, ls_handler_context *context, size_t index)
+static ls_status put_group(ls_aggregate *group, ls_stream *to, ls_handler_context *context, size_t index)
 {
     ls_put_entry entry;
     ls_status status;
 
-    if (ls_aggregate_count(group->records) == 0)
+    if (ls_aggregate_count(group) == 0)
         return LS_OK;
-    status = ls_aggregate_record(group->records, &entry);
+    status = ls_aggregate_record(group, &entry);
     if (status == LS_OK)
         status = ls_handler_put(context, index, to, entry.partition_key, entry.data, NULL);
-    ls_aggregate_clear(group->records);
+    ls_aggregate_clear(group);
     return status;
 }
 
-/* The group of a severity; NULL: no memory, or there are more severities than groups, which no table has. */
-static struct group *group_of(struct group groups[GROUPS], const char *severity)
+static ls_status put_accident(accident_filter *filter, groups all, ls_handler_context *context, size_t index,
+                              const accident *seen, const flat_json *json)
 {
     ls_aggregate_options options = LS_AGGREGATE_OPTIONS_INIT;
-    size_t i = 0;
-
-    while (i < GROUPS && groups[i].records != NULL && strcmp(groups[i].severity, severity) != 0)
-        i++;
-    if (i == GROUPS)
-        return NULL;
-    options.bytes_max = AGGREGATE_BYTES;
-    if (groups[i].records == NULL && ls_aggregate_open(&options, &groups[i].records) != LS_OK)
-        return NULL;
-    (void)snprintf(groups[i].severity, sizeof(groups[i].severity), "%s", severity);
-    return &groups[i];
-}
-
-static ls_status put_accident(accident_filter *filter, struct group groups[GROUPS], ls_handler_context *context,
-                              size_t index, const accident *seen, const flat_json *json)
-{
-    struct group *group = group_of(groups, seen->severity);
-    ls_put_entry entry = {{seen->severity, strlen(seen->severity)}, {json->text, json->size}, NULL};
+    ls_put_entry entry = {{seen->severity, 1}, {json->text, json->size}, NULL};
+    ls_aggregate **group = &all[seen->severity[0] - '0'];
+    ls_status status = LS_OK;
     int32_t fits = 0;
-    ls_status status;
 
-    if (group == NULL || json->failed)
-        return LS_ERR_NO_MEMORY;
-    status = ls_aggregate_add(group->records, &entry, &fits);
+    options.bytes_max = AGGREGATE_BYTES;
+    if (*group == NULL)
+        status = ls_aggregate_open(&options, group);
+    if (status == LS_OK)
+        status = ls_aggregate_add(*group, &entry, &fits);
     if (status == LS_OK && !fits) {
-        status = put_group(group, filter->to, context, index);
+        status = put_group(*group, filter->to, context, index);
         if (status == LS_OK)
-            status = ls_aggregate_add(group->records, &entry, &fits);
+            status = ls_aggregate_add(*group, &entry, &fits);
     }
     return status;
 }
@@ -179,34 +176,38 @@ static ls_status count_batch(accident_filter *filter, const ls_batch *batch, con
 ls_handler_answer accident_filter_batch(const ls_batch *batch, ls_handler_context *context, void *user)
 {
     accident_filter *filter = user;
-    struct group groups[GROUPS] = {{{0}, NULL}};
+    size_t count = ls_batch_count(batch), done = 0;
     flat_json scratch = {0}, json = {0};
     ls_status status = LS_OK;
-    accident *seen = malloc(ls_batch_count(batch) * sizeof(*seen));
+    accident *seen = malloc(count * sizeof(*seen));
+    groups all = {NULL};
 
-    if (seen == NULL)
-        status = LS_ERR_NO_MEMORY;
-    for (size_t i = 0; status == LS_OK && i < ls_batch_count(batch); i++) {
-        const ls_record *record = ls_batch_at(batch, i);
+    for (; seen != NULL && status == LS_OK && done < count; done++) {
+        const ls_record *record = ls_batch_at(batch, done);
 
-        if (!accident_read(record->data.data, record->data.size, &scratch, &seen[i]) || !accident_is_severe(&seen[i]))
+        if (!accident_read(record->data.data, record->data.size, &scratch, &seen[done]) ||
+            !accident_is_severe(&seen[done]))
             continue;  /* A filter on the key lets more through than one on the data. */
-        project(&seen[i], &json);
-        status = put_accident(filter, groups, context, ls_batch_count(batch) - 1, &seen[i], &json);
+        project(&seen[done], &json);
+        if (json.failed || scratch.failed)
+            break;
+        status = put_accident(filter, all, context, count - 1, &seen[done], &json);
     }
-    for (size_t i = 0; i < GROUPS; i++) {
-        if (status == LS_OK && groups[i].records != NULL)
-            status = put_group(&groups[i], filter->to, context, ls_batch_count(batch) - 1);
-        ls_aggregate_close(groups[i].records);
+    for (size_t i = 0; i < ACCIDENT_SEVERITIES; i++) {
+        if (status == LS_OK && done == count && all[i] != NULL)
+            status = put_group(all[i], filter->to, context, count - 1);
+        ls_aggregate_close(all[i]);
     }
-    if (status == LS_OK)
+    if (status == LS_OK && done == count)
         status = count_batch(filter, batch, seen);
     free(seen);
     flat_json_free(&scratch);
     flat_json_free(&json);
     if (status != LS_OK)
         (void)pipeline_fail_ls("put severe accidents");
-    return status == LS_OK ? LS_HANDLER_DONE : LS_HANDLER_RETRY;
+    else if (done < count)
+        (void)pipeline_fail("no memory");
+    return status == LS_OK && done == count ? LS_HANDLER_DONE : LS_HANDLER_RETRY;
 }
 
 /* ---- windows ---- */

@@ -11,11 +11,13 @@
 
 #include <pthread.h>
 
-#define ACCIDENT_FIELD_BYTES 201 /* VARCHAR(50), in UTF-8; what is longer is cut. */
+#define ACCIDENT_FIELD_BYTES 201 /* VARCHAR(50), in UTF-8. */
 
-/* What is known of an accident: ID, Severity, City, County, Txn_Timestamp; a field that it lacks is empty. */
+/* What is known of an accident: ID, Severity, City, County, Txn_Timestamp; a field that it lacks is empty, and so is a
+ * severity that is no number of one digit. A text that does not fit, or holds a NUL, is cut, and then ends with ~ and a
+ * hash of the whole: two that differ stay two. */
 typedef struct accident {
-    char id[ACCIDENT_FIELD_BYTES], severity[32], city[ACCIDENT_FIELD_BYTES], county[ACCIDENT_FIELD_BYTES], sent[40];
+    char id[ACCIDENT_FIELD_BYTES], severity[2], city[ACCIDENT_FIELD_BYTES], county[ACCIDENT_FIELD_BYTES], sent[40];
 } accident;
 
 /* False: `text` is no object. */

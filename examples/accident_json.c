@@ -24,7 +24,7 @@ int accident_layout_make(accident_layout *layout, const csv_columns *table)
 
     memset(layout, 0, sizeof(*layout));
     layout->second = -1;
-    if (columns_find(table, "ID", &at) != 0 || columns_find(table, "Severity", &at) != 0)
+    if (columns_find(table, "ID", &at) != 0 || columns_find(table, "Severity", &layout->severity_at) != 0)
         return -1;
     layout->kinds = calloc(table->count, 1);
     layout->names = calloc(table->count, sizeof(*layout->names));
@@ -52,6 +52,11 @@ void accident_layout_free(accident_layout *layout)
     free(layout->names);
     free(layout->kinds);
     memset(layout, 0, sizeof(*layout));
+}
+
+bool accident_is_severity(const char *text, size_t size)
+{
+    return size == 1 && text[0] >= '0' && text[0] < '0' + ACCIDENT_SEVERITIES;
 }
 
 /* Up to `digits_max` digits, at least one; what stands there is passed. */

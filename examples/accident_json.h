@@ -10,10 +10,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define ACCIDENT_SEVERITIES 10 /* 0 to 9; the table has 1 to 4. */
+
 typedef struct accident_layout {
     unsigned char *kinds;  /* of each column */
     flat_json *names;      /* of each column, as it stands before the value: ,"Severity": */
-    size_t count;
+    size_t count, severity_at;
     int64_t second;        /* of the row before; its time is not written anew for each row */
     char second_iso[32];
 } accident_layout;
@@ -21,6 +23,9 @@ typedef struct accident_layout {
 /* 0, or -1: said. Release with accident_layout_free. */
 int accident_layout_make(accident_layout *layout, const csv_columns *table);
 void accident_layout_free(accident_layout *layout);
+
+/* Whether that is a severity: one digit, and nothing besides. */
+bool accident_is_severity(const char *text, size_t size);
 
 /* Sets `json` to the row, which has a cell for each column. `now_us`: microseconds since the epoch. */
 void accident_as_json(accident_layout *layout, const csv_cell *cells, int64_t now_us, flat_json *json);

@@ -6,8 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALERT "severity-4"
-#define ALERT_THAT_CANNOT "severity-above-4"
+/* The second one is the seed's, which never fires on the table's 1 to 4. That is judged after as few accidents as the
+ * smallest published file has with room to spare; the first one's turn, one accident in a thousand, needs more. */
+static const struct {
+    const char *name;
+    ls_alert_comparison comparison;
+    uint32_t observed_min;
+} rules[ACCIDENT_RULES] = {
+    {"severity-4", LS_ALERT_GREATER_OR_EQUAL, 1000},
+    {"severity-above-4", LS_ALERT_GREATER, 100},
+};
 
 static ls_handler_answer count_batch(const ls_batch *batch, ls_handler_context *context, void *user)
 {
@@ -26,7 +34,7 @@ static ls_handler_answer count_batch(const ls_batch *batch, ls_handler_context *
         if (!accident_read(record->data.data, record->data.size, &scratch, &seen) ||
             ls_metric_series(to->metric, labels, &series) != LS_OK || ls_series_add(series, 1) != LS_OK)
             continue;
-        (void)__atomic_add_fetch(&to->very_severe, strtod(seen.severity, NULL) > 3, __ATOMIC_RELAXED);
+        (void)__atomic_add_fetch(&to->very_severe, seen.severity[0] > '3', __ATOMIC_RELAXED);
         (void)__atomic_add_fetch(&to->handled, 1, __ATOMIC_RELAXED);
     }
     flat_json_free(&scratch);
@@ -47,15 +55,16 @@ static int32_t tell_alert(const ls_alert *alert, void *user)
     return 0;
 }
 
-static int make_alert(accident_metrics *to, const char *name, ls_alert_comparison comparison)
+static int make_rule(accident_metrics *to, int rule)
 {
     ls_alert_options options = LS_ALERT_OPTIONS_INIT;
 
     options.field = "Severity";
-    options.comparison = comparison;
+    options.comparison = rules[rule].comparison;
     options.threshold = 4;
     options.window_ms = 86400000; /* Once a day. */
-    if (ls_alert_create(to->stream, name, &options) == LS_OK || ls_last_error_status() == LS_ERR_EXISTS)
+    options.observed_min = rules[rule].observed_min;
+    if (ls_alert_create(to->stream, rules[rule].name, &options) == LS_OK || ls_last_error_status() == LS_ERR_EXISTS)
         return 0;
     return pipeline_fail_ls("make an alert");
 }
@@ -72,12 +81,13 @@ int accident_metrics_begin(accident_metrics *to, ls_store *store, ls_stream *str
     to->stream = stream;
     options.labels = labels;
     options.label_count = 3;
+    options.series_max = to->series_max;
     if (ls_metric_define(store, ACCIDENT_METRIC, LS_METRIC_COUNTER, "Accidents of a high severity.", &options,
                          &to->metric) != LS_OK)
         return pipeline_fail_ls("define a metric");
-    if (make_alert(to, ALERT, LS_ALERT_GREATER_OR_EQUAL) != 0 ||
-        make_alert(to, ALERT_THAT_CANNOT, LS_ALERT_GREATER) != 0)  /* The seed's rule, "> 4". */
-        return -1;
+    for (int i = 0; i < ACCIDENT_RULES; i++)
+        if (make_rule(to, i) != 0)
+            return -1;
     if (ls_alerts_open(to->stream, tell_alert, to, &to->alerts) != LS_OK)
         return pipeline_fail_ls("open the alerts");
     settings.flags = LS_MAPPING_DEAGGREGATE;
@@ -88,6 +98,12 @@ int accident_metrics_begin(accident_metrics *to, ls_store *store, ls_stream *str
         return pipeline_fail_ls("make a mapping");
     to->worker = pipeline_work(to->stream, "metrics", &settings, count_batch, to);
     return to->worker == NULL ? -1 : 0;
+}
+
+/* No severity is called so. */
+static bool is_other(const ls_metric_sample *sample)
+{
+    return sample->label_count > 0 && strcmp(sample->labels[0].value, "other") == 0;
 }
 
 int accident_metrics_count(ls_store *store, accident_series *out)
@@ -101,7 +117,8 @@ int accident_metrics_count(ls_store *store, accident_series *out)
         ls_metric_sample sample = LS_METRIC_SAMPLE_INIT;
 
         if (ls_metrics_snapshot_at(snapshot, i, &sample) == LS_OK && strcmp(sample.name, ACCIDENT_METRIC) == 0) {
-            out->count++;
+            out->count += !is_other(&sample);
+            out->other += is_other(&sample) ? sample.count : 0;
             out->sum += sample.count;
         }
     }
@@ -121,14 +138,21 @@ static int look_at_alert(ls_stream *stream, const char *name, ls_alert_info *out
     return result;
 }
 
-int accident_metrics_alerts(const accident_metrics *of, uint64_t *fired, const char **cannot_fire)
+int accident_metrics_alerts(const accident_metrics *of, uint64_t *fired, const char *cannot_fire[ACCIDENT_RULES + 1])
 {
-    ls_alert_info alert = LS_ALERT_INFO_INIT, cannot = LS_ALERT_INFO_INIT;
+    int count = 0;
 
-    if (look_at_alert(of->stream, ALERT, &alert) != 0 || look_at_alert(of->stream, ALERT_THAT_CANNOT, &cannot) != 0)
-        return -1;
-    *fired = alert.fired_count + cannot.fired_count;
-    *cannot_fire = cannot.cannot_fire ? ALERT_THAT_CANNOT : NULL;
+    *fired = 0;
+    for (int i = 0; i < ACCIDENT_RULES; i++) {
+        ls_alert_info rule = LS_ALERT_INFO_INIT;
+
+        if (look_at_alert(of->stream, rules[i].name, &rule) != 0)
+            return -1;
+        *fired += rule.fired_count;
+        if (rule.cannot_fire)
+            cannot_fire[count++] = rules[i].name;
+    }
+    cannot_fire[count] = NULL;
     return 0;
 }
 

@@ -7,8 +7,11 @@
 
 #define ACCIDENT_METRIC "us_accidents_severity_high_total"
 
+#define ACCIDENT_RULES 2
+
 typedef struct accident_metrics {
     bool quiet;                    /* Alerts are not printed. */
+    uint32_t series_max;           /* So many combinations are counted apart, the rest as one. */
     ls_stream *stream;             /* stream 2 */
     ls_metric *metric;
     ls_alerts *alerts;
@@ -22,12 +25,13 @@ int accident_metrics_begin(accident_metrics *to, ls_store *store, ls_stream *str
 int accident_metrics_end(accident_metrics *of, bool caught_up);
 
 typedef struct accident_series {
-    uint64_t count, sum;           /* how many series the metric has, and what they count in all */
+    uint64_t count, sum;           /* how many combinations are counted apart, and what all series count */
+    uint64_t other;                /* of that what is counted as "other", since there are more than `series_max` */
 } accident_series;
 
 int accident_metrics_count(ls_store *store, accident_series *out); /* 0, or -1: said. */
 
-/* How often rules have fired since they were made, and which one cannot, or NULL. 0, or -1: said. */
-int accident_metrics_alerts(const accident_metrics *of, uint64_t *fired, const char **cannot_fire);
+/* How often rules have fired since they were made, and which ones cannot, ended by NULL. 0, or -1: said. */
+int accident_metrics_alerts(const accident_metrics *of, uint64_t *fired, const char *cannot_fire[ACCIDENT_RULES + 1]);
 
 #endif

@@ -23,7 +23,8 @@ static int count(sqlite3_stmt *select, accident_counts *out)
     int step;
 
     while ((step = sqlite3_step(select)) == SQLITE_ROW) {
-        int severity = sqlite3_column_int(select, 0);
+        bool is_whole = sqlite3_column_type(select, 0) == SQLITE_INTEGER; /* Not "3", which SQL would take for 3. */
+        int64_t severity = is_whole ? sqlite3_column_int64(select, 0) : -1;
 
         out->rows += (uint64_t)sqlite3_column_int64(select, 1);
         if (severity >= 0 && severity < ACCIDENT_SEVERITIES)

@@ -3,13 +3,13 @@
 #ifndef EXAMPLES_ACCIDENT_SQL_H
 #define EXAMPLES_ACCIDENT_SQL_H
 
+#include "accident_json.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
-#define ACCIDENT_SEVERITIES 10
-
 typedef struct accident_counts {
-    uint64_t rows, severities[ACCIDENT_SEVERITIES]; /* by severity, 0 to 9 */
+    uint64_t rows, severities[ACCIDENT_SEVERITIES]; /* by severity; one that is none counts in `rows` alone */
     size_t files;
 } accident_counts;
 

@@ -11,20 +11,20 @@
  * may be killed at any moment and run again, and ends with the same rows everywhere.
  *
  * It checks what it claims: stream 1, the delivered files and what SQL says of them, stream 2, the windows and the
- * metric agree.
+ * metric agree. Of a store that is kept the files have all rows, and the metric counts what stream 2 still has.
  *
  * Exit code: 0 done, 1 something failed, 2 wrong arguments, 128 and the signal's number when interrupted. */
 #include "accident_filter.h"
-#include "accident_json.h"
 #include "accident_metrics.h"
+#include "accident_put.h"
 #include "accident_rows.h"
 #include "accident_sql.h"
-#include "feed.h"
+#include "looking.h"
+#include "scrape.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -32,7 +32,6 @@
 
 #define STREAM_1 "us-accidents-data-stream-1" /* The names of the seed. */
 #define STREAM_2 "us-accidents-data-stream-2"
-#define STEP_BYTES ((uint64_t)12 << 20)   /* What of a step goes to one shard has 16 MiB at most. */
 
 static const char usage[] =
     "Usage: accidents [OPTION...] [FILE...]\n"
@@ -40,7 +39,7 @@ static const char usage[] =
     "Puts rows of the table \"US Accidents\" into a stream, delivers them to files, filters\n"
     "the severe ones into a second stream, and counts these by severity, city and county.\n"
     "FILE is a CSV with at least the columns ID, Severity, City and County. Without FILE:\n"
-    "made-up rows.\n"
+    "made-up rows. A row whose Severity is no digit is refused.\n"
     "\n"
     "  --rows N       made-up rows (default 5000)\n"
     "  --seed N       others of them (default 1)\n"
@@ -50,18 +49,21 @@ static const char usage[] =
     "  --key COLUMN   the partition key of stream 1 (default Severity)\n"
     "  --shards N     shards of each stream (default 1)\n"
     "  --window N     seconds of a window (default 10)\n"
+    "  --size N       bytes of a delivered file (default 67108864)\n"
+    "  --series N     combinations of severity, city and county that are counted apart\n"
+    "                 (default 100000); the rest is counted as \"other\"\n"
     "  --store DIR    keep the store in DIR, the files in DIR.delivered, metrics for\n"
-    "                 Prometheus in DIR.prom, windows in DIR.tables, and go on there\n"
+    "                 Prometheus in DIR.prom, anew each second, windows in DIR.tables, and go\n"
+    "                 on there\n"
     "                 (default: temporary). Grafana: examples/accidents_dashboard.json\n"
     "  --json         the result as one line of JSON\n"
     "  --help         this text\n";
 
 struct options {
-    const char *store, *key;
-    uint64_t rows, seed, repeat, rate, batch, shards, window;
+    const char *store;
+    accident_put put;
+    uint64_t shards, window, series, size;
     bool json;
-    char **files;
-    int file_count;
 };
 
 struct run {
@@ -72,118 +74,12 @@ struct run {
     table_file *file;
     accident_filter filter;
     accident_metrics metrics;      /* of stream 2 */
-    uint64_t rows, records;        /* read, and put, also by earlier runs */
+    accident_put put;
+    shard_counts raw_counts;       /* of stream 1 as it is when all is put */
     uint64_t flow_ns, cpu_ns;      /* from the first row to the last one's count; of all threads */
 };
 
-/* ---- rows into stream 1 ---- */
-
-struct source {
-    char name[PATH_MAX + 32];
-    uint64_t done, rows, records;
-};
-
-/* A row that has not as many cells as the header, or is not UTF-8, is refused. */
-static int put_row(row_feed *feed, struct source *source, const csv_columns *table, accident_layout *layout,
-                   size_t key_at, const csv_cell *cells, size_t count, flat_json *json)
-{
-    ls_status status;
-    struct timespec now;
-
-    if (count != table->count)
-        return 0;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    accident_as_json(layout, cells, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, json);
-    if (json->failed)
-        return pipeline_fail("no memory");
-    if (!utf8_check(json->text, json->size, NULL))
-        return 0;
-    status = feed_add(feed, (ls_bytes){cells[key_at].text, cells[key_at].size}, (ls_bytes){json->text, json->size});
-    source->records += status == LS_OK;
-    return status == LS_OK || status == LS_ERR_INVALID_ARGUMENT || status == LS_ERR_TOO_LARGE ? 0 : -1;
-}
-
-static int put_table(struct run *run, row_feed *feed, struct source *source, csv_columns *table,
-                     pipeline_pace *pace)
-{
-    accident_layout layout = {0};
-    flat_json json = {0};
-    uint64_t in_step = 0, step_bytes = 0;
-    size_t key_at = 0;
-    int result = accident_layout_make(&layout, table), got = 1;
-
-    if (result == 0)
-        result = columns_find(table, run->options->key, &key_at);
-    while (result == 0 && got == 1 && !pipeline_interrupted) {
-        const csv_cell *cells;
-        size_t count;
-
-        got = columns_next(table, &cells, &count);
-        if (got == 1 && source->rows++ >= source->done) {
-            result = put_row(feed, source, table, &layout, key_at, cells, count, &json);
-            step_bytes += json.size;
-            in_step++;
-        }
-        if (result == 0 && got >= 0 && (in_step == run->options->batch || step_bytes >= STEP_BYTES ||
-                                        (got == 0 && in_step > 0))) {
-            char note[64];
-
-            pipeline_wait(pace, in_step);
-            (void)snprintf(note, sizeof(note), "%" PRIu64 " %" PRIu64, source->rows, source->records);
-            result = feed_begin_step(feed, source->name, note);
-            in_step = step_bytes = 0;
-        }
-    }
-    flat_json_free(&json);
-    accident_layout_free(&layout);
-    return got < 0 ? -1 : result;
-}
-
-/* A file, or made-up rows, as often as was asked for. */
-static int put_source(struct run *run, row_feed *feed, const char *path, pipeline_pace *pace)
-{
-    const struct options *options = run->options;
-    struct source source = {.done = 0};
-    made_up *rows = malloc(sizeof(*rows));
-    const char *note;
-    int result = rows == NULL ? pipeline_fail("no memory") : 0;
-
-    if (path == NULL)
-        (void)snprintf(source.name, sizeof(source.name), "made-up rows of seed %" PRIu64, options->seed);
-    else if (realpath(path, source.name) == NULL)
-        result = pipeline_fail("cannot open %s: %s", path, strerror(errno));
-    note = result == 0 ? feed_note(feed, source.name) : NULL;
-    if (note != NULL)
-        (void)sscanf(note, "%" SCNu64 " %" SCNu64, &source.done, &source.records);
-    for (uint64_t i = 0; result == 0 && i < options->repeat && !pipeline_interrupted; i++) {
-        csv_columns table = {0};
-
-        if (path == NULL)
-            accident_rows_begin(rows, options->seed, options->rows);
-        result = columns_open(&table, path == NULL ? source.name : path, path == NULL ? made_up_read : NULL, rows);
-        if (result == 0)
-            result = put_table(run, feed, &source, &table, pace);
-        columns_close(&table);
-    }
-    free(rows);
-    run->rows += source.rows;
-    run->records += source.records;
-    return result;
-}
-
-static int put_all(struct run *run, row_feed *feed)
-{
-    pipeline_pace pace = {.per_second = (double)run->options->rate};
-    int result = 0;
-
-    if (run->options->file_count == 0)
-        result = put_source(run, feed, NULL, &pace);
-    for (int i = 0; result == 0 && i < run->options->file_count && !pipeline_interrupted; i++)
-        result = put_source(run, feed, run->options->files[i], &pace);
-    return result;
-}
-
-/* ---- the other ways out of stream 1 ---- */
+/* ---- the ways out of stream 1 ---- */
 
 static int begin_filter(struct run *run, pipeline_worker **worker)
 {
@@ -193,7 +89,7 @@ static int begin_filter(struct run *run, pipeline_worker **worker)
     ls_mapping_options settings = LS_MAPPING_OPTIONS_INIT;
 
     settings.flags = LS_MAPPING_EXACTLY_ONCE;
-    settings.filters = strcmp(run->options->key, "Severity") == 0 ? by_key : by_data;
+    settings.filters = strcmp(run->options->put.key, "Severity") == 0 ? by_key : by_data;
     settings.filter_count = 1;
     settings.records_max = 5000;
     settings.handler_timeout_ms = 60000;
@@ -206,7 +102,7 @@ static int begin_delivery(struct run *run, const char *directory, pipeline_worke
     ls_delivery_run_options how = LS_DELIVERY_RUN_OPTIONS_INIT;
     ls_delivery_options settings = LS_DELIVERY_OPTIONS_INIT;
 
-    settings.buffer_bytes = UINT64_C(64) << 20;
+    settings.buffer_bytes = run->options->size;
     settings.interval_ms = 60000;
     settings.prefix = "source/us-east/us_accidents/year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/";
     settings.error_prefix = "errors/!{firehose:error-output-type}/"; /* Without a transform nothing fails. */
@@ -245,26 +141,31 @@ static int count_windows(struct run *run, int64_t *windows, uint64_t *counted)
 
 static int check(struct run *run, const accident_counts *sql, const accident_series *series, uint64_t counted)
 {
+    int raw_trimmed, severe_trimmed;
     uint64_t severe = 0;
 
+    if (pipeline_read_all(run->raw, shard_counts_add, &run->raw_counts) != 0 ||
+        (raw_trimmed = pipeline_is_trimmed(run->raw)) < 0 || (severe_trimmed = pipeline_is_trimmed(run->severe)) < 0)
+        return -1;
     for (int i = 3; i < ACCIDENT_SEVERITIES; i++)
         severe += sql->severities[i];
-    if (sql->rows != run->records)
-        return pipeline_fail("SQL finds %" PRIu64 " rows in the files, and %" PRIu64 " were put", sql->rows,
-                             run->records);
-    if (severe != run->metrics.handled || series->sum != run->metrics.handled)
+    if (sql->rows != run->put.noted || (!raw_trimmed && run->raw_counts.records != run->put.noted))
+        return pipeline_fail("SQL finds %" PRIu64 " rows in the files, stream 1 has %" PRIu64 ", and %" PRIu64
+                             " were put", sql->rows, run->raw_counts.records, run->put.noted);
+    if ((severe_trimmed ? severe < run->metrics.handled : severe != run->metrics.handled) ||
+        series->sum != run->metrics.handled)
         return pipeline_fail("SQL finds %" PRIu64 " severe rows, stream 2 has %" PRIu64 ", the metric says %" PRIu64,
                              severe, run->metrics.handled, series->sum);
-    if (counted > run->metrics.handled)
-        return pipeline_fail("windows have %" PRIu64 " accidents of %" PRIu64, counted, run->metrics.handled);
+    if (counted > severe)
+        return pipeline_fail("windows have %" PRIu64 " accidents of %" PRIu64, counted, severe);
     return 0;
 }
 
 static int show(struct run *run, const char *directory)
 {
-    double seconds = (double)run->flow_ns / 1e9, rate = seconds > 0 ? (double)run->records / seconds : 0;
+    double seconds = (double)run->flow_ns / 1e9, rate = seconds > 0 ? (double)run->put.records / seconds : 0;
     uint64_t late = 0, counted = 0, alerts = 0;
-    const char *cannot_fire = NULL;
+    const char *cannot_fire[ACCIDENT_RULES + 1];
     accident_series series;
     accident_counts sql;
     char path[PIPELINE_PATH_BYTES];
@@ -272,27 +173,28 @@ static int show(struct run *run, const char *directory)
 
     if (accident_filter_finish(&run->filter, &late) != 0 || count_windows(run, &windows, &counted) != 0 ||
         accident_metrics_count(run->store, &series) != 0 || accident_sql_count(directory, &sql) != 0 ||
-        accident_metrics_alerts(&run->metrics, &alerts, &cannot_fire) != 0 || check(run, &sql, &series, counted) != 0)
+        accident_metrics_alerts(&run->metrics, &alerts, cannot_fire) != 0 || check(run, &sql, &series, counted) != 0)
         return -1;
-    if (ls_metrics_write_file(run->store, pipeline_path(&run->place, ".prom", path)) != LS_OK)
-        return pipeline_fail_ls("write the metrics");
     if (run->options->json) {
-        const char *quote = cannot_fire == NULL ? "" : "\"";
-
         (void)printf("{\"records\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"filtered\":%" PRIu64 ",\"severe\":%" PRIu64
-                     ",\"series\":%" PRIu64 ",\"alerts\":%" PRIu64 ",\"cannot_fire\":[%s%s%s],\"severities\":{",
-                     run->records, run->rows - run->records, run->metrics.handled, run->metrics.very_severe,
-                     series.count, alerts, quote, cannot_fire == NULL ? "" : cannot_fire, quote);
+                     ",\"series\":%" PRIu64 ",\"other\":%" PRIu64 ",\"alerts\":%" PRIu64 ",\"cannot_fire\":[",
+                     run->put.records, run->put.read - run->put.records, run->metrics.handled, run->metrics.very_severe,
+                     series.count, series.other, alerts);
+        for (int i = 0; cannot_fire[i] != NULL; i++)
+            (void)printf("%s\"%s\"", i == 0 ? "" : ",", cannot_fire[i]);
+        (void)printf("],\"severities\":{");
         for (int i = 0, shown = 0; i < ACCIDENT_SEVERITIES; i++)
             if (sql.severities[i] > 0)
                 (void)printf("%s\"%d\":%" PRIu64, shown++ == 0 ? "" : ",", i, sql.severities[i]);
         (void)printf("},\"delivered\":%" PRIu64 ",\"files\":%zu,\"windows\":%" PRId64 ",\"counted\":%" PRIu64
-                     ",\"late\":%" PRIu64 ",\"seconds\":%.3f,\"cpu_seconds\":%.3f,\"rows_per_second\":%.0f}\n",
-                     sql.rows, sql.files, windows, counted, late, seconds, (double)run->cpu_ns / 1e9, rate);
+                     ",\"late\":%" PRIu64 ",", sql.rows, sql.files, windows, counted, late);
+        shard_counts_show(&run->raw_counts, run->options->shards);
+        (void)printf(",\"seconds\":%.3f,\"cpu_seconds\":%.3f,\"rows_per_second\":%.0f}\n", seconds,
+                     (double)run->cpu_ns / 1e9, rate);
         return 0;
     }
-    (void)printf("%" PRIu64 " rows, %" PRIu64 " records in stream 1, %" PRIu64 " in %zu files\n", run->rows,
-                 run->records, sql.rows, sql.files);
+    (void)printf("%" PRIu64 " rows, %" PRIu64 " refused, %" PRIu64 " records in stream 1, %" PRIu64 " in %zu files\n",
+                 run->put.read, run->put.read - run->put.records, run->raw_counts.records, sql.rows, sql.files);
     (void)puts("SELECT severity, count(*) FROM accidents GROUP BY severity");
     for (int i = 0; i < ACCIDENT_SEVERITIES; i++)
         if (sql.severities[i] > 0)
@@ -300,12 +202,15 @@ static int show(struct run *run, const char *directory)
     (void)printf("stream 2: %" PRIu64 " with Severity > 2, %" PRIu64 " with Severity > 3\n", run->metrics.handled,
                  run->metrics.very_severe);
     (void)printf("  %" PRIu64 " series of %s\n", series.count, ACCIDENT_METRIC);
+    if (series.other > 0)
+        (void)printf("  %" PRIu64 " accidents of more combinations are counted as \"other\": see --series\n",
+                     series.other);
     (void)printf("  %" PRId64 " windows of %" PRIu64 " s by severity, %" PRIu64 " accidents, %" PRIu64 " late\n",
                  windows, run->options->window, counted, late);
     (void)printf("  %" PRIu64 " alerts\n", alerts);
     (void)printf("%.3f s, %.3f s of processors, %.0f rows/s\n", seconds, (double)run->cpu_ns / 1e9, rate);
     if (run->options->store != NULL)
-        (void)printf("metrics: %s; files: %s\n", path, directory);
+        (void)printf("metrics: %s; files: %s\n", pipeline_path(&run->place, ".prom", path), directory);
     return 0;
 }
 
@@ -314,17 +219,20 @@ static int show(struct run *run, const char *directory)
 static int flow(struct run *run, const char *directory)
 {
     pipeline_worker *filter = NULL, *delivery = NULL;
+    char path[PIPELINE_PATH_BYTES];
+    scrape_file *metrics = NULL;
     row_feed *feed = feed_open(run->store, run->raw, STREAM_1);
     uint64_t began = pipeline_now_ns();
     struct timespec used = {0};
     int result = feed == NULL ? -1 : 0;
 
     if (result == 0 && (accident_metrics_begin(&run->metrics, run->store, run->severe) != 0 ||
+                        (metrics = scrape_begin(run->store, pipeline_path(&run->place, ".prom", path))) == NULL ||
                         begin_filter(run, &filter) != 0 ||
                         begin_delivery(run, directory, &delivery) != 0))
         result = -1;
     if (result == 0)
-        result = put_all(run, feed);
+        result = accident_put_all(&run->put, feed);
     if (result == 0)
         result = feed_wait(feed);
     /* What comes first in the flow ends first: then all of it is in stream 2 when that is caught up with. */
@@ -333,6 +241,8 @@ static int flow(struct run *run, const char *directory)
     if (accident_metrics_end(&run->metrics, result == 0) != 0)
         result = -1;
     if (pipeline_work_end(delivery, result == 0) != 0)
+        result = -1;
+    if (scrape_end(metrics) != 0)
         result = -1;
     run->flow_ns = pipeline_now_ns() - began;
     (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
@@ -368,7 +278,8 @@ static int run_store(struct run *run)
 
 static int run_all(const struct options *options)
 {
-    struct run run = {.options = options, .metrics = {.quiet = options->json}};
+    struct run run = {.options = options, .put = options->put,
+                      .metrics = {.quiet = options->json, .series_max = (uint32_t)options->series}};
     int result;
 
     if (pipeline_place_make(&run.place, options->store) != 0)
@@ -387,39 +298,42 @@ int main(int argc, char **argv)
         {"repeat", required_argument, NULL, 'p'}, {"rate", required_argument, NULL, 'r'},
         {"batch", required_argument, NULL, 'b'},  {"key", required_argument, NULL, 'k'},
         {"shards", required_argument, NULL, 's'}, {"window", required_argument, NULL, 'w'},
+        {"series", required_argument, NULL, 'c'}, {"size", required_argument, NULL, 'z'},
         {"store", required_argument, NULL, 'd'},  {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
-    struct options options = {.key = "Severity", .rows = ACCIDENT_ROWS_DEFAULT, .seed = 1, .repeat = 1, .batch = 10000,
-                              .shards = 1, .window = 10};
+    struct options options = {.put = {.key = "Severity", .rows = ACCIDENT_ROWS_DEFAULT, .seed = 1, .repeat = 1,
+                                      .batch = 10000}, .shards = 1, .window = 10, .series = 100000, .size = 64 << 20};
     int option, result = 0;
 
     pipeline_begin("accidents");
     while (result == 0 && (option = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (option) {
         case 'd': options.store = optarg; break;
-        case 'k': options.key = optarg; break;
-        case 'n': result = pipeline_number("rows", optarg, 1, UINT64_MAX, &options.rows); break;
-        case 'e': result = pipeline_number("seed", optarg, 0, UINT64_MAX, &options.seed); break;
-        case 'p': result = pipeline_number("repeat", optarg, 1, UINT64_MAX, &options.repeat); break;
-        case 'r': result = pipeline_number("rate", optarg, 0, 1000000000, &options.rate); break;
-        case 'b': result = pipeline_number("batch", optarg, 1, 10000, &options.batch); break;
+        case 'k': options.put.key = optarg; break;
+        case 'n': result = pipeline_number("rows", optarg, 1, UINT64_MAX, &options.put.rows); break;
+        case 'e': result = pipeline_number("seed", optarg, 0, UINT64_MAX, &options.put.seed); break;
+        case 'p': result = pipeline_number("repeat", optarg, 1, UINT64_MAX, &options.put.repeat); break;
+        case 'r': result = pipeline_number("rate", optarg, 0, 1000000000, &options.put.rate); break;
+        case 'b': result = pipeline_number("batch", optarg, 1, 10000, &options.put.batch); break;
         case 's': result = pipeline_number("shards", optarg, 1, 256, &options.shards); break;
         case 'w': result = pipeline_number("window", optarg, 1, 86400, &options.window); break;
+        case 'c': result = pipeline_number("series", optarg, 1, 1000000, &options.series); break;
+        case 'z': result = pipeline_number("size", optarg, 1, 1 << 30, &options.size); break;
         case 'j': options.json = true; break;
         case 'h': (void)fputs(usage, stdout); return 0;
         default: return 2;
         }
     }
-    options.files = argv + optind;
-    options.file_count = argc - optind;
-    for (int i = 0; result == 0 && i < options.file_count; i++)
-        if (access(options.files[i], R_OK) != 0)
-            result = pipeline_fail("cannot open %s: %s", options.files[i], strerror(errno));
+    options.put.files = argv + optind;
+    options.put.file_count = argc - optind;
+    for (int i = 0; result == 0 && i < options.put.file_count; i++)
+        if (access(options.put.files[i], R_OK) != 0)
+            result = pipeline_fail("cannot open %s: %s", options.put.files[i], strerror(errno));
     if (result != 0)
         return 2;
-    if (options.rate > 0 && options.batch > options.rate)
-        options.batch = options.rate;  /* A step a second at least. */
+    if (options.put.rate > 0 && options.put.batch > options.put.rate)
+        options.put.batch = options.put.rate;  /* A step a second at least. */
     result = run_all(&options);
     if (pipeline_interrupted)
         return 128 + pipeline_interrupted;

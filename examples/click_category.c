@@ -96,6 +96,11 @@ static bool see_member(void *user, const char *name, size_t name_size, json_kind
     } else if (name_size == 7 && memcmp(name, "item_id", 7) == 0) {
         keep(&seen->transform->item_id, kind, value, size);
         see_item(seen, kind, value, size);
+    } else if (name_size == 6 && memcmp(name, "action", 6) == 0) {
+        const char *drop = seen->transform->drop;
+
+        seen->transform->is_dropped = drop != NULL && kind == JSON_STRING && strlen(drop) == size &&
+                                      memcmp(drop, value, size) == 0;
     }
     return true;
 }
@@ -112,6 +117,7 @@ const char *click_transform_event(click_transform *transform, const char *event,
 
     transform->user_id.size = transform->item_id.size = transform->price.size = 0;
     transform->category = CLICK_OTHER;
+    transform->is_dropped = false;
     if (!json_members(event, size, true, &transform->scratch, see_member, &seen))
         return transform->scratch.failed ? "no memory" : "it is no JSON object";
     if (seen.infinite)

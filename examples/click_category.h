@@ -16,9 +16,11 @@ typedef struct click_transform {
     flat_json scratch, user_id, item_id, price;
     flat_json out;           /* what a click has become; not what Python calls NaN: that is null here */
     click_category category;
+    const char *drop;        /* The rule, which the seed has not: a click of this action is dropped. NULL: none is. */
+    bool is_dropped;         /* of the last click */
 } click_transform;
 
-/* NULL: it is in `out`. Else why it has failed. */
+/* NULL: it is in `out`, perhaps to be dropped. Else why it has failed. */
 const char *click_transform_event(click_transform *transform, const char *event, size_t size);
 void click_transform_free(click_transform *transform);
 

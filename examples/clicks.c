@@ -9,15 +9,14 @@
  * are to be made, and their names, are stored before they are written.
  *
  * It checks what it claims: the stream is read again, and the lines in the files, delivered and failed, are those that
- * its events give.
+ * its events give. When retention has taken some of these, the files must hold what all that was put here gave (it is
+ * noted with how far a source was read); what is shown by minute, action and shard is of the rest.
  *
  * Exit code: 0 done, 1 something failed, 2 wrong arguments, 128 and the signal's number when interrupted. */
 #include "click_category.h"
-#include "click_events.h"
 #include "click_file.h"
+#include "click_tally.h"
 #include "click_windows.h"
-#include "delivered.h"
-#include "feed.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -29,8 +28,6 @@
 
 #define STREAM_NAME "mi-ks-homework12" /* The names of the seed. */
 #define DELIVERY_NAME "mi-ks-homework12-firehose"
-#define ERRORS "errors/"
-#define SHARDS_SHOWN 64
 
 static const char usage[] =
     "Usage: clicks [OPTION...] [FILE]\n"
@@ -42,6 +39,7 @@ static const char usage[] =
     "  --events N        made-up events (default 1000)\n"
     "  --seed N          others of them (default 1)\n"
     "  --broken N        of them are broken (default 1)\n"
+    "  --drop ACTION     events of this action are dropped (the same in all runs of a store)\n"
     "  --rate N          events per second (default 0: no waiting; the seed's pace is 1)\n"
     "  --batch N         events put in one step (default 500)\n"
     "  --shards N        shards of the stream (default 1)\n"
@@ -54,7 +52,7 @@ static const char usage[] =
     "  --help            this text\n";
 
 struct options {
-    const char *store, *file;
+    const char *store, *file, *drop;
     uint64_t events, seed, broken, rate, batch, shards, interval, size;
     bool json;
 };
@@ -66,10 +64,12 @@ static int put_all(const struct options *options, row_feed *feed)
     pipeline_pace pace = {.per_second = (double)options->rate};
     click_source *source = click_source_open(options->file, options->seed, options->events, options->broken);
     const char *note = source == NULL ? NULL : feed_note(feed, click_source_name(source));
-    uint64_t done = note == NULL ? 0 : strtoull(note, NULL, 10), number = 0, in_step = 0;
+    click_tally tally = {.transform.drop = options->drop};
+    uint64_t done, number = 0, in_step = 0;
     int result = source == NULL ? -1 : 0, got = 1;
-    char text[32];
 
+    click_tally_read(&tally, note);
+    done = tally.records;
     while (result == 0 && got == 1 && !pipeline_interrupted) {
         ls_bytes key, event;
 
@@ -81,16 +81,20 @@ static int put_all(const struct options *options, row_feed *feed)
                 result = pipeline_fail("event %" PRIu64 " cannot be put: %s", number, ls_last_error_message());
             else
                 result = status == LS_OK ? 0 : -1;
+            click_tally_add(&tally, event.data, event.size);
             in_step++;
         }
-        if (result == 0 && (in_step == options->batch || (got == 0 && in_step > 0))) {
+        if (result == 0 && got >= 0 && feed_is_due(feed, in_step, options->batch, got == 0)) {
+            char text[CLICK_NOTE_BYTES];
+
             pipeline_wait(&pace, in_step);
-            (void)snprintf(text, sizeof(text), "%" PRIu64, number);
+            click_tally_write(&tally, text);
             result = feed_step(feed, click_source_name(source), text);
             in_step = 0;
         }
     }
     click_source_close(source);
+    click_tally_free(&tally);
     return got < 0 ? -1 : result;
 }
 
@@ -104,6 +108,7 @@ static ls_transform_answer transform_batch(ls_transform *batch, void *user)
         const ls_record *record = ls_transform_at(batch, i);
         const char *reason = click_transform_event(transform, record->data.data, record->data.size);
         ls_status status = reason != NULL ? ls_transform_fail(batch, i, reason) :
+            transform->is_dropped ? ls_transform_drop(batch, i) :
             ls_transform_replace(batch, i, (ls_bytes){transform->out.text, transform->out.size});
 
         if (status != LS_OK)
@@ -112,97 +117,18 @@ static ls_transform_answer transform_batch(ls_transform *batch, void *user)
     return LS_TRANSFORM_DONE;
 }
 
-/* ---- checks: what the stream says, and what the files say ---- */
-
-struct tally {
-    uint64_t records, delivered, failed;
-    uint64_t categories[CLICK_CATEGORIES];
-    uint64_t hash;                  /* the sum of the delivered lines' hashes: their order does not matter */
-    uint64_t shards[SHARDS_SHOWN];
-    size_t files;
-    click_transform transform;
-};
-
-static uint64_t hash_line(const char *line, size_t size)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ (unsigned char)line[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
-static int see_record(const ls_record *record, void *user)
-{
-    struct tally *tally = user;
-
-    tally->records++;
-    if (record->shard < SHARDS_SHOWN)
-        tally->shards[record->shard]++;
-    if (click_transform_event(&tally->transform, record->data.data, record->data.size) != NULL) {
-        tally->failed++;
-    } else {
-        tally->delivered++;
-        tally->categories[tally->transform.category]++;
-        tally->hash += hash_line(tally->transform.out.text, tally->transform.out.size);
-    }
-    return 0;
-}
-
-static bool see_category(void *user, const char *name, size_t name_size, json_kind kind, const char *value,
-                         size_t size)
-{
-    struct tally *tally = user;
-
-    if (kind == JSON_STRING && name_size == 8 && memcmp(name, "category", 8) == 0)
-        for (int i = 0; i < CLICK_CATEGORIES; i++)
-            if (strlen(click_category_names[i]) == size && memcmp(click_category_names[i], value, size) == 0)
-                tally->categories[i]++;
-    return true;
-}
-
-static int see_line(const char *path, const char *line, size_t size, void *user)
-{
-    struct tally *tally = user;
-
-    if (strncmp(path, ERRORS, sizeof(ERRORS) - 1) == 0) {
-        tally->failed++;
-        return 0;
-    }
-    tally->delivered++;
-    tally->hash += hash_line(line, size);
-    return json_members(line, size, false, &tally->transform.scratch, see_category, tally)
-         ? 0 : pipeline_fail("%s has a line that is no JSON", path);
-}
-
-static int check(ls_stream *stream, const char *directory, struct tally *stream_says, struct tally *files_say)
-{
-    if (pipeline_read_all(stream, see_record, stream_says) != 0 ||
-        delivered_read(directory, see_line, files_say, &files_say->files) != 0)
-        return -1;
-    if (stream_says->delivered != files_say->delivered || stream_says->failed != files_say->failed)
-        return pipeline_fail("%" PRIu64 " events of %" PRIu64 " were delivered, and %" PRIu64 " of %" PRIu64 " failed",
-                             files_say->delivered, stream_says->delivered, files_say->failed, stream_says->failed);
-    if (stream_says->hash != files_say->hash ||
-        memcmp(stream_says->categories, files_say->categories, sizeof(files_say->categories)) != 0)
-        return pipeline_fail("the files do not hold what the stream's events give");
-    return 0;
-}
-
 /* ---- the report ---- */
 
-static void show_json(const struct tally *tally, const struct tally *files, const click_windows *windows,
+static void show_json(const click_tally *tally, const click_tally *files, const click_windows *windows,
                       uint64_t shards)
 {
     (void)printf("{\"records\":%" PRIu64 ",\"delivered\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"dropped\":%" PRIu64
-                 ",\"categories\":{", tally->records, files->delivered, files->failed,
-                 tally->records - files->delivered - files->failed);
+                 ",\"categories\":{", tally->records, files->delivered, files->failed, tally->dropped);
     for (int i = 0; i < CLICK_CATEGORIES; i++)
         (void)printf("%s\"%s\":%" PRIu64, i == 0 ? "" : ",", click_category_names[i], files->categories[i]);
-    (void)printf("},\"files\":%zu,\"shards\":[", files->files);
-    for (uint64_t i = 0; i < shards; i++)
-        (void)printf("%s%" PRIu64, i == 0 ? "" : ",", tally->shards[i]);
-    (void)printf("],\"minutes\":[");
+    (void)printf("},\"files\":%zu,", files->files);
+    shard_counts_show(&tally->shards, shards);
+    (void)printf(",\"minutes\":[");
     for (size_t i = 0; i < windows->count; i++) {
         const click_minute *minute = &windows->minutes[i];
 
@@ -220,11 +146,11 @@ static void show_json(const struct tally *tally, const struct tally *files, cons
     (void)printf("},\"add_to_cart_price\":%.2f}\n", windows->cart_price);
 }
 
-static void show(const struct tally *tally, const struct tally *files, const click_windows *windows,
+static void show(const click_tally *tally, const click_tally *files, const click_windows *windows,
                  const char *directory)
 {
-    (void)printf("%" PRIu64 " events: %" PRIu64 " delivered in %zu files, %" PRIu64 " failed\n", tally->records,
-                 files->delivered, files->files, files->failed);
+    (void)printf("%" PRIu64 " events: %" PRIu64 " delivered in %zu files, %" PRIu64 " failed, %" PRIu64 " dropped\n",
+                 tally->records, files->delivered, files->files, files->failed, tally->dropped);
     for (int i = 0; i < CLICK_CATEGORIES; i++)
         (void)printf("  %-12s %8" PRIu64 "  %5.2f %%\n", click_category_names[i], files->categories[i],
                      files->delivered == 0 ? 0 : 100.0 * (double)files->categories[i] / (double)files->delivered);
@@ -267,10 +193,10 @@ static int find_directory(ls_stream *stream, char directory[PIPELINE_PATH_BYTES]
 static int run_stream(const struct options *options, ls_store *store, ls_stream *stream, char *directory,
                       click_windows *windows)
 {
-    struct tally stream_says = {0}, files_say = {0};
+    click_transform transform = {.drop = options->drop};
+    click_tally noted = {.records = 0}, stream_says = {.transform.drop = options->drop}, files_say = {.records = 0};
     ls_delivery_run_options how = LS_DELIVERY_RUN_OPTIONS_INIT;
     ls_delivery_options settings = LS_DELIVERY_OPTIONS_INIT;
-    click_transform transform = {0};
     row_feed *feed = feed_open(store, stream, STREAM_NAME);
     pipeline_worker *worker;
     int result;
@@ -280,7 +206,7 @@ static int run_stream(const struct options *options, ls_store *store, ls_stream 
     settings.flags = LS_DELIVERY_TRANSFORM;
     settings.interval_ms = options->interval == 0 ? LS_DELIVERY_AT_ONCE : (int32_t)options->interval * 1000;
     settings.buffer_bytes = options->size;
-    settings.error_prefix = ERRORS "!{firehose:error-output-type}/";
+    settings.error_prefix = CLICK_ERRORS "!{firehose:error-output-type}/";
     settings.delimiter = "\n"; /* Without it, as in the seed, the objects lie one behind the other on one line. */
     settings.directory = directory;
     how.transform = transform_batch;
@@ -289,24 +215,21 @@ static int run_stream(const struct options *options, ls_store *store, ls_stream 
     result = worker == NULL ? -1 : put_all(options, feed);
     if (pipeline_work_end(worker, result == 0) != 0)
         result = -1;
+    click_tally_noted(&noted, feed);
     if (feed_close(feed) != 0)
         result = -1;
     if (result == 0)
         result = find_directory(stream, directory);
     if (result == 0 && !pipeline_interrupted)
-        result = check(stream, directory, &stream_says, &files_say);
+        result = click_tally_check(stream, directory, &noted, &stream_says, &files_say);
     if (result == 0 && !pipeline_interrupted)
         result = click_windows_count(stream, windows);
-    if (result == 0 && !pipeline_interrupted) {
-        uint64_t shards = options->shards < SHARDS_SHOWN ? options->shards : SHARDS_SHOWN;
-
-        if (options->json)
-            show_json(&stream_says, &files_say, windows, shards);
-        else
-            show(&stream_says, &files_say, windows, options->store == NULL ? NULL : directory);
-    }
-    click_transform_free(&stream_says.transform);
-    click_transform_free(&files_say.transform);
+    if (result == 0 && !pipeline_interrupted && options->json)
+        show_json(&stream_says, &files_say, windows, options->shards);
+    else if (result == 0 && !pipeline_interrupted)
+        show(&stream_says, &files_say, windows, options->store == NULL ? NULL : directory);
+    click_tally_free(&stream_says);
+    click_tally_free(&files_say);
     click_transform_free(&transform);
     return result;
 }
@@ -345,6 +268,7 @@ int main(int argc, char **argv)
     static const struct option known[] = {
         {"events", required_argument, NULL, 'n'},   {"seed", required_argument, NULL, 'e'},
         {"broken", required_argument, NULL, 'k'},   {"rate", required_argument, NULL, 'r'},
+        {"drop", required_argument, NULL, 'o'},
         {"batch", required_argument, NULL, 'b'},    {"shards", required_argument, NULL, 's'},
         {"interval", required_argument, NULL, 'i'}, {"size", required_argument, NULL, 'z'},
         {"store", required_argument, NULL, 'd'},    {"json", no_argument, NULL, 'j'},
@@ -358,6 +282,7 @@ int main(int argc, char **argv)
     while (result == 0 && (option = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (option) {
         case 'd': options.store = optarg; break;
+        case 'o': options.drop = optarg; break;
         case 'n': result = pipeline_number("events", optarg, 0, UINT64_MAX, &options.events); break;
         case 'e': result = pipeline_number("seed", optarg, 0, UINT64_MAX, &options.seed); break;
         case 'k': result = pipeline_number("broken", optarg, 0, 1000000000, &options.broken); break;

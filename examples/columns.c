@@ -16,7 +16,7 @@ int columns_open(csv_columns *columns, const char *path, csv_source source, void
     columns->path = path;
     columns->reader = source == NULL ? csv_open_file(path) : csv_open_source(path, source, user);
     if (columns->reader == NULL)
-        return pipeline_fail("cannot open %s: %s", path, strerror(errno));
+        return pipeline_interrupted ? -1 : pipeline_fail("cannot open %s: %s", path, strerror(errno));
     got = columns_next(columns, &cells, &count);
     if (got == 0)
         return pipeline_fail("%s is empty; a line with the names of the columns must come first", path);

@@ -1,5 +1,6 @@
 /* Rows into a stream, each once. */
 #include "feed.h"
+#include "looking.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -7,15 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STEP_BYTES ((uint64_t)12 << 20) /* With the record that passes it, it is below the 16 MiB of a shard's part. */
+
 struct note {
     char *source, *text;
+    struct note *next;
 };
 
 struct row_feed {
     ls_stream *stream, *notes_stream;
     ls_txn *txn;       /* which is filled */
     size_t added;
-    void *notes;       /* a search tree of struct note, by source */
+    uint64_t bytes;    /* of keys and data that were added */
+    void *notes;       /* a search tree of struct note, by source, */
+    struct note *first; /* and all of them in no order */
 
     /* The thread that commits: one step at a time, in their order. */
     ls_txn *other;     /* which is committed, when `at_work`; empty otherwise */
@@ -52,7 +58,10 @@ static int keep_note(row_feed *feed, const char *source, size_t source_size, con
             free_note(note);
         return pipeline_fail("no memory");
     }
-    if (*found != note) {
+    if (*found == note) {
+        note->next = feed->first;
+        feed->first = note;
+    } else {
         free((*found)->text);
         (*found)->text = note->text;
         note->text = NULL;
@@ -164,20 +173,41 @@ const char *feed_note(const row_feed *feed, const char *source)
     return found == NULL ? NULL : (*found)->text;
 }
 
+uint64_t feed_noted(const row_feed *feed, int word)
+{
+    uint64_t sum = 0;
+
+    for (const struct note *note = feed->first; note != NULL; note = note->next) {
+        const char *at = note->text;
+
+        for (int i = 0; at != NULL && i < word; i++)
+            at = strchr(at, ' ') == NULL ? NULL : strchr(at, ' ') + 1;
+        sum += at == NULL ? 0 : strtoull(at, NULL, 10);
+    }
+    return sum;
+}
+
 ls_status feed_add(row_feed *feed, ls_bytes key, ls_bytes data)
 {
     ls_status status = ls_txn_put(feed->txn, feed->stream, key, data, NULL);
 
-    if (status == LS_OK)
+    if (status == LS_OK) {
         feed->added++;
-    else if (status != LS_ERR_TOO_LARGE && status != LS_ERR_INVALID_ARGUMENT)
+        feed->bytes += key.size + data.size;
+    } else if (status != LS_ERR_TOO_LARGE && status != LS_ERR_INVALID_ARGUMENT) {
         (void)pipeline_fail_ls("put a record");
+    }
     return status;
 }
 
 size_t feed_added(const row_feed *feed)
 {
     return feed->added;
+}
+
+bool feed_is_due(const row_feed *feed, uint64_t rows, uint64_t batch, bool are_last)
+{
+    return rows == batch || feed->bytes >= STEP_BYTES || (are_last && rows > 0);
 }
 
 static int add_note(row_feed *feed, const char *source, const char *note)
@@ -192,7 +222,7 @@ int feed_step(row_feed *feed, const char *source, const char *note)
 {
     if (add_note(feed, source, note) != 0 || feed_wait(feed) != 0 || commit(feed->txn) != 0)
         return -1;
-    feed->added = 0;
+    feed->added = feed->bytes = 0;
     return keep_note(feed, source, strlen(source), note, strlen(note));
 }
 
@@ -221,7 +251,7 @@ int feed_begin_step(row_feed *feed, const char *source, const char *note)
     if (add_note(feed, source, note) != 0 || feed_wait(feed) != 0)
         return -1;
     feed->txn = feed->other;
-    feed->added = 0;
+    feed->added = feed->bytes = 0;
     (void)pthread_mutex_lock(&feed->lock);
     feed->other = filled;
     feed->at_work = true;

@@ -21,10 +21,17 @@ int feed_close(row_feed *feed);
 /* The source's last note, NULL when there is none; valid until the next step. */
 const char *feed_note(const row_feed *feed, const char *source);
 
+/* The sum of the `word`-th words, from 0, of the last notes of all sources, those of earlier runs too. */
+uint64_t feed_noted(const row_feed *feed, int word);
+
 /* Adds a record to the step. LS_OK; LS_ERR_TOO_LARGE or LS_ERR_INVALID_ARGUMENT: it was refused, and the step is as it
  * was; anything else was said. */
 ls_status feed_add(row_feed *feed, ls_bytes key, ls_bytes data);
 size_t feed_added(const row_feed *feed); /* Since the last step. */
+
+/* Whether a step is due: `rows` of `batch` are in it, or some and they were the last; or it is as large as it should
+ * become, since what goes to one shard has 16 MiB at most. */
+bool feed_is_due(const row_feed *feed, uint64_t rows, uint64_t batch, bool are_last);
 
 /* Does the step: the records, and the note of the source, become durable together. Waits for a provisioned stream as
  * long as that says. 0, or -1: nothing was done, and that was said or a signal came. */

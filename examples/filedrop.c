@@ -7,17 +7,15 @@
  * key in a file; two mappings of one stream that know nothing of each other: with --fail the second one fails for ever,
  * and the first one has everything all the same. A constant key goes to one shard, however many there are.
  *
- * A file is taken once in each version of it (its size, its time), also by a run after one that was killed: the record
- * and the note of the version are one transaction (feed.h).
+ * A file is taken once in each version of it, also by a run after one that was killed (file_taker.h).
  *
- * It checks what it claims: what is in the stream is what was put, and each consumer has had all of it.
+ * It checks what it claims: what is in the stream is what was put, and each consumer has had all of it; when retention
+ * has taken records of it, what is left.
  *
  * Exit code: 0 done, 1 something failed, 2 wrong arguments, 128 and the signal's number when interrupted. */
-#include "feed.h"
-#include "file_dropper.h"
-#include "flat_json.h"
+#include "file_taker.h"
+#include "looking.h"
 #include "table.h"
-#include "watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,9 +28,7 @@
 #include <unistd.h>
 
 #define STREAM_NAME "filedrop"
-#define KEY "123"
 #define KEY_ID "filedrop"
-#define BODY_BYTES_MAX ((size_t)1048576 - (sizeof(KEY) - 1)) /* A record has 1 MiB, its key included. */
 #define CONSUMERS 2
 
 static const char usage[] =
@@ -48,7 +44,8 @@ static const char usage[] =
     "  --fail          the second consumer fails for ever\n"
     "  --files N       made-up files (default 20)\n"
     "  --seed N        others of them (default 1)\n"
-    "  --rate N        made-up files per second (default 0: no waiting)\n"
+    "  --rate N        made-up files per second (default 0: no waiting); there is no --batch,\n"
+    "                  since each file is a step: its record, and the note of its version\n"
     "  --shards N      shards of the stream (default 1)\n"
     "  --reads N       answers a second that a shard gives to all (default 5, as Kinesis's)\n"
     "  --store DIR     keep the store in DIR, its key in DIR.key, what the consumers had in\n"
@@ -70,111 +67,6 @@ struct consumer {
     keyed_table *had;
     pipeline_worker *worker;
 };
-
-/* ---- files into the stream ---- */
-
-struct taken {
-    uint64_t records, refused; /* by this run */
-};
-
-/* A file's body, which the caller frees. NULL: it is gone or no file, or `*reason` says why it is refused. */
-static char *read_body(const char *path, size_t *size, char version[64], const char **reason)
-{
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);  /* Neither waits for a pipe's writer. */
-    char *body = NULL;
-    struct stat status;
-    ssize_t got = 1;
-
-    *size = 0;
-    *reason = NULL;
-    if (file < 0 || fstat(file, &status) != 0 || !S_ISREG(status.st_mode))
-        goto done;
-    (void)snprintf(version, 64, "%" PRIdMAX " %" PRIdMAX ".%09ld", (intmax_t)status.st_size,
-                   (intmax_t)status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
-    if (status.st_size > (off_t)BODY_BYTES_MAX) {
-        *reason = "larger than a record may be, 1 MiB with its key";
-        goto done;
-    }
-    body = malloc(BODY_BYTES_MAX);
-    if (body == NULL)
-        *reason = "no memory";
-    while (body != NULL && got > 0 && *size < BODY_BYTES_MAX) {
-        got = read(file, body + *size, BODY_BYTES_MAX - *size);
-        *size += got > 0 ? (size_t)got : 0;
-    }
-    if (got < 0) {
-        *reason = "it cannot be read";
-        free(body);
-        body = NULL;
-    }
-done:
-    if (file >= 0)
-        (void)close(file);
-    return body;
-}
-
-static int take(row_feed *feed, const char *directory, const char *name, bool quiet, struct taken *taken)
-{
-    char path[PIPELINE_PATH_BYTES + NAME_MAX + 2], version[64] = "";
-    const char *reason, *noted = utf8_check(name, strlen(name), NULL) ? feed_note(feed, name) : NULL;
-    int result = 0;
-    size_t size;
-    char *body;
-
-    (void)snprintf(path, sizeof(path), "%s/%s", directory, name);
-    body = read_body(path, &size, version, &reason);
-    if (body != NULL && !utf8_check(name, strlen(name), NULL))
-        reason = "its name is not UTF-8";
-    if (reason != NULL && (noted == NULL || strcmp(noted, version) != 0)) {
-        (void)pipeline_fail("%s is refused: %s", path, reason);
-        taken->refused++;
-    } else if (body != NULL && (noted == NULL || strcmp(noted, version) != 0)) {
-        if (feed_add(feed, (ls_bytes){KEY, sizeof(KEY) - 1}, (ls_bytes){body, size}) != LS_OK ||
-            feed_step(feed, name, version) != 0)
-            result = -1;
-        taken->records += result == 0;
-        if (!quiet && result == 0)
-            (void)printf("%s: %zu bytes\n", path, size);
-    }
-    free(body);
-    return result;
-}
-
-static int watch_directory(const struct options *options, row_feed *feed, const char *directory,
-                           file_dropper *dropper, struct taken *taken)
-{
-    dir_watch *watch = watch_open(directory, options->suffix);
-    uint64_t last = pipeline_now_ns();
-    char name[NAME_MAX + 1];
-    int result = 0;
-
-    if (watch == NULL)
-        return pipeline_fail("cannot watch %s: %s", directory, strerror(errno));
-    if (dropper != NULL && file_dropper_begin(dropper) != 0) {
-        watch_close(watch);
-        return -1;
-    }
-    while (result == 0 && !pipeline_interrupted) {
-        bool dropping = dropper != NULL && !file_dropper_has_ended(dropper);
-        int got = watch_next(watch, 20, name);
-
-        if (got < 0) {
-            result = pipeline_fail("cannot watch %s: %s", directory, strerror(errno));
-        } else if (got == 1) {
-            result = take(feed, directory, name, options->json, taken);
-            last = pipeline_now_ns();
-        } else if (dropper != NULL ? !dropping : options->idle_s > 0 &&
-                   (double)(pipeline_now_ns() - last) > options->idle_s * 1e9) {
-            break;  /* What was dropped by ourselves is told at once: nothing means all. */
-        }
-    }
-    if (dropper != NULL)
-        file_dropper_wait(dropper);
-    watch_close(watch);
-    if (options->idle_s <= 0)
-        pipeline_interrupted = 0;  /* The signal was the end that was asked for; another one ends what follows. */
-    return result;
-}
 
 /* ---- consumers ---- */
 
@@ -221,23 +113,21 @@ static ls_handler_answer consume(const ls_batch *batch, ls_handler_context *cont
 
 struct check {
     keyed_table *all;
-    uint64_t records, shards[64]; /* of the first ones */
+    shard_counts counts;
 };
 
 static int see(const ls_record *record, void *user)
 {
     struct check *check = user;
 
-    check->records++;
-    if (record->shard < 64)
-        check->shards[record->shard]++;
+    (void)shard_counts_add(record, &check->counts);
     return keep(check->all, record);
 }
 
 static int look(ls_stream *stream, const struct consumer consumers[CONSUMERS], uint64_t expected, struct check *check)
 {
     table_file *file = tables_open("");
-    int result = -1;
+    int result = -1, trimmed = 0;
 
     if (file != NULL)
         check->all = tables_table(file, "records");
@@ -245,26 +135,26 @@ static int look(ls_stream *stream, const struct consumer consumers[CONSUMERS], u
         (void)pipeline_fail("cannot make a table: %s", tables_error(file));
     else if ((result = pipeline_read_all(stream, see, check)) != 0 || tables_commit(file) != 0)
         result = -1;
-    if (result == 0 && check->records != expected)
-        result = pipeline_fail("the stream has %" PRIu64 " records of %" PRIu64, check->records, expected);
+    if (result == 0 && (trimmed = pipeline_is_trimmed(stream)) < 0)
+        result = -1;
+    if (result == 0 && !trimmed && check->counts.records != expected)
+        result = pipeline_fail("the stream has %" PRIu64 " records of %" PRIu64, check->counts.records, expected);
     for (int i = 0; result == 0 && i < CONSUMERS; i++)
-        if (!consumers[i].fails && tables_differ(check->all, consumers[i].had) != 0)
+        if (!consumers[i].fails && (trimmed ? tables_lack(consumers[i].had, check->all)
+                                            : tables_differ(consumers[i].had, check->all)) != 0)
             result = pipeline_fail("%s has not had what the stream has", consumers[i].name);
     tables_close(file);
     return result;
 }
 
 static void show(const struct options *options, const struct consumer consumers[CONSUMERS], const struct check *check,
-                 const struct taken *taken)
+                 const file_taker *taken)
 {
-    uint64_t shards = options->shards < 64 ? options->shards : 64;
-
     if (options->json) {
-        (void)printf("{\"records\":%" PRIu64 ",\"taken\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"shards\":[",
-                     check->records, taken->records, taken->refused);
-        for (uint64_t i = 0; i < shards; i++)
-            (void)printf("%s%" PRIu64, i == 0 ? "" : ",", check->shards[i]);
-        (void)printf("],\"consumers\":[");
+        (void)printf("{\"records\":%" PRIu64 ",\"taken\":%" PRIu64 ",\"refused\":%" PRIu64 ",", check->counts.records,
+                     taken->records, taken->refused);
+        shard_counts_show(&check->counts, options->shards);
+        (void)printf(",\"consumers\":[");
         for (int i = 0; i < CONSUMERS; i++)
             (void)printf("%s{\"name\":\"%s\",\"records\":%" PRId64 "}", i == 0 ? "" : ",", consumers[i].name,
                          table_count(consumers[i].had));
@@ -272,7 +162,7 @@ static void show(const struct options *options, const struct consumer consumers[
         return;
     }
     (void)printf("\n%" PRIu64 " records, %" PRIu64 " of them from files of this run; %" PRIu64 " files refused\n",
-                 check->records, taken->records, taken->refused);
+                 check->counts.records, taken->records, taken->refused);
     for (int i = 0; i < CONSUMERS; i++)
         (void)printf("  %s had %" PRId64 "%s\n", consumers[i].name, table_count(consumers[i].had),
                      consumers[i].fails ? ": it fails for ever" : "");
@@ -315,10 +205,12 @@ static int run_consumers(const struct options *options, ls_store *store, ls_stre
 {
     file_dropper dropper = {.directory = directory, .files = options->files, .seed = options->seed,
                             .rate = options->rate};
-    struct check before = {0}, check = {0};
-    struct taken taken = {0};
+    shard_counts before = {0};
+    struct check check = {0};
+    file_taker taken = {.directory = directory, .suffix = options->suffix, .idle_s = options->idle_s,
+                        .quiet = options->json, .dropper = options->directory == NULL ? &dropper : NULL};
     row_feed *feed = feed_open(store, stream, STREAM_NAME);
-    int result = feed == NULL ? -1 : pipeline_read_all(stream, pipeline_count, &before.records);
+    int result = feed == NULL ? -1 : pipeline_read_all(stream, shard_counts_add, &before);
 
     if (result == 0 && ls_stream_start_encryption(store, STREAM_NAME ".read", KEY_ID) != LS_OK)
         result = pipeline_fail_ls("encrypt the notes");
@@ -327,7 +219,7 @@ static int run_consumers(const struct options *options, ls_store *store, ls_stre
         result = consumers[i].worker == NULL ? -1 : 0;
     }
     if (result == 0)
-        result = watch_directory(options, feed, directory, options->directory == NULL ? &dropper : NULL, &taken);
+        result = file_taker_run(&taken, feed);
     for (int i = 0; i < CONSUMERS; i++)  /* One that fails for ever is never caught up. */
         if (pipeline_work_end(consumers[i].worker, result == 0 && !consumers[i].fails) != 0)
             result = -1;

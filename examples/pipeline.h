@@ -72,19 +72,4 @@ pipeline_worker *pipeline_deliver(ls_stream *stream, const char *delivery, const
  * A signal ends the wait. NULL is accepted. 0, or -1 when the run has failed, and said. */
 int pipeline_work_end(pipeline_worker *worker, bool caught_up);
 
-/* ---- looking ---- */
-
-/* The sum of the counter's series of a stream that have label `name` with `value`; of all of them without `name`. */
-uint64_t pipeline_counter(ls_store *store, const char *counter, const char *stream, const char *name,
-                          const char *value);
-
-/* Called for each record of a stream, shard by shard in order. Not 0 ends it. */
-typedef int (*pipeline_record_seen)(const ls_record *record, void *user);
-
-/* All records that are in the stream now. 0, or -1: failed, and said, or `seen` has ended it. */
-int pipeline_read_all(ls_stream *stream, pipeline_record_seen seen, void *user);
-
-/* A `seen` that counts: `user` is a uint64_t. */
-int pipeline_count(const ls_record *record, void *user);
-
 #endif

@@ -254,8 +254,8 @@ int table_query_run(keyed_table *table, const table_query *query, table_item_see
     return step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
 }
 
-/* Both are gone through in order of the keys, side by side. */
-int64_t tables_differ(keyed_table *a, keyed_table *b)
+/* Both are gone through in order of the keys, side by side. With `part`, what `a` has alone does not count. */
+static int64_t compare(keyed_table *a, keyed_table *b, bool part)
 {
     static const char sql[] = "SELECT partition, sort, item FROM \"%s\" ORDER BY partition, sort";
     sqlite3_stmt *left = prepare(a->file, sql, a->name), *right = prepare(b->file, sql, b->name);
@@ -279,7 +279,7 @@ int64_t tables_differ(keyed_table *a, keyed_table *b)
 
             count += one.size != other.size || memcmp(one.text, other.text, one.size) != 0;
         } else {
-            count++;
+            count += order > 0 || !part;
         }
         if (order <= 0)
             left_step = sqlite3_step(left);
@@ -293,4 +293,14 @@ int64_t tables_differ(keyed_table *a, keyed_table *b)
     (void)sqlite3_finalize(left);
     (void)sqlite3_finalize(right);
     return count;
+}
+
+int64_t tables_differ(keyed_table *a, keyed_table *b)
+{
+    return compare(a, b, false);
+}
+
+int64_t tables_lack(keyed_table *whole, keyed_table *part)
+{
+    return compare(whole, part, true);
 }

@@ -68,4 +68,7 @@ int table_query_run(keyed_table *table, const table_query *query, table_item_see
 /* How many items `a` and `b`, of any two files, do not have alike, or -1. */
 int64_t tables_differ(keyed_table *a, keyed_table *b);
 
+/* How many items of `part` the other one has not alike, or -1. */
+int64_t tables_lack(keyed_table *whole, keyed_table *part);
+
 #endif

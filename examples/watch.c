@@ -3,17 +3,20 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct dir_watch {
     const char *path, *suffix;
-    int events;
+    int events, directory;
     DIR *listing;     /* while those are told that were there already */
     size_t at, size;  /* of what was read of `events` */
     _Alignas(struct inotify_event) char bytes[16384];
@@ -27,9 +30,10 @@ dir_watch *watch_open(const char *path, const char *suffix)
         return NULL;
     watch->path = path;
     watch->suffix = suffix;
+    watch->directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     watch->events = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (watch->events >= 0 &&
-        inotify_add_watch(watch->events, path, IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR) >= 0 &&
+    if (watch->events >= 0 && watch->directory >= 0 &&
+        inotify_add_watch(watch->events, path, IN_CLOSE_WRITE | IN_CREATE | IN_MOVED_TO | IN_ONLYDIR) >= 0 &&
         (watch->listing = opendir(path)) != NULL)
         return watch;
     watch_close(watch);
@@ -46,6 +50,8 @@ void watch_close(dir_watch *watch)
         (void)closedir(watch->listing);
     if (watch->events >= 0)
         (void)close(watch->events);
+    if (watch->directory >= 0)
+        (void)close(watch->directory);
     free(watch);
     errno = kept;
 }
@@ -56,6 +62,23 @@ static bool is_wanted(const dir_watch *watch, const char *name)
 
     return size >= suffix_size && strcmp(name + size - suffix_size, watch->suffix) == 0 && strcmp(name, ".") != 0 &&
            strcmp(name, "..") != 0;
+}
+
+/* Whether a name that was made just now is that of a whole file: a link, or one that nobody writes. One that is opened
+ * for writing is told when that ends, and until then has no content or no lease for reading. A link whose other name is
+ * gone already, of somebody else's file, for which there is no lease either, is missed. */
+static bool is_whole(const dir_watch *watch, const char *name)
+{
+    int file = openat(watch->directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    struct stat status;
+    bool is_it = file >= 0 && fstat(file, &status) == 0 && S_ISREG(status.st_mode) &&
+                 (status.st_nlink > 1 ||
+                  (status.st_size > 0 && fcntl(file, F_SETSIG, SIGURG) == 0 && /* Ignored, if somebody breaks it. */
+                   fcntl(file, F_SETLEASE, F_RDLCK) == 0));
+
+    if (file >= 0)
+        (void)close(file);  /* The lease with it. */
+    return is_it;
 }
 
 /* 1: an event was taken that is one of a wanted file, or that began the listing anew; 0: there is none now. */
@@ -83,7 +106,8 @@ static int next_event(dir_watch *watch, char name[NAME_MAX + 1])
             errno = ENOENT;
             return -1;
         }
-        if (event->len > 0 && !(event->mask & IN_ISDIR) && is_wanted(watch, event->name)) {
+        if (event->len > 0 && !(event->mask & IN_ISDIR) && is_wanted(watch, event->name) &&
+            (!(event->mask & IN_CREATE) || is_whole(watch, event->name))) {
             (void)snprintf(name, NAME_MAX + 1, "%s", event->name);
             return 1;
         }

@@ -1,6 +1,7 @@
-/* Watch a directory for files that are dropped into it: those that were written and closed, or moved there, whose names
- * end as asked for (a.txt is not a.TXT), and at first those that are there already. A file whose writing is not
- * finished when the watch begins is told again when it is: who drops files writes them elsewhere and moves them in. */
+/* Watch a directory for files that are dropped into it: those that were written and closed, moved there, or linked
+ * there, whose names end as asked for (a.txt is not a.TXT), and at first those that are there already. A file whose
+ * writing is not finished when the watch begins, or when it is linked, is told again when it is closed under this name:
+ * who drops files writes them elsewhere and moves them in. */
 #ifndef EXAMPLES_WATCH_H
 #define EXAMPLES_WATCH_H
 
@@ -13,8 +14,8 @@ dir_watch *watch_open(const char *path, const char *suffix);
 void watch_close(dir_watch *watch); /* NULL is accepted. */
 
 /* The name of the next file, within the directory; it may be gone by now. 1; 0: none has come for `timeout_ms`, or a
- * signal handler ran; -1 with errno set. When more came at once than the system keeps, all that are there are told
- * again: whoever must take each once compares their times. */
+ * signal handler ran; -1 with errno set. A file may be told again, and when more came at once than the system keeps all
+ * that are there are: whoever must take each once compares their times. */
 int watch_next(dir_watch *watch, int timeout_ms, char name[NAME_MAX + 1]);
 
 #endif

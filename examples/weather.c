@@ -9,21 +9,21 @@
  * again, with `--store`, and ends with the same tables. A value that a row lacks is absent in its item, too.
  *
  * It checks what it claims: as many records are in the stream as were put, and the tables are those that the stream,
- * read again from its beginning, gives.
+ * read again from its beginning, gives. When retention has taken records of a store that is kept, the tables must have
+ * what the rest gives.
  *
  * Exit code: 0 done, 1 something failed, 2 wrong arguments, 128 and the signal's number when interrupted. */
-#include "columns.h"
 #include "decimal.h"
-#include "feed.h"
 #include "flat_json.h"
+#include "looking.h"
 #include "noaa.h"
 #include "weather_rows.h"
+#include "weather_source.h"
 #include "weather_tables.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -58,183 +58,18 @@ static const char usage[] =
     "  --help            this text\n";
 
 struct options {
-    const char *query, *from, *to, *key, *units, *token, *url, *location, *store;
-    uint64_t shards, rate, batch, rows, seed;
+    weather_source put;
+    const char *query, *store;
+    uint64_t shards;
     bool json, is_asked; /* for certain items of the tables */
-    char **files;
-    int file_count;
 };
 
 struct run {
     const struct options *options;
-    row_feed *feed;
-    pipeline_pace pace;
-    uint64_t rows, refused, records; /* of all sources, also what earlier runs did */
+    weather_source put;
+    shard_counts counts;             /* of the stream, as it is when all is put */
     char first_key[512];
 };
-
-/* ---- rows into the stream ---- */
-
-struct source {
-    char name[PATH_MAX];
-    uint64_t rows, records;
-};
-
-/* What a note says: rows that were read, and records that came of them. */
-static int note_source(struct run *run, struct source *source)
-{
-    char note[64];
-
-    (void)snprintf(note, sizeof(note), "%" PRIu64 " %" PRIu64, source->rows, source->records);
-    return feed_step(run->feed, source->name, note);
-}
-
-static void add_value(flat_json *json, const char *name, const csv_cell *cell)
-{
-    if (cell->size == 0)
-        return;  /* Absent stays absent. */
-    if (json_is_number(cell->text, cell->size))
-        flat_json_plain(json, name, cell->text, cell->size);
-    else
-        flat_json_member(json, name, strlen(name), cell->text, cell->size);
-}
-
-static void add_text(flat_json *json, const char *name, const csv_cell *cell)
-{
-    flat_json_member(json, name, strlen(name), cell->text, cell->size);
-}
-
-/* Where the columns are. */
-struct places {
-    size_t station, name, date, values[WEATHER_VALUES];
-};
-
-static int put_row(struct run *run, struct source *source, const struct places *at, const csv_cell *cells,
-                   flat_json *json)
-{
-    const csv_cell *key = &cells[strcmp(run->options->key, "NAME") == 0 ? at->name : at->station];
-    ls_status status;
-
-    flat_json_begin(json);
-    add_text(json, "date", &cells[at->date]);
-    add_text(json, "station", &cells[at->station]);
-    add_text(json, "name", &cells[at->name]);
-    flat_json_member(json, "units", 5, run->options->units, strlen(run->options->units));
-    for (size_t i = 0; i < WEATHER_VALUES; i++)
-        add_value(json, weather_values[i], &cells[at->values[i]]);
-    flat_json_end(json);
-    if (json->failed)
-        return pipeline_fail("no memory");
-    status = feed_add(run->feed, (ls_bytes){key->text, key->size}, (ls_bytes){json->text, json->size});
-    if (status == LS_OK)
-        source->records++;
-    return status == LS_OK || status == LS_ERR_INVALID_ARGUMENT || status == LS_ERR_TOO_LARGE ? 0 : -1;
-}
-
-static int put_table(struct run *run, struct source *source, csv_columns *table)
-{
-    struct places at;
-    uint64_t done = 0, in_step = 0;
-    flat_json json = {0};
-    int result = 0, got = 1;
-    const char *note = feed_note(run->feed, source->name);
-
-    if (columns_find(table, "STATION", &at.station) != 0 || columns_find(table, "NAME", &at.name) != 0 ||
-        columns_find(table, "DATE", &at.date) != 0)
-        return -1;
-    for (size_t i = 0; i < WEATHER_VALUES; i++)
-        if (columns_find(table, weather_values[i], &at.values[i]) != 0)
-            return -1;
-    if (note != NULL)
-        (void)sscanf(note, "%" SCNu64 " %" SCNu64, &done, &source->records);
-    while (result == 0 && got == 1 && !pipeline_interrupted) {
-        const csv_cell *cells;
-        size_t count;
-
-        got = columns_next(table, &cells, &count);
-        if (got == 1 && source->rows++ >= done) {
-            if (columns_refuse(table, cells, count) == NULL)
-                result = put_row(run, source, &at, cells, &json);
-            in_step++;
-        }
-        if (result == 0 && got >= 0 && (in_step == run->options->batch || (got == 0 && in_step > 0))) {
-            pipeline_wait(&run->pace, in_step);
-            result = note_source(run, source);
-            in_step = 0;
-        }
-    }
-    flat_json_free(&json);
-    return got < 0 ? -1 : result;
-}
-
-static int put_file(struct run *run, const char *path)
-{
-    struct source source = {.rows = 0};
-    csv_columns table = {0};
-    made_up *rows = NULL;
-    int result;
-
-    if (path == NULL) {
-        rows = malloc(sizeof(*rows));
-        if (rows == NULL)
-            return pipeline_fail("no memory");
-        weather_rows_begin(rows, run->options->seed, run->options->rows);
-        (void)snprintf(source.name, sizeof(source.name), "made-up rows of seed %" PRIu64, run->options->seed);
-    } else if (realpath(path, source.name) == NULL) {
-        return pipeline_fail("cannot open %s: %s", path, strerror(errno));
-    }
-    result = columns_open(&table, path == NULL ? source.name : path, path == NULL ? made_up_read : NULL, rows);
-    if (result == 0)
-        result = put_table(run, &source, &table);
-    columns_close(&table);
-    free(rows);
-    run->rows += source.rows;
-    run->records += source.records;
-    run->refused += source.rows - source.records;
-    return result;
-}
-
-/* What NOAA's service gives of a day is one step: the records of all stations, and the day. */
-static int put_days(struct run *run)
-{
-    const struct options *options = run->options;
-    char source[256], note[64], day[NOAA_DAY_BYTES];
-    noaa *service = noaa_open(options->url, options->token, options->location, options->units);
-    const char *last = NULL;
-    uint64_t records = 0;
-    int result = service == NULL ? -1 : 0;
-
-    (void)snprintf(source, sizeof(source), "%.100s %.50s", options->url, options->location);
-    if (result == 0)
-        last = feed_note(run->feed, source);
-    if (last != NULL && sscanf(last, "%10s %" SCNu64, note, &records) == 2 && strcmp(note, options->from) >= 0)
-        noaa_day_after(note, day);
-    else
-        (void)snprintf(day, sizeof(day), "%s", options->from);
-    for (; result == 0 && strcmp(day, options->to) <= 0 && !pipeline_interrupted; noaa_day_after(day, day)) {
-        ls_bytes key, json;
-        int got = 0;
-
-        result = noaa_ask(service, day);
-        while (result == 0 && (got = noaa_next(service, strcmp(options->key, "NAME") == 0, &key, &json)) == 1) {
-            ls_status status = feed_add(run->feed, key, json);
-
-            records += status == LS_OK;
-            if (status != LS_OK && status != LS_ERR_INVALID_ARGUMENT && status != LS_ERR_TOO_LARGE)
-                result = -1;
-        }
-        if (result == 0 && got < 0)
-            result = -1;
-        if (result == 0) {
-            pipeline_wait(&run->pace, feed_added(run->feed));
-            (void)snprintf(note, sizeof(note), "%s %" PRIu64, day, records);
-            result = feed_step(run->feed, source, note);
-        }
-    }
-    noaa_close(service);
-    run->rows = run->records = records;
-    return result;
-}
 
 /* ---- checks, and the query ---- */
 
@@ -243,24 +78,36 @@ struct again {
     weather_sink sink;
     weather_observation seen;
     flat_json scratch;
-    uint64_t records;
+    shard_counts counts;
 };
 
 static int put_again(const ls_record *record, void *user)
 {
     struct again *again = user;
 
-    if (again->records++ == 0)
+    (void)shard_counts_add(record, &again->counts);
+    if (again->counts.records == 1)
         (void)snprintf(again->run->first_key, sizeof(again->run->first_key), "%.*s", (int)record->partition_key.size,
                        (const char *)record->partition_key.data);
     return weather_put(&again->sink, record, &again->seen, &again->scratch);
+}
+
+/* The last row of a key is that which is trimmed last: what the rest of a stream gives is what the tables have. */
+static int64_t count_differences(bool trimmed, const weather_sink *sink, const weather_sink *again)
+{
+    if (trimmed)
+        return tables_lack(sink->precipitation, again->precipitation) +
+               tables_lack(sink->temperature, again->temperature);
+    return tables_differ(sink->precipitation, again->precipitation) +
+           tables_differ(sink->temperature, again->temperature);
 }
 
 static int check(struct run *run, ls_stream *stream, weather_sink *sink)
 {
     struct again again = {.run = run};
     int64_t differences;
-    int result = weather_sink_open(&again.sink, "", run->options->key);
+    int trimmed = 0;
+    int result = weather_sink_open(&again.sink, "", run->put.key);
 
     if (result == 0 && tables_begin(again.sink.file) == 0) {
         result = pipeline_read_all(stream, put_again, &again);
@@ -269,15 +116,14 @@ static int check(struct run *run, ls_stream *stream, weather_sink *sink)
         else
             tables_undo(again.sink.file);
     }
-    if (result == 0 && again.records != run->records)
-        result = pipeline_fail("the stream has %" PRIu64 " records, and %" PRIu64 " were put", again.records,
-                               run->records);
-    if (result == 0) {
-        differences = tables_differ(sink->precipitation, again.sink.precipitation) +
-                      tables_differ(sink->temperature, again.sink.temperature);
-        if (differences != 0)
-            result = pipeline_fail("%" PRId64 " items are not what the stream says", differences);
-    }
+    if (result == 0 && (trimmed = pipeline_is_trimmed(stream)) < 0)
+        result = -1;
+    if (result == 0 && !trimmed && again.counts.records != run->put.noted)
+        result = pipeline_fail("the stream has %" PRIu64 " records, and %" PRIu64 " were put", again.counts.records,
+                               run->put.noted);
+    if (result == 0 && (differences = count_differences(trimmed, sink, &again.sink)) != 0)
+        result = pipeline_fail("%" PRId64 " items are not what the stream says", differences);
+    run->counts = again.counts;
     weather_observation_free(&again.seen);
     flat_json_free(&again.scratch);
     tables_close(again.sink.file);
@@ -323,8 +169,8 @@ static int query(const struct options *options, keyed_table *table, const char *
     table_query query = {.partition = {station, strlen(station)}, .condition = TABLE_BETWEEN, .limit = 100};
     int more;
 
-    query.sort = (table_text){options->from, strlen(options->from)};
-    query.sort_last = (table_text){options->to, strlen(options->to)};
+    query.sort = (table_text){options->put.from, strlen(options->put.from)};
+    query.sort_last = (table_text){options->put.to, strlen(options->put.to)};
     while ((more = table_query_run(table, &query, see_item, report)) == 1)
         query.after = (table_text){report->last, strlen(report->last)};
     return more;
@@ -352,8 +198,8 @@ static int show(struct run *run, ls_store *store, weather_sink *sink)
     char text[DECIMAL_TEXT_BYTES];
 
     if (!options->json) {
-        (void)printf("%" PRIu64 " rows, %" PRIu64 " records, %" PRIu64 " rows refused\n", run->rows, run->records,
-                     run->refused);
+        (void)printf("%" PRIu64 " rows, %" PRIu64 " records, %" PRIu64 " rows refused\n", run->put.read,
+                     run->put.records, run->put.refused);
         (void)printf("  GetRecords success   %.1f %% of %" PRIu64 " calls\n", success, calls);
         (void)printf("  invocations          %" PRIu64 ", %" PRIu64 " failed\n", invocations, invocations - good);
         (void)printf("  Precipitation        %" PRId64 " items\n", counts[0]);
@@ -381,31 +227,17 @@ static int show(struct run *run, ls_store *store, weather_sink *sink)
                      ",\"Temperature\":%" PRId64 "},\"replaced\":%" PRIu64 ",\"changed\":%" PRIu64
                      ",\"get_success_percent\":%.1f,\"invocations\":%" PRIu64 ",\"failed_invocations\":%" PRIu64
                      ",\"query\":{\"station\":%.*s,\"Precipitation\":%" PRIu64 ",\"Temperature\":%" PRIu64
-                     ",\"PRCP\":%s}}\n", run->records, run->refused, counts[0], counts[1], sink->replaced,
+                     ",\"PRCP\":%s},", run->put.records, run->put.refused, counts[0], counts[1], sink->replaced,
                      sink->changed, success, invocations, invocations - good, (int)name.size, name.text, rain.items,
                      warmth.items, text);
+        shard_counts_show(&run->counts, options->shards);
+        (void)puts("}");
         flat_json_free(&name);
     }
     return 0;
 }
 
 /* ---- all of it ---- */
-
-static int put_all(struct run *run, ls_store *store, ls_stream *stream)
-{
-    int result = 0;
-
-    run->feed = feed_open(store, stream, STREAM_NAME);
-    if (run->feed == NULL)
-        return -1;
-    if (run->options->token != NULL)
-        result = put_days(run);
-    else if (run->options->file_count == 0)
-        result = put_file(run, NULL);
-    for (int i = 0; result == 0 && i < run->options->file_count && !pipeline_interrupted; i++)
-        result = put_file(run, run->options->files[i]);
-    return feed_close(run->feed) == 0 ? result : -1;
-}
 
 static int work(struct run *run, ls_store *store, weather_sink *sink)
 {
@@ -421,7 +253,7 @@ static int work(struct run *run, ls_store *store, weather_sink *sink)
         return -1;
     settings.handler_timeout_ms = 60000; /* Of the default, 3 s, the seed learned that it is short. */
     worker = pipeline_work(stream, MAPPING_NAME, &settings, weather_handle, sink);
-    result = worker == NULL ? -1 : put_all(run, store, stream);
+    result = worker == NULL ? -1 : weather_source_put(&run->put, store, stream, STREAM_NAME);
     if (pipeline_work_end(worker, result == 0) != 0)
         result = -1;
     if (result == 0 && !pipeline_interrupted)
@@ -435,7 +267,7 @@ static int work(struct run *run, ls_store *store, weather_sink *sink)
 
 static int run_all(const struct options *options)
 {
-    struct run run = {.options = options, .pace = {.per_second = (double)options->rate}};
+    struct run run = {.options = options, .put = options->put};
     char path[PIPELINE_PATH_BYTES];
     weather_sink sink = {0};
     pipeline_place place;
@@ -446,7 +278,7 @@ static int run_all(const struct options *options)
         return -1;
     result = ls_store_open(place.store, NULL, &store) == LS_OK ? 0 : pipeline_fail_ls("open the store");
     if (result == 0)
-        result = weather_sink_open(&sink, pipeline_path(&place, ".tables", path), options->key);
+        result = weather_sink_open(&sink, pipeline_path(&place, ".tables", path), options->put.key);
     if (result == 0)
         result = work(&run, store, &sink);
     tables_close(sink.file);
@@ -468,50 +300,50 @@ int main(int argc, char **argv)
         {"json", no_argument, NULL, 'j'},           {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    struct options options = {.from = "", .to = "9999-12-31", .key = "NAME", .units = "standard", .url = NOAA_URL,
-                              .location = "FIPS:24", .shards = 1, .batch = 500, .rows = WEATHER_ROWS_DEFAULT,
-                              .seed = 1};
+    struct options options = {.put = {.from = "", .to = "9999-12-31", .key = "NAME", .units = "standard",
+                                      .url = NOAA_URL, .location = "FIPS:24", .batch = 500,
+                                      .rows = WEATHER_ROWS_DEFAULT, .seed = 1}, .shards = 1};
     int option, result = 0;
 
     pipeline_begin("weather");
     while (result == 0 && (option = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (option) {
         case 'q': options.query = optarg, options.is_asked = true; break;
-        case 'f': options.from = optarg, options.is_asked = true; break;
-        case 'o': options.to = optarg, options.is_asked = true; break;
-        case 'k': options.key = optarg; break;
-        case 'u': options.units = optarg; break;
-        case 't': options.token = optarg; break;
-        case 'l': options.url = optarg; break;
-        case 'a': options.location = optarg; break;
+        case 'f': options.put.from = optarg, options.is_asked = true; break;
+        case 'o': options.put.to = optarg, options.is_asked = true; break;
+        case 'k': options.put.key = optarg; break;
+        case 'u': options.put.units = optarg; break;
+        case 't': options.put.token = optarg; break;
+        case 'l': options.put.url = optarg; break;
+        case 'a': options.put.location = optarg; break;
         case 'd': options.store = optarg; break;
         case 's': result = pipeline_number("shards", optarg, 1, 65536, &options.shards); break;
-        case 'r': result = pipeline_number("rate", optarg, 0, 1000000000, &options.rate); break;
-        case 'b': result = pipeline_number("batch", optarg, 1, 10000, &options.batch); break;
-        case 'n': result = pipeline_number("rows", optarg, 1, UINT64_MAX, &options.rows); break;
-        case 'e': result = pipeline_number("seed", optarg, 0, UINT64_MAX, &options.seed); break;
+        case 'r': result = pipeline_number("rate", optarg, 0, 1000000000, &options.put.rate); break;
+        case 'b': result = pipeline_number("batch", optarg, 1, 10000, &options.put.batch); break;
+        case 'n': result = pipeline_number("rows", optarg, 1, UINT64_MAX, &options.put.rows); break;
+        case 'e': result = pipeline_number("seed", optarg, 0, UINT64_MAX, &options.put.seed); break;
         case 'j': options.json = true; break;
         case 'h': (void)fputs(usage, stdout); return 0;
         default: return 2;
         }
     }
-    options.files = argv + optind;
-    options.file_count = argc - optind;
-    if (result == 0 && strcmp(options.key, "NAME") != 0 && strcmp(options.key, "STATION") != 0)
-        result = pipeline_fail("--key wants NAME or STATION, not '%s'", options.key);
-    if (result == 0 && strcmp(options.units, "standard") != 0 && strcmp(options.units, "metric") != 0)
-        result = pipeline_fail("--units wants standard or metric, not '%s'", options.units);
-    if (result == 0 && options.token != NULL && (!noaa_is_day(options.from) || !noaa_is_day(options.to)))
+    options.put.files = argv + optind;
+    options.put.file_count = argc - optind;
+    if (result == 0 && strcmp(options.put.key, "NAME") != 0 && strcmp(options.put.key, "STATION") != 0)
+        result = pipeline_fail("--key wants NAME or STATION, not '%s'", options.put.key);
+    if (result == 0 && strcmp(options.put.units, "standard") != 0 && strcmp(options.put.units, "metric") != 0)
+        result = pipeline_fail("--units wants standard or metric, not '%s'", options.put.units);
+    if (result == 0 && options.put.token != NULL && (!noaa_is_day(options.put.from) || !noaa_is_day(options.put.to)))
         result = pipeline_fail("--token wants --from and --to, days as YYYY-MM-DD");
-    if (result == 0 && options.token != NULL && options.file_count > 0)
+    if (result == 0 && options.put.token != NULL && options.put.file_count > 0)
         result = pipeline_fail("--token is for the service: it goes with no file");
-    for (int i = 0; result == 0 && i < options.file_count; i++)
-        if (access(options.files[i], R_OK) != 0)
-            result = pipeline_fail("cannot open %s: %s", options.files[i], strerror(errno));
+    for (int i = 0; result == 0 && i < options.put.file_count; i++)
+        if (access(options.put.files[i], R_OK) != 0)
+            result = pipeline_fail("cannot open %s: %s", options.put.files[i], strerror(errno));
     if (result != 0)
         return 2;
-    if (options.rate > 0 && options.batch > options.rate)
-        options.batch = options.rate;  /* A step a second at least. */
+    if (options.put.rate > 0 && options.put.batch > options.put.rate)
+        options.put.batch = options.put.rate;  /* A step a second at least. */
     result = run_all(&options);
     if (pipeline_interrupted)
         return 128 + pipeline_interrupted;

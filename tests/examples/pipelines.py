@@ -16,7 +16,8 @@ SEED = random.SystemRandom().randrange(1 << 32)
 
 class Case(unittest.TestCase):
     maxDiff = None
-    program = None  # the path of the pipeline, set by the test's file
+    program = None  # the path of the pipeline, and that of lstream, set by the test's file
+    tool = None
 
     def setUp(self):
         temporary = tempfile.TemporaryDirectory(prefix="libstream-test-", dir="/var/tmp")
@@ -75,6 +76,25 @@ class Case(unittest.TestCase):
                 process.communicate()
         print("%d kills, %d runs came to their end before" % (kills - survived, survived))
         return self.result("--store", self.kept, *arguments)
+
+    def lstream(self, *arguments):
+        done = subprocess.run([self.tool, *arguments, "--store", self.kept], capture_output=True, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        return done.stdout.decode()
+
+    def small_segments(self, *streams):
+        """A store that is kept, of which retention can take a little: the streams, in segments of 64 KiB."""
+        for stream in streams:
+            self.lstream("create", stream, "--segment-bytes", "64K")
+
+    def trim(self, *streams):
+        """Lets retention take all but the last segments."""
+        for stream in streams:
+            held = len(self.lstream("get", stream, "--json").splitlines())
+            self.lstream("retention", stream, "--bytes", "128K")
+            self.lstream("maintain")
+            left = len(self.lstream("get", stream, "--json").splitlines())
+            self.assertTrue(0 < left < held, (stream, left, held))
 
     def tables(self, path):
         with sqlite3.connect(path) as database:

@@ -100,6 +100,15 @@ class MadeUp(Case):
         # Two files are one table; the limit of rows counts across them.
         self.agree(self.result("--shards=1", "--rows", "2000", path, path), worked_out((rows + rows)[:2000], 1))
 
+    def test_rows_come_at_a_pace_and_others_for_another_seed(self):
+        began = time.monotonic()
+        result = self.result("--rows", "30", "--rate", "60", "--batch", "7")
+        self.assertGreater(time.monotonic() - began, 2 * 29 / 60)
+        for case, shards in zip(result["cases"], (1, 2)):
+            self.agree(case, worked_out(self.table("--rows", "30")[1], shards))
+        result = self.result("--rows", "30", "--seed", "5", "--batch", "10000")
+        self.agree(result["cases"][1], worked_out(self.table("--rows", "30", "--seed", "5")[1], 2))
+
     def test_the_report_fits_a_terminal_and_names_the_times(self):
         done = books(env=self.environment)
         self.assertEqual((done.returncode, done.stderr), (0, b""))
@@ -223,6 +232,7 @@ class Refusals(Case):
 
     def test_wrong_arguments_are_usage_errors(self):
         for arguments in (["--rows", "0"], ["--rows", "-1"], ["--rows", "1x"], ["--shards", "0"], ["--shards", "65537"],
+                          ["--batch", "0"], ["--batch", "10001"], ["--rate", "x"], ["--seed", "-1"],
                           ["--what"], ["--rows"]):
             self.fails(2, "books", *arguments)
         done = books("--help")

@@ -21,6 +21,7 @@ import pipelines
 
 CLICKS, LSTREAM, TEMPLATE, DATA = map(os.path.abspath, sys.argv[1:5])
 pipelines.Case.program = CLICKS
+pipelines.Case.tool = LSTREAM
 NAME = re.compile(r"(errors/processing-failed/)?\d{4}/\d\d/\d\d/\d\d/mi-ks-homework12-firehose-1-\d{4}(-\d\d){5}-"
                   r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -111,6 +112,41 @@ class Clicks(pipelines.Case):
         self.assertTrue(os.path.exists(self.path("mi-ks-homework12-s3/errors/processing-failed")))
         done = subprocess.run(apply, capture_output=True, check=True, cwd=self.directory)
         self.assertEqual({line.split()[0] for line in done.stdout.splitlines()}, {b"unchanged"})
+
+    def test_a_store_whose_oldest_records_are_gone_goes_on_and_checks_what_was_noted(self):
+        self.small_segments("mi-ks-homework12")
+        first = self.result("--store", self.kept, "--events", "3000", "--drop", "login")
+        self.assertGreater(first["dropped"], 0)
+        self.trim("mi-ks-homework12")
+        second = self.result("--store", self.kept, "--events", "3000", "--drop", "login")
+        names = ("records", "delivered", "failed", "dropped", "categories")
+        self.assertEqual([second[name] for name in names], [first[name] for name in names])
+        self.assertLess(sum(second["shards"]), 3000)
+        path = self.file("more.json", '{"action":"login"}\n{"item_id":100}\n{\n')
+        more = self.result("--store", self.kept, "--drop", "login", path)
+        self.adds_up(more)
+        self.assertEqual([more[name] - first[name] for name in names[:4]], [3, 1, 1, 1])
+        # A line that has changed is found, though its event is gone.
+        name = sorted(os.path.join(folder, name) for folder, _, names in os.walk(self.kept + ".delivered")
+                      for name in names if "/errors" not in folder)[0]
+        with open(name, "r+b") as file:
+            at = file.read().index(b'":') - 1  # The end of a member's name, whichever it is.
+            file.seek(at)
+            file.write(b"?")
+        done = self.run_it("--store", self.kept, "--drop", "login", path)
+        self.assertEqual((done.returncode, done.stderr), (1, b"clicks: the files do not hold what the events give\n"))
+
+    def test_events_that_are_dropped_are_counted_as_such(self):
+        result = self.result("--store", self.kept, "--events", "1000", "--drop", "add_to_cart")
+        self.adds_up(result)
+        self.assertEqual(result["dropped"], result["actions"]["add_to_cart"])
+        self.assertEqual(result["failed"], 1)
+        self.assertEqual(len(self.lines(self.kept)[0]), 1000 - 1 - result["dropped"])
+
+    def test_large_events_make_smaller_steps(self):
+        event = '{"user_id":"u","item_id":100,"pad":"%s"}\n' % ("x" * 40000)
+        result = self.result(self.file("large.json", event * 600))
+        self.assertEqual((result["records"], result["delivered"]), (600, 600))
 
     def test_a_second_run_puts_nothing_again(self):
         first = self.result("--store", self.kept, "--events", "50")

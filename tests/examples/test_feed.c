@@ -3,6 +3,7 @@
  * Method: a store in memory; a stream that is deleted under the feed makes a step fail. What is killed in the midst is
  * tried with the pipelines, in Python. */
 #include "feed.h"
+#include "looking.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -64,10 +65,10 @@ static void add(fixture *fx, const char *data)
 
 static uint64_t count(fixture *fx)
 {
-    uint64_t records = 0;
+    shard_counts counts = {0};
 
-    assert_int_equal(pipeline_read_all(fx->stream, pipeline_count, &records), 0);
-    return records;
+    assert_int_equal(pipeline_read_all(fx->stream, shard_counts_add, &counts), 0);
+    return counts.records;
 }
 
 static void a_step_has_its_records_and_its_note(void **state)
@@ -101,6 +102,23 @@ static void sources_have_notes_of_their_own_and_the_last_one_counts(void **state
     }
 }
 
+static void the_notes_of_all_sources_are_added_up(void **state)
+{
+    fixture *fx = *state;
+
+    assert_int_equal(feed_noted(fx->feed, 1), 0);
+    assert_int_equal(feed_step(fx->feed, "a", "10 9"), 0);
+    assert_int_equal(feed_step(fx->feed, "b", "2021-10-01 5"), 0);
+    assert_int_equal(feed_step(fx->feed, "a", "20 18 1"), 0);
+    for (int run = 0; run < 2; run++) {
+        assert_int_equal(feed_noted(fx->feed, 0), 20 + 2021);
+        assert_int_equal(feed_noted(fx->feed, 1), 18 + 5);
+        assert_int_equal(feed_noted(fx->feed, 2), 1);
+        assert_int_equal(feed_noted(fx->feed, 3), 0);
+        assert_int_equal(open_again(fx), 0);
+    }
+}
+
 static void what_is_in_no_step_is_dropped(void **state)
 {
     fixture *fx = *state;
@@ -121,6 +139,25 @@ static void a_refused_record_leaves_the_step_as_it_was(void **state)
     assert_int_equal(feed_added(fx->feed), 1);
     assert_int_equal(feed_step(fx->feed, "a", "3"), 0);
     assert_int_equal(count(fx), 1);
+}
+
+/* 16 MiB may go to one shard at once: whoever counts rows alone would pass that. */
+static void a_step_is_due_by_rows_by_bytes_and_at_the_end(void **state)
+{
+    static char large[(1 << 20) - 3];
+    fixture *fx = *state;
+    uint64_t rows = 0;
+
+    assert_false(feed_is_due(fx->feed, 0, 500, true));
+    assert_true(feed_is_due(fx->feed, 500, 500, false));
+    for (; !feed_is_due(fx->feed, rows, 500, false); rows++)
+        assert_int_equal(feed_add(fx->feed, (ls_bytes){"key", 3}, (ls_bytes){large, sizeof(large)}), LS_OK);
+    assert_int_equal(rows, 12);
+    assert_int_equal(feed_step(fx->feed, "a", "12"), 0);
+    add(fx, "one");
+    assert_false(feed_is_due(fx->feed, 1, 500, false));
+    assert_true(feed_is_due(fx->feed, 1, 500, true));
+    assert_int_equal(count(fx), 12);
 }
 
 static void a_step_that_cannot_be_done_leaves_no_note(void **state)
@@ -175,8 +212,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_step_has_its_records_and_its_note, setup, teardown),
         cmocka_unit_test_setup_teardown(sources_have_notes_of_their_own_and_the_last_one_counts, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_notes_of_all_sources_are_added_up, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_in_no_step_is_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(a_refused_record_leaves_the_step_as_it_was, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_step_is_due_by_rows_by_bytes_and_at_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(a_step_that_cannot_be_done_leaves_no_note, setup, teardown),
         cmocka_unit_test_setup_teardown(steps_that_are_begun_are_done_in_their_order, setup, teardown),
         cmocka_unit_test_setup_teardown(a_begun_step_that_fails_ends_the_feed, setup, teardown),

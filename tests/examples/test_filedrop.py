@@ -15,6 +15,7 @@ import pipelines
 
 FILEDROP, LSTREAM = sys.argv[1:3]
 pipelines.Case.program = FILEDROP
+pipelines.Case.tool = LSTREAM
 BODY_BYTES_MAX = (1 << 20) - len("123")
 
 
@@ -84,9 +85,14 @@ class Filedrop(pipelines.Case):
         self.dropped("largest.txt", b"x" * BODY_BYTES_MAX)
         self.dropped("too-large.txt", b"x" * (BODY_BYTES_MAX + 1))
         self.dropped(b"no-\xff-text.txt", b"body")
+        secret = os.geteuid() != 0  # Root may read whatever there is.
+        if secret:
+            self.dropped("secret.txt", b"body")
+            os.chmod(os.path.join(self.drop, "secret.txt"), 0)
         done = self.run_it("--json", self.drop)
         result = json.loads(done.stdout)
-        self.assertEqual((done.returncode, result["records"], result["refused"]), (0, 1, 2))
+        self.assertEqual((done.returncode, result["records"], result["refused"]), (0, 1, 2 + secret))
+        self.assertEqual(b"secret.txt is refused: Permission denied" in done.stderr, secret)
         self.assertIn(b"too-large.txt is refused: larger than a record may be", done.stderr)
         self.assertIn(b"is refused: its name is not UTF-8", done.stderr)
 
@@ -101,11 +107,27 @@ class Filedrop(pipelines.Case):
         lines = []
         while time.monotonic() < deadline and not any("third.txt: 3 bytes" in line for line in lines):
             lines.append(process.stdout.readline())
+        # A link is taken when it is made, whether its other name stays or not; what is written, when it is closed.
+        for name in ("fourth", "fifth"):
+            with open(self.path(name), "w") as file:
+                file.write(name)
+            os.link(self.path(name), os.path.join(self.drop, name + ".txt"))
+            if name == "fifth":
+                os.unlink(self.path(name))
+            while name + ".txt: " not in lines[-1]:
+                lines.append(process.stdout.readline())
+        with open(os.path.join(self.drop, "sixth.txt"), "w") as file:
+            for _ in range(3):
+                file.write("666")
+                file.flush()
+                time.sleep(0.1)
+        while "sixth.txt: 9 bytes" not in lines[-1]:
+            lines.append(process.stdout.readline())
         process.send_signal(signal.SIGTERM)
         out, errors = process.communicate(timeout=30)
         self.assertEqual((process.returncode, errors), (0, ""))
-        self.assertIn("3 records, 3 of them from files of this run", out)
-        self.assertEqual(self.stored(), ["1", "22", "333"])
+        self.assertIn("6 records, 6 of them from files of this run", out)
+        self.assertEqual(self.stored(), ["1", "22", "333", "fourth", "fifth", "666666666"])
 
     def test_nothing_on_disk_shows_what_was_put_and_a_wrong_key_is_said(self):
         self.dropped("secret.txt", b"PLAINTEXT-" * 500)
@@ -122,6 +144,19 @@ class Filedrop(pipelines.Case):
         done = self.run_it("--store", self.kept, self.drop)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"(LS_ERR_KEY)", done.stderr)
+
+    def test_a_store_whose_oldest_records_are_gone_goes_on_and_checks_the_rest(self):
+        self.lstream("create", "filedrop", "--segment-bytes", "64K")
+        for number in range(8):
+            self.dropped("%d.txt" % number, b"%d" % number * 50000)
+        self.assertEqual(self.result("--store", self.kept, self.drop)["records"], 8)
+        self.lstream("retention", "filedrop", "--bytes", "128K")
+        self.lstream("maintain")
+        self.dropped("more.txt", b"more")
+        result = self.result("--store", self.kept, self.drop)
+        self.assertEqual(result["taken"], 1)
+        self.assertTrue(1 < result["records"] < 9, result)
+        self.assertEqual(self.consumers(result), {"consumer-1": 9, "consumer-2": 9})
 
     def test_it_may_be_killed_at_any_moment(self):
         for number in range(60):

@@ -12,6 +12,7 @@ import http.server
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -20,8 +21,9 @@ import urllib.parse
 
 import pipelines
 
-WEATHER, DATA, GROUP = sys.argv[1:4]
+WEATHER, LSTREAM, DATA, GROUP = sys.argv[1:5]
 pipelines.Case.program = WEATHER
+pipelines.Case.tool = LSTREAM
 VALUES = {"Precipitation": ("PRCP", "SNOW"), "Temperature": ("TMIN", "TMAX")}
 HEADER = "STATION,NAME,DATE,PRCP,SNOW,TMAX,TMIN\n"
 
@@ -94,6 +96,29 @@ class MadeUp(Case):
             self.assertEqual(result[name], expected[name])
         self.assertEqual(self.tables(self.kept + ".tables"), self.tables(whole + ".tables"))
 
+    def test_a_store_whose_oldest_records_are_gone_goes_on_and_checks_the_rest(self):
+        self.small_segments("input-stream")
+        first = self.result("--store", self.kept, "--rows", "4000")
+        self.trim("input-stream")
+        second = self.result("--store", self.kept, "--rows", "4000")
+        for name in ("records", "tables"):
+            self.assertEqual(second[name], first[name])
+        self.assertLess(sum(second["shards"]), 4000)
+        more = self.result("--store", self.kept, "--rows", "4100")  # What is new comes through as ever.
+        self.assertEqual((more["records"], more["tables"]["Precipitation"]), (4100, 4100))
+        # A table that has not what the stream still has is found.
+        with sqlite3.connect(self.kept + ".tables") as tables:
+            tables.execute("UPDATE Precipitation SET item = '{}' WHERE sort = (SELECT max(sort) FROM Precipitation)")
+        done = self.run_it("--store", self.kept, "--rows", "4100")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, rb"^weather: \d+ items are not what the stream says\n$")
+
+    def test_a_kept_store_takes_one_file_after_the_other(self):
+        one = self.file("one.csv", HEADER + "S,A,2021-10-01,1,,,\n")
+        other = self.file("other.csv", HEADER + "S,A,2021-10-02,1,,,\nS,B,2021-10-02,1,,,\n")
+        self.assertEqual(self.result("--store", self.kept, one)["tables"]["Precipitation"], 1)
+        self.assertEqual(self.result("--store", self.kept, other)["tables"]["Precipitation"], 3)
+
     def test_rows_come_at_a_pace_and_the_handler_keeps_up(self):
         began = time.monotonic()
         self.result("--rows", "40", "--rate", "50", "--batch", "1")
@@ -132,7 +157,8 @@ class Published(Case):
     def test_the_tables_hold_what_the_file_says(self):
         path = os.path.join(DATA, "ghcnd_montgomery_md_2012_2015.csv")
         result = self.result("--store", self.kept, "--query", "BRIGHTON DAM, MD US", "--from", "2013-10-01", "--to",
-                             "2013-10-31", path)
+                             "2013-10-31", "--shards", "4", path)
+        self.assertEqual(result["shards"], [8177, 6296, 6200, 11450])
         self.assertEqual((result["records"], result["refused"], result["replaced"]), (32123, 0, 0))
         self.assertEqual(result["tables"], {"Precipitation": 32122, "Temperature": 2767})
         self.assertEqual(result["query"], {"station": "BRIGHTON DAM, MD US", "Precipitation": 31, "Temperature": 31,
@@ -142,6 +168,10 @@ class Published(Case):
         lower = self.result("--store", self.kept, "--query", "brighton dam, md us", path)
         self.assertEqual((lower["records"], lower["query"]["Precipitation"], lower["query"]["Temperature"]),
                          (32123, 0, 0))
+
+    def test_by_station_the_records_lie_on_other_shards(self):
+        path = os.path.join(DATA, "ghcnd_montgomery_md_2012_2015.csv")
+        self.assertEqual(self.result("--key", "STATION", "--shards", "2", path)["shards"], [13236, 18887])
 
 
 class Service(Case):

@@ -1,0 +1,191 @@
+/* Observations into the stream, each once. */
+#include "weather_source.h"
+#include "columns.h"
+#include "flat_json.h"
+#include "noaa.h"
+#include "weather_rows.h"
+#include "weather_tables.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct source {
+    char name[PATH_MAX];
+    uint64_t rows, records;
+};
+
+/* What a note says: rows that were read, and records that came of them. */
+static int note_source(weather_source *put, struct source *source)
+{
+    char note[64];
+
+    (void)snprintf(note, sizeof(note), "%" PRIu64 " %" PRIu64, source->rows, source->records);
+    return feed_step(put->feed, source->name, note);
+}
+
+static void add_value(flat_json *json, const char *name, const csv_cell *cell)
+{
+    if (cell->size == 0)
+        return;  /* Absent stays absent. */
+    if (json_is_number(cell->text, cell->size))
+        flat_json_plain(json, name, cell->text, cell->size);
+    else
+        flat_json_member(json, name, strlen(name), cell->text, cell->size);
+}
+
+static void add_text(flat_json *json, const char *name, const csv_cell *cell)
+{
+    flat_json_member(json, name, strlen(name), cell->text, cell->size);
+}
+
+/* Where the columns are. */
+struct places {
+    size_t station, name, date, values[WEATHER_VALUES];
+};
+
+static int put_row(weather_source *put, struct source *source, const struct places *at, const csv_cell *cells,
+                   flat_json *json)
+{
+    const csv_cell *key = &cells[strcmp(put->key, "NAME") == 0 ? at->name : at->station];
+    ls_status status;
+
+    flat_json_begin(json);
+    add_text(json, "date", &cells[at->date]);
+    add_text(json, "station", &cells[at->station]);
+    add_text(json, "name", &cells[at->name]);
+    flat_json_member(json, "units", 5, put->units, strlen(put->units));
+    for (size_t i = 0; i < WEATHER_VALUES; i++)
+        add_value(json, weather_values[i], &cells[at->values[i]]);
+    flat_json_end(json);
+    if (json->failed)
+        return pipeline_fail("no memory");
+    status = feed_add(put->feed, (ls_bytes){key->text, key->size}, (ls_bytes){json->text, json->size});
+    if (status == LS_OK)
+        source->records++;
+    return status == LS_OK || status == LS_ERR_INVALID_ARGUMENT || status == LS_ERR_TOO_LARGE ? 0 : -1;
+}
+
+static int put_table(weather_source *put, struct source *source, csv_columns *table)
+{
+    struct places at;
+    uint64_t done = 0, in_step = 0;
+    flat_json json = {0};
+    int result = 0, got = 1;
+    const char *note = feed_note(put->feed, source->name);
+
+    if (columns_find(table, "STATION", &at.station) != 0 || columns_find(table, "NAME", &at.name) != 0 ||
+        columns_find(table, "DATE", &at.date) != 0)
+        return -1;
+    for (size_t i = 0; i < WEATHER_VALUES; i++)
+        if (columns_find(table, weather_values[i], &at.values[i]) != 0)
+            return -1;
+    if (note != NULL)
+        (void)sscanf(note, "%" SCNu64 " %" SCNu64, &done, &source->records);
+    while (result == 0 && got == 1 && !pipeline_interrupted) {
+        const csv_cell *cells;
+        size_t count;
+
+        got = columns_next(table, &cells, &count);
+        if (got == 1 && source->rows++ >= done) {
+            if (columns_refuse(table, cells, count) == NULL)
+                result = put_row(put, source, &at, cells, &json);
+            in_step++;
+        }
+        if (result == 0 && got >= 0 && feed_is_due(put->feed, in_step, put->batch, got == 0)) {
+            pipeline_wait(&put->pace, in_step);
+            result = note_source(put, source);
+            in_step = 0;
+        }
+    }
+    flat_json_free(&json);
+    return got < 0 ? -1 : result;
+}
+
+static int put_file(weather_source *put, const char *path)
+{
+    struct source source = {.rows = 0};
+    csv_columns table = {0};
+    made_up *rows = NULL;
+    int result;
+
+    if (path == NULL) {
+        rows = malloc(sizeof(*rows));
+        if (rows == NULL)
+            return pipeline_fail("no memory");
+        weather_rows_begin(rows, put->seed, put->rows);
+        (void)snprintf(source.name, sizeof(source.name), "made-up rows of seed %" PRIu64, put->seed);
+    } else if (realpath(path, source.name) == NULL) {
+        return pipeline_fail("cannot open %s: %s", path, strerror(errno));
+    }
+    result = columns_open(&table, path == NULL ? source.name : path, path == NULL ? made_up_read : NULL, rows);
+    if (result == 0)
+        result = put_table(put, &source, &table);
+    columns_close(&table);
+    free(rows);
+    put->read += source.rows;
+    put->records += source.records;
+    put->refused += source.rows - source.records;
+    return result;
+}
+
+/* What NOAA's service gives of a day is one step: the records of all stations, and the day. */
+static int put_days(weather_source *put)
+{
+    char source[256], note[64], day[NOAA_DAY_BYTES];
+    noaa *service = noaa_open(put->url, put->token, put->location, put->units);
+    const char *last = NULL;
+    uint64_t records = 0;
+    int result = service == NULL ? -1 : 0;
+
+    (void)snprintf(source, sizeof(source), "%.100s %.50s", put->url, put->location);
+    if (result == 0)
+        last = feed_note(put->feed, source);
+    if (last != NULL && sscanf(last, "%10s %" SCNu64, note, &records) == 2 && strcmp(note, put->from) >= 0)
+        noaa_day_after(note, day);
+    else
+        (void)snprintf(day, sizeof(day), "%s", put->from);
+    for (; result == 0 && strcmp(day, put->to) <= 0 && !pipeline_interrupted; noaa_day_after(day, day)) {
+        ls_bytes key, json;
+        int got = 0;
+
+        result = noaa_ask(service, day);
+        while (result == 0 && (got = noaa_next(service, strcmp(put->key, "NAME") == 0, &key, &json)) == 1) {
+            ls_status status = feed_add(put->feed, key, json);
+
+            records += status == LS_OK;
+            if (status != LS_OK && status != LS_ERR_INVALID_ARGUMENT && status != LS_ERR_TOO_LARGE)
+                result = -1;
+        }
+        if (result == 0 && got < 0)
+            result = -1;
+        if (result == 0) {
+            pipeline_wait(&put->pace, feed_added(put->feed));
+            (void)snprintf(note, sizeof(note), "%s %" PRIu64, day, records);
+            result = feed_step(put->feed, source, note);
+        }
+    }
+    noaa_close(service);
+    put->read = put->records = records;
+    return result;
+}
+
+int weather_source_put(weather_source *put, ls_store *store, ls_stream *stream, const char *stream_name)
+{
+    int result = 0;
+
+    put->pace.per_second = (double)put->rate;
+    put->feed = feed_open(store, stream, stream_name);
+    if (put->feed == NULL)
+        return -1;
+    if (put->token != NULL)
+        result = put_days(put);
+    else if (put->file_count == 0)
+        result = put_file(put, NULL);
+    for (int i = 0; result == 0 && i < put->file_count && !pipeline_interrupted; i++)
+        result = put_file(put, put->files[i]);
+    put->noted = feed_noted(put->feed, 1);
+    return feed_close(put->feed) == 0 ? result : -1;
+}
