@@ -9,7 +9,7 @@
  *
  * The same workloads are also killed at their calls, one after another. Another process of the same boot takes the
  * store over, must find everything that was acknowledged, in every mode, and loses power then: what it showed stays
- * (E2, R8).
+ * (E2, R8). Some of those who take over are killed at it, and others take over from them.
  *
  * One thread; a case depends on nothing but its name, WORKLOAD:KILL:PREFIX:SEED:PREFIX2:SEED2, which a violation
  * prints and --repeat takes. The last line is for machines; the exit status is 1 when a promise was broken. */
@@ -27,6 +27,7 @@
 #define STATES_DEFAULT (20000u / SIM_STRIDE)
 #define KILL_SHARE 4u         /* of the states one in so many is for kills */
 #define CRASHES_OF_A_CRASH 2u
+#define DEATH_CALLS 240u /* so many or fewer does a process that takes over before it dies */
 #define SHOWN_MAX 25u
 #define NO_PREFIX SIZE_MAX
 
@@ -171,6 +172,38 @@ static void lose_control_file(sim_files *sim)
     files->root_close(&root);
 }
 
+typedef struct recovering {
+    session session;
+    ls_durability durability;
+    size_t at;
+} recovering;
+
+static void recover(void *user)
+{
+    recovering *of = user;
+
+    session_examine(&of->session, of->durability, of->at, false, NULL);
+    (void)session_close(&of->session);
+}
+
+/* Of three who take over, one dies of it first, somewhere (R7). */
+static void die_taking_over(campaign *of, const state_name *name, history *made)
+{
+    recovering next = {.durability = name->of->durability, .at = sim_log_count(made->sim)};
+    sim_fault fault = {.call = SIM_ANY, .nth = 1 + sim_mix(of->seed ^ name->kill) % DEATH_CALLS, .kill = true};
+
+    of->cases++;
+    session_init(&next.session, made->sim, &made->truth, sim_mix(of->seed - name->kill));
+    sim_fault_add(made->sim, fault);
+    if (sim_run(made->sim, recover, &next))
+        session_bury(&next.session);
+    else
+        session_free(&next.session);
+    sim_faults_clear(made->sim);
+    if (next.session.complaints > 0)
+        violated(of, name, &next.session);
+}
+
 /* A process comes after one that was killed, and is judged. Half of them begin with a sync: it speaks for the dead
  * one's records too (E2). */
 static void take_over(campaign *of, const state_name *name, history *made)
@@ -178,6 +211,8 @@ static void take_over(campaign *of, const state_name *name, history *made)
     uint64_t odds = sim_mix(name->kill) % 4;
     session next;
 
+    if (sim_mix(name->kill) / 4 % 3 == 0)
+        die_taking_over(of, name, made);
     if (odds == 0) /* The control file is a cache: it may be lost as well (P10). */
         lose_control_file(made->sim);
     made->killed_at = made->synced_at = sim_log_count(made->sim);

@@ -12,6 +12,7 @@
 #include <libstream/libstream.h>
 
 #include "support/hooked_files.h"
+#include "support/temp.h"
 
 #define STORM_SHARDS 2u        /* at the beginning */
 #define STORM_SHARDS_MAX 8192u /* ever */
@@ -119,6 +120,13 @@ int64_t storm_now_us(void);
 uint64_t storm_random(uint64_t *state);
 uint64_t storm_random_below(uint64_t *state, uint64_t bound);
 void storm_violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Of a child: what it cannot do without cannot be done. */
+_Noreturn void storm_fail(const char *what, ls_status st);
+/* The number that a record of four bytes is; `none`: it is no such record. */
+uint32_t storm_number_of(const ls_record *record, uint32_t none);
+/* Of the parent, when all have ended: shows what was broken, removes the directory or says where it is kept, and gives
+ * back what all have shared. How much was broken. */
+uint64_t storm_end(temp_dir *temp, bool keep);
 
 /* For how long somebody was stopped (P2), and the device was slow: no call is blamed for that. */
 int64_t storm_excuses(void);

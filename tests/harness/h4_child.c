@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,6 +49,38 @@ void storm_violation(const char *format, ...)
     va_start(arguments, format);
     (void)vsnprintf(storm->messages[index], STORM_MESSAGE_BYTES, format, arguments);
     va_end(arguments);
+}
+
+_Noreturn void storm_fail(const char *what, ls_status st)
+{
+    storm_violation("%s: %s: %s", what, ls_status_name(st), ls_last_error_message());
+    _exit(3);
+}
+
+uint32_t storm_number_of(const ls_record *record, uint32_t none)
+{
+    uint32_t number;
+
+    if (record->data.size != sizeof number)
+        return none;
+    memcpy(&number, record->data.data, sizeof number);
+    return number;
+}
+
+uint64_t storm_end(temp_dir *temp, bool keep)
+{
+    uint64_t violations = atomic_load(&storm->violations);
+
+    for (uint32_t i = 0; i < STORM_MESSAGES_MAX && i < violations; i++)
+        if (storm->messages[i][0] != '\0') /* Who was killed while he wrote it has left nothing. */
+            fprintf(stderr, "h4: %s\n", storm->messages[i]);
+    if (keep)
+        fprintf(stderr, "h4: kept in %s\n", temp->path);
+    else
+        temp_remove(temp);
+    (void)munmap(storm, sizeof *storm);
+    storm = NULL;
+    return violations;
 }
 
 static void raise_to(_Atomic int64_t *most, int64_t value)

@@ -4,10 +4,10 @@
  * and merges the shards beneath them and changes how records are encrypted and compressed, one who registers consumers
  * and changes settings, and two whose stream is trimmed are processes on one directory; shards that are hot or cold are
  * split and merged by themselves, too. A parent kills them at random times, stops some of them for a while, and puts
- * others in their place. Besides, most of them carry a hook in their file layer that kills them at the Nth call, before it, behind it or in the middle
- * of a write: so that many die while they hold a lock, which is counted from the lock words and asserted. Now and then
- * all die at once, and the next finds itself alone, half of the times without the control file, as after a reboot that
- * lost nothing else.
+ * others in their place. Besides, most of them carry a hook in their file layer that kills them at the Nth call, before
+ * it, behind it or in the middle of a write: so that many die while they hold a lock, which is counted from the lock
+ * words and asserted. Now and then all die at once, and the next finds itself alone, half of the times without the
+ * control file, as after a reboot that lost nothing else.
  *
  * The oracle lies outside the store: each put notes its intent in a file before the call and its acknowledgement after.
  * A write to such a file is one small append, which a kill leaves whole or not at all. history.c then judges (H5).
@@ -302,19 +302,12 @@ static uint64_t run(const char *mode, const char *dir, bool keep, uint64_t *hold
            atomic_load(&storm->reshards), atomic_load(&storm->new_keys), atomic_load(&storm->compressed),
            atomic_load(&storm->trimmed), atomic_load(&storm->changes), atomic_load(&storm->scaled));
     printf(" puts=%" PRIu64 " acknowledged=%" PRIu64 " repeated=%" PRIu64 " read=%" PRIu64
-           " pushed=%" PRIu64 " longest_ms=%" PRId64 " slow_disk_ms=%" PRId64 "\n", atomic_load(&storm->puts), atomic_load(&storm->acknowledged),
-           atomic_load(&storm->repeated), atomic_load(&storm->read), atomic_load(&storm->pushed),
+           " pushed=%" PRIu64 " longest_ms=%" PRId64 " slow_disk_ms=%" PRId64 "\n",
+           atomic_load(&storm->puts), atomic_load(&storm->acknowledged), atomic_load(&storm->repeated),
+           atomic_load(&storm->read), atomic_load(&storm->pushed),
            atomic_load(&storm->longest_us) / 1000, atomic_load(&storm->slow_disk_us) / 1000);
-    for (uint32_t i = 0; i < STORM_MESSAGES_MAX && i < atomic_load(&storm->violations); i++)
-        if (storm->messages[i][0] != '\0')
-            fprintf(stderr, "h4: %s\n", storm->messages[i]);
     *holders += held;
-    *violations += atomic_load(&storm->violations);
-    if (keep)
-        fprintf(stderr, "h4: kept in %s\n", temp.path);
-    else
-        temp_remove(&temp);
-    (void)munmap(storm, sizeof *storm);
+    *violations += storm_end(&temp, keep);
     return kills;
 }
 

@@ -263,14 +263,7 @@ static uint64_t run(const char *mode, bool keep, uint64_t *violations)
            atomic_load(&work->put_count), atomic_load(&work->diaries[0].count), atomic_load(&work->diaries[1].count),
            atomic_load(&work->out_count), atomic_load(&work->commits), atomic_load(&work->refused),
            atomic_load(&work->reshards), atomic_load(&work->looks));
-    for (uint32_t i = 0; i < STORM_MESSAGES_MAX && i < atomic_load(&storm->violations); i++)
-        fprintf(stderr, "h4: %s\n", storm->messages[i]);
-    *violations += atomic_load(&storm->violations);
-    if (keep)
-        fprintf(stderr, "h4: kept in %s\n", temp.path);
-    else
-        temp_remove(&temp);
-    (void)munmap(storm, sizeof *storm);
+    *violations += storm_end(&temp, keep);
     (void)munmap(work, sizeof *work);
     return kills;
 }

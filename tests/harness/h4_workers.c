@@ -44,20 +44,9 @@ void work_mapping_name(uint32_t which, char into[16])
     (void)snprintf(into, 16, "lane-%u", which == 0 ? 1u : 3u);
 }
 
-_Noreturn static void fail(const char *what, ls_status st)
-{
-    storm_violation("%s: %s: %s", what, ls_status_name(st), ls_last_error_message());
-    _exit(3);
-}
-
 static uint32_t number_of(const ls_record *record)
 {
-    uint32_t number;
-
-    if (record->data.size != sizeof number)
-        return WORK_RECORDS_MAX;
-    memcpy(&number, record->data.data, sizeof number);
-    return number;
+    return storm_number_of(record, WORK_RECORDS_MAX);
 }
 
 /* ---- runs of a mapping ---- */
@@ -98,7 +87,7 @@ void work_run_mapping(uint32_t which, uint64_t *random, storm_plan *plan)
         st = ls_mapping_open(stream, name, &mapping);
     if (st == LS_OK)
         st = ls_mapping_run(mapping, &options, note, &work->diaries[which]);
-    fail("the run of a mapping has ended", st);
+    storm_fail("the run of a mapping has ended", st);
 }
 
 /* ---- workers of a group ---- */
@@ -128,12 +117,12 @@ static void begin(worker *of, ls_lease *lease)
     ls_status st = ls_lease_describe(lease, &info);
 
     if (st == LS_OK && info.shard >= WORK_SHARDS_MAX)
-        fail("too many shards", LS_ERR_STATE);
+        storm_fail("too many shards", LS_ERR_STATE);
     of->jobs[info.shard].lease = lease;
     if (st == LS_OK)
         st = ls_iterator_open(of->stream, info.shard, &info.position, NULL, &of->jobs[info.shard].iterator);
     if (st != LS_OK)
-        fail("a worker cannot read a shard", st);
+        storm_fail("a worker cannot read a shard", st);
 }
 
 static void end(job *of)
@@ -141,7 +130,7 @@ static void end(job *of)
     ls_status st = ls_lease_close(of->lease);
 
     if (st != LS_OK && !passes(st))
-        fail("giving a lease back", st);
+        storm_fail("giving a lease back", st);
     ls_iterator_close(of->iterator);
     *of = (job){NULL, NULL};
 }
@@ -152,7 +141,7 @@ static void listen(worker *of)
     ls_status st = ls_group_next(of->group, 1, &event);
 
     if (st != LS_OK && !passes(st))
-        fail("a worker listens", st);
+        storm_fail("a worker listens", st);
     if (st == LS_OK && event.kind == LS_GROUP_TAKEN)
         begin(of, event.lease);
     else if (st == LS_OK && event.kind != LS_GROUP_NOTHING)
@@ -175,7 +164,7 @@ static ls_status commit(worker *of, const job *at, const ls_batch *batch)
     if (st == LS_OK)
         st = ls_txn_checkpoint(of->txn, at->lease, ls_batch_at(batch, count - 1)->seqno, UINT32_MAX);
     if (st != LS_OK)
-        fail("a transaction takes no records", st);
+        storm_fail("a transaction takes no records", st);
     if (storm_random_below(of->random, 8) == 0) /* So that some are stopped in here. */
         (void)usleep((useconds_t)storm_random_below(of->random, 3000));
     do
@@ -196,14 +185,14 @@ static void work_on(worker *of, job *at)
     next.records_max = 1 + (uint32_t)storm_random_below(of->random, 20);
     st = ls_iterator_next(at->iterator, &next, &batch);
     if (st != LS_OK)
-        fail("a worker reads", st);
+        storm_fail("a worker reads", st);
     is_end = ls_batch_is_shard_end(batch) != 0;
     if (ls_batch_count(batch) > 0)
         st = commit(of, at, batch);
     while (st == LS_OK && is_end && passes(st = ls_lease_end(at->lease)))
         continue;
     if (st != LS_OK && st != LS_ERR_LEASE_LOST)
-        fail("a transaction", st);
+        storm_fail("a transaction", st);
     atomic_fetch_add(&work->refused, st == LS_ERR_LEASE_LOST);
     if (st == LS_ERR_LEASE_LOST || is_end)
         end(at);
@@ -225,7 +214,7 @@ void work_run_group(uint64_t *random, storm_plan *plan)
     if (st == LS_OK)
         st = ls_txn_begin(store, NULL, &of.txn);
     if (st != LS_OK && !passes(st))
-        fail("a worker cannot begin", st);
+        storm_fail("a worker cannot begin", st);
     while (st == LS_OK) {
         listen(&of);
         for (uint32_t i = 0; i < WORK_SHARDS_MAX; i++)

@@ -16,8 +16,11 @@
 static int64_t session_clock(void *user)
 {
     session *of = user;
+    int64_t now_us = atomic_fetch_add_explicit(&of->now_us, 1000, memory_order_relaxed) + 1000;
 
-    return atomic_fetch_add_explicit(&of->now_us, 1000, memory_order_relaxed) + 1000;
+    if (of->deliver_until_us != 0 && now_us > of->deliver_until_us) /* Not by its call, which may want locks. */
+        atomic_store_explicit(&of->delivery->is_stopped, true, memory_order_release);
+    return now_us;
 }
 
 static void session_random(void *user, void *bytes, size_t size)

@@ -47,6 +47,8 @@ typedef struct session {
     lsi_env env;
     uint64_t random; /* state */
     _Atomic int64_t now_us;
+    ls_delivery *delivery; /* that runs, */
+    int64_t deliver_until_us; /* and is stopped then; 0: none does */
     ls_durability durability;
     ls_store *store;
     ls_stream *streams[SESSION_STREAMS_MAX];
@@ -118,6 +120,8 @@ ls_status session_work(session *of, uint32_t stream, uint32_t which);
  * split or merged. LS_ERR_STATE: nobody has it, or there is no record. */
 ls_status session_checkpoint(session *of, uint32_t stream, uint32_t shard);
 ls_status session_end(session *of, uint32_t stream, uint32_t shard);
+/* The same checkpoint is prepared; one that is made, or the end, settles it. */
+ls_status session_prepare(session *of, uint32_t stream, uint32_t shard);
 /* Who has the lease stands still until the other one has it, and is refused when it goes on (O5). */
 void session_outlast(session *of, uint32_t stream, uint32_t shard);
 /* The same checkpoint, and a record in each open shard of all other streams, by one transaction. */
@@ -127,6 +131,13 @@ ls_status session_map(session *of, uint32_t stream, uint32_t to);
 ls_status session_drain(session *of, uint32_t stream);
 /* Counts the stream's records in windows, under a name, up to the last one; what is counted is stored. */
 ls_status session_count(session *of, uint32_t stream);
+/* Copies the store into a directory of the same disk, or what is new of it. */
+ls_status session_backup(session *of);
+/* Makes a delivery of the stream to a directory of the same disk (`how`: TRUTH_DELIVERED or TRUTH_SORTED); runs it
+ * until all is delivered; gives it other settings. */
+ls_status session_delivery(session *of, uint32_t stream, uint32_t how);
+ls_status session_deliver(session *of, uint32_t stream);
+ls_status session_redirect(session *of, uint32_t stream);
 /* The open shard that has the lowest hash key; 0 if that is not known. */
 uint32_t session_lowest(session *of, uint32_t stream);
 /* Every numbered put of the stream once more, when all of it was read: one that is there is answered as it was, or
@@ -144,6 +155,10 @@ ls_status session_read_all(session *of, uint32_t stream);
 void session_watch(session *of, uint32_t stream);
 /* LS_OK, and what ls_shard_info says of the shard's health. */
 ls_status session_health(session *of, uint32_t stream, uint32_t shard, ls_status *health);
+
+/* The session is closed, and another process does `work` and dies at its `nth` call of files; false: it has ended before
+ * that. Not with faults or kills. */
+bool session_die(session *of, void (*work)(session *of), uint64_t nth);
 
 /* ---- after a crash, a kill or a fault ---- */
 

@@ -31,6 +31,8 @@ void session_sync_failed(session *of);
 /* A call that syncs everything was answered. */
 void session_synced(session *of, ls_status st);
 
+#define SESSION_OBJECTS "objects-" /* and the stream's number: a directory that is a delivery's */
+
 /* ---- session_settings.c ---- */
 
 /* What is set of the stream is held against the truth, as session_check_shards does it with shards. */
@@ -38,6 +40,8 @@ void session_check_settings(session *of, uint32_t stream, size_t at, bool power)
 /* A change of one setting begins; how it was answered. */
 setting_fact *session_setting_begin(session *of, uint32_t stream, uint32_t setting, uint64_t value);
 void session_setting_answered(session *of, setting_fact *fact, ls_status st);
+/* Several were begun, from `begun` on, and one call answers for all. */
+void session_settings_answered(session *of, size_t begun, uint32_t count, ls_status st);
 
 /* ---- session_puts.c ---- */
 
@@ -57,6 +61,13 @@ void session_all_over_cap(session *of);
 /* ---- session_read.c ---- */
 
 void session_unwatch(session *of);
+/* All of a shard, of whatever store: which puts it has. `records`: [SESSION_SHOWN_MAX]. */
+#define SESSION_SHOWN_MAX 4096u
+ls_status session_read_shard(session *of, ls_stream *stream, uint32_t shard, shown *records, size_t *count);
+
+/* ---- session_backup.c ---- */
+
+void session_check_backup(session *of, size_t at); /* If there is to be a copy by then. */
 
 /* ---- session_work.c ---- */
 
@@ -73,6 +84,13 @@ void session_work_on(session *of, uint32_t stream);
 void session_close_window(session *of);
 /* The mapping and the windows of the stream, if it has any, go on to its end, and have had all of it. */
 void session_flow_on(session *of, uint32_t stream);
+
+/* ---- session_delivery.c ---- */
+
+/* What stands in the directory of the stream's delivery, if it has one, is held against the truth. */
+void session_check_objects(session *of, uint32_t stream, size_t at, bool power);
+/* Somebody new runs the stream's delivery, if it has one: all is delivered then. */
+void session_deliver_on(session *of, uint32_t stream);
 
 /* ---- session_shards.c ---- */
 

@@ -56,13 +56,32 @@ bool session_rolled_since(session *of, uint32_t stream, uint32_t shard, size_t f
     return found;
 }
 
+/* What a sync was about: an object, or a directory of them, and nothing of the store's. Locks: sim->mutex held. */
+static bool is_of_objects(const session *of, const sim_op *sync)
+{
+    uint32_t about = sync->kind == SIM_OP_DOUBT ? sync->file : sync->dir;
+
+    /* From where it was made up to the root: it may have no name by now. */
+    for (size_t i = of->sim->log_count; about != 0 && i-- > 0;) {
+        const sim_op *made = &of->sim->log[i];
+
+        if ((made->kind != SIM_OP_CREATE && made->kind != SIM_OP_MAKE_DIR) || made->file != about)
+            continue;
+        if (made->dir == 0)
+            return strncmp(made->name, SESSION_OBJECTS, sizeof(SESSION_OBJECTS) - 1) == 0;
+        about = made->dir;
+    }
+    return false;
+}
+
 static bool doubted_since(session *of, size_t from)
 {
     size_t until = log_lock(of);
     bool found = false;
 
     for (size_t i = from; i < until; i++)
-        found = found || of->sim->log[i].kind == SIM_OP_DOUBT || of->sim->log[i].kind == SIM_OP_DOUBT_DIR;
+        found = found || ((of->sim->log[i].kind == SIM_OP_DOUBT || of->sim->log[i].kind == SIM_OP_DOUBT_DIR) &&
+                          !is_of_objects(of, &of->sim->log[i]));
     log_unlock(of);
     return found;
 }

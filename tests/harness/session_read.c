@@ -8,8 +8,6 @@
 #include "api/api.h"
 #include "support/sim_inside.h"
 
-#define SHOWN_MAX 4096u
-
 /* ---- reading ---- */
 
 /* What was not found will never come: said after a reset, and after every recovery. */
@@ -28,7 +26,7 @@ static void lost(session *of, uint32_t stream, uint32_t shard, const shown *reco
     }
 }
 
-static ls_status read_shard(session *of, ls_stream *stream, uint32_t shard, shown *records, size_t *count)
+ls_status session_read_shard(session *of, ls_stream *stream, uint32_t shard, shown *records, size_t *count)
 {
     ls_iterator *iterator;
     const ls_batch *batch;
@@ -41,7 +39,7 @@ static ls_status read_shard(session *of, ls_stream *stream, uint32_t shard, show
         st = session_answered(of, ls_iterator_next(iterator, NULL, &batch));
         if (st != LS_OK || ls_batch_count(batch) == 0)
             break;
-        for (size_t i = 0; i < ls_batch_count(batch) && *count < SHOWN_MAX; i++) {
+        for (size_t i = 0; i < ls_batch_count(batch) && *count < SESSION_SHOWN_MAX; i++) {
             const ls_record *record = ls_batch_at(batch, i);
             uint32_t put = truth_identify(of->truth, record);
 
@@ -58,14 +56,14 @@ static ls_status read_shard(session *of, ls_stream *stream, uint32_t shard, show
 
 static ls_status read_and_check(session *of, uint32_t stream, uint32_t shard, size_t at, bool power, bool recovered)
 {
-    static shown records[SHOWN_MAX];
+    static shown records[SESSION_SHOWN_MAX];
     char what[256];
     size_t count;
     ls_status st = session_want_stream(of, stream);
 
     if (st != LS_OK)
         return st;
-    st = read_shard(of, of->streams[stream], shard, records, &count);
+    st = session_read_shard(of, of->streams[stream], shard, records, &count);
     if (st != LS_OK)
         return st;
     (void)session_look(of);
@@ -104,12 +102,12 @@ ls_status session_read_all(session *of, uint32_t stream)
 
 static void *look(void *user)
 {
-    static shown records[SHOWN_MAX];
+    static shown records[SESSION_SHOWN_MAX];
     session *of = user;
     char what[256];
     size_t count;
 
-    if (read_shard(of, of->watched_stream, 0, records, &count) != LS_OK)
+    if (session_read_shard(of, of->watched_stream, 0, records, &count) != LS_OK)
         session_complain(of, "the watcher cannot read: %s", ls_last_error_message());
     else if (!truth_check(of->truth, of->watched, 0, records, count, NEVER - 2, false, what))
         session_complain(of, "the watcher of stream '%s': %s", of->truth->streams[of->watched].name, what);
@@ -261,11 +259,13 @@ void session_examine(session *of, ls_durability durability, size_t at, bool powe
             if (of->may_have_failed) /* E1; mostly it is healthy, or there is none. */
                 (void)ls_stream_reset_shard(of->streams[found], LS_STATE_SHARD);
             session_check_settings(of, found, at, power);
+            session_check_objects(of, found, at, power);
         } else {
             session_complain(of, "stream '%s' cannot be described: %s", name, ls_last_error_message());
         }
         alive[alive_count++] = found;
     }
+    session_check_backup(of, at);
     of->stays = of->stays || power; /* R8: what the first recovery shows, no later crash takes back. */
     for (size_t i = 0; i < alive_count; i++)
         for (uint32_t shard = 0; shard < of->shards[alive[i]].count; shard++)
@@ -313,5 +313,6 @@ void session_examine(session *of, ls_durability durability, size_t at, bool powe
     for (size_t i = 0; i < alive_count; i++) {
         session_work_on(of, alive[i]);
         session_flow_on(of, alive[i]);
+        session_deliver_on(of, alive[i]);
     }
 }

@@ -82,7 +82,7 @@ typedef struct states {
 /* What the library keeps there by itself. */
 static bool is_of_library(ls_bytes key)
 {
-    static const char *const begins[] = {"group", "lease/", "mapping/", "step/", "window/"};
+    static const char *const begins[] = {"delivery", "group", "lease/", "mapping/", "step/", "window/"};
     bool is_so = false;
 
     for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++)
@@ -269,8 +269,7 @@ ls_status session_set(session *of, uint32_t stream, uint32_t setting, uint64_t v
     return st;
 }
 
-/* Several settings were begun, from `begun` on, and one call answers for all. */
-static void group_answered(session *of, size_t begun, uint32_t count, ls_status st)
+void session_settings_answered(session *of, size_t begun, uint32_t count, ls_status st)
 {
     for (size_t i = begun; i + 1 < begun + count; i++) {
         if (st == LS_OK)
@@ -292,7 +291,7 @@ ls_status session_state(session *of, uint32_t stream, uint32_t count, uint64_t v
     for (uint32_t i = 0; i < count; i++)
         (void)truth_setting_begin(of->truth, stream, TRUTH_STATE + i, value, group, session_here(of));
     st = session_answered(of, change_state(of, of->streams[stream], 0, count, value));
-    group_answered(of, begun, count, st);
+    session_settings_answered(of, begun, count, st);
     return st;
 }
 
@@ -317,6 +316,6 @@ ls_status session_tag(session *of, uint32_t stream, uint32_t first, uint32_t cou
     }
     st = session_answered(of, value != 0 ? ls_stream_add_tags(of->streams[stream], tags, count)
                                          : ls_stream_remove_tags(of->streams[stream], names, count));
-    group_answered(of, begun, count, st);
+    session_settings_answered(of, begun, count, st);
     return st;
 }

@@ -108,16 +108,20 @@ static ls_seqno last_of(const session *of, uint32_t stream, uint32_t shard)
 
 static ls_status checkpoint(session *of, uint32_t stream, uint32_t shard, uint64_t value, bool is_end)
 {
+    bool settles = truth_has_pending(of->truth, stream, shard);
+    uint32_t group = settles ? ++of->truth->group_count : 0;
     ls_lease *lease = lease_of(of, shard);
     ls_seqno seqno = is_end ? TRUTH_LEASE_ENDED : value;
-    setting_fact *fact;
+    size_t begun = of->truth->setting_count;
     ls_status st;
 
     if (lease == NULL || seqno == 0) /* What should have made it failed. */
         return LS_ERR_STATE;
-    fact = session_setting_begin(of, stream, TRUTH_LEASE + shard, seqno);
+    (void)truth_setting_begin(of->truth, stream, TRUTH_LEASE + shard, seqno, group, session_here(of));
+    if (settles)
+        (void)truth_setting_begin(of->truth, stream, TRUTH_PENDING + shard, 0, group, session_here(of));
     st = session_answered(of, is_end ? ls_lease_end(lease) : ls_lease_checkpoint(lease, seqno, UINT32_MAX));
-    session_setting_answered(of, fact, st);
+    session_settings_answered(of, begun, settles ? 2 : 1, st);
     return st;
 }
 
@@ -129,6 +133,21 @@ ls_status session_checkpoint(session *of, uint32_t stream, uint32_t shard)
 ls_status session_end(session *of, uint32_t stream, uint32_t shard)
 {
     return checkpoint(of, stream, shard, 0, true);
+}
+
+ls_status session_prepare(session *of, uint32_t stream, uint32_t shard)
+{
+    ls_lease *lease = lease_of(of, shard);
+    ls_seqno seqno = last_of(of, stream, shard);
+    setting_fact *fact;
+    ls_status st;
+
+    if (lease == NULL || seqno == 0)
+        return LS_ERR_STATE;
+    fact = session_setting_begin(of, stream, TRUTH_PENDING + shard, seqno);
+    st = session_answered(of, ls_lease_prepare(lease, seqno, UINT32_MAX, (ls_bytes){&seqno, sizeof seqno}));
+    session_setting_answered(of, fact, st);
+    return st;
 }
 
 void session_outlast(session *of, uint32_t stream, uint32_t shard)
@@ -216,6 +235,8 @@ ls_status session_step(session *of, uint32_t stream, uint32_t shard, uint32_t by
     ls_seqno last = last_of(of, stream, shard);
     uint32_t group = ++of->truth->group_count;
     step now = {.txn = NULL};
+    size_t settled;
+    bool settles = truth_has_pending(of->truth, stream, shard);
     setting_fact *fact;
     bool doubted;
     ls_status st = LS_OK;
@@ -228,6 +249,9 @@ ls_status session_step(session *of, uint32_t stream, uint32_t shard, uint32_t by
         return st;
     if (lease == NULL || last == 0)
         return LS_ERR_STATE;
+    settled = of->truth->setting_count;
+    if (settles)
+        (void)session_setting_begin(of, stream, TRUTH_PENDING + shard, 0);
     fact = session_setting_begin(of, stream, TRUTH_LEASE + shard, last);
     fact->step = group;
     st = session_answered(of, ls_txn_begin(of->store, NULL, &now.txn));
@@ -245,7 +269,7 @@ ls_status session_step(session *of, uint32_t stream, uint32_t shard, uint32_t by
     step_answered(of, &now, st);
     if (doubted && of->durability != LS_DURABILITY_SYNC)
         session_sync_failed(of);
-    session_setting_answered(of, fact, st);
+    session_settings_answered(of, settled, settles ? 2 : 1, st);
     ls_txn_close(now.txn);
     return st;
 }
@@ -278,6 +302,11 @@ ls_status session_show_leases(session *of, uint32_t stream, truth_shown_setting 
         found[TRUTH_LEASE + info.shard].value = info.state == LS_LEASE_ENDED   ? TRUTH_LEASE_ENDED
                                                 : info.state == LS_LEASE_BEGUN ? info.seqno
                                                                                : 0;
+        found[TRUTH_PENDING + info.shard].value = info.pending_seqno;
+        if (info.pending_seqno != 0 &&
+            (info.pending_state.size != sizeof info.pending_seqno ||
+             memcmp(info.pending_state.data, &info.pending_seqno, sizeof info.pending_seqno) != 0))
+            session_complain(of, "what was said with the checkpoint of shard %u is not what is shown", info.shard);
         listed |= UINT64_C(1) << info.shard;
     }
     ls_lease_list_free(list);

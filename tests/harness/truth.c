@@ -38,6 +38,7 @@ void truth_free(truth *of)
     free(of->reshards);
     free(of->settings);
     free(of->results);
+    free(of->objects);
     *of = (truth){0};
 }
 
@@ -69,6 +70,16 @@ truth truth_after(const truth *of, size_t at)
     made.setting_capacity = of->setting_count;
     made.results = copy_of(of->results, of->result_count * sizeof(*of->results));
     made.result_capacity = of->result_count;
+    made.objects = copy_of(of->objects, of->object_count * sizeof(*of->objects));
+    made.object_capacity = of->object_count;
+    made.object_count = 0;
+    for (size_t i = 0; i < of->object_count; i++) {
+        object_fact object = of->objects[i];
+
+        object.seen_at = object.durable_at = folded(object.durable_at, at);
+        if (of->objects[i].seen_at <= at) /* Else there was none of that name. */
+            made.objects[made.object_count++] = object;
+    }
     for (size_t i = 0; i < made.result_count; i++)
         made.results[i].at = folded(of->results[i].at, at);
     for (size_t i = 0; i < made.put_count; i++) {
@@ -81,6 +92,8 @@ truth truth_after(const truth *of, size_t at)
         put->gone_at = folded(put->gone_at, at);
         put->sealed_at = folded_begin(put->sealed_at, at);
         put->expired_at = folded_begin(put->expired_at, at);
+        put->copied_at = folded(put->copied_at, at);
+        put->delivered_at = folded(put->delivered_at, at);
         put->is_shown = false; /* Nobody has looked. */
     }
     for (size_t i = 0; i < made.stream_count; i++) {
@@ -92,6 +105,7 @@ truth truth_after(const truth *of, size_t at)
         stream->drop_begun_at = folded_begin(stream->drop_begun_at, at);
         stream->dropped_at = folded(stream->dropped_at, at);
         stream->mapped_at = folded(stream->mapped_at, at);
+        stream->delivery_at = folded(stream->delivery_at, at);
     }
     for (size_t i = 0; i < made.reshard_count; i++) {
         reshard_fact *reshard = &made.reshards[i];
@@ -132,7 +146,8 @@ uint64_t truth_count(const truth *of, size_t at)
         const stream_fact *stream = &of->streams[i];
 
         count += (uint64_t)(stream->begun_at < at) + (stream->made_at <= at) + (stream->gone_at <= at) +
-                 (stream->drop_begun_at < at) + (stream->dropped_at <= at) + (stream->mapped_at <= at);
+                 (stream->drop_begun_at < at) + (stream->dropped_at <= at) + (stream->mapped_at <= at) +
+                 (stream->delivery_at <= at);
     }
     for (size_t i = 0; i < of->reshard_count; i++) {
         const reshard_fact *reshard = &of->reshards[i];
@@ -148,6 +163,8 @@ uint64_t truth_count(const truth *of, size_t at)
         count += of->seen[i].at <= at;
     for (size_t i = 0; i < of->result_count; i++)
         count += of->results[i].at <= at;
+    for (size_t i = 0; i < of->object_count; i++)
+        count += of->objects[i].durable_at <= at;
     return count;
 }
 
@@ -165,7 +182,9 @@ uint32_t truth_put_begin(truth *of, uint32_t stream, uint32_t shard, uint32_t gr
                     .durable_at = NEVER,
                     .gone_at = NEVER,
                     .sealed_at = NEVER,
-                    .expired_at = NEVER};
+                    .expired_at = NEVER,
+                    .copied_at = NEVER,
+                    .delivered_at = NEVER};
 
     ROOM_FOR_ONE(of->puts, of->put_count, of->put_capacity);
     of->puts[of->put_count++] = put;
@@ -181,7 +200,8 @@ uint32_t truth_stream_begin(truth *of, const char *name, uint32_t shard_count, s
                           .drop_begun_at = NEVER,
                           .dropped_at = NEVER,
                           .maps_to = (uint32_t)of->stream_count,
-                          .mapped_at = NEVER};
+                          .mapped_at = NEVER,
+                          .delivery_at = NEVER};
 
     (void)snprintf(stream.name, sizeof(stream.name), "%s", name);
     ROOM_FOR_ONE(of->streams, of->stream_count, of->stream_capacity);
@@ -193,6 +213,34 @@ void truth_result(truth *of, uint32_t stream, uint32_t window, uint64_t count, s
 {
     ROOM_FOR_ONE(of->results, of->result_count, of->result_capacity);
     of->results[of->result_count++] = (result_fact){.stream = stream, .window = window, .count = count, .at = at};
+}
+
+bool truth_object(truth *of, uint32_t stream, const char *name, uint64_t content, bool is_durable, size_t at,
+                  char what[256])
+{
+    object_fact *fact = NULL;
+
+    for (size_t i = 0; i < of->object_count; i++)
+        if (of->objects[i].stream == stream && strcmp(of->objects[i].name, name) == 0)
+            fact = &of->objects[i];
+    if (fact == NULL) {
+        ROOM_FOR_ONE(of->objects, of->object_count, of->object_capacity);
+        fact = &of->objects[of->object_count++];
+        *fact = (object_fact){.stream = stream, .content = content, .seen_at = NEVER, .durable_at = NEVER};
+        (void)snprintf(fact->name, sizeof(fact->name), "%s", name);
+    }
+    /* One that a crash took away was there to be seen: it comes again as what it was, but for the times in lines of
+     * errors. */
+    if (fact->seen_at == NEVER && strncmp(name, TRUTH_ERRORS_PREFIX, sizeof(TRUTH_ERRORS_PREFIX) - 1) == 0)
+        fact->content = content;
+    if (fact->content != content) {
+        (void)snprintf(what, 256, "K2: object '%.150s' was another one before", name);
+        return false;
+    }
+    fact->seen_at = fact->seen_at < at ? fact->seen_at : at;
+    if (is_durable && fact->durable_at > at)
+        fact->durable_at = at;
+    return true;
 }
 
 uint32_t truth_reshard_begin(truth *of, uint32_t stream, uint64_t parents, size_t at)
@@ -267,20 +315,27 @@ size_t truth_key(uint32_t put, char into[16])
     return (size_t)snprintf(into, 16, "key-%u", put);
 }
 
-uint32_t truth_identify(const truth *of, const ls_record *record)
+uint32_t truth_begins(const truth *of, const void *bytes, size_t size)
 {
     static unsigned char wanted[16u << 20];
-    char key[16];
     uint32_t put;
 
-    if (record->data.size < TRUTH_MARK_BYTES || record->data.size > sizeof(wanted) ||
-        memcmp(record->data.data, MARK, 4) != 0)
+    if (size < TRUTH_MARK_BYTES || memcmp(bytes, MARK, 4) != 0)
         return 0;
-    memcpy(&put, (const unsigned char *)record->data.data + 4, 4);
-    if (put == 0 || put > of->put_count || of->puts[put - 1].data_bytes != record->data.size)
+    memcpy(&put, (const unsigned char *)bytes + 4, 4);
+    if (put == 0 || put > of->put_count || of->puts[put - 1].data_bytes > size ||
+        of->puts[put - 1].data_bytes > sizeof(wanted))
         return 0;
-    truth_data(put, wanted, record->data.size);
-    if (memcmp(wanted, record->data.data, record->data.size) != 0)
+    truth_data(put, wanted, of->puts[put - 1].data_bytes);
+    return memcmp(wanted, bytes, of->puts[put - 1].data_bytes) == 0 ? put : 0;
+}
+
+uint32_t truth_identify(const truth *of, const ls_record *record)
+{
+    char key[16];
+    uint32_t put = truth_begins(of, record->data.data, record->data.size);
+
+    if (put == 0 || of->puts[put - 1].data_bytes != record->data.size)
         return 0;
     if (record->partition_key.size != truth_key(put, key) ||
         memcmp(key, record->partition_key.data, record->partition_key.size) != 0)

@@ -13,6 +13,7 @@
  *   O4  a shard that was split or merged has what was acknowledged in it before, and its children are there
  *   D6  what was set of a stream is as it was set, whole (truth_settings.c); a checkpoint covers what is there
  *   O5  a checkpoint does not go back, what was put with it is there if it is, and nothing is skipped (truth_work.c)
+ *   K1-K3, V1-V4  an object is whole, never another one, and stays; each record is in one of them (truth_delivery.c)
  *
  * Records carry their put's number, so that a record can be told from any other, and their bytes follow from it. */
 #ifndef LST_TRUTH_H
@@ -28,6 +29,11 @@
 #define TRUTH_MARK_BYTES 12u /* the least a record's data has */
 #define TRUTH_SHARDS_MAX 64u
 #define TRUTH_NAME_BYTES 24u
+
+/* What a delivery's objects are of. */
+enum { TRUTH_DATA, TRUTH_ERRORS, TRUTH_SOURCE, TRUTH_OBJECT_KINDS };
+/* How a stream is delivered: not; all of it; some records dropped, some failed, others parted, and all backed up. */
+enum { TRUTH_NOT_DELIVERED, TRUTH_DELIVERED, TRUTH_SORTED };
 
 typedef struct put_fact {
     uint32_t stream, shard; /* `stream` counts creations: a name that is used again is another stream */
@@ -46,6 +52,9 @@ typedef struct put_fact {
     uint32_t key_number;    /* what its hash key was chosen with */
     uint32_t number;        /* of its stream's producer; 0: it is not numbered. That of another put, if it repeats it */
     uint32_t source;        /* the put whose record a mapping's handler was given when it made this one; 0: none */
+    size_t copied_at;       /* from here on it is in the copy */
+    size_t delivered_at;    /* from here on it is where its delivery sends it, and no loss of power takes it back */
+    uint32_t in[TRUTH_OBJECT_KINDS]; /* so often it was found there when objects were looked at last */
     bool is_shown;          /* when its shard was read last */
     bool is_unknown;        /* it failed so that it may be there or not, whatever follows */
 } put_fact;
@@ -62,7 +71,8 @@ enum {
     TRUTH_CONSUMER = TRUTH_TAG + TRUTH_TAGS, /* 1: registered */
     TRUTH_STATE = TRUTH_CONSUMER + TRUTH_CONSUMERS, /* values of its state; so many bytes */
     TRUTH_LEASE = TRUTH_STATE + TRUTH_STATES, /* checkpoints, shard by shard: a record's number; 0: none yet */
-    TRUTH_SETTINGS = TRUTH_LEASE + TRUTH_LEASES
+    TRUTH_PENDING = TRUTH_LEASE + TRUTH_LEASES, /* those that were prepared, likewise; 0: nothing is */
+    TRUTH_SETTINGS = TRUTH_PENDING + TRUTH_LEASES
 };
 
 typedef struct stream_fact {
@@ -76,6 +86,8 @@ typedef struct stream_fact {
     uint64_t settings[TRUTH_SETTINGS]; /* as it was created */
     uint32_t maps_to;  /* its mapping's handler puts there; the stream itself: it has none */
     size_t mapped_at;  /* it is there from here on */
+    uint32_t delivers; /* TRUTH_NOT_DELIVERED .. TRUTH_SORTED */
+    size_t delivery_at; /* its delivery is there from here on */
     bool is_windowed;  /* its records are counted in windows */
     bool is_numbered;  /* its puts carry numbers, and may be repeated */
 } stream_fact;
@@ -118,6 +130,17 @@ typedef struct result_fact {
     size_t at;
 } result_fact;
 
+/* An object that was seen where a delivery puts them. It is never another one (K2). */
+#define TRUTH_OBJECT_NAME_BYTES 160u
+#define TRUTH_ERRORS_PREFIX "errors/"
+typedef struct object_fact {
+    uint32_t stream;
+    char name[TRUTH_OBJECT_NAME_BYTES];
+    uint64_t content;  /* a sum of it */
+    size_t seen_at;    /* no kill takes it back */
+    size_t durable_at; /* no loss of power either */
+} object_fact;
+
 typedef struct truth {
     put_fact *puts; /* number n is puts[n - 1] */
     size_t put_count, put_capacity;
@@ -131,6 +154,8 @@ typedef struct truth {
     size_t setting_count, setting_capacity;
     result_fact *results;
     size_t result_count, result_capacity;
+    object_fact *objects;
+    size_t object_count, object_capacity;
     uint32_t group_count; /* of groups, and of steps */
 } truth;
 
@@ -162,6 +187,7 @@ bool truth_may_scale(const truth *of, uint32_t stream);
 bool truth_has_state(const truth *of, uint32_t stream); /* somebody wanted to change it */
 bool truth_has_consumers(const truth *of, uint32_t stream);
 bool truth_has_leases(const truth *of, uint32_t stream); /* somebody works on it */
+bool truth_has_pending(const truth *of, uint32_t stream, uint32_t shard); /* a checkpoint was prepared, ever */
 void truth_seen(truth *of, uint32_t stream, uint32_t shard, const shown *records, size_t count, bool stays, size_t at);
 
 void truth_result(truth *of, uint32_t stream, uint32_t window, uint64_t count, size_t at);
@@ -170,6 +196,8 @@ void truth_result(truth *of, uint32_t stream, uint32_t window, uint64_t count, s
 void truth_data(uint32_t put, unsigned char *into, size_t bytes);
 size_t truth_key(uint32_t put, char into[16]);
 uint32_t truth_identify(const truth *of, const ls_record *record);
+/* Which put's data begin here and are whole. 0: no put's. */
+uint32_t truth_begins(const truth *of, const void *bytes, size_t size);
 /* Whether these bytes of a file hold the beginning of the put's record. */
 bool truth_is_in(uint32_t put, const unsigned char *bytes, size_t size);
 
@@ -189,6 +217,19 @@ bool truth_check_work(const truth *of, uint32_t stream, const truth_shown_settin
                       char what[256]);
 /* Whether all that is in `stream` was handled: some put of each is there. */
 bool truth_check_handled(const truth *of, uint32_t stream, char what[256]);
+
+/* Where the put's record goes: TRUTH_OBJECT_KINDS, nowhere. All of a sorted stream are in TRUTH_SOURCE, too. */
+uint32_t truth_goes_to(const truth *of, uint32_t put);
+/* An object was found; `is_durable`: it stays. False: under its name there was another one. */
+bool truth_object(truth *of, uint32_t stream, const char *name, uint64_t content, bool is_durable, size_t at,
+                  char what[256]);
+/* Holds what was found last, objects (by `found`, who answers whether there is one of that name and content) and
+ * records (`in`), against what was there before. */
+bool truth_check_objects(const truth *of, uint32_t stream, bool (*found)(void *user, const object_fact *fact),
+                         void *user, size_t at, bool power, char what[256]);
+/* The delivery had all of the stream, and all of it was read: `is_shown`. */
+bool truth_check_delivered(const truth *of, uint32_t stream, char what[256]);
+
 /* The windows of records whose numbers are `size` times the window's, and up to below that of the next one: `rest` has
  * those that have not come yet, [TRUTH_WINDOWS]. `exact`: none may ever have been handed out with another count. */
 #define TRUTH_WINDOWS 64u

@@ -30,7 +30,9 @@ static const char *name_of(uint32_t setting, char into[32])
 
     if (setting < TRUTH_TAG)
         return names[setting];
-    if (setting >= TRUTH_LEASE)
+    if (setting >= TRUTH_PENDING)
+        (void)snprintf(into, 32, "prepared-%u", setting - TRUTH_PENDING);
+    else if (setting >= TRUTH_LEASE)
         (void)snprintf(into, 32, "checkpoint-%u", setting - TRUTH_LEASE);
     else if (setting >= TRUTH_STATE)
         (void)snprintf(into, 32, "state-%u", setting - TRUTH_STATE);
@@ -182,6 +184,14 @@ bool truth_has_leases(const truth *of, uint32_t stream)
 {
     for (size_t i = 0; i < of->setting_count; i++)
         if (of->settings[i].stream == stream && of->settings[i].setting >= TRUTH_LEASE)
+            return true;
+    return false;
+}
+
+bool truth_has_pending(const truth *of, uint32_t stream, uint32_t shard)
+{
+    for (size_t i = 0; i < of->setting_count; i++)
+        if (of->settings[i].stream == stream && of->settings[i].setting == TRUTH_PENDING + shard)
             return true;
     return false;
 }

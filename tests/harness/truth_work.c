@@ -67,8 +67,11 @@ bool truth_check_work(const truth *of, uint32_t stream, const truth_shown_settin
                           (unsigned long long)place, fact->step);
     }
     for (uint32_t shard = 0; shard < TRUTH_LEASES; shard++) {
-        uint64_t place = as_read[TRUTH_LEASE + shard].value;
+        uint64_t place = as_read[TRUTH_LEASE + shard].value, pending = as_read[TRUTH_PENDING + shard].value;
 
+        if (pending != 0 && (!covers(of, stream, shard, pending) || place > pending))
+            return BROKEN("D6: a checkpoint of shard %u was prepared at %llu, and it is at %llu, or there is no such "
+                          "record", shard, (unsigned long long)pending, (unsigned long long)place);
         if (place != 0 && place != TRUTH_LEASE_ENDED && !covers(of, stream, shard, place))
             return BROKEN("D6: the checkpoint of shard %u is %llu, and there is no such record", shard,
                           (unsigned long long)place);

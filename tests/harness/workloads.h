@@ -8,7 +8,7 @@ typedef struct workload {
     const char *name;
     ls_durability durability; /* at the end */
     bool has_faults;          /* sets some of its own, or a hook, or has very many calls: not to be killed or walked */
-    bool is_like_another;     /* but for the durability: walked by long runs only */
+    bool is_like_another;     /* but for the durability, or is made of such: walked by long runs only */
     bool is_long;             /* bounded walks sample all of its calls */
     void (*run)(session *of);
 } workload;
@@ -26,5 +26,25 @@ void work_mapping(session *of);
 void work_kernel_mapping(session *of);
 void work_windows(session *of);
 void work_kernel_windows(session *of);
+void work_deliveries(session *of);
+void work_kernel_deliveries(session *of);
+void work_sorted_deliveries(session *of);
+
+/* ---- workloads_more.c, likewise ---- */
+
+void work_consumers(session *of);
+void work_tags(session *of);
+void work_modes(session *of);
+void work_sealed_trims(session *of);
+void work_sealed_presses(session *of);
+void work_delivered_steps(session *of);
+void work_backups(session *of);
+void work_split_steps(session *of);
+void work_interval_reshards(session *of);
+void work_numbered_deliveries(session *of);
+void work_sealed_deliveries(session *of);
+void work_killed_deliveries(session *of);
+void work_recoveries(session *of);
+void work_kernel_recoveries(session *of);
 
 #endif

@@ -15,16 +15,20 @@ static void share_leases(session *of, ls_durability durability)
     (void)session_checkpoint(of, stream, 0);
     (void)session_put(of, stream, 0, 30000);
     (void)session_put(of, stream, 0, 40000); /* into another segment */
+    (void)session_prepare(of, stream, 0);
     (void)session_checkpoint(of, stream, 0);
     (void)session_work(of, stream, 1);
     (void)session_put(of, stream, 1, 500);
     (void)session_checkpoint(of, stream, 0);
     (void)session_checkpoint(of, stream, 1);
+    (void)session_put(of, stream, 1, 450);
+    (void)session_prepare(of, stream, 1); /* and another one has it when it is settled */
     session_outlast(of, stream, 0);
     session_outlast(of, stream, 1);
     (void)session_put(of, stream, 1, 700);
     (void)session_checkpoint(of, stream, 0);
     (void)session_checkpoint(of, stream, 1);
+    (void)session_prepare(of, stream, 0);
     (void)session_split(of, stream, 0); /* 2, 3 */
     (void)session_work(of, stream, 1);
     (void)session_end(of, stream, 0);
@@ -146,4 +150,54 @@ void work_windows(session *of)
 void work_kernel_windows(session *of)
 {
     count_windows(of, LS_DURABILITY_KERNEL);
+}
+
+/* Objects of some records each, of shards that are split, before and after the delivery gets other settings. */
+static void deliver_all(session *of, ls_durability durability)
+{
+    uint32_t stream;
+
+    (void)session_open(of, durability);
+    (void)session_create(of, "s", 2, &stream);
+    (void)session_delivery(of, stream, TRUTH_DELIVERED);
+    for (uint32_t i = 0; i < 4; i++)
+        (void)session_put(of, stream, i % 2, 200 + 90 * i);
+    (void)session_deliver(of, stream);
+    (void)session_put(of, stream, 0, 3000); /* more than an object */
+    (void)session_put(of, stream, 0, 300);
+    (void)session_redirect(of, stream);
+    (void)session_deliver(of, stream);
+    (void)session_split(of, stream, 0); /* 2, 3 */
+    (void)session_put(of, stream, 2, 400);
+    (void)session_batch(of, stream, 3, 3, 800, true);
+    (void)session_put(of, stream, 1, 600);
+    (void)session_deliver(of, stream);
+    (void)session_read_all(of, stream);
+}
+
+void work_deliveries(session *of)
+{
+    deliver_all(of, LS_DURABILITY_SYNC);
+}
+
+void work_kernel_deliveries(session *of)
+{
+    deliver_all(of, LS_DURABILITY_KERNEL);
+}
+
+/* What a transform drops, fails and parts, and the backup of all of it: several objects of a shard are collected at
+ * once, and what is done has holes. */
+void work_sorted_deliveries(session *of)
+{
+    uint32_t stream;
+
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_create(of, "s", 1, &stream);
+    (void)session_delivery(of, stream, TRUTH_SORTED);
+    for (uint32_t i = 0; i < 2; i++) {
+        for (uint32_t k = 0; k < 8; k++)
+            (void)session_put(of, stream, 0, 150 + 20 * k);
+        (void)session_deliver(of, stream);
+    }
+    (void)session_read_all(of, stream);
 }

@@ -60,6 +60,7 @@ typedef struct numbered_entry {
     uint64_t number;
     ls_seqno seqno;
     uint32_t shard;
+    uint32_t sub_seqno, sub_count;
 } numbered_entry;
 
 typedef struct reader {
@@ -423,6 +424,32 @@ static const numbered_entry *find_number(const memory_engine *engine, ls_produce
     return NULL;
 }
 
+/* Records that have several numbers each: all of them are new, or nothing is written. */
+static void append_together(memory_engine *engine, shard *to, uint32_t index, const lsi_append *batch,
+                            lsi_numbered *numbered, lsi_append_result *out)
+{
+    const uint64_t *numbers = numbered->options->numbers;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < batch->count; i++)
+        count += numbered->users[i];
+    for (uint32_t k = 0; k < count; k++)
+        numbered->fresh += find_number(engine, numbered->options->producer, numbers[k]) == NULL;
+    if (numbered->fresh < count)
+        return;
+    out->accepted = batch->count;
+    out->first_seqno = to->next_seqno;
+    engine->numbers = must(realloc(engine->numbers, (engine->number_count + count) * sizeof *engine->numbers));
+    for (uint32_t i = 0; i < batch->count; i++) {
+        uint32_t users = numbered->users[i];
+
+        for (uint32_t k = 0; k < users; k++)
+            engine->numbers[engine->number_count++] = (numbered_entry){
+                numbered->options->producer, *numbers++, to->next_seqno, index, k, users > 1 ? users : 0};
+        add(engine, to, &batch->entries[i]);
+    }
+}
+
 static ls_status op_append_numbered(lsi_appender *base, uint32_t index, const lsi_append *batch,
                                     lsi_numbered *numbered, lsi_append_result *out)
 {
@@ -448,6 +475,13 @@ static ls_status op_append_numbered(lsi_appender *base, uint32_t index, const ls
         unlock(engine);
         return st;
     }
+    if (numbered->users != NULL) {
+        append_together(engine, to, index, batch, numbered, out);
+        out->end = to->count;
+        wake_all(engine);
+        unlock(engine);
+        return LS_OK;
+    }
     for (uint32_t i = 0; i < batch->count; i++) {
         uint32_t pick = batch->picks != NULL ? batch->picks[i] : i;
         uint64_t number = options->numbers != NULL ? options->numbers[pick] : options->number + pick;
@@ -455,6 +489,10 @@ static ls_status op_append_numbered(lsi_appender *base, uint32_t index, const ls
 
         if (known != NULL) {
             numbered->told[pick] = (ls_put_result){known->seqno, known->shard, LS_ERR_EXISTS};
+            if (numbered->sub_counts != NULL) {
+                numbered->sub_seqnos[pick] = known->sub_seqno;
+                numbered->sub_counts[pick] = known->sub_count;
+            }
             continue;
         }
         numbered->fresh++;
@@ -464,7 +502,7 @@ static ls_status op_append_numbered(lsi_appender *base, uint32_t index, const ls
         numbered->told[pick] = (ls_put_result){to->next_seqno, index, LS_OK};
         engine->numbers = must(realloc(engine->numbers, (engine->number_count + 1) * sizeof *engine->numbers));
         engine->numbers[engine->number_count++] =
-            (numbered_entry){options->producer, number, to->next_seqno, index};
+            (numbered_entry){options->producer, number, to->next_seqno, index, 0, 0};
         add(engine, to, &batch->entries[pick]);
     }
     out->accepted = batch->count;

@@ -5,13 +5,20 @@
 #include <assert.h>
 #include <errno.h>
 #include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
+#include <cmocka.h>
+
 #include "base/lock.h"
+#include "support/emulated.h"
 
 /* The process this thread plays; 0 outside sim_run(). */
 static _Thread_local unsigned this_process;
 static _Thread_local jmp_buf *this_end;
+static _Thread_local void (*this_death)(void); /* of a process that somebody else plays */
 
 const char *sim_call_name(sim_call call)
 {
@@ -81,7 +88,7 @@ static verdict before(sim_files *sim, sim_call call, const char *name)
         if (fault->err != 0 && can_fail(call))
             result.err = -fault->err;
         result.kill = result.kill || fault->kill;
-        if (call == SIM_WRITE && fault->short_bytes > 0) {
+        if ((call == SIM_WRITE || call == SIM_STORE) && fault->short_bytes > 0) {
             result.is_short = true;
             result.short_bytes = fault->short_bytes;
         }
@@ -137,8 +144,16 @@ typedef struct process {
     bool killed;
 } process;
 
+void sim_as_process(unsigned id, void (*death)(void))
+{
+    this_process = id;
+    this_death = death;
+}
+
 void sim_kill_here(void)
 {
+    if (this_death != NULL)
+        this_death();
     if (this_end == NULL)
         abort(); /* a kill outside sim_run() */
     longjmp(*this_end, 1);
@@ -159,10 +174,10 @@ static void *process_main(void *user)
     return NULL;
 }
 
-/* What the kernel does for a dead process. */
-static void close_all_of(sim_files *sim, unsigned id)
+size_t sim_process_died(sim_files *sim, unsigned id)
 {
     sim_open *next;
+    size_t count = 0;
 
     pthread_mutex_lock(&sim->mutex);
     sim_note_all_mapped(sim);
@@ -175,9 +190,11 @@ static void close_all_of(sim_files *sim, unsigned id)
             open->next->at = open->at;
         (void)sim->inner->close(&open->inner); /* memory's cannot fail */
         free(open);
+        count++;
     }
     /* What it had mapped stays so in the memory table: nothing there counts on the space. */
     pthread_mutex_unlock(&sim->mutex);
+    return count;
 }
 
 bool sim_run(sim_files *sim, void (*body)(void *user), void *user)
@@ -187,6 +204,7 @@ bool sim_run(sim_files *sim, void (*body)(void *user), void *user)
     process run = {.body = body, .user = user};
     pthread_t thread;
 
+    SKIP_UNLESS(has_robust_locks);
     pthread_mutex_lock(&id_mutex);
     run.id = ++last_id;
     pthread_mutex_unlock(&id_mutex);
@@ -195,32 +213,88 @@ bool sim_run(sim_files *sim, void (*body)(void *user), void *user)
     (void)pthread_join(thread, NULL); /* after this the kernel has been through its robust locks */
     sim->has_dead = sim->has_dead || run.killed;
     if (run.killed)
-        close_all_of(sim, run.id);
+        (void)sim_process_died(sim, run.id);
     return run.killed;
 }
 
 /* ---- the table ---- */
 
+/* A name beneath `root`, from the one root on. */
+static const char *full_name(const lsi_root *root, const char *name, char into[LSI_FILE_NAME_BYTES_MAX])
+{
+    const sim_beneath *beneath = root->node;
+
+    if (beneath == NULL)
+        return name;
+    (void)snprintf(into, LSI_FILE_NAME_BYTES_MAX, "%s%s%s", beneath->dir, *name != '\0' ? "/" : "", name);
+    return into;
+}
+
+/* Locks: sim->mutex held. */
+static sim_beneath *find_beneath(sim_files *sim, const char *dir)
+{
+    sim_beneath *at = sim->beneath;
+    size_t size = strlen(dir) + 1;
+
+    while (at != NULL && strcmp(at->dir, dir) != 0)
+        at = at->next;
+    if (at != NULL)
+        return at;
+    at = sim_must(malloc(sizeof(*at) + size));
+    memcpy(at->dir, dir, size);
+    at->next = sim->beneath;
+    sim->beneath = at;
+    return at;
+}
+
+/* A directory right beneath the one root is opened as a root. Locks: sim->mutex held. */
+static int open_beneath(sim_files *sim, const char *dir, unsigned flags, lsi_root *out)
+{
+    sim_op named = {.kind = SIM_OP_SYNC_DIR};
+    int result = 0;
+
+    sim_note_all_mapped(sim);
+    if (sim_path_find(sim, dir) == NULL) {
+        if ((flags & LSI_ROOT_CREATE) == 0)
+            return -ENOENT;
+        result = sim->inner->make_dir(&sim->root, dir);
+        if (result == 0)
+            sim_created(sim, dir, true);
+    }
+    if (result != 0)
+        return result;
+    named.covers = sim->log_count;
+    if ((flags & LSI_ROOT_SYNC_NAME) != 0)
+        sim_log_add(sim, named);
+    out->node = find_beneath(sim, dir);
+    return 0;
+}
+
 static int sim_root_open(const lsi_files *self, const char *path, unsigned flags, lsi_root *out)
 {
     sim_files *sim = sim_of(self);
     verdict fate = before(sim, SIM_ROOT_OPEN, path);
+    const char *slash = strchr(path, '/');
+    int result = 0;
 
     if (fate.err != 0)
         return fate.err;
     if ((flags & LSI_ROOT_CREATE) != 0 && (flags & LSI_ROOT_WRITE) == 0)
         return -EINVAL;
     pthread_mutex_lock(&sim->mutex);
-    if (!sim->has_root && (flags & LSI_ROOT_CREATE) == 0) {
-        pthread_mutex_unlock(&sim->mutex);
-        return -ENOENT;
-    }
-    sim->has_root = true;
+    out->node = NULL;
+    if (slash != NULL && slash != path)
+        result = open_beneath(sim, slash + 1, flags, out);
+    else if (!sim->has_root && (flags & LSI_ROOT_CREATE) == 0)
+        result = -ENOENT;
+    else
+        sim->has_root = true;
     pthread_mutex_unlock(&sim->mutex);
+    if (result != 0)
+        return result;
     lsi_boot_id_pretend(sim->boot_id);
     out->files = self;
     out->fd = -1;
-    out->node = sim;
     return 0;
 }
 
@@ -244,8 +318,10 @@ static int sim_root_free_bytes(const lsi_root *root, uint64_t *out)
     return 0;
 }
 
-static int sim_file_open(const lsi_root *root, const char *name, unsigned flags, lsi_file *out)
+static int sim_file_open(const lsi_root *root, const char *beneath, unsigned flags, lsi_file *out)
 {
+    char full[LSI_FILE_NAME_BYTES_MAX];
+    const char *name = full_name(root, beneath, full);
     sim_files *sim = sim_of(root->files);
     verdict fate = before(sim, SIM_OPEN, name);
     lsi_file inner = {0};
@@ -431,8 +507,10 @@ static int sim_size(const lsi_file *file, uint64_t *out)
     return fate.err != 0 ? fate.err : sim->inner->size(&open->inner, out);
 }
 
-static int sim_make_dir(const lsi_root *root, const char *name)
+static int sim_make_dir(const lsi_root *root, const char *beneath)
 {
+    char full[LSI_FILE_NAME_BYTES_MAX];
+    const char *name = full_name(root, beneath, full);
     sim_files *sim = sim_of(root->files);
     verdict fate = before(sim, SIM_MAKE_DIR, name);
     int result;
@@ -448,8 +526,10 @@ static int sim_make_dir(const lsi_root *root, const char *name)
     return result;
 }
 
-static int rename_how(const lsi_root *root, const char *from, const char *to, bool replaces)
+static int rename_how(const lsi_root *root, const char *from_beneath, const char *to_beneath, bool replaces)
 {
+    char full_from[LSI_FILE_NAME_BYTES_MAX], full_to[LSI_FILE_NAME_BYTES_MAX];
+    const char *from = full_name(root, from_beneath, full_from), *to = full_name(root, to_beneath, full_to);
     sim_files *sim = sim_of(root->files);
     verdict fate = before(sim, SIM_RENAME, from);
     int result;
@@ -475,8 +555,10 @@ static int sim_rename_new(const lsi_root *root, const char *from, const char *to
     return rename_how(root, from, to, false);
 }
 
-static int sim_remove(const lsi_root *root, const char *name, bool is_dir)
+static int sim_remove(const lsi_root *root, const char *beneath, bool is_dir)
 {
+    char full[LSI_FILE_NAME_BYTES_MAX];
+    const char *name = full_name(root, beneath, full);
     sim_files *sim = sim_of(root->files);
     verdict fate = before(sim, is_dir ? SIM_REMOVE_DIR : SIM_UNLINK, name);
     int result;
@@ -502,8 +584,10 @@ static int sim_remove_dir(const lsi_root *root, const char *name)
     return sim_remove(root, name, true);
 }
 
-static int sim_sync_dir(const lsi_root *root, const char *name)
+static int sim_sync_dir(const lsi_root *root, const char *beneath)
 {
+    char full[LSI_FILE_NAME_BYTES_MAX];
+    const char *name = full_name(root, beneath, full);
     sim_files *sim = sim_of(root->files);
     verdict fate = before(sim, SIM_SYNC_DIR, name);
     sim_op op = {.kind = fate.err != 0 ? SIM_OP_DOUBT_DIR : SIM_OP_SYNC_DIR};
@@ -568,9 +652,11 @@ static int sim_bulk_end(lsi_file *bulk, bool sync)
     return fate.err;
 }
 
-static int sim_list(const lsi_root *root, const char *name, int (*each)(void *user, const char *entry, bool is_dir),
-                    void *user)
+static int sim_list(const lsi_root *root, const char *beneath,
+                    int (*each)(void *user, const char *entry, bool is_dir), void *user)
 {
+    char full[LSI_FILE_NAME_BYTES_MAX];
+    const char *name = full_name(root, beneath, full);
     sim_files *sim = sim_of(root->files);
     verdict fate = before(sim, SIM_LIST, name);
 
@@ -613,10 +699,12 @@ static void sim_store(const lsi_file *file, void *into, const void *bytes, size_
 {
     sim_files *sim = sim_of(file->files);
     sim_open *open = file->node;
+    verdict fate = before(sim, SIM_STORE, open->name);
     thing *of;
     size_t at;
 
-    (void)before(sim, SIM_STORE, open->name);
+    if (fate.is_short && fate.short_bytes < size)
+        size = fate.short_bytes;
     pthread_mutex_lock(&sim->mutex);
     sim_note_all_mapped(sim);
     of = &sim->things[open->file];
@@ -627,6 +715,8 @@ static void sim_store(const lsi_file *file, void *into, const void *bytes, size_
     sim_log_bytes(sim, SIM_OP_STORE, open->file, at, bytes, size);
     sim_seen_now(sim, open->file, at, size);
     pthread_mutex_unlock(&sim->mutex);
+    if (fate.kill)
+        sim_kill_here();
 }
 
 static int sim_lock(const lsi_file *file, uint64_t byte, lsi_lock_kind kind)
@@ -733,16 +823,21 @@ void sim_files_free(sim_files *sim)
         free(sim->log[i].to_name);
         free(sim->log[i].bytes);
     }
+    for (sim_beneath *at = sim->beneath, *next; at != NULL; at = next) {
+        next = at->next;
+        free(at);
+    }
     free(sim->things);
     free(sim->names);
     free(sim->log);
     lsi_files_memory_free(sim->inner); /* and every open and mapping in it */
-    sim_memory_bury(&sim->memory);     /* what those wanted back who were killed in the middle of a call */
     (void)pthread_mutex_destroy(&sim->mutex);
     if (!sim->has_dead) {
+        sim_memory_scrap(&sim->memory); /* what those wanted back who were killed in the middle of a call */
         free(sim);
         return;
     }
+    sim_memory_bury(&sim->memory);
     sim->inner = NULL;
     (void)pthread_mutex_lock(&freed_mutex);
     sim->next_freed = freed;

@@ -22,8 +22,8 @@
  *     (E1), only writing again does.
  *   - A mapping's changes are found by comparing before each logged call, so a store is noted at the next call.
  *
- * One root, whatever path is opened. Opening it makes lsi_boot_id() answer this disk's boot id: a clone has its
- * original's, a crash state a new one.
+ * One root, whatever path is opened; "root/dir" is a directory beneath it. Opening one makes lsi_boot_id() answer this
+ * disk's boot id: a clone has its original's, a crash state a new one.
  *
  * Any thread. The hook is called without a lock held. */
 #ifndef LST_SIM_FILES_H
@@ -85,7 +85,7 @@ typedef struct sim_fault {
     int err;            /* this errno, if the call can fail at all; 0: none */
     bool sticky;        /* this call and all such after it */
     bool kill;          /* the process dies at the call: see sim_run */
-    size_t short_bytes; /* a write writes so much of it first, then fails or dies */
+    size_t short_bytes; /* a write writes so much of it first, then fails or dies; a store, then dies */
 } sim_fault;
 
 void sim_fault_add(sim_files *sim, sim_fault fault);
@@ -103,10 +103,17 @@ void sim_hook_set(sim_files *sim, sim_hook *hook, void *user);
 
 /* Runs `body` as a process of its own: in a thread, which ends where it is killed, so that the kernel reports the
  * death of every robust lock it held, and whose open files are closed then, as the kernel does. True: it was killed.
- * What it allocated is the caller's to bury (sim_memory.h). */
+ * What it allocated is the caller's to bury (sim_memory.h). Where no death is reported (emulated.h) the test that calls
+ * it is skipped. */
 bool sim_run(sim_files *sim, void (*body)(void *user), void *user);
 /* Inside sim_run(): dies here. */
 _Noreturn void sim_kill_here(void);
+
+/* For who plays processes in his own way (sim_fibers.c): what this thread calls from now on is of process `id`, above 0,
+ * and `death`, which does not return, is how it is killed. 0, NULL: of none. */
+void sim_as_process(unsigned id, void (*death)(void));
+/* It is dead: closes what it had open, as the kernel does; how many files that were. */
+size_t sim_process_died(sim_files *sim, unsigned id);
 
 /* ---- what happened ---- */
 

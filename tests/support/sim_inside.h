@@ -27,6 +27,13 @@ typedef struct label {
     char *text;
 } label;
 
+/* An opened root that is a directory beneath the one root: what stands before all names. Kept until the sim is freed,
+ * for nobody closes the roots of who was killed. */
+typedef struct sim_beneath {
+    struct sim_beneath *next;
+    char dir[];
+} sim_beneath;
+
 typedef struct sim_open {
     struct sim_open *next, **at;
     lsi_file inner;
@@ -43,6 +50,7 @@ struct sim_files {
     bool has_dead; /* a process was killed */
     lsi_root root;
     bool has_root;
+    sim_beneath *beneath;
     pthread_mutex_t mutex;
     unsigned char boot_id[16];
 

@@ -112,3 +112,17 @@ void sim_memory_bury(sim_memory *memory)
     pthread_mutex_unlock(&graveyard_mutex);
     pthread_mutex_unlock(&memory->mutex);
 }
+
+void sim_memory_scrap(sim_memory *memory)
+{
+    pthread_mutex_lock(&memory->mutex);
+    while (memory->blocks != NULL) {
+        sim_block *block = memory->blocks;
+
+        memory->blocks = block->next;
+        free(block);
+    }
+    memory->live = 0;
+    memory->live_bytes = 0;
+    pthread_mutex_unlock(&memory->mutex);
+}

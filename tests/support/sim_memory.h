@@ -34,5 +34,7 @@ void sim_memory_fail(sim_memory *memory, uint64_t nth, bool sticky);
 /* For what a killed process had allocated: no leak, but never freed either, since lists of the living process (fork
  * callbacks) may still point there. `live` is 0 afterwards. */
 void sim_memory_bury(sim_memory *memory);
+/* The same, freed: where no living process has anything that points there. */
+void sim_memory_scrap(sim_memory *memory);
 
 #endif

@@ -679,12 +679,12 @@ static void holds_locks_and_writes(void *user)
 static void a_killed_process_leaves_what_a_real_one_leaves(void **state)
 {
     fixture *fx = *state;
-    lsi_file file = safe_file(fx, "a", "------");
-    lsi_file shared = open_ok(fx, "control", CREATE);
     victim who = {.fx = fx};
     fixture clone = {0};
     lsi_lock *copied;
 
+    lsi_file file = safe_file(fx, "a", "------");
+    lsi_file shared = open_ok(fx, "control", CREATE);
     assert_int_equal(fx->files->allocate(&shared, 0, 4096), 0);
     assert_int_equal(fx->files->map(&shared, 0, 4096, true, (void **)&who.lock), 0);
     assert_int_equal(lsi_lock_init(who.lock), 0);
@@ -754,9 +754,36 @@ static void a_process_can_be_killed_at_every_call(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* "x/out" is a directory of the one root: its names are there, too, and its own name is durable when that is asked. */
+static void a_root_may_lie_beneath_the_root(void **state)
+{
+    fixture *fx = *state;
+    lsi_root beneath;
+    lsi_file file = {0};
+    sim_files *after;
+
+    assert_int_equal(fx->files->root_open(fx->files, "x/out", LSI_ROOT_WRITE, &beneath), -ENOENT);
+    assert_int_equal(fx->files->root_open(fx->files, "x/out", LSI_ROOT_WRITE | LSI_ROOT_CREATE | LSI_ROOT_SYNC_NAME,
+                                          &beneath), 0);
+    assert_int_equal(fx->files->make_dir(&beneath, "d"), 0);
+    assert_int_equal(fx->files->make_dir(&fx->root, "out/d"), -EEXIST);
+    assert_int_equal(fx->files->open(&beneath, "d/a", CREATE, &file), 0);
+    assert_int_equal(fx->files->close(&file), 0);
+    assert_int_equal(fx->files->rename_new(&beneath, "d/a", "b"), 0);
+    file = open_ok(fx, "out/b", LSI_OPEN_WRITE);
+    assert_int_equal(fx->files->close(&file), 0);
+    assert_int_equal(fx->files->sync_dir(&beneath, ""), 0);
+    after = sim_crash_state(fx->sim, sim_log_count(fx->sim), SIM_SEED_NOTHING);
+    assert_int_equal(sim_files_table(after)->root_open(sim_files_table(after), "x/out", LSI_ROOT_WRITE, &beneath), 0);
+    assert_int_equal(sim_files_table(after)->unlink(&beneath, "b"), 0);
+    assert_int_equal(sim_files_table(after)->remove_dir(&beneath, "d"), 0);
+    sim_files_free(after);
+}
+
 int main(void)
 {
     static const struct CMUnitTest crash_states[] = {
+        TEST(a_root_may_lie_beneath_the_root),
         TEST(what_is_synced_is_there_in_every_state),
         TEST(neither_sync_does_the_work_of_the_other),
         TEST(the_corners_are_what_their_names_say),
