@@ -43,12 +43,15 @@ def check_program(program, environment=None):
     print("runs: " + os.path.basename(program))
 
 
-def install(source, work, *options):
-    """Configure, build and install; returns (prefix, libdir)."""
+INSTALLED = ("stream:shared_library", "libstream.a", "lstream")
+
+
+def install(source, work, targets, *options):
+    """Configure, build `targets` (none: all) and install; returns (prefix, libdir)."""
     prefix = os.path.join(work, "prefix")
     build = os.path.join(work, "build")
     run("meson", "setup", build, source, "--prefix", prefix, "--buildtype", "debug", "-Dtests=disabled", *options)
-    run("meson", "compile", "-C", build)
+    run("meson", "compile", "-C", build, *targets)
     run("meson", "install", "-C", build, "--no-rebuild")
     for folder, _, names in os.walk(prefix):
         if "libstream.pc" in names:
@@ -110,7 +113,7 @@ def with_cmake(here, work, prefix):
 
 
 def full(source, here, work):
-    prefix, libdir = install(source, work)
+    prefix, libdir = install(source, work, INSTALLED)
     installed = set(os.listdir(os.path.join(prefix, "include", "libstream")))
     for name in os.listdir(os.path.join(source, "include", "libstream")):
         if name.endswith(".h") and name not in installed:
@@ -129,7 +132,7 @@ def full(source, here, work):
 
 
 def minimal(source, here, work):
-    prefix, libdir = install(source, work, "-Dauto_features=disabled", "-Doptimization=s")
+    prefix, libdir = install(source, work, (), "-Dauto_features=disabled", "-Doptimization=s")
     allowed = r"libc\.so\.6|libm\.so\.6|ld-linux.*|libzstd\.so\.1"
     library = os.path.join(libdir, "libstream.so")
     bad = {name for name in needed(library) if not re.fullmatch(allowed, name)}
