@@ -3,7 +3,7 @@
  * WORKLOAD  Records of 100 bytes with one of 1,000 keys of 7, in SYNC, by one thread. `flood`: as fast as it can, with
  *           the memory that is usual; then the queue is as long as that, and the time until an outcome says nothing.
  *           `paced`: 1,000,000 a second, polling the clock between puts. On 1 shard and on 4; packed into aggregates;
- *           numbered. `floor` writes 16,384 times 128 bytes to a file that is there already, and syncs it, again and
+ *           numbered; both. `floor` writes 16,384 times 128 bytes to a file that is there already, and syncs it, again and
  *           again. A new store for each case.
  * UNIT      records per second from the first put to the last outcome; microseconds from a put to its outcome, and for
  *           the others from the beginning of a call to its end.
@@ -88,7 +88,9 @@ static void put_all(ls_async_producer *producer, size_t first, size_t count, boo
 
 static const char *how_of(uint32_t flags)
 {
-    return flags == LS_ASYNC_AGGREGATE ? "packed" : flags == LS_ASYNC_IDEMPOTENT ? "numbered" : "plain";
+    static const char *const names[] = {"plain", "packed", "numbered", "both"};
+
+    return names[flags]; /* LS_ASYNC_AGGREGATE is 1, LS_ASYNC_IDEMPOTENT 2. */
 }
 
 static void measure(const char *name, uint32_t shards, uint32_t flags, size_t count)
@@ -212,6 +214,7 @@ int main(int argc, char **argv)
     measure("paced", 4, 0, count);
     measure("paced", 1, LS_ASYNC_AGGREGATE, count);
     measure("paced", 1, LS_ASYNC_IDEMPOTENT, count);
+    measure("paced", 1, LS_ASYNC_AGGREGATE | LS_ASYNC_IDEMPOTENT, count);
     free(put_at);
     free(took);
     return 0;

@@ -6,9 +6,10 @@ The package beside the same calls through ctypes and beside LMDB by its Python p
     PYTHONPATH=BUILD/lib/python python_put.py [--records N] [--rounds N] [--cpu] [--leak]
 
 100-byte records of one key, in $BENCH_DIR, $TMPDIR or /var/tmp; KERNEL, in LMDB without sync: neither waits for a
-device. Rounds are interleaved; of each the best is printed, in records a second, and LMDB's share: lines of
-tab-separated name=value. `--leak` instead puts and reads 10,000,000 records and prints how much resident memory grew
-after the first million.
+device. Rounds are interleaved; of each the best is printed, in records a second, how many times LMDB's it is, and
+how many times its bar, where it has one: lines of tab-separated name=value. `bench/run python` installs LMDB's package
+beside the build and runs this. `--leak` instead puts and reads 10,000,000 records and prints how much resident memory
+grew after the first million.
 """
 
 import argparse
@@ -207,6 +208,10 @@ CASES = ["put_one", "put_many", "put_pairs", "put_buffer", "read_arrays", "read_
          "read_bytes"]
 
 
+BARS = {"put_one": 1.5e6, "put_many": 8e6, "put_pairs": 8e6, "put_buffer": 8e6, "read_arrays": 20e6,
+        "read_objects": 3e6}
+
+
 def resident():
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
@@ -259,8 +264,10 @@ def main():
             for name in peers:
                 if (case, name) in best:
                     lmdb = best.get((case, "lmdb"))
-                    print("case=%s\tstore=%s\trecords_per_s=%.0f%s" % (
-                        case, name, best[case, name], "\tof_lmdb=%.2f" % (best[case, name] / lmdb) if lmdb else ""))
+                    bar = BARS.get(case) if name == "libstream" else None
+                    print("case=%s\tstore=%s\trecords_per_s=%.0f%s%s" % (
+                        case, name, best[case, name], "\tof_lmdb=%.2f" % (best[case, name] / lmdb) if lmdb else "",
+                        "\tof_bar=%.2f" % (best[case, name] / bar) if bar else ""))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
