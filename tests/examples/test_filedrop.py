@@ -99,14 +99,17 @@ class Filedrop(pipelines.Case):
     def test_what_is_dropped_while_it_watches_is_taken_until_a_signal(self):
         process = subprocess.Popen([FILEDROP, "--idle", "0", "--store", self.kept, self.drop], stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, env=self.environment, text=True)
+        def told(wanted):  # Lines come at once, into a pipe, too; a consumer's may come before the producer's.
+            for line in process.stdout:
+                if wanted in line:
+                    return
+            self.fail(wanted + " was not told")
+
         self.dropped("first.txt", b"1")
-        self.assertIn("first.txt: 1 bytes", process.stdout.readline())  # Lines come at once, into a pipe, too.
+        told("first.txt: 1 bytes")
         self.dropped("second.txt", b"22")
         self.dropped("third.txt", b"333", moved=False)
-        deadline = time.monotonic() + 20
-        lines = []
-        while time.monotonic() < deadline and not any("third.txt: 3 bytes" in line for line in lines):
-            lines.append(process.stdout.readline())
+        told("third.txt: 3 bytes")
         # A link is taken when it is made, whether its other name stays or not; what is written, when it is closed.
         for name in ("fourth", "fifth"):
             with open(self.path(name), "w") as file:
@@ -114,15 +117,13 @@ class Filedrop(pipelines.Case):
             os.link(self.path(name), os.path.join(self.drop, name + ".txt"))
             if name == "fifth":
                 os.unlink(self.path(name))
-            while name + ".txt: " not in lines[-1]:
-                lines.append(process.stdout.readline())
+            told(name + ".txt: ")
         with open(os.path.join(self.drop, "sixth.txt"), "w") as file:
             for _ in range(3):
                 file.write("666")
                 file.flush()
                 time.sleep(0.1)
-        while "sixth.txt: 9 bytes" not in lines[-1]:
-            lines.append(process.stdout.readline())
+        told("sixth.txt: 9 bytes")
         process.send_signal(signal.SIGTERM)
         out, errors = process.communicate(timeout=30)
         self.assertEqual((process.returncode, errors), (0, ""))

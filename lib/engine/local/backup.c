@@ -73,7 +73,7 @@ fail:
 
 /* ---- streams ---- */
 
-/* B2. Beside `dir` is where it is for a moment: a name with a zero before its number, which nothing else has. Who dies
+/* B2. Beside `dir` is where it is for a moment: its name with a zero before it, which nothing else has. Who dies
  * then leaves it there, and the next one takes it back. */
 static int make_dir(const lsi_root *root, const char *dir, bool is_named)
 {
@@ -100,13 +100,16 @@ static ls_status make_log_dir(const lsi_root *root, const lsi_catalog_stream *st
 {
     bool is_named = earlier != NULL && (shard == LSI_STATE_SHARD
                         ? earlier->has_state : lsi_shard_find(earlier->shards, earlier->shard_count, shard) != NULL);
-    char dir[LSI_LOG_DIR_BYTES];
+    lsi_log_config config;
     int result;
 
-    (void)snprintf(dir, sizeof(dir), "%" PRIu64 "/%" PRIu32, stream->id, shard); /* 20 + 1 + 10 */
-    result = make_dir(root, dir, is_named);
+    if (shard == LSI_STATE_SHARD)
+        lsi_local_state_place(stream->name, stream->id, &config);
+    else
+        (void)snprintf(config.dir, sizeof(config.dir), "%" PRIu64 "/%" PRIu32, stream->id, shard); /* 20 + 1 + 10 */
+    result = make_dir(root, config.dir, is_named);
     return result == 0 ? LS_OK : lsi_fail_errno(result, "stream '%s': making the directory %s of the copy",
-                                                stream->name, dir);
+                                                stream->name, config.dir);
 }
 
 /* With a `root`, after its directory there was made. */
