@@ -209,8 +209,9 @@ LS_API ls_status ls_mapping_resume(ls_stream *stream, const char *name);
  * Move a mapping to a position, forwards or back, also while it is run: what was noted of its progress is forgotten,
  * and the shards that there are now are read from the position on, as ls_mapping_create says. Durable when it returns.
  *
- * Handlers that run meanwhile return before their run goes on at the new position; another run may begin there before.
- * What they finish is not noted. State of windows is gone.
+ * Handlers that run meanwhile return before their shard goes on at the new position in this process, whichever run of
+ * the same ls_store has it then; a run of another process may begin there before. What they finish is not noted. State
+ * of windows is gone.
  *
  * @param position  Borrowed until return. LS_TRIM_HORIZON, LS_LATEST or LS_AT_TIMESTAMP.
  *
@@ -326,7 +327,8 @@ typedef struct ls_handler_context ls_handler_context;
 
 /**
  * Gets the batches of a mapping, on threads of the library named `ls-map`, under no lock: for each lane of each shard
- * one at a time, for different ones at once. It may call everything; closing its own handle or what that was opened
+ * one at a time, among all runs of an ls_store, also when one of them has lost the shard while a handler ran; for
+ * different ones at once. It may call everything; closing its own handle or what that was opened
  * from is refused with LS_ERR_STATE. It returns: a jump or a C++ exception must not leave it. A handler that needs
  * longer than `handler_timeout_ms` has failed, whatever it answers, but it is waited for (ls_handler_is_late).
  *

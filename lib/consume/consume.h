@@ -330,6 +330,18 @@ ls_status lsi_guard_join(lsi_guard *guard, lsi_guarded *me);
 void lsi_guard_leave(lsi_guard *guard, lsi_guarded *me);
 /* From now on its leases are renewed. NULL: none are, nor are they when this returns. */
 void lsi_guard_renews(lsi_guard *guard, lsi_guarded *me, lsi_group *group);
+/* That a run of this open store works on a shard of a mapping. The caller's, at first zero; no copy of it counts. */
+typedef struct lsi_occupied {
+    struct lsi_occupied *next; /* this and the rest: the guard's lock */
+    uint64_t mapping;          /* its id */
+    uint32_t shard;
+    bool is_held;
+    bool is_wanted; /* somebody was refused */
+} lsi_occupied;
+/* False: another run works on it, and whoever asked asks again when that has gone. */
+bool lsi_guard_occupy(lsi_guard *guard, lsi_occupied *me, uint64_t mapping, uint32_t shard);
+/* Whether somebody was refused meanwhile, who is to be woken then. What is not occupied: false. */
+bool lsi_guard_vacate(lsi_guard *guard, lsi_occupied *me);
 
 /* How a mapping is run; options were checked, none is 0 but `shards_max` and `flags`. */
 typedef struct lsi_mapping_running {

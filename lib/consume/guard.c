@@ -4,7 +4,10 @@
  *
  * It renews whatever has half its time behind it whenever it is awake, so that it need not wake for each.
  *
- * The thread begins with the first run and ends with the store: between runs it sleeps without being woken. */
+ * The thread begins with the first run and ends with the store: between runs it sleeps without being woken.
+ *
+ * It also knows which shards are worked on here: who has lost a lease in the middle of a handler goes on until that
+ * returns, and another run of this store that has the lease by then waits for it (lsi_guard_occupy). */
 #include "consume/consume.h"
 
 #include "base/lock.h"
@@ -18,6 +21,7 @@ struct lsi_guard {
     lsi_engine *engine;
     lsi_lock lock; /* LSI_RANK_LOCAL; groups' locks are taken under it */
     lsi_guarded *first;
+    lsi_occupied *occupied;
     lsi_thread thread;
     _Atomic uint32_t word; /* rises when there is something new for the thread */
     _Atomic bool is_ending;
@@ -148,4 +152,36 @@ void lsi_guard_renews(lsi_guard *guard, lsi_guarded *me, lsi_group *group)
     lsi_lock_release(&guard->lock, LSI_RANK_LOCAL);
     if (group != NULL)
         tell(guard);
+}
+
+bool lsi_guard_occupy(lsi_guard *guard, lsi_occupied *me, uint64_t mapping, uint32_t shard)
+{
+    lsi_occupied *at;
+
+    lsi_lock_hold(&guard->lock, LSI_RANK_LOCAL);
+    for (at = guard->occupied; at != NULL && (at->mapping != mapping || at->shard != shard); at = at->next)
+        continue;
+    if (at != NULL) {
+        at->is_wanted = true;
+    } else {
+        *me = (lsi_occupied){.next = guard->occupied, .mapping = mapping, .shard = shard, .is_held = true};
+        guard->occupied = me;
+    }
+    lsi_lock_release(&guard->lock, LSI_RANK_LOCAL);
+    return at == NULL;
+}
+
+bool lsi_guard_vacate(lsi_guard *guard, lsi_occupied *me)
+{
+    lsi_occupied **at = &guard->occupied;
+
+    if (!me->is_held)
+        return false;
+    lsi_lock_hold(&guard->lock, LSI_RANK_LOCAL);
+    while (*at != me)
+        at = &(*at)->next;
+    *at = me->next;
+    me->is_held = false;
+    lsi_lock_release(&guard->lock, LSI_RANK_LOCAL);
+    return me->is_wanted;
 }

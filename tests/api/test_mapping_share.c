@@ -199,6 +199,103 @@ static void who_was_taken_for_dead_stores_nothing(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* ---- a handler that does not return ---- */
+
+/* Shared by two runs: how many handlers run, and whether they are to wait. */
+typedef struct gate {
+    _Atomic int32_t busy, overlaps, entered, handled;
+    _Atomic bool is_shut;
+} gate;
+
+typedef struct gated_run {
+    ls_mapping *mapping;
+    gate *gate;
+    pthread_t thread;
+    ls_status st;
+} gated_run;
+
+static ls_handler_answer pass_the_gate(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    gate *of = ((gated_run *)user)->gate;
+
+    (void)context;
+    if (atomic_fetch_add(&of->busy, 1) != 0)
+        atomic_fetch_add(&of->overlaps, 1);
+    atomic_fetch_add(&of->entered, 1);
+    while (atomic_load(&of->is_shut))
+        usleep(1000);
+    atomic_fetch_sub(&of->busy, 1);
+    atomic_fetch_add(&of->handled, (int32_t)ls_batch_count(batch));
+    return LS_HANDLER_DONE;
+}
+
+static void *run_gated(void *user)
+{
+    gated_run *of = user;
+
+    of->st = ls_mapping_run(of->mapping, NULL, pass_the_gate, of);
+    return NULL;
+}
+
+static void begin_gated(gated_run *of, ls_stream *stream, gate *at)
+{
+    *of = (gated_run){.gate = at};
+    assert_int_equal(ls_mapping_open(stream, "m", &of->mapping), LS_OK);
+    assert_int_equal(pthread_create(&of->thread, NULL, run_gated, of), 0);
+}
+
+static void end_gated(gated_run *of)
+{
+    ls_mapping_stop(of->mapping);
+    assert_int_equal(pthread_join(of->thread, NULL), 0);
+    assert_int_equal(of->st, LS_OK);
+    assert_int_equal(ls_mapping_close(of->mapping), LS_OK);
+}
+
+/* Whether at least so many: for as long as tests wait. */
+static bool reaches(const _Atomic int32_t *count, int32_t least)
+{
+    for (int i = 0; i < WAIT_S * 1000 && atomic_load(count) < least; i++)
+        usleep(1000);
+    return atomic_load(count) >= least;
+}
+
+/* A mapping is moved while one run has a handler of its only shard, and the other run gets the lease: its handler
+ * begins when the first one has returned, not before. Method: the mapping is moved again and again until it is the
+ * other run's. */
+static void a_moved_shard_waits_for_the_handler_of_another_run(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_mapping_options options = defaults();
+    gate at = {.is_shut = true};
+    char owner[sizeof(((ls_lease_info *)0)->owner)];
+    gated_run a, b;
+
+    options.handler_timeout_ms = LS_MAPPING_NO_TIMEOUT;
+    put_numbers(stream, 0, 5, 1);
+    make_mapping(stream, &options);
+    begin_gated(&a, stream, &at);
+    assert_true(reaches(&at.entered, 1));
+    (void)snprintf(owner, sizeof owner, "%s", look_at_lease(stream, 0).owner);
+    assert_string_not_equal(owner, "");
+    begin_gated(&b, stream, &at);
+    for (bool is_moved = false; !is_moved;) {
+        assert_int_equal(ls_mapping_seek(stream, "m", &horizon), LS_OK);
+        while (look_at_lease(stream, 0).owner[0] == 0)
+            usleep(1000);
+        is_moved = strcmp(look_at_lease(stream, 0).owner, owner) != 0;
+    }
+    usleep(200000); /* Time enough to begin what must not. */
+    assert_int_equal(atomic_load(&at.entered), 1);
+    atomic_store(&at.is_shut, false);
+    assert_true(reaches(&at.entered, 2));
+    assert_true(reaches(&at.handled, 10));
+    end_gated(&a);
+    end_gated(&b);
+    assert_int_equal(atomic_load(&at.overlaps), 0);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static ls_push_answer refuse_batches(const ls_batch *batch, void *user)
 {
     (void)batch;
@@ -293,6 +390,7 @@ int main(void)
         TEST(a_run_with_a_limit_leaves_the_rest_to_others),
         TEST(a_run_that_is_not_heard_of_loses_its_shards),
         TEST(who_was_taken_for_dead_stores_nothing),
+        TEST(a_moved_shard_waits_for_the_handler_of_another_run),
         TEST(a_mapping_is_a_group_of_its_own),
         TEST(a_mapping_reads_as_a_consumer),
     };

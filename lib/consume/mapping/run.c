@@ -6,9 +6,10 @@
  *
  *   M6  What is saved was synced before, with all that handlers have put: place, last result and the window's state in
  *       one step, fenced by the lease (G1).
- *   M7  Who has lost a lease saves nothing more; in this process its shard has a worker again only when the one that is
- *       there has finished. A lease that another worker asks for is given over once the handlers have returned, and
- *       what is finished is saved.
+ *   M7  Who has lost a lease saves nothing more; in this open store its shard has a worker again, of whatever run, only
+ *       when the one that is there has finished: until then the lease is kept idle, and the end of the one wakes the
+ *       other. A lease that another worker asks for is given over once the handlers have returned, and what is
+ *       finished is saved.
  *   M8  Other settings, a pause and the end stop all workers first; what they saved is where the next ones begin.
  *   M12 What is finished is noted in the lease's words before the next batch is begun, where a kill does not reach it
  *       (noted.c); who takes the lease over begins there. With tumbling windows it is not: their state lies nowhere but
@@ -78,7 +79,7 @@ static ls_status begin(lsi_run *run, lsi_lease *lease)
     if (shard == NULL)
         return LS_OK; /* It expired just now: its lease goes with it. */
     st = lsi_worker_start(run, shard, lease, &worker);
-    if (st != LS_OK)
+    if (st != LS_OK || worker == NULL)
         return st;
     worker->next = run->workers;
     run->workers = worker;

@@ -63,7 +63,8 @@ struct lsi_worker {
     lsi_iterator *iterator;
     lsi_subscriber *subscriber; /* whose subscription the iterator is; NULL: nobody's */
 
-    lsi_lease *lease; /* this to `saving`: the run's thread alone */
+    lsi_occupied occupied; /* this to `saving`: the run's thread alone */
+    lsi_lease *lease;
     bool is_leaving;  /* it was told to stop */
     bool is_lost;     /* another worker has the lease */
     bool is_unsaved;  /* `saving` was not saved yet */
@@ -97,7 +98,8 @@ struct lsi_worker {
     lsi_error_state why;
 };
 
-/* Begins to work on the shard of a lease that this worker of the group has. */
+/* Begins to work on the shard of a lease that this worker of the group has. LS_OK with NULL: a handler of another run
+ * of this store still has a batch of it (M7). */
 ls_status lsi_worker_start(lsi_run *run, const lsi_shard *shard, lsi_lease *lease, lsi_worker **out);
 void lsi_worker_stop(lsi_worker *worker); /* Does not wait. */
 /* It is finished: waits for its threads' last instructions. */

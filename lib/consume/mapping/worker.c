@@ -567,6 +567,11 @@ ls_status lsi_worker_start(lsi_run *run, const lsi_shard *shard, lsi_lease *leas
     if (worker == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for shard %" PRIu32 " of mapping '%s'", shard->index,
                         run->mapping->name);
+    if (!lsi_guard_occupy(run->how->guard, &worker->occupied, run->how->id, shard->index)) {
+        lsi_free(&run->env->memory, worker);
+        *out = NULL;
+        return LS_OK;
+    }
     worker->run = run;
     worker->shard = shard->index;
     worker->shard_created_us = shard->created_us;
@@ -605,6 +610,8 @@ void lsi_worker_free(lsi_worker *worker)
 
     for (uint32_t i = 0; i < LSI_BATCHER_LANES_MAX; i++)
         lsi_thread_join(&worker->threads[i]);
+    if (lsi_guard_vacate(worker->run->how->guard, &worker->occupied))
+        lsi_mapping_wake(worker->run->stream);
     lsi_iterator_close(worker->iterator); /* It ends the subscription. */
     (void)lsi_subscriber_close(worker->subscriber); /* Nothing else runs by it. */
     lsi_filter_close(worker->filter);
