@@ -36,17 +36,17 @@
  * if it has one: the report that Lambda sends to a queue, {"requestContext": {"requestId", "functionArn" (the
  * mapping's name), "condition" ("RetryAttemptsExhausted" or "RecordAgeExceeded"), "approximateInvokeCount"},
  * "responseContext", "version", "timestamp", "KinesisBatchInfo": {"shardId", "startSequenceNumber",
- * "endSequenceNumber", ..., "batchSize", "streamArn" (the stream's name)}, "payload"}, with the event document of the
- * records (ls_handler_event_json) as "payload". Its key is the shard's id. A batch whose report is larger than that
- * stream takes is reported in parts; a single record whose report is, by a report without payload and the record
- * itself, as it was, right behind it. So it is with the state of a window whose last invocation was given up, when it
- * is too large, or no JSON; its key is the shard's id. When the mapping is made that stream takes records as large as
- * the mapping's own. Where a limit was changed since, and a record does not fit, its report goes alone, with
- * "omittedBytes", the size of the data that was left out, instead of "responseContext"; the log is told. The record can
- * be read at the number in the report for as long as its stream keeps it, and the shard goes on. Reports are durable
- * before the place behind them is stored: a crash repeats a report, and loses none. While they cannot be put, for
- * whatever other reason, the shard, or its lane, waits. An encrypted stream's records are encrypted there only if that
- * stream is, too.
+ * "endSequenceNumber", ..., "batchSize", "streamArn"}, "payload"}, with the event document of the records
+ * (ls_handler_event_json) as "payload". Its key is the shard's id. A batch whose report is larger than that stream
+ * takes is reported in parts; a single record whose report is, by a report without payload and the record itself, as it
+ * was, right behind it. So it is with the state of a window whose last invocation was given up, when it is too large, or no
+ * JSON; its key is the shard's id. When the mapping is made that stream takes records as large as the mapping's own.
+ * Where a limit was changed since, and a record does not fit, its report goes alone, with "omittedBytes", the size of
+ * the data that was left out; the log is told. That one, and any that does not fit by itself, is without
+ * "responseContext". The record can be read at the number in the report for as long as its stream keeps it, and the
+ * shard goes on. Reports are durable before the place behind them is stored: a crash repeats a report, and loses none.
+ * While they cannot be put, for whatever other reason, the shard, or its lane, waits. An encrypted stream's records are
+ * encrypted there only if that stream is, too.
  *
  * AGGREGATES. With LS_MAPPING_DEAGGREGATE records that hold others (aggregate.h) are handled as these, each by itself:
  * batches, windows, filters, lanes, failures and counts are of user records, whose key is their own, and what is finished
@@ -418,7 +418,8 @@ LS_API ls_status ls_handler_set_state(ls_handler_context *context, ls_bytes stat
  * The batch as the event document that AWS Lambda hands to functions in any language: {"Records": [{"kinesis": {
  * "partitionKey", "sequenceNumber", "data" (base64), "approximateArrivalTimestamp", ...}, "eventID", ...}]}; of a
  * window also "window", "state", "shardId", "isFinalInvokeForWindow" and "isWindowTerminatedEarly". Sequence numbers
- * are Kinesis's, of 56 digits; names that only AWS has (ARNs, a region) are left out.
+ * are Kinesis's, of 56 digits. "eventSourceARN" is arn:aws:kinesis:us-east-1:000000000000:stream/<the stream's name>,
+ * and "awsRegion" us-east-1; "invokeIdentityArn" is left out.
  *
  * @param out  UTF-8. A view until the handler returns. Set on LS_OK only.
  *

@@ -32,6 +32,7 @@ ls_status ls_filter_open(const char *const *patterns, size_t count, const ls_fil
 {
     ls_filter_options own;
     lsi_filter_names names;
+    char arn[LSI_STREAM_ARN_BYTES];
     ls_filter *filter;
     ls_status st;
 
@@ -53,6 +54,11 @@ ls_status ls_filter_open(const char *const *patterns, size_t count, const ls_fil
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for a filter");
     filter->memory = own.stream != NULL ? own.stream->store->env.memory : lsi_memory_libc;
     names = (lsi_filter_names){own.event_source_arn, own.invoke_identity_arn, own.aws_region};
+    if (own.stream != NULL) { /* As mappings of it have them. */
+        lsi_stream_arn(own.stream->name, arn);
+        names.event_source_arn = names.event_source_arn != NULL ? names.event_source_arn : arn;
+        names.aws_region = names.aws_region != NULL ? names.aws_region : LSI_STREAM_REGION;
+    }
     st = lsi_filter_open(&filter->memory, patterns, count, &names, &filter->filter);
     if (st == LS_OK && own.stream == NULL && lsi_filter_asks_number(filter->filter))
         st = lsi_fail(LS_ERR_INVALID_ARGUMENT, "a pattern asks for sequenceNumber or eventID, in which is when the "

@@ -63,6 +63,11 @@ ls_status lsi_check_delivery_name(const char *name)
     return check_name("delivery", name);
 }
 
+void lsi_stream_arn(const char *name, char text[LSI_STREAM_ARN_BYTES])
+{
+    (void)snprintf(text, LSI_STREAM_ARN_BYTES, LSI_STREAM_ARN_PREFIX "%s", name); /* A name that was checked fits. */
+}
+
 void lsi_shard_id_format(uint32_t shard, char text[LSI_SHARD_ID_BYTES])
 {
     (void)snprintf(text, LSI_SHARD_ID_BYTES, "shardId-%012u", shard); /* 20 characters: always fits. */

@@ -71,6 +71,12 @@ void lsi_shard_id_format(uint32_t shard, char text[LSI_SHARD_ID_BYTES]); /* shar
 /* Lenient as the service: what follows the first '-' (or all of it), digits, at most 2147483647. */
 ls_status lsi_shard_id_parse(const char *text, uint32_t *out);
 
+/* The name by which programs written for Kinesis know a stream, where no other region or account is asked for. */
+#define LSI_STREAM_REGION "us-east-1"
+#define LSI_STREAM_ARN_PREFIX "arn:aws:kinesis:" LSI_STREAM_REGION ":000000000000:stream/"
+#define LSI_STREAM_ARN_BYTES (sizeof(LSI_STREAM_ARN_PREFIX) + LSI_STREAM_NAME_MAX)
+void lsi_stream_arn(const char *name, char text[LSI_STREAM_ARN_BYTES]); /* of a stream that there is */
+
 /* ---- seqno.c: Kinesis's 56-digit text, both ways without a table ---- */
 #define LSI_SEQNO56_BYTES 57
 typedef struct lsi_seqno56 {

@@ -99,6 +99,9 @@ static void a_handler_has_the_event_document(void **state)
                                            "\"partitionKey\":\"k0\",", 68), 0);
     assert_non_null(strstr(of.events[0], "\"data\":\"MA==\""));
     assert_non_null(strstr(of.events[0], "\"data\":\"MQ==\""));
+    assert_non_null(strstr(of.events[0], ",\"awsRegion\":\"us-east-1\",\"eventSourceARN\":"
+                                         "\"arn:aws:kinesis:us-east-1:000000000000:stream/orders\"}"));
+    assert_null(strstr(of.events[0], "invokeIdentityArn"));
     assert_null(strstr(of.events[0], "window"));
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
@@ -210,6 +213,8 @@ static void the_last_invocation_of_a_window_needs_no_state(void **state)
     run_with(stream, handle_documents, &of);
     assert_int_equal(of.count, 3);
     assert_non_null(strstr(of.events[1], "\"Records\":[],"));
+    assert_non_null(strstr(of.events[1], ",\"shardId\":\"shardId-000000000000\",\"eventSourceARN\":"
+                                         "\"arn:aws:kinesis:us-east-1:000000000000:stream/orders\","));
     assert_non_null(strstr(of.events[1], "\"state\":{\"n\":1}"));
     assert_non_null(strstr(of.events[1], "\"isFinalInvokeForWindow\":true"));
     assert_int_equal(of.told[1], LS_HANDLER_DONE);
@@ -245,6 +250,39 @@ static void a_state_that_is_no_object_goes_into_no_document(void **state)
     }
 }
 
+/* What an event says of its stream can be asked for, by a mapping and by a dry run of its filter. */
+static void a_filter_may_ask_for_the_stream(void **state)
+{
+    static const char *const patterns[] = {
+        "{\"eventSourceARN\":[\"arn:aws:kinesis:us-east-1:000000000000:stream/orders\"],\"awsRegion\":[\"us-east-1\"]}",
+        "{\"eventSourceARN\":[{\"suffix\":\"/others\"}]}",
+    };
+    ls_stream *stream = make_stream(*state, "orders", 1);
+
+    put_numbers(stream, 0, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        ls_filter_options tried = LS_FILTER_OPTIONS_INIT;
+        ls_mapping_options options = defaults();
+        ls_record record = {.partition_key = text("k0"), .data = text("0")};
+        documents of = {.count = 0};
+        ls_filter *filter = NULL;
+        int32_t matches = -1;
+
+        options.filter_count = 1;
+        options.filters = &patterns[i];
+        make_mapping(stream, &options);
+        run_with(stream, handle_documents, &of);
+        assert_int_equal(of.count, 1 - i);
+        assert_int_equal(ls_mapping_delete(stream, "m"), LS_OK);
+        tried.stream = stream;
+        assert_int_equal(ls_filter_open(&patterns[i], 1, &tried, &filter), LS_OK);
+        assert_int_equal(ls_filter_matches(filter, &record, &matches), LS_OK);
+        assert_int_equal(matches, 1 - (int32_t)i);
+        ls_filter_close(filter);
+    }
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 #endif
 
 int main(void)
@@ -258,6 +296,7 @@ int main(void)
         TEST(a_document_has_the_state_of_the_window),
         TEST(the_last_invocation_of_a_window_needs_no_state),
         TEST(a_state_that_is_no_object_goes_into_no_document),
+        TEST(a_filter_may_ask_for_the_stream),
 #endif
     };
 

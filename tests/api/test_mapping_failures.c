@@ -116,7 +116,7 @@ static void what_is_given_up_is_reported_with_its_records(void **state)
     assert_true(has(all.data[0], "\"functionArn\":\"m\""));
     assert_true(has(all.data[0], "\"condition\":\"RetryAttemptsExhausted\",\"approximateInvokeCount\":1}"));
     assert_true(has(all.data[0], "\"functionError\":\"Unhandled\""));
-    assert_true(has(all.data[0], "\"streamArn\":\"orders\""));
+    assert_true(has(all.data[0], "\"streamArn\":\"arn:aws:kinesis:us-east-1:000000000000:stream/orders\"}"));
     assert_true(has(all.data[0], "\"payload\":{\"Records\":["));
     assert_true(has(all.data[0], "\"partitionKey\":\"a\""));
     assert_true(has(all.data[0], "\"data\":\"b25l\""));

@@ -113,7 +113,8 @@ class Consuming(Consumer):
         self.handle(CODE="1")
         reports = [json.loads(line) for line in self.lines("dead")]
         self.assertEqual([len(r["payload"]["Records"]) for r in reports], [6])
-        self.assertEqual(reports[0]["KinesisBatchInfo"]["streamArn"], "s")
+        self.assertEqual(reports[0]["KinesisBatchInfo"]["streamArn"],
+                         "arn:aws:kinesis:us-east-1:000000000000:stream/s")
 
     def test_a_program_that_is_killed_has_failed(self):
         self.fill("--retries", 0)

@@ -309,15 +309,16 @@ static void check_longest(uint64_t omitted)
     const lsi_batcher_action action = {.kind = LSI_BATCHER_DISCARD, .reason = LSI_DISCARD_RETRIES,
                                        .invoke_count = UINT32_MAX, .is_unhandled = true,
                                        .invocation = {.records = longest, .count = 1}};
-    char name[LSI_STREAM_NAME_MAX + 1], shard[LSI_SHARD_ID_BYTES];
-    lsi_failure failure = {.source = {.names = {.event_source_arn = name}, .shard = LSI_SHARD_INDEX_END - 1,
+    char name[LSI_STREAM_NAME_MAX + 1], arn[LSI_STREAM_ARN_BYTES], shard[LSI_SHARD_ID_BYTES];
+    lsi_failure failure = {.source = {.names = {.event_source_arn = arn}, .shard = LSI_SHARD_INDEX_END - 1,
                                       .shard_created_us = INT64_C(253402300799999999)},
                            .request_id = "01234567-89ab-4def-8123-456789abcdef", .function_arn = name,
-                           .now_us = INT64_C(253402300799999999), .omitted_bytes = omitted};
+                           .now_us = INT64_C(253402300799999999), .is_short = true, .omitted_bytes = omitted};
     lsi_json_writer to;
 
     memset(name, 'n', LSI_STREAM_NAME_MAX);
     name[LSI_STREAM_NAME_MAX] = '\0';
+    lsi_stream_arn(name, arn);
     lsi_shard_id_format(failure.source.shard, shard);
     lsi_json_begin(&to, &lsi_memory_libc);
     lsi_failure_write(&to, &failure, &action);
@@ -326,7 +327,7 @@ static void check_longest(uint64_t omitted)
     lsi_json_free(&to);
 }
 
-static void a_report_without_payload_fits_into_every_stream(void **state)
+static void a_short_report_fits_into_every_stream(void **state)
 {
     (void)state;
     check_longest(0);
@@ -366,7 +367,7 @@ int main(void)
         cmocka_unit_test(a_report_is_the_services),
         cmocka_unit_test(a_report_may_have_the_event_as_payload),
         cmocka_unit_test(a_report_of_a_windows_end_has_no_records),
-        cmocka_unit_test(a_report_without_payload_fits_into_every_stream),
+        cmocka_unit_test(a_short_report_fits_into_every_stream),
         cmocka_unit_test(every_allocation_may_fail),
     };
 

@@ -65,12 +65,15 @@ def test_numbers_are_kinesis_s() -> None:
         assert numbers.from_text(wrong) is None
 
 
-def test_numbers_are_those_of_lambda_s_event(kinesis: Client) -> None:
+def test_numbers_and_names_are_those_of_lambda_s_event(kinesis: Client) -> None:
     mine = put(kinesis, 3)
     stream, seen = kinesis._store.stream("orders"), []
+    arn = kinesis.describe_stream(StreamName="orders")["StreamDescription"]["StreamARN"]
 
     def handler(event: Dict[str, Any], context: Any) -> None:
         seen.extend(record["kinesis"]["sequenceNumber"] for record in event["Records"])
+        assert {record["eventSourceARN"] for record in event["Records"]} == {arn}
+        assert {record["awsRegion"] for record in event["Records"]} == {kinesis.meta.region_name}
 
     stream.on_batch("m", lambda_event=True)(handler).run(until_caught_up=True)
     assert seen == mine

@@ -244,7 +244,7 @@ void lsi_failure_write(lsi_json_writer *to, const lsi_failure *failure, const ls
     lsi_json_key(to, "approximateInvokeCount");
     lsi_json_uint(to, discard->invoke_count);
     lsi_json_object_close(to);
-    if (is_by_retries && failure->omitted_bytes == 0) { /* Of what was too old nobody answered. */
+    if (is_by_retries && !failure->is_short) { /* Of what was too old nobody answered. */
         lsi_json_key(to, "responseContext");
         lsi_json_object_open(to);
         lsi_json_key(to, "statusCode");

@@ -44,9 +44,10 @@ typedef struct lsi_failure {
     const char *function_arn;
     int64_t now_us;
     bool has_payload; /* the event itself, as for a bucket; the service keeps nothing else of it */
-    uint64_t omitted_bytes; /* 0: none. Else stated instead of the answer, so that the least limit has room for it */
+    bool is_short;          /* it does not say what the function answered, so that the least limit has room for it */
+    uint64_t omitted_bytes; /* 0: none */
 } lsi_failure;
-/* Without payload it has its place in every stream, with a shard's id as key. */
+/* A short one without payload has its place in every stream, with a shard's id as key. */
 void lsi_failure_write(lsi_json_writer *to, const lsi_failure *failure, const lsi_batcher_action *discard);
 
 /* ---- response.c ---- */

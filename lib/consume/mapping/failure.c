@@ -95,7 +95,11 @@ static ls_status put_apart(const lsi_worker *worker, lsi_failure *failure, const
 
     lsi_shard_id_format(worker->shard, shard);
     rest = left_over_of(&of->invocation, (ls_bytes){shard, strlen(shard)});
-    failure->has_payload = false;
+    failure->has_payload = failure->is_short = false;
+    st = put_report(worker, failure, of, rest.is_there ? &rest : NULL);
+    if (st != LS_ERR_TOO_LARGE)
+        return st;
+    failure->is_short = true;
     st = put_report(worker, failure, of, rest.is_there ? &rest : NULL);
     if (st != LS_ERR_TOO_LARGE || !rest.is_there)
         return st;
@@ -121,6 +125,7 @@ static ls_status put_all(const lsi_worker *worker, lsi_failure *failure, const l
     ls_status st = LS_ERR_TOO_LARGE;
 
     failure->has_payload = true;
+    failure->is_short = false;
     if (!is_hopeless(what, &failure->source.names) && (what->count > 0 || what->is_windowed))
         st = put_report(worker, failure, of, NULL);
     if (st != LS_ERR_TOO_LARGE)
@@ -139,23 +144,17 @@ static ls_status put_all(const lsi_worker *worker, lsi_failure *failure, const l
 bool lsi_failure_put(const lsi_worker *worker, const lsi_batcher_action *discard)
 {
     const lsi_run *run = worker->run;
-    lsi_stream_info info = {0};
     lsi_batcher_action of = *discard;
-    ls_status st = run->stream->engine->ops->info(run->stream, &info);
+    lsi_failure failure = {
+        .source = lsi_worker_source(worker),
+        .function_arn = run->mapping->name,
+        .now_us = lsi_wall_us(&run->env->clock),
+    };
+    ls_status st;
 
-    if (st == LS_OK) {
-        lsi_failure failure = {
-            .source = {.names = {.event_source_arn = info.name}, .shard = worker->shard,
-                       .shard_created_us = worker->shard_created_us},
-            .function_arn = run->mapping->name,
-            .now_us = lsi_wall_us(&run->env->clock),
-        };
-
-        if (lsi_event_check_state(&run->env->memory, &of.invocation) != LS_OK)
-            of.invocation.is_windowed = false; /* What is no JSON is no part of a document. */
-        st = put_all(worker, &failure, &of);
-    }
-    lsi_stream_info_free(&info);
+    if (lsi_event_check_state(&run->env->memory, &of.invocation) != LS_OK)
+        of.invocation.is_windowed = false; /* What is no JSON is no part of a document. */
+    st = put_all(worker, &failure, &of);
     if (st == LS_OK && worker->counts != NULL)
         lsi_count(&worker->counts[LSI_MAPPED_REPORTED], discard->invocation.count);
     if (st == LS_OK)

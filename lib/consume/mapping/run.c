@@ -378,6 +378,8 @@ ls_status lsi_mapping_run(lsi_engine_stream *stream, const lsi_mapping_running *
     lsi_run run = {.stream = stream, .env = &stream->engine->env, .how = how};
     ls_status st;
 
+    lsi_stream_arn(stream->name, run.arn);
+    run.names = (lsi_filter_names){.event_source_arn = run.arn, .aws_region = LSI_STREAM_REGION};
     atomic_init(&run.is_stopped, false);
     atomic_init(&run.retention_us, 0);
     st = lsi_guard_join(how->guard, &run.guarded);

@@ -14,7 +14,9 @@
 #include "base/status.h"
 #include "base/thread.h"
 #include "consume/lease/lease.h"
+#include "consume/mapping/event_json.h"
 #include "consume/mapping/mapping.h"
+#include "stream/stream.h"
 
 /* Before what failed for want of memory or space, or for a lock, is tried again. */
 #define LSI_RUN_PAUSE_US 20000
@@ -26,6 +28,8 @@ typedef struct lsi_run {
     lsi_engine_stream *stream;
     const lsi_env *env;
     const lsi_mapping_running *how;
+    char arn[LSI_STREAM_ARN_BYTES];
+    lsi_filter_names names; /* for events and filters */
     lsi_mapping *mapping;
     _Atomic int64_t retention_us; /* of the stream */
     _Atomic bool is_stopped;      /* by a handler */
@@ -110,6 +114,12 @@ bool lsi_worker_take_progress(lsi_worker *worker);
 int64_t lsi_worker_due_us(lsi_worker *worker);
 /* `out` is another's, or zero. Locks: worker->lock held. */
 void lsi_worker_copy_progress(lsi_worker *worker, const lsi_progress *progress, lsi_worker_progress *out);
+
+/* What documents of its records say besides. */
+static inline lsi_event_source lsi_worker_source(const lsi_worker *worker)
+{
+    return (lsi_event_source){worker->run->names, worker->shard, worker->shard_created_us};
+}
 
 /* ---- counts.c. Locks: but for the first, worker->lock held ---- */
 void lsi_worker_counts_open(lsi_worker *worker);

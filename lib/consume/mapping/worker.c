@@ -191,7 +191,7 @@ static void invoke(lsi_worker *worker, const lsi_batcher_action *action, lsi_mom
     lsi_run *run = worker->run;
     int32_t timeout_ms = run->mapping->options.handler_timeout_ms;
     const lsi_invocation *what = &action->invocation;
-    const lsi_event_source source = {.shard = worker->shard, .shard_created_us = worker->shard_created_us};
+    const lsi_event_source source = lsi_worker_source(worker);
     ls_handler_context context = {
         .env = run->env,
         .what = what,
@@ -462,11 +462,11 @@ static void work(void *user)
 static lsi_batcher_settings settings_of(const lsi_run *run)
 {
     const ls_mapping_options *options = &run->mapping->options;
-    const lsi_filter_names none = {NULL, NULL, NULL};
     lsi_batcher_settings settings = {
         .records_max = options->records_max,
         .bytes_max = options->bytes_max,
-        .record_extra_bytes = (options->flags & LS_MAPPING_DOCUMENT_BYTES) != 0 ? lsi_event_extra_bytes(&none) : 0,
+        .record_extra_bytes =
+            (options->flags & LS_MAPPING_DOCUMENT_BYTES) != 0 ? lsi_event_extra_bytes(&run->names) : 0,
         .batching_window_us = (int64_t)options->batching_window_ms * 1000,
         .lane_count = options->lane_count,
         .retries_max = options->retries_max == 0 ? -1
@@ -518,7 +518,7 @@ static ls_status open_parts(lsi_worker *worker)
         return lsi_fail_errno(result, "cannot make a lock");
     st = lsi_batcher_open(memory, &settings, &from, moment(worker), &worker->machine);
     if (st == LS_OK && options->filter_count > 0)
-        st = lsi_filter_open(memory, options->filters, options->filter_count, NULL, &worker->filter);
+        st = lsi_filter_open(memory, options->filters, options->filter_count, &run->names, &worker->filter);
     if (st == LS_OK)
         st = lsi_iterator_open(run->stream, worker->shard, &position, flags, &worker->iterator);
     if (st == LS_OK) /* A consumer's subscription may be taken over, and that is looked for. */
