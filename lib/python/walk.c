@@ -1,19 +1,14 @@
 /* The module `libstream._walk`: where the keys and data of a list of records are, so that C puts them from where they
- * lie. The one file here that touches objects of Python: a call of cffi is without the GIL, and to look at each object
- * by Python's own instructions costs more than the put does.
+ * lie; and the method of put.c. A call of cffi is without the GIL, and to look at each object by Python's own
+ * instructions costs more than the put does.
  *
- * W1 It keeps nothing. What it tells holds for as long as the caller keeps the tuple, since all in it is immutable: a
- *    tuple of tuples of `str` and `bytes`. Anything else is not walked, and the answer is False. */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+ * W1 Walking keeps nothing. What it tells holds for as long as the caller keeps the tuple, since all in it is
+ *    immutable: a tuple of tuples of `str` and `bytes`. Anything else is not walked, and the answer is False. */
+#include "python/walk.h"
 
 #include <libstream/producer.h>
 
-/* Of the stable ABI since 3.10, and there in 3.9 as it is, which does not promise it to later ones only. */
-PyAPI_FUNC(const char *) PyUnicode_AsUTF8AndSize(PyObject *text, Py_ssize_t *size);
-
-/* 1: it was a `bytes`, or with `is_key` a `str`; 0: it is something else; -1: an exception was raised. */
-static int bytes_of(PyObject *object, int is_key, ls_bytes *out)
+int lsi_py_bytes_of(PyObject *object, int is_key, ls_bytes *out)
 {
     Py_ssize_t size;
 
@@ -33,11 +28,11 @@ static int fill_one(PyObject *item, int is_pair, ls_put_entry *out)
     int found;
 
     if (!is_pair)
-        return bytes_of(item, 0, &out->data);
+        return lsi_py_bytes_of(item, 0, &out->data);
     if (!PyTuple_Check(item) || PyTuple_Size(item) != 2)
         return 0;
-    found = bytes_of(PyTuple_GetItem(item, 0), 1, &out->partition_key);
-    return found == 1 ? bytes_of(PyTuple_GetItem(item, 1), 0, &out->data) : found;
+    found = lsi_py_bytes_of(PyTuple_GetItem(item, 0), 1, &out->partition_key);
+    return found == 1 ? lsi_py_bytes_of(PyTuple_GetItem(item, 1), 0, &out->data) : found;
 }
 
 static PyObject *fill(PyObject *module, PyObject *arguments)
@@ -54,7 +49,7 @@ static PyObject *fill(PyObject *module, PyObject *arguments)
     if (entries == NULL)
         return NULL;
     if (key != Py_None) {
-        int found = bytes_of(key, 1, &one);
+        int found = lsi_py_bytes_of(key, 1, &one);
 
         if (found != 1)
             return found < 0 ? NULL : PyBool_FromLong(0);
@@ -76,10 +71,16 @@ static PyMethodDef methods[] = {
     {"fill", fill, METH_VARARGS,
      "fill(address, items, key)\n\nWrite an ls_put_entry for each item to an address that has room for them: items are "
      "pairs of key and data, or data when there is one key for all. False: they are none that can be walked."},
+    {"hold", lsi_py_hold, METH_VARARGS,
+     "hold(address, owner)\n\nA capsule for the attribute `_at` of a producer: it keeps the owner of what is there."},
+    {"put", lsi_py_put_method, METH_VARARGS,
+     "put(type, function, signature, address, record_id, plain)\n\nThe method `put` of a type, made of its function in "
+     "Python, and its signature; of the address of lsi_py_put, of RecordId, and of a class below tuple that changes "
+     "nothing."},
     {NULL, NULL, 0, NULL},
 };
 
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "libstream._walk", NULL, 0, methods, NULL, NULL, NULL,
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "libstream._walk", NULL, -1, methods, NULL, NULL, NULL,
                                         NULL};
 
 PyMODINIT_FUNC PyInit__walk(void);

@@ -59,6 +59,16 @@ def test_puts_refuse_what_they_must(stream: Stream) -> None:
             producer.put("k", b"x" * (1 << 20))
         with pytest.raises(TypeError, match="not str"):
             producer.put("k", "text")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="str or bytes, not int"):
+            producer.put(1, b"x")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="not 'int'"):
+            producer.put("k", 1)  # type: ignore[arg-type]
+        with pytest.raises(UnicodeEncodeError):
+            producer.put("\ud800", b"x")
+        with pytest.raises(TypeError, match="put.* missing 1 required positional argument: 'data'"):
+            producer.put("k")  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match="unexpected keyword argument 'kind'"):
+            producer.put("k", b"x", kind=1)  # type: ignore[call-arg]
         with pytest.raises(ValueError, match="2\\*\\*128-1"):
             producer.put("k", b"x", explicit_hash_key=1 << 128)
         with pytest.raises(libstream.TooLargeError):

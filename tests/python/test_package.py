@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import os
 import pkgutil
+import pydoc
 import shutil
 import subprocess
 import sys
@@ -30,6 +32,29 @@ def test_there_are_examples() -> None:
     count = sum(len(test.examples) for name in ["libstream"] + MODULES
                 for test in finder.find(importlib.import_module(name)))
     assert count >= 20
+
+
+def test_a_method_of_c_is_told_of_as_one_of_python() -> None:
+    """`Producer.put` goes to C at once when it can: help, signatures, subclasses and reloading know nothing of that."""
+    put = libstream.Producer.put
+    assert str(inspect.signature(put)) == ("(self, /, partition_key, data, explicit_hash_key=None, durability=None, "
+                                           "number=None)")
+    assert (inspect.getdoc(put) or "").startswith("Append one record.") and "put(self, /, partition_key" in \
+        pydoc.plain(pydoc.render_doc(libstream.Producer))
+
+    class Loud(libstream.Producer):
+        def put(self, *arguments: object, **named: object) -> libstream.RecordId:
+            return super().put(*(str(arguments[0]).upper(), *arguments[1:]), **named)  # type: ignore[arg-type]
+
+    with libstream.Store("memory:") as store, store.create_stream("orders") as stream:
+        loud = Loud(stream)
+        ids = [loud.put("a", b"1"), loud.put("b", data=b"2"), loud.put("c", bytearray(b"3"), explicit_hash_key=5)]
+        records = list(stream.iterator())
+        assert [(r.partition_key, r.data) for r in records] == [("A", b"1"), ("B", b"2"), ("C", b"3")]
+        assert [r.id for r in records] == ids and ids[0] in {records[0].id} and ids[0]._asdict() == {
+            "shard": 0, "seqno": ids[0].seqno} and type(ids[0]) is libstream.RecordId
+    again = "import importlib, libstream; importlib.reload(libstream.producer)"
+    assert subprocess.run([sys.executable, "-c", again], capture_output=True, text=True).stderr == ""
 
 
 def test_types_are_complete_and_wrong_ones_are_noticed(tmp_path: object) -> None:

@@ -7,7 +7,7 @@ from typing import (TYPE_CHECKING, Any, Dict, Iterable, Iterator as IteratorOf, 
 
 from libstream._handle import Handle
 from libstream._native import ffi, lib
-from libstream._walk import fill
+from libstream._walk import fill, hold, put as method_put
 from libstream.errors import Error, InvalidArgumentError, WrongStateError, check, failure
 from libstream.values import Durability, RecordId, hash_key_to_c, options
 
@@ -21,8 +21,6 @@ Numbers = Union[None, int, Sequence[int]]
 _BITS: int = lib.LSI_PY_SEQNO_BITS
 _MASK: int = (1 << lib.LSI_PY_SEQNO_BITS) - 1
 _NULL = ffi.NULL
-_put = lib.lsi_py_put
-_new = tuple.__new__
 
 
 def _raise(status: int) -> None:
@@ -116,7 +114,7 @@ class Producer(Handle):
     >>> store.close()
     """
 
-    __slots__ = ("_id",)
+    __slots__ = ("_id", "_at")
 
     _noun = "producer"
 
@@ -125,7 +123,9 @@ class Producer(Handle):
         out = ffi.new("lsi_py_producer **")
         stream._call(lib.lsi_py_producer_open, out)
         # Freed when nobody can be about to call: closing alone leaves the memory, which is looked at without a lock.
-        super().__init__(ffi.gc(out[0], lib.lsi_py_producer_free), stream)
+        pointer = ffi.gc(out[0], lib.lsi_py_producer_free)
+        self._at = hold(_address(pointer), pointer)  # For put.c.
+        super().__init__(pointer, stream)
 
     def put(self, partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None,
             durability: Optional[Durability] = None, number: Optional[int] = None) -> RecordId:
@@ -134,8 +134,10 @@ class Producer(Handle):
         id.
 
         Key of 1..256 characters; data of any kind of buffer, perhaps empty. Answers shard and number."""
-        if type(partition_key) is str:
+        if isinstance(partition_key, str):
             partition_key = partition_key.encode()
+        elif not isinstance(partition_key, bytes):
+            raise TypeError("a partition key is str or bytes, not %s" % type(partition_key).__name__)
         if type(data) is not bytes:
             data = _flat(data)
         settings = _NULL
@@ -144,11 +146,12 @@ class Producer(Handle):
         pointer = self._pointer
         if pointer is None:
             _raise(lib.LSI_PY_CLOSED)
-        packed = _put(pointer, partition_key, len(partition_key), data, len(data), settings)
-        if 0 < packed <= _MASK:  # Of the first shard, as most are.
-            return _new(RecordId, (0, packed))
+        return self._put_said(lib.lsi_py_put(pointer, partition_key, len(partition_key), data, len(data), settings))
+
+    def _put_said(self, packed: int) -> RecordId:
+        """What C says in one word."""
         if packed > 0:
-            return _new(RecordId, (packed >> _BITS, packed & _MASK))
+            return RecordId(packed >> _BITS, packed & _MASK)
         if packed != lib.LSI_PY_PUT_WIDE:
             _raise(-packed)
         wide = lib.lsi_py_wide()
@@ -256,13 +259,27 @@ class Producer(Handle):
         check(lib.lsi_py_producer_close(pointer))
 
 
+def _address(pointer: Any) -> int:
+    return int(ffi.cast("uintptr_t", pointer))
+
+
+class _Plain(tuple):  # type: ignore[type-arg]
+    __slots__ = ()
+
+
+# A key and bytes go to C at once; all else goes through the function above.
+setattr(Producer, "put", method_put(
+    Producer, Producer.put, "($self, partition_key, data, explicit_hash_key=None, durability=None, number=None)",
+    _address(ffi.addressof(lib, "lsi_py_put")), RecordId, _Plain))
+
+
 # ---- what is put ----
 
 def _entries(items: Tuple[Any, ...], key: Optional[Key]) -> Any:
     """What C puts from where it lies, for as long as `items` and `key` are kept: None when they are not all immutable.
     """
     made = ffi.new("ls_put_entry[]", len(items))
-    return made if fill(int(ffi.cast("uintptr_t", made)), items, key) else None
+    return made if fill(_address(made), items, key) else None
 
 
 def entries_of(items: Iterable[Any], key: Optional[Key]) -> Tuple[Any, Any]:
