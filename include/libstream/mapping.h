@@ -32,21 +32,20 @@
  * the batch comes again in the next. One that cannot be done (LS_ERR_TOO_LARGE, or a stream was deleted) has failed its
  * batch.
  *
- * FAILURES. What is given up is told to a run's callback and to the log, and put to the mapping's `failure_stream`,
- * if it has one: the report that Lambda sends to a queue, {"requestContext": {"requestId", "functionArn" (the
- * mapping's name), "condition" ("RetryAttemptsExhausted" or "RecordAgeExceeded"), "approximateInvokeCount"},
- * "responseContext", "version", "timestamp", "KinesisBatchInfo": {"shardId", "startSequenceNumber",
- * "endSequenceNumber", ..., "batchSize", "streamArn"}, "payload"}, with the event document of the records
- * (ls_handler_event_json) as "payload". Its key is the shard's id. A batch whose report is larger than that stream
- * takes is reported in parts; a single record whose report is, by a report without payload and the record itself, as it
- * was, right behind it. So it is with the state of a window whose last invocation was given up, when it is too large, or no
- * JSON; its key is the shard's id. When the mapping is made that stream takes records as large as the mapping's own.
- * Where a limit was changed since, and a record does not fit, its report goes alone, with "omittedBytes", the size of
- * the data that was left out; the log is told. That one, and any that does not fit by itself, is without
- * "responseContext". The record can be read at the number in the report for as long as its stream keeps it, and the
- * shard goes on. Reports are durable before the place behind them is stored: a crash repeats a report, and loses none.
- * While they cannot be put, for whatever other reason, the shard, or its lane, waits. An encrypted stream's records are
- * encrypted there only if that stream is, too.
+ * FAILURES. What is given up is told to a run's callback and to the log, and put to the mapping's `failure_stream`, if
+ * it has one: the report that Lambda sends to a queue, {"requestContext": {"requestId", "functionArn" (the mapping's
+ * name), "condition" ("RetryAttemptsExhausted" or "RecordAgeExceeded"), "approximateInvokeCount"}, "responseContext",
+ * "version", "timestamp", "KinesisBatchInfo": {"shardId", "startSequenceNumber", "endSequenceNumber", ..., "batchSize",
+ * "streamArn"}, "payload"}, with the event document of the records (ls_handler_event_json) as "payload". Its key is the
+ * shard's id. A batch whose report is larger than that stream takes is reported in parts; a single record whose report
+ * is, by a report without payload and the record itself, as it was, right behind it. So it is with the state of a
+ * window whose last invocation was given up, when it is too large, or no JSON; its key is the shard's id. When the
+ * mapping is made that stream takes records as large as the mapping's own. Where a limit was changed since, and a
+ * record does not fit, its report goes alone, with "omittedBytes", the size of the data that was left out; the log is
+ * told. That one, and any that does not fit by itself, is without "responseContext". The record can be read at the
+ * number in the report for as long as its stream keeps it, and the shard goes on. Reports are durable before the place
+ * behind them is stored: a crash repeats a report, and loses none. While they cannot be put, for whatever other reason,
+ * the shard, or its lane, waits. An encrypted stream's records are encrypted there only if that stream is, too.
  *
  * AGGREGATES. With LS_MAPPING_DEAGGREGATE records that hold others (aggregate.h) are handled as these, each by itself:
  * batches, windows, filters, lanes, failures and counts are of user records, whose key is their own, and what is finished
@@ -80,8 +79,9 @@ extern "C" {
 #define LS_MAPPING_DISCARD_FAILED_ONLY UINT32_C(4) /**< When retries are over, of a batch whose first record was
                                                         reported that one alone is given up. With REPORT_FAILURES
                                                         only. */
-#define LS_MAPPING_DOCUMENT_BYTES UINT32_C(8)      /**< `bytes_max` counts the bytes of Lambda's event document; without
-                                                        it those of keys and data. */
+#define LS_MAPPING_DOCUMENT_BYTES UINT32_C(8)      /**< `bytes_max` counts the bytes of Lambda's event document in every
+                                                        run; without it in those with LS_RUN_DOCUMENT_BYTES, else those
+                                                        of keys and data. */
 #define LS_MAPPING_EXACTLY_ONCE UINT32_C(16)       /**< What handlers put by ls_handler_put is one step with their
                                                         batch, as above. With one lane only. */
 #define LS_MAPPING_DEAGGREGATE UINT32_C(32)        /**< Aggregated records are handled as their user records, as above.
@@ -479,6 +479,12 @@ typedef int32_t (*ls_discard_callback)(const ls_batch *batch, ls_discard_reason 
                                                 clock and a second more, gets its last invocation. One of a
                                                 mapping that is paused waits until it is resumed, or the run
                                                 stopped. For tests and batch jobs. */
+
+#define LS_RUN_DOCUMENT_BYTES UINT32_C(2)  /**< The handler asks for the event document, which Lambda's limit of 6 MB
+                                                is of: bytes of batches are those of the document, 6,291,456 of them
+                                                at most, also of a mapping without LS_MAPPING_DOCUMENT_BYTES. So it is
+                                                for `lstream consume -- COMMAND` without --lines, and for Python's
+                                                functions that take events. */
 
 /** Options of a run. Zero means the default everywhere. */
 typedef struct ls_mapping_run_options {

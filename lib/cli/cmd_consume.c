@@ -237,6 +237,8 @@ static int consume(consumer *of)
     (void)sigaddset(&signals, SIGTERM);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     how.flags = values[UNTIL_CAUGHT_UP].given ? LS_RUN_UNTIL_CAUGHT_UP : 0;
+    if (of->command != NULL && !values[LINES].given) /* It gets the document. */
+        how.flags |= LS_RUN_DOCUMENT_BYTES;
     how.failover_ms = (uint32_t)values[FAILOVER].number;
     how.shards_max = (uint32_t)values[SHARDS].number;
     how.discard = say_given_up;
@@ -311,9 +313,10 @@ const lsi_command lsi_command_consume = {
             "Without COMMAND each record's data is printed as a line, and the batch is\n"
             "finished once it was written. With it the program is run for each batch, for\n"
             "several shards and lanes at once, and gets the event document of AWS Lambda on\n"
-            "its standard input. Exit code 0: the batch is finished; anything else: it has\n"
-            "failed, and the mapping's settings say what comes then. A program that takes\n"
-            "longer than --timeout-ms of the mapping is killed, with all that it has begun.\n"
+            "its standard input, which --batch-bytes of the mapping then counts. Exit code\n"
+            "0: the batch is finished; anything else: it has failed, and the mapping's\n"
+            "settings say what comes then. A program that takes longer than --timeout-ms of\n"
+            "the mapping is killed, with all that it has begun.\n"
             "\n"
             "Its standard output is this command's. But of a mapping with --report-failures\n"
             "or --tumbling it is the response document, {\"batchItemFailures\":\n"

@@ -33,7 +33,7 @@ static const lsi_option options[] = {
     [FAILED_ONLY] = {"discard-failed-only", LSI_OPTION_FLAG, NULL, "With --report-failures: when retries are "
                      "over, the record that was reported goes alone.", 0, 0, 0},
     [DOCUMENT] = {"document-bytes", LSI_OPTION_FLAG, NULL, "--batch-bytes counts the event document, as "
-                  "Lambda's limit of 6 MiB does.", 0, 0, 0},
+                  "Lambda's limit of 6 MiB does, also for handlers that do not get it.", 0, 0, 0},
     [FAILURES] = {"failures", LSI_OPTION_TEXT, "STREAM", "The stream that gets what is given up, and why; "
                   "without it, it is dropped.", 0, 0, 0},
     [CONSUMER] = {"consumer", LSI_OPTION_TEXT, "NAME", "The registered consumer to read as; without it, by the "

@@ -106,6 +106,69 @@ static void a_handler_has_the_event_document(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* What a handler of large records had at once: records, and bytes of the document. */
+typedef struct large {
+    uint32_t calls, counts[8];
+    size_t sizes[8];
+} large;
+
+static ls_handler_answer note_sizes(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    large *of = user;
+    ls_bytes event;
+
+    assert_true(of->calls < 8);
+    assert_int_equal(ls_handler_event_json(context, &event), LS_OK);
+    of->sizes[of->calls] = event.size;
+    of->counts[of->calls++] = (uint32_t)ls_batch_count(batch);
+    return LS_HANDLER_DONE;
+}
+
+/* Six records of a million bytes are less than 6 MiB, their document is more. It counts where the run says that it is
+ * asked for, or the mapping says so for all, whatever more the mapping allows of raw bytes. */
+static void the_document_counts_where_it_is_asked_for(void **state)
+{
+    static const struct {
+        uint32_t mapping_flags, run_flags;
+        uint64_t bytes_max;
+        bool is_of_document;
+    } cases[] = {
+        {0, 0, 0, false},
+        {0, LS_RUN_DOCUMENT_BYTES, 0, true},
+        {LS_MAPPING_DOCUMENT_BYTES, 0, 0, true},
+        {LS_MAPPING_DOCUMENT_BYTES, LS_RUN_DOCUMENT_BYTES, 0, true},
+        {0, LS_RUN_DOCUMENT_BYTES, UINT64_C(1) << 30, true},
+    };
+    ls_stream *stream = make_stream(*state, "orders", 1);
+    ls_producer *producer = NULL;
+    char *data = calloc(1, 1000000);
+
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    for (uint32_t i = 0; i < 6; i++)
+        assert_int_equal(ls_producer_put(producer, text("k"), (ls_bytes){data, 1000000}, NULL, NULL), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+        ls_mapping_run_options run = LS_MAPPING_RUN_OPTIONS_INIT;
+        ls_mapping *mapping = NULL;
+        large of = {.calls = 0};
+
+        options.flags = cases[i].mapping_flags;
+        options.bytes_max = cases[i].bytes_max;
+        make_mapping(stream, &options);
+        run.flags = LS_RUN_UNTIL_CAUGHT_UP | cases[i].run_flags;
+        assert_int_equal(ls_mapping_open(stream, "m", &mapping), LS_OK);
+        assert_int_equal(ls_mapping_run(mapping, &run, note_sizes, &of), LS_OK);
+        assert_int_equal(ls_mapping_close(mapping), LS_OK);
+        assert_int_equal(ls_mapping_delete(stream, "m"), LS_OK);
+        assert_int_equal(of.counts[0], cases[i].is_of_document ? 4 : 6);
+        assert_int_equal(of.sizes[0] > 6291456, !cases[i].is_of_document);
+        assert_int_equal(of.counts[0] + of.counts[1], 6);
+    }
+    free(data);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void a_document_is_of_no_use_to_a_mapping_that_wants_none(void **state)
 {
     ls_stream *stream = make_stream(*state, "orders", 1);
@@ -289,6 +352,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_handler_has_the_event_document),
+        TEST(the_document_counts_where_it_is_asked_for),
         TEST(a_document_is_of_no_use_to_a_mapping_that_wants_none),
         TEST(arguments_of_documents_are_checked),
 #ifdef LSI_HAVE_YAJL

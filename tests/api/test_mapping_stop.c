@@ -160,9 +160,9 @@ static void a_handle_has_one_run_and_is_not_closed_under_it(void **state)
     assert_int_equal(ls_stream_close(stream), LS_ERR_STATE);
     run_stop(of);
     run_now(of); /* stopped for good */
-    bad.flags = 2;
+    bad.flags = 4;
     assert_int_equal(ls_mapping_run(of->mapping, &bad, handle, of), LS_ERR_INVALID_ARGUMENT);
-    assert_true(says("0x2"));
+    assert_true(says("0x4"));
     bad.flags = 0;
     bad.failover_ms = 99;
     assert_int_equal(ls_mapping_run(of->mapping, &bad, handle, of), LS_ERR_INVALID_ARGUMENT);

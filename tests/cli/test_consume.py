@@ -97,6 +97,17 @@ class Consuming(Consumer):
         self.assertEqual(self.consume("--lines", "--", "true").out, "")
         self.assertEqual(self.consume("--lines", "--", "cat").out, "")
 
+    def test_a_document_is_no_longer_than_lambda_s(self):
+        self.fill(records=b"x" * 1000000 + b"\n", shards=1)
+        for _ in range(5):
+            self.run_tool("put", "s", "--key", "k", stdin=b"x" * 1000000 + b"\n")
+        sizes = [int(line) for line in self.consume("--", "wc", "-c").out.split()]
+        self.assertEqual(len(sizes), 2)
+        self.assertLess(max(sizes), 6291456)
+        self.assertEqual(len(self.consume("--lines", "--", "wc", "-c").out.split()), 0)  # All is handled.
+        self.run_tool("mapping", "seek", "s", "m", "--from", "trim-horizon")
+        self.assertEqual(self.consume("--lines", "--", "wc", "-c").out.split(), [str(6 * 1000001)])
+
     def test_an_exit_code_fails_the_batch(self):
         self.fill("--retries", 1)
         done, seen = self.handle(CODE="3")

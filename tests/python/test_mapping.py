@@ -116,6 +116,22 @@ def test_a_lambda_handler_runs_unchanged(stream: Stream) -> None:
     assert lines == ["0", "1", "2"]
 
 
+def test_an_event_is_no_larger_than_lambda_s(stream: Stream) -> None:
+    sizes: List[int] = []
+
+    def count_event(event: Dict[str, Any], context: Any) -> None:
+        sizes.append(len(event["Records"]))
+
+    with stream.producer() as producer:
+        producer.put_many("k", [bytes(1_000_000)] * 4)
+        producer.put_many("k", [bytes(1_000_000)] * 2)
+    stream.create_mapping("events").run(count_event, lambda_event=True, until_caught_up=True)
+    assert sizes == [4, 2]
+    sizes.clear()
+    stream.create_mapping("batches").run(lambda batch: sizes.append(len(batch)), until_caught_up=True)
+    assert sizes == [6]
+
+
 def test_a_lambda_handler_reports_items_that_failed(stream: Stream) -> None:
     sizes: List[int] = []
 

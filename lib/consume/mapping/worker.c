@@ -462,11 +462,13 @@ static void work(void *user)
 static lsi_batcher_settings settings_of(const lsi_run *run)
 {
     const ls_mapping_options *options = &run->mapping->options;
+    bool is_of_document =
+        (options->flags & LS_MAPPING_DOCUMENT_BYTES) != 0 || (run->how->flags & LS_RUN_DOCUMENT_BYTES) != 0;
     lsi_batcher_settings settings = {
         .records_max = options->records_max,
-        .bytes_max = options->bytes_max,
-        .record_extra_bytes =
-            (options->flags & LS_MAPPING_DOCUMENT_BYTES) != 0 ? lsi_event_extra_bytes(&run->names) : 0,
+        .bytes_max = is_of_document && options->bytes_max > LSI_BATCHER_BYTES_DEFAULT ? LSI_BATCHER_BYTES_DEFAULT
+                                                                                      : options->bytes_max,
+        .record_extra_bytes = is_of_document ? lsi_event_extra_bytes(&run->names) : 0,
         .batching_window_us = (int64_t)options->batching_window_ms * 1000,
         .lane_count = options->lane_count,
         .retries_max = options->retries_max == 0 ? -1

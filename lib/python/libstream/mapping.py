@@ -258,7 +258,8 @@ class Mapping:
         `until_caught_up`, until all that is there was handled.
 
         The function is called on threads of the library, for each lane of each shard one at a time, for different ones
-        at once as far as the GIL lets them. What it raises is logged (`logging.getLogger("libstream")`) and fails the
+        at once as far as the GIL lets them. With `lambda_event` a batch has no more bytes than Lambda's limit of 6 MiB
+        for the event allows. What it raises is logged (`logging.getLogger("libstream")`) and fails the
         batch. `on_discard` is told (batch, reason, invocations) of records that are given up: reason 1 when retries are
         over, 2 for age; when it answers False or raises it is asked again later. Raises `NotFoundError` when mapping or
         stream were deleted, and what reading raises.
@@ -267,7 +268,8 @@ class Mapping:
         self._runs.append(run)
         try:
             run.work(options("ls_mapping_run_options", failover_ms=failover_ms, shards_max=shards_max,
-                             flags=lib.LS_RUN_UNTIL_CAUGHT_UP if until_caught_up else 0,
+                             flags=(lib.LS_RUN_UNTIL_CAUGHT_UP if until_caught_up else 0) |
+                             (lib.LS_RUN_DOCUMENT_BYTES if lambda_event else 0),
                              discard=None if on_discard is None else lib.lsi_py_on_discard))
         finally:
             self._runs.remove(run)
