@@ -1,0 +1,475 @@
+/* Processes that share memory, played by threads, so that the thread sanitizer sees what they do to it: each has a
+ * store of its own on one directory, opened and closed again and again, and on files that are mapped once
+ * (mapped_once.h). Producers put, one of them with numbers; readers follow, one in mapped files; others split and
+ * merge, trim, sync, create and delete, and hold leases of a group and make checkpoints. Segments are small, so they are
+ * rolled all the time.
+ *
+ * Under the sanitizer a word of the control file, a byte of a mapped window or of a file that one reads while another
+ * may write it, with nothing that orders the two (P7), ends the test. Anywhere it ends unless each reader saw the
+ * records of each producer in their order (O1, O3, O4), without a gap but where it was told of one. */
+#include <inttypes.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <libstream/libstream.h>
+
+#include "api/api.h"
+#include "support/mapped_once.h"
+#include "support/temp.h"
+
+MAPPED_ONCE_SANITIZER_OPTIONS
+
+#define PRODUCERS 3u
+#define READERS 2u
+#define WORKERS 2u
+#define PROCESSES (PRODUCERS + READERS + WORKERS + 3u)
+#define RUN_MS 1500
+#define LIFE_MS 120 /* of a process, about */
+#define RETAINED_BYTES (UINT64_C(1) << 20)
+
+/* Threads of the test must not order each other where processes would not: what they share is relaxed. */
+typedef struct room {
+    char path[TEMP_PATH_BYTES * 2];
+    ls_store_options options;
+    _Atomic bool is_over;
+    _Atomic bool is_put; /* all of it */
+    _Atomic uint32_t failures;
+    _Atomic uint64_t put_counts[PRODUCERS]; /* acknowledged */
+    _Atomic uint64_t read_counts[READERS];
+    _Atomic uint64_t checkpoints, changes;
+} room;
+
+typedef struct process {
+    pthread_t thread;
+    room *of;
+    uint32_t index; /* among its like */
+    ls_store *store;
+    ls_stream *stream;
+} process;
+
+/* Threads must not use cmocka's assertions. */
+#define check(of, what)                                                                                             \
+    do {                                                                                                            \
+        if (!(what) && atomic_fetch_add_explicit(&(of)->failures, 1, memory_order_relaxed) < 10)                    \
+            fprintf(stderr, "process, line %d: " #what " (%s)\n", __LINE__, ls_last_error_message());               \
+    } while (0)
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool is_set(const _Atomic bool *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static void count(_Atomic uint64_t *word, uint64_t by)
+{
+    atomic_fetch_add_explicit(word, by, memory_order_relaxed);
+}
+
+static bool is_any_of(ls_status st, ls_status a, ls_status b, ls_status c)
+{
+    return st == LS_OK || st == a || st == b || st == c;
+}
+
+/* ---- a process ---- */
+
+static bool begin(process *self)
+{
+    lsi_env env;
+    ls_status st;
+
+    lsi_env_default(&env);
+    env.files = &mapped_once_files;
+    self->store = NULL;
+    self->stream = NULL;
+    st = lsi_store_open_env(self->of->path, &self->of->options, &env, &self->store);
+    check(self->of, st == LS_OK);
+    if (st == LS_OK) {
+        st = ls_stream_open(self->store, "shared", &self->stream);
+        check(self->of, st == LS_OK);
+    }
+    return st == LS_OK;
+}
+
+static void end(process *self)
+{
+    check(self->of, ls_stream_close(self->stream) == LS_OK);
+    check(self->of, ls_store_close(self->store) == LS_OK);
+}
+
+/* ---- what they do ---- */
+
+#define DATA_BYTES_MAX 3000u
+
+static void fill(unsigned char *data, size_t size, uint64_t who, uint64_t number)
+{
+    memset(data, (int)(number & 0xff), size);
+    memcpy(data, &who, sizeof who);
+    memcpy(data + sizeof who, &number, sizeof number);
+}
+
+static size_t size_of(uint64_t who, uint64_t number)
+{
+    return 16 + (size_t)((number * 7919 + who * 104729) % (number % 8 == 0 ? DATA_BYTES_MAX - 16 : 200));
+}
+
+/* Each a key, so all that a producer puts has one order, through splits and merges (O4). */
+static void *produce(void *user)
+{
+    process *self = user;
+    room *of = self->of;
+    uint64_t number = 0;
+    unsigned char data[3][DATA_BYTES_MAX];
+
+    while (!is_set(&of->is_over) && begin(self)) {
+        int64_t until = now_ms() + LIFE_MS;
+        char key[16];
+        ls_bytes key_bytes = {key, (size_t)snprintf(key, sizeof key, "of-%u", self->index)};
+        ls_producer *producer = NULL;
+
+        check(of, ls_producer_open(self->stream, NULL, &producer) == LS_OK);
+        while (producer != NULL && now_ms() < until) {
+            ls_put_options options = LS_PUT_OPTIONS_INIT;
+            ls_put_entry entries[3];
+            ls_put_result results[3];
+            uint32_t many = number % 10 < 7 ? 1 : 3;
+            size_t failed = 0;
+
+            if (self->index == 0)
+                options.producer = (ls_producer_id){7, 7};
+            options.number = self->index == 0 ? number + 1 : 0;
+            for (uint32_t i = 0; i < many; i++) {
+                size_t size = size_of(self->index, number + i);
+
+                fill(data[i], size, self->index, number + i);
+                entries[i] = (ls_put_entry){key_bytes, {data[i], size}, NULL};
+            }
+            if (many == 1)
+                check(of, ls_producer_put(producer, key_bytes, entries[0].data, &options, NULL) == LS_OK);
+            else
+                check(of, ls_producer_put_batch(producer, entries, many, &options, results, &failed) == LS_OK &&
+                              failed == 0);
+            number += many;
+            atomic_store_explicit(&of->put_counts[self->index], number, memory_order_relaxed);
+        }
+        check(of, ls_producer_close(producer) == LS_OK);
+        end(self);
+    }
+    return NULL;
+}
+
+typedef struct follower {
+    uint64_t next[PRODUCERS];
+    bool has_lost; /* since then: it was told that records were trimmed */
+    char place[4096];
+    uint64_t read_count;
+} follower;
+
+static void look_at(room *of, follower *reader, const ls_batch *batch)
+{
+    for (size_t i = 0; i < ls_batch_count(batch); i++) {
+        const ls_record *record = ls_batch_at(batch, i);
+        unsigned char right[DATA_BYTES_MAX];
+        uint64_t said[2] = {PRODUCERS, 0};
+
+        if (record->data.size >= sizeof said)
+            memcpy(said, record->data.data, sizeof said);
+        check(of, said[0] < PRODUCERS && record->data.size == size_of(said[0], said[1]));
+        if (said[0] >= PRODUCERS || record->data.size > sizeof right)
+            continue;
+        fill(right, record->data.size, said[0], said[1]);
+        check(of, memcmp(record->data.data, right, record->data.size) == 0);
+        check(of, reader->has_lost ? said[1] >= reader->next[said[0]] : said[1] == reader->next[said[0]]);
+        reader->next[said[0]] = said[1] + 1;
+    }
+    reader->read_count += ls_batch_count(batch);
+}
+
+/* Until `until`, or, once all is put, until nothing comes. True: nothing came. */
+static bool follow(process *self, follower *reader, ls_iterator *iterator, int64_t until)
+{
+    ls_next_options limits = LS_NEXT_OPTIONS_INIT;
+
+    limits.timeout_ms = 20;
+    limits.records_max = 50;
+    while (now_ms() < until) {
+        bool is_all = is_set(&self->of->is_put); /* Before the look that finds nothing. */
+        const ls_batch *batch = NULL;
+        ls_status st = ls_iterator_next(iterator, &limits, &batch);
+
+        if (st == LS_ERR_TRIMMED) {
+            reader->has_lost = true;
+            continue;
+        }
+        check(self->of, st == LS_OK);
+        if (st != LS_OK || (ls_batch_count(batch) == 0 && is_all))
+            return true;
+        look_at(self->of, reader, batch);
+    }
+    return false;
+}
+
+static void *read_on(void *user)
+{
+    process *self = user;
+    room *of = self->of;
+    follower reader = {0};
+    ls_iterator_options options = LS_ITERATOR_OPTIONS_INIT;
+    bool is_done = false;
+
+    options.flags = self->index == 0 ? 0 : LS_ITERATOR_MAPPED;
+    while (!is_done && begin(self)) {
+        ls_iterator *iterator = NULL;
+
+        check(of, (reader.place[0] == 0 ? ls_iterator_open_all(self->stream, NULL, &options, &iterator)
+                                        : ls_iterator_open_place(self->stream, reader.place, &options, &iterator)) ==
+                      LS_OK);
+        is_done = iterator == NULL || follow(self, &reader, iterator, now_ms() + LIFE_MS);
+        if (iterator != NULL)
+            check(of, ls_iterator_place(iterator, reader.place, sizeof reader.place, NULL) == LS_OK);
+        ls_iterator_close(iterator);
+        end(self);
+    }
+    for (uint32_t i = 0; i < PRODUCERS; i++) /* is_put came after these. */
+        check(of, reader.next[i] == atomic_load_explicit(&of->put_counts[i], memory_order_relaxed));
+    atomic_store_explicit(&of->read_counts[self->index], reader.read_count, memory_order_relaxed);
+    return NULL;
+}
+
+/* Works on a shard for a moment: some batches, each noted. */
+static void work_on(process *self, ls_lease *lease)
+{
+    ls_lease_info about = LS_LEASE_INFO_INIT;
+    ls_iterator *iterator = NULL;
+    ls_next_options limits = LS_NEXT_OPTIONS_INIT;
+    ls_status st = ls_lease_describe(lease, &about);
+
+    limits.records_max = 40;
+    check(self->of, st == LS_OK);
+    if (st != LS_OK || about.state == LS_LEASE_ENDED)
+        return;
+    st = ls_iterator_open(self->stream, about.shard, &about.position, NULL, &iterator);
+    check(self->of, is_any_of(st, LS_ERR_NOT_FOUND, LS_ERR_TRIMMED, LS_OK));
+    for (int i = 0; st == LS_OK && i < 4; i++) {
+        const ls_batch *batch = NULL;
+
+        st = ls_iterator_next(iterator, &limits, &batch);
+        check(self->of, is_any_of(st, LS_ERR_NOT_FOUND, LS_ERR_TRIMMED, LS_OK));
+        if (st != LS_OK)
+            break;
+        bool is_end = ls_batch_is_shard_end(batch) != 0;
+        size_t records = ls_batch_count(batch);
+        if (records > 0)
+            st = ls_lease_checkpoint(lease, ls_batch_at(batch, records - 1)->seqno, UINT32_MAX);
+        if (st == LS_OK && is_end)
+            st = ls_lease_end(lease);
+        check(self->of, is_any_of(st, LS_ERR_LEASE_LOST, LS_ERR_NOT_FOUND, LS_OK));
+        count(&self->of->checkpoints, st == LS_OK && (records > 0 || is_end));
+        if (is_end)
+            break;
+    }
+    ls_iterator_close(iterator);
+}
+
+static void *work(void *user)
+{
+    process *self = user;
+    room *of = self->of;
+
+    while (!is_set(&of->is_over) && begin(self)) {
+        int64_t until = now_ms() + LIFE_MS;
+        ls_group_options options = LS_GROUP_OPTIONS_INIT;
+        ls_group *group = NULL;
+
+        options.failover_ms = 1000;
+        check(of, ls_group_open(self->stream, "workers", &options, &group) == LS_OK);
+        while (group != NULL && now_ms() < until) {
+            ls_group_event event = LS_GROUP_EVENT_INIT;
+            ls_status st = ls_group_next(group, 10, &event);
+
+            check(of, st == LS_OK);
+            if (st != LS_OK)
+                break;
+            if (event.kind == LS_GROUP_TAKEN)
+                work_on(self, event.lease);
+            if (event.kind != LS_GROUP_NOTHING && event.kind != LS_GROUP_TAKEN)
+                check(of, ls_lease_close(event.lease) == LS_OK);
+        }
+        check(of, ls_group_close(group) == LS_OK);
+        end(self);
+    }
+    return NULL;
+}
+
+/* Two shards become one and three again, by turns. */
+static void *reshard(void *user)
+{
+    process *self = user;
+    room *of = self->of;
+    uint32_t round = 0;
+
+    for (; !is_set(&of->is_over) && begin(self); round++) {
+        ls_status st = ls_stream_update_shard_count(self->stream, 1 + round % 3, NULL);
+
+        check(of, st == LS_OK);
+        count(&of->changes, 1);
+        (void)usleep(30000);
+        end(self);
+    }
+    return NULL;
+}
+
+static void *keep_up(void *user)
+{
+    process *self = user;
+    room *of = self->of;
+
+    for (uint32_t round = 0; !is_set(&of->is_over) && begin(self); round++) {
+        ls_stream_description *about = NULL;
+
+        check(of, ls_store_maintain(self->store, -1) == LS_OK);
+        check(of, ls_stream_set_retention_bytes(self->stream, RETAINED_BYTES + (round & 1) * 65536) == LS_OK);
+        check(of, ls_stream_describe(self->stream, &about) == LS_OK);
+        ls_stream_description_free(about);
+        check(of, ls_store_sync(self->store) == LS_OK);
+        (void)usleep(20000);
+        end(self);
+    }
+    return NULL;
+}
+
+static void *create_and_delete(void *user)
+{
+    process *self = user;
+    room *of = self->of;
+
+    for (uint32_t round = 0; !is_set(&of->is_over) && begin(self); round++) {
+        ls_stream *made = NULL;
+        ls_producer *producer = NULL;
+        char name[16];
+
+        (void)snprintf(name, sizeof name, "made-%u", round % 3);
+        check(of, ls_stream_create(self->store, name, NULL) == LS_OK);
+        check(of, ls_stream_open(self->store, name, &made) == LS_OK);
+        check(of, ls_producer_open(made, NULL, &producer) == LS_OK);
+        check(of, ls_producer_put(producer, (ls_bytes){"key", 3}, (ls_bytes){"data", 4}, NULL, NULL) == LS_OK);
+        check(of, ls_producer_close(producer) == LS_OK);
+        check(of, ls_stream_close(made) == LS_OK);
+        check(of, ls_stream_delete(self->store, name) == LS_OK);
+        end(self);
+    }
+    return NULL;
+}
+
+/* ---- the tests ---- */
+
+static void start(process *of, room *in, uint32_t index, void *(*run)(void *))
+{
+    *of = (process){.of = in, .index = index};
+    assert_int_equal(pthread_create(&of->thread, NULL, run, of), 0);
+}
+
+static void run_all(ls_durability durability)
+{
+    static room of;
+    process all[PROCESSES], first = {.of = &of};
+    ls_stream_options about = LS_STREAM_OPTIONS_INIT;
+    uint32_t started = READERS;
+    lsi_env env;
+    temp_dir temp;
+
+    memset(&of, 0, sizeof of);
+    temp_make(&temp);
+    memcpy(of.path, temp_path(&temp, "store"), sizeof of.path);
+    of.options = (ls_store_options)LS_STORE_OPTIONS_INIT;
+    of.options.durability = durability;
+    of.options.segment_bytes = 64u << 10;
+    of.options.sync_interval_ms = 5;
+    of.options.busy_timeout_ms = 120000; /* A busy machine under a sanitizer is slow, and nobody is stopped here. */
+    about.shard_count = 2;
+    about.retention_bytes = RETAINED_BYTES;
+    mapped_once_begin();
+    lsi_env_default(&env);
+    env.files = &mapped_once_files;
+    assert_int_equal(lsi_store_open_env(of.path, &of.options, &env, &first.store), LS_OK);
+    assert_int_equal(ls_stream_create(first.store, "shared", &about), LS_OK);
+    assert_int_equal(ls_store_close(first.store), LS_OK);
+
+    for (uint32_t i = 0; i < READERS; i++)
+        start(&all[i], &of, i, read_on);
+    for (uint32_t i = 0; i < PRODUCERS; i++)
+        start(&all[started++], &of, i, produce);
+    for (uint32_t i = 0; i < WORKERS; i++)
+        start(&all[started++], &of, i, work);
+    start(&all[started++], &of, 0, reshard);
+    start(&all[started++], &of, 0, keep_up);
+    start(&all[started++], &of, 0, create_and_delete);
+    (void)usleep(RUN_MS * 1000);
+    atomic_store_explicit(&of.is_over, true, memory_order_relaxed);
+    while (started-- > READERS)
+        assert_int_equal(pthread_join(all[started].thread, NULL), 0);
+    atomic_store_explicit(&of.is_put, true, memory_order_relaxed);
+    for (uint32_t i = 0; i < READERS; i++)
+        assert_int_equal(pthread_join(all[i].thread, NULL), 0);
+
+    mapped_once_end();
+    temp_remove(&temp);
+    print_message("put %" PRIu64 " %" PRIu64 " %" PRIu64 " read %" PRIu64 " %" PRIu64 " checkpoints %" PRIu64
+                  " changes %" PRIu64 "\n", of.put_counts[0], of.put_counts[1], of.put_counts[2], of.read_counts[0],
+                  of.read_counts[1], of.checkpoints, of.changes);
+    assert_int_equal(atomic_load(&of.failures), 0);
+    for (uint32_t i = 0; i < PRODUCERS; i++)
+        assert_true(of.put_counts[i] > 0);
+    for (uint32_t i = 0; i < READERS; i++)
+        assert_true(of.read_counts[i] > 0);
+    assert_true(of.checkpoints > 0);
+    assert_true(of.changes > 0);
+}
+
+static void in_sync_mode_what_processes_share_is_ordered(void **state)
+{
+    (void)state;
+    run_all(LS_DURABILITY_SYNC);
+}
+
+/* Small records are stored into mapped windows. */
+static void in_kernel_mode_what_processes_share_is_ordered(void **state)
+{
+    (void)state;
+    run_all(LS_DURABILITY_KERNEL);
+}
+
+static void in_interval_mode_what_processes_share_is_ordered(void **state)
+{
+    (void)state;
+    run_all(LS_DURABILITY_INTERVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(in_sync_mode_what_processes_share_is_ordered),
+        cmocka_unit_test(in_kernel_mode_what_processes_share_is_ordered),
+        cmocka_unit_test(in_interval_mode_what_processes_share_is_ordered),
+    };
+
+    return cmocka_run_group_tests_name("processes that share memory, as threads", tests, NULL, NULL);
+}
