@@ -145,6 +145,46 @@ static void streams_that_were_deleted_leave_the_copy(void **state)
     assert_int_equal(ls_store_close(copy), LS_OK);
 }
 
+static ls_status delete_next(void *user, uint64_t done_bytes, uint64_t total_bytes)
+{
+    ls_store **other = user;
+
+    (void)done_bytes;
+    (void)total_bytes;
+    if (*other == NULL)
+        return LS_OK;
+    assert_int_equal(ls_stream_delete(*other, "second"), LS_OK);
+    assert_int_equal(ls_store_close(*other), LS_OK);
+    *other = NULL;
+    return LS_OK;
+}
+
+/* Method: by another handle, as another process would, between the copies of two streams that this one has looked
+ * into. */
+static void a_stream_that_another_process_deletes_meanwhile_is_left_out(void **state)
+{
+    fixture *fx = *state;
+    ls_backup_options options = LS_BACKUP_OPTIONS_INIT;
+    ls_store *other = NULL, *copy = NULL;
+    ls_stream *stream;
+
+    if (in_memory)
+        return; /* Nobody else has it. */
+    stream = make_stream(fx, "first", 1);
+    put_numbers(stream, 0, 10);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_stream_close(make_stream(fx, "second", 1)), LS_OK);
+    assert_int_equal(ls_store_open(fx->location, NULL, &other), LS_OK);
+    options.progress = delete_next;
+    options.user = &other;
+    assert_int_equal(ls_store_backup(fx->store, target(fx), &options), LS_OK);
+    assert_null(other);
+    assert_int_equal(count_in(target(fx), "first"), 10);
+    assert_int_equal(ls_store_open(target(fx), NULL, &copy), LS_OK);
+    assert_int_equal(ls_stream_open(copy, "second", &stream), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_store_close(copy), LS_OK);
+}
+
 static void what_is_not_ours_is_left_alone(void **state)
 {
     fixture *fx = *state;
@@ -263,6 +303,7 @@ int main(void)
         TEST(a_copy_is_a_store),
         TEST(backups_under_load_lack_nothing_acknowledged),
         TEST(streams_that_were_deleted_leave_the_copy),
+        TEST(a_stream_that_another_process_deletes_meanwhile_is_left_out),
         TEST(what_is_not_ours_is_left_alone),
         TEST(a_copy_that_was_written_to_is_refused),
         TEST(damage_is_reported_and_the_earlier_copy_stays),

@@ -178,6 +178,11 @@ static ls_status without_expired(lsi_local *local, const lsi_catalog_stream *str
     *expired = 0;
     if (st != LS_OK)
         return st;
+    st = lsi_local_stream_check(used); /* It is still in use here, perhaps, when another process deletes it. */
+    if (st != LS_OK) {
+        lsi_local_stream_close(&used->base);
+        return st;
+    }
     *out = *stream;
     out->shard_count = 0;
     out->shards = lsi_alloc(&local->base.env.memory, stream->shard_count * sizeof(*out->shards));
