@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "storage/control.h"
+
 #if defined(__SANITIZE_THREAD__)
 #define UNDER_TSAN 1
 #elif defined(__has_feature)
@@ -45,9 +47,11 @@ void __tsan_write_range(void *at, unsigned long size);
 #define __tsan_write_range(at, size) ((void)(at), (void)(size))
 #endif
 
-/* Of address space: the control file's mapping, which is the longest, or a mapped reader's, from anywhere in a small
- * segment. Pages that nobody touches cost nothing. */
-#define REGION_BYTES ((size_t)256 << 20)
+/* Of address space, of which pages that nobody touches cost nothing: what is mapped of a control file, and of a segment
+ * by a reader, from anywhere in one that is small. Other files are not mapped. They are replaced as a whole, or, as
+ * indexes, hints with sums, read while they are written. */
+#define CONTROL_BYTES ((size_t)256 << 20)
+#define SEGMENT_BYTES ((size_t)80 << 20)
 #define REGIONS_MAX 8192u
 #define FDS_MAX 4096
 #define ORDER_WORDS 65536u
@@ -57,7 +61,7 @@ typedef struct region {
     dev_t device;
     ino_t inode; /* nobody else gets the number while the file is mapped */
     unsigned char *bytes;
-    bool is_told; /* calls on it are: an index is read while it is written, and each entry has a sum (index.c) */
+    size_t size;
 } region;
 
 static pthread_mutex_t regions_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -86,6 +90,18 @@ static void fail(const char *what)
     abort();
 }
 
+static void order_before(const char *word)
+{
+    if (word != NULL)
+        AnnotateHappensBefore(__FILE__, __LINE__, word);
+}
+
+static void order_after(const char *word)
+{
+    if (word != NULL)
+        AnnotateHappensAfter(__FILE__, __LINE__, word);
+}
+
 /* Mapped for writing whoever opened it and what for: it is opened once more. */
 static void map_region(region *of, int fd)
 {
@@ -96,7 +112,7 @@ static void map_region(region *of, int fd)
     again = open(name, O_RDWR | O_CLOEXEC);
     if (again < 0)
         fail("mapped_once: a file, once more");
-    of->bytes = mmap(NULL, REGION_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, again, 0);
+    of->bytes = mmap(NULL, of->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, again, 0);
     if (of->bytes == MAP_FAILED)
         fail("mapped_once: mmap");
     (void)close(again); /* It was only mapped. */
@@ -104,9 +120,14 @@ static void map_region(region *of, int fd)
 
 static region *region_find(int fd, const char *name)
 {
+    size_t size = strcmp(name, LSI_CONTROL_NAME) == 0 ? CONTROL_BYTES
+                  : strstr(name, ".seg") != NULL ? SEGMENT_BYTES
+                                                 : 0;
     struct stat about;
     region *found = NULL;
 
+    if (size == 0)
+        return NULL;
     if (fstat(fd, &about) != 0)
         fail("mapped_once: fstat");
     (void)pthread_mutex_lock(&regions_lock);
@@ -119,7 +140,7 @@ static region *region_find(int fd, const char *name)
             fail("mapped_once: more files than it has room for");
         }
         found = &regions[region_count++];
-        *found = (region){.device = about.st_dev, .inode = about.st_ino, .is_told = strstr(name, ".idx") == NULL};
+        *found = (region){.device = about.st_dev, .inode = about.st_ino, .size = size};
         map_region(found, fd);
     }
     (void)pthread_mutex_unlock(&regions_lock);
@@ -131,22 +152,25 @@ static region region_at(const lsi_file *file)
     region of;
 
     look_away();
-    of = *region_of[file->fd];
+    of = region_of[file->fd] != NULL ? *region_of[file->fd] : (region){0};
     look_again();
     return of;
 }
 
-/* What stands for a byte of a file that is locked, or, behind all of these, for its name. */
+/* What stands for a byte of a file that is locked, or, behind all of these, for its name. NULL: it is not mapped. */
 static char *word_of(const lsi_file *file, uint64_t byte)
 {
-    uint64_t number = (uint64_t)(uintptr_t)region_at(file).bytes / REGION_BYTES;
+    const region *of;
 
-    return &order_words[(number * 4099 + byte) % ORDER_WORDS];
+    look_away();
+    of = region_of[file->fd];
+    look_again();
+    return of == NULL ? NULL : &order_words[((uint64_t)(of - regions) * 4099 + byte) % ORDER_WORDS];
 }
 
-static bool is_inside(uint64_t at, uint64_t size)
+static bool is_inside(const region *of, uint64_t at, uint64_t size)
 {
-    return at <= REGION_BYTES && size <= REGION_BYTES - at;
+    return at <= of->size && size <= of->size - at;
 }
 
 /* ---- the table ---- */
@@ -164,7 +188,7 @@ static int once_open(const lsi_root *root, const char *name, unsigned flags, lsi
     }
     region_of[out->fd] = region_find(out->fd, name);
     look_again();
-    AnnotateHappensAfter(__FILE__, __LINE__, word_of(out, NAME_BYTE)); /* It has the name that it was given. */
+    order_after(word_of(out, NAME_BYTE)); /* It has the name that it was given. */
     return 0;
 }
 
@@ -175,7 +199,7 @@ static void say_named(const lsi_root *root, const char *name)
 
     if (once_open(root, name, 0, &file) != 0)
         return; /* There is none, as the caller will be told. */
-    AnnotateHappensBefore(__FILE__, __LINE__, word_of(&file, NAME_BYTE));
+    order_before(word_of(&file, NAME_BYTE));
     (void)lsi_files_system.close(&file); /* Nothing was written. */
 }
 
@@ -196,7 +220,7 @@ static int64_t once_read(const lsi_file *file, void *into, size_t size, uint64_t
     int64_t result = lsi_files_system.read(file, into, size, at);
     region of = region_at(file);
 
-    if (result > 0 && of.is_told && is_inside(at, (uint64_t)result))
+    if (result > 0 && is_inside(&of, at, (uint64_t)result))
         __tsan_read_range(of.bytes + at, (unsigned long)result);
     return result;
 }
@@ -207,12 +231,13 @@ static void tell_written(const lsi_file *file, const lsi_span *span, uint64_t at
 {
     const unsigned char *data = span->data;
     region of = region_at(file);
-    unsigned char *there = of.bytes + at;
+    unsigned char *there;
     uint64_t file_bytes = 0;
     size_t from = 0, to = span->size;
 
-    if (!of.is_told || !is_inside(at, span->size))
+    if (of.bytes == NULL || !is_inside(&of, at, span->size))
         return;
+    there = of.bytes + at;
     look_away();
     if (lsi_files_system.size(file, &file_bytes) == 0 && file_bytes >= at + span->size) {
         while (from < to && there[from] == data[from])
@@ -238,10 +263,12 @@ static int once_write(const lsi_file *file, const lsi_span *spans, int count, ui
 
 static int once_map(const lsi_file *file, uint64_t at, size_t size, bool writable, void **out)
 {
+    region of = region_at(file);
+
     (void)writable;
-    if (!is_inside(at, size))
+    if (of.bytes == NULL || !is_inside(&of, at, size))
         return -ENOMEM;
-    *out = region_at(file).bytes + at;
+    *out = of.bytes + at;
     return 0;
 }
 
@@ -258,10 +285,10 @@ static int once_lock(const lsi_file *file, uint64_t byte, lsi_lock_kind kind)
     int result;
 
     if (kind == LSI_LOCK_NONE)
-        AnnotateHappensBefore(__FILE__, __LINE__, word);
+        order_before(word);
     result = lsi_files_system.lock(file, byte, kind);
     if (result == 0 && kind != LSI_LOCK_NONE)
-        AnnotateHappensAfter(__FILE__, __LINE__, word);
+        order_after(word);
     return result;
 }
 
@@ -270,7 +297,7 @@ static int once_locked_elsewhere(const lsi_file *file, uint64_t byte)
     int result = lsi_files_system.locked_elsewhere(file, byte);
 
     if (result == 0)
-        AnnotateHappensAfter(__FILE__, __LINE__, word_of(file, byte));
+        order_after(word_of(file, byte));
     return result;
 }
 
@@ -293,7 +320,7 @@ void mapped_once_begin(void)
 void mapped_once_end(void)
 {
     for (size_t i = 0; i < region_count; i++)
-        (void)munmap(regions[i].bytes, REGION_BYTES); /* It was mapped so. */
+        (void)munmap(regions[i].bytes, regions[i].size); /* It was mapped so. */
     memset(region_of, 0, sizeof region_of);
     region_count = 0;
 }
