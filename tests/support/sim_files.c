@@ -337,6 +337,7 @@ static int sim_file_open(const lsi_root *root, const char *beneath, unsigned fla
         if (sim_path_find(sim, name) == NULL) {
             sim_note_all_mapped(sim);
             sim_created(sim, name, false);
+            sim->log[sim->log_count - 1].how = flags;
         }
         open = sim_must(calloc(1, sizeof(*open) + size));
         open->inner = inner;
@@ -441,7 +442,7 @@ static int sim_sync(const lsi_file *file, bool data_only)
     sim_hook *hook;
     void *user;
 
-    (void)data_only; /* what reading needs, sizes among it, is synced by either */
+    op.how = data_only ? SIM_HOW_DATA : 0; /* what reading needs, sizes among it, is synced by either */
     pthread_mutex_lock(&sim->mutex);
     sim_note_all_mapped(sim);
     op.covers = sim->log_count;
@@ -628,6 +629,7 @@ static int sim_bulk_end(lsi_file *bulk, bool sync)
     sim_files *sim = sim_of(bulk->files);
     verdict fate = before(sim, SIM_BULK_END, "");
     size_t first = (size_t)(uintptr_t)bulk->node, covers;
+    unsigned how = SIM_HOW_BULK;
 
     bulk->files = NULL;
     if (!sync)
@@ -645,8 +647,11 @@ static int sim_bulk_end(lsi_file *bulk, bool sync)
             op.file = i;
         if (fate.err != 0 && i >= first)
             op.kind = is_dir ? SIM_OP_DOUBT_DIR : SIM_OP_DOUBT;
-        if (fate.err == 0 || i >= first)
-            sim_log_add(sim, op);
+        op.how = how;
+        if (fate.err != 0 && i < first)
+            continue;
+        sim_log_add(sim, op);
+        how = SIM_HOW_BULK_MORE;
     }
     pthread_mutex_unlock(&sim->mutex);
     return fate.err;

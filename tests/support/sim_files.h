@@ -140,7 +140,12 @@ typedef struct sim_op {
     uint64_t at, size;
     unsigned char *bytes;
     size_t covers; /* syncs: the changes before this place in the log */
+    unsigned how;  /* CREATE: the flags of opening it; syncs: SIM_HOW_ */
 } sim_op;
+
+#define SIM_HOW_DATA 1u      /* by a call that syncs data only */
+#define SIM_HOW_BULK 2u      /* the first of those that the end of a bulk makes, */
+#define SIM_HOW_BULK_MORE 4u /* and the others */
 
 size_t sim_log_count(sim_files *sim); /* notes what mappings changed first */
 size_t sim_log_base(const sim_files *sim); /* where the history begins: what is before was on the disk from the start */
