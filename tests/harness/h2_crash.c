@@ -94,6 +94,7 @@ static void judge(campaign *of, const state_name *name, sim_files *crashed, trut
     of->cases++;
     session_init(&now, crashed, owed, sim_mix(seed));
     now.may_have_failed = false;
+    now.io_is_wrong = !name->of->has_faults;
     session_examine(&now, name->of->durability, at > 0 ? at : 1, true, shown_at);
     if (session_close(&now) != LS_OK)
         session_complain(&now, "the store does not close: %s", ls_last_error_message());
@@ -194,6 +195,7 @@ static void die_taking_over(campaign *of, const state_name *name, history *made)
 
     of->cases++;
     session_init(&next.session, made->sim, &made->truth, sim_mix(of->seed - name->kill));
+    next.session.io_is_wrong = !name->of->has_faults;
     sim_fault_add(made->sim, fault);
     if (sim_run(made->sim, recover, &next))
         session_bury(&next.session);
@@ -218,6 +220,7 @@ static void take_over(campaign *of, const state_name *name, history *made)
     made->killed_at = made->synced_at = sim_log_count(made->sim);
     of->cases++;
     session_init(&next, made->sim, &made->truth, sim_mix(of->seed + name->kill));
+    next.io_is_wrong = !name->of->has_faults;
     if (odds % 2 == 0 && session_open(&next, name->of->durability) == LS_OK) {
         (void)session_sync(&next);
         made->synced_at = sim_log_count(made->sim);
@@ -236,6 +239,7 @@ static history make_history(campaign *of, const state_name *name)
     session first;
 
     session_init(&first, made.sim, &made.truth, sim_mix(of->seed));
+    first.io_is_wrong = !name->of->has_faults;
     first.workload = (size_t)(name->of - workloads);
     if (name->kill == 0) {
         run_workload(&first);

@@ -140,6 +140,8 @@ ls_status session_answered(session *of, ls_status st)
     of->last = st;
     if (st != LS_OK && getenv("SESSION_LOG") != NULL)
         fprintf(stderr, "        answer %s: %s\n", ls_status_name(st), ls_last_error_message());
+    if (st == LS_ERR_IO && of->io_is_wrong)
+        session_complain(of, "a call of the system is said to have failed: %s", ls_last_error_message());
     if (st == LS_ERR_CORRUPT && of->damage_is_wrong)
         session_complain(of, "R3: damage where there is none: %s", ls_last_error_message());
     return st;

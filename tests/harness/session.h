@@ -68,6 +68,7 @@ typedef struct session {
     unsigned char *data; /* of the records being put */
     bool stays;        /* what is read now may not be taken back by a loss of power, whatever the mode */
     bool damage_is_wrong; /* LS_ERR_CORRUPT is a complaint: there was nothing but loss of power, and kills */
+    bool io_is_wrong;     /* so is LS_ERR_IO: no call of the system fails */
     bool may_have_failed; /* faults were set: examining resets shards that failed */
     bool failed[SESSION_STREAMS_MAX][TRUTH_SHARDS_MAX]; /* syncs of theirs failed: they refuse puts (E1) */
     bool written[SESSION_STREAMS_MAX][TRUTH_SHARDS_MAX]; /* since the store was opened, so they are recovered */

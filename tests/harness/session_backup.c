@@ -1,13 +1,21 @@
 /* A copy of the store, made while it is in use, on the same disk. See session.h.
  *
  * What was acknowledged before the call is in it from when the call has returned, whatever happens to the store: the
- * copy is opened as a store of its own, for reading, and each of its shards is a prefix of the shard. */
+ * copy is opened as a store of its own, for reading, each of its shards is a prefix of the shard, and its checkpoints
+ * are of records that it has. */
 #include "harness/session_inside.h"
+
+#include <inttypes.h>
 
 #include "api/api.h"
 #include "support/sim_inside.h"
 
 #define COPY "sim/copy" /* An earlier copy is one still while it is added to, and after that has failed. */
+
+static bool is_checkpoint(const setting_fact *fact)
+{
+    return fact->setting >= TRUTH_LEASE && fact->setting < TRUTH_LEASE + TRUTH_LEASES;
+}
 
 ls_status session_backup(session *of)
 {
@@ -24,6 +32,12 @@ ls_status session_backup(session *of)
         if (put->acked_at <= begun && put->gone_at == NEVER && !put->is_unknown && put->copied_at == NEVER)
             put->copied_at = session_here(of);
     }
+    for (size_t i = 0; st == LS_OK && i < of->truth->setting_count; i++) {
+        setting_fact *fact = &of->truth->settings[i];
+
+        if (is_checkpoint(fact) && fact->made_at <= begun && fact->gone_at == NEVER && fact->copied_at == NEVER)
+            fact->copied_at = session_here(of);
+    }
     return st;
 }
 
@@ -35,8 +49,10 @@ static bool is_copied(const session *of, uint32_t stream, size_t at)
     return false;
 }
 
-static void check_shard(session *of, ls_stream *copy, uint32_t stream, uint32_t shard, size_t at)
+/* `checkpoint` is the copy's of the shard. */
+static void check_shard(session *of, ls_stream *copy, uint32_t stream, uint32_t shard, uint64_t checkpoint, size_t at)
 {
+    bool covers = checkpoint == 0 || checkpoint == TRUTH_LEASE_ENDED;
     static shown records[SESSION_SHOWN_MAX];
     size_t count = 0, next = 0;
 
@@ -49,6 +65,7 @@ static void check_shard(session *of, ls_stream *copy, uint32_t stream, uint32_t 
 
         if (put->stream != stream || put->shard != shard)
             continue;
+        covers = covers || (next < count && records[next].put == i + 1 && put->seqno == checkpoint);
         if (next < count && records[next].put == i + 1)
             next++;
         else if (put->copied_at <= at)
@@ -57,6 +74,21 @@ static void check_shard(session *of, ls_stream *copy, uint32_t stream, uint32_t 
     if (next != count)
         session_complain(of, "record %zu of shard %u of the copy is put %u, which does not belong there", next, shard,
                          records[next].put);
+    if (!covers)
+        session_complain(of, "the checkpoint of shard %u of the copy is %" PRIu64 ", a record that it lacks", shard,
+                         checkpoint);
+}
+
+static void check_checkpoints(session *of, uint32_t stream, const truth_shown_setting *found, size_t at)
+{
+    for (size_t i = 0; i < of->truth->setting_count; i++) {
+        const setting_fact *fact = &of->truth->settings[i];
+
+        if (fact->stream == stream && is_checkpoint(fact) && fact->copied_at <= at &&
+            found[fact->setting].value < fact->value)
+            session_complain(of, "the checkpoint of shard %u was copied at %" PRIu64 ", and is %" PRIu64 " in the copy",
+                             fact->setting - TRUTH_LEASE, fact->value, found[fact->setting].value);
+    }
 }
 
 void session_check_backup(session *of, size_t at)
@@ -76,6 +108,7 @@ void session_check_backup(session *of, size_t at)
         return;
     }
     for (uint32_t i = 0; i < of->truth->stream_count; i++) {
+        truth_shown_setting found[TRUTH_SETTINGS] = {{0}};
         ls_stream *stream;
         ls_status st = session_answered(of, ls_stream_open(copy, of->truth->streams[i].name, &stream));
 
@@ -86,8 +119,12 @@ void session_check_backup(session *of, size_t at)
                              ls_last_error_message());
             continue;
         }
+        if (session_show_leases(of, i, stream, found) != LS_OK)
+            session_complain(of, "the checkpoints of the copy of stream '%s' cannot be read: %s",
+                             of->truth->streams[i].name, ls_last_error_message());
+        check_checkpoints(of, i, found, at);
         for (uint32_t shard = 0; shard < of->truth->streams[i].shard_count; shard++)
-            check_shard(of, stream, i, shard, at);
+            check_shard(of, stream, i, shard, shard < TRUTH_LEASES ? found[TRUTH_LEASE + shard].value : 0, at);
         (void)ls_stream_close(stream); /* Nobody has anything of it. */
     }
     if (ls_store_close(copy) != LS_OK)

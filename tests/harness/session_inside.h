@@ -72,8 +72,8 @@ void session_check_backup(session *of, size_t at); /* If there is to be a copy b
 /* ---- session_work.c ---- */
 
 void session_leave(session *of); /* All workers close, and give back what they have. */
-/* The checkpoints, where somebody works. NOT_FOUND is none. */
-ls_status session_show_leases(session *of, uint32_t stream, truth_shown_setting *found);
+/* The checkpoints, where somebody works, as `opened` has them: the stream, or its copy. */
+ls_status session_show_leases(session *of, uint32_t stream, ls_stream *opened, truth_shown_setting *found);
 /* Everything was read: transactions, checkpoints and records agree. */
 void session_check_work(session *of, uint32_t stream, size_t at);
 /* Somebody new takes all leases and goes on, or it is complained of. */

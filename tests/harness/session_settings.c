@@ -145,7 +145,7 @@ static ls_status show(session *of, uint32_t stream, truth_shown_setting found[TR
         st = show_consumers(of, stream, found);
     if (st == LS_OK)
         st = show_state(of, stream, found);
-    return st == LS_OK ? session_show_leases(of, stream, found) : st;
+    return st == LS_OK ? session_show_leases(of, stream, of->streams[stream], found) : st;
 }
 
 void session_check_settings(session *of, uint32_t stream, size_t at, bool power)

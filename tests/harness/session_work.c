@@ -276,7 +276,7 @@ ls_status session_step(session *of, uint32_t stream, uint32_t shard, uint32_t by
 
 /* ---- what a disk shows ---- */
 
-ls_status session_show_leases(session *of, uint32_t stream, truth_shown_setting *found)
+ls_status session_show_leases(session *of, uint32_t stream, ls_stream *opened, truth_shown_setting *found)
 {
     ls_lease_list *list;
     uint64_t listed = 0; /* bit i: shard i */
@@ -284,7 +284,7 @@ ls_status session_show_leases(session *of, uint32_t stream, truth_shown_setting 
 
     if (!truth_has_leases(of->truth, stream))
         return LS_OK;
-    st = ls_stream_list_leases(of->streams[stream], GROUP, &list);
+    st = ls_stream_list_leases(opened, GROUP, &list);
     if (st == LS_ERR_NOT_FOUND) /* It has no group yet. */
         return LS_OK;
     if (session_answered(of, st) != LS_OK)
@@ -331,7 +331,7 @@ void session_check_work(session *of, uint32_t stream, size_t at)
 
     if (!truth_has_leases(of->truth, stream))
         return;
-    if (session_show_leases(of, stream, found) != LS_OK)
+    if (session_show_leases(of, stream, of->streams[stream], found) != LS_OK)
         session_complain(of, "the leases of stream '%s' cannot be listed: %s", of->truth->streams[stream].name,
                          ls_last_error_message());
     else if (!truth_check_work(of->truth, stream, found, at, what))

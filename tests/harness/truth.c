@@ -120,6 +120,7 @@ truth truth_after(const truth *of, size_t at)
         setting->begun_at = folded_begin(setting->begun_at, at);
         setting->made_at = folded(setting->made_at, at);
         setting->gone_at = folded(setting->gone_at, at);
+        setting->copied_at = folded(setting->copied_at, at);
     }
     for (size_t i = 0; i < of->seen_count; i++)
         if (of->seen[i].at <= at && of->seen[i].stays) {

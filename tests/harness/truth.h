@@ -99,6 +99,7 @@ typedef struct setting_fact {
     uint64_t value;
     uint64_t id;    /* a consumer's; 0: nobody was told */
     size_t begun_at, made_at, gone_at; /* as of a stream */
+    size_t copied_at; /* a backup has it from here on; NEVER: none */
 } setting_fact;
 
 /* As it was read. */

@@ -19,7 +19,7 @@ uint32_t truth_setting_begin(truth *of, uint32_t stream, uint32_t setting, uint6
     }
     of->settings[of->setting_count] = (setting_fact){.stream = stream, .setting = setting, .value = value,
                                                      .group = group, .begun_at = at, .made_at = NEVER,
-                                                     .gone_at = NEVER};
+                                                     .gone_at = NEVER, .copied_at = NEVER};
     return (uint32_t)of->setting_count++;
 }
 

@@ -660,7 +660,6 @@ const workload workloads[] = {
     {"interval_reshards", LS_DURABILITY_INTERVAL, false, true, false, work_interval_reshards},
     {"numbered_deliveries", LS_DURABILITY_SYNC, false, true, false, work_numbered_deliveries},
     {"sealed_deliveries", LS_DURABILITY_KERNEL, false, true, false, work_sealed_deliveries},
-    /* Not walked: a copy whose directory's sync has failed believes the next one (tests/README.md). */
     {"backups", LS_DURABILITY_SYNC, false, false, true, work_backups},
     {"killed_deliveries", LS_DURABILITY_SYNC, true, false, false, work_killed_deliveries},
     {"recoveries", LS_DURABILITY_SYNC, true, false, false, work_recoveries},

@@ -200,7 +200,7 @@ void work_delivered_steps(session *of)
     (void)session_read_all(of, to);
 }
 
-/* The store is copied in the midst of puts, and once more into the copy. */
+/* The store is copied in the midst of puts and checkpoints, and once more into the copy. */
 void work_backups(session *of)
 {
     uint32_t stream, other;
@@ -212,8 +212,13 @@ void work_backups(session *of)
     (void)session_backup(of);
     (void)session_create(of, "other", 1, &other);
     (void)session_put(of, other, 0, 400);
+    (void)session_work(of, stream, 0); /* So it has a state now. */
+    (void)session_checkpoint(of, stream, 0);
     (void)session_put(of, stream, 1, 40000); /* into another segment */
     (void)session_put(of, stream, 0, 500);
+    (void)session_backup(of);
+    (void)session_checkpoint(of, stream, 1);
+    (void)session_checkpoint(of, stream, 0);
     (void)session_backup(of);
     (void)session_put(of, stream, 0, 600);
     (void)session_read_all(of, stream);
