@@ -24,11 +24,18 @@
  * Numbers of a producer rise, with or without gaps, in the order in which it puts. A number below the last one is
  * written all the same when it surely was not before; so records that failed may be put again behind others.
  *
- * A shard remembers, of each of the LS_PRODUCERS_MAX producers that put to it last, the last LS_PRODUCER_PUTS_MAX puts
- * and batches; those whose numbers and sequence numbers both go on where the one before ended count as one. A number
- * that is older than what is remembered of its producer is LS_ERR_EXPIRED, and nothing is written. A producer that was
- * forgotten, since LS_PRODUCERS_MAX others put to the shard after it, is a new one: its repeats are written. So at most
- * so many should be at work on a shard between a put and its last repeat. Trimming forgets no number.
+ * A shard remembers, of each of the LS_PRODUCERS_MAX producers that put to it last, the puts and batches that fit
+ * into LS_PRODUCER_BYTES_MAX bytes, the oldest go first, but the last LS_PRODUCER_PUTS_MAX of them whatever they take.
+ * A put whose number and sequence number both go on where the one before ended takes no room. One with a gap before
+ * its number, since others of the producer went to other shards, or before its sequence number, since others put in
+ * between, takes a byte for a gap of less than 32 numbers, and one more for less than 130 records; so tens of thousands
+ * are remembered. One whose number is below the one before takes 40 bytes more, and so does a batch of aggregates
+ * (async_producer.h) besides a byte for each aggregate. So much is sure where all producers of the shard together take
+ * at most 8 MiB; of what they take more, those that put least recently lose theirs, to the last LS_PRODUCER_PUTS_MAX
+ * puts first. A number that is older than what is remembered of its producer is LS_ERR_EXPIRED, and nothing is written.
+ * A producer that was forgotten, since LS_PRODUCERS_MAX others put to the shard after it, is a new one: its repeats are
+ * written. So at most so many should be at work on a shard between a put and its last repeat. Trimming forgets no
+ * number.
  *
  * Ids and numbers are not encrypted, in encrypted streams neither; nobody can change them there unnoticed.
  */
@@ -80,7 +87,8 @@ typedef struct ls_producer_id {
 
 #define LS_NUMBER_MAX (UINT64_MAX >> 1)    /**< Numbers of a producer: 1 to this. */
 #define LS_PRODUCERS_MAX UINT32_C(10000)   /**< So many producers a shard remembers, the least recent go first; */
-#define LS_PRODUCER_PUTS_MAX UINT32_C(8)   /**< and so many puts and batches of each. */
+#define LS_PRODUCER_PUTS_MAX UINT32_C(8)   /**< of each at least so many puts and batches, */
+#define LS_PRODUCER_BYTES_MAX (UINT32_C(64) << 10) /**< and what fits into so many bytes. */
 
 /** Options of one put. Zero means the default everywhere. */
 typedef struct ls_put_options {

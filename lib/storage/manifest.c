@@ -34,6 +34,12 @@ enum {
 };
 _Static_assert(HEADER_SUM_AT + 8 == LSI_CHECKED_HEADER_BYTES, "the sum is the header's end");
 
+/* Must-refuse bits. A file of producers has runs of gaps, which its first form had not. */
+static uint32_t features_of(uint32_t kind)
+{
+    return kind == LSI_CHECKED_PRODUCERS ? 1 : 0;
+}
+
 ls_status lsi_checked_encode(const lsi_env *env, uint32_t kind, uint64_t salt, lsi_checked_head head, const void *payload,
                              size_t size, void **out, size_t *out_size)
 {
@@ -50,7 +56,7 @@ ls_status lsi_checked_encode(const lsi_env *env, uint32_t kind, uint64_t salt, l
     lsi_write_u16le(bytes + FORMAT_AT, FORMAT);
     lsi_write_u16le(bytes + HEADER_BYTES_AT, LSI_CHECKED_HEADER_BYTES);
     lsi_write_u32le(bytes + MAY_IGNORE_AT, head.flags);
-    lsi_write_u32le(bytes + MUST_REFUSE_AT, 0);
+    lsi_write_u32le(bytes + MUST_REFUSE_AT, features_of(kind));
     lsi_write_u64le(bytes + GENERATION_AT, head.generation);
     lsi_write_u64le(bytes + PAYLOAD_BYTES_AT, size);
     lsi_write_u64le(bytes + BODY_SUM_AT, lsi_sum64(payload, size, salt));
@@ -94,7 +100,7 @@ ls_status lsi_checked_decode(const char *name, uint32_t kind, uint64_t salt, con
 #endif
     if (lsi_read_u32le(at + KIND_AT) != kind) /* K5 */
         return lsi_fail(LS_ERR_CORRUPT, "%s is a file of kind %u, not %u", name, lsi_read_u32le(at + KIND_AT), kind);
-    if (lsi_read_u16le(at + FORMAT_AT) != FORMAT || lsi_read_u32le(at + MUST_REFUSE_AT) != 0) /* P11 */
+    if (lsi_read_u16le(at + FORMAT_AT) != FORMAT || (lsi_read_u32le(at + MUST_REFUSE_AT) & ~features_of(kind)) != 0) /* P11 */
         return lsi_fail(LS_ERR_VERSION, "%s has format %u with features 0x%x; this library reads format %u", name,
                         lsi_read_u16le(at + FORMAT_AT), lsi_read_u32le(at + MUST_REFUSE_AT), FORMAT);
     head->generation = lsi_read_u64le(at + GENERATION_AT);

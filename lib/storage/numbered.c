@@ -4,27 +4,30 @@
 
 #include <assert.h>
 
-#define LIST_ITEM_BYTES_MAX 10u /* of 64 bits, 7 in each byte */
-
 /* Where its fields lie, from the end of the frame. */
 enum { FIRST_BEFORE = 32, HIGH_BEFORE = 24, LOW_BEFORE = 16, LIST_BYTES_BEFORE = 8, COUNTS_BYTES_BEFORE = 4 };
 
-bool lsi_tail_next(const unsigned char *list, uint32_t list_bytes, uint32_t *offset, uint64_t *number)
+bool lsi_item_read(const unsigned char *list, uint32_t list_bytes, uint32_t *offset, uint64_t *item)
 {
-    uint64_t more = 0;
-
-    for (uint32_t i = 0; i < LIST_ITEM_BYTES_MAX && *offset < list_bytes; i++) {
+    *item = 0;
+    for (uint32_t i = 0; i < LSI_ITEM_BYTES_MAX && *offset < list_bytes; i++) {
         unsigned char byte = list[(*offset)++];
 
-        more |= (uint64_t)(byte & 0x7f) << (7 * i); /* The tenth has one bit that counts. */
-        if ((byte & 0x80) != 0)
-            continue;
-        if (more == 0 || more > LS_NUMBER_MAX - *number)
-            return false;
-        *number += more;
-        return true;
+        *item |= (uint64_t)(byte & 0x7f) << (7 * i); /* The tenth has one bit that counts. */
+        if ((byte & 0x80) == 0)
+            return true;
     }
     return false;
+}
+
+bool lsi_tail_next(const unsigned char *list, uint32_t list_bytes, uint32_t *offset, uint64_t *number)
+{
+    uint64_t more;
+
+    if (!lsi_item_read(list, list_bytes, offset, &more) || more == 0 || more > LS_NUMBER_MAX - *number)
+        return false;
+    *number += more;
+    return true;
 }
 
 /* How many numbers so many counts are, or 0: they break the rules. */
@@ -90,7 +93,7 @@ static uint32_t item_bytes(uint64_t item)
     return bytes;
 }
 
-static unsigned char *write_item(unsigned char *at, uint64_t item)
+unsigned char *lsi_item_write(unsigned char *at, uint64_t item)
 {
     for (; item >= 0x80; item >>= 7)
         *at++ = (unsigned char)(item | 0x80);
@@ -152,13 +155,13 @@ void lsi_tail_write(unsigned char *at, const ls_put_options *options, const uint
         for (uint32_t i = 1; i < numbers; i++) {
             uint64_t number = number_at(options, picks, i);
 
-            list = write_item(list, number - before);
+            list = lsi_item_write(list, number - before);
             before = number;
         }
         lsi_write_u32le(end - LIST_BYTES_BEFORE, (uint32_t)(list - at));
     }
     counts = at + lsi_round_up((uint64_t)(list - at), 8);
     for (uint32_t i = 0; of_counts > 0 && i < count; i++)
-        counts = write_item(counts, users[i]);
+        counts = lsi_item_write(counts, users[i]);
     lsi_write_u32le(end - COUNTS_BYTES_BEFORE, of_counts);
 }

@@ -53,6 +53,10 @@ void lsi_tail_write(unsigned char *at, const ls_put_options *options, const uint
 /* The number behind `number`, by the list from `*offset` on. False: the list ends, or breaks the rules. Of counts: how
  * many numbers the records up to the next one have, as `number` was before it. */
 bool lsi_tail_next(const unsigned char *list, uint32_t list_bytes, uint32_t *offset, uint64_t *number);
+/* An item of any such list, and how it is written: 7 bits in each byte. */
+bool lsi_item_read(const unsigned char *list, uint32_t list_bytes, uint32_t *offset, uint64_t *item);
+unsigned char *lsi_item_write(unsigned char *at, uint64_t item);
+#define LSI_ITEM_BYTES_MAX 10u
 
 static inline uint64_t lsi_number_of(const ls_put_options *options, uint32_t entry)
 {
@@ -69,30 +73,80 @@ static inline uint32_t lsi_numbers_of(const uint32_t *users, uint32_t count)
     return users != NULL ? sum : count;
 }
 
-/* ---- remembered.c: producers in memory ---- */
+/* ---- runs.c: what is remembered of one producer, packed ---- */
 
-/* Records of one shard whose numbers are consecutive, as their sequence numbers are; or with a list of differences; or
- * with counts, of records that have several numbers each. */
+/* Numbers of a producer that rise, in records of one shard whose sequence numbers rise. Either of several frames, each
+ * record with a number: then `list` has the gaps. Or, with counts, of one frame whose records have several numbers
+ * each: then `list` has its differences and behind them its counts. FORMAT.md, "Numbers". */
 typedef struct lsi_run {
     uint64_t first, last;
     ls_seqno seqno; /* of the first */
     uint32_t shard;
     uint32_t list_bytes, counts_bytes;
-    unsigned char *list; /* and the counts, right behind it */
+    unsigned char *list;
+    size_t capacity;        /* of the list */
+    uint64_t span_first;    /* The numbers behind the last gap, up to `last`, follow each other, as their records do; */
+    ls_seqno span_seqno;    /* the first one's record. */
 } lsi_run;
+
+#define LSI_RUN_BYTES 40u         /* of a run in the file, before its lists */
+#define LSI_RUN_LIST_BYTES 2048u  /* With more than that a run takes no further frame. */
+
+static inline uint32_t lsi_run_lists_bytes(const lsi_run *run)
+{
+    return run->list_bytes + run->counts_bytes;
+}
+
+/* What it takes of the bounds: its bytes in the file. */
+static inline uint64_t lsi_run_bytes(const lsi_run *run)
+{
+    return LSI_RUN_BYTES + lsi_round_up(lsi_run_lists_bytes(run), 8);
+}
+
+/* A frame as a run of its own. NO_MEMORY: the run is not to be used, but lsi_run_drop frees it. */
+ls_status lsi_run_begin(const lsi_memory *memory, lsi_run *run, const lsi_tail *tail, uint32_t shard,
+                        ls_seqno first_seqno);
+/* Whether it takes the frame, and taking it. NO_MEMORY as above. */
+bool lsi_run_takes(const lsi_run *run, const lsi_tail *tail, uint32_t shard, ls_seqno first_seqno);
+ls_status lsi_run_take(const lsi_memory *memory, lsi_run *run, const lsi_tail *tail, ls_seqno first_seqno);
+ls_status lsi_run_copy(const lsi_memory *memory, lsi_run *run, const lsi_run *from);
+void lsi_run_drop(const lsi_memory *memory, lsi_run *run);
+/* Of one whose fields come from anywhere: whether its lists are what they should be. Sets its last span. */
+bool lsi_run_is_sound(lsi_run *run);
+
+/* Where the last number was found: rising numbers are sought from there, so a batch costs as much as its lists. */
+typedef struct lsi_number_cursor {
+    const lsi_run *run; /* NULL: nowhere */
+    uint32_t offset;    /* in the list */
+    uint64_t behind, at, end; /* Without counts: at..end follow each other, and are the first behind `behind`. With
+                               * counts: `at` is the number. */
+    ls_seqno seqno;           /* of `at`, without counts */
+    uint64_t index;           /* With counts: how many of the run are before the number; */
+    uint32_t counts_offset;
+    uint64_t record, record_begin, record_end; /* the record's index, and which numbers it has, by index. */
+    uint32_t sub_seqno, sub_count; /* its place among the record's numbers, and how many there are; 0, 0: it is alone */
+} lsi_number_cursor;
+/* Whether the number is in the run, and then in which record. */
+bool lsi_run_find(const lsi_run *run, uint64_t number, lsi_number_cursor *cursor, ls_seqno *seqno);
+
+/* ---- remembered.c: producers in memory ---- */
 
 /* M1: numbers that are not above the floor and in no run are those of which nobody knows any more. */
 typedef struct lsi_known_producer {
     ls_producer_id id;
     uint64_t floor;
-    int64_t used_us;          /* arrival of its last frame */
+    uint64_t top;                /* No number that it ever put is above it. */
+    int64_t used_us;             /* arrival of its last frame */
     uint32_t next, older, newer; /* remembered.c's */
     uint32_t run_count;
-    lsi_run runs[LS_PRODUCER_PUTS_MAX]; /* oldest first */
+    lsi_run *runs; /* oldest first */
+    uint64_t bytes; /* of the runs */
+    lsi_run *room; /* what `runs` points into */
+    size_t room_count;
 } lsi_known_producer;
 
 typedef struct lsi_remembered lsi_remembered;
-#define LSI_LISTS_BYTES_MAX (8u << 20) /* of all lists; above it the least recent producer goes */
+#define LSI_RUNS_BYTES_MAX (UINT64_C(8) << 20) /* of all producers' runs; M3 */
 
 lsi_remembered *lsi_remembered_new(const lsi_env *env); /* NULL: no memory */
 void lsi_remembered_free(lsi_remembered *of);           /* Accepts NULL. */
@@ -107,15 +161,6 @@ typedef enum {
     LSI_NUMBER_REPEATED, /* `*shard`, `*seqno`: of the first one */
     LSI_NUMBER_EXPIRED   /* nobody knows */
 } lsi_number_is;
-/* Where the last number was found: rising numbers are sought from there, so a batch costs as much as its lists. */
-typedef struct lsi_number_cursor {
-    const lsi_run *run; /* NULL: nowhere */
-    uint64_t at, index; /* the number, and how many of the run are before it */
-    uint32_t offset;    /* in the list */
-    uint32_t counts_offset;
-    uint64_t record, record_begin, record_end; /* the record's index, and which numbers it has, by index */
-    uint32_t sub_seqno, sub_count; /* its place among the record's numbers, and how many there are; 0, 0: it is alone */
-} lsi_number_cursor;
 lsi_number_is lsi_remembered_find(const lsi_remembered *of, ls_producer_id producer, uint64_t number,
                                   lsi_number_cursor *cursor, uint32_t *shard, ls_seqno *seqno);
 /* Whether numbers from this one on are all new, which is nearly always asked first. */

@@ -332,9 +332,8 @@ static ls_status refuse_mixture(const lsi_log *log, const lsi_log_numbered *numb
 
 static ls_status expired(const lsi_log *log, uint64_t number)
 {
-    return lsi_fail(LS_ERR_EXPIRED, "%s: number %llu is older than what is remembered of its producer, its last %u "
-                    "puts; nothing was written", log->config.label, (unsigned long long)number,
-                    LS_PRODUCER_PUTS_MAX);
+    return lsi_fail(LS_ERR_EXPIRED, "%s: number %llu is older than what is remembered of its producer; nothing was "
+                    "written", log->config.label, (unsigned long long)number);
 }
 
 /* The records that are new, into framer->now. */

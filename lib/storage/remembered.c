@@ -1,8 +1,12 @@
 /* What is remembered of producers, in memory: by id, in the order in which they put last.
  *
- *  M1  Of a producer the last LS_PRODUCER_PUTS_MAX runs are kept, and `floor`: no number above it was in a run that is
- *      not. So a number is repeated (in a run), new (above the floor and in none), or nobody knows.
+ *  M1  Of a producer its last runs are kept, and `floor`: no number above it was in a run that is not. So a number is
+ *      repeated (in a run), new (above the floor and in none), or nobody knows.
  *  M2  All of it depends on the frames and their order alone, not on who looks and when: processes agree.
+ *  M3  A producer's runs are the last LS_PRODUCER_PUTS_MAX, and as many before them as fit into LS_PRODUCER_BYTES_MAX.
+ *      When all of them are above LSI_RUNS_BYTES_MAX, the oldest runs of those who put least recently go, until a
+ *      quarter is free: what each has beyond the last LS_PRODUCER_PUTS_MAX; if need be beyond the last one; and that
+ *      one. Floors stay: who is forgotten so far is refused and nothing is there twice.
  *
  * The producers lie in an array; their indexes link the chains of the table and the order of use. */
 #include "storage/numbered.h"
@@ -15,7 +19,8 @@
 
 #define NONE UINT32_MAX
 #define BUCKETS_FIRST 16u
-enum { HEAD_BYTES = 16, PRODUCER_BYTES = 40, RUN_BYTES = 40 };
+enum { HEAD_BYTES = 16, PRODUCER_BYTES = 40 };
+enum { LAYOUT_OF_DIFFERENCES = 0, LAYOUT_OF_GAPS = 1 };
 
 typedef lsi_known_producer producer;
 
@@ -27,7 +32,7 @@ struct lsi_remembered {
     uint32_t count, free, oldest, newest;
     uint32_t *buckets;
     uint32_t bucket_count; /* a power of two */
-    uint64_t lists_bytes;
+    uint64_t bytes; /* of all runs */
 };
 
 lsi_remembered *lsi_remembered_new(const lsi_env *env)
@@ -41,21 +46,12 @@ lsi_remembered *lsi_remembered_new(const lsi_env *env)
     return of;
 }
 
-static uint32_t lists_bytes(const lsi_run *run)
+static void free_runs(lsi_remembered *of, producer *one)
 {
-    return run->list_bytes + run->counts_bytes; /* Both are of one frame. */
-}
-
-static const unsigned char *counts_of(const lsi_run *run)
-{
-    return run->counts_bytes != 0 ? run->list + run->list_bytes : NULL;
-}
-
-static void drop_run(lsi_remembered *of, lsi_run *run)
-{
-    of->lists_bytes -= lists_bytes(run);
-    lsi_free(&of->env->memory, run->list);
-    run->list = NULL;
+    of->bytes -= one->bytes;
+    for (uint32_t i = 0; i < one->run_count; i++)
+        lsi_run_drop(&of->env->memory, &one->runs[i]);
+    lsi_free(&of->env->memory, one->room);
 }
 
 void lsi_remembered_free(lsi_remembered *of)
@@ -63,8 +59,7 @@ void lsi_remembered_free(lsi_remembered *of)
     if (of == NULL)
         return;
     for (uint32_t at = of->oldest; at != NONE; at = of->all[at].newer)
-        for (uint32_t i = 0; i < of->all[at].run_count; i++)
-            lsi_free(&of->env->memory, of->all[at].runs[i].list);
+        free_runs(of, &of->all[at]);
     lsi_free(&of->env->memory, of->all);
     lsi_free(&of->env->memory, of->buckets);
     lsi_free(&of->env->memory, of);
@@ -166,8 +161,7 @@ static void forget_oldest(lsi_remembered *of)
         link = &of->all[*link].next;
     *link = one->next;
     unlink_use(of, one);
-    for (uint32_t i = 0; i < one->run_count; i++)
-        drop_run(of, &one->runs[i]);
+    free_runs(of, one);
     one->next = of->free;
     of->free = at;
     of->count--;
@@ -203,37 +197,25 @@ static producer *use(lsi_remembered *of, ls_producer_id id, int64_t used_us)
     return one;
 }
 
-/* M1. The list is copied, and the counts. */
-static ls_status add_run(lsi_remembered *of, producer *one, const lsi_run *run, const unsigned char *counts)
-{
-    lsi_run *last = one->run_count > 0 ? &one->runs[one->run_count - 1] : NULL;
-    unsigned char *list = NULL;
+/* ---- runs ---- */
 
-    if (last != NULL && lists_bytes(last) == 0 && lists_bytes(run) == 0 && last->shard == run->shard &&
-        run->first == last->last + 1 && run->seqno == last->seqno + (last->last - last->first) + 1) {
-        last->last = run->last;
-        return LS_OK;
+/* Room for one more run, behind the others; NULL: no memory. */
+static lsi_run *make_room(lsi_remembered *of, producer *one)
+{
+    size_t skipped = one->room != NULL ? (size_t)(one->runs - one->room) : 0;
+    void *room = one->room;
+
+    if (skipped > one->run_count) { /* More than half of it: each run is moved once for each that has gone. */
+        memmove(one->room, one->runs, one->run_count * sizeof *one->runs);
+        skipped = 0;
     }
-    if (lists_bytes(run) != 0) {
-        list = lsi_alloc(&of->env->memory, lists_bytes(run));
-        if (list == NULL)
-            return lsi_fail(LS_ERR_NO_MEMORY, "remembering %u bytes of numbers: no memory", lists_bytes(run));
-        if (run->list_bytes != 0)
-            memcpy(list, run->list, run->list_bytes);
-        if (run->counts_bytes != 0)
-            memcpy(list + run->list_bytes, counts, run->counts_bytes);
+    if (!lsi_grow(&of->env->memory, &room, &one->room_count, skipped + one->run_count + 1, sizeof *one->runs)) {
+        one->runs = one->room != NULL ? one->room + skipped : NULL;
+        return NULL;
     }
-    if (one->run_count == LS_PRODUCER_PUTS_MAX) {
-        if (one->runs[0].last > one->floor)
-            one->floor = one->runs[0].last;
-        drop_run(of, &one->runs[0]);
-        one->run_count--;
-        memmove(one->runs, one->runs + 1, one->run_count * sizeof *one->runs);
-    }
-    one->runs[one->run_count] = *run;
-    one->runs[one->run_count++].list = list;
-    of->lists_bytes += lists_bytes(run);
-    return LS_OK;
+    one->room = room;
+    one->runs = one->room + skipped;
+    return &one->runs[one->run_count];
 }
 
 static ls_status no_memory(const lsi_remembered *of)
@@ -241,67 +223,104 @@ static ls_status no_memory(const lsi_remembered *of)
     return lsi_fail(LS_ERR_NO_MEMORY, "remembering %u producers: no memory", of->count + 1);
 }
 
+/* It was made in what make_room gave, well or not. */
+static ls_status count_run(lsi_remembered *of, producer *one, ls_status st)
+{
+    lsi_run *run = &one->runs[one->run_count++];
+    uint64_t bytes = lsi_run_bytes(run);
+
+    one->bytes += bytes;
+    of->bytes += bytes;
+    if (run->last > one->top)
+        one->top = run->last;
+    return st;
+}
+
+static void raise_floor(producer *one, uint64_t floor)
+{
+    if (floor > one->floor)
+        one->floor = floor;
+    if (floor > one->top)
+        one->top = floor;
+}
+
+static void drop_oldest_run(lsi_remembered *of, producer *one)
+{
+    uint64_t bytes = lsi_run_bytes(&one->runs[0]);
+
+    raise_floor(one, one->runs[0].last);
+    lsi_run_drop(&of->env->memory, &one->runs[0]);
+    one->runs++;
+    one->run_count--;
+    one->bytes -= bytes;
+    of->bytes -= bytes;
+}
+
+/* M3 of one. */
+static void keep_own_bound(lsi_remembered *of, producer *one)
+{
+    while (one->bytes > LS_PRODUCER_BYTES_MAX && one->run_count > LS_PRODUCER_PUTS_MAX)
+        drop_oldest_run(of, one);
+}
+
+/* M3 of all; the last one, which has just put, keeps its own. */
 static void keep_bound(lsi_remembered *of)
 {
-    while (of->lists_bytes > LSI_LISTS_BYTES_MAX && of->count > 1)
-        forget_oldest(of);
+    static const uint32_t left[] = {LS_PRODUCER_PUTS_MAX, 1, 0};
+
+    if (of->bytes <= LSI_RUNS_BYTES_MAX)
+        return;
+    for (size_t i = 0; i < sizeof left / sizeof left[0]; i++)
+        for (uint32_t at = of->oldest; at != of->newest; at = of->all[at].newer)
+            while (of->all[at].run_count > left[i]) {
+                if (of->bytes <= LSI_RUNS_BYTES_MAX / 4 * 3)
+                    return;
+                drop_oldest_run(of, &of->all[at]);
+            }
+}
+
+static ls_status begin_run(lsi_remembered *of, producer *one, const lsi_tail *tail, uint32_t shard,
+                           ls_seqno first_seqno)
+{
+    lsi_run *run = make_room(of, one);
+
+    if (run == NULL)
+        return no_memory(of);
+    return count_run(of, one, lsi_run_begin(&of->env->memory, run, tail, shard, first_seqno));
+}
+
+static ls_status go_on(lsi_remembered *of, producer *one, lsi_run *run, const lsi_tail *tail, ls_seqno first_seqno)
+{
+    uint64_t before = lsi_run_bytes(run);
+    ls_status st = lsi_run_take(&of->env->memory, run, tail, first_seqno);
+
+    one->bytes += lsi_run_bytes(run) - before;
+    of->bytes += lsi_run_bytes(run) - before;
+    if (run->last > one->top)
+        one->top = run->last;
+    return st;
 }
 
 ls_status lsi_remember(lsi_remembered *of, const lsi_tail *tail, uint32_t shard, ls_seqno first_seqno,
                        int64_t arrival_us)
 {
-    lsi_run run = {.first = tail->first, .last = tail->last, .seqno = first_seqno, .shard = shard,
-                   .list_bytes = tail->list_bytes, .counts_bytes = tail->counts_bytes};
     producer *one = use(of, tail->producer, arrival_us);
+    lsi_run *last;
     ls_status st;
 
     if (one == NULL)
         return no_memory(of);
-    run.list = (unsigned char *)(uintptr_t)tail->list; /* add_run copies it */
-    st = add_run(of, one, &run, run.counts_bytes != 0 ? tail->list + lsi_round_up(tail->list_bytes, 8) : NULL);
+    last = one->run_count > 0 ? &one->runs[one->run_count - 1] : NULL;
+    if (last != NULL && lsi_run_takes(last, tail, shard, first_seqno))
+        st = go_on(of, one, last, tail, first_seqno);
+    else
+        st = begin_run(of, one, tail, shard, first_seqno);
+    keep_own_bound(of, one);
     keep_bound(of);
     return st;
 }
 
 /* ---- asking ---- */
-
-/* The record of the number that the cursor is at. */
-static bool find_record(const lsi_run *run, lsi_number_cursor *cursor)
-{
-    while (cursor->record_end <= cursor->index) {
-        cursor->record += cursor->record_end > 0;
-        cursor->record_begin = cursor->record_end;
-        if (!lsi_tail_next(counts_of(run), run->counts_bytes, &cursor->counts_offset, &cursor->record_end))
-            return false;
-    }
-    if (cursor->record_end - cursor->record_begin > 1) {
-        cursor->sub_seqno = (uint32_t)(cursor->index - cursor->record_begin);
-        cursor->sub_count = (uint32_t)(cursor->record_end - cursor->record_begin);
-    }
-    return true;
-}
-
-static bool is_in(const lsi_run *run, uint64_t number, lsi_number_cursor *cursor, ls_seqno *seqno)
-{
-    if (number < run->first || number > run->last)
-        return false;
-    if (lists_bytes(run) == 0) {
-        *seqno = run->seqno + (number - run->first);
-        return true;
-    }
-    if (cursor->run != run || cursor->at > number)
-        *cursor = (lsi_number_cursor){.run = run, .at = run->first};
-    if (run->list_bytes == 0) {
-        cursor->at = number;
-        cursor->index = number - run->first;
-    }
-    while (cursor->at < number && lsi_tail_next(run->list, run->list_bytes, &cursor->offset, &cursor->at))
-        cursor->index++;
-    if (cursor->at != number || (run->counts_bytes != 0 && !find_record(run, cursor)))
-        return false;
-    *seqno = run->seqno + (run->counts_bytes != 0 ? cursor->record : cursor->index);
-    return true;
-}
 
 lsi_number_is lsi_remembered_find(const lsi_remembered *of, ls_producer_id id, uint64_t number,
                                   lsi_number_cursor *cursor, uint32_t *shard, ls_seqno *seqno)
@@ -312,7 +331,7 @@ lsi_number_is lsi_remembered_find(const lsi_remembered *of, ls_producer_id id, u
     if (one == NULL)
         return LSI_NUMBER_NEW;
     for (uint32_t i = one->run_count; i-- > 0;) {
-        if (is_in(&one->runs[i], number, cursor, seqno)) {
+        if (lsi_run_find(&one->runs[i], number, cursor, seqno)) {
             *shard = one->runs[i].shard;
             return LSI_NUMBER_REPEATED;
         }
@@ -324,12 +343,7 @@ bool lsi_remembered_is_new_from(const lsi_remembered *of, ls_producer_id id, uin
 {
     const producer *one = find(of, id);
 
-    if (one == NULL)
-        return true;
-    for (uint32_t i = 0; i < one->run_count; i++)
-        if (number <= one->runs[i].last)
-            return false;
-    return number > one->floor;
+    return one == NULL || number > one->top;
 }
 
 /* ---- merging ---- */
@@ -339,31 +353,44 @@ static ls_status add_runs(lsi_remembered *to, producer *one, const producer *fro
 {
     ls_status st = LS_OK;
 
-    if (from->floor > one->floor)
-        one->floor = from->floor;
+    raise_floor(one, from->floor);
     for (uint32_t i = 0; i < skipped; i++)
-        if (from->runs[i].last > one->floor)
-            one->floor = from->runs[i].last;
-    for (uint32_t i = skipped; i < from->run_count && st == LS_OK; i++)
-        st = add_run(to, one, &from->runs[i], counts_of(&from->runs[i]));
+        raise_floor(one, from->runs[i].last);
+    for (uint32_t i = skipped; i < from->run_count && st == LS_OK; i++) {
+        lsi_run *run = make_room(to, one);
+
+        st = run == NULL ? no_memory(to)
+                         : count_run(to, one, lsi_run_copy(&to->env->memory, run, &from->runs[i]));
+    }
     return st;
 }
 
 /* One that is in both, `mine` in the one that is merged now: of each at least half of what is remembered. */
 static ls_status add_both(lsi_remembered *to, producer *one, const producer *mine, const producer *other)
 {
-    const producer *early = mine->used_us <= other->used_us ? mine : other, *late = early == mine ? other : mine;
-    uint32_t of_late = late->run_count, of_early = early->run_count;
+    const producer *of[2] = {other, mine}; /* the one that put later is the second */
+    uint64_t bytes[2];
+    uint32_t skipped[2] = {0, 0};
     ls_status st;
 
-    while (of_late + of_early > LS_PRODUCER_PUTS_MAX) {
-        if (of_late > of_early)
-            of_late--;
-        else
-            of_early--;
+    if (mine->used_us <= other->used_us) {
+        of[0] = mine;
+        of[1] = other;
     }
-    st = add_runs(to, one, early, early->run_count - of_early);
-    return st == LS_OK ? add_runs(to, one, late, late->run_count - of_late) : st;
+    bytes[0] = of[0]->bytes;
+    bytes[1] = of[1]->bytes;
+    for (;;) {
+        uint32_t left[2] = {of[0]->run_count - skipped[0], of[1]->run_count - skipped[1]};
+        int k = bytes[1] > bytes[0];
+
+        if (bytes[0] + bytes[1] <= LS_PRODUCER_BYTES_MAX || left[0] + left[1] <= LS_PRODUCER_PUTS_MAX)
+            break;
+        if (left[k] <= LS_PRODUCER_PUTS_MAX / 2)
+            k = 1 - k;
+        bytes[k] -= lsi_run_bytes(&of[k]->runs[skipped[k]++]);
+    }
+    st = add_runs(to, one, of[0], skipped[0]);
+    return st == LS_OK ? add_runs(to, one, of[1], skipped[1]) : st;
 }
 
 ls_status lsi_remembered_merge(const lsi_remembered *a, const lsi_remembered *b, lsi_remembered **out)
@@ -404,12 +431,9 @@ ls_status lsi_remembered_merge(const lsi_remembered *a, const lsi_remembered *b,
 
 ls_status lsi_remembered_encode(const lsi_remembered *of, uint64_t position, void **out, size_t *size)
 {
-    uint64_t bytes = HEAD_BYTES + of->count * (uint64_t)PRODUCER_BYTES;
+    uint64_t bytes = HEAD_BYTES + of->count * (uint64_t)PRODUCER_BYTES + of->bytes;
     lsi_writer to;
 
-    for (uint32_t at = of->oldest; at != NONE; at = of->all[at].newer)
-        for (uint32_t i = 0; i < of->all[at].run_count; i++)
-            bytes += RUN_BYTES + lsi_round_up(lists_bytes(&of->all[at].runs[i]), 8);
     *out = lsi_alloc(&of->env->memory, bytes);
     if (*out == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "%llu bytes for what is remembered of producers: no memory",
@@ -417,7 +441,7 @@ ls_status lsi_remembered_encode(const lsi_remembered *of, uint64_t position, voi
     to = (lsi_writer){*out, (unsigned char *)*out + bytes};
     lsi_put_u64(&to, position);
     lsi_put_u32(&to, of->count);
-    lsi_put_u32(&to, 0);
+    lsi_put_u32(&to, LAYOUT_OF_GAPS);
     for (uint32_t at = of->oldest; at != NONE; at = of->all[at].newer) {
         const producer *one = &of->all[at];
 
@@ -437,8 +461,8 @@ ls_status lsi_remembered_encode(const lsi_remembered *of, uint64_t position, voi
             lsi_put_u32(&to, run->list_bytes);
             lsi_put_u32(&to, run->counts_bytes);
             lsi_put_u32(&to, 0);
-            lsi_put_bytes(&to, run->list, lists_bytes(run));
-            lsi_put_zero(&to, (size_t)(lsi_round_up(lists_bytes(run), 8) - lists_bytes(run)));
+            lsi_put_bytes(&to, run->list, lsi_run_lists_bytes(run));
+            lsi_put_zero(&to, (size_t)(lsi_run_bytes(run) - LSI_RUN_BYTES - lsi_run_lists_bytes(run)));
         }
     }
     assert(to.at == to.end);
@@ -446,37 +470,10 @@ ls_status lsi_remembered_encode(const lsi_remembered *of, uint64_t position, voi
     return LS_OK;
 }
 
-/* A list leads from the run's first number to its last, and the counts are of as many numbers. */
-static bool is_sound(const lsi_run *run)
-{
-    uint64_t at = run->first, numbers = 1, counted = 0, records = 0;
-    uint32_t offset = 0;
-
-    if (run->first == 0 || run->last < run->first || run->last > LS_NUMBER_MAX || run->seqno == LS_SEQNO_NONE ||
-        run->seqno > LS_SEQNO_MAX || run->last - run->first > LS_SEQNO_MAX)
-        return false;
-    while (offset < run->list_bytes) {
-        if (!lsi_tail_next(run->list, run->list_bytes, &offset, &at))
-            return false;
-        numbers++;
-    }
-    if (run->list_bytes == 0)
-        numbers += run->last - run->first;
-    else if (at != run->last)
-        return false;
-    for (offset = 0; offset < run->counts_bytes; records++)
-        if (!lsi_tail_next(counts_of(run), run->counts_bytes, &offset, &counted))
-            return false;
-    if (run->counts_bytes == 0)
-        records = numbers;
-    else if (counted != numbers)
-        return false;
-    return records - 1 <= LS_SEQNO_MAX - run->seqno;
-}
-
+/* A run's fields, its lists a view. */
 static bool take_run(lsi_cursor *from, lsi_run *run)
 {
-    run->first = lsi_take_u64(from);
+    *run = (lsi_run){.first = lsi_take_u64(from)};
     run->last = lsi_take_u64(from);
     run->seqno = lsi_take_u64(from);
     run->shard = lsi_take_u32(from);
@@ -485,15 +482,46 @@ static bool take_run(lsi_cursor *from, lsi_run *run)
     (void)lsi_take_u32(from);
     if (from->bad || run->list_bytes > LSI_FRAME_BYTES_MAX || run->counts_bytes > LSI_FRAME_BYTES_MAX)
         return false;
-    run->list = (unsigned char *)(uintptr_t)lsi_take_bytes(from, (size_t)lsi_round_up(lists_bytes(run), 8));
-    return !from->bad && is_sound(run);
+    run->list = (unsigned char *)(uintptr_t)lsi_take_bytes(from, (size_t)(lsi_run_bytes(run) - LSI_RUN_BYTES));
+    return !from->bad;
+}
+
+/* As it was written before there were gaps: of one frame, with its differences. */
+static ls_status add_old_run(lsi_remembered *to, producer *one, const lsi_run *run, bool *is_sound)
+{
+    lsi_tail tail = {.first = run->first, .last = run->last, .list = run->list, .list_bytes = run->list_bytes};
+    uint64_t at = run->first, records = run->last - run->first + 1;
+    uint32_t offset = 0;
+
+    *is_sound = run->first != 0 && run->last >= run->first && run->last <= LS_NUMBER_MAX;
+    if (*is_sound && run->list_bytes != 0) {
+        for (records = 1; offset < run->list_bytes && *is_sound; records++)
+            *is_sound = lsi_tail_next(run->list, run->list_bytes, &offset, &at);
+        *is_sound = *is_sound && at == run->last;
+    }
+    *is_sound = *is_sound && run->seqno != LS_SEQNO_NONE && run->seqno <= LS_SEQNO_MAX &&
+                records - 1 <= LS_SEQNO_MAX - run->seqno;
+    return *is_sound ? begin_run(to, one, &tail, run->shard, run->seqno) : LS_OK;
+}
+
+static ls_status add_run(lsi_remembered *to, producer *one, lsi_run *run, uint32_t layout, bool *is_sound)
+{
+    lsi_run *at;
+
+    if (layout == LAYOUT_OF_DIFFERENCES && run->counts_bytes == 0)
+        return add_old_run(to, one, run, is_sound);
+    *is_sound = lsi_run_is_sound(run);
+    if (!*is_sound)
+        return LS_OK;
+    at = make_room(to, one);
+    return at == NULL ? no_memory(to) : count_run(to, one, lsi_run_copy(&to->env->memory, at, run));
 }
 
 ls_status lsi_remembered_decode(const lsi_env *env, const char *name, const unsigned char *payload, size_t size,
                                 uint64_t *position, lsi_remembered **out)
 {
     lsi_cursor from = {payload, payload + size, false};
-    uint32_t count;
+    uint32_t count, layout;
     lsi_remembered *of = lsi_remembered_new(env);
     ls_status st = LS_OK;
 
@@ -501,8 +529,9 @@ ls_status lsi_remembered_decode(const lsi_env *env, const char *name, const unsi
         return lsi_fail(LS_ERR_NO_MEMORY, "%s: no memory", name);
     *position = lsi_take_u64(&from);
     count = lsi_take_u32(&from);
-    (void)lsi_take_u32(&from);
-    if (from.bad || count > LS_PRODUCERS_MAX || *position % 8 != 0 || *position > LSI_POSITION_MAX)
+    layout = lsi_take_u32(&from);
+    if (from.bad || count > LS_PRODUCERS_MAX || layout > LAYOUT_OF_GAPS || *position % 8 != 0 ||
+        *position > LSI_POSITION_MAX)
         goto broken;
     for (uint32_t i = 0; i < count; i++) {
         ls_producer_id id = {.high = lsi_take_u64(&from)};
@@ -516,23 +545,27 @@ ls_status lsi_remembered_decode(const lsi_env *env, const char *name, const unsi
         used_us = (int64_t)lsi_take_u64(&from);
         runs = lsi_take_u32(&from);
         (void)lsi_take_u32(&from);
-        if (from.bad || (id.high | id.low) == 0 || runs == 0 || runs > LS_PRODUCER_PUTS_MAX || find(of, id) != NULL)
+        if (from.bad || (id.high | id.low) == 0 || find(of, id) != NULL)
             goto broken;
         one = use(of, id, used_us);
         if (one == NULL) {
             st = no_memory(of);
             goto fail;
         }
-        one->floor = floor;
+        raise_floor(one, floor);
         for (uint32_t k = 0; k < runs; k++) {
+            bool is_sound;
             lsi_run run;
 
             if (!take_run(&from, &run))
                 goto broken;
-            st = add_run(of, one, &run, counts_of(&run));
+            st = add_run(of, one, &run, layout, &is_sound);
             if (st != LS_OK)
                 goto fail;
+            if (!is_sound)
+                goto broken;
         }
+        keep_own_bound(of, one);
     }
     if (from.at != from.end)
         goto broken;

@@ -197,11 +197,30 @@ static void a_batch_is_repeated_record_by_record(void **state)
     finish(&w);
 }
 
+/* So many puts by `me` behind `from`, far from each other, that what was put before is forgotten. */
+#define FILLED (UINT32_C(40) * 500)
+static void fill(work *w, uint64_t from)
+{
+    static ls_put_entry entries[500];
+    uint64_t numbers[500];
+
+    for (uint32_t i = 0; i < FILLED; i++) {
+        ls_put_options options = numbered(me, 0);
+
+        entries[i % 500] = (ls_put_entry){text("k"), text("d"), NULL};
+        numbers[i % 500] = from + (((uint64_t)i + 1) << 30);
+        if (i % 500 != 499)
+            continue;
+        options.numbers = numbers;
+        assert_int_equal(ls_producer_put_batch(w->producer, entries, 500, &options, NULL, NULL), LS_OK);
+    }
+}
+
 /* Over many segments too, of which the last one alone is looked at, and a snapshot of what was before. */
 static void repeats_are_known_after_reopening(void **state)
 {
     work w = start_small(state, 1);
-    ls_record_id ids[8], id;
+    ls_record_id ids[8], first = {0};
     char *data = calloc(1, 20000);
 
     for (uint64_t round = 0; round < 3; round++) {
@@ -215,8 +234,11 @@ static void repeats_are_known_after_reopening(void **state)
         for (uint64_t i = 0; i < 8; i++)
             assert_true(is_same(put(&w, 1000 * round + 10 * i + 1, "k"), ids[i]));
         assert_int_equal(count(&w), 8 * (round + 1));
+        first = round == 0 ? ids[0] : first;
     }
-    assert_int_equal(put_by(&w, me, 1071, "k", &id), LS_ERR_EXPIRED); /* eight puts ago */
+    assert_true(is_same(put(&w, 1, "k"), first));
+    fill(&w, 3000);
+    assert_int_equal(put_by(&w, me, 1, "k", NULL), LS_ERR_EXPIRED);
     free(data);
     finish(&w);
 }
@@ -267,19 +289,52 @@ static void repeats_are_known_to_the_children_of_a_reshard(void **state)
 static void numbers_below_the_last_are_new_or_expired(void **state)
 {
     work w = start(state, 1);
-    ls_record_id id, late;
+    ls_record_id id, first, late;
 
-    for (uint64_t i = 1; i <= LS_PRODUCER_PUTS_MAX; i++)
+    first = put(&w, 10, "k");
+    for (uint64_t i = 2; i <= 100; i++)
         (void)put(&w, 10 * i, "k");
-    late = put(&w, 15, "k"); /* Now 10 is forgotten, and what is above it is remembered. */
+    late = put(&w, 15, "k");
     assert_true(is_same(put(&w, 15, "k"), late));
+    assert_true(is_same(put(&w, 10, "k"), first));
+    fill(&w, 1000);
     assert_int_equal(put_by(&w, me, 10, "k", &id), LS_ERR_EXPIRED);
     assert_true(says("number 10"));
-    assert_int_equal(put_by(&w, me, 9, "k", &id), LS_ERR_EXPIRED);
-    (void)put(&w, 11, "k"); /* 20 is forgotten, and 15 above it was put later */
-    assert_true(is_same(put(&w, 15, "k"), late));
-    assert_int_equal(put_by(&w, me, 12, "k", &id), LS_ERR_EXPIRED);
-    assert_int_equal(count(&w), LS_PRODUCER_PUTS_MAX + 2);
+    assert_int_equal(put_by(&w, me, 9, "k", &id), LS_ERR_EXPIRED); /* which nobody knows any more */
+    late = put(&w, 1000 + ((uint64_t)FILLED << 30) - 1, "k");
+    assert_true(is_same(put(&w, 1000 + ((uint64_t)FILLED << 30) - 1, "k"), late));
+    assert_int_equal(count(&w), 101 + FILLED + 1);
+    finish(&w);
+}
+
+/* One put after another by a producer whose keys lead to four shards, so that in none of them its numbers follow each
+ * other, while another one puts in between: each is known after the store was closed, and to the shards that follow. */
+static void single_puts_that_are_spread_over_shards_are_remembered(void **state)
+{
+    enum { PUTS = 10000 };
+    static ls_record_id ids[PUTS];
+    work w = start_small(state, 4);
+    ls_record_id id;
+    char key[16];
+
+    for (uint64_t i = 0; i < PUTS; i++) {
+        snprintf(key, sizeof key, "key-%u", (uint32_t)i);
+        ids[i] = put(&w, 1 + i, key);
+        if (i % 3 == 0)
+            assert_int_equal(put_by(&w, (ls_producer_id){5, 5}, 1 + i, key, &id), LS_OK);
+    }
+    assert_int_equal(count(&w), PUTS + (PUTS + 2) / 3);
+    for (int round = 0; round < 2; round++) {
+        reopen(&w);
+        for (uint64_t i = 0; i < PUTS; i++) {
+            snprintf(key, sizeof key, "key-%u", (uint32_t)i);
+            assert_true(is_same(put(&w, 1 + i, key), ids[i]));
+        }
+        assert_int_equal(ls_producer_repeats(w.producer), PUTS);
+        for (uint32_t shard = 0; round == 0 && shard < 4; shard++)
+            assert_int_equal(ls_stream_split(w.stream, shard, NULL, NULL, NULL), LS_OK);
+    }
+    assert_int_equal(count(&w), PUTS + (PUTS + 2) / 3);
     finish(&w);
 }
 
@@ -340,17 +395,19 @@ static void an_atomic_batch_is_repeated_whole_or_refused(void **state)
     assert_true(says("number 100"));
     assert_true(says("110"));
     assert_int_equal(count(&w), 10);
-    for (uint64_t i = 0; i < LS_PRODUCER_PUTS_MAX; i++)
-        (void)put(&w, 1000 + 10 * i, "k");
+    fill(&w, 1000);
     assert_int_equal(ls_producer_put_batch(w.producer, b.entries, 10, &options, NULL, NULL), LS_ERR_EXPIRED);
-    options.number = 105;
+    options.number = 0;
     options.flags = 0; /* By itself each record is told. */
+    for (uint32_t i = 0; i < 10; i++)
+        b.numbers[i] = i < 5 ? 105 + i : (UINT64_C(1) << 50) + i;
+    options.numbers = b.numbers;
     assert_int_equal(ls_producer_put_batch(w.producer, b.entries, 10, &options, again.results, &again.failed), LS_OK);
     assert_int_equal(again.failed, 5);
     assert_int_equal(again.results[4].status, LS_ERR_EXPIRED);
     assert_int_equal(again.results[4].seqno, LS_SEQNO_NONE);
     assert_int_equal(again.results[5].status, LS_OK);
-    assert_int_equal(count(&w), 10 + LS_PRODUCER_PUTS_MAX + 5);
+    assert_int_equal(count(&w), 10 + FILLED + 5);
     finish(&w);
 }
 
@@ -358,7 +415,6 @@ static void an_atomic_batch_is_repeated_whole_or_refused(void **state)
 #define RACED 60u
 typedef struct racer {
     ls_stream *stream;
-    pthread_barrier_t *together;
     ls_record_id ids[RACED];
     uint64_t repeats;
     bool failed;
@@ -374,8 +430,6 @@ static void *race(void *user)
     for (uint64_t i = 0; i < RACED; i++) {
         const ls_put_options options = numbered(me, 1 + 2 * i);
 
-        if (i % (LS_PRODUCER_PUTS_MAX / 2) == 0)
-            (void)pthread_barrier_wait(of->together); /* one of them is told so, which is of no use */
         of->failed |= ls_producer_put(producer, text("k"), text("data"), &options, &of->ids[i]) != LS_OK;
         of->failed |= ls_producer_put(producer, text("k"), text("data"), NULL, NULL) != LS_OK;
     }
@@ -384,27 +438,22 @@ static void *race(void *user)
     return NULL;
 }
 
-/* All put the same numbers, each at its own pace: one of them writes a number, and all are told of its record. One that
- * is far behind may find its numbers expired, so they wait for each other now and then. */
+/* All put the same numbers, each at its own pace: one of them writes a number, and all are told of its record. */
 static void threads_that_race_put_each_number_once(void **state)
 {
     work w = start_small(state, 1);
     racer racers[THREADS] = {{0}};
-    pthread_barrier_t together;
     pthread_t threads[THREADS];
     uint64_t repeats = 0;
 
-    assert_int_equal(pthread_barrier_init(&together, NULL, THREADS), 0);
     for (uint32_t i = 0; i < THREADS; i++) {
         racers[i].stream = w.stream;
-        racers[i].together = &together;
         assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
     }
     for (uint32_t i = 0; i < THREADS; i++) {
         assert_int_equal(pthread_join(threads[i], NULL), 0);
         repeats += racers[i].repeats;
     }
-    assert_int_equal(pthread_barrier_destroy(&together), 0);
     for (uint32_t i = 0; i < THREADS; i++) {
         assert_false(racers[i].failed);
         assert_memory_equal(racers[i].ids, racers[0].ids, sizeof racers[0].ids);
@@ -468,6 +517,7 @@ int main(void)
         TEST(repeats_are_known_after_reopening),
         TEST(repeats_are_known_to_the_children_of_a_reshard),
         TEST(numbers_below_the_last_are_new_or_expired),
+        TEST(single_puts_that_are_spread_over_shards_are_remembered),
         TEST(consecutive_puts_are_remembered_as_one),
         TEST(so_many_producers_are_remembered),
         TEST(an_atomic_batch_is_repeated_whole_or_refused),

@@ -298,6 +298,7 @@ static void numbers_of_records_that_have_several_are_as_written_down(void **stat
 
 static void producers_are_as_written_down(void **state)
 {
+    enum { RUNS = LS_PRODUCER_BYTES_MAX / 40, LAST = 10002 - 3 * RUNS };
     static const unsigned char differences[] = {1, 0xac, 2, 0, 0, 0, 0, 0, 2, 1};
     const lsi_tail gaps = {.producer = {0xa1, 0xa2}, .first = 0x1000, .last = 0x1000 + 301, .list = differences,
                            .list_bytes = 3, .counts_bytes = 2};
@@ -310,31 +311,39 @@ static void producers_are_as_written_down(void **state)
     lsi_env_default(&env);
     of = lsi_remembered_new(&env);
     assert_non_null(of);
-    for (uint64_t i = 1; i <= LS_PRODUCER_PUTS_MAX + 1; i++) { /* The first run goes, and leaves its floor. */
-        const lsi_tail one = {.producer = {0xb1, 0xb2}, .first = 16 * i, .last = 16 * i + 2};
+    for (uint64_t i = 0; i <= RUNS; i++) { /* Each begins a run; the first one goes, and leaves its floor. */
+        const lsi_tail one = {.producer = {0xb1, 0xb2}, .first = 10000 - 3 * i, .last = 10002 - 3 * i};
 
-        assert_int_equal(lsi_remember(of, &one, 5, 256 * i, (int64_t)i), LS_OK);
+        assert_int_equal(lsi_remember(of, &one, 5, 256 * i + 256, (int64_t)i), LS_OK);
+    }
+    for (uint64_t i = 0; i < 2; i++) { /* Two gaps: of three numbers before it; of one, with records in between. */
+        const lsi_tail one = {.producer = {0xb1, 0xb2}, .first = LAST + 22 + i, .last = LAST + 22 + i};
+
+        assert_int_equal(lsi_remember(of, &one, 5, 256 * RUNS + 259 + 41 * i, 9), LS_OK);
     }
     assert_int_equal(lsi_remember(of, &gaps, 6, 0x2000, 0x3000), LS_OK);
     assert_int_equal(lsi_remembered_encode(of, 0x4000, &out, &size), LS_OK);
-    const size_t a = 16, first_run = a + 40, last_run = first_run + 7 * 40, b = last_run + 40, run = b + 40;
+    const size_t a = 16, first_run = a + 40, last_run = first_run + (RUNS - 1) * 40, b = last_run + 48, run = b + 40;
     const field fields[] = {
         {"position", 0, 8, 0x4000},
         {"producers", 8, 4, 2},
+        {"gaps", 12, 4, 1},
         {"id, high", a, 8, 0xb1},
         {"id, low", a + 8, 8, 0xb2},
-        {"floor", a + 16, 8, 18},
+        {"floor", a + 16, 8, 10002},
         {"arrival", a + 24, 8, 9},
-        {"runs", a + 32, 4, 8},
-        {"first number", first_run, 8, 32},
-        {"last number", first_run + 8, 8, 34},
+        {"runs", a + 32, 4, RUNS},
+        {"first number", first_run, 8, 9997},
+        {"last number", first_run + 8, 8, 9999},
         {"record's number", first_run + 16, 8, 512},
         {"shard", first_run + 24, 4, 5},
-        {"the runs between", first_run + 40, 6 * 40, 0},
-        {"first number", last_run, 8, 144},
-        {"last number", last_run + 8, 8, 146},
-        {"record's number", last_run + 16, 8, 2304},
+        {"the runs between", first_run + 40, (RUNS - 2) * 40, 0},
+        {"first number", last_run, 8, LAST - 2},
+        {"last number", last_run + 8, 8, LAST + 23},
+        {"record's number", last_run + 16, 8, 256 * RUNS + 256},
         {"shard", last_run + 24, 4, 5},
+        {"bytes of gaps", last_run + 28, 4, 4},
+        {"gaps", last_run + 40, 4, 0x27020155},
         {"id, high", b, 8, 0xa1},
         {"id, low", b + 8, 8, 0xa2},
         {"arrival", b + 24, 8, 0x3000},

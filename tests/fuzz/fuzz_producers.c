@@ -9,7 +9,7 @@ static void ask(void *user, const lsi_known_producer *producer)
 {
     const lsi_remembered *of = user;
 
-    FUZZ_REQUIRE(producer->run_count >= 1 && producer->run_count <= LS_PRODUCER_PUTS_MAX);
+    FUZZ_REQUIRE(producer->run_count <= LS_PRODUCER_PUTS_MAX || producer->bytes <= LS_PRODUCER_BYTES_MAX);
     for (uint32_t i = 0; i < producer->run_count; i++) {
         const lsi_run *run = &producer->runs[i];
         const uint64_t numbers[] = {run->first, run->last, run->first + (run->last - run->first) / 2, run->last + 1};

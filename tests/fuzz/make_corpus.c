@@ -486,7 +486,7 @@ static void producers(void)
     memory = &env.memory;
     of = lsi_remembered_new(&env);
     FUZZ_REQUIRE(of != NULL && lsi_remembered_encode(of, 0, &bytes, &size) == LS_OK);
-    write_input("producers", "empty", bytes, size);
+    write_input("producers", "none", bytes, size); /* `empty` and `three` are of the first form, with differences. */
     lsi_free(memory, bytes);
     for (uint64_t i = 0; i < 12; i++) {
         tail.producer.low = 2 + i % 3;
@@ -496,8 +496,12 @@ static void producers(void)
         tail.counts_bytes = i % 4 == 1 ? 2 : 0; /* of three numbers */
         FUZZ_REQUIRE(lsi_remember(of, &tail, (uint32_t)(i % 4), 100 * i + 1, (int64_t)i) == LS_OK);
     }
+    for (uint64_t i = 0; i < 20; i++) { /* one run, with gaps of all kinds */
+        tail = (lsi_tail){.producer = {7, 8}, .first = 1000 * i + 1, .last = 1000 * i + 1 + i % 3};
+        FUZZ_REQUIRE(lsi_remember(of, &tail, 1, 7 * i + i % 2 + 1, 50) == LS_OK);
+    }
     FUZZ_REQUIRE(lsi_remembered_encode(of, 4096, &bytes, &size) == LS_OK);
-    write_input("producers", "three", bytes, size);
+    write_input("producers", "gaps", bytes, size);
     lsi_free(memory, bytes);
     lsi_remembered_free(of);
 }

@@ -28,16 +28,6 @@ static const put_fact *find_shown(session *of, const put_fact *put)
     return found;
 }
 
-/* Whether its producer has put so often since that it may be too old. */
-static bool may_be_expired(const session *of, const put_fact *put)
-{
-    uint32_t later = 0;
-
-    for (size_t i = put->number; i < of->truth->put_count; i++)
-        later += of->truth->puts[i].stream == put->stream;
-    return later >= LS_PRODUCER_PUTS_MAX;
-}
-
 /* The open shard that has the key. */
 static uint32_t find_open(const session *of, uint32_t stream, ls_hash_key key)
 {
@@ -69,12 +59,6 @@ static ls_status put_again(session *of, const put_fact *put, uint32_t data_of, c
                                                 (ls_bytes){of->data, bytes}, &options, id));
 }
 
-/* A shard whose sync failed refuses it as any other, and memory may be short. */
-static bool is_failure(ls_status st)
-{
-    return st != LS_OK && st != LS_ERR_EXPIRED;
-}
-
 static ls_status repeat(session *of, put_fact put)
 {
     const put_fact *found = find_shown(of, &put);
@@ -103,7 +87,7 @@ static ls_status repeat(session *of, put_fact put)
         if (st == LS_OK && id.shard != shard)
             session_complain(of, "number %u, which is not there, is told that it is in shard %u", put.number, id.shard);
     }
-    if (st == LS_ERR_EXPIRED && !may_be_expired(of, &put))
+    if (st == LS_ERR_EXPIRED) /* No workload puts so much. */
         session_complain(of, "number %u is said to be expired: %s", put.number, ls_last_error_message());
     of->written[put.stream][shard] = true;
     doubted = session_look(of);
@@ -112,7 +96,7 @@ static ls_status repeat(session *of, put_fact put)
     if (doubted && of->durability != LS_DURABILITY_SYNC)
         session_sync_failed(of);
     of->put_io = of->put_io || st == LS_ERR_IO;
-    return is_failure(st) ? st : LS_OK;
+    return st;
 }
 
 ls_status session_repeat(session *of, uint32_t stream)

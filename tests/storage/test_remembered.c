@@ -297,7 +297,7 @@ static lsi_remembered *make_some(void)
 static void check_some(const lsi_remembered *of)
 {
     assert_int_equal(lsi_remembered_count(of), 3);
-    is_else(of, 1, 33, LSI_NUMBER_EXPIRED);
+    is_put(of, 1, 33, 402);
     is_put(of, 1, 42, 501);
     is_put(of, 1, 113, 1202);
     is_else(of, 1, 44, LSI_NUMBER_NEW);
@@ -374,10 +374,12 @@ static void any_bytes_are_refused_or_sound(void **state)
     lsi_free(&env.memory, made);
 }
 
-/* Of a producer that both know at least the last four runs of each are there; who is in one of them is as it was. */
+/* Of a producer that both know all is there, where there is room, else at least half of each; who is in one of them is
+ * as it was. */
 static void what_two_remember_is_put_together(void **state)
 {
     lsi_remembered *a = lsi_remembered_new(&env), *b = lsi_remembered_new(&env), *both;
+    ls_seqno seqno;
 
     (void)state;
     for (uint64_t i = 0; i < 8; i++) {
@@ -386,16 +388,24 @@ static void what_two_remember_is_put_together(void **state)
     }
     assert_int_equal(note(a, 2, 5, 5, 1000, 0), LS_OK);
     assert_int_equal(note(b, 3, 5, 5, 1001, 1), LS_OK);
+    for (uint64_t i = 0; i < 1600; i++) { /* 40 bytes each */
+        assert_int_equal(note(a, 4, 10000 - 2 * i, 10000 - 2 * i, 2000 + i, 0), LS_OK);
+        assert_int_equal(note(b, 4, 10001 - 2 * i, 10001 - 2 * i, 2000 + i, 1), LS_OK);
+    }
     assert_int_equal(lsi_remembered_merge(a, b, &both), LS_OK);
-    assert_int_equal(lsi_remembered_count(both), 3);
-    for (uint64_t i = 4; i < 8; i++) {
+    assert_int_equal(lsi_remembered_count(both), 4);
+    for (uint64_t i = 0; i < 8; i++) {
         is_put(both, 1, 100 * i + 1, 10 * i + 10);
         is_put(both, 1, 100 * i + 51, 10 * i + 15);
     }
-    is_else(both, 1, 301, LSI_NUMBER_EXPIRED);
-    is_else(both, 1, 352, LSI_NUMBER_NEW);
+    is_else(both, 1, 52, LSI_NUMBER_NEW);
     is_put(both, 2, 5, 1000);
     is_put(both, 3, 5, 1001);
+    for (uint64_t i = 0; i < 800; i++) {
+        is_put(both, 4, 10000 - 2 * (1599 - i), 3599 - i);
+        is_put(both, 4, 10001 - 2 * (1599 - i), 3599 - i);
+    }
+    assert_int_equal(ask(both, 4, 9000, &seqno), LSI_NUMBER_EXPIRED);
     lsi_remembered_free(both);
     assert_int_equal(lsi_remembered_merge(a, NULL, &both), LS_OK);
     is_put(both, 1, 1, 10);
@@ -404,30 +414,269 @@ static void what_two_remember_is_put_together(void **state)
     lsi_remembered_free(b);
 }
 
-/* So many producers, and so many bytes of lists, and no more; the least recent go. */
-static void memory_is_bounded(void **state)
+typedef struct bounds {
+    uint64_t bytes;
+    uint32_t runs_min, runs_max;
+} bounds;
+
+static void add_bounds(void *user, const lsi_known_producer *producer)
 {
-    static unsigned char list[60000];
+    bounds *of = user;
+
+    of->bytes += producer->bytes;
+    of->runs_min = producer->run_count < of->runs_min ? producer->run_count : of->runs_min;
+    of->runs_max = producer->run_count > of->runs_max ? producer->run_count : of->runs_max;
+    assert_true(producer->bytes <= LS_PRODUCER_BYTES_MAX || producer->run_count <= LS_PRODUCER_PUTS_MAX);
+}
+
+static bounds bounds_of(const lsi_remembered *of)
+{
+    bounds b = {.runs_min = UINT32_MAX};
+
+    lsi_remembered_each(of, add_bounds, &b);
+    return b;
+}
+
+/* So many producers, and no more; the least recent goes. */
+static void so_many_producers_are_known(void **state)
+{
     lsi_remembered *of = lsi_remembered_new(&env);
-    const uint32_t fit = LSI_LISTS_BYTES_MAX / sizeof list;
 
     (void)state;
-    memset(list, 1, sizeof list);
     for (uint64_t i = 0; i <= LS_PRODUCERS_MAX; i++)
         assert_int_equal(note(of, i, 1, 1, i + 1, 0), LS_OK);
     assert_int_equal(lsi_remembered_count(of), LS_PRODUCERS_MAX);
     is_else(of, 0, 1, LSI_NUMBER_NEW);
     is_put(of, 1, 1, 2);
-    for (uint64_t i = 0; i <= fit; i++) {
-        const lsi_tail tail = {.producer = id_of(20000 + i), .first = 1, .last = 1 + sizeof list, .list = list,
+    lsi_remembered_free(of);
+}
+
+/* One producer's numbers have gaps, and so have its records: of its last 20,000 puts all are known, a byte or two each,
+ * and what is older is expired, never new. */
+static void tens_of_thousands_of_puts_with_gaps_are_known(void **state)
+{
+    enum { PUTS = 60000, KNOWN = 20000 };
+    lsi_remembered *of = lsi_remembered_new(&env);
+    uint64_t number = 0, numbers[PUTS];
+    ls_seqno seqno = 1, seqnos[PUTS];
+    uint32_t expired = 0;
+
+    (void)state;
+    for (uint32_t i = 0; i < PUTS; i++) {
+        number += 1 + (i * UINT64_C(2654435761) >> 7) % 8;
+        seqno += 1 + (i * UINT64_C(40503) >> 3) % 5;
+        numbers[i] = number;
+        seqnos[i] = seqno;
+        assert_true(lsi_remembered_is_new_from(of, id_of(1), number));
+        assert_int_equal(note(of, 1, number, number, seqno, 2), LS_OK);
+        assert_false(lsi_remembered_is_new_from(of, id_of(1), number));
+    }
+    for (uint32_t i = 0; i < PUTS; i++) {
+        ls_seqno found;
+        lsi_number_is is = ask(of, 1, numbers[i], &found);
+
+        assert_true(is == LSI_NUMBER_REPEATED ? found == seqnos[i] : is == LSI_NUMBER_EXPIRED && i < PUTS - KNOWN);
+        expired += is == LSI_NUMBER_EXPIRED;
+        if (i > 0 && numbers[i] - numbers[i - 1] > 1)
+            assert_int_equal(ask(of, 1, numbers[i] - 1, &found), i < expired ? LSI_NUMBER_EXPIRED : LSI_NUMBER_NEW);
+    }
+    assert_true(expired > 0);
+    assert_true(bounds_of(of).bytes <= LS_PRODUCER_BYTES_MAX);
+    lsi_remembered_free(of);
+}
+
+/* Of all that producers put, only as much as fits: those who put last have most, each has its last puts, and of what
+ * went each number is expired. In the end the last puts of those who put least recently go, too. */
+static void what_all_put_is_bounded(void **state)
+{
+    enum { PRODUCERS = 400, RUNS = 1000 };
+    static unsigned char list[200000];
+    lsi_remembered *of = lsi_remembered_new(&env);
+    bounds b;
+
+    (void)state;
+    for (uint64_t i = 0; i < PRODUCERS; i++)
+        for (uint64_t k = 0; k < RUNS; k++) /* Each lower than the one before, so it is a run of its own. */
+            assert_int_equal(note(of, i, 5000 - k, 5000 - k, 1 + i * RUNS + k, 0), LS_OK);
+    b = bounds_of(of);
+    assert_true(b.bytes <= LSI_RUNS_BYTES_MAX && b.bytes > LSI_RUNS_BYTES_MAX / 2);
+    assert_true(b.runs_min == LS_PRODUCER_PUTS_MAX && b.runs_max == RUNS);
+    assert_int_equal(lsi_remembered_count(of), PRODUCERS);
+    is_put(of, PRODUCERS - 1, 5000, 1 + (PRODUCERS - 1) * RUNS);
+    is_else(of, 0, 5000, LSI_NUMBER_EXPIRED);
+    is_put(of, 0, 5001 - RUNS, RUNS);
+    is_put(of, 0, 5000 - RUNS + LS_PRODUCER_PUTS_MAX, RUNS - LS_PRODUCER_PUTS_MAX + 1);
+    is_else(of, 0, 5001 - RUNS + LS_PRODUCER_PUTS_MAX, LSI_NUMBER_EXPIRED);
+    memset(list, 2, sizeof list);
+    for (uint64_t i = 0; i < 60; i++) {
+        const lsi_tail tail = {.producer = id_of(20000 + i), .first = 1, .last = 1 + 2 * sizeof list, .list = list,
                                .list_bytes = sizeof list};
 
         assert_int_equal(lsi_remember(of, &tail, 0, 1, 1), LS_OK);
     }
-    assert_int_equal(lsi_remembered_count(of), fit);
-    is_else(of, 20000, 1, LSI_NUMBER_NEW);
-    is_put(of, 20001, 60001, 60001);
+    b = bounds_of(of);
+    assert_true(b.bytes <= LSI_RUNS_BYTES_MAX && b.runs_min == 0);
+    is_else(of, 0, 5001 - RUNS, LSI_NUMBER_EXPIRED);
+    is_put(of, 20059, 3, 2);
+    is_else(of, 20059, 4, LSI_NUMBER_NEW);
     lsi_remembered_free(of);
+}
+
+/* Any frames, any gaps, in any order: what is known is right, what is not is expired or was never put, and who reads
+ * the file knows the same and goes on in the same way (M2). */
+static void any_puts_are_known_or_expired(void **state)
+{
+    enum { NUMBERS = 3000 };
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        static ls_seqno put[NUMBERS + 1];
+        lsi_remembered *of = lsi_remembered_new(&env);
+        uint64_t random = seed * UINT64_C(0x9e3779b97f4a7c15), numbers[40];
+        ls_seqno seqno = 1;
+
+        memset(put, 0, sizeof put);
+        for (int step = 0; step < 400; step++) {
+            uint32_t users[40] = {0}, count = 0, shard;
+            ls_put_options options = options_of(0, numbers);
+            lsi_remembered *again;
+            unsigned char *bytes;
+            uint64_t number, position;
+            lsi_frame frame;
+            lsi_tail tail;
+            size_t size;
+            void *made;
+
+            random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+            number = 1 + (random >> 33) % 2900 * (uint64_t)(step + 40) / 440;
+            shard = (uint32_t)(random >> 20 & 1);
+            for (uint64_t want = 1 + (random >> 40) % 30; count < want && number <= NUMBERS; number++) {
+                ls_seqno found;
+
+                if (ask(of, 7, number, &found) == LSI_NUMBER_NEW && (random >> (number % 50) & 3) != 0)
+                    numbers[count++] = number;
+            }
+            if (count == 0)
+                continue;
+            options.producer = id_of(7);
+            for (uint32_t i = 0; i < count; i++)
+                users[i] = 1;
+            if ((random >> 10 & 7) == 0 && count > 3) { /* the first three in one record */
+                users[0] = 3;
+                bytes = make_frame_of(&options, users, count - 2, &frame);
+            } else {
+                bytes = make_frame_of(&options, NULL, count, &frame);
+            }
+            assert_true(lsi_tail_read(bytes, &frame, &tail));
+            seqno += random >> 15 & 3;
+            assert_int_equal(lsi_remember(of, &tail, shard, seqno, step), LS_OK);
+            for (uint32_t i = 0; i < count; i++)
+                put[numbers[i]] = 2 * (users[0] == 3 ? seqno + (i < 3 ? 0 : i - 2) : seqno + i) + shard;
+            seqno += frame.count;
+            free(bytes);
+            if (step % 7 != 0)
+                continue;
+            assert_int_equal(lsi_remembered_encode(of, 8, &made, &size), LS_OK);
+            assert_int_equal(lsi_remembered_decode(&env, "producers", made, size, &position, &again), LS_OK);
+            lsi_free(&env.memory, made);
+            lsi_remembered_free(of);
+            of = again;
+        }
+        lsi_number_cursor cursor = {.run = NULL};
+        for (uint64_t number = 1; number <= NUMBERS; number++) {
+            lsi_number_cursor anew = {.run = NULL};
+            uint32_t shard = 0, same_shard = 0;
+            ls_seqno found = 0, same = 0;
+            lsi_number_is is = lsi_remembered_find(of, id_of(7), number, &cursor, &shard, &found);
+
+            assert_int_equal(lsi_remembered_find(of, id_of(7), number, &anew, &same_shard, &same), is);
+            assert_int_equal(is, put[number] != 0 ? LSI_NUMBER_REPEATED : LSI_NUMBER_NEW);
+            if (is == LSI_NUMBER_REPEATED)
+                assert_true(2 * found + shard == put[number] && same == found && same_shard == shard);
+        }
+        lsi_remembered_free(of);
+    }
+}
+
+/* The farthest gap, and the longest run of numbers, come back. */
+static void numbers_far_apart_are_known(void **state)
+{
+    static const uint64_t far[] = {1, 2, UINT64_C(1) << 60, (UINT64_C(1) << 61) + 1, LS_NUMBER_MAX};
+    const ls_put_options options = options_of(0, far);
+    lsi_remembered *of = lsi_remembered_new(&env), *again;
+    unsigned char *bytes;
+    uint64_t position;
+    lsi_frame frame;
+    lsi_tail tail;
+    size_t size;
+    void *made;
+
+    (void)state;
+    bytes = make_frame(&options, 5, &frame);
+    assert_true(lsi_tail_read(bytes, &frame, &tail));
+    tail.producer = id_of(1);
+    assert_int_equal(lsi_remember(of, &tail, 0, 9, 1), LS_OK);
+    free(bytes);
+    assert_int_equal(note(of, 2, 1, UINT64_C(1) << 61, 1, 0), LS_OK);
+    assert_int_equal(note(of, 2, (UINT64_C(1) << 61) + 9, LS_NUMBER_MAX - 1, (UINT64_C(1) << 61) + 8, 0), LS_OK);
+    assert_int_equal(note(of, 3, 1, 1, 1, 0), LS_OK);
+    assert_int_equal(note(of, 3, 2, 2, LS_SEQNO_MAX, 0), LS_OK);
+    assert_int_equal(lsi_remembered_encode(of, 8, &made, &size), LS_OK);
+    assert_int_equal(lsi_remembered_decode(&env, "producers", made, size, &position, &again), LS_OK);
+    for (uint32_t i = 0; i < 5; i++)
+        is_put(again, 1, far[i], 9 + i);
+    is_else(again, 1, 3, LSI_NUMBER_NEW);
+    is_put(again, 2, UINT64_C(1) << 61, UINT64_C(1) << 61);
+    is_put(again, 2, LS_NUMBER_MAX - 1, LS_NUMBER_MAX - 2);
+    is_else(again, 2, (UINT64_C(1) << 61) + 8, LSI_NUMBER_NEW);
+    is_put(again, 3, 2, LS_SEQNO_MAX);
+    lsi_free(&env.memory, made);
+    lsi_remembered_free(of);
+    lsi_remembered_free(again);
+}
+
+/* A file of the first form, whose runs are of one frame each and have differences. */
+static void a_file_of_differences_is_read(void **state)
+{
+    static const unsigned char list[8] = {2, 0x80, 1};
+    unsigned char bytes[16 + 40 + 48 + 40 + 8];
+    lsi_writer to = {bytes, bytes + sizeof bytes};
+    lsi_remembered *of;
+    uint64_t position;
+
+    (void)state;
+    lsi_put_u64(&to, 8);
+    lsi_put_u32(&to, 1);
+    lsi_put_u32(&to, 0); /* this form */
+    for (uint64_t word = 0; word < 4; word++)
+        lsi_put_u64(&to, word == 0 ? 1 : word == 1 ? ~UINT64_C(1) : word == 2 ? 5 : 1000);
+    lsi_put_u32(&to, 2);
+    lsi_put_u32(&to, 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        lsi_put_u64(&to, 70 + 1000 * i);
+        lsi_put_u64(&to, 200 + 1000 * i);
+        lsi_put_u64(&to, 800 + 1000 * i);
+        lsi_put_u32(&to, 3);
+        lsi_put_u32(&to, i == 0 ? 3 : 0);
+        lsi_put_u64(&to, 0);
+        if (i == 0)
+            lsi_put_bytes(&to, list, 8);
+    }
+    assert_int_equal(lsi_remembered_decode(&env, "producers", bytes, (size_t)(to.at - bytes), &position, &of), LS_OK);
+    is_put(of, 1, 70, 800);
+    is_put(of, 1, 72, 801);
+    is_put(of, 1, 200, 802);
+    is_else(of, 1, 73, LSI_NUMBER_NEW);
+    is_put(of, 1, 1100, 1830);
+    is_else(of, 1, 5, LSI_NUMBER_EXPIRED);
+    lsi_remembered_free(of);
+    bytes[16 + 40 + 40] = 3; /* leads elsewhere */
+    assert_int_equal(lsi_remembered_decode(&env, "producers", bytes, (size_t)(to.at - bytes), &position, &of),
+                     LS_ERR_CORRUPT);
+    bytes[16 + 40 + 40] = 2;
+    bytes[12] = 2; /* of a later release */
+    assert_int_equal(lsi_remembered_decode(&env, "producers", bytes, (size_t)(to.at - bytes), &position, &of),
+                     LS_ERR_CORRUPT);
 }
 
 /* Every allocation fails once: NO_MEMORY, and nothing is leaked. */
@@ -453,6 +702,8 @@ static void short_memory_is_said_and_loses_nothing(void **state)
         st = of == NULL ? LS_ERR_NO_MEMORY : LS_OK;
         for (uint64_t i = 0; i < 40 && st == LS_OK; i++)
             st = note(of, i, 1, 1, i + 1, 0);
+        for (uint64_t i = 0; i < 40 && st == LS_OK; i++)
+            st = note(of, 7, 10 * i + 10, 10 * i + 10, 100 * i + 100, 0);
         if (st == LS_OK)
             st = lsi_remember(of, &gaps, 0, 1, 1);
         if (st == LS_OK)
@@ -484,7 +735,12 @@ int main(void)
         cmocka_unit_test(what_is_remembered_is_written_and_read),
         cmocka_unit_test(any_bytes_are_refused_or_sound),
         cmocka_unit_test(what_two_remember_is_put_together),
-        cmocka_unit_test(memory_is_bounded),
+        cmocka_unit_test(so_many_producers_are_known),
+        cmocka_unit_test(tens_of_thousands_of_puts_with_gaps_are_known),
+        cmocka_unit_test(what_all_put_is_bounded),
+        cmocka_unit_test(any_puts_are_known_or_expired),
+        cmocka_unit_test(numbers_far_apart_are_known),
+        cmocka_unit_test(a_file_of_differences_is_read),
         cmocka_unit_test(short_memory_is_said_and_loses_nothing),
     };
 
