@@ -9,6 +9,7 @@
 /* What is kept of a delivery: the rest goes when the list of them does. */
 typedef struct kept {
     uint64_t id;
+    bool has_partitions;
     char name[LSI_STREAM_NAME_MAX + 1];
 } kept;
 
@@ -25,6 +26,7 @@ static bool keep(void *user, const lsi_delivery *delivery)
     if (!lsi_grow(of->memory, (void **)&of->all, &of->capacity, of->count + 1, sizeof *of->all))
         return false;
     of->all[of->count].id = delivery->id;
+    of->all[of->count].has_partitions = (delivery->options.flags & LS_DELIVERY_PARTITION) != 0;
     memcpy(of->all[of->count++].name, delivery->name, sizeof delivery->name);
     return true;
 }
@@ -58,15 +60,19 @@ static void gather_counts(lsi_snapshot *to, lsi_engine_stream *stream, const cha
     }
     values[2] = "dropped";
     (void)lsi_gather_counter(to, DELIVERY_RECORDS, values, lsi_counted(&counts[LSI_DELIVERED_DROPPED]));
+    (void)lsi_gather_counter(to, DELIVERY_BILLED, values, lsi_counted(&counts[LSI_DELIVERED_BILLED]));
     (void)lsi_gather_counter(to, DELIVERY_RETRIES, values, lsi_counted(&counts[LSI_DELIVERED_RETRIES]));
+    if (of->has_partitions)
+        (void)lsi_gather_counter(to, DELIVERY_CROWDED, values, lsi_counted(&counts[LSI_DELIVERED_CROWDED]));
 }
 
-/* That of the shard that is furthest behind. */
-static void gather_freshness(lsi_snapshot *to, lsi_engine_stream *stream, const char *stream_name, const kept *of)
+/* How fresh it is: as the shard that is furthest behind. And its partitions, of shards that somebody works on. */
+static void gather_shards(lsi_snapshot *to, lsi_engine_stream *stream, const char *stream_name, const kept *of)
 {
     const char *const values[2] = {stream_name, of->name};
     ls_lease_info *infos = NULL;
     int64_t behind_ms = 0;
+    uint64_t partitions = 0;
     uint32_t count = 0;
 
     if (lsi_lease_list(stream, of->name, &infos, NULL, &count) != LS_OK)
@@ -75,6 +81,14 @@ static void gather_freshness(lsi_snapshot *to, lsi_engine_stream *stream, const 
         if (infos[i].state != LS_LEASE_ENDED && infos[i].millis_behind_latest > behind_ms)
             behind_ms = infos[i].millis_behind_latest;
     lsi_gather_gauge(to, DELIVERY_FRESHNESS, values, (double)behind_ms / 1000);
+    for (uint32_t i = 0; of->has_partitions && i < count; i++) {
+        const lsi_engine_count *word = infos[i].owner_lives != 0 && infos[i].state != LS_LEASE_ENDED
+                                           ? lsi_delivery_partition_count(stream, of->id, infos[i].shard) : NULL;
+
+        partitions += word != NULL ? lsi_counted(word) : 0;
+    }
+    if (of->has_partitions)
+        lsi_gather_gauge(to, DELIVERY_PARTITIONS, values, (double)partitions);
     lsi_free(&stream->engine->env.memory, infos);
 }
 
@@ -87,7 +101,7 @@ void lsi_metrics_gather_deliveries(lsi_snapshot *to, lsi_engine_stream *stream, 
     (void)lsi_delivery_each(stream, keep, &found); /* Of what is damaged nothing is told; of those before it all is. */
     for (size_t i = 0; i < found.count; i++) {
         gather_counts(to, stream, name, &found.all[i]);
-        gather_freshness(to, stream, name, &found.all[i]);
+        gather_shards(to, stream, name, &found.all[i]);
     }
     lsi_error_restore(&before);
     lsi_free(found.memory, found.all);

@@ -53,9 +53,15 @@ enum { /* the words of LSI_COUNTS_MAPPING, of a delivery */
     LSI_DELIVERED_RECORDS = LSI_DELIVERED_OBJECTS + 3,
     LSI_DELIVERED_BYTES = LSI_DELIVERED_RECORDS + 3, /* as the destination got them */
     LSI_DELIVERED_DROPPED = LSI_DELIVERED_BYTES + 3, /* records that the transform dropped */
-    LSI_DELIVERED_RETRIES  /* puts of an object that failed, and were tried again */
+    LSI_DELIVERED_BILLED,    /* bytes of records that are done, as they were put, each rounded up */
+    LSI_DELIVERED_CROWDED,   /* records that there was no partition for */
+    LSI_DELIVERED_RETRIES    /* puts of an object that failed, and were tried again */
 };
 uint32_t lsi_delivery_counts_number(uint64_t id);
+#define LSI_DELIVERY_UNIT_BYTES UINT64_C(5120) /* so each record is rounded up */
+/* Where a run tells how many partitions of the shard it fills; NULL: nobody can be told. It holds while the lease's
+ * owner lives. */
+lsi_engine_count *lsi_delivery_partition_count(lsi_engine_stream *stream, uint64_t id, uint32_t shard);
 
 /* ---- settings.c ---- */
 void lsi_delivery_options_resolve(ls_delivery_options *options);

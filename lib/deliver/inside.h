@@ -47,6 +47,7 @@ typedef struct lsi_buffer {
     lsi_ordinals *ordinals; /* of its records, rising */
     size_t ordinal_count, ordinal_capacity;
     uint64_t record_count;
+    uint64_t billed, crowded; /* LSI_DELIVERED_BILLED and _CROWDED of its records */
     ls_seqno first_seqno, last_seqno;
     uint64_t first_ordinal;   /* of the first record */
     uint64_t restart_ordinal; /* where reading begins again to find it: a whole record of the stream, */
@@ -152,6 +153,7 @@ typedef struct lsi_at {
     uint64_t ordinal;
     uint64_t restart_ordinal; /* as of lsi_buffer */
     ls_seqno restart_after;
+    uint64_t billed;          /* LSI_DELIVERED_BILLED: of the record, or 0 where it is not the first piece of one */
 } lsi_at;
 
 struct lsi_delivery_shard {
@@ -181,6 +183,7 @@ struct lsi_delivery_shard {
     bool is_full;          /* something that is collected has its size */
     int64_t unsaved_us;    /* since when something is done and not stored, monotonic; 0: all is stored */
     uint64_t uncounted[LSI_DELIVERED_RETRIES]; /* of what is done and not stored (counts.c) */
+    lsi_engine_count *partition_words;         /* NULL: nobody was told yet */
 };
 
 /* Nothing is read of it yet. NO_MEMORY. */
@@ -217,10 +220,11 @@ void lsi_delivery_advance(lsi_delivery_shard *shard);
 
 void lsi_delivery_count(const lsi_delivery_run_state *run, uint32_t word, uint64_t n);
 /* These are counted when it is stored that they are done. */
-void lsi_delivery_count_dropped(lsi_delivery_shard *shard);
+void lsi_delivery_count_dropped(lsi_delivery_shard *shard, uint64_t billed);
 void lsi_delivery_count_records(lsi_delivery_shard *shard, const lsi_buffer *buffer); /* that make no object */
 void lsi_delivery_count_object(lsi_delivery_shard *shard, const lsi_buffer *buffer, size_t bytes);
 void lsi_delivery_count_stored(lsi_delivery_shard *shard);
+void lsi_delivery_tell_partitions(lsi_delivery_shard *shard); /* how many there are now */
 
 /* ---- progress.c ---- */
 

@@ -90,6 +90,8 @@ static ls_status append(lsi_delivery_shard *shard, lsi_buffer *buffer, const ls_
         memcpy(buffer->bytes + buffer->size, data.data, data.size);
     if (behind.size != 0)
         memcpy(buffer->bytes + buffer->size + data.size, behind.data, behind.size);
+    if (buffer->kind != LS_DELIVERY_SOURCE_BACKUP)
+        buffer->billed += at.billed;
     buffer->size += size;
     shard->run->memory_used += size;
     shard->is_full = shard->is_full || buffer->size >= shard->run->delivery->options.buffer_bytes;
@@ -142,6 +144,8 @@ ls_status lsi_delivery_collect_failed(lsi_delivery_shard *shard, const ls_record
                      : collect(shard, LS_DELIVERY_ERRORS, LSI_ERRORS_PROCESSING, record, at, &values,
                                (ls_bytes){line.text, line.size}, (ls_bytes){NULL, 0});
     lsi_json_free(&line);
+    if (st == LS_OK && strcmp(code, LSI_FAILED_PARTITIONS_FULL) == 0)
+        find(shard, lsi_buffer_target_sum(LS_DELIVERY_ERRORS, LSI_ERRORS_PROCESSING), at.ordinal)->crowded++;
     return st;
 }
 

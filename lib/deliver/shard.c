@@ -69,6 +69,8 @@ void lsi_delivery_shard_reset(lsi_delivery_shard *shard)
     lsi_marks_free(&shard->done);
     lsi_marks_free(&shard->replayed);
     lsi_iterator_close(shard->iterator);
+    shard->partition_count = 0;
+    lsi_delivery_tell_partitions(shard);
     clear(shard, shard->run, shard->lease);
 }
 
@@ -82,12 +84,27 @@ void lsi_delivery_shard_free(lsi_delivery_shard *shard)
 
 /* ---- one record ---- */
 
-static lsi_at place_of(const lsi_delivery_shard *shard, const ls_record *record)
+/* A record of the batch, or what it is the first piece of; NULL: it is another piece. */
+static const ls_record *source_of(const lsi_delivery_shard *shard, const ls_batch *batch, uint32_t index)
 {
-    bool is_rest = record->seqno == shard->seqno; /* of an aggregate */
+    const lsi_pieces *pieces = &shard->run->pieces;
+
+    return batch->records == pieces->records ? pieces->sources[index] : &batch->records[index];
+}
+
+static uint64_t billed(size_t bytes)
+{
+    return (bytes / LSI_DELIVERY_UNIT_BYTES + (bytes % LSI_DELIVERY_UNIT_BYTES != 0 || bytes == 0)) *
+        LSI_DELIVERY_UNIT_BYTES;
+}
+
+static lsi_at place_of(const lsi_delivery_shard *shard, const ls_batch *batch, uint32_t index)
+{
+    const ls_record *source = source_of(shard, batch, index);
+    bool is_rest = batch->records[index].seqno == shard->seqno; /* of an aggregate */
 
     return (lsi_at){shard->next_ordinal, is_rest ? shard->seqno_ordinal : shard->next_ordinal,
-                    is_rest ? shard->seqno_before : shard->seqno};
+                    is_rest ? shard->seqno_before : shard->seqno, source != NULL ? billed(source->data.size) : 0};
 }
 
 static void pass(lsi_delivery_shard *shard, const ls_record *record)
@@ -126,12 +143,10 @@ static bool is_done(const lsi_delivery_shard *shard, uint64_t ordinal)
     return ordinal < shard->done.end && lsi_marks_has(&shard->done, ordinal);
 }
 
-/* A record of the batch, or what it is the first piece of. */
 static ls_status back_up(lsi_delivery_shard *shard, const ls_batch *batch, uint32_t index, lsi_at at)
 {
     const lsi_delivery_run_state *run = shard->run;
-    bool is_split = batch->records == run->pieces.records;
-    const ls_record *record = is_split ? run->pieces.sources[index] : &batch->records[index];
+    const ls_record *record = source_of(shard, batch, index);
     bool wants = (run->delivery->options.flags & LS_DELIVERY_BACKUP) != 0 && at.ordinal >= shard->backup_done;
 
     return wants && record != NULL ? lsi_delivery_collect_source(shard, record, at) : LS_OK;
@@ -156,7 +171,7 @@ static ls_status take_plain(lsi_delivery_shard *shard, const ls_batch *batch)
 
     for (uint32_t i = 0; i < batch->count && st == LS_OK; i++) {
         const ls_record *record = &batch->records[i];
-        lsi_at at = place_of(shard, record);
+        lsi_at at = place_of(shard, batch, i);
 
         st = back_up(shard, batch, i, at);
         if (st == LS_OK && !is_done(shard, at.ordinal))
@@ -253,7 +268,7 @@ static ls_status collect_answer(lsi_delivery_shard *shard, const ls_record *reco
         return lsi_delivery_collect(shard, record, verdict == LSI_VERDICT_KEEP ? record->data : said, at, keys,
                                     lsi_transform_keys(batch, index, keys));
     case LSI_VERDICT_DROP:
-        lsi_delivery_count_dropped(shard);
+        lsi_delivery_count_dropped(shard, at.billed);
         return lsi_marks_add(&shard->done, at.ordinal, at.ordinal + 1)
                    ? LS_OK : lsi_fail(LS_ERR_NO_MEMORY, "no memory for noting what was dropped");
     case LSI_VERDICT_NONE:
@@ -291,7 +306,7 @@ static ls_status take_part(lsi_delivery_shard *shard, const ls_batch *batch, uin
         st = call_transform(run, count, &attempts, &has_failed);
     for (uint32_t i = from; i < to && st == LS_OK; i++) {
         const ls_record *record = &batch->records[i];
-        lsi_at at = place_of(shard, record);
+        lsi_at at = place_of(shard, batch, i);
 
         st = back_up(shard, batch, i, at);
         if (st == LS_OK && is_unsplit(record) && !is_done(shard, at.ordinal))
@@ -488,5 +503,6 @@ ls_status lsi_delivery_shard_step(lsi_delivery_shard *shard, bool *is_busy)
     if (st == LS_OK && shard->unsaved_us != 0 && shard->replay == NULL && !shard->is_at_end &&
         lsi_delivery_now_us(run) - shard->unsaved_us >= SAVE_US)
         st = lsi_delivery_save(shard, NULL);
+    lsi_delivery_tell_partitions(shard);
     return st == LS_OK && shard->is_at_end ? lsi_delivery_save_end(shard) : st;
 }

@@ -533,8 +533,89 @@ static void what_becomes_of_records_and_objects_is_counted(void **state)
     assert_true(told(read, "objects_total", "backup") == 1);
     assert_true(told(read, "bytes_total", "delivered") == 10);
     assert_true(told(read, "bytes_total", "backup") == 16);
+    assert_true(told(read, "billed_bytes_total", NULL) == 4 * 5120); /* The backup is not billed. */
     assert_true(told(read, "retries_total", NULL) == 1);
     assert_true(told(read, "freshness_seconds", NULL) == 0);
+    exposition_free(read);
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* Each record is rounded up by itself, one without a byte, too; one that is split is billed as it was put. */
+static void records_are_billed_in_units(void **state)
+{
+    static const size_t sizes[] = {0, 1, 5119, 5120, 5121, 20000};
+    static char data[20001];
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 1);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    ls_delivery_run_options run = into(of);
+    exposition *read;
+
+    options.split = ";";
+    make_delivery(stream, &options);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        memset(data, 'x', sizes[i]);
+        for (size_t k = 100; k < sizes[i]; k += 100)
+            data[k] = ';';
+        data[sizes[i]] = '\0';
+        put_text(stream, "k", data);
+    }
+    assert_int_equal(run_with(stream, &run), LS_OK);
+    read = exposition_of(fx->store);
+    assert_true(told(read, "billed_bytes_total", NULL) == (1 + 1 + 1 + 1 + 2 + 4) * 5120);
+    exposition_free(read);
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static bool has_partitions(fixture *fx, double wanted)
+{
+    for (int i = 0; i < 2000; i++) {
+        exposition *read = exposition_of(fx->store);
+        double now = told(read, "partitions", NULL);
+
+        exposition_free(read);
+        if (now == wanted)
+            return true;
+        (void)nanosleep(&(struct timespec){0, 5000000}, NULL);
+    }
+    return false;
+}
+
+/* As long as a run fills them; and so many records as found no place. */
+static void partitions_that_are_filled_are_told(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 2);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    ls_delivery_run_options options_of_run = into(of);
+    running run;
+    exposition *read;
+
+    partition_options(&options, the_keys, the_queries);
+    options.partitions_max = 2;
+    make_delivery(stream, &options);
+    assert_true(has_partitions(fx, 0));
+    begin_run(&run, stream, &options_of_run);
+    for (uint32_t i = 0; i < 12; i++) {
+        char key[16], data[64];
+
+        snprintf(key, sizeof key, "key-%u", i / 4); /* of both shards */
+        snprintf(data, sizeof data, "{\"customer\":{\"id\":\"%u\"}}", i % 4);
+        put_text(stream, key, data);
+    }
+    assert_true(has_partitions(fx, 4));
+    assert_int_equal(end_run(&run), LS_OK);
+    assert_true(has_partitions(fx, 0));
+    assert_int_equal(run_with(stream, &options_of_run), LS_OK);
+    assert_true(has_partitions(fx, 0));
+    read = exposition_of(fx->store);
+    assert_true(told(read, "partitions_exceeded_records_total", NULL) == 6);
+    assert_true(told(read, "records_total", "failed") == 6);
+    assert_true(told(read, "records_total", "delivered") == 6);
     exposition_free(read);
     free_taker(of);
     assert_int_equal(ls_stream_close(stream), LS_OK);
@@ -594,6 +675,8 @@ int main(void)
         TEST(data_chooses_no_path_outside),
         TEST(the_backup_has_all_records_as_they_were_put),
         TEST(what_becomes_of_records_and_objects_is_counted),
+        TEST(records_are_billed_in_units),
+        TEST(partitions_that_are_filled_are_told),
         TEST(the_user_records_of_aggregates_are_delivered),
     };
 
