@@ -195,7 +195,9 @@ static __attribute__((noinline)) ls_status look_closely(lsi_log *log, lsi_slot *
     if (st != LS_OK)
         goto fail;
     uint32_t health = atomic_load_explicit(&slot->health, memory_order_acquire);
-    if (!any && health == LSI_SHARD_FAILED) {
+    /* One that is closed is told so, and its end is durable (S9): nobody could reset it. */
+    if (!any && health == LSI_SHARD_FAILED &&
+        atomic_load_explicit(&slot->closed, memory_order_relaxed) == LSI_LOG_OPEN) {
         int err = (int)atomic_load_explicit(&slot->failed_errno, memory_order_relaxed);
         st = lsi_fail_errno(err, "%s refuses puts since a sync failed; nothing was written", log->config.label);
         if (st != LS_ERR_IO) /* Whatever the errno was, from a sync it is an I/O error (E3). */
@@ -211,7 +213,7 @@ static __attribute__((noinline)) ls_status look_closely(lsi_log *log, lsi_slot *
     return LS_OK;
 fail:
     lsi_log_unlock(slot);
-    return st;
+    return lsi_log_is_deleted(log, slot) ? lsi_log_deleted(log) : st; /* Its files may go meanwhile: no damage. */
 }
 
 /* The same: nearly always there is nothing. */
@@ -512,11 +514,12 @@ ls_status lsi_log_reset(lsi_log *log)
 
 ls_status lsi_log_was_trimmed(lsi_log *log, uint32_t number, bool *trimmed)
 {
+    const lsi_slot *slot = lsi_log_slot(log);
     lsi_segment_list *list;
     ls_status st = lsi_segment_list_load(&log->config, &list);
 
     if (st != LS_OK)
-        return st;
+        return slot != NULL && lsi_log_is_deleted(log, slot) ? lsi_log_deleted(log) : st;
     *trimmed = number < list->entries[0].number;
     lsi_segment_list_unref(list);
     return LS_OK;

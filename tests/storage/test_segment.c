@@ -1,6 +1,6 @@
 /* What the header of a segment and the list of segments may say, rule by rule and at each rule's edge (X1); and when
- * records count as arrived by them (storage/age.c), at the edges of clocks and of numbers. Method: bytes with right sums
- * and one value that is wrong, and the last one that is not. */
+ * records count as arrived by them (storage/age.c), at the edges of clocks and of numbers. Method: bytes with right
+ * sums and one value that is wrong, and the last one that is not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -217,8 +217,8 @@ static void a_list_with_one_number_that_cannot_be_is_refused(void **state)
     assert_int_equal(lsi_segment_list_decode(&env, "it", bytes, sizeof bytes, &list), LS_ERR_NO_MEMORY);
 }
 
-/* No frame of a segment lies further from its base than a header can say, nor does its end; and no base lies so far that
- * what is added to it wraps. */
+/* No frame of a segment lies further from its base than a header can say, nor does its end; and no base lies so far
+ * that what is added to it wraps. */
 static void a_list_goes_no_further_than_positions_do(void **state)
 {
     static const struct { uint64_t base, end; ls_status st; } cases[] = {
