@@ -9,15 +9,24 @@
  * disks that a loss of power may leave. Then the same with the fault in the recovery of a disk that had lost power.
  *
  * By default the faults that are many (reads, sizes, closes) are sampled, every Nth of them, and a third of that of all
- * faults in long workloads but syncs; --every 1 walks all, which is what LIBSTREAM_TEST_LONG does. A case depends on
+ * faults in long workloads but syncs; besides, each call fails once that comes by another way through the code than all
+ * before it (trail). --every 1 walks all, which is what LIBSTREAM_TEST_LONG does. A case depends on
  * nothing but its name, WORKLOAD:PREFIX:SEED:CALL:ERRNO:SHAPE:NTH, which a violation prints and --repeat takes. The
  * last line is for machines; the exit status is 1 when a promise was broken. */
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#if __has_include(<execinfo.h>)
+#include <execinfo.h>
+#define HAS_BACKTRACE 1
+#else
+#define HAS_BACKTRACE 0
+#endif
 
 #include "base/lock.h"
 #include "base/thread.h"
@@ -30,6 +39,9 @@
 #define NO_PREFIX SIZE_MAX
 #define SHOWN_MAX 25u
 #define SHORT_BYTES 100u
+#define OWN_FRAMES 2    /* of the stack: what looks at it */
+#define TOLD_FRAMES 9   /* what tells one way from another */
+#define WAYS (1u << 18) /* a power of two, some times as many as there are */
 
 enum { SHAPE_ONCE, SHAPE_STICKY, SHAPE_SHORT, SHAPE_COUNT };
 
@@ -239,19 +251,106 @@ static bool judge(campaign *of, const case_name *name, sim_files *sim, truth *hi
     return met > 0;
 }
 
+/* Which calls of a run that nothing failed in came by a way through the code that none had come by before, in any run:
+ * what becomes of a failure is decided by who called. */
+typedef struct trail {
+    pthread_mutex_t mutex; /* some workloads have threads */
+    uint64_t calls[CALL_MEMORY + 1];
+    uint64_t *fresh[CALL_MEMORY + 1]; /* the numbers of those calls */
+    size_t fresh_count[CALL_MEMORY + 1], fresh_capacity[CALL_MEMORY + 1];
+} trail;
+
+#if HAS_BACKTRACE
+static uint64_t ways[WAYS]; /* a set of hashes, 0: free */
+
+static bool is_new_way(uint64_t hash)
+{
+    hash += hash == 0;
+    for (uint64_t i = hash, tries = 0; tries < WAYS; i++, tries++) {
+        if (ways[i % WAYS] == hash)
+            return false;
+        if (ways[i % WAYS] == 0) {
+            ways[i % WAYS] = hash;
+            return true;
+        }
+    }
+    abort();
+}
+
+static void trail_note(trail *of, unsigned call)
+{
+    void *frames[OWN_FRAMES + TOLD_FRAMES];
+    int count = backtrace(frames, OWN_FRAMES + TOLD_FRAMES);
+    uint64_t hash = call;
+
+    for (int i = OWN_FRAMES; i < count; i++)
+        hash = sim_mix(hash ^ (uint64_t)(uintptr_t)frames[i]);
+    pthread_mutex_lock(&of->mutex);
+    of->calls[call]++;
+    if (is_new_way(hash)) {
+        GROW(of->fresh[call], of->fresh_count[call], of->fresh_capacity[call]);
+        of->fresh[call][of->fresh_count[call]++] = of->calls[call];
+    }
+    pthread_mutex_unlock(&of->mutex);
+}
+#else
+static void trail_note(trail *of, unsigned call)
+{
+    (void)of; /* Then the sample is all there is. */
+    (void)call;
+}
+#endif
+
+static void trail_note_file(void *user, sim_call call, const char *name)
+{
+    (void)name;
+    if (call != SIM_SYNC_ENDS)
+        trail_note(user, call);
+}
+
+static void trail_note_memory(void *user)
+{
+    trail_note(user, CALL_MEMORY);
+}
+
+static void trail_begin(trail *of, session *on)
+{
+    sim_hook_set(on->sim, trail_note_file, of);
+    on->memory.hook = trail_note_memory;
+    on->memory.hook_user = of;
+}
+
+static void trail_end(trail *of, session *on)
+{
+    sim_hook_set(on->sim, NULL, NULL);
+    on->memory.hook = NULL;
+    pthread_mutex_destroy(&of->mutex);
+}
+
+static void trail_free(trail *of)
+{
+    for (unsigned call = 0; call <= CALL_MEMORY; call++)
+        free(of->fresh[call]);
+}
+
 /* A workload run untouched to its end, and what its disk owes: recovery begins at a point of it. */
 typedef struct plain_run {
     sim_files *sim;
     truth history;
 } plain_run;
 
-static plain_run run_plainly(const campaign *of, const workload *what)
+/* `found` may be NULL. */
+static plain_run run_plainly(const campaign *of, const workload *what, trail *found)
 {
     plain_run run = {.sim = sim_files_new()};
     session plain;
 
     session_init(&plain, run.sim, &run.history, sim_mix(of->seed));
+    if (found != NULL)
+        trail_begin(found, &plain);
     what->run(&plain);
+    if (found != NULL)
+        trail_end(found, &plain);
     (void)session_close(&plain);
     session_free(&plain);
     return run;
@@ -264,26 +363,49 @@ static void plain_run_free(plain_run *run)
 }
 
 /* The disk and what it owes, where the case begins. */
+static sim_files *begin_case(const case_name *name, const plain_run *before, truth *history)
+{
+    *history = (truth){0};
+    if (name->prefix == NO_PREFIX)
+        return sim_files_new();
+    *history = truth_after(&before->history, name->prefix);
+    for (size_t i = 0; i < history->put_count; i++)
+        history->puts[i].is_unknown = history->puts[i].acked_at == NEVER; /* nobody was answered */
+    return sim_crash_state(before->sim, name->prefix, name->seed);
+}
+
 static bool run_case(campaign *of, const case_name *name, const plain_run *before)
 {
-    sim_files *sim = name->prefix == NO_PREFIX ? sim_files_new()
-                                               : sim_crash_state(before->sim, name->prefix, name->seed);
-    truth history = {0};
-    bool met;
+    truth history;
+    sim_files *sim = begin_case(name, before, &history);
+    bool met = judge(of, name, sim, &history);
 
-    if (name->prefix != NO_PREFIX) {
-        history = truth_after(&before->history, name->prefix);
-        for (size_t i = 0; i < history.put_count; i++)
-            history.puts[i].is_unknown = history.puts[i].acked_at == NEVER; /* nobody was answered */
-    }
-    met = judge(of, name, sim, &history);
     truth_free(&history);
     sim_files_free(sim);
     return met;
 }
 
+/* The recovery that `name` says, where nothing fails. */
+static trail recover_plainly(const campaign *of, const case_name *name, const plain_run *before)
+{
+    trail found = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    truth history;
+    sim_files *sim = begin_case(name, before, &history);
+    session plain;
+
+    session_init(&plain, sim, &history, sim_mix(of->seed));
+    trail_begin(&found, &plain);
+    recover(&plain, name->of->durability);
+    trail_end(&found, &plain);
+    (void)session_close(&plain);
+    session_free(&plain);
+    truth_free(&history);
+    sim_files_free(sim);
+    return found;
+}
+
 /* Walks all kinds of calls, from `name` on, whose workload and disk are set. */
-static void walk(campaign *of, case_name name, const plain_run *before)
+static void walk(campaign *of, case_name name, const plain_run *before, const trail *found)
 {
     for (name.call = SIM_ANY + 1; name.call <= CALL_MEMORY; name.call++) {
         for (const int *err = errnos_of[name.call]; *err != 0; err++)
@@ -306,6 +428,13 @@ static void walk(campaign *of, case_name name, const plain_run *before)
                 name.nth = 1 + of->seed % step;
                 while (run_case(of, &name, before))
                     name.nth += step;
+                if (err != errnos_of[name.call] || name.shape != SHAPE_ONCE)
+                    continue;
+                for (size_t i = 0; i < found->fresh_count[name.call]; i++) {
+                    name.nth = found->fresh[name.call][i];
+                    if (name.nth % step != (1 + of->seed % step) % step)
+                        (void)run_case(of, &name, before);
+                }
             }
     }
 }
@@ -321,14 +450,18 @@ static double now_s(void)
 static void explore(campaign *of, const workload *what)
 {
     case_name name = {.of = what, .prefix = NO_PREFIX};
-    plain_run before = run_plainly(of, what);
+    trail found = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    plain_run before = run_plainly(of, what, &found);
     size_t count = sim_log_count(before.sim);
 
-    walk(of, name, &before);
+    walk(of, name, &before, &found);
+    trail_free(&found);
     /* In recovery: one disk of each workload, another one for each seed. */
     name.prefix = count / 2 + sim_mix(of->seed + (uint64_t)(what - workloads)) % (count / 2);
     name.seed = SIM_SEED_RANDOM + of->seed;
-    walk(of, name, &before);
+    found = recover_plainly(of, &name, &before);
+    walk(of, name, &before, &found);
+    trail_free(&found);
     plain_run_free(&before);
 }
 
@@ -351,7 +484,7 @@ static int repeat(campaign *of, const char *text)
             name.call = i;
     if (name.of == NULL)
         return 2;
-    before = run_plainly(of, name.of);
+    before = run_plainly(of, name.of, NULL);
     printf("the fault was %smet\n", run_case(of, &name, &before) ? "" : "not ");
     plain_run_free(&before);
     return of->violations > 0;

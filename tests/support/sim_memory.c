@@ -37,6 +37,8 @@ static void *resize(void *user, void *old, size_t bytes)
     sim_block *block = NULL;
     size_t kept;
 
+    if (bytes > 0 && memory->hook != NULL)
+        memory->hook(memory->hook_user);
     pthread_mutex_lock(&memory->mutex);
     if (bytes > 0) {
         memory->calls++;

@@ -22,9 +22,11 @@ typedef struct sim_memory {
     bool sticky;      /* and all after it */
     uint64_t failed;  /* how many did */
     size_t live, live_bytes;
+    void (*hook)(void *user); /* called before every allocation and growth; NULL: none */
+    void *hook_user;
 } sim_memory;
 
-#define SIM_MEMORY_INIT {PTHREAD_MUTEX_INITIALIZER, NULL, 0, 0, false, 0, 0, 0}
+#define SIM_MEMORY_INIT {PTHREAD_MUTEX_INITIALIZER, NULL, 0, 0, false, 0, 0, 0, NULL, NULL}
 
 lsi_memory sim_memory_table(sim_memory *memory);
 
