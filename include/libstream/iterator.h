@@ -144,7 +144,9 @@ typedef struct ls_batch ls_batch;
  * @retval LS_ERR_TRIMMED    Records that were to come next are past the stream's retention, or over its cap: they were
  *                           not given and cannot be. Said once, naming the oldest position, where the iterator now
  *                           stands. Not said to one that was to begin at the oldest record anyway (TRIM_HORIZON, or a
- *                           time before it), nor to one that had been given everything.
+ *                           time before it), nor to one that had been given everything. Who reads all shards begins
+ *                           the children of a shard that he was given something of, and shards that were made since
+ *                           he began, with their first records: what was trimmed of these is said.
  * @retval LS_ERR_CORRUPT    Damage at the place: file, offset and numbers are named. The place is unchanged; to go on
  *                           behind the damage, seek to a number beyond it.
  * @retval LS_ERR_KEY        The next record is encrypted, and there is no key or another one than it is encrypted with:

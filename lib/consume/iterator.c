@@ -73,6 +73,7 @@ ls_status lsi_track_settle(lsi_iterator *iterator, lsi_track *track, const ls_po
     st = iterator->ops->seek(track->reader, &whole);
     if (st != LS_OK)
         return st;
+    track->is_under_way = track->is_under_way || position->kind != LS_TRIM_HORIZON;
     track->position = lsi_position_at(iterator->ops->place(track->reader));
     if (track->position.seqno == position->seqno)
         track->position.sub_seqno = position->sub_seqno;
@@ -168,6 +169,7 @@ ls_status lsi_track_deliver(lsi_iterator *iterator, lsi_track *track, const lsi_
         lsi_unfold_deliver(iterator, track);
     else
         track->position = lsi_position_at(iterator->ops->place(track->reader));
+    track->is_under_way = true;
     lsi_get_delivered(iterator, track, read);
     if (iterator->is_limited)
         lsi_turn_delivered(iterator, track);

@@ -23,8 +23,10 @@ typedef struct lsi_track {
     uint32_t shard;
     uint32_t parent;          /* LSI_NO_SHARD: none */
     uint32_t adjacent_parent; /* LSI_NO_SHARD: none */
+    ls_seqno first_seqno;     /* merged: of the shard's first record, or below it */
     bool is_finished;
     bool is_waiting;          /* for its parents */
+    bool is_under_way;        /* something of it was given, or it was begun elsewhere than at the oldest record */
     bool has_turn;            /* limited: it may be read once */
     uint64_t held_in;         /* limited: the last call in which it could not be */
     bool is_astray;           /* the reader is not at `position`: seek first */

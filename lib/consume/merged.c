@@ -5,12 +5,14 @@
  * was read to its end and handed out, so that the records of a key stay in order across a reshard (M1). A parent that
  * is not listed any more was trimmed whole and counts as finished.
  *
- * Shards that show up later begin at TRIM_HORIZON, wherever the iterator began: they are the continuation of shards
- * that were there. A batch is of one reader, so its views stay good while the others are not touched.
+ * Shards that show up later are read from their first records, wherever the iterator began: they are the continuation
+ * of shards that were there. So are the children of a shard that something was given of. What was trimmed of either
+ * before the iterator came to it is said as of any shard (M2). A batch is of one reader, so its views stay good while the others are not touched.
  *
  * Costs: one reader per shard that is being read, one read per shard and look.
  *
- * M1 No record of a child is given before every record of its listed parents. */
+ * M1 No record of a child is given before every record of its listed parents.
+ * M2 Between two records of a key there is either no record of it that was trimmed, or LS_ERR_TRIMMED. */
 #include "consume/iterator.h"
 
 #include <string.h>
@@ -56,6 +58,7 @@ static lsi_track track_of(const lsi_shard *shard)
         .shard = shard->index,
         .parent = shard->parent,
         .adjacent_parent = shard->adjacent_parent,
+        .first_seqno = shard->first_seqno,
         .is_waiting = shard->parent != LSI_NO_SHARD || shard->adjacent_parent != LSI_NO_SHARD,
         .position = lsi_position_first,
         .range = shard->range,
@@ -123,6 +126,18 @@ ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position,
     return st;
 }
 
+/* A parent that came and went since the shards were listed last. LSI_NO_SHARD: there is none. */
+static uint32_t unseen_parent(const lsi_iterator *iterator, const lsi_stream_info *info, const lsi_shard *shard)
+{
+    const uint32_t parents[2] = {shard->parent, shard->adjacent_parent};
+
+    for (int i = 0; i < 2; i++)
+        if (parents[i] != LSI_NO_SHARD && lsi_merged_find(iterator, parents[i]) == NULL &&
+            lsi_shard_find(info->shards, info->shard_count, parents[i]) == NULL)
+            return parents[i];
+    return LSI_NO_SHARD;
+}
+
 ls_status lsi_merged_refresh(lsi_iterator *iterator)
 {
     lsi_stream_info info = {0};
@@ -154,8 +169,15 @@ ls_status lsi_merged_refresh(lsi_iterator *iterator)
             tracks[i] = iterator->tracks[had];
             tracks[i].parent = fresh.parent;
             tracks[i].adjacent_parent = fresh.adjacent_parent;
+            tracks[i].first_seqno = fresh.first_seqno;
             tracks[i].range = fresh.range;
             had++;
+        } else { /* M2 */
+            uint32_t unseen = unseen_parent(iterator, &info, &info.shards[i]);
+
+            if (unseen != LSI_NO_SHARD)
+                lost = unseen;
+            tracks[i].position = lsi_position_at(tracks[i].first_seqno);
         }
     }
     for (; had < iterator->track_count; had++) {
@@ -186,6 +208,13 @@ ls_status lsi_merged_refresh(lsi_iterator *iterator)
 static void finish(lsi_iterator *iterator, lsi_track *track)
 {
     track->is_finished = true;
+    for (uint32_t i = 0; i < iterator->track_count && track->is_under_way; i++) { /* M2 */
+        lsi_track *child = &iterator->tracks[i];
+
+        if ((child->parent == track->shard || child->adjacent_parent == track->shard) &&
+            child->position.kind == LS_TRIM_HORIZON)
+            child->position = lsi_position_at(child->first_seqno);
+    }
     iterator->is_stale = true; /* Its children may be younger than the list. */
     lsi_merged_update_waiting(iterator);
 }

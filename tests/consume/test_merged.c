@@ -168,6 +168,65 @@ static void a_shard_that_goes_unread_is_said_to_be_trimmed(void **state)
     end(&fx);
 }
 
+/* M2: what was trimmed of a child before the iterator came to it is said, whether the child was there when it was opened
+ * or came later, and once. Who begins with the child, or with a parent that has nothing left, is told nothing. */
+static void what_was_trimmed_of_a_child_is_said(void **state)
+{
+    uint32_t child, grandchild;
+    ls_seqno a, o, y;
+    fixture fx;
+
+    (void)state;
+    begin(&fx, 1);
+    a = memory_engine_append(fx.engine, 0, "k", "a");
+    child = memory_engine_split(fx.engine, 0);
+    append(&fx, child, "m n");
+    o = memory_engine_append(fx.engine, child, "k", "o");
+    open_all(&fx, NULL);
+    assert_string_equal(next_of(&fx, 1, 0, NULL), "a");
+    memory_engine_trim(fx.engine, child, o);
+    assert_int_equal(next_status(&fx, 0), LS_ERR_TRIMMED);
+    assert_int_equal(cuts_of(&fx), 1);
+    assert_string_equal(drain(&fx, 1), "1:o;");
+
+    grandchild = memory_engine_split(fx.engine, child);
+    append(&fx, grandchild, "x");
+    y = memory_engine_append(fx.engine, grandchild, "k", "y");
+    memory_engine_trim(fx.engine, grandchild, y);
+    assert_int_equal(next_status(&fx, 0), LS_ERR_TRIMMED);
+    assert_string_equal(drain(&fx, 1), "3:y;");
+    assert_int_equal(cuts_of(&fx), 2);
+    lsi_iterator_close(fx.iterator);
+
+    memory_engine_trim(fx.engine, 0, a + 1);
+    memory_engine_trim(fx.engine, child, o + 1);
+    open_all(&fx, NULL);
+    assert_string_equal(drain(&fx, 1), "3:y;");
+    end(&fx);
+}
+
+/* A shard that came and went between two looks was never seen: its child says so. */
+static void a_shard_that_came_and_went_is_said_to_be_trimmed(void **state)
+{
+    uint32_t child, grandchild;
+    fixture fx;
+
+    (void)state;
+    begin(&fx, 1);
+    append(&fx, 0, "a");
+    open_all(&fx, NULL);
+    assert_string_equal(next_of(&fx, 1, 0, NULL), "a");
+    child = memory_engine_split(fx.engine, 0);
+    append(&fx, child, "m");
+    grandchild = memory_engine_split(fx.engine, child);
+    append(&fx, grandchild, "x");
+    memory_engine_forget(fx.engine, child);
+    assert_int_equal(next_status(&fx, 0), LS_ERR_TRIMMED);
+    assert_non_null(strstr(lsi_error_current()->message, "shard 1"));
+    assert_string_equal(drain(&fx, 1), "3:x;");
+    end(&fx);
+}
+
 /* A shard that was read to its end may go without a word. */
 static void a_shard_that_was_read_may_go(void **state)
 {
@@ -436,6 +495,8 @@ int main(void)
         cmocka_unit_test(lineages_are_followed_over_generations),
         cmocka_unit_test(a_parent_that_is_gone_is_not_waited_for),
         cmocka_unit_test(a_shard_that_goes_unread_is_said_to_be_trimmed),
+        cmocka_unit_test(what_was_trimmed_of_a_child_is_said),
+        cmocka_unit_test(a_shard_that_came_and_went_is_said_to_be_trimmed),
         cmocka_unit_test(a_shard_that_was_read_may_go),
         cmocka_unit_test(positions_mean_the_moment_of_opening_in_every_shard),
         cmocka_unit_test(closed_shards_before_the_position_are_not_looked_at),

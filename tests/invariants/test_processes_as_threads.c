@@ -182,7 +182,6 @@ static void *produce(void *user)
 
 typedef struct follower {
     uint64_t next[PRODUCERS];
-    uint32_t shard[PRODUCERS];
     bool may_miss[PRODUCERS]; /* some before the next one: it begins, or was told that they were trimmed */
     char place[4096];
     uint64_t read_count;
@@ -208,10 +207,7 @@ static void look_at(room *of, follower *reader, const ls_batch *batch)
             continue;
         fill(right, record->data.size, said[0], said[1]);
         check(of, memcmp(record->data.data, right, record->data.size) == 0);
-        /* A child is begun at its oldest record. */
-        reader->may_miss[said[0]] = reader->may_miss[said[0]] || reader->shard[said[0]] != record->shard;
         check(of, said[1] == reader->next[said[0]] || (reader->may_miss[said[0]] && said[1] > reader->next[said[0]]));
-        reader->shard[said[0]] = record->shard;
         reader->next[said[0]] = said[1] + 1;
         reader->may_miss[said[0]] = false;
     }
