@@ -78,14 +78,16 @@ typedef struct ls_delivery_options {
     uint32_t size;                 /**< Set by the INIT macro. */
     uint32_t flags;                /**< LS_DELIVERY_ bits. */
     uint64_t buffer_bytes;         /**< Of an object, before it is compressed: 1 byte..1 GiB, default 5 MiB; but always
-                                        one record. SizeInMBs, of 1,048,576 bytes */
+                                        one record. SizeInMBs, of 1,048,576 bytes. With PARTITION it is the same, where
+                                        the service wants 64 MiB at least: each partition may take so much memory */
     int32_t interval_ms;           /**< How long an object's first record waits at most: 1..900,000 or
                                         LS_DELIVERY_AT_ONCE; default 300,000. IntervalInSeconds */
     ls_delivery_compression compression; /**< CompressionFormat */
     int32_t transform_retries_max; /**< Calls of the transform after one that failed: 1..300 or LS_DELIVERY_NO_RETRIES;
                                         default 3. NumberOfRetries */
     uint32_t transform_bytes_max;  /**< Of records in one call of the transform, but always one: up to 6 MiB, default
-                                        1 MiB. BufferSizeInMBs */
+                                        1 MiB. BufferSizeInMBs. A call has what is there, and does not wait for more:
+                                        BufferIntervalInSeconds 0 */
     uint32_t transform_records_max; /**< The same in records: 1..10,000, default 500. */
     uint32_t partitions_max;       /**< Partitions of a shard that are being filled: 1..5,000, default 500. With
                                         PARTITION only. */
@@ -110,9 +112,12 @@ typedef struct ls_delivery_options {
     const char *split;             /**< Records hold several, up to 256 bytes between them, and each of these is one for
                                         the transform, the partitions and the objects; "": JSON values, one behind the
                                         other. It cannot be changed. Default NULL: they do not. RecordDeAggregation */
+    uint64_t backup_buffer_bytes;  /**< With BACKUP only. As buffer_bytes, of objects of the backup; default 0: that. */
+    int32_t backup_interval_ms;    /**< The same of interval_ms. BufferingHints of S3BackupConfiguration */
+    uint32_t reserved_2;           /**< 0 */
 } ls_delivery_options;
 #define LS_DELIVERY_OPTIONS_INIT {(uint32_t)sizeof(ls_delivery_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, \
-                                  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+                                  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0}
 
 /** A delivery. The caller sets `size` by the INIT macro. */
 typedef struct ls_delivery_info {
@@ -440,7 +445,9 @@ LS_API ls_status ls_delivery_close(ls_delivery *delivery);
 
 /**
  * Run a delivery until it is stopped: read, transform, collect, deliver, on this thread. Shares the stream's shards
- * with other runs, and goes by changes of the settings. One thread of the store, which stays until the store is closed,
+ * with other runs, and goes by changes of the settings. The shards of a run take turns: while its transform or its
+ * destination takes its time, all of them wait. Runs on several threads, each with a handle of its own, share them, so
+ * that as many wait for nothing as there are runs. One thread of the store, which stays until the store is closed,
  * tells others that this run lives while it waits for its destination or its transform.
  *
  * @param options  Borrowed until return. NULL: all defaults.

@@ -21,9 +21,10 @@ typedef struct delivery_said {
     const char *name, *stream, *directory, *prefix, *error_prefix, *extension, *backup_prefix;
     const char *bucket, *endpoint, *region;
     int32_t to_callback, compression, backup, partitions, processing;
-    int64_t size_mbs, interval_s, partitions_max;
+    int64_t size_mbs, interval_s, partitions_max, backup_size_mbs, backup_interval_s;
     lsi_start start;
-    const lsi_node *schema, *hints, *partitioning, *processing_config, *processors, *backup_config;
+    const lsi_node *schema, *hints, *partitioning, *processing_config, *processors, *backup_config,
+        *backup_hints;
 } delivery_said;
 
 #define AT(field) offsetof(delivery_said, field)
@@ -58,6 +59,12 @@ static const lsi_take hint_takes[] = {
 };
 static const lsi_take backup_takes[] = {
     {"Prefix", LSI_TAKE_STRING, AT(backup_prefix), true, 0, 0, NULL},
+    {"BufferingHints", LSI_TAKE_OBJECT, AT(backup_hints), false, 0, 0, NULL},
+    {NULL, LSI_TAKE_TEXT, 0, false, 0, 0, NULL},
+};
+static const lsi_take backup_hint_takes[] = {
+    {"SizeInMBs", LSI_TAKE_NUMBER, AT(backup_size_mbs), false, 1, 1024, NULL},
+    {"IntervalInSeconds", LSI_TAKE_NUMBER, AT(backup_interval_s), false, 0, 900, NULL},
     {NULL, LSI_TAKE_TEXT, 0, false, 0, 0, NULL},
 };
 static const lsi_take partitioning_takes[] = {
@@ -130,6 +137,11 @@ static void fill_settings(delivery_plan *plan, const delivery_said *said)
         to->buffer_bytes = (uint64_t)said->size_mbs << 20;
     if (said->interval_s != LSI_NOT_SAID)
         to->interval_ms = said->interval_s == 0 ? LS_DELIVERY_AT_ONCE : (int32_t)said->interval_s * 1000;
+    if (said->backup_size_mbs != LSI_NOT_SAID)
+        to->backup_buffer_bytes = (uint64_t)said->backup_size_mbs << 20;
+    if (said->backup_interval_s != LSI_NOT_SAID)
+        to->backup_interval_ms = said->backup_interval_s == 0 ? LS_DELIVERY_AT_ONCE
+                                                              : (int32_t)said->backup_interval_s * 1000;
     if (said->compression != LSI_NO_WORD)
         to->compression = said->compression;
     say_text(said->prefix, &to->prefix);
@@ -145,6 +157,7 @@ static int fill(lsi_apply *apply, lsi_thing *thing)
     delivery_plan *plan = thing->wanted;
     delivery_said said = {.to_callback = -1, .compression = LSI_NO_WORD, .backup = LSI_NO_WORD, .partitions = -1,
                           .processing = -1, .size_mbs = LSI_NOT_SAID, .interval_s = LSI_NOT_SAID,
+                          .backup_size_mbs = LSI_NOT_SAID, .backup_interval_s = LSI_NOT_SAID,
                           .partitions_max = LSI_NOT_SAID, .start = {LSI_NO_WORD, LSI_NOT_SAID}};
     int code = lsi_take_fields(template, thing->node, takes, &said);
 
@@ -152,6 +165,8 @@ static int fill(lsi_apply *apply, lsi_thing *thing)
         code = lsi_take_fields(template, said.hints, hint_takes, &said);
     if (code == LSI_EXIT_OK && said.backup_config != NULL)
         code = lsi_take_fields(template, said.backup_config, backup_takes, &said);
+    if (code == LSI_EXIT_OK && said.backup_hints != NULL)
+        code = lsi_take_fields(template, said.backup_hints, backup_hint_takes, &said);
     if (code == LSI_EXIT_OK && said.partitioning != NULL)
         code = lsi_take_fields(template, said.partitioning, partitioning_takes, &said);
     if (code == LSI_EXIT_OK && said.processing_config != NULL)
@@ -193,6 +208,7 @@ static bool is_same(const ls_delivery_options *a, const ls_delivery_options *b)
     bool same = a->flags == b->flags && a->buffer_bytes == b->buffer_bytes && a->interval_ms == b->interval_ms &&
         a->compression == b->compression && a->transform_retries_max == b->transform_retries_max &&
         a->transform_bytes_max == b->transform_bytes_max && a->transform_records_max == b->transform_records_max &&
+        a->backup_buffer_bytes == b->backup_buffer_bytes && a->backup_interval_ms == b->backup_interval_ms &&
         a->partitions_max == b->partitions_max && a->partition_key_count == b->partition_key_count &&
         is_same_text(a->prefix, b->prefix) && is_same_text(a->error_prefix, b->error_prefix) &&
         is_same_text(a->backup_prefix, b->backup_prefix) && is_same_text(a->extension, b->extension) &&

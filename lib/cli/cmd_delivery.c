@@ -117,6 +117,11 @@ static void member_text(lsi_json_writer *json, const char *key, const char *text
         lsi_json_string(json, text);
 }
 
+static int in_ms(int32_t interval_ms)
+{
+    return interval_ms == LS_DELIVERY_AT_ONCE ? 0 : interval_ms;
+}
+
 static void settings_json(lsi_json_writer *json, const ls_delivery_options *is)
 {
     member_text(json, "directory", is->directory);
@@ -127,8 +132,12 @@ static void settings_json(lsi_json_writer *json, const ls_delivery_options *is)
     member_text(json, "error_prefix", is->error_prefix);
     lsi_member_bool(json, "backup", (is->flags & LS_DELIVERY_BACKUP) != 0);
     member_text(json, "backup_prefix", is->backup_prefix);
+    if (is->backup_buffer_bytes != 0)
+        lsi_member_uint(json, "backup_size", is->backup_buffer_bytes);
+    if (is->backup_interval_ms != 0)
+        lsi_member_int(json, "backup_interval_ms", in_ms(is->backup_interval_ms));
     lsi_member_uint(json, "size", is->buffer_bytes);
-    lsi_member_int(json, "interval_ms", is->interval_ms == LS_DELIVERY_AT_ONCE ? 0 : is->interval_ms);
+    lsi_member_int(json, "interval_ms", in_ms(is->interval_ms));
     lsi_member_string(json, "compression", compressions[is->compression]);
     member_text(json, "extension", is->extension);
     member_text(json, "delimiter", is->delimiter);
@@ -162,7 +171,11 @@ static void settings_text(const ls_delivery_options *is)
     if ((is->flags & LS_DELIVERY_BACKUP) != 0)
         line_text("backup", is->backup_prefix != NULL ? is->backup_prefix : "without a prefix");
     lsi_out_text("objects    of %" PRIu64 " bytes, or %d ms; compression %s\n", is->buffer_bytes,
-                 is->interval_ms == LS_DELIVERY_AT_ONCE ? 0 : is->interval_ms, compressions[is->compression]);
+                 in_ms(is->interval_ms), compressions[is->compression]);
+    if (is->backup_buffer_bytes != 0 || is->backup_interval_ms != 0)
+        lsi_out_text("backups    of %" PRIu64 " bytes, or %d ms\n",
+                     is->backup_buffer_bytes != 0 ? is->backup_buffer_bytes : is->buffer_bytes,
+                     in_ms(is->backup_interval_ms != 0 ? is->backup_interval_ms : is->interval_ms));
     line_text("extension", is->extension);
     if (is->delimiter != NULL && strcmp(is->delimiter, "\n") == 0)
         lsi_out_text("a newline behind each record\n");

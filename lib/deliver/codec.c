@@ -9,7 +9,9 @@
 #include "base/bytes.h"
 #include "base/status.h"
 
-#define FORMAT 2u /* written by who splits records; else 1, which has not the last text */
+/* Each is written only where it is needed: 1 has not the last text, which who splits records has; 2 has zeros where the
+ * backup's own buffering is. */
+#define FORMAT 3u
 #define HEAD_BYTES 100u
 #define TEXTS 10u /* that are not in lists */
 
@@ -42,7 +44,9 @@ static void put_text(lsi_writer *to, const char *text)
 
 static uint32_t format_of(const ls_delivery_options *options)
 {
-    return options->split == NULL ? 1 : FORMAT;
+    if (options->backup_buffer_bytes != 0 || options->backup_interval_ms != 0)
+        return FORMAT;
+    return options->split == NULL ? 1 : 2;
 }
 
 static uint32_t texts_of(uint32_t format)
@@ -70,7 +74,9 @@ static void put_head(lsi_writer *to, const lsi_delivery *delivery)
     lsi_put_u32(to, options->transform_records_max);
     lsi_put_u32(to, options->partitions_max);
     lsi_put_u32(to, options->partition_key_count);
-    lsi_put_zero(to, 16);
+    lsi_put_u64(to, options->backup_buffer_bytes);
+    lsi_put_u32(to, (uint32_t)options->backup_interval_ms);
+    lsi_put_u32(to, 0);
 }
 
 static void list_texts(const ls_delivery_options *options, const char *out[TEXTS])
@@ -117,7 +123,6 @@ ls_status lsi_delivery_encode(const lsi_memory *memory, const lsi_delivery *deli
 static void take_head(lsi_cursor *from, lsi_delivery *delivery)
 {
     ls_delivery_options *options = &delivery->options;
-    const unsigned char *zeros;
 
     options->size = (uint32_t)sizeof *options;
     options->flags = lsi_take_u32(from);
@@ -135,9 +140,9 @@ static void take_head(lsi_cursor *from, lsi_delivery *delivery)
     options->transform_records_max = lsi_take_u32(from);
     options->partitions_max = lsi_take_u32(from);
     options->partition_key_count = lsi_take_u32(from);
-    zeros = lsi_take_bytes(from, 16);
-    if (zeros != NULL && !lsi_is_zero(zeros, 16))
-        from->bad = true;
+    options->backup_buffer_bytes = lsi_take_u64(from);
+    options->backup_interval_ms = (int32_t)lsi_take_u32(from);
+    options->reserved_2 = lsi_take_u32(from);
 }
 
 /* A view of `texts`, which is a copy of what began at `begin`. */

@@ -263,6 +263,21 @@ struct lsi_delivery_run {
     bool is_refused;        /* the destination refused an object, for so long as it may: its error ends the run */
 };
 
+static inline uint64_t lsi_delivery_buffer_bytes(const lsi_delivery_run_state *run, ls_delivery_kind kind)
+{
+    const ls_delivery_options *options = &run->delivery->options;
+
+    return kind == LS_DELIVERY_SOURCE_BACKUP && options->backup_buffer_bytes != 0 ? options->backup_buffer_bytes
+                                                                                 : options->buffer_bytes;
+}
+static inline int64_t lsi_delivery_interval_us(const lsi_delivery_run_state *run, ls_delivery_kind kind)
+{
+    const ls_delivery_options *options = &run->delivery->options;
+    int32_t ms = kind == LS_DELIVERY_SOURCE_BACKUP && options->backup_interval_ms != 0 ? options->backup_interval_ms
+                                                                                      : options->interval_ms;
+
+    return ms == LS_DELIVERY_AT_ONCE ? 0 : (int64_t)ms * 1000;
+}
 static inline int64_t lsi_delivery_now_us(const lsi_delivery_run_state *run)
 {
     return lsi_monotonic_us(&run->env->clock);

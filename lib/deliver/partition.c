@@ -94,14 +94,14 @@ static ls_status append(lsi_delivery_shard *shard, lsi_buffer *buffer, const ls_
         buffer->billed += at.billed;
     buffer->size += size;
     shard->run->memory_used += size;
-    shard->is_full = shard->is_full || buffer->size >= shard->run->delivery->options.buffer_bytes;
+    shard->is_full = shard->is_full || buffer->size >= lsi_delivery_buffer_bytes(shard->run, buffer->kind);
     return LS_OK;
 }
 
 /* V3: while an object is replayed, none is cut, and others grow. */
 static bool would_overflow(const lsi_delivery_shard *shard, const lsi_buffer *buffer, size_t size)
 {
-    uint64_t most = shard->run->delivery->options.buffer_bytes;
+    uint64_t most = lsi_delivery_buffer_bytes(shard->run, buffer->kind);
 
     return shard->replay == NULL && buffer->record_count != 0 && (size > most || buffer->size > most - size);
 }

@@ -62,6 +62,14 @@ static ls_status check_ranges(const ls_delivery_options *options)
                         options->flags & ~FLAGS);
     if (options->reserved != 0)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.reserved is %" PRIu32 ", not 0", options->reserved);
+    if (options->reserved_2 != 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.reserved_2 is %" PRIu32 ", not 0", options->reserved_2);
+    if (options->backup_buffer_bytes > BUFFER_BYTES_LIMIT)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.backup_buffer_bytes is %" PRIu64 ": it is 1..%" PRIu64,
+                        options->backup_buffer_bytes, BUFFER_BYTES_LIMIT);
+    if (options->backup_interval_ms != LS_DELIVERY_AT_ONCE &&
+        check_range("backup_interval_ms", options->backup_interval_ms, 0, INTERVAL_MS_LIMIT) != LS_OK)
+        return lsi_error_current()->status;
     if (options->buffer_bytes > BUFFER_BYTES_LIMIT)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.buffer_bytes is %" PRIu64 ": it is 1..%" PRIu64,
                         options->buffer_bytes, BUFFER_BYTES_LIMIT);
@@ -155,8 +163,11 @@ static ls_status check_destination(const ls_delivery_options *options)
     if (options->s3_bucket == NULL && (options->s3_endpoint != NULL || options->s3_region != NULL))
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.%s is given without options.s3_bucket",
                         options->s3_endpoint != NULL ? "s3_endpoint" : "s3_region");
-    if ((options->flags & LS_DELIVERY_BACKUP) == 0 && options->backup_prefix != NULL)
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.backup_prefix is given without LS_DELIVERY_BACKUP");
+    if ((options->flags & LS_DELIVERY_BACKUP) == 0 &&
+        (options->backup_prefix != NULL || options->backup_buffer_bytes != 0 || options->backup_interval_ms != 0))
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.%s is given without LS_DELIVERY_BACKUP",
+                        options->backup_prefix != NULL ? "backup_prefix"
+                        : options->backup_buffer_bytes != 0 ? "backup_buffer_bytes" : "backup_interval_ms");
     return options->s3_bucket == NULL
                ? LS_OK : lsi_s3_check(options->s3_bucket, options->s3_endpoint, options->s3_region);
 }

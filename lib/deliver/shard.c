@@ -122,7 +122,6 @@ static void pass(lsi_delivery_shard *shard, const ls_record *record)
 /* What became full, or has all its records again. */
 static ls_status cut_full(lsi_delivery_shard *shard)
 {
-    uint64_t most = shard->run->delivery->options.buffer_bytes;
     ls_status st = LS_OK;
 
     if (shard->replay != NULL && shard->next_ordinal >= shard->replayed.end)
@@ -131,7 +130,7 @@ static ls_status cut_full(lsi_delivery_shard *shard)
         return st;
     for (lsi_buffer *at = shard->buffers, *next; at != NULL && st == LS_OK; at = next) {
         next = at->next;
-        if (at->size >= most)
+        if (at->size >= lsi_delivery_buffer_bytes(shard->run, at->kind))
             st = lsi_delivery_cut(shard, at);
     }
     shard->is_full = st != LS_OK;
@@ -360,13 +359,6 @@ static ls_status take_split(lsi_delivery_shard *shard, const ls_batch *batch, co
 
 /* ---- what is due ---- */
 
-static int64_t interval_us(const lsi_delivery_run_state *run)
-{
-    int32_t ms = run->delivery->options.interval_ms;
-
-    return ms == LS_DELIVERY_AT_ONCE ? 0 : (int64_t)ms * 1000;
-}
-
 /* What has waited long enough is delivered. `all`: everything has. */
 static ls_status cut_due(lsi_delivery_shard *shard, bool all)
 {
@@ -375,7 +367,7 @@ static ls_status cut_due(lsi_delivery_shard *shard, bool all)
 
     for (lsi_buffer *at = shard->buffers, *next; at != NULL && st == LS_OK && shard->replay == NULL; at = next) {
         next = at->next;
-        if (all || now_us - at->opened_us >= interval_us(shard->run))
+        if (all || now_us - at->opened_us >= lsi_delivery_interval_us(shard->run, at->kind))
             st = lsi_delivery_cut(shard, at);
     }
     return st;
@@ -409,7 +401,7 @@ int64_t lsi_delivery_shard_left_us(const lsi_delivery_shard *shard)
         shard->unsaved_us == 0 ? INT64_MAX : shard->unsaved_us + SAVE_US - lsi_delivery_now_us(shard->run);
 
     for (const lsi_buffer *at = shard->buffers; at != NULL; at = at->next) {
-        int64_t cut_us = at->opened_us + interval_us(shard->run) - now_us;
+        int64_t cut_us = at->opened_us + lsi_delivery_interval_us(shard->run, at->kind) - now_us;
 
         left_us = cut_us < left_us ? cut_us : left_us;
     }

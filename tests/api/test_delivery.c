@@ -22,6 +22,8 @@ static void what_is_created_is_described(void **state)
     options.prefix = "c=!{partitionKeyFromQuery:customer}/y=!{partitionKeyFromQuery:year}/";
     options.error_prefix = "bad/!{firehose:error-output-type}/";
     options.backup_prefix = "raw/";
+    options.backup_buffer_bytes = 777;
+    options.backup_interval_ms = LS_DELIVERY_AT_ONCE;
     options.extension = ".jsonl.zst";
     options.partition_keys = keys;
     options.partition_queries = queries;
@@ -45,6 +47,8 @@ static void what_is_created_is_described(void **state)
     assert_string_equal(found.prefix, options.prefix);
     assert_string_equal(found.error_prefix, options.error_prefix);
     assert_string_equal(found.backup_prefix, "raw/");
+    assert_int_equal(found.backup_buffer_bytes, 777);
+    assert_int_equal(found.backup_interval_ms, LS_DELIVERY_AT_ONCE);
     assert_string_equal(found.extension, ".jsonl.zst");
     assert_string_equal(found.delimiter, "\n");
     assert_string_equal(found.directory, options.directory);
@@ -148,6 +152,12 @@ static void settings_that_break_a_rule_are_refused(void **state)
     REFUSED("s3_region", o.s3_region = "r");
     REFUSED("directory", o.directory = "");
     REFUSED("backup_prefix", o.backup_prefix = "raw/");
+    REFUSED("backup_buffer_bytes", o.backup_buffer_bytes = 5);
+    REFUSED("backup_interval_ms", o.backup_interval_ms = 5);
+    REFUSED("backup_buffer_bytes", o.flags = LS_DELIVERY_BACKUP, o.backup_buffer_bytes = (UINT64_C(1) << 30) + 1);
+    REFUSED("backup_interval_ms", o.flags = LS_DELIVERY_BACKUP, o.backup_interval_ms = 900001);
+    REFUSED("backup_interval_ms", o.flags = LS_DELIVERY_BACKUP, o.backup_interval_ms = -2);
+    REFUSED("reserved_2", o.reserved_2 = 1);
     REFUSED("prefix", o.prefix = "x!{timestamp:yyyy}/"); /* and no error prefix */
     REFUSED("error-output-type", o.prefix = "x/", o.error_prefix = "e/!{timestamp:yyyy}/");
     REFUSED("nonsense", o.prefix = "!{nonsense:1}/", o.error_prefix = "!{firehose:error-output-type}/");

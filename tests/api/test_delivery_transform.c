@@ -460,6 +460,39 @@ static void the_backup_has_all_records_as_they_were_put(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* By bytes, and by time: each of its objects is as large as is said of the backup, and what is said of the others does
+ * not hold for it. */
+static void the_backup_has_buffering_of_its_own(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    ls_delivery_run_options how = into(of);
+    running run;
+
+    options.flags |= LS_DELIVERY_BACKUP;
+    options.backup_prefix = "raw/";
+    options.buffer_bytes = 60;
+    options.backup_buffer_bytes = 20;
+    make_delivery(stream, &options);
+    for (int i = 0; i < 12; i++)
+        put_text(stream, "k", "123456789"); /* 10 with the newline: 9 in the backup, of which 2 have room */
+    assert_int_equal(run_with(stream, &how), LS_OK);
+    assert_int_equal(of->count, 2 + 6);
+    for (uint32_t i = 0; i < of->count; i++)
+        assert_int_equal(of->all[i].record_count, of->all[i].kind == LS_DELIVERY_SOURCE_BACKUP ? 2 : 6);
+    options.backup_interval_ms = LS_DELIVERY_AT_ONCE;
+    assert_int_equal(ls_delivery_update(stream, NAME, LS_DELIVERY_ANY_VERSION, &options), LS_OK);
+    begin_run(&run, stream, &how);
+    put_text(stream, "k", "once");
+    await_count(&of->count, 9);
+    assert_int_equal(end_run(&run), LS_OK);
+    assert_int_equal(of->count, 9);
+    assert_int_equal(of->all[8].kind, LS_DELIVERY_SOURCE_BACKUP);
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* ---- metrics ---- */
 
 typedef struct gathered {
@@ -674,6 +707,7 @@ int main(void)
         TEST(only_so_many_partitions_are_filled_at_once),
         TEST(data_chooses_no_path_outside),
         TEST(the_backup_has_all_records_as_they_were_put),
+        TEST(the_backup_has_buffering_of_its_own),
         TEST(what_becomes_of_records_and_objects_is_counted),
         TEST(records_are_billed_in_units),
         TEST(partitions_that_are_filled_are_told),

@@ -183,7 +183,9 @@ class Made(Apply):
                 ("ProcessingConfiguration", processing(
                     ("Lambda", {"NumberOfRetries": "0"}),
                     ("MetadataExtraction", {"MetadataExtractionQuery": "{customer:.id,year:.y}"}))),
-                ("S3BackupMode", "Enabled"), ("S3BackupConfiguration", {"Prefix": "raw/"})]:
+                ("S3BackupMode", "Enabled"), ("S3BackupConfiguration", {"Prefix": "raw/"}),
+                ("S3BackupConfiguration", {"Prefix": "raw/", "BufferingHints": {"SizeInMBs": 9}}),
+                ("S3BackupConfiguration", {"Prefix": "raw/", "BufferingHints": {"IntervalInSeconds": 0}})]:
             now[field] = value
             self.assertEqual(self.apply({"Deliveries": [now]}), {thing: "updated"}, field)
         self.assertEqual(self.apply({"Deliveries": [now]}), {thing: "unchanged"})
@@ -288,6 +290,8 @@ class Made(Apply):
                 ({"Directory": "d", "Prefix": "!{timestamp:q"}, "Deliveries[0]: "),
                 ({"Directory": "d", "CompressionFormat": "SNAPPY"}, "CompressionFormat: it is one of"),
                 ({"Directory": "d", **parameter("Lambda", "NumberOfRetries", "x")}, "ParameterValue: it is a text"),
+                ({"Directory": "d", "S3BackupConfiguration": {"Prefix": "r", "BufferingHints": {"SizeInMBs": 5}}},
+                 "without LS_DELIVERY_BACKUP"),
                 ({"Directory": "d", **parameter("Lambda", "Delimiter", "x")}, "Delimiter is no parameter of Lambda"),
                 ({"Directory": "d", **parameter("MetadataExtraction", "MetadataExtractionQuery", "{a .b}")},
                  "it is {KEY: QUERY"),

@@ -25,7 +25,7 @@ _log = logging.getLogger("libstream")
 _FLAGS = {"to_callback": lib.LS_DELIVERY_TO_CALLBACK, "transform": lib.LS_DELIVERY_TRANSFORM,
           "partition": lib.LS_DELIVERY_PARTITION, "backup": lib.LS_DELIVERY_BACKUP}
 _NUMBERS = ("buffer_bytes", "interval_ms", "compression", "transform_retries_max", "transform_bytes_max",
-            "transform_records_max", "partitions_max")
+            "transform_records_max", "partitions_max", "backup_buffer_bytes", "backup_interval_ms")
 _TEXTS = ("prefix", "error_prefix", "backup_prefix", "extension", "delimiter", "directory", "s3_bucket", "s3_endpoint",
           "s3_region", "split")
 

@@ -364,8 +364,8 @@ class Stream(Handle):
         """Create a delivery. `settings` are those of `ls_delivery_options` (`delivery.h`) by their names: `directory`
         or `s3_bucket` (`s3_endpoint`, `s3_region`); `prefix`, `error_prefix`, `backup_prefix`, `extension`;
         `delimiter`; `buffer_bytes`, `interval_ms`, `compression` (1: gzip, 2: zstd), `transform_retries_max`,
-        `transform_bytes_max`, `transform_records_max`, `partitions_max`; `partition_keys`: queries by name; and as
-        booleans `to_callback`, `transform`, `partition`, `backup`.
+        `transform_bytes_max`, `transform_records_max`, `partitions_max`, `backup_buffer_bytes`, `backup_interval_ms`;
+        `partition_keys`: queries by name; and as booleans `to_callback`, `transform`, `partition`, `backup`.
 
         Raises `ExistsError`, `InvalidArgumentError`, `UnsupportedError`, `NotFoundError`."""
         return delivery.create(self, name, position, settings)
