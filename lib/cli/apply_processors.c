@@ -14,10 +14,11 @@
 enum { LAMBDA, DELIMITER, EXTRACTION, SPLIT };
 static const char *const types[] = {"Lambda", "AppendDelimiterToRecord", "MetadataExtraction",
                                     "RecordDeAggregation", NULL};
-enum { ARN, RETRIES, SIZE, DELIMITER_TEXT, QUERY, ENGINE, SUB_TYPE };
-static const char *const names[] = {"LambdaArn", "NumberOfRetries", "BufferSizeInMBs", "Delimiter",
-                                    "MetadataExtractionQuery", "JsonParsingEngine", "SubRecordType", NULL};
-static const int32_t owners[] = {LAMBDA, LAMBDA, LAMBDA, DELIMITER, EXTRACTION, EXTRACTION, SPLIT};
+enum { ARN, ROLE, RETRIES, SIZE, INTERVAL, DELIMITER_TEXT, QUERY, ENGINE, SUB_TYPE };
+static const char *const names[] = {"LambdaArn", "RoleArn", "NumberOfRetries", "BufferSizeInMBs",
+                                    "BufferIntervalInSeconds", "Delimiter", "MetadataExtractionQuery",
+                                    "JsonParsingEngine", "SubRecordType", NULL};
+static const int32_t owners[] = {LAMBDA, LAMBDA, LAMBDA, LAMBDA, LAMBDA, DELIMITER, EXTRACTION, EXTRACTION, SPLIT};
 
 static const char *const sub_types[] = {"JSON", "DELIMITED", NULL};
 typedef struct processor {
@@ -187,6 +188,10 @@ static int take_parameter(lsi_apply *apply, lsi_processors *own, const lsi_node 
             return lsi_template_refuse(&apply->template, node, "it is a text with a number, 0.2..6");
         own->to->transform_bytes_max = (uint32_t)(size * MIB);
         return LSI_EXIT_OK;
+    case INTERVAL:
+        return strcmp(is->value, "0") == 0 ? LSI_EXIT_OK
+                                           : lsi_template_refuse(&apply->template, node, "it is \"0\": a call of the "
+                                                                 "transform has what is there, and does not wait");
     case DELIMITER_TEXT:
         return is->type == SPLIT ? take_split(apply, own, node, is->value) : take_delimiter(apply, own, is->value);
     case QUERY:
@@ -198,7 +203,7 @@ static int take_parameter(lsi_apply *apply, lsi_processors *own, const lsi_node 
         is->sub_type = strcmp(is->value, "JSON") == 0 ? 0 : strcasecmp(is->value, "DELIMITED") == 0 ? 1 : LSI_NO_WORD;
         return is->sub_type != LSI_NO_WORD
                    ? LSI_EXIT_OK : lsi_template_refuse(&apply->template, node, "it is \"JSON\" or \"DELIMITED\"");
-    default: /* Which function it is, is for whoever runs the delivery. */
+    default: /* Which function it is, and what that may, is for whoever runs the delivery. */
         return LSI_EXIT_OK;
     }
 }

@@ -167,7 +167,8 @@ class Made(Apply):
                 "ErrorOutputPrefix": "err/!{firehose:error-output-type}/", "FileExtension": ".json",
                 "DynamicPartitioningConfiguration": {"Enabled": True, "ActivePartitionsMaximum": 7},
                 "ProcessingConfiguration": processing(
-                    ("Lambda", {"LambdaArn": "f", "NumberOfRetries": "5", "BufferSizeInMBs": "0.5"}),
+                    ("Lambda", {"LambdaArn": "f", "RoleArn": "r", "NumberOfRetries": "5", "BufferSizeInMBs": "0.5",
+                                "BufferIntervalInSeconds": "0"}),
                     ("AppendDelimiterToRecord", {"Delimiter": "\\n"}),
                     ("MetadataExtraction", {"MetadataExtractionQuery": query, "JsonParsingEngine": "JQ-1.6"}))}
         thing = ("delivery", "s", "d")
@@ -290,6 +291,8 @@ class Made(Apply):
                 ({"Directory": "d", "Prefix": "!{timestamp:q"}, "Deliveries[0]: "),
                 ({"Directory": "d", "CompressionFormat": "SNAPPY"}, "CompressionFormat: it is one of"),
                 ({"Directory": "d", **parameter("Lambda", "NumberOfRetries", "x")}, "ParameterValue: it is a text"),
+                ({"Directory": "d", **parameter("Lambda", "BufferIntervalInSeconds", "60")}, 'Value: it is "0"'),
+                ({"Directory": "d", **parameter("Lambda", "BufferSizeInMBs", "0.1")}, "0.2..6"),
                 ({"Directory": "d", "S3BackupConfiguration": {"Prefix": "r", "BufferingHints": {"SizeInMBs": 5}}},
                  "without LS_DELIVERY_BACKUP"),
                 ({"Directory": "d", **parameter("Lambda", "Delimiter", "x")}, "Delimiter is no parameter of Lambda"),
