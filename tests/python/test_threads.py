@@ -49,6 +49,93 @@ def test_control_c_ends_any_wait(folder: str, wait: str) -> None:
     assert took < 1  # 0.1 is promised; the machine may be busy.
 
 
+RUNNER = """
+import sys, time
+from libstream import *
+store = Store(sys.argv[1])
+stream = store.create_stream("orders")
+with stream.producer() as producer:
+    producer.put_many("k", [b'{"at": 1000}', b'{"at": 100000}'])
+
+def slow(*arguments):
+    print("called", flush=True)
+    time.sleep(2)
+    print("returned", flush=True)
+
+try:
+    %s
+except KeyboardInterrupt:
+    print(time.monotonic(), flush=True)
+try:
+    store.close()
+except KeyboardInterrupt:
+    print("not closed" if not store.closed else "closed", flush=True)
+store.close()
+print("closed", flush=True)
+"""
+
+
+@pytest.mark.parametrize("run", [
+    "stream.create_mapping('m').run(slow)",
+    "stream.windows(slow, size_ms=1000, time='at').run()",
+    "stream.create_delivery('d', to_callback=True, interval_ms=100).run(deliver=slow)"])
+def test_control_c_waits_for_no_function_and_closing_does(folder: str, run: str) -> None:
+    """A function of the program's is in a long call. The first Ctrl+C ends the run at once, the second one the wait of
+    closing the store, which can be closed afterwards all the same, once the function has returned."""
+    with subprocess.Popen([sys.executable, "-c", RUNNER % run, folder + "/store"], stdout=subprocess.PIPE,
+                          text=True) as child:
+        assert child.stdout and child.stdout.readline() == "called\n"
+        sent = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        assert float(child.stdout.readline()) - sent < 1  # 0.1 is promised; the machine may be busy.
+        time.sleep(0.15)
+        child.send_signal(signal.SIGINT)
+        assert child.communicate(timeout=20)[0] == "not closed\nreturned\nclosed\n"
+        assert child.returncode == 0
+
+
+def test_a_function_cannot_close_what_called_it(stream: Stream) -> None:
+    """It would wait for itself for ever."""
+    refused: list[str] = []
+
+    def close(alert: libstream.Alert) -> None:
+        for it in (alerts, stream, stream.store):
+            with pytest.raises(libstream.WrongStateError, match="cannot be closed by a function that it calls") as told:
+                it.close()
+            refused.append(str(told.value))
+
+    stream.create_alert("any", libstream.Comparison.GREATER, 0, field="n")
+    with stream.watch(close) as alerts, stream.producer() as producer:
+        producer.put("k", b'{"n": 1}')
+        iterator = stream.iterator()
+        alerts.observe(iterator.next_batch())
+    assert refused[0].startswith("alerts cannot") and len(refused) == 3
+
+
+def test_two_threads_that_close_one_return_when_it_is_closed(store: Store) -> None:
+    stream = store.create_stream("orders")
+    mapping, called = stream.create_mapping("m"), threading.Event()
+
+    def slow(batch: libstream.Batch) -> None:
+        called.set()
+        time.sleep(0.3)
+
+    with stream.producer() as producer:
+        producer.put("k", b"x")
+    runner = threading.Thread(target=lambda: mapping.run(slow))
+    runner.start()
+    assert called.wait(20)
+
+    closers = [threading.Thread(target=stream.close) for _ in range(3)]
+    for thread in closers:
+        thread.start()
+    for thread in closers:
+        thread.join(20)
+    store.delete_stream("orders")  # Nothing of it is open.
+    runner.join(20)
+    assert stream.closed and not runner.is_alive()
+
+
 def test_a_wait_lets_other_threads_run(stream: Stream) -> None:
     got: list[bytes] = []
     thread = threading.Thread(target=lambda: got.extend(r.data for r in stream.iterator().next_batch(30)))

@@ -1,10 +1,13 @@
 """What all open things have in common: they are closed once, after what was opened from them, by one thread, while no
 other is in a call of theirs, and by nobody but the process that opened them.
 
-H1 A pointer is handed to C between `_enter` and `_leave` only; closing waits until nobody is between them.
+H1 A pointer is handed to C between `_enter` and `_leave` only; closing waits until nobody is between them. A thread
+   that is there itself, in a function that C calls, would wait for ever: it is refused.
 H2 A parent that is collected together with its children, in whatever order, is closed by the last of them.
 H3 In a fork child no lock is touched: a thread that held one is not there. Calls are refused before they look at one,
    and closing frees the memory, as the library promises.
+H4 Closing that does not come to its end, for an exception such as KeyboardInterrupt or since the library refuses,
+   leaves the handle as it was. Two threads that close one return when it is closed.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import os
 import threading
 import weakref
 from types import TracebackType
-from typing import Any, Callable, ClassVar, Optional, Type, TypeVar
+from typing import Any, Callable, ClassVar, List, Optional, Type, TypeVar
 
 from libstream.errors import WrongStateError, check
 
@@ -24,7 +27,7 @@ class Handle:
     """An open thing. Closing it closes what was opened from it. It is closed at the end of a `with`, or at last when
     nobody refers to it any more."""
 
-    __slots__ = ("_pointer", "_parent", "_children", "_calls", "_changed", "_pid", "_open", "_is_left",
+    __slots__ = ("_pointer", "_parent", "_children", "_calls", "_changed", "_pid", "_open", "_is_left", "_closed_by",
                  "__weakref__")
 
     _noun: ClassVar[str] = "handle"
@@ -34,7 +37,8 @@ class Handle:
         self._pointer = pointer
         self._parent = parent
         self._children: weakref.WeakSet[Handle] = weakref.WeakSet()
-        self._calls = 0
+        self._calls: List[int] = []  # The threads that are between _enter and _leave.
+        self._closed_by = 0  # The thread that is closing it.
         self._changed = threading.Condition(threading.Lock())
         self._pid = os.getpid()
         self._open = 0  # children
@@ -51,13 +55,13 @@ class Handle:
         with self._changed:
             if self._pointer is None:
                 raise WrongStateError("%s is closed" % self._noun)
-            self._calls += 1
+            self._calls.append(threading.get_ident())
             return self._pointer
 
     def _leave(self) -> None:
         with self._changed:
-            self._calls -= 1
-            if self._calls == 0:
+            self._calls.remove(threading.get_ident())
+            if not self._calls:
                 self._changed.notify_all()
 
     def _call(self, function: Callable[..., int], *arguments: Any) -> None:
@@ -94,20 +98,45 @@ class Handle:
     def _close_self(self) -> None:
         if os.getpid() != self._pid:
             pointer, self._pointer = self._pointer, None
-        else:
-            with self._changed:
-                pointer, self._pointer = self._pointer, None  # Nobody enters from here on.
-                if pointer is not None and self._calls > 0:
-                    self._interrupt(pointer)
-                while self._calls > 0:
-                    self._changed.wait()
-        if pointer is None:
+            if pointer is not None:
+                self._release(pointer)
+                self._tell_parent()
             return
+        me, is_released = threading.get_ident(), False
+        pointer = None
         try:
-            self._release(pointer)
+            with self._changed:
+                if me in self._calls:
+                    raise WrongStateError("%s cannot be closed by a function that it calls" % self._noun)
+                while self._closed_by not in (0, me):
+                    self._changed.wait()
+                if self._pointer is None:
+                    return
+                self._closed_by = me
+                pointer, self._pointer = self._pointer, None  # Nobody enters from here on.
+                if self._calls:
+                    self._interrupt(pointer)
+                while self._calls:
+                    self._changed.wait()
+            is_released = True  # Whatever ends it now but a refusal: nobody knows better.
+            try:
+                self._release(pointer)
+            except WrongStateError:
+                is_released = False
+                raise
         finally:
-            if self._parent is not None:
-                self._parent._child_closed()
+            if pointer is not None:
+                with self._changed:
+                    if not is_released:
+                        self._pointer = pointer
+                    self._closed_by = 0
+                    self._changed.notify_all()
+                if is_released:
+                    self._tell_parent()
+
+    def _tell_parent(self) -> None:
+        if self._parent is not None:
+            self._parent._child_closed()
 
     def _child_closed(self) -> None:
         self._open -= 1  # Under the GIL, or in a fork child: a lock would not do more.

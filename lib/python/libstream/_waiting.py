@@ -1,5 +1,5 @@
 """Calls that run until somebody stops them, made so that Ctrl+C stops them: in the main thread they run on another one,
-while this one waits as Python waits."""
+while this one waits as Python waits. They end when the functions that they call have returned, which may be never."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def slices(timeout: Optional[float]) -> Iterator[int]:
 
 def run_interruptibly(call: Callable[[], Answer], stop: Callable[[], object]) -> Answer:
     """What `call` answers or raises. An exception that comes to this thread meanwhile, such as KeyboardInterrupt, calls
-    `stop`, and is raised when `call` has returned."""
+    `stop`, and is raised: when `call` has returned, or at once when it does not soon, and goes on to its end alone."""
     if threading.current_thread() is not threading.main_thread():
         return call()
     running = _Running(call)
@@ -38,7 +38,7 @@ def run_interruptibly(call: Callable[[], Answer], stop: Callable[[], object]) ->
         running.done.wait()
     except BaseException:
         stop()
-        running.done.wait()
+        running.done.wait(SLICE / 2)
         raise
     return cast(Answer, running.answer())
 

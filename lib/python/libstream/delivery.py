@@ -182,22 +182,26 @@ class Delivery:
         again. `deliver` takes objects of a delivery with
         `to_callback`; what it raises is logged, and the object given again. `give_up`: when the destination has failed
         for so many seconds the run ends with its error. `transform_timeout`: a transform that needs more seconds has
-        failed (`Transform.is_late`); 300."""
+        failed (`Transform.is_late`); 300. Ctrl+C is as in `Mapping.run`."""
         function = _firehose(lambda_transform, self._stream, self._name) if lambda_transform is not None else transform
         run = _Run(self._stream, self._name, function, deliver)
-        handle = ffi.new_handle(run)
+        made = options(
+            "ls_delivery_run_options", failover_ms=failover_ms, shards_max=shards_max,
+            memory_bytes_max=memory_bytes_max, give_up_ms=None if give_up is None else int(give_up * 1000),
+            transform_timeout_ms=None if transform_timeout is None else int(transform_timeout * 1000),
+            flags=lib.LS_DELIVERY_UNTIL_CAUGHT_UP if until_caught_up else 0,
+            transform=None if function is None else lib.lsi_py_on_transform,
+            deliver=None if deliver is None else lib.lsi_py_on_object)
         self._runs.append(run)
-        try:
-            run.work(options(
-                "ls_delivery_run_options", failover_ms=failover_ms, shards_max=shards_max,
-                memory_bytes_max=memory_bytes_max, give_up_ms=None if give_up is None else int(give_up * 1000),
-                transform_timeout_ms=None if transform_timeout is None else int(transform_timeout * 1000),
-                flags=lib.LS_DELIVERY_UNTIL_CAUGHT_UP if until_caught_up else 0,
-                transform=None if function is None else lib.lsi_py_on_transform, transform_user=handle,
-                deliver=None if deliver is None else lib.lsi_py_on_object, deliver_user=handle))
-        finally:
-            self._runs.remove(run)
-            run.close()
+
+        def work() -> None:
+            try:
+                run.work(made)
+            finally:
+                self._runs.remove(run)
+                run.close()
+
+        run_interruptibly(work, run.stop)
 
     def stop(self) -> None:
         """Let all runs of this object end, also from a function; what was not delivered comes in the next."""
@@ -241,15 +245,15 @@ class _Run(Handle):
         self._name, self._transform, self._deliver = name, transform, deliver
 
     def work(self, settings: Any) -> None:
-        pointer = self._enter()
-        try:
-            run_interruptibly(lambda: check(lib.ls_delivery_run(pointer, settings)),
-                              lambda: lib.ls_delivery_stop(pointer))
-        finally:
-            self._leave()
+        handle = ffi.new_handle(self)
+        settings.transform_user = settings.deliver_user = handle
+        self._call(lib.ls_delivery_run, settings)
 
     def stop(self) -> None:
-        pointer = self._enter()
+        try:
+            pointer = self._enter()
+        except WrongStateError:  # It is over.
+            return
         try:
             lib.ls_delivery_stop(pointer)
         finally:

@@ -259,21 +259,28 @@ class Mapping:
 
         The function is called on threads of the library, for each lane of each shard one at a time, for different ones
         at once as far as the GIL lets them. With `lambda_event` a batch has no more bytes than Lambda's limit of 6 MiB
-        for the event allows. What it raises is logged (`logging.getLogger("libstream")`) and fails the
-        batch. `on_discard` is told (batch, reason, invocations) of records that are given up: reason 1 when retries are
-        over, 2 for age; when it answers False or raises it is asked again later. Raises `NotFoundError` when mapping or
-        stream were deleted, and what reading raises.
+        for the event allows. What it raises is logged (`logging.getLogger("libstream")`) and fails the batch.
+        `on_discard` is told (batch, reason, invocations) of records that are given up: reason 1 when retries are over,
+        2 for age; when it answers False or raises it is asked again later. Ctrl+C is raised within 100 ms, also while a
+        function runs: that goes on to its end on its thread, and closing the store waits for it.
+
+        Raises `NotFoundError` when mapping or stream were deleted, and what reading raises.
         """
         run = _Run(self, _lambda(function, self._name) if lambda_event else _plain(function), on_discard)
+        made = options("ls_mapping_run_options", failover_ms=failover_ms, shards_max=shards_max,
+                       flags=(lib.LS_RUN_UNTIL_CAUGHT_UP if until_caught_up else 0) |
+                       (lib.LS_RUN_DOCUMENT_BYTES if lambda_event else 0),
+                       discard=None if on_discard is None else lib.lsi_py_on_discard)
         self._runs.append(run)
-        try:
-            run.work(options("ls_mapping_run_options", failover_ms=failover_ms, shards_max=shards_max,
-                             flags=(lib.LS_RUN_UNTIL_CAUGHT_UP if until_caught_up else 0) |
-                             (lib.LS_RUN_DOCUMENT_BYTES if lambda_event else 0),
-                             discard=None if on_discard is None else lib.lsi_py_on_discard))
-        finally:
-            self._runs.remove(run)
-            run.close()
+
+        def work() -> None:
+            try:
+                run.work(made)
+            finally:
+                self._runs.remove(run)
+                run.close()
+
+        run_interruptibly(work, run.stop)
 
     def stop(self) -> None:
         """Let all runs of this object end, also from a function; they have ended when `run` has returned."""
@@ -346,15 +353,13 @@ class _Run(Handle):
 
     def work(self, settings: Any) -> None:
         handle = ffi.new_handle(self)
-        pointer = self._enter()
-        try:
-            run_interruptibly(lambda: check(lib.ls_mapping_run(pointer, settings, lib.lsi_py_on_batch, handle)),
-                              lambda: lib.ls_mapping_stop(pointer))
-        finally:
-            self._leave()
+        self._call(lib.ls_mapping_run, settings, lib.lsi_py_on_batch, handle)
 
     def stop(self) -> None:
-        pointer = self._enter()
+        try:
+            pointer = self._enter()
+        except WrongStateError:  # It is over.
+            return
         try:
             lib.ls_mapping_stop(pointer)
         finally:
