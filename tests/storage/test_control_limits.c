@@ -1,0 +1,454 @@
+/* The control file (storage/control.c, slot.c) at its limits: words in it that cannot be, tables that are full, and who
+ * may not have what others have. On the system's files; what takes hours (a slot that rests) by a clock that is set. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "storage/control.h"
+#include "storage/control_layout.h"
+#include "support/emulated.h"
+#include "support/sim_memory.h"
+#include "support/temp.h"
+
+#define REST_US INT64_C(600000000) /* slot.c */
+
+static const unsigned char store_id[16] = "0123456789abcde";
+static const unsigned char other_id[16] = "another store's";
+
+typedef struct fixture {
+    temp_dir temp;
+    lsi_env env;
+    lsi_root root;
+    sim_memory memory;
+    int64_t now_us;
+} fixture;
+
+static int64_t clock_of(void *user)
+{
+    return ((fixture *)user)->now_us;
+}
+
+static int set_up(void **state)
+{
+    fixture *fx = calloc(1, sizeof *fx);
+
+    temp_make(&fx->temp);
+    lsi_env_default(&fx->env);
+    fx->env.busy_timeout_ms = 60;
+    fx->memory = (sim_memory)SIM_MEMORY_INIT;
+    fx->env.memory = sim_memory_table(&fx->memory);
+    fx->now_us = INT64_C(1700000000000000);
+    fx->env.clock = (lsi_clock){.wall_us = clock_of, .monotonic_us = clock_of, .user = fx};
+    assert_int_equal(fx->env.files->root_open(fx->env.files, fx->temp.path, LSI_ROOT_WRITE, &fx->root), 0);
+    *state = fx;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture *fx = *state;
+
+    lsi_boot_id_pretend(NULL);
+    assert_int_equal(fx->memory.live, 0);
+    fx->root.files->root_close(&fx->root);
+    temp_remove(&fx->temp);
+    free(fx);
+    return 0;
+}
+
+static ls_status try_attach(fixture *fx, const unsigned char id[16], lsi_control **out)
+{
+    bool alone;
+
+    return lsi_control_open(&fx->env, &fx->root, id, false, out, &alone);
+}
+
+static lsi_control *attach(fixture *fx)
+{
+    lsi_control *control;
+
+    assert_int_equal(try_attach(fx, store_id, &control), LS_OK);
+    return control;
+}
+
+static lsi_slot *slot_of(lsi_control *control, uint64_t stream, uint32_t shard)
+{
+    lsi_slot *slot;
+
+    assert_int_equal(lsi_control_slot(control, LSI_SLOT_SHARD, stream, shard, &slot), LS_OK);
+    return slot;
+}
+
+/* ---- words that cannot be ---- */
+
+/* P10, X1: the file is of this boot, its header is whole, and one word of it is not one that anybody wrote: nothing
+ * that it says is believed, and shards are told to look for what was not synced. */
+static void a_word_that_cannot_be_makes_the_file_anew(void **state)
+{
+    static const struct { size_t at; uint32_t value; } words[] = {
+        {offsetof(control_header, attach_check), 0},
+        {offsetof(control_header, attach_epoch), 77},
+        {offsetof(control_header, slot_count), 0},
+        {offsetof(control_header, slot_count), CONTROL_SLOTS_FIRST - 1},
+        {offsetof(control_header, slot_count), CONTROL_SLOTS_FIRST + 1},
+        {offsetof(control_header, slot_count), UINT32_MAX},
+        {offsetof(control_header, used_count), CONTROL_SLOTS_FIRST + 1},
+        {offsetof(control_header, used_count), UINT32_MAX},
+    };
+    fixture *fx = *state;
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        lsi_control *control = attach(fx);
+        lsi_slot *slot = slot_of(control, 1, 1);
+
+        atomic_store(&slot->health, LSI_SHARD_HEALTHY);
+        lsi_control_is_sure(control);
+        memcpy((unsigned char *)control->header + words[i].at, &words[i].value, 4);
+        lsi_control_close(control);
+        control = attach(fx);
+        if (atomic_load(&slot_of(control, 1, 1)->health) != LSI_SHARD_FRESH)
+            fail_msg("word %zu is believed", i);
+        assert_true(lsi_control_is_unsure(control));
+        assert_int_equal(atomic_load(&control->header->slot_count), CONTROL_SLOTS_FIRST);
+        lsi_control_close(control);
+    }
+}
+
+/* Where the machine does not say which boot it is, no file is of this one. */
+static void without_a_boot_id_nothing_is_believed(void **state)
+{
+    static const unsigned char none[16];
+    fixture *fx = *state;
+
+    lsi_boot_id_pretend(none);
+    for (int i = 0; i < 2; i++) {
+        lsi_control *control = attach(fx);
+        lsi_slot *slot = slot_of(control, 1, 1);
+
+        assert_int_equal(atomic_load(&slot->health), LSI_SHARD_FRESH);
+        assert_true(lsi_control_is_unsure(control));
+        atomic_store(&slot->health, LSI_SHARD_HEALTHY);
+        lsi_control_close(control);
+    }
+}
+
+static void truncate_to(fixture *fx, uint64_t size)
+{
+    assert_int_equal(truncate(temp_path(&fx->temp, LSI_CONTROL_NAME), (off_t)size), 0);
+}
+
+/* While somebody is attached the file is what it is: who cannot share it is refused, and breaks nothing. */
+static void a_file_that_cannot_be_shared_is_refused(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *control = attach(fx), *other;
+    uint64_t whole = CONTROL_SLOTS_AT + CONTROL_SLOTS_FIRST * (uint64_t)LSI_SLOT_BYTES;
+
+    atomic_store(&slot_of(control, 1, 1)->committed_end, 5);
+    assert_int_equal(try_attach(fx, other_id, &other), LS_ERR_CORRUPT);
+    atomic_store(&control->header->slot_count, CONTROL_SLOTS_FIRST + 1);
+    assert_int_equal(try_attach(fx, store_id, &other), LS_ERR_CORRUPT);
+    atomic_store(&control->header->slot_count, CONTROL_SLOTS_FIRST);
+    truncate_to(fx, whole - 1);
+    assert_int_equal(try_attach(fx, store_id, &other), LS_ERR_CORRUPT);
+    truncate_to(fx, CONTROL_MAP_BYTES + UINT64_C(4096)); /* Sparse; what lies so far is nobody's. */
+    other = attach(fx);
+    assert_int_equal(atomic_load(&slot_of(other, 1, 1)->committed_end), 5);
+    lsi_control_close(other);
+    truncate_to(fx, whole);
+    lsi_control_close(control);
+}
+
+/* ---- who is attached ---- */
+
+static bool count_one(void *user, const lsi_attached *process)
+{
+    (void)process;
+    ++*(unsigned *)user;
+    return false; /* no more */
+}
+
+static bool count_all(void *user, const lsi_attached *process)
+{
+    ++*(unsigned *)user;
+    return process != NULL;
+}
+
+/* The table is full: who comes then works, is in no list and has no tag, and who has none is never gone. */
+static void one_too_many_works_and_is_not_listed(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *control = attach(fx), *late;
+    lsi_file all = {0};
+    unsigned count = 0;
+
+    assert_int_equal(fx->root.files->open(&fx->root, LSI_CONTROL_NAME, LSI_OPEN_WRITE, &all), 0);
+    for (uint32_t i = 1; i < CONTROL_PROCESSES; i++)
+        assert_int_equal(all.files->lock(&all, CONTROL_BYTE_PROCESS + i, LSI_LOCK_EXCLUSIVE), 0);
+    late = attach(fx);
+    assert_int_equal(lsi_control_process_tag(late), 0);
+    assert_false(lsi_control_is_gone(control, 0));
+    (void)slot_of(late, 1, 1);
+    lsi_control_each_process(control, count_all, &count);
+    assert_int_equal(count, 1);
+    lsi_control_close(late);
+    assert_int_equal(all.files->close(&all), 0);
+    lsi_control_close(control);
+}
+
+static void tags_say_who_is_gone(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *control = attach(fx), *other = attach(fx);
+    uint32_t mine = lsi_control_process_tag(control), his = lsi_control_process_tag(other);
+    unsigned count = 0;
+
+    assert_true(mine != his);
+    assert_false(lsi_control_is_gone(control, mine));
+    assert_false(lsi_control_is_gone(control, his));
+    assert_true(lsi_control_is_gone(control, mine ^ 1u << CONTROL_TAG_INDEX_BITS)); /* who was there before */
+    assert_true(lsi_control_is_gone(control, his ^ 1u << CONTROL_TAG_INDEX_BITS));
+    assert_true(lsi_control_is_gone(control, CONTROL_PROCESSES + 1)); /* nobody's */
+    assert_true(lsi_control_is_gone(control, CONTROL_PROCESSES));
+    lsi_control_each_process(control, count_one, &count);
+    assert_int_equal(count, 1);
+    lsi_control_close(other);
+    assert_true(lsi_control_is_gone(control, his));
+    lsi_control_close(control);
+}
+
+/* P9: what a child asks for is refused, and what it gives back is its parent's still. */
+static void a_child_is_refused_and_gives_nothing_back(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *control = attach(fx), *other;
+    lsi_claim claim = {0}, again;
+    lsi_gate *gate = NULL;
+    lsi_slot *slot;
+    int status;
+    bool alone;
+
+    assert_int_equal(lsi_control_claim(&fx->env, &fx->root, 5, 5, &claim), LS_OK);
+    assert_int_equal(lsi_control_gate(&fx->env, &fx->root, &gate), LS_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        bool right = !lsi_control_try_lock(control) &&
+                     lsi_control_slot_find(control, LSI_SLOT_SHARD, 1, 1, &slot) == LS_ERR_STATE;
+
+        lsi_control_claim_release(&claim);
+        lsi_control_gate_release(gate);
+        _exit(right ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(lsi_control_open(&fx->env, &fx->root, store_id, false, &other, &alone), LS_ERR_BUSY);
+    assert_int_equal(lsi_control_claim(&fx->env, &fx->root, 5, 5, &again), LS_ERR_BUSY);
+    assert_int_equal(lsi_control_claim(&fx->env, &fx->root, 5, 6, &again), LS_OK);
+    assert_int_equal(again.id, 6);
+    lsi_control_claim_release(&again);
+    lsi_control_claim_release(&claim);
+    lsi_control_claim_release(&claim); /* It has none any more. */
+    lsi_control_gate_release(gate);
+    assert_true(lsi_control_try_lock(control));
+    lsi_control_unlock(control);
+    lsi_control_close(control);
+}
+
+/* ---- slots that are used up ---- */
+
+/* All slots are in use but the first `free_count` ones, which were freed since somebody was last alone: `freed_us` is
+ * when. The file is sparse, and its slots are touched here alone. */
+static void use_all(lsi_control *control, uint32_t free_count, int64_t freed_us)
+{
+    uint32_t epoch = lsi_control_epoch(control);
+
+    for (uint32_t i = 0; i < CONTROL_SLOTS_MAX; i++) {
+        lsi_slot *slot = control_slot_at(control, i);
+
+        if (i >= free_count) {
+            slot->shard = i;
+            atomic_store_explicit(&slot->stream, 99, memory_order_relaxed);
+            atomic_store_explicit(&slot->kind, LSI_SLOT_SHARD, memory_order_relaxed);
+        } else {
+            assert_int_equal(lsi_lock_init(&slot->append_lock), 0);
+            assert_int_equal(lsi_lock_init(&slot->sync_lock), 0);
+            atomic_store(&slot->kind, LSI_SLOT_FREE);
+            atomic_store(&slot->epoch, epoch);
+            atomic_store(&slot->freed_us, freed_us);
+        }
+    }
+    control->header->free_old = 0;
+    control->header->free_new = free_count;
+    atomic_store(&control->header->slot_count, CONTROL_SLOTS_MAX);
+    atomic_store(&control->header->used_count, CONTROL_SLOTS_MAX);
+}
+
+typedef struct holder {
+    lsi_lock *lock;
+    int rank;
+} holder;
+
+static void *die_with(void *user)
+{
+    holder *of = user;
+
+    assert_int_equal(lsi_lock_try(of->lock, of->rank), LSI_LOCKED);
+    return NULL;
+}
+
+static void let_somebody_die_with(lsi_lock *lock, int rank)
+{
+    holder of = {lock, rank};
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, die_with, &of), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+/* T1: when there is none any more, one is taken that was freed long ago, with both its locks: not one of which somebody
+ * still holds a lock; a dead one's is nobody's. */
+static void a_slot_that_has_rested_is_taken_when_all_are_used(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *control = attach(fx);
+    lsi_slot *first, *slot;
+
+    SKIP_UNLESS(has_robust_locks);
+    truncate_to(fx, CONTROL_MAP_BYTES);
+    use_all(control, 1, fx->now_us - REST_US + 1);
+    first = control_slot_at(control, 0);
+    assert_int_equal(lsi_control_slot(control, LSI_SLOT_SHARD, 1, 1, &slot), LS_ERR_FULL);
+    fx->now_us++;
+    assert_int_equal(lsi_lock_try(&first->append_lock, LSI_RANK_SHARD), LSI_LOCKED);
+    assert_int_equal(lsi_control_slot(control, LSI_SLOT_SHARD, 1, 1, &slot), LS_ERR_FULL);
+    lsi_lock_release(&first->append_lock, LSI_RANK_SHARD);
+    assert_int_equal(lsi_lock_try(&first->sync_lock, LSI_RANK_SYNC), LSI_LOCKED);
+    assert_int_equal(lsi_control_slot(control, LSI_SLOT_SHARD, 1, 1, &slot), LS_ERR_FULL);
+    lsi_lock_release(&first->sync_lock, LSI_RANK_SYNC);
+    assert_int_equal(control->header->free_new, 1);
+    assert_ptr_equal(slot_of(control, 1, 1), first);
+    assert_int_equal(control->header->free_new, 0);
+    assert_int_equal(lsi_control_slot(control, LSI_SLOT_SHARD, 1, 2, &slot), LS_ERR_FULL);
+    assert_int_equal(lsi_lock_try(&first->append_lock, LSI_RANK_SHARD), LSI_LOCKED); /* It was given back. */
+    lsi_lock_release(&first->append_lock, LSI_RANK_SHARD);
+
+    lsi_control_drop_stream(control, 1);
+    assert_int_equal(lsi_control_slot(control, LSI_SLOT_SHARD, 2, 1, &slot), LS_ERR_FULL);
+    fx->now_us += REST_US;
+    let_somebody_die_with(&first->append_lock, LSI_RANK_SHARD);
+    let_somebody_die_with(&first->sync_lock, LSI_RANK_SYNC);
+    assert_ptr_equal(slot_of(control, 2, 1), first);
+    assert_int_equal(lsi_lock_try(&first->append_lock, LSI_RANK_SHARD), LSI_LOCKED);
+    lsi_lock_release(&first->append_lock, LSI_RANK_SHARD);
+    assert_int_equal(lsi_lock_try(&first->sync_lock, LSI_RANK_SYNC), LSI_LOCKED);
+    lsi_lock_release(&first->sync_lock, LSI_RANK_SYNC);
+
+    /* One that nobody can hold a pointer to is taken first, and at once; its count may be too high or too low. */
+    atomic_store(&control_slot_at(control, 7)->kind, LSI_SLOT_FREE);
+    atomic_store(&control_slot_at(control, 7)->epoch, lsi_control_epoch(control) - 1);
+    assert_ptr_equal(slot_of(control, 3, 1), control_slot_at(control, 7));
+    control->header->free_old = 3;
+    assert_int_equal(lsi_control_slot(control, LSI_SLOT_SHARD, 4, 1, &slot), LS_ERR_FULL);
+    assert_int_equal(control->header->free_old, 0);
+    atomic_store(&first->kind, LSI_SLOT_FREE);
+    atomic_store(&first->epoch, lsi_control_epoch(control));
+    atomic_store(&first->freed_us, fx->now_us - REST_US);
+    control->header->free_new = 0;
+    assert_ptr_equal(slot_of(control, 5, 1), first);
+    assert_int_equal(control->header->free_new, 0);
+
+    assert_int_equal(lsi_control_lock(control), LS_OK);
+    assert_int_equal(lsi_control_reserve(control, UINT32_MAX), LS_OK); /* all that there are are there */
+    lsi_control_unlock(control);
+    lsi_control_close(control);
+}
+
+/* A count that is damaged while somebody is attached reaches no further than the file does. */
+static void a_count_of_slots_that_cannot_be_goes_no_further_than_the_map(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *control = attach(fx);
+    lsi_slot *slot;
+
+    truncate_to(fx, CONTROL_MAP_BYTES);
+    atomic_store(&control->header->used_count, UINT32_MAX);
+    atomic_store(&control->header->slot_count, UINT32_MAX);
+    assert_int_equal(lsi_control_slot_find(control, LSI_SLOT_SHARD, 1, 1, &slot), LS_OK);
+    assert_null(slot);
+    atomic_store(&control->header->used_count, 0);
+    atomic_store(&control->header->slot_count, CONTROL_SLOTS_FIRST);
+    lsi_control_close(control);
+}
+
+/* ---- reading beside it ---- */
+
+static int refuse_writing(const lsi_root *root, const char *name, unsigned flags, lsi_file *out)
+{
+    return (flags & LSI_OPEN_WRITE) != 0 ? -EPERM : lsi_files_system.open(root, name, flags, out);
+}
+
+/* E6: who may only read has memory of his own, also when he finds that out later. */
+static void memory_stands_in_for_who_may_only_read(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *control = attach(fx), *reader;
+    lsi_files files = lsi_files_system;
+    lsi_slot *slot;
+    bool alone;
+
+    assert_int_equal(lsi_control_open(&fx->env, &fx->root, store_id, true, &reader, &alone), LS_OK);
+    assert_false(lsi_control_is_private(reader));
+    assert_int_equal(lsi_control_stand_in(reader, &fx->root, store_id), LS_OK);
+    assert_true(lsi_control_is_private(reader));
+    assert_int_equal(lsi_control_slot(reader, LSI_SLOT_SHARD, 1, 1, &slot), LS_OK);
+    lsi_control_close(reader);
+
+    files.open = refuse_writing;
+    fx->root.files = &files;
+    assert_int_equal(lsi_control_open(&fx->env, &fx->root, store_id, true, &reader, &alone), LS_OK);
+    assert_true(lsi_control_is_private(reader));
+    lsi_control_close(reader);
+    fx->root.files = &lsi_files_system;
+
+    for (uint64_t nth = 1;; nth++) { /* E4 */
+        ls_status st;
+
+        assert_int_equal(lsi_control_open(&fx->env, &fx->root, store_id, true, &reader, &alone), LS_OK);
+        sim_memory_fail(&fx->memory, nth, false);
+        st = lsi_control_stand_in(reader, &fx->root, store_id);
+        sim_memory_fail(&fx->memory, 0, false);
+        lsi_control_close(reader);
+        if (st == LS_OK)
+            break;
+        assert_int_equal(st, LS_ERR_NO_MEMORY);
+    }
+    lsi_control_close(control);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        T(a_word_that_cannot_be_makes_the_file_anew),
+        T(without_a_boot_id_nothing_is_believed),
+        T(a_file_that_cannot_be_shared_is_refused),
+        T(one_too_many_works_and_is_not_listed),
+        T(tags_say_who_is_gone),
+        T(a_child_is_refused_and_gives_nothing_back),
+        T(a_slot_that_has_rested_is_taken_when_all_are_used),
+        T(a_count_of_slots_that_cannot_be_goes_no_further_than_the_map),
+        T(memory_stands_in_for_who_may_only_read),
+    };
+    return cmocka_run_group_tests_name("the control file at its limits", tests, NULL, NULL);
+}
