@@ -131,44 +131,51 @@ static int put_file(weather_source *put, const char *path)
     return result;
 }
 
-/* What NOAA's service gives of a day is one step: the records of all stations, and the day. */
+/* What NOAA's service gives of a day: one step, the records of all stations, and that the day is done. */
+static int put_day(weather_source *put, noaa *service, const char *source, const char *day, uint64_t *records)
+{
+    bool key_is_name = strcmp(put->key, "NAME") == 0;
+    int result = noaa_ask(service, day), got = 0;
+    ls_bytes key, json;
+    char note[32];
+
+    *records = 0;
+    while (result == 0 && (got = noaa_next(service, key_is_name, &key, &json)) == 1) {
+        ls_status status = feed_add(put->feed, key, json);
+
+        *records += status == LS_OK;
+        if (status != LS_OK && status != LS_ERR_INVALID_ARGUMENT && status != LS_ERR_TOO_LARGE)
+            result = -1;
+    }
+    if (result != 0 || got < 0)
+        return -1;
+    pipeline_wait(&put->pace, feed_added(put->feed));
+    (void)snprintf(note, sizeof(note), "done %" PRIu64, *records);
+    return feed_step(put->feed, source, note);
+}
+
+/* Each day is a source of its own, so that a run asks for those that no run has put, wherever they lie. */
 static int put_days(weather_source *put)
 {
-    char source[256], note[64], day[NOAA_DAY_BYTES];
+    char source[256], day[NOAA_DAY_BYTES];
     noaa *service = noaa_open(put->url, put->token, put->location, put->units);
-    const char *last = NULL;
-    uint64_t records = 0;
     int result = service == NULL ? -1 : 0;
 
-    (void)snprintf(source, sizeof(source), "%.100s %.50s", put->url, put->location);
-    if (result == 0)
-        last = feed_note(put->feed, source);
-    if (last != NULL && sscanf(last, "%10s %" SCNu64, note, &records) == 2 && strcmp(note, put->from) >= 0)
-        noaa_day_after(note, day);
-    else
-        (void)snprintf(day, sizeof(day), "%s", put->from);
+    (void)snprintf(day, sizeof(day), "%s", put->from);
     for (; result == 0 && strcmp(day, put->to) <= 0 && !pipeline_interrupted; noaa_day_after(day, day)) {
-        ls_bytes key, json;
-        int got = 0;
+        const char *note;
+        uint64_t records = 0;
 
-        result = noaa_ask(service, day);
-        while (result == 0 && (got = noaa_next(service, strcmp(put->key, "NAME") == 0, &key, &json)) == 1) {
-            ls_status status = feed_add(put->feed, key, json);
-
-            records += status == LS_OK;
-            if (status != LS_OK && status != LS_ERR_INVALID_ARGUMENT && status != LS_ERR_TOO_LARGE)
-                result = -1;
-        }
-        if (result == 0 && got < 0)
-            result = -1;
-        if (result == 0) {
-            pipeline_wait(&put->pace, feed_added(put->feed));
-            (void)snprintf(note, sizeof(note), "%s %" PRIu64, day, records);
-            result = feed_step(put->feed, source, note);
-        }
+        (void)snprintf(source, sizeof(source), "%.100s %.50s %s", put->url, put->location, day);
+        note = feed_note(put->feed, source);
+        if (note == NULL)
+            result = put_day(put, service, source, day, &records);
+        else
+            (void)sscanf(note, "done %" SCNu64, &records);
+        put->records += records;
     }
     noaa_close(service);
-    put->read = put->records = records;
+    put->read = put->records;
     return result;
 }
 

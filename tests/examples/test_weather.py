@@ -245,6 +245,20 @@ class Service(Case):
         pages = [asked["offset"] for path, asked in self.asked if asked.get("startdate") == "2021-10-01"]
         self.assertEqual(pages, ["1", "1", "1001", "2001", "3001"])
 
+    def days(self, first, last):
+        return ["--token", "secret", "--url", self.url, "--from", "2021-10-" + first, "--to", "2021-10-" + last]
+
+    def test_days_before_and_between_those_that_were_put_come_too(self):
+        self.busy = 0
+        for first, last, records in (("05", "06", 2), ("09", "09", 1), ("04", "09", 6), ("04", "09", 6),
+                                     ("06", "07", 2)):
+            result = self.result("--store", self.kept, *self.days(first, last))
+            self.assertEqual((result["records"], result["replaced"]), (900 * records, 0))
+        self.assertEqual(result["tables"]["Precipitation"], 6 * 900)
+        asked = [asked["startdate"][-2:] for path, asked in self.asked
+                 if asked.get("offset") == "1" and "startdate" in asked]
+        self.assertEqual(asked, ["05", "06", "09", "04", "07", "08"])
+
     def test_what_goes_wrong_is_said(self):
         self.fails(1, "400: ", *["wrong" if word == "secret" else word for word in self.arguments()])
         self.garbage = b"<html>"
