@@ -49,7 +49,14 @@ static void gather_mapping(const reading *at, const lsi_mapping *mapping)
     uint32_t number = lsi_mapping_counts_number(mapping);
     const lsi_engine_count *counts = ops->counts(at->stream, LSI_COUNTS_MAPPING, number);
     const char *values[3] = {at->stream_name, mapping->name};
+    lsi_error_state before;
+    uint64_t running;
 
+    lsi_error_save(&before);
+    if (lsi_mapping_executions(at->stream, mapping, &running) == LS_OK)
+        lsi_gather_gauge(at->to, MAPPING_RUNNING, values, (double)running);
+    else
+        lsi_error_restore(&before);
     (void)lsi_gather_times(at->to, MAPPING_TIMES, values, ops->counts(at->stream, LSI_COUNTS_MAPPING_TIMES, number));
     for (uint32_t i = 0; counts != NULL && i <= LSI_MAPPED_TIMEOUT; i++) {
         values[2] = results[i].label;

@@ -65,6 +65,8 @@ const lsi_family lsi_metric_families[FAMILIES] = {
                         LABELS("stream", "mapping"), .cloudwatch = "Errors"},
     [MAPPING_THROTTLES] = {COUNTER("mapping_throttles", "Count", "Invocations that handlers could not begin."),
                            LABELS("stream", "mapping"), .cloudwatch = "Throttles"},
+    [MAPPING_RUNNING] = {GAUGE("mapping_concurrent_executions", "Count", "Handlers that run now, in all processes."),
+                         LABELS("stream", "mapping"), .cloudwatch = "ConcurrentExecutions"},
     [MAPPING_HELD] = {COUNTER("mapping_throttled_reads", "Count",
                               "Reads that a limit of the stream, or of the consumer, kept waiting."),
                       LABELS("stream", "mapping")},

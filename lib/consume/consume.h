@@ -366,7 +366,8 @@ void lsi_mapping_wake(lsi_engine_stream *stream); /* whoever runs a mapping of t
 /* ---- mapping/counts.c ---- */
 enum { /* the words of LSI_COUNTS_MAPPING */
     LSI_MAPPED_OK, LSI_MAPPED_PARTIAL, LSI_MAPPED_ERROR, LSI_MAPPED_TIMEOUT, /* invocations */
-    /* Records: INVOKED each once, REDELIVERED each time after that; REPORTED to the failure stream. */
+    /* Records: INVOKED each once, REDELIVERED each time after that; REPORTED to the failure stream
+     * or to the run's callback. */
     LSI_MAPPED_POLLED, LSI_MAPPED_FILTERED, LSI_MAPPED_INVOKED, LSI_MAPPED_REDELIVERED, LSI_MAPPED_FAILED,
     LSI_MAPPED_DROPPED_AGE, LSI_MAPPED_DROPPED_RETRIES, LSI_MAPPED_REPORTED,
     LSI_MAPPED_THROTTLES, /* invocations that could not begin */
@@ -374,6 +375,10 @@ enum { /* the words of LSI_COUNTS_MAPPING */
     LSI_MAPPED_SIZES /* a histogram of numbers of records */
 };
 uint32_t lsi_mapping_counts_number(const lsi_mapping *mapping);
+
+/* ---- mapping/running.c ---- */
+/* How many of its handlers run now, in all processes that live. Of the mapping name and id are used. */
+ls_status lsi_mapping_executions(lsi_engine_stream *stream, const lsi_mapping *mapping, uint64_t *out);
 
 /* ---- mapping/settings.c ---- */
 void lsi_mapping_options_resolve(ls_mapping_options *options);

@@ -126,7 +126,8 @@ typedef enum {
     LSI_COUNTS_MAPPING_TIMES,
     LSI_COUNTS_GROUP,       /* consume's, as the next; number: made of the name, below LSI_COUNTS_NAMED */
     LSI_COUNTS_WINDOW,
-    LSI_COUNTS_CONSUMER
+    LSI_COUNTS_CONSUMER,
+    LSI_COUNTS_LEASE /* consume's, where there are words of a lease; number: LSI_LEASE_NUMBER */
 } lsi_counts_kind;
 #define LSI_COUNTS_NAMED (UINT32_C(1) << 29)
 enum { LSI_COUNTS_SINGLE_PUTS, LSI_COUNTS_BATCHES, LSI_COUNTS_SYNCS,
@@ -188,6 +189,8 @@ enum {
     LSI_LEASE_WORDS = LSI_LEASE_NOTES + 5
 };
 #define LSI_GROUPS_MAX 4096u /* of a stream */
+#define LSI_LEASE_SHARD_BITS 20u
+#define LSI_LEASE_NUMBER(group, shard) ((group) << LSI_LEASE_SHARD_BITS | (shard)) /* fits, where there are words */
 
 /* What a step puts into one shard, as one frame. */
 typedef struct lsi_step_put {

@@ -144,7 +144,7 @@ typedef struct lsi_slot {
     _Atomic uint64_t cut_ms;
     _Atomic int64_t cut_last_us;
 
-    /* What is counted, for the rooms above: words that anybody adds to and nobody else looks at. So whoever still adds
+    /* What is counted, for the rooms above: words that anybody adds to and storage never looks at. So who still adds
      * when the slot has become another's, long after a deletion, makes a number wrong and breaks nothing. Zero when the
      * slot is new; named later, as `load`. */
     _Atomic uint64_t counts[LSI_SLOT_COUNT_WORDS];

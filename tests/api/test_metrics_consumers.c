@@ -5,6 +5,7 @@
 #include <glob.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 
 #include "api/api.h"
 #include "support/exposition.h"
@@ -723,6 +724,169 @@ static void invocations_that_cannot_begin_are_counted(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* ---- handlers that run now ---- */
+
+static _Atomic bool is_shut;
+
+static ls_handler_answer wait_at_the_gate(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    (void)batch;
+    (void)context;
+    (void)user;
+    while (atomic_load(&is_shut))
+        usleep(1000);
+    return LS_HANDLER_DONE;
+}
+
+static void *run_with_two_shards(void *user)
+{
+    ls_mapping_run_options options = LS_MAPPING_RUN_OPTIONS_INIT;
+
+    options.shards_max = 2;
+    return ls_mapping_run(user, &options, wait_at_the_gate, NULL) == LS_OK ? user : NULL;
+}
+
+/* A process that runs the mapping with handlers that do not return: it is there to be killed. */
+static pid_t begin_another_process(const fixture *fx)
+{
+    ls_store *store = NULL;
+    ls_stream *stream = NULL;
+    ls_mapping *mapping = NULL;
+    pid_t child = fork();
+
+    if (child != 0)
+        return child;
+    if (ls_store_open(fx->location, NULL, &store) == LS_OK && ls_stream_open(store, "s", &stream) == LS_OK &&
+        ls_mapping_open(stream, "m", &mapping) == LS_OK)
+        (void)run_with_two_shards(mapping);
+    _exit(1);
+}
+
+static void put_everywhere(ls_stream *stream)
+{
+    ls_producer *producer = NULL;
+    char key[8];
+
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    for (int i = 0; i < 40; i++) {
+        snprintf(key, sizeof key, "%d", i);
+        assert_int_equal(ls_producer_put(producer, text(key), text("data"), NULL, NULL), LS_OK);
+    }
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+}
+
+static double executions(ls_store *store)
+{
+    return value_now(store, "libstream_mapping_concurrent_executions", "mapping=\"m\",stream=\"s\"");
+}
+
+static bool executions_become(ls_store *store, double count)
+{
+    for (int i = 0; i < 3000 && executions(store) != count; i++)
+        usleep(10000);
+    return executions(store) == count;
+}
+
+/* Goal: ConcurrentExecutions is the handlers that run, wherever, and nothing of processes that were killed. Method: four
+ * shards, of which two processes have two each; one is killed, and nobody may take what it had. */
+static void handlers_that_run_are_counted_and_those_of_the_dead_are_not(void **state)
+{
+    const ls_position horizon = {.kind = LS_TRIM_HORIZON};
+    ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 4);
+    double elsewhere = in_memory ? 0 : 2;
+    ls_mapping *mapping = NULL;
+    pthread_t thread;
+    pid_t other = 0;
+    void *went_well;
+
+    options.handler_timeout_ms = LS_MAPPING_NO_TIMEOUT;
+    put_everywhere(stream);
+    assert_int_equal(ls_mapping_create(stream, "m", &horizon, &options), LS_OK);
+    assert_true(executions(fx->store) == 0);
+    atomic_store(&is_shut, true);
+    if (!in_memory) {
+        other = begin_another_process(fx);
+        assert_true(other > 0);
+        assert_true(executions_become(fx->store, elsewhere));
+    }
+    assert_int_equal(ls_mapping_open(stream, "m", &mapping), LS_OK);
+    assert_int_equal(pthread_create(&thread, NULL, run_with_two_shards, mapping), 0);
+    assert_true(executions_become(fx->store, 2 + elsewhere));
+    assert_true(as_cloudwatch_has_it(fx->store, "ConcurrentExecutions") == 2 + elsewhere);
+    if (other > 0) {
+        assert_int_equal(kill(other, SIGKILL), 0);
+        assert_int_equal(waitpid(other, NULL, 0), other);
+        assert_true(executions(fx->store) == 2); /* at once */
+    }
+    assert_int_equal(ls_mapping_seek(stream, "m", &horizon), LS_OK); /* Who has lost the lease goes on. */
+    usleep(50000);
+    assert_true(executions(fx->store) == 2);
+    atomic_store(&is_shut, false);
+    assert_true(executions_become(fx->store, 0));
+    ls_mapping_stop(mapping);
+    assert_int_equal(pthread_join(thread, &went_well), 0);
+    assert_ptr_equal(went_well, mapping);
+    assert_true(executions(fx->store) == 0);
+    assert_int_equal(ls_mapping_close(mapping), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* ---- what becomes of records ---- */
+
+static int32_t refuse_once(const ls_batch *batch, ls_discard_reason reason, uint32_t invoke_count, void *user)
+{
+    (void)batch;
+    (void)reason;
+    (void)invoke_count;
+    return ++*(uint32_t *)user == 1;
+}
+
+static ls_handler_answer fail_each(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    (void)batch;
+    (void)context;
+    (void)user;
+    return LS_HANDLER_RETRY;
+}
+
+/* Goal: what is given up and told counts as reported, by whatever way it was told, and once. */
+static void what_a_callback_or_a_stream_takes_is_reported(void **state)
+{
+    static const struct {
+        bool has_callback, has_stream;
+    } cases[] = {{false, false}, {true, false}, {false, true}, {true, true}};
+    const ls_position horizon = {.kind = LS_TRIM_HORIZON};
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+
+    assert_int_equal(ls_stream_close(make_stream(fx, "failed", 1)), LS_OK);
+    put_numbers(stream, 7);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+        ls_mapping_run_options run = LS_MAPPING_RUN_OPTIONS_INIT;
+        ls_mapping *mapping = NULL;
+        exposition *read;
+        uint32_t asked = 0;
+
+        options.retries_max = LS_MAPPING_NO_RETRIES;
+        options.failure_stream = cases[i].has_stream ? "failed" : NULL;
+        assert_int_equal(ls_mapping_create(stream, "m", &horizon, &options), LS_OK);
+        run.flags = LS_RUN_UNTIL_CAUGHT_UP;
+        run.discard = cases[i].has_callback ? refuse_once : NULL;
+        assert_int_equal(ls_mapping_open(stream, "m", &mapping), LS_OK);
+        assert_int_equal(ls_mapping_run(mapping, &run, fail_each, &asked), LS_OK);
+        assert_int_equal(ls_mapping_close(mapping), LS_OK);
+        read = exposition_of(fx->store);
+        assert_true(records_of(read, "dropped_retries") == 7);
+        assert_true(records_of(read, "reported") == (cases[i].has_callback || cases[i].has_stream ? 7 : 0));
+        exposition_free(read);
+        assert_int_equal(ls_mapping_delete(stream, "m"), LS_OK);
+    }
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 #ifdef LSI_HAVE_YAJL
 /* The batch that begins with 30 always fails. */
 static ls_handler_answer fail_one(const ls_batch *batch, ls_handler_context *context, void *user)
@@ -797,6 +961,8 @@ int main(void)
         TEST(limits_of_registered_consumers_are_counted),
         TEST(a_mapping_counts_reads_that_were_kept_waiting),
         TEST(invocations_that_cannot_begin_are_counted),
+        TEST(handlers_that_run_are_counted_and_those_of_the_dead_are_not),
+        TEST(what_a_callback_or_a_stream_takes_is_reported),
 #ifdef LSI_HAVE_YAJL
         TEST(a_mapping_counts_what_becomes_of_each_record),
 #endif

@@ -40,6 +40,14 @@ void lsi_worker_count(lsi_worker *worker)
     *told = now;
 }
 
+void lsi_worker_count_reported(lsi_worker *worker, uint32_t records)
+{
+    const lsi_run *run = worker->run;
+
+    if (worker->counts != NULL && (run->how->discard != NULL || run->mapping->options.failure_stream != NULL))
+        lsi_count(&worker->counts[LSI_MAPPED_REPORTED], records);
+}
+
 void lsi_worker_count_invocation(lsi_worker *worker, const lsi_outcome *outcome, uint32_t records, int64_t took_us)
 {
     const lsi_batcher_counts before = worker->told;

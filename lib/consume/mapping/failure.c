@@ -12,7 +12,6 @@
 
 #include "base/hash.h"
 #include "consume/mapping/event_json.h"
-#include "metrics/metrics.h"
 #include "stream/stream.h"
 
 #define UUID_BYTES 37
@@ -155,8 +154,6 @@ bool lsi_failure_put(const lsi_worker *worker, const lsi_batcher_action *discard
     if (lsi_event_check_state(&run->env->memory, &of.invocation) != LS_OK)
         of.invocation.is_windowed = false; /* What is no JSON is no part of a document. */
     st = put_all(worker, &failure, &of);
-    if (st == LS_OK && worker->counts != NULL)
-        lsi_count(&worker->counts[LSI_MAPPED_REPORTED], discard->invocation.count);
     if (st == LS_OK)
         return true;
     lsi_env_log(run->env, LS_LOG_WARNING, "mapping '%s' shard %" PRIu32 ": what is given up cannot be put to stream "

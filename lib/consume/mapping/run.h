@@ -4,7 +4,8 @@
  * worker.c   one shard: its threads and its batch machine
  * handler.c  what a handler is given, and what its answer amounts to
  * failure.c  what is given up goes to the mapping's failure stream
- * step.c     what a batch has put is one step with the place behind it */
+ * step.c     what a batch has put is one step with the place behind it
+ * running.c  how many handlers run now */
 #ifndef LSI_CONSUME_MAPPING_RUN_H
 #define LSI_CONSUME_MAPPING_RUN_H
 
@@ -86,6 +87,7 @@ struct lsi_worker {
     lsi_filter *filter;
     lsi_engine_count *counts, *times; /* the mapping's; NULL: nobody can be told */
     lsi_batcher_counts told;          /* what of the machine's is in them */
+    lsi_engine_count *running;        /* handlers of ours that run now, with whose they are; NULL: nobody can be told */
     uint32_t thread_count;
     int64_t horizon_due_us; /* monotonic: when it may be asked for again */
     bool is_held_up; /* another subscription of the consumer has the shard, and that was logged */
@@ -124,7 +126,22 @@ static inline lsi_event_source lsi_worker_source(const lsi_worker *worker)
 /* ---- counts.c. Locks: but for the first, worker->lock held ---- */
 void lsi_worker_counts_open(lsi_worker *worker);
 void lsi_worker_count(lsi_worker *worker); /* what the machine has counted since */
+void lsi_worker_count_reported(lsi_worker *worker, uint32_t records); /* given up, and whoever is to be told was */
 void lsi_worker_count_invocation(lsi_worker *worker, const lsi_outcome *outcome, uint32_t records, int64_t took_us);
+
+/* ---- running.c: by the run's thread, and around each call of a handler ---- */
+void lsi_worker_running_open(lsi_worker *worker);
+void lsi_worker_running_close(lsi_worker *worker);
+static inline void lsi_worker_enters(lsi_worker *worker)
+{
+    if (worker->running != NULL)
+        atomic_fetch_add_explicit(worker->running, 1, memory_order_relaxed); /* A number by itself. */
+}
+static inline void lsi_worker_leaves(lsi_worker *worker)
+{
+    if (worker->running != NULL)
+        atomic_fetch_sub_explicit(worker->running, 1, memory_order_relaxed);
+}
 
 /* ---- handler.c ---- */
 

@@ -209,7 +209,9 @@ static void invoke(lsi_worker *worker, const lsi_batcher_action *action, lsi_mom
     bool is_stepped;
 
     lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
+    lsi_worker_enters(worker);
     answer = run->how->handler(&batch, &context, run->how->user);
+    lsi_worker_leaves(worker);
     lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
     outcome = lsi_handler_outcome(answer, &context);
     lsi_batcher_counts_get(worker->machine, &before);
@@ -255,6 +257,8 @@ static void discard(lsi_worker *worker, const lsi_batcher_action *action)
     lsi_batcher_discarded(worker->machine, action->lane, is_written, moment(worker));
     tell_others(worker);
     lsi_worker_count(worker);
+    if (is_written)
+        lsi_worker_count_reported(worker, what->count);
 }
 
 /* ---- reading ---- */
@@ -589,6 +593,7 @@ ls_status lsi_worker_start(lsi_run *run, const lsi_shard *shard, lsi_lease *leas
         st = open_parts(worker);
     }
     lsi_worker_counts_open(worker);
+    lsi_worker_running_open(worker);
     if (st == LS_OK)
         st = start_threads(worker);
     if (st != LS_OK && !worker->threads[0].started) {
@@ -612,6 +617,7 @@ void lsi_worker_free(lsi_worker *worker)
 
     for (uint32_t i = 0; i < LSI_BATCHER_LANES_MAX; i++)
         lsi_thread_join(&worker->threads[i]);
+    lsi_worker_running_close(worker);
     if (lsi_guard_vacate(worker->run->how->guard, &worker->occupied))
         lsi_mapping_wake(worker->run->stream);
     lsi_iterator_close(worker->iterator); /* It ends the subscription. */

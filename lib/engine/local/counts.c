@@ -1,5 +1,5 @@
-/* What is counted, in slots of the control file: of a stream and of each shard in their own, the rest in slots that
- * have no other use, freed with the stream's.
+/* What is counted, in slots of the control file: of a stream, of each shard and of each lease in their own, the rest in
+ * slots that have no other use, freed with the stream's.
  *
  * A slot that cannot be had now, for want of memory or disk or because a stopped process has the store's lock, is
  * passed over: what is counted is never worth failing for. */
@@ -42,6 +42,8 @@ static lsi_slot *slot_of(lsi_local_stream *stream, lsi_counts_kind kind, uint32_
     case LSI_COUNTS_CONSUMER:
         number |= GROUPS | WINDOWS;
         break;
+    case LSI_COUNTS_LEASE:
+        return lsi_control_slot_find(control, LSI_SLOT_LEASE, stream->id, number, &slot) == LS_OK ? slot : NULL;
     case LSI_COUNTS_PUT_TIMES:
         break;
     }

@@ -5,8 +5,6 @@
 #include "base/status.h"
 #include "engine/local/local.h"
 
-#define SHARD_BITS 20u
-
 _Static_assert(LSI_LEASE_WORDS <= LSI_SLOT_BUDGET_WORDS, "a slot has room for a lease's words");
 
 ls_status lsi_local_lease_words(lsi_engine_stream *base, uint32_t group, uint32_t shard, lsi_budget_word **out)
@@ -17,11 +15,11 @@ ls_status lsi_local_lease_words(lsi_engine_stream *base, uint32_t group, uint32_
 
     if (st != LS_OK)
         return st;
-    if (group >= LSI_GROUPS_MAX || shard >> SHARD_BITS != 0)
+    if (group >= LSI_GROUPS_MAX || shard >> LSI_LEASE_SHARD_BITS != 0)
         return lsi_fail(LS_ERR_UNSUPPORTED, "stream '%s': no lease of shard %u, for group %u: they are below %u and %u",
-                        stream->name, shard, group, 1u << SHARD_BITS, LSI_GROUPS_MAX);
-    st = lsi_control_slot(lsi_local_of_stream(base)->control, LSI_SLOT_LEASE, stream->id, group << SHARD_BITS | shard,
-                          &slot);
+                        stream->name, shard, group, 1u << LSI_LEASE_SHARD_BITS, LSI_GROUPS_MAX);
+    st = lsi_control_slot(lsi_local_of_stream(base)->control, LSI_SLOT_LEASE, stream->id,
+                          LSI_LEASE_NUMBER(group, shard), &slot);
     if (st == LS_OK)
         *out = slot->budget;
     return st;
