@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MARK "PUT:"
 
 #define ROOM_FOR_ONE(array, count, capacity)                                           \
     do {                                                                               \
@@ -298,30 +297,12 @@ void truth_seen(truth *of, uint32_t stream, uint32_t shard, const shown *records
 
 /* ---- records ---- */
 
-void truth_data(uint32_t put, unsigned char *into, size_t bytes)
-{
-    unsigned char mark[TRUTH_MARK_BYTES];
-    uint32_t again = ~put;
-
-    memcpy(mark, MARK, 4);
-    memcpy(mark + 4, &put, 4);
-    memcpy(mark + 8, &again, 4);
-    memcpy(into, mark, bytes < sizeof(mark) ? bytes : sizeof(mark));
-    for (size_t i = sizeof(mark); i < bytes; i++)
-        into[i] = (unsigned char)(put * 31 + i * 7 + i / 256);
-}
-
-size_t truth_key(uint32_t put, char into[16])
-{
-    return (size_t)snprintf(into, 16, "key-%u", put);
-}
-
 uint32_t truth_begins(const truth *of, const void *bytes, size_t size)
 {
     static unsigned char wanted[16u << 20];
     uint32_t put;
 
-    if (size < TRUTH_MARK_BYTES || memcmp(bytes, MARK, 4) != 0)
+    if (size < TRUTH_MARK_BYTES || memcmp(bytes, TRUTH_MARK, 4) != 0)
         return 0;
     memcpy(&put, (const unsigned char *)bytes + 4, 4);
     if (put == 0 || put > of->put_count || of->puts[put - 1].data_bytes > size ||

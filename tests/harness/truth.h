@@ -26,6 +26,7 @@
 #include <libstream/libstream.h>
 
 #define NEVER SIZE_MAX
+#define TRUTH_MARK "PUT:"    /* how it begins; then comes its put's number */
 #define TRUTH_MARK_BYTES 12u /* the least a record's data has */
 #define TRUTH_SHARDS_MAX 64u
 #define TRUTH_NAME_BYTES 24u
