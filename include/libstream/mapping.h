@@ -437,10 +437,10 @@ LS_API ls_status ls_handler_event_json(ls_handler_context *context, ls_bytes *ou
  *
  * With LS_MAPPING_REPORT_FAILURES {"batchItemFailures": [{"itemIdentifier": "<sequence number>"}]} says which records
  * failed: the batch comes again from the first of them on. "<sequence number>.<subSequenceNumber>" is that one user
- * record, and the number alone the first one of the batch that has it. Nothing at all, "", [], null, {}, and a list
- * that is empty, null or absent say that all is done. With windows "state", an object, is what the next invocation
- * gets; only the last of a window may be without. Anything else fails the batch: a number that is none of it, what is
- * no such document or no JSON. A mapping with neither has no use for a document: whatever it is, the batch is done.
+ * record, and the number alone the first one of the batch that has it. Nothing at all, white space, "", [], null, {},
+ * and a list that is empty, null or absent say that all is done. With windows "state", an object, is what the next
+ * invocation gets; only the last of a window may be without. Anything else fails the batch: a number that is none of
+ * it, what is no such document or no JSON. A mapping with neither has no use for a document: whatever it is, the batch is done.
  *
  * @param document  Borrowed until return. May be empty.
  * @param out       LS_HANDLER_DONE or LS_HANDLER_RETRY. Set on LS_OK only.

@@ -127,6 +127,11 @@ class Consuming(Consumer):
         self.assertEqual(reports[0]["KinesisBatchInfo"]["streamArn"],
                          "arn:aws:kinesis:us-east-1:000000000000:stream/s")
 
+    def test_an_empty_line_says_that_all_is_done(self):
+        self.fill("--report-failures")
+        self.assertEqual(self.consume("--", "echo").err, "")
+        self.assertEqual(self.last_result(), "ok")
+
     def test_a_program_that_is_killed_has_failed(self):
         self.fill("--retries", 0)
         self.assertIn("sh was ended by signal 9", self.consume("--", "sh", "-c", "kill -9 $$").err)

@@ -66,6 +66,7 @@ static void these_bodies_are_complete_success(void **state)
 {
     static const char *const bodies[] = {
         "", "\"\"", "[]", "null", "{}", "{\"batchItemFailures\":[]}", "{\"batchItemFailures\":null}",
+        " ", "\n", " \t\r\n ", " \"\"\n",
         " {\"other\":[{\"itemIdentifier\":\"x\"}],\"more\":{\"batchItemFailures\":[5]}} ", "{\"state\":7}",
     };
 
@@ -95,7 +96,7 @@ static void these_bodies_fail_the_whole_batch(void **state)
         "{\"batchItemFailures\":\"\"}",
         "{\"batchItemFailures\":true}",
         "[{\"itemIdentifier\":\"98\"}]", "[1]", "7", "true", "\"text\"",
-        "{", "{\"batchItemFailures\":[", "nonsense", "{} {}", "{\"batchItemFailures\":[]\xff}",
+        "{", "{\"batchItemFailures\":[", "nonsense", "{} {}", "\v", "\xc2\xa0", "{\"batchItemFailures\":[]\xff}",
         "{\"batchItemFailures\":[],\"batchItemFailures\":[]}",
     };
 

@@ -1,6 +1,7 @@
 /* A handler's answer. What the service takes for success and for failure was recorded from it, body by body:
  *
- *   S1  nothing, "", [], null, {}, a list of failures that is empty, null or absent: success;
+ *   S1  nothing, "", [], null, {}, a list of failures that is empty, null or absent: success; white space, as JSON has
+ *       it, is nothing, since a program that prints an empty line has said nothing more;
  *   S2  failures whose identifiers are all numbers of this batch: partial, from the lowest one on;
  *   S3  an identifier that is empty, null, under another name, or not of this batch; an answer that is not of this
  *       form, or not JSON: the whole batch failed, whatever else it says.
@@ -170,6 +171,17 @@ static bool on_token(void *user, lsi_json_kind kind, const char *text, size_t si
     return a->in == SECTION_STATE ? on_state(a, kind, text, size, depth) : true;
 }
 
+static bool is_nothing(const void *text, size_t size)
+{
+    const char *at = text;
+
+    while (size > 0 && (*at == ' ' || *at == '\t' || *at == '\r' || *at == '\n')) {
+        at++;
+        size--;
+    }
+    return size == 0;
+}
+
 ls_status lsi_response_read(const lsi_memory *memory, const void *text, size_t size, uint32_t flags,
                             const lsi_event_source *source, const lsi_invocation *what, lsi_json_writer *state,
                             lsi_outcome *out)
@@ -179,7 +191,7 @@ ls_status lsi_response_read(const lsi_memory *memory, const void *text, size_t s
     ls_status st = LS_OK;
 
     lsi_error_save(&before);
-    if (flags != 0 && size != 0)
+    if (flags != 0 && !is_nothing(text, size))
         st = lsi_json_parse(memory, text, size, on_token, &a);
     if (st == LS_OK && state->failed)
         st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for the state that a handler returned");
