@@ -50,6 +50,31 @@ def test_a_worker_goes_on_behind_the_last_checkpoint(stream: Stream) -> None:
         stream.leases("g")
 
 
+def test_what_is_prepared_is_shown_to_who_comes_next(stream: Stream) -> None:
+    stream.producer().put_many("k", [b"%d" % i for i in range(3)])
+    with stream.group("g") as group:
+        lease, = take(group)
+        records = list(lease.iterator())
+        assert (lease.describe().pending_seqno, lease.describe().pending_state) == (None, b"")
+        lease.prepare(records[1], state=b"upload 17")
+        with pytest.raises(libstream.TooLargeError):
+            lease.prepare(records[1], state=b"x" * 1025)
+        with pytest.raises(libstream.InvalidArgumentError):
+            lease.prepare(None, state=b"x")
+    shown, = stream.leases("g")
+    assert (shown.state, shown.pending_seqno, shown.pending_sub_seqno, shown.pending_state) == (
+        LeaseState.NOT_BEGUN, records[1].seqno, None, b"upload 17")
+    with stream.group("g") as group:
+        lease, = take(group)
+        assert lease.describe().pending_state == b"upload 17"
+        lease.checkpoint(records[1])
+        assert (lease.describe().seqno, lease.describe().pending_seqno) == (records[1].seqno, None)
+        lease.prepare(records[2].id, 1)
+        assert (lease.describe().pending_seqno, lease.describe().pending_sub_seqno) == (records[2].seqno, 1)
+        lease.prepare(None)
+        assert lease.describe().pending_seqno is None
+
+
 def test_two_workers_share_and_one_asks(store: Store) -> None:
     stream = store.create_stream("two", shard_count=2)
     first = stream.group("g", worker="first", failover_ms=1000)

@@ -52,15 +52,23 @@ class LeaseInfo:
     owner: str  #: the worker's name; "": nobody has it
     owner_lives: bool
     millis_behind_latest: Optional[int]  #: age of the oldest record that is not covered; None: not known
+    pending_seqno: Optional[int] = None  #: of a checkpoint that was prepared and not made; None: there is none
+    pending_sub_seqno: Optional[int] = None  #: as `sub_seqno`
+    pending_state: bytes = b""  #: what was said with it
 
     @classmethod
     def _from_c(cls, info: Any) -> "LeaseInfo":
-        start = info.position
+        start, pending = info.position, info.pending_seqno
+        has_state = pending != lib.LS_SEQNO_NONE and info.pending_state.size > 0
         return cls(info.shard, LeaseState(info.state), info.seqno,
                    None if info.sub_seqno == _ALL_OF_IT else info.sub_seqno,
                    Position(start.kind, start.seqno, start.timestamp_us, start.sub_seqno), info.counter, info.switches,
                    ffi.string(info.owner).decode(), bool(info.owner_lives),
-                   None if info.millis_behind_latest < 0 else info.millis_behind_latest)
+                   None if info.millis_behind_latest < 0 else info.millis_behind_latest,
+                   None if pending == lib.LS_SEQNO_NONE else pending,
+                   None if pending == lib.LS_SEQNO_NONE or info.pending_sub_seqno == _ALL_OF_IT else
+                   info.pending_sub_seqno,
+                   ffi.buffer(info.pending_state.data, info.pending_state.size)[:] if has_state else b"")
 
 
 class Lease:
@@ -95,7 +103,7 @@ class Lease:
         info = options("ls_lease_info")
         with self._group._one_call():
             check(lib.ls_lease_describe(self._get(), info))
-        return LeaseInfo._from_c(info)
+            return LeaseInfo._from_c(info)
 
     def iterator(self, **settings: Any) -> Iterator:
         """An iterator over the shard, from where the lease stands; settings are those of `Stream.iterator`."""
@@ -110,6 +118,17 @@ class Lease:
         seqno, sub = place_of(record, sub_seqno)
         with self._group._one_call():
             check(lib.ls_lease_checkpoint(self._get(), seqno, sub))
+
+    def prepare(self, record: Union[Record, RecordId, int, None], sub_seqno: Optional[int] = None,
+                state: bytes = b"") -> None:
+        """Note that a checkpoint is about to be made, and what for: whoever has the lease is shown it (`pending_...` of
+        `describe`) until one is made. Where the lease stands does not change. Durable when it returns. `state`: up to
+        1,024 bytes. None for the record: nothing is prepared any more. Raises what `checkpoint` raises, and
+        `TooLargeError`."""
+        seqno, sub = (lib.LS_SEQNO_NONE, 0) if record is None else place_of(record, sub_seqno)
+        memory = ffi.from_buffer(state)
+        with self._group._one_call():
+            check(lib.ls_lease_prepare(self._get(), seqno, sub, (memory, len(memory))))
 
     def end(self) -> None:
         """Note that a closed shard was worked on to its end (`Batch.is_shard_end`), which makes its children's leases.
