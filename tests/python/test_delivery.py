@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import threading
+import time
 from typing import Any, Dict, List
 
 import pytest
@@ -171,6 +172,15 @@ def test_a_run_is_stopped(stream: Stream, folder: str) -> None:
     delivery = stream.create_delivery("d", directory=folder + "/out")
     threading.Timer(0.2, delivery.stop).start()
     delivery.run()
+    runner = threading.Thread(target=delivery.run)
+    runner.start()
+    while not delivery._runs:
+        time.sleep(0.01)
+    with pytest.raises(libstream.WaitTimeoutError, match="a run of delivery 'd' has not ended"):
+        delivery.wait(0.05)
+    delivery.stop()
+    delivery.wait(20)
+    runner.join(20)
     closer = threading.Timer(0.2, stream.close)
     closer.start()
     delivery.run()

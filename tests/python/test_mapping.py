@@ -217,6 +217,34 @@ def test_a_run_is_stopped_by_a_function_by_a_thread_and_by_closing(stream: Strea
     assert seen == [b"0", b"1", b"2"] and stream.closed
 
 
+def test_who_stops_a_run_can_wait_for_its_end(stream: Stream) -> None:
+    mapping, called, go, told = stream.create_mapping("m"), threading.Event(), threading.Event(), []
+    mapping.wait(0)  # There is none.
+
+    @mapping.handler
+    def slow(batch: libstream.Batch) -> None:
+        try:
+            mapping.wait()
+        except libstream.WrongStateError as error:
+            told.append(str(error))
+        called.set()
+        go.wait(20)
+
+    with stream.producer() as producer:
+        producer.put("k", b"x")
+    threading.Thread(target=slow.run).start()
+    assert called.wait(20)
+    slow.stop()
+    with pytest.raises(libstream.WaitTimeoutError, match="a run of mapping 'm' has not ended"):
+        slow.wait(0.05)
+    with pytest.raises(ValueError, match="below 0"):
+        slow.wait(-1)
+    go.set()
+    slow.wait(20)
+    mapping.delete()
+    assert told == ["a function waits for the run that it is in: stop lets it end"]
+
+
 def test_a_function_cannot_close_what_it_is_run_by(stream: Stream) -> None:
     fill(stream, 1)
     told: List[str] = []

@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Any, Callable, Iterator, List, Optional, TypeVar, cast
 
+from libstream.errors import WaitTimeoutError
 from libstream.values import milliseconds
 
 Answer = TypeVar("Answer")
@@ -50,6 +51,15 @@ def run_or_leave(call: Callable[[], Answer]) -> Answer:
     running = _Running(call)
     running.done.wait()
     return cast(Answer, running.answer())
+
+
+def wait_for_all(ends: List[threading.Event], timeout: Optional[float], what: str) -> None:
+    """Wait until all of them are set; `WaitTimeoutError` when the time is over before."""
+    left = None if timeout is None else milliseconds(timeout) / 1000
+    deadline = None if left is None else time.monotonic() + left
+    for ended in ends:
+        if not ended.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):
+            raise WaitTimeoutError("%s has not ended" % what)
 
 
 class _Running:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping as MappingO
 
 from libstream._handle import Handle
 from libstream._native import ffi, lib
-from libstream._waiting import run_interruptibly
+from libstream._waiting import run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
 from libstream.errors import WrongStateError, check
 from libstream.mapping import LambdaContext
@@ -198,8 +198,11 @@ class Delivery:
             try:
                 run.work(made)
             finally:
-                self._runs.remove(run)
-                run.close()
+                try:
+                    run.close()
+                finally:
+                    self._runs.remove(run)
+                    run.ended.set()
 
         run_interruptibly(work, run.stop)
 
@@ -207,6 +210,14 @@ class Delivery:
         """Let all runs of this object end, also from a function; what was not delivered comes in the next."""
         for run in list(self._runs):
             run.stop()
+
+    def wait(self, timeout: Optional[float] = None) -> None:
+        """Wait until no run of this object is under way, whatever ends them: `stop`, or Ctrl+C, which waits for no
+        function. `WaitTimeoutError` when that is not so within `timeout` seconds (None: no end)."""
+        runs = list(self._runs)
+        if getattr(_inside, "run", None) in runs:
+            raise WrongStateError("a function waits for the run that it is in: stop lets it end")
+        wait_for_all([run.ended for run in runs], timeout, "a run of %s %r" % ("delivery", self._name))
 
     def __repr__(self) -> str:
         return "<Delivery %r of stream %r>" % (self._name, self._stream.name)
@@ -232,7 +243,7 @@ _inside = threading.local()  # .run: the run whose function this thread is in
 class _Run(Handle):
     """One call of ls_delivery_run, and what its callbacks need."""
 
-    __slots__ = ("_name", "_transform", "_deliver")
+    __slots__ = ("_name", "_transform", "_deliver", "ended")
 
     _noun = "delivery"
     _close_call = lib.ls_delivery_close
@@ -243,6 +254,7 @@ class _Run(Handle):
         stream._call(lib.ls_delivery_open, name.encode(), out)
         super().__init__(out[0], stream)
         self._name, self._transform, self._deliver = name, transform, deliver
+        self.ended = threading.Event()  # And it is closed.
 
     def work(self, settings: Any) -> None:
         handle = ffi.new_handle(self)

@@ -21,7 +21,7 @@ from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping 
 
 from libstream._handle import Handle
 from libstream._native import ffi, lib
-from libstream._waiting import run_interruptibly
+from libstream._waiting import run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
 from libstream.errors import WrongStateError, check
 from libstream.producer import Bytes, Key, put_options
@@ -277,15 +277,26 @@ class Mapping:
             try:
                 run.work(made)
             finally:
-                self._runs.remove(run)
-                run.close()
+                try:
+                    run.close()
+                finally:
+                    self._runs.remove(run)
+                    run.ended.set()
 
         run_interruptibly(work, run.stop)
 
     def stop(self) -> None:
-        """Let all runs of this object end, also from a function; they have ended when `run` has returned."""
+        """Let all runs of this object end, also from a function."""
         for run in list(self._runs):
             run.stop()
+
+    def wait(self, timeout: Optional[float] = None) -> None:
+        """Wait until no run of this object is under way, whatever ends them: `stop`, or Ctrl+C, which waits for no
+        function. `WaitTimeoutError` when that is not so within `timeout` seconds (None: no end)."""
+        runs = list(self._runs)
+        if getattr(_inside, "run", None) in runs:
+            raise WrongStateError("a function waits for the run that it is in: stop lets it end")
+        wait_for_all([run.ended for run in runs], timeout, "a run of %s %r" % ("mapping", self._name))
 
     def __repr__(self) -> str:
         return "<Mapping %r of stream %r>" % (self._name, self._stream.name)
@@ -313,6 +324,10 @@ class Consumer:
         """As `Mapping.stop`."""
         self.mapping.stop()
 
+    def wait(self, timeout: Optional[float] = None) -> None:
+        """As `Mapping.wait`."""
+        self.mapping.wait(timeout)
+
 
 # ---- running ----
 
@@ -337,7 +352,7 @@ _inside = threading.local()  # .run: the run whose function this thread is in
 class _Run(Handle):
     """One call of ls_mapping_run, and what its callbacks need."""
 
-    __slots__ = ("_function", "_on_discard", "_name")
+    __slots__ = ("_function", "_on_discard", "_name", "ended")
 
     _noun = "mapping"
     _close_call = lib.ls_mapping_close
@@ -348,6 +363,7 @@ class _Run(Handle):
         mapping.stream._call(lib.ls_mapping_open, mapping.name.encode(), out)
         super().__init__(out[0], mapping.stream)
         self._name = mapping.name
+        self.ended = threading.Event()  # And it is closed.
         self._function = function
         self._on_discard = on_discard
 
