@@ -19,6 +19,9 @@ extern "Python" int32_t lsi_py_on_discard(const ls_batch *, ls_discard_reason, u
 extern "Python" int32_t lsi_py_window_time(const ls_record *, int64_t *, void *);
 extern "Python" int32_t lsi_py_window_key(const ls_record *, ls_bytes *, void *);
 extern "Python" int32_t lsi_py_window_value(const ls_record *, double *, void *);
+extern "Python" void lsi_py_fold_init(void *, void *);
+extern "Python" void lsi_py_fold_add(void *, const ls_record *, void *);
+extern "Python" void lsi_py_fold_merge(void *, const void *, void *);
 extern "Python" ls_window_answer lsi_py_on_window(const ls_window_result *, void *);
 extern "Python" void lsi_py_on_left_over(const ls_record *, ls_window_reason, int64_t, void *);
 extern "Python" ls_status lsi_py_on_text(const char *, size_t, void *);

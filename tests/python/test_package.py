@@ -57,6 +57,11 @@ def test_a_method_of_c_is_told_of_as_one_of_python() -> None:
     assert subprocess.run([sys.executable, "-c", again], capture_output=True, text=True).stderr == ""
 
 
+def test_the_package_says_what_it_is() -> None:
+    assert libstream.__version__.count(".") == 2
+    assert libstream.FEATURES <= {"json", "crypto", "gzip", "s3"} and isinstance(libstream.FEATURES, frozenset)
+
+
 def test_types_are_complete_and_wrong_ones_are_noticed(tmp_path: object) -> None:
     program = shutil.which("mypy")
     if program is None:

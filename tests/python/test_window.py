@@ -9,7 +9,7 @@ from typing import Any, List, Optional, Tuple
 import pytest
 
 import libstream
-from libstream import LeftOver, Stream, WindowKind, WindowPane, WindowRecord, WindowResult
+from libstream import Fold, LeftOver, Stream, WindowKind, WindowPane, WindowRecord, WindowResult
 
 
 def put(stream: Stream, *rows: Tuple[int, str, float]) -> None:
@@ -82,13 +82,54 @@ def test_under_a_name_it_goes_on(stream: Stream) -> None:
         stream.delete_windows("sessions")
 
 
+def test_aggregates_of_the_application_s_own(stream: Stream) -> None:
+    """Sums, merged when sessions meet, stored and gone on with; what functions keep of them is theirs."""
+    kept: List[Any] = []
+
+    def init(numbers: Any) -> None:
+        numbers[1] = 100.0
+
+    def add(numbers: Any, record: WindowRecord) -> None:
+        n = json.loads(record.data)["n"]
+        numbers[0] += n
+        numbers[1] = min(numbers[1], n)
+        kept.append(numbers)
+
+    def merge(numbers: Any, others: Any) -> None:
+        numbers[0] += others[0]
+        numbers[1] = min(numbers[1], others[1])
+        kept.append(others)
+
+    results: List[WindowResult] = []
+    settings: Any = dict(kind=WindowKind.SESSION, gap_ms=1000, delay_ms=5000, time="at", key="who",
+                         fold=Fold(add, merge, init, "d", 2))
+    with stream.windows(results.append, "own", **settings) as windows:
+        put(stream, (1000, "a", 2), (2500, "a", 3), (1000, "b", 9))
+        windows.run(until_caught_up=True)
+    put(stream, (1800, "a", 5))  # Two sessions become one.
+    with stream.windows(results.append, "own", **settings) as windows:
+        windows.run(until_caught_up=True)
+        windows.finish()
+    assert sorted((r.key, r.count, r.fold) for r in results) == [("a", 3, (10.0, 2.0)), ("b", 1, (9.0, 9.0))]
+    del windows, results[:]
+    assert all(len(numbers) == 2 for numbers in kept) and kept[0].tolist() == [2.0, 2.0]
+
+    with pytest.raises(ValueError, match="has a merge"):
+        stream.windows(results.append, kind=WindowKind.SESSION, gap_ms=1, fold=Fold(add))
+    with pytest.raises(libstream.InvalidArgumentError):
+        stream.windows(results.append, size_ms=1, fold=Fold(add, count=10000))
+    with pytest.raises(ValueError, match="bad typecode"):
+        stream.windows(results.append, size_ms=1, fold=Fold(add, format="?"))
+
+
 def test_what_a_function_raises_ends_the_call(stream: Stream) -> None:
     put(stream, *ROWS)
 
     def fail(*ignored: object) -> None:
         raise KeyError("mine")
 
-    for functions in ({"on_result": fail}, {"time": fail}, {"key": fail}, {"value": fail}, {"on_left_over": fail}):
+    for functions in ({"on_result": fail}, {"time": fail}, {"key": fail}, {"value": fail}, {"on_left_over": fail},
+                      {"fold": Fold(fail)}, {"fold": Fold(print, init=fail)}):
         given: Any = {"on_result": lambda result: None, "size_ms": 1000, "time": "at", **functions}
         with stream.windows(**given) as windows:
             with pytest.raises(KeyError, match="mine"):
@@ -118,7 +159,7 @@ def test_a_run_is_stopped(stream: Stream) -> None:
         assert len(told) >= 3 and not windows.closed
         threading.Timer(0.05, windows.stop).start()
         windows.run()  # by another thread,
-        thread = threading.Timer(0.05, windows.close)
+        thread = threading.Timer(0.5, windows.close)  # Not before it runs.
         thread.start()
         windows.run()  # and by closing.
         thread.join()

@@ -16,6 +16,8 @@ Times that are waited for are seconds, None has no end; points in time are micro
 call returns; what is got belongs to the caller for good.
 """
 
+from typing import FrozenSet
+
 from libstream.aggregate import Aggregate, UserRecord, user_records
 from libstream.alert import Alert, AlertInfo, Alerts, Comparison
 from libstream.async_producer import NO_LIMIT, AsyncProducer, Outcome
@@ -39,16 +41,17 @@ from libstream.subscription import Subscription
 from libstream.transaction import Transaction
 from libstream.values import (NO_SHARD, AutoScaling, Compression, ConsumerInfo, Cuts, Durability, Limits, Position,
                              RecordId, Shard, StreamDescription, StreamMode, StreamStatus)
-from libstream.window import (NEVER_IDLE, LeftOver, WindowInfo, WindowKind, WindowOperator, WindowPane, WindowRecord,
+from libstream.window import (NEVER_IDLE, Fold, LeftOver, WindowInfo, WindowKind, WindowOperator, WindowPane, WindowRecord,
                              WindowResult)
 
 __version__: str = _ffi.string(_lib.ls_version_string()).decode()
+FEATURES: FrozenSet[str] = frozenset(_ffi.string(_lib.ls_version_features()).decode().split())  #: optional parts
 
 __all__ = [
     "Aggregate", "Alert", "AlertInfo", "Alerts", "Answer", "AsyncProducer", "AutoScaling", "Batch", "BusyError",
     "CancelledError", "Clock", "Comparison", "Compression", "Consumer", "ConsumerInfo", "Context", "CorruptError",
     "Cuts", "DamageError", "Delivery", "DeliveryInfo", "DeliveryObject", "Durability", "Error", "ExistsError",
-    "ExpiredError", "Filter", "FullError", "Group", "GroupEvent", "GroupEventKind", "InputOutputError",
+    "ExpiredError", "FEATURES", "Filter", "Fold", "FullError", "Group", "GroupEvent", "GroupEventKind", "InputOutputError",
     "InvalidArgumentError", "Iterator", "KeyUnavailableError", "Lease", "LeaseInfo", "LeaseLostError", "LeaseState",
     "LeftOver", "Limits", "Mapping", "MappingInfo", "Metric", "MetricSample", "MetricType", "NEVER_IDLE", "NO_LIMIT",
     "NO_RETRIES", "NO_SHARD", "NO_TIMEOUT", "NotFoundError", "Outcome", "OutOfMemoryError", "PartialBatchError",

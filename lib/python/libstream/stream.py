@@ -20,7 +20,7 @@ from libstream.producer import Producer
 from libstream.subscription import Subscription
 from libstream.values import (AutoScaling, Compression, ConsumerInfo, Cuts, Durability, Limits, PositionLike, Shard,
                               StreamDescription, StreamMode, StreamStatus, hash_key_to_c, options)
-from libstream.window import Key, LeftOver, Time, Value, WindowKind, WindowOperator, WindowRecord, WindowResult
+from libstream.window import Fold, Key, LeftOver, Time, Value, WindowKind, WindowOperator, WindowRecord, WindowResult
 
 if TYPE_CHECKING:
     from libstream.store import Store
@@ -332,16 +332,16 @@ class Stream(Handle):
 
     def windows(self, on_result: Callable[[WindowResult], Any], name: Optional[str] = None, *,
                 kind: WindowKind = WindowKind.TUMBLING, time: Time = None, key: Key = None, value: Value = None,
-                on_left_over: Optional[Callable[[WindowRecord, LeftOver, int], Any]] = None, size_ms: int = 0,
-                step_ms: int = 0, gap_ms: int = 0, offset_ms: int = 0, delay_ms: int = 0, lateness_ms: int = 0,
+                on_left_over: Optional[Callable[[WindowRecord, LeftOver, int], Any]] = None,
+                fold: Optional[Fold] = None, size_ms: int = 0, step_ms: int = 0, gap_ms: int = 0, offset_ms: int = 0, delay_ms: int = 0, lateness_ms: int = 0,
                 idle_timeout_ms: int = 0, state_bytes_max: int = 0, store_interval_ms: int = 0, one_key: bool = False,
                 time_seconds: bool = False, begin_anew: bool = False, take_over: bool = False,
                 deaggregate: bool = False) -> WindowOperator:
         """Open a window operator, under a name if what it gathers shall be kept. `time`, `key` and `value` are fields
         of records' data, which is JSON ("bid.price"), or functions of a `WindowRecord` that answer milliseconds since
         the epoch, a text, a number, or None where there is none; without them: when the record arrived, its partition
-        key, and records are only counted. `on_left_over` gets (record, why, its time) of what is in no window. The rest
-        is `ls_window_options` of `window.h`.
+        key, and records are only counted. `fold` gathers more than a number. `on_left_over` gets (record, why, its
+        time) of what is in no window. The rest is `ls_window_options` of `window.h`.
 
         Raises `BusyError` when another one has the name (`take_over`), `WrongStateError` when what is stored is of
         another kind or size, `InvalidArgumentError`."""
@@ -350,7 +350,7 @@ class Stream(Handle):
             (lib.LS_WINDOW_BEGIN_ANEW, begin_anew), (lib.LS_WINDOW_TAKE_OVER, take_over),
             (lib.LS_WINDOW_DEAGGREGATE, deaggregate)) if is_set)
         return window.open_operator(
-            self, on_result, name, kind, time, key, value, on_left_over, flags, size_ms=size_ms, step_ms=step_ms,
+            self, on_result, name, kind, time, key, value, on_left_over, fold, flags, size_ms=size_ms, step_ms=step_ms,
             gap_ms=gap_ms, offset_ms=offset_ms, delay_ms=delay_ms, lateness_ms=lateness_ms,
             idle_timeout_ms=idle_timeout_ms, state_bytes_max=state_bytes_max, store_interval_ms=store_interval_ms)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import enum
 import threading
+from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Tuple, Union
 
 from libstream._handle import Handle
 from libstream._native import ffi, lib
@@ -71,6 +72,7 @@ class WindowResult:
     least: float
     greatest: float
     mean: float
+    fold: Tuple[Any, ...] = ()  #: the numbers of the application's aggregate
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,34 @@ _COUNTS = ("window_count", "state_bytes", "added_count", "late_count", "no_time_
 Time = Union[None, str, Callable[[WindowRecord], Optional[int]]]
 Key = Union[None, str, Callable[[WindowRecord], Optional[str]]]
 Value = Union[None, str, Callable[[WindowRecord], Optional[float]]]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """An aggregate of the application's own: `count` numbers for each window, of a `format` as `array.array` has them,
+    which begin as 0. `add` gets (numbers, `WindowRecord`) and changes the numbers in place; of sessions, `merge` gets
+    (numbers, other numbers) and adds these to those. `init` gets the numbers of a window that begins. They are stored
+    as they are, and come as `WindowResult.fold`.
+
+    >>> store = Store("memory:")
+    >>> stream = store.create_stream("clicks")
+    >>> stream.producer().put_many("k", [b"three", b"of", b"these"]).failed
+    0
+    >>> def add(numbers, record):
+    ...     numbers[0] += len(record.data)
+    ...     numbers[1] = max(numbers[1], len(record.data))
+    >>> with stream.windows(lambda result: print(result.fold), size_ms=10**15, fold=Fold(add, count=2)) as windows:
+    ...     windows.run(until_caught_up=True)
+    ...     windows.finish()
+    (12, 5)
+    >>> store.close()
+    """
+
+    add: Callable[["array[Any]", WindowRecord], Any]
+    merge: Optional[Callable[["array[Any]", "array[Any]"], Any]] = None
+    init: Optional[Callable[["array[Any]"], Any]] = None
+    format: str = "q"
+    count: int = 1
 
 
 class WindowOperator(Handle):
@@ -132,6 +162,8 @@ class WindowOperator(Handle):
         self._self = ffi.new_handle(functions)
         self._turn = threading.Lock()
         settings.user = self._self
+        if functions.fold_to_c is not None:
+            functions.fold_to_c.user = self._self
         out = ffi.new("ls_window **")
         stream._call(lib.ls_window_open, ffi.NULL if name is None else name.encode(), settings, out)
         super().__init__(out[0], stream)
@@ -235,6 +267,8 @@ class _Functions:
         self.key: Any = None
         self.value: Any = None
         self.key_memory: Any = None  # What the last key lies in, until the next call.
+        self.fold: Any = None
+        self.fold_to_c: Any = None
         self.pointer: Any = ffi.NULL  # The operator's, that a run of it ends when something was raised.
         self.error: Optional[BaseException] = None
 
@@ -288,13 +322,56 @@ def lsi_py_window_value(record: Any, out: Any, user: Any) -> int:
     return int(found is not None)
 
 
+def _numbers(fold: Fold, at: Any) -> "array[Any]":
+    """A copy: what a function keeps of it must not lie in the library's memory."""
+    numbers: "array[Any]" = array(fold.format)
+    numbers.frombytes(ffi.buffer(at, fold.count * numbers.itemsize)[:])
+    return numbers
+
+
+def _change(functions: _Functions, function: Any, at: Any, *arguments: Any) -> None:
+    """Let a function change the numbers that are there."""
+    if function is None:
+        return
+    fold: Fold = functions.fold
+    numbers = _numbers(fold, at)
+
+    def change() -> None:
+        function(numbers, *arguments)
+        if len(numbers) != fold.count:
+            raise ValueError("an aggregate of %d numbers has %d now" % (fold.count, len(numbers)))
+
+    functions.call(change)
+    if functions.error is None:
+        ffi.memmove(at, numbers, fold.count * numbers.itemsize)
+
+
+@ffi.def_extern()  # type: ignore[misc]
+def lsi_py_fold_init(at: Any, user: Any) -> None:
+    functions: _Functions = ffi.from_handle(user)
+    ffi.memmove(at, bytes(functions.fold_to_c.sum_bytes), functions.fold_to_c.sum_bytes)
+    _change(functions, functions.fold.init, at)
+
+
+@ffi.def_extern()  # type: ignore[misc]
+def lsi_py_fold_add(at: Any, record: Any, user: Any) -> None:
+    functions: _Functions = ffi.from_handle(user)
+    _change(functions, functions.fold.add, at, _record(record))
+
+
+@ffi.def_extern()  # type: ignore[misc]
+def lsi_py_fold_merge(at: Any, other: Any, user: Any) -> None:
+    functions: _Functions = ffi.from_handle(user)
+    _change(functions, functions.fold.merge, at, _numbers(functions.fold, other))
+
+
 @ffi.def_extern(error=lib.LS_WINDOW_STOP)  # type: ignore[misc]
 def lsi_py_on_window(it: Any, user: Any) -> int:
     functions: _Functions = ffi.from_handle(user)
     key = ffi.buffer(it.key.data, it.key.size)[:].decode("utf-8", "replace") if it.key.size else ""
     functions.call(functions.result, WindowResult(
         WindowPane(it.pane), key, it.start_ms, it.end_ms, it.count, it.value_count, it.sum, it.least, it.greatest,
-        it.mean))
+        it.mean, () if functions.fold is None else tuple(_numbers(functions.fold, it.fold))))
     return int(lib.LS_WINDOW_GO_ON if functions.error is None else lib.LS_WINDOW_STOP)
 
 
@@ -307,8 +384,8 @@ def lsi_py_on_left_over(record: Any, reason: int, time_ms: int, user: Any) -> No
 
 def open_operator(stream: "Stream", on_result: Callable[[WindowResult], Any], name: Optional[str], kind: WindowKind,
                   time: Time, key: Key, value: Value,
-                  on_left_over: Optional[Callable[[WindowRecord, LeftOver, int], Any]], flags: int,
-                  **numbers: int) -> WindowOperator:
+                  on_left_over: Optional[Callable[[WindowRecord, LeftOver, int], Any]], fold: Optional[Fold],
+                  flags: int, **numbers: int) -> WindowOperator:
     """An operator, of fields or functions."""
     functions, keep = _Functions(on_result, on_left_over), []
     made = options("ls_window_options", flags=flags, result=lib.lsi_py_on_window, **numbers)
@@ -321,6 +398,13 @@ def open_operator(stream: "Stream", on_result: Callable[[WindowResult], Any], na
         elif given is not None:
             setattr(functions, what, given)
             setattr(made, what + "_of", called)
+    if fold is not None:
+        if kind == WindowKind.SESSION and fold.merge is None:
+            raise ValueError("an aggregate of sessions has a merge")
+        functions.fold, functions.fold_to_c = fold, options(
+            "ls_window_fold", sum_bytes=fold.count * array(fold.format).itemsize, init=lib.lsi_py_fold_init,
+            add=lib.lsi_py_fold_add, merge=lib.lsi_py_fold_merge)
+        made.fold = functions.fold_to_c
     if on_left_over is not None:
         made.left_over = lib.lsi_py_on_left_over
     return WindowOperator(stream, name, functions, made)
