@@ -140,6 +140,8 @@ ls_status session_backup(session *of);
 ls_status session_delivery(session *of, uint32_t stream, uint32_t how);
 ls_status session_deliver(session *of, uint32_t stream);
 ls_status session_redirect(session *of, uint32_t stream);
+/* The same of one that is TRUTH_DELIVERED: another directory and a transform, or `back` to the first and none. */
+ls_status session_move(session *of, uint32_t stream, bool back);
 /* The open shard that has the lowest hash key; 0 if that is not known. */
 uint32_t session_lowest(session *of, uint32_t stream);
 /* Every numbered put of the stream once more, when all of it was read: one that is there is answered as it was, or

@@ -85,6 +85,31 @@ ls_status session_redirect(session *of, uint32_t stream)
     return st;
 }
 
+#define MOVED "m" /* behind the name of the directory */
+
+ls_status session_move(session *of, uint32_t stream, bool back)
+{
+    char directory[64];
+    ls_delivery_options options = settings_of(of, stream, directory);
+    ls_status st = session_want_stream(of, stream);
+
+    if (st != LS_OK)
+        return st;
+    of->truth->streams[stream].moves = true;
+    if (!back) {
+        (void)strcat(directory, MOVED);
+        options.flags |= LS_DELIVERY_TRANSFORM;
+        options.transform_records_max = 2;
+        options.buffer_bytes = 1100;
+        options.interval_ms = LS_DELIVERY_AT_ONCE;
+    }
+    st = session_answered(of, ls_delivery_update(of->streams[stream], DELIVERY, LS_DELIVERY_ANY_VERSION, &options));
+    if (st == LS_ERR_INVALID_ARGUMENT)
+        session_complain(of, "a delivery refuses settings: %s", ls_last_error_message());
+    (void)session_look(of);
+    return st;
+}
+
 /* ---- looking at objects ---- */
 
 typedef struct looking {
@@ -155,6 +180,12 @@ static void take_object(looking *from, const char *name, const unsigned char *by
                                          : take_records(from, bytes, size, behind, puts, &count);
     char what[256];
 
+    for (size_t i = 0; i < from->count; i++)
+        if (strcmp(from->found[i].name, name) == 0) { /* Begun before it moved, and delivered to both places. */
+            if (from->found[i].content != lsi_sum64(bytes, size, 0))
+                session_complain(of, "K2: object '%s' is another one in another directory", name);
+            return;
+        }
     if (!is_whole || count == 0) {
         session_complain(of, "K1: object '%s', %zu bytes, is not whole: %zu records", name, size, count);
         return;
@@ -186,17 +217,13 @@ static bool is_found(void *user, const object_fact *fact)
     return false;
 }
 
-/* All that stands there; `ended`: a run has ended well, so there are no halves. */
-static void look_at_objects(looking *now, bool ended)
+static void look_into(looking *now, const char *moved, bool ended)
 {
     session *of = now->of;
     sim_files *sim = of->sim;
     char path[LSI_FILE_NAME_BYTES_MAX], root[32];
-    size_t root_size = (size_t)snprintf(root, sizeof(root), SESSION_OBJECTS "%u/", now->stream);
+    size_t root_size = (size_t)snprintf(root, sizeof(root), SESSION_OBJECTS "%u%s/", now->stream, moved);
 
-    for (size_t i = 0; i < of->truth->put_count; i++)
-        if (of->truth->puts[i].stream == now->stream)
-            memset(of->truth->puts[i].in, 0, sizeof(of->truth->puts[i].in));
     for (size_t i = 0; i < sim->name_count; i++) {
         const thing *file = &sim->things[sim->names[i].file];
         unsigned char *bytes;
@@ -205,8 +232,8 @@ static void look_at_objects(looking *now, bool ended)
         sim_path_of(sim, sim->names[i].file, path, sizeof(path));
         if (file->is_dir || strncmp(path, root, root_size) != 0)
             continue;
-        if (path[root_size] == '.') { /* W3 */
-            if (ended)
+        if (path[root_size] == '.') { /* W3, but for what was left where it went before */
+            if (ended && !of->truth->streams[now->stream].moves)
                 session_complain(of, "W3: '%s' is left of an object that nobody makes any more", path);
             continue;
         }
@@ -217,6 +244,19 @@ static void look_at_objects(looking *now, bool ended)
         take_object(now, path + root_size, bytes, size);
         free(bytes);
     }
+}
+
+/* All that stands there; `ended`: a run has ended well, so there are no halves. */
+static void look_at_objects(looking *now, bool ended)
+{
+    session *of = now->of;
+
+    for (size_t i = 0; i < of->truth->put_count; i++)
+        if (of->truth->puts[i].stream == now->stream)
+            memset(of->truth->puts[i].in, 0, sizeof(of->truth->puts[i].in));
+    look_into(now, "", ended);
+    if (of->truth->streams[now->stream].moves)
+        look_into(now, MOVED, ended);
 }
 
 static void check_objects(session *of, uint32_t stream, size_t at, bool power, bool ended)
@@ -322,20 +362,41 @@ static ls_status run(session *of, ls_delivery *delivery, bool has_transform, boo
     return st;
 }
 
+/* Of one that moves the settings say it: whether a change was stored that was not answered is not known. */
+static ls_status find_transform(session *of, uint32_t stream, bool *has_transform)
+{
+    ls_delivery_options options = LS_DELIVERY_OPTIONS_INIT;
+    ls_delivery_description *description;
+    ls_status st;
+
+    *has_transform = of->truth->streams[stream].delivers == TRUTH_SORTED;
+    if (!of->truth->streams[stream].moves)
+        return LS_OK;
+    st = session_answered(of, ls_delivery_describe(of->streams[stream], DELIVERY, &description));
+    if (st != LS_OK)
+        return st;
+    if (ls_delivery_description_options(description, &options) != LS_OK)
+        abort();
+    *has_transform = (options.flags & LS_DELIVERY_TRANSFORM) != 0;
+    ls_delivery_description_free(description);
+    return LS_OK;
+}
+
 ls_status session_deliver(session *of, uint32_t stream)
 {
-    uint32_t how = of->truth->streams[stream].delivers;
+    bool has_transform = false, is_done;
     size_t begun;
     ls_delivery *delivery;
-    bool is_done;
     ls_status st = session_want_stream(of, stream);
 
+    if (st == LS_OK)
+        st = find_transform(of, stream, &has_transform);
     if (st == LS_OK)
         st = session_answered(of, ls_delivery_open(of->streams[stream], DELIVERY, &delivery));
     if (st != LS_OK)
         return st;
     begun = session_here(of) + 1;
-    st = run(of, delivery, how == TRUTH_SORTED, &is_done);
+    st = run(of, delivery, has_transform, &is_done);
     (void)session_look(of);
     if (ls_delivery_close(delivery) != LS_OK)
         session_complain(of, "a delivery does not close: %s", ls_last_error_message());

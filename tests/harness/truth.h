@@ -89,6 +89,7 @@ typedef struct stream_fact {
     size_t mapped_at;  /* it is there from here on */
     uint32_t delivers; /* TRUTH_NOT_DELIVERED .. TRUTH_SORTED */
     size_t delivery_at; /* its delivery is there from here on */
+    bool moves;         /* ... and was to go to another directory, through a transform that changes nothing, or back */
     bool is_windowed;  /* its records are counted in windows */
     bool is_numbered;  /* its puts carry numbers, and may be repeated */
 } stream_fact;

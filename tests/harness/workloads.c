@@ -648,6 +648,7 @@ const workload workloads[] = {
     {"deliveries", LS_DURABILITY_SYNC, false, true, true, work_deliveries},
     {"kernel_deliveries", LS_DURABILITY_KERNEL, false, true, true, work_kernel_deliveries},
     {"sorted_deliveries", LS_DURABILITY_SYNC, false, false, true, work_sorted_deliveries},
+    {"moved_deliveries", LS_DURABILITY_SYNC, false, false, true, work_moved_deliveries},
     {"scales", LS_DURABILITY_SYNC, false, true, false, scales},
     {"kernel_scales", LS_DURABILITY_KERNEL, false, false, true, kernel_scales},
     {"consumers", LS_DURABILITY_SYNC, false, true, false, work_consumers},

@@ -29,6 +29,7 @@ void work_kernel_windows(session *of);
 void work_deliveries(session *of);
 void work_kernel_deliveries(session *of);
 void work_sorted_deliveries(session *of);
+void work_moved_deliveries(session *of);
 
 /* ---- workloads_more.c, likewise ---- */
 

@@ -185,6 +185,26 @@ void work_kernel_deliveries(session *of)
     deliver_all(of, LS_DURABILITY_KERNEL);
 }
 
+/* A delivery goes to another directory through a transform, and back: what was begun goes where the settings say then,
+ * under its name, and each record is in one object. */
+void work_moved_deliveries(session *of)
+{
+    uint32_t stream;
+
+    (void)session_open(of, LS_DURABILITY_SYNC);
+    (void)session_create(of, "s", 1, &stream);
+    (void)session_delivery(of, stream, TRUTH_DELIVERED);
+    for (uint32_t i = 0; i < 3; i++) {
+        for (uint32_t k = 0; k < 4; k++)
+            (void)session_put(of, stream, 0, 200 + 90 * k);
+        (void)session_deliver(of, stream);
+        (void)session_put(of, stream, 0, 300);
+        (void)session_move(of, stream, i % 2 == 1);
+    }
+    (void)session_deliver(of, stream);
+    (void)session_read_all(of, stream);
+}
+
 /* What a transform drops, fails and parts, and the backup of all of it: several objects of a shard are collected at
  * once, and what is done has holes. */
 void work_sorted_deliveries(session *of)
