@@ -23,9 +23,14 @@
  *     {"exists": false}  {"anything-but": ...}   {"numeric": [">", 1, "<=", 2]}   {"cidr": "10.0.0.0/8"}
  *
  * `prefix` and `suffix` also take {"equals-ignore-case": "a"}, `anything-but` a string, a number, a list of either, or
- * one of the operators on strings with a string or a list of them. Numbers are compared as doubles (300 is 3.0e2); one
- * of too many digits for that by its text. `anything-but` needs a field that is there; null is there. {"exists": false}
- * matches where no value is: an object is none, an empty array has none.
+ * one of the operators on strings with a string or a list of them. `anything-but` needs a field that is there; null is
+ * there. {"exists": false} matches where no value is: an object is none, an empty array has none.
+ *
+ * NUMBERS are compared as doubles, however they are written: 300, 300.0 and 3.0e2 are equal, and so are 0, -0 and 0e9.
+ * A number that its double does not keep, which is that whose shortest form is another number, is equal to its own text
+ * alone, and no `numeric` matches it: one of 16 digits or more, but for those that a double keeps (12345678901234567,
+ * and not 12345678901234568), one that is too large (1e400), one too small that is not zero (1e-400). The numbers of
+ * `numeric` itself are rounded to doubles, and are finite.
  *
  * ARRAYS. A field matches when one element does. Fields of one object of the pattern match in the same element. Data
  * that spells a path in two ways, one of them an array, is matched in the array or outside of it.

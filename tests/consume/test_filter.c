@@ -56,6 +56,42 @@ static void a_literal_number_is_an_equal_double(void **state)
     CHECK(rows);
 }
 
+/* As filter.h has it, of each kind one: exponents, zeros and signs, digits, what is too large and too small. */
+static void numbers_are_compared_as_the_header_says(void **state)
+{
+    static const row rows[] = {
+        {"{\"n\":[1e3]}", "{\"n\":1000}", true},
+        {"{\"n\":[1E+3]}", "{\"n\":100000e-2}", true},
+        {"{\"n\":[12.50]}", "{\"n\":1.25e1}", true},
+        {"{\"n\":[1e22]}", "{\"n\":10000000000000000000000}", true},
+        {"{\"n\":[0]}", "{\"n\":-0}", true},
+        {"{\"n\":[-0]}", "{\"n\":0}", true},
+        {"{\"n\":[-0.0]}", "{\"n\":0e9}", true},
+        {"{\"n\":[{\"anything-but\":0}]}", "{\"n\":-0}", false},
+        {"{\"n\":[{\"numeric\":[\">=\",0]}]}", "{\"n\":-0}", true},
+        {"{\"n\":[{\"numeric\":[\"<\",0]}]}", "{\"n\":-0}", false},
+        {"{\"n\":[123456789012345.6]}", "{\"n\":1234567890123456e-1}", true}, /* 16 digits that a double keeps */
+        {"{\"n\":[12345678901234567]}", "{\"n\":12345678901234567}", true}, /* and 17 that it does not */
+        {"{\"n\":[12345678901234567]}", "{\"n\":12345678901234568}", false},
+        {"{\"n\":[12345678901234567]}", "{\"n\":1.2345678901234567e16}", false},
+        {"{\"n\":[{\"anything-but\":12345678901234567}]}", "{\"n\":12345678901234567}", false},
+        {"{\"n\":[{\"anything-but\":12345678901234567}]}", "{\"n\":12345678901234568}", true},
+        {"{\"n\":[{\"numeric\":[\">\",1]}]}", "{\"n\":12345678901234567}", false},
+        {"{\"n\":[{\"numeric\":[\">\",1]}]}", "{\"n\":12345678901234568}", true},
+        {"{\"n\":[{\"numeric\":[\"=\",12345678901234567]}]}", "{\"n\":12345678901234568}", true}, /* rounded */
+        {"{\"n\":[{\"numeric\":[\">\",1]}]}", "{\"n\":1e400}", false},
+        {"{\"n\":[-1e400]}", "{\"n\":-1e400}", true},
+        {"{\"n\":[1e-400]}", "{\"n\":1e-400}", true},
+        {"{\"n\":[1e-400]}", "{\"n\":0}", false},
+        {"{\"n\":[0]}", "{\"n\":1e-400}", false},
+        {"{\"n\":[5e-324]}", "{\"n\":0.05e-322}", true}, /* the least there is */
+        {"{\"n\":[1.7976931348623157e308]}", "{\"n\":17.976931348623157E307}", true}, /* and the greatest */
+    };
+
+    (void)state;
+    CHECK(rows);
+}
+
 static void null_is_the_value_null(void **state)
 {
     static const row rows[] = {
@@ -420,6 +456,7 @@ int main(void)
     const struct CMUnitTest filters[] = {
         cmocka_unit_test(a_literal_string_is_the_same_code_points),
         cmocka_unit_test(a_literal_number_is_an_equal_double),
+        cmocka_unit_test(numbers_are_compared_as_the_header_says),
         cmocka_unit_test(null_is_the_value_null),
         cmocka_unit_test(booleans_are_not_their_words),
         cmocka_unit_test(exists_works_on_leaves_only),
