@@ -122,7 +122,12 @@ typedef struct ls_mapping_options {
 #define LS_MAPPING_OPTIONS_INIT {(uint32_t)sizeof(ls_mapping_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, \
                                  NULL}
 
-/** What a mapping is doing. */
+/**
+ * What a mapping is doing. Lambda's other words, Creating, Enabling, Disabling, Updating and Deleting, are for changes
+ * that go on after the call that asked for them; here a change holds, durably, when its call returns, so nobody could
+ * see them. Runs learn of it at once and end what they are at: which still work shows in the owners of the mapping's
+ * leases (ls_stream_list_leases), and in how many handlers run (metrics.h).
+ */
 typedef int32_t ls_mapping_status;
 #define LS_MAPPING_ENABLED 1
 #define LS_MAPPING_DISABLED 2 /**< It was paused: nothing more is read, and it knows where it was. */
