@@ -149,7 +149,9 @@ ls_status ls_stream_update_shard_count(ls_stream *stream, uint32_t shard_count, 
         st = open_shards_take(stream, &open);
         if (st != LS_OK)
             break;
-        if (is_first)
+        if (is_first && open.info.status != LS_STREAM_ACTIVE) /* also when there is nothing to do */
+            st = lsi_fail(LS_ERR_STATE, "stream '%s' is not ACTIVE: only then is it scaled", stream->name);
+        if (st == LS_OK && is_first)
             st = check_target(stream, shard_count, open.route.count, own.flags);
         count = st == LS_OK ? lsi_scale_steps(&open.route, shard_count, steps) : 0;
         if (count > 0) {

@@ -261,7 +261,10 @@ static void changes_of_shards_mode_and_encryption_leave_it_updating(void **state
     assert_int_equal(ls_producer_put(producer, text("k"), text("d"), NULL, NULL), LS_OK);
     assert_updating(&of);
     assert_int_equal(ls_stream_merge(stream, 2, 3, NULL), LS_OK);
+    assert_int_equal(ls_stream_update_shard_count(stream, 2, NULL), LS_ERR_STATE); /* which there are already */
     assert_updating(&of);
+    assert_int_equal(ls_stream_update_shard_count(stream, 2, NULL), LS_OK);
+    assert_int_equal(shown(&of, "s"), LS_STREAM_ACTIVE);
     /* Several durable steps, of which each but the last leaves it UPDATING for the next. */
     assert_int_equal(ls_stream_update_shard_count(stream, 40, NULL), LS_OK);
     (void)shown_by(of.other, "s", &shards);
