@@ -666,8 +666,9 @@ LS_API ls_status ls_stream_set_auto_scaling(ls_stream *stream, const ls_auto_sca
  */
 LS_API ls_status ls_stream_description_auto_scaling(const ls_stream_description *description, ls_auto_scaling *out);
 
-/** Which shards a listing shows; as the filters of Kinesis's ListShards. A shard whose last record is past the stream's
- *  retention is shown by none of them. Each of the AT_ filters shows shards that cover every hash key exactly once. */
+/** Which shards a listing shows; as the filters of Kinesis's ListShards. A shard that was closed for longer than the
+ *  stream's retention, not counting a jump of the clock (RETENTION), is shown by none of them. Each of the AT_ filters
+ *  shows shards that cover every hash key exactly once. */
 typedef int32_t ls_shard_filter;
 #define LS_SHARDS_FROM_TRIM_HORIZON 0 /**< All, open and closed. */
 #define LS_SHARDS_AT_TRIM_HORIZON 1   /**< Those that were open at the horizon: as long ago as retention goes. */

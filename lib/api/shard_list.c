@@ -8,7 +8,6 @@
 
 #define LIST_LIMIT 1000u
 #define LIST_LIMIT_MAX 10000u
-#define HOUR_US INT64_C(3600000000)
 
 struct ls_shard_list {
     lsi_memory memory;
@@ -51,12 +50,10 @@ static ls_status check_list_options(const ls_stream *stream, const ls_shard_list
 }
 
 /* What the options ask for, of the stream as it is now or, for a page behind the first, as it was then. */
-static lsi_listing listing_of(const ls_stream *stream, const lsi_stream_info *info,
-                              const ls_shard_list_options *options)
+static lsi_listing listing_of(const lsi_stream_info *info, const ls_shard_list_options *options)
 {
-    int64_t horizon_us = lsi_wall_us(&stream->store->env.clock) - (int64_t)info->retention_hours * HOUR_US;
     lsi_listing made = {.end = info->shard_count > 0 ? info->shards[info->shard_count - 1].index + 1 : 0,
-                        .from_us = horizon_us};
+                        .from_us = info->horizon_us};
 
     made.is_moment = options->filter == LS_SHARDS_AT_TRIM_HORIZON || options->filter == LS_SHARDS_AT_LATEST ||
                      options->filter == LS_SHARDS_AT_TIMESTAMP;
@@ -68,7 +65,7 @@ static lsi_listing listing_of(const ls_stream *stream, const lsi_stream_info *in
     }
     if (options->filter == LS_SHARDS_AT_LATEST)
         made.from_us = INT64_MAX;
-    else if (takes_time(options->filter) && options->timestamp_us > horizon_us)
+    else if (takes_time(options->filter) && options->timestamp_us > info->horizon_us)
         made.from_us = options->timestamp_us;
     if (options->filter == LS_SHARDS_AFTER_SHARD_ID)
         made.first = options->after_shard < UINT32_MAX ? options->after_shard + 1 : UINT32_MAX;
@@ -83,7 +80,7 @@ static ls_status make_list(ls_stream *stream, const lsi_stream_info *info, const
     uint32_t limit = options->limit != 0 ? options->limit : LIST_LIMIT;
     uint32_t *positions = lsi_alloc(memory, info->shard_count * sizeof *positions);
     bool *closed = lsi_alloc(memory, info->shard_count * sizeof *closed);
-    lsi_listing listing = listing_of(stream, info, options);
+    lsi_listing listing = listing_of(info, options);
     ls_shard_list *list = NULL;
 
     if (positions != NULL && closed != NULL) {

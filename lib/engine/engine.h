@@ -86,6 +86,7 @@ typedef struct lsi_stream_info {
     uint64_t generation; /* changes when settings or shards do */
     int64_t created_us;
     uint32_t retention_hours;
+    int64_t horizon_us; /* as long ago as that, by a clock that is believed (E8) */
     uint64_t retention_bytes;
     ls_stream_mode mode;
     lsi_rates rates; /* resolved; of each shard; they count in PROVISIONED */

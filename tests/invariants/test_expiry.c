@@ -30,6 +30,25 @@ static uint32_t shards_of(ls_stream *stream)
     return found;
 }
 
+/* The shards that a filter shows, as bits. */
+static uint32_t listed(ls_stream *stream, ls_shard_filter filter)
+{
+    ls_shard_list_options options = LS_SHARD_LIST_OPTIONS_INIT;
+    ls_shard_list *list = NULL;
+    uint32_t found = 0;
+
+    options.filter = filter;
+    assert_int_equal(ls_stream_list_shards(stream, &options, &list), LS_OK);
+    for (uint32_t i = 0; i < ls_shard_list_count(list); i++) {
+        ls_shard_info info = LS_SHARD_INFO_INIT;
+
+        assert_int_equal(ls_shard_list_shard(list, i, &info), LS_OK);
+        found |= 1u << info.shard;
+    }
+    ls_shard_list_free(list);
+    return found;
+}
+
 /* Minute by minute, and somebody looks at the clock each time (E8). */
 static void pass_minutes(const handles *of, int minutes)
 {
@@ -147,6 +166,33 @@ static void a_jump_ahead_and_back_removes_no_shard(void **state)
     }
     assert_int_equal(shards_of(of.stream), 7);
     assert_true(is_there(fx, 0));
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* E8: a listing is by the time that readers go by. Who lists shards at the horizon, to read them in their order, would
+ * else pass over the parents. */
+static void a_jump_ahead_hides_no_shard_from_a_listing(void **state)
+{
+    fixture *fx = *state;
+    handles of = open_all(fx, 1);
+    ls_iterator *iterator;
+
+    assert_int_equal(put_number(of.producer, 0, 0, 100), LS_OK);
+    pass_minutes(&of, 5);
+    assert_int_equal(ls_stream_split(of.stream, 0, NULL, NULL, NULL), LS_OK);
+    pass_minutes(&of, 5);
+    assert_int_equal(listed(of.stream, LS_SHARDS_FROM_TRIM_HORIZON), 7);
+    assert_int_equal(listed(of.stream, LS_SHARDS_AT_TRIM_HORIZON), 1);
+    jump(48 * HOUR);
+    iterator = read_all(of.stream);
+    expect_all(iterator, 0, 1);
+    ls_iterator_close(iterator);
+    assert_int_equal(listed(of.stream, LS_SHARDS_FROM_TRIM_HORIZON), 7);
+    assert_int_equal(listed(of.stream, LS_SHARDS_AT_TRIM_HORIZON), 1);
+    jump(-48 * HOUR);
+    pass_minutes(&of, 56); /* it did pass */
+    assert_int_equal(listed(of.stream, LS_SHARDS_FROM_TRIM_HORIZON), 6);
+    assert_int_equal(listed(of.stream, LS_SHARDS_AT_TRIM_HORIZON), 6);
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
@@ -306,6 +352,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_closed_shard_leaves_when_all_its_records_are_past_their_age, begin, end),
         cmocka_unit_test_setup_teardown(a_jump_ahead_and_back_removes_no_shard, begin, end),
+        cmocka_unit_test_setup_teardown(a_jump_ahead_hides_no_shard_from_a_listing, begin, end),
         cmocka_unit_test_setup_teardown(whoever_comes_by_removes_it, begin, end),
         cmocka_unit_test_setup_teardown(a_producer_who_slept_through_all_of_it_is_sent_elsewhere, begin, end),
         cmocka_unit_test_setup_teardown(a_later_copy_has_no_expired_shard, begin, end),

@@ -471,6 +471,8 @@ int64_t lsi_local_expired_before_us(void *stream, int64_t arrival_us); /* of lsi
 int64_t lsi_local_trim_before_us(lsi_local_stream *stream);
 /* The time of day, unless the clock has just jumped ahead (E8). */
 int64_t lsi_local_time_us(lsi_local *local);
+/* As long ago as the stream's retention by that time: what listings of shards begin at. */
+int64_t lsi_local_retained_from_us(lsi_local *local, const lsi_catalog_stream *of);
 /* Records that arrived before are past their age by what the catalog says, for good. */
 int64_t lsi_local_horizon_us(lsi_local *local, const lsi_catalog_stream *of);
 

@@ -151,6 +151,11 @@ int64_t lsi_local_expired_before_us(void *user, int64_t arrival_us)
     return later(horizon_at(horizon_us, wall_us), wall_us - retention_us);
 }
 
+int64_t lsi_local_retained_from_us(lsi_local *local, const lsi_catalog_stream *of)
+{
+    return lsi_local_time_us(local) - (int64_t)of->retention_hours * HOUR_US;
+}
+
 int64_t lsi_local_trim_before_us(lsi_local_stream *stream)
 {
     lsi_local *local = lsi_local_of_stream(&stream->base);

@@ -432,6 +432,7 @@ ls_status lsi_local_stream_info(lsi_engine_stream *base, lsi_stream_info *out)
     out->generation = generation;
     out->created_us = found->created_us;
     out->retention_hours = found->retention_hours;
+    out->horizon_us = lsi_local_retained_from_us(local, found);
     out->retention_bytes = found->retention_bytes;
     out->status = lsi_catalog_status(found, lsi_wall_us(&local->base.env.clock));
     out->mode = found->mode;
