@@ -6,6 +6,9 @@
  *  - a repair that was cut short is done by the next one: then as much can be read as when nothing had failed;
  *  - nothing leaks, and no file stays open.
  *
+ * Then numbers of headers, lists and the control file lie one by one, beneath sums that are right: looking at it
+ * changes nothing, nothing leaks, and what was repaired opens.
+ *
  * What verify and repair say and do when nothing fails is H9's to ask. The damages are much alike in what is called, so
  * in a short run each has every third call of its own; LIBSTREAM_TEST_LONG has all. */
 #include "engine/sim_store.h"
@@ -13,6 +16,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "storage/segment.h"
 #include "support/sim_inside.h"
 
 #define SHARD_RECORDS 23u /* of 6 KiB: ten fill a segment */
@@ -345,6 +351,160 @@ static void walk_all(act *what, bool repair)
     sim_files_free(whole);
 }
 
+/* ---- lies ---- */
+
+/* A number of a file, whose sums are made right again: nobody's hand does that by chance, and no look at it may take it
+ * for more than it is. */
+typedef struct lie {
+    const char *file;
+    enum { HEADER, LIST, WORDS } kind;
+    size_t at, bytes;
+} lie;
+
+#define LIST_HEAD_BYTES 64u
+#define SLOTS_AT 32768u
+
+static uint64_t get(const unsigned char *at, size_t bytes)
+{
+    uint64_t value = 0;
+
+    for (size_t i = 0; i < bytes; i++)
+        value |= (uint64_t)at[i] << 8 * i;
+    return value;
+}
+
+static void set(unsigned char *at, size_t bytes, uint64_t value)
+{
+    for (size_t i = 0; i < bytes; i++)
+        at[i] = (unsigned char)(value >> 8 * i);
+}
+
+/* What a list's file is salted with: a header beside it says so. */
+static uint64_t list_salt(const lsi_root *root)
+{
+    unsigned char bytes[LSI_SEGMENT_HEADER_BYTES];
+    lsi_segment_header header;
+    lsi_log_config owner = {0};
+    lsi_file file;
+
+    assert_int_equal(root->files->open(root, "1/0/00000001.seg", 0, &file), 0);
+    assert_int_equal(root->files->read(&file, bytes, sizeof bytes, 0), sizeof bytes);
+    assert_int_equal(root->files->close(&file), 0);
+    assert_int_equal(lsi_segment_header_decode("it", bytes, NULL, &header), LS_OK);
+    memcpy(owner.store_id, header.store_id, sizeof owner.store_id);
+    owner.stream = header.stream;
+    owner.shard = header.shard;
+    return lsi_segment_list_salt(&owner);
+}
+
+static uint64_t tell_lie(const lsi_root *root, const lie *of, unsigned which)
+{
+    static unsigned char bytes[SLOTS_AT + 16 * LSI_SLOT_BYTES];
+    const lsi_files *files = root->files;
+    uint64_t salt = of->kind == LIST ? list_salt(root) : 0, old, value;
+    size_t at = of->kind == LIST ? LIST_HEAD_BYTES + of->at : of->at;
+    lsi_file file;
+    int64_t size;
+
+    assert_int_equal(files->open(root, of->file, LSI_OPEN_WRITE, &file), 0);
+    size = files->read(&file, bytes, of->kind == HEADER ? LSI_SEGMENT_HEADER_BYTES : sizeof bytes, 0);
+    assert_true(size >= (int64_t)(at + of->bytes));
+    old = get(bytes + at, of->bytes);
+    const uint64_t values[] = {0, old + 1, old - 1, old + 8, old - 8, old ^ 1u << 31, UINT32_MAX, UINT64_MAX,
+                               LSI_POSITION_MAX, LS_SEQNO_END};
+    value = values[which];
+    set(bytes + at, of->bytes, value);
+    if (of->kind == HEADER) {
+        lsi_write_u64le(bytes + LSI_SEGMENT_HEADER_BYTES - 8, lsi_sum64(bytes, LSI_SEGMENT_HEADER_BYTES - 8, 0));
+    } else if (of->kind == LIST) {
+        lsi_write_u64le(bytes + 40, lsi_sum64(bytes + LIST_HEAD_BYTES, (size_t)size - LIST_HEAD_BYTES, salt));
+        lsi_write_u64le(bytes + 56, lsi_sum64(bytes, 56, salt));
+    }
+    assert_int_equal(lsi_file_write_one(&file, bytes, (size_t)size, 0), 0);
+    assert_int_equal(files->sync(&file, false), 0);
+    assert_int_equal(files->close(&file), 0);
+    return value;
+}
+#define LIES 10u
+
+/* Verified and repaired, and read as far as it can be. Where a repair says that nothing is left, it opens. */
+static void judge_lie(sim_files *whole, const hurt *how, const lie *of, unsigned which, bool is_later)
+{
+    sim_files *sim = damaged(whole, &hurts[0], is_later);
+    lsi_files *files = sim_files_table(sim);
+    uint64_t hash, value;
+    lsi_root root;
+    outcome got;
+    walk at;
+
+    assert_int_equal(files->root_open(files, "store", LSI_ROOT_WRITE, &root), 0);
+    value = tell_lie(&root, of, which);
+    if (how->file != NULL)
+        hurt_file(&root, how, how->file);
+    if (how->another != NULL)
+        hurt_file(&root, how, how->another);
+    files->root_close(&root);
+    hash = sim_hash(sim);
+    begin(&at, sim);
+    got = inspect(&at, false);
+    if (sim_hash(sim) != hash)
+        fail_msg("%s, %zu is %llx, %s: looking at it changes it", of->file, of->at, (unsigned long long)value,
+                 how->name);
+    (void)look(&at, false);
+    got = inspect(&at, true);
+    if (at.memory.live != 0 || sim->opens != NULL)
+        fail_msg("%s, %zu is %llx, %s: it leaks", of->file, of->at, (unsigned long long)value, how->name);
+    if (got.st == LS_OK && got.left == 0 && readable(sim) < 0)
+        fail_msg("%s, %zu is %llx, %s: it was repaired, and does not open", of->file, of->at,
+                 (unsigned long long)value, how->name);
+    sim_files_free(sim);
+}
+
+static void numbers_that_lie_break_nothing(void **state)
+{
+    static const size_t fields[][2] = {{8, 4}, {16, 4}, {20, 4}, {24, 8}, {40, 8}, {48, 4}, {52, 4}, {56, 8}, {64, 8},
+                                       {72, 8}, {80, 8}, {88, 8}, {96, 8}, {128, 4}, {136, 8}, {144, 8}, {152, 8},
+                                       {160, 4}, {164, 4}};
+    static const char *const segments[] = {"1/0/00000001.seg", "1/0/00000002.seg", "1/0/00000003.seg"};
+    static const hurt alone[] = {
+        {"nothing else", NULL, NULL, BYTES, 0},
+        {"no list", "1/0/segments", NULL, GONE, 0},
+        {"no list and no first segment", "1/0/segments", "1/0/00000001.seg", GONE, 0},
+        {"no list and no second segment", "1/0/segments", "1/0/00000002.seg", GONE, 0},
+        {"no list and no last segment", "1/0/segments", "1/0/00000003.seg", GONE, 0},
+        {"the list and a header", "1/0/segments", "1/0/00000002.seg", BYTES, 60},
+    };
+    static const hurt words[] = {
+        {"all of a shard", "1/1/segments", "1/1/00000001.seg", GONE, 0},
+        {"the last segment is gone", "1/0/00000003.seg", NULL, GONE, 0},
+        {"no manifest and no copy", "manifest", "manifest.copy", GONE, 0},
+    };
+    sim_files *whole = new_store();
+    uint64_t step = getenv("LIBSTREAM_TEST_LONG") != NULL ? 1 : SIM_STRIDE * STEP, nth = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        for (size_t f = 0; f < sizeof fields / sizeof *fields; f++)
+            for (size_t h = 0; h < sizeof alone / sizeof *alone; h++)
+                for (unsigned which = 0; which < LIES; which++)
+                    if (nth++ % step == 0)
+                        judge_lie(whole, &alone[h], &(lie){segments[i], HEADER, fields[f][0], fields[f][1]}, which,
+                                  which % 2 == 0);
+    for (size_t at = 0; at < 16 + 3 * 64; at += 8)
+        for (size_t h = 0; h < sizeof alone / sizeof *alone; h += 5) /* A list that is gone tells no lies. */
+            for (unsigned which = 0; which < LIES; which++)
+                if (nth++ % step == 0)
+                    judge_lie(whole, &alone[0], &(lie){"1/0/segments", LIST, at, 8}, which, which % 2 == 0);
+    for (size_t slot = 0; slot < 4; slot++)
+        for (size_t at = 0; at < LSI_SLOT_BYTES / 2; at += 8)
+            for (size_t h = 0; h < sizeof words / sizeof *words; h++)
+                for (unsigned which = 0; which < LIES; which++)
+                    if (nth++ % step == 0)
+                        judge_lie(whole, &words[h],
+                                  &(lie){"control", WORDS, SLOTS_AT + slot * LSI_SLOT_BYTES + at, 8}, which, false);
+    sim_files_free(whole);
+}
+
 static void verifying_changes_nothing_and_hides_nothing(void **state)
 {
     (void)state;
@@ -372,6 +532,7 @@ static void files_are_shown_as_far_as_they_can_be(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_that_lie_break_nothing),
         cmocka_unit_test(verifying_changes_nothing_and_hides_nothing),
         cmocka_unit_test(a_repair_that_is_cut_short_is_done_by_the_next),
         cmocka_unit_test(looking_changes_nothing),
