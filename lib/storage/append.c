@@ -473,6 +473,8 @@ lock:
         return LS_OK;
 out:
     *end = lsi_load(&slot->committed_end);
+    if (st != LS_OK && *accepted == 0 && lsi_log_is_deleted(log, slot)) /* Its files may go meanwhile: no damage. */
+        st = lsi_log_deleted(log);
     /* Where nothing was put since a reset, nothing is left that is not durable. */
     if (numbered != NULL && *end <= lsi_load(&slot->given_up_to))
         *end = 0;

@@ -1,5 +1,6 @@
 /* What others do between any two of our calls below: whatever we do to a log, another process deletes it, trims it,
- * rolls it, compresses it, closes it or finds that a sync of it failed, at our 1st, 2nd, ... Nth call of files.
+ * rolls it, compresses it, closes it or finds that a sync of it failed, at our 1st, 2nd, ... Nth call of files; or that
+ * call fails, or an allocation.
  *
  *  - what was acknowledged is read, in order, unless it was trimmed or is gone with its stream;
  *  - nothing is said to be damaged, by reading or by verifying;
@@ -27,8 +28,11 @@ typedef struct world {
     lsi_memory table;
     log_store ours, theirs;
     unsigned next;        /* record to be put */
-    bool acked[PUTS_MAX];
+    bool acked[PUTS_MAX], never[PUTS_MAX];
     bool is_gone, has_failed, was_reset, is_closed;
+    bool is_faulty;       /* a call may fail, and what it says is not to be foreseen */
+    bool step_is_taken;   /* of which frames lie hidden, as far as anybody is told */
+    ls_seqno step_seqno;
     /* The other one. */
     const char *act, *other; /* what this is, for messages */
     uint64_t nth;
@@ -59,6 +63,47 @@ static ls_status append_one(world *of, log_store *store, bool *closed)
     if (st == LS_OK && !*closed && store->config.durability == LS_DURABILITY_SYNC)
         st = lsi_log_commit(store->log, end);
     of->acked[n] = st == LS_OK && !*closed;
+    return st;
+}
+
+static ls_status decide(void *user, uint64_t decider, const lsi_log_config *log, ls_seqno first_seqno, bool look_only,
+                        bool *is_taken)
+{
+    world *of = user;
+
+    (void)log;
+    (void)first_seqno;
+    (void)look_only;
+    assert_int_equal(decider, 9);
+    *is_taken = of->step_is_taken;
+    return LS_OK;
+}
+
+/* A step's frame, which is left as it is where `leaves`. */
+static ls_status step_one(world *of, log_store *store, bool leaves)
+{
+    unsigned n = of->next++;
+    char data[RECORD];
+    ls_put_entry entry = {{"step", 4}, {data, sizeof data}, NULL};
+    ls_status st = lsi_log_step_prepare(store->log, store->framer);
+    bool closed;
+
+    assert_true(n < PUTS_MAX);
+    memset(data, 'a' + (int)(n % 26), sizeof data);
+    memcpy(data, &n, sizeof n);
+    if (st == LS_OK)
+        st = lsi_log_step_write(store->log, store->framer, &entry, NULL, 1, 9, &of->step_seqno, &closed);
+    if (st != LS_OK || closed)
+        return st == LSI_PREPARE_FIRST ? LS_ERR_BUSY : st;
+    st = lsi_log_step_sync(store->log);
+    if (leaves)
+        lsi_log_step_leave(store->log);
+    else if (st == LS_OK)
+        lsi_log_step_show(store->log);
+    else
+        lsi_log_step_drop(store->log);
+    of->acked[n] = st == LS_OK && (!leaves || of->step_is_taken);
+    of->never[n] = leaves && !of->step_is_taken;
     return st;
 }
 
@@ -119,6 +164,11 @@ static void close_it(world *of)
     of->is_closed = true;
 }
 
+static void leave_a_step(world *of)
+{
+    (void)step_one(of, &of->theirs, true);
+}
+
 static void fail_it(world *of)
 {
     lsi_slot *slot;
@@ -168,6 +218,8 @@ static ls_status read_on(lsi_log_reader *reader, bool seen[PUTS_MAX])
 
             assert_true(records[i].seqno > last);
             last = records[i].seqno;
+            if (records[i].data.size == 1) /* we_put_numbers */
+                continue;
             assert_int_equal(records[i].data.size, RECORD);
             memcpy(&n, records[i].data.data, sizeof n);
             assert_true(n < PUTS_MAX && !seen[n]);
@@ -305,7 +357,8 @@ static ls_status we_copy(world *of)
     lsi_root root;
     ls_status st = lsi_log_copy_bytes(of->ours.log, &bytes);
 
-    assert_int_equal(files->root_open(files, "store/copy", LSI_ROOT_CREATE | LSI_ROOT_WRITE, &root), 0);
+    if (st != LS_OK || files->root_open(files, "store/copy", LSI_ROOT_CREATE | LSI_ROOT_WRITE, &root) != 0)
+        return st != LS_OK ? st : LS_ERR_IO;
     (void)files->make_dir(&root, "1");
     (void)files->make_dir(&root, "1/0");
     for (int i = 0; st == LS_OK && i < 2; i++) /* and what is new of it */
@@ -318,7 +371,7 @@ static ls_inspect_act hear(const ls_finding *finding, void *user)
 {
     world *of = user;
 
-    if (finding->severity == LS_FINDING_DAMAGE && !of->is_gone && !of->has_failed)
+    if (finding->severity == LS_FINDING_DAMAGE && !of->is_gone && !of->has_failed && !of->is_faulty)
         fail_msg("there is no damage: %s", finding->what);
     return LS_INSPECT_GO_ON;
 }
@@ -336,6 +389,98 @@ static ls_status we_verify(world *of)
     return st;
 }
 
+static ls_status we_step(world *of)
+{
+    ls_status st = step_one(of, &of->ours, false);
+
+    return st == LS_OK ? step_one(of, &of->ours, false) : st;
+}
+
+static ls_status we_settle(world *of)
+{
+    ls_status st;
+
+    of->step_is_taken = true;
+    st = step_one(of, &of->ours, true);
+    if (st == LS_OK)
+        st = lsi_log_step_settle(of->ours.log);
+    return st == LS_OK ? lsi_log_step_seal(of->ours.log, of->step_seqno) : st;
+}
+
+static ls_status we_undo(world *of)
+{
+    ls_status st = step_one(of, &of->ours, true);
+
+    return st == LS_OK ? lsi_log_step_settle(of->ours.log) : st;
+}
+
+static ls_status we_put_numbers(world *of)
+{
+    char data[2] = "x";
+    ls_put_entry entries[2] = {{{"k", 1}, {data, 1}, NULL}, {{"l", 1}, {data, 1}, NULL}};
+    ls_put_options options = LS_PUT_OPTIONS_INIT;
+    ls_put_result told[2];
+    lsi_log_numbered numbered = {.options = &options, .told = told};
+    ls_status st = LS_OK;
+    uint64_t end;
+    bool closed = false;
+
+    options.producer = (ls_producer_id){1, 2};
+    for (int i = 0; st == LS_OK && !closed && i < 3; i++) { /* The third time they were there before. */
+        options.number = i == 1 ? 10 : 1;
+        st = lsi_log_append_numbered(of->ours.log, of->ours.framer, entries, NULL, 2, &numbered, &end, &closed);
+        if (st == LS_OK && !closed)
+            st = lsi_log_commit(of->ours.log, end);
+        if (st == LS_OK && !closed && !of->is_gone && i == 2)
+            assert_int_equal(told[0].status, LS_ERR_EXISTS);
+    }
+    return st;
+}
+
+/* Who opened it to read sees all, and changes nothing. */
+static ls_status we_only_read(world *of)
+{
+    lsi_log_config config = of->ours.config;
+    ls_put_entry entry = {{"k", 1}, {"x", 1}, NULL};
+    bool seen[PUTS_MAX] = {false}, is;
+    lsi_log_reader *reader;
+    lsi_log_closing ended;
+    lsi_log_facts facts;
+    uint32_t count;
+    ls_seqno seqno;
+    uint64_t end;
+    lsi_log *log;
+    ls_status st;
+
+    config.read_only = true;
+    st = lsi_log_open(&config, &log);
+    if (st != LS_OK)
+        return st;
+    st = lsi_log_state(log, &facts);
+    if (st == LS_OK)
+        st = lsi_log_reader_open(log, LSI_READ_FAST, &reader);
+    if (st == LS_OK) {
+        st = read_on(reader, seen);
+        lsi_log_reader_close(reader);
+    }
+    if (st == LS_OK) {
+        assert_int_equal(lsi_log_append(log, of->ours.framer, &entry, NULL, 1, false, &count, &seqno, &end, &is),
+                         LS_ERR_READ_ONLY);
+        assert_int_equal(lsi_log_trim(log, 3, INT64_MAX, &count), LS_ERR_READ_ONLY);
+        assert_int_equal(lsi_log_recompress(log, false, &is, &end), LS_ERR_READ_ONLY);
+    }
+    if (st == LS_OK && !of->is_gone && !of->is_faulty) {
+        assert_int_equal(lsi_log_reset(log), LS_ERR_READ_ONLY);
+        assert_int_equal(lsi_log_retire(log, INT64_MAX, &is), LS_ERR_READ_ONLY);
+        assert_int_equal(lsi_log_closing_begin(log, &ended), LS_ERR_READ_ONLY);
+        assert_int_equal(lsi_log_step_prepare(log, of->ours.framer), LS_ERR_READ_ONLY);
+    }
+    if (st == LS_OK)
+        st = lsi_log_sync(log); /* There is nothing of his to sync. */
+    (void)lsi_log_close(log);
+    return st;
+}
+
 /* ---- the walk ---- */
 
 static const struct {
@@ -350,6 +495,9 @@ static const struct {
     {"retire", we_retire, false, true}, {"compress", we_compress, true, true}, {"sync", we_sync, false, false},
     {"reset", we_reset, true, false}, {"close", we_close, false, false}, {"look", we_look, true, false},
     {"copy", we_copy, true, false}, {"verify", we_verify, true, false},
+    {"step", we_step, false, false}, {"settle a step", we_settle, false, false},
+    {"undo a step", we_undo, false, false}, {"put numbers", we_put_numbers, false, false},
+    {"only read", we_only_read, true, false},
 };
 
 static const struct {
@@ -359,7 +507,16 @@ static const struct {
 } others[] = {
     {"deletes", delete_it, false}, {"forgets", forget_it, false}, {"trims", trim_it, true}, {"rolls", roll_it, false},
     {"compresses", compress_it, true}, {"closes", close_it, false}, {"fails", fail_it, false},
-    {"fails and resets", fail_and_reset_it, false},
+    {"fails and resets", fail_and_reset_it, false}, {"leaves a step", leave_a_step, false},
+};
+
+static const struct {
+    const char *name;
+    sim_call call;
+    int err;
+} faults[] = {
+    {"EIO", SIM_ANY, EIO}, {"ENOSPC", SIM_ANY, ENOSPC}, {"ENFILE", SIM_SYNC_DIR, ENFILE}, {"EMFILE", SIM_OPEN, EMFILE},
+    {"no memory", SIM_ANY, ENOMEM},
 };
 
 static void *run_him(void *user)
@@ -409,9 +566,12 @@ static bool may_answer(const world *of, ls_status st, bool may_miss)
     case LS_ERR_CORRUPT: /* Whether it is gone is not asked by all of them: who has the stream does. */
         return of->is_gone && may_miss;
     case LS_ERR_IO:
-        return of->has_failed || of->is_gone;
+        return of->has_failed || of->is_gone || of->is_faulty;
     case LS_ERR_STATE:
         return of->is_closed || of->was_reset;
+    case LS_ERR_NO_MEMORY:
+    case LS_ERR_FULL:
+        return of->is_faulty;
     default:
         return false;
     }
@@ -432,7 +592,7 @@ static void judge(world *of)
         return;
     }
     st = append_one(of, &of->ours, &closed);
-    if (st == LS_ERR_IO && of->has_failed) {
+    if (st == LS_ERR_IO && (of->has_failed || of->is_faulty)) {
         assert_int_equal(lsi_log_reset(of->ours.log), LS_OK);
         of->was_reset = true;
         st = append_one(of, &of->ours, &closed);
@@ -450,70 +610,113 @@ static void judge(world *of)
         past = past || seen[n];
         if (of->acked[n] && past && !seen[n] && !(of->was_reset && of->ours.config.durability != LS_DURABILITY_SYNC))
             fail_msg("%s, he %s at call %llu: record %u is lost", of->act, of->other, (unsigned long long)of->nth, n);
+        if (of->never[n] && seen[n])
+            fail_msg("%s, he %s at call %llu: record %u of a step that was not taken is there", of->act, of->other,
+                     (unsigned long long)of->nth, n);
     }
     assert_true(past);
 }
 
-/* Answers whether he came at all. */
-static bool run_case(sim_files *disk, ls_durability durability, size_t act, size_t other, uint64_t nth)
+/* As log_store_open, of one who knows what became of steps. */
+static void open_both(world *of, ls_durability durability)
 {
-    world of = {.sim = sim_clone(disk), .memory = SIM_MEMORY_INIT, .next = RECORDS, .calls_left = nth,
-                .does = others[other].does, .act = acts[act].name, .other = others[other].name, .nth = nth};
-    lsi_files *files = sim_files_table(of.sim);
+    log_store *stores[] = {&of->ours, &of->theirs};
+
+    of->table = sim_memory_table(&of->memory);
+    for (size_t i = 0; i < 2; i++) {
+        stores[i]->memory = &of->table;
+        stores[i]->wall_us = INT64_C(1700000000000000) + RECORDS;
+        log_store_open(stores[i], sim_files_table(of->sim), false, durability, SMALL);
+        stores[i]->env.busy_timeout_ms = 0;
+        assert_int_equal(lsi_log_close(stores[i]->log), LS_OK);
+        stores[i]->config.decide = decide;
+        stores[i]->config.decide_user = of;
+        assert_int_equal(lsi_log_open(&stores[i]->config, &stores[i]->log), LS_OK);
+    }
+}
+
+/* Our act on a copy of the disk. He comes, or, where `fault` is set, a call or an allocation fails: whether that was
+ * so. */
+static bool run_case(sim_files *disk, ls_durability durability, size_t act, size_t other, bool fault, uint64_t nth)
+{
+    world of = {.sim = sim_clone(disk), .memory = SIM_MEMORY_INIT, .next = RECORDS, .is_faulty = fault,
+                .act = acts[act].name, .other = fault ? faults[other].name : others[other].name, .nth = nth};
     lsi_slot *slot;
     ls_status st;
+    bool met;
 
     for (unsigned n = 0; n < RECORDS; n++)
         of.acked[n] = true;
-    of.table = sim_memory_table(&of.memory);
-    of.ours.memory = of.theirs.memory = &of.table;
-    of.ours.wall_us = of.theirs.wall_us = INT64_C(1700000000000000) + RECORDS;
-    log_store_open(&of.ours, files, false, durability, SMALL);
-    log_store_open(&of.theirs, files, false, durability, SMALL);
-    of.ours.env.busy_timeout_ms = of.theirs.env.busy_timeout_ms = 0;
+    open_both(&of, durability);
     assert_int_equal(lsi_log_find_slot(of.ours.log, &slot), LS_OK); /* That there is such a log was known once. */
-    sim_hook_set(of.sim, maybe_he_comes, &of);
+    if (!fault) {
+        of.calls_left = nth;
+        of.does = others[other].does;
+        sim_hook_set(of.sim, maybe_he_comes, &of);
+    } else if (faults[other].err == ENOMEM) {
+        sim_memory_fail(&of.memory, nth, false);
+    } else {
+        sim_fault_add(of.sim, (sim_fault){.call = faults[other].call, .nth = nth, .err = faults[other].err});
+    }
     st = acts[act].does(&of);
+    met = !fault ? of.calls_left == 0 : of.memory.failed > 0 || sim_faults_met(of.sim) > 0;
     sim_hook_set(of.sim, NULL, NULL);
+    sim_memory_fail(&of.memory, 0, false);
+    sim_faults_clear(of.sim);
     if (!may_answer(&of, st, acts[act].may_miss))
-        fail_msg("%s, he %s at call %llu: %s: %s", acts[act].name, others[other].name, (unsigned long long)nth,
-                 ls_status_name(st), ls_last_error_message());
+        fail_msg("%s, he %s at call %llu: %s: %s", of.act, of.other, (unsigned long long)nth, ls_status_name(st),
+                 ls_last_error_message());
     judge(&of);
     (void)log_store_close(&of.ours); /* one that failed says so */
     (void)log_store_close(&of.theirs);
     if (of.memory.live != 0)
-        fail_msg("%s, he %s at call %llu: it leaks", acts[act].name, others[other].name, (unsigned long long)nth);
+        fail_msg("%s, he %s at call %llu: it leaks", of.act, of.other, (unsigned long long)nth);
     if (of.sim->opens != NULL)
-        fail_msg("%s, he %s at call %llu: '%s' is open", acts[act].name, others[other].name, (unsigned long long)nth,
+        fail_msg("%s, he %s at call %llu: '%s' is open", of.act, of.other, (unsigned long long)nth,
                  of.sim->opens->name);
     sim_files_free(of.sim);
-    return of.calls_left == 0;
+    return met;
 }
 
-static void walk(ls_durability durability)
+static void walk(ls_durability durability, bool fault)
 {
     uint64_t step = getenv("LIBSTREAM_TEST_LONG") != NULL ? 1 : SIM_STRIDE;
+    size_t count = fault ? sizeof faults / sizeof *faults : sizeof others / sizeof *others;
     sim_files *disk = new_disk(durability);
 
     for (size_t act = 0; act < sizeof acts / sizeof *acts; act++)
-        for (size_t other = 0; other < sizeof others / sizeof *others; other++)
-            for (uint64_t nth = 1 + (act + other) % step;
-                 !(acts[act].is_upkeep && others[other].is_upkeep) && run_case(disk, durability, act, other, nth);
+        for (size_t other = 0; other < count; other++) {
+            if (!fault && acts[act].is_upkeep && others[other].is_upkeep)
+                continue;
+            for (uint64_t nth = 1 + (act + other) % step; run_case(disk, durability, act, other, fault, nth);
                  nth += step)
                 continue;
+        }
     sim_files_free(disk);
 }
 
 static void others_come_between_any_two_calls_of_durable_puts(void **state)
 {
     (void)state;
-    walk(LS_DURABILITY_SYNC);
+    walk(LS_DURABILITY_SYNC, false);
 }
 
 static void others_come_between_any_two_calls_of_buffered_puts(void **state)
 {
     (void)state;
-    walk(LS_DURABILITY_KERNEL);
+    walk(LS_DURABILITY_KERNEL, false);
+}
+
+static void any_call_of_durable_puts_may_fail(void **state)
+{
+    (void)state;
+    walk(LS_DURABILITY_SYNC, true);
+}
+
+static void any_call_of_buffered_puts_may_fail(void **state)
+{
+    (void)state;
+    walk(LS_DURABILITY_KERNEL, true);
 }
 
 int main(void)
@@ -521,6 +724,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(others_come_between_any_two_calls_of_durable_puts),
         cmocka_unit_test(others_come_between_any_two_calls_of_buffered_puts),
+        cmocka_unit_test(any_call_of_durable_puts_may_fail),
+        cmocka_unit_test(any_call_of_buffered_puts_may_fail),
     };
     return cmocka_run_group_tests_name("what others do between our calls", tests, NULL, NULL);
 }
