@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from datetime import datetime
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Tuple
 
 from libstream.kinesis import Client
 
 try:
     from botocore import xform_name
     from botocore.session import get_session
+    from botocore.validate import ParamValidator
 except ImportError:
     MODEL: Any = None
     IS_OLD = False
@@ -19,10 +20,10 @@ else:
     IS_OLD = "UpdateMaxRecordSize" not in MODEL.operation_names
 
 # Members that are younger than the botocore of Debian 12.
-YOUNGER = {"MaxRecordSizeInKiB", "NextToken", "StreamARN", "StreamId", "StreamSummaries"}
+YOUNGER = {"MaxRecordSizeInKiB", "NextToken", "StreamARN", "StreamId", "StreamSummaries", "WarmThroughputMiBps"}
 # Every operation may answer these, whether its description names them or not.
 COMMON = {"ValidationException", "InternalFailureException", "AccessDeniedException", "LimitExceededException",
-          "InvalidArgumentException"}
+          "InvalidArgumentException", "UnknownOperationException"}
 _PYTHON = {"string": str, "integer": int, "long": int, "boolean": bool, "blob": bytes, "timestamp": datetime,
            "double": float}
 
@@ -101,3 +102,32 @@ def parameters(name: str) -> Dict[str, bool]:
     """The arguments of an operation of the client: whether each is needed."""
     found = list(inspect.signature(getattr(Client, name)).parameters.values())[1:]
     return {p.name: p.default is p.empty for p in found}
+
+
+WRONG = [5, "x", b"x", [], {}, None, True, 1.5, ["x"], [5], {"a": 5}, {5: "a"}, "", 0, -1, 1 << 33, {"Type": 5}, [{}],
+         [{"Data": 5, "PartitionKey": ""}], {"Type": "LATEST", "Timestamp": "noon"}]
+
+
+def wrong_calls() -> Iterator[Tuple[str, Dict[str, Any], bool]]:
+    """Calls of every operation in which one argument is something else: method, arguments, whether botocore refuses
+    them before it asks the service."""
+    validator = ParamValidator()
+
+    def right(shape: Any, name: str) -> Any:
+        kind = shape.type_name
+        if kind == "structure":
+            return {member: right(shape.members[member], member) for member in shape.required_members}
+        if kind in ("list", "map"):
+            return [right(shape.member, name)] if kind == "list" else {"a": "b"}
+        text = "arn:aws:kinesis:us-east-1:000000000000:stream/orders" if name.endswith("ARN") else "orders"
+        return {"blob": b"x", "timestamp": 0, "boolean": False, "string": text}.get(kind, 1024)
+
+    for method, operation in operations().items():
+        shape = operation.input_shape
+        if shape is None:
+            continue
+        base = right(shape, "")
+        for name in set(shape.members) & (set(parameters(method)) | {"StreamId"}):
+            for value in WRONG:
+                arguments = {**base, name: value}
+                yield method, arguments, validator.validate(arguments, shape).has_errors()

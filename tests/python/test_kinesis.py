@@ -15,7 +15,7 @@ import libstream
 import libstream.kinesis
 from libstream import Clock, Store
 from libstream.kinesis import Client, numbers, tokens
-from service import MODEL, YOUNGER, Checked, operations, parameters
+from service import MODEL, YOUNGER, Checked, operations, parameters, wrong_calls
 
 
 @pytest.fixture
@@ -279,8 +279,8 @@ def test_errors_have_the_service_s_names_and_words(kinesis: Client) -> None:
         kinesis.put_record(StreamName="orders", Data=b"x" * (1 << 20), PartitionKey="k")
     with refused("ValidationException", kinesis, "less than or equal to 500"):
         put(kinesis, 501)
-    with refused("ValidationException", kinesis, "value greater than or equal to 1"):
-        kinesis.get_records(ShardIterator=start(kinesis), Limit=0)
+    with refused("ValidationException", kinesis, "value less than or equal to 10000"):
+        kinesis.get_records(ShardIterator=start(kinesis), Limit=10001)
     with refused("InvalidArgumentException", kinesis, "not both greater than one plus"):
         kinesis.split_shard(StreamName="orders", ShardToSplit="0", NewStartingHashKey="1")
     with refused("InvalidArgumentException", kinesis, "Either StreamName or StreamARN"):
@@ -308,7 +308,41 @@ def test_arguments_are_checked_as_botocore_checks_them(kinesis: Client) -> None:
         kinesis.put_record(StreamName="orders", Data=17, PartitionKey="k")
     with pytest.raises(TypeError):
         kinesis.put_record("orders", b"", "k")
+    with pytest.raises(wrong, match="parameter ShardIterator, value: None") as caught:  # As of a shard that has ended.
+        kinesis.get_records(ShardIterator=None, Limit=0)
+    assert "Invalid range for parameter Limit, value: 0, valid min value: 1" in str(caught.value)
+    with pytest.raises(wrong, match=r"parameter Tags \(key: 5\)"):
+        kinesis.add_tags_to_stream(StreamName="orders", Tags={5: "x"})
+    with pytest.raises(wrong, match=r"Unknown parameter in StartingPosition: \"Kind\""):
+        kinesis.subscribe_to_shard(ConsumerARN="c", ShardId="0", StartingPosition={"Type": "LATEST", "Kind": "x"})
+    with pytest.raises(wrong, match="Timestamp, value: noon"):
+        start(kinesis, "AT_TIMESTAMP", Timestamp="noon")
+    assert start(kinesis, "AT_TIMESTAMP", Timestamp="2026-01-02T03:04:05Z")
     kinesis.describe_stream(StreamName="orders", StreamId="reserved")
+
+
+@pytest.mark.skipif(MODEL is None, reason="botocore is not installed")
+def test_every_wrong_argument_is_refused_by_one_of_boto3_s_exceptions() -> None:
+    """Whatever botocore refuses before it asks the service is refused in the same way, and nothing else is; what is
+    left meets the service's own exceptions."""
+    wrong, count = libstream.kinesis.ParamValidationError, 0
+    with Client("memory:") as kinesis:
+        kinesis.create_stream(StreamName="orders", ShardCount=1)
+        for method, arguments, is_refused in wrong_calls():
+            count += 1
+            said: Any = None
+            try:
+                getattr(kinesis, method)(**arguments)
+            except (wrong, kinesis.exceptions.ClientError) as error:
+                said = error
+            if isinstance(said, wrong) != is_refused:
+                raise AssertionError("%s(%r): botocore refuses it: %s, and here: %r" % (method, arguments, is_refused,
+                                                                                       said))
+            if method in ("create_stream", "delete_stream"):
+                for name in kinesis.list_streams()["StreamNames"]:
+                    kinesis.delete_stream(StreamName=name)
+                kinesis.create_stream(StreamName="orders", ShardCount=1)
+    assert count > 1000
 
 
 def test_limits_fail_records_one_by_one(kinesis: Client) -> None:
@@ -401,6 +435,44 @@ def test_tags(kinesis: Client) -> None:
     kinesis.tag_resource(ResourceARN=arn(kinesis), Tags={"d": "4"})
     kinesis.untag_resource(ResourceARN=arn(kinesis), TagKeys=["b"])
     assert [t["Key"] for t in kinesis.list_tags_for_resource(ResourceARN=arn(kinesis))["Tags"]] == ["c", "d"]
+
+
+def test_consumers_have_no_tags(kinesis: Client) -> None:
+    """And those of their stream stay as they are."""
+    with refused("InvalidArgumentException", kinesis, "no tags of consumers"):
+        kinesis.register_stream_consumer(StreamARN=arn(kinesis), ConsumerName="c", Tags={"a": "1"})
+    consumer = kinesis.register_stream_consumer(StreamARN=arn(kinesis), ConsumerName="c", Tags={})
+    named = {"ResourceARN": consumer["Consumer"]["ConsumerARN"]}
+    kinesis.add_tags_to_stream(StreamName="orders", Tags={"a": "1"})
+    with refused("InvalidArgumentException", kinesis, "no tags of consumers"):
+        kinesis.tag_resource(Tags={"b": "2"}, **named)
+    kinesis.untag_resource(TagKeys=["a"], **named)
+    assert kinesis.list_tags_for_resource(**named)["Tags"] == []
+    assert kinesis.list_tags_for_resource(ResourceARN=arn(kinesis))["Tags"] == [{"Key": "a", "Value": "1"}]
+    kinesis.deregister_stream_consumer(ConsumerARN=named["ResourceARN"])
+    with refused("ResourceNotFoundException", kinesis):
+        kinesis.list_tags_for_resource(**named)
+
+
+def test_what_only_a_service_has_says_so(kinesis: Client) -> None:
+    policy = {"ResourceARN": arn(kinesis)}
+    monitoring = {"StreamName": "orders", "ShardLevelMetrics": ["ALL"]}
+    for call, arguments in ((kinesis.enable_enhanced_monitoring, monitoring), (kinesis.get_resource_policy, policy),
+                            (kinesis.disable_enhanced_monitoring, monitoring), (kinesis.delete_resource_policy, policy),
+                            (kinesis.put_resource_policy, {**policy, "Policy": "{}"}),
+                            (kinesis.update_account_settings,
+                             {"MinimumThroughputBillingCommitment": {"Status": "ENABLED"}})):
+        with pytest.raises(kinesis.exceptions.ClientError, match="UnknownOperationException.*libstream cannot"):
+            call(**arguments)
+    assert kinesis.describe_account_settings()["MinimumThroughputBillingCommitment"] == {"Status": "DISABLED"}
+    warm = {"StreamARN": arn(kinesis), "WarmThroughputMiBps": 100}
+    assert kinesis.update_stream_warm_throughput(**warm)["WarmThroughput"] == {"TargetMiBps": 100, "CurrentMiBps": 100}
+    kinesis.create_stream(StreamName="warm", StreamModeDetails={"StreamMode": "ON_DEMAND"}, WarmThroughputMiBps=100)
+    kinesis.update_stream_mode(StreamARN=arn(kinesis), StreamModeDetails={"StreamMode": "PROVISIONED"})
+    with refused("InvalidArgumentException", kinesis, "is not"):
+        kinesis.update_stream_warm_throughput(**warm)
+    with refused("InvalidArgumentException", kinesis, "Provisioned mode"):
+        kinesis.create_stream(StreamName="cold", ShardCount=1, WarmThroughputMiBps=100)
 
 
 def test_pages_and_paginators(kinesis: Client, clock: Clock) -> None:

@@ -41,23 +41,25 @@ from libstream.subscription import Subscription
 from libstream.transaction import Transaction
 from libstream.values import (NO_SHARD, AutoScaling, Compression, ConsumerInfo, Cuts, Durability, Limits, Position,
                              RecordId, Shard, StreamDescription, StreamMode, StreamStatus)
-from libstream.window import (NEVER_IDLE, Fold, LeftOver, WindowInfo, WindowKind, WindowOperator, WindowPane, WindowRecord,
-                             WindowResult)
+from libstream.window import (NEVER_IDLE, Fold, LeftOver, WindowInfo, WindowKind, WindowOperator, WindowPane,
+                             WindowRecord, WindowResult)
 
 __version__: str = _ffi.string(_lib.ls_version_string()).decode()
-FEATURES: FrozenSet[str] = frozenset(_ffi.string(_lib.ls_version_features()).decode().split())  #: optional parts
+#: Optional parts that the library was built with: "json", "crypto".
+FEATURES: FrozenSet[str] = frozenset(_ffi.string(_lib.ls_version_features()).decode().split())
 
 __all__ = [
     "Aggregate", "Alert", "AlertInfo", "Alerts", "Answer", "AsyncProducer", "AutoScaling", "Batch", "BusyError",
     "CancelledError", "Clock", "Comparison", "Compression", "Consumer", "ConsumerInfo", "Context", "CorruptError",
     "Cuts", "DamageError", "Delivery", "DeliveryInfo", "DeliveryObject", "Durability", "Error", "ExistsError",
-    "ExpiredError", "FEATURES", "Filter", "Fold", "FullError", "Group", "GroupEvent", "GroupEventKind", "InputOutputError",
-    "InvalidArgumentError", "Iterator", "KeyUnavailableError", "Lease", "LeaseInfo", "LeaseLostError", "LeaseState",
-    "LeftOver", "Limits", "Mapping", "MappingInfo", "Metric", "MetricSample", "MetricType", "NEVER_IDLE", "NO_LIMIT",
-    "NO_RETRIES", "NO_SHARD", "NO_TIMEOUT", "NotFoundError", "Outcome", "OutOfMemoryError", "PartialBatchError",
-    "Position", "Producer", "PutResults", "ReadOnlyError", "Record", "RecordId", "ResourceError", "Series", "Shard",
-    "StateError", "Store", "Stream", "StreamDescription", "StreamMode", "StreamStatus", "Subscription",
-    "ThrottledError", "ThrottlingError", "TooLargeError", "Transaction", "Transform", "TrimmedError",
-    "UnsupportedError", "UsageError", "user_records", "UserRecord", "VersionError", "WaitTimeoutError", "Window",
-    "WindowInfo", "WindowKind", "WindowOperator", "WindowPane", "WindowRecord", "WindowResult", "WrongStateError",
+    "ExpiredError", "FEATURES", "Filter", "Fold", "FullError", "Group", "GroupEvent", "GroupEventKind",
+    "InputOutputError", "InvalidArgumentError", "Iterator", "KeyUnavailableError", "Lease", "LeaseInfo",
+    "LeaseLostError", "LeaseState", "LeftOver", "Limits", "Mapping", "MappingInfo", "Metric", "MetricSample",
+    "MetricType", "NEVER_IDLE", "NO_LIMIT", "NO_RETRIES", "NO_SHARD", "NO_TIMEOUT", "NotFoundError", "Outcome",
+    "OutOfMemoryError", "PartialBatchError", "Position", "Producer", "PutResults", "ReadOnlyError", "Record",
+    "RecordId", "ResourceError", "Series", "Shard", "StateError", "Store", "Stream", "StreamDescription", "StreamMode",
+    "StreamStatus", "Subscription", "ThrottledError", "ThrottlingError", "TooLargeError", "Transaction", "Transform",
+    "TrimmedError", "UnsupportedError", "UsageError", "user_records", "UserRecord", "VersionError", "WaitTimeoutError",
+    "Window", "WindowInfo", "WindowKind", "WindowOperator", "WindowPane", "WindowRecord", "WindowResult",
+    "WrongStateError",
 ]

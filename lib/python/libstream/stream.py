@@ -333,10 +333,10 @@ class Stream(Handle):
     def windows(self, on_result: Callable[[WindowResult], Any], name: Optional[str] = None, *,
                 kind: WindowKind = WindowKind.TUMBLING, time: Time = None, key: Key = None, value: Value = None,
                 on_left_over: Optional[Callable[[WindowRecord, LeftOver, int], Any]] = None,
-                fold: Optional[Fold] = None, size_ms: int = 0, step_ms: int = 0, gap_ms: int = 0, offset_ms: int = 0, delay_ms: int = 0, lateness_ms: int = 0,
-                idle_timeout_ms: int = 0, state_bytes_max: int = 0, store_interval_ms: int = 0, one_key: bool = False,
-                time_seconds: bool = False, begin_anew: bool = False, take_over: bool = False,
-                deaggregate: bool = False) -> WindowOperator:
+                fold: Optional[Fold] = None, size_ms: int = 0, step_ms: int = 0, gap_ms: int = 0, offset_ms: int = 0,
+                delay_ms: int = 0, lateness_ms: int = 0, idle_timeout_ms: int = 0, state_bytes_max: int = 0,
+                store_interval_ms: int = 0, one_key: bool = False, time_seconds: bool = False,
+                begin_anew: bool = False, take_over: bool = False, deaggregate: bool = False) -> WindowOperator:
         """Open a window operator, under a name if what it gathers shall be kept. `time`, `key` and `value` are fields
         of records' data, which is JSON ("bid.price"), or functions of a `WindowRecord` that answer milliseconds since
         the epoch, a text, a number, or None where there is none; without them: when the record arrived, its partition

@@ -15,9 +15,8 @@ from typing import Any, Callable, Dict, Iterator as IteratorOf, List, Optional, 
 import libstream.errors as plain
 from libstream.batch import Batch
 from libstream.iterator import Iterator
-from libstream.kinesis import numbers
-from libstream.kinesis.errors import (Exceptions, ParamValidationError, Refusal, constraint, invalid, not_found,
-                                      translate)
+from libstream.kinesis import numbers, shapes
+from libstream.kinesis.errors import Exceptions, Refusal, constraint, invalid, not_found, translate
 from libstream.producer import Producer
 from libstream.store import Store
 from libstream.stream import Stream
@@ -33,17 +32,13 @@ _ARN = re.compile(r"arn:aws.*:kinesis:.*:\d{12}:stream/([a-zA-Z0-9_.-]+)(?:/cons
 def action(method: Method) -> Method:
     """An operation: arguments by name only, checked as botocore checks them; errors as boto3's."""
     parameters = list(inspect.signature(method).parameters.values())[1:]
-    known = {p.name for p in parameters} | {"StreamId"}
-    needed = {p.name for p in parameters if p.default is p.empty}
+    known = sorted({p.name for p in parameters} | {"StreamId"})
+    needed = sorted(p.name for p in parameters if p.default is p.empty)
     operation = "".join(part.capitalize() for part in method.__name__.split("_"))
 
     @functools.wraps(method)
     def call(self: "Base", **arguments: Any) -> Any:
-        if not (needed <= arguments.keys() <= known):
-            report = ['Missing required parameter in input: "%s"' % name for name in sorted(needed - arguments.keys())]
-            report += ['Unknown parameter in input: "%s", must be one of: %s' % (name, ", ".join(sorted(known)))
-                       for name in sorted(arguments.keys() - known)]
-            raise ParamValidationError(report="\n".join(report))
+        shapes.check(arguments, known, needed)
         arguments.pop("StreamId", None)
         for attempt in range(self._retries + 1):
             try:
@@ -54,6 +49,8 @@ def action(method: Method) -> Method:
                 time.sleep(error.retry_after)
             except (plain.Error, Refusal) as error:
                 raise translate(error, operation) from (None if isinstance(error, Refusal) else error)
+            except OverflowError as error:  # No number of C's, and of none of the service's.
+                raise translate(invalid("A number is out of its range: %s" % error), operation) from error
 
     return call  # type: ignore[return-value]
 

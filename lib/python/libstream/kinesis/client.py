@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from libstream.kinesis.absent import Absent
 from libstream.kinesis.consumers import Consumers
 from libstream.kinesis.paging import PAGES, Paginator, Waiter
 
 
-class Client(Consumers):
+class Client(Consumers, Absent):
     """Kinesis's client over a store: a path, ``"memory:"``, or an open `Store`, which stays the caller's. Any thread
     may use it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import libstream.errors as plain
 from libstream._native import lib
@@ -19,6 +19,7 @@ _STATUSES = {lib.LS_CONSUMER_ACTIVE: "ACTIVE", lib.LS_CONSUMER_CREATING: "CREATI
              lib.LS_CONSUMER_DELETING: "DELETING"}
 _LIFE_S = 300.0
 _HEARTBEAT_MS = 5000
+_NO_TAGS = "libstream keeps no tags of consumers: tag the stream."
 
 
 class Consumers(Records, Streams):
@@ -44,9 +45,12 @@ class Consumers(Records, Streams):
         return self._name(None, StreamARN), ConsumerName
 
     @action
-    def register_stream_consumer(self, *, StreamARN: str, ConsumerName: str) -> Dict[str, Any]:
-        """Register a consumer. It is ACTIVE at once."""
+    def register_stream_consumer(self, *, StreamARN: str, ConsumerName: str,
+                                 Tags: Optional[Dict[str, str]] = None) -> Dict[str, Any]:
+        """Register a consumer, which has no tags. It is ACTIVE at once."""
         name = self._name(None, StreamARN)
+        if Tags:
+            raise invalid(_NO_TAGS)
 
         def register(opened: Opened) -> Dict[str, Any]:
             try:
@@ -98,6 +102,52 @@ class Consumers(Records, Streams):
             return answer(**members)
 
         return dict(self._with(name, listing))
+
+    # ---- tags of what an ARN names ----
+
+    def _tagged(self, ResourceARN: str, of_stream: Any, of_consumer: Any) -> Dict[str, Any]:
+        """What is done with a stream's tags, or answered of a consumer, which has none."""
+        match = _ARN.fullmatch(ResourceARN)
+        consumer = None if match is None else match.group(2)
+
+        def work(opened: Opened) -> Dict[str, Any]:
+            if consumer is not None:
+                opened.stream.describe_consumer(consumer)
+                return dict(of_consumer())
+            return dict(of_stream(opened.stream))
+
+        return dict(self._with(self._name(None, ResourceARN), work))
+
+    @action
+    def tag_resource(self, *, ResourceARN: str, Tags: Dict[str, str]) -> Dict[str, Any]:
+        """As add_tags_to_stream, of a stream."""
+        def add(stream: Any) -> Dict[str, Any]:
+            stream.add_tags(Tags)
+            return answer()
+
+        def refuse() -> Dict[str, Any]:
+            raise invalid(_NO_TAGS)
+
+        return self._tagged(ResourceARN, add, refuse)
+
+    @action
+    def untag_resource(self, *, ResourceARN: str, TagKeys: List[str]) -> Dict[str, Any]:
+        """As remove_tags_from_stream, of a stream; of a consumer there are none."""
+        def remove(stream: Any) -> Dict[str, Any]:
+            stream.remove_tags(TagKeys)
+            return answer()
+
+        return self._tagged(ResourceARN, remove, answer)
+
+    @action
+    def list_tags_for_resource(self, *, ResourceARN: str) -> Dict[str, Any]:
+        """As list_tags_for_stream, all of them; of a consumer none."""
+        def show(stream: Any) -> Dict[str, Any]:
+            return answer(Tags=[{"Key": key, "Value": value} for key, value in stream.tags().items()])
+
+        return self._tagged(ResourceARN, show, lambda: answer(Tags=[]))
+
+    # ---- subscriptions ----
 
     @action
     def subscribe_to_shard(self, *, ConsumerARN: str, ShardId: str,

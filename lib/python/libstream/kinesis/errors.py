@@ -126,5 +126,5 @@ def translate(error: Exception, operation: str) -> ClientError:
         message = str(error)
     metadata = answer()["ResponseMetadata"]
     metadata["HTTPStatusCode"] = 500 if name == "InternalFailureException" else 400
-    return _CLASSES[name]({"Error": {"Code": name, "Message": message}, "ResponseMetadata": metadata,
+    return _CLASSES.get(name, ClientError)({"Error": {"Code": name, "Message": message}, "ResponseMetadata": metadata,
                            "message": message}, operation)

@@ -7,9 +7,9 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import libstream.errors as plain
 from libstream.batch import Batch
-from libstream.kinesis import numbers, tokens
+from libstream.kinesis import numbers, shapes, tokens
 from libstream.kinesis.base import Base, Opened, Reader, action
-from libstream.kinesis.errors import ParamValidationError, Refusal, answer, constraint, invalid
+from libstream.kinesis.errors import Refusal, answer, constraint, invalid
 from libstream.values import Position, from_us, shard_id, to_us
 
 _REQUEST_BYTES_MAX = 10 << 20
@@ -20,20 +20,10 @@ def _blob(data: Any) -> bytes:
     """What botocore takes for a blob."""
     if isinstance(data, str):
         return data.encode()
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return bytes(data)
-    if hasattr(data, "read"):
-        return _blob(data.read())
-    raise ParamValidationError(report="Invalid type for parameter Data, value: %r, type: %s, valid types: bytes, "
-                               "bytearray, file-like object" % (data, type(data)))
+    return bytes(data) if not hasattr(data, "read") else _blob(data.read())
 
 
-def _key(key: Any, path: str) -> str:
-    if not isinstance(key, str):
-        raise ParamValidationError(report="Invalid type for parameter PartitionKey, value: %r, type: %s, valid types: "
-                                   "str" % (key, type(key)))
-    if not key:
-        raise ParamValidationError(report="Invalid length for parameter PartitionKey, value: 0, valid min length: 1")
+def _key(key: str, path: str) -> str:
     if len(key) > 256:
         raise constraint(key, path, "Member must have length less than or equal to 256")
     return key
@@ -76,16 +66,12 @@ class Records(Base):
                     StreamARN: Optional[str] = None) -> Dict[str, Any]:
         """Put 1..500 records; each has its result, and FailedRecordCount says how many were not put."""
         name = self._name(StreamName, StreamARN)
-        if not 1 <= len(Records) <= 500:
-            raise constraint("[%d records]" % len(Records), "records", "Member must have length %s than or equal to %d"
-                             % (("less", 500) if Records else ("greater", 1)))
+        if len(Records) > 500:
+            raise constraint("[%d records]" % len(Records), "records", "Member must have length less than or equal to "
+                             "500")
         rows: List[Tuple[str, bytes]] = []
         hash_keys: List[Optional[int]] = []
         for index, record in enumerate(Records):
-            for needed in ("Data", "PartitionKey"):
-                if needed not in record:
-                    raise ParamValidationError(report='Missing required parameter in Records[%d]: "%s"'
-                                               % (index, needed))
             rows.append((_key(record["PartitionKey"], "records.%d.member.partitionKey" % (index + 1)),
                          _blob(record["Data"])))
             hash_keys.append(_hash_key(record.get("ExplicitHashKey")))
@@ -154,7 +140,7 @@ class Records(Base):
     def _timestamp_us(self, given: Any) -> int:
         """Microseconds of what boto3 takes for a time: a datetime (without a zone: local time), a number, a text."""
         if isinstance(given, str):
-            given = datetime.fromisoformat(given)
+            given = shapes.time_of(given)
         us = to_us(given if given.tzinfo else given.astimezone()) if isinstance(given, datetime) else \
             round(given * 1_000_000)
         now = self._now_ms()
@@ -174,9 +160,8 @@ class Records(Base):
         found = tokens.read("iterator", ShardIterator)
         if found is None:
             raise invalid("Invalid ShardIterator.")
-        if Limit is not None and not 1 <= Limit <= _RECORDS_MAX:
-            raise constraint(Limit, "limit", "Member must have value %s than or equal to %d" % (
-                ("greater", 1) if Limit < 1 else ("less", _RECORDS_MAX)))
+        if Limit is not None and Limit > _RECORDS_MAX:
+            raise constraint(Limit, "limit", "Member must have value less than or equal to %d" % _RECORDS_MAX)
         issued_ms, (name, stream, shard, place) = found
         now_ms = self._now_ms()
         if now_ms - issued_ms > tokens.LIFE_MS:

@@ -25,21 +25,27 @@ def _mode(details: Optional[Dict[str, Any]], otherwise: StreamMode) -> StreamMod
     return StreamMode[mode]
 
 
+def _check_warm(mode: StreamMode, warm: Optional[int]) -> None:
+    """On demand nothing is throttled, so that any warm throughput is there."""
+    if warm and mode != StreamMode.ON_DEMAND:
+        raise invalid("WarmThroughputMiBps must not be given for a stream in Provisioned mode.")
+
+
 class Streams(Base):
     """The control plane."""
 
     @action
     def create_stream(self, *, StreamName: str, ShardCount: Optional[int] = None,
                       StreamModeDetails: Optional[Dict[str, Any]] = None, Tags: Optional[Dict[str, str]] = None,
-                      MaxRecordSizeInKiB: Optional[int] = None) -> Dict[str, Any]:
+                      MaxRecordSizeInKiB: Optional[int] = None,
+                      WarmThroughputMiBps: Optional[int] = None) -> Dict[str, Any]:
         """Create a stream: provisioned with ShardCount shards, or on demand with four. It is ACTIVE at once."""
         mode = _mode(StreamModeDetails, StreamMode.ON_DEMAND if ShardCount is None else StreamMode.PROVISIONED)
         if mode == StreamMode.PROVISIONED and ShardCount is None:
             raise invalid("ShardCount must be given for a stream in Provisioned mode.")
         if mode == StreamMode.ON_DEMAND and ShardCount is not None:
             raise invalid("ShardCount must not be given for a stream in On-Demand mode.")
-        if ShardCount is not None and ShardCount < 1:
-            raise constraint(ShardCount, "shardCount", "Member must have value greater than or equal to 1")
+        _check_warm(mode, WarmThroughputMiBps)
         try:
             self._store.create_stream(StreamName, shard_count=ShardCount or _ON_DEMAND_SHARDS, mode=mode, tags=Tags,
                                       record_bytes_max=(MaxRecordSizeInKiB or 0) * 1024).close()
@@ -268,6 +274,8 @@ class Streams(Base):
         return dict(self._with(self._name(StreamName, StreamARN), change))
 
     def _retention(self, name: str, hours: int, longer: bool) -> Dict[str, Any]:
+        if hours < 1:
+            raise constraint(hours, "retentionPeriodHours", "Member must have value greater than or equal to 1")
         if hours > _RETENTION_MAX:
             raise invalid("Maximum allowed retention period is %d hours. Requested retention period (%d hours) is too "
                           "long." % (_RETENTION_MAX, hours))
@@ -296,19 +304,22 @@ class Streams(Base):
         return self._retention(self._name(StreamName, StreamARN), RetentionPeriodHours, False)
 
     @action
-    def update_stream_mode(self, *, StreamARN: str, StreamModeDetails: Dict[str, Any]) -> Dict[str, Any]:
+    def update_stream_mode(self, *, StreamARN: str, StreamModeDetails: Dict[str, Any],
+                           WarmThroughputMiBps: Optional[int] = None) -> Dict[str, Any]:
         """Set the capacity mode."""
         mode = _mode(StreamModeDetails, StreamMode.ON_DEMAND)
+        _check_warm(mode, WarmThroughputMiBps)
         changed = self._change(None, StreamARN, lambda stream: stream.set_mode(mode))
         self._forget(self._name(None, StreamARN))  # Its reads are counted from now on, or no more.
         return changed
 
     @action
-    def update_max_record_size(self, *, MaxRecordSizeInKiB: int, StreamARN: str) -> Dict[str, Any]:
+    def update_max_record_size(self, *, MaxRecordSizeInKiB: int,
+                               StreamARN: Optional[str] = None) -> Dict[str, Any]:
         """Set how large a record may be: 1024..10240 KiB."""
-        if not 1024 <= MaxRecordSizeInKiB <= 10240:
-            raise constraint(MaxRecordSizeInKiB, "maxRecordSizeInKiB", "Member must have value %s" % (
-                "greater than or equal to 1024" if MaxRecordSizeInKiB < 1024 else "less than or equal to 10240"))
+        if MaxRecordSizeInKiB > 10240:
+            raise constraint(MaxRecordSizeInKiB, "maxRecordSizeInKiB", "Member must have value less than or equal to "
+                             "10240")
         return self._change(None, StreamARN, lambda stream: stream.set_record_bytes_max(MaxRecordSizeInKiB * 1024))
 
     @action
@@ -349,23 +360,3 @@ class Streams(Base):
             return answer(Tags=page, HasMoreTags=has_more)
 
         return dict(self._with(self._name(StreamName, StreamARN), listing))
-
-    @action
-    def tag_resource(self, *, ResourceARN: str, Tags: Dict[str, str]) -> Dict[str, Any]:
-        """As add_tags_to_stream."""
-        return self._change(None, ResourceARN, lambda stream: stream.add_tags(Tags))
-
-    @action
-    def untag_resource(self, *, ResourceARN: str, TagKeys: List[str]) -> Dict[str, Any]:
-        """As remove_tags_from_stream."""
-        return self._change(None, ResourceARN, lambda stream: stream.remove_tags(TagKeys))
-
-    @action
-    def list_tags_for_resource(self, *, ResourceARN: str) -> Dict[str, Any]:
-        """As list_tags_for_stream, all of them."""
-        def listing(opened: Opened) -> Dict[str, Any]:
-            return answer(Tags=[{"Key": key, "Value": value} for key, value in opened.stream.tags().items()])
-
-        return dict(self._with(self._name(None, ResourceARN), listing))
-
-
