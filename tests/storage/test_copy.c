@@ -1,0 +1,283 @@
+/* Copying a log (storage/copy.c): what is damaged is not copied (C4), what was lost of an earlier copy is copied again
+ * (C3), and what is no copy of this log is told so. On the simulated disk, with files changed by hand. */
+#include "storage/log_store.h"
+
+#include <errno.h>
+
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "base/status.h"
+#include "support/sim_files.h"
+#include "support/sim_memory.h"
+
+#define SMALL LSI_SEGMENT_BYTES_MIN
+#define RECORD 20000u
+#define RECORDS 7u /* three fill a segment */
+#define FIRST "1/0/00000001.seg"
+
+typedef struct fixture {
+    sim_files *sim;
+    lsi_files *files;
+    sim_memory memory;
+    lsi_memory table;
+    log_store store;
+    lsi_root copy;
+} fixture;
+
+static int set_up(void **state)
+{
+    static fixture fx;
+
+    memset(&fx, 0, sizeof fx);
+    fx.sim = sim_files_new();
+    fx.files = sim_files_table(fx.sim);
+    fx.memory = (sim_memory)SIM_MEMORY_INIT;
+    fx.table = sim_memory_table(&fx.memory);
+    fx.store.memory = &fx.table;
+    log_store_open(&fx.store, fx.files, true, LS_DURABILITY_SYNC, SMALL);
+    assert_int_equal(fx.files->root_open(fx.files, "store/copy", LSI_ROOT_CREATE | LSI_ROOT_WRITE, &fx.copy), 0);
+    assert_int_equal(fx.files->make_dir(&fx.copy, "1"), 0);
+    assert_int_equal(fx.files->make_dir(&fx.copy, "1/0"), 0);
+    *state = &fx;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture *fx = *state;
+
+    fx->files->root_close(&fx->copy);
+    (void)log_store_close(&fx->store);
+    assert_int_equal(fx->memory.live, 0);
+    sim_files_free(fx->sim);
+    return 0;
+}
+
+static void put(fixture *fx, unsigned from, unsigned to)
+{
+    for (unsigned n = from; n < to; n++)
+        assert_int_equal(log_store_put(&fx->store, n, RECORD, &(ls_seqno){0}), LS_OK);
+}
+
+static ls_status copy_now(fixture *fx, uint64_t *bytes)
+{
+    lsi_copy copy = {0};
+    ls_status st = lsi_log_copy(fx->store.log, &fx->copy, &copy);
+
+    *bytes = copy.done_bytes;
+    return st;
+}
+
+static ls_status try_copy(fixture *fx)
+{
+    uint64_t bytes;
+
+    return copy_now(fx, &bytes);
+}
+
+/* The copy is a log of its own: what is in it. */
+static uint32_t count_copied(fixture *fx, unsigned first)
+{
+    log_store there = fx->store;
+    uint32_t count;
+
+    there.config.root = &fx->copy;
+    there.config.stream = 1;
+    there.config.read_only = true;
+    assert_int_equal(lsi_control_open(&there.env, &fx->copy, there.config.store_id, true, &there.control, &(bool){0}),
+                     LS_OK);
+    there.config.control = there.control;
+    assert_int_equal(lsi_log_open(&there.config, &there.log), LS_OK);
+    count = log_store_count(&there, first);
+    assert_int_equal(lsi_log_close(there.log), LS_OK);
+    lsi_control_close(there.control);
+    return count;
+}
+
+static void change(fixture *fx, const lsi_root *root, const char *name, uint64_t at, bool fix_header)
+{
+    unsigned char bytes[LSI_SEGMENT_HEADER_BYTES];
+    lsi_file file;
+
+    assert_int_equal(fx->files->open(root, name, LSI_OPEN_WRITE, &file), 0);
+    assert_int_equal(fx->files->read(&file, bytes, 1, at), 1);
+    bytes[0] ^= 0x40;
+    assert_int_equal(lsi_file_write_one(&file, bytes, 1, at), 0);
+    if (fix_header) {
+        assert_int_equal(fx->files->read(&file, bytes, sizeof bytes, 0), sizeof bytes);
+        lsi_write_u64le(bytes + sizeof bytes - 8, lsi_sum64(bytes, sizeof bytes - 8, 0));
+        assert_int_equal(lsi_file_write_one(&file, bytes, sizeof bytes, 0), 0);
+    }
+    assert_int_equal(fx->files->close(&file), 0);
+}
+
+static void cut(fixture *fx, const lsi_root *root, const char *name, uint64_t size)
+{
+    lsi_file file;
+
+    assert_int_equal(fx->files->open(root, name, LSI_OPEN_WRITE, &file), 0);
+    assert_int_equal(fx->files->truncate(&file, size), 0);
+    assert_int_equal(fx->files->close(&file), 0);
+}
+
+static void only_what_is_new_is_copied(void **state)
+{
+    fixture *fx = *state;
+    uint64_t first, second;
+
+    put(fx, 0, RECORDS);
+    assert_int_equal(copy_now(fx, &first), LS_OK);
+    assert_int_equal(count_copied(fx, 0), RECORDS);
+    put(fx, RECORDS, RECORDS + 1);
+    assert_int_equal(copy_now(fx, &second), LS_OK);
+    assert_true(first > RECORDS * RECORD && second < 3 * RECORD); /* Two segments were sealed before. */
+    assert_int_equal(count_copied(fx, 0), RECORDS + 1);
+}
+
+/* C4: nothing of it takes a place in the copy, which stays what it was. */
+static void damage_is_not_copied(void **state)
+{
+    fixture *fx = *state;
+
+    put(fx, 0, RECORDS);
+    assert_int_equal(try_copy(fx), LS_OK);
+    put(fx, RECORDS, RECORDS + 3);
+    change(fx, &fx->store.root, "1/0/00000003.seg", LSI_SEGMENT_HEADER_BYTES + RECORD + 500, false);
+    assert_int_equal(try_copy(fx), LS_ERR_CORRUPT);
+    assert_non_null(strstr(ls_last_error_message(), "00000003.seg"));
+    assert_int_equal(count_copied(fx, 0), RECORDS);
+}
+
+static void what_is_shorter_than_the_list_says_is_not_copied(void **state)
+{
+    fixture *fx = *state;
+
+    put(fx, 0, RECORDS);
+    cut(fx, &fx->store.root, FIRST, LSI_SEGMENT_HEADER_BYTES + 2 * RECORD);
+    assert_int_equal(try_copy(fx), LS_ERR_CORRUPT);
+    assert_non_null(strstr(ls_last_error_message(), "should go on to"));
+}
+
+static void somebody_elses_segment_is_not_copied(void **state)
+{
+    fixture *fx = *state;
+
+    put(fx, 0, RECORDS);
+    change(fx, &fx->store.root, FIRST, 88, true);
+    assert_int_equal(try_copy(fx), LS_ERR_CORRUPT);
+    assert_non_null(strstr(ls_last_error_message(), "is not the file that the segment list names"));
+}
+
+static void a_segment_that_is_gone_is_not_copied(void **state)
+{
+    fixture *fx = *state;
+
+    put(fx, 0, RECORDS);
+    assert_int_equal(fx->files->unlink(&fx->store.root, FIRST), 0);
+    assert_int_equal(try_copy(fx), LS_ERR_CORRUPT); /* after as many tries as trimming could ask for */
+    assert_non_null(strstr(ls_last_error_message(), "named by the list and not there"));
+}
+
+/* C3: lost, cut short, or another file by that name. */
+static void what_the_copy_lost_is_copied_again(void **state)
+{
+    fixture *fx = *state;
+
+    put(fx, 0, RECORDS);
+    assert_int_equal(try_copy(fx), LS_OK);
+    for (int how = 0; how < 3; how++) {
+        if (how == 0)
+            assert_int_equal(fx->files->unlink(&fx->copy, FIRST), 0);
+        else if (how == 1)
+            cut(fx, &fx->copy, FIRST, LSI_SEGMENT_HEADER_BYTES + 2 * RECORD);
+        else
+            change(fx, &fx->copy, FIRST, 88, true);
+        assert_int_equal(try_copy(fx), LS_OK);
+        assert_int_equal(count_copied(fx, 0), RECORDS);
+    }
+}
+
+/* Somebody wrote to the copy: it goes on in a segment that this log never had, or has by another header. */
+static void what_is_no_copy_of_this_log_is_told_so(void **state)
+{
+    lsi_log_config there;
+    fixture *fx = *state;
+    lsi_segment_list *list;
+
+    put(fx, 0, RECORDS);
+    assert_int_equal(try_copy(fx), LS_OK);
+    there = fx->store.config;
+    there.root = &fx->copy;
+    assert_int_equal(lsi_segment_list_load(&there, &list), LS_OK);
+    list->entries[1].header_sum ^= 1;
+    assert_int_equal(lsi_segment_list_store(&there, list), LS_OK);
+    assert_int_equal(try_copy(fx), LS_ERR_STATE);
+    list->entries[1].header_sum ^= 1;
+    list->entries[2].number = 9;
+    assert_int_equal(lsi_segment_list_store(&there, list), LS_OK);
+    assert_int_equal(try_copy(fx), LS_ERR_STATE);
+    lsi_segment_list_unref(list);
+}
+
+/* What a reset gave up is at the end of a segment, and nobody reads it: the copy need not have it. */
+static void what_was_given_up_is_not_copied(void **state)
+{
+    fixture *fx = *state;
+    ls_seqno seqno;
+
+    put(fx, 0, 2);
+    sim_fault_add(fx->sim, (sim_fault){.call = SIM_SYNC, .name = ".seg", .nth = 1, .err = EIO});
+    assert_int_equal(log_store_put(&fx->store, 2, RECORD, &seqno), LS_ERR_IO);
+    sim_faults_clear(fx->sim);
+    assert_int_equal(lsi_log_reset(fx->store.log), LS_OK);
+    put(fx, 2, RECORDS);
+    assert_int_equal(try_copy(fx), LS_OK);
+    assert_int_equal(count_copied(fx, 0), RECORDS);
+    assert_int_equal(try_copy(fx), LS_OK);
+    assert_int_equal(count_copied(fx, 0), RECORDS);
+}
+
+/* Who remembers no producers any more has lost what they had put: that is damage, unless nobody can put. */
+static void producers_that_are_lost_are_not_copied(void **state)
+{
+    ls_put_entry entry = {{"k", 1}, {"data", 4}, NULL};
+    ls_put_options options = LS_PUT_OPTIONS_INIT;
+    ls_put_result told;
+    lsi_log_numbered numbered = {.options = &options, .told = &told};
+    fixture *fx = *state;
+    uint64_t end;
+    bool closed;
+
+    options.producer = (ls_producer_id){1, 2};
+    options.number = 5;
+    assert_int_equal(lsi_log_append_numbered(fx->store.log, fx->store.framer, &entry, NULL, 1, &numbered, &end,
+                                             &closed), LS_OK);
+    assert_int_equal(lsi_log_commit(fx->store.log, end), LS_OK);
+    assert_int_equal(try_copy(fx), LS_OK);
+    assert_int_equal(try_copy(fx), LS_OK);
+    assert_int_equal(fx->files->unlink(&fx->store.root, "1/0/producers"), 0);
+    assert_int_equal(try_copy(fx), LS_ERR_CORRUPT);
+    assert_non_null(strstr(ls_last_error_message(), "producers is not there"));
+    fx->store.config.is_closed = true;
+    fx->store.config.end = end;
+    assert_int_equal(lsi_log_close(fx->store.log), LS_OK);
+    assert_int_equal(lsi_log_open(&fx->store.config, &fx->store.log), LS_OK);
+    assert_int_equal(try_copy(fx), LS_OK);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        T(only_what_is_new_is_copied),
+        T(damage_is_not_copied),
+        T(what_is_shorter_than_the_list_says_is_not_copied),
+        T(somebody_elses_segment_is_not_copied),
+        T(a_segment_that_is_gone_is_not_copied),
+        T(what_the_copy_lost_is_copied_again),
+        T(what_is_no_copy_of_this_log_is_told_so),
+        T(what_was_given_up_is_not_copied),
+        T(producers_that_are_lost_are_not_copied),
+    };
+    return cmocka_run_group_tests_name("copying a log", tests, NULL, NULL);
+}
