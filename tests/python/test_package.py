@@ -8,6 +8,7 @@ import inspect
 import os
 import pkgutil
 import pydoc
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,25 @@ def test_examples_in_docstrings_run(name: str) -> None:
     module = importlib.import_module(name)
     names = dict(vars(libstream), **vars(module))
     assert doctest.testmod(module, globs=names, optionflags=doctest.ELLIPSIS).failed == 0
+
+
+def test_programs_in_the_readme_run(folder: str, monkeypatch: pytest.MonkeyPatch,
+                                    capsys: pytest.CaptureFixture[str]) -> None:
+    """Each after the other, on one store; the one that runs for ever ends when it has handled all."""
+    readme = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib", "python", "README.md")
+    with open(readme, encoding="utf-8") as file:
+        programs = re.findall("```python\n(.*?)```", file.read(), re.S)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("LIBSTREAM_STORE", "orders.store")
+    names: dict[str, object] = {"Store": libstream.Store}
+    exec(programs[0], names)
+    assert "customer-1 b'honey'\n3 <memory" in capsys.readouterr().out
+    exec("store = Store('orders.store'); stream = store.stream('orders')", names)
+    exec(programs[1].replace(".run()", ".run(until_caught_up=True)"), names)
+    assert capsys.readouterr().out == "b'tea'\nb'bread'\nb'honey'\n"
+    exec(programs[2], names)
+    exec("found = [record.data for record in stream.iterator()]; kinesis.close(); store.close()", names)
+    assert len(programs) == 3 and names["found"] == [b"tea", b"bread", b"honey", b"tea"]
 
 
 def test_there_are_examples() -> None:
