@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import select
@@ -15,7 +16,8 @@ from typing import Any, Callable
 import pytest
 
 import libstream
-from libstream import Store, Stream
+from libstream import Store, Stream, aio
+from libstream.kinesis import Client
 
 WAITER = """
 import sys, time
@@ -267,6 +269,48 @@ def test_a_fork_child_is_refused_and_can_open_anew(folder: str) -> None:
         assert in_child(child) == ""
         producer.put("k", b"parent again")
         assert [r.data for r in iterator] == [b"parent", b"child", b"parent again"]
+
+
+def test_what_has_threads_is_refused_in_a_fork_child(folder: str) -> None:
+    """Their threads are not there, and their locks may be held by these: nothing waits for ever."""
+    with Store(folder + "/store") as store:
+        stream = store.create_stream("orders")
+        stream.register_consumer("c")
+        put, kinesis = aio.Producer(stream), Client(store)
+        asyncio.run(put.put("k", b"x"))
+        subscription, mapping = stream.subscribe("c"), stream.create_mapping("m")
+        runner = threading.Thread(target=lambda: mapping.run(lambda batch: None))
+        runner.start()
+        while not mapping._runs or not mapping._runs[0]._calls:
+            time.sleep(0.01)
+
+        def child() -> None:
+            signal.alarm(20)
+            for call in (lambda: next(subscription), lambda: asyncio.run(put.put("k", b"x")), mapping.describe):
+                with pytest.raises(libstream.WrongStateError, match="was opened by process"):
+                    call()
+            with pytest.raises(kinesis.exceptions.ClientError, match="was opened by process"):
+                kinesis.put_record(StreamName="orders", Data=b"x", PartitionKey="k")
+            subscription.close()
+            kinesis.close()
+            store.close()
+
+        held, go = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with kinesis._lock:
+                held.set()
+                go.wait(20)
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        assert held.wait(20)
+        assert in_child(child) == ""
+        go.set()
+        holder.join()
+        assert next(subscription).data_list() == [b"x"]
+        mapping.stop()
+        runner.join(20)
 
 
 def test_a_fork_child_takes_no_lock_of_a_thread_that_is_gone(folder: str) -> None:

@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, AsyncIterator, Callable, Optional, Sequence, Tuple, Type, TypeVar
 
 from libstream import iterator as plain_iterator
+from libstream._handle import of_this_process
 from libstream.async_producer import Outcome
 from libstream.batch import Batch, Record
 from libstream.errors import BusyError
@@ -40,8 +42,10 @@ class _Worker:
 
     def __init__(self, name: str) -> None:
         self._executor = ThreadPoolExecutor(1, name)
+        self._pid = os.getpid()
 
     async def _call(self, function: Callable[..., Answer], *arguments: Any, **named: Any) -> Answer:
+        of_this_process(self._pid, type(self).__name__)  # The thread is not there in a fork child.
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, functools.partial(function, *arguments, **named))
 

@@ -6,7 +6,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any, Iterator as IteratorOf, Optional, Tuple
 
-from libstream._handle import Handle
+from libstream._handle import Handle, of_this_process
 from libstream._native import ffi, lib
 from libstream.batch import Batch, batch_of
 from libstream.errors import check, failure
@@ -92,6 +92,7 @@ class Subscription(Handle):
 
     def _take(self) -> Optional[Batch]:
         """The next batch, None at the end."""
+        of_this_process(self._pid, self._noun)  # No thread fills the queue there, and its locks may be held for ever.
         while not self._is_ending:
             try:
                 batch, said = self._queue.get(timeout=0.1)

@@ -9,10 +9,12 @@ import re
 import threading
 import time
 from collections import OrderedDict
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, Iterator as IteratorOf, List, Optional, Tuple, TypeVar, Union
 
 import libstream.errors as plain
+from libstream._handle import of_this_process
 from libstream.batch import Batch
 from libstream.iterator import Iterator
 from libstream.kinesis import numbers, shapes
@@ -40,6 +42,10 @@ def action(method: Method) -> Method:
     def call(self: "Base", **arguments: Any) -> Any:
         shapes.check(arguments, known, needed)
         arguments.pop("StreamId", None)
+        try:
+            of_this_process(self._pid, "client")
+        except plain.Error as error:
+            raise translate(error, operation) from error
         for attempt in range(self._retries + 1):
             try:
                 return method(self, **arguments)
@@ -141,12 +147,14 @@ class Base:
         self._opened: Dict[str, Opened] = {}
         self._readers: "OrderedDict[str, Reader]" = OrderedDict()
         self._lock = threading.RLock()
+        self._pid = os.getpid()
         self.exceptions = Exceptions()
         self.meta = SimpleNamespace(region_name=region_name, service_model=SimpleNamespace(service_name="kinesis"))
 
     def close(self) -> None:
         """Close what is open; the store, too, if the client opened it."""
-        with self._lock:
+        # In a fork child there is one thread, and the lock may be that of one that is not there.
+        with self._lock if os.getpid() == self._pid else nullcontext():
             for opened in self._opened.values():
                 opened.stream.close()
             self._opened.clear()
