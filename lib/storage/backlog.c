@@ -7,26 +7,31 @@
 
 static ls_status count_in(lsi_log *log, const lsi_segment_list *list, uint64_t end, ls_seqno first, uint64_t *out)
 {
+    ls_seqno known = first, behind; /* gaps below `known` were taken away; `behind` the last record */
     lsi_frame frame;
     bool found;
     ls_status st = lsi_log_last_frame(log, list, end, &found, &frame);
 
     *out = 0;
-    if (st == LS_OK && found && frame.first_seqno + frame.count > first)
-        *out = frame.first_seqno + frame.count - first;
-    for (uint32_t i = 1; st == LS_OK && *out > 0 && i < list->count; i++) {
+    if (st != LS_OK || !found || frame.first_seqno + frame.count <= first)
+        return st;
+    behind = frame.first_seqno + frame.count;
+    *out = behind - first;
+    for (uint32_t i = 1; i < list->count && list->entries[i].base_seqno < behind; i++) {
         const lsi_segment_entry *entry = &list->entries[i];
-        ls_seqno gap_from = first;
 
-        if (entry->base_seqno <= first || entry->base_seqno != entry[-1].seqno_limit || entry->base >= end)
+        if (entry->base_seqno <= known || entry->base_seqno != entry[-1].seqno_limit)
             continue;
         st = lsi_log_last_frame(log, list, entry->base, &found, &frame);
-        if (st == LS_OK && found && frame.first_seqno + frame.count > first)
-            gap_from = frame.first_seqno + frame.count;
-        if (st == LS_OK && gap_from < entry->base_seqno)
-            *out -= entry->base_seqno - gap_from;
+        if (st != LS_OK)
+            return st;
+        if (found && frame.first_seqno + frame.count > known)
+            known = frame.first_seqno + frame.count;
+        if (known < entry->base_seqno)
+            *out -= entry->base_seqno - known;
+        known = entry->base_seqno;
     }
-    return st;
+    return LS_OK;
 }
 
 ls_status lsi_log_count_from(lsi_log *log, ls_seqno first, uint64_t *out)
