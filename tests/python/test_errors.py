@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 import threading
 
@@ -45,6 +47,16 @@ def test_the_message_is_the_library_s(store: Store) -> None:
         store.create_stream("a")
     with pytest.raises(libstream.InvalidArgumentError, match="name"):
         store.create_stream("no blanks")
+
+
+def test_errors_go_to_other_processes() -> None:
+    for name in libstream.errors.__all__:
+        kind = getattr(libstream.errors, name)
+        error = kind("a line", kind.status or libstream.InvalidArgumentError.status, 28, 1.5)
+        for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+            assert type(again) is kind and str(again) == "a line" and again.code == error.code
+            assert (again.status, again.system_errno, again.retry_after) == (error.status, 28, 1.5)
+            assert getattr(again, "errno", 28) == 28
 
 
 def test_puts_refuse_what_they_must(stream: Stream) -> None:
@@ -105,6 +117,9 @@ def test_a_part_of_a_batch_that_fails_is_told(folder: str) -> None:
             results = caught.value.results
             assert caught.value.retryable and 0 < results.failed <= 50
             assert [i for i, row in enumerate(results) if row is None] == list(results.statuses)
+            again = pickle.loads(pickle.dumps(caught.value))  # As from a process of a pool.
+            assert str(again) == str(caught.value) and list(again.results) == list(results)
+            assert again.retryable and again.results.statuses == results.statuses
             silent = producer.put_many("k", rows, partial_ok=True)
         put = [row for row, at in zip(rows, results) if at] + [row for row, at in zip(rows, silent) if at]
         assert [record.data for record in stream.iterator()] == put

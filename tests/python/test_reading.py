@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import threading
 import time
 from array import array
@@ -118,6 +120,34 @@ def test_views_outlive_everything(folder: str) -> None:
     filler = [bytearray(1 << 16) for _ in range(100)]
     assert [bytes(view[:5]) for view in views] == [b"%05d" % i for i in range(1000)]
     assert len(seqnos.tolist()) == 1000 and len(filler) == 100
+
+
+def test_records_go_to_other_processes(stream: Stream) -> None:
+    """Records, batches and results are pickled and copied, each record by itself; what is open is not."""
+    with stream.producer() as producer:
+        results = producer.put_batch([("k", b"x" * 100000), ("\u00e9", b""), ("h", b"y")],
+                                     explicit_hash_keys=[None, None, 7])
+        with stream.async_producer(aggregate=True) as packer:
+            packer.put_many("k", [b"a", b"b"])
+    batch = stream.iterator(deaggregate=True).next_batch()
+    for again in (pickle.loads(pickle.dumps(batch)), copy.copy(batch), copy.deepcopy(batch)):
+        assert list(again) == list(batch) and again.seqnos.tolist() == batch.seqnos.tolist()
+        assert (again.shard, again.is_shard_end, again.children) == (batch.shard, batch.is_shard_end, batch.children)
+        assert [(r.sub_seqno, r.sub_count, r.explicit_hash_key) for r in again] == [
+            (r.sub_seqno, r.sub_count, r.explicit_hash_key) for r in batch]
+    for record in batch:
+        kept = pickle.dumps(record)
+        again_one = pickle.loads(kept)
+        assert again_one == record and hash(again_one) == hash(record) and len(kept) < len(record.data) + 500
+        assert (again_one.view, again_one.sub_seqno, again_one.explicit_hash_key) == (
+            record.data, record.sub_seqno, record.explicit_hash_key)
+    assert batch[0] != batch[1] and batch[3] != batch[4] and batch[0] != batch[0].id and len(set(batch)) == 5
+    assert list(pickle.loads(pickle.dumps(results))) == list(results)
+    assert libstream.Record(batch, 1) in batch
+    for it in (stream, stream.store, producer, stream.iterator()):
+        for call in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError, match="cannot be copied or pickled"):
+                call(it)
 
 
 def test_lists_and_buffers_put_the_same(stream: Stream) -> None:

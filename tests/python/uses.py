@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import List, Optional
 
-from libstream import (NO_LIMIT, Batch, Durability, Error, Outcome, Position, Record, RecordId, Store, Stream,
-                       ThrottledError)
+from libstream import (NO_LIMIT, Batch, Durability, Error, Fold, GroupEvent, Outcome, Position, Record, RecordId, Store,
+                       Stream, ThrottledError, WindowRecord, WindowResult)
+from libstream.kinesis import Client
 
 
 def put(stream: Stream) -> List[RecordId]:
@@ -36,6 +38,33 @@ def put_without_waiting(stream: Stream) -> RecordId:
     with stream.async_producer(tell, linger_ms=NO_LIMIT, aggregate=True) as producer:
         tickets = producer.put_many("key", [b"a", b"b"], timeout=1.5)
         return producer.wait(tickets[0])
+
+
+def gather(stream: Stream) -> List[WindowResult]:
+    found: List[WindowResult] = []
+
+    def add(numbers: "array[float]", record: WindowRecord) -> None:
+        numbers[0] = max(numbers[0], len(record.data))
+
+    with stream.windows(found.append, size_ms=1000, fold=Fold(add, format="d")) as windows:
+        windows.run(until_caught_up=True)
+    return found
+
+
+def work(stream: Stream) -> Optional[int]:
+    with stream.group("group") as group:
+        event: Optional[GroupEvent] = group.next(1.0)
+        if event is None:
+            return None
+        for record in event.lease.iterator():
+            event.lease.prepare(record, state=b"about to")
+            event.lease.checkpoint(record)
+        return event.lease.describe().pending_seqno
+
+
+def ask(kinesis: Client) -> str:
+    answer = kinesis.put_record(StreamName="orders", Data=b"tea", PartitionKey="k")
+    return str(answer["SequenceNumber"])
 
 
 def main() -> float:

@@ -16,7 +16,7 @@ import os
 import threading
 import weakref
 from types import TracebackType
-from typing import Any, Callable, ClassVar, List, Optional, Type, TypeVar
+from typing import Any, Callable, ClassVar, List, NoReturn, Optional, Type, TypeVar
 
 from libstream.errors import Error, WrongStateError, check
 
@@ -30,7 +30,18 @@ def of_this_process(pid: int, noun: str) -> None:
                               % (noun, pid, os.getpid()))
 
 
-class Handle:
+class Unique:
+    """What stands for something of C's that is there once: a copy would be closed once more, or used when it is gone.
+    """
+
+    __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("%s cannot be copied or pickled: it works in this process only, and once"
+                        % type(self).__name__)
+
+
+class Handle(Unique):
     """An open thing. Closing it closes what was opened from it. It is closed at the end of a `with`, or at last when
     nobody refers to it any more."""
 

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import operator
 import threading
+from array import array
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import repeat
 from typing import Any, Dict, Iterator as IteratorOf, List, Optional, Sequence, Tuple, Union, overload
 
+from libstream._handle import Unique
 from libstream._native import ffi, lib
 from libstream.errors import WrongStateError, check
 from libstream.values import RecordId, from_us, hash_key_from_c
 
 
 class Record:
-    """One record. It keeps its batch alive, and so do the views that it gives."""
+    """One record. It keeps its batch alive, and so do the views that it gives. A copy, or one that was pickled, is by
+    itself."""
 
     __slots__ = ("_batch", "_index")
 
@@ -103,6 +106,28 @@ class Record:
         """The hash key that the producer gave, if it gave one."""
         return self._batch._explicit.get(self._index)
 
+    def _alone(self) -> "Batch":
+        """A batch of this record."""
+        data, key, subs, index = self.data, self.partition_key_bytes, self._batch._subs, self._index
+        numbers = array("q", [0, len(data), 0, len(key), self.seqno, self.arrival_us])
+        hash_key = self.explicit_hash_key
+        return _batch_again(data + key, len(data), 1, numbers.tobytes(), {} if hash_key is None else {0: hash_key},
+                            None if subs is None else subs[3 * index:3 * index + 3].tobytes(), self.shard,
+                            self._batch.millis_behind_latest, False, ())
+
+    def __reduce__(self) -> Any:
+        return Record, (self._alone(), 0)  # Its batch stays where it is.
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same record: place, key, data and arrival."""
+        if not isinstance(other, Record):
+            return NotImplemented
+        return (self.id, self.sub_seqno, self.arrival_us, self.partition_key_bytes, self.data) == (
+            other.id, other.sub_seqno, other.arrival_us, other.partition_key_bytes, other.data)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.sub_seqno))
+
     def __len__(self) -> int:
         """Bytes of data."""
         starts = self._batch._data_starts
@@ -140,12 +165,7 @@ class Batch(Sequence[Record]):
         self._count = count
         self._data_bytes: int = page.data_bytes
         self._bytes: bytes = ffi.buffer(page.bytes, page.data_bytes + page.key_bytes)[:]
-        index = memoryview(ffi.buffer(page.index, 8 * (4 * count + 2))[:]).cast("q")
-        self._data_starts = index[:count + 1]
-        self._starts: Sequence[int] = self._data_starts  # A list once records are made: it is looked into faster.
-        self._key_starts = index[count + 1:2 * count + 2]
-        self._seqnos = index[2 * count + 2:3 * count + 2]
-        self._arrivals_us = index[3 * count + 2:]
+        self._set_index(ffi.buffer(page.index, 8 * (4 * count + 2))[:], count)
         self._explicit: Dict[int, int] = {
             page.explicit_at[i]: hash_key_from_c(page.explicit_keys[i]) for i in range(page.explicit_count)}
         self._subs = memoryview(ffi.buffer(page.subs, 12 * page.sub_count)[:]).cast("I") if page.sub_count else None
@@ -153,6 +173,20 @@ class Batch(Sequence[Record]):
         self.millis_behind_latest = page.millis_behind_latest
         self.is_shard_end = bool(page.is_shard_end)
         self.children = tuple(page.children[i] for i in range(page.child_count))
+
+    def _set_index(self, numbers: bytes, count: int) -> None:
+        index = memoryview(numbers).cast("q")
+        self._data_starts = index[:count + 1]
+        self._starts: Sequence[int] = self._data_starts  # A list once records are made: it is looked into faster.
+        self._key_starts = index[count + 1:2 * count + 2]
+        self._seqnos = index[2 * count + 2:3 * count + 2]
+        self._arrivals_us = index[3 * count + 2:]
+
+    def __reduce__(self) -> Any:
+        """What it has is pickled and copied; what an iterator read last it is no more then."""
+        return _batch_again, (self._bytes, self._data_bytes, self._count, self._data_starts.obj, self._explicit,
+                              None if self._subs is None else self._subs.tobytes(), self.shard,
+                              self.millis_behind_latest, self.is_shard_end, self.children)
 
     @contextmanager
     def _live(self) -> IteratorOf[Any]:
@@ -252,7 +286,21 @@ class Batch(Sequence[Record]):
             ", its end" if self.is_shard_end else "")
 
 
-class Page:
+def _batch_again(content: bytes, data_bytes: int, count: int, numbers: bytes, explicit: Dict[int, int],
+                 subs: Optional[bytes], shard: int, millis_behind_latest: int, is_shard_end: bool,
+                 children: Tuple[int, ...]) -> Batch:
+    made = Batch.__new__(Batch)
+    made._of = None
+    made._bytes, made._data_bytes, made._count = content, data_bytes, count
+    made._set_index(numbers, count)
+    made._explicit = explicit
+    made._subs = None if subs is None else memoryview(subs).cast("I")
+    made.shard, made.millis_behind_latest = shard, millis_behind_latest
+    made.is_shard_end, made.children = is_shard_end, children
+    return made
+
+
+class Page(Unique):
     """Memory that a batch is copied through; used again and again by one thread at a time."""
 
     __slots__ = ("pointer",)

@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping as MappingOf, Optional, Tuple
 
-from libstream._handle import Handle
+from libstream._handle import Handle, Unique
 from libstream._native import ffi, lib
 from libstream._waiting import run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
@@ -30,7 +30,7 @@ _TEXTS = ("prefix", "error_prefix", "backup_prefix", "extension", "delimiter", "
           "s3_region", "split")
 
 
-class Transform:
+class Transform(Unique):
     """What a function is asked about: what becomes of each record of `batch`. Each is kept, replaced, dropped or failed
     once, in any order; one of which nothing is said has failed. It ends with the call."""
 

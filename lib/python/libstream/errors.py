@@ -17,7 +17,7 @@ Where Python has a class of its own for the same thing the class is that, too: a
 
 from __future__ import annotations
 
-from typing import Dict, Type
+from typing import Any, Dict, Type
 
 from libstream._native import ffi, lib
 
@@ -59,6 +59,11 @@ class Error(Exception):
         self.system_errno = system_errno
         self.retry_after = retry_after
         self.retryable: bool = bool(lib.ls_status_is_retryable(self.status))
+        if system_errno and isinstance(self, OSError):
+            setattr(self, "errno", system_errno)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.message, self.status, self.system_errno, self.retry_after), self.__dict__
 
     def __str__(self) -> str:
         return self.message
@@ -229,10 +234,7 @@ def failure(status: int, message: str | None = None) -> Error:
             retry_after = lib.ls_last_error_retry_after_ms() / 1000
         else:  # Said by the module itself, which has no lines.
             message = ffi.string(lib.ls_status_name(status)).decode()
-    made = kind(message, status, number, retry_after)
-    if isinstance(made, (InputOutputError, FullError)) and number:
-        made.errno = number
-    return made
+    return kind(message, status, number, retry_after)
 
 
 def check(status: int) -> None:

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
-from libstream._handle import Handle
+from libstream._handle import Handle, Unique
 from libstream._native import ffi, lib
 from libstream._waiting import slices
 from libstream.batch import Record
@@ -71,7 +71,7 @@ class LeaseInfo:
                    ffi.buffer(info.pending_state.data, info.pending_state.size)[:] if has_state else b"")
 
 
-class Lease:
+class Lease(Unique):
     """A lease that a worker has, or had: `Group.next` gives it. It is over with `close`, or when its group is closed.
     One call at a time is made on a worker and its leases: others wait for it."""
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping as MappingOf, Optional, Sequence,
                     Tuple, Union)
 
-from libstream._handle import Handle
+from libstream._handle import Handle, Unique
 from libstream._native import ffi, lib
 from libstream._waiting import run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
@@ -63,7 +63,7 @@ class Window:
     state: bytes  #: what the last invocation set
 
 
-class Context:
+class Context(Unique):
     """What a function knows besides its batch. It ends with the call: used later it raises `WrongStateError`."""
 
     __slots__ = ("_pointer", "_batch", "__weakref__")

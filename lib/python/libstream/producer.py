@@ -63,8 +63,16 @@ class PutResults(Sequence[Optional[RecordId]]):
             return {}
         return {i: self._results[i].status for i in range(self._count) if self._results[i].status != 0}
 
+    def __reduce__(self) -> Any:
+        return _results_again, ([(r.shard, r.seqno, r.status) for r in self._results], self.failed)
+
     def __repr__(self) -> str:
         return "<PutResults of %d records, %d failed>" % (self._count, self.failed)
+
+
+def _results_again(results: Sequence[Tuple[int, int, int]], failed: int) -> PutResults:
+    return PutResults(ffi.new("ls_put_result[]", [
+        {"shard": shard, "seqno": seqno, "status": status} for shard, seqno, status in results]), len(results), failed)
 
 
 class PartialBatchError(Error):
@@ -80,6 +88,9 @@ class PartialBatchError(Error):
         super().__init__("%d of %d records were not put, the first is %d: %s" % (
             results.failed, len(results), first, said), said.status, said.system_errno, said.retry_after)
         self.results = results
+
+    def __reduce__(self) -> Any:
+        return PartialBatchError, (self.results,), self.__dict__
 
 
 class Producer(Handle):

@@ -154,7 +154,8 @@ class Base:
     def close(self) -> None:
         """Close what is open; the store, too, if the client opened it."""
         # In a fork child there is one thread, and the lock may be that of one that is not there.
-        with self._lock if os.getpid() == self._pid else nullcontext():
+        lock: Any = self._lock if os.getpid() == self._pid else nullcontext()
+        with lock:
             for opened in self._opened.values():
                 opened.stream.close()
             self._opened.clear()
