@@ -170,12 +170,12 @@ enum {
 };
 sim_files *sim_crash_state(sim_files *sim, size_t prefix, uint64_t seed);
 
-/* A long walk looks at every one of so many disks, or bits: the address sanitizer, which finds in one what it finds in
+/* A long walk looks at every one of so many disks, or bits: sanitizers of memory, which find in one what they find in
  * the next, at a tenth of them, others at each prefix. */
 #if defined(__SANITIZE_ADDRESS__)
 #define SIM_STRIDE 10
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
 #define SIM_STRIDE 10
 #endif
 #endif
