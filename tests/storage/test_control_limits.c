@@ -294,26 +294,56 @@ static void use_all(lsi_control *control, uint32_t free_count, int64_t freed_us)
     atomic_store(&control->header->used_count, CONTROL_SLOTS_MAX);
 }
 
+/* Somebody else who has a lock, and gives it back or dies. */
 typedef struct holder {
     lsi_lock *lock;
     int rank;
+    bool dies;
+    pthread_barrier_t has_it, is_over;
+    pthread_t thread;
 } holder;
 
-static void *die_with(void *user)
+static void *hold(void *user)
 {
     holder *of = user;
+    bool has = lsi_lock_try(of->lock, of->rank) == LSI_LOCKED;
 
-    assert_int_equal(lsi_lock_try(of->lock, of->rank), LSI_LOCKED);
-    return NULL;
+    (void)pthread_barrier_wait(&of->has_it);
+    (void)pthread_barrier_wait(&of->is_over);
+    if (has && !of->dies)
+        lsi_lock_release(of->lock, of->rank);
+    return has ? of : NULL;
 }
 
-static void let_somebody_die_with(lsi_lock *lock, int rank)
+static void hold_begin(holder *of, lsi_lock *lock, int rank, bool dies)
 {
-    holder of = {lock, rank};
-    pthread_t thread;
+    of->lock = lock;
+    of->rank = rank;
+    of->dies = dies;
+    assert_int_equal(pthread_barrier_init(&of->has_it, NULL, 2), 0);
+    assert_int_equal(pthread_barrier_init(&of->is_over, NULL, 2), 0);
+    assert_int_equal(pthread_create(&of->thread, NULL, hold, of), 0);
+    (void)pthread_barrier_wait(&of->has_it);
+}
 
-    assert_int_equal(pthread_create(&thread, NULL, die_with, &of), 0);
-    assert_int_equal(pthread_join(thread, NULL), 0);
+static void hold_end(holder *of)
+{
+    void *had;
+
+    (void)pthread_barrier_wait(&of->is_over);
+    assert_int_equal(pthread_join(of->thread, &had), 0);
+    assert_non_null(had);
+    assert_int_equal(pthread_barrier_destroy(&of->has_it), 0);
+    assert_int_equal(pthread_barrier_destroy(&of->is_over), 0);
+}
+
+/* It was given back: somebody else can have it. */
+static void assert_is_free(lsi_lock *lock, int rank)
+{
+    holder of;
+
+    hold_begin(&of, lock, rank, false);
+    hold_end(&of);
 }
 
 /* T1: when there is none any more, one is taken that was freed long ago, with both its locks: not one of which somebody
@@ -323,6 +353,7 @@ static void a_slot_that_has_rested_is_taken_when_all_are_used(void **state)
     fixture *fx = *state;
     lsi_control *control = attach(fx);
     lsi_slot *first, *slot;
+    holder other;
 
     SKIP_UNLESS(has_robust_locks);
     truncate_to(fx, CONTROL_MAP_BYTES);
@@ -330,29 +361,29 @@ static void a_slot_that_has_rested_is_taken_when_all_are_used(void **state)
     first = control_slot_at(control, 0);
     assert_int_equal(lsi_control_slot(control, LSI_SLOT_SHARD, 1, 1, &slot), LS_ERR_FULL);
     fx->now_us++;
-    assert_int_equal(lsi_lock_try(&first->append_lock, LSI_RANK_SHARD), LSI_LOCKED);
+    hold_begin(&other, &first->append_lock, LSI_RANK_SHARD, false);
     assert_int_equal(lsi_control_slot(control, LSI_SLOT_SHARD, 1, 1, &slot), LS_ERR_FULL);
-    lsi_lock_release(&first->append_lock, LSI_RANK_SHARD);
-    assert_int_equal(lsi_lock_try(&first->sync_lock, LSI_RANK_SYNC), LSI_LOCKED);
+    hold_end(&other);
+    hold_begin(&other, &first->sync_lock, LSI_RANK_SYNC, false);
     assert_int_equal(lsi_control_slot(control, LSI_SLOT_SHARD, 1, 1, &slot), LS_ERR_FULL);
-    lsi_lock_release(&first->sync_lock, LSI_RANK_SYNC);
+    hold_end(&other);
     assert_int_equal(control->header->free_new, 1);
     assert_ptr_equal(slot_of(control, 1, 1), first);
     assert_int_equal(control->header->free_new, 0);
     assert_int_equal(lsi_control_slot(control, LSI_SLOT_SHARD, 1, 2, &slot), LS_ERR_FULL);
-    assert_int_equal(lsi_lock_try(&first->append_lock, LSI_RANK_SHARD), LSI_LOCKED); /* It was given back. */
-    lsi_lock_release(&first->append_lock, LSI_RANK_SHARD);
+    assert_is_free(&first->append_lock, LSI_RANK_SHARD);
+    assert_is_free(&first->sync_lock, LSI_RANK_SYNC);
 
     lsi_control_drop_stream(control, 1);
     assert_int_equal(lsi_control_slot(control, LSI_SLOT_SHARD, 2, 1, &slot), LS_ERR_FULL);
     fx->now_us += REST_US;
-    let_somebody_die_with(&first->append_lock, LSI_RANK_SHARD);
-    let_somebody_die_with(&first->sync_lock, LSI_RANK_SYNC);
+    hold_begin(&other, &first->append_lock, LSI_RANK_SHARD, true);
+    hold_end(&other);
+    hold_begin(&other, &first->sync_lock, LSI_RANK_SYNC, true);
+    hold_end(&other);
     assert_ptr_equal(slot_of(control, 2, 1), first);
-    assert_int_equal(lsi_lock_try(&first->append_lock, LSI_RANK_SHARD), LSI_LOCKED);
-    lsi_lock_release(&first->append_lock, LSI_RANK_SHARD);
-    assert_int_equal(lsi_lock_try(&first->sync_lock, LSI_RANK_SYNC), LSI_LOCKED);
-    lsi_lock_release(&first->sync_lock, LSI_RANK_SYNC);
+    assert_is_free(&first->append_lock, LSI_RANK_SHARD);
+    assert_is_free(&first->sync_lock, LSI_RANK_SYNC);
 
     /* One that nobody can hold a pointer to is taken first, and at once; its count may be too high or too low. */
     atomic_store(&control_slot_at(control, 7)->kind, LSI_SLOT_FREE);
