@@ -1,7 +1,11 @@
 /* stream.h: creating, deleting, opening, describing, resetting. */
 #include "api/support.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "api/api.h"
 #include "support/sim_files.h"
@@ -310,6 +314,77 @@ static void a_name_used_again_is_another_stream(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* How many files this process has open that have no name any more. */
+static size_t deleted_files(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    struct dirent *entry;
+    size_t count = 0;
+
+    assert_non_null(dir);
+    while ((entry = readdir(dir)) != NULL) {
+        char path[300], target[1024];
+        ssize_t size;
+
+        (void)snprintf(path, sizeof path, "/proc/self/fd/%s", entry->d_name);
+        size = readlink(path, target, sizeof target - 1);
+        target[size > 0 ? size : 0] = '\0';
+        count += strstr(target, ".seg (deleted)") != NULL || strstr(target, ".idx (deleted)") != NULL;
+    }
+    (void)closedir(dir);
+    return count;
+}
+
+static void use_and_close(fixture *fx, const char *name)
+{
+    ls_stream *stream = make_stream(fx, name, 2);
+    ls_producer *producer = NULL;
+    ls_iterator *iterator = NULL;
+    const ls_batch *batch = NULL;
+
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put(producer, text("k"), text("d"), NULL, NULL), LS_OK);
+    assert_int_equal(ls_iterator_open_all(stream, NULL, NULL, &iterator), LS_OK);
+    assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+    ls_iterator_close(iterator);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static bool delete_elsewhere(void *user)
+{
+    fixture *fx = user;
+    ls_store *store = NULL;
+    bool is_done = ls_store_open(fx->location, NULL, &store) == LS_OK && ls_stream_delete(store, "orders") == LS_OK;
+
+    return ls_store_close(store) == LS_OK && is_done;
+}
+
+/* A process that had a stream open and closed it keeps its files open for the next time, but not those of a deleted
+ * one: they would keep their space on the disk. Whoever deletes it. */
+static void what_was_deleted_keeps_no_space(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = NULL;
+
+    if (in_memory)
+        skip();
+    use_and_close(fx, "orders");
+    assert_int_equal(ls_stream_delete(fx->store, "orders"), LS_OK);
+    assert_int_equal(deleted_files(), 0);
+
+    use_and_close(fx, "orders");
+    in_fork_child(delete_elsewhere, fx);
+    assert_int_equal(ls_store_maintain(fx->store, -1), LS_OK);
+    assert_int_equal(deleted_files(), 0);
+
+    use_and_close(fx, "orders");
+    in_fork_child(delete_elsewhere, fx);
+    stream = make_stream(fx, "others", 1);
+    assert_int_equal(deleted_files(), 0);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* Every handle on a deleted stream says so, also when its name is in use again. */
 static void handles_on_a_deleted_stream_say_so(void **state)
 {
@@ -482,6 +557,7 @@ int main(void)
         TEST(a_description_shows_first_and_last_numbers),
         TEST(shard_information_grows_safely),
         TEST(a_name_used_again_is_another_stream),
+        TEST(what_was_deleted_keeps_no_space),
         TEST(handles_on_a_deleted_stream_say_so),
         TEST(a_stream_does_not_close_over_its_handles),
         TEST(streams_outlive_their_store_handle),

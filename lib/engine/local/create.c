@@ -461,8 +461,10 @@ static ls_status try_remove(lsi_engine *engine, const char *name, bool with_cons
     lsi_local_step_end_unlock(steps);
     lsi_local_catalog_unlock(local);
     lsi_catalog_unref(catalog);
-    if (st == LS_OK && !*is_left && !takes_time)
+    if (st == LS_OK && !*is_left && !takes_time) {
+        lsi_local_give_up_idle(local); /* Else the files would keep their space. */
         remove_files(local, id);
+    }
     return st;
 }
 
@@ -483,6 +485,8 @@ static ls_status remove_stream(lsi_engine *engine, const char *name, bool with_c
             st = try_remove(engine, name, with_consumers, &steps, &is_left);
         lsi_local_step_end_release(&steps);
     }
+    if (st == LS_OK)
+        lsi_local_give_up_idle(local); /* The steps' end had it in use. */
     return st;
 }
 

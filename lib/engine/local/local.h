@@ -388,6 +388,9 @@ ls_status lsi_local_stream_open(lsi_engine *engine, const char *name, lsi_engine
 void lsi_local_stream_close(lsi_engine_stream *stream);
 /* By id, for the sweeper; NOT_FOUND when it is gone. Close it with lsi_local_stream_close. */
 ls_status lsi_local_stream_use(lsi_local *local, uint64_t id, lsi_local_stream **out);
+/* Frees streams without users: those that were deleted, and the oldest ones when there are too many. Blocks on disk.
+ * Locks: none held. */
+void lsi_local_give_up_idle(lsi_local *local);
 ls_status lsi_local_streams_close(lsi_local *local); /* all of them, at the engine's end; the first error */
 /* LS_ERR_STATE in a fork child, LS_ERR_NOT_FOUND when it was deleted. */
 ls_status lsi_local_stream_check(lsi_local_stream *stream);

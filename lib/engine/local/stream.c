@@ -3,6 +3,8 @@
  * One object serves all handles of a stream, so that its producers and iterators share descriptors and buffers. It
  * stays when its last handle is closed, since closing must not block and what was put must be synced at the latest when
  * the store is closed; only some dozens of such idle ones are kept (IDLE_MAX), and opening another gives up the oldest.
+ * Of one that was deleted nothing is kept: its files would hold their space as long as we have them open. It is given
+ * up by who deletes it, by the next one who opens a stream, and by ls_store_maintain.
  *
  * That a stream was deleted shows in its slot, which every call looks at. A process that was killed between replacing
  * the manifest and ending the slots leaves that undone until somebody settles; so a reader that finds nothing looks at
@@ -102,25 +104,32 @@ static lsi_local_stream *find_and_use(lsi_local *local, uint64_t id)
     return NULL;
 }
 
-/* The idle stream that was opened longest ago, taken out of the list, when there are too many. Locks: engine->lock. */
+/* Acquire pairs with lsi_control_drop_stream. */
+static bool is_deleted(const lsi_local_stream *stream)
+{
+    return atomic_load_explicit(&stream->slot->deleted, memory_order_acquire) != 0 ||
+           atomic_load_explicit(&stream->slot->stream, memory_order_acquire) != stream->id;
+}
+
+/* An idle stream, taken out of the list: one that was deleted, or when there are too many the one that was opened
+ * longest ago. Locks: engine->lock. */
 static lsi_local_stream *take_idle(lsi_local *local)
 {
-    lsi_local_stream **oldest = NULL, *stream;
+    lsi_local_stream **chosen = NULL, *stream;
+    bool is_found = false;
 
-    if (local->idle_count <= IDLE_MAX)
+    for (lsi_local_stream **at = &local->streams; *at != NULL && !is_found; at = &(*at)->next)
+        if ((*at)->users == 0 && ((is_found = is_deleted(*at)) || local->idle_count > IDLE_MAX))
+            chosen = at;
+    if (chosen == NULL)
         return NULL;
-    for (lsi_local_stream **at = &local->streams; *at != NULL; at = &(*at)->next)
-        if ((*at)->users == 0)
-            oldest = at;
-    if (oldest == NULL)
-        return NULL;
-    stream = *oldest;
-    *oldest = stream->next;
+    stream = *chosen;
+    *chosen = stream->next;
     local->idle_count--;
     return stream;
 }
 
-static void give_up_idle(lsi_local *local)
+void lsi_local_give_up_idle(lsi_local *local)
 {
     for (;;) {
         lsi_local_stream *stream;
@@ -168,7 +177,7 @@ static ls_status use(lsi_local *local, const lsi_catalog_stream *from, uint64_t 
         lsi_local_unlock(local);
         (void)stream_free(local, made); /* no log was opened */
     }
-    give_up_idle(local);
+    lsi_local_give_up_idle(local);
     /* The catalog may be older than the slot: then the slot would never be told that the stream is gone. */
     if (lsi_control_manifest_generation(local->control) != seen) {
         st = lsi_local_stream_recheck(stream);
@@ -260,9 +269,7 @@ ls_status lsi_local_stream_check(lsi_local_stream *stream)
 
     if (st != LS_OK)
         return st;
-    /* Acquire pairs with lsi_control_drop_stream. */
-    if (atomic_load_explicit(&stream->slot->deleted, memory_order_acquire) != 0 ||
-        atomic_load_explicit(&stream->slot->stream, memory_order_acquire) != stream->id)
+    if (is_deleted(stream))
         return lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' was deleted", stream->name);
     return LS_OK;
 }

@@ -301,6 +301,7 @@ ls_status lsi_local_upkeep_all(lsi_local *local, int64_t until_us)
         return st;
     lsi_error_save(&before);
     lsi_local_look_at_clock(local);
+    lsi_local_give_up_idle(local);
     while (next_stream(local, catalog, &id, &slot)) {
         bool is_left;
 
