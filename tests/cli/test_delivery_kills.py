@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Runs of a delivery that are killed at any instruction, while records are put and shards split: when one has come to
-its end, each record was delivered once, in its key's order; no file was ever seen that was not whole; nothing else is left.
+its end, each record was delivered once, in its key's order; no file was ever seen that was not whole; nothing else is
+left.
 
 The same while the delivery's settings are changed beneath the runs.
 
