@@ -274,8 +274,8 @@ int main(int argc, char **argv)
         {"store", required_argument, NULL, 'd'},    {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
     };
-    struct options options = {.events = 1000, .seed = 1, .broken = 1, .batch = 500, .shards = 1, .interval = 60,
-                              .size = 5242880};
+    struct options options = {.events = 1000, .seed = 1, .broken = UINT64_MAX, .batch = 500, .shards = 1,
+                              .interval = 60, .size = 5242880};
     int option, result = 0;
 
     pipeline_begin("clicks");
@@ -303,6 +303,8 @@ int main(int argc, char **argv)
         if (access(options.file, R_OK) != 0)
             result = pipeline_fail("cannot open %s: %s", options.file, strerror(errno));
     }
+    if (options.broken == UINT64_MAX) /* It was not said. */
+        options.broken = options.events > 0;
     if (result == 0 && options.broken > options.events)
         result = pipeline_fail("--broken wants no more than --events, %" PRIu64, options.events);
     if (result != 0)

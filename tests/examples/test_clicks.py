@@ -152,6 +152,13 @@ class Clicks(pipelines.Case):
         first = self.result("--store", self.kept, "--events", "50")
         self.assertEqual(self.result("--store", self.kept, "--events", "50"), first)
 
+    def test_there_may_be_few_events_and_none(self):
+        none = self.result("--store", self.kept, "--events", "0")
+        self.assertEqual((none["records"], none["delivered"], none["failed"], none["files"]), (0, 0, 0, 0))
+        one = self.result("--events", "1")
+        self.assertEqual((one["records"], one["delivered"], one["failed"]), (1, 0, 1))
+        self.fails(2, "--broken wants no more than --events, 0", "--events", "0", "--broken", "1")
+
     def test_events_come_at_a_pace_and_are_delivered_meanwhile(self):
         began = time.monotonic()
         self.assertGreater(self.result("--events", "60", "--rate", "60", "--interval", "0", "--batch", "5")["files"], 3)
