@@ -15,7 +15,7 @@ static int by_name(const FTSENT **a, const FTSENT **b)
 
 static bool is_schema(const FTSENT *entry)
 {
-    static const char ending[] = ".schema.json";
+    static const char ending[] = ".schema";
     size_t size = sizeof(ending) - 1;
 
     return entry->fts_namelen >= size && strcmp(entry->fts_name + entry->fts_namelen - size, ending) == 0;

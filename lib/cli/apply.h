@@ -61,7 +61,7 @@ int lsi_apply_need_stream(lsi_apply *apply, const lsi_node *node, const char *na
 /* Refuses a thing that is new and whose name a group of its stream has already; `stream` NULL: there is none. */
 int lsi_apply_need_name(lsi_apply *apply, const lsi_thing *thing, ls_stream *stream);
 
-/* ---- apply_schema.c: a delivery's schema, DIRECTORY/NAME.schema.json ---- */
+/* ---- apply_schema.c: a delivery's schema, DIRECTORY/_NAME.schema ---- */
 bool lsi_schema_is(const char *directory, const char *name, const lsi_node *schema); /* it is there, as it is said */
 /* Both return an exit code, having said what is wrong; one that is not there is removed already. */
 int lsi_schema_write(const lsi_call *call, const char *directory, const char *name, const lsi_node *schema);

@@ -1,5 +1,8 @@
 /* A delivery's schema: a JSON Schema that the template gives, as a file beside the delivered ones, for whoever reads
- * these: DIRECTORY/NAME.schema.json, one line. It appears whole, by a rename, and is durable then. */
+ * these: DIRECTORY/_NAME.schema, one line. It appears whole, by a rename, and is durable then.
+ *
+ * Objects of JSON are read as `*.json` and the like, or as all of a directory but for what begins with an underscore or
+ * a point: its name is such that it is not taken for one of them. */
 #include "cli/apply.h"
 
 #include <errno.h>
@@ -64,14 +67,14 @@ static void write_tree(lsi_json_writer *to, const lsi_node *schema)
 
 /* ---- the file ---- */
 
-/* "DIRECTORY/NAME.schema.json" and `end`; free it. NULL: no memory. */
+/* "DIRECTORY/_NAME.schema" and `end`; free it. NULL: no memory. */
 static char *path_of(const char *directory, const char *name, const char *end)
 {
-    size_t size = strlen(directory) + strlen(name) + strlen(end) + sizeof "/.schema.json";
+    size_t size = strlen(directory) + strlen(name) + strlen(end) + sizeof "/_.schema";
     char *path = malloc(size);
 
     if (path != NULL)
-        (void)snprintf(path, size, "%s/%s.schema.json%s", directory, name, end);
+        (void)snprintf(path, size, "%s/_%s.schema%s", directory, name, end);
     return path;
 }
 

@@ -222,7 +222,7 @@ class Made(Apply):
 
     def test_a_schema_lies_beside_delivered_files(self):
         out = os.path.join(self.folder, "out")
-        path = os.path.join(out, "d.schema.json")
+        path = os.path.join(out, "_d.schema")
         schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "required": ["user_id"],
                   "properties": {"price": {"type": ["number", "null"], "minimum": -1.50e1}, "x": {}, "y": [],
                                  "link": {"properties": {"Ref": {"type": "string"}}},
@@ -234,7 +234,7 @@ class Made(Apply):
         self.assertEqual(self.apply(template)[thing], "created")
         self.assertEqual(json.loads(content(path)), schema)
         self.assertTrue(content(path).endswith(b"}\n"))
-        self.assertEqual(os.listdir(out), ["d.schema.json"])
+        self.assertEqual(os.listdir(out), ["_d.schema"])  # No pattern for JSON files matches it.
         before = self.files()
         self.assertEqual(self.apply(template)[thing], "unchanged")
         self.assertEqual(self.files(), before)
@@ -252,7 +252,7 @@ class Made(Apply):
         elsewhere = os.path.join(self.folder, "elsewhere")
         template["Deliveries"][0]["Directory"] = elsewhere
         self.assertEqual(self.apply(template)[thing], "updated")
-        self.assertEqual((os.listdir(out), os.listdir(elsewhere)), ([], ["d.schema.json"]))
+        self.assertEqual((os.listdir(out), os.listdir(elsewhere)), ([], ["_d.schema"]))
         template["Deliveries"][0]["Directory"] = out
         self.assertEqual(self.apply(template)[thing], "updated")
         self.apply(template, "--delete")
@@ -358,7 +358,7 @@ class Made(Apply):
         for wanted in "created", "unchanged":
             done = self.run_tool("apply", EXAMPLE, "--set", "S3BucketName=" + out)
             self.assertEqual({line.split()[0] for line in done.out.splitlines()}, {wanted})
-        schema = json.loads(content(os.path.join(out, "mi-ks-homework12-firehose.schema.json")))
+        schema = json.loads(content(os.path.join(out, "_mi-ks-homework12-firehose.schema")))
         self.assertIn("category", schema["required"])
         self.run_tool("apply", EXAMPLE, "--set", "S3BucketName=" + out, "--delete")
         self.assertEqual(self.look("list"), {"streams": []})
