@@ -463,6 +463,106 @@ static void a_batch_that_rolls_keeps_its_numbers_together(void **state)
     }
 }
 
+/* Whose key is at hand needs nobody to be asked: the rest of the batch goes by the new terms at once; and so it does
+ * where neither the old ones nor the new ones encrypt. */
+static void a_batch_that_rolls_takes_terms_that_are_at_hand(void **state)
+{
+    (void)state;
+    SKIP_UNLESS_BUILT();
+    for (int sealed = 0; sealed <= 1; sealed++) {
+        sealed_store fx = {.sim = NULL};
+        static char data[900 << 10];
+        lsi_log_terms next = terms_of(sealed ? 'n' : 0, LSI_CODEC_ZSTD);
+        ls_put_entry entries[4];
+        lsi_segment_list *list;
+        lsi_segment *segment;
+        const lsi_key *key;
+        uint32_t accepted;
+        ls_seqno seqno;
+        uint64_t end;
+        bool closed;
+
+        make(&fx, terms_of(sealed ? 'k' : 0, 0), LS_DURABILITY_KERNEL, 2 << 20);
+        if (sealed)
+            assert_int_equal(find_key(&fx, &next, true, &key), LS_OK);
+        for (unsigned i = 0; i < 4; i++)
+            entries[i] = (ls_put_entry){{"k", 1}, {data, sizeof data}, NULL};
+        assert_int_equal(lsi_log_append(fx.store.log, fx.store.framer, entries, NULL, 2, false, &accepted, &seqno, &end,
+                                        &closed), LS_OK);
+        fx.terms = next; /* Nobody has said so yet: the roll in the middle of the batch finds out. */
+        assert_int_equal(lsi_log_append(fx.store.log, fx.store.framer, entries, NULL, 4, false, &accepted, &seqno, &end,
+                                        &closed), LS_OK);
+        assert_int_equal(accepted, 4);
+        assert_int_equal(lsi_segment_list_load(&fx.store.config, &list), LS_OK);
+        assert_int_equal(lsi_segment_open(&fx.store.config, lsi_segment_list_last(list)->number, false, &segment),
+                         LS_OK);
+        assert_int_equal(segment->header.terms.key_id[0], next.key_id[0]);
+        assert_int_equal(segment->header.terms.codec, LSI_CODEC_ZSTD);
+        lsi_segment_unref(segment);
+        lsi_segment_list_unref(list);
+        unmake(&fx);
+    }
+}
+
+static void where_nobody_can_be_asked_for_a_key_it_is_said(void **state)
+{
+    sealed_store fx = {.sim = NULL};
+    ls_seqno seqno;
+    ls_status why;
+
+    (void)state;
+    SKIP_UNLESS_BUILT();
+    make(&fx, terms_of('k', 0), LS_DURABILITY_SYNC, 64 << 10);
+    assert_int_equal(log_store_put(&fx.store, 0, 40, &seqno), LS_OK);
+    assert_int_equal(log_store_close(&fx.store), LS_OK);
+    forget_keys(&fx);
+    open_again(&fx, LS_DURABILITY_SYNC, 64 << 10);
+    fx.store.log->config.key = NULL;
+    assert_int_equal(read_until(&fx, &why), 0);
+    assert_int_equal(why, LS_ERR_KEY);
+    assert_non_null(strstr(ls_last_error_message(), "nobody can be asked for the key 'k'"));
+    assert_int_equal(log_store_put(&fx.store, 1, 40, &seqno), LS_ERR_KEY);
+    use_terms(&fx);
+    assert_int_equal(log_store_put(&fx.store, 1, 40, &seqno), LS_OK);
+    assert_int_equal(read_until(&fx, &why), 2);
+    unmake(&fx);
+}
+
+/* A frame has room for so much; encrypted it takes more. */
+static void a_batch_that_fits_plain_may_be_too_large_encrypted(void **state)
+{
+    static char data[8u << 20];
+    size_t fits = sizeof data;
+
+    (void)state;
+    SKIP_UNLESS_BUILT();
+    for (int sealed = 0; sealed <= 1; sealed++) {
+        sealed_store fx = {.sim = NULL};
+        size_t size = fits;
+        uint32_t accepted;
+        ls_seqno seqno;
+        uint64_t end;
+        ls_status st;
+        bool closed;
+
+        make(&fx, terms_of(sealed ? 'k' : 0, 0), LS_DURABILITY_KERNEL, 64 << 20);
+        for (;; size -= 8) {
+            ls_put_entry entries[2] = {{{"k", 1}, {data, sizeof data}, NULL}, {{"k", 1}, {data, size}, NULL}};
+
+            st = lsi_log_append(fx.store.log, fx.store.framer, entries, NULL, 2, true, &accepted, &seqno, &end,
+                                &closed);
+            if (st == LS_OK)
+                break;
+            assert_int_equal(st, LS_ERR_TOO_LARGE);
+            assert_int_equal(accepted, 0);
+        }
+        if (sealed)
+            assert_int_equal(size, fits - (LSI_SEAL_BYTES + 7) / 8 * 8);
+        fits = size;
+        unmake(&fx);
+    }
+}
+
 /* ---- nonces (X4) ---- */
 
 #define NONCES_MAX 4096
@@ -745,6 +845,9 @@ int main(void)
         cmocka_unit_test(a_plain_record_in_a_sealed_segment_is_not_given),
         cmocka_unit_test(an_append_without_its_key_writes_nothing),
         cmocka_unit_test(a_batch_that_rolls_keeps_its_numbers_together),
+        cmocka_unit_test(a_batch_that_rolls_takes_terms_that_are_at_hand),
+        cmocka_unit_test(where_nobody_can_be_asked_for_a_key_it_is_said),
+        cmocka_unit_test(a_batch_that_fits_plain_may_be_too_large_encrypted),
         cmocka_unit_test(no_nonce_comes_twice),
         cmocka_unit_test(a_fork_child_draws_its_own_writer_id),
         cmocka_unit_test(a_counter_that_is_used_up_draws_a_new_id),
