@@ -267,7 +267,7 @@ typedef struct ls_alerts ls_alerts;
  * @param user      Handed to it.
  * @param out       Owned by the caller, release with ls_alerts_close. Set on LS_OK only.
  *
- * @retval LS_ERR_READ_ONLY   The store was opened for reading or consuming; LS_ERR_STATE: for producing.
+ * @retval LS_ERR_READ_ONLY   The store was opened for reading; LS_ERR_STATE: for producing.
  * @retval LS_ERR_UNSUPPORTED libstream was built without JSON.
  * @retval LS_ERR_NO_MEMORY   An allocation failed.
  *

@@ -69,7 +69,7 @@ typedef struct ls_group_options {
  * @retval LS_ERR_STATE             The stream has 4,096 groups, mappings among them, or `name` is a mapping's, or the
  *                                  store was opened for producing. Nothing was changed.
  * @retval LS_ERR_NOT_FOUND         The stream was deleted.
- * @retval LS_ERR_READ_ONLY         The store was opened for reading or consuming: a group changes the stream's state.
+ * @retval LS_ERR_READ_ONLY         The store was opened for reading: a group changes the stream's state.
  * @retval LS_ERR_BUSY              A stopped process held the stream's state for `busy_timeout_ms`.
  * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY, LS_ERR_CORRUPT, LS_ERR_KEY
  *                                  The group may have been made, with no leases yet.

@@ -96,7 +96,8 @@ LS_API ls_status ls_key_from_file(void *path, const char *key_id, unsigned char 
 
 /* Least privilege: one of READ_ONLY, CONSUME_ONLY and PRODUCE_ONLY, or none for everything. A call that is not part of
  * it is refused by name before it touches anything: LS_ERR_READ_ONLY, of a store for producing LS_ERR_STATE. Streams
- * can be listed, opened and described in each. */
+ * can be listed, opened and described in each. Who opens a store for producing or consuming takes its durability as it
+ * is, and does upkeep as everybody does. */
 #define LS_STORE_READ_ONLY UINT32_C(1)       /**< Read only: creates and changes nothing; puts are LS_ERR_READ_ONLY.
                                                   Opens no file for writing but the control file, where it says what it
                                                   waits for; where that can only be read, a wait looks again
@@ -111,7 +112,10 @@ LS_API ls_status ls_key_from_file(void *path, const char *key_id, unsigned char 
                                                     page back. */
 
 #define LS_STORE_PRODUCE_ONLY UINT32_C(32)  /**< Puts only: opens no iterators, makes and changes no store or stream. */
-#define LS_STORE_CONSUME_ONLY UINT32_C(64)  /**< Reads, as READ_ONLY. For those who will also keep checkpoints. */
+/** Reads, and keeps how far that came: groups with their leases and checkpoints (lease.h), runs of mappings, deliveries
+ *  and alerts, windows with a name. What these are is for others to create, change and delete; with ls_handler_put and
+ *  in transactions nothing is put, but what a mapping gives up goes to its `failure_stream`. */
+#define LS_STORE_CONSUME_ONLY UINT32_C(64)
 #define LS_STORE_MAINTENANCE_THREAD UINT32_C(16) /**< A thread of the store, named `ls-sweep`, does the upkeep that is
                                                       due (ls_store_maintain), so that it goes on while nobody
                                                       calls. */

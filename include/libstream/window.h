@@ -197,7 +197,7 @@ typedef struct ls_window_options {
  *                                  for producing.
  * @retval LS_ERR_TOO_LARGE         What is stored is more than `state_bytes_max`.
  * @retval LS_ERR_VERSION           It was stored by a later release.
- * @retval LS_ERR_READ_ONLY         There is a name, and the store was opened for reading or consuming.
+ * @retval LS_ERR_READ_ONLY         There is a name, and the store was opened for reading.
  * @retval LS_ERR_NOT_FOUND         The stream was deleted.
  * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY, LS_ERR_CORRUPT, LS_ERR_KEY
  *                                  What is stored cannot be read, or that the handle has it cannot be noted.

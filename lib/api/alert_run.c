@@ -13,7 +13,7 @@ ls_status ls_alerts_open(ls_stream *stream, ls_alert_callback callback, void *us
     LSI_REFUSE_NULL(stream);
     LSI_REFUSE_NULL(callback);
     LSI_REFUSE_NULL(out);
-    LSI_ENTER_TO(LSI_MAY_CHANGE, stream->store);
+    LSI_ENTER_TO(LSI_MAY_CONSUME, stream->store);
     alerts = lsi_alloc_zero(&stream->store->env.memory, sizeof *alerts);
     if (alerts == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory for its alerts", stream->name);

@@ -28,7 +28,12 @@
 
 /* ---- role.c ---- */
 
-enum { LSI_MAY_READ = 1, LSI_MAY_PUT = 2, LSI_MAY_CHANGE = 4 /* streams and shards */ };
+enum {
+    LSI_MAY_READ = 1,
+    LSI_MAY_PUT = 2,
+    LSI_MAY_CHANGE = 4, /* streams, shards, and what is set of their consumers */
+    LSI_MAY_CONSUME = 8 /* keep how far one has come: checkpoints, leases, the state of windows */
+};
 
 typedef struct lsi_role {
     uint32_t rights;  /* LSI_MAY_ bits */

@@ -26,7 +26,7 @@ ls_status ls_delivery_open(ls_stream *stream, const char *name, ls_delivery **ou
     LSI_REFUSE_NULL(stream);
     LSI_REFUSE_NULL(name);
     LSI_REFUSE_NULL(out);
-    LSI_ENTER_TO(LSI_MAY_CHANGE, stream->store);
+    LSI_ENTER_TO(LSI_MAY_CONSUME, stream->store);
     st = lsi_delivery_load(stream->stream, name, &found);
     if (st != LS_OK)
         return st;

@@ -87,7 +87,7 @@ ls_status ls_group_open(ls_stream *stream, const char *name, const ls_group_opti
     LSI_REFUSE_NULL(stream);
     LSI_REFUSE_NULL(name);
     LSI_REFUSE_NULL(out);
-    LSI_ENTER_TO(LSI_MAY_CHANGE, stream->store);
+    LSI_ENTER_TO(LSI_MAY_CONSUME, stream->store);
     group = lsi_alloc_zero(&stream->store->env.memory, sizeof *group);
     if (group == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "stream '%s': no memory for a worker", stream->name);

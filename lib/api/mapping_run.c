@@ -25,7 +25,7 @@ ls_status ls_mapping_open(ls_stream *stream, const char *name, ls_mapping **out)
     LSI_REFUSE_NULL(stream);
     LSI_REFUSE_NULL(name);
     LSI_REFUSE_NULL(out);
-    LSI_ENTER_TO(LSI_MAY_CHANGE, stream->store);
+    LSI_ENTER_TO(LSI_MAY_CONSUME, stream->store);
     st = lsi_mapping_load(stream->stream, name, &found);
     if (st != LS_OK)
         return st;

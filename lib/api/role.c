@@ -10,21 +10,22 @@ ls_status lsi_role_take(ls_store_options *options, lsi_role *out)
 {
     uint32_t asked = options->flags & ROLES;
 
-    *out = (lsi_role){LSI_MAY_PUT | LSI_MAY_READ | LSI_MAY_CHANGE, ""};
+    *out = (lsi_role){LSI_MAY_PUT | LSI_MAY_READ | LSI_MAY_CHANGE | LSI_MAY_CONSUME, ""};
     if ((asked & (asked - 1)) != 0)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT,
                         "store flags 0x%x: READ_ONLY, CONSUME_ONLY and PRODUCE_ONLY exclude each other",
                         options->flags);
     options->flags &= ~ROLES;
-    if (asked == LS_STORE_PRODUCE_ONLY) {
-        if (options->durability != LS_DURABILITY_DEFAULT || options->sync_interval_ms != 0)
-            return lsi_fail(LS_ERR_INVALID_ARGUMENT,
-                            "who opens a store for producing only takes its durability as it is");
-        *out = (lsi_role){LSI_MAY_PUT, "producing"};
-        options->flags |= LS_STORE_NO_CREATE;
-    } else if (asked != 0) {
-        *out = (lsi_role){LSI_MAY_READ, asked == LS_STORE_READ_ONLY ? "reading" : "consuming"};
+    if (asked == LS_STORE_READ_ONLY) {
+        *out = (lsi_role){LSI_MAY_READ, "reading"};
         options->flags |= LS_STORE_READ_ONLY;
+    } else if (asked != 0) {
+        *out = asked == LS_STORE_PRODUCE_ONLY ? (lsi_role){LSI_MAY_PUT, "producing"}
+                                              : (lsi_role){LSI_MAY_READ | LSI_MAY_CONSUME, "consuming"};
+        options->flags |= LS_STORE_NO_CREATE;
+        if (options->durability != LS_DURABILITY_DEFAULT || options->sync_interval_ms != 0)
+            return lsi_fail(LS_ERR_INVALID_ARGUMENT, "who opens a store for %s only takes its durability as it is",
+                            out->word);
     }
     return LS_OK;
 }

@@ -113,7 +113,7 @@ ls_status ls_window_open(ls_stream *stream, const char *name, const ls_window_op
     LSI_REFUSE_NULL(stream);
     LSI_REFUSE_NULL(options);
     LSI_REFUSE_NULL(out);
-    LSI_ENTER_TO(name != NULL ? LSI_MAY_CHANGE : LSI_MAY_READ, stream->store);
+    LSI_ENTER_TO(name != NULL ? LSI_MAY_CONSUME : LSI_MAY_READ, stream->store);
     st = name != NULL ? lsi_check_stream_name(name) : LS_OK;
     if (st == LS_OK)
         st = take_options(options, &own, &fold);

@@ -17,9 +17,9 @@ typedef struct role {
 } role;
 
 static const role roles[] = {
-    {"everything", 0, LSI_MAY_READ | LSI_MAY_PUT | LSI_MAY_CHANGE, LS_OK},
+    {"everything", 0, LSI_MAY_READ | LSI_MAY_PUT | LSI_MAY_CHANGE | LSI_MAY_CONSUME, LS_OK},
     {"reading", LS_STORE_READ_ONLY, LSI_MAY_READ, LS_ERR_READ_ONLY},
-    {"consuming", LS_STORE_CONSUME_ONLY, LSI_MAY_READ, LS_ERR_READ_ONLY},
+    {"consuming", LS_STORE_CONSUME_ONLY, LSI_MAY_READ | LSI_MAY_CONSUME, LS_ERR_READ_ONLY},
     {"producing", LS_STORE_PRODUCE_ONLY, LSI_MAY_PUT, LS_ERR_STATE},
 };
 
@@ -521,7 +521,7 @@ static const struct {
     {"ls_stream_delete_with_consumers", call_delete_all, LSI_MAY_CHANGE, false},
     {"ls_consumer_register", call_register, LSI_MAY_CHANGE, false},
     {"ls_consumer_deregister", call_deregister, LSI_MAY_CHANGE, false},
-    {"ls_group_open", call_group, LSI_MAY_CHANGE, false},
+    {"ls_group_open", call_group, LSI_MAY_CONSUME, false},
     {"ls_stream_list_leases", call_leases, ANY, false},
     {"ls_group_delete", call_ungroup, LSI_MAY_CHANGE, false},
     {"ls_mapping_create", call_map, LSI_MAY_CHANGE, false},
@@ -557,7 +557,7 @@ static const struct {
     {"ls_delivery_update", call_change_delivery, LSI_MAY_CHANGE, false},
     {"ls_delivery_delete", call_delete_delivery, LSI_MAY_CHANGE, false},
     {"ls_delivery_describe", call_delivery, ANY, false},
-    {"ls_delivery_open", call_open_delivery, LSI_MAY_CHANGE, false},
+    {"ls_delivery_open", call_open_delivery, LSI_MAY_CONSUME, false},
     {"ls_stream_list_deliveries", call_deliveries, ANY, false},
     {"ls_mapping_describe", call_mapping, ANY, false},
     {"ls_stream_list_mappings", call_mappings, ANY, false},
@@ -566,12 +566,12 @@ static const struct {
     {"ls_alert_delete", call_delete_alert, LSI_MAY_CHANGE, false},
     {"ls_alert_describe", call_alert, ANY, false},
     {"ls_stream_list_alerts", call_alert_list, ANY, false},
-    {"ls_alerts_open", call_alerts, LSI_MAY_CHANGE, false},
+    {"ls_alerts_open", call_alerts, LSI_MAY_CONSUME, false},
     {"ls_alerts_check", NULL, ANY, false},
     {"ls_alerts_close", NULL, ANY, false},
     {"ls_alerts_observe", NULL, ANY, false},
-    {"ls_mapping_open", call_open_mapping, LSI_MAY_CHANGE, false},
-    {"ls_window_open", call_open_window, LSI_MAY_CHANGE, false}, /* under a name */
+    {"ls_mapping_open", call_open_mapping, LSI_MAY_CONSUME, false},
+    {"ls_window_open", call_open_window, LSI_MAY_CONSUME, false}, /* under a name */
     {"ls_window_delete", call_delete_window, LSI_MAY_CHANGE, false},
     {"ls_user_records_close", NULL, ANY, false},
     {"ls_user_records_next", NULL, ANY, false},
@@ -763,17 +763,97 @@ static void who_only_reads_opens_nothing_but_the_control_file_for_writing(void *
 {
     fixture *fx = *state;
 
-    for (size_t r = 1; r < 3; r++) {
-        handles of;
+    handles of;
 
-        open_as(fx, &roles[r], &of);
-        assert_int_equal(call_next(&of), LS_OK);
-        assert_int_equal(call_describe(&of), LS_OK);
-        assert_int_equal(call_maintain(&of), LS_OK);
-        assert_int_equal(call_list(&of), LS_OK);
-        close_all(&of);
-        assert_string_equal(opened_for_writing, "control ");
+    open_as(fx, &roles[1], &of);
+    assert_int_equal(call_next(&of), LS_OK);
+    assert_int_equal(call_describe(&of), LS_OK);
+    assert_int_equal(call_maintain(&of), LS_OK);
+    assert_int_equal(call_list(&of), LS_OK);
+    close_all(&of);
+    assert_string_equal(opened_for_writing, "control ");
+}
+
+/* ---- consuming ---- */
+
+#define MAPPING "audit"
+
+static ls_handler_answer put_from_a_handler(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    handles *of = user;
+
+    if (ls_batch_count(batch) != 1 ||
+        ls_handler_put(context, 0, of->stream, (ls_bytes){"k", 1}, (ls_bytes){"d", 1}, NULL) != LS_ERR_READ_ONLY ||
+        !says("consuming only"))
+        return LS_HANDLER_STOP;
+    return LS_HANDLER_DONE;
+}
+
+/* A worker's lease, with its shard's checkpoint behind `seqno`. */
+static void work_up_to(ls_stream *stream, uint32_t shard, ls_seqno seqno)
+{
+    ls_group_event event = LS_GROUP_EVENT_INIT;
+    ls_lease_info info = LS_LEASE_INFO_INIT;
+    ls_group *group = NULL;
+
+    assert_int_equal(ls_group_open(stream, "workers", NULL, &group), LS_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(ls_group_next(group, 1000, &event), LS_OK);
+        assert_int_equal(event.kind, LS_GROUP_TAKEN);
+        assert_int_equal(ls_lease_describe(event.lease, &info), LS_OK);
+        if (info.shard == shard)
+            assert_int_equal(ls_lease_checkpoint(event.lease, seqno, UINT32_MAX), LS_OK);
     }
+    assert_int_equal(ls_group_close(group), LS_OK);
+}
+
+static void assert_worked_up_to(ls_stream *stream, const char *group, uint32_t shard, ls_seqno seqno)
+{
+    ls_lease_info info = LS_LEASE_INFO_INIT;
+    ls_lease_list *list = NULL;
+
+    assert_int_equal(ls_stream_list_leases(stream, group, &list), LS_OK);
+    assert_true(ls_lease_list_count(list) > shard);
+    assert_int_equal(ls_lease_list_at(list, shard, &info), LS_OK);
+    assert_int_equal(info.shard, shard);
+    assert_int_equal(info.seqno, seqno);
+    ls_lease_list_free(list);
+}
+
+/* Who consumes only keeps how far he came, by himself or in runs of what others made, and puts and changes nothing. */
+static void who_only_consumes_keeps_how_far_he_came(void **state)
+{
+    ls_mapping_run_options how = LS_MAPPING_RUN_OPTIONS_INIT;
+    ls_mapping_options settings = LS_MAPPING_OPTIONS_INIT;
+    const ls_position oldest = {.kind = LS_TRIM_HORIZON};
+    ls_mapping *mapping = NULL;
+    fixture *fx = *state;
+    ls_producer *producer = NULL;
+    ls_stream *stream = NULL;
+    ls_record_id id;
+    handles of;
+
+    assert_int_equal(ls_stream_open(fx->store, STREAM, &stream), LS_OK);
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_producer_put(producer, text("k"), text("e"), NULL, &id), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+    settings.records_max = 1;
+    settings.flags = LS_MAPPING_EXACTLY_ONCE;
+    assert_int_equal(ls_mapping_create(stream, MAPPING, &oldest, &settings), LS_OK);
+
+    open_as(fx, &roles[2], &of);
+    work_up_to(of.stream, id.shard, id.seqno);
+    assert_int_equal(ls_group_delete(of.stream, "workers"), LS_ERR_READ_ONLY);
+    assert_int_equal(ls_mapping_open(of.stream, MAPPING, &mapping), LS_OK);
+    how.flags = LS_RUN_UNTIL_CAUGHT_UP;
+    assert_int_equal(ls_mapping_run(mapping, &how, put_from_a_handler, &of), LS_OK);
+    assert_int_equal(ls_mapping_close(mapping), LS_OK);
+    assert_int_equal(ls_mapping_delete(of.stream, MAPPING), LS_ERR_READ_ONLY);
+    close_all(&of);
+
+    assert_worked_up_to(stream, "workers", id.shard, id.seqno);
+    assert_worked_up_to(stream, MAPPING, id.shard, id.seqno);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
 static void a_store_is_not_made_by_who_may_not(void **state)
@@ -792,19 +872,22 @@ static void a_store_is_not_made_by_who_may_not(void **state)
     }
 }
 
-static void who_only_puts_does_not_change_the_durability(void **state)
+static void who_only_puts_or_consumes_does_not_change_the_durability(void **state)
 {
     fixture *fx = *state;
-    ls_store_options options = LS_STORE_OPTIONS_INIT;
-    ls_store *store = NULL;
 
-    options.flags = LS_STORE_PRODUCE_ONLY;
-    options.durability = LS_DURABILITY_KERNEL;
-    assert_int_equal(ls_store_open(fx->location, &options, &store), LS_ERR_INVALID_ARGUMENT);
-    assert_true(says("producing only"));
-    options.durability = LS_DURABILITY_DEFAULT;
-    options.sync_interval_ms = 50;
-    assert_int_equal(ls_store_open(fx->location, &options, &store), LS_ERR_INVALID_ARGUMENT);
+    for (size_t r = 2; r < COUNT(roles); r++) {
+        ls_store_options options = LS_STORE_OPTIONS_INIT;
+        ls_store *store = NULL;
+
+        options.flags = roles[r].flags;
+        options.durability = LS_DURABILITY_KERNEL;
+        assert_int_equal(ls_store_open(fx->location, &options, &store), LS_ERR_INVALID_ARGUMENT);
+        assert_true(says(roles[r].word));
+        options.durability = LS_DURABILITY_DEFAULT;
+        options.sync_interval_ms = 50;
+        assert_int_equal(ls_store_open(fx->location, &options, &store), LS_ERR_INVALID_ARGUMENT);
+    }
 }
 
 /* The stream is there, with a record, before any role comes. */
@@ -834,7 +917,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_only_reads_opens_nothing_but_the_control_file_for_writing,
                                         begin_with_stream, end),
         cmocka_unit_test_setup_teardown(a_store_is_not_made_by_who_may_not, begin_with_stream, end),
-        cmocka_unit_test_setup_teardown(who_only_puts_does_not_change_the_durability, begin_with_stream, end),
+        cmocka_unit_test_setup_teardown(who_only_consumes_keeps_how_far_he_came, begin_with_stream, end),
+        cmocka_unit_test_setup_teardown(who_only_puts_or_consumes_does_not_change_the_durability, begin_with_stream,
+                                        end),
     };
 
     in_memory = false;

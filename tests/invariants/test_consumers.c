@@ -265,7 +265,7 @@ static void subscribe_without_a_control_file(fixture *fx)
     hooked_files_init(&the_plan.files, NULL, NULL, NULL);
     real_open = the_plan.files.table.open;
     the_plan.files.table.open = open_no_control;
-    options.flags = LS_STORE_CONSUME_ONLY;
+    options.flags = LS_STORE_READ_ONLY;
     child_check(open_hooked(fx->path, &options, &the_plan.files, &store) == LS_OK);
     child_check(ls_stream_open(store, STREAM, &stream) == LS_OK);
     child_check(ls_consumer_open(stream, CONSUMER, &consumer) == LS_OK);
