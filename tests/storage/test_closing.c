@@ -300,6 +300,49 @@ static void an_end_before_the_last_segment_is_damage(void **state)
     assert_int_equal(st, LS_ERR_CORRUPT);
 }
 
+static ls_inspect_act count_damage(const ls_finding *finding, void *user)
+{
+    *(unsigned *)user += finding->severity == LS_FINDING_DAMAGE;
+    return LS_INSPECT_GO_ON;
+}
+
+/* Goal: a repair of a closed log steps over what is damaged, wherever it lies, and the log stays closed: nothing is to
+ * be reset, for nobody puts. Method: break one frame after another; repair; read with and without the control file. */
+static void damage_in_a_closed_log_is_stepped_over(void **state)
+{
+    uint64_t ends[6];
+    fixture *fx = *state;
+
+    for (unsigned n = 0; n < 5; n++) {
+        assert_int_equal(log_store_put(&fx->store, n, 100, &(ls_seqno){0}), LS_OK);
+        ends[n + 1] = lsi_load(&lsi_log_slot(fx->store.log)->committed_end);
+    }
+    ends[0] = 0;
+    close_for_good(fx);
+    static const unsigned broken[] = {2, 4, 0, 3}; /* in the middle, the last, the first, one beside another */
+    for (uint32_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        unsigned damages = 0;
+        lsi_inspection inspection = {.finding = count_damage, .user = &damages, .stream = "test", .stream_id = 1};
+        lsi_segment_list *list;
+
+        write_at(fx, SEGMENT, "broken", 6, LSI_SEGMENT_HEADER_BYTES + ends[broken[i]] + 60);
+        reopen_closed(fx, i % 2 == 0);
+        assert_int_equal(lsi_log_repair(&fx->store.config, &inspection), LS_OK);
+        assert_int_equal(damages, 1);
+        assert_int_equal(inspection.damages_left, 0);
+        assert_int_equal(lsi_segment_list_load(&fx->store.config, &list), LS_OK);
+        assert_int_equal(list->count, 1); /* It began no other segment. */
+        assert_true(list->skip_count > 0);
+        lsi_segment_list_unref(list);
+        for (int k = 0; k < 2; k++) {
+            reopen_closed(fx, k == 0);
+            assert_reads(fx, 4 - i, true);
+            assert_true(put_is_refused(fx, 9));
+            assert_int_equal(atomic_load(&lsi_log_slot(fx->store.log)->health), LSI_SHARD_HEALTHY);
+        }
+    }
+}
+
 /* ---- one that never was used ---- */
 
 static void a_log_is_unused_until_its_first_append(void **state)
@@ -326,6 +369,10 @@ static void a_file_of_somebody_elses_is_a_use(void **state)
     assert_int_equal(fx->files->close(&file), 0);
     assert_int_equal(lsi_log_is_unused(&fx->store.root, "1/0", &unused), LS_OK);
     assert_false(unused);
+    assert_int_equal(fx->files->unlink(&fx->store.root, "1/0/notes"), 0);
+    assert_int_equal(fx->files->make_dir(&fx->store.root, "1/0/" LSI_SEGMENT_LIST_NAME ".d"), 0); /* or a directory */
+    assert_int_equal(lsi_log_is_unused(&fx->store.root, "1/0", &unused), LS_OK);
+    assert_false(unused);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -343,6 +390,7 @@ int main(void)
         CASE(what_lies_behind_the_end_is_nobodys),
         CASE(what_is_missing_before_the_end_is_damage),
         CASE(an_end_before_the_last_segment_is_damage),
+        CASE(damage_in_a_closed_log_is_stepped_over),
         CASE(a_log_is_unused_until_its_first_append),
         CASE(a_file_of_somebody_elses_is_a_use),
     };

@@ -237,6 +237,52 @@ static void what_was_given_up_is_not_copied(void **state)
     assert_int_equal(count_copied(fx, 0), RECORDS);
 }
 
+static uint32_t count_all(lsi_log *log)
+{
+    const ls_record *records;
+    lsi_log_reader *reader;
+    uint32_t count, total = 0;
+    bool tip = false, end;
+
+    assert_int_equal(lsi_log_reader_open(log, LSI_READ_FAST, &reader), LS_OK);
+    while (!tip) {
+        assert_int_equal(lsi_log_reader_read(reader, 10, 1 << 20, &records, &count, &tip, &end), LS_OK);
+        total += count;
+    }
+    lsi_log_reader_close(reader);
+    return total;
+}
+
+/* What a repair made readers step over is copied as it is; where all of a segment is, its file may be gone. */
+static void what_a_repair_gave_up_is_not_asked_for(void **state)
+{
+    lsi_inspection inspection = {.stream = "test", .stream_id = 1};
+    lsi_log_config there;
+    fixture *fx = *state;
+    lsi_log *log;
+
+    put(fx, 0, RECORDS + 3);
+    assert_int_equal(lsi_log_close(fx->store.log), LS_OK);
+    change(fx, &fx->store.root, FIRST, LSI_SEGMENT_HEADER_BYTES + RECORD + 500, false);
+    assert_int_equal(fx->files->unlink(&fx->store.root, "1/0/00000002.seg"), 0);
+    assert_int_equal(lsi_log_repair(&fx->store.config, &inspection), LS_OK);
+    assert_int_equal(inspection.damages_left, 0);
+    assert_int_equal(lsi_log_open(&fx->store.config, &fx->store.log), LS_OK);
+    assert_int_equal(count_all(fx->store.log), RECORDS + 3 - 4);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(try_copy(fx), LS_OK);
+        there = fx->store.config;
+        there.root = &fx->copy;
+        there.read_only = true;
+        assert_int_equal(lsi_control_open(&fx->store.env, &fx->copy, there.store_id, true, &there.control, &(bool){0}),
+                         LS_OK);
+        assert_int_equal(lsi_log_open(&there, &log), LS_OK);
+        assert_int_equal(count_all(log), RECORDS + 3 - 4);
+        assert_int_equal(lsi_log_close(log), LS_OK);
+        lsi_control_close(there.control);
+    }
+}
+
 /* Who remembers no producers any more has lost what they had put: that is damage, unless nobody can put. */
 static void producers_that_are_lost_are_not_copied(void **state)
 {
@@ -277,6 +323,7 @@ int main(void)
         T(what_the_copy_lost_is_copied_again),
         T(what_is_no_copy_of_this_log_is_told_so),
         T(what_was_given_up_is_not_copied),
+        T(what_a_repair_gave_up_is_not_asked_for),
         T(producers_that_are_lost_are_not_copied),
     };
     return cmocka_run_group_tests_name("copying a log", tests, NULL, NULL);
