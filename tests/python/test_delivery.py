@@ -45,6 +45,7 @@ def test_settings_are_kept_and_changed(stream: Stream, folder: str) -> None:
     assert settings["partition"] and settings["partition_keys"] == {"a": ".x"}
     delivery.update(buffer_bytes=1 << 20)
     assert delivery.describe().settings == {**settings, "buffer_bytes": 1 << 20} and delivery.describe().version == 2
+    assert delivery.describe().start == libstream.Position.TRIM_HORIZON
     with pytest.raises(libstream.WrongStateError):
         delivery.update(version=1, buffer_bytes=2 << 20)
     assert [d.name for d in stream.deliveries()] == ["d"] and stream.delivery("d").name == "d"

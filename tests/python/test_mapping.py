@@ -52,7 +52,7 @@ def test_settings_are_kept_and_changed_one_by_one(stream: Stream) -> None:
     stream.on_batch("m", records_max=9)(print)
     assert mapping.describe().settings == {**settings, "records_max": 9}
     mapping.pause()
-    assert not mapping.describe().enabled
+    assert not mapping.describe().enabled and mapping.describe().start == Position.LATEST
     mapping.resume()
     assert mapping.describe().enabled
     assert [m.name for m in stream.mappings()] == ["m"]
@@ -287,7 +287,8 @@ def test_a_mapping_moves(stream: Stream) -> None:
     mapping = stream.create_mapping("m", "LATEST")
     seen: List[bytes] = []
     mapping.run(lambda batch: seen.extend(batch.data_list()), until_caught_up=True)
-    mapping.seek(Position.at_time(0))
+    mapping.seek(Position.at_time(5))
+    assert mapping.describe().start == Position.at_time(5)
     mapping.run(lambda batch: seen.extend(batch.data_list()), until_caught_up=True)
     assert seen == [b"0", b"1", b"2"]
     with pytest.raises(libstream.InvalidArgumentError):

@@ -409,6 +409,16 @@ def test_filters_say_which_records_are_wanted(stream: Stream) -> None:
         texts = [r["SequenceNumber"] for r in kinesis.get_records(ShardIterator=start["ShardIterator"])["Records"]]
     chosen = libstream.Filter([{"sequenceNumber": [texts[1]]}], stream)
     assert [chosen.matches(r) for r in stream.iterator()] == [False, True, False]
+    regional = [{"awsRegion": ["here"], "eventSourceARN": ["source"], "invokeIdentityArn": ["me"]}]
+    more: dict[str, str] = {"aws_region": "here", "event_source_arn": "source", "invoke_identity_arn": "me"}
+    for left_out in (None, *more):
+        with libstream.Filter(regional, **{k: v for k, v in more.items() if k != left_out}) as chosen:  # type: ignore
+            assert [chosen.matches(r) for r in stream.iterator()] == [left_out is None] * 3
+    six = [{"partitionKey": [key]} for key in "abcdef"]
+    libstream.Filter(six, patterns_max=6).close()
+    with pytest.raises(libstream.InvalidArgumentError):
+        libstream.Filter(six)
+    chosen = libstream.Filter([{"sequenceNumber": [texts[1]]}], stream)
     with pytest.raises(libstream.InvalidArgumentError, match="Event pattern is not valid"):
         libstream.Filter(['{"data": 7}'])
     with pytest.raises(libstream.InvalidArgumentError):

@@ -8,7 +8,8 @@ from typing import Dict, List, Tuple
 import pytest
 
 import libstream
-from libstream import Clock, Compression, Durability, Limits, Store, Stream, StreamMode
+from libstream import (Clock, Compression, Cuts, Durability, Limits, LogLevel, ShardFilter, Store, StoreFlag, Stream,
+                       StreamMode)
 
 
 def test_a_store_keeps_its_durability(folder: str) -> None:
@@ -79,8 +80,8 @@ def test_shards_are_listed_by_filters_of_kinesis(store: Store) -> None:
     stream = store.create_stream("s", shard_count=2)
     stream.split(0)
     assert [s.shard for s in stream.shards()] == [0, 1, 2, 3]
-    assert [s.shard for s in stream.shards(2, limit=1)] == [1, 2, 3]  # AT_LATEST
-    assert [s.shard for s in stream.shards(5, after_shard=1)] == [2, 3]
+    assert [s.shard for s in stream.shards(ShardFilter.AT_LATEST, limit=1)] == [1, 2, 3]
+    assert [s.shard for s in stream.shards(ShardFilter.AFTER_SHARD_ID, after_shard=1)] == [2, 3]
     assert [(s.parent, s.is_open) for s in stream.shards()] == [(None, False), (None, True), (0, True), (0, True)]
 
 
@@ -88,6 +89,7 @@ def test_consumers_are_registered(stream: Stream) -> None:
     made = stream.register_consumer("a")
     stream.register_consumer("b")
     assert stream.describe_consumer("a") == made and [c.name for c in stream.consumers()] == ["a", "b"]
+    assert made.cuts == Cuts(0, 0, 0, 0, 0)
     stream.deregister_consumer("a")
     with pytest.raises(libstream.NotFoundError):
         stream.describe_consumer("a")
@@ -138,10 +140,11 @@ def test_a_clock_that_is_set_makes_records_old(folder: str) -> None:
 
 
 def test_events_are_logged(folder: str) -> None:
-    lines: List[Tuple[int, str]] = []
-    with Store(folder + "/store", log=lambda level, line: lines.append((level, line))):
+    lines: List[Tuple[LogLevel, str]] = []
+    with Store(folder + "/store", log=lambda level, line: lines.append((level, line)),
+               flags=StoreFlag.MAINTENANCE_THREAD | StoreFlag.NO_MAPPED_WRITES, prealloc_bytes=libstream.NO_PREALLOC):
         pass
-    assert lines and all(level in (1, 2, 3) and line for level, line in lines)
+    assert lines and all(isinstance(level, LogLevel) and line for level, line in lines)
 
 
 def test_a_backup_is_a_store(folder: str, store: Store) -> None:
@@ -168,7 +171,7 @@ def test_a_backup_is_a_store(folder: str, store: Store) -> None:
 def test_a_least_privilege_is_held(folder: str) -> None:
     with Store(folder + "/store") as store:
         store.create_stream("s").close()
-    with Store(folder + "/store", flags=libstream._lib.LS_STORE_PRODUCE_ONLY) as store:
+    with Store(folder + "/store", flags=StoreFlag.PRODUCE_ONLY) as store:
         stream = store.stream("s")
         stream.producer().put("k", b"x")
         with pytest.raises(libstream.WrongStateError):

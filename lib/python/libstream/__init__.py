@@ -22,7 +22,7 @@ from libstream.aggregate import Aggregate, UserRecord, user_records
 from libstream.alert import Alert, AlertInfo, Alerts, Comparison
 from libstream.async_producer import NO_LIMIT, AsyncProducer, Outcome
 from libstream.batch import Batch, Record
-from libstream.delivery import Delivery, DeliveryInfo, DeliveryObject, Transform
+from libstream.delivery import AT_ONCE, Delivery, DeliveryCompression, DeliveryInfo, DeliveryObject, Transform
 from libstream.errors import (BusyError, CancelledError, CorruptError, DamageError, Error, ExistsError, ExpiredError,
                               FullError, InputOutputError, InvalidArgumentError, KeyUnavailableError, LeaseLostError,
                               NotFoundError, OutOfMemoryError, ReadOnlyError, ResourceError, StateError,
@@ -35,12 +35,13 @@ from libstream.iterator import Iterator
 from libstream.mapping import NO_RETRIES, NO_TIMEOUT, Answer, Consumer, Context, Mapping, MappingInfo, Window
 from libstream.metrics import Metric, MetricSample, MetricType, Series
 from libstream.producer import PartialBatchError, Producer, PutResults
-from libstream.store import Clock, Store
+from libstream.store import NO_PREALLOC, Clock, Store
 from libstream.stream import Stream
 from libstream.subscription import Subscription
 from libstream.transaction import Transaction
-from libstream.values import (NO_SHARD, AutoScaling, Compression, ConsumerInfo, Cuts, Durability, Limits, Position,
-                             RecordId, Shard, StreamDescription, StreamMode, StreamStatus)
+from libstream.values import (NO_SHARD, AutoScaling, Compression, ConsumerInfo, Cuts, Durability, Limits, LogLevel,
+                              Position, RecordId, Shard, ShardFilter, StoreFlag, StreamDescription, StreamMode,
+                              StreamStatus)
 from libstream.window import (NEVER_IDLE, Fold, LeftOver, WindowInfo, WindowKind, WindowOperator, WindowPane,
                              WindowRecord, WindowResult)
 
@@ -49,17 +50,17 @@ __version__: str = _ffi.string(_lib.ls_version_string()).decode()
 FEATURES: FrozenSet[str] = frozenset(_ffi.string(_lib.ls_version_features()).decode().split())
 
 __all__ = [
-    "Aggregate", "Alert", "AlertInfo", "Alerts", "Answer", "AsyncProducer", "AutoScaling", "Batch", "BusyError",
-    "CancelledError", "Clock", "Comparison", "Compression", "Consumer", "ConsumerInfo", "Context", "CorruptError",
-    "Cuts", "DamageError", "Delivery", "DeliveryInfo", "DeliveryObject", "Durability", "Error", "ExistsError",
-    "ExpiredError", "FEATURES", "Filter", "Fold", "FullError", "Group", "GroupEvent", "GroupEventKind",
-    "InputOutputError", "InvalidArgumentError", "Iterator", "KeyUnavailableError", "Lease", "LeaseInfo",
-    "LeaseLostError", "LeaseState", "LeftOver", "Limits", "Mapping", "MappingInfo", "Metric", "MetricSample",
-    "MetricType", "NEVER_IDLE", "NO_LIMIT", "NO_RETRIES", "NO_SHARD", "NO_TIMEOUT", "NotFoundError", "Outcome",
-    "OutOfMemoryError", "PartialBatchError", "Position", "Producer", "PutResults", "ReadOnlyError", "Record",
-    "RecordId", "ResourceError", "Series", "Shard", "StateError", "Store", "Stream", "StreamDescription", "StreamMode",
-    "StreamStatus", "Subscription", "ThrottledError", "ThrottlingError", "TooLargeError", "Transaction", "Transform",
-    "TrimmedError", "UnsupportedError", "UsageError", "user_records", "UserRecord", "VersionError", "WaitTimeoutError",
-    "Window", "WindowInfo", "WindowKind", "WindowOperator", "WindowPane", "WindowRecord", "WindowResult",
-    "WrongStateError",
+    "Aggregate", "Alert", "AlertInfo", "Alerts", "Answer", "AsyncProducer", "AT_ONCE", "AutoScaling", "Batch",
+    "BusyError", "CancelledError", "Clock", "Comparison", "Compression", "Consumer", "ConsumerInfo", "Context",
+    "CorruptError", "Cuts", "DamageError", "Delivery", "DeliveryCompression", "DeliveryInfo", "DeliveryObject",
+    "Durability", "Error", "ExistsError", "ExpiredError", "FEATURES", "Filter", "Fold", "FullError", "Group",
+    "GroupEvent", "GroupEventKind", "InputOutputError", "InvalidArgumentError", "Iterator", "KeyUnavailableError",
+    "Lease", "LeaseInfo", "LeaseLostError", "LeaseState", "LeftOver", "Limits", "LogLevel", "Mapping", "MappingInfo",
+    "Metric", "MetricSample", "MetricType", "NEVER_IDLE", "NO_LIMIT", "NO_PREALLOC", "NO_RETRIES", "NO_SHARD",
+    "NO_TIMEOUT", "NotFoundError", "Outcome", "OutOfMemoryError", "PartialBatchError", "Position", "Producer",
+    "PutResults", "ReadOnlyError", "Record", "RecordId", "ResourceError", "Series", "Shard", "ShardFilter",
+    "StateError", "Store", "StoreFlag", "Stream", "StreamDescription", "StreamMode", "StreamStatus", "Subscription",
+    "ThrottledError", "ThrottlingError", "TooLargeError", "Transaction", "Transform", "TrimmedError",
+    "UnsupportedError", "UsageError", "user_records", "UserRecord", "VersionError", "WaitTimeoutError", "Window",
+    "WindowInfo", "WindowKind", "WindowOperator", "WindowPane", "WindowRecord", "WindowResult", "WrongStateError",
 ]

@@ -3,6 +3,7 @@ function that changes records, if there is one. `delivery.h` has all that holds.
 
 from __future__ import annotations
 
+import enum
 import json
 import logging
 import threading
@@ -15,13 +16,14 @@ from libstream._waiting import run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
 from libstream.errors import WrongStateError, check
 from libstream.mapping import LambdaContext
-from libstream.values import PositionLike, options, position
+from libstream.values import Position, PositionLike, options, position
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
 
 _log = logging.getLogger("libstream")
 
+AT_ONCE: int = lib.LS_DELIVERY_AT_ONCE
 _FLAGS = {"to_callback": lib.LS_DELIVERY_TO_CALLBACK, "transform": lib.LS_DELIVERY_TRANSFORM,
           "partition": lib.LS_DELIVERY_PARTITION, "backup": lib.LS_DELIVERY_BACKUP}
 _NUMBERS = ("buffer_bytes", "interval_ms", "compression", "transform_retries_max", "transform_bytes_max",
@@ -93,6 +95,14 @@ class Transform(Unique):
                                            ffi.new("ls_transform_answer *")))
 
 
+class DeliveryCompression(enum.IntEnum):
+    """What objects are compressed with."""
+
+    NONE = lib.LS_DELIVERY_UNCOMPRESSED
+    GZIP = lib.LS_DELIVERY_GZIP
+    ZSTD = lib.LS_DELIVERY_ZSTD
+
+
 @dataclass(frozen=True)
 class DeliveryObject:
     """An object that is given to a function, of a delivery with `to_callback`."""
@@ -116,6 +126,7 @@ class DeliveryInfo:
     created_us: int
     modified_us: int
     settings: Dict[str, Any]
+    start: Position  #: where it began
 
 
 class Delivery:
@@ -158,7 +169,8 @@ class Delivery:
         settings.update((name, _text(getattr(given, name))) for name in _TEXTS)
         settings["partition_keys"] = {_text(given.partition_keys[i]): _text(given.partition_queries[i])
                                       for i in range(given.partition_key_count)}
-        return DeliveryInfo(self._name, info.id, info.version, info.created_us, info.modified_us, settings)
+        return DeliveryInfo(self._name, info.id, info.version, info.created_us, info.modified_us, settings,
+                            Position(info.start, 0, info.start_timestamp_us))
 
     def update(self, version: int = lib.LS_DELIVERY_ANY_VERSION, **settings: Any) -> None:
         """Change settings; those that are not named stay. `version`: refuse (`WrongStateError`) if it has another."""

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 class Filter(Handle):
-    """Up to five patterns, texts or objects, of which a record has to match one; without any, each matches. Patterns
-    that ask for the sequence number need the `stream`. Any thread may use it; threads take turns.
+    """Up to five patterns (`patterns_max`: ten at most), texts or objects, of which a record has to match one; without
+    any, each matches. Patterns that ask for the sequence number need the `stream`; `event_source_arn`,
+    `invoke_identity_arn` and `aws_region` are what events have besides. Any thread may use it; threads take turns.
 
     >>> store = Store("memory:")
     >>> stream = store.create_stream("orders")
@@ -35,11 +36,18 @@ class Filter(Handle):
 
     _noun = "filter"
 
-    def __init__(self, patterns: Iterable[Union[str, Dict[str, Any]]], stream: Optional["Stream"] = None) -> None:
+    def __init__(self, patterns: Iterable[Union[str, Dict[str, Any]]], stream: Optional["Stream"] = None, *,
+                 patterns_max: int = 0, event_source_arn: Optional[str] = None,
+                 invoke_identity_arn: Optional[str] = None, aws_region: Optional[str] = None) -> None:
         texts = [ffi.new("char[]", (p if isinstance(p, str) else json.dumps(p)).encode()) for p in patterns]
         self._turn = threading.Lock()
         out = ffi.new("ls_filter **")
-        settings = options("ls_filter_options")
+        named = {"event_source_arn": event_source_arn, "invoke_identity_arn": invoke_identity_arn,
+                 "aws_region": aws_region}
+        settings = options("ls_filter_options", patterns_max=patterns_max)
+        kept = [ffi.new("char[]", text.encode()) for text in named.values() if text is not None]
+        for name, memory in zip((name for name, text in named.items() if text is not None), kept):
+            setattr(settings, name, memory)
         given = ffi.new("const char *[]", texts)
         if stream is None:
             check(lib.ls_filter_open(given, len(texts), settings, out))

@@ -25,7 +25,7 @@ from libstream._waiting import run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
 from libstream.errors import WrongStateError, check
 from libstream.producer import Bytes, Key, put_options
-from libstream.values import PositionLike, options, position
+from libstream.values import Position, PositionLike, options, position
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -165,6 +165,7 @@ class MappingInfo:
     modified_us: int
     settings: Dict[str, Any]
     last_result: int  #: 0: nothing was handled yet, 1: OK, 2: the function failed
+    start: Position  #: where it began, or was moved to
 
 
 Handler = Callable[..., Any]
@@ -219,7 +220,8 @@ class Mapping:
             text = getattr(given, name)
             settings[name] = None if text == ffi.NULL else ffi.string(text).decode()
         return MappingInfo(self._name, info.id, info.status == lib.LS_MAPPING_ENABLED, info.created_us,
-                           info.modified_us, settings, lib.ls_mapping_description_last_result(it))
+                           info.modified_us, settings, lib.ls_mapping_description_last_result(it),
+                           Position(info.start, 0, info.start_timestamp_us))
 
     def update(self, **settings: Any) -> None:
         """Change settings; those that are not named stay."""

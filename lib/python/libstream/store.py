@@ -16,8 +16,9 @@ from libstream.errors import check
 from libstream.metrics import Metric, MetricSample, MetricType
 from libstream.stream import Stream, tags_to_c
 from libstream.transaction import Transaction
-from libstream.values import Compression, Durability, StreamMode, milliseconds, options
+from libstream.values import Compression, Durability, LogLevel, StoreFlag, StreamMode, milliseconds, options
 
+NO_PREALLOC: int = lib.LS_PREALLOC_NONE
 _open_stores: "weakref.WeakSet[Store]" = weakref.WeakSet()
 
 
@@ -67,17 +68,17 @@ class Store(Handle):
     read_only, create
         Open for reading; do not make it.
     flags
-        More `LS_STORE_` bits of `store.h`.
+        `StoreFlag` bits.
     sync_interval_ms, segment_bytes, prealloc_bytes, streams_max, shards_max
-        As `ls_store_options` of `store.h`.
+        As `ls_store_options` of `store.h`; `NO_PREALLOC` for `prealloc_bytes`: no space is made ahead.
     busy_timeout
         How many seconds a call waits for other processes in all; 5 unless given.
     key
         Gives encryption keys: the path of a file or directory (`ls_key_from_file`), or a function that gets a key's
         name and returns its 32 bytes, called on the thread that needs it.
     log
-        Called with (level, line) for rare events. It runs under locks of the store: it must be quick and call nothing
-        of libstream.
+        Called with (`LogLevel`, line) for rare events. It runs under locks of the store: it must be quick and call
+        nothing of libstream.
     clock
         For tests: the time of day.
     faults
@@ -98,11 +99,11 @@ class Store(Handle):
     _close_call = lib.ls_store_close
 
     def __init__(self, location: Union[str, "os.PathLike[str]"], *, durability: Optional[Durability] = None,
-                 read_only: bool = False, create: bool = True, flags: int = 0, sync_interval_ms: int = 0,
+                 read_only: bool = False, create: bool = True, flags: int = StoreFlag(0), sync_interval_ms: int = 0,
                  segment_bytes: int = 0, prealloc_bytes: int = 0, streams_max: int = 0, shards_max: int = 0,
                  busy_timeout: Optional[float] = None, key: Union[None, str, "os.PathLike[str]",
                                                                   Callable[[str], bytes]] = None,
-                 log: Optional[Callable[[int, str], None]] = None, clock: Optional[Clock] = None,
+                 log: Optional[Callable[[LogLevel, str], None]] = None, clock: Optional[Clock] = None,
                  faults: Optional[MappingOf[str, int]] = None, transition_ms: int = 0,
                  stream_transition_ms: int = 0) -> None:
         if read_only:
@@ -283,7 +284,7 @@ def lsi_py_on_key(user: Any, key_id: Any, key: Any) -> int:
 
 @ffi.def_extern()  # type: ignore[misc]
 def lsi_py_on_log(user: Any, level: int, line: Any) -> None:
-    ffi.from_handle(user)(level, ffi.string(line).decode("utf-8", "replace"))
+    ffi.from_handle(user)(LogLevel(level), ffi.string(line).decode("utf-8", "replace"))
 
 
 @atexit.register

@@ -19,7 +19,7 @@ from libstream.mapping import Consumer, Mapping
 from libstream.producer import Producer
 from libstream.subscription import Subscription
 from libstream.values import (AutoScaling, Compression, ConsumerInfo, Cuts, Durability, Limits, PositionLike, Shard,
-                              StreamDescription, StreamMode, StreamStatus, hash_key_to_c, options)
+                              ShardFilter, StreamDescription, StreamMode, StreamStatus, hash_key_to_c, options)
 from libstream.window import Fold, Key, LeftOver, Time, Value, WindowKind, WindowOperator, WindowRecord, WindowResult
 
 if TYPE_CHECKING:
@@ -133,10 +133,10 @@ class Stream(Handle):
             auto_scaling=AutoScaling(*(getattr(scaling, name) for name in _SCALING)) if scaling.enabled else None,
             cuts=Cuts(cuts.count, cuts.records, cuts.bytes, cuts.lag_ms, cuts.last_us), shards=tuple(shards))
 
-    def shards(self, filter: int = lib.LS_SHARDS_FROM_TRIM_HORIZON, *, timestamp_us: int = 0, after_shard: int = 0,
-               limit: int = 0) -> IteratorOf[Shard]:
-        """The shards that a filter of Kinesis's ListShards shows (`LS_SHARDS_...` of `stream.h`), in order of index. No
-        file is looked at: numbers and times of records are None. All show the stream as it was at the first."""
+    def shards(self, filter: ShardFilter = ShardFilter.FROM_TRIM_HORIZON, *, timestamp_us: int = 0,
+               after_shard: int = 0, limit: int = 0) -> IteratorOf[Shard]:
+        """The shards that a filter shows, in order of index. No file is looked at: numbers and times of records are
+        None. All show the stream as it was at the first."""
         settings = options("ls_shard_list_options", filter=filter, timestamp_us=timestamp_us, after_shard=after_shard,
                            limit=limit)
         while True:
@@ -363,9 +363,10 @@ class Stream(Handle):
     def create_delivery(self, name: str, position: PositionLike = "TRIM_HORIZON", **settings: Any) -> Delivery:
         """Create a delivery. `settings` are those of `ls_delivery_options` (`delivery.h`) by their names: `directory`
         or `s3_bucket` (`s3_endpoint`, `s3_region`); `prefix`, `error_prefix`, `backup_prefix`, `extension`;
-        `delimiter`; `buffer_bytes`, `interval_ms`, `compression` (1: gzip, 2: zstd), `transform_retries_max`,
-        `transform_bytes_max`, `transform_records_max`, `partitions_max`, `backup_buffer_bytes`, `backup_interval_ms`;
-        `partition_keys`: queries by name; and as booleans `to_callback`, `transform`, `partition`, `backup`.
+        `delimiter`; `buffer_bytes`, `interval_ms` (`AT_ONCE`), `compression` (`DeliveryCompression`),
+        `transform_retries_max` (`NO_RETRIES`), `transform_bytes_max`, `transform_records_max`, `partitions_max`,
+        `backup_buffer_bytes`, `backup_interval_ms`; `partition_keys`: queries by name; and as booleans `to_callback`,
+        `transform`, `partition`, `backup`.
 
         Raises `ExistsError`, `InvalidArgumentError`, `UnsupportedError`, `NotFoundError`."""
         return delivery.create(self, name, position, settings)

@@ -64,6 +64,35 @@ class Compression(enum.IntEnum):
     ZSTD = lib.LS_COMPRESSION_ZSTD
 
 
+class StoreFlag(enum.IntFlag):
+    """What a store is opened for besides, and how."""
+
+    NETWORK_FS_ALLOWED = lib.LS_STORE_NETWORK_FS_ALLOWED  #: at your own risk: locks may not hold there
+    NO_MAPPED_WRITES = lib.LS_STORE_NO_MAPPED_WRITES  #: small records are written, too, several times slower
+    MAINTENANCE_THREAD = lib.LS_STORE_MAINTENANCE_THREAD  #: a thread does the upkeep, also while nobody puts
+    PRODUCE_ONLY = lib.LS_STORE_PRODUCE_ONLY  #: puts only
+    CONSUME_ONLY = lib.LS_STORE_CONSUME_ONLY  #: reads, and keeps checkpoints
+
+
+class LogLevel(enum.IntEnum):
+    """How much a line of the log matters."""
+
+    ERROR = lib.LS_LOG_ERROR  #: something needs an operator
+    WARNING = lib.LS_LOG_WARNING  #: something was repaired or held back
+    INFO = lib.LS_LOG_INFO  #: rare events
+
+
+class ShardFilter(enum.IntEnum):
+    """Which shards are listed, as Kinesis's ListShards names it."""
+
+    FROM_TRIM_HORIZON = lib.LS_SHARDS_FROM_TRIM_HORIZON  #: all, open and closed
+    AT_TRIM_HORIZON = lib.LS_SHARDS_AT_TRIM_HORIZON  #: those that were open as long ago as retention goes
+    AT_LATEST = lib.LS_SHARDS_AT_LATEST  #: the open ones
+    AT_TIMESTAMP = lib.LS_SHARDS_AT_TIMESTAMP  #: those that were open then
+    FROM_TIMESTAMP = lib.LS_SHARDS_FROM_TIMESTAMP  #: the open ones, and those that were closed then or later
+    AFTER_SHARD_ID = lib.LS_SHARDS_AFTER_SHARD_ID  #: those with an index above `after_shard`
+
+
 class RecordId(NamedTuple):
     """Where a record is: shard and number together name a record of a stream."""
 
@@ -275,7 +304,9 @@ class ConsumerInfo:
     id: int
     status: int
     created_us: int
+    cuts: Cuts  #: of the stream's, what was to be pushed to it
 
     @classmethod
     def _from_c(cls, info: Any) -> "ConsumerInfo":
-        return cls(ffi.string(info.name).decode(), info.id, info.status, info.created_us)
+        return cls(ffi.string(info.name).decode(), info.id, info.status, info.created_us,
+                   Cuts(info.cut_count, info.cut_records, info.cut_bytes, info.cut_lag_ms, info.cut_last_us))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional
 
 import libstream.errors as plain
-from libstream._native import lib
 from libstream.kinesis import numbers, tokens
 from libstream.kinesis.base import Base, Opened, action, page_of
 from libstream.kinesis.errors import Refusal, answer, constraint, invalid
-from libstream.values import Shard, StreamDescription, StreamMode, from_us
+from libstream.values import Shard, ShardFilter, StreamDescription, StreamMode, from_us
 
 _ON_DEMAND_SHARDS = 4
 _RETENTION_MAX = 8760
@@ -188,9 +187,8 @@ class Streams(Base):
     def _filtered(self, opened: Opened, shard_filter: Optional[Dict[str, Any]]) -> Any:
         if shard_filter is None:
             return opened.stream.shards()
-        kind = shard_filter.get("Type")
-        number = getattr(lib, "LS_SHARDS_%s" % kind, None)
-        if number is None:
+        kind: Any = shard_filter.get("Type")
+        if kind not in ShardFilter.__members__:
             raise constraint(kind, "shardFilter.type", "Member must satisfy enum value set: [AFTER_SHARD_ID, "
                              "AT_TRIM_HORIZON, FROM_TRIM_HORIZON, AT_LATEST, AT_TIMESTAMP, FROM_TIMESTAMP]")
         timestamp_us = after = 0
@@ -203,7 +201,7 @@ class Streams(Base):
             if found is None:
                 raise invalid("ShardId must be given with filter AFTER_SHARD_ID.")
             after = found
-        return opened.stream.shards(number, timestamp_us=timestamp_us, after_shard=after)
+        return opened.stream.shards(ShardFilter[kind], timestamp_us=timestamp_us, after_shard=after)
 
     @action
     def split_shard(self, *, ShardToSplit: str, NewStartingHashKey: str, StreamName: Optional[str] = None,
