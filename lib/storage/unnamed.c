@@ -61,10 +61,10 @@ static ls_status is_named_now(const lsi_verify *verify, uint32_t number, bool *i
     return LS_OK;
 }
 
-/* The records of a segment that a list should name, and what to do. None: it should not, or there are none, or it
- * cannot be read. */
+/* The records of a segment that a list should name, and what to do. None: it should not, or there are none, or what is
+ * in it is no segment. `*unread`: an errno, as which it could not be read; then nobody knows. */
 static ls_status count_lost(const lsi_verify *verify, const lsi_segment_list *list, uint32_t number,
-                            ls_finding *finding)
+                            ls_finding *finding, int *unread)
 {
     const lsi_log_config *config = verify->config;
     uint64_t size, stop, frames = 0;
@@ -72,11 +72,16 @@ static ls_status count_lost(const lsi_verify *verify, const lsi_segment_list *li
     lsi_walk walk;
     ls_status st = lsi_segment_open(config, number, false, &segment);
 
+    if (st != LS_OK && st != LS_ERR_NO_MEMORY && st != LS_ERR_CORRUPT && st != LS_ERR_VERSION &&
+        st != LS_ERR_NOT_FOUND)
+        *unread = lsi_last_errno();
     if (st != LS_OK)
         return st == LS_ERR_NO_MEMORY ? st : LS_OK;
     const lsi_segment_entry *previous = find_previous(list, &segment->header);
-    if (segment->header.number != number || previous == NULL ||
-        segment->file.files->size(&segment->file, &size) < 0 || size <= LSI_SEGMENT_HEADER_BYTES) {
+    int rc = previous != NULL ? segment->file.files->size(&segment->file, &size) : 0;
+    if (rc < 0)
+        *unread = -rc;
+    if (previous == NULL || rc < 0 || size <= LSI_SEGMENT_HEADER_BYTES) {
         lsi_segment_unref(segment);
         return LS_OK;
     }
@@ -105,6 +110,8 @@ static ls_status count_lost(const lsi_verify *verify, const lsi_segment_list *li
             st = lsi_walk_resume(&walk, walk.at + 8, &more);
         }
     }
+    if (st != LS_OK && st != LS_ERR_NO_MEMORY && finding->records_max == 0)
+        *unread = lsi_last_errno();
     lsi_walk_end(&walk);
     lsi_segment_unref(segment);
     return st == LS_ERR_NO_MEMORY ? st : LS_OK;
@@ -119,19 +126,29 @@ static int tell_file(void *user, const char *entry, bool is_dir)
     char name[LSI_LOG_DIR_BYTES + 300], lost[LSI_LOST_BYTES];
     ls_finding finding = {.severity = LS_FINDING_NOTE, .kind = LS_FINDING_STRAY_FILE, .file = name};
     bool is = false;
+    int unread = 0;
 
     if (strcmp(entry, LSI_SEGMENT_LIST_NAME) == 0 || strcmp(entry, LSI_PRODUCERS_NAME) == 0 ||
         (number != 0 && is_named(of->list, number)))
         return 0;
     (void)snprintf(name, sizeof name, "%s/%s", verify->config->dir, entry);
     if (segment != 0 && !is_dir)
-        of->st = count_lost(verify, of->list, segment, &finding);
+        of->st = count_lost(verify, of->list, segment, &finding, &unread);
     if (of->st == LS_OK && finding.records_max != 0 && verify->beside)
         of->st = is_named_now(verify, segment, &is);
     if (of->st != LS_OK)
         return -1; /* Not looked at: `st` says it. */
     if (is)
         return 0;
+    if (unread != 0) {
+        finding.severity = LS_FINDING_DAMAGE;
+        finding.kind = LS_FINDING_FILE_UNREADABLE;
+        finding.advice = lsi_unreadable_advice(unread);
+        lsi_inspection_tell(verify->inspection, &finding, "%s: %s, which the segment list does not name, cannot be "
+                            "read: %s: whether records are lost in it nobody knows", verify->config->label, name,
+                            strerror(unread));
+        return 0;
+    }
     if (finding.records_max == 0)
         finding.advice = "nothing to do; it may be removed once nobody wants to look at it";
     if (finding.records_max != 0) {

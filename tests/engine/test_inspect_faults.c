@@ -60,7 +60,7 @@ typedef struct hurt {
     const char *name;
     const char *file;    /* that it is done to, and ... */
     const char *another; /* ... one more; NULL: none */
-    enum { BYTES, GONE, SHORT, DIRECTORY } what; /* or is GONE, where `at` is a place behind the end */
+    enum { BYTES, GONE, SHORT, DIRECTORY, OLDER, STRAYS } what; /* or is GONE, where `at` is behind the end */
     size_t at;           /* of the byte, or where it ends */
 } hurt;
 
@@ -92,7 +92,72 @@ static const hurt hurts[] = {
     {"the manifest and its copy", "manifest", "manifest.copy", BYTES, 40},
     {"the copy", "manifest.copy", NULL, BYTES, 40},
     {"the reserve is a directory", "reserve", NULL, DIRECTORY, 0},
+    {"an older list", "1/0/segments", NULL, OLDER, 0},
+    {"files that nobody named", "1/0/00000003.seg", NULL, STRAYS, 0},
 };
+
+/* Whose shard 0 it is, by a header. */
+static lsi_log_config owner_of(const lsi_env *env, const lsi_root *root)
+{
+    lsi_log_config owner = {.env = env, .root = root, .dir = "1/0", .label = "it"};
+    unsigned char bytes[LSI_SEGMENT_HEADER_BYTES];
+    lsi_segment_header header;
+    lsi_file file;
+
+    assert_int_equal(root->files->open(root, "1/0/00000001.seg", 0, &file), 0);
+    assert_int_equal(root->files->read(&file, bytes, sizeof bytes, 0), sizeof bytes);
+    assert_int_equal(root->files->close(&file), 0);
+    assert_int_equal(lsi_segment_header_decode("it", bytes, NULL, &header), LS_OK);
+    memcpy(owner.store_id, header.store_id, sizeof owner.store_id);
+    owner.stream = header.stream;
+    owner.shard = header.shard;
+    return owner;
+}
+
+/* The list as it was before the last roll. */
+static void put_older_list(const lsi_root *root)
+{
+    lsi_segment_entry *last;
+    lsi_segment_list *list;
+    lsi_log_config owner;
+    lsi_env env;
+
+    lsi_env_default(&env);
+    owner = owner_of(&env, root);
+    assert_int_equal(lsi_segment_list_load(&owner, &list), LS_OK);
+    list->count--;
+    last = lsi_segment_list_last(list);
+    last->flags = 0;
+    last->end = last->file_bytes = 0;
+    assert_int_equal(lsi_segment_list_store(&owner, list), LS_OK);
+    lsi_segment_list_unref(list);
+}
+
+/* A copy of a segment under another's name, names that are nearly those of segments, a directory, and an index. */
+static void put_strays(const lsi_root *root, const char *of)
+{
+    static const char *const names[] = {"00000009.seg", "9.seg", "00000009seg", "99999999999.seg", "00000009.idx",
+                                        "0000000x.seg", "segments.damaged-1", "00000009.seg.damaged-x"};
+    static unsigned char bytes[64u << 10];
+    const lsi_files *files = root->files;
+    char name[64];
+    lsi_file file;
+    int64_t size;
+
+    assert_int_equal(files->open(root, of, 0, &file), 0);
+    size = files->read(&file, bytes, sizeof bytes, 0);
+    assert_true(size > 0);
+    assert_int_equal(files->close(&file), 0);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        (void)snprintf(name, sizeof name, "1/0/%s", names[i]);
+        assert_int_equal(files->open(root, name, LSI_OPEN_WRITE | LSI_OPEN_CREATE, &file), 0);
+        assert_int_equal(lsi_file_write_one(&file, bytes, (size_t)size, 0), 0);
+        assert_int_equal(files->sync(&file, false), 0);
+        assert_int_equal(files->close(&file), 0);
+    }
+    assert_int_equal(files->make_dir(root, "1/0/00000008.seg"), 0);
+    assert_int_equal(files->sync_dir(root, "1/0"), 0);
+}
 
 static void hurt_file(const lsi_root *root, const hurt *of, const char *name)
 {
@@ -100,6 +165,13 @@ static void hurt_file(const lsi_root *root, const hurt *of, const char *name)
     unsigned char byte;
     lsi_file file;
 
+    if (of->what == OLDER || of->what == STRAYS) {
+        if (of->what == OLDER)
+            put_older_list(root);
+        else
+            put_strays(root, name);
+        return;
+    }
     if (of->what == GONE || of->what == DIRECTORY) {
         assert_int_equal(files->unlink(root, name), 0);
         if (of->what == DIRECTORY)
@@ -379,33 +451,20 @@ static void set(unsigned char *at, size_t bytes, uint64_t value)
         at[i] = (unsigned char)(value >> 8 * i);
 }
 
-/* What a list's file is salted with: a header beside it says so. */
-static uint64_t list_salt(const lsi_root *root)
-{
-    unsigned char bytes[LSI_SEGMENT_HEADER_BYTES];
-    lsi_segment_header header;
-    lsi_log_config owner = {0};
-    lsi_file file;
-
-    assert_int_equal(root->files->open(root, "1/0/00000001.seg", 0, &file), 0);
-    assert_int_equal(root->files->read(&file, bytes, sizeof bytes, 0), sizeof bytes);
-    assert_int_equal(root->files->close(&file), 0);
-    assert_int_equal(lsi_segment_header_decode("it", bytes, NULL, &header), LS_OK);
-    memcpy(owner.store_id, header.store_id, sizeof owner.store_id);
-    owner.stream = header.stream;
-    owner.shard = header.shard;
-    return lsi_segment_list_salt(&owner);
-}
-
 static uint64_t tell_lie(const lsi_root *root, const lie *of, unsigned which)
 {
     static unsigned char bytes[SLOTS_AT + 16 * LSI_SLOT_BYTES];
     const lsi_files *files = root->files;
-    uint64_t salt = of->kind == LIST ? list_salt(root) : 0, old, value;
+    uint64_t salt = 0, old, value;
     size_t at = of->kind == LIST ? LIST_HEAD_BYTES + of->at : of->at;
     lsi_file file;
     int64_t size;
 
+    if (of->kind == LIST) {
+        lsi_log_config owner = owner_of(NULL, root);
+
+        salt = lsi_segment_list_salt(&owner);
+    }
     assert_int_equal(files->open(root, of->file, LSI_OPEN_WRITE, &file), 0);
     size = files->read(&file, bytes, of->kind == HEADER ? LSI_SEGMENT_HEADER_BYTES : sizeof bytes, 0);
     assert_true(size >= (int64_t)(at + of->bytes));
