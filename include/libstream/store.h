@@ -142,7 +142,8 @@ typedef struct ls_store_options {
     ls_key_callback key_callback;   /**< NULL: encrypted records can be neither read nor put, all else can be done. */
     void *key_user;
     uint32_t streams_max;           /**< This handle makes no more streams than so many in the store; 0: any number. */
-    uint32_t shards_max;            /**< ... and no more open shards, in all streams together, by creating or split. */
+    uint32_t shards_max;            /**< ... and no more open shards, in all streams together, by creating or split;
+                                         scaling to fewer splits before it merges, and needs room for that. */
 
     /** For tests of programs that put: trouble on purpose, in this handle's puts alone, the same for the same seed as
      *  long as producers are opened in the same order. What fails was not stored. Of 1,000 puts (in a batch: of 1,000

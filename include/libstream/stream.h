@@ -134,8 +134,9 @@ LS_API ls_status ls_stream_close(ls_stream *stream);
  * Encrypt what is put into a stream from now on, with AES-256-GCM and the key called `key_id`; or, when it is encrypted
  * already, with another key. On a live stream: a put that began before may still be written as before. Records that are
  * there stay as they are, and readable as long as the application gives their keys: a key is known by its id for as
- * long as records that were encrypted with it are kept. Durable when it returns, in every mode; doing it again changes
- * nothing.
+ * long as records that were encrypted with it are kept. So an id must not come back with another key before they are
+ * gone; that is checked against the present key alone, not against earlier ones. Durable when it returns, in every
+ * mode; doing it again changes nothing.
  *
  * Encrypted are records: data, partition keys and explicit hash keys. Not hidden are lengths, times, sequence numbers,
  * key ids and the names of streams. Without its key a stream can be listed, described, verified, repaired, trimmed and
@@ -326,7 +327,8 @@ LS_API void ls_stream_description_free(ls_stream_description *description);
 
 /**
  * Keep records for longer, as Kinesis's IncreaseStreamRetentionPeriod. What is past the present retention does not come
- * back.
+ * back; but in the first minute after the machine was started it does, for the clock may be wrong then, and nothing is
+ * given up for good by it.
  *
  * This and every other change below is durable when it returns, and counts for all processes from their next calls on.
  * A change to what is there already is LS_OK.
