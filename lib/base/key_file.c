@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #define HEX_BYTES (2 * (size_t)LSI_KEY_BYTES)
 #define ROOM (HEX_BYTES + 3) /* CR, LF, and one more that shows that the file goes on */
 #define NAME_BYTES_MAX 255
+#define WHOLE_BYTES 512
 
 static ls_status refuse(const char *path, const char *why)
 {
@@ -99,6 +101,15 @@ static ls_status read_open(const char *path, int file, unsigned char key[LSI_KEY
     return st;
 }
 
+/* Messages name the file, not the directory. */
+static ls_status read_in_directory(const char *path, const char *name, int file, unsigned char key[LSI_KEY_BYTES])
+{
+    char whole[WHOLE_BYTES];
+
+    (void)snprintf(whole, sizeof whole, "%s/%s", path, name); /* A message has no room for more. */
+    return read_open(whole, file, key);
+}
+
 static bool is_file_name(const char *name)
 {
     size_t bytes = strlen(name);
@@ -129,7 +140,7 @@ ls_status lsi_key_file_read(const char *path, const char *name, unsigned char ke
             st = errno == ELOOP ? lsi_fail(LS_ERR_KEY, "key file '%s/%s': a link is not followed", path, name)
                                 : lsi_fail(LS_ERR_KEY, "key file '%s/%s': %s", path, name, strerror(errno));
         else
-            st = read_open(path, in, key);
+            st = read_in_directory(path, name, in, key);
         if (in >= 0)
             (void)close(in); /* It was only read. */
     } else {

@@ -736,6 +736,10 @@ static void key_files_are_read_and_looked_at(void **state)
     assert_int_equal(ls_key_from_file(other, "k1", key), LS_OK);
     assert_int_equal(ls_key_from_file(other, "k2", key), LS_ERR_KEY);
     assert_true(says("k2"));
+    write_file(path, raw, sizeof raw, 0640);
+    assert_int_equal(ls_key_from_file(other, "k1", key), LS_ERR_KEY);
+    assert_true(says(path) && says("group or others")); /* which of them */
+    write_file(path, raw, sizeof raw, 0600);
     assert_int_equal(ls_key_from_file(other, "../key", key), LS_ERR_KEY);
     assert_int_equal(ls_key_from_file(other, ".", key), LS_ERR_KEY);
     assert_int_equal(ls_key_from_file(other, "", key), LS_ERR_KEY);
