@@ -21,7 +21,6 @@ static ls_store *store;
 static ls_stream *stream;
 static ls_shard_info shards[H2_THREADS];
 static _Atomic bool has_ended;
-static bool is_sync;
 
 static void tell(h2_kind kind, uint64_t id, uint64_t number)
 {
@@ -133,8 +132,7 @@ int main(int argc, char **argv)
 
     if (argc != 3)
         return 2;
-    is_sync = strcmp(argv[2], "sync") == 0;
-    options.durability = is_sync                            ? LS_DURABILITY_SYNC
+    options.durability = strcmp(argv[2], "sync") == 0       ? LS_DURABILITY_SYNC
                          : strcmp(argv[2], "interval") == 0 ? LS_DURABILITY_INTERVAL
                                                             : LS_DURABILITY_KERNEL;
     options.segment_bytes = 64u << 10;

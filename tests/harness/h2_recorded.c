@@ -48,10 +48,8 @@ typedef struct witness {
     sim_files *sim;
     truth truth;
     size_t syncs[SYNCS_MAX];     /* where each began */
-    uint32_t all_of;             /* puts that were acknowledged when the sync of all began: */
-    bool acked_before[PUTS];
-    uint64_t all;                /* its id; 0: none is under way */
-    bool close_acked[PUTS];
+    uint64_t all;                /* the sync of all that is under way; 0: none is */
+    bool acked_before[PUTS];     /* it began */
 } witness;
 
 static void violated(campaign *of, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -32,7 +32,6 @@ static char root[PATH_BYTES];
 static int log_fd = -1;
 static uint64_t syncs;
 
-#define REAL(name) real_##name
 #define FIND(name, result, ...)                                                  \
     static result (*real_##name)(__VA_ARGS__);                                   \
     __attribute__((constructor)) static void find_##name(void)                   \
@@ -306,13 +305,17 @@ OURS int mkdirat(int fd, const char *name, mode_t mode)
            note((h2_note){.kind = H2_MAKE_DIR}, path, NULL));
 }
 
-static void note_create(const char *path, int fd, uint64_t flags)
+static bool takes_mode(int flags)
+{
+    return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
+}
+
+static void note_create(const char *path, uint64_t flags)
 {
     if ((flags & O_CREAT) != 0 && (flags & O_TMPFILE) != O_TMPFILE)
         note((h2_note){.kind = H2_CREATE, .number = flags}, path, NULL);
     if ((flags & O_TRUNC) != 0)
         note((h2_note){.kind = H2_TRUNCATE}, path, NULL);
-    (void)fd;
 }
 
 OURS int open64(const char *name, int flags, ...)
@@ -321,10 +324,10 @@ OURS int open64(const char *name, int flags, ...)
     mode_t mode;
 
     va_start(more, flags);
-    mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
+    mode = takes_mode(flags) ? va_arg(more, mode_t) : 0;
     va_end(more);
     AROUND(about_name(AT_FDCWD, name, at_path), real_open64(name, flags, mode), result >= 0,
-           note_create(path, result, (uint64_t)flags));
+           note_create(path, (uint64_t)flags));
 }
 
 OURS int openat64(int fd, const char *name, int flags, ...)
@@ -333,10 +336,10 @@ OURS int openat64(int fd, const char *name, int flags, ...)
     mode_t mode;
 
     va_start(more, flags);
-    mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
+    mode = takes_mode(flags) ? va_arg(more, mode_t) : 0;
     va_end(more);
     AROUND(about_name(fd, name, at_path), real_openat64(fd, name, flags, mode), result >= 0,
-           note_create(path, result, (uint64_t)flags));
+           note_create(path, (uint64_t)flags));
 }
 
 OURS void *mmap64(void *want, size_t size, int how, int flags, int fd, off_t at)
@@ -363,7 +366,7 @@ OURS long syscall(long number, ...)
         int fd = (int)of[0];
 
         AROUND(about_name(fd, name, at_path), real_syscall(number, of[0], of[1], of[2], of[3]), result >= 0,
-               note_create(path, (int)result, how->flags));
+               note_create(path, how->flags));
     }
     if (number == SYS_renameat2) {
         const char *from = (const char *)of[1], *to = (const char *)of[3];
