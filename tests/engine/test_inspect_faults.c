@@ -564,6 +564,95 @@ static void numbers_that_lie_break_nothing(void **state)
     sim_files_free(whole);
 }
 
+typedef struct listener {
+    unsigned heard, most; /* he stops it at the `most`th; 0: never */
+} listener;
+
+static ls_inspect_act listen(const ls_finding *finding, void *user)
+{
+    listener *of = user;
+
+    (void)finding;
+    return ++of->heard == of->most ? LS_INSPECT_STOP : LS_INSPECT_GO_ON;
+}
+
+static unsigned hear(sim_files *disk, unsigned most, bool repair)
+{
+    ls_inspect_options options = LS_INSPECT_OPTIONS_INIT;
+    sim_files *sim = sim_clone(disk);
+    listener of = {.most = most};
+    lsi_inspection inspection = {.finding = listen, .user = &of};
+    walk at;
+
+    begin(&at, sim);
+    (void)lsi_local_inspect(&at.env, "store", &options, repair, &inspection);
+    assert_int_equal(at.memory.live, 0);
+    sim_files_free(sim);
+    return of.heard;
+}
+
+static void who_has_heard_enough_is_told_no_more(void **state)
+{
+    sim_files *whole = new_store();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof hurts / sizeof hurts[0]; i++)
+        for (int repair = 0; repair < 2; repair++) {
+            sim_files *sim = damaged(whole, &hurts[i], repair != 0);
+            unsigned all = hear(sim, 0, repair != 0);
+
+            for (unsigned most = 1; most <= all; most++)
+                if (hear(sim, most, repair != 0) != most)
+                    fail_msg("%s: not stopped at finding %u of %u", hurts[i].name, most, all);
+            sim_files_free(sim);
+        }
+    sim_files_free(whole);
+}
+
+static bool is_kept(const lsi_root *root, const char *name)
+{
+    lsi_file file;
+    int rc = root->files->open(root, name, 0, &file);
+
+    if (rc == 0)
+        assert_int_equal(root->files->close(&file), 0);
+    return rc != -ENOENT; /* or it is a directory */
+}
+
+/* R4: what is replaced may be all that is left of something. */
+static void what_a_repair_replaces_is_kept(void **state)
+{
+    static const struct { const char *name, *kept; } cases[] = {
+        {"a header", "1/0/00000002.seg.damaged-1"}, {"the last header", "1/0/00000003.seg.damaged-1"},
+        {"the list", "1/0/segments.damaged-1"}, {"the list and a header", "1/0/segments.damaged-1"},
+        {"all of a shard", "1/1.damaged-1"}, {"the control file", "control.damaged-1"},
+        {"the manifest", "manifest.damaged-1"}, {"the reserve is a directory", "reserve.damaged-1"},
+    };
+    sim_files *whole = new_store();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        size_t h = 0;
+        sim_files *sim;
+        lsi_files *files;
+        lsi_root root;
+        walk at;
+
+        while (strcmp(hurts[h].name, cases[i].name) != 0)
+            assert_true(++h < sizeof hurts / sizeof hurts[0]);
+        sim = damaged(whole, &hurts[h], true);
+        files = sim_files_table(sim);
+        begin(&at, sim);
+        assert_int_equal(inspect(&at, true).left, 0);
+        assert_int_equal(files->root_open(files, "store", LSI_ROOT_WRITE, &root), 0);
+        if (!is_kept(&root, cases[i].kept))
+            fail_msg("%s: there is no %s", cases[i].name, cases[i].kept);
+        files->root_close(&root);
+        sim_files_free(sim);
+    }
+    sim_files_free(whole);
+}
+
 static void verifying_changes_nothing_and_hides_nothing(void **state)
 {
     (void)state;
@@ -591,6 +680,8 @@ static void files_are_shown_as_far_as_they_can_be(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_has_heard_enough_is_told_no_more),
+        cmocka_unit_test(what_a_repair_replaces_is_kept),
         cmocka_unit_test(numbers_that_lie_break_nothing),
         cmocka_unit_test(verifying_changes_nothing_and_hides_nothing),
         cmocka_unit_test(a_repair_that_is_cut_short_is_done_by_the_next),
