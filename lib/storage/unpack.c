@@ -140,6 +140,23 @@ static ls_status decompress(lsi_unpacker *unpacker, const unsigned char *packed,
     return LS_OK;
 }
 
+/* F4. A frame that unpacks to megabytes for one small record would cost whoever reads a page of such ones, whose limits
+ * count records and what is in them, all his memory (X2). */
+static bool fills_its_body(const unsigned char *at, const lsi_frame *frame)
+{
+    lsi_record_shape shape;
+    uint32_t offset;
+
+    if (!lsi_frame_first_record(at, frame, &offset))
+        return false;
+    for (uint32_t i = 0; i < frame->count; i++) {
+        if (!lsi_record_read_shape(at + offset, frame->bytes - offset, &shape))
+            return false;
+        offset += shape.bytes;
+    }
+    return offset == frame->bytes;
+}
+
 ls_status lsi_unpack(lsi_unpacker *unpacker, lsi_segment *segment, const unsigned char *at, lsi_frame *frame,
                      const unsigned char **clear, bool *is_right)
 {
@@ -165,6 +182,6 @@ ls_status lsi_unpack(lsi_unpacker *unpacker, lsi_segment *segment, const unsigne
     if (body != NULL)
         *clear = body - LSI_FRAME_HEADER_BYTES;
     frame->bytes = LSI_FRAME_HEADER_BYTES + body_bytes;
-    *is_right = frame->count <= body_bytes / LSI_RECORD_HEADER_BYTES;
+    *is_right = fills_its_body(*clear, frame);
     return LS_OK;
 }

@@ -735,6 +735,7 @@ static void a_bomb_is_refused(void **state)
         {8192, UINT32_MAX, 1, false},                     /* a packed size beyond the frame */
         {8192, 1, 1, false},                              /* one that cuts it */
         {8192, 0, 1025, false},                           /* more records than can be in it */
+        {8192, 0, 1, false},                              /* fewer: one of 8 bytes, and nothing behind it */
         {LSI_FRAME_BYTES_MAX - LSI_FRAME_HEADER_BYTES, 0, 1, true}, /* 256 MiB of zeros that say to be 16 */
     };
     unsigned char *plain = calloc(1, (size_t)256 << 20), *frame = calloc(1, 1 << 20);
