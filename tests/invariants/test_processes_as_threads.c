@@ -1,8 +1,9 @@
 /* Processes that share memory, played by threads, so that the thread sanitizer sees what they do to it: each has a
  * store of its own on one directory, opened and closed again and again, and on files that are mapped once
  * (mapped_once.h). Producers put, one of them with numbers; readers follow, one in mapped files; two have records
- * pushed; others hold leases of a group and make checkpoints, split and merge, trim, sync, compress, copy, count, create
- * and delete. Segments are small, so they are rolled all the time.
+ * pushed; two run a mapping; others hold leases of a group and make checkpoints, one of them in transactions with what
+ * he puts elsewhere, split and merge, trim, sync, compress, copy, count, create and delete. Segments are small, so they
+ * are rolled all the time.
  *
  * Under the sanitizer a word of the control file, a byte of a mapped window or of a file that one reads while another
  * may write it, with nothing that orders the two (P7), ends the test. Anywhere it ends unless each reader saw the
@@ -35,7 +36,8 @@ MAPPED_ONCE_SANITIZER_OPTIONS
 #define READERS 2u
 #define WORKERS 2u
 #define SUBSCRIBERS 2u
-#define PROCESSES (PRODUCERS + READERS + WORKERS + SUBSCRIBERS + 5u)
+#define RUNS 2u
+#define PROCESSES (PRODUCERS + READERS + WORKERS + SUBSCRIBERS + RUNS + 5u)
 #define RUN_MS 1500
 #define RUN_MS_MAX 60000 /* on a busy machine, until all of it has happened at least once */
 #define LIFE_MS 120 /* of a process, about */
@@ -51,7 +53,7 @@ typedef struct room {
     _Atomic uint32_t failures;
     _Atomic uint64_t put_counts[PRODUCERS]; /* acknowledged */
     _Atomic uint64_t read_counts[READERS];
-    _Atomic uint64_t checkpoints, changes, pushes, copies, compressions;
+    _Atomic uint64_t checkpoints, steps, changes, pushes, invocations, copies, compressions;
 } room;
 
 typedef struct process {
@@ -269,6 +271,32 @@ static void *read_on(void *user)
     return NULL;
 }
 
+/* The checkpoint, and a record for each of two shards of another stream, all or nothing. */
+static ls_status checkpoint_with_records(process *self, ls_lease *lease, ls_seqno seqno)
+{
+    ls_stream *aside = NULL;
+    ls_txn *txn = NULL;
+    ls_status st = ls_stream_open(self->store, "aside", &aside);
+
+    if (st == LS_OK)
+        st = ls_txn_begin(self->store, NULL, &txn);
+    for (uint32_t i = 0; i < 2 && st == LS_OK; i++) {
+        ls_put_options options = LS_PUT_OPTIONS_INIT;
+        ls_hash_key at = {i == 0 ? 0 : UINT64_MAX, 0};
+
+        options.explicit_hash_key = &at;
+        st = ls_txn_put(txn, aside, (ls_bytes){"key", 3}, (ls_bytes){&seqno, sizeof seqno}, &options);
+    }
+    if (st == LS_OK)
+        st = ls_txn_checkpoint(txn, lease, seqno, UINT32_MAX);
+    if (st == LS_OK)
+        st = ls_txn_commit(txn, NULL, 0);
+    count(&self->of->steps, st == LS_OK);
+    ls_txn_close(txn);
+    check(self->of, ls_stream_close(aside) == LS_OK);
+    return st;
+}
+
 /* Works on a shard for a moment: some batches, each noted. */
 static void work_on(process *self, ls_lease *lease)
 {
@@ -292,8 +320,12 @@ static void work_on(process *self, ls_lease *lease)
             break;
         bool is_end = ls_batch_is_shard_end(batch) != 0;
         size_t records = ls_batch_count(batch);
-        if (records > 0)
-            st = ls_lease_checkpoint(lease, ls_batch_at(batch, records - 1)->seqno, UINT32_MAX);
+        if (records > 0) {
+            ls_seqno last = ls_batch_at(batch, records - 1)->seqno;
+
+            st = self->index == 0 ? ls_lease_checkpoint(lease, last, UINT32_MAX)
+                                  : checkpoint_with_records(self, lease, last);
+        }
         if (st == LS_OK && is_end)
             st = ls_lease_end(lease);
         check(self->of, is_any_of(st, LS_ERR_LEASE_LOST, LS_ERR_NOT_FOUND, LS_OK));
@@ -369,6 +401,37 @@ static void *subscribe(void *user)
         }
         check(of, ls_consumer_close(consumer) == LS_OK);
         (void)usleep(5000);
+        end(self);
+    }
+    return NULL;
+}
+
+static ls_handler_answer handle(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    process *self = user;
+
+    (void)context;
+    check(self->of, ls_batch_count(batch) > 0);
+    count(&self->of->invocations, 1);
+    return now_ms() < self->until ? LS_HANDLER_DONE : LS_HANDLER_STOP;
+}
+
+static void *run_mapping(void *user)
+{
+    process *self = user;
+    room *of = self->of;
+
+    while (!is_set(&of->is_over) && begin(self)) {
+        ls_mapping_run_options options = LS_MAPPING_RUN_OPTIONS_INIT;
+        ls_mapping *mapping = NULL;
+
+        options.flags = LS_RUN_UNTIL_CAUGHT_UP;
+        options.failover_ms = 1000;
+        self->until = now_ms() + LIFE_MS;
+        check(of, ls_mapping_open(self->stream, "handled", &mapping) == LS_OK);
+        if (mapping != NULL)
+            check(of, ls_mapping_run(mapping, &options, handle, self) == LS_OK);
+        check(of, ls_mapping_close(mapping) == LS_OK);
         end(self);
     }
     return NULL;
@@ -490,7 +553,8 @@ static bool has_happened(const _Atomic uint64_t *word)
 static bool has_all_happened(const room *of)
 {
     bool all = has_happened(&of->checkpoints) && has_happened(&of->changes) && has_happened(&of->pushes) &&
-               has_happened(&of->copies) && has_happened(&of->compressions);
+               has_happened(&of->steps) && has_happened(&of->invocations) && has_happened(&of->copies) &&
+               has_happened(&of->compressions);
 
     for (uint32_t i = 0; i < PRODUCERS; i++)
         all = all && has_happened(&of->put_counts[i]);
@@ -510,6 +574,7 @@ static void wait_for_all(const room *of)
 static void run_all(ls_durability durability)
 {
     static room of;
+    const ls_position oldest = {.kind = LS_TRIM_HORIZON};
     process all[PROCESSES], first = {.of = &of};
     ls_stream_options about = LS_STREAM_OPTIONS_INIT;
     uint32_t started = READERS;
@@ -535,6 +600,8 @@ static void run_all(ls_durability durability)
     assert_int_equal(ls_stream_open(first.store, "shared", &first.stream), LS_OK);
     assert_int_equal(ls_consumer_register(first.stream, "one", NULL), LS_OK);
     assert_int_equal(ls_consumer_register(first.stream, "other", NULL), LS_OK);
+    assert_int_equal(ls_mapping_create(first.stream, "handled", &oldest, NULL), LS_OK);
+    assert_int_equal(ls_stream_create(first.store, "aside", &about), LS_OK);
     end(&first);
 
     for (uint32_t i = 0; i < READERS; i++)
@@ -545,6 +612,8 @@ static void run_all(ls_durability durability)
         start(&all[started++], &of, i, work);
     for (uint32_t i = 0; i < SUBSCRIBERS; i++)
         start(&all[started++], &of, i, subscribe);
+    for (uint32_t i = 0; i < RUNS; i++)
+        start(&all[started++], &of, i, run_mapping);
     start(&all[started++], &of, 0, reshard);
     start(&all[started++], &of, 0, keep_up);
     start(&all[started++], &of, 0, create_and_delete);
