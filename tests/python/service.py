@@ -116,7 +116,8 @@ def wrong_calls() -> Iterator[Tuple[str, Dict[str, Any], bool]]:
     def right(shape: Any, name: str) -> Any:
         kind = shape.type_name
         if kind == "structure":
-            return {member: right(shape.members[member], member) for member in shape.required_members}
+            needed = {*shape.required_members, *({"PartitionKey"} & set(shape.members))}
+            return {member: right(shape.members[member], member) for member in needed}
         if kind in ("list", "map"):
             return [right(shape.member, name)] if kind == "list" else {"a": "b"}
         text = "arn:aws:kinesis:us-east-1:000000000000:stream/orders" if name.endswith("ARN") else "orders"
@@ -126,7 +127,9 @@ def wrong_calls() -> Iterator[Tuple[str, Dict[str, Any], bool]]:
         shape = operation.input_shape
         if shape is None:
             continue
-        base = right(shape, "")
+        base = right(shape, "")  # With what the youngest descriptions do not call required any more.
+        base.update({name: right(shape.members[name], name) for name, is_needed in parameters(method).items()
+                     if is_needed and name in shape.members})
         for name in set(shape.members) & (set(parameters(method)) | {"StreamId"}):
             for value in WRONG:
                 arguments = {**base, name: value}
