@@ -437,6 +437,14 @@ LS_API ls_status ls_handler_set_state(ls_handler_context *context, ls_bytes stat
 LS_API ls_status ls_handler_event_json(ls_handler_context *context, ls_bytes *out);
 
 /**
+ * 1 when ls_handler_answer_json has a use for a document: of an invocation with LS_MAPPING_REPORT_FAILURES, or with a
+ * window. Ask it of each invocation: settings change while a mapping is run.
+ *
+ * Threads: the handler's. Never blocks. Since 0.1.
+ */
+LS_API int32_t ls_handler_takes_answer(const ls_handler_context *context);
+
+/**
  * Take the document that such a function returned for the answer: what ls_handler_fail_at and ls_handler_set_state said
  * before is forgotten, and `*out` is what the handler is to return.
  *
@@ -445,7 +453,8 @@ LS_API ls_status ls_handler_event_json(ls_handler_context *context, ls_bytes *ou
  * record, and the number alone the first one of the batch that has it. Nothing at all, white space, "", [], null, {},
  * and a list that is empty, null or absent say that all is done. With windows "state", an object, is what the next
  * invocation gets; only the last of a window may be without. Anything else fails the batch: a number that is none of
- * it, what is no such document or no JSON. A mapping with neither has no use for a document: whatever it is, the batch is done.
+ * it, what is no such document or no JSON. A mapping with neither has no use for a document (ls_handler_takes_answer):
+ * whatever it is, the batch is done.
  *
  * @param document  Borrowed until return. May be empty.
  * @param out       LS_HANDLER_DONE or LS_HANDLER_RETRY. Set on LS_OK only.

@@ -177,6 +177,11 @@ int32_t ls_handler_is_late(const ls_handler_context *context)
     return context != NULL && lsi_monotonic_us(&context->env->clock) > context->late_us;
 }
 
+int32_t ls_handler_takes_answer(const ls_handler_context *context)
+{
+    return context != NULL && lsi_handler_takes_answer(context);
+}
+
 void ls_handler_fail_at(ls_handler_context *context, size_t index)
 {
     if (context == NULL)

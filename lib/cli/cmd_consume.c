@@ -36,7 +36,6 @@ static const lsi_option options[] = {
 typedef struct consumer {
     const lsi_call *call;
     char *const *command; /* NULL: batches are printed */
-    bool takes_answer;    /* the mapping has a use for a document that is returned */
     ls_mapping *mapping;
     pthread_mutex_t printing; /* standard output, and `code` */
     int code;                 /* of what ended the run from within */
@@ -142,8 +141,7 @@ static ls_handler_answer judge(consumer *of, const ls_batch *batch, ls_handler_c
 
 static ls_handler_answer hand_over(consumer *of, const ls_batch *batch, ls_handler_context *context)
 {
-    ls_handler_window window = LS_HANDLER_WINDOW_INIT;
-    bool takes_answer = of->takes_answer || ls_handler_get_window(context, &window) == LS_OK;
+    bool takes_answer = ls_handler_takes_answer(context) != 0;
     lsi_child_output out = {NULL, 0, 0};
     ls_handler_answer answer = LS_HANDLER_STOP;
     ls_bytes document = {NULL, 0};
@@ -254,21 +252,6 @@ static int consume(consumer *of)
     return lsi_signal_number() != 0 ? 128 + lsi_signal_number() : LSI_EXIT_OK;
 }
 
-/* Whether the mapping has a use for what a program returns. */
-static ls_status look_at_settings(consumer *of, ls_stream *stream, const char *name)
-{
-    ls_mapping_options is = LS_MAPPING_OPTIONS_INIT;
-    ls_mapping_description *description;
-    ls_status st = ls_mapping_describe(stream, name, &description);
-
-    if (st != LS_OK)
-        return st;
-    st = ls_mapping_description_options(description, &is);
-    of->takes_answer = (is.flags & LS_MAPPING_REPORT_FAILURES) != 0;
-    ls_mapping_description_free(description);
-    return st;
-}
-
 static int run(lsi_call *call)
 {
     consumer of = {.call = call, .command = call->argument_count > 2 ? call->arguments + 2 : NULL,
@@ -286,9 +269,7 @@ static int run(lsi_call *call)
     code = lsi_open_stream(call, call->arguments[0], true, &store, &stream);
     if (code != LSI_EXIT_OK)
         return code;
-    st = look_at_settings(&of, stream, call->arguments[1]);
-    if (st == LS_OK)
-        st = ls_mapping_open(stream, call->arguments[1], &of.mapping);
+    st = ls_mapping_open(stream, call->arguments[1], &of.mapping);
     if (st != LS_OK) {
         code = lsi_failed(call, st);
     } else {

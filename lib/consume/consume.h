@@ -311,6 +311,7 @@ struct ls_handler_context {
 uint32_t lsi_handler_attempts(const ls_handler_context *context);
 uint32_t lsi_handler_records(const ls_handler_context *context); /* of the batch */
 bool lsi_handler_window(const ls_handler_context *context, ls_handler_window *out); /* false: there are none */
+bool lsi_handler_takes_answer(const ls_handler_context *context);
 ls_status lsi_handler_event_json(ls_handler_context *context, ls_bytes *out);
 ls_status lsi_handler_answer_json(ls_handler_context *context, ls_bytes document, ls_handler_answer *out);
 

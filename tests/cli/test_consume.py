@@ -49,6 +49,33 @@ class Consumer(Store):
     def last_result(self):
         return json.loads(self.run_tool("mapping", "describe", "s", "m", "--json").out)["last_result"]
 
+    def wait_for(self, invocations):
+        """Until HANDLER was run so often, and what it answered last was stored."""
+        end = time.monotonic() + 30
+        while time.monotonic() < end and (not os.path.exists(self.seen_path) or self.count_seen() < invocations or
+                                          self.behind() != 0):
+            time.sleep(0.05)
+        self.assertGreaterEqual(self.count_seen(), invocations)
+
+    def count_seen(self):
+        with open(self.seen_path) as seen:
+            return len(seen.readlines())
+
+    def behind(self):
+        return sum(lease["millis_behind_latest"] or 0 for lease in self.leases())
+
+    def leases(self):
+        return json.loads(self.run_tool("leases", "s", "m", "--json").out)["leases"]
+
+    def update(self, *settings, records):
+        """What was put then is worked on with the new settings alone."""
+        self.run_tool("mapping", "pause", "s", "m")
+        while any(lease["owner"] for lease in self.leases()):
+            time.sleep(0.05)
+        self.run_tool("mapping", "update", "s", "m", *settings)
+        self.run_tool("put", "s", "--key", "k", stdin=records)
+        self.run_tool("mapping", "resume", "s", "m")
+
     def handle(self, *arguments, **named):
         """Runs HANDLER for each batch: what it printed, and what it saw."""
         if os.path.exists(self.seen_path):
@@ -189,6 +216,25 @@ class Answering(Consumer):
         done, seen = self.handle(BAD="4")
         self.assertEqual([batch["data"] for batch in seen], [list("012345"), list("45"), list("45")])
         self.assertEqual(done.out, "", "the document is an answer, and no output")
+
+    def test_settings_that_change_meanwhile_say_whose_answer_counts(self):
+        self.fill(records=b"0\n")
+        with subprocess.Popen([LSTREAM, "consume", "s", "m", "-s", self.store, "--", sys.executable, "-c", HANDLER],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env={**os.environ, "SEEN": self.seen_path, "BAD": "1"}) as tool:
+            try:
+                self.wait_for(1)
+                self.update("--report-failures", "--retries", 1, records=b"1\n")
+                self.wait_for(3)
+                self.update("--reset", "report-failures", records=b"2\n")
+                self.wait_for(4)
+            finally:
+                tool.terminate()
+            out, err = tool.communicate(timeout=30)
+        with open(self.seen_path) as seen:
+            self.assertEqual([json.loads(line)["data"] for line in seen], [["0"], ["1"], ["1"], ["2"]])
+        self.assertEqual(out.splitlines(), [b'{"batchItemFailures": []}'] * 2, "of the first, and of the last")
+        self.assertIn(b"are given up: retries are over", err)
 
     def test_an_answer_that_is_none_fails_the_batch(self):
         self.fill("--report-failures", "--retries", 0)

@@ -85,6 +85,11 @@ ls_status lsi_handler_event_json(ls_handler_context *context, ls_bytes *out)
     return st;
 }
 
+bool lsi_handler_takes_answer(const ls_handler_context *context)
+{
+    return context->reports_failures || context->what->is_windowed;
+}
+
 ls_status lsi_handler_answer_json(ls_handler_context *context, ls_bytes document, ls_handler_answer *out)
 {
     const lsi_memory *memory = &context->env->memory;
