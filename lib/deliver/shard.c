@@ -94,8 +94,9 @@ static const ls_record *source_of(const lsi_delivery_shard *shard, const ls_batc
 
 static uint64_t billed(size_t bytes)
 {
-    return (bytes / LSI_DELIVERY_UNIT_BYTES + (bytes % LSI_DELIVERY_UNIT_BYTES != 0 || bytes == 0)) *
-        LSI_DELIVERY_UNIT_BYTES;
+    return bytes <= LSI_DELIVERY_UNIT_BYTES
+               ? LSI_DELIVERY_UNIT_BYTES /* nearly always, and without a division */
+               : (bytes + LSI_DELIVERY_UNIT_BYTES - 1) / LSI_DELIVERY_UNIT_BYTES * LSI_DELIVERY_UNIT_BYTES;
 }
 
 static lsi_at place_of(const lsi_delivery_shard *shard, const ls_batch *batch, uint32_t index)
