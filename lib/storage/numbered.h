@@ -90,7 +90,7 @@ typedef struct lsi_run {
 } lsi_run;
 
 #define LSI_RUN_BYTES 40u         /* of a run in the file, before its lists */
-#define LSI_RUN_LIST_BYTES 2048u  /* With more than that a run takes no further frame. */
+#define LSI_RUN_LIST_BYTES 512u /* With so much a run takes no further frame: it is looked through for a repeat. */
 
 static inline uint32_t lsi_run_lists_bytes(const lsi_run *run)
 {
