@@ -743,7 +743,16 @@ static void key_files_are_read_and_looked_at(void **state)
     assert_int_equal(ls_key_from_file(other, "../key", key), LS_ERR_KEY);
     assert_int_equal(ls_key_from_file(other, ".", key), LS_ERR_KEY);
     assert_int_equal(ls_key_from_file(other, "", key), LS_ERR_KEY);
-    assert_int_equal(chmod(other, 0770), 0);
+    if (geteuid() == 0) { /* Its owner could exchange the files. */
+        assert_int_equal(chown(other, 12345, (gid_t)-1), 0);
+        assert_int_equal(ls_key_from_file(other, "k1", key), LS_ERR_KEY);
+        assert_true(says("others than its owner"));
+        assert_int_equal(chown(other, 0, (gid_t)-1), 0);
+    }
+    assert_int_equal(ls_key_from_file(other, "k1", key), LS_OK);
+    assert_int_equal(chmod(other, 0702), 0);
+    assert_int_equal(ls_key_from_file(other, "k1", key), LS_ERR_KEY);
+    assert_int_equal(chmod(other, 0720), 0);
     assert_int_equal(ls_key_from_file(other, "k1", key), LS_ERR_KEY);
     assert_int_equal(ls_key_from_file(NULL, "k1", key), LS_ERR_INVALID_ARGUMENT);
     assert_int_equal(ls_key_from_file(other, NULL, key), LS_ERR_INVALID_ARGUMENT);
