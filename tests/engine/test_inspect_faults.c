@@ -404,7 +404,7 @@ static void walk_case(sim_files *whole, const hurt *how, bool is_later, act *wha
     if (repair)
         of.count = readable(sim);
     sim_files_free(sim);
-    for (uint64_t nth = first; fails(&of, nth, EIO); nth += step)
+    for (uint64_t nth = first; fails(&of, nth, nth / step % 2 == 0 ? EIO : EACCES); nth += step)
         ;
     for (uint64_t nth = first; fails(&of, nth, ENOMEM); nth += step)
         ;
