@@ -5,7 +5,7 @@
  * A store lies on ext4, xfs or btrfs, whose disk (block_disk.h) begins to fail: the next write, some, all of them, or
  * only flushes. Two processes put into one shard by turns before, during and after it, and a third one opens the store
  * only when the disk is well again. Once somebody was told that a sync failed, everybody who puts is: for ever, though
- * the disk and later syncs succeed. What was durable is read all the while. In half of the cases the shard is reset
+ * the disk and later syncs succeed; but of a segment that is only being made. What was durable is read all the while. In half of the cases the shard is reset
  * (the explicit way out), and if that can be had puts work again. Then the power goes, with nothing on the disk but
  * what was flushed: what was durable is there, nothing appears that was given up, and there are no holes.
  *
@@ -78,7 +78,8 @@ typedef struct one_case {
     fate fates[PUTS_MAX];
     uint32_t next, generation[PUTS_MAX], resets;
     person people[PEOPLE];
-    bool is_broken; /* somebody was told of a failed sync */
+    bool is_broken; /* somebody was told of a failed sync, */
+    char told[256]; /* in these words */
     bool is_wrong;
 } one_case;
 
@@ -236,6 +237,19 @@ static void end_person(one_case *at, unsigned who)
 
 /* ---- what they may be answered ---- */
 
+/* A new segment that cannot be made or synced, which nothing names yet and in which nobody's record is, is none: it is
+ * given up, and the next put makes another one. */
+static void note_failure(one_case *at, unsigned who, ls_status st)
+{
+    const char *message = at->people[who].said->message;
+
+    if (st != LS_ERR_IO || at->is_broken || strstr(message, ": syncing the new ") != NULL ||
+        strstr(message, ": making ") != NULL)
+        return;
+    memcpy(at->told, message, sizeof at->told);
+    at->is_broken = true;
+}
+
 static void put(one_case *at, unsigned who)
 {
     uint32_t number = at->next++;
@@ -246,8 +260,9 @@ static void put(one_case *at, unsigned who)
                         : st == LS_ERR_IO && !at->is_broken ? UNKNOWN
                                                             : NEVER_THERE;
     if (at->is_broken && st != LS_ERR_IO)
-        complain(at, "E1: after a failed sync process %u's put %u is %s", who, number, at->people[who].said->message);
-    at->is_broken = at->is_broken || st == LS_ERR_IO;
+        complain(at, "E1: process %u's put %u is %s; before, somebody was told %s", who, number,
+                 at->people[who].said->message, at->told);
+    note_failure(at, who, st);
 }
 
 static void sync_all(one_case *at, unsigned who)
@@ -255,11 +270,11 @@ static void sync_all(one_case *at, unsigned who)
     ls_status st = ask(at, who, 's', 0);
 
     if (at->is_broken && st == LS_OK)
-        complain(at, "E1: a sync after one that failed says that all is durable");
+        complain(at, "E1: a sync says that all is durable; before, somebody was told %s", at->told);
     for (uint32_t i = 0; st == LS_OK && i < at->next; i++)
         if (at->fates[i] == ACKNOWLEDGED)
             at->fates[i] = DURABLE;
-    at->is_broken = at->is_broken || st == LS_ERR_IO;
+    note_failure(at, who, st);
 }
 
 /* xfs, once it has shut down, opens no file any more, not even to read. */
