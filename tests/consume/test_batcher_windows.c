@@ -1,6 +1,7 @@
 /* Tumbling windows of the batch machine: spec/lambda-event-source-mapping.md, section 7, rule by rule. The clock stands
  * at 1,000 s at first; windows are of 60 s, so that the one at 960 s ends at 1,020 s. */
 #include "consume/batcher_support.h"
+#include "consume/mapping/event_json.h"
 
 static fixture *begin_windows(void)
 {
@@ -511,6 +512,48 @@ static void the_state_counts_in_the_bytes_of_a_document(void **state)
     end(fx);
 }
 
+/* A state that grew while a batch was worked on leaves less room for the rest of it, too: of what remains after a
+ * partial success, and of the halves of a split. */
+static void the_rest_of_a_batch_fits_in_a_document_with_the_state(void **state)
+{
+    const uint64_t one = 512 + 2 + 4;
+    char large[4096] = "";
+
+    (void)state;
+    memset(large, 'x', 2 * one);
+    for (int splits = 0; splits < 2; splits++) {
+        fixture *fx = begin_windows();
+
+        fx->settings.reports_failures = true;
+        fx->settings.bisects = splits != 0;
+        fx->settings.record_extra_bytes = 512;
+        fx->settings.bytes_max = 512 + 8 * one;
+        open_machine(fx);
+        give(fx, 1, 9);
+        assert_string_equal(next(fx), "invoke 1 2 3 4 5 6 7 8 [960,1020) {}");
+        if (splits) {
+            answer_failed(fx);
+            assert_string_equal(next(fx), "invoke 1 2 3 4 [960,1020) {}");
+            memset(large, 'x', 6 * one);
+        }
+        answer(fx, 0, (lsi_outcome){.kind = LSI_OUTCOME_PARTIAL, .failed_at = 1, .has_state = true,
+                                    .state = {large, strlen(large)}});
+        for (uint64_t n = 2; n < 10;) {
+            uint64_t bytes = LSI_EVENT_AROUND_BYTES;
+
+            (void)next(fx);
+            if (fx->action.kind != LSI_BATCHER_INVOKE)
+                continue;
+            assert_int_equal(fx->action.invocation.records[0].seqno, n);
+            bytes += fx->action.invocation.state.size + fx->action.invocation.count * one;
+            assert_true(bytes <= fx->settings.bytes_max);
+            n += fx->action.invocation.count;
+            answer_state(fx, large);
+        }
+        end(fx);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -535,6 +578,7 @@ int main(void)
         cmocka_unit_test(a_window_of_another_length_ends_where_it_said),
         cmocka_unit_test(windows_are_aligned_to_the_epoch),
         cmocka_unit_test(the_state_counts_in_the_bytes_of_a_document),
+        cmocka_unit_test(the_rest_of_a_batch_fits_in_a_document_with_the_state),
     };
 
     return cmocka_run_group_tests_name("tumbling windows of the batch machine", tests, NULL, NULL);

@@ -7,7 +7,9 @@
  *       invocation of a window, which has none, only after it was tried.
  *   L4  What was given up stands at the front of its lane until the destination has it.
  *   L5  Between failures of one batch the pause doubles from 0.1 s to 10 s, less up to a half by chance, so that lanes
- *       which failed together do not come back together. */
+ *       which failed together do not come back together.
+ *   L6  What remains of a batch, after a part of it succeeded, is cut again when the window's state has grown: no
+ *       document of several records is longer than its limit. */
 #include "consume/mapping/batcher_inside.h"
 
 #include <assert.h>
@@ -76,6 +78,13 @@ static void back_off(lsi_batcher *machine, lsi_lane *lane, lsi_moment now)
 
 /* ---- forming ---- */
 
+/* What is in the event document besides records; 0 when bytes are not those of documents. */
+static uint64_t cost_around(const lsi_batcher *machine)
+{
+    return machine->settings.tumbling_us != 0 && machine->settings.record_extra_bytes != 0
+               ? LSI_EVENT_AROUND_BYTES + machine->window.state_bytes : 0;
+}
+
 /* Takes what has come since the last look into the batch. */
 static void scan(lsi_batcher *machine, lsi_lane *lane)
 {
@@ -85,8 +94,7 @@ static void scan(lsi_batcher *machine, lsi_lane *lane)
     if (lane->count == 0)
         return;
     if (lane->scanned == 0)
-        lane->scanned_cost = settings->tumbling_us != 0 && settings->record_extra_bytes != 0
-                                 ? LSI_EVENT_AROUND_BYTES + machine->window.state_bytes : 0;
+        lane->scanned_cost = cost_around(machine);
     if (settings->tumbling_us != 0)
         end_us = lsi_tumbling_of(machine, lsi_held_at(lane, 0)->record).end_us;
     while (!lane->is_cut && lane->scanned < lane->count) {
@@ -175,6 +183,25 @@ static void look_at_age(lsi_batcher *machine, lsi_lane *lane, lsi_moment now)
     }
 }
 
+/* L6: what no longer fits goes with the part below, or waits to be collected anew. */
+static void fit(const lsi_batcher *machine, lsi_lane *lane)
+{
+    uint64_t around = cost_around(machine), cost = around;
+    lsi_batch_part *part = top(lane);
+    uint32_t count = 0;
+
+    if (around == 0)
+        return;
+    for (; count < part->count; count++) {
+        cost += lsi_held_at(lane, count)->cost;
+        if (count > 0 && cost > machine->settings.bytes_max)
+            break;
+    }
+    if (lane->part_count > 1)
+        part[-1].count += part->count - count; /* Of a split: none below is a window's end, which is always on top. */
+    part->count = count;
+}
+
 ls_status lsi_lane_start(lsi_batcher *machine, lsi_lane *lane, lsi_moment now, lsi_batcher_action *out)
 {
     lsi_invocation what = {0};
@@ -187,6 +214,8 @@ ls_status lsi_lane_start(lsi_batcher *machine, lsi_lane *lane, lsi_moment now, l
     }
     if (!lane->is_discarding)
         look_at_age(machine, lane, now);
+    if (!lane->is_discarding)
+        fit(machine, lane);
     what.count = lane->is_discarding ? lane->discard_count : top(lane)->count;
     what.attempts = lane->attempts;
     what.is_final = top(lane)->is_final;
