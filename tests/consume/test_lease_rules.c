@@ -430,6 +430,19 @@ static void loads_are_balanced(void **state)
     assert_int_equal(turn(&even, 1, UINT32_MAX), 0);
 }
 
+/* The one lease that makes a worker the most loaded would only move the load; the next one has some to give. */
+static void who_is_idle_asks_the_next_when_the_most_loaded_has_nothing_to_give(void **state)
+{
+    world of = {.count = 6, .seen = {{.owner = 1, .load = 1000000}, {.owner = 1}, {.owner = 2, .load = 300000},
+                                     {.owner = 2, .load = 300000}, {.owner = 3}, {.owner = 3}}};
+
+    (void)state;
+    settle(&of, 3);
+    assert_int_equal(of.seen[0].owner, 1);
+    assert_int_equal(load_of(&of, 2), 300000);
+    assert_int_equal(load_of(&of, 3), 300000);
+}
+
 static void what_is_being_handed_over_is_not_asked_for_again(void **state)
 {
     world of = {.count = 3, .seen = {{.owner = 1, .is_moving = true}, {.owner = 1, .is_moving = true},
@@ -454,6 +467,7 @@ int main(void)
         cmocka_unit_test(a_worker_takes_its_share_and_what_is_old),
         cmocka_unit_test(others_take_what_limits_leave),
         cmocka_unit_test(loads_are_balanced),
+        cmocka_unit_test(who_is_idle_asks_the_next_when_the_most_loaded_has_nothing_to_give),
         cmocka_unit_test(what_is_being_handed_over_is_not_asked_for_again),
     };
 

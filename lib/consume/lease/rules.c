@@ -3,8 +3,8 @@
  * Shards: a parent has a lower index than its children, so what hangs on ancestors is found in one pass upwards.
  *
  * Balance: with no load known every lease weighs the same, and counts differ by one at most in the end. With loads, a
- * lease moves only when it makes the most loaded worker's load smaller without making the taker's as large, and by more
- * than a tenth of the mean; so the sorted loads fall with every move, and moves come to an end. */
+ * lease moves only when it makes its owner's load smaller without making the taker's as large as that was, and by more
+ * than a tenth of the mean; so the sum of the squares of loads falls with every move, and moves come to an end. */
 #include "consume/lease/rules.h"
 
 #include "base/search.h"
@@ -253,31 +253,31 @@ static uint32_t pick(const lsi_lease_seen *seen, uint32_t count, bool old_ones, 
     return found < wanted ? found : wanted;
 }
 
-/* The lease of the most loaded worker that makes the two most alike. */
+/* The lease of the most loaded worker that makes the two most alike; of the next one, when none of his does. */
 static uint32_t ask_for(const lsi_lease_seen *seen, uint32_t count, const lsi_lease_worker *workers, uint32_t known,
                         uint64_t weight_of_unknown, bool has_loads, uint64_t random, uint32_t *picks)
 {
-    const lsi_lease_worker *most = &workers[0];
-    uint64_t total = 0, least = 0, best = 0;
+    uint64_t total = 0, least = 0, best = 0, most = 0;
     uint32_t first = count != 0 ? (uint32_t)(next_random(&random) % count) : 0, found = 0;
 
-    for (uint32_t i = 0; i < known; i++) {
+    for (uint32_t i = 0; i < known; i++)
         total = sum(total, workers[i].load);
-        if (workers[i].load > most->load)
-            most = &workers[i];
-    }
     if (has_loads)
         least = total / known / 10;
-    for (uint32_t i = 0; i < count && most != &workers[0]; i++) {
-        uint32_t at = (first + i) % count;
-        uint64_t weight = sum(seen[at].load, weight_of_unknown), gain;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = (first + i) % count, k = 0;
+        uint64_t mine = sum(workers[0].load, sum(seen[at].load, weight_of_unknown)), gain;
 
-        if (seen[at].is_free || seen[at].is_moving || seen[at].owner != most->id ||
-            sum(workers[0].load, weight) >= most->load)
+        if (seen[at].is_free || seen[at].is_moving || seen[at].owner == workers[0].id)
+            continue;
+        while (k < known && workers[k].id != seen[at].owner)
+            k++;
+        if (k == known || mine >= workers[k].load || workers[k].load < most)
             continue;
         /* By so much the larger of the two becomes less. */
-        gain = most->load - sum(workers[0].load, weight) < weight ? most->load - sum(workers[0].load, weight) : weight;
-        if (gain > best && gain > least) {
+        gain = workers[k].load - mine < mine - workers[0].load ? workers[k].load - mine : mine - workers[0].load;
+        if (gain > least && (workers[k].load > most || gain > best)) {
+            most = workers[k].load;
             best = gain;
             picks[0] = at;
             found = 1;

@@ -68,8 +68,8 @@ typedef struct lsi_lease_worker {
     uint32_t count, limit;
 } lsi_lease_worker;
 
-/* What `me` takes of `seen`: free ones up to its share of all, else one of the worker that has most of what it has,
- * when it is better off with one less. `random` decides between equals. `workers`: the caller's, [count + 1]; `picks`:
+/* What `me` takes of `seen`: free ones up to its share of all, else one of the most loaded worker of those that
+ * are better off with one less. `random` decides between equals. `workers`: the caller's, [count + 1]; `picks`:
  * [count], positions in `seen`. The number of picks; `*is_asking`: it has an owner, who is to be asked for it. */
 uint32_t lsi_lease_choose(const lsi_lease_seen *seen, uint32_t count, uint64_t me, uint32_t leases_max,
                           uint64_t random, lsi_lease_worker *workers, uint32_t *picks, bool *is_asking);
