@@ -282,7 +282,8 @@ typedef int32_t ls_mapping_result;
 #define LS_MAPPING_RESULT_FAILED 2 /**< PROBLEM: Function call failed */
 
 /**
- * What became of the last batch, as it was; of several shards the worst. It is as late as progress is
+ * What became of the last batch, as it was; of several shards the worst, and shards that were worked on to their end
+ * count as long as no other had a batch. It is as late as progress is
  * (`sync_interval_ms`). NULL: LS_MAPPING_RESULT_NONE.
  *
  * Threads: any thread. Never blocks. Since 0.1.

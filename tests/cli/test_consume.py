@@ -144,6 +144,16 @@ class Consuming(Consumer):
         self.assertIn("shard 0: 1..6 are given up: retries are over", done.err)
         self.assertIn("last       failed", self.run_tool("mapping", "describe", "s", "m").out)
 
+    def test_a_shard_that_has_ended_tells_of_no_failure(self):
+        self.fill("--retries", 0)
+        self.handle(CODE="1")
+        self.run_tool("split", "s", 0)
+        self.consume()
+        self.assertEqual(self.last_result(), "failed", "it is still the last one")
+        self.run_tool("put", "s", "--key", "k", stdin=b"6\n")
+        self.consume()
+        self.assertEqual(self.last_result(), "ok")
+
     def test_what_is_given_up_goes_to_the_failure_stream(self):
         self.make("dead")
         self.fill("--retries", 0, "--failures", "dead")

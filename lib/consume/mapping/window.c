@@ -154,6 +154,17 @@ void lsi_window_removals_free(const lsi_memory *memory, lsi_window_removals *of)
     *of = (lsi_window_removals){.count = 0};
 }
 
+static ls_mapping_result worst_of(const lsi_lease_row *rows, uint32_t count, bool ended_ones)
+{
+    ls_mapping_result worst = LS_MAPPING_RESULT_NONE;
+
+    for (uint32_t i = 0; i < count; i++)
+        if ((rows[i].place.kind == LSI_LEASE_END) == ended_ones && rows[i].note <= LS_MAPPING_RESULT_FAILED &&
+            (ls_mapping_result)rows[i].note > worst)
+            worst = (ls_mapping_result)rows[i].note;
+    return worst;
+}
+
 ls_status lsi_mapping_last_result(lsi_engine_stream *stream, const lsi_mapping *mapping, ls_mapping_result *out)
 {
     lsi_lease_row *rows;
@@ -162,10 +173,9 @@ ls_status lsi_mapping_last_result(lsi_engine_stream *stream, const lsi_mapping *
 
     if (st != LS_OK)
         return st;
-    *out = LS_MAPPING_RESULT_NONE;
-    for (uint32_t i = 0; i < count; i++)
-        if (rows[i].note <= LS_MAPPING_RESULT_FAILED && (ls_mapping_result)rows[i].note > *out)
-            *out = (ls_mapping_result)rows[i].note;
+    *out = worst_of(rows, count, false);
+    if (*out == LS_MAPPING_RESULT_NONE) /* Nothing was handled since those ended. */
+        *out = worst_of(rows, count, true);
     lsi_free(&stream->engine->env.memory, rows);
     return LS_OK;
 }
