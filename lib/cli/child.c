@@ -25,6 +25,7 @@ extern char **environ;
 typedef struct running {
     pid_t id;
     int to, from, end; /* -1: there is none, or no longer. `end` is readable when it has ended */
+    bool has_ended;
     const char *in;
     size_t in_bytes;
 } running;
@@ -137,8 +138,9 @@ static bool catch_some(running *of, lsi_child_output *out)
 static bool serve(running *of, lsi_child_output *out)
 {
     struct pollfd fds[3] = {{of->to, POLLOUT, 0}, {of->from, POLLIN, 0}, {of->end, POLLIN, 0}};
+    int slice_ms = of->end >= 0 || of->has_ended ? SLICE_MS : BLIND_SLICE_MS;
 
-    if (poll(fds, 3, of->end >= 0 ? SLICE_MS : BLIND_SLICE_MS) <= 0) /* A negative descriptor is passed over. */
+    if (poll(fds, 3, slice_ms) <= 0) /* A negative descriptor is passed over. */
         return true;
     if (fds[0].revents != 0)
         feed(of);
@@ -146,11 +148,17 @@ static bool serve(running *of, lsi_child_output *out)
 }
 
 /* It stays to be waited for, so that its number is no other's until we are done with its group. */
-static bool has_ended(const running *of)
+static bool has_ended(running *of)
 {
     siginfo_t info = {.si_pid = 0};
 
-    return waitid(P_PID, (id_t)of->id, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == of->id;
+    if (of->has_ended)
+        return true;
+    if (waitid(P_PID, (id_t)of->id, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == of->id) {
+        of->has_ended = true;
+        close_one(&of->end); /* It stays readable, and would end every wait at once. */
+    }
+    return of->has_ended;
 }
 
 lsi_child_end lsi_child_run(char *const *arguments, const void *in, size_t in_bytes, bool (*is_late)(void *user),
@@ -164,7 +172,7 @@ lsi_child_end lsi_child_run(char *const *arguments, const void *in, size_t in_by
     if (end.err != 0)
         return end;
     /* One that has ended may have left its output to others; that is waited for, as a shell does. */
-    while (of.from >= 0 || !has_ended(&of)) {
+    while (!has_ended(&of) || of.from >= 0) {
         bool is_good = serve(&of, out);
 
         end.is_late = is_late(user);

@@ -261,6 +261,34 @@ class Answering(Consumer):
         self.fill("--report-failures", "--retries", 0)
         self.assertIn("returned more than 6291456 bytes", self.consume("--", "cat", "/dev/zero").err)
 
+    def test_output_that_is_left_to_others_is_waited_for_asleep(self):
+        self.fill("--report-failures", "--timeout-ms", 60000)
+        with subprocess.Popen([LSTREAM, "consume", "s", "m", "--until-caught-up", "-s", self.store, "--", "sh", "-c",
+                               "sleep 5 & echo '{}'; : >%s" % self.seen_path], stderr=subprocess.DEVNULL) as tool:
+            while not os.path.exists(self.seen_path):
+                time.sleep(0.05)
+            time.sleep(0.3)
+            switches = self.switches(tool.pid)
+            time.sleep(2)
+            self.assertIsNone(tool.poll(), "the answer is not whole before everybody has closed it")
+            switches = self.switches(tool.pid) - switches
+            self.assertEqual(tool.wait(30), 0)
+        # It looks 20 times a second; who never sleeps has no such switches at all.
+        self.assertGreater(switches, 5)
+
+    def switches(self, process):
+        """How often the thread that waits for the program went to sleep by itself."""
+        return max(self.switches_of("/proc/%d/task/%s/status" % (process, thread))
+                   for thread in os.listdir("/proc/%d/task" % process) if self.is_handler(process, thread))
+
+    def is_handler(self, process, thread):
+        with open("/proc/%d/task/%s/comm" % (process, thread)) as name:
+            return name.read() == "ls-map\n"
+
+    def switches_of(self, path):
+        with open(path) as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("voluntary_ctxt_switches"))
+
     def test_a_window_gets_its_state(self):
         self.fill("--tumbling", 1, "--batch", 2)
         seen = self.handle()[1]
