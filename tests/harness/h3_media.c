@@ -5,9 +5,10 @@
  * A store lies on ext4, xfs or btrfs, whose disk (block_disk.h) begins to fail: the next write, some, all of them, or
  * only flushes. Two processes put into one shard by turns before, during and after it, and a third one opens the store
  * only when the disk is well again. Once somebody was told that a sync failed, everybody who puts is: for ever, though
- * the disk and later syncs succeed; but of a segment that is only being made. What was durable is read all the while. In half of the cases the shard is reset
- * (the explicit way out), and if that can be had puts work again. Then the power goes, with nothing on the disk but
- * what was flushed: what was durable is there, nothing appears that was given up, and there are no holes.
+ * the disk and later syncs succeed; but of a segment that is only being made. What was durable is read all the while.
+ * In half of the cases the shard is reset (the explicit way out), and if that can be had puts work again. Then the
+ * power goes, with nothing on the disk but what was flushed: what was durable is there, nothing appears that was given
+ * up, and there are no holes.
  *
  * `--cases` is for each file system. What a file system does about a failing disk is its own affair: each shuts
  * down when what it writes of itself fails. The last line says in how many cases a sync was seen to
