@@ -1,7 +1,8 @@
 /* Running a program for `lstream consume`: bytes to its standard input, its standard output caught or left as ours.
  *
  * It is the leader of a process group, so that a terminal's Ctrl+C ends this tool in order and not the program in the
- * middle of its batch, and so that what it has begun dies with it when its time is over. Both pipes are served at once:
+ * middle of its batch, and so that what it has begun dies with it when its time is over. It dies with the tool, too,
+ * else it would go on beside whoever has its batch next; what it has begun does not. Both pipes are served at once:
  * a program may answer before it has read everything. One that does not want its input has said so by not reading. */
 #include "cli/cli.h"
 
@@ -9,9 +10,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,8 +20,6 @@
 #define SLICE_MS 50      /* so often its time is looked at */
 #define BLIND_SLICE_MS 5 /* where the system does not wake us for its end */
 #define READ_BYTES ((size_t)64 << 10)
-
-extern char **environ;
 
 typedef struct running {
     pid_t id;
@@ -37,36 +36,71 @@ static void close_one(int *fd)
     *fd = -1;
 }
 
-/* What the tool ignores and its threads block is not the program's to bear. 0 or an errno. */
+typedef struct beginning {
+    char *const *arguments;
+    int in, out; /* out: -1: ours */
+    pid_t parent;
+} beginning;
+
+static void move_to(int fd, int place)
+{
+    if (fd == place)
+        (void)fcntl(fd, F_SETFD, 0); /* dup2 would leave it to be closed. */
+    else if (fd >= 0)
+        (void)dup2(fd, place);
+}
+
+/* What the tool ignores and its threads block is not the program's to bear. Sees the memory of the one who called, who
+ * waits for it. */
+static _Noreturn void become(const beginning *how, volatile int *err)
+{
+    const struct sigaction usual = {.sa_handler = SIG_DFL};
+    sigset_t none;
+
+    /* It comes when the thread ends that began it, and that one waits for the program. Who died before it was asked for
+     * is not our parent any more. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != how->parent)
+        _exit(EXIT_FAILURE);
+    (void)setpgid(0, 0);
+    (void)sigaction(SIGPIPE, &usual, NULL);
+    (void)sigaction(SIGXFSZ, &usual, NULL);
+    move_to(how->in, STDIN_FILENO);
+    move_to(how->out, STDOUT_FILENO);
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)execvp(how->arguments[0], how->arguments);
+    *err = errno;
+    _exit(EXIT_FAILURE);
+}
+
+static pid_t fork_off(const beginning *how, volatile int *err)
+{
+    pid_t id = vfork(); /* posix_spawn knows no signal for a parent's death. */
+
+    if (id == 0)
+        become(how, err);
+    if (id < 0)
+        *err = errno;
+    return id;
+}
+
+/* 0 or an errno. */
 static int spawn(running *of, char *const *arguments, int in, int out)
 {
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t how;
-    sigset_t none, ignored;
-    int err = posix_spawn_file_actions_init(&files);
+    const beginning how = {.arguments = arguments, .in = in, .out = out, .parent = getpid()};
+    sigset_t all, before;
+    volatile int err = 0;
+    pid_t id;
 
-    if (err != 0)
-        return err;
-    err = posix_spawnattr_init(&how);
-    if (err != 0) {
-        (void)posix_spawn_file_actions_destroy(&files);
-        return err;
-    }
-    (void)sigemptyset(&none);
-    (void)sigemptyset(&ignored);
-    (void)sigaddset(&ignored, SIGPIPE);
-    (void)sigaddset(&ignored, SIGXFSZ);
-    (void)posix_spawnattr_setsigmask(&how, &none); /* These four fail for flags that there are not. */
-    (void)posix_spawnattr_setsigdefault(&how, &ignored);
-    (void)posix_spawnattr_setpgroup(&how, 0);
-    (void)posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-    err = posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
-    if (err == 0 && out >= 0)
-        err = posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
-    if (err == 0)
-        err = posix_spawnp(&of->id, arguments[0], &files, &how, arguments, environ);
-    (void)posix_spawnattr_destroy(&how);
-    (void)posix_spawn_file_actions_destroy(&files);
+    (void)sigfillset(&all); /* No handler of ours runs in its place. */
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    id = fork_off(&how, &err);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (id > 0 && err != 0)
+        while (waitpid(id, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    of->id = id;
     return err;
 }
 

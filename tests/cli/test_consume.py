@@ -179,6 +179,28 @@ class Consuming(Consumer):
         self.assertIn("took too long", self.consume("--", "sh", "-c", "sleep 50 & sleep 50").err)
         self.assertLess(time.monotonic() - began, 20)
 
+    def test_a_program_does_not_outlive_the_run(self):
+        self.fill("--timeout-ms", 60000)
+        program = "echo $$ >%s.new; mv %s.new %s; exec sleep 60" % ((self.seen_path,) * 3)
+        with subprocess.Popen([LSTREAM, "consume", "s", "m", "-s", self.store, "--", "sh", "-c", program]) as tool:
+            while not os.path.exists(self.seen_path):
+                time.sleep(0.05)
+            tool.kill()
+        with open(self.seen_path) as seen:
+            program = int(seen.read())
+        end = time.monotonic() + 20
+        while self.runs(program) and time.monotonic() < end:
+            time.sleep(0.05)
+        self.assertFalse(self.runs(program))
+
+    def runs(self, process):
+        """Not so one that nobody has waited for."""
+        try:
+            with open("/proc/%d/stat" % process) as stat:
+                return stat.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+        except FileNotFoundError:
+            return False
+
     @unittest.skipIf(is_emulated(), "spawning tells nobody here that there is no such program")
     def test_a_program_that_is_not_there_ends_the_run(self):
         self.fill()
