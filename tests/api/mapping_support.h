@@ -96,7 +96,7 @@ static inline ls_handler_answer answer_window(run *of, size_t count, ls_handler_
     char state[16] = "";
     uint32_t sum;
 
-    if (ls_handler_get_window(context, &window) != LS_OK)
+    if (ls_handler_get_window(context, &window) != LS_OK || ls_handler_takes_answer(context) == 0)
         return 77;
     of->first_states += window.state.size == 0;
     memcpy(state, window.state.size > 0 ? window.state.data : "", window.state.size);

@@ -244,7 +244,8 @@ static ls_handler_answer without_state(const ls_batch *batch, ls_handler_context
 
     (void)user;
     if (ls_handler_get_window(context, &window) == LS_ERR_STATE && ls_handler_set_state(context, text("s")) ==
-        LS_ERR_STATE && ls_batch_place(batch, NULL, 0, NULL) == LS_ERR_STATE)
+        LS_ERR_STATE && ls_batch_place(batch, NULL, 0, NULL) == LS_ERR_STATE &&
+        ls_handler_takes_answer(context) == 0 && ls_handler_takes_answer(NULL) == 0)
         ((run *)user)->count++;
     window.size = 0;
     if (ls_handler_get_window(context, &window) == LS_ERR_INVALID_ARGUMENT)
