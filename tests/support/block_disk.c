@@ -270,6 +270,11 @@ static _Noreturn void serve(block_disk *disk, int fd)
     static _Alignas(16) unsigned char request[REQUEST_BYTES];
 
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* Then whatever waits for us gets EIO. */
+    /* Who is the last in a mount namespace unmounts what is mounted there before his files are closed: with the parent
+     * dead we would wait for ourselves, for ever. */
+    if (unshare(CLONE_NEWNS) != 0)
+        _exit(1);
+    (void)umount2(disk->dir, MNT_DETACH);
     for (;;) {
         ssize_t size = read(fd, request, sizeof request);
 
