@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "engine/local/local.h"
 #include "support/sim_memory.h"
 
 static const ls_position horizon = {.kind = LS_TRIM_HORIZON};
@@ -502,9 +503,36 @@ static void without_memory_nothing_is_done(void **state)
     }
 }
 
+/* U2: who was stopped before he asked what became of a step asks when a later one was taken; the answer to that one
+ * stays. */
+static void a_late_question_changes_no_later_answer(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "late", 1);
+    const lsi_local_stream *inside = lsi_local_stream_of(stream->stream);
+    const lsi_log_config of = {.stream = inside->id, .shard = 0, .label = "late"};
+    ls_record_id ids[2];
+    ls_txn *txn = NULL;
+    bool is_taken = false;
+
+    assert_int_equal(ls_txn_begin(fx->store, NULL, &txn), LS_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ls_txn_put(txn, stream, text("k"), text("data"), NULL), LS_OK);
+        assert_int_equal(ls_txn_commit(txn, &ids[i], 1), LS_OK);
+    }
+    ls_txn_close(txn);
+    assert_int_equal(lsi_local_step_decide(lsi_local_of(fx->store->engine), inside->id, &of, ids[0].seqno, false,
+                                           &is_taken), LS_OK);
+    assert_int_equal(lsi_local_step_decide(lsi_local_of(fx->store->engine), inside->id, &of, ids[1].seqno, false,
+                                           &is_taken), LS_OK);
+    assert_true(is_taken);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_late_question_changes_no_later_answer),
         TEST(what_is_committed_shows),
         TEST(what_is_aborted_is_forgotten),
         TEST(what_is_added_is_the_callers_again),

@@ -4,8 +4,8 @@
  *      and, for each shard that was put to, a value which names the first number of what was put there. All of that was
  *      durable before, and nobody was shown it (storage/step.c).
  *  U2  Whoever finds the frame of a step at the end of a shard, and nobody at work on it, asks for that value. When it
- *      is another one he writes, by comparing and swapping, that this step was not taken; so an answer never changes,
- *      whatever a dead process had begun to write in the state log.
+ *      is an earlier one he writes, by comparing and swapping, that this step was not taken; so an answer never changes,
+ *      whatever a dead process had begun to write in the state log. A later one stays, also for who asks late.
  *  U3  That value stays until a later step replaces it or the shard is closed; what is behind a step's frame says as
  *      well that it was taken, once it is durable. A decider is deleted only when all shards have that.
  *  U4  Locks are taken in the order state, shards by stream id and index, and then the state log's own. Nothing is
@@ -114,8 +114,8 @@ static ls_status decide(lsi_local_stream *stream, const lsi_log_config *of, ls_s
         if (st == LS_OK && !found.is_right)
             st = lsi_fail(LS_ERR_CORRUPT, "stream '%s' state: the value '%s' is none of a step", stream->name, key);
         *is_taken = st == LS_OK && found.value.first_seqno == first_seqno && found.value.is_taken;
-        if (st != LS_OK || look_only || found.value.first_seqno == first_seqno)
-            return st;
+        if (st != LS_OK || look_only || found.value.first_seqno >= first_seqno)
+            return st; /* A later step's: who was stopped asks about one that was decided before that one began. */
         lsi_state_change change = {.key = found.key, .expected = found.version, .value = {value, sizeof(value)}};
         st = lsi_local_state_write(&stream->base, &change, 1, &conflict);
         if (st != LS_OK || conflict == 1)
