@@ -545,7 +545,7 @@ ls_status lsi_log_last_frame(lsi_log *log, const lsi_segment_list *list, uint64_
         lsi_error_save(&before);
         ls_status st = lsi_segment_open(&log->config, entry->number, false, &segment);
         if (st == LS_ERR_NOT_FOUND) {
-            bool trimmed;
+            bool trimmed = false;
             st = lsi_log_was_trimmed(log, entry->number, &trimmed);
             if (st == LS_OK && trimmed) { /* And so were all before it. */
                 lsi_error_restore(&before);
