@@ -50,9 +50,8 @@ static void move_to(int fd, int place)
         (void)dup2(fd, place);
 }
 
-/* What the tool ignores and its threads block is not the program's to bear. Sees the memory of the one who called, who
- * waits for it. */
-static _Noreturn void become(const beginning *how, volatile int *err)
+/* What the tool ignores and its threads block is not the program's to bear. `told` takes why it could not be. */
+static _Noreturn void become(const beginning *how, int told)
 {
     const struct sigaction usual = {.sa_handler = SIG_DFL};
     sigset_t none;
@@ -70,18 +69,17 @@ static _Noreturn void become(const beginning *how, volatile int *err)
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)execvp(how->arguments[0], how->arguments);
-    *err = errno;
+    const int err = errno;
+    (void)!write(told, &err, sizeof err); /* A pipe takes that at once. */
     _exit(EXIT_FAILURE);
 }
 
-static pid_t fork_off(const beginning *how, volatile int *err)
+static pid_t fork_off(const beginning *how, int told)
 {
     pid_t id = vfork(); /* posix_spawn knows no signal for a parent's death. */
 
     if (id == 0)
-        become(how, err);
-    if (id < 0)
-        *err = errno;
+        become(how, told);
     return id;
 }
 
@@ -90,13 +88,22 @@ static int spawn(running *of, char *const *arguments, int in, int out)
 {
     const beginning how = {.arguments = arguments, .in = in, .out = out, .parent = getpid()};
     sigset_t all, before;
-    volatile int err = 0;
+    int told[2], err = 0;
     pid_t id;
 
+    if (pipe2(told, O_CLOEXEC) != 0) /* Nothing comes of it when the program begins. */
+        return errno;
     (void)sigfillset(&all); /* No handler of ours runs in its place. */
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    id = fork_off(&how, &err);
+    id = fork_off(&how, told[1]);
+    if (id < 0)
+        err = errno;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    close_one(&told[1]);
+    if (id > 0)
+        while (read(told[0], &err, sizeof err) < 0 && errno == EINTR)
+            continue;
+    close_one(&told[0]);
     if (id > 0 && err != 0)
         while (waitpid(id, NULL, 0) < 0 && errno == EINTR)
             continue;
