@@ -178,7 +178,7 @@ static ls_status without_expired(lsi_local *local, const lsi_catalog_stream *str
     *expired = 0;
     if (st != LS_OK)
         return st;
-    st = lsi_local_stream_check(used); /* It is still in use here, perhaps, when another process deletes it. */
+    st = lsi_local_stream_recheck(used); /* It is still in use here, perhaps, while another process deletes it. */
     if (st != LS_OK) {
         lsi_local_stream_close(&used->base);
         return st;
