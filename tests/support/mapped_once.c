@@ -55,7 +55,6 @@ void __tsan_write_range(void *at, unsigned long size);
 #define REGIONS_MAX 8192u
 #define FDS_MAX 4096
 #define ORDER_WORDS 65536u
-#define NAME_BYTE UINT64_MAX
 
 typedef struct region {
     dev_t device;
@@ -157,7 +156,7 @@ static region region_at(const lsi_file *file)
     return of;
 }
 
-/* What stands for a byte of a file that is locked, or, behind all of these, for its name. NULL: it is not mapped. */
+/* What stands for a byte of a file that is locked. NULL: it is not mapped. */
 static char *word_of(const lsi_file *file, uint64_t byte)
 {
     const region *of;
@@ -166,6 +165,17 @@ static char *word_of(const lsi_file *file, uint64_t byte)
     of = region_of[file->fd];
     look_again();
     return of == NULL ? NULL : &order_words[((uint64_t)(of - regions) * 4099 + byte) % ORDER_WORDS];
+}
+
+/* What stands for the name of a file, mapped or not: who reads a list by its name has what its writer had done before
+ * he gave it that. */
+static char *word_of_name(const lsi_file *file)
+{
+    struct stat about;
+
+    if (fstat(file->fd, &about) != 0)
+        fail("mapped_once: fstat");
+    return &order_words[((uint64_t)about.st_ino * 4099 + about.st_dev) % ORDER_WORDS];
 }
 
 static bool is_inside(const region *of, uint64_t at, uint64_t size)
@@ -188,7 +198,7 @@ static int once_open(const lsi_root *root, const char *name, unsigned flags, lsi
     }
     region_of[out->fd] = region_find(out->fd, name);
     look_again();
-    order_after(word_of(out, NAME_BYTE)); /* It has the name that it was given. */
+    order_after(word_of_name(out)); /* It has the name that it was given. */
     return 0;
 }
 
@@ -199,7 +209,7 @@ static void say_named(const lsi_root *root, const char *name)
 
     if (once_open(root, name, 0, &file) != 0)
         return; /* There is none, as the caller will be told. */
-    order_before(word_of(&file, NAME_BYTE));
+    order_before(word_of_name(&file));
     (void)lsi_files_system.close(&file); /* Nothing was written. */
 }
 
