@@ -147,7 +147,9 @@ typedef struct ls_lease_info {
     ls_position position;          /**< Where to go on reading; with a `sub_seqno` that is not UINT32_MAX at the record
                                         itself, whose first parts, up to that one, were worked on: an iterator that
                                         de-aggregates goes on behind them, when `position.sub_seqno` is made one more
-                                        than that. */
+                                        than that. Of a shard that was not begun the first number that counts: that of a
+                                        child's first record, or of the oldest one when the lease was made. Whoever
+                                        reads from there is told what was trimmed since (LS_ERR_TRIMMED). */
     uint64_t counter;              /**< Rises with every change of owner, and every checkpoint that is made or
                                         prepared. */
     uint32_t switches;             /**< Of the owner, since the last checkpoint. */

@@ -311,11 +311,12 @@ static void one_worker_takes_all(bool is_local)
     assert_string_equal(look(&of, ann), "");
     info = info_of(&of, 1);
     assert_int_equal(info.state, LS_LEASE_NOT_BEGUN);
-    assert_int_equal(info.position.kind, LS_TRIM_HORIZON);
+    assert_int_equal(info.position.kind, LS_AT_SEQUENCE_NUMBER);
+    assert_int_equal(info.seqno, LS_SEQNO_NONE);
     assert_string_equal(info.owner, "ann");
     assert_int_equal(info.owner_lives, 1);
     assert_int_equal(info.millis_behind_latest, 0);
-    (void)put(&of, 1);
+    assert_in_range(info.position.seqno, 1, put(&of, 1));
     pass(&of, 3 * SECOND_US);
     assert_int_equal(info_of(&of, 1).millis_behind_latest, 3000);
     for (uint32_t i = 0; i < 3; i++)
@@ -692,8 +693,9 @@ static void children_come_after_their_parents(bool is_local)
     (void)look(&of, ann);
     assert_non_null(ann->held[low]);
     assert_non_null(ann->held[low + 1]);
-    assert_int_equal(info_of(&of, low).position.kind, LS_TRIM_HORIZON);
+    assert_int_equal(info_of(&of, low).position.kind, LS_AT_SEQUENCE_NUMBER);
     last = put(&of, low);
+    assert_in_range(info_of(&of, low).position.seqno, 1, last);
     merged = merge(&of, low, low + 1);
     assert_int_equal(lsi_lease_end(ann->held[low + 1]), LS_OK);
     assert_int_equal(info_of(&of, merged).state, LS_LEASE_NOT_BEGUN);

@@ -261,6 +261,73 @@ static void what_a_mapping_lost_is_counted(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+static void run_on(const handles *of, uint32_t *left)
+{
+    ls_mapping_run_options how = LS_MAPPING_RUN_OPTIONS_INIT;
+    ls_mapping *mapping;
+
+    how.flags = LS_RUN_UNTIL_CAUGHT_UP;
+    assert_int_equal(ls_mapping_open(of->stream, "m", &mapping), LS_OK);
+    assert_int_equal(ls_mapping_run(mapping, &how, finish_some, left), LS_OK);
+    assert_int_equal(ls_mapping_close(mapping), LS_OK);
+}
+
+/* What was there when the mapping was made is its to read, also when nobody had come to it yet; what was gone before is
+ * not. Who only looks has lost nothing. */
+static void what_a_mapping_lost_before_it_began_is_counted(void **state)
+{
+    ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+    ls_position horizon = {LS_TRIM_HORIZON, 0, 0, 0};
+    fixture *fx = *state;
+    handles of = open_all(fx, 1);
+    ls_lease_info info = LS_LEASE_INFO_INIT;
+    ls_lease_list *list;
+    uint32_t left = 100;
+
+    options.records_max = 1;
+    put_minutes(&of, 0, 30);
+    assert_int_equal(ls_mapping_create(of.stream, "m", &horizon, &options), LS_OK);
+    overtake(&of);
+    assert_int_equal(ls_mapping_create(of.stream, "late", &horizon, &options), LS_OK);
+    assert_int_equal(ls_stream_list_leases(of.stream, "m", &list), LS_OK);
+    assert_int_equal(ls_lease_list_at(list, 0, &info), LS_OK);
+    assert_int_equal(info.state, LS_LEASE_NOT_BEGUN);
+    assert_true(info.millis_behind_latest > 59 * 60 * 1000);
+    ls_lease_list_free(list);
+    assert_int_equal(cuts_of(of.stream).count, 0);
+    run_on(&of, &left);
+    assert_int_equal(left, 100 - (30 - FIRST));
+    assert_int_equal(cuts_of(of.stream).count, 1);
+    assert_int_equal(cuts_of(of.stream).records, FIRST);
+    assert_int_equal(ls_mapping_delete(of.stream, "m"), LS_OK);
+    assert_int_equal(ls_mapping_create(of.stream, "m", &horizon, &options), LS_OK);
+    run_on(&of, &left);
+    assert_int_equal(cuts_of(of.stream).count, 1);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* A child lost records before its parent was worked on to its end, and another parent went whole. */
+static void what_a_mapping_lost_of_children_is_counted(void **state)
+{
+    ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+    ls_position horizon = {LS_TRIM_HORIZON, 0, 0, 0};
+    fixture *fx = *state;
+    handles of = open_all(fx, 1);
+    uint32_t left = 100, child;
+
+    options.records_max = 1;
+    assert_int_equal(ls_mapping_create(of.stream, "m", &horizon, &options), LS_OK);
+    put_minutes(&of, 0, 1);
+    assert_int_equal(ls_stream_split(of.stream, 0, NULL, &child, NULL), LS_OK);
+    put_minutes(&of, child, 30);
+    overtake(&of);
+    run_on(&of, &left);
+    assert_int_equal(left, 100 - (30 - FIRST));
+    assert_int_equal(cuts_of(of.stream).count, 2); /* the parent, and the child */
+    assert_int_equal(cuts_of(of.stream).records, FIRST - 1); /* of the child */
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 static void a_size_that_was_not_set_is_refused(void **state)
 {
     fixture *fx = *state;
@@ -284,6 +351,8 @@ int main(void)
         T(of_a_place_that_was_gone_only_the_numbers_are_known),
         T(a_shard_that_went_whole_is_counted),
         T(what_a_mapping_lost_is_counted),
+        T(what_a_mapping_lost_before_it_began_is_counted),
+        T(what_a_mapping_lost_of_children_is_counted),
         T(a_size_that_was_not_set_is_refused),
     };
     return cmocka_run_group_tests_name("what trimming takes from readers is counted", tests, NULL, NULL);

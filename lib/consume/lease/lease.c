@@ -24,7 +24,10 @@ void lsi_lease_row_describe(const lsi_lease_row *row, ls_lease_info *out)
                  : row->place.kind == LSI_LEASE_NUMBER ? LS_LEASE_BEGUN
                                                        : LS_LEASE_NOT_BEGUN;
     out->position.kind = LS_TRIM_HORIZON;
-    if (row->place.kind != LSI_LEASE_HORIZON) {
+    if (row->place.kind == LSI_LEASE_HORIZON && row->seqno != LS_SEQNO_NONE) {
+        out->position.kind = LS_AT_SEQUENCE_NUMBER;
+        out->position.seqno = row->seqno;
+    } else if (row->place.kind != LSI_LEASE_HORIZON) {
         out->seqno = row->seqno;
         out->sub_seqno = row->sub_seqno;
         out->position.kind = row->sub_seqno == UINT32_MAX ? LS_AFTER_SEQUENCE_NUMBER : LS_AT_SEQUENCE_NUMBER;
@@ -286,7 +289,7 @@ static ls_status decide_end(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX]
         made = lsi_lease_heirs(info->shards, info->shard_count, places, group->count, changes[0].place.shard, covered,
                                heirs);
         for (uint32_t i = 0; i < made; i++)
-            changes[(*count)++] = (lsi_lease_row){.place = {heirs[i], LSI_LEASE_HORIZON}};
+            changes[(*count)++] = lsi_lease_heir(info, heirs[i]);
         changes[0].pending = (lsi_lease_pending){0};
         changes[0].place.kind = LSI_LEASE_END;
         changes[0].switches = 0;

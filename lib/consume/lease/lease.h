@@ -32,7 +32,7 @@ typedef struct lsi_lease_pending {
 typedef struct lsi_lease_row {
     lsi_lease_place place;
     uint32_t sub_seqno;
-    ls_seqno seqno;   /* NUMBER */
+    ls_seqno seqno;   /* NUMBER; HORIZON: the first number that counts, what is above is lost if it is gone; 0: not known */
     uint64_t counter; /* rises with each change of owner, checkpoint, end and what is prepared */
     uint32_t switches;
     uint64_t owner;   /* ticket; 0: nobody */
@@ -74,6 +74,8 @@ ls_status lsi_group_remove(lsi_engine_stream *stream, const char *name, const ls
 
 /* Where a group that begins at `start` is in a shard: the word becomes a number, which is durable. */
 ls_status lsi_lease_find_start(lsi_engine_stream *stream, lsi_lease_start start, lsi_lease_row *row);
+/* The row of a shard that comes of others: all of its records count. */
+lsi_lease_row lsi_lease_heir(const lsi_stream_info *info, uint32_t shard);
 /* The rows of a group that begins now, the caller's with lsi_free. */
 ls_status lsi_lease_first_rows(lsi_engine_stream *stream, lsi_lease_start start, lsi_lease_row **out, uint32_t *count);
 

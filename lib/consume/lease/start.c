@@ -25,6 +25,37 @@ static ls_status read_first(lsi_engine_stream *stream, uint32_t shard, int64_t u
     return st;
 }
 
+lsi_lease_row lsi_lease_heir(const lsi_stream_info *info, uint32_t shard)
+{
+    const lsi_shard *found = lsi_shard_find(info->shards, info->shard_count, shard);
+
+    return (lsi_lease_row){.place = {shard, LSI_LEASE_HORIZON},
+                           .seqno = found != NULL ? found->first_seqno : LS_SEQNO_NONE};
+}
+
+/* The number of the oldest record, or below it; of the next one, when there is none. NONE: it is not known now, which is
+ * no reason to refuse a group. */
+static ls_seqno find_oldest(lsi_engine_stream *stream, uint32_t shard)
+{
+    const lsi_engine_ops *ops = stream->engine->ops;
+    const ls_position oldest = {.kind = LS_TRIM_HORIZON};
+    ls_seqno found = LS_SEQNO_NONE;
+    lsi_error_state before;
+    lsi_reader *reader;
+    ls_status st;
+
+    lsi_error_save(&before);
+    st = ops->reader_open(stream, shard, LSI_READER_ONE_OF_MANY, &reader);
+    if (st == LS_OK) {
+        st = ops->seek(reader, &oldest);
+        found = st == LS_OK ? ops->place(reader) : LS_SEQNO_NONE;
+        ops->reader_close(reader);
+    }
+    if (st != LS_OK)
+        lsi_error_restore(&before);
+    return found;
+}
+
 ls_status lsi_lease_find_start(lsi_engine_stream *stream, lsi_lease_start start, lsi_lease_row *row)
 {
     const lsi_engine_ops *ops = stream->engine->ops;
@@ -33,8 +64,10 @@ ls_status lsi_lease_find_start(lsi_engine_stream *stream, lsi_lease_start start,
     lsi_shard_state state;
     ls_status st;
 
-    if (start.kind == LSI_START_HORIZON)
+    if (start.kind == LSI_START_HORIZON) {
+        row->seqno = find_oldest(stream, row->place.shard);
         return LS_OK;
+    }
     st = ops->shard_state(stream, row->place.shard, &state);
     if (st == LS_OK && start.kind == LSI_START_TIME)
         st = read_first(stream, row->place.shard, start.us < wall_us ? start.us : wall_us, &first);
@@ -47,6 +80,8 @@ ls_status lsi_lease_find_start(lsi_engine_stream *stream, lsi_lease_start start,
         row->place.kind = LSI_LEASE_NUMBER;
         row->seqno = first;
         row->sub_seqno = UINT32_MAX;
+    } else {
+        row->seqno = find_oldest(stream, row->place.shard);
     }
     return LS_OK;
 }

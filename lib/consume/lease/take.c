@@ -2,6 +2,7 @@
  * asks for, what is its share (rules.h). Where somebody was faster it looks again. */
 #include "consume/lease/lease.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -60,14 +61,20 @@ static ls_status scratch_make(lsi_group *group, scratch *of)
     return LS_OK;
 }
 
+/* Whether the shard expired before it was worked on to its end. */
+static bool is_cut(const lsi_group *group, const lsi_lease_row *row)
+{
+    return row->place.kind != LSI_LEASE_END &&
+        lsi_shard_find(group->info.shards, group->info.shard_count, row->place.shard) == NULL;
+}
+
 /* Whether the rows of a shard that expired before it was worked on to its end have left their heirs. */
 static uint32_t add_heirs_of_gone(lsi_group *group, scratch *of, uint32_t count)
 {
     for (uint32_t i = 0; i < group->count; i++) {
         uint32_t heirs[LSI_LEASE_HEIRS_MAX], made;
 
-        if (of->places[i].kind == LSI_LEASE_END ||
-            lsi_shard_find(group->info.shards, group->info.shard_count, of->places[i].shard) != NULL)
+        if (!is_cut(group, &group->rows[i]))
             continue;
         made = lsi_lease_heirs(group->info.shards, group->info.shard_count, of->places, group->count,
                                of->places[i].shard, of->waits, heirs);
@@ -77,10 +84,23 @@ static uint32_t add_heirs_of_gone(lsi_group *group, scratch *of, uint32_t count)
             for (uint32_t n = 0; n < count; n++)
                 is_there = is_there || of->changes[n].place.shard == heirs[k];
             if (!is_there)
-                of->changes[count++] = (lsi_lease_row){.place = {heirs[k], LSI_LEASE_HORIZON}};
+                of->changes[count++] = lsi_lease_heir(&group->info, heirs[k]);
         }
     }
     return count;
+}
+
+/* Who removes such rows tells of it: nobody reads there any more, who could be told. */
+static void tell_cuts(const lsi_group *group, const lsi_lease_row *removed, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (removed[i].is_removed && is_cut(group, &removed[i])) {
+            lsi_group_ops(group)->count_cut(group->stream, NULL, &(lsi_cut){0}); /* How much went with the shard. */
+            lsi_env_log(&group->stream->engine->env, LS_LOG_WARNING, "%s '%s' shard %" PRIu32 ": the shard was trimmed "
+                        "whole before it was worked on to its end, and nobody knows how much of it behind number %"
+                        PRIu64, group->mapping != 0 ? "mapping" : "group", group->name, removed[i].place.shard,
+                        removed[i].seqno);
+        }
 }
 
 /* Makes the rows that are missing and removes those that are over, in one write. `*is_done` false: there were some, or
@@ -115,6 +135,8 @@ static ls_status sync_shards(lsi_group *group, scratch *of, bool *is_done)
         return LS_OK;
     ls_status st = lsi_lease_write(group->stream, group->name, &group->settings, of->changes, count,
                                    (lsi_lease_beside){NULL, 0}, is_done);
+    if (st == LS_OK && *is_done)
+        tell_cuts(group, of->changes, count);
     *is_done = false;
     return st;
 }

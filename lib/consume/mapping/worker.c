@@ -493,12 +493,12 @@ static lsi_batcher_settings settings_of(const lsi_run *run)
 
 /* Where to go on. A mapping that does not de-aggregate any more begins the aggregate anew: else the rest of it would be
  * lost. */
-static ls_position position_behind(lsi_point at, uint32_t flags)
+static ls_position position_behind(lsi_point at, const lsi_lease_row *row, uint32_t flags)
 {
     ls_position position = {.kind = LS_AFTER_SEQUENCE_NUMBER, .seqno = at.seqno};
 
     if (at.seqno == LS_SEQNO_NONE)
-        return lsi_position_first;
+        return lsi_position_at(row->seqno); /* What was trimmed since the lease was made is told. */
     if (at.part != 0) {
         position.kind = LS_AT_SEQUENCE_NUMBER;
         position.sub_seqno = (flags & LS_ITERATOR_DEAGGREGATE) != 0 ? at.part : 0;
@@ -513,7 +513,8 @@ static ls_status open_parts(lsi_worker *worker)
     const ls_mapping_options *options = &run->mapping->options;
     const lsi_batcher_settings settings = settings_of(run);
     uint32_t flags = (options->flags & LS_MAPPING_DEAGGREGATE) != 0 ? LS_ITERATOR_DEAGGREGATE : 0;
-    const ls_position position = position_behind(worker->saving.progress.position, flags);
+    const ls_position position = position_behind(worker->saving.progress.position, &worker->lease->row,
+                                                 flags);
     lsi_progress from = worker->saving.progress;
     int result = lsi_lock_init(&worker->lock);
     ls_status st;
