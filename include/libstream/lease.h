@@ -136,6 +136,8 @@ typedef int32_t ls_lease_state;
 #define LS_LEASE_NOT_BEGUN 1 /**< From its oldest record on. */
 #define LS_LEASE_BEGUN 2     /**< Up to and with `seqno` and `sub_seqno`. */
 #define LS_LEASE_ENDED 3     /**< To its end. */
+#define LS_LEASE_WAITING 4   /**< In a list: as NOT_BEGUN, and nobody can begin before what the shard came of was worked
+                                  on to its end. There may be no lease yet: it is made then. */
 
 /** A lease. The caller sets `size` by the INIT macro. */
 typedef struct ls_lease_info {
@@ -239,11 +241,12 @@ LS_API ls_status ls_lease_end(ls_lease *lease);
  */
 LS_API ls_status ls_lease_close(ls_lease *lease);
 
-/** All leases of a group, by shard. */
+/** All leases of a group, by shard, and the shards that will get one. */
 typedef struct ls_lease_list ls_lease_list;
 
 /**
- * List a group's leases, or a mapping's. Also in a store that was opened for reading.
+ * List a group's leases, or a mapping's. Shards that came of those which are not worked on to their end are listed, too:
+ * LS_LEASE_WAITING. Also in a store that was opened for reading.
  *
  * @param group  Borrowed until return. The group's name, or the mapping's.
  * @param out    Owned by the caller, release with ls_lease_list_free. Set on LS_OK only.

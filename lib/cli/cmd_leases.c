@@ -6,7 +6,10 @@
 
 static const char *state_word(ls_lease_state state)
 {
-    return state == LS_LEASE_NOT_BEGUN ? "not begun" : state == LS_LEASE_BEGUN ? "begun" : "ended";
+    return state == LS_LEASE_NOT_BEGUN ? "not begun"
+           : state == LS_LEASE_BEGUN   ? "begun"
+           : state == LS_LEASE_WAITING ? "waiting"
+                                       : "ended";
 }
 
 #define PLACE_BYTES 48 /* 20 + 1 + 10, and the end */
@@ -132,8 +135,10 @@ const lsi_command lsi_command_leases = {
             "the name of either. For each shard that has a lease: whether it was begun, the\n"
             "number up to which it was worked on (and the part of that record), how old the\n"
             "first record is that was not, and the worker that has the lease; `(gone)`: its\n"
-            "process has ended, and another worker may take it. A second line tells of a\n"
-            "checkpoint that a worker has prepared and not made.\n"
+            "process has ended, and another worker may take it. `waiting`: the shard came of\n"
+            "others by a split or merge, and nobody begins with it before these were worked\n"
+            "on to their end. A second line tells of a checkpoint that a worker has prepared\n"
+            "and not made.\n"
             "\n"
             "With --json one object: {\"leases\": [{\"shard\", \"state\", \"seqno\", \"sub_seqno\",\n"
             "\"millis_behind_latest\", \"owner\", \"owner_lives\", \"counter\", \"switches\",\n"

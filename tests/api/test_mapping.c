@@ -58,7 +58,7 @@ static ls_seqno start_of(ls_stream *stream, const char *name, uint32_t shard)
     assert_int_equal(ls_stream_list_leases(stream, name, &list), LS_OK);
     for (uint32_t i = 0; i < ls_lease_list_count(list); i++) {
         assert_int_equal(ls_lease_list_at(list, i, &info), LS_OK);
-        if (info.shard == shard)
+        if (info.shard == shard && info.state != LS_LEASE_WAITING) /* It has a lease. */
             seqno = info.state == LS_LEASE_NOT_BEGUN ? LS_SEQNO_NONE : info.seqno + 1;
     }
     ls_lease_list_free(list);

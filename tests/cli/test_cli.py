@@ -273,6 +273,20 @@ class Commands(Store):
         self.run_tool("leases", "s", expect=2)
         self.run_tool("leases", "s", "a b", expect=2)
 
+    def test_leases_of_children_that_wait(self):
+        self.run_tool("create", "s")
+        self.run_tool("mapping", "create", "s", "m", "--from", "trim-horizon")
+        self.run_tool("put", "s", "--key", "k", stdin=b"a\n")
+        self.run_tool("split", "s", "0")
+        self.run_tool("put", "s", "--key", "k", stdin=b"b\nc\n")
+        lines = [line.split() for line in self.run_tool("leases", "s", "m").out.splitlines()[1:]]
+        self.assertEqual([line[:2] for line in lines], [["0", "not"], ["1", "waiting"], ["2", "waiting"]])
+        leases = json.loads(self.run_tool("leases", "s", "m", "--json").out)["leases"]
+        self.assertEqual([lease["state"] for lease in leases], ["not begun", "waiting", "waiting"])
+        lag = [line for line in self.run_tool("metrics").out.splitlines()
+               if line.startswith("libstream_consumer_lag_records{")]
+        self.assertEqual(sorted(float(line.split()[-1]) for line in lag), [0, 1, 2])
+
     def test_leases_that_a_worker_left(self):
         self.run_tool("create", "s")
         self.run_tool("put", "s", "--key", "k", stdin=b"a\nb\n")

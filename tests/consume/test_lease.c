@@ -698,7 +698,7 @@ static void children_come_after_their_parents(bool is_local)
     assert_in_range(info_of(&of, low).position.seqno, 1, last);
     merged = merge(&of, low, low + 1);
     assert_int_equal(lsi_lease_end(ann->held[low + 1]), LS_OK);
-    assert_int_equal(info_of(&of, merged).state, LS_LEASE_NOT_BEGUN);
+    assert_int_equal(info_of(&of, merged).state, LS_LEASE_WAITING);
     assert_string_equal(look(&of, ann), ""); /* One parent is under way. */
     assert_int_equal(info_of(&of, 0).state, LS_LEASE_ENDED);
     assert_int_equal(lsi_lease_checkpoint(ann->held[low], last, UINT32_MAX), LS_OK);
@@ -715,6 +715,60 @@ static void children_come_after_their_parents(bool is_local)
     end(&of);
 }
 BOTH(children_come_after_their_parents)
+
+static uint64_t lag_of(world *of, uint32_t shard)
+{
+    ls_lease_info *infos;
+    uint64_t *records, found = UINT64_MAX;
+    uint32_t count;
+
+    assert_int_equal(lsi_lease_list(of->stream, "g", &infos, &records, &count), LS_OK);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_true(i == 0 || infos[i].shard > infos[i - 1].shard);
+        if (infos[i].shard == shard)
+            found = records[i];
+    }
+    lsi_free(&of->stream->engine->env.memory, infos);
+    lsi_free(&of->stream->engine->env.memory, records);
+    return found;
+}
+
+/* What is put after a split lies behind, though nobody has a lease there before the parent was worked on to its end. */
+static void children_are_listed_before_they_have_a_lease(bool is_local)
+{
+    world of;
+    worker *ann;
+    uint32_t low, lower;
+
+    begin(&of, is_local, 1);
+    ann = join(&of, 0);
+    assert_string_equal(look(&of, ann), "+0 ");
+    (void)put(&of, 0);
+    low = split(&of, 0);
+    for (int i = 0; i < 3; i++)
+        (void)put(&of, low);
+    lower = split(&of, low);
+    (void)put(&of, lower + 1);
+    pass(&of, 7 * SECOND_US);
+    assert_int_equal(info_of(&of, 0).state, LS_LEASE_NOT_BEGUN);
+    assert_int_equal(lag_of(&of, 0), 1);
+    for (uint32_t i = low; i <= lower + 1; i++) {
+        assert_int_equal(info_of(&of, i).state, LS_LEASE_WAITING);
+        assert_string_equal(info_of(&of, i).owner, "");
+    }
+    assert_int_equal(lag_of(&of, low), 3);
+    assert_int_equal(info_of(&of, low).millis_behind_latest, 7000);
+    assert_int_equal(lag_of(&of, low + 1), 0);
+    assert_int_equal(lag_of(&of, lower), 0);
+    assert_int_equal(lag_of(&of, lower + 1), 1);
+    assert_int_equal(lsi_lease_end(ann->held[0]), LS_OK);
+    assert_int_equal(info_of(&of, 0).state, LS_LEASE_ENDED);
+    assert_int_equal(info_of(&of, low).state, LS_LEASE_NOT_BEGUN);
+    assert_int_equal(lag_of(&of, low), 3);
+    assert_int_equal(info_of(&of, lower).state, LS_LEASE_WAITING);
+    end(&of);
+}
+BOTH(children_are_listed_before_they_have_a_lease)
 
 /* A group begins where it was told, and goes on from there however late its workers come. */
 static void a_group_begins_where_it_was_told(bool is_local)
@@ -906,6 +960,7 @@ int main(void)
         BOTH_OF(who_stands_still_loses_by_the_observers_clock),
         BOTH_OF(what_is_wanted_is_handed_over),
         BOTH_OF(children_come_after_their_parents),
+        BOTH_OF(children_are_listed_before_they_have_a_lease),
         BOTH_OF(a_group_begins_where_it_was_told),
         BOTH_OF(a_deleted_group_ends_its_workers),
         cmocka_unit_test(a_lost_answer_is_found_again),

@@ -293,6 +293,8 @@ ls_status session_show_leases(session *of, uint32_t stream, ls_stream *opened, t
         ls_lease_info info = LS_LEASE_INFO_INIT;
 
         (void)ls_lease_list_at(list, i, &info); /* It is of the list. */
+        if (info.state == LS_LEASE_WAITING) /* There may be no lease yet. */
+            continue;
         if (info.shard >= TRUTH_LEASES || info.shard >= of->shards[stream].count) {
             session_complain(of, "stream '%s' has a lease of shard %u", of->truth->streams[stream].name, info.shard);
             continue;

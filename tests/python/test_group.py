@@ -101,6 +101,7 @@ def test_children_follow_their_parents(stream: Stream) -> None:
     with stream.group("g") as group:
         lease, = take(group)
         stream.split(0)
+        assert [info.state for info in stream.leases("g")] == [LeaseState.NOT_BEGUN] + [LeaseState.WAITING] * 2
         batches = [lease.iterator().next_batch()]
         assert batches[-1].is_shard_end
         lease.end()

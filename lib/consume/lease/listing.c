@@ -1,9 +1,22 @@
-/* Listing a group's leases: what their rows say, and how far each shard is behind. */
+/* Listing a group's leases: what their rows say, and how far each shard is behind.
+ *
+ * A shard that came of one which is not worked on to its end has no row yet, and what is put goes there. So it is
+ * listed as the row that it will get: else a group that stands still before a split would not be seen to be behind. */
 #include "consume/lease/lease.h"
 
 #include <string.h>
 
 #include "base/status.h"
+
+/* To where the lease stands; to the oldest record when that is gone: who only looks loses nothing, and no reader is to
+ * say so. */
+static ls_status seek(const lsi_engine_ops *ops, lsi_reader *reader, const ls_position *to)
+{
+    const ls_position oldest = {.kind = LS_TRIM_HORIZON};
+    ls_status st = ops->seek(reader, &oldest);
+
+    return st == LS_OK && to->seqno >= ops->place(reader) ? ops->seek(reader, to) : st;
+}
 
 /* How old the first record is that is not covered, and, unless `records` is NULL, how many there are from it on. */
 static void find_lag(lsi_engine_stream *stream, ls_lease_info *of, uint64_t *records)
@@ -25,10 +38,10 @@ static void find_lag(lsi_engine_stream *stream, ls_lease_info *of, uint64_t *rec
     lsi_error_save(&before);
     st = ops->reader_open(stream, of->shard, LSI_READER_ONE_OF_MANY, &reader);
     if (st == LS_OK) {
-        st = ops->seek(reader, &of->position);
+        st = seek(ops, reader, &of->position);
         if (st == LS_OK)
             st = ops->read(reader, 1, 1, &read);
-        if (st == LS_ERR_TRIMMED) /* It stands at the oldest record now. */
+        if (st == LS_ERR_TRIMMED) /* Just now. It stands at the oldest record. */
             st = ops->read(reader, 1, 1, &read);
         if (st == LS_OK)
             of->millis_behind_latest = read.count == 0 || read.records[0].arrival_us >= now_us
@@ -41,6 +54,59 @@ static void find_lag(lsi_engine_stream *stream, ls_lease_info *of, uint64_t *rec
         ops->reader_close(reader);
     }
     lsi_error_restore(&before); /* It is not known, then. */
+}
+
+/* What will be rows, between those that are: `*rows` and `*count` become both. `*waits` [*count], the caller's with
+ * lsi_free: which of them wait for what came before them. */
+static ls_status add_waiting(lsi_engine_stream *stream, const char *group, lsi_lease_row **rows, uint32_t *count,
+                             bool **waits)
+{
+    const lsi_memory *memory = &stream->engine->env.memory;
+    lsi_stream_info info = {0};
+    lsi_lease_place *places = NULL;
+    lsi_lease_row *all = NULL;
+    bool *is_waiting = NULL;
+    uint32_t made = 0, next = 0;
+    ls_status st = stream->engine->ops->info(stream, &info);
+
+    if (st != LS_OK)
+        return st;
+    places = lsi_alloc(memory, ((size_t)*count + 1) * sizeof(*places));
+    is_waiting = lsi_alloc(memory, (size_t)info.shard_count + 1);
+    all = lsi_alloc(memory, ((size_t)*count + info.shard_count + 1) * sizeof(*all));
+    *waits = lsi_alloc_zero(memory, (size_t)*count + info.shard_count + 1);
+    if (places == NULL || is_waiting == NULL || all == NULL || *waits == NULL) {
+        st = lsi_fail(LS_ERR_NO_MEMORY, "group '%s': no memory for a list of its leases", group);
+        goto done;
+    }
+    for (uint32_t i = 0; i < *count; i++)
+        places[i] = (*rows)[i].place;
+    lsi_lease_waiting(info.shards, info.shard_count, places, *count, is_waiting);
+    for (uint32_t i = 0; i < info.shard_count; i++) {
+        const lsi_shard *shard = &info.shards[i];
+
+        while (next < *count && places[next].shard < shard->index)
+            all[made++] = (*rows)[next++];
+        if (next < *count && places[next].shard == shard->index)
+            all[made] = (*rows)[next++];
+        else if (is_waiting[i])
+            all[made] = (lsi_lease_row){.place = {shard->index, LSI_LEASE_HORIZON}, .seqno = shard->first_seqno};
+        else
+            continue;
+        (*waits)[made++] = is_waiting[i];
+    }
+    while (next < *count)
+        all[made++] = (*rows)[next++];
+    lsi_free(memory, *rows);
+    *rows = all;
+    *count = made;
+    all = NULL;
+done:
+    lsi_free(memory, places);
+    lsi_free(memory, is_waiting);
+    lsi_free(memory, all);
+    lsi_stream_info_free(&info);
+    return st;
 }
 
 /* With room behind them for what is said with what was prepared. */
@@ -74,32 +140,43 @@ ls_status lsi_lease_list(lsi_engine_stream *stream, const char *group, ls_lease_
     ls_lease_info *infos = NULL;
     unsigned char *states = NULL;
     uint64_t *lags = NULL;
+    bool *waits = NULL;
     ls_status st = lsi_group_find(stream, group, &settings);
 
     if (st == LS_OK && settings.version == LSI_STATE_NONE)
         st = lsi_fail(LS_ERR_NOT_FOUND, "stream '%s' has no group '%s'", stream->name, group);
     if (st == LS_OK)
         st = lsi_lease_rows(stream, group, &rows, count);
+    if (st == LS_OK)
+        st = add_waiting(stream, group, &rows, count, &waits);
     if (st != LS_OK)
-        return st;
+        goto fail;
     infos = alloc_infos(memory, rows, *count, &states);
     if (records != NULL)
         lags = lsi_alloc(memory, ((size_t)*count + 1) * sizeof(*lags));
-    for (uint32_t i = 0; infos != NULL && (records == NULL || lags != NULL) && i < *count; i++) {
+    if (infos == NULL || (records != NULL && lags == NULL)) {
+        st = lsi_fail(LS_ERR_NO_MEMORY, "group '%s': no memory for a list of its leases", group);
+        goto fail;
+    }
+    for (uint32_t i = 0; i < *count; i++) {
         lsi_lease_row_describe(&rows[i], &infos[i]);
+        if (waits[i] && infos[i].state == LS_LEASE_NOT_BEGUN)
+            infos[i].state = LS_LEASE_WAITING;
         states = keep_state(&infos[i], states);
         infos[i].owner_lives =
             rows[i].owner != 0 && !stream->engine->ops->ticket_is_gone(stream->engine, rows[i].owner);
         find_lag(stream, &infos[i], lags != NULL ? &lags[i] : NULL);
     }
     lsi_free(memory, rows);
-    if (infos != NULL && (records == NULL || lags != NULL)) {
-        *out = infos;
-        if (records != NULL)
-            *records = lags;
-        return LS_OK;
-    }
+    lsi_free(memory, waits);
+    *out = infos;
+    if (records != NULL)
+        *records = lags;
+    return LS_OK;
+fail:
+    lsi_free(memory, rows);
+    lsi_free(memory, waits);
     lsi_free(memory, infos);
     lsi_free(memory, lags);
-    return lsi_fail(LS_ERR_NO_MEMORY, "group '%s': no memory for a list of its leases", group);
+    return st;
 }
