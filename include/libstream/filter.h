@@ -29,8 +29,8 @@
  * NUMBERS are compared as doubles, however they are written: 300, 300.0 and 3.0e2 are equal, and so are 0, -0 and 0e9.
  * A number that its double does not keep, which is that whose shortest form is another number, is equal to its own text
  * alone, and no `numeric` matches it: one of 16 digits or more, but for those that a double keeps (12345678901234567,
- * and not 12345678901234568), one that is too large (1e400), one too small that is not zero (1e-400). The numbers of
- * `numeric` itself are rounded to doubles, and are finite.
+ * and not 12345678901234568), and one too small that is not zero (1e-400). A pattern has finite doubles: one that is too
+ * large for that (1e400) is refused, and in data equal to none. The numbers of `numeric` itself are rounded.
  *
  * ARRAYS. A field matches when one element does. Fields of one object of the pattern match in the same element. Data
  * that spells a path in two ways, one of them an array, is matched in the array or outside of it.

@@ -98,6 +98,10 @@ static void every_error_has_the_words_of_the_service(void **state)
         {"{\"a\":[{\"numeric\":[\"=\"]}]}", "Value of equals must be numeric"},
         {"{\"a\":[{\"numeric\":[\">\",1,\"<\"]}]}", "Value of < must be numeric"},
         {"{\"a\":[{\"numeric\":[\"<\",1e400]}]}", "Value of < must be numeric"}, /* any finite double */
+        {"{\"a\":[1,1e400]}", "Match value must be a finite double, and 1e400 is none"},
+        {"{\"a\":[-1e400]}", "Match value must be a finite double, and -1e400 is none"},
+        {"{\"a\":[{\"anything-but\":1e309}]}", "Match value must be a finite double, and 1e309 is none"},
+        {"{\"a\":[{\"anything-but\":[1,1e400]}]}", "Match value must be a finite double, and 1e400 is none"},
         {"{\"a\":[{\"numeric\":[\"=\",1,\"<\",2]}]}", "Too many elements in numeric expression"},
         {"{\"a\":[{\"numeric\":[\"<\",5,\">\",1]}]}", "Too many elements in numeric expression"},
         {"{\"a\":[{\"numeric\":[\"<=\",5,5]}]}", "Too many elements in numeric expression"},

@@ -181,7 +181,7 @@ static ls_status make_matchers(lsi_filter *filter, const lsi_filter_node *array,
 }
 
 /* A string or number. */
-static void add_literal(lsi_matchers *to, const lsi_filter_node *node)
+static ls_status add_literal(lsi_matchers *to, const lsi_filter_node *node)
 {
     double number;
 
@@ -189,8 +189,11 @@ static void add_literal(lsi_matchers *to, const lsi_filter_node *node)
         to->strings[to->string_count++] = node->text;
     else if (lsi_number_read(node->text.data, node->text.size, &number))
         to->numbers[to->number_count++] = number;
-    else
+    else if (isfinite(number))
         to->texts[to->text_count++] = node->text;
+    else
+        return lsi_filter_refuse("Match value must be a finite double, and %s is none", (const char *)node->text.data);
+    return LS_OK;
 }
 
 static void sort_literals(lsi_matchers *matchers)
@@ -233,13 +236,16 @@ static ls_status compile_but_operator(lsi_filter *filter, const lsi_filter_node 
 static ls_status compile_but_list(const lsi_filter_node *array, lsi_matchers *to)
 {
     bool has_string = false, has_number = false;
+    ls_status st;
 
     for (const lsi_filter_node *one = array->first; one != NULL; one = one->next) {
         if (one->kind != LSI_JSON_STRING && one->kind != LSI_JSON_NUMBER)
             return lsi_filter_refuse("Inside anything but list, start|null|boolean is not supported.");
         has_string = has_string || one->kind == LSI_JSON_STRING;
         has_number = has_number || one->kind == LSI_JSON_NUMBER;
-        add_literal(to, one);
+        st = add_literal(to, one);
+        if (st != LS_OK)
+            return st;
     }
     return has_string != has_number
                ? LS_OK
@@ -265,7 +271,7 @@ static ls_status compile_anything_but(lsi_filter *filter, const lsi_filter_node 
     else if (node->kind == LSI_JSON_ARRAY_OPEN)
         st = compile_but_list(node, out->but);
     else if (node->kind == LSI_JSON_STRING || node->kind == LSI_JSON_NUMBER)
-        add_literal(out->but, node);
+        st = add_literal(out->but, node);
     else
         return lsi_filter_refuse("Value of anything-but must be an array or single string/number value.");
     sort_literals(out->but);
@@ -337,7 +343,7 @@ ls_status lsi_matchers_compile(lsi_filter *filter, const lsi_filter_node *array,
         else if (one->kind == LSI_JSON_BOOL)
             made->is_false = true;
         else
-            add_literal(made, one);
+            st = add_literal(made, one);
     }
     if (st != LS_OK)
         return st;
