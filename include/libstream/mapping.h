@@ -529,9 +529,12 @@ typedef struct ls_mapping_run_options {
  * @retval LS_ERR_CORRUPT, LS_ERR_KEY, LS_ERR_IO, LS_ERR_FULL, LS_ERR_NO_MEMORY  Records cannot be read, or progress,
  *                                  with what handlers put, cannot be stored. What is stored is true; with IO a step of
  *                                  LS_MAPPING_EXACTLY_ONCE is done or not, and the next run begins behind or before it.
+ * @retval LS_ERR_BUSY              At the end a stopped process held the stream's state for `busy_timeout_ms`, and what
+ *                                  was finished since it was stored last is not stored. It may be handled again.
  *
- * Whatever ended it, no handler runs any more, and all progress was stored if that was possible. What retention took
- * away before it was read is passed over, and logged.
+ * Whatever ended it, no handler runs any more, and all progress was stored if that was possible. Shards that cannot be
+ * given back, as while a stopped process holds the stream's state, are taken by others after `failover_ms`, which is
+ * logged. What retention took away before it was read is passed over, and logged.
  *
  * Threads: any thread. Blocks until it ends, and as long as handlers run. Since 0.1.
  */

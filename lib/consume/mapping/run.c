@@ -269,15 +269,25 @@ static ls_status open_group(lsi_run *run)
     return st;
 }
 
-/* All leases are given back; others take them at once. */
+/* All leases are given back; others take them at once. When that cannot be done now, they take them in time: nothing is
+ * lost by it, and the run has not failed. */
 static ls_status leave_group(lsi_run *run)
 {
+    lsi_error_state before;
     ls_status st;
 
     if (run->group == NULL)
         return LS_OK;
     lsi_patience_begin(run->env->busy_timeout_ms);
+    lsi_error_save(&before);
     st = lsi_group_give_back(run->group);
+    if (passes_by_itself(st)) {
+        lsi_env_log(run->env, LS_LOG_WARNING, "mapping '%s': shards are not given back, and others take them when nothing "
+                    "was heard of this run for %" PRIu32 " ms: %s", run->how->name, run->how->failover_ms,
+                    lsi_error_current()->message);
+        lsi_error_restore(&before);
+        st = LS_OK;
+    }
     lsi_guard_renews(run->how->guard, &run->guarded, NULL);
     lsi_group_free(run->group);
     run->group = NULL;
