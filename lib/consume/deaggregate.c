@@ -3,7 +3,8 @@
  * The reader is asked for records as they were put, which stay where they are until it is asked again. They are given
  * piece by piece, as many user records as a call may have, and the reader is asked again when the last one was given.
  * Where the track stands is then the record that is not given whole, and how many of its user records were: whoever
- * begins there reads the record again and passes them over.
+ * begins there reads the record again and passes them over. Where no record can be an aggregate, as its first bytes
+ * tell, they are given as they were fetched.
  *
  *   F1  A batch is user records of records that were fetched together, in order, none twice.
  *   F2  Only lsi_unfold_deliver moves the track. If what was read is not delivered, the reader is led back (C1). */
@@ -18,6 +19,7 @@ struct lsi_unfold {
     uint32_t at;      /* of its records, the one that is to be given, or to be gone on with */
     bool is_entered;  /* the latter */
     bool is_within;   /* and it is an aggregate, which `unpack` is of */
+    bool is_plain;    /* none of the reader's answer is one */
     uint32_t records; /* for lsi_unfold_fetched */
     uint64_t bytes;
 };
@@ -64,8 +66,13 @@ static ls_status fetch(lsi_iterator *iterator, lsi_track *track, uint32_t record
         return st;
     unfold->fetched = *out;
     unfold->records = out->count;
-    for (uint32_t i = 0; i < out->count; i++)
-        unfold->bytes += (uint64_t)out->records[i].partition_key.size + out->records[i].data.size;
+    unfold->is_plain = true;
+    for (uint32_t i = 0; i < out->count; i++) {
+        const ls_record *record = &out->records[i];
+
+        unfold->bytes += (uint64_t)record->partition_key.size + record->data.size;
+        unfold->is_plain = unfold->is_plain && !lsi_unpack_may_begin(record->data);
+    }
     return LS_OK;
 }
 
@@ -185,6 +192,11 @@ ls_status lsi_unfold_read(lsi_iterator *iterator, lsi_track *track, uint32_t rec
     }
     if (st != LS_OK)
         return st;
+    if (unfold->is_plain && unfold->at == 0 && track->position.sub_seqno == 0) {
+        unfold->at = unfold->fetched.count;
+        *out = unfold->fetched;
+        return LS_OK;
+    }
     st = unfold_piece(iterator, track, &left, &count);
     if (st != LS_OK) {
         track->is_astray = true; /* What was taken so far is read again. */

@@ -324,6 +324,7 @@ typedef struct lsi_unpack {
  * bytes, each a bounded number of times. The records are views into them, to be left where they are until the last one
  * was given. `range` is the shard's: those are flagged that do not belong there; NULL: none is. NO_MEMORY. */
 ls_status lsi_unpack_begin(lsi_unpack *unpack, const ls_record *outer, const lsi_hash_range *range, bool *is_aggregate);
+bool lsi_unpack_may_begin(ls_bytes data); /* false: it is a plain one, by its first bytes and its size */
 /* The next `max` user records at most; 0 after the last. `room`: of keys and data they have at most so many bytes,
  * which are taken from it; NULL: any. */
 uint32_t lsi_unpack_next(lsi_unpack *unpack, ls_record *out, uint32_t max, uint64_t *room);

@@ -153,6 +153,12 @@ static bool has_whole_range(const lsi_hash_range *range)
     return (range->first.high | range->first.low) == 0 && (range->last.high & range->last.low) == UINT64_MAX;
 }
 
+bool lsi_unpack_may_begin(ls_bytes data)
+{
+    return data.size > LSI_AGGREGATE_EXTRA_BYTES && data.size <= UINT32_MAX &&
+        lsi_read_u32le(data.data) == LSI_AGGREGATE_MAGIC;
+}
+
 ls_status lsi_unpack_begin(lsi_unpack *unpack, const ls_record *outer, const lsi_hash_range *range, bool *is_aggregate)
 {
     const unsigned char *data = outer->data.data;
@@ -163,7 +169,7 @@ ls_status lsi_unpack_begin(lsi_unpack *unpack, const ls_record *outer, const lsi
     *is_aggregate = false;
     unpack->count = 0;
     unpack->next = 0;
-    if (size <= LSI_AGGREGATE_EXTRA_BYTES || size > UINT32_MAX || lsi_read_u32le(data) != LSI_AGGREGATE_MAGIC)
+    if (!lsi_unpack_may_begin(outer->data))
         return LS_OK;
     unpack->start = data + 4;
     unpack->end = data + size - MD5_BYTES;

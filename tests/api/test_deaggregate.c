@@ -66,16 +66,17 @@ static ls_bytes keep(model *m, const void *bytes, size_t size)
     return (ls_bytes){at, size};
 }
 
-/* Another item, which belongs to no record yet. */
+/* Another item, which belongs to no record yet. Half of them look like aggregates at first. */
 static item *new_item(model *m)
 {
     item *to = &m->items[m->count++];
+    const char *begin = m->count / 64 % 2 == 0 ? "\xf3\x89\x9a\xc2" : "";
     char text[64];
     size_t size = (size_t)snprintf(text, sizeof text, "key-%u", chance(m, 9));
 
     assert_true(m->count <= ITEMS_MAX);
     to->key = keep(m, text, size);
-    size = (size_t)snprintf(text, sizeof text, "\xf3\x89\x9a\xc2 the data of %u, and then some more", m->count);
+    size = (size_t)snprintf(text, sizeof text, "%s the data of %u, and then some more", begin, m->count);
     to->data = keep(m, text, chance(m, (uint32_t)size));
     to->has_hash = chance(m, 3) == 0;
     if (to->has_hash)
@@ -115,8 +116,12 @@ static void put(model *m, uint32_t count)
 
 static void put_many(model *m, uint32_t records)
 {
-    for (uint32_t i = 0; i < records; i++)
-        put(m, chance(m, 3) == 0 ? 1 : chance(m, 20) == 0 ? 200 + chance(m, 100) : 2 + chance(m, 12));
+    uint32_t plain = 0; /* so many that come are */
+
+    for (uint32_t i = 0; i < records; i++) {
+        plain = plain != 0 ? plain - 1 : chance(m, 30) == 0 ? 20 : 0;
+        put(m, plain != 0 || chance(m, 3) == 0 ? 1 : chance(m, 20) == 0 ? 200 + chance(m, 100) : 2 + chance(m, 12));
+    }
 }
 
 static void assert_is(const ls_record *given, const item *expected)
