@@ -458,8 +458,14 @@ static void forget_what_was_stored(lsi_delivery_shard *shard)
 static ls_status read_once(lsi_delivery_shard *shard, bool *is_busy)
 {
     lsi_delivery_run_state *run = shard->run;
+    const ls_delivery_options *options = &run->delivery->options;
+    bool is_asked = (options->flags & LS_DELIVERY_TRANSFORM) != 0; /* about as many at once as it may have */
     const ls_batch *batch;
-    ls_status st = lsi_iterator_next(shard->iterator, RECORDS_MAX, BYTES_MAX, 0, &batch);
+    ls_status st = lsi_iterator_next(shard->iterator,
+                                     is_asked && options->transform_records_max > RECORDS_MAX
+                                         ? options->transform_records_max : RECORDS_MAX,
+                                     is_asked && options->transform_bytes_max > BYTES_MAX
+                                         ? options->transform_bytes_max : BYTES_MAX, 0, &batch);
 
     *is_busy = st == LS_ERR_TRIMMED;
     if (st == LS_ERR_TRIMMED)
@@ -474,8 +480,7 @@ static ls_status read_once(lsi_delivery_shard *shard, bool *is_busy)
     *is_busy = batch->count != 0;
     if (batch->count == 0)
         return LS_OK;
-    return run->delivery->options.split != NULL ? take_split(shard, batch, run->delivery->options.split)
-                                                : take(shard, batch);
+    return options->split != NULL ? take_split(shard, batch, options->split) : take(shard, batch);
 }
 
 ls_status lsi_delivery_shard_step(lsi_delivery_shard *shard, bool *is_busy)

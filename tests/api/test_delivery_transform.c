@@ -180,6 +180,54 @@ static void a_call_gets_as_much_as_it_may(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+static ls_transform_answer drop_all(ls_transform *batch, void *user)
+{
+    acting *of = user;
+
+    of->calls++;
+    if (ls_transform_count(batch) > of->most)
+        of->most = ls_transform_count(batch);
+    for (size_t i = 0; i < ls_transform_count(batch); i++)
+        assert_int_equal(ls_transform_drop(batch, i), LS_OK);
+    return LS_TRANSFORM_DONE;
+}
+
+/* More than a delivery without a transform reads at once, in records and in bytes. */
+static void a_call_gets_much_when_it_may(void **state)
+{
+    static const struct { uint32_t records, record_bytes, most; } cases[] = {{9000, 1, 9000}, {50, 100000, 41}};
+    ls_delivery_options options = to_callback();
+
+    options.flags |= LS_DELIVERY_TRANSFORM;
+    options.transform_records_max = 9000;
+    options.transform_bytes_max = 4 << 20;
+    for (size_t i = 0; i < 2; i++) {
+        ls_stream *stream = make_stream(*state, i == 0 ? "many" : "large", 1);
+        char *data = calloc(1, cases[i].record_bytes);
+        ls_put_entry *entries = calloc(cases[i].records, sizeof *entries);
+        taker *of = make_taker();
+        acting how = {0};
+        ls_delivery_run_options run = into(of);
+        ls_producer *producer;
+        size_t failed;
+
+        for (uint32_t k = 0; k < cases[i].records; k++)
+            entries[k] = (ls_put_entry){text("k"), {data, cases[i].record_bytes}, NULL};
+        assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+        assert_int_equal(ls_producer_put_batch(producer, entries, cases[i].records, NULL, NULL, &failed), LS_OK);
+        assert_int_equal(ls_producer_close(producer), LS_OK);
+        make_delivery(stream, &options);
+        run.transform = drop_all;
+        run.transform_user = &how;
+        assert_int_equal(run_with(stream, &run), LS_OK);
+        assert_int_equal(how.most, cases[i].most);
+        free_taker(of);
+        free(entries);
+        free(data);
+        assert_int_equal(ls_stream_close(stream), LS_OK);
+    }
+}
+
 /* ---- retries ---- */
 
 static void what_fails_is_asked_again_as_often_as_is_said(void **state)
@@ -699,6 +747,7 @@ int main(void)
         TEST(each_verdict_does_what_it_says),
         TEST(what_is_all_dropped_is_not_asked_for_again),
         TEST(a_call_gets_as_much_as_it_may),
+        TEST(a_call_gets_much_when_it_may),
         TEST(what_fails_is_asked_again_as_often_as_is_said),
         TEST(a_transform_that_is_late_has_failed),
         TEST(a_transform_may_stop_the_run_and_gets_its_records_again),
