@@ -45,13 +45,18 @@ uint64_t lsi_buffer_target_sum(ls_delivery_kind kind, const char *target)
     return lsi_sum64(target, strlen(target), (uint64_t)kind);
 }
 
+bool lsi_buffer_grow(lsi_buffer *buffer, size_t size)
+{
+    return size <= buffer->capacity - buffer->size ||
+        (size < SIZE_MAX / 4 && lsi_grow(buffer->memory, (void **)&buffer->bytes, &buffer->capacity,
+                                         buffer->size + size, 1));
+}
+
 ls_status lsi_buffer_reserve(lsi_buffer *buffer, size_t size)
 {
-    if (size <= buffer->capacity - buffer->size ||
-        (size < SIZE_MAX / 4 && lsi_grow(buffer->memory, (void **)&buffer->bytes, &buffer->capacity,
-                                         buffer->size + size, 1)))
-        return LS_OK;
-    return lsi_fail(LS_ERR_NO_MEMORY, "no memory for an object of %zu bytes", buffer->size + size);
+    return lsi_buffer_grow(buffer, size)
+               ? LS_OK
+               : lsi_fail(LS_ERR_NO_MEMORY, "no memory for an object of %zu bytes", buffer->size + size);
 }
 
 bool lsi_buffer_note(lsi_buffer *buffer, uint64_t ordinal, ls_seqno seqno)

@@ -62,6 +62,7 @@ ls_status lsi_buffer_new(const lsi_memory *memory, ls_delivery_kind kind, const 
 void lsi_buffer_free(lsi_buffer *buffer); /* Accepts NULL. */
 uint64_t lsi_buffer_target_sum(ls_delivery_kind kind, const char *target);
 /* Room for `size` bytes more. */
+bool lsi_buffer_grow(lsi_buffer *buffer, size_t size); /* which leaves the last error alone */
 ls_status lsi_buffer_reserve(lsi_buffer *buffer, size_t size);
 /* A record is in it. False: no memory. */
 bool lsi_buffer_note(lsi_buffer *buffer, uint64_t ordinal, ls_seqno seqno);
@@ -186,6 +187,13 @@ struct lsi_delivery_shard {
     lsi_engine_count *partition_words;         /* NULL: nobody was told yet */
 };
 
+/* LSI_DELIVERED_BILLED of a record. */
+static inline uint64_t lsi_delivery_billed(size_t bytes)
+{
+    return bytes <= LSI_DELIVERY_UNIT_BYTES
+               ? LSI_DELIVERY_UNIT_BYTES /* nearly always, and without a division */
+               : (bytes + LSI_DELIVERY_UNIT_BYTES - 1) / LSI_DELIVERY_UNIT_BYTES * LSI_DELIVERY_UNIT_BYTES;
+}
 /* Nothing is read of it yet. NO_MEMORY. */
 ls_status lsi_delivery_shard_new(lsi_delivery_run_state *run, lsi_lease *lease, lsi_delivery_shard **out);
 /* Drops what was collected; the next step begins with the shard as it was stored. */
@@ -203,6 +211,9 @@ int64_t lsi_delivery_shard_left_us(const lsi_delivery_shard *shard);
 /* Collects one record. `keys`: what the transform gave. */
 ls_status lsi_delivery_collect(lsi_delivery_shard *shard, const ls_record *record, ls_bytes data, lsi_at at,
                                const lsi_partition_key *keys, uint32_t key_count);
+/* The records that begin these, and go into the object that was met last without more ado: how many, of whom all is
+ * kept that is kept of a record. 0: the first of them goes the general way. */
+uint32_t lsi_delivery_collect_run(lsi_delivery_shard *shard, const ls_record *records, uint32_t count);
 /* A line of the error output, of the record as it was put. */
 ls_status lsi_delivery_collect_failed(lsi_delivery_shard *shard, const ls_record *record, lsi_at at, uint32_t attempts,
                                       const char *code, const char *message);

@@ -122,6 +122,73 @@ static ls_status collect(lsi_delivery_shard *shard, ls_delivery_kind kind, const
     return st == LS_OK ? append(shard, buffer, record, at, data, behind) : st;
 }
 
+/* All of it counts once for the run, not once for each record. */
+static void note_run(lsi_delivery_shard *shard, lsi_buffer *buffer, const ls_record *records, uint32_t count)
+{
+    const ls_record *last = &records[count - 1];
+
+    buffer->ordinals[buffer->ordinal_count - 1].to += count;
+    buffer->record_count += count;
+    buffer->last_seqno = last->seqno;
+    shard->next_ordinal += count;
+    shard->seqno_before = count == 1 ? shard->seqno : records[count - 2].seqno;
+    shard->seqno_ordinal = shard->next_ordinal - 1;
+    shard->seqno = last->seqno;
+    shard->is_whole = true;
+}
+
+/* Whether the records that come go into the object that was met last, if they fit, and that is all there is to do. */
+static bool takes_run(const lsi_delivery_shard *shard)
+{
+    const lsi_buffer *first = shard->buffers;
+    const uint32_t others = LS_DELIVERY_TRANSFORM | LS_DELIVERY_PARTITION | LS_DELIVERY_BACKUP;
+    const ls_delivery_options *options = &shard->run->delivery->options;
+
+    return (options->flags & others) == 0 && options->split == NULL && shard->replay == NULL && !shard->is_full &&
+        first != NULL && first->kind == LS_DELIVERY_DATA && first->ordinal_count != 0 &&
+        first->ordinals[first->ordinal_count - 1].to == shard->next_ordinal && shard->done.end <= shard->next_ordinal;
+}
+
+uint32_t lsi_delivery_collect_run(lsi_delivery_shard *shard, const ls_record *records, uint32_t count)
+{
+    lsi_buffer *buffer = shard->buffers;
+    const ls_bytes behind = shard->run->delimiter;
+    uint64_t room, size = 0, billed = 0;
+    uint32_t fitting = 0;
+    unsigned char *to;
+
+    if (!takes_run(shard) || records[0].seqno == shard->seqno)
+        return 0;
+    room = lsi_delivery_buffer_bytes(shard->run, LS_DELIVERY_DATA);
+    room -= buffer->size < room ? buffer->size : room;
+    for (; fitting < count && (records[fitting].flags & LS_RECORD_AGGREGATED) == 0; fitting++) {
+        uint64_t own = records[fitting].data.size + behind.size;
+
+        if (own >= room - size) /* What makes it full, or is too much, goes the general way. */
+            break;
+        size += own;
+        billed += lsi_delivery_billed(records[fitting].data.size);
+    }
+    if (fitting == 0 || !lsi_buffer_grow(buffer, (size_t)size))
+        return 0; /* There may be memory for one, or that way says that there is none. */
+    to = buffer->bytes + buffer->size;
+    for (uint32_t i = 0; i < fitting; i++) {
+        const ls_bytes data = records[i].data;
+
+        if (data.size != 0)
+            memcpy(to, data.data, data.size);
+        to += data.size;
+        if (behind.size != 0)
+            memcpy(to, behind.data, behind.size);
+        to += behind.size;
+    }
+    buffer->size += (size_t)size;
+    buffer->billed += billed;
+    shard->run->memory_used += size;
+    note_run(shard, buffer, records, fitting);
+    return fitting;
+}
+
 ls_status lsi_delivery_collect_failed(lsi_delivery_shard *shard, const ls_record *record, lsi_at at, uint32_t attempts,
                                       const char *code, const char *message)
 {

@@ -10,7 +10,7 @@
 #include "deliver/document.h"
 #include "deliver/failed.h"
 
-#define RECORDS_MAX 10000u
+#define RECORDS_MAX 2000u /* at a time: what describes them stays in the processor's own cache */
 #define BYTES_MAX (UINT64_C(1) << 20)
 #define SAVE_US INT64_C(1000000)   /* so long what is done may be not stored while nothing else is */
 #define RETRY_US_LEAST INT64_C(100000)
@@ -92,20 +92,14 @@ static const ls_record *source_of(const lsi_delivery_shard *shard, const ls_batc
     return batch->records == pieces->records ? pieces->sources[index] : &batch->records[index];
 }
 
-static uint64_t billed(size_t bytes)
-{
-    return bytes <= LSI_DELIVERY_UNIT_BYTES
-               ? LSI_DELIVERY_UNIT_BYTES /* nearly always, and without a division */
-               : (bytes + LSI_DELIVERY_UNIT_BYTES - 1) / LSI_DELIVERY_UNIT_BYTES * LSI_DELIVERY_UNIT_BYTES;
-}
-
 static lsi_at place_of(const lsi_delivery_shard *shard, const ls_batch *batch, uint32_t index)
 {
     const ls_record *source = source_of(shard, batch, index);
     bool is_rest = batch->records[index].seqno == shard->seqno; /* of an aggregate */
 
     return (lsi_at){shard->next_ordinal, is_rest ? shard->seqno_ordinal : shard->next_ordinal,
-                    is_rest ? shard->seqno_before : shard->seqno, source != NULL ? billed(source->data.size) : 0};
+                    is_rest ? shard->seqno_before : shard->seqno,
+                    source != NULL ? lsi_delivery_billed(source->data.size) : 0};
 }
 
 static void pass(lsi_delivery_shard *shard, const ls_record *record)
@@ -170,9 +164,14 @@ static ls_status take_plain(lsi_delivery_shard *shard, const ls_batch *batch)
     ls_status st = LS_OK;
 
     for (uint32_t i = 0; i < batch->count && st == LS_OK; i++) {
-        const ls_record *record = &batch->records[i];
-        lsi_at at = place_of(shard, batch, i);
+        const ls_record *record;
+        lsi_at at;
 
+        i += lsi_delivery_collect_run(shard, batch->records + i, batch->count - i);
+        if (i == batch->count)
+            break;
+        record = &batch->records[i];
+        at = place_of(shard, batch, i);
         st = back_up(shard, batch, i, at);
         if (st == LS_OK && !is_done(shard, at.ordinal))
             st = is_unsplit(record) ? collect_unsplit(shard, record, at)
