@@ -405,7 +405,8 @@ static void a_stop_ends_the_wait_for_a_destination(void **state)
     options.interval_ms = LS_DELIVERY_AT_ONCE;
     assert_int_equal(ls_delivery_update(stream, NAME, 1, &options), LS_OK);
     begin_run(&at_work, stream, &run);
-    (void)nanosleep(&(struct timespec){0, 50000000}, NULL);
+    for (int i = 0; i < 3000 && ls_delivery_wait(at_work.delivery, 0) == LS_OK; i++) /* Until it has begun. */
+        (void)nanosleep(&(struct timespec){0, 10000000}, NULL);
     assert_int_equal(ls_delivery_run(at_work.delivery, &run), LS_ERR_STATE);
     assert_int_equal(ls_delivery_wait(at_work.delivery, 0), LS_ERR_BUSY);
     assert_int_equal(ls_delivery_close(at_work.delivery), LS_ERR_STATE);
