@@ -20,7 +20,8 @@
  * what comes beyond is counted in one series whose labels are all "other", and how often that was given stands in
  * `libstream_metrics_series_dropped_total`.
  *
- * READING THEM: a snapshot, sample by sample, with the names that Amazon CloudWatch has for the same things; or as text
+ * READING THEM: a snapshot, sample by sample, with the names that Amazon CloudWatch has for the same things (where that
+ * tells which share of calls succeeded, the counter of those that did has the name: GetRecords.Success); or as text
  * in Prometheus's format 0.0.4 (content type `text/plain; version=0.0.4; charset=utf-8`), in pieces to a callback or
  * into a file for a node exporter's collector of text files. The library opens no socket.
  *

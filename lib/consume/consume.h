@@ -52,6 +52,10 @@ ls_status lsi_iterator_next(lsi_iterator *iterator, uint32_t records_max, uint64
 /* Whether a limit of the stream, or of its consumer, kept the last call from a shard, if only for a while. */
 bool lsi_iterator_was_held(const lsi_iterator *iterator);
 
+/* How many records the last call fetched, as they were put, of an iterator that reads one shard and de-aggregates; 0:
+ * it gave the rest of what was there. Bytes of keys and data. */
+uint32_t lsi_iterator_fetched(const lsi_iterator *iterator, uint64_t *bytes);
+
 /* As the functions of iterator.h with these names. */
 ls_status lsi_iterator_seek(lsi_iterator *iterator, const ls_position *position);
 void lsi_iterator_cancel(lsi_iterator *iterator);
@@ -156,6 +160,8 @@ bool lsi_group_is_settled(lsi_group *group);
 /* Whether nothing of the group has changed since the last look. */
 bool lsi_group_is_current(lsi_group *group);
 
+/* How old the first record behind that one is; 0: there is none; -1: not known. */
+int64_t lsi_lag_ms(lsi_engine_stream *stream, uint32_t shard, ls_seqno seqno);
 /* As ls_stream_list_leases: the caller's with lsi_free. And of each lease, unless `records` is NULL, how many records
  * are not finished, UINT64_MAX: not known; the caller's too. */
 ls_status lsi_lease_list(lsi_engine_stream *stream, const char *group, ls_lease_info **out, uint64_t **records,

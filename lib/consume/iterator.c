@@ -399,3 +399,8 @@ ls_status lsi_iterator_seek(lsi_iterator *iterator, const ls_position *position)
         lsi_event_watch(iterator, true);
     return st;
 }
+
+uint32_t lsi_iterator_fetched(const lsi_iterator *iterator, uint64_t *bytes)
+{
+    return lsi_unfold_fetched(&iterator->tracks[0], bytes);
+}

@@ -143,6 +143,7 @@ static ls_status put_until_it_is_there(lsi_delivery_shard *shard, const lsi_buff
         ls_status st = put_once(shard, buffer, content, &is_retryable);
         int64_t now_us = lsi_delivery_now_us(run);
 
+        lsi_delivery_count_put(run, buffer->kind, st == LS_OK);
         run->is_refused = st != LS_OK && (!is_retryable || now_us >= end_us);
         if (st == LS_OK || run->is_refused)
             return st;

@@ -55,13 +55,29 @@ enum { /* the words of LSI_COUNTS_MAPPING, of a delivery */
     LSI_DELIVERED_DROPPED = LSI_DELIVERED_BYTES + 3, /* records that the transform dropped */
     LSI_DELIVERED_BILLED,    /* bytes of records that are done, as they were put, each rounded up */
     LSI_DELIVERED_CROWDED,   /* records that there was no partition for */
-    LSI_DELIVERED_RETRIES    /* puts of an object that failed, and were tried again */
+    LSI_DELIVERED_RETRIES,   /* puts of an object that failed, and were tried again */
+    LSI_DELIVERED_READ_RECORDS, /* as they were put; this and all that follow count what is done again as often */
+    LSI_DELIVERED_READ_BYTES,
+    LSI_DELIVERED_READS_HELD,   /* by a limit of the stream */
+    LSI_DELIVERED_PUTS,         /* of objects, that succeeded: this and the next two, by kind, less 1 */
+    LSI_DELIVERED_BAD_PUTS = LSI_DELIVERED_PUTS + 3,   /* the same of those that failed */
+    LSI_DELIVERED_CALLS = LSI_DELIVERED_BAD_PUTS + 3,  /* of the transform, by LSI_TRANSFORMED_ */
+    LSI_DELIVERED_PROCESSED_RECORDS = LSI_DELIVERED_CALLS + 3, /* that it kept, replaced or dropped */
+    LSI_DELIVERED_PROCESSED_BYTES,                             /* of these, as they were put */
+    LSI_DELIVERED_WORDS
 };
+enum { LSI_TRANSFORMED_OK, LSI_TRANSFORMED_ERROR, LSI_TRANSFORMED_LATE };
 uint32_t lsi_delivery_counts_number(uint64_t id);
 #define LSI_DELIVERY_UNIT_BYTES UINT64_C(5120) /* so each record is rounded up */
-/* Where a run tells how many partitions of the shard it fills; NULL: nobody can be told. It holds while the lease's
- * owner lives. */
-lsi_engine_count *lsi_delivery_partition_count(lsi_engine_stream *stream, uint64_t id, uint32_t shard);
+/* How long calls of the transform took, a histogram of durations; NULL: nobody can be told. */
+lsi_engine_count *lsi_delivery_transform_times(lsi_engine_stream *stream, uint64_t id);
+/* What a run tells of a shard; NULL: nobody can be told. It holds while the lease's owner lives. */
+enum {
+    LSI_DELIVERING_PARTITIONS, /* so many it fills */
+    LSI_DELIVERING_SEQNO,      /* the number of the record that it read last; NONE: where the lease stands */
+    LSI_DELIVERING_WORDS
+};
+lsi_engine_count *lsi_delivery_shard_words(lsi_engine_stream *stream, uint64_t id, uint32_t shard);
 
 /* ---- settings.c ---- */
 void lsi_delivery_options_resolve(ls_delivery_options *options);

@@ -184,7 +184,7 @@ struct lsi_delivery_shard {
     bool is_full;          /* something that is collected has its size */
     int64_t unsaved_us;    /* since when something is done and not stored, monotonic; 0: all is stored */
     uint64_t uncounted[LSI_DELIVERED_RETRIES]; /* of what is done and not stored (counts.c) */
-    lsi_engine_count *partition_words;         /* NULL: nobody was told yet */
+    lsi_engine_count *words;                   /* lsi_delivery_shard_words; NULL: nobody was told yet */
 };
 
 /* LSI_DELIVERED_BILLED of a record. */
@@ -235,7 +235,11 @@ void lsi_delivery_count_dropped(lsi_delivery_shard *shard, uint64_t billed);
 void lsi_delivery_count_records(lsi_delivery_shard *shard, const lsi_buffer *buffer); /* that make no object */
 void lsi_delivery_count_object(lsi_delivery_shard *shard, const lsi_buffer *buffer, size_t bytes);
 void lsi_delivery_count_stored(lsi_delivery_shard *shard);
-void lsi_delivery_tell_partitions(lsi_delivery_shard *shard); /* how many there are now */
+void lsi_delivery_tell(lsi_delivery_shard *shard); /* how it stands now */
+void lsi_delivery_count_read(const lsi_delivery_shard *shard); /* what the iterator has just given */
+/* A call of the transform, which has said what it said. */
+void lsi_delivery_count_call(lsi_delivery_run_state *run, bool has_failed, int64_t took_us);
+void lsi_delivery_count_put(const lsi_delivery_run_state *run, ls_delivery_kind kind, bool is_good);
 
 /* ---- progress.c ---- */
 
@@ -269,6 +273,7 @@ struct lsi_delivery_run {
     size_t spare_capacity;
     ls_bytes delimiter;     /* a view */
     lsi_engine_count *counts; /* NULL: nobody can be told */
+    lsi_engine_count *transform_times; /* NULL: nobody was told yet */
     uint32_t state_token;   /* as of the last look at the delivery */
     bool is_over;           /* the transform said stop */
     bool is_refused;        /* the destination refused an object, for so long as it may: its error ends the run */

@@ -70,7 +70,8 @@ void lsi_delivery_shard_reset(lsi_delivery_shard *shard)
     lsi_marks_free(&shard->replayed);
     lsi_iterator_close(shard->iterator);
     shard->partition_count = 0;
-    lsi_delivery_tell_partitions(shard);
+    shard->seqno = LS_SEQNO_NONE;
+    lsi_delivery_tell(shard);
     clear(shard, shard->run, shard->lease);
 }
 
@@ -212,21 +213,25 @@ static ls_status call_transform(lsi_delivery_run_state *run, size_t count, uint3
 
     for (*attempts = 0;;) {
         ls_transform_answer answer;
+        int64_t begun_us, ended_us;
         ls_status st = lsi_transform_begin(&run->transform, run->batch, count, *attempts);
 
         if (st != LS_OK)
             return st;
         (void)lsi_error_end(LS_OK);
-        run->transform.end_us = lsi_delivery_now_us(run) + (int64_t)run->how->transform_timeout_ms * 1000;
+        begun_us = lsi_delivery_now_us(run);
+        run->transform.end_us = begun_us + (int64_t)run->how->transform_timeout_ms * 1000;
         answer = run->how->transform(&run->transform, run->how->transform_user);
         lsi_error_begin();
         ++*attempts;
-        run->transform.was_late = lsi_transform_is_late(&run->transform);
+        ended_us = lsi_delivery_now_us(run);
+        run->transform.was_late = ended_us >= run->transform.end_us;
         *has_failed = answer != LS_TRANSFORM_DONE || run->transform.was_late;
         if (answer == LS_TRANSFORM_STOP) {
             run->is_over = true;
             return lsi_fail(LS_ERR_CANCELLED, "delivery '%s': the transform said stop", run->how->name);
         }
+        lsi_delivery_count_call(run, *has_failed, ended_us - begun_us);
         if (!*has_failed || *attempts > retries)
             return LS_OK;
         st = lsi_delivery_sleep(run, lsi_delivery_now_us(run) + wait_us);
@@ -470,6 +475,8 @@ static ls_status read_once(lsi_delivery_shard *shard, bool *is_busy)
     if (st == LS_ERR_TRIMMED)
         forget_what_was_stored(shard);
     shard->is_at_tip = false; /* What is there is not known, or below. */
+    if (st == LS_ERR_THROTTLED)
+        lsi_delivery_count(run, LSI_DELIVERED_READS_HELD, 1);
     if (st == LS_ERR_TRIMMED || st == LS_ERR_THROTTLED)
         return LS_OK;
     if (st != LS_OK)
@@ -479,6 +486,7 @@ static ls_status read_once(lsi_delivery_shard *shard, bool *is_busy)
     *is_busy = batch->count != 0;
     if (batch->count == 0)
         return LS_OK;
+    lsi_delivery_count_read(shard);
     return options->split != NULL ? take_split(shard, batch, options->split) : take(shard, batch);
 }
 
@@ -500,6 +508,6 @@ ls_status lsi_delivery_shard_step(lsi_delivery_shard *shard, bool *is_busy)
     if (st == LS_OK && shard->unsaved_us != 0 && shard->replay == NULL && !shard->is_at_end &&
         lsi_delivery_now_us(run) - shard->unsaved_us >= SAVE_US)
         st = lsi_delivery_save(shard, NULL);
-    lsi_delivery_tell_partitions(shard);
+    lsi_delivery_tell(shard);
     return st == LS_OK && shard->is_at_end ? lsi_delivery_save_end(shard) : st;
 }

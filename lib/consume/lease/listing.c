@@ -56,6 +56,15 @@ static void find_lag(lsi_engine_stream *stream, ls_lease_info *of, uint64_t *rec
     lsi_error_restore(&before); /* It is not known, then. */
 }
 
+int64_t lsi_lag_ms(lsi_engine_stream *stream, uint32_t shard, ls_seqno seqno)
+{
+    ls_lease_info info = {.shard = shard, .state = LS_LEASE_BEGUN,
+                          .position = {.kind = LS_AFTER_SEQUENCE_NUMBER, .seqno = seqno}};
+
+    find_lag(stream, &info, NULL);
+    return info.millis_behind_latest;
+}
+
 /* What will be rows, between those that are: `*rows` and `*count` become both. `*waits` [*count], the caller's with
  * lsi_free: which of them wait for what came before them. */
 static ls_status add_waiting(lsi_engine_stream *stream, const char *group, lsi_lease_row **rows, uint32_t *count,
