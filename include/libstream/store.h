@@ -19,9 +19,10 @@
  *
  * WAITING FOR OTHERS. A process that is killed delays nobody for more than a second. One that is stopped in a lock is
  * waited for: whatever locks a call meets, in however many shards, it waits `busy_timeout_ms` for them in all, and then
- * answers LS_ERR_BUSY, as said there. The lock is never taken from its holder. Only waiting for other processes and
- * threads counts, not the work on the disk, and no time that a call was given to wait for records. Syncing waits for
- * nobody: what another process was stopped in syncing is synced beside it, after a second at most.
+ * answers LS_ERR_BUSY, as said there; sooner when the program says so (ls_wait_callback). The lock is never taken from
+ * its holder. Only waiting for other processes and threads counts, not the work on the disk, and no time that a call
+ * was given to wait for records. Syncing waits for nobody: what another process was stopped in syncing is synced beside
+ * it, after a second at most.
  *
  * FILES take owner, group and mode from the store's directory, whoever makes them and whatever the umask: root may use
  * a service's store, and the group of a directory with mode 2770 shares it. Only root can give the owner; others make
@@ -69,6 +70,17 @@ typedef void *(*ls_resize_callback)(void *user, void *old, size_t bytes);
  * thread, perhaps under locks of the store: it must not call libstream, and must be quick.
  */
 typedef int64_t (*ls_clock_callback)(void *user);
+
+/**
+ * Asked while a call waits for others, every 20 ms or so, whether to wait on: 0 is yes. Anything else ends the waiting
+ * of this call: from there on it does what it does when `busy_timeout_ms` is over (a put answers LS_ERR_BUSY, and
+ * nothing was written; one that waits for another's sync does that sync itself, and ends well). For programs in which
+ * somebody may lose patience: Ctrl+C, a request whose client is gone. Not asked by who waits for records.
+ *
+ * Called on the thread that waits, which may be one of the library's, perhaps while it holds locks of the store that
+ * other processes wait for: it must not call libstream, and must be quick.
+ */
+typedef int (*ls_wait_callback)(void *user);
 
 #define LS_KEY_BYTES 32
 
@@ -169,9 +181,11 @@ typedef struct ls_store_options {
      *  store open at the same time go by the same clock. Waits and timeouts are by the system's, which nobody sets. */
     ls_clock_callback clock;
     void *clock_user;
+    ls_wait_callback wait; /**< NULL: nobody is asked. */
+    void *wait_user;
 } ls_store_options;
 #define LS_STORE_OPTIONS_INIT {(uint32_t)sizeof(ls_store_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, \
-                               NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL}
+                               NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL}
 
 /**
  * Open the store at `location`, making it if it is not there.

@@ -38,7 +38,7 @@ ls_status ls_alerts_close(ls_alerts *alerts)
     stream = alerts->stream;
     lsi_error_begin();
     if (lsi_store_is_mine(stream->store)) { /* A fork child frees memory alone. */
-        lsi_patience_begin(stream->store->env.busy_timeout_ms);
+        lsi_patience_begin(&stream->store->env);
         st = lsi_alerts_flush(alerts->alerts);
     }
     lsi_alerts_free(alerts->alerts);

@@ -177,7 +177,7 @@ ls_status lsi_store_is_elsewhere(void);
         lsi_error_begin();                                    \
         if (!lsi_store_is_mine(store))                        \
             return lsi_store_is_elsewhere();                  \
-        lsi_patience_begin((store)->env.busy_timeout_ms);     \
+        lsi_patience_begin(&(store)->env);                    \
     } while (0)
 
 /* The same, for a function that needs a right. */

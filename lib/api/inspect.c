@@ -66,7 +66,7 @@ static ls_status inspect(const char *location, const ls_inspect_options *options
             return lsi_fail(LS_ERR_INVALID_ARGUMENT, "the summary's size is %u: use the INIT macro", summary_size);
     }
     lsi_env_default(&env);
-    lsi_patience_begin(env.busy_timeout_ms);
+    lsi_patience_begin(&env);
     st = lsi_local_inspect(&env, path, &own, repair, &inspection);
     if (summary != NULL) {
         /* What a newer caller knows and we do not stays as its INIT macro made it. */

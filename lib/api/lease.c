@@ -112,7 +112,7 @@ ls_status ls_group_close(ls_group *group)
         return LS_OK;
     stream = group->stream;
     lsi_error_save(&before);
-    lsi_patience_begin(stream->store->env.busy_timeout_ms);
+    lsi_patience_begin(&stream->store->env);
     st = lsi_store_is_mine(stream->store) ? lsi_group_give_back(group->group) : LS_OK; /* P9 */
     if (st == LS_OK)
         lsi_error_restore(&before);

@@ -145,7 +145,7 @@ ls_status ls_stream_update_shard_count(ls_stream *stream, uint32_t shard_count, 
     if (st == LS_OK && (own.flags & ~LS_SCALE_KINESIS_LIMITS) != 0)
         st = lsi_fail(LS_ERR_INVALID_ARGUMENT, "unknown flags 0x%" PRIx32, own.flags);
     for (bool is_first = true; st == LS_OK && count > 0; is_first = false) {
-        lsi_patience_begin(stream->store->env.busy_timeout_ms); /* Each round is a call of its own. */
+        lsi_patience_begin(&stream->store->env); /* Each round is a call of its own. */
         st = open_shards_take(stream, &open);
         if (st != LS_OK)
             break;

@@ -47,6 +47,8 @@ static lsi_env make_env(const lsi_env *env, const ls_store_options *options)
     }
     if (options->busy_timeout_ms != 0)
         made.busy_timeout_ms = options->busy_timeout_ms;
+    made.wait = options->wait;
+    made.wait_user = options->wait_user;
     if (options->clock != NULL) /* The system's monotonic clock has no user: this one is the other two's. */
         made.clock = (lsi_clock){.wall_us = options->clock,
                                  .monotonic_us = lsi_clock_system.monotonic_us,
@@ -95,7 +97,7 @@ ls_status lsi_store_open_env(const char *text, const ls_store_options *options, 
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for store '%s'", text);
     store->env = made;
     store->role = role;
-    lsi_patience_begin(made.busy_timeout_ms);
+    lsi_patience_begin(&made);
     atomic_init(&store->stream_count, 0);
     atomic_init(&store->delivers_in_doubt, false);
     store->mark = lsi_fork_mark_new();
@@ -163,7 +165,7 @@ ls_status ls_store_close(ls_store *store)
         return lsi_fail(LS_ERR_STATE, "%u streams of the store are still open: close them first", open_count);
     is_mine = lsi_store_is_mine(store);
     lsi_error_begin();
-    lsi_patience_begin(store->env.busy_timeout_ms);
+    lsi_patience_begin(&store->env);
     lsi_guard_free(store->guard, is_mine);
     st = store->engine->ops->close(store->engine);
     release(store);

@@ -158,7 +158,7 @@ ls_status ls_window_close(ls_window *window)
     if (is_mine && is_running(window)) /* In a fork child nothing runs. */
         return refuse_running();
     lsi_error_save(&before);
-    lsi_patience_begin(stream->store->env.busy_timeout_ms);
+    lsi_patience_begin(&stream->store->env);
     st = is_mine ? lsi_window_give_back(window->window) : LS_OK; /* P9 */
     if (st == LS_OK)
         lsi_error_restore(&before);

@@ -20,6 +20,8 @@ typedef struct lsi_env {
     void (*log)(void *user, int32_t level, const char *line); /* NULL: silent */
     void *log_user;
     uint32_t busy_timeout_ms;
+    int (*wait)(void *user); /* an ls_wait_callback (store.h); NULL: nobody is asked */
+    void *wait_user;
 } lsi_env;
 
 /* The system's memory, clock, files and random numbers; no log; busy_timeout_ms 5,000. */

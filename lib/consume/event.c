@@ -121,7 +121,8 @@ static void watch(void *user)
     snapshot *mine = NULL;
     bool is_done = false; /* the descriptor was raised for `mine` */
 
-    lsi_patience_begin(0); /* A lock that is held is trouble too, and closing the iterator joins this thread. */
+    /* A lock that is held is trouble too, and closing the iterator joins this thread. */
+    lsi_patience_begin_own(0, NULL, NULL);
     for (;;) {
         uint32_t seen = atomic_load_explicit(&event->word, memory_order_acquire); /* pairs with bump() */
         uint32_t token;

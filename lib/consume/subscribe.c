@@ -224,7 +224,7 @@ static ls_status run(lsi_iterator *iterator, const lsi_subscription *what)
         /* C2: who finds records does not look. */
         if (lsi_subscriber_is_cancelled(iterator->subscriber))
             return lsi_fail(LS_ERR_CANCELLED, "the subscription was cancelled");
-        lsi_patience_begin(iterator->env->busy_timeout_ms); /* Hours may have passed. */
+        lsi_patience_begin(iterator->env); /* Hours may have passed. */
         st = lsi_iterator_next(iterator, what->records_max, what->bytes_max, timeout_ms, &batch);
     } while (st == LS_OK);
     return st;

@@ -114,7 +114,7 @@ static ls_status next(lsi_iterator *iterator, uint32_t records_max, uint64_t byt
                 iterator->stream, iterator->wait_shard, token, timeout_us) == LSI_INTERRUPTED &&
             iterator->is_interruptible)
             return lsi_fail(LS_ERR_CANCELLED, "a signal handler ran during the wait for records");
-        lsi_patience_begin(iterator->env->busy_timeout_ms); /* Hours may have passed: each look has its own. */
+        lsi_patience_begin(iterator->env); /* Hours may have passed: each look has its own. */
     }
     return LS_OK;
 }

@@ -43,7 +43,7 @@ ls_status lsi_delivery_sleep(lsi_delivery_run_state *run, int64_t until_us)
             break;
         (void)ops->sleep(run->stream, LSI_NO_SHARD, token, left_us < LOOK_US ? left_us : LOOK_US);
     }
-    lsi_patience_begin(run->env->busy_timeout_ms); /* Who slept has used up nothing. */
+    lsi_patience_begin(run->env); /* Who slept has used up nothing. */
     return LS_OK;
 }
 
@@ -299,7 +299,7 @@ static ls_status run_on(lsi_delivery_run_state *run)
 
         if (lsi_delivery_is_stopped(run))
             return LS_OK;
-        lsi_patience_begin(run->env->busy_timeout_ms);
+        lsi_patience_begin(run->env);
         st = look_at_delivery(run);
         if (st == LS_OK && run->group == NULL)
             st = open_group(run);
@@ -332,7 +332,7 @@ static ls_status end(lsi_delivery_run_state *run, bool is_good)
     ls_status first = LS_OK, st;
     lsi_error_state why;
 
-    lsi_patience_begin(run->env->busy_timeout_ms);
+    lsi_patience_begin(run->env);
     while (run->shards != NULL) {
         lsi_delivery_shard *shard = run->shards;
 

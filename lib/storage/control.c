@@ -43,9 +43,9 @@ static ls_status gate_take(const lsi_env *env, const lsi_file *file)
             return LS_OK;
         if (result != -EAGAIN)
             return lsi_fail_errno(result, "cannot lock the control file");
-        if (left_us <= 0)
-            return lsi_fail(LS_ERR_BUSY, "another process is opening the store, and the call has waited its %u ms",
-                           env->busy_timeout_ms);
+        if (left_us <= 0 || lsi_patience_us(env->busy_timeout_ms) <= 0)
+            return lsi_fail(LS_ERR_BUSY, "another process is opening the store, and the call has waited %s",
+                           lsi_patience_waited(env->busy_timeout_ms));
         /* By the system's clock, as all patience: a sleep may take far longer than it was asked to, and a clock of the
          * store's that stands still must not make this endless. */
         from_us = lsi_monotonic_us(&lsi_clock_system);
@@ -711,8 +711,8 @@ ls_status lsi_control_lock(lsi_control *control)
         lsi_lock_repaired(&control->header->store_lock);
         return LS_OK;
     case LSI_LOCK_BUSY:
-        return lsi_fail(LS_ERR_BUSY, "another process holds the store's lock, and the call has waited its %u ms",
-                        control->env->busy_timeout_ms);
+        return lsi_fail(LS_ERR_BUSY, "another process holds the store's lock, and the call has waited %s",
+                        lsi_patience_waited(control->env->busy_timeout_ms));
     case LSI_LOCK_BROKEN:
         break;
     }

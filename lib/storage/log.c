@@ -247,8 +247,8 @@ static inline ls_status lock_and_enter(lsi_log *log, lsi_slot *slot, bool any, l
         lsi_log_lock_repaired(slot);
         break;
     case LSI_LOCK_BUSY:
-        return lsi_fail(LS_ERR_BUSY, "%s: another process holds its lock, and the call has waited its %u ms",
-                        log->config.label, env->busy_timeout_ms);
+        return lsi_fail(LS_ERR_BUSY, "%s: another process holds its lock, and the call has waited %s",
+                        log->config.label, lsi_patience_waited(env->busy_timeout_ms));
     case LSI_LOCK_BROKEN:
     default:
         return lsi_fail(LS_ERR_IO, "%s: its lock in the control file is broken", log->config.label);

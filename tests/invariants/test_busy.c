@@ -526,6 +526,76 @@ static void opening_and_repairing_are_busy_in_time(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* ---- a program that waits no longer ---- */
+
+typedef struct patience {
+    int64_t until_ms; /* it waits on until then */
+    int asked;
+} patience;
+
+static int waits_no_longer(void *user)
+{
+    patience *of = user;
+
+    of->asked++;
+    return now_ms() >= of->until_ms;
+}
+
+/* The call, whose patience is a minute, ends with `status` when it is told to. */
+#define assert_ends_when_told(call, status)                                     \
+    do {                                                                        \
+        int64_t from_ms = now_ms();                                             \
+        program.until_ms = from_ms + BUSY_MS;                                   \
+        program.asked = 0;                                                      \
+        assert_int_equal(call, status);                                         \
+        assert_in_range(now_ms() - from_ms, BUSY_MS - 20, BUSY_MS + LATE_MS);   \
+        assert_in_range(program.asked, 1, BUSY_MS / 20 + 1);                    \
+        if ((status) == LS_ERR_BUSY)                                            \
+            assert_non_null(strstr(ls_last_error_message(), "told to wait no")); \
+    } while (0)
+
+static void a_program_that_waits_no_longer_ends_each_wait(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    patience program = {0};
+    ls_store *store;
+    handles of;
+    pid_t pid;
+
+    open_wide(&of, fx, LS_DURABILITY_SYNC);
+    assert_int_equal(handles_close(&of), LS_OK);
+    options.busy_timeout_ms = 60000;
+    options.wait = waits_no_longer;
+    options.wait_user = &program;
+    pid = start_holder(fx, HOLD_GATE);
+    assert_ends_when_told(ls_store_open(fx->path, &options, &store), LS_ERR_BUSY);
+    end_holder(pid);
+
+    assert_int_equal(ls_store_open(fx->path, &options, &of.store), LS_OK);
+    assert_int_equal(ls_stream_open(of.store, STREAM, &of.stream), LS_OK);
+    assert_int_equal(ls_producer_open(of.stream, NULL, &of.producer), LS_OK);
+    assert_int_equal(put_everywhere(&of), 0);
+    pid = start_holder(fx, HOLD_APPEND | HOLD_STORE | HOLD_UPKEEP);
+    assert_ends_when_told(put_text(&of, "refused", NULL), LS_ERR_BUSY);
+    int64_t batch_ms = now_ms();
+    program.until_ms = batch_ms + BUSY_MS;
+    assert_int_equal(put_everywhere(&of), SHARDS); /* Whichever is met first: none is waited for afterwards. */
+    assert_in_range(now_ms() - batch_ms, BUSY_MS - 20, BUSY_MS + LATE_MS);
+    assert_ends_when_told(ls_stream_create(of.store, "third", NULL), LS_ERR_BUSY);
+    assert_ends_when_told(ls_store_maintain(of.store, -1), LS_ERR_BUSY);
+    assert_int_equal(count_all(of.stream), SHARDS);
+    end_holder(pid);
+    assert_int_equal(put_everywhere(&of), 0); /* The next call waits again. */
+
+    pid = start_holder(fx, HOLD_SYNC);
+    assert_ends_when_told(put_text(&of, "synced by itself", NULL), LS_OK);
+    end_holder(pid);
+    assert_int_equal(count_all(of.stream), 2 * SHARDS + 1);
+    program.until_ms = now_ms() + 60000;
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 /* The piece of upkeep that an opening does as it goes is nothing that it was asked for: it waits for nobody. Method:
  * streams whose places are to be made, which needs the store's lock, and a second, after which upkeep is due again. */
 static void opening_waits_for_nobody_to_do_upkeep(void **state)
@@ -576,6 +646,7 @@ int main(void)
         CASE(calls_that_need_the_stores_lock_are_busy_in_time),
         CASE(listing_is_busy_while_a_death_is_not_settled),
         CASE(opening_and_repairing_are_busy_in_time),
+        CASE(a_program_that_waits_no_longer_ends_each_wait),
         CASE(opening_waits_for_nobody_to_do_upkeep),
     };
 

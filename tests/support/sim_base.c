@@ -22,7 +22,7 @@
 struct sim_thread_words {
     lsi_error_state current, before;
     bool has_failed;
-    int64_t patience_left_us;
+    lsi_patience patience;
 };
 
 size_t sim_thread_words_bytes(void)
@@ -32,7 +32,7 @@ size_t sim_thread_words_bytes(void)
 
 void sim_thread_words_init(void *words)
 {
-    sim_thread_words fresh = {.patience_left_us = LSI_PATIENCE_UNBOUNDED};
+    sim_thread_words fresh = {.patience = {.left_us = LSI_PATIENCE_UNBOUNDED}};
 
     memcpy(words, &fresh, sizeof fresh);
 }
@@ -47,14 +47,14 @@ void sim_thread_words_swap(void *out, const void *in)
         kept->has_failed = has_failed;
         if (has_failed)
             kept->before = before;
-        kept->patience_left_us = lsi_patience_left_us;
+        kept->patience = lsi_patience_now;
     }
     if (next != NULL) {
         current = next->current;
         has_failed = next->has_failed;
         if (has_failed)
             before = next->before;
-        lsi_patience_left_us = next->patience_left_us;
+        lsi_patience_now = next->patience;
     }
 }
 

@@ -172,7 +172,6 @@ bool lsi_group_is_settled(lsi_group *group)
 
 ls_status lsi_group_next(lsi_group *group, int64_t timeout_ms, lsi_group_event *out)
 {
-    uint32_t patience_ms = group->stream->engine->env.busy_timeout_ms;
     int64_t from_us = lsi_group_now_us(group);
 
     for (;;) {
@@ -184,7 +183,7 @@ ls_status lsi_group_next(lsi_group *group, int64_t timeout_ms, lsi_group_event *
             return lsi_fail(LS_ERR_CANCELLED, "group '%s': the worker was cancelled", group->name);
         if (tell(group, out))
             return LS_OK;
-        lsi_patience_begin(patience_ms);
+        lsi_patience_begin(&group->stream->engine->env);
         st = lsi_group_step(group, token);
         if (tell(group, out))
             return LS_OK; /* What failed fails the next time. */

@@ -119,7 +119,7 @@ static void save(lsi_run *run, lsi_worker *worker, bool is_last)
 
     if (worker->is_lost || !lsi_worker_take_progress(worker))
         return;
-    lsi_patience_begin(run->env->busy_timeout_ms);
+    lsi_patience_begin(run->env);
     st = save_now(run, worker);
     worker->saved_us = now_us(run);
     worker->is_unsaved = st != LS_OK;
@@ -278,7 +278,7 @@ static ls_status leave_group(lsi_run *run)
 
     if (run->group == NULL)
         return LS_OK;
-    lsi_patience_begin(run->env->busy_timeout_ms);
+    lsi_patience_begin(run->env);
     lsi_error_save(&before);
     st = lsi_group_give_back(run->group);
     if (passes_by_itself(st)) {
@@ -357,7 +357,7 @@ static void run_on(lsi_run *run)
         int64_t pause_us = (int64_t)run->how->failover_ms * 1000 / 3, due_us;
         ls_status st = LS_OK;
 
-        lsi_patience_begin(run->env->busy_timeout_ms);
+        lsi_patience_begin(run->env);
         due_us = save_due(run);
         is_idle = reap(run);
         /* Asked behind it: a worker that has finished, for its handler said stop or it failed, has said so before, and

@@ -110,7 +110,7 @@ ls_status lsi_worker_make_step(lsi_worker *worker)
     lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
     if (!is_wanted)
         return LS_OK;
-    lsi_patience_begin(worker->run->env->busy_timeout_ms);
+    lsi_patience_begin(worker->run->env);
     st = make(worker);
     lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
     worker->step.is_wanted = false;

@@ -450,7 +450,7 @@ static void work(void *user)
 
     lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
     while (!worker->is_done) {
-        lsi_patience_begin(worker->run->env->busy_timeout_ms);
+        lsi_patience_begin(worker->run->env);
         step(worker);
     }
     is_last = --worker->thread_count == 0;

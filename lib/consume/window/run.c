@@ -229,7 +229,7 @@ static ls_status step(run *of, bool *is_over)
     look_at_tips(of);
     if (st == LS_OK)
         st = lsi_window_fire(window);
-    lsi_patience_begin(window->env->busy_timeout_ms); /* Each step has its own, and callbacks may have used it up. */
+    lsi_patience_begin(window->env); /* Each step has its own, and callbacks may have used it up. */
     if (st == LS_OK && !*is_over && window->name[0] != '\0' &&
         now_ms(of) - of->stored_ms >= (int64_t)window->options.store_interval_ms)
         st = store(of);

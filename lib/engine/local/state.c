@@ -433,8 +433,8 @@ static ls_status take_lock(const lsi_local_stream *stream)
         lsi_lock_repaired(&stream->slot->sync_lock); /* What it left half done shows in the log (T2, T3). */
         return LS_OK;
     case LSI_LOCK_BUSY:
-        return lsi_fail(LS_ERR_BUSY, "stream '%s': another process is changing its state, and the call has waited its "
-                        "%" PRIu32 " ms", stream->name, timeout_ms);
+        return lsi_fail(LS_ERR_BUSY, "stream '%s': another process is changing its state, and the call has waited %s",
+                        stream->name, lsi_patience_waited(timeout_ms));
     case LSI_LOCK_BROKEN:
         break;
     }

@@ -211,6 +211,11 @@ ls_status lsi_local_sync(lsi_engine *engine)
 
 /* ---- the thread ---- */
 
+static int stops_waiting(void *user)
+{
+    return is_stopping(user);
+}
+
 static void sweep(void *user)
 {
     lsi_local *local = user;
@@ -225,7 +230,8 @@ static void sweep(void *user)
     if (patience_ms > local->base.env.busy_timeout_ms)
         patience_ms = local->base.env.busy_timeout_ms;
     while (!is_stopping(local)) {
-        lsi_patience_begin(patience_ms); /* Who is stopped in one shard must not make the others late. */
+        /* Who is stopped in one shard must not make the others late, nor who closes the store. */
+        lsi_patience_begin_own(patience_ms, stops_waiting, local);
         if (syncs && lsi_control_is_unsure(local->control))
             (void)sync_unknown(local, true);
         if (syncs)

@@ -258,7 +258,7 @@ static ls_status wait_for_others(const lsi_local_stream *stream, waiting *of)
     left_us = lsi_patience_us(timeout_ms);
     if (left_us <= 0)
         return lsi_fail(LS_ERR_BUSY, "stream '%s': another process is at its upkeep or holds a lock, and the call has "
-                        "waited its %u ms", stream->name, timeout_ms);
+                        "waited %s", stream->name, lsi_patience_waited(timeout_ms));
     (void)lsi_word_sleep(&never, 0, of->pause_us < left_us ? of->pause_us : left_us); /* However it ends. */
     of->since_us = lsi_monotonic_us(&lsi_clock_system);
     lsi_patience_spend(of->since_us - from_us);

@@ -104,7 +104,7 @@ int64_t lsi_async_turn(lsi_async *async)
     /* Before anything is changed, and until nothing is any more: for lsi_async_abandon. */
     atomic_store_explicit(&async->is_at_work, true, memory_order_seq_cst);
     seen = take(async);
-    lsi_patience_begin(async->env->busy_timeout_ms);
+    lsi_patience_begin(async->env);
     lsi_async_lanes_sort(async, now_us);
     lsi_async_lanes_drop(async, seen.cancel_until, now_us);
     (void)lsi_async_send(async, now_us);
