@@ -11,6 +11,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define ASK_NS 20000000 /* as the library asks while it waits for other processes */
 
 /* ---- forks are counted, so that a lock knows whether it is of this process ---- */
 
@@ -40,7 +43,34 @@ static bool is_inherited(const lsi_py_producer *producer)
     return producer->forks != atomic_load_explicit(&forks, memory_order_relaxed);
 }
 
-static void producer_enter(lsi_py_producer *producer)
+static ls_wait_callback wait_asked;
+
+void lsi_py_set_wait(ls_wait_callback wait)
+{
+    wait_asked = wait;
+}
+
+/* Waits for its turn, until it is told not to: then the answer is false. */
+static bool producer_enter(lsi_py_producer *producer)
+{
+    struct timespec until;
+
+    if (is_inherited(producer) || pthread_mutex_trylock(&producer->mutex) == 0)
+        return true;
+    for (;;) {
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += ASK_NS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        if (pthread_mutex_clocklock(&producer->mutex, CLOCK_MONOTONIC, &until) == 0)
+            return true;
+        if (wait_asked != NULL && wait_asked(NULL) != 0)
+            return false;
+    }
+}
+
+/* Waits for its turn, however long that takes. */
+static void producer_hold(lsi_py_producer *producer)
 {
     if (!is_inherited(producer))
         pthread_mutex_lock(&producer->mutex);
@@ -78,7 +108,7 @@ ls_status lsi_py_producer_close(lsi_py_producer *producer)
 
     if (producer == NULL)
         return LS_OK;
-    producer_enter(producer);
+    producer_hold(producer);
     st = ls_producer_close(producer->producer);
     producer->producer = NULL;
     producer_leave(producer);
@@ -103,7 +133,8 @@ int64_t lsi_py_put(lsi_py_producer *producer, const char *key, size_t key_bytes,
     ls_record_id id = {0, 0, 0};
     ls_status st = LSI_PY_CLOSED;
 
-    producer_enter(producer);
+    if (!producer_enter(producer))
+        return -LSI_PY_INTERRUPTED;
     if (producer->producer != NULL)
         st = ls_producer_put(producer->producer, (ls_bytes){key, key_bytes}, (ls_bytes){data, data_bytes}, options,
                              &id);
@@ -170,7 +201,8 @@ ls_status lsi_py_put_entries(lsi_py_producer *producer, size_t count, ls_put_ent
 
     for (size_t i = 0; hash_keys != NULL && i < count; i++)
         entries[i].explicit_hash_key = hash_keys[i];
-    producer_enter(producer);
+    if (!producer_enter(producer))
+        return LSI_PY_INTERRUPTED;
     if (producer->producer != NULL)
         st = ls_producer_put_batch(producer->producer, entries, count, options, results, failed);
     producer_leave(producer);
@@ -205,7 +237,8 @@ ls_status lsi_py_flush(lsi_py_producer *producer)
 {
     ls_status st = LSI_PY_CLOSED;
 
-    producer_enter(producer);
+    if (!producer_enter(producer))
+        return LSI_PY_INTERRUPTED;
     if (producer->producer != NULL)
         st = ls_producer_flush(producer->producer);
     producer_leave(producer);
@@ -216,7 +249,7 @@ uint64_t lsi_py_producer_repeats(lsi_py_producer *producer)
 {
     uint64_t count = 0;
 
-    producer_enter(producer);
+    producer_hold(producer);
     if (producer->producer != NULL)
         count = ls_producer_repeats(producer->producer);
     producer_leave(producer);

@@ -25,6 +25,12 @@ void lsi_py_producer_free(lsi_py_producer *producer);
 /* Answered beside the statuses: the producer was closed. */
 #define LSI_PY_CLOSED 1
 
+/* As well: another thread has the producer, and `wait` said not to wait for it. Nothing was put. */
+#define LSI_PY_INTERRUPTED 3
+
+/* Who is asked by a thread that waits for its turn; set once, before a producer is opened. */
+void lsi_py_set_wait(ls_wait_callback wait);
+
 /* ls_producer_put in one word, for reading a struct costs Python more than the put does: shard and number, or
  * LSI_PY_PUT_WIDE when they do not fit, then lsi_py_wide has them; or the status, negated. */
 #define LSI_PY_SEQNO_BITS 46

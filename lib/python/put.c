@@ -7,6 +7,7 @@
  *    whoever closes it meanwhile. */
 #include "python/walk.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,16 @@ static PyObject *record_id_of(uint64_t shard, uint64_t seqno)
     return made;
 }
 
+/* A put that was told to wait no longer, and put nothing. True: the handler of Ctrl+C has returned, so that the put is
+ * made again, as Python does it with whatever a signal interrupts. */
+static bool goes_on(PyObject *self, int64_t status)
+{
+    PyObject *answer = PyObject_CallMethod(self, "_interrupted", "L", (long long)status);
+
+    Py_XDECREF(answer);
+    return answer != NULL;
+}
+
 /* What `otherwise` answers to the same call. */
 static PyObject *put_otherwise(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names)
 {
@@ -111,6 +122,7 @@ static PyObject *put(PyObject *self, PyObject *const *arguments, Py_ssize_t coun
     lsi_py_producer *producer;
     PyThreadState *thread;
     PyObject *capsule;
+    bool is_interrupted;
     int64_t packed;
     int found;
 
@@ -129,10 +141,15 @@ static PyObject *put(PyObject *self, PyObject *const *arguments, Py_ssize_t coun
         Py_DECREF(capsule);
         return NULL;
     }
-    thread = PyEval_SaveThread();
-    packed = put_now(producer, key.data, key.size, data.data, data.size, NULL);
-    PyEval_RestoreThread(thread);
+    do {
+        thread = PyEval_SaveThread();
+        packed = put_now(producer, key.data, key.size, data.data, data.size, NULL);
+        PyEval_RestoreThread(thread);
+        is_interrupted = (packed == -LS_ERR_BUSY || packed == -LSI_PY_INTERRUPTED) && PyOS_InterruptOccurred();
+    } while (is_interrupted && goes_on(self, -packed));
     Py_DECREF(capsule);
+    if (is_interrupted)
+        return NULL;
     if (packed > 0)
         return record_id_of((uint64_t)packed >> LSI_PY_SEQNO_BITS,
                             (uint64_t)packed & (((uint64_t)1 << LSI_PY_SEQNO_BITS) - 1));

@@ -77,6 +77,10 @@ static PyMethodDef methods[] = {
      "put(type, function, signature, address, record_id, plain)\n\nThe method `put` of a type, made of its function in "
      "Python, and its signature; of the address of lsi_py_put, of RecordId, and of a class below tuple that changes "
      "nothing."},
+    {"waiting", lsi_py_waiting, METH_NOARGS,
+     "waiting()\n\nThe address of the ls_wait_callback by which Ctrl+C ends waits of the main thread."},
+    {"interrupt", lsi_py_interrupt, METH_NOARGS,
+     "interrupt()\n\nHandle a Ctrl+C that came, here and now: raises what its handler raises."},
     {NULL, NULL, 0, NULL},
 };
 

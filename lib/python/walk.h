@@ -1,4 +1,4 @@
-/* What the two files of the module `libstream._walk` share. They alone know objects of Python: native.h is of what
+/* What the files of the module `libstream._walk` share. They alone know objects of Python: native.h is of what
  * knows none. */
 #ifndef LIBSTREAM_PYTHON_WALK_H
 #define LIBSTREAM_PYTHON_WALK_H
@@ -18,5 +18,9 @@ int lsi_py_bytes_of(PyObject *object, int is_key, ls_bytes *out);
 /* The module's functions `hold` and `put`. */
 PyObject *lsi_py_hold(PyObject *module, PyObject *arguments);
 PyObject *lsi_py_put_method(PyObject *module, PyObject *arguments);
+
+/* And those of signals.c, without arguments. */
+PyObject *lsi_py_waiting(PyObject *module, PyObject *none);
+PyObject *lsi_py_interrupt(PyObject *module, PyObject *none);
 
 #endif

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import select
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Iterator as IteratorOf
 
 import pytest
 
@@ -49,6 +50,116 @@ def test_control_c_ends_any_wait(folder: str, wait: str) -> None:
         child.send_signal(signal.SIGINT)
         took = float(child.communicate(timeout=20)[0]) - sent
     assert took < 1  # 0.1 is promised; the machine may be busy.
+
+
+HOLDER = """
+import sys
+from libstream import *
+with Store(sys.argv[1], durability=Durability.KERNEL) as store:
+    stream = store.stream("orders")
+    producer = stream.producer()
+    print("ready", flush=True)
+    while True:
+        producer.put_many("k", [b"x" * 1000] * 60000)
+"""
+
+
+@contextlib.contextmanager
+def held_shard(location: str) -> IteratorOf[subprocess.Popen[str]]:
+    """Somebody is stopped while he puts, and has the shard's lock."""
+    with Store(location, durability=libstream.Durability.KERNEL, segment_bytes=1 << 28) as store:
+        store.create_stream("orders", retention_bytes=1 << 28)
+    with subprocess.Popen([sys.executable, "-c", HOLDER, location], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout and holder.stdout.readline() == "ready\n"
+        with Store(location, busy_timeout=0.1) as store, store.stream("orders").producer() as producer:
+            for _ in range(200):
+                time.sleep(0.02)
+                holder.send_signal(signal.SIGSTOP)
+                try:
+                    producer.put("k", b"probe")
+                except libstream.BusyError as error:
+                    assert "has waited its 100 ms" in str(error)
+                    break
+                holder.send_signal(signal.SIGCONT)
+            else:
+                raise AssertionError("it was never stopped in the lock")
+        try:
+            yield holder
+        finally:
+            holder.kill()
+
+
+LOCKED = """
+import os, signal, sys, threading, time
+from array import array
+from libstream import *
+from libstream.kinesis import Client
+store = Store(sys.argv[1], busy_timeout=60)
+stream = store.stream("orders")
+producer, numbered = stream.producer(), stream.producer(producer_id=1)
+kinesis = Client(store)
+
+def thread_puts_and_so_do_i():
+    other = threading.Thread(target=lambda: producer.put("k", b"other's"), daemon=True)
+    other.start()
+    while not other.is_alive():
+        time.sleep(0.01)
+    time.sleep(0.1)
+    producer.put("k", b"mine")
+
+wait = %s
+print("ready", flush=True)
+try:
+    wait()
+except KeyboardInterrupt as interrupted:
+    print(time.monotonic(), repr(interrupted.__context__), flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("wait, told", [
+    ("lambda: producer.put('k', b'mine')", "told to wait no longer"), ("thread_puts_and_so_do_i", "another thread"),
+    ("lambda: producer.put('k', data=b'mine')", ""), ("lambda: numbered.put('k', b'mine', number=1)", ""),
+    ("lambda: producer.put_batch([('k', b'mine')] * 9)", "9 of 9 records were not put"),
+    ("lambda: producer.put_many('k', [b'mine'] * 9)", "PartialBatchError"),
+    ("lambda: producer.put_buffer('k', b'mine', array('q', [0, 4]))", ""),
+    ("lambda: kinesis.put_record(StreamName='orders', Data=b'mine', PartitionKey='k')", ""),
+    ("lambda: stream.reset_shard(0)", ""), ("lambda: stream.split(0)", "")])
+def test_control_c_ends_the_wait_for_a_lock(folder: str, wait: str, told: str) -> None:
+    with held_shard(folder + "/store") as holder:
+        with subprocess.Popen([sys.executable, "-c", LOCKED % wait, folder + "/store"], stdout=subprocess.PIPE,
+                              text=True) as child:
+            assert child.stdout and child.stdout.readline() == "ready\n"
+            time.sleep(0.3)
+            assert child.poll() is None
+            sent = time.monotonic()
+            child.send_signal(signal.SIGINT)
+            ended, context = child.communicate(timeout=20)[0].split(" ", 1)
+        assert float(ended) - sent < 1  # 0.1 is promised; the machine may be busy.
+        assert told in context
+        holder.kill()
+    with Store(folder + "/store") as store:
+        stream = store.stream("orders")
+        assert not [r for batch in stream.iterator().batches() for r in batch if r.data == b"mine"]
+        assert len(stream.describe().shards) == 1
+
+
+def test_a_handler_that_returns_ends_no_put(folder: str) -> None:
+    """It is made again, and waits on."""
+    with held_shard(folder + "/store") as holder:
+        program = LOCKED % "lambda: print(producer.put('k', b'mine'))"
+        program = program.replace("wait()", "signal.signal(signal.SIGINT, lambda *came: print('came', flush=True))\n"
+                                            "    wait()")
+        with subprocess.Popen([sys.executable, "-c", program, folder + "/store"], stdout=subprocess.PIPE,
+                              text=True) as child:
+            assert child.stdout and child.stdout.readline() == "ready\n"
+            time.sleep(0.3)
+            child.send_signal(signal.SIGINT)
+            assert child.stdout.readline() == "came\n"
+            time.sleep(0.1)
+            assert child.poll() is None
+            holder.kill()
+            assert child.communicate(timeout=20)[0].startswith("RecordId(shard=0, ")
 
 
 RUNNER = """

@@ -114,7 +114,7 @@ class WrongStateError(StateError):
 
 
 class BusyError(StateError):
-    """A lock was not free within the store's `busy_timeout`."""
+    """A lock was not free within the store's `busy_timeout`; or until Ctrl+C came, whose handler returned."""
 
     status = lib.LS_ERR_BUSY
 

@@ -7,8 +7,8 @@ from typing import (TYPE_CHECKING, Any, Dict, Iterable, Iterator as IteratorOf, 
 
 from libstream._handle import Handle
 from libstream._native import ffi, lib
-from libstream._walk import fill, hold, put as method_put
-from libstream.errors import Error, InvalidArgumentError, WrongStateError, check, failure
+from libstream._walk import fill, hold, interrupt, put as method_put, waiting
+from libstream.errors import BusyError, Error, InvalidArgumentError, WrongStateError, check, failure
 from libstream.values import Durability, RecordId, hash_key_to_c, options
 
 if TYPE_CHECKING:
@@ -21,11 +21,14 @@ Numbers = Union[None, int, Sequence[int]]
 _BITS: int = lib.LSI_PY_SEQNO_BITS
 _MASK: int = (1 << lib.LSI_PY_SEQNO_BITS) - 1
 _NULL = ffi.NULL
+lib.lsi_py_set_wait(ffi.cast("ls_wait_callback", waiting()))
 
 
 def _raise(status: int) -> None:
     if status == lib.LSI_PY_CLOSED:
         raise WrongStateError("producer is closed")
+    if status == lib.LSI_PY_INTERRUPTED:
+        raise BusyError("another thread has the producer, and the call was told to wait no longer")
     raise failure(status)
 
 
@@ -168,6 +171,13 @@ class Producer(Handle):
         wide = lib.lsi_py_wide()
         return RecordId(wide.shard, wide.seqno)
 
+    def _interrupted(self, status: int) -> None:
+        """A put of this thread was told to wait no longer, and put nothing: what is raised now says so."""
+        try:
+            _raise(status)
+        except BusyError:
+            interrupt()
+
     def put_batch(self, records: Iterable[Tuple[Key, Bytes]], *, explicit_hash_keys: Optional[Sequence[
             Optional[int]]] = None, durability: Optional[Durability] = None, atomic: bool = False,
             partial_ok: bool = False, numbers: Numbers = None) -> PutResults:
@@ -238,11 +248,17 @@ class Producer(Handle):
         pointer = self._pointer
         if pointer is None:
             _raise(lib.LSI_PY_CLOSED)
-        if data is None:
-            status = lib.lsi_py_put_entries(pointer, count, keys, pointers, settings, results, counts)
-        else:
-            status = lib.lsi_py_put_pieces(pointer, count, keys.c, data.c, pointers, settings, results, counts,
-                                           counts + 1)
+        try:
+            if data is None:
+                status = lib.lsi_py_put_entries(pointer, count, keys, pointers, settings, results, counts)
+            else:
+                status = lib.lsi_py_put_pieces(pointer, count, keys.c, data.c, pointers, settings, results, counts,
+                                               counts + 1)
+        except BaseException as interrupted:  # By Ctrl+C, once C had returned.
+            if counts[0]:
+                partial = PartialBatchError(PutResults(results, count, counts[0]))
+                partial.__context__, interrupted.__context__ = interrupted.__context__, partial
+            raise
         if status != 0:
             if data is not None and status == lib.LS_ERR_INVALID_ARGUMENT and counts[1] < count:
                 raise InvalidArgumentError("record %d of %d: its offsets leave the buffer, or go back"

@@ -11,6 +11,7 @@ from typing import Any, Callable, Iterator as IteratorOf, List, Mapping as Mappi
 from libstream import metrics
 from libstream._handle import Handle
 from libstream._native import ffi, lib
+from libstream._walk import waiting
 from libstream._waiting import slices
 from libstream.errors import check
 from libstream.metrics import Metric, MetricSample, MetricType
@@ -134,6 +135,7 @@ class Store(Handle):
             self._keep.append(path)
             settings.key_callback, settings.key_user = ffi.addressof(lib, "ls_key_from_file"), path
         self._location = os.fspath(location)
+        settings.wait = ffi.cast("ls_wait_callback", waiting())  # Ctrl+C
         out = ffi.new("ls_store **")
         check(lib.ls_store_open(os.fsencode(self._location), settings, out))
         super().__init__(out[0])
