@@ -195,8 +195,9 @@ LS_API ls_status ls_async_producer_wait(ls_async_producer *producer, uint64_t ti
                                         ls_async_outcome *out);
 
 /**
- * Give up what was put before this call: records that are not being written get the outcome LS_ERR_CANCELLED, from the
- * producer's thread, soon after. Puts that wait for memory go on when there is some.
+ * Give up what was put before this call: records that are not being written, also those that wait for a lock of another
+ * process, get the outcome LS_ERR_CANCELLED, from the producer's thread, soon after. Puts that wait for memory go on
+ * when there is some.
  *
  * @retval LS_ERR_STATE  A fork child called it.
  *

@@ -558,6 +558,9 @@ static void a_program_that_waits_no_longer_ends_each_wait(void **state)
 {
     fixture *fx = *state;
     ls_store_options options = LS_STORE_OPTIONS_INIT;
+    const ls_put_entry entry = {{"key", 3}, {"data", 4}, NULL};
+    ls_async_options soon = LS_ASYNC_OPTIONS_INIT;
+    ls_async_producer *async;
     patience program = {0};
     ls_store *store;
     handles of;
@@ -576,6 +579,8 @@ static void a_program_that_waits_no_longer_ends_each_wait(void **state)
     assert_int_equal(ls_stream_open(of.store, STREAM, &of.stream), LS_OK);
     assert_int_equal(ls_producer_open(of.stream, NULL, &of.producer), LS_OK);
     assert_int_equal(put_everywhere(&of), 0);
+    soon.linger_ms = LS_ASYNC_NONE;
+    assert_int_equal(ls_async_producer_open(of.stream, &soon, &async, NULL, NULL), LS_OK);
     pid = start_holder(fx, HOLD_APPEND | HOLD_STORE | HOLD_UPKEEP);
     assert_ends_when_told(put_text(&of, "refused", NULL), LS_ERR_BUSY);
     int64_t batch_ms = now_ms();
@@ -585,6 +590,12 @@ static void a_program_that_waits_no_longer_ends_each_wait(void **state)
     assert_ends_when_told(ls_stream_create(of.store, "third", NULL), LS_ERR_BUSY);
     assert_ends_when_told(ls_store_maintain(of.store, -1), LS_ERR_BUSY);
     assert_int_equal(count_all(of.stream), SHARDS);
+    /* The same by cancelling, of the thread that puts for others. */
+    program.until_ms = INT64_MAX;
+    assert_int_equal(ls_async_producer_put(async, &entry, NULL, -1, NULL), LS_OK);
+    batch_ms = now_ms();
+    assert_int_equal(ls_async_producer_close(async, BUSY_MS), LS_ERR_TIMEOUT);
+    assert_in_range(now_ms() - batch_ms, BUSY_MS - 20, BUSY_MS + LATE_MS);
     end_holder(pid);
     assert_int_equal(put_everywhere(&of), 0); /* The next call waits again. */
 

@@ -137,6 +137,7 @@ struct lsi_async {
     lsi_producer *producer; /* the thread's */
     lsi_thread thread;
     _Atomic bool is_at_work; /* the thread may be changing what only it uses: a fork child leaves that alone */
+    _Atomic bool is_cancelled; /* since the turn began: it waits for no lock any more */
     _Atomic uint32_t record_bytes_max; /* the stream's, as far as the thread knows */
 
     /* ---- any thread: under `lock` (LSI_RANK_LOCAL) ---- */

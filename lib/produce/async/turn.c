@@ -32,6 +32,7 @@ static wishes take(lsi_async *async)
     lsi_lock_hold(&async->lock, LSI_RANK_LOCAL);
     async->asleep_until_us = 0;
     now = wishes_of(async);
+    atomic_store_explicit(&async->is_cancelled, false, memory_order_relaxed);
     if (async->inbox.first != NULL) {
         if (async->arrivals.first == NULL)
             async->arrivals.first = async->inbox.first;
@@ -93,6 +94,16 @@ static int64_t end(lsi_async *async, const wishes *seen, int64_t due_us, uint32_
     return due_us;
 }
 
+/* An ls_wait_callback. */
+static int waits_no_longer(void *user)
+{
+    const lsi_async *async = user;
+
+    if (atomic_load_explicit(&async->is_cancelled, memory_order_relaxed))
+        return 1;
+    return async->env->wait != NULL ? async->env->wait(async->env->wait_user) : 0;
+}
+
 int64_t lsi_async_turn(lsi_async *async)
 {
     int64_t now_us = lsi_monotonic_us(&async->env->clock);
@@ -104,7 +115,7 @@ int64_t lsi_async_turn(lsi_async *async)
     /* Before anything is changed, and until nothing is any more: for lsi_async_abandon. */
     atomic_store_explicit(&async->is_at_work, true, memory_order_seq_cst);
     seen = take(async);
-    lsi_patience_begin(async->env);
+    lsi_patience_begin_own(async->env->busy_timeout_ms, waits_no_longer, async);
     lsi_async_lanes_sort(async, now_us);
     lsi_async_lanes_drop(async, seen.cancel_until, now_us);
     (void)lsi_async_send(async, now_us);

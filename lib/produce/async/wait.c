@@ -116,6 +116,7 @@ void lsi_async_cancel(lsi_async *async)
 {
     lsi_lock_hold(&async->lock, LSI_RANK_LOCAL);
     async->cancel_until = async->issued;
+    atomic_store_explicit(&async->is_cancelled, true, memory_order_relaxed);
     lsi_async_want(async);
     lsi_lock_release(&async->lock, LSI_RANK_LOCAL);
     lsi_async_wake(async);
