@@ -108,18 +108,30 @@ ls_status lsi_py_producer_close(lsi_py_producer *producer)
 
     if (producer == NULL)
         return LS_OK;
-    producer_hold(producer);
+    if (!producer_enter(producer))
+        return LSI_PY_INTERRUPTED;
     st = ls_producer_close(producer->producer);
     producer->producer = NULL;
     producer_leave(producer);
     return st;
 }
 
+int lsi_py_producer_is_open(lsi_py_producer *producer)
+{
+    int is_open;
+
+    if (!is_inherited(producer) && pthread_mutex_trylock(&producer->mutex) != 0)
+        return 1; /* Somebody puts. */
+    is_open = producer->producer != NULL;
+    producer_leave(producer);
+    return is_open;
+}
+
 void lsi_py_producer_free(lsi_py_producer *producer)
 {
     if (producer == NULL)
         return;
-    (void)lsi_py_producer_close(producer); /* Nothing waits in a producer that its closing could lose. */
+    (void)ls_producer_close(producer->producer); /* Nothing waits in a producer that its closing could lose. */
     if (!is_inherited(producer))
         pthread_mutex_destroy(&producer->mutex);
     free(producer);

@@ -17,15 +17,17 @@ typedef struct lsi_py_producer lsi_py_producer;
 
 ls_status lsi_py_producer_open(ls_stream *stream, lsi_py_producer **out);
 
-/* Waits for the call that is under way; whoever calls afterwards is answered LS_ERR_STATE. The memory stays until
- * lsi_py_producer_free, since another thread may be about to call. NULL is accepted. */
+/* Waits for the call that is under way, or answers LSI_PY_INTERRUPTED as above: then it is open still. Whoever calls
+ * afterwards is answered LSI_PY_CLOSED. The memory stays until lsi_py_producer_free, since another thread may be about
+ * to call. NULL is accepted. */
 ls_status lsi_py_producer_close(lsi_py_producer *producer);
+int lsi_py_producer_is_open(lsi_py_producer *producer);
 void lsi_py_producer_free(lsi_py_producer *producer);
 
 /* Answered beside the statuses: the producer was closed. */
 #define LSI_PY_CLOSED 1
 
-/* As well: another thread has the producer, and `wait` said not to wait for it. Nothing was put. */
+/* As well: another thread has the producer, and `wait` said not to wait for it. Nothing was done. */
 #define LSI_PY_INTERRUPTED 3
 
 /* Who is asked by a thread that waits for its turn; set once, before a producer is opened. */

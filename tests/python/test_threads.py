@@ -99,13 +99,26 @@ stream = store.stream("orders")
 producer, numbered = stream.producer(), stream.producer(producer_id=1)
 kinesis = Client(store)
 
-def thread_puts_and_so_do_i():
+def other_thread_puts():
     other = threading.Thread(target=lambda: producer.put("k", b"other's"), daemon=True)
     other.start()
     while not other.is_alive():
         time.sleep(0.01)
     time.sleep(0.1)
+
+def thread_puts_and_so_do_i():
+    other_thread_puts()
     producer.put("k", b"mine")
+
+def thread_puts_and_i_close():
+    other_thread_puts()
+    producer.close()
+
+def put_soon_and_close():
+    soon = stream.async_producer(linger_ms=NO_LIMIT)
+    soon.put("k", b"mine")
+    time.sleep(0.2)
+    soon.close()
 
 wait = %s
 print("ready", flush=True)
@@ -119,6 +132,7 @@ os._exit(0)
 
 @pytest.mark.parametrize("wait, told", [
     ("lambda: producer.put('k', b'mine')", "told to wait no longer"), ("thread_puts_and_so_do_i", "another thread"),
+    ("thread_puts_and_i_close", ""), ("put_soon_and_close", ""),
     ("lambda: producer.put('k', data=b'mine')", ""), ("lambda: numbered.put('k', b'mine', number=1)", ""),
     ("lambda: producer.put_batch([('k', b'mine')] * 9)", "9 of 9 records were not put"),
     ("lambda: producer.put_many('k', [b'mine'] * 9)", "PartialBatchError"),

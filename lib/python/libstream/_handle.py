@@ -137,11 +137,14 @@ class Handle(Unique):
                     self._interrupt(pointer)
                 while self._calls:
                     self._changed.wait()
-            is_released = True  # Whatever ends it now but a refusal: nobody knows better.
+            is_released = True
             try:
                 self._release(pointer)
             except WrongStateError:
                 is_released = False
+                raise
+            except BaseException:
+                is_released = self._was_released(pointer)
                 raise
         finally:
             if pointer is not None:
@@ -161,6 +164,10 @@ class Handle(Unique):
         self._open -= 1  # Under the GIL, or in a fork child: a lock would not do more.
         if self._open == 0 and self._is_left:
             self.close()
+
+    def _was_released(self, pointer: Any) -> bool:
+        """Whether `_release`, which was not refused but raised something else, has released it all the same."""
+        return True
 
     def _release(self, pointer: Any) -> None:
         check(type(self)._close_call(pointer))

@@ -283,7 +283,12 @@ class Producer(Handle):
         return 0 if pointer is None else int(lib.lsi_py_producer_repeats(pointer))
 
     def _release(self, pointer: Any) -> None:
-        check(lib.lsi_py_producer_close(pointer))
+        status = lib.lsi_py_producer_close(pointer)
+        if status != 0:
+            _raise(status)
+
+    def _was_released(self, pointer: Any) -> bool:
+        return not lib.lsi_py_producer_is_open(pointer)
 
 
 def _address(pointer: Any) -> int:
