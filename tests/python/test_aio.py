@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from array import array
 from typing import Any, Coroutine, List
 
 import pytest
@@ -70,6 +72,44 @@ def test_time_outs_and_cancelling_lose_nothing(stream: Stream) -> None:
         stream.producer().put("k", b"x")
         assert (await iterator.next_batch(20)).data_list() == [b"x"]
         await iterator.close()
+
+    run(main())
+
+
+def test_a_read_that_nobody_waits_for_any_more_loses_nothing(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is cancelled while its thread reads: what that finds is the next call's."""
+    plain, reading = libstream.Iterator.next_batch, threading.Event()
+
+    def slow(self: Any, *arguments: Any, **named: Any) -> Any:
+        reading.set()
+        time.sleep(0.2)
+        return plain(self, *arguments, **named)
+
+    async def main() -> None:
+        iterator = aio.Iterator(stream.iterator())
+        with monkeypatch.context() as patch:
+            patch.setattr(libstream.Iterator, "next_batch", slow)
+            task = asyncio.ensure_future(iterator.next_batch(None))
+            while not reading.is_set():
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert (await iterator.next_batch(20)).data_list() == [b"x"]
+        assert len(await iterator.next_batch(0)) == 0
+        await iterator.close()
+
+    stream.producer().put("k", b"x")
+    run(main())
+
+
+def test_a_coroutine_puts_with_numbers_and_from_buffers(stream: Stream) -> None:
+    async def main() -> None:
+        async with aio.Producer(stream, producer_id=7) as producer:
+            first = await producer.put("k", b"x", number=1, durability=libstream.Durability.SYNC)
+            assert await producer.put("k", b"x", number=1) == first
+            assert (await producer.put_buffer("k", b"ab", array("q", [0, 1, 2]), numbers=2)).failed == 0
+        assert [record.data for record in stream.iterator()] == [b"x", b"a", b"b"]
 
     run(main())
 

@@ -19,7 +19,7 @@ import asyncio
 import functools
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, AsyncIterator, Callable, Optional, Sequence, Tuple, Type, TypeVar
 
@@ -30,7 +30,7 @@ from libstream.batch import Batch, Record
 from libstream.errors import BusyError
 from libstream.producer import Bytes, Key, PutResults
 from libstream.stream import Stream
-from libstream.values import RecordId
+from libstream.values import Durability, RecordId
 
 __all__ = ["AsyncProducer", "Iterator", "Producer"]
 
@@ -52,15 +52,17 @@ class _Worker:
 
 class Producer(_Worker):
     """A `libstream.Producer` for coroutines: records are put in the order of the calls, whoever awaits them. A call
-    that is cancelled may have put its record. The stream stays the caller's."""
+    that is cancelled may have put its record; with a `producer_id` and a number it can be made again. The stream stays
+    the caller's."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, producer_id: Optional[int] = None) -> None:
         super().__init__("libstream-put")
-        self._producer = stream.producer()
+        self._producer = stream.producer(producer_id)
 
-    async def put(self, partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None) -> RecordId:
+    async def put(self, partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None,
+                  durability: Optional[Durability] = None, number: Optional[int] = None) -> RecordId:
         """As `libstream.Producer.put`."""
-        return await self._call(self._producer.put, partition_key, data, explicit_hash_key)
+        return await self._call(self._producer.put, partition_key, data, explicit_hash_key, durability, number)
 
     async def put_batch(self, records: Sequence[Tuple[Key, Bytes]], **named: Any) -> PutResults:
         """As `libstream.Producer.put_batch`."""
@@ -69,6 +71,10 @@ class Producer(_Worker):
     async def put_many(self, partition_key: Key, data: Sequence[Bytes], **named: Any) -> PutResults:
         """As `libstream.Producer.put_many`."""
         return await self._call(self._producer.put_many, partition_key, data, **named)
+
+    async def put_buffer(self, partition_keys: Any, data: Any, offsets: Any = None, **named: Any) -> PutResults:
+        """As `libstream.Producer.put_buffer`: the buffers are used until it returns."""
+        return await self._call(self._producer.put_buffer, partition_keys, data, offsets, **named)
 
     async def flush(self) -> None:
         """As `libstream.Producer.flush`."""
@@ -164,6 +170,7 @@ class Iterator(_Worker):
     def __init__(self, iterator: plain_iterator.Iterator) -> None:
         super().__init__("libstream-read")
         self._iterator = iterator
+        self._begun: "Optional[Future[Batch]]" = None  # A read that whoever waited for it has not got.
         self._turn: Optional[asyncio.Lock] = None  # Made when there is a loop, which Python 3.9 wants.
 
     async def next_batch(self, timeout: Optional[float] = 0.0) -> Batch:
@@ -173,7 +180,7 @@ class Iterator(_Worker):
             self._turn = asyncio.Lock()
         async with self._turn:
             while True:
-                batch = await self._call(self._iterator.next_batch, 0.0)
+                batch = await self._read()
                 left = None if deadline is None else deadline - time.monotonic()
                 if len(batch) > 0 or batch.is_shard_end or left is not None and left <= 0:
                     return batch
@@ -181,6 +188,19 @@ class Iterator(_Worker):
                     await asyncio.wait_for(self._readable(), left)
                 except asyncio.TimeoutError:
                     return batch
+
+    async def _read(self) -> Batch:
+        """What is there now. When this is cancelled while the thread reads, the next call gets what it finds."""
+        of_this_process(self._pid, type(self).__name__)
+        if self._begun is None or self._begun.cancelled():
+            self._begun = self._executor.submit(self._iterator.next_batch, 0.0)
+        try:
+            batch = await asyncio.wrap_future(self._begun)
+        except Exception:
+            self._begun = None
+            raise
+        self._begun = None
+        return batch
 
     async def _readable(self) -> None:
         """Wait until there is something to read; the descriptor stays readable until a call has found nothing."""
