@@ -81,6 +81,8 @@ static PyMethodDef methods[] = {
      "waiting()\n\nThe address of the ls_wait_callback by which Ctrl+C ends waits of the main thread."},
     {"interrupt", lsi_py_interrupt, METH_NOARGS,
      "interrupt()\n\nHandle a Ctrl+C that came, here and now: raises what its handler raises."},
+    {"places", lsi_py_places, METH_VARARGS,
+     "places(type, batch, count)\n\nA list of the first places of a batch, of a type below Place."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -90,5 +92,15 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "libstream._walk"
 PyMODINIT_FUNC PyInit__walk(void);
 PyMODINIT_FUNC PyInit__walk(void)
 {
-    return PyModule_Create(&definition);
+    PyObject *module = PyModule_Create(&definition), *type;
+
+    if (module == NULL)
+        return NULL;
+    type = lsi_py_place_type();
+    if (type == NULL || PyModule_AddObject(module, "Place", type) != 0) { /* It takes it only when it does so. */
+        Py_XDECREF(type);
+        Py_DECREF(module);
+        return NULL;
+    }
+    return module;
 }

@@ -23,4 +23,8 @@ PyObject *lsi_py_put_method(PyObject *module, PyObject *arguments);
 PyObject *lsi_py_waiting(PyObject *module, PyObject *none);
 PyObject *lsi_py_interrupt(PyObject *module, PyObject *none);
 
+/* The function `places` and the type `Place`, of place.c. A new reference; NULL: an exception was raised. */
+PyObject *lsi_py_places(PyObject *module, PyObject *arguments);
+PyObject *lsi_py_place_type(void);
+
 #endif
