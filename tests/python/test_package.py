@@ -94,9 +94,16 @@ def test_types_are_complete_and_wrong_ones_are_noticed(tmp_path: object) -> None
     uses = os.path.join(os.path.dirname(os.path.abspath(__file__)), "uses.py")
     # What mypy knows of the standard library is kept where the build is: to learn it takes longer than all else here.
     cache = os.environ.get("LIBSTREAM_MYPY_CACHE", os.devnull)
-    done = subprocess.run([program, "--strict", "--python-version", "3.9", "--no-error-summary", "--cache-dir",
-                           cache, alone, uses, wrong], capture_output=True, text=True, timeout=300,
-                          env=dict(os.environ, MYPYPATH=os.path.dirname(alone)))
+
+    def check(version: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run([program, "--strict", "--python-version", version, "--no-error-summary", "--cache-dir",
+                               cache, alone, uses, wrong], capture_output=True, text=True, timeout=300,
+                              env=dict(os.environ, MYPYPATH=os.path.dirname(alone)))
+
+    done = check("3.9")
+    oldest = re.search(r"3\.9 is not supported \(must be (3\.\d+) or higher\)", done.stderr)
+    if oldest is not None:
+        done = check(oldest.group(1))
     lines = [line for line in done.stdout.splitlines() if ": error: " in line]
     assert len(lines) == 1 and "wrong.py:2" in lines[0] and "arg-type" in lines[0], done.stdout + done.stderr
 

@@ -1,5 +1,11 @@
 # What cffi writes (declarations.py): every public call of the library, and those of native.h.
-from typing import Any
+from typing import Any, Callable, TypeVar
 
-ffi: Any
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+class _FFI:
+    def def_extern(self, *, error: Any = ...) -> Callable[[Function], Function]: ...
+    def __getattr__(self, name: str) -> Any: ...
+
+ffi: _FFI
 lib: Any

@@ -129,7 +129,7 @@ class _Told:
         self.errors: List[BaseException] = []
 
 
-@ffi.def_extern(error=1)  # type: ignore[misc]
+@ffi.def_extern(error=1)
 def lsi_py_on_alert(it: Any, user: Any) -> int:
     told: _Told = ffi.from_handle(user)
 

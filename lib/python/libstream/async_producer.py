@@ -241,7 +241,7 @@ class _Told:
         self.tags = producer._tags
 
 
-@ffi.def_extern()  # type: ignore[misc]
+@ffi.def_extern()
 def lsi_py_on_outcome(it: Any, user: Any) -> None:
     told: _Told = ffi.from_handle(user)
     assert told.function is not None

@@ -292,7 +292,7 @@ class _Run(Handle):
         lib.ls_delivery_stop(pointer)
 
 
-@ffi.def_extern(error=lib.LS_TRANSFORM_RETRY)  # type: ignore[misc]
+@ffi.def_extern(error=lib.LS_TRANSFORM_RETRY)
 def lsi_py_on_transform(pointer: Any, user: Any) -> int:
     run: _Run = ffi.from_handle(user)
     assert run._transform is not None
@@ -311,7 +311,7 @@ def lsi_py_on_transform(pointer: Any, user: Any) -> int:
             asked._pointer = None
 
 
-@ffi.def_extern(error=lib.LS_ERR_IO)  # type: ignore[misc]
+@ffi.def_extern(error=lib.LS_ERR_IO)
 def lsi_py_on_object(given: Any, user: Any) -> int:
     run: _Run = ffi.from_handle(user)
     assert run._deliver is not None

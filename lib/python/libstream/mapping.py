@@ -392,7 +392,7 @@ class _Run(Handle):
         lib.ls_mapping_stop(pointer)
 
 
-@ffi.def_extern(error=lib.LS_HANDLER_RETRY)  # type: ignore[misc]
+@ffi.def_extern(error=lib.LS_HANDLER_RETRY)
 def lsi_py_on_batch(pointer: Any, context: Any, user: Any) -> int:
     run: _Run = ffi.from_handle(user)
     known = Context(context, pointer)
@@ -408,7 +408,7 @@ def lsi_py_on_batch(pointer: Any, context: Any, user: Any) -> int:
         known._pointer = None
 
 
-@ffi.def_extern(error=1)  # type: ignore[misc]
+@ffi.def_extern(error=1)
 def lsi_py_on_discard(pointer: Any, reason: int, invoke_count: int, user: Any) -> int:
     run: _Run = ffi.from_handle(user)
     assert run._on_discard is not None

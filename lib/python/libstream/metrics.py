@@ -150,7 +150,7 @@ def write(store: "Store", path: Union[str, "os.PathLike[str]"]) -> None:
     store._call(lib.ls_metrics_write_file, os.fsencode(path))
 
 
-@ffi.def_extern(error=lib.LS_ERR_NO_MEMORY)  # type: ignore[misc]
+@ffi.def_extern(error=lib.LS_ERR_NO_MEMORY)
 def lsi_py_on_text(bytes: Any, size: int, user: Any) -> int:
     ffi.from_handle(user).append(ffi.buffer(bytes, size)[:])
     return 0

@@ -260,7 +260,7 @@ class _Told:
         self.error: Optional[BaseException] = None
 
 
-@ffi.def_extern()  # type: ignore[misc]
+@ffi.def_extern()
 def lsi_py_on_progress(user: Any, done: int, total: int) -> int:
     told = ffi.from_handle(user)
     try:
@@ -271,7 +271,7 @@ def lsi_py_on_progress(user: Any, done: int, total: int) -> int:
         return int(lib.LS_ERR_CANCELLED)
 
 
-@ffi.def_extern(error=lib.LS_ERR_KEY)  # type: ignore[misc]
+@ffi.def_extern(error=lib.LS_ERR_KEY)
 def lsi_py_on_key(user: Any, key_id: Any, key: Any) -> int:
     try:
         given = ffi.from_handle(user)(ffi.string(key_id).decode())
@@ -284,7 +284,7 @@ def lsi_py_on_key(user: Any, key_id: Any, key: Any) -> int:
     return 0
 
 
-@ffi.def_extern()  # type: ignore[misc]
+@ffi.def_extern()
 def lsi_py_on_log(user: Any, level: int, line: Any) -> None:
     ffi.from_handle(user)(LogLevel(level), ffi.string(line).decode("utf-8", "replace"))
 

@@ -131,7 +131,7 @@ class Subscription(Handle):
         super()._release(pointer)
 
 
-@ffi.def_extern(error=lib.LS_PUSH_STOP)  # type: ignore[misc]
+@ffi.def_extern(error=lib.LS_PUSH_STOP)
 def lsi_py_on_push(pointer: Any, user: Any) -> int:
     subscription: Subscription = ffi.from_handle(user)
     needed = ffi.new("size_t *")

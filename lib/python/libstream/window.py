@@ -294,7 +294,7 @@ def _record(it: Any) -> WindowRecord:
                         it.arrival_us)
 
 
-@ffi.def_extern()  # type: ignore[misc]
+@ffi.def_extern()
 def lsi_py_window_time(record: Any, out: Any, user: Any) -> int:
     functions: _Functions = ffi.from_handle(user)
     found = functions.call(lambda: functions.time(_record(record)))
@@ -302,7 +302,7 @@ def lsi_py_window_time(record: Any, out: Any, user: Any) -> int:
     return int(found is not None)
 
 
-@ffi.def_extern()  # type: ignore[misc]
+@ffi.def_extern()
 def lsi_py_window_key(record: Any, out: Any, user: Any) -> int:
     functions: _Functions = ffi.from_handle(user)
     found = functions.call(lambda: functions.key(_record(record)))
@@ -314,7 +314,7 @@ def lsi_py_window_key(record: Any, out: Any, user: Any) -> int:
     return 1
 
 
-@ffi.def_extern()  # type: ignore[misc]
+@ffi.def_extern()
 def lsi_py_window_value(record: Any, out: Any, user: Any) -> int:
     functions: _Functions = ffi.from_handle(user)
     found = functions.call(lambda: functions.value(_record(record)))
@@ -346,26 +346,26 @@ def _change(functions: _Functions, function: Any, at: Any, *arguments: Any) -> N
         ffi.memmove(at, numbers, fold.count * numbers.itemsize)
 
 
-@ffi.def_extern()  # type: ignore[misc]
+@ffi.def_extern()
 def lsi_py_fold_init(at: Any, user: Any) -> None:
     functions: _Functions = ffi.from_handle(user)
     ffi.memmove(at, bytes(functions.fold_to_c.sum_bytes), functions.fold_to_c.sum_bytes)
     _change(functions, functions.fold.init, at)
 
 
-@ffi.def_extern()  # type: ignore[misc]
+@ffi.def_extern()
 def lsi_py_fold_add(at: Any, record: Any, user: Any) -> None:
     functions: _Functions = ffi.from_handle(user)
     _change(functions, functions.fold.add, at, _record(record))
 
 
-@ffi.def_extern()  # type: ignore[misc]
+@ffi.def_extern()
 def lsi_py_fold_merge(at: Any, other: Any, user: Any) -> None:
     functions: _Functions = ffi.from_handle(user)
     _change(functions, functions.fold.merge, at, _numbers(functions.fold, other))
 
 
-@ffi.def_extern(error=lib.LS_WINDOW_STOP)  # type: ignore[misc]
+@ffi.def_extern(error=lib.LS_WINDOW_STOP)
 def lsi_py_on_window(it: Any, user: Any) -> int:
     functions: _Functions = ffi.from_handle(user)
     key = ffi.buffer(it.key.data, it.key.size)[:].decode("utf-8", "replace") if it.key.size else ""
@@ -375,7 +375,7 @@ def lsi_py_on_window(it: Any, user: Any) -> int:
     return int(lib.LS_WINDOW_GO_ON if functions.error is None else lib.LS_WINDOW_STOP)
 
 
-@ffi.def_extern()  # type: ignore[misc]
+@ffi.def_extern()
 def lsi_py_on_left_over(record: Any, reason: int, time_ms: int, user: Any) -> None:
     functions: _Functions = ffi.from_handle(user)
     assert functions.left_over is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
@@ -123,9 +124,7 @@ class PageIterator:
 
     def search(self, expression: str) -> Iterator[Any]:
         """What a JMESPath expression finds in each page. Needs jmespath, which botocore brings along."""
-        import jmespath  # type: ignore[import]
-
-        compiled = jmespath.compile(expression)
+        compiled = importlib.import_module("jmespath").compile(expression)
         for page in self:
             found = compiled.search(page)
             yield from found if isinstance(found, list) else [found]
