@@ -44,7 +44,6 @@ call("ls_store_open", location, None, byref(store))
 if lib.ls_stream_open(store, b"orders", byref(stream)) != 0:
     call("ls_stream_create", store, b"orders", None)
     call("ls_stream_open", store, b"orders", byref(stream))
-
 call("ls_producer_open", stream, None, byref(producer))
 for data in (b"tea", b"bread", b"honey"):
     at = RecordId()
