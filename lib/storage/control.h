@@ -100,7 +100,7 @@ typedef struct lsi_slot {
     _Atomic uint32_t sync_word;    /* generation: followers sleep on it */
     _Atomic uint32_t sync_wanted;  /* 1: somebody sleeps on it */
     _Atomic uint32_t sync_arrived; /* who came to commit since the last sync began; a hint */
-    _Atomic uint32_t sync_group;   /* how many the last sync served; a hint */
+    _Atomic uint32_t sync_group;   /* how many the last sync served, and who came meanwhile; a hint */
     /* E1: what the last reset gave up, positions [from, to). While to > segment_base it is under way, or died or
      * failed. Written under append_lock; see lsi_slot_kept_end. */
     _Atomic uint64_t given_up_from; /* UINT64_MAX: not known yet */

@@ -14,7 +14,7 @@
 
 #define FOLLOW_US 20000         /* a follower looks again at least this often: a dead leader says nothing */
 #define IMPATIENT_MS 1000u      /* after this long, or its call's patience, a follower leads, whoever holds the lock */
-#define GATHER_US 30            /* a leader waits this long for as many as the last group had */
+#define GATHER_US 80            /* a leader waits this long at most for those who put a moment ago */
 #define REWRITE_BYTES (256u << 10)
 #define REWRITE_BYTES_FEW 4096u /* on the stack */
 
@@ -240,21 +240,21 @@ static ls_status lead(lsi_log *log, lsi_slot *slot)
     }
 }
 
-/* The others of the last group have just been told, and most of them are about to append again: a sync that begins a
- * moment later serves them too. A producer that is alone never waits. */
-static void gather(const lsi_log *log, lsi_slot *slot)
+/* Those of the last group have just been told, and most of them are about to append again; who came while it was synced
+ * is here. A sync that begins a moment later serves them all, where else two halves would take turns. It yields: with
+ * fewer processors than producers they need this one. A producer that is alone never waits. Gives how many came. */
+static uint32_t gather(const lsi_log *log, lsi_slot *slot)
 {
-    uint32_t last = atomic_load_explicit(&slot->sync_group, memory_order_relaxed);
+    uint32_t expected = atomic_load_explicit(&slot->sync_group, memory_order_relaxed);
 
-    if (last > 1) {
+    if (expected > 1) {
         const lsi_clock *clock = &log->config.env->clock;
         int64_t until = lsi_monotonic_us(clock) + GATHER_US;
-        while (atomic_load_explicit(&slot->sync_arrived, memory_order_relaxed) < last &&
+        while (atomic_load_explicit(&slot->sync_arrived, memory_order_relaxed) < expected &&
                lsi_monotonic_us(clock) < until)
             lsi_lock_pause();
     }
-    uint32_t arrived = atomic_exchange_explicit(&slot->sync_arrived, 0, memory_order_relaxed);
-    atomic_store_explicit(&slot->sync_group, arrived, memory_order_relaxed);
+    return atomic_exchange_explicit(&slot->sync_arrived, 0, memory_order_relaxed);
 }
 
 /* Sleeps until the leader has synced, or a little. False: it is time to lead beside him. `*waited_us`: so long
@@ -297,8 +297,11 @@ static ls_status commit(lsi_log *log, lsi_slot *slot, uint64_t end, uint64_t giv
             if (got == LSI_LOCKED_AFTER_DEATH)
                 /* The dead leader left nothing half done: durable_end is one word. */
                 lsi_lock_repaired(&slot->sync_lock);
-            gather(log, slot);
+            uint32_t served = gather(log, slot);
             ls_status st = lead(log, slot);
+            atomic_store_explicit(&slot->sync_group,
+                                  served + atomic_load_explicit(&slot->sync_arrived, memory_order_relaxed),
+                                  memory_order_relaxed);
             lsi_lock_release(&slot->sync_lock, LSI_RANK_SYNC);
             /* After the release: who finds the lock taken has seen the word before this, and sleeps only if it is still
              * the same. Pairs with the follower's store of sync_wanted, which comes before its sleep. */
