@@ -10,7 +10,9 @@
 #include "deliver/document.h"
 #include "deliver/failed.h"
 
-#define RECORDS_MAX 2000u /* at a time: what describes them stays in the processor's own cache */
+/* At a time, without a transform: they, and what describes them, stay in a processor's own cache. */
+#define RECORDS_MAX 2000u
+#define READ_BYTES_MAX (UINT64_C(1) << 18)
 #define BYTES_MAX (UINT64_C(1) << 20)
 #define SAVE_US INT64_C(1000000)   /* so long what is done may be not stored while nothing else is */
 #define RETRY_US_LEAST INT64_C(100000)
@@ -468,8 +470,8 @@ static ls_status read_once(lsi_delivery_shard *shard, bool *is_busy)
     ls_status st = lsi_iterator_next(shard->iterator,
                                      is_asked && options->transform_records_max > RECORDS_MAX
                                          ? options->transform_records_max : RECORDS_MAX,
-                                     is_asked && options->transform_bytes_max > BYTES_MAX
-                                         ? options->transform_bytes_max : BYTES_MAX, 0, &batch);
+                                     is_asked && options->transform_bytes_max > READ_BYTES_MAX
+                                         ? options->transform_bytes_max : READ_BYTES_MAX, 0, &batch);
 
     *is_busy = st == LS_ERR_TRIMMED;
     if (st == LS_ERR_TRIMMED)
