@@ -382,6 +382,8 @@ static void process_enter(lsi_control *control)
         if (control->files->lock(&control->file, CONTROL_BYTE_PROCESS + i, LSI_LOCK_EXCLUSIVE) != 0)
             continue; /* another's; and where locks fail altogether, nobody is listed */
         control->process = (int)i;
+        if (atomic_load_explicit(&process->used, memory_order_relaxed) != 0)
+            lsi_slots_forget_keeper(control); /* Its last one died. */
         /* Release: who asks whether the last one is gone finds a new number as soon as the lock is held again. */
         atomic_fetch_add_explicit(&process->uses, 1, memory_order_release);
         /* Relaxed: whoever lists processes may see an entry half written. `used` is released last. */
@@ -391,6 +393,9 @@ static void process_enter(lsi_control *control)
         atomic_store_explicit(&process->used, 1, memory_order_release);
         return;
     }
+    /* What it keeps nobody knows, so nobody uses freed slots again while it is attached. When this fails, so does
+     * asking for it. */
+    (void)control->files->lock(&control->file, CONTROL_BYTE_UNLISTED, LSI_LOCK_SHARED);
 }
 
 static uint32_t tag_of(const lsi_control *control, uint32_t index)
@@ -507,6 +512,7 @@ static void release(lsi_control *control)
         lsi_files_memory_free(control->own_files);
     lsi_fork_mark_free(control->mark);
     lsi_free(&control->env->memory, control->table);
+    lsi_free(&control->env->memory, control->kept);
     lsi_free(&control->env->memory, control);
 }
 
@@ -640,6 +646,7 @@ void lsi_control_close(lsi_control *control)
     if (control == NULL)
         return;
     if (lsi_control_is_mine(control)) {
+        lsi_slots_let_go_all(control);
         if (control->process >= 0)
             /* Relaxed: the entry's lock goes with the descriptor, and says it again. */
             atomic_store_explicit(&control->processes[control->process].used, 0, memory_order_relaxed);

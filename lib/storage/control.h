@@ -21,7 +21,7 @@
 #include "base/lock.h"
 
 #define LSI_CONTROL_NAME "control"
-#define LSI_CONTROL_LAYOUT 2u /* another number: LS_ERR_VERSION while somebody is alive, else made anew */
+#define LSI_CONTROL_LAYOUT 3u /* another number: LS_ERR_VERSION while somebody is alive, else made anew */
 /* The same, of features. A lock is its libc's, and those of others would not even see that it is taken. */
 #ifdef __GLIBC__
 #define LSI_CONTROL_FEATURES 0u
@@ -58,15 +58,18 @@ enum { LSI_LOG_OPEN = 0, LSI_LOG_CLOSED, LSI_LOG_CLOSING };
 #define LSI_SLOT_BUDGET_WORDS 8
 #define LSI_SLOT_LOAD_WORDS 8
 #define LSI_SLOT_COUNT_WORDS 35
+#define LSI_SLOT_KEEPER_WORDS 4 /* a bit for each entry of the process table */
 
 typedef struct lsi_slot {
     /* Identity. Written under the store lock (and the slot's own, when it is used again after a deletion). */
     _Atomic uint32_t kind;
-    uint32_t shard;          /* LSI_SLOT_SHARD, _CONSUMER, _LEASE */
+    _Atomic uint32_t shard;  /* LSI_SLOT_SHARD, _CONSUMER, _LEASE */
     _Atomic uint64_t stream; /* id; ids are never used again, so a holder of an old slot notices: 0 after deletion */
     _Atomic uint32_t epoch;  /* == header's attach_epoch: the ends were looked at since somebody was last alone */
     _Atomic uint32_t deleted;
     _Atomic uint32_t locks_epoch; /* == header's attach_epoch: its locks were made since somebody was last alone */
+    _Atomic uint32_t use;    /* rises with each identity */
+    _Atomic uint64_t keepers[LSI_SLOT_KEEPER_WORDS]; /* processes that keep pointers to it: see lsi_control_keep */
     _Alignas(64) lsi_lock append_lock; /* LSI_RANK_SHARD */
     /* LSI_SLOT_SHARD: what was appended where nobody waits for a sync (else it is counted when it is acknowledged), by
      * who has append_lock: records that were put alone, here where the line is his already; then those of batches, and
@@ -78,7 +81,8 @@ typedef struct lsi_slot {
     _Atomic uint64_t write_end;    /* end of the write under way; equal to committed_end when none is */
     _Atomic uint64_t next_seqno;
     _Atomic int64_t last_arrival_us;
-    _Atomic int64_t freed_us;      /* monotonic; of a slot that is free */
+    uint32_t freed_of;       /* of a slot that is free, under the store lock: the index + 1 of the stream's that it was */
+    uint32_t freed_use;      /* a part of, 0 when there was none, and that one's `use` then */
     _Atomic uint64_t segment_base; /* position of the last segment's first frame */
     _Atomic uint64_t seqno_limit;  /* numbers below it are covered by the last segment's header (D4) */
     _Atomic uint32_t segment;      /* number of the last segment */
@@ -218,11 +222,20 @@ ls_status lsi_control_slot(lsi_control *control, uint32_t kind, uint64_t stream,
 ls_status lsi_control_slot_locked(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out);
 /* The same, if there is one: `*out` NULL when there is none. Takes and makes nothing. */
 ls_status lsi_control_slot_find(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out);
+/* As lsi_control_slot, for those who keep the pointer: until it is let go, as often as it was kept, the slot is not used
+ * for anything else, even when it was dropped. The same is true of all slots that are parts of a stream while the
+ * stream's own is kept. Who keeps nothing may use a slot only as long as he has the store lock, or only to read words of
+ * it that may be another's. Ends with the process. */
+ls_status lsi_control_keep(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out);
+void lsi_control_let_go(lsi_control *control, lsi_slot *slot);
+/* Whether this is, at one moment, the slot's identity. Of one that is not kept. */
+bool lsi_slot_is(const lsi_slot *slot, uint32_t kind, uint64_t stream, uint32_t shard);
 /* Makes room for `count` slots in all, so that a disk that is full later stops no reader. Locks: store lock held. */
 ls_status lsi_control_reserve(lsi_control *control, uint32_t count);
 /* The stream is gone: marks its slots deleted, wakes everybody who sleeps on them, frees them for other streams, though
- * not before somebody was alone: a pointer to a slot never comes to mean another shard. Locks: store lock held. */
-void lsi_control_drop_stream(lsi_control *control, uint64_t stream);
+ * not before nobody keeps them any more: a kept slot never comes to mean another shard. `of`: the stream that they are
+ * parts of, itself or that of a reader; 0: it is not known. Locks: store lock held. */
+void lsi_control_drop_stream(lsi_control *control, uint64_t stream, uint64_t of);
 /* The same for each shard of which `is_gone` says so. */
 void lsi_control_drop_shards(lsi_control *control, bool (*is_gone)(void *user, uint64_t stream, uint32_t shard),
                              void *user);

@@ -16,6 +16,7 @@
 #define CONTROL_BYTE_ALIVE 0u    /* shared: has the store open */
 #define CONTROL_BYTE_GATE 1u     /* exclusive: is attaching, or making the store */
 #define CONTROL_BYTE_PROCESS 64u /* + k, exclusive: is process k of the table */
+#define CONTROL_BYTE_UNLISTED (CONTROL_BYTE_PROCESS + CONTROL_PROCESSES) /* shared: is attached and not in the table */
 #define CONTROL_BYTE_CLAIM (UINT64_C(1) << 32) /* + id, exclusive: makes that stream, or clears away its rests */
 
 #define CONTROL_MAGIC "LSCNTRL1"
@@ -34,7 +35,7 @@ typedef struct control_header {
     _Atomic uint32_t used_count;  /* slots [0, used_count) were used at some time */
     _Atomic uint32_t reuse_count; /* rises when one of them is used again */
     uint32_t free_old; /* store lock: free ones of [0, used_count) that nobody can hold a pointer to any more */
-    uint32_t free_new; /* store lock: those freed since somebody was last alone */
+    uint32_t free_new; /* store lock: those freed since somebody was last alone, which may be kept */
     _Atomic uint64_t manifest_generation; /* odd: a replacement is under way, or died or failed */
     uint32_t attach_check; /* the gate: ~attach_epoch, for an epoch that was damaged makes old slots look fresh */
     _Atomic uint32_t unsure; /* 1: shards may have bytes to sync that no slot speaks of */
@@ -55,6 +56,7 @@ typedef struct control_process {
     unsigned char room[40];
 } control_process;
 #define CONTROL_TAG_INDEX_BITS 9u /* of a process tag: index + 1; above them as much of `uses` as there is room for */
+_Static_assert(CONTROL_PROCESSES == LSI_SLOT_KEEPER_WORDS * 64, "a slot has a bit for each process");
 _Static_assert(CONTROL_PROCESSES < 1u << CONTROL_TAG_INDEX_BITS && CONTROL_TAG_INDEX_BITS < LSI_PROCESS_TAG_BITS,
                "a tag has room for an entry's index");
 _Static_assert(sizeof(control_process) == 64, "the table's entries are of 64 bytes");
@@ -88,6 +90,9 @@ struct lsi_control {
     uint32_t scanned;    /* slots [0, scanned) are in the table */
     uint32_t free_from;  /* store lock: the search for a free one goes on here, so that many are found in one round */
     uint32_t reuse_seen;
+
+    uint32_t *kept;      /* table_lock: how often this process keeps each slot; NULL while it keeps none */
+    uint32_t kept_size;
 };
 
 static inline lsi_slot *control_slot_at(const lsi_control *control, uint32_t index)
@@ -99,6 +104,11 @@ static inline lsi_slot *control_slot_at(const lsi_control *control, uint32_t ind
 int lsi_slots_init(lsi_control *control, uint32_t from, uint32_t to); /* zeroed, with locks; -errno */
 /* After a boot: slots with a valid watermark keep it and their identity, all others become free. -errno */
 int lsi_slots_start_over(lsi_control *control, uint32_t count);
+
+/* slot.c, for control.c, of this process: nothing is kept any more; and, of one that had its entry and died, nothing that
+ * it had kept. */
+void lsi_slots_let_go_all(lsi_control *control);
+void lsi_slots_forget_keeper(lsi_control *control);
 
 /* control.c, for mirror.c: a whole header of this layout and of that store. */
 bool lsi_control_header_is_of(const control_header *header, const unsigned char store_id[16]);

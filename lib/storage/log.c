@@ -37,7 +37,7 @@ ls_status lsi_log_close(lsi_log *log)
         return LS_OK;
     if (lsi_control_is_mine(log->config.control) && atomic_load_explicit(&log->wrote, memory_order_relaxed) != 0) {
         lsi_slot *slot = atomic_load_explicit(&log->slot, memory_order_acquire);
-        if (atomic_load_explicit(&slot->deleted, memory_order_acquire) == 0)
+        if (!lsi_log_is_deleted(log, slot))
             st = lsi_log_sync(log);
     }
     if (lsi_control_is_mine(log->config.control)) /* In a fork child nobody is asked any more (P9). */
@@ -46,6 +46,8 @@ ls_status lsi_log_close(lsi_log *log)
     lsi_segment_unref(log->tail);
     lsi_segment_list_unref(log->list);
     lsi_remembered_free(log->memory.of);
+    if (atomic_load_explicit(&log->slot, memory_order_acquire) != NULL)
+        lsi_control_let_go(log->config.control, atomic_load_explicit(&log->slot, memory_order_acquire));
     lsi_free(&log->config.env->memory, log->own_memory);
     lsi_free(&log->config.env->memory, log);
     return st;
@@ -140,11 +142,16 @@ ls_status lsi_log_find_slot(lsi_log *log, lsi_slot **out)
     lsi_slot *slot = atomic_load_explicit(&log->slot, memory_order_acquire);
 
     if (slot == NULL) {
-        ls_status st = lsi_control_slot(log->config.control, LSI_SLOT_SHARD, log->config.stream, log->config.shard,
-                                        &slot);
+        lsi_slot *kept;
+        ls_status st = lsi_control_keep(log->config.control, LSI_SLOT_SHARD, log->config.stream, log->config.shard,
+                                        &kept);
         if (st != LS_OK)
             return st;
-        atomic_store_explicit(&log->slot, slot, memory_order_release); /* Several threads find the same one. */
+        if (atomic_compare_exchange_strong_explicit(&log->slot, &slot, kept, memory_order_acq_rel,
+                                                    memory_order_acquire))
+            slot = kept;
+        else
+            lsi_control_let_go(log->config.control, kept); /* Another thread was faster. */
     }
     if (lsi_log_is_deleted(log, slot))
         return lsi_log_deleted(log);

@@ -27,7 +27,7 @@
 
 struct lsi_log {
     lsi_log_config config;
-    _Atomic(lsi_slot *) slot;    /* shared, in the control file */
+    _Atomic(lsi_slot *) slot;    /* shared, in the control file, and kept; NULL: nobody has looked for it */
     lsi_slot *own_slot;          /* read only, and nobody recovered the shard: what this process found by itself */
     void *own_memory;            /* in which it lies, where its alignment is */
     uint32_t epoch;              /* lsi_control_epoch() */

@@ -10,7 +10,9 @@
  *       too, and its ends are checked against the files, as with a file he may write; while somebody is who has not
  *       recovered it, this is done only when nothing is known yet.
  *   M3  Of another boot, or store, or while it is made anew, the file says nothing. It may come later, too.
- *   M4  No byte is touched that the file does not have at that moment: it never shrinks but by force. */
+ *   M4  No byte is touched that the file does not have at that moment: it never shrinks but by force.
+ *   M5  Nobody knows that he looks at a slot, and it may become another's meanwhile: what was read is only believed when
+ *       its identity is the same afterwards. */
 #include <string.h>
 
 #include "base/status.h"
@@ -134,6 +136,7 @@ static bool is_same(const lsi_slot *to, const lsi_slot *from)
 /* M2. Locks: mirror_lock held. */
 static bool mirror_shard(lsi_control *control, lsi_slot *to, const lsi_slot *from)
 {
+    lsi_slot seen;
     const lsi_control *there = control->watched;
     uint32_t health = atomic_load_explicit(&from->health, memory_order_acquire);
     bool is_recovered = atomic_load_explicit(&from->epoch, memory_order_acquire) == lsi_control_epoch(there);
@@ -142,14 +145,17 @@ static bool mirror_shard(lsi_control *control, lsi_slot *to, const lsi_slot *fro
 
     if (health == LSI_SHARD_FRESH || (is_alive && !is_recovered && !is_first) || (!is_first && is_same(to, from)))
         return false;
+    copy_shard(&seen, from, health);
+    if (!lsi_slot_is(from, LSI_SLOT_SHARD, to->stream, to->shard)) /* M5 */
+        return false;
     if (is_alive && is_recovered) {
-        copy_shard(to, from, health);
+        copy_shard(to, &seen, health);
         /* Pairs with is_recovered in log.c. */
         atomic_store_explicit(&to->epoch, lsi_control_epoch(control), memory_order_release);
         return false;
     }
     atomic_store_explicit(&to->epoch, 0, memory_order_release); /* epochs are not 0 */
-    copy_shard(to, from, health);
+    copy_shard(to, &seen, health);
     return true;
 }
 

@@ -108,9 +108,7 @@ const lsi_slot *lsi_peek_slot(const lsi_peek *peek, uint32_t kind, uint64_t stre
     for (uint32_t i = 0; i < slots_there(peek); i++) {
         const lsi_slot *slot = slot_at(peek, i);
 
-        if (atomic_load_explicit(&slot->kind, memory_order_relaxed) == kind && slot->shard == shard &&
-            atomic_load_explicit(&slot->stream, memory_order_relaxed) == stream &&
-            atomic_load_explicit(&slot->deleted, memory_order_relaxed) == 0)
+        if (lsi_slot_is(slot, kind, stream, shard))
             return slot;
     }
     return NULL;

@@ -95,23 +95,17 @@ static ls_status repair_header(const lsi_verify *verify, lsi_segment_list *list,
 
 /* ---- the list ---- */
 
-/* This thread's last error is why the list that is there cannot be used. */
-static ls_status rebuild_list(const lsi_log_config *config, lsi_inspection *inspection, bool *can_go_on)
+/* This thread's last error is why the list that is there cannot be used. `slot`: NULL, there is none to be had. */
+static ls_status rebuild_list(const lsi_log_config *config, lsi_slot *slot, lsi_inspection *inspection,
+                              bool *can_go_on)
 {
     char name[LSI_SEGMENT_NAME_BYTES], kept[LSI_KEPT_NAME_BYTES], done[LSI_KEPT_NAME_BYTES + 96];
     char anew[LSI_LOST_DONE_BYTES];
     lsi_recovered_list recovered;
-    lsi_error_state why;
-    lsi_slot *slot;
-    ls_status st;
+    ls_status st = lsi_list_recover(config, slot, &recovered);
 
     *can_go_on = false;
     (void)snprintf(name, sizeof name, "%s/%s", config->dir, LSI_SEGMENT_LIST_NAME);
-    lsi_error_save(&why);
-    if (lsi_control_slot(config->control, LSI_SLOT_SHARD, config->stream, config->shard, &slot) != LS_OK)
-        slot = NULL;
-    lsi_error_restore(&why);
-    st = lsi_list_recover(config, slot, &recovered);
     if (st != LS_OK)
         return st;
     if (recovered.list == NULL) {
@@ -288,8 +282,16 @@ ls_status lsi_log_repair(const lsi_log_config *config, lsi_inspection *inspectio
 
     inspection->summary.shards++;
     lsi_segment_list_unref(list);
-    if (st == LS_ERR_CORRUPT)
-        st = rebuild_list(config, inspection, &can_go_on);
+    if (st == LS_ERR_CORRUPT) {
+        lsi_error_state why;
+        lsi_error_save(&why);
+        if (lsi_control_keep(config->control, LSI_SLOT_SHARD, config->stream, config->shard, &slot) != LS_OK)
+            slot = NULL;
+        lsi_error_restore(&why);
+        st = rebuild_list(config, slot, inspection, &can_go_on);
+        if (slot != NULL)
+            lsi_control_let_go(config->control, slot);
+    }
     if (st != LS_OK || !can_go_on)
         return st;
     st = repair_headers(&verify, &can_go_on);

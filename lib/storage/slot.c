@@ -4,12 +4,14 @@
  * The table is a cache of identities: what it says is checked against the slot, and what it lacks is looked up again
  * under the store lock.
  *
- *   T1  A slot belongs to one shard until that or its stream is deleted. A pointer to a slot may outlive that; so a
- *       freed slot is used again only after somebody was alone since (then nobody who held a pointer is attached). Only
- *       when all slots are used up is one taken that has been free for long, with both of its locks.
+ *   T1  A slot belongs to one shard until that or its stream is deleted. A pointer to a slot may outlive that; so who
+ *       keeps one says so in the slot, and a freed slot is used again only when nobody alive keeps it, nor the slot of
+ *       the stream that it was part of: who has a stream in use keeps its slot, and may have pointers to all of its
+ *       parts. Or after somebody was alone since: then nobody who kept it is attached.
  *       In the same way a slot's locks are made anew when it is first found after somebody was alone: nobody can hold
  *       them then, and what the file holds in their place may be anything.
- *   T2  `kind` is stored last, with release: who sees it sees the identity and zeroed words.
+ *   T2  `kind` is stored last, with release: who sees it sees the identity and zeroed words. `use` rises before they
+ *       change: who finds it the same after he has read a name has read the name of one use.
  *   T3  A valid watermark is never false: its sum covers the slot's identity, and a mixture of two fails it. */
 #include <errno.h>
 #include <string.h>
@@ -20,22 +22,40 @@
 
 #define TABLE_SIZE_FIRST 64u
 #define GROW_SLOTS_MAX 256u
-#define REST_US INT64_C(600000000) /* T1: ten minutes; a sync that began before the deletion is long over */
+#define KEPT_FIRST 64u
+#define FREED_OF_NOBODY_KNOWS UINT32_MAX /* `freed_of`: it rests until somebody was alone */
 
 /* ---- words ---- */
+
+/* Word by word: who goes through all slots may look meanwhile. No part of its caller, since it does not say what kinds of
+ * words these are. */
+static __attribute__((noinline)) void zero(lsi_slot *slot, size_t from, size_t to)
+{
+    unsigned char *bytes = (unsigned char *)slot;
+
+    for (; from < to; from += sizeof(uint64_t))
+        atomic_store_explicit((_Atomic uint64_t *)(void *)(bytes + from), 0, memory_order_relaxed);
+}
 
 /* Zeroes everything but identity, locks and watermarks. */
 static void words_clear(lsi_slot *slot)
 {
-    unsigned char *bytes = (unsigned char *)slot;
     const size_t after_append = offsetof(lsi_slot, append_lock) + sizeof(lsi_lock);
     const size_t after_sync = offsetof(lsi_slot, sync_lock) + sizeof(lsi_lock);
     const size_t after_marks = offsetof(lsi_slot, watermark) + sizeof(slot->watermark);
 
-    memset(bytes + offsetof(lsi_slot, epoch), 0, offsetof(lsi_slot, append_lock) - offsetof(lsi_slot, epoch));
-    memset(bytes + after_append, 0, offsetof(lsi_slot, sync_lock) - after_append);
-    memset(bytes + after_sync, 0, offsetof(lsi_slot, watermark) - after_sync);
-    memset(bytes + after_marks, 0, LSI_SLOT_BYTES - after_marks);
+    atomic_store_explicit(&slot->epoch, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->deleted, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->locks_epoch, 0, memory_order_relaxed);
+    zero(slot, after_append, offsetof(lsi_slot, sync_lock));
+    zero(slot, after_sync, offsetof(lsi_slot, watermark));
+    zero(slot, after_marks, LSI_SLOT_BYTES);
+}
+
+static void keepers_clear(lsi_slot *slot)
+{
+    for (uint32_t i = 0; i < LSI_SLOT_KEEPER_WORDS; i++)
+        atomic_store_explicit(&slot->keepers[i], 0, memory_order_relaxed);
 }
 
 static int locks_init(lsi_slot *slot)
@@ -74,6 +94,7 @@ int lsi_slots_start_over(lsi_control *control, uint32_t count)
             atomic_load_explicit(&slot->deleted, memory_order_relaxed) == 0 &&
             lsi_watermark_read(slot, &segment, &end)) {
             words_clear(slot); /* C2: identity and watermarks are not touched */
+            keepers_clear(slot);
             used = i + 1;
             kept++;
         } else {
@@ -99,12 +120,18 @@ static uint32_t identity_hash(uint32_t kind, uint64_t stream, uint32_t shard)
     return (uint32_t)lsi_sum64(words, sizeof(words), 0);
 }
 
-static bool slot_is(const lsi_slot *slot, uint32_t kind, uint64_t stream, uint32_t shard)
+bool lsi_slot_is(const lsi_slot *slot, uint32_t kind, uint64_t stream, uint32_t shard)
 {
-    /* Acquire pairs with T2. */
-    return atomic_load_explicit(&slot->kind, memory_order_acquire) == kind && slot->shard == shard &&
-        atomic_load_explicit(&slot->stream, memory_order_relaxed) == stream &&
-        atomic_load_explicit(&slot->deleted, memory_order_relaxed) == 0;
+    uint32_t use = atomic_load_explicit(&slot->use, memory_order_acquire);
+
+    /* Acquire pairs with T2, and the fence with the one of slot_name. */
+    if (atomic_load_explicit(&slot->kind, memory_order_acquire) != kind ||
+        atomic_load_explicit(&slot->shard, memory_order_relaxed) != shard ||
+        atomic_load_explicit(&slot->stream, memory_order_relaxed) != stream ||
+        atomic_load_explicit(&slot->deleted, memory_order_relaxed) != 0)
+        return false;
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&slot->use, memory_order_relaxed) == use;
 }
 
 static void table_insert(lsi_control *control, uint32_t index)
@@ -115,7 +142,8 @@ static void table_insert(lsi_control *control, uint32_t index)
 
     if (kind == LSI_SLOT_FREE)
         return;
-    at = identity_hash(kind, atomic_load_explicit(&slot->stream, memory_order_relaxed), slot->shard);
+    at = identity_hash(kind, atomic_load_explicit(&slot->stream, memory_order_relaxed),
+                       atomic_load_explicit(&slot->shard, memory_order_relaxed));
     for (at &= control->table_size - 1; control->table[at] != 0; at = (at + 1) & (control->table_size - 1))
         continue;
     control->table[at] = index + 1;
@@ -181,7 +209,7 @@ static ls_status table_find(lsi_control *control, uint32_t kind, uint64_t stream
         for (uint32_t at = identity_hash(kind, stream, shard) & mask; control->table[at] != 0; at = (at + 1) & mask) {
             lsi_slot *slot = control_slot_at(control, control->table[at] - 1);
 
-            if (slot_is(slot, kind, stream, shard)) {
+            if (lsi_slot_is(slot, kind, stream, shard)) {
                 *out = slot;
                 break;
             }
@@ -235,21 +263,82 @@ static ls_status slots_grow(lsi_control *control, uint32_t wanted)
 /* Writes the identity of a slot that nobody uses. Locks: store lock held. */
 static void slot_name(const lsi_control *control, lsi_slot *slot, uint32_t kind, uint64_t stream, uint32_t shard)
 {
+    keepers_clear(slot); /* the dead, and who is about to see that it is not what he looks for */
+    (void)atomic_fetch_add_explicit(&slot->use, 1, memory_order_release); /* Pairs with keep. */
+    atomic_thread_fence(memory_order_release);                            /* T2 */
     words_clear(slot);
     atomic_store_explicit(&slot->locks_epoch, lsi_control_epoch(control), memory_order_relaxed);
-    memset(slot->watermark, 0, sizeof(slot->watermark));
-    slot->shard = shard;
+    zero(slot, offsetof(lsi_slot, watermark), offsetof(lsi_slot, watermark) + sizeof(slot->watermark));
+    atomic_store_explicit(&slot->shard, shard, memory_order_relaxed);
     atomic_store_explicit(&slot->stream, stream, memory_order_relaxed);
     atomic_store_explicit(&slot->kind, kind, memory_order_release); /* T2 */
 }
 
-/* T1. Takes both locks of a slot that was freed long ago and gives it its new name. */
-static bool slot_take_rested(lsi_control *control, lsi_slot *slot, uint32_t kind, uint64_t stream, uint32_t shard)
+/* What is known of other attached processes while one slot is looked for: they come and go, but who comes later holds
+ * nothing of what was free before. */
+typedef struct others {
+    bool were_asked;
+    bool some_unlisted; /* or they cannot be asked for: who keeps what is not known */
+    uint64_t asked[LSI_SLOT_KEEPER_WORDS], dead[LSI_SLOT_KEEPER_WORDS];
+} others;
+
+static bool is_alive(const lsi_control *control, others *of, uint32_t process)
 {
-    int64_t freed_us = atomic_load_explicit(&slot->freed_us, memory_order_relaxed);
+    uint64_t bit = UINT64_C(1) << process % 64;
+
+    if ((int)process == control->process)
+        return true;
+    if ((of->asked[process / 64] & bit) == 0) {
+        of->asked[process / 64] |= bit;
+        if (control->files->locked_elsewhere(&control->file, CONTROL_BYTE_PROCESS + process) == 0)
+            of->dead[process / 64] |= bit;
+    }
+    return (of->dead[process / 64] & bit) == 0;
+}
+
+static bool is_kept(const lsi_control *control, others *of, const lsi_slot *slot)
+{
+    for (uint32_t i = 0; i < LSI_SLOT_KEEPER_WORDS; i++) {
+        /* Acquire pairs with the release of lsi_control_let_go. */
+        uint64_t keepers = atomic_load_explicit(&slot->keepers[i], memory_order_acquire);
+
+        for (uint32_t bit = 0; keepers != 0; bit++, keepers >>= 1)
+            if ((keepers & 1) != 0 && is_alive(control, of, i * 64 + bit))
+                return true;
+    }
+    return false;
+}
+
+/* T1. Of a slot that was freed since somebody was last alone. Locks: store lock held. */
+static bool may_be_used_again(const lsi_control *control, others *of, const lsi_slot *slot)
+{
+    uint32_t freed_of = slot->freed_of;
+    const lsi_slot *whole;
+
+    if (!of->were_asked) {
+        of->were_asked = true;
+        of->some_unlisted = control->process < 0 ||
+            control->files->locked_elsewhere(&control->file, CONTROL_BYTE_UNLISTED) != 0;
+    }
+    if (of->some_unlisted || freed_of == FREED_OF_NOBODY_KNOWS)
+        return false;
+    /* Pairs with the fence of keep: either he finds the slot freed, or we find that he keeps it. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (is_kept(control, of, slot))
+        return false;
+    if (freed_of == 0 || freed_of > atomic_load_explicit(&control->header->used_count, memory_order_relaxed))
+        return freed_of == 0; /* nobody had looked at the stream; or it is garbage */
+    whole = control_slot_at(control, freed_of - 1);
+    return atomic_load_explicit(&whole->use, memory_order_relaxed) != slot->freed_use || !is_kept(control, of, whole);
+}
+
+/* T1. Takes both locks of a slot that nobody keeps, which only the dead can have, and gives it its new name. */
+static bool slot_take_freed(lsi_control *control, others *of, lsi_slot *slot, uint32_t kind, uint64_t stream,
+                            uint32_t shard)
+{
     lsi_lock_result append, sync;
 
-    if (lsi_monotonic_us(&control->env->clock) - freed_us < REST_US)
+    if (!may_be_used_again(control, of, slot))
         return false;
     append = lsi_lock_try(&slot->append_lock, LSI_RANK_SHARD);
     if (append == LSI_LOCKED_AFTER_DEATH)
@@ -272,7 +361,8 @@ static lsi_slot *slot_take_again(lsi_control *control, bool only_old, uint32_t k
 {
     control_header *header = control->header;
     uint32_t used = atomic_load_explicit(&header->used_count, memory_order_relaxed);
-    uint32_t epoch = lsi_control_epoch(control);
+    uint32_t epoch = lsi_control_epoch(control), kept = 0;
+    others of = {0};
 
     for (uint32_t count = 0; count < used; count++) {
         uint32_t i = control->free_from < used ? control->free_from : 0;
@@ -287,8 +377,10 @@ static lsi_slot *slot_take_again(lsi_control *control, bool only_old, uint32_t k
             continue;
         if (is_old)
             slot_name(control, slot, kind, stream, shard);
-        else if (only_old || !slot_take_rested(control, slot, kind, stream, shard))
+        else if (only_old || !slot_take_freed(control, &of, slot, kind, stream, shard)) {
+            kept++;
             continue;
+        }
         if (is_old && header->free_old > 0)
             header->free_old--;
         else if (!is_old && header->free_new > 0)
@@ -299,6 +391,7 @@ static lsi_slot *slot_take_again(lsi_control *control, bool only_old, uint32_t k
     }
     if (only_old)
         header->free_old = 0; /* a death had left the count too high */
+    header->free_new = kept;
     return NULL;
 }
 
@@ -323,14 +416,15 @@ static ls_status slot_take(lsi_control *control, uint32_t kind, uint64_t stream,
     if (used >= count) {
         uint32_t step = count < GROW_SLOTS_MAX ? count : GROW_SLOTS_MAX;
 
+        *out = header->free_new > 0 || count >= CONTROL_SLOTS_MAX
+                   ? slot_take_again(control, false, kind, stream, shard)
+                   : NULL;
+        if (*out != NULL)
+            return LS_OK;
         if (step > CONTROL_SLOTS_MAX - count)
             step = CONTROL_SLOTS_MAX - count;
-        if (step == 0) {
-            *out = slot_take_again(control, false, kind, stream, shard);
-            if (*out != NULL)
-                return LS_OK;
+        if (step == 0)
             return lsi_fail(LS_ERR_FULL, "all %u slots of the control file are used", CONTROL_SLOTS_MAX);
-        }
         st = slots_grow(control, count + step);
         if (st != LS_OK)
             st = slots_grow(control, count + 1); /* a nearly full disk */
@@ -394,6 +488,126 @@ ls_status lsi_control_slot_find(lsi_control *control, uint32_t kind, uint64_t st
     return table_find(control, kind, stream, shard, out);
 }
 
+/* ---- keeping ---- */
+
+/* Locks: control->table_lock held. */
+static bool kept_reaches(lsi_control *control, uint32_t index)
+{
+    uint32_t size = control->kept_size > 0 ? control->kept_size : KEPT_FIRST;
+    uint32_t *kept;
+
+    if (index < control->kept_size)
+        return true;
+    while (size <= index)
+        size *= 2;
+    kept = lsi_alloc_zero(&control->env->memory, size * sizeof(*kept));
+    if (kept == NULL)
+        return false;
+    if (control->kept != NULL)
+        memcpy(kept, control->kept, control->kept_size * sizeof(*kept));
+    lsi_free(&control->env->memory, control->kept);
+    control->kept = kept;
+    control->kept_size = size;
+    return true;
+}
+
+static uint32_t index_of(const lsi_control *control, const lsi_slot *slot)
+{
+    return (uint32_t)((size_t)((const unsigned char *)slot - control->slots) / LSI_SLOT_BYTES);
+}
+
+/* Who is not in the table of processes says that he is there by a lock of all such (T1). */
+static void keep_bit(const lsi_control *control, lsi_slot *slot, bool keeps)
+{
+    uint32_t process = (uint32_t)control->process;
+
+    if (control->process < 0)
+        return;
+    if (keeps)
+        (void)atomic_fetch_or_explicit(&slot->keepers[process / 64], UINT64_C(1) << process % 64,
+                                       memory_order_seq_cst);
+    else /* Release: whatever was done to the slot came before. */
+        (void)atomic_fetch_and_explicit(&slot->keepers[process / 64], ~(UINT64_C(1) << process % 64),
+                                        memory_order_release);
+}
+
+static void unkeep(lsi_control *control, lsi_slot *slot)
+{
+    if (--control->kept[index_of(control, slot)] == 0)
+        keep_bit(control, slot, false);
+}
+
+/* `*is`: it was that slot still. */
+static ls_status keep(lsi_control *control, lsi_slot *slot, uint32_t kind, uint64_t stream, uint32_t shard, bool *is)
+{
+    ls_status st = LS_OK;
+
+    table_lock(control);
+    if (kept_reaches(control, index_of(control, slot))) {
+        /* Acquire: who finds it the same afterwards has set his bit behind the keepers_clear that came with it. */
+        uint32_t use = atomic_load_explicit(&slot->use, memory_order_acquire);
+
+        if (control->kept[index_of(control, slot)]++ == 0)
+            keep_bit(control, slot, true);
+        /* Pairs with the fence of may_be_used_again. */
+        atomic_thread_fence(memory_order_seq_cst);
+        *is = lsi_slot_is(slot, kind, stream, shard) &&
+            atomic_load_explicit(&slot->use, memory_order_relaxed) == use;
+        if (!*is)
+            unkeep(control, slot);
+    } else {
+        st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for a list of %u slots", index_of(control, slot) + 1);
+    }
+    lsi_lock_release(&control->table_lock, LSI_RANK_LOCAL);
+    return st;
+}
+
+ls_status lsi_control_keep(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out)
+{
+    lsi_slot *slot = NULL;
+    bool is = false;
+    ls_status st;
+
+    do { /* Again only when it was dropped between the two. */
+        st = lsi_control_slot(control, kind, stream, shard, &slot);
+        if (st == LS_OK)
+            st = keep(control, slot, kind, stream, shard, &is);
+    } while (st == LS_OK && !is);
+    if (st == LS_OK)
+        *out = slot;
+    return st;
+}
+
+void lsi_control_let_go(lsi_control *control, lsi_slot *slot)
+{
+    if (!lsi_control_is_mine(control))
+        return; /* What is kept there is the parent's. */
+    table_lock(control);
+    unkeep(control, slot);
+    lsi_lock_release(&control->table_lock, LSI_RANK_LOCAL);
+}
+
+void lsi_slots_let_go_all(lsi_control *control)
+{
+    for (uint32_t i = 0; i < control->kept_size; i++)
+        if (control->kept[i] != 0)
+            keep_bit(control, control_slot_at(control, i), false);
+}
+
+void lsi_slots_forget_keeper(lsi_control *control)
+{
+    uint32_t used = atomic_load_explicit(&control->header->used_count, memory_order_acquire);
+
+    for (uint32_t i = 0; i < used && i < CONTROL_SLOTS_MAX; i++) {
+        lsi_slot *slot = control_slot_at(control, i);
+
+        if (atomic_load_explicit(&slot->keepers[control->process / 64], memory_order_relaxed) != 0)
+            keep_bit(control, slot, false);
+    }
+}
+
+/* ---- freeing ---- */
+
 ls_status lsi_control_reserve(lsi_control *control, uint32_t count)
 {
     return slots_grow(control, count < CONTROL_SLOTS_MAX ? count : CONTROL_SLOTS_MAX);
@@ -406,46 +620,79 @@ static void word_shake(_Atomic uint32_t *word)
     lsi_word_wake_all(word);
 }
 
-/* Locks: store lock held. */
-static void drop(lsi_control *control, lsi_slot *slot)
+/* The slot of a stream, as `freed_of` has it: 0 when it has none. Locks: store lock held. */
+static uint32_t whole_of(const lsi_control *control, uint64_t stream)
 {
+    uint32_t used = atomic_load_explicit(&control->header->used_count, memory_order_relaxed);
+
+    if (stream == 0)
+        return FREED_OF_NOBODY_KNOWS;
+    for (uint32_t i = 0; i < used; i++)
+        if (lsi_slot_is(control_slot_at(control, i), LSI_SLOT_STREAM, stream, 0))
+            return i + 1;
+    return 0;
+}
+
+static bool is_slot(uint32_t whole)
+{
+    return whole != 0 && whole != FREED_OF_NOBODY_KNOWS;
+}
+
+/* `whole`: by whole_of. Locks: store lock held. */
+static void drop(lsi_control *control, lsi_slot *slot, uint32_t whole)
+{
+    uint32_t kind = atomic_load_explicit(&slot->kind, memory_order_relaxed);
+
+    control->header->free_new++; /* before it is free: a death in between costs a search, and not the slot */
+    /* Who has pointers to a shard's keeps that, too. */
+    slot->freed_of = whole == 0 && kind != LSI_SLOT_SHARD && kind != LSI_SLOT_STREAM ? FREED_OF_NOBODY_KNOWS : whole;
+    slot->freed_use = is_slot(whole)
+                          ? atomic_load_explicit(&control_slot_at(control, whole - 1)->use, memory_order_relaxed)
+                          : 0;
     /* Not under the slot's lock, which a stopped process may hold: the words stand alone, and its holders compare
      * `stream` once more when they have it. Release: `deleted` first, so that a sleeper who wakes sees it. */
     atomic_store_explicit(&slot->deleted, 1, memory_order_release);
     atomic_store_explicit(&slot->stream, 0, memory_order_release);
     atomic_fetch_add_explicit(&slot->generation, 1, memory_order_release);
     atomic_store_explicit(&slot->epoch, lsi_control_epoch(control), memory_order_relaxed);
-    atomic_store_explicit(&slot->freed_us, lsi_monotonic_us(&control->env->clock), memory_order_relaxed);
     atomic_store_explicit(&slot->kind, LSI_SLOT_FREE, memory_order_release);
-    control->header->free_new++;
     word_shake(&slot->wake_word);
     word_shake(&slot->sync_word);
 }
 
-void lsi_control_drop_stream(lsi_control *control, uint64_t stream)
+void lsi_control_drop_stream(lsi_control *control, uint64_t stream, uint64_t of)
 {
     uint32_t used = atomic_load_explicit(&control->header->used_count, memory_order_relaxed);
+    uint32_t whole = whole_of(control, of);
 
     for (uint32_t i = 0; i < used; i++) {
         lsi_slot *slot = control_slot_at(control, i);
 
-        if (atomic_load_explicit(&slot->kind, memory_order_relaxed) != LSI_SLOT_FREE &&
+        if (atomic_load_explicit(&slot->kind, memory_order_relaxed) != LSI_SLOT_FREE && i + 1 != whole &&
             atomic_load_explicit(&slot->stream, memory_order_relaxed) == stream)
-            drop(control, slot);
+            drop(control, slot, whole);
     }
+    if (of == stream && is_slot(whole)) /* Last: a death before it leaves the others what they are parts of. */
+        drop(control, control_slot_at(control, whole - 1), whole);
 }
 
 void lsi_control_drop_shards(lsi_control *control, bool (*is_gone)(void *user, uint64_t stream, uint32_t shard),
                              void *user)
 {
-    uint32_t used = atomic_load_explicit(&control->header->used_count, memory_order_relaxed);
+    uint32_t used = atomic_load_explicit(&control->header->used_count, memory_order_relaxed), whole = 0;
+    uint64_t last = 0; /* whose `whole` is */
 
     for (uint32_t i = 0; i < used; i++) {
         lsi_slot *slot = control_slot_at(control, i);
+        uint64_t stream = atomic_load_explicit(&slot->stream, memory_order_relaxed);
 
-        if (atomic_load_explicit(&slot->kind, memory_order_relaxed) == LSI_SLOT_SHARD &&
-            is_gone(user, atomic_load_explicit(&slot->stream, memory_order_relaxed), slot->shard))
-            drop(control, slot);
+        if (atomic_load_explicit(&slot->kind, memory_order_relaxed) != LSI_SLOT_SHARD ||
+            !is_gone(user, stream, atomic_load_explicit(&slot->shard, memory_order_relaxed)))
+            continue;
+        if (stream != last || i == 0)
+            whole = whole_of(control, stream);
+        last = stream;
+        drop(control, slot, whole);
     }
 }
 
@@ -520,7 +767,8 @@ bool lsi_slot_wake_one(lsi_slot *slot)
 
 static uint64_t watermark_sum(const lsi_slot *slot, uint64_t end, uint64_t segment, uint64_t serial)
 {
-    uint64_t words[5] = {end, segment, serial, atomic_load_explicit(&slot->stream, memory_order_relaxed), slot->shard};
+    uint64_t words[5] = {end, segment, serial, atomic_load_explicit(&slot->stream, memory_order_relaxed),
+                         atomic_load_explicit(&slot->shard, memory_order_relaxed)};
 
     return lsi_sum64(words, sizeof(words), LSI_CONTROL_LAYOUT);
 }

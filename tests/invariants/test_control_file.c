@@ -360,6 +360,55 @@ static void the_last_to_close_meets_the_first_to_open(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* As two processes, of which one has no more to do with a stream than the other one: makes it, splits it, reads it in
+ * both, deletes it. `straggler`: his handle on it stays open until the next one is made. */
+static void come_and_go(ls_store *stores[2], unsigned i, handles *straggler)
+{
+    static const char *const keys[] = {"a", "b", "c", "d"};
+    handles his = {.store = stores[i % 2]}, other = {.store = stores[1 - i % 2]};
+    char name[32];
+
+    (void)snprintf(name, sizeof name, "passing-%u", i);
+    assert_int_equal(ls_stream_create(his.store, name, NULL), LS_OK);
+    assert_int_equal(ls_stream_open(his.store, name, &his.stream), LS_OK);
+    assert_int_equal(ls_stream_open(other.store, name, &other.stream), LS_OK);
+    assert_int_equal(ls_producer_open(his.stream, NULL, &his.producer), LS_OK);
+    for (int k = 0; k < 4; k++) {
+        if (k == 2)
+            assert_int_equal(ls_stream_update_shard_count(his.stream, 2, NULL), LS_OK);
+        assert_int_equal(ls_producer_put(his.producer, (ls_bytes){keys[k], 1}, (ls_bytes){"x", 1}, NULL, NULL), LS_OK);
+    }
+    assert_int_equal(count_readable(other.stream), 2); /* of the first shard */
+    assert_int_equal(ls_producer_close(his.producer), LS_OK);
+    assert_int_equal(ls_stream_close(his.stream), LS_OK);
+    assert_int_equal(ls_stream_delete(his.store, name), LS_OK);
+    assert_int_equal(ls_stream_close(straggler->stream), LS_OK);
+    *straggler = other;
+}
+
+/* Goal: a store that is always open somewhere does not grow for each stream that it ever had. Method: two that have it
+ * open make and delete some hundred streams, each of which one of them lets go of later than the other. */
+static void the_file_stays_as_large_while_streams_come_and_go(void **state)
+{
+    fixture *fx = *state;
+    handles of[2], straggler = {0};
+    struct stat before, after;
+
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(handles_open(&of[i], fx->path, NULL, NULL), LS_OK);
+    for (unsigned i = 0; i < 300; i++) {
+        come_and_go((ls_store *[]){of[0].store, of[1].store}, i, &straggler);
+        if (i == 100)
+            assert_int_equal(stat(control_path(fx), &before), 0);
+    }
+    assert_int_equal(stat(control_path(fx), &after), 0);
+    assert_int_equal(after.st_size, before.st_size);
+    assert_in_range(after.st_size, 0, CONTROL_SLOTS_AT + 256 * LSI_SLOT_BYTES);
+    assert_int_equal(ls_stream_close(straggler.stream), LS_OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(handles_close(&of[i]), LS_OK);
+}
+
 static unsigned the_rebuilds;
 
 static void count_rebuilds(void *user, int32_t level, const char *line)
@@ -406,6 +455,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_store_may_grow_while_another_opens_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_make_the_same_store_at_the_same_moment, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_last_to_close_meets_the_first_to_open, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_file_stays_as_large_while_streams_come_and_go, set_up, tear_down),
         cmocka_unit_test_setup_teardown(making_it_anew_is_logged, set_up, tear_down),
     };
 

@@ -5,6 +5,7 @@
  *  - what was acknowledged is read, in order, unless it was trimmed or is gone with its stream;
  *  - nothing is said to be damaged, by reading or by verifying;
  *  - a log that is gone is NOT_FOUND; one that failed takes puts again after a reset; any other takes them at once;
+ *  - other shards' words in shared memory are left alone, those that came when it went, too;
  *  - nothing leaks.
  *
  * The other process is a thread with an opened store of its own; where we hold what he wants he gives up. */
@@ -21,6 +22,7 @@
 #define RECORD 20000u /* three fill a segment */
 #define RECORDS 8u
 #define PUTS_MAX 64u
+#define SUCCESSORS 17u /* one more than a new control file has slots */
 
 typedef struct world {
     sim_files *sim;
@@ -39,6 +41,8 @@ typedef struct world {
     uint64_t calls_left;  /* until he comes; 0: he was here */
     bool is_he;           /* what is called now is his */
     void (*does)(struct world *of);
+    lsi_slot *successors[SUCCESSORS];
+    lsi_slot successors_were[SUCCESSORS];
 } world;
 
 /* ---- both ---- */
@@ -115,7 +119,7 @@ static void delete_it(world *of)
 
     if (lsi_control_lock(he->control) != LS_OK)
         return;
-    lsi_control_drop_stream(he->control, 1);
+    lsi_control_drop_stream(he->control, 1, 1);
     lsi_control_unlock(he->control);
     of->is_gone = true;
     (void)lsi_log_destroy(&he->env, &he->root, he->config.dir, INT64_MAX);
@@ -125,9 +129,33 @@ static void forget_it(world *of) /* and dies before its files are removed */
 {
     if (lsi_control_lock(of->theirs.control) != LS_OK)
         return;
-    lsi_control_drop_stream(of->theirs.control, 1);
+    lsi_control_drop_stream(of->theirs.control, 1, 1);
     lsi_control_unlock(of->theirs.control);
     of->is_gone = true;
+}
+
+/* Deletes it, and others come: wherever its slot could go, it goes. */
+static void replace_it(world *of)
+{
+    log_store *he = &of->theirs;
+
+    delete_it(of);
+    for (uint32_t i = 0; of->is_gone && i < SUCCESSORS; i++) {
+        lsi_slot *slot;
+
+        if (lsi_control_slot(he->control, LSI_SLOT_SHARD, 1, 100 + i, &slot) != LS_OK)
+            return;
+        atomic_store(&slot->segment, 77);
+        atomic_store(&slot->committed_end, 1u << 20);
+        atomic_store(&slot->write_end, 1u << 20);
+        atomic_store(&slot->durable_end, 1u << 19);
+        atomic_store(&slot->seqno_limit, UINT64_C(1) << 40);
+        atomic_store(&slot->next_seqno, UINT64_C(1) << 30);
+        atomic_store(&slot->epoch, lsi_control_epoch(he->control));
+        atomic_store(&slot->health, LSI_SHARD_HEALTHY);
+        of->successors[i] = slot;
+        memcpy(&of->successors_were[i], slot, sizeof *slot);
+    }
 }
 
 static void trim_it(world *of)
@@ -508,6 +536,7 @@ static const struct {
     {"deletes", delete_it, false}, {"forgets", forget_it, false}, {"trims", trim_it, true}, {"rolls", roll_it, false},
     {"compresses", compress_it, true}, {"closes", close_it, false}, {"fails", fail_it, false},
     {"fails and resets", fail_and_reset_it, false}, {"leaves a step", leave_a_step, false},
+    {"replaces", replace_it, false},
 };
 
 static const struct {
@@ -668,6 +697,10 @@ static bool run_case(sim_files *disk, ls_durability durability, size_t act, size
                  ls_last_error_message());
     judge(&of);
     (void)log_store_close(&of.ours); /* one that failed says so */
+    for (uint32_t i = 0; i < SUCCESSORS && of.successors[i] != NULL; i++)
+        if (memcmp(of.successors[i], &of.successors_were[i], sizeof(lsi_slot)) != 0)
+            fail_msg("%s, he %s at call %llu: shard %u is not as it was", of.act, of.other, (unsigned long long)nth,
+                     100 + i);
     (void)log_store_close(&of.theirs);
     if (of.memory.live != 0)
         fail_msg("%s, he %s at call %llu: it leaks", of.act, of.other, (unsigned long long)nth);

@@ -418,7 +418,7 @@ static void a_dropped_slot_rests_until_somebody_was_alone(void **state)
     uint32_t token = lsi_slot_arm(held), count = 0;
 
     assert_int_equal(lsi_control_lock(control), LS_OK);
-    lsi_control_drop_stream(control, 1);
+    lsi_control_drop_stream(control, 1, 1);
     lsi_control_unlock(control);
     assert_int_equal(atomic_load(&held->deleted), 1);
     assert_int_equal(atomic_load(&held->stream), 0);
@@ -452,7 +452,7 @@ static void a_slot_used_again_is_found_by_all(void **state)
     (void)slot;
     (void)slot_of(one, 2, 0);
     assert_int_equal(lsi_control_lock(one), LS_OK);
-    lsi_control_drop_stream(one, 1);
+    lsi_control_drop_stream(one, 1, 1);
     lsi_control_unlock(one);
     lsi_control_close(one);
     one = attach(fx, true);

@@ -1,5 +1,5 @@
 /* The control file (storage/control.c, slot.c) at its limits: words in it that cannot be, tables that are full, and who
- * may not have what others have. On the system's files; what takes hours (a slot that rests) by a clock that is set. */
+ * may not have what others have. On the system's files. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,8 +22,6 @@
 #include "support/sim_memory.h"
 #include "support/temp.h"
 
-#define REST_US INT64_C(600000000) /* slot.c */
-
 static const unsigned char store_id[16] = "0123456789abcde";
 static const unsigned char other_id[16] = "another store's";
 
@@ -31,13 +30,7 @@ typedef struct fixture {
     lsi_env env;
     lsi_root root;
     sim_memory memory;
-    int64_t now_us;
 } fixture;
-
-static int64_t clock_of(void *user)
-{
-    return ((fixture *)user)->now_us;
-}
 
 static int set_up(void **state)
 {
@@ -48,8 +41,6 @@ static int set_up(void **state)
     fx->env.busy_timeout_ms = 60;
     fx->memory = (sim_memory)SIM_MEMORY_INIT;
     fx->env.memory = sim_memory_table(&fx->memory);
-    fx->now_us = INT64_C(1700000000000000);
-    fx->env.clock = (lsi_clock){.wall_us = clock_of, .monotonic_us = clock_of, .user = fx};
     assert_int_equal(fx->env.files->root_open(fx->env.files, fx->temp.path, LSI_ROOT_WRITE, &fx->root), 0);
     *state = fx;
     return 0;
@@ -267,9 +258,9 @@ static void a_child_is_refused_and_gives_nothing_back(void **state)
 
 /* ---- slots that are used up ---- */
 
-/* All slots are in use but the first `free_count` ones, which were freed since somebody was last alone: `freed_us` is
- * when. The file is sparse, and its slots are touched here alone. */
-static void use_all(lsi_control *control, uint32_t free_count, int64_t freed_us)
+/* All slots are in use but the first `free_count` ones, which were freed since somebody was last alone, and which nobody
+ * keeps. The file is sparse, and its slots are touched here alone. */
+static void use_all(lsi_control *control, uint32_t free_count)
 {
     uint32_t epoch = lsi_control_epoch(control);
 
@@ -285,7 +276,6 @@ static void use_all(lsi_control *control, uint32_t free_count, int64_t freed_us)
             assert_int_equal(lsi_lock_init(&slot->sync_lock), 0);
             atomic_store(&slot->kind, LSI_SLOT_FREE);
             atomic_store(&slot->epoch, epoch);
-            atomic_store(&slot->freed_us, freed_us);
         }
     }
     control->header->free_old = 0;
@@ -346,9 +336,16 @@ static void assert_is_free(lsi_lock *lock, int rank)
     hold_end(&of);
 }
 
-/* T1: when there is none any more, one is taken that was freed long ago, with both its locks: not one of which somebody
- * still holds a lock; a dead one's is nobody's. */
-static void a_slot_that_has_rested_is_taken_when_all_are_used(void **state)
+static void drop(lsi_control *control, uint64_t stream, uint64_t of)
+{
+    assert_int_equal(lsi_control_lock(control), LS_OK);
+    lsi_control_drop_stream(control, stream, of);
+    lsi_control_unlock(control);
+}
+
+/* T1: when there is none any more, one is taken that was freed and that nobody keeps, with both its locks: not one of
+ * which somebody still has a lock; a dead one's is nobody's. */
+static void a_freed_slot_is_taken_with_its_locks_when_all_are_used(void **state)
 {
     fixture *fx = *state;
     lsi_control *control = attach(fx);
@@ -357,10 +354,8 @@ static void a_slot_that_has_rested_is_taken_when_all_are_used(void **state)
 
     SKIP_UNLESS(has_robust_locks);
     truncate_to(fx, CONTROL_MAP_BYTES);
-    use_all(control, 1, fx->now_us - REST_US + 1);
+    use_all(control, 1);
     first = control_slot_at(control, 0);
-    assert_int_equal(lsi_control_slot(control, LSI_SLOT_SHARD, 1, 1, &slot), LS_ERR_FULL);
-    fx->now_us++;
     hold_begin(&other, &first->append_lock, LSI_RANK_SHARD, false);
     assert_int_equal(lsi_control_slot(control, LSI_SLOT_SHARD, 1, 1, &slot), LS_ERR_FULL);
     hold_end(&other);
@@ -374,9 +369,7 @@ static void a_slot_that_has_rested_is_taken_when_all_are_used(void **state)
     assert_is_free(&first->append_lock, LSI_RANK_SHARD);
     assert_is_free(&first->sync_lock, LSI_RANK_SYNC);
 
-    lsi_control_drop_stream(control, 1);
-    assert_int_equal(lsi_control_slot(control, LSI_SLOT_SHARD, 2, 1, &slot), LS_ERR_FULL);
-    fx->now_us += REST_US;
+    drop(control, 1, 1);
     hold_begin(&other, &first->append_lock, LSI_RANK_SHARD, true);
     hold_end(&other);
     hold_begin(&other, &first->sync_lock, LSI_RANK_SYNC, true);
@@ -394,14 +387,264 @@ static void a_slot_that_has_rested_is_taken_when_all_are_used(void **state)
     assert_int_equal(control->header->free_old, 0);
     atomic_store(&first->kind, LSI_SLOT_FREE);
     atomic_store(&first->epoch, lsi_control_epoch(control));
-    atomic_store(&first->freed_us, fx->now_us - REST_US);
-    control->header->free_new = 0;
+    control->header->free_new = 0; /* too low */
     assert_ptr_equal(slot_of(control, 5, 1), first);
     assert_int_equal(control->header->free_new, 0);
 
     assert_int_equal(lsi_control_lock(control), LS_OK);
     assert_int_equal(lsi_control_reserve(control, UINT32_MAX), LS_OK); /* all that there are are there */
     lsi_control_unlock(control);
+    lsi_control_close(control);
+}
+
+#define OTHERS UINT64_C(50) /* a stream whose shards fill the file: */
+static uint32_t the_next = 1000;
+
+/* Takes all slots that the file has room for, so that the next one is a freed one or makes it grow. */
+static void fill(lsi_control *control)
+{
+    uint32_t count = atomic_load(&control->header->slot_count);
+
+    while (atomic_load(&control->header->used_count) < count)
+        (void)slot_of(control, OTHERS, the_next++);
+}
+
+/* Whether one more makes the file grow, because no freed slot may be used. */
+static bool has_to_grow(lsi_control *control)
+{
+    uint32_t count = atomic_load(&control->header->slot_count);
+
+    fill(control);
+    (void)slot_of(control, OTHERS, the_next++);
+    return atomic_load(&control->header->slot_count) > count;
+}
+
+static lsi_slot *keep(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard)
+{
+    lsi_slot *slot;
+
+    assert_int_equal(lsi_control_keep(control, kind, stream, shard, &slot), LS_OK);
+    return slot;
+}
+
+/* T1, without any clock: what one process keeps no other one makes another's, until it was let go as often as it was
+ * kept; and then at once, while all are attached. */
+static void a_kept_slot_is_not_used_again(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *one = attach(fx), *two = attach(fx);
+    lsi_slot *kept = keep(two, LSI_SLOT_SHARD, 1, 1);
+
+    assert_ptr_equal(keep(two, LSI_SLOT_SHARD, 1, 1), kept);
+    drop(one, 1, 1);
+    assert_true(has_to_grow(one));
+    lsi_control_let_go(two, kept);
+    assert_true(has_to_grow(one));
+    assert_true(has_to_grow(two)); /* its own, too */
+    assert_int_equal(atomic_load(&kept->kind), LSI_SLOT_FREE);
+    lsi_control_let_go(two, kept);
+    assert_false(has_to_grow(one));
+    assert_true(lsi_slot_is(kept, LSI_SLOT_SHARD, OTHERS, atomic_load(&kept->shard)));
+    assert_true(has_to_grow(one));
+    lsi_control_close(two);
+    lsi_control_close(one);
+}
+
+/* Who keeps a stream's slot keeps its parts, those of its readers, too: when they go before it, and with it. But what of
+ * a stream that is not known, or that had no slot, only the next one who is alone uses again; unless it is a shard's,
+ * which who has a pointer to it keeps. */
+static void a_kept_streams_slot_keeps_its_parts(void **state)
+{
+    static const uint64_t reader = UINT64_C(1) << 63 | 9;
+    fixture *fx = *state;
+    lsi_control *one = attach(fx), *two = attach(fx);
+    lsi_slot *slot, *stream = keep(two, LSI_SLOT_STREAM, 1, 0);
+
+    assert_int_equal(lsi_control_slot(one, LSI_SLOT_CONSUMER, reader, 1, &slot), LS_OK);
+    drop(one, reader, 1);
+    assert_true(has_to_grow(one));
+    (void)slot_of(one, 1, 1);
+    drop(one, 1, 1);
+    assert_true(has_to_grow(one));
+    lsi_control_let_go(two, stream);
+    for (int i = 0; i < 3; i++)
+        assert_false(has_to_grow(one));
+    assert_true(has_to_grow(one));
+
+    assert_int_equal(lsi_control_slot(one, LSI_SLOT_CONSUMER, reader, 1, &slot), LS_OK);
+    drop(one, reader, 0);
+    assert_int_equal(lsi_control_slot(one, LSI_SLOT_LEASE, 2, 1, &slot), LS_OK);
+    drop(one, 2, 2);
+    assert_true(has_to_grow(one));
+    (void)slot_of(one, 3, 1);
+    drop(one, 3, 3);
+    assert_false(has_to_grow(one));
+    assert_true(has_to_grow(one));
+    lsi_control_close(two);
+    lsi_control_close(one);
+    one = attach(fx);
+    uint32_t used = atomic_load(&one->header->used_count);
+    for (int i = 0; i < 2; i++)
+        (void)slot_of(one, OTHERS, the_next++);
+    assert_int_equal(atomic_load(&one->header->used_count), used);
+    (void)slot_of(one, OTHERS, the_next++);
+    assert_int_equal(atomic_load(&one->header->used_count), used + 1);
+    lsi_control_close(one);
+}
+
+/* The stream's own slot may be another's before all of its parts are: then nobody keeps them. */
+static void parts_outlive_the_slot_that_they_are_parts_of(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *one = attach(fx), *two = attach(fx);
+    lsi_slot *stream = keep(one, LSI_SLOT_STREAM, 1, 0), *slot; /* the first one */
+
+    (void)slot_of(one, 1, 1);
+    drop(one, 1, 1);
+    lsi_control_let_go(one, stream);
+    fill(one);
+    slot = keep(two, LSI_SLOT_STREAM, 2, 0);
+    assert_ptr_equal(slot, control_slot_at(two, 0));
+    assert_false(has_to_grow(one));
+    assert_true(has_to_grow(one));
+    lsi_control_let_go(two, slot);
+    lsi_control_close(two);
+    lsi_control_close(one);
+}
+
+/* P6: the dead keep nothing, and who has their place in the table afterwards has kept nothing of theirs. */
+static void the_dead_keep_nothing(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *one = attach(fx), *later;
+    int ready[2], status;
+    char byte;
+
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(pipe(ready), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            lsi_control *control;
+            lsi_slot *slot;
+
+            if (try_attach(fx, store_id, &control) == LS_OK &&
+                lsi_control_keep(control, LSI_SLOT_SHARD, 1, 1, &slot) == LS_OK && control->process == 1)
+                (void)!write(ready[1], "k", 1);
+            (void)close(ready[1]);
+            for (;;)
+                (void)pause();
+        }
+        assert_true(child > 0);
+        (void)close(ready[1]);
+        assert_int_equal(read(ready[0], &byte, 1), 1);
+        (void)close(ready[0]);
+        drop(one, 1, 1);
+        assert_true(has_to_grow(one));
+        assert_int_equal(kill(child, SIGKILL), 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        later = round == 0 ? NULL : attach(fx); /* in the dead one's place */
+        assert_true(later == NULL || later->process == 1);
+        assert_false(has_to_grow(one));
+        assert_true(has_to_grow(one));
+        lsi_control_close(later);
+    }
+    lsi_control_close(one);
+}
+
+/* Who is in no table can say of nothing that he keeps it: while he is there nothing is used again. */
+static void while_one_is_not_listed_all_is_kept(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *one = attach(fx), *late;
+    lsi_file all = {0};
+    lsi_slot *kept;
+
+    assert_int_equal(fx->root.files->open(&fx->root, LSI_CONTROL_NAME, LSI_OPEN_WRITE, &all), 0);
+    for (uint32_t i = 1; i < CONTROL_PROCESSES; i++)
+        assert_int_equal(all.files->lock(&all, CONTROL_BYTE_PROCESS + i, LSI_LOCK_EXCLUSIVE), 0);
+    late = attach(fx);
+    assert_int_equal(all.files->close(&all), 0);
+    kept = keep(late, LSI_SLOT_SHARD, 1, 1);
+    drop(one, 1, 1);
+    assert_true(has_to_grow(one));
+    assert_true(has_to_grow(late));
+    lsi_control_let_go(late, kept);
+    assert_true(has_to_grow(one));
+    lsi_control_close(late);
+    assert_false(has_to_grow(one));
+    lsi_control_close(one);
+}
+
+/* Between finding a slot and keeping it, it becomes another's. */
+typedef struct theft {
+    fixture *fx;
+    lsi_control *by;
+    bool is_done;
+} theft;
+
+static void *steal(void *user)
+{
+    theft *of = user;
+
+    drop(of->by, 1, 1);
+    assert_false(has_to_grow(of->by));
+    return NULL;
+}
+
+static void steal_once(void *user)
+{
+    theft *of = user;
+    pthread_t thread;
+
+    if (of->is_done)
+        return;
+    of->is_done = true;
+    assert_int_equal(pthread_create(&thread, NULL, steal, of), 0); /* as another process: it has no lock of ours */
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void what_became_anothers_meanwhile_is_not_kept(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *one = attach(fx), *two = attach(fx);
+    lsi_slot *first = slot_of(two, 1, 1), *kept;
+    theft of = {fx, one, false};
+
+    fill(one);
+    (void)slot_of(two, OTHERS, 3); /* Its table needs no memory any more: the next thing that does is keeping. */
+    fx->memory.hook = steal_once;
+    fx->memory.hook_user = &of;
+    kept = keep(two, LSI_SLOT_SHARD, 1, 1);
+    fx->memory.hook = NULL;
+    assert_true(of.is_done);
+    assert_ptr_not_equal(kept, first);
+    assert_true(lsi_slot_is(kept, LSI_SLOT_SHARD, 1, 1));
+    assert_true(lsi_slot_is(first, LSI_SLOT_SHARD, OTHERS, atomic_load(&first->shard)));
+    for (uint32_t i = 0; i < LSI_SLOT_KEEPER_WORDS; i++)
+        assert_true(atomic_load(&first->keepers[i]) == 0);
+    lsi_control_let_go(two, kept);
+    lsi_control_close(two);
+    lsi_control_close(one);
+}
+
+/* E4: without memory nothing is kept, and nothing stays of having tried. */
+static void keeping_needs_memory_once(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *control = attach(fx);
+    lsi_slot *slot = slot_of(control, 1, 1), *kept = NULL;
+
+    sim_memory_fail(&fx->memory, 1, false);
+    assert_int_equal(lsi_control_keep(control, LSI_SLOT_SHARD, 1, 1, &kept), LS_ERR_NO_MEMORY);
+    sim_memory_fail(&fx->memory, 0, false);
+    assert_true(atomic_load(&slot->keepers[0]) == 0);
+    for (uint32_t i = 0; i < 200; i++) /* further than the first piece of the list */
+        assert_ptr_equal(keep(control, LSI_SLOT_SHARD, OTHERS, i), slot_of(control, OTHERS, i));
+    assert_true(atomic_load(&slot_of(control, OTHERS, 0)->keepers[0]) == 1);
+    lsi_control_close(control); /* with all that it keeps */
+    control = attach(fx);
+    assert_true(atomic_load(&slot_of(control, OTHERS, 0)->keepers[0]) == 0);
+    assert_true(atomic_load(&slot_of(control, OTHERS, 199)->keepers[0]) == 0);
     lsi_control_close(control);
 }
 
@@ -477,7 +720,14 @@ int main(void)
         T(one_too_many_works_and_is_not_listed),
         T(tags_say_who_is_gone),
         T(a_child_is_refused_and_gives_nothing_back),
-        T(a_slot_that_has_rested_is_taken_when_all_are_used),
+        T(a_freed_slot_is_taken_with_its_locks_when_all_are_used),
+        T(a_kept_slot_is_not_used_again),
+        T(a_kept_streams_slot_keeps_its_parts),
+        T(parts_outlive_the_slot_that_they_are_parts_of),
+        T(the_dead_keep_nothing),
+        T(while_one_is_not_listed_all_is_kept),
+        T(what_became_anothers_meanwhile_is_not_kept),
+        T(keeping_needs_memory_once),
         T(a_count_of_slots_that_cannot_be_goes_no_further_than_the_map),
         T(memory_stands_in_for_who_may_only_read),
     };

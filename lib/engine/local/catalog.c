@@ -196,7 +196,7 @@ static void reconcile(lsi_local *local, const lsi_catalog *catalog)
         found.count = 0;
         lsi_control_each(local->control, orphan_note, &found);
         for (uint32_t i = 0; i < found.count; i++)
-            lsi_control_drop_stream(local->control, found.ids[i]);
+            lsi_control_drop_stream(local->control, found.ids[i], found.ids[i] > INT64_MAX ? 0 : found.ids[i]);
     } while (found.count == RECONCILE_MAX);
 }
 

@@ -88,7 +88,7 @@ static void end_slots(void *user, bool replaced)
 
     if (!replaced || of->ended == 0)
         return;
-    lsi_control_drop_stream(control, lsi_consumer_slot_id(of->ended));
+    lsi_control_drop_stream(control, lsi_consumer_slot_id(of->ended), of->stream->id);
     for (uint32_t i = 0; i < of->found->shard_count; i++)
         if (lsi_control_slot_find(control, LSI_SLOT_SHARD, of->stream->id, of->found->shards[i].index, &slot) ==
                 LS_OK && slot != NULL)

@@ -277,7 +277,7 @@ static ls_status put_in_place(const creation *of, lsi_catalog *fresh)
     if (st == LS_OK)
         st = name_directory(of);
     if (st != LS_OK) {
-        lsi_control_drop_stream(control, of->stream.id);
+        lsi_control_drop_stream(control, of->stream.id, of->stream.id);
         lsi_control_manifest_changed(control);
         return st;
     }
@@ -285,7 +285,7 @@ static ls_status put_in_place(const creation *of, lsi_catalog *fresh)
     if (st == LS_OK)
         (void)lsi_local_slots_reserve(of->local, fresh); /* Failing now is no worse than not asking. */
     else if (lsi_control_manifest_generation(control) % 2 == 0)
-        lsi_control_drop_stream(control, of->stream.id); /* the old manifest counts */
+        lsi_control_drop_stream(control, of->stream.id, of->stream.id); /* the old manifest counts */
     return st;
 }
 
@@ -355,8 +355,8 @@ static void end_slots(void *user, bool replaced)
     if (!replaced)
         return;
     for (uint32_t i = 0; i < of->stream->consumer_count; i++)
-        lsi_control_drop_stream(of->control, lsi_consumer_slot_id(of->stream->consumers[i].id));
-    lsi_control_drop_stream(of->control, of->stream->id); /* last: it wakes who sleeps */
+        lsi_control_drop_stream(of->control, lsi_consumer_slot_id(of->stream->consumers[i].id), of->stream->id);
+    lsi_control_drop_stream(of->control, of->stream->id, of->stream->id); /* last: it wakes who sleeps */
 }
 
 /* What nobody names any more. Without a lock: its id comes back to nobody. */

@@ -77,7 +77,8 @@ ls_status lsi_local_consumer_slot(const lsi_local_stream *stream, const lsi_cons
     if (st == LS_OK)
         st = check_consumer(stream, consumer);
     if (st == LS_ERR_NOT_FOUND && lsi_control_try_lock(local->control)) {
-        lsi_control_drop_stream(local->control, lsi_consumer_slot_id(consumer->id)); /* else it stays until a boot */
+        /* Else it stays until a boot. */
+        lsi_control_drop_stream(local->control, lsi_consumer_slot_id(consumer->id), stream->id);
         lsi_control_unlock(local->control);
     }
     return st;

@@ -60,6 +60,8 @@ static ls_status stream_free(lsi_local *local, lsi_local_stream *stream)
     st = lsi_local_shards_close(memory, &stream->shards);
     closed = lsi_local_state_free(memory, atomic_load_explicit(&stream->state, memory_order_acquire));
     st = st == LS_OK ? closed : st;
+    if (stream->slot != NULL)
+        lsi_control_let_go(local->control, stream->slot); /* last: whoever has pointers to its parts is closed */
     lsi_free(memory, stream);
     /* What was put into a stream that is gone is gone with it. */
     return st == LS_ERR_NOT_FOUND ? LS_OK : st;
@@ -81,7 +83,7 @@ static ls_status stream_new(lsi_local *local, const lsi_catalog_stream *from, ls
     lsi_local_settings_take(stream, from, UINT64_MAX); /* of a generation that is not known yet */
     st = lsi_local_shards_add(memory, &stream->shards, from);
     if (st == LS_OK)
-        st = lsi_control_slot(local->control, LSI_SLOT_STREAM, from->id, 0, &stream->slot);
+        st = lsi_control_keep(local->control, LSI_SLOT_STREAM, from->id, 0, &stream->slot);
     if (st != LS_OK) {
         (void)stream_free(local, stream); /* no log was opened */
         return st;

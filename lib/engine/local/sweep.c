@@ -45,8 +45,9 @@ static bool dirty_note(void *user, lsi_slot *slot)
         list->no_memory = true;
         return false;
     }
-    list->shards[list->count].stream = atomic_load_explicit(&slot->stream, memory_order_acquire);
-    list->shards[list->count++].shard = slot->shard;
+    dirty_shard dirty = {.stream = atomic_load_explicit(&slot->stream, memory_order_relaxed), .shard = slot->shard};
+    if (lsi_slot_is(slot, LSI_SLOT_SHARD, dirty.stream, dirty.shard)) /* Else it has gone, and is another's. */
+        list->shards[list->count++] = dirty;
     return true;
 }
 
