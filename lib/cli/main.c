@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,8 +72,18 @@ static int dispatch(int argc, char **argv)
     return unknown_command(word);
 }
 
+/* A standard file that is closed would become the next one that is opened: a pipe to a program, which takes it for its
+ * standard output, or is cut off from it. Something stands there that fails as it did. */
+static void hold_standard_places(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* the lowest one that is free */
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_places();
     /* A reader of our output that goes away (`| head`) is told by EPIPE and is no error: see output.c. */
     (void)signal(SIGPIPE, SIG_IGN);
     /* A limit of the shell (ulimit -f) is then EFBIG, which the library tells as a full disk. */

@@ -201,6 +201,20 @@ class Consuming(Consumer):
         except FileNotFoundError:
             return False
 
+    def test_what_a_program_opens_is_no_standard_file(self):
+        """Where the tool was begun without them, neither it nor the program opens anything in their place."""
+        program = "import os, sys; sys.stdin.read(); print(os.open('/', 0), file=open(%r, 'a'))" % self.seen_path
+        for closed in ((0,), (1,), (2,), (0, 1), (0, 1, 2)):
+            with self.subTest(closed=closed):
+                self.store = os.path.join(self.folder, "store-%d-%d" % (closed[0], len(closed)))
+                self.fill()
+                self.assertEqual(0, subprocess.run(
+                    [LSTREAM, "consume", "s", "m", "--lines", "--until-caught-up", "-s", self.store, "--",
+                     sys.executable, "-c", program], timeout=60, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL, preexec_fn=lambda: [os.close(fd) for fd in closed]).returncode)
+                with open(self.seen_path) as seen:
+                    self.assertTrue(all(int(line) > 2 for line in seen), "what it opened is a standard file")
+
     @unittest.skipIf(is_emulated(), "spawning tells nobody here that there is no such program")
     def test_a_program_that_is_not_there_ends_the_run(self):
         self.fill()
