@@ -500,8 +500,6 @@ static void let_go(lsi_control *control)
 
 static void release(lsi_control *control)
 {
-    if (control == NULL)
-        return;
     if (control->on_fork_added)
         lsi_on_fork_remove(&control->on_fork);
     lsi_control_unwatch(control);
