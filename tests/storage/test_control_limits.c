@@ -512,6 +512,24 @@ static void parts_outlive_the_slot_that_they_are_parts_of(void **state)
     lsi_control_close(one);
 }
 
+/* X1: a slot that says that it was a part of what cannot be is left alone until somebody is alone. */
+static void a_part_of_what_cannot_be_is_left_alone(void **state)
+{
+    static const uint32_t nowhere[] = {UINT32_MAX - 1, CONTROL_SLOTS_MAX + 1, CONTROL_SLOTS_FIRST * 64};
+    fixture *fx = *state;
+    lsi_control *control = attach(fx);
+
+    for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++) {
+        lsi_slot *slot = slot_of(control, 1, 1);
+
+        drop(control, 1, 1);
+        slot->freed_of = nowhere[i];
+        assert_true(has_to_grow(control));
+        assert_int_equal(atomic_load(&slot->kind), LSI_SLOT_FREE);
+    }
+    lsi_control_close(control);
+}
+
 /* P6: the dead keep nothing, and who has their place in the table afterwards has kept nothing of theirs. */
 static void the_dead_keep_nothing(void **state)
 {
@@ -724,6 +742,7 @@ int main(void)
         T(a_kept_slot_is_not_used_again),
         T(a_kept_streams_slot_keeps_its_parts),
         T(parts_outlive_the_slot_that_they_are_parts_of),
+        T(a_part_of_what_cannot_be_is_left_alone),
         T(the_dead_keep_nothing),
         T(while_one_is_not_listed_all_is_kept),
         T(what_became_anothers_meanwhile_is_not_kept),
