@@ -203,7 +203,7 @@ static void an_object_has_a_name_of_the_service(void **state)
     options.compression = LS_DELIVERY_GZIP;
     make_delivery(stream, &options);
     put_text(stream, "k", "a");
-    atomic_fetch_add(&the_time, INT64_C(2000000)); /* The oldest record says which hour it is. */
+    atomic_fetch_add(&the_time, INT64_C(2000000)); /* Trap 13: the oldest record says which hour it is. */
     put_text(stream, "k", "b");
     assert_int_equal(run_with(stream, &run), LS_OK);
     assert_matches(of->all[0].name, "^2018/08/27/10/" TAIL "\\.gz$");

@@ -23,6 +23,45 @@ static void a_batch_that_fails_comes_again_until_it_is_done(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+static uint32_t count_invocations(run *of)
+{
+    uint32_t count;
+
+    pthread_mutex_lock(&of->mutex);
+    count = of->invocations;
+    pthread_mutex_unlock(&of->mutex);
+    return count;
+}
+
+/* Trap 12: the KCL goes on behind what an application failed with, and notes nothing that it was not asked to note.
+ * Here what has failed is what the next run begins with, and what was finished before does not come again. */
+static void what_failed_is_not_passed_over_and_progress_is_noted_unasked(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_mapping_options options = defaults();
+    run *of;
+
+    put_numbers(stream, 0, 10, 1);
+    options.records_max = 4;
+    make_mapping(stream, &options);
+    of = run_new(stream, "m");
+    of->fails = 5;
+    of->fail_times = UINT32_MAX;
+    run_start(of);
+    while (count_invocations(of) < 4) /* one good, three that fail */
+        usleep(1000);
+    run_stop(of);
+    assert_int_equal(of->count, 4);
+    run_free(of);
+    of = run_new(stream, "m");
+    run_now(of);
+    assert_int_equal(of->count, 6);
+    for (uint32_t i = 0; i < 6; i++)
+        assert_int_equal(of->numbers[i], 4 + i);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* Lambda's rule for invocations that are throttled: no retry is used up. */
 static void what_could_not_begin_costs_no_retry(void **state)
 {
@@ -272,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_batch_that_fails_comes_again_until_it_is_done),
+        TEST(what_failed_is_not_passed_over_and_progress_is_noted_unasked),
         TEST(what_could_not_begin_costs_no_retry),
         TEST(a_batch_is_given_up_when_retries_are_over),
         TEST(the_last_result_is_told),

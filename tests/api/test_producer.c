@@ -134,7 +134,7 @@ static void what_is_put_is_read(void **state)
     finish(&w);
 }
 
-/* Keys of 1 to 256 code points of UTF-8, whatever their bytes; the record's limit counts key and data. */
+/* Trap 15: keys of 1 to 256 code points of UTF-8, whatever their bytes; the record's limit counts key and data. */
 static void keys_and_records_have_their_limits(void **state)
 {
     ls_stream_options options = LS_STREAM_OPTIONS_INIT;

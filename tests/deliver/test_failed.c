@@ -44,7 +44,7 @@ static void a_line_is_as_the_service_writes_it(void **state)
     lsi_json_free(&to);
 }
 
-/* All byte values, and a message that is no UTF-8. */
+/* Trap 13: the original data. All byte values, and a message that is no UTF-8. */
 static void the_original_comes_back(void **state)
 {
     unsigned char raw[256], back[256 + 2];

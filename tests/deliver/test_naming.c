@@ -98,6 +98,7 @@ static void every_example_evaluates_as_documented(void **state)
     assert_string_equal(prefix_of("myPrefix/", "", LSI_PREFIX_ERRORS), "myPrefix/processing-failed/2018/08/27/10/");
 }
 
+/* Trap 13: no slash comes before it. */
 static void the_hour_is_appended_as_it_is(void **state)
 {
     (void)state;

@@ -85,7 +85,7 @@ static void keys_fall_where_kinesis_puts_them(void **state)
     assert_place("b", 1, 3);
     assert_place("e", 2, 3);
     assert_place("f", 1, 3);
-    /* Small numbers as keys, of two shards, all go to the second: surprising, and so. */
+    /* Trap 15. Small numbers as keys, of two shards, all go to the second: surprising, and so. */
     assert_place("1", 1, 2);
     assert_place("2", 1, 2);
     assert_place("3", 1, 2);
