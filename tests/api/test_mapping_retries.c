@@ -277,6 +277,33 @@ static void a_windows_state_is_kept_with_the_place(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* Windows that were turned off leave no state behind: it goes with the next place, and is not there when they are turned
+ * on again. */
+static void a_state_goes_when_windows_are_turned_off(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_mapping_options options = defaults();
+    uint32_t put = 0;
+
+    options.tumbling_window_s = 900;
+    make_mapping(stream, &options);
+    for (int round = 0; round < 3; round++) {
+        run *of = run_new(stream, "m");
+
+        options.tumbling_window_s = round == 1 ? 0 : 900;
+        assert_int_equal(ls_mapping_update(stream, "m", &options), LS_OK);
+        of->counts_windows = round != 1;
+        put_numbers(stream, put, put + 3, 1);
+        run_now(of);
+        assert_int_equal(of->count, 3);
+        assert_int_equal(of->numbers[0], put);
+        assert_int_equal(of->first_states, round != 1);
+        put += 3;
+        run_free(of);
+    }
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static ls_handler_answer without_state(const ls_batch *batch, ls_handler_context *context, void *user)
 {
     ls_handler_window window = LS_HANDLER_WINDOW_INIT;
@@ -320,6 +347,7 @@ int main(void)
         TEST(a_report_is_ignored_where_it_is_not_asked_for),
         TEST(a_handler_that_is_late_is_told_and_has_failed),
         TEST(a_windows_state_is_kept_with_the_place),
+        TEST(a_state_goes_when_windows_are_turned_off),
         TEST(without_windows_there_is_no_state),
     };
 
