@@ -74,6 +74,35 @@ static void dots_are_nesting_on_both_sides(void **state)
     CHECK(rows);
 }
 
+/* A key is found among few steps and among many, as they are looked at in two ways. */
+#define MANY "\"p\":{\"q\":[{\"exists\":false}]},\"m1\":[{\"exists\":false}],\"m2\":[{\"exists\":false}]," \
+    "\"m3\":[{\"exists\":false}],\"m4\":[{\"exists\":false}],\"m5\":[{\"exists\":false}],\"m6\":[{\"exists\":false}]," \
+    "\"m7\":[{\"exists\":false}],\"m8\":[{\"exists\":false}],"
+
+static void a_step_is_all_of_a_key_up_to_its_dot(void **state)
+{
+    static const row rows[] = {
+        {"{\"ab\":[1]}", "{\"a\":1}", false},
+        {"{\"ab\":[1]}", "{\"abc\":1}", false},
+        {"{\"ab\":[1]}", "{\"ac\":1}", false},
+        {"{\"a\":{\"b\":[1]}}", "{\"ab.b\":1}", false},
+        {"{\"a\":{\"b\":[1]}}", "{\"a.bc\":1}", false},
+        {"{\"a\":{\"\":[1]}}", "{\"a.\":1}", true},
+        {"{\"\":{\"a\":[1]}}", "{\".a\":1}", true},
+        {"{\"a\":{\"b\":[1]},\"ab\":{\"b\":[2]}}", "{\"ab.b\":2,\"a.b\":1}", true},
+        {"{" MANY "\"ab\":[1]}", "{\"a\":1}", false},
+        {"{" MANY "\"ab\":[1]}", "{\"abc\":1}", false},
+        {"{" MANY "\"ab\":[1]}", "{\"ab\":1}", true},
+        {"{" MANY "\"a\":{\"b\":[1]}}", "{\"ab.b\":1}", false},
+        {"{" MANY "\"a\":{\"b\":[1]}}", "{\"a.b\":1}", true},
+        {"{" MANY "\"a\":{\"\":[1]}}", "{\"a.\":1}", true},
+        {"{" MANY "\"\":{\"a\":[1]}}", "{\".a\":1}", true},
+    };
+
+    (void)state;
+    CHECK(rows);
+}
+
 static void the_last_of_equal_keys_is_meant(void **state)
 {
     static const row rows[] = {
@@ -308,6 +337,7 @@ int main(void)
         cmocka_unit_test(fields_under_one_array_match_in_one_element),
         cmocka_unit_test(absence_under_an_array_is_of_the_element_or_of_all),
         cmocka_unit_test(dots_are_nesting_on_both_sides),
+        cmocka_unit_test(a_step_is_all_of_a_key_up_to_its_dot),
         cmocka_unit_test(the_last_of_equal_keys_is_meant),
         cmocka_unit_test(the_vectors_of_the_specification),
         cmocka_unit_test(trap_7_filters),

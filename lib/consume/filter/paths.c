@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FEW 8u /* paths below one, which are looked at one after the other */
+
 static int compare(const char *a, size_t a_size, const char *b, size_t b_size)
 {
     if (a_size != b_size)
@@ -82,19 +84,37 @@ lsi_path *lsi_path_find(const lsi_path *above, const char *step, size_t size)
     return NULL;
 }
 
+/* The path that a key's first step leads to. Steps have no dots, so it is the one that the key is, or that a dot
+ * follows in it: of a few paths that is seen without looking for dots in keys that nobody asks for. */
+static lsi_path *find_first(const lsi_path *above, const char *key, size_t size)
+{
+    const char *dot;
+
+    if (above->below_count > FEW) {
+        dot = size == 0 ? NULL : memchr(key, '.', size);
+        return lsi_path_find(above, key, dot == NULL ? size : (size_t)(dot - key));
+    }
+    for (uint32_t i = 0; i < above->below_count; i++) {
+        lsi_path *path = above->below[i];
+        size_t step = path->step_size;
+
+        if ((step == size || (step < size && key[step] == '.')) &&
+            (step == 0 || (path->step[0] == key[0] && memcmp(path->step, key, step) == 0)))
+            return path;
+    }
+    return NULL;
+}
+
 lsi_path *lsi_path_find_key(const lsi_path *above, const char *key, size_t size, uint32_t *steps)
 {
-    const char *end = key + size;
-    lsi_path *path;
-
     *steps = 1;
     for (;;) {
-        const char *dot = key == end ? NULL : memchr(key, '.', (size_t)(end - key));
+        lsi_path *path = find_first(above, key, size);
 
-        path = lsi_path_find(above, key, (size_t)((dot == NULL ? end : dot) - key));
-        if (path == NULL || dot == NULL)
+        if (path == NULL || path->step_size == size)
             return path;
-        key = dot + 1;
+        key += path->step_size + 1;
+        size -= path->step_size + 1;
         above = path;
         ++*steps;
     }

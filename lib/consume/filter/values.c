@@ -11,8 +11,9 @@
 
 #include "base/status.h"
 
-/* A new value behind the last of its container; 0: no memory, and `st` says so. */
-static uint32_t append(lsi_filter *filter, uint32_t container, uint32_t *last, lsi_filter_value value)
+/* A new value behind the last of its container; 0: no memory, and `st` says so. It is written where it will lie: a copy
+ * of what was just stored piece by piece costs as much as all the rest. */
+static uint32_t append(lsi_filter *filter, uint32_t container, uint32_t *last, const lsi_path *at, lsi_value_kind kind)
 {
     uint32_t index = filter->value_count;
 
@@ -26,7 +27,7 @@ static uint32_t append(lsi_filter *filter, uint32_t container, uint32_t *last, l
         }
         filter->values = values;
     }
-    filter->values[index] = value;
+    filter->values[index] = (lsi_filter_value){.at = at, .kind = kind};
     if (*last != 0)
         filter->values[*last].next = index;
     else
@@ -52,20 +53,24 @@ ls_status lsi_filter_values_begin(lsi_filter *filter)
             return lsi_fail(LS_ERR_NO_MEMORY, "no memory for a filter");
         filter->value_capacity = 64;
     }
-    (void)append(filter, 0, &last, (lsi_filter_value){.kind = LSI_VALUE_DEAD}); /* so that 0 is none */
+    (void)append(filter, 0, &last, NULL, LSI_VALUE_DEAD); /* so that 0 is none */
     last = 0;
-    (void)append(filter, 0, &last, (lsi_filter_value){.kind = LSI_VALUE_OBJECT, .at = filter->record});
+    (void)append(filter, 0, &last, filter->record, LSI_VALUE_OBJECT);
     filter->frames[0] = (lsi_filter_frame){.container = 1, .at = filter->record};
     return LS_OK;
 }
 
 ls_status lsi_filter_values_add(lsi_filter *filter, lsi_path *at, lsi_value_kind kind, const char *text, size_t size)
 {
+    uint32_t index;
+
     if (size > UINT32_MAX)
         return lsi_fail(LS_ERR_TOO_LARGE, "a key of %zu bytes is too large to be filtered", size);
-    (void)append(filter, 1, &filter->frames[0].last,
-                 (lsi_filter_value){.at = at, .kind = kind, .text = size == 0 ? "" : text,
-                     .text_size = (uint32_t)size});
+    index = append(filter, 1, &filter->frames[0].last, at, kind);
+    if (index != 0) {
+        filter->values[index].text = size == 0 ? "" : text;
+        filter->values[index].text_size = (uint32_t)size;
+    }
     return filter->st;
 }
 
@@ -119,8 +124,7 @@ static uint32_t append_between(lsi_filter *filter, lsi_filter_frame *frame, lsi_
     }
     for (uint32_t i = 0; i + 1 < frame->key_steps; i++) {
         uint32_t none = 0;
-        uint32_t index = append(filter, container, i == 0 ? &frame->last : &none,
-                                (lsi_filter_value){.at = way[i], .kind = LSI_VALUE_OBJECT});
+        uint32_t index = append(filter, container, i == 0 ? &frame->last : &none, way[i], LSI_VALUE_OBJECT);
 
         if (index == 0)
             return 0;
@@ -137,7 +141,6 @@ static bool see_value(lsi_filter *filter, lsi_value_kind kind, const char *text,
     lsi_filter_frame *frame = &filter->frames[filter->level];
     lsi_path *path = frame->is_array ? (lsi_path *)frame->at : frame->key_path;
     bool is_open = kind == LSI_VALUE_OBJECT || kind == LSI_VALUE_ARRAY;
-    lsi_filter_value value = {.at = path, .kind = kind, .text_size = (uint32_t)size};
     uint32_t container = frame->container, index, own_last = 0, *last = &frame->last;
 
     if (path == NULL || !((path->below_count != 0 && is_open) || (path->is_leaf && kind != LSI_VALUE_OBJECT))) {
@@ -145,8 +148,8 @@ static bool see_value(lsi_filter *filter, lsi_value_kind kind, const char *text,
         return true;
     }
     if (kind == LSI_VALUE_STRING || kind == LSI_VALUE_NUMBER) {
-        value.text = keep_text(filter, text, size);
-        if (value.text == NULL)
+        text = keep_text(filter, text, size);
+        if (text == NULL)
             return false;
     }
     if (!frame->is_array && frame->key_steps > 1) {
@@ -155,9 +158,11 @@ static bool see_value(lsi_filter *filter, lsi_value_kind kind, const char *text,
             return false;
         last = &own_last;
     }
-    index = append(filter, container, last, value);
+    index = append(filter, container, last, path, kind);
     if (index == 0)
         return false;
+    filter->values[index].text = text;
+    filter->values[index].text_size = (uint32_t)size;
     if (!frame->is_array && frame->key_steps == 1)
         path->seen[0].value = index;
     if (is_open)
