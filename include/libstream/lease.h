@@ -245,8 +245,8 @@ LS_API ls_status ls_lease_close(ls_lease *lease);
 typedef struct ls_lease_list ls_lease_list;
 
 /**
- * List a group's leases, or a mapping's. Shards that came of those which are not worked on to their end are listed, too:
- * LS_LEASE_WAITING. Also in a store that was opened for reading.
+ * List a group's leases, or a mapping's. Shards that came of those which are not worked on to their end are listed,
+ * too: LS_LEASE_WAITING. Also in a store that was opened for reading.
  *
  * @param group  Borrowed until return. The group's name, or the mapping's.
  * @param out    Owned by the caller, release with ls_lease_list_free. Set on LS_OK only.

@@ -1,6 +1,6 @@
 /* A run of a mapping that is to end while another process, which was stopped, holds the lock of the stream's state.
- * Giving back its shards would be a change of that: others take them in time instead, and the run has not failed. Nor is
- * progress stored then: that the caller is told. */
+ * Giving back its shards would be a change of that: others take them in time instead, and the run has not failed. Nor
+ * is progress stored then: that the caller is told. */
 #include "engine/local/local.h"
 #include "invariants/processes.h"
 

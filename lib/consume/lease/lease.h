@@ -32,7 +32,7 @@ typedef struct lsi_lease_pending {
 typedef struct lsi_lease_row {
     lsi_lease_place place;
     uint32_t sub_seqno;
-    ls_seqno seqno;   /* NUMBER; HORIZON: the first number that counts, what is above is lost if it is gone; 0: not known */
+    ls_seqno seqno;   /* NUMBER; HORIZON: the first number that counts, or 0, when that is not known */
     uint64_t counter; /* rises with each change of owner, checkpoint, end and what is prepared */
     uint32_t switches;
     uint64_t owner;   /* ticket; 0: nobody */

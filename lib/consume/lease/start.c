@@ -33,8 +33,8 @@ lsi_lease_row lsi_lease_heir(const lsi_stream_info *info, uint32_t shard)
                            .seqno = found != NULL ? found->first_seqno : LS_SEQNO_NONE};
 }
 
-/* The number of the oldest record, or below it; of the next one, when there is none. NONE: it is not known now, which is
- * no reason to refuse a group. */
+/* The number of the oldest record, or below it; of the next one, when there is none. NONE: it is not known now, which
+ * is no reason to refuse a group. */
 static ls_seqno find_oldest(lsi_engine_stream *stream, uint32_t shard)
 {
     const lsi_engine_ops *ops = stream->engine->ops;

@@ -282,8 +282,8 @@ static ls_status leave_group(lsi_run *run)
     lsi_error_save(&before);
     st = lsi_group_give_back(run->group);
     if (passes_by_itself(st)) {
-        lsi_env_log(run->env, LS_LOG_WARNING, "mapping '%s': shards are not given back, and others take them when nothing "
-                    "was heard of this run for %" PRIu32 " ms: %s", run->how->name, run->how->failover_ms,
+        lsi_env_log(run->env, LS_LOG_WARNING, "mapping '%s': shards are not given back, and others take them when "
+                    "nothing was heard of this run for %" PRIu32 " ms: %s", run->how->name, run->how->failover_ms,
                     lsi_error_current()->message);
         lsi_error_restore(&before);
         st = LS_OK;
