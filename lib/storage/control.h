@@ -81,8 +81,8 @@ typedef struct lsi_slot {
     _Atomic uint64_t write_end;    /* end of the write under way; equal to committed_end when none is */
     _Atomic uint64_t next_seqno;
     _Atomic int64_t last_arrival_us;
-    uint32_t freed_of;       /* of a slot that is free, under the store lock: the index + 1 of the stream's that it was */
-    uint32_t freed_use;      /* a part of, 0 when there was none, and that one's `use` then */
+    uint32_t freed_of;       /* of a slot that is free, under the store lock: the index + 1 of the stream's that it */
+    uint32_t freed_use;      /* was a part of, 0 when there was none, and that one's `use` then */
     _Atomic uint64_t segment_base; /* position of the last segment's first frame */
     _Atomic uint64_t seqno_limit;  /* numbers below it are covered by the last segment's header (D4) */
     _Atomic uint32_t segment;      /* number of the last segment */
@@ -222,10 +222,10 @@ ls_status lsi_control_slot(lsi_control *control, uint32_t kind, uint64_t stream,
 ls_status lsi_control_slot_locked(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out);
 /* The same, if there is one: `*out` NULL when there is none. Takes and makes nothing. */
 ls_status lsi_control_slot_find(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out);
-/* As lsi_control_slot, for those who keep the pointer: until it is let go, as often as it was kept, the slot is not used
- * for anything else, even when it was dropped. The same is true of all slots that are parts of a stream while the
- * stream's own is kept. Who keeps nothing may use a slot only as long as he has the store lock, or only to read words of
- * it that may be another's. Ends with the process. */
+/* As lsi_control_slot, for those who keep the pointer: until it is let go, as often as it was kept, the slot is not
+ * used for anything else, even when it was dropped. The same is true of all slots that are parts of a stream while the
+ * stream's own is kept. Who keeps nothing may use a slot only as long as he has the store lock, or only to read words
+ * of it that may be another's. Ends with the process. */
 ls_status lsi_control_keep(lsi_control *control, uint32_t kind, uint64_t stream, uint32_t shard, lsi_slot **out);
 void lsi_control_let_go(lsi_control *control, lsi_slot *slot);
 /* Whether this is, at one moment, the slot's identity. Of one that is not kept. */

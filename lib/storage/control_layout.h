@@ -105,8 +105,8 @@ int lsi_slots_init(lsi_control *control, uint32_t from, uint32_t to); /* zeroed,
 /* After a boot: slots with a valid watermark keep it and their identity, all others become free. -errno */
 int lsi_slots_start_over(lsi_control *control, uint32_t count);
 
-/* slot.c, for control.c, of this process: nothing is kept any more; and, of one that had its entry and died, nothing that
- * it had kept. */
+/* slot.c, for control.c, of this process: nothing is kept any more; and, of one that had its entry and died, nothing
+ * that it had kept. */
 void lsi_slots_let_go_all(lsi_control *control);
 void lsi_slots_forget_keeper(lsi_control *control);
 

@@ -11,8 +11,8 @@
  *       recovered it, this is done only when nothing is known yet.
  *   M3  Of another boot, or store, or while it is made anew, the file says nothing. It may come later, too.
  *   M4  No byte is touched that the file does not have at that moment: it never shrinks but by force.
- *   M5  Nobody knows that he looks at a slot, and it may become another's meanwhile: what was read is only believed when
- *       its identity is the same afterwards. */
+ *   M5  Nobody knows that he looks at a slot, and it may become another's meanwhile: what was read is only believed
+ *       when its identity is the same afterwards. */
 #include <string.h>
 
 #include "base/status.h"

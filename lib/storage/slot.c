@@ -27,8 +27,8 @@
 
 /* ---- words ---- */
 
-/* Word by word: who goes through all slots may look meanwhile. No part of its caller, since it does not say what kinds of
- * words these are. */
+/* Word by word: who goes through all slots may look meanwhile. No part of its caller, since it does not say what kinds
+ * of words these are. */
 static __attribute__((noinline)) void zero(lsi_slot *slot, size_t from, size_t to)
 {
     unsigned char *bytes = (unsigned char *)slot;

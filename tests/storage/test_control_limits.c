@@ -258,8 +258,8 @@ static void a_child_is_refused_and_gives_nothing_back(void **state)
 
 /* ---- slots that are used up ---- */
 
-/* All slots are in use but the first `free_count` ones, which were freed since somebody was last alone, and which nobody
- * keeps. The file is sparse, and its slots are touched here alone. */
+/* All slots are in use but the first `free_count` ones, which were freed since somebody was last alone, and which
+ * nobody keeps. The file is sparse, and its slots are touched here alone. */
 static void use_all(lsi_control *control, uint32_t free_count)
 {
     uint32_t epoch = lsi_control_epoch(control);
@@ -450,9 +450,9 @@ static void a_kept_slot_is_not_used_again(void **state)
     lsi_control_close(one);
 }
 
-/* Who keeps a stream's slot keeps its parts, those of its readers, too: when they go before it, and with it. But what of
- * a stream that is not known, or that had no slot, only the next one who is alone uses again; unless it is a shard's,
- * which who has a pointer to it keeps. */
+/* Who keeps a stream's slot keeps its parts, those of its readers, too: when they go before it, and with it. But what
+ * is of a stream that is not known, or that had no slot, only the next one who is alone uses again; unless it is a
+ * shard's, which who has a pointer to it keeps. */
 static void a_kept_streams_slot_keeps_its_parts(void **state)
 {
     static const uint64_t reader = UINT64_C(1) << 63 | 9;
