@@ -316,6 +316,10 @@ static void work_on(process *self, ls_lease *lease)
 
         st = ls_iterator_next(iterator, &limits, &batch);
         check(self->of, is_any_of(st, LS_ERR_NOT_FOUND, LS_ERR_TRIMMED, LS_OK));
+        if (st == LS_ERR_TRIMMED) { /* It is told, and goes on with the oldest. */
+            st = LS_OK;
+            continue;
+        }
         if (st != LS_OK)
             break;
         bool is_end = ls_batch_is_shard_end(batch) != 0;
