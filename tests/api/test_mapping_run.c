@@ -158,6 +158,53 @@ static void a_run_that_catches_up_waits_for_no_full_batch(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Windows follow each other from the end of the last invocation on. A worker that slept through one still hands over
+ * together what comes within the next. */
+static void a_batching_window_is_kept_after_it_was_idle(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_mapping_options options = defaults();
+    bool was_in_time = false;
+    uint32_t number = 0;
+    run *of;
+
+    options.batching_window_ms = 1000;
+    make_mapping(stream, &options);
+    of = run_new(stream, "m");
+    run_start(of);
+    put_numbers(stream, number, number + 1, 1);
+    await(&of->handled, 1);
+    number++;
+    for (uint32_t tries = 0; !was_in_time && tries < 20; tries++) { /* The machine may be busy elsewhere. */
+        int64_t opened_ms = now_ms();
+        uint32_t before = of->invocations;
+
+        usleep(1400 * 1000); /* amid the second */
+        for (uint32_t i = 0; i < 5; i++, number++) {
+            put_numbers(stream, number, number + 1, 1);
+            usleep(5000);
+        }
+        was_in_time = now_ms() < opened_ms + 1900;
+        await(&of->handled, 5);
+        if (was_in_time)
+            assert_int_equal(of->invocations, before + 1);
+        assert_true(!was_in_time || now_ms() >= opened_ms + 1950);
+    }
+    assert_true(was_in_time);
+    run_stop(of);
+    assert_all_once_in_order(of, number, 1);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void a_run_that_catches_up_follows_into_children(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 1);
@@ -185,6 +232,7 @@ int main(void)
         TEST(only_records_that_match_a_filter_are_handled),
         TEST(children_follow_their_parents),
         TEST(a_run_that_catches_up_waits_for_no_full_batch),
+        TEST(a_batching_window_is_kept_after_it_was_idle),
         TEST(a_run_that_catches_up_follows_into_children),
     };
 

@@ -115,6 +115,32 @@ static void an_empty_window_sends_nothing_and_opens_again(void **state)
     end(fx);
 }
 
+/* As a worker does: it sleeps until there is something, and asks after that. */
+static void windows_that_were_slept_through_were_empty(void **state)
+{
+    fixture *fx = begin();
+
+    (void)state;
+    fx->settings.batching_window_us = SECOND;
+    open_machine(fx);
+    assert_string_equal(next(fx), "wait");
+    pass_ms(fx, 2300);
+    give(fx, 1, 1);
+    assert_string_equal(next(fx), "wait 700");
+    pass_ms(fx, 200);
+    give(fx, 2, 3);
+    assert_string_equal(next(fx), "wait 500");
+    pass_ms(fx, 500);
+    assert_string_equal(next(fx), "invoke 1 2 3");
+    answer_ok(fx);
+    assert_string_equal(next(fx), "at 3");
+    assert_string_equal(next(fx), "wait");
+    pass_ms(fx, 5000); /* to the end of one: the next begins */
+    give(fx, 4, 4);
+    assert_string_equal(next(fx), "wait 1000");
+    end(fx);
+}
+
 static void the_end_of_the_shard_closes_the_batch(void **state)
 {
     fixture *fx = begin();
@@ -625,6 +651,7 @@ int main(void)
         cmocka_unit_test(a_window_gathers_until_it_is_full_or_over),
         cmocka_unit_test(the_batch_window_opens_when_the_previous_invocation_ends),
         cmocka_unit_test(an_empty_window_sends_nothing_and_opens_again),
+        cmocka_unit_test(windows_that_were_slept_through_were_empty),
         cmocka_unit_test(the_end_of_the_shard_closes_the_batch),
         cmocka_unit_test(a_batch_has_at_most_its_bytes),
         cmocka_unit_test(without_a_document_the_cap_counts_keys_and_data),

@@ -117,11 +117,12 @@ void lsi_lane_form(lsi_batcher *machine, lsi_lane *lane, lsi_moment now, int64_t
     int64_t due_us = INT64_MAX;
 
     assert(lane->state == LSI_LANE_COLLECTING);
+    /* An empty one sends nothing, opens again. Before what came is looked at: the machine may have slept till then. */
+    if (lane->scanned == 0 && window_us > 0 && now.mono_us - lane->opened_us >= window_us)
+        lane->opened_us = now.mono_us - (now.mono_us - lane->opened_us) % window_us;
     if (!is_final)
         scan(machine, lane);
     if (!is_final && lane->scanned == 0) {
-        if (window_us > 0 && now.mono_us - lane->opened_us >= window_us) /* An empty one sends nothing, opens again. */
-            lane->opened_us = now.mono_us - (now.mono_us - lane->opened_us) % window_us;
         if (machine->window.is_open) { /* What comes then is word from the tip. */
             int64_t left_us = machine->window.end_us > now.wall_us ? machine->window.end_us - now.wall_us : 0;
 
