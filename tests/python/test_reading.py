@@ -15,6 +15,7 @@ import pytest
 import libstream
 import libstream.kinesis
 from libstream import Position, Store, Stream
+from libstream.store import Clock
 
 
 def fill(stream: Stream, count: int) -> list[libstream.RecordId]:
@@ -71,6 +72,38 @@ def test_an_iterator_goes_on_after_its_end(stream: Stream) -> None:
     assert data(iterator) == []
     fill(stream, 1)
     assert data(iterator) == [b"0"]
+
+
+def test_an_iterator_goes_on_after_what_was_trimmed(folder: str) -> None:
+    clock = Clock(time.time_ns() // 1000)
+    with Store(folder + "/store", clock=clock, segment_bytes=1 << 16) as store:
+        stream = store.create_stream("orders")
+        iterator = stream.iterator(0)
+        fill(stream, 1)
+        assert data(iterator) == [b"0"]
+        stream.producer().put_many("k", [b"x" * 10000] * 100)
+        clock.advance(25 * 3600)
+        store.maintain()
+        stream.producer().put_many("k", [b"kept 1", b"kept 2"])
+        with pytest.raises(libstream.TrimmedError):
+            data(iterator)
+        assert data(iterator)[-2:] == [b"kept 1", b"kept 2"]
+
+
+def test_an_iterator_goes_on_after_a_limit(store: Store) -> None:
+    stream = store.create_stream("reads", mode=libstream.StreamMode.PROVISIONED)
+    for i in range(8):
+        stream.producer().put("k", b"%d" % i)
+    iterator, got, limits = stream.iterator(records_max=1), [], 0
+    for _ in range(100):
+        try:
+            for record in iterator:
+                got.append(record.data)
+            break
+        except libstream.ThrottledError as error:
+            limits += 1
+            time.sleep(error.retry_after)
+    assert limits > 0 and got == [b"%d" % i for i in range(8)]
 
 
 def test_a_place_is_behind_a_whole_batch(stream: Stream) -> None:

@@ -301,6 +301,64 @@ def test_threads_share_a_producer_and_an_iterator(stream: Stream) -> None:
         assert mine == [b"%d-%d" % (who, i) for i in range(300)]  # The order of each thread's puts.
 
 
+ITERATE_TOGETHER = """
+import sys, threading, time
+from libstream import *
+
+with Store("memory:") as store, store.create_stream("orders") as stream, stream.producer() as producer:
+    iterator, got, told = stream.iterator(timeout=0.5, records_max=7), [], []
+    shared = iter(iterator)
+    takers = {"for": lambda: iterator, "next": lambda: iter(lambda: next(iterator, None), None), "iter": lambda: shared}
+
+    def take():
+        try:
+            for record in takers[sys.argv[1]]():
+                got.append(record.data)
+        except BaseException as error:
+            told.append(repr(error))
+
+    threads = [threading.Thread(target=take) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    for i in range(100):
+        producer.put_many("k", [b"%d" % (20 * i + k) for k in range(20)])
+        time.sleep(0.002)
+    for thread in threads:
+        thread.join()
+    print(told, sorted(got) == sorted(b"%d" % i for i in range(2000)), len(list(iterator)))
+"""
+
+
+@pytest.mark.parametrize("way", ["for", "next", "iter"])
+def test_threads_take_the_records_of_one_iterator(way: str) -> None:
+    ran = subprocess.run([sys.executable, "-c", ITERATE_TOGETHER, way], stdout=subprocess.PIPE, timeout=60)
+    assert (ran.returncode, ran.stdout) == (0, b"[] True 0\n")
+
+
+def test_closing_ends_the_waits_of_all_who_share_an_iterator(stream: Stream) -> None:
+    iterator = stream.iterator(timeout=None)
+    told: list[str] = []
+
+    def take() -> None:
+        try:
+            next(iterator)
+        except (libstream.CancelledError, libstream.WrongStateError) as error:
+            told.append(str(error))
+
+    threads = [threading.Thread(target=take, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    closer = threading.Thread(target=iterator.close, daemon=True)
+    closer.start()
+    closer.join(10)
+    assert not closer.is_alive()
+    for thread in threads:
+        thread.join(10)
+    assert told == ["the iterator was closed by another thread"] * 3
+
+
 def test_a_producer_that_is_closed_meanwhile_harms_nobody(store: Store) -> None:
     stream = store.create_stream("orders")
     for _ in range(20):
@@ -330,6 +388,28 @@ def test_cancel_ends_the_wait_of_another_thread(stream: Stream) -> None:
     with pytest.raises(libstream.CancelledError, match="was cancelled"):
         iterator.next_batch(None)
     assert len(iterator.next_batch(0)) == 0  # One cancel ends one wait.
+
+
+def test_an_iterator_goes_on_after_an_exception_ended_its_wait(stream: Stream) -> None:
+    iterator = stream.iterator(timeout=None)
+    threading.Timer(0.05, iterator.cancel).start()
+    with pytest.raises(libstream.CancelledError):
+        for _ in iterator:
+            pass
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt):
+            for _ in iterator:
+                pass
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    stream.producer().put_many("k", [b"a", b"b"])
+    for record in iterator:
+        assert record.data == b"a"
+        break
+    assert next(iterator).data == b"b"
 
 
 def test_a_signal_whose_handler_returns_ends_no_wait(stream: Stream) -> None:

@@ -25,8 +25,9 @@ class Iterator(Handle):
     """Reads one shard, or all shards of a stream, from a position: `Stream.iterator` opens it.
 
     It is an iterator over records, and `batches` is one over batches; both end when nothing came for `timeout` seconds,
-    and can be taken up again afterwards. What it shows is a prefix that only grows: no gap, no repeat, no reorder. With
-    all shards each batch is of one, the order between shards is by readiness, children follow their parents.
+    and can be taken up again afterwards, also after an error. What it shows is a prefix that only grows: no gap, no
+    repeat, no reorder. With all shards each batch is of one, the order between shards is by readiness, children follow
+    their parents.
 
     Errors while reading: `TrimmedError`, said once, when records that were to come next are past the stream's
     retention; `CorruptError`, `KeyUnavailableError`, `NotFoundError` when the stream was deleted, `ThrottledError` of a
@@ -47,7 +48,7 @@ class Iterator(Handle):
     >>> store.close()
     """
 
-    __slots__ = ("_turn", "_page", "_options", "_records_max", "_bytes_max", "_timeout", "_is_cancelled", "_chain",
+    __slots__ = ("_turn", "_page", "_options", "_records_max", "_bytes_max", "_timeout", "_is_cancelled",
                  "_current", "_last", "_weak")
 
     _noun = "iterator"
@@ -73,8 +74,7 @@ class Iterator(Handle):
         self._is_cancelled = False
         self._last: Any = None  # A weak reference to the batch that was read last.
         self._weak = weakref.ref(self)
-        self._chain: Optional[IteratorOf[Record]] = None
-        self._current: IteratorOf[Record] = iter(())
+        self._current: IteratorOf[Record] = iter(())  # The records of a batch that nobody took yet.
 
     def next_batch(self, timeout: Optional[float] = 0.0, *, records_max: Optional[int] = None,
                    bytes_max: Optional[int] = None) -> Batch:
@@ -85,19 +85,22 @@ class Iterator(Handle):
         pointer = self._enter()
         try:
             with self._turn:
-                self._options.records_max = self._records_max if records_max is None else records_max
-                self._options.bytes_max = self._bytes_max if bytes_max is None else bytes_max
-                return self._next(pointer, wait_ms)
+                return self._next(pointer, wait_ms, records_max, bytes_max)
         finally:
             self._leave()
 
-    def _next(self, pointer: Any, wait_ms: int) -> Batch:
+    def _next(self, pointer: Any, wait_ms: int, records_max: Optional[int] = None,
+              bytes_max: Optional[int] = None) -> Batch:
         deadline = None if wait_ms < 0 else time.monotonic() + wait_ms / 1000
         in_main = threading.current_thread() is threading.main_thread()
         page, settings = self._page.pointer, self._options
+        settings.records_max = self._records_max if records_max is None else records_max
+        settings.bytes_max = self._bytes_max if bytes_max is None else bytes_max
         self._last = None
         left: Optional[float] = None if wait_ms < 0 else wait_ms / 1000
         while True:
+            if self._pointer is None:  # Closing ends one wait; whoever comes to its turn after that begins none.
+                raise CancelledError("the iterator was closed by another thread")
             once = left if not in_main else SLICE if left is None else min(left, SLICE)
             settings.timeout_ms = milliseconds(once)
             status = lib.lsi_py_next(pointer, settings, page)
@@ -141,19 +144,32 @@ class Iterator(Handle):
             if batch.is_shard_end and len(batch) == 0 or len(batch) == 0 and self._timeout is not None:
                 return
 
-    def _lists(self) -> IteratorOf[IteratorOf[Record]]:
-        for batch in self.batches():
-            self._current = iter(batch._records())
-            yield self._current
-        self._chain = None
+    def _taken_next(self) -> Optional[IteratorOf[Record]]:
+        """What the records that come next are taken from, by all threads: what is left of the batch that was read last,
+        or the next one. None: nothing came for the iterator's `timeout`, or the shard has ended."""
+        wait_ms = milliseconds(self._timeout)
+        pointer = self._enter()
+        try:
+            with self._turn:
+                while operator.length_hint(self._current) == 0:
+                    batch = self._next(pointer, wait_ms)
+                    if len(batch) > 0:
+                        self._current = iter(batch._records())
+                    elif batch.is_shard_end or self._timeout is not None:
+                        return None
+                return self._current
+        finally:
+            self._leave()
 
     def __iter__(self) -> IteratorOf[Record]:
-        if self._chain is None:
-            self._chain = chain.from_iterable(self._lists())
-        return self._chain
+        return chain.from_iterable(_Batches(self))
 
     def __next__(self) -> Record:
-        return next(iter(self))
+        while True:
+            for record in self._current:
+                return record
+            if self._taken_next() is None:
+                raise StopIteration
 
     def seek(self, start: PositionLike) -> None:
         """Move to another position; with all shards, in every shard. Records of a batch that were not yet taken are
@@ -163,7 +179,7 @@ class Iterator(Handle):
             with self._turn:
                 self._last = None
                 check(lib.ls_iterator_seek(pointer, position(start)._to_c()))
-                self._chain, self._current = None, iter(())
+                self._current = iter(())
         finally:
             self._leave()
 
@@ -213,3 +229,22 @@ class Iterator(Handle):
 
     def _release(self, pointer: Any) -> None:
         lib.ls_iterator_close(pointer)
+
+
+class _Batches:
+    """What is there to take records from, one batch after another. Not a generator: while one waits no other thread can
+    ask it, and `chain`, which has the GIL only in between, frees under its feet one that refuses."""
+
+    __slots__ = ("_iterator",)
+
+    def __init__(self, iterator: Iterator) -> None:
+        self._iterator = iterator
+
+    def __iter__(self) -> "_Batches":
+        return self
+
+    def __next__(self) -> IteratorOf[Record]:
+        taken = self._iterator._taken_next()
+        if taken is None:
+            raise StopIteration
+        return taken
