@@ -103,6 +103,27 @@ def test_a_read_that_nobody_waits_for_any_more_loses_nothing(stream: Stream, mon
     run(main())
 
 
+def test_a_loop_that_was_left_is_taken_up_again(stream: Stream) -> None:
+    stream.producer().put_many("k", [b"%d" % i for i in range(6)])
+
+    async def main() -> None:
+        plain = stream.iterator()
+        iterator, got = aio.Iterator(plain), []
+        async for record in iterator:
+            got.append(record.data)
+            if len(got) == 2:
+                break
+        with pytest.raises(libstream.WrongStateError, match="4 records of the batch were not taken"):
+            plain.place
+        got += [record.data async for record in iterator]
+        assert got == [b"%d" % i for i in range(6)]
+        stream.producer().put("k", b"6")
+        assert [record.data async for record in iterator] == [b"6"]
+        await iterator.close()
+
+    run(main())
+
+
 def test_a_coroutine_puts_with_numbers_and_from_buffers(stream: Stream) -> None:
     async def main() -> None:
         async with aio.Producer(stream, producer_id=7) as producer:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import operator
 import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -164,8 +165,8 @@ def _settle(came: "asyncio.Future[RecordId]", outcome: Outcome) -> None:
 
 class Iterator(_Worker):
     """A `libstream.Iterator` for coroutines; it belongs to this one from now on. `async for` gives its records,
-    `batches` its batches; both end when nothing came for the iterator's `timeout`, None never. One task at a time
-    waits."""
+    `batches` its batches; both end when nothing came for the iterator's `timeout`, None never, and can be taken up
+    again afterwards. One task at a time waits."""
 
     def __init__(self, iterator: plain_iterator.Iterator) -> None:
         super().__init__("libstream-read")
@@ -175,19 +176,25 @@ class Iterator(_Worker):
 
     async def next_batch(self, timeout: Optional[float] = 0.0) -> Batch:
         """As `libstream.Iterator.next_batch`. When the wait is cancelled the place is unchanged."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        async with self._in_turn():
+            return await self._next(timeout)
+
+    def _in_turn(self) -> asyncio.Lock:
         if self._turn is None:
             self._turn = asyncio.Lock()
-        async with self._turn:
-            while True:
-                batch = await self._read()
-                left = None if deadline is None else deadline - time.monotonic()
-                if len(batch) > 0 or batch.is_shard_end or left is not None and left <= 0:
-                    return batch
-                try:
-                    await asyncio.wait_for(self._readable(), left)
-                except asyncio.TimeoutError:
-                    return batch
+        return self._turn
+
+    async def _next(self, timeout: Optional[float]) -> Batch:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            batch = await self._read()
+            left = None if deadline is None else deadline - time.monotonic()
+            if len(batch) > 0 or batch.is_shard_end or left is not None and left <= 0:
+                return batch
+            try:
+                await asyncio.wait_for(self._readable(), left)
+            except asyncio.TimeoutError:
+                return batch
 
     async def _read(self) -> Batch:
         """What is there now. When this is cancelled while the thread reads, the next call gets what it finds."""
@@ -229,9 +236,18 @@ class Iterator(_Worker):
                 return
 
     async def __aiter__(self) -> AsyncIterator[Record]:
-        async for batch in self.batches():
-            for record in batch:
+        plain = self._iterator  # It keeps what was not taken yet, for who takes it up again.
+        while True:
+            for record in plain._current:
                 yield record
+            async with self._in_turn():
+                if operator.length_hint(plain._current) > 0:  # Another task has read.
+                    continue
+                batch = await self._next(plain._timeout)
+                if len(batch) > 0:
+                    plain._current = iter(batch)
+                elif batch.is_shard_end or plain._timeout is not None:
+                    return
 
     async def close(self) -> None:
         """Close the iterator."""
