@@ -124,6 +124,27 @@ def test_a_loop_that_was_left_is_taken_up_again(stream: Stream) -> None:
     run(main())
 
 
+def test_a_coroutine_waits_where_reads_are_limited(store: Store) -> None:
+    stream = store.create_stream("reads", mode=libstream.StreamMode.PROVISIONED)
+    for i in range(8):
+        stream.producer().put("k", b"%d" % i)
+
+    async def main() -> None:
+        iterator = aio.Iterator(stream.iterator(records_max=1, timeout=5))
+        got: List[bytes] = []
+        async for record in iterator:
+            got.append(record.data)
+            if len(got) == 8:
+                break
+        assert got == [b"%d" % i for i in range(8)]
+        with pytest.raises(libstream.ThrottledError):
+            for _ in range(10):
+                await iterator.next_batch(0)
+        await iterator.close()
+
+    run(main())
+
+
 def test_a_coroutine_puts_with_numbers_and_from_buffers(stream: Stream) -> None:
     async def main() -> None:
         async with aio.Producer(stream, producer_id=7) as producer:

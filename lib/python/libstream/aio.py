@@ -28,7 +28,7 @@ from libstream import iterator as plain_iterator
 from libstream._handle import of_this_process
 from libstream.async_producer import Outcome
 from libstream.batch import Batch, Record
-from libstream.errors import BusyError
+from libstream.errors import BusyError, ThrottledError
 from libstream.producer import Bytes, Key, PutResults
 from libstream.stream import Stream
 from libstream.values import Durability, RecordId
@@ -187,7 +187,14 @@ class Iterator(_Worker):
     async def _next(self, timeout: Optional[float]) -> Batch:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            batch = await self._read()
+            try:
+                batch = await self._read()
+            except ThrottledError as error:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise
+                await asyncio.sleep(error.retry_after if left is None else min(error.retry_after, left))
+                continue
             left = None if deadline is None else deadline - time.monotonic()
             if len(batch) > 0 or batch.is_shard_end or left is not None and left <= 0:
                 return batch
