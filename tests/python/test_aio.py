@@ -145,6 +145,36 @@ def test_a_coroutine_waits_where_reads_are_limited(store: Store) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("closed", ["iterator", "store", "by a thread"])
+def test_closing_ends_the_wait_of_a_coroutine(store: Store, closed: str) -> None:
+    stream = store.create_stream("orders")
+
+    async def main() -> None:
+        iterator = aio.Iterator(stream.iterator(timeout=None))
+
+        async def take() -> None:
+            async for _ in iterator:
+                pass
+
+        first, second = asyncio.ensure_future(take()), asyncio.ensure_future(iterator.next_batch(None))
+        await asyncio.sleep(0.1)
+        if closed == "iterator":
+            await iterator.close()
+        elif closed == "store":
+            store.close()
+        else:
+            thread = threading.Thread(target=stream.close)
+            thread.start()
+        with pytest.raises(libstream.CancelledError, match="was closed"):
+            await asyncio.wait_for(first, 10)
+        with pytest.raises(libstream.WrongStateError, match="is closed"):
+            await asyncio.wait_for(second, 10)
+        with pytest.raises(libstream.WrongStateError, match="is closed"):
+            await iterator.next_batch(0)
+
+    run(main())
+
+
 def test_a_coroutine_puts_with_numbers_and_from_buffers(stream: Stream) -> None:
     async def main() -> None:
         async with aio.Producer(stream, producer_id=7) as producer:

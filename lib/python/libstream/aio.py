@@ -28,7 +28,7 @@ from libstream import iterator as plain_iterator
 from libstream._handle import of_this_process
 from libstream.async_producer import Outcome
 from libstream.batch import Batch, Record
-from libstream.errors import BusyError, ThrottledError
+from libstream.errors import BusyError, CancelledError, ThrottledError, WrongStateError
 from libstream.producer import Bytes, Key, PutResults
 from libstream.stream import Stream
 from libstream.values import Durability, RecordId
@@ -206,6 +206,8 @@ class Iterator(_Worker):
     async def _read(self) -> Batch:
         """What is there now. When this is cancelled while the thread reads, the next call gets what it finds."""
         of_this_process(self._pid, type(self).__name__)
+        if self._iterator.closed:
+            raise WrongStateError("iterator is closed")
         if self._begun is None or self._begun.cancelled():
             self._begun = self._executor.submit(self._iterator.next_batch, 0.0)
         try:
@@ -218,19 +220,40 @@ class Iterator(_Worker):
 
     async def _readable(self) -> None:
         """Wait until there is something to read; the descriptor stays readable until a call has found nothing."""
-        loop = asyncio.get_running_loop()
+        loop, plain = asyncio.get_running_loop(), self._iterator
         came: "asyncio.Future[None]" = loop.create_future()
-        fd = self._iterator.fileno()
 
         def note() -> None:
             if not came.done():
                 came.set_result(None)
 
-        loop.add_reader(fd, note)
+        def end() -> None:
+            if not came.done():
+                came.set_exception(CancelledError("the iterator was closed by another task or thread"))
+
+        def tell() -> None:
+            try:
+                loop.call_soon_threadsafe(end)
+            except RuntimeError:  # The loop is closed: nobody waits there any more.
+                pass
+
+        plain._told_of_close.append(tell)
         try:
-            await came
+            plain._enter()
+            try:
+                fd = os.dup(plain.fileno())  # Closing the iterator leaves it: the loop forgets it before it is gone.
+            finally:
+                plain._leave()
+            try:
+                loop.add_reader(fd, note)
+                try:
+                    await came
+                finally:
+                    loop.remove_reader(fd)
+            finally:
+                os.close(fd)
         finally:
-            loop.remove_reader(fd)
+            plain._told_of_close.remove(tell)
 
     async def batches(self) -> AsyncIterator[Batch]:
         """Batches of at least one record."""
@@ -257,7 +280,8 @@ class Iterator(_Worker):
                     return
 
     async def close(self) -> None:
-        """Close the iterator."""
+        """Close the iterator. A task that waits for records gets `CancelledError`, also when another closes the store
+        or the stream."""
         await self._call(self._iterator.close)
         self._executor.shutdown(wait=False)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import operator
+import os
 import threading
 import time
 import weakref
 from contextlib import contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Iterator as IteratorOf, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterator as IteratorOf, List, Optional
 
 from libstream._handle import Handle
 from libstream._native import ffi, lib
@@ -49,7 +50,7 @@ class Iterator(Handle):
     """
 
     __slots__ = ("_turn", "_page", "_options", "_records_max", "_bytes_max", "_timeout", "_is_cancelled",
-                 "_current", "_last", "_weak")
+                 "_current", "_last", "_weak", "_told_of_close")
 
     _noun = "iterator"
 
@@ -74,6 +75,7 @@ class Iterator(Handle):
         self._is_cancelled = False
         self._last: Any = None  # A weak reference to the batch that was read last.
         self._weak = weakref.ref(self)
+        self._told_of_close: List[Callable[[], None]] = []  # Those who wait without being in a call.
         self._current: IteratorOf[Record] = iter(())  # The records of a batch that nobody took yet.
 
     def next_batch(self, timeout: Optional[float] = 0.0, *, records_max: Optional[int] = None,
@@ -228,6 +230,8 @@ class Iterator(Handle):
         lib.ls_iterator_cancel(pointer)
 
     def _release(self, pointer: Any) -> None:
+        for tell in list(self._told_of_close) if os.getpid() == self._pid else ():
+            tell()
         lib.ls_iterator_close(pointer)
 
 
