@@ -406,7 +406,9 @@ typedef struct ls_delivery_run_options {
     uint64_t memory_bytes_max;  /**< Of records that are collected: when there are more, the largest object is delivered
                                      early. From 1 MiB, default 256 MiB; one object may be larger. */
     uint32_t give_up_ms;        /**< When the destination has failed for so long, the run ends with its error.
-                                     Default 0: it is tried again until the run is stopped. */
+                                     Default 0: it is tried again until the run is stopped. A transfer to S3 whose
+                                     bytes move is waited for; one that stands still for 5 s, or for this if it is
+                                     less, is ended within about a second, as by ls_delivery_stop. */
     uint32_t transform_timeout_ms; /**< A transform that needs longer has failed, whatever it answers, but it is waited
                                         for (ls_transform_is_late). Default 300,000, the service's 5 minutes. */
     ls_transform_callback transform; /**< With LS_DELIVERY_TRANSFORM, and only then. */

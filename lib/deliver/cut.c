@@ -7,7 +7,8 @@
  *   V3  One object of a shard is begun at a time. One that was found begun is finished before any other.
  *   V4  The checkpoint is behind the last record before which nothing is left to do: it stands at the oldest record
  *       that is collected.
- *   V5  A destination that fails is asked again, later and later, while the object waits; it is in memory once. */
+ *   V5  A destination that fails is asked again, later and later, while the object waits; it is in memory once. It
+ *       fails, too, when the run is to end, or is to give up, and nothing of the object moves. */
 #include "deliver/inside.h"
 
 #include <inttypes.h>
@@ -18,6 +19,7 @@
 
 #define WAIT_US_LEAST INT64_C(10000)
 #define WAIT_US_MOST INT64_C(10240000)
+#define QUIET_US INT64_C(5000000) /* so long after its last byte an object is given up, once it is time */
 
 void lsi_delivery_advance(lsi_delivery_shard *shard)
 {
@@ -131,6 +133,16 @@ static ls_status put_once(const lsi_delivery_shard *shard, const lsi_buffer *buf
                                           ls_status_name(st));
 }
 
+/* V5: as of lsi_sink. An object that is large, or a network that is slow, may take longer than it is waited for. */
+bool lsi_delivery_is_put_over(void *user, int64_t quiet_us)
+{
+    const lsi_delivery_run_state *run = user;
+    int64_t most_us = (int64_t)run->how->give_up_ms * 1000;
+
+    return lsi_delivery_is_stopped(run) || (lsi_delivery_now_us(run) >= run->give_up_at_us &&
+                                            quiet_us >= (most_us < QUIET_US ? most_us : QUIET_US));
+}
+
 /* V5 */
 static ls_status put_until_it_is_there(lsi_delivery_shard *shard, const lsi_buffer *buffer, ls_bytes content)
 {
@@ -138,6 +150,7 @@ static ls_status put_until_it_is_there(lsi_delivery_shard *shard, const lsi_buff
     int64_t begun_us = lsi_delivery_now_us(run), wait_us = WAIT_US_LEAST;
     int64_t end_us = run->how->give_up_ms == 0 ? INT64_MAX : begun_us + (int64_t)run->how->give_up_ms * 1000;
 
+    run->give_up_at_us = end_us;
     for (;;) {
         bool is_retryable = false;
         ls_status st = put_once(shard, buffer, content, &is_retryable);
@@ -147,6 +160,8 @@ static ls_status put_until_it_is_there(lsi_delivery_shard *shard, const lsi_buff
         run->is_refused = st != LS_OK && (!is_retryable || now_us >= end_us);
         if (st == LS_OK || run->is_refused)
             return st;
+        if (lsi_delivery_is_stopped(run)) /* Nothing waits. */
+            return lsi_delivery_sleep(run, now_us);
         if (wait_us == WAIT_US_LEAST || wait_us >= WAIT_US_MOST) /* once, and then again and again */
             lsi_env_log(run->env, LS_LOG_WARNING, "delivery '%s' shard %" PRIu32 ": an object waits: %s",
                         run->how->name, shard->shard, lsi_error_current()->message);

@@ -224,6 +224,7 @@ ls_status lsi_delivery_collect_source(lsi_delivery_shard *shard, const ls_record
 
 /* D1-D5 of cut.c. The buffer is gone on LS_OK. CANCELLED: the run is to end. */
 ls_status lsi_delivery_cut(lsi_delivery_shard *shard, lsi_buffer *buffer);
+bool lsi_delivery_is_put_over(void *run, int64_t quiet_us); /* lsi_sink.is_over */
 /* What is done as a prefix: moves `base`. */
 void lsi_delivery_advance(lsi_delivery_shard *shard);
 
@@ -275,6 +276,7 @@ struct lsi_delivery_run {
     lsi_engine_count *counts; /* NULL: nobody can be told */
     lsi_engine_count *transform_times; /* NULL: nobody was told yet */
     uint32_t state_token;   /* as of the last look at the delivery */
+    int64_t give_up_at_us;  /* of the object that is put, monotonic; INT64_MAX: never */
     bool is_over;           /* the transform said stop */
     bool is_refused;        /* the destination refused an object, for so long as it may: its error ends the run */
 };

@@ -169,6 +169,10 @@ static ls_status open_settings(lsi_delivery_run_state *run)
 
         st = lsi_sink_s3_open(run->env, &s3, &run->sink);
     }
+    if (st == LS_OK && run->sink != NULL) {
+        run->sink->is_over = lsi_delivery_is_put_over;
+        run->sink->user = run;
+    }
     run->delimiter = (ls_bytes){options->delimiter, options->delimiter == NULL ? 0 : strlen(options->delimiter)};
     return st;
 }

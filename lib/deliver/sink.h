@@ -13,6 +13,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <libstream/status.h>
 #include <libstream/types.h>
@@ -33,6 +34,10 @@ typedef struct lsi_sink_ops {
 /* The head of each. */
 struct lsi_sink {
     const lsi_sink_ops *ops;
+    /* NULL, or set by whoever opened it. A `put` that may wait for long asks it from time to time, on its own thread:
+     * true, and it fails soon, with `*is_retryable`. `quiet_us`: for so long nothing of the object has moved. */
+    bool (*is_over)(void *user, int64_t quiet_us);
+    void *user;
 };
 
 static inline void lsi_sink_close(lsi_sink *sink) /* Accepts NULL. */

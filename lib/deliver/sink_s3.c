@@ -37,6 +37,8 @@ typedef struct s3_sink {
     lsi_s3_target target;
     lsi_s3_put put;
     answer answer;
+    curl_off_t moved;   /* bytes of this request and its answer, */
+    int64_t moved_us;   /* the last of them then, by the machine's monotonic clock */
     char error[CURL_ERROR_SIZE];
 } s3_sink;
 
@@ -67,6 +69,21 @@ static void find_field(const answer *in, const char *element, char out[FIELD_BYT
 
 /* ---- sending ---- */
 
+/* libcurl calls it when something has moved, and about once a second when nothing does. Not 0: the transfer ends. */
+static int look(void *user, curl_off_t down_all, curl_off_t down, curl_off_t up_all, curl_off_t up)
+{
+    s3_sink *s3 = user;
+    int64_t now_us = lsi_monotonic_us(&lsi_clock_system);
+
+    (void)down_all;
+    (void)up_all;
+    if (down + up != s3->moved) {
+        s3->moved = down + up;
+        s3->moved_us = now_us;
+    }
+    return s3->sink.is_over != NULL && s3->sink.is_over(s3->sink.user, now_us - s3->moved_us) ? 1 : 0;
+}
+
 static ls_status no_memory(void)
 {
     return lsi_fail(LS_ERR_NO_MEMORY, "no memory for a request to S3");
@@ -96,6 +113,8 @@ static bool prepare(s3_sink *s3, ls_bytes content, struct curl_slist **headers)
     is_good = is_good && add_header(s3, headers, "Authorization", s3->put.authorization);
     s3->curl.easy_reset(handle); /* Connections stay. */
     s3->answer.size = 0;
+    s3->moved = 0;
+    s3->moved_us = lsi_monotonic_us(&lsi_clock_system);
     s3->answer.text[0] = s3->error[0] = '\0';
     return is_good && set(handle, CURLOPT_URL, s3->put.url) == CURLE_OK &&
            set(handle, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK && set(handle, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
@@ -106,6 +125,9 @@ static bool prepare(s3_sink *s3, ls_bytes content, struct curl_slist **headers)
            set(handle, CURLOPT_ERRORBUFFER, s3->error) == CURLE_OK &&
            set(handle, CURLOPT_WRITEFUNCTION, take_answer) == CURLE_OK &&
            set(handle, CURLOPT_WRITEDATA, &s3->answer) == CURLE_OK &&
+           set(handle, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
+           set(handle, CURLOPT_XFERINFOFUNCTION, look) == CURLE_OK &&
+           set(handle, CURLOPT_XFERINFODATA, s3) == CURLE_OK &&
            set(handle, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS) == CURLE_OK &&
            set(handle, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
            set(handle, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS) == CURLE_OK;
@@ -176,7 +198,9 @@ static ls_status s3_put(lsi_sink *sink, const char *name, ls_bytes content, bool
     } else if (st == LS_OK) {
         *is_retryable = passes(code);
         st = lsi_fail(LS_ERR_IO, "bucket '%s' of %s: '%.160s' cannot be sent: %s", s3->target.bucket, s3->target.host,
-                      name, s3->error[0] != '\0' ? s3->error : s3->curl.easy_strerror(code));
+                      name, code == CURLE_ABORTED_BY_CALLBACK ? "it was not there when the run was to end"
+                            : s3->error[0] != '\0'           ? s3->error
+                                                             : s3->curl.easy_strerror(code));
     }
     s3->curl.slist_free_all(headers);
     lsi_s3_put_free(&s3->memory, &s3->put);

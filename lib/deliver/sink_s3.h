@@ -26,7 +26,8 @@ ls_status lsi_s3_check(const char *bucket, const char *endpoint, const char *reg
 /* Nothing is sent yet. INVALID_ARGUMENT: a part is missing or malformed; the message names it, never a secret.
  * UNSUPPORTED: built without S3, or there is no libcurl. NO_MEMORY.
  *
- * `put` waits as long as bytes flow; after 30 seconds without it fails. */
+ * `put` waits as long as bytes flow; after 30 seconds without it fails, and within about a second when the sink's
+ * `is_over` says so. */
 ls_status lsi_sink_s3_open(const lsi_env *env, const lsi_s3_options *options, lsi_sink **out);
 
 #endif

@@ -76,10 +76,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.connection.close()
             return
         content = self.rfile.read(int(self.headers["Content-Length"]))
+        if server.hangs.is_set():
+            server.over.wait(50)
+            self.close_connection = True
+            return
         wrong = why_not_signed(self, content)
         if wrong:
             server.wrong.append((self.path, wrong))
             self.answer(403, "SignatureDoesNotMatch")
+        elif server.slow_bytes:
+            server.objects[name] = content
+            self.send_response(200)
+            self.send_header("Content-Length", str(server.slow_bytes))
+            self.end_headers()
+            for _ in range(server.slow_bytes):
+                time.sleep(0.1)
+                self.wfile.write(b" ")
         elif first.startswith("fail-"):
             self.answer(int(first.split("-")[1]), first.split("-")[2])
         elif name in server.objects and self.headers.get("If-None-Match") == "*":
@@ -97,6 +109,7 @@ class S3(unittest.TestCase):
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.objects, self.server.requests, self.server.wrong = {}, [], []
+        self.server.hangs, self.server.over, self.server.slow_bytes = threading.Event(), threading.Event(), 0
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
@@ -104,6 +117,7 @@ class S3(unittest.TestCase):
             "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "NO_PROXY": "*"}
 
     def tearDown(self):
+        self.server.over.set()
         self.server.shutdown()
         self.server.server_close()
 
@@ -152,6 +166,7 @@ class S3(unittest.TestCase):
         said = self.put(("x", 10))[0]
         self.assertTrue(said.startswith("LS_ERR_IO later bucket 'bucket' of 127.0.0.1:"), said)
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)  # for tearDown
+        self.server.over = threading.Event()
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def test_credentials_and_region_are_those_of_the_environment(self):
@@ -164,8 +179,8 @@ class S3(unittest.TestCase):
         self.put(("y", 1), AWS_SECRET_ACCESS_KEY="another")
         self.assertEqual(self.server.wrong, [("/bucket/y", "the signature does not match")])
 
-    def run_delivery(self, store, count, **environment):
-        return subprocess.run([RUN_S3, store, str(count)], env={**self.environment, **environment}, text=True,
+    def run_delivery(self, store, count, *limits, **environment):
+        return subprocess.run([RUN_S3, store, str(count), *map(str, limits)], env={**self.environment, **environment}, text=True,
                               capture_output=True, timeout=60)
 
     def test_a_delivery_goes_to_a_bucket(self):
@@ -192,6 +207,45 @@ class S3(unittest.TestCase):
             done = self.run_delivery(store, 0)  # Nothing was lost.
             self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
         self.assertEqual(list(self.server.objects.values()), [b"record 0\n"])
+
+    def time_with_a_server_that_hangs(self, store, give_up_ms, stop_ms):
+        self.server.hangs.set()
+        began = time.monotonic()
+        done = self.run_delivery(store, 2, give_up_ms, stop_ms)
+        took = time.monotonic() - began
+        self.server.hangs.clear()
+        self.assertEqual((len(self.server.requests), self.server.objects), (1, {}))
+        return done, took
+
+    def deliver_what_is_left(self, store):
+        name = self.server.requests[0][2]
+        done = self.run_delivery(store, 0)
+        self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
+        self.assertEqual(self.server.objects, {unquote(name): b"record 0\nrecord 1\n"})
+
+    def test_a_run_gives_up_a_service_that_does_not_answer(self):
+        with tempfile.TemporaryDirectory() as folder:
+            store = os.path.join(folder, "store")
+            done, took = self.time_with_a_server_that_hangs(store, 1000, 0)
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stdout, "^LS_ERR_IO: .*cannot be sent: it was not there when the run was to end")
+            self.assertTrue(1 <= took < 15, took)
+            self.deliver_what_is_left(store)
+
+    def test_a_run_is_stopped_while_the_service_does_not_answer(self):
+        with tempfile.TemporaryDirectory() as folder:
+            store = os.path.join(folder, "store")
+            done, took = self.time_with_a_server_that_hangs(store, 0, 1000)
+            self.assertEqual((done.returncode, done.stdout), (0, ""))
+            self.assertTrue(1 <= took < 15, took)
+            self.deliver_what_is_left(store)
+
+    def test_what_moves_is_not_given_up(self):
+        self.server.slow_bytes = 60
+        with tempfile.TemporaryDirectory() as folder:
+            done = self.run_delivery(os.path.join(folder, "store"), 2, 2500, 0)
+        self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
+        self.assertEqual((len(self.server.requests), len(self.server.objects)), (1, 1))
 
 
 if __name__ == "__main__":
