@@ -69,8 +69,9 @@ typedef struct ls_alert_options {
                                          number, `true` or `false` as it is written. Up to 1,024 bytes; NULL: none. */
     const ls_label *labels;         /**< Of a metric: `label_count` labels, of different names; the sum of all series
                                          that have these values. */
-    double threshold;               /**< A finite number. Of a field without `text` only numbers are compared: texts are
-                                         none. */
+    double threshold;               /**< A finite number. Of a field without `text` only numbers are compared, as
+                                         doubles: 9007199254740993 equals 9007199254740992. Texts are none, nor is a
+                                         number that no double holds, such as 5e400. */
     uint32_t label_count;           /**< 0..30 */
     uint32_t flags;                 /**< LS_ALERT_ bits. */
     uint32_t count_min;             /**< So many must pass in a window: 1..1,000,000,000, default 1. */
