@@ -155,7 +155,7 @@ uint32_t lsi_delivery_collect_run(lsi_delivery_shard *shard, const ls_record *re
     const ls_bytes behind = shard->run->delimiter;
     uint64_t room, size = 0, billed = 0;
     uint32_t fitting = 0;
-    unsigned char *to;
+    size_t at = buffer != NULL ? buffer->size : 0;
 
     if (!takes_run(shard) || records[0].seqno == shard->seqno)
         return 0;
@@ -171,16 +171,15 @@ uint32_t lsi_delivery_collect_run(lsi_delivery_shard *shard, const ls_record *re
     }
     if (fitting == 0 || !lsi_buffer_grow(buffer, (size_t)size))
         return 0; /* There may be memory for one, or that way says that there is none. */
-    to = buffer->bytes + buffer->size;
     for (uint32_t i = 0; i < fitting; i++) {
         const ls_bytes data = records[i].data;
 
-        if (data.size != 0)
-            memcpy(to, data.data, data.size);
-        to += data.size;
+        if (data.size != 0) /* A buffer that is still empty may have no memory. */
+            memcpy(buffer->bytes + at, data.data, data.size);
+        at += data.size;
         if (behind.size != 0)
-            memcpy(to, behind.data, behind.size);
-        to += behind.size;
+            memcpy(buffer->bytes + at, behind.data, behind.size);
+        at += behind.size;
     }
     buffer->size += (size_t)size;
     buffer->billed += billed;
