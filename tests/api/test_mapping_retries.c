@@ -304,6 +304,48 @@ static void a_state_goes_when_windows_are_turned_off(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* How often readers asked for records; told with the records that they get. */
+static double reads_of(ls_store *store)
+{
+    ls_metrics_snapshot *snapshot = NULL;
+    double sum = 0;
+
+    assert_int_equal(ls_metrics_snapshot_take(store, &snapshot), LS_OK);
+    for (size_t i = 0; i < ls_metrics_snapshot_count(snapshot); i++) {
+        ls_metric_sample sample = LS_METRIC_SAMPLE_INIT;
+
+        assert_int_equal(ls_metrics_snapshot_at(snapshot, i, &sample), LS_OK);
+        sum += strcmp(sample.name, "libstream_get_calls_total") == 0 ? sample.value : 0;
+    }
+    ls_metrics_snapshot_free(snapshot);
+    return sum;
+}
+
+/* A worker without records sleeps, also one of windows, while none is open. */
+static void a_worker_sleeps_while_no_window_is_open(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 1);
+    ls_mapping_options options = defaults();
+    double before;
+    run *of;
+
+    options.tumbling_window_s = 1;
+    make_mapping(stream, &options);
+    of = run_new(stream, "m");
+    of->counts_windows = true;
+    run_start(of);
+    usleep(4500 * 1000);
+    before = reads_of(fx->store);
+    put_numbers(stream, 0, 1, 1);
+    await(&of->handled, 1);
+    assert_true(reads_of(fx->store) > before);
+    assert_true(reads_of(fx->store) <= before + 2);
+    run_stop(of);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static ls_handler_answer without_state(const ls_batch *batch, ls_handler_context *context, void *user)
 {
     ls_handler_window window = LS_HANDLER_WINDOW_INIT;
@@ -348,6 +390,7 @@ int main(void)
         TEST(a_handler_that_is_late_is_told_and_has_failed),
         TEST(a_windows_state_is_kept_with_the_place),
         TEST(a_state_goes_when_windows_are_turned_off),
+        TEST(a_worker_sleeps_while_no_window_is_open),
         TEST(without_windows_there_is_no_state),
     };
 

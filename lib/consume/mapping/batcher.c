@@ -336,6 +336,11 @@ bool lsi_batcher_is_idle(const lsi_batcher *machine)
     return lsi_batcher_held(machine) == 0 && !lsi_tumbling_is_over(machine, &machine->lanes[0]);
 }
 
+bool lsi_batcher_has_window(const lsi_batcher *machine)
+{
+    return machine->window.is_open;
+}
+
 uint64_t lsi_batcher_held(const lsi_batcher *machine)
 {
     uint64_t held = 0;

@@ -190,6 +190,7 @@ void lsi_batcher_discarded(lsi_batcher *machine, uint32_t lane, bool is_written,
 
 void lsi_batcher_counts_get(const lsi_batcher *machine, lsi_batcher_counts *out);
 uint64_t lsi_batcher_held(const lsi_batcher *machine); /* records that are not finished */
+bool lsi_batcher_has_window(const lsi_batcher *machine); /* A tumbling window is open, which word from the tip ends. */
 /* Nothing is held, and no window waits for its last invocation that is due already. */
 bool lsi_batcher_is_idle(const lsi_batcher *machine);
 

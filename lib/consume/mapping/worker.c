@@ -18,7 +18,7 @@
 
 #define READ_RECORDS_MAX 65536u
 #define CAUGHT_UP_WAIT_MS 20 /* for records, while handlers have the last ones */
-#define TIP_WAIT_MS 1000   /* with windows: so often the tip is noticed */
+#define TIP_WAIT_MS 1000   /* while a tumbling window is open: so often the tip is noticed */
 #define RETENTION_SLACK_US 60000000
 #define HORIZON_LOOK_US 1000000 /* so often it is asked for, while records seem past retention */
 #define TIP_SLACK_US 1000000 /* a record may be stamped so long before it can be read */
@@ -338,7 +338,7 @@ static int64_t wait_ms(const lsi_worker *worker, int64_t until_us, int64_t now_u
 {
     int64_t ms = until_us == INT64_MAX ? INT64_MAX : until_us <= now_us ? 0 : (until_us - now_us + 999) / 1000;
 
-    if (worker->run->mapping->options.tumbling_window_s != 0 && ms > TIP_WAIT_MS)
+    if (ms > TIP_WAIT_MS && lsi_batcher_has_window(worker->machine))
         ms = TIP_WAIT_MS;
     if ((worker->run->how->flags & LS_RUN_UNTIL_CAUGHT_UP) != 0 && ms > CAUGHT_UP_WAIT_MS)
         ms = lsi_batcher_is_idle(worker->machine) ? 0 : CAUGHT_UP_WAIT_MS;
