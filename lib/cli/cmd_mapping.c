@@ -382,8 +382,9 @@ const lsi_command lsi_command_mapping = {
             "\"modified_us\", \"from\", \"from_us\" (of a time)}]}; of one mapping that, and\n"
             "\"last_result\" (none, ok, failed: of the last batch), \"batch\", \"batch_bytes\",\n"
             "\"window_ms\", \"lanes\", \"retries\", \"record_age_s\", \"tumbling_s\", \"timeout_ms\"\n"
-            "(null: no end), \"bisect\", \"report_failures\", \"exactly_once\", \"failures\",\n"
-            "\"consumer\", \"filters\"; for delete {\"deleted\": NAME}.\n",
+            "(null: no end), \"bisect\", \"report_failures\", \"discard_failed_only\",\n"
+            "\"document_bytes\", \"exactly_once\", \"deaggregate\", \"failures\", \"consumer\",\n"
+            "\"filters\"; for delete {\"deleted\": NAME}.\n",
     .arguments_min = 2,
     .arguments_max = 3,
     .needs_store = true,

@@ -464,6 +464,9 @@ class Commands(Store):
         for name, option in settings.items():
             expected[name] = option[1] if len(option) > 1 else True
             self.assertEqual({**told("update", "s", "m", *option), "modified_us": 0}, expected)
+        help_text = self.run_tool("mapping", "--help").out
+        for name in after:
+            self.assertIn(f'"{name}"', help_text)
         plain = told("create", "s", "plain", "--from", "latest")
         names = ["batch", "retries", "bisect", "batch-bytes", "window-ms", "record-age", "tumbling", "timeout-ms",
                  "failures", "consumer", "discard-failed-only", "report-failures", "document-bytes", "exactly-once",
