@@ -182,7 +182,8 @@ LS_API ls_status ls_mapping_create(ls_stream *stream, const char *name, const ls
 
 /**
  * Give a mapping other settings, all of them: begin with those of ls_mapping_description_options. Durable when it
- * returns. Status and position stay as they are.
+ * returns. Status and position stay as they are. Without `tumbling_window_s`, a `window_state_bytes_max` that is the one
+ * that the mapping has goes with its windows.
  *
  * @param options  Borrowed until return, with all that it points to. NULL: all defaults.
  *

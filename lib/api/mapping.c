@@ -19,10 +19,24 @@ static ls_status take_options(const ls_mapping_options *options, ls_mapping_opti
 {
     ls_status st = lsi_options_import(own, sizeof *own, options, KNOWN_OPTIONS_BYTES);
 
-    if (st != LS_OK)
-        return st;
-    lsi_mapping_options_resolve(own);
-    return lsi_mapping_options_check(own);
+    if (st == LS_OK)
+        lsi_mapping_options_resolve(own);
+    return st;
+}
+
+/* What states of windows may take goes with the windows, when it is what the mapping has. */
+static ls_status end_windows(ls_stream *stream, const char *name, ls_mapping_options *own)
+{
+    lsi_mapping *mapping = NULL;
+    ls_status st;
+
+    if (own->tumbling_window_s != 0 || own->window_state_bytes_max == 0)
+        return LS_OK;
+    st = lsi_mapping_load(stream->stream, name, &mapping);
+    if (st == LS_OK && mapping->options.window_state_bytes_max == own->window_state_bytes_max)
+        own->window_state_bytes_max = 0;
+    lsi_mapping_free(mapping);
+    return st;
 }
 
 ls_status ls_mapping_create(ls_stream *stream, const char *name, const ls_position *position,
@@ -36,6 +50,8 @@ ls_status ls_mapping_create(ls_stream *stream, const char *name, const ls_positi
     LSI_REFUSE_NULL(position);
     LSI_ENTER_TO(LSI_MAY_CHANGE, stream->store);
     st = take_options(options, &own);
+    if (st == LS_OK)
+        st = lsi_mapping_options_check(&own);
     return lsi_error_end(st == LS_OK ? lsi_mapping_create(stream->stream, name, position, &own) : st);
 }
 
@@ -48,6 +64,10 @@ ls_status ls_mapping_update(ls_stream *stream, const char *name, const ls_mappin
     LSI_REFUSE_NULL(name);
     LSI_ENTER_TO(LSI_MAY_CHANGE, stream->store);
     st = take_options(options, &own);
+    if (st == LS_OK)
+        st = end_windows(stream, name, &own);
+    if (st == LS_OK)
+        st = lsi_mapping_options_check(&own);
     return lsi_error_end(st == LS_OK ? lsi_mapping_change(stream->stream, name, &own, 0) : st);
 }
 

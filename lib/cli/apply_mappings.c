@@ -169,8 +169,6 @@ static void fill_settings(mapping_plan *plan, const mapping_said *said)
         to->retries_max = said->retries == 0 ? LS_MAPPING_NO_RETRIES : said->retries < 0 ? 0 : (int32_t)said->retries;
     say_number(said->age_s, 1, &to->record_age_s_max);
     say_number(said->tumbling_s, 1, &to->tumbling_window_s);
-    if (to->tumbling_window_s == 0)
-        to->window_state_bytes_max = 0; /* what its windows were allowed has no use any more */
     say_number(said->state_bytes, 1, &to->window_state_bytes_max);
     if (said->timeout_ms != LSI_NOT_SAID)
         to->handler_timeout_ms = (int32_t)said->timeout_ms;

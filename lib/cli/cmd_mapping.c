@@ -191,7 +191,6 @@ static void set(ls_mapping_options *to, int option, const lsi_value *value)
         break;
     case TUMBLING:
         to->tumbling_window_s = (uint32_t)value->number;
-        to->window_state_bytes_max = value->given ? to->window_state_bytes_max : 0; /* It goes with windows only. */
         break;
     case TIMEOUT:
         to->handler_timeout_ms = (int32_t)value->number;

@@ -186,6 +186,34 @@ static void an_update_replaces_all_settings_and_nothing_else(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* Goal: windows are turned off as all else is changed: with what the mapping has, but for one setting. */
+static void windows_are_turned_off_in_what_there_is(void **state)
+{
+    static const uint32_t limits[] = {0, 1u << 20, 2u << 20};
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_mapping_options options = defaults();
+
+    assert_int_equal(ls_mapping_create(stream, "m", &horizon, NULL), LS_OK);
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        options = look_options(stream, "m");
+        options.tumbling_window_s = 60;
+        options.window_state_bytes_max = limits[i];
+        assert_int_equal(ls_mapping_update(stream, "m", &options), LS_OK);
+        options = look_options(stream, "m");
+        assert_int_equal(options.window_state_bytes_max, limits[i] != 0 ? limits[i] : 1u << 20);
+        options.tumbling_window_s = 0;
+        options.window_state_bytes_max++;
+        assert_int_equal(ls_mapping_update(stream, "m", &options), LS_ERR_INVALID_ARGUMENT);
+        assert_true(says("there are no windows"));
+        options.window_state_bytes_max--;
+        assert_int_equal(ls_mapping_update(stream, "m", &options), LS_OK);
+        options = look_options(stream, "m");
+        assert_int_equal(options.tumbling_window_s, 0);
+        assert_int_equal(options.window_state_bytes_max, 0);
+    }
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void a_mapping_is_paused_and_resumed(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 1);
@@ -662,6 +690,7 @@ int main(void)
         TEST(a_mapping_has_lambdas_defaults),
         TEST(all_settings_come_back_also_after_reopening),
         TEST(an_update_replaces_all_settings_and_nothing_else),
+        TEST(windows_are_turned_off_in_what_there_is),
         TEST(a_mapping_is_paused_and_resumed),
         TEST(a_deleted_mapping_is_gone_and_its_name_free),
         TEST(latest_is_a_number_before_create_returns),
