@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import threading
@@ -122,6 +123,21 @@ def test_text_and_files_are_data_too(kinesis: Client, tmp_path: Any) -> None:
         kinesis.put_record(StreamName="orders", Data=data, PartitionKey="k")
     got = kinesis.get_records(ShardIterator=start(kinesis))
     assert [r["Data"] for r in got["Records"]] == [b"text", b"bytearray", b"file"]
+
+
+def test_a_file_is_read_once_however_often_the_put_is_tried(folder: str) -> None:
+    with Store(folder + "/store", faults={"seed": 1, "throttled_per_1000": 400}) as store:
+        store.create_stream("orders").close()
+        with Client(store, retries=100) as kinesis:
+            expected = []
+            for i in range(10):
+                kinesis.put_record(StreamName="orders", Data=io.BytesIO(b"one %d" % i), PartitionKey="k")
+                records = [{"Data": io.BytesIO(b"of two %d" % i), "PartitionKey": "k"}]
+                answer = kinesis.put_records(StreamName="orders", Records=records)
+                expected += [b"one %d" % i] + [b"of two %d" % i] * (1 - answer["FailedRecordCount"])
+                assert isinstance(records[0]["Data"], io.BytesIO)
+            got = kinesis.get_records(ShardIterator=start(kinesis))
+        assert [r["Data"] for r in got["Records"]] == expected and len(expected) > 10
 
 
 def test_pages_of_a_shard(kinesis: Client, clock: Clock) -> None:

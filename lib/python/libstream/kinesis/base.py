@@ -46,6 +46,7 @@ def action(method: Method) -> Method:
             of_this_process(self._pid, "client")
         except plain.Error as error:
             raise translate(error, operation) from error
+        shapes.read_files(arguments)
         for attempt in range(self._retries + 1):
             try:
                 return method(self, **arguments)

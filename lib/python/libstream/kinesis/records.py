@@ -16,13 +16,6 @@ _REQUEST_BYTES_MAX = 10 << 20
 _RECORDS_MAX = 10_000
 
 
-def _blob(data: Any) -> bytes:
-    """What botocore takes for a blob."""
-    if isinstance(data, str):
-        return data.encode()
-    return bytes(data) if not hasattr(data, "read") else _blob(data.read())
-
-
 def _key(key: str, path: str) -> str:
     if len(key) > 256:
         raise constraint(key, path, "Member must have length less than or equal to 256")
@@ -48,14 +41,14 @@ class Records(Base):
                    SequenceNumberForOrdering: Optional[str] = None) -> Dict[str, Any]:
         """Put one record: ShardId and SequenceNumber."""
         name = self._name(StreamName, StreamARN)
-        data, key, hash_key = _blob(Data), _key(PartitionKey, "partitionKey"), _hash_key(ExplicitHashKey)
+        key, hash_key = _key(PartitionKey, "partitionKey"), _hash_key(ExplicitHashKey)
         if SequenceNumberForOrdering is not None and numbers.from_text(SequenceNumberForOrdering) is None:
             raise invalid("ExclusiveMinimumSequenceNumber %s used in PutRecord on stream %s under account %s is "
                           "invalid." % (SequenceNumberForOrdering, name, self._account))
 
         def put(opened: Opened) -> Dict[str, Any]:
             now_us = self._now_us()
-            at = opened.producer.put(key, data, hash_key)
+            at = opened.producer.put(key, Data, hash_key)
             arrival = opened.arrivals(at.shard, at.seqno, at.seqno, now_us)(at.seqno)
             return answer(ShardId=shard_id(at.shard), SequenceNumber=opened.text(at.shard, at.seqno, arrival))
 
@@ -73,7 +66,7 @@ class Records(Base):
         hash_keys: List[Optional[int]] = []
         for index, record in enumerate(Records):
             rows.append((_key(record["PartitionKey"], "records.%d.member.partitionKey" % (index + 1)),
-                         _blob(record["Data"])))
+                         record["Data"]))
             hash_keys.append(_hash_key(record.get("ExplicitHashKey")))
         if sum(len(data) + len(key.encode()) for key, data in rows) > _REQUEST_BYTES_MAX:
             raise invalid("Records size exceeds 10 MB limit")

@@ -60,6 +60,22 @@ def time_of(text: str) -> Any:
         return datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
 
 
+def blob(data: Any) -> bytes:
+    """What botocore takes for one. A file is read, which cannot be done twice."""
+    if isinstance(data, str):
+        return data.encode()
+    return bytes(data) if not hasattr(data, "read") else blob(data.read())
+
+
+def read_files(arguments: Dict[str, Any]) -> None:
+    """Put what files have into their places: the call may be tried again, and its caller's own records stay as they
+    are."""
+    if "Data" in arguments:
+        arguments["Data"] = blob(arguments["Data"])
+    if "Records" in arguments:
+        arguments["Records"] = [{**record, "Data": blob(record["Data"])} for record in arguments["Records"]]
+
+
 def _is_of(value: Any, shape: Shape) -> bool:
     if shape is _BLOB and hasattr(value, "read"):
         return True
