@@ -117,6 +117,68 @@ def test_numbers_are_right_when_others_put_in_between(kinesis: Client) -> None:
     assert found == mine
 
 
+def check_puts(kinesis: Client) -> List[str]:
+    """Put by both operations, each of which must answer success: the numbers."""
+    texts = []
+    for _ in range(2):
+        texts.append(kinesis.put_record(StreamName="orders", Data=b"mine", PartitionKey="k")["SequenceNumber"])
+        texts += put(kinesis, 2)
+    return texts
+
+
+def test_what_was_put_is_answered_when_records_before_it_have_expired(folder: str, clock: Clock) -> None:
+    with Store(folder + "/store", clock=clock, segment_bytes=1 << 16) as store, Client(store) as kinesis:
+        with store.create_stream("orders") as stream, stream.producer() as producer:
+            kinesis.put_record(StreamName="orders", Data=b"first", PartitionKey="k")
+            producer.put_many("k", [b"x" * 10000] * 100)
+        clock.advance(25 * 3600)
+        store.maintain()
+        texts = check_puts(kinesis)
+        got = [r for r in kinesis.get_records(ShardIterator=start(kinesis))["Records"] if len(r["Data"]) < 10]
+        assert [r["SequenceNumber"] for r in got][-len(texts):] == texts
+        assert [r["Data"] for r in got][-len(texts):] == [b"mine", b"0", b"1"] * 2
+
+
+def test_what_was_put_is_answered_when_records_before_it_are_sealed(folder: str) -> None:
+    with Store(folder + "/store", key=lambda name: b"k" * 32) as sealing, Store(folder + "/store") as plain:
+        with sealing.create_stream("orders") as stream, stream.producer() as producer, Client(plain) as kinesis:
+            kinesis.put_record(StreamName="orders", Data=b"first", PartitionKey="k")
+            stream.start_encryption("a")
+            producer.put("k", b"secret")
+            stream.stop_encryption()
+            texts = check_puts(kinesis)
+            mine = list(stream.iterator())[2:]
+            fields = [numbers.from_text(text) for text in texts]
+            assert [(f.seqno, f.record_seconds) for f in fields if f] == [
+                (r.seqno, r.arrival_us // 1_000_000) for r in mine]
+
+
+def test_what_was_put_is_answered_by_a_client_that_cannot_read(folder: str) -> None:
+    with Store(folder + "/store") as store:
+        store.create_stream("orders").close()
+    before = time.time()
+    with Store(folder + "/store", flags=libstream.StoreFlag.PRODUCE_ONLY) as store, Client(store) as kinesis:
+        texts = check_puts(kinesis)
+    with Store(folder + "/store") as store, store.stream("orders") as stream:
+        assert [r.seqno for r in stream.iterator()] == [f.seqno for f in map(numbers.from_text, texts) if f]
+        assert all(f and int(before) <= f.record_seconds <= time.time() for f in map(numbers.from_text, texts))
+
+
+def test_what_was_put_is_answered_when_nothing_can_be_looked_at(kinesis: Client,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*ignored: Any, **more: Any) -> Any:
+        raise libstream.InputOutputError("the disk is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(libstream.Stream, "iterator", fail)
+        broken.setattr(libstream.Stream, "shards", fail)
+        texts = check_puts(kinesis)
+    for text in texts:  # It can be used.
+        got = kinesis.get_records(ShardIterator=start(kinesis, "AT_SEQUENCE_NUMBER", StartingSequenceNumber=text))
+        assert int(got["Records"][0]["SequenceNumber"]) >> 80 == int(text) >> 80
+    assert len(kinesis.get_records(ShardIterator=start(kinesis))["Records"]) == len(texts)
+
+
 def test_text_and_files_are_data_too(kinesis: Client, tmp_path: Any) -> None:
     (tmp_path / "file").write_bytes(b"file")
     for data in ("text", bytearray(b"bytearray"), open(tmp_path / "file", "rb")):

@@ -28,6 +28,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 ACCOUNT = "000000000000"
 _READERS_MAX = 64
+_TRIES = 4
 _ARN = re.compile(r"arn:aws.*:kinesis:.*:\d{12}:stream/([a-zA-Z0-9_.-]+)(?:/consumer/([a-zA-Z0-9_.-]+):[0-9]+)?")
 
 
@@ -79,6 +80,7 @@ class Opened:
         found = stream.describe()
         self.stream = stream
         self.id = found.id
+        self._stream_created_us = found.created_us
         self.is_limited = found.mode == StreamMode.PROVISIONED
         self.producer: Producer = stream.producer()
         self._created: Dict[int, int] = {}
@@ -97,41 +99,69 @@ class Opened:
         """A number's text."""
         return numbers.to_text(shard, seqno, self.created_seconds(shard), time_us // 1_000_000)
 
+    def text_of_put(self, shard: int, seqno: int, time_us: int) -> str:
+        """The text of a number that a record has been given: it is told even when the shard cannot be looked at."""
+        try:
+            return self.text(shard, seqno, time_us)
+        except plain.Error:
+            return numbers.to_text(shard, seqno, self._stream_created_us // 1_000_000, time_us // 1_000_000)
+
     def arrivals(self, shard: int, first: int, last: int, put_us: int) -> Callable[[int], int]:
         """When the records with numbers from `first` to `last` arrived, which were put since `put_us`; right to the
         second. Their texts have it, and putting does not tell it.
 
         A reader that follows the shard finds its own records next. Of a provisioned stream reads are counted, and
         belong to others: there the arrival of the shard's last record says it, unless a second has begun meanwhile.
+        The records are stored, whatever is found: of those that cannot be read `put_us` is told, and nothing is
+        raised, for the caller would put them again.
         """
-        if self.is_limited:
-            latest = next(s for s in self.stream.describe().shards if s.shard == shard)
-            arrival = latest.latest_arrival_us
-            if arrival is not None and (latest.latest_seqno == first or arrival // 1_000_000 == put_us // 1_000_000):
-                common = arrival
-                return lambda seqno: common
+        try:
+            if self.is_limited:
+                latest = next((s for s in self.stream.describe().shards if s.shard == shard), None)
+                arrival = latest.latest_arrival_us if latest is not None else None
+                if latest is not None and arrival is not None and (
+                        latest.latest_seqno == first or arrival // 1_000_000 == put_us // 1_000_000):
+                    common = arrival
+                    return lambda seqno: common
+            with self._lock:
+                found = self._read_back(shard, first, last)
+        except plain.Error:
+            found = {}
+        return lambda seqno: found.get(seqno, put_us)
+
+    def _read_back(self, shard: int, first: int, last: int) -> Dict[int, int]:
+        """The arrivals from `first` to `last`, as far as they can be read."""
         found: Dict[int, int] = {}
-        with self._lock:
-            follower = self._followers.get(shard)
-            if follower is None:
-                follower = self._followers[shard] = self.stream.iterator(shard, Position.at(first))
-            while last not in found:
-                batch = self._follow(follower)
-                if len(batch) == 0 or batch.seqnos[len(batch) - 1] < first:
-                    follower.seek(Position.at(first))  # Others put much in between, or it has gone by.
-                    batch = self._follow(follower)
-                    if len(batch) == 0:
-                        raise plain.NotFoundError("record %d of shard %d is gone" % (first, shard))
-                found.update(zip(batch.seqnos, batch.arrivals_us))
-        return found.__getitem__
+        follower = self._followers.get(shard)
+        if follower is None:
+            follower = self._followers[shard] = self.stream.iterator(shard, Position.at(first))
+        while first <= last:
+            batch = self._follow(follower, first)
+            if len(batch) == 0:
+                break
+            found.update(zip(batch.seqnos, batch.arrivals_us))
+            first = batch.seqnos[len(batch) - 1] + 1
+        return found
+
+    def _follow(self, follower: Iterator, first: int) -> Batch:
+        """The next batch with numbers from `first` on."""
+        try:
+            batch = self._next(follower)
+            if len(batch) > 0 and batch.seqnos[len(batch) - 1] >= first:
+                return batch
+        except plain.Error:  # What it stands before has expired, or is sealed with a key that is not here.
+            pass
+        follower.seek(Position.at(first))  # Or others put much in between, or it has gone by.
+        return self._next(follower)
 
     @staticmethod
-    def _follow(follower: Iterator) -> Batch:
-        while True:
+    def _next(follower: Iterator) -> Batch:
+        for _ in range(_TRIES):  # Others may take every read that the limits give.
             try:
                 return follower.next_batch()
-            except plain.ThrottledError as error:  # The record is put: its number has to be told.
+            except plain.ThrottledError as error:
                 time.sleep(error.retry_after)
+        return follower.next_batch()
 
 
 class Base:

@@ -50,7 +50,7 @@ class Records(Base):
             now_us = self._now_us()
             at = opened.producer.put(key, Data, hash_key)
             arrival = opened.arrivals(at.shard, at.seqno, at.seqno, now_us)(at.seqno)
-            return answer(ShardId=shard_id(at.shard), SequenceNumber=opened.text(at.shard, at.seqno, arrival))
+            return answer(ShardId=shard_id(at.shard), SequenceNumber=opened.text_of_put(at.shard, at.seqno, arrival))
 
         return dict(self._with(name, put))
 
@@ -83,8 +83,8 @@ class Records(Base):
             entries = []
             for index, at in enumerate(results):
                 if at is not None:
-                    entries.append({"SequenceNumber": opened.text(at.shard, at.seqno, arrivals[at.shard](at.seqno)),
-                                    "ShardId": shard_id(at.shard)})
+                    text = opened.text_of_put(at.shard, at.seqno, arrivals[at.shard](at.seqno))
+                    entries.append({"SequenceNumber": text, "ShardId": shard_id(at.shard)})
                 elif plain.failure(statuses[index], "").status == plain.ThrottledError.status:
                     entries.append({"ErrorCode": "ProvisionedThroughputExceededException",
                                     "ErrorMessage": "Rate exceeded for shard %s in stream %s under account %s." % (
