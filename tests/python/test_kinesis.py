@@ -634,6 +634,41 @@ def test_consumers_are_registered_listed_and_subscribed(kinesis: Client) -> None
                                    StartingPosition={"Type": "LATEST"})
 
 
+def test_an_event_without_records_says_where_the_subscription_stands(kinesis: Client, clock: Clock,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    """Going on from there gives what came since, and no record again."""
+    monkeypatch.setattr(libstream.kinesis.consumers, "_HEARTBEAT_MS", 50)
+    names = iter("abcdefghijklmnop")
+
+    def subscribe(kind: str, **more: Any) -> Dict[str, Any]:
+        consumer = kinesis.register_stream_consumer(StreamARN=arn(kinesis), ConsumerName=next(names))["Consumer"]
+        events = kinesis.subscribe_to_shard(ConsumerARN=consumer["ConsumerARN"], ShardId="0", StartingPosition={
+            "Type": kind, **more})["EventStream"]
+        event: Dict[str, Any] = next(iter(events))["SubscribeToShardEvent"]
+        events.close()
+        return event
+
+    first = subscribe("LATEST")  # Of a shard in which nothing is.
+    texts = put(kinesis, 3)
+    assert first["Records"] == []
+    again = subscribe("AFTER_SEQUENCE_NUMBER", SequenceNumber=first["ContinuationSequenceNumber"])
+    assert [r["SequenceNumber"] for r in again["Records"]] == texts
+    clock.advance(1.5)
+    last = numbers.from_text(texts[2])
+    assert last is not None
+    behind = numbers.to_text(*last._replace(seqno=1 << 40))
+    for kind, more in (("LATEST", {}), ("AFTER_SEQUENCE_NUMBER", {"SequenceNumber": texts[2]}),
+                       ("AT_TIMESTAMP", {"Timestamp": clock.now_us / 1e6 - 1})):
+        event = subscribe(kind, **more)
+        assert event["Records"] == [] and event["ContinuationSequenceNumber"] == texts[2], kind
+    texts += put(kinesis, 2)
+    again = subscribe("AFTER_SEQUENCE_NUMBER", SequenceNumber=event["ContinuationSequenceNumber"])
+    assert [r["SequenceNumber"] for r in again["Records"]] == texts[3:]
+    event = subscribe("AT_SEQUENCE_NUMBER", SequenceNumber=behind)
+    left = numbers.from_text(event["ContinuationSequenceNumber"])
+    assert event["Records"] == [] and left is not None and left.seqno == (1 << 40) - 1
+
+
 def test_a_subscription_is_closed_early(kinesis: Client) -> None:
     consumer = kinesis.register_stream_consumer(StreamARN=arn(kinesis), ConsumerName="c")["Consumer"]["ConsumerARN"]
     put(kinesis, 1)
