@@ -179,6 +179,19 @@ def test_what_was_put_is_answered_when_nothing_can_be_looked_at(kinesis: Client,
     assert len(kinesis.get_records(ShardIterator=start(kinesis))["Records"]) == len(texts)
 
 
+@pytest.mark.parametrize("how", [{"read_only": True}, {"flags": libstream.StoreFlag.CONSUME_ONLY}])
+def test_a_store_that_cannot_be_put_into_is_read(folder: str, how: Dict[str, Any]) -> None:
+    with Client(folder + "/store") as kinesis:
+        kinesis.create_stream(StreamName="orders", ShardCount=1)
+        texts = put(kinesis, 2)
+    with Store(folder + "/store", **how) as store, Client(store) as kinesis:
+        assert len(kinesis.describe_stream(StreamName="orders")["StreamDescription"]["Shards"]) == 1
+        got = kinesis.get_records(ShardIterator=start(kinesis))
+        assert [r["SequenceNumber"] for r in got["Records"]] == texts
+        with refused("AccessDeniedException", kinesis):
+            kinesis.put_record(StreamName="orders", Data=b"", PartitionKey="k")
+
+
 def test_text_and_files_are_data_too(kinesis: Client, tmp_path: Any) -> None:
     (tmp_path / "file").write_bytes(b"file")
     for data in ("text", bytearray(b"bytearray"), open(tmp_path / "file", "rb")):

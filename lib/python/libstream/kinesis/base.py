@@ -82,10 +82,18 @@ class Opened:
         self.id = found.id
         self._stream_created_us = found.created_us
         self.is_limited = found.mode == StreamMode.PROVISIONED
-        self.producer: Producer = stream.producer()
+        self._producer: Optional[Producer] = None
         self._created: Dict[int, int] = {}
         self._followers: Dict[int, Iterator] = {}
         self._lock = threading.Lock()
+
+    @property
+    def producer(self) -> Producer:
+        """Opened with the first put: a store that is open for reading only has none."""
+        with self._lock:
+            if self._producer is None:
+                self._producer = self.stream.producer()
+            return self._producer
 
     def created_seconds(self, shard: int) -> int:
         """When a shard was created, which is in its numbers."""
