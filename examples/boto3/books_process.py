@@ -33,8 +33,9 @@ def records_of(shard_id):
     last, iterator = None, None
     while True:
         if iterator is None:
-            start = {'ShardIteratorType': 'TRIM_HORIZON'} if last is None else {
-                'ShardIteratorType': 'AFTER_SEQUENCE_NUMBER', 'StartingSequenceNumber': last}
+            start = {'ShardIteratorType': 'TRIM_HORIZON'}
+            if last is not None:
+                start = {'ShardIteratorType': 'AFTER_SEQUENCE_NUMBER', 'StartingSequenceNumber': last}
             iterator = kinesis_client.get_shard_iterator(StreamName=stream_name, ShardId=shard_id,
                                                          **start)['ShardIterator']
         try:

@@ -95,17 +95,23 @@ def test_types_are_complete_and_wrong_ones_are_noticed(tmp_path: object) -> None
     # What mypy knows of the standard library is kept where the build is: to learn it takes longer than all else here.
     cache = os.environ.get("LIBSTREAM_MYPY_CACHE", os.devnull)
 
-    def check(version: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run([program, "--strict", "--python-version", version, "--no-error-summary", "--cache-dir",
-                               cache, alone, uses, wrong], capture_output=True, text=True, timeout=300,
+    def check(version: str, *what: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run([program, "--python-version", version, "--no-error-summary", "--cache-dir", cache,
+                               *what], capture_output=True, text=True, timeout=300,
                               env=dict(os.environ, MYPYPATH=os.path.dirname(alone)))
 
-    done = check("3.9")
+    version, strict = "3.9", ("--strict", alone, uses, wrong)
+    done = check(version, *strict)
     oldest = re.search(r"3\.9 is not supported \(must be (3\.\d+) or higher\)", done.stderr)
     if oldest is not None:
-        done = check(oldest.group(1))
+        version = oldest.group(1)
+        done = check(version, *strict)
     lines = [line for line in done.stdout.splitlines() if ": error: " in line]
     assert len(lines) == 1 and "wrong.py:2" in lines[0] and "arg-type" in lines[0], done.stdout + done.stderr
+    examples = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "boto3")
+    if os.path.isdir(examples):  # Their functions say no types, as those of many programs; what they call does.
+        done = check(version, "--check-untyped-defs", examples)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_importing_needs_nothing_that_is_optional() -> None:

@@ -63,7 +63,10 @@ def work(stream: Stream) -> Optional[int]:
 
 
 def ask(kinesis: Client) -> str:
-    answer = kinesis.put_record(StreamName="orders", Data=b"tea", PartitionKey="k")
+    try:
+        answer = kinesis.put_record(StreamName="orders", Data=b"tea", PartitionKey="k")
+    except kinesis.exceptions.ResourceNotFoundException as error:
+        return str(error.response["Error"]["Message"])
     return str(answer["SequenceNumber"])
 
 

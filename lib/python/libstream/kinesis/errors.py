@@ -67,7 +67,7 @@ _CLASSES: Dict[str, Type[ClientError]] = {name: type(name, (ClientError,), {"__d
 class Exceptions:
     """`client.exceptions`: a class for each error of the service."""
 
-    def __getattr__(self, name: str) -> Type[Exception]:
+    def __getattr__(self, name: str) -> Type[ClientError]:
         found = ClientError if name == "ClientError" else _CLASSES.get(name)
         if found is None:
             raise AttributeError("%r is no exception of Kinesis; there are: %s" % (name, ", ".join(_NAMES)))
