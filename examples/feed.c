@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define STEP_BYTES ((uint64_t)12 << 20) /* With the record that passes it, it is below the 16 MiB of a shard's part. */
+#define STEPS 4                         /* one is filled; the others wait to be committed, so that neither side idles */
 
 struct note {
     char *source, *text;
@@ -17,20 +18,26 @@ struct note {
 
 struct row_feed {
     ls_stream *stream, *notes_stream;
-    ls_txn *txn;       /* which is filled */
+    ls_txn *steps[STEPS]; /* in turn: the one of `begun` is filled */
     size_t added;
     uint64_t bytes;    /* of keys and data that were added */
     void *notes;       /* a search tree of struct note, by source, */
     struct note *first; /* and all of them in no order */
 
-    /* The thread that commits: one step at a time, in their order. */
-    ls_txn *other;     /* which is committed, when `at_work`; empty otherwise */
+    /* The thread that commits: one step at a time, in their order, and none behind one that failed. */
     pthread_t thread;
     bool has_thread;
-    pthread_mutex_t lock; /* of what follows */
+    uint64_t begun;       /* steps; only who fills them changes it */
+    pthread_mutex_t lock; /* of `begun` for the thread, and of what follows */
     pthread_cond_t changed;
-    bool at_work, stop, failed;
+    uint64_t done;
+    bool stop, failed;
 };
+
+static ls_txn *filled(const row_feed *feed)
+{
+    return feed->steps[feed->begun % STEPS];
+}
 
 static int compare(const void *a, const void *b)
 {
@@ -95,17 +102,17 @@ static void *commit_steps(void *user)
 
     (void)pthread_mutex_lock(&feed->lock);
     for (;;) {
-        int result;
+        bool failed = feed->failed;
 
-        while (!feed->at_work && !feed->stop)
+        while (feed->done == feed->begun && !feed->stop)
             (void)pthread_cond_wait(&feed->changed, &feed->lock);
-        if (!feed->at_work)
+        if (feed->done == feed->begun)
             break;
         (void)pthread_mutex_unlock(&feed->lock);
-        result = commit(feed->other);
+        failed = failed || commit(feed->steps[feed->done % STEPS]) != 0;
         (void)pthread_mutex_lock(&feed->lock);
-        feed->at_work = false;
-        feed->failed = feed->failed || result != 0;
+        feed->failed = failed;
+        feed->done++;
         (void)pthread_cond_broadcast(&feed->changed);
     }
     (void)pthread_mutex_unlock(&feed->lock);
@@ -132,11 +139,12 @@ row_feed *feed_open(ls_store *store, ls_stream *stream, const char *stream_name)
         (void)feed_close(feed);
         return NULL;
     }
-    if (ls_txn_begin(store, NULL, &feed->txn) != LS_OK || ls_txn_begin(store, NULL, &feed->other) != LS_OK) {
-        (void)pipeline_fail_ls("begin a transaction");
-        (void)feed_close(feed);
-        return NULL;
-    }
+    for (size_t i = 0; i < STEPS; i++)
+        if (ls_txn_begin(store, NULL, &feed->steps[i]) != LS_OK) {
+            (void)pipeline_fail_ls("begin a transaction");
+            (void)feed_close(feed);
+            return NULL;
+        }
     return feed;
 }
 
@@ -156,8 +164,8 @@ int feed_close(row_feed *feed)
     }
     (void)pthread_mutex_destroy(&feed->lock);
     (void)pthread_cond_destroy(&feed->changed);
-    ls_txn_close(feed->txn);
-    ls_txn_close(feed->other);
+    for (size_t i = 0; i < STEPS; i++)
+        ls_txn_close(feed->steps[i]);
     if (feed->notes_stream != NULL && ls_stream_close(feed->notes_stream) != LS_OK)
         result = pipeline_fail_ls("close a stream");
     tdestroy(feed->notes, free_note);
@@ -189,7 +197,7 @@ uint64_t feed_noted(const row_feed *feed, int word)
 
 ls_status feed_add(row_feed *feed, ls_bytes key, ls_bytes data)
 {
-    ls_status status = ls_txn_put(feed->txn, feed->stream, key, data, NULL);
+    ls_status status = ls_txn_put(filled(feed), feed->stream, key, data, NULL);
 
     if (status == LS_OK) {
         feed->added++;
@@ -212,7 +220,7 @@ bool feed_is_due(const row_feed *feed, uint64_t rows, uint64_t batch, bool are_l
 
 static int add_note(row_feed *feed, const char *source, const char *note)
 {
-    if (ls_txn_put(feed->txn, feed->notes_stream, (ls_bytes){source, strlen(source)}, (ls_bytes){note, strlen(note)},
+    if (ls_txn_put(filled(feed), feed->notes_stream, (ls_bytes){source, strlen(source)}, (ls_bytes){note, strlen(note)},
                    NULL) == LS_OK)
         return 0;
     return pipeline_fail_ls("note how far the source was read");
@@ -220,42 +228,44 @@ static int add_note(row_feed *feed, const char *source, const char *note)
 
 int feed_step(row_feed *feed, const char *source, const char *note)
 {
-    if (add_note(feed, source, note) != 0 || feed_wait(feed) != 0 || commit(feed->txn) != 0)
+    if (add_note(feed, source, note) != 0 || feed_wait(feed) != 0 || commit(filled(feed)) != 0)
         return -1;
     feed->added = feed->bytes = 0;
     return keep_note(feed, source, strlen(source), note, strlen(note));
 }
 
-int feed_wait(row_feed *feed)
+/* Until no more than `left` steps are to be done. */
+static int wait_for_steps(row_feed *feed, uint64_t left)
 {
     int result;
 
     (void)pthread_mutex_lock(&feed->lock);
-    while (feed->at_work)
+    while (feed->begun - feed->done > left)
         (void)pthread_cond_wait(&feed->changed, &feed->lock);
     result = feed->failed ? -1 : 0;
     (void)pthread_mutex_unlock(&feed->lock);
     return result;
 }
 
+int feed_wait(row_feed *feed)
+{
+    return wait_for_steps(feed, 0);
+}
+
 int feed_begin_step(row_feed *feed, const char *source, const char *note)
 {
-    ls_txn *filled = feed->txn;
-
     if (!feed->has_thread) {
         errno = pthread_create(&feed->thread, NULL, commit_steps, feed);
         if (errno != 0)
             return pipeline_fail("cannot make a thread: %s", strerror(errno));
         feed->has_thread = true;
     }
-    if (add_note(feed, source, note) != 0 || feed_wait(feed) != 0)
+    if (add_note(feed, source, note) != 0 || wait_for_steps(feed, STEPS - 2) != 0)
         return -1;
-    feed->txn = feed->other;
-    feed->added = feed->bytes = 0;
     (void)pthread_mutex_lock(&feed->lock);
-    feed->other = filled;
-    feed->at_work = true;
+    feed->begun++;
     (void)pthread_cond_broadcast(&feed->changed);
     (void)pthread_mutex_unlock(&feed->lock);
+    feed->added = feed->bytes = 0;
     return keep_note(feed, source, strlen(source), note, strlen(note));
 }

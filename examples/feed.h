@@ -37,8 +37,9 @@ bool feed_is_due(const row_feed *feed, uint64_t rows, uint64_t batch, bool are_l
  * long as that says. 0, or -1: nothing was done, and that was said or a signal came. */
 int feed_step(row_feed *feed, const char *source, const char *note);
 
-/* The same, but it is done by a thread meanwhile, and the next step can be filled; feed_wait waits for it, as the next
- * feed_begin_step and feed_close do. -1: this one was not begun, or the one before was not done; said. */
+/* The same, but it is done by a thread meanwhile, and the next step can be filled; waits while three steps are to be
+ * done. feed_wait waits for all of them, as feed_step and feed_close do. -1: this one was not begun, or one before was
+ * not done, and then none behind it is; said. */
 int feed_begin_step(row_feed *feed, const char *source, const char *note);
 int feed_wait(row_feed *feed);
 

@@ -207,6 +207,21 @@ static void a_begun_step_that_fails_ends_the_feed(void **state)
     assert_string_equal(feed_note(fx->feed, "a"), "1");
 }
 
+/* The last step would be done by itself: it has nothing for the stream that is gone. */
+static void none_behind_a_step_that_failed_is_done(void **state)
+{
+    fixture *fx = *state;
+
+    assert_int_equal(feed_step(fx->feed, "a", "1"), 0);
+    add(fx, "one");
+    assert_int_equal(ls_stream_delete(fx->store, NAME), LS_OK);
+    assert_int_equal(feed_begin_step(fx->feed, "a", "2"), 0);
+    (void)feed_begin_step(fx->feed, "a", "3");  /* It is refused when the one before has failed already. */
+    assert_int_equal(feed_wait(fx->feed), -1);
+    assert_int_equal(open_again(fx), -1);
+    assert_string_equal(feed_note(fx->feed, "a"), "1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +234,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_step_that_cannot_be_done_leaves_no_note, setup, teardown),
         cmocka_unit_test_setup_teardown(steps_that_are_begun_are_done_in_their_order, setup, teardown),
         cmocka_unit_test_setup_teardown(a_begun_step_that_fails_ends_the_feed, setup, teardown),
+        cmocka_unit_test_setup_teardown(none_behind_a_step_that_failed_is_done, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("rows that are put each once", tests, NULL, NULL);
