@@ -91,7 +91,8 @@ static int begin_filter(struct run *run, pipeline_worker **worker)
     settings.flags = LS_MAPPING_EXACTLY_ONCE;
     settings.filters = strcmp(run->options->put.key, "Severity") == 0 ? by_key : by_data;
     settings.filter_count = 1;
-    settings.records_max = 5000;
+    settings.records_max = 10000;
+    settings.bytes_max = 16 << 20;
     settings.handler_timeout_ms = 60000;
     *worker = pipeline_work(run->raw, "severe", &settings, accident_filter_batch, &run->filter);
     return *worker == NULL ? -1 : 0;
