@@ -3,11 +3,17 @@
  *
  * I1 Whether Ctrl+C came is looked at and nothing else: the signal is put back for Python, which handles it once the
  *    call has returned.
- * I2 Other threads are never told to stop, and do not wait for the GIL here. */
+ * I2 Other threads do not wait for the GIL here. Ctrl+C tells them nothing; they are told to stop by whoever gave them
+ *    their work, when he waits for it no longer. */
 #include "python/walk.h"
 
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+static _Thread_local atomic_int *heeded; /* not 0: what this thread does is wanted no more */
 
 /* An ls_wait_callback. */
 static int stops_waiting(void *user)
@@ -16,6 +22,8 @@ static int stops_waiting(void *user)
     int came;
 
     (void)user;
+    if (heeded != NULL && atomic_load_explicit(heeded, memory_order_relaxed) != 0) /* No pair: it is all that is said. */
+        return 1;
     if (syscall(SYS_gettid) != getpid() || !Py_IsInitialized())
         return 0;
     had = PyGILState_Ensure();
@@ -40,6 +48,30 @@ PyObject *lsi_py_interrupt(PyObject *module, PyObject *none)
     PyErr_SetInterrupt();
     if (PyErr_CheckSignals() != 0)
         return NULL;
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+PyObject *lsi_py_heed(PyObject *module, PyObject *address)
+{
+    atomic_int *flag = PyLong_AsVoidPtr(address);
+
+    (void)module;
+    if (flag == NULL && PyErr_Occurred() != NULL)
+        return NULL;
+    heeded = flag;
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+PyObject *lsi_py_stop(PyObject *module, PyObject *address)
+{
+    atomic_int *flag = PyLong_AsVoidPtr(address);
+
+    (void)module;
+    if (flag == NULL)
+        return PyErr_Occurred() != NULL ? NULL : PyErr_Format(PyExc_ValueError, "no address");
+    atomic_store_explicit(flag, 1, memory_order_relaxed);
     Py_INCREF(Py_None);
     return Py_None;
 }

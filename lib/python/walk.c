@@ -78,7 +78,12 @@ static PyMethodDef methods[] = {
      "Python, and its signature; of the address of lsi_py_put, of RecordId, and of a class below tuple that changes "
      "nothing."},
     {"waiting", lsi_py_waiting, METH_NOARGS,
-     "waiting()\n\nThe address of the ls_wait_callback by which Ctrl+C ends waits of the main thread."},
+     "waiting()\n\nThe address of the ls_wait_callback by which Ctrl+C ends waits of the main thread, and `stop` those of "
+     "others."},
+    {"heed", lsi_py_heed, METH_O,
+     "heed(address)\n\nThis thread's calls wait for locks no longer once the int there is not 0. It is kept until the "
+     "thread heeds another, or none: 0."},
+    {"stop", lsi_py_stop, METH_O, "stop(address)\n\nEnd the waits for locks of the thread that heeds the int there."},
     {"interrupt", lsi_py_interrupt, METH_NOARGS,
      "interrupt()\n\nHandle a Ctrl+C that came, here and now: raises what its handler raises."},
     {"places", lsi_py_places, METH_VARARGS,

@@ -19,9 +19,11 @@ int lsi_py_bytes_of(PyObject *object, int is_key, ls_bytes *out);
 PyObject *lsi_py_hold(PyObject *module, PyObject *arguments);
 PyObject *lsi_py_put_method(PyObject *module, PyObject *arguments);
 
-/* And those of signals.c, without arguments. */
+/* And those of signals.c, without arguments, or with an address. */
 PyObject *lsi_py_waiting(PyObject *module, PyObject *none);
 PyObject *lsi_py_interrupt(PyObject *module, PyObject *none);
+PyObject *lsi_py_heed(PyObject *module, PyObject *address);
+PyObject *lsi_py_stop(PyObject *module, PyObject *address);
 
 /* The function `places` and the type `Place`, of place.c. A new reference; NULL: an exception was raised. */
 PyObject *lsi_py_places(PyObject *module, PyObject *arguments);

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
+import re
 import select
 import signal
 import subprocess
@@ -174,6 +175,102 @@ def test_a_handler_that_returns_ends_no_put(folder: str) -> None:
             assert child.poll() is None
             holder.kill()
             assert child.communicate(timeout=20)[0].startswith("RecordId(shard=0, ")
+
+
+COROUTINES = """
+import asyncio, sys, time
+from libstream import *
+from libstream import aio
+store = Store(sys.argv[1], busy_timeout=60)
+stream = store.stream("orders")
+
+def begin(put):
+    asyncio.ensure_future(put).add_done_callback(lambda task: task.cancelled() or task.exception())
+
+async def put():
+    async with aio.Producer(stream) as producer:
+        await producer.put("k", b"mine")
+
+async def put_without_a_block():
+    await aio.Producer(stream).put_batch([("k", b"mine")] * 9)
+
+async def put_many():
+    async with aio.Producer(stream) as producer:
+        await asyncio.gather(*(producer.put("k", b"mine") for _ in range(20)))
+
+async def tasks_put():
+    async with aio.Producer(stream) as producer:
+        for _ in range(20):
+            begin(producer.put("k", b"mine"))
+        await asyncio.sleep(60)
+
+async def close_behind_a_put():
+    async with aio.Producer(stream) as producer:
+        begin(producer.put("k", b"mine"))
+        await asyncio.sleep(0)
+
+async def put_soon():
+    async with aio.AsyncProducer(stream, linger_ms=1) as producer:
+        await producer.put("k", b"mine")
+
+async def put_soon_without_a_block():
+    await aio.AsyncProducer(stream, linger_ms=1).put("k", b"mine")
+
+async def put_more_than_memory_holds():
+    async with aio.AsyncProducer(stream, linger_ms=1, buffered_bytes_max=1 << 20) as producer:
+        await asyncio.gather(*(producer.put("k", b"mine" * 50000) for _ in range(20)))
+
+async def flush_soon():
+    async with aio.AsyncProducer(stream, linger_ms=1) as producer:
+        begin(producer.put("k", b"mine"))
+        await asyncio.sleep(0)
+        await producer.flush()
+
+async def close_soon():
+    async with aio.AsyncProducer(stream, linger_ms=1) as producer:
+        begin(producer.put("k", b"mine"))
+        await asyncio.sleep(0)
+
+async def time_out():
+    async with aio.Producer(stream) as producer:
+        try:
+            await asyncio.wait_for(producer.put("k", b"mine"), 0.1)
+        except asyncio.TimeoutError:
+            raise KeyboardInterrupt
+
+print("ready", flush=True)
+try:
+    asyncio.run(%s())
+except KeyboardInterrupt:
+    print(time.monotonic(), flush=True)
+%s
+"""
+
+
+@pytest.mark.parametrize("wait", re.findall(r"async def (\w+)", COROUTINES))
+def test_control_c_ends_the_wait_of_a_coroutine_for_a_lock(folder: str, wait: str) -> None:
+    """And what it has left does not hold up the end of the program."""
+    last = "import os; os._exit(0)" if wait == "put_soon_without_a_block" else ""
+    with held_shard(folder + "/store"):
+        with subprocess.Popen([sys.executable, "-c", COROUTINES % (wait, last), folder + "/store"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+            assert child.stdout and child.stdout.readline() == "ready\n"
+            time.sleep(0.4)
+            sent = time.monotonic()
+            if wait == "time_out":
+                sent -= 0.3
+            else:
+                assert child.poll() is None
+                child.send_signal(signal.SIGINT)
+            try:
+                said, complained = child.communicate(timeout=10)
+            finally:
+                child.kill()
+            ended = time.monotonic()
+        assert float(said) - sent < 1 and ended - sent < 2  # 0.1 is promised of the wait; the machine may be busy.
+        assert complained == ""
+    with Store(folder + "/store") as store:
+        assert not [r for batch in store.stream("orders").iterator().batches() for r in batch if b"mine" in r.data]
 
 
 RUNNER = """

@@ -1,6 +1,9 @@
 """asyncio: the same producers and iterators, for coroutines. The loop is never blocked, and nobody polls: a descriptor
 of the library says when there is something to read, and what touches the disk runs on another thread.
 
+Cancelling a coroutine, as Ctrl+C does under `asyncio.run`, also ends that thread's wait for a lock of another process:
+such a put has put nothing. A producer whose block ends so gives up what waits on.
+
 >>> import asyncio
 >>> from libstream import Store
 >>> async def main():
@@ -22,10 +25,13 @@ import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, AsyncIterator, Callable, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, AsyncIterator, Callable, Optional, Sequence, Set, Tuple, Type, TypeVar
 
 from libstream import iterator as plain_iterator
 from libstream._handle import of_this_process
+from libstream._native import ffi
+from libstream._waiting import SLICE
+from libstream._walk import heed, stop
 from libstream.async_producer import Outcome
 from libstream.batch import Batch, Record
 from libstream.errors import BusyError, CancelledError, ThrottledError, WrongStateError
@@ -44,17 +50,49 @@ class _Worker:
     def __init__(self, name: str) -> None:
         self._executor = ThreadPoolExecutor(1, name)
         self._pid = os.getpid()
+        self._flags: Set[Any] = set()  # Of the calls that somebody waits for.
 
     async def _call(self, function: Callable[..., Answer], *arguments: Any, **named: Any) -> Answer:
         of_this_process(self._pid, type(self).__name__)  # The thread is not there in a fork child.
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, functools.partial(function, *arguments, **named))
+        loop, flag = asyncio.get_running_loop(), ffi.new("int *")
+        self._flags.add(flag)
+        try:
+            return await loop.run_in_executor(self._executor, _heeding, flag,
+                                              functools.partial(function, *arguments, **named))
+        except BaseException:
+            _stop(flag)  # If it goes on, nobody waits for it.
+            raise
+        finally:
+            self._flags.discard(flag)
+
+    def _stop_all(self) -> None:
+        """Let no call wait for locks of other processes any more."""
+        for flag in self._flags:
+            _stop(flag)
+
+
+def _heeding(flag: Any, call: Callable[[], Answer]) -> Answer:
+    """Make a call whose waits for locks end when the flag is set."""
+    heed(int(ffi.cast("uintptr_t", flag)))
+    try:
+        return call()
+    finally:
+        heed(0)
+
+
+def _stop(flag: Any) -> None:
+    stop(int(ffi.cast("uintptr_t", flag)))
+
+
+def _is_cancelling(kind: Optional[Type[BaseException]]) -> bool:
+    """Whether a block ends since nobody wants its outcome: Ctrl+C, or its task was cancelled."""
+    return kind is not None and not issubclass(kind, Exception)
 
 
 class Producer(_Worker):
     """A `libstream.Producer` for coroutines: records are put in the order of the calls, whoever awaits them. A call
-    that is cancelled may have put its record; with a `producer_id` and a number it can be made again. The stream stays
-    the caller's."""
+    that is cancelled may have put its record, but for one that waits for another process; with a `producer_id` and a
+    number it can be made again. The stream stays the caller's."""
 
     def __init__(self, stream: Stream, producer_id: Optional[int] = None) -> None:
         super().__init__("libstream-put")
@@ -91,13 +129,16 @@ class Producer(_Worker):
 
     async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
                         trace: Optional[TracebackType]) -> None:
+        if _is_cancelling(kind):
+            self._stop_all()
         await self.close()
 
 
 class AsyncProducer(_Worker):
     """A `libstream.AsyncProducer` for coroutines: what many of them put at once goes in batches together. Records of
     one key are stored in the order of the calls. It belongs to the loop that runs when it is made; settings are those
-    of `Stream.async_producer`. A call that is cancelled may have put its record.
+    of `Stream.async_producer`. A call that is cancelled may have put its record. What has no outcome 45 ms after a
+    block of `async with` was left by Ctrl+C, or by cancelling its task, is given up.
 
     >>> async def main():
     ...     with Store("memory:") as store, store.create_stream("orders") as stream:
@@ -114,10 +155,14 @@ class AsyncProducer(_Worker):
         super().__init__("libstream-put")
         self._loop = asyncio.get_running_loop()
         self._behind = 0  # Calls that wait for memory, or behind one that does.
+        self._is_ending = False
         self._producer = stream.async_producer(self._told, **settings)
 
     def _told(self, outcome: Outcome) -> None:
-        self._loop.call_soon_threadsafe(_settle, outcome.tag, outcome)
+        try:
+            self._loop.call_soon_threadsafe(_settle, outcome.tag, outcome)
+        except RuntimeError:  # The loop is closed: nobody waits there any more.
+            pass
 
     async def put(self, partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None) -> RecordId:
         """Put one record: its id, once it is as durable as the store says. Raises what kept it from being stored."""
@@ -125,10 +170,24 @@ class AsyncProducer(_Worker):
         if self._behind > 0 or not self._put_now(came, partition_key, data, explicit_hash_key):
             self._behind += 1
             try:  # The memory for records is full: a thread waits, not the loop, for one call after another.
-                await self._call(self._producer.put, partition_key, data, explicit_hash_key, tag=came)
+                await self._call(self._put_later, came, partition_key, data, explicit_hash_key)
+            except BaseException:
+                came.cancel()
+                raise
             finally:
                 self._behind -= 1
         return await came
+
+    def _put_later(self, came: "asyncio.Future[RecordId]", *arguments: Any) -> None:
+        while True:
+            try:
+                self._producer.put(*arguments, tag=came, timeout=SLICE)
+                if self._is_ending:  # It got the memory of what was given up.
+                    self._producer.cancel()
+                return
+            except BusyError:
+                if came.done() or self._is_ending:
+                    raise
 
     def _put_now(self, came: "asyncio.Future[RecordId]", *arguments: Any) -> bool:
         try:
@@ -142,16 +201,35 @@ class AsyncProducer(_Worker):
         await self._call(self._producer.flush)
 
     async def close(self) -> None:
-        """Close it, when all that was put has its outcome."""
-        await self._call(self._producer.close)
+        """Close it, when all that was put has its outcome; what has none when this is cancelled is given up."""
+        try:
+            await self._call(self._producer.close)
+        except asyncio.CancelledError:
+            self._give_up()
+            raise
         self._executor.shutdown(wait=False)
+
+    def _give_up(self) -> None:
+        self._is_ending = True
+        try:
+            self._producer.cancel()
+        except WrongStateError:  # It is closed.
+            pass
 
     async def __aenter__(self) -> "AsyncProducer":
         return self
 
     async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
                         trace: Optional[TracebackType]) -> None:
-        await self.close()
+        if not _is_cancelling(kind):
+            await self.close()
+            return
+        self._is_ending = True
+        giving_up = self._loop.call_later(SLICE / 2, self._give_up)  # What the disk takes at once is stored.
+        try:
+            await self.close()
+        finally:
+            giving_up.cancel()
 
 
 def _settle(came: "asyncio.Future[RecordId]", outcome: Outcome) -> None:
