@@ -178,6 +178,28 @@ static int64_t number_at(const void *numbers, size_t index, uint32_t width)
     return wide;
 }
 
+#define VIEW_BYTES 16
+#define VIEW_INLINE_MAX 12
+
+/* Arrow's BinaryView: its length, and up to 12 bytes of it; or four of them, a buffer and where it begins there. */
+static bool view_at(const lsi_py_pieces *pieces, size_t index, ls_bytes *out)
+{
+    const char *view = (const char *)pieces->views + index * VIEW_BYTES;
+    int64_t length = number_at(view, 0, 4), buffer = number_at(view, 2, 4), first = number_at(view, 3, 4);
+
+    if (length < 0)
+        return false;
+    if (length <= VIEW_INLINE_MAX) {
+        *out = (ls_bytes){view + 4, (size_t)length};
+        return true;
+    }
+    if (buffer < 0 || (uint64_t)buffer >= pieces->buffer_count || first < 0 ||
+        (uint64_t)(first + length) > pieces->buffer_sizes[buffer])
+        return false;
+    *out = (ls_bytes){pieces->buffers[buffer] + first, (size_t)length};
+    return true;
+}
+
 /* Piece `index`; `*at` is where the one before it ended. Answers false when it does not lie in the buffer. */
 static bool piece_at(const lsi_py_pieces *pieces, size_t index, size_t *at, ls_bytes *out)
 {
@@ -187,6 +209,8 @@ static bool piece_at(const lsi_py_pieces *pieces, size_t index, size_t *at, ls_b
         *out = (ls_bytes){pieces->bytes, pieces->bytes_size};
         return true;
     }
+    if (pieces->views != NULL)
+        return view_at(pieces, index, out);
     if (pieces->offsets != NULL) {
         first = number_at(pieces->offsets, index, pieces->width);
         end = number_at(pieces->offsets, index + 1, pieces->width);
@@ -203,6 +227,19 @@ static bool piece_at(const lsi_py_pieces *pieces, size_t index, size_t *at, ls_b
     *at = (size_t)end;
     *out = (ls_bytes){pieces->bytes + first, (size_t)(end - first)};
     return true;
+}
+
+/* Goes through pieces, and those behind them. */
+typedef struct cursor {
+    const lsi_py_pieces *pieces;
+    size_t index, at;
+} cursor;
+
+static bool next_piece(cursor *it, ls_bytes *out)
+{
+    while (it->pieces->next != NULL && it->index == it->pieces->count)
+        *it = (cursor){it->pieces->next, 0, 0};
+    return piece_at(it->pieces, it->index++, &it->at, out);
 }
 
 ls_status lsi_py_put_entries(lsi_py_producer *producer, size_t count, ls_put_entry *entries,
@@ -226,7 +263,7 @@ ls_status lsi_py_put_pieces(lsi_py_producer *producer, size_t count, const lsi_p
                             const ls_put_options *options, ls_put_result *results, size_t *failed, size_t *bad)
 {
     ls_put_entry *entries = malloc((count != 0 ? count : 1) * sizeof(*entries));
-    size_t key_at = 0, data_at = 0;
+    cursor key = {keys, 0, 0}, datum = {data, 0, 0};
     ls_status st;
 
     *bad = count;
@@ -234,7 +271,7 @@ ls_status lsi_py_put_pieces(lsi_py_producer *producer, size_t count, const lsi_p
         return LS_ERR_NO_MEMORY;
     for (size_t i = 0; i < count; i++) {
         entries[i].explicit_hash_key = NULL;
-        if (!piece_at(keys, i, &key_at, &entries[i].partition_key) || !piece_at(data, i, &data_at, &entries[i].data)) {
+        if (!next_piece(&key, &entries[i].partition_key) || !next_piece(&datum, &entries[i].data)) {
             *bad = i;
             free(entries);
             return LS_ERR_INVALID_ARGUMENT;

@@ -49,8 +49,10 @@ ls_status lsi_py_put_entries(lsi_py_producer *producer, size_t count, ls_put_ent
                              const ls_hash_key *const *hash_keys, const ls_put_options *options, ls_put_result *results,
                              size_t *failed);
 
-/* Pieces of a buffer: by offsets, by lengths, or all of one size. */
+/* Pieces of a buffer: by offsets, by lengths, all of one size, or by Arrow's views; and those of another behind them. */
 typedef struct lsi_py_pieces {
+    const struct lsi_py_pieces *next; /* NULL: none */
+    size_t count;                     /* how many there are before those of `next`; else not looked at */
     const char *bytes;
     size_t bytes_size;
     const void *offsets; /* count + 1 of them; NULL: see `lengths` */
@@ -58,6 +60,10 @@ typedef struct lsi_py_pieces {
     size_t each_bytes;   /* the size of each, one behind the other */
     uint32_t width;      /* 4 or 8: bytes of an offset or a length, as int32_t or int64_t; 0: sizes are `each_bytes` */
     uint32_t is_one;     /* 1: every piece is the whole buffer */
+    const void *views;   /* count of them, 16 bytes each, which hold a short piece or say where it is; NULL: as above */
+    const char *const *buffers; /* ... the buffers that they speak of */
+    const size_t *buffer_sizes;
+    size_t buffer_count;
 } lsi_py_pieces;
 
 /* ls_producer_put_batch of pieces, else as lsi_py_put_entries. LS_ERR_INVALID_ARGUMENT without a call, when offsets go

@@ -22,7 +22,7 @@ static int stops_waiting(void *user)
     int came;
 
     (void)user;
-    if (heeded != NULL && atomic_load_explicit(heeded, memory_order_relaxed) != 0) /* No pair: it is all that is said. */
+    if (heeded != NULL && atomic_load_explicit(heeded, memory_order_relaxed) != 0) /* No pair: it says all. */
         return 1;
     if (syscall(SYS_gettid) != getpid() || !Py_IsInitialized())
         return 0;

@@ -78,8 +78,8 @@ static PyMethodDef methods[] = {
      "Python, and its signature; of the address of lsi_py_put, of RecordId, and of a class below tuple that changes "
      "nothing."},
     {"waiting", lsi_py_waiting, METH_NOARGS,
-     "waiting()\n\nThe address of the ls_wait_callback by which Ctrl+C ends waits of the main thread, and `stop` those of "
-     "others."},
+     "waiting()\n\nThe address of the ls_wait_callback by which Ctrl+C ends waits of the main thread, and `stop` those "
+     "of others."},
     {"heed", lsi_py_heed, METH_O,
      "heed(address)\n\nThis thread's calls wait for locks no longer once the int there is not 0. It is kept until the "
      "thread heeds another, or none: 0."},

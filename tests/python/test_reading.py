@@ -296,6 +296,61 @@ def test_rows_of_an_array_are_records(stream: Stream) -> None:
     assert numpy.frombuffer(batch.data, dtype="<u2", count=12).reshape(3, 4).tolist() == table.tolist()
 
 
+def test_arrays_of_text_and_of_objects_are_no_rows(stream: Stream) -> None:
+    """Their elements have lengths of their own, which their memory does not show."""
+    numpy = pytest.importorskip("numpy")
+    table = numpy.arange(6, dtype="u1").reshape(2, 3)
+    with stream.producer() as producer:
+        for keys in (numpy.array(["a", "bü"]), numpy.array([b"a", "bü".encode()]), numpy.array(["a", "bü"], object)):
+            producer.put_buffer(keys, table)
+            assert [r.partition_key for r in stream.iterator()][-2:] == ["a", "bü"]
+        producer.put_buffer("k", numpy.array([b"long", b"s"], object))
+        producer.put_buffer("k", numpy.array([b"ab", b"c"]))
+        producer.put_buffer("k", numpy.array([b"ab", b"cd", b"ef"])[::2])
+        producer.put_buffer("k", numpy.array([b"xyz"]), array("i", [0, 1, 3]))
+        for wrong in (numpy.array(["a", "b"]), numpy.array(["a", 1], object), numpy.array([[b"a"], [b"b"]], object)):
+            with pytest.raises(TypeError):
+                producer.put_buffer("k", wrong)
+        for keys in (numpy.array([["a"], ["b"]]), numpy.array([1, 2], object)):
+            with pytest.raises((TypeError, libstream.InvalidArgumentError)):
+                producer.put_buffer(keys, table)
+        with pytest.raises(ValueError, match="2 records, but 3 keys"):
+            producer.put_buffer(numpy.array(["a", "b", "c"]), table)
+    assert [r.data for r in stream.iterator()][6:] == [b"long", b"s", b"ab", b"c\0", b"ab", b"ef", b"x", b"yz"]
+
+
+def test_arrow_arrays_of_many_kinds_are_put(stream: Stream) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    rows = [b"0", b"twelve bytes", b"thirteen byte", b"", b"x" * 100, b"22"]
+    with stream.producer() as producer:
+        expected: list[bytes] = []
+
+        def put(data: object, *values: bytes, keys: object = "k", **more: object) -> None:
+            assert len(producer.put_buffer(keys, data, **more)) == len(values)  # type: ignore[arg-type]
+            expected.extend(values)
+
+        for kind in (arrow.binary(), arrow.large_binary(), getattr(arrow, "binary_view", arrow.binary)()):
+            whole = arrow.array(rows, kind)
+            put(whole, *rows)
+            put(whole[1:5], *rows[1:5])
+            put(whole[:0])
+            put(arrow.chunked_array([rows[:2], [], rows[2:]], kind)[1:], *rows[1:], atomic=True)
+            put(arrow.chunked_array([], kind))
+        texts = arrow.array(["a", "thirteen byte", "ü"], getattr(arrow, "string_view", arrow.string)())
+        put(texts, b"a", b"thirteen byte", "ü".encode(), keys=texts)
+        put(arrow.array([b"ab", b"cd", b"ef"], arrow.binary(2))[1:], b"cd", b"ef",
+            keys=arrow.chunked_array([["a"], ["b"]]))
+        put(arrow.array([b"", b""], arrow.binary(0)), b"", b"")
+        assert [r.partition_key for r in stream.iterator()][-7:-2] == ["a", "thirteen byte", "ü", "a", "b"]
+        with pytest.raises(ValueError, match="1 nulls"):
+            put(arrow.chunked_array([[b"x"], [None]]))
+        for wrong, said in ((arrow.array(["a"]).dictionary_encode(), "dictionary_decode"),
+                            (arrow.chunked_array([], arrow.int64()), "of int64")):
+            with pytest.raises(TypeError, match=said):
+                put(wrong)
+    assert [r.data for r in stream.iterator()] == expected
+
+
 def test_arrow_arrays_go_both_ways(stream: Stream) -> None:
     arrow = pytest.importorskip("pyarrow")
     with stream.producer() as producer:

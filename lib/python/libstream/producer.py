@@ -216,9 +216,11 @@ class Producer(Handle):
         """Append a batch from memory that is not copied on the way.
 
         `data` is one of: a buffer with `offsets` (a buffer of int32 or int64, one more than records); a NumPy array or
-        another buffer of two dimensions, or of one with larger elements, each row of which is a record; an Arrow array
-        of binary or string. `partition_keys` is one key for all, or whatever `data` may be, with `key_offsets`, or a
-        list of keys. Otherwise as `put_batch`.
+        another buffer of two dimensions, or of one with larger elements, each row of which is a record, with the zeros
+        at the end of a short text of dtype S; an Arrow array of binary or string, large, of fixed size, of views, or in
+        chunks. `partition_keys` is one key for all, or whatever `data` may be, with `key_offsets`, or a list of keys.
+        What is copied are lists, arrays of objects, and keys of NumPy's dtypes S and U, without the zeros at the end.
+        Otherwise as `put_batch`.
         """
         count, pieces = _pieces(data, offsets, "data")
         if isinstance(partition_keys, (str, bytes)) and key_offsets is None:
@@ -336,14 +338,29 @@ class _Pieces:
 
     def __init__(self, buffer: Any, **fields: Any) -> None:
         memory = ffi.from_buffer(buffer)
-        self._keep = [memory]
+        self._keep: List[Any] = [memory]
         self.c = ffi.new("lsi_py_pieces *")
         self.c.bytes, self.c.bytes_size = memory, len(memory)
         for name, value in fields.items():
-            if name in ("offsets", "lengths"):
+            if name in ("offsets", "lengths", "views"):
                 value = ffi.from_buffer(value)
                 self._keep.append(value)
             setattr(self.c, name, value)
+
+    def speak_of(self, buffers: Sequence[Any]) -> "_Pieces":
+        """The buffers of views."""
+        memories = [ffi.from_buffer(buffer) for buffer in buffers]
+        self.c.buffers, self.c.buffer_sizes = kept = (ffi.new("char *[]", memories),
+                                                      ffi.new("size_t[]", list(map(len, memories))))
+        self.c.buffer_count = len(memories)
+        self._keep += [*memories, *kept]
+        return self
+
+    def followed_by(self, count: int, other: "_Pieces") -> "_Pieces":
+        """So many pieces, and then those of another."""
+        self.c.count, self.c.next = count, other.c
+        self._keep.append(other)
+        return self
 
 
 def producer_id_to_c(producer_id: int) -> Tuple[int, int]:
@@ -409,25 +426,70 @@ def _same(count: int, other: int, what: str = "keys") -> None:
         raise ValueError("%d records, but %d %s" % (count, other, what))
 
 
+def _typed_pieces(view: memoryview, data: Any, offsets: Any, name: str) -> Tuple[int, _Pieces]:
+    """Of a NumPy array of text, or of objects."""
+    if offsets is not None or view.ndim != 1:
+        raise TypeError("%s is an array of text or objects (format %s): it must be of one dimension, without offsets"
+                        % (name, view.format))
+    is_key = name != "data"
+    if view.format[-1:] == "s" and not is_key:  # The zeros at the end may be data's.
+        return len(view), _Pieces(data if view.c_contiguous else view.tobytes(), each_bytes=view.itemsize)
+    if view.format[-1:] in ("u", "w") and not is_key:
+        raise TypeError("data is an array of text, not of bytes: encode it")
+    listed = data.tolist()
+    return len(listed), _joined(listed, is_key)
+
+
+def _arrow_pieces(data: Any, name: str) -> Tuple[int, _Pieces]:
+    """Of an Arrow array, or one in chunks."""
+    if data.null_count:
+        raise ValueError("%s has %d nulls: a record has data, and a key" % (name, data.null_count))
+    count, made = 0, _Pieces(b"", each_bytes=0)
+    for chunk in reversed(data.chunks if hasattr(data, "chunks") else [data]):
+        if len(chunk) > 0:
+            made = _arrow_chunk(chunk, name).followed_by(len(chunk), made)
+            count += len(chunk)
+    if count == 0:
+        _arrow_width(data.type, name)
+    return count, made
+
+
+def _arrow_width(kind: Any, name: str) -> int:
+    """The bytes of an offset; 0: it has none."""
+    text = str(kind)
+    if text in ("binary_view", "string_view") or text.startswith("fixed_size_binary["):
+        return 0
+    if text not in _ARROW_WIDTHS:
+        raise TypeError("%s is an Arrow array of %s: it must be of binary or string%s" % (
+            name, kind, ", use dictionary_decode" if text.startswith("dictionary") else ""))
+    return _ARROW_WIDTHS[text]
+
+
+def _arrow_chunk(chunk: Any, name: str) -> _Pieces:
+    width, buffers = _arrow_width(chunk.type, name), chunk.buffers()
+
+    def part(buffer: Any, each_bytes: int, more: int = 0) -> Any:
+        first = chunk.offset * each_bytes
+        return memoryview(buffer).cast("B")[first:first + (len(chunk) + more) * each_bytes]
+
+    if width != 0:
+        return _Pieces(buffers[2] if buffers[2] is not None else b"", offsets=part(buffers[1], width, 1), width=width)
+    if str(chunk.type).endswith("view"):
+        return _Pieces(b"", views=part(buffers[1], 16)).speak_of(buffers[2:])
+    each_bytes = chunk.type.byte_width
+    return _Pieces(part(buffers[1], each_bytes) if each_bytes else b"", each_bytes=each_bytes)
+
+
 _ARROW_WIDTHS = {"binary": 4, "string": 4, "large_binary": 8, "large_string": 8}
 
 
 def _pieces(data: Any, offsets: Any, name: str) -> Tuple[int, _Pieces]:
     """How many, and where they are."""
-    if hasattr(data, "buffers") and hasattr(data, "type"):
-        width = _ARROW_WIDTHS.get(str(data.type))
-        if width is None:
-            raise TypeError("%s is an Arrow array of %s: it must be of binary or string" % (name, data.type))
-        if data.null_count:
-            raise ValueError("%s has %d nulls: a record has data, and a key" % (name, data.null_count))
-        _, starts, content = data.buffers()
-        if len(data) == 0:
-            return 0, _Pieces(b"", each_bytes=0)
-        first = data.offset * width
-        return len(data), _Pieces(content if content is not None else b"",
-                                  offsets=memoryview(starts).cast("B")[first:first + (len(data) + 1) * width],
-                                  width=width)
+    if hasattr(data, "type") and hasattr(data, "null_count"):
+        return _arrow_pieces(data, name)
     view = memoryview(data)
+    if view.format[-1:] in ("O", "u", "w") or view.format[-1:] == "s" and view.ndim == 1 and offsets is None:
+        return _typed_pieces(view, data, offsets, name)
     if not view.c_contiguous:
         raise ValueError("%s is not contiguous: use numpy.ascontiguousarray" % name)
     if offsets is not None:
