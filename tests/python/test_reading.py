@@ -64,6 +64,23 @@ def test_every_kind_of_position(stream: Stream) -> None:
         stream.iterator(position=Position.at(1))  # Numbers belong to a shard.
 
 
+def test_seeking_in_a_loop_goes_on_from_there(stream: Stream) -> None:
+    """What the loop has not taken of its batch is dropped."""
+    ids = fill(stream, 6)
+    iterator, got = stream.iterator(0), []
+    for record in iterator:
+        got.append(record.data)
+        if len(got) == 2:
+            iterator.seek(Position.at(ids[4].seqno))
+        elif len(got) == 4:
+            iterator.seek("TRIM_HORIZON")
+        elif len(got) == 5:
+            iterator.seek("LATEST")
+            with pytest.raises(StopIteration):
+                next(iterator)
+    assert got == [b"0", b"1", b"4", b"5", b"0"]
+
+
 def test_an_iterator_goes_on_after_its_end(stream: Stream) -> None:
     fill(stream, 3)
     iterator = stream.iterator()

@@ -181,7 +181,8 @@ class Iterator(Handle):
             with self._turn:
                 self._last = None
                 check(lib.ls_iterator_seek(pointer, position(start)._to_c()))
-                self._current = iter(())
+                for _ in self._current:  # Taken from loops that are under way, too.
+                    pass
         finally:
             self._leave()
 
