@@ -452,6 +452,23 @@ def test_limits_fail_records_one_by_one(kinesis: Client) -> None:
             strict.put_record(StreamName="slow", Data=b"", PartitionKey="k")
 
 
+def test_puts_take_no_reads_of_a_stream_that_became_provisioned(folder: str) -> None:
+    """Others set the mode while the client has the stream open."""
+    with Store(folder + "/store", durability=libstream.Durability.KERNEL) as store, Client(store) as kinesis:
+        with store.create_stream("orders") as stream:
+            texts = put(kinesis, 2)
+            stream.set_mode(libstream.StreamMode.PROVISIONED)
+            for _ in range(3):
+                texts += put(kinesis, 3)
+            iterator = stream.iterator()
+            for _ in range(5):  # As many as there are in a second.
+                iterator.next_batch()
+            stream.set_mode(libstream.StreamMode.ON_DEMAND)
+            texts += put(kinesis, 2)
+        got = kinesis.get_records(ShardIterator=start(kinesis))["Records"]
+        assert [record["SequenceNumber"] for record in got] == texts
+
+
 def test_what_limits_refuse_is_tried_again(folder: str) -> None:
     with Client(folder + "/store") as kinesis:
         kinesis.create_stream(StreamName="orders", ShardCount=1)

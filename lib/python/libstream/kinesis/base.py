@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, Iterator as IteratorOf, List, Optional, 
 
 import libstream.errors as plain
 from libstream._handle import of_this_process
+from libstream._native import ffi, lib
 from libstream.batch import Batch
 from libstream.iterator import Iterator
 from libstream.kinesis import numbers, shapes
@@ -81,11 +82,18 @@ class Opened:
         self.stream = stream
         self.id = found.id
         self._stream_created_us = found.created_us
-        self.is_limited = found.mode == StreamMode.PROVISIONED
         self._producer: Optional[Producer] = None
         self._created: Dict[int, int] = {}
         self._followers: Dict[int, Iterator] = {}
         self._lock = threading.Lock()
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether reads are counted now: anybody may change that."""
+        out = ffi.new("ls_stream_description **")
+        self.stream._call(lib.ls_stream_describe, out)
+        return bool(lib.ls_stream_description_mode(ffi.gc(out[0], lib.ls_stream_description_free))
+                    == StreamMode.PROVISIONED)
 
     @property
     def producer(self) -> Producer:

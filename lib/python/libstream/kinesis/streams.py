@@ -307,9 +307,7 @@ class Streams(Base):
         """Set the capacity mode."""
         mode = _mode(StreamModeDetails, StreamMode.ON_DEMAND)
         _check_warm(mode, WarmThroughputMiBps)
-        changed = self._change(None, StreamARN, lambda stream: stream.set_mode(mode))
-        self._forget(self._name(None, StreamARN))  # Its reads are counted from now on, or no more.
-        return changed
+        return self._change(None, StreamARN, lambda stream: stream.set_mode(mode))
 
     @action
     def update_max_record_size(self, *, MaxRecordSizeInKiB: int,
