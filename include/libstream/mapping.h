@@ -97,9 +97,9 @@ typedef struct ls_mapping_options {
     uint32_t flags;              /**< LS_MAPPING_ bits. */
     uint64_t bytes_max;          /**< Of a batch, but always one record; default 6,291,456, which is also the most with
                                       DOCUMENT_BYTES. Without it up to 1 GiB. */
-    uint32_t records_max;        /**< Of a batch: 1..10,000, default 100. BatchSize. With one lane a batch is a read of
-                                      its own: on a provisioned stream, with 5 reads a second and shard (or its own
-                                      figure, for all who read without a `consumer`), at most 5 batches a second. */
+    uint32_t records_max;        /**< Of a batch: 1..10,000, default 100. BatchSize. On a provisioned stream, whose
+                                      reads without a `consumer` are limited, a read is of up to 10,000 records, of
+                                      which batches are made. */
     uint32_t batching_window_ms; /**< How long a batch is filled: 0..300,000, default 0: not waited for.
                                       MaximumBatchingWindowInSeconds */
     uint32_t lane_count;         /**< Batches of one shard worked on at once, in order per partition key: 1..10, default

@@ -693,6 +693,66 @@ static void a_mapping_counts_reads_that_were_kept_waiting(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+#define AHEAD_RECORDS 60
+
+/* How much of a mapping was read when its first batch was to be worked on. */
+typedef struct ahead {
+    ls_store *store;
+    _Atomic uint32_t batches;
+    double polled;
+} ahead;
+
+static double polled_now(ls_store *store)
+{
+    return value_now(store, "libstream_mapping_records_total", "mapping=\"m\",outcome=\"polled\",stream=\"s\"");
+}
+
+static ls_handler_answer look_ahead(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    ahead *of = user;
+
+    (void)context;
+    if (ls_batch_count(batch) == 1 && atomic_fetch_add(&of->batches, 1) == 0)
+        for (int i = 0; i < 1000 && (of->polled = polled_now(of->store)) < AHEAD_RECORDS; i++)
+            (void)usleep(1000);
+    return LS_HANDLER_DONE;
+}
+
+/* Goal: where a shard has few reads a second, batches that are smaller than what a read brings do not wait for one
+ * each: neither with one lane nor with several. */
+static void one_limited_read_brings_many_batches(void **state)
+{
+    const ls_position horizon = {.kind = LS_TRIM_HORIZON};
+    ls_stream_options limited = LS_STREAM_OPTIONS_INIT;
+    ls_mapping_run_options run = LS_MAPPING_RUN_OPTIONS_INIT;
+    fixture *fx = *state;
+    ls_stream *stream = NULL;
+
+    limited.mode = LS_STREAM_PROVISIONED;
+    assert_int_equal(ls_stream_create(fx->store, "s", &limited), LS_OK);
+    assert_int_equal(ls_stream_open(fx->store, "s", &stream), LS_OK);
+    put_numbers(stream, AHEAD_RECORDS);
+    run.flags = LS_RUN_UNTIL_CAUGHT_UP;
+    for (uint32_t lanes = 1; lanes <= 2; lanes++) {
+        ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+        ahead of = {.store = fx->store};
+        ls_mapping *mapping = NULL;
+
+        options.records_max = 1;
+        options.bytes_max = 1;
+        options.lane_count = lanes;
+        options.handler_timeout_ms = LS_MAPPING_NO_TIMEOUT;
+        assert_int_equal(ls_mapping_create(stream, "m", &horizon, &options), LS_OK);
+        assert_int_equal(ls_mapping_open(stream, "m", &mapping), LS_OK);
+        assert_int_equal(ls_mapping_run(mapping, &run, look_ahead, &of), LS_OK);
+        assert_int_equal(ls_mapping_close(mapping), LS_OK);
+        assert_int_equal(of.batches, AHEAD_RECORDS);
+        assert_true(of.polled == AHEAD_RECORDS);
+        assert_int_equal(ls_mapping_delete(stream, "m"), LS_OK);
+    }
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* Each second invocation cannot begin. */
 static ls_handler_answer begin_later(const ls_batch *batch, ls_handler_context *context, void *user)
 {
@@ -960,6 +1020,7 @@ int main(void)
         TEST(reads_that_a_limit_keeps_waiting_are_counted),
         TEST(limits_of_registered_consumers_are_counted),
         TEST(a_mapping_counts_reads_that_were_kept_waiting),
+        TEST(one_limited_read_brings_many_batches),
         TEST(invocations_that_cannot_begin_are_counted),
         TEST(handlers_that_run_are_counted_and_those_of_the_dead_are_not),
         TEST(what_a_callback_or_a_stream_takes_is_reported),

@@ -14,8 +14,8 @@
  *         DISCARD     write to the destination, if there is one, without the lock; then _discarded
  *         CHECKPOINT  note position and window, together
  *         OVERRUN     tell the handler of that lane that its time is over; it is waited for
- *         WAIT        when records are wanted: _own, read at most so many, filter, _give (_tip at the shard's tip, _end
- *                     at its end); when there are none sleep, until `until_us` or until a handler returns
+ *         WAIT        when records are wanted: _own, read so many, filter, _give (_tip at the shard's tip, _end at its
+ *                     end); when there are none sleep, until `until_us` or until a handler returns
  *         DONE        the shard is finished, or the drain is
  *     }
  *
@@ -24,7 +24,9 @@
  *       and the discard was confirmed. It never goes back.
  *   M3  The state of a window is told with the position up to which its records are in it.
  *   M4  An invocation is given the state from before its first record, however often it is repeated.
- *   M5  What is held is at most what was wanted, and one record more.
+ *   M5  With several lanes, what is held is at most what was wanted, and one record more. With one it is what was given,
+ *       which may be more, and of which the next batches come before more is wanted; what is copied of it is less than
+ *       a batch.
  *
  * Attempts are not kept over a restart: what is above the checkpoint comes again as if for the first time. */
 #ifndef LSI_CONSUME_MAPPING_BATCHER_H
@@ -120,7 +122,7 @@ typedef struct lsi_batcher_action {
     bool is_unhandled;         /* the last of these did not return an answer; false: its answer was not accepted */
     lsi_progress progress;     /* CHECKPOINT: a view, until the next call */
     int64_t until_us;          /* WAIT: monotonic; INT64_MAX: nothing comes by time alone */
-    uint64_t records_wanted;   /* WAIT: may be read and given now; 0: none */
+    uint64_t records_wanted;   /* WAIT: to be read and given now; with several lanes no more than these; 0: none */
     uint64_t bytes_wanted;     /* of keys and data; a record that is larger may come alone */
 } lsi_batcher_action;
 

@@ -17,6 +17,8 @@
 #include "consume/iterator.h"
 
 #define READ_RECORDS_MAX 65536u
+#define AHEAD_RECORDS LSI_BATCHER_RECORDS_MAX /* as many as a call of Kinesis's GetRecords has */
+#define AHEAD_BYTES (UINT64_C(1) << 20)
 #define CAUGHT_UP_WAIT_MS 20 /* for records, while handlers have the last ones */
 #define TIP_WAIT_MS 1000   /* while a tumbling window is open: so often the tip is noticed */
 #define RETENTION_SLACK_US 60000000
@@ -359,11 +361,34 @@ static bool is_held_up(lsi_worker *worker, ls_status st)
     return true;
 }
 
+/* Whether reads are counted against a limit, as those of a registered consumer are not. */
+static bool has_few_reads(const lsi_iterator *iterator)
+{
+    return iterator->is_limited && iterator->subscriber == NULL;
+}
+
+/* Where reads are few, one brings many batches: else small ones would come no faster than reads do. But no more than a
+ * second's worth of what may be read, which others then wait for, too. With several lanes the machine wants enough by
+ * itself (settings_of). Locks: worker->lock held; `is_reading` is ours. */
+static void read_ahead(const lsi_worker *worker, uint32_t *records_max, uint64_t *bytes_max)
+{
+    const lsi_iterator *iterator = worker->iterator;
+    uint64_t ahead_bytes = iterator->rates.read_bytes < AHEAD_BYTES ? iterator->rates.read_bytes : AHEAD_BYTES;
+
+    if (!has_few_reads(iterator) || worker->run->mapping->options.lane_count > 1)
+        return;
+    if (*records_max < AHEAD_RECORDS)
+        *records_max = AHEAD_RECORDS;
+    if (*bytes_max < ahead_bytes)
+        *bytes_max = ahead_bytes;
+}
+
 /* Locks: worker->lock held, not while it reads. */
 static void read_more(lsi_worker *worker, const lsi_batcher_action *action, lsi_moment now)
 {
     uint32_t records_max = action->records_wanted < READ_RECORDS_MAX ? (uint32_t)action->records_wanted
                                                                      : READ_RECORDS_MAX;
+    uint64_t bytes_max = action->bytes_wanted;
     int64_t timeout_ms = wait_ms(worker, action->until_us, now.mono_us);
     const ls_batch *batch;
     uint32_t seen;
@@ -374,8 +399,9 @@ static void read_more(lsi_worker *worker, const lsi_batcher_action *action, lsi_
         return;
     }
     worker->is_reading = true;
+    read_ahead(worker, &records_max, &bytes_max);
     lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
-    st = lsi_iterator_next(worker->iterator, records_max, action->bytes_wanted, timeout_ms, &batch);
+    st = lsi_iterator_next(worker->iterator, records_max, bytes_max, timeout_ms, &batch);
     if (worker->counts != NULL && lsi_iterator_was_held(worker->iterator))
         lsi_count(&worker->counts[LSI_MAPPED_HELD], 1);
     if (st == LS_ERR_TRIMMED)
@@ -463,7 +489,7 @@ static void work(void *user)
 
 /* ---- beginning and ending ---- */
 
-static lsi_batcher_settings settings_of(const lsi_run *run)
+static lsi_batcher_settings settings_of(const lsi_run *run, bool has_few_reads)
 {
     const ls_mapping_options *options = &run->mapping->options;
     bool is_of_document =
@@ -487,6 +513,10 @@ static lsi_batcher_settings settings_of(const lsi_run *run)
         .handler_timeout_us = options->handler_timeout_ms < 0 ? -1 : (int64_t)options->handler_timeout_ms * 1000,
     };
 
+    if (has_few_reads && UINT64_C(2) * options->lane_count * options->records_max < AHEAD_RECORDS)
+        settings.held_records_max = AHEAD_RECORDS;
+    if (has_few_reads && settings.bytes_max < AHEAD_BYTES / (options->lane_count + 1))
+        settings.held_bytes_max = AHEAD_BYTES;
     run->env->random(run->env->random_user, &settings.seed, sizeof(settings.seed));
     return settings;
 }
@@ -511,7 +541,7 @@ static ls_status open_parts(lsi_worker *worker)
     lsi_run *run = worker->run;
     const lsi_memory *memory = &run->env->memory;
     const ls_mapping_options *options = &run->mapping->options;
-    const lsi_batcher_settings settings = settings_of(run);
+    lsi_batcher_settings settings;
     uint32_t flags = (options->flags & LS_MAPPING_DEAGGREGATE) != 0 ? LS_ITERATOR_DEAGGREGATE : 0;
     const ls_position position = position_behind(worker->saving.progress.position, &worker->lease->row,
                                                  flags);
@@ -523,17 +553,19 @@ static ls_status open_parts(lsi_worker *worker)
         from.has_window = false;
     if (result != 0)
         return lsi_fail_errno(result, "cannot make a lock");
-    st = lsi_batcher_open(memory, &settings, &from, moment(worker), &worker->machine);
-    if (st == LS_OK && options->filter_count > 0)
-        st = lsi_filter_open(memory, options->filters, options->filter_count, &run->names, &worker->filter);
-    if (st == LS_OK)
-        st = lsi_iterator_open(run->stream, worker->shard, &position, flags, &worker->iterator);
+    st = lsi_iterator_open(run->stream, worker->shard, &position, flags, &worker->iterator);
     if (st == LS_OK) /* A consumer's subscription may be taken over, and that is looked for. */
         worker->iterator->is_guarded = options->consumer == NULL;
     if (st == LS_OK && options->consumer != NULL) {
         st = lsi_subscriber_open(run->stream, options->consumer, &worker->subscriber);
         worker->iterator->subscriber = worker->subscriber;
     }
+    if (st == LS_OK) {
+        settings = settings_of(run, has_few_reads(worker->iterator));
+        st = lsi_batcher_open(memory, &settings, &from, moment(worker), &worker->machine);
+    }
+    if (st == LS_OK && options->filter_count > 0)
+        st = lsi_filter_open(memory, options->filters, options->filter_count, &run->names, &worker->filter);
     return st;
 }
 
