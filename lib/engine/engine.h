@@ -333,6 +333,9 @@ typedef struct lsi_engine_ops {
 
     /* The words of a shard's lease in the group of that number; good while the stream is open. */
     ls_status (*lease_words)(lsi_engine_stream *stream, uint32_t group, uint32_t shard, lsi_budget_word **out);
+    /* The same for who only reads them: NULL when there are none, since nobody wanted to write them. Leaves the last
+     * error alone. */
+    const lsi_budget_word *(*find_lease_words)(lsi_engine_stream *stream, uint32_t group, uint32_t shard);
     /* A number for a worker of this process that no other one ever has; not 0. Whether the process is known to be gone
      * that drew it; any number may be asked about. */
     uint64_t (*ticket)(lsi_engine *engine);

@@ -203,6 +203,71 @@ static void lag_counts_no_numbers_that_were_never_given(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+static _Atomic bool is_shut;
+
+static ls_handler_answer wait_with_one(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    (void)context;
+    (void)user;
+    while (ls_batch_count(batch) == 1 && atomic_load(&is_shut))
+        usleep(1000);
+    return LS_HANDLER_DONE;
+}
+
+static void *run_with_one(void *user)
+{
+    return ls_mapping_run(user, NULL, wait_with_one, NULL) == LS_OK ? user : NULL;
+}
+
+static void await_lag(fixture *fx, double records)
+{
+    const char *labels = "consumer=\"m\"," SHARD0;
+
+    for (int i = 0; i < 10000 && value_now(fx->store, "libstream_consumer_lag_records", labels) != records; i++)
+        usleep(1000);
+    assert_true(value_now(fx->store, "libstream_consumer_lag_records", labels) == records);
+}
+
+/* Goal: lag knows what is finished before it is stored. Method: a clock that stands, so that nothing is stored in time;
+ * the last of three records is not finished at first. */
+static void what_is_finished_is_not_behind_before_it_is_stored(void **state)
+{
+    const ls_position horizon = {.kind = LS_TRIM_HORIZON};
+    ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+    ls_lease_info lease = LS_LEASE_INFO_INIT;
+    fixture *fx = *state;
+    ls_stream *stream = clocked_stream(fx);
+    ls_mapping *mapping = NULL;
+    pthread_t thread;
+    void *result;
+
+    options.records_max = 2;
+    options.handler_timeout_ms = LS_MAPPING_NO_TIMEOUT;
+    put_numbers(stream, 3);
+    assert_int_equal(ls_mapping_create(stream, "m", &horizon, &options), LS_OK);
+    assert_int_equal(ls_mapping_open(stream, "m", &mapping), LS_OK);
+    atomic_store(&is_shut, true);
+    assert_int_equal(pthread_create(&thread, NULL, run_with_one, mapping), 0);
+    await_lag(fx, 1);
+    the_time += 500000;
+    for (int finished = 0; finished < 2; finished++) {
+        ls_lease_list *list = NULL;
+
+        assert_int_equal(ls_stream_list_leases(stream, "m", &list), LS_OK);
+        assert_int_equal(ls_lease_list_at(list, 0, &lease), LS_OK);
+        assert_int_equal(lease.state, LS_LEASE_NOT_BEGUN);
+        assert_int_equal(lease.millis_behind_latest, finished ? 0 : 500);
+        ls_lease_list_free(list);
+        atomic_store(&is_shut, false);
+        await_lag(fx, 0);
+    }
+    ls_mapping_stop(mapping);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_non_null(result);
+    assert_int_equal(ls_mapping_close(mapping), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void a_group_has_lag_and_owners(void **state)
 {
     const char *labels = "consumer=\"g\"," SHARD0;
@@ -786,8 +851,6 @@ static void invocations_that_cannot_begin_are_counted(void **state)
 
 /* ---- handlers that run now ---- */
 
-static _Atomic bool is_shut;
-
 static ls_handler_answer wait_at_the_gate(const ls_batch *batch, ls_handler_context *context, void *user)
 {
     (void)batch;
@@ -1011,6 +1074,7 @@ int main(void)
     const struct CMUnitTest consumers[] = {
         TEST(lag_grows_while_a_batch_is_not_finished),
         TEST(lag_counts_no_numbers_that_were_never_given),
+        TEST(what_is_finished_is_not_behind_before_it_is_stored),
         TEST(a_group_has_lag_and_owners),
         TEST(leases_and_checkpoints_are_counted),
         TEST(late_records_and_watermarks_of_windows_are_told),

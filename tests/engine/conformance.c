@@ -958,6 +958,26 @@ static void what_comes_between_arm_and_sleep_is_not_slept_over(void **state)
     fx->ops->stream_close(stream);
 }
 
+/* Goal: who only looks makes no words, and sees those that there are. */
+static void words_of_leases_are_found_once_they_are_wanted(void **state)
+{
+    fixture *fx = *state;
+    lsi_engine_stream *stream = create_and_open(fx, "a", 2);
+    const lsi_budget_word *found;
+    lsi_budget_word *words;
+
+    assert_null(fx->ops->find_lease_words(stream, 1, 1));
+    assert_int_equal(fx->ops->lease_words(stream, 1, 1, &words), LS_OK);
+    atomic_store(&words[LSI_LEASE_BEAT], 7);
+    found = fx->ops->find_lease_words(stream, 1, 1);
+    assert_non_null(found);
+    assert_int_equal(atomic_load(&found[LSI_LEASE_BEAT]), 7);
+    assert_null(fx->ops->find_lease_words(stream, 1, 0));
+    assert_null(fx->ops->find_lease_words(stream, 0, 1));
+    assert_null(fx->ops->find_lease_words(stream, LSI_GROUPS_MAX, 0));
+    fx->ops->stream_close(stream);
+}
+
 static void sleep_guarded(void *user)
 {
     sleeper *who = user;
@@ -1178,6 +1198,7 @@ int main(void)
         CASE(a_deletion_wakes_waiting_readers),
         CASE(a_sleep_ends_when_its_time_is_over),
         CASE(what_comes_between_arm_and_sleep_is_not_slept_over),
+        CASE(words_of_leases_are_found_once_they_are_wanted),
         CASE(the_dead_are_woken_for),
         CASE(several_threads_append_to_one_shard),
         CASE(steps_of_several_threads_are_taken_one_by_one),

@@ -88,6 +88,7 @@ struct memory_engine {
     lsi_cuts cuts;
     lsi_budget_word budgets[SHARDS_MAX][LSI_BUDGET_WORDS];
     lsi_budget_word leases[GROUPS_MAX][SHARDS_MAX][LSI_LEASE_WORDS];
+    _Atomic bool are_leased[GROUPS_MAX][SHARDS_MAX];
     value values[VALUES_MAX];
     size_t value_count;
     uint64_t version, tickets, buried[TICKETS_MAX];
@@ -862,8 +863,17 @@ static ls_status op_lease_words(lsi_engine_stream *stream, uint32_t group, uint3
 
     if (group >= GROUPS_MAX || index >= SHARDS_MAX)
         broken("too many groups or shards");
+    engine->are_leased[group][index] = true;
     *out = engine->leases[group][index];
     return LS_OK;
+}
+
+static const lsi_budget_word *op_find_lease_words(lsi_engine_stream *stream, uint32_t group, uint32_t index)
+{
+    memory_engine *engine = of_stream(stream);
+
+    return group < GROUPS_MAX && index < SHARDS_MAX && engine->are_leased[group][index] ? engine->leases[group][index]
+                                                                                       : NULL;
 }
 
 static uint64_t op_ticket(lsi_engine *base)
@@ -911,6 +921,7 @@ static const lsi_engine_ops table = {
     .state_read = op_state_read,
     .state_write = op_state_write,
     .lease_words = op_lease_words,
+    .find_lease_words = op_find_lease_words,
     .ticket = op_ticket,
     .ticket_is_gone = op_ticket_is_gone,
     .sync_shard = op_sync_shard,

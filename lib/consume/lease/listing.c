@@ -1,4 +1,5 @@
-/* Listing a group's leases: what their rows say, and how far each shard is behind.
+/* Listing a group's leases: what their rows say, and how far each shard is behind. What a run of a mapping has finished
+ * and not stored yet is noted (noted.c), and is not behind.
  *
  * A shard that came of one which is not worked on to its end has no row yet, and what is put goes there. So it is
  * listed as the row that it will get: else a group that stands still before a split would not be seen to be behind. */
@@ -18,8 +19,8 @@ static ls_status seek(const lsi_engine_ops *ops, lsi_reader *reader, const ls_po
     return st == LS_OK && to->seqno >= ops->place(reader) ? ops->seek(reader, to) : st;
 }
 
-/* How old the first record is that is not covered, and, unless `records` is NULL, how many there are from it on. */
-static void find_lag(lsi_engine_stream *stream, ls_lease_info *of, uint64_t *records)
+/* How old the first record from `place` on is, and, unless `records` is NULL, how many there are. */
+static void find_lag(lsi_engine_stream *stream, const ls_position *place, ls_lease_info *of, uint64_t *records)
 {
     const lsi_engine_ops *ops = stream->engine->ops;
     int64_t now_us = lsi_wall_us(&stream->engine->env.clock);
@@ -38,7 +39,7 @@ static void find_lag(lsi_engine_stream *stream, ls_lease_info *of, uint64_t *rec
     lsi_error_save(&before);
     st = ops->reader_open(stream, of->shard, LSI_READER_ONE_OF_MANY, &reader);
     if (st == LS_OK) {
-        st = seek(ops, reader, &of->position);
+        st = seek(ops, reader, place);
         if (st == LS_OK)
             st = ops->read(reader, 1, 1, &read);
         if (st == LS_ERR_TRIMMED) /* Just now. It stands at the oldest record. */
@@ -61,7 +62,7 @@ int64_t lsi_lag_ms(lsi_engine_stream *stream, uint32_t shard, ls_seqno seqno)
     ls_lease_info info = {.shard = shard, .state = LS_LEASE_BEGUN,
                           .position = {.kind = LS_AFTER_SEQUENCE_NUMBER, .seqno = seqno}};
 
-    find_lag(stream, &info, NULL);
+    find_lag(stream, &info.position, &info, NULL);
     return info.millis_behind_latest;
 }
 
@@ -140,6 +141,26 @@ static unsigned char *keep_state(ls_lease_info *of, unsigned char *at)
     return at + of->pending_state.size;
 }
 
+/* Where the lag of a lease begins: `stored`, or behind what the owner has finished since. Owners of a group without a
+ * mapping note nothing. */
+static ls_position finished_place(lsi_engine_stream *stream, const lsi_group_settings *settings,
+                                  const lsi_lease_row *row, const ls_position *stored)
+{
+    lsi_point noted = {LS_SEQNO_NONE, 0};
+    const lsi_budget_word *words;
+
+    if (settings->mapping == 0 || row->owner == 0)
+        return *stored;
+    words = stream->engine->ops->find_lease_words(stream, settings->number, row->place.shard);
+    if (words != NULL)
+        noted = lsi_lease_noted(words, row);
+    if (noted.seqno == LS_SEQNO_NONE || (row->place.kind == LSI_LEASE_NUMBER &&
+                                         lsi_point_compare(noted, lsi_point_of(row->seqno, row->sub_seqno)) <= 0))
+        return *stored;
+    return (ls_position){.kind = noted.part == 0 ? LS_AFTER_SEQUENCE_NUMBER : LS_AT_SEQUENCE_NUMBER,
+                         .seqno = noted.seqno};
+}
+
 ls_status lsi_lease_list(lsi_engine_stream *stream, const char *group, ls_lease_info **out, uint64_t **records,
                          uint32_t *count)
 {
@@ -168,13 +189,16 @@ ls_status lsi_lease_list(lsi_engine_stream *stream, const char *group, ls_lease_
         goto fail;
     }
     for (uint32_t i = 0; i < *count; i++) {
+        ls_position finished;
+
         lsi_lease_row_describe(&rows[i], &infos[i]);
         if (waits[i] && infos[i].state == LS_LEASE_NOT_BEGUN)
             infos[i].state = LS_LEASE_WAITING;
         states = keep_state(&infos[i], states);
         infos[i].owner_lives =
             rows[i].owner != 0 && !stream->engine->ops->ticket_is_gone(stream->engine, rows[i].owner);
-        find_lag(stream, &infos[i], lags != NULL ? &lags[i] : NULL);
+        finished = finished_place(stream, &settings, &rows[i], &infos[i].position);
+        find_lag(stream, &finished, &infos[i], lags != NULL ? &lags[i] : NULL);
     }
     lsi_free(memory, rows);
     lsi_free(memory, waits);

@@ -25,6 +25,22 @@ ls_status lsi_local_lease_words(lsi_engine_stream *base, uint32_t group, uint32_
     return st;
 }
 
+const lsi_budget_word *lsi_local_find_lease_words(lsi_engine_stream *base, uint32_t group, uint32_t shard)
+{
+    lsi_error_state before;
+    lsi_slot *slot = NULL;
+    ls_status st;
+
+    if (group >= LSI_GROUPS_MAX || shard >> LSI_LEASE_SHARD_BITS != 0)
+        return NULL;
+    lsi_error_save(&before);
+    st = lsi_control_slot_find(lsi_local_of_stream(base)->control, LSI_SLOT_LEASE, lsi_local_stream_of(base)->id,
+                               LSI_LEASE_NUMBER(group, shard), &slot);
+    if (st != LS_OK)
+        lsi_error_restore(&before);
+    return st == LS_OK && slot != NULL ? slot->budget : NULL;
+}
+
 uint64_t lsi_local_ticket(lsi_engine *engine)
 {
     lsi_local *local = lsi_local_of(engine);

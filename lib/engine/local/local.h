@@ -429,6 +429,7 @@ ls_status lsi_local_step_decide(void *user, uint64_t decider, const lsi_log_conf
 
 /* leases.c */
 ls_status lsi_local_lease_words(lsi_engine_stream *stream, uint32_t group, uint32_t shard, lsi_budget_word **out);
+const lsi_budget_word *lsi_local_find_lease_words(lsi_engine_stream *stream, uint32_t group, uint32_t shard);
 uint64_t lsi_local_ticket(lsi_engine *engine);
 bool lsi_local_ticket_is_gone(lsi_engine *engine, uint64_t ticket);
 ls_status lsi_local_sync_shard(lsi_engine_stream *stream, uint32_t shard);

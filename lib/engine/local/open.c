@@ -443,6 +443,7 @@ static const lsi_engine_ops local_ops = {
     .state_write = lsi_local_state_write,
     .step = lsi_local_step,
     .lease_words = lsi_local_lease_words,
+    .find_lease_words = lsi_local_find_lease_words,
     .ticket = lsi_local_ticket,
     .ticket_is_gone = lsi_local_ticket_is_gone,
     .sync_shard = lsi_local_sync_shard,
