@@ -24,9 +24,9 @@
  *       and the discard was confirmed. It never goes back.
  *   M3  The state of a window is told with the position up to which its records are in it.
  *   M4  An invocation is given the state from before its first record, however often it is repeated.
- *   M5  With several lanes, what is held is at most what was wanted, and one record more. With one it is what was given,
- *       which may be more, and of which the next batches come before more is wanted; what is copied of it is less than
- *       a batch.
+ *   M5  With several lanes, what is held is at most what was wanted, and one record more. With one it is what was
+ *       given, which may be more, and of which the next batches come before more is wanted; what is copied of it is
+ *       less than a batch.
  *
  * Attempts are not kept over a restart: what is above the checkpoint comes again as if for the first time. */
 #ifndef LSI_CONSUME_MAPPING_BATCHER_H
