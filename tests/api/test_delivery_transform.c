@@ -1,5 +1,6 @@
 /* delivery.h: what a transform makes of records, the error output, dynamic partitions, the source backup. */
 #include "api/delivery_support.h"
+#include "api/metrics_support.h"
 #include "support/exposition.h"
 
 /* ---- a transform that does what a record's data says ---- */
@@ -622,27 +623,6 @@ static void what_becomes_of_records_and_objects_is_counted(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
-/* Each record is rounded up by itself, one without a byte, too; one that is split is billed as it was put. */
-/* All of a name of CloudWatch's, in its unit; of a duration, how many there were. -1: nothing has that name. */
-static double as_cloudwatch_has_it(ls_store *store, const char *name)
-{
-    ls_metrics_snapshot *snapshot = NULL;
-    double sum = -1;
-
-    assert_int_equal(ls_metrics_snapshot_take(store, &snapshot), LS_OK);
-    for (size_t i = 0; i < ls_metrics_snapshot_count(snapshot); i++) {
-        ls_metric_sample sample = LS_METRIC_SAMPLE_INIT;
-
-        assert_int_equal(ls_metrics_snapshot_at(snapshot, i, &sample), LS_OK);
-        if (sample.cloudwatch_name == NULL || strcmp(sample.cloudwatch_name, name) != 0)
-            continue;
-        sum = sum < 0 ? 0 : sum;
-        sum += sample.type == LS_METRIC_HISTOGRAM ? (double)sample.count : sample.value * sample.cloudwatch_scale;
-    }
-    ls_metrics_snapshot_free(snapshot);
-    return sum;
-}
-
 typedef struct looking_around {
     ls_store *store;
     uint32_t calls;
@@ -662,7 +642,7 @@ static ls_transform_answer look_around(ls_transform *batch, void *user)
         return LS_TRANSFORM_RETRY;
     while (of->calls == 2 && ls_transform_is_late(batch) == 0)
         (void)nanosleep(&(struct timespec){0, 1000000}, NULL);
-    of->undelivered_s = as_cloudwatch_has_it(of->store, "DeliveryToS3.DataFreshness");
+    of->undelivered_s = sum_of_metric(of->store, "DeliveryToS3.DataFreshness");
     return LS_TRANSFORM_DONE;
 }
 
@@ -687,14 +667,14 @@ static void a_delivery_is_told_of_by_the_names_of_the_service(void **state)
 
     options.flags |= LS_DELIVERY_TRANSFORM | LS_DELIVERY_BACKUP;
     make_delivery(stream, &options);
-    assert_true(as_cloudwatch_has_it(fx->store, "ExecuteProcessing.Success") == 0);
+    assert_true(sum_of_metric(fx->store, "ExecuteProcessing.Success") == 0);
     put_text(stream, "k", "keeps");
     put_text(stream, "k", "drops");
     put_text(stream, "k", "fails");
     put_text(stream, "k", "leave");
     (void)nanosleep(&(struct timespec){0, 20000000}, NULL);
-    assert_true(as_cloudwatch_has_it(fx->store, "KinesisMillisBehindLatest") >= 20); /* Nobody has run it. */
-    assert_true(as_cloudwatch_has_it(fx->store, "BackupToS3.DataFreshness") >= 0.02);
+    assert_true(sum_of_metric(fx->store, "KinesisMillisBehindLatest") >= 20); /* Nobody has run it. */
+    assert_true(sum_of_metric(fx->store, "BackupToS3.DataFreshness") >= 0.02);
     run.transform = look_around;
     run.transform_user = &around;
     run.transform_timeout_ms = 200;
@@ -703,7 +683,7 @@ static void a_delivery_is_told_of_by_the_names_of_the_service(void **state)
     assert_int_equal(around.calls, 3);
     assert_true(around.undelivered_s >= 0.02);
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
-        double value = as_cloudwatch_has_it(fx->store, expected[i].name);
+        double value = sum_of_metric(fx->store, expected[i].name);
 
         if (value != expected[i].value)
             fail_msg("%s is %g, not %g", expected[i].name, value, expected[i].value);
@@ -734,16 +714,17 @@ static void what_is_not_read_is_told_while_a_run_lives(void **state)
     begin_run(&run, stream, &how);
     for (int i = 0; i < 3000 && unread_ms != 0; i++) {
         (void)nanosleep(&(struct timespec){0, 10000000}, NULL);
-        unread_ms = as_cloudwatch_has_it(fx->store, "KinesisMillisBehindLatest");
+        unread_ms = sum_of_metric(fx->store, "KinesisMillisBehindLatest");
     }
     assert_true(unread_ms == 0); /* It is read, and waits for more: */
-    assert_true(as_cloudwatch_has_it(fx->store, "DeliveryToS3.DataFreshness") > 0);
+    assert_true(sum_of_metric(fx->store, "DeliveryToS3.DataFreshness") > 0);
     assert_int_equal(end_run(&run), LS_OK);
-    assert_true(as_cloudwatch_has_it(fx->store, "KinesisMillisBehindLatest") > 0); /* What was read is given up. */
+    assert_true(sum_of_metric(fx->store, "KinesisMillisBehindLatest") > 0); /* What was read is given up. */
     free_taker(of);
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* Each record is rounded up by itself, one without a byte, too; one that is split is billed as it was put. */
 static void records_are_billed_in_units(void **state)
 {
     static const size_t sizes[] = {0, 1, 5119, 5120, 5121, 20000};

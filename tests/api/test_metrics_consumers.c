@@ -1,6 +1,6 @@
 /* metrics.h, of those who consume: what mappings count, and how far they and groups are behind, by a clock that the
  * test sets. */
-#include "api/support.h"
+#include "api/metrics_support.h"
 
 #include <glob.h>
 #include <math.h>
@@ -574,24 +574,6 @@ static void reads_that_a_limit_refuses_are_counted(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
-/* The sum of the samples of that name. */
-static double as_cloudwatch_has_it(ls_store *store, const char *name)
-{
-    ls_metrics_snapshot *snapshot = NULL;
-    double sum = 0;
-
-    assert_int_equal(ls_metrics_snapshot_take(store, &snapshot), LS_OK);
-    for (size_t i = 0; i < ls_metrics_snapshot_count(snapshot); i++) {
-        ls_metric_sample sample = LS_METRIC_SAMPLE_INIT;
-
-        assert_int_equal(ls_metrics_snapshot_at(snapshot, i, &sample), LS_OK);
-        if (sample.cloudwatch_name != NULL && strcmp(sample.cloudwatch_name, name) == 0)
-            sum += sample.value;
-    }
-    ls_metrics_snapshot_free(snapshot);
-    return sum;
-}
-
 /* ---- what limits keep waiting ---- */
 
 /* A shard gives 200,000 bytes a second, and its clock stands: the third record is to be had a tenth of one later. */
@@ -667,7 +649,7 @@ static void reads_that_a_limit_keeps_waiting_are_counted(void **state)
     assert_true(refusals(fx->store, "bytes") == 1);
     assert_true(refusals(fx->store, "calls") == 0);
     assert_true(value_now(fx->store, "libstream_get_calls_total", "result=\"throttled\",stream=\"s\"") == 0);
-    assert_true(as_cloudwatch_has_it(fx->store, "ReadProvisionedThroughputExceeded") == 1);
+    assert_true(sum_of_metric(fx->store, "ReadProvisionedThroughputExceeded") == 1);
     ls_iterator_close(iterator);
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
@@ -725,7 +707,7 @@ static void limits_of_registered_consumers_are_counted(void **state)
     assert_true(fan_out_throttled(fx->store, "subscriptions") == 1);
     assert_int_equal(ls_consumer_subscribe(consumer, 0, NULL, &options, take_three, &of), LS_ERR_THROTTLED);
     assert_true(fan_out_throttled(fx->store, "subscriptions") == 2);
-    assert_true(as_cloudwatch_has_it(fx->store, "SubscribeToShard.RateExceeded") == 2);
+    assert_true(sum_of_metric(fx->store, "SubscribeToShard.RateExceeded") == 2);
     assert_true(refusals(fx->store, "bytes") == 0);
     assert_int_equal(ls_consumer_close(consumer), LS_OK);
     assert_int_equal(ls_stream_close(stream), LS_OK);
@@ -753,8 +735,8 @@ static void a_mapping_counts_reads_that_were_kept_waiting(void **state)
     watch_end(&clock);
     assert_true(held_reads(fx->store) >= 1);
     assert_true(refusals(fx->store, "bytes") >= 1);
-    assert_true(as_cloudwatch_has_it(fx->store, "Invocations") == 3);
-    assert_true(as_cloudwatch_has_it(fx->store, "Throttles") == 0);
+    assert_true(sum_of_metric(fx->store, "Invocations") == 3);
+    assert_true(sum_of_metric(fx->store, "Throttles") == 0);
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
@@ -843,9 +825,9 @@ static void invocations_that_cannot_begin_are_counted(void **state)
     assert_int_equal(ls_mapping_create(stream, "m", &horizon, &options), LS_OK);
     run_mapping(stream, begin_later);
     assert_true(value_now(fx->store, "libstream_mapping_throttles_total", "mapping=\"m\",stream=\"s\"") == 2);
-    assert_true(as_cloudwatch_has_it(fx->store, "Throttles") == 2);
-    assert_true(as_cloudwatch_has_it(fx->store, "Invocations") == 2);
-    assert_true(as_cloudwatch_has_it(fx->store, "Errors") == 0);
+    assert_true(sum_of_metric(fx->store, "Throttles") == 2);
+    assert_true(sum_of_metric(fx->store, "Invocations") == 2);
+    assert_true(sum_of_metric(fx->store, "Errors") == 0);
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
@@ -937,7 +919,7 @@ static void handlers_that_run_are_counted_and_those_of_the_dead_are_not(void **s
     assert_int_equal(ls_mapping_open(stream, "m", &mapping), LS_OK);
     assert_int_equal(pthread_create(&thread, NULL, run_with_two_shards, mapping), 0);
     assert_true(executions_become(fx->store, 2 + elsewhere));
-    assert_true(as_cloudwatch_has_it(fx->store, "ConcurrentExecutions") == 2 + elsewhere);
+    assert_true(sum_of_metric(fx->store, "ConcurrentExecutions") == 2 + elsewhere);
     if (other > 0) {
         assert_int_equal(kill(other, SIGKILL), 0);
         assert_int_equal(waitpid(other, NULL, 0), other);
@@ -1056,10 +1038,10 @@ static void a_mapping_counts_what_becomes_of_each_record(void **state)
     assert_true(calls_of(read, "error") == 3);
     assert_true(calls_of(read, "partial") == 0);
     assert_true(calls_of(read, "timeout") == 0);
-    assert_true(as_cloudwatch_has_it(fx->store, "Invocations") == 10);
-    assert_true(as_cloudwatch_has_it(fx->store, "Errors") == 3);
-    assert_true(as_cloudwatch_has_it(fx->store, "InvokedEventCount") == 100);
-    assert_true(as_cloudwatch_has_it(fx->store, "DroppedEventCount") == 10);
+    assert_true(sum_of_metric(fx->store, "Invocations") == 10);
+    assert_true(sum_of_metric(fx->store, "Errors") == 3);
+    assert_true(sum_of_metric(fx->store, "InvokedEventCount") == 100);
+    assert_true(sum_of_metric(fx->store, "DroppedEventCount") == 10);
     assert_true(exposition_value(read, "libstream_mapping_handler_duration_seconds_count",
                                  "mapping=\"m\",stream=\"s\"") == 10);
     assert_true(exposition_value(read, "libstream_mapping_batch_records_sum", "mapping=\"m\",stream=\"s\"") == 100);
