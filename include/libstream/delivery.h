@@ -466,9 +466,12 @@ LS_API ls_status ls_delivery_close(ls_delivery *delivery);
  * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_READ_ONLY, LS_ERR_UNSUPPORTED  The destination refuses objects, and waiting
  *                                  does not help, or `give_up_ms` is over; this build has not what a setting needs; or:
  * @retval LS_ERR_CORRUPT, LS_ERR_KEY, LS_ERR_NO_MEMORY  Records cannot be read, or progress cannot be stored.
+ * @retval LS_ERR_BUSY              At the end a stopped process held the stream's state for `busy_timeout_ms`, and what
+ *                                  was done since it was stored last is not stored.
  *
- * Whatever ended it: what was delivered stays delivered, the rest comes in the next run. What retention took away
- * before it was read is passed over, and logged.
+ * Whatever ended it: what was delivered stays delivered, the rest comes in the next run. Shards that cannot be given
+ * back, as while a stopped process holds the stream's state, are taken by others after `failover_ms`, which is logged.
+ * What retention took away before it was read is passed over, and logged.
  *
  * Threads: any thread. Blocks until it ends. Since 0.1.
  */

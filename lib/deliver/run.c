@@ -330,6 +330,23 @@ static ls_status run_on(lsi_delivery_run_state *run)
     }
 }
 
+/* Shards that cannot be given back now are taken by others in time: nothing is lost by it, and the run has not failed. */
+static ls_status give_back(const lsi_delivery_run_state *run)
+{
+    lsi_error_state before;
+    ls_status st;
+
+    lsi_error_save(&before);
+    st = lsi_group_give_back(run->group);
+    if (st != LS_ERR_BUSY && st != LS_ERR_FULL && st != LS_ERR_NO_MEMORY)
+        return st;
+    lsi_env_log(run->env, LS_LOG_WARNING, "delivery '%s': shards are not given back, and others take them when nothing "
+                "was heard of this run for %" PRIu32 " ms: %s", run->how->name, run->how->failover_ms,
+                lsi_error_current()->message);
+    lsi_error_restore(&before);
+    return LS_OK;
+}
+
 /* What is done is stored, if that is possible. */
 static ls_status end(lsi_delivery_run_state *run, bool is_good)
 {
@@ -353,7 +370,7 @@ static ls_status end(lsi_delivery_run_state *run, bool is_good)
         /* What another has just given over to us is given back, too. */
         while (event.kind != LS_GROUP_NOTHING && lsi_group_next(run->group, 0, &event) == LS_OK)
             ;
-        st = lsi_group_give_back(run->group);
+        st = give_back(run);
         if (st != LS_ERR_NOT_FOUND) /* What is gone need not be given back. */
             lsi_error_note_first(st, &first, &why);
         lsi_guard_renews(run->how->guard, &run->guarded, NULL);

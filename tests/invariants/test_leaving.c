@@ -41,7 +41,9 @@ static void hold_the_state(fixture *fx)
 
 typedef struct run {
     ls_stream *stream;
+    bool is_delivery;
     ls_mapping *mapping;
+    ls_delivery *delivery;
     pthread_t thread;
     ls_status st;
     _Atomic uint32_t handled, warnings;
@@ -51,7 +53,7 @@ static void note_log(void *user, int32_t level, const char *line)
 {
     run *of = user;
 
-    if (level == LS_LOG_WARNING && strstr(line, "mapping 'm': shards are not given back") != NULL)
+    if (level == LS_LOG_WARNING && strstr(line, "'m': shards are not given back") != NULL)
         atomic_fetch_add(&of->warnings, 1);
 }
 
@@ -64,11 +66,28 @@ static ls_handler_answer handle(const ls_batch *batch, ls_handler_context *conte
     return LS_HANDLER_DONE;
 }
 
+static ls_status take_object(const ls_delivery_object *object, void *user)
+{
+    run *of = user;
+
+    (void)object;
+    atomic_fetch_add(&of->handled, 1);
+    return LS_OK;
+}
+
 static void *run_it(void *user)
 {
     ls_mapping_run_options how = LS_MAPPING_RUN_OPTIONS_INIT;
+    ls_delivery_run_options delivers = LS_DELIVERY_RUN_OPTIONS_INIT;
     run *of = user;
 
+    if (of->is_delivery) {
+        delivers.failover_ms = FAILOVER_MS;
+        delivers.deliver = take_object;
+        delivers.deliver_user = of;
+        of->st = ls_delivery_run(of->delivery, &delivers);
+        return NULL;
+    }
     how.failover_ms = FAILOVER_MS;
     of->st = ls_mapping_run(of->mapping, &how, handle, of);
     return NULL;
@@ -77,15 +96,24 @@ static void *run_it(void *user)
 static void begin(run *of)
 {
     of->st = LS_ERR_STATE;
-    assert_int_equal(ls_mapping_open(of->stream, "m", &of->mapping), LS_OK);
+    if (of->is_delivery)
+        assert_int_equal(ls_delivery_open(of->stream, "m", &of->delivery), LS_OK);
+    else
+        assert_int_equal(ls_mapping_open(of->stream, "m", &of->mapping), LS_OK);
     assert_int_equal(pthread_create(&of->thread, NULL, run_it, of), 0);
 }
 
 static void end(run *of)
 {
-    ls_mapping_stop(of->mapping);
+    if (of->is_delivery)
+        ls_delivery_stop(of->delivery);
+    else
+        ls_mapping_stop(of->mapping);
     assert_int_equal(pthread_join(of->thread, NULL), 0);
     assert_int_equal(ls_mapping_close(of->mapping), LS_OK);
+    assert_int_equal(ls_delivery_close(of->delivery), LS_OK);
+    of->mapping = NULL;
+    of->delivery = NULL;
 }
 
 static void put_one(ls_stream *stream)
@@ -116,12 +144,25 @@ static void await_handled(run *of, uint32_t count)
     }
 }
 
-static void end_while_the_state_is_held(fixture *fx, bool is_stored)
+static void create(const run *of, bool is_stored)
 {
     const ls_position horizon = {.kind = LS_TRIM_HORIZON};
-    ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+    ls_mapping_options maps = LS_MAPPING_OPTIONS_INIT;
+    ls_delivery_options delivers = LS_DELIVERY_OPTIONS_INIT;
+
+    maps.sync_interval_ms = is_stored ? 1 : 60000;
+    delivers.flags = LS_DELIVERY_TO_CALLBACK;
+    delivers.interval_ms = 1;
+    if (of->is_delivery)
+        assert_int_equal(ls_delivery_create(of->stream, "m", &horizon, &delivers), LS_OK);
+    else
+        assert_int_equal(ls_mapping_create(of->stream, "m", &horizon, &maps), LS_OK);
+}
+
+static void end_while_the_state_is_held(fixture *fx, bool is_delivery, bool is_stored)
+{
     ls_store_options how = LS_STORE_OPTIONS_INIT;
-    run of = {.st = LS_OK};
+    run of = {.is_delivery = is_delivery};
     int64_t from_ms;
     ls_store *store;
     pid_t holder;
@@ -133,8 +174,7 @@ static void end_while_the_state_is_held(fixture *fx, bool is_stored)
     assert_int_equal(ls_store_open(fx->path, &how, &store), LS_OK);
     assert_int_equal(ls_stream_create(store, STREAM, NULL), LS_OK);
     assert_int_equal(ls_stream_open(store, STREAM, &of.stream), LS_OK);
-    options.sync_interval_ms = is_stored ? 1 : 60000;
-    assert_int_equal(ls_mapping_create(of.stream, "m", &horizon, &options), LS_OK);
+    create(&of, is_stored);
     holder = child_start(hold_the_state, fx);
     while (atomic_load(&fx->share->ready) == 0)
         (void)usleep(1000);
@@ -168,20 +208,75 @@ static void end_while_the_state_is_held(fixture *fx, bool is_stored)
     assert_int_equal(ls_store_close(store), LS_OK);
 }
 
+/* Changes of mappings and groups are of the stream's state, too: each waits for busy_timeout_ms, and changes nothing. */
+static void changes_are_refused_while_the_state_is_held(void **state)
+{
+    const ls_position horizon = {.kind = LS_TRIM_HORIZON};
+    ls_mapping_info info = LS_MAPPING_INFO_INIT;
+    ls_store_options how = LS_STORE_OPTIONS_INIT;
+    ls_mapping_description *description;
+    ls_group *group = NULL;
+    fixture *fx = *state;
+    run of = {.st = LS_OK};
+    ls_store *store;
+    pid_t holder;
+
+    how.busy_timeout_ms = BUSY_MS;
+    assert_int_equal(ls_store_open(fx->path, &how, &store), LS_OK);
+    assert_int_equal(ls_stream_create(store, STREAM, NULL), LS_OK);
+    assert_int_equal(ls_stream_open(store, STREAM, &of.stream), LS_OK);
+    create(&of, true);
+    atomic_store(&fx->share->stage, 1);
+    holder = child_start(hold_the_state, fx);
+    child_stops(holder);
+    for (int call = 0; call < 8; call++) {
+        int64_t from_ms = now_ms();
+        ls_status st = call == 0   ? ls_mapping_create(of.stream, "other", &horizon, NULL)
+                       : call == 1 ? ls_mapping_update(of.stream, "m", NULL)
+                       : call == 2 ? ls_mapping_pause(of.stream, "m")
+                       : call == 3 ? ls_mapping_seek(of.stream, "m", &horizon)
+                       : call == 4 ? ls_mapping_delete(of.stream, "m")
+                       : call == 5 ? ls_group_open(of.stream, "group", NULL, &group)
+                       : call == 6 ? ls_window_delete(of.stream, "window")
+                                   : ls_group_delete(of.stream, "group");
+
+        assert_int_equal(st, call < 6 ? LS_ERR_BUSY : LS_ERR_NOT_FOUND);
+        assert_in_range(now_ms() - from_ms, call < 6 ? BUSY_MS - 20 : 0, 20000);
+    }
+    assert_int_equal(kill(holder, SIGCONT), 0);
+    child_ends_well(holder);
+    assert_int_equal(ls_mapping_describe(of.stream, "other", &description), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_mapping_describe(of.stream, "m", &description), LS_OK);
+    assert_int_equal(ls_mapping_description_info(description, &info), LS_OK);
+    assert_int_equal(info.status, LS_MAPPING_ENABLED);
+    assert_int_equal(info.modified_us, info.created_us);
+    ls_mapping_description_free(description);
+    assert_int_equal(ls_mapping_pause(of.stream, "m"), LS_OK);
+    assert_int_equal(ls_stream_close(of.stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+}
+
 static void shards_that_cannot_be_given_back_are_left_to_others(void **state)
 {
-    end_while_the_state_is_held(*state, true);
+    end_while_the_state_is_held(*state, false, true);
+}
+
+static void those_of_a_delivery_are_left_to_others(void **state)
+{
+    end_while_the_state_is_held(*state, true, true);
 }
 
 static void progress_that_cannot_be_stored_is_told(void **state)
 {
-    end_while_the_state_is_held(*state, false);
+    end_while_the_state_is_held(*state, false, false);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(shards_that_cannot_be_given_back_are_left_to_others, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(those_of_a_delivery_are_left_to_others, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(changes_are_refused_while_the_state_is_held, set_up, tear_down),
         cmocka_unit_test_setup_teardown(progress_that_cannot_be_stored_is_told, set_up, tear_down),
     };
 
