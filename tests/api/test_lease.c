@@ -260,6 +260,25 @@ static void calls_refuse_what_they_cannot_do(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+static void a_worker_takes_no_more_than_it_wants(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 3);
+    ls_group_options options = LS_GROUP_OPTIONS_INIT;
+    ls_group *group = NULL, *other = NULL;
+
+    options.leases_max = 2;
+    assert_int_equal(ls_group_open(stream, "g", &options, &group), LS_OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(next(group).kind, LS_GROUP_TAKEN);
+    assert_int_equal(next(group).kind, LS_GROUP_NOTHING);
+    assert_int_equal(ls_group_open(stream, "g", NULL, &other), LS_OK);
+    assert_int_equal(next(other).kind, LS_GROUP_TAKEN); /* the one that is left */
+    assert_int_equal(next(group).kind, LS_GROUP_NOTHING);
+    assert_int_equal(ls_group_close(other), LS_OK);
+    assert_int_equal(ls_group_close(group), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* A store that is opened for reading lists leases, and has no workers. */
 static void reading_stores_list_leases(void **state)
 {
@@ -331,6 +350,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_worker_takes_checkpoints_and_gives_back, begin, end),
         cmocka_unit_test_setup_teardown(who_comes_next_is_told_what_was_prepared, begin, end),
         cmocka_unit_test_setup_teardown(calls_refuse_what_they_cannot_do, begin, end),
+        cmocka_unit_test_setup_teardown(a_worker_takes_no_more_than_it_wants, begin, end),
         cmocka_unit_test_setup_teardown(reading_stores_list_leases, begin, end),
         cmocka_unit_test_setup_teardown(a_fork_child_has_no_leases, begin, end),
     };

@@ -523,6 +523,30 @@ static void names_and_positions_are_checked(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* In memory only: on a disk each of them is a sync. */
+static void a_stream_has_so_many_groups_and_no_more(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_group *group = NULL;
+    char name[16];
+
+    for (int i = 0; i < 4096 && in_memory; i++) {
+        snprintf(name, sizeof name, "m%d", i);
+        if (ls_mapping_create(stream, name, &horizon, NULL) != LS_OK)
+            fail_msg("%s: %s", name, ls_last_error_message());
+    }
+    if (in_memory) {
+        assert_int_equal(ls_mapping_create(stream, "more", &horizon, NULL), LS_ERR_STATE);
+        assert_int_equal(ls_group_open(stream, "more", NULL, &group), LS_ERR_STATE);
+        assert_true(says("4096"));
+        assert_int_equal(ls_mapping_delete(stream, "m77"), LS_OK);
+        assert_int_equal(ls_group_open(stream, "more", NULL, &group), LS_OK);
+        assert_int_equal(ls_mapping_create(stream, "m77", &horizon, NULL), LS_ERR_STATE);
+        assert_int_equal(ls_group_close(group), LS_OK);
+    }
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void a_deleted_stream_has_none(void **state)
 {
     fixture *fx = *state;
@@ -701,6 +725,7 @@ int main(void)
         TEST(settings_that_do_not_go_together_are_refused),
         TEST(a_filter_that_breaks_a_rule_is_refused_in_the_services_words),
         TEST(names_and_positions_are_checked),
+        TEST(a_stream_has_so_many_groups_and_no_more),
         TEST(a_deleted_stream_has_none),
         TEST(a_store_for_reading_shows_mappings_and_changes_none),
         TEST(structs_without_a_size_are_refused),

@@ -163,6 +163,85 @@ static void the_last_result_is_told(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* Of several shards the worst one's counts, whichever had a batch last; that of a shard which was worked on to its end
+ * counts until another has had one. */
+static void the_last_result_is_that_of_the_worst_shard(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 2);
+    ls_mapping_options options = defaults();
+    uint32_t keys[2] = {NEVER, NEVER};
+    run *of;
+
+    options.retries_max = LS_MAPPING_NO_RETRIES;
+    make_mapping(stream, &options);
+    put_numbers(stream, 0, 16, 16);
+    of = run_new(stream, "m");
+    run_now(of);
+    for (uint32_t i = 0; i < of->count; i++)
+        keys[of->shards[i]] = of->numbers[i];
+    assert_true(keys[0] != NEVER && keys[1] != NEVER);
+    for (uint32_t bad = 0; bad < 2; bad++) {
+        of->fails = 16 + 48 * bad + keys[bad];
+        of->fail_times = 1;
+        put_numbers(stream, of->fails, of->fails + 1, 16);
+        run_now(of);
+        assert_int_equal(last_result(stream), LS_MAPPING_RESULT_FAILED);
+        put_numbers(stream, of->fails + 16 - keys[bad] + keys[1 - bad], of->fails + 17 - keys[bad] + keys[1 - bad], 16);
+        run_now(of);
+        assert_int_equal(last_result(stream), LS_MAPPING_RESULT_FAILED);
+        put_numbers(stream, of->fails + 32, of->fails + 33, 16);
+        run_now(of);
+        assert_int_equal(last_result(stream), LS_MAPPING_RESULT_OK);
+    }
+    of->fails = 112;
+    of->fail_times = 1;
+    put_numbers(stream, 112, 113, 1);
+    run_now(of);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_FAILED);
+    assert_int_equal(ls_stream_merge(stream, 0, 1, NULL), LS_OK);
+    run_now(of);
+    put_numbers(stream, 113, 114, 1);
+    run_now(of);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_OK);
+    of->fails = 114;
+    of->fail_times = 1;
+    put_numbers(stream, 114, 115, 1);
+    run_now(of);
+    assert_int_equal(ls_stream_split(stream, 2, NULL, NULL, NULL), LS_OK);
+    run_now(of);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_FAILED);
+    put_numbers(stream, 115, 116, 1);
+    run_now(of);
+    assert_int_equal(last_result(stream), LS_MAPPING_RESULT_OK);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* A mapping that is moved begins its windows anew. */
+static void a_state_goes_when_the_mapping_is_moved(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_mapping_options options = defaults();
+    run *of;
+
+    options.tumbling_window_s = 900;
+    make_mapping(stream, &options);
+    put_numbers(stream, 0, 3, 1);
+    of = run_new(stream, "m");
+    of->counts_windows = true;
+    run_now(of);
+    put_numbers(stream, 3, 4, 1);
+    run_now(of);
+    assert_int_equal(of->count, 4);
+    assert_int_equal(of->first_states, 1); /* It goes on over runs. */
+    assert_int_equal(ls_mapping_seek(stream, "m", &horizon), LS_OK);
+    run_now(of);
+    assert_int_equal(of->count, 8);
+    assert_int_equal(of->first_states, 2);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void bisecting_gives_up_the_bad_record_alone(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 1);
