@@ -217,6 +217,39 @@ def test_a_run_is_stopped_by_a_function_by_a_thread_and_by_closing(stream: Strea
     assert seen == [b"0", b"1", b"2"] and stream.closed
 
 
+def test_a_batching_window_is_kept_after_it_was_idle(stream: Stream) -> None:
+    """Windows follow each other from the end of a call on, slept through or not."""
+    mapping = stream.create_mapping("m", batching_window_ms=1000)
+    batches: List[List[bytes]] = []
+    ended: List[float] = []
+    called = threading.Semaphore(0)
+
+    def handle(batch: Batch) -> None:
+        batches.append(batch.data_list())
+        ended.append(time.monotonic())
+        for _ in batch:
+            called.release()
+
+    runner = threading.Thread(target=mapping.run, args=(handle,))
+    runner.start()
+    fill(stream, 1)
+    assert called.acquire(timeout=20)
+    for attempt in range(1, 21):  # The machine may be busy elsewhere.
+        time.sleep(max(0.0, ended[-1] + 1.3 - time.monotonic()))  # amid the second one
+        before = ended[-1]
+        for i in range(3):
+            fill(stream, 1, 3 * attempt + i)
+            time.sleep(0.01)
+        was_in_time = time.monotonic() < before + 1.9
+        assert all(called.acquire(timeout=20) for _ in range(3))
+        if was_in_time:
+            assert batches[-1] == [b"%d" % (3 * attempt + i) for i in range(3)] and ended[-1] > before + 1.9
+            break
+    mapping.stop()
+    runner.join()
+    assert was_in_time
+
+
 def test_who_stops_a_run_can_wait_for_its_end(stream: Stream) -> None:
     mapping, called, go, told = stream.create_mapping("m"), threading.Event(), threading.Event(), []
     mapping.wait(0)  # There is none.
