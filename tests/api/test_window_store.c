@@ -131,6 +131,82 @@ static void other_settings_are_refused(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+static void clear_sum(void *sum, void *user)
+{
+    (void)user;
+    memset(sum, 0, 65536);
+}
+
+static void add_nothing(void *sum, const ls_record *record, void *user)
+{
+    (void)sum;
+    (void)record;
+    (void)user;
+}
+
+/* One record is in 300 windows of 64 KiB each: more than a step has. They are all there when that was told. */
+static void windows_of_one_key_may_be_too_large_to_store(void **state)
+{
+    ls_window_fold fold = LS_WINDOW_FOLD_INIT;
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 1);
+    ls_producer *producer = open_producer(stream);
+    ls_window_options options = options_of(LS_WINDOW_SLIDING, 300, &to);
+    ls_window *window;
+    uint64_t stored;
+
+    sink_clear(&to);
+    fold.sum_bytes = 65536;
+    fold.init = clear_sum;
+    fold.add = add_nothing;
+    options.fold = &fold;
+    options.step_ms = 1;
+    options.delay_ms = 1000;
+    window = open_window(stream, "large", &options);
+    put_in(producer, -1, "k", 1000, 1);
+    assert_int_equal(catch_up(window), LS_ERR_TOO_LARGE);
+    stored = info_of(window).stored_bytes;
+    assert_int_equal(ls_window_store(window), LS_ERR_TOO_LARGE);
+    assert_int_equal(info_of(window).stored_bytes, stored);
+    assert_int_equal(info_of(window).window_count, 300);
+    assert_int_equal(ls_window_flush(window), LS_OK);
+    assert_int_equal(to.calls, 300);
+    assert_int_equal(ls_window_store(window), LS_OK);
+    assert_int_equal(ls_window_close(window), LS_OK);
+    window = open_window(stream, "large", &options);
+    assert_int_equal(catch_up(window), LS_OK);
+    assert_int_equal(info_of(window).added_count, 0);
+    end_all(window, producer, stream);
+}
+
+static void what_is_stored_may_be_more_than_is_allowed(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 1);
+    ls_producer *producer = open_producer(stream);
+    ls_window_options options = options_of(LS_WINDOW_TUMBLING, 10, &to);
+    ls_window *window = open_window(stream, "sums", &options), *none = NULL;
+    uint64_t bytes;
+
+    sink_clear(&to);
+    for (int i = 20; i-- > 0;)
+        put_in(producer, -1, "k", 10 * i, 1);
+    options.delay_ms = 1000;
+    assert_int_equal(ls_window_close(window), LS_OK);
+    window = open_window(stream, "sums", &options);
+    assert_int_equal(catch_up(window), LS_OK);
+    bytes = info_of(window).state_bytes;
+    assert_int_equal(info_of(window).window_count, 20);
+    assert_int_equal(ls_window_close(window), LS_OK);
+    options.state_bytes_max = bytes / 2;
+    assert_int_equal(ls_window_open(stream, "sums", &options, &none), LS_ERR_TOO_LARGE);
+    assert_null(none);
+    options.state_bytes_max = bytes * 2;
+    window = open_window(stream, "sums", &options);
+    assert_int_equal(info_of(window).window_count, 20);
+    end_all(window, producer, stream);
+}
+
 /* ---- who has it ---- */
 
 static void one_handle_has_a_name(void **state)
@@ -539,6 +615,8 @@ int main(void)
         TEST(what_was_not_stored_comes_again),
         TEST(where_a_name_begins_is_stored_at_once),
         TEST(other_settings_are_refused),
+        TEST(windows_of_one_key_may_be_too_large_to_store),
+        TEST(what_is_stored_may_be_more_than_is_allowed),
         TEST(one_handle_has_a_name),
         TEST(who_may_only_read_keeps_nothing),
         TEST(a_store_of_any_size_is_one_step),

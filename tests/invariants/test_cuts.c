@@ -343,6 +343,42 @@ static void a_size_that_was_not_set_is_refused(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+static ls_window_answer take_nothing(const ls_window_result *result, void *user)
+{
+    (void)result;
+    (void)user;
+    return LS_WINDOW_GO_ON;
+}
+
+static void a_window_operator_goes_on_behind_what_it_lost(void **state)
+{
+    ls_window_run_options run = LS_WINDOW_RUN_OPTIONS_INIT;
+    ls_window_options options = LS_WINDOW_OPTIONS_INIT;
+    ls_window_info info = LS_WINDOW_INFO_INIT;
+    handles of = open_all(*state, 1);
+    ls_window *window;
+
+    options.kind = LS_WINDOW_TUMBLING;
+    options.size_ms = INT64_C(1) << 50;
+    options.flags = LS_WINDOW_ONE_KEY;
+    options.result = take_nothing;
+    run.flags = LS_WINDOW_UNTIL_CAUGHT_UP;
+    assert_int_equal(ls_window_open(of.stream, "sums", &options, &window), LS_OK);
+    put_minutes(&of, 0, 5);
+    assert_int_equal(ls_window_run(window, &run), LS_OK);
+    put_minutes(&of, 5, 30);
+    overtake(&of);
+    assert_int_equal(ls_window_run(window, &run), LS_OK);
+    assert_int_equal(ls_window_describe(window, &info), LS_OK);
+    assert_int_equal(info.cut_count, 1);
+    assert_int_equal(info.added_count, 5 + 30 - FIRST);
+    assert_int_equal(ls_window_run(window, &run), LS_OK);
+    assert_int_equal(ls_window_describe(window, &info), LS_OK);
+    assert_int_equal(info.cut_count, 1);
+    assert_int_equal(ls_window_close(window), LS_OK);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -352,6 +388,7 @@ int main(void)
         T(a_shard_that_went_whole_is_counted),
         T(what_a_mapping_lost_is_counted),
         T(what_a_mapping_lost_before_it_began_is_counted),
+        T(a_window_operator_goes_on_behind_what_it_lost),
         T(what_a_mapping_lost_of_children_is_counted),
         T(a_size_that_was_not_set_is_refused),
     };
