@@ -1,9 +1,10 @@
 /* Packs records into an aggregate, the format of Kinesis's producer library.
  *
  * The message has its tables of keys before its records, and both grow with each record. So there are three runs of
- * bytes, each as it will stand in the message, which are joined at the end: the two tables and the records. Each table
- * remembers where its entries are, and finds one by its hash, so that what is packed is byte for byte what
- * `aws_kinesis_agg` makes of the same records.
+ * bytes, each as it will stand in the message, which are joined at the end: the two tables are copied before the
+ * records, where as much is left free as the largest tables needed until now. Each table remembers where its entries
+ * are, and finds one by its hash, so that what is packed is byte for byte what `aws_kinesis_agg` makes of the same
+ * records.
  *
  * K1  bytes_with() is the size of what finish() gives, so nobody has to try.
  * K2  A record costs the same however many there are: the search in a table ends after PROBES_MAX places, and a key
@@ -17,6 +18,8 @@
 #include "stream/protobuf.h"
 #include "stream/stream.h"
 
+#define MAGIC_BYTES 4u
+#define MD5_BYTES (LSI_AGGREGATE_EXTRA_BYTES - MAGIC_BYTES)
 #define SLOTS_FIRST 64u /* a power of two */
 #define SLOTS_FACTOR 4u /* they are between an eighth and half full */
 #define PROBES_MAX 64u
@@ -43,14 +46,12 @@ struct lsi_pack {
     const lsi_memory *memory;
     uint32_t bytes_max, records_max;
     table keys, hash_keys;
-    unsigned char *records;
+    unsigned char *records; /* [front] free, then `used` of records, then room for a digest */
     size_t records_room;
-    uint32_t used, count;
+    uint32_t front, used, count;
     bool has_explicit; /* the first record */
     ls_hash_key explicit_hash_key;
     uint32_t first_data_bytes;
-    unsigned char *out;
-    size_t out_room;
 };
 
 /* A key on its way into a table, or found there. */
@@ -187,7 +188,6 @@ void lsi_pack_close(lsi_pack *pack)
     free_table(pack->memory, &pack->keys);
     free_table(pack->memory, &pack->hash_keys);
     lsi_free(pack->memory, pack->records);
-    lsi_free(pack->memory, pack->out);
     lsi_free(pack->memory, pack);
 }
 
@@ -258,6 +258,7 @@ ls_status lsi_pack_add(lsi_pack *pack, ls_bytes key, const ls_hash_key *explicit
     addition it;
     unsigned char *at;
     uint32_t bytes;
+    size_t end;
 
     *fits = false;
     if (pack->count >= pack->records_max || data.size > pack->bytes_max)
@@ -266,15 +267,16 @@ ls_status lsi_pack_add(lsi_pack *pack, ls_bytes key, const ls_hash_key *explicit
     if (it.total > pack->bytes_max)
         return LS_OK;
     bytes = 1 + lsi_varint_bytes(it.body_bytes) + (uint32_t)it.body_bytes;
+    end = (size_t)pack->front + pack->used + bytes;
     if ((it.key.bytes != 0 && !reserve(pack->memory, &pack->keys, it.key.bytes)) ||
         (it.hash_key.bytes != 0 && !reserve(pack->memory, &pack->hash_keys, it.hash_key.bytes)) ||
-        !grow(pack->memory, &pack->records, &pack->records_room, pack->used + bytes))
+        !grow(pack->memory, &pack->records, &pack->records_room, end + MD5_BYTES))
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory to aggregate a record of %zu bytes", data.size);
     if (it.key.bytes != 0)
         insert(&pack->keys, &it.key);
     if (it.hash_key.bytes != 0)
         insert(&pack->hash_keys, &it.hash_key);
-    at = pack->records + pack->used;
+    at = pack->records + pack->front + pack->used;
     *at++ = LSI_FIELD_RECORD;
     at = lsi_varint_write(at, it.body_bytes);
     *at++ = LSI_FIELD_KEY_INDEX;
@@ -287,7 +289,7 @@ ls_status lsi_pack_add(lsi_pack *pack, ls_bytes key, const ls_hash_key *explicit
     at = lsi_varint_write(at, data.size);
     if (data.size != 0)
         memcpy(at, data.data, data.size);
-    assert(at + data.size == pack->records + pack->used + bytes);
+    assert(at + data.size == pack->records + end);
     if (pack->count == 0) {
         pack->has_explicit = it.has_explicit;
         pack->explicit_hash_key = it.has_explicit ? *explicit_hash_key : (ls_hash_key){0, 0};
@@ -307,28 +309,41 @@ static unsigned char *append(unsigned char *at, const void *bytes, size_t size)
     return at + size;
 }
 
+/* Room before the records for all that stands before them; false: no memory, and nothing changed. */
+static bool make_front(lsi_pack *pack, uint32_t wanted)
+{
+    if (wanted <= pack->front)
+        return true;
+    if (!grow(pack->memory, &pack->records, &pack->records_room, (size_t)wanted + pack->used + MD5_BYTES))
+        return false;
+    memmove(pack->records + wanted, pack->records + pack->front, pack->used);
+    pack->front = wanted;
+    return true;
+}
+
 ls_status lsi_pack_finish(lsi_pack *pack, lsi_packed *out)
 {
     const entry *first = &pack->keys.entries[0];
-    unsigned char *at;
+    unsigned char *start, *at, *end;
 
     assert(pack->count != 0);
     *out = (lsi_packed){.partition_key = {pack->keys.bytes + first->at, first->size},
                         .has_explicit = pack->has_explicit,
                         .explicit_hash_key = pack->explicit_hash_key,
                         .count = pack->count};
+    if (pack->count != 1 && !make_front(pack, MAGIC_BYTES + pack->keys.used + pack->hash_keys.used))
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for an aggregate of %zu bytes",
+                        lsi_pack_bytes(pack) - first->size);
+    end = pack->records + pack->front + pack->used;
     if (pack->count == 1) { /* Its data is the last field of the only record. */
-        out->data = (ls_bytes){pack->records + pack->used - pack->first_data_bytes, pack->first_data_bytes};
+        out->data = (ls_bytes){end - pack->first_data_bytes, pack->first_data_bytes};
         return LS_OK;
     }
-    out->data.size = lsi_pack_bytes(pack) - first->size;
-    if (!lsi_grow(pack->memory, (void **)&pack->out, &pack->out_room, out->data.size, 1))
-        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for an aggregate of %zu bytes", out->data.size);
-    out->data.data = pack->out;
-    lsi_write_u32le(pack->out, LSI_AGGREGATE_MAGIC);
-    at = append(pack->out + 4, pack->keys.bytes, pack->keys.used);
-    at = append(at, pack->hash_keys.bytes, pack->hash_keys.used);
-    at = append(at, pack->records, pack->used);
-    lsi_md5(pack->out + 4, (size_t)(at - pack->out) - 4, at);
+    start = pack->records + pack->front - pack->hash_keys.used - pack->keys.used - MAGIC_BYTES;
+    lsi_write_u32le(start, LSI_AGGREGATE_MAGIC);
+    at = append(start + MAGIC_BYTES, pack->keys.bytes, pack->keys.used);
+    (void)append(at, pack->hash_keys.bytes, pack->hash_keys.used);
+    lsi_md5(start + MAGIC_BYTES, (size_t)(end - start) - MAGIC_BYTES, end);
+    out->data = (ls_bytes){start, (size_t)(end - start) + MD5_BYTES};
     return LS_OK;
 }

@@ -277,7 +277,7 @@ static inline lsi_point lsi_point_of(ls_seqno seqno, uint32_t sub_seqno) { retur
 #define LSI_AGGREGATE_EXTRA_BYTES 20u            /* those four, and the MD5 at the end */
 /* A pack takes records one after another, all of one shard, and gives the one record to put for them: with a single one
  * in it that one as it is, with more an aggregate. Sizes are those that the store counts, key and data of the record to
- * put; memory grows to about twice that and is kept. Keys that come again take a byte or two. */
+ * put; memory grows to about that, and the keys' again, and is kept. Keys that come again take a byte or two. */
 typedef struct lsi_pack lsi_pack;
 typedef struct lsi_packed {
     ls_bytes partition_key; /* the first record's */

@@ -306,6 +306,37 @@ static void what_is_packed_is_unpacked(void **state)
     free(given);
 }
 
+static void add_numbered(lsi_pack *pack, uint32_t i)
+{
+    char text[32];
+    ls_bytes key = {text, (size_t)snprintf(text, sizeof text, "key %" PRIu32, i)};
+    ls_hash_key hash = {i, i % 7};
+
+    assert_true(add(pack, key, i % 2 == 0 ? &hash : NULL, key));
+}
+
+/* The tables grow into the place before the records, which then move. */
+static void a_pack_goes_on_behind_what_it_gave(void **state)
+{
+    lsi_pack *pack = open_pack(ALL, ALL);
+
+    (void)state;
+    for (uint32_t i = 0; i < 300; i++) {
+        add_numbered(pack, i);
+        if (i % 3 == 1) {
+            lsi_pack *once = open_pack(ALL, ALL);
+            lsi_packed expected;
+
+            for (uint32_t k = 0; k <= i; k++)
+                add_numbered(once, k);
+            expected = finish(once);
+            assert_bytes(finish(pack).data, expected.data.data, expected.data.size);
+            lsi_pack_close(once);
+        }
+    }
+    lsi_pack_close(pack);
+}
+
 static void a_key_is_in_the_table_once(void **state)
 {
     lsi_pack *pack = open_pack(ALL, ALL);
@@ -547,6 +578,7 @@ int main(void)
         cmocka_unit_test(a_single_record_stays_plain),
         cmocka_unit_test(what_does_not_fit_is_not_added),
         cmocka_unit_test(what_is_packed_is_unpacked),
+        cmocka_unit_test(a_pack_goes_on_behind_what_it_gave),
         cmocka_unit_test(a_key_is_in_the_table_once),
         cmocka_unit_test(any_changed_byte_makes_a_plain_record),
         cmocka_unit_test(a_cut_message_is_plain),
