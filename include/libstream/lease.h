@@ -158,8 +158,8 @@ typedef struct ls_lease_info {
     int32_t owner_lives;           /**< 0: there is none, or it is known to be gone. */
     int64_t millis_behind_latest;  /**< In a list: age of the oldest record that is not covered; 0: there is none. -1:
                                         not known. Of a mapping without tumbling windows that is not finished: what a
-                                        run has finished counts before it is stored, but not in a store that was
-                                        opened for reading. */
+                                        run has finished counts before it is stored, but where a store was opened
+                                        for reading and may not write the control file. */
     char owner[64];                /**< The worker's name; "": nobody has it. */
     ls_seqno pending_seqno;        /**< Of the checkpoint that was prepared and not made (ls_lease_prepare);
                                         LS_SEQNO_NONE: there is none. */

@@ -11,9 +11,9 @@
  * puts and reads are measured of a sample: of each call that stores or gives 64 records, and of one call for each 64
  * records otherwise; in a store whose mode is SYNC, of each put.
  *
- * What a store that was opened for reading only counts stays with it, and it sees no other's counters; gauges, which
- * are looked up (what a log takes, how far a consumer is behind), are right there, too, though what a mapping's run has
- * finished counts there once it is stored.
+ * A store that was opened for reading and may not write the control file counts by itself, and sees no other's
+ * counters; gauges, which are looked up (what a log takes, how far a consumer is behind), are right there, too, though
+ * what a mapping's run has finished counts there once it is stored.
  *
  * METRICS OF THE APPLICATION are defined once per open store, with the names of their labels; each combination of
  * values is a *series* with a handle of its own, so that counting looks nothing up. They belong to this process and this

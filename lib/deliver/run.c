@@ -330,7 +330,8 @@ static ls_status run_on(lsi_delivery_run_state *run)
     }
 }
 
-/* Shards that cannot be given back now are taken by others in time: nothing is lost by it, and the run has not failed. */
+/* Shards that cannot be given back now are taken by others in time: nothing is lost by it, and the run has not
+ * failed. */
 static ls_status give_back(const lsi_delivery_run_state *run)
 {
     lsi_error_state before;

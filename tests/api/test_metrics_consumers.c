@@ -2,6 +2,7 @@
  * test sets. */
 #include "api/metrics_support.h"
 
+#include <errno.h>
 #include <glob.h>
 #include <math.h>
 #include <pthread.h>
@@ -265,6 +266,115 @@ static void what_is_finished_is_not_behind_before_it_is_stored(void **state)
     assert_int_equal(pthread_join(thread, &result), 0);
     assert_non_null(result);
     assert_int_equal(ls_mapping_close(mapping), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static int (*real_open)(const lsi_root *root, const char *name, unsigned flags, lsi_file *out);
+
+static int open_no_control(const lsi_root *root, const char *name, unsigned flags, lsi_file *out)
+{
+    return strcmp(name, "control") == 0 && (flags & LSI_OPEN_WRITE) != 0 ? -EACCES
+                                                                         : real_open(root, name, flags, out);
+}
+
+static ls_store *open_for_reading(const fixture *fx, bool has_control)
+{
+    static lsi_files files;
+    ls_store_options reading = LS_STORE_OPTIONS_INIT;
+    ls_store *store = NULL;
+    lsi_env env;
+
+    lsi_env_default(&env);
+    files = *env.files;
+    real_open = files.open;
+    files.open = open_no_control;
+    if (!has_control)
+        env.files = &files;
+    reading.flags = LS_STORE_READ_ONLY;
+    assert_int_equal(lsi_store_open_env(fx->location, &reading, &env, &store), LS_OK);
+    return store;
+}
+
+/* Goal: a store that was opened for reading counts with the others where it may write the control file; where it may
+ * not, what it counts stays with it, it sees no other's, and what is looked up is right as far as it is stored. */
+static void a_store_for_reading_counts_with_the_others_or_for_itself(void **state)
+{
+    const char *lag = "libstream_consumer_lag_records", *labels = "consumer=\"m\"," SHARD0;
+    const char *get = "libstream_get_records_total", *put = "libstream_put_records_total";
+    const ls_position horizon = {.kind = LS_TRIM_HORIZON};
+    ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+    fixture *fx = *state;
+    ls_store *others[2];
+    ls_stream *stream;
+    ls_mapping *mapping = NULL;
+    pthread_t thread;
+    void *result;
+
+    if (in_memory)
+        skip();
+    stream = make_stream(fx, "s", 1);
+    put_numbers(stream, 3);
+    options.sync_interval_ms = 60000;
+    assert_int_equal(ls_mapping_create(stream, "m", &horizon, &options), LS_OK);
+    for (int has_control = 0; has_control < 2; has_control++) {
+        ls_store *other = others[has_control] = open_for_reading(fx, has_control);
+        ls_iterator *iterator = NULL;
+        ls_stream *read = NULL;
+        const ls_batch *batch;
+
+        assert_int_equal(ls_stream_open(other, "s", &read), LS_OK);
+        assert_int_equal(ls_iterator_open(read, 0, NULL, NULL, &iterator), LS_OK);
+        assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+        assert_int_equal(ls_batch_count(batch), 3);
+        ls_iterator_close(iterator);
+        assert_true(value_now(other, get, SHARD0) == 3);
+        assert_true(value_now(fx->store, get, SHARD0) == (has_control ? 3 : 0));
+        assert_true(value_now(other, put, SHARD0) == (has_control ? 3 : 0));
+        assert_true(value_now(other, lag, labels) == 3);
+        assert_true(value_now(other, "libstream_log_segments", SHARD0) == 1);
+        assert_int_equal(ls_stream_close(read), LS_OK);
+    }
+    atomic_store(&is_shut, false);
+    assert_int_equal(ls_mapping_open(stream, "m", &mapping), LS_OK);
+    assert_int_equal(pthread_create(&thread, NULL, run_with_one, mapping), 0);
+    await_lag(fx, 0);
+    assert_true(value_now(others[0], lag, labels) == 3);
+    assert_true(value_now(others[1], lag, labels) == 0);
+    ls_mapping_stop(mapping);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_non_null(result);
+    assert_true(value_now(others[0], lag, labels) == 0);
+    assert_int_equal(ls_mapping_close(mapping), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(others[0]), LS_OK);
+    assert_int_equal(ls_store_close(others[1]), LS_OK);
+}
+
+/* Goal: whoever makes a group again under its name counts on; a stream that is deleted takes what was counted along. */
+static void counts_of_a_group_outlive_it_and_not_the_stream(void **state)
+{
+    const char *labels = "consumer=\"g\",stream=\"s\"";
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "s", 1);
+    ls_group_event event = LS_GROUP_EVENT_INIT;
+    ls_group *group = NULL;
+
+    for (int life = 1; life <= 3; life++) {
+        if (life == 3) {
+            assert_true(value_now(fx->store, "libstream_put_records_total", SHARD0) == 4);
+            assert_int_equal(ls_stream_close(stream), LS_OK);
+            assert_int_equal(ls_stream_delete(fx->store, "s"), LS_OK);
+            stream = make_stream(fx, "s", 1);
+        }
+        put_numbers(stream, 2);
+        assert_int_equal(ls_group_open(stream, "g", NULL, &group), LS_OK);
+        assert_int_equal(ls_group_next(group, 5000, &event), LS_OK);
+        assert_int_equal(event.kind, LS_GROUP_TAKEN);
+        assert_true(value_now(fx->store, "libstream_leases_taken_total", labels) == (life == 3 ? 1 : life));
+        assert_int_equal(ls_group_close(group), LS_OK);
+        assert_int_equal(ls_group_delete(stream, "g"), LS_OK);
+    }
+    assert_true(value_now(fx->store, "libstream_put_records_total", SHARD0) == 2);
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
@@ -1057,6 +1167,8 @@ int main(void)
         TEST(lag_grows_while_a_batch_is_not_finished),
         TEST(lag_counts_no_numbers_that_were_never_given),
         TEST(what_is_finished_is_not_behind_before_it_is_stored),
+        TEST(a_store_for_reading_counts_with_the_others_or_for_itself),
+        TEST(counts_of_a_group_outlive_it_and_not_the_stream),
         TEST(a_group_has_lag_and_owners),
         TEST(leases_and_checkpoints_are_counted),
         TEST(late_records_and_watermarks_of_windows_are_told),

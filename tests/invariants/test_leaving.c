@@ -208,7 +208,8 @@ static void end_while_the_state_is_held(fixture *fx, bool is_delivery, bool is_s
     assert_int_equal(ls_store_close(store), LS_OK);
 }
 
-/* Changes of mappings and groups are of the stream's state, too: each waits for busy_timeout_ms, and changes nothing. */
+/* Changes of mappings and groups are of the stream's state, too: each waits for busy_timeout_ms, and changes
+ * nothing. */
 static void changes_are_refused_while_the_state_is_held(void **state)
 {
     const ls_position horizon = {.kind = LS_TRIM_HORIZON};
