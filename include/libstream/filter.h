@@ -63,7 +63,7 @@ typedef struct ls_filter_options {
                                           shard was created. Default: none. */
     const char *event_source_arn;    /**< Copied. NULL: that of `stream`, as in events of its mappings (mapping.h);
                                           without one records have no `eventSourceARN`. */
-    const char *invoke_identity_arn; /**< Copied. NULL: records have no `invokeIdentityArn`. */
+    const char *invoke_identity_arn; /**< Copied. NULL: as `event_source_arn`. */
     const char *aws_region;          /**< Copied. NULL: as `event_source_arn`. */
 } ls_filter_options;
 #define LS_FILTER_OPTIONS_INIT {(uint32_t)sizeof(ls_filter_options), 0, NULL, NULL, NULL, NULL}

@@ -428,7 +428,7 @@ LS_API ls_status ls_handler_set_state(ls_handler_context *context, ls_bytes stat
  * "partitionKey", "sequenceNumber", "data" (base64), "approximateArrivalTimestamp", ...}, "eventID", ...}]}; of a
  * window also "window", "state", "shardId", "isFinalInvokeForWindow" and "isWindowTerminatedEarly". Sequence numbers
  * are Kinesis's, of 56 digits. "eventSourceARN" is arn:aws:kinesis:us-east-1:000000000000:stream/<the stream's name>,
- * and "awsRegion" us-east-1; "invokeIdentityArn" is left out.
+ * "awsRegion" us-east-1, and "invokeIdentityArn" arn:aws:iam::000000000000:role/libstream: there is no such role.
  *
  * @param out  UTF-8. A view until the handler returns. Set on LS_OK only.
  *

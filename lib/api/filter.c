@@ -57,6 +57,7 @@ ls_status ls_filter_open(const char *const *patterns, size_t count, const ls_fil
     if (own.stream != NULL) { /* As mappings of it have them. */
         lsi_stream_arn(own.stream->name, arn);
         names.event_source_arn = names.event_source_arn != NULL ? names.event_source_arn : arn;
+        names.invoke_identity_arn = names.invoke_identity_arn != NULL ? names.invoke_identity_arn : LSI_STREAM_ROLE_ARN;
         names.aws_region = names.aws_region != NULL ? names.aws_region : LSI_STREAM_REGION;
     }
     st = lsi_filter_open(&filter->memory, patterns, count, &names, &filter->filter);

@@ -74,6 +74,7 @@ ls_status lsi_shard_id_parse(const char *text, uint32_t *out);
 /* The name by which programs written for Kinesis know a stream, where no other region or account is asked for. */
 #define LSI_STREAM_REGION "us-east-1"
 #define LSI_STREAM_ARN_PREFIX "arn:aws:kinesis:" LSI_STREAM_REGION ":000000000000:stream/"
+#define LSI_STREAM_ROLE_ARN "arn:aws:iam::000000000000:role/libstream" /* who its functions are called by */
 #define LSI_STREAM_ARN_BYTES (sizeof(LSI_STREAM_ARN_PREFIX) + LSI_STREAM_NAME_MAX)
 void lsi_stream_arn(const char *name, char text[LSI_STREAM_ARN_BYTES]); /* of a stream that there is */
 

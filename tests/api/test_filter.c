@@ -165,6 +165,28 @@ static void what_the_options_name_is_in_the_event(void **state)
     ls_filter_close(filter);
 }
 
+/* As in events of its mappings, unless the options name something else. */
+static void what_the_options_do_not_name_is_the_stream_s(void **state)
+{
+    const char *const pattern =
+        "{\"eventSourceARN\":[\"arn:aws:kinesis:us-east-1:000000000000:stream/named\"],"
+        "\"invokeIdentityArn\":[\"arn:aws:iam::000000000000:role/libstream\"],\"awsRegion\":[\"us-east-1\"]}";
+    ls_stream *stream = make_stream(*state, "named", 1);
+    ls_filter_options options = LS_FILTER_OPTIONS_INIT;
+    ls_record record = a_record("a", "");
+    ls_filter *filter = NULL;
+
+    options.stream = stream;
+    assert_int_equal(ls_filter_open(&pattern, 1, &options, &filter), LS_OK);
+    assert_int_equal(match(filter, &record), 1);
+    ls_filter_close(filter);
+    options.invoke_identity_arn = "y";
+    assert_int_equal(ls_filter_open(&pattern, 1, &options, &filter), LS_OK);
+    assert_int_equal(match(filter, &record), 0);
+    ls_filter_close(filter);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void the_number_needs_the_stream(void **state)
 {
     static const char *const fields[] = {"sequenceNumber", "eventID"};
@@ -317,6 +339,7 @@ int main(void)
         TEST(a_key_or_data_of_4_gib_is_too_large),
 #endif
         TEST(what_the_options_name_is_in_the_event),
+        TEST(what_the_options_do_not_name_is_the_stream_s),
         TEST(the_number_needs_the_stream),
         TEST(numbers_hold_when_their_shard_was_created),
         TEST(records_of_an_iterator_are_filtered),

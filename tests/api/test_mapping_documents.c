@@ -99,9 +99,9 @@ static void a_handler_has_the_event_document(void **state)
                                            "\"partitionKey\":\"k0\",", 68), 0);
     assert_non_null(strstr(of.events[0], "\"data\":\"MA==\""));
     assert_non_null(strstr(of.events[0], "\"data\":\"MQ==\""));
-    assert_non_null(strstr(of.events[0], ",\"awsRegion\":\"us-east-1\",\"eventSourceARN\":"
+    assert_non_null(strstr(of.events[0], ",\"invokeIdentityArn\":\"arn:aws:iam::000000000000:role/libstream\","
+                                         "\"awsRegion\":\"us-east-1\",\"eventSourceARN\":"
                                          "\"arn:aws:kinesis:us-east-1:000000000000:stream/orders\"}"));
-    assert_null(strstr(of.events[0], "invokeIdentityArn"));
     assert_null(strstr(of.events[0], "window"));
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }

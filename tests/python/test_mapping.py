@@ -109,6 +109,7 @@ def test_a_lambda_handler_runs_unchanged(stream: Stream) -> None:
         for record in event["Records"]:
             lines.append(base64.b64decode(record["kinesis"]["data"]).decode())
             assert record["eventSource"] == "aws:kinesis" and len(record["kinesis"]["sequenceNumber"]) == 56
+            assert record["invokeIdentityArn"] == "arn:aws:iam::000000000000:role/libstream"
         return {"statusCode": 200, "body": json.dumps("Hello from Lambda!")}
 
     fill(stream, 3)

@@ -389,7 +389,7 @@ ls_status lsi_mapping_run(lsi_engine_stream *stream, const lsi_mapping_running *
     ls_status st;
 
     lsi_stream_arn(stream->name, run.arn);
-    run.names = (lsi_filter_names){.event_source_arn = run.arn, .aws_region = LSI_STREAM_REGION};
+    run.names = (lsi_filter_names){run.arn, LSI_STREAM_ROLE_ARN, LSI_STREAM_REGION};
     atomic_init(&run.is_stopped, false);
     atomic_init(&run.retention_us, 0);
     st = lsi_guard_join(how->guard, &run.guarded);
