@@ -458,6 +458,7 @@ def test_puts_take_no_reads_of_a_stream_that_became_provisioned(folder: str) -> 
         with store.create_stream("orders") as stream:
             texts = put(kinesis, 2)
             stream.set_mode(libstream.StreamMode.PROVISIONED)
+            time.sleep(0.11)  # The client asks for the mode ten times in a second.
             for _ in range(3):
                 texts += put(kinesis, 3)
             iterator = stream.iterator()

@@ -30,6 +30,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 ACCOUNT = "000000000000"
 _READERS_MAX = 64
 _TRIES = 4
+_MODE_S = 0.1
 _ARN = re.compile(r"arn:aws.*:kinesis:.*:\d{12}:stream/([a-zA-Z0-9_.-]+)(?:/consumer/([a-zA-Z0-9_.-]+):[0-9]+)?")
 
 
@@ -82,6 +83,8 @@ class Opened:
         self.stream = stream
         self.id = found.id
         self._stream_created_us = found.created_us
+        self._was_limited = found.mode == StreamMode.PROVISIONED
+        self._asked_until = time.monotonic() + _MODE_S
         self._producer: Optional[Producer] = None
         self._created: Dict[int, int] = {}
         self._followers: Dict[int, Iterator] = {}
@@ -89,11 +92,15 @@ class Opened:
 
     @property
     def is_limited(self) -> bool:
-        """Whether reads are counted now: anybody may change that."""
-        out = ffi.new("ls_stream_description **")
-        self.stream._call(lib.ls_stream_describe, out)
-        return bool(lib.ls_stream_description_mode(ffi.gc(out[0], lib.ls_stream_description_free))
-                    == StreamMode.PROVISIONED)
+        """Whether reads are counted, or were a tenth of a second ago: anybody may change that, and asking costs as much
+        as a put."""
+        now = time.monotonic()
+        if now >= self._asked_until:
+            out = ffi.new("ls_stream_description **")
+            self.stream._call(lib.ls_stream_describe, out)
+            mode = lib.ls_stream_description_mode(ffi.gc(out[0], lib.ls_stream_description_free))
+            self._was_limited, self._asked_until = mode == StreamMode.PROVISIONED, now + _MODE_S
+        return self._was_limited
 
     @property
     def producer(self) -> Producer:
