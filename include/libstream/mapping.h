@@ -188,6 +188,7 @@ LS_API ls_status ls_mapping_create(ls_stream *stream, const char *name, const ls
  * @param options  Borrowed until return, with all that it points to. NULL: all defaults.
  *
  * @retval LS_ERR_NOT_FOUND  The stream has no mapping of that name, or was deleted. Nothing was changed.
+ * @retval LS_ERR_VERSION    It was stored by a later release. Nothing was changed.
  *
  * Otherwise as ls_mapping_create.
  *
@@ -199,6 +200,7 @@ LS_API ls_status ls_mapping_update(ls_stream *stream, const char *name, const ls
  * Pause a mapping: it becomes DISABLED. Durable when it returns. One that is paused is LS_OK.
  *
  * @retval LS_ERR_NOT_FOUND  The stream has no mapping of that name, or was deleted.
+ * @retval LS_ERR_VERSION    It was stored by a later release. Nothing was changed.
  * @retval LS_ERR_READ_ONLY, LS_ERR_BUSY, LS_ERR_IO, LS_ERR_CORRUPT, LS_ERR_KEY, LS_ERR_NO_MEMORY  As
  *                           ls_mapping_create. A full disk does not stop it: space is kept for that.
  *
@@ -224,6 +226,7 @@ LS_API ls_status ls_mapping_resume(ls_stream *stream, const char *name);
  * @param position  Borrowed until return. LS_TRIM_HORIZON, LS_LATEST or LS_AT_TIMESTAMP.
  *
  * @retval LS_ERR_NOT_FOUND  The stream has no mapping of that name, or was deleted. Nothing was changed.
+ * @retval LS_ERR_VERSION    It was stored by a later release. Nothing was changed.
  *
  * Otherwise as ls_mapping_create.
  *

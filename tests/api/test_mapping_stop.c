@@ -1,6 +1,9 @@
 /* Running mappings, as mapping.h promises it: what ends a run, and what it goes by while it lasts. */
 #include "api/mapping_support.h"
 
+#include "api/api.h"
+#include "consume/mapping/mapping.h"
+
 /* ---- what ends a run, and what it goes by ---- */
 
 static void a_handler_can_stop_the_run_and_its_batch_comes_again(void **state)
@@ -143,6 +146,56 @@ static void a_run_of_a_deleted_mapping_ends(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* Goal: what a later release has made of a mapping ends a run, and is neither run nor changed. Method: the number of its
+ * format, with which its value begins. */
+static void a_mapping_of_a_later_release_is_left_alone(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    lsi_state_change change = {.key = text(LSI_MAPPING_PREFIX "m"), .expected = LSI_STATE_ANY};
+    ls_mapping_description *description = NULL;
+    ls_mapping_list *list = NULL;
+    unsigned char bytes[4096];
+    lsi_mapping *mapping = NULL;
+    ls_mapping *opened = NULL;
+    ls_bytes value;
+    uint32_t conflict;
+    run *of;
+
+    make_mapping(stream, NULL);
+    of = run_new(stream, "m");
+    run_start(of);
+    put_numbers(stream, 0, 1, 1);
+    await(&of->handled, 1);
+    assert_int_equal(lsi_mapping_load(stream->stream, "m", &mapping), LS_OK);
+    assert_int_equal(lsi_mapping_encode(&lsi_memory_libc, mapping, &value), LS_OK);
+    lsi_mapping_free(mapping);
+    assert_in_range(value.size, 4, sizeof bytes);
+    memcpy(bytes, value.data, value.size);
+    change.value = (ls_bytes){bytes, value.size};
+    lsi_free(&lsi_memory_libc, (void *)(uintptr_t)value.data);
+    bytes[0]++;
+    assert_int_equal(stream->stream->engine->ops->state_write(stream->stream, &change, 1, &conflict), LS_OK);
+    assert_int_equal(pthread_join(of->thread, NULL), 0);
+    assert_int_equal(of->st, LS_ERR_VERSION);
+    assert_non_null(strstr(of->message, "'m'"));
+    assert_int_equal(ls_mapping_describe(stream, "m", &description), LS_ERR_VERSION);
+    assert_int_equal(ls_mapping_open(stream, "m", &opened), LS_ERR_VERSION);
+    assert_int_equal(ls_mapping_update(stream, "m", NULL), LS_ERR_VERSION);
+    assert_int_equal(ls_mapping_pause(stream, "m"), LS_ERR_VERSION);
+    assert_int_equal(ls_mapping_resume(stream, "m"), LS_ERR_VERSION);
+    assert_int_equal(ls_mapping_seek(stream, "m", &horizon), LS_ERR_VERSION);
+    assert_int_equal(ls_mapping_delete(stream, "m"), LS_ERR_VERSION);
+    assert_int_equal(ls_stream_list_mappings(stream, NULL, 0, &list), LS_ERR_VERSION);
+    bytes[0]--;
+    assert_int_equal(stream->stream->engine->ops->state_write(stream->stream, &change, 1, &conflict), LS_OK);
+    put_numbers(stream, 1, 2, 1);
+    of->options.flags = LS_RUN_UNTIL_CAUGHT_UP;
+    run_now(of);
+    assert_all_once_in_order(of, 2, 1);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void a_handle_has_one_run_and_is_not_closed_under_it(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 1);
@@ -218,6 +271,7 @@ int main(void)
         TEST(a_run_goes_by_new_settings),
         TEST(a_mapping_is_moved_also_while_it_is_run),
         TEST(a_run_of_a_deleted_mapping_ends),
+        TEST(a_mapping_of_a_later_release_is_left_alone),
         TEST(a_handle_has_one_run_and_is_not_closed_under_it),
         TEST(stopping_is_waited_for_as_long_as_is_asked),
     };
