@@ -485,6 +485,44 @@ static void a_failing_call_is_reported_as_it_is(void **state)
     sim_files_free(start);
 }
 
+/* Goal: E3: a full disk does not stop a change while space is kept for it, which is kept anew then; and one that it
+ * stops changes nothing. Method: the state's segment is refused a write, once or always, with and without a reserve. */
+static void a_full_disk_stops_no_change_while_space_is_kept(void **state)
+{
+    sim_files *sim = make_disk(LS_DURABILITY_SYNC);
+    const lsi_root *root;
+    process who;
+
+    (void)state;
+    process_begin(&who, sim);
+    assert_int_equal(process_open(&who), LS_OK);
+    root = &lsi_local_of(who.engine)->root;
+    assert_int_equal(large_change(&who, 'a'), LS_OK);
+    for (int tries = 0; tries < 3; tries++) {
+        bool has_reserve = tries != 1, is_sticky = tries == 2;
+        shown before = read_all(&who, ""), now;
+        lsi_file reserve = {0};
+
+        assert_int_equal(root->files->open(root, LSI_RESERVE_NAME, 0, &reserve), 0); /* It is made anew each time. */
+        assert_int_equal(root->files->close(&reserve), 0);
+        if (!has_reserve)
+            assert_int_equal(root->files->unlink(root, LSI_RESERVE_NAME), 0);
+        sim_fault_add(sim, (sim_fault){.call = SIM_WRITE, .name = ".seg", .nth = 1, .err = ENOSPC,
+                                       .sticky = is_sticky});
+        assert_int_equal(large_change(&who, (char)('b' + tries)), has_reserve && !is_sticky ? LS_OK : LS_ERR_FULL);
+        assert_true(sim_faults_met(sim) > 0);
+        sim_faults_clear(sim);
+        now = read_all(&who, "");
+        assert_int_equal(now.count, 1);
+        assert_true((now.versions[0] == before.versions[0]) == (tries > 0));
+        assert_true((strcmp(now.text, before.text) == 0) == (tries > 0));
+        lsi_local_reserve_make(lsi_local_of(who.engine));
+    }
+    assert_int_equal(large_change(&who, 'z'), LS_OK);
+    process_close(&who);
+    sim_files_free(sim);
+}
+
 /* Goal: P1, T2. Method: kill at the Nth file call; whoever comes later, alone, finds a step done or not, and so does
  * one who has had the store open all the time. */
 static void a_death_leaves_a_step_done_or_not(void **state)
@@ -1005,6 +1043,7 @@ int main(void)
         cmocka_unit_test(who_counts_in_turn_counts_everything),
         cmocka_unit_test(what_was_replaced_does_not_stay_for_ever),
         cmocka_unit_test(a_failing_call_is_reported_as_it_is),
+        cmocka_unit_test(a_full_disk_stops_no_change_while_space_is_kept),
         cmocka_unit_test(a_death_leaves_a_step_done_or_not),
         cmocka_unit_test(a_crash_keeps_what_had_returned),
         cmocka_unit_test(state_goes_with_its_stream),
