@@ -22,10 +22,19 @@ from libstream import Store, Stream, aio
 from libstream.kinesis import Client
 
 WAITER = """
-import sys, time
+import asyncio, sys, time
 from libstream import *
+from libstream import aio, kinesis
 store = Store(sys.argv[1])
 stream = store.stream("orders")
+
+def pushed(client):
+    arn = client.describe_stream(StreamName="orders")["StreamDescription"]["StreamARN"]
+    consumer = client.register_stream_consumer(StreamARN=arn, ConsumerName="c")["Consumer"]
+    events = client.subscribe_to_shard(ConsumerARN=consumer["ConsumerARN"], ShardId="shardId-000000000000",
+                                       StartingPosition={"Type": "LATEST"})["EventStream"]
+    list(events)
+
 wait = %s
 print("ready", flush=True)
 try:
@@ -39,6 +48,11 @@ except KeyboardInterrupt:
                                   "lambda: list(stream.iterator(0, 'LATEST', timeout=None))",
                                   "lambda: list(stream.iterator(timeout=3600))",
                                   "lambda: stream.windows(print, size_ms=1000).run()",
+                                  "lambda: stream.create_mapping('m').run(print)",
+                                  "lambda: stream.create_delivery('d', to_callback=True).run(deliver=print)",
+                                  "lambda: asyncio.run(aio.Iterator(stream.iterator()).next_batch(None))",
+                                  "lambda: [stream.register_consumer('c'), list(stream.subscribe('c'))]",
+                                  "lambda: pushed(kinesis.Client(store))",
                                   "lambda: [group.next(None) for group in [stream.group('g')] for _ in range(2)]"])
 def test_control_c_ends_any_wait(folder: str, wait: str) -> None:
     with Store(folder + "/store") as store:
