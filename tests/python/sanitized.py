@@ -5,8 +5,8 @@ interpreter: a short run of tests finds no fault, and no leak of the package's.
     sanitized.py SOURCE_ROOT [BUILD]     BUILD is made if it is not there; a temporary one unless given
 
 Builds the library once more. In `meson test --setup long` and by hand all of TESTS run; in other runs of the suite
-those of SHORT, in a build that is not optimised. Python keeps memory until its end, which is told as a leak: only stacks
-count that go through the package or the library.
+those of SHORT, in a build that is not optimised. Python keeps memory until its end, which is told as a leak: only
+stacks count that go through the package or the library.
 """
 
 import importlib.util

@@ -232,3 +232,22 @@ def test_control_c_ends_a_wait(wait: str) -> None:
         took = float(child.stdout.readline()) - sent
         child.communicate(timeout=20)
     assert took < 1  # 0.1 is promised; the machine may be busy.
+
+
+def test_an_outcome_is_kept_for_as_many_tickets_as_were_asked_for(stream: Stream) -> None:
+    with stream.async_producer(outcomes_kept=4) as producer:
+        tickets = producer.put_many("k", [b"x"] * 20)
+        producer.flush()
+        assert producer.wait(tickets[-1]).seqno > 0
+        with pytest.raises(libstream.ExpiredError):
+            producer.wait(tickets[0])
+
+
+def test_another_producer_may_repeat_what_an_idempotent_one_put(stream: Stream) -> None:
+    """By the same id and the same numbers, as after a crash: what is there is found, and the rest is put."""
+    for count in (3, 5):
+        with stream.async_producer(idempotent=True, producer_id=7, first_ticket=1) as producer:
+            tickets = producer.put_many("k", [b"%d" % i for i in range(count)])
+            producer.flush()
+            assert len({producer.wait(ticket) for ticket in tickets}) == count
+    assert data(stream) == [b"0", b"1", b"2", b"3", b"4"]

@@ -187,3 +187,35 @@ def test_a_run_is_stopped(stream: Stream, folder: str) -> None:
     delivery.run()
     closer.join()
     assert stream.closed
+
+
+def test_a_transform_that_is_late_has_failed(stream: Stream) -> None:
+    late: List[bool] = []
+
+    def slow(asked: Transform) -> None:
+        if asked.attempts == 0:
+            time.sleep(0.4)
+        late.append(asked.is_late)
+        for index in range(len(asked.batch)):
+            asked.replace(index, b"%d" % asked.attempts)
+
+    got: List[bytes] = []
+    fill(stream, b"x")
+    stream.create_delivery("late", to_callback=True, transform=True).run(
+        transform=slow, deliver=lambda it: got.append(it.content), until_caught_up=True, transform_timeout=0.3)
+    assert late == [True, False] and got == [b"1"]
+
+
+def test_a_run_gives_up_when_its_destination_fails_for_long(stream: Stream) -> None:
+    def refuse(it: DeliveryObject) -> None:
+        raise OSError("full")
+
+    fill(stream, b"x")
+    delivery = stream.create_delivery("failing", to_callback=True)
+    began = time.monotonic()
+    with pytest.raises(libstream.InputOutputError):
+        delivery.run(deliver=refuse, until_caught_up=True, give_up=0.3)
+    assert 0.3 <= time.monotonic() - began < 20
+    got: List[bytes] = []
+    delivery.run(deliver=lambda it: got.append(it.content), until_caught_up=True)
+    assert got == [b"x"]

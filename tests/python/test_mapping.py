@@ -327,3 +327,46 @@ def test_a_mapping_moves(stream: Stream) -> None:
     assert seen == [b"0", b"1", b"2"]
     with pytest.raises(libstream.InvalidArgumentError):
         mapping.seek(Position.at(3))
+
+
+def test_a_function_that_is_late_has_failed(stream: Stream) -> None:
+    seen: List[Any] = []
+
+    def slow(batch: Batch, context: Context) -> None:
+        early = context.is_late
+        if context.attempts == 0:
+            time.sleep(0.4)
+        seen.append((context.attempts, early, context.is_late))
+
+    def slow_lambda(event: Dict[str, Any], context: Any) -> None:
+        early = context.get_remaining_time_in_millis()
+        time.sleep(0.4)
+        seen.append((early > 0, context.get_remaining_time_in_millis()))
+
+    fill(stream, 1)
+    stream.create_mapping("late", handler_timeout_ms=300).run(slow, until_caught_up=True)
+    assert seen == [(0, False, True), (1, False, False)]
+    stream.create_mapping("lambda", handler_timeout_ms=300, retries_max=libstream.NO_RETRIES).run(
+        slow_lambda, lambda_event=True, until_caught_up=True)
+    assert seen[2:] == [(True, 0)]
+
+
+def test_a_batch_that_cannot_begin_uses_up_no_retry(stream: Stream) -> None:
+    attempts: List[int] = []
+
+    def later(batch: Batch, context: Context) -> Answer:
+        attempts.append(context.attempts)
+        return Answer.LATER if len(attempts) < 3 else Answer.DONE
+
+    fill(stream, 1)
+    stream.create_mapping("later", retries_max=1).run(later, until_caught_up=True)
+    assert attempts == [0, 0, 0]
+
+
+def test_what_is_given_up_is_told_to_the_failure_stream(store: Store, stream: Stream) -> None:
+    failures = store.create_stream("failures")
+    fill(stream, 2)
+    stream.create_mapping("failing", retries_max=libstream.NO_RETRIES, failure_stream="failures").run(
+        lambda batch: Answer.RETRY, until_caught_up=True)
+    told = [json.loads(record.data) for record in failures.iterator()]
+    assert len(told) == 1 and told[0]["KinesisBatchInfo"]["batchSize"] == 2
