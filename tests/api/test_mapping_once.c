@@ -489,6 +489,37 @@ static void what_comes_of_reported_records_is_dropped(void **state)
     close_run(&of);
 }
 
+/* Where reads are limited, one brings many batches: each is a step of its own all the same, whatever is read behind it.
+ * Method: one batch fails, then one is finished in part, in the midst of what was read. */
+static void batches_of_one_read_are_steps_of_their_own(void **state)
+{
+    ls_mapping_options options = defaults();
+    run of;
+
+    options.records_max = 7;
+    options.flags |= LS_MAPPING_REPORT_FAILURES;
+    of = make_run(*state, 60, &options);
+    assert_int_equal(ls_stream_set_mode(of.in, LS_STREAM_PROVISIONED), LS_OK);
+    of.checks = true;
+    of.at = 30;
+    of.times = 1;
+    of.answers = LS_HANDLER_RETRY;
+    assert_int_equal(run_it(&of), LS_OK);
+    assert_int_equal(of.invocations, 9 + 1);
+    assert_each_once(of.out, 60);
+    put_numbers(of.in, 60, 90);
+    of.checks = false;
+    of.at = 77;
+    of.times = 1;
+    of.acts = report;
+    of.answers = LS_HANDLER_DONE;
+    assert_int_equal(run_it(&of), LS_OK);
+    assert_int_equal(of.invocations, 10 + 6); /* of 60, 67, 74, 77..80, 81, 88 on */
+    assert_each_once(of.out, 90);
+    assert_int_equal(of.discarded, 0);
+    close_run(&of);
+}
+
 /* Goal: each part of a batch that is split is a step of its own, and what is given up has put nothing. */
 static void parts_of_a_batch_put_by_themselves(void **state)
 {
@@ -722,6 +753,7 @@ int main(void)
         TEST(the_state_of_a_window_goes_with_what_is_put),
         TEST(a_batch_that_fails_puts_nothing),
         TEST(what_comes_of_reported_records_is_dropped),
+        TEST(batches_of_one_read_are_steps_of_their_own),
         TEST(parts_of_a_batch_put_by_themselves),
         TEST(who_lost_the_shard_puts_nothing),
         TEST(a_mapping_that_is_gone_puts_nothing),
