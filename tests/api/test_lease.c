@@ -2,6 +2,8 @@
  * What workers do to each other is asked in tests/consume/test_lease.c, between processes in tests/invariants. */
 #include "api/support.h"
 
+#include <time.h>
+
 #define STREAM "orders"
 
 static ls_group *open_group(ls_stream *stream, const char *worker)
@@ -260,6 +262,36 @@ static void calls_refuse_what_they_cannot_do(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A worker that has given a lease back takes it again when nobody else did for failover_ms, and not before. */
+static void what_nobody_wants_is_taken_again(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_group_options options = LS_GROUP_OPTIONS_INIT;
+    ls_group_event event;
+    ls_group *group = NULL;
+    int64_t closed_ms;
+
+    options.failover_ms = 300;
+    assert_int_equal(ls_group_open(stream, "g", &options, &group), LS_OK);
+    event = next(group);
+    assert_int_equal(event.kind, LS_GROUP_TAKEN);
+    closed_ms = now_ms();
+    assert_int_equal(ls_lease_close(event.lease), LS_OK);
+    assert_int_equal(ls_group_next(group, 20000, &event), LS_OK);
+    assert_int_equal(event.kind, LS_GROUP_TAKEN);
+    assert_in_range(now_ms() - closed_ms, 299, 19000);
+    assert_int_equal(ls_group_close(group), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void a_worker_takes_no_more_than_it_wants(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 3);
@@ -350,6 +382,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_worker_takes_checkpoints_and_gives_back, begin, end),
         cmocka_unit_test_setup_teardown(who_comes_next_is_told_what_was_prepared, begin, end),
         cmocka_unit_test_setup_teardown(calls_refuse_what_they_cannot_do, begin, end),
+        cmocka_unit_test_setup_teardown(what_nobody_wants_is_taken_again, begin, end),
         cmocka_unit_test_setup_teardown(a_worker_takes_no_more_than_it_wants, begin, end),
         cmocka_unit_test_setup_teardown(reading_stores_list_leases, begin, end),
         cmocka_unit_test_setup_teardown(a_fork_child_has_no_leases, begin, end),
