@@ -5,8 +5,9 @@ from __future__ import annotations
 from array import array
 from typing import List, Optional
 
-from libstream import (NO_LIMIT, Batch, Durability, Error, Fold, GroupEvent, Outcome, Position, Record, RecordId, Store,
-                       Stream, ThrottledError, WindowRecord, WindowResult)
+from libstream import (NO_LIMIT, Answer, Batch, Context, DeliveryObject, Durability, Error, Fold, GroupEvent, Outcome,
+                       Position, Record, RecordId, Store, Stream, ThrottledError, Transform, WindowRecord, WindowResult,
+                       aio)
 from libstream.kinesis import Client
 
 
@@ -60,6 +61,34 @@ def work(stream: Stream) -> Optional[int]:
             event.lease.prepare(record, state=b"about to")
             event.lease.checkpoint(record)
         return event.lease.describe().pending_seqno
+
+
+def handle(stream: Stream) -> None:
+    @stream.on_batch("counter", records_max=1000)
+    def count(batch: Batch, context: Context) -> Answer:
+        return Answer.RETRY if context.is_late else Answer.DONE
+
+    def change(asked: Transform) -> None:
+        for index, record in enumerate(asked.batch):
+            asked.replace(index, record.data.upper())
+
+    def deliver(it: DeliveryObject) -> None:
+        print(it.name, len(it.content))
+
+    count.run(until_caught_up=True)
+    delivery = stream.create_delivery("files", to_callback=True, transform=True)
+    delivery.run(transform=change, deliver=deliver, give_up=1.5)
+
+
+async def wait(stream: Stream) -> bytes:
+    async with aio.Producer(stream) as producer, aio.AsyncProducer(stream, linger_ms=1) as soon:
+        at: RecordId = await producer.put("key", b"data")
+        then: RecordId = await soon.put("key", b"data")
+    async with aio.Iterator(stream.iterator(at.shard, Position.after(then.seqno), timeout=None)) as iterator:
+        async for record in iterator:
+            return record.data
+        batch: Batch = await iterator.next_batch(1.5)
+        return b"".join(batch.data_list())
 
 
 def ask(kinesis: Client) -> str:
