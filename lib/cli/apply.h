@@ -46,8 +46,9 @@ struct lsi_apply_kind {
     ls_status (*remove)(const lsi_thing *thing, ls_store *store, ls_stream *stream);
     /* What it needs besides its stream, in the trial. Returns an exit code. NULL: nothing. */
     int (*prepare)(lsi_apply *apply, const lsi_thing *thing, ls_stream *trial);
-    /* What it has outside of the store: after it was made or changed, and before it is removed. Both return an exit
-     * code, having said what is wrong. NULL: nothing. */
+    /* What it has outside of the store: after it was made, but before it is changed or removed, as long as the store
+     * says where that is: whoever is killed in between is finished by the next one. Both return an exit code, having
+     * said what is wrong. NULL: nothing. */
     int (*make_beside)(lsi_apply *apply, const lsi_thing *thing);
     int (*remove_beside)(lsi_apply *apply, const lsi_thing *thing);
     void (*end)(lsi_thing *thing); /* frees what `wanted` points to. NULL: nothing */
@@ -63,9 +64,11 @@ int lsi_apply_need_name(lsi_apply *apply, const lsi_thing *thing, ls_stream *str
 
 /* ---- apply_schema.c: a delivery's schema, DIRECTORY/_NAME.schema ---- */
 bool lsi_schema_is(const char *directory, const char *name, const lsi_node *schema); /* it is there, as it is said */
-/* Both return an exit code, having said what is wrong; one that is not there is removed already. */
+/* These return an exit code, having said what is wrong; one that is not there is moved and removed already (cli.h). */
 int lsi_schema_write(const lsi_call *call, const char *directory, const char *name, const lsi_node *schema);
-int lsi_schema_remove(const lsi_call *call, const char *directory, const char *name);
+int lsi_schema_move(const lsi_call *call, const char *from, const char *to, const char *name);
+/* Removes it from one of them, if they are not the same directory. */
+int lsi_schema_leave(const lsi_call *call, const char *from, const char *to, const char *name);
 
 /* ---- apply_processors.c: the processors of a delivery ---- */
 #define LSI_PROCESSOR_KEYS_MAX 50

@@ -268,21 +268,28 @@ static ls_status change(const lsi_thing *thing, ls_store *store, ls_stream *stre
 static int make_beside(lsi_apply *apply, const lsi_thing *thing)
 {
     const delivery_plan *plan = thing->wanted;
+    const char *from = plan->is.directory, *to = plan->to.directory;
     int code = LSI_EXIT_OK;
 
-    if (plan->schema == NULL)
-        return LSI_EXIT_OK;
-    if (plan->is.directory != NULL && strcmp(plan->is.directory, plan->to.directory) != 0)
-        code = lsi_schema_remove(apply->call, plan->is.directory, thing->name);
-    return code == LSI_EXIT_OK ? lsi_schema_write(apply->call, plan->to.directory, thing->name, plan->schema) : code;
+    if (plan->schema != NULL)
+        code = lsi_schema_write(apply->call, to, thing->name, plan->schema);
+    if (code != LSI_EXIT_OK || from == NULL)
+        return code;
+    return to == NULL             ? lsi_schema_remove(apply->call, from, thing->name)
+           : plan->schema != NULL ? lsi_schema_leave(apply->call, from, to, thing->name)
+                                  : lsi_schema_move(apply->call, from, to, thing->name);
 }
 
+/* From where the store says that it is, and from where a run that was killed may have moved it to. */
 static int remove_beside(lsi_apply *apply, const lsi_thing *thing)
 {
     const delivery_plan *plan = thing->wanted;
+    int code = LSI_EXIT_OK;
 
-    return plan->schema == NULL || plan->to.directory == NULL
-               ? LSI_EXIT_OK : lsi_schema_remove(apply->call, plan->to.directory, thing->name);
+    if (plan->is.directory != NULL)
+        code = lsi_schema_remove(apply->call, plan->is.directory, thing->name);
+    return code != LSI_EXIT_OK || plan->schema == NULL || plan->to.directory == NULL
+               ? code : lsi_schema_remove(apply->call, plan->to.directory, thing->name);
 }
 
 static ls_status remove_delivery(const lsi_thing *thing, ls_store *store, ls_stream *stream)

@@ -1,5 +1,6 @@
 /* A delivery's schema: a JSON Schema that the template gives, as a file beside the delivered ones, for whoever reads
- * these: DIRECTORY/_NAME.schema, one line. It appears whole, by a rename, and is durable then.
+ * these: DIRECTORY/_NAME.schema, one line. It appears whole, by a rename, and is durable then. That it is there is all
+ * that is known of it: a file of that name is the delivery's, and goes where that goes.
  *
  * Objects of JSON are read as `*.json` and the like, or as all of a directory but for what begins with an underscore or
  * a point: its name is such that it is not taken for one of them. */
@@ -11,6 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define BYTES_MAX (INT64_C(64) << 20) /* A template is of 16 MiB at most; written, a byte of a text may become six. */
 
 /* ---- its text ---- */
 
@@ -78,29 +81,63 @@ static char *path_of(const char *directory, const char *name, const char *end)
     return path;
 }
 
-static bool has_text(const char *path, const lsi_json_writer *text)
+/* The object's text and a line feed; free it. NULL: no memory. */
+static char *text_of(const lsi_node *schema, size_t *size)
 {
-    FILE *file = fopen(path, "rb");
-    char *found = malloc(text->size + 2);
-    bool is_same = file != NULL && found != NULL && fread(found, 1, text->size + 2, file) == text->size + 1 &&
-        memcmp(found, text->text, text->size) == 0 && found[text->size] == '\n';
+    lsi_json_writer json;
+    char *text = NULL;
 
-    if (file != NULL)
-        (void)fclose(file); /* It was only read. */
-    free(found);
-    return is_same;
+    lsi_json_begin(&json, &lsi_memory_libc);
+    write_tree(&json, schema);
+    if (!json.failed)
+        text = malloc(json.size + 1);
+    if (text != NULL) {
+        memcpy(text, json.text, json.size);
+        text[json.size] = '\n';
+        *size = json.size + 1;
+    }
+    lsi_json_free(&json);
+    return text;
+}
+
+/* 0 or an errno. `*text`: free it. */
+static int read_all(const char *path, char **text, size_t *size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), err = 0;
+    struct stat is;
+
+    *text = NULL;
+    *size = 0;
+    if (fd < 0)
+        return errno;
+    if (fstat(fd, &is) != 0)
+        err = errno;
+    else if (!S_ISREG(is.st_mode) || is.st_size > BYTES_MAX)
+        err = EFBIG; /* It is none that was written here. */
+    else if ((*text = malloc((size_t)is.st_size + 1)) == NULL)
+        err = ENOMEM;
+    while (err == 0 && *size < (size_t)is.st_size) {
+        ssize_t got = read(fd, *text + *size, (size_t)is.st_size - *size);
+
+        if (got == 0)
+            break;
+        if (got < 0 && errno != EINTR)
+            err = errno;
+        *size += got > 0 ? (size_t)got : 0;
+    }
+    (void)close(fd); /* It was only read. */
+    return err;
 }
 
 bool lsi_schema_is(const char *directory, const char *name, const lsi_node *schema)
 {
-    char *path = path_of(directory, name, "");
-    lsi_json_writer text;
-    bool is_same;
+    size_t size = 0, found_size = 0;
+    char *path = path_of(directory, name, ""), *text = text_of(schema, &size), *found = NULL;
+    bool is_same = path != NULL && text != NULL && read_all(path, &found, &found_size) == 0 && found_size == size &&
+        memcmp(found, text, size) == 0;
 
-    lsi_json_begin(&text, &lsi_memory_libc);
-    write_tree(&text, schema);
-    is_same = path != NULL && !text.failed && has_text(path, &text);
-    lsi_json_free(&text);
+    free(found);
+    free(text);
     free(path);
     return is_same;
 }
@@ -119,15 +156,13 @@ static int write_all(int fd, const char *text, size_t size)
 }
 
 /* 0 or an errno: then nothing is at `beside`. */
-static int write_beside(const char *beside, const lsi_json_writer *text)
+static int write_beside(const char *beside, const char *text, size_t size)
 {
     int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644), err;
 
     if (fd < 0)
         return errno;
-    err = write_all(fd, text->text, text->size);
-    if (err == 0)
-        err = write_all(fd, "\n", 1);
+    err = write_all(fd, text, size);
     if (err == 0 && fsync(fd) != 0)
         err = errno;
     if (close(fd) != 0 && err == 0)
@@ -148,27 +183,66 @@ static int sync_directory(const char *directory)
     return err;
 }
 
-int lsi_schema_write(const lsi_call *call, const char *directory, const char *name, const lsi_node *schema)
+/* Returns an exit code, having said what is wrong. */
+static int place(const lsi_call *call, const char *directory, const char *name, const char *text, size_t size)
 {
     char *path = path_of(directory, name, ""), *beside = path_of(directory, name, ".new");
-    lsi_json_writer text;
     int err;
 
-    lsi_json_begin(&text, &lsi_memory_libc);
-    write_tree(&text, schema);
-    err = path == NULL || beside == NULL || text.failed ? ENOMEM
+    err = path == NULL || beside == NULL || text == NULL ? ENOMEM
         : mkdir(directory, 0700) != 0 && errno != EEXIST ? errno /* as the delivery makes it */
-        : write_beside(beside, &text);
+        : write_beside(beside, text, size);
     if (err == 0 && rename(beside, path) != 0)
         err = errno;
     if (err == 0)
         err = sync_directory(directory);
     if (err != 0)
         lsi_say(call, "%s: %s", path != NULL ? path : directory, strerror(err));
-    lsi_json_free(&text);
     free(path);
     free(beside);
     return err == 0 ? LSI_EXIT_OK : LSI_EXIT_FAILED;
+}
+
+int lsi_schema_write(const lsi_call *call, const char *directory, const char *name, const lsi_node *schema)
+{
+    size_t size = 0;
+    char *text = text_of(schema, &size);
+    int code = place(call, directory, name, text, size);
+
+    free(text);
+    return code;
+}
+
+/* By whatever names. */
+static bool is_same_directory(const char *one, const char *other)
+{
+    struct stat a, b;
+
+    return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+int lsi_schema_move(const lsi_call *call, const char *from, const char *to, const char *name)
+{
+    char *path = path_of(from, name, ""), *text = NULL;
+    size_t size = 0;
+    int code = LSI_EXIT_OK, err = path != NULL ? read_all(path, &text, &size) : ENOMEM;
+
+    if (err != 0 && err != ENOENT && err != ENOTDIR) {
+        lsi_say(call, "%s: %s", path != NULL ? path : from, strerror(err));
+        code = LSI_EXIT_FAILED;
+    } else if (err == 0 && !is_same_directory(from, to)) {
+        code = place(call, to, name, text, size);
+        if (code == LSI_EXIT_OK)
+            code = lsi_schema_leave(call, from, to, name);
+    }
+    free(text);
+    free(path);
+    return code;
+}
+
+int lsi_schema_leave(const lsi_call *call, const char *from, const char *to, const char *name)
+{
+    return is_same_directory(from, to) ? LSI_EXIT_OK : lsi_schema_remove(call, from, name);
 }
 
 int lsi_schema_remove(const lsi_call *call, const char *directory, const char *name)

@@ -248,6 +248,10 @@ typedef struct lsi_child_end {
 lsi_child_end lsi_child_run(char *const *arguments, const void *in, size_t in_bytes, bool (*is_late)(void *user),
                             void *user, lsi_child_output *out);
 
+/* ---- what a delivery has in its directory ---- */
+/* Removes DIRECTORY/_NAME.schema (apply_schema.c), if it is there. Returns an exit code, having said what is wrong. */
+int lsi_schema_remove(const lsi_call *call, const char *directory, const char *name);
+
 /* ---- delivery_run.c ---- */
 typedef struct lsi_delivery_wish {
     const char *name;

@@ -270,7 +270,7 @@ static int open_to_write(lsi_apply *apply)
     return code == LSI_EXIT_OK ? compare_all(apply) : code;
 }
 
-static ls_status do_one(const lsi_apply *apply, const lsi_thing *thing)
+static ls_status do_in_store(const lsi_apply *apply, const lsi_thing *thing)
 {
     bool needs_stream = thing->name != NULL || thing->state == LSI_THING_CHANGED;
     ls_stream *stream = NULL;
@@ -280,6 +280,21 @@ static ls_status do_one(const lsi_apply *apply, const lsi_thing *thing)
         st = (thing->state == LSI_THING_NEW ? thing->kind->make : thing->kind->change)(thing, apply->store, stream);
     (void)ls_stream_close(stream);
     return st;
+}
+
+static int do_one(lsi_apply *apply, const lsi_thing *thing)
+{
+    int (*beside)(lsi_apply *, const lsi_thing *) = thing->kind->make_beside;
+    int code = LSI_EXIT_OK;
+    ls_status st = LS_OK;
+
+    if (beside != NULL && thing->state == LSI_THING_CHANGED)
+        code = beside(apply, thing);
+    if (code == LSI_EXIT_OK)
+        st = do_in_store(apply, thing);
+    if (st != LS_OK)
+        return lsi_failed(apply->call, st);
+    return code == LSI_EXIT_OK && beside != NULL && thing->state == LSI_THING_NEW ? beside(apply, thing) : code;
 }
 
 static int do_all(telling *of)
@@ -294,14 +309,8 @@ static int do_all(telling *of)
     if (!is_dry && has_changes) /* Who changes nothing never writes. */
         code = open_to_write(apply);
     for (const lsi_thing *thing = apply->things; thing != NULL && code == LSI_EXIT_OK; thing = thing->next) {
-        ls_status st = LS_OK;
-
         if (!is_dry && thing->state != LSI_THING_SAME)
-            st = do_one(apply, thing);
-        if (st != LS_OK)
-            code = lsi_failed(apply->call, st);
-        else if (!is_dry && thing->state != LSI_THING_SAME && thing->kind->make_beside != NULL)
-            code = thing->kind->make_beside(apply, thing);
+            code = do_one(apply, thing);
         if (code == LSI_EXIT_OK)
             tell(of, thing, words[thing->state]);
     }

@@ -295,11 +295,30 @@ static int create(lsi_call *call, ls_stream *stream, const char *name, const ls_
     return code;
 }
 
+/* What `lstream apply` has laid beside delivered files: before the delivery, which alone says where that is. */
+static int remove_schema(const lsi_call *call, ls_stream *stream, const char *name)
+{
+    ls_delivery_options is = LS_DELIVERY_OPTIONS_INIT;
+    ls_delivery_description *description = NULL;
+    int code = LSI_EXIT_OK;
+
+    /* What cannot be looked at is told by the deletion. */
+    if (ls_delivery_describe(stream, name, &description) == LS_OK &&
+        ls_delivery_description_options(description, &is) == LS_OK && is.directory != NULL)
+        code = lsi_schema_remove(call, is.directory, name);
+    ls_delivery_description_free(description);
+    return code;
+}
+
 static int delete(const lsi_call *call, ls_stream *stream, const char *name)
 {
     lsi_json_writer json;
-    ls_status st = ls_delivery_delete(stream, name);
+    int code = remove_schema(call, stream, name);
+    ls_status st;
 
+    if (code != LSI_EXIT_OK)
+        return code;
+    st = ls_delivery_delete(stream, name);
     if (st != LS_OK)
         return lsi_failed(call, st);
     if (!call->json)
@@ -382,7 +401,8 @@ const lsi_command lsi_command_delivery = {
             "delivery's NAME. A delivery is what Amazon Data Firehose calls a delivery\n"
             "stream: the stream's records become objects, their data one behind the other,\n"
             "each record once. create needs --directory or --bucket. A name that is taken\n"
-            "is exit code 6. `lstream apply` takes more settings.\n"
+            "is exit code 6. `lstream apply` takes more settings. delete takes along what\n"
+            "that has laid beside the files: DIRECTORY/_NAME.schema.\n"
             "\n"
             "run delivers until Ctrl+C (exit code 130). Any number of runs share the shards\n"
             "among them. A delivery with --transform needs COMMAND (behind --, if it has\n"

@@ -266,6 +266,44 @@ class Made(Apply):
         lost = {**DELIVERY, "Directory": os.path.join(self.folder, "file"), "Schema": {}}
         self.assertIn("Not a directory", self.apply({"Streams": [STREAM], "Deliveries": [lost]}, expect=1).err)
 
+    def test_a_schema_goes_where_its_delivery_goes_whatever_the_file_says(self):
+        out, other = (os.path.join(self.folder, name) for name in ("out", "other"))
+        said = {"Deliveries": [{**DELIVERY, "Directory": out, "Schema": {"type": "object"}}]}
+        thing = ("delivery", "s", "d")
+        self.apply({"Streams": [STREAM]})
+        self.apply(said)
+        text = content(os.path.join(out, "_d.schema"))
+        moved = {"Deliveries": [{**DELIVERY, "Directory": other}]}
+        self.assertEqual(self.apply(moved), {thing: "updated"})
+        self.assertEqual((os.listdir(out), os.listdir(other)), ([], ["_d.schema"]))
+        self.assertEqual(content(os.path.join(other, "_d.schema")), text)
+        self.assertEqual(self.apply(moved), {thing: "unchanged"})
+        self.apply(moved, "--delete")
+        self.assertEqual(os.listdir(other), [])
+        self.apply(said)
+        self.apply({"Deliveries": [DELIVERY]}, "--delete")  # which says nothing of a directory
+        self.assertEqual(os.listdir(out), [])
+        self.apply(said)
+        self.run_tool("delivery", "delete", "s", "d")
+        self.assertEqual(os.listdir(out), [])
+        self.apply(said)
+        self.assertEqual(self.apply({"Deliveries": [{**DELIVERY, "ToCallback": True}]}), {thing: "updated"})
+        self.assertEqual(os.listdir(out), [])
+
+    def test_a_schema_that_cannot_be_moved_leaves_its_delivery_where_it_is(self):
+        out, file = (os.path.join(self.folder, name) for name in ("out", "file"))
+        self.apply({"Streams": [STREAM], "Deliveries": [{**DELIVERY, "Directory": out, "Schema": {}}]})
+        with open(file, "w"):
+            pass
+        lost = {"Deliveries": [{**DELIVERY, "Directory": file}]}
+        self.assertIn("Not a directory", self.apply(lost, expect=1).err)
+        self.assertEqual(os.listdir(out), ["_d.schema"])
+        self.assertEqual(json.loads(self.run_tool("delivery", "describe", "s", "d", "--json").out)["directory"], out)
+        os.remove(file)
+        os.symlink(out, file)  # The same by another name: nothing is lost between the two.
+        self.assertEqual(self.apply(lost), {("delivery", "s", "d"): "updated"})
+        self.assertEqual(os.listdir(out), ["_d.schema"])
+
     def test_a_delivery_may_have_a_bucket(self):
         bucket = {**DELIVERY, "BucketARN": "arn:aws:s3:::mi-bucket", "EndpointUrl": "http://127.0.0.1:1",
                   "Region": "eu-west-1"}
