@@ -2,6 +2,7 @@
  * the place of a bucket, or a bucket. */
 #include "cli/apply.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@ typedef struct delivery_plan {
     int64_t began_us;
     lsi_processors processors;
     const lsi_node *schema; /* NULL: not said */
+    char *directory;        /* the one that is said, absolute; NULL */
     ls_delivery_description *description; /* what `is` points into */
 } delivery_plan;
 
@@ -113,6 +115,23 @@ static const char *bucket_of(const char *said)
     return said != NULL && strncmp(said, arn, sizeof arn - 1) == 0 ? said + sizeof arn - 1 : said;
 }
 
+/* Of whoever applies it: who runs the delivery may be somewhere else. Returns an exit code. */
+static int fill_directory(lsi_apply *apply, const lsi_thing *thing, delivery_said *said)
+{
+    delivery_plan *plan = thing->wanted;
+
+    free(plan->directory);
+    plan->directory = NULL;
+    if (said->directory == NULL)
+        return LSI_EXIT_OK;
+    plan->directory = lsi_path_absolute(said->directory);
+    if (plan->directory == NULL)
+        return lsi_template_refuse(&apply->template, lsi_node_member(thing->node, "Directory"), "it is relative, to a "
+                                   "directory that has no name: %s", strerror(errno));
+    said->directory = plan->directory;
+    return LSI_EXIT_OK;
+}
+
 static void fill_settings(delivery_plan *plan, const delivery_said *said)
 {
     ls_delivery_options *to = &plan->to;
@@ -171,6 +190,8 @@ static int fill(lsi_apply *apply, lsi_thing *thing)
         code = lsi_take_fields(template, said.partitioning, partitioning_takes, &said);
     if (code == LSI_EXIT_OK && said.processing_config != NULL)
         code = lsi_take_fields(template, said.processing_config, processing_takes, &said);
+    if (code == LSI_EXIT_OK)
+        code = fill_directory(apply, thing, &said);
     if (code != LSI_EXIT_OK)
         return code;
     plan->to = plan->is;
@@ -304,6 +325,7 @@ static void end(lsi_thing *thing)
 
     ls_delivery_description_free(plan->description);
     lsi_processors_free(&plan->processors);
+    free(plan->directory);
 }
 
 const lsi_apply_kind lsi_apply_deliveries = {

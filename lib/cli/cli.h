@@ -249,6 +249,8 @@ lsi_child_end lsi_child_run(char *const *arguments, const void *in, size_t in_by
                             void *user, lsi_child_output *out);
 
 /* ---- what a delivery has in its directory ---- */
+/* The same directory from wherever else; free it. NULL: errno says why. path.c */
+char *lsi_path_absolute(const char *path);
 /* Removes DIRECTORY/_NAME.schema (apply_schema.c), if it is there. Returns an exit code, having said what is wrong. */
 int lsi_schema_remove(const lsi_call *call, const char *directory, const char *name);
 

@@ -1,6 +1,7 @@
 /* lstream delivery: the deliveries of a stream: list, create, describe, run, delete. */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -13,7 +14,8 @@ enum { FROM, DIRECTORY, BUCKET, ENDPOINT, REGION, PREFIX, ERROR_PREFIX, BACKUP_P
 static const lsi_option options[] = {
     [FROM] = {"from", LSI_OPTION_TEXT, "P", "create: where to begin: trim-horizon (the oldest, and so without it), "
               "latest, or time:T with T as 2026-11-20T11:42:18Z or seconds since 1970.", 0, 0, 0},
-    [DIRECTORY] = {"directory", LSI_OPTION_TEXT, "DIR", "create: objects become files there.", 0, 0, 0},
+    [DIRECTORY] = {"directory", LSI_OPTION_TEXT, "DIR", "create: objects become files there; a relative one is kept as "
+                   "an absolute one.", 0, 0, 0},
     [BUCKET] = {"bucket", LSI_OPTION_TEXT, "NAME", "create: or objects of S3, in this bucket. run has credentials from "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.", 0, 0, 0},
     [ENDPOINT] = {"endpoint", LSI_OPTION_TEXT, "URL", "create: of another service than AWS's.", 0, 0, 0},
@@ -268,13 +270,18 @@ static int create(lsi_call *call, ls_stream *stream, const char *name, const ls_
     char *key = call->values[KEY].given ? strdup(call->values[KEY].text) : NULL;
     char *query = key != NULL ? strchr(key, '=') : NULL;
     const char *const keys[] = {key}, *const queries[] = {query != NULL ? query + 1 : NULL};
+    char *directory = to.directory != NULL ? lsi_path_absolute(to.directory) : NULL; /* run may be somewhere else */
     int code = LSI_EXIT_OK;
     ls_status st;
 
-    if (call->values[KEY].given && query == NULL)
+    if (to.directory != NULL && directory == NULL)
+        code = lsi_usage(call, "--directory '%s' is relative to one that has no name: %s", to.directory,
+                         strerror(errno));
+    else if (call->values[KEY].given && query == NULL)
         code = lsi_usage(call, "--key is '%s': it is NAME=QUERY, as customer=.customer.id", call->values[KEY].text);
     else if (!find_compression(call->values[COMPRESSION].text, &to.compression))
         code = lsi_usage(call, "--compression is '%s': it is none, gzip or zstd", call->values[COMPRESSION].text);
+    to.directory = directory;
     if (query != NULL) {
         *query = '\0';
         to.flags |= LS_DELIVERY_PARTITION;
@@ -291,6 +298,7 @@ static int create(lsi_call *call, ls_stream *stream, const char *name, const ls_
         else if (call->json)
             code = describe(call, stream, name);
     }
+    free(directory);
     free(key);
     return code;
 }

@@ -304,6 +304,35 @@ class Made(Apply):
         self.assertEqual(self.apply(lost), {("delivery", "s", "d"): "updated"})
         self.assertEqual(os.listdir(out), ["_d.schema"])
 
+    def test_a_relative_directory_is_that_of_whoever_applies_it(self):
+        def look():
+            return json.loads(self.run_tool("delivery", "describe", "s", "d", "--json").out)["directory"]
+
+        thing, back = ("delivery", "s", "d"), os.getcwd()
+        here, there = (os.path.realpath(os.path.join(self.folder, name)) for name in ("here", "there"))
+        template = {"Streams": [STREAM], "Deliveries": [{**DELIVERY, "Directory": "out", "Schema": {}}]}
+        os.mkdir(here)
+        os.mkdir(there)
+        self.addCleanup(os.chdir, back)
+        os.chdir(here)
+        self.assertEqual(self.apply(template)[thing], "created")
+        self.assertEqual(look(), here + "/out")
+        self.assertEqual(self.apply(template)[thing], "unchanged")
+        os.chdir(there)
+        self.run_tool("put", "s", "--key", "a", "--quiet", stdin=b"x\n")
+        self.run_tool("delivery", "run", "s", "d", "--until-caught-up")
+        self.assertEqual(os.listdir(there), [])
+        self.assertEqual(len(os.listdir(here + "/out")), 2)
+        self.assertEqual(self.apply(template)[thing], "updated")  # It is another directory.
+        self.assertEqual(look(), there + "/out")
+        self.assertEqual(os.listdir(there + "/out"), ["_d.schema"])
+        os.chdir("/")
+        self.run_tool("delivery", "delete", "s", "d")
+        self.assertEqual(os.listdir(there + "/out"), [])
+        os.chdir(here)
+        self.run_tool("delivery", "create", "s", "d", "--directory", "./out")
+        self.assertEqual(look(), here + "/./out")
+
     def test_a_delivery_may_have_a_bucket(self):
         bucket = {**DELIVERY, "BucketARN": "arn:aws:s3:::mi-bucket", "EndpointUrl": "http://127.0.0.1:1",
                   "Region": "eu-west-1"}
