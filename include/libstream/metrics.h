@@ -11,13 +11,18 @@
  * puts and reads are measured of a sample: of each call that stores or gives 64 records, and of one call for each 64
  * records otherwise; in a store whose mode is SYNC, of each put.
  *
+ * Of Amazon Data Firehose's metrics those have no counterpart that are of what there is not here: direct puts, format
+ * conversion, throttled looks at streams, quotas. Nor have two of dynamic partitioning: JQProcessing.Duration, as each
+ * record would cost two looks at the clock, and PerPartitionThroughput, as partitions are whatever the data says, up to
+ * 5,000 of a shard at once, and each would be a series.
+ *
  * A store that was opened for reading and may not write the control file counts by itself, and sees no other's
  * counters; gauges, which are looked up (what a log takes, how far a consumer is behind), are right there, too, though
  * what a mapping's run has finished counts there once it is stored.
  *
  * METRICS OF THE APPLICATION are defined once per open store, with the names of their labels; each combination of
- * values is a *series* with a handle of its own, so that counting looks nothing up. They belong to this process and this
- * open store. Each metric has at most `series_max` series, since users' data in labels would otherwise take all memory:
+ * values is a *series* with a handle of its own, so that counting looks nothing up. They belong to this process and
+ * this open store. Each metric has at most `series_max` series, since users' data in labels would otherwise take all memory:
  * what comes beyond is counted in one series whose labels are all "other", and how often that was given stands in
  * `libstream_metrics_series_dropped_total`.
  *
