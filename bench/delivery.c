@@ -2,8 +2,8 @@
  *           field and compression cost? And where is the time without a disk: into a callback?
  * WORKLOAD  A stream of one shard with 256 MiB of JSON records, of one size, read from the page cache; objects of
  *           64 MiB; durability KERNEL. A file is synced before it has its name, so `files` is the disk's; on a
- *           tmpfs, or into a callback that does nothing, it is the library's. Each case is a delivery of its own, from the oldest
- *           record to the newest, on one thread.
+ *           tmpfs, or into a callback that does nothing, it is the library's. Each case is a delivery of its
+ *           own, from the oldest record to the newest, on one thread.
  * UNIT      megabytes (10^6) of records' data, and records, per second; seconds of processor time. The median of 3
  *           runs, after one that is not counted.
  *

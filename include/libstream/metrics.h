@@ -22,9 +22,9 @@
  *
  * METRICS OF THE APPLICATION are defined once per open store, with the names of their labels; each combination of
  * values is a *series* with a handle of its own, so that counting looks nothing up. They belong to this process and
- * this open store. Each metric has at most `series_max` series, since users' data in labels would otherwise take all memory:
- * what comes beyond is counted in one series whose labels are all "other", and how often that was given stands in
- * `libstream_metrics_series_dropped_total`.
+ * this open store. Each metric has at most `series_max` series, since users' data in labels would otherwise take all
+ * memory: what comes beyond is counted in one series whose labels are all "other", and how often that was given stands
+ * in `libstream_metrics_series_dropped_total`.
  *
  * READING THEM: a snapshot, sample by sample, with the names that Amazon CloudWatch has for the same things (where that
  * tells which share of calls succeeded, the counter of those that did has the name: GetRecords.Success); or as text
