@@ -52,7 +52,8 @@ static void *drop_all(void *user)
     if (rows != NULL)
         made_up_begin(rows, dropper->seed, dropper->files, NULL, make_text);
     while (rows != NULL && !pipeline_interrupted && (text = made_up_next(rows, &size)) != NULL) {
-        pipeline_wait(&pace, 1);
+        if ((rows->row - 1) % dropper->batch == 0)
+            pipeline_wait(&pace, dropper->batch);
         if (drop(dropper->directory, rows->row, text, size) != 0)
             break;
     }

@@ -9,7 +9,8 @@
 
 typedef struct file_dropper {
     const char *directory;
-    uint64_t files, seed, rate;  /* how many, of which seed, how many a second (0: no waiting) */
+    uint64_t files, seed, rate;  /* how many, of which seed, how many a second (0: no waiting), */
+    uint64_t batch;              /* and at a time */
     pthread_t thread;
     int ended;                   /* Written by its thread, read by others: atomically. */
 } file_dropper;

@@ -44,8 +44,8 @@ static const char usage[] =
     "  --fail          the second consumer fails for ever\n"
     "  --files N       made-up files (default 20)\n"
     "  --seed N        others of them (default 1)\n"
-    "  --rate N        made-up files per second (default 0: no waiting); there is no --batch,\n"
-    "                  since each file is a step: its record, and the note of its version\n"
+    "  --rate N        made-up files per second (default 0: no waiting)\n"
+    "  --batch N       made-up files dropped at a time (default 1). Each is put by itself\n"
     "  --shards N      shards of the stream (default 1)\n"
     "  --reads N       answers a second that a shard gives to all (default 5, as Kinesis's)\n"
     "  --store DIR     keep the store in DIR, its key in DIR.key, what the consumers had in\n"
@@ -55,7 +55,7 @@ static const char usage[] =
 
 struct options {
     const char *suffix, *store, *directory;
-    uint64_t files, seed, rate, shards, reads;
+    uint64_t files, seed, rate, batch, shards, reads;
     double idle_s;
     bool fail, json;
 };
@@ -204,7 +204,7 @@ static int run_consumers(const struct options *options, ls_store *store, ls_stre
                          struct consumer consumers[CONSUMERS], const char *directory)
 {
     file_dropper dropper = {.directory = directory, .files = options->files, .seed = options->seed,
-                            .rate = options->rate};
+                            .rate = options->rate, .batch = options->batch};
     shard_counts before = {0};
     struct check check = {0};
     file_taker taken = {.directory = directory, .suffix = options->suffix, .idle_s = options->idle_s,
@@ -300,11 +300,12 @@ int main(int argc, char **argv)
         {"fail", no_argument, NULL, 'f'},         {"files", required_argument, NULL, 'n'},
         {"seed", required_argument, NULL, 'e'},   {"rate", required_argument, NULL, 'r'},
         {"shards", required_argument, NULL, 's'}, {"reads", required_argument, NULL, 'c'},
-        {"store", required_argument, NULL, 'd'},
+        {"store", required_argument, NULL, 'd'},  {"batch", required_argument, NULL, 'b'},
         {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
-    struct options options = {.suffix = ".txt", .idle_s = 1, .files = 20, .seed = 1, .shards = 1, .reads = 5};
+    struct options options = {.suffix = ".txt", .idle_s = 1, .files = 20, .seed = 1, .batch = 1, .shards = 1,
+                              .reads = 5};
     struct stat status;
     int option, result = 0;
 
@@ -319,6 +320,7 @@ int main(int argc, char **argv)
         case 'n': result = pipeline_number("files", optarg, 1, 999999, &options.files); break;
         case 'e': result = pipeline_number("seed", optarg, 0, UINT64_MAX, &options.seed); break;
         case 'r': result = pipeline_number("rate", optarg, 0, 1000000, &options.rate); break;
+        case 'b': result = pipeline_number("batch", optarg, 1, 1000000, &options.batch); break;
         case 's': result = pipeline_number("shards", optarg, 1, 65536, &options.shards); break;
         case 'c': result = pipeline_number("reads", optarg, 1, 1000000, &options.reads); break;
         case 'j': options.json = true; break;

@@ -54,6 +54,19 @@ class Filedrop(pipelines.Case):
         self.assertEqual((result["records"], result["refused"]), (20, 0))
         self.assertEqual(self.consumers(result), {"consumer-1": 20, "consumer-2": 20})
 
+    def test_made_up_files_are_dropped_at_the_pace_that_is_asked_for(self):
+        def times(*arguments):
+            kept = self.kept + "-".join(arguments)
+            self.result("--files", "6", "--rate", "10", "--store", kept, *arguments)
+            return sorted(os.stat(os.path.join(kept + ".drop", name)).st_mtime
+                          for name in os.listdir(kept + ".drop"))
+
+        one_by_one = times()
+        self.assertEqual(len(one_by_one), 6)
+        self.assertGreater(one_by_one[5] - one_by_one[0], 0.35)  # of 0.5 s: the first may have been late
+        by_three = times("--batch", "3")
+        self.assertGreater(by_three[3] - by_three[2], 0.15)  # of 0.3 s
+
     def test_a_consumer_that_fails_for_ever_stops_nobody(self):
         result = self.result("--fail", "--shards", "4", "--store", self.kept)
         self.assertEqual([(c["name"], c["records"]) for c in result["consumers"]],
