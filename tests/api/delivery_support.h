@@ -264,6 +264,19 @@ static inline void free_taker(taker *of)
     free(of);
 }
 
+/* The only one of its kind; NULL: there is none. */
+static inline const taken *of_kind(const taker *of, ls_delivery_kind kind)
+{
+    const taken *found = NULL;
+
+    for (uint32_t i = 0; i < of->count; i++)
+        if (of->all[i].kind == kind) {
+            assert_null(found);
+            found = &of->all[i];
+        }
+    return found;
+}
+
 static inline ls_delivery_options to_callback(void)
 {
     ls_delivery_options options = LS_DELIVERY_OPTIONS_INIT;

@@ -1,8 +1,58 @@
-/* What tests of metrics share: the sum of a name over all of its series. */
+/* What tests of metrics share: a store's text as a strict reader has it, and the sum of a name over all of its
+ * series. */
 #ifndef LST_METRICS_SUPPORT_H
 #define LST_METRICS_SUPPORT_H
 
 #include "api/support.h"
+#include "support/exposition.h"
+
+typedef struct gathered {
+    char *text; /* terminated; NULL: there is none */
+    size_t size, pieces;
+    size_t pieces_max; /* 0: any number */
+} gathered;
+
+static inline ls_status gather(const char *bytes, size_t size, void *user)
+{
+    gathered *to = user;
+
+    if (to->pieces_max != 0 && to->pieces == to->pieces_max)
+        return LS_ERR_STATE;
+    to->text = realloc(to->text, to->size + size + 1);
+    memcpy(to->text + to->size, bytes, size);
+    to->size += size;
+    to->text[to->size] = '\0';
+    to->pieces++;
+    return LS_OK;
+}
+
+/* The caller's: free it. */
+static inline char *text_of(ls_store *store)
+{
+    gathered to = {0};
+
+    assert_int_equal(ls_metrics_write_text(store, gather, &to), LS_OK);
+    return to.text;
+}
+
+static inline exposition *parse(const char *text)
+{
+    char why[EXPOSITION_WHY_BYTES];
+    exposition *read = exposition_read(text, strlen(text), why);
+
+    if (read == NULL)
+        fail_msg("%s in\n%s", why, text);
+    return read;
+}
+
+static inline exposition *exposition_of(ls_store *store)
+{
+    char *text = text_of(store);
+    exposition *read = parse(text);
+
+    free(text);
+    return read;
+}
 
 /* `name` is libstream's, or CloudWatch's and then in its unit; of a duration, how many there were. -1: nothing has that
  * name. */

@@ -88,14 +88,6 @@ static taker *deliver(fixture *fx, const char *prefix, ls_transform_callback tra
     return of;
 }
 
-static const taken *of_kind(const taker *of, ls_delivery_kind kind)
-{
-    for (uint32_t i = 0; i < of->count; i++)
-        if (of->all[i].kind == kind)
-            return &of->all[i];
-    return NULL;
-}
-
 static void a_batch_is_the_services_document(void **state)
 {
     answering how = {.document = "{\"records\":[{\"recordId\":\"%2\",\"result\":\"Ok\",\"data\":\"VFdP\"},"

@@ -1,7 +1,6 @@
 /* delivery.h: what a transform makes of records, the error output, dynamic partitions, the source backup. */
 #include "api/delivery_support.h"
 #include "api/metrics_support.h"
-#include "support/exposition.h"
 
 /* ---- a transform that does what a record's data says ---- */
 
@@ -71,18 +70,6 @@ static void run_acting(ls_stream *stream, taker *to, acting *how)
     run.transform = act;
     run.transform_user = how;
     assert_int_equal(run_with(stream, &run), LS_OK);
-}
-
-static const taken *of_kind(const taker *of, ls_delivery_kind kind)
-{
-    const taken *found = NULL;
-
-    for (uint32_t i = 0; i < of->count; i++)
-        if (of->all[i].kind == kind) {
-            assert_null(found); /* the only one */
-            found = &of->all[i];
-        }
-    return found;
 }
 
 /* Whether line `index` of the error output has that member, as JSON. */
@@ -543,35 +530,6 @@ static void the_backup_has_buffering_of_its_own(void **state)
 }
 
 /* ---- metrics ---- */
-
-typedef struct gathered {
-    char *text;
-    size_t size;
-} gathered;
-
-static ls_status gather(const char *bytes, size_t size, void *user)
-{
-    gathered *to = user;
-
-    to->text = realloc(to->text, to->size + size);
-    memcpy(to->text + to->size, bytes, size);
-    to->size += size;
-    return LS_OK;
-}
-
-static exposition *exposition_of(ls_store *store)
-{
-    char why[EXPOSITION_WHY_BYTES];
-    gathered to = {0};
-    exposition *read;
-
-    assert_int_equal(ls_metrics_write_text(store, gather, &to), LS_OK);
-    read = exposition_read(to.text, to.size, why);
-    if (read == NULL)
-        fail_msg("%s", why);
-    free(to.text);
-    return read;
-}
 
 static double told(const exposition *read, const char *what, const char *result)
 {

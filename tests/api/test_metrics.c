@@ -1,62 +1,13 @@
 /* metrics.h: every promise of the header. What the text may look like is judged by a strict reader of its own
  * (support/exposition.h). */
-#include "api/support.h"
+#include "api/metrics_support.h"
 
 #include <locale.h>
 #include <math.h>
 #include <pthread.h>
 #include <sys/stat.h>
 
-#include "support/exposition.h"
-
-/* ---- the text of a store ---- */
-
-typedef struct gathered {
-    char *text;
-    size_t size, pieces;
-    size_t pieces_max; /* 0: any number */
-} gathered;
-
-static ls_status gather(const char *bytes, size_t size, void *user)
-{
-    gathered *to = user;
-
-    if (to->pieces_max != 0 && to->pieces == to->pieces_max)
-        return LS_ERR_STATE;
-    to->text = realloc(to->text, to->size + size + 1);
-    memcpy(to->text + to->size, bytes, size);
-    to->size += size;
-    to->text[to->size] = '\0';
-    to->pieces++;
-    return LS_OK;
-}
-
-static char *text_of(ls_store *store)
-{
-    gathered to = {0};
-
-    assert_int_equal(ls_metrics_write_text(store, gather, &to), LS_OK);
-    return to.text;
-}
-
-static exposition *parse(const char *text)
-{
-    char why[EXPOSITION_WHY_BYTES];
-    exposition *read = exposition_read(text, strlen(text), why);
-
-    if (read == NULL)
-        fail_msg("%s in\n%s", why, text);
-    return read;
-}
-
-static exposition *exposition_of(ls_store *store)
-{
-    char *text = text_of(store);
-    exposition *read = parse(text);
-
-    free(text);
-    return read;
-}
+/* ---- few words for common calls ---- */
 
 static ls_metric *define(ls_store *store, const char *name, ls_metric_type type, const char *const *labels,
                          uint32_t label_count, uint32_t series_max)

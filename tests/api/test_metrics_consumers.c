@@ -9,7 +9,6 @@
 #include <signal.h>
 
 #include "api/api.h"
-#include "support/exposition.h"
 
 #define BEGIN INT64_C(1700000000000000)
 #define SHARD0 "shard=\"shardId-000000000000\",stream=\"s\""
@@ -20,35 +19,6 @@ static int64_t tell_time(void *user)
 {
     (void)user;
     return the_time;
-}
-
-typedef struct gathered {
-    char *text;
-    size_t size;
-} gathered;
-
-static ls_status gather(const char *bytes, size_t size, void *user)
-{
-    gathered *to = user;
-
-    to->text = realloc(to->text, to->size + size);
-    memcpy(to->text + to->size, bytes, size);
-    to->size += size;
-    return LS_OK;
-}
-
-static exposition *exposition_of(ls_store *store)
-{
-    char why[EXPOSITION_WHY_BYTES];
-    gathered to = {0};
-    exposition *read;
-
-    assert_int_equal(ls_metrics_write_text(store, gather, &to), LS_OK);
-    read = exposition_read(to.text, to.size, why);
-    if (read == NULL)
-        fail_msg("%s", why);
-    free(to.text);
-    return read;
 }
 
 static double value_now(ls_store *store, const char *name, const char *labels)
