@@ -137,6 +137,8 @@ ls_status lsi_lease_step(const lsi_checkpoint *marks, uint32_t count, lsi_step_p
 lsi_engine_stream *lsi_lease_stream(const lsi_lease *lease);
 ls_status lsi_lease_end(lsi_lease *lease);
 ls_status lsi_lease_close(lsi_lease *lease); /* Accepts NULL. */
+/* The same of one that is there; this worker does not take it again unless somebody else had it meanwhile. */
+ls_status lsi_lease_leave(lsi_lease *lease);
 /* For what has a group of its own, as a mapping has: `id` is whose it is. More values are written with it, or none of
  * all. */
 typedef struct lsi_lease_beside {

@@ -5,7 +5,9 @@
  *       collected is dropped, as when a shard is given over to another run, or the settings were changed: it is read
  *       again.
  *   Y2  A shard that fails for a reason that passes is dropped, too, and opened again as it was stored.
- *   Y3  While the destination or the transform takes its time, the store's guard renews the leases. */
+ *   Y3  While the destination or the transform takes its time, the store's guard renews the leases.
+ *   Y4  A run that is to catch up, and may not have all shards at once, leaves those that it has when they are caught
+ *       up, and does not come back to them. */
 #include "deliver/inside.h"
 
 #include <inttypes.h>
@@ -75,9 +77,9 @@ static ls_status store_done(lsi_delivery_shard *shard)
     return st == LS_ERR_LEASE_LOST ? LS_OK : st;
 }
 
-static void give_over(const lsi_delivery_run_state *run, lsi_lease *lease)
+static void give_over(const lsi_delivery_run_state *run, lsi_lease *lease, bool for_good)
 {
-    if (lsi_lease_close(lease) != LS_OK) /* Others take over in time. */
+    if ((for_good ? lsi_lease_leave(lease) : lsi_lease_close(lease)) != LS_OK) /* Others take over in time. */
         lsi_env_log(run->env, LS_LOG_WARNING, "delivery '%s': a shard is not given over: %s", run->how->name,
                     lsi_error_current()->message);
 }
@@ -88,7 +90,7 @@ static ls_status add_shard(lsi_delivery_run_state *run, lsi_lease *lease)
     ls_status st = lsi_delivery_shard_new(run, lease, &shard);
 
     if (st != LS_OK) { /* Nobody tells of it again before it is another's, or ours once more. */
-        give_over(run, lease);
+        give_over(run, lease, false);
         return lsi_fail(st, "delivery '%s': no memory for a shard", run->how->name);
     }
     shard->next = run->shards;
@@ -119,7 +121,7 @@ static ls_status follow_leases(lsi_delivery_run_state *run)
                         lsi_error_current()->message);
         if (shard != NULL)
             drop(run, shard);
-        give_over(run, event.lease);
+        give_over(run, event.lease, false);
     }
 }
 
@@ -225,7 +227,7 @@ static ls_status turn(lsi_delivery_run_state *run, lsi_delivery_shard *shard, bo
 
     if (st == LS_OK && shard->is_at_end) {
         drop(run, shard);
-        give_over(run, lease);
+        give_over(run, lease, false);
         *is_busy = true; /* There may be heirs. */
     } else if (st == LS_ERR_LEASE_LOST) { /* Y1. The group tells of it. */
         drop(run, shard);
@@ -279,6 +281,29 @@ static ls_status flush_all(lsi_delivery_run_state *run)
     return st;
 }
 
+static bool has_as_many_as_it_may(const lsi_delivery_run_state *run)
+{
+    uint32_t count = 0;
+
+    for (const lsi_delivery_shard *at = run->shards; at != NULL; at = at->next)
+        count++;
+    return run->how->shards_max != 0 && count >= run->how->shards_max;
+}
+
+/* Y4. What is caught up makes room for the rest. */
+static ls_status leave_all(lsi_delivery_run_state *run)
+{
+    ls_status st = flush_all(run);
+
+    while (st == LS_OK && run->shards != NULL) {
+        lsi_lease *lease = run->shards->lease;
+
+        drop(run, run->shards);
+        give_over(run, lease, true);
+    }
+    return st;
+}
+
 static ls_status open_group(lsi_delivery_run_state *run)
 {
     const lsi_group_config config = {.failover_ms = run->how->failover_ms, .leases_max = run->how->shards_max,
@@ -315,6 +340,9 @@ static ls_status run_on(lsi_delivery_run_state *run)
             st = flush_all(run);
             if (st == LS_OK)
                 return LS_OK;
+        } else if (st == LS_OK && until_caught_up && is_at_tip && has_as_many_as_it_may(run)) {
+            st = leave_all(run);
+            left_us = 0;
         } else if (st == LS_OK && until_caught_up && !lsi_group_is_current(run->group)) {
             left_us = 0; /* What was just stored changed the group, too: to be looked at before it is settled. */
         }

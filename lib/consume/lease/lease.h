@@ -114,8 +114,6 @@ struct lsi_lease {
     lsi_budget_word *words;
     bool is_told, is_lost, is_lost_told, is_wanted_told;
 };
-/* As lsi_lease_close; this worker does not take it again unless somebody else had it meanwhile. */
-ls_status lsi_lease_leave(lsi_lease *lease);
 bool lsi_lease_is_wanted(const lsi_lease *lease); /* Another worker, who lives, asks for it. */
 
 /* As lsi_lease_save, but no END, and with puts. LS_OK with a put that moved: nothing was done. */

@@ -1,0 +1,197 @@
+/* delivery.h: what ends a run or holds it back, and what is refused: a store for reading, keys of a transform, so many
+ * shards at once, so many deliveries, records that retention took. */
+#include "api/delivery_support.h"
+
+/* ---- refusals ---- */
+
+static void a_store_for_reading_shows_deliveries_and_changes_none(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options for_reading = LS_STORE_OPTIONS_INIT;
+    ls_delivery_options options = to_directory(fx);
+    ls_stream *stream = make_stream(fx, STREAM, 1), *theirs = NULL;
+    ls_delivery_description *description = NULL;
+    ls_delivery_list *page = NULL;
+    ls_delivery *delivery = NULL;
+    ls_store *reader = NULL;
+
+    make_delivery(stream, &options);
+    if (in_memory) { /* Nobody else can open it. */
+        assert_int_equal(ls_stream_close(stream), LS_OK);
+        return;
+    }
+    for_reading.flags = LS_STORE_READ_ONLY;
+    assert_int_equal(ls_store_open(fx->location, &for_reading, &reader), LS_OK);
+    assert_int_equal(ls_stream_open(reader, STREAM, &theirs), LS_OK);
+    assert_int_equal(ls_delivery_describe(theirs, NAME, &description), LS_OK);
+    assert_int_equal(ls_stream_list_deliveries(theirs, NULL, 0, &page), LS_OK);
+    assert_int_equal(ls_delivery_list_count(page), 1);
+    assert_int_equal(ls_delivery_create(theirs, "other", &horizon, &options), LS_ERR_READ_ONLY);
+    assert_int_equal(ls_delivery_update(theirs, NAME, LS_DELIVERY_ANY_VERSION, &options), LS_ERR_READ_ONLY);
+    assert_int_equal(ls_delivery_delete(theirs, NAME), LS_ERR_READ_ONLY);
+    assert_int_equal(ls_delivery_open(theirs, NAME, &delivery), LS_ERR_READ_ONLY);
+    ls_delivery_list_free(page);
+    ls_delivery_description_free(description);
+    assert_int_equal(ls_stream_close(theirs), LS_OK);
+    assert_int_equal(ls_store_close(reader), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static ls_transform_answer give_keys(ls_transform *batch, void *user)
+{
+    char key[16];
+
+    (void)user;
+    assert_int_equal(ls_transform_set_key(batch, 0, "", text("x")), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_transform_set_key(batch, ls_transform_count(batch), "k", text("x")), LS_ERR_INVALID_ARGUMENT);
+    for (int i = 0; i < 50; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        assert_int_equal(ls_transform_set_key(batch, 0, key, text("early")), LS_OK);
+    }
+    assert_int_equal(ls_transform_set_key(batch, 0, "k50", text("x")), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(ls_transform_set_key(batch, 0, "k49", text("late")), LS_OK); /* It has that one. */
+    assert_int_equal(ls_transform_keep(batch, 0), LS_OK);
+    return LS_TRANSFORM_DONE;
+}
+
+static void a_transform_gives_a_record_50_keys(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    ls_delivery_run_options run = into(of);
+
+    options.flags |= LS_DELIVERY_TRANSFORM | LS_DELIVERY_PARTITION;
+    options.prefix = "!{partitionKeyFromLambda:k0}/!{partitionKeyFromLambda:k49}/";
+    options.error_prefix = "bad/!{firehose:error-output-type}/";
+    make_delivery(stream, &options);
+    put_text(stream, "k", "x");
+    run.transform = give_keys;
+    assert_int_equal(run_with(stream, &run), LS_OK);
+    assert_int_equal(of->count, 1);
+    assert_memory_equal(of->all[0].name, "early/late/", 11);
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+static void a_stream_has_so_many_deliveries(void **state)
+{
+    ls_stream *stream;
+    ls_delivery_options options = to_callback();
+    char name[16];
+
+    if (!in_memory) /* 4,096 changes that are durable each. */
+        return;
+    stream = make_stream(*state, STREAM, 1);
+    for (int i = 0; i < 4096; i++) {
+        snprintf(name, sizeof name, "d%d", i);
+        assert_int_equal(ls_delivery_create(stream, name, &horizon, &options), LS_OK);
+    }
+    assert_int_equal(ls_delivery_create(stream, "one-more", &horizon, &options), LS_ERR_STATE);
+    assert_int_equal(ls_delivery_delete(stream, "d17"), LS_OK);
+    assert_int_equal(ls_delivery_create(stream, "one-more", &horizon, &options), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* ---- so many shards at once ---- */
+
+/* Goal: a run that may have one shard only delivers all of them, one after another, and ends. */
+static void a_run_of_few_shards_catches_up_with_all(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 3);
+    ls_delivery_options options = to_directory(fx);
+    ls_delivery_run_options how = until_caught_up();
+    running run = {.st = LS_OK};
+
+    make_delivery(stream, &options);
+    put_numbers(stream, 0, 60, 20);
+    how.shards_max = 1;
+    begin_run(&run, stream, &how);
+    (void)nanosleep(&(struct timespec){0, 100000000}, NULL); /* Without the flag (begin_run) it goes on. */
+    assert_int_equal(ls_delivery_wait(run.delivery, 0), LS_ERR_BUSY);
+    assert_int_equal(end_run(&run), LS_OK);
+    run.options = how;
+    assert_int_equal(ls_delivery_open(stream, NAME, &run.delivery), LS_OK);
+    assert_int_equal(pthread_create(&run.thread, NULL, run_on_thread, &run), 0);
+    for (int i = 0; i < 3000 && (i < 10 || ls_delivery_wait(run.delivery, 0) == LS_ERR_BUSY); i++)
+        (void)nanosleep(&(struct timespec){0, 10000000}, NULL);
+    assert_int_equal(ls_delivery_wait(run.delivery, 0), LS_OK); /* by itself */
+    assert_int_equal(end_run(&run), LS_OK);
+    assert_once(fx, 60);
+    put_numbers(stream, 60, 90, 20); /* Another run begins where that one ended. */
+    assert_int_equal(run_with(stream, &how), LS_OK);
+    assert_once(fx, 90);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* ---- retention ---- */
+
+static _Atomic int64_t the_time;
+static _Atomic uint32_t lines_about_it;
+
+static int64_t tell_time(void *user)
+{
+    (void)user;
+    return atomic_load(&the_time);
+}
+
+static void note_line(void *user, int32_t level, const char *line)
+{
+    (void)user;
+    (void)level;
+    if (strstr(line, "delivery '" NAME "' goes on behind records that it has not read") != NULL)
+        atomic_fetch_add(&lines_about_it, 1);
+}
+
+static void what_retention_took_is_passed_over_and_logged(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options of_store = LS_STORE_OPTIONS_INIT;
+    ls_delivery_options options = to_directory(fx);
+    ls_stream *stream = NULL;
+    ls_store *store = NULL;
+    char path[TEMP_PATH_BYTES * 2];
+    objects found;
+
+    atomic_store(&the_time, INT64_C(1600000000000000));
+    atomic_store(&lines_about_it, 0);
+    of_store.clock = tell_time;
+    of_store.log = note_line;
+    snprintf(path, sizeof path, "%s", in_memory ? "memory:" : temp_path(&fx->temp, "clocked"));
+    assert_int_equal(ls_store_open(path, &of_store, &store), LS_OK);
+    assert_int_equal(ls_stream_create(store, STREAM, NULL), LS_OK);
+    assert_int_equal(ls_stream_open(store, STREAM, &stream), LS_OK);
+    make_delivery(stream, &options);
+    put_text(stream, "k", "delivered");
+    catch_up(stream);
+    put_text(stream, "k", "too late");
+    atomic_fetch_add(&the_time, INT64_C(30) * 3600 * 1000000);
+    for (int i = 0; i < 3; i++) { /* What rests is set aside first, and goes when it is old itself. */
+        assert_int_equal(ls_store_maintain(store, -1), LS_OK);
+        atomic_fetch_add(&the_time, INT64_C(30) * 3600 * 1000000);
+    }
+    put_text(stream, "k", "in time");
+    catch_up(stream);
+    assert_int_equal(atomic_load(&lines_about_it), 1);
+    found = delivered(fx);
+    assert_int_equal(found.count, 2);
+    assert_string_equal(found.all[0].bytes, "delivered\n");
+    assert_string_equal(found.all[1].bytes, "in time\n");
+    free_objects(&found);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_store_for_reading_shows_deliveries_and_changes_none),
+        TEST(a_transform_gives_a_record_50_keys),
+        TEST(a_stream_has_so_many_deliveries),
+        TEST(a_run_of_few_shards_catches_up_with_all),
+        TEST(what_retention_took_is_passed_over_and_logged),
+    };
+
+    run_everywhere("rules of deliveries", tests);
+}
