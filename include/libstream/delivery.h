@@ -23,9 +23,10 @@
  * another name. What may still come twice: records that the transform sends elsewhere when it is asked a second time,
  * after a crash before their object was delivered; those of a shard whose undelivered part met retention; and what a
  * callback (LS_DELIVERY_TO_CALLBACK) was given before a crash, under the same name. Nor does a destination know an
- * object's name that has it no longer: one that was delivered up to a second before a crash is delivered again when its
- * file was taken away from the directory meanwhile; and when `directory` was changed before the next run, it lies in
- * both. A run that ls_delivery_stop ends, or a signal the tool, repeats nothing of this.
+ * object's name that has it no longer: that an object is there is stored at once, before the run does anything else but
+ * begin the next one; of a crash in between, it is delivered again when its file was taken away from the directory
+ * meanwhile, and lies in both when `directory` was changed before the next run. A run that ls_delivery_stop ends, or a
+ * signal the tool, repeats nothing of this.
  *
  * S3. With `s3_bucket` an object is put by one request, where none of its name is: one that is there is its twin, as in
  * a directory. (A service that does not know `If-None-Match` puts it again: the same bytes.) Who runs the delivery has

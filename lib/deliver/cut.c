@@ -2,8 +2,9 @@
  *
  *   V1  Which records it has, and its name, are stored before its first byte leaves the process; in one write with what
  *       was done before it, fenced by the lease.
- *   V2  Only when the destination has it, its records are done. That is stored with the beginning of the next object,
- *       or soon: whoever comes in between makes it again, under the same name, and the destination knows it.
+ *   V2  Only when the destination has it, its records are done. That is stored with the beginning of the next object
+ *       when that is at hand, else before anything is waited for: whoever comes in between makes it again, under the
+ *       same name, and the destination knows it, if it has it still.
  *   V3  One object of a shard is begun at a time. One that was found begun is finished before any other.
  *   V4  The checkpoint is behind the last record before which nothing is left to do: it stands at the oldest record
  *       that is collected.
@@ -236,6 +237,7 @@ static ls_status deliver(lsi_delivery_shard *shard, lsi_buffer *buffer)
     lsi_free(&shard->run->env->memory, made);
     if (st != LS_OK)
         return st;
+    shard->has_put = true;
     lsi_delivery_count_object(shard, buffer, content.size);
     return mark_done(shard, buffer);
 }

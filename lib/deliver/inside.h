@@ -182,6 +182,7 @@ struct lsi_delivery_shard {
     bool has_entry;        /* beside the lease, */
     bool is_wide;          /* which is large */
     bool is_full;          /* something that is collected has its size */
+    bool has_put;          /* an object that is there is not stored as done */
     int64_t unsaved_us;    /* since when something is done and not stored, monotonic; 0: all is stored */
     uint64_t uncounted[LSI_DELIVERED_RETRIES]; /* of what is done and not stored (counts.c) */
     lsi_engine_count *words;                   /* lsi_delivery_shard_words; NULL: nobody was told yet */
@@ -246,6 +247,8 @@ void lsi_delivery_count_put(const lsi_delivery_run_state *run, ls_delivery_kind 
 
 /* Stores what is done, and that `begun` (or NULL) is begun, in one write with the lease. LEASE_LOST. */
 ls_status lsi_delivery_save(lsi_delivery_shard *shard, const lsi_buffer *begun);
+/* The same, of an object that is there and not stored as such, if there is one. */
+ls_status lsi_delivery_save_put(lsi_delivery_shard *shard);
 /* Stores that the shard is done to its end. */
 ls_status lsi_delivery_save_end(lsi_delivery_shard *shard);
 /* Fills `done`, `backup_done`, `replayed` and `replay`. CORRUPT, VERSION, NO_MEMORY. */

@@ -112,8 +112,14 @@ ls_status lsi_delivery_save(lsi_delivery_shard *shard, const lsi_buffer *begun)
         return st;
     shard->saved_seqno = shard->done_seqno;
     shard->unsaved_us = 0;
+    shard->has_put = false;
     shard->is_wide = value.size > WIDE_BYTES;
     return LS_OK;
+}
+
+ls_status lsi_delivery_save_put(lsi_delivery_shard *shard)
+{
+    return shard->has_put && shard->replay == NULL ? lsi_delivery_save(shard, NULL) : LS_OK;
 }
 
 ls_status lsi_delivery_save_end(lsi_delivery_shard *shard)

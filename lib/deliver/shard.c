@@ -309,6 +309,8 @@ static ls_status take_part(lsi_delivery_shard *shard, const ls_batch *batch, uin
             run->batch[count++] = &batch->records[i];
     run->transform.shard = shard->shard;
     if (count != 0)
+        st = lsi_delivery_save_put(shard); /* V2: the transform may take its time. */
+    if (count != 0 && st == LS_OK)
         st = call_transform(run, count, &attempts, &has_failed);
     for (uint32_t i = from; i < to && st == LS_OK; i++) {
         const ls_record *record = &batch->records[i];
@@ -507,6 +509,8 @@ ls_status lsi_delivery_shard_step(lsi_delivery_shard *shard, bool *is_busy)
         st = cut_due(shard, shard->is_at_end);
     if (st == LS_OK)
         st = cut_what_is_too_much(shard);
+    if (st == LS_OK && !shard->is_at_end)
+        st = lsi_delivery_save_put(shard);
     if (st == LS_OK && shard->unsaved_us != 0 && shard->replay == NULL && !shard->is_at_end &&
         lsi_delivery_now_us(run) - shard->unsaved_us >= SAVE_US)
         st = lsi_delivery_save(shard, NULL);

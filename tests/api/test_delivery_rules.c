@@ -1,5 +1,6 @@
 /* delivery.h: what ends a run or holds it back, and what is refused: a store for reading, keys of a transform, so many
- * shards at once, so many deliveries, records that retention took. */
+ * shards at once, so many deliveries, records that retention took, progress that is stored before anything is waited
+ * for. */
 #include "api/delivery_support.h"
 
 /* ---- refusals ---- */
@@ -125,6 +126,55 @@ static void a_run_of_few_shards_catches_up_with_all(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* ---- what is stored before anything is waited for ---- */
+
+typedef struct looking {
+    ls_stream *stream;
+    ls_seqno done[3]; /* at each call: the lease's checkpoint */
+    uint32_t calls;
+} looking;
+
+static ls_transform_answer look_at_the_lease(ls_transform *batch, void *user)
+{
+    looking *of = user;
+    ls_lease_info info = LS_LEASE_INFO_INIT;
+    ls_lease_list *list = NULL;
+
+    assert_int_equal(ls_stream_list_leases(of->stream, NAME, &list), LS_OK);
+    assert_int_equal(ls_lease_list_at(list, 0, &info), LS_OK);
+    ls_lease_list_free(list);
+    assert_true(of->calls < 3);
+    of->done[of->calls++] = info.state == LS_LEASE_BEGUN ? info.seqno : LS_SEQNO_NONE;
+    assert_int_equal(ls_transform_keep(batch, 0), LS_OK);
+    return LS_TRANSFORM_DONE;
+}
+
+/* A transform may take minutes: of a crash in it no object comes again that was there before. */
+static void an_object_is_stored_as_done_before_the_next_call_of_a_transform(void **state)
+{
+    ls_stream *stream = make_stream(*state, STREAM, 1);
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    ls_delivery_run_options run = into(of);
+    looking seen = {.stream = stream};
+
+    options.flags |= LS_DELIVERY_TRANSFORM;
+    options.buffer_bytes = 1; /* Each record is an object, */
+    options.transform_records_max = 1; /* and a call. */
+    make_delivery(stream, &options);
+    put_numbers(stream, 0, 3, 1);
+    run.transform = look_at_the_lease;
+    run.transform_user = &seen;
+    assert_int_equal(run_with(stream, &run), LS_OK);
+    assert_int_equal(of->count, 3);
+    assert_int_equal(seen.calls, 3);
+    assert_true(seen.done[0] == LS_SEQNO_NONE);
+    assert_true(seen.done[1] == of->all[0].last_seqno);
+    assert_true(seen.done[2] == of->all[1].last_seqno);
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* ---- retention ---- */
 
 static _Atomic int64_t the_time;
@@ -190,6 +240,7 @@ int main(void)
         TEST(a_transform_gives_a_record_50_keys),
         TEST(a_stream_has_so_many_deliveries),
         TEST(a_run_of_few_shards_catches_up_with_all),
+        TEST(an_object_is_stored_as_done_before_the_next_call_of_a_transform),
         TEST(what_retention_took_is_passed_over_and_logged),
     };
 
