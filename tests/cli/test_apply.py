@@ -439,6 +439,13 @@ class Made(Apply):
                          {("stream", "other"): "created"})
         self.assertEqual(len(self.look("shards", "other")["shards"]), 3)
 
+    def test_a_template_has_16_mib_at_most(self):
+        text = json.dumps({"Streams": [STREAM]})
+        most = text + " " * ((16 << 20) - len(text))
+        self.assertIn("too large", self.apply(most + " ", expect=1).err)
+        self.assertFalse(os.path.exists(self.store))
+        self.assertEqual(self.apply(most), {("stream", "s"): "created"})
+
     def test_a_template_comes_from_standard_input_too(self):
         self.assertIn("created", self.run_tool("apply", "-", stdin=json.dumps({"Streams": [STREAM]}).encode()).out)
 
