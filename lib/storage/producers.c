@@ -127,9 +127,7 @@ static ls_status look_on(lsi_log *log, lsi_remembered *of, const lsi_segment_lis
             *seen = skip->to < end ? skip->to : end;
             continue;
         }
-        for (uint32_t i = 0; i < list->skip_count; i++)
-            if (list->skips[i].from > *seen && list->skips[i].from < stop)
-                stop = list->skips[i].from;
+        stop = lsi_skip_next(list, *seen, stop);
         st = open_segment(log, entry, &segment);
         if (st != LS_OK)
             return st;

@@ -161,6 +161,8 @@ static inline lsi_segment_entry *lsi_segment_list_last(const lsi_segment_list *l
 }
 /* The skip that covers `position`; NULL: there is none. */
 const lsi_skip *lsi_skip_at(const lsi_segment_list *list, uint64_t position);
+/* Where the next skip behind `position` begins, at most `end`: no frame that counts reaches into it. */
+uint64_t lsi_skip_next(const lsi_segment_list *list, uint64_t position, uint64_t end);
 /* The last entry whose base is at or below `position`: where its frame is, or would be written. 0 below the first. */
 uint32_t lsi_segment_list_find(const lsi_segment_list *list, uint64_t position);
 /* ---- age.c: when records count as arrived ---- */

@@ -249,6 +249,15 @@ const lsi_skip *lsi_skip_at(const lsi_segment_list *list, uint64_t position)
     return NULL;
 }
 
+uint64_t lsi_skip_next(const lsi_segment_list *list, uint64_t position, uint64_t end)
+{
+    uint32_t i = 0;
+
+    while (i < list->skip_count && list->skips[i].from <= position)
+        i++;
+    return i < list->skip_count && list->skips[i].from < end ? list->skips[i].from : end;
+}
+
 uint32_t lsi_segment_list_find(const lsi_segment_list *list, uint64_t position)
 {
     uint32_t low = 0, high = list->count;

@@ -168,7 +168,12 @@ static ls_status walk_segment(lsi_verify *verify, const lsi_segment_list *list, 
                 walk.after = skip->last_seqno;
             continue;
         }
+        ls_seqno after = walk.after;
         st = lsi_walk_next(&walk, &frame, &position, &result);
+        if (st == LS_OK && result == LSI_FRAME_VALID && walk.at > lsi_skip_next(list, from, end)) {
+            result = LSI_FRAME_BAD; /* Who reads stops before the skip. */
+            walk.after = after;
+        }
         if (st == LS_OK && result == LSI_FRAME_VALID) {
             st = count_records(&unpacker, segment, lsi_walk_bytes(&walk, position), &frame, &count);
             if (st != LS_OK)

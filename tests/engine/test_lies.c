@@ -449,9 +449,31 @@ static void numbers_that_lie_break_nothing(void **state)
     }
 }
 
+/* Once verifying took the frame before a skip for whole that reaches into it, which nobody can read. */
+static void a_frame_that_reaches_into_a_skip_is_damaged(void **state)
+{
+    const kind *how = &kinds[sizeof kinds / sizeof *kinds - 1];
+    sim_files *whole = new_store(how), *sim = sim_clone(whole);
+    const size_t skip = LIST_HEAD_BYTES + 16 + 2 * 64;
+    const lie of = {"1/0/segments", LIST, 0, skip, 8, 5}; /* It begins 8 bytes before the end of a frame. */
+    uint64_t damages, left;
+    walk at;
+
+    (void)state;
+    tell(sim, &of);
+    begin(&at, sim);
+    assert_int_equal(inspect(&at, false, &damages, &left), LS_OK);
+    assert_int_equal(damages, 1);
+    assert_int_equal(use(&at, false), LS_ERR_CORRUPT);
+    judge(whole, how, &of);
+    sim_files_free(sim);
+    sim_files_free(whole);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_frame_that_reaches_into_a_skip_is_damaged),
         cmocka_unit_test(numbers_that_lie_break_nothing),
     };
 
