@@ -150,6 +150,13 @@ static void a_tail_of_any_bytes_is_refused_or_sound(void **state)
     frame.count = 4;
     frame.flags = 0;
     assert_false(lsi_tail_read(bytes, &frame, &(lsi_tail){0}));
+    frame.flags = LSI_FRAME_NUMBERED;
+    lsi_write_u64le(bytes + frame.bytes - 32, LS_NUMBER_MAX - 69991); /* The last would be beyond them. */
+    assert_false(lsi_tail_read(bytes, &frame, &(lsi_tail){0}));
+    lsi_write_u64le(bytes + frame.bytes - 32, LS_NUMBER_MAX - 69992);
+    assert_true(lsi_tail_read(bytes, &frame, &(lsi_tail){0}));
+    memset(bytes + frame.bytes - 24, 0, 16); /* Nobody's. */
+    assert_false(lsi_tail_read(bytes, &frame, &(lsi_tail){0}));
     free(bytes);
 }
 
@@ -218,6 +225,14 @@ static void lists_of_numbers_are_looked_through(void **state)
         assert_int_equal(is, number % 3 == 1 ? LSI_NUMBER_REPEATED : LSI_NUMBER_NEW);
         if (is == LSI_NUMBER_REPEATED)
             assert_true(seqno == 5000 + number / 3 && shard == 6);
+    }
+    for (uint64_t number = numbers[999]; number >= 1; number--) { /* And back. */
+        uint32_t shard;
+        ls_seqno seqno = 0;
+
+        assert_int_equal(lsi_remembered_find(of, (ls_producer_id){3, 5}, number, &cursor, &shard, &seqno),
+                         number % 3 == 1 ? LSI_NUMBER_REPEATED : LSI_NUMBER_NEW);
+        assert_true(number % 3 != 1 || seqno == 5000 + number / 3);
     }
     lsi_remembered_free(of);
 }
@@ -414,6 +429,51 @@ static void what_two_remember_is_put_together(void **state)
     lsi_remembered_free(b);
 }
 
+/* Records of two numbers each, which take a byte a record: a run of some size. */
+static void note_many(lsi_remembered *of, uint64_t producer, uint64_t first, ls_seqno seqno, uint32_t shard)
+{
+    enum { RECORDS = 20000 };
+    static uint32_t users[RECORDS];
+    const ls_put_options options = options_of(first, NULL);
+    unsigned char *bytes;
+    lsi_frame frame;
+    lsi_tail tail;
+
+    for (uint32_t i = 0; i < RECORDS; i++)
+        users[i] = 2;
+    bytes = make_frame_of(&options, users, RECORDS, &frame);
+    assert_true(lsi_tail_read(bytes, &frame, &tail));
+    tail.producer = id_of(producer);
+    assert_int_equal(lsi_remember(of, &tail, shard, seqno, (int64_t)seqno), LS_OK);
+    free(bytes);
+}
+
+/* M3: eight runs of a producer stay, whatever they take, also where they come from two. */
+static void a_few_large_puts_of_two_are_all_kept(void **state)
+{
+    lsi_remembered *a = lsi_remembered_new(&env), *b = lsi_remembered_new(&env), *both;
+
+    (void)state;
+    for (uint64_t i = 0; i < 4; i++) {
+        note_many(a, 1, 1 + 100000 * i, 1 + 100000 * i, 0);
+        note_many(b, 1, 50001 + 100000 * i, 2 + 100000 * i, 1);
+    }
+    assert_int_equal(lsi_remembered_merge(a, b, &both), LS_OK);
+    for (uint64_t i = 0; i < 4; i++) {
+        is_put(both, 1, 1 + 100000 * i, 1 + 100000 * i);
+        is_put(both, 1, 50001 + 100000 * i, 2 + 100000 * i);
+    }
+    lsi_remembered_free(both);
+    note_many(b, 1, 450001, 400002, 1); /* The ninth. */
+    assert_int_equal(lsi_remembered_merge(a, b, &both), LS_OK);
+    is_else(both, 1, 50001, LSI_NUMBER_EXPIRED);
+    is_put(both, 1, 150001, 100002);
+    is_put(both, 1, 450001, 400002);
+    lsi_remembered_free(both);
+    lsi_remembered_free(a);
+    lsi_remembered_free(b);
+}
+
 typedef struct bounds {
     uint64_t bytes;
     uint32_t runs_min, runs_max;
@@ -435,6 +495,35 @@ static bounds bounds_of(const lsi_remembered *of)
 
     lsi_remembered_each(of, add_bounds, &b);
     return b;
+}
+
+/* A run whose list is long takes what follows at once, and nothing that has gaps of its own. */
+static void a_long_run_takes_what_follows_at_once(void **state)
+{
+    static const uint64_t gaps[] = {3000, 3002};
+    const ls_put_options options = options_of(0, gaps);
+    lsi_remembered *of = lsi_remembered_new(&env);
+    unsigned char *bytes;
+    lsi_frame frame;
+    lsi_tail tail;
+    uint64_t before;
+
+    (void)state;
+    for (uint64_t i = 0; i <= LSI_RUN_LIST_BYTES; i++) /* A byte or two for each gap. */
+        assert_int_equal(note(of, 1, 1 + 2 * i, 1 + 2 * i, 1 + i, 0), LS_OK);
+    before = bounds_of(of).bytes;
+    assert_int_equal(note(of, 1, 2 * LSI_RUN_LIST_BYTES + 2, 2999, 2 + LSI_RUN_LIST_BYTES, 0), LS_OK);
+    assert_int_equal(bounds_of(of).bytes, before);
+    bytes = make_frame(&options, 2, &frame);
+    assert_true(lsi_tail_read(bytes, &frame, &tail));
+    tail.producer = id_of(1);
+    assert_int_equal(lsi_remember(of, &tail, 0, LSI_RUN_LIST_BYTES + 2 + 2999 - (2 * LSI_RUN_LIST_BYTES + 2) + 1, 5000),
+                     LS_OK);
+    assert_true(bounds_of(of).bytes >= before + LSI_RUN_BYTES);
+    is_put(of, 1, 3002, LSI_RUN_LIST_BYTES + 2 + 2999 - (2 * LSI_RUN_LIST_BYTES + 2) + 2);
+    is_else(of, 1, 3001, LSI_NUMBER_NEW);
+    free(bytes);
+    lsi_remembered_free(of);
 }
 
 /* So many producers, and no more; the least recent goes. */
@@ -679,6 +768,112 @@ static void a_file_of_differences_is_read(void **state)
                      LS_ERR_CORRUPT);
 }
 
+/* A file with one run, whose lists are these. */
+typedef struct lone_run {
+    const char *what;
+    uint32_t layout; /* 0: differences, 1: gaps */
+    uint64_t first, last;
+    ls_seqno seqno;
+    unsigned char list[24], counts[16];
+    uint32_t list_bytes, counts_bytes;
+} lone_run;
+
+static ls_status decode_run(const lone_run *run, lsi_remembered **out)
+{
+    unsigned char bytes[16 + 40 + 40 + 48];
+    lsi_writer to = {bytes, bytes + sizeof bytes};
+    uint64_t position;
+
+    lsi_put_u64(&to, 8);
+    lsi_put_u32(&to, 1);
+    lsi_put_u32(&to, run->layout);
+    lsi_put_u64(&to, 1); /* id_of(1) */
+    lsi_put_u64(&to, ~UINT64_C(1));
+    lsi_put_u64(&to, 0);
+    lsi_put_u64(&to, 1000);
+    lsi_put_u32(&to, 1);
+    lsi_put_u32(&to, 0);
+    lsi_put_u64(&to, run->first);
+    lsi_put_u64(&to, run->last);
+    lsi_put_u64(&to, run->seqno);
+    lsi_put_u32(&to, 0);
+    lsi_put_u32(&to, run->list_bytes);
+    lsi_put_u32(&to, run->counts_bytes);
+    lsi_put_u32(&to, 0);
+    lsi_put_bytes(&to, run->list, run->list_bytes);
+    lsi_put_bytes(&to, run->counts, run->counts_bytes);
+    lsi_put_zero(&to, (8 - (run->list_bytes + run->counts_bytes) % 8) % 8);
+    return lsi_remembered_decode(&env, "producers", bytes, (size_t)(to.at - bytes), &position, out);
+}
+
+/* X1: each rule of a run is kept by a run at its edge and broken by one beyond it, by nothing but this rule. Items have
+ * 7 bits in each byte: 0x80 * 8, 0x40 is 2^62; a gap that has neither length nor step is 4 * g. */
+static void runs_at_the_edges_of_their_rules(void **state)
+{
+#define HALF 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80
+#define FULL 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
+    static const lone_run sound[] = {
+        {"alone", 1, 1, 1, 1, {0}, {0}, 0, 0},
+        {"the last number", 1, LS_NUMBER_MAX, LS_NUMBER_MAX, LS_SEQNO_MAX, {0}, {0}, 0, 0},
+        {"all numbers", 1, 1, LS_SEQNO_MAX, 1, {0}, {0}, 0, 0},
+        {"a far gap", 1, 1, (UINT64_C(1) << 60) + 2, 1, {HALF, 0x40, HALF, 0x10}, {0}, 18, 0},
+        {"a gap before the last record", 1, 1, 9, LS_SEQNO_MAX - 2, {4 * 7 + 2, 0}, {0}, 2, 0},
+        {"a span before the last record", 1, 1, 9, LS_SEQNO_MAX - 3, {4 * 5 + 1, 1}, {0}, 2, 0},
+        {"an old one alone", 0, 1, 1, 1, {0}, {0}, 0, 0},
+        {"an old one, the last number and record", 0, LS_NUMBER_MAX - 1, LS_NUMBER_MAX, LS_SEQNO_MAX - 1, {0}, {0}, 0,
+         0},
+        {"an old one with differences", 0, 1, 4, LS_SEQNO_MAX - 1, {3}, {0}, 1, 0},
+        {"counts", 1, 1, 3, LS_SEQNO_MAX - 1, {0}, {1, 2}, 0, 2},
+        {"counts and differences", 1, 1, 6, 1, {1, 4}, {1, 2}, 2, 2},
+    };
+    static const lone_run broken[] = {
+        {"no first number", 1, 0, 1, 1, {0}, {0}, 0, 0},
+        {"ends before it begins", 1, 2, 1, 1, {0}, {0}, 0, 0},
+        {"a number too many", 1, 1, LS_NUMBER_MAX + 1, 1, {0}, {0}, 0, 0},
+        {"no record", 1, 1, 1, LS_SEQNO_NONE, {0}, {0}, 0, 0},
+        {"a record too many", 1, 1, 1, LS_SEQNO_MAX + 1, {0}, {0}, 0, 0},
+        {"more numbers than records", 1, 1, 2, LS_SEQNO_MAX, {0}, {0}, 0, 0},
+        {"a gap that is farther than far", 1, 1, LS_NUMBER_MAX, 1,
+         {0x84, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40}, {0}, 9, 0},
+        {"a far gap that is cut", 1, 1, LS_NUMBER_MAX, 1, {HALF, 0x40, 0x80}, {0}, 10, 0},
+        {"a far gap behind all numbers", 1, 1, LS_NUMBER_MAX, 1, {HALF, 0x40, FULL, 0xff, 0x01}, {0}, 19, 0},
+        {"a span of more than all numbers", 1, 1, LS_NUMBER_MAX, 1, {1, FULL, 0xff, 0x01}, {0}, 11, 0},
+        {"a step over more than all records", 1, 1, LS_NUMBER_MAX, 1, {2, FULL, 0xff, 0x01}, {0}, 11, 0},
+        {"an item without an end", 1, 1, LS_NUMBER_MAX, 1, {HALF, 0x80, 0x80, 0x80, 0}, {0}, 12, 0},
+        {"a length that is cut", 1, 1, 9, 1, {1, 0x80}, {0}, 2, 0},
+        {"a step that is cut", 1, 1, 9, 1, {2}, {0}, 1, 0},
+        {"a gap that leads beyond", 1, 1, 9, 1, {4 * 8}, {0}, 1, 0},
+        {"a span that leads beyond", 1, 1, 9, 1, {1, 8}, {0}, 2, 0},
+        {"a gap behind the last record", 1, 1, 9, LS_SEQNO_MAX - 1, {4 * 7 + 2, 0}, {0}, 2, 0},
+        {"a span behind the last record", 1, 1, 9, LS_SEQNO_MAX - 1, {4 * 5 + 1, 1}, {0}, 2, 0},
+        {"an old one without a first number", 0, 0, 1, 1, {0}, {0}, 0, 0},
+        {"an old one that ends before it begins", 0, 2, 1, 1, {0}, {0}, 0, 0},
+        {"an old one with a number too many", 0, LS_NUMBER_MAX, LS_NUMBER_MAX + 1, 1, {0}, {0}, 0, 0},
+        {"an old one without a record", 0, 1, 1, LS_SEQNO_NONE, {0}, {0}, 0, 0},
+        {"an old one with a record too many", 0, 1, 1, LS_SEQNO_MAX + 1, {0}, {0}, 0, 0},
+        {"an old one with more numbers than records", 0, 1, 2, LS_SEQNO_MAX, {0}, {0}, 0, 0},
+        {"an old one that leads elsewhere", 0, 1, 4, 1, {2}, {0}, 1, 0},
+        {"an old one that leads beyond all numbers", 0, 2, LS_NUMBER_MAX, 1, {FULL, 0x7f}, {0}, 9, 0},
+        {"counts of fewer", 1, 1, 3, 1, {0}, {1, 1}, 0, 2},
+        {"counts of none", 1, 1, 3, 1, {0}, {3, 0}, 0, 2},
+        {"counts behind the last record", 1, 1, 3, LS_SEQNO_MAX, {0}, {1, 2}, 0, 2},
+        {"counts, and differences that lead elsewhere", 1, 1, 7, 1, {1, 4}, {1, 2}, 2, 2},
+        {"counts, and a difference that is none", 1, 1, 6, 1, {5, 0}, {1, 2}, 2, 2},
+    };
+    lsi_remembered *of;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sound / sizeof *sound; i++) {
+        if (decode_run(&sound[i], &of) != LS_OK)
+            fail_msg("%s: %s", sound[i].what, lsi_error_current()->message);
+        is_put(of, 1, sound[i].first, sound[i].seqno);
+        lsi_remembered_free(of);
+    }
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++)
+        if (decode_run(&broken[i], &of) != LS_ERR_CORRUPT)
+            fail_msg("%s: it is sound", broken[i].what);
+}
+
 /* Every allocation fails once: NO_MEMORY, and nothing is leaked. */
 static void short_memory_is_said_and_loses_nothing(void **state)
 {
@@ -741,6 +936,9 @@ int main(void)
         cmocka_unit_test(any_puts_are_known_or_expired),
         cmocka_unit_test(numbers_far_apart_are_known),
         cmocka_unit_test(a_file_of_differences_is_read),
+        cmocka_unit_test(runs_at_the_edges_of_their_rules),
+        cmocka_unit_test(a_few_large_puts_of_two_are_all_kept),
+        cmocka_unit_test(a_long_run_takes_what_follows_at_once),
         cmocka_unit_test(short_memory_is_said_and_loses_nothing),
     };
 
