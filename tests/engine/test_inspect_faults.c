@@ -137,7 +137,7 @@ static void put_older_list(const lsi_root *root)
 static void put_strays(const lsi_root *root, const char *of)
 {
     static const char *const names[] = {"00000009.seg", "9.seg", "00000009seg", "99999999999.seg", "00000009.idx",
-                                        "0000000x.seg", "segments.damaged-1", "00000009.seg.damaged-x"};
+                                        "0000000x.seg", "-0000001.seg", "segments.damaged-1", "00000009.seg.damaged-x"};
     static unsigned char bytes[64u << 10];
     const lsi_files *files = root->files;
     char name[64];
@@ -391,6 +391,7 @@ static bool fails(const plain_case *of, uint64_t nth, int err)
 
 static void walk_case(sim_files *whole, const hurt *how, bool is_later, act *what, bool repair)
 {
+    static const int errors[] = {EIO, EACCES, EPERM};
     plain_case of = {.how = how, .sim = damaged(whole, how, is_later), .what = what, .repair = repair};
     uint64_t step = getenv("LIBSTREAM_TEST_LONG") != NULL ? 1 : SIM_STRIDE * STEP;
     uint64_t first = 1 + (uint64_t)(how - hurts) % step;
@@ -404,7 +405,7 @@ static void walk_case(sim_files *whole, const hurt *how, bool is_later, act *wha
     if (repair)
         of.count = readable(sim);
     sim_files_free(sim);
-    for (uint64_t nth = first; fails(&of, nth, nth / step % 2 == 0 ? EIO : EACCES); nth += step)
+    for (uint64_t nth = first; fails(&of, nth, errors[nth / step % 3]); nth += step)
         ;
     for (uint64_t nth = first; fails(&of, nth, ENOMEM); nth += step)
         ;
@@ -537,6 +538,7 @@ static void numbers_that_lie_break_nothing(void **state)
         {"all of a shard", "1/1/segments", "1/1/00000001.seg", GONE, 0},
         {"the last segment is gone", "1/0/00000003.seg", NULL, GONE, 0},
         {"no manifest and no copy", "manifest", "manifest.copy", GONE, 0},
+        {"nothing else", NULL, NULL, BYTES, 0},
     };
     sim_files *whole = new_store();
     uint64_t step = getenv("LIBSTREAM_TEST_LONG") != NULL ? 1 : SIM_STRIDE * STEP, nth = 0;

@@ -545,7 +545,7 @@ static const struct {
     int err;
 } faults[] = {
     {"EIO", SIM_ANY, EIO}, {"ENOSPC", SIM_ANY, ENOSPC}, {"ENFILE", SIM_SYNC_DIR, ENFILE}, {"EMFILE", SIM_OPEN, EMFILE},
-    {"no memory", SIM_ANY, ENOMEM},
+    {"EMFILE of a directory", SIM_SYNC_DIR, EMFILE}, {"EDQUOT", SIM_ANY, EDQUOT}, {"no memory", SIM_ANY, ENOMEM},
 };
 
 static void *run_him(void *user)
