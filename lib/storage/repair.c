@@ -196,7 +196,7 @@ static ls_status add_skips(const lsi_verify *verify, lsi_slot *slot)
     st = keep_list(config);
     if (st == LS_OK)
         st = lsi_segment_list_store(config, fresh);
-    if (st == LS_OK && slot != NULL)
+    if (st == LS_OK)
         (void)atomic_fetch_add_explicit(&slot->list_generation, 1, memory_order_acq_rel); /* Pairs with lsi_log_list. */
 out:
     lsi_segment_list_unref(list);

@@ -501,7 +501,7 @@ ls_status lsi_log_verify(const lsi_log_config *config, lsi_peek *peek, lsi_inspe
 
     inspection->summary.shards++;
     /* Beside producers: a roll between reading the list and the ends would make the ends another segment's. */
-    for (int tries = 0; tries < 100 && st == LS_OK; tries++) {
+    for (int tries = 0; tries < 100; tries++) {
         lsi_segment_list_unref(list);
         list = NULL;
         st = lsi_segment_list_load(config, &list);
