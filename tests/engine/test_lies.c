@@ -28,13 +28,18 @@
 
 typedef struct kind {
     const char *name;
-    bool packs, seals, has_counts, is_in_blocks, has_skip;
+    bool packs, seals, has_counts, is_in_blocks;
+    const char *skips; /* a frame of this segment; NULL: none */
 } kind;
 
 static const kind kinds[] = {
-    {"numbered", false, false, false, false, false}, {"packed", true, false, false, false, false},
-    {"sealed", false, true, false, false, false},    {"counted", false, false, true, false, false},
-    {"in blocks", false, false, false, true, false}, {"with a skip", false, false, false, false, true},
+    {"numbered", false, false, false, false, NULL},
+    {"packed", true, false, false, false, NULL},
+    {"sealed", false, true, false, false, NULL},
+    {"counted", false, false, true, false, NULL},
+    {"in blocks", false, false, false, true, NULL},
+    {"with a skip in the last segment", false, false, false, false, "1/0/00000002.seg"},
+    {"with a skip", false, false, false, false, "1/0/00000001.seg"},
 };
 
 static ls_status give_key(void *user, const char *key_id, unsigned char key[LS_KEY_BYTES])
@@ -146,8 +151,8 @@ static sim_files *new_store(const kind *of)
         assert_int_equal(engine->ops->recompress(stream, -1, &saved), LS_OK);
     engine->ops->stream_close(stream);
     close_store(engine);
-    if (of->has_skip) {
-        hurt_byte(sim, "1/0/00000001.seg", LSI_SEGMENT_HEADER_BYTES + LARGE_BYTES);
+    if (of->skips != NULL) {
+        hurt_byte(sim, of->skips, LSI_SEGMENT_HEADER_BYTES + LARGE_BYTES);
         assert_int_equal(inspect(&at, true, &damages, &left), LS_OK);
         assert_int_equal(left, 0);
     }
