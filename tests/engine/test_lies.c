@@ -8,13 +8,14 @@
  *  - what is read rises in its numbers;
  *  - where a repair says that nothing is left, verifying finds nothing, nor does who reads.
  *
- * Headers of segments and the control file lie in test_inspect_faults. */
+ * Headers of segments and words of shards lie in test_inspect_faults. */
 #include "engine/sim_store.h"
 
 #include <stdlib.h>
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "storage/control_layout.h"
 #include "storage/frame.h"
 #include "storage/segment.h"
 #include "support/sim_inside.h"
@@ -163,7 +164,7 @@ static sim_files *new_store(const kind *of)
 
 typedef struct lie {
     const char *file;
-    enum { FRAME, EXTENDED, LIST, TABLE } in; /* EXTENDED: a frame that says that it has an extension area */
+    enum { FRAME, EXTENDED, LIST, TABLE, CONTROL } in; /* EXTENDED: a frame that says that it has an extension area */
     uint64_t frame;    /* where it begins in the file */
     size_t at, bytes;  /* in the frame or the file */
     unsigned which;    /* of the values */
@@ -215,7 +216,7 @@ static void tell(sim_files *sim, const lie *of)
     int64_t size;
 
     assert_int_equal(files->root_open(files, "store", LSI_ROOT_WRITE, &root), 0);
-    owner = owner_of(NULL, &root, of->in == LIST ? "1/0/00000001.seg" : of->file, &seed, &base);
+    owner = owner_of(NULL, &root, of->in == LIST || of->in == CONTROL ? "1/0/00000001.seg" : of->file, &seed, &base);
     assert_int_equal(files->open(&root, of->file, LSI_OPEN_WRITE, &file), 0);
     size = files->read(&file, content, sizeof content, 0);
     assert_in_range(size, of->frame + of->at + of->bytes, sizeof content - 1);
@@ -237,6 +238,10 @@ static void tell(sim_files *sim, const lie *of)
 
         lsi_write_u64le(content + 40, lsi_sum64(content + LIST_HEAD_BYTES, (size_t)size - LIST_HEAD_BYTES, salt));
         lsi_write_u64le(content + 56, lsi_sum64(content, 56, salt));
+    } else if (of->in == CONTROL) {
+        const size_t sum_at = offsetof(control_header, sum);
+
+        lsi_write_u64le(content + sum_at, lsi_sum64(content, sum_at, 0));
     } else { /* Both tables, of which one would do. */
         uint64_t bytes = lsi_read_u64le(content + size - 8);
 
@@ -454,6 +459,19 @@ static void numbers_that_lie_break_nothing(void **state)
     }
 }
 
+/* What the control file is of, and how much of it was ever used. */
+static void a_control_file_that_lies_breaks_nothing(void **state)
+{
+    sim_files *whole = new_store(&kinds[0]);
+
+    (void)state;
+    for (lie of = {"control", CONTROL, 0, 0, 4, 0}; of.at < offsetof(control_header, store_lock); of.at += 4)
+        for (of.which = 0; of.which < VALUES; of.which++)
+            if (of.which % 2 != 0 || of.at < offsetof(control_header, sum)) /* A later boot makes it anew. */
+                judge(whole, &kinds[0], &of);
+    sim_files_free(whole);
+}
+
 /* Once verifying took the frame before a skip for whole that reaches into it, which nobody can read. */
 static void a_frame_that_reaches_into_a_skip_is_damaged(void **state)
 {
@@ -480,6 +498,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_frame_that_reaches_into_a_skip_is_damaged),
         cmocka_unit_test(numbers_that_lie_break_nothing),
+        cmocka_unit_test(a_control_file_that_lies_breaks_nothing),
     };
 
     return cmocka_run_group_tests_name("lies beneath right sums", tests, NULL, NULL);

@@ -120,6 +120,32 @@ static void cut(fixture *fx, const lsi_root *root, const char *name, uint64_t si
     assert_int_equal(fx->files->close(&file), 0);
 }
 
+/* Until so many bytes are copied. */
+static bool until(void *user, uint64_t done_bytes, uint64_t total_bytes)
+{
+    assert_true(done_bytes <= total_bytes);
+    return done_bytes < *(const uint64_t *)user;
+}
+
+/* Wherever it is cancelled, what is there is no more than a part, and the next call goes on. */
+static void who_is_asked_may_cancel(void **state)
+{
+    fixture *fx = *state;
+    ls_status st = LS_ERR_CANCELLED;
+    unsigned cancelled = 0;
+
+    put(fx, 0, RECORDS);
+    for (uint64_t most = 1; st != LS_OK; cancelled++) {
+        lsi_copy copy = {.progress = until, .user = &most, .total_bytes = UINT64_MAX};
+
+        st = lsi_log_copy(fx->store.log, &fx->copy, &copy);
+        assert_true(st == LS_OK || st == LS_ERR_CANCELLED);
+        most = copy.done_bytes + 1;
+    }
+    assert_in_range(cancelled, 2, 100);
+    assert_int_equal(count_copied(fx, 0), RECORDS);
+}
+
 static void only_what_is_new_is_copied(void **state)
 {
     fixture *fx = *state;
@@ -315,6 +341,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        T(who_is_asked_may_cancel),
         T(only_what_is_new_is_copied),
         T(damage_is_not_copied),
         T(what_is_shorter_than_the_list_says_is_not_copied),

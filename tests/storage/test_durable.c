@@ -287,6 +287,36 @@ static void a_full_disk_stops_no_reader_after_a_boot(void **state)
     }
 }
 
+/* E3, A1: of a batch that takes several frames those are put that the disk has room for. */
+static void a_disk_that_is_full_cuts_a_batch_between_frames(void **state)
+{
+    enum { SIZE = 300u << 10, COUNT = 8 };
+    static char data[SIZE];
+    fixture *fx = *state;
+    ls_put_entry entries[COUNT];
+    uint32_t accepted;
+    ls_seqno seqno;
+    uint64_t end;
+    bool closed;
+
+    for (uint32_t i = 0; i < COUNT; i++)
+        entries[i] = (ls_put_entry){{"k", 1}, {data, SIZE}, NULL};
+    for (uint64_t nth = 1;; nth++) {
+        sim_fault_add(fx->sim, (sim_fault){.call = SIM_WRITE, .nth = nth, .err = ENOSPC});
+        ls_status st = lsi_log_append(fx->first, fx->store.framer, entries, NULL, COUNT, false, &accepted, &seqno, &end,
+                                      &closed);
+        bool is_over = sim_faults_met(fx->sim) == 0;
+        sim_faults_clear(fx->sim);
+        assert_true(accepted <= COUNT && (accepted == COUNT) == (st == LS_OK) && !closed);
+        assert_true(st == LS_OK || st == LS_ERR_FULL);
+        if (accepted > 0)
+            assert_int_equal(lsi_log_commit(fx->first, end), LS_OK); /* What was accepted is as good as any. */
+        if (is_over)
+            break;
+        assert_in_range(nth, 1, 1000);
+    }
+}
+
 int main(void)
 {
 #define A_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -296,6 +326,7 @@ int main(void)
         A_TEST(a_write_that_failed_before_is_not_looked_for),
         A_TEST(short_memory_is_no_reason_to_deny_what_was_written),
         A_TEST(what_is_not_known_is_not_nothing),
+        A_TEST(a_disk_that_is_full_cuts_a_batch_between_frames),
         cmocka_unit_test(no_descriptor_is_no_failed_sync),
         cmocka_unit_test(a_full_disk_stops_no_reader_after_a_boot),
     };
