@@ -226,6 +226,52 @@ static void what_does_not_gain_is_not_compressed(void **state)
     unmake(&fx);
 }
 
+/* Frames of one batch are compressed one by one, into one place: small ones, some of nearly 1 MiB, and one below 4 KiB. */
+static void each_frame_of_a_batch_is_compressed(void **state)
+{
+    static char large[1047000];
+    uint64_t word = 88172645463325252u;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof large; i++) { /* Half of it is gained. */
+        word ^= word << 13;
+        word ^= word >> 7;
+        word ^= word << 17;
+        large[i] = (char)(word >> 32 & 15);
+    }
+    for (int seals = 0; seals < 2; seals++) {
+        sealed_store fx = {.sim = NULL};
+        const ls_put_entry entries[] = {
+            {{"k", 1}, {large, 6000}, NULL}, {{"k", 1}, {large, sizeof large}, NULL}, {{"k", 1}, {large, 10000}, NULL},
+            {{"k", 1}, {large, sizeof large}, NULL}, {{"k", 1}, {large, 3000}, NULL},
+        };
+        const ls_record *records;
+        uint32_t accepted, count, total = 0;
+        lsi_log_reader *reader;
+        bool closed, tip, ended;
+        ls_seqno seqno;
+        uint64_t end;
+
+        make(&fx, terms_of(seals ? 'k' : 0, LSI_CODEC_ZSTD), LS_DURABILITY_KERNEL, 8 << 20);
+        assert_int_equal(lsi_log_append(fx.store.log, fx.store.framer, entries, NULL, 5, false, &accepted, &seqno,
+                                        &end, &closed), LS_OK);
+        assert_int_equal(accepted, 5);
+        assert_int_equal(fx.store.framer->draft_count, 5);
+        assert_true(end < sizeof large + sizeof large / 4);
+        assert_int_equal(lsi_log_reader_open(fx.store.log, LSI_READ_FAST, &reader), LS_OK);
+        for (tip = false; !tip;) {
+            assert_int_equal(lsi_log_reader_read(reader, 100, 4 << 20, &records, &count, &tip, &ended), LS_OK);
+            for (uint32_t i = 0; i < count; i++, total++) {
+                assert_int_equal(records[i].data.size, entries[total].data.size);
+                assert_memory_equal(records[i].data.data, large, records[i].data.size);
+            }
+        }
+        assert_int_equal(total, 5);
+        lsi_log_reader_close(reader);
+        unmake(&fx);
+    }
+}
+
 /* ---- damage, and keys ---- */
 
 /* X5: whatever byte of a sealed segment is another, what is read are records that were put, then CORRUPT or KEY. */
@@ -836,6 +882,7 @@ int main(void)
     const struct CMUnitTest bodies[] = {
         cmocka_unit_test(every_body_comes_back),
         cmocka_unit_test(what_does_not_gain_is_not_compressed),
+        cmocka_unit_test(each_frame_of_a_batch_is_compressed),
         cmocka_unit_test(a_bomb_is_refused),
         cmocka_unit_test(every_failure_is_survived),
     };
