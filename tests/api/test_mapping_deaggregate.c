@@ -1,6 +1,7 @@
 /* LS_MAPPING_DEAGGREGATE: batches, lanes, filters, failures and progress are of user records. Kills within an aggregate
  * are in tests/invariants/test_aggregates.c. */
 #include "api/mapping_support.h"
+#include "support/one_window.h"
 
 /* Records with their number as data, `together` of them in each record that is put. */
 static void put_packed(ls_stream *stream, uint32_t from, uint32_t to, uint32_t keys, uint32_t together)
@@ -232,6 +233,7 @@ static void windows_count_user_records(void **state)
     uint32_t counted = 0;
     run *of;
 
+    wait_for_one_window();
     options.tumbling_window_s = 900;
     put_packed(stream, 0, 100, 20, 100);
     make_mapping(stream, &options);

@@ -2,6 +2,7 @@
  * and the state of its window, dropped when the batch is not finished. What failures of the disk leave is asked in
  * test_mapping_once_failures.c, what kills leave in tests/invariants/test_steps.c. */
 #include "api/support.h"
+#include "support/one_window.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -387,6 +388,7 @@ static void the_state_of_a_window_goes_with_what_is_put(void **state)
 
     if (in_memory)
         skip();
+    wait_for_one_window();
     options.tumbling_window_s = 900;
     of = make_run(fx, 60, &options);
     for (of.at = 1; of.at <= 3; of.at++) {

@@ -2,6 +2,7 @@
  * of windows, which goes with the place. */
 #include "api/mapping_support.h"
 #include "api/metrics_support.h"
+#include "support/one_window.h"
 
 /* ---- failures ---- */
 
@@ -224,6 +225,7 @@ static void a_state_goes_when_the_mapping_is_moved(void **state)
     ls_mapping_options options = defaults();
     run *of;
 
+    wait_for_one_window();
     options.tumbling_window_s = 900;
     make_mapping(stream, &options);
     put_numbers(stream, 0, 3, 1);
@@ -365,6 +367,7 @@ static void a_state_goes_when_windows_are_turned_off(void **state)
     ls_mapping_options options = defaults();
     uint32_t put = 0;
 
+    wait_for_one_window();
     options.tumbling_window_s = 900;
     make_mapping(stream, &options);
     for (int round = 0; round < 3; round++) {
