@@ -655,6 +655,79 @@ static void what_a_repair_replaces_is_kept(void **state)
     sim_files_free(whole);
 }
 
+/* The first damage that is told, and what to do about it. */
+typedef struct told {
+    char what[512], advice[512];
+} told;
+
+static ls_inspect_act take_first(const ls_finding *finding, void *user)
+{
+    told *of = user;
+
+    if (of->what[0] == '\0' && finding->severity == LS_FINDING_DAMAGE) {
+        (void)snprintf(of->what, sizeof of->what, "%s", finding->what);
+        (void)snprintf(of->advice, sizeof of->advice, "%s", finding->advice);
+    }
+    return LS_INSPECT_GO_ON;
+}
+
+static told first_of(sim_files *sim, bool repair)
+{
+    ls_inspect_options options = LS_INSPECT_OPTIONS_INIT;
+    told of = {{0}, {0}};
+    lsi_inspection inspection = {.finding = take_first, .user = &of};
+    walk at;
+
+    begin(&at, sim);
+    assert_int_equal(lsi_local_inspect(&at.env, "store", &options, repair, &inspection), LS_OK);
+    assert_int_equal(at.memory.live, 0);
+    return of;
+}
+
+static void exchange(const lsi_root *root, const char *a, const char *b)
+{
+    const lsi_files *files = root->files;
+
+    assert_int_equal(files->rename(root, a, "x"), 0);
+    assert_int_equal(files->rename(root, b, a), 0);
+    assert_int_equal(files->rename(root, "x", b), 0);
+}
+
+static void what_lies_in_anothers_place_is_told_so(void **state)
+{
+    sim_files *sim = new_store();
+    lsi_files *files = sim_files_table(sim);
+    lsi_root root;
+    told of;
+
+    (void)state;
+    assert_int_equal(files->root_open(files, "store", LSI_ROOT_WRITE, &root), 0);
+    exchange(&root, "1/0", "1/1");
+    of = first_of(sim, false);
+    assert_non_null(strstr(of.what, "those of stream id 1 shard 1"));
+    assert_non_null(strstr(of.advice, "give each its name back"));
+    exchange(&root, "1/0", "1/1");
+    exchange(&root, "1/0/00000001.seg", "1/0/00000002.seg");
+    of = first_of(sim, false);
+    assert_non_null(strstr(of.what, "holds segment 2"));
+    assert_non_null(strstr(of.advice, "give the file back its own name"));
+    of = first_of(sim, true);
+    assert_non_null(strstr(of.advice, "from now on"));
+    assert_null(strstr(of.advice, "give"));
+    files->root_close(&root);
+    sim_files_free(sim);
+    sim = new_store();
+    files = sim_files_table(sim);
+    assert_int_equal(files->root_open(files, "store", LSI_ROOT_WRITE, &root), 0);
+    assert_int_equal(files->unlink(&root, "1/0/00000001.seg"), 0); /* Nothing is in its place. */
+    of = first_of(sim, false);
+    assert_non_null(strstr(of.advice, "put the file back from a copy"));
+    of = first_of(sim, true);
+    assert_string_equal(of.advice, "readers step over it from now on");
+    files->root_close(&root);
+    sim_files_free(sim);
+}
+
 static void verifying_changes_nothing_and_hides_nothing(void **state)
 {
     (void)state;
@@ -684,6 +757,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_has_heard_enough_is_told_no_more),
         cmocka_unit_test(what_a_repair_replaces_is_kept),
+        cmocka_unit_test(what_lies_in_anothers_place_is_told_so),
         cmocka_unit_test(numbers_that_lie_break_nothing),
         cmocka_unit_test(verifying_changes_nothing_and_hides_nothing),
         cmocka_unit_test(a_repair_that_is_cut_short_is_done_by_the_next),

@@ -95,6 +95,27 @@ static void who_puts_next_asks(void **state)
     }
 }
 
+/* While somebody was asked, another one settled the step, and a third died in a write of his own: what was answered
+ * says nothing of that. */
+static void an_answer_is_of_no_other_write(void **state)
+{
+    fixture *fx = *state;
+    lsi_slot *slot = lsi_log_slot(fx->store.log);
+
+    leave_step(fx);
+    fx->is_taken = true;
+    assert_int_equal(lsi_log_step_settle(fx->store.log), LS_OK);
+    lsi_step_left left = {.decider = DECIDER, .first_seqno = fx->seqno, .is_taken = true};
+    uint64_t committed = lsi_load(&slot->committed_end);
+    ls_seqno next = lsi_load(&slot->next_seqno);
+    atomic_store(&slot->write_end, committed + 64);
+    assert_true(lsi_log_try_bare_lock(slot));
+    assert_int_equal(lsi_log_take_over(fx->store.log, slot, &left), LS_OK);
+    lsi_log_unlock(slot);
+    assert_true(lsi_load(&slot->committed_end) == committed && lsi_load(&slot->write_end) == committed);
+    assert_true(lsi_load(&slot->next_seqno) == next && lsi_load(&slot->durable_end) == committed);
+}
+
 /* Where nobody can say it, nothing is decided, and nothing is lost of it. */
 static void where_nobody_can_say_it_stays(void **state)
 {
@@ -261,6 +282,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(who_puts_next_asks),
+        T(an_answer_is_of_no_other_write),
         T(where_nobody_can_say_it_stays),
         T(who_only_reads_looks),
         T(what_was_shown_is_made_durable),
