@@ -728,6 +728,34 @@ static void what_lies_in_anothers_place_is_told_so(void **state)
     sim_files_free(sim);
 }
 
+/* Where a segment ends whose last frame is damaged, the header behind it knows, though that is damaged as well. */
+static void the_newest_header_is_believed_where_it_can_be(void **state)
+{
+    static const hurt how[] = {
+        {"the last header and the frame before it", "1/0/00000003.seg", NULL, BYTES, 90},
+        {"the last frame of a segment", "1/0/00000002.seg", NULL, BYTES, 4096 + 9 * (RECORD_BYTES + 64) - 100},
+        {"no list", "1/0/segments", NULL, GONE, 0},
+    };
+    sim_files *sim = new_store();
+    lsi_files *files = sim_files_table(sim);
+    lsi_root root;
+    outcome got;
+    walk at;
+
+    (void)state;
+    assert_int_equal(readable(sim), SHARD_RECORDS + 2);
+    assert_int_equal(files->root_open(files, "store", LSI_ROOT_WRITE, &root), 0);
+    for (size_t i = 0; i < sizeof how / sizeof *how; i++)
+        hurt_file(&root, &how[i], how[i].file);
+    files->root_close(&root);
+    begin(&at, sim);
+    got = inspect(&at, true);
+    assert_int_equal(got.st, LS_OK);
+    assert_int_equal(got.left, 0);
+    assert_int_equal(readable(sim), SHARD_RECORDS + 2 - 1);
+    sim_files_free(sim);
+}
+
 static void verifying_changes_nothing_and_hides_nothing(void **state)
 {
     (void)state;
@@ -758,6 +786,7 @@ int main(void)
         cmocka_unit_test(who_has_heard_enough_is_told_no_more),
         cmocka_unit_test(what_a_repair_replaces_is_kept),
         cmocka_unit_test(what_lies_in_anothers_place_is_told_so),
+        cmocka_unit_test(the_newest_header_is_believed_where_it_can_be),
         cmocka_unit_test(numbers_that_lie_break_nothing),
         cmocka_unit_test(verifying_changes_nothing_and_hides_nothing),
         cmocka_unit_test(a_repair_that_is_cut_short_is_done_by_the_next),
