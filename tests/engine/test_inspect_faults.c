@@ -756,6 +756,37 @@ static void the_newest_header_is_believed_where_it_can_be(void **state)
     sim_files_free(sim);
 }
 
+/* D6: power may fail as soon as a repair has answered. */
+static void what_a_repair_did_is_durable(void **state)
+{
+    static const uint64_t seeds[] = {SIM_SEED_NOTHING, SIM_SEED_NAMES, SIM_SEED_BYTES, SIM_SEED_STALE};
+    sim_files *whole = new_store();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof hurts / sizeof hurts[0]; i++) {
+        sim_files *hurt_now = damaged(whole, &hurts[i], false);
+        sim_files *sim = sim_crash_state(hurt_now, sim_log_count(hurt_now), SIM_SEED_EVERYTHING); /* for good */
+        outcome got, again;
+        walk at;
+
+        begin(&at, sim);
+        got = inspect(&at, true);
+        for (size_t k = 0; got.st == LS_OK && got.left == 0 && k < sizeof seeds / sizeof seeds[0]; k++) {
+            sim_files *later = sim_crash_state(sim, sim_log_count(sim), seeds[k]);
+
+            begin(&at, later);
+            again = inspect(&at, false);
+            if (again.st != LS_OK || again.damages != 0)
+                fail_msg("%s: repaired, and after a loss of power (%u) it is %s with %llu damages", hurts[i].name,
+                         (unsigned)seeds[k], ls_status_name(again.st), (unsigned long long)again.damages);
+            sim_files_free(later);
+        }
+        sim_files_free(hurt_now);
+        sim_files_free(sim);
+    }
+    sim_files_free(whole);
+}
+
 static void verifying_changes_nothing_and_hides_nothing(void **state)
 {
     (void)state;
@@ -785,6 +816,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_has_heard_enough_is_told_no_more),
         cmocka_unit_test(what_a_repair_replaces_is_kept),
+        cmocka_unit_test(what_a_repair_did_is_durable),
         cmocka_unit_test(what_lies_in_anothers_place_is_told_so),
         cmocka_unit_test(the_newest_header_is_believed_where_it_can_be),
         cmocka_unit_test(numbers_that_lie_break_nothing),

@@ -289,6 +289,37 @@ static void a_mark_that_is_missing_is_made(void **state)
     lsi_segment_list_unref(list);
 }
 
+/* B3: a segment with a skip is left alone, and those before and behind it are not. */
+static void a_skip_keeps_its_own_segment(void **state)
+{
+    static const char *const names[] = {FIRST, "1/0/00000002.seg", "1/0/00000003.seg"};
+    fixture *fx = *state;
+    lsi_segment_list *list, *fresh;
+    uint64_t before[3], saved;
+    bool found = true;
+
+    for (unsigned n = 0; n < 10; n++) /* three segments, and one more record */
+        assert_int_equal(log_store_put(&fx->store, n, RECORD, &(ls_seqno){0}), LS_OK);
+    list = list_of(fx);
+    assert_int_equal(list->count, 4);
+    assert_int_equal(lsi_segment_list_copy(list, &fresh), LS_OK);
+    fresh->skips[fresh->skip_count++] = (lsi_skip){list->entries[1].base, list->entries[1].base + 8, 4, 4};
+    assert_int_equal(lsi_segment_list_store(&fx->store.config, fresh), LS_OK);
+    lsi_segment_list_unref(list);
+    lsi_segment_list_unref(fresh);
+    assert_int_equal(log_store_close(&fx->store), LS_OK);
+    open_log(fx, false);
+    for (int i = 0; i < 3; i++)
+        before[i] = size_of(fx, names[i]);
+    for (int calls = 0; found; calls++) {
+        assert_in_range(calls, 0, 10);
+        assert_int_equal(lsi_log_recompress(fx->store.log, false, &found, &saved), LS_OK);
+    }
+    assert_true(size_of(fx, names[0]) < before[0] / 8);
+    assert_true(size_of(fx, names[1]) == before[1]);
+    assert_true(size_of(fx, names[2]) < before[2] / 8);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -302,6 +333,7 @@ int main(void)
         T(a_torn_tail_stays_as_it_is),
         T(what_does_not_read_as_it_was_written_is_not_used),
         T(a_mark_that_is_missing_is_made),
+        T(a_skip_keeps_its_own_segment),
     };
     return cmocka_run_group_tests_name("which segments are compressed", tests, NULL, NULL);
 }
