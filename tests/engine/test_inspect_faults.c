@@ -787,6 +787,30 @@ static void what_a_repair_did_is_durable(void **state)
     sim_files_free(whole);
 }
 
+/* Records that the system would not read are there: they are hidden, and not lost. */
+static void what_cannot_be_read_is_not_said_to_be_lost(void **state)
+{
+    sim_files *whole = new_store();
+    unsigned seen = 0;
+
+    (void)state;
+    for (uint64_t nth = 1; nth < 100; nth++) {
+        sim_files *sim = sim_clone(whole);
+        told of;
+
+        sim_fault_add(sim, (sim_fault){.call = SIM_READ, .name = "1/0/00000001.seg", .nth = nth, .err = EIO});
+        of = first_of(sim, false);
+        if (strstr(of.what, "cannot be read at offset") != NULL) {
+            assert_non_null(strstr(of.what, "records cannot be read, seqno"));
+            assert_null(strstr(of.what, "lost"));
+            seen++;
+        }
+        sim_files_free(sim);
+    }
+    assert_true(seen > 0);
+    sim_files_free(whole);
+}
+
 static void verifying_changes_nothing_and_hides_nothing(void **state)
 {
     (void)state;
@@ -817,6 +841,7 @@ int main(void)
         cmocka_unit_test(who_has_heard_enough_is_told_no_more),
         cmocka_unit_test(what_a_repair_replaces_is_kept),
         cmocka_unit_test(what_a_repair_did_is_durable),
+        cmocka_unit_test(what_cannot_be_read_is_not_said_to_be_lost),
         cmocka_unit_test(what_lies_in_anothers_place_is_told_so),
         cmocka_unit_test(the_newest_header_is_believed_where_it_can_be),
         cmocka_unit_test(numbers_that_lie_break_nothing),
