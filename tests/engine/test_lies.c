@@ -11,6 +11,7 @@
  * Headers of segments and words of shards lie in test_inspect_faults. */
 #include "engine/sim_store.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/bytes.h"
@@ -322,7 +323,8 @@ static void dump(const walk *at, const char *name)
     size_t size;
     lsi_root root;
 
-    assert_int_equal(files->root_open(files, "store", 0, &root), 0);
+    if (files->root_open(files, "store", 0, &root) != 0)
+        return;
     to.root = &root;
     (void)lsi_dump_file(&to, name, &payload, &size);
     lsi_free(&at->env.memory, payload);
@@ -459,6 +461,73 @@ static void numbers_that_lie_break_nothing(void **state)
     }
 }
 
+/* Verifies, repairs, dumps and uses it, while the nth call or allocation fails; answers whether there was one. Then all
+ * goes well, and nothing is left. */
+static bool fails(sim_files *whole, const kind *how, uint64_t failing, int err)
+{
+    static const char *const names[] = {"1/0/segments", "1/0/producers", "1/0/00000001.seg", "1/0/00000002.seg",
+                                        "1/0/00000001.idx", "control"};
+    bool met = false;
+
+    for (int what = 0; what < 4; what++) {
+        sim_files *sim = sim_clone(whole);
+        uint64_t damages, left, hash = sim_hash(sim);
+        walk at;
+
+        begin(&at, sim);
+        if (err == ENOMEM)
+            sim_memory_fail(&at.memory, failing, false);
+        else
+            sim_fault_add(sim, (sim_fault){.call = SIM_ANY, .nth = failing, .err = err});
+        if (what == 0)
+            (void)inspect(&at, false, &damages, &left);
+        else if (what == 1)
+            (void)inspect(&at, true, &damages, &left);
+        else if (what == 2)
+            (void)use(&at, true);
+        else
+            for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+                dump(&at, names[i]);
+        met = met || (err == ENOMEM ? at.memory.failed : sim_faults_met(sim)) != 0;
+        sim_memory_fail(&at.memory, 0, false);
+        sim_faults_clear(sim);
+        if (at.memory.live != 0 || sim->opens != NULL)
+            fail_msg("%s, %d: call or allocation %llu fails, and it leaks", how->name, what,
+                     (unsigned long long)failing);
+        if ((what == 0 || what == 3) && sim_hash(sim) != hash)
+            fail_msg("%s, %d: looking at it changes it", how->name, what);
+        assert_int_equal(inspect(&at, true, &damages, &left), LS_OK);
+        if (left != 0 || inspect(&at, false, &damages, &left) != LS_OK || damages != 0 ||
+            use(&at, false) == LS_ERR_CORRUPT)
+            fail_msg("%s, %d: call or allocation %llu failed, and it is damaged for ever: %s", how->name, what,
+                     (unsigned long long)failing, ls_last_error_message());
+        sim_files_free(sim);
+    }
+    return met;
+}
+
+static void every_call_and_allocation_may_fail(void **state)
+{
+    static const char *const hurt_files[] = {NULL, "1/0/producers", "1/0/00000001.seg", "1/0/00000002.seg"};
+    uint64_t step = getenv("LIBSTREAM_TEST_LONG") != NULL ? 1 : STEP * SIM_STRIDE;
+
+    (void)state;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        for (size_t h = 0; h < sizeof hurt_files / sizeof *hurt_files; h++) {
+            sim_files *whole = new_store(&kinds[k]);
+
+            if (hurt_files[h] != NULL && load(whole, hurt_files[h]) > LSI_SEGMENT_HEADER_BYTES + 400)
+                hurt_byte(whole, hurt_files[h], LSI_SEGMENT_HEADER_BYTES + 300);
+            else if (hurt_files[h] != NULL)
+                hurt_byte(whole, hurt_files[h], 100);
+            for (uint64_t failing = 1 + (k + h) % step; fails(whole, &kinds[k], failing, EIO); failing += step)
+                ;
+            for (uint64_t failing = 1 + (k + h) % step; fails(whole, &kinds[k], failing, ENOMEM); failing += step)
+                ;
+            sim_files_free(whole);
+        }
+}
+
 /* What the control file is of, and how much of it was ever used. */
 static void a_control_file_that_lies_breaks_nothing(void **state)
 {
@@ -499,6 +568,7 @@ int main(void)
         cmocka_unit_test(a_frame_that_reaches_into_a_skip_is_damaged),
         cmocka_unit_test(numbers_that_lie_break_nothing),
         cmocka_unit_test(a_control_file_that_lies_breaks_nothing),
+        cmocka_unit_test(every_call_and_allocation_may_fail),
     };
 
     return cmocka_run_group_tests_name("lies beneath right sums", tests, NULL, NULL);
