@@ -811,6 +811,31 @@ static void what_cannot_be_read_is_not_said_to_be_lost(void **state)
     sim_files_free(whole);
 }
 
+/* Without a list: what shared memory of this boot knows is not said to be unknown, and what is there not to be lost. */
+static void what_is_known_of_a_lost_list_is_said(void **state)
+{
+    static const hurt no_list = {"no list", "1/0/segments", NULL, GONE, 0};
+    static const hurt no_segment = {"no list and no second segment", "1/0/segments", "1/0/00000002.seg", GONE, 0};
+    sim_files *whole = new_store();
+
+    (void)state;
+    for (int is_later = 0; is_later < 2; is_later++) {
+        sim_files *sim = damaged(whole, &no_list, is_later != 0);
+        told of = first_of(sim, false);
+
+        assert_non_null(strstr(of.advice, "rebuilds the list"));
+        assert_true((strstr(of.what, "segments after") != NULL) == (is_later != 0));
+        assert_null(strstr(of.what, "told by themselves"));
+        sim_files_free(sim);
+        sim = damaged(whole, &no_segment, is_later != 0);
+        of = first_of(sim, false);
+        assert_non_null(strstr(of.what, "gone or unreadable: 1"));
+        assert_non_null(strstr(of.what, "told by themselves"));
+        sim_files_free(sim);
+    }
+    sim_files_free(whole);
+}
+
 static void verifying_changes_nothing_and_hides_nothing(void **state)
 {
     (void)state;
@@ -841,6 +866,7 @@ int main(void)
         cmocka_unit_test(who_has_heard_enough_is_told_no_more),
         cmocka_unit_test(what_a_repair_replaces_is_kept),
         cmocka_unit_test(what_a_repair_did_is_durable),
+        cmocka_unit_test(what_is_known_of_a_lost_list_is_said),
         cmocka_unit_test(what_cannot_be_read_is_not_said_to_be_lost),
         cmocka_unit_test(what_lies_in_anothers_place_is_told_so),
         cmocka_unit_test(the_newest_header_is_believed_where_it_can_be),

@@ -317,6 +317,47 @@ static void a_disk_that_is_full_cuts_a_batch_between_frames(void **state)
     }
 }
 
+/* D7, E1: a write failed, and the file cannot be read to see what it did: the outcome is unknown, for good. Where only
+ * what it left cannot be looked for, nothing was written. */
+static void a_write_that_nobody_can_look_at_has_failed(void **state)
+{
+    ls_put_entry entry = {{"k", 1}, {"abc", 3}, NULL};
+    bool failed = false, refused = false;
+
+    (void)state;
+    for (uint64_t nth = 1; !refused; nth++) {
+        void *made;
+        uint32_t accepted;
+        ls_seqno seqno;
+        uint64_t end;
+        bool closed;
+
+        assert_in_range(nth, 1, 10);
+        assert_int_equal(setup(&made), 0);
+        fixture *fx = made;
+        lsi_slot *slot = lsi_log_slot(fx->first);
+        assert_int_equal(lsi_log_commit(fx->first, append(fx, fx->first, "one")), LS_OK);
+        sim_fault_add(fx->sim, (sim_fault){.call = SIM_WRITE, .nth = 1, .err = ENOSPC, .sticky = true});
+        sim_fault_add(fx->sim, (sim_fault){.call = SIM_READ, .nth = nth, .err = EIO, .sticky = true});
+        ls_status st = lsi_log_append(fx->first, fx->store.framer, &entry, NULL, 1, false, &accepted, &seqno, &end,
+                                      &closed);
+        sim_faults_clear(fx->sim);
+        assert_int_equal(accepted, 0);
+        if (atomic_load(&slot->health) == LSI_SHARD_FAILED) {
+            assert_int_equal(st, LS_ERR_IO);
+            failed = true;
+        } else {
+            assert_int_equal(st, LS_ERR_FULL);
+            refused = true;
+            check_log(fx->second, "one ");
+            assert_int_equal(lsi_log_commit(fx->second, append(fx, fx->second, "two")), LS_OK);
+            check_log(fx->first, "one two ");
+        }
+        (void)teardown(&made);
+    }
+    assert_true(failed);
+}
+
 int main(void)
 {
 #define A_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -327,6 +368,7 @@ int main(void)
         A_TEST(short_memory_is_no_reason_to_deny_what_was_written),
         A_TEST(what_is_not_known_is_not_nothing),
         A_TEST(a_disk_that_is_full_cuts_a_batch_between_frames),
+        cmocka_unit_test(a_write_that_nobody_can_look_at_has_failed),
         cmocka_unit_test(no_descriptor_is_no_failed_sync),
         cmocka_unit_test(a_full_disk_stops_no_reader_after_a_boot),
     };
