@@ -3,6 +3,7 @@
  *
  * On the simulated disk, with two logs of one shard as two processes have them: `first` wrote, `second` syncs. */
 #include <errno.h>
+#include <pthread.h>
 
 #include "base/status.h"
 #include "storage/log_store.h"
@@ -317,6 +318,58 @@ static void a_disk_that_is_full_cuts_a_batch_between_frames(void **state)
     }
 }
 
+static void *die_with_the_lock(void *user)
+{
+    assert_true(lsi_log_try_bare_lock(user));
+    return NULL;
+}
+
+/* Files are closed where the process has too many open, unless bytes are in them that no sync has vouched for. */
+static void files_with_unsynced_bytes_stay_open(void **state)
+{
+    fixture *fx = *state;
+    lsi_slot *slot = lsi_log_slot(fx->first);
+    lsi_holder *holder = &fx->first->holder;
+    static char large[600u << 10];
+    pthread_t dies;
+
+    memset(large, 'x', sizeof large - 1);
+    (void)append(fx, fx->first, "one");
+    assert_false(lsi_log_give_up_tail(holder, false));
+    assert_non_null(fx->first->current);
+    assert_true(lsi_log_give_up_tail(holder, true)); /* It syncs first. */
+    assert_null(fx->first->current);
+    assert_true(lsi_load(&slot->durable_end) == lsi_load(&slot->committed_end));
+
+    (void)append(fx, fx->first, "two");
+    uint64_t committed = lsi_load(&slot->committed_end);
+    atomic_store(&slot->write_end, committed + 64); /* Somebody died while he wrote: that is for who appends next. */
+    assert_false(lsi_log_give_up_tail(holder, true));
+    atomic_store(&slot->write_end, committed);
+    assert_non_null(fx->first->current);
+
+    assert_int_equal(pthread_create(&dies, NULL, die_with_the_lock, slot), 0);
+    assert_int_equal(pthread_join(dies, NULL), 0);
+    assert_true(lsi_log_give_up_tail(holder, true)); /* The lock is whole again. */
+    assert_true(lsi_log_try_bare_lock(slot));
+    assert_false(lsi_log_give_up_tail(holder, true)); /* G2: it waits for nobody. */
+    lsi_log_unlock(slot);
+
+    (void)append(fx, fx->first, "three");
+    (void)append(fx, fx->second, large);
+    (void)append(fx, fx->second, large); /* The other one rolls: what we have open is sealed, and was synced by that. */
+    assert_int_equal(atomic_load(&slot->segment), 2);
+    assert_true(lsi_load(&slot->durable_end) < lsi_load(&slot->committed_end));
+    assert_true(lsi_log_give_up_tail(holder, false));
+
+    (void)append(fx, fx->first, "four");
+    assert_false(lsi_log_give_up_tail(holder, false));
+    assert_int_equal(lsi_control_lock(fx->store.control), LS_OK);
+    lsi_control_drop_stream(fx->store.control, 1, 1);
+    lsi_control_unlock(fx->store.control);
+    assert_true(lsi_log_give_up_tail(holder, false)); /* Of a stream that is gone nothing is synced any more. */
+}
+
 /* D7, E1: a write failed, and the file cannot be read to see what it did: the outcome is unknown, for good. Where only
  * what it left cannot be looked for, nothing was written. */
 static void a_write_that_nobody_can_look_at_has_failed(void **state)
@@ -368,6 +421,7 @@ int main(void)
         A_TEST(short_memory_is_no_reason_to_deny_what_was_written),
         A_TEST(what_is_not_known_is_not_nothing),
         A_TEST(a_disk_that_is_full_cuts_a_batch_between_frames),
+        A_TEST(files_with_unsynced_bytes_stay_open),
         cmocka_unit_test(a_write_that_nobody_can_look_at_has_failed),
         cmocka_unit_test(no_descriptor_is_no_failed_sync),
         cmocka_unit_test(a_full_disk_stops_no_reader_after_a_boot),

@@ -877,6 +877,24 @@ static void every_failure_is_survived(void **state)
         }
 }
 
+/* FORMAT.md: the mark is HKDF-SHA-256, here as another implementation (Python's hmac) has it. */
+static void a_mark_is_what_the_format_says(void **state)
+{
+    static const unsigned char wanted[LSI_KEY_MARK_BYTES] = {0xbd, 0xbd, 0x9f, 0x03, 0x54, 0xcc, 0x69, 0x73,
+                                                             0x41, 0x66, 0x46, 0xd9, 0xdc, 0x32, 0x60, 0x50};
+    unsigned char store_id[16], mark[LSI_KEY_MARK_BYTES];
+    lsi_key *key;
+
+    (void)state;
+    SKIP_UNLESS_BUILT();
+    memset(store_id, 7, sizeof store_id);
+    assert_int_equal(lsi_key_new(&key), LS_OK);
+    memset(lsi_key_bytes(key), 'k', LSI_KEY_BYTES);
+    assert_int_equal(lsi_seal_mark(store_id, 1, key, mark), LS_OK);
+    lsi_key_free(key);
+    assert_memory_equal(mark, wanted, sizeof mark);
+}
+
 int main(void)
 {
     const struct CMUnitTest bodies[] = {
@@ -887,6 +905,7 @@ int main(void)
         cmocka_unit_test(every_failure_is_survived),
     };
     const struct CMUnitTest sealing[] = {
+        cmocka_unit_test(a_mark_is_what_the_format_says),
         cmocka_unit_test(no_flipped_byte_gives_a_wrong_record),
         cmocka_unit_test(what_is_changed_with_its_sums_is_damage),
         cmocka_unit_test(sealed_is_the_segment_or_nothing),
