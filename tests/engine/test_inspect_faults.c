@@ -60,7 +60,7 @@ typedef struct hurt {
     const char *name;
     const char *file;    /* that it is done to, and ... */
     const char *another; /* ... one more; NULL: none */
-    enum { BYTES, GONE, SHORT, DIRECTORY, OLDER, STRAYS } what; /* or is GONE, where `at` is behind the end */
+    enum { BYTES, GONE, SHORT, DIRECTORY, OLDER, STRAYS, MOVED } what; /* or is GONE, where `at` is behind the end */
     size_t at;           /* of the byte, or where it ends */
 } hurt;
 
@@ -94,6 +94,8 @@ static const hurt hurts[] = {
     {"the reserve is a directory", "reserve", NULL, DIRECTORY, 0},
     {"an older list", "1/0/segments", NULL, OLDER, 0},
     {"files that nobody named", "1/0/00000003.seg", NULL, STRAYS, 0},
+    {"a shard's directory is gone", "1/1", NULL, MOVED, 0},
+    {"a stream's directory is gone", "1", NULL, MOVED, 0},
 };
 
 /* Whose shard 0 it is, by a header. */
@@ -165,11 +167,13 @@ static void hurt_file(const lsi_root *root, const hurt *of, const char *name)
     unsigned char byte;
     lsi_file file;
 
-    if (of->what == OLDER || of->what == STRAYS) {
+    if (of->what == OLDER || of->what == STRAYS || of->what == MOVED) {
         if (of->what == OLDER)
             put_older_list(root);
-        else
+        else if (of->what == STRAYS)
             put_strays(root, name);
+        else
+            assert_int_equal(files->rename(root, name, "moved"), 0);
         return;
     }
     if (of->what == GONE || of->what == DIRECTORY) {
@@ -471,7 +475,7 @@ static uint64_t tell_lie(const lsi_root *root, const lie *of, unsigned which)
     assert_true(size >= (int64_t)(at + of->bytes));
     old = get(bytes + at, of->bytes);
     const uint64_t values[] = {0, old + 1, old - 1, old + 8, old - 8, old ^ 1u << 31, UINT32_MAX, UINT64_MAX,
-                               LSI_POSITION_MAX, LS_SEQNO_END};
+                               LSI_POSITION_MAX, LS_SEQNO_END, UINT64_C(1) << 40};
     value = values[which];
     set(bytes + at, of->bytes, value);
     if (of->kind == HEADER) {
@@ -485,7 +489,7 @@ static uint64_t tell_lie(const lsi_root *root, const lie *of, unsigned which)
     assert_int_equal(files->close(&file), 0);
     return value;
 }
-#define LIES 10u
+#define LIES 11u
 
 /* Verified and repaired, and read as far as it can be. Where a repair says that nothing is left, it opens. */
 static void judge_lie(sim_files *whole, const hurt *how, const lie *of, unsigned which, bool is_later)
@@ -836,6 +840,64 @@ static void what_is_known_of_a_lost_list_is_said(void **state)
     sim_files_free(whole);
 }
 
+/* Numbers of a shard of which nothing is left go on by the clock, and only by one that can be believed. */
+static int64_t wall_of_2019(void *user)
+{
+    (void)user;
+    return INT64_C(1560000000000000);
+}
+
+static void a_shard_begins_again_by_no_clock_before_2020(void **state)
+{
+    static const hurt gone = {"a shard's directory is gone", "1/1", "control", MOVED, 0};
+    sim_files *whole = new_store(), *sim = sim_clone(whole);
+    lsi_files *files = sim_files_table(sim);
+    lsi_root root;
+    outcome got;
+    walk at;
+
+    (void)state;
+    assert_int_equal(files->root_open(files, "store", LSI_ROOT_WRITE, &root), 0);
+    hurt_file(&root, &gone, gone.file);
+    assert_int_equal(files->unlink(&root, gone.another), 0);
+    files->root_close(&root);
+    begin(&at, sim);
+    at.env.clock.wall_us = wall_of_2019;
+    got = inspect(&at, true);
+    assert_true(got.st == LS_ERR_STATE || got.left != 0);
+    begin(&at, sim);
+    got = inspect(&at, true);
+    assert_int_equal(got.st, LS_OK);
+    assert_int_equal(got.left, 0);
+    assert_int_equal(readable(sim), SHARD_RECORDS);
+    sim_files_free(sim);
+    sim_files_free(whole);
+}
+
+/* An empty file in the place of a segment is one that has no header, and no failure of the disk. */
+static void an_empty_segment_is_damage_that_can_be_repaired(void **state)
+{
+    static const hurt empty = {"an empty segment", "1/0/00000002.seg", NULL, SHORT, 0};
+    static const hurt no_list = {"no list", "1/0/segments", NULL, GONE, 0};
+    sim_files *sim = new_store();
+    lsi_files *files = sim_files_table(sim);
+    lsi_root root;
+    outcome got;
+    walk at;
+
+    (void)state;
+    assert_int_equal(files->root_open(files, "store", LSI_ROOT_WRITE, &root), 0);
+    hurt_file(&root, &empty, empty.file);
+    hurt_file(&root, &no_list, no_list.file);
+    files->root_close(&root);
+    begin(&at, sim);
+    got = inspect(&at, true);
+    assert_int_equal(got.st, LS_OK);
+    assert_int_equal(got.left, 0);
+    assert_int_equal(readable(sim), SHARD_RECORDS + 2 - 9); /* As many are in a segment. */
+    sim_files_free(sim);
+}
+
 static void verifying_changes_nothing_and_hides_nothing(void **state)
 {
     (void)state;
@@ -866,6 +928,8 @@ int main(void)
         cmocka_unit_test(who_has_heard_enough_is_told_no_more),
         cmocka_unit_test(what_a_repair_replaces_is_kept),
         cmocka_unit_test(what_a_repair_did_is_durable),
+        cmocka_unit_test(an_empty_segment_is_damage_that_can_be_repaired),
+        cmocka_unit_test(a_shard_begins_again_by_no_clock_before_2020),
         cmocka_unit_test(what_is_known_of_a_lost_list_is_said),
         cmocka_unit_test(what_cannot_be_read_is_not_said_to_be_lost),
         cmocka_unit_test(what_lies_in_anothers_place_is_told_so),

@@ -340,6 +340,8 @@ static void files_with_unsynced_bytes_stay_open(void **state)
     assert_true(lsi_log_give_up_tail(holder, true)); /* It syncs first. */
     assert_null(fx->first->current);
     assert_true(lsi_load(&slot->durable_end) == lsi_load(&slot->committed_end));
+    (void)append(fx, fx->second, "of another");
+    assert_true(lsi_log_give_up_tail(holder, false)); /* Nothing is open. */
 
     (void)append(fx, fx->first, "two");
     uint64_t committed = lsi_load(&slot->committed_end);
