@@ -13,6 +13,10 @@
  *      has passed all stamps, is as a doubtful one: it may as well have been begun by a clock that was late.
  *  G4  So it is, too, when the clock has passed all stamps and nobody has begun one behind it yet, which the first put
  *      does, or upkeep.
+ *  G5  So it is, too, with those behind which one was begun because the clock had been set forward by more than an hour
+ *      while stamps were ahead (CORRECTED): they may as well have been begun by a clock that was late. That it was set
+ *      only the control file knows, which has what the clock was ahead of passing time at the last put. After a boot
+ *      nobody does, and the list is believed.
  *
  * So what counts never decreases along the log either, and who asks for the first record that counts as arrived at or
  * after some time finds it by the list. Who asks about a time before the floor goes by stamps: his clock is no
@@ -79,6 +83,23 @@ void lsi_segment_entry_follow(lsi_segment_entry *entry, const lsi_segment_entry 
         entry->base_arrival_us = arrived_us;
 }
 
+bool lsi_clock_is_set_forward(const lsi_env *env, int64_t offset_us)
+{
+    int64_t by_us;
+
+    return offset_us != 0 && !__builtin_sub_overflow(lsi_clock_offset_us(env), offset_us, &by_us) &&
+           by_us > LSI_CLOCK_STEP_US;
+}
+
+int64_t lsi_clock_offset_us(const lsi_env *env)
+{
+    int64_t offset_us;
+
+    if (__builtin_sub_overflow(lsi_wall_us(&env->clock), lsi_passing_us(&env->clock), &offset_us))
+        return 0;
+    return offset_us;
+}
+
 bool lsi_segment_list_is_late(const lsi_segment_list *list, int64_t last_us, int64_t now_us)
 {
     uint32_t flags = list->entries[list->count - 1].flags;
@@ -103,6 +124,7 @@ void lsi_segment_list_find_ages(lsi_segment_list *list, bool is_late)
         entry->is_stamped = !is_doubtful && (!is_ahead || is_end);
         if (entry->is_stamped && entry->base_arrival_us < newest_us)
             newest_us = entry->base_arrival_us;
+        is_end = is_end && (entry->flags & LSI_SEGMENT_CORRECTED) == 0;
     }
 }
 

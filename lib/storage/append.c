@@ -317,12 +317,12 @@ static bool has_room(const lsi_slot *slot, const lsi_segment *segment, const lsi
 }
 
 /* Once a put: in the middle of a batch, and where a roll has just looked at the clock, stamps are held if need be. */
-static inline bool fits_clock(const lsi_log *log, const lsi_slot *slot, const lsi_framer *framer)
+static inline bool fits_clock(lsi_log *log, lsi_slot *slot, const lsi_framer *framer)
 {
     int64_t last_us = atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed), now_us = framer->drafted_us;
 
     return (now_us >= last_us && now_us >= log->tail->fits_from_us) ||
-           lsi_segment_fits_clock(log->config.env, &log->tail->header, last_us, now_us);
+           lsi_log_fits_clock(log, slot, &log->tail->header, now_us);
 }
 
 /* Whether the drafts are what the segment's terms ask for. */

@@ -131,6 +131,9 @@ typedef struct lsi_slot {
     /* LSI_SLOT_STREAM: `append_lock` is that of who does its upkeep (LSI_RANK_UPKEEP). */
     _Atomic uint32_t upkeep_wanted; /* 1: do not wait until it is due */
     _Atomic int64_t upkeep_due_us;  /* passing time */
+    /* LSI_SLOT_SHARD: lsi_clock_offset_us() at the last put to a segment that is AHEAD (G5 of age.c); 0: not known. Named
+     * later, as `load`. */
+    _Atomic int64_t clock_offset_us;
 
     /* LSI_SLOT_SHARD, _CONSUMER, _LEASE: for the rooms above, which share them between processes; zero when the slot
      * is new. What they hold is nothing to storage. */

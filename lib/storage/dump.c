@@ -269,13 +269,14 @@ static void dump_list(lsi_dump *dump, const lsi_segment_list *list)
     for (uint32_t i = 0; i < list->count && !dump->stopped; i++) {
         const lsi_segment_entry *entry = &list->entries[i];
 
-        lsi_dump_line(dump, "segment %" PRIu32 "%s%s%s%s base %" PRIu64 " end %" PRIu64 " header sum %016" PRIx64,
+        lsi_dump_line(dump, "segment %" PRIu32 "%s%s%s%s%s base %" PRIu64 " end %" PRIu64 " header sum %016" PRIx64,
                       entry->number, (entry->flags & LSI_SEGMENT_SEALED) != 0 ? " sealed" : " open",
                       (entry->flags & LSI_SEGMENT_TORN) != 0 ? " torn"
                       : (entry->flags & LSI_SEGMENT_LOOKED_AT) != 0 ? " recompressed"
                                                                     : "",
                       (entry->flags & LSI_SEGMENT_DOUBTFUL) != 0 ? " doubtful" : "",
-                      (entry->flags & LSI_SEGMENT_AHEAD) != 0 ? " ahead" : "", entry->base, entry->end,
+                      (entry->flags & LSI_SEGMENT_AHEAD) != 0 ? " ahead" : "",
+                      (entry->flags & LSI_SEGMENT_CORRECTED) != 0 ? " corrected" : "", entry->base, entry->end,
                       entry->header_sum);
         if ((entry->flags & LSI_SEGMENT_NUMBERED) != 0)
             lsi_dump_line(dump, "    numbered: " LSI_PRODUCERS_NAME " says of which producers");

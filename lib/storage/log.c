@@ -330,14 +330,34 @@ void lsi_log_unlock(lsi_slot *slot)
 
 /* ---- list and current segment ---- */
 
-/* G4 of age.c. While nobody knows the last stamp, which is a hint until the log was recovered, it hides nothing. */
+bool lsi_log_clock_is_set_forward(const lsi_log *log, const lsi_slot *slot)
+{
+    return lsi_clock_is_set_forward(log->config.env,
+                                    atomic_load_explicit(&slot->clock_offset_us, memory_order_relaxed));
+}
+
+bool lsi_log_fits_clock(lsi_log *log, lsi_slot *slot, const lsi_segment_header *header, int64_t now_us)
+{
+    int64_t last_us = atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed);
+    bool is_ahead = lsi_segment_lead_us(header) != 0;
+
+    if ((is_ahead && lsi_log_clock_is_set_forward(log, slot)) ||
+        !lsi_segment_fits_clock(log->config.env, header, last_us, now_us))
+        return false;
+    if (is_ahead)
+        atomic_store_explicit(&slot->clock_offset_us, lsi_clock_offset_us(log->config.env), memory_order_relaxed);
+    return true;
+}
+
+/* G4 and G5 of age.c. While nobody knows the last stamp, which is a hint until the log was recovered, it hides nothing. */
 static bool is_late(const lsi_log *log, const lsi_slot *slot, const lsi_segment_list *list)
 {
     int64_t last_us = INT64_MIN;
 
     if (log->config.read_only || is_recovered(log, slot))
         last_us = atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed);
-    return lsi_segment_list_is_late(list, last_us, lsi_wall_us(&log->config.env->clock));
+    return lsi_segment_list_is_late(list, last_us, lsi_wall_us(&log->config.env->clock)) ||
+           ((lsi_segment_list_last(list)->flags & LSI_SEGMENT_AHEAD) != 0 && lsi_log_clock_is_set_forward(log, slot));
 }
 
 void lsi_log_heed_clock(const lsi_log *log, const lsi_slot *slot, lsi_segment_list *list)

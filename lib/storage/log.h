@@ -93,6 +93,10 @@ void lsi_log_unlock(lsi_slot *slot);
 ls_status lsi_log_list(lsi_log *log, const lsi_slot *slot, lsi_segment_list **out);
 /* Of a list that nobody else has, loaded from the file: ages as lsi_log_list has them. */
 void lsi_log_heed_clock(const lsi_log *log, const lsi_slot *slot, lsi_segment_list *list);
+/* G5 of age.c. */
+bool lsi_log_clock_is_set_forward(const lsi_log *log, const lsi_slot *slot);
+/* lsi_segment_fits_clock of the last segment, and G5. Locks: append_lock held. */
+bool lsi_log_fits_clock(lsi_log *log, lsi_slot *slot, const lsi_segment_header *header, int64_t now_us);
 /* Puts a new list in the file's and this process's place. Locks: append_lock held. */
 ls_status lsi_log_replace_list(lsi_log *log, lsi_slot *slot, lsi_segment_list *list);
 /* Says in the slot and in this process that `list` is the file's now. Locks: append_lock held. */

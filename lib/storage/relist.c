@@ -259,6 +259,10 @@ static ls_status list_from_headers(const lsi_log_config *config, const found_seg
         } else {
             end = next->previous_end;
         }
+        /* Where the lead shrank nobody put for so long, or the clock was set forward: who knows (G5). */
+        if (lsi_segment_lead_us(next) != 0 &&
+            lsi_segment_lead_us(&headers[before]) - lsi_segment_lead_us(next) > LSI_CLOCK_STEP_US)
+            list->entries[made - 1].flags |= LSI_SEGMENT_CORRECTED;
         entry = entry_of(config, &headers[before]);
         entry.flags |= LSI_SEGMENT_SEALED | (next->base_seqno == entry.seqno_limit ? LSI_SEGMENT_TORN : 0);
         entry.end = end;

@@ -127,6 +127,22 @@ static void skip_given_up(lsi_log *log, const lsi_slot *slot, lsi_segment_list *
     list->skip_count++;
 }
 
+/* What the header of the next segment, `entry`, does not say of the clock. The slot knows it before the list does: who
+ * died in between has only begun one segment more. */
+static void add_age(lsi_log *log, lsi_slot *slot, const lsi_segment *old, const lsi_segment_entry *last,
+                    lsi_segment_entry *entry)
+{
+    bool is_ahead = (entry->flags & LSI_SEGMENT_AHEAD) != 0;
+
+    if (is_ahead && (last->flags & LSI_SEGMENT_AHEAD) != 0 && lsi_log_clock_is_set_forward(log, slot))
+        entry->flags |= LSI_SEGMENT_CORRECTED;
+    else if (old != NULL)
+        lsi_segment_entry_follow(entry, last, &old->header,
+                                 atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed));
+    atomic_store_explicit(&slot->clock_offset_us, is_ahead ? lsi_clock_offset_us(log->config.env) : 0,
+                          memory_order_relaxed);
+}
+
 ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abandon)
 {
     const lsi_log_config *config = &log->config;
@@ -199,8 +215,7 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     last->end = end;
     last->file_bytes = old != NULL ? file_bytes(old) : 0;
     lsi_segment_entry_begin(config->env, &header, &fresh->entries[fresh->count]);
-    if (old != NULL)
-        lsi_segment_entry_follow(&fresh->entries[fresh->count], last, &old->header, last_us);
+    add_age(log, slot, old, last, &fresh->entries[fresh->count]);
     fresh->entries[fresh->count].flags |= last->flags & LSI_SEGMENT_NUMBERED;
     fresh->count++;
     st = lsi_log_replace_list(log, slot, fresh); /* S3 */

@@ -96,6 +96,7 @@ void lsi_segment_unref(lsi_segment *segment); /* Accepts NULL. Closes with the l
 #define LSI_SEGMENT_DOUBTFUL 8u /* age.c: begun while the clock was surely wrong */
 #define LSI_SEGMENT_AHEAD 16u    /* age.c: begun when stamps were ahead of the clock */
 #define LSI_SEGMENT_NUMBERED 32u /* of the last one: there is a file of producers (numbered.h) */
+#define LSI_SEGMENT_CORRECTED 64u /* age.c: AHEAD, and begun as the clock had been set forward */
 
 typedef struct lsi_segment_entry {
     uint32_t number;
@@ -175,6 +176,10 @@ int64_t lsi_segment_lead_us(const lsi_segment_header *header);
 int64_t lsi_segment_fits_from_us(const lsi_segment_header *header);
 /* Whether a record may get a stamp in that segment now, `last_us` being the last one given; else another one begins. */
 bool lsi_segment_fits_clock(const lsi_env *env, const lsi_segment_header *header, int64_t last_us, int64_t now_us);
+/* Wall time less passing time, which changes when somebody sets the clock; 0: not known. */
+int64_t lsi_clock_offset_us(const lsi_env *env);
+/* By more than LSI_CLOCK_STEP_US since it was `offset_us`. */
+bool lsi_clock_is_set_forward(const lsi_env *env, int64_t offset_us);
 /* The entry of a segment that is the last one. */
 void lsi_segment_entry_begin(const lsi_env *env, const lsi_segment_header *header, lsi_segment_entry *out);
 /* What the header does not say: when the last record before it arrived, whose stamp is `last_us`, if both are ahead. So

@@ -396,7 +396,7 @@ static ls_status last_is_over(lsi_log *log, lsi_slot *slot, int64_t before_us, b
     if (st != LS_OK)
         return st;
     lead_us = before_us >= LSI_CLOCK_FLOOR_US ? lsi_segment_lead_us(&segment->header) : 0;
-    *is_over = !lsi_segment_fits_clock(env, &segment->header, last_us, lsi_wall_us(&env->clock)) ||
+    *is_over = !lsi_log_fits_clock(log, slot, &segment->header, lsi_wall_us(&env->clock)) ||
                (lsi_load(&slot->committed_end) > lsi_load(&slot->segment_base) &&
                 (__builtin_sub_overflow(last_us, lead_us, &arrived_us) || arrived_us < before_us));
     lsi_segment_unref(segment);

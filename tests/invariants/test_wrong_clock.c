@@ -525,18 +525,88 @@ static ls_inspect_act go_on(const ls_finding *finding, void *user)
     return LS_INSPECT_GO_ON;
 }
 
-/* A list that is made anew from the headers knows both again. */
-static void a_list_that_is_made_anew_knows_ages_and_blocks(void **state)
+static void make_list_anew(const fixture *fx)
 {
     ls_inspect_options options = LS_INSPECT_OPTIONS_INIT;
-    fixture *fx = *state;
-    handles of = put_in_2099(fx);
     char list[TEMP_PATH_BYTES * 3];
 
-    assert_int_equal(handles_close(&of), LS_OK);
     (void)snprintf(list, sizeof list, "%s/1/0/segments", fx->path);
     assert_int_equal(unlink(list), 0);
     assert_int_equal(ls_inspect_repair(fx->path, &options, 0, go_on, NULL, NULL), LS_OK);
+}
+
+/* ---- ahead, then late, then right ---- */
+
+/* The late clock begins a segment while stamps are ahead, and is the only one to say when: until the clock is set
+ * forward. */
+static void come_after_a_clock_that_was_ahead_and_late(fixture *fx, bool is_made_anew)
+{
+    handles of = open_one(fx);
+
+    put_minutes(&of, 0, 4);
+    jump(73 * YEAR);
+    assert_int_equal(put_number(of.producer, 4, 0, 10000), LS_OK);
+    jump(-73 * YEAR - 2 * HOUR);
+    assert_int_equal(put_number(of.producer, 5, 0, 10000), LS_OK);
+    pass_minutes(&of, 3);
+    jump(2 * HOUR);
+    expect(fx, &of, 0, 6); /* Whoever comes first only reads. */
+    assert_int_equal(handles_close(&of), LS_OK);
+    of = open_one(fx);
+    pass_minutes(&of, 4);
+    expect(fx, &of, 0, 6);
+    put_minutes(&of, 6, 8);
+    if (is_made_anew) {
+        assert_int_equal(handles_close(&of), LS_OK);
+        make_list_anew(fx);
+        of = open_one(fx);
+    }
+    pass_minutes(&of, 43);
+    expect(fx, &of, 0, 8);
+    pass_minutes(&of, 70);
+    expect(fx, &of, 8, 8);
+    assert_int_equal(segments_of(fx), 1);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+static void records_before_a_clock_that_was_ahead_and_late_stay(void **state)
+{
+    come_after_a_clock_that_was_ahead_and_late(*state, false);
+}
+
+static void records_before_a_clock_that_was_ahead_and_late_stay_in_a_list_made_anew(void **state)
+{
+    come_after_a_clock_that_was_ahead_and_late(*state, true);
+}
+
+/* That nobody puts for long does not set the clock. */
+static void a_shard_that_is_put_to_seldom_keeps_to_its_retention(void **state)
+{
+    fixture *fx = *state;
+    handles of = open_one(fx);
+
+    jump(73 * YEAR);
+    assert_int_equal(put_number(of.producer, 0, 0, 10000), LS_OK);
+    jump(-73 * YEAR);
+    for (uint32_t n = 1; n < 8; n++) {
+        assert_int_equal(put_number(of.producer, n, 0, 10000), LS_OK);
+        expect(fx, &of, n == 1 ? 0 : n, n + 1);
+        pass(90 * MINUTE);
+    }
+    pass_minutes(&of, 5);
+    expect(fx, &of, 8, 8);
+    assert_int_equal(segments_of(fx), 1);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* A list that is made anew from the headers knows both again. */
+static void a_list_that_is_made_anew_knows_ages_and_blocks(void **state)
+{
+    fixture *fx = *state;
+    handles of = put_in_2099(fx);
+
+    assert_int_equal(handles_close(&of), LS_OK);
+    make_list_anew(fx);
     of = open_one(fx);
     expect_minutes(fx, &of, false);
     assert_int_equal(handles_close(&of), LS_OK);
@@ -562,6 +632,9 @@ int main(void)
         T(a_place_is_sought_by_the_time_that_counts),
         ONCE(a_shard_that_rests_since_2099_keeps_kilobytes), /* It never fills a segment. */
         T(a_shard_that_was_closed_with_stamps_of_2099_leaves),
+        ONCE(records_before_a_clock_that_was_ahead_and_late_stay),
+        ONCE(records_before_a_clock_that_was_ahead_and_late_stay_in_a_list_made_anew),
+        ONCE(a_shard_that_is_put_to_seldom_keeps_to_its_retention),
         T(a_list_that_is_made_anew_knows_ages_and_blocks),
         T(a_mapping_gives_up_no_record_for_a_wrong_clock),
     };

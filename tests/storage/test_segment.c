@@ -396,9 +396,10 @@ static void a_segment_is_listed_as_its_clock_was(void **state)
 
 #define A LSI_SEGMENT_AHEAD
 #define D LSI_SEGMENT_DOUBTFUL
+#define C (LSI_SEGMENT_AHEAD | LSI_SEGMENT_CORRECTED)
 #define NEVER_US INT64_MAX
 
-/* G3, G4. Entries arrived from 10, 20 and 30 on. */
+/* G3 to G5. Entries arrived from 10, 20 and 30 on. */
 static void the_newest_of_each_segment_is_what_its_followers_say(void **state)
 {
     static const struct { uint32_t flags[3]; bool is_late; int64_t newest_us[3]; bool is_stamped[3]; } cases[] = {
@@ -410,6 +411,9 @@ static void the_newest_of_each_segment_is_what_its_followers_say(void **state)
         {{0, A, A}, true, {NEVER_US, NEVER_US, NEVER_US}, {true, false, false}},
         {{A, D, A}, false, {30, 30, NEVER_US}, {true, false, true}},
         {{A, 0, A}, false, {20, 30, NEVER_US}, {false, true, true}},
+        {{0, A, C}, false, {30, 30, NEVER_US}, {true, false, true}}, /* G5 */
+        {{A, C, A}, false, {20, 30, NEVER_US}, {false, true, true}},
+        {{A, A, C}, false, {30, 30, NEVER_US}, {false, false, true}},
         {{D, D, D}, true, {NEVER_US, NEVER_US, NEVER_US}, {false, false, false}},
     };
     lsi_segment_entry entries[3];
