@@ -491,6 +491,7 @@ static ls_status read_on(lsi_log_reader *reader, uint32_t records_max, uint64_t 
     }
     if (to.made > 0) {
         reader->at_horizon = false;
+        reader->has_given = true;
         reader->stood_us = reader->records[to.made - 1].arrival_us;
     }
     /* `bytes_left` stops at 0, which one record alone may have passed. */

@@ -40,6 +40,7 @@ struct lsi_log_reader {
     uint64_t at;             /* position of the next frame, or of the one that is partly given */
     ls_seqno next_seqno;     /* the next record has at least this number */
     bool at_horizon;         /* it begins wherever the horizon is by then: what is trimmed before is no loss of its */
+    bool has_given;          /* since it was put where it stands */
     int64_t stood_us;        /* what it was not given yet arrived at this time or later; INT64_MIN: not known */
     lsi_log_cut cut;         /* see lsi_log_reader_cut */
     lsi_frame frame;         /* the one at `at`, when given_bytes is not 0; unpacked, if it is packed */

@@ -6,6 +6,8 @@
 
 #include "base/status.h"
 
+#define LONG_AGO INT64_C(0) /* Before a stream's first record no stamp was given. */
+
 typedef struct target {
     ls_seqno seqno;       /* the first record with at least this number, */
     int64_t timestamp_us; /* or, seqno 0, that counts as arrived at or after this (age.c) */
@@ -163,16 +165,53 @@ static ls_status find_horizon(lsi_log_reader *reader, uint64_t published, uint64
     return seek_target(reader, published, &sought, at, next);
 }
 
-/* What lies between where the reader stands and the place it is moved to. */
-static lsi_log_cut cut_before(const lsi_log_reader *reader, uint64_t at, ls_seqno next, int64_t from_us)
+/* When the record at `at` arrived, though it may be past its age; LONG_AGO: nobody knows, or it is gone. */
+static int64_t arrival_at(const lsi_log_reader *reader, uint64_t at, uint64_t published)
 {
-    lsi_log_cut cut = {.records = next - reader->next_seqno};
-    int64_t span_us;
+    const lsi_segment_list *list = reader->list;
+    const lsi_segment_entry *entry = &list->entries[lsi_segment_list_find(list, at)];
+    uint64_t end = (entry->flags & LSI_SEGMENT_SEALED) != 0 && entry->end < published ? entry->end : published;
+    int64_t arrival_us = LONG_AGO;
+    lsi_error_state before;
+    lsi_segment *segment;
 
-    if (reader->stood_us == INT64_MIN)
+    if (at < list->entries[0].base || at >= end)
+        return arrival_us;
+    lsi_error_save(&before);
+    if (lsi_segment_open(&reader->log->config, entry->number, false, &segment) == LS_OK) {
+        lsi_frame_result result;
+        uint64_t position;
+        lsi_frame frame;
+        lsi_walk walk;
+
+        lsi_walk_begin(&walk, reader->log->config.env, segment, at, end, false);
+        if (lsi_walk_next(&walk, &frame, &position, &result) == LS_OK && result == LSI_FRAME_VALID)
+            arrival_us = frame.arrival_us;
+        lsi_walk_end(&walk);
+        lsi_segment_unref(segment);
+    }
+    lsi_error_restore(&before);
+    return arrival_us;
+}
+
+/* What lies between where the reader stands, no number of which is below the shard's first, and the place it is moved
+ * to. */
+static lsi_log_cut cut_before(const lsi_log_reader *reader, uint64_t published, uint64_t at, ls_seqno next,
+                              int64_t from_us)
+{
+    ls_seqno first = reader->log->config.first_seqno;
+    lsi_log_cut cut = {.records = next - (reader->next_seqno > first ? reader->next_seqno : first)};
+    int64_t stood_us = reader->stood_us, span_us;
+
+    if (stood_us == INT64_MIN)
         return cut;
     cut.bytes = at > reader->at ? at - reader->at : 0;
-    if (!__builtin_sub_overflow(from_us, reader->stood_us, &span_us) && span_us > 0)
+    if (!reader->has_given) {
+        int64_t arrival_us = arrival_at(reader, reader->at, published);
+
+        stood_us = arrival_us > stood_us ? arrival_us : stood_us;
+    }
+    if (stood_us > LONG_AGO && !__builtin_sub_overflow(from_us, stood_us, &span_us) && span_us > 0)
         cut.ms = (uint64_t)span_us / 1000;
     return cut;
 }
@@ -180,7 +219,6 @@ static lsi_log_cut cut_before(const lsi_log_reader *reader, uint64_t at, ls_seqn
 ls_status lsi_reader_to_horizon(lsi_log_reader *reader, uint64_t published)
 {
     bool is_loss = !reader->at_horizon;
-    ls_seqno stood = reader->next_seqno;
     int64_t from_us;
     uint64_t at;
     ls_seqno next;
@@ -195,25 +233,26 @@ ls_status lsi_reader_to_horizon(lsi_log_reader *reader, uint64_t published)
         at == reader->list->entries[0].base)
         is_loss = false;
     if (is_loss)
-        reader->cut = cut_before(reader, at, next, from_us);
+        reader->cut = cut_before(reader, published, at, next, from_us);
     lsi_reader_move_to(reader, at, next);
     reader->at_horizon = true;
+    reader->has_given = false;
     reader->stood_us = from_us;
     if (!is_loss)
         return LS_OK;
     lsi_env_log(reader->log->config.env, LS_LOG_WARNING,
                 "%s: a reader was overtaken by trimming: up to %llu records from number %llu on, %llu bytes of %llu ms, "
                 "were never given to it", reader->log->config.label, (unsigned long long)reader->cut.records,
-                (unsigned long long)stood, (unsigned long long)reader->cut.bytes, (unsigned long long)reader->cut.ms);
+                (unsigned long long)(next - reader->cut.records), (unsigned long long)reader->cut.bytes, (unsigned long long)reader->cut.ms);
     return lsi_fail(LS_ERR_TRIMMED,
                     "%s: the place was trimmed, and up to %llu records with it; the oldest one that is left "
-                    "has number %llu or more", reader->log->config.label, (unsigned long long)(next - stood),
+                    "has number %llu or more", reader->log->config.label, (unsigned long long)reader->cut.records,
                     (unsigned long long)next);
 }
 
 /* What a reader at `at`, in the list, was not given yet did not arrive before this. */
 static int64_t arrived_from_us(const lsi_log_reader *reader, const lsi_slot *slot, const ls_position *position,
-                               uint64_t at)
+                               uint64_t at, uint64_t published)
 {
     const lsi_segment_entry *entry = &reader->list->entries[lsi_segment_list_find(reader->list, at)];
 
@@ -221,6 +260,8 @@ static int64_t arrived_from_us(const lsi_log_reader *reader, const lsi_slot *slo
         return atomic_load_explicit(&slot->last_arrival_us, memory_order_relaxed);
     if (position->kind == LS_AT_TIMESTAMP && position->timestamp_us > entry->base_arrival_us)
         return position->timestamp_us;
+    if (entry->base_arrival_us == LONG_AGO && !reader->at_horizon)
+        return arrival_at(reader, at, published);
     return entry->base_arrival_us;
 }
 
@@ -282,9 +323,10 @@ static ls_status seek(lsi_log_reader *reader, const ls_position *position)
     }
     lsi_reader_move_to(reader, at, next);
     reader->at_horizon = at_horizon;
+    reader->has_given = false;
     /* Where what was sought is gone already nobody knows how much that was. */
     reader->stood_us = lsi_reader_is_trimmed(reader) || next < first->base_seqno
-                           ? INT64_MIN : arrived_from_us(reader, slot, position, at);
+                           ? INT64_MIN : arrived_from_us(reader, slot, position, at, published);
     return LS_OK;
 }
 

@@ -194,6 +194,53 @@ static void of_a_place_that_was_gone_only_the_numbers_are_known(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* Retention is exact by record: what is past it is in its file still, and says when it arrived. */
+static void the_lag_of_who_was_given_nothing_is_that_of_its_place(void **state)
+{
+    ls_position at = {LS_AT_SEQUENCE_NUMBER, 0, 0, 0};
+    fixture *fx = *state;
+    handles of = open_all(fx, 1);
+    ls_next_options one = LS_NEXT_OPTIONS_INIT;
+    ls_iterator *iterator;
+    const ls_batch *batch;
+    uint32_t n;
+
+    put_minutes(&of, 0, 3);
+    one.records_max = 2;
+    assert_int_equal(ls_iterator_open(of.stream, 0, NULL, NULL, &iterator), LS_OK);
+    assert_int_equal(ls_iterator_next(iterator, &one, &batch), LS_OK);
+    at.seqno = ls_batch_at(batch, 1)->seqno;
+    ls_iterator_close(iterator);
+    assert_int_equal(ls_iterator_open(of.stream, 0, &at, NULL, &iterator), LS_OK);
+    pass(2 * HOUR);
+    assert_int_equal(next_one(iterator, &n), LS_ERR_TRIMMED);
+    ls_iterator_close(iterator);
+    assert_int_equal(cuts_of(of.stream).count, 1);
+    assert_int_equal(cuts_of(of.stream).records, 2);
+    assert_int_equal(cuts_of(of.stream).lag_ms, 62 * 60000); /* It came in minute 1; kept is what came from 63 on. */
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* No number below a child's first one was ever there. */
+static void a_number_below_a_childs_first_is_no_loss_of_more(void **state)
+{
+    ls_position first = {LS_AT_SEQUENCE_NUMBER, 0, 1, 0};
+    fixture *fx = *state;
+    handles of = open_all(fx, 1);
+    ls_iterator *iterator;
+    uint32_t child, n;
+
+    put_minutes(&of, 0, 1);
+    assert_int_equal(ls_stream_split(of.stream, 0, NULL, &child, NULL), LS_OK);
+    put_minutes(&of, 1, 31);
+    overtake(&of);
+    assert_int_equal(ls_iterator_open(of.stream, child, &first, NULL, &iterator), LS_OK);
+    assert_int_equal(next_one(iterator, &n), LS_ERR_TRIMMED);
+    assert_int_equal(cuts_of(of.stream).records, FIRST);
+    ls_iterator_close(iterator);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 /* A shard that went whole under the reader of all of them: once, and how much nobody knows. */
 static void a_shard_that_went_whole_is_counted(void **state)
 {
@@ -385,6 +432,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(what_readers_of_all_processes_lost_is_counted),
         T(of_a_place_that_was_gone_only_the_numbers_are_known),
+        T(the_lag_of_who_was_given_nothing_is_that_of_its_place),
+        T(a_number_below_a_childs_first_is_no_loss_of_more),
         T(a_shard_that_went_whole_is_counted),
         T(what_a_mapping_lost_is_counted),
         T(what_a_mapping_lost_before_it_began_is_counted),
