@@ -64,6 +64,7 @@ typedef struct ls_producer_options {
  * @param out      Owned by the caller, release with ls_producer_close. Set on LS_OK only.
  *
  * @retval LS_ERR_READ_ONLY  The store was opened for reading.
+ * @retval LS_ERR_NOT_FOUND  The stream was deleted, or is still CREATING.
  *
  * Threads: any thread. Never blocks. Since 0.1.
  */

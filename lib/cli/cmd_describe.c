@@ -177,6 +177,8 @@ static void print_text(const ls_stream_description *description, ls_durability d
         lsi_out_text("encrypted     key %s\n", ls_stream_description_key_id(description));
     if (ls_stream_description_compression(description) != LS_COMPRESSION_NONE)
         lsi_out_text("compressed    %s\n", compression_word(description));
+    if (ls_stream_description_recompression(description) != 0)
+        lsi_out_text("recompressed  by upkeep, once segments are full\n");
     lsi_out_text("shards        %" PRIu32 ", open: %" PRIu32 "\n\n", count, open_count);
     lsi_out_text("SHARD STATE  HASH KEYS          %19s %19s HEALTH\n", "OLDEST", "LATEST");
     for (uint32_t i = 0; i < count && !lsi_out_broken(); i++) {

@@ -242,6 +242,7 @@ class Commands(Store):
         self.assertIn("recompressed", self.run_tool("dump", os.path.join(self.store, "1", "0", "segments")).out)
         self.assertEqual(self.run_tool("compress", "s", "--upkeep", "on").out, "")
         self.assertTrue(json.loads(self.run_tool("describe", "s", "--json").out)["recompression"])
+        self.assertIn("recompressed  by upkeep", self.run_tool("describe", "s").out)
         self.run_tool("compress", "s", "--upkeep", "off")
         self.assertFalse(json.loads(self.run_tool("describe", "s", "--json").out)["recompression"])
         self.run_tool("compress", "s", "--upkeep", "maybe", expect=2)
