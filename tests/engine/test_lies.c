@@ -171,12 +171,12 @@ typedef struct lie {
     unsigned which;    /* of the values */
 } lie;
 
-#define VALUES 14u
+#define VALUES 15u /* the last one is a frame's length alone, of the shortest */
 
 static uint64_t value_of(uint64_t old, unsigned which)
 {
     const uint64_t values[VALUES] = {0, 1, old + 1, old - 1, old + 8, old - 8, old ^ 1, old ^ 2, old ^ 1u << 31,
-                                     UINT32_MAX, UINT64_MAX, LSI_POSITION_MAX, LS_SEQNO_END, LS_SEQNO_MAX};
+                                     UINT32_MAX, UINT64_MAX, LSI_POSITION_MAX, LS_SEQNO_END, LS_SEQNO_MAX, 56};
 
     return values[which];
 }
@@ -378,7 +378,7 @@ static void judge_values(sim_files *whole, const kind *how, lie of)
     uint64_t step = getenv("LIBSTREAM_TEST_LONG") != NULL ? 1 : STEP * SIM_STRIDE;
 
     for (of.which = 0; of.which < VALUES; of.which++)
-        if (nth++ % step == 0)
+        if ((of.which < VALUES - 1 || (of.in == FRAME && of.at == 0)) && nth++ % step == 0)
             judge(whole, how, &of);
 }
 
@@ -535,7 +535,7 @@ static void a_control_file_that_lies_breaks_nothing(void **state)
 
     (void)state;
     for (lie of = {"control", CONTROL, 0, 0, 4, 0}; of.at < offsetof(control_header, store_lock); of.at += 4)
-        for (of.which = 0; of.which < VALUES; of.which++)
+        for (of.which = 0; of.which < VALUES - 1; of.which++)
             if (of.which % 2 != 0 || of.at < offsetof(control_header, sum)) /* A later boot makes it anew. */
                 judge(whole, &kinds[0], &of);
     sim_files_free(whole);

@@ -355,6 +355,27 @@ static void a_read_only_medium_gets_memory_of_its_own(void **state)
     fx->root.files = &lsi_files_system;
 }
 
+static int fail_to_open(const lsi_root *root, const char *name, unsigned flags, lsi_file *out)
+{
+    return strcmp(name, LSI_CONTROL_NAME) == 0 ? -EIO : lsi_files_system.open(root, name, flags, out);
+}
+
+/* A file that the disk does not give is no file that may not be written: its words are not done without. */
+static void a_disk_that_fails_is_no_read_only_medium(void **state)
+{
+    fixture *fx = *state;
+    lsi_files files = lsi_files_system;
+    lsi_control *control;
+    bool alone;
+
+    lsi_control_close(attach(fx, true));
+    files.open = fail_to_open;
+    fx->root.files = &files;
+    assert_int_equal(lsi_control_open(&fx->env, &fx->root, store_id, true, &control, &alone), LS_ERR_IO);
+    assert_int_equal(lsi_control_open(&fx->env, &fx->root, store_id, false, &control, &alone), LS_ERR_IO);
+    fx->root.files = &lsi_files_system;
+}
+
 static void a_reader_that_may_write_the_file_attaches_to_it(void **state)
 {
     fixture *fx = *state;
@@ -898,6 +919,7 @@ int main(void)
         CASE(the_gate_is_waited_for_up_to_the_busy_timeout),
         CASE(a_read_only_open_makes_no_file),
         CASE(a_read_only_medium_gets_memory_of_its_own),
+        CASE(a_disk_that_fails_is_no_read_only_medium),
         CASE(a_reader_that_may_write_the_file_attaches_to_it),
         CASE(slots_are_shared_and_stay_where_they_are),
         CASE(a_stream_slot_is_none_of_its_shards),

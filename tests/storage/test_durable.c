@@ -372,6 +372,50 @@ static void files_with_unsynced_bytes_stay_open(void **state)
     assert_true(lsi_log_give_up_tail(holder, false)); /* Of a stream that is gone nothing is synced any more. */
 }
 
+/* The dead had rolled and not said so: who puts next syncs the directory first, and where that fails for want of a
+ * descriptor nothing was synced, and nothing has failed (S3, E4). */
+static void a_roll_that_nobody_told_is_taken_over(void **state)
+{
+    static const int errors[] = {EMFILE, ENFILE, EIO};
+
+    (void)state;
+    for (size_t e = 0; e < sizeof errors / sizeof *errors; e++) {
+        ls_put_entry entry = {{"k", 1}, {"abc", 3}, NULL};
+        uint32_t accepted;
+        ls_seqno seqno;
+        bool closed, rolled;
+        uint64_t end;
+        void *made;
+
+        assert_int_equal(setup(&made), 0);
+        fixture *fx = made;
+        lsi_slot *slot = lsi_log_slot(fx->first);
+        assert_int_equal(lsi_log_commit(fx->first, append(fx, fx->first, "one")), LS_OK);
+        uint64_t base = lsi_load(&slot->segment_base), limit = lsi_load(&slot->seqno_limit);
+        uint64_t next = lsi_load(&slot->next_seqno), allocated = lsi_load(&slot->allocated_end);
+        assert_int_equal(lsi_log_retire(fx->second, INT64_MAX, &rolled), LS_OK);
+        assert_true(rolled);
+        atomic_store(&slot->segment, 1);
+        atomic_store(&slot->segment_base, base);
+        atomic_store(&slot->seqno_limit, limit);
+        atomic_store(&slot->next_seqno, next);
+        atomic_store(&slot->allocated_end, allocated);
+        atomic_store(&slot->write_end, LSI_ROLLING);
+        sim_fault_add(fx->sim, (sim_fault){.call = SIM_SYNC_DIR, .nth = 1, .err = errors[e], .sticky = true});
+        assert_int_equal(lsi_log_append(fx->first, fx->store.framer, &entry, NULL, 1, false, &accepted, &seqno, &end,
+                                        &closed), errors[e] == EIO ? LS_ERR_IO : LS_ERR_NO_MEMORY);
+        assert_int_equal(accepted, 0);
+        assert_true((atomic_load(&slot->health) == LSI_SHARD_FAILED) == (errors[e] == EIO));
+        sim_faults_clear(fx->sim);
+        if (errors[e] != EIO) {
+            assert_int_equal(lsi_log_commit(fx->first, append(fx, fx->first, "two")), LS_OK);
+            assert_int_equal(atomic_load(&slot->segment), 2);
+            check_log(fx->second, "one two ");
+        }
+        (void)teardown(&made);
+    }
+}
+
 /* D7, E1: a write failed, and the file cannot be read to see what it did: the outcome is unknown, for good. Where only
  * what it left cannot be looked for, nothing was written. */
 static void a_write_that_nobody_can_look_at_has_failed(void **state)
@@ -425,6 +469,7 @@ int main(void)
         A_TEST(a_disk_that_is_full_cuts_a_batch_between_frames),
         A_TEST(files_with_unsynced_bytes_stay_open),
         cmocka_unit_test(a_write_that_nobody_can_look_at_has_failed),
+        cmocka_unit_test(a_roll_that_nobody_told_is_taken_over),
         cmocka_unit_test(no_descriptor_is_no_failed_sync),
         cmocka_unit_test(a_full_disk_stops_no_reader_after_a_boot),
     };

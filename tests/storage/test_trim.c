@@ -215,6 +215,19 @@ static void old_segments_go_and_the_rest_is_read(void **state)
 }
 
 /* R6: the reason is read from the frames, whatever who calls believes. */
+static void a_directory_that_is_called_like_a_segment_stays(void **state)
+{
+    fixture *fx = *state;
+    const lsi_files *files = fx->store.root.files;
+
+    put_more(fx, 10);
+    assert_int_equal(trim(fx, 3), 2);
+    assert_int_equal(files->make_dir(&fx->store.root, "1/0/00000001.seg"), 0);
+    put_more(fx, 5);
+    assert_int_equal(trim(fx, 1000), 2);
+    assert_int_equal(files->make_dir(&fx->store.root, "1/0/00000001.seg"), -EEXIST);
+}
+
 static void nothing_goes_that_is_young(void **state)
 {
     fixture *fx = *state;
@@ -925,6 +938,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(old_segments_go_and_the_rest_is_read),
+        T(a_directory_that_is_called_like_a_segment_stays),
         T(nothing_goes_that_is_young),
         T(pieces_say_what_files_take_and_hold),
         T(an_old_last_segment_is_retired),
