@@ -142,6 +142,19 @@ def test_what_a_function_raises_ends_the_call(stream: Stream) -> None:
                 windows.run()  # Which has no end otherwise.
 
 
+def test_what_a_function_answers_of_another_kind_is_raised(stream: Stream) -> None:
+    put(stream, *ROWS)
+    functions: List[Any] = [{"time": lambda record: "noon"}, {"time": lambda record: 1 << 64},
+                            {"time": lambda record: 1, "key": lambda record: 7},
+                            {"time": lambda record: 1, "value": lambda record: "x"}]
+    for given in functions:
+        results: List[WindowResult] = []
+        with stream.windows(results.append, size_ms=1000, **given) as windows:
+            with pytest.raises((TypeError, ValueError, OverflowError)):
+                windows.run(until_caught_up=True)
+        assert results == []
+
+
 def test_a_run_is_stopped(stream: Stream) -> None:
     put(stream, *ROWS)
     told: List[BaseException] = []

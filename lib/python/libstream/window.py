@@ -297,18 +297,28 @@ def _record(it: Any) -> WindowRecord:
 @ffi.def_extern()
 def lsi_py_window_time(record: Any, out: Any, user: Any) -> int:
     functions: _Functions = ffi.from_handle(user)
-    found = functions.call(lambda: functions.time(_record(record)))
-    out[0] = 0 if found is None else int(found)
-    return int(found is not None)
+
+    def time() -> Any:
+        found = functions.time(_record(record))
+        out[0] = 0 if found is None else int(found)  # Within, so that what is no time is raised.
+        return found
+
+    return int(functions.call(time) is not None)
 
 
 @ffi.def_extern()
 def lsi_py_window_key(record: Any, out: Any, user: Any) -> int:
     functions: _Functions = ffi.from_handle(user)
-    found = functions.call(lambda: functions.key(_record(record)))
+
+    def key() -> Any:
+        found = functions.key(_record(record))
+        if found is not None and not isinstance(found, str):
+            raise TypeError("a window's key is str, not %s" % type(found).__name__)
+        return None if found is None else found.encode()
+
+    found = functions.call(key)
     if found is None:
         return 0
-    found = found.encode()
     functions.key_memory = ffi.from_buffer(found)
     out.data, out.size = functions.key_memory, len(found)
     return 1
@@ -317,9 +327,13 @@ def lsi_py_window_key(record: Any, out: Any, user: Any) -> int:
 @ffi.def_extern()
 def lsi_py_window_value(record: Any, out: Any, user: Any) -> int:
     functions: _Functions = ffi.from_handle(user)
-    found = functions.call(lambda: functions.value(_record(record)))
-    out[0] = 0.0 if found is None else float(found)
-    return int(found is not None)
+
+    def value() -> Any:
+        found = functions.value(_record(record))
+        out[0] = 0.0 if found is None else float(found)
+        return found
+
+    return int(functions.call(value) is not None)
 
 
 def _numbers(fold: Fold, at: Any) -> "array[Any]":
