@@ -161,6 +161,36 @@ def test_transactions_are_one_step(store: Store) -> None:
     assert len(list(store.stream("one").iterator())) == 2
 
 
+def test_what_a_transaction_loses_is_told(store: Store) -> None:
+    store.create_stream("one").close()
+    txn = store.transaction()
+    with pytest.raises(libstream.WrongStateError, match="1 records and 0 checkpoints of a transaction were lost"):
+        with txn:
+            with store.stream("one") as one:
+                txn.put(one, "k", b"tea")
+    assert txn.closed
+    with store.stream("one") as one:
+        one.producer().put("k", b"honey")
+        assert [record.data for record in one.iterator()] == [b"honey"]
+        with pytest.raises(libstream.WrongStateError, match="0 records and 1 checkpoints"):
+            with store.transaction() as txn, one.group("g") as group:
+                event = group.next(10)
+                assert event is not None
+                txn.checkpoint(event.lease, next(event.lease.iterator()))
+                group.close()
+        with pytest.raises(KeyError):  # What came first is not covered.
+            with store.transaction() as txn, store.stream("one") as another:
+                txn.put(another, "k", b"tea")
+                raise KeyError
+        with store.transaction() as txn:  # Closed by its user, who wants it so.
+            txn.put(one, "k", b"tea")
+            txn.close()
+        with store.transaction() as txn:
+            with store.stream("one") as another:
+                txn.put(another, "k", b"bread")
+                txn.commit()
+
+
 def test_what_is_read_is_done_exactly_once(store: Store) -> None:
     source, target = store.create_stream("source"), store.create_stream("target")
     source.producer().put_many("k", [b"%d" % i for i in range(6)])

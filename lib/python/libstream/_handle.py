@@ -102,7 +102,7 @@ class Handle(Unique):
         first: Optional[BaseException] = None
         for child in list(self._children):
             try:
-                child.close()
+                child._close_with_parent()
             except Exception as error:  # That it was not closed, or what it has to tell besides.
                 if not child.closed:
                     raise
@@ -110,6 +110,10 @@ class Handle(Unique):
         self._close_self()
         if first is not None:
             raise first
+
+    def _close_with_parent(self) -> None:
+        """Close it since what it was opened from is closed."""
+        self.close()
 
     def _close_self(self) -> None:
         if os.getpid() != self._pid:

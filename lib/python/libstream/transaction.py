@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, List, Optional, Type, Union
 from libstream._handle import Handle
 from libstream._native import ffi, lib
 from libstream.batch import Record
-from libstream.errors import check
+from libstream.errors import WrongStateError, check
 from libstream.group import Group, Lease, place_of
 from libstream.producer import Bytes, Key, _flat, put_options
 from libstream.values import RecordId
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Transaction(Handle):
     """What was added to it is done by `commit`, all or nothing, and durable then in every mode; it can be used again
     afterwards. `Store.transaction` opens it. At the end of a `with` what is in it is committed, unless an exception
-    came; to close it forgets that.
+    came; to close it forgets that. Closing the store, or a stream or group that it has something of, closes it, too:
+    then the end of the `with` raises `WrongStateError`, for what was in it is lost.
 
     >>> store = Store("memory:")
     >>> one, two = store.create_stream("one"), store.create_stream("two")
@@ -37,7 +38,7 @@ class Transaction(Handle):
     >>> store.close()
     """
 
-    __slots__ = ("_turn", "_used", "_leases", "_count")
+    __slots__ = ("_turn", "_used", "_leases", "_count", "_is_taken", "_lost")
 
     _noun = "transaction"
 
@@ -46,6 +47,8 @@ class Transaction(Handle):
         self._used: List[Union["Stream", Group]] = []  # They are closed after it.
         self._leases: List[Lease] = []
         self._count = 0
+        self._is_taken = False  # It is closed by what it was used with.
+        self._lost = ""  # What that took with it.
         out = ffi.new("ls_txn **")
         store._call(lib.ls_txn_begin, ffi.NULL, out)
         super().__init__(out[0], store)
@@ -135,9 +138,18 @@ class Transaction(Handle):
                 self.commit()
         finally:
             self.close()
+        if kind is None and self._lost:
+            raise WrongStateError("%s of a transaction were lost: the store, or a stream or group of them, was closed "
+                                  "before the transaction was committed" % self._lost)
+
+    def _close_with_parent(self) -> None:
+        self._is_taken = True
+        self.close()
 
     def _release(self, pointer: Any) -> None:
         lib.ls_txn_close(pointer)
+        if self._is_taken and (self._count > 0 or self._leases):
+            self._lost = "%d records and %d checkpoints" % (self._count, len(self._leases))
         self._forget()
         for used in self._used:
             used._child_closed()
