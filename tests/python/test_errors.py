@@ -6,6 +6,8 @@ import copy
 import pickle
 import re
 import threading
+from array import array
+from typing import Any, Callable, List
 
 import pytest
 
@@ -123,6 +125,19 @@ def test_a_part_of_a_batch_that_fails_is_told(folder: str) -> None:
             silent = producer.put_many("k", rows, partial_ok=True)
         put = [row for row, at in zip(rows, results) if at] + [row for row, at in zip(rows, silent) if at]
         assert [record.data for record in stream.iterator()] == put
+
+
+def test_a_batch_for_a_stream_that_is_gone_is_refused_as_a_put_is(folder: str) -> None:
+    with Store(folder + "/store") as store, store.create_stream("orders") as stream, stream.producer() as producer:
+        with Store(folder + "/store") as other:
+            other.delete_stream("orders")
+        calls: List[Callable[[], Any]] = [
+            lambda: producer.put("k", b""), lambda: producer.put_batch([("k", b"")] * 2),
+            lambda: producer.put_many("k", [b""] * 2, partial_ok=True),
+            lambda: producer.put_buffer("k", b"ab", offsets=array("q", [0, 1, 2]))]
+        for call in calls:
+            with pytest.raises(libstream.NotFoundError, match="stream 'orders' was deleted"):
+                call()
 
 
 def test_throttling_says_how_long_to_wait(store: Store) -> None:

@@ -822,6 +822,82 @@ def test_the_import_is_all_that_changes(folder: str, monkeypatch: pytest.MonkeyP
         boto3.client("kinesis")
 
 
+@pytest.fixture
+def remade(folder: str) -> Iterator[Client]:
+    """A client that has a stream open which others have deleted and made anew."""
+    with Client(folder + "/store") as client:
+        client.create_stream(StreamName="orders", ShardCount=1)
+        client.put_record(StreamName="orders", Data=b"old", PartitionKey="k")
+        with Store(folder + "/store") as other:
+            other.delete_stream("orders")
+            with other.create_stream("orders") as stream:
+                stream.register_consumer("c")
+                stream.producer().put("k", b"new")
+        yield client
+
+
+def test_batches_go_to_a_stream_that_was_made_anew(remade: Client) -> None:
+    records = [{"Data": b"more", "PartitionKey": "k"}] * 2
+    assert remade.put_records(StreamName="orders", Records=records)["FailedRecordCount"] == 0
+    read = remade.get_records(ShardIterator=start(remade))
+    assert [record["Data"] for record in read["Records"]] == [b"new", b"more", b"more"]
+    with Store(remade._store.location) as other:
+        other.delete_stream("orders", consumers=True)
+    with refused("ResourceNotFoundException", remade, "Stream orders under account 000000000000 not found"):
+        remade.put_records(StreamName="orders", Records=records)
+
+
+def test_lists_see_a_stream_that_was_made_anew(remade: Client) -> None:
+    assert [one["StreamName"] for one in remade.list_streams()["StreamSummaries"]] == ["orders"]
+
+
+def test_limits_see_a_stream_that_was_made_anew(remade: Client) -> None:
+    assert remade.describe_limits()["OpenShardCount"] == 1
+
+
+def test_a_stream_that_was_made_anew_is_subscribed_to(remade: Client) -> None:
+    answer = remade.subscribe_to_shard(
+        ConsumerARN="arn:aws:kinesis:us-east-1:000000000000:stream/orders/consumer/c:0",
+        ShardId="shardId-000000000000", StartingPosition={"Type": "TRIM_HORIZON"})
+    event = next(iter(answer["EventStream"]))["SubscribeToShardEvent"]
+    assert [record["Data"] for record in event["Records"]] == [b"new"]
+    answer["EventStream"].close()
+
+
+def test_a_batch_whose_key_is_missing_is_refused_as_a_put_is(folder: str) -> None:
+    with Store(folder + "/store", key=lambda name: b"a" * 32) as store, store.create_stream("orders") as stream:
+        stream.start_encryption("a")
+    with Client(folder + "/store") as kinesis:
+        with refused("KMSNotFoundException", kinesis):
+            kinesis.put_record(StreamName="orders", Data=b"x", PartitionKey="k")
+        with refused("KMSNotFoundException", kinesis):
+            kinesis.put_records(StreamName="orders", Records=[{"Data": b"x", "PartitionKey": "k"}] * 2)
+
+
+def test_who_puts_while_another_thread_deletes_is_told_so() -> None:
+    seen: List[Exception] = []
+    with Client("memory:") as kinesis:
+        for _ in range(20):
+            kinesis.create_stream(StreamName="d", ShardCount=1)
+            begun = threading.Event()
+
+            def put_until_it_fails() -> None:
+                try:
+                    for _ in range(1000):
+                        kinesis.put_records(StreamName="d", Records=[{"Data": b"x", "PartitionKey": "k"}] * 10)
+                        begun.set()
+                except Exception as error:
+                    seen.append(error)
+
+            thread = threading.Thread(target=put_until_it_fails)
+            thread.start()
+            begun.wait(10)
+            kinesis.delete_stream(StreamName="d")
+            thread.join()
+        kind = kinesis.exceptions.ResourceNotFoundException
+        assert len(seen) == 20 and all(isinstance(error, kind) for error in seen), seen
+
+
 def test_threads_share_a_client(kinesis: Client) -> None:
     numbers_of: Dict[int, List[str]] = {}
 

@@ -8,7 +8,7 @@ from typing import (TYPE_CHECKING, Any, Dict, Iterable, Iterator as IteratorOf, 
 from libstream._handle import Handle
 from libstream._native import ffi, lib
 from libstream._walk import fill, hold, interrupt, put as method_put, waiting
-from libstream.errors import BusyError, Error, InvalidArgumentError, WrongStateError, check, failure
+from libstream.errors import BusyError, Error, InvalidArgumentError, StateError, WrongStateError, check, failure
 from libstream.values import Durability, RecordId, hash_key_to_c, options
 
 if TYPE_CHECKING:
@@ -76,6 +76,14 @@ class PutResults(Sequence[Optional[RecordId]]):
 def _results_again(results: Sequence[Tuple[int, int, int]], failed: int) -> PutResults:
     return PutResults(ffi.new("ls_put_result[]", [
         {"shard": shard, "seqno": seqno, "status": status} for shard, seqno, status in results]), len(results), failed)
+
+
+def _check_stream(results: PutResults) -> None:
+    """Raise what has kept all records from being put, where that is the stream's: it is gone, or has no key."""
+    found = set(results.statuses.values()) if results.failed == len(results) else set()
+    said = failure(found.pop()) if len(found) == 1 else None
+    if isinstance(said, StateError) and not isinstance(said, BusyError):
+        raise said
 
 
 class PartialBatchError(Error):
@@ -184,8 +192,8 @@ class Producer(Handle):
         """Append a batch of (partition key, data): at most 65,536 records and 64 MiB.
 
         A bad argument in any record refuses all. Otherwise each is tried, and where some could not be put
-        `PartialBatchError` is raised, unless `partial_ok`: then the answer says so. `atomic`: all or none, in one
-        shard. `numbers`, of a producer with an id: that of the first record, those of the others follow by one; or one
+        `PartialBatchError` is raised, unless `partial_ok`: then the answer says so. When none could, since the stream
+        was deleted or has no key, that is raised in both cases. `atomic`: all or none, in one shard. `numbers`, of a producer with an id: that of the first record, those of the others follow by one; or one
         for each, rising.
         """
         listed = tuple(records)
@@ -267,8 +275,10 @@ class Producer(Handle):
                                            % (counts[1], count))
             _raise(status)
         made = PutResults(results, count, counts[0])
-        if made.failed and not partial_ok:
-            raise PartialBatchError(made)
+        if made.failed:
+            _check_stream(made)
+            if not partial_ok:
+                raise PartialBatchError(made)
         return made
 
     def flush(self) -> None:

@@ -91,6 +91,15 @@ class Opened:
         self._lock = threading.Lock()
 
     @property
+    def is_gone(self) -> bool:
+        """Whether it was deleted, or closed by another thread."""
+        try:
+            self.stream.describe()
+            return False
+        except (plain.NotFoundError, plain.WrongStateError):
+            return True
+
+    @property
     def is_limited(self) -> bool:
         """Whether reads are counted, or were a tenth of a second ago: anybody may change that, and asking costs as much
         as a put."""
@@ -265,24 +274,26 @@ class Base:
                     raise not_found(name, self._account) from None
             return opened
 
-    def _forget(self, name: str) -> None:
+    def _forget(self, name: str, old: Optional[Opened] = None) -> None:
+        """Close a stream, unless another thread has put one in the place of `old`."""
         with self._lock:
-            opened = self._opened.pop(name, None)
-        if opened is not None:
-            opened.stream.close()
+            opened = self._opened.get(name)
+            if opened is None or old not in (None, opened):
+                return
+            del self._opened[name]
+        opened.stream.close()
 
     def _with(self, name: str, work: Callable[[Opened], Any]) -> Any:
-        """Do something with a stream; once more when it was deleted and made anew meanwhile."""
-        try:
-            return work(self._open(name))
-        except plain.NotFoundError:
-            self._forget(name)
-        try:
-            return work(self._open(name))
-        except plain.NotFoundError as error:
-            if name not in self._store.streams():
-                raise not_found(name, self._account) from error
-            raise
+        """Do something with a stream; once more when it was deleted and made anew meanwhile, or closed by another thread
+        that found it so."""
+        for attempt in range(_TRIES):
+            opened = self._open(name)
+            try:
+                return work(opened)
+            except (plain.NotFoundError, plain.WrongStateError):
+                if attempt == _TRIES - 1 or not opened.is_gone:
+                    raise
+            self._forget(name, opened)
 
     def _shard(self, name: str, opened: Opened, text: str) -> Shard:
         """The shard that an id means."""

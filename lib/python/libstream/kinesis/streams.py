@@ -74,7 +74,7 @@ class Streams(Base):
         summaries = []
         for name in names:
             try:
-                found = self._open(name).stream.describe()
+                found = self._with(name, lambda opened: opened.stream.describe())
             except (Refusal, plain.NotFoundError):  # Deleted meanwhile.
                 continue
             summaries.append({**self._common(found), "StreamName": name})
@@ -139,7 +139,10 @@ class Streams(Base):
         """How many there are. There is no account, so the limits are the library's own."""
         shards = on_demand = 0
         for name in self._store.streams():
-            found = self._open(name).stream.describe()
+            try:
+                found = self._with(name, lambda opened: opened.stream.describe())
+            except (Refusal, plain.NotFoundError):  # Deleted meanwhile.
+                continue
             shards += len(found.open_shards)
             on_demand += found.mode == StreamMode.ON_DEMAND
         return answer(ShardLimit=65536, OpenShardCount=shards, OnDemandStreamCount=on_demand,
