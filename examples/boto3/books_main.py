@@ -5,7 +5,7 @@
 
 Only the import is another one. What was wrong with the original is put right here: a file whose list is wrapped into
 another one is taken as it is meant; a title that is missing or no text gets a key, one that is longer than a key may be
-is told; a price that is NaN is null, since NaN is no JSON.
+or has half of a character is told; a price that is NaN is null, since NaN is no JSON.
 """
 
 import json
@@ -43,9 +43,9 @@ for record in data:
         )
         put += 1
         print(response['ShardId'], response['SequenceNumber'])
-    except kinesis_client.exceptions.ValidationException as error:
+    except (kinesis_client.exceptions.ValidationException, boto3.ParamValidationError) as error:
         refused += 1
-        print(error.response['Error']['Message'], file=sys.stderr)
+        print(error, file=sys.stderr)
 
 print(f"Records put: {put}, refused: {refused}")
 print(f"Total time taken: {time.time() - start_time} seconds")

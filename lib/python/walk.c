@@ -20,6 +20,10 @@ int lsi_py_bytes_of(PyObject *object, int is_key, ls_bytes *out)
         return 0;
     out->data = PyUnicode_AsUTF8AndSize(object, &size);
     out->size = (size_t)size;
+    if (out->data == NULL && PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+        PyErr_Clear(); /* Half of a surrogate pair: it is refused in Python, as an argument. */
+        return 0;
+    }
     return out->data != NULL ? 1 : -1;
 }
 

@@ -77,7 +77,7 @@ def test_puts_refuse_what_they_must(stream: Stream) -> None:
             producer.put(1, b"x")  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="not 'int'"):
             producer.put("k", 1)  # type: ignore[arg-type]
-        with pytest.raises(UnicodeEncodeError):
+        with pytest.raises(libstream.InvalidArgumentError):
             producer.put("\ud800", b"x")
         with pytest.raises(TypeError, match="put.* missing 1 required positional argument: 'data'"):
             producer.put("k")  # type: ignore[call-arg]
@@ -125,6 +125,45 @@ def test_a_part_of_a_batch_that_fails_is_told(folder: str) -> None:
             silent = producer.put_many("k", rows, partial_ok=True)
         put = [row for row, at in zip(rows, results) if at] + [row for row, at in zip(rows, silent) if at]
         assert [record.data for record in stream.iterator()] == put
+
+
+@pytest.mark.parametrize("bad", ["x\0y", "\ud800"])
+def test_texts_that_c_would_cut_are_refused(store: Store, stream: Stream, folder: str, bad: str) -> None:
+    txn, shard = store.transaction(), stream.iterator()
+    told = stream.register_consumer("c")
+    calls: List[Callable[[], Any]] = [
+        lambda: Store(folder + "/" + bad), lambda: Store(folder + "/other", key=folder + "/" + bad),
+        lambda: store.stream(bad), lambda: store.create_stream(bad), lambda: store.delete_stream(bad),
+        lambda: list(store.streams(bad)), lambda: store.backup(folder + "/" + bad),
+        lambda: store.write_metrics(folder + "/" + bad),
+        lambda: store.define_metric("a_total", libstream.MetricType.COUNTER, "Help.", [bad]),
+        lambda: store.create_stream("tagged", tags={bad: "1"}), lambda: stream.add_tags({"a": bad}),
+        lambda: stream.remove_tags([bad]), lambda: stream.mapping(bad).describe(),
+        lambda: stream.create_mapping(bad), lambda: stream.create_mapping("m", filters=[bad]),
+        lambda: stream.register_consumer(bad), lambda: stream.describe_consumer(bad),
+        lambda: stream.deregister_consumer(bad), lambda: stream.subscribe(bad), lambda: stream.group(bad),
+        lambda: stream.group("g", worker=bad), lambda: stream.leases(bad), lambda: stream.delete_group(bad),
+        lambda: stream.iterator(place=shard.place + bad), lambda: stream.subscribe("c", place=shard.place + bad),
+        lambda: stream.create_delivery("d", directory=folder + "/" + bad), lambda: stream.delivery(bad).describe(),
+        lambda: stream.start_encryption(bad), lambda: stream.windows(print, name=bad, size_ms=1),
+        lambda: stream.windows(print, size_ms=1, time=bad)]
+    if bad == "\ud800":  # A NUL may be in a key, which C does not look for.
+        producer, later = stream.producer(), stream.async_producer()
+        calls += [
+            lambda: producer.put(bad, b""), lambda: producer.put_batch([(bad, b"")]),
+            lambda: producer.put_batch([("k", b""), (bad, bytearray())]), lambda: producer.put_many(bad, [b""]),
+            lambda: producer.put_buffer(bad, b"ab", offsets=array("i", [0, 1, 2])), lambda: later.put(bad, b""),
+            lambda: producer.put_buffer([bad, "k"], b"ab", offsets=array("i", [0, 1, 2])),
+            lambda: later.put_batch([(bad, b"")]), lambda: later.put_many(bad, [b""]),
+            lambda: txn.put(stream, bad, b"")]
+    for number, call in enumerate(calls):
+        with pytest.raises(libstream.InvalidArgumentError, match="NUL at byte|surrogate|no such name"):
+            call()
+            pytest.fail("call %d was not refused" % number)
+    assert list(store.streams()) == ["orders"] and stream.tags() == {} and stream.mappings() == []
+    assert [info.name for info in stream.consumers()] == [told.name]
+    stream.producer().put("a\0b", b"")
+    assert [record.partition_key for record in stream.iterator()] == ["a\0b"]
 
 
 def test_a_batch_for_a_stream_that_is_gone_is_refused_as_a_put_is(folder: str) -> None:

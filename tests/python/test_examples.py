@@ -35,9 +35,11 @@ def put_books(folder: str, books: Any) -> "subprocess.CompletedProcess[str]":
 def test_books_are_put_counted_and_averaged(folder: str) -> None:
     books: List[Dict[str, Any]] = [
         {"Title": "a", "Price": 10}, {"Title": "b", "Price": 20.5}, {"Title": float("nan"), "Price": float("nan")},
-        {"Title": None, "Price": "$1,599.00"}, {"Price": "free"}, {"Title": "é" * 256}, {"Title": "x" * 257}]
+        {"Title": None, "Price": "$1,599.00"}, {"Price": "free"}, {"Title": "é" * 256}, {"Title": "x" * 257},
+        {"Title": "\ud800 half a character"}]
     done = put_books(folder, [books])  # As the seed's file is: a list in a list.
-    assert "Records put: 6, refused: 1" in done.stdout and "less than or equal to 256" in done.stderr
+    assert "Records put: 6, refused: 2" in done.stdout and "less than or equal to 256" in done.stderr
+    assert "half of a surrogate pair" in done.stderr
     assert run(folder, "books_process.py").stdout.splitlines() == [
         "Total number of books: 6", "Books with a price: 3", "Total price of books: 1629.50",
         "Average price of books: 543.1667"]

@@ -822,6 +822,23 @@ def test_the_import_is_all_that_changes(folder: str, monkeypatch: pytest.MonkeyP
         boto3.client("kinesis")
 
 
+def test_texts_that_c_would_cut_are_refused(kinesis: Client) -> None:
+    arn = kinesis.describe_stream(StreamName="orders")["StreamDescription"]["StreamARN"]
+    with refused("ResourceNotFoundException", kinesis):
+        kinesis.delete_stream(StreamName="orders\0-copy")
+    for call in (lambda: kinesis.create_stream(StreamName="new\0"), lambda: kinesis.tag_resource(
+            ResourceARN=arn, Tags={"a\0": "b"}), lambda: kinesis.register_stream_consumer(
+                StreamARN=arn, ConsumerName="c\0"), lambda: kinesis.list_streams(ExclusiveStartStreamName="\0")):
+        with refused("InvalidArgumentException", kinesis, "has a NUL"):
+            call()
+    assert kinesis.list_streams()["StreamNames"] == ["orders"]
+    for key, data in (("\ud800", b""), ("k", "\udfff")):
+        with pytest.raises(libstream.kinesis.ParamValidationError, match="half of a surrogate pair"):
+            kinesis.put_record(StreamName="orders", Data=data, PartitionKey=key)
+        with pytest.raises(libstream.kinesis.ParamValidationError, match="half of a surrogate pair"):
+            kinesis.put_records(StreamName="orders", Records=[{"Data": data, "PartitionKey": key}])
+
+
 @pytest.fixture
 def remade(folder: str) -> Iterator[Client]:
     """A client that has a stream open which others have deleted and made anew."""

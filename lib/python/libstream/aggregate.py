@@ -10,7 +10,7 @@ from libstream._handle import Handle
 from libstream._native import ffi, lib
 from libstream.errors import check
 from libstream.producer import Bytes, Key, _flat
-from libstream.values import hash_key_from_c, hash_key_to_c, options
+from libstream.values import hash_key_from_c, hash_key_to_c, options, utf8
 
 
 class UserRecord(NamedTuple):
@@ -49,7 +49,7 @@ class Aggregate(Handle):
     def add(self, partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None) -> bool:
         """Add a record, if it fits: False when it does not. One that does not fit into an empty aggregate fits into
         none."""
-        key = partition_key.encode() if isinstance(partition_key, str) else bytes(partition_key)
+        key = utf8(partition_key, "partition key") if isinstance(partition_key, str) else bytes(partition_key)
         flat = data if isinstance(data, bytes) else _flat(data)
         hash_key = ffi.NULL if explicit_hash_key is None else hash_key_to_c(explicit_hash_key)
         entry = ffi.new("ls_put_entry *", ((ffi.from_buffer(key), len(key)), (ffi.from_buffer(flat), len(flat)),
@@ -104,7 +104,7 @@ class Aggregate(Handle):
 
 def user_records(partition_key: Key, data: bytes, explicit_hash_key: Optional[int] = None) -> List[UserRecord]:
     """The user records of one record; of one that is no aggregate that is itself."""
-    key = partition_key.encode() if isinstance(partition_key, str) else partition_key
+    key = utf8(partition_key, "partition key") if isinstance(partition_key, str) else partition_key
     out, record = ffi.new("ls_user_records **"), ffi.new("ls_record *")
     check(lib.ls_user_records_open(out))
     records = ffi.gc(out[0], lib.ls_user_records_close)

@@ -11,7 +11,7 @@ from libstream._handle import Handle
 from libstream._native import ffi, lib
 from libstream.batch import Batch
 from libstream.errors import check
-from libstream.values import RecordId, options
+from libstream.values import RecordId, c_text, options
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -157,10 +157,10 @@ def _settings_to_c(settings: MappingOf[str, Any]) -> Tuple[Any, Any]:
             setattr(made, name, value)
         elif name in _TEXTS:
             if value is not None:
-                keep.append(ffi.new("char[]", value.encode()))
+                keep.append(ffi.new("char[]", c_text(value, name)))
                 setattr(made, name, keep[-1])
         elif name == "labels":
-            texts = [(ffi.new("char[]", label.encode()), ffi.new("char[]", text.encode()))
+            texts = [(ffi.new("char[]", c_text(label, "label")), ffi.new("char[]", c_text(text, "label's value")))
                      for label, text in (value or {}).items()]
             keep += [texts, ffi.new("ls_label[]", texts)]
             made.labels, made.label_count = keep[-1] if texts else ffi.NULL, len(texts)
@@ -173,17 +173,17 @@ def _settings_to_c(settings: MappingOf[str, Any]) -> Tuple[Any, Any]:
 
 def create(stream: "Stream", name: str, settings: MappingOf[str, Any]) -> None:
     made, _keep = _settings_to_c(settings)
-    stream._call(lib.ls_alert_create, name.encode(), made)
+    stream._call(lib.ls_alert_create, c_text(name, "alert"), made)
 
 
 def update(stream: "Stream", name: str, settings: MappingOf[str, Any]) -> None:
     made, _keep = _settings_to_c({**describe(stream, name).settings, **settings})
-    stream._call(lib.ls_alert_update, name.encode(), made)
+    stream._call(lib.ls_alert_update, c_text(name, "alert"), made)
 
 
 def describe(stream: "Stream", name: str) -> AlertInfo:
     out = ffi.new("ls_alert_description **")
-    stream._call(lib.ls_alert_describe, name.encode(), out)
+    stream._call(lib.ls_alert_describe, c_text(name, "alert"), out)
     it = ffi.gc(out[0], lib.ls_alert_description_free)
     info, given = options("ls_alert_info"), options("ls_alert_options")
     check(lib.ls_alert_description_info(it, info))

@@ -17,7 +17,7 @@ from libstream._native import ffi, lib
 from libstream._waiting import run_or_leave, slices
 from libstream.errors import Error, WrongStateError, check, failure
 from libstream.producer import Bytes, Key, _flat, entries_of, producer_id_to_c
-from libstream.values import Durability, RecordId, hash_key_to_c, milliseconds, options
+from libstream.values import Durability, RecordId, hash_key_to_c, milliseconds, options, utf8
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -101,7 +101,7 @@ class AsyncProducer(Handle):
         Waits `timeout` seconds while the memory for records is full, None without end; then `BusyError`. Raises
         `InvalidArgumentError` or `TooLargeError` for a record that cannot be put, `WrongStateError` when it is
         closed."""
-        key = partition_key.encode() if isinstance(partition_key, str) else partition_key
+        key = utf8(partition_key, "partition key") if isinstance(partition_key, str) else partition_key
         flat = data if type(data) is bytes else _flat(data)
         hash_key = ffi.NULL if explicit_hash_key is None else hash_key_to_c(explicit_hash_key)
         number = ticket = 0

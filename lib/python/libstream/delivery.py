@@ -16,7 +16,7 @@ from libstream._waiting import run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
 from libstream.errors import WrongStateError, check
 from libstream.mapping import LambdaContext
-from libstream.values import Position, PositionLike, options, position
+from libstream.values import Position, PositionLike, c_text, options, position, utf8
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -73,12 +73,12 @@ class Transform(Unique):
 
     def fail(self, index: int, reason: str = "") -> None:
         """It goes to the error output, as it was put."""
-        check(lib.ls_transform_fail(self._get(), index, reason.encode() if reason else ffi.NULL))
+        check(lib.ls_transform_fail(self._get(), index, c_text(reason, "reason") if reason else ffi.NULL))
 
     def set_key(self, index: int, key: str, value: str) -> None:
         """Give it a partition key, for `!{partitionKeyFromLambda:KEY}`."""
-        text = value.encode()
-        check(lib.ls_transform_set_key(self._get(), index, key.encode(), (ffi.from_buffer(text), len(text))))
+        text = utf8(value, "key's value")
+        check(lib.ls_transform_set_key(self._get(), index, c_text(key, "key"), (ffi.from_buffer(text), len(text))))
 
     def event(self) -> Dict[str, Any]:
         """The batch as the event that Firehose hands to a function: `{"records": [...]}`, data in base64."""
@@ -159,7 +159,7 @@ class Delivery:
     def describe(self) -> DeliveryInfo:
         """Version and settings, with the defaults that were chosen."""
         out = ffi.new("ls_delivery_description **")
-        self._stream._call(lib.ls_delivery_describe, self._name.encode(), out)
+        self._stream._call(lib.ls_delivery_describe, c_text(self._name, "delivery"), out)
         it = ffi.gc(out[0], lib.ls_delivery_description_free)
         info, given = options("ls_delivery_info"), options("ls_delivery_options")
         check(lib.ls_delivery_description_info(it, info))
@@ -175,11 +175,11 @@ class Delivery:
     def update(self, version: int = lib.LS_DELIVERY_ANY_VERSION, **settings: Any) -> None:
         """Change settings; those that are not named stay. `version`: refuse (`WrongStateError`) if it has another."""
         made, _keep = _settings_to_c({**self.describe().settings, **settings})
-        self._stream._call(lib.ls_delivery_update, self._name.encode(), version, made)
+        self._stream._call(lib.ls_delivery_update, c_text(self._name, "delivery"), version, made)
 
     def delete(self) -> None:
         """Delete it, and what is known of its progress. What it has delivered stays."""
-        self._stream._call(lib.ls_delivery_delete, self._name.encode())
+        self._stream._call(lib.ls_delivery_delete, c_text(self._name, "delivery"))
 
     def run(self, *, transform: Optional[Callable[[Transform], Any]] = None,
             lambda_transform: Optional[Callable[[Dict[str, Any], LambdaContext], Any]] = None,
@@ -263,7 +263,7 @@ class _Run(Handle):
     def __init__(self, stream: "Stream", name: str, transform: Optional[Callable[[Transform], Any]],
                  deliver: Optional[Callable[[DeliveryObject], Any]]) -> None:
         out = ffi.new("ls_delivery **")
-        stream._call(lib.ls_delivery_open, name.encode(), out)
+        stream._call(lib.ls_delivery_open, c_text(name, "delivery"), out)
         super().__init__(out[0], stream)
         self._name, self._transform, self._deliver = name, transform, deliver
         self.ended = threading.Event()  # And it is closed.
@@ -344,11 +344,11 @@ def _settings_to_c(settings: MappingOf[str, Any]) -> Tuple[Any, Any]:
             setattr(made, name, value)
         elif name in _TEXTS:
             if value is not None:
-                keep.append(ffi.new("char[]", str(value).encode()))
+                keep.append(ffi.new("char[]", c_text(str(value), name)))
                 setattr(made, name, keep[-1])
         elif name == "partition_keys":
             for field, texts in (("partition_keys", value.keys()), ("partition_queries", value.values())):
-                pointers = [ffi.new("char[]", text.encode()) for text in texts]
+                pointers = [ffi.new("char[]", c_text(text, name)) for text in texts]
                 keep += pointers + [ffi.new("const char *[]", pointers)]
                 setattr(made, field, keep[-1])
             made.partition_key_count = len(value)
@@ -360,7 +360,7 @@ def _settings_to_c(settings: MappingOf[str, Any]) -> Tuple[Any, Any]:
 
 def create(stream: "Stream", name: str, start: PositionLike, settings: MappingOf[str, Any]) -> Delivery:
     made, _keep = _settings_to_c(settings)
-    stream._call(lib.ls_delivery_create, name.encode(), position(start)._to_c(), made)
+    stream._call(lib.ls_delivery_create, c_text(name, "delivery"), position(start)._to_c(), made)
     return Delivery(stream, name)
 
 

@@ -11,7 +11,7 @@ from libstream._handle import Handle
 from libstream._native import ffi, lib
 from libstream.batch import Record
 from libstream.errors import check
-from libstream.values import hash_key_to_c, options
+from libstream.values import c_text, hash_key_to_c, options
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -39,13 +39,13 @@ class Filter(Handle):
     def __init__(self, patterns: Iterable[Union[str, Dict[str, Any]]], stream: Optional["Stream"] = None, *,
                  patterns_max: int = 0, event_source_arn: Optional[str] = None,
                  invoke_identity_arn: Optional[str] = None, aws_region: Optional[str] = None) -> None:
-        texts = [ffi.new("char[]", (p if isinstance(p, str) else json.dumps(p)).encode()) for p in patterns]
+        texts = [ffi.new("char[]", c_text(p if isinstance(p, str) else json.dumps(p), "pattern")) for p in patterns]
         self._turn = threading.Lock()
         out = ffi.new("ls_filter **")
         named = {"event_source_arn": event_source_arn, "invoke_identity_arn": invoke_identity_arn,
                  "aws_region": aws_region}
         settings = options("ls_filter_options", patterns_max=patterns_max)
-        kept = [ffi.new("char[]", text.encode()) for text in named.values() if text is not None]
+        kept = [ffi.new("char[]", c_text(text, "filter's text")) for text in named.values() if text is not None]
         for name, memory in zip((name for name, text in named.items() if text is not None), kept):
             setattr(settings, name, memory)
         given = ffi.new("const char *[]", texts)

@@ -14,7 +14,7 @@ from libstream._waiting import slices
 from libstream.batch import Record
 from libstream.errors import WrongStateError, check
 from libstream.iterator import Iterator
-from libstream.values import Position, PositionLike, RecordId, options, position
+from libstream.values import Position, PositionLike, RecordId, c_text, options, position
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -203,11 +203,11 @@ class Group(Handle):
         self._leases: Dict[int, Lease] = {}
         self._name = name
         begin = position(start)._to_c()
-        text = ffi.NULL if worker is None else ffi.new("char[]", worker.encode())
+        text = ffi.NULL if worker is None else ffi.new("char[]", c_text(worker, "worker"))
         settings = options("ls_group_options", failover_ms=failover_ms, handover_ms=handover_ms, leases_max=leases_max,
                            position=begin, worker=text)
         out = ffi.new("ls_group **")
-        stream._call(lib.ls_group_open, name.encode(), settings, out)
+        stream._call(lib.ls_group_open, c_text(name, "group"), settings, out)
         super().__init__(out[0], stream)
 
     def _one_call(self) -> "_OneCall":
@@ -275,7 +275,7 @@ class _OneCall:
 def leases(stream: "Stream", group: str) -> List[LeaseInfo]:
     """All leases of a group or mapping, by shard."""
     out = ffi.new("ls_lease_list **")
-    stream._call(lib.ls_stream_list_leases, group.encode(), out)
+    stream._call(lib.ls_stream_list_leases, c_text(group, "group"), out)
     listed = ffi.gc(out[0], lib.ls_lease_list_free)
     found = []
     for index in range(lib.ls_lease_list_count(listed)):

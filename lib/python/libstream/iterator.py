@@ -16,7 +16,7 @@ from libstream._native import ffi, lib
 from libstream._waiting import SLICE
 from libstream.batch import Batch, Page, Record
 from libstream.errors import CancelledError, WrongStateError, check, failure
-from libstream.values import PositionLike, milliseconds, options, position
+from libstream.values import PositionLike, c_text, milliseconds, options, position
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -61,7 +61,7 @@ class Iterator(Handle):
         settings = options("ls_iterator_options", flags=lib.LS_ITERATOR_INTERRUPTIBLE | (
             lib.LS_ITERATOR_DEAGGREGATE if deaggregate else 0))
         if place is not None:
-            stream._call(lib.ls_iterator_open_place, place.encode(), settings, out)
+            stream._call(lib.ls_iterator_open_place, c_text(place, "place"), settings, out)
         elif shard is None:
             stream._call(lib.ls_iterator_open_all, position(start)._to_c(), settings, out)
         else:

@@ -25,7 +25,7 @@ from libstream._waiting import run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
 from libstream.errors import WrongStateError, check
 from libstream.producer import Bytes, Key, put_options
-from libstream.values import Position, PositionLike, options, position
+from libstream.values import Position, PositionLike, c_text, options, position, utf8
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -99,7 +99,7 @@ class Context(Unique):
     def put(self, index: int, stream: "Stream", partition_key: Key, data: Bytes,
             explicit_hash_key: Optional[int] = None) -> None:
         """Put a record that comes of record `index`, with the batch, of a mapping with `exactly_once`."""
-        key = partition_key.encode() if isinstance(partition_key, str) else bytes(partition_key)
+        key = utf8(partition_key, "partition key") if isinstance(partition_key, str) else bytes(partition_key)
         memory = ffi.from_buffer(data)
         settings, _keep = put_options(None, 0, explicit_hash_key)
         context = self._get()
@@ -208,7 +208,7 @@ class Mapping:
     def describe(self) -> MappingInfo:
         """Status and settings, with every default spelled out but for those whose default is none."""
         out = ffi.new("ls_mapping_description **")
-        self._stream._call(lib.ls_mapping_describe, self._name.encode(), out)
+        self._stream._call(lib.ls_mapping_describe, c_text(self._name, "mapping"), out)
         it = ffi.gc(out[0], lib.ls_mapping_description_free)
         info, given = options("ls_mapping_info"), options("ls_mapping_options")
         check(lib.ls_mapping_description_info(it, info))
@@ -226,23 +226,23 @@ class Mapping:
     def update(self, **settings: Any) -> None:
         """Change settings; those that are not named stay."""
         made, _keep = _settings_to_c({**self.describe().settings, **settings})
-        self._stream._call(lib.ls_mapping_update, self._name.encode(), made)
+        self._stream._call(lib.ls_mapping_update, c_text(self._name, "mapping"), made)
 
     def pause(self) -> None:
         """Read nothing more until `resume`."""
-        self._stream._call(lib.ls_mapping_pause, self._name.encode())
+        self._stream._call(lib.ls_mapping_pause, c_text(self._name, "mapping"))
 
     def resume(self) -> None:
         """Go on where it was."""
-        self._stream._call(lib.ls_mapping_resume, self._name.encode())
+        self._stream._call(lib.ls_mapping_resume, c_text(self._name, "mapping"))
 
     def seek(self, start: PositionLike) -> None:
         """Move it: "TRIM_HORIZON", "LATEST", or `Position.at_time`."""
-        self._stream._call(lib.ls_mapping_seek, self._name.encode(), position(start)._to_c())
+        self._stream._call(lib.ls_mapping_seek, c_text(self._name, "mapping"), position(start)._to_c())
 
     def delete(self) -> None:
         """Delete it, and what is known of its progress."""
-        self._stream._call(lib.ls_mapping_delete, self._name.encode())
+        self._stream._call(lib.ls_mapping_delete, c_text(self._name, "mapping"))
 
     def handler(self, function: Handler) -> "Consumer":
         """A decorator: the function gets (batch, context), or the batch alone when it takes one argument."""
@@ -362,7 +362,7 @@ class _Run(Handle):
     def __init__(self, mapping: Mapping, function: Callable[[Batch, Context], Any],
                  on_discard: Optional[Callable[[Batch, int, int], Optional[bool]]]) -> None:
         out = ffi.new("ls_mapping **")
-        mapping.stream._call(lib.ls_mapping_open, mapping.name.encode(), out)
+        mapping.stream._call(lib.ls_mapping_open, c_text(mapping.name, "mapping"), out)
         super().__init__(out[0], mapping.stream)
         self._name = mapping.name
         self.ended = threading.Event()  # And it is closed.
@@ -430,13 +430,13 @@ def _settings_to_c(settings: MappingOf[str, Any]) -> Tuple[Any, Any]:
         elif name in _NUMBERS:
             setattr(made, name, value)
         elif name == "filters":
-            texts = [ffi.new("char[]", (f if isinstance(f, str) else json.dumps(f)).encode()) for f in value]
+            texts = [ffi.new("char[]", c_text(f if isinstance(f, str) else json.dumps(f), "filter")) for f in value]
             patterns = ffi.new("const char *[]", texts)
             keep += [texts, patterns]
             made.filters, made.filter_count = patterns, len(texts)
         elif name in ("failure_stream", "consumer"):
             if value is not None:
-                keep.append(ffi.new("char[]", value.encode()))
+                keep.append(ffi.new("char[]", c_text(value, name)))
                 setattr(made, name, keep[-1])
         else:
             raise TypeError("%r is no setting of a mapping" % name)
@@ -446,7 +446,7 @@ def _settings_to_c(settings: MappingOf[str, Any]) -> Tuple[Any, Any]:
 
 def create(stream: "Stream", name: str, start: PositionLike, settings: MappingOf[str, Any]) -> Mapping:
     made, _keep = _settings_to_c(settings)
-    stream._call(lib.ls_mapping_create, name.encode(), position(start)._to_c(), made)
+    stream._call(lib.ls_mapping_create, c_text(name, "mapping"), position(start)._to_c(), made)
     return Mapping(stream, name)
 
 

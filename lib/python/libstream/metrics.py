@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Un
 
 from libstream._native import ffi, lib
 from libstream.errors import check
-from libstream.values import options
+from libstream.values import c_path, c_text, options
 
 if TYPE_CHECKING:
     from libstream.store import Store
@@ -66,7 +66,7 @@ class Metric:
         metric's cap is one series whose labels are all "other"."""
         if len(values) != self._labels:
             raise ValueError("%d values for %d labels" % (len(values), self._labels))
-        texts = [ffi.new("char[]", value.encode()) for value in values]
+        texts = [ffi.new("char[]", c_text(value, "label's value")) for value in values]
         out = ffi.new("ls_series **")
         self._store._enter()
         try:
@@ -107,12 +107,12 @@ class Series:
 
 def define(store: "Store", name: str, kind: MetricType, help: str, labels: Sequence[str],
            bounds: Optional[Sequence[float]], series_max: int) -> Metric:
-    texts = [ffi.new("char[]", label.encode()) for label in labels]
+    texts = [ffi.new("char[]", c_text(label, "label")) for label in labels]
     names, limits = ffi.new("const char *[]", texts), ffi.new("double[]", list(bounds or ()))
     settings = options("ls_metric_options", series_max=series_max, labels=names if texts else None,
                        label_count=len(texts), bounds=limits if bounds else None, bound_count=len(bounds or ()))
     out = ffi.new("ls_metric **")
-    store._call(lib.ls_metric_define, name.encode(), kind, help.encode(), settings, out)
+    store._call(lib.ls_metric_define, c_text(name, "metric"), kind, c_text(help, "help"), settings, out)
     return Metric(store, out[0], len(texts))
 
 
@@ -147,7 +147,7 @@ def text(store: "Store") -> str:
 
 
 def write(store: "Store", path: Union[str, "os.PathLike[str]"]) -> None:
-    store._call(lib.ls_metrics_write_file, os.fsencode(path))
+    store._call(lib.ls_metrics_write_file, c_path(path, "path"))
 
 
 @ffi.def_extern(error=lib.LS_ERR_NO_MEMORY)

@@ -9,7 +9,7 @@ from libstream._handle import Handle
 from libstream._native import ffi, lib
 from libstream._walk import fill, hold, interrupt, put as method_put, waiting
 from libstream.errors import BusyError, Error, InvalidArgumentError, StateError, WrongStateError, check, failure
-from libstream.values import Durability, RecordId, hash_key_to_c, options
+from libstream.values import Durability, RecordId, hash_key_to_c, options, utf8
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -157,7 +157,7 @@ class Producer(Handle):
 
         Key of 1..256 characters; data of any kind of buffer, perhaps empty. Answers shard and number."""
         if isinstance(partition_key, str):
-            partition_key = partition_key.encode()
+            partition_key = utf8(partition_key, "partition key")
         elif not isinstance(partition_key, bytes):
             raise TypeError("a partition key is str or bytes, not %s" % type(partition_key).__name__)
         if type(data) is not bytes:
@@ -332,8 +332,12 @@ def entries_of(items: Iterable[Any], key: Optional[Key]) -> Tuple[Any, Any]:
     made = _entries(listed, key)
     if made is None:
         try:
+            if isinstance(key, str):
+                utf8(key, "partition key")
             listed = tuple(_flat(item) for item in listed) if key is not None else tuple(
-                (of.encode() if isinstance(of, str) else _flat(of), _flat(data)) for of, data in listed)
+                (_key_bytes(of), _flat(data)) for of, data in listed)
+        except InvalidArgumentError:
+            raise
         except (TypeError, ValueError) as error:
             raise TypeError("a batch is a list of (partition key, data), which are bytes: %s" % error) from None
         made = _entries(listed, key)
@@ -409,8 +413,12 @@ def _flat(data: Any) -> bytes:
     return memoryview(data).tobytes()
 
 
+def _key_bytes(key: Any) -> bytes:
+    return utf8(key, "partition key") if isinstance(key, str) else _flat(key)
+
+
 def _one(key: Key) -> _Pieces:
-    return _Pieces(key.encode() if isinstance(key, str) else key, is_one=1)
+    return _Pieces(utf8(key, "partition key") if isinstance(key, str) else key, is_one=1)
 
 
 def _joined(items: Sequence[Any], may_be_text: bool = False) -> _Pieces:
@@ -420,14 +428,14 @@ def _joined(items: Sequence[Any], may_be_text: bool = False) -> _Pieces:
             text = "".join(items)
             if text.isascii():
                 return _Pieces(text.encode("ascii"), lengths=array("i", map(len, items)), width=4)
-            items = [item.encode() for item in items]
+            items = [utf8(item, "partition key") for item in items]
         whole = b"".join(items)
         lengths = array("i", map(len, items))
         if sum(lengths) == len(whole):
             return _Pieces(whole, lengths=lengths, width=4)
     except (TypeError, AttributeError, IndexError, OverflowError):
         pass  # Keys of both kinds, buffers of larger elements, none at all, or something that is neither: one by one.
-    listed = [item.encode() if may_be_text and isinstance(item, str) else _flat(item) for item in items]
+    listed = [_key_bytes(item) if may_be_text else _flat(item) for item in items]
     return _Pieces(b"".join(listed), lengths=array("q", map(len, listed)), width=8)
 
 

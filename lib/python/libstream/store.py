@@ -17,7 +17,8 @@ from libstream.errors import check
 from libstream.metrics import Metric, MetricSample, MetricType
 from libstream.stream import Stream, tags_to_c
 from libstream.transaction import Transaction
-from libstream.values import Compression, Durability, LogLevel, StoreFlag, StreamMode, milliseconds, options
+from libstream.values import (Compression, Durability, LogLevel, StoreFlag, StreamMode, c_path, c_text, milliseconds,
+                              options)
 
 NO_PREALLOC: int = lib.LS_PREALLOC_NONE
 _open_stores: "weakref.WeakSet[Store]" = weakref.WeakSet()
@@ -131,13 +132,13 @@ class Store(Handle):
             self._keep.append(handle)
             settings.key_callback, settings.key_user = lib.lsi_py_on_key, handle
         elif key is not None:
-            path = ffi.new("char[]", os.fsencode(key))
+            path = ffi.new("char[]", c_path(key, "key's path"))
             self._keep.append(path)
             settings.key_callback, settings.key_user = ffi.addressof(lib, "ls_key_from_file"), path
         self._location = os.fspath(location)
         settings.wait = ffi.cast("ls_wait_callback", waiting())  # Ctrl+C
         out = ffi.new("ls_store **")
-        check(lib.ls_store_open(os.fsencode(self._location), settings, out))
+        check(lib.ls_store_open(c_path(self._location, "location"), settings, out))
         super().__init__(out[0])
         _open_stores.add(self)
 
@@ -163,7 +164,7 @@ class Store(Handle):
 
         Raises `ExistsError` when the name is taken, `InvalidArgumentError`, and what every change raises."""
         keep, made = tags_to_c(tags or {})
-        self._call(lib.ls_stream_create, name.encode(), options(
+        self._call(lib.ls_stream_create, c_text(name, "stream name"), options(
             "ls_stream_options", shard_count=shard_count, retention_hours=retention_hours, mode=mode,
             record_bytes_max=record_bytes_max, compression=compression, retention_bytes=retention_bytes,
             tags=made if tags else None, tag_count=len(tags or {}), **limits))
@@ -176,13 +177,14 @@ class Store(Handle):
 
     def delete_stream(self, name: str, *, consumers: bool = False) -> None:
         """Delete a stream with its records; `consumers`: also one that has registered consumers, and these with it."""
-        self._call(lib.ls_stream_delete_with_consumers if consumers else lib.ls_stream_delete, name.encode())
+        self._call(lib.ls_stream_delete_with_consumers if consumers else lib.ls_stream_delete,
+                   c_text(name, "stream name"))
 
     def streams(self, after: str = "") -> IteratorOf[str]:
         """The names of the store's streams, in byte order, from the first one behind `after`."""
         while True:
             out = ffi.new("ls_stream_list **")
-            self._call(lib.ls_store_list_streams, after.encode(), 0, out)
+            self._call(lib.ls_store_list_streams, c_text(after, "stream name"), 0, out)
             page = ffi.gc(out[0], lib.ls_stream_list_free)
             for index in range(lib.ls_stream_list_count(page)):
                 after = ffi.string(lib.ls_stream_list_at(page, index)).decode()
@@ -218,7 +220,7 @@ class Store(Handle):
         handle = ffi.new_handle(told)
         settings.progress, settings.user = lib.lsi_py_on_progress, handle  # Also without one: Ctrl+C comes there.
         try:
-            self._call(lib.ls_store_backup, os.fsencode(directory), settings)
+            self._call(lib.ls_store_backup, c_path(directory, "directory"), settings)
         finally:
             if told.error is not None:
                 raise told.error

@@ -19,7 +19,7 @@ from libstream.mapping import Consumer, Mapping
 from libstream.producer import Producer
 from libstream.subscription import Subscription
 from libstream.values import (AutoScaling, Compression, ConsumerInfo, Cuts, Durability, Limits, PositionLike, Shard,
-                              ShardFilter, StreamDescription, StreamMode, StreamStatus, hash_key_to_c, options)
+                              ShardFilter, StreamDescription, StreamMode, StreamStatus, c_text, hash_key_to_c, options)
 from libstream.window import Fold, Key, LeftOver, Time, Value, WindowKind, WindowOperator, WindowRecord, WindowResult
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Stream(Handle):
 
     def __init__(self, store: "Store", name: str) -> None:
         out = ffi.new("ls_stream **")
-        store._call(lib.ls_stream_open, name.encode(), out)
+        store._call(lib.ls_stream_open, c_text(name, "stream name"), out)
         super().__init__(out[0], store)
         self._name = name
 
@@ -198,15 +198,15 @@ class Stream(Handle):
 
     def set_compression(self, compression: Compression) -> None:
         """Compress from now on, or no more."""
-        self.store._call(lib.ls_stream_set_compression, self._name.encode(), compression)
+        self.store._call(lib.ls_stream_set_compression, c_text(self._name, "stream name"), compression)
 
     def start_encryption(self, key_id: str) -> None:
         """Encrypt what is put from now on with the key of this name, which the store's `key` gives."""
-        self.store._call(lib.ls_stream_start_encryption, self._name.encode(), key_id.encode())
+        self.store._call(lib.ls_stream_start_encryption, c_text(self._name, "stream name"), c_text(key_id, "key id"))
 
     def stop_encryption(self) -> None:
         """Encrypt no more from now on."""
-        self.store._call(lib.ls_stream_stop_encryption, self._name.encode())
+        self.store._call(lib.ls_stream_stop_encryption, c_text(self._name, "stream name"))
 
     def set_recompression(self, enabled: bool) -> None:
         """Do what `recompress` does as a part of upkeep from now on, or no more."""
@@ -263,7 +263,7 @@ class Stream(Handle):
 
     def remove_tags(self, keys: Sequence[str]) -> None:
         """Remove tags; keys that no tag has are ignored."""
-        keep = [ffi.new("char[]", key.encode()) for key in keys]
+        keep = [ffi.new("char[]", c_text(key, "tag")) for key in keys]
         self._call(lib.ls_stream_remove_tags, ffi.new("const char *[]", keep), len(keep))
 
     # ---- mappings: functions that get batches ----
@@ -326,7 +326,7 @@ class Stream(Handle):
 
     def delete_group(self, name: str) -> None:
         """Delete a group with its leases; its workers end with `NotFoundError`."""
-        self._call(lib.ls_group_delete, name.encode())
+        self._call(lib.ls_group_delete, c_text(name, "group"))
 
     # ---- windows over event time ----
 
@@ -356,7 +356,7 @@ class Stream(Handle):
 
     def delete_windows(self, name: str) -> None:
         """Delete what a window operator has stored under a name."""
-        self._call(lib.ls_window_delete, name.encode())
+        self._call(lib.ls_window_delete, c_text(name, "window operator"))
 
     # ---- deliveries: records become files ----
 
@@ -398,7 +398,7 @@ class Stream(Handle):
 
     def delete_alert(self, name: str) -> None:
         """Delete a rule, and what is known of it."""
-        self._call(lib.ls_alert_delete, name.encode())
+        self._call(lib.ls_alert_delete, c_text(name, "alert"))
 
     def describe_alert(self, name: str) -> AlertInfo:
         """Look at one rule. Raises `NotFoundError` when there is none of that name."""
@@ -417,17 +417,17 @@ class Stream(Handle):
     def register_consumer(self, name: str) -> ConsumerInfo:
         """Register a consumer: Kinesis's enhanced fan-out, with a read limit of its own."""
         info = options("ls_consumer_info")
-        self._call(lib.ls_consumer_register, name.encode(), info)
+        self._call(lib.ls_consumer_register, c_text(name, "consumer"), info)
         return ConsumerInfo._from_c(info)
 
     def deregister_consumer(self, name: str) -> None:
         """Deregister a consumer; its subscriptions end."""
-        self._call(lib.ls_consumer_deregister, name.encode())
+        self._call(lib.ls_consumer_deregister, c_text(name, "consumer"))
 
     def describe_consumer(self, name: str) -> ConsumerInfo:
         """Look at one consumer."""
         info = options("ls_consumer_info")
-        self._call(lib.ls_consumer_describe, name.encode(), info)
+        self._call(lib.ls_consumer_describe, c_text(name, "consumer"), info)
         return ConsumerInfo._from_c(info)
 
     def consumers(self) -> List[ConsumerInfo]:
@@ -463,5 +463,6 @@ class Stream(Handle):
 
 def tags_to_c(tags: MappingOf[str, str]) -> Tuple[object, object]:
     """What keeps the texts, and an array of `ls_tag` that points to them."""
-    keep = [(ffi.new("char[]", key.encode()), ffi.new("char[]", value.encode())) for key, value in tags.items()]
+    keep = [(ffi.new("char[]", c_text(key, "tag")), ffi.new("char[]", c_text(value, "tag's value")))
+            for key, value in tags.items()]
     return keep, ffi.new("ls_tag[]", keep)

@@ -10,7 +10,7 @@ from libstream._handle import Handle, of_this_process
 from libstream._native import ffi, lib
 from libstream.batch import Batch, batch_of
 from libstream.errors import check, failure
-from libstream.values import PositionLike, options, position
+from libstream.values import PositionLike, c_text, options, position
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -47,11 +47,12 @@ class Subscription(Handle):
         self._queue: "queue.Queue[Any]" = queue.Queue(_AHEAD)
         self._is_ending = False
         self._place = ""
-        self._shard, self._start, self._from = shard, position(start)._to_c(), place
+        self._shard, self._start = shard, position(start)._to_c()
+        self._from = None if place is None else c_text(place, "place")
         self._settings = options("ls_subscribe_options", **settings)
         self._keep_empty = keep_empty
         out = ffi.new("ls_consumer **")
-        stream._call(lib.ls_consumer_open, consumer.encode(), out)
+        stream._call(lib.ls_consumer_open, c_text(consumer, "consumer"), out)
         super().__init__(out[0], stream)
         threading.Thread(target=self._work, name="libstream-push", daemon=True).start()
         try:
@@ -71,7 +72,7 @@ class Subscription(Handle):
         try:
             more = (self._settings, lib.lsi_py_on_push, handle)
             if self._from is not None:
-                status = lib.ls_consumer_subscribe_place(pointer, self._from.encode(), *more)
+                status = lib.ls_consumer_subscribe_place(pointer, self._from, *more)
             elif self._shard is None:
                 status = lib.ls_consumer_subscribe_all(pointer, self._start, *more)
             else:

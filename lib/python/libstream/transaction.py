@@ -13,7 +13,7 @@ from libstream.batch import Record
 from libstream.errors import WrongStateError, check
 from libstream.group import Group, Lease, place_of
 from libstream.producer import Bytes, Key, _flat, put_options
-from libstream.values import RecordId
+from libstream.values import RecordId, utf8
 
 if TYPE_CHECKING:
     from libstream.store import Store
@@ -62,7 +62,7 @@ class Transaction(Handle):
 
     def put(self, stream: "Stream", partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None) -> None:
         """Add a record. Raises what `Producer.put` raises for a record that cannot be put; nothing was added then."""
-        key = partition_key.encode() if isinstance(partition_key, str) else bytes(partition_key)
+        key = utf8(partition_key, "partition key") if isinstance(partition_key, str) else bytes(partition_key)
         flat = data if isinstance(data, bytes) else _flat(data)
         settings, _keep = put_options(None, 0, explicit_hash_key) if explicit_hash_key is not None else (ffi.NULL, None)
         pointer = self._enter()

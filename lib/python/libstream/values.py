@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, ClassVar, NamedTuple, Optional, Tuple, Union
 
 from libstream._native import ffi, lib
+from libstream.errors import InvalidArgumentError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 NO_SHARD: int = lib.LS_NO_SHARD
@@ -31,6 +33,42 @@ def from_us(us: int) -> datetime:
     '2026-11-22T00:00:00.000001+00:00'
     """
     return _EPOCH + timedelta(microseconds=us)
+
+
+def utf8(text: str, what: str) -> bytes:
+    """What may hold a NUL, as UTF-8. Half of a surrogate pair is no character."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError("%s %s is no text: character %d is half of a surrogate pair"
+                                   % (what, ascii(text), error.start)) from None
+
+
+def c_text(text: str, what: str) -> bytes:
+    """A text that C reads up to a NUL, and which therefore has none.
+
+    >>> c_text("orders", "stream name")
+    b'orders'
+    """
+    if not isinstance(text, str):
+        raise TypeError("%s is str, not %s" % (what, type(text).__name__))
+    return _without_nul(utf8(text, what), text, what)
+
+
+def c_path(path: Union[str, bytes, "os.PathLike[Any]"], what: str) -> bytes:
+    """A path, for C."""
+    try:
+        return _without_nul(os.fsencode(path), path, what)
+    except UnicodeEncodeError:
+        raise InvalidArgumentError("%s %s is no path: the file system's encoding has no such name"
+                                   % (what, ascii(path))) from None
+
+
+def _without_nul(made: bytes, given: Any, what: str) -> bytes:
+    if b"\0" in made:
+        raise InvalidArgumentError("%s %r has a NUL at byte %d: C would take what is before it"
+                                   % (what, given, made.index(b"\0")))
+    return made
 
 
 class Durability(enum.IntEnum):

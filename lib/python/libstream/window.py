@@ -14,7 +14,7 @@ from libstream._native import ffi, lib
 from libstream._waiting import run_interruptibly
 from libstream.batch import Batch
 from libstream.errors import WrongStateError, check
-from libstream.values import Position, PositionLike, options, position
+from libstream.values import Position, PositionLike, c_text, options, position, utf8
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -165,7 +165,7 @@ class WindowOperator(Handle):
         if functions.fold_to_c is not None:
             functions.fold_to_c.user = self._self
         out = ffi.new("ls_window **")
-        stream._call(lib.ls_window_open, ffi.NULL if name is None else name.encode(), settings, out)
+        stream._call(lib.ls_window_open, ffi.NULL if name is None else c_text(name, "window operator"), settings, out)
         super().__init__(out[0], stream)
         self._told.pointer = out[0]
 
@@ -314,7 +314,7 @@ def lsi_py_window_key(record: Any, out: Any, user: Any) -> int:
         found = functions.key(_record(record))
         if found is not None and not isinstance(found, str):
             raise TypeError("a window's key is str, not %s" % type(found).__name__)
-        return None if found is None else found.encode()
+        return None if found is None else utf8(found, "key")
 
     found = functions.call(key)
     if found is None:
@@ -407,7 +407,7 @@ def open_operator(stream: "Stream", on_result: Callable[[WindowResult], Any], na
     for what, given, called in (("time", time, lib.lsi_py_window_time), ("key", key, lib.lsi_py_window_key),
                                 ("value", value, lib.lsi_py_window_value)):
         if isinstance(given, str):
-            keep.append(ffi.new("char[]", given.encode()))
+            keep.append(ffi.new("char[]", c_text(given, what)))
             setattr(made, what + "_field", keep[-1])
         elif given is not None:
             setattr(functions, what, given)

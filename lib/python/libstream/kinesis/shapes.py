@@ -87,6 +87,14 @@ def _is_of(value: Any, shape: Shape) -> bool:
     return isinstance(value, shape.types)
 
 
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+        return True
+    except UnicodeEncodeError:
+        return False
+
+
 def check(arguments: Dict[str, Any], known: List[str], needed: List[str]) -> None:
     """Raise `ParamValidationError` with everything that is wrong."""
     report: List[str] = []
@@ -111,6 +119,10 @@ def _value(value: Any, shape: Shape, path: str, report: List[str]) -> None:
     if not _is_of(value, shape):
         report.append("Invalid type for parameter %s, value: %s, type: %s, valid types: %s" % (
             path, value, type(value), shape.valid or ", ".join(map(str, shape.types))))
+        return
+    if isinstance(value, str) and not _is_text(value):
+        report.append("Invalid text for parameter %s, value: %s: half of a surrogate pair is no character" % (
+            path, ascii(value)))
         return
     if shape.least is not None:
         is_number = shape.types == (int,)
