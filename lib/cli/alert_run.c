@@ -2,13 +2,9 @@
  * signals, from time to time. Alerts come on several threads at once: standard output is shared under one lock. */
 #include "cli/cli.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #define SLICE_MS 200
 
@@ -19,7 +15,7 @@ typedef struct running {
     ls_alerts *alerts;
     pthread_mutex_t printing; /* standard output, and `code` */
     int code;                 /* of what ended the run from within */
-    int over[2];              /* closed when the run is over */
+    lsi_watch over;
 } running;
 
 static void end_with(running *of, int code)
@@ -155,11 +151,10 @@ static void look(running *of)
 static void *watch(void *user)
 {
     running *of = user;
-    struct pollfd over = {of->over[0], POLLIN, 0};
     int64_t next_ms = lsi_now_ms();
     int slice = of->how->interval_ms < SLICE_MS ? of->how->interval_ms : SLICE_MS;
 
-    while (poll(&over, 1, slice) <= 0) {
+    while (!lsi_watch_is_over(&of->over, slice)) {
         if (lsi_signal_number() != 0 || (of->how->command == NULL && lsi_out_reader_is_gone()))
             ls_mapping_stop(of->mapping);
         else if (lsi_now_ms() >= next_ms && !of->how->until_caught_up) {
@@ -170,33 +165,21 @@ static void *watch(void *user)
     return NULL;
 }
 
-/* Signals find the thread that looks for them, whose wait they end. */
 static int run_both(running *of)
 {
     ls_mapping_run_options how = LS_MAPPING_RUN_OPTIONS_INIT;
-    pthread_t watcher;
-    sigset_t signals;
     ls_status st;
-    int err = pipe(of->over) != 0 ? errno : 0;
+    int err = lsi_watch_begin(&of->over, watch, of);
 
-    if (err == 0)
-        err = pthread_create(&watcher, NULL, watch, of);
     if (err != 0) {
         lsi_say(of->call, "%s", strerror(err));
         return LSI_EXIT_FAILED;
     }
-    (void)sigemptyset(&signals);
-    (void)sigaddset(&signals, SIGINT);
-    (void)sigaddset(&signals, SIGTERM);
-    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     how.flags = of->how->until_caught_up ? LS_RUN_UNTIL_CAUGHT_UP : 0;
     st = ls_mapping_run(of->mapping, &how, show, of);
     if (st != LS_OK)
         end_with(of, lsi_failed(of->call, st));
-    (void)close(of->over[1]); /* That is what it waits for. */
-    (void)pthread_join(watcher, NULL);
-    (void)close(of->over[0]);
-    (void)pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+    lsi_watch_end(&of->over);
     if (of->how->until_caught_up && of->code == LSI_EXIT_OK)
         look(of);
     if (of->code != LSI_EXIT_OK)

@@ -8,6 +8,8 @@
 #ifndef LSI_CLI_CLI_H
 #define LSI_CLI_CLI_H
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -184,6 +186,19 @@ uint32_t lsi_wait_for_turn(uint32_t tries);
 /* ---- signals.c: for commands that say how far they came ---- */
 void lsi_signals_catch(void);  /* SIGINT and SIGTERM, once */
 int lsi_signal_number(void);   /* the one that came, else 0; the exit code is then 128 and the number */
+
+/* A thread that looks at something while a run is on, in slices of its own: `look` returns when lsi_watch_is_over says
+ * so. Signals find it, whose wait they end: lsi_watch_begin blocks them for the caller, and for the threads that are
+ * begun after it. Returns 0 or an errno. */
+typedef struct lsi_watch {
+    pthread_t thread;
+    sigset_t before;
+    int over[2]; /* a pipe; closed when the run is over */
+} lsi_watch;
+
+int lsi_watch_begin(lsi_watch *watch, void *(*look)(void *user), void *user);
+bool lsi_watch_is_over(const lsi_watch *watch, int slice_ms); /* waits so long for it */
+void lsi_watch_end(lsi_watch *watch);
 
 /* ---- position.c ---- */
 #define LSI_FROM_HELP \

@@ -8,13 +8,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #define SLICE_MS 500
 #define FAILOVER_MS_LEAST 100
@@ -39,7 +36,7 @@ typedef struct consumer {
     ls_mapping *mapping;
     pthread_mutex_t printing; /* standard output, and `code` */
     int code;                 /* of what ended the run from within */
-    int over[2];              /* closed when the run is over */
+    lsi_watch over;
 } consumer;
 
 static void end_with(consumer *of, int code)
@@ -206,34 +203,24 @@ static int32_t say_given_up(const ls_batch *batch, ls_discard_reason reason, uin
 static void *watch(void *user)
 {
     consumer *of = user;
-    struct pollfd over = {of->over[0], POLLIN, 0};
 
-    while (poll(&over, 1, SLICE_MS) <= 0)
+    while (!lsi_watch_is_over(&of->over, SLICE_MS))
         if (lsi_signal_number() != 0 || (of->command == NULL && lsi_out_reader_is_gone()))
             ls_mapping_stop(of->mapping);
     return NULL;
 }
 
-/* Signals find the thread that looks for them, whose wait they end. */
 static int consume(consumer *of)
 {
     ls_mapping_run_options how = LS_MAPPING_RUN_OPTIONS_INIT;
     const lsi_value *values = of->call->values;
-    pthread_t watcher;
-    sigset_t signals;
     ls_status st;
-    int err = pipe(of->over) != 0 ? errno : 0;
+    int err = lsi_watch_begin(&of->over, watch, of);
 
-    if (err == 0)
-        err = pthread_create(&watcher, NULL, watch, of);
     if (err != 0) {
         lsi_say(of->call, "%s", strerror(err));
         return LSI_EXIT_FAILED;
     }
-    (void)sigemptyset(&signals);
-    (void)sigaddset(&signals, SIGINT);
-    (void)sigaddset(&signals, SIGTERM);
-    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     how.flags = values[UNTIL_CAUGHT_UP].given ? LS_RUN_UNTIL_CAUGHT_UP : 0;
     if (of->command != NULL && !values[LINES].given) /* It gets the document. */
         how.flags |= LS_RUN_DOCUMENT_BYTES;
@@ -243,10 +230,7 @@ static int consume(consumer *of)
     st = ls_mapping_run(of->mapping, &how, handle, of);
     if (st != LS_OK)
         end_with(of, lsi_failed(of->call, st));
-    (void)close(of->over[1]); /* That is what it waits for. */
-    (void)pthread_join(watcher, NULL);
-    (void)close(of->over[0]);
-    (void)pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+    lsi_watch_end(&of->over);
     if (of->code != LSI_EXIT_OK)
         return of->code;
     return lsi_signal_number() != 0 ? 128 + lsi_signal_number() : LSI_EXIT_OK;

@@ -3,14 +3,10 @@
  * The run is on this thread; another looks for a signal, and stops it. */
 #include "cli/cli.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #define SLICE_MS 500
 
@@ -20,7 +16,7 @@ typedef struct deliverer {
     ls_delivery *delivery;
     int64_t late_ms; /* when the program that runs is late */
     int code;        /* of what ended the run from within */
-    int over[2];     /* closed when the run is over */
+    lsi_watch over;
 } deliverer;
 
 /* ---- the transform ---- */
@@ -85,33 +81,23 @@ static ls_transform_answer transform(ls_transform *batch, void *user)
 static void *watch(void *user)
 {
     deliverer *of = user;
-    struct pollfd over = {of->over[0], POLLIN, 0};
 
-    while (poll(&over, 1, SLICE_MS) <= 0)
+    while (!lsi_watch_is_over(&of->over, SLICE_MS))
         if (lsi_signal_number() != 0)
             ls_delivery_stop(of->delivery);
     return NULL;
 }
 
-/* Signals find the thread that looks for them, whose wait they end. */
 static int deliver(deliverer *of)
 {
     ls_delivery_run_options options = LS_DELIVERY_RUN_OPTIONS_INIT;
-    pthread_t watcher;
-    sigset_t signals;
     ls_status st;
-    int err = pipe(of->over) != 0 ? errno : 0;
+    int err = lsi_watch_begin(&of->over, watch, of);
 
-    if (err == 0)
-        err = pthread_create(&watcher, NULL, watch, of);
     if (err != 0) {
         lsi_say(of->call, "%s", strerror(err));
         return LSI_EXIT_FAILED;
     }
-    (void)sigemptyset(&signals);
-    (void)sigaddset(&signals, SIGINT);
-    (void)sigaddset(&signals, SIGTERM);
-    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     options.flags = of->how->until_caught_up ? LS_DELIVERY_UNTIL_CAUGHT_UP : 0;
     options.shards_max = of->how->shards_max;
     options.give_up_ms = of->how->give_up_ms;
@@ -121,10 +107,7 @@ static int deliver(deliverer *of)
     st = ls_delivery_run(of->delivery, &options);
     if (st != LS_OK && of->code == LSI_EXIT_OK)
         of->code = lsi_failed(of->call, st);
-    (void)close(of->over[1]); /* That is what it waits for. */
-    (void)pthread_join(watcher, NULL);
-    (void)close(of->over[0]);
-    (void)pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+    lsi_watch_end(&of->over);
     if (of->code != LSI_EXIT_OK)
         return of->code;
     return lsi_signal_number() != 0 ? 128 + lsi_signal_number() : LSI_EXIT_OK;

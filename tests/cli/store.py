@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 LSTREAM = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else "lstream"
@@ -42,6 +44,18 @@ class Store(unittest.TestCase):
         for line in done.err.splitlines():
             self.assertTrue(line.startswith("lstream: "), line)
         return done
+
+    def leaves_behind(self, run, code=0):
+        """Runs the tool by `run` with a program that leaves another behind, which nothing may wait for."""
+        path = os.path.join(self.folder, "left")
+        began = time.monotonic()
+        try:
+            run("--", "sh", "-c", "cat >/dev/null; setsid sleep 40 </dev/null >/dev/null 2>&1 & echo $! >%s; exit %d"
+                % (path, code))
+            self.assertLess(time.monotonic() - began, 20)
+        finally:
+            with open(path) as left:
+                os.kill(int(left.read()), signal.SIGKILL)
 
     def make(self, name="s", *options):
         self.run_tool("create", name, *options)

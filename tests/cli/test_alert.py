@@ -132,6 +132,12 @@ class Running(Alert):
         self.assertIn("ended with 1", done.err)
         self.assertEqual(self.describe("severe")["fired"], 1)
 
+    def test_what_a_program_leaves_behind_is_not_waited_for(self):
+        self.make("s")
+        self.run_tool("alert", "create", "s", "severe", "--field", "Severity", "--when", "> 3")
+        self.severities(4)
+        self.leaves_behind(self.run_rules)
+
     @unittest.skipIf(is_emulated(), "spawning tells nobody here that there is no such program")
     def test_a_program_that_is_not_there_ends_the_run(self):
         self.make("s")

@@ -179,6 +179,10 @@ class Consuming(Consumer):
         self.assertIn("took too long", self.consume("--", "sh", "-c", "sleep 50 & sleep 50").err)
         self.assertLess(time.monotonic() - began, 20)
 
+    def test_what_a_program_leaves_behind_is_not_waited_for(self):
+        self.fill()
+        self.leaves_behind(self.consume)
+
     def test_a_program_does_not_outlive_the_run(self):
         self.fill("--timeout-ms", 60000)
         program = "echo $$ >%s.new; mv %s.new %s; exec sleep 60" % ((self.seen_path,) * 3)

@@ -189,6 +189,11 @@ class Deliveries(Store):
         self.assertIn("sleep took too long, and was killed", done.err)
         self.assertEqual(len(self.errors()), 2)
 
+    def test_what_a_program_leaves_behind_is_not_waited_for(self):
+        self.fill("--transform", "--retries", "0", "--error-prefix", "bad/!{firehose:error-output-type}/")
+        self.leaves_behind(self.deliver, code=1)
+        self.assertEqual(len(self.errors()), 2)
+
     @unittest.skipIf(is_emulated(), "spawning tells nobody here that there is no such program")
     def test_a_program_that_is_not_there_ends_the_run(self):
         self.fill("--transform")
