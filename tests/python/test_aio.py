@@ -175,6 +175,73 @@ def test_closing_ends_the_wait_of_a_coroutine(store: Store, closed: str) -> None
     run(main())
 
 
+@pytest.mark.parametrize("kind", ["Producer", "AsyncProducer", "Iterator"])
+def test_closing_twice_is_fine(stream: Stream, kind: str) -> None:
+    async def main() -> None:
+        def make() -> Any:
+            return aio.Iterator(stream.iterator()) if kind == "Iterator" else getattr(aio, kind)(stream)
+
+        async with make() as within:
+            await within.close()
+        await within.close()
+        both = make()
+        await asyncio.gather(both.close(), both.close())
+        uses = [both.next_batch] if kind == "Iterator" else [lambda: both.put("k", b"x"), both.flush]
+        for use in uses:
+            with pytest.raises(libstream.WrongStateError, match="is closed"):
+                await use()
+
+    run(main())
+
+
+def test_an_iterator_goes_on_in_another_loop(stream: Stream) -> None:
+    stream.producer().put_many("k", [b"0", b"1"])
+    iterator, got = aio.Iterator(stream.iterator(timeout=0.1)), []
+
+    async def read_all() -> None:
+        async for record in iterator:
+            got.append(record.data)
+
+    async def twice() -> None:
+        await asyncio.gather(read_all(), read_all())  # So that one waits for its turn, which ties a lock to a loop.
+
+    for number in range(3):
+        run(twice())
+        assert len(got) == number + 2
+        stream.producer().put("k", b"more")
+
+    async def wait_elsewhere(iterator: aio.Iterator) -> None:
+        waiting = asyncio.ensure_future(iterator.next_batch(None))
+        await asyncio.sleep(0.1)
+
+        def other() -> None:
+            with pytest.raises(libstream.WrongStateError, match="another event loop has the iterator"):
+                asyncio.run(iterator.next_batch())  # type: ignore[arg-type]
+
+        thread = threading.Thread(target=lambda: refused.append(other()))
+        thread.start()
+        while thread.is_alive():
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+
+    refused: List[None] = []
+    run(wait_elsewhere(aio.Iterator(stream.iterator(position="LATEST"))))
+    assert refused == [None]
+
+
+def test_an_asynchronous_producer_belongs_to_its_loop(stream: Stream) -> None:
+    async def make() -> aio.AsyncProducer:
+        return aio.AsyncProducer(stream)
+
+    producer = asyncio.run(make())
+
+    async def use() -> None:
+        with pytest.raises(libstream.WrongStateError, match="the event loop that it was made in"):
+            await producer.put("k", b"x")
+
+    run(use())
+
+
 def test_a_coroutine_puts_with_numbers_and_from_buffers(stream: Stream) -> None:
     async def main() -> None:
         async with aio.Producer(stream, producer_id=7) as producer:

@@ -25,10 +25,10 @@ import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, AsyncIterator, Callable, Optional, Sequence, Set, Tuple, Type, TypeVar
+from typing import Any, AsyncIterator, Callable, ClassVar, Optional, Sequence, Set, Tuple, Type, TypeVar
 
 from libstream import iterator as plain_iterator
-from libstream._handle import of_this_process
+from libstream._handle import Handle, of_this_process
 from libstream._native import ffi
 from libstream._waiting import SLICE
 from libstream._walk import heed, stop
@@ -47,13 +47,18 @@ Answer = TypeVar("Answer")
 class _Worker:
     """A thread of its own, so that calls keep their order."""
 
+    _noun: ClassVar[str]
+
     def __init__(self, name: str) -> None:
         self._executor = ThreadPoolExecutor(1, name)
+        self._is_over = False  # Its thread is, for it was closed.
         self._pid = os.getpid()
         self._flags: Set[Any] = set()  # Of the calls that somebody waits for.
 
     async def _call(self, function: Callable[..., Answer], *arguments: Any, **named: Any) -> Answer:
         of_this_process(self._pid, type(self).__name__)  # The thread is not there in a fork child.
+        if self._is_over:
+            raise WrongStateError("%s is closed" % self._noun)
         loop, flag = asyncio.get_running_loop(), ffi.new("int *")
         self._flags.add(flag)
         try:
@@ -64,6 +69,17 @@ class _Worker:
             raise
         finally:
             self._flags.discard(flag)
+
+    async def _close(self, plain: Handle) -> None:
+        """Close what the calls are of, behind them, and then the thread. Closing twice is fine."""
+        if self._is_over:
+            return
+        try:
+            await self._call(plain.close)
+        finally:
+            if plain.closed and not self._is_over:
+                self._is_over = True
+                self._executor.shutdown(wait=False)
 
     def _stop_all(self) -> None:
         """Let no call wait for locks of other processes any more."""
@@ -94,6 +110,8 @@ class Producer(_Worker):
     that is cancelled may have put its record, but for one that waits for another process; with a `producer_id` and a
     number it can be made again. The stream stays the caller's."""
 
+    _noun = "producer"
+
     def __init__(self, stream: Stream, producer_id: Optional[int] = None) -> None:
         super().__init__("libstream-put")
         self._producer = stream.producer(producer_id)
@@ -120,9 +138,8 @@ class Producer(_Worker):
         await self._call(self._producer.flush)
 
     async def close(self) -> None:
-        """Close it, after the calls that were made before."""
-        await self._call(self._producer.close)
-        self._executor.shutdown(wait=False)
+        """Close it, after the calls that were made before. Closing twice is fine."""
+        await self._close(self._producer)
 
     async def __aenter__(self) -> "Producer":
         return self
@@ -151,6 +168,8 @@ class AsyncProducer(_Worker):
     (True, b'99')
     """
 
+    _noun = "asynchronous producer"
+
     def __init__(self, stream: Stream, **settings: Any) -> None:
         super().__init__("libstream-put")
         self._loop = asyncio.get_running_loop()
@@ -166,6 +185,8 @@ class AsyncProducer(_Worker):
 
     async def put(self, partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None) -> RecordId:
         """Put one record: its id, once it is as durable as the store says. Raises what kept it from being stored."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongStateError("the asynchronous producer belongs to the event loop that it was made in")
         came: "asyncio.Future[RecordId]" = self._loop.create_future()
         if self._behind > 0 or not self._put_now(came, partition_key, data, explicit_hash_key):
             self._behind += 1
@@ -201,13 +222,13 @@ class AsyncProducer(_Worker):
         await self._call(self._producer.flush)
 
     async def close(self) -> None:
-        """Close it, when all that was put has its outcome; what has none when this is cancelled is given up."""
+        """Close it, when all that was put has its outcome; what has none when this is cancelled is given up. Closing
+        twice is fine."""
         try:
-            await self._call(self._producer.close)
+            await self._close(self._producer)
         except asyncio.CancelledError:
             self._give_up()
             raise
-        self._executor.shutdown(wait=False)
 
     def _give_up(self) -> None:
         self._is_ending = True
@@ -244,13 +265,17 @@ def _settle(came: "asyncio.Future[RecordId]", outcome: Outcome) -> None:
 class Iterator(_Worker):
     """A `libstream.Iterator` for coroutines; it belongs to this one from now on. `async for` gives its records,
     `batches` its batches; both end when nothing came for the iterator's `timeout`, None never, and can be taken up
-    again afterwards. One task at a time waits."""
+    again afterwards. One task at a time waits. Another event loop may take it up once no task of the loop before waits,
+    or that loop is closed; earlier it is refused by `WrongStateError`."""
+
+    _noun = "iterator"
 
     def __init__(self, iterator: plain_iterator.Iterator) -> None:
         super().__init__("libstream-read")
         self._iterator = iterator
         self._begun: "Optional[Future[Batch]]" = None  # A read that whoever waited for it has not got.
-        self._turn: Optional[asyncio.Lock] = None  # Made when there is a loop, which Python 3.9 wants.
+        self._turn: Optional[asyncio.Lock] = None  # Of the loop that it is used in.
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
 
     async def next_batch(self, timeout: Optional[float] = 0.0) -> Batch:
         """As `libstream.Iterator.next_batch`. When the wait is cancelled the place is unchanged."""
@@ -258,8 +283,12 @@ class Iterator(_Worker):
             return await self._next(timeout)
 
     def _in_turn(self) -> asyncio.Lock:
-        if self._turn is None:
-            self._turn = asyncio.Lock()
+        loop = asyncio.get_running_loop()
+        if self._turn is None or self._loop is not loop:
+            if self._turn is not None and self._turn.locked() and self._loop is not None and \
+                    not self._loop.is_closed():
+                raise WrongStateError("a task of another event loop has the iterator")
+            self._loop, self._turn = loop, asyncio.Lock()
         return self._turn
 
     async def _next(self, timeout: Optional[float]) -> Batch:
@@ -359,9 +388,8 @@ class Iterator(_Worker):
 
     async def close(self) -> None:
         """Close the iterator. A task that waits for records gets `CancelledError`, also when another closes the store
-        or the stream."""
-        await self._call(self._iterator.close)
-        self._executor.shutdown(wait=False)
+        or the stream. Closing twice is fine."""
+        await self._close(self._iterator)
 
     async def __aenter__(self) -> "Iterator":
         return self
