@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import re
+import subprocess
+import sys
 import threading
 import time
 from datetime import datetime, timedelta, timezone
@@ -721,6 +724,54 @@ def test_a_subscription_that_nobody_closes_ends_with_its_client(folder: str) -> 
                                        StartingPosition={"Type": "LATEST"})["EventStream"]
     client.close()
     assert list(events) == []
+
+
+def test_events_that_nobody_refers_to_end(kinesis: Client) -> None:
+    consumer = kinesis.register_stream_consumer(StreamARN=arn(kinesis), ConsumerName="c")["Consumer"]["ConsumerARN"]
+    answer = kinesis.subscribe_to_shard(ConsumerARN=consumer, ShardId="0", StartingPosition={"Type": "LATEST"})
+    assert [thread.name for thread in threading.enumerate()].count("libstream-push") == 1
+    del answer
+    deadline = time.monotonic() + 10
+    while "libstream-push" in [thread.name for thread in threading.enumerate()]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_exceptions_go_to_other_processes(kinesis: Client) -> None:
+    def fail() -> None:
+        kinesis.describe_stream(StreamName="nothing")
+
+    def wait() -> None:
+        kinesis.get_waiter("stream_exists").wait(StreamName="nothing", WaiterConfig={"Delay": 0, "MaxAttempts": 1})
+
+    def err() -> None:
+        kinesis.describe_stream(StreamNam="nothing")  # type: ignore[call-arg]
+
+    for call, kind in ((fail, kinesis.exceptions.ResourceNotFoundException), (wait, libstream.kinesis.WaiterError),
+                       (err, libstream.kinesis.ParamValidationError)):
+        with pytest.raises(kind) as caught:
+            call()
+        again = pickle.loads(pickle.dumps(caught.value))
+        assert type(again) is type(caught.value) and str(again) == str(caught.value)
+        for name in ("response", "operation_name", "last_response", "kwargs"):
+            assert getattr(again, name, None) == getattr(caught.value, name, None)
+
+
+def test_exceptions_without_botocore_go_to_other_processes() -> None:
+    program = ("import sys, pickle; sys.modules['botocore'] = sys.modules['botocore.exceptions'] = None\n"
+               "from libstream.kinesis import Client, ClientError, ParamValidationError, WaiterError\n"
+               "k, seen = Client('memory:'), []\n"
+               "for call in (lambda: k.describe_stream(StreamName='x'), lambda: k.describe_stream(Nam='x'), lambda:\n"
+               "             k.get_waiter('stream_exists').wait(StreamName='x', WaiterConfig={'MaxAttempts': 1})):\n"
+               "    try:\n"
+               "        call()\n"
+               "    except (ClientError, ParamValidationError, WaiterError) as error:\n"
+               "        again = pickle.loads(pickle.dumps(error))\n"
+               "        assert type(again) is type(error) and str(again) == str(error)\n"
+               "        seen.append(type(again).__name__)\n"
+               "print(seen)")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "['ResourceNotFoundException', 'ParamValidationError', 'WaiterError']", done.stderr
 
 
 # ---- the service's own description ----

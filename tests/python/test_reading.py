@@ -7,6 +7,7 @@ import gc
 import pickle
 import threading
 import time
+import weakref
 from array import array
 from datetime import datetime, timedelta, timezone
 
@@ -230,7 +231,7 @@ def test_keys_of_a_batch_are_text_of_any_kind(stream: Stream) -> None:
     keys = ["é", "ab", "\U0001f600", "é" * 256]
     with stream.producer() as producer:
         producer.put_batch([(key, b"x") for key in keys])
-        for wrong, kind in (([("\ud800", b"x")], UnicodeEncodeError), ([("k", "text")], TypeError),
+        for wrong, kind in (([("\ud800", b"x")], libstream.InvalidArgumentError), ([("k", "text")], TypeError),
                             ([(17, b"x")], (TypeError, AttributeError)), ([("k", b"x", b"y")], TypeError),
                             ([("k",)], TypeError), (17, TypeError)):
             with pytest.raises(kind):
@@ -532,3 +533,28 @@ def test_filters_say_which_records_are_wanted(stream: Stream) -> None:
     stream.close()  # Which closes the filter.
     with pytest.raises(libstream.WrongStateError, match="filter is closed"):
         chosen.matches(record)
+
+
+@pytest.mark.parametrize("in_a_cycle", [False, True])
+def test_a_subscription_that_nobody_refers_to_is_closed(stream: Stream, in_a_cycle: bool) -> None:
+    stream.register_consumer("c")
+    stream.producer().put_many("k", [b"x"] * 10)
+    subscription = stream.subscribe("c", records_max=1)
+    assert next(subscription).data_list() == [b"x"]
+    kept = [weakref.ref(subscription), [subscription] if in_a_cycle else None]
+    if in_a_cycle:
+        kept.append(kept)
+    found = kept[0]
+    del subscription, kept
+    gc.collect()
+    assert found() is None  # type: ignore[operator,misc]
+    assert wait_for_no_push()
+
+
+def wait_for_no_push() -> bool:
+    deadline = time.monotonic() + 10
+    while "libstream-push" in [thread.name for thread in threading.enumerate()]:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from typing import TYPE_CHECKING, Any, Iterator as IteratorOf, Optional, Tuple
@@ -37,66 +38,33 @@ class Subscription(Handle):
     >>> store.close()
     """
 
-    __slots__ = ("_queue", "_is_ending", "_place", "_shard", "_start", "_from", "_settings", "_keep_empty")
+    __slots__ = ("_push", "_place", "_keep_empty")
 
     _noun = "subscription"
     _close_call = lib.ls_consumer_close
 
     def __init__(self, stream: "Stream", consumer: str, shard: Optional[int], start: PositionLike,
                  place: Optional[str], keep_empty: bool, **settings: Any) -> None:
-        self._queue: "queue.Queue[Any]" = queue.Queue(_AHEAD)
-        self._is_ending = False
         self._place = ""
-        self._shard, self._start = shard, position(start)._to_c()
-        self._from = None if place is None else c_text(place, "place")
-        self._settings = options("ls_subscribe_options", **settings)
         self._keep_empty = keep_empty
+        self._push = _Push(shard, position(start)._to_c(), None if place is None else c_text(place, "place"),
+                           options("ls_subscribe_options", **settings))
         out = ffi.new("ls_consumer **")
         stream._call(lib.ls_consumer_open, c_text(consumer, "consumer"), out)
         super().__init__(out[0], stream)
-        threading.Thread(target=self._work, name="libstream-push", daemon=True).start()
+        self._push.begin(out[0])
         try:
             self._take()  # The first one is empty: the subscription holds.
         except BaseException:
             self.close()
             raise
 
-    def _work(self) -> None:
-        handle = ffi.new_handle(self)
-        error: Optional[Exception] = None
-        try:
-            pointer = self._enter()
-        except Exception:  # Closed before it began.
-            self._give((None, None))
-            return
-        try:
-            more = (self._settings, lib.lsi_py_on_push, handle)
-            if self._from is not None:
-                status = lib.ls_consumer_subscribe_place(pointer, self._from, *more)
-            elif self._shard is None:
-                status = lib.ls_consumer_subscribe_all(pointer, self._start, *more)
-            else:
-                status = lib.ls_consumer_subscribe(pointer, self._shard, self._start, *more)
-            if status not in (0, lib.LS_ERR_CANCELLED):
-                error = failure(status)
-        finally:
-            self._leave()
-        self._give((None, error))
-
-    def _give(self, what: Tuple[Any, Any]) -> None:
-        while not self._is_ending:
-            try:
-                self._queue.put(what, timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
     def _take(self) -> Optional[Batch]:
         """The next batch, None at the end."""
         of_this_process(self._pid, self._noun)  # No thread fills the queue there, and its locks may be held for ever.
-        while not self._is_ending:
+        while not self._push.is_ending:
             try:
-                batch, said = self._queue.get(timeout=0.1)
+                batch, said = self._push.queue.get(timeout=0.1)
             except queue.Empty:  # Is it being closed?
                 continue
             if batch is not None:
@@ -123,21 +91,81 @@ class Subscription(Handle):
         """Where the batch that was taken last ends, as text to be kept: `subscribe(place=...)` goes on there."""
         return self._place
 
-    def _interrupt(self, pointer: Any) -> None:
-        self._is_ending = True
-        lib.ls_consumer_cancel(pointer)
-
     def _release(self, pointer: Any) -> None:
-        self._is_ending = True
+        if os.getpid() == self._pid:
+            self._push.end(pointer)
         super()._release(pointer)
+
+    def _was_released(self, pointer: Any) -> bool:
+        return self._push.ended.is_set()
+
+    def __del__(self) -> None:
+        push = getattr(self, "_push", None)
+        if push is not None and push.thread is threading.current_thread() and not self.closed:
+            # It was found in a cycle, by the thread that closing waits for: another one closes it.
+            threading.Thread(target=super().__del__, name="libstream-close", daemon=True).start()
+            return
+        super().__del__()
+
+
+class _Push:
+    """The thread of a subscription, and what it fills. It knows nothing of the subscription, so that one that nobody
+    refers to is closed; closing ends the thread before the pointer that it uses goes."""
+
+    __slots__ = ("queue", "is_ending", "ended", "thread", "_shard", "_start", "_from", "_settings")
+
+    def __init__(self, shard: Optional[int], start: Any, place: Optional[bytes], settings: Any) -> None:
+        self.queue: "queue.Queue[Any]" = queue.Queue(_AHEAD)
+        self.is_ending = False
+        self.ended = threading.Event()
+        self.thread: Optional[threading.Thread] = None
+        self._shard, self._start, self._from, self._settings = shard, start, place, settings
+
+    def begin(self, pointer: Any) -> None:
+        self.thread = threading.Thread(target=self._work, args=(pointer,), name="libstream-push", daemon=True)
+        try:
+            self.thread.start()
+        except BaseException:
+            self.ended.set()
+            raise
+
+    def end(self, pointer: Any) -> None:
+        """End the thread, and wait until it uses the pointer no more."""
+        self.is_ending = True
+        lib.ls_consumer_cancel(pointer)
+        self.ended.wait()
+
+    def _work(self, pointer: Any) -> None:
+        handle, error = ffi.new_handle(self), None
+        try:
+            more = (self._settings, lib.lsi_py_on_push, handle)
+            if self._from is not None:
+                status = lib.ls_consumer_subscribe_place(pointer, self._from, *more)
+            elif self._shard is None:
+                status = lib.ls_consumer_subscribe_all(pointer, self._start, *more)
+            else:
+                status = lib.ls_consumer_subscribe(pointer, self._shard, self._start, *more)
+            if status not in (0, lib.LS_ERR_CANCELLED):
+                error = failure(status)
+        finally:
+            self.ended.set()
+        self.give((None, error))
+
+    def give(self, what: Tuple[Any, Any]) -> None:
+        while not self.is_ending:
+            try:
+                self.queue.put(what, timeout=0.1)
+                return
+            except queue.Full:
+                continue
 
 
 @ffi.def_extern(error=lib.LS_PUSH_STOP)
 def lsi_py_on_push(pointer: Any, user: Any) -> int:
-    subscription: Subscription = ffi.from_handle(user)
+    push: _Push = ffi.from_handle(user)
     needed = ffi.new("size_t *")
     lib.ls_batch_place(pointer, ffi.NULL, 0, needed)
     text = ffi.new("char[]", needed[0])
     check(lib.ls_batch_place(pointer, text, needed[0], needed))
-    subscription._give((batch_of(pointer), ffi.string(text).decode()))
-    return int(lib.LS_PUSH_STOP if subscription._is_ending else lib.LS_PUSH_DONE)
+    push.give((batch_of(pointer), ffi.string(text).decode()))
+    return int(lib.LS_PUSH_STOP if push.is_ending else lib.LS_PUSH_DONE)

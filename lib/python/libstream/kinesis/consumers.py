@@ -216,6 +216,10 @@ class EventStream:
             yield {"SubscribeToShardEvent": event}
         self.close()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_timer"):
+            self._timer.cancel()  # Which has the subscription, too: nobody else refers to it then.
+
     def close(self) -> None:
         """End the subscription."""
         self._timer.cancel()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         def __init__(self, name: str, reason: str, last_response: Any) -> None: ...
 else:
     try:
-        from botocore.exceptions import ClientError, ParamValidationError, WaiterError
+        from botocore.exceptions import ClientError, ParamValidationError, WaiterError as _WaiterError
     except ImportError:
         class ClientError(Exception):
             """As botocore's: `response` says what went wrong."""
@@ -39,6 +39,9 @@ else:
                 self.response = error_response
                 self.operation_name = operation_name
 
+            def __reduce__(self):
+                return type(self), (self.response, self.operation_name)
+
         class ParamValidationError(Exception):
             """As botocore's: an argument is missing, unknown or of another type."""
 
@@ -46,12 +49,25 @@ else:
                 super().__init__("Parameter validation failed:\n%s" % values.get("report"))
                 self.kwargs = values
 
-        class WaiterError(Exception):
-            """As botocore's: what was waited for did not come."""
+            def __reduce__(self):
+                return _again, (type(self), self.kwargs)
 
+        class _WaiterError(Exception):
             def __init__(self, name, reason, last_response):
                 super().__init__("Waiter %s failed: %s" % (name, reason))
+                self.kwargs = {"name": name, "reason": reason}
                 self.last_response = last_response
+
+    class WaiterError(_WaiterError):
+        """As botocore's, below which it is: what was waited for did not come. Other processes may have it."""
+
+        def __reduce__(self):
+            return _again, (type(self), {**self.kwargs, "last_response": self.last_response})
+
+
+def _again(kind: Any, values: Dict[str, Any]) -> Any:
+    return kind(**values)
+
 
 _NAMES = [
     "AccessDeniedException", "ExpiredIteratorException", "ExpiredNextTokenException", "InternalFailureException",
@@ -60,8 +76,16 @@ _NAMES = [
     "ProvisionedThroughputExceededException", "ResourceInUseException", "ResourceNotFoundException",
     "ValidationException",
 ]
-_CLASSES: Dict[str, Type[ClientError]] = {name: type(name, (ClientError,), {"__doc__": "As Kinesis's."})
-                                          for name in _NAMES}
+
+
+def _parts(error: ClientError) -> Any:
+    """What another process makes it of; botocore's own becomes a plain ClientError there."""
+    return type(error), (error.response, error.operation_name)
+
+
+_CLASSES: Dict[str, Type[ClientError]] = {
+    name: type(name, (ClientError,), {"__doc__": "As Kinesis's.", "__reduce__": _parts}) for name in _NAMES}
+globals().update(_CLASSES)  # Where pickle looks for them.
 
 
 class Exceptions:
