@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any, Dict, Iterator, List
 
 import pytest
@@ -735,6 +735,65 @@ def test_events_that_nobody_refers_to_end(kinesis: Client) -> None:
     while "libstream-push" in [thread.name for thread in threading.enumerate()]:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_the_end_of_a_closed_shard_is_a_place_to_begin(kinesis: Client) -> None:
+    put(kinesis, 3)
+    kinesis.split_shard(StreamName="orders", ShardToSplit="0", NewStartingHashKey="1000")
+    shards = kinesis.list_shards(StreamName="orders")["Shards"]
+    ending = shards[0]["SequenceNumberRange"]["EndingSequenceNumber"]
+    for kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
+        read = kinesis.get_records(ShardIterator=start(kinesis, kind, StartingSequenceNumber=ending))
+        assert read["Records"] == [] and len(read["ChildShards"]) == 2 and "NextShardIterator" not in read
+    fields = numbers.from_text(shards[1]["SequenceNumberRange"]["StartingSequenceNumber"])
+    assert fields is not None
+    with refused("InvalidArgumentException", kinesis):  # An open one has none.
+        start(kinesis, "AFTER_SEQUENCE_NUMBER", shards[1]["ShardId"], StartingSequenceNumber=numbers.to_text(
+            *fields._replace(seqno=numbers.END)))
+
+
+def test_times_are_what_boto3_takes_for_them(kinesis: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    from libstream.kinesis.shapes import time_of
+
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert kinesis._timestamp_us(datetime(2020, 1, 1)) == 1577836800_000_000  # UTC.
+        assert kinesis._timestamp_us("2020-01-01T00:00:00") == 1577836800_000_000
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert time_of("Sat, 21 Nov 2026 00:00:00 GMT") == datetime(2026, 11, 21, tzinfo=timezone.utc)
+    start(kinesis, "AT_TIMESTAMP", Timestamp=datetime.min)
+    for wrong in (date(2020, 1, 1), float("nan"), float("inf"), "nan", "x", None, b"2020"):
+        with pytest.raises(libstream.kinesis.ParamValidationError, match="Invalid type for parameter Timestamp"):
+            start(kinesis, "AT_TIMESTAMP", Timestamp=wrong)
+
+
+def test_waiters_and_pages_take_what_boto3_s_take(kinesis: Client) -> None:
+    kinesis.get_waiter("stream_exists").wait(StreamName="orders", Limit=1, ExclusiveStartShardId="0")
+    kinesis.create_stream(StreamName="second", ShardCount=1)
+    pages = kinesis.get_paginator("list_streams").paginate(PaginationConfig={"PageSize": "1"})
+    assert [page["StreamNames"] for page in pages] == [["orders"], ["second"]]
+    assert kinesis.exceptions.from_code("ExpiredIteratorException") is kinesis.exceptions.ExpiredIteratorException
+    assert kinesis.exceptions.from_code("Nothing") is libstream.kinesis.ClientError
+    assert kinesis.meta.config.region_name == kinesis.meta.region_name == "us-east-1"
+
+
+def test_sessions_make_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    import libstream.kinesis as boto3
+
+    monkeypatch.delenv("LIBSTREAM_STORE", raising=False)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    with boto3.session.Session(region_name="eu-north-1", store="memory:").client("kinesis") as kinesis:
+        assert kinesis.meta.region_name == "eu-north-1" and kinesis.list_streams()["StreamNames"] == []
+    with pytest.raises(ValueError, match="where is the store"):
+        boto3.client("kinesis")
+    boto3.setup_default_session(region_name="eu-west-1", store="memory:", profile_name="ignored")
+    with boto3.client("kinesis") as kinesis:
+        assert kinesis.meta.region_name == "eu-west-1"
+    with boto3.client("kinesis", "us-west-2") as kinesis:
+        assert kinesis.meta.region_name == "us-west-2"
 
 
 def test_exceptions_go_to_other_processes(kinesis: Client) -> None:

@@ -193,8 +193,8 @@ class Producer(Handle):
 
         A bad argument in any record refuses all. Otherwise each is tried, and where some could not be put
         `PartialBatchError` is raised, unless `partial_ok`: then the answer says so. When none could, since the stream
-        was deleted or has no key, that is raised in both cases. `atomic`: all or none, in one shard. `numbers`, of a producer with an id: that of the first record, those of the others follow by one; or one
-        for each, rising.
+        was deleted or has no key, that is raised in both cases. `atomic`: all or none, in one shard. `numbers`, of a
+        producer with an id: that of the first record, those of the others follow by one; or one for each, rising.
         """
         listed = tuple(records)
         entries = _entries(listed, None)

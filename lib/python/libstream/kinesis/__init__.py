@@ -36,31 +36,26 @@ from __future__ import annotations
 import os
 from typing import Any, Optional, Union
 
+from libstream.kinesis import session
 from libstream.kinesis.client import Client
 from libstream.kinesis.errors import ClientError, ParamValidationError, WaiterError
+from libstream.kinesis.session import Session
 from libstream.store import Store
 
-__all__ = ["Client", "ClientError", "ParamValidationError", "Session", "WaiterError", "client"]
+__all__ = ["Client", "ClientError", "ParamValidationError", "Session", "WaiterError", "client", "session",
+           "setup_default_session"]
+
+DEFAULT_SESSION: Optional[Session] = None  #: what `setup_default_session` has made
+
+
+def setup_default_session(**arguments: Any) -> None:
+    """As boto3's: `client` makes clients of a `Session` with these arguments from now on."""
+    global DEFAULT_SESSION
+    DEFAULT_SESSION = Session(**arguments)
 
 
 def client(service_name: str, region_name: Optional[str] = None, *,
            store: Union[None, str, "os.PathLike[str]", Store] = None, **ignored: Any) -> Client:
     """A client, as `boto3.client("kinesis")` makes it. `store`: an open `Store`, which stays the caller's, or where one
     is; `$LIBSTREAM_STORE` unless given. Credentials, endpoints and the like are taken and ignored."""
-    if service_name != "kinesis":
-        raise ValueError("%r is no service of libstream: 'kinesis' is" % service_name)
-    location = store if store is not None else os.environ.get("LIBSTREAM_STORE")
-    if location is None:
-        raise ValueError("where is the store? Say store=PATH, or set LIBSTREAM_STORE")
-    return Client(location, region_name=region_name or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1")
-
-
-class Session:
-    """As `boto3.Session`, as far as it makes clients."""
-
-    def __init__(self, region_name: Optional[str] = None, **ignored: Any) -> None:
-        self.region_name = region_name
-
-    def client(self, service_name: str, region_name: Optional[str] = None, **arguments: Any) -> Client:
-        """As the function `client`."""
-        return client(service_name, region_name or self.region_name, **arguments)
+    return (DEFAULT_SESSION or Session()).client(service_name, region_name, store=store)

@@ -212,7 +212,9 @@ class Base:
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self.exceptions = Exceptions()
-        self.meta = SimpleNamespace(region_name=region_name, service_model=SimpleNamespace(service_name="kinesis"))
+        self.meta = SimpleNamespace(
+            region_name=region_name, service_model=SimpleNamespace(service_name="kinesis"),
+            config=SimpleNamespace(region_name=region_name, retries={"total_max_attempts": retries + 1}))
 
     def close(self) -> None:
         """Close what is open; the store, too, if the client opened it."""
@@ -284,8 +286,8 @@ class Base:
         opened.stream.close()
 
     def _with(self, name: str, work: Callable[[Opened], Any]) -> Any:
-        """Do something with a stream; once more when it was deleted and made anew meanwhile, or closed by another thread
-        that found it so."""
+        """Do something with a stream; once more when it was deleted and made anew meanwhile, or when another thread that
+        found it so has closed it."""
         for attempt in range(_TRIES):
             opened = self._open(name)
             try:
@@ -319,6 +321,8 @@ class Base:
                           "%s" % (shard_id(fields.shard), shard.shard_id))
         if fields.created_seconds != shard.created_us // 1_000_000:
             raise invalid(used + " because it did not come from this stream.")
+        if fields.seqno == numbers.END and shard.closed_us is not None:  # Its EndingSequenceNumber: behind all records.
+            return numbers.END - 1
         return fields.seqno
 
     # ---- readers: kept where they stand, by the text that was handed out for that place ----

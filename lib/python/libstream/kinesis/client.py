@@ -44,4 +44,4 @@ class Client(Consumers, Absent):
         """A waiter: stream_exists or stream_not_exists."""
         if waiter_name not in self.waiter_names:
             raise ValueError("Waiter does not exist: %s" % waiter_name)
-        return Waiter(waiter_name, self.describe_stream_summary)
+        return Waiter(waiter_name, self.describe_stream)

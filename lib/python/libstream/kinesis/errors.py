@@ -97,6 +97,10 @@ class Exceptions:
             raise AttributeError("%r is no exception of Kinesis; there are: %s" % (name, ", ".join(_NAMES)))
         return found
 
+    def from_code(self, code: str) -> Type[ClientError]:
+        """The class of an error's code; `ClientError` of one that has none."""
+        return _CLASSES.get(code, ClientError)
+
     def __dir__(self) -> Any:
         return ["ClientError"] + _NAMES
 

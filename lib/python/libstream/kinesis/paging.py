@@ -74,7 +74,7 @@ class PageIterator:
         left: Optional[int] = None if self._config.get("MaxItems") is None else int(self._config["MaxItems"])
         cut = 0
         if self._config.get("PageSize"):
-            arguments[pages.limit] = self._config["PageSize"]
+            arguments[pages.limit] = int(self._config["PageSize"])
         if self._config.get("StartingToken") is not None:
             token, cut = _token_of(pages.argument, self._config["StartingToken"])
         while True:
@@ -159,7 +159,7 @@ class Waiter:
                 time.sleep(delay)
             try:
                 last = self._describe(**arguments)
-                found = last["StreamDescriptionSummary"]["StreamStatus"]
+                found = last["StreamDescription"]["StreamStatus"]
             except ClientError as error:
                 last = error.response
                 if last["Error"]["Code"] != "ResourceNotFoundException":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import libstream.errors as plain
@@ -131,10 +131,10 @@ class Records(Base):
         return dict(self._with(name, start))
 
     def _timestamp_us(self, given: Any) -> int:
-        """Microseconds of what boto3 takes for a time: a datetime (without a zone: local time), a number, a text."""
+        """Microseconds of what boto3 takes for a time: a datetime (without a zone: UTC), a number, a text."""
         if isinstance(given, str):
             given = shapes.time_of(given)
-        us = to_us(given if given.tzinfo else given.astimezone()) if isinstance(given, datetime) else \
+        us = to_us(given if given.tzinfo else given.replace(tzinfo=timezone.utc)) if isinstance(given, datetime) else \
             round(given * 1_000_000)
         now = self._now_ms()
         if us > now * 1000 + 999:

@@ -3,7 +3,10 @@ too short or too small. A name means the same in all operations."""
 
 from __future__ import annotations
 
-from datetime import date, datetime
+import importlib
+import math
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from libstream.kinesis.errors import ParamValidationError
@@ -23,7 +26,7 @@ class Shape(NamedTuple):
 _TEXT, _NAME = Shape((str,)), Shape((str,), 1)
 _COUNT = Shape((int,), 1)
 _BLOB = Shape((bytes, bytearray, memoryview, str), valid="%s, %s, file-like object" % (bytes, bytearray))
-_TIME = Shape((date, int, float, str), valid="<class 'datetime.datetime'>, timestamp-string")
+_TIME = Shape((datetime, int, float, str), valid="<class 'datetime.datetime'>, timestamp-string")
 _SHAPES: Dict[str, Shape] = {
     "AdjacentShardToMerge": _NAME, "ConsumerARN": _NAME, "ConsumerName": _NAME, "Data": _BLOB, "EncryptionType": _TEXT,
     "EnforceConsumerDeletion": Shape((bool,)), "ExclusiveStartShardId": _NAME, "ExclusiveStartStreamName": _NAME,
@@ -49,15 +52,30 @@ _SHAPES: Dict[str, Shape] = {
 
 
 def time_of(text: str) -> Any:
-    """What a text says of a time: seconds, or a `datetime`. `ValueError` when it is none.
+    """What a text says of a time: seconds, or a `datetime`. `ValueError` when it is none. What botocore leaves to
+    dateutil is left to it where that is installed; without it dates of ISO 8601, as Python knows it, and of mail.
 
     >>> time_of("2026-11-22T12:00:00Z").isoformat(), time_of("17.5")
     ('2026-11-22T12:00:00+00:00', 17.5)
+    >>> time_of("Sat, 21 Nov 2026 00:00:00 GMT").isoformat()
+    '2026-11-21T00:00:00+00:00'
     """
     try:
         return float(text)
     except ValueError:
+        pass
+    try:
         return datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
+    except ValueError:
+        pass
+    try:
+        return parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        pass
+    try:
+        return importlib.import_module("dateutil.parser").parse(text)
+    except (ImportError, OverflowError, TypeError) as error:
+        raise ValueError("%r is no time" % text) from error
 
 
 def blob(data: Any) -> bytes:
@@ -79,11 +97,12 @@ def read_files(arguments: Dict[str, Any]) -> None:
 def _is_of(value: Any, shape: Shape) -> bool:
     if shape is _BLOB and hasattr(value, "read"):
         return True
-    if shape is _TIME and isinstance(value, str):
+    if shape is _TIME and isinstance(value, (str, float)):
         try:
-            time_of(value)
+            found = time_of(value) if isinstance(value, str) else value
         except ValueError:
             return False
+        return not isinstance(found, float) or math.isfinite(found)
     return isinstance(value, shape.types)
 
 
