@@ -10,8 +10,11 @@
  *   W4  Directories are made as they are needed; one that is there may not be durable yet, so the directory above it is
  *       synced all the same.
  *   W5  What a sync of a directory that failed should have made durable stays in doubt, whatever later ones say (E1).
- *       What is there is moved away and back then, which the next sync covers. That outlives the sink: who opens the
- *       directory again after a run that failed finds names of which nobody else knows that they are in doubt. */
+ *       What is there is moved away and back then, which the next sync covers: only then, since who is killed in
+ *       between hides a directory. Another run may have made it anew meanwhile: what is in that one goes into the one
+ *       that comes back. Doubt outlives the sink: who opens the directory again after a run that failed finds names
+ *       of which nobody else knows that they are in doubt.
+ *   W6  A directory that was removed as a whole is made again, at its path. */
 #include "deliver/sink.h"
 
 #include <errno.h>
@@ -27,17 +30,17 @@
 #define UNFINISHED_SUFFIX ".tmp"
 #define UNFINISHED_BYTES (sizeof(UNFINISHED_PREFIX) + 16 + sizeof(UNFINISHED_SUFFIX))
 #define PART_BYTES_MAX 255u
+#define OPEN_ROOT (LSI_ROOT_CREATE | LSI_ROOT_WRITE | LSI_ROOT_SYNC_NAME)
 
 typedef struct directory {
     lsi_sink sink; /* first */
     lsi_memory memory;
     lsi_root root;
-    char path[512]; /* for messages */
     char unfinished[UNFINISHED_BYTES];
     char durable_dir[LSI_OBJECT_NAME_MAX + 1]; /* whose name, and all above it, are durable; "" */
-    bool is_in_doubt; /* W5, since an object could not be delivered */
-    _Atomic bool *doubt; /* the same of a sync that failed, in this process */
+    _Atomic bool *doubt; /* W5: a sync of a directory failed, in this process */
     _Atomic bool own_doubt;
+    char path[];
 } directory;
 
 bool lsi_sink_directory_takes(const char *name)
@@ -87,8 +90,52 @@ static int sync_names(directory *of, const char *dir)
     return result;
 }
 
+static bool is_in_doubt(const directory *of)
+{
+    return atomic_load_explicit(of->doubt, memory_order_relaxed);
+}
+
+typedef struct moving {
+    directory *of;
+    const char *from, *to;
+    int result;
+} moving;
+
+static int move_dir(directory *of, const char *from, const char *to);
+
+static int move_entry(void *user, const char *name, bool is_dir)
+{
+    moving *move = user;
+    const lsi_files *files = move->of->root.files;
+    char from[LSI_OBJECT_NAME_MAX + 1], to[LSI_OBJECT_NAME_MAX + 1];
+
+    if ((size_t)snprintf(from, sizeof from, "%s/%s", move->from, name) >= sizeof from ||
+        (size_t)snprintf(to, sizeof to, "%s/%s", move->to, name) >= sizeof to)
+        move->result = -ENAMETOOLONG; /* Neither is longer than the name of an object that lies there. */
+    else
+        move->result = is_dir ? move_dir(move->of, from, to) : files->rename_new(&move->of->root, from, to);
+    if (move->result == -EEXIST && !is_dir) /* K2 */
+        move->result = files->unlink(&move->of->root, from);
+    return move->result != 0;
+}
+
+/* To where nothing is, or an empty directory; else what is in it goes into the one that is there. */
+static int move_dir(directory *of, const char *from, const char *to)
+{
+    const lsi_files *files = of->root.files;
+    moving move = {of, from, to, 0};
+    int result = files->rename(&of->root, from, to);
+
+    if (result != -ENOTEMPTY && result != -EEXIST)
+        return result;
+    result = files->list(&of->root, from, move_entry, &move);
+    if (result >= 0)
+        result = move.result;
+    return result == 0 ? files->remove_dir(&of->root, from) : result;
+}
+
 /* W5. Of a file or a directory: its name is as if it was new. */
-static int remake(directory *of, const char *name)
+static int remake(directory *of, const char *name, bool is_dir)
 {
     const lsi_files *files = of->root.files;
     int result = files->unlink(&of->root, of->unfinished);
@@ -96,7 +143,7 @@ static int remake(directory *of, const char *name)
     if (result == 0 || result == -ENOENT)
         result = files->rename(&of->root, name, of->unfinished);
     if (result == 0)
-        result = files->rename_new(&of->root, of->unfinished, name);
+        result = is_dir ? move_dir(of, of->unfinished, name) : files->rename_new(&of->root, of->unfinished, name);
     return result;
 }
 
@@ -118,7 +165,7 @@ static int make_dirs(directory *of, const char *name)
         dir[end] = '\0';
         result = files->make_dir(&of->root, dir);
         if (result == -EEXIST)
-            result = of->is_in_doubt ? remake(of, dir) : 0;
+            result = is_in_doubt(of) ? remake(of, dir, true) : 0;
         if (result == 0)
             result = sync_names(of, above);
         memcpy(above, dir, end + 1);
@@ -170,10 +217,23 @@ static int put_whole(directory *of, const char *name, ls_bytes content)
     if (result != 0)
         (void)files->unlink(&of->root, of->unfinished); /* The next object does it if this one cannot. */
     if (result == -EEXIST) /* K2 */
-        result = of->is_in_doubt ? remake(of, name) : 0;
+        result = is_in_doubt(of) ? remake(of, name, false) : 0;
     if (result == 0)
         result = sync_names(of, dir); /* a twin's name, too: who made it may have died before */
     return result;
+}
+
+/* W6. Failing: the next put that fails does it. */
+static void open_again(directory *of)
+{
+    lsi_root root = {0};
+
+    if (of->root.files->root_open(of->root.files, of->path, OPEN_ROOT, &root) != 0)
+        return;
+    root.make_room = of->root.make_room;
+    root.room_user = of->root.room_user;
+    of->root.files->root_close(&of->root);
+    of->root = root;
 }
 
 static ls_status directory_put(lsi_sink *sink, const char *name, ls_bytes content, bool *is_retryable)
@@ -185,10 +245,11 @@ static ls_status directory_put(lsi_sink *sink, const char *name, ls_bytes conten
     if (!lsi_sink_directory_takes(name))
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "object '%s' can be no file of directory '%s'", name, of->path);
     result = put_whole(of, name, content);
-    of->is_in_doubt = result != 0 || atomic_load_explicit(of->doubt, memory_order_relaxed);
     if (result == 0)
         return LS_OK;
     of->durable_dir[0] = '\0'; /* It may have been removed, too: all of it is made again. */
+    if (result == -ENOENT)
+        open_again(of);
     *is_retryable = passes(result);
     return lsi_fail_errno(result, "cannot deliver '%s' (%zu bytes) to directory '%s'", name, content.size, of->path);
 }
@@ -230,7 +291,8 @@ ls_status lsi_sink_directory_open(const lsi_env *env, const lsi_files *files, co
                                   lsi_sink **out)
 {
     static const lsi_sink_ops ops = {directory_put, directory_close};
-    directory *of = lsi_alloc_zero(&env->memory, sizeof *of);
+    size_t path_bytes = strlen(path) + 1;
+    directory *of = lsi_alloc_zero(&env->memory, sizeof *of + path_bytes);
     uint64_t mine;
     int result;
 
@@ -240,11 +302,10 @@ ls_status lsi_sink_directory_open(const lsi_env *env, const lsi_files *files, co
     of->memory = env->memory;
     atomic_init(&of->own_doubt, false);
     of->doubt = doubt != NULL ? doubt : &of->own_doubt;
-    of->is_in_doubt = atomic_load_explicit(of->doubt, memory_order_relaxed);
-    (void)snprintf(of->path, sizeof of->path, "%s", path); /* cut in messages only */
+    memcpy(of->path, path, path_bytes);
     env->random(env->random_user, &mine, sizeof mine);
     (void)snprintf(of->unfinished, sizeof of->unfinished, UNFINISHED_PREFIX "%016" PRIx64 UNFINISHED_SUFFIX, mine);
-    result = files->root_open(files, path, LSI_ROOT_CREATE | LSI_ROOT_WRITE | LSI_ROOT_SYNC_NAME, &of->root);
+    result = files->root_open(files, path, OPEN_ROOT, &of->root);
     if (result != 0) {
         lsi_free(&env->memory, of);
         return lsi_fail_errno(result, "cannot deliver to directory '%s'", path);

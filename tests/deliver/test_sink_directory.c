@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "deliver/sink.h"
+#include "support/hooked_files.h"
 #include "support/sim_files.h"
 #include "support/sim_memory.h"
 #include "support/still_env.h"
@@ -171,6 +172,107 @@ static void a_directory_that_was_removed_is_made_again(void **state)
     assert_int_equal(sink->ops->put(sink, "d/b", bytes_of(CONTENT), &is_retryable), LS_OK);
     assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), "d/b", CONTENT), 1);
     lsi_sink_close(sink);
+}
+
+static void a_root_that_was_removed_is_made_again(void **state)
+{
+    lsi_sink *sink = open_in(*state);
+    bool is_retryable = false;
+
+    assert_int_equal(sink->ops->put(sink, "d/a", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_equal(unlink(temp_path(*state, "out/d/a")), 0);
+    assert_int_equal(rmdir(temp_path(*state, "out/d")), 0);
+    assert_int_equal(rmdir(temp_path(*state, "out")), 0);
+    assert_int_not_equal(sink->ops->put(sink, "d/b", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_true(is_retryable);
+    assert_int_equal(sink->ops->put(sink, "d/b", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), "d/b", CONTENT), 1);
+    lsi_sink_close(sink);
+}
+
+typedef struct watched {
+    temp_dir *temp;
+    int renames;
+    bool is_full;      /* one write fails */
+    bool another_puts; /* behind the next rename */
+} watched;
+
+static int before_call(void *user, const hook_event *event)
+{
+    watched *of = user;
+    bool is_full = of->is_full && event->call == HOOK_WRITE;
+
+    of->is_full = of->is_full && !is_full;
+    return is_full ? -ENOSPC : 0;
+}
+
+static void after_call(void *user, const hook_event *event)
+{
+    watched *of = user;
+    bool is_retryable;
+    lsi_sink *sink;
+
+    if (event->call != HOOK_RENAME)
+        return;
+    of->renames++;
+    if (!of->another_puts)
+        return;
+    of->another_puts = false;
+    sink = open_in(of->temp);
+    assert_int_equal(sink->ops->put(sink, "d/e/third", bytes_of(CONTENT), &is_retryable), LS_OK);
+    lsi_sink_close(sink);
+}
+
+static lsi_sink *open_watched(watched *of, hooked_files *hooked, _Atomic bool *doubt)
+{
+    lsi_env env;
+    lsi_sink *sink = NULL;
+
+    lsi_env_default(&env);
+    hooked_files_init(hooked, before_call, after_call, of);
+    assert_int_equal(lsi_sink_directory_open(&env, &hooked->table, temp_path(of->temp, "out"), doubt, &sink), LS_OK);
+    return sink;
+}
+
+/* A full disk puts no name in doubt: nothing that was delivered is moved. */
+static void what_is_there_stays_where_it_is_on_a_full_disk(void **state)
+{
+    watched of = {.temp = *state};
+    hooked_files hooked;
+    lsi_sink *sink = open_watched(&of, &hooked, NULL);
+    bool is_retryable = false;
+
+    assert_int_equal(sink->ops->put(sink, "d/first", bytes_of(CONTENT), &is_retryable), LS_OK);
+    of.renames = 0;
+    of.is_full = true;
+    assert_int_not_equal(sink->ops->put(sink, "d/second", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_true(is_retryable);
+    assert_int_equal(of.renames, 0);
+    assert_int_equal(sink->ops->put(sink, "d/second", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_equal(of.renames, 1);
+    lsi_sink_close(sink);
+}
+
+/* W5: another run makes the directory anew while it is away. */
+static void a_directory_that_is_made_anew_meanwhile_has_all(void **state)
+{
+    static const char *const names[] = {"d/e/first", "d/e/second", "d/e/third"};
+    _Atomic bool doubt = false;
+    watched of = {.temp = *state};
+    hooked_files hooked;
+    lsi_sink *sink = open_watched(&of, &hooked, &doubt);
+    bool is_retryable;
+
+    assert_int_equal(sink->ops->put(sink, names[0], bytes_of(CONTENT), &is_retryable), LS_OK);
+    lsi_sink_close(sink);
+    doubt = true; /* As after a sync that failed. */
+    of.another_puts = true;
+    sink = open_watched(&of, &hooked, &doubt);
+    assert_int_equal(sink->ops->put(sink, names[1], bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_false(of.another_puts);
+    lsi_sink_close(sink);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), names[i], CONTENT), 1);
 }
 
 static void a_directory_that_cannot_be_is_told(void **state)
@@ -336,6 +438,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(names_that_no_file_can_have_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_waiting_does_not_mend_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_directory_that_was_removed_is_made_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_root_that_was_removed_is_made_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_there_stays_where_it_is_on_a_full_disk, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_directory_that_is_made_anew_meanwhile_has_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_directory_that_cannot_be_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_the_dead_left_is_removed_and_what_the_living_write_is_not, set_up,
                                         tear_down),
