@@ -174,6 +174,14 @@ void lsi_naming_close(lsi_naming *naming)
 
 /* ---- evaluated ---- */
 
+/* "_NAME.schema" beside the objects is a delivery's schema (`lstream apply`). */
+static bool is_of_schema(const char *part, size_t size)
+{
+    static const char end[] = ".schema";
+
+    return size > sizeof end && part[0] == '_' && memcmp(part + size - (sizeof end - 1), end, sizeof end - 1) == 0;
+}
+
 /* That the name behind this prefix is no longer than names may be, and as a path leads nowhere else (N2). */
 static ls_status check_name(const lsi_naming *naming, const char *prefix)
 {
@@ -192,6 +200,9 @@ static ls_status check_name(const lsi_naming *naming, const char *prefix)
         bytes = end != NULL ? (size_t)(end - from) : strlen(from) + naming->tail_bytes;
         if (end != NULL && bytes <= 2 && memcmp(from, "..", bytes) == 0)
             return lsi_fail(LS_ERR_INVALID_ARGUMENT, "the evaluated prefix has a component '%.*s'", (int)bytes, from);
+        if (end != NULL && is_of_schema(from, bytes))
+            return lsi_fail(LS_ERR_INVALID_ARGUMENT, "the evaluated prefix has a component '%.*s', which is a "
+                                                     "schema's name", (int)bytes, from);
         if (bytes > LSI_NAME_COMPONENT_MAX)
             return lsi_fail(LS_ERR_TOO_LARGE, "a component of the evaluated prefix, '%.20s...', has %zu bytes in the "
                                               "name: at most %u", from, bytes, LSI_NAME_COMPONENT_MAX);

@@ -6,8 +6,9 @@
  * !{partitionKeyFromQuery:KEY} !{partitionKeyFromLambda:KEY}.
  *
  *   N1  A name follows from its arguments alone: the same object again, after a crash, has the same name.
- *   N2  Records choose no place outside the root: as a path, a name has no component that is empty, . or .., and what
- *       of a key's value could end a component, or is no text, is percent-encoded.
+ *   N2  Records choose no place outside the root: as a path, a name has no component that is empty, . or .., or that
+ *       a schema file beside the objects may be called (_NAME.schema), and what of a key's value could end a component,
+ *       or is no text, is percent-encoded.
  *   N3  A prefix that was accepted evaluates for every object of this era (up to the year 9999), but for what partition
  *       keys do to it.
  *

@@ -142,6 +142,7 @@ static void every_refusal_names_the_expression(void **state)
         {"a/!{timestamp:'../'yyyy}", "!{firehose:error-output-type}", "the evaluated prefix has a component '..'"},
         {"/a", NULL, "prefix: the evaluated prefix has a component ''"},
         {"a//b", NULL, "prefix: the evaluated prefix has a component ''"},
+        {"a/_orders.schema/", NULL, "a component '_orders.schema', which is a schema's name"},
         {"a", "../e", "error prefix: the evaluated prefix has a component '..'"},
     };
 
