@@ -299,6 +299,10 @@ def test_rows_of_an_array_are_records(stream: Stream) -> None:
     numpy = pytest.importorskip("numpy")
     table = numpy.arange(12, dtype="<u2").reshape(3, 4)
     points = numpy.zeros(2, dtype=[("x", "<f8"), ("y", "<i4")])
+    for addresses in (numpy.zeros(2, dtype=[("x", "<f8"), ("y", "O")]), numpy.zeros(
+            2, dtype=[("x", [("y", "O")], (2,)), ("z", "<i4")])):
+        with pytest.raises(TypeError, match="structures that have objects"):
+            stream.producer().put_buffer("k", addresses)
     with stream.producer() as producer:
         assert len(producer.put_buffer("k", table)) == 3
         assert len(producer.put_buffer("k", points)) == 2

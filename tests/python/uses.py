@@ -15,7 +15,10 @@ def put(stream: Stream) -> List[RecordId]:
     with stream.producer() as producer:
         first: RecordId = producer.put("key", b"data", durability=Durability.SYNC)
         results = producer.put_batch([("key", b"a"), (b"key", bytearray(b"b"))], partial_ok=True)
-        rest: List[Optional[RecordId]] = list(results)
+        one: Optional[RecordId] = results[0]
+        rest: List[Optional[RecordId]] = [one] + results[1:]
+        producer.put("key", array("i", [1, 2]))
+        producer.put_many("key", [array("d", [0.5]), memoryview(b"c")])
         return [first] + [at for at in rest if at is not None]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from typing import (TYPE_CHECKING, Any, Dict, Iterable, Iterator as IteratorOf, List, Optional, Sequence, Tuple, Union)
+from typing import (TYPE_CHECKING, Any, Dict, Iterable, Iterator as IteratorOf, List, Optional, Sequence, Tuple, Union,
+                    overload)
 
 from libstream._handle import Handle
 from libstream._native import ffi, lib
@@ -14,7 +15,13 @@ from libstream.values import Durability, RecordId, hash_key_to_c, options, utf8
 if TYPE_CHECKING:
     from libstream.stream import Stream
 
-Bytes = Union[bytes, bytearray, memoryview]
+# Whatever has memory that can be read: array.array and NumPy's arrays, too.
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+    Bytes = ReadableBuffer
+else:
+    Bytes = Union[bytes, bytearray, memoryview]
 Key = Union[str, bytes]
 Numbers = Union[None, int, Sequence[int]]
 
@@ -47,7 +54,13 @@ class PutResults(Sequence[Optional[RecordId]]):
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Optional[RecordId]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> List[Optional[RecordId]]: ...
+
+    def __getitem__(self, index: Union[int, slice]) -> Union[Optional[RecordId], List[Optional[RecordId]]]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(self._count))]
         if not -self._count <= index < self._count:
@@ -506,6 +519,8 @@ def _pieces(data: Any, offsets: Any, name: str) -> Tuple[int, _Pieces]:
     if hasattr(data, "type") and hasattr(data, "null_count"):
         return _arrow_pieces(data, name)
     view = memoryview(data)
+    if getattr(getattr(data, "dtype", None), "fields", None) and data.dtype.hasobject:
+        raise TypeError("%s is an array of structures that have objects: what lies in memory are their addresses" % name)
     if view.format[-1:] in ("O", "u", "w") or view.format[-1:] == "s" and view.ndim == 1 and offsets is None:
         return _typed_pieces(view, data, offsets, name)
     if not view.c_contiguous:
