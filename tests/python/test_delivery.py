@@ -219,3 +219,12 @@ def test_a_run_gives_up_when_its_destination_fails_for_long(stream: Stream) -> N
     got: List[bytes] = []
     delivery.run(deliver=lambda it: got.append(it.content), until_caught_up=True)
     assert got == [b"x"]
+
+
+def test_a_function_that_is_no_plain_one_is_refused(stream: Stream, folder: str) -> None:
+    async def later(*ignored: object) -> None: ...
+
+    delivery = stream.create_delivery("d", to_callback=True)
+    for what in ("deliver", "transform", "lambda_transform"):
+        with pytest.raises(TypeError, match=what + " must be a plain function"):
+            delivery.run(until_caught_up=True, **{what: later})  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import logging
 import signal
@@ -370,3 +371,35 @@ def test_what_is_given_up_is_told_to_the_failure_stream(store: Store, stream: St
         lambda batch: Answer.RETRY, until_caught_up=True)
     told = [json.loads(record.data) for record in failures.iterator()]
     assert len(told) == 1 and told[0]["KinesisBatchInfo"]["batchSize"] == 2
+
+
+def test_a_function_that_is_no_plain_one_is_refused(stream: Stream) -> None:
+    stream.producer().put("k", b"x")
+
+    async def later(*ignored: object) -> None: ...
+
+    def yielding(batch: Any) -> Any:
+        yield batch
+
+    class Later:
+        async def __call__(self, batch: Any) -> None: ...
+
+    for function in (later, yielding, Later(), functools.partial(later, 1)):
+        mapping = stream.create_mapping("m", retries_max=1)
+        for given in ({}, {"lambda_event": True}):
+            with pytest.raises(TypeError, match="the function of a mapping must be a plain function"):
+                mapping.run(function, until_caught_up=True, **given)
+        assert [lease.state.name for lease in stream.leases("m")] in ([], ["NOT_BEGUN"])  # Nothing was given up.
+        mapping.delete()
+
+
+def test_an_answer_that_is_a_number_is_told_once(stream: Stream, caplog: pytest.LogCaptureFixture) -> None:
+    stream.producer().put("k", b"x")
+    for answer, calls, told in ((True, 4, 1), (1, 4, 1), (Answer.RETRY, 4, 0), (0, 1, 0), (False, 1, 0), (None, 1, 0)):
+        caplog.clear()
+        seen: List[Any] = []
+        mapping = stream.create_mapping("m", retries_max=3)
+        mapping.run(lambda batch: (seen.append(batch), answer)[1], until_caught_up=True)
+        mapping.delete()
+        assert len(seen) == calls and len(caplog.records) == told, answer
+        assert all("which is taken for" in line for line in caplog.messages)

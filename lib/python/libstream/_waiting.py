@@ -3,6 +3,7 @@ while this one waits as Python waits. They end when the functions that they call
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from typing import Any, Callable, Iterator, List, Optional, TypeVar, cast
@@ -27,6 +28,14 @@ def slices(timeout: Optional[float]) -> Iterator[int]:
         if left is not None and left <= SLICE:
             return
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def refuse_coroutine(function: Any, what: str) -> None:
+    """A coroutine function, called, does nothing until it is awaited, which nobody does here."""
+    kinds = inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction
+    if any(is_kind(of) for of in (function, getattr(function, "__call__", None)) for is_kind in kinds):
+        raise TypeError("%s must be a plain function: what async def or yield is in does nothing when it is called"
+                        % what)
 
 
 def run_interruptibly(call: Callable[[], Answer], stop: Callable[[], object]) -> Answer:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping as MappingO
 
 from libstream._handle import Handle, Unique
 from libstream._native import ffi, lib
-from libstream._waiting import run_interruptibly, wait_for_all
+from libstream._waiting import refuse_coroutine, run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
 from libstream.errors import WrongStateError, check
 from libstream.mapping import LambdaContext
@@ -195,6 +195,8 @@ class Delivery:
         `to_callback`; what it raises is logged, and the object given again. `give_up`: when the destination has failed
         for so many seconds the run ends with its error. `transform_timeout`: a transform that needs more seconds has
         failed (`Transform.is_late`); 300. Ctrl+C is as in `Mapping.run`."""
+        for given, what in ((transform, "transform"), (lambda_transform, "lambda_transform"), (deliver, "deliver")):
+            refuse_coroutine(given, what)
         function = _firehose(lambda_transform, self._stream, self._name) if lambda_transform is not None else transform
         run = _Run(self._stream, self._name, function, deliver)
         made = options(

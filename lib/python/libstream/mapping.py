@@ -21,7 +21,7 @@ from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping 
 
 from libstream._handle import Handle, Unique
 from libstream._native import ffi, lib
-from libstream._waiting import run_interruptibly, wait_for_all
+from libstream._waiting import refuse_coroutine, run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
 from libstream.errors import WrongStateError, check
 from libstream.producer import Bytes, Key, put_options
@@ -44,7 +44,8 @@ NO_TIMEOUT: int = lib.LS_MAPPING_NO_TIMEOUT
 
 
 class Answer(enum.IntEnum):
-    """What a function answers to a batch. None is the same as DONE; an exception the same as RETRY, and is logged."""
+    """What a function answers to a batch. None is the same as DONE; an exception the same as RETRY, and is logged. A
+    number is taken for the answer that it is, so that True is RETRY: that is logged once in a run."""
 
     DONE = lib.LS_HANDLER_DONE  #: all records are finished, or with `Context.fail_at` those before it
     RETRY = lib.LS_HANDLER_RETRY  #: the batch has failed
@@ -268,6 +269,7 @@ class Mapping:
 
         Raises `NotFoundError` when mapping or stream were deleted, and what reading raises.
         """
+        refuse_coroutine(function, "the function of a mapping")
         run = _Run(self, _lambda(function, self._name) if lambda_event else _plain(function), on_discard)
         made = options("ls_mapping_run_options", failover_ms=failover_ms, shards_max=shards_max,
                        flags=(lib.LS_RUN_UNTIL_CAUGHT_UP if until_caught_up else 0) |
@@ -354,7 +356,7 @@ _inside = threading.local()  # .run: the run whose function this thread is in
 class _Run(Handle):
     """One call of ls_mapping_run, and what its callbacks need."""
 
-    __slots__ = ("_function", "_on_discard", "_name", "ended")
+    __slots__ = ("_function", "_on_discard", "_name", "_is_told", "ended")
 
     _noun = "mapping"
     _close_call = lib.ls_mapping_close
@@ -365,6 +367,7 @@ class _Run(Handle):
         mapping.stream._call(lib.ls_mapping_open, c_text(mapping.name, "mapping"), out)
         super().__init__(out[0], mapping.stream)
         self._name = mapping.name
+        self._is_told = False  # That its function answers something else than Answer.
         self.ended = threading.Event()  # And it is closed.
         self._function = function
         self._on_discard = on_discard
@@ -399,7 +402,13 @@ def lsi_py_on_batch(pointer: Any, context: Any, user: Any) -> int:
     _inside.run = run
     try:
         answer = run._function(batch_of(pointer, of=weakref.ref(known)), known)
-        return int(Answer.DONE if answer is None else Answer(answer))
+        if answer is None:
+            return int(Answer.DONE)
+        if not isinstance(answer, Answer) and Answer(answer) != Answer.DONE and not run._is_told:
+            run._is_told = True
+            _log.warning("the function of mapping %r answers %r, which is taken for %s: DONE is None", run._name,
+                         answer, Answer(answer))
+        return int(Answer(answer))
     except BaseException:  # Of whatever kind: it must not leave the callback.
         _log.exception("the function of mapping %r failed", run._name)
         return int(Answer.RETRY)
