@@ -28,7 +28,7 @@ class LeaseState(enum.IntEnum):
     NOT_BEGUN = lib.LS_LEASE_NOT_BEGUN
     BEGUN = lib.LS_LEASE_BEGUN  #: up to and with `seqno`
     ENDED = lib.LS_LEASE_ENDED  #: to its end
-    WAITING = lib.LS_LEASE_WAITING  #: in a list: not begun, and cannot be before what it came of was worked on to its end
+    WAITING = lib.LS_LEASE_WAITING  #: in a list: not begun, and cannot be before its parents have ended
 
 
 class GroupEventKind(enum.IntEnum):

@@ -520,7 +520,7 @@ def _pieces(data: Any, offsets: Any, name: str) -> Tuple[int, _Pieces]:
         return _arrow_pieces(data, name)
     view = memoryview(data)
     if getattr(getattr(data, "dtype", None), "fields", None) and data.dtype.hasobject:
-        raise TypeError("%s is an array of structures that have objects: what lies in memory are their addresses" % name)
+        raise TypeError("%s is an array of structures that have objects: their addresses lie in its memory" % name)
     if view.format[-1:] in ("O", "u", "w") or view.format[-1:] == "s" and view.ndim == 1 and offsets is None:
         return _typed_pieces(view, data, offsets, name)
     if not view.c_contiguous:

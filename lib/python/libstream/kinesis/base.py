@@ -286,8 +286,8 @@ class Base:
         opened.stream.close()
 
     def _with(self, name: str, work: Callable[[Opened], Any]) -> Any:
-        """Do something with a stream; once more when it was deleted and made anew meanwhile, or when another thread that
-        found it so has closed it."""
+        """Do something with a stream; once more when it was deleted and made anew meanwhile, or closed by another
+        thread that found it so."""
         for attempt in range(_TRIES):
             opened = self._open(name)
             try:
