@@ -476,7 +476,8 @@ LS_API ls_status ls_handler_answer_json(ls_handler_context *context, ls_bytes do
 /** Why records are given up. */
 typedef int32_t ls_discard_reason;
 #define LS_DISCARD_RETRIES 1 /**< Retries are over: RetryAttemptsExhausted */
-#define LS_DISCARD_AGE 2     /**< Older than `record_age_s_max`, or than the stream's retention: RecordAgeExceeded */
+#define LS_DISCARD_AGE 2     /**< RecordAgeExceeded: older than `record_age_s_max`, or than the stream's retention; or
+                                  failed, and gone since then, as by the stream's `retention_bytes` */
 
 /**
  * Is told of records that are given up, as handlers are called. The place behind them is not stored before it has

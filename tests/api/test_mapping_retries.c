@@ -244,6 +244,67 @@ static void a_state_goes_when_the_mapping_is_moved(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+static uint32_t invocations_of(run *of)
+{
+    uint32_t count;
+
+    pthread_mutex_lock(&of->mutex);
+    count = of->invocations;
+    pthread_mutex_unlock(&of->mutex);
+    return count;
+}
+
+/* Fills segments, so that those before them can go. */
+static void put_large(ls_stream *stream, size_t bytes)
+{
+    static char nines[10000];
+    const ls_bytes data = {nines, sizeof nines};
+    ls_producer *producer = NULL;
+
+    memset(nines, '9', sizeof nines);
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    for (size_t put = 0; put < bytes; put += data.size)
+        assert_int_equal(ls_producer_put(producer, text("k0"), data, NULL, NULL), LS_OK);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+}
+
+/* A new run could not read it, so a live one does not go on with it for ever either. */
+static void what_failed_is_given_up_when_too_many_bytes_are_kept(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options small = LS_STORE_OPTIONS_INIT;
+    ls_stream *stream;
+    run *of;
+
+    small.segment_bytes = 64 << 10;
+    assert_int_equal(ls_store_close(fx->store), LS_OK);
+    assert_int_equal(ls_store_open(in_memory ? "memory:" : temp_path(&fx->temp, "small"), &small, &fx->store), LS_OK);
+    stream = make_stream(fx, STREAM, 1);
+    put_numbers(stream, 0, 3, 1);
+    make_mapping(stream, NULL);
+    of = run_new(stream, "m");
+    of->fails = 0;
+    of->fail_times = NEVER;
+    run_start(of);
+    for (int i = 0; i < WAIT_S * 100 && invocations_of(of) < 3; i++)
+        usleep(10000);
+    assert_int_equal(of->discarded, 0); /* It is there, and comes again. */
+    assert_int_equal(ls_stream_set_retention_bytes(stream, 1), LS_OK);
+    put_large(stream, 200 << 10);
+    assert_int_equal(ls_store_maintain(fx->store, -1), LS_OK);
+    assert_int_equal(ls_stream_set_retention_bytes(stream, 0), LS_OK);
+    put_numbers(stream, 3, 4, 1);
+    await(&of->handled, 1);
+    run_stop(of);
+    assert_int_equal(of->discarded, 3);
+    assert_int_equal(of->discard_calls, 1);
+    assert_int_equal(of->discarded_numbers[0], 0);
+    assert_int_equal(of->reason, LS_DISCARD_AGE);
+    assert_true(of->invoke_count >= 3);
+    run_free(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void bisecting_gives_up_the_bad_record_alone(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 1);
@@ -453,6 +514,7 @@ int main(void)
         TEST(the_last_result_is_told),
         TEST(the_last_result_is_that_of_the_worst_shard),
         TEST(a_state_goes_when_the_mapping_is_moved),
+        TEST(what_failed_is_given_up_when_too_many_bytes_are_kept),
         TEST(bisecting_gives_up_the_bad_record_alone),
         TEST(a_reported_record_is_retried_alone),
         TEST(a_report_is_ignored_where_it_is_not_asked_for),

@@ -576,10 +576,11 @@ static void what_retention_passed_is_given_up(void **state)
     open_machine(fx);
     give(fx, 1, 2);
     (void)next(fx);
-    answer_failed(fx);
-    assert_false(lsi_batcher_seems_expired(fx->machine, fx->now));
+    assert_false(lsi_batcher_wants_horizon(fx->machine, fx->now));
     pass_ms(fx, 101000);
-    assert_true(lsi_batcher_seems_expired(fx->machine, fx->now));
+    assert_true(lsi_batcher_wants_horizon(fx->machine, fx->now));
+    answer_failed(fx);
+    pass_ms(fx, 1000);
     assert_string_equal(next(fx), "invoke 1 2 again 1"); /* The shard has them: a clock is wrong. */
     answer_failed(fx);
     lsi_batcher_set_horizon(fx->machine, 3);
@@ -592,6 +593,33 @@ static void what_retention_passed_is_given_up(void **state)
     assert_string_equal(next(fx), "invoke 3 4");
     answer_ok(fx);
     assert_int_equal(counts(fx).dropped_by_age, 2);
+    end(fx);
+}
+
+/* However young: how many bytes may be kept took it. What did not fail yet is handed over as it was read. */
+static void what_failed_is_given_up_once_the_shard_has_it_no_more(void **state)
+{
+    fixture *fx = begin();
+
+    (void)state;
+    fx->settings.retention_us = 100 * SECOND;
+    open_machine(fx);
+    give(fx, 1, 4);
+    lsi_batcher_set_horizon(fx->machine, 2);
+    assert_false(lsi_batcher_wants_horizon(fx->machine, fx->now));
+    assert_string_equal(next(fx), "invoke 1 2 3 4");
+    answer_failed(fx);
+    assert_true(lsi_batcher_wants_horizon(fx->machine, fx->now));
+    lsi_batcher_set_horizon(fx->machine, 3);
+    pass_ms(fx, 1000);
+    assert_string_equal(next(fx), "discard expired x1 1 2");
+    lsi_batcher_discarded(fx->machine, 0, true, fx->now);
+    assert_string_equal(next(fx), "at 2");
+    assert_string_equal(next(fx), "invoke 3 4 again 1");
+    answer_ok(fx);
+    assert_int_equal(counts(fx).dropped_by_age, 2);
+    assert_string_equal(next(fx), "at 4");
+    assert_false(lsi_batcher_wants_horizon(fx->machine, fx->now));
     end(fx);
 }
 
@@ -683,6 +711,7 @@ int main(void)
         cmocka_unit_test(records_grow_too_old_while_they_are_retried),
         cmocka_unit_test(sixty_seconds_are_some_ten_invocations),
         cmocka_unit_test(what_retention_passed_is_given_up),
+        cmocka_unit_test(what_failed_is_given_up_once_the_shard_has_it_no_more),
         cmocka_unit_test(a_destination_that_fails_keeps_the_position),
         cmocka_unit_test(the_counts_add_up),
     };

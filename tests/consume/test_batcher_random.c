@@ -155,7 +155,6 @@ static void open_machine(void)
     lsi_memory memory = sim_memory_table(&r.memory);
 
     assert_int_equal(lsi_batcher_open(&memory, &r.settings, &r.told, r.now, &r.machine), LS_OK);
-    lsi_batcher_set_horizon(r.machine, LS_SEQNO_END); /* What seems past retention is. */
     r.given = 0;
     while (r.given < RECORDS && r.records[r.given].record.seqno <= r.told.position.seqno)
         r.given++;
@@ -229,6 +228,17 @@ static int64_t age_limit(void)
     int64_t age = r.settings.record_age_us_max, retention = r.settings.retention_us;
 
     return age < 0 ? retention : retention < 0 ? age : age < retention ? age : retention;
+}
+
+/* What seems past retention is. */
+static ls_seqno horizon_now(void)
+{
+    uint32_t at = 0;
+
+    while (r.settings.retention_us >= 0 && at < RECORDS &&
+           r.now.wall_us - r.records[at].record.arrival_us > r.settings.retention_us)
+        at++;
+    return at == RECORDS ? LS_SEQNO_END : r.records[at].record.seqno;
 }
 
 static bool is_old(const known *one)
@@ -584,6 +594,7 @@ static void run_one(uint64_t seed)
 
         r.is_calm = step > 3000;
         HOLD("J5", step < 20000); /* It goes on, and ends. */
+        lsi_batcher_set_horizon(r.machine, horizon_now());
         assert_int_equal(lsi_batcher_next(r.machine, r.now, &action), LS_OK);
         switch (action.kind) {
         case LSI_BATCHER_INVOKE: judge_invocation(&action); break;

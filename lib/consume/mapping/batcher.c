@@ -144,14 +144,15 @@ void lsi_batcher_set_retention(lsi_batcher *machine, int64_t retention_us)
     machine->settings.retention_us = retention_us;
 }
 
-bool lsi_batcher_seems_expired(const lsi_batcher *machine, lsi_moment now)
+bool lsi_batcher_wants_horizon(const lsi_batcher *machine, lsi_moment now)
 {
     int64_t retention = machine->settings.retention_us;
 
-    for (uint32_t i = 0; retention >= 0 && i < machine->settings.lane_count; i++) {
+    for (uint32_t i = 0; i < machine->settings.lane_count; i++) {
         const lsi_lane *lane = &machine->lanes[i];
 
-        if (lane->count > 0 && lsi_held_at(lane, 0)->record->arrival_us < now.wall_us - retention)
+        if (lane->count > 0 && (lane->failures > 0 || (retention >= 0 &&
+            lsi_held_at(lane, 0)->record->arrival_us < now.wall_us - retention)))
             return true;
     }
     return false;

@@ -101,7 +101,7 @@ typedef struct lsi_invocation {
 typedef enum {
     LSI_DISCARD_RETRIES, /* RetryAttemptsExhausted */
     LSI_DISCARD_AGE,     /* RecordAgeExceeded */
-    LSI_DISCARD_EXPIRED  /* retention has passed: RecordAgeExceeded, too */
+    LSI_DISCARD_EXPIRED  /* retention took it, by time or by bytes: RecordAgeExceeded, too */
 } lsi_discard_reason;
 
 typedef enum {
@@ -175,8 +175,10 @@ void lsi_batcher_end(lsi_batcher *machine); /* The shard is closed, and all of i
 void lsi_batcher_drain(lsi_batcher *machine);
 void lsi_batcher_set_retention(lsi_batcher *machine, int64_t retention_us);
 /* Records may seem past retention only because a clock is or was wrong, so nothing is given up for it that the shard
- * still has. Whether any seems so, and the lowest number that the shard has (at first 0). */
-bool lsi_batcher_seems_expired(const lsi_batcher *machine, lsi_moment now);
+ * still has. And what failed is not tried again once the shard has it no more, whatever took it away: its age, or how
+ * many bytes may be kept. Whether any seems past retention or has failed, and the lowest number that the shard has (at
+ * first 0). */
+bool lsi_batcher_wants_horizon(const lsi_batcher *machine, lsi_moment now);
 void lsi_batcher_set_horizon(lsi_batcher *machine, ls_seqno horizon);
 
 /* NO_MEMORY: nothing changed, ask again. */

@@ -142,7 +142,7 @@ void lsi_lane_form(lsi_batcher *machine, lsi_lane *lane, lsi_moment now, int64_t
 
 /* ---- starting ---- */
 
-/* How many records at the front are too old (L3). */
+/* How many records at the front are too old, or failed and then went from the shard (L3). */
 static uint32_t count_old(const lsi_batcher *machine, const lsi_lane *lane, uint32_t count, lsi_moment now,
                           lsi_discard_reason *reason)
 {
@@ -152,13 +152,14 @@ static uint32_t count_old(const lsi_batcher *machine, const lsi_lane *lane, uint
 
     for (; old < count; old++) {
         const ls_record *record = lsi_held_at(lane, old)->record;
-        bool is_expired = may_expire && record->arrival_us < now.wall_us - retention &&
-            record->seqno < machine->horizon;
+        bool is_gone = record->seqno < machine->horizon;
+        bool is_expired = may_expire && record->arrival_us < now.wall_us - retention && is_gone;
+        bool is_aged = age >= 0 && record->arrival_us < now.wall_us - age;
 
-        if (!is_expired && (age < 0 || record->arrival_us >= now.wall_us - age))
+        if (!is_expired && !is_aged && !(is_gone && lane->failures > 0))
             break;
         if (old == 0)
-            *reason = is_expired ? LSI_DISCARD_EXPIRED : LSI_DISCARD_AGE;
+            *reason = is_aged && !is_expired ? LSI_DISCARD_AGE : LSI_DISCARD_EXPIRED;
     }
     return old;
 }

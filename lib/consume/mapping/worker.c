@@ -22,7 +22,7 @@
 #define CAUGHT_UP_WAIT_MS 20 /* for records, while handlers have the last ones */
 #define TIP_WAIT_MS 1000   /* while a tumbling window is open: so often the tip is noticed */
 #define RETENTION_SLACK_US 60000000
-#define HORIZON_LOOK_US 1000000 /* so often it is asked for, while records seem past retention */
+#define HORIZON_LOOK_US 1000000 /* so often it is asked for, while records seem past retention or fail */
 #define TIP_SLACK_US 1000000 /* a record may be stamped so long before it can be read */
 
 static lsi_moment moment(const lsi_worker *worker)
@@ -311,8 +311,8 @@ static void take_batch(lsi_worker *worker, const ls_batch *batch, int64_t read_u
     }
 }
 
-/* Whether records are past retention is for the store to say, which knows of wrong clocks: what it still has is not
- * given up. Locks: worker->lock held, not while it asks. */
+/* Whether records are past retention is for the store to say, which knows of wrong clocks, and of how many bytes may be
+ * kept: what it still has is not given up. Locks: worker->lock held, not while it asks. */
 static void look_at_horizon(lsi_worker *worker)
 {
     const lsi_engine_ops *ops = worker->run->stream->engine->ops;
@@ -321,7 +321,7 @@ static void look_at_horizon(lsi_worker *worker)
     lsi_shard_state state;
     ls_status st;
 
-    if (!lsi_batcher_seems_expired(worker->machine, now) || now.mono_us < worker->horizon_due_us)
+    if (!lsi_batcher_wants_horizon(worker->machine, now) || now.mono_us < worker->horizon_due_us)
         return;
     worker->horizon_due_us = now.mono_us + HORIZON_LOOK_US; /* Others need not ask meanwhile. */
     lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
