@@ -93,8 +93,7 @@ static uint64_t skipped_to(const lsi_log *log, uint64_t position)
 
     if (lsi_segment_list_load(&log->config, &list) != LS_OK)
         return to;
-    const lsi_skip *skip = lsi_skip_at(list, position);
-    if (skip != NULL)
+    for (const lsi_skip *skip; (skip = lsi_skip_at(list, to)) != NULL;)
         to = skip->to;
     lsi_segment_list_unref(list);
     return to;

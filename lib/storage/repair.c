@@ -152,7 +152,13 @@ static ls_status keep_list(const lsi_log_config *config)
     return lsi_keep_aside(config->env, config->root, config->dir, name, UINT64_MAX, kept);
 }
 
-/* Makes readers step over every gap. Skips that touch or overlap become one. */
+static bool is_segments_base(const lsi_segment_list *list, uint64_t position)
+{
+    return list->entries[lsi_segment_list_find(list, position)].base == position;
+}
+
+/* Makes readers step over every gap. Skips that touch or overlap become one, but where a segment begins: the numbers of
+ * one say nothing of the next one's. */
 static ls_status add_skips(const lsi_verify *verify, lsi_slot *slot)
 {
     const lsi_log_config *config = verify->config;
@@ -181,7 +187,7 @@ static ls_status add_skips(const lsi_verify *verify, lsi_slot *slot)
         const lsi_skip skip = fresh->skips[i];
         lsi_skip *last = made > 0 ? &fresh->skips[made - 1] : NULL;
 
-        if (last == NULL || skip.from > last->to) {
+        if (last == NULL || skip.from > last->to || (skip.from == last->to && is_segments_base(list, skip.from))) {
             fresh->skips[made++] = skip;
             continue;
         }
