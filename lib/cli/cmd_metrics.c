@@ -3,12 +3,15 @@
 
 #include <time.h>
 
+#define SLICE_MS 500 /* so often it is looked whether there is a reader */
+
 enum { FILE_PATH, EVERY };
 static const lsi_option options[] = {
     [FILE_PATH] = {"file", LSI_OPTION_TEXT, "PATH",
         "Write the text into this file instead, which is replaced as a whole and which anybody may read: for the "
         "collector of text files of a node exporter, which reads the names that end in .prom.", 0, 0, 'o'},
-    [EVERY] = {"every", LSI_OPTION_NUMBER, "SECONDS", "Do it again and again, until a signal comes.", 1, 86400, 'n'},
+    [EVERY] = {"every", LSI_OPTION_NUMBER, "SECONDS", "Do it again and again, until a signal comes or nobody reads it "
+        "any more. A file that cannot be written is said, and tried again the next time.", 1, 86400, 'n'},
     {NULL, LSI_OPTION_FLAG, NULL, NULL, 0, 0, 0},
 };
 
@@ -97,9 +100,31 @@ static int tell(const lsi_call *call, ls_store *store)
     return st == LS_OK ? LSI_EXIT_OK : lsi_failed(call, st);
 }
 
+/* Waits for the next time. False: a signal came, or what is printed is of no use to anybody. */
+static bool wait_for_next(const lsi_call *call)
+{
+    const int64_t until_ms = lsi_now_ms() + (int64_t)call->values[EVERY].number * 1000;
+    const bool is_printed = !call->values[FILE_PATH].given;
+
+    while (lsi_signal_number() == 0 && !(is_printed && (lsi_out_broken() || lsi_out_reader_is_gone()))) {
+        const int64_t left_ms = until_ms - lsi_now_ms(), ms = left_ms < SLICE_MS ? left_ms : SLICE_MS;
+        const struct timespec pause = {.tv_nsec = ms * 1000000};
+
+        if (left_ms <= 0)
+            return true;
+        (void)nanosleep(&pause, NULL); /* A signal ends it. */
+    }
+    return false;
+}
+
+/* A directory that is away for a moment, or a full disk, is no end of what is repeated. */
+static bool may_go_on(const lsi_call *call, int code)
+{
+    return call->values[EVERY].given && (code == LSI_EXIT_OK || call->values[FILE_PATH].given);
+}
+
 static int run(lsi_call *call)
 {
-    const struct timespec pause = {.tv_sec = (time_t)call->values[EVERY].number};
     ls_store *store;
     int code;
 
@@ -111,13 +136,12 @@ static int run(lsi_call *call)
     if (call->values[EVERY].given)
         lsi_signals_catch();
     code = tell(call, store);
-    while (call->values[EVERY].given && code == LSI_EXIT_OK && lsi_signal_number() == 0) {
+    lsi_out_flush();
+    while (may_go_on(call, code) && wait_for_next(call)) {
+        code = tell(call, store);
         lsi_out_flush();
-        (void)nanosleep(&pause, NULL); /* A signal ends it. */
-        if (lsi_signal_number() == 0)
-            code = tell(call, store);
     }
-    if (code == LSI_EXIT_OK && call->values[EVERY].given && lsi_signal_number() != 0)
+    if (may_go_on(call, code) && lsi_signal_number() != 0)
         code = 128 + lsi_signal_number();
     return lsi_close_stream(call, NULL, store, code);
 }

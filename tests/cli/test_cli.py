@@ -326,6 +326,38 @@ class Commands(Store):
         self.run_tool("metrics", "--every", "0", expect=2)
         self.run_tool("metrics", "s", expect=2)
 
+    def test_metrics_without_a_reader_end(self):
+        self.run_tool("create", "s")
+        with subprocess.Popen([LSTREAM, "metrics", "-s", self.store, "--every", "60"], stdout=subprocess.PIPE) as tool:
+            self.assertTrue(tool.stdout.readline())
+            tool.stdout.close()
+            try:
+                self.assertEqual(tool.wait(timeout=20), 0)
+            finally:
+                tool.kill()
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([LSTREAM, "metrics", "-s", self.store, "--every", "60"], stdout=full,
+                                  stderr=subprocess.PIPE, timeout=30)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"standard output: No space left", done.stderr)
+
+    def test_a_file_of_metrics_that_cannot_be_written_is_tried_again(self):
+        self.run_tool("create", "s")
+        folder = os.path.join(self.folder, "away")
+        tool = subprocess.Popen([LSTREAM, "metrics", "-s", self.store, "--every", "1", "--file", folder + "/x.prom"],
+                                stderr=subprocess.PIPE)
+        try:
+            self.assertIn(b"No such file", tool.stderr.readline())
+            os.mkdir(folder)
+            until = time.time() + 30
+            while not os.path.exists(folder + "/x.prom") and time.time() < until and tool.poll() is None:
+                time.sleep(0.05)
+            self.assertTrue(os.path.exists(folder + "/x.prom"))
+        finally:
+            tool.send_signal(signal.SIGTERM)
+            self.assertEqual(tool.wait(timeout=30), 128 + signal.SIGTERM)
+            tool.stderr.close()
+
     def test_metrics_again_and_again(self):
         self.run_tool("create", "s")
         path = os.path.join(self.folder, "x.prom")
