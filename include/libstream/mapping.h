@@ -289,8 +289,9 @@ typedef int32_t ls_mapping_result;
 
 /**
  * What became of the last batch, as it was; of several shards the worst, and shards that were worked on to their end
- * count as long as no other had a batch. It is as late as progress is
- * (`sync_interval_ms`). NULL: LS_MAPPING_RESULT_NONE.
+ * count as long as no other had a batch. A batch of which records were reported as failed is OK, also when these are
+ * given up at last: the handler did answer. It is as late as progress is (`sync_interval_ms`). NULL:
+ * LS_MAPPING_RESULT_NONE.
  *
  * Threads: any thread. Never blocks. Since 0.1.
  */
@@ -390,7 +391,13 @@ LS_API void ls_handler_fail_at(ls_handler_context *context, size_t index);
 LS_API ls_status ls_handler_put(ls_handler_context *context, size_t index, ls_stream *stream, ls_bytes partition_key,
                                 ls_bytes data, const ls_put_options *options);
 
-/** The tumbling window of an invocation. The caller sets `size` by the INIT macro. */
+/**
+ * The tumbling window of an invocation. The caller sets `size` by the INIT macro.
+ *
+ * A window has one last invocation, but for one that was ended early, and for a clock that is set back: a record that
+ * is put then, into a window that had its last, opens it again, with an empty state and a last invocation of its own.
+ * Who sums windows up adds what comes twice.
+ */
 typedef struct ls_handler_window {
     uint32_t size;               /**< Set by the INIT macro. */
     int32_t is_final;            /**< 1: the window is over, and this its last invocation. */
