@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import json
 import os
 import threading
@@ -228,3 +229,21 @@ def test_a_function_that_is_no_plain_one_is_refused(stream: Stream, folder: str)
     for what in ("deliver", "transform", "lambda_transform"):
         with pytest.raises(TypeError, match=what + " must be a plain function"):
             delivery.run(until_caught_up=True, **{what: later})  # type: ignore[arg-type]
+
+
+def test_threads_of_a_function_take_turns(stream: Stream) -> None:
+    fill(stream, *[b"%d." % i * 10 for i in range(1000)])
+    delivery = stream.create_delivery("files", to_callback=True, transform=True, delimiter="\n")
+    out: List[DeliveryObject] = []
+    left: List[Transform] = []
+
+    def shout(asked: Transform) -> None:
+        left.append(asked)
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda i: asked.replace(i, bytes(asked.batch[i].data) * 3), range(len(asked.batch))))
+
+    delivery.run(transform=shout, deliver=out.append, until_caught_up=True)
+    content = b"".join(o.content for o in out if o.kind == 1)
+    assert content == b"".join(b"%d." % i * 30 + b"\n" for i in range(1000))
+    with pytest.raises(libstream.WrongStateError, match="has returned"):
+        left[0].keep(0)

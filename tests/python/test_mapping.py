@@ -403,3 +403,62 @@ def test_an_answer_that_is_a_number_is_told_once(stream: Stream, caplog: pytest.
         mapping.delete()
         assert len(seen) == calls and len(caplog.records) == told, answer
         assert all("which is taken for" in line for line in caplog.messages)
+
+
+def test_threads_of_a_handler_take_turns(store: Store) -> None:
+    source, target = store.create_stream("source"), store.create_stream("target")
+    fill(source, 4000)
+
+    def handle(batch: Batch, context: Context) -> None:
+        def put(first: int) -> None:
+            for index in range(first, len(batch), 2):
+                context.put(index, target, "k", batch[index].data * 100)
+
+        threads = [threading.Thread(target=put, args=(first,)) for first in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    source.create_mapping("m", exactly_once=True, records_max=1000).run(handle, until_caught_up=True)
+    assert sorted(r.data for r in target.iterator()) == sorted(b"%d" % i * 100 for i in range(4000))
+
+
+def test_a_thread_that_is_left_behind_is_refused(store: Store) -> None:
+    source, target = store.create_stream("source"), store.create_stream("target")
+    fill(source, 2000)
+    threads: List[threading.Thread] = []
+    refused: List[str] = []
+
+    def go_on(context: Context) -> None:
+        try:
+            while True:
+                context.put(0, target, "k", b"late")
+        except libstream.Error as error:
+            refused.append(str(error))
+
+    def handle(batch: Batch, context: Context) -> None:
+        threads.append(threading.Thread(target=go_on, args=(context,)))
+        threads[-1].start()
+
+    source.create_mapping("m", exactly_once=True, records_max=100).run(handle, until_caught_up=True)
+    for thread in threads:
+        thread.join()
+    assert len(refused) == 20 and set(refused) == {"the call that this context was of has returned"}
+
+
+def test_a_discard_function_ends_nothing_that_waits_for_it(store: Store) -> None:
+    stream = store.create_stream("s")
+    fill(stream, 1)
+    mapping = stream.create_mapping("m", retries_max=libstream.mapping.NO_RETRIES)
+    refused: List[type] = []
+
+    def discard(batch: Batch, reason: int, invoke_count: int) -> None:
+        for call in (store.close, mapping.wait):
+            try:
+                call()
+            except libstream.WrongStateError as error:
+                refused.append(type(error))
+
+    mapping.run(lambda batch, context: Answer.RETRY, until_caught_up=True, on_discard=discard)
+    assert refused == [libstream.WrongStateError] * 2

@@ -562,3 +562,20 @@ def wait_for_no_push() -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def test_threads_take_turns_with_an_aggregate() -> None:
+    aggregate = libstream.Aggregate(bytes_max=1 << 20)
+
+    def add(value: int) -> None:
+        for _ in range(2000):
+            assert aggregate.add("key %d" % value, bytes([value]) * 50)
+
+    threads = [threading.Thread(target=add, args=(value,)) for value in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    record = aggregate.record()
+    found = sorted(user.data for user in libstream.user_records(record.partition_key, record.data))
+    assert found == sorted(bytes([value]) * 50 for value in range(4) for _ in range(2000))

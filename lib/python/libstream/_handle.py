@@ -41,6 +41,33 @@ class Unique:
                         % type(self).__name__)
 
 
+class Lent(Unique):
+    """What C lends a function until that returns. Threads take turns with it, and its end waits for the turn that another
+    one has: C has it for one thread at a time."""
+
+    __slots__ = ("_pointer", "_turn")
+
+    _noun: ClassVar[str] = "context"
+
+    def __init__(self, pointer: Any) -> None:
+        self._pointer = pointer
+        self._turn = threading.RLock()  # A function that is called in a turn may have one of its own.
+
+    def _get(self) -> Any:
+        """Within a turn."""
+        if self._pointer is None:
+            raise WrongStateError("the call that this %s was of has returned" % self._noun)
+        return self._pointer
+
+    def _ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        with self._turn:
+            return function(self._get(), *arguments)
+
+    def _end(self) -> None:
+        with self._turn:
+            self._pointer = None
+
+
 class Handle(Unique):
     """An open thing. Closing it closes what was opened from it. It is closed at the end of a `with`, or at last when
     nobody refers to it any more."""

@@ -4,6 +4,7 @@ that holds. An `AsyncProducer` packs them by itself, and iterators, subscription
 
 from __future__ import annotations
 
+import threading
 from typing import Any, List, NamedTuple, Optional
 
 from libstream._handle import Handle
@@ -26,7 +27,7 @@ def _bytes(found: Any) -> bytes:
 
 
 class Aggregate(Handle):
-    """Records that become one; one call at a time. It takes `records_max` of them (0: any number), and becomes
+    """Records that become one; threads take turns. It takes `records_max` of them (0: any number), and becomes
     `bytes_max` large, key and data (0: 51,200).
 
     >>> aggregate = Aggregate()
@@ -37,7 +38,7 @@ class Aggregate(Handle):
     ('customer-1', [b'tea', b'honey'])
     """
 
-    __slots__ = ()
+    __slots__ = ("_turn",)
 
     _noun = "aggregate"
 
@@ -45,6 +46,7 @@ class Aggregate(Handle):
         out = ffi.new("ls_aggregate **")
         check(lib.ls_aggregate_open(options("ls_aggregate_options", records_max=records_max, bytes_max=bytes_max), out))
         super().__init__(out[0])
+        self._turn = threading.Lock()
 
     def add(self, partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None) -> bool:
         """Add a record, if it fits: False when it does not. One that does not fit into an empty aggregate fits into
@@ -55,7 +57,8 @@ class Aggregate(Handle):
         entry = ffi.new("ls_put_entry *", ((ffi.from_buffer(key), len(key)), (ffi.from_buffer(flat), len(flat)),
                                            hash_key))
         fits = ffi.new("int32_t *")
-        self._call(lib.ls_aggregate_add, entry, fits)
+        with self._turn:
+            self._call(lib.ls_aggregate_add, entry, fits)
         return bool(fits[0])
 
     def record(self) -> UserRecord:
@@ -64,9 +67,10 @@ class Aggregate(Handle):
         out = ffi.new("ls_put_entry *")
         pointer = self._enter()
         try:
-            check(lib.ls_aggregate_record(pointer, out))
-            hash_key = None if out.explicit_hash_key == ffi.NULL else hash_key_from_c(out.explicit_hash_key[0])
-            return UserRecord(_bytes(out.partition_key).decode(), _bytes(out.data), hash_key)
+            with self._turn:
+                check(lib.ls_aggregate_record(pointer, out))
+                hash_key = None if out.explicit_hash_key == ffi.NULL else hash_key_from_c(out.explicit_hash_key[0])
+                return UserRecord(_bytes(out.partition_key).decode(), _bytes(out.data), hash_key)
         finally:
             self._leave()
 
@@ -74,7 +78,8 @@ class Aggregate(Handle):
         """Make it empty again."""
         pointer = self._enter()
         try:
-            lib.ls_aggregate_clear(pointer)
+            with self._turn:
+                lib.ls_aggregate_clear(pointer)
         finally:
             self._leave()
 
@@ -82,7 +87,8 @@ class Aggregate(Handle):
         """How many records it has."""
         pointer = self._enter()
         try:
-            return int(lib.ls_aggregate_count(pointer))
+            with self._turn:
+                return int(lib.ls_aggregate_count(pointer))
         finally:
             self._leave()
 
@@ -94,7 +100,8 @@ class Aggregate(Handle):
         """How many bytes key and data of the record to put have."""
         pointer = self._enter()
         try:
-            return int(lib.ls_aggregate_bytes(pointer, ffi.NULL))
+            with self._turn:
+                return int(lib.ls_aggregate_bytes(pointer, ffi.NULL))
         finally:
             self._leave()
 

@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping as MappingOf, Optional, Tuple
 
-from libstream._handle import Handle, Unique
+from libstream._handle import Handle, Lent
 from libstream._native import ffi, lib
 from libstream._waiting import refuse_coroutine, run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
@@ -32,67 +32,67 @@ _TEXTS = ("prefix", "error_prefix", "backup_prefix", "extension", "delimiter", "
           "s3_region", "split")
 
 
-class Transform(Unique):
+class Transform(Lent):
     """What a function is asked about: what becomes of each record of `batch`. Each is kept, replaced, dropped or failed
-    once, in any order; one of which nothing is said has failed. It ends with the call."""
+    once, in any order; one of which nothing is said has failed. It ends with the call. Threads of the function take turns
+    with it."""
 
-    __slots__ = ("_pointer", "batch")
+    __slots__ = ("batch",)
+
+    _noun = "transform"
 
     batch: Batch  #: the records
 
     def __init__(self, pointer: Any) -> None:
-        self._pointer = pointer
+        super().__init__(pointer)
         self.batch = batch_of(pointer, lib.lsi_py_page_fill_transform)
-
-    def _get(self) -> Any:
-        if self._pointer is None:
-            raise WrongStateError("the call that this transform was of has returned")
-        return self._pointer
 
     @property
     def attempts(self) -> int:
         """How often these records were tried before."""
-        return int(lib.ls_transform_attempts(self._get()))
+        return int(self._ask(lib.ls_transform_attempts))
 
     @property
     def is_late(self) -> bool:
         """Whether its time is over: the call has failed, whatever it answers."""
-        return bool(lib.ls_transform_is_late(self._get()))
+        return bool(self._ask(lib.ls_transform_is_late))
 
     def keep(self, index: int) -> None:
         """The record is delivered as it is."""
-        check(lib.ls_transform_keep(self._get(), index))
+        check(self._ask(lib.ls_transform_keep, index))
 
     def replace(self, index: int, data: bytes) -> None:
         """Something else is delivered in its place."""
-        check(lib.ls_transform_replace(self._get(), index, (ffi.from_buffer(data), len(data))))
+        check(self._ask(lib.ls_transform_replace, index, (ffi.from_buffer(data), len(data))))
 
     def drop(self, index: int) -> None:
         """Nothing is delivered for it."""
-        check(lib.ls_transform_drop(self._get(), index))
+        check(self._ask(lib.ls_transform_drop, index))
 
     def fail(self, index: int, reason: str = "") -> None:
         """It goes to the error output, as it was put."""
-        check(lib.ls_transform_fail(self._get(), index, c_text(reason, "reason") if reason else ffi.NULL))
+        check(self._ask(lib.ls_transform_fail, index, c_text(reason, "reason") if reason else ffi.NULL))
 
     def set_key(self, index: int, key: str, value: str) -> None:
         """Give it a partition key, for `!{partitionKeyFromLambda:KEY}`."""
         text = utf8(value, "key's value")
-        check(lib.ls_transform_set_key(self._get(), index, c_text(key, "key"), (ffi.from_buffer(text), len(text))))
+        check(self._ask(lib.ls_transform_set_key, index, c_text(key, "key"), (ffi.from_buffer(text), len(text))))
 
     def event(self) -> Dict[str, Any]:
         """The batch as the event that Firehose hands to a function: `{"records": [...]}`, data in base64."""
         out = ffi.new("ls_bytes *")
-        check(lib.ls_transform_event_json(self._get(), out))
-        event: Dict[str, Any] = json.loads(ffi.buffer(out.data, out.size)[:])
+        with self._turn:
+            check(lib.ls_transform_event_json(self._get(), out))
+            text = ffi.buffer(out.data, out.size)[:]
+        event: Dict[str, Any] = json.loads(text)
         return event
 
     def answer(self, document: Any) -> None:
         """Take what such a function returned for the answer. One that breaks a rule of the service's fails all records,
         and they are not tried again."""
         text = json.dumps(document).encode()
-        check(lib.ls_transform_answer_json(self._get(), (ffi.from_buffer(text), len(text)),
-                                           ffi.new("ls_transform_answer *")))
+        check(self._ask(lib.ls_transform_answer_json, (ffi.from_buffer(text), len(text)),
+                        ffi.new("ls_transform_answer *")))
 
 
 class DeliveryCompression(enum.IntEnum):
@@ -310,7 +310,7 @@ def lsi_py_on_transform(pointer: Any, user: Any) -> int:
     finally:
         _inside.run = None
         if asked is not None:
-            asked._pointer = None
+            asked._end()
 
 
 @ffi.def_extern(error=lib.LS_ERR_IO)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping as MappingOf, Optional, Sequence,
                     Tuple, Union)
 
-from libstream._handle import Handle, Unique
+from libstream._handle import Handle, Lent
 from libstream._native import ffi, lib
 from libstream._waiting import refuse_coroutine, run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
@@ -64,38 +64,35 @@ class Window:
     state: bytes  #: what the last invocation set
 
 
-class Context(Unique):
-    """What a function knows besides its batch. It ends with the call: used later it raises `WrongStateError`."""
+class Context(Lent):
+    """What a function knows besides its batch. It ends with the call: used later it raises `WrongStateError`. Threads of
+    the function take turns with it."""
 
-    __slots__ = ("_pointer", "_batch", "__weakref__")
+    __slots__ = ("_batch", "__weakref__")
 
     def __init__(self, pointer: Any, batch: Any) -> None:
-        self._pointer = pointer
+        super().__init__(pointer)
         self._batch = batch
-
-    def _get(self) -> Any:
-        if self._pointer is None:
-            raise WrongStateError("the call that this context was of has returned")
-        return self._pointer
 
     @contextmanager
     def _show(self, batch: Batch) -> Iterator[Any]:
-        self._get()
-        yield self._batch
+        with self._turn:
+            self._get()
+            yield self._batch
 
     @property
     def attempts(self) -> int:
         """How often this batch has failed before."""
-        return int(lib.ls_handler_attempts(self._get()))
+        return int(self._ask(lib.ls_handler_attempts))
 
     @property
     def is_late(self) -> bool:
         """Whether the function's time is over."""
-        return bool(lib.ls_handler_is_late(self._get()))
+        return bool(self._ask(lib.ls_handler_is_late))
 
     def fail_at(self, index: int) -> None:
         """Say that the records from this one on are not finished: of a mapping with `report_failures`."""
-        lib.ls_handler_fail_at(self._get(), index)
+        self._ask(lib.ls_handler_fail_at, index)
 
     def put(self, index: int, stream: "Stream", partition_key: Key, data: Bytes,
             explicit_hash_key: Optional[int] = None) -> None:
@@ -103,11 +100,10 @@ class Context(Unique):
         key = utf8(partition_key, "partition key") if isinstance(partition_key, str) else bytes(partition_key)
         memory = ffi.from_buffer(data)
         settings, _keep = put_options(None, 0, explicit_hash_key)
-        context = self._get()
         target = stream._enter()
         try:
-            check(lib.ls_handler_put(context, index, target, (ffi.from_buffer(key), len(key)), (memory, len(memory)),
-                                     settings))
+            check(self._ask(lib.ls_handler_put, index, target, (ffi.from_buffer(key), len(key)),
+                            (memory, len(memory)), settings))
         finally:
             stream._leave()
 
@@ -115,26 +111,29 @@ class Context(Unique):
     def window(self) -> Window:
         """The window that the batch belongs to; `WrongStateError` when the mapping has none."""
         window = options("ls_handler_window")
-        check(lib.ls_handler_get_window(self._get(), window))
-        state = ffi.buffer(window.state.data, window.state.size)[:] if window.state.size else b""
+        with self._turn:
+            check(lib.ls_handler_get_window(self._get(), window))
+            state = ffi.buffer(window.state.data, window.state.size)[:] if window.state.size else b""
         return Window(window.start_us, window.end_us, bool(window.is_final), bool(window.is_terminated_early), state)
 
     def set_state(self, state: bytes) -> None:
         """Set what the next invocation of the window gets."""
-        check(lib.ls_handler_set_state(self._get(), (ffi.from_buffer(state), len(state))))
+        check(self._ask(lib.ls_handler_set_state, (ffi.from_buffer(state), len(state))))
 
     def event(self) -> Dict[str, Any]:
         """The batch as the event that Lambda hands to a function: `{"Records": [...]}`, data in base64."""
         out = ffi.new("ls_bytes *")
-        check(lib.ls_handler_event_json(self._get(), out))
-        event: Dict[str, Any] = json.loads(ffi.buffer(out.data, out.size)[:])
+        with self._turn:
+            check(lib.ls_handler_event_json(self._get(), out))
+            text = ffi.buffer(out.data, out.size)[:]
+        event: Dict[str, Any] = json.loads(text)
         return event
 
     def answer(self, document: Any) -> Answer:
         """Take what such a function returned for the answer: `batchItemFailures`, and `state` of a window."""
         text = b"" if document is None else json.dumps(document, allow_nan=False).encode()
         out = ffi.new("ls_handler_answer *")
-        check(lib.ls_handler_answer_json(self._get(), (ffi.from_buffer(text), len(text)), out))
+        check(self._ask(lib.ls_handler_answer_json, (ffi.from_buffer(text), len(text)), out))
         return Answer(out[0])
 
 
@@ -414,18 +413,21 @@ def lsi_py_on_batch(pointer: Any, context: Any, user: Any) -> int:
         return int(Answer.RETRY)
     finally:
         _inside.run = None
-        known._pointer = None
+        known._end()
 
 
 @ffi.def_extern(error=1)
 def lsi_py_on_discard(pointer: Any, reason: int, invoke_count: int, user: Any) -> int:
     run: _Run = ffi.from_handle(user)
     assert run._on_discard is not None
+    _inside.run = run
     try:
         return int(run._on_discard(batch_of(pointer), reason, invoke_count) is False)
     except BaseException:
         _log.exception("the discard callback failed")
         return 1
+    finally:
+        _inside.run = None
 
 
 # ---- settings ----
