@@ -244,16 +244,6 @@ static void a_state_goes_when_the_mapping_is_moved(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
-static uint32_t invocations_of(run *of)
-{
-    uint32_t count;
-
-    pthread_mutex_lock(&of->mutex);
-    count = of->invocations;
-    pthread_mutex_unlock(&of->mutex);
-    return count;
-}
-
 /* Fills segments, so that those before them can go. */
 static void put_large(ls_stream *stream, size_t bytes)
 {
@@ -286,7 +276,7 @@ static void what_failed_is_given_up_when_too_many_bytes_are_kept(void **state)
     of->fails = 0;
     of->fail_times = NEVER;
     run_start(of);
-    for (int i = 0; i < WAIT_S * 100 && invocations_of(of) < 3; i++)
+    for (int i = 0; i < WAIT_S * 100 && count_invocations(of) < 3; i++)
         usleep(10000);
     assert_int_equal(of->discarded, 0); /* It is there, and comes again. */
     assert_int_equal(ls_stream_set_retention_bytes(stream, 1), LS_OK);
