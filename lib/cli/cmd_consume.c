@@ -286,7 +286,9 @@ const lsi_command lsi_command_consume = {
             "\n"
             "Its standard output is this command's. But of a mapping with --report-failures\n"
             "or --tumbling it is the response document, {\"batchItemFailures\":\n"
-            "[{\"itemIdentifier\": SEQUENCE NUMBER}], \"state\": {...}}.\n"
+            "[{\"itemIdentifier\": SEQUENCE NUMBER}], \"state\": {...}}. It has ended when nobody\n"
+            "holds that output open any more, and the batch has failed when that is later\n"
+            "than --timeout-ms: what a program leaves behind needs another output.\n"
             "\n" LSI_RECORD_JSON_HELP,
     .arguments_min = 2,
     .arguments_max = INT_MAX,
