@@ -105,7 +105,10 @@ typedef struct ls_mapping_options {
     uint32_t lane_count;         /**< Batches of one shard worked on at once, in order per partition key: 1..10, default
                                       1. ParallelizationFactor */
     int32_t retries_max;         /**< 1..10,000 or LS_MAPPING_NO_RETRIES; default 0: no end of them.
-                                      MaximumRetryAttempts, whose -1 is 0 here, and whose 0 is NO_RETRIES. */
+                                      MaximumRetryAttempts, whose -1 is 0 here, and whose 0 is NO_RETRIES. Counted
+                                      by who works on the shard: anew when another one takes it over, and after an
+                                      update or a pause. So a record whose handling kills the process is not given up
+                                      by it, but by `record_age_s_max`. */
     uint32_t record_age_s_max;   /**< Older records are given up: 60..604,800; default 0: none are.
                                       MaximumRecordAgeInSeconds */
     uint32_t tumbling_window_s;  /**< Up to 900; default 0: no windows. With one lane only. TumblingWindowInSeconds */
