@@ -111,7 +111,7 @@ typedef struct findings {
     int count;
     bool stops;
     ls_finding last;
-    char stream[32], file[64];
+    char stream[32], file[64], advice[256];
 } findings;
 
 static ls_inspect_act take_finding(const ls_finding *finding, void *user)
@@ -125,6 +125,7 @@ static ls_inspect_act take_finding(const ls_finding *finding, void *user)
     of->last = *finding;
     snprintf(of->stream, sizeof of->stream, "%s", finding->stream);
     snprintf(of->file, sizeof of->file, "%s", finding->file);
+    snprintf(of->advice, sizeof of->advice, "%s", finding->advice);
     return of->stops ? LS_INSPECT_STOP : LS_INSPECT_GO_ON;
 }
 
@@ -244,6 +245,34 @@ static void damage_is_told_where_it_is_and_stepped_over_when_repaired(void **sta
     assert_int_equal(count, 2);
     ls_iterator_close(iterator);
     assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
+/* What is to be done about a control file whose header is none depends on whether somebody has it open. */
+static void who_uses_the_store_decides_what_is_done_about_its_control_file(void **state)
+{
+    fixture *fx = *state;
+    findings found = {.count = 0};
+    unsigned char header[64];
+    int fd;
+
+    fill(fx);
+    fd = open(path_of(fx, "control"), O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, header, sizeof header, 0), sizeof header);
+    header[0] ^= 1;
+    for (int open_too = 1; open_too >= 0; open_too--) {
+        if (open_too == 0)
+            close_store(fx);
+        assert_int_equal(pwrite(fd, header, sizeof header, 0), sizeof header);
+        found = (findings){.count = 0};
+        assert_int_equal(ls_inspect_verify(fx->location, NULL, take_finding, NULL, &found), LS_OK);
+        assert_int_equal(found.count, 1);
+        assert_int_equal(found.last.severity, LS_FINDING_HINT);
+        assert_int_equal(found.last.kind, LS_FINDING_CONTROL);
+        assert_string_equal(found.file, "control");
+        assert_non_null(strstr(found.advice, open_too != 0 ? "stop all that use the store" : "nothing to do"));
+    }
+    close(fd);
 }
 
 /* ---- status ---- */
@@ -371,6 +400,7 @@ int main(void)
         TEST(a_store_that_is_whole_is_counted),
         TEST(what_cannot_be_looked_into_is_refused),
         TEST(damage_is_told_where_it_is_and_stepped_over_when_repaired),
+        TEST(who_uses_the_store_decides_what_is_done_about_its_control_file),
         TEST(status_shows_who_is_there_and_what_it_takes),
     };
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -256,6 +257,61 @@ static void a_child_is_refused_and_gives_nothing_back(void **state)
     lsi_control_close(control);
 }
 
+/* The control file is being opened, and another thread forks. */
+typedef struct forking {
+    lsi_files table; /* first */
+    pthread_t thread;
+    _Atomic bool has_forked;
+    bool was_open_to_it; /* the child was there before the open file was known to what closes it in children */
+} forking;
+
+static void *fork_once(void *user)
+{
+    forking *of = user;
+    pid_t child = fork();
+    int status = -1;
+
+    if (child == 0)
+        _exit(0);
+    atomic_store(&of->has_forked, true);
+    (void)waitpid(child, &status, 0);
+    return status == 0 ? of : NULL;
+}
+
+static int open_while_another_forks(const lsi_root *root, const char *name, unsigned flags, lsi_file *out)
+{
+    forking *of = (forking *)(uintptr_t)root->files;
+    int result = lsi_files_system.open(root, name, flags, out);
+
+    if (result == 0 && of->thread == 0) {
+        assert_int_equal(pthread_create(&of->thread, NULL, fork_once, of), 0);
+        for (int ms = 0; ms < 50 && !atomic_load(&of->has_forked); ms++)
+            (void)usleep(1000);
+        of->was_open_to_it = atomic_load(&of->has_forked);
+    }
+    return result;
+}
+
+/* P6: a fork waits until the open file is one that children give up: else what it locks would end with the child. */
+static void no_child_is_born_while_the_file_is_opened(void **state)
+{
+    fixture *fx = *state;
+    lsi_root root = fx->root;
+    forking of = {.table = *fx->root.files};
+    lsi_gate *gate = NULL;
+    void *done;
+
+    lsi_control_close(attach(fx)); /* The file is there. */
+    of.table.open = open_while_another_forks;
+    root.files = &of.table;
+    assert_int_equal(lsi_control_gate(&fx->env, &root, &gate), LS_OK);
+    assert_true(of.thread != 0);
+    assert_int_equal(pthread_join(of.thread, &done), 0);
+    lsi_control_gate_release(gate);
+    assert_non_null(done);
+    assert_false(of.was_open_to_it);
+}
+
 /* ---- slots that are used up ---- */
 
 /* All slots are in use but the first `free_count` ones, which were freed since somebody was last alone, and which
@@ -489,6 +545,32 @@ static void a_kept_streams_slot_keeps_its_parts(void **state)
     assert_int_equal(atomic_load(&one->header->used_count), used);
     (void)slot_of(one, OTHERS, the_next++);
     assert_int_equal(atomic_load(&one->header->used_count), used + 1);
+    lsi_control_close(one);
+}
+
+static bool is_gone(void *user, uint64_t stream, uint32_t shard)
+{
+    (void)user;
+    return stream == 1 && shard == 2;
+}
+
+/* So are shards that go while their stream stays. */
+static void a_kept_streams_slot_keeps_shards_that_go_before_it(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *one = attach(fx), *two = attach(fx);
+    lsi_slot *stream = keep(two, LSI_SLOT_STREAM, 1, 0), *stays = slot_of(one, 1, 1);
+
+    (void)slot_of(one, 1, 2);
+    assert_int_equal(lsi_control_lock(one), LS_OK);
+    lsi_control_drop_shards(one, is_gone, NULL);
+    lsi_control_unlock(one);
+    assert_true(lsi_slot_is(stays, LSI_SLOT_SHARD, 1, 1));
+    assert_true(has_to_grow(one));
+    lsi_control_let_go(two, stream);
+    assert_false(has_to_grow(one));
+    assert_true(has_to_grow(one));
+    lsi_control_close(two);
     lsi_control_close(one);
 }
 
@@ -738,9 +820,11 @@ int main(void)
         T(one_too_many_works_and_is_not_listed),
         T(tags_say_who_is_gone),
         T(a_child_is_refused_and_gives_nothing_back),
+        T(no_child_is_born_while_the_file_is_opened),
         T(a_freed_slot_is_taken_with_its_locks_when_all_are_used),
         T(a_kept_slot_is_not_used_again),
         T(a_kept_streams_slot_keeps_its_parts),
+        T(a_kept_streams_slot_keeps_shards_that_go_before_it),
         T(parts_outlive_the_slot_that_they_are_parts_of),
         T(a_part_of_what_cannot_be_is_left_alone),
         T(the_dead_keep_nothing),

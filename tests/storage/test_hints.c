@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "storage/control_layout.h"
+#include "storage/verify.h"
 #include "support/sim_files.h"
 
 #define SMALL LSI_SEGMENT_BYTES_MIN
@@ -602,9 +603,42 @@ static void false_frames_are_looked_over_once(void **state)
     }
 }
 
+/* A shard of which nothing else is left goes on where shared memory says that it ended, unless no log ends there, or
+ * one that does would have no room behind it. */
+static void what_a_lost_shard_ended_at_is_believed_where_it_can_be(void **state)
+{
+    static const struct { uint64_t end, believed; } ends[] = {
+        {800, 800}, {0, 8}, {801, 8}, {804, 8}, {LSI_POSITION_MAX / 2, LSI_POSITION_MAX / 2},
+        {LSI_POSITION_MAX / 2 + 8, 8}, {LSI_POSITION_MAX, 8}, {UINT64_MAX - 7, 8}, {UINT64_MAX, 8},
+    };
+    fixture *fx = &the_fixture;
+    lsi_slot *slot;
+
+    (void)state;
+    make_log(fx, LS_DURABILITY_SYNC);
+    put_more(fx, 1, 100);
+    slot = lsi_log_slot(fx->store.log);
+    uint64_t end = lsi_load(&slot->committed_end);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        lsi_log_config config = fx->store.config;
+        lsi_lost_log known;
+
+        atomic_store(&slot->committed_end, ends[i].end);
+        lsi_lost_know(&config, slot, &known);
+        assert_int_equal(known.end, ends[i].believed);
+        config.is_closed = true; /* Then the store knows it. */
+        config.end = 1600;
+        lsi_lost_know(&config, slot, &known);
+        assert_int_equal(known.end, 1600);
+    }
+    atomic_store(&slot->committed_end, end);
+    drop_log(fx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_lost_shard_ended_at_is_believed_where_it_can_be),
         cmocka_unit_test(an_older_control_file_hides_nothing),
         cmocka_unit_test(one_copied_during_a_put_hides_nothing),
         cmocka_unit_test(a_reader_who_may_not_write_is_shown_all_too),

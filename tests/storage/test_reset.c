@@ -433,7 +433,58 @@ static void a_reader_amid_what_is_given_up_goes_on_behind_it(void **state)
     }
 }
 
+/* Who had all that was kept, and stands before what was given up, loses nothing when the place goes. */
+static void trimming_what_was_given_up_costs_no_reader_anything(void **state)
+{
+    fixture *fx = *state;
+    lsi_log_reader *reader;
+    uint32_t removed;
+    uint64_t end;
+    char met[256];
+
+    begin(fx, LS_DURABILITY_SYNC);
+    put(fx, fx->first, "kept");
+    assert_int_equal(lsi_log_reader_open(fx->second, LSI_READ_FAST, &reader), LS_OK);
+    read_on(reader, met, sizeof met);
+    assert_string_equal(met, "kept ");
+    (void)append(fx, fx->first, "lost", &end);
+    fail_a_sync(fx, fx->first);
+    assert_int_equal(lsi_log_reset(fx->first), LS_OK);
+    put(fx, fx->first, "after");
+    assert_int_equal(lsi_log_trim(fx->first, 2, INT64_MAX, &removed), LS_OK);
+    assert_int_equal(removed, 1);
+    read_on(reader, met, sizeof met);
+    assert_string_equal(met, "after ");
+    lsi_log_reader_close(reader);
+}
+
 /* ---- what is left ---- */
+
+/* What a reset leaves open is closed where the process has too many files open, as what appends opened is. */
+static void what_a_reset_opened_can_be_closed(void **state)
+{
+    fixture *fx = *state;
+    lsi_descriptors all;
+    lsi_log *third;
+    uint64_t end;
+
+    begin(fx, LS_DURABILITY_SYNC);
+    assert_int_equal(lsi_descriptors_init(&all, sim_files_table(fx->sim)), 0);
+    fx->store.config.descriptors = &all;
+    assert_int_equal(lsi_log_open(&fx->store.config, &third), LS_OK);
+    put(fx, fx->first, "kept");
+    (void)append(fx, fx->first, "lost", &end);
+    fail_a_sync(fx, fx->first);
+    assert_false(lsi_descriptors_make_room(&all));
+    assert_int_equal(lsi_log_reset(third), LS_OK);
+    assert_non_null(third->current);
+    assert_true(lsi_descriptors_make_room(&all));
+    assert_null(third->current);
+    put(fx, third, "after");
+    check_log(third, "kept after ");
+    assert_int_equal(lsi_log_close(third), LS_OK);
+    fx->store.config.descriptors = NULL;
+}
 
 /* Describing, seeking and copying go by what is in the log, before and after a crash takes the given up bytes away. */
 static void what_was_given_up_is_met_nowhere(void **state)
@@ -582,6 +633,8 @@ int main(void)
         A_TEST(a_sync_may_end_at_any_moment_of_a_reset),
         A_TEST(a_reader_at_latest_misses_nothing),
         A_TEST(a_reader_amid_what_is_given_up_goes_on_behind_it),
+        A_TEST(trimming_what_was_given_up_costs_no_reader_anything),
+        A_TEST(what_a_reset_opened_can_be_closed),
         A_TEST(what_was_given_up_is_met_nowhere),
         A_TEST(a_reset_may_die_at_any_call),
         A_TEST(a_reset_may_fail_at_any_call),

@@ -243,6 +243,26 @@ static void nothing_goes_that_is_young(void **state)
     assert_int_equal(removed, 2);
 }
 
+/* R6: how young the records of a segment are that is not there any more, the list knows. */
+static void what_is_gone_is_as_young_as_the_list_says(void **state)
+{
+    fixture *fx = *state;
+    lsi_log_reader *reader;
+    uint32_t removed;
+
+    put_more(fx, 10);
+    assert_int_equal(fx->store.root.files->unlink(&fx->store.root, "1/0/00000002.seg"), 0);
+    for (unsigned n = 0; n <= 5; n++) {
+        assert_int_equal(lsi_log_trim(fx->store.log, 3, BEGIN + n * SECOND, &removed), LS_OK);
+        assert_int_equal(removed, 0);
+    }
+    assert_int_equal(lsi_log_trim(fx->store.log, 3, BEGIN + 5 * SECOND + 1, &removed), LS_OK);
+    assert_int_equal(removed, 1);
+    reader = reader_at(fx, LS_TRIM_HORIZON, 0, 0);
+    expect(reader, 6);
+    lsi_log_reader_close(reader);
+}
+
 typedef struct pieces {
     lsi_log_piece of[16];
     uint32_t count;
@@ -940,6 +960,7 @@ int main(void)
         T(old_segments_go_and_the_rest_is_read),
         T(a_directory_that_is_called_like_a_segment_stays),
         T(nothing_goes_that_is_young),
+        T(what_is_gone_is_as_young_as_the_list_says),
         T(pieces_say_what_files_take_and_hold),
         T(an_old_last_segment_is_retired),
         T(a_caught_up_reader_loses_nothing_where_numbers_jump),
