@@ -102,7 +102,8 @@ int lsi_failed(const lsi_call *call, ls_status status)
 
 /* ---- standard output ---- */
 
-static int out_errno; /* of the first write that failed */
+static int out_errno;           /* of the first write that failed */
+static const char *heading_due; /* of a list, until its first line is there: what fails has none */
 
 static void note_failure(void)
 {
@@ -116,10 +117,20 @@ void lsi_out(const void *bytes, size_t size)
         note_failure();
 }
 
+static void out_heading(void)
+{
+    const char *heading = heading_due;
+
+    heading_due = NULL;
+    if (heading != NULL)
+        lsi_out(heading, strlen(heading));
+}
+
 void lsi_out_text(const char *format, ...)
 {
     va_list arguments;
 
+    out_heading();
     va_start(arguments, format);
     if (out_errno == 0 && vfprintf(stdout, format, arguments) < 0)
         note_failure();
@@ -164,10 +175,12 @@ int lsi_out_list(const lsi_call *call, const char *what, const char *heading,
     ls_status st;
 
     if (!call->json) {
-        if (heading != NULL)
-            lsi_out_text("%s", heading);
+        heading_due = heading;
         st = each(of, NULL);
-        return st == LS_OK ? LSI_EXIT_OK : lsi_failed(call, st);
+        if (st != LS_OK)
+            return lsi_failed(call, st);
+        out_heading();
+        return LSI_EXIT_OK;
     }
     lsi_json_begin(&json, &lsi_memory_libc);
     lsi_json_object_open(&json);
