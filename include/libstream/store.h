@@ -290,10 +290,11 @@ typedef struct ls_backup_options {
  * neither stopped nor waited for.
  *
  * @param directory  Borrowed until return. Made (0700) when it is not there; its parent must be. It is empty or holds
- *                   an earlier copy that nobody has open. It may be on a network file system. Not within the store
- *                   itself: what lies there may be taken for what a killed process left, and be set aside.
+ *                   an earlier copy that nobody has open. It may be on a network file system. Not within the store.
  * @param options    Borrowed until return. NULL: all defaults.
  *
+ * @retval LS_ERR_INVALID_ARGUMENT  The directory is, or would be, within the store, by whatever path. Nothing was
+ *                           changed.
  * @retval LS_ERR_EXISTS     The directory holds something else: another store, or a file. Nothing was changed.
  * @retval LS_ERR_STATE      The copy there is open, or was written to: it has segments that this store never had.
  * @retval LS_ERR_CORRUPT    A part of the store is damaged, or of the copy; see `lstream verify`.

@@ -216,13 +216,12 @@ static int open_dir(const lsi_root *root, const char *name)
 
 /* ---- roots ---- */
 
-/* A name that can vanish in a crash must not hold a store. A parent that may not be read cannot be synced by us. */
-static int sync_parent_of(const char *path)
+/* The directory in which `path` has its last name. */
+static int open_parent_of(const char *path)
 {
     char dir[PATH_MAX];
     size_t size = strlen(path);
     int fd;
-    int result = 0;
 
     while (size > 0 && path[size - 1] == '/')
         size--;
@@ -233,8 +232,17 @@ static int sync_parent_of(const char *path)
     memcpy(dir, path, size);
     dir[size] = '\0';
     fd = open(size == 0 ? "." : dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+/* A name that can vanish in a crash must not hold a store. A parent that may not be read cannot be synced by us. */
+static int sync_parent_of(const char *path)
+{
+    int fd = open_parent_of(path);
+    int result = 0;
+
     if (fd < 0)
-        return errno == EACCES ? 0 : -errno;
+        return fd == -EACCES ? 0 : fd;
     while (fsync(fd) != 0) {
         if (errno == EINTR)
             continue;
@@ -285,6 +293,40 @@ static void system_root_close(lsi_root *root)
     (void)close(root->fd); /* a directory opened to read has nothing to write */
     root->files = NULL;
     root->fd = -1;
+}
+
+/* From a directory up to the system's root, which is its own parent. */
+static int system_root_holds(const lsi_root *root, const char *path)
+{
+    struct stat wanted, here, above;
+    int result = fstat(root->fd, &wanted) == 0 ? 0 : -errno;
+    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        int own = fd;
+
+        fd = openat(own, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        fd = fd < 0 ? -errno : fd;
+        (void)close(own); /* nothing was written */
+    } else {
+        fd = errno == ENOENT ? open_parent_of(path) : -errno;
+    }
+    if (fd < 0)
+        return result < 0 ? result : fd;
+    for (bool is_top = false; result == 0 && !is_top;) {
+        int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        if (up < 0 || fstat(fd, &here) != 0 || fstat(up, &above) != 0)
+            result = -errno;
+        else if (here.st_dev == wanted.st_dev && here.st_ino == wanted.st_ino)
+            result = 1;
+        is_top = result == 0 && here.st_dev == above.st_dev && here.st_ino == above.st_ino;
+        (void)close(fd);
+        fd = up;
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    return result;
 }
 
 /* E7, by a list of what is known to be local. A list of network file systems is never whole: most come from outside of
@@ -808,6 +850,7 @@ const lsi_files lsi_files_system = {
     .root_close = system_root_close,
     .root_kind = system_root_kind,
     .root_free_bytes = system_root_free_bytes,
+    .root_holds = system_root_holds,
     .descriptors_max = system_descriptors_max,
     .open = system_open,
     .close = system_close,

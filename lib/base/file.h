@@ -65,6 +65,9 @@ struct lsi_files {
     void (*root_close)(lsi_root *root);
     int (*root_kind)(const lsi_root *root, lsi_fs_kind *out);
     int (*root_free_bytes)(const lsi_root *root, uint64_t *out);
+    /* Whether the directory `path`, which need not be there, is or would be beneath the root: 1 or 0, links followed.
+     * NULL: no path is. */
+    int (*root_holds)(const lsi_root *root, const char *path);
     /* How many files this process may have open now. NULL: any number. */
     uint32_t (*descriptors_max)(const lsi_files *self);
 

@@ -210,6 +210,34 @@ static void what_is_not_ours_is_left_alone(void **state)
     }
 }
 
+/* A store would take it for what a killed process left. */
+static void a_place_within_the_store_is_refused_by_any_path(void **state)
+{
+    static const char *const within[] = {"/copy", "/copy/", "/./copy", "/1/../copy", "/1", "/1/copy"};
+    fixture *fx = *state;
+    char path[4096];
+
+    if (in_memory)
+        skip();
+    ls_stream *stream = make_stream(fx, "orders", 1);
+    put_numbers(stream, 0, 10);
+    for (size_t i = 0; i < sizeof within / sizeof within[0]; i++) {
+        (void)snprintf(path, sizeof path, "%s%s", fx->location, within[i]);
+        assert_int_equal(ls_store_backup(fx->store, path, NULL), LS_ERR_INVALID_ARGUMENT);
+        assert_true(says("within the store"));
+    }
+    assert_int_equal(symlink(fx->location, temp_path(&fx->temp, "link")), 0);
+    assert_int_equal(ls_store_backup(fx->store, temp_path(&fx->temp, "link/copy"), NULL), LS_ERR_INVALID_ARGUMENT);
+    assert_int_equal(mkdir(temp_path(&fx->temp, "aside"), 0700), 0);
+    (void)snprintf(path, sizeof path, "%s/aside", fx->location);
+    assert_int_equal(symlink(temp_path(&fx->temp, "aside"), path), 0);
+    assert_int_equal(ls_store_backup(fx->store, path, NULL), LS_OK); /* It only begins there. */
+    assert_int_equal(unlink(path), 0);
+    (void)snprintf(path, sizeof path, "%s/copy", fx->location);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* Goal: two histories are never mixed. Method: write to the copy, then back up into it again. */
 static void a_copy_that_was_written_to_is_refused(void **state)
 {
@@ -305,6 +333,7 @@ int main(void)
         TEST(streams_that_were_deleted_leave_the_copy),
         TEST(a_stream_that_another_process_deletes_meanwhile_is_left_out),
         TEST(what_is_not_ours_is_left_alone),
+        TEST(a_place_within_the_store_is_refused_by_any_path),
         TEST(a_copy_that_was_written_to_is_refused),
         TEST(damage_is_reported_and_the_earlier_copy_stays),
         TEST(progress_may_cancel),

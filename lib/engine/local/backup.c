@@ -339,6 +339,10 @@ ls_status lsi_local_backup(lsi_engine *engine, const lsi_files *files, const cha
 
     if (st != LS_OK)
         return st;
+    result = local->root.files->root_holds != NULL ? local->root.files->root_holds(&local->root, path) : 0;
+    if (result > 0)
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "'%s' lies within the store: a copy goes elsewhere", path);
+    /* What cannot be looked at says so when it is opened. */
     result = files->root_open(files, path, LSI_ROOT_CREATE | LSI_ROOT_WRITE | LSI_ROOT_SYNC_NAME, &root);
     if (result == -ENOENT)
         return lsi_fail(LS_ERR_NOT_FOUND, "'%s' cannot be made: there is no directory to make it in", path);
