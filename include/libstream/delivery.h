@@ -48,6 +48,13 @@
  * ERROR OUTPUT. What a transform failed on, or did not answer, or what cannot be given a partition, becomes a line of
  * JSON in an object under the error prefix: {"attemptsMade", "arrivalTimestamp", "errorCode", "errorMessage",
  * "attemptEndingTimestamp", "rawData"}, with the record's original data in base64.
+ *
+ * IN THE WAY. In a directory a name may be none that a file can have: an operator's file, a link or a directory
+ * without rights stands where a directory is to be, or anything but a file where the object is to be. Waiting does not
+ * help, and nothing else is held up: the object, of whatever kind and as it is, takes the name that it was to have
+ * beneath the error prefix, whose error type is `directory-failed`; and where that cannot be, or is too long, the last
+ * part of its name, beneath none. That is stored first (ONCE), logged with both names, and counted
+ * (`libstream_delivery_moved_objects_total`). The error prefix is evaluated then, at that time.
  */
 #ifndef LIBSTREAM_DELIVERY_H
 #define LIBSTREAM_DELIVERY_H
@@ -464,15 +471,17 @@ LS_API ls_status ls_delivery_close(ls_delivery *delivery);
  * @retval LS_ERR_INVALID_ARGUMENT  An option; or a callback is missing, or not wanted. Nothing was run.
  * @retval LS_ERR_STATE             The handle has a run already.
  * @retval LS_ERR_VERSION           A later release has changed the delivery.
- * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_READ_ONLY, LS_ERR_UNSUPPORTED  The destination refuses objects, and waiting
- *                                  does not help, or `give_up_ms` is over; this build has not what a setting needs; or:
+ * @retval LS_ERR_IO, LS_ERR_FULL, LS_ERR_READ_ONLY, LS_ERR_UNSUPPORTED  The destination refuses objects, and neither
+ *                                  waiting nor another name helps, or `give_up_ms` is over; this build has not what a
+ *                                  setting needs; or:
  * @retval LS_ERR_CORRUPT, LS_ERR_KEY, LS_ERR_NO_MEMORY  Records cannot be read, or progress cannot be stored.
  * @retval LS_ERR_BUSY              At the end a stopped process held the stream's state for `busy_timeout_ms`, and what
  *                                  was done since it was stored last is not stored.
  *
  * Whatever ended it: what was delivered stays delivered, the rest comes in the next run. Shards that cannot be given
  * back, as while a stopped process holds the stream's state, are taken by others after `failover_ms`, which is logged.
- * What retention took away before it was read is passed over, and logged.
+ * What retention took away before it was read is passed over, and logged. That an object waits for the destination is
+ * logged when its first put has failed, with the reason, and when it is delivered: LS_LOG_WARNING, once each.
  *
  * Threads: any thread. Blocks until it ends. Since 0.1.
  */

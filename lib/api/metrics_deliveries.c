@@ -101,6 +101,7 @@ static void gather_counts(lsi_snapshot *to, lsi_engine_stream *stream, const cha
     (void)lsi_gather_counter(to, DELIVERY_READ_RECORDS, values, lsi_counted(&counts[LSI_DELIVERED_READ_RECORDS]));
     (void)lsi_gather_counter(to, DELIVERY_READ_BYTES, values, lsi_counted(&counts[LSI_DELIVERED_READ_BYTES]));
     (void)lsi_gather_counter(to, DELIVERY_READS_HELD, values, lsi_counted(&counts[LSI_DELIVERED_READS_HELD]));
+    (void)lsi_gather_counter(to, DELIVERY_MOVED, values, lsi_counted(&counts[LSI_DELIVERED_MOVED]));
     if (of->has_partitions)
         (void)lsi_gather_counter(to, DELIVERY_CROWDED, values, lsi_counted(&counts[LSI_DELIVERED_CROWDED]));
     gather_puts(to, counts, stream_name, of);

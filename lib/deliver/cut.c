@@ -9,10 +9,13 @@
  *   V4  The checkpoint is behind the last record before which nothing is left to do: it stands at the oldest record
  *       that is collected.
  *   V5  A destination that fails is asked again, later and later, while the object waits; it is in memory once. It
- *       fails, too, when the run is to end, or is to give up, and nothing of the object moves. */
+ *       fails, too, when the run is to end, or is to give up, and nothing of the object moves.
+ *   V6  An object whose name something stands in the way of takes another one, which is stored before its first byte
+ *       leaves the process (V1): its own beneath the error prefix, or, if that cannot be, the last part of it. */
 #include "deliver/inside.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -109,7 +112,7 @@ static ls_status compress_it(lsi_delivery_run_state *run, const lsi_buffer *buff
 /* ---- the destination ---- */
 
 static ls_status put_once(const lsi_delivery_shard *shard, const lsi_buffer *buffer, ls_bytes content,
-                          bool *is_retryable)
+                          lsi_put_hope *hope)
 {
     const lsi_delivery_run_state *run = shard->run;
     const ls_delivery_object object = {
@@ -125,11 +128,11 @@ static ls_status put_once(const lsi_delivery_shard *shard, const lsi_buffer *buf
     ls_status st;
 
     if (run->sink != NULL)
-        return run->sink->ops->put(run->sink, buffer->name, content, is_retryable);
+        return run->sink->ops->put(run->sink, buffer->name, content, hope);
     (void)lsi_error_end(LS_OK);
     st = run->how->deliver(&object, run->how->deliver_user);
     lsi_error_begin();
-    *is_retryable = true;
+    *hope = LSI_PUT_LATER;
     return st == LS_OK ? LS_OK : lsi_fail(LS_ERR_IO, "the callback did not take '%s': %s", buffer->name,
                                           ls_status_name(st));
 }
@@ -144,28 +147,111 @@ bool lsi_delivery_is_put_over(void *user, int64_t quiet_us)
                                             quiet_us >= (most_us < QUIET_US ? most_us : QUIET_US));
 }
 
+/* V6. The next name for it; "": there is none. */
+static ls_status find_other_name(const lsi_delivery_shard *shard, const lsi_buffer *buffer, bool is_second,
+                                 char out[LSI_OBJECT_NAME_BYTES])
+{
+    const char *last = strrchr(buffer->name, '/');
+    const lsi_naming_values values = {
+        .oldest_us = lsi_wall_us(&shard->run->env->clock),
+        .seed = buffer->target_sum ^ buffer->first_seqno,
+        .error_type = LSI_ERRORS_DIRECTORY,
+    };
+    char prefix[LSI_PREFIX_BYTES];
+    int size = LSI_OBJECT_NAME_BYTES;
+    ls_status st;
+
+    if (!is_second) {
+        st = lsi_naming_prefix(shard->run->names, LSI_PREFIX_ERRORS, &values, prefix);
+        if (st != LS_OK)
+            return st;
+        size = snprintf(out, LSI_OBJECT_NAME_BYTES, "%s%s%s", prefix,
+                        prefix[strlen(prefix) - 1] == '/' ? "" : "/", buffer->name);
+    }
+    if (size >= (int)LSI_OBJECT_NAME_BYTES) /* That would be too long. */
+        (void)snprintf(out, LSI_OBJECT_NAME_BYTES, "%s", last != NULL ? last + 1 : "");
+    return LS_OK;
+}
+
+/* V6. LS_OK: it has another name, or `*is_none`. */
+static ls_status rename_it(lsi_delivery_shard *shard, lsi_buffer *buffer, bool is_second, bool *is_none)
+{
+    const lsi_delivery_run_state *run = shard->run;
+    char name[LSI_OBJECT_NAME_BYTES], *own;
+    lsi_error_state why;
+    ls_status st;
+
+    lsi_error_save(&why);
+    st = find_other_name(shard, buffer, is_second, name);
+    if (st != LS_OK)
+        return st;
+    *is_none = name[0] == '\0';
+    if (*is_none) {
+        lsi_error_restore(&why);
+        return LS_OK;
+    }
+    own = lsi_strdup(buffer->memory, name);
+    if (own == NULL)
+        return lsi_fail(LS_ERR_NO_MEMORY, "no memory for the name of an object");
+    lsi_free(buffer->memory, buffer->name);
+    buffer->name = own;
+    st = lsi_delivery_save(shard, buffer);
+    if (st != LS_OK)
+        return st;
+    lsi_delivery_count(run, LSI_DELIVERED_MOVED, 1);
+    lsi_env_log(run->env, LS_LOG_WARNING, "delivery '%s' shard %" PRIu32 ": %s: it goes to '%s'", run->how->name,
+                shard->shard, why.message, name);
+    return LS_OK;
+}
+
+/* One line when it begins to fail, and one when it is over. */
+static void tell_failing(const lsi_delivery_shard *shard)
+{
+    lsi_env_log(shard->run->env, LS_LOG_WARNING, "delivery '%s' shard %" PRIu32 ": an object waits: %s",
+                shard->run->how->name, shard->shard, lsi_error_current()->message);
+}
+
+static void tell_over(const lsi_delivery_shard *shard, uint64_t failures, int64_t took_us)
+{
+    lsi_env_log(shard->run->env, LS_LOG_WARNING, "delivery '%s' shard %" PRIu32 ": the object is delivered after "
+                "%" PRIu64 " failures in %" PRId64 ".%03d s", shard->run->how->name, shard->shard, failures,
+                took_us / 1000000, (int)(took_us / 1000 % 1000));
+}
+
 /* V5 */
-static ls_status put_until_it_is_there(lsi_delivery_shard *shard, const lsi_buffer *buffer, ls_bytes content)
+static ls_status put_until_it_is_there(lsi_delivery_shard *shard, lsi_buffer *buffer, ls_bytes content)
 {
     lsi_delivery_run_state *run = shard->run;
     int64_t begun_us = lsi_delivery_now_us(run), wait_us = WAIT_US_LEAST;
     int64_t end_us = run->how->give_up_ms == 0 ? INT64_MAX : begun_us + (int64_t)run->how->give_up_ms * 1000;
+    uint64_t failures = 0;
+    uint32_t moves = 0;
 
     run->give_up_at_us = end_us;
     for (;;) {
-        bool is_retryable = false;
-        ls_status st = put_once(shard, buffer, content, &is_retryable);
+        lsi_put_hope hope = LSI_PUT_NEVER;
+        ls_status st = put_once(shard, buffer, content, &hope);
         int64_t now_us = lsi_delivery_now_us(run);
+        bool is_none = true;
 
         lsi_delivery_count_put(run, buffer->kind, st == LS_OK);
-        run->is_refused = st != LS_OK && (!is_retryable || now_us >= end_us);
+        if (st == LS_OK && failures != 0)
+            tell_over(shard, failures, now_us - begun_us);
+        if (st != LS_OK && hope == LSI_PUT_ELSEWHERE && moves < 2) {
+            ls_status moved = rename_it(shard, buffer, moves++ != 0, &is_none);
+
+            if (moved != LS_OK)
+                return moved;
+            if (!is_none)
+                continue;
+        }
+        run->is_refused = st != LS_OK && (hope != LSI_PUT_LATER || now_us >= end_us);
         if (st == LS_OK || run->is_refused)
             return st;
         if (lsi_delivery_is_stopped(run)) /* Nothing waits. */
             return lsi_delivery_sleep(run, now_us);
-        if (wait_us == WAIT_US_LEAST || wait_us >= WAIT_US_MOST) /* once, and then again and again */
-            lsi_env_log(run->env, LS_LOG_WARNING, "delivery '%s' shard %" PRIu32 ": an object waits: %s",
-                        run->how->name, shard->shard, lsi_error_current()->message);
+        if (failures++ == 0)
+            tell_failing(shard);
         lsi_delivery_count(run, LSI_DELIVERED_RETRIES, 1);
         st = lsi_delivery_sleep(run, now_us + wait_us < end_us ? now_us + wait_us : end_us);
         if (st != LS_OK)

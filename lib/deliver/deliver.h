@@ -64,6 +64,7 @@ enum { /* the words of LSI_COUNTS_MAPPING, of a delivery */
     LSI_DELIVERED_CALLS = LSI_DELIVERED_BAD_PUTS + 3,  /* of the transform, by LSI_TRANSFORMED_ */
     LSI_DELIVERED_PROCESSED_RECORDS = LSI_DELIVERED_CALLS + 3, /* that it kept, replaced or dropped */
     LSI_DELIVERED_PROCESSED_BYTES,                             /* of these, as they were put */
+    LSI_DELIVERED_MOVED, /* objects that took another name */
     LSI_DELIVERED_WORDS
 };
 enum { LSI_TRANSFORMED_OK, LSI_TRANSFORMED_ERROR, LSI_TRANSFORMED_LATE };

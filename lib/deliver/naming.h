@@ -40,6 +40,7 @@ typedef enum lsi_prefix_use { LSI_PREFIX_DATA, LSI_PREFIX_ERRORS } lsi_prefix_us
 /* Values of !{firehose:error-output-type}. */
 #define LSI_ERRORS_PROCESSING "processing-failed"
 #define LSI_ERRORS_CONVERSION "format-conversion-failed"
+#define LSI_ERRORS_DIRECTORY "directory-failed" /* ours: objects whose own names cannot be */
 
 /* What a delivery says of its names. Borrowed until the call returns. */
 typedef struct lsi_naming_rules {

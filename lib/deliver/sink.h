@@ -5,7 +5,7 @@
  *       died or lagged behind: that is LS_OK.
  *   K3  When `put` answers LS_OK, the object stays, whatever happens to this machine.
  *   K4  When it fails, the object is there or not; the same name is put again then, with the same bytes, or by another
- *       process.
+ *       process. With LSI_PUT_ELSEWHERE it is not there.
  *
  * One thread at a time for one of them. */
 #ifndef LSI_DELIVER_SINK_H
@@ -23,11 +23,17 @@
 
 typedef struct lsi_sink lsi_sink;
 
+/* What may help where a put has failed. */
+typedef enum lsi_put_hope {
+    LSI_PUT_LATER,     /* to wait: the disk is full, the network is down */
+    LSI_PUT_ELSEWHERE, /* another name: what stands in the way of this one stays there */
+    LSI_PUT_NEVER      /* nothing: the run ends with this error */
+} lsi_put_hope;
+
 typedef struct lsi_sink_ops {
-    /* `name`: UTF-8, terminated, of at most LSI_OBJECT_NAME_MAX bytes. `*is_retryable`, set on failure: the same may
-     * succeed later, without anybody doing anything but wait (the disk is full, the network is down); else the run ends
-     * with this error. Sets the last error. */
-    ls_status (*put)(lsi_sink *sink, const char *name, ls_bytes content, bool *is_retryable);
+    /* `name`: UTF-8, terminated, of at most LSI_OBJECT_NAME_MAX bytes. On failure `*hope` and the last error are
+     * set. */
+    ls_status (*put)(lsi_sink *sink, const char *name, ls_bytes content, lsi_put_hope *hope);
     void (*close)(lsi_sink *sink); /* releases always */
 } lsi_sink_ops;
 
@@ -35,7 +41,7 @@ typedef struct lsi_sink_ops {
 struct lsi_sink {
     const lsi_sink_ops *ops;
     /* NULL, or set by whoever opened it. A `put` that may wait for long asks it from time to time, on its own thread:
-     * true, and it fails soon, with `*is_retryable`. `quiet_us`: for so long nothing of the object has moved. */
+     * true, and it fails soon, with LSI_PUT_LATER. `quiet_us`: for so long nothing of the object has moved. */
     bool (*is_over)(void *user, int64_t quiet_us);
     void *user;
 };

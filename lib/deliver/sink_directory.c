@@ -60,25 +60,6 @@ bool lsi_sink_directory_takes(const char *name)
     }
 }
 
-/* Waiting helps, or somebody who looks after the machine does; what is wrong with a name or the rights stays wrong. */
-static bool passes(int result)
-{
-    switch (-result) {
-    case EACCES:
-    case EPERM:
-    case EROFS:
-    case EINVAL:
-    case ELOOP:
-    case ENOTDIR:
-    case EISDIR:
-    case ENAMETOOLONG:
-    case EXDEV:
-        return false;
-    default:
-        return true;
-    }
-}
-
 /* ---- one object ---- */
 
 static int sync_names(directory *of, const char *dir)
@@ -194,7 +175,23 @@ static int write_unfinished(directory *of, ls_bytes content, lsi_file *file)
     return result;
 }
 
-static int put_whole(directory *of, const char *name, ls_bytes content)
+/* K2: what is there is the twin, and nothing else of its name. A link leads to where somebody has put it. */
+static int find_twin(directory *of, const char *name)
+{
+    lsi_file file = {0};
+    int result = of->root.files->open(&of->root, name, 0, &file);
+
+    if (result == 0)
+        (void)of->root.files->close(&file); /* opened to read */
+    if (result == -EINVAL) /* a directory, a FIFO: see lsi_file_misfit */
+        return -EISDIR;
+    if (result != 0 && result != -EACCES && result != -EPERM && result != -ELOOP)
+        return result;
+    return is_in_doubt(of) ? remake(of, name, false) : 0;
+}
+
+/* `*is_there`: when it fails, too. */
+static int put_whole(directory *of, const char *name, ls_bytes content, bool *is_there)
 {
     const lsi_files *files = of->root.files;
     const char *last = strrchr(name, '/');
@@ -202,6 +199,7 @@ static int put_whole(directory *of, const char *name, ls_bytes content)
     lsi_file file = {0};
     int result = make_dirs(of, name), closed = 0;
 
+    *is_there = false;
     if (result != 0)
         return result;
     if (last != NULL) {
@@ -216,11 +214,45 @@ static int put_whole(directory *of, const char *name, ls_bytes content)
     (void)closed;
     if (result != 0)
         (void)files->unlink(&of->root, of->unfinished); /* The next object does it if this one cannot. */
-    if (result == -EEXIST) /* K2 */
-        result = is_in_doubt(of) ? remake(of, name, false) : 0;
-    if (result == 0)
-        result = sync_names(of, dir); /* a twin's name, too: who made it may have died before */
-    return result;
+    if (result == -EEXIST)
+        result = find_twin(of, name);
+    *is_there = result == 0;
+    return *is_there ? sync_names(of, dir) : result; /* a twin's name, too: who made it may have died before */
+}
+
+/* ---- what may help ---- */
+
+/* Whether files can be made at the root, where all objects are begun. */
+static bool takes_files(directory *of)
+{
+    lsi_file file = {0};
+    int result = write_unfinished(of, (ls_bytes){NULL, 0}, &file);
+
+    if (lsi_file_is_open(&file))
+        (void)of->root.files->close(&file); /* Nothing was written. */
+    (void)of->root.files->unlink(&of->root, of->unfinished); /* The next object does it if this one cannot. */
+    return result == 0;
+}
+
+/* Waiting helps, or somebody who looks after the machine does; what is wrong with a name or the rights stays wrong. */
+static lsi_put_hope hope_of(directory *of, int result, bool is_there)
+{
+    switch (-result) {
+    case ELOOP:   /* a link, */
+    case ENOTDIR: /* a file where a directory is to be, or */
+    case EISDIR:  /* a directory where the object is to be */
+    case ENAMETOOLONG:
+    case EXDEV:
+        return is_there ? LSI_PUT_NEVER : LSI_PUT_ELSEWHERE;
+    case EACCES: /* of everything here, or of a directory on the way */
+    case EPERM:
+    case EROFS:
+        return !is_there && takes_files(of) ? LSI_PUT_ELSEWHERE : LSI_PUT_NEVER;
+    case EINVAL:
+        return LSI_PUT_NEVER;
+    default:
+        return LSI_PUT_LATER;
+    }
 }
 
 /* W6. Failing: the next put that fails does it. */
@@ -236,21 +268,22 @@ static void open_again(directory *of)
     of->root = root;
 }
 
-static ls_status directory_put(lsi_sink *sink, const char *name, ls_bytes content, bool *is_retryable)
+static ls_status directory_put(lsi_sink *sink, const char *name, ls_bytes content, lsi_put_hope *hope)
 {
     directory *of = (directory *)sink;
+    bool is_there;
     int result;
 
-    *is_retryable = false;
+    *hope = LSI_PUT_NEVER;
     if (!lsi_sink_directory_takes(name))
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "object '%s' can be no file of directory '%s'", name, of->path);
-    result = put_whole(of, name, content);
+    result = put_whole(of, name, content, &is_there);
     if (result == 0)
         return LS_OK;
     of->durable_dir[0] = '\0'; /* It may have been removed, too: all of it is made again. */
     if (result == -ENOENT)
         open_again(of);
-    *is_retryable = passes(result);
+    *hope = hope_of(of, result, is_there);
     return lsi_fail_errno(result, "cannot deliver '%s' (%zu bytes) to directory '%s'", name, content.size, of->path);
 }
 

@@ -150,7 +150,7 @@ static bool is_one_of(const char *code, const char *const *codes, size_t count)
     return false;
 }
 
-static ls_status judge(s3_sink *s3, const char *name, long status, bool *is_retryable)
+static ls_status judge(s3_sink *s3, const char *name, long status, lsi_put_hope *hope)
 {
     /* Of the 4xx these say later: two requests for one name at once, a body that came too slowly, too many requests. */
     static const char *const later[] = {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown",
@@ -161,14 +161,14 @@ static ls_status judge(s3_sink *s3, const char *name, long status, bool *is_retr
         return LS_OK;
     find_field(&s3->answer, "<Code>", code);
     find_field(&s3->answer, "<Message>", message);
-    *is_retryable = status >= 500 || status == 429 || status == 408 ||
-                    is_one_of(code, later, sizeof later / sizeof later[0]);
+    *hope = status >= 500 || status == 429 || status == 408 ||
+                    is_one_of(code, later, sizeof later / sizeof later[0]) ? LSI_PUT_LATER : LSI_PUT_NEVER;
     return lsi_fail(LS_ERR_IO, "bucket '%s' of %s: it refuses '%.160s': %ld%s%s%s%s", s3->target.bucket,
                     s3->target.host, name, status, code[0] != '\0' ? " " : "", code, message[0] != '\0' ? ": " : "",
                     message);
 }
 
-static ls_status s3_put(lsi_sink *sink, const char *name, ls_bytes content, bool *is_retryable)
+static ls_status s3_put(lsi_sink *sink, const char *name, ls_bytes content, lsi_put_hope *hope)
 {
     s3_sink *s3 = (s3_sink *)sink;
     struct curl_slist *headers = NULL;
@@ -177,7 +177,7 @@ static ls_status s3_put(lsi_sink *sink, const char *name, ls_bytes content, bool
     long status = 0;
     ls_status st;
 
-    *is_retryable = false;
+    *hope = LSI_PUT_NEVER;
     if (content.size > LSI_S3_OBJECT_MAX)
         return lsi_fail(LS_ERR_UNSUPPORTED, "bucket '%s': an object of %zu bytes: at most %llu", s3->target.bucket,
                         content.size, (unsigned long long)LSI_S3_OBJECT_MAX);
@@ -189,14 +189,14 @@ static ls_status s3_put(lsi_sink *sink, const char *name, ls_bytes content, bool
         code = s3->curl.easy_perform(s3->handle);
         lsi_sigpipe_let_go(&held);
     } else {
-        *is_retryable = st == LS_ERR_NO_MEMORY;
+        *hope = st == LS_ERR_NO_MEMORY ? LSI_PUT_LATER : LSI_PUT_NEVER;
     }
     if (st == LS_OK && code == CURLE_OK)
         code = s3->curl.easy_getinfo(s3->handle, CURLINFO_RESPONSE_CODE, &status);
     if (st == LS_OK && code == CURLE_OK) {
-        st = judge(s3, name, status, is_retryable);
+        st = judge(s3, name, status, hope);
     } else if (st == LS_OK) {
-        *is_retryable = passes(code);
+        *hope = passes(code) ? LSI_PUT_LATER : LSI_PUT_NEVER;
         st = lsi_fail(LS_ERR_IO, "bucket '%s' of %s: '%.160s' cannot be sent: %s", s3->target.bucket, s3->target.host,
                       name, code == CURLE_ABORTED_BY_CALLBACK ? "it was not there when the run was to end"
                             : s3->error[0] != '\0'           ? s3->error

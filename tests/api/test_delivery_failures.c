@@ -1,8 +1,8 @@
 /* Deliveries beneath failures: calls of the file system and allocations that fail, in the store and in the directory
  * that objects go to, and losses of power after any change of either. Whatever happens, when a run has come to an end
  * afterwards, each record that can be read was delivered once, to the output that its transform chose, and is in the
- * backup once; no file is seen that is not whole. With records of one number and a newline, and with records of several
- * that are split. */
+ * backup once; no file is seen that is not whole. With records of one number and a newline, with records of several
+ * that are split, and with a file where the directory of a partition is to be, which somebody may take away. */
 #include "api/support.h"
 
 #include <errno.h>
@@ -16,7 +16,10 @@
 #define PARTITIONS 3u
 #define SEVERAL 3u
 
+#define IN_THE_WAY "out/p1" /* of a partition */
+
 static uint32_t numbers = 1; /* in a record */
+static bool is_blocked;      /* a file is IN_THE_WAY */
 
 static const ls_position horizon = {.kind = LS_TRIM_HORIZON};
 
@@ -39,6 +42,26 @@ static ls_status open_world(world *of, sim_files *sim, sim_memory *memory, ls_du
     options.durability = durability;
     st = lsi_store_open_env("/store", &options, &of->env, &of->store);
     return st == LS_OK ? ls_stream_open(of->store, "s", &of->stream) : st;
+}
+
+static void put_in_the_way(const lsi_files *files)
+{
+    lsi_root root;
+
+    assert_int_equal(files->root_open(files, "/store", LSI_ROOT_WRITE, &root), 0);
+    assert_int_equal(files->make_dir(&root, "out"), 0);
+    assert_int_equal(files->sync_dir(&root, ""), 0);
+    assert_int_equal(lsi_file_replace(&root, "out", IN_THE_WAY, "\n", 1), 0);
+    files->root_close(&root);
+}
+
+static void take_out_of_the_way(const lsi_files *files)
+{
+    lsi_root root;
+
+    assert_int_equal(files->root_open(files, "/store", LSI_ROOT_WRITE, &root), 0);
+    assert_int_equal(files->unlink(&root, IN_THE_WAY), 0);
+    files->root_close(&root);
 }
 
 /* Stream and delivery, and all records; durable. The simulated disk has one root: the prefixes keep objects apart from
@@ -68,6 +91,8 @@ static void make_world(world *of, sim_files *sim, sim_memory *memory, ls_durabil
         assert_int_equal(ls_producer_put(producer, text("k"), text(data), NULL, NULL), LS_OK);
     }
     assert_int_equal(ls_producer_close(producer), LS_OK);
+    if (is_blocked)
+        put_in_the_way(of->env.files);
 }
 
 static ls_status close_world(world *of)
@@ -205,14 +230,17 @@ static uint32_t readable(ls_stream *stream)
     return count;
 }
 
-/* Of the records below `count` each is there as often as `times` says of its fate; of others none. */
-static void check(const lsi_files *files, const char *dir, uint32_t count, bool has_out, bool has_dropped, bool has_bad,
-                  uint32_t least)
+/* Of the records below `count` each is there as often as `times` says of its fate; of others none. `other`: what is
+ * there is here, too; NULL. */
+static void check(const lsi_files *files, const char *dir, const char *other, uint32_t count, bool has_out,
+                  bool has_dropped, bool has_bad, uint32_t least)
 {
     counting of = {.count = 0};
 
     assert_int_equal(files->root_open(files, "/store", 0, &of.root), 0);
     count_in(files, &of, dir);
+    if (other != NULL)
+        count_in(files, &of, other);
     files->root_close(&of.root);
     for (uint32_t i = 0; i < RECORDS; i++) {
         fate is = fate_of(i);
@@ -226,9 +254,25 @@ static void check(const lsi_files *files, const char *dir, uint32_t count, bool 
 
 static void check_all(world *of, uint32_t count, uint32_t least)
 {
-    check(of->env.files, "out", count, true, false, false, least);
-    check(of->env.files, "bad", count, false, false, true, least);
-    check(of->env.files, "raw", count, true, true, true, least);
+    if (is_blocked) {
+        check(of->env.files, "out", "bad", count, true, false, true, least);
+    } else {
+        check(of->env.files, "out", NULL, count, true, false, false, least);
+        check(of->env.files, "bad", NULL, count, false, false, true, least);
+    }
+    check(of->env.files, "raw", NULL, count, true, true, true, least);
+}
+
+/* Under the name that it was to have, beneath the error prefix. */
+static void check_where_what_was_blocked_is(const lsi_files *files)
+{
+    counting of = {.count = 0};
+
+    assert_int_equal(files->root_open(files, "/store", 0, &of.root), 0);
+    count_in(files, &of, "bad/directory-failed/" IN_THE_WAY);
+    files->root_close(&of.root);
+    for (uint32_t i = 0; i < RECORDS; i++)
+        assert_int_equal(of.times[i], fate_of(i) == GOES_OUT && i % PARTITIONS == 1);
 }
 
 /* What is there now is there once at most, and of what can be read; and after a run, all of it is. */
@@ -245,16 +289,18 @@ static void all_is_there_once(world *of)
 
 static void power_may_fail_anywhere(void **state)
 {
-    static const ls_durability modes[] = {LS_DURABILITY_SYNC, LS_DURABILITY_KERNEL, LS_DURABILITY_SYNC};
+    static const ls_durability modes[] = {LS_DURABILITY_SYNC, LS_DURABILITY_KERNEL, LS_DURABILITY_SYNC,
+                                          LS_DURABILITY_SYNC};
     uint32_t cases = 0;
 
     (void)state;
-    for (uint32_t kind = 0; kind < 3; kind++) {
+    for (uint32_t kind = 0; kind < 4; kind++) {
         sim_files *sim = sim_files_new();
         size_t first, last;
         world of;
 
         numbers = kind == 2 ? SEVERAL : 1;
+        is_blocked = kind == 3;
         make_world(&of, sim, NULL, modes[kind]);
         first = sim_log_count(sim);
         assert_int_equal(run_it(&of), LS_OK);
@@ -266,16 +312,21 @@ static void power_may_fail_anywhere(void **state)
 
                 if (open_world(&again, crashed, NULL, modes[kind]) != LS_OK)
                     fail_msg("prefix %zu seed %" PRIu64 ": %s", prefix, seed, ls_last_error_message());
+                if (is_blocked && (prefix + seed) % 2 != 0)
+                    take_out_of_the_way(again.env.files);
                 all_is_there_once(&again);
                 assert_int_equal(close_world(&again), LS_OK);
                 sim_files_free(crashed);
                 cases++;
             }
+        if (is_blocked)
+            check_where_what_was_blocked_is(of.env.files);
         check_all(&of, RECORDS, 1);
         assert_int_equal(close_world(&of), LS_OK);
         sim_files_free(sim);
     }
     numbers = 1;
+    is_blocked = false;
     assert_true(cases > 20);
 }
 

@@ -12,15 +12,16 @@
 static int put(lsi_sink *sink, const char *name, size_t size)
 {
     char *content = malloc(size + 1);
-    bool is_retryable = false;
+    lsi_put_hope hope = LSI_PUT_NEVER;
     ls_status st;
 
     if (content == NULL)
         return 1;
     for (size_t i = 0; i < size; i++)
         content[i] = name[i % strlen(name)];
-    st = sink->ops->put(sink, name, (ls_bytes){size != 0 ? content : NULL, size}, &is_retryable);
-    printf("%s %s %s\n", ls_status_name(st), is_retryable ? "later" : "-", st != LS_OK ? ls_last_error_message() : "");
+    st = sink->ops->put(sink, name, (ls_bytes){size != 0 ? content : NULL, size}, &hope);
+    printf("%s %s %s\n", ls_status_name(st), hope == LSI_PUT_LATER ? "later" : "-",
+           st != LS_OK ? ls_last_error_message() : "");
     fflush(stdout);
     free(content);
     return 0;

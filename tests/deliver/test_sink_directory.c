@@ -96,11 +96,11 @@ static lsi_sink *open_in(temp_dir *temp)
 static void an_object_is_a_file_of_its_name(void **state)
 {
     lsi_sink *sink = open_in(*state);
-    bool is_retryable;
+    lsi_put_hope hope;
 
-    assert_int_equal(sink->ops->put(sink, NAME, bytes_of(CONTENT), &is_retryable), LS_OK);
-    assert_int_equal(sink->ops->put(sink, "flat", bytes_of("at the root"), &is_retryable), LS_OK);
-    assert_int_equal(sink->ops->put(sink, "2018/08/27/10/empty", bytes_of(""), &is_retryable), LS_OK);
+    assert_int_equal(sink->ops->put(sink, NAME, bytes_of(CONTENT), &hope), LS_OK);
+    assert_int_equal(sink->ops->put(sink, "flat", bytes_of("at the root"), &hope), LS_OK);
+    assert_int_equal(sink->ops->put(sink, "2018/08/27/10/empty", bytes_of(""), &hope), LS_OK);
     assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), NAME, CONTENT), 1);
     assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), "flat", "at the root"), 1);
     assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), "2018/08/27/10/empty", ""), 1);
@@ -112,11 +112,11 @@ static void an_object_is_a_file_of_its_name(void **state)
 static void a_name_that_is_there_is_not_written_over(void **state)
 {
     lsi_sink *sink = open_in(*state), *other = open_in(*state);
-    bool is_retryable;
+    lsi_put_hope hope;
 
-    assert_int_equal(sink->ops->put(sink, NAME, bytes_of(CONTENT), &is_retryable), LS_OK);
-    assert_int_equal(sink->ops->put(sink, NAME, bytes_of("later"), &is_retryable), LS_OK);
-    assert_int_equal(other->ops->put(other, NAME, bytes_of("another's"), &is_retryable), LS_OK);
+    assert_int_equal(sink->ops->put(sink, NAME, bytes_of(CONTENT), &hope), LS_OK);
+    assert_int_equal(sink->ops->put(sink, NAME, bytes_of("later"), &hope), LS_OK);
+    assert_int_equal(other->ops->put(other, NAME, bytes_of("another's"), &hope), LS_OK);
     assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), NAME, CONTENT), 1);
     assert_int_equal(files_at_root(&lsi_files_system, temp_path(*state, "out")), 0);
     lsi_sink_close(sink);
@@ -127,7 +127,7 @@ static void names_that_no_file_can_have_are_refused(void **state)
 {
     lsi_sink *sink = open_in(*state);
     char part[300], name[LSI_OBJECT_NAME_MAX + 2];
-    bool is_retryable = true;
+    lsi_put_hope hope = LSI_PUT_LATER;
 
     memset(part, 'a', sizeof part);
     part[256] = '\0';
@@ -136,25 +136,43 @@ static void names_that_no_file_can_have_are_refused(void **state)
     name[sizeof name - 1] = '\0';
     const char *const bad[] = {"../outside", "/etc/x", "a//b", "", "a/", ".", part, name};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        is_retryable = true;
+        hope = LSI_PUT_LATER;
         assert_false(lsi_sink_directory_takes(bad[i]));
-        assert_int_equal(sink->ops->put(sink, bad[i], bytes_of(CONTENT), &is_retryable), LS_ERR_INVALID_ARGUMENT);
-        assert_false(is_retryable);
+        assert_int_equal(sink->ops->put(sink, bad[i], bytes_of(CONTENT), &hope), LS_ERR_INVALID_ARGUMENT);
+        assert_int_equal(hope, LSI_PUT_NEVER);
     }
     part[255] = '\0';
     assert_true(lsi_sink_directory_takes(part));
-    assert_int_equal(sink->ops->put(sink, part, bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_equal(sink->ops->put(sink, part, bytes_of(CONTENT), &hope), LS_OK);
+    lsi_sink_close(sink);
+}
+
+/* A directory of that name is no twin. Nor is anything else that is no file; a link is what somebody made of it. */
+static void what_is_no_file_is_no_twin(void **state)
+{
+    lsi_sink *sink = open_in(*state);
+    lsi_put_hope hope = LSI_PUT_NEVER;
+
+    assert_int_equal(mkdir(temp_path(*state, "out/empty"), 0700), 0);
+    assert_int_equal(mkfifo(temp_path(*state, "out/fifo"), 0700), 0);
+    assert_int_equal(symlink("/nowhere", temp_path(*state, "out/link")), 0);
+    assert_int_not_equal(sink->ops->put(sink, "empty", bytes_of(CONTENT), &hope), LS_OK);
+    assert_int_equal(hope, LSI_PUT_ELSEWHERE);
+    hope = LSI_PUT_NEVER;
+    assert_int_not_equal(sink->ops->put(sink, "fifo", bytes_of(CONTENT), &hope), LS_OK);
+    assert_int_equal(hope, LSI_PUT_ELSEWHERE);
+    assert_int_equal(sink->ops->put(sink, "link", bytes_of(CONTENT), &hope), LS_OK);
     lsi_sink_close(sink);
 }
 
 static void what_waiting_does_not_mend_is_said(void **state)
 {
     lsi_sink *sink = open_in(*state);
-    bool is_retryable;
+    lsi_put_hope hope;
 
-    assert_int_equal(sink->ops->put(sink, "a", bytes_of(CONTENT), &is_retryable), LS_OK);
-    assert_int_not_equal(sink->ops->put(sink, "a/b", bytes_of(CONTENT), &is_retryable), LS_OK);
-    assert_false(is_retryable); /* A file stands where a directory is to be. */
+    assert_int_equal(sink->ops->put(sink, "a", bytes_of(CONTENT), &hope), LS_OK);
+    assert_int_not_equal(sink->ops->put(sink, "a/b", bytes_of(CONTENT), &hope), LS_OK);
+    assert_int_equal(hope, LSI_PUT_ELSEWHERE); /* A file stands where a directory is to be. */
     assert_non_null(strstr(ls_last_error_message(), "a/b"));
     lsi_sink_close(sink);
 }
@@ -162,14 +180,14 @@ static void what_waiting_does_not_mend_is_said(void **state)
 static void a_directory_that_was_removed_is_made_again(void **state)
 {
     lsi_sink *sink = open_in(*state);
-    bool is_retryable = false;
+    lsi_put_hope hope = LSI_PUT_NEVER;
 
-    assert_int_equal(sink->ops->put(sink, "d/a", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_equal(sink->ops->put(sink, "d/a", bytes_of(CONTENT), &hope), LS_OK);
     assert_int_equal(unlink(temp_path(*state, "out/d/a")), 0);
     assert_int_equal(rmdir(temp_path(*state, "out/d")), 0);
-    assert_int_not_equal(sink->ops->put(sink, "d/b", bytes_of(CONTENT), &is_retryable), LS_OK);
-    assert_true(is_retryable);
-    assert_int_equal(sink->ops->put(sink, "d/b", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_not_equal(sink->ops->put(sink, "d/b", bytes_of(CONTENT), &hope), LS_OK);
+    assert_int_equal(hope, LSI_PUT_LATER);
+    assert_int_equal(sink->ops->put(sink, "d/b", bytes_of(CONTENT), &hope), LS_OK);
     assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), "d/b", CONTENT), 1);
     lsi_sink_close(sink);
 }
@@ -177,15 +195,15 @@ static void a_directory_that_was_removed_is_made_again(void **state)
 static void a_root_that_was_removed_is_made_again(void **state)
 {
     lsi_sink *sink = open_in(*state);
-    bool is_retryable = false;
+    lsi_put_hope hope = LSI_PUT_NEVER;
 
-    assert_int_equal(sink->ops->put(sink, "d/a", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_equal(sink->ops->put(sink, "d/a", bytes_of(CONTENT), &hope), LS_OK);
     assert_int_equal(unlink(temp_path(*state, "out/d/a")), 0);
     assert_int_equal(rmdir(temp_path(*state, "out/d")), 0);
     assert_int_equal(rmdir(temp_path(*state, "out")), 0);
-    assert_int_not_equal(sink->ops->put(sink, "d/b", bytes_of(CONTENT), &is_retryable), LS_OK);
-    assert_true(is_retryable);
-    assert_int_equal(sink->ops->put(sink, "d/b", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_not_equal(sink->ops->put(sink, "d/b", bytes_of(CONTENT), &hope), LS_OK);
+    assert_int_equal(hope, LSI_PUT_LATER);
+    assert_int_equal(sink->ops->put(sink, "d/b", bytes_of(CONTENT), &hope), LS_OK);
     assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), "d/b", CONTENT), 1);
     lsi_sink_close(sink);
 }
@@ -209,7 +227,7 @@ static int before_call(void *user, const hook_event *event)
 static void after_call(void *user, const hook_event *event)
 {
     watched *of = user;
-    bool is_retryable;
+    lsi_put_hope hope;
     lsi_sink *sink;
 
     if (event->call != HOOK_RENAME)
@@ -219,7 +237,7 @@ static void after_call(void *user, const hook_event *event)
         return;
     of->another_puts = false;
     sink = open_in(of->temp);
-    assert_int_equal(sink->ops->put(sink, "d/e/third", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_equal(sink->ops->put(sink, "d/e/third", bytes_of(CONTENT), &hope), LS_OK);
     lsi_sink_close(sink);
 }
 
@@ -240,15 +258,15 @@ static void what_is_there_stays_where_it_is_on_a_full_disk(void **state)
     watched of = {.temp = *state};
     hooked_files hooked;
     lsi_sink *sink = open_watched(&of, &hooked, NULL);
-    bool is_retryable = false;
+    lsi_put_hope hope = LSI_PUT_NEVER;
 
-    assert_int_equal(sink->ops->put(sink, "d/first", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_equal(sink->ops->put(sink, "d/first", bytes_of(CONTENT), &hope), LS_OK);
     of.renames = 0;
     of.is_full = true;
-    assert_int_not_equal(sink->ops->put(sink, "d/second", bytes_of(CONTENT), &is_retryable), LS_OK);
-    assert_true(is_retryable);
+    assert_int_not_equal(sink->ops->put(sink, "d/second", bytes_of(CONTENT), &hope), LS_OK);
+    assert_int_equal(hope, LSI_PUT_LATER);
     assert_int_equal(of.renames, 0);
-    assert_int_equal(sink->ops->put(sink, "d/second", bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_equal(sink->ops->put(sink, "d/second", bytes_of(CONTENT), &hope), LS_OK);
     assert_int_equal(of.renames, 1);
     lsi_sink_close(sink);
 }
@@ -261,14 +279,14 @@ static void a_directory_that_is_made_anew_meanwhile_has_all(void **state)
     watched of = {.temp = *state};
     hooked_files hooked;
     lsi_sink *sink = open_watched(&of, &hooked, &doubt);
-    bool is_retryable;
+    lsi_put_hope hope;
 
-    assert_int_equal(sink->ops->put(sink, names[0], bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_equal(sink->ops->put(sink, names[0], bytes_of(CONTENT), &hope), LS_OK);
     lsi_sink_close(sink);
     doubt = true; /* As after a sync that failed. */
     of.another_puts = true;
     sink = open_watched(&of, &hooked, &doubt);
-    assert_int_equal(sink->ops->put(sink, names[1], bytes_of(CONTENT), &is_retryable), LS_OK);
+    assert_int_equal(sink->ops->put(sink, names[1], bytes_of(CONTENT), &hope), LS_OK);
     assert_false(of.another_puts);
     lsi_sink_close(sink);
     for (size_t i = 0; i < 3; i++)
@@ -323,17 +341,40 @@ static void put_two(void *user)
     putting *of = user;
     still_env env;
     lsi_sink *sink = NULL;
-    bool is_retryable;
+    lsi_put_hope hope;
 
     still_env_make(&env, sim_files_table(of->sim), 1);
     if (of->memory != NULL)
         env.env.memory = sim_memory_table(of->memory);
     of->st = lsi_sink_directory_open(&env.env, env.env.files, "out", of->doubt, &sink);
     if (of->st == LS_OK)
-        of->st = sink->ops->put(sink, "d/first", bytes_of("the first"), &is_retryable);
+        of->st = sink->ops->put(sink, "d/first", bytes_of("the first"), &hope);
     if (of->st == LS_OK)
-        of->st = sink->ops->put(sink, NAME, bytes_of(CONTENT), &is_retryable);
+        of->st = sink->ops->put(sink, NAME, bytes_of(CONTENT), &hope);
     lsi_sink_close(sink);
+}
+
+/* Rights that are missing: on the way to the name, another one may do; for everything, none does. */
+static void rights_that_are_missing_are_of_a_name_or_of_all(void **state)
+{
+    sim_files *sim = sim_files_new();
+    lsi_put_hope hope = LSI_PUT_LATER;
+    lsi_sink *sink = NULL;
+    still_env env;
+
+    (void)state;
+    still_env_make(&env, sim_files_table(sim), 1);
+    assert_int_equal(lsi_sink_directory_open(&env.env, env.env.files, "out", NULL, &sink), LS_OK);
+    sim_fault_add(sim, (sim_fault){.call = SIM_MAKE_DIR, .nth = 1, .err = EACCES, .sticky = true});
+    assert_int_equal(sink->ops->put(sink, "d/a", bytes_of(CONTENT), &hope), LS_ERR_READ_ONLY);
+    assert_int_equal(hope, LSI_PUT_ELSEWHERE);
+    sim_fault_add(sim, (sim_fault){.call = SIM_OPEN, .nth = 1, .err = EACCES, .sticky = true});
+    assert_int_equal(sink->ops->put(sink, "d/a", bytes_of(CONTENT), &hope), LS_ERR_READ_ONLY);
+    assert_int_equal(hope, LSI_PUT_NEVER);
+    sim_faults_clear(sim);
+    lsi_sink_close(sink);
+    assert_int_equal(files_at_root(sim_files_table(sim), "out"), 0);
+    sim_files_free(sim);
 }
 
 /* After a power loss at any moment, whatever the disk made of what was not synced: no name has half an object, and both
@@ -436,6 +477,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_object_is_a_file_of_its_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_name_that_is_there_is_not_written_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(names_that_no_file_can_have_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_no_file_is_no_twin, set_up, tear_down),
+        cmocka_unit_test(rights_that_are_missing_are_of_a_name_or_of_all),
         cmocka_unit_test_setup_teardown(what_waiting_does_not_mend_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_directory_that_was_removed_is_made_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_root_that_was_removed_is_made_again, set_up, tear_down),
