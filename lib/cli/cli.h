@@ -78,6 +78,7 @@ struct lsi_call {
     const char *key_file;              /* NULL: none is given */
     bool network_fs;                   /* the store may be on a network file system */
     bool json;
+    ls_log_callback log;               /* of the store, with the call itself as `user`; NULL: nobody is told */
     char *const *arguments;            /* [argument_count] */
     int argument_count;
     lsi_value values[LSI_OPTIONS_MAX]; /* in the order of command->options */

@@ -373,6 +373,13 @@ static int run_delivery(const lsi_call *call, ls_stream *stream)
     return lsi_delivery_run_command(call, stream, &how);
 }
 
+/* What a run gets over is told while it goes on, as that its destination fails. */
+static void tell(void *user, int32_t level, const char *line)
+{
+    if (level <= LS_LOG_WARNING)
+        lsi_say(user, "%s", line);
+}
+
 static int run(lsi_call *call)
 {
     int act = LIST, code = lsi_take_act(call, acts, "delivery", &act);
@@ -388,8 +395,10 @@ static int run(lsi_call *call)
         code = lsi_usage(call, "--from is '%s': it is trim-horizon, latest or time:T", call->values[FROM].text);
     if (code != LSI_EXIT_OK)
         return code;
-    if (act == RUN)
+    if (act == RUN) {
+        call->log = tell;
         lsi_signals_catch();
+    }
     code = lsi_open_stream(call, call->arguments[1], act != LIST && act != DESCRIBE, &store, &stream);
     if (code != LSI_EXIT_OK)
         return code;
@@ -420,7 +429,10 @@ const lsi_command lsi_command_delivery = {
             "[{\"recordId\", \"result\" (Ok, Dropped or ProcessingFailed), \"data\", \"metadata\":\n"
             "{\"partitionKeys\": {...}}}]}. When it does not end with 0 it is tried again;\n"
             "then, and when what it writes is no such document, these records go to the\n"
-            "error output.\n"
+            "error output. While the destination fails, an object waits: one line tells\n"
+            "why, and another when it is over. An object whose name something stands in the\n"
+            "way of, as a file where a directory is to be, goes beneath the error prefix,\n"
+            "into directory-failed, with the name that it was to have; that is told, too.\n"
             "\n"
             "With --json one object: {\"deliveries\": [{\"name\", \"version\", \"created_us\",\n"
             "\"modified_us\", \"from\", \"from_us\" (of a time)}]}; of one delivery that, and\n"

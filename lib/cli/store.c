@@ -9,6 +9,8 @@ int lsi_open_store(const lsi_call *call, bool to_write, ls_store **out)
     ls_status st;
 
     options.flags = LS_STORE_NO_CREATE | (call->network_fs ? LS_STORE_NETWORK_FS_ALLOWED : 0);
+    options.log = call->log;
+    options.log_user = (void *)(uintptr_t)call; /* only read */
     if (call->key_file != NULL) {
         options.key_callback = ls_key_from_file;
         options.key_user = (void *)(uintptr_t)call->key_file; /* only read */

@@ -8,6 +8,7 @@ import base64
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -210,6 +211,71 @@ class Deliveries(Store):
         run.send_signal(signal.SIGINT)
         _, said = run.communicate(timeout=30)
         self.assertEqual((run.returncode, said), (130, b""))
+
+    # ---- a destination that fails ----
+
+    def until(self, is_so):
+        end = time.monotonic() + 30
+        while not is_so() and time.monotonic() < end:
+            time.sleep(0.02)
+        self.assertTrue(is_so())
+
+    def test_one_line_tells_that_it_fails_and_one_that_it_is_over(self):
+        above = os.path.join(self.folder, "above")
+        self.out_path = os.path.join(above, "out")
+        os.mkdir(above)
+        self.fill("--lines", "--interval-ms", "0")
+        run = subprocess.Popen([LSTREAM, "delivery", "run", "s", "d", "-s", self.store], stderr=subprocess.PIPE)
+        try:
+            self.until(lambda: self.data() == b"one\ntwo\n")
+            os.rename(above, above + ".away")
+            shutil.rmtree(above + ".away")
+            self.run_tool("put", "s", "--key", "k", stdin=b"three\n")
+            first = run.stderr.readline().decode()
+            self.assertRegex(first, r"^lstream: delivery: delivery 'd' shard 0: an object waits: cannot deliver '.*' "
+                                    r"\(6 bytes\) to directory '%s': No such file or directory\n$" % self.out_path)
+            time.sleep(0.5)  # It is tried some times more.
+            os.mkdir(above)
+            self.until(lambda: self.data() == b"three\n")
+        finally:
+            run.send_signal(signal.SIGINT)
+            _, said = run.communicate(timeout=30)
+        self.assertRegex(said.decode(), r"^lstream: delivery: delivery 'd' shard 0: the object is delivered after \d+ "
+                                        r"failures in \d+\.\d{3} s\n$")
+        self.assertEqual(run.returncode, 130)
+
+    @unittest.skipUnless(CAN_READ, "built without JSON")
+    def test_what_stands_in_the_way_of_a_partition_holds_up_nothing(self):
+        self.fill("--key", "p=.p", "--prefix", "!{partitionKeyFromQuery:p}/", "--lines", "--error-prefix",
+                  "bad/!{firehose:error-output-type}/", records=b'{"p":"README"}\n{"p":"ok"}\n')
+        os.mkdir(self.out_path)
+        with open(os.path.join(self.out_path, "README"), "w") as file:
+            file.write("of the operator\n")
+        done = self.deliver()
+        found = self.objects()
+        self.assertEqual(found.pop("README"), b"of the operator\n")
+        names = {content: name for name, content in found.items()}
+        self.assertRegex(names[b'{"p":"ok"}\n'], "^ok/d-1-")
+        self.assertRegex(names[b'{"p":"README"}\n'], "^bad/directory-failed/README/d-1-")
+        self.assertEqual(len(found), 2)
+        self.assertRegex(done.err, r"^lstream: delivery: delivery 'd' shard 0: cannot deliver 'README/d-1-.*: Not a "
+                                   r"directory: it goes to 'bad/directory-failed/README/d-1-.*'\n$")
+        told = self.run_tool("metrics").out
+        self.assertIn('libstream_delivery_moved_objects_total{stream="s",delivery="d"} 1\n', told)
+        self.assertIn('libstream_delivery_records_total{stream="s",delivery="d",result="delivered"} 2\n', told)
+        self.assertEqual(self.deliver().err, "")
+        self.assertEqual(len(self.objects()), 3)
+
+    def test_what_stands_in_the_way_of_everything_but_the_root(self):
+        self.fill("--lines", "--prefix", "a/", "--backup-prefix", "b/")
+        os.mkdir(self.out_path)
+        for name in "ab":
+            with open(os.path.join(self.out_path, name), "w"):
+                pass
+        self.deliver()
+        self.assertEqual(sorted(content for name, content in self.objects().items() if name.startswith("d-1-")),
+                         [b"one\ntwo\n", b"onetwo"])
+        self.assertEqual(len(self.objects()), 4)
 
     # ---- keeping ----
 
