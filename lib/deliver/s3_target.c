@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/env.h"
+#include "base/iso_time.h"
 #include "base/status.h"
 
 #define REGION_MAX 64u
@@ -201,4 +202,23 @@ void lsi_s3_put_free(const lsi_memory *memory, lsi_s3_put *put)
 {
     lsi_free(memory, put->authorization);
     put->authorization = NULL;
+}
+
+bool lsi_s3_time_read(const char *text, int64_t *us)
+{
+    char month[4], iso[LSI_ISO_TIME_BYTES];
+    unsigned day, year, hour, minute, second;
+    int at = 1, end = 0;
+    int64_t ms;
+
+    (void)sscanf(text, "%*3s, %2u %3s %4u %2u:%2u:%2u GMT%n", &day, month, &year, &hour, &minute, &second, &end);
+    if (end == 0) /* It was not read to there. */
+        return false;
+    while (at <= 12 && strcmp(lsi_month_name(at), month) != 0)
+        at++;
+    (void)snprintf(iso, sizeof iso, "%04u-%02d-%02uT%02u:%02u:%02uZ", year, at, day, hour, minute, second);
+    if (!lsi_iso_time_read(iso, strlen(iso), &ms))
+        return false;
+    *us = ms * 1000;
+    return true;
 }

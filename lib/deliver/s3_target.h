@@ -37,4 +37,7 @@ ls_status lsi_s3_put_init(lsi_s3_put *put, const lsi_memory *memory, const lsi_s
                           ls_bytes content, int64_t now_us);
 void lsi_s3_put_free(const lsi_memory *memory, lsi_s3_put *put);
 
+/* A time as answers have it, "Sun, 06 Nov 1994 08:49:37 GMT", perhaps with something behind it. False: it is none. */
+bool lsi_s3_time_read(const char *text, int64_t *us);
+
 #endif

@@ -3,11 +3,15 @@
  * signed, so that the service stores what was meant or nothing.
  *
  * Nothing is tried again here: a run does that, and can be stopped meanwhile. What is worth it is told: the network,
- * and answers that say later or that the service has failed. Time is the machine's, whatever clock the store has: the
- * service compares it with its own. */
+ * answers that say later or that the service has failed, and those that are not the service's.
+ *
+ * Time is the machine's, whatever clock the store has: the service compares it with its own, and refuses requests that
+ * are a quarter of an hour off. What it refuses while its answer has another time than ours is signed anew by that, at
+ * once, and so is all that follows. */
 #include "deliver/sink_s3.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/status.h"
 
@@ -24,9 +28,15 @@
 #define ANSWER_BYTES 4096u /* an error is a few hundred; what follows is not looked at */
 #define FIELD_BYTES 160u   /* of an error's code or message */
 
+/* As the SDKs have it: a clock that is less off than this is not to blame. */
+#define CLOCK_IS_OFF_US INT64_C(240000000)
+
 typedef struct answer {
     char text[ANSWER_BYTES + 1];
     size_t size;
+    char location[FIELD_BYTES]; /* where a redirect leads; "" */
+    int64_t date_us;            /* the service's time; 0: it was not told */
+    bool is_whole;              /* its head is: libcurl takes one that breaks off for an answer */
 } answer;
 
 typedef struct s3_sink {
@@ -37,6 +47,7 @@ typedef struct s3_sink {
     lsi_s3_target target;
     lsi_s3_put put;
     answer answer;
+    int64_t clock_us;   /* so much the service's clock is ahead of ours, as far as it matters */
     curl_off_t moved;   /* bytes of this request and its answer, */
     int64_t moved_us;   /* the last of them then, by the machine's monotonic clock */
     char error[CURL_ERROR_SIZE];
@@ -50,6 +61,34 @@ static size_t take_answer(char *bytes, size_t one, size_t size, void *user)
     memcpy(to->text + to->size, bytes, taken);
     to->size += taken;
     to->text[to->size] = '\0';
+    return one * size;
+}
+
+/* `name` and a colon begin the line: what is behind them and a space, terminated. False: they do not. */
+static bool is_header(const char *bytes, size_t size, const char *name, char out[FIELD_BYTES])
+{
+    size_t at = strlen(name);
+
+    if (size <= at || strncasecmp(bytes, name, at) != 0 || bytes[at] != ':')
+        return false;
+    for (at++; at < size && (bytes[at] == ' ' || bytes[at] == '\t'); at++)
+        ;
+    for (; size > at && (bytes[size - 1] == '\r' || bytes[size - 1] == '\n'); size--)
+        ;
+    (void)snprintf(out, FIELD_BYTES, "%.*s", (int)(size - at < FIELD_BYTES ? size - at : FIELD_BYTES), bytes + at);
+    return true;
+}
+
+static size_t take_header(char *bytes, size_t one, size_t size, void *user)
+{
+    answer *to = user;
+    char value[FIELD_BYTES];
+
+    to->is_whole = size != 0 && (bytes[0] == '\r' || bytes[0] == '\n');
+    if (is_header(bytes, size, "Date", value) && !lsi_s3_time_read(value, &to->date_us))
+        to->date_us = 0;
+    else if (is_header(bytes, size, "Location", value))
+        memcpy(to->location, value, sizeof value);
     return one * size;
 }
 
@@ -113,6 +152,9 @@ static bool prepare(s3_sink *s3, ls_bytes content, struct curl_slist **headers)
     is_good = is_good && add_header(s3, headers, "Authorization", s3->put.authorization);
     s3->curl.easy_reset(handle); /* Connections stay. */
     s3->answer.size = 0;
+    s3->answer.date_us = 0;
+    s3->answer.location[0] = '\0';
+    s3->answer.is_whole = false;
     s3->moved = 0;
     s3->moved_us = lsi_monotonic_us(&lsi_clock_system);
     s3->answer.text[0] = s3->error[0] = '\0';
@@ -125,6 +167,8 @@ static bool prepare(s3_sink *s3, ls_bytes content, struct curl_slist **headers)
            set(handle, CURLOPT_ERRORBUFFER, s3->error) == CURLE_OK &&
            set(handle, CURLOPT_WRITEFUNCTION, take_answer) == CURLE_OK &&
            set(handle, CURLOPT_WRITEDATA, &s3->answer) == CURLE_OK &&
+           set(handle, CURLOPT_HEADERFUNCTION, take_header) == CURLE_OK &&
+           set(handle, CURLOPT_HEADERDATA, &s3->answer) == CURLE_OK &&
            set(handle, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
            set(handle, CURLOPT_XFERINFOFUNCTION, look) == CURLE_OK &&
            set(handle, CURLOPT_XFERINFODATA, s3) == CURLE_OK &&
@@ -136,10 +180,21 @@ static bool prepare(s3_sink *s3, ls_bytes content, struct curl_slist **headers)
 /* ---- judging ---- */
 
 /* What is wrong with the certificate, or the address, stays wrong. */
-static bool passes(CURLcode code)
+static bool passes(const s3_sink *s3, CURLcode code)
 {
-    return code != CURLE_URL_MALFORMAT && code != CURLE_UNSUPPORTED_PROTOCOL && code != CURLE_NOT_BUILT_IN &&
-           code != CURLE_PEER_FAILED_VERIFICATION && code != CURLE_SSL_CACERT_BADFILE;
+    long sent = 0;
+
+    switch (code) {
+    case CURLE_UNSUPPORTED_PROTOCOL: /* of the URL; or what answered the request speaks another one */
+        return s3->curl.easy_getinfo(s3->handle, CURLINFO_REQUEST_SIZE, &sent) == CURLE_OK && sent > 0;
+    case CURLE_URL_MALFORMAT:
+    case CURLE_NOT_BUILT_IN:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+        return false;
+    default:
+        return true;
+    }
 }
 
 static bool is_one_of(const char *code, const char *const *codes, size_t count)
@@ -150,53 +205,78 @@ static bool is_one_of(const char *code, const char *const *codes, size_t count)
     return false;
 }
 
-static ls_status judge(s3_sink *s3, const char *name, long status, lsi_put_hope *hope)
+/* Whether the request was refused while our clock was off: then it is known by how much from here on. */
+static bool learn_clock(s3_sink *s3, long status, const char *code)
 {
-    /* Of the 4xx these say later: two requests for one name at once, a body that came too slowly, too many requests. */
+    static const char *const codes[] = {"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture",
+                                        "SignatureDoesNotMatch", "InvalidSignatureException", "AuthFailure"};
+    int64_t off_us = s3->answer.date_us - (lsi_wall_us(&lsi_clock_system) + s3->clock_us);
+
+    if (status < 400 || s3->answer.date_us == 0 || !is_one_of(code, codes, sizeof codes / sizeof codes[0]) ||
+        (off_us < CLOCK_IS_OFF_US && off_us > -CLOCK_IS_OFF_US))
+        return false;
+    s3->clock_us += off_us;
+    return true;
+}
+
+static ls_status judge(s3_sink *s3, const char *name, long status, lsi_put_hope *hope, bool *is_clock)
+{
+    /* Of the 4xx these say later: two requests for one name at once, a body that came too slowly or as another one, too
+     * many requests, a clock that is off; and a 307: the bucket is so new that not everybody knows where it is. */
     static const char *const later[] = {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown",
-                                        "Throttling", "ThrottlingException", "TooManyRequests"};
+                                        "Throttling", "ThrottlingException", "TooManyRequests", "BadDigest",
+                                        "IncompleteBody", "XAmzContentSHA256Mismatch", "RequestTimeTooSkewed",
+                                        "RequestExpired", "RequestInTheFuture"};
     char code[FIELD_BYTES], message[FIELD_BYTES];
 
+    if (!s3->answer.is_whole) {
+        *hope = LSI_PUT_LATER;
+        return lsi_fail(LS_ERR_IO, "bucket '%s' of %s: the answer to '%.160s' breaks off", s3->target.bucket,
+                        s3->target.host, name);
+    }
     if ((status >= 200 && status <= 299) || status == 412) /* K2 */
         return LS_OK;
     find_field(&s3->answer, "<Code>", code);
     find_field(&s3->answer, "<Message>", message);
-    *hope = status >= 500 || status == 429 || status == 408 ||
-                    is_one_of(code, later, sizeof later / sizeof later[0]) ? LSI_PUT_LATER : LSI_PUT_NEVER;
-    return lsi_fail(LS_ERR_IO, "bucket '%s' of %s: it refuses '%.160s': %ld%s%s%s%s", s3->target.bucket,
+    *is_clock = learn_clock(s3, status, code);
+    /* Without a code it is not the service who answers. */
+    if (status >= 500 || status == 429 || status == 408 || status == 307 || code[0] == '\0' || *is_clock ||
+        is_one_of(code, later, sizeof later / sizeof later[0]))
+        *hope = LSI_PUT_LATER;
+    return lsi_fail(LS_ERR_IO, "bucket '%s' of %s: it refuses '%.160s': %ld%s%s%s%s%s%s", s3->target.bucket,
                     s3->target.host, name, status, code[0] != '\0' ? " " : "", code, message[0] != '\0' ? ": " : "",
-                    message);
+                    message, s3->answer.location[0] != '\0' ? ": it is said to be at " : "", s3->answer.location);
 }
 
-static ls_status s3_put(lsi_sink *sink, const char *name, ls_bytes content, lsi_put_hope *hope)
+/* ---- one object ---- */
+
+/* `*is_clock`: it was refused since our clock is off. */
+static ls_status send_once(s3_sink *s3, const char *name, ls_bytes content, lsi_put_hope *hope, bool *is_clock)
 {
-    s3_sink *s3 = (s3_sink *)sink;
     struct curl_slist *headers = NULL;
     lsi_sigpipe held;
     CURLcode code = CURLE_OK;
     long status = 0;
-    ls_status st;
+    ls_status st = lsi_s3_put_init(&s3->put, &s3->memory, &s3->target, name, content,
+                                   lsi_wall_us(&lsi_clock_system) + s3->clock_us);
 
     *hope = LSI_PUT_NEVER;
-    if (content.size > LSI_S3_OBJECT_MAX)
-        return lsi_fail(LS_ERR_UNSUPPORTED, "bucket '%s': an object of %zu bytes: at most %llu", s3->target.bucket,
-                        content.size, (unsigned long long)LSI_S3_OBJECT_MAX);
-    st = lsi_s3_put_init(&s3->put, &s3->memory, &s3->target, name, content, lsi_wall_us(&lsi_clock_system));
+    *is_clock = false;
     if (st == LS_OK && !prepare(s3, content, &headers))
         st = no_memory();
     if (st == LS_OK) {
         lsi_sigpipe_hold(&held);
         code = s3->curl.easy_perform(s3->handle);
         lsi_sigpipe_let_go(&held);
-    } else {
-        *hope = st == LS_ERR_NO_MEMORY ? LSI_PUT_LATER : LSI_PUT_NEVER;
+    } else if (st == LS_ERR_NO_MEMORY) {
+        *hope = LSI_PUT_LATER;
     }
     if (st == LS_OK && code == CURLE_OK)
         code = s3->curl.easy_getinfo(s3->handle, CURLINFO_RESPONSE_CODE, &status);
     if (st == LS_OK && code == CURLE_OK) {
-        st = judge(s3, name, status, hope);
+        st = judge(s3, name, status, hope, is_clock);
     } else if (st == LS_OK) {
-        *hope = passes(code) ? LSI_PUT_LATER : LSI_PUT_NEVER;
+        *hope = passes(s3, code) ? LSI_PUT_LATER : LSI_PUT_NEVER;
         st = lsi_fail(LS_ERR_IO, "bucket '%s' of %s: '%.160s' cannot be sent: %s", s3->target.bucket, s3->target.host,
                       name, code == CURLE_ABORTED_BY_CALLBACK ? "it was not there when the run was to end"
                             : s3->error[0] != '\0'           ? s3->error
@@ -205,6 +285,20 @@ static ls_status s3_put(lsi_sink *sink, const char *name, ls_bytes content, lsi_
     s3->curl.slist_free_all(headers);
     lsi_s3_put_free(&s3->memory, &s3->put);
     return st;
+}
+
+static ls_status s3_put(lsi_sink *sink, const char *name, ls_bytes content, lsi_put_hope *hope)
+{
+    s3_sink *s3 = (s3_sink *)sink;
+    bool is_clock;
+    ls_status st;
+
+    *hope = LSI_PUT_NEVER;
+    if (content.size > LSI_S3_OBJECT_MAX)
+        return lsi_fail(LS_ERR_UNSUPPORTED, "bucket '%s': an object of %zu bytes: at most %llu", s3->target.bucket,
+                        content.size, (unsigned long long)LSI_S3_OBJECT_MAX);
+    st = send_once(s3, name, content, hope, &is_clock);
+    return is_clock ? send_once(s3, name, content, hope, &is_clock) : st;
 }
 
 /* ---- opening ---- */

@@ -4,7 +4,7 @@
     s3.py PUT_S3 RUN_S3
 
 The first part of an object's name says what the stand-in does with it: `fail-503-SlowDown/x` answers so, `drop/x`
-closes the connection in the middle, anything else is stored.
+closes the connection in the middle, `raw-N/x` answers with the Nth of RAW, anything else is stored.
 """
 
 import hashlib
@@ -22,6 +22,14 @@ from urllib.parse import unquote
 
 KEY, SECRET, TOKEN = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "a/token+="
 PUT_S3, RUN_S3 = sys.argv.pop(1), sys.argv.pop(1)
+
+# What is no answer of the service, or only a part of one: HTTP/0.9, noise, a proxy's words, an answer that ends early.
+RAW = (b"hello\r\n", b"\x16\x03\x01\x00\xff" * 9, b"HTTP/1.1 200 OK\r\nContent-Len", b"HTTP/1.1 abc\r\n\r\n",
+       b"HTTP/1.1 403 Forbidden\r\nContent-Length: 17\r\n\r\n<html>go</html>\r\n", b"",
+       b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\n<?xml version",
+       b"HTTP/1.1 302 Found\r\nLocation: http://portal.example/login\r\nContent-Length: 0\r\n\r\n",
+       b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://bucket.s3.eu-west-3.example/x\r\nContent-Length: 46\r\n"
+       b"\r\n<Error><Code>TemporaryRedirect</Code></Error>\n")
 
 
 def hmac_of(key, text):
@@ -41,7 +49,7 @@ def why_not_signed(handler, content):
     if hashlib.sha256(content).hexdigest() != headers["x-amz-content-sha256"]:
         return "the content is not what was signed"
     when = time.strptime(headers["x-amz-date"], "%Y%m%dT%H%M%SZ")
-    if abs(time.mktime(when) - time.mktime(time.gmtime())) > 300:
+    if abs(time.mktime(when) - time.mktime(time.gmtime()) - handler.server.ahead) > 300:
         return "the time is another"
     canonical = "\n".join([handler.command, handler.path, ""] + ["%s:%s" % (name, headers[name])
                           for name in names.split(";")] + ["", names, headers["x-amz-content-sha256"]])
@@ -65,6 +73,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string((timestamp or time.time()) + self.server.ahead)
+
     def do_PUT(self):
         server = self.server
         name = unquote(self.path)
@@ -80,8 +91,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             server.over.wait(50)
             self.close_connection = True
             return
+        if first.startswith("raw-"):
+            self.wfile.write(RAW[int(first[4:])])
+            self.close_connection = True
+            return
         wrong = why_not_signed(self, content)
-        if wrong:
+        if wrong == "the time is another" and not server.is_silent:
+            server.late.append(self.path)
+            self.answer(403, "RequestTimeTooSkewed")
+        elif wrong:
             server.wrong.append((self.path, wrong))
             self.answer(403, "SignatureDoesNotMatch")
         elif server.slow_bytes:
@@ -109,6 +127,7 @@ class S3(unittest.TestCase):
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.objects, self.server.requests, self.server.wrong = {}, [], []
+        self.server.ahead, self.server.late, self.server.is_silent = 0, [], False
         self.server.hangs, self.server.over, self.server.slow_bytes = threading.Event(), threading.Event(), 0
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         self.environment = {
@@ -161,12 +180,32 @@ class S3(unittest.TestCase):
         self.assertIn("'drop/x' cannot be sent: ", said[1])
         self.assertEqual(said[2], "LS_OK - ")
 
+    def test_what_is_no_answer_of_the_service_is_tried_again(self):
+        for i in range(len(RAW)):
+            with self.subTest(answer=RAW[i]):
+                said = self.put(("raw-%d/x" % i, 10), ("after-%d" % i, 10))
+                self.assertTrue(said[0].startswith("LS_ERR_IO later bucket 'bucket' of 127.0.0.1:"), said)
+                self.assertEqual(said[1], "LS_OK - ")
+        self.assertIn("it refuses 'raw-8/x': 307 TemporaryRedirect: it is said to be at http://bucket.s3.eu-west-3."
+                      "example/x", self.put(("raw-8/x", 1))[0])
+
+    def test_a_clock_that_is_off_is_known_from_the_first_refusal_on(self):
+        for self.server.ahead in (3600, -86400 * 400):
+            self.server.late.clear()
+            said = self.put(("a%d" % self.server.ahead, 10), ("b%d" % self.server.ahead, 10))
+            self.assertEqual(said, ["LS_OK - "] * 2)
+            self.assertEqual(len(self.server.late), 1)
+        self.server.is_silent = True  # the signature does not match, since the time is another
+        self.assertEqual(self.put(("c", 10)), ["LS_OK - "])
+        self.server.ahead = 0
+        self.assertIn("403 SignatureDoesNotMatch", self.put(("d", 1), AWS_SECRET_ACCESS_KEY="another")[0])
+
     def test_nobody_listens(self):
         self.server.server_close()
         said = self.put(("x", 10))[0]
         self.assertTrue(said.startswith("LS_ERR_IO later bucket 'bucket' of 127.0.0.1:"), said)
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)  # for tearDown
-        self.server.over = threading.Event()
+        self.server.over, self.server.ahead = threading.Event(), 0
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def test_credentials_and_region_are_those_of_the_environment(self):

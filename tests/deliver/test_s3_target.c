@@ -166,6 +166,22 @@ static void refusals_name_the_part_and_no_secret(void **state)
     }
 }
 
+static void times_of_answers_are_read(void **state)
+{
+    static const char *const bad[] = {"", "Sun", "Sun, 06 Nov 1994 08:49", "Sun, 06 Nov 1994 08:49:37 +0100",
+                                      "Sun, 31 Feb 2026 08:49:37 GMT", "Sun, 06 Foo 1994 08:49:37 GMT",
+                                      "Sunday, 06-Nov-94 08:49:37 GMT"};
+    int64_t us = 0;
+
+    (void)state;
+    assert_true(lsi_s3_time_read("Sun, 06 Nov 1994 08:49:37 GMT", &us));
+    assert_int_equal(us, INT64_C(784111777000000));
+    assert_true(lsi_s3_time_read("Thu, 01 Jan 1970 00:00:00 GMT\r\n", &us));
+    assert_int_equal(us, 0);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(lsi_s3_time_read(bad[i], &us));
+}
+
 /* Opening walks over no memory; a sink that was never used is closed. */
 static void a_sink_opens_and_closes(void **state)
 {
@@ -202,6 +218,7 @@ int main(void)
         cmocka_unit_test(a_request_says_what_it_must),
         cmocka_unit_test_setup_teardown(the_environment_fills_in, without_environment, without_environment),
         cmocka_unit_test(refusals_name_the_part_and_no_secret),
+        cmocka_unit_test(times_of_answers_are_read),
         cmocka_unit_test(a_sink_opens_and_closes),
     };
 
