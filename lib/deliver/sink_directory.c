@@ -10,11 +10,14 @@
  *   W4  Directories are made as they are needed; one that is there may not be durable yet, so the directory above it is
  *       synced all the same.
  *   W5  What a sync of a directory that failed should have made durable stays in doubt, whatever later ones say (E1).
- *       What is there is moved away and back then, which the next sync covers: only then, since who is killed in
- *       between hides a directory. Another run may have made it anew meanwhile: what is in that one goes into the one
- *       that comes back. Doubt outlives the sink: who opens the directory again after a run that failed finds names
- *       of which nobody else knows that they are in doubt.
- *   W6  A directory that was removed as a whole is made again, at its path. */
+ *       What is there is moved away and back then, which the next sync covers: only then, since nobody sees it in
+ *       between. Another run may have made a directory anew meanwhile: what is in that one goes into the one that comes
+ *       back. Doubt outlives the sink: who opens the directory again after a run that failed finds names of which
+ *       nobody else knows that they are in doubt.
+ *   W6  A directory that was removed as a whole is made again, at its path.
+ *   W7  Which directory is away (W5) says a note beside it, a file at the root with its name as content, that is durable
+ *       and locked before the directory goes, and removed when it is back. A note whose lock is free is of one who was
+ *       killed in between: who opens the directory next brings back what it tells of. */
 #include "deliver/sink.h"
 
 #include <errno.h>
@@ -28,6 +31,7 @@
 
 #define UNFINISHED_PREFIX ".libstream-"
 #define UNFINISHED_SUFFIX ".tmp"
+#define NOTE_SUFFIX ".was" /* as long */
 #define UNFINISHED_BYTES (sizeof(UNFINISHED_PREFIX) + 16 + sizeof(UNFINISHED_SUFFIX))
 #define PART_BYTES_MAX 255u
 #define OPEN_ROOT (LSI_ROOT_CREATE | LSI_ROOT_WRITE | LSI_ROOT_SYNC_NAME)
@@ -36,7 +40,8 @@ typedef struct directory {
     lsi_sink sink; /* first */
     lsi_memory memory;
     lsi_root root;
-    char unfinished[UNFINISHED_BYTES];
+    char unfinished[UNFINISHED_BYTES], note[UNFINISHED_BYTES];
+    bool is_away; /* W7: our note may be there */
     char durable_dir[LSI_OBJECT_NAME_MAX + 1]; /* whose name, and all above it, are durable; "" */
     _Atomic bool *doubt; /* W5: a sync of a directory failed, in this process */
     _Atomic bool own_doubt;
@@ -60,7 +65,7 @@ bool lsi_sink_directory_takes(const char *name)
     }
 }
 
-/* ---- one object ---- */
+/* ---- steps ---- */
 
 static int sync_names(directory *of, const char *dir)
 {
@@ -115,18 +120,113 @@ static int move_dir(directory *of, const char *from, const char *to)
     return result == 0 ? files->remove_dir(&of->root, from) : result;
 }
 
-/* W5. Of a file or a directory: its name is as if it was new. */
-static int remake(directory *of, const char *name, bool is_dir)
+/* W1. What a failure leaves is removed. */
+static int write_unfinished(directory *of, ls_bytes content, lsi_file *file)
+{
+    const lsi_files *files = of->root.files;
+    int result = files->unlink(&of->root, of->unfinished); /* an earlier failure's */
+
+    if (result != 0 && result != -ENOENT)
+        return result;
+    result = files->open(&of->root, of->unfinished, LSI_OPEN_WRITE | LSI_OPEN_CREATE | LSI_OPEN_EXCLUSIVE, file);
+    if (result == 0)
+        result = files->lock(file, 0, LSI_LOCK_EXCLUSIVE);
+    if (result == 0)
+        result = lsi_file_write_one(file, content.data, content.size, 0);
+    if (result == 0)
+        result = files->sync(file, false);
+    return result;
+}
+
+/* ---- away and back ---- */
+
+static int stop_at_one(void *user, const char *name, bool is_dir)
+{
+    (void)user;
+    (void)name;
+    (void)is_dir;
+    return 1;
+}
+
+/* W7. Brings back the directory that is away as `from` to `name`, with the directories above it. */
+static int bring_back(directory *of, const char *from, const char *name)
+{
+    const lsi_files *files = of->root.files;
+    char above[LSI_OBJECT_NAME_MAX + 1] = "";
+    int result = files->list(&of->root, from, stop_at_one, NULL);
+
+    if (result == -ENOENT || result == -ENOTDIR) /* It was back, or had not gone. */
+        return 0;
+    for (const char *end = strchr(name, '/'); end != NULL && result >= 0; end = strchr(end + 1, '/')) {
+        memcpy(above, name, (size_t)(end - name));
+        above[end - name] = '\0';
+        result = files->make_dir(&of->root, above);
+        result = result == -EEXIST ? 0 : result;
+    }
+    if (result >= 0)
+        result = move_dir(of, from, name);
+    return result == 0 ? sync_names(of, above) : result;
+}
+
+/* W7. Of the note `note`, which is locked, and what is away as `from`. */
+static int settle_note(directory *of, const char *note, const char *from)
+{
+    const lsi_files *files = of->root.files;
+    void *name;
+    size_t size;
+    int result = lsi_file_load(&of->root, note, LSI_OBJECT_NAME_MAX + 1, &of->memory, &name, &size);
+    bool is_name;
+
+    if (result != 0)
+        return result == -ENOENT ? 0 : result;
+    is_name = size != 0 && ((const char *)name)[size - 1] == '\0' && lsi_sink_directory_takes(name);
+    result = is_name ? bring_back(of, from, name) : 0;
+    lsi_free(&of->memory, name);
+    if (result == 0)
+        result = files->unlink(&of->root, note);
+    return result == -ENOENT ? 0 : result;
+}
+
+/* W5, W7: a directory's name is as if it was new. */
+static int remake_dir(directory *of, const char *name)
+{
+    const lsi_files *files = of->root.files;
+    lsi_file note = {0};
+    int result = files->list(&of->root, name, stop_at_one, NULL);
+
+    if (result >= 0) /* Else it is no directory: it stays where it is. */
+        result = write_unfinished(of, (ls_bytes){name, strlen(name) + 1}, &note);
+    if (result == 0)
+        result = files->rename_new(&of->root, of->unfinished, of->note);
+    if (result == 0) {
+        of->is_away = true;
+        result = sync_names(of, "");
+    }
+    if (result == 0)
+        result = files->rename(&of->root, name, of->unfinished);
+    if (result == 0)
+        result = move_dir(of, of->unfinished, name);
+    if (result == 0) {
+        result = files->unlink(&of->root, of->note);
+        of->is_away = result != 0;
+    }
+    if (lsi_file_is_open(&note))
+        (void)files->close(&note); /* It was synced. */
+    return result;
+}
+
+/* W5: a file's name is as if it was new. Who is killed in between has not told anybody that it is there. */
+static int remake_file(directory *of, const char *name)
 {
     const lsi_files *files = of->root.files;
     int result = files->unlink(&of->root, of->unfinished);
 
     if (result == 0 || result == -ENOENT)
         result = files->rename(&of->root, name, of->unfinished);
-    if (result == 0)
-        result = is_dir ? move_dir(of, of->unfinished, name) : files->rename_new(&of->root, of->unfinished, name);
-    return result;
+    return result == 0 ? files->rename_new(&of->root, of->unfinished, name) : result;
 }
+
+/* ---- one object ---- */
 
 /* The directory of `name`, and all above it, are there and durable (W4). */
 static int make_dirs(directory *of, const char *name)
@@ -146,7 +246,7 @@ static int make_dirs(directory *of, const char *name)
         dir[end] = '\0';
         result = files->make_dir(&of->root, dir);
         if (result == -EEXIST)
-            result = is_in_doubt(of) ? remake(of, dir, true) : 0;
+            result = is_in_doubt(of) ? remake_dir(of, dir) : 0;
         if (result == 0)
             result = sync_names(of, above);
         memcpy(above, dir, end + 1);
@@ -154,24 +254,6 @@ static int make_dirs(directory *of, const char *name)
     }
     if (result == 0)
         memcpy(of->durable_dir, above, size + 1);
-    return result;
-}
-
-/* W1. What a failure leaves is removed. */
-static int write_unfinished(directory *of, ls_bytes content, lsi_file *file)
-{
-    const lsi_files *files = of->root.files;
-    int result = files->unlink(&of->root, of->unfinished); /* an earlier failure's */
-
-    if (result != 0 && result != -ENOENT)
-        return result;
-    result = files->open(&of->root, of->unfinished, LSI_OPEN_WRITE | LSI_OPEN_CREATE | LSI_OPEN_EXCLUSIVE, file);
-    if (result == 0)
-        result = files->lock(file, 0, LSI_LOCK_EXCLUSIVE);
-    if (result == 0)
-        result = lsi_file_write_one(file, content.data, content.size, 0);
-    if (result == 0)
-        result = files->sync(file, false);
     return result;
 }
 
@@ -187,7 +269,7 @@ static int find_twin(directory *of, const char *name)
         return -EISDIR;
     if (result != 0 && result != -EACCES && result != -EPERM && result != -ELOOP)
         return result;
-    return is_in_doubt(of) ? remake(of, name, false) : 0;
+    return is_in_doubt(of) ? remake_file(of, name) : 0;
 }
 
 /* `*is_there`: when it fails, too. */
@@ -197,9 +279,12 @@ static int put_whole(directory *of, const char *name, ls_bytes content, bool *is
     const char *last = strrchr(name, '/');
     char dir[LSI_OBJECT_NAME_MAX + 1] = "";
     lsi_file file = {0};
-    int result = make_dirs(of, name), closed = 0;
+    int result = of->is_away ? settle_note(of, of->note, of->unfinished) : 0, closed = 0; /* an earlier failure's */
 
     *is_there = false;
+    of->is_away = result != 0;
+    if (result == 0)
+        result = make_dirs(of, name);
     if (result != 0)
         return result;
     if (last != NULL) {
@@ -289,25 +374,30 @@ static ls_status directory_put(lsi_sink *sink, const char *name, ls_bytes conten
 
 /* ---- opening ---- */
 
-static bool is_unfinished(const char *name)
+static bool is_ours(const char *name, const char *suffix)
 {
     size_t size = strlen(name);
 
     return size == UNFINISHED_BYTES - 2 && strncmp(name, UNFINISHED_PREFIX, sizeof(UNFINISHED_PREFIX) - 1) == 0 &&
-        strcmp(name + size - (sizeof(UNFINISHED_SUFFIX) - 1), UNFINISHED_SUFFIX) == 0;
+        strcmp(name + size - strlen(suffix), suffix) == 0;
 }
 
-static int remove_if_dead(void *user, const char *name, bool is_dir)
+/* W3, W7. Failing: the next sink does it. */
+static int tidy_up_if_dead(void *user, const char *name, bool is_dir)
 {
     directory *of = user;
     const lsi_files *files = of->root.files;
+    bool is_note = is_ours(name, NOTE_SUFFIX);
+    char away[UNFINISHED_BYTES];
     lsi_file file = {0};
 
-    if (is_dir || !is_unfinished(name) || files->open(&of->root, name, LSI_OPEN_WRITE, &file) != 0)
+    if (is_dir || (!is_note && !is_ours(name, UNFINISHED_SUFFIX)) ||
+        files->open(&of->root, name, LSI_OPEN_WRITE, &file) != 0)
         return 0;
+    (void)snprintf(away, sizeof away, "%.*s" UNFINISHED_SUFFIX, (int)(strlen(name) - (sizeof NOTE_SUFFIX - 1)), name);
     if (files->lock(&file, 0, LSI_LOCK_EXCLUSIVE) == 0)
-        (void)files->unlink(&of->root, name); /* What stays harms nobody. */
-    (void)files->close(&file);                /* Nothing was written. */
+        (void)(is_note ? settle_note(of, name, away) : files->unlink(&of->root, name));
+    (void)files->close(&file); /* Nothing was written. */
     return 0;
 }
 
@@ -338,12 +428,13 @@ ls_status lsi_sink_directory_open(const lsi_env *env, const lsi_files *files, co
     memcpy(of->path, path, path_bytes);
     env->random(env->random_user, &mine, sizeof mine);
     (void)snprintf(of->unfinished, sizeof of->unfinished, UNFINISHED_PREFIX "%016" PRIx64 UNFINISHED_SUFFIX, mine);
+    (void)snprintf(of->note, sizeof of->note, UNFINISHED_PREFIX "%016" PRIx64 NOTE_SUFFIX, mine);
     result = files->root_open(files, path, OPEN_ROOT, &of->root);
     if (result != 0) {
         lsi_free(&env->memory, of);
         return lsi_fail_errno(result, "cannot deliver to directory '%s'", path);
     }
-    result = files->list(&of->root, "", remove_if_dead, of); /* W3. Failing: the next sink does it. */
+    result = files->list(&of->root, "", tidy_up_if_dead, of); /* What stays harms nobody that opens it next. */
     (void)result;
     *out = &of->sink;
     return LS_OK;

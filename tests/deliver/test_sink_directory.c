@@ -471,6 +471,139 @@ static void a_name_in_doubt_stays_in_doubt_for_the_next_sink(void **state)
     }
 }
 
+static void put_third(void *user)
+{
+    putting *of = user;
+    still_env env;
+    lsi_sink *sink = NULL;
+    lsi_put_hope hope;
+
+    still_env_make(&env, sim_files_table(of->sim), 2);
+    if (of->memory != NULL)
+        env.env.memory = sim_memory_table(of->memory);
+    of->st = lsi_sink_directory_open(&env.env, env.env.files, "out", of->doubt, &sink);
+    if (of->st == LS_OK)
+        of->st = sink->ops->put(sink, "2018/08/third", bytes_of("the third"), &hope);
+    lsi_sink_close(sink);
+}
+
+static int count_ours(void *user, const char *name, bool is_dir)
+{
+    (void)is_dir;
+    *(int *)user += strncmp(name, ".libstream-", 11) == 0;
+    return 0;
+}
+
+/* Another process opens it, without a doubt. */
+static void all_three_are_there_again(sim_files *sim, bool has_third)
+{
+    const lsi_files *files = sim_files_table(sim);
+    putting next = {sim, LS_OK, NULL, NULL};
+    lsi_root root;
+    int ours = 0;
+
+    if (has_third)
+        assert_int_equal(look(files, "out", "2018/08/third", "the third"), 1);
+    put_third(&next);
+    assert_int_equal(next.st, LS_OK);
+    assert_int_equal(look(files, "out", "d/first", "the first"), 1);
+    assert_int_equal(look(files, "out", NAME, CONTENT), 1);
+    assert_int_equal(look(files, "out", "2018/08/third", "the third"), 1);
+    assert_int_equal(files->root_open(files, "out", 0, &root), 0);
+    assert_int_equal(files->list(&root, "", count_ours, &ours), 0);
+    files->root_close(&root);
+    assert_int_equal(ours, 0);
+}
+
+/* W7: directories in doubt are moved away and back; whoever is killed, fails or loses power in between, what was
+ * delivered has its names again once the directory was opened anew. */
+static void a_directory_that_is_away_is_brought_back(void **state)
+{
+    bool has_met = true;
+
+    (void)state;
+    for (uint64_t nth = 1; has_met; nth++) {
+        for (int is_killed = 0; is_killed < 2; is_killed++) {
+            sim_files *sim = sim_files_new();
+            sim_memory memory = SIM_MEMORY_INIT;
+            _Atomic bool doubt = false;
+            putting of = {sim, LS_OK, NULL, &doubt};
+            size_t first;
+
+            put_two(&of);
+            assert_int_equal(of.st, LS_OK);
+            first = sim_log_count(sim);
+            doubt = true;
+            of.memory = &memory;
+            sim_fault_add(sim, (sim_fault){.call = SIM_ANY, .nth = nth, .err = is_killed != 0 ? 0 : EIO,
+                                           .kill = is_killed != 0});
+            if (sim_run(sim, put_third, &of))
+                sim_memory_bury(&memory);
+            assert_int_equal(memory.live, 0);
+            has_met = sim_faults_met(sim) != 0;
+            sim_faults_clear(sim);
+            for (size_t prefix = has_met ? sim_log_count(sim) : first; prefix <= sim_log_count(sim); prefix++)
+                for (uint64_t seed = 0; seed < SIM_SEED_RANDOM + 4; seed++) {
+                    sim_files *after = sim_crash_state(sim, prefix, seed);
+
+                    all_three_are_there_again(after, false);
+                    sim_files_free(after);
+                }
+            all_three_are_there_again(sim, of.st == LS_OK && !has_met);
+            sim_files_free(sim);
+        }
+    }
+}
+
+/* The same of a sink that lives on. */
+static void what_could_not_come_back_comes_back_with_the_next_object(void **state)
+{
+    bool has_met = true;
+
+    (void)state;
+    for (uint64_t nth = 1; has_met; nth++) {
+        sim_files *sim = sim_files_new();
+        _Atomic bool doubt = false;
+        putting of = {sim, LS_OK, NULL, &doubt};
+        lsi_put_hope hope;
+        lsi_sink *sink = NULL;
+        still_env env;
+        ls_status st;
+
+        put_two(&of);
+        doubt = true;
+        still_env_make(&env, sim_files_table(sim), 2);
+        assert_int_equal(lsi_sink_directory_open(&env.env, env.env.files, "out", &doubt, &sink), LS_OK);
+        sim_fault_add(sim, (sim_fault){.call = SIM_ANY, .nth = nth, .err = ENOSPC});
+        st = sink->ops->put(sink, "2018/08/third", bytes_of("the third"), &hope);
+        has_met = sim_faults_met(sim) != 0;
+        assert_true(has_met || st == LS_OK);
+        sim_faults_clear(sim);
+        assert_int_equal(sink->ops->put(sink, "2018/08/third", bytes_of("the third"), &hope), LS_OK);
+        assert_int_equal(look(sim_files_table(sim), "out", NAME, CONTENT), 1);
+        assert_int_equal(look(sim_files_table(sim), "out", "2018/08/third", "the third"), 1);
+        lsi_sink_close(sink);
+        sim_files_free(sim);
+    }
+}
+
+/* A file where a directory is to be stays where it is, in doubt, too. */
+static void a_file_in_the_way_is_not_moved(void **state)
+{
+    _Atomic bool doubt = true;
+    watched of = {.temp = *state};
+    hooked_files hooked;
+    lsi_sink *sink = open_watched(&of, &hooked, &doubt);
+    lsi_put_hope hope = LSI_PUT_NEVER;
+
+    assert_int_equal(sink->ops->put(sink, "README", bytes_of(CONTENT), &hope), LS_OK);
+    of.renames = 0;
+    assert_int_not_equal(sink->ops->put(sink, "README/object", bytes_of(CONTENT), &hope), LS_OK);
+    assert_int_equal(hope, LSI_PUT_ELSEWHERE);
+    assert_int_equal(of.renames, 0);
+    lsi_sink_close(sink);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -489,6 +622,9 @@ int main(void)
                                         tear_down),
         cmocka_unit_test(no_power_loss_shows_a_half),
         cmocka_unit_test(no_failure_and_no_death_shows_a_half),
+        cmocka_unit_test_setup_teardown(a_file_in_the_way_is_not_moved, set_up, tear_down),
+        cmocka_unit_test(a_directory_that_is_away_is_brought_back),
+        cmocka_unit_test(what_could_not_come_back_comes_back_with_the_next_object),
         cmocka_unit_test(a_name_in_doubt_stays_in_doubt_for_the_next_sink),
     };
 
