@@ -28,7 +28,8 @@
  *
  * RULES THAT CANNOT FIRE. What a field or metric was is noted: how many records were looked at, how many had the field,
  * the least and the greatest of its numbers. When `observed_min` were looked at and none of them passed, the callback
- * is told once that the rule cannot fire on what was observed (LS_ALERT_CANNOT_FIRE), and ls_alert_describe says it.
+ * is told that the rule cannot fire on what was observed (LS_ALERT_CANNOT_FIRE), and ls_alert_describe says it: once,
+ * and once more as above, when the batch is shown again, or by the next ls_alerts_check or ls_alerts_close.
  * These notes are stored every 1,000 records, with what passes, and by ls_alerts_check and ls_alerts_close; a crash
  * loses what was noted since.
  */
@@ -254,7 +255,7 @@ typedef struct ls_alert {
  * returns: a jump or a C++ exception must not leave it.
  *
  * @return 0: it is told. Anything else: it is not, and the call ends with LS_ERR_CANCELLED; it is told again when the
- *         batch is shown again, or in the next look; or not at all with LS_ALERT_CANNOT_FIRE.
+ *         batch is shown again, or in the next look.
  */
 typedef int32_t (*ls_alert_callback)(const ls_alert *alert, void *user);
 

@@ -481,6 +481,63 @@ static void a_rule_that_cannot_fire_on_what_was_observed_is_reported_once(void *
     close_world(&of);
 }
 
+/* Method: as of an alert that fires. */
+static void a_process_that_dies_reporting_leaves_the_report_to_the_next(void **state)
+{
+    fixture *fx = *state;
+    alert_world of = {.store = NULL};
+    ls_alert_options options = rule_on("Severity", LS_ALERT_GREATER, 4);
+
+    if (in_memory) /* It is of one process. */
+        return;
+    open_world(fx, &of, 1);
+    options.observed_min = 5;
+    assert_int_equal(ls_alert_create(of.stream, "by-batch", &options), LS_OK);
+    for (int i = 0; i < 5; i++)
+        put_severity(&of, 1);
+    in_fork_child(dies_in_its_callback, fx);
+    in_fork_child(dies_in_its_callback, fx); /* It was told to the second one, too. */
+    assert_int_equal(observe_all(&of, 0), LS_OK);
+    assert_int_equal(of.told_count, 1);
+    assert_int_equal(of.told[0].kind, LS_ALERT_CANNOT_FIRE);
+    assert_int_equal(observe_all(&of, 0), LS_OK);
+    assert_int_equal(ls_alerts_check(of.alerts), LS_OK);
+    assert_int_equal(of.told_count, 1);
+    assert_int_equal(ls_alert_create(of.stream, "by-look", &options), LS_OK);
+    in_fork_child(dies_in_its_callback, fx);
+    assert_int_equal(ls_alerts_check(of.alerts), LS_OK); /* There is nothing to note. */
+    assert_int_equal(of.told_count, 2);
+    assert_string_equal(of.told[1].name, "by-look");
+    assert_int_equal(ls_alerts_check(of.alerts), LS_OK);
+    assert_int_equal(of.told_count, 2);
+    close_world(&of);
+}
+
+static void a_report_that_is_refused_comes_again_while_it_holds(void **state)
+{
+    alert_world of = {.store = NULL};
+    ls_alert_options options = rule_on("Severity", LS_ALERT_GREATER, 4);
+
+    open_world(*state, &of, 1);
+    options.observed_min = 1;
+    assert_int_equal(ls_alert_create(of.stream, "a", &options), LS_OK);
+    put_severity(&of, 1);
+    of.refusals = 2;
+    assert_int_equal(observe_all(&of, 0), LS_ERR_CANCELLED);
+    assert_int_equal(ls_alerts_check(of.alerts), LS_ERR_CANCELLED);
+    assert_int_equal(ls_alerts_check(of.alerts), LS_OK);
+    assert_int_equal(of.told_count, 1);
+    assert_int_equal(ls_alert_create(of.stream, "b", &options), LS_OK);
+    of.refusals = 1;
+    assert_int_equal(observe_all(&of, 0), LS_ERR_CANCELLED);
+    put_severity(&of, 5); /* Now it can. */
+    assert_int_equal(observe_all(&of, 0), LS_OK);
+    assert_int_equal(ls_alerts_check(of.alerts), LS_OK);
+    for (uint32_t i = 1; i < of.told_count; i++)
+        assert_int_equal(of.told[i].kind, LS_ALERT_FIRED);
+    close_world(&of);
+}
+
 static void a_field_that_is_never_there_is_reported_without_values(void **state)
 {
     alert_world of = {.store = NULL};
@@ -756,6 +813,8 @@ int main(void)
         TEST(user_records_of_an_aggregate_count_each_once),
         TEST(shards_are_shown_on_many_threads),
         TEST(a_rule_that_cannot_fire_on_what_was_observed_is_reported_once),
+        TEST(a_process_that_dies_reporting_leaves_the_report_to_the_next),
+        TEST(a_report_that_is_refused_comes_again_while_it_holds),
         TEST(a_field_that_is_never_there_is_reported_without_values),
         TEST(notes_are_stored_at_the_latest_by_close),
         TEST(a_rule_on_a_metric_is_judged_at_each_look),

@@ -190,6 +190,8 @@ static void what_is_known_is_read_as_it_was_written(void **state)
 
         known.notes = (lsi_alert_notes){(uint64_t)rand(), (uint64_t)rand(), (uint64_t)rand(), -rand() / 3.0, rand()};
         known.is_reported = rand() % 2;
+        known.is_reporting = !known.is_reported && rand() % 2;
+        known.reporting_shard = known.is_reporting ? (uint32_t)(rand() % 4) - 1 : 0;
         known.fired = (uint64_t)rand();
         for (int i = 1; i <= records; i++)
             if (count(&known, &options, (uint32_t)(rand() % 4), (ls_seqno)i, rand() % 100 * SECOND) && rand() % 2)

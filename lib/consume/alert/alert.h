@@ -56,7 +56,9 @@ struct lsi_alert_state {
     lsi_memory memory;
     uint64_t version; /* of its value */
     uint64_t of;      /* the version of the rule's value that it belongs to */
-    bool is_reported; /* that it cannot fire */
+    bool is_reported;  /* that it cannot fire: the callback was told; */
+    bool is_reporting; /* or it is to be, by whom is shown this shard; LS_NO_SHARD: by who looks */
+    uint32_t reporting_shard;
     lsi_alert_notes notes;
     uint64_t passed, fired;
     int64_t last_fired_us; /* 0: never */

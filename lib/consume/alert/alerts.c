@@ -92,15 +92,14 @@ static uint64_t notes_max(const ls_alert_options *options)
     return options->observed_min < LSI_ALERT_NOTES_MAX ? options->observed_min : LSI_ALERT_NOTES_MAX;
 }
 
-/* `is_last`: whatever was noted is stored. */
+/* `is_last`: whatever was noted is stored, and what another was to report is told. */
 static ls_status settle(lsi_alerts *alerts, const lsi_alert_rule *rule, lsi_alert_findings *findings, bool is_last)
 {
     bool is_noted = false;
     ls_status st = LS_OK;
 
     take_notes(alerts, rule->version, &findings->notes);
-    if (findings->item_count != 0 || findings->notes.observed >= notes_max(&rule->options) ||
-        (is_last && findings->notes.observed != 0))
+    if (findings->item_count != 0 || findings->notes.observed >= notes_max(&rule->options) || is_last)
         st = lsi_alert_settle(alerts, rule, findings, &is_noted);
     if (!is_noted)
         keep_notes(alerts, rule->version, &findings->notes);

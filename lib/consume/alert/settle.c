@@ -5,8 +5,10 @@
  *          |------------ somebody was faster, or it fired <--------- write all of it, if nobody was faster
  *
  * A1  What makes a rule fire is stored, as untold, before the callback is told; and that it was told, afterwards.
- *     So a process that is killed in between leaves an alert that is untold, and not one that nobody hears of.
- * A2  Only who is shown the shard's batch tells what is untold there. Shards are shown in order, one batch at a time,
+ *     So a process that is killed in between leaves an alert that is untold, and not one that nobody hears of. The same
+ *     holds of the report that a rule cannot fire.
+ * A2  Only who is shown the shard's batch tells what is untold there; of such a report who looks does, too, since the
+ *     shard may have no batch any more in which there is anything to note. Shards are shown in order, one batch at a time,
  *     so whoever meets an untold alert comes behind a process that is gone, or after a refusal: nobody else is telling
  *     it.
  * A3  A record is counted in the write that moves the shard's row behind it: once, however often it is shown.
@@ -139,6 +141,7 @@ typedef struct settling {
     size_t done;   /* so many items are counted, and that is stored */
     bool is_noted; /* the notes are stored */
     bool was_told; /* what is untold in the shard: that is not stored yet */
+    bool was_reported; /* the same of the report that it cannot fire */
 } settling;
 
 static ls_status tell_untold(settling *of, lsi_alert_state *state, bool *is_changed)
@@ -157,6 +160,27 @@ static ls_status tell_untold(settling *of, lsi_alert_state *state, bool *is_chan
         *is_changed = true;
     }
     return st;
+}
+
+static ls_status tell_report(settling *of, lsi_alert_state *state, bool *is_changed)
+{
+    uint32_t shard = of->findings->shard;
+    ls_alert what = {.kind = LS_ALERT_CANNOT_FIRE};
+    bool still_holds = of->findings->item_count == 0 && lsi_alert_cannot_fire(state, &of->rule->options);
+    ls_status st = LS_OK;
+
+    if (!state->is_reporting || (shard != state->reporting_shard && shard != LS_NO_SHARD))
+        return LS_OK;
+    if (still_holds && !of->was_reported)
+        st = tell(of->alerts, of->rule, &what, &state->notes);
+    if (st != LS_OK)
+        return st;
+    of->was_reported = still_holds;
+    state->is_reporting = false;
+    state->reporting_shard = 0;
+    state->is_reported = of->was_reported;
+    *is_changed = true;
+    return LS_OK;
 }
 
 /* Counts items from `*at` on, up to where the rule fires. */
@@ -182,34 +206,34 @@ static ls_status go_round(settling *of, lsi_alert_state *state, bool *again)
     size_t at = of->done;
     ls_status st = tell_untold(of, state, &is_changed);
 
+    if (st == LS_OK)
+        st = tell_report(of, state, &is_changed);
     if (st == LS_OK && !of->is_noted) {
         lsi_alert_notes_add(&state->notes, &of->findings->notes);
         is_changed = true;
     }
     if (st == LS_OK)
         st = count_items(of, state, &at, &is_changed, &fires);
-    if (st == LS_OK && !state->is_reported && lsi_alert_cannot_fire(state, &of->rule->options))
-        state->is_reported = reports = is_changed = true;
+    if (st == LS_OK && !state->is_reported && !state->is_reporting &&
+        lsi_alert_cannot_fire(state, &of->rule->options)) {
+        state->is_reporting = reports = is_changed = true;
+        state->reporting_shard = of->findings->shard;
+    }
     if (st == LS_OK && is_changed)
         st = write(of->alerts->stream, of->rule, state, &is_done); /* A1, A3 */
-    *again = fires || !is_done;
+    *again = fires || reports || !is_done;
     if (st != LS_OK || !is_done)
         return st;
     of->done = at;
     of->is_noted = true;
-    of->was_told = false;
-    if (reports) {
-        ls_alert what = {.kind = LS_ALERT_CANNOT_FIRE};
-
-        st = tell(of->alerts, of->rule, &what, &state->notes);
-    }
-    return st;
+    of->was_told = of->was_reported = false;
+    return LS_OK;
 }
 
 ls_status lsi_alert_settle(const lsi_alerts *alerts, const lsi_alert_rule *rule, const lsi_alert_findings *findings,
                            bool *is_noted)
 {
-    settling of = {alerts, rule, findings, 0, findings->notes.observed == 0, false};
+    settling of = {alerts, rule, findings, 0, findings->notes.observed == 0, false, false};
     bool again = true;
     ls_status st = LS_OK;
 

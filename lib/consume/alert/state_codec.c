@@ -12,7 +12,8 @@
 #define HEAD_BYTES 96u
 #define WINDOW_BYTES 32u
 #define ROW_BYTES 64u
-#define REPORTED 1u /* flags */
+#define REPORTED 1u /* flags: one of these */
+#define REPORTING 2u
 #define FIRED 1u    /* of a window */
 #define UNTOLD 1u   /* of a row */
 
@@ -66,7 +67,7 @@ ls_status lsi_alert_state_encode(const lsi_memory *memory, const lsi_alert_state
     if (bytes == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for what is known of an alert, %zu bytes", size);
     lsi_put_u32(&to, FORMAT);
-    lsi_put_u32(&to, state->is_reported ? REPORTED : 0);
+    lsi_put_u32(&to, state->is_reported ? REPORTED : state->is_reporting ? REPORTING : 0);
     lsi_put_u64(&to, state->of);
     lsi_put_u64(&to, state->notes.observed);
     lsi_put_u64(&to, state->notes.values);
@@ -78,7 +79,8 @@ ls_status lsi_alert_state_encode(const lsi_memory *memory, const lsi_alert_state
     lsi_put_u64(&to, (uint64_t)state->last_fired_us);
     lsi_put_u32(&to, state->window_count);
     lsi_put_u32(&to, (uint32_t)state->row_count); /* no more than there are shards */
-    lsi_put_u64(&to, 0);
+    lsi_put_u32(&to, state->is_reporting ? state->reporting_shard : 0);
+    lsi_put_u32(&to, 0);
     for (uint32_t i = 0; i < state->window_count; i++)
         put_window(&to, &state->windows[i]);
     for (size_t i = 0; i < state->row_count; i++)
@@ -156,14 +158,16 @@ static bool is_valid(const lsi_alert_state *state)
 ls_status lsi_alert_state_decode(lsi_alert_state *state, const lsi_state_entry *entry)
 {
     lsi_cursor from = {entry->value.data, (const unsigned char *)entry->value.data + entry->value.size, false};
-    uint32_t format = lsi_take_u32(&from), row_count;
+    uint32_t format = lsi_take_u32(&from), flags, row_count;
     ls_status st;
 
     if (format > FORMAT)
         return lsi_fail(LS_ERR_VERSION, "what is known of an alert is of format %u: this release knows %u", format,
                         FORMAT);
     state->version = entry->version;
-    state->is_reported = take_flag(&from);
+    flags = lsi_take_u32(&from);
+    state->is_reported = flags == REPORTED;
+    state->is_reporting = flags == REPORTING;
     state->of = lsi_take_u64(&from);
     state->notes.observed = lsi_take_u64(&from);
     state->notes.values = lsi_take_u64(&from);
@@ -175,7 +179,9 @@ ls_status lsi_alert_state_decode(lsi_alert_state *state, const lsi_state_entry *
     state->last_fired_us = (int64_t)lsi_take_u64(&from);
     state->window_count = lsi_take_u32(&from);
     row_count = lsi_take_u32(&from);
-    if (lsi_take_u64(&from) != 0 || state->window_count > LSI_ALERT_WINDOWS_MAX)
+    state->reporting_shard = lsi_take_u32(&from);
+    if (lsi_take_u32(&from) != 0 || flags > REPORTING || (state->reporting_shard != 0 && !state->is_reporting) ||
+        state->window_count > LSI_ALERT_WINDOWS_MAX)
         from.bad = true;
     for (uint32_t i = 0; i < state->window_count && !from.bad; i++)
         take_window(&from, &state->windows[i]);
