@@ -243,6 +243,51 @@ static bool is_same(const ls_delivery_options *a, const ls_delivery_options *b)
     return same;
 }
 
+/* Another delivery of that name that goes there, of the template or of the store: its stream; "": none.
+ * `has_schema`: the template gives it one. */
+static ls_status find_sharer(const lsi_apply *apply, const lsi_thing *thing, char out[LSI_NAME_BYTES],
+                             bool *has_schema)
+{
+    const delivery_plan *plan = thing->wanted;
+
+    out[0] = '\0';
+    *has_schema = false;
+    for (const lsi_thing *at = apply->things; at != thing; at = at->next) {
+        const delivery_plan *other = at->wanted;
+
+        if (at->kind != thing->kind || strcmp(at->name, thing->name) != 0 || strcmp(at->stream, thing->stream) == 0 ||
+            other->to.directory == NULL || !lsi_is_same_directory(other->to.directory, plan->to.directory))
+            continue;
+        (void)snprintf(out, LSI_NAME_BYTES, "%s", at->stream);
+        *has_schema = *has_schema || other->schema != NULL;
+    }
+    return out[0] != '\0' || apply->store == NULL
+               ? LS_OK : lsi_schema_sharer(apply->store, thing->stream, thing->name, plan->to.directory, out);
+}
+
+/* Only one of two deliveries whose schemas would have one name has one. */
+static int check_schema(lsi_apply *apply, const lsi_thing *thing)
+{
+    const delivery_plan *plan = thing->wanted;
+    char other[LSI_NAME_BYTES];
+    bool has_schema;
+    ls_status st;
+
+    if (plan->to.directory == NULL)
+        return plan->schema == NULL ? LSI_EXIT_OK
+                                    : lsi_template_refuse(&apply->template, plan->schema,
+                                                          "it lies in a Directory, and there is none");
+    st = find_sharer(apply, thing, other, &has_schema);
+    if (st != LS_OK)
+        return lsi_failed(apply->call, st);
+    if (other[0] == '\0' || (plan->schema == NULL && !has_schema))
+        return LSI_EXIT_OK;
+    return lsi_template_refuse(&apply->template, plan->schema != NULL ? plan->schema : thing->node,
+                               "delivery '%s' of stream '%s' goes to the same Directory, where both schemas would be "
+                               "_%s.schema: give one of them another name or Directory", thing->name, other,
+                               thing->name);
+}
+
 static int compare(lsi_apply *apply, lsi_thing *thing, ls_stream *stream)
 {
     const delivery_plan *plan = thing->wanted;
@@ -255,12 +300,10 @@ static int compare(lsi_apply *apply, lsi_thing *thing, ls_stream *stream)
         code = lsi_template_refuse(&apply->template, mode, "it cannot be changed: a backup is not turned off");
     if (code == LSI_EXIT_OK && thing->state != LSI_THING_NEW && !is_same_text(plan->is.split, plan->to.split))
         code = lsi_template_refuse(&apply->template, thing->node, "how records are split cannot be changed");
-    if (code == LSI_EXIT_OK && plan->schema != NULL && plan->to.directory == NULL)
-        code = lsi_template_refuse(&apply->template, plan->schema, "it lies in a Directory, and there is none");
     if (code == LSI_EXIT_OK && thing->state != LSI_THING_NEW && is_same(&plan->is, &plan->to) &&
         (plan->schema == NULL || lsi_schema_is(plan->to.directory, thing->name, plan->schema)))
         thing->state = LSI_THING_SAME;
-    return code;
+    return code == LSI_EXIT_OK && thing->state != LSI_THING_SAME ? check_schema(apply, thing) : code;
 }
 
 /* ---- changing ---- */
@@ -290,11 +333,17 @@ static int make_beside(lsi_apply *apply, const lsi_thing *thing)
 {
     const delivery_plan *plan = thing->wanted;
     const char *from = plan->is.directory, *to = plan->to.directory;
+    char other[LSI_NAME_BYTES] = "";
     int code = LSI_EXIT_OK;
+    ls_status st = LS_OK;
 
     if (plan->schema != NULL)
         code = lsi_schema_write(apply->call, to, thing->name, plan->schema);
-    if (code != LSI_EXIT_OK || from == NULL)
+    if (code == LSI_EXIT_OK && from != NULL)
+        st = lsi_schema_sharer(apply->store, thing->stream, thing->name, from, other);
+    if (st != LS_OK)
+        return lsi_failed(apply->call, st);
+    if (code != LSI_EXIT_OK || from == NULL || other[0] != '\0')
         return code;
     return to == NULL             ? lsi_schema_remove(apply->call, from, thing->name)
            : plan->schema != NULL ? lsi_schema_leave(apply->call, from, to, thing->name)
@@ -307,10 +356,11 @@ static int remove_beside(lsi_apply *apply, const lsi_thing *thing)
     const delivery_plan *plan = thing->wanted;
     int code = LSI_EXIT_OK;
 
-    if (plan->is.directory != NULL)
-        code = lsi_schema_remove(apply->call, plan->is.directory, thing->name);
-    return code != LSI_EXIT_OK || plan->schema == NULL || plan->to.directory == NULL
-               ? code : lsi_schema_remove(apply->call, plan->to.directory, thing->name);
+    if (apply->store != NULL && plan->is.directory != NULL)
+        code = lsi_schema_drop(apply->call, apply->store, thing->stream, thing->name, plan->is.directory);
+    return code != LSI_EXIT_OK || apply->store == NULL || plan->schema == NULL || plan->to.directory == NULL
+               ? code
+               : lsi_schema_drop(apply->call, apply->store, thing->stream, thing->name, plan->to.directory);
 }
 
 static ls_status remove_delivery(const lsi_thing *thing, ls_store *store, ls_stream *stream)

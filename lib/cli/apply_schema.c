@@ -213,14 +213,6 @@ int lsi_schema_write(const lsi_call *call, const char *directory, const char *na
     return code;
 }
 
-/* By whatever names. */
-static bool is_same_directory(const char *one, const char *other)
-{
-    struct stat a, b;
-
-    return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
 int lsi_schema_move(const lsi_call *call, const char *from, const char *to, const char *name)
 {
     char *path = path_of(from, name, ""), *text = NULL;
@@ -230,7 +222,7 @@ int lsi_schema_move(const lsi_call *call, const char *from, const char *to, cons
     if (err != 0 && err != ENOENT && err != ENOTDIR) {
         lsi_say(call, "%s: %s", path != NULL ? path : from, strerror(err));
         code = LSI_EXIT_FAILED;
-    } else if (err == 0 && !is_same_directory(from, to)) {
+    } else if (err == 0 && !lsi_is_same_directory(from, to)) {
         code = place(call, to, name, text, size);
         if (code == LSI_EXIT_OK)
             code = lsi_schema_leave(call, from, to, name);
@@ -242,7 +234,7 @@ int lsi_schema_move(const lsi_call *call, const char *from, const char *to, cons
 
 int lsi_schema_leave(const lsi_call *call, const char *from, const char *to, const char *name)
 {
-    return is_same_directory(from, to) ? LSI_EXIT_OK : lsi_schema_remove(call, from, name);
+    return lsi_is_same_directory(from, to) ? LSI_EXIT_OK : lsi_schema_remove(call, from, name);
 }
 
 int lsi_schema_remove(const lsi_call *call, const char *directory, const char *name)

@@ -269,6 +269,13 @@ lsi_child_end lsi_child_run(char *const *arguments, const void *in, size_t in_by
 char *lsi_path_absolute(const char *path);
 /* Removes DIRECTORY/_NAME.schema (apply_schema.c), if it is there. Returns an exit code, having said what is wrong. */
 int lsi_schema_remove(const lsi_call *call, const char *directory, const char *name);
+/* schema_sharer.c: another stream of the store whose delivery of that name goes to that directory; "": none. */
+#define LSI_NAME_BYTES 136
+ls_status lsi_schema_sharer(ls_store *store, const char *stream, const char *name, const char *directory,
+                            char out[LSI_NAME_BYTES]);
+/* As lsi_schema_remove, unless there is such a stream. */
+int lsi_schema_drop(const lsi_call *call, ls_store *store, const char *stream, const char *name, const char *directory);
+bool lsi_is_same_directory(const char *one, const char *other); /* by whatever names */
 
 /* ---- delivery_run.c ---- */
 typedef struct lsi_delivery_wish {

@@ -304,7 +304,7 @@ static int create(lsi_call *call, ls_stream *stream, const char *name, const ls_
 }
 
 /* What `lstream apply` has laid beside delivered files: before the delivery, which alone says where that is. */
-static int remove_schema(const lsi_call *call, ls_stream *stream, const char *name)
+static int remove_schema(const lsi_call *call, ls_store *store, ls_stream *stream, const char *name)
 {
     ls_delivery_options is = LS_DELIVERY_OPTIONS_INIT;
     ls_delivery_description *description = NULL;
@@ -313,15 +313,15 @@ static int remove_schema(const lsi_call *call, ls_stream *stream, const char *na
     /* What cannot be looked at is told by the deletion. */
     if (ls_delivery_describe(stream, name, &description) == LS_OK &&
         ls_delivery_description_options(description, &is) == LS_OK && is.directory != NULL)
-        code = lsi_schema_remove(call, is.directory, name);
+        code = lsi_schema_drop(call, store, call->arguments[1], name, is.directory);
     ls_delivery_description_free(description);
     return code;
 }
 
-static int delete(const lsi_call *call, ls_stream *stream, const char *name)
+static int delete(const lsi_call *call, ls_store *store, ls_stream *stream, const char *name)
 {
     lsi_json_writer json;
-    int code = remove_schema(call, stream, name);
+    int code = remove_schema(call, store, stream, name);
     ls_status st;
 
     if (code != LSI_EXIT_OK)
@@ -406,7 +406,7 @@ static int run(lsi_call *call)
         : act == CREATE   ? create(call, stream, call->arguments[2], &from)
         : act == DESCRIBE ? describe(call, stream, call->arguments[2])
         : act == RUN      ? run_delivery(call, stream)
-                          : delete(call, stream, call->arguments[2]);
+                          : delete(call, store, stream, call->arguments[2]);
     return lsi_close_stream(call, stream, store, code);
 }
 

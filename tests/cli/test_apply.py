@@ -290,6 +290,32 @@ class Made(Apply):
         self.assertEqual(self.apply({"Deliveries": [{**DELIVERY, "ToCallback": True}]}), {thing: "updated"})
         self.assertEqual(os.listdir(out), [])
 
+    def test_two_streams_share_no_schema(self):
+        out = os.path.join(self.folder, "out")
+        path = os.path.join(out, "_d.schema")
+        streams = [STREAM, {**STREAM, "StreamName": "t"}]
+        mine = {**DELIVERY, "Directory": out, "Schema": {"title": "mine"}}
+        other = {**DELIVERY, "StreamName": "t", "Directory": out}
+        refused = "delivery 'd' of stream '%s' goes to the same Directory, where both schemas would be _d.schema"
+        for both in ([mine, {**other, "Schema": {}}], [mine, other]):
+            self.assertIn(refused % "s", self.apply({"Streams": streams, "Deliveries": both}, expect=2).err)
+        self.assertFalse(os.path.exists(out))
+        self.apply({"Streams": streams, "Deliveries": [mine]})
+        self.assertIn(refused % "s", self.apply({"Deliveries": [{**other, "Schema": {}}]}, expect=2).err)
+        # One without a schema is no trouble, wherever it goes, and takes nothing along.
+        self.apply({"Deliveries": [other]})
+        self.assertEqual(self.apply({"Deliveries": [mine]}), {("delivery", "s", "d"): "unchanged"})
+        self.apply({"Deliveries": [{**other, "Directory": out + "2"}]})
+        self.assertEqual(json.loads(content(path)), {"title": "mine"})
+        self.apply({"Deliveries": [other]})
+        self.assertEqual(self.run_tool("delivery", "delete", "t", "d", "--json").out, '{"deleted":"d"}\n')
+        self.assertEqual(json.loads(content(path)), {"title": "mine"})
+        self.apply({"Deliveries": [other]})
+        self.apply({"Deliveries": [other]}, "--delete")
+        self.assertEqual(os.listdir(out), ["_d.schema"])
+        self.apply({"Deliveries": [mine]}, "--delete")
+        self.assertEqual(os.listdir(out), [])
+
     def test_a_schema_that_cannot_be_moved_leaves_its_delivery_where_it_is(self):
         out, file = (os.path.join(self.folder, name) for name in ("out", "file"))
         self.apply({"Streams": [STREAM], "Deliveries": [{**DELIVERY, "Directory": out, "Schema": {}}]})
