@@ -2,10 +2,9 @@
 #include "accident_put.h"
 #include "accident_json.h"
 #include "accident_rows.h"
+#include "source_name.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -13,7 +12,7 @@
 #define REFUSALS_TOLD 5
 
 struct source {
-    char name[PATH_MAX + 32];
+    source_name name;
     uint64_t done, rows, records;
 };
 
@@ -78,11 +77,12 @@ static int put_table(accident_put *put, row_feed *feed, struct source *source, c
             in_step++;
         }
         if (result == 0 && got >= 0 && feed_is_due(feed, in_step, put->batch, got == 0)) {
-            char note[64];
+            char note[160];
 
             pipeline_wait(pace, in_step);
-            (void)snprintf(note, sizeof(note), "%" PRIu64 " %" PRIu64, source->rows, source->records);
-            result = feed_begin_step(feed, source->name, note);
+            (void)snprintf(note, sizeof(note), "%" PRIu64 " %" PRIu64 " %s", source->rows, source->records,
+                           source->name.version);
+            result = feed_begin_step(feed, source->name.text, note);
             in_step = 0;
         }
     }
@@ -100,10 +100,10 @@ static int put_source(accident_put *put, row_feed *feed, const char *path, pipel
     int result = rows == NULL ? pipeline_fail("no memory") : 0;
 
     if (path == NULL)
-        (void)snprintf(source.name, sizeof(source.name), "made-up rows of seed %" PRIu64, put->seed);
-    else if (realpath(path, source.name) == NULL)
-        result = pipeline_fail("cannot open %s: %s", path, strerror(errno));
-    note = result == 0 ? feed_note(feed, source.name) : NULL;
+        (void)snprintf(source.name.text, sizeof(source.name.text), "made-up rows of seed %" PRIu64, put->seed);
+    else if (result == 0)
+        result = source_name_find(feed, path, &source.name);
+    note = result == 0 ? feed_note(feed, source.name.text) : NULL;
     if (note != NULL)
         (void)sscanf(note, "%" SCNu64 " %" SCNu64, &source.done, &source.records);
     for (uint64_t i = 0; result == 0 && i < put->repeat && !pipeline_interrupted; i++) {
@@ -111,7 +111,7 @@ static int put_source(accident_put *put, row_feed *feed, const char *path, pipel
 
         if (path == NULL)
             accident_rows_begin(rows, put->seed, put->rows);
-        result = columns_open(&table, path == NULL ? source.name : path, path == NULL ? made_up_read : NULL, rows);
+        result = columns_open(&table, path == NULL ? source.name.text : path, path == NULL ? made_up_read : NULL, rows);
         if (result == 0)
             result = put_table(put, feed, &source, &table, pace);
         columns_close(&table);

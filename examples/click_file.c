@@ -3,16 +3,15 @@
 #include "click_events.h"
 #include "csv.h"
 #include "flat_json.h"
-#include "pipeline.h"
+#include "source_name.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct click_source {
-    char name[PATH_MAX];
+    source_name name;
     const char *path;
     click_events events;  /* without a path */
     csv_reader *csv;      /* of a path that ends in .csv */
@@ -31,7 +30,8 @@ static const struct { const char *name; bool number; } columns[] = {
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
-click_source *click_source_open(const char *path, uint64_t seed, uint64_t events, uint64_t broken)
+click_source *click_source_open(const row_feed *feed, const char *path, uint64_t seed, uint64_t events,
+                                uint64_t broken)
 {
     click_source *source = calloc(1, sizeof(*source));
     size_t size = path == NULL ? 0 : strlen(path);
@@ -43,17 +43,19 @@ click_source *click_source_open(const char *path, uint64_t seed, uint64_t events
     source->path = path;
     if (path == NULL) {
         /* The number is part of the name: which ones are broken goes by it. */
-        (void)snprintf(source->name, sizeof(source->name), "made-up events %" PRIu64 " %" PRIu64 " %" PRIu64, seed,
+        (void)snprintf(source->name.text, sizeof(source->name.text), "made-up events %" PRIu64 " %" PRIu64 " %" PRIu64, seed,
                        events, broken);
         click_events_begin(&source->events, seed, events, broken);
         return source;
     }
-    if (realpath(path, source->name) != NULL) {
-        if (size > 4 && strcmp(path + size - 4, ".csv") == 0)
-            source->csv = csv_open_file(path);
-        else
-            source->file = fopen(path, "r");
+    if (source_name_find(feed, path, &source->name) != 0) {
+        click_source_close(source);
+        return NULL;
     }
+    if (size > 4 && strcmp(path + size - 4, ".csv") == 0)
+        source->csv = csv_open_file(path);
+    else
+        source->file = fopen(path, "r");
     if (source->csv != NULL || source->file != NULL)
         return source;
     (void)pipeline_fail("cannot open %s: %s", path, strerror(errno));
@@ -76,7 +78,12 @@ void click_source_close(click_source *source)
 
 const char *click_source_name(const click_source *source)
 {
-    return source->name;
+    return source->name.text;
+}
+
+const char *click_source_version(const click_source *source)
+{
+    return source->name.version;
 }
 
 static bool find_key(void *user, const char *name, size_t name_size, json_kind kind, const char *value, size_t size)

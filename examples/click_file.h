@@ -3,15 +3,18 @@
 #ifndef EXAMPLES_CLICK_FILE_H
 #define EXAMPLES_CLICK_FILE_H
 
-#include <libstream/types.h>
+#include "feed.h"
 
 typedef struct click_source click_source;
 
-/* `path` NULL: `events` made-up ones of that seed, of which `broken` are broken. NULL: failed, and said. */
-click_source *click_source_open(const char *path, uint64_t seed, uint64_t events, uint64_t broken);
+/* `path` NULL: `events` made-up ones of that seed, of which `broken` are broken. `feed`: where
+ * notes of it may be. NULL: failed, and said. */
+click_source *click_source_open(const row_feed *feed, const char *path, uint64_t seed, uint64_t events,
+                                uint64_t broken);
 void click_source_close(click_source *source); /* NULL is accepted. */
 
 const char *click_source_name(const click_source *source); /* The same for the same events. */
+const char *click_source_version(const click_source *source); /* The last word of its notes (source_name.h). */
 
 /* The next event and its partition key, the user's id; of what has none, "unknown". 1; 0: that was all; -1: said. Views
  * until the next call. */

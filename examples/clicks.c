@@ -62,7 +62,7 @@ struct options {
 static int put_all(const struct options *options, row_feed *feed)
 {
     pipeline_pace pace = {.per_second = (double)options->rate};
-    click_source *source = click_source_open(options->file, options->seed, options->events, options->broken);
+    click_source *source = click_source_open(feed, options->file, options->seed, options->events, options->broken);
     const char *note = source == NULL ? NULL : feed_note(feed, click_source_name(source));
     click_tally tally = {.transform.drop = options->drop};
     uint64_t done, number = 0, in_step = 0;
@@ -85,11 +85,12 @@ static int put_all(const struct options *options, row_feed *feed)
             in_step++;
         }
         if (result == 0 && got >= 0 && feed_is_due(feed, in_step, options->batch, got == 0)) {
-            char text[CLICK_NOTE_BYTES];
+            char text[CLICK_NOTE_BYTES], noted[CLICK_NOTE_BYTES + 96];
 
             pipeline_wait(&pace, in_step);
             click_tally_write(&tally, text);
-            result = feed_step(feed, click_source_name(source), text);
+            (void)snprintf(noted, sizeof(noted), "%s %s", text, click_source_version(source));
+            result = feed_step(feed, click_source_name(source), noted);
             in_step = 0;
         }
     }

@@ -3,7 +3,8 @@
  *
  * Each step is a transaction (libstream/txn.h): some records, and in the stream `NAME.read` a note of how far the
  * source was read. What a note says is the caller's: a number of rows, a day, the size and time of a file. A source is
- * read by one process at a time, and its name is a partition key: 1..256 characters. */
+ * read by one process at a time, and its name is a partition key: 1..256 characters (source_name.h makes one of any
+ * file's path). */
 #ifndef EXAMPLES_FEED_H
 #define EXAMPLES_FEED_H
 

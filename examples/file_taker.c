@@ -1,11 +1,10 @@
 /* Files into a stream. */
 #include "file_taker.h"
-#include "flat_json.h"
+#include "source_name.h"
 #include "watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +27,7 @@ static char *read_body(const char *path, size_t *size, char version[64], const c
         *reason = strerror(errno);
     if (file < 0 || fstat(file, &status) != 0 || !S_ISREG(status.st_mode))
         goto done;
-    (void)snprintf(version, 64, "%" PRIdMAX " %" PRIdMAX ".%09ld", (intmax_t)status.st_size,
-                   (intmax_t)status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
+    source_version(&status, version);
     if (status.st_size > (off_t)BODY_BYTES_MAX) {
         *reason = "larger than a record may be, 1 MiB with its key";
         goto done;
@@ -55,21 +53,22 @@ done:
 static int take(file_taker *taker, row_feed *feed, const char *name)
 {
     char path[PIPELINE_PATH_BYTES + NAME_MAX + 2], version[64] = "";
-    const char *reason, *noted = utf8_check(name, strlen(name), NULL) ? feed_note(feed, name) : NULL;
+    char source[SOURCE_KEY_BYTES];
+    const char *reason, *noted;
     int result = 0;
     size_t size;
     char *body;
 
+    source_key(name, source); /* It need not be UTF-8. */
+    noted = feed_note(feed, source);
     (void)snprintf(path, sizeof(path), "%s/%s", taker->directory, name);
     body = read_body(path, &size, version, &reason);
-    if (body != NULL && !utf8_check(name, strlen(name), NULL))
-        reason = "its name is not UTF-8";
     if (reason != NULL && (noted == NULL || strcmp(noted, version) != 0)) {
         (void)pipeline_fail("%s is refused: %s", path, reason);
         taker->refused++;
     } else if (body != NULL && (noted == NULL || strcmp(noted, version) != 0)) {
         if (feed_add(feed, (ls_bytes){FILE_TAKER_KEY, sizeof(FILE_TAKER_KEY) - 1}, (ls_bytes){body, size}) != LS_OK ||
-            feed_step(feed, name, version) != 0)
+            feed_step(feed, source, version) != 0)
             result = -1;
         taker->records += result == 0;
         if (!taker->quiet && result == 0)

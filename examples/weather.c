@@ -17,6 +17,7 @@
 #include "flat_json.h"
 #include "looking.h"
 #include "noaa.h"
+#include "source_name.h"
 #include "weather_rows.h"
 #include "weather_source.h"
 #include "weather_tables.h"
@@ -340,6 +341,8 @@ int main(int argc, char **argv)
     for (int i = 0; result == 0 && i < options.put.file_count; i++)
         if (access(options.put.files[i], R_OK) != 0)
             result = pipeline_fail("cannot open %s: %s", options.put.files[i], strerror(errno));
+    if (result == 0)
+        result = source_check_files(options.put.files, options.put.file_count);
     if (result != 0)
         return 2;
     if (options.put.rate > 0 && options.put.batch > options.put.rate)

@@ -3,27 +3,27 @@
 #include "columns.h"
 #include "flat_json.h"
 #include "noaa.h"
+#include "source_name.h"
 #include "weather_rows.h"
 #include "weather_tables.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct source {
-    char name[PATH_MAX];
+    source_name name;
     uint64_t rows, records;
 };
 
 /* What a note says: rows that were read, and records that came of them. */
 static int note_source(weather_source *put, struct source *source)
 {
-    char note[64];
+    char note[160];
 
-    (void)snprintf(note, sizeof(note), "%" PRIu64 " %" PRIu64, source->rows, source->records);
-    return feed_step(put->feed, source->name, note);
+    (void)snprintf(note, sizeof(note), "%" PRIu64 " %" PRIu64 " %s", source->rows, source->records,
+                   source->name.version);
+    return feed_step(put->feed, source->name.text, note);
 }
 
 static void add_value(flat_json *json, const char *name, const csv_cell *cell)
@@ -74,7 +74,7 @@ static int put_table(weather_source *put, struct source *source, csv_columns *ta
     uint64_t done = 0, in_step = 0;
     flat_json json = {0};
     int result = 0, got = 1;
-    const char *note = feed_note(put->feed, source->name);
+    const char *note = feed_note(put->feed, source->name.text);
 
     if (columns_find(table, "STATION", &at.station) != 0 || columns_find(table, "NAME", &at.name) != 0 ||
         columns_find(table, "DATE", &at.date) != 0)
@@ -116,11 +116,11 @@ static int put_file(weather_source *put, const char *path)
         if (rows == NULL)
             return pipeline_fail("no memory");
         weather_rows_begin(rows, put->seed, put->rows);
-        (void)snprintf(source.name, sizeof(source.name), "made-up rows of seed %" PRIu64, put->seed);
-    } else if (realpath(path, source.name) == NULL) {
-        return pipeline_fail("cannot open %s: %s", path, strerror(errno));
+        (void)snprintf(source.name.text, sizeof(source.name.text), "made-up rows of seed %" PRIu64, put->seed);
+    } else if (source_name_find(put->feed, path, &source.name) != 0) {
+        return -1;
     }
-    result = columns_open(&table, path == NULL ? source.name : path, path == NULL ? made_up_read : NULL, rows);
+    result = columns_open(&table, path == NULL ? source.name.text : path, path == NULL ? made_up_read : NULL, rows);
     if (result == 0)
         result = put_table(put, &source, &table);
     columns_close(&table);
@@ -131,7 +131,8 @@ static int put_file(weather_source *put, const char *path)
     return result;
 }
 
-/* What NOAA's service gives of a day: one step, the records of all stations, and that the day is done. */
+/* What NOAA's service gives of a day: one step, the records of all stations, and that the day is done. A day without a
+ * row is not: it may be too young to be there, and is asked for again by the next run. */
 static int put_day(weather_source *put, noaa *service, const char *source, const char *day, uint64_t *records)
 {
     bool key_is_name = strcmp(put->key, "NAME") == 0;
@@ -149,6 +150,8 @@ static int put_day(weather_source *put, noaa *service, const char *source, const
     }
     if (result != 0 || got < 0)
         return -1;
+    if (*records == 0)
+        return 0;
     pipeline_wait(&put->pace, feed_added(put->feed));
     (void)snprintf(note, sizeof(note), "done %" PRIu64, *records);
     return feed_step(put->feed, source, note);

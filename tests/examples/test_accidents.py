@@ -151,6 +151,16 @@ class Accidents(pipelines.Case):
         return self.file("rows.csv", "ID,Severity,City,County\n" + "".join(
             "A-%d,%s,%s,%s\n" % (number, *row) for number, row in enumerate(rows)))
 
+    def test_a_file_that_took_anothers_place_is_taken_too(self):
+        path = self.rows((3, "C", "D"), (4, "C", "D"))
+        first, _ = self.result_and_said("--store", self.kept, path)
+        other, said = self.result_and_said("--store", self.kept, self.rows((4, "E", "D"), (4, "C", "D")))
+        self.assertEqual((first["filtered"], other["filtered"], other["records"]), (2, 4, 2))
+        self.assertEqual(said, ["accidents: %s is another file than the one that was read: its rows are taken, too" %
+                                path])
+        self.assertEqual(self.result("--store", self.kept, path)["filtered"], 4)
+        self.fails(2, path + " is given twice", path, path)
+
     def test_each_digit_is_a_severity_and_nothing_else_is(self):
         path = self.rows(*((severity, "C", "D") for severity in [*range(10), "10", "11", '" 3"', "3.0", "", "+3", "x"]))
         for key in ("Severity", "ID"):

@@ -94,6 +94,18 @@ class Clicks(pipelines.Case):
         self.assertEqual([error["errorMessage"] for error in errors[:3]],
                          ["item_id is infinite"] * 2 + ["it is no JSON object"])
 
+    def test_a_file_that_took_anothers_place_is_taken_too(self):
+        event = '{"user_id":"u","item_id":%d,"action":"x","price":1}\n'
+        path = self.file("events.json", event % 100)
+        self.assertEqual(self.result("--store", self.kept, path)["records"], 1)
+        self.file("events.json", event % 200 + event % 300)
+        done = self.run_it("--json", "--store", self.kept, path)
+        self.assertEqual(json.loads(done.stdout.decode().splitlines()[-1])["records"], 3)
+        self.assertIn(b"events.json is another file than the one that was read", done.stderr)
+        result = self.result("--store", self.kept, path)
+        self.adds_up(result)
+        self.assertEqual(result["records"], 3)
+
     def test_it_may_be_killed_at_any_moment(self):
         arguments = ("--events", "8000", "--batch", "40", "--shards", "2", "--interval", "0", "--size", "50000")
         result = self.killed_until_done(5, 0.3, *arguments)

@@ -104,10 +104,9 @@ class Filedrop(pipelines.Case):
             os.chmod(os.path.join(self.drop, "secret.txt"), 0)
         done = self.run_it("--json", self.drop)
         result = json.loads(done.stdout)
-        self.assertEqual((done.returncode, result["records"], result["refused"]), (0, 1, 2 + secret))
+        self.assertEqual((done.returncode, result["records"], result["refused"]), (0, 2, 1 + secret))
         self.assertEqual(b"secret.txt is refused: Permission denied" in done.stderr, secret)
         self.assertIn(b"too-large.txt is refused: larger than a record may be", done.stderr)
-        self.assertIn(b"is refused: its name is not UTF-8", done.stderr)
 
     def test_what_is_dropped_while_it_watches_is_taken_until_a_signal(self):
         process = subprocess.Popen([FILEDROP, "--idle", "0", "--store", self.kept, self.drop], stdout=subprocess.PIPE,

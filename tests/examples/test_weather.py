@@ -82,6 +82,45 @@ class MadeUp(Case):
         result = self.result("--store", self.kept, "--query", "C", path)
         self.assertEqual((result["records"], result["replaced"], result["query"]["PRCP"]), (6, 0, 2))
 
+    def test_a_file_that_took_anothers_place_is_taken_too(self):
+        path, rows = self.path("rows.csv"), HEADER + "".join("S,A,2021-10-%02d,1,,,\n" % day for day in range(1, 4))
+        def result():
+            done = self.run_it("--json", "--store", self.kept, path)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return json.loads(done.stdout.decode().splitlines()[-1])["tables"]["Precipitation"], done.stderr.decode()
+
+        said = "weather: %s is another file than the one that was read: its rows are taken, too\n" % path
+        for content, items, message in (
+                (rows, 3, ""),
+                (rows.replace("S,A", "S,B"), 6, said),  # of the same size
+                (rows.replace("S,B", "S,A"), 6, ""),    # The first one is back, and has been put;
+                (rows + "S,A,2021-10-09,1,,,\n", 7, ""), # it has grown.
+                (HEADER + "S,C,2021-10-01,1,,,\n", 8, said)):
+            self.file("rows.csv", content)
+            self.assertEqual(result(), (items, message))
+            os.utime(path)  # It was touched: that is no other file.
+            self.assertEqual(result(), (items, ""))
+
+    def test_a_file_is_not_given_twice(self):
+        path = self.file("rows.csv", HEADER + "S,A,2021-10-01,1,,,\n")
+        link, copy = self.path("link.csv"), self.file("copy.csv", HEADER + "S,B,2021-10-01,1,,,\n")
+        os.link(path, link)
+        self.fails(2, path + " is given twice", path, copy, path)
+        self.fails(2, "%s and %s are the same file" % (path, link), path, link)
+        self.assertEqual(self.result(path, copy)["records"], 2)
+
+    def test_a_path_may_be_long_or_no_text(self):
+        where = os.fsencode(self.directory) + b"/" + b"/".join([b"d" * 200] * 3)
+        os.makedirs(where)
+        for number, name in enumerate((b"long.csv", b"long\xff.csv", b"long\xfe.csv")):
+            path = os.path.join(where, name)
+            with open(path, "w") as file:
+                file.write(HEADER + "S,A,2021-10-%02d,1,,,\n" % (number + 1))
+            for _ in range(2):
+                done = self.run_it("--json", "--store", self.kept, os.fsdecode(path))
+                self.assertEqual((done.returncode, done.stderr), (0, b""))
+            self.assertEqual(json.loads(done.stdout)["tables"]["Precipitation"], number + 1)
+
     def test_refused_rows_are_counted(self):
         path = self.file("rows.csv", HEADER.encode() + b"S,A,2021-10-01,1,,\nS,A\xff,2021-10-01,1,,,\n"
                          b"S,,2021-10-01,1,,,\nS,A,2021-10-03,1,,,\n")
@@ -258,6 +297,14 @@ class Service(Case):
         asked = [asked["startdate"][-2:] for path, asked in self.asked
                  if asked.get("offset") == "1" and "startdate" in asked]
         self.assertEqual(asked, ["05", "06", "09", "04", "07", "08"])
+
+    def test_a_day_that_has_no_row_yet_is_asked_for_again(self):
+        self.busy = 0
+        rows, self.rows = self.rows, lambda day: []
+        self.assertEqual(self.result("--store", self.kept, *self.days("05", "05"))["records"], 0)
+        self.rows = rows
+        for _ in range(2):
+            self.assertEqual(self.result("--store", self.kept, *self.days("05", "05"))["records"], 900)
 
     def test_what_goes_wrong_is_said(self):
         self.fails(1, "400: ", *["wrong" if word == "secret" else word for word in self.arguments()])
