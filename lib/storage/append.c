@@ -191,15 +191,15 @@ static __attribute__((noinline)) ls_status write_frame(lsi_log *log, lsi_slot *s
 
 /* A frame that begins a block of the index has gone in. What is not synced by each put begins to be written back from
  * time to time: else all of a segment would be written at its end, while everybody waits for the roll. Up to a round
- * offset of the file, where a window ends: what is being written back is taken from whoever has it mapped, page by
- * page. */
+ * offset of the file, where a window ends, and before this frame: what is being written back is taken from whoever has
+ * it mapped, page by page. */
 __attribute__((noinline)) void lsi_log_pass_index_mark(const lsi_log *log, lsi_slot *slot, lsi_segment *segment,
-                                                       const lsi_index_entry *entry, uint64_t end)
+                                                       const lsi_index_entry *entry)
 {
     uint64_t block = (entry->position - segment->header.base) / LSI_INDEX_BLOCK_BYTES;
     uint64_t before = lsi_load(&slot->indexed_end) - segment->header.base;
     uint64_t from = before > 0 ? (before - 1) / WRITEBACK_BYTES * WRITEBACK_BYTES : 0;
-    uint64_t to = (end - segment->header.base) / WRITEBACK_BYTES * WRITEBACK_BYTES;
+    uint64_t to = (entry->position - segment->header.base) / WRITEBACK_BYTES * WRITEBACK_BYTES;
 
     lsi_index_note(&log->config, segment, entry);
     atomic_store_explicit(&slot->indexed_end, segment->header.base + (block + 1) * LSI_INDEX_BLOCK_BYTES,
@@ -282,7 +282,7 @@ static inline __attribute__((always_inline)) ls_status append_frame(lsi_log *log
     }
 
     if (position >= lsi_load(&slot->indexed_end))
-        lsi_log_pass_index_mark(log, slot, segment, &(lsi_index_entry){position, seqno, arrival_us}, end);
+        lsi_log_pass_index_mark(log, slot, segment, &(lsi_index_entry){position, seqno, arrival_us});
     return LS_OK;
 }
 

@@ -114,8 +114,7 @@ ls_status lsi_log_sync_segment(lsi_log *log, lsi_slot *slot, lsi_segment *segmen
 ls_status lsi_log_sync_hidden(lsi_log *log, lsi_slot *slot, lsi_segment *segment);
 void lsi_log_note_durable(lsi_log *log, lsi_slot *slot, const lsi_segment *segment, uint64_t end);
 /* append.c: what follows when a frame counts: index, writing back. Locks: append_lock held. */
-void lsi_log_pass_index_mark(const lsi_log *log, lsi_slot *slot, lsi_segment *segment, const lsi_index_entry *entry,
-                             uint64_t end);
+void lsi_log_pass_index_mark(const lsi_log *log, lsi_slot *slot, lsi_segment *segment, const lsi_index_entry *entry);
 /* For a reader that found nothing: whether a step lies there that may have been taken, see step.c. */
 static inline bool lsi_log_has_step(const lsi_slot *slot)
 {

@@ -73,7 +73,7 @@ void lsi_log_step_show(lsi_log *log)
     atomic_store_explicit(&slot->step, 0, memory_order_release); /* Who copies waits for it. */
     if (step->position >= lsi_load(&slot->indexed_end))
         lsi_log_pass_index_mark(log, slot, log->tail,
-                                &(lsi_index_entry){step->position, step->first_seqno, step->arrival_us}, step->end);
+                                &(lsi_index_entry){step->position, step->first_seqno, step->arrival_us});
     lsi_log_unlock(slot);
     if (log->config.durability != LS_DURABILITY_SYNC)
         lsi_slots_wake(slot, log->config.stream_slot);
