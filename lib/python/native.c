@@ -35,8 +35,17 @@ static void watch_forks(void)
 struct lsi_py_producer {
     ls_producer *producer; /* NULL: closed */
     pthread_mutex_t mutex;
+    _Atomic(const void *) owner; /* whose turn it is: the address of its `here` */
     unsigned forks; /* as many as there had been when it was made */
 };
+
+static _Thread_local char here;
+
+/* Whether this thread has it: a function that gives keys is called by the put that needs one. */
+static bool is_mine(const lsi_py_producer *producer)
+{
+    return atomic_load_explicit(&producer->owner, memory_order_relaxed) == &here; /* No pair: it is of this thread. */
+}
 
 static bool is_inherited(const lsi_py_producer *producer)
 {
@@ -50,36 +59,41 @@ void lsi_py_set_wait(ls_wait_callback wait)
     wait_asked = wait;
 }
 
-/* Waits for its turn, until it is told not to: then the answer is false. */
-static bool producer_enter(lsi_py_producer *producer)
+static ls_status take_turn(lsi_py_producer *producer)
+{
+    atomic_store_explicit(&producer->owner, &here, memory_order_relaxed);
+    return LS_OK;
+}
+
+/* Waits for its turn, until it is told not to: LSI_PY_INTERRUPTED; or LSI_PY_WITHIN, when it would wait for itself. */
+static ls_status producer_enter(lsi_py_producer *producer)
 {
     struct timespec until;
 
-    if (is_inherited(producer) || pthread_mutex_trylock(&producer->mutex) == 0)
-        return true;
+    if (is_inherited(producer))
+        return LS_OK;
+    if (is_mine(producer))
+        return LSI_PY_WITHIN;
+    if (pthread_mutex_trylock(&producer->mutex) == 0)
+        return take_turn(producer);
     for (;;) {
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += ASK_NS;
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
         if (pthread_mutex_clocklock(&producer->mutex, CLOCK_MONOTONIC, &until) == 0)
-            return true;
+            return take_turn(producer);
         if (wait_asked != NULL && wait_asked(NULL) != 0)
-            return false;
+            return LSI_PY_INTERRUPTED;
     }
-}
-
-/* Waits for its turn, however long that takes. */
-static void producer_hold(lsi_py_producer *producer)
-{
-    if (!is_inherited(producer))
-        pthread_mutex_lock(&producer->mutex);
 }
 
 static void producer_leave(lsi_py_producer *producer)
 {
-    if (!is_inherited(producer))
-        pthread_mutex_unlock(&producer->mutex);
+    if (is_inherited(producer))
+        return;
+    atomic_store_explicit(&producer->owner, NULL, memory_order_relaxed);
+    pthread_mutex_unlock(&producer->mutex);
 }
 
 ls_status lsi_py_producer_open(ls_stream *stream, lsi_py_producer **out)
@@ -108,23 +122,18 @@ ls_status lsi_py_producer_close(lsi_py_producer *producer)
 
     if (producer == NULL)
         return LS_OK;
-    if (!producer_enter(producer))
-        return LSI_PY_INTERRUPTED;
+    st = producer_enter(producer);
+    if (st != LS_OK)
+        return st;
     st = ls_producer_close(producer->producer);
     producer->producer = NULL;
     producer_leave(producer);
     return st;
 }
 
-int lsi_py_producer_is_open(lsi_py_producer *producer)
+int lsi_py_producer_is_within(const lsi_py_producer *producer)
 {
-    int is_open;
-
-    if (!is_inherited(producer) && pthread_mutex_trylock(&producer->mutex) != 0)
-        return 1; /* Somebody puts. */
-    is_open = producer->producer != NULL;
-    producer_leave(producer);
-    return is_open;
+    return !is_inherited(producer) && is_mine(producer);
 }
 
 void lsi_py_producer_free(lsi_py_producer *producer)
@@ -143,10 +152,11 @@ int64_t lsi_py_put(lsi_py_producer *producer, const char *key, size_t key_bytes,
                    const ls_put_options *options)
 {
     ls_record_id id = {0, 0, 0};
-    ls_status st = LSI_PY_CLOSED;
+    ls_status st = producer_enter(producer);
 
-    if (!producer_enter(producer))
-        return -LSI_PY_INTERRUPTED;
+    if (st != LS_OK)
+        return -(int64_t)st;
+    st = LSI_PY_CLOSED;
     if (producer->producer != NULL)
         st = ls_producer_put(producer->producer, (ls_bytes){key, key_bytes}, (ls_bytes){data, data_bytes}, options,
                              &id);
@@ -246,12 +256,14 @@ ls_status lsi_py_put_entries(lsi_py_producer *producer, size_t count, ls_put_ent
                              const ls_hash_key *const *hash_keys, const ls_put_options *options, ls_put_result *results,
                              size_t *failed)
 {
-    ls_status st = LSI_PY_CLOSED;
+    ls_status st;
 
     for (size_t i = 0; hash_keys != NULL && i < count; i++)
         entries[i].explicit_hash_key = hash_keys[i];
-    if (!producer_enter(producer))
-        return LSI_PY_INTERRUPTED;
+    st = producer_enter(producer);
+    if (st != LS_OK)
+        return st;
+    st = LSI_PY_CLOSED;
     if (producer->producer != NULL)
         st = ls_producer_put_batch(producer->producer, entries, count, options, results, failed);
     producer_leave(producer);
@@ -284,25 +296,29 @@ ls_status lsi_py_put_pieces(lsi_py_producer *producer, size_t count, const lsi_p
 
 ls_status lsi_py_flush(lsi_py_producer *producer)
 {
-    ls_status st = LSI_PY_CLOSED;
+    ls_status st = producer_enter(producer);
 
-    if (!producer_enter(producer))
-        return LSI_PY_INTERRUPTED;
+    if (st != LS_OK)
+        return st;
+    st = LSI_PY_CLOSED;
     if (producer->producer != NULL)
         st = ls_producer_flush(producer->producer);
     producer_leave(producer);
     return st;
 }
 
-uint64_t lsi_py_producer_repeats(lsi_py_producer *producer)
+ls_status lsi_py_producer_repeats(lsi_py_producer *producer, uint64_t *count)
 {
-    uint64_t count = 0;
+    ls_status st = producer_enter(producer);
 
-    producer_hold(producer);
+    *count = 0;
+    if (st == LSI_PY_INTERRUPTED)
+        return st;
     if (producer->producer != NULL)
-        count = ls_producer_repeats(producer->producer);
-    producer_leave(producer);
-    return count;
+        *count = ls_producer_repeats(producer->producer);
+    if (st == LS_OK) /* Else the turn is that of a call further out. */
+        producer_leave(producer);
+    return LS_OK;
 }
 
 /* ---- outcomes ---- */

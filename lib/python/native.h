@@ -21,7 +21,7 @@ ls_status lsi_py_producer_open(ls_stream *stream, lsi_py_producer **out);
  * afterwards is answered LSI_PY_CLOSED. The memory stays until lsi_py_producer_free, since another thread may be about
  * to call. NULL is accepted. */
 ls_status lsi_py_producer_close(lsi_py_producer *producer);
-int lsi_py_producer_is_open(lsi_py_producer *producer);
+int lsi_py_producer_is_within(const lsi_py_producer *producer); /* 1: this thread is in a call of it */
 void lsi_py_producer_free(lsi_py_producer *producer);
 
 /* Answered beside the statuses: the producer was closed. */
@@ -29,6 +29,9 @@ void lsi_py_producer_free(lsi_py_producer *producer);
 
 /* As well: another thread has the producer, and `wait` said not to wait for it. Nothing was done. */
 #define LSI_PY_INTERRUPTED 3
+
+/* As well: this thread is in a call of the producer, which has called what calls it now. Nothing was done. */
+#define LSI_PY_WITHIN 4
 
 /* Who is asked by a thread that waits for its turn; set once, before a producer is opened. */
 void lsi_py_set_wait(ls_wait_callback wait);
@@ -73,7 +76,7 @@ ls_status lsi_py_put_pieces(lsi_py_producer *producer, size_t count, const lsi_p
                             const ls_put_options *options, ls_put_result *results, size_t *failed, size_t *bad);
 
 ls_status lsi_py_flush(lsi_py_producer *producer);
-uint64_t lsi_py_producer_repeats(lsi_py_producer *producer); /* 0 when it is closed */
+ls_status lsi_py_producer_repeats(lsi_py_producer *producer, uint64_t *count); /* 0 of one that is closed */
 
 /* An asynchronous producer's outcomes, counted by its thread without the GIL: an ls_outcome_callback. */
 typedef struct lsi_py_outcomes lsi_py_outcomes;

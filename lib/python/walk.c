@@ -8,6 +8,8 @@
 
 #include <libstream/producer.h>
 
+#include <stdbool.h>
+
 int lsi_py_bytes_of(PyObject *object, int is_key, ls_bytes *out)
 {
     Py_ssize_t size;
@@ -98,16 +100,22 @@ static PyMethodDef methods[] = {
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "libstream._walk", NULL, -1, methods, NULL, NULL, NULL,
                                         NULL};
 
+static bool add_type(PyObject *module, const char *name, PyObject *type)
+{
+    if (type != NULL && PyModule_AddObject(module, name, type) == 0) /* It takes it only when it does so. */
+        return true;
+    Py_XDECREF(type);
+    return false;
+}
+
 PyMODINIT_FUNC PyInit__walk(void);
 PyMODINIT_FUNC PyInit__walk(void)
 {
-    PyObject *module = PyModule_Create(&definition), *type;
+    PyObject *module = PyModule_Create(&definition);
 
     if (module == NULL)
         return NULL;
-    type = lsi_py_place_type();
-    if (type == NULL || PyModule_AddObject(module, "Place", type) != 0) { /* It takes it only when it does so. */
-        Py_XDECREF(type);
+    if (!add_type(module, "Place", lsi_py_place_type()) || !add_type(module, "Gate", lsi_py_gate_type())) {
         Py_DECREF(module);
         return NULL;
     }

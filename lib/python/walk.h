@@ -29,4 +29,7 @@ PyObject *lsi_py_stop(PyObject *module, PyObject *address);
 PyObject *lsi_py_places(PyObject *module, PyObject *arguments);
 PyObject *lsi_py_place_type(void);
 
+/* The type `Gate`, of gate.c, as above. */
+PyObject *lsi_py_gate_type(void);
+
 #endif

@@ -597,7 +597,7 @@ def test_what_has_threads_is_refused_in_a_fork_child(folder: str) -> None:
         subscription, mapping = stream.subscribe("c"), stream.create_mapping("m")
         runner = threading.Thread(target=lambda: mapping.run(lambda batch: None))
         runner.start()
-        while not mapping._runs or not mapping._runs[0]._calls:
+        while not mapping._runs or mapping._runs[0]._gate.count == 0:
             time.sleep(0.01)
 
         def child() -> None:

@@ -1,13 +1,16 @@
 """What all open things have in common: they are closed once, after what was opened from them, by one thread, while no
 other is in a call of theirs, and by nobody but the process that opened them.
 
-H1 A pointer is handed to C between `_enter` and `_leave` only; closing waits until nobody is between them. A thread
-   that is there itself, in a function that C calls, would wait for ever: it is refused.
+H1 A pointer is handed to C within the handle's gate only, and closing waits until nobody is inside. A thread that is
+   there itself, in a function that C calls or a signal's handler, would wait for ever: it is refused, before anything
+   is closed.
 H2 A parent that is collected together with its children, in whatever order, is closed by the last of them.
 H3 In a fork child no lock is touched: a thread that held one is not there. Calls are refused before they look at one,
    and closing frees the memory, as the library promises.
 H4 Closing that does not come to its end, for an exception such as KeyboardInterrupt or since the library refuses,
    leaves the handle as it was. Two threads that close one return when it is closed.
+H5 Handlers of signals and finalizers run between any two instructions of Python, use any handle, and raise whatever
+   they like. So a thread takes no lock that it could meet there again: it is inside a gate (gate.c), or has a `turn`.
 """
 
 from __future__ import annotations
@@ -15,9 +18,12 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Callable, ClassVar, List, NoReturn, Optional, Type, TypeVar
+from typing import Any, Callable, ClassVar, Dict, Iterator, List, NoReturn, Optional, Tuple, Type, TypeVar
 
+from libstream._native import ffi
+from libstream._walk import Gate
 from libstream.errors import Error, WrongStateError, check
 
 Self = TypeVar("Self", bound="Handle")
@@ -68,52 +74,93 @@ class Lent(Unique):
             self._pointer = None
 
 
+def turn(lock: Any, noun: str) -> Any:
+    """The RLock by which threads take turns at something. Whoever has it already has come again out of the midst of his
+    own call, in a function that it calls, a signal's handler or a finalizer: he would spoil it, and is refused."""
+    if lock._is_owned():
+        raise WrongStateError("%s is in a call of this thread already: a signal's handler, a finalizer or a function "
+                              "that it calls cannot make another one" % noun)
+    return lock
+
+
+_asking = threading.local()  # .stores: whose function that gives keys this thread is in
+
+
+@contextmanager
+def asked_by(store: Optional["Handle"]) -> Iterator[None]:
+    """In a function that C calls for a store in the midst of any of its calls."""
+    stores: List[Optional[Handle]] = _asking.__dict__.setdefault("stores", [])
+    stores.append(store)
+    try:
+        yield
+    finally:
+        stores.pop()
+
+
+def refuse_asked(handle: "Handle", what: str) -> None:
+    """Refuse what would wait for such a function itself."""
+    stores = getattr(_asking, "stores", None)
+    if not stores:
+        return
+    top = handle
+    while top._parent is not None:
+        top = top._parent
+    if top in stores:
+        raise WrongStateError("%s by a function that gives the store's keys, or takes its log" % what)
+
+
 class Handle(Unique):
     """An open thing. Closing it closes what was opened from it. It is closed at the end of a `with`, or at last when
     nobody refers to it any more."""
 
-    __slots__ = ("_pointer", "_parent", "_children", "_calls", "_changed", "_pid", "_open", "_is_left", "_closed_by",
-                 "__weakref__")
+    __slots__ = ("_gate", "_parent", "_children", "_closing", "_pid", "_is_left", "__weakref__")
 
     _noun: ClassVar[str] = "handle"
-    _close_call: ClassVar[Callable[[Any], int]]
+    _has_thread: ClassVar[bool] = False  # Closing waits for a thread that may be in a function of the program's.
+    _close_call: ClassVar[Callable[..., Any]]
+    _close_arguments: ClassVar[Tuple[Any, ...]] = ()
 
     def __init__(self, pointer: Any, parent: Optional["Handle"] = None) -> None:
-        self._pointer = pointer
-        self._parent = parent
-        self._children: weakref.WeakSet[Handle] = weakref.WeakSet()
-        self._calls: List[int] = []  # The threads that are between _enter and _leave.
-        self._closed_by = 0  # The thread that is closing it.
-        self._changed = threading.Condition(threading.Lock())
+        self._parent: Optional[Handle] = None
+        self._children: Dict[int, "weakref.ref[Handle]"] = {}  # Those that are open, by their `id`.
+        self._closing = threading.RLock()  # Of the thread that closes it.
         self._pid = os.getpid()
-        self._open = 0  # children
         self._is_left = False
+        self._gate = Gate(pointer, self._noun, _refuse)
         if parent is not None:
-            with parent._changed:
-                parent._children.add(self)
-                parent._open += 1
+            self._belong(parent)
 
-    def _enter(self) -> Any:
-        of_this_process(self._pid, self._noun)
-        with self._changed:
-            if self._pointer is None:
-                raise WrongStateError("%s is closed" % self._noun)
-            self._calls.append(threading.get_ident())
-            return self._pointer
+    def _own(self, parent: Optional["Handle"], out: Any, call: Callable[..., int], *arguments: Any) -> None:
+        """Become the handle of what a call opens at `out`, a call of the parent's if there is one."""
+        try:
+            if parent is None:
+                check(call(*arguments))
+            else:
+                parent._call(call, *arguments)
+            Handle.__init__(self, out[0], parent)
+        except BaseException:
+            if out[0] != ffi.NULL and getattr(self, "_gate", None) is None:  # Ctrl+C, once C had returned.
+                type(self)._close_call(out[0], *self._close_arguments)
+            raise
 
-    def _leave(self) -> None:
-        with self._changed:
-            self._calls.remove(threading.get_ident())
-            if not self._calls:
-                self._changed.notify_all()
+    def _belong(self, parent: "Handle") -> None:
+        """Be closed when `parent` is."""
+        self._parent = self._parent or parent
+        parent._children[id(self)] = weakref.ref(self)
+
+    def _open_children(self) -> "List[Handle]":
+        found = [child() for child in list(self._children.values())]
+        return [child for child in found if child is not None]
+
+    @property
+    def _pointer(self) -> Any:
+        """None: nobody enters it any more."""
+        return self._gate.pointer
 
     def _call(self, function: Callable[..., int], *arguments: Any) -> None:
         """Call what takes this handle first and answers a status."""
-        pointer = self._enter()
-        try:
+        with self._gate as pointer:
             check(function(pointer, *arguments))
-        finally:
-            self._leave()
 
     def _interrupt(self, pointer: Any) -> None:
         """End calls that wait for something other than the disk: nobody enters any more, and they are waited for."""
@@ -121,13 +168,16 @@ class Handle(Unique):
     @property
     def closed(self) -> bool:
         """Whether it was closed."""
-        return self._pointer is None
+        return self._gate.pointer is None
 
     def close(self) -> None:
         """Close it, and before that whatever was opened from it. Closing twice is fine. Waits for calls of other
-        threads that are under way."""
+        threads that are under way. Raises `WrongStateError` in a function that one of them calls: nothing was closed
+        then."""
+        if os.getpid() == self._pid:
+            self._refuse_all()
         first: Optional[BaseException] = None
-        for child in list(self._children):
+        for child in self._open_children():
             try:
                 child._close_with_parent()
             except Exception as error:  # That it was not closed, or what it has to tell besides.
@@ -142,66 +192,69 @@ class Handle(Unique):
         """Close it since what it was opened from is closed."""
         self.close()
 
+    def _refuse_all(self) -> None:
+        """Raise `WrongStateError` where it, or what was opened from it, cannot be closed by this thread now."""
+        for child in self._open_children():
+            child._refuse_all()
+        if self._gate.held is not None:  # Also while another thread closes it, and waits for this one.
+            self._refuse_close()
+
+    def _refuse_close(self) -> None:
+        """The same of it alone: closing would wait for this thread itself."""
+        if self._has_thread:
+            refuse_asked(self, "%s cannot be closed" % self._noun)
+        if self._gate.is_mine():
+            raise WrongStateError("%s cannot be closed by a function that it calls, or within a call of it"
+                                  % self._noun)
+
     def _close_self(self) -> None:
         if os.getpid() != self._pid:
-            pointer, self._pointer = self._pointer, None
-            if pointer is not None:
+            if not self.closed:
+                self._gate.shut()
                 try:
-                    self._release(pointer)
+                    self._release()
                 except Error:  # What a thread of the parent's runs looks as if it ran here: its memory stays.
                     pass
                 self._tell_parent()
             return
-        me, is_released = threading.get_ident(), False
-        pointer = None
-        try:
-            with self._changed:
-                if me in self._calls:
-                    raise WrongStateError("%s cannot be closed by a function that it calls" % self._noun)
-                while self._closed_by not in (0, me):
-                    self._changed.wait()
-                if self._pointer is None:
-                    return
-                self._closed_by = me
-                pointer, self._pointer = self._pointer, None  # Nobody enters from here on.
-                if self._calls:
-                    self._interrupt(pointer)
-                while self._calls:
-                    self._changed.wait()
-            is_released = True
+        if self._gate.held is not None:
+            self._refuse_close()
+        with self._closing:
+            if self.closed:  # Or this thread is closing it further out.
+                return
             try:
-                self._release(pointer)
-            except WrongStateError:
-                is_released = False
-                raise
-            except BaseException:
-                is_released = self._was_released(pointer)
-                raise
-        finally:
-            if pointer is not None:
-                with self._changed:
-                    if not is_released:
-                        self._pointer = pointer
-                    self._closed_by = 0
-                    self._changed.notify_all()
-                if is_released:
+                self._gate.shut()
+                self._empty()
+                self._release()
+            finally:
+                if self._gate.held is not None:
+                    self._gate.open_again()
+                else:
                     self._tell_parent()
+
+    def _empty(self) -> None:
+        """Wait until nobody is inside the gate."""
+        if self._gate.count > 0:
+            self._interrupt(self._gate.held)
+        while True:
+            left = threading.Lock()
+            left.acquire()
+            if not self._gate.tell(left):
+                return
+            left.acquire()
 
     def _tell_parent(self) -> None:
         if self._parent is not None:
-            self._parent._child_closed()
+            self._parent._child_closed(self)
 
-    def _child_closed(self) -> None:
-        self._open -= 1  # Under the GIL, or in a fork child: a lock would not do more.
-        if self._open == 0 and self._is_left:
+    def _child_closed(self, child: "Handle") -> None:
+        self._children.pop(id(child), None)
+        if not self._children and self._is_left:
             self.close()
 
-    def _was_released(self, pointer: Any) -> bool:
-        """Whether `_release`, which was not refused but raised something else, has released it all the same."""
-        return True
-
-    def _release(self, pointer: Any) -> None:
-        check(type(self)._close_call(pointer))
+    def _release(self) -> None:
+        """Give the pointer back."""
+        check(self._gate.give_back(type(self)._close_call, *self._close_arguments) or 0)
 
     def __enter__(self: Self) -> Self:
         return self
@@ -211,11 +264,17 @@ class Handle(Unique):
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_pointer", None) is not None:
-            if self._open > 0:
+        if getattr(self, "_gate", None) is not None and not self.closed:
+            if self._children:
                 self._is_left = True
                 return
             try:
                 self.close()
             except Exception:  # Nobody is there to be told; who wants to know closes it.
                 pass
+
+
+def _refuse(noun: str, pid: int) -> NoReturn:
+    """Why nobody enters a gate."""
+    of_this_process(pid, noun)
+    raise WrongStateError("%s is closed" % noun)

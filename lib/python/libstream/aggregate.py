@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 from typing import Any, List, NamedTuple, Optional
 
-from libstream._handle import Handle
+from libstream._handle import Handle, turn
 from libstream._native import ffi, lib
 from libstream.errors import check
 from libstream.producer import Bytes, Key, _flat
@@ -41,12 +41,13 @@ class Aggregate(Handle):
     __slots__ = ("_turn",)
 
     _noun = "aggregate"
+    _close_call = lib.ls_aggregate_close
 
     def __init__(self, records_max: int = 0, bytes_max: int = 0) -> None:
+        self._turn = threading.RLock()
         out = ffi.new("ls_aggregate **")
-        check(lib.ls_aggregate_open(options("ls_aggregate_options", records_max=records_max, bytes_max=bytes_max), out))
-        super().__init__(out[0])
-        self._turn = threading.Lock()
+        self._own(None, out, lib.ls_aggregate_open,
+                  options("ls_aggregate_options", records_max=records_max, bytes_max=bytes_max), out)
 
     def add(self, partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None) -> bool:
         """Add a record, if it fits: False when it does not. One that does not fit into an empty aggregate fits into
@@ -57,40 +58,28 @@ class Aggregate(Handle):
         entry = ffi.new("ls_put_entry *", ((ffi.from_buffer(key), len(key)), (ffi.from_buffer(flat), len(flat)),
                                            hash_key))
         fits = ffi.new("int32_t *")
-        with self._turn:
-            self._call(lib.ls_aggregate_add, entry, fits)
+        with self._gate as pointer, turn(self._turn, self._noun):
+            check(lib.ls_aggregate_add(pointer, entry, fits))
         return bool(fits[0])
 
     def record(self) -> UserRecord:
         """The record to put: its key, and its explicit hash key if it has one, are those of the first. A single one is
         itself. Raises `WrongStateError` when there is none."""
         out = ffi.new("ls_put_entry *")
-        pointer = self._enter()
-        try:
-            with self._turn:
-                check(lib.ls_aggregate_record(pointer, out))
-                hash_key = None if out.explicit_hash_key == ffi.NULL else hash_key_from_c(out.explicit_hash_key[0])
-                return UserRecord(_bytes(out.partition_key).decode(), _bytes(out.data), hash_key)
-        finally:
-            self._leave()
+        with self._gate as pointer, turn(self._turn, self._noun):
+            check(lib.ls_aggregate_record(pointer, out))
+            hash_key = None if out.explicit_hash_key == ffi.NULL else hash_key_from_c(out.explicit_hash_key[0])
+            return UserRecord(_bytes(out.partition_key).decode(), _bytes(out.data), hash_key)
 
     def clear(self) -> None:
         """Make it empty again."""
-        pointer = self._enter()
-        try:
-            with self._turn:
-                lib.ls_aggregate_clear(pointer)
-        finally:
-            self._leave()
+        with self._gate as pointer, turn(self._turn, self._noun):
+            lib.ls_aggregate_clear(pointer)
 
     def __len__(self) -> int:
         """How many records it has."""
-        pointer = self._enter()
-        try:
-            with self._turn:
-                return int(lib.ls_aggregate_count(pointer))
-        finally:
-            self._leave()
+        with self._gate as pointer, turn(self._turn, self._noun):
+            return int(lib.ls_aggregate_count(pointer))
 
     def __bool__(self) -> bool:
         return True  # Also while it is empty.
@@ -98,15 +87,8 @@ class Aggregate(Handle):
     @property
     def size(self) -> int:
         """How many bytes key and data of the record to put have."""
-        pointer = self._enter()
-        try:
-            with self._turn:
-                return int(lib.ls_aggregate_bytes(pointer, ffi.NULL))
-        finally:
-            self._leave()
-
-    def _release(self, pointer: Any) -> None:
-        lib.ls_aggregate_close(pointer)
+        with self._gate as pointer, turn(self._turn, self._noun):
+            return int(lib.ls_aggregate_bytes(pointer, ffi.NULL))
 
 
 def user_records(partition_key: Key, data: bytes, explicit_hash_key: Optional[int] = None) -> List[UserRecord]:

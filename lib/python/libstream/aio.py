@@ -346,11 +346,8 @@ class Iterator(_Worker):
 
         plain._told_of_close.append(tell)
         try:
-            plain._enter()
-            try:
+            with plain._gate:
                 fd = os.dup(plain.fileno())  # Closing the iterator leaves it: the loop forgets it before it is gone.
-            finally:
-                plain._leave()
             try:
                 loop.add_reader(fd, note)
                 try:

@@ -95,8 +95,7 @@ class Alerts(Handle):
         self._told = _Told(function)
         self._self = ffi.new_handle(self._told)
         out = ffi.new("ls_alerts **")
-        stream._call(lib.ls_alerts_open, lib.lsi_py_on_alert, self._self, out)
-        super().__init__(out[0], stream)
+        self._own(stream, out, lib.ls_alerts_open, lib.lsi_py_on_alert, self._self, out)
 
     def observe(self, batch: Batch) -> None:
         """Evaluate the rules on records with a batch: the one that an iterator read last, or that a mapping's function
@@ -109,11 +108,8 @@ class Alerts(Handle):
         self._evaluate(lib.ls_alerts_check)
 
     def _evaluate(self, function: Callable[..., int], *arguments: Any) -> None:
-        pointer = self._enter()
-        try:
+        with self._gate as pointer:
             status = function(pointer, *arguments)
-        finally:
-            self._leave()
         if status == lib.LS_ERR_CANCELLED and self._told.errors:
             raise self._told.errors.pop()
         check(status)

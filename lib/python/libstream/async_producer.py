@@ -12,7 +12,7 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Tuple
 
-from libstream._handle import Handle
+from libstream._handle import Handle, refuse_asked
 from libstream._native import ffi, lib
 from libstream._waiting import run_or_leave, slices
 from libstream.errors import Error, WrongStateError, check, failure
@@ -73,6 +73,9 @@ class AsyncProducer(Handle):
     __slots__ = ("_on_outcome", "_outcomes", "_self", "_tags", "_next_tag")
 
     _noun = "asynchronous producer"
+    _has_thread = True
+    _close_call = lib.ls_async_producer_close
+    _close_arguments = (0,)
 
     def __init__(self, stream: "Stream", on_outcome: Optional[Callable[[Outcome], Any]], settings: Any) -> None:
         self._on_outcome = on_outcome
@@ -82,7 +85,7 @@ class AsyncProducer(Handle):
         out = ffi.new("ls_async_producer **")
         if on_outcome is not None:
             self._self = ffi.new_handle(_Told(self))
-            stream._call(lib.ls_async_producer_open, settings, out, lib.lsi_py_on_outcome, self._self)
+            self._own(stream, out, lib.ls_async_producer_open, settings, out, lib.lsi_py_on_outcome, self._self)
         else:
             made = lib.lsi_py_outcomes_new()
             if made == ffi.NULL:
@@ -90,9 +93,8 @@ class AsyncProducer(Handle):
             self._outcomes = ffi.gc(made, lib.lsi_py_outcomes_free)
             if settings.outcomes_kept == 0:
                 settings.outcomes_kept = _OUTCOMES
-            stream._call(lib.ls_async_producer_open, settings, out, ffi.addressof(lib, "lsi_py_outcomes_note"),
-                         self._outcomes)
-        super().__init__(out[0], stream)
+            self._own(stream, out, lib.ls_async_producer_open, settings, out,
+                      ffi.addressof(lib, "lsi_py_outcomes_note"), self._outcomes)
 
     def put(self, partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None, *, tag: Any = None,
             timeout: Optional[float] = None) -> int:
@@ -157,16 +159,13 @@ class AsyncProducer(Handle):
 
     def _wait(self, timeout: Optional[float], call: Callable[[Any, int], int], again: int) -> None:
         """Call what waits for so many milliseconds and answers `again` when they are over, so that Ctrl+C ends it."""
-        pointer = self._enter()
-        try:
+        with self._gate as pointer:
             for wait_ms in slices(timeout):
                 status = call(pointer, wait_ms)
                 if status != again:
                     check(status)
                     return
             check(status)
-        finally:
-            self._leave()
 
     def flush(self, timeout: Optional[float] = None) -> None:
         """Send at once what was put before, and wait until all of it has its outcome: `WaitTimeoutError` when the time
@@ -175,6 +174,7 @@ class AsyncProducer(Handle):
         self._raise_lost()
 
     def _flush(self, timeout: Optional[float]) -> None:
+        refuse_asked(self, "outcomes cannot be waited for")
         # Not in pieces: each would be about what others put meanwhile, too, and might never come to its end.
         run_or_leave(lambda: self._call(lib.ls_async_producer_flush, milliseconds(timeout), ffi.NULL))
 
@@ -190,6 +190,7 @@ class AsyncProducer(Handle):
     def wait(self, ticket: int, timeout: Optional[float] = None) -> RecordId:
         """Wait for the outcome of one record: its id, or what kept it from being stored is raised. `WaitTimeoutError`
         when it has none yet; `ExpiredError` when `outcomes_kept` later ones were put since."""
+        refuse_asked(self, "outcomes cannot be waited for")
         out = ffi.new("ls_async_outcome *")
         self._wait(timeout, lambda pointer, wait_ms: int(lib.ls_async_producer_wait(pointer, ticket, wait_ms, out)),
                    lib.LS_ERR_TIMEOUT)
@@ -205,10 +206,10 @@ class AsyncProducer(Handle):
     def close(self, timeout: Optional[float] = None) -> None:
         """As `flush`, and close it. What is left when the time is over, or when Ctrl+C comes, is given up, with
         `WaitTimeoutError`: every record has had its outcome."""
-        if getattr(_inside, "producer", None) is self:
-            raise WrongStateError("an asynchronous producer cannot be closed by its own function")
         if self.closed:
             return
+        if os.getpid() == self._pid:
+            self._refuse_close()
         late: Optional[BaseException] = None
         try:
             self._flush(timeout)
@@ -224,8 +225,13 @@ class AsyncProducer(Handle):
     def _interrupt(self, pointer: Any) -> None:
         lib.ls_async_producer_cancel(pointer)
 
-    def _release(self, pointer: Any) -> None:
-        status = lib.ls_async_producer_close(pointer, 0)
+    def _refuse_close(self) -> None:
+        if getattr(_inside, "producer", None) is self:
+            raise WrongStateError("an asynchronous producer cannot be closed by its own function")
+        super()._refuse_close()
+
+    def _release(self) -> None:
+        status = self._gate.give_back(lib.ls_async_producer_close, 0)
         if status != lib.LS_ERR_TIMEOUT:  # Which was raised before, for what was left then.
             check(status)
 

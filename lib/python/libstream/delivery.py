@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping as MappingOf, Optional, Tuple
 
-from libstream._handle import Handle, Lent
+from libstream._handle import Handle, Lent, refuse_asked
 from libstream._native import ffi, lib
 from libstream._waiting import refuse_coroutine, run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
@@ -228,6 +228,7 @@ class Delivery:
     def wait(self, timeout: Optional[float] = None) -> None:
         """Wait until no run of this object is under way, whatever ends them: `stop`, or Ctrl+C, which waits for no
         function. `WaitTimeoutError` when that is not so within `timeout` seconds (None: no end)."""
+        refuse_asked(self._stream, "a run of a delivery cannot be waited for")
         runs = list(self._runs)
         if getattr(_inside, "run", None) in runs:
             raise WrongStateError("a function waits for the run that it is in: stop lets it end")
@@ -260,13 +261,13 @@ class _Run(Handle):
     __slots__ = ("_name", "_transform", "_deliver", "ended")
 
     _noun = "delivery"
+    _has_thread = True
     _close_call = lib.ls_delivery_close
 
     def __init__(self, stream: "Stream", name: str, transform: Optional[Callable[[Transform], Any]],
                  deliver: Optional[Callable[[DeliveryObject], Any]]) -> None:
         out = ffi.new("ls_delivery **")
-        stream._call(lib.ls_delivery_open, c_text(name, "delivery"), out)
-        super().__init__(out[0], stream)
+        self._own(stream, out, lib.ls_delivery_open, c_text(name, "delivery"), out)
         self._name, self._transform, self._deliver = name, transform, deliver
         self.ended = threading.Event()  # And it is closed.
 
@@ -277,18 +278,15 @@ class _Run(Handle):
 
     def stop(self) -> None:
         try:
-            pointer = self._enter()
+            with self._gate as pointer:
+                lib.ls_delivery_stop(pointer)
         except WrongStateError:  # It is over.
-            return
-        try:
-            lib.ls_delivery_stop(pointer)
-        finally:
-            self._leave()
+            pass
 
-    def close(self) -> None:
+    def _refuse_close(self) -> None:
         if getattr(_inside, "run", None) is self:
             raise WrongStateError("a store cannot be closed by a function that its delivery calls: use stop")
-        super().close()
+        super()._refuse_close()
 
     def _interrupt(self, pointer: Any) -> None:
         lib.ls_delivery_stop(pointer)

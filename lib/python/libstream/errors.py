@@ -17,7 +17,8 @@ Where Python has a class of its own for the same thing the class is that, too: a
 
 from __future__ import annotations
 
-from typing import Any, Dict, Type
+import threading
+from typing import Any, Dict, Optional, Type
 
 from libstream._native import ffi, lib
 
@@ -223,6 +224,26 @@ _BY_CLASS: Dict[int, Type[Error]] = {
 }
 
 
+_noted = threading.local()  # .cause: a status, and what a function that C called for this thread has raised
+
+
+def note_cause(status: int, error: BaseException) -> None:
+    """What the next exception of this thread that has a status is caused by."""
+    _noted.cause = status, error
+
+
+def _cause(status: int) -> Optional[BaseException]:
+    noted: int
+    error: Optional[BaseException]
+    noted, error = getattr(_noted, "cause", (0, None))
+    if noted != status:
+        return None
+    _noted.cause = 0, None
+    if error is not None and not isinstance(error, Exception):  # KeyboardInterrupt, SystemExit: not an error of ours.
+        raise error
+    return error
+
+
 def failure(status: int, message: str | None = None) -> Error:
     """The exception of a status, with this thread's last error unless a message is given."""
     kind: Type[Error] = _BY_STATUS.get(status, _BY_CLASS.get(lib.ls_status_class(status), Error))
@@ -234,7 +255,10 @@ def failure(status: int, message: str | None = None) -> Error:
             retry_after = lib.ls_last_error_retry_after_ms() / 1000
         else:  # Said by the module itself, which has no lines.
             message = ffi.string(lib.ls_status_name(status)).decode()
-    return kind(message, status, number, retry_after)
+    made = kind(message, status, number, retry_after)
+    if status == lib.LS_ERR_KEY:
+        made.__cause__ = _cause(status)
+    return made
 
 
 def check(status: int) -> None:

@@ -7,7 +7,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Optional, Union
 
-from libstream._handle import Handle
+from libstream._handle import Handle, turn
 from libstream._native import ffi, lib
 from libstream.batch import Record
 from libstream.errors import check
@@ -35,12 +35,13 @@ class Filter(Handle):
     __slots__ = ("_turn",)
 
     _noun = "filter"
+    _close_call = lib.ls_filter_close
 
     def __init__(self, patterns: Iterable[Union[str, Dict[str, Any]]], stream: Optional["Stream"] = None, *,
                  patterns_max: int = 0, event_source_arn: Optional[str] = None,
                  invoke_identity_arn: Optional[str] = None, aws_region: Optional[str] = None) -> None:
         texts = [ffi.new("char[]", c_text(p if isinstance(p, str) else json.dumps(p), "pattern")) for p in patterns]
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
         out = ffi.new("ls_filter **")
         named = {"event_source_arn": event_source_arn, "invoke_identity_arn": invoke_identity_arn,
                  "aws_region": aws_region}
@@ -50,14 +51,11 @@ class Filter(Handle):
             setattr(settings, name, memory)
         given = ffi.new("const char *[]", texts)
         if stream is None:
-            check(lib.ls_filter_open(given, len(texts), settings, out))
-        else:
-            settings.stream = stream._enter()
-            try:
-                check(lib.ls_filter_open(given, len(texts), settings, out))
-            finally:
-                stream._leave()
-        super().__init__(out[0], stream)
+            self._own(None, out, lib.ls_filter_open, given, len(texts), settings, out)
+            return
+        with stream._gate as settings.stream:
+            self._own(None, out, lib.ls_filter_open, given, len(texts), settings, out)
+            self._belong(stream)
 
     def matches(self, record: Record) -> bool:
         """Whether a record matches."""
@@ -72,23 +70,12 @@ class Filter(Handle):
             made.flags |= lib.LS_RECORD_AGGREGATED
             made.sub_seqno, made.sub_count = record.sub_seqno, record.sub_count
         out = ffi.new("int32_t *")
-        pointer = self._enter()
-        try:
-            with self._turn:
-                check(lib.ls_filter_matches(pointer, made, out))
-        finally:
-            self._leave()
+        with self._gate as pointer, turn(self._turn, self._noun):
+            check(lib.ls_filter_matches(pointer, made, out))
         return bool(out[0])
 
     @property
     def not_json(self) -> int:
         """How many records did not match while their data, which a pattern asks for, was not JSON."""
-        pointer = self._enter()
-        try:
-            with self._turn:
-                return int(lib.ls_filter_not_json(pointer))
-        finally:
-            self._leave()
-
-    def _release(self, pointer: Any) -> None:
-        lib.ls_filter_close(pointer)
+        with self._gate as pointer, turn(self._turn, self._noun):
+            return int(lib.ls_filter_not_json(pointer))

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
-from libstream._handle import Handle, Unique
+from libstream._handle import Handle, Unique, turn
 from libstream._native import ffi, lib
 from libstream._waiting import slices
 from libstream.batch import Record
@@ -102,7 +102,7 @@ class Lease(Unique):
     def describe(self) -> LeaseInfo:
         """As it was when it was last read or written."""
         info = options("ls_lease_info")
-        with self._group._one_call():
+        with self._group._gate, self._group._turn:
             check(lib.ls_lease_describe(self._get(), info))
             return LeaseInfo._from_c(info)
 
@@ -117,7 +117,7 @@ class Lease(Unique):
         it. Durable when it returns. Raises `LeaseLostError` when another worker has the lease: nothing was changed, and
         nothing can be; `InvalidArgumentError` when it goes back."""
         seqno, sub = place_of(record, sub_seqno)
-        with self._group._one_call():
+        with self._group._gate, self._group._turn:
             check(lib.ls_lease_checkpoint(self._get(), seqno, sub))
 
     def prepare(self, record: Union[Record, RecordId, int, None], sub_seqno: Optional[int] = None,
@@ -128,13 +128,13 @@ class Lease(Unique):
         `TooLargeError`."""
         seqno, sub = (lib.LS_SEQNO_NONE, 0) if record is None else place_of(record, sub_seqno)
         memory = ffi.from_buffer(state)
-        with self._group._one_call():
+        with self._group._gate, self._group._turn:
             check(lib.ls_lease_prepare(self._get(), seqno, sub, (memory, len(memory))))
 
     def end(self) -> None:
         """Note that a closed shard was worked on to its end (`Batch.is_shard_end`), which makes its children's leases.
         """
-        with self._group._one_call():
+        with self._group._gate, self._group._turn:
             check(lib.ls_lease_end(self._get()))
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ class Lease(Unique):
         if self._transactions > 0:
             raise WrongStateError("a transaction has a checkpoint of the lease of shard %d: commit it, or abort it"
                                   % self._shard)
-        with self._group._one_call():
+        with self._group._gate, turn(self._group._turn, self._group._noun):
             pointer, self._pointer = self._pointer, None
             if pointer is not None:
                 self._group._leases.pop(int(ffi.cast("uintptr_t", pointer)), None)
@@ -192,7 +192,7 @@ class Group(Handle):
     >>> store.close()
     """
 
-    __slots__ = ("_turn", "_leases", "_name")
+    __slots__ = ("_turn", "_leases", "_name", "_event", "_held")
 
     _noun = "group"
     _close_call = lib.ls_group_close
@@ -200,6 +200,9 @@ class Group(Handle):
     def __init__(self, stream: "Stream", name: str, start: PositionLike, worker: Optional[str], failover_ms: int,
                  handover_ms: int, leases_max: int) -> None:
         self._turn = threading.RLock()
+        self._event = options("ls_group_event")
+        self._event.kind = lib.LS_GROUP_NOTHING
+        self._held: Optional[GroupEvent] = None
         self._leases: Dict[int, Lease] = {}
         self._name = name
         begin = position(start)._to_c()
@@ -207,69 +210,54 @@ class Group(Handle):
         settings = options("ls_group_options", failover_ms=failover_ms, handover_ms=handover_ms, leases_max=leases_max,
                            position=begin, worker=text)
         out = ffi.new("ls_group **")
-        stream._call(lib.ls_group_open, c_text(name, "group"), settings, out)
-        super().__init__(out[0], stream)
-
-    def _one_call(self) -> "_OneCall":
-        return _OneCall(self)
+        self._own(stream, out, lib.ls_group_open, c_text(name, "group"), settings, out)
 
     def next(self, timeout: Optional[float] = None) -> Optional[GroupEvent]:
         """Do what a worker does, and tell what happened to this one's leases; None when nothing has for `timeout`
         seconds (None: no end). Raises `CancelledError` after `cancel`, `NotFoundError` when the group was deleted."""
-        event = options("ls_group_event")
-        for wait_ms in slices(timeout):
-            with self._one_call() as pointer:
-                check(lib.ls_group_next(pointer, wait_ms, event))
-                if event.kind != lib.LS_GROUP_NOTHING:
-                    key = int(ffi.cast("uintptr_t", event.lease))
-                    if key not in self._leases:
-                        self._leases[key] = Lease(self, event.lease)
-                    return GroupEvent(GroupEventKind(event.kind), self._leases[key])
+        told = None
+        try:
+            for wait_ms in slices(timeout):
+                with self._gate as pointer, turn(self._turn, self._noun):
+                    told = self._next(pointer, wait_ms)
+                if told is not None:
+                    return told
+        except BaseException:  # Of a signal's handler: what it kept from who had asked is what comes next.
+            self._held = told
+            raise
         return None
+
+    def _next(self, pointer: Any, wait_ms: int) -> Optional[GroupEvent]:
+        event = self._event
+        held, self._held = self._held, None
+        if held is not None:
+            return held
+        if event.kind == lib.LS_GROUP_NOTHING:  # Else it was kept from who had asked.
+            check(lib.ls_group_next(pointer, wait_ms, event))
+        if event.kind == lib.LS_GROUP_NOTHING:
+            return None
+        key = int(ffi.cast("uintptr_t", event.lease))
+        if key not in self._leases:
+            self._leases[key] = Lease(self, event.lease)
+        told = GroupEvent(GroupEventKind(event.kind), self._leases[key])
+        event.kind = lib.LS_GROUP_NOTHING
+        return told
 
     def renew(self) -> None:
         """Tell others that this worker lives. Does not take back what was lost. Any thread may, also during `next`."""
-        pointer = self._enter()
-        try:
+        with self._gate as pointer:
             lib.ls_group_renew(pointer)
-        finally:
-            self._leave()
 
     def cancel(self) -> None:
         """Let `next` raise `CancelledError`, now and from now on."""
-        pointer = self._enter()
-        try:
+        with self._gate as pointer:
             lib.ls_group_cancel(pointer)
-        finally:
-            self._leave()
 
     def _interrupt(self, pointer: Any) -> None:
         lib.ls_group_cancel(pointer)
 
     def __repr__(self) -> str:
         return "<Group %r%s>" % (self._name, ", closed" if self.closed else "")
-
-
-class _OneCall:
-    """A call on a worker or its leases: the handle is entered, and others wait."""
-
-    __slots__ = ("_group",)
-
-    def __init__(self, group: Group) -> None:
-        self._group = group
-
-    def __enter__(self) -> Any:
-        pointer = self._group._enter()
-        try:
-            self._group._turn.acquire()
-        except BaseException:
-            self._group._leave()
-            raise
-        return pointer
-
-    def __exit__(self, *ignored: Any) -> None:
-        self._group._turn.release()
-        self._group._leave()
 
 
 def leases(stream: "Stream", group: str) -> List[LeaseInfo]:

@@ -9,10 +9,11 @@ import time
 import weakref
 from contextlib import contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Callable, Iterator as IteratorOf, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Generic, Iterator as IteratorOf, List, Optional, TypeVar
 
-from libstream._handle import Handle
+from libstream._handle import Handle, refuse_asked, turn
 from libstream._native import ffi, lib
+from libstream._walk import Gate
 from libstream._waiting import SLICE
 from libstream.batch import Batch, Page, Record
 from libstream.errors import CancelledError, WrongStateError, check, failure
@@ -20,6 +21,8 @@ from libstream.values import PositionLike, c_text, milliseconds, options, positi
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
+
+Taken = TypeVar("Taken")
 
 
 class Iterator(Handle):
@@ -49,33 +52,34 @@ class Iterator(Handle):
     >>> store.close()
     """
 
-    __slots__ = ("_turn", "_page", "_options", "_records_max", "_bytes_max", "_timeout", "_is_cancelled",
+    __slots__ = ("_turn", "_page", "_held", "_options", "_records_max", "_bytes_max", "_timeout", "_is_cancelled",
                  "_current", "_last", "_weak", "_told_of_close")
 
     _noun = "iterator"
+    _close_call = lib.ls_iterator_close
 
     def __init__(self, stream: "Stream", shard: Optional[int], start: PositionLike, place: Optional[str],
                  timeout: Optional[float], records_max: int, bytes_max: int, deaggregate: bool) -> None:
         milliseconds(timeout)  # Refused now rather than at the first record.
+        self._turn = threading.RLock()
+        self._page = Page()
+        self._told_of_close: List[Callable[[], None]] = []  # Those who wait without being in a call.
         out = ffi.new("ls_iterator **")
         settings = options("ls_iterator_options", flags=lib.LS_ITERATOR_INTERRUPTIBLE | (
             lib.LS_ITERATOR_DEAGGREGATE if deaggregate else 0))
         if place is not None:
-            stream._call(lib.ls_iterator_open_place, c_text(place, "place"), settings, out)
+            self._own(stream, out, lib.ls_iterator_open_place, c_text(place, "place"), settings, out)
         elif shard is None:
-            stream._call(lib.ls_iterator_open_all, position(start)._to_c(), settings, out)
+            self._own(stream, out, lib.ls_iterator_open_all, position(start)._to_c(), settings, out)
         else:
-            stream._call(lib.ls_iterator_open, shard, position(start)._to_c(), settings, out)
-        super().__init__(out[0], stream)
-        self._turn = threading.Lock()
-        self._page = Page()
+            self._own(stream, out, lib.ls_iterator_open, shard, position(start)._to_c(), settings, out)
         self._options = options("ls_next_options")
         self._records_max, self._bytes_max = records_max, bytes_max
         self._timeout = timeout
         self._is_cancelled = False
+        self._held: Optional[Batch] = None  # What a signal's handler, which raised, kept from who had asked for it.
         self._last: Any = None  # A weak reference to the batch that was read last.
         self._weak = weakref.ref(self)
-        self._told_of_close: List[Callable[[], None]] = []  # Those who wait without being in a call.
         self._current: IteratorOf[Record] = iter(())  # The records of a batch that nobody took yet.
 
     def next_batch(self, timeout: Optional[float] = 0.0, *, records_max: Optional[int] = None,
@@ -84,15 +88,26 @@ class Iterator(Handle):
         seconds for the first one, None without end; a batch without records says that the time is over, or that this is
         the shard's end."""
         wait_ms = milliseconds(timeout)
-        pointer = self._enter()
+        batch = None
         try:
-            with self._turn:
-                return self._next(pointer, wait_ms, records_max, bytes_max)
-        finally:
-            self._leave()
+            with self._gate as pointer, turn(self._turn, self._noun):
+                batch = self._next(pointer, wait_ms, records_max, bytes_max)
+                self._page.pointer.count = 0
+        except BaseException:
+            self._hold(batch)
+            raise
+        return batch
+
+    def _hold(self, batch: Optional[Batch]) -> None:
+        """What a signal's handler, which raised, kept from who had asked for it is what comes next."""
+        if batch is not None and len(batch) > 0:
+            self._held = batch
 
     def _next(self, pointer: Any, wait_ms: int, records_max: Optional[int] = None,
               bytes_max: Optional[int] = None) -> Batch:
+        held, self._held = self._held, None
+        if held is not None:
+            return held
         deadline = None if wait_ms < 0 else time.monotonic() + wait_ms / 1000
         in_main = threading.current_thread() is threading.main_thread()
         page, settings = self._page.pointer, self._options
@@ -105,7 +120,7 @@ class Iterator(Handle):
                 raise CancelledError("the iterator was closed by another thread")
             once = left if not in_main else SLICE if left is None else min(left, SLICE)
             settings.timeout_ms = milliseconds(once)
-            status = lib.lsi_py_next(pointer, settings, page)
+            status = 0 if page.count > 0 else lib.lsi_py_next(pointer, settings, page)
             if deadline is not None:
                 left = max(0.0, deadline - time.monotonic())
             if status == 0:
@@ -128,43 +143,48 @@ class Iterator(Handle):
     @contextmanager
     def _show(self, batch: Batch) -> IteratorOf[Any]:
         """The library's batch of the one that was read last; nobody reads meanwhile."""
-        self._enter()
-        try:
-            with self._turn:
-                if self._last is None or self._last() is not batch:
-                    raise WrongStateError("this batch is over: only the one that was read last can be shown")
-                yield self._page.pointer.batch
-        finally:
-            self._leave()
+        with self._gate, turn(self._turn, self._noun):
+            if self._last is None or self._last() is not batch:
+                raise WrongStateError("this batch is over: only the one that was read last can be shown")
+            yield self._page.pointer.batch
 
     def batches(self) -> IteratorOf[Batch]:
         """Batches of at least one record, until nothing came for the iterator's `timeout` or the shard has ended."""
-        while True:
-            batch = self.next_batch(self._timeout)
-            if len(batch) > 0:
-                yield batch
-            if batch.is_shard_end and len(batch) == 0 or len(batch) == 0 and self._timeout is not None:
-                return
+        return _Batches(self._batch_of_records)
+
+    def _batch_of_records(self) -> Optional[Batch]:
+        """The next of these; None: that was all."""
+        wait_ms, batch = milliseconds(self._timeout), None
+        try:
+            with self._gate as pointer, turn(self._turn, self._noun):
+                while batch is None:
+                    found = self._next(pointer, wait_ms)
+                    if len(found) > 0:
+                        batch = found
+                        self._page.pointer.count = 0
+                    elif found.is_shard_end or self._timeout is not None:
+                        return None
+        except BaseException:
+            self._hold(batch)
+            raise
+        return batch
 
     def _taken_next(self) -> Optional[IteratorOf[Record]]:
         """What the records that come next are taken from, by all threads: what is left of the batch that was read last,
         or the next one. None: nothing came for the iterator's `timeout`, or the shard has ended."""
         wait_ms = milliseconds(self._timeout)
-        pointer = self._enter()
-        try:
-            with self._turn:
-                while operator.length_hint(self._current) == 0:
-                    batch = self._next(pointer, wait_ms)
-                    if len(batch) > 0:
-                        self._current = iter(batch._records())
-                    elif batch.is_shard_end or self._timeout is not None:
-                        return None
-                return self._current
-        finally:
-            self._leave()
+        with self._gate as pointer, turn(self._turn, self._noun):
+            while operator.length_hint(self._current) == 0:
+                batch = self._next(pointer, wait_ms)
+                if len(batch) > 0:
+                    self._current = iter(batch._records())
+                    self._page.pointer.count = 0
+                elif batch.is_shard_end or self._timeout is not None:
+                    return None
+            return self._current
 
     def __iter__(self) -> IteratorOf[Record]:
-        return chain.from_iterable(_Batches(self))
+        return chain.from_iterable(_Batches(self._taken_next))
 
     def __next__(self) -> Record:
         while True:
@@ -176,33 +196,27 @@ class Iterator(Handle):
     def seek(self, start: PositionLike) -> None:
         """Move to another position; with all shards, in every shard. Records of a batch that were not yet taken are
         dropped."""
-        pointer = self._enter()
-        try:
-            with self._turn:
-                self._last = None
-                check(lib.ls_iterator_seek(pointer, position(start)._to_c()))
-                for _ in self._current:  # Taken from loops that are under way, too.
-                    pass
-        finally:
-            self._leave()
+        with self._gate as pointer, turn(self._turn, self._noun):
+            self._last = self._held = None
+            self._page.pointer.count = 0
+            check(lib.ls_iterator_seek(pointer, position(start)._to_c()))
+            for _ in self._current:  # Taken from loops that are under way, too.
+                pass
 
     @property
     def place(self) -> str:
         """Where it stands, as text to be kept: `Stream.iterator(place=...)` goes on there. It is behind the last batch;
         while records of this batch were not taken yet there is no such text (`WrongStateError`): take them, or read by
         batches."""
-        left: int = operator.length_hint(self._current)
-        if left > 0:
-            raise WrongStateError("%d records of the batch were not taken yet: a place is behind a whole batch" % left)
         needed = ffi.new("size_t *")
-        pointer = self._enter()
-        try:
-            with self._turn:
-                lib.ls_iterator_place(pointer, ffi.NULL, 0, needed)
-                text = ffi.new("char[]", needed[0])
-                check(lib.ls_iterator_place(pointer, text, needed[0], needed))
-        finally:
-            self._leave()
+        with self._looking() as pointer, self._turn:
+            left: int = operator.length_hint(self._current) + self._page.pointer.count + len(self._held or ())
+            if left > 0:
+                raise WrongStateError("%d records of the batch were not taken yet: a place is behind a whole batch"
+                                      % left)
+            lib.ls_iterator_place(pointer, ffi.NULL, 0, needed)
+            text = ffi.new("char[]", needed[0])
+            check(lib.ls_iterator_place(pointer, text, needed[0], needed))
         return str(ffi.string(text).decode())
 
     def fileno(self) -> int:
@@ -210,46 +224,45 @@ class Iterator(Handle):
         until a call to `next_batch` finds nothing. It belongs to the iterator. The first call starts a thread of the
         library."""
         out = ffi.new("int32_t *")
-        pointer = self._enter()
-        try:
-            with self._turn:
-                check(lib.ls_iterator_event_fd(pointer, out))
-        finally:
-            self._leave()
+        with self._looking() as pointer, self._turn:
+            check(lib.ls_iterator_event_fd(pointer, out))
         return int(out[0])
+
+    def _looking(self) -> Gate:
+        """The gate, for what only looks: a signal's handler may, while its thread waits for records here. C calls
+        nobody out of that but who gives keys."""
+        refuse_asked(self, "an iterator cannot be looked at")
+        return self._gate
 
     def cancel(self) -> None:
         """End the wait of another thread with `CancelledError`; or, when none waits, the next call that would."""
-        pointer = self._enter()
-        try:
+        with self._gate as pointer:
             self._is_cancelled = True
             lib.ls_iterator_cancel(pointer)
-        finally:
-            self._leave()
 
     def _interrupt(self, pointer: Any) -> None:
         lib.ls_iterator_cancel(pointer)
 
-    def _release(self, pointer: Any) -> None:
+    def _release(self) -> None:
         for tell in list(self._told_of_close) if os.getpid() == self._pid else ():
             tell()
-        lib.ls_iterator_close(pointer)
+        super()._release()
 
 
-class _Batches:
-    """What is there to take records from, one batch after another. Not a generator: while one waits no other thread can
-    ask it, and `chain`, which has the GIL only in between, frees under its feet one that refuses."""
+class _Batches(Generic[Taken]):
+    """What is taken one after another, until there is none. Not a generator: while one waits no other thread can ask
+    it, `chain`, which has the GIL only in between, frees under its feet one that refuses, and an exception ends it."""
 
-    __slots__ = ("_iterator",)
+    __slots__ = ("_take",)
 
-    def __init__(self, iterator: Iterator) -> None:
-        self._iterator = iterator
+    def __init__(self, take: Callable[[], Optional[Taken]]) -> None:
+        self._take = take
 
-    def __iter__(self) -> "_Batches":
+    def __iter__(self) -> "_Batches[Taken]":
         return self
 
-    def __next__(self) -> IteratorOf[Record]:
-        taken = self._iterator._taken_next()
+    def __next__(self) -> Taken:
+        taken = self._take()
         if taken is None:
             raise StopIteration
         return taken

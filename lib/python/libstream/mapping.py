@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping as MappingOf, Optional, Sequence,
                     Tuple, Union)
 
-from libstream._handle import Handle, Lent
+from libstream._handle import Handle, Lent, refuse_asked
 from libstream._native import ffi, lib
 from libstream._waiting import refuse_coroutine, run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
@@ -100,12 +100,9 @@ class Context(Lent):
         key = utf8(partition_key, "partition key") if isinstance(partition_key, str) else bytes(partition_key)
         memory = ffi.from_buffer(data)
         settings, _keep = put_options(None, 0, explicit_hash_key)
-        target = stream._enter()
-        try:
+        with stream._gate as target:
             check(self._ask(lib.ls_handler_put, index, target, (ffi.from_buffer(key), len(key)),
                             (memory, len(memory)), settings))
-        finally:
-            stream._leave()
 
     @property
     def window(self) -> Window:
@@ -296,6 +293,7 @@ class Mapping:
     def wait(self, timeout: Optional[float] = None) -> None:
         """Wait until no run of this object is under way, whatever ends them: `stop`, or Ctrl+C, which waits for no
         function. `WaitTimeoutError` when that is not so within `timeout` seconds (None: no end)."""
+        refuse_asked(self._stream, "a run of a mapping cannot be waited for")
         runs = list(self._runs)
         if getattr(_inside, "run", None) in runs:
             raise WrongStateError("a function waits for the run that it is in: stop lets it end")
@@ -358,13 +356,13 @@ class _Run(Handle):
     __slots__ = ("_function", "_on_discard", "_name", "_is_told", "ended")
 
     _noun = "mapping"
+    _has_thread = True
     _close_call = lib.ls_mapping_close
 
     def __init__(self, mapping: Mapping, function: Callable[[Batch, Context], Any],
                  on_discard: Optional[Callable[[Batch, int, int], Optional[bool]]]) -> None:
         out = ffi.new("ls_mapping **")
-        mapping.stream._call(lib.ls_mapping_open, c_text(mapping.name, "mapping"), out)
-        super().__init__(out[0], mapping.stream)
+        self._own(mapping.stream, out, lib.ls_mapping_open, c_text(mapping.name, "mapping"), out)
         self._name = mapping.name
         self._is_told = False  # That its function answers something else than Answer.
         self.ended = threading.Event()  # And it is closed.
@@ -377,18 +375,15 @@ class _Run(Handle):
 
     def stop(self) -> None:
         try:
-            pointer = self._enter()
+            with self._gate as pointer:
+                lib.ls_mapping_stop(pointer)
         except WrongStateError:  # It is over.
-            return
-        try:
-            lib.ls_mapping_stop(pointer)
-        finally:
-            self._leave()
+            pass
 
-    def close(self) -> None:
+    def _refuse_close(self) -> None:
         if getattr(_inside, "run", None) is self:
             raise WrongStateError("a store cannot be closed by a function that handles its records: answer Answer.STOP")
-        super().close()
+        super()._refuse_close()
 
     def _interrupt(self, pointer: Any) -> None:
         lib.ls_mapping_stop(pointer)

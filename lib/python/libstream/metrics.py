@@ -68,11 +68,8 @@ class Metric:
             raise ValueError("%d values for %d labels" % (len(values), self._labels))
         texts = [ffi.new("char[]", c_text(value, "label's value")) for value in values]
         out = ffi.new("ls_series **")
-        self._store._enter()
-        try:
+        with self._store._gate:
             check(lib.ls_metric_series(self._pointer, ffi.new("const char *[]", texts), out))
-        finally:
-            self._store._leave()
         return Series(self._store, out[0])
 
 
@@ -86,11 +83,8 @@ class Series:
         self._pointer = pointer
 
     def _call(self, function: Any, value: Any) -> None:
-        self._store._enter()
-        try:
+        with self._store._gate:
             check(function(self._pointer, value))
-        finally:
-            self._store._leave()
 
     def add(self, count: int = 1) -> None:
         """Add to a counter."""

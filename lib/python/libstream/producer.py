@@ -36,6 +36,8 @@ def _raise(status: int) -> None:
         raise WrongStateError("producer is closed")
     if status == lib.LSI_PY_INTERRUPTED:
         raise BusyError("another thread has the producer, and the call was told to wait no longer")
+    if status == lib.LSI_PY_WITHIN:
+        raise WrongStateError("producer cannot be used by a function that a call of it calls: when that has returned")
     raise failure(status)
 
 
@@ -304,16 +306,21 @@ class Producer(Handle):
     @property
     def repeats(self) -> int:
         """How many records this producer was told of that had been put before: numbered puts that were repeats."""
-        pointer = self._pointer
-        return 0 if pointer is None else int(lib.lsi_py_producer_repeats(pointer))
+        pointer, count = self._pointer, ffi.new("uint64_t *")
+        if pointer is not None:
+            status = lib.lsi_py_producer_repeats(pointer, count)
+            if status != 0:
+                _raise(status)
+        return int(count[0])
 
-    def _release(self, pointer: Any) -> None:
-        status = lib.lsi_py_producer_close(pointer)
+    def _refuse_close(self) -> None:
+        if self._pointer is not None and lib.lsi_py_producer_is_within(self._pointer):
+            _raise(lib.LSI_PY_WITHIN)
+
+    def _release(self) -> None:
+        status = self._gate.give_back(lib.lsi_py_producer_close)
         if status != 0:
             _raise(status)
-
-    def _was_released(self, pointer: Any) -> bool:
-        return not lib.lsi_py_producer_is_open(pointer)
 
 
 def _address(pointer: Any) -> int:

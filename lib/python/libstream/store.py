@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
-import sys
 import weakref
 from typing import Any, Callable, Iterator as IteratorOf, List, Mapping as MappingOf, Optional, Sequence, Union
 
 from libstream import metrics
-from libstream._handle import Handle
+from libstream._handle import Handle, asked_by
 from libstream._native import ffi, lib
 from libstream._walk import waiting
 from libstream._waiting import slices
-from libstream.errors import check
+from libstream.errors import check, note_cause
 from libstream.metrics import Metric, MetricSample, MetricType
 from libstream.stream import Stream, tags_to_c
 from libstream.transaction import Transaction
@@ -21,6 +21,7 @@ from libstream.values import (Compression, Durability, LogLevel, StoreFlag, Stre
                               options)
 
 NO_PREALLOC: int = lib.LS_PREALLOC_NONE
+_log = logging.getLogger("libstream")
 _open_stores: "weakref.WeakSet[Store]" = weakref.WeakSet()
 
 
@@ -77,7 +78,8 @@ class Store(Handle):
         How many seconds a call waits for other processes in all; 5 unless given.
     key
         Gives encryption keys: the path of a file or directory (`ls_key_from_file`), or a function that gets a key's
-        name and returns its 32 bytes, called on the thread that needs it.
+        name and returns its 32 bytes, called on the thread that needs it. What it raises is the `__cause__` of the
+        `KeyUnavailableError` that the call ends with. It cannot close what asks it.
     log
         Called with (`LogLevel`, line) for rare events. It runs under locks of the store: it must be quick and call
         nothing of libstream.
@@ -124,11 +126,11 @@ class Store(Handle):
         if clock is not None:
             settings.clock, settings.clock_user = ffi.addressof(lib, "lsi_py_clock_now"), clock._pointer
         if log is not None:
-            handle = ffi.new_handle(log)
+            handle = ffi.new_handle(_Asked(self, log))
             self._keep.append(handle)
             settings.log, settings.log_user = lib.lsi_py_on_log, handle
         if callable(key):
-            handle = ffi.new_handle(key)
+            handle = ffi.new_handle(_Asked(self, key))
             self._keep.append(handle)
             settings.key_callback, settings.key_user = lib.lsi_py_on_key, handle
         elif key is not None:
@@ -138,8 +140,7 @@ class Store(Handle):
         self._location = os.fspath(location)
         settings.wait = ffi.cast("ls_wait_callback", waiting())  # Ctrl+C
         out = ffi.new("ls_store **")
-        check(lib.ls_store_open(c_path(self._location, "location"), settings, out))
-        super().__init__(out[0])
+        self._own(None, out, lib.ls_store_open, c_path(self._location, "location"), settings, out)
         _open_stores.add(self)
 
     @property
@@ -150,11 +151,8 @@ class Store(Handle):
     @property
     def durability(self) -> Durability:
         """The durability that the store has."""
-        pointer = self._enter()
-        try:
+        with self._gate as pointer:
             return Durability(lib.ls_store_durability(pointer))
-        finally:
-            self._leave()
 
     def create_stream(self, name: str, *, shard_count: int = 1, retention_hours: int = 24,
                       mode: StreamMode = StreamMode.ON_DEMAND, record_bytes_max: int = 0,
@@ -202,15 +200,12 @@ class Store(Handle):
 
     def maintain(self, timeout: Optional[float] = None) -> None:
         """Do the upkeep that is due: trimming, removing what killed processes left, keeping space in reserve."""
-        pointer = self._enter()
-        try:
+        with self._gate as pointer:
             for wait_ms in slices(timeout):
                 status = lib.ls_store_maintain(pointer, wait_ms)
                 if status != lib.LS_ERR_TIMEOUT:
                     break
             check(status)
-        finally:
-            self._leave()
 
     def backup(self, directory: Union[str, "os.PathLike[str]"],
                progress: Optional[Callable[[int, int], bool]] = None) -> None:
@@ -273,22 +268,40 @@ def lsi_py_on_progress(user: Any, done: int, total: int) -> int:
         return int(lib.LS_ERR_CANCELLED)
 
 
+class _Asked:
+    """A function that C calls for a store, out of any call of its or a thread of its own."""
+
+    __slots__ = ("store", "function")
+
+    def __init__(self, store: Store, function: Callable[..., Any]) -> None:
+        self.store = weakref.ref(store)
+        self.function = function
+
+    def ask(self, *arguments: Any) -> Any:
+        with asked_by(self.store()):
+            return self.function(*arguments)
+
+
 @ffi.def_extern(error=lib.LS_ERR_KEY)
 def lsi_py_on_key(user: Any, key_id: Any, key: Any) -> int:
     try:
-        given = ffi.from_handle(user)(ffi.string(key_id).decode())
-    except LookupError:
+        given = ffi.from_handle(user).ask(ffi.string(key_id).decode())
+        if not isinstance(given, (bytes, bytearray)) or len(given) != lib.LS_KEY_BYTES:
+            raise TypeError("a key is bytes, %d of them: the function that gives keys answered %s" % (
+                lib.LS_KEY_BYTES, "%d" % len(given) if isinstance(given, (bytes, bytearray)) else type(given).__name__))
+        ffi.memmove(key, given, lib.LS_KEY_BYTES)
+        return 0
+    except BaseException as error:  # Why the call that needs the key fails.
+        note_cause(lib.LS_ERR_KEY, error)
         return int(lib.LS_ERR_KEY)
-    if not isinstance(given, (bytes, bytearray)) or len(given) != lib.LS_KEY_BYTES:
-        print("libstream: a key is %d bytes" % lib.LS_KEY_BYTES, file=sys.stderr)
-        return int(lib.LS_ERR_KEY)
-    ffi.memmove(key, given, lib.LS_KEY_BYTES)
-    return 0
 
 
 @ffi.def_extern()
 def lsi_py_on_log(user: Any, level: int, line: Any) -> None:
-    ffi.from_handle(user)(LogLevel(level), ffi.string(line).decode("utf-8", "replace"))
+    try:
+        ffi.from_handle(user).ask(LogLevel(level), ffi.string(line).decode("utf-8", "replace"))
+    except BaseException:  # Of whatever kind: it must not leave the callback.
+        _log.exception("the function that takes a store's log failed")
 
 
 @atexit.register

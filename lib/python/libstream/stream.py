@@ -222,16 +222,13 @@ class Stream(Handle):
         """Compress the segments that are full. Answers by how many bytes files got smaller; `WaitTimeoutError` when the
         time was over and something is left."""
         saved, total = ffi.new("uint64_t *"), 0
-        pointer = self._enter()
-        try:
+        with self._gate as pointer:
             for wait_ms in slices(timeout):
                 status = lib.ls_stream_recompress(pointer, wait_ms, saved)
                 total += saved[0]
                 if status != lib.LS_ERR_TIMEOUT:
                     break
             check(status)
-        finally:
-            self._leave()
         return total
 
     def reset_shard(self, shard: int) -> None:

@@ -41,6 +41,7 @@ class Subscription(Handle):
     __slots__ = ("_push", "_place", "_keep_empty")
 
     _noun = "subscription"
+    _has_thread = True
     _close_call = lib.ls_consumer_close
 
     def __init__(self, stream: "Stream", consumer: str, shard: Optional[int], start: PositionLike,
@@ -50,8 +51,7 @@ class Subscription(Handle):
         self._push = _Push(shard, position(start)._to_c(), None if place is None else c_text(place, "place"),
                            options("ls_subscribe_options", **settings))
         out = ffi.new("ls_consumer **")
-        stream._call(lib.ls_consumer_open, c_text(consumer, "consumer"), out)
-        super().__init__(out[0], stream)
+        self._own(stream, out, lib.ls_consumer_open, c_text(consumer, "consumer"), out)
         self._push.begin(out[0])
         try:
             self._take()  # The first one is empty: the subscription holds.
@@ -67,6 +67,7 @@ class Subscription(Handle):
                 batch, said = self._push.queue.get(timeout=0.1)
             except queue.Empty:  # Is it being closed?
                 continue
+            self._push.room.put(None)
             if batch is not None:
                 self._place = said
                 return batch  # type: ignore[no-any-return]
@@ -91,13 +92,10 @@ class Subscription(Handle):
         """Where the batch that was taken last ends, as text to be kept: `subscribe(place=...)` goes on there."""
         return self._place
 
-    def _release(self, pointer: Any) -> None:
+    def _release(self) -> None:
         if os.getpid() == self._pid:
-            self._push.end(pointer)
-        super()._release(pointer)
-
-    def _was_released(self, pointer: Any) -> bool:
-        return self._push.ended.is_set()
+            self._push.end(self._gate.held)
+        super()._release()
 
     def __del__(self) -> None:
         push = getattr(self, "_push", None)
@@ -112,10 +110,13 @@ class _Push:
     """The thread of a subscription, and what it fills. It knows nothing of the subscription, so that one that nobody
     refers to is closed; closing ends the thread before the pointer that it uses goes."""
 
-    __slots__ = ("queue", "is_ending", "ended", "thread", "_shard", "_start", "_from", "_settings")
+    __slots__ = ("queue", "room", "is_ending", "ended", "thread", "_shard", "_start", "_from", "_settings")
 
     def __init__(self, shard: Optional[int], start: Any, place: Optional[bytes], settings: Any) -> None:
-        self.queue: "queue.Queue[Any]" = queue.Queue(_AHEAD)
+        self.queue: "queue.SimpleQueue[Any]" = queue.SimpleQueue()  # Of which a signal's handler may take, too.
+        self.room: "queue.SimpleQueue[None]" = queue.SimpleQueue()
+        for _ in range(_AHEAD):
+            self.room.put(None)
         self.is_ending = False
         self.ended = threading.Event()
         self.thread: Optional[threading.Thread] = None
@@ -154,10 +155,11 @@ class _Push:
     def give(self, what: Tuple[Any, Any]) -> None:
         while not self.is_ending:
             try:
-                self.queue.put(what, timeout=0.1)
-                return
-            except queue.Full:
+                self.room.get(timeout=0.1)
+            except queue.Empty:
                 continue
+            self.queue.put(what)
+            return
 
 
 @ffi.def_extern(error=lib.LS_PUSH_STOP)

@@ -7,7 +7,7 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, List, Optional, Type, Union
 
-from libstream._handle import Handle
+from libstream._handle import Handle, turn
 from libstream._native import ffi, lib
 from libstream.batch import Record
 from libstream.errors import WrongStateError, check
@@ -41,90 +41,70 @@ class Transaction(Handle):
     __slots__ = ("_turn", "_used", "_leases", "_count", "_is_taken", "_lost")
 
     _noun = "transaction"
+    _close_call = lib.ls_txn_close
 
     def __init__(self, store: "Store") -> None:
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
         self._used: List[Union["Stream", Group]] = []  # They are closed after it.
         self._leases: List[Lease] = []
         self._count = 0
         self._is_taken = False  # It is closed by what it was used with.
         self._lost = ""  # What that took with it.
         out = ffi.new("ls_txn **")
-        store._call(lib.ls_txn_begin, ffi.NULL, out)
-        super().__init__(out[0], store)
+        self._own(store, out, lib.ls_txn_begin, ffi.NULL, out)
 
     def _use(self, other: Union["Stream", Group]) -> None:
         if other not in self._used:
-            with other._changed:
-                other._children.add(self)
-                other._open += 1
             self._used.append(other)
+            self._belong(other)
 
     def put(self, stream: "Stream", partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None) -> None:
         """Add a record. Raises what `Producer.put` raises for a record that cannot be put; nothing was added then."""
         key = utf8(partition_key, "partition key") if isinstance(partition_key, str) else bytes(partition_key)
         flat = data if isinstance(data, bytes) else _flat(data)
         settings, _keep = put_options(None, 0, explicit_hash_key) if explicit_hash_key is not None else (ffi.NULL, None)
-        pointer = self._enter()
-        try:
-            to = stream._enter()
-            try:
-                with self._turn:
-                    self._use(stream)
-                    check(lib.ls_txn_put(pointer, to, (ffi.from_buffer(key), len(key)),
-                                         (ffi.from_buffer(flat), len(flat)), settings))
-                    self._count += 1
-            finally:
-                stream._leave()
-        finally:
-            self._leave()
+        with self._gate as pointer, stream._gate as to, turn(self._turn, self._noun):
+            self._use(stream)
+            check(lib.ls_txn_put(pointer, to, (ffi.from_buffer(key), len(key)), (ffi.from_buffer(flat), len(flat)),
+                                 settings))
+            self._count += 1
 
     def checkpoint(self, lease: Lease, record: Union[Record, RecordId, int], sub_seqno: Optional[int] = None) -> None:
         """Add a checkpoint of a lease, as `Lease.checkpoint`; a later one of the same lease takes its place. All leases
         of a transaction are of one stream."""
         seqno, sub = place_of(record, sub_seqno)
-        pointer = self._enter()
-        try:
-            with lease._group._one_call(), self._turn:
+        with self._gate as pointer:
+            with lease._group._gate, lease._group._turn, turn(self._turn, self._noun):
                 self._use(lease._group)
                 check(lib.ls_txn_checkpoint(pointer, lease._get(), seqno, sub))
                 if lease not in self._leases:
                     self._leases.append(lease)
                     lease._transactions += 1
-        finally:
-            self._leave()
 
     def commit(self) -> List[RecordId]:
         """Do all of it. Answers where each record is, in the order of the puts. Raises `LeaseLostError` when another
         worker has one of the leases; after `InputOutputError` the outcome is unknown, for all of it the same, and it
         takes nothing more until `abort`; after any other error nothing was done, and it may be tried again."""
-        pointer = self._enter()
-        try:
-            with self._turn:
-                results = ffi.new("ls_record_id[]", self._count)
-                calls = [group._one_call() for group in {lease._group for lease in self._leases}]
-                for call in calls:
-                    call.__enter__()
-                try:
-                    check(lib.ls_txn_commit(pointer, results, self._count))
-                finally:
-                    for call in calls:
-                        call.__exit__()
-                done = [RecordId(results[i].shard, results[i].seqno) for i in range(self._count)]
-                self._forget()
-        finally:
-            self._leave()
+        with self._gate as pointer, turn(self._turn, self._noun):
+            results = ffi.new("ls_record_id[]", self._count)
+            self._commit(pointer, results, list({lease._group for lease in self._leases}))
+            done = [RecordId(results[i].shard, results[i].seqno) for i in range(self._count)]
+            self._forget()
         return done
+
+    def _commit(self, pointer: Any, results: Any, groups: List[Group]) -> None:
+        """While nobody calls one of these."""
+        if groups:
+            with groups[0]._gate, groups[0]._turn:
+                self._commit(pointer, results, groups[1:])
+            return
+        check(lib.ls_txn_commit(pointer, results, self._count))
 
     def abort(self) -> None:
         """Forget what was added; nothing of it is done. Also after a commit whose outcome is unknown."""
-        pointer = self._enter()
-        try:
-            with self._turn:
-                lib.ls_txn_abort(pointer)
-                self._forget()
-        finally:
-            self._leave()
+        with self._gate as pointer, turn(self._turn, self._noun):
+            lib.ls_txn_abort(pointer)
+            self._forget()
 
     def _forget(self) -> None:
         for lease in self._leases:
@@ -146,10 +126,10 @@ class Transaction(Handle):
         self._is_taken = True
         self.close()
 
-    def _release(self, pointer: Any) -> None:
-        lib.ls_txn_close(pointer)
+    def _release(self) -> None:
+        super()._release()
         if self._is_taken and (self._count > 0 or self._leases):
             self._lost = "%d records and %d checkpoints" % (self._count, len(self._leases))
         self._forget()
         for used in self._used:
-            used._child_closed()
+            used._child_closed(self)

@@ -9,7 +9,7 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Tuple, Union
 
-from libstream._handle import Handle
+from libstream._handle import Handle, turn
 from libstream._native import ffi, lib
 from libstream._waiting import run_interruptibly
 from libstream.batch import Batch
@@ -152,7 +152,7 @@ class WindowOperator(Handle):
     >>> store.close()
     """
 
-    __slots__ = ("_told", "_self", "_turn")
+    __slots__ = ("_told", "_self", "_turn", "_runner")
 
     _noun = "window operator"
     _close_call = lib.ls_window_close
@@ -160,26 +160,26 @@ class WindowOperator(Handle):
     def __init__(self, stream: "Stream", name: Optional[str], functions: "_Functions", settings: Any) -> None:
         self._told = functions
         self._self = ffi.new_handle(functions)
-        self._turn = threading.Lock()
+        self._runner: Optional[int] = None  # The main thread while it waits in `run`.
+        self._turn = threading.RLock()
         settings.user = self._self
         if functions.fold_to_c is not None:
             functions.fold_to_c.user = self._self
         out = ffi.new("ls_window **")
-        stream._call(lib.ls_window_open, ffi.NULL if name is None else c_text(name, "window operator"), settings, out)
-        super().__init__(out[0], stream)
+        self._own(stream, out, lib.ls_window_open, ffi.NULL if name is None else c_text(name, "window operator"),
+                  settings, out)
         self._told.pointer = out[0]
 
     def _do(self, function: Callable[..., int], *arguments: Any) -> None:
         if getattr(_inside, "window", None) is self._told:
             raise WrongStateError("functions of a window operator call nothing of it but stop")
-        pointer = self._enter()
-        try:
-            with self._turn:
-                if self._told.error is not None:
-                    raise WrongStateError("a function of the window operator has failed: it can only be closed")
-                status = function(pointer, *arguments)
-        finally:
-            self._leave()
+        if self._runner == threading.get_ident():
+            raise WrongStateError("this thread waits in `run` of the window operator: a signal's handler calls nothing "
+                                  "of it but stop")
+        with self._gate as pointer, turn(self._turn, self._noun):
+            if self._told.error is not None:
+                raise WrongStateError("a function of the window operator has failed: it can only be closed")
+            status = function(pointer, *arguments)
         if self._told.error is not None:
             raise self._told.error
         check(status)
@@ -190,15 +190,19 @@ class WindowOperator(Handle):
         start = _start(position)
         settings = options("ls_window_run_options", flags=lib.LS_WINDOW_UNTIL_CAUGHT_UP if until_caught_up else 0,
                            position=start)
-        run_interruptibly(lambda: self._do(lib.ls_window_run, settings), self.stop)
+        if threading.current_thread() is not threading.main_thread():
+            self._do(lib.ls_window_run, settings)
+            return
+        before, self._runner = self._runner, threading.get_ident()
+        try:
+            run_interruptibly(lambda: self._do(lib.ls_window_run, settings), self.stop)
+        finally:
+            self._runner = before
 
     def stop(self) -> None:
         """Let `run` end, the one that is under way or the next; also from a function."""
-        pointer = self._enter()
-        try:
+        with self._gate as pointer:
             lib.ls_window_stop(pointer)
-        finally:
-            self._leave()
 
     def add_shard(self, shard: int) -> None:
         """Tell of a shard whose batches will come: it holds results back from now on."""
@@ -243,9 +247,12 @@ class WindowOperator(Handle):
 
     def close(self) -> None:
         """Close it. Nothing is stored; what is stored stays."""
+        super().close()
+
+    def _refuse_close(self) -> None:
         if getattr(_inside, "window", None) is self._told:
             raise WrongStateError("a window operator cannot be closed by a function of its own: use stop")
-        super().close()
+        super()._refuse_close()
 
     def _interrupt(self, pointer: Any) -> None:
         lib.ls_window_stop(pointer)

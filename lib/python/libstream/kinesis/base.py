@@ -88,7 +88,7 @@ class Opened:
         self._producer: Optional[Producer] = None
         self._created: Dict[int, int] = {}
         self._followers: Dict[int, Iterator] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # A signal's handler may come to the stream that its thread puts into.
 
     @property
     def is_gone(self) -> bool:

@@ -1,0 +1,261 @@
+/* The type `Gate`: who is between entering and leaving a call of a handle. Python's handlers of signals run between any
+ * two of its instructions and may raise there, so what must not be left half done is done here, within one of them.
+ *
+ * G1 Everything here runs under the GIL, and calls nothing of Python between looking and changing: no lock is needed,
+ *    and a handler of a signal or a finalizer that comes to the same gate finds it as it is before or after a call.
+ * G2 As a context manager it is entered and left by one instruction each: no exception comes in between and leaves a
+ *    thread counted that is gone.
+ * G3 The pointer goes with the call that gives it back, and with no other. */
+#include "python/native.h"
+#include "python/walk.h"
+
+#include <pythread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <structmember.h>
+#include <unistd.h>
+
+typedef struct gate {
+    PyObject head;
+    PyObject *pointer; /* None: it was given back */
+    PyObject *noun;
+    PyObject *refuse;  /* raises why nobody enters: of noun and pid */
+    PyObject *told;    /* a lock that is released when the last one has left; NULL: nobody waits for that */
+    unsigned long *threads; /* those that are inside, each as often as it is */
+    Py_ssize_t count, room;
+    long pid;
+    char is_shut;
+} gate;
+
+static PyObject *gate_new(PyTypeObject *type, PyObject *arguments, PyObject *names)
+{
+    static char *const known[] = {"pointer", "noun", "refuse", NULL};
+    PyObject *pointer, *noun, *refuse;
+    allocfunc make = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    gate *made;
+
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "OOO:Gate", (char **)known, &pointer, &noun, &refuse))
+        return NULL;
+    made = (gate *)make(type, 0);
+    if (made == NULL)
+        return NULL;
+    Py_INCREF(pointer);
+    Py_INCREF(noun);
+    Py_INCREF(refuse);
+    made->pointer = pointer;
+    made->noun = noun;
+    made->refuse = refuse;
+    made->pid = (long)getpid();
+    return (PyObject *)made;
+}
+
+static void gate_free(PyObject *self)
+{
+    gate *it = (gate *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+
+    Py_XDECREF(it->pointer);
+    Py_XDECREF(it->noun);
+    Py_XDECREF(it->refuse);
+    Py_XDECREF(it->told);
+    free(it->threads);
+    release(self);
+    Py_DECREF(type);
+}
+
+static bool make_room(gate *it)
+{
+    Py_ssize_t room = it->room == 0 ? 4 : 2 * it->room;
+    unsigned long *threads;
+
+    if (it->count < it->room)
+        return true;
+    threads = realloc(it->threads, (size_t)room * sizeof(*threads));
+    if (threads == NULL)
+        return false;
+    it->threads = threads;
+    it->room = room;
+    return true;
+}
+
+static PyObject *enter(PyObject *self, PyObject *none)
+{
+    gate *it = (gate *)self;
+
+    (void)none;
+    if (it->is_shut || it->pointer == Py_None || it->pid != (long)getpid())
+        return PyObject_CallFunction(it->refuse, "Ol", it->noun, it->pid);
+    if (!make_room(it))
+        return PyErr_NoMemory();
+    it->threads[it->count++] = PyThread_get_thread_ident();
+    Py_INCREF(it->pointer);
+    return it->pointer;
+}
+
+static Py_ssize_t last_of_mine(const gate *it)
+{
+    unsigned long me = PyThread_get_thread_ident();
+    Py_ssize_t at = it->count;
+
+    while (at > 0 && it->threads[at - 1] != me)
+        at--;
+    return at - 1;
+}
+
+static PyObject *leave(PyObject *self, PyObject *arguments)
+{
+    gate *it = (gate *)self;
+    Py_ssize_t at = last_of_mine(it);
+    PyObject *told = NULL;
+
+    (void)arguments; /* What was raised goes on. */
+    if (at >= 0)
+        it->threads[at] = it->threads[--it->count];
+    if (it->count == 0) {
+        told = it->told;
+        it->told = NULL;
+    }
+    if (told != NULL) {
+        PyObject *released = PyObject_CallMethod(told, "release", NULL);
+
+        Py_DECREF(told);
+        if (released == NULL)
+            return NULL;
+        Py_DECREF(released);
+    }
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+static PyObject *is_mine(PyObject *self, PyObject *none)
+{
+    (void)none;
+    return PyBool_FromLong(last_of_mine((gate *)self) >= 0);
+}
+
+static PyObject *shut(PyObject *self, PyObject *none)
+{
+    (void)none;
+    ((gate *)self)->is_shut = 1;
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+static PyObject *open_again(PyObject *self, PyObject *none)
+{
+    (void)none;
+    ((gate *)self)->is_shut = 0;
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+static PyObject *tell(PyObject *self, PyObject *lock)
+{
+    gate *it = (gate *)self;
+    PyObject *before = it->told;
+
+    if (it->count == 0)
+        return PyBool_FromLong(0);
+    Py_INCREF(lock);
+    it->told = lock;
+    Py_XDECREF(before);
+    return PyBool_FromLong(1);
+}
+
+/* Whether the answer of a call that closes says that nothing was closed; -1 with an exception. */
+static int was_refused(PyObject *answer)
+{
+    long status = answer == Py_None ? 0 : PyLong_AsLong(answer);
+
+    if (status == -1 && PyErr_Occurred() != NULL)
+        return -1;
+    return status == LS_ERR_STATE || status == LSI_PY_INTERRUPTED || status == LSI_PY_WITHIN;
+}
+
+static PyObject *give_back(PyObject *self, PyObject *arguments)
+{
+    gate *it = (gate *)self;
+    Py_ssize_t count = PyTuple_Size(arguments);
+    PyObject *pointer = it->pointer, *passed, *answer;
+    int refused;
+
+    if (count < 1)
+        return PyErr_Format(PyExc_TypeError, "give_back: by which call?");
+    passed = PyTuple_New(count);
+    if (passed == NULL)
+        return NULL;
+    Py_INCREF(pointer);
+    (void)PyTuple_SetItem(passed, 0, pointer);
+    for (Py_ssize_t i = 1; i < count; i++) {
+        PyObject *argument = PyTuple_GetItem(arguments, i);
+
+        Py_INCREF(argument);
+        (void)PyTuple_SetItem(passed, i, argument);
+    }
+    answer = PyObject_Call(PyTuple_GetItem(arguments, 0), passed, NULL);
+    Py_DECREF(passed);
+    if (answer == NULL)
+        return NULL;
+    refused = was_refused(answer);
+    if (refused < 0) {
+        Py_DECREF(answer);
+        return NULL;
+    }
+    if (!refused && it->pointer == pointer) {
+        Py_INCREF(Py_None);
+        it->pointer = Py_None;
+        Py_DECREF(pointer);
+    }
+    return answer;
+}
+
+static PyObject *get_pointer(PyObject *self, void *unused)
+{
+    gate *it = (gate *)self;
+    PyObject *shown = it->is_shut ? Py_None : it->pointer;
+
+    (void)unused;
+    Py_INCREF(shown);
+    return shown;
+}
+
+static PyMemberDef members[] = {
+    {"held", T_OBJECT_EX, offsetof(gate, pointer), READONLY, "The pointer, of one that is shut, too; None: gone."},
+    {"count", T_PYSSIZET, offsetof(gate, count), READONLY, "How many calls are inside."},
+    {"is_shut", T_BOOL, offsetof(gate, is_shut), READONLY, "Whether nobody may enter."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef properties[] = {
+    {"pointer", get_pointer, NULL, "What whoever enters gets; None when nobody may.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMethodDef methods[] = {
+    {"__enter__", enter, METH_NOARGS, "Enter: the pointer. Refused of one that is shut, or of another process."},
+    {"__exit__", leave, METH_VARARGS, "Leave."},
+    {"is_mine", is_mine, METH_NOARGS, "Whether this thread is inside."},
+    {"shut", shut, METH_NOARGS, "Let nobody enter from now on."},
+    {"open_again", open_again, METH_NOARGS, "Let others enter again."},
+    {"tell", tell, METH_O, "tell(lock)\n\nRelease a lock when the last one has left. False: nobody is inside."},
+    {"give_back", give_back, METH_VARARGS,
+     "give_back(call, *arguments)\n\nCall what takes the pointer, and the arguments, and gives it back: its answer. "
+     "The pointer is gone then, unless the answer is a status that refuses."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_new, (void *)gate_new},         {Py_tp_dealloc, (void *)gate_free},
+    {Py_tp_members, members},              {Py_tp_getset, properties},
+    {Py_tp_methods, methods},              {Py_tp_doc, "Who is in calls of a handle."},
+    {0, NULL},
+};
+
+static PyType_Spec specification = {"libstream._walk.Gate", sizeof(gate), 0, Py_TPFLAGS_DEFAULT, slots};
+
+PyObject *lsi_py_gate_type(void)
+{
+    return PyType_FromSpec(&specification);
+}
