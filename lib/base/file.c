@@ -231,7 +231,9 @@ static int open_parent_of(const char *path)
         return -ENAMETOOLONG;
     memcpy(dir, path, size);
     dir[size] = '\0';
-    fd = open(size == 0 ? "." : dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    do {
+        fd = open(size == 0 ? "." : dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
     return fd < 0 ? -errno : fd;
 }
 
@@ -444,9 +446,14 @@ static int system_open(const lsi_root *root, const char *name, unsigned flags, l
         if ((flags & LSI_OPEN_MAPPED) != 0)
             write_in_place(fd);
         lsi_file_give(root->fd, fd);
-    } else if (fstat(fd, &own) != 0 || !S_ISREG(own.st_mode)) {
-        (void)close(fd); /* not ours */
-        return -EINVAL;
+    } else {
+        /* What could not be looked at may be ours: it is not said to be something else. */
+        int result = fstat(fd, &own) != 0 ? -errno : S_ISREG(own.st_mode) ? 0 : -EINVAL;
+
+        if (result != 0) {
+            (void)close(fd); /* nothing was written */
+            return result;
+        }
     }
     out->files = root->files;
     out->fd = fd;

@@ -111,13 +111,22 @@ void lsi_file_give(int root_fd, int fd)
 
 /* ---- directories ---- */
 
+static int open_dir(int parent_fd, const char *name)
+{
+    int fd;
+
+    do {
+        fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
 static int open_dir_to_give(int parent_fd, const char *name)
 {
-    int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = open_dir(parent_fd, name);
 
     if (fd < 0 && errno == EACCES && fchmodat(parent_fd, name, S_IRWXU, AT_SYMLINK_NOFOLLOW) == 0)
-        /* The umask hides it from ourselves. */
-        fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        fd = open_dir(parent_fd, name); /* The umask hides it from ourselves. */
     return fd;
 }
 

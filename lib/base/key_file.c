@@ -110,6 +110,17 @@ static ls_status read_in_directory(const char *path, const char *name, int file,
     return read_open(whole, file, key);
 }
 
+/* `dir`: AT_FDCWD or a descriptor. Not to hang on a pipe. */
+static int open_key(int dir, const char *name)
+{
+    int file;
+
+    do {
+        file = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    } while (file < 0 && errno == EINTR);
+    return file;
+}
+
 static bool is_file_name(const char *name)
 {
     size_t bytes = strlen(name);
@@ -119,9 +130,7 @@ static bool is_file_name(const char *name)
 
 ls_status lsi_key_file_read(const char *path, const char *name, unsigned char key[LSI_KEY_BYTES])
 {
-    /* Not to hang on a pipe. */
-    const int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
-    int file = open(path, flags);
+    int file = open_key(AT_FDCWD, path);
     struct stat of;
     ls_status st;
 
@@ -136,7 +145,7 @@ ls_status lsi_key_file_read(const char *path, const char *name, unsigned char ke
             st = refuse(path, "a directory of keys that others than its owner may change");
         else if (!is_file_name(name))
             st = lsi_fail(LS_ERR_KEY, "key file '%s': it is a directory, and '%s' names no file in it", path, name);
-        else if ((in = openat(file, name, flags)) < 0)
+        else if ((in = open_key(file, name)) < 0)
             st = errno == ELOOP ? lsi_fail(LS_ERR_KEY, "key file '%s/%s': a link is not followed", path, name)
                                 : lsi_fail(LS_ERR_KEY, "key file '%s/%s': %s", path, name, strerror(errno));
         else

@@ -445,7 +445,9 @@ void lsi_boot_id(unsigned char id[16])
         return;
     }
     memset(id, 0, 16);
-    fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    do {
+        fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return;
     do {
