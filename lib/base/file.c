@@ -297,28 +297,40 @@ static void system_root_close(lsi_root *root)
     root->fd = -1;
 }
 
+/* `dir`: AT_FDCWD or a descriptor. */
+static int open_place(int dir, const char *path)
+{
+    int fd;
+
+    do {
+        fd = openat(dir, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
+    return fd < 0 ? -errno : fd;
+}
+
 /* From a directory up to the system's root, which is its own parent. */
 static int system_root_holds(const lsi_root *root, const char *path)
 {
     struct stat wanted, here, above;
     int result = fstat(root->fd, &wanted) == 0 ? 0 : -errno;
-    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = open_place(AT_FDCWD, path);
 
     if (fd >= 0) {
         int own = fd;
 
-        fd = openat(own, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        fd = fd < 0 ? -errno : fd;
+        fd = open_place(own, "..");
         (void)close(own); /* nothing was written */
-    } else {
-        fd = errno == ENOENT ? open_parent_of(path) : -errno;
+    } else if (fd == -ENOENT) {
+        fd = open_parent_of(path);
     }
     if (fd < 0)
         return result < 0 ? result : fd;
     for (bool is_top = false; result == 0 && !is_top;) {
-        int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int up = open_place(fd, "..");
 
-        if (up < 0 || fstat(fd, &here) != 0 || fstat(up, &above) != 0)
+        if (up < 0)
+            result = up;
+        else if (fstat(fd, &here) != 0 || fstat(up, &above) != 0)
             result = -errno;
         else if (here.st_dev == wanted.st_dev && here.st_ino == wanted.st_ino)
             result = 1;

@@ -116,6 +116,22 @@ static int ask_root(ground *at)
     return result;
 }
 
+static int look_beneath_root(ground *at)
+{
+    char path[TEMP_PATH_BYTES * 2];
+    int there, to_be = 0, elsewhere = 0;
+
+    (void)snprintf(path, sizeof path, "%s", temp_path(&at->temp, "d"));
+    there = files->root_holds(&at->root, path);
+    (void)snprintf(path, sizeof path, "%s", temp_path(&at->temp, "d/to-be"));
+    if (there >= 0)
+        to_be = files->root_holds(&at->root, path);
+    if (there >= 0 && to_be >= 0)
+        elsewhere = files->root_holds(&at->root, "/");
+    at->is_done = there == 1 && to_be == 1 && elsewhere == 0;
+    return there < 0 ? there : to_be < 0 ? to_be : elsewhere;
+}
+
 static int write_file(ground *at)
 {
     static const lsi_span spans[] = {{"one ", 4}, {"", 0}, {"two ", 4}, {"three", 5}};
@@ -304,10 +320,19 @@ static const struct {
     operation *act;
     const char *name;
 } operations[] = {
-    {make_root, "making a root"},   {ask_root, "asking a root"},     {write_file, "writing"},
-    {read_file, "reading"},         {create_or_open, "opening"},     {move_names, "moving names"},
-    {list_root, "listing"},         {sync_much, "syncing much"},     {replace_file, "replacing"},
-    {make_and_load, "loading"},     {show_file, "showing"},          {read_key, "reading a key"},
+    {make_root, "making a root"},
+    {ask_root, "asking a root"},
+    {look_beneath_root, "looking beneath a root"},
+    {write_file, "writing"},
+    {read_file, "reading"},
+    {create_or_open, "opening"},
+    {move_names, "moving names"},
+    {list_root, "listing"},
+    {sync_much, "syncing much"},
+    {replace_file, "replacing"},
+    {make_and_load, "loading"},
+    {show_file, "showing"},
+    {read_key, "reading a key"},
     {read_key_in_directory, "reading a key in a directory"},
 };
 enum { OPERATIONS = sizeof operations / sizeof *operations };
