@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from typing import Any, Callable, List
 
 import pytest
 
 import libstream
-from libstream import Store, Stream
+from libstream import Store
 
 HEAD = """
-import random, signal, sys, threading, time
+import random, signal, sys, time
 from libstream import *
 from libstream import kinesis
 
@@ -43,8 +44,8 @@ def says(program: str, *arguments: str) -> str:
 
 
 INTERRUPTED = """
-end, came, refused = time.monotonic() + 1, 0, []
-while time.monotonic() < end:
+came, refused = 0, []
+while came < 100:
     other, iterator = store.stream("orders"), stream.iterator(records_max=10)
     calls = {"describe": other.describe, "next": iterator.next_batch, "place": lambda: iterator.place,
              "iterate": lambda: [iterator.seek("TRIM_HORIZON"), list(iterator)]}
@@ -59,19 +60,19 @@ while time.monotonic() < end:
         iterator.close()
     except Error as error:
         refused.append(str(error))
-print(came > 100, set(refused))
+print(set(refused))
 """
 
 
 @pytest.mark.parametrize("call", ["describe", "next", "place", "iterate"])
 def test_what_a_handler_raises_leaves_nobody_in_a_call(call: str) -> None:
     """Wherever it comes: everything can be used and closed afterwards."""
-    assert says(INTERRUPTED, call) == "True set()"
+    assert says(INTERRUPTED, call) == "set()"
 
 
 READ = """
-end, came, wrong = time.monotonic() + 1, 0, 0
-while time.monotonic() < end:
+came, wrong = 0, 0
+while came < 100:
     iterator, got, is_over = stream.iterator(records_max=100), [], False
     while not is_over:
         try:
@@ -83,14 +84,14 @@ while time.monotonic() < end:
             came += 1
     numbers = [r.seqno for r in got] if sys.argv[1] == "records" else [n for batch in got for n in batch.seqnos]
     wrong += len(numbers) != 5000 or numbers != sorted(set(numbers))
-print(came > 100, wrong)
+print(wrong)
 """
 
 
 @pytest.mark.parametrize("what", ["records", "batches"])
 def test_what_a_handler_raises_loses_no_record(what: str) -> None:
     """What was read when it came is what comes next."""
-    assert says(READ, what) == "True 0"
+    assert says(READ, what) == "0"
 
 
 HANDLER_USES = """
@@ -129,17 +130,16 @@ def handler(*ignored):
     signal.setitimer(signal.ITIMER_REAL, 0.0005)
 
 soon(handler)
-end = time.monotonic() + 1
-while time.monotonic() < end:
+while count < 100:
     uses[sys.argv[1]]()
 signal.setitimer(signal.ITIMER_REAL, 0)
-print(count > 100)
+print("done")
 """
 
 
 @pytest.mark.parametrize("use", ["describe", "put", "put_record"])
 def test_a_handler_calls_what_its_thread_calls(use: str) -> None:
-    assert says(ALL_THE_TIME, use) == "True"
+    assert says(ALL_THE_TIME, use) == "done"
 
 
 RUNS = """
@@ -183,7 +183,7 @@ def test_a_handler_takes_from_a_subscription() -> None:
 
 EVENTS = """
 groups, came = 0, 0
-while groups < 200:
+while came < 20:
     group, event = stream.group("g%d" % groups), None
     try:
         soon(raises, random.uniform(0.00002, 0.001))
@@ -196,12 +196,12 @@ while groups < 200:
         print(event)
     group.close()
     groups += 1
-print(came > 0)
+print("done")
 """
 
 
 def test_what_a_handler_raises_loses_no_lease() -> None:
-    assert says(EVENTS) == "True"
+    assert says(EVENTS) == "done"
 
 
 # ---- functions that give keys, take logs, or are told of progress ----
@@ -326,18 +326,15 @@ def test_a_close_that_is_refused_closes_nothing(folder: str) -> None:
 
 
 def test_streams_are_opened_while_a_store_is_closed() -> None:
-    """Its children are looked through while threads add others."""
-    import threading
-
+    """What is open is looked through while threads add to it."""
     for _ in range(20):
         store, told = Store("memory:"), []
         store.create_stream("orders")
 
         def open_streams(store: Store = store, told: List[str] = told) -> None:
             try:
-                kept: List[Stream] = []
-                while True:
-                    kept.append(store.stream("orders"))
+                kept = [store.stream("orders") for _ in range(300)]
+                del kept
             except libstream.WrongStateError:
                 pass
             except BaseException as error:
@@ -348,9 +345,11 @@ def test_streams_are_opened_while_a_store_is_closed() -> None:
             thread.start()
         try:
             store.close()
-        except libstream.WrongStateError:  # One came while it was being closed: nothing is lost.
+        except libstream.WrongStateError:  # One was opened when all others had been closed: it is open as before.
             pass
+        except BaseException as error:
+            told.append(repr(error))
         for thread in threads:
             thread.join(20)
-        assert told == []
         store.close()
+        assert told == []
