@@ -3,8 +3,8 @@
  * WORKLOAD  Records of 100 bytes with one of 1,000 keys of 7, in SYNC, by one thread. `flood`: as fast as it can, with
  *           the memory that is usual; then the queue is as long as that, and the time until an outcome says nothing.
  *           `paced`: 1,000,000 a second, polling the clock between puts. On 1 shard and on 4; packed into aggregates;
- *           numbered; both. `floor` writes 16,384 times 128 bytes to a file that is there already, and syncs it, again and
- *           again. A new store for each case.
+ *           numbered; both. `floor` writes 16,384 times 128 bytes to a file that is there already, and syncs it, again
+ *           and again. A new store for each case.
  * UNIT      records per second from the first put to the last outcome; microseconds from a put to its outcome, and for
  *           the others from the beginning of a call to its end.
  *

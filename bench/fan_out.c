@@ -1,5 +1,5 @@
-/* QUESTION  Do several registered consumers slow each other down at a rate that one shard of a provisioned stream takes?
- *           And how long is a record on its way to each of them?
+/* QUESTION  Do several registered consumers slow each other down at a rate that one shard of a provisioned stream
+ *           takes? And how long is a record on its way to each of them?
  * WORKLOAD  One process puts records of 1,000 bytes, one per call, at 1,000 a second (a shard's whole limit, nearly) in
  *           KERNEL into one shard with Kinesis's limits; 1 and 5 consumers, each a process of its own, subscribe from
  *           LATEST. For comparison 1 and 5 iterators, which share 2 MiB and 5 reads a second: they are given twice the

@@ -1,10 +1,10 @@
 /* QUESTION  How long do producers stop when their shard is split or merged under full load?
  * WORKLOAD  Producers, each a process, put records of 100 bytes, one per call, as fast as they can, all with the
- *           highest hash key. Another process splits the shard that takes them, merges the halves again, and so on; so the
- *           stream has three more shards after each round. A stop is the longest put of any producer that overlaps the
- *           call: it waits for the parent's last sync and the new manifest, is told that its shard is closed, reads the
- *           new shards, hashes, and puts into the child. For comparison the same is asked of moments of equal length
- *           without a reshard: scheduling, and in SYNC the device.
+ *           highest hash key. Another process splits the shard that takes them, merges the halves again, and so on; so
+ *           the stream has three more shards after each round. A stop is the longest put of any producer that overlaps
+ *           the call: it waits for the parent's last sync and the new manifest, is told that its shard is closed, reads
+ *           the new shards, hashes, and puts into the child. For comparison the same is asked of moments of equal
+ *           length without a reshard: scheduling, and in SYNC the device.
  * UNIT      milliseconds
  *
  *   reshard_stop [SPLITS [PRODUCERS]]   per mode, 1,000 and 2 by default; a tenth more comes first and is not counted

@@ -1,9 +1,9 @@
-/* QUESTION  What does a record cost in a window operator, and does that grow with the windows that are kept? What does a
- *           store cost when little has changed?
+/* QUESTION  What does a record cost in a window operator, and does that grow with the windows that are kept? What does
+ *           a store cost when little has changed?
  * WORKLOAD  Tumbling windows that all stay open, one for each of 1,000, 100,000 and 1,000,000 keys, which come at
  *           random. `call`: time and key by callbacks, a record of 24 bytes; `json`: time, key and number from JSON of
- *           about 60 bytes. First every key once; then RECORDS at random, which are measured. Then, under a name: a store
- *           of everything, and stores after each of 100 batches of 100 records.
+ *           about 60 bytes. First every key once; then RECORDS at random, which are measured. Then, under a name: a
+ *           store of everything, and stores after each of 100 batches of 100 records.
  * UNIT      nanoseconds of processor time of this process a record, with the reading of the stream, in memory, and
  *           milliseconds and bytes a store.
  *
@@ -60,7 +60,8 @@ static size_t make_record(bool is_json, uint64_t key, char to[RECORD_BYTES])
     double value = (double)(bench_random() % 1000);
 
     if (is_json)
-        return (size_t)snprintf(to, RECORD_BYTES, "{\"time\":%lld,\"sensor\":\"s-%07llu\",\"celsius\":%.1f,\"ok\":true}",
+        return (size_t)snprintf(to, RECORD_BYTES,
+                                "{\"time\":%lld,\"sensor\":\"s-%07llu\",\"celsius\":%.1f,\"ok\":true}",
                                 (long long)time_ms, (unsigned long long)key, value / 10);
     memcpy(to, &time_ms, 8);
     memcpy(to + 8, &key, 8);

@@ -2,10 +2,10 @@
  * @file aggregate.h
  * Many small records in one: the format of Kinesis's producer library (KPL), by hand.
  *
- * An *aggregate* is a record whose data holds others, its *user records*, each with a key, an explicit hash key or none,
- * and data of its own. The store neither makes nor looks into aggregates: it stores, counts and limits the one record,
- * whose fate its user records share. An asynchronous producer packs with LS_ASYNC_AGGREGATE (async_producer.h). Who reads
- * with LS_ITERATOR_DEAGGREGATE (iterator.h), subscribes with LS_SUBSCRIBE_DEAGGREGATE (consumer.h), maps with
+ * An *aggregate* is a record whose data holds others, its *user records*, each with a key, an explicit hash key or
+ * none, and data of its own. The store neither makes nor looks into aggregates: it stores, counts and limits the one
+ * record, whose fate its user records share. An asynchronous producer packs with LS_ASYNC_AGGREGATE (async_producer.h).
+ * Who reads with LS_ITERATOR_DEAGGREGATE (iterator.h), subscribes with LS_SUBSCRIBE_DEAGGREGATE (consumer.h), maps with
  * LS_MAPPING_DEAGGREGATE (mapping.h) or counts with LS_WINDOW_DEAGGREGATE (window.h) is shown user records, and
  * deliveries write these. The two handles here are for all others: one packs, the other unpacks.
  *
@@ -95,8 +95,8 @@ LS_API uint32_t ls_aggregate_count(const ls_aggregate *aggregate);
 LS_API uint64_t ls_aggregate_bytes(const ls_aggregate *aggregate, const ls_put_entry *with);
 
 /**
- * The record to put. Its key, and its explicit hash key if it has one, are those of the first user record. With a single
- * user record it is that one as it was added, no aggregate.
+ * The record to put. Its key, and its explicit hash key if it has one, are those of the first user record. With a
+ * single user record it is that one as it was added, no aggregate.
  *
  * @param out  Set on LS_OK only: views, until the next call that changes the aggregate.
  *

@@ -41,8 +41,8 @@
  * as LS_ERR_EXPIRED: one that had been reported before, or one of a shard that was merged with a busier one (producer.h
  * says how many batches of a producer a shard remembers). Whether it is stored is not known.
  *
- * With LS_ASYNC_AGGREGATE as well, numbers are those of the records, not of the aggregates: what is put again may be cut
- * and routed in any other way, or go by itself, and only records that are not there yet go into new aggregates.
+ * With LS_ASYNC_AGGREGATE as well, numbers are those of the records, not of the aggregates: what is put again may be
+ * cut and routed in any other way, or go by itself, and only records that are not there yet go into new aggregates.
  */
 #ifndef LIBSTREAM_ASYNC_PRODUCER_H
 #define LIBSTREAM_ASYNC_PRODUCER_H

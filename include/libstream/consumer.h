@@ -35,7 +35,7 @@ typedef struct ls_consumer_info {
     uint64_t id;               /**< Never used again in the store: one that is registered anew has another. */
     int64_t created_us;        /**< When it was registered; its second goes into Kinesis's ARN of a consumer. */
     char name[136];            /**< Terminated. */
-    uint64_t cut_count;        /**< What trimming took from its subscriptions before it was pushed: as ls_stream_cuts, */
+    uint64_t cut_count;        /**< What trimming took from its subscriptions before it was pushed: as ls_stream_cuts,*/
     uint64_t cut_records;      /**< of which these are a part. */
     uint64_t cut_bytes;
     uint64_t cut_lag_ms;

@@ -33,8 +33,8 @@
  * AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and perhaps AWS_SESSION_TOKEN in its environment; nothing of them is kept.
  * Requests are signed with the machine's time, and when the service says that this is off, with the service's. What is
  * not an answer of S3, or is cut off, is tried again, and so is a redirect that passes (307); what S3 refuses for good
- * ends the run: no such bucket, no access, another region. With an endpoint, or a point in the bucket's name, the bucket
- * is in the path, else in the host's name. Needs libcurl 7.84, which is loaded when a run begins.
+ * ends the run: no such bucket, no access, another region. With an endpoint, or a point in the bucket's name, the
+ * bucket is in the path, else in the host's name. Needs libcurl 7.84, which is loaded when a run begins.
  *
  * NAMES. `<prefix><delivery>-<version>-YYYY-MM-DD-HH-MM-SS-<uuid><extension>`, in UTC. Prefixes may hold expressions:
  * `!{timestamp:PATTERN}` (Java's letters; the arrival of the object's oldest record), `!{firehose:random-string}`,

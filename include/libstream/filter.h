@@ -12,9 +12,9 @@
  * milliseconds, a number), `kinesisSchemaVersion` ("1.0"), `eventSource` ("aws:kinesis"), `eventVersion` ("1.0"),
  * `eventID` (shard id, colon, sequence number; and of a user record of an aggregate a point and its place in it),
  * `eventName` ("aws:kinesis:record"), and from the options `eventSourceARN`, `invokeIdentityArn`, `awsRegion`. `data`
- * holds the pattern for what is in the data, which is JSON then: a record whose data is not JSON, or is nested more than
- * 64 deep, does not match a pattern that asks for `data`. Of equal keys in one object the last one is meant, in patterns
- * and in data. A key with dots is the same as nested objects.
+ * holds the pattern for what is in the data, which is JSON then: a record whose data is not JSON, or is nested more
+ * than 64 deep, does not match a pattern that asks for `data`. Of equal keys in one object the last one is meant, in
+ * patterns and in data. A key with dots is the same as nested objects.
  *
  * VALUES. A field's value is a list of matchers, of which one must match: a string, number, `true`, `false`, `null`, or
  * one of
@@ -29,8 +29,8 @@
  * NUMBERS are compared as doubles, however they are written: 300, 300.0 and 3.0e2 are equal, and so are 0, -0 and 0e9.
  * A number that its double does not keep, which is that whose shortest form is another number, is equal to its own text
  * alone, and no `numeric` matches it: one of 16 digits or more, but for those that a double keeps (12345678901234567,
- * and not 12345678901234568), and one too small that is not zero (1e-400). A pattern has finite doubles: one that is too
- * large for that (1e400) is refused, and in data equal to none. The numbers of `numeric` itself are rounded.
+ * and not 12345678901234568), and one too small that is not zero (1e-400). A pattern has finite doubles: one that is
+ * too large for that (1e400) is refused, and in data equal to none. The numbers of `numeric` itself are rounded.
  *
  * ARRAYS. A field matches when one element does. Fields of one object of the pattern match in the same element. Data
  * that spells a path in two ways, one of them an array, is matched in the array or outside of it.
@@ -77,8 +77,8 @@ typedef struct ls_filter_options {
  * @param out       Owned by the caller, release with ls_filter_close. Set on LS_OK only.
  *
  * @retval LS_ERR_INVALID_ARGUMENT  A pattern breaks a rule: the message is "Event pattern is not valid. Reason: " and
- *                                  the reason, in the service's words. Or there are too many, or an option is wrong, or a
- *                                  pattern needs a stream and there is none.
+ *                                  the reason, in the service's words. Or there are too many, or an option is wrong, or
+ *                                  a pattern needs a stream and there is none.
  * @retval LS_ERR_TOO_LARGE         A pattern is longer than 65,536 bytes.
  * @retval LS_ERR_UNSUPPORTED       libstream was built without JSON.
  * @retval LS_ERR_NO_MEMORY         An allocation failed.

@@ -48,11 +48,11 @@
  * the shard, or its lane, waits. An encrypted stream's records are encrypted there only if that stream is, too.
  *
  * AGGREGATES. With LS_MAPPING_DEAGGREGATE records that hold others (aggregate.h) are handled as these, each by itself:
- * batches, windows, filters, lanes, failures and counts are of user records, whose key is their own, and what is finished
- * is known of each. A run that was killed, stopped or failed within an aggregate goes on within it. Event documents have
- * "subSequenceNumber" and "aggregated": true, an "explicitHashKey" if there is one, and the number behind a point at the
- * end of the "eventID"; reports have "startSubSequenceNumber" and "endSubSequenceNumber". When the flag is taken from a
- * mapping that stands within an aggregate, that one comes whole.
+ * batches, windows, filters, lanes, failures and counts are of user records, whose key is their own, and what is
+ * finished is known of each. A run that was killed, stopped or failed within an aggregate goes on within it. Event
+ * documents have "subSequenceNumber" and "aggregated": true, an "explicitHashKey" if there is one, and the number
+ * behind a point at the end of the "eventID"; reports have "startSubSequenceNumber" and "endSubSequenceNumber". When
+ * the flag is taken from a mapping that stands within an aggregate, that one comes whole.
  *
  * FAN-OUT. A mapping with a `consumer` reads as that registered consumer (consumer.h), by its limits alone: each shard
  * that is worked on is a subscription of it. While another subscription of the consumer has the shard, which it may
@@ -185,8 +185,8 @@ LS_API ls_status ls_mapping_create(ls_stream *stream, const char *name, const ls
 
 /**
  * Give a mapping other settings, all of them: begin with those of ls_mapping_description_options. Durable when it
- * returns. Status and position stay as they are. Without `tumbling_window_s`, a `window_state_bytes_max` that is the one
- * that the mapping has goes with its windows.
+ * returns. Status and position stay as they are. Without `tumbling_window_s`, a `window_state_bytes_max` that is the
+ * one that the mapping has goes with its windows.
  *
  * @param options  Borrowed until return, with all that it points to. NULL: all defaults.
  *

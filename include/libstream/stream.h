@@ -265,9 +265,9 @@ typedef struct ls_stream_cuts {
 
 /**
  * What trimming took from the stream's readers, all of them in all processes together: iterators, subscriptions and
- * runs of mappings. Trimming waits for nobody; here one sees what that has cost. Each loss is counted when its reader is
- * told, with one line for the log callback; of a reader that began at a place which was gone by then only the records
- * are known, of a shard that went whole not even these. What a registered consumer lost is also in its
+ * runs of mappings. Trimming waits for nobody; here one sees what that has cost. Each loss is counted when its reader
+ * is told, with one line for the log callback; of a reader that began at a place which was gone by then only the
+ * records are known, of a shard that went whole not even these. What a registered consumer lost is also in its
  * ls_consumer_info.
  *
  * Sums since the machine was started, or since the store's control file was made anew. A store that was opened for
@@ -417,8 +417,8 @@ LS_API ls_status ls_stream_set_record_bytes_max(ls_stream *stream, uint32_t byte
  * Segments are done one at a time: the new file is written beside the old one, synced, read back and compared, and
  * takes its place by a rename, so that a crash or a kill at any moment leaves one of the two. Each is looked at once
  * only. Left as they are, for good: encrypted segments, since what is encrypted does not get smaller; damaged ones; and
- * those with bytes behind their end that a crash or ls_stream_reset_shard left there. Those of a shard whose sync failed
- * wait for its reset. Needs room for one more segment.
+ * those with bytes behind their end that a crash or ls_stream_reset_shard left there. Those of a shard whose sync
+ * failed wait for its reset. Needs room for one more segment.
  *
  * Reading from blocks costs their unpacking: bench/README.md has the figure. A backup holds segments as they were
  * before.

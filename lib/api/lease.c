@@ -47,7 +47,8 @@ static ls_status take_position(const ls_position *position, lsi_lease_start *out
     else if (position->kind != LS_TRIM_HORIZON)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.position.kind is %" PRId32 ": a group begins at "
                         "LS_TRIM_HORIZON, LS_LATEST or LS_AT_TIMESTAMP", position->kind);
-    if (position->sub_seqno != 0 || position->seqno != 0 || (out->kind != LSI_START_TIME && position->timestamp_us != 0))
+    if (position->sub_seqno != 0 || position->seqno != 0 ||
+        (out->kind != LSI_START_TIME && position->timestamp_us != 0))
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "options.position has a field set that its kind does not have");
     return LS_OK;
 }

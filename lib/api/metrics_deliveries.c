@@ -109,8 +109,9 @@ static void gather_counts(lsi_snapshot *to, lsi_engine_stream *stream, const cha
         gather_transform(to, stream, counts, stream_name, of);
 }
 
-/* How fresh it is, and how far it has read: as the shard that is furthest behind. What nobody works on is read as far as
- * it is delivered. And its partitions. A checkpoint waits for the backup, too: so old is what is not in that at most. */
+/* How fresh it is, and how far it has read: as the shard that is furthest behind. What nobody works on is read as far
+ * as it is delivered. And its partitions. A checkpoint waits for the backup, too: so old is what is not in that at
+ * most. */
 static void gather_shards(lsi_snapshot *to, lsi_engine_stream *stream, const char *stream_name, const kept *of)
 {
     const char *const values[2] = {stream_name, of->name};

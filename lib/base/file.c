@@ -135,8 +135,8 @@ static int open_now(int root_fd, const char *name, int flags, mode_t mode)
     return open_by_steps(root_fd, name, flags, mode);
 }
 
-/* F5. `fd` may be -errno. When no other number is left the low one is kept: a store that can be used, and that a program
- * would have to print into, beats one that cannot. */
+/* F5. `fd` may be -errno. When no other number is left the low one is kept: a store that can be used, and that a
+ * program would have to print into, beats one that cannot. */
 int lsi_fd_move_up(int fd)
 {
     int moved;

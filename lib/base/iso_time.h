@@ -8,8 +8,8 @@
 
 #define LSI_ISO_TIME_BYTES 40
 
-/* 2020-12-09T07:04:00Z, or with milliseconds, rounded down: 2019-11-14T00:38:06.021Z. Any time; years beyond four digits
- * have more, with a sign. */
+/* 2020-12-09T07:04:00Z, or with milliseconds, rounded down: 2019-11-14T00:38:06.021Z. Any time; years beyond four
+ * digits have more, with a sign. */
 void lsi_iso_time(int64_t us, char text[LSI_ISO_TIME_BYTES]);
 void lsi_iso_time_ms(int64_t us, char text[LSI_ISO_TIME_BYTES]);
 
@@ -26,8 +26,8 @@ const char *lsi_weekday_name(int weekday);
 const char *lsi_month_name(int month);
 
 /* 2020-12-09, or with a time behind a T or a space: 07:04, 07:04:00, 07:04:00.123456; and behind that a zone: Z,
- * +02:00, +0200 or +02, without one UTC. The other way round, to milliseconds, rounded down. False: the text is none, or
- * no such day or time of day is. */
+ * +02:00, +0200 or +02, without one UTC. The other way round, to milliseconds, rounded down. False: the text is none,
+ * or no such day or time of day is. */
 bool lsi_iso_time_read(const char *text, size_t size, int64_t *ms);
 
 #endif

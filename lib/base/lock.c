@@ -112,8 +112,8 @@ lsi_lock_result lsi_lock_try(lsi_lock *lock, int rank)
 #endif
 
 /* pthread_mutex_clocklock() on the monotonic clock. The thread sanitizers of gcc 12 and clang 14 do not know that call
- * and would see every lock taken by it as not taken, and other libcs do not have it: their locks with a time limit go by
- * the wall clock, which may be set (E8). There it is made of the one that all know. */
+ * and would see every lock taken by it as not taken, and other libcs do not have it: their locks with a time limit go
+ * by the wall clock, which may be set (E8). There it is made of the one that all know. */
 static int lock_until(pthread_mutex_t *mutex, const struct timespec *until)
 {
 #ifdef LOCK_IS_POLLED

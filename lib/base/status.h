@@ -44,10 +44,10 @@ void lsi_error_restore(const lsi_error_state *from);
 /* For code that goes on past failures and tells the first one at its end: notes `st`, and why, if it is that one. */
 void lsi_error_note_first(ls_status st, ls_status *first, lsi_error_state *why);
 
-/* For the front door: a call that succeeds leaves the last error alone, whatever failed within it and was got over. Each
- * exported call begins and ends so, and gives the user's callbacks back to him in between: a callback's own calls may
- * fail, and that is the last error then. What was there is copied when the first thing fails, so that a call in which
- * nothing does pays for two words. `lsi_error_end` returns `st`. */
+/* For the front door: a call that succeeds leaves the last error alone, whatever failed within it and was got over.
+ * Each exported call begins and ends so, and gives the user's callbacks back to him in between: a callback's own calls
+ * may fail, and that is the last error then. What was there is copied when the first thing fails, so that a call in
+ * which nothing does pays for two words. `lsi_error_end` returns `st`. */
 void lsi_error_begin(void);
 ls_status lsi_error_end(ls_status st);
 

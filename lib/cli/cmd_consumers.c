@@ -16,8 +16,8 @@ static void print_consumer(const ls_consumer_info *info)
     lsi_format_time(info->created_us, registered);
     lsi_out_text("%-8s %s %6" PRIu64 " %s\n", status_word(info->status), registered, info->id, info->name);
     if (info->cut_count != 0)
-        lsi_out_text("         trimming overtook it %" PRIu64 " times: up to %" PRIu64 " records (%" PRIu64 " ms) lost\n",
-                     info->cut_count, info->cut_records, info->cut_lag_ms);
+        lsi_out_text("         trimming overtook it %" PRIu64 " times: up to %" PRIu64 " records (%" PRIu64
+                     " ms) lost\n", info->cut_count, info->cut_records, info->cut_lag_ms);
 }
 
 static void consumer_json(lsi_json_writer *json, const ls_consumer_info *info)

@@ -30,8 +30,8 @@ static const lsi_option options[] = {
                      "all.", 0, 900000, 0},
     [COMPRESSION] = {"compression", LSI_OPTION_TEXT, "WORD", "create: none, gzip or zstd; none.", 0, 0, 0},
     [LINES] = {"lines", LSI_OPTION_FLAG, NULL, "create: a newline behind each record.", 0, 0, 0},
-    [SPLIT] = {"split", LSI_OPTION_TEXT, "TEXT", "create: records hold several, with TEXT between them; '': JSON values "
-               "one behind the other.", 0, 0, 0},
+    [SPLIT] = {"split", LSI_OPTION_TEXT, "TEXT", "create: records hold several, with TEXT between them; '': JSON "
+               "values one behind the other.", 0, 0, 0},
     [KEY] = {"key", LSI_OPTION_TEXT, "NAME=QUERY", "create: a partition key that a query of the data gives, as "
              "customer=.customer.id, for !{partitionKeyFromQuery:NAME} in the prefix.", 0, 0, 0},
     [TRANSFORM] = {"transform", LSI_OPTION_FLAG, NULL, "create: records go through the COMMAND of run.", 0, 0, 0},

@@ -53,7 +53,8 @@ void lsi_unfold_free(const lsi_iterator *iterator, lsi_track *track)
 }
 
 /* What the reader has next. Failing: `out` says what was cut off. */
-static ls_status fetch(lsi_iterator *iterator, lsi_track *track, uint32_t records_max, uint64_t bytes_max, lsi_read *out)
+static ls_status fetch(lsi_iterator *iterator, lsi_track *track, uint32_t records_max, uint64_t bytes_max,
+                       lsi_read *out)
 {
     lsi_unfold *unfold = track->unfold;
     ls_status st;

@@ -33,8 +33,8 @@ static ls_status check_position(const lsi_iterator *iterator, const ls_position 
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.kind is %" PRId32 ": the kinds are %d..%d", position->kind,
                         LS_TRIM_HORIZON, LS_AT_TIMESTAMP);
     if (position->sub_seqno != 0 && (position->kind != LS_AT_SEQUENCE_NUMBER || !iterator->is_deaggregating))
-        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.sub_seqno is %" PRIu32 ": it is for AT_SEQUENCE_NUMBER of an "
-                        "iterator that de-aggregates", position->sub_seqno);
+        return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.sub_seqno is %" PRIu32 ": it is for AT_SEQUENCE_NUMBER of "
+                        "an iterator that de-aggregates", position->sub_seqno);
     if (!takes_seqno && position->seqno != 0)
         return lsi_fail(LS_ERR_INVALID_ARGUMENT, "position.seqno is %" PRIu64 ": kind %" PRId32 " takes none",
                         position->seqno, position->kind);

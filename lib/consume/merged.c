@@ -7,7 +7,8 @@
  *
  * Shards that show up later are read from their first records, wherever the iterator began: they are the continuation
  * of shards that were there. So are the children of a shard that something was given of. What was trimmed of either
- * before the iterator came to it is said as of any shard (M2). A batch is of one reader, so its views stay good while the others are not touched.
+ * before the iterator came to it is said as of any shard (M2). A batch is of one reader, so its views stay good while
+ * the others are not touched.
  *
  * Costs: one reader per shard that is being read, one read per shard and look.
  *
@@ -196,8 +197,8 @@ ls_status lsi_merged_refresh(lsi_iterator *iterator)
     lsi_merged_update_waiting(iterator);
     if (lost != LSI_NO_SHARD) {
         lsi_count_cut(iterator, &(lsi_cut){0}); /* How much it was went with the shard. */
-        lsi_env_log(iterator->env, LS_LOG_WARNING, "stream '%s' shard %u: a reader was overtaken by trimming: the shard "
-                    "is gone, and nobody knows how much of it was never given to it", info.name, lost);
+        lsi_env_log(iterator->env, LS_LOG_WARNING, "stream '%s' shard %u: a reader was overtaken by trimming: the "
+                    "shard is gone, and nobody knows how much of it was never given to it", info.name, lost);
         st = lsi_fail(LS_ERR_TRIMMED, "stream '%s' shard %u was trimmed whole before it was read to its end", info.name,
                       lost);
     }

@@ -15,9 +15,9 @@
  *       back. Doubt outlives the sink: who opens the directory again after a run that failed finds names of which
  *       nobody else knows that they are in doubt.
  *   W6  A directory that was removed as a whole is made again, at its path.
- *   W7  Which directory is away (W5) says a note beside it, a file at the root with its name as content, that is durable
- *       and locked before the directory goes, and removed when it is back. A note whose lock is free is of one who was
- *       killed in between: who opens the directory next brings back what it tells of. */
+ *   W7  Which directory is away (W5) says a note beside it, a file at the root with its name as content, that is
+ *       durable and locked before the directory goes, and removed when it is back. A note whose lock is free is of one
+ *       who was killed in between: who opens the directory next brings back what it tells of. */
 #include "deliver/sink.h"
 
 #include <errno.h>

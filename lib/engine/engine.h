@@ -110,13 +110,13 @@ typedef struct lsi_shard_state {
     uint32_t segments; /* parts that they are stored in */
     ls_status health; /* LS_OK, LS_ERR_IO, LS_ERR_CORRUPT */
     /* Counted by `append` itself, where no put waits for a sync by itself (else by who knows what was acknowledged, in
-     * LSI_COUNT_PUT_): records put alone and in batches, the bytes of keys and data, and payload units above one for each
-     * record. */
+     * LSI_COUNT_PUT_): records put alone and in batches, the bytes of keys and data, and payload units above one for
+     * each record. */
     uint64_t put_alone, put_in_batches, put_bytes, put_more_units;
 } lsi_shard_state;
 
-/* What is counted by who puts and reads, in words that all processes share and add to. They begin at 0 with the machine,
- * outlive processes, and go with the stream. */
+/* What is counted by who puts and reads, in words that all processes share and add to. They begin at 0 with the
+ * machine, outlive processes, and go with the stream. */
 typedef _Atomic uint64_t lsi_engine_count;
 #define LSI_ENGINE_COUNTS 35u /* words of each of these */
 typedef enum {
@@ -295,8 +295,8 @@ typedef struct lsi_engine_ops {
      * `*first_child`: the children have the indexes from here on, in the order of the steps. */
     ls_status (*reshard)(lsi_engine_stream *stream, const lsi_reshard_step *steps, uint32_t count, bool goes_on,
                          uint32_t *first_child);
-    /* Words of LSI_COUNTS_, good while the stream is open. NULL: there are none, and nothing is counted. Leaves the last
-     * error alone. */
+    /* Words of LSI_COUNTS_, good while the stream is open. NULL: there are none, and nothing is counted. Leaves the
+     * last error alone. */
     lsi_engine_count *(*counts)(lsi_engine_stream *stream, lsi_counts_kind kind, uint32_t number);
     /* The shard's words for lsi_rates_, shared by all processes; good while the stream is open. NULL: there are none,
      * since the shard cannot be reached; whoever uses it will be told. Leaves the last error alone. */
@@ -356,8 +356,8 @@ typedef struct lsi_engine_ops {
      * is durable. NULL: the engine has none. */
     ls_status (*append_numbered)(lsi_appender *appender, uint32_t shard, const lsi_append *batch,
                                  lsi_numbered *numbered, lsi_append_result *out);
-    /* Waits until everything before `end` is as durable as `durability` (DEFAULT: the store's). LS_ERR_IO: unknown. Of a
-     * store whose mode is not SYNC there is nothing to wait for, and no need to ask, unless `durability` is more. */
+    /* Waits until everything before `end` is as durable as `durability` (DEFAULT: the store's). LS_ERR_IO: unknown. Of
+     * a store whose mode is not SYNC there is nothing to wait for, and no need to ask, unless `durability` is more. */
     ls_status (*commit)(lsi_appender *appender, uint32_t shard, uint64_t end, ls_durability durability);
 
     /* `flags`: LSI_READER_ bits, all of them hints. */

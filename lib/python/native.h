@@ -52,7 +52,8 @@ ls_status lsi_py_put_entries(lsi_py_producer *producer, size_t count, ls_put_ent
                              const ls_hash_key *const *hash_keys, const ls_put_options *options, ls_put_result *results,
                              size_t *failed);
 
-/* Pieces of a buffer: by offsets, by lengths, all of one size, or by Arrow's views; and those of another behind them. */
+/* Pieces of a buffer: by offsets, by lengths, all of one size, or by Arrow's views; and those of another behind
+ * them. */
 typedef struct lsi_py_pieces {
     const struct lsi_py_pieces *next; /* NULL: none */
     size_t count;                     /* how many there are before those of `next`; else not looked at */

@@ -135,8 +135,8 @@ static ls_status write_failed(lsi_log *log, lsi_slot *slot, const lsi_segment *s
         return st;
     }
     /* What was acknowledged is still there and is read on, also on a disk that stays full; but when a piece of a frame
-     * stays behind it, the next append begins a new segment (R5). E3 asks for E1 there; this is as safe, for no sync has
-     * failed and nobody takes the piece for a record, and it needs no reset. */
+     * stays behind it, the next append begins a new segment (R5). E3 asks for E1 there; this is as safe, for no sync
+     * has failed and nobody takes the piece for a record, and it needs no reset. */
     if (restore_zeros(segment, committed, committed + bytes) < 0)
         (void)atomic_fetch_or_explicit(&slot->roll_first, LSI_ROLL_FIRST_TORN, memory_order_relaxed);
     atomic_store_explicit(&slot->write_end, committed, memory_order_release);

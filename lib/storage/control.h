@@ -131,8 +131,8 @@ typedef struct lsi_slot {
     /* LSI_SLOT_STREAM: `append_lock` is that of who does its upkeep (LSI_RANK_UPKEEP). */
     _Atomic uint32_t upkeep_wanted; /* 1: do not wait until it is due */
     _Atomic int64_t upkeep_due_us;  /* passing time */
-    /* LSI_SLOT_SHARD: lsi_clock_offset_us() at the last put to a segment that is AHEAD (G5 of age.c); 0: not known. Named
-     * later, as `load`. */
+    /* LSI_SLOT_SHARD: lsi_clock_offset_us() at the last put to a segment that is AHEAD (G5 of age.c); 0: not known.
+     * Named later, as `load`. */
     _Atomic int64_t clock_offset_us;
 
     /* LSI_SLOT_SHARD, _CONSUMER, _LEASE: for the rooms above, which share them between processes; zero when the slot
@@ -143,8 +143,8 @@ typedef struct lsi_slot {
      * they were named: the layout is no other. */
     _Alignas(64) _Atomic uint64_t load[LSI_SLOT_LOAD_WORDS];
 
-    /* LSI_SLOT_STREAM, _CONSUMER: what trimming took from readers before they had read it, for the rooms above. Zero when
-     * the slot is new; named later, as `load`. */
+    /* LSI_SLOT_STREAM, _CONSUMER: what trimming took from readers before they had read it, for the rooms above. Zero
+     * when the slot is new; named later, as `load`. */
     _Alignas(64) _Atomic uint64_t cut_count;
     _Atomic uint64_t cut_records;
     _Atomic uint64_t cut_bytes;

@@ -349,7 +349,8 @@ bool lsi_log_fits_clock(lsi_log *log, lsi_slot *slot, const lsi_segment_header *
     return true;
 }
 
-/* G4 and G5 of age.c. While nobody knows the last stamp, which is a hint until the log was recovered, it hides nothing. */
+/* G4 and G5 of age.c. While nobody knows the last stamp, which is a hint until the log was recovered, it hides
+ * nothing. */
 static bool is_late(const lsi_log *log, const lsi_slot *slot, const lsi_segment_list *list)
 {
     int64_t last_us = INT64_MIN;

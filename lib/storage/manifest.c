@@ -40,8 +40,8 @@ static uint32_t features_of(uint32_t kind)
     return kind == LSI_CHECKED_PRODUCERS ? 1 : 0;
 }
 
-ls_status lsi_checked_encode(const lsi_env *env, uint32_t kind, uint64_t salt, lsi_checked_head head, const void *payload,
-                             size_t size, void **out, size_t *out_size)
+ls_status lsi_checked_encode(const lsi_env *env, uint32_t kind, uint64_t salt, lsi_checked_head head,
+                             const void *payload, size_t size, void **out, size_t *out_size)
 {
     unsigned char *bytes;
 
@@ -100,7 +100,8 @@ ls_status lsi_checked_decode(const char *name, uint32_t kind, uint64_t salt, con
 #endif
     if (lsi_read_u32le(at + KIND_AT) != kind) /* K5 */
         return lsi_fail(LS_ERR_CORRUPT, "%s is a file of kind %u, not %u", name, lsi_read_u32le(at + KIND_AT), kind);
-    if (lsi_read_u16le(at + FORMAT_AT) != FORMAT || (lsi_read_u32le(at + MUST_REFUSE_AT) & ~features_of(kind)) != 0) /* P11 */
+    if (lsi_read_u16le(at + FORMAT_AT) != FORMAT || /* P11 */
+        (lsi_read_u32le(at + MUST_REFUSE_AT) & ~features_of(kind)) != 0)
         return lsi_fail(LS_ERR_VERSION, "%s has format %u with features 0x%x; this library reads format %u", name,
                         lsi_read_u16le(at + FORMAT_AT), lsi_read_u32le(at + MUST_REFUSE_AT), FORMAT);
     head->generation = lsi_read_u64le(at + GENERATION_AT);

@@ -22,8 +22,8 @@ typedef struct lsi_checked_head {
 /* Encodes header and payload into one buffer from env->memory (lsi_free). `salt` binds the file to its place: for a
  * segment list a sum of store, stream and shard, so that a copy elsewhere fails its check. 0 for the manifest, which
  * is what says whose the store is. */
-ls_status lsi_checked_encode(const lsi_env *env, uint32_t kind, uint64_t salt, lsi_checked_head head, const void *payload,
-                             size_t size, void **out, size_t *out_size);
+ls_status lsi_checked_encode(const lsi_env *env, uint32_t kind, uint64_t salt, lsi_checked_head head,
+                             const void *payload, size_t size, void **out, size_t *out_size);
 /* Checks and gives a view of the payload. CORRUPT names `name` and what is wrong; VERSION for a later format or an
  * unknown must-refuse flag. */
 ls_status lsi_checked_decode(const char *name, uint32_t kind, uint64_t salt, const void *bytes, size_t size,

@@ -230,8 +230,8 @@ static ls_status store(lsi_log *log, lsi_slot *slot, uint64_t position)
     return st == LS_OK ? LS_OK : replace_failed(log, slot, st);
 }
 
-/* N4: the name of the snapshot, before a list that says that it is there, and of that list, before a frame with numbers.
- * Names reach the disk in any order, and who made these files may have died before he synced theirs, or had no
+/* N4: the name of the snapshot, before a list that says that it is there, and of that list, before a frame with
+ * numbers. Names reach the disk in any order, and who made these files may have died before he synced theirs, or had no
  * descriptor left for that. */
 static ls_status sync_names(lsi_log *log, lsi_slot *slot)
 {

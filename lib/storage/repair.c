@@ -212,8 +212,8 @@ out:
 
 /* ---- the log ---- */
 
-/* A segment of which nobody knows whether it can be repaired is left as it is, and told as one that cannot be read. Where
- * that is the last one the log cannot go on: its end would be looked for, and what cannot be read be given up. */
+/* A segment of which nobody knows whether it can be repaired is left as it is, and told as one that cannot be read.
+ * Where that is the last one the log cannot go on: its end would be looked for, and what cannot be read be given up. */
 static ls_status repair_headers(lsi_verify *verify, bool *can_go_on)
 {
     const lsi_log_config *config = verify->config;

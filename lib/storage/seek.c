@@ -243,7 +243,8 @@ ls_status lsi_reader_to_horizon(lsi_log_reader *reader, uint64_t published)
     lsi_env_log(reader->log->config.env, LS_LOG_WARNING,
                 "%s: a reader was overtaken by trimming: up to %llu records from number %llu on, %llu bytes of %llu ms, "
                 "were never given to it", reader->log->config.label, (unsigned long long)reader->cut.records,
-                (unsigned long long)(next - reader->cut.records), (unsigned long long)reader->cut.bytes, (unsigned long long)reader->cut.ms);
+                (unsigned long long)(next - reader->cut.records), (unsigned long long)reader->cut.bytes,
+                (unsigned long long)reader->cut.ms);
     return lsi_fail(LS_ERR_TRIMMED,
                     "%s: the place was trimmed, and up to %llu records with it; the oldest one that is left "
                     "has number %llu or more", reader->log->config.label, (unsigned long long)reader->cut.records,

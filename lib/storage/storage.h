@@ -247,9 +247,9 @@ ls_status lsi_log_reader_seek(lsi_log_reader *reader, const ls_position *positio
 ls_status lsi_log_reader_read(lsi_log_reader *reader, uint32_t records_max, uint64_t bytes_max,
                               const ls_record **records, uint32_t *count, bool *at_tip, bool *end);
 ls_seqno lsi_log_reader_place(const lsi_log_reader *reader);
-/* What the reader lost when it was told TRIMMED the last time. `records` is an upper bound: numbers are not consecutive.
- * `bytes` and `ms`, by arrival, from where it stood to the oldest that is left; 0 of a place that was gone already when
- * it was sought, of which nobody knows. */
+/* What the reader lost when it was told TRIMMED the last time. `records` is an upper bound: numbers are not
+ * consecutive. `bytes` and `ms`, by arrival, from where it stood to the oldest that is left; 0 of a place that was gone
+ * already when it was sought, of which nobody knows. */
 typedef struct lsi_log_cut {
     uint64_t records, bytes, ms;
 } lsi_log_cut;

@@ -167,8 +167,8 @@ static bool is_same_list(const lsi_segment_list *a, const lsi_segment_list *b)
 {
     const lsi_segment_entry *x = &a->entries[a->count - 1], *y = &b->entries[b->count - 1];
 
-    return a->head.generation == b->head.generation && a->count == b->count && a->entries[0].number == b->entries[0].number &&
-           x->number == y->number && x->header_sum == y->header_sum;
+    return a->head.generation == b->head.generation && a->count == b->count &&
+           a->entries[0].number == b->entries[0].number && x->number == y->number && x->header_sum == y->header_sum;
 }
 
 /* Puts what was written beside, if `name` is not NULL, in the place of the list it was made from. Without a name: says

@@ -236,8 +236,8 @@ static void trimming_forgets_no_number(void **state)
     finish(&w);
 }
 
-/* In a store that does not wait for the disk a repeat that asks for more waits, as its first put would have; when that is
- * done there is nothing to wait for. Method: the simulated disk counts syncs. */
+/* In a store that does not wait for the disk a repeat that asks for more waits, as its first put would have; when that
+ * is done there is nothing to wait for. Method: the simulated disk counts syncs. */
 static void a_repeat_is_as_durable_as_it_asks(void **state)
 {
     ls_store_options options = LS_STORE_OPTIONS_INIT;

@@ -1,5 +1,5 @@
-/* What is given up goes to the failure stream of its mapping, as mapping.h promises it: the reports, in one or in parts,
- * what is too large for one, and that nothing is passed over before it is there. */
+/* What is given up goes to the failure stream of its mapping, as mapping.h promises it: the reports, in one or in
+ * parts, what is too large for one, and that nothing is passed over before it is there. */
 #include "api/support.h"
 
 #include <inttypes.h>
@@ -212,7 +212,8 @@ static void open_logged(fixture *fx)
 }
 
 /* Goal: a shard never waits for what cannot be. Method: the limit of the mapping's stream is raised, or that of
- * the failure stream is lowered, after the mapping was made; a record of the new size is given up between two others. */
+ * the failure stream is lowered, after the mapping was made; a record of the new size is given up between two
+ * others. */
 static void check_limit_changed_since(fixture *fx, bool is_raised)
 {
     ls_stream *stream, *failures;

@@ -410,8 +410,8 @@ static void a_windows_state_is_kept_with_the_place(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
-/* Windows that were turned off leave no state behind: it goes with the next place, and is not there when they are turned
- * on again. */
+/* Windows that were turned off leave no state behind: it goes with the next place, and is not there when they are
+ * turned on again. */
 static void a_state_goes_when_windows_are_turned_off(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 1);

@@ -146,8 +146,8 @@ static void a_run_of_a_deleted_mapping_ends(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
-/* Goal: what a later release has made of a mapping ends a run, and is neither run nor changed. Method: the number of its
- * format, with which its value begins. */
+/* Goal: what a later release has made of a mapping ends a run, and is neither run nor changed. Method: the number of
+ * its format, with which its value begins. */
 static void a_mapping_of_a_later_release_is_left_alone(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 1);

@@ -972,8 +972,8 @@ static bool executions_become(ls_store *store, double count)
     return executions(store) == count;
 }
 
-/* Goal: ConcurrentExecutions is the handlers that run, wherever, and nothing of processes that were killed. Method: four
- * shards, of which two processes have two each; one is killed, and nobody may take what it had. */
+/* Goal: ConcurrentExecutions is the handlers that run, wherever, and nothing of processes that were killed. Method:
+ * four shards, of which two processes have two each; one is killed, and nobody may take what it had. */
 static void handlers_that_run_are_counted_and_those_of_the_dead_are_not(void **state)
 {
     const ls_position horizon = {.kind = LS_TRIM_HORIZON};

@@ -1,5 +1,6 @@
-/* Stored windows beneath failures: a loss of power after any change of the disk, calls of the file system that fail, and
- * rows that are damaged. Whatever happens, each record that can be read is counted once, or a status says why not. */
+/* Stored windows beneath failures: a loss of power after any change of the disk, calls of the file system that fail,
+ * and rows that are damaged. Whatever happens, each record that can be read is counted once, or a status says why
+ * not. */
 #include "api/window_support.h"
 
 #include "api/api.h"

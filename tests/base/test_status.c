@@ -144,8 +144,8 @@ static void errno_is_left_alone(void **state)
     assert_int_equal(errno, ENOTDIR);
 }
 
-/* Goal: a call that got over its failures leaves the last error as it was when the call began, and one that fails leaves
- * its own. Method: failures, and restored ones, between begin and end. */
+/* Goal: a call that got over its failures leaves the last error as it was when the call began, and one that fails
+ * leaves its own. Method: failures, and restored ones, between begin and end. */
 static void what_a_call_got_over_is_not_its_error(void **state)
 {
     lsi_error_state within;

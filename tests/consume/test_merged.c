@@ -168,8 +168,9 @@ static void a_shard_that_goes_unread_is_said_to_be_trimmed(void **state)
     end(&fx);
 }
 
-/* M2: what was trimmed of a child before the iterator came to it is said, whether the child was there when it was opened
- * or came later, and once. Who begins with the child, or with a parent that has nothing left, is told nothing. */
+/* M2: what was trimmed of a child before the iterator came to it is said, whether the child was there when it was
+ * opened or came later, and once. Who begins with the child, or with a parent that has nothing left, is told
+ * nothing. */
 static void what_was_trimmed_of_a_child_is_said(void **state)
 {
     uint32_t child, grandchild;

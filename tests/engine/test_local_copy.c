@@ -385,8 +385,8 @@ static void no_store_is_made_over_a_copy(void **state)
     sim_files_free(sim);
 }
 
-/* H9: bytes that the disk does not give back are damage as any others. Method: the manifest, or its copy, cannot be read
- * while a repair is at work; what could not be read is kept under another name. */
+/* H9: bytes that the disk does not give back are damage as any others. Method: the manifest, or its copy, cannot be
+ * read while a repair is at work; what could not be read is kept under another name. */
 static void what_the_disk_does_not_give_back_is_put_back_too(void **state)
 {
     static const char *const lost[] = {LSI_MANIFEST_NAME, LSI_MANIFEST_COPY_NAME};

@@ -322,8 +322,8 @@ static void a_full_disk_can_be_read_with_a_small_control_file(void **state)
 /* ---- forks ---- */
 
 /* Goal: P9. Method: in a child each call is STATE and closing is harmless; the parent goes on. */
-/* iterator.h: who may write must make durable what a lost control file no longer vouches for (E1), and says so when there
- * is no room for it; who only reads is shown all. */
+/* iterator.h: who may write must make durable what a lost control file no longer vouches for (E1), and says so when
+ * there is no room for it; who only reads is shown all. */
 static void a_lost_control_file_and_a_full_disk_stop_who_may_write(void **state)
 {
     sim_files *sim = store_with_old();

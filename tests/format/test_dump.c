@@ -1,7 +1,7 @@
 /* What a dump says of the files of released formats (storage/dump.c, unstable/inspect.h): all of one that is whole, and
- * of one that is damaged what is wrong with it, whatever that is. Method: the golden store's files, sealed and compressed
- * ones among them, are printed as they are; with one bit after another changed; cut at one length after another; and
- * while one allocation after another fails. */
+ * of one that is damaged what is wrong with it, whatever that is. Method: the golden store's files, sealed and
+ * compressed ones among them, are printed as they are; with one bit after another changed; cut at one length after
+ * another; and while one allocation after another fails. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* What deliveries read: prefixes, queries, what transforms answer. Any bytes are refused with a reason, or hold what the
- * headers promise.
+/* What deliveries read: prefixes, queries, what transforms answer. Any bytes are refused with a reason, or hold what
+ * the headers promise.
  *
  * The first byte says which: p a prefix, P one with partition keys, q a query, o an object of queries, r a response.
  * Behind a prefix or a query, up to a zero byte, stands the value of a key or the data. */

@@ -1,5 +1,5 @@
-/* Answers of handlers: any bytes are an outcome. A state that was taken from one is JSON of an object, and the same when
- * it is returned again; a record that is reported is one of the batch. */
+/* Answers of handlers: any bytes are an outcome. A state that was taken from one is JSON of an object, and the same
+ * when it is returned again; a record that is reported is one of the batch. */
 #include "fuzz/fuzz.h"
 
 #include "consume/mapping/event_json.h"

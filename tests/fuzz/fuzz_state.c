@@ -1,5 +1,5 @@
-/* Values of a stream's state that mappings, groups and alerts read: 1 byte of FUZZ_STATE_ (fuzz.h), then the value. Any bytes
- * end in a status; what is accepted is written again as it was. */
+/* Values of a stream's state that mappings, groups and alerts read: 1 byte of FUZZ_STATE_ (fuzz.h), then the value. Any
+ * bytes end in a status; what is accepted is written again as it was. */
 #include "fuzz/fuzz.h"
 
 #include "consume/alert/alert.h"

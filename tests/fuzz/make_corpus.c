@@ -654,7 +654,8 @@ static void states(void)
     FUZZ_REQUIRE(ls_stream_close(stream) == LS_OK && ls_store_close(store) == LS_OK);
 }
 
-/* Of three records, and of many with keys and hash keys that come again; and a message in an order that nobody makes. */
+/* Of three records, and of many with keys and hash keys that come again; and a message in an order that nobody
+ * makes. */
 static void aggregates(void)
 {
     static const char message[] = "\x1a\x0a\x22\x03\x0a\x01t\x08\x01\x1a\x01x\x28\x96\x01\x12\x01" "7"

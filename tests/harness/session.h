@@ -160,8 +160,8 @@ void session_watch(session *of, uint32_t stream);
 /* LS_OK, and what ls_shard_info says of the shard's health. */
 ls_status session_health(session *of, uint32_t stream, uint32_t shard, ls_status *health);
 
-/* The session is closed, and another process does `work` and dies at its `nth` call of files; false: it has ended before
- * that. Not with faults or kills. */
+/* The session is closed, and another process does `work` and dies at its `nth` call of files; false: it has ended
+ * before that. Not with faults or kills. */
 bool session_die(session *of, void (*work)(session *of), uint64_t nth);
 
 /* ---- after a crash, a kill or a fault ---- */

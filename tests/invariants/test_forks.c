@@ -250,8 +250,8 @@ static void make_until_killed(fixture *fx)
     child_check(handles_close(&of) == LS_OK);
 }
 
-/* P6, P1: at each step of making a store and a stream, which take locks of their own, the kernel knows that the maker is
- * dead although a child of his lives, and whoever comes next is not stopped. */
+/* P6, P1: at each step of making a store and a stream, which take locks of their own, the kernel knows that the maker
+ * is dead although a child of his lives, and whoever comes next is not stopped. */
 static void a_child_does_not_keep_what_its_parent_was_making(void **state)
 {
     fixture *fx = *state;

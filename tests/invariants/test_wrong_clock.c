@@ -10,8 +10,8 @@
 #define MINUTE (60 * SECOND)
 #define YEAR (8766 * HOUR)
 
-/* All is asked twice, the second time of segments that upkeep compresses once they are full: the list's entries say both
- * of them. */
+/* All is asked twice, the second time of segments that upkeep compresses once they are full: the list's entries say
+ * both of them. */
 static bool presses;
 static uint32_t pressed; /* such were met */
 

@@ -1,4 +1,5 @@
-/* produce/numbered.c: numbered puts among closed shards, limits and failures, on an engine that remembers all numbers. */
+/* produce/numbered.c: numbered puts among closed shards, limits and failures, on an engine that remembers all
+ * numbers. */
 #include "produce/support.h"
 
 #define RECORDS 8u

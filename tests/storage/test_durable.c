@@ -106,7 +106,8 @@ static void what_another_wrote_is_synced_with_ones_own(void **state)
     check_log(fx->first, "others own ");
 }
 
-/* Nobody is told that it is durable, of his own neither, for that would lie behind a hole (D2); and it is not silent. */
+/* Nobody is told that it is durable, of his own neither, for that would lie behind a hole (D2); and it is not
+ * silent. */
 static void what_is_not_there_any_more_is_not_vouched_for(void **state)
 {
     fixture *fx = *state;

@@ -1,4 +1,5 @@
-/* storage/inspect.h: what a repair replaces is kept beside it under a number of its own (R4), as a copy or by its name. */
+/* storage/inspect.h: what a repair replaces is kept beside it under a number of its own (R4), as a copy or by its
+ * name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

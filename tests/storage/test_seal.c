@@ -226,7 +226,8 @@ static void what_does_not_gain_is_not_compressed(void **state)
     unmake(&fx);
 }
 
-/* Frames of one batch are compressed one by one, into one place: small ones, some of nearly 1 MiB, and one below 4 KiB. */
+/* Frames of one batch are compressed one by one, into one place: small ones, some of nearly 1 MiB, and one below 4
+ * KiB. */
 static void each_frame_of_a_batch_is_compressed(void **state)
 {
     static char large[1047000];

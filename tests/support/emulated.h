@@ -1,5 +1,5 @@
-/* What an emulator of single programs (qemu-aarch64) does not do for them, though their kernel would: each is asked for,
- * and a test of it is skipped and says so. */
+/* What an emulator of single programs (qemu-aarch64) does not do for them, though their kernel would: each is asked
+ * for, and a test of it is skipped and says so. */
 #ifndef LST_SUPPORT_EMULATED_H
 #define LST_SUPPORT_EMULATED_H
 

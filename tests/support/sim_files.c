@@ -804,8 +804,8 @@ sim_files *sim_files_new(void)
     return sim;
 }
 
-/* A killed process leaves what it wanted to be done in fork children, which goes through the table still: for as long as
- * there may be one of the test's. */
+/* A killed process leaves what it wanted to be done in fork children, which goes through the table still: for as long
+ * as there may be one of the test's. */
 static pthread_mutex_t freed_mutex = PTHREAD_MUTEX_INITIALIZER;
 static sim_files *freed;
 

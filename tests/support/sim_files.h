@@ -109,8 +109,8 @@ bool sim_run(sim_files *sim, void (*body)(void *user), void *user);
 /* Inside sim_run(): dies here. */
 _Noreturn void sim_kill_here(void);
 
-/* For who plays processes in his own way (sim_fibers.c): what this thread calls from now on is of process `id`, above 0,
- * and `death`, which does not return, is how it is killed. 0, NULL: of none. */
+/* For who plays processes in his own way (sim_fibers.c): what this thread calls from now on is of process `id`, above
+ * 0, and `death`, which does not return, is how it is killed. 0, NULL: of none. */
 void sim_as_process(unsigned id, void (*death)(void));
 /* It is dead: closes what it had open, as the kernel does; how many files that were. */
 size_t sim_process_died(sim_files *sim, unsigned id);

@@ -8,9 +8,9 @@
  *     So a process that is killed in between leaves an alert that is untold, and not one that nobody hears of. The same
  *     holds of the report that a rule cannot fire.
  * A2  Only who is shown the shard's batch tells what is untold there; of such a report who looks does, too, since the
- *     shard may have no batch any more in which there is anything to note. Shards are shown in order, one batch at a time,
- *     so whoever meets an untold alert comes behind a process that is gone, or after a refusal: nobody else is telling
- *     it.
+ *     shard may have no batch any more in which there is anything to note. Shards are shown in order, one batch at a
+ *     time, so whoever meets an untold alert comes behind a process that is gone, or after a refusal: nobody else is
+ *     telling it.
  * A3  A record is counted in the write that moves the shard's row behind it: once, however often it is shown.
  * A4  What is known belongs to the rule's words as they were when it began: of others it is nothing. */
 #include "consume/alert/alert.h"

@@ -7,8 +7,8 @@
  *   W3  A state that has grown too large goes to no further invocation but the window's last one.
  *
  * Time of a record is its arrival, which never decreases within a shard; so one window is open at most. A record that
- * shows after the clock has ended its window opens it again, with an empty state: nothing is lost, and both of its final
- * invocations together have all. */
+ * shows after the clock has ended its window opens it again, with an empty state: nothing is lost, and both of its
+ * final invocations together have all. */
 #include "consume/mapping/batcher_inside.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* The open tumbling window of a shard that a mapping works on, as a value of the stream's state beside the shard's
- * lease (lease.h). It is written in one step with the lease, whose version fences it off: FORMAT.md ("State") has the table.
- * And what the leases of a mapping say of all its shards. */
+ * lease (lease.h). It is written in one step with the lease, whose version fences it off: FORMAT.md ("State") has the
+ * table. And what the leases of a mapping say of all its shards. */
 #include "consume/mapping/mapping.h"
 
 #include <inttypes.h>

@@ -7,8 +7,8 @@
  *     48      8     watermark
  *     56      4     inputs
  *     60      4     keys
- *     64            inputs: number u32, state u8, part u24 (0: all of the record at the position; else only so many of its
- *                   user records), watermark i64, greatest i64, position u64
+ *     64            inputs: number u32, state u8, part u24 (0: all of the record at the position; else only so many of
+ *                   its user records), watermark i64, greatest i64, position u64
  *                   keys: size u32, panes u32, bytes, panes: start i64, end i64, count u64, flags u64, sum
  *
  * A part with inputs has all of them. A key of a later part takes the place of what was known of it, and is gone when

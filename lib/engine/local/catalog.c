@@ -123,7 +123,8 @@ static bool closing_note(void *user, lsi_slot *slot)
 }
 
 /* A stream's readers and producers are told to look again, whatever became of its shards; behind closing_note: a
- * producer who has looked finds none of them closing any more, for which it would wait until somebody tells it again. */
+ * producer who has looked finds none of them closing any more, for which it would wait until somebody tells it
+ * again. */
 static bool look_again(void *user, lsi_slot *slot)
 {
     (void)user;
@@ -364,7 +365,7 @@ ls_status lsi_local_catalog_replace_at_need(lsi_local *local, lsi_catalog *catal
     ls_status st = lsi_local_catalog_replace(local, catalog, settle_slots, user);
 
     if (st == LS_ERR_FULL && lsi_local_reserve_spend(local)) {
-        catalog->head.generation = old_generation; /* The old manifest counts: once more, with what was kept for this. */
+        catalog->head.generation = old_generation; /* The old one counts: once more, with what was kept for this. */
         st = lsi_local_catalog_replace(local, catalog, settle_slots, user);
         lsi_local_reserve_make(local);
     }

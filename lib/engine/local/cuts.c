@@ -2,9 +2,9 @@
  *
  * Nobody is waited for when a stream is trimmed, so somebody must be able to see what that cost. Who notices is the
  * reader that is told; so what is counted is what was told, once for each that was. The sums are in the stream's slot,
- * and, of a registered consumer, in one slot of its own, made when there is something to count. They go with the control
- * file: the next boot begins at nothing. Single words, each right by itself; who reads them meanwhile may see a part of
- * one cut. */
+ * and, of a registered consumer, in one slot of its own, made when there is something to count. They go with the
+ * control file: the next boot begins at nothing. Single words, each right by itself; who reads them meanwhile may see a
+ * part of one cut. */
 #include "base/status.h"
 #include "engine/local/local.h"
 

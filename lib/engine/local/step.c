@@ -4,8 +4,8 @@
  *      and, for each shard that was put to, a value which names the first number of what was put there. All of that was
  *      durable before, and nobody was shown it (storage/step.c).
  *  U2  Whoever finds the frame of a step at the end of a shard, and nobody at work on it, asks for that value. When it
- *      is an earlier one he writes, by comparing and swapping, that this step was not taken; so an answer never changes,
- *      whatever a dead process had begun to write in the state log. A later one stays, also for who asks late.
+ *      is an earlier one he writes, by comparing and swapping, that this step was not taken; so an answer never
+ *      changes, whatever a dead process had begun to write in the state log. A later one stays, also for who asks late.
  *  U3  That value stays until a later step replaces it or the shard is closed; what is behind a step's frame says as
  *      well that it was taken, once it is durable. A decider is deleted only when all shards have that.
  *  U4  Locks are taken in the order state, shards by stream id and index, and then the state log's own. Nothing is
