@@ -43,8 +43,8 @@ click_source *click_source_open(const row_feed *feed, const char *path, uint64_t
     source->path = path;
     if (path == NULL) {
         /* The number is part of the name: which ones are broken goes by it. */
-        (void)snprintf(source->name.text, sizeof(source->name.text), "made-up events %" PRIu64 " %" PRIu64 " %" PRIu64, seed,
-                       events, broken);
+        (void)snprintf(source->name.text, sizeof(source->name.text), "made-up events %" PRIu64 " %" PRIu64 " %" PRIu64,
+                       seed, events, broken);
         click_events_begin(&source->events, seed, events, broken);
         return source;
     }

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 
 #define LSI_VARINT_BYTES_MAX 10u
+#define LSI_GROUP_DEPTH_MAX 100u /* as protobuf's own parsers have it */
 
 /* The messages of kinesis-api.md section 13: the first byte of each of their fields, number * 8 + type. */
 enum {
@@ -65,7 +66,7 @@ static inline ls_bytes lsi_protobuf_take_bytes(lsi_cursor *from)
 }
 
 /* Passes over the value of a field that is not known. Groups (types 3 and 4), which protobuf gave up before there were
- * aggregates, are bad. */
+ * aggregates, are bad: whoever takes them, too, asks lsi_protobuf_skip_any. */
 static inline void lsi_protobuf_skip(lsi_cursor *from, uint32_t field)
 {
     uint32_t fixed = (field & 7) == 1 ? 8 : 4;
@@ -81,6 +82,24 @@ static inline void lsi_protobuf_skip(lsi_cursor *from, uint32_t field)
     } else {
         from->bad = true;
     }
+}
+
+/* The same with groups: of one all fields, other groups too, are passed over, up to the end with its number. Deeper
+ * than parsers go it is bad. */
+static inline void lsi_protobuf_skip_any(lsi_cursor *from, uint32_t field)
+{
+    uint32_t open[LSI_GROUP_DEPTH_MAX], depth = 0;
+
+    do {
+        if ((field & 7) == 3 && field >> 3 != 0 && depth < LSI_GROUP_DEPTH_MAX)
+            open[depth++] = field >> 3;
+        else if ((field & 7) == 4 && depth != 0 && field >> 3 == open[depth - 1])
+            depth--;
+        else
+            lsi_protobuf_skip(from, field);
+        if (depth != 0)
+            field = (uint32_t)lsi_varint_take(from);
+    } while (depth != 0 && !from->bad);
 }
 
 #endif

@@ -315,7 +315,7 @@ typedef struct lsi_unpack {
     uint32_t *keys;                /* [key_count] where each key's length stands */
     ls_hash_key *hash_keys;        /* [hash_key_count] */
     uint64_t *outside;             /* a bit for each key: it is not of the shard; not used without a range */
-    bool has_range;
+    bool has_range, has_groups;
     lsi_hash_range range;
     size_t keys_room, hash_keys_room, outside_room;
 } lsi_unpack;

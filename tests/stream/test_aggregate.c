@@ -422,7 +422,14 @@ static void what_breaks_a_rule_is_plain(void **state)
     assert_true(PLAIN(KEY_A "\x1a\x02\x08\x00"));            /* no data */
     assert_true(PLAIN(KEY_A "\x1a\x03\x1a\x01x"));           /* no key's index */
     assert_true(PLAIN(KEY_A RECORD_A "\x00\x00"));           /* field 0 */
-    assert_true(PLAIN(KEY_A RECORD_A "\x2b\x2c"));           /* a group */
+    assert_true(PLAIN(KEY_A RECORD_A "\x2b"));               /* a group without an end */
+    assert_true(PLAIN(KEY_A RECORD_A "\x2b\x34"));           /* one with another's end */
+    assert_true(PLAIN(KEY_A RECORD_A "\x2b\x33\x2c\x34"));   /* two that cross */
+    assert_true(PLAIN(KEY_A RECORD_A "\x2c"));               /* an end alone */
+    assert_true(PLAIN(KEY_A RECORD_A "\x2b\x00\x2c"));       /* field 0 in one, */
+    assert_true(PLAIN(KEY_A RECORD_A "\x2b\x2a\x09x\x2c"));  /* bytes past the end, */
+    assert_true(PLAIN(KEY_A RECORD_A "\x03\x04"));           /* and one of field 0 */
+    assert_true(PLAIN(KEY_A "\x1a\x06\x08\x00\x1a\x01x\x2b" "\x2c")); /* one that ends outside of its record */
     assert_true(PLAIN(KEY_A RECORD_A "\x2e\x00"));           /* types 6 and 7 are none */
     assert_true(PLAIN(KEY_A RECORD_A "\x28"));               /* a cut number */
     assert_true(PLAIN(KEY_A RECORD_A "\x28\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00")); /* one of 11 bytes */
@@ -432,6 +439,56 @@ static void what_breaks_a_rule_is_plain(void **state)
     assert_true(PLAIN(KEY_A RECORD_A "\x2a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01x"));
     assert_true(PLAIN(KEY_A "\x1a\x05\x08\x00\x1a\x02x"));   /* data past its record's end */
     assert_true(PLAIN(KEY_A "\x1a\x06\x08\x00\x1a\x01x"));   /* a record past the message's end */
+}
+
+/* How many records it has; 0: it is plain. The first has `data`. */
+static uint32_t records_of(const char *message, size_t size, const char *data)
+{
+    unsigned char bytes[2048];
+    lsi_unpack unpack = {.memory = &lsi_memory_libc};
+    ls_record outer = {.data = {bytes, size + LSI_AGGREGATE_EXTRA_BYTES}}, given[4];
+    bool is_aggregate;
+    uint32_t count;
+
+    memcpy(bytes, "\xf3\x89\x9a\xc2", 4);
+    memcpy(bytes + 4, message, size);
+    lsi_md5(bytes + 4, size, bytes + 4 + size);
+    assert_int_equal(lsi_unpack_begin(&unpack, &outer, NULL, &is_aggregate), LS_OK);
+    lsi_unpack_skip(&unpack, 0);
+    count = lsi_unpack_next(&unpack, given, 4, NULL);
+    assert_int_equal(count, is_aggregate ? lsi_unpack_left(&unpack) + count : 0);
+    if (count != 0)
+        assert_memory_equal(given[0].data.data, data, strlen(data));
+    if (count == 2) { /* Passed over, it is the same. */
+        lsi_unpack_free(&unpack);
+        assert_int_equal(lsi_unpack_begin(&unpack, &outer, NULL, &is_aggregate), LS_OK);
+        lsi_unpack_skip(&unpack, 1);
+        assert_int_equal(lsi_unpack_next(&unpack, given, 4, NULL), 1);
+    }
+    lsi_unpack_free(&unpack);
+    return count;
+}
+#define RECORDS_OF(message) records_of(message, sizeof(message) - 1, "x")
+
+/* Protobuf's old way to put a message into another: what is in one is nobody's. */
+static void groups_are_passed_over(void **state)
+{
+    char deep[300] = KEY_A RECORD_A;
+    size_t size = sizeof(KEY_A RECORD_A) - 1;
+
+    (void)state;
+    assert_int_equal(RECORDS_OF(KEY_A RECORD_A "\x2b\x2c"), 1);
+    assert_int_equal(RECORDS_OF("\x2b\x2c" KEY_A "\x2b\x2c" RECORD_A RECORD_A), 2);
+    assert_int_equal(RECORDS_OF(KEY_A RECORD_A "\x2b" RECORD_A KEY_A "\x2c" RECORD_A), 2); /* Records in it are none. */
+    assert_int_equal(RECORDS_OF(KEY_A RECORD_A "\x2b\x28\x7f\x29" "12345678" "\x2d" "1234" "\x2a\x02\x2c\x2c\x2c"), 1);
+    assert_int_equal(RECORDS_OF(KEY_A RECORD_A "\x2b\x33\x2b\x2c\x34\x2c"), 1);          /* in each other */
+    assert_int_equal(RECORDS_OF(KEY_A RECORD_A "\x0b\x0c\x13\x14\x1b\x1c"), 1);          /* of numbers that are known */
+    assert_int_equal(RECORDS_OF(KEY_A "\x1a\x0b\x2b\x2c\x08\x00\x2b\x2c\x1a\x01x\x2b\x2c"), 1); /* in a record */
+    for (int depth = 99; depth <= 101; depth++) {
+        memset(deep + size, 0x2b, (size_t)depth);
+        memset(deep + size + depth, 0x2c, (size_t)depth);
+        assert_int_equal(records_of(deep, size + 2 * (size_t)depth, "x"), depth <= 100);
+    }
 }
 
 static void a_key_longer_than_keys_may_be_makes_a_plain_record(void **state)
@@ -583,6 +640,7 @@ int main(void)
         cmocka_unit_test(any_changed_byte_makes_a_plain_record),
         cmocka_unit_test(a_cut_message_is_plain),
         cmocka_unit_test(what_breaks_a_rule_is_plain),
+        cmocka_unit_test(groups_are_passed_over),
         cmocka_unit_test(a_key_longer_than_keys_may_be_makes_a_plain_record),
         cmocka_unit_test(what_is_not_known_is_passed_over),
         cmocka_unit_test(records_of_another_shard_are_flagged),
