@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, List
+from typing import Any, Iterator, List
 
 import pytest
 
@@ -21,6 +22,23 @@ SLOW = {"mode": StreamMode.PROVISIONED, "write_records_per_second": 5}  # What m
 
 def data(stream: Stream, **more: Any) -> List[bytes]:
     return [record.data for record in stream.iterator(**more)]
+
+
+def test_an_iterable_is_given_as_it_comes(stream: Stream) -> None:
+    """Also one that does not fit into memory."""
+    taken: List[int] = []
+
+    def endless() -> Iterator[bytes]:
+        for i in itertools.count():
+            taken.append(i)
+            yield b"%d" % i if i < 2500 else b"x" * (11 << 20)
+
+    with stream.async_producer(linger_ms=NO_LIMIT) as producer:
+        with pytest.raises(libstream.TooLargeError) as told:
+            producer.put_many("k", endless())
+        assert getattr(told.value, "tickets").tolist() == list(range(1, 2501)) and len(taken) == 2501
+        assert len(producer.put_batch((key, b"") for key in ("a", "b"))) == 2
+    assert data(stream)[:2500] == [b"%d" % i for i in range(2500)]
 
 
 def test_tickets_tell_what_became_of_records(stream: Stream) -> None:

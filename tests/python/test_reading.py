@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import itertools
 import pickle
 import threading
 import time
@@ -239,6 +240,18 @@ def test_keys_of_a_batch_are_text_of_any_kind(stream: Stream) -> None:
         with pytest.raises(TypeError, match="not str"):
             producer.put_many("k", ["text"])  # type: ignore[list-item]
     assert stream.iterator().next_batch().key_list() == keys
+
+
+def test_iterables_are_put_and_no_more_is_taken_than_a_batch_has(stream: Stream) -> None:
+    with stream.producer() as producer:
+        assert len(producer.put_many("k", (b"%d" % i for i in range(3)))) == 3
+        assert len(producer.put_batch(iter([("k", b"3")]))) == 1
+        endless = itertools.repeat(b"x")
+        with pytest.raises(libstream.TooLargeError):
+            producer.put_many("k", endless)
+        with pytest.raises(libstream.TooLargeError):
+            producer.put_batch(zip(itertools.repeat("k"), endless))
+    assert [record.data for record in stream.iterator()] == [b"0", b"1", b"2", b"3"]
 
 
 def test_a_list_may_be_changed_while_it_is_put(stream: Stream) -> None:

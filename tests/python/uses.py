@@ -19,6 +19,7 @@ def put(stream: Stream) -> List[RecordId]:
         rest: List[Optional[RecordId]] = [one] + results[1:]
         producer.put("key", array("i", [1, 2]))
         producer.put_many("key", [array("d", [0.5]), memoryview(b"c")])
+        producer.put_many("key", (b"%d" % i for i in range(3)))
         return [first] + [at for at in rest if at is not None]
 
 

@@ -48,8 +48,8 @@ class Unique:
 
 
 class Lent(Unique):
-    """What C lends a function until that returns. Threads take turns with it, and its end waits for the turn that another
-    one has: C has it for one thread at a time."""
+    """What C lends a function until that returns. Threads take turns with it, and its end waits for the turn that
+    another one has: C has it for one thread at a time."""
 
     __slots__ = ("_pointer", "_turn")
 

@@ -25,7 +25,7 @@ import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, AsyncIterator, Callable, ClassVar, Optional, Sequence, Set, Tuple, Type, TypeVar
+from typing import Any, AsyncIterator, Callable, ClassVar, Iterable, Optional, Set, Tuple, Type, TypeVar
 
 from libstream import iterator as plain_iterator
 from libstream._handle import Handle, of_this_process
@@ -121,11 +121,11 @@ class Producer(_Worker):
         """As `libstream.Producer.put`."""
         return await self._call(self._producer.put, partition_key, data, explicit_hash_key, durability, number)
 
-    async def put_batch(self, records: Sequence[Tuple[Key, Bytes]], **named: Any) -> PutResults:
+    async def put_batch(self, records: Iterable[Tuple[Key, Bytes]], **named: Any) -> PutResults:
         """As `libstream.Producer.put_batch`."""
         return await self._call(self._producer.put_batch, records, **named)
 
-    async def put_many(self, partition_key: Key, data: Sequence[Bytes], **named: Any) -> PutResults:
+    async def put_many(self, partition_key: Key, data: Iterable[Bytes], **named: Any) -> PutResults:
         """As `libstream.Producer.put_many`."""
         return await self._call(self._producer.put_many, partition_key, data, **named)
 
@@ -155,7 +155,8 @@ class AsyncProducer(_Worker):
     """A `libstream.AsyncProducer` for coroutines: what many of them put at once goes in batches together. Records of
     one key are stored in the order of the calls. It belongs to the loop that runs when it is made; settings are those
     of `Stream.async_producer`. A call that is cancelled may have put its record. What has no outcome 45 ms after a
-    block of `async with` was left by Ctrl+C, or by cancelling its task, is given up.
+    block of `async with` was left by Ctrl+C, or by cancelling its task, is given up; without a block, and without
+    `close`, what has none 45 ms after the loop was closed and the store is.
 
     >>> async def main():
     ...     with Store("memory:") as store, store.create_stream("orders") as stream:
@@ -176,6 +177,7 @@ class AsyncProducer(_Worker):
         self._behind = 0  # Calls that wait for memory, or behind one that does.
         self._is_ending = False
         self._producer = stream.async_producer(self._told, **settings)
+        self._producer._loop = self._loop
 
     def _told(self, outcome: Outcome) -> None:
         try:

@@ -7,14 +7,15 @@ import itertools
 import logging
 import os
 import threading
+import time
 import weakref
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from libstream._handle import Handle, refuse_asked
 from libstream._native import ffi, lib
-from libstream._waiting import run_or_leave, slices
+from libstream._waiting import SLICE, run_or_leave, slices
 from libstream.errors import Error, WrongStateError, check, failure
 from libstream.producer import Bytes, Key, _flat, entries_of, producer_id_to_c
 from libstream.values import Durability, RecordId, hash_key_to_c, milliseconds, options, utf8
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("libstream")
 _inside = threading.local()  # .producer: the one whose function this thread is in
 _OUTCOMES = 65536
+_PART, _PART_BYTES = 1000, 1 << 20
 NO_LIMIT: int = lib.LS_ASYNC_NONE
 
 
@@ -70,7 +72,7 @@ class AsyncProducer(Handle):
     >>> store.close()
     """
 
-    __slots__ = ("_on_outcome", "_outcomes", "_self", "_tags", "_next_tag")
+    __slots__ = ("_on_outcome", "_outcomes", "_self", "_tags", "_next_tag", "_loop")
 
     _noun = "asynchronous producer"
     _has_thread = True
@@ -82,6 +84,7 @@ class AsyncProducer(Handle):
         self._tags: Dict[int, Any] = {}
         self._next_tag = itertools.count(1)
         self._self = self._outcomes = None
+        self._loop: Any = None  # Of asyncio, where its outcomes are waited for.
         out = ffi.new("ls_async_producer **")
         if on_outcome is not None:
             self._self = ffi.new_handle(_Told(self))
@@ -127,12 +130,29 @@ class AsyncProducer(Handle):
     def put_batch(self, records: Iterable[Tuple[Key, Bytes]], *,
                   timeout: Optional[float] = None) -> "array[int]":
         """Give records, pairs of partition key and data, one after another. Answers their tickets. When one is refused
-        those before it were taken: the exception's `tickets` has theirs. `timeout` is for all of them."""
-        return self._put(tuple(records), None, timeout)
+        those before it were taken: the exception's `tickets` has theirs. Of an iterable that is no list, up to 1,000,
+        or a MiB, are taken and given at a time. `timeout` is for all of them."""
+        return self._put_all(records, None, timeout)
 
     def put_many(self, partition_key: Key, data: Iterable[Bytes], *, timeout: Optional[float] = None) -> "array[int]":
         """As `put_batch`, of records that have one key."""
-        return self._put(tuple(data), partition_key, timeout)
+        return self._put_all(data, partition_key, timeout)
+
+    def _put_all(self, items: Iterable[Any], key: Optional[Key], timeout: Optional[float]) -> "array[int]":
+        if isinstance(items, (list, tuple)):
+            return self._put(tuple(items), key, timeout)
+        tickets, given = array("Q"), iter(items)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            while True:
+                part = _part(given, key is not None)
+                if not part:
+                    return tickets
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                tickets += self._put(part, key, left)
+        except Exception as error:  # Also of the iterable itself.
+            setattr(error, "tickets", tickets + getattr(error, "tickets", array("Q")))
+            raise
 
     def _put(self, items: Tuple[Any, ...], key: Optional[Key], timeout: Optional[float]) -> "array[int]":
         entries, kept = entries_of(items, key)
@@ -210,6 +230,8 @@ class AsyncProducer(Handle):
             return
         if os.getpid() == self._pid:
             self._refuse_close()
+        if timeout is None and self._loop is not None and self._loop.is_closed():
+            timeout = SLICE / 2  # Nobody waits for an outcome any more.
         late: Optional[BaseException] = None
         try:
             self._flush(timeout)
@@ -221,6 +243,12 @@ class AsyncProducer(Handle):
         if late is not None:
             raise late
         self._raise_lost()
+
+    def __del__(self) -> None:
+        if getattr(self, "_loop", None) is not None and not self.closed:  # It may be found by the loop's own thread.
+            threading.Thread(target=super().__del__, name="libstream-close", daemon=True).start()
+            return
+        super().__del__()
 
     def _interrupt(self, pointer: Any) -> None:
         lib.ls_async_producer_cancel(pointer)
@@ -234,6 +262,19 @@ class AsyncProducer(Handle):
         status = self._gate.give_back(lib.ls_async_producer_close, 0)
         if status != lib.LS_ERR_TIMEOUT:  # Which was raised before, for what was left then.
             check(status)
+
+
+def _part(items: Iterator[Any], is_data: bool) -> Tuple[Any, ...]:
+    """The next records of an iterable: 1,000, or fewer that are a MiB together."""
+    taken: List[Any] = []
+    size = 0
+    for item in itertools.islice(items, _PART):
+        taken.append(item)
+        data = item if is_data else item[-1] if isinstance(item, (tuple, list)) and item else b""
+        size += len(data) if hasattr(data, "__len__") else 0
+        if size >= _PART_BYTES:
+            break
+    return tuple(taken)
 
 
 class _Told:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from itertools import islice
 from typing import (TYPE_CHECKING, Any, Dict, Iterable, Iterator as IteratorOf, List, Optional, Sequence, Tuple, Union,
                     overload)
 
@@ -28,6 +29,7 @@ Numbers = Union[None, int, Sequence[int]]
 _BITS: int = lib.LSI_PY_SEQNO_BITS
 _MASK: int = (1 << lib.LSI_PY_SEQNO_BITS) - 1
 _NULL = ffi.NULL
+_RECORDS_MAX = 65536  # Of a batch.
 lib.lsi_py_set_wait(ffi.cast("ls_wait_callback", waiting()))
 
 
@@ -206,12 +208,13 @@ class Producer(Handle):
             partial_ok: bool = False, numbers: Numbers = None) -> PutResults:
         """Append a batch of (partition key, data): at most 65,536 records and 64 MiB.
 
-        A bad argument in any record refuses all. Otherwise each is tried, and where some could not be put
-        `PartialBatchError` is raised, unless `partial_ok`: then the answer says so. When none could, since the stream
-        was deleted or has no key, that is raised in both cases. `atomic`: all or none, in one shard. `numbers`, of a
-        producer with an id: that of the first record, those of the others follow by one; or one for each, rising.
+        Of an iterable no more is taken than shows that it is too long. A bad argument in any record refuses all.
+        Otherwise each is tried, and where some could not be put `PartialBatchError` is raised, unless `partial_ok`:
+        then the answer says so. When none could, since the stream was deleted or has no key, that is raised in both
+        cases. `atomic`: all or none, in one shard. `numbers`, of a producer with an id: that of the first record, those
+        of the others follow by one; or one for each, rising.
         """
-        listed = tuple(records)
+        listed = _listed(records)
         entries = _entries(listed, None)
         if entries is not None:
             return self._put(len(listed), entries, None, explicit_hash_keys, durability, atomic, partial_ok,
@@ -223,10 +226,10 @@ class Producer(Handle):
         return self._put(len(listed), _joined(keys, True), _joined(data), explicit_hash_keys, durability, atomic,
                          partial_ok, numbers)
 
-    def put_many(self, partition_key: Key, data: Sequence[Bytes], *, durability: Optional[Durability] = None,
+    def put_many(self, partition_key: Key, data: Iterable[Bytes], *, durability: Optional[Durability] = None,
                  atomic: bool = False, partial_ok: bool = False, numbers: Numbers = None) -> PutResults:
         """Append a batch of which all records have one key. Otherwise as `put_batch`."""
-        listed = tuple(data)
+        listed = _listed(data)
         entries = _entries(listed, partition_key)
         if entries is not None:
             return self._put(len(listed), entries, None, None, durability, atomic, partial_ok, numbers)
@@ -321,6 +324,11 @@ class Producer(Handle):
         status = self._gate.give_back(lib.lsi_py_producer_close)
         if status != 0:
             _raise(status)
+
+
+def _listed(items: Iterable[Any]) -> Tuple[Any, ...]:
+    """All of them; or one more than a batch may have, which C refuses."""
+    return tuple(items) if isinstance(items, (list, tuple)) else tuple(islice(items, _RECORDS_MAX + 1))
 
 
 def _address(pointer: Any) -> int:
