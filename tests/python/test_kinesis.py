@@ -716,6 +716,17 @@ def test_a_subscription_is_closed_early(kinesis: Client) -> None:
     kinesis.delete_stream(StreamName="orders", EnforceConsumerDeletion=True)
 
 
+def test_a_deletion_that_is_refused_ends_no_subscription(kinesis: Client) -> None:
+    consumer = kinesis.register_stream_consumer(StreamARN=arn(kinesis), ConsumerName="c")["Consumer"]["ConsumerARN"]
+    events = kinesis.subscribe_to_shard(ConsumerARN=consumer, ShardId="0",
+                                        StartingPosition={"Type": "TRIM_HORIZON"})["EventStream"]
+    with refused("ResourceInUseException", kinesis):
+        kinesis.delete_stream(StreamName="orders")
+    put(kinesis, 1)
+    assert next(iter(events))["SubscribeToShardEvent"]["Records"][0]["Data"] == b"0"
+    events.close()
+
+
 def test_a_subscription_that_nobody_closes_ends_with_its_client(folder: str) -> None:
     client = Client(folder + "/store")
     client.create_stream(StreamName="orders", ShardCount=1)

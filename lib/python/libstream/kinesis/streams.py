@@ -59,8 +59,8 @@ class Streams(Base):
         """Delete a stream with its records."""
         name = self._name(StreamName, StreamARN)
         self._open(name)  # For the service's words when there is none.
-        self._forget(name)
         self._store.delete_stream(name, consumers=EnforceConsumerDeletion)
+        self._forget(name)
         return answer()
 
     @action
