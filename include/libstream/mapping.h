@@ -32,6 +32,17 @@
  * the batch comes again in the next. One that cannot be done (LS_ERR_TOO_LARGE, or a stream was deleted) has failed its
  * batch.
  *
+ * ATTEMPTS. How often a batch has failed, and to which size a split has brought it, is known to whoever works on its
+ * shard next: after an update, a pause, the end of a run, a program's restart, and in another run. Attempts are of its
+ * first record: they begin again only when the position advances, or the mapping is moved. What has failed more often
+ * than an update allows is given up without being tried again. A handler in which its process dies has failed, which
+ * splits a batch or is one attempt, as any other failure; whoever has the shard next knows of it. Nobody can tell what
+ * the process died of: its death is a failure of all batches that were being handled in it, in other lanes and shards,
+ * and by other runs. The pause before each of them is tried again is of another length, so that most of them are not
+ * there when the one that kills comes again. It is no failure that a run is stopped, gives a shard over, or is taken
+ * for dead while it is only slow. A power loss takes the failures of the last `sync_interval_ms`, and those of handlers
+ * that ran then.
+ *
  * FAILURES. What is given up is told to a run's callback and to the log, and put to the mapping's `failure_stream`, if
  * it has one: the report that Lambda sends to a queue, {"requestContext": {"requestId", "functionArn" (the mapping's
  * name), "condition" ("RetryAttemptsExhausted" or "RecordAgeExceeded"), "approximateInvokeCount"}, "responseContext",
@@ -87,7 +98,8 @@ extern "C" {
 #define LS_MAPPING_DEAGGREGATE UINT32_C(32)        /**< Aggregated records are handled as their user records, as above.
                                                         Not Lambda's. */
 
-#define LS_MAPPING_NO_RETRIES (-1) /**< For `retries_max`: a batch is given up when it has failed once. */
+#define LS_MAPPING_NO_RETRIES (-1) /**< For `retries_max`: a batch is given up when it has failed once, be it that its
+                                        process was killed. */
 #define LS_MAPPING_NO_TIMEOUT (-1) /**< For `handler_timeout_ms`: it may take as long as it likes. */
 #define LS_MAPPING_FILTERS_MAX 10u /**< So many filters at most. */
 
@@ -105,10 +117,8 @@ typedef struct ls_mapping_options {
     uint32_t lane_count;         /**< Batches of one shard worked on at once, in order per partition key: 1..10, default
                                       1. ParallelizationFactor */
     int32_t retries_max;         /**< 1..10,000 or LS_MAPPING_NO_RETRIES; default 0: no end of them.
-                                      MaximumRetryAttempts, whose -1 is 0 here, and whose 0 is NO_RETRIES. Counted
-                                      by who works on the shard: anew when another one takes it over, and after an
-                                      update or a pause. So a record whose handling kills the process is not given up
-                                      by it, but by `record_age_s_max`. */
+                                      MaximumRetryAttempts, whose -1 is 0 here, and whose 0 is NO_RETRIES. What
+                                      counts is said above. */
     uint32_t record_age_s_max;   /**< Older records are given up: 60..604,800; default 0: none are.
                                       MaximumRecordAgeInSeconds */
     uint32_t tumbling_window_s;  /**< Up to 900; default 0: no windows. With one lane only. TumblingWindowInSeconds */
@@ -357,7 +367,10 @@ typedef struct ls_handler_context ls_handler_context;
  */
 typedef ls_handler_answer (*ls_batch_handler)(const ls_batch *batch, ls_handler_context *context, void *user);
 
-/** How often this batch has failed before: 0 at first. Threads: the handler's. Never blocks. Since 0.1. */
+/**
+ * How often this batch has failed before, in whatever run or process: 0 at first. Taken over from a process that was
+ * killed it is 16,383 at most. Threads: the handler's. Never blocks. Since 0.1.
+ */
 LS_API uint32_t ls_handler_attempts(const ls_handler_context *context);
 
 /** 1 when the handler's time is over. Threads: any thread, until the handler returns. Never blocks. Since 0.1. */

@@ -20,6 +20,7 @@
 #include <libstream/producer.h>
 
 #include "consume/lease/rules.h"
+#include "consume/lease/trial.h"
 #include "engine/engine.h"
 
 typedef struct lsi_iterator lsi_iterator;
@@ -154,8 +155,10 @@ ls_status lsi_group_make_owned(lsi_engine_stream *stream, const char *name, uint
 ls_status lsi_group_remove_owned(lsi_engine_stream *stream, const char *name, uint64_t id, lsi_lease_beside beside,
                                  bool *is_done);
 /* Notes that all up to `point` is finished (NONE: nothing is; END: the shard is, and the leases of its heirs are made),
- * and what goes with that, in one step. What it covers was synced. Else as lsi_lease_checkpoint. */
-ls_status lsi_lease_save(lsi_lease *lease, lsi_point point, uint32_t note, lsi_lease_beside beside);
+ * and what goes with that, in one step. What it covers was synced. `trials` NULL: as they are. Else as
+ * lsi_lease_checkpoint. */
+ls_status lsi_lease_save(lsi_lease *lease, lsi_point point, uint32_t note, const lsi_trials *trials,
+                         lsi_lease_beside beside);
 /* Whether each lease that can be worked on is this worker's, or was left by it, or is another's who was seen to live,
  * as of the last look, and nothing has changed since. */
 bool lsi_group_is_settled(lsi_group *group);

@@ -90,7 +90,7 @@ static ls_status save(lsi_delivery_shard *shard, ls_seqno seqno, ls_bytes value)
     ls_status st = stream->engine->ops->sync_shard(stream, shard->shard); /* D6: what was delivered, too, is durable */
 
     if (st == LS_OK)
-        st = lsi_lease_save(shard->lease, (lsi_point){seqno, 0}, 0, (lsi_lease_beside){&change, has_change});
+        st = lsi_lease_save(shard->lease, (lsi_point){seqno, 0}, 0, NULL, (lsi_lease_beside){&change, has_change});
     if (st != LS_OK)
         return st;
     shard->has_entry = value.size != 0;

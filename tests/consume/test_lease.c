@@ -542,6 +542,68 @@ static void rows_with_what_is_prepared_are_checked(void **state)
     end(&of);
 }
 
+/* The same of batches of a mapping that were tried: then a row is of format 3. */
+static void rows_with_what_was_tried_are_checked(void **state)
+{
+    enum { HEAD = 48 + 3, TRIAL = 28 };
+    static const struct {
+        size_t at; /* of the first trial */
+        unsigned char byte;
+    } bad[] = {{13, 0x28}, {17, 0x28}, {24, 8}, {27, 1}};
+    const lsi_trials trials = {2, {{.first = {5, 0}, .count = 3, .rest = 2, .attempts = 7, .is_unhandled = true},
+                                   {.first = {4, 9}, .count = 0, .attempts = 1, .is_begun = true, .is_reported = true}}};
+    unsigned char bytes[LSI_LEASE_ROW_BYTES + 8], whole[sizeof bytes];
+    const ls_bytes key = {"lease/g/0000000000", 18};
+    lsi_state_change change = {.key = key, .value = {bytes, 0}};
+    size_t size;
+    lsi_lease_row *rows;
+    uint32_t count, conflict;
+    ls_seqno seqno;
+    world of;
+    worker *ann;
+
+    (void)state;
+    begin(&of, false, 1);
+    ann = join(&of, 0);
+    assert_string_equal(look(&of, ann), "+0 ");
+    seqno = put(&of, 0);
+    assert_int_equal(lsi_lease_save(ann->held[0], (lsi_point){seqno, 0}, 0, &trials, (lsi_lease_beside){NULL, 0}),
+                     LS_OK);
+    assert_int_equal(of.stream->engine->ops->state_read(of.stream, key, take_row, &change), LS_OK);
+    size = change.value.size;
+    assert_int_equal(bytes[0], 3);
+    assert_int_equal(size, HEAD + 2 * TRIAL);
+    memcpy(whole, bytes, size);
+    for (size_t kept = HEAD; kept <= size + sizeof bad / sizeof bad[0]; kept++) { /* the last ones with a bad byte */
+        memcpy(bytes, whole, size);
+        if (kept > size)
+            bytes[HEAD + bad[kept - size - 1].at] = bad[kept - size - 1].byte;
+        change.value.size = kept < size ? kept : size;
+        assert_int_equal(of.stream->engine->ops->state_write(of.stream, &change, 1, &conflict), LS_OK);
+        assert_int_equal(conflict, 1);
+        change.expected = change.version;
+        if (kept != HEAD + TRIAL && kept != size) {
+            assert_int_equal(lsi_lease_rows(of.stream, "g", &rows, &count), LS_ERR_CORRUPT);
+            continue;
+        }
+        assert_int_equal(lsi_lease_rows(of.stream, "g", &rows, &count), LS_OK);
+        assert_int_equal(rows[0].trials.count, kept == size ? 2 : 1);
+        for (uint32_t i = 0; i < rows[0].trials.count; i++) {
+            const lsi_trial *a = &rows[0].trials.at[i], *b = &trials.at[i];
+
+            assert_int_equal(lsi_point_compare(a->first, b->first), 0);
+            assert_int_equal(a->count, b->count);
+            assert_int_equal(a->rest, b->rest);
+            assert_int_equal(a->attempts, b->attempts);
+            assert_int_equal(a->is_begun, b->is_begun);
+            assert_int_equal(a->is_unhandled, b->is_unhandled);
+            assert_int_equal(a->is_reported, b->is_reported);
+        }
+        lsi_free(&of.stream->engine->env.memory, rows);
+    }
+    end(&of);
+}
+
 /* ---- several ---- */
 
 /* kcl.md 9.2: three workers, twelve leases; and each is asked for, given over, and never had by two. */
@@ -956,6 +1018,7 @@ int main(void)
         BOTH_OF(what_is_prepared_is_shown_until_it_is_settled),
         BOTH_OF(what_is_prepared_has_its_limits),
         cmocka_unit_test(rows_with_what_is_prepared_are_checked),
+        cmocka_unit_test(rows_with_what_was_tried_are_checked),
         BOTH_OF(leases_are_shared_and_survive_their_owners),
         BOTH_OF(who_stands_still_loses_by_the_observers_clock),
         BOTH_OF(what_is_wanted_is_handed_over),

@@ -317,6 +317,44 @@ store.close()
         assert child.returncode == 0 and took < 2
 
 
+STARTED_AGAIN = """
+import os, sys
+from libstream import Answer, Store
+
+with Store(sys.argv[1]) as store:
+    @store.stream("s").on_batch("m", records_max=2, retries_max=2, failure_stream="f")
+    def handle(batch, context):
+        print(batch.data_list()[0].decode(), context.attempts, flush=True)
+        if b"2" in batch.data_list() and sys.argv[2] == "dies":
+            os._exit(9)
+        if b"2" in batch.data_list() and sys.argv[2] == "fails":
+            failed.append(1)
+            if len(failed) == 2:
+                return Answer.STOP
+            raise RuntimeError
+
+    failed = []
+    handle.run(until_caught_up=True)
+"""
+
+
+@pytest.mark.parametrize("how, said", [
+    ("dies", [["0 0", "2 0"], ["2 1"], ["2 2"], ["4 0"]]),
+    ("fails", [["0 0", "2 0", "2 1"], ["2 1", "2 2"], ["2 2", "4 0"]]),
+])
+def test_a_program_that_is_started_again_goes_on_counting(folder: str, how: str, said: List[List[str]]) -> None:
+    with Store(folder + "/store") as store:
+        fill(store.create_stream("s"), 6)
+        store.create_stream("f")
+    for lines in said:
+        done = subprocess.run([sys.executable, "-c", STARTED_AGAIN, folder + "/store", how], capture_output=True,
+                              text=True, timeout=60)
+        assert done.stdout.splitlines() == lines
+    with Store(folder + "/store") as store:
+        (report,) = list(store.stream("f").iterator())
+        assert json.loads(report.data)["requestContext"]["approximateInvokeCount"] == 3
+
+
 def test_a_mapping_moves(stream: Stream) -> None:
     fill(stream, 3)
     mapping = stream.create_mapping("m", "LATEST")

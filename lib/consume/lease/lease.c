@@ -291,6 +291,7 @@ static ls_status decide_end(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX]
         for (uint32_t i = 0; i < made; i++)
             changes[(*count)++] = lsi_lease_heir(info, heirs[i]);
         changes[0].pending = (lsi_lease_pending){0};
+        changes[0].trials.count = 0;
         changes[0].place.kind = LSI_LEASE_END;
         changes[0].switches = 0;
         changes[0].counter++;
@@ -331,6 +332,7 @@ ls_status lsi_lease_end(lsi_lease *lease)
 typedef struct saved {
     lsi_point place;
     uint32_t note;
+    const lsi_trials *trials; /* NULL: as they are */
 } saved;
 
 static ls_status decide_save(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX], uint32_t *count, const void *user)
@@ -345,13 +347,16 @@ static ls_status decide_save(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX
         st = decide_checkpoint(lease, changes, count, &at);
     if (*count == 0) /* The place is the same; what goes with it may not be. */
         *count = 1;
+    if (to->trials != NULL && changes[0].place.kind != LSI_LEASE_END)
+        changes[0].trials = *to->trials;
     changes[0].note = to->note;
     return st;
 }
 
-ls_status lsi_lease_save(lsi_lease *lease, lsi_point point, uint32_t note, lsi_lease_beside beside)
+ls_status lsi_lease_save(lsi_lease *lease, lsi_point point, uint32_t note, const lsi_trials *trials,
+                         lsi_lease_beside beside)
 {
-    const saved to = {point, note};
+    const saved to = {point, note, trials};
     ls_status st = point.seqno == LS_SEQNO_END ? prepare_end(lease) : LS_OK;
 
     if (st == LS_OK)
@@ -362,7 +367,7 @@ ls_status lsi_lease_save(lsi_lease *lease, lsi_point point, uint32_t note, lsi_l
 static ls_status save_step(lsi_lease *lease, lsi_point point, uint32_t note, lsi_lease_beside beside,
                            lsi_step_put *puts, uint32_t put_count)
 {
-    const saved to = {point, note};
+    const saved to = {point, note, NULL}; /* What is behind the place is passed by who reads it. */
     lsi_group *group = lease->group;
     lsi_state_change changes[1 + LSI_LEASE_BESIDE_MAX];
     lsi_lease_room room;

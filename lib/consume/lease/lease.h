@@ -1,6 +1,6 @@
 /* Inside the room: workers of groups (group.c), what they see (look.c) and take (take.c), and what they do with a lease
  * (lease.c, pending.c); where groups begin (start.c), their rows in the stream's state (row.c, listing.c), and what is
- * noted beside these without touching the disk (noted.c).
+ * noted beside these without touching the disk (noted.c, tried.c).
  *
  * Keys of the state: `groups`, a count that only serialises the making of groups; `group/NAME`, a group's settings;
  * `lease/NAME/<10 digits>`, a row for each shard.
@@ -16,6 +16,7 @@
 #include "base/lock.h"
 #include "consume/consume.h"
 #include "consume/lease/rules.h"
+#include "consume/lease/trial.h"
 #include "engine/engine.h"
 #include "metrics/metrics.h"
 
@@ -39,7 +40,8 @@ typedef struct lsi_lease_row {
     uint64_t wanted;  /* ticket of who asks for it; 0: nobody */
     char name[LSI_WORKER_NAME_MAX + 1]; /* the owner's */
     uint32_t note;    /* of a mapping: ls_mapping_result of the last batch */
-    lsi_lease_pending pending;
+    lsi_trials trials; /* of a mapping: batches that failed, and are not finished */
+    lsi_lease_pending pending; /* of what is no mapping */
     uint64_t version; /* of the state; LSI_STATE_NONE: it is to be made */
     bool is_removed;  /* in a write: it is to go */
 } lsi_lease_row;
@@ -93,6 +95,7 @@ lsi_state_change lsi_lease_change(const char *name, const lsi_lease_row *row, ls
 /* What the owner of a lease writes his notes with. Whoever has it serialises. */
 typedef struct lsi_lease_notes {
     lsi_budget_word *words;
+    lsi_engine_count *tried; /* of LSI_COUNTS_LEASE; NULL: nobody can be told */
     uint64_t ticket;
     uint64_t counter; /* the row's; its caller keeps it up */
     uint32_t shard;
@@ -103,6 +106,21 @@ lsi_lease_notes lsi_lease_notes_of(const lsi_lease *lease);
 void lsi_lease_note(lsi_lease_notes *to, lsi_point place);
 /* What the owner of a row, as it was read, has noted: not synced. NONE: nothing. */
 lsi_point lsi_lease_noted(const lsi_budget_word *words, const lsi_lease_row *row);
+
+/* ---- tried.c ---- */
+
+/* The words of LSI_COUNTS_LEASE: how many handlers run (running.c), the batch of each lane, and halves of words. */
+#define LSI_LEASE_RUNNING_PAIRS 5u
+#define LSI_LEASE_TRIED (2 * LSI_LEASE_RUNNING_PAIRS)
+#define LSI_LEASE_TRIED_PARTS (LSI_LEASE_TRIED + 2 * LSI_TRIALS_MAX)
+#define LSI_LEASE_TRIED_WORDS (LSI_LEASE_TRIED_PARTS + LSI_TRIALS_MAX / 2)
+/* NULL: there are none. Leaves the last error alone. */
+lsi_engine_count *lsi_lease_tried_words(lsi_engine_stream *stream, uint32_t group, uint32_t shard);
+/* What others are to know of a lane's batch, as of a place that was noted. NULL: nothing. */
+void lsi_lease_try(const lsi_lease_notes *to, uint32_t lane, const lsi_trial *trial);
+/* Adds to `to`, which the row has, what its owner has noted since it was written, and takes away what he has finished.
+ * `is_gone`: his process is; then what he had begun has failed, and the answer is whether he had begun something. */
+bool lsi_lease_tried(const lsi_engine_count *words, const lsi_lease_row *row, bool is_gone, lsi_trials *to);
 
 /* ---- group.c ---- */
 

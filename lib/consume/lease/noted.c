@@ -25,8 +25,14 @@ static uint64_t sum_of(lsi_point place, uint64_t ticket, uint64_t counter, uint3
 
 lsi_lease_notes lsi_lease_notes_of(const lsi_lease *lease)
 {
-    return (lsi_lease_notes){.words = lease->words, .ticket = lease->group->ticket, .counter = lease->row.counter,
-                             .shard = lease->row.place.shard};
+    const lsi_group *group = lease->group;
+    uint32_t shard = lease->row.place.shard;
+
+    return (lsi_lease_notes){.words = lease->words,
+                             .tried = lsi_lease_tried_words(group->stream, group->settings.number, shard),
+                             .ticket = group->ticket,
+                             .counter = lease->row.counter,
+                             .shard = shard};
 }
 
 void lsi_lease_note(lsi_lease_notes *to, lsi_point place)

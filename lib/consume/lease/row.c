@@ -1,11 +1,14 @@
 /* Groups and leases as values of a stream's state.
  *
  * A row is: format 1 (1), kind (1), bytes of the name (2), switches (4), counter (8), number (8), part (4), note (4),
- * owner (8), who asks (8), name; of format 2 then what is prepared: number (8), part (4), state. Settings: format 1
+ * owner (8), who asks (8), name; of format 2 then what is prepared: number (8), part (4), state; of format 3 batches
+ * that were tried, each: first record, number (8) and part (4), its records (4), those behind them (4), attempts (4),
+ * flags (4). Settings: format 1
  * (1), kind of the beginning (1), zero (2), number (4), its time (8), when it was made (8), the mapping whose group it
  * is (8). What fails its checks is damage: the values were written whole. */
 #include "consume/lease/lease.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,12 +20,18 @@
 
 #define FORMAT 1u
 #define FORMAT_PENDING 2u
+#define FORMAT_TRIED 3u
 #define ROW_BYTES 48u
 #define PENDING_BYTES 12u
+#define TRIAL_BYTES 28u
+#define TRIAL_IS_BEGUN 1u
+#define TRIAL_IS_UNHANDLED 2u
+#define TRIAL_IS_REPORTED 4u
 #define SETTINGS_BYTES 32u
 #define KEY_BYTES LSI_LEASE_KEY_BYTES
 _Static_assert(LSI_LEASE_ROW_BYTES == ROW_BYTES + LSI_WORKER_NAME_MAX + PENDING_BYTES + LS_LEASE_STATE_BYTES_MAX,
                "a row fits its room");
+_Static_assert(LSI_TRIALS_MAX * TRIAL_BYTES <= PENDING_BYTES + LS_LEASE_STATE_BYTES_MAX, "so it does with trials");
 
 typedef struct key {
     char text[KEY_BYTES];
@@ -201,6 +210,28 @@ static bool pending_decode(lsi_cursor *from, lsi_lease_pending *out)
     return true;
 }
 
+static bool trials_decode(lsi_cursor *from, lsi_trials *out)
+{
+    for (out->count = 0; !from->bad && from->at != from->end && out->count < LSI_TRIALS_MAX; out->count++) {
+        lsi_trial *to = &out->at[out->count];
+        uint32_t flags;
+
+        to->first.seqno = lsi_take_u64(from);
+        to->first.part = lsi_take_u32(from);
+        to->count = lsi_take_u32(from);
+        to->rest = lsi_take_u32(from);
+        to->attempts = lsi_take_u32(from);
+        flags = lsi_take_u32(from);
+        if (to->count > LSI_TRIAL_RECORDS_MAX || to->rest > LSI_TRIAL_RECORDS_MAX ||
+            flags >= 2 * TRIAL_IS_REPORTED)
+            return false;
+        to->is_begun = (flags & TRIAL_IS_BEGUN) != 0;
+        to->is_unhandled = (flags & TRIAL_IS_UNHANDLED) != 0;
+        to->is_reported = (flags & TRIAL_IS_REPORTED) != 0;
+    }
+    return !from->bad && out->count > 0;
+}
+
 static bool row_decode(ls_bytes value, lsi_lease_row *out)
 {
     lsi_cursor from = {value.data, (const unsigned char *)value.data + value.size, false};
@@ -216,12 +247,13 @@ static bool row_decode(ls_bytes value, lsi_lease_row *out)
     out->note = lsi_take_u32(&from);
     out->owner = lsi_take_u64(&from);
     out->wanted = lsi_take_u64(&from);
-    if (from.bad || (format != FORMAT && format != FORMAT_PENDING) || kind > LSI_LEASE_END ||
+    if (from.bad || format < FORMAT || format > FORMAT_TRIED || kind > LSI_LEASE_END ||
         name_bytes > LSI_WORKER_NAME_MAX)
         return false;
     name = lsi_take_bytes(&from, name_bytes);
     if (name == NULL || memchr(name, 0, name_bytes) != NULL ||
-        (format == FORMAT_PENDING && !pending_decode(&from, &out->pending)) || from.at != from.end)
+        (format == FORMAT_PENDING && !pending_decode(&from, &out->pending)) ||
+        (format == FORMAT_TRIED && !trials_decode(&from, &out->trials)) || from.at != from.end)
         return false;
     memcpy(out->name, name, name_bytes);
     out->name[name_bytes] = '\0';
@@ -270,13 +302,30 @@ ls_status lsi_lease_rows(lsi_engine_stream *stream, const char *name, lsi_lease_
     return LS_OK;
 }
 
+static size_t trials_encode(const lsi_trials *from, lsi_writer *to)
+{
+    for (uint32_t i = 0; i < from->count; i++) {
+        const lsi_trial *at = &from->at[i];
+
+        lsi_put_u64(to, at->first.seqno);
+        lsi_put_u32(to, at->first.part);
+        lsi_put_u32(to, at->count);
+        lsi_put_u32(to, at->rest);
+        lsi_put_u32(to, at->attempts);
+        lsi_put_u32(to, (at->is_begun ? TRIAL_IS_BEGUN : 0) | (at->is_unhandled ? TRIAL_IS_UNHANDLED : 0) |
+                            (at->is_reported ? TRIAL_IS_REPORTED : 0));
+    }
+    return from->count * TRIAL_BYTES;
+}
+
 static size_t row_encode(const lsi_lease_row *row, unsigned char bytes[LSI_LEASE_ROW_BYTES])
 {
     lsi_writer to = {bytes, bytes + LSI_LEASE_ROW_BYTES};
     size_t name_bytes = strlen(row->name);
     bool has_pending = row->pending.seqno != LS_SEQNO_NONE;
 
-    lsi_put_u8(&to, has_pending ? FORMAT_PENDING : FORMAT);
+    assert(!has_pending || row->trials.count == 0);
+    lsi_put_u8(&to, has_pending ? FORMAT_PENDING : row->trials.count > 0 ? FORMAT_TRIED : FORMAT);
     lsi_put_u8(&to, (uint8_t)row->place.kind);
     lsi_put_u16(&to, (uint16_t)name_bytes);
     lsi_put_u32(&to, row->switches);
@@ -288,7 +337,7 @@ static size_t row_encode(const lsi_lease_row *row, unsigned char bytes[LSI_LEASE
     lsi_put_u64(&to, row->wanted);
     lsi_put_bytes(&to, row->name, name_bytes);
     if (!has_pending)
-        return ROW_BYTES + name_bytes;
+        return ROW_BYTES + name_bytes + trials_encode(&row->trials, &to);
     lsi_put_u64(&to, row->pending.seqno);
     lsi_put_u32(&to, row->pending.sub_seqno);
     lsi_put_bytes(&to, row->pending.state, row->pending.state_bytes);

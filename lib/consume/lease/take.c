@@ -196,6 +196,17 @@ static void take_notes(const lsi_group *group, uint32_t at, lsi_lease_row *row)
     row->switches = 0;
 }
 
+/* What he had tried of it counts on; what he had begun has failed if his process is gone. */
+static void take_trials(const lsi_group *group, lsi_lease_row *row)
+{
+    const lsi_engine_count *words =
+        lsi_lease_tried_words(group->stream, group->settings.number, row->place.shard);
+
+    if (group->mapping != 0 &&
+        lsi_lease_tried(words, row, row->owner != 0 && lsi_group_is_gone(group, row->owner), &row->trials))
+        row->note = LS_MAPPING_RESULT_FAILED;
+}
+
 /* `is_asking`: beside the owner. Else G1: nobody else can have it afterwards. */
 static ls_status change_owner(lsi_group *group, uint32_t at, bool is_asking, bool *is_done)
 {
@@ -206,6 +217,7 @@ static ls_status change_owner(lsi_group *group, uint32_t at, bool is_asking, boo
         row.wanted = group->ticket;
     } else {
         take_notes(group, at, &row);
+        take_trials(group, &row);
         row.switches += row.owner != group->ticket;
         row.owner = group->ticket;
         row.wanted = 0;

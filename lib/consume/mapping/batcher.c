@@ -75,6 +75,15 @@ ls_status lsi_batcher_open(const lsi_memory *memory, const lsi_batcher_settings 
     return LS_OK;
 }
 
+void lsi_batcher_resume(lsi_batcher *machine, const lsi_trials *trials)
+{
+    machine->waiting = *trials;
+    lsi_trials_pass(&machine->waiting, machine->told);
+    for (uint32_t i = machine->waiting.count; machine->settings.tumbling_us == 0 && i-- > 0;)
+        if (machine->waiting.at[i].count == 0)
+            lsi_trials_remove(&machine->waiting, i);
+}
+
 void lsi_batcher_close(lsi_batcher *machine)
 {
     lsi_memory memory;
@@ -192,6 +201,7 @@ static bool tell_progress(lsi_batcher *machine, lsi_batcher_action *out)
         return false;
     assert(lsi_point_compare(position, machine->told) >= 0); /* M2 */
     machine->told = position;
+    lsi_trials_pass(&machine->waiting, position);
     machine->told_version = machine->window_version;
     out->kind = LSI_BATCHER_CHECKPOINT;
     out->progress.position = position;
@@ -325,6 +335,26 @@ void lsi_batcher_discarded(lsi_batcher *machine, uint32_t lane, bool is_written,
     assert(lane < machine->settings.lane_count);
     lsi_lane_discarded(machine, &machine->lanes[lane], is_written, now);
     check(machine);
+}
+
+bool lsi_batcher_trial(const lsi_batcher *machine, uint32_t lane, bool is_begun, lsi_trial *out)
+{
+    if ((!machine->lanes[lane].is_tried && !is_begun) || !lsi_lane_trial(machine, &machine->lanes[lane], out))
+        return false;
+    out->is_begun = is_begun;
+    return true;
+}
+
+void lsi_batcher_trials(const lsi_batcher *machine, lsi_trials *out)
+{
+    lsi_trial trial;
+
+    out->count = 0;
+    for (uint32_t i = 0; i < machine->settings.lane_count; i++)
+        if (lsi_batcher_trial(machine, i, false, &trial))
+            lsi_trials_add(out, &trial);
+    for (uint32_t i = 0; i < machine->waiting.count; i++)
+        lsi_trials_add(out, &machine->waiting.at[i]);
 }
 
 void lsi_batcher_counts_get(const lsi_batcher *machine, lsi_batcher_counts *out)

@@ -28,7 +28,8 @@
  *       given, which may be more, and of which the next batches come before more is wanted; what is copied of it is
  *       less than a batch.
  *
- * Attempts are not kept over a restart: what is above the checkpoint comes again as if for the first time. */
+ *   M13 A batch that was tried before counts on, whoever has tried it (_resume): it begins with the same record, and
+ *       has at most the records that it had. What precedes it goes by itself. */
 #ifndef LSI_CONSUME_MAPPING_BATCHER_H
 #define LSI_CONSUME_MAPPING_BATCHER_H
 
@@ -40,6 +41,7 @@
 #include <libstream/types.h>
 
 #include "base/alloc.h"
+#include "consume/lease/trial.h"
 #include "stream/stream.h"
 
 typedef struct lsi_batcher lsi_batcher;
@@ -151,6 +153,7 @@ typedef struct lsi_batcher_counts {
     uint64_t dropped_by_retries, dropped_by_age, dropped_undelivered;
     uint64_t invocations, errors, throttles; /* invocations; throttles are not in `invocations` */
     uint64_t overruns, bad_indices;  /* of `errors`: time was over; `failed_at` was out of range */
+    uint64_t deaths;                 /* invocations that others had begun and died in; in none of these three lines */
 } lsi_batcher_counts;
 
 /* `from`: what the last checkpoint says, or with position only what precedes the first record that will be read.
@@ -158,6 +161,15 @@ typedef struct lsi_batcher_counts {
 ls_status lsi_batcher_open(const lsi_memory *memory, const lsi_batcher_settings *settings, const lsi_progress *from,
                            lsi_moment now, lsi_batcher **out);
 void lsi_batcher_close(lsi_batcher *machine); /* Nothing is with the caller any more. Accepts NULL. */
+
+/* What others have tried of the shard behind the position: once, before anything is given. Of what had begun a failure
+ * is counted. */
+void lsi_batcher_resume(lsi_batcher *machine, const lsi_trials *trials);
+/* What is to be known of the batch of a lane. False: nothing, since it has none, or its batch did not fail, and
+ * `is_begun`, which goes into `out`, is false. */
+bool lsi_batcher_trial(const lsi_batcher *machine, uint32_t lane, bool is_begun, lsi_trial *out);
+/* All of these, as if nothing had begun, and what _resume was told of and was not met yet. */
+void lsi_batcher_trials(const lsi_batcher *machine, lsi_trials *out);
 
 /* The next records of the shard, ascending. `matches` NULL: all pass the filters. With one lane they are borrowed until
  * _own, else copied. NO_MEMORY: none was taken; the same may be given again. */

@@ -54,6 +54,7 @@ typedef struct lsi_lane {
     /* COLLECTING: the batch so far. */
     uint32_t scanned;
     uint64_t scanned_cost;
+    uint32_t most;     /* records in it: as many as it had when it was tried before */
     bool is_cut;       /* no further record belongs to it */
     int64_t opened_us; /* monotonic */
 
@@ -65,7 +66,9 @@ typedef struct lsi_lane {
     int64_t not_before_us;  /* monotonic */
     int64_t started_us;     /* RUNNING, monotonic */
     bool is_overrun_told;
+    bool is_tried;          /* the batch, or what it was a part of, has failed */
     bool was_unhandled;     /* the last failure */
+    bool was_reported;      /* or that its first record was reported */
     uint32_t discard_count; /* records to give up; the part's end when it `is_discarding` with 0 */
     bool is_discarding;     /* given up, but not confirmed */
     lsi_discard_reason discard_reason;
@@ -89,6 +92,7 @@ struct lsi_batcher {
     ls_seqno horizon;        /* the shard has no record below any more */
     bool is_ended, is_draining;
     bool is_hurried;         /* what is collected goes without waiting for more */
+    lsi_trials waiting;      /* what others have tried and no lane has met yet */
     lsi_open_window window;
     uint64_t window_version; /* changes with the window */
     lsi_point told;
@@ -119,6 +123,7 @@ void lsi_lane_form(lsi_batcher *machine, lsi_lane *lane, lsi_moment now, int64_t
 /* READY and due: what is to be done with it, which is in `out` then. */
 ls_status lsi_lane_start(lsi_batcher *machine, lsi_lane *lane, lsi_moment now, lsi_batcher_action *out);
 ls_status lsi_lane_complete(lsi_batcher *machine, lsi_lane *lane, const lsi_outcome *outcome, lsi_moment now);
+bool lsi_lane_trial(const lsi_batcher *machine, const lsi_lane *lane, lsi_trial *out); /* False: it has no batch. */
 uint32_t lsi_lane_foresee(lsi_batcher *machine, lsi_lane *lane, const lsi_outcome *outcome, lsi_moment now,
                           lsi_progress *out);
 void lsi_lane_discarded(lsi_batcher *machine, lsi_lane *lane, bool is_written, lsi_moment now);

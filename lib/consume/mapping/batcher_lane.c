@@ -9,7 +9,9 @@
  *   L5  Between failures of one batch the pause doubles from 0.1 s to 10 s, less up to a half by chance, so that lanes
  *       which failed together do not come back together.
  *   L6  What remains of a batch, after a part of it succeeded, is cut again when the window's state has grown: no
- *       document of several records is longer than its limit. */
+ *       document of several records is longer than its limit.
+ *   L7  What was tried before is found by its first record, which a batch begins with then. What has failed more often
+ *       than may be is given up without being tried again, be it that fewer retries are wanted by now. */
 #include "consume/mapping/batcher_inside.h"
 
 #include <assert.h>
@@ -42,7 +44,7 @@ static void become_ready(lsi_lane *lane, lsi_moment now)
     lane->state = LSI_LANE_READY;
     lane->attempts = 0;
     lane->failures = 0;
-    lane->was_unhandled = false;
+    lane->was_unhandled = lane->was_reported = false;
     lane->is_discarding = false;
     lane->not_before_us = now.mono_us;
 }
@@ -54,6 +56,7 @@ static void finish_part(lsi_lane *lane, lsi_moment now)
     if (lane->part_count > 0)
         return;
     lane->state = LSI_LANE_COLLECTING;
+    lane->is_tried = false;
     lane->scanned = 0;
     lane->is_cut = false;
     lane->opened_us = now.mono_us;
@@ -85,6 +88,25 @@ static uint64_t cost_around(const lsi_batcher *machine)
                ? LSI_EVENT_AROUND_BYTES + machine->window.state_bytes : 0;
 }
 
+/* Where others have tried the batch that begins with a record; NULL: nowhere. */
+static const lsi_trial *tried_at(const lsi_batcher *machine, const ls_record *record)
+{
+    lsi_point first = lsi_point_behind(record);
+
+    for (uint32_t i = 0; i < machine->waiting.count; i++)
+        if (machine->waiting.at[i].count > 0 && lsi_point_compare(machine->waiting.at[i].first, first) == 0)
+            return &machine->waiting.at[i];
+    return NULL;
+}
+
+static uint32_t most_of(const lsi_batcher *machine, const ls_record *first)
+{
+    const lsi_trial *trial = machine->waiting.count > 0 ? tried_at(machine, first) : NULL;
+    uint32_t most = machine->settings.records_max;
+
+    return trial != NULL && trial->count + trial->rest < most ? trial->count + trial->rest : most;
+}
+
 /* Takes what has come since the last look into the batch. */
 static void scan(lsi_batcher *machine, lsi_lane *lane)
 {
@@ -93,22 +115,27 @@ static void scan(lsi_batcher *machine, lsi_lane *lane)
 
     if (lane->count == 0)
         return;
-    if (lane->scanned == 0)
+    if (lane->scanned == 0) {
         lane->scanned_cost = cost_around(machine);
+        lane->most = most_of(machine, lsi_held_at(lane, 0)->record);
+    }
     if (settings->tumbling_us != 0)
         end_us = lsi_tumbling_of(machine, lsi_held_at(lane, 0)->record).end_us;
     while (!lane->is_cut && lane->scanned < lane->count) {
         const lsi_held *held = lsi_held_at(lane, lane->scanned);
 
         lane->is_cut = lane->scanned > 0 && (held->record->arrival_us >= end_us ||
-                                             lane->scanned_cost + held->cost > settings->bytes_max);
+                                             lane->scanned_cost + held->cost > settings->bytes_max ||
+                                             (machine->waiting.count > 0 && tried_at(machine, held->record) != NULL));
         if (lane->is_cut)
             break;
         lane->scanned++;
         lane->scanned_cost += held->cost;
-        lane->is_cut = lane->scanned == settings->records_max;
+        lane->is_cut = lane->scanned == lane->most;
     }
 }
+
+static void resume(lsi_batcher *machine, lsi_lane *lane, lsi_moment now);
 
 void lsi_lane_form(lsi_batcher *machine, lsi_lane *lane, lsi_moment now, int64_t *until_us)
 {
@@ -133,6 +160,8 @@ void lsi_lane_form(lsi_batcher *machine, lsi_lane *lane, lsi_moment now, int64_t
                now.mono_us - lane->opened_us >= window_us || lsi_batcher_is_full(machine)) {
         push_part(lane, is_final ? 0 : lane->scanned, is_final);
         become_ready(lane, now);
+        if (machine->waiting.count > 0)
+            resume(machine, lane, now);
     } else {
         due_us = lane->opened_us + window_us;
     }
@@ -295,12 +324,23 @@ static void count_outcome(lsi_batcher *machine, lsi_lane *lane, lsi_outcome_kind
     }
 }
 
+/* Retries are over. */
+static void give_up(const lsi_batcher *machine, lsi_lane *lane, lsi_moment now)
+{
+    lane->is_discarding = true;
+    lane->discard_reason = LSI_DISCARD_RETRIES;
+    lane->discard_count = machine->settings.discards_failed_only && lane->was_reported ? 1 : top(lane)->count;
+    lane->not_before_us = now.mono_us;
+    lane->state = LSI_LANE_READY;
+}
+
 /* A function error, or a report whose lowest number is that of the first record. */
 static void fail(lsi_batcher *machine, lsi_lane *lane, lsi_outcome_kind kind, lsi_moment now)
 {
     const lsi_batcher_settings *settings = &machine->settings;
     lsi_batch_part *part = top(lane);
 
+    lane->is_tried = true;
     if (settings->bisects && part->count > 1) { /* L1 */
         uint32_t left = part->count / 2;
 
@@ -311,16 +351,62 @@ static void fail(lsi_batcher *machine, lsi_lane *lane, lsi_outcome_kind kind, ls
     }
     lane->attempts++;
     lane->was_unhandled = kind == LSI_OUTCOME_FAILED;
-    if (settings->retries_max < 0 || lane->attempts <= (uint32_t)settings->retries_max) {
+    lane->was_reported = kind == LSI_OUTCOME_PARTIAL;
+    if (settings->retries_max < 0 || lane->attempts <= (uint32_t)settings->retries_max)
         back_off(machine, lane, now);
-        return;
-    }
-    lane->is_discarding = true;
-    lane->discard_reason = LSI_DISCARD_RETRIES;
-    lane->discard_count = settings->discards_failed_only && kind == LSI_OUTCOME_PARTIAL ? 1 : part->count;
-    lane->not_before_us = now.mono_us;
-    lane->state = LSI_LANE_READY;
+    else
+        give_up(machine, lane, now);
 }
+
+/* ---- what others have tried ---- */
+
+/* The batch of an invocation that others had begun and died in. */
+static void count_death(lsi_batcher *machine, lsi_lane *lane)
+{
+    lsi_batcher_counts *counts = &machine->counts;
+    uint32_t count = top(lane)->count;
+
+    counts->deaths++;
+    counts->invoked += count;
+    counts->failed += count;
+    if (lane->delivered < count) {
+        counts->delivered += count - lane->delivered;
+        lane->delivered = count;
+    }
+}
+
+/* The batch that was just formed goes on as others have left it (L7). */
+static void resume(lsi_batcher *machine, lsi_lane *lane, lsi_moment now)
+{
+    lsi_batch_part *part = top(lane);
+    lsi_trial here, trial;
+    uint32_t i = 0;
+
+    (void)lsi_lane_trial(machine, lane, &here);
+    while (i < machine->waiting.count && ((machine->waiting.at[i].count == 0) != part->is_final ||
+                                          lsi_point_compare(machine->waiting.at[i].first, here.first) != 0))
+        i++;
+    if (i == machine->waiting.count)
+        return;
+    trial = machine->waiting.at[i];
+    lsi_trials_remove(&machine->waiting, i);
+    if (trial.count < part->count) {
+        part->count -= trial.count;
+        push_part(lane, trial.count, false);
+    }
+    lane->is_tried = true;
+    lane->attempts = lane->failures = trial.attempts;
+    lane->was_unhandled = trial.is_unhandled;
+    lane->was_reported = trial.is_reported;
+    if (trial.is_begun) {
+        count_death(machine, lane);
+        fail(machine, lane, LSI_OUTCOME_FAILED, now);
+    } else if (machine->settings.retries_max >= 0 && trial.attempts > (uint32_t)machine->settings.retries_max) {
+        give_up(machine, lane, now);
+    }
+}
+
+/* ---- the answer to an invocation ---- */
 
 /* The first `count` records of the topmost part are finished. */
 static void advance(lsi_batcher *machine, lsi_lane *lane, uint32_t count, lsi_moment now)
@@ -371,6 +457,22 @@ ls_status lsi_lane_complete(lsi_batcher *machine, lsi_lane *lane, const lsi_outc
         break;
     }
     return LS_OK;
+}
+
+bool lsi_lane_trial(const lsi_batcher *machine, const lsi_lane *lane, lsi_trial *out)
+{
+    const lsi_batch_part *part;
+
+    if (lane->part_count == 0)
+        return false;
+    part = &lane->parts[lane->part_count - 1];
+    *out = (lsi_trial){.count = part->count, .attempts = lane->attempts, .is_unhandled = lane->was_unhandled,
+                       .is_reported = lane->was_reported};
+    out->first = part->is_final ? (lsi_point){(ls_seqno)machine->window.start_us, 0}
+                                : lsi_point_behind(lsi_held_at(lane, 0)->record);
+    for (uint32_t i = 0; i + 1 < lane->part_count; i++)
+        out->rest += lane->parts[i].count;
+    return true;
 }
 
 uint32_t lsi_lane_foresee(lsi_batcher *machine, lsi_lane *lane, const lsi_outcome *outcome, lsi_moment now,

@@ -78,6 +78,10 @@ ls_status lsi_tumbling_keep(lsi_batcher *machine, const lsi_lane *lane, ls_bytes
 
 void lsi_tumbling_close(lsi_batcher *machine)
 {
+    for (uint32_t i = machine->waiting.count; i-- > 0;) /* What others have tried of ends that are over. */
+        if (machine->waiting.at[i].count == 0 &&
+            (int64_t)machine->waiting.at[i].first.seqno <= machine->window.start_us)
+            lsi_trials_remove(&machine->waiting, i);
     lsi_free(&machine->memory, machine->window.state);
     machine->window = (lsi_open_window){.is_open = false};
     machine->window_version++;

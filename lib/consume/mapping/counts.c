@@ -34,6 +34,7 @@ void lsi_worker_count(lsi_worker *worker)
                   (now.invoked - now.delivered) - (told->invoked - told->delivered));
         lsi_count(&counts[LSI_MAPPED_THROTTLES], now.throttles - told->throttles);
         lsi_count(&counts[LSI_MAPPED_FAILED], now.failed - told->failed);
+        lsi_count(&counts[LSI_MAPPED_ERROR], now.deaths - told->deaths);
         lsi_count(&counts[LSI_MAPPED_DROPPED_AGE], now.dropped_by_age - told->dropped_by_age);
         lsi_count(&counts[LSI_MAPPED_DROPPED_RETRIES], now.dropped_by_retries - told->dropped_by_retries);
     }

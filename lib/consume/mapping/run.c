@@ -13,7 +13,10 @@
  *   M8  Other settings, a pause and the end stop all workers first; what they saved is where the next ones begin.
  *   M12 What is finished is noted in the lease's words before the next batch is begun, where a kill does not reach it
  *       (noted.c); who takes the lease over begins there. With tumbling windows it is not: their state lies nowhere but
- *       in the run until both are saved. */
+ *       in the run until both are saved.
+ *   M14 What has failed, how often, and in which parts it is tried now, is noted there as well, and that a handler has
+ *       begun before it has (tried.c); and stored with the place. So attempts are of a batch, whoever makes them: after
+ *       a death in a handler, which is a failure, and after whatever else gives the shard to another worker. */
 #include "consume/mapping/run.h"
 
 #include <inttypes.h>
@@ -104,7 +107,7 @@ static ls_status save_now(lsi_run *run, lsi_worker *worker)
         st = lsi_window_change(&run->env->memory, run->mapping->name, worker->shard, progress, key, &window);
     if (st != LS_OK)
         return st;
-    st = lsi_lease_save(worker->lease, progress->position, (uint32_t)worker->saving.result,
+    st = lsi_lease_save(worker->lease, progress->position, (uint32_t)worker->saving.result, &worker->saving.trials,
                         (lsi_lease_beside){&window, has_change ? 1 : 0});
     lsi_free(&run->env->memory, (void *)(uintptr_t)window.value.data);
     if (st == LS_OK)

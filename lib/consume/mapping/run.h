@@ -47,6 +47,7 @@ typedef struct lsi_worker_progress {
     lsi_progress progress; /* the state of a window is a view of `bytes` */
     void *bytes;
     ls_mapping_result result; /* of the last batch */
+    lsi_trials trials;        /* batches that failed and are not finished */
 } lsi_worker_progress;
 
 /* What a batch has put, on its way. */
@@ -96,7 +97,8 @@ struct lsi_worker {
     size_t matches_capacity;
     lsi_lease_notes notes;             /* of the lease */
     lsi_worker_progress next_progress; /* has_next: what is to be saved next */
-    bool has_next, has_result; /* it is to be saved, or its result is */
+    bool has_next, has_result, has_trials; /* it is to be saved, or its result is, or what has failed */
+    uint32_t handling;         /* a bit for each lane whose handler runs */
     bool is_urgent;            /* a window or the shard has ended */
     bool is_told;              /* the run knows that there is something */
     lsi_worker_step step;

@@ -7,11 +7,11 @@
  * one lease, a worker is not counted.
  *
  * A pair may still have the number of who had it before, or be of a mapping whose group had the same number: so the
- * upper half of a number says whose it is, too. */
+ * upper half of a number says whose it is, too. The words behind the pairs are those of tried.c. */
 #include "base/hash.h"
 #include "consume/mapping/run.h"
 
-#define PAIRS (LSI_ENGINE_COUNTS / 2)
+#define PAIRS LSI_LEASE_RUNNING_PAIRS
 #define NUMBER UINT64_C(0xffffffff)
 
 static uint64_t mark_of(uint64_t ticket, uint64_t mapping)
@@ -19,11 +19,6 @@ static uint64_t mark_of(uint64_t ticket, uint64_t mapping)
     const uint64_t words[] = {ticket, mapping};
 
     return lsi_sum64(words, sizeof(words), PAIRS) & ~NUMBER;
-}
-
-static lsi_engine_count *words_of(lsi_engine_stream *stream, uint32_t group, uint32_t shard)
-{
-    return stream->engine->ops->counts(stream, LSI_COUNTS_LEASE, LSI_LEASE_NUMBER(group, shard));
 }
 
 static bool lives(lsi_engine *engine, uint64_t ticket)
@@ -35,7 +30,7 @@ void lsi_worker_running_open(lsi_worker *worker)
 {
     const lsi_group *group = worker->run->group;
     lsi_engine_stream *stream = worker->run->stream;
-    lsi_engine_count *words = words_of(stream, group->settings.number, worker->shard);
+    lsi_engine_count *words = lsi_lease_tried_words(stream, group->settings.number, worker->shard);
 
     for (uint32_t i = 0; words != NULL && i < PAIRS; i++) {
         lsi_engine_count *pair = words + 2 * i;
@@ -71,7 +66,7 @@ ls_status lsi_mapping_executions(lsi_engine_stream *stream, const lsi_mapping *m
     if (st == LS_OK && settings.version != LSI_STATE_NONE)
         st = lsi_lease_rows(stream, mapping->name, &rows, &count);
     for (uint32_t i = 0; st == LS_OK && i < count; i++) {
-        const lsi_engine_count *words = words_of(stream, settings.number, rows[i].place.shard);
+        const lsi_engine_count *words = lsi_lease_tried_words(stream, settings.number, rows[i].place.shard);
 
         for (uint32_t k = 0; words != NULL && k < PAIRS; k++) {
             uint64_t whose = atomic_load_explicit(&words[2 * k], memory_order_acquire);

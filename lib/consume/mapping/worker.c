@@ -127,6 +127,25 @@ static void note_progress(lsi_worker *worker, const lsi_progress *progress)
     tell_run(worker);
 }
 
+/* M14. Locks: worker->lock held. */
+static bool note_trial(lsi_worker *worker, uint32_t lane)
+{
+    lsi_trial trial;
+    bool has_one = lsi_batcher_trial(worker->machine, lane, (worker->handling >> lane & 1) != 0, &trial);
+
+    lsi_lease_try(&worker->notes, lane, has_one ? &trial : NULL);
+    return has_one;
+}
+
+/* What has failed is to be stored, too. Locks: worker->lock held. */
+static void note_outcome(lsi_worker *worker, uint32_t lane)
+{
+    if (!note_trial(worker, lane))
+        return;
+    worker->has_trials = true;
+    tell_run(worker);
+}
+
 bool lsi_worker_take_progress(lsi_worker *worker)
 {
     lsi_worker_progress *next = &worker->next_progress;
@@ -145,6 +164,10 @@ bool lsi_worker_take_progress(lsi_worker *worker)
         worker->has_result = false;
         worker->is_unsaved = true;
     }
+    worker->is_unsaved = worker->is_unsaved || worker->has_trials;
+    worker->has_trials = false;
+    if (worker->is_unsaved)
+        lsi_batcher_trials(worker->machine, &worker->saving.trials);
     worker->is_told = false;
     lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
     return worker->is_unsaved;
@@ -155,8 +178,12 @@ int64_t lsi_worker_due_us(lsi_worker *worker)
     int64_t due_us = worker->saved_us + (int64_t)worker->run->mapping->options.sync_interval_ms * 1000;
 
     lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
-    worker->notes.counter = worker->lease->row.counter;
-    if (worker->is_lost || (!worker->has_next && !worker->has_result && !worker->is_unsaved))
+    if (worker->notes.counter != worker->lease->row.counter) {
+        worker->notes.counter = worker->lease->row.counter;
+        for (uint32_t lane = 0; lane < worker->run->mapping->options.lane_count; lane++)
+            note_trial(worker, lane);
+    }
+    if (worker->is_lost || (!worker->has_next && !worker->has_result && !worker->has_trials && !worker->is_unsaved))
         due_us = INT64_MAX;
     else if (worker->is_urgent)
         due_us = 0; /* Long past; times are taken from it. */
@@ -210,11 +237,15 @@ static void invoke(lsi_worker *worker, const lsi_batcher_action *action, lsi_mom
     lsi_moment after;
     bool is_stepped;
 
+    worker->handling |= UINT32_C(1) << action->lane;
+    (void)note_trial(worker, action->lane);
     lsi_lock_release(&worker->lock, LSI_RANK_LOCAL);
     lsi_worker_enters(worker);
     answer = run->how->handler(&batch, &context, run->how->user);
     lsi_worker_leaves(worker);
     lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
+    worker->handling &= ~(UINT32_C(1) << action->lane);
+    (void)note_trial(worker, action->lane);
     outcome = lsi_handler_outcome(answer, &context);
     lsi_batcher_counts_get(worker->machine, &before);
     after = moment(worker);
@@ -225,6 +256,7 @@ static void invoke(lsi_worker *worker, const lsi_batcher_action *action, lsi_mom
         else
             outcome = (lsi_outcome){.kind = LSI_OUTCOME_SYSTEM}; /* It comes again; and that needs none. */
     }
+    note_outcome(worker, action->lane);
     note_result(worker, &outcome, before.errors);
     lsi_worker_count_invocation(worker, &outcome, what->count, after.mono_us - now.mono_us);
     lsi_handler_context_end(&context);
@@ -257,6 +289,7 @@ static void discard(lsi_worker *worker, const lsi_batcher_action *action)
         is_written = lsi_failure_put(worker, action);
     lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
     lsi_batcher_discarded(worker->machine, action->lane, is_written, moment(worker));
+    note_outcome(worker, action->lane);
     tell_others(worker);
     lsi_worker_count(worker);
     if (is_written)
@@ -564,6 +597,8 @@ static ls_status open_parts(lsi_worker *worker)
         settings = settings_of(run, has_few_reads(worker->iterator));
         st = lsi_batcher_open(memory, &settings, &from, moment(worker), &worker->machine);
     }
+    if (st == LS_OK)
+        lsi_batcher_resume(worker->machine, &worker->saving.trials);
     if (st == LS_OK && options->filter_count > 0)
         st = lsi_filter_open(memory, options->filters, options->filter_count, &run->names, &worker->filter);
     return st;
@@ -594,6 +629,8 @@ static ls_status load_progress(lsi_worker *worker)
 
     if (row->place.kind == LSI_LEASE_NUMBER)
         to->progress.position = lsi_point_of(row->seqno, row->sub_seqno);
+    to->trials = row->trials;
+    (void)lsi_lease_tried(worker->notes.tried, row, false, &to->trials); /* as far as we came to note it ourselves */
     to->result = row->note <= LS_MAPPING_RESULT_FAILED ? (ls_mapping_result)row->note : LS_MAPPING_RESULT_NONE;
     return lsi_window_load(worker->run->stream, worker->run->mapping->name, worker->shard, &to->progress, &to->bytes);
 }

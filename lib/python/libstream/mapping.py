@@ -82,7 +82,7 @@ class Context(Lent):
 
     @property
     def attempts(self) -> int:
-        """How often this batch has failed before."""
+        """How often this batch has failed before, also in a process that died of it."""
         return int(self._ask(lib.ls_handler_attempts))
 
     @property
