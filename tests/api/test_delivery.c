@@ -2,6 +2,9 @@
  * test_delivery_run.c and its neighbours. */
 #include "api/delivery_support.h"
 
+#include "api/api.h"
+#include "deliver/definition.h"
+
 /* ---- creating and looking ---- */
 
 static void what_is_created_is_described(void **state)
@@ -325,6 +328,58 @@ static void sizes_that_no_caller_sets_are_refused(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+/* Goal: what a later release has made of a delivery, or knows of its progress, ends a run, and is neither run nor
+ * changed. Method: the number of its format, with which the value begins. */
+static void a_delivery_of_a_later_release_is_left_alone(void **state)
+{
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, STREAM, 1);
+    ls_delivery_options options = to_directory(fx);
+    lsi_state_change change = {.key = text(LSI_DELIVERY_PREFIX NAME), .expected = LSI_STATE_ANY};
+    ls_delivery_run_options until = until_caught_up();
+    ls_delivery_description *description = NULL;
+    ls_delivery_list *list = NULL;
+    ls_delivery *opened = NULL;
+    lsi_delivery *kept = NULL;
+    running run;
+    ls_bytes value;
+    uint32_t conflict;
+
+    options.interval_ms = LS_DELIVERY_AT_ONCE;
+    make_delivery(stream, &options);
+    begin_run(&run, stream, &(ls_delivery_run_options)LS_DELIVERY_RUN_OPTIONS_INIT);
+    put_numbers(stream, 0, 1, 1);
+    assert_int_equal(lsi_delivery_load(stream->stream, NAME, &kept), LS_OK);
+    assert_int_equal(lsi_delivery_encode(&lsi_memory_libc, kept, &value), LS_OK);
+    lsi_delivery_free(kept);
+    change.value = value;
+    ((unsigned char *)(uintptr_t)value.data)[0] += 100;
+    assert_int_equal(stream->stream->engine->ops->state_write(stream->stream, &change, 1, &conflict), LS_OK);
+    assert_int_equal(pthread_join(run.thread, NULL), 0);
+    assert_int_equal(run.st, LS_ERR_VERSION);
+    assert_int_equal(ls_delivery_close(run.delivery), LS_OK);
+    assert_int_equal(ls_delivery_describe(stream, NAME, &description), LS_ERR_VERSION);
+    assert_true(says("'" NAME "'"));
+    assert_int_equal(ls_delivery_open(stream, NAME, &opened), LS_ERR_VERSION);
+    assert_int_equal(ls_delivery_update(stream, NAME, LS_DELIVERY_ANY_VERSION, &options), LS_ERR_VERSION);
+    assert_int_equal(ls_delivery_delete(stream, NAME), LS_ERR_VERSION);
+    assert_int_equal(ls_stream_list_deliveries(stream, NULL, 0, &list), LS_ERR_VERSION);
+    ((unsigned char *)(uintptr_t)value.data)[0] -= 100;
+    assert_int_equal(stream->stream->engine->ops->state_write(stream->stream, &change, 1, &conflict), LS_OK);
+    change = (lsi_state_change){.key = text(LSI_DELIVERY_AT_PREFIX NAME "/0000000000"), .expected = LSI_STATE_ANY,
+                                .value = text("\x02later")};
+    assert_int_equal(stream->stream->engine->ops->state_write(stream->stream, &change, 1, &conflict), LS_OK);
+    put_numbers(stream, 1, 2, 1);
+    assert_int_equal(run_with(stream, &until), LS_ERR_VERSION);
+    assert_true(says("the progress of delivery '" NAME "'"));
+    change.value = (ls_bytes){NULL, 0};
+    assert_int_equal(stream->stream->engine->ops->state_write(stream->stream, &change, 1, &conflict), LS_OK);
+    catch_up(stream);
+    assert_once(fx, 2);
+    lsi_free(&lsi_memory_libc, (void *)(uintptr_t)value.data);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void options_of_a_run_are_checked(void **state)
 {
     fixture *fx = *state;
@@ -371,6 +426,7 @@ int main(void)
         TEST(a_delivery_goes_with_all_that_is_known_of_it),
         TEST(deliveries_are_listed_in_pages),
         TEST(sizes_that_no_caller_sets_are_refused),
+        TEST(a_delivery_of_a_later_release_is_left_alone),
         TEST(options_of_a_run_are_checked),
     };
 
