@@ -21,6 +21,7 @@
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifdef LSI_HAVE_CRYPTO
@@ -35,7 +36,7 @@ static struct {
     const char *const *of;
     unsigned nth; /* 0: none fails */
     unsigned met;
-    int err;
+    int err, err_then;
     const char *failed;
 } failing;
 
@@ -45,7 +46,13 @@ void failing_at(const char *const *of, unsigned nth, int err)
     failing.nth = nth;
     failing.met = 0;
     failing.err = err;
+    failing.err_then = 0;
     failing.failed = NULL;
+}
+
+void failing_then(int err)
+{
+    failing.err_then = err;
 }
 
 const char *failing_end(void)
@@ -66,7 +73,11 @@ static bool is_named(const char *name)
 
 static bool fails(const char *name)
 {
-    if (failing.nth == 0 || !is_named(name) || ++failing.met != failing.nth)
+    if (failing.nth == 0 || !is_named(name))
+        return false;
+    if (++failing.met == failing.nth + 1 && failing.err_then != 0)
+        failing.err = failing.err_then;
+    else if (failing.met != failing.nth)
         return false;
     failing.failed = name;
     errno = failing.err;
@@ -147,13 +158,13 @@ int WRAPPED(LARGE(fcntl))(int fd, int command, ...)
     return REAL(LARGE(fcntl))(fd, command, argument);
 }
 
-/* What base asks for by number, and how many arguments that has. */
+/* What base and the tests ask for by number, and how many arguments that has. */
 static const struct by_number {
     long number;
     const char *name;
     int count;
 } by_number[] = {{SYS_openat2, "open", 4}, {SYS_renameat2, "renameat2", 5}, {SYS_ioctl, "ioctl", 3},
-                 {SYS_futex, "futex", 6}};
+                 {SYS_futex, "futex", 6}, {SYS_get_robust_list, "get_robust_list", 3}};
 
 long REAL(syscall)(long number, ...);
 long WRAPPED(syscall)(long number, ...);
@@ -287,6 +298,7 @@ CALL(DIR *, fdopendir, "fdopendir", NULL, (int fd), (fd))
 CALL(void *, LARGE(mmap), "mmap", MAP_FAILED, (void *at, size_t size, int how, int flags, int fd, off_t from),
      (at, size, how, flags, fd, from))
 CALL(int, madvise, "madvise", -1, (void *at, size_t size, int advice), (at, size, advice))
+CALL(int, mprotect, "mprotect", -1, (void *at, size_t size, int how), (at, size, how))
 CALL(int, mkdir, "mkdir", -1, (const char *path, mode_t mode), (path, mode))
 CALL(int, mkdirat, "mkdir", -1, (int dir, const char *path, mode_t mode), (dir, path, mode))
 CALL(int, unlinkat, "unlink", -1, (int dir, const char *path, int flags), (dir, path, flags))
@@ -312,6 +324,8 @@ ANSWERING_CALL(pthread_mutexattr_settype, (pthread_mutexattr_t *of, int how), (o
 ANSWERING_CALL(pthread_mutex_init, (pthread_mutex_t *mutex, const pthread_mutexattr_t *how), (mutex, how))
 ANSWERING_CALL(pthread_create, (pthread_t *id, const pthread_attr_t *how, void *(*run)(void *), void *argument),
                (id, how, run, argument))
+ANSWERING_CALL(clock_nanosleep, (clockid_t clock, int flags, const struct timespec *time, struct timespec *left),
+               (clock, flags, time, left))
 CALL(int, sem_init, "sem_init", -1, (sem_t *of, int shared, unsigned value), (of, shared, value))
 CALL(int, sem_wait, "sem_wait", -1, (sem_t *of), (of))
 

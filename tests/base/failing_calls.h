@@ -9,6 +9,8 @@
 /* The `nth` call from now on, counted from 1, of those that `of` names, or of all when it is NULL, fails with `err`.
  * 0: it answers 0, and does nothing. */
 void failing_at(const char *const *of, unsigned nth, int err);
+/* And the next one of them with this; 0: it does what it does. */
+void failing_then(int err);
 /* All do what they do again. Answers which one has failed; NULL: there were not so many. */
 const char *failing_end(void);
 

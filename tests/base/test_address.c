@@ -60,7 +60,7 @@ static void what_is_no_block_is_refused(void **state)
 {
     static const char *const none[] = {"", "/", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/ 8",
         "10.0.0.0/0008",
-                                       "10.0.0.0/8/8", "::/129", "x/8", "10.0.0.0/255.0.0.0"};
+                                       "10.0.0.0/8/8", "::/129", "x/8", "10.0.0.0/255.0.0.0", "10.0.0.0/2x"};
 
     (void)state;
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)

@@ -1,6 +1,7 @@
 /* What base asks of the system besides files, and of libcrypto, while each call fails once: locks, the mark and ids of
  * processes, threads, random numbers, keys and ciphers. What fails says so, holds nothing, and works the next time. */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,9 +17,11 @@
 #include "base/env.h"
 #include "base/event_fd.h"
 #include "base/failing_calls.h"
+#include "base/file.h"
 #include "base/lock.h"
 #include "base/status.h"
 #include "base/thread.h"
+#include "support/emulated.h"
 
 #define CALLS_MAX 50
 
@@ -55,6 +58,65 @@ static bool is_the_childs_too(const lsi_fork_mark *mark)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status) != 0;
+}
+
+static void *die_with(void *user)
+{
+    return lsi_lock_try(user, LSI_RANK_LOCAL) == LSI_LOCKED ? user : NULL;
+}
+
+/* What such a lock guards is changed by one store: the next holder goes on. */
+static void a_lock_of_a_thread_that_ended_is_held_again(void **state)
+{
+    pthread_t thread;
+    lsi_lock lock;
+    void *had;
+
+    (void)state;
+    SKIP_UNLESS(has_robust_locks);
+    assert_int_equal(lsi_lock_init(&lock), 0);
+    assert_int_equal(pthread_create(&thread, NULL, die_with, &lock), 0);
+    assert_int_equal(pthread_join(thread, &had), 0);
+    assert_non_null(had);
+    lsi_lock_hold(&lock, LSI_RANK_LOCAL);
+    lsi_lock_release(&lock, LSI_RANK_LOCAL);
+    assert_int_equal(lsi_lock_try(&lock, LSI_RANK_LOCAL), LSI_LOCKED);
+    lsi_lock_release(&lock, LSI_RANK_LOCAL);
+}
+
+/* Where the kernel refuses to sleep on a word, its sleepers look again every 10 ms, and are still told apart. */
+static void sleepers_whom_the_kernel_refuses_look_again(void **state)
+{
+    static const struct {
+        int err; /* of the futex */
+        int nap; /* of the sleep instead */
+        int64_t timeout_us;
+        lsi_sleep_result wanted;
+    } sleeps[] = {
+        {EAGAIN, 0, 1000, LSI_WOKEN},
+        {EINTR, 0, 1000, LSI_INTERRUPTED},
+        {ETIMEDOUT, 0, 1000, LSI_SLEPT_OUT},
+        {ETIMEDOUT, 0, INT64_C(7200000000), LSI_WOKEN}, /* an hour of it */
+        {ETIMEDOUT, 0, -1, LSI_WOKEN},
+        {EFAULT, 0, 1000, LSI_SLEPT_OUT},
+        {EFAULT, 0, 1000000, LSI_WOKEN},
+        {EFAULT, 0, -1, LSI_WOKEN},
+        {EFAULT, EINTR, 1000, LSI_INTERRUPTED},
+    };
+    static const char *const calls[] = {"futex", "clock_nanosleep", NULL};
+    _Atomic uint32_t word = 5;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sleeps / sizeof *sleeps; i++) {
+        const char *last = sleeps[i].nap != 0 ? "clock_nanosleep" : "futex";
+
+        failing_at(calls, 1, sleeps[i].err);
+        failing_then(sleeps[i].nap);
+        if (lsi_word_sleep(&word, 5, sleeps[i].timeout_us) != sleeps[i].wanted)
+            fail_msg("sleep %zu", i);
+        assert_string_equal(failing_end(), last);
+    }
+    assert_int_equal(lsi_word_sleep(&word, 4, -1), LSI_WOKEN);
 }
 
 /* P9: also where the kernel cannot wipe a page for us. */
@@ -203,6 +265,70 @@ static void a_raised_descriptor_stays_raised_through_signals(void **state)
     lsi_event_fd_close(fd);
 }
 
+/* ---- files in memory ---- */
+
+#define MAPPED_MAX (UINT64_C(1) << 40) /* above what a file that is mapped may have */
+
+static void a_table_of_files_that_cannot_be_made_is_none(void **state)
+{
+    static const char *const calls[] = {"mmap", "pthread_mutex_init"};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        const char *const one[] = {calls[i], NULL};
+
+        failing_at(one, 1, ENOMEM);
+        assert_null(lsi_files_memory_new(&lsi_memory_libc));
+        assert_string_equal(failing_end(), calls[i]);
+    }
+}
+
+/* As the system's: what no file can have, and what there is no room for. What was there stays. */
+static void what_files_in_memory_cannot_hold_is_refused(void **state)
+{
+    static const char *const maps[] = {"mmap", NULL}, *const protects[] = {"mprotect", NULL};
+    const uint64_t most = INT64_MAX;
+    lsi_files *files = lsi_files_memory_new(&lsi_memory_libc);
+    lsi_span much = {"x", SIZE_MAX - 7}, little = {"text", 4};
+    lsi_file file = {0};
+    char text[8] = "";
+    void *map = NULL;
+    lsi_root root;
+
+    (void)state;
+    assert_non_null(files);
+    assert_int_equal(files->root_open(files, "r", LSI_ROOT_CREATE | LSI_ROOT_WRITE, &root), 0);
+    assert_int_equal(files->open(&root, "f", LSI_OPEN_WRITE | LSI_OPEN_CREATE, &file), 0);
+    assert_int_equal(files->write(&file, &little, 1, 0), 0);
+    assert_int_equal(files->write(&file, &little, 1, most + 1), -EINVAL);
+    assert_int_equal(files->write(&file, &little, 1, most - 3), -EFBIG);
+    assert_int_equal(files->write(&file, &much, 1, 0), -EFBIG);
+    assert_int_equal(files->allocate(&file, most + 1, 1), -EFBIG);
+    assert_int_equal(files->allocate(&file, most, 1), -EFBIG);
+    assert_int_equal(files->truncate(&file, most + 1), -EINVAL);
+    assert_int_equal(files->map(&file, 0, 0, false, &map), -EINVAL);
+    assert_int_equal(files->map(&file, MAPPED_MAX, 1, false, &map), -ENOMEM);
+    assert_int_equal(files->map(&file, 0, MAPPED_MAX, false, &map), -ENOMEM);
+    for (int i = 0; i < 2; i++) {
+        failing_at(i == 0 ? maps : protects, 1, ENOMEM);
+        assert_int_equal(files->map(&file, 0, 4, true, &map), -ENOMEM);
+        assert_non_null(failing_end());
+    }
+    assert_null(map);
+    assert_int_equal(files->map(&file, 0, 4, true, &map), 0);
+    failing_at(protects, 1, ENOMEM);
+    assert_int_equal(files->truncate(&file, 1 << 20), -ENOSPC);
+    assert_non_null(failing_end());
+    assert_int_equal(files->truncate(&file, MAPPED_MAX), -EFBIG);
+    assert_int_equal(files->read(&file, text, 8, 0), 4);
+    assert_string_equal(text, "text");
+    assert_memory_equal(map, "text", 4);
+    files->unmap(&file, map, 4);
+    assert_int_equal(files->close(&file), 0);
+    files->root_close(&root);
+    lsi_files_memory_free(files);
+}
+
 /* ---- keys and ciphers ---- */
 
 #define SECRET "nobody is to see this"
@@ -303,6 +429,8 @@ int main(void)
 {
     const struct CMUnitTest processes[] = {
         cmocka_unit_test(a_lock_that_cannot_be_made_is_none),
+        cmocka_unit_test(a_lock_of_a_thread_that_ended_is_held_again),
+        cmocka_unit_test(sleepers_whom_the_kernel_refuses_look_again),
         cmocka_unit_test(a_child_is_told_apart_by_any_kernel),
         cmocka_unit_test(a_boot_without_an_id_has_zeros),
         cmocka_unit_test(random_numbers_differ_without_the_kernel),
@@ -311,11 +439,16 @@ int main(void)
         cmocka_unit_test(a_thread_that_cannot_begin_runs_nothing),
         cmocka_unit_test(a_raised_descriptor_stays_raised_through_signals),
     };
+    const struct CMUnitTest memory[] = {
+        cmocka_unit_test(a_table_of_files_that_cannot_be_made_is_none),
+        cmocka_unit_test(what_files_in_memory_cannot_hold_is_refused),
+    };
     const struct CMUnitTest crypto[] = {
         cmocka_unit_test(what_libcrypto_cannot_do_is_told),
     };
     int failed = cmocka_run_group_tests_name("locks, marks, ids", processes, NULL, NULL);
 
     failed += cmocka_run_group_tests_name("threads, descriptors", threads, NULL, NULL);
+    failed += cmocka_run_group_tests_name("files in memory", memory, NULL, NULL);
     return failed + cmocka_run_group_tests_name("keys and ciphers", crypto, NULL, NULL);
 }

@@ -241,6 +241,8 @@ static void what_is_no_claim_is_refused(void **state)
         "", "AWS4-HMAC-SHA256", "Bearer x",
         "AWS4-HMAC-SHA256 Credential=A/2026010/r/s/aws4_request, SignedHeaders=host, Signature=",
         "AWS4-HMAC-SHA256 Credential=/20260101/r/s/aws4_request, SignedHeaders=host, Signature=00",
+        "AWS4-HMAC-SHA256 Credential=A/20260101/r/s/aws4_requests,SignedHeaders=host,"
+        "Signature=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         "AWS4-HMAC-SHA256 Credential=A/20260101/r/s/aws3_request, SignedHeaders=host, Signature=00",
         "Credential=A/20260101/r/s/aws4_request,SignedHeaders=host,"
         "Signature=c0cc7f7220d165d2e64ef9a74084633d6b02da26f179527123fe3c955bcfcf4c",
