@@ -30,6 +30,7 @@ static put_call *put_now;
 static PyObject *at_name;   /* the attribute of a producer that has its capsule */
 static PyObject *otherwise; /* the method's function in Python */
 static PyTypeObject *record_id;
+static PyInterpreterState *whose; /* the interpreter that all of these are of */
 static newfunc tuple_new;
 
 static void let_go(PyObject *capsule)
@@ -183,6 +184,8 @@ PyObject *lsi_py_put_method(PyObject *module, PyObject *arguments)
     PyObject *type, *function, *signature, *address, *id, *plain;
 
     (void)module;
+    if (whose != NULL && whose != PyInterpreterState_Get())
+        return PyErr_Format(PyExc_ImportError, "libstream works in one interpreter of a process, and another has it");
     if (!PyArg_ParseTuple(arguments, "O!OUO!O!O!:put", &PyType_Type, &type, &function, &signature, &PyLong_Type,
                           &address, &PyType_Type, &id, &PyType_Type, &plain))
         return NULL;
@@ -195,6 +198,7 @@ PyObject *lsi_py_put_method(PyObject *module, PyObject *arguments)
         return PyErr_Occurred() != NULL ? NULL : PyErr_Format(PyExc_ValueError, "no such call");
     Py_INCREF(id);
     record_id = (PyTypeObject *)id;
+    whose = PyInterpreterState_Get();
     Py_INCREF(function);
     otherwise = function;
     return PyDescr_NewMethod((PyTypeObject *)type, &put_definition);

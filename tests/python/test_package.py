@@ -118,3 +118,16 @@ def test_importing_needs_nothing_that_is_optional() -> None:
     program = ("import sys, libstream; print(sorted({'numpy', 'pyarrow', 'boto3', 'botocore', 'pytest', 'asyncio'} & "
                "set(sys.modules)))")
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_a_second_interpreter_of_a_process_is_refused() -> None:
+    """Objects of one would be given to the other."""
+    interpreters = pytest.importorskip("_xxsubinterpreters")
+    program = ("import libstream, _xxsubinterpreters as all; made = all.create()\n"
+               "try:\n    all.run_string(made, 'import libstream')\n"
+               "except all.RunFailedError as error:\n    print(error)\n"
+               "with libstream.Store('memory:') as store:\n"
+               "    print(isinstance(store.create_stream('s').producer().put('k', b''), libstream.RecordId))")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert interpreters and (done.returncode, done.stderr) == (0, "")
+    assert "one interpreter of a process" in done.stdout and done.stdout.endswith("True\n")
