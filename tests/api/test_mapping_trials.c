@@ -2,6 +2,7 @@
  * failed, after an update, a pause, a restart, and in another process; and so does the size that a split has come to.
  * What ends without a failure is none. */
 #include "api/mapping_support.h"
+#include "api/metrics_support.h"
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -262,6 +263,34 @@ static void without_retries_one_death_is_enough(void **state)
     assert_int_equal(run_processes(fx, diary, 0, DIES), 1);
     assert_string_equal(diary_text(diary), "0+1, 1+1, 2+1");
     assert_int_equal(count_reports(fx, NULL, 0), 1);
+    diary_free(diary);
+}
+
+/* A death is an error of an invocation, though who had it did not live to count it; and the last result. */
+static void a_death_is_counted_and_told(void **state)
+{
+    ls_mapping_description *description = NULL;
+    ls_mapping_options options = defaults();
+    called *diary = diary_new();
+    fixture *fx = *state;
+    ls_stream *stream;
+    exposition *read;
+
+    options.retries_max = LS_MAPPING_NO_RETRIES;
+    prepare(fx, 3, 1, &options);
+    assert_int_equal(run_processes(fx, diary, 1, DIES), 1);
+    assert_string_equal(diary_text(diary), "0+3");
+    assert_int_equal(ls_stream_open(fx->store, STREAM, &stream), LS_OK);
+    assert_int_equal(ls_mapping_describe(stream, "m", &description), LS_OK);
+    assert_int_equal(ls_mapping_description_last_result(description), LS_MAPPING_RESULT_FAILED);
+    ls_mapping_description_free(description);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    read = exposition_of(fx->store);
+    assert_true(exposition_value(read, "libstream_mapping_invocations_total",
+                                 "mapping=\"m\",result=\"error\",stream=\"" STREAM "\"") == 1);
+    assert_true(exposition_value(read, "libstream_mapping_records_total",
+                                 "mapping=\"m\",outcome=\"failed\",stream=\"" STREAM "\"") == 3);
+    exposition_free(read);
     diary_free(diary);
 }
 
@@ -589,6 +618,7 @@ int main(void)
     const struct CMUnitTest among_processes[] = {
         TEST(what_kills_its_process_is_given_up_when_retries_are_over),
         TEST(without_retries_one_death_is_enough),
+        TEST(a_death_is_counted_and_told),
         TEST(a_batch_that_kills_is_split),
         TEST(of_several_lanes_the_one_that_kills_is_counted),
         TEST(failures_outlive_a_process_that_is_killed_later),

@@ -550,8 +550,9 @@ static void rows_with_what_was_tried_are_checked(void **state)
         size_t at; /* of the first trial */
         unsigned char byte;
     } bad[] = {{13, 0x28}, {17, 0x28}, {24, 8}, {27, 1}};
-    const lsi_trials trials = {2, {{.first = {5, 0}, .count = 3, .rest = 2, .attempts = 7, .is_unhandled = true},
-                                   {.first = {4, 9}, .count = 0, .attempts = 1, .is_begun = true, .is_reported = true}}};
+    const lsi_trials trials = {
+        2, {{.first = {5, 0}, .count = 3, .rest = 2, .attempts = 7, .is_unhandled = true},
+            {.first = {4, 9}, .count = 0, .attempts = 1, .is_begun = true, .is_reported = true}}};
     unsigned char bytes[LSI_LEASE_ROW_BYTES + 8], whole[sizeof bytes];
     const ls_bytes key = {"lease/g/0000000000", 18};
     lsi_state_change change = {.key = key, .value = {bytes, 0}};
