@@ -41,6 +41,7 @@ typedef struct lsi_path {
     struct lsi_path *above; /* NULL: the record itself */
     struct lsi_path *first, *next; /* those below, while patterns are compiled */
     struct lsi_path **below;       /* and afterwards: [below_count], by size, then by bytes */
+    uint64_t first_bytes;          /* of their steps: a bit for the lower six of each; all when one is empty */
     uint32_t below_count;
     uint32_t depth;                /* 0: the record itself */
     bool is_leaf;                  /* some list of matchers stands here */

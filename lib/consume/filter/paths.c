@@ -34,6 +34,7 @@ lsi_path *lsi_path_make(lsi_filter *filter, lsi_path *above, const char *step, s
     path->depth = above->depth + 1;
     path->next = above->first;
     above->first = path;
+    above->first_bytes |= size == 0 ? UINT64_MAX : UINT64_C(1) << (step[0] & 63);
     above->below_count++;
     return path;
 }
@@ -94,6 +95,8 @@ static lsi_path *find_first(const lsi_path *above, const char *key, size_t size)
         dot = size == 0 ? NULL : memchr(key, '.', size);
         return lsi_path_find(above, key, dot == NULL ? size : (size_t)(dot - key));
     }
+    if (size != 0 && (above->first_bytes >> (key[0] & 63) & 1) == 0)
+        return NULL;
     for (uint32_t i = 0; i < above->below_count; i++) {
         lsi_path *path = above->below[i];
         size_t step = path->step_size;
