@@ -595,6 +595,50 @@ static void names_are_moved_where_the_kernel_cannot(void **state)
     }
 }
 
+static const char *const opens[] = {"open", NULL};
+
+/* Of what is made in the current directory that one is synced; a parent that may not be read cannot be. */
+static void the_parent_of_a_root_is_synced_where_it_can_be(void **state)
+{
+    lsi_root made;
+    ground at;
+    int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    (void)state;
+    assert_true(here >= 0);
+    begin(&at);
+    assert_int_equal(chdir(at.temp.path), 0);
+    assert_int_equal(files->root_open(files, "new", LSI_ROOT_CREATE | LSI_ROOT_WRITE | LSI_ROOT_SYNC_NAME, &made), 0);
+    files->root_close(&made);
+    failing_at(opens, 2, EACCES);
+    assert_int_equal(files->root_open(files, "new", LSI_ROOT_WRITE | LSI_ROOT_SYNC_NAME, &made), 0);
+    assert_string_equal(failing_end(), "open");
+    files->root_close(&made);
+    assert_int_equal(fchdir(here), 0);
+    (void)close(here);
+    end(&at);
+}
+
+/* What has no driver is no file either; a name may begin with one dot. */
+static void names_of_other_things_are_no_files(void **state)
+{
+    static const int others[] = {ENXIO, EISDIR, ENODEV};
+    lsi_file file = {0};
+    ground at;
+
+    (void)state;
+    begin(&at);
+    for (size_t i = 0; i < 3; i++) {
+        failing_at(opens, 1, others[i]);
+        assert_int_equal(files->open(&at.root, "a", 0, &file), -EINVAL);
+        assert_non_null(failing_end());
+    }
+    assert_int_equal(files->open(&at.root, "..", CREATE, &file), -EINVAL);
+    assert_int_equal(files->open(&at.root, ".x", CREATE, &file), 0);
+    assert_int_equal(files->close(&file), 0);
+    end(&at);
+}
+
 /* Two words for one thing. */
 static void what_is_not_known_and_what_is_held_have_one_name(void **state)
 {
@@ -683,6 +727,58 @@ static void files_to_be_mapped_are_written_in_place(void **state)
     assert_int_equal(met, 2); /* It asks what is set, and sets it. */
 }
 
+/* ---- keys ---- */
+
+/* 64 digits, of which the last two are these. */
+static ls_status read_digits(ground *at, const char *end)
+{
+    char digits[65] = "000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E";
+    unsigned char key[LSI_KEY_BYTES];
+
+    strcat(digits, end);
+    write_text(at, "d/key", digits);
+    return lsi_key_file_read(temp_path(&at->temp, "d/key"), "", key);
+}
+
+static void what_is_no_digit_is_no_key(void **state)
+{
+    static const char none[] = "/:@G`g \n";
+    char name[300];
+    unsigned char key[LSI_KEY_BYTES];
+    ground at;
+
+    (void)state;
+    begin(&at);
+    assert_int_equal(read_digits(&at, "fF"), LS_OK);
+    for (const char *c = none; *c != '\0'; c++) {
+        assert_int_equal(read_digits(&at, (const char[]){*c, '0', '\0'}), LS_ERR_KEY);
+        assert_int_equal(read_digits(&at, (const char[]){'0', *c, '\0'}), LS_ERR_KEY);
+    }
+    memset(name, 'k', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    assert_int_equal(lsi_key_file_read(temp_path(&at.temp, "d"), name, key), LS_ERR_KEY);
+    assert_int_equal(lsi_key_file_read(temp_path(&at.temp, "d"), "../a", key), LS_ERR_KEY);
+    assert_int_equal(symlink("key", temp_path(&at.temp, "d/link")), 0);
+    assert_int_equal(read_digits(&at, "00"), LS_OK);
+    assert_int_equal(lsi_key_file_read(temp_path(&at.temp, "d"), "link", key), LS_ERR_KEY);
+    assert_non_null(strstr(ls_last_error_message(), "a link is not followed"));
+    end(&at);
+}
+
+/* The last of all: from here on names are opened step by step. */
+static void it_is_the_same_where_the_kernel_lacks_openat2(void **state)
+{
+    ground at;
+
+    begin(&at);
+    failing_at(opens, 1, ENOSYS);
+    assert_int_equal(open_one(&at), 0);
+    assert_string_equal(failing_end(), "open");
+    end(&at);
+    what_is_interrupted_is_done_again(state);
+    an_error_is_told_as_what_it_was(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest walks[] = {
@@ -698,11 +794,15 @@ int main(void)
         cmocka_unit_test(low_descriptors_are_left_to_the_application),
     };
     const struct CMUnitTest systems[] = {
+        cmocka_unit_test(the_parent_of_a_root_is_synced_where_it_can_be),
+        cmocka_unit_test(names_of_other_things_are_no_files),
         cmocka_unit_test(names_are_moved_where_the_kernel_cannot),
         cmocka_unit_test(what_is_not_known_and_what_is_held_have_one_name),
         cmocka_unit_test(entries_are_asked_what_they_are),
         cmocka_unit_test(much_is_synced_only_where_that_is_told),
         cmocka_unit_test(files_to_be_mapped_are_written_in_place),
+        cmocka_unit_test(what_is_no_digit_is_no_key),
+        cmocka_unit_test(it_is_the_same_where_the_kernel_lacks_openat2),
     };
     int failed = cmocka_run_group_tests_name("each call fails", walks, NULL, NULL);
 
