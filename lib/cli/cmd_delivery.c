@@ -373,10 +373,10 @@ static int run_delivery(const lsi_call *call, ls_stream *stream)
     return lsi_delivery_run_command(call, stream, &how);
 }
 
-/* What a run gets over is told while it goes on, as that its destination fails. */
+/* What a run gets over is told while it goes on, as that its destination fails. What the store gets over is not. */
 static void tell(void *user, int32_t level, const char *line)
 {
-    if (level <= LS_LOG_WARNING)
+    if (level <= LS_LOG_WARNING && strncmp(line, "delivery '", 10) == 0)
         lsi_say(user, "%s", line);
 }
 

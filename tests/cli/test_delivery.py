@@ -60,10 +60,12 @@ class Deliveries(Store):
         return self.deliver("--", sys.executable, "-c", TRANSFORM, **named)
 
     def objects(self):
-        """Path beneath the directory -> bytes."""
+        """Path beneath the directory -> bytes. What a run is writing, and moves away meanwhile, is none."""
         found = {}
         for folder, _, names in os.walk(self.out_path):
             for name in names:
+                if name.startswith(".libstream-"):
+                    continue
                 path = os.path.join(folder, name)
                 with open(path, "rb") as file:
                     found[os.path.relpath(path, self.out_path)] = file.read()
