@@ -3,6 +3,7 @@
  * What ends without a failure is none. */
 #include "api/mapping_support.h"
 #include "api/metrics_support.h"
+#include "support/one_window.h"
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -72,6 +73,7 @@ static ls_handler_answer tell(const ls_batch *batch, ls_handler_context *context
     uint32_t at = atomic_fetch_add(&of->diary->count, 1);
     bool is_met = false;
 
+    (void)ls_handler_set_state(context, text("s")); /* It has none without windows. */
     if (at >= CALLS_MAX)
         return LS_HANDLER_STOP;
     of->diary->calls[at].count = (uint32_t)ls_batch_count(batch);
@@ -331,6 +333,34 @@ static void of_several_lanes_the_one_that_kills_is_counted(void **state)
             assert_int_equal(diary->calls[i].attempts, bad++);
     assert_int_equal(bad, 4);
     assert_true(count_reports(fx, NULL, 0) >= 1);
+    diary_free(diary);
+}
+
+/* With windows a shard goes on from where their state was stored: what was done behind that is done again, by itself. */
+static void what_kills_in_a_window_is_given_up(void **state)
+{
+    ls_mapping_options options = defaults();
+    called *diary = diary_new();
+    fixture *fx = *state;
+    uint32_t bad = 0;
+
+    wait_for_one_window();
+    options.retries_max = 2;
+    options.records_max = 2;
+    options.tumbling_window_s = 900;
+    options.sync_interval_ms = 60000;
+    prepare(fx, 6, 1, &options);
+    assert_int_equal(run_processes(fx, diary, 2, DIES), 3);
+    for (uint32_t i = 0; i < atomic_load(&diary->count); i++) {
+        assert_int_equal(diary->calls[i].count, 2);
+        if (diary->calls[i].first == 2)
+            assert_int_equal(diary->calls[i].attempts, bad++);
+        else
+            assert_int_equal(diary->calls[i].attempts, 0);
+    }
+    assert_int_equal(bad, 3);
+    assert_int_equal(diary->calls[atomic_load(&diary->count) - 1].first, 4);
+    assert_int_equal(count_reports(fx, NULL, 0), 1);
     diary_free(diary);
 }
 
@@ -621,6 +651,7 @@ int main(void)
         TEST(a_death_is_counted_and_told),
         TEST(a_batch_that_kills_is_split),
         TEST(of_several_lanes_the_one_that_kills_is_counted),
+        TEST(what_kills_in_a_window_is_given_up),
         TEST(failures_outlive_a_process_that_is_killed_later),
         TEST(what_is_stopped_has_not_failed),
         TEST(who_only_stands_still_has_not_failed),
