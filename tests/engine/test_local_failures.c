@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "engine/local/step.h"
 #include "support/sim_inside.h"
 
 #define RECORDS 14u /* in each shard of "orders", of 6 KiB: ten fill a segment */
@@ -275,7 +276,7 @@ static ls_status change_state(walk *at, lsi_engine *engine)
 }
 
 /* A record into each stream and a value, as one. */
-static ls_status step_of(lsi_engine_stream *stream)
+static ls_status step_by(lsi_engine_stream *stream, bool by_other)
 {
     const lsi_engine_ops *ops = stream->engine->ops;
     ls_put_entry entry = {{"key", 3}, {"data", 4}, NULL};
@@ -289,9 +290,45 @@ static ls_status step_of(lsi_engine_stream *stream)
         return st;
     lsi_step_put puts[] = {{.stream = stream, .shard = 1, .entries = &entry, .picks = &pick, .count = 1},
                            {.stream = other, .shard = 0, .entries = &entry, .picks = &pick, .count = 1}};
-    st = ops->step(stream, &change, 1, puts, 2, &conflict);
+    st = ops->step(by_other ? other : stream, &change, 1, puts, 2, &conflict);
     ops->stream_close(other);
     return st;
+}
+
+static ls_status step_of(lsi_engine_stream *stream)
+{
+    return step_by(stream, false);
+}
+
+static ls_status step_of_other(lsi_engine_stream *stream)
+{
+    return step_by(stream, true);
+}
+
+/* What decided a step goes: those who have asked nobody yet are told before. */
+static ls_status remove_decider(walk *at, lsi_engine *engine)
+{
+    ls_status st = unless(with_stream(engine, step_of_other), LS_ERR_NOT_FOUND);
+
+    return st == LS_OK ? remove_stream(at, engine) : st;
+}
+
+/* A step into a shard that is split is not remembered for ever. */
+static ls_status forget_of(lsi_engine_stream *stream)
+{
+    ls_status st = step_by(stream, false);
+
+    if (st == LS_OK)
+        st = split_one(stream);
+    if (st == LS_OK)
+        lsi_local_step_forget(lsi_local_stream_of(stream));
+    return st;
+}
+
+static ls_status forget_steps(walk *at, lsi_engine *engine)
+{
+    (void)at;
+    return with_stream(engine, forget_of);
 }
 
 static ls_status do_step(walk *at, lsi_engine *engine)
@@ -463,6 +500,8 @@ static const struct plan {
     {.name = "settings", .act = change_settings},
     {.name = "state", .act = change_state},
     {.name = "a step", .act = do_step, .adds = 1, .adds_both = true},
+    {.name = "removing who decided", .act = remove_decider, .takes_other = true, .adds = 1},
+    {.name = "forgetting steps", .act = forget_steps, .adds = 1, .adds_both = true},
     {.name = "numbered puts", .act = put_numbered, .adds = 1},
     {.name = "syncing", .act = put_and_sync, .adds = 1, .lazily = true},
     {.name = "scaling", .act = scale},

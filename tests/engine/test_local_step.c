@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "engine/engine.h"
 #include "engine/local/local.h"
+#include "engine/local/step.h"
 #include "support/image.h"
 #include "support/sim_files.h"
 #include "support/sim_memory.h"
@@ -910,9 +911,42 @@ static void a_crash_keeps_what_had_returned(void **state)
     }
 }
 
+/* X1: what a state holds for a step may be anybody's. */
+static void what_is_none_of_a_step_is_not_read(void **state)
+{
+    static const char *const none[] = {
+        "/00000000000000000001/000000000", "/00000000000000000001/00000000020", "-00000000000000000001/0000000002",
+        "/00000000000000000001-0000000002", "/0000000000000000000x/0000000002", "/0000000000000000000 /0000000002",
+        "/99999999999999999999/0000000002", "/18446744073709551616/0000000002", "/00000000000000000001/4294967296",
+        "/00000000000000000001/00000000:2", "",
+    };
+    char key[LSI_STEP_KEY_BYTES + 8];
+    unsigned char value[LSI_STEP_VALUE_BYTES + 1] = {1, 0, 0, 0, 1, 0, 0, 0, 77};
+    lsi_step_value read;
+    uint64_t stream;
+    uint32_t shard;
+
+    (void)state;
+    assert_true(lsi_step_read_key(lsi_step_key(UINT64_MAX, UINT32_MAX, key), &stream, &shard));
+    assert_true(stream == UINT64_MAX && shard == UINT32_MAX);
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        int size = snprintf(key, sizeof key, "%s%s", LSI_STEP_PREFIX, none[i]);
+
+        if (lsi_step_read_key((ls_bytes){key, (size_t)size}, &stream, &shard))
+            fail_msg("%s is read", key);
+    }
+    assert_true(lsi_step_read_value((ls_bytes){value, LSI_STEP_VALUE_BYTES}, &read));
+    assert_true(read.is_taken && read.first_seqno == 77);
+    assert_false(lsi_step_read_value((ls_bytes){value, LSI_STEP_VALUE_BYTES - 1}, &read));
+    assert_false(lsi_step_read_value((ls_bytes){value, LSI_STEP_VALUE_BYTES + 1}, &read));
+    value[0] = 2; /* of a later release */
+    assert_false(lsi_step_read_value((ls_bytes){value, LSI_STEP_VALUE_BYTES}, &read));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_none_of_a_step_is_not_read),
         cmocka_unit_test(a_step_shows_all_that_it_did),
         cmocka_unit_test(a_step_whose_state_is_another_one_does_nothing),
         cmocka_unit_test(a_step_of_puts_or_of_changes_alone_is_one_too),
