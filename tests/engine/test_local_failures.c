@@ -1,7 +1,7 @@
-/* What a store does for its user and by itself, while calls and allocations fail below: one after another the 1st, 2nd,
- * ... Nth of each act, on a disk of its own, alone or with all after it. Whatever fails, the act is done or refused with
- * a reason; nothing leaks, no file stays open; what was put can be read by who opens the store next, who finds no
- * damage, and who can do what was refused: where a failed sync left a shard in doubt (E1), after a repair. */
+/* What a store does for its user and by itself, while calls and allocations fail below: one after another the 1st,
+ * 2nd, ... Nth of each act, on a disk of its own, alone or with all after it. Whatever fails, the act is done or
+ * refused with a reason; nothing leaks, no file stays open; what was put can be read by who opens the store next, who
+ * finds no damage, and who can do what was refused: where a failed sync left a shard in doubt (E1), after a repair. */
 #include "engine/sim_store.h"
 
 #include <errno.h>
