@@ -5,7 +5,8 @@
  *    and a handler of a signal or a finalizer that comes to the same gate finds it as it is before or after a call.
  * G2 As a context manager it is entered and left by one instruction each: no exception comes in between and leaves a
  *    thread counted that is gone.
- * G3 The pointer goes with the call that gives it back, and with no other. */
+ * G3 The pointer goes with the call that gives it back, and with no other. Of a gate that ends with its pointer, since
+ *    Ctrl+C ended the finalizer of its handle, it is given back here. */
 #include "python/native.h"
 #include "python/walk.h"
 
@@ -18,7 +19,9 @@
 
 typedef struct gate {
     PyObject head;
-    PyObject *pointer; /* None: it was given back */
+    PyObject *pointer; /* None: there is none yet, or it was given back */
+    PyObject *close;   /* gives it back; None: nobody does at the end */
+    PyObject *more;    /* a tuple: what that takes besides */
     PyObject *noun;
     PyObject *refuse;  /* raises why nobody enters: of noun and pid */
     PyObject *told;    /* a lock that is released when the last one has left; NULL: nobody waits for that */
@@ -30,24 +33,61 @@ typedef struct gate {
 
 static PyObject *gate_new(PyTypeObject *type, PyObject *arguments, PyObject *names)
 {
-    static char *const known[] = {"pointer", "noun", "refuse", NULL};
-    PyObject *pointer, *noun, *refuse;
+    static char *const known[] = {"noun", "refuse", "close", "more", NULL};
+    PyObject *noun, *refuse, *close, *more;
     allocfunc make = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     gate *made;
 
-    if (!PyArg_ParseTupleAndKeywords(arguments, names, "OOO:Gate", (char **)known, &pointer, &noun, &refuse))
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "OOOO!:Gate", (char **)known, &noun, &refuse, &close,
+                                     &PyTuple_Type, &more))
         return NULL;
     made = (gate *)make(type, 0);
     if (made == NULL)
         return NULL;
-    Py_INCREF(pointer);
+    Py_INCREF(Py_None);
     Py_INCREF(noun);
     Py_INCREF(refuse);
-    made->pointer = pointer;
+    Py_INCREF(close);
+    Py_INCREF(more);
+    made->pointer = Py_None;
+    made->close = close;
+    made->more = more;
     made->noun = noun;
     made->refuse = refuse;
     made->pid = (long)getpid();
     return (PyObject *)made;
+}
+
+/* A call of `function` with the pointer and what follows in `arguments` from `first` on. */
+static PyObject *call_with(const gate *it, PyObject *function, PyObject *arguments, Py_ssize_t first)
+{
+    Py_ssize_t count = PyTuple_Size(arguments) - first;
+    PyObject *passed = PyTuple_New(count + 1), *answer;
+
+    if (passed == NULL)
+        return NULL;
+    Py_INCREF(it->pointer);
+    (void)PyTuple_SetItem(passed, 0, it->pointer);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *argument = PyTuple_GetItem(arguments, first + i);
+
+        Py_INCREF(argument);
+        (void)PyTuple_SetItem(passed, i + 1, argument);
+    }
+    answer = PyObject_Call(function, passed, NULL);
+    Py_DECREF(passed);
+    return answer;
+}
+
+static void close_at_last(const gate *it)
+{
+    PyObject *type, *error, *trace, *answer;
+
+    PyErr_Fetch(&type, &error, &trace);
+    answer = call_with(it, it->close, it->more, 0);
+    Py_XDECREF(answer);
+    PyErr_Clear(); /* Nobody is there to be told. */
+    PyErr_Restore(type, error, trace);
 }
 
 static void gate_free(PyObject *self)
@@ -56,7 +96,11 @@ static void gate_free(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
 
+    if (it->pointer != Py_None && it->close != Py_None)
+        close_at_last(it);
     Py_XDECREF(it->pointer);
+    Py_XDECREF(it->close);
+    Py_XDECREF(it->more);
     Py_XDECREF(it->noun);
     Py_XDECREF(it->refuse);
     Py_XDECREF(it->told);
@@ -177,25 +221,12 @@ static int was_refused(PyObject *answer)
 static PyObject *give_back(PyObject *self, PyObject *arguments)
 {
     gate *it = (gate *)self;
-    Py_ssize_t count = PyTuple_Size(arguments);
-    PyObject *pointer = it->pointer, *passed, *answer;
+    PyObject *pointer = it->pointer, *answer;
     int refused;
 
-    if (count < 1)
+    if (PyTuple_Size(arguments) < 1)
         return PyErr_Format(PyExc_TypeError, "give_back: by which call?");
-    passed = PyTuple_New(count);
-    if (passed == NULL)
-        return NULL;
-    Py_INCREF(pointer);
-    (void)PyTuple_SetItem(passed, 0, pointer);
-    for (Py_ssize_t i = 1; i < count; i++) {
-        PyObject *argument = PyTuple_GetItem(arguments, i);
-
-        Py_INCREF(argument);
-        (void)PyTuple_SetItem(passed, i, argument);
-    }
-    answer = PyObject_Call(PyTuple_GetItem(arguments, 0), passed, NULL);
-    Py_DECREF(passed);
+    answer = call_with(it, PyTuple_GetItem(arguments, 0), arguments, 1);
     if (answer == NULL)
         return NULL;
     refused = was_refused(answer);
@@ -209,6 +240,18 @@ static PyObject *give_back(PyObject *self, PyObject *arguments)
         Py_DECREF(pointer);
     }
     return answer;
+}
+
+static PyObject *hold(PyObject *self, PyObject *pointer)
+{
+    gate *it = (gate *)self;
+    PyObject *before = it->pointer;
+
+    Py_INCREF(pointer);
+    it->pointer = pointer;
+    Py_DECREF(before);
+    Py_INCREF(Py_None);
+    return Py_None;
 }
 
 static PyObject *get_pointer(PyObject *self, void *unused)
@@ -236,6 +279,7 @@ static PyGetSetDef properties[] = {
 static PyMethodDef methods[] = {
     {"__enter__", enter, METH_NOARGS, "Enter: the pointer. Refused of one that is shut, or of another process."},
     {"__exit__", leave, METH_VARARGS, "Leave."},
+    {"hold", hold, METH_O, "hold(pointer)\n\nHave a pointer from now on."},
     {"is_mine", is_mine, METH_NOARGS, "Whether this thread is inside."},
     {"shut", shut, METH_NOARGS, "Let nobody enter from now on."},
     {"open_again", open_again, METH_NOARGS, "Let others enter again."},

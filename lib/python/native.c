@@ -96,24 +96,22 @@ static void producer_leave(lsi_py_producer *producer)
     pthread_mutex_unlock(&producer->mutex);
 }
 
-ls_status lsi_py_producer_open(ls_stream *stream, lsi_py_producer **out)
+lsi_py_producer *lsi_py_producer_new(void)
 {
     lsi_py_producer *made;
-    ls_status st;
 
     pthread_once(&forks_once, watch_forks);
     made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return LS_ERR_NO_MEMORY;
-    st = ls_producer_open(stream, NULL, &made->producer);
-    if (st != LS_OK) {
-        free(made);
-        return st;
-    }
+        return NULL;
     pthread_mutex_init(&made->mutex, NULL);
     made->forks = atomic_load_explicit(&forks, memory_order_relaxed);
-    *out = made;
-    return LS_OK;
+    return made;
+}
+
+ls_status lsi_py_producer_open(ls_stream *stream, lsi_py_producer *producer)
+{
+    return ls_producer_open(stream, NULL, &producer->producer);
 }
 
 ls_status lsi_py_producer_close(lsi_py_producer *producer)

@@ -15,7 +15,8 @@
 /* A producer that any number of Python's threads may call at once: they take turns. */
 typedef struct lsi_py_producer lsi_py_producer;
 
-ls_status lsi_py_producer_open(ls_stream *stream, lsi_py_producer **out);
+lsi_py_producer *lsi_py_producer_new(void); /* as one that is closed; NULL: no memory */
+ls_status lsi_py_producer_open(ls_stream *stream, lsi_py_producer *producer); /* once */
 
 /* Waits for the call that is under way, or answers LSI_PY_INTERRUPTED as above: then it is open still. Whoever calls
  * afterwards is answered LSI_PY_CLOSED. The memory stays until lsi_py_producer_free, since another thread may be about

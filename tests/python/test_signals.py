@@ -70,6 +70,43 @@ def test_what_a_handler_raises_leaves_nobody_in_a_call(call: str) -> None:
     assert says(INTERRUPTED, call) == "set()"
 
 
+OPENED = """
+came, calls = 0, {
+    "iterator": lambda: other.iterator().close(), "producer": lambda: other.producer().close(),
+    "dropped": lambda: [other.iterator(), other.producer()], "stream": lambda: store.stream("orders").close(),
+    "windows": lambda: other.windows(print, size_ms=1).close(), "group": lambda: other.group("g").close()}
+
+def again(*ignored):
+    signal.setitimer(signal.ITIMER_REAL, 0.001)  # What is raised in a finalizer ends there.
+    raise Came
+
+sys.unraisablehook = lambda told: None
+while came < 300:
+    other = store.stream("orders")
+    try:
+        soon(again, random.uniform(0.00002, 0.0005))
+        while True:
+            calls[sys.argv[1]]()
+    except Came:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except Came:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        came += 1
+    other.close()
+producer.close()
+stream.close()
+store.close()
+print("closed")
+"""
+
+
+@pytest.mark.parametrize("opened", ["iterator", "producer", "dropped", "stream", "windows", "group"])
+def test_what_a_handler_raises_leaves_nothing_open(opened: str) -> None:
+    """Also where it ends the opening, or a finalizer."""
+    assert says(OPENED, opened) == "closed"
+
+
 READ = """
 came, wrong = 0, 0
 while came < 100:

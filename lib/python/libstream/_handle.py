@@ -120,28 +120,36 @@ class Handle(Unique):
     _close_call: ClassVar[Callable[..., Any]]
     _close_arguments: ClassVar[Tuple[Any, ...]] = ()
 
-    def __init__(self, pointer: Any, parent: Optional["Handle"] = None) -> None:
+    def __init__(self, pointer: Any, parent: Optional["Handle"]) -> None:
+        """Become the handle of a pointer that is given back by itself when nobody refers to it."""
+        self._begin(None)
+        self._gate.hold(pointer)
+        if parent is not None:
+            self._belong(parent)
+
+    def _begin(self, close: Optional[Callable[..., Any]]) -> None:
         self._parent: Optional[Handle] = None
         self._children: Dict[int, "weakref.ref[Handle]"] = {}  # Those that are open, by their `id`.
         self._closing = threading.RLock()  # Of the thread that closes it.
         self._pid = os.getpid()
         self._is_left = False
-        self._gate = Gate(pointer, self._noun, _refuse)
-        if parent is not None:
-            self._belong(parent)
+        self._gate = Gate(self._noun, _refuse, close, self._close_arguments)
 
     def _own(self, parent: Optional["Handle"], out: Any, call: Callable[..., int], *arguments: Any) -> None:
         """Become the handle of what a call opens at `out`, a call of the parent's if there is one."""
+        self._begin(None if self._has_thread else type(self)._close_call)
         try:
             if parent is None:
                 check(call(*arguments))
             else:
                 parent._call(call, *arguments)
-            Handle.__init__(self, out[0], parent)
+            self._gate.hold(out[0])
         except BaseException:
-            if out[0] != ffi.NULL and getattr(self, "_gate", None) is None:  # Ctrl+C, once C had returned.
+            if out[0] != ffi.NULL and self._gate.held is None:  # Ctrl+C, once C had returned.
                 type(self)._close_call(out[0], *self._close_arguments)
             raise
+        if parent is not None:
+            self._belong(parent)
 
     def _belong(self, parent: "Handle") -> None:
         """Be closed when `parent` is."""

@@ -309,7 +309,8 @@ class Page(Unique):
         self.pointer = ffi.new("lsi_py_page *")
 
     def __del__(self) -> None:
-        lib.lsi_py_page_release(self.pointer)
+        if hasattr(self, "pointer"):
+            lib.lsi_py_page_release(self.pointer)
 
 
 class _Pages(threading.local):

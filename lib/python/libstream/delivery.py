@@ -34,8 +34,8 @@ _TEXTS = ("prefix", "error_prefix", "backup_prefix", "extension", "delimiter", "
 
 class Transform(Lent):
     """What a function is asked about: what becomes of each record of `batch`. Each is kept, replaced, dropped or failed
-    once, in any order; one of which nothing is said has failed. It ends with the call. Threads of the function take turns
-    with it."""
+    once, in any order; one of which nothing is said has failed. It ends with the call. Threads of the function take
+    turns with it."""
 
     __slots__ = ("batch",)
 

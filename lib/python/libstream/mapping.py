@@ -65,8 +65,8 @@ class Window:
 
 
 class Context(Lent):
-    """What a function knows besides its batch. It ends with the call: used later it raises `WrongStateError`. Threads of
-    the function take turns with it."""
+    """What a function knows besides its batch. It ends with the call: used later it raises `WrongStateError`. Threads
+    of the function take turns with it."""
 
     __slots__ = ("_batch", "__weakref__")
 

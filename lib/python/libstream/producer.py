@@ -159,10 +159,12 @@ class Producer(Handle):
 
     def __init__(self, stream: "Stream", producer_id: Optional[int] = None) -> None:
         self._id = None if producer_id is None else producer_id_to_c(producer_id)
-        out = ffi.new("lsi_py_producer **")
-        stream._call(lib.lsi_py_producer_open, out)
-        # Freed when nobody can be about to call: closing alone leaves the memory, which is looked at without a lock.
-        pointer = ffi.gc(out[0], lib.lsi_py_producer_free)
+        # Freed, and what it holds closed, when nobody can be about to call: closing alone leaves the memory, which is
+        # looked at without a lock. It is there before it holds anything: Ctrl+C leaves nothing without an owner.
+        pointer = ffi.gc(lib.lsi_py_producer_new(), lib.lsi_py_producer_free)
+        if pointer == _NULL:
+            raise MemoryError
+        stream._call(lib.lsi_py_producer_open, pointer)
         self._at = hold(_address(pointer), pointer)  # For put.c.
         super().__init__(pointer, stream)
 

@@ -51,8 +51,7 @@ class Stream(Handle):
 
     def __init__(self, store: "Store", name: str) -> None:
         out = ffi.new("ls_stream **")
-        store._call(lib.ls_stream_open, c_text(name, "stream name"), out)
-        super().__init__(out[0], store)
+        self._own(store, out, lib.ls_stream_open, c_text(name, "stream name"), out)
         self._name = name
 
     @property
