@@ -345,12 +345,17 @@ static void records_before_a_late_clock_stay_for_their_retention_after_a_boot(vo
     come_after_a_late_clock(*state, true);
 }
 
-static bool is_shard_there(const fixture *fx)
+static bool is_dir_there(const fixture *fx, unsigned shard)
 {
     char path[TEMP_PATH_BYTES * 4];
 
-    (void)snprintf(path, sizeof path, "%s/1/0", fx->path);
+    (void)snprintf(path, sizeof path, "%s/1/%u", fx->path, shard);
     return access(path, F_OK) == 0;
+}
+
+static bool is_shard_there(const fixture *fx)
+{
+    return is_dir_there(fx, 0);
 }
 
 /* Expiry of a closed shard goes by when it was closed, which nobody knows. */
@@ -373,6 +378,59 @@ static void a_shard_that_was_closed_in_1970_stays_for_the_retention(void **state
     }
     pass_minutes(&of, 5);
     assert_false(is_shard_there(fx));
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* And of its children, which were merged in 1970: no shard goes before its parents. */
+static void shards_that_were_merged_in_1970_stay_for_the_retention(void **state)
+{
+    fixture *fx = *state;
+    handles of;
+
+    jump_to(SECOND);
+    of = open_one(fx);
+    put_minutes(&of, 0, 4);
+    assert_int_equal(ls_stream_split(of.stream, 0, NULL, NULL, NULL), LS_OK);
+    pass(MINUTE);
+    assert_int_equal(ls_stream_merge(of.stream, 1, 2, NULL), LS_OK);
+    pass(MINUTE);
+    boot(fx, &of);
+    jump_to(BEGIN);
+    of = open_one(fx);
+    for (int minute = 0; minute < 60; minute++) {
+        pass_minutes(&of, 1);
+        for (unsigned shard = 0; shard < 4; shard++)
+            assert_true(is_dir_there(fx, shard));
+        if (minute % 10 == 0)
+            expect(fx, &of, 0, 4);
+    }
+    pass_minutes(&of, 5);
+    for (unsigned shard = 0; shard < 4; shard++)
+        assert_int_equal(is_dir_there(fx, shard), shard == 3);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
+/* Nor where its children were merged by a clock that was right already, before anybody looked at the parent. */
+static void no_shard_goes_before_a_parent_that_was_closed_in_1970(void **state)
+{
+    fixture *fx = *state;
+    handles of;
+
+    jump_to(SECOND);
+    of = open_one(fx);
+    put_minutes(&of, 0, 4);
+    assert_int_equal(ls_stream_split(of.stream, 0, NULL, NULL, NULL), LS_OK);
+    pass(MINUTE);
+    jump_to(BEGIN);
+    assert_int_equal(ls_stream_merge(of.stream, 1, 2, NULL), LS_OK);
+    pass(MINUTE);
+    for (int minute = 0; minute < 70; minute++) {
+        pass_minutes(&of, 1);
+        for (unsigned shard = 1; shard < 3; shard++)
+            assert_true(is_dir_there(fx, shard) || !is_dir_there(fx, 0));
+    }
+    for (unsigned shard = 0; shard < 4; shard++)
+        assert_int_equal(is_dir_there(fx, shard), shard == 3);
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
@@ -626,6 +684,8 @@ int main(void)
         T(records_before_a_late_clock_stay_for_their_retention),
         T(records_before_a_late_clock_stay_for_their_retention_after_a_boot),
         T(a_shard_that_was_closed_in_1970_stays_for_the_retention),
+        T(shards_that_were_merged_in_1970_stay_for_the_retention),
+        T(no_shard_goes_before_a_parent_that_was_closed_in_1970),
         T(a_shard_that_was_closed_by_a_late_clock_stays_for_the_retention),
         T(a_shard_that_was_once_in_2099_keeps_to_its_retention),
         T(a_shard_that_was_once_in_2099_keeps_to_it_whoever_asks),
