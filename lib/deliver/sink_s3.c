@@ -84,7 +84,10 @@ static size_t take_header(char *bytes, size_t one, size_t size, void *user)
     answer *to = user;
     char value[FIELD_BYTES];
 
-    to->is_whole = size != 0 && (bytes[0] == '\r' || bytes[0] == '\n');
+    if (size >= 5 && memcmp(bytes, "HTTP/", 5) == 0) /* There may be one that says to go on before. */
+        to->is_whole = false;
+    else if (size != 0 && (bytes[0] == '\r' || bytes[0] == '\n'))
+        to->is_whole = true; /* What comes behind the content changes nothing. */
     if (is_header(bytes, size, "Date", value) && !lsi_s3_time_read(value, &to->date_us))
         to->date_us = 0;
     else if (is_header(bytes, size, "Location", value))
