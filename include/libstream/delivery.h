@@ -20,8 +20,10 @@
  * ONCE. Which records an object has, and its name, are stored before its first byte is written. Whoever goes on after a
  * crash at any instruction makes the same object under the same name, and a directory has it once, whole: a name that
  * is there is never written over. So nothing is repeated there, where the service delivers a second object under
- * another name. What may still come twice: records that the transform sends elsewhere when it is asked a second time,
- * after a crash before their object was delivered; those of a shard whose undelivered part met retention; and what a
+ * another name. A record stays in the object that was begun with it, and the object keeps its name, though settings are
+ * changed before it is made again; if it is not there yet, its records are as the settings then make them. What may
+ * still come twice: records of an object of data that the transform fails on when it is asked a second time, after a
+ * crash before that they were delivered was stored; those of a shard whose undelivered part met retention; and what a
  * callback (LS_DELIVERY_TO_CALLBACK) was given before a crash, under the same name. Nor does a destination know an
  * object's name that has it no longer: that an object is there is stored at once, before the run does anything else but
  * begin the next one; of a crash in between, it is delivered again when its file was taken away from the directory

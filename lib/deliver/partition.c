@@ -11,12 +11,19 @@
 #include "base/hash.h"
 #include "deliver/failed.h"
 
+#define PARTITIONS_FULL "as many partitions as may be are being filled"
+
 /* ---- finding ---- */
 
-static lsi_buffer *find(lsi_delivery_shard *shard, uint64_t sum, uint64_t ordinal)
+/* The object that was begun with this record, and that may be there: NULL: none, or one of another kind. */
+static lsi_buffer *begun_with(const lsi_delivery_shard *shard, ls_delivery_kind kind, uint64_t ordinal)
 {
-    if (shard->replay != NULL && shard->replay->target_sum == sum && lsi_marks_has(&shard->replayed, ordinal))
-        return shard->replay;
+    return shard->replay != NULL && shard->replay->kind == kind && lsi_marks_has(&shard->replayed, ordinal)
+               ? shard->replay : NULL;
+}
+
+static lsi_buffer *find(lsi_delivery_shard *shard, uint64_t sum)
+{
     for (lsi_buffer **link = &shard->buffers; *link != NULL; link = &(*link)->next) {
         lsi_buffer *found = *link;
 
@@ -106,11 +113,20 @@ static bool would_overflow(const lsi_delivery_shard *shard, const lsi_buffer *bu
     return shard->replay == NULL && buffer->record_count != 0 && (size > most || buffer->size > most - size);
 }
 
+/* What a record was begun with it stays in: how many partitions are being filled now, and by which settings, may
+ * differ from when that was decided. */
+static lsi_buffer *find_for(lsi_delivery_shard *shard, ls_delivery_kind kind, const char *target, uint64_t ordinal)
+{
+    lsi_buffer *begun = begun_with(shard, kind, ordinal);
+
+    return begun != NULL ? begun : find(shard, lsi_buffer_target_sum(kind, target));
+}
+
 /* Into the object of kind and target, which is begun if there is none. */
 static ls_status collect(lsi_delivery_shard *shard, ls_delivery_kind kind, const char *target, const ls_record *record,
                          lsi_at at, const lsi_naming_values *values, ls_bytes data, ls_bytes behind)
 {
-    lsi_buffer *buffer = find(shard, lsi_buffer_target_sum(kind, target), at.ordinal);
+    lsi_buffer *buffer = find_for(shard, kind, target, at.ordinal);
     ls_status st = LS_OK;
 
     if (buffer != NULL && would_overflow(shard, buffer, data.size + behind.size)) {
@@ -211,7 +227,7 @@ ls_status lsi_delivery_collect_failed(lsi_delivery_shard *shard, const ls_record
                                (ls_bytes){line.text, line.size}, (ls_bytes){NULL, 0});
     lsi_json_free(&line);
     if (st == LS_OK && strcmp(code, LSI_FAILED_PARTITIONS_FULL) == 0)
-        find(shard, lsi_buffer_target_sum(LS_DELIVERY_ERRORS, LSI_ERRORS_PROCESSING), at.ordinal)->crowded++;
+        find_for(shard, LS_DELIVERY_ERRORS, LSI_ERRORS_PROCESSING, at.ordinal)->crowded++;
     return st;
 }
 
@@ -249,9 +265,9 @@ static ls_status find_partition(lsi_delivery_shard *shard, ls_bytes data, lsi_na
     if (*message != NULL) {
         *code = LSI_FAILED_PARTITION;
     } else if (shard->partition_count >= run->delivery->options.partitions_max &&
-               find(shard, lsi_buffer_target_sum(LS_DELIVERY_DATA, target), UINT64_MAX) == NULL) {
+               find(shard, lsi_buffer_target_sum(LS_DELIVERY_DATA, target)) == NULL) {
         *code = LSI_FAILED_PARTITIONS_FULL;
-        *message = "as many partitions as may be are being filled";
+        *message = PARTITIONS_FULL;
     }
     return LS_OK;
 }
@@ -267,6 +283,10 @@ static ls_status collect_into_partition(lsi_delivery_shard *shard, const ls_reco
 
     if (st != LS_OK)
         return st;
+    if (code == NULL && begun_with(shard, LS_DELIVERY_ERRORS, at.ordinal) != NULL) {
+        code = LSI_FAILED_PARTITIONS_FULL; /* then */
+        message = PARTITIONS_FULL;
+    }
     if (code != NULL)
         return lsi_delivery_collect_failed(shard, record, at, 1, code, message);
     return collect(shard, LS_DELIVERY_DATA, target, record, at, &values, data, shard->run->delimiter);
@@ -277,13 +297,18 @@ ls_status lsi_delivery_collect(lsi_delivery_shard *shard, const ls_record *recor
 {
     const lsi_delivery_run_state *run = shard->run;
     const lsi_naming_values values = {.oldest_us = 0};
-    lsi_buffer *first = shard->buffers;
+    lsi_buffer *first = shard->buffers, *begun = begun_with(shard, LS_DELIVERY_DATA, at.ordinal);
 
+    if (begun != NULL)
+        return append(shard, begun, record, at, data, run->delimiter);
     if ((run->delivery->options.flags & LS_DELIVERY_PARTITION) != 0)
         return collect_into_partition(shard, record, data, at, keys, key_count);
     /* Nearly always it is the one that was met last, and has room. */
     if (first != NULL && first->kind == LS_DELIVERY_DATA && shard->replay == NULL &&
         !would_overflow(shard, first, data.size + run->delimiter.size))
         return append(shard, first, record, at, data, run->delimiter);
+    if (begun_with(shard, LS_DELIVERY_ERRORS, at.ordinal) != NULL)
+        return lsi_delivery_collect_failed(shard, record, at, 1, LSI_FAILED_FUNCTION,
+                                           "the transform failed on the record");
     return collect(shard, LS_DELIVERY_DATA, "", record, at, &values, data, run->delimiter);
 }

@@ -1,7 +1,7 @@
 /* delivery.h: what ends a run or holds it back, and what is refused: a store for reading, keys of a transform, so many
  * shards at once, so many deliveries, records that retention took, progress that is stored before anything is waited
- * for. */
-#include "api/delivery_support.h"
+ * for, and that what was begun is made again as it was. */
+#include "api/delivery_acting.h"
 
 /* ---- refusals ---- */
 
@@ -233,6 +233,111 @@ static void what_retention_took_is_passed_over_and_logged(void **state)
     assert_int_equal(ls_store_close(store), LS_OK);
 }
 
+/* ---- what was begun before the run ended ---- */
+
+/* Notes objects as they come, one of a name once; from the `bad`th on they are refused, though they are there: so it
+ * looks when a run dies behind its destination's answer. */
+typedef struct forgetful {
+    taker *to;
+    uint32_t bad;
+} forgetful;
+
+static const char *content_of(const ls_delivery_object *given, char copy[256])
+{
+    assert_true(given->content.size < 256);
+    memcpy(copy, given->content.data, given->content.size);
+    copy[given->content.size] = '\0';
+    return copy;
+}
+
+static ls_status take_and_forget(const ls_delivery_object *given, void *user)
+{
+    forgetful *of = user;
+    char copy[256];
+
+    for (uint32_t i = 0; i < of->to->count; i++)
+        if (strcmp(of->to->all[i].name, given->name) == 0) {
+            assert_int_equal(of->to->all[i].record_count, given->record_count);
+            if (given->kind == LS_DELIVERY_DATA)
+                assert_string_equal(of->to->all[i].bytes, content_of(given, copy));
+            return i + 1 < of->bad ? LS_OK : LS_ERR_IO;
+        }
+    assert_int_equal(take(given, of->to), LS_OK);
+    return of->to->count < of->bad ? LS_OK : LS_ERR_IO;
+}
+
+static const char *const of_letters[] = {".c"}, *const of_digits[] = {".n"};
+
+/* A B C A A, of which two letters may be filled at once. */
+static void put_letters(ls_stream *stream)
+{
+    static const char letters[] = "abcaa";
+    char data[32];
+
+    for (uint32_t i = 0; i < 5; i++) {
+        snprintf(data, sizeof data, "{\"c\":\"%c\",\"n\":%u}", letters[i], i);
+        put_text(stream, "k", data);
+    }
+}
+
+static uint64_t records_of(const taker *of)
+{
+    uint64_t records = 0;
+
+    for (uint32_t i = 0; i < of->count; i++)
+        records += of->all[i].record_count;
+    return records;
+}
+
+/* A run ends behind object `bad`, before it has stored that this one is there; then another is made with `after`. */
+static void end_behind(fixture *fx, uint32_t bad, const ls_delivery_options *before, const ls_delivery_options *after)
+{
+    ls_stream *stream = make_stream(fx, STREAM, 1);
+    taker *of = make_taker();
+    forgetful how = {.to = of, .bad = bad};
+    ls_delivery_run_options run = into(of);
+
+    make_delivery(stream, before);
+    put_letters(stream);
+    run.deliver = take_and_forget;
+    run.deliver_user = &how;
+    run.give_up_ms = 1;
+    assert_int_equal(run_with(stream, &run), LS_ERR_IO);
+    assert_int_equal(of->count, bad);
+    if (after != before)
+        assert_int_equal(ls_delivery_update(stream, NAME, 1, after), LS_OK);
+    how.bad = UINT32_MAX;
+    run.give_up_ms = 0;
+    assert_int_equal(run_with(stream, &run), LS_OK);
+    assert_int_equal(records_of(of), 5);
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_stream_delete(fx->store, STREAM), LS_OK);
+}
+
+static void what_had_a_partition_or_none_stays_so_when_it_is_made_again(void **state)
+{
+    ls_delivery_options options = to_callback();
+
+    partition_options(&options, the_keys, of_letters);
+    options.partitions_max = 2;
+    for (uint32_t bad = 1; bad <= 3; bad++)
+        end_behind(*state, bad, &options, &options);
+}
+
+static void what_was_begun_is_made_again_under_other_settings(void **state)
+{
+    ls_delivery_options whole = to_callback(), letters = to_callback(), digits = to_callback();
+
+    partition_options(&letters, the_keys, of_letters);
+    letters.partitions_max = 2;
+    partition_options(&digits, the_keys, of_digits);
+    for (uint32_t bad = 1; bad <= 3; bad++)
+        end_behind(*state, bad, &letters, &digits);
+    end_behind(*state, 1, &whole, &letters);
+    end_behind(*state, 1, &letters, &whole);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +347,8 @@ int main(void)
         TEST(a_run_of_few_shards_catches_up_with_all),
         TEST(an_object_is_stored_as_done_before_the_next_call_of_a_transform),
         TEST(what_retention_took_is_passed_over_and_logged),
+        TEST(what_had_a_partition_or_none_stays_so_when_it_is_made_again),
+        TEST(what_was_begun_is_made_again_under_other_settings),
     };
 
     run_everywhere("rules of deliveries", tests);
