@@ -692,12 +692,103 @@ static void all_may_fail_from_any_call_on(void **state)
     walk_errors((const int[]){ENOMEM}, 1, true);
 }
 
+/* ---- what goes while it is copied ---- */
+
+typedef struct meanwhile {
+    lsi_engine *beside;
+    bool is_over;
+} meanwhile;
+
+/* Two days pass, and another one removes what is old by then. */
+static bool let_expire(void *user, uint64_t done, uint64_t total)
+{
+    meanwhile *of = user;
+
+    if (!of->is_over && done > 0 && done < total) {
+        of->is_over = true;
+        later_us += 48 * HOUR_US;
+        assert_int_equal(of->beside->ops->maintain(of->beside, -1), LS_OK);
+    }
+    return true;
+}
+
+static void assert_copied(sim_files *there)
+{
+    lsi_engine *engine;
+    lsi_engine_stream *stream;
+    lsi_stream_info info;
+    walk at;
+
+    begin_clocked(&at, there);
+    assert_false(is_damaged(&at, false));
+    assert_int_equal(open_walk(&at, &engine), LS_OK);
+    stream = stream_of(engine, "other");
+    assert_int_equal(engine->ops->info(stream, &info), LS_OK);
+    assert_int_equal(info.shard_count, 2); /* The one that was split is gone. */
+    lsi_stream_info_free(&info);
+    engine->ops->stream_close(stream);
+    close_store(engine);
+    assert_int_equal(at.memory.live, 0);
+}
+
+/* Shards that expire while a copy is made are left out of it, also when memory is short. */
+static void what_expires_while_it_is_copied_is_left_out(void **state)
+{
+    lsi_reshard_step split = {.shard = 0, .adjacent = LSI_NO_SHARD};
+    sim_files *whole = new_store();
+    lsi_engine_stream *stream;
+    lsi_engine *engine;
+    uint64_t met = 1;
+    uint32_t child;
+    walk at;
+
+    (void)state;
+    begin_clocked(&at, whole);
+    assert_int_equal(open_walk(&at, &engine), LS_OK);
+    stream = stream_of(engine, "other");
+    split.at = lsi_hash_range_middle(lsi_hash_range_of(0, 1));
+    assert_int_equal(engine->ops->reshard(stream, &split, 1, false, &child), LS_OK);
+    engine->ops->stream_close(stream);
+    close_store(engine);
+    for (uint64_t nth = 1; met != 0; nth += SIM_STRIDE) {
+        sim_files *sim = sim_clone(whole), *there = sim_files_new();
+        meanwhile of = {0};
+        walk other;
+        ls_status st;
+
+        later_us = 0;
+        begin_clocked(&at, sim);
+        begin_clocked(&other, sim);
+        assert_int_equal(open_walk(&at, &engine), LS_OK);
+        assert_int_equal(open_walk(&other, &of.beside), LS_OK);
+        sim_memory_fail(&at.memory, nth, false);
+        st = engine->ops->backup(engine, sim_files_table(there), "store", let_expire, &of);
+        met = at.memory.failed;
+        sim_memory_fail(&at.memory, 0, false);
+        if (st != LS_OK) {
+            assert_int_equal(st, LS_ERR_NO_MEMORY);
+            assert_true(met != 0);
+            st = engine->ops->backup(engine, sim_files_table(there), "store", let_expire, &of);
+        }
+        assert_int_equal(st, LS_OK);
+        assert_true(of.is_over);
+        close_store(of.beside);
+        close_store(engine);
+        assert_int_equal(at.memory.live + other.memory.live, 0);
+        assert_copied(there);
+        sim_files_free(sim);
+        sim_files_free(there);
+    }
+    sim_files_free(whole);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(every_call_may_fail),
         cmocka_unit_test(all_may_fail_from_any_call_on),
+        cmocka_unit_test(what_expires_while_it_is_copied_is_left_out),
     };
 
     return cmocka_run_group_tests_name("what a store does while calls fail", tests, NULL, NULL);
