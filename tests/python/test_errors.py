@@ -7,7 +7,7 @@ import pickle
 import re
 import threading
 from array import array
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Tuple
 
 import pytest
 
@@ -273,3 +273,31 @@ def test_documents_name_every_public_name() -> None:
             for part, member in vars(thing).items() if isinstance(thing, type) else ():
                 if not part.startswith("_") and (callable(member) or isinstance(member, property)):
                     assert getattr(member, "__doc__", None), "%s.%s has no documentation" % (name, part)
+
+
+def test_numbers_out_of_range_are_named(stream: Stream, store: Store) -> None:
+    calls: List[Tuple[str, Callable[[], Any]]] = [
+        ("records_max is -1", lambda: stream.iterator(records_max=-1).next_batch()),
+        ("records_max is 1099511627776", lambda: stream.iterator().next_batch(records_max=1 << 40)),
+        ("shard_count is -1", lambda: store.create_stream("other", shard_count=-1)),
+        ("seqno is -5", lambda: stream.iterator(0, libstream.Position.at(-5))),
+        ("out of its range", lambda: stream.iterator(-1)), ("out of its range", lambda: stream.split(1 << 40)),
+        ("records_max is -1", lambda: stream.create_mapping("m", records_max=-1)),
+        ("buffer_bytes is -1", lambda: stream.create_delivery("d", directory="/tmp", buffer_bytes=-1)),
+        ("linger_ms is -1", lambda: stream.async_producer(linger_ms=-1)),
+        ("fault_latency_ms is -1", lambda: Store("memory:", faults={"latency_ms": -1}))]
+    for told, call in calls:
+        with pytest.raises(libstream.InvalidArgumentError, match=told):
+            call()
+    with pytest.raises(TypeError, match="no setting 'writes'"):
+        store.create_stream("other", writes=1)
+    with pytest.raises(TypeError, match="a time is a datetime"):
+        libstream.Position.at_time(1.5)  # type: ignore[arg-type]
+    for timeout in (-1, float("nan")):
+        with pytest.raises(ValueError, match="timeout .* is below 0, or no number"):
+            stream.iterator().next_batch(timeout)
+    stream.producer().put("k", b"x")
+    stream.create_mapping("w")
+    for timeout in (float("inf"), 1e30):
+        assert stream.iterator().next_batch(timeout).data_list() == [b"x"]
+        stream.mapping("w").wait(timeout)

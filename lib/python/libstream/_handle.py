@@ -24,7 +24,7 @@ from typing import Any, Callable, ClassVar, Dict, Iterator, List, NoReturn, Opti
 
 from libstream._native import ffi
 from libstream._walk import Gate
-from libstream.errors import Error, WrongStateError, check
+from libstream.errors import Error, InvalidArgumentError, WrongStateError, check
 
 Self = TypeVar("Self", bound="Handle")
 
@@ -168,7 +168,11 @@ class Handle(Unique):
     def _call(self, function: Callable[..., int], *arguments: Any) -> None:
         """Call what takes this handle first and answers a status."""
         with self._gate as pointer:
-            check(function(pointer, *arguments))
+            try:
+                status = function(pointer, *arguments)
+            except OverflowError as error:
+                raise InvalidArgumentError("a number is out of its range: %s" % error) from None
+            check(status)
 
     def _interrupt(self, pointer: Any) -> None:
         """End calls that wait for something other than the disk: nobody enters any more, and they are waited for."""

@@ -64,7 +64,7 @@ def run_or_leave(call: Callable[[], Answer]) -> Answer:
 
 def wait_for_all(ends: List[threading.Event], timeout: Optional[float], what: str) -> None:
     """Wait until all of them are set; `WaitTimeoutError` when the time is over before."""
-    left = None if timeout is None else milliseconds(timeout) / 1000
+    left = None if milliseconds(timeout) < 0 else milliseconds(timeout) / 1000
     deadline = None if left is None else time.monotonic() + left
     for ended in ends:
         if not ended.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):

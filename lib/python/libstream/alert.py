@@ -11,7 +11,7 @@ from libstream._handle import Handle
 from libstream._native import ffi, lib
 from libstream.batch import Batch
 from libstream.errors import check
-from libstream.values import RecordId, c_text, options
+from libstream.values import RecordId, c_text, options, put_in
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -150,7 +150,7 @@ def _settings_to_c(settings: MappingOf[str, Any]) -> Tuple[Any, Any]:
     made, keep = options("ls_alert_options", comparison=settings["comparison"]), []
     for name, value in settings.items():
         if name in _NUMBERS:
-            setattr(made, name, value)
+            put_in(made, name, value)
         elif name in _TEXTS:
             if value is not None:
                 keep.append(ffi.new("char[]", c_text(value, name)))

@@ -16,7 +16,7 @@ from libstream._waiting import refuse_coroutine, run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
 from libstream.errors import WrongStateError, check
 from libstream.mapping import LambdaContext
-from libstream.values import Position, PositionLike, c_text, options, position, utf8
+from libstream.values import Position, PositionLike, c_text, options, position, put_in, utf8
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -341,7 +341,7 @@ def _settings_to_c(settings: MappingOf[str, Any]) -> Tuple[Any, Any]:
         if name in _FLAGS:
             flags |= _FLAGS[name] if value else 0
         elif name in _NUMBERS:
-            setattr(made, name, value)
+            put_in(made, name, value)
         elif name in _TEXTS:
             if value is not None:
                 keep.append(ffi.new("char[]", c_text(str(value), name)))

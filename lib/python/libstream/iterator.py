@@ -17,7 +17,7 @@ from libstream._walk import Gate
 from libstream._waiting import SLICE
 from libstream.batch import Batch, Page, Record
 from libstream.errors import CancelledError, WrongStateError, check, failure
-from libstream.values import PositionLike, c_text, milliseconds, options, position
+from libstream.values import PositionLike, c_text, milliseconds, options, position, put_in
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -111,8 +111,8 @@ class Iterator(Handle):
         deadline = None if wait_ms < 0 else time.monotonic() + wait_ms / 1000
         in_main = threading.current_thread() is threading.main_thread()
         page, settings = self._page.pointer, self._options
-        settings.records_max = self._records_max if records_max is None else records_max
-        settings.bytes_max = self._bytes_max if bytes_max is None else bytes_max
+        put_in(settings, "records_max", self._records_max if records_max is None else records_max)
+        put_in(settings, "bytes_max", self._bytes_max if bytes_max is None else bytes_max)
         self._last = None
         left: Optional[float] = None if wait_ms < 0 else wait_ms / 1000
         while True:

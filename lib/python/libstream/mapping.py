@@ -25,7 +25,7 @@ from libstream._waiting import refuse_coroutine, run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
 from libstream.errors import WrongStateError, check
 from libstream.producer import Bytes, Key, put_options
-from libstream.values import Position, PositionLike, c_text, options, position, utf8
+from libstream.values import Position, PositionLike, c_text, options, position, put_in, utf8
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -434,7 +434,7 @@ def _settings_to_c(settings: MappingOf[str, Any]) -> Tuple[Any, Any]:
         if name in _FLAGS:
             flags |= _FLAGS[name] if value else 0
         elif name in _NUMBERS:
-            setattr(made, name, value)
+            put_in(made, name, value)
         elif name == "filters":
             texts = [ffi.new("char[]", c_text(f if isinstance(f, str) else json.dumps(f), "filter")) for f in value]
             patterns = ffi.new("const char *[]", texts)

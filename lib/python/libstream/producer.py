@@ -11,7 +11,7 @@ from libstream._handle import Handle
 from libstream._native import ffi, lib
 from libstream._walk import fill, hold, interrupt, put as method_put, waiting
 from libstream.errors import BusyError, Error, InvalidArgumentError, StateError, WrongStateError, check, failure
-from libstream.values import Durability, RecordId, hash_key_to_c, options, utf8
+from libstream.values import Durability, RecordId, hash_key_to_c, options, put_in, utf8
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -429,7 +429,7 @@ def put_options(durability: Optional[Durability], flags: int, hash_key: Optional
         if isinstance(numbers, int):
             if numbers < 1:
                 raise ValueError("number %d is below 1" % numbers)
-            settings.number = numbers
+            put_in(settings, "number", numbers)
         else:
             keep.append(ffi.new("uint64_t[]", list(numbers)))
             settings.numbers = keep[-1]

@@ -18,7 +18,7 @@ from libstream.metrics import Metric, MetricSample, MetricType
 from libstream.stream import Stream, tags_to_c
 from libstream.transaction import Transaction
 from libstream.values import (Compression, Durability, LogLevel, StoreFlag, StreamMode, c_path, c_text, milliseconds,
-                              options)
+                              options, put_in)
 
 NO_PREALLOC: int = lib.LS_PREALLOC_NONE
 _log = logging.getLogger("libstream")
@@ -119,9 +119,9 @@ class Store(Handle):
             segment_bytes=segment_bytes, prealloc_bytes=prealloc_bytes, streams_max=streams_max, shards_max=shards_max,
             transition_ms=transition_ms, stream_transition_ms=stream_transition_ms)
         if busy_timeout is not None:
-            settings.busy_timeout_ms = milliseconds(busy_timeout)
+            put_in(settings, "busy_timeout_ms", milliseconds(busy_timeout))
         for name, value in (faults or {}).items():
-            setattr(settings, "fault_" + name, value)
+            put_in(settings, "fault_" + name, value)
         self._keep: Any = [clock]
         if clock is not None:
             settings.clock, settings.clock_user = ffi.addressof(lib, "lsi_py_clock_now"), clock._pointer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -13,6 +14,7 @@ from libstream.errors import InvalidArgumentError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 NO_SHARD: int = lib.LS_NO_SHARD
+_LONGEST_MS = 1 << 42  # 139 years, which all that waits can count.
 
 
 def to_us(when: datetime) -> int:
@@ -170,12 +172,14 @@ class Position:
     def at_time(cls, when: Union[datetime, int]) -> "Position":
         """The first record that arrived at this time or later: a `datetime` with a zone, or microseconds since the
         epoch. The future is refused when it is used."""
+        if not isinstance(when, (int, datetime)):
+            raise TypeError("a time is a datetime or microseconds as int, not %s" % type(when).__name__)
         return cls(lib.LS_AT_TIMESTAMP, 0, when if isinstance(when, int) else to_us(when))
 
     def _to_c(self) -> Any:
         made = ffi.new("ls_position *")
-        made.kind, made.seqno, made.timestamp_us = self.kind, self.seqno, self.timestamp_us
-        made.sub_seqno = self.sub_seqno
+        for name in ("kind", "seqno", "timestamp_us", "sub_seqno"):
+            put_in(made, name, getattr(self, name))
         return made
 
 
@@ -208,11 +212,23 @@ def hash_key_from_c(value: Any) -> int:
 
 def milliseconds(timeout: Optional[float]) -> int:
     """Seconds, of which None has no end, as the library counts."""
-    if timeout is None:
+    if timeout is None or timeout == math.inf:
         return -1
-    if timeout < 0:
-        raise ValueError("timeout %r is below 0: None has no end" % timeout)
-    return int(timeout * 1000 + 0.999)
+    if not timeout >= 0:
+        raise ValueError("timeout %r is below 0, or no number: None has no end" % timeout)
+    return min(int(timeout * 1000 + 0.999), _LONGEST_MS)
+
+
+def put_in(made: Any, name: str, value: Any) -> None:
+    """Set a field of a C struct."""
+    try:
+        setattr(made, name, value)
+    except OverflowError:
+        raise InvalidArgumentError("%s is %r: no number of its range" % (name, value)) from None
+    except TypeError as error:
+        raise TypeError("%s is %r: %s" % (name, value, error)) from None
+    except AttributeError:
+        raise TypeError("there is no setting %r" % name) from None
 
 
 def options(kind: str, **fields: Any) -> Any:
@@ -221,7 +237,7 @@ def options(kind: str, **fields: Any) -> Any:
     made.size = ffi.sizeof(kind)
     for name, value in fields.items():
         if value is not None:
-            setattr(made, name, value)
+            put_in(made, name, value)
     return made
 
 
