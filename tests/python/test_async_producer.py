@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, Type
 
 import pytest
 
@@ -250,6 +252,76 @@ def test_control_c_ends_a_wait(wait: str) -> None:
         took = float(child.stdout.readline()) - sent
         child.communicate(timeout=20)
     assert took < 1  # 0.1 is promised; the machine may be busy.
+
+
+def interrupted(seconds: float) -> None:
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+@pytest.mark.parametrize("outer", ["producer", "stream", "store"])
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, asyncio.CancelledError, ValueError])
+def test_what_ends_a_block_goes_on(outer: str, kind: Type[BaseException]) -> None:
+    """What is lost is told besides, and after Ctrl+C nobody waits for what the limits hold up."""
+    store = Store("memory:")
+    stream = store.create_stream("slow", **SLOW)
+    ttl_ms = 200 if kind is ValueError else NO_LIMIT
+    producer = stream.async_producer(record_ttl_ms=ttl_ms)
+    with pytest.raises(kind, match="mine") as caught:
+        with {"producer": producer, "stream": stream, "store": store}[outer]:
+            producer.put_many("k", [b"x"] * 500)
+            before = time.monotonic()
+            try:
+                raise KeyError("first")
+            except KeyError:
+                raise kind("mine")
+    assert time.monotonic() - before < 5 and producer.closed  # 0.1 is promised; the machine may be busy.
+    first = caught.value.__context__
+    assert isinstance(first, KeyError) and isinstance(first.__context__, libstream.Error)
+    assert re.match(r"\d+ records were not stored, the first of them: ", str(first.__context__))
+    store.close()
+
+
+def test_those_who_are_told_are_told_of_what_control_c_gives_up(store: Store) -> None:
+    told: List[Outcome] = []
+    stream = store.create_stream("slow", **SLOW)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        with stream.async_producer(told.append, record_ttl_ms=NO_LIMIT) as producer:
+            producer.put_many("k", [b"x"] * 500)
+            raise KeyboardInterrupt
+    assert caught.value.__context__ is None and len(told) == 500
+    assert {type(o.error) for o in told if o.id is None} == {libstream.CancelledError}
+
+
+def test_control_c_ends_the_end_of_a_block(store: Store) -> None:
+    stream = store.create_stream("slow", **SLOW)
+    with pytest.raises(KeyboardInterrupt):
+        with stream.async_producer(record_ttl_ms=NO_LIMIT) as producer:
+            producer.put_many("k", [b"x"] * 500)
+            before = time.monotonic()
+            interrupted(0.2)
+    assert time.monotonic() - before < 5 and producer.closed
+
+
+@pytest.mark.parametrize("end", [SystemExit, GeneratorExit])
+def test_an_orderly_end_of_a_block_stores_all(store: Store, end: Type[BaseException]) -> None:
+    stream = store.create_stream("slow", **SLOW)
+    with pytest.raises(end):
+        with stream.async_producer(record_ttl_ms=NO_LIMIT) as producer:
+            producer.put_many("k", [b"x"] * 10)
+            raise end
+    assert stream.describe().shards[0].latest_seqno == 10
+
+
+def test_one_that_nobody_closed_says_what_it_gives_up(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    stream = store.create_stream("slow", **SLOW)
+    producer = stream.async_producer(record_ttl_ms=NO_LIMIT)
+    producer.put_many("k", [b"x"] * 500)
+    before = time.monotonic()
+    with caplog.at_level(logging.ERROR, "libstream"):
+        del producer
+    assert time.monotonic() - before < 10  # 1 is promised.
+    assert re.search(r"nobody had closed: .*\d+ records were not stored", caplog.text)
 
 
 def test_an_outcome_is_kept_for_as_many_tickets_as_were_asked_for(stream: Stream) -> None:

@@ -9,7 +9,8 @@ H3 In a fork child no lock is touched: a thread that held one is not there. Call
    and closing frees the memory, as the library promises.
 H4 Closing that does not come to its end, for an exception such as KeyboardInterrupt or since the library refuses,
    leaves the handle as it was. Two threads that close one return when it is closed.
-H5 Handlers of signals and finalizers run between any two instructions of Python, use any handle, and raise whatever
+H5 What ends a block goes on, whatever closing has to tell; what Ctrl+C ended is closed without delay.
+H6 Handlers of signals and finalizers run between any two instructions of Python, use any handle, and raise whatever
    they like. So a thread takes no lock that it could meet there again: it is inside a gate (gate.c), or has a `turn`.
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from contextlib import contextmanager
 from types import TracebackType
@@ -27,6 +29,7 @@ from libstream._walk import Gate
 from libstream.errors import Error, InvalidArgumentError, WrongStateError, check
 
 Self = TypeVar("Self", bound="Handle")
+SOON = 0.045  # seconds: so long closing goes on storing when Ctrl+C has ended a block
 
 
 def of_this_process(pid: int, noun: str) -> None:
@@ -273,7 +276,20 @@ class Handle(Unique):
 
     def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
                  trace: Optional[TracebackType]) -> None:
-        self.close()
+        if error is None:
+            self.close()
+            return
+        if not isinstance(error, (Exception, GeneratorExit, SystemExit)):  # The latter two are orderly ends.
+            self._hurry(time.monotonic() + SOON)
+        try:
+            self.close()
+        except Exception as told:
+            _add_context(error, told)
+
+    def _hurry(self, until: float) -> None:
+        """Let the next closing, of what was opened from it, too, wait no longer than that for what is to be stored."""
+        for child in self._open_children():
+            child._hurry(until)
 
     def __del__(self) -> None:
         if getattr(self, "_gate", None) is not None and not self.closed:
@@ -284,6 +300,21 @@ class Handle(Unique):
                 self.close()
             except Exception:  # Nobody is there to be told; who wants to know closes it.
                 pass
+
+
+def _add_context(error: BaseException, told: BaseException) -> None:
+    """Show besides an exception that goes on what closing had to tell: as the last one of its contexts."""
+    first: Optional[BaseException] = told
+    while first is not None and first.__context__ is not error:
+        first = first.__context__
+    if first is not None:
+        first.__context__ = None  # It was raised while `error` was handled: that way round nobody sees it.
+    last, seen = error, set()
+    while last.__context__ is not None and id(last) not in seen:
+        seen.add(id(last))
+        last = last.__context__
+    if last is not told:
+        last.__context__ = told
 
 
 def _refuse(noun: str, pid: int) -> NoReturn:

@@ -13,10 +13,10 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
-from libstream._handle import Handle, refuse_asked
+from libstream._handle import SOON, Handle, refuse_asked
 from libstream._native import ffi, lib
-from libstream._waiting import SLICE, run_or_leave, slices
-from libstream.errors import Error, WrongStateError, check, failure
+from libstream._waiting import run_or_leave, slices
+from libstream.errors import Error, WaitTimeoutError, WrongStateError, check, failure
 from libstream.producer import Bytes, Key, _flat, entries_of, producer_id_to_c
 from libstream.values import Durability, RecordId, hash_key_to_c, milliseconds, options, utf8
 
@@ -27,6 +27,7 @@ _log = logging.getLogger("libstream")
 _inside = threading.local()  # .producer: the one whose function this thread is in
 _OUTCOMES = 65536
 _PART, _PART_BYTES = 1000, 1 << 20
+_DROPPED = 1.0  # seconds: so long one that nobody closed goes on storing
 NO_LIMIT: int = lib.LS_ASYNC_NONE
 
 
@@ -52,6 +53,12 @@ class AsyncProducer(Handle):
     `on_outcome`, `flush` and `close` raise what the first of the records that were not stored met, and say how many
     they are. Records of one key are stored in the order of their puts. What has no outcome yet is in memory only.
 
+    The end of a `with` waits as `close` does, but when Ctrl+C, or another exception that is no `Exception`, ended the
+    block: then what is not stored within 50 ms is given up, each record with its outcome (`CancelledError`). (`sys.exit`
+    and a generator's end are orderly ones.) Whatever ended the block goes on; what `close` would raise is the last of
+    its `__context__`s. A producer that is dropped without `close` gives up what is not stored within a second, and logs
+    how much that was.
+
     `on_outcome` runs on the producer's thread and holds up all else there; it may call everything, but of its producer
     `put` only. What it raises is logged (`logging.getLogger("libstream")`).
 
@@ -72,7 +79,7 @@ class AsyncProducer(Handle):
     >>> store.close()
     """
 
-    __slots__ = ("_on_outcome", "_outcomes", "_self", "_tags", "_next_tag", "_loop")
+    __slots__ = ("_on_outcome", "_outcomes", "_self", "_tags", "_next_tag", "_loop", "_until")
 
     _noun = "asynchronous producer"
     _has_thread = True
@@ -85,6 +92,7 @@ class AsyncProducer(Handle):
         self._next_tag = itertools.count(1)
         self._self = self._outcomes = None
         self._loop: Any = None  # Of asyncio, where its outcomes are waited for.
+        self._until: Optional[float] = None  # So long the next closing stores what is left; None: to its end.
         out = ffi.new("ls_async_producer **")
         if on_outcome is not None:
             self._self = ffi.new_handle(_Told(self))
@@ -231,14 +239,18 @@ class AsyncProducer(Handle):
         if os.getpid() == self._pid:
             self._refuse_close()
         if timeout is None and self._loop is not None and self._loop.is_closed():
-            timeout = SLICE / 2  # Nobody waits for an outcome any more.
+            timeout = SOON  # Nobody waits for an outcome any more.
+        until, self._until = self._until, None
+        if timeout is None and until is not None:
+            timeout = max(0.0, until - time.monotonic())
         late: Optional[BaseException] = None
         try:
             self._flush(timeout)
         except WrongStateError:
             pass  # Of a fork child, or closed meanwhile.
         except BaseException as error:
-            late = error
+            if until is None or not isinstance(error, WaitTimeoutError):  # Else all is told by what was lost.
+                late = error
         super().close()
         if late is not None:
             raise late
@@ -248,7 +260,17 @@ class AsyncProducer(Handle):
         if getattr(self, "_loop", None) is not None and not self.closed:  # It may be found by the loop's own thread.
             threading.Thread(target=super().__del__, name="libstream-close", daemon=True).start()
             return
-        super().__del__()
+        if getattr(self, "_gate", None) is not None and not self.closed:
+            self._hurry(time.monotonic() + _DROPPED)
+            try:
+                self.close()
+            except Error as told:
+                _log.error("an asynchronous producer that nobody had closed: %s", told)
+            except Exception:  # As of other handles.
+                pass
+
+    def _hurry(self, until: float) -> None:
+        self._until = until
 
     def _interrupt(self, pointer: Any) -> None:
         lib.ls_async_producer_cancel(pointer)
