@@ -95,8 +95,10 @@ typedef struct ls_delivery_options {
     uint64_t buffer_bytes;         /**< Of an object, before it is compressed: 1 byte..1 GiB, default 5 MiB; but always
                                         one record. SizeInMBs, of 1,048,576 bytes. With PARTITION it is the same, where
                                         the service wants 64 MiB at least: each partition may take so much memory */
-    int32_t interval_ms;           /**< How long an object's first record waits at most: 1..900,000 or
-                                        LS_DELIVERY_AT_ONCE; default 300,000. IntervalInSeconds */
+    int32_t interval_ms;           /**< How long an object's first record waits at most, from its arrival on, whoever
+                                        runs the delivery; of a run that lies behind, from when it was read, till that
+                                        has caught up: 1..900,000 or LS_DELIVERY_AT_ONCE; default 300,000.
+                                        IntervalInSeconds */
     ls_delivery_compression compression; /**< CompressionFormat */
     int32_t transform_retries_max; /**< Calls of the transform after one that failed: 1..300 or LS_DELIVERY_NO_RETRIES;
                                         default 3. NumberOfRetries */

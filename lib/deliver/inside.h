@@ -52,7 +52,8 @@ typedef struct lsi_buffer {
     uint64_t first_ordinal;   /* of the first record */
     uint64_t restart_ordinal; /* where reading begins again to find it: a whole record of the stream, */
     ls_seqno restart_after;   /* and the number before that; NONE: from where the delivery began */
-    int64_t opened_us;        /* as the store's clock passes */
+    int64_t opened_us;        /* when its first record was read, as the store's clock passes, */
+    int64_t arrived_us;       /* and when that had arrived */
     bool is_replay;           /* what was stored as begun: it gets no other records */
 } lsi_buffer;
 

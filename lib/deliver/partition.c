@@ -54,6 +54,7 @@ static ls_status begin(lsi_delivery_shard *shard, ls_delivery_kind kind, const c
                        lsi_naming_values values, lsi_buffer **out)
 {
     lsi_delivery_run_state *run = shard->run;
+    int64_t age_us = lsi_wall_us(&run->env->clock) - record->arrival_us;
     const lsi_naming *names = kind == LS_DELIVERY_SOURCE_BACKUP ? run->backup_names : run->names;
     char prefix[LSI_PREFIX_BYTES];
     ls_status st;
@@ -66,6 +67,7 @@ static ls_status begin(lsi_delivery_shard *shard, ls_delivery_kind kind, const c
     if (st != LS_OK)
         return st;
     (*out)->opened_us = lsi_passing_us(&run->env->clock);
+    (*out)->arrived_us = (*out)->opened_us - (age_us > 0 ? age_us : 0);
     (*out)->next = shard->buffers;
     shard->buffers = *out;
     shard->partition_count += kind == LS_DELIVERY_DATA;

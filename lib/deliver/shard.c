@@ -368,6 +368,14 @@ static ls_status take_split(lsi_delivery_shard *shard, const ls_batch *batch, co
 
 /* ---- what is due ---- */
 
+/* Its interval counts from the arrival of its first record, whoever read that before. Of what lies behind, which may
+ * all be older, objects are made as large as they are to be: there it counts from when it was read. */
+static int64_t due_us(const lsi_delivery_shard *shard, const lsi_buffer *buffer)
+{
+    return (shard->is_at_tip ? buffer->arrived_us : buffer->opened_us) +
+        lsi_delivery_interval_us(shard->run, buffer->kind);
+}
+
 /* What has waited long enough is delivered. `all`: everything has. */
 static ls_status cut_due(lsi_delivery_shard *shard, bool all)
 {
@@ -376,7 +384,7 @@ static ls_status cut_due(lsi_delivery_shard *shard, bool all)
 
     for (lsi_buffer *at = shard->buffers, *next; at != NULL && st == LS_OK && shard->replay == NULL; at = next) {
         next = at->next;
-        if (all || now_us - at->opened_us >= lsi_delivery_interval_us(shard->run, at->kind))
+        if (all || now_us >= due_us(shard, at))
             st = lsi_delivery_cut(shard, at);
     }
     return st;
@@ -410,7 +418,7 @@ int64_t lsi_delivery_shard_left_us(const lsi_delivery_shard *shard)
         shard->unsaved_us == 0 ? INT64_MAX : shard->unsaved_us + SAVE_US - lsi_delivery_now_us(shard->run);
 
     for (const lsi_buffer *at = shard->buffers; at != NULL; at = at->next) {
-        int64_t cut_us = at->opened_us + lsi_delivery_interval_us(shard->run, at->kind) - now_us;
+        int64_t cut_us = due_us(shard, at) - now_us;
 
         left_us = cut_us < left_us ? cut_us : left_us;
     }

@@ -154,6 +154,66 @@ static void an_object_waits_for_the_interval_from_its_first_record_on(void **sta
     assert_int_equal(ls_store_close(store), LS_OK);
 }
 
+/* A run that ends takes no time away with it. */
+static void the_interval_counts_from_the_arrival_whoever_runs(void **state)
+{
+    fixture *fx = *state;
+    ls_store *store = open_clocked(fx, "2018-08-27 10:30:00");
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    ls_delivery_run_options run = into(of);
+    ls_stream *stream = NULL;
+    running at_work;
+
+    assert_int_equal(ls_stream_open(store, STREAM, &stream), LS_OK);
+    options.interval_ms = 60000;
+    make_delivery(stream, &options);
+    put_text(stream, "k", "a");
+    for (uint32_t i = 0; i < 2; i++) {
+        atomic_fetch_add(&the_time, 25 * INT64_C(1000000));
+        begin_run(&at_work, stream, &run);
+        (void)nanosleep(&(struct timespec){0, 100000000}, NULL);
+        assert_int_equal(atomic_load(&of->count), 0);
+        assert_int_equal(end_run(&at_work), LS_OK);
+    }
+    begin_run(&at_work, stream, &run);
+    (void)nanosleep(&(struct timespec){0, 100000000}, NULL);
+    atomic_fetch_add(&the_time, 10 * INT64_C(1000000));
+    await_count(&of->count, 1);
+    assert_int_equal(end_run(&at_work), LS_OK);
+    assert_string_equal(of->all[0].bytes, "a\n");
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+}
+
+/* Records that are all older than the interval, in many reads. */
+static void what_lies_behind_fills_objects(void **state)
+{
+    enum { RECORDS = 9000 };
+    fixture *fx = *state;
+    ls_store *store = open_clocked(fx, "2018-08-27 10:30:00");
+    ls_delivery_options options = to_callback();
+    taker *of = make_taker();
+    ls_delivery_run_options run = into(of);
+    ls_stream *stream = NULL;
+    running at_work;
+
+    assert_int_equal(ls_stream_open(store, STREAM, &stream), LS_OK);
+    options.interval_ms = 60000;
+    make_delivery(stream, &options);
+    put_numbers(stream, 0, RECORDS, 1);
+    atomic_fetch_add(&the_time, 3600 * INT64_C(1000000));
+    begin_run(&at_work, stream, &run);
+    await_count(&of->count, 1);
+    assert_int_equal(end_run(&at_work), LS_OK);
+    assert_int_equal(of->count, 1);
+    assert_int_equal(of->all[0].record_count, RECORDS);
+    free_taker(of);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+}
+
 static void what_is_not_waited_for_comes_at_once(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 1);
@@ -534,6 +594,8 @@ int main(void)
         TEST(where_nothing_is_put_no_object_is_made),
         TEST(records_without_data_make_no_object),
         TEST(an_object_waits_for_the_interval_from_its_first_record_on),
+        TEST(the_interval_counts_from_the_arrival_whoever_runs),
+        TEST(what_lies_behind_fills_objects),
         TEST(what_is_not_waited_for_comes_at_once),
         TEST(an_object_has_a_name_of_the_service),
         TEST(each_object_is_of_one_shard_and_nothing_is_delivered_twice),
