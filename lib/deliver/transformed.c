@@ -52,7 +52,7 @@ struct lsi_transform_reader {
     /* of the record that is open */
     outcome now;
     member in;
-    bool has_id, has_result, has_data, is_data_bad;
+    bool has_id, has_result, has_data, is_data_bad, is_data_other; /* no base64; no string */
     uint32_t index;
 
     const char *code; /* not NULL: the batch has failed */
@@ -257,6 +257,8 @@ static bool end_record(lsi_transform_reader *reader)
     if (!reader->has_result)
         return refuse(reader, LSI_TRANSFORM_MALFORMED, "record %u of the response has no result",
                       reader->record_count);
+    if (reader->now.result == LSI_TRANSFORM_OK && reader->is_data_other)
+        return refuse_shape(reader, "data", "a string");
     if (reader->now.result == LSI_TRANSFORM_OK && !reader->has_data)
         return refuse(reader, LSI_TRANSFORM_MALFORMED, "record %u of the response is Ok and has no data",
                       reader->record_count);
@@ -280,7 +282,7 @@ static bool begin_record(lsi_transform_reader *reader)
     reader->record_count++;
     reader->now = (outcome){.keys_at = reader->key_count};
     reader->in = MEMBER_OTHER;
-    reader->has_id = reader->has_result = reader->has_data = reader->is_data_bad = false;
+    reader->has_id = reader->has_result = reader->has_data = reader->is_data_bad = reader->is_data_other = false;
     return true;
 }
 
@@ -300,10 +302,11 @@ static bool on_member(lsi_transform_reader *reader, lsi_json_kind kind, const ch
         return kind == LSI_JSON_STRING ? take_id(reader, text, size) : refuse_shape(reader, "recordId", "a string");
     case MEMBER_RESULT:
         return kind == LSI_JSON_STRING ? take_result(reader, text, size) : refuse_shape(reader, "result", "a string");
-    case MEMBER_DATA:
+    case MEMBER_DATA: /* What it is matters when the result is Ok, which may come behind it. */
         if (kind == LSI_JSON_NULL)
             return true;
-        return kind == LSI_JSON_STRING ? take_data(reader, text, size) : refuse_shape(reader, "data", "a string");
+        reader->is_data_other = kind != LSI_JSON_STRING;
+        return reader->is_data_other || take_data(reader, text, size);
     case MEMBER_METADATA:
     case MEMBER_KEYS:
         return is_object || kind == LSI_JSON_NULL ? true : refuse_shape(reader, "metadata", "an object");

@@ -111,8 +111,8 @@ static void a_batch_is_the_services_document(void **state)
 
 static void failed_records_go_to_the_error_output_as_they_were(void **state)
 {
-    answering how = {.document = "{\"records\":[{\"recordId\":\"%0\",\"result\":\"ProcessingFailed\",\"data\":\"\"},"
-                                 "{\"recordId\":\"%1\",\"result\":\"Ok\",\"data\":\"WA==\"},"
+    answering how = {.document = "{\"records\":[{\"recordId\":\"%0\",\"result\":\"ProcessingFailed\",\"data\":{"
+                                 "\"why\":1}},{\"recordId\":\"%1\",\"result\":\"Ok\",\"data\":\"WA==\"},"
                                  "{\"recordId\":\"%2\",\"result\":\"Dropped\",\"data\":null}]}"};
     taker *of = deliver(*state, "data/", answer, &how);
     const taken *errors = of_kind(of, LS_DELIVERY_ERRORS);

@@ -108,7 +108,7 @@ static void each_record_has_its_outcome_in_source_order(void **state)
         " {\"version\":[{\"records\":1}],\"records\":["
         "{\"data\":\"AP8=\",\"more\":{\"recordId\":[]},\"metadata\":{\"x\":{\"partitionKeys\":{\"n\":\"no\"}},"
         "\"partitionKeys\":{\"a\":\"1\",\"b\":2.50,\"c\":true,\"d\":null,\"e\":\"\"}},\"result\":\"Ok\"," ID2 "},"
-        "{\"result\":\"Dropped\"," ID1 ",\"data\":null,\"metadata\":null},"
+        "{\"result\":\"Dropped\"," ID1 ",\"data\":{\"recordId\":[5],\"result\":{}},\"metadata\":null},"
         "{" ID0 ",\"data\":\"not base64\",\"result\":\"ProcessingFailed\"}],\"end\":0} ";
     lsi_transform_reader *reader = open_reader();
     const lsi_transformed *out;
@@ -185,7 +185,7 @@ static void a_broken_rule_fails_the_whole_batch(void **state)
         {RESPONSE("{" ID0 ",\"result\":\"Ok\",\"data\":null}"), "record 1 of the response is Ok and has no data"},
         {RESPONSE("{" ID0 ",\"result\":\"Ok\",\"data\":\"YQ=\"}"), "data of record 1 of the response is no base64"},
         {RESPONSE("{" ID0 ",\"result\":\"Ok\",\"data\":5}"), "data of record 1 of the response: a string is expected"},
-        {RESPONSE("{" ID0 ",\"result\":\"Dropped\",\"data\":{}}"), "data of record 1 of the response: a string"},
+        {RESPONSE("{" ID0 ",\"data\":{\"a\":[5]},\"result\":\"Ok\"}"), "data of record 1 of the response: a string"},
         {RESPONSE("{" ID0 ",\"result\":\"Ok\",\"result\":\"Ok\",\"data\":\"\"}"), "the response is no JSON"},
         {RESPONSE("{" ID0 ",\"result\":\"Dropped\",\"metadata\":[]}"), "metadata of record 1 of the response: an obj"},
         {RESPONSE("{" ID0 ",\"result\":\"Dropped\",\"metadata\":{\"partitionKeys\":\"a\"}}"),
