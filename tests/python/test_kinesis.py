@@ -637,6 +637,22 @@ def test_waiters(folder: str) -> None:
 
 # ---- fan-out ----
 
+def test_the_arn_of_a_consumer_that_is_gone_names_no_later_one(kinesis: Client, clock: Clock) -> None:
+    old = kinesis.register_stream_consumer(StreamARN=arn(kinesis), ConsumerName="a")["Consumer"]["ConsumerARN"]
+    kinesis.deregister_stream_consumer(ConsumerARN=old)
+    clock.advance(100)
+    new = kinesis.register_stream_consumer(StreamARN=arn(kinesis), ConsumerName="a")["Consumer"]["ConsumerARN"]
+    latest = {"Type": "LATEST"}
+    for call in (lambda: kinesis.describe_stream_consumer(ConsumerARN=old),
+                 lambda: kinesis.deregister_stream_consumer(ConsumerARN=old),
+                 lambda: kinesis.list_tags_for_resource(ResourceARN=old),
+                 lambda: kinesis.subscribe_to_shard(ConsumerARN=old, ShardId="0", StartingPosition=latest)):
+        with refused("ResourceNotFoundException", kinesis, "is deregistered"):
+            call()
+    assert kinesis.describe_stream_consumer(ConsumerARN=new)["ConsumerDescription"]["ConsumerARN"] == new
+    assert kinesis.list_tags_for_resource(ResourceARN=new)["Tags"] == []
+
+
 def test_consumers_are_registered_listed_and_subscribed(kinesis: Client) -> None:
     stream = arn(kinesis)
     made = kinesis.register_stream_consumer(StreamARN=stream, ConsumerName="c1")["Consumer"]
@@ -994,8 +1010,10 @@ def test_limits_see_a_stream_that_was_made_anew(remade: Client) -> None:
 
 
 def test_a_stream_that_was_made_anew_is_subscribed_to(remade: Client) -> None:
+    with Store(remade._store.location) as other, other.stream("orders") as stream:
+        created = stream.describe_consumer("c").created_us // 1_000_000
     answer = remade.subscribe_to_shard(
-        ConsumerARN="arn:aws:kinesis:us-east-1:000000000000:stream/orders/consumer/c:0",
+        ConsumerARN="arn:aws:kinesis:us-east-1:000000000000:stream/orders/consumer/c:%d" % created,
         ShardId="shardId-000000000000", StartingPosition={"Type": "TRIM_HORIZON"})
     event = next(iter(answer["EventStream"]))["SubscribeToShardEvent"]
     assert [record["Data"] for record in event["Records"]] == [b"new"]

@@ -31,7 +31,7 @@ ACCOUNT = "000000000000"
 _READERS_MAX = 64
 _TRIES = 4
 _MODE_S = 0.1
-_ARN = re.compile(r"arn:aws.*:kinesis:.*:\d{12}:stream/([a-zA-Z0-9_.-]+)(?:/consumer/([a-zA-Z0-9_.-]+):[0-9]+)?")
+_ARN = re.compile(r"arn:aws.*:kinesis:.*:\d{12}:stream/([a-zA-Z0-9_.-]+)(?:/consumer/([a-zA-Z0-9_.-]+):([0-9]+))?")
 
 
 def action(method: Method) -> Method:

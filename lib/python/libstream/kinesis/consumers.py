@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 import libstream.errors as plain
 from libstream._native import lib
@@ -22,6 +22,22 @@ _HEARTBEAT_MS = 5000
 _NO_TAGS = "libstream keeps no tags of consumers: tag the stream."
 
 
+class Meant(NamedTuple):
+    """A consumer that a call names."""
+
+    stream: str
+    name: str
+    created_seconds: Optional[int]  #: of its ARN: one that is registered anew has another; None: no ARN was given
+
+    def find(self, opened: Opened) -> ConsumerInfo:
+        """It; `NotFoundError` when there is none, or but a later one of that name."""
+        info = opened.stream.describe_consumer(self.name)
+        if self.created_seconds not in (None, info.created_us // 1_000_000):
+            raise plain.NotFoundError("consumer '%s' of stream '%s' that was registered in second %s is deregistered"
+                                      % (self.name, self.stream, self.created_seconds))
+        return info
+
+
 class Consumers(Records, Streams):
     """Consumers and their subscriptions."""
 
@@ -31,18 +47,18 @@ class Consumers(Records, Streams):
                 "ConsumerStatus": _STATUSES[info.status], "ConsumerCreationTimestamp": from_us(info.created_us)}
 
     def _consumer(self, StreamARN: Optional[str], ConsumerName: Optional[str],
-                  ConsumerARN: Optional[str]) -> Tuple[str, str]:
-        """Stream and consumer that are meant."""
+                  ConsumerARN: Optional[str]) -> Meant:
+        """The consumer that is meant."""
         if ConsumerARN is not None:
             match = _ARN.fullmatch(ConsumerARN)
             if match is None or match.group(2) is None:
                 raise constraint(ConsumerARN, "consumerARN", "Member must satisfy regular expression pattern: "
                                  "^(arn):aws.*:kinesis:.*:\\d{12}:.*stream\\/[a-zA-Z0-9_.-]+\\/consumer\\/"
                                  "[a-zA-Z0-9_.-]+:[0-9]+")
-            return match.group(1), match.group(2)
+            return Meant(match.group(1), match.group(2), int(match.group(3)))
         if StreamARN is None or ConsumerName is None:
             raise invalid("Either ConsumerARN or both StreamARN and ConsumerName should be provided.")
-        return self._name(None, StreamARN), ConsumerName
+        return Meant(self._name(None, StreamARN), ConsumerName, None)
 
     @action
     def register_stream_consumer(self, *, StreamARN: str, ConsumerName: str,
@@ -65,25 +81,25 @@ class Consumers(Records, Streams):
     def deregister_stream_consumer(self, *, StreamARN: Optional[str] = None, ConsumerName: Optional[str] = None,
                                    ConsumerARN: Optional[str] = None) -> Dict[str, Any]:
         """Deregister a consumer; its subscriptions end."""
-        name, consumer = self._consumer(StreamARN, ConsumerName, ConsumerARN)
+        meant = self._consumer(StreamARN, ConsumerName, ConsumerARN)
 
         def deregister(opened: Opened) -> Dict[str, Any]:
-            opened.stream.deregister_consumer(consumer)
+            opened.stream.deregister_consumer(meant.find(opened).name)
             return answer()
 
-        return dict(self._with(name, deregister))
+        return dict(self._with(meant.stream, deregister))
 
     @action
     def describe_stream_consumer(self, *, StreamARN: Optional[str] = None, ConsumerName: Optional[str] = None,
                                  ConsumerARN: Optional[str] = None) -> Dict[str, Any]:
         """Look at one consumer."""
-        name, consumer = self._consumer(StreamARN, ConsumerName, ConsumerARN)
+        meant = self._consumer(StreamARN, ConsumerName, ConsumerARN)
 
         def describe(opened: Opened) -> Dict[str, Any]:
-            shape = self._consumer_shape(name, opened.stream.describe_consumer(consumer))
-            return answer(ConsumerDescription={**shape, "StreamARN": self._arn(name)})
+            shape = self._consumer_shape(meant.stream, meant.find(opened))
+            return answer(ConsumerDescription={**shape, "StreamARN": self._arn(meant.stream)})
 
-        return dict(self._with(name, describe))
+        return dict(self._with(meant.stream, describe))
 
     @action
     def list_stream_consumers(self, *, StreamARN: str, NextToken: Optional[str] = None,
@@ -108,11 +124,11 @@ class Consumers(Records, Streams):
     def _tagged(self, ResourceARN: str, of_stream: Any, of_consumer: Any) -> Dict[str, Any]:
         """What is done with a stream's tags, or answered of a consumer, which has none."""
         match = _ARN.fullmatch(ResourceARN)
-        consumer = None if match is None else match.group(2)
+        meant = None if match is None or match.group(2) is None else self._consumer(None, None, ResourceARN)
 
         def work(opened: Opened) -> Dict[str, Any]:
-            if consumer is not None:
-                opened.stream.describe_consumer(consumer)
+            if meant is not None:
+                meant.find(opened)
                 return dict(of_consumer())
             return dict(of_stream(opened.stream))
 
@@ -154,9 +170,11 @@ class Consumers(Records, Streams):
                            StartingPosition: Dict[str, Any]) -> Dict[str, Any]:
         """Records of a shard as they come, for five minutes: `for event in answer["EventStream"]`. Closing the stream
         of events ends it before."""
-        name, consumer = self._consumer(None, None, ConsumerARN)
+        meant = self._consumer(None, None, ConsumerARN)
+        name = meant.stream
 
         def subscribe(opened: Opened) -> Dict[str, Any]:
+            consumer = meant.find(opened).name
             shard = self._shard(name, opened, ShardId)
             kind = StartingPosition.get("Type")
             latest = next((s for s in opened.stream.describe().shards if s.shard == shard.shard), shard)
