@@ -732,6 +732,34 @@ def test_a_subscription_is_closed_early(kinesis: Client) -> None:
     kinesis.delete_stream(StreamName="orders", EnforceConsumerDeletion=True)
 
 
+def test_a_subscription_that_is_taken_over_says_so(kinesis: Client) -> None:
+    consumer = kinesis.register_stream_consumer(StreamARN=arn(kinesis), ConsumerName="c")["Consumer"]["ConsumerARN"]
+    latest = {"Type": "LATEST"}
+    first = kinesis.subscribe_to_shard(ConsumerARN=consumer, ShardId="0", StartingPosition=latest)["EventStream"]
+    time.sleep(5.2)  # For five seconds it cannot be.
+    second = kinesis.subscribe_to_shard(ConsumerARN=consumer, ShardId="0", StartingPosition=latest)["EventStream"]
+    with refused("ResourceInUseException", kinesis) as caught:
+        list(first)
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    second.close()
+
+
+def test_a_subscription_begins_where_an_iterator_could(kinesis: Client) -> None:
+    consumer = kinesis.register_stream_consumer(StreamARN=arn(kinesis), ConsumerName="c")["Consumer"]["ConsumerARN"]
+    text = put(kinesis, 1)[0]
+    for position, why in (
+            ({"Type": "AT_TIMESTAMP"}, "Must specify timestampInMillis"),
+            ({"Type": "AT_TIMESTAMP", "Timestamp": 5, "SequenceNumber": text}, "also a StartingSequenceNumber"),
+            ({"Type": "LATEST", "SequenceNumber": text}, "LATEST and also a StartingSequenceNumber"),
+            ({"Type": "TRIM_HORIZON", "SequenceNumber": text}, "also a StartingSequenceNumber"),
+            ({"Type": "AFTER_SEQUENCE_NUMBER"}, "no StartingSequenceNumber"),
+            ({"Type": "AT_SEQUENCE_NUMBER", "SequenceNumber": ""}, "is invalid")):
+        with refused("InvalidArgumentException", kinesis, why):
+            kinesis.subscribe_to_shard(ConsumerARN=consumer, ShardId="0", StartingPosition=position)
+    with refused("ValidationException", kinesis, "startingPosition.type"):
+        kinesis.subscribe_to_shard(ConsumerARN=consumer, ShardId="0", StartingPosition={"Type": "NOW"})
+
+
 def test_a_deletion_that_is_refused_ends_no_subscription(kinesis: Client) -> None:
     consumer = kinesis.register_stream_consumer(StreamARN=arn(kinesis), ConsumerName="c")["Consumer"]["ConsumerARN"]
     events = kinesis.subscribe_to_shard(ConsumerARN=consumer, ShardId="0",

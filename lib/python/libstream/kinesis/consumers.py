@@ -9,7 +9,7 @@ import libstream.errors as plain
 from libstream._native import lib
 from libstream.kinesis.base import _ARN, Opened, action, page_of
 from libstream.kinesis.errors import Refusal, answer, constraint, invalid, translate
-from libstream.kinesis.records import Records, record_shapes
+from libstream.kinesis.records import Records, check_start, record_shapes
 from libstream.kinesis.streams import Streams
 from libstream.kinesis import tokens
 from libstream.subscription import Subscription
@@ -171,30 +171,28 @@ class Consumers(Records, Streams):
         """Records of a shard as they come, for five minutes: `for event in answer["EventStream"]`. Closing the stream
         of events ends it before."""
         meant = self._consumer(None, None, ConsumerARN)
-        name = meant.stream
+        name, kind = meant.stream, StartingPosition["Type"]
+        number, since = StartingPosition.get("SequenceNumber"), StartingPosition.get("Timestamp")
+        check_start(kind, "startingPosition.type", number, since)
 
         def subscribe(opened: Opened) -> Dict[str, Any]:
             consumer = meant.find(opened).name
             shard = self._shard(name, opened, ShardId)
-            kind = StartingPosition.get("Type")
             latest = next((s for s in opened.stream.describe().shards if s.shard == shard.shard), shard)
             tip, stand = latest.latest_seqno or 0, 0  # An event without records says where the subscription stands.
-            if kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
-                seqno = self._seqno(name, opened, shard, StartingPosition.get("SequenceNumber") or "")
+            if number is not None:
+                seqno = self._seqno(name, opened, shard, number)
                 start = Position.TRIM_HORIZON if seqno == 0 else \
                     Position.at(seqno) if kind[1] == "T" else Position.after(seqno)
                 stand = max(seqno - (kind[1] == "T"), 0)
             elif kind == "AT_TIMESTAMP":
-                since_us = self._timestamp_us(StartingPosition.get("Timestamp"))
+                since_us = self._timestamp_us(since)
                 start = Position.at_time(since_us)
                 stand = tip if (latest.latest_arrival_us or 0) < since_us else 0
             elif kind == "LATEST":  # What comes from now on: the same as after the record that is the last one now.
                 start, stand = Position.after(tip) if tip else Position.LATEST, tip
-            elif kind == "TRIM_HORIZON":
-                start = Position.TRIM_HORIZON
             else:
-                raise constraint(kind, "startingPosition.type", "Member must satisfy enum value set: "
-                                 "[AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, AT_SEQUENCE_NUMBER, TRIM_HORIZON]")
+                start = Position.TRIM_HORIZON
             subscription = opened.stream.subscribe(consumer, shard.shard, start, heartbeat_ms=_HEARTBEAT_MS,
                                                    bytes_max=2 << 20)
             stand_us = latest.latest_arrival_us if 0 < stand == tip else None

@@ -137,7 +137,7 @@ def constraint(value: Any, path: str, rule: str) -> Refusal:
 # What the library says, as the service would call it.
 _BY_STATUS = [
     (plain.NotFoundError, "ResourceNotFoundException"), (plain.ExistsError, "ResourceInUseException"),
-    (plain.WrongStateError, "ResourceInUseException"),
+    (plain.WrongStateError, "ResourceInUseException"), (plain.LeaseLostError, "ResourceInUseException"),
     (plain.ThrottlingError, "ProvisionedThroughputExceededException"),
     (plain.ExpiredError, "ExpiredIteratorException"), (plain.KeyUnavailableError, "KMSNotFoundException"),
     (plain.ReadOnlyError, "AccessDeniedException"), (plain.TooLargeError, "ValidationException"),

@@ -32,6 +32,21 @@ def _hash_key(text: Optional[str]) -> Optional[int]:
     return value
 
 
+def check_start(kind: Any, path: str, number: Optional[str], timestamp: Any) -> None:
+    """Refuse where to begin that is none, or lacks what it needs; `path` is where its type was given."""
+    by_number = kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER")
+    if not by_number and kind not in ("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"):
+        raise constraint(kind, path, "Member must satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, "
+                         "AT_TIMESTAMP, AT_SEQUENCE_NUMBER, TRIM_HORIZON]")
+    if by_number != (number is not None):
+        raise invalid("Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber "
+                      "or (2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified %s and %s "
+                      "StartingSequenceNumber." % (kind, "no" if by_number else "also a"))
+    if kind == "AT_TIMESTAMP" and timestamp is None:
+        raise invalid("Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has "
+                      "no timestamp parameter.")
+
+
 class Records(Base):
     """The data plane."""
 
@@ -101,18 +116,7 @@ class Records(Base):
                            Timestamp: Any = None) -> Dict[str, Any]:
         """Where to read a shard from: a text that can be used for 300 seconds, any number of times."""
         name = self._name(StreamName, StreamARN)
-        by_number = ShardIteratorType in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER")
-        if not by_number and ShardIteratorType not in ("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"):
-            raise constraint(ShardIteratorType, "shardIteratorType", "Member must satisfy enum value set: "
-                             "[AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, AT_SEQUENCE_NUMBER, TRIM_HORIZON]")
-        if by_number != (StartingSequenceNumber is not None):
-            raise invalid("Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and "
-                          "StartingSequenceNumber or (2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request "
-                          "specified %s and %s StartingSequenceNumber." % (ShardIteratorType,
-                                                                           "no" if by_number else "also a"))
-        if ShardIteratorType == "AT_TIMESTAMP" and Timestamp is None:
-            raise invalid("Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request "
-                          "has no timestamp parameter.")
+        check_start(ShardIteratorType, "shardIteratorType", StartingSequenceNumber, Timestamp)
 
         def start(opened: Opened) -> Dict[str, Any]:
             shard = self._shard(name, opened, ShardId)
