@@ -7,10 +7,11 @@
  * that is for the callback of whoever evaluates it. A rule goes with its stream.
  *
  * RULES ON RECORDS look at a field of the data, which is JSON. A program has a mapping's handler, or whoever reads the
- * stream, show each batch to ls_alerts_observe, which evaluates all rules of the stream. Each record counts once for a
- * rule, however often it is delivered, whoever shows it, and whoever is killed meanwhile: which ones have passed is
- * stored before the call returns. For that batches of a shard are shown in order, one after another, as a mapping with
- * one lane delivers them; different shards may be shown at once, and by different processes.
+ * stream, show each batch to ls_alerts_observe, which evaluates all rules of the stream. Each record that passes counts
+ * once for a rule, however often it is delivered, whoever shows it, and whoever is killed meanwhile: which ones have
+ * passed is stored before the call returns. (What was observed is noted as often as it is shown: below.) For that
+ * batches of a shard are shown in order, one after another, as a mapping with one lane delivers them; different shards
+ * may be shown at once, and by different processes.
  *
  * RULES ON METRICS look at a counter or gauge of the store or the application (metrics.h), or at how fast it grows.
  * They are evaluated whenever ls_alerts_check is called: each call is one look. Look at a metric from one place: what
@@ -30,6 +31,7 @@
  * the least and the greatest of its numbers. When `observed_min` were looked at and none of them passed, the callback
  * is told that the rule cannot fire on what was observed (LS_ALERT_CANNOT_FIRE), and ls_alert_describe says it: once,
  * and once more as above, when the batch is shown again, or by the next ls_alerts_check or ls_alerts_close.
+ * A record is noted as often as it is shown: by two mappings of the stream, or when its batch is delivered again.
  * These notes are stored every 1,000 records, with what passes, and by ls_alerts_check and ls_alerts_close; a crash
  * loses what was noted since.
  */
@@ -133,7 +135,7 @@ typedef struct ls_alert_info {
     int32_t cannot_fire;       /**< 1: `observed_min` were looked at, and none has passed. */
     int64_t created_us;
     int64_t modified_us;       /**< When it was changed last. All that follows is since then. */
-    uint64_t observed_count;   /**< Records, or looks. */
+    uint64_t observed_count;   /**< Records, as often as they were shown, or looks. */
     uint64_t value_count;      /**< Of them those with a number in the field, or with `text` any value; or where the
                                     metric was there. */
     uint64_t passed_count;     /**< Of them those that pass. */

@@ -39,7 +39,7 @@ class AlertInfo:
     cannot_fire: bool  #: `observed_min` were looked at, and none has passed
     created_us: int
     modified_us: int  #: all that follows is since then
-    observed_count: int  #: records, or looks
+    observed_count: int  #: records, as often as they were shown, or looks
     value_count: int  #: those that had the field, or the metric
     passed_count: int
     fired_count: int
