@@ -65,8 +65,8 @@ static ls_transform_answer transform(ls_transform *batch, void *user)
     if (end.err != 0) {
         lsi_say(of->call, "cannot run %s: %s", of->how->command[0], strerror(end.err));
         of->code = LSI_EXIT_FAILED;
-    } else if (!judge(of, batch, end)) {
-        answer = LS_TRANSFORM_RETRY;
+    } else if (!judge(of, batch, end) && out.size <= LSI_CHILD_OUTPUT_MAX) {
+        answer = LS_TRANSFORM_RETRY; /* What is too long is an answer, and would be no shorter. */
     } else {
         st = ls_transform_answer_json(batch, (ls_bytes){out.text, out.size}, &answer);
         if (st != LS_OK)

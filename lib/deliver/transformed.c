@@ -450,7 +450,7 @@ ls_status lsi_transform_response_read(lsi_transform_reader *reader, ls_bytes tex
         return no_memory();
     lsi_error_save(&before);
     if (text.size > LSI_TRANSFORM_DOCUMENT_MAX)
-        (void)refuse(reader, LSI_TRANSFORM_TOO_LARGE, "the response has %zu bytes: at most %u", text.size,
+        (void)refuse(reader, LSI_TRANSFORM_TOO_LARGE, "the response has more than %u bytes",
                      LSI_TRANSFORM_DOCUMENT_MAX);
     else
         st = lsi_json_read(reader->json, text.data, text.size, on_token, reader);

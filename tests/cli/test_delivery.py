@@ -186,6 +186,15 @@ class Deliveries(Store):
         self.assertEqual(self.data(), b"")
 
     @unittest.skipUnless(CAN_READ, "built without JSON")
+    def test_an_answer_that_is_too_long_is_not_asked_for_again(self):
+        self.fill("--transform", "--retries", "1", "--error-prefix", "bad/!{firehose:error-output-type}/")
+        done = self.deliver("--", "head", "-c", "7000000", "/dev/zero")
+        self.assertEqual(done.err, "lstream: delivery: shard 0, 2 records, attempt 1: head returned more than 6291456 "
+                         "bytes\n")
+        self.assertEqual([(e["attemptsMade"], e["errorCode"], e["errorMessage"]) for e in self.errors()],
+                         [(1, "Lambda.FunctionError", "the response has more than 6291456 bytes")] * 2)
+
+    @unittest.skipUnless(CAN_READ, "built without JSON")
     def test_a_program_that_takes_too_long_is_killed(self):
         self.fill("--transform", "--retries", "0", "--error-prefix", "bad/!{firehose:error-output-type}/")
         done = self.deliver("--timeout-ms", "200", "--", "sleep", "30")

@@ -254,7 +254,7 @@ static void a_response_of_more_than_6_mib_fails_the_batch(void **state)
     assert_string_equal(read_text(reader, text, LSI_TRANSFORM_DOCUMENT_MAX, &out), "");
     assert_int_equal(out[0].data.size, data / 4 * 3);
     assert_string_equal(read_text(reader, text, LSI_TRANSFORM_DOCUMENT_MAX + 1, &out),
-                        "Lambda.FunctionError: the response has 6291457 bytes: at most 6291456");
+                        "Lambda.FunctionError: the response has more than 6291456 bytes");
     free(text);
     lsi_transform_reader_close(reader);
 }
