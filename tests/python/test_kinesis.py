@@ -635,6 +635,18 @@ def test_waiters(folder: str) -> None:
             kinesis.get_waiter("stream_sleeps")
 
 
+def test_what_is_being_created_cannot_be_changed_yet(folder: str) -> None:
+    with Store(folder + "/store", stream_transition_ms=60_000) as store, Client(store) as kinesis:
+        kinesis.create_stream(StreamName="slow", ShardCount=2)
+        for call in (
+                lambda: kinesis.split_shard(StreamName="slow", ShardToSplit="0", NewStartingHashKey="100"),
+                lambda: kinesis.merge_shards(StreamName="slow", ShardToMerge="0", AdjacentShardToMerge="1"),
+                lambda: kinesis.register_stream_consumer(StreamARN=arn(kinesis, "slow"), ConsumerName="c")):
+            with refused("ResourceInUseException", kinesis,
+                         "Stream slow under account 000000000000 not ACTIVE, instead in state CREATING"):
+                call()
+
+
 # ---- fan-out ----
 
 def test_the_arn_of_a_consumer_that_is_gone_names_no_later_one(kinesis: Client, clock: Clock) -> None:

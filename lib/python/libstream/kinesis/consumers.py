@@ -13,7 +13,7 @@ from libstream.kinesis.records import Records, check_start, record_shapes
 from libstream.kinesis.streams import Streams
 from libstream.kinesis import tokens
 from libstream.subscription import Subscription
-from libstream.values import ConsumerInfo, Position, from_us
+from libstream.values import ConsumerInfo, Position, StreamStatus, from_us
 
 _STATUSES = {lib.LS_CONSUMER_ACTIVE: "ACTIVE", lib.LS_CONSUMER_CREATING: "CREATING",
              lib.LS_CONSUMER_DELETING: "DELETING"}
@@ -72,6 +72,8 @@ class Consumers(Records, Streams):
             try:
                 info = opened.stream.register_consumer(ConsumerName)
             except plain.WrongStateError as error:
+                if opened.stream.describe().status in (StreamStatus.CREATING, StreamStatus.DELETING):
+                    self._check_active(name, opened)
                 raise Refusal("LimitExceededException", str(error)) from error
             return answer(Consumer=self._consumer_shape(name, info))
 

@@ -8,7 +8,7 @@ import libstream.errors as plain
 from libstream.kinesis import numbers, tokens
 from libstream.kinesis.base import Base, Opened, action, page_of
 from libstream.kinesis.errors import Refusal, answer, constraint, invalid
-from libstream.values import Shard, ShardFilter, StreamDescription, StreamMode, from_us
+from libstream.values import Shard, ShardFilter, StreamDescription, StreamMode, StreamStatus, from_us
 
 _ON_DEMAND_SHARDS = 4
 _RETENTION_MAX = 8760
@@ -213,6 +213,7 @@ class Streams(Base):
         name = self._name(StreamName, StreamARN)
 
         def split(opened: Opened) -> Dict[str, Any]:
+            self._check_active(name, opened)
             shard = self._open_shard(name, opened, ShardToSplit)
             key = numbers.parse_hash_key(NewStartingHashKey)
             if key is None or not shard.first_hash_key + 1 < key < shard.last_hash_key:
@@ -232,6 +233,7 @@ class Streams(Base):
         name = self._name(StreamName, StreamARN)
 
         def merge(opened: Opened) -> Dict[str, Any]:
+            self._check_active(name, opened)
             lower = self._open_shard(name, opened, ShardToMerge)
             upper = self._open_shard(name, opened, AdjacentShardToMerge)
             if lower.last_hash_key + 1 != upper.first_hash_key:
@@ -241,6 +243,12 @@ class Streams(Base):
             return answer()
 
         return dict(self._with(name, merge))
+
+    def _check_active(self, name: str, opened: Opened) -> None:
+        status = opened.stream.describe().status
+        if status != StreamStatus.ACTIVE:
+            raise Refusal("ResourceInUseException", "Stream %s under account %s not ACTIVE, instead in state %s"
+                          % (name, self._account, status.name))
 
     def _open_shard(self, name: str, opened: Opened, text: str) -> Shard:
         shard = self._shard(name, opened, text)
