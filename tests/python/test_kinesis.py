@@ -620,6 +620,47 @@ def test_pages_and_paginators(kinesis: Client, clock: Clock) -> None:
         kinesis.list_shards(NextToken=token)
 
 
+def test_a_token_for_the_next_page_stands_alone(kinesis: Client) -> None:
+    kinesis.create_stream(StreamName="s", ShardCount=3)
+    token = kinesis.list_shards(StreamName="s", MaxResults=1)["NextToken"]
+    for name, value in (("StreamName", "s"), ("StreamARN", arn(kinesis, "s")), ("ExclusiveStartShardId", "0"),
+                        ("StreamCreationTimestamp", 5)):
+        with refused("InvalidArgumentException", kinesis, "NextToken and %s cannot be provided together" % name):
+            kinesis.list_shards(NextToken=token, **{name: value})
+    kinesis.register_stream_consumer(StreamARN=arn(kinesis), ConsumerName="a")
+    kinesis.register_stream_consumer(StreamARN=arn(kinesis), ConsumerName="b")
+    token = kinesis.list_stream_consumers(StreamARN=arn(kinesis), MaxResults=1)["NextToken"]
+    with refused("InvalidArgumentException", kinesis, "NextToken is of stream orders, not of stream s"):
+        kinesis.list_stream_consumers(StreamARN=arn(kinesis, "s"), NextToken=token)
+    found = kinesis.list_stream_consumers(StreamARN=arn(kinesis), NextToken=token)["Consumers"]
+    assert [consumer["ConsumerName"] for consumer in found] == ["b"]
+
+
+def test_a_token_ends_with_its_stream(kinesis: Client) -> None:
+    def tokens_of(client: Client) -> List[str]:
+        for name in "ab":
+            client.register_stream_consumer(StreamARN=arn(client, "s"), ConsumerName=name)
+        return [client.list_shards(StreamName="s", MaxResults=1)["NextToken"],
+                client.list_stream_consumers(StreamARN=arn(client, "s"), MaxResults=1)["NextToken"]]
+
+    kinesis.create_stream(StreamName="s", ShardCount=2)
+    shards, consumers = tokens_of(kinesis)
+    with Client(kinesis._store) as other:
+        other.delete_stream(StreamName="s", EnforceConsumerDeletion=True)
+        with refused("ResourceNotFoundException", kinesis):
+            kinesis.list_shards(NextToken=shards)
+        other.create_stream(StreamName="s", ShardCount=3)
+        for _ in range(2):
+            with refused("ExpiredNextTokenException", kinesis, "made anew"):
+                kinesis.list_shards(NextToken=shards)
+            with refused("ExpiredNextTokenException", kinesis, "made anew"):
+                kinesis.list_stream_consumers(StreamARN=arn(kinesis, "s"), NextToken=consumers)
+        other.delete_stream(StreamName="s")
+        other.create_stream(StreamName="s", ShardCount=4)
+        shards, _ = tokens_of(other)
+    assert len(kinesis.list_shards(NextToken=shards)["Shards"]) == 3  # It had the one before open.
+
+
 def test_waiters(folder: str) -> None:
     with Store(folder + "/store", stream_transition_ms=300) as store, Client(store) as kinesis:
         kinesis.create_stream(StreamName="slow", ShardCount=1)

@@ -109,14 +109,19 @@ class Consumers(Records, Streams):
                               StreamCreationTimestamp: Any = None) -> Dict[str, Any]:
         """The consumers of a stream, by name."""
         name = self._name(None, StreamARN)
-        after = "" if NextToken is None else self._token("consumers", NextToken)
+        after, made = "", None
+        if NextToken is not None:
+            of, made, after = self._token("consumers", NextToken)
+            if of != name:
+                raise invalid("NextToken is of stream %s, not of stream %s." % (of, name))
 
         def listing(opened: Opened) -> Dict[str, Any]:
+            self._check_made(opened, made)
             infos, has_more = page_of((i for i in opened.stream.consumers() if i.name > after),
                                       min(MaxResults or 100, 100))
             members: Dict[str, Any] = {"Consumers": [self._consumer_shape(name, info) for info in infos]}
             if has_more:
-                members["NextToken"] = tokens.make("consumers", self._now_ms(), infos[-1].name)
+                members["NextToken"] = tokens.make("consumers", self._now_ms(), [name, opened.id, infos[-1].name])
             return answer(**members)
 
         return dict(self._with(name, listing))

@@ -91,6 +91,14 @@ class Streams(Base):
             raise Refusal("ExpiredNextTokenException", "NextToken has expired.")
         return found[1]
 
+    @staticmethod
+    def _check_made(opened: Opened, made: Optional[int]) -> None:
+        """Refuse a token of a stream that was deleted, and made anew since."""
+        if made not in (None, opened.id):
+            if opened.is_gone:  # Perhaps it is of the one that is there now.
+                raise plain.NotFoundError("the stream was deleted")
+            raise Refusal("ExpiredNextTokenException", "NextToken has expired: the stream was deleted and made anew.")
+
     def _common(self, found: StreamDescription) -> Dict[str, Any]:
         return {"StreamName": found.name, "StreamARN": self._arn(found.name), "StreamStatus": found.status.name,
                 "StreamModeDetails": {"StreamMode": found.mode.name},
@@ -156,11 +164,14 @@ class Streams(Base):
                     MaxResults: Optional[int] = None, StreamCreationTimestamp: Any = None,
                     ShardFilter: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         """Shards, at most 1,000 in a page."""
-        after = -1
+        after, made = -1, None
         if NextToken is not None:
-            if StreamName is not None or StreamARN is not None:
-                raise invalid("NextToken and StreamName cannot be provided together.")
-            name, after, ShardFilter = self._token("shards", NextToken)
+            for other, given in (("StreamName", StreamName), ("StreamARN", StreamARN),
+                                 ("ExclusiveStartShardId", ExclusiveStartShardId),
+                                 ("StreamCreationTimestamp", StreamCreationTimestamp)):
+                if given is not None:
+                    raise invalid("NextToken and %s cannot be provided together." % other)
+            name, made, after, ShardFilter = self._token("shards", NextToken)
         elif StreamName is None and StreamARN is None:
             raise invalid("Either NextToken or StreamName should be provided.")
         else:
@@ -172,6 +183,7 @@ class Streams(Base):
                 after = start
 
         def listing(opened: Opened) -> Dict[str, Any]:
+            self._check_made(opened, made)
             shown = (s for s in self._filtered(opened, ShardFilter) if s.shard > after)
             shards, has_more = page_of(shown, min(MaxResults or 1000, 1000))
             members: Dict[str, Any] = {"Shards": [self._shard_shape(opened, shard) for shard in shards]}
@@ -179,7 +191,8 @@ class Streams(Base):
                 kept = ShardFilter and {**ShardFilter}
                 if kept and kept.get("Timestamp") is not None:
                     kept["Timestamp"] = self._time_us(kept["Timestamp"]) / 1_000_000
-                members["NextToken"] = tokens.make("shards", self._now_ms(), [name, shards[-1].shard, kept])
+                members["NextToken"] = tokens.make("shards", self._now_ms(), [name, opened.id, shards[-1].shard,
+                                                                                 kept])
             return answer(**members)
 
         return dict(self._with(name, listing))
