@@ -212,7 +212,8 @@ LS_API ls_status ls_metrics_write_text(ls_store *store, ls_metrics_writer write,
 
 /**
  * Write the same text into a file: beside it first, under its name and ".new-" and six characters, then by a rename; so
- * who reads it sees the old text or the new one, whole. Anybody may read it (mode 0644). It is not synced.
+ * who reads it sees the old text or the new one, whole. Anybody may read it (mode 0644). It is not synced. A process
+ * that is killed meanwhile leaves the other name there, which nobody uses again: it may be removed.
  *
  * @param path  Borrowed until return. A node exporter reads the names that end in ".prom" of one directory.
  *
