@@ -103,6 +103,22 @@ def test_a_record_comes_back_with_the_number_it_was_given(kinesis: Client, clock
     assert sorted(texts, key=int) == texts
 
 
+def test_a_shard_that_was_never_there_is_not_found(kinesis: Client) -> None:
+    for call in (lambda: kinesis.split_shard(StreamName="orders", ShardToSplit="7", NewStartingHashKey="9"),
+                 lambda: kinesis.merge_shards(StreamName="orders", ShardToMerge="0", AdjacentShardToMerge="x-7")):
+        with refused("ResourceNotFoundException", kinesis, re.escape(
+                "Could not find shard shardId-000000000007 in stream orders under account 000000000000.")):
+            call()
+
+
+def test_an_iterator_is_used_with_its_own_stream(kinesis: Client) -> None:
+    kinesis.create_stream(StreamName="other", ShardCount=1)
+    put(kinesis, 1)
+    with refused("InvalidArgumentException", kinesis, "Invalid ShardIterator. It is of stream orders"):
+        kinesis.get_records(ShardIterator=start(kinesis), StreamARN=arn(kinesis, "other"))
+    assert len(kinesis.get_records(ShardIterator=start(kinesis), StreamARN=arn(kinesis))["Records"]) == 1
+
+
 def test_numbers_are_right_when_others_put_in_between(kinesis: Client) -> None:
     producer = kinesis._store.stream("orders").producer()
     mine = []

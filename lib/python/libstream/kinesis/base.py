@@ -297,12 +297,15 @@ class Base:
                     raise
             self._forget(name, opened)
 
+    def _no_shard(self, name: str, text: str) -> Refusal:
+        return Refusal("ResourceNotFoundException", "Could not find shard %s in stream %s under account %s."
+                       % (text, name, self._account))
+
     def _shard(self, name: str, opened: Opened, text: str) -> Shard:
         """The shard that an id means."""
         index = numbers.parse_shard_id(text)
         if index is None:
-            raise Refusal("ResourceNotFoundException", "Could not find shard %s in stream %s under account %s."
-                          % (text, name, self._account))
+            raise self._no_shard(name, text)
         for shard in opened.stream.shards():
             if shard.shard == index:
                 return shard

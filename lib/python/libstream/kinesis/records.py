@@ -167,6 +167,10 @@ class Records(Base):
                           "milliseconds."
                           % (_time_text(issued_ms), _time_text(now_ms), tokens.LIFE_MS))
 
+        if StreamARN is not None and self._name(None, StreamARN) != name:
+            raise invalid("Invalid ShardIterator. It is of stream %s, while it was used with StreamARN %s."
+                          % (name, StreamARN))
+
         def read(opened: Opened) -> Dict[str, Any]:
             if opened.id != stream:
                 raise plain.NotFoundError("the stream was deleted")

@@ -8,7 +8,7 @@ import libstream.errors as plain
 from libstream.kinesis import numbers, tokens
 from libstream.kinesis.base import Base, Opened, action, page_of
 from libstream.kinesis.errors import Refusal, answer, constraint, invalid
-from libstream.values import Shard, ShardFilter, StreamDescription, StreamMode, StreamStatus, from_us
+from libstream.values import Shard, ShardFilter, StreamDescription, StreamMode, StreamStatus, from_us, shard_id
 
 _ON_DEMAND_SHARDS = 4
 _RETENTION_MAX = 8760
@@ -264,6 +264,9 @@ class Streams(Base):
                           % (name, self._account, status.name))
 
     def _open_shard(self, name: str, opened: Opened, text: str) -> Shard:
+        index = numbers.parse_shard_id(text)
+        if index is not None and all(shard.shard < index for shard in opened.stream.shards()):
+            raise self._no_shard(name, shard_id(index))
         shard = self._shard(name, opened, text)
         if not shard.is_open:
             raise invalid("Shard %s in stream %s under account %s has already been merged or split, and thus is not "
