@@ -103,6 +103,42 @@ def test_a_record_comes_back_with_the_number_it_was_given(kinesis: Client, clock
     assert sorted(texts, key=int) == texts
 
 
+def test_a_number_is_greater_than_one_of_the_past(kinesis: Client, clock: Clock) -> None:
+    def put_after(text: str, key: str = "k") -> str:
+        return str(kinesis.put_record(StreamName="orders", Data=b"", PartitionKey=key,
+                                      SequenceNumberForOrdering=text)["SequenceNumber"])
+
+    def wrong(text: str) -> None:
+        with refused("InvalidArgumentException", kinesis, "ExclusiveMinimumSequenceNumber %s used in" % text):
+            put_after(text)
+
+    first = put(kinesis, 3)[-1]
+    fields = numbers.from_text(first)
+    assert fields is not None
+    for changed in (fields._replace(record_seconds=fields.record_seconds + 60), fields._replace(seqno=1 << 40),
+                    fields._replace(shard=7, record_seconds=1_900_000_000),
+                    fields._replace(created_seconds=1_900_000_000)):
+        wrong(numbers.to_text(*changed))
+    wrong("x")
+    wrong("")
+    last = put_after(first)
+    assert int(last) > int(first)
+    kinesis.split_shard(StreamName="orders", ShardToSplit="0", NewStartingHashKey=str(1 << 127))
+    for shard in kinesis.list_shards(StreamName="orders")["Shards"]:
+        for text in shard["SequenceNumberRange"].values():  # That is at once: children begin in the next second.
+            if shard["ShardId"][-1] == "0":
+                assert int(put_after(text)) > int(text)
+            else:
+                put_after(text)
+    for i in range(10):  # Also in another shard, as programs number what they put.
+        last = put_after(last, "key-%d" % i)
+    before = fields._replace(created_seconds=fields.created_seconds - 1000, seqno=1 << 40)  # A stream that is gone.
+    assert int(put_after(numbers.to_text(*before))) > 0
+    clock.advance(-3600)
+    last = put_after(last)
+    assert int(put_after(last)) > int(last)
+
+
 def test_a_shard_that_was_never_there_is_not_found(kinesis: Client) -> None:
     for call in (lambda: kinesis.split_shard(StreamName="orders", ShardToSplit="7", NewStartingHashKey="9"),
                  lambda: kinesis.merge_shards(StreamName="orders", ShardToMerge="0", AdjacentShardToMerge="x-7")):

@@ -47,6 +47,18 @@ def check_start(kind: Any, path: str, number: Optional[str], timestamp: Any) -> 
                       "no timestamp parameter.")
 
 
+def _is_ahead(least: numbers.Fields, opened: Opened, now_seconds: int) -> bool:
+    """Whether a number that a new one is to be greater than has a time in the future, or is of an open shard that has
+    not come to it yet. A clock that was set back leaves times of its own in the future: they are no reason."""
+    for shard in opened.stream.describe().shards:
+        if shard.shard == least.shard and shard.created_us // 1_000_000 == least.created_seconds:
+            times = (shard.created_us, shard.latest_arrival_us or 0, shard.closed_us or 0)
+            if shard.is_open and shard.latest_seqno is not None and least.seqno > shard.latest_seqno:
+                return True
+            return least.record_seconds > max(now_seconds, *(us // 1_000_000 for us in times))
+    return max(least.created_seconds, least.record_seconds) > now_seconds
+
+
 class Records(Base):
     """The data plane."""
 
@@ -54,20 +66,29 @@ class Records(Base):
     def put_record(self, *, Data: Any, PartitionKey: str, StreamName: Optional[str] = None,
                    StreamARN: Optional[str] = None, ExplicitHashKey: Optional[str] = None,
                    SequenceNumberForOrdering: Optional[str] = None) -> Dict[str, Any]:
-        """Put one record: ShardId and SequenceNumber."""
+        """Put one record: ShardId and SequenceNumber, which is greater than those before it in the shard and in the
+        shard's ancestors. SequenceNumberForOrdering must be one of the past; giving it costs a look at the stream."""
         name = self._name(StreamName, StreamARN)
         key, hash_key = _key(PartitionKey, "partitionKey"), _hash_key(ExplicitHashKey)
-        if SequenceNumberForOrdering is not None and numbers.from_text(SequenceNumberForOrdering) is None:
-            raise invalid("ExclusiveMinimumSequenceNumber %s used in PutRecord on stream %s under account %s is "
-                          "invalid." % (SequenceNumberForOrdering, name, self._account))
+        least = None
+        if SequenceNumberForOrdering is not None:
+            least = numbers.from_text(SequenceNumberForOrdering)
+            if least is None:
+                raise self._not_before(name, SequenceNumberForOrdering)
 
         def put(opened: Opened) -> Dict[str, Any]:
             now_us = self._now_us()
+            if least is not None and _is_ahead(least, opened, now_us // 1_000_000):
+                raise self._not_before(name, str(SequenceNumberForOrdering))
             at = opened.producer.put(key, Data, hash_key)
             arrival = opened.arrivals(at.shard, at.seqno, at.seqno, now_us)(at.seqno)
             return answer(ShardId=shard_id(at.shard), SequenceNumber=opened.text_of_put(at.shard, at.seqno, arrival))
 
         return dict(self._with(name, put))
+
+    def _not_before(self, name: str, text: str) -> Refusal:
+        return invalid("ExclusiveMinimumSequenceNumber %s used in PutRecord on stream %s under account %s is invalid."
+                       % (text, name, self._account))
 
     @action
     def put_records(self, *, Records: Sequence[Dict[str, Any]], StreamName: Optional[str] = None,
