@@ -34,14 +34,18 @@
  *
  * ATTEMPTS. How often a batch has failed, and to which size a split has brought it, is known to whoever works on its
  * shard next: after an update, a pause, the end of a run, a program's restart, and in another run. Attempts are of its
- * first record: they begin again only when the position advances, or the mapping is moved. What has failed more often
- * than an update allows is given up without being tried again. A handler in which its process dies has failed, which
- * splits a batch or is one attempt, as any other failure; whoever has the shard next knows of it. Nobody can tell what
- * the process died of: its death is a failure of all batches that were being handled in it, in other lanes and shards,
- * and by other runs. The pause before each of them is tried again is of another length, so that most of them are not
- * there when the one that kills comes again. It is no failure that a run is stopped, gives a shard over, or is taken
- * for dead while it is only slow. A power loss takes the failures of the last `sync_interval_ms`, and those of handlers
- * that ran then.
+ * first record: they begin again only when the position advances, when the mapping is moved, and when an update changes
+ * its filters, lanes or LS_MAPPING_DEAGGREGATE, by which other records are in a batch. What has failed more often than
+ * an update allows is given up without being tried again. What was given up is not tried again where it comes again
+ * since another lane holds the position back; of a shard up to 32 such batches are known, with those that failed.
+ *
+ * A handler in which its process dies has failed, which splits a batch or is one attempt, as any other failure; whoever
+ * has the shard next knows of it. Nobody can tell what the process died of: its death is a failure of all batches that
+ * were being handled in it, in other lanes and shards, and by other runs. The pause before each of them is tried again
+ * is of another length, so that most of them are not there when the one that kills comes again. With several lanes a
+ * batch that comes again may be cut in another place, where it meets one that was tried; what is behind the cut begins
+ * anew. It is no failure that a run is stopped, gives a shard over, or is taken for dead while it is only slow. A power
+ * loss takes the failures of the last `sync_interval_ms`, and those of handlers that ran then.
  *
  * FAILURES. What is given up is told to a run's callback and to the log, and put to the mapping's `failure_stream`, if
  * it has one: the report that Lambda sends to a queue, {"requestContext": {"requestId", "functionArn" (the mapping's

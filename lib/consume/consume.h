@@ -109,6 +109,7 @@ typedef struct lsi_group_config {
     lsi_lease_start start; /* of a group that is made */
     const char *worker;    /* checked; NULL: a random name */
     uint64_t mapping;      /* not 0: its id, whose group it is and is there, or NOT_FOUND */
+    uint32_t routing;      /* of a mapping: by which settings records come into lanes and batches; else 0 */
     bool is_guarded;       /* somebody renews for it, and calls the engine's `rouse` */
 } lsi_group_config;
 /* `name` was checked. */

@@ -643,6 +643,26 @@ static void who_moves_a_mapping_begins_anew(void **state)
     diary_free(diary);
 }
 
+/* N6: what was tried by other lanes was another batch. */
+static void other_lanes_begin_anew(void **state)
+{
+    ls_mapping_options options = defaults();
+    called *diary = diary_new();
+    ls_stream *stream = NULL;
+    fixture *fx = *state;
+
+    options.retries_max = 10;
+    prepare(fx, 3, 1, &options);
+    run_once(fx, diary, 0, 2);
+    options.lane_count = 2;
+    assert_int_equal(ls_stream_open(fx->store, STREAM, &stream), LS_OK);
+    assert_int_equal(ls_mapping_update(stream, "m", &options), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    run_once(fx, diary, 0, 3);
+    assert_string_equal(diary_text(diary), "0+3, 0+3 again 1, 0+3");
+    diary_free(diary);
+}
+
 int main(void)
 {
     const struct CMUnitTest among_processes[] = {
@@ -666,6 +686,7 @@ int main(void)
         TEST(the_size_of_a_split_goes_on_in_the_next_run),
         TEST(who_wants_fewer_retries_has_it_given_up_at_once),
         TEST(who_moves_a_mapping_begins_anew),
+        TEST(other_lanes_begin_anew),
     };
 
     in_memory = false;

@@ -56,6 +56,7 @@ typedef struct known {
     uint32_t key;
     bool matches, is_poison;
     bool is_with_handler, is_finished, has_succeeded;
+    bool is_over; /* it was given up, and that is known to who comes next */
     uint32_t failures[RECORDS]; /* [n] of batches that begin here and have n + 1 records */
 } known;
 
@@ -173,8 +174,11 @@ static void open_machine(void)
         if (!r.remembers || one->is_finished)
             memset(one->failures, 0, sizeof one->failures);
         one->is_with_handler = false;
-        if (one->record.seqno > r.told.position.seqno)
-            one->is_finished = one->has_succeeded = false;
+        one->is_over = one->is_over && r.remembers;
+        if (one->record.seqno > r.told.position.seqno) {
+            one->is_finished = one->is_over;
+            one->has_succeeded = false;
+        }
     }
     if (r.remembers)
         lsi_batcher_resume(r.machine, &r.tried);
@@ -430,13 +434,16 @@ static void judge_checkpoint(const lsi_progress *progress)
 
 static void judge_wait(const lsi_batcher_action *action)
 {
-    uint64_t held = 0;
+    uint64_t held = 0, over = 0;
 
     HOLD("J2", r.told.position.seqno == newest_position());
     HOLD("J5", action->until_us > r.now.mono_us);
-    for (uint32_t i = 0; i < r.given; i++)
+    for (uint32_t i = 0; i < r.given; i++) {
         held += r.records[i].matches && !r.records[i].is_finished;
-    HOLD("J5", lsi_batcher_held(r.machine) == held);
+        over += r.records[i].is_over;
+    }
+    HOLD("J5", lsi_batcher_held(r.machine) >= held && lsi_batcher_held(r.machine) <= held + over);
+    held = lsi_batcher_held(r.machine); /* What is over waits behind others of its lane. */
     HOLD("J5", r.settings.lane_count > 1 || held + action->records_wanted <= r.settings.records_max ||
                action->records_wanted == 0);
     HOLD("J5", r.settings.lane_count == 1 || r.settings.held_records_max == 0 ||
@@ -515,8 +522,10 @@ static void answer(uint32_t lane)
         lsi_batcher_discarded(r.machine, lane, is_written, r.now);
         for (uint32_t i = 0; i < p->count; i++) {
             r.records[p->indices[i]].is_with_handler = false;
-            if (is_written)
+            if (is_written) {
                 finish(&r.records[p->indices[i]], false);
+                r.records[p->indices[i]].is_over = r.settings.lane_count > 1;
+            }
         }
         if (is_written && p->action.invocation.is_final)
             r.window_from = first_unfinished();

@@ -33,9 +33,9 @@ static void begin(fixture *fx)
 
 static lsi_trials tried(const fixture *fx, bool is_gone)
 {
-    lsi_trials out = fx->row.trials;
+    lsi_trials out;
 
-    (void)lsi_lease_tried(fx->tried, &fx->row, is_gone, &out);
+    (void)lsi_lease_tried(fx->tried, &fx->row, 0, is_gone, &out);
     return out;
 }
 
@@ -70,24 +70,51 @@ static void each_lane_has_its_place(void **state)
     (void)state;
     begin(&fx);
     assert_int_equal(tried(&fx, true).count, 0);
-    for (uint32_t lane = 0; lane < LSI_TRIALS_MAX; lane++) {
+    for (uint32_t lane = 0; lane < LSI_TRIAL_LANES_MAX; lane++) {
         const lsi_trial trial = trial_of(lane);
 
         lsi_lease_try(&fx.notes, lane, &trial);
     }
     all = tried(&fx, true);
-    assert_int_equal(all.count, LSI_TRIALS_MAX);
-    for (uint32_t lane = 0; lane < LSI_TRIALS_MAX; lane++) {
+    assert_int_equal(all.count, LSI_TRIAL_LANES_MAX);
+    for (uint32_t lane = 0; lane < LSI_TRIAL_LANES_MAX; lane++) {
         const lsi_trial trial = trial_of(lane);
 
         assert_same(&all.at[lane], &trial);
     }
-    for (uint32_t lane = 0; lane < LSI_TRIALS_MAX; lane++) {
+    for (uint32_t lane = 0; lane < LSI_TRIAL_LANES_MAX; lane++) {
         lsi_lease_try(&fx.notes, lane, NULL);
-        assert_int_equal(tried(&fx, true).count, LSI_TRIALS_MAX - 1 - lane);
+        assert_int_equal(tried(&fx, true).count, LSI_TRIAL_LANES_MAX - 1 - lane);
     }
     for (uint32_t i = 0; i < LSI_LEASE_TRIED; i++) /* those of running.c */
         assert_int_equal(atomic_load(&fx.tried[i]), 0);
+}
+
+/* Goal: N6; and where a row is full, a death counts all the same. */
+static void a_death_finds_room_and_other_settings_begin_anew(void **state)
+{
+    lsi_trial trial = {.first = {5, 0}, .count = 3, .is_begun = true};
+    lsi_trials all;
+    fixture fx;
+
+    (void)state;
+    begin(&fx);
+    fx.row.trials.count = LSI_TRIALS_MAX;
+    for (uint32_t i = 0; i < LSI_TRIALS_MAX; i++)
+        fx.row.trials.at[i] = (lsi_trial){.first = {100 + i, 0}, .count = 1, .attempts = i == 7 ? 1 : 2 + i};
+    fx.row.trials.at[9] = (lsi_trial){.first = {300, 0}, .is_over = true, .last = {301, 0}};
+    lsi_lease_try(&fx.notes, 0, &trial);
+    assert_true(lsi_lease_tried(fx.tried, &fx.row, 0, true, &all));
+    assert_int_equal(all.count, LSI_TRIALS_MAX);
+    assert_same(&all.at[7], &trial); /* Instead of the one of which least is known. */
+    assert_true(all.at[9].is_over);
+    assert_false(lsi_lease_tried(fx.tried, &fx.row, 1, true, &all));
+    assert_int_equal(all.count, 0);
+    fx.row.routing = fx.notes.routing = 1;
+    assert_false(lsi_lease_tried(fx.tried, &fx.row, 1, true, &all)); /* The words are of before. */
+    assert_int_equal(all.count, LSI_TRIALS_MAX);
+    lsi_lease_try(&fx.notes, 0, &trial);
+    assert_true(lsi_lease_tried(fx.tried, &fx.row, 1, true, &all));
 }
 
 static void more_attempts_than_fit_are_many(void **state)
@@ -115,14 +142,14 @@ static void only_of_the_dead_something_has_failed(void **state)
     (void)state;
     begin(&fx);
     lsi_lease_try(&fx.notes, 2, &trial);
-    assert_true(lsi_lease_tried(fx.tried, &fx.row, true, &all));
-    assert_false(lsi_lease_tried(fx.tried, &fx.row, false, &all));
+    assert_true(lsi_lease_tried(fx.tried, &fx.row, 0, true, &all));
+    assert_false(lsi_lease_tried(fx.tried, &fx.row, 0, false, &all));
     assert_int_equal(all.count, 1);
     trial.is_begun = false;
     assert_same(&all.at[0], &trial);
     lsi_lease_try(&fx.notes, 2, &trial);
-    assert_false(lsi_lease_tried(fx.tried, &fx.row, true, &all));
-    assert_false(lsi_lease_tried(NULL, &fx.row, true, &all)); /* There are no words. */
+    assert_false(lsi_lease_tried(fx.tried, &fx.row, 0, true, &all));
+    assert_false(lsi_lease_tried(NULL, &fx.row, 0, true, &all)); /* There are no words. */
 }
 
 /* What is noted is newer than the row; what is finished goes. */
@@ -225,6 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_lane_has_its_place),
+        cmocka_unit_test(a_death_finds_room_and_other_settings_begin_anew),
         cmocka_unit_test(more_attempts_than_fit_are_many),
         cmocka_unit_test(only_of_the_dead_something_has_failed),
         cmocka_unit_test(the_row_has_the_rest),

@@ -246,6 +246,7 @@ ls_status lsi_group_open(lsi_engine_stream *stream, const char *name, const lsi_
     if (result != 0)
         st = lsi_fail_errno(result, "cannot make a lock");
     group->mapping = config->mapping;
+    group->routing = config->routing;
     group->is_guarded = config->is_guarded;
     if (st == LS_OK)
         st = find_or_make(stream, name, config, &group->settings);

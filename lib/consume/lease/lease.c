@@ -347,8 +347,10 @@ static ls_status decide_save(lsi_lease *lease, lsi_lease_row changes[CHANGES_MAX
         st = decide_checkpoint(lease, changes, count, &at);
     if (*count == 0) /* The place is the same; what goes with it may not be. */
         *count = 1;
-    if (to->trials != NULL && changes[0].place.kind != LSI_LEASE_END)
+    if (to->trials != NULL && changes[0].place.kind != LSI_LEASE_END) {
         changes[0].trials = *to->trials;
+        changes[0].routing = lease->group->routing;
+    }
     changes[0].note = to->note;
     return st;
 }

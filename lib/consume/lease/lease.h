@@ -40,7 +40,8 @@ typedef struct lsi_lease_row {
     uint64_t wanted;  /* ticket of who asks for it; 0: nobody */
     char name[LSI_WORKER_NAME_MAX + 1]; /* the owner's */
     uint32_t note;    /* of a mapping: ls_mapping_result of the last batch */
-    lsi_trials trials; /* of a mapping: batches that failed, and are not finished */
+    uint32_t routing;  /* of a mapping: by which settings the following was in lanes and batches */
+    lsi_trials trials; /* batches that failed, or were given up, and are not finished */
     lsi_lease_pending pending; /* of what is no mapping */
     uint64_t version; /* of the state; LSI_STATE_NONE: it is to be made */
     bool is_removed;  /* in a write: it is to go */
@@ -98,7 +99,7 @@ typedef struct lsi_lease_notes {
     lsi_engine_count *tried; /* of LSI_COUNTS_LEASE; NULL: nobody can be told */
     uint64_t ticket;
     uint64_t counter; /* the row's; its caller keeps it up */
-    uint32_t shard;
+    uint32_t shard, routing;
     uint32_t next;
 } lsi_lease_notes;
 lsi_lease_notes lsi_lease_notes_of(const lsi_lease *lease);
@@ -112,15 +113,17 @@ lsi_point lsi_lease_noted(const lsi_budget_word *words, const lsi_lease_row *row
 /* The words of LSI_COUNTS_LEASE: how many handlers run (running.c), the batch of each lane, and halves of words. */
 #define LSI_LEASE_RUNNING_PAIRS 5u
 #define LSI_LEASE_TRIED (2 * LSI_LEASE_RUNNING_PAIRS)
-#define LSI_LEASE_TRIED_PARTS (LSI_LEASE_TRIED + 2 * LSI_TRIALS_MAX)
-#define LSI_LEASE_TRIED_WORDS (LSI_LEASE_TRIED_PARTS + LSI_TRIALS_MAX / 2)
+#define LSI_LEASE_TRIED_PARTS (LSI_LEASE_TRIED + 2 * LSI_TRIAL_LANES_MAX)
+#define LSI_LEASE_TRIED_WORDS (LSI_LEASE_TRIED_PARTS + LSI_TRIAL_LANES_MAX / 2)
 /* NULL: there are none. Leaves the last error alone. */
 lsi_engine_count *lsi_lease_tried_words(lsi_engine_stream *stream, uint32_t group, uint32_t shard);
 /* What others are to know of a lane's batch, as of a place that was noted. NULL: nothing. */
 void lsi_lease_try(const lsi_lease_notes *to, uint32_t lane, const lsi_trial *trial);
-/* Adds to `to`, which the row has, what its owner has noted since it was written, and takes away what he has finished.
- * `is_gone`: his process is; then what he had begun has failed, and the answer is whether he had begun something. */
-bool lsi_lease_tried(const lsi_engine_count *words, const lsi_lease_row *row, bool is_gone, lsi_trials *to);
+/* Gives what the row has, if that is by the same `routing`, with what its owner has noted since it was written, and
+ * without what he has finished. `is_gone`: his process is; then what he had begun has failed, and the answer is whether
+ * he had begun something. */
+bool lsi_lease_tried(const lsi_engine_count *words, const lsi_lease_row *row, uint32_t routing, bool is_gone,
+                     lsi_trials *to);
 
 /* ---- group.c ---- */
 
@@ -163,6 +166,7 @@ struct lsi_group {
     lsi_group_settings settings;
     uint64_t ticket;
     uint64_t mapping; /* its id; 0: none */
+    uint32_t routing; /* of lsi_group_config */
     lsi_engine_count *counts; /* LSI_COUNTS_GROUP; NULL: nobody can be told */
     uint32_t failover_ms, handover_ms, leases_max;
     bool is_guarded;

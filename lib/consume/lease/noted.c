@@ -32,7 +32,8 @@ lsi_lease_notes lsi_lease_notes_of(const lsi_lease *lease)
                              .tried = lsi_lease_tried_words(group->stream, group->settings.number, shard),
                              .ticket = group->ticket,
                              .counter = lease->row.counter,
-                             .shard = shard};
+                             .shard = shard,
+                             .routing = group->routing};
 }
 
 void lsi_lease_note(lsi_lease_notes *to, lsi_point place)

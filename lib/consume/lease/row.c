@@ -2,10 +2,11 @@
  *
  * A row is: format 1 (1), kind (1), bytes of the name (2), switches (4), counter (8), number (8), part (4), note (4),
  * owner (8), who asks (8), name; of format 2 then what is prepared: number (8), part (4), state; of format 3 batches
- * that were tried, each: first record, number (8) and part (4), its records (4), those behind them (4), attempts (4),
- * flags (4). Settings: format 1
- * (1), kind of the beginning (1), zero (2), number (4), its time (8), when it was made (8), the mapping whose group it
- * is (8). What fails its checks is damage: the values were written whole. */
+ * that were tried: routing (4), and each: first record, number (8) and part (4), its records (4), those behind them
+ * (4), attempts (4), flags (4); of one that was given up these three are the last record, number (8) and part (4), and
+ * the lane is beside the flags. Settings: format 1 (1), kind of the beginning (1), zero (2), number (4), its time (8),
+ * when it was made (8), the mapping whose group it is (8). What fails its checks is damage: the values were written
+ * whole. */
 #include "consume/lease/lease.h"
 
 #include <assert.h>
@@ -27,11 +28,15 @@
 #define TRIAL_IS_BEGUN 1u
 #define TRIAL_IS_UNHANDLED 2u
 #define TRIAL_IS_REPORTED 4u
+#define TRIAL_IS_OVER 8u
+#define TRIAL_LANE_AT 8u
+#define ROUTING_BYTES 4u
 #define SETTINGS_BYTES 32u
 #define KEY_BYTES LSI_LEASE_KEY_BYTES
 _Static_assert(LSI_LEASE_ROW_BYTES == ROW_BYTES + LSI_WORKER_NAME_MAX + PENDING_BYTES + LS_LEASE_STATE_BYTES_MAX,
                "a row fits its room");
-_Static_assert(LSI_TRIALS_MAX * TRIAL_BYTES <= PENDING_BYTES + LS_LEASE_STATE_BYTES_MAX, "so it does with trials");
+_Static_assert(ROUTING_BYTES + LSI_TRIALS_MAX * TRIAL_BYTES <= PENDING_BYTES + LS_LEASE_STATE_BYTES_MAX,
+               "so it does with trials");
 
 typedef struct key {
     char text[KEY_BYTES];
@@ -210,26 +215,40 @@ static bool pending_decode(lsi_cursor *from, lsi_lease_pending *out)
     return true;
 }
 
-static bool trials_decode(lsi_cursor *from, lsi_trials *out)
+static bool trial_decode(lsi_cursor *from, lsi_trial *to)
 {
-    for (out->count = 0; !from->bad && from->at != from->end && out->count < LSI_TRIALS_MAX; out->count++) {
-        lsi_trial *to = &out->at[out->count];
-        uint32_t flags;
+    uint32_t first, second, third, flags;
 
-        to->first.seqno = lsi_take_u64(from);
-        to->first.part = lsi_take_u32(from);
-        to->count = lsi_take_u32(from);
-        to->rest = lsi_take_u32(from);
-        to->attempts = lsi_take_u32(from);
-        flags = lsi_take_u32(from);
-        if (to->count > LSI_TRIAL_RECORDS_MAX || to->rest > LSI_TRIAL_RECORDS_MAX ||
-            flags >= 2 * TRIAL_IS_REPORTED)
-            return false;
-        to->is_begun = (flags & TRIAL_IS_BEGUN) != 0;
-        to->is_unhandled = (flags & TRIAL_IS_UNHANDLED) != 0;
-        to->is_reported = (flags & TRIAL_IS_REPORTED) != 0;
+    to->first.seqno = lsi_take_u64(from);
+    to->first.part = lsi_take_u32(from);
+    first = lsi_take_u32(from);
+    second = lsi_take_u32(from);
+    third = lsi_take_u32(from);
+    flags = lsi_take_u32(from);
+    if ((flags & TRIAL_IS_OVER) != 0) {
+        to->is_over = true;
+        to->last = (lsi_point){(uint64_t)second << 32 | first, third};
+        to->lane = flags >> TRIAL_LANE_AT;
+        return to->lane < LSI_TRIAL_LANES_MAX && (flags & 0xff) == TRIAL_IS_OVER;
     }
-    return !from->bad && out->count > 0;
+    to->count = first;
+    to->rest = second;
+    to->attempts = third;
+    to->is_begun = (flags & TRIAL_IS_BEGUN) != 0;
+    to->is_unhandled = (flags & TRIAL_IS_UNHANDLED) != 0;
+    to->is_reported = (flags & TRIAL_IS_REPORTED) != 0;
+    return to->count <= LSI_TRIAL_RECORDS_MAX && to->rest <= LSI_TRIAL_RECORDS_MAX && flags < TRIAL_IS_OVER;
+}
+
+static bool trials_decode(lsi_cursor *from, lsi_lease_row *out)
+{
+    lsi_trials *to = &out->trials;
+
+    out->routing = lsi_take_u32(from);
+    for (to->count = 0; !from->bad && from->at != from->end && to->count < LSI_TRIALS_MAX; to->count++)
+        if (!trial_decode(from, &to->at[to->count]))
+            return false;
+    return !from->bad && to->count > 0;
 }
 
 static bool row_decode(ls_bytes value, lsi_lease_row *out)
@@ -253,7 +272,7 @@ static bool row_decode(ls_bytes value, lsi_lease_row *out)
     name = lsi_take_bytes(&from, name_bytes);
     if (name == NULL || memchr(name, 0, name_bytes) != NULL ||
         (format == FORMAT_PENDING && !pending_decode(&from, &out->pending)) ||
-        (format == FORMAT_TRIED && !trials_decode(&from, &out->trials)) || from.at != from.end)
+        (format == FORMAT_TRIED && !trials_decode(&from, out)) || from.at != from.end)
         return false;
     memcpy(out->name, name, name_bytes);
     out->name[name_bytes] = '\0';
@@ -302,20 +321,32 @@ ls_status lsi_lease_rows(lsi_engine_stream *stream, const char *name, lsi_lease_
     return LS_OK;
 }
 
-static size_t trials_encode(const lsi_trials *from, lsi_writer *to)
+static uint32_t flags_of(const lsi_trial *trial)
 {
+    if (trial->is_over)
+        return TRIAL_IS_OVER | trial->lane << TRIAL_LANE_AT;
+    return (trial->is_begun ? TRIAL_IS_BEGUN : 0) | (trial->is_unhandled ? TRIAL_IS_UNHANDLED : 0) |
+           (trial->is_reported ? TRIAL_IS_REPORTED : 0);
+}
+
+static size_t trials_encode(const lsi_lease_row *row, lsi_writer *to)
+{
+    const lsi_trials *from = &row->trials;
+
+    if (from->count == 0)
+        return 0;
+    lsi_put_u32(to, row->routing);
     for (uint32_t i = 0; i < from->count; i++) {
         const lsi_trial *at = &from->at[i];
 
         lsi_put_u64(to, at->first.seqno);
         lsi_put_u32(to, at->first.part);
-        lsi_put_u32(to, at->count);
-        lsi_put_u32(to, at->rest);
-        lsi_put_u32(to, at->attempts);
-        lsi_put_u32(to, (at->is_begun ? TRIAL_IS_BEGUN : 0) | (at->is_unhandled ? TRIAL_IS_UNHANDLED : 0) |
-                            (at->is_reported ? TRIAL_IS_REPORTED : 0));
+        lsi_put_u32(to, at->is_over ? (uint32_t)at->last.seqno : at->count);
+        lsi_put_u32(to, at->is_over ? (uint32_t)(at->last.seqno >> 32) : at->rest);
+        lsi_put_u32(to, at->is_over ? at->last.part : at->attempts);
+        lsi_put_u32(to, flags_of(at));
     }
-    return from->count * TRIAL_BYTES;
+    return ROUTING_BYTES + from->count * TRIAL_BYTES;
 }
 
 static size_t row_encode(const lsi_lease_row *row, unsigned char bytes[LSI_LEASE_ROW_BYTES])
@@ -337,7 +368,7 @@ static size_t row_encode(const lsi_lease_row *row, unsigned char bytes[LSI_LEASE
     lsi_put_u64(&to, row->wanted);
     lsi_put_bytes(&to, row->name, name_bytes);
     if (!has_pending)
-        return ROW_BYTES + name_bytes + trials_encode(&row->trials, &to);
+        return ROW_BYTES + name_bytes + trials_encode(row, &to);
     lsi_put_u64(&to, row->pending.seqno);
     lsi_put_u32(&to, row->pending.sub_seqno);
     lsi_put_bytes(&to, row->pending.state, row->pending.state_bytes);

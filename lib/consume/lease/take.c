@@ -202,9 +202,14 @@ static void take_trials(const lsi_group *group, lsi_lease_row *row)
     const lsi_engine_count *words =
         lsi_lease_tried_words(group->stream, group->settings.number, row->place.shard);
 
-    if (group->mapping != 0 &&
-        lsi_lease_tried(words, row, row->owner != 0 && lsi_group_is_gone(group, row->owner), &row->trials))
+    lsi_trials trials;
+
+    if (group->mapping == 0)
+        return;
+    if (lsi_lease_tried(words, row, group->routing, row->owner != 0 && lsi_group_is_gone(group, row->owner), &trials))
         row->note = LS_MAPPING_RESULT_FAILED;
+    row->trials = trials;
+    row->routing = group->routing;
 }
 
 /* `is_asking`: beside the owner. Else G1: nobody else can have it afterwards. */

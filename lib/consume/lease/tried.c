@@ -9,7 +9,8 @@
  *       leaves what does not fit its sum; then what the row says of that batch counts.
  *   N4  That an invocation has begun counts as a failure only of a process that is gone, as the kernel has it. Who is
  *       only slow, or gives its shards over, has not failed.
- *   N5  Attempts are noted up to 16,383, more than any limit of them. */
+ *   N5  Attempts are noted up to 16,383, more than any limit of them.
+ *   N6  By other settings other records are in a lane and in a batch: what was tried by those counts for nothing. */
 #include "consume/lease/lease.h"
 
 #include "base/hash.h"
@@ -26,9 +27,10 @@ _Static_assert(LSI_TRIAL_RECORDS_MAX < 1u << 14, "numbers of records fit");
 #define SUM_SEED 64u
 
 static uint64_t sum_of(lsi_point first, uint64_t tally, uint64_t ticket, uint64_t counter, uint32_t shard,
-                       uint32_t lane)
+                       uint32_t routing, uint32_t lane)
 {
-    const uint64_t words[] = {first.seqno, (uint64_t)first.part << 32 | lane, tally, ticket, counter, shard};
+    const uint64_t words[] = {first.seqno, (uint64_t)first.part << 32 | lane, tally, ticket, counter,
+                              (uint64_t)routing << 32 | shard};
 
     return lsi_sum64(words, sizeof(words), SUM_SEED) >> SUM_AT << SUM_AT;
 }
@@ -67,12 +69,13 @@ void lsi_lease_try(const lsi_lease_notes *to, uint32_t lane, const lsi_trial *tr
     atomic_store_explicit(parts, both, memory_order_relaxed);
     atomic_store_explicit(&at[0], trial->first.seqno, memory_order_relaxed);
     /* Release pairs with the acquire below. */
-    atomic_store_explicit(&at[1], tally | sum_of(trial->first, tally, to->ticket, to->counter, to->shard, lane),
-                          memory_order_release);
+    tally |= sum_of(trial->first, tally, to->ticket, to->counter, to->shard, to->routing, lane);
+    atomic_store_explicit(&at[1], tally, memory_order_release);
 }
 
 /* False: nothing that counts. */
-static bool read_lane(const lsi_engine_count *words, const lsi_lease_row *row, uint32_t lane, lsi_trial *out)
+static bool read_lane(const lsi_engine_count *words, const lsi_lease_row *row, uint32_t routing, uint32_t lane,
+                      lsi_trial *out)
 {
     const lsi_engine_count *at = words + LSI_LEASE_TRIED + 2 * lane;
     uint64_t tally = atomic_load_explicit(&at[1], memory_order_acquire);
@@ -92,23 +95,25 @@ static bool read_lane(const lsi_engine_count *words, const lsi_lease_row *row, u
         .is_unhandled = (tally & UNHANDLED) != 0,
         .is_reported = (tally & REPORTED) != 0,
     };
-    return (sum == sum_of(first, tally, row->owner, row->counter, row->place.shard, lane) ||
-            sum == sum_of(first, tally, row->owner, row->counter - 1, row->place.shard, lane)) && /* N3 */
+    return (sum == sum_of(first, tally, row->owner, row->counter, row->place.shard, routing, lane) ||
+            sum == sum_of(first, tally, row->owner, row->counter - 1, row->place.shard, routing, lane)) && /* N3 */
         out->count <= LSI_TRIAL_RECORDS_MAX && out->rest <= LSI_TRIAL_RECORDS_MAX;
 }
 
-bool lsi_lease_tried(const lsi_engine_count *words, const lsi_lease_row *row, bool is_gone, lsi_trials *to)
+bool lsi_lease_tried(const lsi_engine_count *words, const lsi_lease_row *row, uint32_t routing, bool is_gone,
+                     lsi_trials *to)
 {
     lsi_point position = {LS_SEQNO_NONE, 0};
     bool has_failed = false;
 
     if (row->place.kind == LSI_LEASE_NUMBER)
         position = lsi_point_of(row->seqno, row->sub_seqno);
+    *to = row->routing == routing ? row->trials : (lsi_trials){0};
     lsi_trials_pass(to, position);
-    for (uint32_t lane = 0; words != NULL && row->owner != 0 && lane < LSI_TRIALS_MAX; lane++) {
+    for (uint32_t lane = 0; words != NULL && row->owner != 0 && lane < LSI_TRIAL_LANES_MAX; lane++) {
         lsi_trial trial;
 
-        if (!read_lane(words, row, lane, &trial) || lsi_trial_is_passed(&trial, position))
+        if (!read_lane(words, row, routing, lane, &trial) || lsi_trial_is_passed(&trial, position))
             continue;
         trial.is_begun = trial.is_begun && is_gone; /* N4 */
         has_failed = has_failed || trial.is_begun;

@@ -77,11 +77,14 @@ ls_status lsi_batcher_open(const lsi_memory *memory, const lsi_batcher_settings 
 
 void lsi_batcher_resume(lsi_batcher *machine, const lsi_trials *trials)
 {
-    machine->waiting = *trials;
-    lsi_trials_pass(&machine->waiting, machine->told);
-    for (uint32_t i = machine->waiting.count; machine->settings.tumbling_us == 0 && i-- > 0;)
-        if (machine->waiting.at[i].count == 0)
-            lsi_trials_remove(&machine->waiting, i);
+    machine->waiting.count = machine->over.count = 0;
+    for (uint32_t i = 0; i < trials->count; i++) {
+        const lsi_trial *trial = &trials->at[i];
+        bool is_final = trial->count == 0 && !trial->is_over;
+
+        if (!lsi_trial_is_passed(trial, machine->told) && (!is_final || machine->settings.tumbling_us != 0))
+            lsi_trials_add(trial->is_over ? &machine->over : &machine->waiting, trial);
+    }
 }
 
 void lsi_batcher_close(lsi_batcher *machine)
@@ -202,6 +205,7 @@ static bool tell_progress(lsi_batcher *machine, lsi_batcher_action *out)
     assert(lsi_point_compare(position, machine->told) >= 0); /* M2 */
     machine->told = position;
     lsi_trials_pass(&machine->waiting, position);
+    lsi_trials_pass(&machine->over, position);
     machine->told_version = machine->window_version;
     out->kind = LSI_BATCHER_CHECKPOINT;
     out->progress.position = position;
@@ -275,6 +279,9 @@ ls_status lsi_batcher_next(lsi_batcher *machine, lsi_moment now, lsi_batcher_act
     lsi_batcher_action action = {.kind = LSI_BATCHER_WAIT, .until_us = INT64_MAX};
 
     check(machine);
+    for (uint32_t i = 0; machine->over.count > 0 && i < machine->settings.lane_count; i++)
+        if (machine->lanes[i].state == LSI_LANE_COLLECTING)
+            lsi_lane_pass_over(machine, &machine->lanes[i]);
     if (tell_progress(machine, &action)) {
         *out = action;
         return LS_OK;
@@ -355,6 +362,8 @@ void lsi_batcher_trials(const lsi_batcher *machine, lsi_trials *out)
             lsi_trials_add(out, &trial);
     for (uint32_t i = 0; i < machine->waiting.count; i++)
         lsi_trials_add(out, &machine->waiting.at[i]);
+    for (uint32_t i = 0; i < machine->over.count; i++)
+        lsi_trials_add(out, &machine->over.at[i]);
 }
 
 void lsi_batcher_counts_get(const lsi_batcher *machine, lsi_batcher_counts *out)

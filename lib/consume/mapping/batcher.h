@@ -29,7 +29,8 @@
  *       less than a batch.
  *
  *   M13 A batch that was tried before counts on, whoever has tried it (_resume): it begins with the same record, and
- *       has at most the records that it had. What precedes it goes by itself. */
+ *       has at most the records that it had. What precedes it goes by itself. What was given up, and comes again for
+ *       another lane holds the position back, is passed over. */
 #ifndef LSI_CONSUME_MAPPING_BATCHER_H
 #define LSI_CONSUME_MAPPING_BATCHER_H
 
@@ -150,7 +151,8 @@ typedef struct lsi_batcher_counts {
     uint64_t polled, filtered;
     uint64_t delivered;              /* to a handler, each once */
     uint64_t invoked, failed;        /* redeliveries count again */
-    uint64_t dropped_by_retries, dropped_by_age, dropped_undelivered;
+    uint64_t dropped_by_retries, dropped_by_age;
+    uint64_t dropped_undelivered;    /* by age, or once more, of what was given up before: in neither of those two */
     uint64_t invocations, errors, throttles; /* invocations; throttles are not in `invocations` */
     uint64_t overruns, bad_indices;  /* of `errors`: time was over; `failed_at` was out of range */
     uint64_t deaths;                 /* invocations that others had begun and died in; in none of these three lines */
@@ -168,7 +170,8 @@ void lsi_batcher_resume(lsi_batcher *machine, const lsi_trials *trials);
 /* What is to be known of the batch of a lane. False: nothing, since it has none, or its batch did not fail, and
  * `is_begun`, which goes into `out`, is false. */
 bool lsi_batcher_trial(const lsi_batcher *machine, uint32_t lane, bool is_begun, lsi_trial *out);
-/* All of these, as if nothing had begun, and what _resume was told of and was not met yet. */
+/* All of these, as if nothing had begun, what _resume was told of and was not met yet, and what was given up above the
+ * position. */
 void lsi_batcher_trials(const lsi_batcher *machine, lsi_trials *out);
 
 /* The next records of the shard, ascending. `matches` NULL: all pass the filters. With one lane they are borrowed until

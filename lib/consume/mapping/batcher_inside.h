@@ -93,6 +93,7 @@ struct lsi_batcher {
     bool is_ended, is_draining;
     bool is_hurried;         /* what is collected goes without waiting for more */
     lsi_trials waiting;      /* what others have tried and no lane has met yet */
+    lsi_trials over;         /* what was given up, here or by others, and `told` has not passed yet */
     lsi_open_window window;
     uint64_t window_version; /* changes with the window */
     lsi_point told;
@@ -123,6 +124,8 @@ void lsi_lane_form(lsi_batcher *machine, lsi_lane *lane, lsi_moment now, int64_t
 /* READY and due: what is to be done with it, which is in `out` then. */
 ls_status lsi_lane_start(lsi_batcher *machine, lsi_lane *lane, lsi_moment now, lsi_batcher_action *out);
 ls_status lsi_lane_complete(lsi_batcher *machine, lsi_lane *lane, const lsi_outcome *outcome, lsi_moment now);
+/* COLLECTING: drops what was given up before (M13). */
+void lsi_lane_pass_over(lsi_batcher *machine, lsi_lane *lane);
 bool lsi_lane_trial(const lsi_batcher *machine, const lsi_lane *lane, lsi_trial *out); /* False: it has no batch. */
 uint32_t lsi_lane_foresee(lsi_batcher *machine, lsi_lane *lane, const lsi_outcome *outcome, lsi_moment now,
                           lsi_progress *out);

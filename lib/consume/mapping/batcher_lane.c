@@ -99,6 +99,29 @@ static const lsi_trial *tried_at(const lsi_batcher *machine, const ls_record *re
     return NULL;
 }
 
+/* Whether it was given up in this lane. */
+static bool is_over(const lsi_batcher *machine, const lsi_lane *lane, const ls_record *record)
+{
+    lsi_point point = lsi_point_behind(record);
+
+    for (uint32_t i = 0; i < machine->over.count; i++) {
+        const lsi_trial *at = &machine->over.at[i];
+
+        if (&machine->lanes[at->lane] == lane && lsi_point_compare(at->first, point) <= 0 &&
+            lsi_point_compare(point, at->last) <= 0)
+            return true;
+    }
+    return false;
+}
+
+void lsi_lane_pass_over(lsi_batcher *machine, lsi_lane *lane)
+{
+    while (lane->scanned == 0 && lane->count > 0 && is_over(machine, lane, lsi_held_at(lane, 0)->record)) {
+        machine->counts.dropped_undelivered++;
+        lsi_held_pop(machine, lane, 1);
+    }
+}
+
 static uint32_t most_of(const lsi_batcher *machine, const ls_record *first)
 {
     const lsi_trial *trial = machine->waiting.count > 0 ? tried_at(machine, first) : NULL;
@@ -126,7 +149,8 @@ static void scan(lsi_batcher *machine, lsi_lane *lane)
 
         lane->is_cut = lane->scanned > 0 && (held->record->arrival_us >= end_us ||
                                              lane->scanned_cost + held->cost > settings->bytes_max ||
-                                             (machine->waiting.count > 0 && tried_at(machine, held->record) != NULL));
+                                             (machine->waiting.count > 0 && tried_at(machine, held->record) != NULL) ||
+                                             (machine->over.count > 0 && is_over(machine, lane, held->record)));
         if (lane->is_cut)
             break;
         lane->scanned++;
@@ -495,6 +519,18 @@ uint32_t lsi_lane_foresee(lsi_batcher *machine, lsi_lane *lane, const lsi_outcom
     return is_whole ? UINT32_MAX : count;
 }
 
+/* Others are to know of it, as long as the position is not behind it: with one lane it soon is. */
+static void remember_over(lsi_batcher *machine, lsi_lane *lane, uint32_t count)
+{
+    lsi_trial over = {.is_over = true, .lane = (uint32_t)(lane - machine->lanes)};
+
+    if (machine->settings.lane_count == 1)
+        return;
+    over.first = lsi_point_behind(lsi_held_at(lane, 0)->record);
+    over.last = lsi_point_behind(lsi_held_at(lane, count - 1)->record);
+    lsi_trials_add(&machine->over, &over);
+}
+
 void lsi_lane_discarded(lsi_batcher *machine, lsi_lane *lane, bool is_written, lsi_moment now)
 {
     uint32_t count = lane->discard_count, attempts = lane->attempts, failures = lane->failures;
@@ -511,6 +547,8 @@ void lsi_lane_discarded(lsi_batcher *machine, lsi_lane *lane, bool is_written, l
         machine->counts.dropped_undelivered += count - lane->delivered;
     if (top(lane)->is_final)
         lsi_tumbling_close(machine);
+    else
+        remember_over(machine, lane, count);
     advance(machine, lane, count, now);
     if (is_rest_the_same) { /* A batch that lost its oldest records is still that batch. */
         lane->attempts = attempts;

@@ -20,7 +20,9 @@
 #include "consume/mapping/run.h"
 
 #include <inttypes.h>
+#include <string.h>
 
+#include "base/hash.h"
 #include "base/patience.h"
 
 void lsi_mapping_wake(lsi_engine_stream *stream)
@@ -256,12 +258,22 @@ static ls_status look_at_mapping(lsi_run *run, bool is_idle, bool *is_same)
     return LS_OK;
 }
 
+/* Which records are in a lane, and so in a batch, depends on these (N6). */
+static uint32_t routing_of(const ls_mapping_options *options)
+{
+    uint64_t sum = options->lane_count | (uint64_t)(options->flags & LS_MAPPING_DEAGGREGATE) << 32;
+
+    for (uint32_t i = 0; i < options->filter_count; i++)
+        sum = lsi_sum64(options->filters[i], strlen(options->filters[i]), sum);
+    return (uint32_t)(sum ^ sum >> 32);
+}
+
 static ls_status open_group(lsi_run *run)
 {
     /* Nobody is robbed of a shard for the sake of balance: a handler takes the time that it takes. */
     const lsi_group_config config = {.failover_ms = run->how->failover_ms, .handover_ms = UINT32_MAX,
                                      .leases_max = run->how->shards_max, .mapping = run->how->id,
-                                     .is_guarded = true};
+                                     .routing = routing_of(&run->mapping->options), .is_guarded = true};
     ls_status st;
 
     if (run->group != NULL)

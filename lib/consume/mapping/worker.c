@@ -105,6 +105,15 @@ void lsi_worker_copy_progress(lsi_worker *worker, const lsi_progress *progress, 
     out->progress.state.data = bytes;
 }
 
+/* What there is to be stored is stored at once. Locks: worker->lock held. */
+static void hurry(lsi_worker *worker)
+{
+    if (worker->is_urgent)
+        return;
+    worker->is_urgent = true;
+    worker->is_told = false;
+}
+
 /* Locks: worker->lock held. */
 static void note_progress(lsi_worker *worker, const lsi_progress *progress)
 {
@@ -120,10 +129,8 @@ static void note_progress(lsi_worker *worker, const lsi_progress *progress)
     if (worker->run->mapping->options.tumbling_window_s == 0 && progress->position.seqno != LS_SEQNO_END &&
         progress->position.seqno != LS_SEQNO_NONE)
         lsi_lease_note(&worker->notes, progress->position);
-    if (has_ended && !worker->is_urgent) {
-        worker->is_urgent = true;
-        worker->is_told = false;
-    }
+    if (has_ended)
+        hurry(worker);
     tell_run(worker);
 }
 
@@ -156,7 +163,7 @@ bool lsi_worker_take_progress(lsi_worker *worker)
         worker->saving = *next;
         next->bytes = NULL; /* The rest stays, to be compared with. */
         next->progress.state = (ls_bytes){NULL, 0};
-        worker->has_next = worker->is_urgent = false;
+        worker->has_next = false;
         worker->is_unsaved = true;
     }
     if (worker->has_result) {
@@ -165,7 +172,7 @@ bool lsi_worker_take_progress(lsi_worker *worker)
         worker->is_unsaved = true;
     }
     worker->is_unsaved = worker->is_unsaved || worker->has_trials;
-    worker->has_trials = false;
+    worker->has_trials = worker->is_urgent = false;
     if (worker->is_unsaved)
         lsi_batcher_trials(worker->machine, &worker->saving.trials);
     worker->is_told = false;
@@ -290,6 +297,11 @@ static void discard(lsi_worker *worker, const lsi_batcher_action *action)
     lsi_lock_hold(&worker->lock, LSI_RANK_LOCAL);
     lsi_batcher_discarded(worker->machine, action->lane, is_written, moment(worker));
     note_outcome(worker, action->lane);
+    if (is_written && run->mapping->options.lane_count > 1) { /* It may be above the position: others are to know. */
+        worker->has_trials = true;
+        hurry(worker);
+        tell_run(worker);
+    }
     tell_others(worker);
     lsi_worker_count(worker);
     if (is_written)
@@ -629,8 +641,8 @@ static ls_status load_progress(lsi_worker *worker)
 
     if (row->place.kind == LSI_LEASE_NUMBER)
         to->progress.position = lsi_point_of(row->seqno, row->sub_seqno);
-    to->trials = row->trials;
-    (void)lsi_lease_tried(worker->notes.tried, row, false, &to->trials); /* as far as we came to note it ourselves */
+    /* With what we came to note ourselves. */
+    (void)lsi_lease_tried(worker->notes.tried, row, worker->notes.routing, false, &to->trials);
     to->result = row->note <= LS_MAPPING_RESULT_FAILED ? (ls_mapping_result)row->note : LS_MAPPING_RESULT_NONE;
     return lsi_window_load(worker->run->stream, worker->run->mapping->name, worker->shard, &to->progress, &to->bytes);
 }
