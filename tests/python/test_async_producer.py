@@ -293,6 +293,17 @@ def test_those_who_are_told_are_told_of_what_control_c_gives_up(store: Store) ->
     assert {type(o.error) for o in told if o.id is None} == {libstream.CancelledError}
 
 
+def test_control_c_ends_a_program_that_closes_nothing() -> None:
+    program = PROGRAM[:PROGRAM.index("try:")].replace("500)", "50)") + "time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          text=True) as child:
+        assert child.stdout and child.stdout.readline() == "ready\n"
+        sent = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        child.wait(40)
+    assert time.monotonic() - sent < 10  # What waits for the limits would take 50.
+
+
 def test_control_c_ends_the_end_of_a_block(store: Store) -> None:
     stream = store.create_stream("slow", **SLOW)
     with pytest.raises(KeyboardInterrupt):

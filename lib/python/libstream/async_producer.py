@@ -54,10 +54,10 @@ class AsyncProducer(Handle):
     they are. Records of one key are stored in the order of their puts. What has no outcome yet is in memory only.
 
     The end of a `with` waits as `close` does, but when Ctrl+C, or another exception that is no `Exception`, ended the
-    block: then what is not stored within 50 ms is given up, each record with its outcome (`CancelledError`). (`sys.exit`
-    and a generator's end are orderly ones.) Whatever ended the block goes on; what `close` would raise is the last of
-    its `__context__`s. A producer that is dropped without `close` gives up what is not stored within a second, and logs
-    how much that was.
+    block: then what is not stored within 50 ms is given up, each record with its outcome (`CancelledError`). `sys.exit`
+    and a generator's end are orderly ones. Whatever ended the block goes on; what `close` would raise is the last of
+    its `__context__`s. What is open at the end of a program is closed likewise. A producer that is dropped without
+    `close` gives up what is not stored within a second, and logs how much that was.
 
     `on_outcome` runs on the producer's thread and holds up all else there; it may call everything, but of its producer
     `put` only. What it raises is logged (`logging.getLogger("libstream")`).

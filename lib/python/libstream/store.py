@@ -5,11 +5,13 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
+import time
 import weakref
 from typing import Any, Callable, Iterator as IteratorOf, List, Mapping as MappingOf, Optional, Sequence, Union
 
 from libstream import metrics
-from libstream._handle import Handle, asked_by
+from libstream._handle import SOON, Handle, asked_by
 from libstream._native import ffi, lib
 from libstream._walk import waiting
 from libstream._waiting import slices
@@ -307,7 +309,10 @@ def lsi_py_on_log(user: Any, level: int, line: Any) -> None:
 @atexit.register
 def _close_all() -> None:
     """What is still open when the interpreter ends is closed while it can still wait for other threads."""
+    ended_by, until = getattr(sys, "last_type", None), time.monotonic() + SOON
     for store in list(_open_stores):
+        if ended_by is not None and issubclass(ended_by, KeyboardInterrupt):  # As a block that Ctrl+C ends.
+            store._hurry(until)
         try:
             store.close()
         except Exception:  # Nobody is there to be told.
