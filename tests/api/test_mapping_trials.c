@@ -625,42 +625,47 @@ static void who_wants_fewer_retries_has_it_given_up_at_once(void **state)
     diary_free(diary);
 }
 
-static void who_moves_a_mapping_begins_anew(void **state)
+/* After two failures something is done, behind which the third is the first. */
+static void expect_anew(fixture *fx, void (*change)(ls_stream *stream, const ls_mapping_options *options))
 {
     ls_mapping_options options = defaults();
     called *diary = diary_new();
     ls_stream *stream = NULL;
-    fixture *fx = *state;
 
     options.retries_max = 10;
     prepare(fx, 3, 1, &options);
     run_once(fx, diary, 0, 2);
     assert_int_equal(ls_stream_open(fx->store, STREAM, &stream), LS_OK);
-    assert_int_equal(ls_mapping_seek(stream, "m", &horizon), LS_OK);
+    change(stream, &options);
     assert_int_equal(ls_stream_close(stream), LS_OK);
     run_once(fx, diary, 0, 3);
     assert_string_equal(diary_text(diary), "0+3, 0+3 again 1, 0+3");
     diary_free(diary);
 }
 
+static void move(ls_stream *stream, const ls_mapping_options *options)
+{
+    (void)options;
+    assert_int_equal(ls_mapping_seek(stream, "m", &horizon), LS_OK);
+}
+
+static void who_moves_a_mapping_begins_anew(void **state)
+{
+    expect_anew(*state, move);
+}
+
+static void add_a_lane(ls_stream *stream, const ls_mapping_options *options)
+{
+    ls_mapping_options more = *options;
+
+    more.lane_count = 2;
+    assert_int_equal(ls_mapping_update(stream, "m", &more), LS_OK);
+}
+
 /* N6: what was tried by other lanes was another batch. */
 static void other_lanes_begin_anew(void **state)
 {
-    ls_mapping_options options = defaults();
-    called *diary = diary_new();
-    ls_stream *stream = NULL;
-    fixture *fx = *state;
-
-    options.retries_max = 10;
-    prepare(fx, 3, 1, &options);
-    run_once(fx, diary, 0, 2);
-    options.lane_count = 2;
-    assert_int_equal(ls_stream_open(fx->store, STREAM, &stream), LS_OK);
-    assert_int_equal(ls_mapping_update(stream, "m", &options), LS_OK);
-    assert_int_equal(ls_stream_close(stream), LS_OK);
-    run_once(fx, diary, 0, 3);
-    assert_string_equal(diary_text(diary), "0+3, 0+3 again 1, 0+3");
-    diary_free(diary);
+    expect_anew(*state, add_a_lane);
 }
 
 int main(void)

@@ -14,6 +14,7 @@
 
 #include "base/status.h"
 #include "consume/lease/lease.h"
+#include "consume/trial_support.h"
 #include "engine/local/local.h"
 #include "support/memory_engine.h"
 #include "support/sim_files.h"
@@ -590,20 +591,8 @@ static void rows_with_what_was_tried_are_checked(void **state)
         }
         assert_int_equal(lsi_lease_rows(of.stream, "g", &rows, &count), LS_OK);
         assert_int_equal(rows[0].trials.count, (kept - HEAD) / TRIAL);
-        for (uint32_t i = 0; i < rows[0].trials.count; i++) {
-            const lsi_trial *a = &rows[0].trials.at[i], *b = &trials.at[i];
-
-            assert_int_equal(lsi_point_compare(a->first, b->first), 0);
-            assert_int_equal(a->count, b->count);
-            assert_int_equal(a->rest, b->rest);
-            assert_int_equal(a->attempts, b->attempts);
-            assert_int_equal(a->is_begun, b->is_begun);
-            assert_int_equal(a->is_unhandled, b->is_unhandled);
-            assert_int_equal(a->is_reported, b->is_reported);
-            assert_int_equal(a->is_over, b->is_over);
-            assert_int_equal(a->lane, b->lane);
-            assert_int_equal(lsi_point_compare(a->last, b->last), 0);
-        }
+        for (uint32_t i = 0; i < rows[0].trials.count; i++)
+            assert_same_trial(&rows[0].trials.at[i], &trials.at[i]);
         lsi_free(&of.stream->engine->env.memory, rows);
     }
     end(&of);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "consume/lease/lease.h"
+#include "consume/trial_support.h"
 
 #define OWNER UINT64_C(0x1234567890abcd)
 #define COUNTER 7u
@@ -51,17 +52,6 @@ static lsi_trial trial_of(uint32_t lane)
                        .is_reported = lane % 3 == 1};
 }
 
-static void assert_same(const lsi_trial *a, const lsi_trial *b)
-{
-    assert_int_equal(lsi_point_compare(a->first, b->first), 0);
-    assert_int_equal(a->count, b->count);
-    assert_int_equal(a->rest, b->rest);
-    assert_int_equal(a->attempts, b->attempts);
-    assert_int_equal(a->is_begun, b->is_begun);
-    assert_int_equal(a->is_unhandled, b->is_unhandled);
-    assert_int_equal(a->is_reported, b->is_reported);
-}
-
 static void each_lane_has_its_place(void **state)
 {
     lsi_trials all;
@@ -80,7 +70,7 @@ static void each_lane_has_its_place(void **state)
     for (uint32_t lane = 0; lane < LSI_TRIAL_LANES_MAX; lane++) {
         const lsi_trial trial = trial_of(lane);
 
-        assert_same(&all.at[lane], &trial);
+        assert_same_trial(&all.at[lane], &trial);
     }
     for (uint32_t lane = 0; lane < LSI_TRIAL_LANES_MAX; lane++) {
         lsi_lease_try(&fx.notes, lane, NULL);
@@ -106,7 +96,7 @@ static void a_death_finds_room_and_other_settings_begin_anew(void **state)
     lsi_lease_try(&fx.notes, 0, &trial);
     assert_true(lsi_lease_tried(fx.tried, &fx.row, 0, true, &all));
     assert_int_equal(all.count, LSI_TRIALS_MAX);
-    assert_same(&all.at[7], &trial); /* Instead of the one of which least is known. */
+    assert_same_trial(&all.at[7], &trial); /* Instead of the one of which least is known. */
     assert_true(all.at[9].is_over);
     assert_false(lsi_lease_tried(fx.tried, &fx.row, 1, true, &all));
     assert_int_equal(all.count, 0);
@@ -130,7 +120,7 @@ static void more_attempts_than_fit_are_many(void **state)
     all = tried(&fx, true);
     assert_int_equal(all.count, 1);
     trial.attempts = 16383;
-    assert_same(&all.at[0], &trial);
+    assert_same_trial(&all.at[0], &trial);
 }
 
 static void only_of_the_dead_something_has_failed(void **state)
@@ -146,7 +136,7 @@ static void only_of_the_dead_something_has_failed(void **state)
     assert_false(lsi_lease_tried(fx.tried, &fx.row, 0, false, &all));
     assert_int_equal(all.count, 1);
     trial.is_begun = false;
-    assert_same(&all.at[0], &trial);
+    assert_same_trial(&all.at[0], &trial);
     lsi_lease_try(&fx.notes, 2, &trial);
     assert_false(lsi_lease_tried(fx.tried, &fx.row, 0, true, &all));
     assert_false(lsi_lease_tried(NULL, &fx.row, 0, true, &all)); /* There are no words. */
@@ -172,8 +162,8 @@ static void the_row_has_the_rest(void **state)
     lsi_lease_try(&fx.notes, 0, &noted);
     all = tried(&fx, true);
     assert_int_equal(all.count, 2);
-    assert_same(&all.at[0], &noted);
-    assert_same(&all.at[1], &in_row[1]);
+    assert_same_trial(&all.at[0], &noted);
+    assert_same_trial(&all.at[1], &in_row[1]);
     fx.row.seqno = 102;
     fx.row.sub_seqno = 0;
     all = tried(&fx, true); /* One of its user records is finished; it begins with the second. */
@@ -218,7 +208,7 @@ static void anothers_counts_for_nobody(void **state)
     lsi_lease_try(&fx.notes, 0, &other);
     lsi_lease_try(&fx.notes, 0, NULL);
     assert_int_equal(tried(&fx, true).count, 1);
-    assert_same(&tried(&fx, true).at[0], &trial);
+    assert_same_trial(&tried(&fx, true).at[0], &trial);
     fx.notes.tried = NULL;
     lsi_lease_try(&fx.notes, 0, &other);
 }
