@@ -27,6 +27,49 @@ static void a_handler_can_stop_the_run_and_its_batch_comes_again(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+typedef struct stopping {
+    ls_mapping *mapping;
+    _Atomic uint32_t begun, late;
+    _Atomic bool is_stopped;
+} stopping;
+
+static ls_handler_answer stop_at_the_fifth(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    stopping *of = user;
+
+    (void)batch;
+    (void)context;
+    atomic_fetch_add(&of->late, atomic_load(&of->is_stopped));
+    if (atomic_fetch_add(&of->begun, 1) == 4) {
+        ls_mapping_stop(of->mapping);
+        atomic_store(&of->is_stopped, true);
+    }
+    return LS_HANDLER_DONE;
+}
+
+/* Goal: no handler is called any more, however much there is. Method: a record a batch, thousands of them; behind the
+ * call in the handler at most those of other shards are late that had just begun. */
+static void no_handler_begins_behind_a_stop(void **state)
+{
+    enum { SHARDS = 3, ROUNDS = 5 };
+    ls_stream *stream = make_stream(*state, STREAM, SHARDS);
+    ls_mapping_options options = defaults();
+    stopping of = {NULL};
+
+    options.records_max = 1;
+    put_numbers(stream, 0, 5000, 20);
+    make_mapping(stream, &options);
+    assert_int_equal(ls_mapping_open(stream, "m", &of.mapping), LS_OK);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        atomic_store(&of.begun, 0);
+        atomic_store(&of.is_stopped, false);
+        assert_int_equal(ls_mapping_run(of.mapping, NULL, stop_at_the_fifth, &of), LS_OK);
+    }
+    assert_true(atomic_load(&of.late) <= ROUNDS * (SHARDS - 1));
+    assert_int_equal(ls_mapping_close(of.mapping), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void a_run_waits_while_the_mapping_is_paused(void **state)
 {
     ls_stream *stream = make_stream(*state, STREAM, 1);
@@ -267,6 +310,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_handler_can_stop_the_run_and_its_batch_comes_again),
+        TEST(no_handler_begins_behind_a_stop),
         TEST(a_run_waits_while_the_mapping_is_paused),
         TEST(a_run_goes_by_new_settings),
         TEST(a_mapping_is_moved_also_while_it_is_run),

@@ -337,13 +337,6 @@ static ls_status look(lsi_run *run, uint32_t token, bool is_idle, bool *is_over)
     return st;
 }
 
-static bool is_told_to_end(const lsi_run *run)
-{
-    /* Pairs with ls_mapping_stop, and with invoke. */
-    return atomic_load_explicit(run->how->is_stopped, memory_order_acquire) ||
-        atomic_load_explicit(&run->is_stopped, memory_order_acquire);
-}
-
 static void wait_for_change(lsi_run *run, uint32_t token, int64_t pause_us)
 {
     if (pause_us <= 0)
@@ -377,7 +370,7 @@ static void run_on(lsi_run *run)
         is_idle = reap(run);
         /* Asked behind it: a worker that has finished, for its handler said stop or it failed, has said so before, and
          * no other begins in its place. */
-        is_ending = is_over || run->st != LS_OK || is_told_to_end(run);
+        is_ending = is_over || run->st != LS_OK || lsi_run_is_told_to_end(run);
         if (is_ending) {
             stop_all(run);
             if (is_idle)

@@ -42,6 +42,14 @@ typedef struct lsi_run {
     lsi_error_state why;
 } lsi_run;
 
+/* Any thread of the run. */
+static inline bool lsi_run_is_told_to_end(const lsi_run *run)
+{
+    /* Pairs with ls_mapping_stop, and with invoke. */
+    return atomic_load_explicit(run->how->is_stopped, memory_order_acquire) ||
+           atomic_load_explicit(&run->is_stopped, memory_order_acquire);
+}
+
 /* How far a shard was worked on, with what its state points to. */
 typedef struct lsi_worker_progress {
     lsi_progress progress; /* the state of a window is a view of `bytes` */

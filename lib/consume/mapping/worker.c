@@ -480,7 +480,8 @@ static void step(lsi_worker *worker)
     /* Before anything else is looked at: what changes afterwards ends the sleep. */
     seen = atomic_load_explicit(&worker->word, memory_order_acquire);
     now = moment(worker);
-    if (atomic_load_explicit(&worker->is_told_to_stop, memory_order_acquire)) /* Pairs with lsi_worker_stop. */
+    if (atomic_load_explicit(&worker->is_told_to_stop, memory_order_acquire) || /* Pairs with lsi_worker_stop. */
+        lsi_run_is_told_to_end(worker->run)) /* Its thread may take a while to say so: until then no handler begins. */
         drain(worker);
     if (lsi_batcher_next(worker->machine, now, &action) != LS_OK) {
         sleep_inside(worker, seen, LSI_RUN_PAUSE_US);
