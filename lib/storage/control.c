@@ -379,13 +379,16 @@ static void process_enter(lsi_control *control)
     for (uint32_t i = 0; i < CONTROL_PROCESSES; i++) {
         control_process *process = &control->processes[i];
 
-        if (control->files->lock(&control->file, CONTROL_BYTE_PROCESS + i, LSI_LOCK_EXCLUSIVE) != 0)
+        if (control->files->locked_elsewhere(&control->file, CONTROL_BYTE_PROCESS + i) != 0)
             continue; /* another's; and where locks fail altogether, nobody is listed */
+        /* Before the lock, which nobody else takes while the gate is ours: who finds the place held finds its last one
+         * gone by the number. */
+        atomic_fetch_add_explicit(&process->uses, 1, memory_order_release);
+        if (control->files->lock(&control->file, CONTROL_BYTE_PROCESS + i, LSI_LOCK_EXCLUSIVE) != 0)
+            continue;
         control->process = (int)i;
         if (atomic_load_explicit(&process->used, memory_order_relaxed) != 0)
             lsi_slots_forget_keeper(control); /* Its last one died. */
-        /* Release: who asks whether the last one is gone finds a new number as soon as the lock is held again. */
-        atomic_fetch_add_explicit(&process->uses, 1, memory_order_release);
         /* Relaxed: whoever lists processes may see an entry half written. `used` is released last. */
         atomic_store_explicit(&process->pid, lsi_process_id(), memory_order_relaxed);
         atomic_store_explicit(&process->read_only, control->read_only, memory_order_relaxed);
@@ -421,7 +424,7 @@ bool lsi_control_is_gone(lsi_control *control, uint32_t tag)
         return true; /* garbage */
     if ((int)index == control->process)
         return tag_of(control, index) != tag;
-    /* The lock first: it is taken before the number is raised. Where locks cannot be asked for, nobody is gone. */
+    /* The lock first: the number is raised before it is taken. Where locks cannot be asked for, nobody is gone. */
     return control->files->locked_elsewhere(&control->file, CONTROL_BYTE_PROCESS + index) == 0 ||
         tag_of(control, index) != tag;
 }

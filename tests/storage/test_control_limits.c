@@ -220,6 +220,51 @@ static void tags_say_who_is_gone(void **state)
     lsi_control_close(control);
 }
 
+/* Asks the other one's question as soon as a place of the table is locked. */
+typedef struct entering {
+    lsi_files table;
+    lsi_control *asker;
+    uint32_t tag; /* of the place's last one */
+    bool was_gone;
+} entering;
+
+static entering *entered;
+
+static int lock_and_ask(const lsi_file *file, uint64_t at, lsi_lock_kind kind)
+{
+    int result = lsi_files_system.lock(file, at, kind);
+
+    if (result == 0 && kind == LSI_LOCK_EXCLUSIVE && at >= CONTROL_BYTE_PROCESS && at < CONTROL_BYTE_UNLISTED)
+        entered->was_gone = lsi_control_is_gone(entered->asker, entered->tag);
+    return result;
+}
+
+/* Somebody takes the place of one who is gone, and is interrupted half-way. */
+static void who_is_gone_is_gone_while_another_takes_his_place(void **state)
+{
+    fixture *fx = *state;
+    entering now = {.table = *fx->root.files};
+    lsi_control *control = attach(fx), *other = attach(fx);
+    lsi_root root;
+    bool alone;
+
+    now.asker = control;
+    now.tag = lsi_control_process_tag(other);
+    lsi_control_close(other);
+    now.table.lock = lock_and_ask;
+    entered = &now;
+    assert_int_equal(now.table.root_open(&now.table, fx->temp.path, LSI_ROOT_WRITE, &root), 0);
+    assert_int_equal(lsi_control_open(&fx->env, &root, store_id, false, &other, &alone), LS_OK);
+    assert_int_equal(lsi_control_process_tag(other) & ((1u << CONTROL_TAG_INDEX_BITS) - 1),
+                     now.tag & ((1u << CONTROL_TAG_INDEX_BITS) - 1)); /* the same place */
+    assert_true(now.was_gone);
+    assert_true(lsi_control_is_gone(control, now.tag));
+    assert_false(lsi_control_is_gone(control, lsi_control_process_tag(other)));
+    lsi_control_close(other);
+    root.files->root_close(&root);
+    lsi_control_close(control);
+}
+
 /* P9: what a child asks for is refused, and what it gives back is its parent's still. */
 static void a_child_is_refused_and_gives_nothing_back(void **state)
 {
@@ -819,6 +864,7 @@ int main(void)
         T(a_file_that_cannot_be_shared_is_refused),
         T(one_too_many_works_and_is_not_listed),
         T(tags_say_who_is_gone),
+        T(who_is_gone_is_gone_while_another_takes_his_place),
         T(a_child_is_refused_and_gives_nothing_back),
         T(no_child_is_born_while_the_file_is_opened),
         T(a_freed_slot_is_taken_with_its_locks_when_all_are_used),
