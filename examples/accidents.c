@@ -286,8 +286,7 @@ static int run_all(const struct options *options)
 
     if (pipeline_place_make(&run.place, options->store) != 0)
         return -1;
-    result = ls_store_open(run.place.store, NULL, &run.store) == LS_OK ? run_store(&run)
-                                                                       : pipeline_fail_ls("open the store");
+    result = pipeline_place_open(&run.place, NULL, &run.store) == 0 ? run_store(&run) : -1;
     if (ls_store_close(run.store) != LS_OK && result == 0)
         result = pipeline_fail_ls("close the store");
     return pipeline_place_leave(&run.place) == 0 ? result : -1;

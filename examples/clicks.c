@@ -250,9 +250,8 @@ static int run_all(const struct options *options)
         return -1;
     }
     stream_options.shard_count = (uint32_t)options->shards;
-    if (ls_store_open(place.store, NULL, &store) != LS_OK) {
-        (void)pipeline_fail_ls("open the store");
-    } else if ((stream = pipeline_stream(store, STREAM_NAME, &stream_options)) != NULL) {
+    if (pipeline_place_open(&place, NULL, &store) == 0 &&
+        (stream = pipeline_stream(store, STREAM_NAME, &stream_options)) != NULL) {
         (void)pipeline_path(&place, ".delivered", directory);
         result = run_stream(options, store, stream, directory, windows);
     }

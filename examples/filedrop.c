@@ -271,9 +271,10 @@ static int run_all(const struct options *options)
         return -1;
     store_options.key_callback = ls_key_from_file;
     store_options.key_user = key;
-    result = make_key(pipeline_path(&place, ".key", key));
-    if (result == 0 && ls_store_open(place.store, &store_options, &store) != LS_OK)
-        result = pipeline_fail_ls("open the store");
+    (void)pipeline_path(&place, ".key", key);
+    result = pipeline_place_open(&place, &store_options, &store);
+    if (result == 0)
+        result = make_key(key);
     if (result == 0 && (file = tables_open(pipeline_path(&place, ".tables", path))) == NULL)
         result = pipeline_fail("cannot open the tables %s: %s", path, tables_error(NULL));
     for (int i = 0; result == 0 && i < CONSUMERS; i++) {

@@ -2,12 +2,15 @@
 #include "pipeline.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 volatile sig_atomic_t pipeline_interrupted;
 const char *pipeline_name = "pipeline";
@@ -84,8 +87,23 @@ int pipeline_place_make(pipeline_place *place, const char *kept)
     return 0;
 }
 
+/* The lock is free as soon as its holder is gone, however that died. Where there are none, as on some file systems of a
+ * network, nobody is kept away. */
+int pipeline_place_open(pipeline_place *place, const ls_store_options *options, ls_store **store)
+{
+    if (ls_store_open(place->store, options, store) != LS_OK)
+        return pipeline_fail_ls("open the store");
+    place->held = open(place->store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (place->held < 0 || (flock(place->held, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK))
+        return pipeline_fail("cannot use %s: %s", place->store,
+                             place->held < 0 ? strerror(errno) : "another pipeline runs on it");
+    return 0;
+}
+
 int pipeline_place_leave(pipeline_place *place)
 {
+    if (place->held > 0)
+        (void)close(place->held);  /* The lock with it. */
     if (temporary_remove(place->temporary) != 0)
         return pipeline_fail("could not remove %s: %s", place->temporary, strerror(errno));
     return 0;

@@ -35,10 +35,14 @@ int pipeline_number(const char *option, const char *text, uint64_t least, uint64
 typedef struct pipeline_place {
     char temporary[TEMPORARY_PATH_BYTES]; /* empty: the place is kept */
     char store[PIPELINE_PATH_BYTES - 32];
+    int held;                             /* the store's directory, which no other run has then; 0: not yet */
 } pipeline_place;
 
 int pipeline_place_make(pipeline_place *place, const char *kept); /* `kept`: as `--store` gave it, or NULL. */
 int pipeline_place_leave(pipeline_place *place);                  /* Removes it, if it is temporary. */
+
+/* Opens the store there, for this run alone: two that read one source would both put its rows. 0, or -1: said. */
+int pipeline_place_open(pipeline_place *place, const ls_store_options *options, ls_store **store);
 const char *pipeline_path(const pipeline_place *place, const char *ending, char path[PIPELINE_PATH_BYTES]);
 
 /* A stream that is there, or is made now. `options` may be NULL. */

@@ -277,7 +277,7 @@ static int run_all(const struct options *options)
 
     if (pipeline_place_make(&place, options->store) != 0)
         return -1;
-    result = ls_store_open(place.store, NULL, &store) == LS_OK ? 0 : pipeline_fail_ls("open the store");
+    result = pipeline_place_open(&place, NULL, &store);
     if (result == 0)
         result = weather_sink_open(&sink, pipeline_path(&place, ".tables", path), options->put.key);
     if (result == 0)

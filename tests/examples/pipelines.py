@@ -77,6 +77,20 @@ class Case(unittest.TestCase):
         print("%d kills, %d runs came to their end before" % (kills - survived, survived))
         return self.result("--store", self.kept, *arguments)
 
+    def a_second_run_is_refused(self, *arguments):
+        """Two runs that read one source would put its rows twice. The first one is killed: then the store is free."""
+        first = subprocess.Popen([self.program, "--store", self.kept, *map(str, arguments)], env=self.environment,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            for _ in range(2000):
+                if os.path.exists(os.path.join(self.kept, "2")):  # It makes streams: nobody else may run any more.
+                    break
+                time.sleep(0.01)
+            self.fails(1, "another pipeline runs on it", "--store", self.kept, *arguments)
+        finally:
+            first.kill()
+            first.wait()
+
     def lstream(self, *arguments):
         done = subprocess.run([self.tool, *arguments, "--store", self.kept], capture_output=True, timeout=60)
         self.assertEqual((done.returncode, done.stderr), (0, b""))

@@ -200,6 +200,10 @@ class Accidents(pipelines.Case):
         stored = [record["ID"] for pairs in self.stored() for _, record in pairs]
         self.assertEqual((len(stored), len(set(stored))), (result["filtered"], result["filtered"]))
 
+    def test_two_runs_do_not_share_a_store(self):
+        self.a_second_run_is_refused("--rows", "100", "--rate", "20", "--batch", "5")
+        self.assertEqual(self.result("--store", self.kept, "--rows", "100")["delivered"], 100)
+
     def test_a_store_whose_oldest_records_are_gone_goes_on_and_checks_the_rest(self):
         streams = ("us-accidents-data-stream-1", "us-accidents-data-stream-2")
         self.small_segments(*streams)

@@ -115,6 +115,10 @@ class Clicks(pipelines.Case):
         users = collections.Counter(line["user_id"] for line in delivered)
         self.assertEqual((len(users), set(users.values()), len(errors)), (7999, {1}, 1))
 
+    def test_two_runs_do_not_share_a_store(self):
+        self.a_second_run_is_refused("--events", "100", "--rate", "20")
+        self.assertEqual(self.result("--store", self.kept, "--events", "100")["records"], 100)
+
     def test_what_was_set_up_by_file_is_used(self):
         apply = [LSTREAM, "apply", TEMPLATE, "--store", self.kept]
         self.assertIn(b"created", subprocess.run(apply, capture_output=True, check=True, cwd=self.directory).stdout)

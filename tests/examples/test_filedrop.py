@@ -158,6 +158,10 @@ class Filedrop(pipelines.Case):
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"(LS_ERR_KEY)", done.stderr)
 
+    def test_two_runs_do_not_share_a_store(self):
+        self.a_second_run_is_refused("--files", "50", "--rate", "10")
+        self.assertEqual(self.result("--store", self.kept, "--files", "50")["records"], 50)
+
     def test_a_store_whose_oldest_records_are_gone_goes_on_and_checks_the_rest(self):
         self.lstream("create", "filedrop", "--segment-bytes", "64K")
         for number in range(8):

@@ -135,6 +135,10 @@ class MadeUp(Case):
             self.assertEqual(result[name], expected[name])
         self.assertEqual(self.tables(self.kept + ".tables"), self.tables(whole + ".tables"))
 
+    def test_two_runs_do_not_share_a_store(self):
+        self.a_second_run_is_refused("--rows", "100", "--rate", "20")
+        self.assertEqual(self.result("--store", self.kept, "--rows", "100")["shards"], [100])
+
     def test_a_store_whose_oldest_records_are_gone_goes_on_and_checks_the_rest(self):
         self.small_segments("input-stream")
         first = self.result("--store", self.kept, "--rows", "4000")
