@@ -192,7 +192,7 @@ class Accidents(pipelines.Case):
             self.assertIn(part, text)
 
     def test_it_may_be_killed_at_any_moment(self):
-        result = self.killed_until_done(5, 0.5, "--rows", "4000", "--batch", "200", "--shards", "2", "--key", "ID")
+        result = self.killed_until_done(5, "--rows", "4000", "--batch", "200", "--shards", "2", "--key", "ID")
         rows = self.delivered()
         self.assertEqual(sorted(int(row["ID"][2:]) for row in rows), list(range(1, 4001)))
         self.agrees(result, rows)

@@ -108,7 +108,7 @@ class Clicks(pipelines.Case):
 
     def test_it_may_be_killed_at_any_moment(self):
         arguments = ("--events", "8000", "--batch", "40", "--shards", "2", "--interval", "0", "--size", "50000")
-        result = self.killed_until_done(5, 0.3, *arguments)
+        result = self.killed_until_done(5, *arguments)
         self.adds_up(result)
         self.assertEqual((result["records"], result["failed"]), (8000, 1))
         delivered, errors = self.lines(self.kept)

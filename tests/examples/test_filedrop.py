@@ -178,7 +178,7 @@ class Filedrop(pipelines.Case):
     def test_it_may_be_killed_at_any_moment(self):
         for number in range(60):
             self.dropped("%02d.txt" % number, b"body %d" % number)
-        result = self.killed_until_done(5, 0.3, "--reads", "500", "--idle", "0.1", self.drop)
+        result = self.killed_until_done(5, "--reads", "500", "--idle", "0.1", self.drop)
         self.assertEqual(result["records"], 60)
         self.assertEqual(self.consumers(result), {"consumer-1": 60, "consumer-2": 60})
         self.assertEqual(sorted(self.stored()), sorted("body %d" % number for number in range(60)))

@@ -130,7 +130,7 @@ class MadeUp(Case):
     def test_it_may_be_killed_at_any_moment(self):
         whole = self.path("whole")
         expected = self.result("--rows", "4000", "--batch", "40", "--shards", "3", "--store", whole)
-        result = self.killed_until_done(4, 0.3, "--rows", "4000", "--batch", "40", "--shards", "3")
+        result = self.killed_until_done(4, "--rows", "4000", "--batch", "40", "--shards", "3")
         for name in ("records", "tables"):
             self.assertEqual(result[name], expected[name])
         self.assertEqual(self.tables(self.kept + ".tables"), self.tables(whole + ".tables"))
