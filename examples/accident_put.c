@@ -117,7 +117,7 @@ static int put_source(accident_put *put, row_feed *feed, const char *path, pipel
         columns_close(&table);
     }
     free(rows);
-    put->read += source.rows;
+    put->read += source.rows > source.done ? source.rows : source.done; /* Fewer than an earlier run was asked for. */
     put->records += source.records;
     return result;
 }

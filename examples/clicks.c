@@ -212,7 +212,8 @@ static int run_stream(const struct options *options, ls_store *store, ls_stream 
     settings.directory = directory;
     how.transform = transform_batch;
     how.transform_user = &transform;
-    worker = pipeline_deliver(stream, DELIVERY_NAME, &settings, &how);
+    result = feed_settle(feed, "--drop", options->drop == NULL ? "" : options->drop); /* Checks go by one rule. */
+    worker = result == 0 ? pipeline_deliver(stream, DELIVERY_NAME, &settings, &how) : NULL;
     result = worker == NULL ? -1 : put_all(options, feed);
     if (pipeline_work_end(worker, result == 0) != 0)
         result = -1;

@@ -234,6 +234,23 @@ int feed_step(row_feed *feed, const char *source, const char *note)
     return keep_note(feed, source, strlen(source), note, strlen(note));
 }
 
+int feed_settle(row_feed *feed, const char *option, const char *value)
+{
+    static const char numbers[] = "0 0 0 0 0 "; /* so that feed_noted finds none */
+    const char *is = feed_note(feed, option);
+    char note[1200];
+
+    if ((size_t)snprintf(note, sizeof(note), "%s%s", numbers, value) >= sizeof(note))
+        return pipeline_fail("%s takes up to %zu bytes", option, sizeof(note) - sizeof(numbers));
+    if (is == NULL)
+        return feed_step(feed, option, note);
+    if (strcmp(is, note) == 0)
+        return 0;
+    is += sizeof(numbers) - 1;
+    return pipeline_fail("%s is the same in all runs of a store: here it is %s%s%s", option, *is == 0 ? "not said" : "'",
+                         is, *is == 0 ? "" : "'");
+}
+
 /* Until no more than `left` steps are to be done. */
 static int wait_for_steps(row_feed *feed, uint64_t left)
 {

@@ -25,6 +25,10 @@ const char *feed_note(const row_feed *feed, const char *source);
 /* The sum of the `word`-th words, from 0, of the last notes of all sources, those of earlier runs too. */
 uint64_t feed_noted(const row_feed *feed, int word);
 
+/* That a setting is the same in all runs of a store: the first one notes it. 0, or -1: it is another one now, or that
+ * could not be noted; said. */
+int feed_settle(row_feed *feed, const char *option, const char *value);
+
 /* Adds a record to the step. LS_OK; LS_ERR_TOO_LARGE or LS_ERR_INVALID_ARGUMENT: it was refused, and the step is as it
  * was; anything else was said. */
 ls_status feed_add(row_feed *feed, ls_bytes key, ls_bytes data);

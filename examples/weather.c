@@ -44,6 +44,7 @@ static const char usage[] =
     "  --from DAY        ... from this day on, YYYY-MM-DD; with --token also what is asked\n"
     "  --to DAY          ... up to this day\n"
     "  --key COLUMN      NAME (default) or STATION: the key of stream and tables\n"
+    "                    (the same in all runs of a store)\n"
     "  --units TEXT      said in each record: standard (default) or metric\n"
     "  --shards N        shards of the stream (default 1)\n"
     "  --rate N          rows per second (default 0: no waiting; the seed's pace is 1)\n"

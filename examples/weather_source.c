@@ -100,6 +100,8 @@ static int put_table(weather_source *put, struct source *source, csv_columns *ta
             in_step = 0;
         }
     }
+    if (source->rows < done)
+        source->rows = done; /* Fewer were asked for than an earlier run has put. */
     flat_json_free(&json);
     return got < 0 ? -1 : result;
 }
@@ -184,15 +186,16 @@ static int put_days(weather_source *put)
 
 int weather_source_put(weather_source *put, ls_store *store, ls_stream *stream, const char *stream_name)
 {
-    int result = 0;
+    int result;
 
     put->pace.per_second = (double)put->rate;
     put->feed = feed_open(store, stream, stream_name);
     if (put->feed == NULL)
         return -1;
-    if (put->token != NULL)
+    result = feed_settle(put->feed, "--key", put->key); /* The tables have one. */
+    if (result == 0 && put->token != NULL)
         result = put_days(put);
-    else if (put->file_count == 0)
+    else if (result == 0 && put->file_count == 0)
         result = put_file(put, NULL);
     for (int i = 0; result == 0 && i < put->file_count && !pipeline_interrupted; i++)
         result = put_file(put, put->files[i]);

@@ -200,6 +200,11 @@ class Accidents(pipelines.Case):
         stored = [record["ID"] for pairs in self.stored() for _, record in pairs]
         self.assertEqual((len(stored), len(set(stored))), (result["filtered"], result["filtered"]))
 
+    def test_fewer_rows_than_were_put_are_none_that_are_refused(self):
+        self.result("--store", self.kept, "--rows", "100")
+        fewer = self.result("--store", self.kept, "--rows", "50")
+        self.assertEqual((fewer["records"], fewer["refused"], fewer["delivered"]), (100, 0, 100))
+
     def test_two_runs_do_not_share_a_store(self):
         self.a_second_run_is_refused("--rows", "100", "--rate", "20", "--batch", "5")
         self.assertEqual(self.result("--store", self.kept, "--rows", "100")["delivered"], 100)

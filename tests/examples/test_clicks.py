@@ -152,6 +152,16 @@ class Clicks(pipelines.Case):
         done = self.run_it("--store", self.kept, "--drop", "login", path)
         self.assertEqual((done.returncode, done.stderr), (1, b"clicks: the files do not hold what the events give\n"))
 
+    def test_what_is_dropped_stays_the_same(self):
+        first = self.result("--store", self.kept, "--events", "100")
+        self.fails(1, "--drop is the same in all runs of a store: here it is not said", "--store", self.kept, "--events",
+                   "100", "--drop", "login")
+        self.assertEqual(self.result("--store", self.kept, "--events", "100"), first)
+        self.kept = self.path("other")
+        first = self.result("--store", self.kept, "--events", "100", "--drop", "login")
+        self.fails(1, "here it is 'login'", "--store", self.kept, "--events", "100")
+        self.assertEqual(self.result("--store", self.kept, "--events", "100", "--drop", "login"), first)
+
     def test_events_that_are_dropped_are_counted_as_such(self):
         result = self.result("--store", self.kept, "--events", "1000", "--drop", "add_to_cart")
         self.adds_up(result)

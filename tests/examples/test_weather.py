@@ -135,6 +135,13 @@ class MadeUp(Case):
             self.assertEqual(result[name], expected[name])
         self.assertEqual(self.tables(self.kept + ".tables"), self.tables(whole + ".tables"))
 
+    def test_another_key_and_fewer_rows_are_told_from_what_was_put(self):
+        first = self.result("--store", self.kept, "--rows", "120")
+        self.fails(1, "--key is the same in all runs of a store: here it is 'NAME'", "--store", self.kept, "--rows", "120",
+                   "--key", "STATION")
+        fewer = self.result("--store", self.kept, "--rows", "50")
+        self.assertEqual((fewer["records"], fewer["refused"], fewer["tables"]), (120, 0, first["tables"]))
+
     def test_two_runs_do_not_share_a_store(self):
         self.a_second_run_is_refused("--rows", "100", "--rate", "20")
         self.assertEqual(self.result("--store", self.kept, "--rows", "100")["shards"], [100])
