@@ -96,12 +96,22 @@ int source_name_find(const row_feed *feed, const char *path, source_name *name)
     struct stat file;
 
     name->version[0] = '\0';
-    if (realpath(path, whole) == NULL || stat(whole, &file) != 0)
+    if (stat(path, &file) != 0)
         return pipeline_fail("cannot open %s: %s", path, strerror(errno));
+    if (realpath(path, whole) == NULL) { /* A pipe, as /dev/stdin: it lies nowhere. */
+        if (S_ISREG(file.st_mode) || strlen(path) >= sizeof(whole))
+            return pipeline_fail("cannot open %s: %s", path, strerror(errno));
+        (void)snprintf(whole, sizeof(whole), "%s", path);
+    }
     source_key(whole, key);
     (void)snprintf(name->text, sizeof(name->text), "%s", key);
-    if (!S_ISREG(file.st_mode))
+    if (!S_ISREG(file.st_mode)) {
+        note = feed_note(feed, name->text);
+        if (note != NULL)
+            (void)pipeline_fail("%s is taken for what was read there before: its first %" PRIu64 " rows are passed over",
+                                path, strtoull(note, NULL, 10));
         return 0;
+    }
     (void)snprintf(size_and_time, sizeof(size_and_time), "v:%" PRIdMAX ":%" PRIdMAX ".%09ld:", (intmax_t)file.st_size,
                    (intmax_t)file.st_mtim.tv_sec, file.st_mtim.tv_nsec);
     for (unsigned number = 2; (note = feed_note(feed, name->text)) != NULL; number++) {

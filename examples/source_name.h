@@ -18,7 +18,8 @@ typedef struct source_name {
     char version[96];                 /* the note's last word; "" of what is no file */
 } source_name;
 
-/* Of a file that is there. Says it when another one was read under this path. 0, or -1: said. */
+/* Of a file that is there. Says it when another one was read under this path. What is no file, a pipe, has no version:
+ * it is read on where the last one of that path ended, and that is said. 0, or -1: said. */
 int source_name_find(const row_feed *feed, const char *path, source_name *name);
 
 /* Size and time of a file. */

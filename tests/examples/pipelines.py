@@ -82,6 +82,19 @@ class Case(unittest.TestCase):
         self.assertGreater(kills, survived, "nothing was killed: seed %d" % SEED)
         return self.result("--store", self.kept, *arguments)
 
+    def takes_a_pipe(self, path):
+        """What a program writes, as `zcat FILE.gz | ...`, is read as the file is, and once by a store."""
+        with open(path, "rb") as file:
+            rows = file.read()
+        for told in (b"", b"rows are passed over"):
+            done = subprocess.run([self.program, "--json", "--store", self.kept, "/dev/stdin"], input=rows,
+                                  capture_output=True, timeout=200, env=self.environment)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(told, done.stderr)
+            self.assertEqual(told == b"", done.stderr == b"")
+            result = json.loads(done.stdout.decode().splitlines()[-1])
+        return result
+
     def a_second_run_is_refused(self, *arguments):
         """Two runs that read one source would put its rows twice. The first one is killed: then the store is free."""
         first = subprocess.Popen([self.program, "--store", self.kept, *map(str, arguments)], env=self.environment,

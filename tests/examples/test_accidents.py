@@ -205,6 +205,11 @@ class Accidents(pipelines.Case):
         fewer = self.result("--store", self.kept, "--rows", "50")
         self.assertEqual((fewer["records"], fewer["refused"], fewer["delivered"]), (100, 0, 100))
 
+    def test_rows_come_from_a_pipe(self):
+        path = self.file("rows.csv", "ID,Severity,City,County\nA-1,3,a,b\nA-2,2,a,b\n")
+        result = self.takes_a_pipe(path)
+        self.assertEqual((result["records"], result["delivered"], result["filtered"]), (2, 2, 1))
+
     def test_two_runs_do_not_share_a_store(self):
         self.a_second_run_is_refused("--rows", "100", "--rate", "20", "--batch", "5")
         self.assertEqual(self.result("--store", self.kept, "--rows", "100")["delivered"], 100)

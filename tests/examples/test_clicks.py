@@ -115,6 +115,10 @@ class Clicks(pipelines.Case):
         users = collections.Counter(line["user_id"] for line in delivered)
         self.assertEqual((len(users), set(users.values()), len(errors)), (7999, {1}, 1))
 
+    def test_events_come_from_a_pipe(self):
+        path = self.file("events.json", '{"item_id":100}\n{"item_id":250}\n{"action":"login"}\n')
+        self.assertEqual(self.takes_a_pipe(path)["records"], 3)
+
     def test_two_runs_do_not_share_a_store(self):
         self.a_second_run_is_refused("--events", "100", "--rate", "20")
         self.assertEqual(self.result("--store", self.kept, "--events", "100")["records"], 100)

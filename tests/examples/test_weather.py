@@ -142,6 +142,11 @@ class MadeUp(Case):
         fewer = self.result("--store", self.kept, "--rows", "50")
         self.assertEqual((fewer["records"], fewer["refused"], fewer["tables"]), (120, 0, first["tables"]))
 
+    def test_rows_come_from_a_pipe(self):
+        path = self.file("rows.csv", HEADER + "S,A,2021-10-01,1,,,\nS,A,2021-10-02,1,,,\n")
+        result = self.takes_a_pipe(path)
+        self.assertEqual((result["records"], result["shards"]), (2, [2]))
+
     def test_two_runs_do_not_share_a_store(self):
         self.a_second_run_is_refused("--rows", "100", "--rate", "20")
         self.assertEqual(self.result("--store", self.kept, "--rows", "100")["shards"], [100])
