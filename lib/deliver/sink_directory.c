@@ -34,6 +34,7 @@
 #define NOTE_SUFFIX ".was" /* as long */
 #define UNFINISHED_BYTES (sizeof(UNFINISHED_PREFIX) + 16 + sizeof(UNFINISHED_SUFFIX))
 #define PART_BYTES_MAX 255u
+#define PIECE_BYTES ((size_t)1 << 20)
 #define OPEN_ROOT (LSI_ROOT_CREATE | LSI_ROOT_WRITE | LSI_ROOT_SYNC_NAME)
 
 typedef struct directory {
@@ -120,6 +121,21 @@ static int move_dir(directory *of, const char *from, const char *to)
     return result == 0 ? files->remove_dir(&of->root, from) : result;
 }
 
+/* The device begins with a piece while the next one is copied, so that the sync has but the last one to wait for. */
+static int write_content(const lsi_files *files, const lsi_file *file, ls_bytes content)
+{
+    const unsigned char *from = content.data;
+    uint64_t at = 0;
+    int result = 0;
+
+    for (; result == 0 && content.size - at > PIECE_BYTES; at += PIECE_BYTES, from += PIECE_BYTES) {
+        result = lsi_file_write_one(file, from, PIECE_BYTES, at);
+        if (result == 0 && files->start_writeback != NULL)
+            files->start_writeback(file, at, PIECE_BYTES);
+    }
+    return result == 0 ? lsi_file_write_one(file, from, (size_t)(content.size - at), at) : result;
+}
+
 /* W1. What a failure leaves is removed. */
 static int write_unfinished(directory *of, ls_bytes content, lsi_file *file)
 {
@@ -132,7 +148,7 @@ static int write_unfinished(directory *of, ls_bytes content, lsi_file *file)
     if (result == 0)
         result = files->lock(file, 0, LSI_LOCK_EXCLUSIVE);
     if (result == 0)
-        result = lsi_file_write_one(file, content.data, content.size, 0);
+        result = write_content(files, file, content);
     if (result == 0)
         result = files->sync(file, false);
     return result;

@@ -38,7 +38,7 @@ static int look(const lsi_files *files, const char *path, const char *name, cons
 
     if (files->root_open(files, path, 0, &root) != 0)
         return 0;
-    result = lsi_file_load(&root, name, 1 << 20, &lsi_memory_libc, &found, &size);
+    result = lsi_file_load(&root, name, 4 << 20, &lsi_memory_libc, &found, &size);
     files->root_close(&root);
     if (result == -ENOENT)
         return 0;
@@ -211,14 +211,15 @@ static void a_root_that_was_removed_is_made_again(void **state)
 typedef struct watched {
     temp_dir *temp;
     int renames;
-    bool is_full;      /* one write fails */
+    bool is_full;      /* one write fails, */
+    int writes_before; /* behind so many */
     bool another_puts; /* behind the next rename */
 } watched;
 
 static int before_call(void *user, const hook_event *event)
 {
     watched *of = user;
-    bool is_full = of->is_full && event->call == HOOK_WRITE;
+    bool is_full = of->is_full && event->call == HOOK_WRITE && of->writes_before-- == 0;
 
     of->is_full = of->is_full && !is_full;
     return is_full ? -ENOSPC : 0;
@@ -268,6 +269,78 @@ static void what_is_there_stays_where_it_is_on_a_full_disk(void **state)
     assert_int_equal(of.renames, 0);
     assert_int_equal(sink->ops->put(sink, "d/second", bytes_of(CONTENT), &hope), LS_OK);
     assert_int_equal(of.renames, 1);
+    lsi_sink_close(sink);
+}
+
+/* Goal: the device writes an object while it is still copied, and the object is whole, whatever its size. */
+#define PIECE ((size_t)1 << 20)
+static struct { uint64_t end; bool is_synced; } begun;
+
+static void note_writeback(const lsi_file *file, uint64_t at, uint64_t size)
+{
+    (void)file;
+    assert_false(begun.is_synced);
+    assert_int_equal(at, begun.end);
+    begun.end = at + size;
+}
+
+static int note_sync(const lsi_file *file, bool data_only)
+{
+    begun.is_synced = true;
+    return lsi_files_system.sync(file, data_only);
+}
+
+static void a_large_object_begins_its_way_to_the_device_before_it_is_synced(void **state)
+{
+    static const size_t sizes[] = {0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 2 * PIECE + PIECE / 2};
+    static char text[3 * PIECE];
+    lsi_files files = lsi_files_system;
+    lsi_sink *sink = NULL;
+    char name[32];
+    lsi_put_hope hope;
+    lsi_env env;
+
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (char)('a' + i * 7 / PIECE + i % 11); /* no piece is like another */
+    files.start_writeback = note_writeback;
+    files.sync = note_sync;
+    lsi_env_default(&env);
+    assert_int_equal(lsi_sink_directory_open(&env, &files, temp_path(*state, "out"), NULL, &sink), LS_OK);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        char after = text[sizes[i]];
+
+        begun.end = 0;
+        begun.is_synced = false;
+        text[sizes[i]] = '\0';
+        (void)snprintf(name, sizeof name, "d/%zu", sizes[i]);
+        assert_int_equal(sink->ops->put(sink, name, bytes_of(text), &hope), LS_OK);
+        assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), name, text), 1);
+        text[sizes[i]] = after;
+        assert_true(begun.is_synced);
+        assert_true(begun.end <= sizes[i] && sizes[i] - begun.end <= PIECE); /* The sync does the rest. */
+    }
+    lsi_sink_close(sink);
+}
+
+static void a_large_object_that_fails_in_its_middle_is_not_there(void **state)
+{
+    static char text[3 * PIECE + 1];
+    watched of = {.temp = *state};
+    hooked_files hooked;
+    lsi_sink *sink = open_watched(&of, &hooked, NULL);
+    lsi_put_hope hope;
+
+    memset(text, 'x', sizeof text - 1);
+    for (int i = 0; i < 3; i++) {
+        of.writes_before = i;
+        of.is_full = true;
+        assert_int_not_equal(sink->ops->put(sink, "d/large", bytes_of(text), &hope), LS_OK);
+        assert_int_equal(hope, LSI_PUT_LATER);
+        assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), "d/large", text), 0);
+        assert_int_equal(files_at_root(&lsi_files_system, temp_path(*state, "out")), 0);
+    }
+    assert_int_equal(sink->ops->put(sink, "d/large", bytes_of(text), &hope), LS_OK);
+    assert_int_equal(look(&lsi_files_system, temp_path(*state, "out"), "d/large", text), 1);
     lsi_sink_close(sink);
 }
 
@@ -616,6 +689,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_directory_that_was_removed_is_made_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_root_that_was_removed_is_made_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_there_stays_where_it_is_on_a_full_disk, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_large_object_begins_its_way_to_the_device_before_it_is_synced, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_large_object_that_fails_in_its_middle_is_not_there, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_directory_that_is_made_anew_meanwhile_has_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_directory_that_cannot_be_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_the_dead_left_is_removed_and_what_the_living_write_is_not, set_up,
