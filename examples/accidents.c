@@ -237,6 +237,8 @@ static int flow(struct run *run, const char *directory)
         result = accident_put_all(&run->put, feed);
     if (result == 0)
         result = feed_wait(feed);
+    if (result == 0)
+        pipeline_work_ending(delivery); /* It may write its last file meanwhile. */
     /* What comes first in the flow ends first: then all of it is in stream 2 when that is caught up with. */
     if (pipeline_work_end(filter, result == 0) != 0)
         result = -1;

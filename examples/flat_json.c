@@ -6,24 +6,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void add(flat_json *json, const char *bytes, size_t size)
+/* Room for `more` bytes; false: there is none, and nothing can be added any more. */
+static bool make_room(flat_json *json, size_t more)
 {
-    if (json->failed)
-        return;
-    if (json->size + size > json->capacity) {
-        size_t capacity = json->capacity == 0 ? 1024 : json->capacity;
-        char *text;
+    size_t capacity = json->capacity == 0 ? 1024 : json->capacity;
+    char *text;
 
-        while (capacity < json->size + size)
-            capacity *= 2;
-        text = realloc(json->text, capacity);
-        if (text == NULL) {
-            json->failed = true;
-            return;
-        }
-        json->text = text;
-        json->capacity = capacity;
-    }
+    if (json->failed)
+        return false;
+    while (capacity - json->size < more)
+        capacity *= 2;
+    text = realloc(json->text, capacity);
+    json->failed = text == NULL;
+    if (text == NULL)
+        return false;
+    json->text = text;
+    json->capacity = capacity;
+    return true;
+}
+
+/* Asked for each addition: mostly there is room. */
+static inline bool has_room(flat_json *json, size_t more)
+{
+    return (more <= json->capacity - json->size && !json->failed) || make_room(json, more);
+}
+
+static inline void add(flat_json *json, const char *bytes, size_t size)
+{
+    if (!has_room(json, size))
+        return;
     if (size > 0)
         memcpy(json->text + json->size, bytes, size);
     json->size += size;
@@ -35,7 +46,44 @@ void flat_json_begin(flat_json *json)
     add(json, "{", 1);
 }
 
-void flat_json_quoted(flat_json *json, const char *bytes, size_t size)
+static inline bool is_escaped(char c)
+{
+    return (unsigned char)c < 0x20 || c == '"' || c == '\\';
+}
+
+/* Of eight bytes: not 0 when one of them is a control character, a quote or a backslash; its lowest bit is
+ * in the first of these. */
+static inline uint64_t find_escaped(uint64_t eight)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), highs = UINT64_C(0x8080808080808080);
+    uint64_t quote = eight ^ ones * '"', backslash = eight ^ ones * '\\';
+
+    return (((eight - ones * 0x20) & ~eight) | ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash)) & highs;
+}
+
+/* Copies text that needs no escape, eight bytes at a time, the last ones once more; false: it does need one. */
+static inline bool copy_unescaped(char *to, const char *from, size_t size)
+{
+    uint64_t eight, escaped = 0;
+
+    if (size < 8) {
+        for (size_t i = 0; i < size; i++) {
+            escaped |= is_escaped(from[i]);
+            to[i] = from[i];
+        }
+        return escaped == 0;
+    }
+    for (size_t at = 0; at + 8 <= size; at += 8) {
+        memcpy(&eight, from + at, 8);
+        memcpy(to + at, &eight, 8);
+        escaped |= find_escaped(eight);
+    }
+    memcpy(&eight, from + size - 8, 8);
+    memcpy(to + size - 8, &eight, 8);
+    return (escaped | find_escaped(eight)) == 0;
+}
+
+static void add_escaped(flat_json *json, const char *bytes, size_t size)
 {
     static const char hex[] = "0123456789abcdef";
     size_t from = 0;
@@ -46,7 +94,7 @@ void flat_json_quoted(flat_json *json, const char *bytes, size_t size)
         char escape[6] = {'\\', 'u', '0', '0', '0', '0'};
         size_t escape_size = 2;
 
-        if (c >= 0x20 && c != '"' && c != '\\')
+        if (!is_escaped(bytes[at]))
             continue;
         add(json, bytes + from, at - from);
         from = at + 1;
@@ -65,6 +113,22 @@ void flat_json_quoted(flat_json *json, const char *bytes, size_t size)
     }
     add(json, bytes + from, size - from);
     add(json, "\"", 1);
+}
+
+/* Nearly all text needs no escape. */
+void flat_json_quoted(flat_json *json, const char *bytes, size_t size)
+{
+    char *to;
+
+    if (!has_room(json, size + 2))
+        return;
+    to = json->text + json->size;
+    if (!copy_unescaped(to + 1, bytes, size)) {
+        add_escaped(json, bytes, size);
+        return;
+    }
+    to[0] = to[size + 1] = '"';
+    json->size += size + 2;
 }
 
 void flat_json_member(flat_json *json, const char *name, size_t name_size, const char *value, size_t value_size)
@@ -178,6 +242,24 @@ static bool take_code_point(struct cursor *cursor, flat_json *to)
     return true;
 }
 
+/* Up to what ends a string, or begins an escape, or cannot be in one. */
+static void pass_unescaped(struct cursor *cursor)
+{
+    uint64_t eight;
+
+    while (cursor->end - cursor->at >= 8) {
+        memcpy(&eight, cursor->at, 8);
+        eight = find_escaped(eight);
+        if (eight != 0) {
+            cursor->at += __builtin_ctzll(eight) / 8;
+            return;
+        }
+        cursor->at += 8;
+    }
+    while (cursor->at < cursor->end && !is_escaped(*cursor->at))
+        cursor->at++;
+}
+
 /* A string, its unescaped bytes added to `to`. */
 static bool take_string(struct cursor *cursor, flat_json *to)
 {
@@ -189,9 +271,7 @@ static bool take_string(struct cursor *cursor, flat_json *to)
     for (;;) {
         const char *from = cursor->at;
 
-        while (cursor->at < cursor->end && *cursor->at != '"' && *cursor->at != '\\' &&
-               (unsigned char)*cursor->at >= 0x20)
-            cursor->at++;
+        pass_unescaped(cursor);
         add(to, from, (size_t)(cursor->at - from));
         if (cursor->at == cursor->end || (unsigned char)*cursor->at < 0x20)
             return false;

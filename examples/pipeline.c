@@ -173,6 +173,8 @@ struct pipeline_worker {
     ls_mapping *mapping;
     ls_delivery *delivery;
     bool until_caught_up;
+    bool is_ending;      /* pipeline_work_ending was called, */
+    bool is_catching_up; /* and a last run was begun */
     pthread_t thread;
     int result;
     int ended; /* Written by the thread at its end, looked at while waiting for it: atomically. */
@@ -289,22 +291,33 @@ pipeline_worker *pipeline_deliver(ls_stream *stream, const char *delivery, const
     return begin_worker(worker, ls_delivery_create(stream, delivery, &oldest, settings));
 }
 
+void pipeline_work_ending(pipeline_worker *worker)
+{
+    if (worker == NULL || worker->is_ending)
+        return;
+    worker->is_ending = true;
+    stop_run(worker);
+    /* A run that is to end by itself is begun for the rest: what comes while it runs belongs to it as well. */
+    if (worker->result == 0 && !pipeline_interrupted) {
+        worker->is_catching_up = begin_run(worker, true) == 0;
+        worker->result = worker->is_catching_up ? 0 : -1;
+    }
+}
+
 int pipeline_work_end(pipeline_worker *worker, bool caught_up)
 {
     int result;
 
     if (worker == NULL)
         return 0;
-    stop_run(worker);
-    /* A run that is to end by itself is begun for the rest: what comes while it runs belongs to it as well. */
-    if (caught_up && worker->result == 0 && !pipeline_interrupted) {
-        if (begin_run(worker, true) == 0) {
-            while (!__atomic_load_n(&worker->ended, __ATOMIC_ACQUIRE) && !pipeline_interrupted)
-                pipeline_sleep_ms(2);
-            stop_run(worker);
-        } else {
-            worker->result = -1;
-        }
+    if (caught_up)
+        pipeline_work_ending(worker);
+    if (!worker->is_ending) {
+        stop_run(worker);
+    } else if (worker->is_catching_up) {
+        while (caught_up && !__atomic_load_n(&worker->ended, __ATOMIC_ACQUIRE) && !pipeline_interrupted)
+            pipeline_sleep_ms(2);
+        stop_run(worker);
     }
     result = worker->result;
     release(worker);

@@ -72,6 +72,10 @@ pipeline_worker *pipeline_work(ls_stream *stream, const char *mapping, const ls_
 pipeline_worker *pipeline_deliver(ls_stream *stream, const char *delivery, const ls_delivery_options *settings,
                                   const ls_delivery_run_options *how);
 
+/* Begins its end: from now on it works off what is in the stream, and what still comes, until it has caught up. Several
+ * may do that at once; pipeline_work_end waits for each. NULL is accepted. */
+void pipeline_work_ending(pipeline_worker *worker);
+
 /* Ends it, when all that is in the stream is worked on if `caught_up`; otherwise when handlers that run have returned.
  * A signal ends the wait. NULL is accepted. 0, or -1 when the run has failed, and said. */
 int pipeline_work_end(pipeline_worker *worker, bool caught_up);

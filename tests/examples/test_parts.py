@@ -9,6 +9,7 @@ rest against written answers.
 
 import csv
 import io
+import itertools
 import json
 import random
 import subprocess
@@ -64,6 +65,17 @@ class Csv(unittest.TestCase):
         self.assertTrue(error.startswith("FILE:2: the row that begins here is longer than 16 MiB"), error)
         error = self.rows(b"," * 5000)[1]
         self.assertEqual(error, "FILE:1: the row that begins here has more than 4096 cells")
+
+    def test_cells_of_every_length_are_split_and_escaped_wherever_something_stands(self):
+        cells = [text for size in range(20) for text in ["a" * size] + [
+            "a" * at + c + "a" * (size - at - 1) for at in range(size) for c in '"\\\n\x01\x1f \x7f']]
+        rows, text = [[cell, "", "x"] for cell in cells], io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        self.assertEqual(self.rows(text.getvalue().encode()), (rows, "", 0))
+        plain = [["b" * size for size in sizes] for sizes in itertools.product(range(10), repeat=3) if any(sizes)]
+        data = "".join(",".join(row) + "\n" for row in plain).encode()
+        for piece in (1000, 65536):
+            self.assertEqual(self.rows(data, piece), (plain, "", 0))
 
     def test_random_tables_are_read_as_python_reads_them(self):
         chance = random.Random(SEED)
