@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -12,11 +13,12 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 struct dir_watch {
     const char *path, *suffix;
-    int events, directory;
+    int events;
     DIR *listing;     /* while those are told that were there already */
     size_t at, size;  /* of what was read of `events` */
     _Alignas(struct inotify_event) char bytes[16384];
@@ -30,10 +32,10 @@ dir_watch *watch_open(const char *path, const char *suffix)
         return NULL;
     watch->path = path;
     watch->suffix = suffix;
-    watch->directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     watch->events = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (watch->events >= 0 && watch->directory >= 0 &&
-        inotify_add_watch(watch->events, path, IN_CLOSE_WRITE | IN_CREATE | IN_MOVED_TO | IN_ONLYDIR) >= 0 &&
+    if (watch->events >= 0 &&
+        inotify_add_watch(watch->events, path, IN_CLOSE_WRITE | IN_CREATE | IN_MOVED_TO | IN_MOVE_SELF | IN_ONLYDIR) >=
+            0 &&
         (watch->listing = opendir(path)) != NULL)
         return watch;
     watch_close(watch);
@@ -50,8 +52,6 @@ void watch_close(dir_watch *watch)
         (void)closedir(watch->listing);
     if (watch->events >= 0)
         (void)close(watch->events);
-    if (watch->directory >= 0)
-        (void)close(watch->directory);
     free(watch);
     errno = kept;
 }
@@ -64,17 +64,44 @@ static bool is_wanted(const dir_watch *watch, const char *name)
            strcmp(name, "..") != 0;
 }
 
+/* The directory is not kept open: of one that is, the system does not tell that it was removed. */
+static int open_file(const dir_watch *watch, const char *name)
+{
+    char path[PATH_MAX];
+
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s", watch->path, name) >= sizeof(path))
+        return -1;
+    return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+}
+
 /* Whether a name that was made just now is that of a whole file: a link, or one that nobody writes. One that is opened
  * for writing is told when that ends, and until then has no content or no lease for reading. A link whose other name is
  * gone already, of somebody else's file, for which there is no lease either, is missed. */
 static bool is_whole(const dir_watch *watch, const char *name)
 {
-    int file = openat(watch->directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    int file = open_file(watch, name);
     struct stat status;
     bool is_it = file >= 0 && fstat(file, &status) == 0 && S_ISREG(status.st_mode) &&
                  (status.st_nlink > 1 ||
                   (status.st_size > 0 && fcntl(file, F_SETSIG, SIGURG) == 0 && /* Ignored, if somebody breaks it. */
                    fcntl(file, F_SETLEASE, F_RDLCK) == 0));
+
+    if (file >= 0)
+        (void)close(file);  /* The lease with it. */
+    return is_it;
+}
+
+/* Whether somebody has a file open for writing: then it is told when that ends. On a network's file systems there may be
+ * no leases though nobody writes. */
+static bool is_being_written(const dir_watch *watch, const char *name)
+{
+    int file = open_file(watch, name);
+    struct statfs where;
+    struct stat status;
+    bool is_it = file >= 0 && fstat(file, &status) == 0 && S_ISREG(status.st_mode) && fstatfs(file, &where) == 0 &&
+                 where.f_type != NFS_SUPER_MAGIC && where.f_type != SMB_SUPER_MAGIC &&
+                 where.f_type != CIFS_SUPER_MAGIC && where.f_type != SMB2_SUPER_MAGIC &&
+                 fcntl(file, F_SETSIG, SIGURG) == 0 && fcntl(file, F_SETLEASE, F_RDLCK) != 0 && errno == EAGAIN;
 
     if (file >= 0)
         (void)close(file);  /* The lease with it. */
@@ -102,7 +129,7 @@ static int next_event(dir_watch *watch, char name[NAME_MAX + 1])
             name[0] = 0;
             return watch->listing == NULL ? -1 : 1;
         }
-        if (event->mask & IN_IGNORED) {  /* The directory itself is gone. */
+        if (event->mask & (IN_IGNORED | IN_MOVE_SELF)) {  /* The directory itself is gone. */
             errno = ENOENT;
             return -1;
         }
@@ -132,7 +159,7 @@ int watch_next(dir_watch *watch, int timeout_ms, char name[NAME_MAX + 1])
                 errno = kept;
                 if (kept != 0)
                     return -1;
-            } else if (is_wanted(watch, entry->d_name)) {
+            } else if (is_wanted(watch, entry->d_name) && !is_being_written(watch, entry->d_name)) {
                 (void)snprintf(name, NAME_MAX + 1, "%s", entry->d_name);
                 return 1;
             }

@@ -1,7 +1,7 @@
 /* Watch a directory for files that are dropped into it: those that were written and closed, moved there, or linked
- * there, whose names end as asked for (a.txt is not a.TXT), and at first those that are there already. A file whose
- * writing is not finished when the watch begins, or when it is linked, is told again when it is closed under this name:
- * who drops files writes them elsewhere and moves them in. */
+ * there, whose names end as asked for (a.txt is not a.TXT), and at first those that are there already. One that somebody
+ * writes then is told when it is closed. One that is written anew later, or in two goes, is told each time: who drops
+ * files writes them elsewhere and moves them in. */
 #ifndef EXAMPLES_WATCH_H
 #define EXAMPLES_WATCH_H
 
@@ -14,7 +14,7 @@ dir_watch *watch_open(const char *path, const char *suffix);
 void watch_close(dir_watch *watch); /* NULL is accepted. */
 
 /* The name of the next file, within the directory; it may be gone by now. 1; 0: none has come for `timeout_ms`, or a
- * signal handler ran; -1 with errno set. A file may be told again, and when more came at once than the system keeps all
+ * signal handler ran; -1 with errno set, ENOENT when the directory itself was removed or moved. A file may be told again, and when more came at once than the system keeps all
  * that are there are: whoever must take each once compares their times. */
 int watch_next(dir_watch *watch, int timeout_ms, char name[NAME_MAX + 1]);
 

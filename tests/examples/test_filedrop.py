@@ -142,6 +142,38 @@ class Filedrop(pipelines.Case):
         self.assertIn("6 records, 6 of them from files of this run", out)
         self.assertEqual(self.stored(), ["1", "22", "333", "fourth", "fifth", "666666666"])
 
+    def test_a_file_that_is_being_written_when_it_begins_is_taken_whole(self):
+        with open(os.path.join(self.drop, "slow.txt"), "w") as file:
+            file.write("first half, ")
+            file.flush()
+            process = subprocess.Popen([FILEDROP, "--idle", "0", "--store", self.kept, self.drop], env=self.environment,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.dropped("marker.txt", b"1")
+            self.assertIn("marker.txt: 1 bytes", process.stdout.readline())
+            time.sleep(0.2)
+            file.write("second half")
+        for line in process.stdout:
+            if "slow.txt: " in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=30)
+        self.assertEqual((process.returncode, errors), (0, ""))
+        self.assertEqual(self.stored(), ["1", "first half, second half"])
+
+    def test_a_directory_that_is_taken_away_ends_it(self):
+        for take_away in (os.rmdir, lambda path: os.rename(path, path + "-elsewhere")):
+            process = subprocess.Popen([FILEDROP, "--idle", "0", "--store", self.kept, self.drop], env=self.environment,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            with open(os.path.join(self.drop, "a.txt"), "w") as file:
+                file.write(str(take_away))
+            self.assertIn("a.txt: ", process.stdout.readline())
+            os.unlink(os.path.join(self.drop, "a.txt"))
+            take_away(self.drop)
+            errors = process.communicate(timeout=30)[1]
+            self.assertEqual((process.returncode, errors),
+                             (1, "filedrop: cannot watch %s: No such file or directory\n" % self.drop))
+            os.mkdir(self.drop)
+
     def test_nothing_on_disk_shows_what_was_put_and_a_wrong_key_is_said(self):
         self.dropped("secret.txt", b"PLAINTEXT-" * 500)
         self.result("--store", self.kept, self.drop)
