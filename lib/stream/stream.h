@@ -303,6 +303,9 @@ ls_status lsi_pack_finish(lsi_pack *pack, lsi_packed *out);
 void lsi_pack_clear(lsi_pack *pack); /* It is empty again, and keeps its memory. */
 
 /* ---- unpack.c: the way back ---- */
+typedef struct lsi_packed_key {
+    uint32_t at, size; /* in the message */
+} lsi_packed_key;
 /* An aggregate's user records, one piece after another. All zero but `memory`: nothing is begun. */
 typedef struct lsi_unpack {
     const lsi_memory *memory;
@@ -312,7 +315,7 @@ typedef struct lsi_unpack {
     uint32_t count, next;          /* user records; the one at `at` or behind it */
     uint32_t key_count, hash_key_count;
     const unsigned char *start;    /* of the message: what the tables count from */
-    uint32_t *keys;                /* [key_count] where each key's length stands */
+    lsi_packed_key *keys;          /* [key_count] */
     ls_hash_key *hash_keys;        /* [hash_key_count] */
     uint64_t *outside;             /* a bit for each key: it is not of the shard; not used without a range */
     bool has_range, has_groups;

@@ -44,11 +44,42 @@ MADE_TWICE void skip(lsi_cursor *from, uint32_t field, bool groups)
         lsi_protobuf_skip(from, field);
 }
 
+/* Of a varint of one or two bytes, for which there is room; false: it has more. */
+static inline bool take_short(const unsigned char **at, uint32_t *out)
+{
+    uint32_t low = (*at)[0], high = (*at)[1];
+
+    if (low < 0x80) {
+        *at += 1;
+        *out = low;
+        return true;
+    }
+    *at += 2;
+    *out = (low & 0x7f) | high << 7;
+    return high < 0x80;
+}
+
+/* A body as everybody writes most of them: a key's index, and the data up to the end. False: it may be any other, and
+ * nothing is said of it. */
+static inline bool parse_usual(ls_bytes body, user_record *out)
+{
+    const unsigned char *at = body.data, *end = at + body.size;
+    uint32_t key, size;
+
+    if (body.size < 6 || *at++ != LSI_FIELD_KEY_INDEX || !take_short(&at, &key) || *at++ != LSI_FIELD_DATA ||
+        !take_short(&at, &size) || size != (size_t)(end - at))
+        return false;
+    *out = (user_record){.key = key, .data = {at, size}, .has_key = true, .has_data = true};
+    return true;
+}
+
 /* The body of one record; false: it is malformed. */
 MADE_TWICE bool parse_record(ls_bytes body, user_record *out, bool groups)
 {
     lsi_cursor from = cursor_of(body);
 
+    if (parse_usual(body, out))
+        return true;
     *out = (user_record){.key = 0};
     while (from.at < from.end) {
         uint32_t field = (uint32_t)lsi_varint_take(&from);
@@ -72,24 +103,25 @@ MADE_TWICE bool parse_record(ls_bytes body, user_record *out, bool groups)
 }
 
 /* The key that the table has at `index`. */
-static ls_bytes key_at(const lsi_unpack *of, uint64_t index)
+static inline ls_bytes key_at(const lsi_unpack *of, uint64_t index)
 {
-    lsi_cursor from = {.at = of->start + of->keys[index], .end = of->end, .bad = false};
+    lsi_packed_key key = of->keys[index];
 
-    return lsi_protobuf_take_bytes(&from);
+    return (ls_bytes){of->start + key.at, key.size};
 }
 
-/* An entry of a table, whose length is at `length_at`. `*valid`: the bytes are what they must be. */
-MADE_TWICE ls_status take_entry(lsi_unpack *into, uint32_t field, ls_bytes entry, const unsigned char *length_at,
-                                bool *valid)
+/* An entry of a table. `*valid`: the bytes are what they must be. */
+MADE_TWICE ls_status take_entry(lsi_unpack *into, uint32_t field, ls_bytes entry, bool *valid)
 {
     if (field == LSI_FIELD_PARTITION_KEY) {
         *valid = lsi_partition_key_is_valid(entry);
         if (!*valid)
             return LS_OK;
-        if (!lsi_grow(into->memory, (void **)&into->keys, &into->keys_room, into->key_count + 1, sizeof *into->keys))
+        if (into->key_count == into->keys_room &&
+            !lsi_grow(into->memory, (void **)&into->keys, &into->keys_room, into->key_count + 1, sizeof *into->keys))
             return LS_ERR_NO_MEMORY;
-        into->keys[into->key_count++] = (uint32_t)(length_at - into->start);
+        into->keys[into->key_count++] = (lsi_packed_key){
+            .at = (uint32_t)((const unsigned char *)entry.data - into->start), .size = (uint32_t)entry.size};
         return LS_OK;
     }
     if (!lsi_grow(into->memory, (void **)&into->hash_keys, &into->hash_keys_room, into->hash_key_count + 1,
@@ -113,7 +145,6 @@ MADE_TWICE ls_status walk(lsi_unpack *unpack, bool *valid, bool groups)
     *valid = true;
     while (from.at < from.end) {
         uint32_t field = (uint32_t)lsi_varint_take(&from);
-        const unsigned char *length_at = from.at;
         user_record record;
 
         if (field == LSI_FIELD_RECORD) {
@@ -125,7 +156,7 @@ MADE_TWICE ls_status walk(lsi_unpack *unpack, bool *valid, bool groups)
         } else if (field == LSI_FIELD_PARTITION_KEY || field == LSI_FIELD_HASH_KEY) {
             ls_bytes entry = lsi_protobuf_take_bytes(&from);
 
-            if (!from.bad && take_entry(unpack, field, entry, length_at, valid) != LS_OK)
+            if (!from.bad && take_entry(unpack, field, entry, valid) != LS_OK)
                 return lsi_fail(LS_ERR_NO_MEMORY, "no memory for the keys of an aggregated record");
         } else {
             skip(&from, field, groups);

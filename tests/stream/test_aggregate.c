@@ -471,6 +471,89 @@ static uint32_t records_of(const char *message, size_t size, const char *data)
 #define RECORDS_OF(message) records_of(message, sizeof(message) - 1, "x")
 
 /* Protobuf's old way to put a message into another: what is in one is nobody's. */
+/* Appends a varint, in `bytes` of them if that is more than it needs. */
+static unsigned char *put_varint(unsigned char *at, uint64_t value, uint32_t bytes)
+{
+    unsigned char *from = at;
+
+    at = lsi_varint_write(at, value);
+    for (; (size_t)(at - from) < bytes; at++) {
+        at[-1] |= 0x80;
+        *at = 0;
+    }
+    return at;
+}
+
+enum { FIRST_DATA, DATA_TWICE, WITH_TAG, FORMS };
+
+/* A record with key 1 and `size` bytes of data, in other forms than the usual one, in which its key's index and its
+ * data's size have so many bytes at least. `more`: its data says that it has so many bytes more than it has. */
+static unsigned char *put_record(unsigned char *at, uint32_t size, uint32_t form, uint32_t bytes, int more)
+{
+    static unsigned char body[1 << 15];
+    unsigned char *to = body;
+
+    if (form == DATA_TWICE) {
+        memcpy(to, "\x08\x00\x1a\x02no", 6);
+        to += 6;
+    }
+    if (form != FIRST_DATA) {
+        *to++ = LSI_FIELD_KEY_INDEX;
+        to = put_varint(to, 1, bytes);
+    }
+    *to++ = LSI_FIELD_DATA;
+    to = put_varint(to, (uint64_t)((int)size + more), bytes);
+    for (uint32_t i = 0; i < size; i++)
+        *to++ = (unsigned char)i;
+    if (form == WITH_TAG) {
+        memcpy(to, "\x22\x02zz", 4);
+        to += 4;
+    }
+    if (form == FIRST_DATA) {
+        *to++ = LSI_FIELD_KEY_INDEX;
+        to = put_varint(to, 1, bytes);
+    }
+    *at++ = LSI_FIELD_RECORD;
+    at = lsi_varint_write(at, (uint64_t)(to - body));
+    memcpy(at, body, (size_t)(to - body));
+    return at + (to - body);
+}
+
+/* Goal: the usual form of a record, which is read by itself, and every other one say the same. */
+static void a_record_is_read_alike_in_every_form(void **state)
+{
+    static const uint32_t sizes[] = {0, 1, 2, 3, 4, 5, 100, 127, 128, 129, 16383, 16384, 20000};
+    static unsigned char message[1 << 16];
+
+    (void)state;
+    for (uint32_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        for (uint32_t form = 0; form <= FORMS; form++) { /* FORMS: the usual one */
+            for (uint32_t bytes = 1; bytes <= 4; bytes++) {
+                ls_record outer, out[2];
+                unsigned char *at = message;
+
+                memcpy(at, "\x0a\x01" "0\x0a\x01" "1", 6);
+                at = put_record(at + 6, sizes[i], form, bytes, 0);
+                at = put_record(at, 3, FORMS, 1, 0);
+                outer = wrapped(message, (size_t)(at - message));
+                assert_int_equal(unpacked(&outer, out, 2), 2);
+                assert_bytes(out[0].partition_key, "1", 1);
+                assert_int_equal(out[0].data.size, sizes[i]);
+                for (uint32_t k = 0; k < sizes[i]; k++)
+                    assert_int_equal(((const unsigned char *)out[0].data.data)[k], (unsigned char)k);
+                assert_bytes(out[1].data, "\0\1\2", 3);
+            }
+        }
+        for (int more = sizes[i] == 0 ? 1 : -1; more <= 1; more += 2) {
+            unsigned char *at = message;
+
+            memcpy(at, "\x0a\x01" "0\x0a\x01" "1", 6);
+            at = put_record(at + 6, sizes[i], FORMS, 1, more);
+            assert_true(is_plain((const char *)message, (size_t)(at - message)));
+        }
+    }
+}
+
 static void groups_are_passed_over(void **state)
 {
     char deep[300] = KEY_A RECORD_A;
@@ -640,6 +723,7 @@ int main(void)
         cmocka_unit_test(any_changed_byte_makes_a_plain_record),
         cmocka_unit_test(a_cut_message_is_plain),
         cmocka_unit_test(what_breaks_a_rule_is_plain),
+        cmocka_unit_test(a_record_is_read_alike_in_every_form),
         cmocka_unit_test(groups_are_passed_over),
         cmocka_unit_test(a_key_longer_than_keys_may_be_makes_a_plain_record),
         cmocka_unit_test(what_is_not_known_is_passed_over),
