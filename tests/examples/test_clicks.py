@@ -94,6 +94,36 @@ class Clicks(pipelines.Case):
         self.assertEqual([error["errorMessage"] for error in errors[:3]],
                          ["item_id is infinite"] * 2 + ["it is no JSON object"])
 
+    def test_delivered_lines_are_what_the_schema_beside_them_says(self):
+        apply = [LSTREAM, "apply", TEMPLATE, "--store", self.kept, "--set", "S3BucketName=" + self.kept + ".delivered"]
+        subprocess.run(apply, stdout=subprocess.DEVNULL, check=True)
+        path = self.file("events.json", '{"item_id":"123","user_id":"a","price":1}\n{"item_id":true}\n{"user_id":5}\n'
+                         '{"item_id":250,"price":"x","user_id":null}\n{"item_id":null,"user_id":"u","price":null}\n')
+        self.result("--store", self.kept, path)
+        self.result("--store", self.kept, "--events", "100")
+        with open(self.kept + ".delivered/_mi-ks-homework12-firehose.schema") as file:
+            schema = json.load(file)
+        os.unlink(self.kept + ".delivered/_mi-ks-homework12-firehose.schema")
+        kinds = {"string": str, "null": type(None), "number": (int, float), "integer": int, "object": dict}
+        def fits(value, rule):  # As much of JSON Schema as is used.
+            self.assertLessEqual(set(rule), {"$schema", "title", "description", "type", "enum", "required",
+                                             "properties", "additionalProperties"})
+            allowed = rule.get("type", [])
+            allowed = [allowed] if isinstance(allowed, str) else allowed
+            self.assertTrue(not allowed or isinstance(value, tuple(kinds[name] for name in allowed)), (value, rule))
+            self.assertIn(value, rule.get("enum", [value]))
+            if isinstance(value, dict):
+                self.assertLessEqual(set(rule.get("required", [])), set(value))
+                if rule.get("additionalProperties") is False:
+                    self.assertLessEqual(set(value), set(rule["properties"]))
+                for name, inner in rule.get("properties", {}).items():
+                    if name in value:
+                        fits(value[name], inner)
+        delivered, _ = self.lines(self.kept)
+        self.assertEqual(len(delivered), 104)
+        for line in delivered:
+            fits(line, schema)
+
     def test_a_file_that_took_anothers_place_is_taken_too(self):
         event = '{"user_id":"u","item_id":%d,"action":"x","price":1}\n'
         path = self.file("events.json", event % 100)
