@@ -20,6 +20,7 @@
 #include "book_input.h"
 #include "flat_json.h"
 #include "pipeline.h"
+#include "source_name.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -449,6 +450,8 @@ int main(int argc, char **argv)
             (void)pipeline_fail("cannot open %s: %s", options.files[i], strerror(errno));
             return 1;
         }
+    if (source_check_files(options.files, options.file_count) != 0)
+        return 2;
     result = options.file_count > 0 ? run_files(&options) : run_seed_cases(&options);
     if (pipeline_interrupted)
         return 128 + pipeline_interrupted;

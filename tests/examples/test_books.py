@@ -230,6 +230,12 @@ class Refusals(Case):
         self.fails(1, "no column 'Cost'; name it with --price", "--price", "Cost", good)
         self.fails(1, "Is a directory", self.directory)
 
+    def test_a_file_is_not_counted_twice(self):
+        good, link = self.file("good.csv", b"Title,Price\na,1\n"), os.path.join(self.directory, "link.csv")
+        os.symlink(good, link)
+        self.fails(2, "good.csv is given twice", good, good)
+        self.fails(2, "are the same file", good, link)
+
     def test_wrong_arguments_are_usage_errors(self):
         for arguments in (["--rows", "0"], ["--rows", "-1"], ["--rows", "1x"], ["--shards", "0"], ["--shards", "65537"],
                           ["--batch", "0"], ["--batch", "10001"], ["--rate", "x"], ["--seed", "-1"],
