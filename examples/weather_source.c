@@ -36,6 +36,23 @@ static void add_value(flat_json *json, const char *name, const csv_cell *cell)
         flat_json_member(json, name, strlen(name), cell->text, cell->size);
 }
 
+/* Dates that are written in another way would not lie in the tables in their order. */
+static bool is_day(const csv_cell *cell)
+{
+    char day[NOAA_DAY_BYTES];
+
+    (void)snprintf(day, sizeof(day), "%.*s", (int)(cell->size < sizeof(day) ? cell->size : 0), cell->text);
+    return noaa_is_day(day);
+}
+
+/* Says why, the first time. */
+static void refuse(weather_source *put, const csv_columns *table, const char *why)
+{
+    if (put->told++ == 0)
+        (void)pipeline_fail("%s:%" PRIu64 " is refused: %s; of others the result says how many", table->path,
+                            csv_line(table->reader), why);
+}
+
 static void add_text(flat_json *json, const char *name, const csv_cell *cell)
 {
     flat_json_member(json, name, strlen(name), cell->text, cell->size);
@@ -46,12 +63,19 @@ struct places {
     size_t station, name, date, values[WEATHER_VALUES];
 };
 
-static int put_row(weather_source *put, struct source *source, const struct places *at, const csv_cell *cells,
-                   flat_json *json)
+static int put_row(weather_source *put, struct source *source, const csv_columns *table, const struct places *at,
+                   const csv_cell *cells, size_t count, flat_json *json)
 {
+    const char *why = columns_refuse(table, cells, count);
     const csv_cell *key = &cells[strcmp(put->key, "NAME") == 0 ? at->name : at->station];
     ls_status status;
 
+    if (why == NULL && !is_day(&cells[at->date]))
+        why = "its date is no day as YYYY-MM-DD";
+    if (why != NULL) {
+        refuse(put, table, why);
+        return 0;
+    }
     flat_json_begin(json);
     add_text(json, "date", &cells[at->date]);
     add_text(json, "station", &cells[at->station]);
@@ -65,6 +89,8 @@ static int put_row(weather_source *put, struct source *source, const struct plac
     status = feed_add(put->feed, (ls_bytes){key->text, key->size}, (ls_bytes){json->text, json->size});
     if (status == LS_OK)
         source->records++;
+    else if (status == LS_ERR_INVALID_ARGUMENT || status == LS_ERR_TOO_LARGE)
+        refuse(put, table, ls_last_error_message());
     return status == LS_OK || status == LS_ERR_INVALID_ARGUMENT || status == LS_ERR_TOO_LARGE ? 0 : -1;
 }
 
@@ -90,8 +116,7 @@ static int put_table(weather_source *put, struct source *source, csv_columns *ta
 
         got = columns_next(table, &cells, &count);
         if (got == 1 && source->rows++ >= done) {
-            if (columns_refuse(table, cells, count) == NULL)
-                result = put_row(put, source, &at, cells, &json);
+            result = put_row(put, source, table, &at, cells, count, &json);
             in_step++;
         }
         if (result == 0 && got >= 0 && feed_is_due(put->feed, in_step, put->batch, got == 0)) {

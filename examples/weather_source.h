@@ -17,6 +17,7 @@ typedef struct weather_source {
     row_feed *feed;                           /* while it puts */
     pipeline_pace pace;
     uint64_t read, refused, records;          /* of these sources, also what earlier runs did of them */
+    uint64_t told;                            /* refused rows of this run */
     uint64_t noted;                           /* records of all sources that there ever were */
 } weather_source;
 

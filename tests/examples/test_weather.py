@@ -123,9 +123,13 @@ class MadeUp(Case):
 
     def test_refused_rows_are_counted(self):
         path = self.file("rows.csv", HEADER.encode() + b"S,A,2021-10-01,1,,\nS,A\xff,2021-10-01,1,,,\n"
-                         b"S,,2021-10-01,1,,,\nS,A,2021-10-03,1,,,\n")
-        result = self.result(path)
-        self.assertEqual((result["records"], result["refused"]), (1, 3))
+                         b"S,,2021-10-01,1,,,\nS,A,2021-10-03,1,,,\nS,A,10/04/2021,1,,,\nS,A,2021-09-31,1,,,\n"
+                         b"S,A,2021-10-04 00:00,1,,,\nS,A,,1,,,\n")
+        done = self.run_it("--json", path)
+        self.assertEqual(done.stderr.decode(), "weather: %s:2 is refused: not as many cells as the header; of others the "
+                         "result says how many\n" % path)
+        result = json.loads(done.stdout.decode().splitlines()[-1])
+        self.assertEqual((result["records"], result["refused"], result["query"]["Precipitation"]), (1, 7, 1))
 
     def test_it_may_be_killed_at_any_moment(self):
         whole = self.path("whole")
