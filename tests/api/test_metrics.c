@@ -2,10 +2,13 @@
  * (support/exposition.h). */
 #include "api/metrics_support.h"
 
+#include <fcntl.h>
 #include <locale.h>
 #include <math.h>
 #include <pthread.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- few words for common calls ---- */
 
@@ -367,6 +370,15 @@ static int count_files(const char *path)
     return count;
 }
 
+static void write_text(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
 static void a_file_is_replaced_whole_and_anybody_may_read_it(void **state)
 {
     fixture *fx = *state;
@@ -374,14 +386,13 @@ static void a_file_is_replaced_whole_and_anybody_may_read_it(void **state)
     struct stat about;
     temp_dir temp;
     size_t size;
+    int lock;
     FILE *file;
     char *text;
 
     temp_make(&temp);
     snprintf(path, sizeof path, "%s", temp_path(&temp, "libstream.prom"));
-    file = fopen(path, "w");
-    assert_true(fputs("old\n", file) >= 0);
-    fclose(file);
+    write_text(path, "old\n");
     assert_int_equal(ls_metrics_write_file(fx->store, path), LS_OK);
     assert_int_equal(stat(path, &about), 0);
     assert_int_equal(about.st_mode & 07777, 0644);
@@ -394,6 +405,29 @@ static void a_file_is_replaced_whole_and_anybody_may_read_it(void **state)
     assert_int_equal(size, strlen(text));
     free(text);
     assert_int_equal(count_files(temp.path), 1);
+
+    /* What a killed writer left is used up; what one that lives is writing is left alone, and so is what a link shows. */
+    write_text(temp_path(&temp, "libstream.prom.new"), "a document that was longer than the next one will be, perhaps\n");
+    assert_int_equal(ls_metrics_write_file(fx->store, path), LS_OK);
+    assert_int_equal(count_files(temp.path), 1);
+    assert_int_equal(stat(path, &about), 0);
+    assert_int_equal(about.st_mode & 07777, 0644);
+    write_text(temp_path(&temp, "libstream.prom.new"), "half");
+    lock = open(temp_path(&temp, "libstream.prom.new"), O_RDWR | O_CLOEXEC);
+    assert_int_equal(flock(lock, LOCK_EX | LOCK_NB), 0);
+    assert_int_equal(ls_metrics_write_file(fx->store, path), LS_OK);
+    assert_int_equal(count_files(temp.path), 2);
+    assert_int_equal(fstat(lock, &about), 0);
+    assert_int_equal(about.st_size, 4);
+    close(lock);
+    assert_int_equal(unlink(temp_path(&temp, "libstream.prom.new")), 0);
+    write_text(temp_path(&temp, "theirs"), "here");
+    assert_int_equal(symlink("theirs", temp_path(&temp, "libstream.prom.new")), 0);
+    assert_int_equal(ls_metrics_write_file(fx->store, path), LS_OK);
+    assert_int_equal(stat(temp_path(&temp, "theirs"), &about), 0);
+    assert_int_equal(about.st_size, 4);
+    assert_int_equal(unlink(temp_path(&temp, "libstream.prom.new")), 0);
+    assert_int_equal(unlink(temp_path(&temp, "theirs")), 0);
 
     assert_int_equal(mkdir(temp_path(&temp, "taken.prom"), 0700), 0); /* a rename over it cannot be */
     assert_int_equal(ls_metrics_write_file(fx->store, temp_path(&temp, "taken.prom")), LS_ERR_IO);
