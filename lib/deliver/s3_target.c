@@ -143,6 +143,37 @@ ls_status lsi_s3_target_init(lsi_s3_target *target, const lsi_s3_options *option
     return LS_OK;
 }
 
+/* The rest of the URL is the object's name in some encoding, and is sent in ours. */
+bool lsi_s3_target_redirect(const lsi_s3_target *from, const char *location, const char *region, lsi_s3_target *out)
+{
+    const char *behind = strstr(location, "://"), *path = behind != NULL ? strchr(behind + 3, '/') : NULL;
+    char endpoint[LSI_S3_TEXT_MAX + 16], host[LSI_S3_TEXT_MAX + 1], in_path[sizeof from->root];
+    size_t size = path != NULL ? (size_t)(path - location) : sizeof endpoint, bucket_size = strlen(from->bucket);
+    lsi_error_state why;
+
+    if (size >= sizeof endpoint)
+        return false;
+    lsi_error_save(&why);
+    *out = *from;
+    memcpy(endpoint, location, size);
+    endpoint[size] = '\0';
+    if (take_endpoint(endpoint, out->scheme, host) != LS_OK ||
+        (strcmp(from->scheme, "https") == 0 && strcmp(out->scheme, "https") != 0) ||
+        (region[0] != '\0' && take_region(region, out->region) != LS_OK)) {
+        lsi_error_restore(&why); /* of the answer */
+        return false;
+    }
+    (void)snprintf(in_path, sizeof in_path, "/%s/", from->bucket);
+    (void)snprintf(out->host, sizeof out->host, "%s", host);
+    if (strncmp(path, in_path, strlen(in_path)) == 0)
+        memcpy(out->root, in_path, sizeof in_path);
+    else if (strncmp(host, from->bucket, bucket_size) == 0 && host[bucket_size] == '.')
+        memcpy(out->root, "/", 2);
+    else
+        return false;
+    return true;
+}
+
 /* ---- a request ---- */
 
 /* Every byte but letters, digits, - . _ ~ and / as %XX, which is the only form whose signature all agree on. */

@@ -27,6 +27,8 @@
 #define STALL_SECONDS 30L
 #define ANSWER_BYTES 4096u /* an error is a few hundred; what follows is not looked at */
 #define FIELD_BYTES 160u   /* of an error's code or message */
+#define LOCATION_BYTES 640u
+#define REDIRECTS_MAX 3
 
 /* As the SDKs have it: a clock that is less off than this is not to blame. */
 #define CLOCK_IS_OFF_US INT64_C(240000000)
@@ -34,7 +36,8 @@
 typedef struct answer {
     char text[ANSWER_BYTES + 1];
     size_t size;
-    char location[FIELD_BYTES]; /* where a redirect leads; "" */
+    char location[LOCATION_BYTES]; /* where a redirect leads; "" */
+    char region[FIELD_BYTES];   /* of the bucket; "": it was not told */
     int64_t date_us;            /* the service's time; 0: it was not told */
     bool is_whole;              /* its head is: libcurl takes one that breaks off for an answer */
 } answer;
@@ -45,6 +48,7 @@ typedef struct s3_sink {
     lsi_curl curl;
     CURL *handle; /* keeps its connection from one object to the next */
     lsi_s3_target target;
+    lsi_s3_target next; /* where a redirect leads that passes: for one object */
     lsi_s3_put put;
     answer answer;
     int64_t clock_us;   /* so much the service's clock is ahead of ours, as far as it matters */
@@ -65,7 +69,7 @@ static size_t take_answer(char *bytes, size_t one, size_t size, void *user)
 }
 
 /* `name` and a colon begin the line: what is behind them and a space, terminated. False: they do not. */
-static bool is_header(const char *bytes, size_t size, const char *name, char out[FIELD_BYTES])
+static bool is_header(const char *bytes, size_t size, const char *name, char *out, size_t most)
 {
     size_t at = strlen(name);
 
@@ -75,7 +79,7 @@ static bool is_header(const char *bytes, size_t size, const char *name, char out
         ;
     for (; size > at && (bytes[size - 1] == '\r' || bytes[size - 1] == '\n'); size--)
         ;
-    (void)snprintf(out, FIELD_BYTES, "%.*s", (int)(size - at < FIELD_BYTES ? size - at : FIELD_BYTES), bytes + at);
+    (void)snprintf(out, most, "%.*s", (int)(size - at < most ? size - at : most), bytes + at);
     return true;
 }
 
@@ -88,10 +92,10 @@ static size_t take_header(char *bytes, size_t one, size_t size, void *user)
         to->is_whole = false;
     else if (size != 0 && (bytes[0] == '\r' || bytes[0] == '\n'))
         to->is_whole = true; /* What comes behind the content changes nothing. */
-    if (is_header(bytes, size, "Date", value) && !lsi_s3_time_read(value, &to->date_us))
+    if (is_header(bytes, size, "Date", value, sizeof value) && !lsi_s3_time_read(value, &to->date_us))
         to->date_us = 0;
-    else if (is_header(bytes, size, "Location", value))
-        memcpy(to->location, value, sizeof value);
+    (void)is_header(bytes, size, "Location", to->location, sizeof to->location);
+    (void)is_header(bytes, size, "x-amz-bucket-region", to->region, sizeof to->region);
     return one * size;
 }
 
@@ -156,7 +160,7 @@ static bool prepare(s3_sink *s3, ls_bytes content, struct curl_slist **headers)
     s3->curl.easy_reset(handle); /* Connections stay. */
     s3->answer.size = 0;
     s3->answer.date_us = 0;
-    s3->answer.location[0] = '\0';
+    s3->answer.location[0] = s3->answer.region[0] = '\0';
     s3->answer.is_whole = false;
     s3->moved = 0;
     s3->moved_us = lsi_monotonic_us(&lsi_clock_system);
@@ -222,7 +226,8 @@ static bool learn_clock(s3_sink *s3, long status, const char *code)
     return true;
 }
 
-static ls_status judge(s3_sink *s3, const char *name, long status, lsi_put_hope *hope, bool *is_clock)
+static ls_status judge(s3_sink *s3, const lsi_s3_target *target, const char *name, long status, lsi_put_hope *hope,
+                       bool *is_clock)
 {
     /* Of the 4xx these say later: two requests for one name at once, a body that came too slowly or as another one, too
      * many requests, a clock that is off; and a 307: the bucket is so new that not everybody knows where it is. */
@@ -234,8 +239,8 @@ static ls_status judge(s3_sink *s3, const char *name, long status, lsi_put_hope 
 
     if (!s3->answer.is_whole) {
         *hope = LSI_PUT_LATER;
-        return lsi_fail(LS_ERR_IO, "bucket '%s' of %s: the answer to '%.160s' breaks off", s3->target.bucket,
-                        s3->target.host, name);
+        return lsi_fail(LS_ERR_IO, "bucket '%s' of %s: the answer to '%.160s' breaks off", target->bucket,
+                        target->host, name);
     }
     if ((status >= 200 && status <= 299) || status == 412) /* K2 */
         return LS_OK;
@@ -246,25 +251,27 @@ static ls_status judge(s3_sink *s3, const char *name, long status, lsi_put_hope 
     if (status >= 500 || status == 429 || status == 408 || status == 307 || code[0] == '\0' || *is_clock ||
         is_one_of(code, later, sizeof later / sizeof later[0]))
         *hope = LSI_PUT_LATER;
-    return lsi_fail(LS_ERR_IO, "bucket '%s' of %s: it refuses '%.160s': %ld%s%s%s%s%s%s", s3->target.bucket,
-                    s3->target.host, name, status, code[0] != '\0' ? " " : "", code, message[0] != '\0' ? ": " : "",
+    return lsi_fail(LS_ERR_IO, "bucket '%s' of %s: it refuses '%.160s': %ld%s%s%s%s%s%.160s", target->bucket,
+                    target->host, name, status, code[0] != '\0' ? " " : "", code, message[0] != '\0' ? ": " : "",
                     message, s3->answer.location[0] != '\0' ? ": it is said to be at " : "", s3->answer.location);
 }
 
 /* ---- one object ---- */
 
-/* `*is_clock`: it was refused since our clock is off. */
-static ls_status send_once(s3_sink *s3, const char *name, ls_bytes content, lsi_put_hope *hope, bool *is_clock)
+/* `*is_clock`: it was refused since our clock is off. `*is_moved`: it was redirected, to what is `next` now. */
+static ls_status send_once(s3_sink *s3, const lsi_s3_target *target, const char *name, ls_bytes content,
+                           lsi_put_hope *hope, bool *is_clock, bool *is_moved)
 {
     struct curl_slist *headers = NULL;
     lsi_sigpipe held;
     CURLcode code = CURLE_OK;
+    bool is_passing = false;
     long status = 0;
-    ls_status st = lsi_s3_put_init(&s3->put, &s3->memory, &s3->target, name, content,
+    ls_status st = lsi_s3_put_init(&s3->put, &s3->memory, target, name, content,
                                    lsi_wall_us(&lsi_clock_system) + s3->clock_us);
 
     *hope = LSI_PUT_NEVER;
-    *is_clock = false;
+    *is_clock = *is_moved = false;
     if (st == LS_OK && !prepare(s3, content, &headers))
         st = no_memory();
     if (st == LS_OK) {
@@ -277,31 +284,52 @@ static ls_status send_once(s3_sink *s3, const char *name, ls_bytes content, lsi_
     if (st == LS_OK && code == CURLE_OK)
         code = s3->curl.easy_getinfo(s3->handle, CURLINFO_RESPONSE_CODE, &status);
     if (st == LS_OK && code == CURLE_OK) {
-        st = judge(s3, name, status, hope, is_clock);
+        st = judge(s3, target, name, status, hope, is_clock);
+        is_passing = s3->answer.is_whole && status == 307;
     } else if (st == LS_OK) {
         *hope = passes(s3, code) ? LSI_PUT_LATER : LSI_PUT_NEVER;
-        st = lsi_fail(LS_ERR_IO, "bucket '%s' of %s: '%.160s' cannot be sent: %s", s3->target.bucket, s3->target.host,
+        st = lsi_fail(LS_ERR_IO, "bucket '%s' of %s: '%.160s' cannot be sent: %s", target->bucket, target->host,
                       name, code == CURLE_ABORTED_BY_CALLBACK ? "it was not there when the run was to end"
                             : s3->error[0] != '\0'           ? s3->error
                                                              : s3->curl.easy_strerror(code));
     }
     s3->curl.slist_free_all(headers);
     lsi_s3_put_free(&s3->memory, &s3->put);
+    if (is_passing) {
+        lsi_s3_target leads_to;
+
+        *is_moved = lsi_s3_target_redirect(target, s3->answer.location, s3->answer.region, &leads_to);
+        if (*is_moved)
+            s3->next = leads_to;
+        lsi_wipe(&leads_to, sizeof leads_to);
+    }
     return st;
 }
 
+/* A redirect that passes is followed, signed for where it leads; the next object asks here again, as S3 has it. */
 static ls_status s3_put(lsi_sink *sink, const char *name, ls_bytes content, lsi_put_hope *hope)
 {
     s3_sink *s3 = (s3_sink *)sink;
-    bool is_clock;
+    const lsi_s3_target *target = &s3->target;
+    bool is_clock, is_moved, was_clock = false;
+    int redirects = 0;
     ls_status st;
 
     *hope = LSI_PUT_NEVER;
     if (content.size > LSI_S3_OBJECT_MAX)
         return lsi_fail(LS_ERR_UNSUPPORTED, "bucket '%s': an object of %zu bytes: at most %llu", s3->target.bucket,
                         content.size, (unsigned long long)LSI_S3_OBJECT_MAX);
-    st = send_once(s3, name, content, hope, &is_clock);
-    return is_clock ? send_once(s3, name, content, hope, &is_clock) : st;
+    for (;;) {
+        st = send_once(s3, target, name, content, hope, &is_clock, &is_moved);
+        if (is_moved && redirects++ < REDIRECTS_MAX)
+            target = &s3->next;
+        else if (is_clock && !was_clock)
+            was_clock = true;
+        else
+            break;
+    }
+    lsi_wipe(&s3->next, sizeof s3->next);
+    return st;
 }
 
 /* ---- opening ---- */
@@ -319,6 +347,7 @@ static void s3_close(lsi_sink *sink)
         lsi_sigpipe_let_go(&held);
     }
     lsi_wipe(&s3->target, sizeof s3->target);
+    lsi_wipe(&s3->next, sizeof s3->next);
     lsi_free(&memory, s3);
 }
 

@@ -4,7 +4,8 @@
     s3.py PUT_S3 RUN_S3
 
 The first part of an object's name says what the stand-in does with it: `fail-503-SlowDown/x` answers so, `drop/x`
-closes the connection in the middle, `raw-N/x` answers with the Nth of RAW, anything else is stored.
+closes the connection in the middle, `raw-N/x` answers with the Nth of RAW, `moved-N/x` redirects the first N requests,
+anything else is stored.
 """
 
 import hashlib
@@ -28,7 +29,7 @@ RAW = (b"hello\r\n", b"\x16\x03\x01\x00\xff" * 9, b"HTTP/1.1 200 OK\r\nContent-L
        b"HTTP/1.1 403 Forbidden\r\nContent-Length: 17\r\n\r\n<html>go</html>\r\n", b"",
        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\n<?xml version",
        b"HTTP/1.1 302 Found\r\nLocation: http://portal.example/login\r\nContent-Length: 0\r\n\r\n",
-       b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://bucket.s3.eu-west-3.example/x\r\nContent-Length: 46\r\n"
+       b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://bucke.s3.eu-west-3.example/x\r\nContent-Length: 46\r\n"
        b"\r\n<Error><Code>TemporaryRedirect</Code></Error>\n")
 
 
@@ -110,6 +111,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for _ in range(server.slow_bytes):
                 time.sleep(0.1)
                 self.wfile.write(b" ")
+        elif first.startswith("moved-") and len(server.moved) < int(first[6:]):
+            server.moved.append(self.headers["Host"])
+            self.send_response(307)
+            self.send_header("Location", "http://localhost:%d%s" % (server.server_port, self.path))
+            self.send_header("x-amz-bucket-region", "eu-west-3")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
         elif first.startswith("fail-"):
             self.answer(int(first.split("-")[1]), first.split("-")[2])
         elif name in server.objects and self.headers.get("If-None-Match") == "*":
@@ -127,7 +135,7 @@ class S3(unittest.TestCase):
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.objects, self.server.requests, self.server.wrong = {}, [], []
-        self.server.ahead, self.server.late, self.server.is_silent = 0, [], False
+        self.server.ahead, self.server.late, self.server.is_silent, self.server.moved = 0, [], False, []
         self.server.hangs, self.server.over, self.server.slow_bytes = threading.Event(), threading.Event(), 0
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         self.environment = {
@@ -186,8 +194,26 @@ class S3(unittest.TestCase):
                 said = self.put(("raw-%d/x" % i, 10), ("after-%d" % i, 10))
                 self.assertTrue(said[0].startswith("LS_ERR_IO later bucket 'bucket' of 127.0.0.1:"), said)
                 self.assertEqual(said[1], "LS_OK - ")
-        self.assertIn("it refuses 'raw-8/x': 307 TemporaryRedirect: it is said to be at http://bucket.s3.eu-west-3."
+        self.assertIn("it refuses 'raw-8/x': 307 TemporaryRedirect: it is said to be at http://bucke.s3.eu-west-3."
                       "example/x", self.put(("raw-8/x", 1))[0])
+
+    def test_a_redirect_that_passes_is_followed_for_one_object(self):
+        here, there = ("%s:%d" % (host, self.server.server_port) for host in ("127.0.0.1", "localhost"))
+        self.assertEqual(self.put(("moved-1/a=b", 70000), ("x", 1)), ["LS_OK - "] * 2, self.server.wrong)
+        self.assertEqual(len(self.server.objects["/bucket/moved-1/a=b"]), 70000)
+        self.assertEqual([host for _, host, *_ in self.server.requests], [here, there, here])
+        regions = [headers["Authorization"].split("/")[2] for *_, headers in self.server.requests]
+        self.assertEqual(regions, ["us-east-1", "eu-west-3", "us-east-1"])
+        self.server.moved.clear()
+        self.server.ahead = 3600  # Two reasons to send it again.
+        self.assertEqual(self.put(("moved-3/x", 1)), ["LS_OK - "], self.server.wrong)
+        self.assertEqual(self.server.moved, [here, there, there])
+        self.server.ahead = 0
+        self.server.moved.clear()
+        said = self.put(("moved-9/x", 1))[0]
+        self.assertTrue(said.startswith("LS_ERR_IO later bucket 'bucket' of %s: it refuses 'moved-9/x': 307" % there),
+                        said)
+        self.assertEqual(len(self.server.moved), 4)
 
     def test_a_clock_that_is_off_is_known_from_the_first_refusal_on(self):
         for self.server.ahead in (3600, -86400 * 400):

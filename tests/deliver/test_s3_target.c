@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/status.h"
 #include "deliver/s3_target.h"
 #include "support/sim_memory.h"
 
@@ -80,6 +81,47 @@ static const char *header(const char *name)
         if (strcmp(put.headers[i].name, name) == 0)
             return put.headers[i].value;
     return "";
+}
+
+/* Where a redirect leads, as the URL of an object; NULL: nowhere. */
+static const char *moved_to(const char *location, const char *region)
+{
+    lsi_s3_target moved;
+
+    (void)lsi_fail(LS_ERR_IO, "the answer");
+    if (!lsi_s3_target_redirect(&target, location, region, &moved)) {
+        assert_string_equal(ls_last_error_message(), "the answer");
+        return NULL;
+    }
+    assert_string_equal(moved.region, region[0] != '\0' ? region : target.region);
+    assert_int_equal(lsi_s3_put_init(&put, &lsi_memory_libc, &moved, "a=b", (ls_bytes){"x", 1}, NOW_US), LS_OK);
+    lsi_s3_put_free(&lsi_memory_libc, &put);
+    return put.url;
+}
+
+static void a_redirect_leads_to_the_bucket_or_nowhere(void **state)
+{
+    static const char *const nowhere[] = {"", "/a=b", "https://buck-et.x", "http://buck-et.x/a=b", "https://else.x/a=b",
+        "https://buck-et/a=b", "https://me@buck-et.x/a=b", "ftp://buck-et.x/a", "https:///buck-et/a",
+        "https://e.x/buck-etc/a", "https://buck-et.x?y/a"};
+    lsi_s3_options options = plain;
+    char longest[LSI_S3_TEXT_MAX + 40];
+
+    (void)state;
+    (void)url_of(&options, "a");
+    assert_string_equal(moved_to("https://buck-et.s3.eu-west-3.amazonaws.com/cut o", "eu-west-3"),
+                        "https://buck-et.s3.eu-west-3.amazonaws.com/a%3Db");
+    assert_string_equal(moved_to("https://s3.other.example:8443/buck-et/a=b", ""),
+                        "https://s3.other.example:8443/buck-et/a%3Db");
+    for (size_t i = 0; i < sizeof nowhere / sizeof nowhere[0]; i++)
+        if (moved_to(nowhere[i], "") != NULL)
+            fail_msg("followed: %s", nowhere[i]);
+    assert_null(moved_to("https://buck-et.x/a", "no/region"));
+    memset(longest, 'x', sizeof longest);
+    memcpy(longest, "https://buck-et.", 16);
+    longest[sizeof longest - 2] = '/';
+    longest[sizeof longest - 1] = '\0';
+    assert_null(moved_to(longest, ""));
 }
 
 static void a_request_says_what_it_must(void **state)
@@ -215,6 +257,7 @@ int main(void)
     const struct CMUnitTest s3[] = {
         cmocka_unit_test(an_object_has_its_url),
         cmocka_unit_test(the_longest_name_fits),
+        cmocka_unit_test(a_redirect_leads_to_the_bucket_or_nowhere),
         cmocka_unit_test(a_request_says_what_it_must),
         cmocka_unit_test_setup_teardown(the_environment_fills_in, without_environment, without_environment),
         cmocka_unit_test(refusals_name_the_part_and_no_secret),
