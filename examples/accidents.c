@@ -190,7 +190,7 @@ static int show(struct run *run, const char *directory)
                 (void)printf("%s\"%d\":%" PRIu64, shown++ == 0 ? "" : ",", i, sql.severities[i]);
         (void)printf("},\"delivered\":%" PRIu64 ",\"files\":%zu,\"windows\":%" PRId64 ",\"counted\":%" PRIu64
                      ",\"late\":%" PRIu64 ",", sql.rows, sql.files, windows, counted, late);
-        shard_counts_show(&run->raw_counts, run->options->shards);
+        shard_counts_show(&run->raw_counts, run->raw);
         (void)printf(",\"seconds\":%.3f,\"cpu_seconds\":%.3f,\"rows_per_second\":%.0f}\n", seconds,
                      (double)run->cpu_ns / 1e9, rate);
         return 0;

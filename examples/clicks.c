@@ -121,14 +121,14 @@ static ls_transform_answer transform_batch(ls_transform *batch, void *user)
 /* ---- the report ---- */
 
 static void show_json(const click_tally *tally, const click_tally *files, const click_windows *windows,
-                      uint64_t shards)
+                      ls_stream *stream)
 {
     (void)printf("{\"records\":%" PRIu64 ",\"delivered\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"dropped\":%" PRIu64
                  ",\"categories\":{", tally->records, files->delivered, files->failed, tally->dropped);
     for (int i = 0; i < CLICK_CATEGORIES; i++)
         (void)printf("%s\"%s\":%" PRIu64, i == 0 ? "" : ",", click_category_names[i], files->categories[i]);
     (void)printf("},\"files\":%zu,", files->files);
-    shard_counts_show(&tally->shards, shards);
+    shard_counts_show(&tally->shards, stream);
     (void)printf(",\"minutes\":[");
     for (size_t i = 0; i < windows->count; i++) {
         const click_minute *minute = &windows->minutes[i];
@@ -227,7 +227,7 @@ static int run_stream(const struct options *options, ls_store *store, ls_stream 
     if (result == 0 && !pipeline_interrupted)
         result = click_windows_count(stream, windows);
     if (result == 0 && !pipeline_interrupted && options->json)
-        show_json(&stream_says, &files_say, windows, options->shards);
+        show_json(&stream_says, &files_say, windows, stream);
     else if (result == 0 && !pipeline_interrupted)
         show(&stream_says, &files_say, windows, options->store == NULL ? NULL : directory);
     click_tally_free(&stream_says);

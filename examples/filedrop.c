@@ -147,13 +147,13 @@ static int look(ls_stream *stream, const struct consumer consumers[CONSUMERS], u
     return result;
 }
 
-static void show(const struct options *options, const struct consumer consumers[CONSUMERS], const struct check *check,
-                 const file_taker *taken)
+static void show(const struct options *options, ls_stream *stream, const struct consumer consumers[CONSUMERS],
+                 const struct check *check, const file_taker *taken)
 {
     if (options->json) {
         (void)printf("{\"records\":%" PRIu64 ",\"taken\":%" PRIu64 ",\"refused\":%" PRIu64 ",", check->counts.records,
                      taken->records, taken->refused);
-        shard_counts_show(&check->counts, options->shards);
+        shard_counts_show(&check->counts, stream);
         (void)printf(",\"consumers\":[");
         for (int i = 0; i < CONSUMERS; i++)
             (void)printf("%s{\"name\":\"%s\",\"records\":%" PRId64 "}", i == 0 ? "" : ",", consumers[i].name,
@@ -228,7 +228,7 @@ static int run_consumers(const struct options *options, ls_store *store, ls_stre
     if (result == 0 && !pipeline_interrupted)
         result = look(stream, consumers, before.records + taken.records, &check);
     if (result == 0 && !pipeline_interrupted)
-        show(options, consumers, &check, &taken);
+        show(options, stream, consumers, &check, &taken);
     return result;
 }
 

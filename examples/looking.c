@@ -44,10 +44,21 @@ int shard_counts_add(const ls_record *record, void *user)
     return 0;
 }
 
-void shard_counts_show(const shard_counts *counts, uint64_t count)
+void shard_counts_show(const shard_counts *counts, ls_stream *stream)
 {
+    ls_stream_description *description = NULL;
+    ls_shard_info last = LS_SHARD_INFO_INIT;
+    uint32_t listed = 0, count = 0;
+
+    if (ls_stream_describe(stream, &description) == LS_OK)
+        listed = ls_stream_description_shard_count(description);
+    if (listed > 0 && ls_stream_description_shard(description, listed - 1, &last) == LS_OK)
+        count = last.shard + 1;
+    else
+        (void)pipeline_fail_ls("describe the stream");
+    ls_stream_description_free(description);
     (void)printf("\"shards\":[");
-    for (uint64_t i = 0; i < count && i < SHARDS_SHOWN; i++)
+    for (uint32_t i = 0; i < count && i < SHARDS_SHOWN; i++)
         (void)printf("%s%" PRIu64, i == 0 ? "" : ",", counts->shards[i]);
     (void)putchar(']');
 }

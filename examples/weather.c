@@ -185,7 +185,7 @@ static void show_rest(const struct report *report)
                      report->items - report->shown_max);
 }
 
-static int show(struct run *run, ls_store *store, weather_sink *sink)
+static int show(struct run *run, ls_store *store, ls_stream *stream, weather_sink *sink)
 {
     const struct options *options = run->options;
     const char *station = options->query == NULL ? run->first_key : options->query;
@@ -232,7 +232,7 @@ static int show(struct run *run, ls_store *store, weather_sink *sink)
                      ",\"PRCP\":%s},", run->put.records, run->put.refused, counts[0], counts[1], sink->replaced,
                      sink->changed, success, invocations, invocations - good, (int)name.size, name.text, rain.items,
                      warmth.items, text);
-        shard_counts_show(&run->counts, options->shards);
+        shard_counts_show(&run->counts, stream);
         (void)puts("}");
         flat_json_free(&name);
     }
@@ -261,7 +261,7 @@ static int work(struct run *run, ls_store *store, weather_sink *sink)
     if (result == 0 && !pipeline_interrupted)
         result = check(run, stream, sink);
     if (result == 0 && !pipeline_interrupted)
-        result = show(run, store, sink);
+        result = show(run, store, stream, sink);
     if (ls_stream_close(stream) != LS_OK && result == 0)
         result = pipeline_fail_ls("close the stream");
     return result;

@@ -95,6 +95,13 @@ class Case(unittest.TestCase):
             result = json.loads(done.stdout.decode().splitlines()[-1])
         return result
 
+    def shards_are_those_of_the_stream(self, *arguments):
+        first = self.result("--store", self.kept, "--shards", "2", *arguments)
+        self.assertEqual(len(first["shards"]), 2)
+        for other in ("1", "5"):
+            self.assertEqual(self.result("--store", self.kept, "--shards", other, *arguments)["shards"],
+                             first["shards"])
+
     def a_second_run_is_refused(self, *arguments):
         """Two runs that read one source would put its rows twice. The first one is killed: then the store is free."""
         first = subprocess.Popen([self.program, "--store", self.kept, *map(str, arguments)], env=self.environment,

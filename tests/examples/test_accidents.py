@@ -210,6 +210,9 @@ class Accidents(pipelines.Case):
         result = self.takes_a_pipe(path)
         self.assertEqual((result["records"], result["delivered"], result["filtered"]), (2, 2, 1))
 
+    def test_shards_are_those_that_the_stream_has(self):
+        self.shards_are_those_of_the_stream("--rows", "50")
+
     def test_two_runs_do_not_share_a_store(self):
         self.a_second_run_is_refused("--rows", "100", "--rate", "20", "--batch", "5")
         self.assertEqual(self.result("--store", self.kept, "--rows", "100")["delivered"], 100)

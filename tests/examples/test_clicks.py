@@ -149,6 +149,9 @@ class Clicks(pipelines.Case):
         path = self.file("events.json", '{"item_id":100}\n{"item_id":250}\n{"action":"login"}\n')
         self.assertEqual(self.takes_a_pipe(path)["records"], 3)
 
+    def test_shards_are_those_that_the_stream_has(self):
+        self.shards_are_those_of_the_stream("--events", "50")
+
     def test_two_runs_do_not_share_a_store(self):
         self.a_second_run_is_refused("--events", "100", "--rate", "20")
         self.assertEqual(self.result("--store", self.kept, "--events", "100")["records"], 100)

@@ -190,6 +190,9 @@ class Filedrop(pipelines.Case):
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"(LS_ERR_KEY)", done.stderr)
 
+    def test_shards_are_those_that_the_stream_has(self):
+        self.shards_are_those_of_the_stream("--files", "5")
+
     def test_two_runs_do_not_share_a_store(self):
         self.a_second_run_is_refused("--files", "50", "--rate", "10")
         self.assertEqual(self.result("--store", self.kept, "--files", "50")["records"], 50)

@@ -151,6 +151,9 @@ class MadeUp(Case):
         result = self.takes_a_pipe(path)
         self.assertEqual((result["records"], result["shards"]), (2, [2]))
 
+    def test_shards_are_those_that_the_stream_has(self):
+        self.shards_are_those_of_the_stream("--rows", "50")
+
     def test_two_runs_do_not_share_a_store(self):
         self.a_second_run_is_refused("--rows", "100", "--rate", "20")
         self.assertEqual(self.result("--store", self.kept, "--rows", "100")["shards"], [100])
