@@ -6,40 +6,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "api/api.h"
 #include "base/thread.h"
 #include "support/sim_inside.h"
 
-#define WAITING_US 10000000
-
 /* ---- a world that can be repeated ---- */
 
-static int64_t real_us(void)
-{
-    struct timespec now;
+#define LOOK_US 1000 /* Each look at the clock takes so long. */
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-/* Whether threads have run for so long that somebody waits for time to pass. */
-static bool is_waiting(const session *of)
-{
-    int64_t from_us = atomic_load_explicit(&of->threads_from_us, memory_order_relaxed);
-
-    return from_us != 0 && real_us() - from_us > WAITING_US;
-}
-
-/* Each look takes a millisecond; a second while threads wait for what only time brings, which they do for real. That is
- * rare: a mapping whose lease belongs to a process of before the crash that has our tag by chance (1 of some thousand),
- * so that it seems to be alive. */
 static int64_t session_clock(void *user)
 {
     session *of = user;
-    int64_t step_us = is_waiting(of) ? 1000000 : 1000;
-    int64_t now_us = atomic_fetch_add_explicit(&of->now_us, step_us, memory_order_relaxed) + step_us;
+    int64_t now_us = atomic_fetch_add_explicit(&of->now_us, LOOK_US, memory_order_relaxed) + LOOK_US;
 
     if (of->deliver_until_us != 0 && now_us > of->deliver_until_us) /* Not by its call, which may want locks. */
         atomic_store_explicit(&of->delivery->is_stopped, true, memory_order_release);
@@ -85,7 +64,6 @@ static int session_thread(void *user, const char *name)
 
 void session_threads(session *of, bool run)
 {
-    atomic_store_explicit(&of->threads_from_us, run ? real_us() : 0, memory_order_relaxed);
     lsi_thread_pretend(run ? NULL : session_thread, of);
 }
 

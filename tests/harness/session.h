@@ -47,7 +47,6 @@ typedef struct session {
     lsi_env env;
     uint64_t random; /* state */
     _Atomic int64_t now_us;
-    _Atomic int64_t threads_from_us; /* by the machine's clock: since then they get a processor; 0: they do not */
     ls_delivery *delivery; /* that runs, */
     int64_t deliver_until_us; /* and is stopped then; 0: none does */
     ls_durability durability;
