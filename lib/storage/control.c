@@ -401,32 +401,33 @@ static void process_enter(lsi_control *control)
     (void)control->files->lock(&control->file, CONTROL_BYTE_UNLISTED, LSI_LOCK_SHARED);
 }
 
-static uint32_t tag_of(const lsi_control *control, uint32_t index)
+static uint64_t tag_of(const lsi_control *control, uint32_t index)
 {
     uint32_t uses = atomic_load_explicit(&control->processes[index].uses, memory_order_acquire);
 
-    return (uses << CONTROL_TAG_INDEX_BITS | (index + 1)) & ((1u << LSI_PROCESS_TAG_BITS) - 1);
+    return (uint64_t)uses << LSI_PROCESS_PLACE_BITS | (index + 1);
 }
 
-uint32_t lsi_control_process_tag(const lsi_control *control)
+uint64_t lsi_control_process_tag(const lsi_control *control)
 {
     return control->process < 0 ? 0 : tag_of(control, (uint32_t)control->process);
 }
 
-bool lsi_control_is_gone(lsi_control *control, uint32_t tag)
+bool lsi_control_is_gone(lsi_control *control, uint64_t tag, unsigned bits)
 {
-    uint32_t index = tag & ((1u << CONTROL_TAG_INDEX_BITS) - 1);
+    uint32_t index = tag & ((1u << LSI_PROCESS_PLACE_BITS) - 1);
+    uint64_t mask = (UINT64_C(1) << bits) - 1;
 
     if (index == 0)
         return false;
     index--;
     if (index >= CONTROL_PROCESSES)
         return true; /* garbage */
-    if ((int)index == control->process)
-        return tag_of(control, index) != tag;
     /* The lock first: the number is raised before it is taken. Where locks cannot be asked for, nobody is gone. */
-    return control->files->locked_elsewhere(&control->file, CONTROL_BYTE_PROCESS + index) == 0 ||
-        tag_of(control, index) != tag;
+    if ((int)index != control->process &&
+        control->files->locked_elsewhere(&control->file, CONTROL_BYTE_PROCESS + index) == 0)
+        return true;
+    return ((tag_of(control, index) ^ tag) & mask) != 0;
 }
 
 void lsi_control_each_process(lsi_control *control, bool (*each)(void *user, const lsi_attached *process), void *user)

@@ -55,10 +55,10 @@ typedef struct control_process {
     _Atomic int64_t attached_us;
     unsigned char room[40];
 } control_process;
-#define CONTROL_TAG_INDEX_BITS 9u /* of a process tag: index + 1; above them as much of `uses` as there is room for */
 _Static_assert(CONTROL_PROCESSES == LSI_SLOT_KEEPER_WORDS * 64, "a slot has a bit for each process");
-_Static_assert(CONTROL_PROCESSES < 1u << CONTROL_TAG_INDEX_BITS && CONTROL_TAG_INDEX_BITS < LSI_PROCESS_TAG_BITS,
-               "a tag has room for an entry's index");
+_Static_assert(CONTROL_PROCESSES < 1u << LSI_PROCESS_PLACE_BITS &&
+               LSI_PROCESS_PLACE_BITS < LSI_PROCESS_TAG_SHORT_BITS &&
+               LSI_PROCESS_PLACE_BITS + 32 == LSI_PROCESS_TAG_BITS, "a tag is an entry's index and `uses`");
 _Static_assert(sizeof(control_process) == 64, "the table's entries are of 64 bytes");
 _Static_assert(CONTROL_PROCESSES_AT + CONTROL_PROCESSES * sizeof(control_process) <= CONTROL_SLOTS_AT,
                "the process table fits before the slots");

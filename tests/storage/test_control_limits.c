@@ -190,7 +190,7 @@ static void one_too_many_works_and_is_not_listed(void **state)
         assert_int_equal(all.files->lock(&all, CONTROL_BYTE_PROCESS + i, LSI_LOCK_EXCLUSIVE), 0);
     late = attach(fx);
     assert_int_equal(lsi_control_process_tag(late), 0);
-    assert_false(lsi_control_is_gone(control, 0));
+    assert_false(lsi_control_is_gone(control, 0, LSI_PROCESS_TAG_BITS));
     (void)slot_of(late, 1, 1);
     lsi_control_each_process(control, count_all, &count);
     assert_int_equal(count, 1);
@@ -199,24 +199,35 @@ static void one_too_many_works_and_is_not_listed(void **state)
     lsi_control_close(control);
 }
 
+static bool has_left(lsi_control *control, uint64_t tag)
+{
+    return lsi_control_is_gone(control, tag, LSI_PROCESS_TAG_BITS);
+}
+
 static void tags_say_who_is_gone(void **state)
 {
+    const uint64_t before = UINT64_C(1) << LSI_PROCESS_PLACE_BITS; /* who was there before */
+    const uint64_t other_table = UINT64_C(1) << LSI_PROCESS_TAG_SHORT_BITS;
     fixture *fx = *state;
     lsi_control *control = attach(fx), *other = attach(fx);
-    uint32_t mine = lsi_control_process_tag(control), his = lsi_control_process_tag(other);
+    uint64_t mine = lsi_control_process_tag(control), his = lsi_control_process_tag(other);
     unsigned count = 0;
 
     assert_true(mine != his);
-    assert_false(lsi_control_is_gone(control, mine));
-    assert_false(lsi_control_is_gone(control, his));
-    assert_true(lsi_control_is_gone(control, mine ^ 1u << CONTROL_TAG_INDEX_BITS)); /* who was there before */
-    assert_true(lsi_control_is_gone(control, his ^ 1u << CONTROL_TAG_INDEX_BITS));
-    assert_true(lsi_control_is_gone(control, CONTROL_PROCESSES + 1)); /* nobody's */
-    assert_true(lsi_control_is_gone(control, CONTROL_PROCESSES));
+    assert_false(has_left(control, mine));
+    assert_false(has_left(control, his));
+    assert_true(has_left(control, mine ^ before));
+    assert_true(has_left(control, his ^ before));
+    assert_true(has_left(control, his ^ other_table)); /* The low bits alone were equal by chance. */
+    assert_true(has_left(control, his ^ UINT64_C(1) << (LSI_PROCESS_TAG_BITS - 1)));
+    assert_false(lsi_control_is_gone(control, his ^ other_table, LSI_PROCESS_TAG_SHORT_BITS));
+    assert_true(lsi_control_is_gone(control, his ^ before, LSI_PROCESS_TAG_SHORT_BITS));
+    assert_true(has_left(control, CONTROL_PROCESSES + 1)); /* nobody's */
+    assert_true(has_left(control, CONTROL_PROCESSES));
     lsi_control_each_process(control, count_one, &count);
     assert_int_equal(count, 1);
     lsi_control_close(other);
-    assert_true(lsi_control_is_gone(control, his));
+    assert_true(has_left(control, his));
     lsi_control_close(control);
 }
 
@@ -224,7 +235,7 @@ static void tags_say_who_is_gone(void **state)
 typedef struct entering {
     lsi_files table;
     lsi_control *asker;
-    uint32_t tag; /* of the place's last one */
+    uint64_t tag; /* of the place's last one */
     bool was_gone;
 } entering;
 
@@ -235,7 +246,7 @@ static int lock_and_ask(const lsi_file *file, uint64_t at, lsi_lock_kind kind)
     int result = lsi_files_system.lock(file, at, kind);
 
     if (result == 0 && kind == LSI_LOCK_EXCLUSIVE && at >= CONTROL_BYTE_PROCESS && at < CONTROL_BYTE_UNLISTED)
-        entered->was_gone = lsi_control_is_gone(entered->asker, entered->tag);
+        entered->was_gone = has_left(entered->asker, entered->tag);
     return result;
 }
 
@@ -255,11 +266,11 @@ static void who_is_gone_is_gone_while_another_takes_his_place(void **state)
     entered = &now;
     assert_int_equal(now.table.root_open(&now.table, fx->temp.path, LSI_ROOT_WRITE, &root), 0);
     assert_int_equal(lsi_control_open(&fx->env, &root, store_id, false, &other, &alone), LS_OK);
-    assert_int_equal(lsi_control_process_tag(other) & ((1u << CONTROL_TAG_INDEX_BITS) - 1),
-                     now.tag & ((1u << CONTROL_TAG_INDEX_BITS) - 1)); /* the same place */
+    assert_int_equal(lsi_control_process_tag(other) & ((1u << LSI_PROCESS_PLACE_BITS) - 1),
+                     now.tag & ((1u << LSI_PROCESS_PLACE_BITS) - 1)); /* the same place */
     assert_true(now.was_gone);
-    assert_true(lsi_control_is_gone(control, now.tag));
-    assert_false(lsi_control_is_gone(control, lsi_control_process_tag(other)));
+    assert_true(has_left(control, now.tag));
+    assert_false(has_left(control, lsi_control_process_tag(other)));
     lsi_control_close(other);
     root.files->root_close(&root);
     lsi_control_close(control);

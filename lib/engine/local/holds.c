@@ -7,7 +7,7 @@
  * when he goes on, and pushes no more than what he had read.
  *
  *     bits 0-31   when: monotonic milliseconds (of 49 days: as old a ticket may look new once, for LSI_HOLD_MS)
- *     bits 32-52  the process's tag (control.h)
+ *     bits 32-52  the process's tag (control.h), its low bits
  *     bits 53-63  1..2047, in turn
  *
  * The words may hold anything (P10): garbage is a ticket of a process that is gone, or one that is taken over
@@ -18,7 +18,8 @@
 #include "engine/local/local.h"
 
 #define TAG_SHIFT 32u
-#define TURN_SHIFT (TAG_SHIFT + LSI_PROCESS_TAG_BITS)
+#define TURN_SHIFT (TAG_SHIFT + LSI_PROCESS_TAG_SHORT_BITS)
+#define TAG_MASK ((UINT64_C(1) << LSI_PROCESS_TAG_SHORT_BITS) - 1)
 #define TURNS ((1u << (64u - TURN_SHIFT)) - 1)
 
 _Static_assert((int)LSI_BUDGET_CONSUMER_WORDS <= LSI_SLOT_BUDGET_WORDS, "a slot has room for a consumer's words");
@@ -27,7 +28,7 @@ static uint64_t ticket_new(lsi_local *local, int64_t now_us)
 {
     uint64_t turn = 1 + atomic_fetch_add_explicit(&local->hold_count, 1, memory_order_relaxed) % TURNS;
 
-    return turn << TURN_SHIFT | (uint64_t)lsi_control_process_tag(local->control) << TAG_SHIFT |
+    return turn << TURN_SHIFT | (lsi_control_process_tag(local->control) & TAG_MASK) << TAG_SHIFT |
         (uint32_t)(now_us / 1000);
 }
 
@@ -37,7 +38,7 @@ static uint32_t holds_for_ms(lsi_local *local, uint64_t ticket, int64_t now_us)
     uint32_t age_ms = (uint32_t)(now_us / 1000) - (uint32_t)ticket;
 
     if (ticket == 0 || age_ms >= LSI_HOLD_MS ||
-        lsi_control_is_gone(local->control, (uint32_t)(ticket >> TAG_SHIFT) & ((1u << LSI_PROCESS_TAG_BITS) - 1)))
+        lsi_control_is_gone(local->control, ticket >> TAG_SHIFT & TAG_MASK, LSI_PROCESS_TAG_SHORT_BITS))
         return 0;
     return LSI_HOLD_MS - age_ms;
 }

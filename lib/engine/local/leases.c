@@ -1,7 +1,7 @@
 /* What the owners of leases tell the others without touching the disk: words in slots of the control file, one slot per
- * group and shard, freed with the stream's. And who they are: a ticket, of which 21 bits are the process's tag
- * (control.h), so that the kernel says when it is gone (P6), and the others are drawn, so that no other worker, of
- * another boot either, has the same. */
+ * group and shard, freed with the stream's. And who they are: a ticket, of which the low bits are the process's tag
+ * (control.h), so that the kernel says when it is gone (P6). The others tell its workers apart; they begin anywhere, so
+ * that no worker of another boot has the same. */
 #include "base/status.h"
 #include "engine/local/local.h"
 
@@ -41,19 +41,25 @@ const lsi_budget_word *lsi_local_find_lease_words(lsi_engine_stream *base, uint3
     return st == LS_OK && slot != NULL ? slot->budget : NULL;
 }
 
+/* Never 0. */
 uint64_t lsi_local_ticket(lsi_engine *engine)
 {
     lsi_local *local = lsi_local_of(engine);
-    uint64_t drawn;
+    uint64_t tag = lsi_control_process_tag(local->control), number;
 
-    engine->env.random(engine->env.random_user, &drawn, sizeof(drawn));
-    return (drawn | 1) << LSI_PROCESS_TAG_BITS | lsi_control_process_tag(local->control); /* never 0 */
+    if (tag != 0) {
+        number = atomic_fetch_add_explicit(&local->ticket_count, 1, memory_order_relaxed);
+        return number << LSI_PROCESS_TAG_BITS | tag;
+    }
+    /* Nothing but a number: many of these processes may be there. */
+    engine->env.random(engine->env.random_user, &number, sizeof(number));
+    return (number | 1) << LSI_PROCESS_PLACE_BITS;
 }
 
 bool lsi_local_ticket_is_gone(lsi_engine *engine, uint64_t ticket)
 {
-    return lsi_control_is_gone(lsi_local_of(engine)->control,
-                               (uint32_t)ticket & ((UINT32_C(1) << LSI_PROCESS_TAG_BITS) - 1));
+    return lsi_control_is_gone(lsi_local_of(engine)->control, ticket & ((UINT64_C(1) << LSI_PROCESS_TAG_BITS) - 1),
+                               LSI_PROCESS_TAG_BITS);
 }
 
 ls_status lsi_local_sync_shard(lsi_engine_stream *base, uint32_t shard)

@@ -185,6 +185,7 @@ struct lsi_local {
     int64_t clock_looked_us;   /* engine->lock: passing time of that */
     _Atomic uint32_t step_count; /* step.c: taken so far */
     _Atomic uint32_t hold_count; /* holds.c: begun so far */
+    _Atomic uint32_t ticket_count; /* leases.c: from a number that was drawn */
     uint64_t rouse_count;      /* engine->lock; rouse.c: calls that met a manifest that is being replaced */
     uint32_t rouse_from;       /* engine->lock; rouse.c: how many streams are passed over for upkeep's sake */
 

@@ -474,6 +474,7 @@ ls_status lsi_local_open(const char *root_path, const ls_store_options *options,
     lsi_local *local;
     bool alone, is_new = false;
     ls_status st = settings_take(options, &own, &wanted);
+    uint32_t number;
     int result;
 
     if (st != LS_OK)
@@ -487,6 +488,8 @@ ls_status lsi_local_open(const char *root_path, const ls_store_options *options,
     local->prealloc_bytes = wanted.prealloc_bytes;
     local->key_callback = wanted.key_callback;
     local->key_user = wanted.key_user;
+    own.random(own.random_user, &number, sizeof(number));
+    atomic_init(&local->ticket_count, number);
     result = lsi_lock_init(&local->lock);
     if (result != 0) {
         st = lsi_fail_errno(result, "cannot make a lock");
