@@ -108,20 +108,21 @@ class Filedrop(pipelines.Case):
         self.assertEqual(b"secret.txt is refused: Permission denied" in done.stderr, secret)
         self.assertIn(b"too-large.txt is refused: larger than a record may be", done.stderr)
 
+    def told(self, process, wanted):
+        """Lines come at once, into a pipe, too; a consumer's may come before the producer's."""
+        for line in process.stdout:
+            if wanted in line:
+                return
+        self.fail(wanted + " was not told")
+
     def test_what_is_dropped_while_it_watches_is_taken_until_a_signal(self):
         process = subprocess.Popen([FILEDROP, "--idle", "0", "--store", self.kept, self.drop], stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, env=self.environment, text=True)
-        def told(wanted):  # Lines come at once, into a pipe, too; a consumer's may come before the producer's.
-            for line in process.stdout:
-                if wanted in line:
-                    return
-            self.fail(wanted + " was not told")
-
         self.dropped("first.txt", b"1")
-        told("first.txt: 1 bytes")
+        self.told(process, "first.txt: 1 bytes")
         self.dropped("second.txt", b"22")
         self.dropped("third.txt", b"333", moved=False)
-        told("third.txt: 3 bytes")
+        self.told(process, "third.txt: 3 bytes")
         # A link is taken when it is made, whether its other name stays or not; what is written, when it is closed.
         for name in ("fourth", "fifth"):
             with open(self.path(name), "w") as file:
@@ -129,13 +130,13 @@ class Filedrop(pipelines.Case):
             os.link(self.path(name), os.path.join(self.drop, name + ".txt"))
             if name == "fifth":
                 os.unlink(self.path(name))
-            told(name + ".txt: ")
+            self.told(process, name + ".txt: ")
         with open(os.path.join(self.drop, "sixth.txt"), "w") as file:
             for _ in range(3):
                 file.write("666")
                 file.flush()
                 time.sleep(0.1)
-        told("sixth.txt: 9 bytes")
+        self.told(process, "sixth.txt: 9 bytes")
         process.send_signal(signal.SIGTERM)
         out, errors = process.communicate(timeout=30)
         self.assertEqual((process.returncode, errors), (0, ""))
@@ -149,12 +150,10 @@ class Filedrop(pipelines.Case):
             process = subprocess.Popen([FILEDROP, "--idle", "0", "--store", self.kept, self.drop], env=self.environment,
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             self.dropped("marker.txt", b"1")
-            self.assertIn("marker.txt: 1 bytes", process.stdout.readline())
+            self.told(process, "marker.txt: 1 bytes")
             time.sleep(0.2)
             file.write("second half")
-        for line in process.stdout:
-            if "slow.txt: " in line:
-                break
+        self.told(process, "slow.txt: ")
         process.send_signal(signal.SIGTERM)
         out, errors = process.communicate(timeout=30)
         self.assertEqual((process.returncode, errors), (0, ""))
@@ -166,7 +165,7 @@ class Filedrop(pipelines.Case):
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             with open(os.path.join(self.drop, "a.txt"), "w") as file:
                 file.write(str(take_away))
-            self.assertIn("a.txt: ", process.stdout.readline())
+            self.told(process, "a.txt: ")
             os.unlink(os.path.join(self.drop, "a.txt"))
             take_away(self.drop)
             errors = process.communicate(timeout=30)[1]
