@@ -46,13 +46,37 @@ void lsi_patience_spend(int64_t us)
         ask(of, us);
 }
 
+int64_t lsi_patience_keep_back(int64_t us)
+{
+    int64_t left_us = lsi_patience_now.left_us;
+
+    if (left_us <= us) /* or was told to wait no longer */
+        return 0;
+    lsi_patience_now.left_us = lsi_patience_now.part_us = us;
+    return left_us == LSI_PATIENCE_UNBOUNDED ? left_us : left_us - us;
+}
+
+bool lsi_patience_give_back(int64_t kept_us)
+{
+    int64_t left_us = lsi_patience_now.left_us;
+
+    lsi_patience_now.part_us = 0;
+    if (left_us == LSI_PATIENCE_STOPPED)
+        return false;
+    lsi_patience_now.left_us = kept_us == LSI_PATIENCE_UNBOUNDED ? kept_us : left_us + kept_us;
+    return left_us == 0 && kept_us > 0 && kept_us != LSI_PATIENCE_UNBOUNDED;
+}
+
 const char *lsi_patience_waited(uint32_t limit_ms)
 {
     static _Thread_local char said[sizeof "its 4294967295 ms"];
 
     if (lsi_patience_now.left_us == LSI_PATIENCE_STOPPED)
         return "until it was told to wait no longer";
-    (void)snprintf(said, sizeof said, "its %" PRIu32 " ms", limit_ms);
+    if (lsi_patience_now.part_us != 0)
+        (void)snprintf(said, sizeof said, "%" PRIu32 " ms", (uint32_t)(lsi_patience_now.part_us / 1000));
+    else
+        (void)snprintf(said, sizeof said, "its %" PRIu32 " ms", limit_ms);
     return said;
 }
 

@@ -13,6 +13,7 @@
 #ifndef LSI_BASE_PATIENCE_H
 #define LSI_BASE_PATIENCE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/env.h"
@@ -27,6 +28,7 @@ typedef struct lsi_patience {
     int (*wait)(void *user); /* asked as in env.h */
     void *wait_user;
     int64_t unasked_us; /* waited since */
+    int64_t part_us;    /* not 0: all but so much is kept back */
 } lsi_patience;
 extern _Thread_local lsi_patience lsi_patience_now;
 
@@ -45,7 +47,14 @@ void lsi_patience_begin_own(uint32_t ms, int (*wait)(void *user), void *user);
 int64_t lsi_patience_us(uint32_t limit_ms);
 /* So long it took. Waits that are longer than 20 ms are made of pieces: he is asked here. */
 void lsi_patience_spend(int64_t us);
-/* For a message: "its 5000 ms", or that it was told to wait no longer. Until this thread's next call of it. */
+/* Where a wait holds up others, or is nobody's business: until it is given back, the call waits for `us` at most.
+ * Returns what is kept back. */
+int64_t lsi_patience_keep_back(int64_t us);
+/* True: that was used up, and the call may still wait for what was kept back. */
+bool lsi_patience_give_back(int64_t kept_us);
+
+/* For a message: "its 5000 ms", or the part of them that it was left, or that it was told to wait no longer. Until this
+ * thread's next call of it. */
 const char *lsi_patience_waited(uint32_t limit_ms);
 
 /* For a lock that was just tried and is busy. */

@@ -94,6 +94,18 @@ ls_status lsi_log_reach(lsi_log *log, ls_seqno *seqno_limit, int64_t *last_arriv
     return LS_OK;
 }
 
+ls_status lsi_log_closing_wait(lsi_log *log)
+{
+    lsi_slot *slot;
+    ls_status st = lsi_log_ready(log, &slot);
+
+    if (st == LS_OK)
+        st = lsi_log_lock(log, slot, true);
+    if (st == LS_OK)
+        lsi_log_unlock(slot);
+    return st == LS_ERR_BUSY ? st : LS_OK;
+}
+
 ls_status lsi_log_closing_begin(lsi_log *log, lsi_log_closing *out)
 {
     lsi_segment *segment;

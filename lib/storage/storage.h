@@ -175,6 +175,8 @@ typedef struct lsi_log_closing {
     int64_t last_arrival_us;
 } lsi_log_closing;
 ls_status lsi_log_closing_begin(lsi_log *log, lsi_log_closing *out);
+/* Before that, for who closes several at once: waits until its lock was free. BUSY: it was not; no more is said. */
+ls_status lsi_log_closing_wait(lsi_log *log);
 void lsi_log_closing_end(lsi_log *log, bool is_closed);
 void lsi_log_closing_release(lsi_log *log);
 /* How far its last segment's numbers go, which more than it was given are below until it rolls, and its last stamp. */

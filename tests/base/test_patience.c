@@ -63,6 +63,51 @@ static void a_call_has_what_its_waits_have_left(void **state)
     assert_int_equal(lsi_patience_us(5000), 50000);
 }
 
+static void a_part_is_used_up_and_the_rest_is_given_back(void **state)
+{
+    int64_t kept;
+
+    (void)state;
+    lsi_patience_begin_own(1000, NULL, NULL);
+    kept = lsi_patience_keep_back(100000);
+    assert_int_equal(lsi_patience_us(5000), 100000);
+    assert_string_equal(lsi_patience_waited(1000), "100 ms");
+    lsi_patience_spend(30000);
+    assert_false(lsi_patience_give_back(kept));
+    assert_int_equal(lsi_patience_us(5000), 970000);
+    assert_string_equal(lsi_patience_waited(1000), "its 1000 ms");
+    kept = lsi_patience_keep_back(100000);
+    lsi_patience_spend(100001);
+    assert_int_equal(lsi_patience_us(5000), 0);
+    assert_true(lsi_patience_give_back(kept));
+    assert_int_equal(lsi_patience_us(5000), 870000);
+    lsi_patience_spend(800000);
+    kept = lsi_patience_keep_back(100000); /* There is less: nothing is kept back. */
+    assert_int_equal(lsi_patience_us(5000), 70000);
+    lsi_patience_spend(70000);
+    assert_false(lsi_patience_give_back(kept));
+    assert_int_equal(lsi_patience_us(5000), 0);
+}
+
+static void use_up_a_part_without_a_call(void *user)
+{
+    int64_t *seen = user, kept = lsi_patience_keep_back(100000);
+
+    seen[0] = lsi_patience_us(700);
+    lsi_patience_spend(100000);
+    seen[1] = lsi_patience_give_back(kept) ? -1 : lsi_patience_us(700);
+}
+
+static void outside_of_calls_nothing_is_left_of_a_part(void **state)
+{
+    int64_t seen[2] = {-1, -1};
+
+    (void)state;
+    in_a_thread(use_up_a_part_without_a_call, seen);
+    assert_int_equal(seen[0], 100000);
+    assert_int_equal(seen[1], 700000);
+}
+
 static lsi_lock locks[40];
 
 static void wait_for_all(void *user)
@@ -130,6 +175,11 @@ static void who_is_asked_now_and_then_ends_the_waiting(void **state)
     assert_true(lsi_patience_us(20000) <= 0);
     lsi_patience_begin(&env);
     assert_int_equal(lsi_patience_us(20000), 10000000);
+    asked = 2;
+    int64_t kept = lsi_patience_keep_back(50000);
+    lsi_patience_spend(20000);
+    assert_false(lsi_patience_give_back(kept)); /* What he said of a part he said of all. */
+    assert_true(lsi_patience_us(20000) <= 0);
 }
 
 static void wait_for_one(void *user)
@@ -162,6 +212,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outside_of_calls_each_wait_has_its_own_time),
         cmocka_unit_test(a_call_has_what_its_waits_have_left),
+        cmocka_unit_test(a_part_is_used_up_and_the_rest_is_given_back),
+        cmocka_unit_test(outside_of_calls_nothing_is_left_of_a_part),
         cmocka_unit_test(many_locks_take_the_time_of_one),
         cmocka_unit_test(who_is_asked_now_and_then_ends_the_waiting),
         cmocka_unit_test(a_lock_is_waited_for_until_he_says_no),

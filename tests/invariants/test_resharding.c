@@ -1,9 +1,13 @@
 /* Splitting and merging among processes (P1, P2, O4): a resharder who dies at any call delays nobody for more than a
  * second and leaves a step done or not; one who is stopped is waited for; waiting readers of other processes are woken;
  * and producers with old shards in their hands lose nothing, double nothing and keep the order of their keys. */
+#include <limits.h>
+
+#include "engine/local/local.h"
 #include "invariants/dying.h"
 
 #define BUSY_MS 300
+#define HELD_MS 3000
 #define PRODUCERS 4
 #define ROUNDS 24u
 
@@ -203,6 +207,89 @@ static void a_stopped_resharder_is_waited_for_and_no_longer_than_asked(void **st
     }
 }
 
+/* Takes what a put into `the_shard` holds while it writes, and stops. */
+static void hold_and_stop(fixture *fx)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    lsi_slot *slot = NULL;
+    handles of;
+
+    options.busy_timeout_ms = HELD_MS;
+    child_check(handles_open(&of, fx->path, &options, NULL) == LS_OK);
+    child_check(lsi_control_slot(lsi_local_of(of.store->engine)->control, LSI_SLOT_SHARD,
+                                 lsi_local_stream_of(of.stream->stream)->id, the_shard, &slot) == LS_OK);
+    child_check(lsi_lock_take(&slot->append_lock, LSI_RANK_SHARD, 1000) == LSI_LOCKED);
+    (void)raise(SIGSTOP);
+    _exit(0); /* The kernel gives the lock back. */
+}
+
+static void merge_in_vain(fixture *fx)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    handles of;
+
+    options.busy_timeout_ms = HELD_MS;
+    hooked_files_init(&the_plan.files, stop_before, NULL, &the_plan);
+    the_plan.armed = false;
+    child_check(handles_open(&of, fx->path, &options, &the_plan.files) == LS_OK);
+    the_plan.armed = true;
+    child_check(ls_stream_merge(of.stream, the_shard - 1, the_shard, NULL) == LS_ERR_BUSY);
+    child_check(strstr(ls_last_error_message(), "3000 ms") != NULL);
+    child_check(handles_close(&of) == LS_OK);
+}
+
+/* One of two shards that are merged is held by a stopped process: from the beginning, or since the merge waited for it
+ * and had it free. The merge waits for it in vain, and meanwhile the other shard takes puts and the store changes. */
+static void a_merge_that_waits_for_one_shard_holds_up_no_other(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    const ls_hash_key bottom = {0, 0};
+    ls_put_options at_bottom = LS_PUT_OPTIONS_INIT;
+
+    options.busy_timeout_ms = HELD_MS / 3;
+    at_bottom.explicit_hash_key = &bottom;
+    for (int late = 0; late < 2; late++) {
+        uint32_t lower = 0, child = 0, puts = 0;
+        pid_t holder = 0, merger;
+        ls_record_id id;
+        int status = 0;
+        handles of;
+
+        assert_int_equal(handles_open(&of, fx->path, &options, NULL), LS_OK);
+        assert_int_equal(ls_stream_split(of.stream, top_shard(of.stream, NULL), NULL, &lower, &the_shard), LS_OK);
+        the_plan.renames = 1; /* the new shard's list: nothing is locked yet but the store */
+        if (!late) {
+            the_plan.renames = INT_MAX;
+            holder = child_start(hold_and_stop, fx);
+            child_stops(holder);
+        }
+        merger = child_start(merge_in_vain, fx);
+        if (late) {
+            child_stops(merger);
+            holder = child_start(hold_and_stop, fx);
+            child_stops(holder);
+            assert_int_equal(kill(merger, SIGCONT), 0);
+        }
+        for (; waitpid(merger, &status, WNOHANG) == 0; puts++) {
+            assert_int_equal(ls_producer_put(of.producer, (ls_bytes){"key", 3}, (ls_bytes){"x", 1}, &at_bottom, &id),
+                             LS_OK);
+            assert_int_equal(id.shard, lower);
+            assert_int_equal(ls_stream_set_retention_bytes(of.stream, (UINT64_C(1) << 30) + puts), LS_OK);
+            (void)usleep(10000);
+        }
+        assert_int_equal(status, 0);
+        assert_true(puts > 10);
+        assert_int_equal(kill(holder, SIGCONT), 0);
+        child_ends_well(holder);
+        assert_int_equal(ls_stream_merge(of.stream, lower, the_shard, &child), LS_OK);
+        assert_int_equal(ls_producer_put(of.producer, (ls_bytes){"key", 3}, (ls_bytes){"x", 1}, &at_bottom, &id),
+                         LS_OK);
+        assert_int_equal(id.shard, child);
+        assert_int_equal(handles_close(&of), LS_OK);
+    }
+}
+
 /* ---- waiting readers of other processes ---- */
 
 static void wait_for_the_end(fixture *fx)
@@ -356,6 +443,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_resharder_that_dies_at_any_call_delays_nobody),
         CASE(a_stopped_resharder_is_waited_for_and_no_longer_than_asked),
+        CASE(a_merge_that_waits_for_one_shard_holds_up_no_other),
         CASE(waiting_readers_of_other_processes_are_woken),
         CASE(producers_keep_the_order_of_their_keys),
     };

@@ -6,6 +6,10 @@
  * states their ends, is replaced; the slots are told. So puts wait for two or three syncs, and those that waited find
  * their shard closed, the stream's generation raised and the children there.
  *
+ * Of several parents one may be held by a stopped process. It is waited for before anything is locked, and once others
+ * are locked only for an instant: then all is given back, and begun anew. So whoever puts to a parent that nobody else
+ * holds waits for that instant, and nobody waits for the store's lock.
+ *
  *  L5  A shard is closed in its slot only after the manifest that says so is durable, and open in it only while none
  *      does: in between it is CLOSING, which begins after the manifest's generation became odd. So whoever settles the
  *      manifest ends what a dead resharder left (catalog.c), and whoever meets CLOSING sees to it that somebody does.
@@ -17,17 +21,20 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/patience.h"
 #include "base/status.h"
 #include "base/u128.h"
 #include "engine/local/local.h"
 
 #define PARENTS_MAX (2 * LSI_RESHARD_STEPS_MAX)
 #define SEQNO_STEP (UINT64_C(1) << 32) /* L6: hours of puts at the highest rate; 2^31 generations fit */
+#define TOGETHER_US INT64_C(100000) /* Less than a second, which P1 gives a death; more than a put in turn takes. */
 
 typedef struct resharding {
     lsi_local *local;
     lsi_local_stream *stream;
     bool goes_on;
+    bool again;                    /* a parent was held, and there is time to wait for it */
     uint32_t parent_count;
     uint32_t parents[PARENTS_MAX]; /* rising */
     lsi_log *logs[PARENTS_MAX];
@@ -74,6 +81,16 @@ static ls_status find_logs(resharding *of)
         if (st == LS_OK)
             st = lsi_log_touch(of->logs[i]);
     }
+    return st;
+}
+
+/* Locks: none held. */
+static ls_status wait_for_parents(const resharding *of)
+{
+    ls_status st = LS_OK;
+
+    for (uint32_t i = 0; i < of->parent_count && st == LS_OK; i++)
+        st = lsi_log_closing_wait(of->logs[i]);
     return st;
 }
 
@@ -320,17 +337,27 @@ static ls_status hand_down(const resharding *of)
     return st;
 }
 
-/* Stops the parents, replaces the manifest, and lets go of them. Locks: store lock held. */
-static ls_status commit(resharding *of)
+static ls_status stop_parents(resharding *of)
 {
+    int64_t kept_us = lsi_patience_keep_back(TOGETHER_US);
     ls_status st = LS_OK;
 
-    lsi_control_manifest_changing(of->local->control); /* L5 */
     while (of->begun < of->parent_count && st == LS_OK) {
         st = lsi_log_closing_begin(of->logs[of->begun], &of->ends[of->begun]);
         if (st == LS_OK)
             of->begun++;
     }
+    of->again = lsi_patience_give_back(kept_us) && st == LS_ERR_BUSY;
+    return st;
+}
+
+/* Stops the parents, replaces the manifest, and lets go of them. Locks: store lock held. */
+static ls_status commit(resharding *of)
+{
+    ls_status st;
+
+    lsi_control_manifest_changing(of->local->control); /* L5 */
+    st = stop_parents(of);
     if (st == LS_OK)
         st = state_ends(of);
     if (st == LS_OK)
@@ -346,11 +373,45 @@ static ls_status commit(resharding *of)
     return st;
 }
 
+/* Once, with what it takes for that. */
+static ls_status try_steps(resharding *of, const lsi_reshard_step *steps, uint32_t count, uint32_t *first_child)
+{
+    lsi_catalog *catalog = NULL;
+    ls_status st = wait_for_parents(of);
+
+    of->again = false;
+    of->begun = 0;
+    of->fresh = NULL;
+    of->about = NULL;
+    if (st == LS_OK)
+        st = sync_parents(of);
+    if (st == LS_OK)
+        st = lsi_local_catalog_lock(of->local, &catalog);
+    if (st != LS_OK)
+        return st;
+    st = plan(of, catalog, steps, count);
+    if (st != LS_OK)
+        goto unlock;
+    st = make_children(of);
+    if (st == LS_OK)
+        st = sync_parents(of);
+    if (st == LS_OK)
+        st = commit(of);
+    if (st == LS_OK)
+        *first_child = of->about->shards[of->had].index;
+    else if (lsi_control_manifest_generation(of->local->control) % 2 == 0)
+        unmake_children(of); /* the old manifest counts */
+unlock:
+    lsi_local_catalog_unlock(of->local);
+    lsi_catalog_unref(of->fresh);
+    lsi_catalog_unref(catalog);
+    return st;
+}
+
 ls_status lsi_local_reshard(lsi_engine_stream *base, const lsi_reshard_step *steps, uint32_t count, bool goes_on,
                             uint32_t *first_child)
 {
     resharding of = {.local = lsi_local_of_stream(base), .stream = lsi_local_stream_of(base), .goes_on = goes_on};
-    lsi_catalog *catalog = NULL;
     ls_status st = lsi_local_check_writable(of.local);
 
     for (uint32_t i = 0; i < count; i++) {
@@ -365,27 +426,9 @@ ls_status lsi_local_reshard(lsi_engine_stream *base, const lsi_reshard_step *ste
     if (st == LS_OK)
         st = find_logs(&of);
     if (st == LS_OK)
-        st = sync_parents(&of);
-    if (st == LS_OK)
-        st = lsi_local_catalog_lock(of.local, &catalog);
-    if (st != LS_OK)
-        return lsi_local_stream_explain(of.stream, LSI_NO_SHARD, st);
-    st = plan(&of, catalog, steps, count);
-    if (st != LS_OK)
-        goto unlock;
-    st = make_children(&of);
-    if (st == LS_OK)
-        st = sync_parents(&of);
-    if (st == LS_OK)
-        st = commit(&of);
-    if (st == LS_OK)
-        *first_child = of.about->shards[of.had].index;
-    else if (lsi_control_manifest_generation(of.local->control) % 2 == 0)
-        unmake_children(&of); /* the old manifest counts */
-unlock:
-    lsi_local_catalog_unlock(of.local);
-    lsi_catalog_unref(of.fresh);
-    lsi_catalog_unref(catalog);
+        do
+            st = try_steps(&of, steps, count, first_child);
+        while (of.again);
     return lsi_local_stream_explain(of.stream, LSI_NO_SHARD, st);
 }
 
