@@ -290,6 +290,56 @@ static void a_merge_that_waits_for_one_shard_holds_up_no_other(void **state)
     }
 }
 
+static void count_refused(void *user, int32_t level, const char *line)
+{
+    if (level == LS_LOG_WARNING && strstr(line, "cannot be merged automatically") != NULL)
+        ++*(uint32_t *)user;
+}
+
+/* A put to one shard does the stream's upkeep, which is to merge two others, of which a stopped process holds one. */
+static void automatic_scaling_in_a_put_waits_for_nobody(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_auto_scaling scaling = LS_AUTO_SCALING_INIT;
+    uint32_t refused = 0;
+    int64_t until;
+    handles of;
+    pid_t pid;
+
+    options.busy_timeout_ms = 20000;
+    options.log = count_refused;
+    options.log_user = &refused;
+    assert_int_equal(handles_open(&of, fx->path, &options, NULL), LS_OK);
+    assert_int_equal(ls_stream_update_shard_count(of.stream, 4, NULL), LS_OK);
+    for (uint32_t shard = 0; shard < 7; shard++) { /* Of those that are open it is the first whose keys begin with 0. */
+        ls_shard_info info = LS_SHARD_INFO_INIT;
+        ls_stream_description *about = NULL;
+
+        assert_int_equal(ls_stream_describe(of.stream, &about), LS_OK);
+        assert_int_equal(ls_stream_description_shard(about, shard, &info), LS_OK);
+        if (info.is_open && info.first_hash_key.high == 0)
+            the_shard = info.shard;
+        ls_stream_description_free(about);
+    }
+    pid = child_start(hold_and_stop, fx);
+    child_stops(pid);
+    scaling.enabled = 1;
+    scaling.cold_seconds = 1;
+    assert_int_equal(ls_stream_set_auto_scaling(of.stream, &scaling), LS_OK);
+    for (until = now_ms() + 15000; refused < 2 && now_ms() < until;) {
+        int64_t from = now_ms();
+
+        assert_int_equal(put_at_top(&of, "key", "x", NULL), LS_OK);
+        assert_in_range(now_ms() - from, 0, 5000); /* A loaded machine is slow, but not as slow as a wait. */
+        (void)usleep(10000);
+    }
+    assert_int_equal(refused, 2);
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    child_ends_well(pid);
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 /* ---- waiting readers of other processes ---- */
 
 static void wait_for_the_end(fixture *fx)
@@ -444,6 +494,7 @@ int main(void)
         CASE(a_resharder_that_dies_at_any_call_delays_nobody),
         CASE(a_stopped_resharder_is_waited_for_and_no_longer_than_asked),
         CASE(a_merge_that_waits_for_one_shard_holds_up_no_other),
+        CASE(automatic_scaling_in_a_put_waits_for_nobody),
         CASE(waiting_readers_of_other_processes_are_woken),
         CASE(producers_keep_the_order_of_their_keys),
     };

@@ -4,14 +4,17 @@
  * is kept in other words of the slots, so that short-lived processes go on where others left. These are hints (P10).
  *
  * The upkeep lock (rank 1) is held meanwhile, so the looks are one at a time and there is one reshard at most. That
- * takes the store lock, as any does; one that somebody has is not waited for, since a put may be what brought us
- * here. */
+ * takes the store lock, as any does; one that somebody has is not waited for, and a shard that somebody has hardly,
+ * since a put to another one may be what brought us here. */
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/patience.h"
 #include "base/status.h"
 #include "base/u128.h"
 #include "engine/local/local.h"
+
+#define ASIDE_US INT64_C(50000) /* Those who put to a hot shard have it all in turn. */
 
 /* The words of a shard's slot. Of a stream's slot AT alone is used: when the last look was. */
 enum { AT, BYTES, RECORDS, HOT_SINCE, COLD_SINCE, COLD_WITH };
@@ -129,12 +132,15 @@ static void act(scaling *of, const lsi_auto_step *chosen, int64_t now_us)
 {
     lsi_load_of_shard *shard = &of->shards[chosen->position];
     uint32_t child = 0;
+    int64_t kept_us;
     ls_status st;
 
     if (!lsi_control_try_lock(of->local->control))
         return; /* The next look chooses again. */
     lsi_control_unlock(of->local->control);
+    kept_us = lsi_patience_keep_back(ASIDE_US);
     st = lsi_local_reshard(&of->stream->base, &chosen->step, 1, false, &child);
+    (void)lsi_patience_give_back(kept_us);
     tell(of, chosen, now_us, st, child);
     if (st != LS_ERR_BUSY) { /* Not again with every look. */
         shard->load.hot_since_us = 0;
