@@ -18,8 +18,9 @@
  * the same: what was put in 2099 counts as arrived when the clock was first seen to be back, what is put later when it
  * is. Of a clock that stood past 2020 nobody can tell that it was late: what was put by it is as old as it said. A
  * shard that rests keeps no more than kilobytes: what is old of it goes too. A shard that was closed, by a split or a
- * merge, for longer than the retention leaves the stream: it is no longer listed, its files are removed, and it is
- * LS_ERR_NOT_FOUND to who names it. Its children stay, with a parent that is not listed.
+ * merge, for longer than the retention leaves the stream: it is no longer listed or described, and with the upkeep that
+ * comes by a minute later its files are removed, and it is LS_ERR_NOT_FOUND to who names it. Its children stay, with a
+ * parent that is not listed.
  */
 #ifndef LIBSTREAM_STREAM_H
 #define LIBSTREAM_STREAM_H

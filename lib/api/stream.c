@@ -150,6 +150,17 @@ void lsi_stream_hide_shards(lsi_stream_info *info)
         info->shard_count = 0;
 }
 
+/* A shard that is past its age is removed by upkeep, and that may be long in coming: listings show it no more. */
+static void hide_expired_shards(lsi_stream_info *info)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < info->shard_count; i++)
+        if (!info->shards[i].closed || info->shards[i].closed_us >= info->horizon_us)
+            info->shards[count++] = info->shards[i];
+    info->shard_count = count;
+}
+
 /* A shard that cannot be opened keeps nobody from the others: its health says so, and the rest of it is not known. */
 static ls_status state_of(const ls_stream *stream, uint32_t shard, lsi_shard_state *out)
 {
@@ -175,6 +186,7 @@ static ls_status fill(const ls_stream *stream, ls_stream_description *descriptio
     if (st != LS_OK)
         return st;
     lsi_stream_hide_shards(&description->info);
+    hide_expired_shards(&description->info);
     description->states =
         lsi_alloc_zero(&description->memory, description->info.shard_count * sizeof *description->states);
     if (description->states == NULL)

@@ -196,6 +196,23 @@ static void a_jump_ahead_hides_no_shard_from_a_listing(void **state)
     assert_int_equal(handles_close(&of), LS_OK);
 }
 
+/* Before anybody does the upkeep, or where nobody may: descriptions and listings show the same. */
+static void an_expired_shard_is_not_described_while_it_waits_for_upkeep(void **state)
+{
+    fixture *fx = *state;
+    handles of = open_all(fx, 1);
+
+    assert_int_equal(ls_stream_split(of.stream, 0, NULL, NULL, NULL), LS_OK);
+    pass_minutes(&of, 60);
+    assert_int_equal(shards_of(of.stream), 7);
+    assert_int_equal(listed(of.stream, LS_SHARDS_FROM_TRIM_HORIZON), 7);
+    pass(1);
+    assert_int_equal(listed(of.stream, LS_SHARDS_FROM_TRIM_HORIZON), 6);
+    assert_int_equal(shards_of(of.stream), 6);
+    assert_true(is_there(fx, 0));
+    assert_int_equal(handles_close(&of), LS_OK);
+}
+
 /* One who comes by does it as well as who came for it; here by a put. */
 static void whoever_comes_by_removes_it(void **state)
 {
@@ -355,6 +372,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_jump_ahead_hides_no_shard_from_a_listing, begin, end),
         cmocka_unit_test_setup_teardown(whoever_comes_by_removes_it, begin, end),
         cmocka_unit_test_setup_teardown(a_producer_who_slept_through_all_of_it_is_sent_elsewhere, begin, end),
+        cmocka_unit_test_setup_teardown(an_expired_shard_is_not_described_while_it_waits_for_upkeep, begin, end),
         cmocka_unit_test_setup_teardown(a_later_copy_has_no_expired_shard, begin, end),
         cmocka_unit_test_setup_teardown(who_dies_while_he_removes_a_shard_leaves_it_or_not, begin, end),
     };
