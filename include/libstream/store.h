@@ -296,7 +296,9 @@ typedef struct ls_backup_options {
  * @retval LS_ERR_INVALID_ARGUMENT  The directory is, or would be, within the store, by whatever path. Nothing was
  *                           changed.
  * @retval LS_ERR_EXISTS     The directory holds something else: another store, or a file. Nothing was changed.
- * @retval LS_ERR_STATE      The copy there is open, or was written to: it has segments that this store never had.
+ * @retval LS_ERR_STATE      The copy there is open, or was written to: it has records, streams, splits or merges that
+ *                           this store never had. Settings that were changed there do not count, and are lost. A
+ *                           stream that was made there goes unnoticed when this store has since made and deleted one.
  * @retval LS_ERR_CORRUPT    A part of the store is damaged, or of the copy; see `lstream verify`.
  * @retval LS_ERR_CANCELLED  `progress` said so.
  * @retval LS_ERR_FULL, LS_ERR_IO, LS_ERR_READ_ONLY, LS_ERR_NOT_FOUND, LS_ERR_NO_MEMORY  As their names say, of the

@@ -260,6 +260,85 @@ static void a_copy_that_was_written_to_is_refused(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+typedef void (*change)(ls_store *copy, ls_stream *orders);
+
+static void make_another(ls_store *copy, ls_stream *orders)
+{
+    ls_stream *other = NULL;
+
+    (void)orders;
+    assert_int_equal(ls_stream_create(copy, "own", NULL), LS_OK);
+    assert_int_equal(ls_stream_open(copy, "own", &other), LS_OK);
+    put_numbers(other, 0, 3);
+    assert_int_equal(ls_stream_close(other), LS_OK);
+}
+
+static void split_it(ls_store *copy, ls_stream *orders)
+{
+    (void)copy;
+    assert_int_equal(ls_stream_split(orders, 0, NULL, NULL, NULL), LS_OK);
+    put_numbers(orders, 10, 13);
+}
+
+static void group_it(ls_store *copy, ls_stream *orders)
+{
+    ls_group *group = NULL;
+
+    (void)copy;
+    assert_int_equal(ls_group_open(orders, "readers", NULL, &group), LS_OK);
+    assert_int_equal(ls_group_close(group), LS_OK);
+}
+
+static size_t streams_of(ls_store *store)
+{
+    ls_stream_list *list = NULL;
+    size_t count;
+
+    assert_int_equal(ls_store_list_streams(store, NULL, 0, &list), LS_OK);
+    count = ls_stream_list_count(list);
+    ls_stream_list_free(list);
+    return count;
+}
+
+/* The same where no segment says so, since this store has none in that place: what is only there would be removed. */
+static void a_copy_with_a_history_of_its_own_is_refused(void **state)
+{
+    static const change changes[] = {make_another, split_it, group_it};
+    fixture *fx = *state;
+    ls_stream *stream = make_stream(fx, "orders", 1);
+
+    put_numbers(stream, 0, 10);
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        ls_stream *copied = NULL;
+        ls_store *copy = NULL;
+        char path[TEMP_PATH_BYTES];
+
+        (void)snprintf(path, sizeof path, "%s-%zu", target(fx), i);
+        for (int pass = 0; pass < 2; pass++) { /* Opened and put to rights it is a copy still. */
+            assert_int_equal(ls_store_backup(fx->store, path, NULL), LS_OK);
+            assert_int_equal(ls_store_open(path, NULL, &copy), LS_OK);
+            assert_int_equal(ls_stream_open(copy, "orders", &copied), LS_OK);
+            assert_int_equal(ls_store_maintain(copy, -1), LS_OK);
+            if (pass == 1)
+                changes[i](copy, copied);
+            assert_int_equal(ls_stream_close(copied), LS_OK);
+            assert_int_equal(ls_store_close(copy), LS_OK);
+        }
+        for (int later = 0; later < 2; later++) {
+            assert_int_equal(ls_store_backup(fx->store, path, NULL), LS_ERR_STATE);
+            assert_true(says("wrote"));
+            if (i == 0 && later == 0) /* not even when this store has one of that id and name by now */
+                assert_int_equal(ls_stream_create(fx->store, "own", NULL), LS_OK);
+        }
+        assert_int_equal(ls_store_open(path, NULL, &copy), LS_OK);
+        assert_int_equal(streams_of(copy), 2); /* its own, or that of the store */
+        assert_int_equal(ls_store_close(copy), LS_OK);
+        if (i == 0)
+            assert_int_equal(count_in(path, "own"), 3);
+    }
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 /* Goal: damage never takes the place of a good copy. Method: one byte of the source is changed, of a record. */
 static void damage_is_reported_and_the_earlier_copy_stays(void **state)
 {
@@ -335,6 +414,7 @@ int main(void)
         TEST(what_is_not_ours_is_left_alone),
         TEST(a_place_within_the_store_is_refused_by_any_path),
         TEST(a_copy_that_was_written_to_is_refused),
+        TEST(a_copy_with_a_history_of_its_own_is_refused),
         TEST(damage_is_reported_and_the_earlier_copy_stays),
         TEST(progress_may_cancel),
         TEST(arguments_are_checked),

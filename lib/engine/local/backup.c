@@ -7,13 +7,14 @@
  *     go on further, or is no store yet.
  *     A directory that the copy's manifest does not name is of a call that failed, perhaps in the sync that was to make
  *     its name durable, and later syncs say nothing of that (E1): its name is made anew.
- *  B3 Only a directory that is empty, or holds a copy of this store that nobody has open, is written to. */
+ *  B3 Only a directory that is empty, or holds a copy of this store that nobody has open or wrote to, is written to. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/status.h"
+#include "base/u128.h"
 #include "engine/local/local.h"
 
 /* ---- B3 ---- */
@@ -68,6 +69,51 @@ static ls_status check_target(const lsi_local *local, const lsi_root *root, cons
 fail:
     lsi_catalog_unref(*earlier);
     *earlier = NULL;
+    return st;
+}
+
+/* Shard numbers and streams' ids only rise, so what is above all of ours was made there. What is below and not here was
+ * deleted here, or has expired. */
+static ls_status written_to(const char *stream, const char *what)
+{
+    return lsi_fail(LS_ERR_STATE, "stream '%s': the copy has %s that this store never had: somebody wrote to it; copy "
+                    "into another directory", stream, what);
+}
+
+static ls_status check_shards(const lsi_catalog_stream *here, const lsi_catalog_stream *there)
+{
+    for (uint32_t i = 0; i < there->shard_count; i++) {
+        const lsi_shard *copied = &there->shards[i];
+        const lsi_shard *own = lsi_shard_find(here->shards, here->shard_count, copied->index);
+
+        if (own == NULL ? copied->index > here->shards[here->shard_count - 1].index
+                        : own->parent != copied->parent || own->adjacent_parent != copied->adjacent_parent ||
+                              lsi_u128_compare(own->range.first, copied->range.first) != 0 ||
+                              lsi_u128_compare(own->range.last, copied->range.last) != 0 ||
+                              (copied->closed && !own->closed))
+            return written_to(there->name, "a split or merge");
+    }
+    return LS_OK;
+}
+
+/* B3: every stream and shard of the copy, which goes with what this store no longer names, is or was one of this store.
+ * What the segments say is asked when they are copied. */
+static ls_status check_history(const lsi_catalog *here, const lsi_catalog *earlier)
+{
+    ls_status st = LS_OK;
+
+    for (uint32_t i = 0; earlier != NULL && i < earlier->stream_count && st == LS_OK; i++) {
+        const lsi_catalog_stream *there = &earlier->streams[i];
+        const lsi_catalog_stream *own = lsi_catalog_find_id(here, there->id);
+
+        if (own == NULL ? there->id >= here->next_id
+                        : strcmp(own->name, there->name) != 0 || own->created_us != there->created_us)
+            st = written_to(there->name, "one");
+        else if (own != NULL && there->has_state && !own->has_state)
+            st = written_to(there->name, "groups or mappings");
+        else if (own != NULL)
+            st = check_shards(own, there);
+    }
     return st;
 }
 
@@ -353,6 +399,8 @@ ls_status lsi_local_backup(lsi_engine *engine, const lsi_files *files, const cha
     st = check_target(local, &root, path, &earlier);
     if (st == LS_OK)
         st = lsi_local_catalog_read(local, &catalog);
+    if (st == LS_OK)
+        st = check_history(catalog, earlier);
     if (st == LS_OK)
         st = without_deleting(&catalog);
     if (st == LS_OK)
