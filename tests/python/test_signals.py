@@ -29,6 +29,8 @@ class Came(Exception):
 def raises(*ignored):
     raise Came
 
+sys.unraisablehook = lambda told: None  # What is raised in a finalizer ends there.
+
 def soon(handler, seconds=0.05):
     signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -77,10 +79,9 @@ came, calls = 0, {
     "windows": lambda: other.windows(print, size_ms=1).close(), "group": lambda: other.group("g").close()}
 
 def again(*ignored):
-    signal.setitimer(signal.ITIMER_REAL, 0.001)  # What is raised in a finalizer ends there.
+    signal.setitimer(signal.ITIMER_REAL, 0.01)  # What was raised in a finalizer has ended there.
     raise Came
 
-sys.unraisablehook = lambda told: None
 while came < 300:
     other = store.stream("orders")
     try:
@@ -125,6 +126,11 @@ print(wrong)
 """
 
 
+takes_answers = pytest.mark.skipif(sys.version_info < (3, 11), reason="this CPython runs handlers between the end of a "
+                                   "call and the taking of its answer")
+
+
+@takes_answers
 @pytest.mark.parametrize("what", ["records", "batches"])
 def test_what_a_handler_raises_loses_no_record(what: str) -> None:
     """What was read when it came is what comes next."""
@@ -237,6 +243,7 @@ print("done")
 """
 
 
+@takes_answers
 def test_what_a_handler_raises_loses_no_lease() -> None:
     assert says(EVENTS) == "done"
 

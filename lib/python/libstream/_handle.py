@@ -11,7 +11,8 @@ H4 Closing that does not come to its end, for an exception such as KeyboardInter
    leaves the handle as it was. Two threads that close one return when it is closed.
 H5 What ends a block goes on, whatever closing has to tell; what Ctrl+C ended is closed without delay.
 H6 Handlers of signals and finalizers run between any two instructions of Python, use any handle, and raise whatever
-   they like. So a thread takes no lock that it could meet there again: it is inside a gate (gate.c), or has a `turn`.
+   they like. So a thread takes no lock that it could meet there again: it is inside a gate (gate.c), or has a turn
+   there.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from libstream._walk import Gate
 from libstream.errors import Error, InvalidArgumentError, WrongStateError, check
 
 Self = TypeVar("Self", bound="Handle")
+_HAS_TURN = 0  # In the place of a process: gate.c says so.
 SOON = 0.045  # seconds: so long closing goes on storing when Ctrl+C has ended a block
 
 
@@ -78,11 +80,11 @@ class Lent(Unique):
 
 
 def turn(lock: Any, noun: str) -> Any:
-    """The RLock by which threads take turns at something. Whoever has it already has come again out of the midst of his
-    own call, in a function that it calls, a signal's handler or a finalizer: he would spoil it, and is refused."""
+    """The RLock by which threads take turns at something, as `Gate.run` takes it. Whoever has it already has come again
+    out of the midst of his own call, in a function that it calls, a signal's handler or a finalizer: he would spoil it,
+    and is refused."""
     if lock._is_owned():
-        raise WrongStateError("%s is in a call of this thread already: a signal's handler, a finalizer or a function "
-                              "that it calls cannot make another one" % noun)
+        _refuse(noun, _HAS_TURN)
     return lock
 
 
@@ -170,12 +172,11 @@ class Handle(Unique):
 
     def _call(self, function: Callable[..., int], *arguments: Any) -> None:
         """Call what takes this handle first and answers a status."""
-        with self._gate as pointer:
-            try:
-                status = function(pointer, *arguments)
-            except OverflowError as error:
-                raise InvalidArgumentError("a number is out of its range: %s" % error) from None
-            check(status)
+        try:
+            status = self._gate.run(None, function, *arguments)
+        except OverflowError as error:
+            raise InvalidArgumentError("a number is out of its range: %s" % error) from None
+        check(status)
 
     def _interrupt(self, pointer: Any) -> None:
         """End calls that wait for something other than the disk: nobody enters any more, and they are waited for."""
@@ -284,7 +285,7 @@ class Handle(Unique):
         try:
             self.close()
         except Exception as told:
-            _add_context(error, told)
+            add_context(error, told)
 
     def _hurry(self, until: float) -> None:
         """Let the next closing, of what was opened from it, too, wait no longer than that for what is to be stored."""
@@ -302,7 +303,7 @@ class Handle(Unique):
                 pass
 
 
-def _add_context(error: BaseException, told: BaseException) -> None:
+def add_context(error: BaseException, told: BaseException) -> None:
     """Show besides an exception that goes on what closing had to tell: as the last one of its contexts."""
     first: Optional[BaseException] = told
     while first is not None and first.__context__ is not error:
@@ -318,6 +319,9 @@ def _add_context(error: BaseException, told: BaseException) -> None:
 
 
 def _refuse(noun: str, pid: int) -> NoReturn:
-    """Why nobody enters a gate."""
+    """Why nobody enters a gate, or has a turn there."""
+    if pid == _HAS_TURN:
+        raise WrongStateError("%s is in a call of this thread already: a signal's handler, a finalizer or a function "
+                              "that it calls cannot make another one" % noun)
     of_this_process(pid, noun)
     raise WrongStateError("%s is closed" % noun)

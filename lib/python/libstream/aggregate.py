@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 from typing import Any, List, NamedTuple, Optional
 
-from libstream._handle import Handle, turn
+from libstream._handle import Handle
 from libstream._native import ffi, lib
 from libstream.errors import check
 from libstream.producer import Bytes, Key, _flat
@@ -58,28 +58,29 @@ class Aggregate(Handle):
         entry = ffi.new("ls_put_entry *", ((ffi.from_buffer(key), len(key)), (ffi.from_buffer(flat), len(flat)),
                                            hash_key))
         fits = ffi.new("int32_t *")
-        with self._gate as pointer, turn(self._turn, self._noun):
-            check(lib.ls_aggregate_add(pointer, entry, fits))
+        check(self._gate.run(self._turn, lib.ls_aggregate_add, entry, fits))
         return bool(fits[0])
 
     def record(self) -> UserRecord:
         """The record to put: its key, and its explicit hash key if it has one, are those of the first. A single one is
         itself. Raises `WrongStateError` when there is none."""
         out = ffi.new("ls_put_entry *")
-        with self._gate as pointer, turn(self._turn, self._noun):
+
+        def look(pointer: Any) -> UserRecord:
             check(lib.ls_aggregate_record(pointer, out))
             hash_key = None if out.explicit_hash_key == ffi.NULL else hash_key_from_c(out.explicit_hash_key[0])
             return UserRecord(_bytes(out.partition_key).decode(), _bytes(out.data), hash_key)
 
+        found: UserRecord = self._gate.run(self._turn, look)
+        return found
+
     def clear(self) -> None:
         """Make it empty again."""
-        with self._gate as pointer, turn(self._turn, self._noun):
-            lib.ls_aggregate_clear(pointer)
+        self._gate.run(self._turn, lib.ls_aggregate_clear)
 
     def __len__(self) -> int:
         """How many records it has."""
-        with self._gate as pointer, turn(self._turn, self._noun):
-            return int(lib.ls_aggregate_count(pointer))
+        return int(self._gate.run(self._turn, lib.ls_aggregate_count))
 
     def __bool__(self) -> bool:
         return True  # Also while it is empty.
@@ -87,8 +88,7 @@ class Aggregate(Handle):
     @property
     def size(self) -> int:
         """How many bytes key and data of the record to put have."""
-        with self._gate as pointer, turn(self._turn, self._noun):
-            return int(lib.ls_aggregate_bytes(pointer, ffi.NULL))
+        return int(self._gate.run(self._turn, lib.ls_aggregate_bytes, ffi.NULL))
 
 
 def user_records(partition_key: Key, data: bytes, explicit_hash_key: Optional[int] = None) -> List[UserRecord]:

@@ -108,8 +108,7 @@ class Alerts(Handle):
         self._evaluate(lib.ls_alerts_check)
 
     def _evaluate(self, function: Callable[..., int], *arguments: Any) -> None:
-        with self._gate as pointer:
-            status = function(pointer, *arguments)
+        status = self._gate.run(None, function, *arguments)
         if status == lib.LS_ERR_CANCELLED and self._told.errors:
             raise self._told.errors.pop()
         check(status)

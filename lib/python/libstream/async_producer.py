@@ -187,13 +187,15 @@ class AsyncProducer(Handle):
 
     def _wait(self, timeout: Optional[float], call: Callable[[Any, int], int], again: int) -> None:
         """Call what waits for so many milliseconds and answers `again` when they are over, so that Ctrl+C ends it."""
-        with self._gate as pointer:
+        def wait(pointer: Any) -> None:
             for wait_ms in slices(timeout):
                 status = call(pointer, wait_ms)
                 if status != again:
                     check(status)
                     return
             check(status)
+
+        self._gate.run(None, wait)
 
     def flush(self, timeout: Optional[float] = None) -> None:
         """Send at once what was put before, and wait until all of it has its outcome: `WaitTimeoutError` when the time

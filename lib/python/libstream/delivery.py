@@ -278,8 +278,7 @@ class _Run(Handle):
 
     def stop(self) -> None:
         try:
-            with self._gate as pointer:
-                lib.ls_delivery_stop(pointer)
+            self._gate.run(None, lib.ls_delivery_stop)
         except WrongStateError:  # It is over.
             pass
 

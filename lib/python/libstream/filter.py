@@ -7,7 +7,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Optional, Union
 
-from libstream._handle import Handle, turn
+from libstream._handle import Handle
 from libstream._native import ffi, lib
 from libstream.batch import Record
 from libstream.errors import check
@@ -53,9 +53,14 @@ class Filter(Handle):
         if stream is None:
             self._own(None, out, lib.ls_filter_open, given, len(texts), settings, out)
             return
-        with stream._gate as settings.stream:
+        of = stream
+
+        def open_for(pointer: Any) -> None:
+            settings.stream = pointer
             self._own(None, out, lib.ls_filter_open, given, len(texts), settings, out)
-            self._belong(stream)
+            self._belong(of)
+
+        of._gate.run(None, open_for)
 
     def matches(self, record: Record) -> bool:
         """Whether a record matches."""
@@ -70,12 +75,10 @@ class Filter(Handle):
             made.flags |= lib.LS_RECORD_AGGREGATED
             made.sub_seqno, made.sub_count = record.sub_seqno, record.sub_count
         out = ffi.new("int32_t *")
-        with self._gate as pointer, turn(self._turn, self._noun):
-            check(lib.ls_filter_matches(pointer, made, out))
+        check(self._gate.run(self._turn, lib.ls_filter_matches, made, out))
         return bool(out[0])
 
     @property
     def not_json(self) -> int:
         """How many records did not match while their data, which a pattern asks for, was not JSON."""
-        with self._gate as pointer, turn(self._turn, self._noun):
-            return int(lib.ls_filter_not_json(pointer))
+        return int(self._gate.run(self._turn, lib.ls_filter_not_json))

@@ -215,23 +215,28 @@ class Group(Handle):
     def next(self, timeout: Optional[float] = None) -> Optional[GroupEvent]:
         """Do what a worker does, and tell what happened to this one's leases; None when nothing has for `timeout`
         seconds (None: no end). Raises `CancelledError` after `cancel`, `NotFoundError` when the group was deleted."""
-        told = None
+        told: Optional[GroupEvent] = None
+
+        def step(pointer: Any, wait_ms: int) -> None:
+            nonlocal told
+            told = self._next(pointer, wait_ms)
+            self._held = None
+            self._event.kind = lib.LS_GROUP_NOTHING
+
         try:
             for wait_ms in slices(timeout):
-                with self._gate as pointer, turn(self._turn, self._noun):
-                    told = self._next(pointer, wait_ms)
+                self._gate.run(self._turn, step, wait_ms)
                 if told is not None:
                     return told
         except BaseException:  # Of a signal's handler: what it kept from who had asked is what comes next.
-            self._held = told
+            self._held = told or self._held
             raise
         return None
 
     def _next(self, pointer: Any, wait_ms: int) -> Optional[GroupEvent]:
         event = self._event
-        held, self._held = self._held, None
-        if held is not None:
-            return held
+        if self._held is not None:
+            return self._held
         if event.kind == lib.LS_GROUP_NOTHING:  # Else it was kept from who had asked.
             check(lib.ls_group_next(pointer, wait_ms, event))
         if event.kind == lib.LS_GROUP_NOTHING:
@@ -239,19 +244,15 @@ class Group(Handle):
         key = int(ffi.cast("uintptr_t", event.lease))
         if key not in self._leases:
             self._leases[key] = Lease(self, event.lease)
-        told = GroupEvent(GroupEventKind(event.kind), self._leases[key])
-        event.kind = lib.LS_GROUP_NOTHING
-        return told
+        return GroupEvent(GroupEventKind(event.kind), self._leases[key])
 
     def renew(self) -> None:
         """Tell others that this worker lives. Does not take back what was lost. Any thread may, also during `next`."""
-        with self._gate as pointer:
-            lib.ls_group_renew(pointer)
+        self._gate.run(None, lib.ls_group_renew)
 
     def cancel(self) -> None:
         """Let `next` raise `CancelledError`, now and from now on."""
-        with self._gate as pointer:
-            lib.ls_group_cancel(pointer)
+        self._gate.run(None, lib.ls_group_cancel)
 
     def _interrupt(self, pointer: Any) -> None:
         lib.ls_group_cancel(pointer)

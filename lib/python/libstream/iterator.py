@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Callable, Generic, Iterator as IteratorOf
 
 from libstream._handle import Handle, refuse_asked, turn
 from libstream._native import ffi, lib
-from libstream._walk import Gate
 from libstream._waiting import SLICE
 from libstream.batch import Batch, Page, Record
 from libstream.errors import CancelledError, WrongStateError, check, failure
@@ -88,15 +87,25 @@ class Iterator(Handle):
         seconds for the first one, None without end; a batch without records says that the time is over, or that this is
         the shard's end."""
         wait_ms = milliseconds(timeout)
-        batch = None
+        batch: Optional[Batch] = None
+
+        def take(pointer: Any) -> None:
+            nonlocal batch
+            batch = self._next(pointer, wait_ms, records_max, bytes_max)
+            self._took()
+
         try:
-            with self._gate as pointer, turn(self._turn, self._noun):
-                batch = self._next(pointer, wait_ms, records_max, bytes_max)
-                self._page.pointer.count = 0
+            self._gate.run(self._turn, take)
+            assert batch is not None
         except BaseException:
             self._hold(batch)
             raise
         return batch
+
+    def _took(self) -> None:
+        """What `_next` gave is its caller's."""
+        self._held = None
+        self._page.pointer.count = 0
 
     def _hold(self, batch: Optional[Batch]) -> None:
         """What a signal's handler, which raised, kept from who had asked for it is what comes next."""
@@ -105,9 +114,8 @@ class Iterator(Handle):
 
     def _next(self, pointer: Any, wait_ms: int, records_max: Optional[int] = None,
               bytes_max: Optional[int] = None) -> Batch:
-        held, self._held = self._held, None
-        if held is not None:
-            return held
+        if self._held is not None:
+            return self._held
         deadline = None if wait_ms < 0 else time.monotonic() + wait_ms / 1000
         in_main = threading.current_thread() is threading.main_thread()
         page, settings = self._page.pointer, self._options
@@ -154,16 +162,21 @@ class Iterator(Handle):
 
     def _batch_of_records(self) -> Optional[Batch]:
         """The next of these; None: that was all."""
-        wait_ms, batch = milliseconds(self._timeout), None
+        wait_ms = milliseconds(self._timeout)
+        batch: Optional[Batch] = None
+
+        def take(pointer: Any) -> None:
+            nonlocal batch
+            while batch is None:
+                found = self._next(pointer, wait_ms)
+                if len(found) > 0:
+                    batch = found
+                    self._took()
+                elif found.is_shard_end or self._timeout is not None:
+                    return
+
         try:
-            with self._gate as pointer, turn(self._turn, self._noun):
-                while batch is None:
-                    found = self._next(pointer, wait_ms)
-                    if len(found) > 0:
-                        batch = found
-                        self._page.pointer.count = 0
-                    elif found.is_shard_end or self._timeout is not None:
-                        return None
+            self._gate.run(self._turn, take)
         except BaseException:
             self._hold(batch)
             raise
@@ -173,15 +186,25 @@ class Iterator(Handle):
         """What the records that come next are taken from, by all threads: what is left of the batch that was read last,
         or the next one. None: nothing came for the iterator's `timeout`, or the shard has ended."""
         wait_ms = milliseconds(self._timeout)
-        with self._gate as pointer, turn(self._turn, self._noun):
+
+        def take(pointer: Any) -> Optional[IteratorOf[Record]]:
             while operator.length_hint(self._current) == 0:
                 batch = self._next(pointer, wait_ms)
                 if len(batch) > 0:
-                    self._current = iter(batch._records())
-                    self._page.pointer.count = 0
+                    records = batch._records()
+                    try:
+                        self._current = iter(records)
+                        self._took()
+                    except BaseException:  # Of a signal's handler: all of it is done, or nothing.
+                        self._current = iter(records)
+                        self._took()
+                        raise
                 elif batch.is_shard_end or self._timeout is not None:
                     return None
             return self._current
+
+        taken: Optional[IteratorOf[Record]] = self._gate.run(self._turn, take)
+        return taken
 
     def __iter__(self) -> IteratorOf[Record]:
         return chain.from_iterable(_Batches(self._taken_next))
@@ -196,12 +219,14 @@ class Iterator(Handle):
     def seek(self, start: PositionLike) -> None:
         """Move to another position; with all shards, in every shard. Records of a batch that were not yet taken are
         dropped."""
-        with self._gate as pointer, turn(self._turn, self._noun):
-            self._last = self._held = None
-            self._page.pointer.count = 0
+        def move(pointer: Any) -> None:
+            self._last = None
+            self._took()
             check(lib.ls_iterator_seek(pointer, position(start)._to_c()))
             for _ in self._current:  # Taken from loops that are under way, too.
                 pass
+
+        self._gate.run(self._turn, move)
 
     @property
     def place(self) -> str:
@@ -209,7 +234,8 @@ class Iterator(Handle):
         while records of this batch were not taken yet there is no such text (`WrongStateError`): take them, or read by
         batches."""
         needed = ffi.new("size_t *")
-        with self._looking() as pointer, self._turn:
+
+        def look(pointer: Any) -> Any:
             left: int = operator.length_hint(self._current) + self._page.pointer.count + len(self._held or ())
             if left > 0:
                 raise WrongStateError("%d records of the batch were not taken yet: a place is behind a whole batch"
@@ -217,28 +243,33 @@ class Iterator(Handle):
             lib.ls_iterator_place(pointer, ffi.NULL, 0, needed)
             text = ffi.new("char[]", needed[0])
             check(lib.ls_iterator_place(pointer, text, needed[0], needed))
-        return str(ffi.string(text).decode())
+            return ffi.string(text)
+
+        return str(self._looking(look).decode())
 
     def fileno(self) -> int:
         """A descriptor that is readable while there is something to read, for `select` and event loops; it stays so
         until a call to `next_batch` finds nothing. It belongs to the iterator. The first call starts a thread of the
         library."""
         out = ffi.new("int32_t *")
-        with self._looking() as pointer, self._turn:
-            check(lib.ls_iterator_event_fd(pointer, out))
+        check(self._looking(lambda pointer: lib.ls_iterator_event_fd(pointer, out)))
         return int(out[0])
 
-    def _looking(self) -> Gate:
-        """The gate, for what only looks: a signal's handler may, while its thread waits for records here. C calls
-        nobody out of that but who gives keys."""
+    def _looking(self, look: Callable[[Any], Any]) -> Any:
+        """Do what only looks: a signal's handler may, while its thread waits for records here. C calls nobody out of
+        that but who gives keys."""
         refuse_asked(self, "an iterator cannot be looked at")
-        return self._gate
+        if self._turn._is_owned():  # type: ignore[attr-defined]
+            return self._gate.run(None, look)
+        return self._gate.run(self._turn, look)
 
     def cancel(self) -> None:
         """End the wait of another thread with `CancelledError`; or, when none waits, the next call that would."""
-        with self._gate as pointer:
+        def do(pointer: Any) -> None:
             self._is_cancelled = True
             lib.ls_iterator_cancel(pointer)
+
+        self._gate.run(None, do)
 
     def _interrupt(self, pointer: Any) -> None:
         lib.ls_iterator_cancel(pointer)

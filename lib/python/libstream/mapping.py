@@ -100,9 +100,8 @@ class Context(Lent):
         key = utf8(partition_key, "partition key") if isinstance(partition_key, str) else bytes(partition_key)
         memory = ffi.from_buffer(data)
         settings, _keep = put_options(None, 0, explicit_hash_key)
-        with stream._gate as target:
-            check(self._ask(lib.ls_handler_put, index, target, (ffi.from_buffer(key), len(key)),
-                            (memory, len(memory)), settings))
+        check(stream._gate.run(None, lambda target: self._ask(
+            lib.ls_handler_put, index, target, (ffi.from_buffer(key), len(key)), (memory, len(memory)), settings)))
 
     @property
     def window(self) -> Window:
@@ -375,8 +374,7 @@ class _Run(Handle):
 
     def stop(self) -> None:
         try:
-            with self._gate as pointer:
-                lib.ls_mapping_stop(pointer)
+            self._gate.run(None, lib.ls_mapping_stop)
         except WrongStateError:  # It is over.
             pass
 

@@ -153,8 +153,7 @@ class Store(Handle):
     @property
     def durability(self) -> Durability:
         """The durability that the store has."""
-        with self._gate as pointer:
-            return Durability(lib.ls_store_durability(pointer))
+        return Durability(self._gate.run(None, lib.ls_store_durability))
 
     def create_stream(self, name: str, *, shard_count: int = 1, retention_hours: int = 24,
                       mode: StreamMode = StreamMode.ON_DEMAND, record_bytes_max: int = 0,
@@ -202,12 +201,14 @@ class Store(Handle):
 
     def maintain(self, timeout: Optional[float] = None) -> None:
         """Do the upkeep that is due: trimming, removing what killed processes left, keeping space in reserve."""
-        with self._gate as pointer:
+        def work(pointer: Any) -> None:
             for wait_ms in slices(timeout):
                 status = lib.ls_store_maintain(pointer, wait_ms)
                 if status != lib.LS_ERR_TIMEOUT:
                     break
             check(status)
+
+        self._gate.run(None, work)
 
     def backup(self, directory: Union[str, "os.PathLike[str]"],
                progress: Optional[Callable[[int, int], bool]] = None) -> None:

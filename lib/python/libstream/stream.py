@@ -220,15 +220,19 @@ class Stream(Handle):
     def recompress(self, timeout: Optional[float] = None) -> int:
         """Compress the segments that are full. Answers by how many bytes files got smaller; `WaitTimeoutError` when the
         time was over and something is left."""
-        saved, total = ffi.new("uint64_t *"), 0
-        with self._gate as pointer:
+        saved = ffi.new("uint64_t *")
+
+        def work(pointer: Any) -> int:
+            total = 0
             for wait_ms in slices(timeout):
                 status = lib.ls_stream_recompress(pointer, wait_ms, saved)
                 total += saved[0]
                 if status != lib.LS_ERR_TIMEOUT:
                     break
             check(status)
-        return total
+            return total
+
+        return int(self._gate.run(None, work))
 
     def reset_shard(self, shard: int) -> None:
         """Let a shard that refuses puts, after a failed sync or damage at its end, take them again."""

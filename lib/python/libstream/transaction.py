@@ -63,11 +63,17 @@ class Transaction(Handle):
         key = utf8(partition_key, "partition key") if isinstance(partition_key, str) else bytes(partition_key)
         flat = data if isinstance(data, bytes) else _flat(data)
         settings, _keep = put_options(None, 0, explicit_hash_key) if explicit_hash_key is not None else (ffi.NULL, None)
-        with self._gate as pointer, stream._gate as to, turn(self._turn, self._noun):
+
+        def add(pointer: Any) -> None:
+            stream._gate.run(None, add_to, pointer)
+
+        def add_to(to: Any, pointer: Any) -> None:
             self._use(stream)
             check(lib.ls_txn_put(pointer, to, (ffi.from_buffer(key), len(key)), (ffi.from_buffer(flat), len(flat)),
                                  settings))
             self._count += 1
+
+        self._gate.run(self._turn, add)
 
     def checkpoint(self, lease: Lease, record: Union[Record, RecordId, int], sub_seqno: Optional[int] = None) -> None:
         """Add a checkpoint of a lease, as `Lease.checkpoint`; a later one of the same lease takes its place. All leases
@@ -85,12 +91,15 @@ class Transaction(Handle):
         """Do all of it. Answers where each record is, in the order of the puts. Raises `LeaseLostError` when another
         worker has one of the leases; after `InputOutputError` the outcome is unknown, for all of it the same, and it
         takes nothing more until `abort`; after any other error nothing was done, and it may be tried again."""
-        with self._gate as pointer, turn(self._turn, self._noun):
+        def do(pointer: Any) -> List[RecordId]:
             results = ffi.new("ls_record_id[]", self._count)
             self._commit(pointer, results, list({lease._group for lease in self._leases}))
             done = [RecordId(results[i].shard, results[i].seqno) for i in range(self._count)]
             self._forget()
-        return done
+            return done
+
+        stored: List[RecordId] = self._gate.run(self._turn, do)
+        return stored
 
     def _commit(self, pointer: Any, results: Any, groups: List[Group]) -> None:
         """While nobody calls one of these."""
@@ -102,9 +111,11 @@ class Transaction(Handle):
 
     def abort(self) -> None:
         """Forget what was added; nothing of it is done. Also after a commit whose outcome is unknown."""
-        with self._gate as pointer, turn(self._turn, self._noun):
+        def do(pointer: Any) -> None:
             lib.ls_txn_abort(pointer)
             self._forget()
+
+        self._gate.run(self._turn, do)
 
     def _forget(self) -> None:
         for lease in self._leases:

@@ -9,7 +9,7 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Tuple, Union
 
-from libstream._handle import Handle, turn
+from libstream._handle import Handle
 from libstream._native import ffi, lib
 from libstream._waiting import run_interruptibly
 from libstream.batch import Batch
@@ -176,10 +176,13 @@ class WindowOperator(Handle):
         if self._runner == threading.get_ident():
             raise WrongStateError("this thread waits in `run` of the window operator: a signal's handler calls nothing "
                                   "of it but stop")
-        with self._gate as pointer, turn(self._turn, self._noun):
+
+        def do(pointer: Any) -> int:
             if self._told.error is not None:
                 raise WrongStateError("a function of the window operator has failed: it can only be closed")
-            status = function(pointer, *arguments)
+            return function(pointer, *arguments)
+
+        status = self._gate.run(self._turn, do)
         if self._told.error is not None:
             raise self._told.error
         check(status)
@@ -201,8 +204,7 @@ class WindowOperator(Handle):
 
     def stop(self) -> None:
         """Let `run` end, the one that is under way or the next; also from a function."""
-        with self._gate as pointer:
-            lib.ls_window_stop(pointer)
+        self._gate.run(None, lib.ls_window_stop)
 
     def add_shard(self, shard: int) -> None:
         """Tell of a shard whose batches will come: it holds results back from now on."""
