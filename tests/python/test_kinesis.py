@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from datetime import date, datetime, timedelta, timezone
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 
@@ -119,8 +119,7 @@ def test_a_number_is_greater_than_one_of_the_past(kinesis: Client, clock: Clock)
                     fields._replace(shard=7, record_seconds=1_900_000_000),
                     fields._replace(created_seconds=1_900_000_000)):
         wrong(numbers.to_text(*changed))
-    wrong("x")
-    wrong("")
+    wrong("1")
     last = put_after(first)
     assert int(last) > int(first)
     kinesis.split_shard(StreamName="orders", ShardToSplit="0", NewStartingHashKey=str(1 << 127))
@@ -575,6 +574,9 @@ def test_settings_are_changed(kinesis: Client) -> None:
         kinesis.increase_stream_retention_period(StreamName="orders", RetentionPeriodHours=24)
     with refused("InvalidArgumentException", kinesis, "too long"):
         kinesis.increase_stream_retention_period(StreamName="orders", RetentionPeriodHours=8761)
+    with refused("InvalidArgumentException", kinesis, r"Minimum allowed retention period is 24 hours. Requested "
+                 r"retention period \(12 hours\) is too short."):
+        kinesis.decrease_stream_retention_period(StreamName="orders", RetentionPeriodHours=12)
     kinesis.decrease_stream_retention_period(StreamARN=name, RetentionPeriodHours=24)
     kinesis.update_stream_mode(StreamARN=name, StreamModeDetails={"StreamMode": "ON_DEMAND"})
     kinesis.update_max_record_size(StreamARN=name, MaxRecordSizeInKiB=2048)
@@ -858,7 +860,7 @@ def test_a_subscription_begins_where_an_iterator_could(kinesis: Client) -> None:
             ({"Type": "LATEST", "SequenceNumber": text}, "LATEST and also a StartingSequenceNumber"),
             ({"Type": "TRIM_HORIZON", "SequenceNumber": text}, "also a StartingSequenceNumber"),
             ({"Type": "AFTER_SEQUENCE_NUMBER"}, "no StartingSequenceNumber"),
-            ({"Type": "AT_SEQUENCE_NUMBER", "SequenceNumber": ""}, "is invalid")):
+            ({"Type": "AT_SEQUENCE_NUMBER", "SequenceNumber": "1"}, "is invalid")):
         with refused("InvalidArgumentException", kinesis, why):
             kinesis.subscribe_to_shard(ConsumerARN=consumer, ShardId="0", StartingPosition=position)
     with refused("ValidationException", kinesis, "startingPosition.type"):
@@ -1094,13 +1096,13 @@ def test_the_import_is_all_that_changes(folder: str, monkeypatch: pytest.MonkeyP
 
 def test_texts_that_c_would_cut_are_refused(kinesis: Client) -> None:
     arn = kinesis.describe_stream(StreamName="orders")["StreamDescription"]["StreamARN"]
-    with refused("ResourceNotFoundException", kinesis):
-        kinesis.delete_stream(StreamName="orders\0-copy")
-    for call in (lambda: kinesis.create_stream(StreamName="new\0"), lambda: kinesis.tag_resource(
-            ResourceARN=arn, Tags={"a\0": "b"}), lambda: kinesis.register_stream_consumer(
-                StreamARN=arn, ConsumerName="c\0"), lambda: kinesis.list_streams(ExclusiveStartStreamName="\0")):
-        with refused("InvalidArgumentException", kinesis, "has a NUL"):
+    for call in (lambda: kinesis.delete_stream(StreamName="orders\0-copy"),
+                 lambda: kinesis.create_stream(StreamName="new\0"), lambda: kinesis.register_stream_consumer(
+                     StreamARN=arn, ConsumerName="c\0"), lambda: kinesis.list_streams(ExclusiveStartStreamName="\0")):
+        with refused("ValidationException", kinesis, "regular expression"):
             call()
+    with refused("InvalidArgumentException", kinesis, "has a NUL"):
+        kinesis.tag_resource(ResourceARN=arn, Tags={"a\0": "b"})
     assert kinesis.list_streams()["StreamNames"] == ["orders"]
     for key, data in (("\ud800", b""), ("k", "\udfff")):
         with pytest.raises(libstream.kinesis.ParamValidationError, match="half of a surrogate pair"):
@@ -1202,3 +1204,105 @@ def test_threads_share_a_client(kinesis: Client) -> None:
     got = kinesis.get_records(ShardIterator=start(kinesis))["Records"]
     for who in range(4):
         assert [r["SequenceNumber"] for r in got if r["Data"] == b"%d" % who] == numbers_of[who]
+
+
+NAMES = "'a b' at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: "
+RULES: List[Tuple[str, Dict[str, Any], str]] = [
+    ("put_record", {"StreamName": "a b", "Data": b"", "PartitionKey": "k"}, NAMES % "streamName"),
+    ("create_stream", {"StreamName": "a" * 129}, "'streamName' failed to satisfy constraint: Member must have length "
+                                                 "less than or equal to 128"),
+    ("put_record", {"StreamName": "none", "Data": b"", "PartitionKey": "k", "ExplicitHashKey": "01"},
+     "'01' at 'explicitHashKey'"),
+    ("put_records", {"StreamName": "none", "Records": [{"Data": b"", "PartitionKey": "k"},
+                                                       {"Data": b"", "PartitionKey": "k" * 257}]},
+     "'records.2.member.partitionKey' failed to satisfy constraint: Member must have length less than or equal to 256"),
+    ("put_record", {"StreamName": "none", "Data": bytes((10 << 20) + 1), "PartitionKey": "k"},
+     "'data' failed to satisfy constraint: Member must have length less than or equal to 10485760"),
+    ("split_shard", {"StreamName": "none", "ShardToSplit": "0", "NewStartingHashKey": "x"}, "'newStartingHashKey'"),
+    ("get_shard_iterator", {"StreamName": "none", "ShardId": "a b", "ShardIteratorType": "LATEST"}, NAMES % "shardId"),
+    ("get_shard_iterator", {"StreamName": "none", "ShardId": "0", "ShardIteratorType": "AT_SEQUENCE_NUMBER",
+                            "StartingSequenceNumber": "-1"}, "'startingSequenceNumber'"),
+    ("get_records", {"ShardIterator": "x" * 513}, "length less than or equal to 512"),
+    ("list_tags_for_stream", {"StreamName": "none", "Limit": 51}, "'limit' .* value less than or equal to 50"),
+    ("describe_stream", {"StreamName": "none", "Limit": 10001}, "value less than or equal to 10000"),
+    ("list_shards", {"StreamName": "none", "MaxResults": 10001}, "'maxResults'"),
+    ("list_shards", {"StreamName": "none", "ShardFilter": {"Type": "NOW"}}, "'shardFilter.type'"),
+    ("register_stream_consumer", {"StreamARN": "arn:aws:kinesis:r:000000000000:stream/s", "ConsumerName": "a b"},
+     NAMES % "consumerName"),
+    ("describe_stream_summary", {"StreamARN": "nothing"}, "'nothing' at 'streamARN'"),
+    ("list_tags_for_resource", {"ResourceARN": "nothing"}, "'nothing' at 'resourceARN'"),
+    ("add_tags_to_stream", {"StreamName": "none", "Tags": {}}, "'tags' .* length greater than or equal to 1"),
+    ("add_tags_to_stream", {"StreamName": "none", "Tags": {str(i): "" for i in range(201)}},
+     "'tags' .* length less than or equal to 200"),
+    ("create_stream", {"StreamName": "a", "Tags": {"k" * 129: ""}}, "Map keys must satisfy constraint: .* 128"),
+    ("tag_resource", {"ResourceARN": "arn:aws:kinesis:r:000000000000:stream/s", "Tags": {"k": "v" * 257}},
+     "Map value must satisfy constraint: .* 256"),
+    ("remove_tags_from_stream", {"StreamName": "none", "TagKeys": ["k"] * 51}, "length less than or equal to 50"),
+    ("start_stream_encryption", {"StreamName": "none", "EncryptionType": "AES", "KeyId": "k"},
+     r"enum value set: \[KMS, NONE\]"),
+    ("create_stream", {"StreamName": "a", "ShardCount": 1, "MaxRecordSizeInKiB": 10241}, "'maxRecordSizeInKiB'"),
+    ("enable_enhanced_monitoring", {"StreamName": "none", "ShardLevelMetrics": ["ALL", "Some"]},
+     "'shardLevelMetrics.2.member'"),
+]
+
+
+@pytest.mark.parametrize("call,arguments,said", RULES, ids=["%d-%s" % (i, rule[0]) for i, rule in enumerate(RULES)])
+def test_what_breaks_a_rule_of_the_service_is_refused_before_the_stream_is_looked_for(
+        kinesis: Client, call: str, arguments: Dict[str, Any], said: str) -> None:
+    with refused("ValidationException", kinesis, "1 validation error detected: Value .*" + said):
+        getattr(kinesis, call)(**arguments)
+
+
+def test_all_that_breaks_a_rule_is_told_at_once(kinesis: Client) -> None:
+    with refused("ValidationException", kinesis, "2 validation errors detected: Value 'a b' at 'streamName' .*; Value "
+                                                 "'x' at 'explicitHashKey'"):
+        kinesis.put_record(StreamName="a b", Data=b"", PartitionKey="k", ExplicitHashKey="x")
+    with pytest.raises(kinesis.exceptions.ValidationException) as caught:
+        kinesis.put_records(StreamName="orders", Records=[{"Data": b"", "PartitionKey": "k" * 257}] * 12)
+    message = caught.value.response["Error"]["Message"]
+    assert message.startswith("12 validation errors detected: ") and message.count("; ") == 9
+
+
+def test_answers_of_an_encrypted_stream_say_so(folder: str) -> None:
+    entry = {"Data": b"", "PartitionKey": "k"}
+    with Store(folder + "/store", key=lambda name: bytes(32)) as store, Client(store) as kinesis:
+        kinesis.create_stream(StreamName="orders", ShardCount=1)
+        with refused("InvalidArgumentException", kinesis, "must be KMS"):
+            kinesis.start_stream_encryption(StreamName="orders", EncryptionType="NONE", KeyId="k")
+        assert "EncryptionType" not in kinesis.put_record(StreamName="orders", **entry)
+        kinesis.start_stream_encryption(StreamName="orders", EncryptionType="KMS", KeyId="k")
+        assert kinesis.put_record(StreamName="orders", **entry)["EncryptionType"] == "KMS"
+        assert kinesis.put_records(StreamName="orders", Records=[entry])["EncryptionType"] == "KMS"
+        kinesis.stop_stream_encryption(StreamName="orders", EncryptionType="KMS", KeyId="k")
+        assert "EncryptionType" not in kinesis.put_records(StreamName="orders", Records=[entry])
+
+
+def test_what_ends_a_block_goes_on_whatever_closing_tells(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a client, and of a transaction."""
+    def fail(self: Store) -> None:
+        raise libstream.InputOutputError("the disk is gone")
+
+    client = Client(folder + "/store")
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "close", fail)
+        with pytest.raises(KeyError) as caught, client:
+            raise KeyError("mine")
+    assert isinstance(caught.value.__context__, libstream.InputOutputError)
+    client.close()
+    with Store(folder + "/store") as store, store.create_stream("orders") as stream:
+        transaction = store.transaction()
+        with monkeypatch.context() as patched:
+            patched.setattr(libstream.Transaction, "_release", fail)
+            with pytest.raises(KeyError) as caught, transaction:
+                transaction.put(stream, "k", b"x")
+                raise KeyError("mine")
+        assert isinstance(caught.value.__context__, libstream.InputOutputError)
+        transaction.close()
+        assert list(stream.iterator()) == []
+
+
+def test_whoever_has_put_nothing_yet_puts_after_0(kinesis: Client) -> None:
+    text = "0"
+    for _ in range(3):
+        text = kinesis.put_record(StreamName="orders", Data=b"", PartitionKey="k",
+                                  SequenceNumberForOrdering=text)["SequenceNumber"]

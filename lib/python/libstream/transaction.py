@@ -127,8 +127,10 @@ class Transaction(Handle):
         try:
             if kind is None and not self.closed and (self._count > 0 or self._leases):
                 self.commit()
-        finally:
-            self.close()
+        except BaseException as failed:
+            super().__exit__(type(failed), failed, failed.__traceback__)
+            raise
+        super().__exit__(kind, error, trace)
         if kind is None and self._lost:
             raise WrongStateError("%s of a transaction were lost: the store, or a stream or group of them, was closed "
                                   "before the transaction was committed" % self._lost)

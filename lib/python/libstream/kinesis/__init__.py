@@ -9,7 +9,7 @@ Methods, arguments, answers, exceptions, paginators and waiters are boto3's; seq
 texts of iterators end after 300 seconds. Where botocore is installed, errors are its `botocore.exceptions.ClientError`.
 
 What differs: changes of streams are done when a call returns; `split_shard` and the like work in both capacity modes;
-retention is from 1 hour on; there is no account, so limits of one are not checked. Consumers have no tags, and those
+there is no account, so limits of one are not checked. Consumers have no tags, and those
 that are given are refused with `InvalidArgumentException`. Warm throughput is taken and needs nothing; monitoring of
 shards is always on (`Store.metrics`). To turn it on or off, resource policies and settings of an account raise
 `ClientError` with the code ``UnknownOperationException``.

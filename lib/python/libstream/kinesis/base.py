@@ -14,11 +14,11 @@ from types import SimpleNamespace
 from typing import Any, Callable, Dict, Iterator as IteratorOf, List, Optional, Tuple, TypeVar, Union
 
 import libstream.errors as plain
-from libstream._handle import of_this_process
+from libstream._handle import add_context, of_this_process
 from libstream._native import ffi, lib
 from libstream.batch import Batch
 from libstream.iterator import Iterator
-from libstream.kinesis import numbers, shapes
+from libstream.kinesis import constraints, numbers, shapes
 from libstream.kinesis.errors import Exceptions, Refusal, constraint, invalid, not_found, translate
 from libstream.producer import Producer
 from libstream.store import Store
@@ -35,7 +35,7 @@ _ARN = re.compile(r"arn:aws.*:kinesis:.*:\d{12}:stream/([a-zA-Z0-9_.-]+)(?:/cons
 
 
 def action(method: Method) -> Method:
-    """An operation: arguments by name only, checked as botocore checks them; errors as boto3's."""
+    """An operation: arguments by name only, checked as botocore and the service check them; errors as boto3's."""
     parameters = list(inspect.signature(method).parameters.values())[1:]
     known = sorted({p.name for p in parameters} | {"StreamId"})
     needed = sorted(p.name for p in parameters if p.default is p.empty)
@@ -45,11 +45,14 @@ def action(method: Method) -> Method:
     def call(self: "Base", **arguments: Any) -> Any:
         shapes.check(arguments, known, needed)
         arguments.pop("StreamId", None)
+        shapes.read_files(arguments)
         try:
+            constraints.check(arguments, operation)
             of_this_process(self._pid, "client")
+        except Refusal as error:
+            raise translate(error, operation) from None
         except plain.Error as error:
             raise translate(error, operation) from error
-        shapes.read_files(arguments)
         for attempt in range(self._retries + 1):
             try:
                 return method(self, **arguments)
@@ -84,6 +87,7 @@ class Opened:
         self.id = found.id
         self._stream_created_us = found.created_us
         self._was_limited = found.mode == StreamMode.PROVISIONED
+        self._was_encrypted = found.key_id is not None
         self._asked_until = time.monotonic() + _MODE_S
         self._producer: Optional[Producer] = None
         self._created: Dict[int, int] = {}
@@ -101,15 +105,30 @@ class Opened:
 
     @property
     def is_limited(self) -> bool:
-        """Whether reads are counted, or were a tenth of a second ago: anybody may change that, and asking costs as much
-        as a put."""
+        """Whether reads are counted, or were a tenth of a second ago."""
+        self._ask()
+        return self._was_limited
+
+    @property
+    def encryption(self) -> Dict[str, str]:
+        """What answers say of it: nothing, unless what is put is encrypted, or was a tenth of a second ago."""
+        self._ask()
+        return {"EncryptionType": "KMS"} if self._was_encrypted else {}
+
+    def ask_anew(self) -> None:
+        """What was known is another now."""
+        self._asked_until = 0.0
+
+    def _ask(self) -> None:
+        """Anybody may change it, and asking costs as much as a put."""
         now = time.monotonic()
         if now >= self._asked_until:
             out = ffi.new("ls_stream_description **")
             self.stream._call(lib.ls_stream_describe, out)
-            mode = lib.ls_stream_description_mode(ffi.gc(out[0], lib.ls_stream_description_free))
-            self._was_limited, self._asked_until = mode == StreamMode.PROVISIONED, now + _MODE_S
-        return self._was_limited
+            found = ffi.gc(out[0], lib.ls_stream_description_free)
+            self._was_limited = lib.ls_stream_description_mode(found) == StreamMode.PROVISIONED
+            self._was_encrypted = lib.ls_stream_description_key_id(found)[0] != b"\0"
+            self._asked_until = now + _MODE_S
 
     @property
     def producer(self) -> Producer:
@@ -231,8 +250,14 @@ class Base:
     def __enter__(self) -> "Base":
         return self
 
-    def __exit__(self, *ignored: Any) -> None:
-        self.close()
+    def __exit__(self, kind: Any, error: Optional[BaseException], trace: Any) -> None:
+        if error is None:
+            self.close()
+            return
+        try:
+            self.close()
+        except Exception as told:
+            add_context(error, told)
 
     # ---- streams by name ----
 

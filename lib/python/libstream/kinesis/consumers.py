@@ -180,7 +180,7 @@ class Consumers(Records, Streams):
         meant = self._consumer(None, None, ConsumerARN)
         name, kind = meant.stream, StartingPosition["Type"]
         number, since = StartingPosition.get("SequenceNumber"), StartingPosition.get("Timestamp")
-        check_start(kind, "startingPosition.type", number, since)
+        check_start(kind, number, since)
 
         def subscribe(opened: Opened) -> Dict[str, Any]:
             consumer = meant.find(opened).name

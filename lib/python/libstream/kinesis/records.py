@@ -9,17 +9,11 @@ import libstream.errors as plain
 from libstream.batch import Batch
 from libstream.kinesis import numbers, shapes, tokens
 from libstream.kinesis.base import Base, Opened, Reader, action
-from libstream.kinesis.errors import Refusal, answer, constraint, invalid
+from libstream.kinesis.errors import Refusal, answer, invalid
 from libstream.values import Position, from_us, shard_id, to_us
 
 _REQUEST_BYTES_MAX = 10 << 20
 _RECORDS_MAX = 10_000
-
-
-def _key(key: str, path: str) -> str:
-    if len(key) > 256:
-        raise constraint(key, path, "Member must have length less than or equal to 256")
-    return key
 
 
 def _hash_key(text: Optional[str]) -> Optional[int]:
@@ -32,12 +26,9 @@ def _hash_key(text: Optional[str]) -> Optional[int]:
     return value
 
 
-def check_start(kind: Any, path: str, number: Optional[str], timestamp: Any) -> None:
-    """Refuse where to begin that is none, or lacks what it needs; `path` is where its type was given."""
+def check_start(kind: str, number: Optional[str], timestamp: Any) -> None:
+    """Refuse where to begin that lacks what it needs, or has what it does not."""
     by_number = kind in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER")
-    if not by_number and kind not in ("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"):
-        raise constraint(kind, path, "Member must satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, "
-                         "AT_TIMESTAMP, AT_SEQUENCE_NUMBER, TRIM_HORIZON]")
     if by_number != (number is not None):
         raise invalid("Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber "
                       "or (2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified %s and %s "
@@ -69,20 +60,21 @@ class Records(Base):
         """Put one record: ShardId and SequenceNumber, which is greater than those before it in the shard and in the
         shard's ancestors. SequenceNumberForOrdering must be one of the past; giving it costs a look at the stream."""
         name = self._name(StreamName, StreamARN)
-        key, hash_key = _key(PartitionKey, "partitionKey"), _hash_key(ExplicitHashKey)
+        hash_key = _hash_key(ExplicitHashKey)
         least = None
-        if SequenceNumberForOrdering is not None:
-            least = numbers.from_text(SequenceNumberForOrdering)
+        if SequenceNumberForOrdering not in (None, "0"):  # 0: of who has put nothing yet.
+            least = numbers.from_text(str(SequenceNumberForOrdering))
             if least is None:
-                raise self._not_before(name, SequenceNumberForOrdering)
+                raise self._not_before(name, str(SequenceNumberForOrdering))
 
         def put(opened: Opened) -> Dict[str, Any]:
             now_us = self._now_us()
             if least is not None and _is_ahead(least, opened, now_us // 1_000_000):
                 raise self._not_before(name, str(SequenceNumberForOrdering))
-            at = opened.producer.put(key, Data, hash_key)
+            at = opened.producer.put(PartitionKey, Data, hash_key)
             arrival = opened.arrivals(at.shard, at.seqno, at.seqno, now_us)(at.seqno)
-            return answer(ShardId=shard_id(at.shard), SequenceNumber=opened.text_of_put(at.shard, at.seqno, arrival))
+            return answer(ShardId=shard_id(at.shard), SequenceNumber=opened.text_of_put(at.shard, at.seqno, arrival),
+                          **opened.encryption)
 
         return dict(self._with(name, put))
 
@@ -95,15 +87,8 @@ class Records(Base):
                     StreamARN: Optional[str] = None) -> Dict[str, Any]:
         """Put 1..500 records; each has its result, and FailedRecordCount says how many were not put."""
         name = self._name(StreamName, StreamARN)
-        if len(Records) > 500:
-            raise constraint("[%d records]" % len(Records), "records", "Member must have length less than or equal to "
-                             "500")
-        rows: List[Tuple[str, bytes]] = []
-        hash_keys: List[Optional[int]] = []
-        for index, record in enumerate(Records):
-            rows.append((_key(record["PartitionKey"], "records.%d.member.partitionKey" % (index + 1)),
-                         record["Data"]))
-            hash_keys.append(_hash_key(record.get("ExplicitHashKey")))
+        rows: List[Tuple[str, bytes]] = [(record["PartitionKey"], record["Data"]) for record in Records]
+        hash_keys = [_hash_key(record.get("ExplicitHashKey")) for record in Records]
         if sum(len(data) + len(key.encode()) for key, data in rows) > _REQUEST_BYTES_MAX:
             raise invalid("Records size exceeds 10 MB limit")
 
@@ -127,7 +112,7 @@ class Records(Base):
                                         shard_id(results._results[index].shard), name, self._account)})
                 else:
                     entries.append({"ErrorCode": "InternalFailure", "ErrorMessage": "Internal Service Failure."})
-            return answer(FailedRecordCount=results.failed, Records=entries)
+            return answer(FailedRecordCount=results.failed, Records=entries, **opened.encryption)
 
         return dict(self._with(name, put))
 
@@ -137,7 +122,7 @@ class Records(Base):
                            Timestamp: Any = None) -> Dict[str, Any]:
         """Where to read a shard from: a text that can be used for 300 seconds, any number of times."""
         name = self._name(StreamName, StreamARN)
-        check_start(ShardIteratorType, "shardIteratorType", StartingSequenceNumber, Timestamp)
+        check_start(ShardIteratorType, StartingSequenceNumber, Timestamp)
 
         def start(opened: Opened) -> Dict[str, Any]:
             shard = self._shard(name, opened, ShardId)
@@ -178,8 +163,6 @@ class Records(Base):
         found = tokens.read("iterator", ShardIterator)
         if found is None:
             raise invalid("Invalid ShardIterator.")
-        if Limit is not None and Limit > _RECORDS_MAX:
-            raise constraint(Limit, "limit", "Member must have value less than or equal to %d" % _RECORDS_MAX)
         issued_ms, (name, stream, shard, place) = found
         now_ms = self._now_ms()
         if now_ms - issued_ms > tokens.LIFE_MS:

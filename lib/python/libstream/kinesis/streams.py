@@ -7,21 +7,15 @@ from typing import Any, Dict, List, Optional
 import libstream.errors as plain
 from libstream.kinesis import numbers, tokens
 from libstream.kinesis.base import Base, Opened, action, page_of
-from libstream.kinesis.errors import Refusal, answer, constraint, invalid
+from libstream.kinesis.errors import Refusal, answer, invalid
 from libstream.values import Shard, ShardFilter, StreamDescription, StreamMode, StreamStatus, from_us, shard_id
 
 _ON_DEMAND_SHARDS = 4
-_RETENTION_MAX = 8760
+_RETENTION_LEAST, _RETENTION_MAX = 24, 8760  # hours
 
 
 def _mode(details: Optional[Dict[str, Any]], otherwise: StreamMode) -> StreamMode:
-    if details is None:
-        return otherwise
-    mode = details.get("StreamMode")
-    if mode not in ("PROVISIONED", "ON_DEMAND"):
-        raise constraint(mode, "streamModeDetails.streamMode", "Member must satisfy enum value set: [PROVISIONED, "
-                         "ON_DEMAND]")
-    return StreamMode[mode]
+    return otherwise if details is None else StreamMode[details["StreamMode"]]
 
 
 def _check_warm(mode: StreamMode, warm: Optional[int]) -> None:
@@ -203,10 +197,7 @@ class Streams(Base):
     def _filtered(self, opened: Opened, shard_filter: Optional[Dict[str, Any]]) -> Any:
         if shard_filter is None:
             return opened.stream.shards()
-        kind: Any = shard_filter.get("Type")
-        if kind not in ShardFilter.__members__:
-            raise constraint(kind, "shardFilter.type", "Member must satisfy enum value set: [AFTER_SHARD_ID, "
-                             "AT_TRIM_HORIZON, FROM_TRIM_HORIZON, AT_LATEST, AT_TIMESTAMP, FROM_TIMESTAMP]")
+        kind: str = shard_filter["Type"]
         timestamp_us = after = 0
         if kind in ("AT_TIMESTAMP", "FROM_TIMESTAMP"):
             if shard_filter.get("Timestamp") is None:
@@ -278,8 +269,6 @@ class Streams(Base):
                            StreamARN: Optional[str] = None) -> Dict[str, Any]:
         """Split and merge until there are so many open shards of equal width."""
         name = self._name(StreamName, StreamARN)
-        if ScalingType != "UNIFORM_SCALING":
-            raise constraint(ScalingType, "scalingType", "Member must satisfy enum value set: [UNIFORM_SCALING]")
 
         def scale(opened: Opened) -> Dict[str, Any]:
             before = len(opened.stream.describe().open_shards)
@@ -299,8 +288,9 @@ class Streams(Base):
         return dict(self._with(self._name(StreamName, StreamARN), change))
 
     def _retention(self, name: str, hours: int, longer: bool) -> Dict[str, Any]:
-        if hours < 1:
-            raise constraint(hours, "retentionPeriodHours", "Member must have value greater than or equal to 1")
+        if hours < _RETENTION_LEAST:
+            raise invalid("Minimum allowed retention period is %d hours. Requested retention period (%d hours) is too "
+                          "short." % (_RETENTION_LEAST, hours))
         if hours > _RETENTION_MAX:
             raise invalid("Maximum allowed retention period is %d hours. Requested retention period (%d hours) is too "
                           "long." % (_RETENTION_MAX, hours))
@@ -340,22 +330,31 @@ class Streams(Base):
     def update_max_record_size(self, *, MaxRecordSizeInKiB: int,
                                StreamARN: Optional[str] = None) -> Dict[str, Any]:
         """Set how large a record may be: 1024..10240 KiB."""
-        if MaxRecordSizeInKiB > 10240:
-            raise constraint(MaxRecordSizeInKiB, "maxRecordSizeInKiB", "Member must have value less than or equal to "
-                             "10240")
         return self._change(None, StreamARN, lambda stream: stream.set_record_bytes_max(MaxRecordSizeInKiB * 1024))
 
     @action
     def start_stream_encryption(self, *, EncryptionType: str, KeyId: str, StreamName: Optional[str] = None,
                                 StreamARN: Optional[str] = None) -> Dict[str, Any]:
         """Encrypt what is put from now on, with the key that the store's `key` gives for KeyId."""
-        return self._change(StreamName, StreamARN, lambda stream: stream.start_encryption(KeyId))
+        return self._encrypt(StreamName, StreamARN, EncryptionType, lambda stream: stream.start_encryption(KeyId))
 
     @action
     def stop_stream_encryption(self, *, EncryptionType: str, KeyId: str, StreamName: Optional[str] = None,
                                StreamARN: Optional[str] = None) -> Dict[str, Any]:
         """Encrypt no more from now on."""
-        return self._change(StreamName, StreamARN, lambda stream: stream.stop_encryption())
+        return self._encrypt(StreamName, StreamARN, EncryptionType, lambda stream: stream.stop_encryption())
+
+    def _encrypt(self, StreamName: Optional[str], StreamARN: Optional[str], kind: str, work: Any) -> Dict[str, Any]:
+        name = self._name(StreamName, StreamARN)
+        if kind != "KMS":
+            raise invalid("EncryptionType must be KMS to start or stop encryption: it is %s." % kind)
+
+        def change(opened: Opened) -> Dict[str, Any]:
+            work(opened.stream)
+            opened.ask_anew()
+            return answer()
+
+        return dict(self._with(name, change))
 
     # ---- tags ----
 
