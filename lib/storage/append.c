@@ -154,13 +154,33 @@ static uint64_t pad_bytes(const lsi_log_config *config, uint32_t bytes)
     return config->map_tail && !is_durable ? LSI_WINDOW_BYTES : SMALL_PAD_BYTES;
 }
 
+/* Writes what a frame has before its last one to two MiB, which of most is nothing: in one call a large one wants the
+ * page cache's largest folios, which are the dearest to come by, and the disk stands still meanwhile. `*ahead`: so much
+ * was written. */
+static int write_ahead(const lsi_log *log, const lsi_segment *segment, const void *frame, uint32_t bytes, uint64_t at,
+                       uint32_t *ahead)
+{
+    bool is_durable = log->config.durability == LS_DURABILITY_SYNC; /* Else lsi_log_pass_index_mark begins it. */
+    const lsi_files *files = segment->file.files;
+    int rc = 0;
+
+    for (*ahead = 0; rc == 0 && bytes - *ahead >= 2 * WRITEBACK_BYTES;) {
+        rc = lsi_file_write_one(&segment->file, (const unsigned char *)frame + *ahead, WRITEBACK_BYTES, at + *ahead);
+        if (rc == 0 && is_durable && files->start_writeback != NULL)
+            files->start_writeback(&segment->file, at + *ahead, WRITEBACK_BYTES);
+        *ahead += rc == 0 ? WRITEBACK_BYTES : 0;
+    }
+    return rc;
+}
+
 /* By a write, with the zeros that come with it. Not inlined: its spans would burden the frame of a put that is
  * stored. */
 static __attribute__((noinline)) ls_status write_frame(lsi_log *log, lsi_slot *slot, lsi_segment *segment,
                                                        const void *frame, uint32_t bytes, uint64_t position)
 {
-    lsi_span spans[2 + DURABLE_PAD_BYTES / sizeof zeros] = {{frame, bytes}};
-    uint64_t end = position + bytes, zeroed = lsi_load(&slot->zeroed_end);
+    lsi_span spans[2 + DURABLE_PAD_BYTES / sizeof zeros];
+    uint64_t end = position + bytes, zeroed = lsi_load(&slot->zeroed_end), at = file_offset(segment, position);
+    uint32_t ahead;
     int count = 1;
 
     if (end > zeroed) {
@@ -174,9 +194,12 @@ static __attribute__((noinline)) ls_status write_frame(lsi_log *log, lsi_slot *s
     /* S2: noted before the first byte. A store that is released before the system call is seen by whoever takes
      * over. */
     atomic_store_explicit(&slot->write_end, end, memory_order_release);
-    int rc = segment->file.files->write(&segment->file, spans, count, file_offset(segment, position));
+    int rc = write_ahead(log, segment, frame, bytes, at, &ahead);
+    spans[0] = (lsi_span){(const unsigned char *)frame + ahead, bytes - ahead};
+    if (rc == 0)
+        rc = segment->file.files->write(&segment->file, spans, count, at + ahead);
     if (rc < 0 && count > 1) { /* Perhaps there is room for the frame and not for the zeros. */
-        rc = segment->file.files->write(&segment->file, spans, 1, file_offset(segment, position));
+        rc = segment->file.files->write(&segment->file, spans, 1, at + ahead);
         zeroed = end;
     }
     ls_status st = LS_OK;

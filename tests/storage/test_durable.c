@@ -289,6 +289,114 @@ static void a_full_disk_stops_no_reader_after_a_boot(void **state)
     }
 }
 
+/* ---- large frames ---- */
+
+#define LARGE (5u << 20)
+#define LARGE_SEGMENT (16u << 20)
+static uint64_t begun_from, begun_to; /* what begins to be written back; nothing: both 0 */
+
+static void note_writeback(const lsi_file *file, uint64_t at, uint64_t size)
+{
+    (void)file;
+    assert_true(begun_to == 0 || at == begun_to);
+    begun_from = begun_to == 0 ? at : begun_from;
+    begun_to = at + size;
+}
+
+/* Goal: the device has most of a large frame before the sync; a small one is one write. */
+static void a_large_frame_is_on_its_way_before_its_sync(void **state)
+{
+    sim_files *sim = sim_files_new();
+    log_store store = {0};
+    uint64_t end, writes;
+    ls_seqno seqno;
+
+    (void)state;
+    sim_files_table(sim)->start_writeback = note_writeback;
+    log_store_open(&store, sim_files_table(sim), true, LS_DURABILITY_SYNC, LARGE_SEGMENT);
+    begun_from = begun_to = 0;
+    assert_int_equal(log_store_put(&store, 0, 1u << 20, &seqno), LS_OK);
+    assert_int_equal(begun_to, 0);
+    end = lsi_load(&lsi_log_slot(store.log)->committed_end);
+    writes = sim_calls(sim, SIM_WRITE);
+    assert_int_equal(log_store_put(&store, 1, LARGE, &seqno), LS_OK);
+    assert_int_equal(begun_to - begun_from, LARGE - (1u << 20));
+    assert_true(begun_from >= end); /* It is the frame's beginning, behind the segment's head. */
+    assert_in_range(sim_calls(sim, SIM_WRITE) - writes, 5, 6); /* The index may have one, too. */
+    assert_int_equal(log_store_count(&store, 0), 2);
+    assert_int_equal(log_store_close(&store), LS_OK);
+    sim_files_free(sim);
+}
+
+/* Whichever of its writes fails, and however much of it was written: it is there whole or not at all, and what is put
+ * next is behind it. */
+static void a_large_frame_that_fails_anywhere_is_not_there(void **state)
+{
+    static const size_t shorts[] = {0, 1000};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof shorts / sizeof shorts[0]; i++) {
+        bool has_met = true;
+
+        for (uint64_t nth = 1; has_met; nth++) {
+            sim_files *sim = sim_files_new();
+            log_store store = {0};
+            ls_seqno seqno;
+            ls_status st;
+
+            log_store_open(&store, sim_files_table(sim), true, LS_DURABILITY_SYNC, LARGE_SEGMENT);
+            assert_int_equal(log_store_put(&store, 0, 100, &seqno), LS_OK);
+            sim_fault_add(sim, (sim_fault){.call = SIM_WRITE, .name = ".seg", .nth = nth, .err = ENOSPC,
+                                           .short_bytes = shorts[i]});
+            st = log_store_put(&store, 1, LARGE, &seqno);
+            has_met = sim_faults_met(sim) != 0;
+            assert_true(st == LS_OK || (has_met && st == LS_ERR_FULL));
+            sim_faults_clear(sim);
+            assert_int_equal(log_store_count(&store, 0), st == LS_OK ? 2 : 1);
+            assert_int_equal(log_store_put(&store, st == LS_OK ? 2 : 1, LARGE, &seqno), LS_OK);
+            assert_int_equal(log_store_count(&store, 0), st == LS_OK ? 3 : 2);
+            assert_int_equal(log_store_close(&store), LS_OK);
+            sim_files_free(sim);
+            assert_in_range(nth, 1, 20);
+        }
+    }
+}
+
+static void a_power_loss_shows_a_large_frame_whole_or_not(void **state)
+{
+    static const unsigned char boots[2][16] = {{1}, {2}};
+    sim_files *sim = sim_files_new();
+    log_store store = {0};
+    size_t from, to;
+    ls_seqno seqno;
+
+    (void)state;
+    lsi_boot_id_pretend(boots[0]);
+    log_store_open(&store, sim_files_table(sim), true, LS_DURABILITY_SYNC, LARGE_SEGMENT);
+    assert_int_equal(log_store_put(&store, 0, 100, &seqno), LS_OK);
+    from = sim_log_count(sim);
+    assert_int_equal(log_store_put(&store, 1, LARGE, &seqno), LS_OK);
+    to = sim_log_count(sim);
+    lsi_boot_id_pretend(boots[1]);
+    for (size_t prefix = from; prefix <= to; prefix++)
+        for (uint64_t seed = 0; seed < SIM_SEED_RANDOM + 3; seed++) {
+            sim_files *disk = sim_crash_state(sim, prefix, seed);
+            log_store after = {0};
+            uint32_t count;
+
+            log_store_open(&after, sim_files_table(disk), false, LS_DURABILITY_SYNC, LARGE_SEGMENT);
+            count = log_store_count(&after, 0);
+            assert_in_range(count, prefix == to ? 2 : 1, 2);
+            assert_int_equal(log_store_put(&after, count, 100, &seqno), LS_OK);
+            assert_int_equal(log_store_count(&after, 0), count + 1);
+            assert_int_equal(log_store_close(&after), LS_OK);
+            sim_files_free(disk);
+        }
+    assert_int_equal(log_store_close(&store), LS_OK);
+    sim_files_free(sim);
+    lsi_boot_id_pretend(NULL);
+}
+
 /* E3, A1: of a batch that takes several frames those are put that the disk has room for. */
 static void a_disk_that_is_full_cuts_a_batch_between_frames(void **state)
 {
@@ -473,6 +581,9 @@ int main(void)
         cmocka_unit_test(a_roll_that_nobody_told_is_taken_over),
         cmocka_unit_test(no_descriptor_is_no_failed_sync),
         cmocka_unit_test(a_full_disk_stops_no_reader_after_a_boot),
+        cmocka_unit_test(a_large_frame_is_on_its_way_before_its_sync),
+        cmocka_unit_test(a_large_frame_that_fails_anywhere_is_not_there),
+        cmocka_unit_test(a_power_loss_shows_a_large_frame_whole_or_not),
     };
 
     return cmocka_run_group_tests_name("others' bytes (E2), and what a put is told of its sync (D7)", tests, NULL, NULL);
