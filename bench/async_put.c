@@ -2,13 +2,14 @@
  *           has its outcome? Next to one record a call, 500 a call, and the bare file.
  * WORKLOAD  Records of 100 bytes with one of 1,000 keys of 7, in SYNC, by one thread. `flood`: as fast as it can, with
  *           the memory that is usual; then the queue is as long as that, and the time until an outcome says nothing.
- *           `paced`: 1,000,000 a second, polling the clock between puts. On 1 shard and on 4; packed into aggregates;
+ *           `paced`: RATE a second, polling the clock between puts. On 1 shard and on 4; packed into aggregates;
  *           numbered; both. `floor` writes 16,384 times 128 bytes to a file that is there already, and syncs it, again
  *           and again. A new store for each case.
  * UNIT      records per second from the first put to the last outcome; microseconds from a put to its outcome, and for
  *           the others from the beginning of a call to its end.
  *
- *   async_put [SECONDS]      about so long per case, 2 by default; a fifth as many more come first and are not counted
+ *   async_put [SECONDS [RATE]]     about so long per case, 2 by default; a fifth as many more come first and are not
+ *                                  counted. 1,000,000 a second by default
  *
  * One line per case:
  *   ASYNC   case  shards  how  records  records_per_s  p50_us  p99_us  p99_9_us  max_us  cpu_us_per_record
@@ -23,7 +24,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define RATE 1000000u
+#define RATE 1000000.0
 #define KEYS 1000u
 #define FLOOR_RECORDS 16384u
 #define FLOOR_BYTES ((size_t)FLOOR_RECORDS * 128u)
@@ -34,6 +35,7 @@ static char data[100];
 static char location[4200];
 static ls_store *store;
 static ls_stream *stream;
+static double rate = RATE;
 static uint64_t *put_at, *took; /* by ticket - 1 */
 
 static void open_all(uint32_t shards)
@@ -73,7 +75,7 @@ static void put_all(ls_async_producer *producer, size_t first, size_t count, boo
 
     for (size_t i = first; i < first + count; i++) {
         ls_put_entry entry = entry_of(i);
-        uint64_t due = is_paced ? began + (i - first) * 1000000000 / RATE : 0;
+        uint64_t due = is_paced ? began + (uint64_t)((double)(i - first) * 1e9 / rate) : 0;
 
         do /* A put's time counts from the moment when it was due. */
             put_at[i] = bench_now_ns();
@@ -194,11 +196,12 @@ int main(int argc, char **argv)
     double seconds = argc > 1 ? strtod(argv[1], NULL) : 2;
     size_t count;
 
-    if (seconds <= 0 || seconds > 3600) {
-        (void)fprintf(stderr, "usage: async_put [SECONDS]\n");
+    rate = argc > 2 ? strtod(argv[2], NULL) : RATE;
+    if (seconds <= 0 || seconds > 3600 || rate < 1 || rate > 1e9) {
+        (void)fprintf(stderr, "usage: async_put [SECONDS [RATE]]\n");
         return 2;
     }
-    count = (size_t)(seconds * RATE);
+    count = (size_t)(seconds * rate);
     put_at = bench_memory((count + count / 5) * sizeof(*put_at));
     took = bench_memory((count + count / 5) * sizeof(*took));
     memset(data, 'd', sizeof(data));
