@@ -465,6 +465,35 @@ static void consumers_go_with_it(void **state)
     close_both(&of);
 }
 
+/* A consumer whose time is over stays in the manifest until the stream's consumers are written the next time. */
+static void a_stream_is_deleted_without_asking_once_its_consumers_are_gone(void **state)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_consumer_info info = LS_CONSUMER_INFO_INIT;
+    ls_store *store = NULL;
+    ls_stream *stream;
+
+    the_time = BEGIN;
+    options.clock = tell_time;
+    options.clock_user = &the_time;
+    options.transition_ms = DELAY_MS;
+    (void)state;
+    assert_int_equal(ls_store_open("memory:", &options, &store), LS_OK);
+    assert_int_equal(ls_stream_create(store, "orders", NULL), LS_OK);
+    stream = open_stream(store, "orders");
+    assert_int_equal(ls_consumer_register(stream, "reader", NULL), LS_OK);
+    assert_int_equal(ls_stream_delete(store, "orders"), LS_ERR_STATE); /* CREATING */
+    assert_int_equal(ls_consumer_deregister(stream, "reader"), LS_OK);
+    the_time += DELAY_US - 1;
+    assert_int_equal(ls_stream_delete(store, "orders"), LS_ERR_STATE); /* DELETING */
+    assert_true(says("1 registered"));
+    the_time++;
+    assert_int_equal(ls_consumer_describe(stream, "reader", &info), LS_ERR_NOT_FOUND);
+    assert_int_equal(ls_stream_delete(store, "orders"), LS_OK);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+}
+
 /* A backup has what can be read, in the state that it is in. */
 static void a_backup_leaves_out_what_is_deleting(void **state)
 {
@@ -498,6 +527,7 @@ int main(void)
         TEST(a_deleted_stream_is_deleting_until_its_time),
         TEST(a_stream_can_be_deleted_in_any_other_state),
         TEST(consumers_go_with_it),
+        TEST(a_stream_is_deleted_without_asking_once_its_consumers_are_gone),
         TEST(a_backup_leaves_out_what_is_deleting),
     };
 

@@ -25,6 +25,18 @@ static bool is_there(lsi_consumer *consumer, int64_t now_us)
     return true;
 }
 
+uint32_t lsi_local_count_consumers(const lsi_catalog_stream *stream, int64_t now_us)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < stream->consumer_count; i++) {
+        lsi_consumer consumer = stream->consumers[i];
+
+        count += is_there(&consumer, now_us);
+    }
+    return count;
+}
+
 typedef struct change {
     lsi_local *local;
     lsi_local_stream *stream;

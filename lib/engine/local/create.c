@@ -421,12 +421,15 @@ static ls_status begin_deleting(lsi_local *local, const lsi_catalog *catalog, co
     return st;
 }
 
-static ls_status check_deletable(const lsi_catalog_stream *stream, bool with_consumers)
+static ls_status check_deletable(const lsi_local *local, const lsi_catalog_stream *stream, bool with_consumers)
 {
+    uint32_t count;
+
     if (stream->status == LS_STREAM_DELETING)
         return lsi_fail(LS_ERR_STATE, "stream '%s' is being deleted", stream->name);
-    if (stream->consumer_count > 0 && !with_consumers) /* Kinesis: not without EnforceConsumerDeletion. */
-        return lsi_fail(LS_ERR_STATE, "stream '%s' has %u registered consumers", stream->name, stream->consumer_count);
+    count = with_consumers ? 0 : lsi_local_count_consumers(stream, lsi_wall_us(&local->base.env.clock));
+    if (count > 0) /* Kinesis: not without EnforceConsumerDeletion. */
+        return lsi_fail(LS_ERR_STATE, "stream '%s' has %u registered consumers", stream->name, count);
     return LS_OK;
 }
 
@@ -446,7 +449,7 @@ static ls_status try_remove(lsi_engine *engine, const char *name, bool with_cons
         return st;
     st = lsi_local_find(local, catalog, name, &stream);
     if (st == LS_OK)
-        st = check_deletable(stream, with_consumers);
+        st = check_deletable(local, stream, with_consumers);
     if (st == LS_OK && stream->has_state) {
         bool is_same = steps->stream != NULL && steps->stream->id == stream->id;
 

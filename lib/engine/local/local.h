@@ -343,6 +343,7 @@ static inline uint64_t lsi_consumer_slot_id(uint64_t consumer)
 {
     return consumer | UINT64_C(1) << 63;
 }
+uint32_t lsi_local_count_consumers(const lsi_catalog_stream *stream, int64_t now_us);
 ls_status lsi_local_register_consumer(lsi_engine_stream *stream, const char *name, lsi_consumer *out);
 ls_status lsi_local_deregister_consumer(lsi_engine_stream *stream, const char *name);
 ls_status lsi_local_consumers(lsi_engine_stream *stream, bool (*each)(void *user, const lsi_consumer *consumer),
