@@ -465,6 +465,37 @@ static void consumers_go_with_it(void **state)
     close_both(&of);
 }
 
+/* The manifest names a stream that is gone until somebody creates one or does the upkeep. */
+static void shards_of_a_stream_that_is_gone_leave_room_for_others(void **state)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    ls_store *store = NULL;
+    ls_stream *stream;
+
+    the_time = BEGIN;
+    options.clock = tell_time;
+    options.clock_user = &the_time;
+    options.stream_transition_ms = DELAY_MS;
+    options.shards_max = 2;
+    (void)state;
+    assert_int_equal(ls_store_open("memory:", &options, &store), LS_OK);
+    assert_int_equal(ls_stream_create(store, "kept", NULL), LS_OK);
+    assert_int_equal(ls_stream_create(store, "gone", NULL), LS_OK);
+    the_time += DELAY_US;
+    stream = open_stream(store, "kept");
+    assert_int_equal(ls_stream_delete(store, "gone"), LS_OK);
+    the_time += DELAY_US - 1;
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_ERR_STATE);
+    assert_true(says("shards_max"));
+    the_time++;
+    assert_int_equal(ls_stream_split(stream, 0, NULL, NULL, NULL), LS_OK);
+    the_time += DELAY_US;
+    assert_int_equal(ls_stream_split(stream, 1, NULL, NULL, NULL), LS_ERR_STATE);
+    assert_true(says("2 open shards"));
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+    assert_int_equal(ls_store_close(store), LS_OK);
+}
+
 /* A consumer whose time is over stays in the manifest until the stream's consumers are written the next time. */
 static void a_stream_is_deleted_without_asking_once_its_consumers_are_gone(void **state)
 {
@@ -527,6 +558,7 @@ int main(void)
         TEST(a_deleted_stream_is_deleting_until_its_time),
         TEST(a_stream_can_be_deleted_in_any_other_state),
         TEST(consumers_go_with_it),
+        TEST(shards_of_a_stream_that_is_gone_leave_room_for_others),
         TEST(a_stream_is_deleted_without_asking_once_its_consumers_are_gone),
         TEST(a_backup_leaves_out_what_is_deleting),
     };

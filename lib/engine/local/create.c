@@ -46,13 +46,17 @@ static void stream_dir(uint64_t id, char dir[LSI_LOG_DIR_BYTES])
 
 /* ---- limits ---- */
 
-static uint64_t count_open(const lsi_catalog *catalog)
+static uint64_t count_open(const lsi_catalog *catalog, int64_t now_us)
 {
     uint64_t count = 0;
 
-    for (uint32_t i = 0; i < catalog->stream_count; i++)
-        for (uint32_t k = 0; k < catalog->streams[i].shard_count; k++)
-            count += !catalog->streams[i].shards[k].closed;
+    for (uint32_t i = 0; i < catalog->stream_count; i++) {
+        const lsi_catalog_stream *stream = &catalog->streams[i];
+
+        if (lsi_catalog_status(stream, now_us) != LSI_STREAM_GONE)
+            for (uint32_t k = 0; k < stream->shard_count; k++)
+                count += !stream->shards[k].closed;
+    }
     return count;
 }
 
@@ -61,14 +65,16 @@ ls_status lsi_local_check_limits(const lsi_local *local, const char *name, const
 {
     uint32_t streams_max = local->base.streams_max, shards_max = local->base.shards_max;
     uint64_t had, would;
+    int64_t now_us;
 
     if (streams_max != 0 && after->stream_count > streams_max && after->stream_count > before->stream_count)
         return lsi_fail(LS_ERR_STATE, "stream '%s': the store has %" PRIu32 " streams, and streams_max is %" PRIu32,
                         name, before->stream_count, streams_max);
     if (shards_max == 0)
         return LS_OK;
-    had = count_open(before);
-    would = count_open(after);
+    now_us = lsi_wall_us(&local->base.env.clock);
+    had = count_open(before, now_us);
+    would = count_open(after, now_us);
     if (would > shards_max && would > had)
         return lsi_fail(LS_ERR_STATE, "stream '%s': the store has %" PRIu64 " open shards, %" PRIu64
                         " more would come, and shards_max is %" PRIu32, name, had, would - had, shards_max);
