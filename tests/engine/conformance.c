@@ -790,6 +790,7 @@ typedef struct sleeper {
     lsi_engine_stream *stream;
     uint32_t shard;
     _Atomic int armed;
+    _Atomic int ended;
     int woken;          /* it saw what it waited for */
     lsi_reader *reader; /* NULL: ends with the first wake */
     ls_status status;
@@ -981,11 +982,12 @@ static void words_of_leases_are_found_once_they_are_wanted(void **state)
 static void sleep_guarded(void *user)
 {
     sleeper *who = user;
-    lsi_sleep_result result = who->fx->ops->sleep_guarded(who->stream, who->shard,
-                                                          who->fx->ops->arm(who->stream, who->shard), 30000000);
+    uint32_t token = who->fx->ops->arm(who->stream, who->shard);
 
-    who->status = result == LSI_WOKEN ? LS_OK : LS_ERR_TIMEOUT;
     atomic_store(&who->armed, 1);
+    who->status = who->fx->ops->sleep_guarded(who->stream, who->shard, token, 30000000) == LSI_WOKEN ? LS_OK
+                                                                                                   : LS_ERR_TIMEOUT;
+    atomic_store(&who->ended, 1);
 }
 
 /* Goal: who sleeps for long is woken for what somebody did who was killed before he woke anybody, and for nothing else.
@@ -1011,22 +1013,24 @@ static void the_dead_are_woken_for(void **state)
         else
             (void)append(fx, stream, 0, "x", 1);
         assert_int_equal(lsi_thread_start(&thread, "sleeper", sleep_guarded, &who), 0);
-        (void)usleep(50000);
-        assert_int_equal(atomic_load(&who.armed), 0);
-        fx->ops->rouse(fx->engine);
         wait_for(&who.armed);
+        (void)usleep(50000);
+        assert_int_equal(atomic_load(&who.ended), 0);
+        fx->ops->rouse(fx->engine);
+        wait_for(&who.ended);
         assert_int_equal(who.status, LS_OK);
         lsi_thread_join(&thread);
         assert_true(monotonic_us() - began < 5000000);
         if (places[i] == 0) /* One is woken for the stream's upkeep, now and then. */
             continue;
         atomic_store(&who.armed, 0);
+        atomic_store(&who.ended, 0);
         fx->ops->rouse(fx->engine);
         assert_int_equal(lsi_thread_start(&thread, "sleeper", sleep_guarded, &who), 0);
-        (void)usleep(50000);
+        wait_for(&who.armed);
         fx->ops->rouse(fx->engine);
         (void)usleep(50000);
-        assert_int_equal(atomic_load(&who.armed), 0);
+        assert_int_equal(atomic_load(&who.ended), 0);
         fx->ops->wake(stream, places[i]);
         lsi_thread_join(&thread);
     }
