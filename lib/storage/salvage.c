@@ -1,5 +1,6 @@
 /* What can be made of a segment whose header is damaged: the segment list knows most of the header, and of the rest its
  * salt is all that cannot be guessed. */
+#include <errno.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -17,6 +18,8 @@ ls_status lsi_header_read(const lsi_log_config *config, uint32_t number, unsigne
     rc = config->root->files->open(config->root, name, 0, &file);
     if (lsi_file_misfit(rc) != NULL)
         return lsi_fail(LS_ERR_CORRUPT, "%s %s", name, lsi_file_misfit(rc));
+    if (rc == -ENOENT)
+        return lsi_fail(LS_ERR_NOT_FOUND, "%s is not there", name);
     if (rc < 0)
         return lsi_fail_errno(-rc, "opening %s", name);
     memset(bytes, 0, LSI_SEGMENT_HEADER_BYTES);

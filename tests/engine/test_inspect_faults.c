@@ -21,7 +21,7 @@
 #include "storage/segment.h"
 #include "support/sim_inside.h"
 
-#define SHARD_RECORDS 23u /* of 6 KiB: ten fill a segment */
+#define SHARD_RECORDS 23u /* of 6 KiB: nine fill a segment */
 #define RECORD_BYTES (6u << 10)
 #define STEP 3u
 
@@ -214,7 +214,7 @@ static sim_files *damaged(sim_files *whole, const hurt *of, bool is_later)
 
 typedef struct outcome {
     ls_status st;
-    uint64_t damages, left;
+    uint64_t damages, left, lines;
     bool could; /* all of them are repairable */
 } outcome;
 
@@ -305,6 +305,7 @@ static outcome dump(const walk *at, bool unused)
         out.damages += to.damaged;
     }
     files->root_close(&root);
+    out.lines = lines;
     return out;
 }
 
@@ -380,6 +381,8 @@ static bool fails(const plain_case *of, uint64_t nth, int err)
         fail_msg("%s: looking at it changes it", name);
     if (!of->repair && of->outcome.damages != 0 && got.st == LS_OK && got.damages == 0)
         fail_msg("%s: %s %llu fails, and it is said to be whole", name, call, (unsigned long long)nth);
+    if (got.st == LS_OK && got.lines < of->outcome.lines)
+        fail_msg("%s: %s %llu fails, and what is shown lacks something", name, call, (unsigned long long)nth);
     if (of->repair && met != 0) {
         outcome again = inspect(&at, true);
         int count = readable(sim);
@@ -659,6 +662,25 @@ static void what_a_repair_replaces_is_kept(void **state)
     sim_files_free(whole);
 }
 
+/* The control file knows of the last segment, which is gone with the list: the others are as good as they were. */
+static void a_lost_list_and_last_segment_take_no_other_records(void **state)
+{
+    static const hurt both = {"no list and no last segment", "1/0/segments", "1/0/00000003.seg", GONE, 0};
+    sim_files *whole = new_store();
+
+    (void)state;
+    for (int later = 0; later < 2; later++) {
+        sim_files *sim = damaged(whole, &both, later != 0);
+        walk at;
+
+        begin(&at, sim);
+        assert_int_equal(inspect(&at, true).left, 0);
+        assert_int_equal(readable(sim), 18 + 2);
+        sim_files_free(sim);
+    }
+    sim_files_free(whole);
+}
+
 /* The first damage that is told, and what to do about it. */
 typedef struct told {
     char what[512], advice[512];
@@ -927,6 +949,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_has_heard_enough_is_told_no_more),
         cmocka_unit_test(what_a_repair_replaces_is_kept),
+        cmocka_unit_test(a_lost_list_and_last_segment_take_no_other_records),
         cmocka_unit_test(what_a_repair_did_is_durable),
         cmocka_unit_test(an_empty_segment_is_damage_that_can_be_repaired),
         cmocka_unit_test(a_shard_begins_again_by_no_clock_before_2020),
