@@ -320,6 +320,18 @@ static void entries_of_an_index_are_right_or_not(void **state)
     assert_false(fx->damaged);
 }
 
+static const char *store_line(const fixture *fx, const unsigned char boot_id[16], const char *whose)
+{
+    static char line[128];
+    int at = snprintf(line, sizeof line, "store ");
+
+    for (int i = 0; i < 32; i++)
+        at += snprintf(line + at, sizeof line - (size_t)at, "%s%02x", i == 16 ? " boot " : "",
+                       i < 16 ? fx->store.config.store_id[i] : boot_id[i - 16]);
+    snprintf(line + at, sizeof line - (size_t)at, "%s", whose);
+    return line;
+}
+
 static void slots_and_processes_are_shown(void **state)
 {
     fixture *fx = *state;
@@ -340,6 +352,7 @@ static void slots_and_processes_are_shown(void **state)
     atomic_store(&process->used, 1);
     assert_int_equal(dump_in(fx, &fx->store.root, LSI_CONTROL_NAME), LS_OK);
     assert_false(fx->damaged);
+    said(fx, store_line(fx, fx->store.control->header->boot_id, ""));
     said(fx, "    given up: 5 to 9");
     said(fx, "    watermark: 80 in segment 1");
     assert_non_null(strstr(fx->said, "slot: stream 1 shard 0 healthy epoch "));

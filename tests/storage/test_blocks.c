@@ -109,6 +109,7 @@ static void assert_reads(fixture *fx, lsi_file *file, unsigned zeros)
 
     assert_int_equal(file->files->size(file, &size), 0);
     assert_int_equal(size, PLAIN_BYTES);
+    memset(got, 0xEE, sizeof got);
     assert_int_equal(file->files->read(file, got, PLAIN_BYTES, 0), PLAIN_BYTES);
     for (uint32_t i = 0; i < BLOCKS; i++) {
         uint32_t at = LSI_SEGMENT_HEADER_BYTES + i * LSI_BLOCK_BYTES;

@@ -3,6 +3,7 @@
 #include "storage/log_store.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/bytes.h"
 #include "base/hash.h"
@@ -149,15 +150,44 @@ static void who_is_asked_may_cancel(void **state)
 static void only_what_is_new_is_copied(void **state)
 {
     fixture *fx = *state;
-    uint64_t first, second;
+    uint64_t first, second, expected;
 
     put(fx, 0, RECORDS);
+    assert_int_equal(lsi_log_copy_bytes(fx->store.log, &expected), LS_OK);
     assert_int_equal(copy_now(fx, &first), LS_OK);
+    assert_in_range(first, expected - expected / 10, expected + expected / 10);
     assert_int_equal(count_copied(fx, 0), RECORDS);
     put(fx, RECORDS, RECORDS + 1);
     assert_int_equal(copy_now(fx, &second), LS_OK);
     assert_true(first > RECORDS * RECORD && second < 3 * RECORD); /* Two segments were sealed before. */
     assert_int_equal(count_copied(fx, 0), RECORDS + 1);
+}
+
+static bool is_copied(fixture *fx, uint32_t number)
+{
+    char name[LSI_SEGMENT_NAME_BYTES];
+    lsi_file file;
+    int rc;
+
+    lsi_segment_name("1/0", number, "seg", name);
+    rc = fx->files->open(&fx->copy, name, 0, &file);
+    if (rc == 0)
+        assert_int_equal(fx->files->close(&file), 0);
+    return rc == 0;
+}
+
+/* A copy that is gone on with takes no more room than its log. */
+static void what_was_trimmed_meanwhile_goes_from_the_copy(void **state)
+{
+    fixture *fx = *state;
+
+    put(fx, 0, RECORDS);
+    assert_int_equal(try_copy(fx), LS_OK);
+    assert_true(is_copied(fx, 1) && is_copied(fx, 2) && is_copied(fx, 3));
+    assert_int_equal(lsi_log_trim(fx->store.log, 3, INT64_MAX, &(uint32_t){0}), LS_OK);
+    assert_int_equal(try_copy(fx), LS_OK);
+    assert_true(!is_copied(fx, 1) && !is_copied(fx, 2) && is_copied(fx, 3));
+    assert_int_equal(count_copied(fx, 6), RECORDS - 6);
 }
 
 /* C4: nothing of it takes a place in the copy, which stays what it was. */
@@ -171,6 +201,10 @@ static void damage_is_not_copied(void **state)
     change(fx, &fx->store.root, "1/0/00000003.seg", LSI_SEGMENT_HEADER_BYTES + RECORD + 500, false);
     assert_int_equal(try_copy(fx), LS_ERR_CORRUPT);
     assert_non_null(strstr(ls_last_error_message(), "00000003.seg"));
+    const char *at = strstr(ls_last_error_message(), "damage at 0x");
+    assert_non_null(at); /* of its second frame, in the file */
+    assert_in_range(strtoul(at + strlen("damage at "), NULL, 0), LSI_SEGMENT_HEADER_BYTES + RECORD,
+                    LSI_SEGMENT_HEADER_BYTES + RECORD + 100);
     assert_int_equal(count_copied(fx, 0), RECORDS);
 }
 
@@ -343,6 +377,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(who_is_asked_may_cancel),
         T(only_what_is_new_is_copied),
+        T(what_was_trimmed_meanwhile_goes_from_the_copy),
         T(damage_is_not_copied),
         T(what_is_shorter_than_the_list_says_is_not_copied),
         T(somebody_elses_segment_is_not_copied),

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/status.h"
 
 #define SMALL LSI_SEGMENT_BYTES_MIN
@@ -83,6 +84,50 @@ static void records_come_back_in_order_with_rising_numbers(void **state)
     }
     assert_int_equal(log_store_count(&fx->store, 0), 1000);
     assert_true(atomic_load(&lsi_log_slot(fx->store.log)->segment) > 2); /* It rolled on the way. */
+}
+
+static void an_empty_log_has_nothing(void **state)
+{
+    fixture *fx = *state;
+    lsi_log_facts facts;
+
+    assert_int_equal(lsi_log_state(fx->store.log, &facts), LS_OK);
+    assert_true(facts.oldest == LS_SEQNO_NONE && facts.latest == LS_SEQNO_NONE);
+    assert_true(facts.oldest_us == 0 && facts.latest_us == 0 && facts.bytes == 0 && facts.segments == 1);
+}
+
+/* Whose it is, which file and what is wrong with it: what an operator needs. */
+static void assert_not_opened(fixture *fx, const char *why)
+{
+    lsi_segment *segment;
+
+    assert_int_equal(lsi_segment_open(&fx->store.config, 1, false, &segment), LS_ERR_CORRUPT);
+    assert_non_null(strstr(ls_last_error_message(), "stream 'test' shard 0"));
+    assert_non_null(strstr(ls_last_error_message(), FIRST));
+    if (strstr(ls_last_error_message(), why) == NULL)
+        fail_msg("it says %s, and not %s", ls_last_error_message(), why);
+}
+
+static void what_is_wrong_with_a_header_is_said(void **state)
+{
+    fixture *fx = *state;
+    unsigned char whole[LSI_SEGMENT_HEADER_BYTES];
+    lsi_file file = {0};
+
+    assert_int_equal(log_store_put(&fx->store, 0, 100, &(ls_seqno){0}), LS_OK);
+    read_at(fx, FIRST, whole, sizeof whole, 0);
+    write_at(fx, FIRST, "?", 1, 60);
+    assert_not_opened(fx, "fails its checksum");
+    write_at(fx, FIRST, "?", 1, 0);
+    assert_not_opened(fx, "does not begin as a segment's does");
+    whole[52] = 9; /* its number */
+    lsi_write_u64le(whole + sizeof whole - 8, lsi_sum64(whole, sizeof whole - 8, 0));
+    write_at(fx, FIRST, whole, sizeof whole, 0);
+    assert_not_opened(fx, "holds segment 9");
+    assert_int_equal(fx->files->open(&fx->store.root, FIRST, LSI_OPEN_WRITE, &file), 0);
+    assert_int_equal(fx->files->truncate(&file, 100), 0);
+    assert_int_equal(fx->files->close(&file), 0);
+    assert_not_opened(fx, "ends within its header, after 100 bytes");
 }
 
 static void records_of_every_size_come_back(void **state)
@@ -572,6 +617,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define A_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         A_TEST(records_come_back_in_order_with_rising_numbers),
+        A_TEST(an_empty_log_has_nothing),
+        A_TEST(what_is_wrong_with_a_header_is_said),
         A_TEST(records_of_every_size_come_back),
         A_TEST(reopening_in_the_same_boot_goes_on_in_the_same_segment),
         A_TEST(without_a_control_file_everything_is_found_and_numbers_jump),

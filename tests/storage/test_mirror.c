@@ -32,6 +32,7 @@ typedef struct fixture {
     lsi_slot *slot, *copy; /* of one shard: the file's and the reader's own */
 } fixture;
 
+static int maps;  /* that the reader has */
 static int fails; /* the call of the reader's table that does: below */
 enum { NONE, OPEN, SIZE, MAP };
 
@@ -54,7 +55,16 @@ static int may_size(const lsi_file *file, uint64_t *out)
 
 static int may_map(const lsi_file *file, uint64_t at, size_t size, bool write, void **out)
 {
-    return fails == MAP ? -ENOMEM : lsi_files_system.map(file, at, size, write, out);
+    int rc = fails == MAP ? -ENOMEM : lsi_files_system.map(file, at, size, write, out);
+
+    maps += rc == 0;
+    return rc;
+}
+
+static void count_unmap(const lsi_file *file, void *map, size_t size)
+{
+    maps--;
+    lsi_files_system.unmap(file, map, size);
 }
 
 static lsi_control *attach(fixture *fx)
@@ -92,6 +102,7 @@ static int set_up(void **state)
     fx->refusing.open = refuse_writing;
     fx->refusing.size = may_size;
     fx->refusing.map = may_map;
+    fx->refusing.unmap = count_unmap;
     fx->only_read = fx->root;
     fx->only_read.files = &fx->refusing;
     assert_int_equal(lsi_control_open(&fx->env, &fx->only_read, store_id, true, &fx->reader, &alone), LS_OK);
@@ -110,6 +121,7 @@ static int tear_down(void **state)
 
     fails = NONE;
     lsi_control_close(fx->reader);
+    assert_int_equal(maps, 0);
     lsi_control_close(fx->writer);
     lsi_boot_id_pretend(NULL);
     assert_int_equal(fx->memory.live, 0);
@@ -274,6 +286,17 @@ static void a_file_that_is_not_of_now_says_nothing(void **state)
     assert_int_equal(atomic_load(&other->health), LSI_SHARD_FRESH);
 }
 
+/* Behind its end nothing can be looked at: who maps it would fall. */
+static void a_file_that_is_too_short_is_not_looked_into(void **state)
+{
+    fixture *fx = *state;
+
+    assert_int_equal(truncate(temp_path(&fx->temp, LSI_CONTROL_NAME), CONTROL_SLOTS_AT - 1), 0);
+    assert_knows_nothing(fx);
+    assert_int_equal(truncate(temp_path(&fx->temp, LSI_CONTROL_NAME), CONTROL_SLOTS_AT), 0);
+    assert_knows_nothing(fx);
+}
+
 /* What cannot be opened now can be later. */
 static void a_file_that_cannot_be_looked_at_is_tried_again(void **state)
 {
@@ -323,6 +346,7 @@ int main(void)
         T(each_change_is_seen),
         T(what_nobody_vouches_for_is_to_be_looked_at),
         T(a_file_that_is_not_of_now_says_nothing),
+        T(a_file_that_is_too_short_is_not_looked_into),
         T(a_file_that_cannot_be_looked_at_is_tried_again),
         T(a_streams_generation_is_learned),
         T(others_mirror_nothing),

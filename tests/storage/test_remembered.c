@@ -75,6 +75,26 @@ static void numbers_are_read_as_they_were_written(void **state)
     free(bytes);
 }
 
+/* Seven bits a byte, of 64: nothing is read on behind the tenth, nor behind the end. */
+static void a_number_has_ten_bytes_at_most(void **state)
+{
+    unsigned char bytes[12];
+    uint32_t offset = 0;
+    uint64_t item;
+
+    (void)state;
+    memset(bytes, 0x80, sizeof bytes);
+    bytes[9] = 1;
+    assert_true(lsi_item_read(bytes, sizeof bytes, &offset, &item));
+    assert_true(item == UINT64_C(1) << 63 && offset == 10);
+    offset = 0;
+    assert_false(lsi_item_read(bytes, 9, &offset, &item));
+    bytes[9] = 0x80;
+    bytes[10] = 0;
+    offset = 0;
+    assert_false(lsi_item_read(bytes, sizeof bytes, &offset, &item));
+}
+
 /* With gaps and without: the counts come back, and the last number is that of the last record's last. */
 static void counts_are_read_as_they_were_written(void **state)
 {
@@ -923,6 +943,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_read_as_they_were_written),
+        cmocka_unit_test(a_number_has_ten_bytes_at_most),
         cmocka_unit_test(counts_are_read_as_they_were_written),
         cmocka_unit_test(a_tail_of_any_bytes_is_refused_or_sound),
         cmocka_unit_test(lists_of_numbers_are_looked_through),
