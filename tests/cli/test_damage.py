@@ -504,7 +504,10 @@ class Kinds(Store):
         for command, text in ((["create", "s", "--segment-bytes", "64K"], ""), (["create", "t"], ""),
                               (["put", "s", "-q", "-k", "key", "--batch", "10"], "\n".join(cls.everything)),
                               (["put", "t", "-q", "-k", "key"], "other")):
-            subprocess.run([LSTREAM, *command], input=text.encode(), env=environment, check=True)
+            with tempfile.TemporaryFile() as stdin: # Of a pipe, a batch is what has come by then.
+                stdin.write(text.encode())
+                stdin.seek(0)
+                subprocess.run([LSTREAM, *command], stdin=stdin, env=environment, check=True)
         assert os.path.exists(os.path.join(cls.sound, cls.LAST))
 
     # ---- doing damage ----
