@@ -169,6 +169,32 @@ static void without_a_control_file_everything_is_found_and_numbers_jump(void **s
     assert_int_equal(log_store_count(&fx->store, 0), 501);
 }
 
+/* D4: none is given twice, not at the end of all numbers either; and what is there can still be read. */
+static void numbers_that_are_used_up_are_said_to_be(void **state)
+{
+    enum { LEFT = 10 };
+    fixture *fx = *state;
+    log_store last = fx->store;
+    ls_seqno first = LS_SEQNO_END - LEFT, seqno;
+
+    last.config.shard = 1;
+    last.config.first_seqno = first;
+    (void)snprintf(last.config.dir, sizeof last.config.dir, "1/1");
+    assert_int_equal(lsi_log_create(&last.config), LS_OK);
+    assert_int_equal(lsi_log_publish_new(&last.config), LS_OK);
+    assert_int_equal(lsi_log_open(&last.config, &last.log), LS_OK);
+    for (unsigned n = 0; n < LEFT; n++) {
+        assert_int_equal(log_store_put(&last, n, 100, &seqno), LS_OK);
+        assert_true(seqno == first + n);
+    }
+    for (int tries = 0; tries < 3; tries++) {
+        assert_int_equal(log_store_put(&last, LEFT, 100, &seqno), LS_ERR_STATE);
+        assert_non_null(strstr(ls_last_error_message(), "sequence numbers are used up"));
+    }
+    assert_int_equal(log_store_count(&last, 0), LEFT);
+    assert_int_equal(lsi_log_close(last.log), LS_OK);
+}
+
 /* Every record is found by its number, by the number before it, and by its time; with the index and without. */
 static void every_place_is_found(void **state)
 {
@@ -618,6 +644,7 @@ int main(void)
 #define A_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         A_TEST(records_come_back_in_order_with_rising_numbers),
         A_TEST(an_empty_log_has_nothing),
+        A_TEST(numbers_that_are_used_up_are_said_to_be),
         A_TEST(what_is_wrong_with_a_header_is_said),
         A_TEST(records_of_every_size_come_back),
         A_TEST(reopening_in_the_same_boot_goes_on_in_the_same_segment),
