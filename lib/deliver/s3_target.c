@@ -1,6 +1,7 @@
 /* Settings that are not given come from the environment, under the names that other tools of AWS read. */
 #include "deliver/s3_target.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,13 +144,31 @@ ls_status lsi_s3_target_init(lsi_s3_target *target, const lsi_s3_options *option
     return LS_OK;
 }
 
+/* Whether `path`, from some encoding and perhaps cut off, is `name`. */
+static bool is_path_of(const char *path, const char *name)
+{
+    for (; *path != '\0' && *path != '?' && *name != '\0'; name++) {
+        char byte = *path++;
+
+        if (byte == '%' && isxdigit((unsigned char)path[0]) && isxdigit((unsigned char)path[1])) {
+            byte = (char)strtoul((const char[3]){path[0], path[1], '\0'}, NULL, 16);
+            path += 2;
+        }
+        if (byte != *name)
+            return false;
+    }
+    return *path == '\0' || (*path == '?' && *name == '\0');
+}
+
 /* The rest of the URL is the object's name in some encoding, and is sent in ours. */
-bool lsi_s3_target_redirect(const lsi_s3_target *from, const char *location, const char *region, lsi_s3_target *out)
+bool lsi_s3_target_redirect(const lsi_s3_target *from, const char *name, const char *location, const char *region,
+                            lsi_s3_target *out)
 {
     const char *behind = strstr(location, "://"), *path = behind != NULL ? strchr(behind + 3, '/') : NULL;
     char endpoint[LSI_S3_TEXT_MAX + 16], host[LSI_S3_TEXT_MAX + 1], in_path[sizeof from->root];
     size_t size = path != NULL ? (size_t)(path - location) : sizeof endpoint, bucket_size = strlen(from->bucket);
     lsi_error_state why;
+    bool has_bucket; /* the host's name */
 
     if (size >= sizeof endpoint)
         return false;
@@ -165,10 +184,11 @@ bool lsi_s3_target_redirect(const lsi_s3_target *from, const char *location, con
     }
     (void)snprintf(in_path, sizeof in_path, "/%s/", from->bucket);
     (void)snprintf(out->host, sizeof out->host, "%s", host);
-    if (strncmp(path, in_path, strlen(in_path)) == 0)
-        memcpy(out->root, in_path, sizeof in_path);
-    else if (strncmp(host, from->bucket, bucket_size) == 0 && host[bucket_size] == '.')
+    has_bucket = strncmp(host, from->bucket, bucket_size) == 0 && host[bucket_size] == '.';
+    if (has_bucket && is_path_of(path + 1, name)) /* Also when the name begins as the path of the bucket does. */
         memcpy(out->root, "/", 2);
+    else if (strncmp(path, in_path, strlen(in_path)) == 0 && is_path_of(path + strlen(in_path), name))
+        memcpy(out->root, in_path, sizeof in_path);
     else
         return false;
     return true;

@@ -23,9 +23,11 @@ typedef struct lsi_s3_target {
 /* INVALID_ARGUMENT, as lsi_sink_s3_open. */
 ls_status lsi_s3_target_init(lsi_s3_target *target, const lsi_s3_options *options);
 
-/* Where a redirect leads that answered a request to `from`: `location` is a URL, perhaps cut off in its path, and
- * `region` the bucket's, "" if it was not told. False: not to the bucket, or away from https. */
-bool lsi_s3_target_redirect(const lsi_s3_target *from, const char *location, const char *region, lsi_s3_target *out);
+/* Where a redirect leads that answered a put of the object `name` to `from`: `location` is a URL, perhaps cut off in
+ * its path, and `region` the bucket's, "" if it was not told. False: not to that object of the bucket, or away from
+ * https. */
+bool lsi_s3_target_redirect(const lsi_s3_target *from, const char *name, const char *location, const char *region,
+                            lsi_s3_target *out);
 
 /* A request that puts an object where none is of that name (K2). */
 typedef struct lsi_s3_put {

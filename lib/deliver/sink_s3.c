@@ -298,7 +298,7 @@ static ls_status send_once(s3_sink *s3, const lsi_s3_target *target, const char 
     if (is_passing) {
         lsi_s3_target leads_to;
 
-        *is_moved = lsi_s3_target_redirect(target, s3->answer.location, s3->answer.region, &leads_to);
+        *is_moved = lsi_s3_target_redirect(target, name, s3->answer.location, s3->answer.region, &leads_to);
         if (*is_moved)
             s3->next = leads_to;
         lsi_wipe(&leads_to, sizeof leads_to);

@@ -84,38 +84,50 @@ static const char *header(const char *name)
 }
 
 /* Where a redirect leads, as the URL of an object; NULL: nowhere. */
-static const char *moved_to(const char *location, const char *region)
+static const char *object_moved_to(const char *name, const char *location, const char *region)
 {
     lsi_s3_target moved;
 
     (void)lsi_fail(LS_ERR_IO, "the answer");
-    if (!lsi_s3_target_redirect(&target, location, region, &moved)) {
+    if (!lsi_s3_target_redirect(&target, name, location, region, &moved)) {
         assert_string_equal(ls_last_error_message(), "the answer");
         return NULL;
     }
     assert_string_equal(moved.region, region[0] != '\0' ? region : target.region);
-    assert_int_equal(lsi_s3_put_init(&put, &lsi_memory_libc, &moved, "a=b", (ls_bytes){"x", 1}, NOW_US), LS_OK);
+    assert_int_equal(lsi_s3_put_init(&put, &lsi_memory_libc, &moved, name, (ls_bytes){"x", 1}, NOW_US), LS_OK);
     lsi_s3_put_free(&lsi_memory_libc, &put);
     return put.url;
+}
+
+static const char *moved_to(const char *location, const char *region)
+{
+    return object_moved_to("a=b", location, region);
 }
 
 static void a_redirect_leads_to_the_bucket_or_nowhere(void **state)
 {
     static const char *const nowhere[] = {"", "/a=b", "https://buck-et.x", "http://buck-et.x/a=b", "https://else.x/a=b",
         "https://buck-et/a=b", "https://me@buck-et.x/a=b", "ftp://buck-et.x/a", "https:///buck-et/a",
-        "https://e.x/buck-etc/a", "https://buck-et.x?y/a"};
+        "https://e.x/buck-etc/a", "https://buck-et.x?y/a",
+        "https://buck-et.x/another", "https://e.x/buck-et/a=bc", "https://buck-et.x/a=?b"};
     lsi_s3_options options = plain;
     char longest[LSI_S3_TEXT_MAX + 40];
 
     (void)state;
     (void)url_of(&options, "a");
-    assert_string_equal(moved_to("https://buck-et.s3.eu-west-3.amazonaws.com/cut o", "eu-west-3"),
+    assert_string_equal(moved_to("https://buck-et.s3.eu-west-3.amazonaws.com/a%3D", "eu-west-3"),
                         "https://buck-et.s3.eu-west-3.amazonaws.com/a%3Db");
     assert_string_equal(moved_to("https://s3.other.example:8443/buck-et/a=b", ""),
                         "https://s3.other.example:8443/buck-et/a%3Db");
     for (size_t i = 0; i < sizeof nowhere / sizeof nowhere[0]; i++)
         if (moved_to(nowhere[i], "") != NULL)
             fail_msg("followed: %s", nowhere[i]);
+    assert_string_equal(moved_to("https://buck-et.x/a%3db?x-id=PutObject", ""), "https://buck-et.x/a%3Db");
+    /* Names that begin as a path of the bucket does, and a host that does as one of the bucket's own. */
+    assert_string_equal(object_moved_to("buck-et/a", "https://buck-et.x/buck-et/a", ""), "https://buck-et.x/buck-et/a");
+    assert_string_equal(object_moved_to("buck-et/a", "https://e.x/buck-et/buck-et/a", ""),
+                        "https://e.x/buck-et/buck-et/a");
+    assert_string_equal(object_moved_to("a", "https://buck-et.x/buck-et/a", ""), "https://buck-et.x/buck-et/a");
     assert_null(moved_to("https://buck-et.x/a", "no/region"));
     memset(longest, 'x', sizeof longest);
     memcpy(longest, "https://buck-et.", 16);
