@@ -20,15 +20,21 @@ static void make_text(made_up *rows, uint64_t row)
     made_up_say(rows, "\n");
 }
 
+void file_dropper_name(uint64_t number, char name[32])
+{
+    (void)snprintf(name, 32, "%06" PRIu64 ".txt", number);
+}
+
 /* Written under another name and moved into place, so that nobody sees half of it. One that is there was dropped by an
  * earlier run. */
 static int drop(const char *directory, uint64_t number, const char *text, size_t size)
 {
-    char path[PIPELINE_PATH_BYTES + 64], part[PIPELINE_PATH_BYTES + 64];
+    char path[PIPELINE_PATH_BYTES + 64], part[PIPELINE_PATH_BYTES + 64], name[32];
     FILE *file;
     bool good;
 
-    (void)snprintf(path, sizeof(path), "%s/%06" PRIu64 ".txt", directory, number);
+    file_dropper_name(number, name);
+    (void)snprintf(path, sizeof(path), "%s/%s", directory, name);
     (void)snprintf(part, sizeof(part), "%s/%06" PRIu64 ".part", directory, number);
     if (access(path, F_OK) == 0)
         return 0;
@@ -49,13 +55,14 @@ static void *drop_all(void *user)
     const char *text = NULL;
     size_t size = 0;
 
-    if (rows != NULL)
+    if (rows == NULL)
+        dropper->result = pipeline_fail("no memory");
+    else
         made_up_begin(rows, dropper->seed, dropper->files, NULL, make_text);
-    while (rows != NULL && !pipeline_interrupted && (text = made_up_next(rows, &size)) != NULL) {
+    while (dropper->result == 0 && !pipeline_interrupted && (text = made_up_next(rows, &size)) != NULL) {
         if ((rows->row - 1) % dropper->batch == 0)
             pipeline_wait(&pace, dropper->batch);
-        if (drop(dropper->directory, rows->row, text, size) != 0)
-            break;
+        dropper->result = drop(dropper->directory, rows->row, text, size);
     }
     free(rows);
     __atomic_store_n(&dropper->ended, 1, __ATOMIC_RELEASE);
@@ -73,7 +80,8 @@ bool file_dropper_has_ended(const file_dropper *dropper)
     return __atomic_load_n(&dropper->ended, __ATOMIC_ACQUIRE) != 0;
 }
 
-void file_dropper_wait(file_dropper *dropper)
+int file_dropper_wait(file_dropper *dropper)
 {
     (void)pthread_join(dropper->thread, NULL);
+    return dropper->result;
 }

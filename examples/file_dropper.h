@@ -13,10 +13,12 @@ typedef struct file_dropper {
     uint64_t batch;              /* and at a time */
     pthread_t thread;
     int ended;                   /* Written by its thread, read by others: atomically. */
+    int result;                  /* its thread's, for file_dropper_wait */
 } file_dropper;
 
 int file_dropper_begin(file_dropper *dropper); /* 0, or -1: said. */
 bool file_dropper_has_ended(const file_dropper *dropper);
-void file_dropper_wait(file_dropper *dropper); /* Until it has ended. */
+int file_dropper_wait(file_dropper *dropper); /* Until it has ended. 0, or -1: a file could not be dropped; said. */
+void file_dropper_name(uint64_t number, char name[32]); /* of a file, from 1 */
 
 #endif

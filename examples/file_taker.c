@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +79,25 @@ static int take(file_taker *taker, row_feed *feed, const char *name)
     return result;
 }
 
+/* That all that was to be dropped was taken, by this run or by one before. */
+static int check_dropped(const file_taker *taker, const row_feed *feed)
+{
+    uint64_t due = 0, came = 0;
+    char name[32], source[SOURCE_KEY_BYTES];
+
+    for (uint64_t number = 1; number <= taker->dropper->files; number++) {
+        file_dropper_name(number, name);
+        if (!watch_is_wanted(taker->suffix, name))
+            continue;
+        source_key(name, source);
+        due++;
+        came += feed_note(feed, source) != NULL;
+    }
+    if (came == due)
+        return 0;
+    return pipeline_fail("%" PRIu64 " of %" PRIu64 " made-up files have not come", due - came, due);
+}
+
 int file_taker_run(file_taker *taker, row_feed *feed)
 {
     dir_watch *watch = watch_open(taker->directory, taker->suffix);
@@ -106,8 +126,10 @@ int file_taker_run(file_taker *taker, row_feed *feed)
             break;  /* What was dropped by ourselves is told at once: nothing means all. */
         }
     }
-    if (dropper != NULL)
-        file_dropper_wait(dropper);
+    if (dropper != NULL && file_dropper_wait(dropper) != 0)
+        result = -1;
+    if (dropper != NULL && result == 0 && !pipeline_interrupted)
+        result = check_dropped(taker, feed);
     watch_close(watch);
     if (taker->idle_s <= 0)
         pipeline_interrupted = 0;  /* The signal was the end that was asked for; another one ends what follows. */

@@ -56,11 +56,11 @@ void watch_close(dir_watch *watch)
     errno = kept;
 }
 
-static bool is_wanted(const dir_watch *watch, const char *name)
+bool watch_is_wanted(const char *suffix, const char *name)
 {
-    size_t size = strlen(name), suffix_size = strlen(watch->suffix);
+    size_t size = strlen(name), suffix_size = strlen(suffix);
 
-    return size >= suffix_size && strcmp(name + size - suffix_size, watch->suffix) == 0 && strcmp(name, ".") != 0 &&
+    return size >= suffix_size && strcmp(name + size - suffix_size, suffix) == 0 && strcmp(name, ".") != 0 &&
            strcmp(name, "..") != 0;
 }
 
@@ -133,7 +133,7 @@ static int next_event(dir_watch *watch, char name[NAME_MAX + 1])
             errno = ENOENT;
             return -1;
         }
-        if (event->len > 0 && !(event->mask & IN_ISDIR) && is_wanted(watch, event->name) &&
+        if (event->len > 0 && !(event->mask & IN_ISDIR) && watch_is_wanted(watch->suffix, event->name) &&
             (!(event->mask & IN_CREATE) || is_whole(watch, event->name))) {
             (void)snprintf(name, NAME_MAX + 1, "%s", event->name);
             return 1;
@@ -159,7 +159,7 @@ int watch_next(dir_watch *watch, int timeout_ms, char name[NAME_MAX + 1])
                 errno = kept;
                 if (kept != 0)
                     return -1;
-            } else if (is_wanted(watch, entry->d_name) && !is_being_written(watch, entry->d_name)) {
+            } else if (watch_is_wanted(watch->suffix, entry->d_name) && !is_being_written(watch, entry->d_name)) {
                 (void)snprintf(name, NAME_MAX + 1, "%s", entry->d_name);
                 return 1;
             }

@@ -6,8 +6,12 @@
 #define EXAMPLES_WATCH_H
 
 #include <limits.h>
+#include <stdbool.h>
 
 typedef struct dir_watch dir_watch;
+
+/* Whether a name ends so. */
+bool watch_is_wanted(const char *suffix, const char *name);
 
 /* NULL with errno set. `path` and `suffix` live as long as the watch. */
 dir_watch *watch_open(const char *path, const char *suffix);

@@ -54,6 +54,20 @@ class Filedrop(pipelines.Case):
         self.assertEqual((result["records"], result["refused"]), (20, 0))
         self.assertEqual(self.consumers(result), {"consumer-1": 20, "consumer-2": 20})
 
+    def test_a_made_up_file_that_cannot_be_dropped_is_a_failure(self):
+        part = os.path.join(self.kept + ".drop", "000003.part")
+        os.makedirs(part)
+        self.fails(1, "cannot make %s: Is a directory" % part, "--json", "--store", self.kept)
+        os.rmdir(part)
+        self.assertEqual(self.result("--store", self.kept)["records"], 20)
+        if os.geteuid() != 0:  # Root may write wherever it is.
+            os.mkdir(self.path("closed.drop"), 0o555)
+            self.fails(1, "000001.part: Permission denied", "--json", "--store", self.path("closed"))
+        # What lies there under a made-up file's name, and is none, is missed.
+        os.makedirs(os.path.join(self.path("other") + ".drop", "000003.txt"))
+        self.fails(1, "1 of 20 made-up files have not come", "--json", "--store", self.path("other"))
+        self.assertEqual(self.result("--suffix", "1.txt")["records"], 2)
+
     def test_made_up_files_are_dropped_at_the_pace_that_is_asked_for(self):
         def times(*arguments):
             kept = self.kept + "-".join(arguments)
