@@ -122,6 +122,29 @@ static int put_source(accident_put *put, row_feed *feed, const char *path, pipel
     return result;
 }
 
+int accident_put_check(const accident_put *put)
+{
+    int result = 0;
+
+    for (int i = 0; result == 0 && i < put->file_count; i++) {
+        accident_layout layout = {0};
+        csv_columns table = {0};
+        struct stat file;
+        size_t at;
+
+        if (stat(put->files[i], &file) != 0 || !S_ISREG(file.st_mode))
+            continue; /* Of a pipe the header is read once. */
+        result = columns_open(&table, put->files[i], NULL, NULL);
+        if (result == 0)
+            result = accident_layout_make(&layout, &table);
+        if (result == 0)
+            result = columns_find(&table, put->key, &at);
+        accident_layout_free(&layout);
+        columns_close(&table);
+    }
+    return result;
+}
+
 int accident_put_all(accident_put *put, row_feed *feed)
 {
     pipeline_pace pace = {.per_second = (double)put->rate};

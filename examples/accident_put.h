@@ -18,6 +18,9 @@ typedef struct accident_put {
     uint64_t told;                       /* rows that this run has refused */
 } accident_put;
 
+/* That the files, of those that are no pipe, have the columns that are needed. 0, or -1: said. */
+int accident_put_check(const accident_put *put);
+
 /* All of them, unless a signal comes. The last step may be on its way: feed_wait. 0, or -1: said. */
 int accident_put_all(accident_put *put, row_feed *feed);
 

@@ -47,7 +47,8 @@ static const char usage[] =
     "  --repeat N     the rows of all files N times (default 1)\n"
     "  --rate N       rows per second (default 0: no waiting; the seed's pace is 1)\n"
     "  --batch N      rows put in one step (default 10000)\n"
-    "  --key COLUMN   the partition key of stream 1 (default Severity)\n"
+    "  --key COLUMN   the partition key of stream 1 (default Severity); like --window, the\n"
+    "                 same in all runs of a store\n"
     "  --shards N     shards of each stream (default 1)\n"
     "  --window N     seconds of a window (default 10)\n"
     "  --size N       bytes of a delivered file (default 67108864)\n"
@@ -72,6 +73,7 @@ struct run {
     pipeline_place place;
     ls_store *store;
     ls_stream *raw, *severe;       /* streams 1 and 2 */
+    row_feed *feed;                /* into stream 1 */
     table_file *file;
     accident_filter filter;
     accident_metrics metrics;      /* of stream 2 */
@@ -218,25 +220,35 @@ static int show(struct run *run, const char *directory)
 
 /* ---- all of it ---- */
 
+/* The mapping keeps the filter that its first run gave it, which goes by the key, and the windows their length. Both
+ * are refused here, by their names, before anything is made or put. */
+static int settle(struct run *run)
+{
+    char window[24];
+
+    (void)snprintf(window, sizeof(window), "%" PRIu64, run->options->window);
+    run->feed = feed_open(run->store, run->raw, STREAM_1);
+    return run->feed != NULL && feed_settle(run->feed, "--key", run->options->put.key) == 0 &&
+           feed_settle(run->feed, "--window", window) == 0 ? 0 : -1;
+}
+
 static int flow(struct run *run, const char *directory)
 {
     pipeline_worker *filter = NULL, *delivery = NULL;
     char path[PIPELINE_PATH_BYTES];
     scrape_file *metrics = NULL;
-    row_feed *feed = feed_open(run->store, run->raw, STREAM_1);
     uint64_t began = pipeline_now_ns();
     struct timespec used = {0};
-    int result = feed == NULL ? -1 : 0;
+    int result = 0;
 
-    if (result == 0 && (accident_metrics_begin(&run->metrics, run->store, run->severe) != 0 ||
-                        (metrics = scrape_begin(run->store, pipeline_path(&run->place, ".prom", path))) == NULL ||
-                        begin_filter(run, &filter) != 0 ||
-                        begin_delivery(run, directory, &delivery) != 0))
+    if (accident_metrics_begin(&run->metrics, run->store, run->severe) != 0 ||
+        (metrics = scrape_begin(run->store, pipeline_path(&run->place, ".prom", path))) == NULL ||
+        begin_filter(run, &filter) != 0 || begin_delivery(run, directory, &delivery) != 0)
         result = -1;
     if (result == 0)
-        result = accident_put_all(&run->put, feed);
+        result = accident_put_all(&run->put, run->feed);
     if (result == 0)
-        result = feed_wait(feed);
+        result = feed_wait(run->feed);
     if (result == 0)
         pipeline_work_ending(delivery); /* It may write its last file meanwhile. */
     /* What comes first in the flow ends first: then all of it is in stream 2 when that is caught up with. */
@@ -251,8 +263,6 @@ static int flow(struct run *run, const char *directory)
     run->flow_ns = pipeline_now_ns() - began;
     (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
     run->cpu_ns = (uint64_t)used.tv_sec * UINT64_C(1000000000) + (uint64_t)used.tv_nsec;
-    if (feed_close(feed) != 0)
-        result = -1;
     return result;
 }
 
@@ -267,10 +277,13 @@ static int run_store(struct run *run)
     run->file = tables_open(pipeline_path(&run->place, ".tables", path));
     if (run->file == NULL)
         (void)pipeline_fail("cannot open the tables %s: %s", path, tables_error(NULL));
-    else if ((run->raw = pipeline_stream(run->store, STREAM_1, &options)) != NULL &&
+    else if (accident_put_check(&run->put) == 0 &&
+             (run->raw = pipeline_stream(run->store, STREAM_1, &options)) != NULL && settle(run) == 0 &&
              (run->severe = pipeline_stream(run->store, STREAM_2, &options)) != NULL &&
              accident_filter_open(&run->filter, run->raw, run->severe, run->file, run->options->window * 1000) == 0)
         result = flow(run, directory);
+    if (feed_close(run->feed) != 0)
+        result = -1;
     if (result == 0 && !pipeline_interrupted)
         result = show(run, directory);
     accident_filter_close(&run->filter);

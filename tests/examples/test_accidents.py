@@ -205,6 +205,19 @@ class Accidents(pipelines.Case):
         fewer = self.result("--store", self.kept, "--rows", "50")
         self.assertEqual((fewer["records"], fewer["refused"], fewer["delivered"]), (100, 0, 100))
 
+    def test_another_key_or_window_is_refused_before_anything_is_put(self):
+        path = self.rows((2, "C", "D"), (3, "C", "D"))
+        self.fails(1, "has no column 'Kye'", "--store", self.kept, "--key", "Kye", path)  # That settles nothing.
+        first = self.result("--store", self.kept, path)
+        other = self.file("other.csv", "ID,Severity,City,County\nB-1,4,0,D\n")
+        self.fails(1, "--key is the same in all runs of a store: here it is 'Severity'", "--store", self.kept, "--key",
+                   "City", other)
+        self.fails(1, "--window is the same in all runs of a store: here it is '10'", "--store", self.kept, "--window",
+                   "20", other)
+        again = self.result("--store", self.kept, path)
+        self.assertEqual((again["delivered"], again["filtered"]), (first["delivered"], first["filtered"]))
+        self.assertEqual(self.result("--store", self.kept, other)["filtered"], 2)
+
     def test_rows_come_from_a_pipe(self):
         path = self.file("rows.csv", "ID,Severity,City,County\nA-1,3,a,b\nA-2,2,a,b\n")
         result = self.takes_a_pipe(path)
