@@ -184,19 +184,30 @@ static int put_day(weather_source *put, noaa *service, const char *source, const
     return feed_step(put->feed, source, note);
 }
 
-/* Each day is a source of its own, so that a run asks for those that no run has put, wherever they lie. */
+/* Each day of a place and a service is a source of its own, so that a run asks for those that no run has put, wherever
+ * they lie. A URL is the same with a slash behind it. */
 static int put_days(weather_source *put)
 {
-    char source[256], day[NOAA_DAY_BYTES];
-    noaa *service = noaa_open(put->url, put->token, put->location, put->units);
-    int result = service == NULL ? -1 : 0;
+    size_t url_size = strlen(put->url), size;
+    char source[SOURCE_KEY_BYTES], day[NOAA_DAY_BYTES];
+    char *url, *text;
+    noaa *service;
+    int result;
 
+    while (url_size > 0 && put->url[url_size - 1] == '/')
+        url_size--;
+    size = url_size + strlen(put->location) + NOAA_DAY_BYTES + 2;
+    url = strndup(put->url, url_size);
+    text = malloc(size);
+    service = url == NULL ? NULL : noaa_open(url, put->token, put->location, put->units);
+    result = url == NULL || text == NULL ? pipeline_fail("no memory") : service == NULL ? -1 : 0;
     (void)snprintf(day, sizeof(day), "%s", put->from);
     for (; result == 0 && strcmp(day, put->to) <= 0 && !pipeline_interrupted; noaa_day_after(day, day)) {
         const char *note;
         uint64_t records = 0;
 
-        (void)snprintf(source, sizeof(source), "%.100s %.50s %s", put->url, put->location, day);
+        (void)snprintf(text, size, "%s %s %s", url, put->location, day);
+        source_key(text, source);
         note = feed_note(put->feed, source);
         if (note == NULL)
             result = put_day(put, service, source, day, &records);
@@ -205,6 +216,8 @@ static int put_days(weather_source *put)
         put->records += records;
     }
     noaa_close(service);
+    free(text);
+    free(url);
     put->read = put->records;
     return result;
 }
@@ -218,6 +231,8 @@ int weather_source_put(weather_source *put, ls_store *store, ls_stream *stream, 
     if (put->feed == NULL)
         return -1;
     result = feed_settle(put->feed, "--key", put->key); /* The tables have one. */
+    if (result == 0)
+        result = feed_settle(put->feed, "--units", put->units); /* An item is of one, and says what was asked for. */
     if (result == 0 && put->token != NULL)
         result = put_days(put);
     else if (result == 0 && put->file_count == 0)

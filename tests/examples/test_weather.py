@@ -143,6 +143,8 @@ class MadeUp(Case):
         first = self.result("--store", self.kept, "--rows", "120")
         self.fails(1, "--key is the same in all runs of a store: here it is 'NAME'", "--store", self.kept, "--rows", "120",
                    "--key", "STATION")
+        self.fails(1, "--units is the same in all runs of a store: here it is 'standard'", "--store", self.kept,
+                   "--rows", "120", "--units", "metric")
         fewer = self.result("--store", self.kept, "--rows", "50")
         self.assertEqual((fewer["records"], fewer["refused"], fewer["tables"]), (120, 0, first["tables"]))
 
@@ -328,6 +330,24 @@ class Service(Case):
         self.rows = rows
         for _ in range(2):
             self.assertEqual(self.result("--store", self.kept, *self.days("05", "05"))["records"], 900)
+
+    def test_a_day_is_known_by_the_whole_address_and_in_one_unit(self):
+        self.busy = 0
+        kept, arguments = ("--store", self.kept), self.days("05", "05")
+        first = self.result(*kept, *arguments)
+        asked = len(self.asked)
+        self.url += "/"
+        again = self.result(*kept, *self.days("05", "05"))
+        self.assertEqual((again["records"], again["shards"], again["tables"]), (900, [900], first["tables"]))
+        self.assertFalse([path for path, _ in self.asked[asked:] if path.endswith("/data")])
+        self.fails(1, "--units is the same in all runs of a store: here it is 'standard'", *kept, *arguments, "--units",
+                   "metric")
+        # Two services whose addresses begin with the same 100 bytes are two.
+        where = self.url
+        for number, name in enumerate(("one", "two", "two/")):
+            self.url = where + "a" * 120 + "/" + name
+            result = self.result(*kept, *self.days("05", "05"))
+            self.assertEqual(result["shards"], [900 * (2 + min(number, 1))])
 
     def test_what_goes_wrong_is_said(self):
         self.fails(1, "400: ", *["wrong" if word == "secret" else word for word in self.arguments()])
