@@ -104,6 +104,7 @@ int file_taker_run(file_taker *taker, row_feed *feed)
     file_dropper *dropper = taker->dropper;
     uint64_t last = pipeline_now_ns();
     char name[NAME_MAX + 1];
+    bool is_last = false;
     int result = 0;
 
     if (watch == NULL)
@@ -121,9 +122,13 @@ int file_taker_run(file_taker *taker, row_feed *feed)
         } else if (got == 1) {
             result = take(taker, feed, name);
             last = pipeline_now_ns();
+            is_last = false;
         } else if (dropper != NULL ? !dropping : taker->idle_s > 0 &&
                    (double)(pipeline_now_ns() - last) > taker->idle_s * 1e9) {
-            break;  /* What was dropped by ourselves is told at once: nothing means all. */
+            if (is_last)
+                break;  /* What was dropped by ourselves is told at once: nothing means all. */
+            watch_look_now(watch);
+            is_last = true;
         }
     }
     if (dropper != NULL && file_dropper_wait(dropper) != 0)

@@ -173,6 +173,71 @@ class Filedrop(pipelines.Case):
         self.assertEqual((process.returncode, errors), (0, ""))
         self.assertEqual(self.stored(), ["1", "first half, second half"])
 
+    def ended(self, process, records):
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=30)
+        self.assertEqual((process.returncode, errors), (0, ""))
+        self.assertIn("%d records" % records, out)
+
+    def linked(self, name, data):
+        """A file that had no name until it was written, by open(2), and that is still open."""
+        file = os.open(self.drop, os.O_TMPFILE | os.O_WRONLY, 0o600)
+        os.write(file, data)
+        directory = os.open(self.drop, os.O_RDONLY)  # With it the link is followed; the path is no part of it.
+        os.link("/proc/self/fd/%d" % file, os.path.join(self.drop, name), src_dir_fd=directory, follow_symlinks=True)
+        os.fsync(directory)
+        os.close(directory)
+        return file
+
+    def test_a_file_that_is_linked_while_it_is_written_is_taken_when_it_is_closed(self):
+        def link(number):
+            return self.linked("%02d.txt" % number, b"first half, ")
+
+        def finish(file):
+            os.write(file, b"second half")
+            os.close(file)
+
+        there = link(0)  # When it begins, and when it lists the directory.
+        process = subprocess.Popen([FILEDROP, "--idle", "0", "--reads", "500", "--store", self.kept, self.drop],
+                                   env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        self.dropped("marker.txt", b"marker")
+        self.told(process, "marker.txt: 6 bytes")
+        files = [link(number) for number in range(1, 41)]
+        gone = link(41)
+        with open(self.path("named"), "w") as named:  # Its other name stays: that one is told, and not watched.
+            named.write("first half, ")
+            named.flush()
+            os.link(self.path("named"), os.path.join(self.drop, "42.txt"))
+            time.sleep(0.4)  # They are looked at more than once.
+            named.write("second half")
+        for file in files:
+            finish(file)
+        finish(there)
+        os.unlink(os.path.join(self.drop, "41.txt"))
+        os.close(gone)
+        wanted = {"%02d.txt" % number for number in range(43) if number != 41}
+        while wanted:
+            line = process.stdout.readline()
+            self.assertNotEqual(line, "", wanted)
+            if not line.startswith("consumer"):
+                self.assertIn(": 23 bytes", line)
+                wanted.remove(os.path.basename(line.split(":")[0]))
+        empty = link(43)
+        os.ftruncate(empty, 0)
+        os.close(empty)
+        self.told(process, "43.txt: 0 bytes")
+        self.ended(process, 44)
+        self.assertEqual(sorted(self.stored()), sorted(["marker", ""] + ["first half, second half"] * 42))
+
+    def test_a_file_that_is_closed_before_the_end_is_taken_before_it(self):
+        file = self.linked("a.txt", b"body")
+        process = subprocess.Popen([FILEDROP, "--json", "--idle", "2", "--store", self.kept, self.drop],
+                                   env=self.environment, stdout=subprocess.PIPE, text=True)
+        time.sleep(1.6)  # It has looked at 0.1, 0.3, 0.7 and 1.5 s, and would at 2.5 s.
+        os.close(file)
+        self.assertEqual(json.loads(process.communicate(timeout=60)[0])["taken"], 1)
+
     def test_a_directory_that_is_taken_away_ends_it(self):
         for take_away in (os.rmdir, lambda path: os.rename(path, path + "-elsewhere")):
             process = subprocess.Popen([FILEDROP, "--idle", "0", "--store", self.kept, self.drop], env=self.environment,
