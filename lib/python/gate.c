@@ -6,7 +6,9 @@
  * G2 `run` enters, takes the turn, calls, and leaves within one instruction: no exception comes in between and leaves a
  *    thread counted, or a turn taken, that is gone. So does a `with` from CPython 3.10 on; in 3.9 a handler may raise
  *    between the end of the block and the leaving.
- * G3 The pointer goes with the call that gives it back, and with no other. Of a gate that ends with its pointer, since
+ * G3 `open` has what a call opens before it leaves the parent's gate, within one instruction, too: whatever a handler
+ *    raises, whoever closes the parent finds it.
+ * G4 The pointer goes with the call that gives it back, and with no other. Of a gate that ends with its pointer, since
  *    Ctrl+C ended the finalizer of its handle, it is given back here. */
 #include "python/native.h"
 #include "python/walk.h"
@@ -216,6 +218,57 @@ static PyObject *run(PyObject *self, PyObject *arguments)
     return answer;
 }
 
+/* Have what a call has opened at `out`, if it has. */
+static bool keep(gate *it, PyObject *out)
+{
+    PyObject *at = PyLong_FromLong(0), *opened = at != NULL ? PyObject_GetItem(out, at) : NULL, *before = it->pointer;
+    int is_open = opened != NULL ? PyObject_IsTrue(opened) : -1;
+
+    Py_XDECREF(at);
+    if (is_open <= 0) {
+        Py_XDECREF(opened);
+        return is_open == 0;
+    }
+    it->pointer = opened;
+    Py_DECREF(before);
+    return true;
+}
+
+static PyObject *open_here(PyObject *self, PyObject *arguments)
+{
+    gate *it = (gate *)self;
+    PyObject *parent, *answer = NULL, *passed, *type, *error, *trace, *left = NULL;
+
+    if (PyTuple_Size(arguments) < 3)
+        return PyErr_Format(PyExc_TypeError, "open: within which gate, where, and by which call?");
+    parent = PyTuple_GetItem(arguments, 0);
+    if (parent != Py_None && Py_TYPE(parent) != Py_TYPE(self))
+        return PyErr_Format(PyExc_TypeError, "open: a parent is a gate, or None");
+    if (parent != Py_None) {
+        left = enter(parent, NULL);
+        if (left == NULL)
+            return NULL;
+        Py_DECREF(left);
+        answer = call_with((gate *)parent, PyTuple_GetItem(arguments, 2), arguments, 3);
+    } else {
+        passed = PyTuple_GetSlice(arguments, 3, PyTuple_Size(arguments));
+        if (passed != NULL)
+            answer = PyObject_Call(PyTuple_GetItem(arguments, 2), passed, NULL);
+        Py_XDECREF(passed);
+    }
+    PyErr_Fetch(&type, &error, &trace);
+    if (!keep(it, PyTuple_GetItem(arguments, 1)) && answer != NULL) {
+        Py_DECREF(answer);
+        answer = NULL;
+        PyErr_Fetch(&type, &error, &trace);
+    }
+    left = parent != Py_None ? leave(parent, NULL) : NULL;
+    Py_XDECREF(left);
+    PyErr_Clear(); /* What is left of these was the call's. */
+    PyErr_Restore(type, error, trace);
+    return answer;
+}
+
 static PyObject *is_mine(PyObject *self, PyObject *none)
 {
     (void)none;
@@ -285,18 +338,6 @@ static PyObject *give_back(PyObject *self, PyObject *arguments)
     return answer;
 }
 
-static PyObject *hold(PyObject *self, PyObject *pointer)
-{
-    gate *it = (gate *)self;
-    PyObject *before = it->pointer;
-
-    Py_INCREF(pointer);
-    it->pointer = pointer;
-    Py_DECREF(before);
-    Py_INCREF(Py_None);
-    return Py_None;
-}
-
 static PyObject *get_pointer(PyObject *self, void *unused)
 {
     gate *it = (gate *)self;
@@ -325,7 +366,9 @@ static PyMethodDef methods[] = {
     {"run", run, METH_VARARGS,
      "run(turn, function, *arguments)\n\nEnter, call function(pointer, *arguments) in the turn of an RLock (None: "
      "without), and leave: its answer."},
-    {"hold", hold, METH_O, "hold(pointer)\n\nHave a pointer from now on."},
+    {"open", open_here, METH_VARARGS,
+     "open(parent, out, function, *arguments)\n\nCall what opens something at out[0], within the gate of a parent and "
+     "with its pointer (None: without), and have that from now on: the call's answer."},
     {"is_mine", is_mine, METH_NOARGS, "Whether this thread is inside."},
     {"shut", shut, METH_NOARGS, "Let nobody enter from now on."},
     {"open_again", open_again, METH_NOARGS, "Let others enter again."},

@@ -125,39 +125,35 @@ class Handle(Unique):
     _close_call: ClassVar[Callable[..., Any]]
     _close_arguments: ClassVar[Tuple[Any, ...]] = ()
 
-    def __init__(self, pointer: Any, parent: Optional["Handle"]) -> None:
-        """Become the handle of a pointer that is given back by itself when nobody refers to it."""
-        self._begin(None)
-        self._gate.hold(pointer)
-        if parent is not None:
-            self._belong(parent)
-
-    def _begin(self, close: Optional[Callable[..., Any]]) -> None:
+    def _own(self, parent: Optional["Handle"], out: Any, call: Callable[..., int], *arguments: Any) -> None:
+        """Become the handle of what a call opens at `out`, a call of the parent's if there is one. It is given back by
+        itself when nobody refers to it."""
         self._parent: Optional[Handle] = None
         self._children: Dict[int, "weakref.ref[Handle]"] = {}  # Those that are open, by their `id`.
         self._closing = threading.RLock()  # Of the thread that closes it.
         self._pid = os.getpid()
         self._is_left = False
-        self._gate = Gate(self._noun, _refuse, close, self._close_arguments)
-
-    def _own(self, parent: Optional["Handle"], out: Any, call: Callable[..., int], *arguments: Any) -> None:
-        """Become the handle of what a call opens at `out`, a call of the parent's if there is one."""
-        self._begin(None if self._has_thread else type(self)._close_call)
-        try:
-            if parent is None:
-                check(call(*arguments))
-            else:
-                parent._call(call, *arguments)
-            self._gate.hold(out[0])
-        except BaseException:
-            if out[0] != ffi.NULL and self._gate.held is None:  # Ctrl+C, once C had returned.
-                type(self)._close_call(out[0], *self._close_arguments)
-            raise
+        self._gate = Gate(self._noun, _refuse, None if self._has_thread else type(self)._close_call,
+                          self._close_arguments)
         if parent is not None:
             self._belong(parent)
+        try:
+            try:
+                status = self._gate.open(None if parent is None else parent._gate, out, call, *arguments)
+            except OverflowError as error:
+                raise _out_of_range(error) from None
+            check(status)
+        except BaseException:
+            with self._closing:
+                if self._gate.held is not None:  # Ctrl+C, once C had returned.
+                    self._gate.give_back(type(self)._close_call, *self._close_arguments)
+            if parent is not None and self._gate.held is None:
+                parent._children.pop(id(self), None)
+            raise
 
     def _belong(self, parent: "Handle") -> None:
-        """Be closed when `parent` is."""
+        """Be closed when `parent` is: also where it is not open yet, so that an exception at whatever instruction
+        leaves nothing open that the parent does not know."""
         self._parent = self._parent or parent
         parent._children[id(self)] = weakref.ref(self)
 
@@ -175,7 +171,7 @@ class Handle(Unique):
         try:
             status = self._gate.run(None, function, *arguments)
         except OverflowError as error:
-            raise InvalidArgumentError("a number is out of its range: %s" % error) from None
+            raise _out_of_range(error) from None
         check(status)
 
     def _interrupt(self, pointer: Any) -> None:
@@ -241,6 +237,8 @@ class Handle(Unique):
             try:
                 self._gate.shut()
                 self._empty()
+                for child in self._open_children():  # What another thread has opened meanwhile.
+                    child._close_with_parent()
                 self._release()
             finally:
                 if self._gate.held is not None:
@@ -301,6 +299,10 @@ class Handle(Unique):
                 self.close()
             except Exception:  # Nobody is there to be told; who wants to know closes it.
                 pass
+
+
+def _out_of_range(error: OverflowError) -> InvalidArgumentError:
+    return InvalidArgumentError("a number is out of its range: %s" % error)
 
 
 def add_context(error: BaseException, told: BaseException) -> None:

@@ -156,6 +156,7 @@ class Producer(Handle):
     __slots__ = ("_id", "_at")
 
     _noun = "producer"
+    _close_call = lib.lsi_py_producer_close
 
     def __init__(self, stream: "Stream", producer_id: Optional[int] = None) -> None:
         self._id = None if producer_id is None else producer_id_to_c(producer_id)
@@ -164,9 +165,8 @@ class Producer(Handle):
         pointer = ffi.gc(lib.lsi_py_producer_new(), lib.lsi_py_producer_free)
         if pointer == _NULL:
             raise MemoryError
-        stream._call(lib.lsi_py_producer_open, pointer)
         self._at = hold(_address(pointer), pointer)  # For put.c.
-        super().__init__(pointer, stream)
+        self._own(stream, (pointer,), lib.lsi_py_producer_open, pointer)
 
     def put(self, partition_key: Key, data: Bytes, explicit_hash_key: Optional[int] = None,
             durability: Optional[Durability] = None, number: Optional[int] = None) -> RecordId:

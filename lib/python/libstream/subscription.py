@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from typing import TYPE_CHECKING, Any, Iterator as IteratorOf, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator as IteratorOf, Optional, Tuple
 
 from libstream._handle import Handle, of_this_process
 from libstream._native import ffi, lib
@@ -52,8 +52,8 @@ class Subscription(Handle):
                            options("ls_subscribe_options", **settings))
         out = ffi.new("ls_consumer **")
         self._own(stream, out, lib.ls_consumer_open, c_text(consumer, "consumer"), out)
-        self._push.begin(out[0])
         try:
+            self._push.begin(out[0])
             self._take()  # The first one is empty: the subscription holds.
         except BaseException:
             self.close()
@@ -108,9 +108,10 @@ class Subscription(Handle):
 
 class _Push:
     """The thread of a subscription, and what it fills. It knows nothing of the subscription, so that one that nobody
-    refers to is closed; closing ends the thread before the pointer that it uses goes."""
+    refers to is closed; closing ends the thread before the pointer that it uses goes. Where Ctrl+C comes while it is
+    started nobody knows whether it runs: it uses the pointer only if it has said so before the end has."""
 
-    __slots__ = ("queue", "room", "is_ending", "ended", "thread", "_shard", "_start", "_from", "_settings")
+    __slots__ = ("queue", "room", "is_ending", "ended", "thread", "_first", "_shard", "_start", "_from", "_settings")
 
     def __init__(self, shard: Optional[int], start: Any, place: Optional[bytes], settings: Any) -> None:
         self.queue: "queue.SimpleQueue[Any]" = queue.SimpleQueue()  # Of which a signal's handler may take, too.
@@ -120,23 +121,23 @@ class _Push:
         self.is_ending = False
         self.ended = threading.Event()
         self.thread: Optional[threading.Thread] = None
+        self._first: Dict[str, str] = {}  # Who came first; `setdefault` says it in one instruction.
         self._shard, self._start, self._from, self._settings = shard, start, place, settings
 
     def begin(self, pointer: Any) -> None:
         self.thread = threading.Thread(target=self._work, args=(pointer,), name="libstream-push", daemon=True)
-        try:
-            self.thread.start()
-        except BaseException:
-            self.ended.set()
-            raise
+        self.thread.start()
 
     def end(self, pointer: Any) -> None:
         """End the thread, and wait until it uses the pointer no more."""
         self.is_ending = True
-        lib.ls_consumer_cancel(pointer)
-        self.ended.wait()
+        if self._first.setdefault("came", "end") == "thread":
+            lib.ls_consumer_cancel(pointer)
+            self.ended.wait()
 
     def _work(self, pointer: Any) -> None:
+        if self._first.setdefault("came", "thread") != "thread":
+            return
         handle, error = ffi.new_handle(self), None
         try:
             more = (self._settings, lib.lsi_py_on_push, handle)
