@@ -354,6 +354,52 @@ def test_arrays_of_text_and_of_objects_are_no_rows(stream: Stream) -> None:
     assert [r.data for r in stream.iterator()][6:] == [b"long", b"s", b"ab", b"c\0", b"ab", b"ef", b"x", b"yz"]
 
 
+def test_masked_elements_are_no_records(stream: Stream) -> None:
+    """Arrays of NumPy have in their memory what they say is not there."""
+    numpy = pytest.importorskip("numpy")
+    masked, whole = numpy.ma.array([b"a", b"b", b"c"], mask=[0, 1, 1]), numpy.array([b"a", b"b", b"c"])
+    structured = numpy.ma.zeros(3, dtype=[("x", "<f8"), ("y", "<i4")])
+    structured["x"][0] = numpy.ma.masked
+    keys = array("i", [0, 1, 2, 3])
+    with stream.producer() as producer:
+        for count, name, put in (
+                (2, "data", lambda: producer.put_buffer("k", masked)),
+                (2, "data", lambda: producer.put_buffer("k", numpy.ma.array(
+                    [b"a", b"b", None], object, mask=[0, 1, 1]))),
+                (1, "data", lambda: producer.put_buffer("k", structured)),
+                (2, "partition_keys", lambda: producer.put_buffer(masked, whole)),
+                (1, "offsets of data", lambda: producer.put_buffer("k", b"abc", numpy.ma.array(
+                    [0, 1, 2, 3], mask=[0, 1, 0, 0]))),
+                (2, "offsets of partition_keys", lambda: producer.put_buffer(b"abc", whole, key_offsets=numpy.ma.array(
+                    keys, mask=[0, 1, 1, 0]))),
+                (1, "data", lambda: producer.put_many("k", masked)),
+                (2, "data", lambda: producer.put("k", masked))):
+            with pytest.raises((TypeError, ValueError), match="%d elements of %s are masked" % (count, name)):
+                put()
+        assert list(stream.iterator()) == []
+        producer.put_buffer(numpy.ma.array(whole), numpy.ma.array(whole, mask=[0, 0, 0]))
+    assert [(r.partition_key, r.data) for r in stream.iterator()] == [("a", b"a"), ("b", b"b"), ("c", b"c")]
+
+
+def test_texts_of_any_length_are_keys(stream: Stream) -> None:
+    """NumPy's StringDType shows nobody its memory."""
+    numpy = pytest.importorskip("numpy", "2.0")
+    kind, table = numpy.dtypes.StringDType, numpy.arange(6, dtype="u1").reshape(2, 3)
+    with stream.producer() as producer:
+        producer.put_buffer(numpy.array(["a", "bü" * 20], kind()), table)
+        for wrong, said in ((numpy.array(["a", None], kind(na_object=None)), "1 texts of partition_keys are missing"),
+                            (numpy.array(["a", numpy.nan], kind(na_object=numpy.nan)), "are missing"),
+                            (numpy.array([["a"], ["b"]], kind()), "of one dimension")):
+            with pytest.raises((TypeError, ValueError), match=said):
+                producer.put_buffer(wrong, table)
+        with pytest.raises(TypeError, match="without offsets"):
+            producer.put_buffer(numpy.array(["a", "b"], kind()), table, key_offsets=array("i", [0, 1, 2]))
+        with pytest.raises(TypeError, match="data is an array of text, not of bytes: encode it"):
+            producer.put_buffer("k", numpy.array(["a", "b"], kind()))
+    assert [(r.partition_key, r.data) for r in stream.iterator()] == [
+        ("a", b"\0\1\2"), ("bü" * 20, b"\3\4\5")]
+
+
 def test_arrow_arrays_of_many_kinds_are_put(stream: Stream) -> None:
     arrow = pytest.importorskip("pyarrow")
     rows = [b"0", b"twelve bytes", b"thirteen byte", b"", b"x" * 100, b"22"]

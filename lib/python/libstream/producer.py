@@ -247,8 +247,8 @@ class Producer(Handle):
         another buffer of two dimensions, or of one with larger elements, each row of which is a record, with the zeros
         at the end of a short text of dtype S; an Arrow array of binary or string, large, of fixed size, of views, or in
         chunks. `partition_keys` is one key for all, or whatever `data` may be, with `key_offsets`, or a list of keys.
-        What is copied are lists, arrays of objects, and keys of NumPy's dtypes S and U, without the zeros at the end.
-        Otherwise as `put_batch`.
+        What is copied are lists, arrays of objects, and keys of NumPy's dtypes S and U, without the zeros at the end,
+        and StringDType. Elements that are null, masked or missing are refused. Otherwise as `put_batch`.
         """
         count, pieces = _pieces(data, offsets, "data")
         if isinstance(partition_keys, (str, bytes)) and key_offsets is None:
@@ -436,10 +436,19 @@ def put_options(durability: Optional[Durability], flags: int, hash_key: Optional
     return settings, keep
 
 
+def _refuse_masked(data: Any, name: str) -> None:
+    """Refuse elements that are there in the memory of a NumPy array, and are said not to be."""
+    if hasattr(data, "mask") and hasattr(data, "filled"):
+        count = data.mask.tobytes().count(b"\1")
+        if count > 0:
+            raise ValueError("%d elements of %s are masked: a record has data, and a key" % (count, name))
+
+
 def _flat(data: Any) -> bytes:
     """The bytes of any buffer."""
     if isinstance(data, str):
         raise TypeError("data is bytes, not str: use .encode()")
+    _refuse_masked(data, "data")
     return memoryview(data).tobytes()
 
 
@@ -486,6 +495,20 @@ def _typed_pieces(view: memoryview, data: Any, offsets: Any, name: str) -> Tuple
         raise TypeError("data is an array of text, not of bytes: encode it")
     listed = data.tolist()
     return len(listed), _joined(listed, is_key)
+
+
+def _text_pieces(data: Any, offsets: Any, name: str) -> Tuple[int, _Pieces]:
+    """Of a NumPy array of StringDType, which shows nobody its memory."""
+    if name == "data":
+        raise TypeError("data is an array of text, not of bytes: encode it")
+    if offsets is not None or data.ndim != 1:
+        raise TypeError("%s is an array of text (%s): it must be of one dimension, without offsets"
+                        % (name, data.dtype))
+    listed = data.tolist()
+    missing = sum(not isinstance(item, str) for item in listed)
+    if missing > 0:
+        raise ValueError("%d texts of %s are missing: a record has data, and a key" % (missing, name))
+    return len(listed), _joined(listed, True)
 
 
 def _arrow_pieces(data: Any, name: str) -> Tuple[int, _Pieces]:
@@ -535,6 +558,10 @@ def _pieces(data: Any, offsets: Any, name: str) -> Tuple[int, _Pieces]:
     """How many, and where they are."""
     if hasattr(data, "type") and hasattr(data, "null_count"):
         return _arrow_pieces(data, name)
+    _refuse_masked(data, name)
+    _refuse_masked(offsets, "offsets of %s" % name)
+    if getattr(getattr(data, "dtype", None), "char", "") == "T":
+        return _text_pieces(data, offsets, name)
     view = memoryview(data)
     if getattr(getattr(data, "dtype", None), "fields", None) and data.dtype.hasobject:
         raise TypeError("%s is an array of structures that have objects: their addresses lie in its memory" % name)
