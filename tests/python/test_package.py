@@ -130,4 +130,6 @@ def test_a_second_interpreter_of_a_process_is_refused() -> None:
                "    print(isinstance(store.create_stream('s').producer().put('k', b''), libstream.RecordId))")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert interpreters and (done.returncode, done.stderr) == (0, "")
-    assert "one interpreter of a process" in done.stdout and done.stdout.endswith("True\n")
+    # By CPython from 3.12 on, of any module that is not made for it; before that by the module.
+    assert ("one interpreter of a process" in done.stdout or "does not support loading in subinterp" in done.stdout)
+    assert done.stdout.endswith("True\n")
