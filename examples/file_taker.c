@@ -51,7 +51,17 @@ done:
     return body;
 }
 
-static int take(file_taker *taker, row_feed *feed, const char *name)
+/* What notes call a file: its path, without links, since other directories have files of this name. It need not be
+ * UTF-8. */
+static void note_name(const char *real, const char *name, char source[SOURCE_KEY_BYTES])
+{
+    char path[PATH_MAX + NAME_MAX + 2];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", real, name);
+    source_key(path, source);
+}
+
+static int take(file_taker *taker, row_feed *feed, const char *real, const char *name)
 {
     char path[PIPELINE_PATH_BYTES + NAME_MAX + 2], version[64] = "";
     char source[SOURCE_KEY_BYTES];
@@ -60,7 +70,7 @@ static int take(file_taker *taker, row_feed *feed, const char *name)
     size_t size;
     char *body;
 
-    source_key(name, source); /* It need not be UTF-8. */
+    note_name(real, name, source);
     noted = feed_note(feed, source);
     (void)snprintf(path, sizeof(path), "%s/%s", taker->directory, name);
     body = read_body(path, &size, version, &reason);
@@ -80,7 +90,7 @@ static int take(file_taker *taker, row_feed *feed, const char *name)
 }
 
 /* That all that was to be dropped was taken, by this run or by one before. */
-static int check_dropped(const file_taker *taker, const row_feed *feed)
+static int check_dropped(const file_taker *taker, const row_feed *feed, const char *real)
 {
     uint64_t due = 0, came = 0;
     char name[32], source[SOURCE_KEY_BYTES];
@@ -89,7 +99,7 @@ static int check_dropped(const file_taker *taker, const row_feed *feed)
         file_dropper_name(number, name);
         if (!watch_is_wanted(taker->suffix, name))
             continue;
-        source_key(name, source);
+        note_name(real, name, source);
         due++;
         came += feed_note(feed, source) != NULL;
     }
@@ -103,12 +113,15 @@ int file_taker_run(file_taker *taker, row_feed *feed)
     dir_watch *watch = watch_open(taker->directory, taker->suffix);
     file_dropper *dropper = taker->dropper;
     uint64_t last = pipeline_now_ns();
-    char name[NAME_MAX + 1];
+    char name[NAME_MAX + 1], real[PATH_MAX];
     bool is_last = false;
     int result = 0;
 
-    if (watch == NULL)
-        return pipeline_fail("cannot watch %s: %s", taker->directory, strerror(errno));
+    if (watch == NULL || realpath(taker->directory, real) == NULL) {
+        result = pipeline_fail("cannot watch %s: %s", taker->directory, strerror(errno));
+        watch_close(watch);
+        return result;
+    }
     if (dropper != NULL && file_dropper_begin(dropper) != 0) {
         watch_close(watch);
         return -1;
@@ -120,7 +133,7 @@ int file_taker_run(file_taker *taker, row_feed *feed)
         if (got < 0) {
             result = pipeline_fail("cannot watch %s: %s", taker->directory, strerror(errno));
         } else if (got == 1) {
-            result = take(taker, feed, name);
+            result = take(taker, feed, real, name);
             last = pipeline_now_ns();
             is_last = false;
         } else if (dropper != NULL ? !dropping : taker->idle_s > 0 &&
@@ -134,7 +147,7 @@ int file_taker_run(file_taker *taker, row_feed *feed)
     if (dropper != NULL && file_dropper_wait(dropper) != 0)
         result = -1;
     if (dropper != NULL && result == 0 && !pipeline_interrupted)
-        result = check_dropped(taker, feed);
+        result = check_dropped(taker, feed, real);
     watch_close(watch);
     if (taker->idle_s <= 0)
         pipeline_interrupted = 0;  /* The signal was the end that was asked for; another one ends what follows. */

@@ -1,6 +1,10 @@
 /* Takes the files that are in a directory, and those that are dropped into it, into a stream: the body of each becomes
- * a record. A file is taken once in each version of it (its size, its time), also after who took it was killed: its
- * record and the note of the version are one step. What is larger than a record may be is refused, and said. */
+ * a record. A file is taken once in each version of it, also after who took it was killed: its record and the note of
+ * the version are one step. What is larger than a record may be is refused, and said.
+ *
+ * A file is a name in a directory, by whatever path or link that was given; one that is renamed, or whose directory is,
+ * is another. A version is its size and the time at which it was last written, in nanoseconds: what takes its place with
+ * both the same is taken for the same, and one that is written again with the same content is another version. */
 #ifndef EXAMPLES_FILE_TAKER_H
 #define EXAMPLES_FILE_TAKER_H
 

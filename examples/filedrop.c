@@ -7,7 +7,8 @@
  * key in a file; two mappings of one stream that know nothing of each other: with --fail the second one fails for ever,
  * and the first one has everything all the same. A constant key goes to one shard, however many there are.
  *
- * A file is taken once in each version of it, also by a run after one that was killed (file_taker.h).
+ * A file is taken once in each version of it, its size and time, also by a run after one that was killed; files of one
+ * name in two directories are two (file_taker.h).
  *
  * It checks what it claims: what is in the stream is what was put, and each consumer has had all of it; when retention
  * has taken records of it, what is left.

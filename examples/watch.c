@@ -21,8 +21,8 @@
 #define LOOK_LEAST_NS (UINT64_C(100) * 1000000)
 #define LOOK_MOST_NS (UINT64_C(1000) * 1000000)
 
-/* A name that was passed over because the file was open for writing. Of one that was linked then, as a file of O_TMPFILE
- * is, it is not told under this name when it is closed. */
+/* A name that was passed over because the file was open for writing. Of one that was linked then, as a file of
+ * O_TMPFILE is, it is not told under this name when it is closed. */
 struct passed {
     struct passed *next;
     uint64_t due_ns, wait_ns;

@@ -108,6 +108,31 @@ class Filedrop(pipelines.Case):
         self.assertIn("alpha, again", self.stored())
         self.assertEqual(self.result("--suffix", "TXT", self.drop)["records"], 1)
 
+    def test_files_of_one_name_in_two_directories_are_two(self):
+        for folder, body in (("A", "one"), ("B", "two")):
+            os.mkdir(self.path(folder))
+            os.utime(self.file(folder + "/a.txt", body), ns=(10**18, 10**18))
+        os.symlink("A", self.path("link"))
+        for folder, taken in (("A", 1), ("B", 1), ("A", 0), ("link", 0), ("B/../A", 0), ("B", 0)):
+            result = self.result("--idle", "0.1", "--store", self.kept, self.path(folder))
+            self.assertEqual(result["taken"], taken, folder)
+        self.assertEqual(self.stored(), ["one", "two"])
+        # A version is size and time: one of them changes it, and the content alone does not.
+        os.utime(self.file("A/a.txt", "ONE"), ns=(10**18, 10**18))
+        self.assertEqual(self.result("--idle", "0.1", "--store", self.kept, self.path("A"))["taken"], 0)
+        os.utime(self.path("A/a.txt"), ns=(10**18, 10**18 + 1))
+        self.assertEqual(self.result("--idle", "0.1", "--store", self.kept, self.path("A"))["taken"], 1)
+        os.utime(self.file("A/a.txt", "four"), ns=(10**18, 10**18 + 1))
+        self.assertEqual(self.result("--idle", "0.1", "--store", self.kept, self.path("A"))["taken"], 1)
+        self.assertEqual(self.stored(), ["one", "two", "ONE", "four"])
+        # One whose path is longer than a note's name may be.
+        for body in ("five", "six"):
+            deep = os.path.join(self.path("deep" * 50), body)
+            os.makedirs(deep)
+            os.utime(self.file(os.path.join(deep, "a.txt"), "same"), ns=(10**18, 10**18))
+            self.assertEqual(self.result("--idle", "0.1", "--store", self.kept, deep)["taken"], 1)
+            self.assertEqual(self.result("--idle", "0.1", "--store", self.kept, deep)["taken"], 0)
+
     def test_limits_are_those_of_a_record(self):
         self.dropped("largest.txt", b"x" * BODY_BYTES_MAX)
         self.dropped("too-large.txt", b"x" * (BODY_BYTES_MAX + 1))
