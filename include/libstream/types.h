@@ -58,6 +58,9 @@ typedef struct ls_record_id {
  *  producer knew the shards as they were before a split or a merge, and may put it again. (The KCL drops all records of
  *  such an aggregate. Here the choice is the reader's.) */
 #define LS_RECORD_OUTSIDE_SHARD UINT32_C(4)
+/** It is stored encrypted: it was put between ls_stream_start_encryption() and ls_stream_stop_encryption(), and was
+ *  opened to be shown. Of a user record: the record that it came in is. One batch may have records of both kinds. */
+#define LS_RECORD_ENCRYPTED UINT32_C(8)
 
 /** One record as an iterator shows it: a view, valid until the next call on that iterator. */
 typedef struct ls_record {
@@ -68,7 +71,7 @@ typedef struct ls_record {
                                         was more than an hour ahead, it stays ahead and goes on from there. */
     ls_hash_key explicit_hash_key; /**< Meaningful with LS_RECORD_EXPLICIT_HASH_KEY, else 0. */
     uint32_t shard;
-    uint32_t flags;
+    uint32_t flags;                /**< LS_RECORD_, combined by OR; others than these are to be ignored. */
     uint32_t sub_seqno;            /**< LS_RECORD_AGGREGATED: its place in the aggregate, from 0; else 0. */
     uint32_t sub_count;            /**< LS_RECORD_AGGREGATED: how many the aggregate has, at least 1; else 0. */
 } ls_record;

@@ -411,7 +411,7 @@ static bool make_room(void **at, size_t *room, size_t needed, size_t element_byt
     return true;
 }
 
-/* The sizes, how many records have a hash key of their own, and whether any is of an aggregate. */
+/* The sizes, how many records have a hash key of their own, and whether flags tell anything else of any. */
 static void page_measure(lsi_py_page *page, const ls_record *records)
 {
     page->data_bytes = page->key_bytes = page->explicit_count = page->sub_count = 0;
@@ -419,7 +419,7 @@ static void page_measure(lsi_py_page *page, const ls_record *records)
         page->data_bytes += records[i].data.size;
         page->key_bytes += records[i].partition_key.size;
         page->explicit_count += records[i].flags & LS_RECORD_EXPLICIT_HASH_KEY;
-        if ((records[i].flags & LS_RECORD_AGGREGATED) != 0)
+        if ((records[i].flags & (LS_RECORD_AGGREGATED | LS_RECORD_ENCRYPTED)) != 0)
             page->sub_count = page->count;
     }
 }

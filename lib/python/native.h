@@ -108,7 +108,7 @@ typedef struct lsi_py_page {
     size_t key_bytes;
     char *bytes;          /* all data, then all keys */
     int64_t *index;       /* count + 1 starts of data, count + 1 starts of keys, count numbers, count arrivals */
-    size_t sub_count;     /* 0, or count when any is of an aggregate */
+    size_t sub_count;     /* 0, or count when any is of an aggregate, or encrypted */
     uint32_t *subs;       /* three for each: its place in the aggregate, how many that has, LS_RECORD_ flags */
     size_t explicit_count;
     ls_hash_key *explicit_keys; /* explicit_count of them */

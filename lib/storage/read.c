@@ -394,6 +394,8 @@ static inline ls_status give(lsi_log_reader *reader, lsi_read_batch *to)
         } while (out < last && at <= at_last && lsi_read_u64le(at) == shape.word);
     }
     uint32_t given = (uint32_t)(out - first);
+    for (uint32_t i = 0; i < given && (frame->flags & LSI_FRAME_SEALED) != 0; i++)
+        first[i].flags |= LS_RECORD_ENCRYPTED;
     if (!is_right && to->made + given == 0) {
         reader->given_bytes = 0; /* A repair may be looked for. */
         return breaks_rules(reader);

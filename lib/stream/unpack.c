@@ -286,7 +286,7 @@ MADE_TWICE uint32_t give(lsi_unpack *unpack, ls_record *out, uint32_t max, uint6
                              .seqno = unpack->outer.seqno,
                              .arrival_us = unpack->outer.arrival_us,
                              .shard = unpack->outer.shard,
-                             .flags = LS_RECORD_AGGREGATED,
+                             .flags = LS_RECORD_AGGREGATED | (unpack->outer.flags & LS_RECORD_ENCRYPTED),
                              .sub_seqno = unpack->next++,
                              .sub_count = unpack->count};
         if (room != NULL) {

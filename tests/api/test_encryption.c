@@ -205,6 +205,163 @@ static void encrypted_records_come_back(void **state)
     temp_remove(&at.temp);
 }
 
+/* ---- how a record was stored ---- */
+
+enum { EACH = 5, USERS = 4 };
+
+/* EACH records, and then one of USERS user records. */
+static void put_both_kinds(ls_stream *stream)
+{
+    ls_put_options options = LS_PUT_OPTIONS_INIT;
+    const ls_hash_key hash_key = {1, 2};
+    ls_producer *producer = NULL;
+    ls_aggregate *aggregate = NULL;
+    ls_put_entry packed, user = {text("user"), text(DATA), NULL};
+    int32_t fits;
+
+    assert_int_equal(ls_producer_open(stream, NULL, &producer), LS_OK);
+    assert_int_equal(ls_aggregate_open(NULL, &aggregate), LS_OK);
+    for (int i = 0; i < EACH; i++) {
+        options.explicit_hash_key = i == 1 ? &hash_key : NULL; /* What else flags tell stays told. */
+        assert_int_equal(ls_producer_put(producer, text(KEY), text(DATA), &options, NULL), LS_OK);
+    }
+    for (int i = 0; i < USERS; i++)
+        assert_int_equal(ls_aggregate_add(aggregate, &user, &fits), LS_OK);
+    assert_int_equal(ls_aggregate_record(aggregate, &packed), LS_OK);
+    assert_int_equal(ls_producer_put(producer, packed.partition_key, packed.data, NULL, NULL), LS_OK);
+    ls_aggregate_close(aggregate);
+    assert_int_equal(ls_producer_close(producer), LS_OK);
+}
+
+/* What was shown: a letter for each record, small for what is not encrypted. */
+typedef struct shown {
+    char letters[64];
+    size_t count, wanted;
+    bool is_torn; /* the records did not come in one batch */
+} shown;
+
+static void note(shown *of, const ls_batch *batch)
+{
+    of->is_torn |= of->count != 0 && ls_batch_count(batch) != 0;
+    for (size_t i = 0; i < ls_batch_count(batch); i++) {
+        const ls_record *record = ls_batch_at(batch, i);
+        char letter = (record->flags & LS_RECORD_AGGREGATED) != 0          ? 'u'
+                      : (record->flags & LS_RECORD_EXPLICIT_HASH_KEY) != 0 ? 'h'
+                                                                           : 'r';
+
+        assert_true(of->count < sizeof of->letters - 1);
+        of->letters[of->count++] = (record->flags & LS_RECORD_ENCRYPTED) != 0 ? letter - 'a' + 'A' : letter;
+    }
+}
+
+static ls_push_answer note_pushed(const ls_batch *batch, void *user)
+{
+    shown *of = user;
+
+    note(of, batch);
+    return of->count < of->wanted ? LS_PUSH_DONE : LS_PUSH_STOP;
+}
+
+static ls_handler_answer note_handled(const ls_batch *batch, ls_handler_context *context, void *user)
+{
+    (void)context;
+    note(user, batch);
+    return LS_HANDLER_DONE;
+}
+
+static void assert_iterated(ls_stream *stream, bool is_merged, uint32_t flags, const char *wanted)
+{
+    ls_iterator_options options = LS_ITERATOR_OPTIONS_INIT;
+    const ls_position horizon = {.kind = LS_TRIM_HORIZON};
+    ls_iterator *iterator = NULL;
+    const ls_batch *batch = NULL;
+    shown of = {.count = 0};
+
+    options.flags = flags;
+    if (is_merged)
+        assert_int_equal(ls_iterator_open_all(stream, &horizon, &options, &iterator), LS_OK);
+    else
+        assert_int_equal(ls_iterator_open(stream, 0, &horizon, &options, &iterator), LS_OK);
+    do {
+        assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+        note(&of, batch);
+    } while (ls_batch_count(batch) != 0);
+    assert_string_equal(of.letters, wanted);
+    assert_false(of.is_torn); /* One batch has records of several segments. */
+    ls_iterator_close(iterator);
+}
+
+static void assert_pushed(ls_consumer *consumer, uint32_t flags, const char *wanted)
+{
+    ls_subscribe_options options = LS_SUBSCRIBE_OPTIONS_INIT;
+    shown of = {.wanted = strlen(wanted)};
+
+    options.flags = flags;
+    assert_int_equal(ls_consumer_subscribe(consumer, 0, NULL, &options, note_pushed, &of), LS_OK);
+    assert_string_equal(of.letters, wanted);
+}
+
+static void assert_mapped(ls_stream *stream, const char *name, uint32_t flags, const char *wanted)
+{
+    ls_mapping_options options = LS_MAPPING_OPTIONS_INIT;
+    ls_mapping_run_options how = LS_MAPPING_RUN_OPTIONS_INIT;
+    const ls_position horizon = {.kind = LS_TRIM_HORIZON};
+    ls_mapping *mapping = NULL;
+    shown of = {.count = 0};
+
+    options.flags = flags;
+    how.flags = LS_RUN_UNTIL_CAUGHT_UP;
+    assert_int_equal(ls_mapping_create(stream, name, &horizon, &options), LS_OK);
+    assert_int_equal(ls_mapping_open(stream, name, &mapping), LS_OK);
+    assert_int_equal(ls_mapping_run(mapping, &how, note_handled, &of), LS_OK);
+    assert_string_equal(of.letters, wanted);
+    assert_int_equal(ls_mapping_close(mapping), LS_OK);
+}
+
+static void a_record_says_that_it_is_stored_encrypted(void **state)
+{
+    static const char outer[] = "rhrrrr" "RHRRRR" "rhrrrr", users[] = "rhrrruuuu" "RHRRRUUUU" "rhrrruuuu";
+    keys of = {.first = 1};
+    ls_stream *stream = NULL;
+    place at;
+
+    (void)state;
+    SKIP_UNLESS_BUILT();
+    for (int is_compressed = 0; is_compressed < 2; is_compressed++) {
+        ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+        ls_consumer *consumer = NULL, *other = NULL;
+
+        options.compression = is_compressed ? LS_COMPRESSION_ZSTD : LS_COMPRESSION_NONE;
+        place_make(&at);
+        ls_store *store = open_with(at.location, &of);
+        assert_int_equal(ls_stream_create(store, "s", &options), LS_OK);
+        assert_int_equal(ls_stream_open(store, "s", &stream), LS_OK);
+        put_both_kinds(stream);
+        assert_int_equal(ls_stream_start_encryption(store, "s", "k1"), LS_OK);
+        put_both_kinds(stream);
+        assert_int_equal(ls_stream_stop_encryption(store, "s"), LS_OK);
+        put_both_kinds(stream);
+        for (int is_merged = 0; is_merged < 2; is_merged++) {
+            assert_iterated(stream, is_merged, 0, outer);
+            assert_iterated(stream, is_merged, LS_ITERATOR_MAPPED, outer);
+            assert_iterated(stream, is_merged, LS_ITERATOR_DEAGGREGATE, users);
+        }
+        assert_int_equal(ls_consumer_register(stream, "a", NULL), LS_OK);
+        assert_int_equal(ls_consumer_register(stream, "b", NULL), LS_OK);
+        assert_int_equal(ls_consumer_open(stream, "a", &consumer), LS_OK);
+        assert_int_equal(ls_consumer_open(stream, "b", &other), LS_OK);
+        assert_pushed(consumer, 0, outer);
+        assert_pushed(other, LS_SUBSCRIBE_DEAGGREGATE, users);
+        assert_int_equal(ls_consumer_close(consumer), LS_OK);
+        assert_int_equal(ls_consumer_close(other), LS_OK);
+        assert_mapped(stream, "m", 0, outer);
+        assert_mapped(stream, "n", LS_MAPPING_DEAGGREGATE, users);
+        assert_int_equal(ls_stream_close(stream), LS_OK);
+        assert_int_equal(ls_store_close(store), LS_OK);
+        temp_remove(&at.temp);
+    }
+}
+
 /* X5, and the files' promise: neither data nor keys of records nor encryption keys are in any file of the store. */
 static void nothing_that_was_put_is_in_a_file(void **state)
 {
@@ -764,6 +921,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(encrypted_records_come_back),
+        TEST(a_record_says_that_it_is_stored_encrypted),
         TEST(nothing_that_was_put_is_in_a_file),
         TEST(without_the_key_all_but_records_can_be_had),
         TEST(a_wrong_key_is_no_damage_and_writes_nothing),

@@ -1275,6 +1275,17 @@ def test_answers_of_an_encrypted_stream_say_so(folder: str) -> None:
         assert kinesis.put_records(StreamName="orders", Records=[entry])["EncryptionType"] == "KMS"
         kinesis.stop_stream_encryption(StreamName="orders", EncryptionType="KMS", KeyId="k")
         assert "EncryptionType" not in kinesis.put_records(StreamName="orders", Records=[entry])
+        shard = kinesis.list_shards(StreamName="orders")["Shards"][0]["ShardId"]
+        text = kinesis.get_shard_iterator(StreamName="orders", ShardId=shard, ShardIteratorType="TRIM_HORIZON")
+        consumer = kinesis.register_stream_consumer(StreamARN=kinesis.describe_stream_summary(StreamName="orders")[
+            "StreamDescriptionSummary"]["StreamARN"], ConsumerName="c")["Consumer"]["ConsumerARN"]
+        events = kinesis.subscribe_to_shard(ConsumerARN=consumer, ShardId=shard, StartingPosition={
+            "Type": "TRIM_HORIZON"})["EventStream"]
+        for records in (kinesis.get_records(ShardIterator=text["ShardIterator"])["Records"],
+                        next(iter(events))["SubscribeToShardEvent"]["Records"]):
+            assert [record.get("EncryptionType") for record in records] == [None, "KMS", "KMS", None]
+            assert all(len(record) == 4 + ("EncryptionType" in record) for record in records)
+        events.close()
 
 
 def test_what_ends_a_block_goes_on_whatever_closing_tells(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:

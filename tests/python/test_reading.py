@@ -510,6 +510,27 @@ def test_aggregates_are_shown_as_their_user_records(stream: Stream) -> None:
         ("pk-a", b"", 2, 3, None)]
     assert {r.seqno for r in records[1:]} == {whole[1].seqno} and not any(r.is_outside_shard for r in records)
 
+
+def test_a_record_says_that_it_is_stored_encrypted(folder: str) -> None:
+    with Store(folder + "/sealed", key=lambda name: bytes(32)) as store:
+        stream = store.create_stream("orders")
+        with stream.producer() as producer:
+            producer.put("k", b"0")
+            stream.start_encryption("key")
+            producer.put("k", b"1", 7)
+            with stream.async_producer(aggregate=True) as packer:
+                packer.put_many("k", [b"2", b"3"])
+            stream.stop_encryption()
+            producer.put("k", b"4")
+        for deaggregate, wanted in ((False, [False, True, True, False]), (True, [False, True, True, True, False])):
+            batch = stream.iterator(deaggregate=deaggregate).next_batch()
+            assert [record.is_encrypted for record in batch] == wanted
+            assert [record.is_encrypted for record in pickle.loads(pickle.dumps(batch))] == wanted
+            assert [pickle.loads(pickle.dumps(record)).is_encrypted for record in batch] == wanted
+            assert batch[1].explicit_hash_key == 7 and not any(record.is_outside_shard for record in batch)
+            assert [record.sub_seqno for record in batch] == [None] * 2 + [0, 1] * deaggregate + [None] * (
+                2 - deaggregate)
+
 def test_a_subscription_pushes_until_it_is_closed(stream: Stream) -> None:
     stream.register_consumer("c")
     fill(stream, 5)

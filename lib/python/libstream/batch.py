@@ -92,6 +92,13 @@ class Record(Place):
         return bool(subs and subs[3 * self._index + 2] & lib.LS_RECORD_OUTSIDE_SHARD)
 
     @property
+    def is_encrypted(self) -> bool:
+        """It is stored encrypted (`LS_RECORD_ENCRYPTED`): it was put between `Stream.start_encryption` and
+        `Stream.stop_encryption`."""
+        subs = self._batch._subs
+        return bool(subs and subs[3 * self._index + 2] & lib.LS_RECORD_ENCRYPTED)
+
+    @property
     def explicit_hash_key(self) -> Optional[int]:
         """The hash key that the producer gave, if it gave one."""
         return self._batch._explicit.get(self._index)
@@ -272,6 +279,11 @@ class Batch(Sequence[Record]):
         if not -self._count <= at < self._count:
             raise IndexError("record %d of a batch of %d" % (at, self._count))
         return Record(self, at % self._count)
+
+    def _encrypted(self) -> List[int]:
+        """Which of the records are stored encrypted."""
+        flags = self._subs.tolist()[2::3] if self._subs else []
+        return [index for index, said in enumerate(flags) if said & lib.LS_RECORD_ENCRYPTED]
 
     def _records(self) -> List[Record]:
         self._starts = self._data_starts.tolist()

@@ -211,10 +211,14 @@ class Records(Base):
 
 
 def record_shapes(opened: Opened, batch: Batch) -> List[Dict[str, Any]]:
-    """The records as boto3 shows them."""
-    return [{"SequenceNumber": opened.text(batch.shard, seqno, arrival),
-             "ApproximateArrivalTimestamp": from_us(arrival), "Data": data, "PartitionKey": key}
-            for seqno, arrival, data, key in zip(batch.seqnos, batch.arrivals_us, batch.data_list(), batch.key_list())]
+    """The records as boto3 shows them: EncryptionType is there when it is KMS."""
+    shown: List[Dict[str, Any]] = [
+        {"SequenceNumber": opened.text(batch.shard, seqno, arrival),
+         "ApproximateArrivalTimestamp": from_us(arrival), "Data": data, "PartitionKey": key}
+        for seqno, arrival, data, key in zip(batch.seqnos, batch.arrivals_us, batch.data_list(), batch.key_list())]
+    for index in batch._encrypted():
+        shown[index]["EncryptionType"] = "KMS"
+    return shown
 
 
 def _time_text(ms: int) -> str:
