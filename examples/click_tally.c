@@ -4,6 +4,7 @@
 #include "pipeline.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 static uint64_t hash_line(const char *line, size_t size)
@@ -36,7 +37,7 @@ void click_tally_free(click_tally *tally)
     click_transform_free(&tally->transform);
 }
 
-/* The order of the words is that in which click_tally_noted asks for them. */
+/* The order of the words is that in which read_noted asks for them. */
 void click_tally_write(const click_tally *tally, char note[CLICK_NOTE_BYTES])
 {
     (void)snprintf(note, CLICK_NOTE_BYTES, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, tally->records,
@@ -50,21 +51,14 @@ void click_tally_read(click_tally *tally, const char *note)
                      &tally->delivered, &tally->failed, &tally->dropped, &tally->hash);
 }
 
-void click_tally_noted(click_tally *tally, const row_feed *feed)
+/* What all sources' notes say together. */
+static void read_noted(click_tally *tally, const row_feed *feed)
 {
     tally->records = feed_noted(feed, 0);
     tally->delivered = feed_noted(feed, 1);
     tally->failed = feed_noted(feed, 2);
     tally->dropped = feed_noted(feed, 3);
     tally->hash = feed_noted(feed, 4);
-}
-
-static int see_record(const ls_record *record, void *user)
-{
-    click_tally *tally = user;
-
-    click_tally_add(tally, record->data.data, record->data.size);
-    return shard_counts_add(record, &tally->shards);
 }
 
 static bool see_category(void *user, const char *name, size_t name_size, json_kind kind, const char *value,
@@ -93,6 +87,51 @@ static int see_line(const char *path, const char *line, size_t size, void *user)
          ? 0 : pipeline_fail("%s has a line that is no JSON", path);
 }
 
+static const char before[] = "files of before"; /* what they are remembered under */
+
+int click_tally_begin(row_feed *feed, const char *directory)
+{
+    click_tally files = {.records = 0};
+    char text[CLICK_NOTE_BYTES + CLICK_CATEGORIES * 21];
+    int result = 0, used;
+
+    if (feed_recall(feed, before) != NULL || feed_noted(feed, 0) > 0)
+        return 0;
+    result = delivered_read(directory, see_line, &files, &files.files);
+    click_tally_write(&files, text);
+    used = (int)strlen(text);
+    for (int i = 0; i < CLICK_CATEGORIES; i++)
+        used += snprintf(text + used, sizeof(text) - (size_t)used, " %" PRIu64, files.categories[i]);
+    click_tally_free(&files);
+    return result == 0 ? feed_remember(feed, before, text) : -1;
+}
+
+/* Takes away from what lies in the directory what lay there before the stream's first event. */
+static void subtract_before(click_tally *files, const row_feed *feed)
+{
+    const char *text = feed_recall(feed, before);
+    click_tally old = {.records = 0};
+
+    if (text == NULL)
+        return;
+    click_tally_read(&old, text);
+    files->delivered -= old.delivered;
+    files->failed -= old.failed;
+    files->hash -= old.hash;
+    for (int i = 0; i < 5; i++)
+        text = strchr(text, ' ') + 1;
+    for (int i = 0; i < CLICK_CATEGORIES; i++)
+        files->categories[i] -= strtoull(text, (char **)&text, 10);
+}
+
+static int see_record(const ls_record *record, void *user)
+{
+    click_tally *tally = user;
+
+    click_tally_add(tally, record->data.data, record->data.size);
+    return shard_counts_add(record, &tally->shards);
+}
+
 static bool has_categories(const click_tally *files, const click_tally *of, bool trimmed)
 {
     for (int i = 0; i < CLICK_CATEGORIES; i++)
@@ -101,7 +140,7 @@ static bool has_categories(const click_tally *files, const click_tally *of, bool
     return true;
 }
 
-int click_tally_check(ls_stream *stream, const char *directory, const click_tally *noted, click_tally *stream_says,
+int click_tally_check(ls_stream *stream, const char *directory, const row_feed *feed, click_tally *stream_says,
                       click_tally *files_say)
 {
     int trimmed;
@@ -110,13 +149,9 @@ int click_tally_check(ls_stream *stream, const char *directory, const click_tall
         delivered_read(directory, see_line, files_say, &files_say->files) != 0 ||
         (trimmed = pipeline_is_trimmed(stream)) < 0)
         return -1;
-    if (trimmed) {
-        stream_says->records = noted->records;
-        stream_says->delivered = noted->delivered;
-        stream_says->failed = noted->failed;
-        stream_says->dropped = noted->dropped;
-        stream_says->hash = noted->hash;
-    }
+    subtract_before(files_say, feed);
+    if (trimmed)
+        read_noted(stream_says, feed);
     files_say->dropped = stream_says->dropped; /* Nothing tells of them but the rule. */
     files_say->records = files_say->delivered + files_say->failed + files_say->dropped;
     if (stream_says->delivered != files_say->delivered || stream_says->failed != files_say->failed)

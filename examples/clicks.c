@@ -174,15 +174,17 @@ static void show(const click_tally *tally, const click_tally *files, const click
 
 /* ---- all of it ---- */
 
-/* Where the delivery puts files: where we wanted it, or where it was set up to before (`lstream apply clicks.json`). */
+/* Where the delivery puts files, if it was set up before (`lstream apply clicks.json`, or by us); else as it is. */
 static int find_directory(ls_stream *stream, char directory[PIPELINE_PATH_BYTES])
 {
     ls_delivery_options settings = LS_DELIVERY_OPTIONS_INIT;
     ls_delivery_description *description = NULL;
+    ls_status status = ls_delivery_describe(stream, DELIVERY_NAME, &description);
     int result = 0;
 
-    if (ls_delivery_describe(stream, DELIVERY_NAME, &description) != LS_OK ||
-        ls_delivery_description_options(description, &settings) != LS_OK)
+    if (status == LS_ERR_NOT_FOUND)
+        return 0;
+    if (status != LS_OK || ls_delivery_description_options(description, &settings) != LS_OK)
         result = pipeline_fail_ls("look at the delivery");
     else if (snprintf(directory, PIPELINE_PATH_BYTES, "%s", settings.directory == NULL ? "" : settings.directory) >=
              (int)PIPELINE_PATH_BYTES)
@@ -195,7 +197,7 @@ static int run_stream(const struct options *options, ls_store *store, ls_stream 
                       click_windows *windows)
 {
     click_transform transform = {.drop = options->drop};
-    click_tally noted = {.records = 0}, stream_says = {.transform.drop = options->drop}, files_say = {.records = 0};
+    click_tally stream_says = {.transform.drop = options->drop}, files_say = {.records = 0};
     ls_delivery_run_options how = LS_DELIVERY_RUN_OPTIONS_INIT;
     ls_delivery_options settings = LS_DELIVERY_OPTIONS_INIT;
     row_feed *feed = feed_open(store, stream, STREAM_NAME);
@@ -210,20 +212,21 @@ static int run_stream(const struct options *options, ls_store *store, ls_stream 
     settings.error_prefix = CLICK_ERRORS "!{firehose:error-output-type}/";
     settings.delimiter = "\n"; /* Without it, as in the seed, the objects lie one behind the other on one line. */
     settings.directory = directory;
+    result = find_directory(stream, directory);
+    if (result == 0)
+        result = click_tally_begin(feed, directory);
     how.transform = transform_batch;
     how.transform_user = &transform;
-    result = feed_settle(feed, "--drop", options->drop == NULL ? "" : options->drop); /* Checks go by one rule. */
+    if (result == 0) /* Checks go by one rule. */
+        result = feed_settle(feed, "--drop", options->drop == NULL ? "" : options->drop);
     worker = result == 0 ? pipeline_deliver(stream, DELIVERY_NAME, &settings, &how) : NULL;
     result = worker == NULL ? -1 : put_all(options, feed);
     if (pipeline_work_end(worker, result == 0) != 0)
         result = -1;
-    click_tally_noted(&noted, feed);
+    if (result == 0 && !pipeline_interrupted)
+        result = click_tally_check(stream, directory, feed, &stream_says, &files_say);
     if (feed_close(feed) != 0)
         result = -1;
-    if (result == 0)
-        result = find_directory(stream, directory);
-    if (result == 0 && !pipeline_interrupted)
-        result = click_tally_check(stream, directory, &noted, &stream_says, &files_say);
     if (result == 0 && !pipeline_interrupted)
         result = click_windows_count(stream, windows);
     if (result == 0 && !pipeline_interrupted && options->json)

@@ -3,6 +3,7 @@
 #include "looking.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <search.h>
 #include <stdlib.h>
@@ -119,9 +120,60 @@ static void *commit_steps(void *user)
     return NULL;
 }
 
+/* What a note begins with of which feed_noted finds none. */
+#define NO_NUMBERS "0 0 0 0 0 "
+
+/* The id of the stream, which none gets again. 0, or -1: said. */
+static int find_id(ls_stream *stream, char id[24])
+{
+    ls_stream_description *description = NULL;
+
+    if (ls_stream_describe(stream, &description) != LS_OK)
+        return pipeline_fail_ls("describe a stream");
+    (void)snprintf(id, 24, "%" PRIu64, ls_stream_description_id(description));
+    ls_stream_description_free(description);
+    return 0;
+}
+
+static void forget_notes(row_feed *feed)
+{
+    tdestroy(feed->notes, free_note);
+    feed->notes = NULL;
+    feed->first = NULL;
+}
+
+/* The stream's notes. Those of one that was deleted, and was made again under its name, are another one's. */
+static int open_notes(row_feed *feed, ls_store *store, const char *name)
+{
+    static const char whose[] = "the stream's id";
+    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
+    const char *noted;
+    char id[24];
+
+    options.retention_hours = 8760; /* The longest there is: a year after the last step it is forgotten. */
+    if (find_id(feed->stream, id) != 0)
+        return -1;
+    for (;;) {
+        ls_stream *others;
+
+        feed->notes_stream = pipeline_stream(store, name, &options);
+        if (feed->notes_stream == NULL || pipeline_read_all(feed->notes_stream, read_note, feed) != 0)
+            return -1;
+        noted = feed_recall(feed, whose);
+        if (noted == NULL)
+            return feed_remember(feed, whose, id);
+        if (strcmp(noted, id) == 0)
+            return 0;
+        forget_notes(feed);
+        others = feed->notes_stream;
+        feed->notes_stream = NULL;
+        if (ls_stream_close(others) != LS_OK || ls_stream_delete(store, name) != LS_OK)
+            return pipeline_fail_ls("forget what was noted of another stream");
+    }
+}
+
 row_feed *feed_open(ls_store *store, ls_stream *stream, const char *stream_name)
 {
-    ls_stream_options options = LS_STREAM_OPTIONS_INIT;
     row_feed *feed = calloc(1, sizeof(*feed));
     char name[160];
 
@@ -130,21 +182,19 @@ row_feed *feed_open(ls_store *store, ls_stream *stream, const char *stream_name)
         return NULL;
     }
     (void)snprintf(name, sizeof(name), "%s.read", stream_name);
-    options.retention_hours = 8760; /* The longest there is: a year after the last step it is forgotten. */
     (void)pthread_mutex_init(&feed->lock, NULL);
     (void)pthread_cond_init(&feed->changed, NULL);
     feed->stream = stream;
-    feed->notes_stream = pipeline_stream(store, name, &options);
-    if (feed->notes_stream == NULL || pipeline_read_all(feed->notes_stream, read_note, feed) != 0) {
-        (void)feed_close(feed);
-        return NULL;
-    }
     for (size_t i = 0; i < STEPS; i++)
         if (ls_txn_begin(store, NULL, &feed->steps[i]) != LS_OK) {
             (void)pipeline_fail_ls("begin a transaction");
             (void)feed_close(feed);
             return NULL;
         }
+    if (open_notes(feed, store, name) != 0) {
+        (void)feed_close(feed);
+        return NULL;
+    }
     return feed;
 }
 
@@ -234,19 +284,30 @@ int feed_step(row_feed *feed, const char *source, const char *note)
     return keep_note(feed, source, strlen(source), note, strlen(note));
 }
 
-int feed_settle(row_feed *feed, const char *option, const char *value)
+const char *feed_recall(const row_feed *feed, const char *what)
 {
-    static const char numbers[] = "0 0 0 0 0 "; /* so that feed_noted finds none */
-    const char *is = feed_note(feed, option);
+    const char *note = feed_note(feed, what);
+
+    return note == NULL ? NULL : note + sizeof(NO_NUMBERS) - 1;
+}
+
+int feed_remember(row_feed *feed, const char *what, const char *text)
+{
     char note[1200];
 
-    if ((size_t)snprintf(note, sizeof(note), "%s%s", numbers, value) >= sizeof(note))
-        return pipeline_fail("%s takes up to %zu bytes", option, sizeof(note) - sizeof(numbers));
+    if ((size_t)snprintf(note, sizeof(note), NO_NUMBERS "%s", text) >= sizeof(note))
+        return pipeline_fail("%s takes up to %zu bytes", what, sizeof(note) - sizeof(NO_NUMBERS));
+    return feed_step(feed, what, note);
+}
+
+int feed_settle(row_feed *feed, const char *option, const char *value)
+{
+    const char *is = feed_recall(feed, option);
+
     if (is == NULL)
-        return feed_step(feed, option, note);
-    if (strcmp(is, note) == 0)
+        return feed_remember(feed, option, value);
+    if (strcmp(is, value) == 0)
         return 0;
-    is += sizeof(numbers) - 1;
     return pipeline_fail("%s is the same in all runs of a store: here it is %s%s%s", option, *is == 0 ? "not said" : "'",
                          is, *is == 0 ? "" : "'");
 }

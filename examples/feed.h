@@ -4,7 +4,9 @@
  * Each step is a transaction (libstream/txn.h): some records, and in the stream `NAME.read` a note of how far the
  * source was read. What a note says is the caller's: a number of rows, a day, the size and time of a file. A source is
  * read by one process at a time, and its name is a partition key: 1..256 characters (source_name.h makes one of any
- * file's path). */
+ * file's path).
+ *
+ * A stream that was deleted and made again under its name begins anew: notes are of the one that it was noted in. */
 #ifndef EXAMPLES_FEED_H
 #define EXAMPLES_FEED_H
 
@@ -24,6 +26,11 @@ const char *feed_note(const row_feed *feed, const char *source);
 
 /* The sum of the `word`-th words, from 0, of the last notes of all sources, those of earlier runs too. */
 uint64_t feed_noted(const row_feed *feed, int word);
+
+/* What is to be known of a store besides its sources: of it feed_noted finds nothing. feed_recall: NULL when nothing was
+ * remembered. feed_remember: 0, or -1: said. */
+const char *feed_recall(const row_feed *feed, const char *what);
+int feed_remember(row_feed *feed, const char *what, const char *text);
 
 /* That a setting is the same in all runs of a store: the first one notes it. 0, or -1: it is another one now, or that
  * could not be noted; said. */

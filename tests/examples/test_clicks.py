@@ -166,6 +166,25 @@ class Clicks(pipelines.Case):
         done = subprocess.run(apply, capture_output=True, check=True, cwd=self.directory)
         self.assertEqual({line.split()[0] for line in done.stdout.splitlines()}, {b"unchanged"})
 
+    def test_a_stream_that_was_made_anew_gets_its_events_anew(self):
+        def apply(*more):
+            subprocess.run([LSTREAM, "apply", TEMPLATE, "--store", self.kept, *more], stdout=subprocess.DEVNULL,
+                           check=True, cwd=self.directory)
+
+        for number in (200, 200, 100):
+            apply()
+            for _ in range(2):
+                done = self.run_it("--json", "--store", self.kept, "--events", number, cwd=self.directory)
+                self.assertEqual((done.returncode, done.stderr), (0, b""))
+                result = json.loads(done.stdout)
+                self.adds_up(result)
+                self.assertEqual((result["records"], result["shards"], result["delivered"]),
+                                 (number, [number], number - 1))
+            apply("--delete")
+        lines = sum(line.count(b"\n") for folder, _, names in os.walk(self.path("mi-ks-homework12-s3"))
+                    for line in (open(os.path.join(folder, name), "rb").read() for name in names if name[0] != "_"))
+        self.assertEqual(lines, 500)
+
     def test_a_store_whose_oldest_records_are_gone_goes_on_and_checks_what_was_noted(self):
         self.small_segments("mi-ks-homework12")
         first = self.result("--store", self.kept, "--events", "3000", "--drop", "login")

@@ -71,6 +71,25 @@ static uint64_t count(fixture *fx)
     return counts.records;
 }
 
+static int keep_note(const ls_record *record, void *user)
+{
+    if (record->partition_key.size == 1 && memcmp(record->partition_key.data, "a", 1) == 0)
+        (void)snprintf(user, 16, "%.*s", (int)record->data.size, (const char *)record->data.data);
+    return 0;
+}
+
+/* That the stream of notes says this of source "a", whatever becomes of it when the feed is opened again. */
+static void assert_noted(fixture *fx, const char *expected)
+{
+    ls_stream *notes = pipeline_stream(fx->store, NAME ".read", NULL);
+    char note[16] = "";
+
+    assert_non_null(notes);
+    assert_int_equal(pipeline_read_all(notes, keep_note, note), 0);
+    assert_string_equal(note, expected);
+    assert_int_equal(ls_stream_close(notes), LS_OK);
+}
+
 static void a_step_has_its_records_and_its_note(void **state)
 {
     fixture *fx = *state;
@@ -168,9 +187,28 @@ static void a_step_that_cannot_be_done_leaves_no_note(void **state)
     add(fx, "one");
     assert_int_equal(ls_stream_delete(fx->store, NAME), LS_OK);
     assert_int_equal(feed_step(fx->feed, "a", "2"), -1);
+    assert_noted(fx, "1");
+    assert_int_equal(open_again(fx), 0);
+    assert_int_equal(count(fx), 0);
+}
+
+static void a_stream_that_was_made_anew_begins_anew(void **state)
+{
+    fixture *fx = *state;
+
+    add(fx, "one");
+    assert_int_equal(feed_step(fx->feed, "a", "1"), 0);
+    assert_int_equal(feed_settle(fx->feed, "--key", "x"), 0);
     assert_int_equal(open_again(fx), 0);
     assert_string_equal(feed_note(fx->feed, "a"), "1");
-    assert_int_equal(count(fx), 0);
+    assert_int_equal(feed_settle(fx->feed, "--key", "y"), -1);
+    assert_int_equal(ls_stream_delete(fx->store, NAME), LS_OK);
+    for (int run = 0; run < 2; run++) {
+        assert_int_equal(open_again(fx), 0);
+        assert_null(feed_note(fx->feed, "a"));
+        assert_int_equal(feed_settle(fx->feed, "--key", "y"), 0);
+        assert_int_equal(count(fx), 0);
+    }
 }
 
 static void steps_that_are_begun_are_done_in_their_order(void **state)
@@ -203,8 +241,8 @@ static void a_begun_step_that_fails_ends_the_feed(void **state)
     assert_int_equal(feed_wait(fx->feed), -1);
     assert_int_equal(feed_begin_step(fx->feed, "a", "3"), -1);
     assert_int_equal(feed_step(fx->feed, "a", "3"), -1);
+    assert_noted(fx, "1");
     assert_int_equal(open_again(fx), -1);
-    assert_string_equal(feed_note(fx->feed, "a"), "1");
 }
 
 /* The last step would be done by itself: it has nothing for the stream that is gone. */
@@ -218,8 +256,8 @@ static void none_behind_a_step_that_failed_is_done(void **state)
     assert_int_equal(feed_begin_step(fx->feed, "a", "2"), 0);
     (void)feed_begin_step(fx->feed, "a", "3");  /* It is refused when the one before has failed already. */
     assert_int_equal(feed_wait(fx->feed), -1);
+    assert_noted(fx, "1");
     assert_int_equal(open_again(fx), -1);
-    assert_string_equal(feed_note(fx->feed, "a"), "1");
 }
 
 int main(void)
@@ -232,6 +270,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_refused_record_leaves_the_step_as_it_was, setup, teardown),
         cmocka_unit_test_setup_teardown(a_step_is_due_by_rows_by_bytes_and_at_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(a_step_that_cannot_be_done_leaves_no_note, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_stream_that_was_made_anew_begins_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(steps_that_are_begun_are_done_in_their_order, setup, teardown),
         cmocka_unit_test_setup_teardown(a_begun_step_that_fails_ends_the_feed, setup, teardown),
         cmocka_unit_test_setup_teardown(none_behind_a_step_that_failed_is_done, setup, teardown),
