@@ -304,6 +304,7 @@ static size_t streams_of(ls_store *store)
 static void a_copy_with_a_history_of_its_own_is_refused(void **state)
 {
     static const change changes[] = {make_another, split_it, group_it};
+    static const char *const copies[] = {"copy-0", "copy-1", "copy-2"};
     fixture *fx = *state;
     ls_stream *stream = make_stream(fx, "orders", 1);
 
@@ -311,9 +312,9 @@ static void a_copy_with_a_history_of_its_own_is_refused(void **state)
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         ls_stream *copied = NULL;
         ls_store *copy = NULL;
-        char path[TEMP_PATH_BYTES];
+        char path[TEMP_PATH_BYTES * 2];
 
-        (void)snprintf(path, sizeof path, "%s-%zu", target(fx), i);
+        (void)snprintf(path, sizeof path, "%s", temp_path(&fx->temp, copies[i]));
         for (int pass = 0; pass < 2; pass++) { /* Opened and put to rights it is a copy still. */
             assert_int_equal(ls_store_backup(fx->store, path, NULL), LS_OK);
             assert_int_equal(ls_store_open(path, NULL, &copy), LS_OK);
