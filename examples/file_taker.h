@@ -3,8 +3,8 @@
  * the version are one step. What is larger than a record may be is refused, and said.
  *
  * A file is a name in a directory, by whatever path or link that was given; one that is renamed, or whose directory is,
- * is another. A version is its size and the time at which it was last written, in nanoseconds: what takes its place with
- * both the same is taken for the same, and one that is written again with the same content is another version. */
+ * is another. A version is its size and the time at which it was last written, in nanoseconds: what takes its place
+ * with both the same is taken for the same, and one that is written again with the same content is another version. */
 #ifndef EXAMPLES_FILE_TAKER_H
 #define EXAMPLES_FILE_TAKER_H
 

@@ -44,7 +44,7 @@ static const char usage[] =
     "                  or SIGTERM\n"
     "  --fail          the second consumer fails for ever\n"
     "  --files N       made-up files (default 20)\n"
-    "  --seed N        others of them (default 1)\n"
+    "  --seed N        others of them (default 1; the same in all runs of a store)\n"
     "  --rate N        made-up files per second (default 0: no waiting)\n"
     "  --batch N       made-up files dropped at a time (default 1). Each is put by itself\n"
     "  --shards N      shards of the stream (default 1)\n"
@@ -215,6 +215,12 @@ static int run_consumers(const struct options *options, ls_store *store, ls_stre
 
     if (result == 0 && ls_stream_start_encryption(store, STREAM_NAME ".read", KEY_ID) != LS_OK)
         result = pipeline_fail_ls("encrypt the notes");
+    if (result == 0 && options->directory == NULL) {  /* A made-up file that is there is not made again. */
+        char seed[24];
+
+        (void)snprintf(seed, sizeof(seed), "%" PRIu64, options->seed);
+        result = feed_settle(feed, "--seed", seed);
+    }
     for (int i = 0; result == 0 && i < CONSUMERS; i++) {
         consumers[i].worker = pipeline_work(stream, consumers[i].name, NULL, consume, &consumers[i]);
         result = consumers[i].worker == NULL ? -1 : 0;

@@ -68,6 +68,20 @@ class Filedrop(pipelines.Case):
         self.fails(1, "1 of 20 made-up files have not come", "--json", "--store", self.path("other"))
         self.assertEqual(self.result("--suffix", "1.txt")["records"], 2)
 
+    def test_made_up_files_of_a_store_are_of_one_seed(self):
+        self.assertEqual(self.result("--store", self.kept, "--files", "3")["records"], 3)
+        self.fails(1, "--seed is the same in all runs of a store: here it is '1'", "--json", "--store", self.kept,
+                   "--files", "5", "--seed", "2")
+        self.dropped("a.txt", b"of no seed")
+        self.assertEqual(self.result("--store", self.kept, "--seed", "2", self.drop)["taken"], 1)
+        # More of the same seed are those that there would have been at once.
+        result = self.result("--store", self.kept, "--files", "5")
+        self.assertEqual((result["records"], result["taken"]), (6, 2))
+        made = [body for body in self.stored() if body != "of no seed"]
+        self.kept = self.path("at-once")
+        self.result("--store", self.kept, "--files", "5", "--seed", "1")
+        self.assertEqual(self.stored(), made)
+
     def test_made_up_files_are_dropped_at_the_pace_that_is_asked_for(self):
         def times(*arguments):
             kept = self.kept + "-".join(arguments)
