@@ -77,11 +77,12 @@ static int put_table(accident_put *put, row_feed *feed, struct source *source, c
             in_step++;
         }
         if (result == 0 && got >= 0 && feed_is_due(feed, in_step, put->batch, got == 0)) {
-            char note[160];
+            char word[SOURCE_WORD_BYTES], note[SOURCE_WORD_BYTES + 64];
 
             pipeline_wait(pace, in_step);
-            (void)snprintf(note, sizeof(note), "%" PRIu64 " %" PRIu64 " %s", source->rows, source->records,
-                           source->name.version);
+            source_word(&source->name, csv_cut_at(table->reader), word);
+            (void)snprintf(note, sizeof(note), "%" PRIu64 " %" PRIu64 " %s", source->rows + source->name.again,
+                           source->records, word);
             result = feed_begin_step(feed, source->name.text, note);
             in_step = 0;
         }
@@ -106,6 +107,7 @@ static int put_source(accident_put *put, row_feed *feed, const char *path, pipel
     note = result == 0 ? feed_note(feed, source.name.text) : NULL;
     if (note != NULL)
         (void)sscanf(note, "%" SCNu64 " %" SCNu64, &source.done, &source.records);
+    source.done -= source.name.again;
     for (uint64_t i = 0; result == 0 && i < put->repeat && !pipeline_interrupted; i++) {
         csv_columns table = {0};
 
@@ -117,6 +119,7 @@ static int put_source(accident_put *put, row_feed *feed, const char *path, pipel
         columns_close(&table);
     }
     free(rows);
+    put->read += source.name.again;
     put->read += source.rows > source.done ? source.rows : source.done; /* Fewer than an earlier run was asked for. */
     put->records += source.records;
     return result;

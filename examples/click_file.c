@@ -3,7 +3,6 @@
 #include "click_events.h"
 #include "csv.h"
 #include "flat_json.h"
-#include "source_name.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -15,7 +14,8 @@ struct click_source {
     const char *path;
     click_events events;  /* without a path */
     csv_reader *csv;      /* of a path that ends in .csv */
-    FILE *file;           /* of any other */
+    FILE *file;           /* of any other, */
+    uint64_t cut_at;      /* and where it ended, if the last line had no end; else 0 */
     char *line;
     size_t capacity;
     flat_json json, scratch;
@@ -81,9 +81,14 @@ const char *click_source_name(const click_source *source)
     return source->name.text;
 }
 
-const char *click_source_version(const click_source *source)
+uint64_t click_source_again(const click_source *source)
 {
-    return source->name.version;
+    return source->name.again;
+}
+
+void click_source_word(const click_source *source, char word[SOURCE_WORD_BYTES])
+{
+    source_word(&source->name, source->csv != NULL ? csv_cut_at(source->csv) : source->cut_at, word);
 }
 
 static bool find_key(void *user, const char *name, size_t name_size, json_kind kind, const char *value, size_t size)
@@ -104,6 +109,8 @@ static int next_line(click_source *source, ls_bytes *key, ls_bytes *event)
         return ferror(source->file) ? pipeline_fail("cannot read %s: %s", source->path, strerror(errno)) : 0;
     if (source->line[got - 1] == '\n')
         got--;
+    else if (source->name.version[0] != 0) /* It is no pipe. */
+        source->cut_at = (uint64_t)ftello(source->file);
     (void)snprintf(source->key, sizeof(source->key), "unknown");
     (void)json_members(source->line, (size_t)got, true, &source->scratch, find_key, source); /* Broken: no key. */
     *key = (ls_bytes){source->key, strlen(source->key)};

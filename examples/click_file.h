@@ -4,6 +4,7 @@
 #define EXAMPLES_CLICK_FILE_H
 
 #include "feed.h"
+#include "source_name.h"
 
 typedef struct click_source click_source;
 
@@ -14,7 +15,8 @@ click_source *click_source_open(const row_feed *feed, const char *path, uint64_t
 void click_source_close(click_source *source); /* NULL is accepted. */
 
 const char *click_source_name(const click_source *source); /* The same for the same events. */
-const char *click_source_version(const click_source *source); /* The last word of its notes (source_name.h). */
+uint64_t click_source_again(const click_source *source); /* Events that its note counts and it has no more. */
+void click_source_word(const click_source *source, char word[SOURCE_WORD_BYTES]); /* The last one of its note now. */
 
 /* The next event and its partition key, the user's id; of what has none, "unknown". 1; 0: that was all; -1: said. Views
  * until the next call. */

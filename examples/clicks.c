@@ -69,7 +69,7 @@ static int put_all(const struct options *options, row_feed *feed)
     int result = source == NULL ? -1 : 0, got = 1;
 
     click_tally_read(&tally, note);
-    done = tally.records;
+    done = tally.records - (source == NULL ? 0 : click_source_again(source));
     while (result == 0 && got == 1 && !pipeline_interrupted) {
         ls_bytes key, event;
 
@@ -85,11 +85,12 @@ static int put_all(const struct options *options, row_feed *feed)
             in_step++;
         }
         if (result == 0 && got >= 0 && feed_is_due(feed, in_step, options->batch, got == 0)) {
-            char text[CLICK_NOTE_BYTES], noted[CLICK_NOTE_BYTES + 96];
+            char text[CLICK_NOTE_BYTES], word[SOURCE_WORD_BYTES], noted[sizeof(text) + sizeof(word)];
 
             pipeline_wait(&pace, in_step);
             click_tally_write(&tally, text);
-            (void)snprintf(noted, sizeof(noted), "%s %s", text, click_source_version(source));
+            click_source_word(source, word);
+            (void)snprintf(noted, sizeof(noted), "%s %s", text, word);
             result = feed_step(feed, click_source_name(source), noted);
             in_step = 0;
         }

@@ -34,6 +34,7 @@ struct csv_reader {
     bool source_ended;
     bool started;        /* the byte order mark was looked for */
     bool failed;
+    bool is_cut;         /* the last row was ended by the end of the source */
     bool cr_seen;        /* the last line ended with CR: an LF now belongs to it */
     uint64_t line;       /* of the next byte, from 1 */
     uint64_t row_line;
@@ -309,6 +310,7 @@ static int read_row(csv_reader *reader)
                 return fail(reader, reader->quote_line, "a quote is opened here and never closed");
             if (reader->count == 0)
                 return 0;
+            reader->is_cut = true;
             return add_bytes(reader, "", 1) == 0 ? 1 : -1;
         }
         if (reader->cr_seen) {  /* A row's end is given back at CR; what is left of CR LF is dropped here. */
@@ -388,6 +390,11 @@ int csv_next(csv_reader *reader, const csv_cell **cells, size_t *count)
             return finish_row(reader, cells, count);
         /* A blank line; in a file of one column an empty cell is written as "" and then is passed over as well. */
     }
+}
+
+uint64_t csv_cut_at(const csv_reader *reader)
+{
+    return reader->is_cut ? reader->bytes_read : 0;
 }
 
 const char *csv_error(const csv_reader *reader)

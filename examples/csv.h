@@ -34,6 +34,7 @@ int csv_next(csv_reader *reader, const csv_cell **cells, size_t *count);
 
 const char *csv_error(const csv_reader *reader); /* "books.csv:17: a quote is opened here and never closed" */
 uint64_t csv_line(const csv_reader *reader);     /* The line, from 1, on which the last row began. */
+uint64_t csv_cut_at(const csv_reader *reader);   /* Where the source ended if its last row has no line end; else 0. */
 uint64_t csv_bytes_read(const csv_reader *reader);
 
 #endif

@@ -65,6 +65,37 @@ static int sum_content(const char *path, uint64_t size, uint64_t *sum)
     return file != NULL && block != NULL && left == 0 ? 0 : -1;
 }
 
+void source_word(const source_name *name, uint64_t cut_at, char word[SOURCE_WORD_BYTES])
+{
+    int used = snprintf(word, SOURCE_WORD_BYTES, "%s", name->version);
+
+    if (used > 0 && (cut_at > 0 || name->again > 0))
+        (void)snprintf(word + used, SOURCE_WORD_BYTES - (size_t)used, ":%" PRIu64 ":%" PRIu64, cut_at, name->again);
+}
+
+/* Whether a file that ended at `cut_at`, without a line end, went on there with something else. */
+static bool goes_on(const char *path, uint64_t cut_at)
+{
+    FILE *file = cut_at == 0 ? NULL : fopen(path, "rb");
+    int next = file != NULL && fseeko(file, (off_t)cut_at, SEEK_SET) == 0 ? getc(file) : EOF;
+
+    if (file != NULL)
+        (void)fclose(file); /* Only read. */
+    return next != EOF && next != '\n' && next != '\r';
+}
+
+/* What the note's last word says besides the version. */
+static void read_again(const char *path, const char *note, source_name *name)
+{
+    uint64_t cut_at = 0;
+
+    if (sscanf(strrchr(note, ' '), " v:%*[^:]:%*[^:]:%*[^:]:%" SCNu64 ":%" SCNu64, &cut_at, &name->again) == 2 &&
+        goes_on(path, cut_at)) {
+        name->again++;
+        (void)pipeline_fail("%s has grown in the midst of its last row: that is put again, whole", path);
+    }
+}
+
 /* Whether the note is of this file: of `file` now, or of what it began with. */
 static bool is_of(const char *note, const char *path, const struct stat *file, const char *size_and_time)
 {
@@ -96,6 +127,7 @@ int source_name_find(const row_feed *feed, const char *path, source_name *name)
     struct stat file;
 
     name->version[0] = '\0';
+    name->again = 0;
     if (stat(path, &file) != 0)
         return pipeline_fail("cannot open %s: %s", path, strerror(errno));
     if (realpath(path, whole) == NULL) { /* A pipe, as /dev/stdin: it lies nowhere. */
@@ -119,8 +151,11 @@ int source_name_find(const row_feed *feed, const char *path, source_name *name)
             break;
         (void)snprintf(name->text, sizeof(name->text), "%s #%u", key, number);
     }
+    if (note != NULL)
+        read_again(path, note, name);
     if (note != NULL && strncmp(strrchr(note, ' ') + 1, size_and_time, strlen(size_and_time)) == 0) {
-        (void)snprintf(name->version, sizeof(name->version), "%s", strrchr(note, ' ') + 1);
+        (void)snprintf(name->version, sizeof(name->version), "%.*s", (int)strlen(size_and_time) + 16,
+                       strrchr(note, ' ') + 1);
         return 0;
     }
     if (note == NULL && strcmp(name->text, key) != 0)

@@ -17,12 +17,13 @@ struct source {
 };
 
 /* What a note says: rows that were read, and records that came of them. */
-static int note_source(weather_source *put, struct source *source)
+static int note_source(weather_source *put, struct source *source, const csv_columns *table)
 {
-    char note[160];
+    char word[SOURCE_WORD_BYTES], note[SOURCE_WORD_BYTES + 64];
 
-    (void)snprintf(note, sizeof(note), "%" PRIu64 " %" PRIu64 " %s", source->rows, source->records,
-                   source->name.version);
+    source_word(&source->name, csv_cut_at(table->reader), word);
+    (void)snprintf(note, sizeof(note), "%" PRIu64 " %" PRIu64 " %s", source->rows + source->name.again, source->records,
+                   word);
     return feed_step(put->feed, source->name.text, note);
 }
 
@@ -110,6 +111,7 @@ static int put_table(weather_source *put, struct source *source, csv_columns *ta
             return -1;
     if (note != NULL)
         (void)sscanf(note, "%" SCNu64 " %" SCNu64, &done, &source->records);
+    done -= source->name.again;
     while (result == 0 && got == 1 && !pipeline_interrupted) {
         const csv_cell *cells;
         size_t count;
@@ -121,7 +123,7 @@ static int put_table(weather_source *put, struct source *source, csv_columns *ta
         }
         if (result == 0 && got >= 0 && feed_is_due(put->feed, in_step, put->batch, got == 0)) {
             pipeline_wait(&put->pace, in_step);
-            result = note_source(put, source);
+            result = note_source(put, source, table);
             in_step = 0;
         }
     }
@@ -152,9 +154,9 @@ static int put_file(weather_source *put, const char *path)
         result = put_table(put, &source, &table);
     columns_close(&table);
     free(rows);
-    put->read += source.rows;
+    put->read += source.rows + source.name.again;
     put->records += source.records;
-    put->refused += source.rows - source.records;
+    put->refused += source.rows + source.name.again - source.records;
     return result;
 }
 

@@ -95,6 +95,21 @@ class Case(unittest.TestCase):
             result = json.loads(done.stdout.decode().splitlines()[-1])
         return result
 
+    def grows(self, path, *parts):
+        """A file that grows by parts, which end anywhere, read twice after each: what the last run of each says. That
+        it ended in the midst of a row is said when that is read again, and only then."""
+        results, content = [], b""
+        for part, is_said in parts:
+            content += part.encode()
+            self.file(os.path.basename(path), content)
+            for said in (is_said, False):
+                done = self.run_it("--json", "--store", self.kept, path)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(done.stderr.count(b"grown in the midst of its last row: that is put again, whole"), said)
+                results.append(json.loads(done.stdout.decode().splitlines()[-1]))
+            self.assertEqual(results.pop()["records"], results[-1]["records"])
+        return results
+
     def shards_are_those_of_the_stream(self, *arguments):
         first = self.result("--store", self.kept, "--shards", "2", *arguments)
         self.assertEqual(len(first["shards"]), 2)

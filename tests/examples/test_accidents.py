@@ -161,6 +161,14 @@ class Accidents(pipelines.Case):
         self.assertEqual(self.result("--store", self.kept, path)["filtered"], 4)
         self.fails(2, path + " is given twice", path, path)
 
+    def test_a_file_may_grow_in_the_midst_of_a_row(self):
+        results = self.grows(self.path("rows.csv"), ("ID,Severity,City,County\nA-1,3,C,D\nA-2,", False),
+                             ("4,C,D\nA-3,3,C,D", True), ("\nA-4,4,C,Da", False), ("yton\n", True))
+        self.assertEqual([(result["records"], result["refused"], result["filtered"]) for result in results],
+                         [(1, 1, 1), (3, 1, 3), (4, 1, 4), (5, 1, 5)])
+        self.assertEqual(sorted((row["ID"], row["County"]) for row in self.delivered()),
+                         [("A-1", "D"), ("A-2", "D"), ("A-3", "D"), ("A-4", "Da"), ("A-4", "Dayton")])
+
     def test_each_digit_is_a_severity_and_nothing_else_is(self):
         path = self.rows(*((severity, "C", "D") for severity in [*range(10), "10", "11", '" 3"', "3.0", "", "+3", "x"]))
         for key in ("Severity", "ID"):

@@ -136,6 +136,21 @@ class Clicks(pipelines.Case):
         self.adds_up(result)
         self.assertEqual(result["records"], 3)
 
+    def test_a_file_may_grow_in_the_midst_of_a_line(self):
+        line = '{"user_id":"u","item_id":%d,"price":1}'
+        results = self.grows(self.path("events.json"), (line % 100 + "\n" + (line % 200)[:12], False),
+                             ((line % 200)[12:] + "\n" + line % 300, True), ("\n" + line % 400 + "\n" + "{", False),
+                             ("}", True), ("\n", False))
+        self.assertEqual([(result["delivered"], result["failed"]) for result in results],
+                         [(1, 1), (3, 1), (4, 2), (5, 2), (5, 2)])
+        self.assertEqual([event["item_id"] for event in self.lines(self.kept)[0]], [100, 200, 300, 400, None])
+
+    def test_a_csv_may_grow_in_the_midst_of_a_row(self):
+        row = "u,2020-07-30 23:17:00,%s,x,y,1,2,3,4,%s"
+        results = self.grows(self.path("events.csv"), (row % ("login", 5) + "\n" + row % ("checkout", 6), False),
+                             ("7\n", True), (row % ("login", 8), False), ("\n", False))
+        self.assertEqual([result["records"] for result in results], [2, 3, 4, 4])
+
     def test_it_may_be_killed_at_any_moment(self):
         arguments = ("--events", "8000", "--batch", "40", "--shards", "2", "--interval", "0", "--size", "50000")
         result = self.killed_until_done(5, *arguments)

@@ -101,6 +101,15 @@ class MadeUp(Case):
             os.utime(path)  # It was touched: that is no other file.
             self.assertEqual(result(), (items, ""))
 
+    def test_a_file_may_grow_in_the_midst_of_a_row(self):
+        results = self.grows(self.path("rows.csv"), (HEADER + "S,A,2021-10-01,1,,,\nS,A,2021-10-02,2", False),
+                             ("5,,,\nS,A,2021-10-03,1,,,", True), ("\nS,A,2021-10-04,1,,,7", False), ("0\n", True))
+        self.assertEqual([(result["records"], result["refused"], result["tables"]["Precipitation"])
+                          for result in results], [(1, 1, 1), (3, 1, 3), (4, 1, 4), (5, 1, 4)])
+        held = self.held()
+        self.assertEqual(held["Precipitation"]["A", "2021-10-02"]["PRCP"], 25)
+        self.assertEqual(held["Temperature"]["A", "2021-10-04"]["TMIN"], 70)
+
     def test_a_file_is_not_given_twice(self):
         path = self.file("rows.csv", HEADER + "S,A,2021-10-01,1,,,\n")
         link, copy = self.path("link.csv"), self.file("copy.csv", HEADER + "S,B,2021-10-01,1,,,\n")
