@@ -89,12 +89,49 @@ static int see_line(const char *path, const char *line, size_t size, void *user)
 
 static const char before[] = "files of before"; /* what they are remembered under */
 
+/* The directories that files were delivered to, from 1, as they are remembered; NULL: no more. */
+static const char *directory_at(const row_feed *feed, unsigned number)
+{
+    char what[32];
+
+    (void)snprintf(what, sizeof(what), "directory %u", number);
+    return feed_recall(feed, what);
+}
+
+/* The delivery may be told to go on in another one: then files lie in both. */
+static int remember_directory(row_feed *feed, const char *directory)
+{
+    const char *known;
+    unsigned number = 1;
+    char what[32];
+
+    while ((known = directory_at(feed, number)) != NULL && strcmp(known, directory) != 0)
+        number++;
+    (void)snprintf(what, sizeof(what), "directory %u", number);
+    return known != NULL ? 0 : feed_remember(feed, what, directory);
+}
+
+static int read_directories(const row_feed *feed, click_tally *files)
+{
+    const char *directory;
+    size_t count = 0;
+    int result = 0;
+
+    for (unsigned i = 1; result == 0 && (directory = directory_at(feed, i)) != NULL; i++) {
+        result = delivered_read(directory, see_line, files, &count);
+        files->files += count;
+    }
+    return result;
+}
+
 int click_tally_begin(row_feed *feed, const char *directory)
 {
     click_tally files = {.records = 0};
     char text[CLICK_NOTE_BYTES + CLICK_CATEGORIES * 21];
     int result = 0, used;
 
+    if (remember_directory(feed, directory) != 0)
+        return -1;
     if (feed_recall(feed, before) != NULL || feed_noted(feed, 0) > 0)
         return 0;
     result = delivered_read(directory, see_line, &files, &files.files);
@@ -140,14 +177,12 @@ static bool has_categories(const click_tally *files, const click_tally *of, bool
     return true;
 }
 
-int click_tally_check(ls_stream *stream, const char *directory, const row_feed *feed, click_tally *stream_says,
-                      click_tally *files_say)
+int click_tally_check(ls_stream *stream, const row_feed *feed, click_tally *stream_says, click_tally *files_say)
 {
     int trimmed;
 
     if (pipeline_read_all(stream, see_record, stream_says) != 0 ||
-        delivered_read(directory, see_line, files_say, &files_say->files) != 0 ||
-        (trimmed = pipeline_is_trimmed(stream)) < 0)
+        read_directories(feed, files_say) != 0 || (trimmed = pipeline_is_trimmed(stream)) < 0)
         return -1;
     subtract_before(files_say, feed);
     if (trimmed)
@@ -155,7 +190,8 @@ int click_tally_check(ls_stream *stream, const char *directory, const row_feed *
     files_say->dropped = stream_says->dropped; /* Nothing tells of them but the rule. */
     files_say->records = files_say->delivered + files_say->failed + files_say->dropped;
     if (stream_says->delivered != files_say->delivered || stream_says->failed != files_say->failed)
-        return pipeline_fail("%" PRIu64 " events of %" PRIu64 " were delivered, and %" PRIu64 " of %" PRIu64 " failed",
+        return pipeline_fail("the files have %" PRIu64 " delivered events of %" PRIu64 ", and %" PRIu64
+                             " failed ones of %" PRIu64,
                              files_say->delivered, stream_says->delivered, files_say->failed, stream_says->failed);
     if (stream_says->hash != files_say->hash || !has_categories(files_say, stream_says, trimmed))
         return pipeline_fail("the files do not hold what the events give");

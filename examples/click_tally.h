@@ -28,14 +28,13 @@ void click_tally_free(click_tally *tally);
 void click_tally_write(const click_tally *tally, char note[CLICK_NOTE_BYTES]);
 void click_tally_read(click_tally *tally, const char *note);
 
-/* To be called before anything is put or delivered: remembers once what lies in the directory then, which is of a
- * stream that was deleted. 0, or -1: said. */
+/* To be called before anything is put or delivered: remembers the directory, which files may lie in from now on; and
+ * what lies there before the stream's first event, which is of one that was deleted. 0, or -1: said. */
 int click_tally_begin(row_feed *feed, const char *directory);
 
 /* Sets `stream_says` and `files_say`, whose rules are set, and checks that they agree; or that the files agree with the
  * notes when the stream has not all any more: then `stream_says` is made to say what the notes do, but for categories
  * and shards, which are of what is left. 0, or -1: they do not, or it failed; said. */
-int click_tally_check(ls_stream *stream, const char *directory, const row_feed *feed, click_tally *stream_says,
-                      click_tally *files_say);
+int click_tally_check(ls_stream *stream, const row_feed *feed, click_tally *stream_says, click_tally *files_say);
 
 #endif

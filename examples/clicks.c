@@ -225,7 +225,7 @@ static int run_stream(const struct options *options, ls_store *store, ls_stream 
     if (pipeline_work_end(worker, result == 0) != 0)
         result = -1;
     if (result == 0 && !pipeline_interrupted)
-        result = click_tally_check(stream, directory, feed, &stream_says, &files_say);
+        result = click_tally_check(stream, feed, &stream_says, &files_say);
     if (feed_close(feed) != 0)
         result = -1;
     if (result == 0 && !pipeline_interrupted)

@@ -200,6 +200,20 @@ class Clicks(pipelines.Case):
                     for line in (open(os.path.join(folder, name), "rb").read() for name in names if name[0] != "_"))
         self.assertEqual(lines, 500)
 
+    def test_a_delivery_that_goes_on_in_another_directory_has_files_in_both(self):
+        for number, bucket in enumerate(("one", "other", "other", "one")):
+            subprocess.run([LSTREAM, "apply", TEMPLATE, "--store", self.kept, "--set", "S3BucketName=" + bucket],
+                           stdout=subprocess.DEVNULL, check=True, cwd=self.directory)
+            done = self.run_it("--json", "--store", self.kept, "--events", 100, "--seed", number, cwd=self.directory)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            result = json.loads(done.stdout)
+            self.adds_up(result)
+            self.assertEqual((result["records"], result["failed"]), (100 * (number + 1), number + 1))
+        os.rename(self.path("one"), self.path("away"))  # What is not there is said.
+        done = self.run_it("--store", self.kept, "--events", 100, cwd=self.directory)
+        self.assertEqual((done.returncode, done.stderr), (1, b"clicks: the files have 198 delivered events of 396, and "
+                                                          b"2 failed ones of 4\n"))
+
     def test_a_store_whose_oldest_records_are_gone_goes_on_and_checks_what_was_noted(self):
         self.small_segments("mi-ks-homework12")
         first = self.result("--store", self.kept, "--events", "3000", "--drop", "login")
