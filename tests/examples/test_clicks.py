@@ -143,7 +143,8 @@ class Clicks(pipelines.Case):
                              ("}", True), ("\n", False))
         self.assertEqual([(result["delivered"], result["failed"]) for result in results],
                          [(1, 1), (3, 1), (4, 2), (5, 2), (5, 2)])
-        self.assertEqual([event["item_id"] for event in self.lines(self.kept)[0]], [100, 200, 300, 400, None])
+        items = [event["item_id"] for event in self.lines(self.kept)[0]]
+        self.assertCountEqual(items, [100, 200, 300, 400, None])  # Files of one second are in no order.
 
     def test_a_csv_may_grow_in_the_midst_of_a_row(self):
         row = "u,2020-07-30 23:17:00,%s,x,y,1,2,3,4,%s"
