@@ -397,7 +397,8 @@ static void an_error_is_told_as_what_it_was(void **state)
             failed = failing_end();
             if (result != 0 && result != -EIO)
                 fail_msg("%s: %u: %s fails: %d", operations[i].name, nth, failed, result);
-            if (result == 0 && failed != NULL && !may_fail(failed))
+            if (result == 0 && failed != NULL && !may_fail(failed) &&
+                !(operations[i].act == show_file && strcmp(failed, "ftruncate") == 0)) /* It takes another name then. */
                 fail_msg("%s: %u: %s fails, and nobody is told", operations[i].name, nth, failed);
             if (result == 0 && operations[i].act != sync_much && !at.is_done)
                 fail_msg("%s: %u: %s fails: it is not done", operations[i].name, nth, failed);
