@@ -308,8 +308,8 @@ int feed_settle(row_feed *feed, const char *option, const char *value)
         return feed_remember(feed, option, value);
     if (strcmp(is, value) == 0)
         return 0;
-    return pipeline_fail("%s is the same in all runs of a store: here it is %s%s%s", option, *is == 0 ? "not said" : "'",
-                         is, *is == 0 ? "" : "'");
+    return pipeline_fail("%s is the same in all runs of a store: here it is %s%s%s", option,
+                         *is == 0 ? "not said" : "'", is, *is == 0 ? "" : "'");
 }
 
 /* Until no more than `left` steps are to be done. */

@@ -27,8 +27,8 @@ const char *feed_note(const row_feed *feed, const char *source);
 /* The sum of the `word`-th words, from 0, of the last notes of all sources, those of earlier runs too. */
 uint64_t feed_noted(const row_feed *feed, int word);
 
-/* What is to be known of a store besides its sources; feed_noted finds nothing of it. feed_recall: NULL when nothing was
- * remembered. feed_remember: 0, or -1: said. */
+/* What is to be known of a store besides its sources; feed_noted finds nothing of it. feed_recall: NULL when nothing
+ * was remembered. feed_remember: 0, or -1: said. */
 const char *feed_recall(const row_feed *feed, const char *what);
 int feed_remember(row_feed *feed, const char *what, const char *text);
 

@@ -31,7 +31,7 @@ typedef struct shard_counts {
 /* A `seen` that counts: `user` is the shard_counts. */
 int shard_counts_add(const ls_record *record, void *user);
 
-/* Prints `"shards":[...]` of the stream's shards, or as many as are shown: those that it has, whatever was asked for. */
+/* Prints `"shards":[...]` of the stream's shards, or as many as are shown: those that it has, whatever was asked. */
 void shard_counts_show(const shard_counts *counts, ls_stream *stream);
 
 #endif

@@ -140,8 +140,8 @@ int source_name_find(const row_feed *feed, const char *path, source_name *name)
     if (!S_ISREG(file.st_mode)) {
         note = feed_note(feed, name->text);
         if (note != NULL)
-            (void)pipeline_fail("%s is taken for what was read there before: its first %" PRIu64 " rows are passed over",
-                                path, (uint64_t)strtoull(note, NULL, 10));
+            (void)pipeline_fail("%s is taken for what was read there before: its first %" PRIu64
+                                " rows are passed over", path, (uint64_t)strtoull(note, NULL, 10));
         return 0;
     }
     (void)snprintf(size_and_time, sizeof(size_and_time), "v:%" PRIdMAX ":%" PRIdMAX ".%09ld:", (intmax_t)file.st_size,

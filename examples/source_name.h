@@ -3,8 +3,8 @@
  *
  * A note's last word says which file it is of: its size, its time and a sum of its content. One that has another size
  * or time, but begins with that content, has grown, or was touched: it is read on. Any other is another file, whose
- * notes have a name of their own. The word ends with where the file ended, if its last row had no line end, and how many
- * rows were read again: when a file has grown in the midst of such a row, that one is put once more, whole. */
+ * notes have a name of their own. The word ends with where the file ended, if its last row had no line end, and how
+ * many rows were read again: when a file has grown in the midst of such a row, that one is put once more, whole. */
 #ifndef EXAMPLES_SOURCE_NAME_H
 #define EXAMPLES_SOURCE_NAME_H
 

@@ -211,8 +211,8 @@ typedef ls_status (*ls_metrics_writer)(const char *bytes, size_t size, void *use
 LS_API ls_status ls_metrics_write_text(ls_store *store, ls_metrics_writer write, void *user);
 
 /**
- * Write the same text into a file: beside it first, under its name and ".new", then by a rename; so who reads it sees the
- * old text or the new one, whole. Anybody may read it (mode 0644). It is not synced. What a process that is killed
+ * Write the same text into a file: beside it first, under its name and ".new", then by a rename; so who reads it sees
+ * the old text or the new one, whole. Anybody may read it (mode 0644). It is not synced. What a process that is killed
  * meanwhile leaves there is used up by the next one that writes the file. One that finds another at work, or a file of
  * somebody else's, adds a "-" and six characters to that name: what a kill leaves then stays, and may be removed.
  *

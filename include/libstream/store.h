@@ -140,9 +140,9 @@ typedef struct ls_store_options {
     uint32_t size;                  /**< Set by the INIT macro. */
     uint32_t flags;                 /**< LS_STORE_ bits. */
     ls_durability durability;       /**< DEFAULT keeps the store's. Another one than the store's: see ls_store_open. */
-    uint32_t sync_interval_ms;      /**< INTERVAL: a sync begins so soon, at most; 1..60000. 0: the store's, of a new one
-                                         100. Another one than the store's is kept in it, for whoever opens it later;
-                                         handles that are open go on with theirs. */
+    uint32_t sync_interval_ms;      /**< INTERVAL: a sync begins so soon, at most; 1..60000. 0: the store's, of a new
+                                         one 100. Another one than the store's is kept in it, for whoever opens it
+                                         later; handles that are open go on with theirs. */
     uint64_t segment_bytes;         /**< 64 KiB..1 GiB, default 64 MiB; rounded up to 4 KiB. Kept: new stores only. */
     uint64_t prealloc_bytes;        /**< Largest step of space made ahead, default 8 MiB; LS_PREALLOC_NONE: none. */
     uint32_t busy_timeout_ms;       /**< How long one call waits for others in all, see above; default 5000. */

@@ -283,9 +283,9 @@ typedef struct lsi_attached {
 void lsi_control_each_process(lsi_control *control, bool (*each)(void *user, const lsi_attached *process), void *user);
 
 /* This attached process in a number of LSI_PROCESS_TAG_BITS bits, for words in which it says that it has something. 0:
- * it is not in the table of processes, and nobody will know when it is gone. Words of the control file itself are of the
- * same table, and do with the low LSI_PROCESS_TAG_SHORT_BITS; what is on the disk may be of a table before this one, in
- * which who was there had the same low bits by chance. */
+ * it is not in the table of processes, and nobody will know when it is gone. Words of the control file itself are of
+ * the same table, and do with the low LSI_PROCESS_TAG_SHORT_BITS; what is on the disk may be of a table before this
+ * one, in which who was there had the same low bits by chance. */
 #define LSI_PROCESS_TAG_BITS 41u
 #define LSI_PROCESS_TAG_SHORT_BITS 21u
 #define LSI_PROCESS_PLACE_BITS 9u /* the lowest: the place in the table; 0: none */

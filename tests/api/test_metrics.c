@@ -406,8 +406,10 @@ static void a_file_is_replaced_whole_and_anybody_may_read_it(void **state)
     free(text);
     assert_int_equal(count_files(temp.path), 1);
 
-    /* What a killed writer left is used up; what one that lives is writing is left alone, and so is what a link shows. */
-    write_text(temp_path(&temp, "libstream.prom.new"), "a document that was longer than the next one will be, perhaps\n");
+    /* What a killed writer left is used up; what one that lives is writing is left alone, and so is what a link
+     * shows. */
+    write_text(temp_path(&temp, "libstream.prom.new"),
+               "a document that was longer than the next one will be, perhaps\n");
     assert_int_equal(ls_metrics_write_file(fx->store, path), LS_OK);
     assert_int_equal(count_files(temp.path), 1);
     assert_int_equal(stat(path, &about), 0);
