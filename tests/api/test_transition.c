@@ -28,17 +28,24 @@ typedef struct handles {
     ls_store *store, *other;
 } handles;
 
-static ls_store *open_one(const char *path, uint32_t delay_ms)
+/* By `the_time`. */
+static ls_store *open_with(const char *path, ls_store_options options)
 {
-    ls_store_options options = LS_STORE_OPTIONS_INIT;
     ls_store *store = NULL;
 
     options.clock = tell_time;
     options.clock_user = &the_time;
-    options.key_callback = give_key;
-    options.stream_transition_ms = delay_ms;
     assert_int_equal(ls_store_open(path, &options, &store), LS_OK);
     return store;
+}
+
+static ls_store *open_one(const char *path, uint32_t delay_ms)
+{
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+
+    options.key_callback = give_key;
+    options.stream_transition_ms = delay_ms;
+    return open_with(path, options);
 }
 
 static handles open_both(fixture *fx)
@@ -469,16 +476,14 @@ static void consumers_go_with_it(void **state)
 static void shards_of_a_stream_that_is_gone_leave_room_for_others(void **state)
 {
     ls_store_options options = LS_STORE_OPTIONS_INIT;
-    ls_store *store = NULL;
+    ls_store *store;
     ls_stream *stream;
 
+    (void)state;
     the_time = BEGIN;
-    options.clock = tell_time;
-    options.clock_user = &the_time;
     options.stream_transition_ms = DELAY_MS;
     options.shards_max = 2;
-    (void)state;
-    assert_int_equal(ls_store_open("memory:", &options, &store), LS_OK);
+    store = open_with("memory:", options);
     assert_int_equal(ls_stream_create(store, "kept", NULL), LS_OK);
     assert_int_equal(ls_stream_create(store, "gone", NULL), LS_OK);
     the_time += DELAY_US;
@@ -501,15 +506,13 @@ static void a_stream_is_deleted_without_asking_once_its_consumers_are_gone(void 
 {
     ls_store_options options = LS_STORE_OPTIONS_INIT;
     ls_consumer_info info = LS_CONSUMER_INFO_INIT;
-    ls_store *store = NULL;
+    ls_store *store;
     ls_stream *stream;
 
-    the_time = BEGIN;
-    options.clock = tell_time;
-    options.clock_user = &the_time;
-    options.transition_ms = DELAY_MS;
     (void)state;
-    assert_int_equal(ls_store_open("memory:", &options, &store), LS_OK);
+    the_time = BEGIN;
+    options.transition_ms = DELAY_MS;
+    store = open_with("memory:", options);
     assert_int_equal(ls_stream_create(store, "orders", NULL), LS_OK);
     stream = open_stream(store, "orders");
     assert_int_equal(ls_consumer_register(stream, "reader", NULL), LS_OK);
