@@ -157,7 +157,8 @@ static PyObject *put(PyObject *self, PyObject *const *arguments, Py_ssize_t coun
     return PyObject_CallMethod(self, "_put_said", "L", (long long)packed);
 }
 
-/* "NAME(SIGNATURE)\n--\n\nTEXT", from which inspect and help know how a method of C is called. */
+/* "NAME(SIGNATURE)\n--\n\nTEXT", from which inspect and help know how a method of C is called. `python -OO` leaves
+ * None for the text. */
 static const char *document_of(PyObject *signature, PyObject *function)
 {
     PyObject *text = PyObject_GetAttrString(function, "__doc__"), *whole = NULL;
@@ -165,7 +166,8 @@ static const char *document_of(PyObject *signature, PyObject *function)
     char *copy = NULL;
 
     if (text != NULL)
-        whole = PyUnicode_FromFormat("put%U\n--\n\n%U", signature, text);
+        whole = text == Py_None ? PyUnicode_FromFormat("put%U\n--\n\n", signature)
+                                : PyUnicode_FromFormat("put%U\n--\n\n%U", signature, text);
     if (whole != NULL)
         read = PyUnicode_AsUTF8AndSize(whole, NULL);
     if (read != NULL)

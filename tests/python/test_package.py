@@ -120,6 +120,22 @@ def test_importing_needs_nothing_that_is_optional() -> None:
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
 
 
+@pytest.mark.parametrize("how", [["-O"], ["-OO"], ["-X", "dev", "-W", "error"]])
+def test_every_way_of_running_python_runs_it(how: "list[str]") -> None:
+    """Without assertions, without docstrings, and where every warning is an error."""
+    program = ("import importlib, inspect, libstream\n"
+               "for name in %r:\n    importlib.import_module(name)\n"
+               "with libstream.Store('memory:') as store, store.create_stream('orders') as stream:\n"
+               "    stream.producer().put('k', b'tea'), stream.producer().put_batch([('k', b'honey')])\n"
+               "    print(*(record.data for record in stream.iterator()), inspect.signature(libstream.Producer.put))\n"
+               "    print((libstream.Producer.put.__doc__ or 'Nothing')[:7])" % MODULES)
+    done = subprocess.run([sys.executable, *how, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    said, document = done.stdout.splitlines()
+    assert said.startswith("b'tea' b'honey' (self, /, partition_key, data, ")
+    assert document == ("Nothing" if "-OO" in how else "Append ")
+
+
 def test_a_second_interpreter_of_a_process_is_refused() -> None:
     """Objects of one would be given to the other."""
     interpreters = pytest.importorskip("_xxsubinterpreters")
