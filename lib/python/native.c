@@ -424,28 +424,16 @@ static void page_measure(lsi_py_page *page, const ls_record *records)
     }
 }
 
-static void page_copy(lsi_py_page *page, const ls_record *records)
+/* What only some pages have. */
+static void page_copy_rare(lsi_py_page *page)
 {
-    int64_t *data_starts = page->index, *key_starts = data_starts + page->count + 1;
-    int64_t *seqnos = key_starts + page->count + 1, *arrivals = seqnos + page->count;
-    size_t data_at = 0, key_at = 0, explicit = 0;
-    char *keys = page->bytes + page->data_bytes;
+    const ls_record *records = page->records;
+    size_t explicit = 0;
 
-    for (size_t i = 0; i < page->count; i++) {
-        const ls_record *record = &records[i];
-
-        data_starts[i] = (int64_t)data_at;
-        key_starts[i] = (int64_t)key_at;
-        seqnos[i] = (int64_t)record->seqno;
-        arrivals[i] = record->arrival_us;
-        if (record->data.size != 0)
-            memcpy(page->bytes + data_at, record->data.data, record->data.size);
-        memcpy(keys + key_at, record->partition_key.data, record->partition_key.size);
-        data_at += record->data.size;
-        key_at += record->partition_key.size;
-        if ((record->flags & LS_RECORD_EXPLICIT_HASH_KEY) != 0) {
+    for (size_t i = 0; i < page->count && explicit < page->explicit_count; i++) {
+        if ((records[i].flags & LS_RECORD_EXPLICIT_HASH_KEY) != 0) {
             page->explicit_at[explicit] = (uint32_t)i;
-            page->explicit_keys[explicit++] = record->explicit_hash_key;
+            page->explicit_keys[explicit++] = records[i].explicit_hash_key;
         }
     }
     for (size_t i = 0; i < page->sub_count; i++) {
@@ -453,25 +441,26 @@ static void page_copy(lsi_py_page *page, const ls_record *records)
         page->subs[3 * i + 1] = records[i].sub_count;
         page->subs[3 * i + 2] = records[i].flags;
     }
-    data_starts[page->count] = (int64_t)data_at;
-    key_starts[page->count] = (int64_t)key_at;
 }
 
-/* Copies page->count records. */
+static ls_status page_is_empty(lsi_py_page *page)
+{
+    page->count = page->data_bytes = page->key_bytes = page->explicit_count = page->sub_count = 0;
+    return LS_ERR_NO_MEMORY;
+}
+
+/* Takes page->count records. */
 static ls_status page_take(lsi_py_page *page, const ls_record *records)
 {
+    page->records = records;
     page_measure(page, records);
-    if (!make_room((void **)&page->bytes, &page->bytes_room, page->data_bytes + page->key_bytes, 1) ||
-        !make_room((void **)&page->index, &page->index_room, 4 * page->count + 2, sizeof(*page->index)) ||
-        !make_room((void **)&page->subs, &page->sub_room, page->sub_count, 3 * sizeof(*page->subs)) ||
+    if (!make_room((void **)&page->subs, &page->sub_room, page->sub_count, 3 * sizeof(*page->subs)) ||
         !make_room((void **)&page->explicit_keys, &page->explicit_room, page->explicit_count,
-                   sizeof(*page->explicit_keys) + sizeof(*page->explicit_at))) {
-        page->count = page->data_bytes = page->key_bytes = page->explicit_count = page->sub_count = 0;
-        return LS_ERR_NO_MEMORY;
-    }
+                   sizeof(*page->explicit_keys) + sizeof(*page->explicit_at)))
+        return page_is_empty(page);
     /* One allocation for both: the keys come first, since they want the wider alignment. */
     page->explicit_at = page->explicit_keys == NULL ? NULL : (void *)(page->explicit_keys + page->explicit_room);
-    page_copy(page, records);
+    page_copy_rare(page);
     return LS_OK;
 }
 
@@ -491,28 +480,23 @@ ls_status lsi_py_page_fill(lsi_py_page *page, const ls_batch *batch)
 ls_status lsi_py_page_fill_transform(lsi_py_page *page, const ls_transform *batch)
 {
     size_t count = ls_transform_count(batch);
-    ls_record *records = malloc((count != 0 ? count : 1) * sizeof(*records));
-    ls_status st;
 
-    if (records == NULL)
-        return LS_ERR_NO_MEMORY;
+    if (!make_room((void **)&page->own, &page->own_room, count, sizeof(*page->own)))
+        return page_is_empty(page);
     for (size_t i = 0; i < count; i++)
-        records[i] = *ls_transform_at(batch, i);
+        page->own[i] = *ls_transform_at(batch, i);
     page->batch = NULL;
     page->count = count;
-    page->shard = count != 0 ? records[0].shard : LS_NO_SHARD;
+    page->shard = count != 0 ? page->own[0].shard : LS_NO_SHARD;
     page->millis_behind_latest = 0;
     page->is_shard_end = 0;
     page->child_count = 0;
-    st = page_take(page, records);
-    free(records);
-    return st;
+    return page_take(page, page->own);
 }
 
 void lsi_py_page_release(lsi_py_page *page)
 {
-    free(page->bytes);
-    free(page->index);
+    free(page->own);
     free(page->subs);
     free(page->explicit_keys);
     memset(page, 0, sizeof(*page));

@@ -100,14 +100,13 @@ ls_status lsi_py_async_put_entries(ls_async_producer *producer, const ls_put_ent
 
 /* ---- reading ---- */
 
-/* A copy of a batch: nothing in it points into the library. */
+/* What a batch has, for libstream._walk to copy: the records are the library's. */
 typedef struct lsi_py_page {
-    const ls_batch *batch; /* what it is a copy of: for as long as that is there; NULL of a transform's */
+    const ls_batch *batch;    /* for as long as that is there, as its records; NULL of a transform's */
+    const ls_record *records;
     size_t count;
     size_t data_bytes;
     size_t key_bytes;
-    char *bytes;          /* all data, then all keys */
-    int64_t *index;       /* count + 1 starts of data, count + 1 starts of keys, count numbers, count arrivals */
     size_t sub_count;     /* 0, or count when any is of an aggregate, or encrypted */
     uint32_t *subs;       /* three for each: its place in the aggregate, how many that has, LS_RECORD_ flags */
     size_t explicit_count;
@@ -119,19 +118,19 @@ typedef struct lsi_py_page {
     uint32_t children[2]; /* more a shard cannot have */
     int32_t is_shard_end;
     uint32_t reserved;
-    size_t bytes_room; /* what the allocations below hold */
-    size_t index_room;
+    ls_record *own;       /* a transform's records, which lie nowhere together */
+    size_t own_room;      /* what the allocations hold */
     size_t sub_room;
     size_t explicit_room;
 } lsi_py_page;
 
-/* Copies what the batch shows. `page` is zeroed before its first use; its memory is used again. LS_ERR_NO_MEMORY: the
+/* Makes the page one of this batch. It is zeroed before its first use; its memory is used again. LS_ERR_NO_MEMORY: the
  * page is empty. */
 ls_status lsi_py_page_fill(lsi_py_page *page, const ls_batch *batch);
 ls_status lsi_py_page_fill_transform(lsi_py_page *page, const ls_transform *batch); /* the same of a transform's */
 void lsi_py_page_release(lsi_py_page *page);
 
-/* ls_iterator_next and the copy in one. */
+/* ls_iterator_next and lsi_py_page_fill in one. */
 ls_status lsi_py_next(ls_iterator *iterator, const ls_next_options *options, lsi_py_page *page);
 
 /* ---- time for tests ---- */

@@ -92,6 +92,8 @@ static PyMethodDef methods[] = {
     {"stop", lsi_py_stop, METH_O, "stop(address)\n\nEnd the waits for locks of the thread that heeds the int there."},
     {"interrupt", lsi_py_interrupt, METH_NOARGS,
      "interrupt()\n\nHandle a Ctrl+C that came, here and now: raises what its handler raises."},
+    {"copy", lsi_py_copy, METH_O,
+     "copy(address)\n\nOf what a page shows: all data and then all keys, and the numbers of `Batch`."},
     {"places", lsi_py_places, METH_VARARGS,
      "places(type, batch, count)\n\nA list of the first places of a batch, of a type below Place."},
     {NULL, NULL, 0, NULL},

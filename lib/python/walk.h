@@ -25,6 +25,9 @@ PyObject *lsi_py_interrupt(PyObject *module, PyObject *none);
 PyObject *lsi_py_heed(PyObject *module, PyObject *address);
 PyObject *lsi_py_stop(PyObject *module, PyObject *address);
 
+/* The function `copy`, of copy.c: with the address of a page. */
+PyObject *lsi_py_copy(PyObject *module, PyObject *address);
+
 /* The function `places` and the type `Place`, of place.c. A new reference; NULL: an exception was raised. */
 PyObject *lsi_py_places(PyObject *module, PyObject *arguments);
 PyObject *lsi_py_place_type(void);

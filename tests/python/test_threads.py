@@ -13,12 +13,13 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, Callable, Iterator as IteratorOf
+from typing import Any, Callable, Dict, Iterator as IteratorOf, List
 
 import pytest
 
 import libstream
-from libstream import Store, Stream, aio
+from libstream import Store, Stream, aio, batch as batch_module
+from libstream._native import ffi
 from libstream.kinesis import Client
 
 WAITER = """
@@ -408,6 +409,57 @@ def test_threads_share_a_producer_and_an_iterator(stream: Stream) -> None:
     for who in range(4):
         mine = [data for data in records if data.startswith(b"%d-" % who)]
         assert mine == [b"%d-%d" % (who, i) for i in range(300)]  # The order of each thread's puts.
+
+
+@pytest.mark.parametrize("way", ["next", "merged", "batches", "records", "asyncio", "subscription", "mapping",
+                                 "transform"])
+def test_nobody_moves_or_closes_what_a_batch_is_copied_from(
+        store: Store, stream: Stream, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """The copy is made without the GIL, of memory that is the library's until the next call: whoever reads, moves or
+    closes in the midst of it is after it."""
+    wanted = [b"%03d" % i * 1000 for i in range(256)]
+    with stream.producer() as producer:
+        producer.put_many("k", wanted)
+    stream.register_consumer("c")
+    copy, others, early = batch_module.copy, [], []
+    copied: List[bytes] = []
+    iterator = stream.iterator(None if way == "merged" else 0, records_max=128)
+    uses = [store.close] if way in ("subscription", "mapping", "transform") else [
+        iterator.next_batch, lambda: iterator.seek("LATEST"), iterator.close, store.close]
+
+    def use(call: Callable[[], Any], is_done: threading.Event) -> None:
+        with contextlib.suppress(libstream.Error):
+            call()
+        is_done.set()
+
+    def copy_late(address: int) -> Any:
+        if ffi.cast("lsi_py_page *", address).count == 0:  # A subscription's first.
+            return copy(address)
+        if not others:
+            done = [threading.Event() for _ in uses]
+            others.extend(threading.Thread(target=use, args=both) for both in zip(uses, done))
+            for other in others:
+                other.start()
+            time.sleep(0.2)
+            early.extend(event.is_set() for event in done)
+        made = copy(address)
+        copied.append(made[0])
+        return made
+
+    ways: Dict[str, Callable[[], Any]] = {
+        "next": iterator.next_batch, "merged": iterator.next_batch, "batches": lambda: next(iter(iterator.batches())),
+        "records": lambda: next(iterator), "asyncio": lambda: asyncio.run(aio.Iterator(iterator).next_batch()),
+        "subscription": lambda: list(stream.subscribe("c", records_max=128)),
+        "mapping": lambda: stream.create_mapping("m", records_max=128).run(lambda batch: None),
+        "transform": lambda: stream.create_delivery("d", to_callback=True, transform=True).run(
+            transform=lambda transform: None, deliver=print, until_caught_up=True)}
+    monkeypatch.setattr(batch_module, "copy", copy_late)
+    with contextlib.suppress(libstream.Error):  # That it was closed.
+        ways[way]()
+    for other in others:
+        other.join(30)
+    assert copied[0] in [b"".join(wanted[:count]) + b"k" * count for count in (128, 256)]
+    assert early == [False] * len(uses)
 
 
 ITERATE_TOGETHER = """

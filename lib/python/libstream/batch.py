@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import operator
-import threading
 from array import array
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator as IteratorOf, List, Optio
 
 from libstream._handle import Unique
 from libstream._native import ffi, lib
-from libstream._walk import Place, places
+from libstream._walk import Place, copy, places
 from libstream.errors import WrongStateError, check
 from libstream.values import RecordId, from_us, hash_key_from_c
 
@@ -165,14 +164,17 @@ class Batch(Sequence[Record]):
     millis_behind_latest: int  #: how far it is behind the tip, 0 when it reaches it
     is_shard_end: bool  #: the shard is closed, and nothing will ever follow
     children: Tuple[int, ...]  #: at the end of a shard: those that go on
+    _bytes: bytes  # All data, then all keys.
+    _subs: Optional[memoryview]  # Of three for each record, if any is of an aggregate, or encrypted.
 
-    def __init__(self, page: Any, of: Any = None) -> None:
+    def __init__(self, shown: "Page", of: Any = None) -> None:
+        page = shown.pointer
         count: int = page.count
         self._of = of  # What shows the batch that this is a copy of, for as long as that is there.
         self._count = count
         self._data_bytes: int = page.data_bytes
-        self._bytes: bytes = ffi.buffer(page.bytes, page.data_bytes + page.key_bytes)[:]
-        self._set_index(ffi.buffer(page.index, 8 * (4 * count + 2))[:], count)
+        self._bytes, numbers = copy(shown.address)
+        self._set_index(numbers, count)
         self._explicit: Dict[int, int] = {
             page.explicit_at[i]: hash_key_from_c(page.explicit_keys[i]) for i in range(page.explicit_count)}
         self._subs = memoryview(ffi.buffer(page.subs, 12 * page.sub_count)[:]).cast("I") if page.sub_count else None
@@ -313,27 +315,21 @@ def _batch_again(content: bytes, data_bytes: int, count: int, numbers: bytes, ex
 
 
 class Page(Unique):
-    """Memory that a batch is copied through; used again and again by one thread at a time."""
+    """What a batch is copied by; used again and again by one thread at a time."""
 
-    __slots__ = ("pointer",)
+    __slots__ = ("pointer", "address")
 
     def __init__(self) -> None:
         self.pointer = ffi.new("lsi_py_page *")
+        self.address = int(ffi.cast("uintptr_t", self.pointer))
 
     def __del__(self) -> None:
         if hasattr(self, "pointer"):
             lib.lsi_py_page_release(self.pointer)
 
 
-class _Pages(threading.local):
-    def __init__(self) -> None:
-        self.page = Page()
-
-
-_pages = _Pages()
-
-
 def batch_of(pointer: Any, fill: Any = lib.lsi_py_page_fill, of: Any = None) -> Batch:
-    """The copy of what C showed to a callback, by the thread's own page. `of`: asked for what has a `_show`."""
-    check(fill(_pages.page.pointer, pointer))
-    return Batch(_pages.page.pointer, of)
+    """The copy of what C showed to a callback. `of`: asked for what has a `_show`."""
+    page = Page()  # Not one of the thread's: a signal's handler may be called back itself before this is copied.
+    check(fill(page.pointer, pointer))
+    return Batch(page, of)

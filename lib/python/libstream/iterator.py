@@ -133,7 +133,7 @@ class Iterator(Handle):
                 left = max(0.0, deadline - time.monotonic())
             if status == 0:
                 if page.count > 0 or page.is_shard_end or left == 0.0:
-                    batch = Batch(page, self._weak)
+                    batch = Batch(self._page, self._weak)
                     self._last = weakref.ref(batch)
                     return batch
             elif status == lib.LS_ERR_CANCELLED:
