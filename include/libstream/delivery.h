@@ -31,13 +31,14 @@
  * signal the tool, repeats nothing of this.
  *
  * S3. With `s3_bucket` an object is put by one request, where none of its name is: one that is there is its twin, as in
- * a directory. (A service that does not know `If-None-Match` puts it again: the same bytes.) Who runs the delivery has
- * AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and perhaps AWS_SESSION_TOKEN in its environment; nothing of them is kept.
- * Requests are signed with the machine's time, and when the service says that this is off, with the service's. What is
- * not an answer of S3, or is cut off, is tried again; a redirect that passes (307) is followed, three times at most, to
- * a host of the bucket and not from https to http, else it is tried again, too. What S3 refuses for good ends the run:
- * no such bucket, no access, another region. With an endpoint, or a point in the bucket's name, the bucket is in the
- * path, else in the host's name. Needs libcurl 7.84, which is loaded when a run begins.
+ * a directory. (A service that does not know `If-None-Match` puts it again, the same bytes; or it answers 501, which
+ * ends the run.) Who runs the delivery has AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and perhaps AWS_SESSION_TOKEN in
+ * its environment; nothing of them is kept. Requests are signed with the machine's time, and when the service says that
+ * this is off, with the service's. What is not an answer of S3, or is cut off, is tried again: also a 200 that has
+ * neither an ETag nor a header of AWS's. A redirect that passes (307) is followed, three times at most, to a host of
+ * the bucket and not from https to http, else it is tried again, too. What S3 refuses for good ends the run: no such
+ * bucket, no access, another region. With an endpoint, or a point in the bucket's name, the bucket is in the path, else
+ * in the host's name. Needs libcurl 7.84, which is loaded when a run begins.
  *
  * NAMES. `<prefix><delivery>-<version>-YYYY-MM-DD-HH-MM-SS-<uuid><extension>`, in UTC. Prefixes may hold expressions:
  * `!{timestamp:PATTERN}` (Java's letters; the arrival of the object's oldest record), `!{firehose:random-string}`,

@@ -3,7 +3,8 @@
  * signed, so that the service stores what was meant or nothing.
  *
  * Nothing is tried again here: a run does that, and can be stopped meanwhile. What is worth it is told: the network,
- * answers that say later or that the service has failed, and those that are not the service's.
+ * answers that say later or that the service has failed, and those that are not the service's: a 200 without ETag and
+ * x-amz- headers is somebody's in between, as of a portal that asks for a login. A 501 stays one.
  *
  * Time is the machine's, whatever clock the store has: the service compares it with its own, and refuses requests that
  * are a quarter of an hour off. What it refuses while its answer has another time than ours is signed anew by that, at
@@ -40,6 +41,7 @@ typedef struct answer {
     char region[FIELD_BYTES];   /* of the bucket; "": it was not told */
     int64_t date_us;            /* the service's time; 0: it was not told */
     bool is_whole;              /* its head is: libcurl takes one that breaks off for an answer */
+    bool is_marked;             /* it has what answers of the service have */
 } answer;
 
 typedef struct s3_sink {
@@ -89,11 +91,13 @@ static size_t take_header(char *bytes, size_t one, size_t size, void *user)
     char value[FIELD_BYTES];
 
     if (size >= 5 && memcmp(bytes, "HTTP/", 5) == 0) /* There may be one that says to go on before. */
-        to->is_whole = false;
+        to->is_whole = to->is_marked = false;
     else if (size != 0 && (bytes[0] == '\r' || bytes[0] == '\n'))
         to->is_whole = true; /* What comes behind the content changes nothing. */
     if (is_header(bytes, size, "Date", value, sizeof value) && !lsi_s3_time_read(value, &to->date_us))
         to->date_us = 0;
+    if (is_header(bytes, size, "ETag", value, sizeof value) || (size > 6 && strncasecmp(bytes, "x-amz-", 6) == 0))
+        to->is_marked = true;
     (void)is_header(bytes, size, "Location", to->location, sizeof to->location);
     (void)is_header(bytes, size, "x-amz-bucket-region", to->region, sizeof to->region);
     return one * size;
@@ -226,6 +230,13 @@ static bool learn_clock(s3_sink *s3, long status, const char *code)
     return true;
 }
 
+/* Whether the service says that the object is there (K2). */
+static bool is_taken(const s3_sink *s3, long status, const char *code)
+{
+    return (status >= 200 && status <= 299 && s3->answer.is_marked) ||
+        (status == 412 && (s3->answer.is_marked || code[0] != '\0'));
+}
+
 static ls_status judge(s3_sink *s3, const lsi_s3_target *target, const char *name, long status, lsi_put_hope *hope,
                        bool *is_clock)
 {
@@ -242,15 +253,18 @@ static ls_status judge(s3_sink *s3, const lsi_s3_target *target, const char *nam
         return lsi_fail(LS_ERR_IO, "bucket '%s' of %s: the answer to '%.160s' breaks off", target->bucket,
                         target->host, name);
     }
-    if ((status >= 200 && status <= 299) || status == 412) /* K2 */
-        return LS_OK;
     find_field(&s3->answer, "<Code>", code);
     find_field(&s3->answer, "<Message>", message);
+    if (is_taken(s3, status, code))
+        return LS_OK;
     *is_clock = learn_clock(s3, status, code);
     /* Without a code it is not the service who answers. */
-    if (status >= 500 || status == 429 || status == 408 || status == 307 || code[0] == '\0' || *is_clock ||
-        is_one_of(code, later, sizeof later / sizeof later[0]))
+    if ((status >= 500 && status != 501) || status == 429 || status == 408 || status == 307 || code[0] == '\0' ||
+        *is_clock || is_one_of(code, later, sizeof later / sizeof later[0]))
         *hope = LSI_PUT_LATER;
+    if (status >= 200 && status <= 299)
+        return lsi_fail(LS_ERR_IO, "bucket '%s' of %s: '%.160s' is answered with %ld, without an ETag: that is not S3",
+                        target->bucket, target->host, name, status);
     return lsi_fail(LS_ERR_IO, "bucket '%s' of %s: it refuses '%.160s': %ld%s%s%s%s%s%.160s", target->bucket,
                     target->host, name, status, code[0] != '\0' ? " " : "", code, message[0] != '\0' ? ": " : "",
                     message, s3->answer.location[0] != '\0' ? ": it is said to be at " : "", s3->answer.location);

@@ -30,7 +30,9 @@ RAW = (b"hello\r\n", b"\x16\x03\x01\x00\xff" * 9, b"HTTP/1.1 200 OK\r\nContent-L
        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\n<?xml version",
        b"HTTP/1.1 302 Found\r\nLocation: http://portal.example/login\r\nContent-Length: 0\r\n\r\n",
        b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://bucke.s3.eu-west-3.example/x\r\nContent-Length: 46\r\n"
-       b"\r\n<Error><Code>TemporaryRedirect</Code></Error>\n")
+       b"\r\n<Error><Code>TemporaryRedirect</Code></Error>\n",
+       b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n<html>log in</html>\n", b"HTTP/1.1 204 No Content\r\n\r\n",
+       b"HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n")
 
 
 def hmac_of(key, text):
@@ -66,11 +68,16 @@ def why_not_signed(handler, content):
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def answer(self, status, code=""):
+    def mark(self, content):
+        self.send_header("ETag", '"%s"' % hashlib.md5(content).hexdigest())
+
+    def answer(self, status, code="", content=None):
         body = b"" if not code else (b"<?xml version=\"1.0\"?><Error><Code>%s</Code><Message>It is %s &amp; more"
                                      b"</Message></Error>" % (code.encode(), code.encode()))
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        if content is not None:
+            self.mark(content)
         self.end_headers()
         self.wfile.write(body)
 
@@ -107,6 +114,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             server.objects[name] = content
             self.send_response(200)
             self.send_header("Content-Length", str(server.slow_bytes))
+            self.mark(content)
             self.end_headers()
             for _ in range(server.slow_bytes):
                 time.sleep(0.1)
@@ -124,7 +132,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(412, "PreconditionFailed")
         else:
             server.objects[name] = content
-            self.answer(200)
+            self.answer(200, content=content)
 
     def log_message(self, *_):
         pass
@@ -174,7 +182,7 @@ class S3(unittest.TestCase):
         cases = [(503, "SlowDown", "later"), (500, "InternalError", "later"), (429, "TooMany", "later"),
                  (409, "ConditionalRequestConflict", "later"), (400, "RequestTimeout", "later"),
                  (403, "AccessDenied", "-"), (404, "NoSuchBucket", "-"), (400, "ExpiredToken", "-"),
-                 (301, "PermanentRedirect", "-"), (409, "BucketNotThere", "-")]
+                 (301, "PermanentRedirect", "-"), (409, "BucketNotThere", "-"), (501, "NotImplemented", "-")]
         said = self.put(*[("fail-%d-%s/x" % case[:2], 10) for case in cases])
         host = "127.0.0.1:%d" % self.server.server_port
         for (status, code, wait), line in zip(cases, said):
@@ -245,8 +253,8 @@ class S3(unittest.TestCase):
         self.assertEqual(self.server.wrong, [("/bucket/y", "the signature does not match")])
 
     def run_delivery(self, store, count, *limits, **environment):
-        return subprocess.run([RUN_S3, store, str(count), *map(str, limits)], env={**self.environment, **environment}, text=True,
-                              capture_output=True, timeout=60)
+        return subprocess.run([RUN_S3, store, str(count), *map(str, limits)], text=True, capture_output=True, timeout=60,
+                              env={**self.environment, **environment})
 
     def test_a_delivery_goes_to_a_bucket(self):
         with tempfile.TemporaryDirectory() as folder:
