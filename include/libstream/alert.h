@@ -20,12 +20,12 @@
  * WINDOWS are tumbling, `window_ms` long, counted from the epoch, by the time when records arrived, or a look was
  * taken. They are the stream's, over all of its shards. A rule fires when `count_min` records or looks in one window
  * have passed its comparison: at once, not at the end of the window; once for a window; and not within `cooldown_ms`
- * before or after the last time.
+ * before or after another time that it fired.
  *
  * WHAT HOLDS. For each rule and window there is one callback, over restarts and redelivery. A process that is killed in
  * it, whose callback refuses, or that cannot store that it was told, leaves it to the next that is shown the batch, or
- * takes a look: then it comes once more. Of a rule the last 64 windows in which something passed are known: who shows
- * records of a shard that is further behind than that begins such a window anew.
+ * takes a look: then it comes once more. Of a rule the last 64 windows in which something passed, and the last 64 times
+ * that it fired, are known: who shows records of a shard that is further behind than that begins such a window anew.
  *
  * RULES THAT CANNOT FIRE. What a field or metric was is noted: how many records were looked at, how many had the field,
  * the least and the greatest of its numbers. When `observed_min` were looked at and none of them passed, the callback

@@ -110,6 +110,45 @@ static void a_cooldown_is_quiet_either_way(void **state)
     lsi_alert_state_clear(&known);
 }
 
+/* A shard that lies behind makes a rule fire far before the other one did, which is no reason to forget that. */
+static void a_cooldown_is_of_each_time_that_a_rule_fired(void **state)
+{
+    const ls_alert_options options = options_of(1000, 1, 10000);
+    lsi_alert_state known = empty();
+
+    (void)state;
+    for (ls_seqno i = 0; i < 5; i++)
+        assert_true(count(&known, &options, 0, 1 + i, (100 + 10 * (int64_t)i) * SECOND));
+    assert_true(count(&known, &options, 1, 1, 50 * SECOND));
+    assert_int_equal(known.last_fired_us, 50 * SECOND);
+    for (ls_seqno i = 0; i < 60; i++)
+        assert_int_equal(count(&known, &options, 1, 2 + i, (91 + (int64_t)i) * SECOND), i == 59); /* 150 s */
+    assert_false(count(&known, &options, 0, 6, 149 * SECOND));
+    assert_false(count(&known, &options, 0, 7, 151 * SECOND));
+    assert_true(count(&known, &options, 0, 8, 160 * SECOND));
+    lsi_alert_state_clear(&known);
+}
+
+/* Of more than are kept the oldest goes; and what is older than all takes its place. */
+static void the_last_times_are_known(void **state)
+{
+    const ls_alert_options options = options_of(1, 1, 1000);
+    lsi_alert_state known = empty();
+    int64_t most = LSI_ALERT_TIMES_MAX;
+
+    (void)state;
+    for (int64_t i = 0; i <= most; i++)
+        assert_true(count(&known, &options, 0, (ls_seqno)(1 + i), (10 + i) * SECOND));
+    assert_int_equal(known.time_count, most);
+    assert_int_equal(known.times_us[0], 11 * SECOND);
+    assert_false(count(&known, &options, 1, 1, 11 * SECOND + 1));
+    assert_true(count(&known, &options, 1, 2, 10 * SECOND)); /* It fired, and that is forgotten. */
+    assert_int_equal(known.times_us[0], 10 * SECOND);
+    assert_int_equal(known.times_us[1], 12 * SECOND);
+    assert_int_equal(known.time_count, most);
+    lsi_alert_state_clear(&known);
+}
+
 /* What was too soon may fire later in its window. */
 static void a_quiet_window_may_fire_when_it_has_cooled_down(void **state)
 {
@@ -215,6 +254,47 @@ static void what_is_known_is_read_as_it_was_written(void **state)
     }
 }
 
+static void assert_none(const lsi_alert_state *state, size_t at, unsigned char byte)
+{
+    lsi_alert_state read = {.memory = lsi_memory_libc};
+    lsi_state_entry entry = {.version = 1};
+
+    assert_int_equal(lsi_alert_state_encode(&lsi_memory_libc, state, &entry.value), LS_OK);
+    ((unsigned char *)(uintptr_t)entry.value.data)[at] = byte;
+    assert_int_equal(lsi_alert_state_decode(&read, &entry), LS_ERR_CORRUPT);
+    free((void *)(uintptr_t)entry.value.data);
+    lsi_alert_state_clear(&read);
+}
+
+/* Without times, or with one, it is as it was written before there were any; and that one is known from it. */
+static void times_are_read_or_refused(void **state)
+{
+    const ls_alert_options options = options_of(1000, 1, 10000);
+    lsi_alert_state known = empty(), read = {.memory = lsi_memory_libc};
+    lsi_state_entry entry = {.version = 1};
+
+    (void)state;
+    assert_true(count(&known, &options, 0, 1, 100 * SECOND));
+    assert_int_equal(lsi_alert_state_encode(&lsi_memory_libc, &known, &entry.value), LS_OK);
+    assert_int_equal(*(const unsigned char *)entry.value.data, 1);
+    assert_int_equal(lsi_alert_state_decode(&read, &entry), LS_OK);
+    assert_false(count(&read, &options, 0, 2, 109 * SECOND));
+    free((void *)(uintptr_t)entry.value.data);
+    lsi_alert_state_clear(&read);
+    assert_none(&known, 92, 1); /* how many times */
+    assert_none(&known, 0, 2);  /* the format */
+    assert_true(count(&known, &options, 0, 2, 110 * SECOND));
+    assert_none(&known, 92, 0);
+    assert_none(&known, 92, 1);
+    assert_none(&known, 92, 3);
+    assert_none(&known, 92, 200);
+    assert_none(&known, 0, 1);
+    assert_none(&known, 0, 0);
+    known.times_us[1] = known.times_us[0];
+    assert_none(&known, 8, 7); /* which is as it was: times that do not rise */
+    lsi_alert_state_clear(&known);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,10 +302,13 @@ int main(void)
         cmocka_unit_test(windows_stay_in_order_whoever_comes_first),
         cmocka_unit_test(the_last_windows_are_known),
         cmocka_unit_test(a_cooldown_is_quiet_either_way),
+        cmocka_unit_test(a_cooldown_is_of_each_time_that_a_rule_fired),
+        cmocka_unit_test(the_last_times_are_known),
         cmocka_unit_test(a_quiet_window_may_fire_when_it_has_cooled_down),
         cmocka_unit_test(what_was_counted_is_told_by_number_and_place),
         cmocka_unit_test(notes_add_up),
         cmocka_unit_test(what_is_known_is_read_as_it_was_written),
+        cmocka_unit_test(times_are_read_or_refused),
     };
 
     return cmocka_run_group_tests_name("alert windows", tests, NULL, NULL);

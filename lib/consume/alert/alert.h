@@ -18,6 +18,7 @@
 #define LSI_ALERTED_PREFIX "alerted/"
 #define LSI_ALERT_KEY_BYTES (sizeof(LSI_ALERTED_PREFIX) + LSI_STREAM_NAME_MAX)
 #define LSI_ALERT_WINDOWS_MAX 64u
+#define LSI_ALERT_TIMES_MAX 64u
 #define LSI_ALERT_NOTES_MAX 1000u /* so many are kept in memory */
 
 ls_bytes lsi_alert_key(const char *prefix, const char *name, char text[LSI_ALERT_KEY_BYTES]);
@@ -62,6 +63,8 @@ struct lsi_alert_state {
     lsi_alert_notes notes;
     uint64_t passed, fired;
     int64_t last_fired_us; /* 0: never */
+    int64_t times_us[LSI_ALERT_TIMES_MAX]; /* [time_count], rising: of a rule with a cooldown when it has fired */
+    uint32_t time_count;
     lsi_alert_window windows[LSI_ALERT_WINDOWS_MAX]; /* [window_count], rising by start */
     uint32_t window_count;
     lsi_alert_row *rows; /* [row_count], in order of their first record that passed */

@@ -8,8 +8,9 @@
 #include "base/bytes.h"
 #include "base/status.h"
 
-#define FORMAT 1u
+#define FORMAT 2u /* 1: without times; one is `last_fired_us` */
 #define HEAD_BYTES 96u
+#define TIME_BYTES 8u
 #define WINDOW_BYTES 32u
 #define ROW_BYTES 64u
 #define REPORTED 1u /* flags: one of these */
@@ -60,13 +61,15 @@ static void put_row(lsi_writer *to, const lsi_alert_row *row)
 
 ls_status lsi_alert_state_encode(const lsi_memory *memory, const lsi_alert_state *state, ls_bytes *out)
 {
-    size_t size = HEAD_BYTES + (size_t)state->window_count * WINDOW_BYTES + state->row_count * ROW_BYTES;
+    uint32_t times = state->time_count > 1 ? state->time_count : 0;
+    size_t size = HEAD_BYTES + (size_t)state->window_count * WINDOW_BYTES + state->row_count * ROW_BYTES +
+        (size_t)times * TIME_BYTES;
     unsigned char *bytes = lsi_alloc(memory, size);
     lsi_writer to = {bytes, bytes + size};
 
     if (bytes == NULL)
         return lsi_fail(LS_ERR_NO_MEMORY, "no memory for what is known of an alert, %zu bytes", size);
-    lsi_put_u32(&to, FORMAT);
+    lsi_put_u32(&to, times != 0 ? FORMAT : 1);
     lsi_put_u32(&to, state->is_reported ? REPORTED : state->is_reporting ? REPORTING : 0);
     lsi_put_u64(&to, state->of);
     lsi_put_u64(&to, state->notes.observed);
@@ -80,11 +83,13 @@ ls_status lsi_alert_state_encode(const lsi_memory *memory, const lsi_alert_state
     lsi_put_u32(&to, state->window_count);
     lsi_put_u32(&to, (uint32_t)state->row_count); /* no more than there are shards */
     lsi_put_u32(&to, state->is_reporting ? state->reporting_shard : 0);
-    lsi_put_u32(&to, 0);
+    lsi_put_u32(&to, times);
     for (uint32_t i = 0; i < state->window_count; i++)
         put_window(&to, &state->windows[i]);
     for (size_t i = 0; i < state->row_count; i++)
         put_row(&to, &state->rows[i]);
+    for (uint32_t i = 0; i < times; i++)
+        lsi_put_u64(&to, (uint64_t)state->times_us[i]);
     *out = (ls_bytes){bytes, size};
     return LS_OK;
 }
@@ -133,10 +138,12 @@ static void take_row(lsi_cursor *from, lsi_alert_row *to)
     to->is_untold = take_flag(from);
 }
 
-/* NO_MEMORY; else `from->bad` says what is to be said. */
+/* NO_MEMORY; else `from->bad` says what is to be said. The times are behind them. */
 static ls_status take_rows(lsi_alert_state *state, lsi_cursor *from, uint32_t count)
 {
-    if (from->bad || (size_t)(from->end - from->at) != (size_t)count * ROW_BYTES) {
+    size_t times = (size_t)state->time_count * TIME_BYTES;
+
+    if (from->bad || (size_t)(from->end - from->at) != (size_t)count * ROW_BYTES + times) {
         from->bad = true;
         return LS_OK;
     }
@@ -147,10 +154,21 @@ static ls_status take_rows(lsi_alert_state *state, lsi_cursor *from, uint32_t co
     return LS_OK;
 }
 
+static void take_times(lsi_alert_state *state, lsi_cursor *from)
+{
+    for (uint32_t i = 0; i < state->time_count; i++)
+        state->times_us[i] = (int64_t)lsi_take_u64(from);
+    if (state->time_count == 0 && state->last_fired_us != 0)
+        state->times_us[state->time_count++] = state->last_fired_us;
+}
+
 static bool is_valid(const lsi_alert_state *state)
 {
     for (uint32_t i = 1; i < state->window_count; i++)
         if (state->windows[i].start_us <= state->windows[i - 1].start_us)
+            return false;
+    for (uint32_t i = 1; i < state->time_count; i++)
+        if (state->times_us[i] <= state->times_us[i - 1])
             return false;
     return isfinite(state->notes.least) && isfinite(state->notes.greatest);
 }
@@ -180,13 +198,17 @@ ls_status lsi_alert_state_decode(lsi_alert_state *state, const lsi_state_entry *
     state->window_count = lsi_take_u32(&from);
     row_count = lsi_take_u32(&from);
     state->reporting_shard = lsi_take_u32(&from);
-    if (lsi_take_u32(&from) != 0 || flags > REPORTING || (state->reporting_shard != 0 && !state->is_reporting) ||
-        state->window_count > LSI_ALERT_WINDOWS_MAX)
+    state->time_count = lsi_take_u32(&from);
+    if ((format == 1 ? state->time_count != 0 : state->time_count < 2) || flags > REPORTING ||
+        (state->reporting_shard != 0 && !state->is_reporting) || state->window_count > LSI_ALERT_WINDOWS_MAX ||
+        state->time_count > LSI_ALERT_TIMES_MAX)
         from.bad = true;
     for (uint32_t i = 0; i < state->window_count && !from.bad; i++)
         take_window(&from, &state->windows[i]);
     st = take_rows(state, &from, row_count);
-    if (st == LS_OK && (format != FORMAT || from.bad || !is_valid(state)))
+    if (!from.bad)
+        take_times(state, &from);
+    if (st == LS_OK && (format == 0 || from.bad || !is_valid(state)))
         st = lsi_fail(LS_ERR_CORRUPT, "the state's value of what is known of an alert, %zu bytes, is none",
                       entry->value.size);
     return st;

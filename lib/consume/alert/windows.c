@@ -2,7 +2,7 @@
  *
  * Windows in which nothing passed are not kept; of the others, the last LSI_ALERT_WINDOWS_MAX by their start. One that
  * is older than all of these takes the place of the oldest: so a shard that is far behind begins its windows anew, and
- * rather makes a rule fire twice than not at all. */
+ * rather makes a rule fire twice than not at all. The times at which a rule with a cooldown fired are kept alike. */
 #include "consume/alert/alert.h"
 
 #include <string.h>
@@ -105,13 +105,33 @@ static lsi_alert_window *window_of(lsi_alert_state *state, int64_t start_us)
     return &windows[at];
 }
 
-/* Shards are not of one mind about the time: what is far enough from the last time, either way, may fire. */
+/* Shards are not of one mind about the time: what is far enough from each time that it has fired, either way, may. */
 static bool is_quiet(const lsi_alert_state *state, const ls_alert_options *options, int64_t at_us)
 {
-    int64_t cooldown_us = (int64_t)options->cooldown_ms * 1000;
+    for (uint32_t i = 0; i < state->time_count; i++) {
+        uint64_t at = (uint64_t)at_us, then = (uint64_t)state->times_us[i];
 
-    return state->last_fired_us != 0 && cooldown_us != 0 && at_us < state->last_fired_us + cooldown_us &&
-           at_us > state->last_fired_us - cooldown_us;
+        if ((at_us > state->times_us[i] ? at - then : then - at) < (uint64_t)options->cooldown_ms * 1000)
+            return true;
+    }
+    return false;
+}
+
+static void note_time(lsi_alert_state *state, int64_t at_us)
+{
+    int64_t *times_us = state->times_us;
+    uint32_t at = state->time_count;
+
+    while (at > 0 && times_us[at - 1] > at_us)
+        at--;
+    if (state->time_count < LSI_ALERT_TIMES_MAX) {
+        memmove(&times_us[at + 1], &times_us[at], (state->time_count - at) * sizeof *times_us);
+        state->time_count++;
+    } else if (at > 0) { /* The oldest goes. */
+        at--;
+        memmove(&times_us[0], &times_us[1], at * sizeof *times_us);
+    }
+    times_us[at] = at_us;
 }
 
 ls_status lsi_alert_count(lsi_alert_state *state, const ls_alert_options *options, uint32_t shard,
@@ -133,6 +153,8 @@ ls_status lsi_alert_count(lsi_alert_state *state, const ls_alert_options *option
         return LS_OK;
     window->has_fired = true;
     state->last_fired_us = item->at_us;
+    if (options->cooldown_ms != 0)
+        note_time(state, item->at_us);
     row->is_untold = true;
     row->value = item->value;
     row->count = window->count;
