@@ -1,17 +1,61 @@
-/* What a record of Python is: a batch and a place in it. Millions of them are made in a second, so they are made here,
- * and have no part in the search for cycles: a batch never refers to its records. */
+/* What a batch and a record of Python are: two objects with all that was read, and a place in them. Millions of records
+ * are made in a second, so they are made here, have no part in the search for cycles, since a batch never refers to its
+ * records, and look at what a batch has without asking it by name. */
 #include "python/walk.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <structmember.h>
+
+typedef struct content {
+    PyObject head;
+    PyObject *bytes;   /* all data, then all keys; NULL: nothing yet */
+    PyObject *numbers; /* int64_t: count + 1 starts of data, count + 1 starts of keys, count numbers, count arrivals */
+    Py_ssize_t data_bytes, count;
+} content;
 
 typedef struct place {
     PyObject head;
-    PyObject *batch;
+    PyObject *batch; /* a content */
     Py_ssize_t index;
 } place;
 
-static PyObject *bytes_name, *starts_name; /* the attributes of a batch that `data` looks at */
+static PyObject *content_type;
+
+static PyObject *content_have(PyObject *self, PyObject *arguments)
+{
+    content *it = (content *)self;
+    PyObject *bytes, *numbers, *before[] = {it->bytes, it->numbers};
+    Py_ssize_t data_bytes, count;
+
+    if (!PyArg_ParseTuple(arguments, "SSnn:_have", &bytes, &numbers, &data_bytes, &count))
+        return NULL;
+    if (data_bytes < 0 || data_bytes > PyBytes_Size(bytes) || count < 0 || count > PyBytes_Size(numbers) ||
+        PyBytes_Size(numbers) != (4 * count + 2) * (Py_ssize_t)sizeof(int64_t)) /* Of a pickle that somebody wrote. */
+        return PyErr_Format(PyExc_ValueError, "a batch whose sizes are not its own");
+    Py_INCREF(bytes);
+    Py_INCREF(numbers);
+    it->bytes = bytes;
+    it->numbers = numbers;
+    it->data_bytes = data_bytes;
+    it->count = count;
+    Py_XDECREF(before[0]);
+    Py_XDECREF(before[1]);
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+static void content_free(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+
+    Py_XDECREF(((content *)self)->bytes);
+    Py_XDECREF(((content *)self)->numbers);
+    release(self);
+    Py_DECREF(type);
+}
 
 static PyObject *place_make(PyTypeObject *type, allocfunc make, PyObject *batch, Py_ssize_t index)
 {
@@ -31,7 +75,7 @@ static PyObject *place_new(PyTypeObject *type, PyObject *arguments, PyObject *na
     PyObject *batch;
     Py_ssize_t index;
 
-    if (!PyArg_ParseTupleAndKeywords(arguments, names, "On:Record", (char **)known, &batch, &index))
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "O!n:Record", (char **)known, content_type, &batch, &index))
         return NULL;
     return place_make(type, (allocfunc)PyType_GetSlot(type, Py_tp_alloc), batch, index);
 }
@@ -46,44 +90,79 @@ static void place_free(PyObject *self)
     Py_DECREF(type);
 }
 
-/* Number `index` of a list, or of whatever else has numbers; -1 with an exception. */
-static Py_ssize_t number_of(PyObject *numbers, Py_ssize_t index)
+/* The numbers of its batch, and the batch at `of`; NULL with an exception. */
+static const int64_t *numbers_of(const place *it, const content **of)
 {
-    PyObject *number = PySequence_GetItem(numbers, index);
-    Py_ssize_t value;
+    *of = (const content *)it->batch;
+    if (it->index >= 0 && (*of)->bytes != NULL && it->index < (*of)->count)
+        return (const int64_t *)PyBytes_AsString((*of)->numbers);
+    PyErr_SetString(PyExc_IndexError, "no such record");
+    return NULL;
+}
 
-    if (number == NULL)
-        return -1;
-    value = PyLong_AsSsize_t(number);
-    Py_DECREF(number);
-    return value;
+/* Where its data is, or its key; false with an exception. */
+static bool find(const place *it, bool is_key, const char **at, Py_ssize_t *size)
+{
+    const content *of;
+    const int64_t *starts = numbers_of(it, &of);
+    Py_ssize_t room;
+
+    if (starts == NULL)
+        return false;
+    room = is_key ? PyBytes_Size(of->bytes) - of->data_bytes : of->data_bytes;
+    starts += it->index + (is_key ? of->count + 1 : 0);
+    if (starts[0] < 0 || starts[1] < starts[0] || starts[1] > room) {
+        PyErr_SetString(PyExc_ValueError, "a record that is not in its batch"); /* As above. */
+        return false;
+    }
+    *at = PyBytes_AsString(of->bytes) + (is_key ? of->data_bytes : 0) + starts[0];
+    *size = (Py_ssize_t)(starts[1] - starts[0]);
+    return true;
 }
 
 static PyObject *place_data(PyObject *self, void *unused)
 {
-    const place *of = (place *)self;
-    PyObject *bytes = PyObject_GetAttr(of->batch, bytes_name), *starts = NULL, *made = NULL;
-    Py_ssize_t first, end;
-    char *content;
+    const char *at;
     Py_ssize_t size;
 
     (void)unused;
-    if (bytes == NULL)
-        return NULL;
-    starts = PyObject_GetAttr(of->batch, starts_name);
-    if (starts == NULL || PyBytes_AsStringAndSize(bytes, &content, &size) != 0)
-        goto done;
-    first = number_of(starts, of->index);
-    end = first < 0 ? -1 : number_of(starts, of->index + 1);
-    if (end >= 0)
-        made = end < first || end > size ? PyErr_Format(PyExc_IndexError, "no such record")
-                                         : PyBytes_FromStringAndSize(content + first, end - first);
-    else if (PyErr_Occurred() == NULL)
-        PyErr_SetString(PyExc_IndexError, "no such record");
-done:
-    Py_XDECREF(starts);
-    Py_DECREF(bytes);
-    return made;
+    return find((place *)self, false, &at, &size) ? PyBytes_FromStringAndSize(at, size) : NULL;
+}
+
+static PyObject *place_key_bytes(PyObject *self, void *unused)
+{
+    const char *at;
+    Py_ssize_t size;
+
+    (void)unused;
+    return find((place *)self, true, &at, &size) ? PyBytes_FromStringAndSize(at, size) : NULL;
+}
+
+static PyObject *place_key(PyObject *self, void *unused)
+{
+    const char *at;
+    Py_ssize_t size;
+
+    (void)unused;
+    return find((place *)self, true, &at, &size) ? PyUnicode_DecodeUTF8(at, size, NULL) : NULL;
+}
+
+static PyObject *place_seqno(PyObject *self, void *unused)
+{
+    const content *of;
+    const int64_t *numbers = numbers_of((place *)self, &of);
+
+    (void)unused;
+    return numbers == NULL ? NULL : PyLong_FromLongLong(numbers[2 * of->count + 2 + ((place *)self)->index]);
+}
+
+static PyObject *place_arrival(PyObject *self, void *unused)
+{
+    const content *of;
+    const int64_t *numbers = numbers_of((place *)self, &of);
+
+    (void)unused;
+    return numbers == NULL ? NULL : PyLong_FromLongLong(numbers[3 * of->count + 2 + ((place *)self)->index]);
 }
 
 PyObject *lsi_py_places(PyObject *module, PyObject *arguments)
@@ -93,7 +172,7 @@ PyObject *lsi_py_places(PyObject *module, PyObject *arguments)
     allocfunc make;
 
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "O!On:places", &PyType_Type, &type, &batch, &count))
+    if (!PyArg_ParseTuple(arguments, "O!O!n:places", &PyType_Type, &type, content_type, &batch, &count))
         return NULL;
     make = (allocfunc)PyType_GetSlot((PyTypeObject *)type, Py_tp_alloc);
     all = PyList_New(count);
@@ -109,6 +188,30 @@ PyObject *lsi_py_places(PyObject *module, PyObject *arguments)
     return all;
 }
 
+static PyMethodDef content_methods[] = {
+    {"_have", content_have, METH_VARARGS, "Have all that was read: bytes, numbers, and how many of data and records."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef content_members[] = {
+    {"_bytes", T_OBJECT_EX, offsetof(content, bytes), READONLY, NULL},
+    {"_numbers", T_OBJECT_EX, offsetof(content, numbers), READONLY, NULL},
+    {"_data_bytes", T_PYSSIZET, offsetof(content, data_bytes), READONLY, NULL},
+    {"_count", T_PYSSIZET, offsetof(content, count), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot content_slots[] = {
+    {Py_tp_dealloc, (void *)content_free},
+    {Py_tp_methods, content_methods},
+    {Py_tp_members, content_members},
+    {Py_tp_doc, "All that was read in a batch."},
+    {0, NULL},
+};
+
+static PyType_Spec content_specification = {"libstream._walk.Content", sizeof(content), 0,
+                                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, content_slots};
+
 static PyMemberDef members[] = {
     {"_batch", T_OBJECT_EX, offsetof(place, batch), READONLY, NULL},
     {"_index", T_PYSSIZET, offsetof(place, index), READONLY, NULL},
@@ -117,6 +220,11 @@ static PyMemberDef members[] = {
 
 static PyGetSetDef properties[] = {
     {"data", place_data, NULL, "The data: a copy, made each time.", NULL},
+    {"partition_key", place_key, NULL, "The partition key.", NULL},
+    {"partition_key_bytes", place_key_bytes, NULL, "The partition key as it was put, in UTF-8.", NULL},
+    {"seqno", place_seqno, NULL, "The sequence number: rises within the shard, and is not consecutive.", NULL},
+    {"arrival_us", place_arrival, NULL, "When it arrived, microseconds since the epoch; never decreases within a shard.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -132,9 +240,14 @@ static PyType_Slot slots[] = {
 static PyType_Spec specification = {"libstream._walk.Place", sizeof(place), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
                                     slots};
 
+PyObject *lsi_py_content_type(void)
+{
+    content_type = PyType_FromSpec(&content_specification);
+    Py_XINCREF(content_type); /* The module has one, and this file. */
+    return content_type;
+}
+
 PyObject *lsi_py_place_type(void)
 {
-    bytes_name = PyUnicode_InternFromString("_bytes");
-    starts_name = PyUnicode_InternFromString("_starts");
-    return bytes_name == NULL || starts_name == NULL ? NULL : PyType_FromSpec(&specification);
+    return PyType_FromSpec(&specification);
 }

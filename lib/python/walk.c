@@ -117,7 +117,8 @@ PyMODINIT_FUNC PyInit__walk(void)
 
     if (module == NULL)
         return NULL;
-    if (!add_type(module, "Place", lsi_py_place_type()) || !add_type(module, "Gate", lsi_py_gate_type())) {
+    if (!add_type(module, "Content", lsi_py_content_type()) || !add_type(module, "Place", lsi_py_place_type()) ||
+        !add_type(module, "Gate", lsi_py_gate_type())) {
         Py_DECREF(module);
         return NULL;
     }

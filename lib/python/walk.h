@@ -28,8 +28,10 @@ PyObject *lsi_py_stop(PyObject *module, PyObject *address);
 /* The function `copy`, of copy.c: with the address of a page. */
 PyObject *lsi_py_copy(PyObject *module, PyObject *address);
 
-/* The function `places` and the type `Place`, of place.c. A new reference; NULL: an exception was raised. */
+/* The function `places` and the types `Content` and `Place`, of place.c. A new reference; NULL: an exception was raised.
+ * Places need the other type to be there. */
 PyObject *lsi_py_places(PyObject *module, PyObject *arguments);
+PyObject *lsi_py_content_type(void);
 PyObject *lsi_py_place_type(void);
 
 /* The type `Gate`, of gate.c, as above. */

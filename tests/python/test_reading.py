@@ -202,6 +202,32 @@ def test_records_go_to_other_processes(stream: Stream) -> None:
                 call(it)
 
 
+def test_a_batch_is_whole_or_refused(stream: Stream) -> None:
+    """Records are read where C says that they are: of a pickle that somebody wrote, too, only what the batch has."""
+    stream.producer().put_batch([("k", b"12"), ("\u00e9", b"3")])
+    batch = stream.iterator().next_batch()
+    make, parts = batch.__reduce__()  # The bytes, how many of them are data, how many records, and the numbers.
+    for at, wrong in ((0, b"12"), (1, -1), (1, 7), (2, -1), (2, 1), (2, 3), (2, 1 << 62), (3, b""), (3, parts[3][:-1])):
+        with pytest.raises(ValueError, match="whose sizes are not its own"):
+            make(*parts[:at], wrong, *parts[at + 1:])
+    for at, wrong in ((0, 3), (1, -1), (1, 4), (2, 4)):  # Starts of data, and then of keys.
+        for name, first in (("data", 0), ("partition_key", 3), ("partition_key_bytes", 3)):
+            numbers = array("q", parts[3])
+            numbers[first + at] = wrong
+            damaged = make(*parts[:3], numbers.tobytes(), *parts[4:])
+            with pytest.raises(ValueError, match="not in its batch"):
+                [getattr(record, name) for record in damaged]
+    for record in (libstream.Record(batch, -1), libstream.Record(batch, 2),
+                   libstream.Record(libstream.Batch.__new__(libstream.Batch), 0)):
+        for name in ("data", "partition_key", "partition_key_bytes", "seqno", "arrival_us"):
+            with pytest.raises(IndexError):
+                getattr(record, name)
+    with pytest.raises(TypeError):
+        libstream.Record(stream, 0)  # type: ignore[arg-type]
+    with pytest.raises(UnicodeDecodeError):
+        make(b"123\xff\xff\xff", *parts[1:])[0].partition_key
+
+
 def test_lists_and_buffers_put_the_same(stream: Stream) -> None:
     rows = [b"alpha", b"", b"gamma" * 10]
     joined, offsets = b"".join(rows), array("q", [0, 5, 5, 55])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator as IteratorOf, List, Optio
 
 from libstream._handle import Unique
 from libstream._native import ffi, lib
-from libstream._walk import Place, copy, places
+from libstream._walk import Content, Place, copy, places
 from libstream.errors import WrongStateError, check
 from libstream.values import RecordId, from_us, hash_key_from_c
 
@@ -36,23 +36,6 @@ class Record(Place):
         return memoryview(batch._bytes)[starts[index]:starts[index + 1]]
 
     @property
-    def partition_key_bytes(self) -> bytes:
-        """The partition key as it was put, in UTF-8."""
-        batch, index = self._batch, self._index
-        starts = batch._key_starts
-        return batch._bytes[batch._data_bytes + starts[index]:batch._data_bytes + starts[index + 1]]
-
-    @property
-    def partition_key(self) -> str:
-        """The partition key."""
-        return self.partition_key_bytes.decode()
-
-    @property
-    def seqno(self) -> int:
-        """The sequence number: rises within the shard, and is not consecutive."""
-        return self._batch._seqnos[self._index]
-
-    @property
     def shard(self) -> int:
         """Index of the shard."""
         return self._batch.shard
@@ -60,12 +43,7 @@ class Record(Place):
     @property
     def id(self) -> RecordId:
         """Shard and number, which name the record in its stream."""
-        return RecordId(self._batch.shard, self._batch._seqnos[self._index])
-
-    @property
-    def arrival_us(self) -> int:
-        """When it arrived, microseconds since the epoch; never decreases within a shard."""
-        return self._batch._arrivals_us[self._index]
+        return RecordId(self._batch.shard, self.seqno)
 
     @property
     def arrival(self) -> datetime:
@@ -148,7 +126,7 @@ if not TYPE_CHECKING:
     Record = Place
 
 
-class Batch(Sequence[Record]):
+class Batch(Content, Sequence[Record]):
     """Records of one shard, in order; perhaps none, when the time was over.
 
     As a sequence it gives `Record` objects. `data`, `data_offsets` and the like are the same as arrays, for NumPy
@@ -156,25 +134,19 @@ class Batch(Sequence[Record]):
     ``batch.data[batch.data_offsets[i]:batch.data_offsets[i + 1]]``. None of them is copied, all are read-only.
     """
 
-    __slots__ = ("_bytes", "_data_bytes", "_count", "_data_starts", "_starts", "_key_starts", "_seqnos", "_arrivals_us",
-                 "_explicit", "_subs", "_of", "shard", "millis_behind_latest", "is_shard_end", "children",
-                 "__weakref__")
+    __slots__ = ("_data_starts", "_key_starts", "_seqnos", "_arrivals_us", "_explicit", "_subs", "_of", "shard",
+                 "millis_behind_latest", "is_shard_end", "children", "__weakref__")
 
     shard: int  #: index of the shard; `NO_SHARD` in an empty batch of all shards
     millis_behind_latest: int  #: how far it is behind the tip, 0 when it reaches it
     is_shard_end: bool  #: the shard is closed, and nothing will ever follow
     children: Tuple[int, ...]  #: at the end of a shard: those that go on
-    _bytes: bytes  # All data, then all keys.
     _subs: Optional[memoryview]  # Of three for each record, if any is of an aggregate, or encrypted.
 
     def __init__(self, shown: "Page", of: Any = None) -> None:
         page = shown.pointer
-        count: int = page.count
         self._of = of  # What shows the batch that this is a copy of, for as long as that is there.
-        self._count = count
-        self._data_bytes: int = page.data_bytes
-        self._bytes, numbers = copy(shown.address)
-        self._set_index(numbers, count)
+        self._take(*copy(shown.address), page.data_bytes, page.count)
         self._explicit: Dict[int, int] = {
             page.explicit_at[i]: hash_key_from_c(page.explicit_keys[i]) for i in range(page.explicit_count)}
         self._subs = memoryview(ffi.buffer(page.subs, 12 * page.sub_count)[:]).cast("I") if page.sub_count else None
@@ -183,17 +155,17 @@ class Batch(Sequence[Record]):
         self.is_shard_end = bool(page.is_shard_end)
         self.children = tuple(page.children[i] for i in range(page.child_count))
 
-    def _set_index(self, numbers: bytes, count: int) -> None:
+    def _take(self, content: bytes, numbers: bytes, data_bytes: int, count: int) -> None:
+        self._have(content, numbers, data_bytes, count)
         index = memoryview(numbers).cast("q")
         self._data_starts = index[:count + 1]
-        self._starts: Sequence[int] = self._data_starts  # A list once records are made: it is looked into faster.
         self._key_starts = index[count + 1:2 * count + 2]
         self._seqnos = index[2 * count + 2:3 * count + 2]
         self._arrivals_us = index[3 * count + 2:]
 
     def __reduce__(self) -> Any:
         """What it has is pickled and copied; what an iterator read last it is no more then."""
-        return _batch_again, (self._bytes, self._data_bytes, self._count, self._data_starts.obj, self._explicit,
+        return _batch_again, (self._bytes, self._data_bytes, self._count, self._numbers, self._explicit,
                               None if self._subs is None else self._subs.tobytes(), self.shard,
                               self.millis_behind_latest, self.is_shard_end, self.children)
 
@@ -288,7 +260,6 @@ class Batch(Sequence[Record]):
         return [index for index, said in enumerate(flags) if said & lib.LS_RECORD_ENCRYPTED]
 
     def _records(self) -> List[Record]:
-        self._starts = self._data_starts.tolist()
         return places(Record, self, self._count)
 
     def __iter__(self) -> IteratorOf[Record]:
@@ -305,8 +276,7 @@ def _batch_again(content: bytes, data_bytes: int, count: int, numbers: bytes, ex
                  children: Tuple[int, ...]) -> Batch:
     made = Batch.__new__(Batch)
     made._of = None
-    made._bytes, made._data_bytes, made._count = content, data_bytes, count
-    made._set_index(numbers, count)
+    made._take(content, numbers, data_bytes, count)
     made._explicit = explicit
     made._subs = None if subs is None else memoryview(subs).cast("I")
     made.shard, made.millis_behind_latest = shard, millis_behind_latest
