@@ -29,6 +29,7 @@ typedef struct lsi_apply {
     lsi_thing *things; /* in the order of kinds, and in that of the template */
     ls_store *store;   /* the store, opened for reading at first; NULL: there is none */
     ls_store *trial;   /* in memory */
+    bool is_outdated;  /* what was found of a thing: another process has made it meanwhile */
 } lsi_apply;
 
 struct lsi_apply_kind {
@@ -59,8 +60,9 @@ extern const lsi_apply_kind lsi_apply_streams, lsi_apply_mappings, lsi_apply_del
 /* Makes a stand-in for a stream in the trial, if the template does not declare it; it must be in the store then. `node`
  * names it. Returns an exit code. */
 int lsi_apply_need_stream(lsi_apply *apply, const lsi_node *node, const char *name);
-/* Refuses a thing that is new and whose name a group of its stream has already; `stream` NULL: there is none. */
-int lsi_apply_need_name(lsi_apply *apply, const lsi_thing *thing, ls_stream *stream);
+/* Refuses a thing that is new and whose name a group of its stream has already; `stream` NULL: there is none. If it is
+ * there by now, that is `is_outdated`. */
+int lsi_apply_need_name(lsi_apply *apply, lsi_thing *thing, ls_stream *stream);
 
 /* ---- apply_schema.c: a delivery's schema, DIRECTORY/_NAME.schema ---- */
 bool lsi_schema_is(const char *directory, const char *name, const lsi_node *schema); /* it is there, as it is said */

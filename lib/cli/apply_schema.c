@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -155,21 +156,31 @@ static int write_all(int fd, const char *text, size_t size)
     return 0;
 }
 
-/* 0 or an errno: then nothing is at `beside`. */
-static int write_beside(const char *beside, const char *text, size_t size)
+/* 0 or an errno. While it is there it is locked: two runs do not write into one file, nor is one moved that is half
+ * written; what a killed one left is written over. */
+static int open_beside(const char *beside, int *out)
 {
-    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644), err;
+    struct stat is, there;
 
-    if (fd < 0)
-        return errno;
-    err = write_all(fd, text, size);
-    if (err == 0 && fsync(fd) != 0)
-        err = errno;
-    if (close(fd) != 0 && err == 0)
-        err = errno;
-    if (err != 0)
-        (void)unlink(beside);
-    return err;
+    for (;;) {
+        int fd = open(beside, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644), err = 0;
+
+        if (fd < 0)
+            return errno;
+        while (flock(fd, LOCK_EX) != 0 && errno == EINTR)
+            ; /* Where there are no locks, as on some networks' file systems, nobody is kept away. */
+        if (fstat(fd, &is) != 0)
+            err = errno;
+        else if (!S_ISREG(is.st_mode))
+            err = EEXIST;
+        else if (stat(beside, &there) == 0 && there.st_ino == is.st_ino && there.st_dev == is.st_dev) {
+            *out = fd;
+            return 0;
+        }
+        (void)close(fd); /* Nothing was written. */
+        if (err != 0)
+            return err;
+    }
 }
 
 static int sync_directory(const char *directory)
@@ -183,6 +194,22 @@ static int sync_directory(const char *directory)
     return err;
 }
 
+/* 0 or an errno: then nothing is at `beside`. */
+static int write_and_move(const char *beside, const char *path, const char *text, size_t size)
+{
+    int fd = -1, err = open_beside(beside, &fd);
+
+    if (err != 0)
+        return err;
+    err = ftruncate(fd, 0) != 0 ? errno : write_all(fd, text, size);
+    if (err == 0 && (fsync(fd) != 0 || rename(beside, path) != 0))
+        err = errno;
+    if (err != 0)
+        (void)unlink(beside);
+    (void)close(fd); /* It was synced. The lock goes with it. */
+    return err;
+}
+
 /* Returns an exit code, having said what is wrong. */
 static int place(const lsi_call *call, const char *directory, const char *name, const char *text, size_t size)
 {
@@ -191,9 +218,7 @@ static int place(const lsi_call *call, const char *directory, const char *name, 
 
     err = path == NULL || beside == NULL || text == NULL ? ENOMEM
         : mkdir(directory, 0700) != 0 && errno != EEXIST ? errno /* as the delivery makes it */
-        : write_beside(beside, text, size);
-    if (err == 0 && rename(beside, path) != 0)
-        err = errno;
+        : write_and_move(beside, path, text, size);
     if (err == 0)
         err = sync_directory(directory);
     if (err != 0)

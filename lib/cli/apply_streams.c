@@ -272,8 +272,10 @@ static ls_status register_all(const stream_plan *plan, ls_stream *stream)
     ls_status st = LS_OK;
 
     for (uint32_t i = 0; i < plan->consumer_count && st == LS_OK; i++)
-        if (!plan->has_consumer[i])
+        if (!plan->has_consumer[i]) {
             st = ls_consumer_register(stream, plan->consumers[i], NULL);
+            st = st == LS_ERR_EXISTS ? LS_OK : st; /* Somebody else was faster. */
+        }
     return st;
 }
 

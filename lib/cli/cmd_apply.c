@@ -138,22 +138,38 @@ static int find(lsi_apply *apply, lsi_thing *thing, ls_stream **stream)
     return LSI_EXIT_OK;
 }
 
+static int compare_once(lsi_apply *apply, lsi_thing *thing)
+{
+    ls_stream *stream = NULL;
+    int code = read_thing(apply, thing);
+
+    apply->is_outdated = false;
+    if (code == LSI_EXIT_OK)
+        code = find(apply, thing, &stream);
+    if (code == LSI_EXIT_OK)
+        code = thing->kind->fill(apply, thing); /* over what is there */
+    if (code == LSI_EXIT_OK && !apply->call->values[DELETE].given)
+        code = thing->kind->compare(apply, thing, stream);
+    (void)ls_stream_close(stream); /* Nothing was opened of it. */
+    return code;
+}
+
+static int compare_one(lsi_apply *apply, lsi_thing *thing)
+{
+    int code;
+
+    do
+        code = compare_once(apply, thing);
+    while (code == LSI_EXIT_OK && apply->is_outdated);
+    return code;
+}
+
 static int compare_all(lsi_apply *apply)
 {
     int code = LSI_EXIT_OK;
 
-    for (lsi_thing *thing = apply->things; thing != NULL && code == LSI_EXIT_OK; thing = thing->next) {
-        ls_stream *stream = NULL;
-
-        code = read_thing(apply, thing);
-        if (code == LSI_EXIT_OK)
-            code = find(apply, thing, &stream);
-        if (code == LSI_EXIT_OK)
-            code = thing->kind->fill(apply, thing); /* over what is there */
-        if (code == LSI_EXIT_OK && !apply->call->values[DELETE].given)
-            code = thing->kind->compare(apply, thing, stream);
-        (void)ls_stream_close(stream); /* Nothing was opened of it. */
-    }
+    for (lsi_thing *thing = apply->things; thing != NULL && code == LSI_EXIT_OK; thing = thing->next)
+        code = compare_one(apply, thing);
     return code;
 }
 
@@ -185,7 +201,7 @@ int lsi_apply_need_stream(lsi_apply *apply, const lsi_node *node, const char *na
     return st == LS_OK ? LSI_EXIT_OK : lsi_failed(apply->call, st);
 }
 
-int lsi_apply_need_name(lsi_apply *apply, const lsi_thing *thing, ls_stream *stream)
+int lsi_apply_need_name(lsi_apply *apply, lsi_thing *thing, ls_stream *stream)
 {
     ls_lease_list *leases;
 
@@ -193,6 +209,8 @@ int lsi_apply_need_name(lsi_apply *apply, const lsi_thing *thing, ls_stream *str
         ls_stream_list_leases(stream, thing->name, &leases) != LS_OK)
         return LSI_EXIT_OK;
     ls_lease_list_free(leases);
+    if (thing->kind->look(thing, stream, &apply->is_outdated) == LS_OK && apply->is_outdated)
+        return LSI_EXIT_OK;
     return lsi_template_refuse(&apply->template, thing->node, "stream '%s' has another group '%s'", thing->stream,
                                thing->name);
 }
@@ -282,19 +300,34 @@ static ls_status do_in_store(const lsi_apply *apply, const lsi_thing *thing)
     return st;
 }
 
-static int do_one(lsi_apply *apply, const lsi_thing *thing)
+/* Returns an exit code; `*st`: what the store says, of which nothing is said. */
+static int do_once(lsi_apply *apply, const lsi_thing *thing, ls_status *st)
 {
     int (*beside)(lsi_apply *, const lsi_thing *) = thing->kind->make_beside;
     int code = LSI_EXIT_OK;
-    ls_status st = LS_OK;
 
+    *st = LS_OK;
     if (beside != NULL && thing->state == LSI_THING_CHANGED)
         code = beside(apply, thing);
     if (code == LSI_EXIT_OK)
-        st = do_in_store(apply, thing);
-    if (st != LS_OK)
-        return lsi_failed(apply->call, st);
-    return code == LSI_EXIT_OK && beside != NULL && thing->state == LSI_THING_NEW ? beside(apply, thing) : code;
+        *st = do_in_store(apply, thing);
+    return code == LSI_EXIT_OK && *st == LS_OK && beside != NULL && thing->state == LSI_THING_NEW
+               ? beside(apply, thing) : code;
+}
+
+/* What another process has made in between is changed, if it is not as it is said. */
+static int do_one(lsi_apply *apply, lsi_thing *thing)
+{
+    ls_status st;
+    int code = do_once(apply, thing, &st);
+
+    if (code == LSI_EXIT_OK && st == LS_ERR_EXISTS && thing->state == LSI_THING_NEW) {
+        code = compare_one(apply, thing);
+        st = LS_OK;
+        if (code == LSI_EXIT_OK && thing->state != LSI_THING_SAME)
+            code = do_once(apply, thing, &st);
+    }
+    return code == LSI_EXIT_OK && st != LS_OK ? lsi_failed(apply->call, st) : code;
 }
 
 static int do_all(telling *of)
@@ -308,7 +341,7 @@ static int do_all(telling *of)
         has_changes = has_changes || thing->state != LSI_THING_SAME;
     if (!is_dry && has_changes) /* Who changes nothing never writes. */
         code = open_to_write(apply);
-    for (const lsi_thing *thing = apply->things; thing != NULL && code == LSI_EXIT_OK; thing = thing->next) {
+    for (lsi_thing *thing = apply->things; thing != NULL && code == LSI_EXIT_OK; thing = thing->next) {
         if (!is_dry && thing->state != LSI_THING_SAME)
             code = do_one(apply, thing);
         if (code == LSI_EXIT_OK)

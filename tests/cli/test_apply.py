@@ -605,6 +605,35 @@ class Deleted(Apply):
         self.assertEqual(self.look("list")["streams"], ["s"])
 
 
+@unittest.skipUnless(CAN_READ, "built without JSON")
+class Together(Apply):
+    """Several runs at once: what another one has made in between is there, and nobody fails of it."""
+
+    def apply_at_once(self, template, count=4):
+        path = self.write(template)
+        runs = [subprocess.Popen([LSTREAM, "apply", path, "--store", self.store], stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, text=True) for _ in range(count)]
+        for run in runs:
+            out, err = run.communicate(timeout=60)
+            self.assertEqual((run.returncode, err), (0, ""))
+            self.assertEqual(len(out.splitlines()), 4)
+        self.assertEqual(set(self.apply(template).values()), {"unchanged"})
+
+    def test_a_store_is_made_and_changed_by_several_runs(self):
+        places = [os.path.join(self.folder, name) for name in ("out", "other")]
+        for number in range(16):
+            self.store = os.path.join(self.folder, "store%d" % number)
+            for step, place in enumerate(places):
+                self.apply_at_once({
+                    "Streams": [{**STREAM, "ShardCount": 1 + step, "RetentionPeriodHours": 24 + step,
+                                 "Consumers": ["a", "b"][:1 + step]}],
+                    "Mappings": [{**MAPPING, "BatchSize": 10 + step, "Enabled": step == 0}],
+                    "Deliveries": [{**DELIVERY, "Directory": place, "Schema": {"step": step}}],
+                    "Alerts": [{**ALERT, "Threshold": step}]})
+                self.assertEqual(os.listdir(place), ["_d.schema"])
+            self.assertEqual(os.listdir(places[0]), [])
+
+
 @unittest.skipIf(CAN_READ, "built with JSON")
 class Unread(Apply):
     def test_without_json_it_says_so(self):
