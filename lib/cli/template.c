@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 #define FILE_BYTES_MAX ((size_t)16 << 20)
 #define PATH_BYTES 512
 
@@ -238,6 +240,13 @@ static bool is_number(const char *text)
     return (isdigit((unsigned char)text[0]) || text[0] == '-') && *end == '\0' && strpbrk(text, "xXnN") == NULL;
 }
 
+static size_t characters_in(const char *text)
+{
+    size_t size = strlen(text), count = lsi_utf8_count(text, size);
+
+    return count != LSI_UTF8_BAD ? count : size;
+}
+
 /* The node becomes the parameter's value. */
 static int put_in(const lsi_template *template, lsi_node *node, const lsi_node *name, const char *const *settings,
                   size_t count)
@@ -258,7 +267,7 @@ static int put_in(const lsi_template *template, lsi_node *node, const lsi_node *
         value = is.fallback->text;
     if (value == NULL)
         return lsi_template_refuse(template, found, "it has no Default: say --set %s=VALUE", name->text);
-    if ((int64_t)strlen(value) < is.length_min)
+    if ((int64_t)characters_in(value) < is.length_min)
         return lsi_template_refuse(template, found, "its value '%s' has fewer characters than MinLength", value);
     if (is.type == 1 && !is_number(value))
         return lsi_template_refuse(template, found, "its value '%s' is no number", value);
@@ -295,6 +304,9 @@ static int put_parameters_in(const lsi_template *template, const char *const *se
         parameter is = {.length_min = 0};
 
         code = lsi_take_fields(template, at, parameter_takes, &is);
+        if (code == LSI_EXIT_OK && is.fallback != NULL &&
+            (is.fallback->kind == LSI_JSON_OBJECT_OPEN || is.fallback->kind == LSI_JSON_ARRAY_OPEN))
+            code = lsi_template_refuse(template, is.fallback, "it is a text or a number");
     }
     for (size_t i = 0; i < count && code == LSI_EXIT_OK; i++) {
         const char *equals = strchr(settings[i], '=');

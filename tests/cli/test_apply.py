@@ -512,6 +512,12 @@ class Refused(Apply):
                 ('{"Parameters": {"Name": {"Type": "Number", "Default": "x"}}, "Streams": [{"StreamName": "s",'
                  '"ShardCount": {"Ref": "Name"}}]}', "Parameters.Name: its value 'x' is no number"),
                 ('{"Parameters": {"Name": {"Type": "Text"}}}', "Parameters.Name.Type: it is one of"),
+                ('{"Parameters": {"Name": {"Type": "String", "Default": ["s"]}}, "Streams": [{"StreamName": "s", '
+                 '"Tags": [{"Key": "k", "Value": {"Ref": "Name"}}]}]}', "Parameters.Name.Default: it is a text or"),
+                ('{"Parameters": {"Name": {"Type": "String", "Default": {}}}}', "Parameters.Name.Default: it is a"),
+                ('{"Parameters": {"Name": {"Type": "String", "Default": "\u00fc", "MinLength": 2}}, "Streams": '
+                 '[{"StreamName": "s", "Tags": [{"Key": "k", "Value": {"Ref": "Name"}}]}]}',
+                 "Parameters.Name: its value '\u00fc' has fewer characters than MinLength"),
                 ({"Mappings": [MAPPING]}, "Mappings[0]: there is no stream 's', neither here nor in the store"),
                 ({"Streams": [STREAM], "Mappings": [{k: v for k, v in MAPPING.items() if k != "StartingPosition"}]},
                  'Mappings[0]: it needs "StartingPosition"'),
