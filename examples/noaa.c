@@ -19,14 +19,23 @@
 #define PAGE_ROWS 1000
 #define TRIES 4                             /* The service is busy now and then, and says so by 503 or 429. */
 
+/* strptime takes spaces for digits. */
+static bool has_form(const char *text)
+{
+    for (int i = 0; i < 10; i++)
+        if (i == 4 || i == 7 ? text[i] != '-' : text[i] < '0' || text[i] > '9')
+            return false;
+    return text[10] == 0;
+}
+
 bool noaa_is_day(const char *text)
 {
     struct tm date = {0};
-    const char *end = strlen(text) == 10 ? strptime(text, "%Y-%m-%d", &date) : NULL;
-    int day = date.tm_mday;
+    int day;
 
-    if (end == NULL || *end != 0)
+    if (!has_form(text) || strptime(text, "%Y-%m-%d", &date) == NULL)
         return false;
+    day = date.tm_mday;
     (void)timegm(&date);  /* Moves the 31st of a short month into the next one. */
     return date.tm_mday == day;
 }
@@ -89,6 +98,13 @@ static size_t keep_answer(char *bytes, size_t one, size_t count, void *user)
     service->size += count;
     grown[service->size] = 0;
     return count;
+}
+
+/* libcurl asks about once a second, also while nothing comes. */
+static int is_interrupted(void *user, curl_off_t down_all, curl_off_t down, curl_off_t up_all, curl_off_t up)
+{
+    (void)user, (void)down_all, (void)down, (void)up_all, (void)up;
+    return pipeline_interrupted != 0;
 }
 
 /* One page: the answer to `url` is in `service->answer`. */
@@ -191,6 +207,8 @@ noaa *noaa_open(const char *url, const char *token, const char *location, const 
     (void)curl_easy_setopt(service->curl, CURLOPT_WRITEFUNCTION, keep_answer);
     (void)curl_easy_setopt(service->curl, CURLOPT_WRITEDATA, service);
     (void)curl_easy_setopt(service->curl, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(service->curl, CURLOPT_NOPROGRESS, 0L);
+    (void)curl_easy_setopt(service->curl, CURLOPT_XFERINFOFUNCTION, is_interrupted);
     (void)curl_easy_setopt(service->curl, CURLOPT_TIMEOUT, 60L);
     (void)curl_easy_setopt(service->curl, CURLOPT_PROTOCOLS_STR, "http,https");
     if ((size_t)snprintf(question, sizeof(question), "%s/stations?locationid=%s", url, service->location) >=

@@ -338,6 +338,10 @@ int main(int argc, char **argv)
         result = pipeline_fail("--units wants standard or metric, not '%s'", options.put.units);
     if (result == 0 && options.put.token != NULL && (!noaa_is_day(options.put.from) || !noaa_is_day(options.put.to)))
         result = pipeline_fail("--token wants --from and --to, days as YYYY-MM-DD");
+    if (result == 0 && ((options.put.from[0] != 0 && !noaa_is_day(options.put.from)) || !noaa_is_day(options.put.to)))
+        result = pipeline_fail("--from and --to want a day as YYYY-MM-DD, not '%s'",
+                               options.put.from[0] != 0 && !noaa_is_day(options.put.from) ? options.put.from
+                                                                                           : options.put.to);
     if (result == 0 && options.put.token != NULL && options.put.file_count > 0)
         result = pipeline_fail("--token is for the service: it goes with no file");
     for (int i = 0; result == 0 && i < options.put.file_count; i++)

@@ -253,8 +253,8 @@ class S3(unittest.TestCase):
         self.assertEqual(self.server.wrong, [("/bucket/y", "the signature does not match")])
 
     def run_delivery(self, store, count, *limits, **environment):
-        return subprocess.run([RUN_S3, store, str(count), *map(str, limits)], text=True, capture_output=True, timeout=60,
-                              env={**self.environment, **environment})
+        return subprocess.run([RUN_S3, store, str(count), *map(str, limits)], text=True, capture_output=True,
+                              timeout=60, env={**self.environment, **environment})
 
     def test_a_delivery_goes_to_a_bucket(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -12,6 +12,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -47,6 +48,17 @@ class Case(pipelines.Case):
     def held(self):
         return {name: {(key, date): json.loads(item) for key, date, item in items}
                 for name, items in self.tables(self.kept + ".tables").items()}
+
+    def interrupt(self, *arguments):
+        process = subprocess.Popen([WEATHER, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env=self.environment)
+        deadline = time.monotonic() + 20
+        while not os.listdir(self.stores) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual((process.communicate(timeout=70), process.returncode), ((b"", b""), 130))
+        self.assertEqual(os.listdir(self.stores), [])
 
 
 class MadeUp(Case):
@@ -133,12 +145,12 @@ class MadeUp(Case):
     def test_refused_rows_are_counted(self):
         path = self.file("rows.csv", HEADER.encode() + b"S,A,2021-10-01,1,,\nS,A\xff,2021-10-01,1,,,\n"
                          b"S,,2021-10-01,1,,,\nS,A,2021-10-03,1,,,\nS,A,10/04/2021,1,,,\nS,A,2021-09-31,1,,,\n"
-                         b"S,A,2021-10-04 00:00,1,,,\nS,A,,1,,,\n")
+                         b"S,A,2021-10-04 00:00,1,,,\nS,A,,1,,,\nS,A,2021- 1- 4,1,,,\nS,A, 213-01-04,1,,,\n")
         done = self.run_it("--json", path)
-        self.assertEqual(done.stderr.decode(), "weather: %s:2 is refused: not as many cells as the header; of others the "
-                         "result says how many\n" % path)
+        self.assertEqual(done.stderr.decode(), "weather: %s:2 is refused: not as many cells as the header; of others "
+                         "the result says how many\n" % path)
         result = json.loads(done.stdout.decode().splitlines()[-1])
-        self.assertEqual((result["records"], result["refused"], result["query"]["Precipitation"]), (1, 7, 1))
+        self.assertEqual((result["records"], result["refused"], result["query"]["Precipitation"]), (1, 9, 1))
 
     def test_it_may_be_killed_at_any_moment(self):
         whole = self.path("whole")
@@ -150,8 +162,8 @@ class MadeUp(Case):
 
     def test_another_key_and_fewer_rows_are_told_from_what_was_put(self):
         first = self.result("--store", self.kept, "--rows", "120")
-        self.fails(1, "--key is the same in all runs of a store: here it is 'NAME'", "--store", self.kept, "--rows", "120",
-                   "--key", "STATION")
+        self.fails(1, "--key is the same in all runs of a store: here it is 'NAME'", "--store", self.kept, "--rows",
+                   "120", "--key", "STATION")
         self.fails(1, "--units is the same in all runs of a store: here it is 'standard'", "--store", self.kept,
                    "--rows", "120", "--units", "metric")
         fewer = self.result("--store", self.kept, "--rows", "50")
@@ -198,15 +210,7 @@ class MadeUp(Case):
         self.assertGreater(time.monotonic() - began, 0.7)
 
     def test_an_interrupted_run_leaves_nothing_behind(self):
-        process = subprocess.Popen([WEATHER, "--rate", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   env=self.environment)
-        deadline = time.monotonic() + 20
-        while not os.listdir(self.stores) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        self.assertEqual((process.communicate(timeout=30), process.returncode), ((b"", b""), 130))
-        self.assertEqual(os.listdir(self.stores), [])
+        self.interrupt("--rate", "1")
 
     def test_the_report_fits_a_terminal(self):
         lines = self.run_it("--rows", "80").stdout.decode().splitlines()
@@ -218,6 +222,8 @@ class MadeUp(Case):
         for arguments, part in ((["--what"], "what"), (["--rows", "0"], "--rows wants"), (["--rate", "x"], "--rate"),
                                 (["--key", "DATE"], "--key wants NAME or STATION"), (["--store", ""], "--store"),
                                 (["--units", "K"], "--units"), (["--token", "t"], "--from and --to"),
+                                (["--from", "2021"], "--from and --to want a day as YYYY-MM-DD, not '2021'"),
+                                (["--from", "2021-10-01", "--to", "2021-10-1 "], "not '2021-10-1 '"),
                                 ([self.path("nowhere.csv")], "nowhere.csv: No such file"), (["--rows"], "rows")):
             self.fails(1 if arguments == ["--store", ""] else 2, part, *arguments)
         self.fails(1, "no column 'DATE'. Its columns: 'STATION', 'NAME'", self.file("few.csv", "STATION,NAME\n"))
@@ -357,6 +363,14 @@ class Service(Case):
             self.url = where + "a" * 120 + "/" + name
             result = self.result(*kept, *self.days("05", "05"))
             self.assertEqual(result["shards"], [900 * (2 + min(number, 1))])
+
+    def test_a_run_is_interrupted_while_the_service_does_not_answer(self):
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        self.url = "http://127.0.0.1:%d" % listener.getsockname()[1]
+        began = time.monotonic()
+        self.interrupt(*self.arguments())
+        self.assertLess(time.monotonic() - began, 20)
 
     def test_what_goes_wrong_is_said(self):
         self.fails(1, "400: ", *["wrong" if word == "secret" else word for word in self.arguments()])
