@@ -144,7 +144,8 @@ typedef struct ls_store_options {
                                          one 100. Another one than the store's is kept in it, for whoever opens it
                                          later; handles that are open go on with theirs. */
     uint64_t segment_bytes;         /**< 64 KiB..1 GiB, default 64 MiB; rounded up to 4 KiB. Kept: new stores only. */
-    uint64_t prealloc_bytes;        /**< Largest step of space made ahead, default 8 MiB; LS_PREALLOC_NONE: none. */
+    uint64_t prealloc_bytes;        /**< Largest step of space made ahead, default 8 MiB; LS_PREALLOC_NONE: none. What
+                                         a segment has left that ends before it is full is given back. */
     uint32_t busy_timeout_ms;       /**< How long one call waits for others in all, see above; default 5000. */
     uint32_t reserved;              /**< 0 */
     ls_log_callback log;            /**< NULL: silent. */

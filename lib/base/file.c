@@ -580,6 +580,16 @@ static int system_allocate(const lsi_file *file, uint64_t at, uint64_t size)
     return 0;
 }
 
+static void system_give_back(const lsi_file *file, uint64_t at, uint64_t size)
+{
+    int err = errno;
+
+    while (fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)size) != 0)
+        if (errno != EINTR) /* What cannot be given back stays. */
+            break;
+    errno = err;
+}
+
 static int system_truncate(const lsi_file *file, uint64_t size)
 {
     while (ftruncate(file->fd, (off_t)size) != 0)
@@ -878,6 +888,7 @@ const lsi_files lsi_files_system = {
     .sync = system_sync,
     .allocate = system_allocate,
     .start_writeback = system_start_writeback,
+    .give_back = system_give_back,
     .truncate = system_truncate,
     .size = system_size,
     .make_dir = system_make_dir,

@@ -80,6 +80,9 @@ struct lsi_files {
     /* A hint, may be NULL: begin to write these bytes back, do not wait, promise nothing. A later sync finds less to
      * do. */
     void (*start_writeback)(const lsi_file *file, uint64_t at, uint64_t size);
+    /* A hint, may be NULL: nobody needs these bytes any more, so the space of those blocks that are among them as a
+     * whole is given back, where this file system can. They read as zeros then; the size of the file stays. */
+    void (*give_back)(const lsi_file *file, uint64_t at, uint64_t size);
     int (*truncate)(const lsi_file *file, uint64_t size);
     int (*size)(const lsi_file *file, uint64_t *out);
 

@@ -515,6 +515,18 @@ static int memory_allocate(const lsi_file *file, uint64_t at, uint64_t size)
     return result;
 }
 
+static void memory_give_back(const lsi_file *file, uint64_t at, uint64_t size)
+{
+    memory_fs *fs = fs_of(file->files);
+    opened *open = file->node;
+    node *of = open->of;
+
+    pthread_mutex_lock(&fs->mutex);
+    if (open->writable && at < of->size)
+        memset(of->bytes + at, 0, size < of->size - at ? (size_t)size : of->size - (size_t)at);
+    pthread_mutex_unlock(&fs->mutex);
+}
+
 static int memory_truncate(const lsi_file *file, uint64_t size)
 {
     memory_fs *fs = fs_of(file->files);
@@ -855,6 +867,7 @@ lsi_files *lsi_files_memory_new(const lsi_memory *memory)
         .write = memory_write,
         .sync = memory_sync,
         .allocate = memory_allocate,
+        .give_back = memory_give_back,
         .truncate = memory_truncate,
         .size = memory_size,
         .make_dir = memory_make_dir,

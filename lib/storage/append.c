@@ -20,6 +20,9 @@
 #define DURABLE_PAD_BYTES (1u << 20)
 #define LARGE_FRAME_BYTES (16u << 10)
 #define ALLOCATE_FIRST_BYTES (64u << 10)
+/* What is given back when a segment ends early: blocks of a file system, and less is not worth the call. */
+#define GIVE_BACK_UNIT 4096u
+#define GIVE_BACK_BYTES_LEAST (16u << 10)
 /* What is not synced at once begins to be written back in such steps. By 4 MiB the roll waits longer for the last one,
  * and batches of 50 KB went in a fifth slower; by 256 KiB the disk gets too little at once, and it is the same. */
 #define WRITEBACK_BYTES (1u << 20)
@@ -73,6 +76,24 @@ uint64_t lsi_log_prepare_space(const lsi_log_config *config, lsi_slot *slot, con
         return end; /* Not having any is found out by the write. */
     atomic_store_explicit(&slot->allocated_end, want, memory_order_relaxed);
     return to;
+}
+
+uint64_t lsi_log_bytes_kept(const lsi_segment *segment, uint64_t end)
+{
+    const lsi_files *files = segment->file.files;
+    uint64_t bytes, kept = lsi_round_up(file_offset(segment, end), GIVE_BACK_UNIT);
+
+    if (files->size(&segment->file, &bytes) < 0)
+        return 0;
+    return files->give_back != NULL && bytes > kept && bytes - kept >= GIVE_BACK_BYTES_LEAST ? kept : bytes;
+}
+
+void lsi_log_give_back(const lsi_segment *segment, uint64_t end)
+{
+    uint64_t bytes, kept = lsi_log_bytes_kept(segment, end);
+
+    if (kept != 0 && segment->file.files->size(&segment->file, &bytes) >= 0 && bytes > kept)
+        segment->file.files->give_back(&segment->file, kept, bytes - kept);
 }
 
 /* E3: a write that failed may have left bytes; what is not zero becomes zero again. */

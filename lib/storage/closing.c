@@ -156,10 +156,28 @@ void lsi_slot_closing_ended(lsi_slot *slot, bool is_closed)
     lsi_slots_wake(slot, NULL);
 }
 
+/* Nobody puts there any more. */
+static void give_back_tail(lsi_log *log, lsi_slot *slot)
+{
+    uint64_t end = lsi_load(&slot->committed_end);
+    lsi_error_state before;
+    lsi_segment *segment;
+
+    lsi_error_save(&before);
+    if (lsi_log_segment(log, slot, atomic_load_explicit(&slot->segment, memory_order_relaxed), &segment) == LS_OK) {
+        lsi_log_give_back(segment, end);
+        atomic_store_explicit(&slot->allocated_end, end, memory_order_relaxed);
+        lsi_segment_unref(segment);
+    }
+    lsi_error_restore(&before);
+}
+
 void lsi_log_closing_end(lsi_log *log, bool is_closed)
 {
-    if (is_closed)
+    if (is_closed) {
+        give_back_tail(log, lsi_log_slot(log));
         lsi_log_release_tail(log);
+    }
     note_outcome(lsi_log_slot(log), is_closed);
 }
 

@@ -70,14 +70,6 @@ static ls_status list_failed(lsi_log *log, lsi_slot *slot, uint32_t old_number, 
     return st;
 }
 
-/* What a file takes, space that was allocated ahead and not used included; 0: nobody knows. */
-static uint64_t file_bytes(const lsi_segment *segment)
-{
-    uint64_t bytes;
-
-    return segment->file.files->size(&segment->file, &bytes) >= 0 ? bytes : 0;
-}
-
 static ls_status terms_now(const lsi_log_config *config, lsi_log_terms *out)
 {
     memset(out, 0, sizeof *out);
@@ -213,7 +205,7 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     last = lsi_segment_list_last(fresh);
     last->flags |= LSI_SEGMENT_SEALED | ((why & LSI_ROLL_FIRST_TORN) != 0 ? LSI_SEGMENT_TORN : 0);
     last->end = end;
-    last->file_bytes = old != NULL ? file_bytes(old) : 0;
+    last->file_bytes = old != NULL ? lsi_log_bytes_kept(old, end) : 0;
     lsi_segment_entry_begin(config->env, &header, &fresh->entries[fresh->count]);
     add_age(log, slot, old, last, &fresh->entries[fresh->count]);
     fresh->entries[fresh->count].flags |= last->flags & LSI_SEGMENT_NUMBERED;
@@ -243,6 +235,8 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     lsi_segment_unref(log->current);
     log->current = lsi_segment_ref(segment);
     lsi_lock_release(&log->local, LSI_RANK_LOCAL);
+    if (old != NULL)
+        lsi_log_give_back(old, end);
     if (config->stream_slot != NULL) /* There is one more to be counted, and perhaps one too many. */
         atomic_store_explicit(&config->stream_slot->upkeep_wanted, 1, memory_order_relaxed);
     lsi_env_log(config->env, LS_LOG_INFO, "%s: goes on in segment %u at position %llu", config->label, header.number,

@@ -229,6 +229,77 @@ static void space_is_made_ahead_in_steps(void **state)
     }
 }
 
+static ls_status give_key(void *user, const char *key_id, unsigned char key[LS_KEY_BYTES])
+{
+    (void)user;
+    memset(key, key_id[0], LS_KEY_BYTES);
+    return LS_OK;
+}
+
+/* A segment that ends before it is full, at another key or with its shard, keeps nothing of what was made ahead of it:
+ * not on the disk, and not of what the stream's cap counts. */
+static void space_ahead_goes_back_when_a_segment_ends_early(void **state)
+{
+    static const ls_durability modes[] = {LS_DURABILITY_SYNC, LS_DURABILITY_KERNEL};
+    static const ls_hash_key half = {UINT64_C(1) << 63, 0};
+    enum { PUT = 100000, PUTS = 30, ENDS = 2 };
+    fixture *fx = *state;
+
+    if (in_memory)
+        return;
+    for (size_t i = 0; i < ENDS * sizeof modes / sizeof *modes; i++) {
+        ls_store_options options = LS_STORE_OPTIONS_INIT;
+        const char *root;
+        char name[24];
+        handles of;
+
+        snprintf(name, sizeof name, "early-%zu", i);
+        root = temp_path(&fx->temp, name);
+        options.durability = modes[i / ENDS];
+        options.key_callback = give_key;
+        of = open_all(root, &options);
+        for (int n = 0; n < PUTS; n++)
+            assert_int_equal(put(&of, PUT), LS_OK);
+        assert_true(ahead(root, PUTS * PUT) > 256 << 10);
+        if (i % ENDS == 0)
+            assert_int_equal(ls_stream_start_encryption(of.store, "orders", "k"), LS_OK);
+        else
+            assert_int_equal(ls_stream_split(of.stream, 0, &half, NULL, NULL), LS_OK);
+        assert_int_equal(put(&of, PUT), LS_OK);
+        assert_in_range(ahead(root, PUTS * PUT), 0, 16 << 10);
+        close_all(&of);
+    }
+}
+
+static void space_that_went_back_counts_for_no_cap(void **state)
+{
+    enum { KEYS = 20, CAP = 1 << 20 };
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    fixture *fx = *state;
+    const ls_batch *batch;
+    ls_iterator *iterator;
+    handles of;
+
+    if (in_memory)
+        return;
+    options.durability = LS_DURABILITY_KERNEL;
+    options.key_callback = give_key;
+    of = open_all(temp_path(&fx->temp, "capped"), &options);
+    assert_int_equal(ls_stream_set_retention_bytes(of.stream, CAP), LS_OK);
+    for (int n = 0; n < KEYS; n++) {
+        char key[] = {(char)('a' + n), '\0'};
+
+        assert_int_equal(ls_stream_start_encryption(of.store, "orders", key), LS_OK);
+        assert_int_equal(put(&of, 1000), LS_OK);
+    }
+    assert_int_equal(ls_store_maintain(of.store, -1), LS_OK);
+    assert_int_equal(ls_iterator_open(of.stream, 0, NULL, NULL, &iterator), LS_OK);
+    assert_int_equal(ls_iterator_next(iterator, NULL, &batch), LS_OK);
+    assert_int_equal(ls_batch_count(batch), KEYS);
+    ls_iterator_close(iterator);
+    close_all(&of);
+}
+
 /* ---- time ---- */
 
 static void calls_wait_five_seconds_for_others_by_default(void **state)
@@ -446,6 +517,8 @@ int main(void)
         TEST(events_are_told_with_their_level),
         TEST(no_segment_is_mapped_when_that_is_not_wanted),
         TEST(space_is_made_ahead_in_steps),
+        TEST(space_ahead_goes_back_when_a_segment_ends_early),
+        TEST(space_that_went_back_counts_for_no_cap),
         TEST(calls_wait_five_seconds_for_others_by_default),
         TEST(waits_are_by_the_systems_clock),
         TEST(who_opens_for_reading_takes_the_durability_that_is_there),

@@ -287,7 +287,8 @@ int WRAPPED(LARGE(getrlimit))(int of, struct rlimit *now)
 CALL(int, fsync, "sync", -1, (int fd), (fd))
 CALL(int, fdatasync, "sync", -1, (int fd), (fd))
 CALL(int, syncfs, "sync", -1, (int fd), (fd))
-CALL(int, LARGE(fallocate), "fallocate", -1, (int fd, int how, off_t at, off_t size), (fd, how, at, size))
+CALL(int, LARGE(fallocate), how == 0 ? "fallocate" : "punch", -1, (int fd, int how, off_t at, off_t size),
+     (fd, how, at, size))
 CALL(int, LARGE(ftruncate), "ftruncate", -1, (int fd, off_t size), (fd, size))
 CALL(int, LARGE(fstat), "fstat", -1, (int fd, struct stat *about), (fd, about))
 CALL(int, LARGE(fstatat), "fstatat", -1, (int fd, const char *name, struct stat *about, int flags),

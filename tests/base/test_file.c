@@ -400,6 +400,35 @@ static void files_grow_and_shrink_with_zeros(void **state)
     fx->files->close(&file);
 }
 
+/* What is given back reads as zeros, the file stays as long, and what is asked for beyond its end adds nothing. */
+static void what_is_given_back_reads_as_zeros(void **state)
+{
+    fixture *fx = *state;
+    lsi_file file = open_ok(fx, "a", CREATE);
+    unsigned char text[20000], got[20000];
+    uint64_t size;
+
+    memset(text, 'x', sizeof text);
+    assert_int_equal(lsi_file_write_one(&file, text, sizeof text, 0), 0);
+    fx->files->give_back(&file, 4096, 8192);
+    memset(text + 4096, 0, 8192);
+    assert_int_equal(fx->files->read(&file, got, sizeof got, 0), sizeof got);
+    assert_memory_equal(got, text, sizeof got);
+    fx->files->give_back(&file, 16384, 1u << 20);
+    fx->files->give_back(&file, 1u << 20, 4096);
+    memset(text + 16384, 0, sizeof text - 16384);
+    assert_int_equal(fx->files->size(&file, &size), 0);
+    assert_int_equal(size, sizeof text);
+    assert_int_equal(fx->files->read(&file, got, sizeof got, 0), sizeof got);
+    assert_memory_equal(got, text, sizeof got);
+    fx->files->close(&file);
+    file = open_ok(fx, "a", 0); /* Who may not write gives nothing back. */
+    fx->files->give_back(&file, 0, 4096);
+    assert_int_equal(fx->files->read(&file, got, sizeof got, 0), sizeof got);
+    assert_memory_equal(got, text, sizeof got);
+    fx->files->close(&file);
+}
+
 /* Goal: writes, stores and two mappings see one another, and a mapping stays where it is while its file grows far
  * beyond what it had. */
 static void a_mapping_never_moves(void **state)
@@ -1012,6 +1041,7 @@ static void the_lock_of_a_killed_process_is_gone(void **state)
     cmocka_unit_test_setup_teardown(renaming_to_a_new_name_replaces_nothing, setup, clean_up),  \
     cmocka_unit_test_setup_teardown(an_unlinked_file_stays_while_it_is_open, setup, clean_up),  \
     cmocka_unit_test_setup_teardown(files_grow_and_shrink_with_zeros, setup, clean_up),         \
+    cmocka_unit_test_setup_teardown(what_is_given_back_reads_as_zeros, setup, clean_up),        \
     cmocka_unit_test_setup_teardown(a_mapping_never_moves, setup, clean_up),                    \
     cmocka_unit_test_setup_teardown(locks_belong_to_an_open, setup, clean_up),                  \
     cmocka_unit_test_setup_teardown(replacing_leaves_the_new_file_alone, setup, clean_up),      \

@@ -127,6 +127,23 @@ static void sync_one(witness *of, uint32_t file, uint64_t id)
     sim_log_add(of->sim, op);
 }
 
+/* A hole is zeros, as far as the file goes. */
+static bool give_back(witness *of, uint32_t file, uint64_t at, uint64_t size)
+{
+    size_t end = sim_file_size(&of->sim->things[file]), bytes = at < end ? (size_t)(end - at) : 0;
+    sim_op op = {.kind = SIM_OP_WRITE, .file = file, .at = at};
+
+    op.size = bytes < size ? bytes : size;
+    if (op.size == 0)
+        return true;
+    op.bytes = calloc(1, (size_t)op.size);
+    if (op.bytes == NULL)
+        return false;
+    sim_play(of->sim, &op);
+    free(op.bytes);
+    return true;
+}
+
 static bool change_file(witness *of, const h2_note *note, const char *path, unsigned char *bytes)
 {
     const label *there = label_of(of, path);
@@ -140,6 +157,8 @@ static bool change_file(witness *of, const h2_note *note, const char *path, unsi
         op.kind = SIM_OP_WRITE;
         break;
     case H2_ALLOCATE:
+        if (note->id == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
+            return give_back(of, op.file, note->at, note->number);
         if (note->id != 0)
             return false;
         op.kind = SIM_OP_ALLOCATE;

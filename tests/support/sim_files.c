@@ -24,8 +24,9 @@ const char *sim_call_name(sim_call call)
 {
     static const char *const names[] = {
         "any",        "root_open", "open",  "close",    "read",             "write",    "sync",   "allocate",
-        "truncate",   "size",      "make_dir", "rename", "unlink",          "remove_dir", "sync_dir", "bulk_begin",
-        "bulk_end",   "list",      "map",   "unmap",    "store",            "lock",     "locked_elsewhere", "sync_ends",
+        "give_back",  "truncate",  "size",  "make_dir", "rename",           "unlink",   "remove_dir", "sync_dir",
+        "bulk_begin", "bulk_end",  "list",  "map",      "unmap",            "store",    "lock",   "locked_elsewhere",
+        "sync_ends",
     };
 
     return (unsigned)call < SIM_CALL_COUNT ? names[call] : "?";
@@ -47,7 +48,7 @@ typedef struct verdict {
 
 static bool can_fail(sim_call call)
 {
-    return call != SIM_UNMAP && call != SIM_STORE;
+    return call != SIM_UNMAP && call != SIM_STORE && call != SIM_GIVE_BACK;
 }
 
 static bool is_meant(const sim_fault *fault, const char *name)
@@ -478,6 +479,29 @@ static int sim_allocate(const lsi_file *file, uint64_t at, uint64_t size)
     return result;
 }
 
+/* For the disk it is a write of zeros: some blocks of it may be there after a loss of power, and others not. */
+static void sim_give_back(const lsi_file *file, uint64_t at, uint64_t size)
+{
+    sim_files *sim = sim_of(file->files);
+    sim_open *open = file->node;
+    size_t end;
+
+    (void)before(sim, SIM_GIVE_BACK, open->name);
+    pthread_mutex_lock(&sim->mutex);
+    end = sim_file_size(&sim->things[open->file]);
+    if (at < end) {
+        size_t bytes = size < end - at ? (size_t)size : end - (size_t)at;
+        unsigned char *zeros = sim_must(calloc(1, bytes));
+
+        sim_note_all_mapped(sim);
+        sim->inner->give_back(&open->inner, at, bytes);
+        sim_log_bytes(sim, SIM_OP_WRITE, open->file, at, zeros, bytes);
+        sim_seen_now(sim, open->file, at, bytes);
+        free(zeros);
+    }
+    pthread_mutex_unlock(&sim->mutex);
+}
+
 static int sim_truncate(const lsi_file *file, uint64_t size)
 {
     sim_files *sim = sim_of(file->files);
@@ -770,6 +794,7 @@ sim_files *sim_files_new(void)
         .write = sim_write,
         .sync = sim_sync,
         .allocate = sim_allocate,
+        .give_back = sim_give_back,
         .truncate = sim_truncate,
         .size = sim_size,
         .make_dir = sim_make_dir,

@@ -48,6 +48,7 @@ typedef enum sim_call {
     SIM_WRITE,
     SIM_SYNC,
     SIM_ALLOCATE,
+    SIM_GIVE_BACK, /* cannot fail, may be killed at */
     SIM_TRUNCATE,
     SIM_SIZE,
     SIM_MAKE_DIR,

@@ -112,6 +112,7 @@ static bool changes(sim_point_kind kind)
     case SIM_WRITE:
     case SIM_STORE:
     case SIM_ALLOCATE:
+    case SIM_GIVE_BACK:
     case SIM_TRUNCATE:
     case SIM_MAKE_DIR:
     case SIM_RENAME:
