@@ -20,9 +20,10 @@
 #define DURABLE_PAD_BYTES (1u << 20)
 #define LARGE_FRAME_BYTES (16u << 10)
 #define ALLOCATE_FIRST_BYTES (64u << 10)
-/* What is given back when a segment ends early: blocks of a file system, and less is not worth the call. */
+/* What is given back when a segment ends early: blocks of a file system. Less is not worth a moment of the disk (0.2 to
+ * 0.4 ms), which who rolls waits for: usual frames leave less behind them when a segment is full. */
 #define GIVE_BACK_UNIT 4096u
-#define GIVE_BACK_BYTES_LEAST (16u << 10)
+#define GIVE_BACK_BYTES_LEAST (64u << 10)
 /* What is not synced at once begins to be written back in such steps. By 4 MiB the roll waits longer for the last one,
  * and batches of 50 KB went in a fifth slower; by 256 KiB the disk gets too little at once, and it is the same. */
 #define WRITEBACK_BYTES (1u << 20)

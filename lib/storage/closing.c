@@ -156,15 +156,23 @@ void lsi_slot_closing_ended(lsi_slot *slot, bool is_closed)
     lsi_slots_wake(slot, NULL);
 }
 
-/* Nobody puts there any more. */
-static void give_back_tail(lsi_log *log, lsi_slot *slot)
+void lsi_log_closing_end(lsi_log *log, bool is_closed)
 {
+    if (is_closed)
+        lsi_log_release_tail(log);
+    note_outcome(lsi_log_slot(log), is_closed);
+}
+
+/* Nobody puts there any more. */
+static void give_back_tail(const lsi_log *log, lsi_slot *slot)
+{
+    uint32_t number = atomic_load_explicit(&slot->segment, memory_order_relaxed);
     uint64_t end = lsi_load(&slot->committed_end);
     lsi_error_state before;
     lsi_segment *segment;
 
     lsi_error_save(&before);
-    if (lsi_log_segment(log, slot, atomic_load_explicit(&slot->segment, memory_order_relaxed), &segment) == LS_OK) {
+    if (lsi_segment_open(&log->config, number, true, &segment) == LS_OK) {
         lsi_log_give_back(segment, end);
         atomic_store_explicit(&slot->allocated_end, end, memory_order_relaxed);
         lsi_segment_unref(segment);
@@ -172,21 +180,15 @@ static void give_back_tail(lsi_log *log, lsi_slot *slot)
     lsi_error_restore(&before);
 }
 
-void lsi_log_closing_end(lsi_log *log, bool is_closed)
-{
-    if (is_closed) {
-        give_back_tail(log, lsi_log_slot(log));
-        lsi_log_release_tail(log);
-    }
-    note_outcome(lsi_log_slot(log), is_closed);
-}
-
 void lsi_log_closing_release(lsi_log *log)
 {
     lsi_slot *slot = lsi_log_slot(log);
+    bool is_closed = atomic_load_explicit(&slot->closed, memory_order_relaxed) == LSI_LOG_CLOSED;
 
     lsi_log_unlock(slot);
     lsi_slots_wake(slot, log->config.stream_slot);
+    if (is_closed) /* The disk may take its time, and producers wait no longer. */
+        give_back_tail(log, slot);
 }
 
 /* ---- one that never was used ---- */
