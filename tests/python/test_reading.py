@@ -217,11 +217,15 @@ def test_a_batch_is_whole_or_refused(stream: Stream) -> None:
             damaged = make(*parts[:3], numbers.tobytes(), *parts[4:])
             with pytest.raises(ValueError, match="not in its batch"):
                 [getattr(record, name) for record in damaged]
+            with pytest.raises(ValueError, match="not in its batch"):
+                damaged.data_list() if name == "data" else damaged.key_list()
     for record in (libstream.Record(batch, -1), libstream.Record(batch, 2),
                    libstream.Record(libstream.Batch.__new__(libstream.Batch), 0)):
         for name in ("data", "partition_key", "partition_key_bytes", "seqno", "arrival_us"):
             with pytest.raises(IndexError):
                 getattr(record, name)
+    nothing = libstream.Batch.__new__(libstream.Batch)
+    assert nothing.data_list() == nothing.key_list() == []
     with pytest.raises(TypeError):
         libstream.Record(stream, 0)  # type: ignore[arg-type]
     with pytest.raises(UnicodeDecodeError):

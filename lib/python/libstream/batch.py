@@ -209,19 +209,6 @@ class Batch(Content, Sequence[Record]):
         """When each arrived, microseconds since the epoch, int64."""
         return self._arrivals_us
 
-    def data_list(self) -> List[bytes]:
-        """The data of all records as `bytes` objects: the fastest way to have them so."""
-        starts, data = self._data_starts.tolist(), self._bytes
-        return [data[start:end] for start, end in zip(starts, starts[1:])]
-
-    def key_list(self) -> List[str]:
-        """The partition keys of all records."""
-        starts, keys = self._key_starts.tolist(), self._bytes[self._data_bytes:]
-        if keys.isascii():
-            text = keys.decode("ascii")
-            return [text[start:end] for start, end in zip(starts, starts[1:])]
-        return [keys[start:end].decode() for start, end in zip(starts, starts[1:])]
-
     def to_arrow(self) -> Any:
         """A `pyarrow.RecordBatch` with the columns `data` and `partition_key` (large_binary, large_string), `seqno` and
         `arrival` (timestamp of microseconds, UTC), over this batch's memory. Needs pyarrow."""
