@@ -33,6 +33,7 @@
 
 #define STREAM_1 "us-accidents-data-stream-1" /* The names of the seed. */
 #define STREAM_2 "us-accidents-data-stream-2"
+#define DELIVERY_NAME "us_accidents"
 
 static const char usage[] =
     "Usage: accidents [OPTION...] [FILE...]\n"
@@ -64,7 +65,8 @@ static const char usage[] =
 struct options {
     const char *store;
     accident_put put;
-    uint64_t shards, window, series, size;
+    uint64_t shards, window, series;
+    uint64_t size; /* 0: not said */
     bool json;
 };
 
@@ -106,14 +108,16 @@ static int begin_delivery(struct run *run, const char *directory, pipeline_worke
     ls_delivery_run_options how = LS_DELIVERY_RUN_OPTIONS_INIT;
     ls_delivery_options settings = LS_DELIVERY_OPTIONS_INIT;
 
-    settings.buffer_bytes = run->options->size;
+    if (pipeline_delivery_change(run->raw, DELIVERY_NAME, run->options->size, 0) != 0)
+        return -1;
+    settings.buffer_bytes = run->options->size != 0 ? run->options->size : 64 << 20;
     settings.interval_ms = 60000;
     settings.prefix = "source/us-east/us_accidents/year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/";
     settings.error_prefix = "errors/!{firehose:error-output-type}/"; /* Without a transform nothing fails. */
     settings.extension = ".json";
     settings.delimiter = "\n";
     settings.directory = directory;
-    *worker = pipeline_deliver(run->raw, "us_accidents", &settings, &how);
+    *worker = pipeline_deliver(run->raw, DELIVERY_NAME, &settings, &how);
     return *worker == NULL ? -1 : 0;
 }
 
@@ -319,7 +323,7 @@ int main(int argc, char **argv)
         {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
     struct options options = {.put = {.key = "Severity", .rows = ACCIDENT_ROWS_DEFAULT, .seed = 1, .repeat = 1,
-                                      .batch = 10000}, .shards = 1, .window = 10, .series = 100000, .size = 64 << 20};
+                                      .batch = 10000}, .shards = 1, .window = 10, .series = 100000};
     int option, result = 0;
 
     pipeline_begin("accidents");

@@ -53,7 +53,8 @@ static const char usage[] =
 
 struct options {
     const char *store, *file, *drop;
-    uint64_t events, seed, broken, rate, batch, shards, interval, size;
+    uint64_t events, seed, broken, rate, batch, shards;
+    uint64_t interval, size; /* UINT64_MAX, 0: not said */
     bool json;
 };
 
@@ -203,17 +204,21 @@ static int run_stream(const struct options *options, ls_store *store, ls_stream 
     ls_delivery_options settings = LS_DELIVERY_OPTIONS_INIT;
     row_feed *feed = feed_open(store, stream, STREAM_NAME);
     pipeline_worker *worker;
+    int32_t interval_ms = options->interval == UINT64_MAX ? 0
+                          : options->interval == 0        ? LS_DELIVERY_AT_ONCE : (int32_t)options->interval * 1000;
     int result;
 
     if (feed == NULL)
         return -1;
     settings.flags = LS_DELIVERY_TRANSFORM;
-    settings.interval_ms = options->interval == 0 ? LS_DELIVERY_AT_ONCE : (int32_t)options->interval * 1000;
-    settings.buffer_bytes = options->size;
+    settings.interval_ms = interval_ms != 0 ? interval_ms : 60000;
+    settings.buffer_bytes = options->size != 0 ? options->size : 5242880;
     settings.error_prefix = CLICK_ERRORS "!{firehose:error-output-type}/";
     settings.delimiter = "\n"; /* Without it, as in the seed, the objects lie one behind the other on one line. */
     settings.directory = directory;
     result = find_directory(stream, directory);
+    if (result == 0)
+        result = pipeline_delivery_change(stream, DELIVERY_NAME, options->size, interval_ms);
     if (result == 0)
         result = click_tally_begin(feed, directory);
     how.transform = transform_batch;
@@ -280,7 +285,7 @@ int main(int argc, char **argv)
         {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
     };
     struct options options = {.events = 1000, .seed = 1, .broken = UINT64_MAX, .batch = 500, .shards = 1,
-                              .interval = 60, .size = 5242880};
+                              .interval = UINT64_MAX};
     int option, result = 0;
 
     pipeline_begin("clicks");

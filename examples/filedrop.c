@@ -56,7 +56,8 @@ static const char usage[] =
 
 struct options {
     const char *suffix, *store, *directory;
-    uint64_t files, seed, rate, batch, shards, reads;
+    uint64_t files, seed, rate, batch, shards;
+    uint64_t reads; /* 0: not said */
     double idle_s;
     bool fail, json;
 };
@@ -239,6 +240,23 @@ static int run_consumers(const struct options *options, ls_store *store, ls_stre
     return result;
 }
 
+/* Of a stream that is there: what this run was asked for. */
+static int set_reads(ls_stream *stream, uint32_t reads)
+{
+    ls_stream_description *description = NULL;
+    ls_stream_limits limits = LS_STREAM_LIMITS_INIT;
+    ls_status status = ls_stream_describe(stream, &description);
+
+    if (status == LS_OK)
+        status = ls_stream_description_limits(description, &limits);
+    ls_stream_description_free(description);
+    if (status == LS_OK && limits.read_calls_per_second != reads) {
+        limits.read_calls_per_second = reads;
+        status = ls_stream_set_limits(stream, &limits);
+    }
+    return status == LS_OK ? 0 : pipeline_fail_ls("set the stream's limits");
+}
+
 static int run_stream(const struct options *options, ls_store *store, struct consumer consumers[CONSUMERS],
                       const char *directory)
 {
@@ -248,11 +266,13 @@ static int run_stream(const struct options *options, ls_store *store, struct con
 
     stream_options.mode = LS_STREAM_PROVISIONED;
     stream_options.shard_count = (uint32_t)options->shards;
-    stream_options.read_calls_per_second = (uint32_t)options->reads;
+    stream_options.read_calls_per_second = (uint32_t)options->reads; /* 0: Kinesis's 5 */
     stream = pipeline_stream(store, STREAM_NAME, &stream_options);
     if (stream == NULL)
         return -1;
-    if (ls_stream_start_encryption(store, STREAM_NAME, KEY_ID) != LS_OK)
+    if (options->reads != 0)
+        result = set_reads(stream, (uint32_t)options->reads);
+    if (result == 0 && ls_stream_start_encryption(store, STREAM_NAME, KEY_ID) != LS_OK)
         result = pipeline_fail_ls("encrypt the stream");
     if (result == 0)
         result = run_consumers(options, store, stream, consumers, directory);
@@ -312,8 +332,7 @@ int main(int argc, char **argv)
         {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
-    struct options options = {.suffix = ".txt", .idle_s = 1, .files = 20, .seed = 1, .batch = 1, .shards = 1,
-                              .reads = 5};
+    struct options options = {.suffix = ".txt", .idle_s = 1, .files = 20, .seed = 1, .batch = 1, .shards = 1};
     struct stat status;
     int option, result = 0;
 

@@ -70,7 +70,7 @@ int pipeline_number(const char *option, const char *text, uint64_t least, uint64
 
 int pipeline_place_make(pipeline_place *place, const char *kept)
 {
-    char name[64];
+    char name[64], here[sizeof(place->store)] = "";
 
     memset(place, 0, sizeof(*place));
     if (kept == NULL) {
@@ -80,7 +80,11 @@ int pipeline_place_make(pipeline_place *place, const char *kept)
         (void)snprintf(place->store, sizeof(place->store), "%s/store", place->temporary);
         return 0;
     }
-    if (*kept == 0 || (size_t)snprintf(place->store, sizeof(place->store), "%s", kept) >= sizeof(place->store))
+    if (*kept != '/' && getcwd(here, sizeof(here)) == NULL)
+        return pipeline_fail("--store is relative to a directory that has no name: %s", strerror(errno));
+    /* What lies beside it is known to the store by its path: the next run may begin somewhere else. */
+    if (*kept == 0 || (size_t)snprintf(place->store, sizeof(place->store), "%s%s%s", here, *kept == '/' ? "" : "/",
+                                       kept) >= sizeof(place->store))
         return pipeline_fail("--store wants a path of 1 to %zu bytes", sizeof(place->store) - 1);
     for (size_t end = strlen(place->store); end > 1 && place->store[end - 1] == '/'; end--)
         place->store[end - 1] = 0;  /* What lies beside it has its name with an ending. */
@@ -289,6 +293,24 @@ pipeline_worker *pipeline_deliver(ls_stream *stream, const char *delivery, const
         return NULL;
     worker->how = *how;
     return begin_worker(worker, ls_delivery_create(stream, delivery, &oldest, settings));
+}
+
+int pipeline_delivery_change(ls_stream *stream, const char *delivery, uint64_t buffer_bytes, int32_t interval_ms)
+{
+    ls_delivery_options settings = LS_DELIVERY_OPTIONS_INIT;
+    ls_delivery_description *description = NULL;
+    ls_status status = ls_delivery_describe(stream, delivery, &description);
+
+    if (status == LS_OK)
+        status = ls_delivery_description_options(description, &settings);
+    if (status == LS_OK && ((buffer_bytes != 0 && buffer_bytes != settings.buffer_bytes) ||
+                            (interval_ms != 0 && interval_ms != settings.interval_ms))) {
+        settings.buffer_bytes = buffer_bytes != 0 ? buffer_bytes : settings.buffer_bytes;
+        settings.interval_ms = interval_ms != 0 ? interval_ms : settings.interval_ms;
+        status = ls_delivery_update(stream, delivery, LS_DELIVERY_ANY_VERSION, &settings);
+    }
+    ls_delivery_description_free(description);
+    return status == LS_OK || status == LS_ERR_NOT_FOUND ? 0 : pipeline_fail_ls("change the delivery");
 }
 
 void pipeline_work_ending(pipeline_worker *worker)

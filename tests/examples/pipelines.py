@@ -23,6 +23,7 @@ class Case(unittest.TestCase):
         temporary = tempfile.TemporaryDirectory(prefix="libstream-test-", dir="/var/tmp")
         self.addCleanup(temporary.cleanup)
         self.directory = temporary.name
+        self.program = os.path.abspath(self.program)
         self.stores = os.path.join(self.directory, "stores")  # Of runs without --store: empty after each.
         os.mkdir(self.stores)
         self.environment = dict(os.environ, TMPDIR=self.stores)
@@ -82,6 +83,17 @@ class Case(unittest.TestCase):
         self.assertGreater(kills, survived, "nothing was killed: seed %d" % SEED)
         return self.result("--store", self.kept, *arguments)
 
+    def goes_on_from_another_place(self, *arguments):
+        """What the second of two runs says, which begin in different directories, with paths relative to these."""
+        results = []
+        for place, store in (("here", "../kept"), (".", "kept")):
+            os.makedirs(self.path(place), exist_ok=True)
+            done = self.run_it("--json", "--store", store, *arguments[len(results)], cwd=self.path(place))
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            results.append(json.loads(done.stdout))
+        self.assertEqual(os.listdir(self.path("here")), [])
+        return results[1]
+
     def takes_a_pipe(self, path):
         """What a program writes, as `zcat FILE.gz | ...`, is read as the file is, and once by a store."""
         with open(path, "rb") as file:
@@ -105,7 +117,8 @@ class Case(unittest.TestCase):
             for said in (is_said, False):
                 done = self.run_it("--json", "--store", self.kept, path)
                 self.assertEqual(done.returncode, 0, done.stderr)
-                self.assertEqual(done.stderr.count(b"grown in the midst of its last row: that is put again, whole"), said)
+                told = done.stderr.count(b"grown in the midst of its last row: that is put again, whole")
+                self.assertEqual(told, said)
                 results.append(json.loads(done.stdout.decode().splitlines()[-1]))
             self.assertEqual(results.pop()["records"], results[-1]["records"])
         return results

@@ -231,6 +231,15 @@ class Accidents(pipelines.Case):
         result = self.takes_a_pipe(path)
         self.assertEqual((result["records"], result["delivered"], result["filtered"]), (2, 2, 1))
 
+    def test_a_run_goes_on_wherever_it_begins(self):
+        result = self.goes_on_from_another_place(["--rows", 100], ["--rows", 200, "--seed", 2])
+        self.assertEqual((result["records"], result["delivered"]), (200, 300))
+
+    def test_the_size_of_files_is_that_of_this_run(self):
+        for seed, more, files in ((1, [], 1), (2, ["--size", 2000], 20), (3, [], 40)):
+            result = self.result("--store", self.kept, "--rows", "200", "--seed", seed, *more)
+            self.assertGreaterEqual(result["files"], files)
+
     def test_shards_are_those_that_the_stream_has(self):
         self.shards_are_those_of_the_stream("--rows", "50")
 

@@ -240,8 +240,8 @@ class Clicks(pipelines.Case):
 
     def test_what_is_dropped_stays_the_same(self):
         first = self.result("--store", self.kept, "--events", "100")
-        self.fails(1, "--drop is the same in all runs of a store: here it is not said", "--store", self.kept, "--events",
-                   "100", "--drop", "login")
+        self.fails(1, "--drop is the same in all runs of a store: here it is not said", "--store", self.kept,
+                   "--events", "100", "--drop", "login")
         self.assertEqual(self.result("--store", self.kept, "--events", "100"), first)
         self.kept = self.path("other")
         first = self.result("--store", self.kept, "--events", "100", "--drop", "login")
@@ -263,6 +263,27 @@ class Clicks(pipelines.Case):
     def test_a_second_run_puts_nothing_again(self):
         first = self.result("--store", self.kept, "--events", "50")
         self.assertEqual(self.result("--store", self.kept, "--events", "50"), first)
+
+    def test_a_run_goes_on_wherever_it_begins(self):
+        result = self.goes_on_from_another_place(["--events", 100], ["--events", 200, "--seed", 2])
+        self.adds_up(result)
+        self.assertEqual((result["records"], result["failed"]), (300, 2))
+
+    def test_sizes_and_intervals_are_those_of_this_run(self):
+        def settings():
+            delivery = json.loads(self.lstream("delivery", "describe", "mi-ks-homework12", "mi-ks-homework12-firehose",
+                                               "--json"))
+            return delivery["size"], delivery["interval_ms"], delivery["version"]
+
+        for arguments, expected in ((["--events", 100], (5242880, 60000, 1)),
+                                    (["--events", 200, "--seed", 2, "--size", 1000], (1000, 60000, 2)),
+                                    (["--events", 200, "--seed", 2, "--size", 1000], (1000, 60000, 2)),
+                                    (["--events", 200, "--seed", 3, "--interval", 0], (1000, 0, 3)),
+                                    (["--events", 200, "--seed", 3], (1000, 0, 3))):
+            result = self.result("--store", self.kept, *arguments)
+            self.assertEqual(settings(), expected)
+        self.adds_up(result)
+        self.assertGreater(result["files"], 20)
 
     def test_there_may_be_few_events_and_none(self):
         none = self.result("--store", self.kept, "--events", "0")

@@ -307,6 +307,17 @@ class Filedrop(pipelines.Case):
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"(LS_ERR_KEY)", done.stderr)
 
+    def test_a_run_goes_on_wherever_it_begins(self):
+        result = self.goes_on_from_another_place(["--files", 2], ["--files", 3])
+        self.assertEqual((result["records"], result["taken"]), (3, 1))
+
+    def test_what_a_shard_gives_is_that_of_this_run(self):
+        for arguments, reads in (([], 5), (["--reads", "50"], 50), ([], 50)):
+            done = pipelines.Case.run_it(self, "--json", "--store", self.kept, "--files", "2", *arguments)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            limits = json.loads(self.lstream("limits", "filedrop", "--json"))
+            self.assertEqual(limits["read_calls_per_second"], reads)
+
     def test_shards_are_those_that_the_stream_has(self):
         self.shards_are_those_of_the_stream("--files", "5")
 
