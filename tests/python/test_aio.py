@@ -35,13 +35,13 @@ def test_coroutines_put_and_read_in_order(stream: Stream) -> None:
 
 def test_a_wait_does_not_block_the_loop_and_does_not_poll(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: List[float] = []
-    plain = libstream.Iterator.next_batch
+    plain = libstream.Iterator._next
 
     def counted(self: Any, *arguments: Any, **named: Any) -> Any:
         calls.append(time.monotonic())
         return plain(self, *arguments, **named)
 
-    monkeypatch.setattr(libstream.Iterator, "next_batch", counted)
+    monkeypatch.setattr(libstream.Iterator, "_next", counted)
 
     async def main() -> None:
         ticks = 0
@@ -76,31 +76,70 @@ def test_time_outs_and_cancelling_lose_nothing(stream: Stream) -> None:
     run(main())
 
 
-def test_a_read_that_nobody_waits_for_any_more_loses_nothing(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is cancelled while its thread reads: what that finds is the next call's."""
-    plain, reading = libstream.Iterator.next_batch, threading.Event()
+def cancelled_while_it_reads(iterator: aio.Iterator, monkeypatch: pytest.MonkeyPatch) -> "Coroutine[Any, Any, None]":
+    """A call of `next_batch` that is cancelled while its thread reads, until that has read."""
+    plain, reading, done = libstream.Iterator._next, threading.Event(), threading.Event()
 
     def slow(self: Any, *arguments: Any, **named: Any) -> Any:
         reading.set()
         time.sleep(0.2)
-        return plain(self, *arguments, **named)
+        try:
+            return plain(self, *arguments, **named)
+        finally:
+            done.set()
 
     async def main() -> None:
-        iterator = aio.Iterator(stream.iterator())
         with monkeypatch.context() as patch:
-            patch.setattr(libstream.Iterator, "next_batch", slow)
+            patch.setattr(libstream.Iterator, "_next", slow)
             task = asyncio.ensure_future(iterator.next_batch(None))
             while not reading.is_set():
                 await asyncio.sleep(0.01)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-        assert (await iterator.next_batch(20)).data_list() == [b"x"]
+            while not done.is_set():
+                await asyncio.sleep(0.01)
+
+    return main()
+
+
+def test_a_read_that_nobody_waits_for_any_more_loses_nothing(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it finds is the next call's, and nobody who notes the place skips it."""
+    async def main() -> None:
+        plain = stream.iterator(records_max=2)
+        iterator = aio.Iterator(plain)
+        await cancelled_while_it_reads(iterator, monkeypatch)
+        with pytest.raises(libstream.WrongStateError, match="2 records of the batch were not taken"):
+            plain.place
+        assert (await iterator.next_batch(20)).data_list() == [b"0", b"1"]
+        assert stream.iterator(place=plain.place).next_batch().data_list() == [b"2", b"3"]
+        await cancelled_while_it_reads(iterator, monkeypatch)
+        plain.seek("TRIM_HORIZON")
+        assert [record.data async for record in iterator] == [b"%d" % i for i in range(4)]
         assert len(await iterator.next_batch(0)) == 0
         await iterator.close()
 
-    stream.producer().put("k", b"x")
+    stream.producer().put_many("k", [b"%d" % i for i in range(4)])
     run(main())
+
+
+def test_an_error_that_nobody_waits_for_any_more_is_told(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That records were trimmed is said once: to the next call, where the one that met it was cancelled."""
+    clock = libstream.Clock(1_700_000_000_000_000)
+
+    async def main(stream: Stream) -> None:
+        iterator = aio.Iterator(stream.iterator(records_max=1))
+        assert len(await iterator.next_batch()) == 1
+        clock.advance(25 * 3600)
+        await cancelled_while_it_reads(iterator, monkeypatch)
+        with pytest.raises(libstream.TrimmedError):
+            await iterator.next_batch(20)
+        assert len(await iterator.next_batch(0)) == 0
+        await iterator.close()
+
+    with Store(folder + "/store", clock=clock) as store, store.create_stream("orders") as stream:
+        stream.producer().put_many("k", [b"x", b"y"])
+        run(main(stream))
 
 
 def test_a_loop_that_was_left_is_taken_up_again(stream: Stream) -> None:

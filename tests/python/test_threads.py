@@ -637,6 +637,27 @@ def test_a_fork_child_is_refused_and_can_open_anew(folder: str) -> None:
         assert [r.data for r in iterator] == [b"parent", b"child", b"parent again"]
 
 
+def test_a_fork_child_takes_no_record_that_its_parent_read(folder: str) -> None:
+    """Those of a batch that was begun are the parent's, which goes on with them."""
+    with Store(folder + "/store") as store, store.create_stream("orders") as stream:
+        stream.producer().put_many("k", [b"%d" % i for i in range(4)])
+        begun, looped, awaited = stream.iterator(), stream.iterator(), aio.Iterator(stream.iterator())
+        loop = iter(looped)
+
+        async def first() -> libstream.Record:
+            return await awaited.__aiter__().__anext__()
+
+        def child() -> None:
+            for call in (lambda: next(begun), lambda: next(loop), lambda: next(looped), lambda: asyncio.run(first())):
+                with pytest.raises(libstream.WrongStateError, match="was opened by process"):
+                    call()
+
+        assert [next(begun).data, next(loop).data, asyncio.run(first()).data] == [b"0"] * 3
+        assert in_child(child) == ""
+        assert [[record.data for record in rest] for rest in (begun, loop)] == [[b"1", b"2", b"3"]] * 2
+        assert asyncio.run(first()).data == b"1"
+
+
 def test_what_has_threads_is_refused_in_a_fork_child(folder: str) -> None:
     """Their threads are not there, and their locks may be held by these: nothing waits for ever."""
     with Store(folder + "/store") as store:

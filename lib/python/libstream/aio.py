@@ -23,7 +23,7 @@ import functools
 import operator
 import os
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, AsyncIterator, Callable, ClassVar, Iterable, Optional, Set, Tuple, Type, TypeVar
 
@@ -265,17 +265,16 @@ def _settle(came: "asyncio.Future[RecordId]", outcome: Outcome) -> None:
 
 
 class Iterator(_Worker):
-    """A `libstream.Iterator` for coroutines; it belongs to this one from now on. `async for` gives its records,
-    `batches` its batches; both end when nothing came for the iterator's `timeout`, None never, and can be taken up
-    again afterwards. One task at a time waits. Another event loop may take it up once no task of the loop before waits,
-    or that loop is closed; earlier it is refused by `WrongStateError`."""
+    """A `libstream.Iterator` for coroutines; it is read by this one from now on, and where it stands is still its
+    `place`. `async for` gives its records, `batches` its batches; both end when nothing came for the iterator's
+    `timeout`, None never, and can be taken up again afterwards. One task at a time waits. Another event loop may take
+    it up once no task of the loop before waits, or that loop is closed; earlier it is refused by `WrongStateError`."""
 
     _noun = "iterator"
 
     def __init__(self, iterator: plain_iterator.Iterator) -> None:
         super().__init__("libstream-read")
         self._iterator = iterator
-        self._begun: "Optional[Future[Batch]]" = None  # A read that whoever waited for it has not got.
         self._turn: Optional[asyncio.Lock] = None  # Of the loop that it is used in.
         self._loop: Optional[asyncio.AbstractEventLoop] = None
 
@@ -313,18 +312,17 @@ class Iterator(_Worker):
                 return batch
 
     async def _read(self) -> Batch:
-        """What is there now. When this is cancelled while the thread reads, the next call gets what it finds."""
+        """What is there now. When this is cancelled while the thread reads, what that finds was not taken: it is what
+        comes next, and the place is before it."""
         of_this_process(self._pid, type(self).__name__)
         if self._iterator.closed:
             raise WrongStateError("iterator is closed")
-        if self._begun is None or self._begun.cancelled():
-            self._begun = self._executor.submit(self._iterator.next_batch, 0.0)
         try:
-            batch = await asyncio.wrap_future(self._begun)
+            batch = await asyncio.get_running_loop().run_in_executor(self._executor, self._iterator._look_ahead)
         except Exception:
-            self._begun = None
+            self._iterator._took()
             raise
-        self._begun = None
+        self._iterator._took()
         return batch
 
     async def _readable(self) -> None:

@@ -15,13 +15,25 @@ from libstream._handle import Handle, refuse_asked, turn
 from libstream._native import ffi, lib
 from libstream._waiting import SLICE
 from libstream.batch import Batch, Page, Record
-from libstream.errors import CancelledError, WrongStateError, check, failure
+from libstream.errors import CancelledError, Error, WrongStateError, check, failure
 from libstream.values import PositionLike, c_text, milliseconds, options, position, put_in
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
 
 Taken = TypeVar("Taken")
+_open_iterators: "weakref.WeakSet[Iterator]" = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """Records that were read and not taken yet are the parent's: a fork child that took them, too, would have them a
+    second time. Loops that are under way find none of them either, and are refused."""
+    for iterator in list(_open_iterators):
+        for _ in iterator._current:
+            pass
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 class Iterator(Handle):
@@ -51,8 +63,8 @@ class Iterator(Handle):
     >>> store.close()
     """
 
-    __slots__ = ("_turn", "_page", "_held", "_options", "_records_max", "_bytes_max", "_timeout", "_is_cancelled",
-                 "_current", "_last", "_weak", "_told_of_close")
+    __slots__ = ("_turn", "_page", "_held", "_failed", "_options", "_records_max", "_bytes_max", "_timeout",
+                 "_is_cancelled", "_current", "_last", "_weak", "_told_of_close")
 
     _noun = "iterator"
     _close_call = lib.ls_iterator_close
@@ -76,10 +88,12 @@ class Iterator(Handle):
         self._records_max, self._bytes_max = records_max, bytes_max
         self._timeout = timeout
         self._is_cancelled = False
-        self._held: Optional[Batch] = None  # What a signal's handler, which raised, kept from who had asked for it.
+        self._held: Optional[Batch] = None  # What was read, and who had asked for it has not got.
+        self._failed: Optional[Error] = None  # The same of an error.
         self._last: Any = None  # A weak reference to the batch that was read last.
         self._weak = weakref.ref(self)
         self._current: IteratorOf[Record] = iter(())  # The records of a batch that nobody took yet.
+        _open_iterators.add(self)
 
     def next_batch(self, timeout: Optional[float] = 0.0, *, records_max: Optional[int] = None,
                    bytes_max: Optional[int] = None) -> Batch:
@@ -102,13 +116,29 @@ class Iterator(Handle):
             raise
         return batch
 
+    def _look_ahead(self) -> Batch:
+        """What there is to read now. It has not been taken, nor has an error been told, before `_took` says so."""
+        def look(pointer: Any) -> Batch:
+            try:
+                batch = self._next(pointer, 0)
+            except Error as error:
+                self._failed = error
+                raise
+            self._took()
+            self._hold(batch)
+            return batch
+
+        found: Batch = self._gate.run(self._turn, look)
+        return found
+
     def _took(self) -> None:
         """What `_next` gave is its caller's."""
-        self._held = None
+        self._held = self._failed = None
         self._page.pointer.count = 0
 
     def _hold(self, batch: Optional[Batch]) -> None:
-        """What a signal's handler, which raised, kept from who had asked for it is what comes next."""
+        """What a signal's handler, which raised, kept from who had asked for it, or what a coroutine that was cancelled
+        had asked for, is what comes next."""
         if batch is not None and len(batch) > 0:
             self._held = batch
 
@@ -116,6 +146,9 @@ class Iterator(Handle):
               bytes_max: Optional[int] = None) -> Batch:
         if self._held is not None:
             return self._held
+        if self._failed is not None:
+            failed, self._failed = self._failed, None
+            raise failed
         deadline = None if wait_ms < 0 else time.monotonic() + wait_ms / 1000
         in_main = threading.current_thread() is threading.main_thread()
         page, settings = self._page.pointer, self._options
