@@ -5,8 +5,8 @@
 
 void lsi_stream_info_free(lsi_stream_info *info)
 {
-    if (info->memory != NULL)
-        lsi_free(info->memory, info->shards);
+    if (info->shards != NULL)
+        lsi_free(&info->memory, info->shards);
     info->shards = NULL;
     info->shard_count = 0;
 }

@@ -80,7 +80,7 @@ typedef struct lsi_cuts {
 
 /* A snapshot of a stream's settings and shards, in order of index. Release with lsi_stream_info_free. */
 typedef struct lsi_stream_info {
-    const lsi_memory *memory;
+    lsi_memory memory; /* a copy: it may be released when the engine is closed */
     char name[LSI_STREAM_NAME_MAX + 1];
     uint64_t id;
     uint64_t generation; /* changes when settings or shards do */

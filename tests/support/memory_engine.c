@@ -266,7 +266,7 @@ static ls_status op_info(lsi_engine_stream *stream, lsi_stream_info *out)
         return no_shard(engine, 0);
     }
     *out = (lsi_stream_info){
-        .memory = &lsi_memory_libc,
+        .memory = lsi_memory_libc,
         .name = "memory",
         .id = 7,
         .generation = engine->is_hidden ? engine->shown_generation : engine->generation,

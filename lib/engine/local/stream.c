@@ -429,8 +429,8 @@ ls_status lsi_local_stream_info(lsi_engine_stream *base, lsi_stream_info *out)
     if (st != LS_OK)
         goto out;
     memset(out, 0, sizeof(*out));
-    out->memory = &local->base.env.memory;
-    out->shards = lsi_alloc(out->memory, found->shard_count * sizeof(*out->shards));
+    out->memory = local->base.env.memory;
+    out->shards = lsi_alloc(&out->memory, found->shard_count * sizeof(*out->shards));
     if (out->shards == NULL) {
         st = lsi_fail(LS_ERR_NO_MEMORY, "no memory for %u shards", found->shard_count);
         goto out;
