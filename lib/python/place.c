@@ -21,7 +21,7 @@ typedef struct place {
     Py_ssize_t index;
 } place;
 
-static PyObject *content_type;
+static PyObject *content_type, *record_type;
 
 static PyObject *content_have(PyObject *self, PyObject *arguments)
 {
@@ -107,7 +107,7 @@ static void content_free(PyObject *self)
 
 static PyObject *place_make(PyTypeObject *type, allocfunc make, PyObject *batch, Py_ssize_t index)
 {
-    PyObject *made = make(type, 0);
+    PyObject *made = (PyObject *)type == record_type ? (PyObject *)PyObject_New(place, type) : make(type, 0);
 
     if (made == NULL)
         return NULL;
@@ -131,10 +131,12 @@ static PyObject *place_new(PyTypeObject *type, PyObject *arguments, PyObject *na
 static void place_free(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
 
     Py_XDECREF(((place *)self)->batch);
-    release(self);
+    if ((PyObject *)type == record_type)
+        PyObject_Free(self);
+    else
+        ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
     Py_DECREF(type);
 }
 
@@ -285,5 +287,7 @@ PyObject *lsi_py_content_type(void)
 
 PyObject *lsi_py_place_type(void)
 {
-    return PyType_FromSpec(&specification);
+    record_type = PyType_FromSpec(&specification);
+    Py_XINCREF(record_type);
+    return record_type;
 }
