@@ -23,7 +23,7 @@ class Case(unittest.TestCase):
         temporary = tempfile.TemporaryDirectory(prefix="libstream-test-", dir="/var/tmp")
         self.addCleanup(temporary.cleanup)
         self.directory = temporary.name
-        self.program = os.path.abspath(self.program)
+        self.program = self.program and os.path.abspath(self.program)  # It may run in another directory.
         self.stores = os.path.join(self.directory, "stores")  # Of runs without --store: empty after each.
         os.mkdir(self.stores)
         self.environment = dict(os.environ, TMPDIR=self.stores)
