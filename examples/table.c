@@ -215,7 +215,8 @@ static const char *const conditions[] = {
     [TABLE_ALL] = "1", [TABLE_EQUAL] = "sort = ?2", [TABLE_LESS] = "sort < ?2", [TABLE_LESS_OR_EQUAL] = "sort <= ?2",
     [TABLE_GREATER] = "sort > ?2", [TABLE_GREATER_OR_EQUAL] = "sort >= ?2",
     [TABLE_BETWEEN] = "sort BETWEEN ?2 AND ?3",
-    [TABLE_BEGINS_WITH] = "sort >= ?2 AND substr(sort, 1, length(?2)) = ?2",
+    /* By their bytes: SQLite's length() of a text ends at a byte of zero. */
+    [TABLE_BEGINS_WITH] = "sort >= ?2 AND substr(hex(sort), 1, length(hex(?2))) = hex(?2)",
 };
 
 int table_query_run(keyed_table *table, const table_query *query, table_item_seen seen, void *user)

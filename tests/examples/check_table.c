@@ -1,5 +1,5 @@
 /* Drive the keyed table of the examples (table.h), for its tests: check_table FILE, with one command a line on standard
- * input, its words set apart by tabs.
+ * input, its words set apart by tabs. In a key @ stands for a byte of zero.
  *
  *   put P S ITEM                       says added, same or other
  *   query CONDITION P S S2 LIMIT desc|asc AFTER|-     the items of a page, then "more" or "end"
@@ -10,15 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static table_text text_of(const char *word)
+static table_text text_of(char *word)
 {
-    return (table_text){word, strlen(word)};
+    size_t size = strlen(word);
+
+    for (char *at = word; at < word + size; at++)
+        *at = (char)(*at == '@' ? 0 : *at);
+    return (table_text){word, size};
 }
 
 static bool show(void *user, table_text sort, table_text item)
 {
     (void)user;
-    (void)printf("%.*s=%.*s\n", (int)sort.size, sort.text, (int)item.size, item.text);
+    for (size_t i = 0; i < sort.size; i++)
+        (void)putchar(sort.text[i] == 0 ? '@' : sort.text[i]);
+    (void)printf("=%.*s\n", (int)item.size, item.text);
     return true;
 }
 
