@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Dict, List
+from typing import Any, Dict, List
 
 import pytest
 
 import libstream
-from libstream import Group, GroupEventKind, Lease, LeaseState, RecordId, Store, Stream
+from libstream import Group, GroupEventKind, Lease, LeaseState, Position, RecordId, Store, Stream
 
 
 def take(group: Group, count: int = 1) -> List[Lease]:
@@ -215,3 +215,28 @@ def test_what_is_read_is_done_exactly_once(store: Store) -> None:
             txn.abort()
             assert [r.data for r in taken.iterator()] == [b"4", b"5"]
     assert [r.data for r in target.iterator()] == [b"00", b"11", b"22", b"33"]
+
+
+def test_numbers_of_other_kinds_are_numbers(stream: Stream) -> None:
+    """Those of NumPy's arrays, as of `Batch.seqnos`, are no `int`, and say what they are by `__index__`."""
+    class Number:
+        def __init__(self, value: int) -> None:
+            self.value = value
+
+        def __index__(self) -> int:
+            return self.value
+
+    numbers: Any = [Number(i) for i in range(5)]
+    producer = stream.producer(producer_id=7)
+    first = producer.put("k", b"a", number=numbers[1])
+    assert producer.put_many("k", [b"a", b"b"], numbers=numbers[1])[0] == first and producer.repeats == 1
+    with stream.group("numbered") as group:
+        event = group.next(20)
+        assert event is not None
+        event.lease.checkpoint(numbers[1])
+        event.lease.prepare(numbers[2])
+        assert (event.lease.describe().seqno, event.lease.describe().pending_seqno) == (1, 2)
+    assert Position.at_time(numbers[3]) == Position.at_time(3)
+    for wrong in ("1", 1.0):
+        with pytest.raises(TypeError):
+            Position.at_time(wrong)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ What the Kinesis Client Library is to Kinesis; `lease.h` has all that holds."""
 from __future__ import annotations
 
 import enum
+import operator
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple, Union
@@ -158,7 +159,8 @@ def place_of(record: Union[Record, RecordId, int], sub_seqno: Optional[int]) -> 
     """Number and part that are meant."""
     if isinstance(record, Record) and sub_seqno is None:
         sub_seqno = record.sub_seqno
-    seqno = record if isinstance(record, int) else record.seqno
+    given: Any = record
+    seqno = operator.index(given) if hasattr(given, "__index__") else given.seqno  # Also a number of NumPy's.
     return seqno, _ALL_OF_IT if sub_seqno is None else sub_seqno
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from array import array
 from itertools import islice
-from typing import (TYPE_CHECKING, Any, Dict, Iterable, Iterator as IteratorOf, List, Optional, Sequence, Tuple, Union,
-                    overload)
+from typing import (TYPE_CHECKING, Any, Dict, Iterable, Iterator as IteratorOf, List, Optional, Sequence, Sized, Tuple,
+                    Union, overload)
 
 from libstream._handle import Handle
 from libstream._native import ffi, lib
@@ -266,7 +267,7 @@ class Producer(Handle):
         """Put pieces of keys and of data, or without `data` entries of the library's."""
         settings, pointers, kept = _NULL, _NULL, []
         if durability is not None or atomic or numbers is not None:
-            if numbers is not None and not isinstance(numbers, int):
+            if isinstance(numbers, Sized):
                 _same(count, len(numbers), "numbers")
             settings, _keep = put_options(durability, lib.LS_PUT_ATOMIC if atomic else 0, None, self._id, numbers)
         if hash_keys is not None:
@@ -426,10 +427,11 @@ def put_options(durability: Optional[Durability], flags: int, hash_key: Optional
         if producer_id is None:
             raise ValueError("numbers are of a producer with an id: Stream.producer(producer_id=...)")
         settings.producer = producer_id
-        if isinstance(numbers, int):
-            if numbers < 1:
-                raise ValueError("number %d is below 1" % numbers)
-            put_in(settings, "number", numbers)
+        if not isinstance(numbers, Sized):
+            number = operator.index(numbers)  # Also one of NumPy's.
+            if number < 1:
+                raise ValueError("number %d is below 1" % number)
+            put_in(settings, "number", number)
         else:
             keep.append(ffi.new("uint64_t[]", list(numbers)))
             settings.numbers = keep[-1]

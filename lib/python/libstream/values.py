@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import operator
 import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -172,9 +173,9 @@ class Position:
     def at_time(cls, when: Union[datetime, int]) -> "Position":
         """The first record that arrived at this time or later: a `datetime` with a zone, or microseconds since the
         epoch. The future is refused when it is used."""
-        if not isinstance(when, (int, datetime)):
+        if not isinstance(when, datetime) and not hasattr(when, "__index__"):
             raise TypeError("a time is a datetime or microseconds as int, not %s" % type(when).__name__)
-        return cls(lib.LS_AT_TIMESTAMP, 0, when if isinstance(when, int) else to_us(when))
+        return cls(lib.LS_AT_TIMESTAMP, 0, to_us(when) if isinstance(when, datetime) else operator.index(when))
 
     def _to_c(self) -> Any:
         made = ffi.new("ls_position *")
