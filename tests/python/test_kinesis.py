@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from datetime import date, datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
@@ -455,7 +456,7 @@ def test_arguments_are_checked_as_botocore_checks_them(kinesis: Client) -> None:
         kinesis.put_record("orders", b"", "k")
     with pytest.raises(wrong, match="parameter ShardIterator, value: None") as caught:  # As of a shard that has ended.
         kinesis.get_records(ShardIterator=None, Limit=0)
-    assert "Invalid range for parameter Limit, value: 0, valid min value: 1" in str(caught.value)
+    assert "Invalid value for parameter Limit, value: 0, valid min value: 1" in str(caught.value)
     with pytest.raises(wrong, match=r"parameter Tags \(key: 5\)"):
         kinesis.add_tags_to_stream(StreamName="orders", Tags={5: "x"})
     with pytest.raises(wrong, match=r"Unknown parameter in StartingPosition: \"Kind\""):
@@ -956,6 +957,32 @@ def test_sessions_make_clients(monkeypatch: pytest.MonkeyPatch) -> None:
         assert kinesis.meta.region_name == "eu-west-1"
     with boto3.client("kinesis", "us-west-2") as kinesis:
         assert kinesis.meta.region_name == "us-west-2"
+
+
+def test_sessions_and_clients_take_what_boto3_s_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In boto3's order, too: what comes first of a session is no region. A word that boto3 does not know is told."""
+    import libstream.kinesis as boto3
+
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    session = boto3.Session("AKIAIOSFODNN7EXAMPLE", "secret", None, "eu-north-1", store="memory:")
+    assert (session.region_name, boto3.Session("AKIAIOSFODNN7EXAMPLE").region_name) == ("eu-north-1", None)
+    with session.client("kinesis", "eu-west-1", "2013-12-02", True, False, "http://localhost:4567", "AKIA", "secret",
+                        aws_session_token="token", config=None, aws_account_id="123456789012") as kinesis:
+        assert kinesis.meta.region_name == "eu-west-1"
+    for make in (lambda: boto3.Session(reigon_name="eu-west-1"), lambda: boto3.client("kinesis", stroe="memory:")):
+        with pytest.raises(TypeError):
+            make()
+
+
+@pytest.mark.parametrize("asked, attempts", [({}, 5), ({"max_attempts": 0}, 1), ({"max_attempts": 2}, 3),
+                                             ({"total_max_attempts": 2}, 2), ({"mode": "standard"}, 3)])
+def test_a_configuration_says_how_often_a_call_is_tried(asked: Dict[str, Any], attempts: int) -> None:
+    import libstream.kinesis as boto3
+
+    config = SimpleNamespace(retries=asked, region_name="eu-west-1")
+    with boto3.client("kinesis", store="memory:", config=config) as kinesis:
+        assert kinesis.meta.config.retries == {"total_max_attempts": attempts}
+        assert kinesis.meta.region_name == "eu-west-1"
 
 
 def test_exceptions_go_to_other_processes(kinesis: Client) -> None:

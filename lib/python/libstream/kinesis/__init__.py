@@ -54,8 +54,8 @@ def setup_default_session(**arguments: Any) -> None:
     DEFAULT_SESSION = Session(**arguments)
 
 
-def client(service_name: str, region_name: Optional[str] = None, *,
-           store: Union[None, str, "os.PathLike[str]", Store] = None, **ignored: Any) -> Client:
+def client(service_name: str, region_name: Optional[str] = None, *arguments: Any,
+           store: Union[None, str, "os.PathLike[str]", Store] = None, **named: Any) -> Client:
     """A client, as `boto3.client("kinesis")` makes it. `store`: an open `Store`, which stays the caller's, or where one
-    is; `$LIBSTREAM_STORE` unless given. Credentials, endpoints and the like are taken and ignored."""
-    return (DEFAULT_SESSION or Session()).client(service_name, region_name, store=store)
+    is; `$LIBSTREAM_STORE` unless given. All else is as in `Session.client`."""
+    return (DEFAULT_SESSION or Session()).client(service_name, region_name, *arguments, store=store, **named)

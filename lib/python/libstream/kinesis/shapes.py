@@ -147,8 +147,9 @@ def _value(value: Any, shape: Shape, path: str, report: List[str]) -> None:
         is_number = shape.types == (int,)
         size = value if is_number else len(value)
         if size < shape.least:
-            report.append("Invalid %s for parameter %s, value: %d, valid min %s: %d" % (
-                "range" if is_number else "length", path, size, "value" if is_number else "length", shape.least))
+            kind = "value" if is_number else "length"
+            report.append("Invalid %s for parameter %s, value: %s, valid min %s: %d" % (
+                kind, path, size, kind, shape.least))
     if shape.members is not None:
         _members(value, shape.members, shape.needed, path, report)
     elif shape.types == (dict,):
