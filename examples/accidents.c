@@ -107,8 +107,10 @@ static int begin_delivery(struct run *run, const char *directory, pipeline_worke
 {
     ls_delivery_run_options how = LS_DELIVERY_RUN_OPTIONS_INIT;
     ls_delivery_options settings = LS_DELIVERY_OPTIONS_INIT;
+    char was[PIPELINE_PATH_BYTES];
 
-    if (pipeline_delivery_change(run->raw, DELIVERY_NAME, run->options->size, 0) != 0)
+    if (feed_moved(run->feed, DELIVERY_NAME, directory, was) < 0 || feed_remember_place(run->feed, directory) != 0 ||
+        pipeline_delivery_change(run->raw, DELIVERY_NAME, run->options->size, 0) != 0)
         return -1;
     settings.buffer_bytes = run->options->size != 0 ? run->options->size : 64 << 20;
     settings.interval_ms = 60000;

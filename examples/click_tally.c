@@ -111,6 +111,19 @@ static int remember_directory(row_feed *feed, const char *directory)
     return known != NULL ? 0 : feed_remember(feed, what, directory);
 }
 
+int click_tally_moved(row_feed *feed, const char *was, const char *now)
+{
+    const char *directory;
+    char what[32];
+
+    for (unsigned i = 1; (directory = directory_at(feed, i)) != NULL; i++)
+        if (strcmp(directory, was) == 0) {
+            (void)snprintf(what, sizeof(what), "directory %u", i);
+            return feed_remember(feed, what, now);
+        }
+    return 0;
+}
+
 static int read_directories(const row_feed *feed, click_tally *files)
 {
     const char *directory;

@@ -32,6 +32,9 @@ void click_tally_read(click_tally *tally, const char *note);
  * what lies there before the stream's first event, which is of one that was deleted. 0, or -1: said. */
 int click_tally_begin(row_feed *feed, const char *directory);
 
+/* What was remembered of `was` is of `now`: the directory was moved. 0, or -1: said. */
+int click_tally_moved(row_feed *feed, const char *was, const char *now);
+
 /* Sets `stream_says` and `files_say`, whose rules are set, and checks that they agree; or that the files agree with the
  * notes when the stream has not all any more: then `stream_says` is made to say what the notes do, but for categories
  * and shards, which are of what is left. 0, or -1: they do not, or it failed; said. */

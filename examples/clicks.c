@@ -195,6 +195,17 @@ static int find_directory(ls_stream *stream, char directory[PIPELINE_PATH_BYTES]
     return result;
 }
 
+/* Who has moved the store has moved the directory beside it, too. */
+static int follow_store(row_feed *feed, const char *directory)
+{
+    char was[PIPELINE_PATH_BYTES];
+    int moved = feed_moved(feed, DELIVERY_NAME, directory, was);
+
+    if (moved < 0 || (moved == 1 && click_tally_moved(feed, was, directory) != 0))
+        return -1;
+    return feed_remember_place(feed, directory);
+}
+
 static int run_stream(const struct options *options, ls_store *store, ls_stream *stream, char *directory,
                       click_windows *windows)
 {
@@ -216,7 +227,9 @@ static int run_stream(const struct options *options, ls_store *store, ls_stream 
     settings.error_prefix = CLICK_ERRORS "!{firehose:error-output-type}/";
     settings.delimiter = "\n"; /* Without it, as in the seed, the objects lie one behind the other on one line. */
     settings.directory = directory;
-    result = find_directory(stream, directory);
+    result = follow_store(feed, directory);
+    if (result == 0)
+        result = find_directory(stream, directory);
     if (result == 0)
         result = pipeline_delivery_change(stream, DELIVERY_NAME, options->size, interval_ms);
     if (result == 0)

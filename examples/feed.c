@@ -312,6 +312,25 @@ int feed_settle(row_feed *feed, const char *option, const char *value)
                          *is == 0 ? "not said" : "'", is, *is == 0 ? "" : "'");
 }
 
+static const char place[] = "where files lie"; /* what it is remembered under */
+
+int feed_moved(const row_feed *feed, const char *delivery, const char *now, char was[PIPELINE_PATH_BYTES])
+{
+    const char *noted = feed_recall(feed, place);
+
+    if (noted == NULL || strcmp(noted, now) == 0)
+        return 0;
+    (void)snprintf(was, PIPELINE_PATH_BYTES, "%s", noted);
+    return pipeline_delivery_move(feed->stream, delivery, was, now) == 0 ? 1 : -1;
+}
+
+int feed_remember_place(row_feed *feed, const char *now)
+{
+    const char *noted = feed_recall(feed, place);
+
+    return noted != NULL && strcmp(noted, now) == 0 ? 0 : feed_remember(feed, place, now);
+}
+
 /* Until no more than `left` steps are to be done. */
 static int wait_for_steps(row_feed *feed, uint64_t left)
 {

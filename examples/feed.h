@@ -36,6 +36,11 @@ int feed_remember(row_feed *feed, const char *what, const char *text);
  * could not be noted; said. */
 int feed_settle(row_feed *feed, const char *option, const char *value);
 
+/* Where files of a delivery of the stream lie beside the store. feed_moved: where that was when it was remembered last,
+ * into `was`, if the store was moved since; then the delivery goes on in `now`. 1, 0: it was not moved, or -1: said. */
+int feed_moved(const row_feed *feed, const char *delivery, const char *now, char was[PIPELINE_PATH_BYTES]);
+int feed_remember_place(row_feed *feed, const char *now);
+
 /* Adds a record to the step. LS_OK; LS_ERR_TOO_LARGE or LS_ERR_INVALID_ARGUMENT: it was refused, and the step is as it
  * was; anything else was said. */
 ls_status feed_add(row_feed *feed, ls_bytes key, ls_bytes data);

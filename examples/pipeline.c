@@ -313,6 +313,22 @@ int pipeline_delivery_change(ls_stream *stream, const char *delivery, uint64_t b
     return status == LS_OK || status == LS_ERR_NOT_FOUND ? 0 : pipeline_fail_ls("change the delivery");
 }
 
+int pipeline_delivery_move(ls_stream *stream, const char *delivery, const char *was, const char *now)
+{
+    ls_delivery_options settings = LS_DELIVERY_OPTIONS_INIT;
+    ls_delivery_description *description = NULL;
+    ls_status status = ls_delivery_describe(stream, delivery, &description);
+
+    if (status == LS_OK)
+        status = ls_delivery_description_options(description, &settings);
+    if (status == LS_OK && settings.directory != NULL && strcmp(settings.directory, was) == 0) {
+        settings.directory = now;
+        status = ls_delivery_update(stream, delivery, LS_DELIVERY_ANY_VERSION, &settings);
+    }
+    ls_delivery_description_free(description);
+    return status == LS_OK || status == LS_ERR_NOT_FOUND ? 0 : pipeline_fail_ls("change the delivery");
+}
+
 void pipeline_work_ending(pipeline_worker *worker)
 {
     if (worker == NULL || worker->is_ending)

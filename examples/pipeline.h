@@ -75,6 +75,9 @@ pipeline_worker *pipeline_deliver(ls_stream *stream, const char *delivery, const
 /* Gives a delivery that is there what a run was asked for; 0: nothing was said of it. 0, or -1: said. */
 int pipeline_delivery_change(ls_stream *stream, const char *delivery, uint64_t buffer_bytes, int32_t interval_ms);
 
+/* The store was moved, and what lies beside it: a delivery to `was` goes on in `now`. 0, or -1: said. */
+int pipeline_delivery_move(ls_stream *stream, const char *delivery, const char *was, const char *now);
+
 /* Begins its end: from now on it works off what is in the stream, and what still comes, until it has caught up. Several
  * may do that at once; pipeline_work_end waits for each. NULL is accepted. */
 void pipeline_work_ending(pipeline_worker *worker);

@@ -94,6 +94,16 @@ class Case(unittest.TestCase):
         self.assertEqual(os.listdir(self.path("here")), [])
         return results[1]
 
+    def goes_on_where_it_was_moved(self, *arguments):
+        """What the second of two runs says, before which the store and all that lies beside it got another name."""
+        self.result("--store", self.kept, *arguments[0])
+        for name in os.listdir(self.directory):
+            if name.startswith("kept"):
+                os.rename(self.path(name), self.path(name.replace("kept", "moved")))
+        result = self.result("--store", self.path("moved"), *arguments[1])
+        self.assertEqual([name for name in os.listdir(self.directory) if name.startswith("kept")], [])
+        return result
+
     def takes_a_pipe(self, path):
         """What a program writes, as `zcat FILE.gz | ...`, is read as the file is, and once by a store."""
         with open(path, "rb") as file:

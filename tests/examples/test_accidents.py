@@ -235,6 +235,10 @@ class Accidents(pipelines.Case):
         result = self.goes_on_from_another_place(["--rows", 100], ["--rows", 200, "--seed", 2])
         self.assertEqual((result["records"], result["delivered"]), (200, 300))
 
+    def test_a_store_may_be_moved(self):
+        result = self.goes_on_where_it_was_moved(["--rows", 100], ["--rows", 200, "--seed", 2])
+        self.assertEqual((result["records"], result["delivered"]), (200, 300))
+
     def test_the_size_of_files_is_that_of_this_run(self):
         for seed, more, files in ((1, [], 1), (2, ["--size", 2000], 20), (3, [], 40)):
             result = self.result("--store", self.kept, "--rows", "200", "--seed", seed, *more)

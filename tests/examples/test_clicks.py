@@ -269,6 +269,11 @@ class Clicks(pipelines.Case):
         self.adds_up(result)
         self.assertEqual((result["records"], result["failed"]), (300, 2))
 
+    def test_a_store_may_be_moved(self):
+        result = self.goes_on_where_it_was_moved(["--events", 100], ["--events", 200, "--seed", 2])
+        self.adds_up(result)
+        self.assertEqual((result["records"], result["failed"]), (300, 2))
+
     def test_sizes_and_intervals_are_those_of_this_run(self):
         def settings():
             delivery = json.loads(self.lstream("delivery", "describe", "mi-ks-homework12", "mi-ks-homework12-firehose",
