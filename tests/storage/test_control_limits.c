@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -630,6 +631,26 @@ static void a_kept_streams_slot_keeps_shards_that_go_before_it(void **state)
     lsi_control_close(one);
 }
 
+/* Wherever the stream's slot lies. */
+static void any_slot_may_be_a_kept_streams(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *one = attach(fx), *two = attach(fx);
+    lsi_slot *stream;
+
+    for (uint32_t i = 0; i < 5; i++)
+        (void)slot_of(one, OTHERS, the_next++);
+    stream = keep(two, LSI_SLOT_STREAM, 1, 0);
+    assert_ptr_equal(stream, control_slot_at(two, 5));
+    (void)slot_of(one, 1, 1);
+    drop(one, 1, 1);
+    assert_true(has_to_grow(one));
+    lsi_control_let_go(two, stream);
+    assert_false(has_to_grow(one));
+    lsi_control_close(two);
+    lsi_control_close(one);
+}
+
 /* The stream's own slot may be another's before all of its parts are: then nobody keeps them. */
 static void parts_outlive_the_slot_that_they_are_parts_of(void **state)
 {
@@ -705,6 +726,205 @@ static void the_dead_keep_nothing(void **state)
         lsi_control_close(later);
     }
     lsi_control_close(one);
+}
+
+/* Wherever they were listed. */
+static void the_dead_keep_nothing_of_any_place(void **state)
+{
+    static const uint32_t places[] = {1, 63, 64, 65, 127, 128, CONTROL_PROCESSES - 1};
+    fixture *fx = *state;
+    lsi_control *control = attach(fx);
+    lsi_file all = {0};
+
+    assert_int_equal(fx->root.files->open(&fx->root, LSI_CONTROL_NAME, LSI_OPEN_WRITE, &all), 0);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        uint32_t place = places[i];
+        lsi_slot *slot = slot_of(control, 1, 1);
+
+        assert_int_equal(all.files->lock(&all, CONTROL_BYTE_PROCESS + place, LSI_LOCK_EXCLUSIVE), 0); /* alive */
+        atomic_store(&slot->keepers[place / 64], UINT64_C(1) << place % 64);
+        drop(control, 1, 1);
+        assert_true(has_to_grow(control));
+        assert_int_equal(all.files->lock(&all, CONTROL_BYTE_PROCESS + place, LSI_LOCK_NONE), 0);
+        assert_false(has_to_grow(control));
+    }
+    assert_int_equal(all.files->close(&all), 0);
+    lsi_control_close(control);
+}
+
+/* Who looks for a slot under the store's lock leaves its own locks to who has them. */
+static void a_slot_that_is_found_keeps_its_locks(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *control = attach(fx);
+    lsi_slot *slot = slot_of(control, 1, 1), *found;
+    holder other;
+
+    hold_begin(&other, &slot->append_lock, LSI_RANK_SHARD, false);
+    assert_int_equal(lsi_control_lock(control), LS_OK);
+    assert_int_equal(lsi_control_slot_locked(control, LSI_SLOT_SHARD, 1, 1, &found), LS_OK);
+    lsi_control_unlock(control);
+    assert_ptr_equal(found, slot);
+    assert_int_equal(lsi_lock_try(&slot->append_lock, LSI_RANK_SHARD), LSI_LOCK_BUSY);
+    hold_end(&other);
+    assert_is_free(&slot->append_lock, LSI_RANK_SHARD);
+    lsi_control_close(control);
+}
+
+/* In a file that begins anew all entries of the table of processes have been taken as often, by chance; and who leaves
+ * is in it no more. */
+static void the_table_of_processes_begins_by_chance_and_forgets_who_leaves(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *one = attach(fx), *two;
+    uint32_t uses = atomic_load(&one->processes[CONTROL_PROCESSES - 1].uses);
+
+    for (uint32_t i = 1; i < CONTROL_PROCESSES; i++) /* The first one is taken once more. */
+        assert_int_equal(atomic_load(&one->processes[i].uses), uses);
+    assert_int_equal(atomic_load(&one->processes[0].uses), uses + 1);
+    two = attach(fx);
+    assert_int_equal(two->process, 1);
+    assert_int_not_equal(atomic_load(&one->processes[1].used), 0);
+    lsi_control_close(two);
+    assert_int_equal(atomic_load(&one->processes[1].used), 0);
+    assert_int_not_equal(atomic_load(&one->processes[0].used), 0);
+    lsi_control_close(one);
+}
+
+/* Of slots that were freed before another boot nobody has a pointer: all that are free may be used at once. */
+static void what_was_free_before_a_boot_is_free(void **state)
+{
+    static const unsigned char boots[2][16] = {{1}, {2}};
+    fixture *fx = *state;
+    lsi_control *control;
+
+    lsi_boot_id_pretend(boots[0]);
+    control = attach(fx);
+    (void)slot_of(control, 1, 1);
+    lsi_watermark_note(slot_of(control, 1, 2), 1, 8);
+    drop(control, 1, 1);
+    assert_int_equal(control->header->free_new, 2);
+    lsi_watermark_note(slot_of(control, 2, 1), 1, 8);
+    lsi_control_close(control);
+    lsi_boot_id_pretend(boots[1]);
+    control = attach(fx);
+    assert_int_equal(atomic_load(&control->header->used_count), 3);
+    assert_int_equal(control->header->free_old, 2);
+    assert_int_equal(control->header->free_new, 0);
+    lsi_control_close(control);
+}
+
+/* ---- a child that was born without fork handlers ---- */
+
+/* It has the same open files, and no idea of them. */
+static pid_t bear(int *hold)
+{
+    int pipe_fds[2];
+    pid_t child;
+    char byte;
+
+    assert_int_equal(pipe(pipe_fds), 0);
+    child = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+    if (child == 0) {
+        (void)close(pipe_fds[1]);
+        (void)!read(pipe_fds[0], &byte, 1); /* until the parent closes its end */
+        _exit(0);
+    }
+    assert_true(child > 0);
+    (void)close(pipe_fds[0]);
+    *hold = pipe_fds[1];
+    return child;
+}
+
+static void bury(pid_t child, int hold)
+{
+    int status;
+
+    (void)close(hold);
+    assert_int_equal(waitpid(child, &status, 0), child);
+}
+
+static pid_t born;
+static int born_hold;
+
+static int map_fails(const lsi_file *file, uint64_t at, size_t size, bool write, void **out)
+{
+    (void)file;
+    (void)at;
+    (void)size;
+    (void)write;
+    (void)out;
+    born = bear(&born_hold);
+    return -EIO;
+}
+
+/* What its parent gives back is free, though its open file is not closed. */
+static void what_is_given_back_is_free_while_a_child_has_it_open(void **state)
+{
+    fixture *fx = *state;
+    lsi_files files = lsi_files_system;
+    lsi_control *control = attach(fx), *other;
+    lsi_claim claim = {0}, again = {0};
+    lsi_gate *gate;
+    pid_t child;
+    int held;
+
+    assert_int_equal(lsi_control_claim(&fx->env, &fx->root, 7, 7, &claim), LS_OK);
+    child = bear(&held);
+    assert_int_equal(lsi_control_claim(&fx->env, &fx->root, 7, 7, &again), LS_ERR_BUSY);
+    lsi_control_claim_release(&claim);
+    assert_int_equal(lsi_control_claim(&fx->env, &fx->root, 7, 7, &again), LS_OK);
+    lsi_control_claim_release(&again);
+    bury(child, held);
+
+    assert_int_equal(lsi_control_gate(&fx->env, &fx->root, &gate), LS_OK);
+    child = bear(&held);
+    lsi_control_gate_release(gate);
+    assert_int_equal(lsi_control_gate(&fx->env, &fx->root, &gate), LS_OK);
+    lsi_control_gate_release(gate);
+    bury(child, held);
+
+    /* Opening fails where the gate is shut. */
+    files.map = map_fails;
+    fx->root.files = &files;
+    assert_int_equal(try_attach(fx, store_id, &other), LS_ERR_IO);
+    fx->root.files = &lsi_files_system;
+    lsi_control_close(attach(fx));
+    bury(born, born_hold);
+    lsi_control_close(control);
+}
+
+/* Where the file system cannot allocate, as many bytes are written as are wanted. */
+static int cannot_allocate(const lsi_file *file, uint64_t at, uint64_t size)
+{
+    (void)file;
+    (void)at;
+    (void)size;
+    return -EOPNOTSUPP;
+}
+
+static void any_number_of_slots_can_be_reserved(void **state)
+{
+    fixture *fx = *state;
+    lsi_files files = lsi_files_system;
+    lsi_control *control;
+
+    files.allocate = cannot_allocate;
+    fx->root.files = &files;
+    control = attach(fx);
+    for (uint32_t more = 1; more < 80; more += 13) {
+        uint32_t count = atomic_load(&control->header->slot_count) + more;
+        struct stat about;
+
+        assert_int_equal(lsi_control_lock(control), LS_OK);
+        assert_int_equal(lsi_control_reserve(control, count), LS_OK);
+        lsi_control_unlock(control);
+        assert_int_equal(atomic_load(&control->header->slot_count), count);
+        assert_int_equal(stat(temp_path(&fx->temp, LSI_CONTROL_NAME), &about), 0);
+        assert_int_equal(about.st_size, CONTROL_SLOTS_AT + (uint64_t)count * LSI_SLOT_BYTES);
+    }
+    lsi_control_close(control);
+    fx->root.files = &lsi_files_system;
 }
 
 /* Who is in no table can say of nothing that he keeps it: while he is there nothing is used again. */
@@ -882,9 +1102,16 @@ int main(void)
         T(a_kept_slot_is_not_used_again),
         T(a_kept_streams_slot_keeps_its_parts),
         T(a_kept_streams_slot_keeps_shards_that_go_before_it),
+        T(any_slot_may_be_a_kept_streams),
         T(parts_outlive_the_slot_that_they_are_parts_of),
         T(a_part_of_what_cannot_be_is_left_alone),
         T(the_dead_keep_nothing),
+        T(the_dead_keep_nothing_of_any_place),
+        T(a_slot_that_is_found_keeps_its_locks),
+        T(the_table_of_processes_begins_by_chance_and_forgets_who_leaves),
+        T(what_was_free_before_a_boot_is_free),
+        T(what_is_given_back_is_free_while_a_child_has_it_open),
+        T(any_number_of_slots_can_be_reserved),
         T(while_one_is_not_listed_all_is_kept),
         T(what_became_anothers_meanwhile_is_not_kept),
         T(keeping_needs_memory_once),
