@@ -1,5 +1,6 @@
 /* Syncs that fail while a log is recovered (E1, R7, R8): who recovers it next does not believe one that returns 0 then,
- * but writes again what the first was about. What he sees and acknowledges outlives a loss of power.
+ * but writes again what the first was about. What he sees and acknowledges outlives a loss of power. Likewise reads that
+ * fail, segments that are lost and words that are false take nothing that is there.
  *
  * On the simulated disk, where a sync that fails leaves what it should have synced in doubt for ever. */
 #include <errno.h>
@@ -137,10 +138,185 @@ static void a_sync_that_failed_in_recovery_is_not_believed_later(void **state)
     assert_true(met > 20);
 }
 
+/* ---- what is there, and what the system does not read ---- */
+
+#define LARGE (1u << 20)
+#define FRAMES 20u /* more than is read at a time */
+#define FRAME_BYTES UINT64_C(20064)
+
+static void change(sim_files *sim, const char *name, uint64_t at)
+{
+    const lsi_files *files = sim_files_table(sim);
+    unsigned char byte;
+    lsi_root root;
+    lsi_file file;
+
+    assert_int_equal(files->root_open(files, "store", LSI_ROOT_WRITE, &root), 0);
+    assert_int_equal(files->open(&root, name, LSI_OPEN_WRITE, &file), 0);
+    assert_int_equal(files->read(&file, &byte, 1, at), 1);
+    byte ^= 0x10;
+    assert_int_equal(lsi_file_write_one(&file, &byte, 1, at), 0);
+    assert_int_equal(files->close(&file), 0);
+    files->root_close(&root);
+}
+
+static sim_files *make_log(ls_durability durability, uint64_t segment_bytes, unsigned count)
+{
+    sim_files *sim = sim_files_new();
+    log_store store = {0};
+
+    log_store_open(&store, sim_files_table(sim), true, durability, segment_bytes);
+    for (unsigned n = 0; n < count; n++)
+        assert_int_equal(log_store_put(&store, n, 20000, &(ls_seqno){0}), LS_OK);
+    assert_int_equal(log_store_close(&store), LS_OK);
+    return sim;
+}
+
+/* R3: a frame that is damaged, and durable ones behind it. Whichever read fails while they are looked for: that is no
+ * end of the log, and who recovers it next finds the same as if nothing had failed. */
+static void a_read_that_fails_ends_no_log(void **state)
+{
+    unsigned met = 0;
+
+    (void)state;
+    for (unsigned damaged = 1; damaged + 1 < FRAMES; damaged++)
+        for (uint64_t nth = 1;; nth++) {
+            sim_files *sim = make_log(LS_DURABILITY_SYNC, LARGE, FRAMES);
+            log_store store = {0};
+            lsi_log_facts facts;
+
+            forget_control(sim);
+            change(sim, "1/0/00000001.seg", LSI_SEGMENT_HEADER_BYTES + damaged * FRAME_BYTES + 8);
+            log_store_open(&store, sim_files_table(sim), false, LS_DURABILITY_SYNC, LARGE);
+            sim_fault_add(sim, (sim_fault){.call = SIM_READ, .name = ".seg", .nth = nth, .err = EIO});
+            ls_status st = lsi_log_touch(store.log);
+            bool was_met = sim_faults_met(sim) != 0;
+            sim_faults_clear(sim);
+            assert_true(st == LS_OK || (was_met && st == LS_ERR_IO));
+            met += st != LS_OK;
+            for (int again = 0; again < 2; again++) {
+                assert_int_equal(lsi_log_state(store.log, &facts), LS_OK);
+                assert_int_equal(facts.health, LS_ERR_CORRUPT);
+                assert_int_equal(facts.bytes, FRAMES * FRAME_BYTES);
+                assert_int_equal(log_store_close(&store), LS_OK);
+                if (again == 0)
+                    forget_control(sim);
+                log_store_open(&store, sim_files_table(sim), false, LS_DURABILITY_SYNC, LARGE);
+            }
+            assert_int_equal(log_store_close(&store), LS_OK);
+            sim_files_free(sim);
+            if (!was_met)
+                break;
+        }
+    assert_true(met > 2 * FRAMES);
+}
+
+/* Nobody was alive since, in the same boot: where the last segment is no segment any more, or gone, the shard is
+ * damaged, which is told; nothing fails that says less. */
+static void a_last_segment_that_is_lost_within_a_boot_is_damage(void **state)
+{
+    (void)state;
+    for (int gone = 0; gone < 2; gone++) {
+        sim_files *sim = make_log(LS_DURABILITY_SYNC, SMALL, 5);
+        const lsi_files *files = sim_files_table(sim);
+        lsi_log_reader *reader;
+        const ls_record *records;
+        log_store store = {0};
+        lsi_log_facts facts;
+        uint32_t count;
+        bool tip, end;
+
+        if (gone) {
+            lsi_root root;
+
+            assert_int_equal(files->root_open(files, "store", LSI_ROOT_WRITE, &root), 0);
+            assert_int_equal(files->unlink(&root, "1/0/00000002.seg"), 0);
+            files->root_close(&root);
+        } else {
+            change(sim, "1/0/00000002.seg", 100);
+        }
+        log_store_open(&store, files, false, LS_DURABILITY_SYNC, SMALL);
+        assert_int_equal(lsi_log_touch(store.log), LS_OK);
+        assert_int_equal(atomic_load(&lsi_log_slot(store.log)->health), LSI_SHARD_DAMAGED);
+        assert_int_equal(lsi_log_reader_open(store.log, LSI_READ_FAST, &reader), LS_OK);
+        assert_int_equal(lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end), LS_OK);
+        assert_int_equal(count, BEFORE);
+        lsi_log_reader_close(reader);
+        assert_int_equal(log_store_put(&store, 5, 100, &(ls_seqno){0}), LS_ERR_CORRUPT);
+        (void)lsi_log_state(store.log, &facts);
+        assert_int_equal(facts.health, LS_ERR_CORRUPT);
+        assert_int_equal(log_store_close(&store), LS_OK);
+        sim_files_free(sim);
+    }
+}
+
+/* Within a boot: how far zeros were written is believed as far as there is a file for them, and no further. */
+static void space_that_was_made_is_believed_as_far_as_it_is_there(void **state)
+{
+    enum { TRUE_ONE, LOW, ABOVE_THE_FILE, ANY, CASES };
+
+    (void)state;
+    for (int which = 0; which < CASES; which++) {
+        sim_files *sim = make_log(LS_DURABILITY_KERNEL, LARGE, 3);
+        log_store store = {0};
+        uint64_t end, was, expected;
+        lsi_slot *slot;
+        lsi_file file;
+        uint64_t size;
+
+        log_store_open(&store, sim_files_table(sim), false, LS_DURABILITY_KERNEL, LARGE);
+        assert_int_equal(lsi_control_slot(store.control, LSI_SLOT_SHARD, 1, 0, &slot), LS_OK);
+        assert_int_equal(sim_files_table(sim)->open(&store.root, "1/0/00000001.seg", 0, &file), 0);
+        assert_int_equal(file.files->size(&file, &size), 0);
+        assert_int_equal(file.files->close(&file), 0);
+        end = lsi_load(&slot->committed_end);
+        was = lsi_load(&slot->zeroed_end);
+        assert_true(end < was && was <= size - LSI_SEGMENT_HEADER_BYTES);
+        if (which == LOW)
+            atomic_store(&slot->zeroed_end, end - 8);
+        else if (which == ABOVE_THE_FILE)
+            atomic_store(&slot->zeroed_end, size - LSI_SEGMENT_HEADER_BYTES + 8);
+        else if (which == ANY)
+            atomic_store(&slot->zeroed_end, UINT64_MAX - 7);
+        expected = which == TRUE_ONE ? was : end;
+        assert_int_equal(lsi_log_touch(store.log), LS_OK);
+        assert_int_equal(lsi_load(&slot->zeroed_end), expected);
+        assert_int_equal(log_store_count(&store, 0), 3);
+        assert_int_equal(log_store_close(&store), LS_OK);
+        sim_files_free(sim);
+    }
+}
+
+/* A list whose new version did not get its name is the old one, whatever the reason: nothing failed but this put. */
+static void a_list_that_was_not_renamed_fails_no_shard(void **state)
+{
+    static const int errors[] = {EIO, ENOSPC, EACCES};
+
+    (void)state;
+    for (size_t e = 0; e < sizeof errors / sizeof *errors; e++) {
+        sim_files *sim = make_log(LS_DURABILITY_SYNC, SMALL, BEFORE);
+        log_store store = {0};
+
+        log_store_open(&store, sim_files_table(sim), false, LS_DURABILITY_SYNC, SMALL);
+        sim_fault_add(sim, (sim_fault){.call = SIM_RENAME, .name = LSI_SEGMENT_LIST_NAME, .nth = 1, .err = errors[e]});
+        assert_int_not_equal(log_store_put(&store, BEFORE, 20000, &(ls_seqno){0}), LS_OK);
+        assert_int_equal(sim_faults_met(sim), 1);
+        sim_faults_clear(sim);
+        assert_int_equal(log_store_put(&store, BEFORE, 20000, &(ls_seqno){0}), LS_OK);
+        assert_int_equal(log_store_count(&store, 0), BEFORE + 1);
+        assert_int_equal(log_store_close(&store), LS_OK);
+        sim_files_free(sim);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sync_that_failed_in_recovery_is_not_believed_later),
+        cmocka_unit_test(a_read_that_fails_ends_no_log),
+        cmocka_unit_test(a_last_segment_that_is_lost_within_a_boot_is_damage),
+        cmocka_unit_test(space_that_was_made_is_believed_as_far_as_it_is_there),
+        cmocka_unit_test(a_list_that_was_not_renamed_fails_no_shard),
     };
 
     return cmocka_run_group_tests_name("recovery", tests, NULL, NULL);

@@ -547,6 +547,38 @@ static void reset_here(void *user)
     (void)lsi_log_reset(((log_store *)user)->log);
 }
 
+static void keep_line(void *user, int32_t level, const char *line)
+{
+    (void)level;
+    (void)snprintf(user, 200, "%s", line);
+}
+
+/* For whoever looks at the log afterwards: how much it was, and where the shard goes on. */
+static void what_was_given_up_is_logged(void **state)
+{
+    fixture *fx = *state;
+    char line[200] = "", expected[100];
+    uint64_t from, end;
+    const lsi_slot *slot;
+
+    begin(fx, LS_DURABILITY_SYNC);
+    assert_int_equal(log_store_put(&fx->store, 0, 100, &(ls_seqno){0}), LS_OK);
+    slot = lsi_log_slot(fx->first);
+    from = lsi_load(&slot->committed_end);
+    sim_fault_add(fx->sim, (sim_fault){.call = SIM_SYNC, .name = ".seg", .nth = 1, .err = EIO});
+    assert_int_equal(log_store_put(&fx->store, 1, 5000, &(ls_seqno){0}), LS_ERR_IO);
+    sim_faults_clear(fx->sim);
+    end = lsi_load(&slot->committed_end);
+    assert_true(end > from + 5000);
+    fx->store.env.log = keep_line;
+    fx->store.env.log_user = line;
+    assert_int_equal(lsi_log_reset(fx->first), LS_OK);
+    fx->store.env.log = NULL;
+    (void)snprintf(expected, sizeof expected, "reset; goes on in segment 2; %llu bytes were given up",
+                   (unsigned long long)(end - from));
+    assert_non_null(strstr(line, expected));
+}
+
 /* At each of its calls. The next one does it, whatever the first did; nothing comes back. */
 static void a_reset_may_die_at_any_call(void **state)
 {
@@ -636,6 +668,7 @@ int main(void)
         A_TEST(trimming_what_was_given_up_costs_no_reader_anything),
         A_TEST(what_a_reset_opened_can_be_closed),
         A_TEST(what_was_given_up_is_met_nowhere),
+        A_TEST(what_was_given_up_is_logged),
         A_TEST(a_reset_may_die_at_any_call),
         A_TEST(a_reset_may_fail_at_any_call),
     };

@@ -160,6 +160,22 @@ static uint32_t count_to_read(fixture *fx, bool asks, ls_status expected)
     return count;
 }
 
+/* Who reads up to it has it decided, and goes on with what was taken. */
+static void who_reads_next_asks(void **state)
+{
+    fixture *fx = *state;
+
+    leave_step(fx);
+    fx->is_taken = true;
+    assert_int_equal(log_store_count(&fx->store, 0), 2);
+    assert_int_equal(fx->asked, 1);
+    assert_false(lsi_log_has_step(lsi_log_slot(fx->store.log)));
+    fx->is_taken = false;
+    leave_step(fx);
+    assert_int_equal(log_store_count(&fx->store, 0), 2);
+    assert_int_equal(fx->asked, 2);
+}
+
 /* Who may only read sees it when it was taken, for his own eyes; else it is not there. */
 static void who_only_reads_looks(void **state)
 {
@@ -284,6 +300,7 @@ int main(void)
         T(who_puts_next_asks),
         T(an_answer_is_of_no_other_write),
         T(where_nobody_can_say_it_stays),
+        T(who_reads_next_asks),
         T(who_only_reads_looks),
         T(what_was_shown_is_made_durable),
         T(what_is_shown_of_a_failed_log_is_not_durable),
