@@ -3,11 +3,14 @@
  * by the code that writes it, in memory. */
 #include "storage/log_store.h"
 
+#include <errno.h>
+
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "storage/control_layout.h"
 #include "storage/inspect.h"
+#include "storage/manifest.h"
 #include "storage/numbered.h"
 #include "support/sim_files.h"
 #include "support/sim_memory.h"
@@ -98,6 +101,15 @@ static void said(const fixture *fx, const char *line)
         fail_msg("it does not say:\n%s\nbut:\n%s", line, fx->said);
 }
 
+static unsigned lines_with(const fixture *fx, const char *text)
+{
+    unsigned count = 0;
+
+    for (const char *at = fx->said; (at = strstr(at, text)) != NULL; at++)
+        count++;
+    return count;
+}
+
 static void write_file(fixture *fx, const char *name, const void *bytes, size_t size, uint64_t at)
 {
     lsi_file file = {0};
@@ -139,6 +151,55 @@ static void numbered_frames_name_their_producer(void **state)
     said(fx, "    numbers 9..13 with gaps of producer 00000000000000ab00000000000000cd");
     said(fx, "    numbers 20..22, several to a record, of producer 00000000000000ab00000000000000cd");
     assert_false(fx->damaged);
+}
+
+/* One record with several numbers. */
+static void an_aggregate_shows_that_it_has_several(void **state)
+{
+    static const uint64_t three[] = {5, 6, 7};
+    static const uint32_t users[] = {3};
+    fixture *fx = *state;
+
+    put_numbered(fx, three, users, 1);
+    dump(fx, FIRST);
+    said(fx, "    numbers 5..7, several to a record, of producer 00000000000000ab00000000000000cd");
+    assert_false(fx->damaged);
+}
+
+/* Where frames end, where bytes are that are none, and which file the system would not read. */
+static void what_is_no_frame_is_shown_with_its_size(void **state)
+{
+    fixture *fx = *state;
+    char line[100];
+    lsi_file file;
+    uint64_t end;
+
+    assert_int_equal(log_store_put(&fx->store, 0, 10, &(ls_seqno){0}), LS_OK);
+    assert_int_equal(log_store_put(&fx->store, 1, 10, &(ls_seqno){0}), LS_OK);
+    end = LSI_SEGMENT_HEADER_BYTES + lsi_load(&lsi_log_slot(fx->store.log)->committed_end);
+    assert_int_equal(fx->files->open(&fx->dir, FIRST, LSI_OPEN_WRITE, &file), 0);
+    assert_int_equal(fx->files->truncate(&file, end + 64), 0);
+    dump(fx, FIRST);
+    (void)snprintf(line, sizeof line, "0x%08llx no frame, zeros first: 64 bytes", (unsigned long long)end);
+    said(fx, line);
+    assert_false(fx->damaged);
+    write_file(fx, FIRST, "?", 1, LSI_SEGMENT_HEADER_BYTES + 60);
+    dump(fx, FIRST);
+    (void)snprintf(line, sizeof line, "0x00001000 no frame: %llu bytes",
+                   (unsigned long long)(end - LSI_SEGMENT_HEADER_BYTES) / 2);
+    said(fx, line);
+    said(fx, "DAMAGED: frames follow bytes that are none");
+    assert_true(fx->damaged);
+    assert_int_equal(fx->files->close(&file), 0);
+    for (uint64_t nth = 2; nth < 4; nth++) { /* The first one tells files apart. */
+        sim_fault_add(fx->sim, (sim_fault){.call = SIM_READ, .nth = nth, .err = EIO});
+        ls_status st = dump_in(fx, &fx->dir, FIRST);
+        bool met = sim_faults_met(fx->sim) != 0;
+        sim_faults_clear(fx->sim);
+        assert_int_equal(st, met ? LS_ERR_IO : LS_OK);
+        if (met)
+            assert_non_null(strstr(ls_last_error_message(), FIRST));
+    }
 }
 
 static void keys_are_shown_as_text_or_not(void **state)
@@ -223,6 +284,8 @@ static void a_list_is_shown_with_all_that_it_says(void **state)
     said(fx, "    numbered: producers says of which producers");
     said(fx, "skip from 8 to 16 (seqno 3..4)");
     said(fx, "skip from 64 to 128 (seqno 9..9)");
+    assert_int_equal(lines_with(fx, "skip from"), 2);
+    assert_int_equal(lines_with(fx, "segment "), 4); /* the first one is the file's own */
     for (uint32_t most = 1; most < 12; most++) {
         uint32_t lines = 0;
 
@@ -270,6 +333,15 @@ static void producers_are_shown_with_their_runs(void **state)
     said(fx, "    numbers 5..7 in shard 0 seqno 1");
     said(fx, "    numbers 20..22, several to a record, in shard 0 seqno 4");
     said(fx, "    numbers 40..43 with gaps in shard 0 seqno 6");
+    /* Its sums are right, and it breaks a rule. */
+    memset(line, 0xff, sizeof line);
+    assert_int_equal(lsi_checked_store(&fx->store.env, &fx->store.root, "1/0", "1/0/" LSI_PRODUCERS_NAME,
+                                       LSI_CHECKED_PRODUCERS, lsi_segment_list_salt(&fx->store.config),
+                                       (lsi_checked_head){0}, line, sizeof line), LS_OK);
+    dump(fx, LSI_PRODUCERS_NAME);
+    assert_true(fx->damaged);
+    assert_int_equal(lines_with(fx, "DAMAGED: "), 1);
+    assert_int_equal(lines_with(fx, "producer 0"), 0);
     write_file(fx, "producers.short", "LSTREAM1", 8, 0);
     dump(fx, "producers.short");
     assert_true(fx->damaged);
@@ -309,6 +381,12 @@ static void entries_of_an_index_are_right_or_not(void **state)
     fx->most = 1;
     dump(fx, "00000001.idx");
     assert_false(fx->damaged);
+    for (uint64_t nth = 1; nth < 5; nth++) { /* Whichever read of it fails, that is said. */
+        sim_fault_add(fx->sim, (sim_fault){.call = SIM_READ, .name = "00000001.idx", .nth = nth, .err = EIO});
+        assert_int_equal(dump_in(fx, &fx->dir, "00000001.idx"), LS_ERR_IO);
+        assert_true(sim_faults_met(fx->sim) != 0);
+        sim_faults_clear(fx->sim);
+    }
     write_file(fx, FIRST, "?", 1, 0);
     dump(fx, "00000001.idx");
     said(fx, "no readable 00000001.seg beside it: its sums cannot be checked");
@@ -377,6 +455,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(numbered_frames_name_their_producer),
+        T(an_aggregate_shows_that_it_has_several),
+        T(what_is_no_frame_is_shown_with_its_size),
         T(keys_are_shown_as_text_or_not),
         T(what_is_no_header_is_shown_as_far_as_it_can_be),
         T(a_list_is_shown_with_all_that_it_says),

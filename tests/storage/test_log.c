@@ -1,6 +1,7 @@
 /* One log: append, read, seek, roll, close and open, and what recovery makes of it. On files in memory. */
 #include "storage/log_store.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 #include "base/bytes.h"
@@ -94,6 +95,149 @@ static void an_empty_log_has_nothing(void **state)
     assert_int_equal(lsi_log_state(fx->store.log, &facts), LS_OK);
     assert_true(facts.oldest == LS_SEQNO_NONE && facts.latest == LS_SEQNO_NONE);
     assert_true(facts.oldest_us == 0 && facts.latest_us == 0 && facts.bytes == 0 && facts.segments == 1);
+}
+
+static void put_batch(fixture *fx, const ls_put_entry *entries, uint32_t count, bool atomic)
+{
+    uint32_t accepted;
+    ls_seqno seqno;
+    uint64_t end;
+    bool closed;
+
+    assert_int_equal(lsi_log_append(fx->store.log, fx->store.framer, entries, NULL, count, atomic, &accepted, &seqno,
+                                    &end, &closed), LS_OK);
+    assert_int_equal(accepted, count);
+}
+
+static ls_status put_numbered(fixture *fx, const ls_put_entry *entries, uint32_t count, const uint32_t *users,
+                              uint64_t number, lsi_log_numbered *numbered)
+{
+    static ls_put_options options;
+    static ls_put_result told[8];
+    uint64_t end;
+    bool closed;
+
+    options = (ls_put_options)LS_PUT_OPTIONS_INIT;
+    options.producer = (ls_producer_id){1, 2};
+    options.number = number;
+    numbered->options = &options;
+    numbered->users = users;
+    numbered->told = told;
+    numbered->fresh = 0;
+    return lsi_log_append_numbered(fx->store.log, fx->store.framer, entries, NULL, count, numbered, &end, &closed);
+}
+
+/* Where syncs are not waited for, the shard's own words say what was put: calls or batches, bytes of keys and data, and
+ * each unit of 25 KiB that a record has begun beyond its first. */
+static void what_is_put_is_counted(void **state)
+{
+    static const char data[3 * 25600];
+    static const uint32_t users[] = {2};
+    ls_put_entry entries[] = {{{"k", 1}, {data, 10}, NULL}, {{"l", 1}, {data, 25599}, NULL},
+                              {{"m", 1}, {data, 25600}, NULL}, {{"n", 1}, {data, sizeof data}, NULL}};
+    fixture *fx = *state;
+    lsi_log_numbered numbered = {0};
+    lsi_log_facts facts;
+
+    reopen(fx, LS_DURABILITY_KERNEL);
+    for (uint32_t i = 0; i < 3; i++)
+        put_batch(fx, &entries[0], 1, false);
+    assert_int_equal(lsi_log_state(fx->store.log, &facts), LS_OK);
+    assert_true(facts.put_alone == 3 && facts.put_in_batches == 0 && facts.put_bytes == 33);
+    assert_int_equal(facts.put_more_units, 0);
+    put_batch(fx, &entries[1], 1, false);
+    assert_int_equal(lsi_log_state(fx->store.log, &facts), LS_OK);
+    assert_true(facts.put_alone == 4 && facts.put_more_units == 0);
+    put_batch(fx, &entries[2], 1, false);
+    assert_int_equal(lsi_log_state(fx->store.log, &facts), LS_OK);
+    assert_true(facts.put_alone == 5 && facts.put_more_units == 1);
+    put_batch(fx, entries, 4, true);
+    assert_int_equal(lsi_log_state(fx->store.log, &facts), LS_OK);
+    assert_true(facts.put_alone == 5 && facts.put_in_batches == 4);
+    assert_int_equal(facts.put_more_units, 1 + 1 + 3);
+    assert_int_equal(facts.put_bytes, 33 + 25600 + 25601 + 11 + 25600 + 25601 + sizeof data + 1);
+    assert_int_equal(put_numbered(fx, entries, 1, NULL, 1, &numbered), LS_OK);
+    assert_int_equal(lsi_log_state(fx->store.log, &facts), LS_OK);
+    assert_true(facts.put_alone == 6 && facts.put_in_batches == 4);
+    assert_int_equal(put_numbered(fx, entries, 1, users, 2, &numbered), LS_OK); /* An aggregate is a batch. */
+    assert_int_equal(lsi_log_state(fx->store.log, &facts), LS_OK);
+    assert_true(facts.put_alone == 6 && facts.put_in_batches == 5);
+}
+
+/* From the first frame that is there to the end, over segments. */
+static void the_bytes_of_a_log_are_those_of_its_frames(void **state)
+{
+    fixture *fx = *state;
+    lsi_log_facts facts;
+
+    for (unsigned n = 0; n < 10; n++) {
+        assert_int_equal(log_store_put(&fx->store, n, 20000, &(ls_seqno){0}), LS_OK);
+        assert_int_equal(lsi_log_state(fx->store.log, &facts), LS_OK);
+        assert_int_equal(facts.bytes, lsi_load(&lsi_log_slot(fx->store.log)->committed_end));
+        assert_int_equal(facts.bytes, (n + 1) * 20064);
+        assert_int_equal(facts.segments, n / 3 + 1);
+    }
+}
+
+/* A numbered batch is one frame, whatever its numbers take; what says so names it. */
+static void a_batch_that_no_frame_holds_is_refused(void **state)
+{
+    static const size_t around = LSI_FRAME_BYTES_MAX / 2;
+    fixture *fx = *state;
+    char *data = calloc(1, LSI_FRAME_BYTES_MAX);
+    lsi_log_numbered numbered = {0};
+    uint32_t accepted;
+    ls_seqno seqno;
+    uint64_t end;
+    bool closed;
+
+    assert_non_null(data);
+    /* Both records take all of it but for the frame's header. */
+    ls_put_entry entries[] = {{{"k", 1}, {data, around - 16}, NULL},
+                              {{"k", 1}, {data, around - LSI_FRAME_HEADER_BYTES - 16}, NULL}};
+    put_batch(fx, entries, 2, true);
+    assert_int_equal(put_numbered(fx, entries, 2, NULL, 1, &numbered), LS_ERR_TOO_LARGE);
+    assert_non_null(strstr(ls_last_error_message(), "a numbered batch of"));
+    entries[1].data.size -= 24; /* Its tail takes 32. */
+    assert_int_equal(put_numbered(fx, entries, 2, NULL, 1, &numbered), LS_ERR_TOO_LARGE);
+    entries[1].data.size -= 8;
+    assert_int_equal(put_numbered(fx, entries, 2, NULL, 1, &numbered), LS_OK);
+    entries[1].data.size += 32 + 8;
+    assert_int_equal(lsi_log_append(fx->store.log, fx->store.framer, entries, NULL, 2, true, &accepted, &seqno, &end,
+                                    &closed), LS_ERR_TOO_LARGE);
+    assert_non_null(strstr(ls_last_error_message(), "an atomic batch of"));
+    free(data);
+}
+
+/* A number is told with its place in the record that has it, and those that are new are counted, wherever they lie
+ * among others. */
+static void numbers_of_an_aggregate_are_told_by_their_places(void **state)
+{
+    static const uint32_t three[] = {3};
+    static const ls_put_entry entry = {{"k", 1}, {"data", 4}, NULL};
+    fixture *fx = *state;
+    uint32_t sub_seqnos[3] = {9, 9, 9}, sub_counts[3] = {9, 9, 9};
+    lsi_log_numbered numbered = {0};
+
+    assert_int_equal(put_numbered(fx, &entry, 1, NULL, 20, &numbered), LS_OK);
+    assert_int_equal(numbered.first_seqno, 1);
+    assert_int_equal(put_numbered(fx, &entry, 1, three, 10, &numbered), LS_OK); /* below what was put */
+    assert_int_equal(numbered.fresh, 3);
+    assert_int_equal(numbered.first_seqno, 2);
+    assert_int_equal(put_numbered(fx, &entry, 1, three, 12, &numbered), LS_OK); /* One of them is there. */
+    assert_int_equal(numbered.fresh, 2);
+    assert_int_equal(numbered.first_seqno, LS_SEQNO_NONE);
+
+    numbered = (lsi_log_numbered){.look_only = true, .sub_seqnos = sub_seqnos, .sub_counts = sub_counts};
+    assert_int_equal(put_numbered(fx, &entry, 3, NULL, 10, &numbered), LS_OK);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(numbered.told[i].status, LS_ERR_EXISTS);
+        assert_int_equal(numbered.told[i].seqno, 2);
+        assert_int_equal(sub_seqnos[i], i);
+        assert_int_equal(sub_counts[i], 3);
+    }
+    assert_int_equal(put_numbered(fx, &entry, 1, NULL, 20, &numbered), LS_OK);
+    assert_true(sub_seqnos[0] == 0 && sub_counts[0] == 0); /* It is alone. */
 }
 
 /* Whose it is, which file and what is wrong with it: what an operator needs. */
@@ -644,6 +788,10 @@ int main(void)
 #define A_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         A_TEST(records_come_back_in_order_with_rising_numbers),
         A_TEST(an_empty_log_has_nothing),
+        A_TEST(what_is_put_is_counted),
+        A_TEST(the_bytes_of_a_log_are_those_of_its_frames),
+        A_TEST(a_batch_that_no_frame_holds_is_refused),
+        A_TEST(numbers_of_an_aggregate_are_told_by_their_places),
         A_TEST(numbers_that_are_used_up_are_said_to_be),
         A_TEST(what_is_wrong_with_a_header_is_said),
         A_TEST(records_of_every_size_come_back),

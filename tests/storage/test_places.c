@@ -165,6 +165,19 @@ static void a_skip_says_which_numbers_were_given_up(void **state)
     assert_int_equal(list->skips[0].last_seqno, fx->seqnos[1] + 1);
     assert_int_equal(list->skips[0].from, end);
     lsi_segment_list_unref(list);
+
+    /* Of a segment that had no record yet: none below those that it may give. */
+    reboot(fx, 1);
+    put_fails_and_reset(fx);
+    assert_int_equal(lsi_segment_list_load(&fx->store.config, &list), LS_OK);
+    assert_int_equal(list->skip_count, 2);
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->entries[i].base == list->skips[1].from) {
+            assert_true(list->entries[i].base_seqno > fx->seqnos[1] + 2);
+            assert_int_equal(list->skips[1].first_seqno, list->entries[i].base_seqno);
+        }
+    assert_int_equal(list->skips[1].last_seqno, list->skips[1].first_seqno);
+    lsi_segment_list_unref(list);
 }
 
 static ls_status first_from(fixture *fx, lsi_log_reader *reader, ls_seqno *out)
@@ -178,6 +191,29 @@ static ls_status first_from(fixture *fx, lsi_log_reader *reader, ls_seqno *out)
     if (st == LS_OK)
         *out = count > 0 ? records[0].seqno : LS_SEQNO_NONE;
     return st;
+}
+
+/* Where nothing was put yet, every place is the beginning. */
+static void in_an_empty_log_every_place_is_its_beginning(void **state)
+{
+    static const ls_position places[] = {
+        {.kind = LS_TRIM_HORIZON}, {.kind = LS_LATEST}, {.kind = LS_AT_SEQUENCE_NUMBER, .seqno = 1},
+        {.kind = LS_AT_TIMESTAMP, .timestamp_us = 1}, {.kind = LS_AT_TIMESTAMP, .timestamp_us = INT64_MAX},
+    };
+    fixture *fx = *state;
+    lsi_log_reader *readers[sizeof places / sizeof *places];
+    ls_seqno got;
+
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_FAST, &readers[i]), LS_OK);
+        assert_int_equal(lsi_log_reader_seek(readers[i], &places[i]), LS_OK);
+    }
+    put(fx, 1);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        assert_int_equal(first_from(fx, readers[i], &got), LS_OK);
+        assert_int_equal(got, fx->seqnos[0]);
+        lsi_log_reader_close(readers[i]);
+    }
 }
 
 /* A number that was trimmed is sought at the horizon, and the reader is told once. */
@@ -220,6 +256,7 @@ int main(void)
         T(what_was_trimmed_is_not_counted),
         T(removed_are_segments),
         T(a_skip_says_which_numbers_were_given_up),
+        T(in_an_empty_log_every_place_is_its_beginning),
         T(every_number_is_sought),
     };
     return cmocka_run_group_tests_name("places in a log", tests, NULL, NULL);

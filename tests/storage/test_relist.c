@@ -342,6 +342,32 @@ static void one_that_its_predecessor_has_passed_is_not_in_it(void **state)
     lsi_segment_list_unref(list);
 }
 
+/* The one before it may be the first that is left, and end with what an append left that a crash cut off. */
+static void so_it_is_of_the_first_that_is_left(void **state)
+{
+    fixture *fx = *state;
+    uint64_t end = lsi_load(&lsi_log_slot(fx->store.log)->committed_end);
+    lsi_segment_list *list;
+    lsi_file file;
+
+    copy_header(fx, 3, 4);
+    forge(fx, 4, LSI_SEGMENT_PREVIOUS_AT, 4, 3, false);
+    forge(fx, 4, LSI_SEGMENT_BASE_AT, 8, end - 8, false);
+    forge(fx, 4, PREVIOUS_END_AT, 8, end - 8, false);
+    lose(fx, 1);
+    lose(fx, 2);
+    for (int torn = 0; torn < 2; torn++) {
+        list = recovered(fx, 0);
+        assert_int_equal(list->count, 1);
+        assert_entry(&list->entries[0], &fx->real->entries[2]);
+        lsi_segment_list_unref(list);
+        assert_int_equal(fx->files->open(&fx->store.root, name_of(3), LSI_OPEN_WRITE, &file), 0);
+        assert_int_equal(lsi_file_write_one(&file, "a torn append ..........", 24,
+                                            LSI_SEGMENT_HEADER_BYTES + end - fx->real->entries[2].base), 0);
+        assert_int_equal(fx->files->close(&file), 0);
+    }
+}
+
 /* ---- headers that contradict each other ---- */
 
 static void assert_none(fixture *fx, const char *why)
@@ -374,6 +400,28 @@ static void headers_that_contradict_each_other_make_no_list(void **state)
         assert_none(fx, "contradict each other");
         forge(fx, lies[i].number, lies[i].at, 8, lies[i].right, false);
     }
+}
+
+static ls_inspect_act nobody_minds(const ls_finding *finding, void *user)
+{
+    *(uint32_t *)user += finding->repaired == 0 && finding->kind == LS_FINDING_SEGMENT_LIST;
+    return LS_INSPECT_GO_ON;
+}
+
+/* Where a repair can do nothing, it changes nothing: what the control file knows of the shard stays known. */
+static void a_repair_that_makes_none_leaves_what_is_known(void **state)
+{
+    fixture *fx = *state;
+    uint32_t told = 0;
+    lsi_inspection inspection = {.finding = nobody_minds, .user = &told, .stream = ""};
+    lsi_slot *slot = lsi_log_slot(fx->store.log);
+
+    forge(fx, 2, PREVIOUS_END_AT, 8, fx->real->entries[1].base + 8, false);
+    assert_int_equal(fx->files->unlink(&fx->store.root, "1/0/" LSI_SEGMENT_LIST_NAME), 0);
+    assert_int_equal(lsi_log_repair(&fx->store.config, &inspection), LS_OK);
+    assert_int_equal(told, 1);
+    assert_int_equal(atomic_load(&slot->health), LSI_SHARD_HEALTHY);
+    assert_int_equal(fx->files->open(&fx->store.root, "1/0/" LSI_SEGMENT_LIST_NAME, 0, &(lsi_file){0}), -ENOENT);
 }
 
 /* Of a segment without a record the next one begins with the same number. */
@@ -457,7 +505,9 @@ int main(void)
         T(its_frames_begin_where_they_can),
         T(it_is_as_old_as_what_lies_before_it),
         T(one_that_its_predecessor_has_passed_is_not_in_it),
+        T(so_it_is_of_the_first_that_is_left),
         T(headers_that_contradict_each_other_make_no_list),
+        T(a_repair_that_makes_none_leaves_what_is_known),
         T(a_segment_without_records_contradicts_nothing),
         T(the_limit_reached_says_that_the_tail_is_nobodys),
         T(what_cannot_be_read_makes_no_shorter_list),

@@ -560,6 +560,36 @@ static void so_many_producers_are_known(void **state)
     lsi_remembered_free(of);
 }
 
+/* Ids that are equal in one half are of different producers. */
+static void a_producer_is_known_by_its_whole_id(void **state)
+{
+    lsi_remembered *of = lsi_remembered_new(&env);
+
+    (void)state;
+    assert_non_null(of);
+    for (int half = 0; half < 2; half++)
+        for (uint64_t id = 1; id <= 100; id++) {
+            lsi_tail tail = {.first = id, .last = id, .producer = {half == 0 ? 7 : id, half == 0 ? id : 777}};
+
+            assert_int_equal(lsi_remember(of, &tail, 0, 1000 * (unsigned)half + id, 1), LS_OK);
+        }
+    assert_int_equal(lsi_remembered_count(of), 200);
+    for (int half = 0; half < 2; half++)
+        for (uint64_t id = 1; id <= 101; id++)
+            for (uint64_t number = 1; number <= 100; number++) {
+                lsi_number_cursor cursor = {.run = NULL};
+                ls_producer_id producer = {half == 0 ? 7 : id, half == 0 ? id : 777};
+                uint32_t shard;
+                ls_seqno seqno = 0;
+                lsi_number_is is = lsi_remembered_find(of, producer, number, &cursor, &shard, &seqno);
+
+                assert_int_equal(is, id == number ? LSI_NUMBER_REPEATED : LSI_NUMBER_NEW);
+                if (is == LSI_NUMBER_REPEATED)
+                    assert_int_equal(seqno, 1000 * (unsigned)half + id);
+            }
+    lsi_remembered_free(of);
+}
+
 /* One producer's numbers have gaps, and so have its records: of its last 20,000 puts all are known, a byte or two each,
  * and what is older is expired, never new. */
 static void tens_of_thousands_of_puts_with_gaps_are_known(void **state)
@@ -952,6 +982,7 @@ int main(void)
         cmocka_unit_test(any_bytes_are_refused_or_sound),
         cmocka_unit_test(what_two_remember_is_put_together),
         cmocka_unit_test(so_many_producers_are_known),
+        cmocka_unit_test(a_producer_is_known_by_its_whole_id),
         cmocka_unit_test(tens_of_thousands_of_puts_with_gaps_are_known),
         cmocka_unit_test(what_all_put_is_bounded),
         cmocka_unit_test(any_puts_are_known_or_expired),

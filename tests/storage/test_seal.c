@@ -896,6 +896,62 @@ static void a_mark_is_what_the_format_says(void **state)
     assert_memory_equal(mark, wanted, sizeof mark);
 }
 
+/* ---- a dump ---- */
+
+typedef struct dumped {
+    char text[16384];
+    size_t size;
+} dumped;
+
+static ls_inspect_act take_line(const char *line, void *user)
+{
+    dumped *to = user;
+
+    to->size += (size_t)snprintf(to->text + to->size, sizeof to->text - to->size, "%s\n", line);
+    assert_true(to->size < sizeof to->text);
+    return LS_INSPECT_GO_ON;
+}
+
+/* Without any key: what lies before the bytes that are sealed, as FORMAT.md has it. */
+static void a_dump_shows_nonces_and_tags(void **state)
+{
+    static const char name[] = "1/0/00000002.seg";
+    sealed_store fx = {.asked = 0};
+    dumped out = {.size = 0};
+    unsigned char bytes[LSI_SEAL_TAG_AT + LSI_TAG_BYTES];
+    char line[200];
+    void *payload;
+    size_t size;
+    lsi_file file;
+
+    (void)state;
+    SKIP_UNLESS_BUILT();
+    make(&fx, terms_of('a', LSI_CODEC_PLAIN), LS_DURABILITY_SYNC, LSI_SEGMENT_BYTES_MIN);
+    for (unsigned n = 0; n < 3; n++)
+        assert_int_equal(log_store_put(&fx.store, n, 100, &(ls_seqno){0}), LS_OK);
+    lsi_dump dump = {.env = &fx.store.env, .root = &fx.store.root, .path = name, .line = take_line, .user = &out};
+    assert_int_equal(lsi_dump_file(&dump, name, &payload, &size), LS_OK);
+    assert_false(dump.damaged);
+    assert_int_equal(fx.store.root.files->open(&fx.store.root, name, 0, &file), 0);
+    for (uint64_t n = 0, at = LSI_SEGMENT_HEADER_BYTES; n < 3; n++) {
+        int wrote = snprintf(line, sizeof line, "    encrypted: nonce ");
+        unsigned char head[8];
+
+        assert_int_equal(file.files->read(&file, bytes, sizeof bytes, at + LSI_FRAME_HEADER_BYTES), sizeof bytes);
+        for (size_t i = LSI_SEAL_NONCE_AT; i < LSI_SEAL_NONCE_AT + LSI_NONCE_BYTES; i++)
+            wrote += snprintf(line + wrote, sizeof line - (size_t)wrote, "%02x", bytes[i]);
+        for (size_t i = LSI_SEAL_TAG_AT; i < sizeof bytes; i++)
+            wrote += snprintf(line + wrote, sizeof line - (size_t)wrote, "%s%02x", i == LSI_SEAL_TAG_AT ? " tag " : "",
+                              bytes[i]);
+        (void)snprintf(line + wrote, sizeof line - (size_t)wrote, "\n");
+        assert_non_null(strstr(out.text, line));
+        assert_int_equal(file.files->read(&file, head, sizeof head, at), sizeof head);
+        at += lsi_read_u32le(head);
+    }
+    assert_int_equal(file.files->close(&file), 0);
+    unmake(&fx);
+}
+
 int main(void)
 {
     const struct CMUnitTest bodies[] = {
@@ -919,6 +975,7 @@ int main(void)
         cmocka_unit_test(no_nonce_comes_twice),
         cmocka_unit_test(a_fork_child_draws_its_own_writer_id),
         cmocka_unit_test(a_counter_that_is_used_up_draws_a_new_id),
+        cmocka_unit_test(a_dump_shows_nonces_and_tags),
     };
 
     return cmocka_run_group_tests_name("bodies", bodies, NULL, NULL) +

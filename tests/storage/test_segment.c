@@ -15,11 +15,31 @@
 #include "base/hash.h"
 #include "base/status.h"
 #include "storage/segment.h"
+#include "storage/verify.h"
 #include "support/sim_memory.h"
 
 #define HOUR_US LSI_CLOCK_STEP_US
 #define FLOOR_US LSI_CLOCK_FLOOR_US
 #define NOW_US INT64_C(1700000000000000)
+
+/* ---- the name ---- */
+
+/* Eight digits at least, and nothing else that a number may be written with. */
+static void a_segments_number_has_digits_alone(void **state)
+{
+    static const struct { const char *name; uint32_t number; } names[] = {
+        {"00000001.seg", 1}, {"12345678.seg", 12345678}, {"4294967295.seg", UINT32_MAX}, {"4294967296.seg", 0},
+        {"99999999999999999999.seg", 0}, {"00000000.seg", 0}, {"0000001.seg", 0}, {"+0000001.seg", 0},
+        {"-0000001.seg", 0}, {" 0000001.seg", 0}, {"\t0000001.seg", 0}, {"0x000001.seg", 0}, {"00000001.idx", 0},
+        {"00000001.segs", 0}, {"00000001seg", 0}, {"00000001.", 0}, {"00000001", 0}, {"", 0}, {".seg", 0},
+        {"/0000001.seg", 0}, {":0000001.seg", 0}, {"00000001.seg.damaged-1", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (lsi_segment_number_of(names[i].name, "seg") != names[i].number)
+            fail_msg("'%s' has number %u", names[i].name, lsi_segment_number_of(names[i].name, "seg"));
+}
 
 /* ---- the header ---- */
 
@@ -475,6 +495,7 @@ static void a_stamp_is_sought_as_the_segment_counts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_segments_number_has_digits_alone),
         cmocka_unit_test(a_header_with_one_number_that_cannot_be_is_refused),
         cmocka_unit_test(nobodys_header_is_read_too),
         cmocka_unit_test(a_header_is_the_same_in_blocks),
