@@ -62,6 +62,15 @@ static ls_status frames_agree(const lsi_log_config *config, const lsi_segment_he
     return nobody_knows(st);
 }
 
+/* Then what is wrong with the file lies behind it, such as where its blocks begin. */
+static bool is_right(const lsi_log_config *config, const lsi_segment_entry *entry, const unsigned char *raw)
+{
+    lsi_segment_header header;
+
+    return lsi_segment_header_decode("", raw, config, &header) == LS_OK && header.number == entry->number &&
+           header.sum == entry->header_sum;
+}
+
 ls_status lsi_header_salvage(const lsi_log_config *config, const lsi_segment_list *list, uint32_t i,
                              lsi_segment_header *out, bool *found)
 {
@@ -73,7 +82,7 @@ ls_status lsi_header_salvage(const lsi_log_config *config, const lsi_segment_lis
 
     *found = false;
     st = lsi_header_read(config, entry->number, raw, &file_bytes);
-    if (st != LS_OK || file_bytes <= LSI_SEGMENT_HEADER_BYTES)
+    if (st != LS_OK || file_bytes <= LSI_SEGMENT_HEADER_BYTES || is_right(config, entry, raw))
         return nobody_knows(st);
     /* What the list says is right; what only the header says is taken from it and shows itself by the sum. */
     memset(&header, 0, sizeof header);

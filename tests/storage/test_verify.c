@@ -307,6 +307,36 @@ static void records_that_are_compressed_are_counted(void **state)
     assert_int_equal(fx->summary.segments, 2);
 }
 
+/* A segment in blocks of which nothing says where they lie: named as it is, and nothing of it stays open. */
+static void a_segment_whose_blocks_are_lost_is_told_whole(void **state)
+{
+    fixture *fx = *state;
+    lsi_segment *segment;
+    unsigned char wrong[64];
+    uint64_t saved, size;
+    size_t live;
+    bool found;
+
+    put(fx, 5, RECORD);
+    assert_int_equal(lsi_log_recompress(fx->store.log, false, &found, &saved), LS_OK);
+    assert_true(found && saved > RECORD);
+    verify(fx);
+    assert_int_equal(fx->told_count, 0);
+    assert_int_equal(fx->summary.records, 5);
+    size = size_of(fx, FIRST);
+    memset(wrong, 0xff, sizeof wrong);
+    with_file(fx, FIRST, wrong, sizeof wrong, LSI_SEGMENT_HEADER_BYTES, true);
+    with_file(fx, FIRST, wrong, sizeof wrong, size - sizeof wrong, true);
+    live = fx->memory.live;
+    assert_int_equal(lsi_segment_open(&fx->store.config, 1, false, &segment), LS_ERR_CORRUPT);
+    assert_non_null(strstr(ls_last_error_message(), "stream 'test' shard 0"));
+    assert_non_null(strstr(ls_last_error_message(), FIRST));
+    assert_int_equal(fx->memory.live, live);
+    verify(fx);
+    assert_int_equal(the_one(fx)->finding.kind, LS_FINDING_SEGMENT_HEADER);
+    assert_lost(the_one(fx), 1, 3, 3);
+}
+
 /* ---- indexes ---- */
 
 static void wrong_entries_of_an_index_are_counted_and_the_first_is_named(void **state)
@@ -556,6 +586,7 @@ int main(void)
         T(what_lies_behind_an_older_end_is_looked_at),
         T(a_roll_before_the_list_is_read_hides_nothing),
         T(records_that_are_compressed_are_counted),
+        T(a_segment_whose_blocks_are_lost_is_told_whole),
         L(wrong_entries_of_an_index_are_counted_and_the_first_is_named),
         T(a_piece_of_an_entry_is_wrong),
         T(a_failed_sync_is_told_with_what_is_given_up_at_most),
