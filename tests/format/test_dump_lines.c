@@ -202,6 +202,25 @@ static void what_is_no_frame_is_shown_with_its_size(void **state)
     }
 }
 
+/* Of a file in blocks it shows what was in it before. */
+static void a_segment_in_blocks_is_shown_as_it_was(void **state)
+{
+    fixture *fx = *state;
+    uint64_t saved;
+    bool found;
+
+    for (unsigned n = 0; n < 4; n++) /* three fill a segment */
+        assert_int_equal(log_store_put(&fx->store, n, 20000, &(ls_seqno){0}), LS_OK);
+    assert_int_equal(lsi_log_recompress(fx->store.log, false, &found, &saved), LS_OK);
+    assert_true(found && saved > 0);
+    dump(fx, FIRST);
+    assert_false(fx->damaged);
+    assert_int_equal(lines_with(fx, "the file is in blocks, "), 1);
+    assert_int_equal(lines_with(fx, " key 5 \"key-"), 3);
+    said(fx, "0x00001000 frame: position 0 bytes 20064 records 1 seqno 1");
+    said(fx, "0x0000fb20 end of the file");
+}
+
 static void keys_are_shown_as_text_or_not(void **state)
 {
     fixture *fx = *state;
@@ -373,10 +392,12 @@ static void entries_of_an_index_are_right_or_not(void **state)
     assert_non_null(strstr(fx->said, "0x00000000 entry: position 0 seqno 1 arrival "));
     assert_non_null(strstr(fx->said, " us right\n"));
     lsi_write_u64le(entry, 77);
+    lsi_write_u64le(entry + 8, 78);
+    lsi_write_u64le(entry + 16, (uint64_t)-79);
     write_file(fx, "00000001.idx", entry, sizeof entry, 2 * LSI_INDEX_ENTRY_BYTES); /* behind one of zeros */
     dump(fx, "00000001.idx");
     assert_true(fx->damaged);
-    said(fx, "0x00000040 entry: position 77 seqno 0 arrival 0 us WRONG");
+    said(fx, "0x00000040 entry: position 77 seqno 78 arrival -79 us WRONG");
     assert_null(strstr(fx->said, "0x00000020"));
     fx->most = 1;
     dump(fx, "00000001.idx");
@@ -390,7 +411,7 @@ static void entries_of_an_index_are_right_or_not(void **state)
     write_file(fx, FIRST, "?", 1, 0);
     dump(fx, "00000001.idx");
     said(fx, "no readable 00000001.seg beside it: its sums cannot be checked");
-    said(fx, "0x00000040 entry: position 77 seqno 0 arrival 0 us");
+    said(fx, "0x00000040 entry: position 77 seqno 78 arrival -79 us");
     write_file(fx, "00000005.seg", "short", 5, 0);
     write_file(fx, "00000005.idx", entry, sizeof entry, 0);
     dump(fx, "00000005.idx");
@@ -457,6 +478,7 @@ int main(void)
         T(numbered_frames_name_their_producer),
         T(an_aggregate_shows_that_it_has_several),
         T(what_is_no_frame_is_shown_with_its_size),
+        T(a_segment_in_blocks_is_shown_as_it_was),
         T(keys_are_shown_as_text_or_not),
         T(what_is_no_header_is_shown_as_far_as_it_can_be),
         T(a_list_is_shown_with_all_that_it_says),

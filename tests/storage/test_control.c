@@ -579,6 +579,33 @@ static void a_damaged_watermark_does_not_count(void **state)
 
 /* ---- sleeping ---- */
 
+/* The next one goes where nothing valid is, whatever number that has: the other place stays whole (T3). */
+static void a_watermark_replaces_the_damaged_one(void **state)
+{
+    fixture *fx = *state;
+    lsi_control *control = attach(fx, true);
+
+    for (int damaged = 0; damaged < 2; damaged++) {
+        lsi_slot *slot = slot_of(control, 1, (uint32_t)damaged);
+        uint32_t segment;
+        uint64_t end;
+
+        lsi_watermark_note(slot, 1, 100);
+        lsi_watermark_note(slot, 1, 200);
+        lsi_watermark_note(slot, 1, 300);
+        atomic_store(&slot->watermark[damaged].serial, 99);
+        assert_true(lsi_watermark_read(slot, &segment, &end));
+        uint64_t left = end;
+        lsi_watermark_note(slot, 1, 400);
+        assert_true(lsi_watermark_read(slot, &segment, &end));
+        assert_int_equal(end, 400);
+        atomic_store(&slot->watermark[damaged].sum, 0);
+        assert_true(lsi_watermark_read(slot, &segment, &end));
+        assert_int_equal(end, left);
+    }
+    lsi_control_close(control);
+}
+
 static void a_wake_costs_no_generation_when_nobody_armed(void **state)
 {
     fixture *fx = *state;
@@ -928,6 +955,7 @@ int main(void)
         CASE(reserved_slots_need_no_space_later),
         CASE(the_latest_watermark_counts),
         CASE(a_damaged_watermark_does_not_count),
+        CASE(a_watermark_replaces_the_damaged_one),
         CASE(a_wake_costs_no_generation_when_nobody_armed),
         CASE(a_replacement_under_way_shows_in_the_generation),
         CASE(a_dead_holder_gives_the_store_lock_up),

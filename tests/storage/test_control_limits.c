@@ -747,6 +747,9 @@ static void the_dead_keep_nothing_of_any_place(void **state)
         assert_true(has_to_grow(control));
         assert_int_equal(all.files->lock(&all, CONTROL_BYTE_PROCESS + place, LSI_LOCK_NONE), 0);
         assert_false(has_to_grow(control));
+        assert_int_not_equal(atomic_load(&slot->kind), LSI_SLOT_FREE); /* Nor is it theirs who come to that place. */
+        for (uint32_t word = 0; word < LSI_SLOT_KEEPER_WORDS; word++)
+            assert_int_equal(atomic_load(&slot->keepers[word]), 0);
     }
     assert_int_equal(all.files->close(&all), 0);
     lsi_control_close(control);
@@ -805,12 +808,17 @@ static void what_was_free_before_a_boot_is_free(void **state)
     drop(control, 1, 1);
     assert_int_equal(control->header->free_new, 2);
     lsi_watermark_note(slot_of(control, 2, 1), 1, 8);
+    atomic_store(&control->processes[CONTROL_PROCESSES - 1].used, 1); /* who died */
     lsi_control_close(control);
     lsi_boot_id_pretend(boots[1]);
     control = attach(fx);
+    assert_int_equal(atomic_load(&control->processes[CONTROL_PROCESSES - 1].used), 0);
     assert_int_equal(atomic_load(&control->header->used_count), 3);
     assert_int_equal(control->header->free_old, 2);
     assert_int_equal(control->header->free_new, 0);
+    (void)slot_of(control, 3, 1);
+    assert_int_equal(control->header->free_old, 1);
+    assert_int_equal(atomic_load(&control->header->used_count), 3);
     lsi_control_close(control);
 }
 

@@ -272,6 +272,10 @@ static void what_is_wrong_with_a_header_is_said(void **state)
     assert_int_equal(fx->files->truncate(&file, 100), 0);
     assert_int_equal(fx->files->close(&file), 0);
     assert_not_opened(fx, "ends within its header, after 100 bytes");
+    assert_int_equal(fx->files->open(&fx->store.root, FIRST, LSI_OPEN_WRITE, &file), 0);
+    assert_int_equal(fx->files->truncate(&file, 0), 0);
+    assert_int_equal(fx->files->close(&file), 0);
+    assert_not_opened(fx, "ends within its header, after 0 bytes");
 }
 
 static void records_of_every_size_come_back(void **state)

@@ -180,6 +180,42 @@ static void a_skip_says_which_numbers_were_given_up(void **state)
     lsi_segment_list_unref(list);
 }
 
+/* B3: a segment with a skip stays as it is, whichever of the skips it is. */
+static void what_has_a_skip_is_not_compressed(void **state)
+{
+    fixture *fx = *state;
+    lsi_segment_list *list;
+    unsigned packed = 0, skipped = 0;
+    uint64_t saved;
+    bool found = true;
+
+    for (unsigned i = 0; i < 3; i++) {
+        put(fx, 4);
+        put_fails_and_reset(fx);
+    }
+    put(fx, 1);
+    while (found)
+        assert_int_equal(lsi_log_recompress(fx->store.log, false, &found, &saved), LS_OK);
+    assert_int_equal(lsi_segment_list_load(&fx->store.config, &list), LS_OK);
+    assert_int_equal(list->skip_count, 3);
+    for (uint32_t i = 0; i + 1 < list->count; i++) {
+        const lsi_segment_entry *entry = &list->entries[i];
+        bool has_skip = false;
+        lsi_segment *segment;
+
+        for (uint32_t k = 0; k < list->skip_count; k++)
+            has_skip |= list->skips[k].from >= entry->base && list->skips[k].from < entry->end;
+        assert_int_equal(lsi_segment_open(&fx->store.config, entry->number, false, &segment), LS_OK);
+        assert_int_equal(segment->header.is_packed, !has_skip);
+        packed += segment->header.is_packed;
+        skipped += has_skip;
+        lsi_segment_unref(segment);
+    }
+    assert_true(packed == 3 && skipped == 3);
+    lsi_segment_list_unref(list);
+    check_counts(fx, 0);
+}
+
 static ls_status first_from(fixture *fx, lsi_log_reader *reader, ls_seqno *out)
 {
     const ls_record *records;
@@ -256,6 +292,7 @@ int main(void)
         T(what_was_trimmed_is_not_counted),
         T(removed_are_segments),
         T(a_skip_says_which_numbers_were_given_up),
+        T(what_has_a_skip_is_not_compressed),
         T(in_an_empty_log_every_place_is_its_beginning),
         T(every_number_is_sought),
     };

@@ -1,11 +1,12 @@
 /* Syncs that fail while a log is recovered (E1, R7, R8): who recovers it next does not believe one that returns 0 then,
- * but writes again what the first was about. What he sees and acknowledges outlives a loss of power. Likewise reads that
- * fail, segments that are lost and words that are false take nothing that is there.
+ * but writes again what the first was about. What he sees and acknowledges outlives a loss of power. Likewise reads
+ * that fail, segments that are lost and words that are false take nothing that is there.
  *
  * On the simulated disk, where a sync that fails leaves what it should have synced in doubt for ever. */
 #include <errno.h>
 
 #include "storage/log_store.h"
+#include "storage/numbered.h"
 #include "support/sim_files.h"
 #include "support/sim_memory.h"
 
@@ -84,7 +85,9 @@ static void expect_after_crashes(sim_files *sim, ls_durability durability, unsig
 /* Recovered without a fault: what is seen then, and what is put, stays. */
 static void expect_to_last(sim_files *sim, ls_durability durability)
 {
-    log_store store = {0};
+    sim_memory memory = SIM_MEMORY_INIT;
+    lsi_memory table = sim_memory_table(&memory);
+    log_store store = {.memory = &table};
     ls_seqno seqno;
 
     log_store_open(&store, sim_files_table(sim), false, durability, SMALL);
@@ -97,6 +100,7 @@ static void expect_to_last(sim_files *sim, ls_durability durability)
     assert_int_equal(lsi_log_sync(store.log), LS_OK);
     expect_after_crashes(sim, durability, count + 1, last_segment(&store));
     assert_int_equal(log_store_close(&store), LS_OK);
+    assert_int_equal(memory.live, 0);
 }
 
 /* Of each death in a roll, with the control file, without, and when that is lost in between: the first recovery meets a
@@ -112,7 +116,9 @@ static void a_sync_that_failed_in_recovery_is_not_believed_later(void **state)
         for (size_t sync = 0; sync < sizeof syncs / sizeof syncs[0]; sync++)
             for (int forgotten = 0; forgotten <= 2; forgotten++)
                 for (uint64_t nth = 1;; nth++) {
-                    log_store store = {0};
+                    sim_memory memory = SIM_MEMORY_INIT;
+                    lsi_memory table = sim_memory_table(&memory);
+                    log_store store = {.memory = &table};
                     sim_files *sim;
 
                     if (!make_dead(&sim, modes[mode], SIM_ANY, nth)) {
@@ -129,6 +135,7 @@ static void a_sync_that_failed_in_recovery_is_not_believed_later(void **state)
                     met += was_met;
                     sim_faults_clear(sim);
                     (void)log_store_close(&store);
+                    assert_int_equal(memory.live, 0);
                     if (forgotten == 2)
                         forget_control(sim);
                     if (was_met)
@@ -287,6 +294,35 @@ static void space_that_was_made_is_believed_as_far_as_it_is_there(void **state)
     }
 }
 
+/* Who died in a roll, or while he wrote: within a boot what is there stays, and the next one goes on behind it. */
+static void what_was_under_way_is_taken_over_within_a_boot(void **state)
+{
+    (void)state;
+    for (int which = 0; which < 4; which++) {
+        sim_files *sim = make_log(LS_DURABILITY_SYNC, SMALL, 4);
+        sim_memory memory = SIM_MEMORY_INIT;
+        lsi_memory table = sim_memory_table(&memory);
+        log_store store = {.memory = &table};
+        lsi_slot *slot;
+        uint64_t end;
+
+        log_store_open(&store, sim_files_table(sim), false, LS_DURABILITY_SYNC, SMALL);
+        assert_int_equal(lsi_control_slot(store.control, LSI_SLOT_SHARD, 1, 0, &slot), LS_OK);
+        end = lsi_load(&slot->committed_end);
+        const uint64_t under_way[] = {LSI_ROLLING, end + 168, end - 8, UINT64_MAX - 7};
+        atomic_store(&slot->write_end, under_way[which]);
+        assert_int_equal(lsi_log_touch(store.log), LS_OK);
+        assert_int_equal(lsi_load(&slot->committed_end), end);
+        assert_int_equal(lsi_load(&slot->write_end), end);
+        assert_int_equal(log_store_count(&store, 0), 4);
+        assert_int_equal(log_store_put(&store, 4, 100, &(ls_seqno){0}), LS_OK);
+        assert_int_equal(log_store_count(&store, 0), 5);
+        assert_int_equal(log_store_close(&store), LS_OK);
+        assert_int_equal(memory.live, 0);
+        sim_files_free(sim);
+    }
+}
+
 /* A list whose new version did not get its name is the old one, whatever the reason: nothing failed but this put. */
 static void a_list_that_was_not_renamed_fails_no_shard(void **state)
 {
@@ -309,6 +345,98 @@ static void a_list_that_was_not_renamed_fails_no_shard(void **state)
     }
 }
 
+static ls_status put_numbered(log_store *store, uint64_t number)
+{
+    static const ls_put_entry entry = {{"k", 1}, {"data", 4}, NULL};
+    ls_put_options options = LS_PUT_OPTIONS_INIT;
+    ls_put_result told;
+    lsi_log_numbered numbered = {.options = &options, .told = &told};
+    uint64_t end;
+    bool closed;
+
+    options.producer = (ls_producer_id){1, 2};
+    options.number = number;
+    ls_status st = lsi_log_append_numbered(store->log, store->framer, &entry, NULL, 1, &numbered, &end, &closed);
+    return st == LS_OK && end != 0 ? lsi_log_commit(store->log, end) : st;
+}
+
+/* Before the first number of a log its snapshot and its list are replaced. A call that fails there fails the put; the
+ * shard has failed only where a sync did (E1), and else the next put succeeds. */
+static void a_snapshot_that_was_not_written_fails_no_shard(void **state)
+{
+    static const struct { sim_call call; int err; } faults[] = {{SIM_ANY, ENOSPC}, {SIM_SYNC_DIR, EIO}};
+    unsigned failed[2] = {0};
+
+    (void)state;
+    for (size_t f = 0; f < 2; f++)
+        for (uint64_t nth = 1;; nth++) {
+            sim_files *sim = make_log(LS_DURABILITY_SYNC, SMALL, 1);
+            log_store store = {0};
+
+            log_store_open(&store, sim_files_table(sim), false, LS_DURABILITY_SYNC, SMALL);
+            assert_int_equal(lsi_log_touch(store.log), LS_OK);
+            assert_int_equal(log_store_count(&store, 0), 1);
+            sim_fault_add(sim, (sim_fault){.call = faults[f].call, .name = f == 0 ? LSI_PRODUCERS_NAME : "1/0",
+                                           .nth = nth, .err = faults[f].err});
+            ls_status st = put_numbered(&store, 1);
+            bool met = sim_faults_met(sim) != 0;
+            sim_faults_clear(sim);
+            failed[f] += met && st != LS_OK;
+            bool has_failed = atomic_load(&lsi_log_slot(store.log)->health) == LSI_SHARD_FAILED;
+            assert_int_equal(has_failed, f == 1 && met);
+            assert_int_equal(log_store_put(&store, 1, 100, &(ls_seqno){0}), has_failed ? LS_ERR_IO : LS_OK);
+            (void)log_store_close(&store);
+            sim_files_free(sim);
+            if (!met)
+                break;
+        }
+    assert_true(failed[0] > 2 && failed[1] >= 2);
+}
+
+/* A repeat is acknowledged after a reset, too: its record is durable, and nothing of it was given up. */
+static void a_repeat_behind_a_reset_is_acknowledged(void **state)
+{
+    sim_files *sim = make_log(LS_DURABILITY_SYNC, SMALL, 1);
+    log_store store = {0};
+
+    (void)state;
+    log_store_open(&store, sim_files_table(sim), false, LS_DURABILITY_SYNC, SMALL);
+    assert_int_equal(put_numbered(&store, 1), LS_OK);
+    sim_fault_add(sim, (sim_fault){.call = SIM_SYNC, .name = ".seg", .nth = 1, .err = EIO});
+    assert_int_equal(log_store_put(&store, 9, 100, &(ls_seqno){0}), LS_ERR_IO);
+    sim_faults_clear(sim);
+    assert_int_equal(lsi_log_reset(store.log), LS_OK);
+    assert_int_equal(put_numbered(&store, 1), LS_OK);
+    assert_int_equal(put_numbered(&store, 2), LS_OK);
+    assert_int_equal(put_numbered(&store, 1), LS_OK);
+    assert_int_equal(log_store_close(&store), LS_OK);
+    sim_files_free(sim);
+}
+
+/* A write that failed and was taken back costs no segment. */
+static void a_full_disk_costs_no_segment(void **state)
+{
+    sim_files *sim = make_log(LS_DURABILITY_SYNC, LARGE, 1);
+    log_store store = {0};
+
+    (void)state;
+    log_store_open(&store, sim_files_table(sim), false, LS_DURABILITY_SYNC, LARGE);
+    assert_int_equal(log_store_put(&store, 1, 100, &(ls_seqno){0}), LS_OK);
+    for (unsigned i = 0; i < 3; i++) {
+        uint32_t segment = last_segment(&store);
+
+        for (uint64_t nth = 1; nth <= 2; nth++) /* with the zeros behind it, and without */
+            sim_fault_add(sim, (sim_fault){.call = SIM_WRITE, .name = ".seg", .nth = nth, .err = ENOSPC});
+        assert_int_equal(log_store_put(&store, 9, 5000 * (i + 1), &(ls_seqno){0}), LS_ERR_FULL);
+        sim_faults_clear(sim);
+        assert_int_equal(log_store_put(&store, 2 + i, 100, &(ls_seqno){0}), LS_OK);
+        assert_int_equal(last_segment(&store), segment);
+    }
+    assert_int_equal(log_store_count(&store, 0), 5);
+    assert_int_equal(log_store_close(&store), LS_OK);
+    sim_files_free(sim);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,7 +444,11 @@ int main(void)
         cmocka_unit_test(a_read_that_fails_ends_no_log),
         cmocka_unit_test(a_last_segment_that_is_lost_within_a_boot_is_damage),
         cmocka_unit_test(space_that_was_made_is_believed_as_far_as_it_is_there),
+        cmocka_unit_test(what_was_under_way_is_taken_over_within_a_boot),
         cmocka_unit_test(a_list_that_was_not_renamed_fails_no_shard),
+        cmocka_unit_test(a_repeat_behind_a_reset_is_acknowledged),
+        cmocka_unit_test(a_full_disk_costs_no_segment),
+        cmocka_unit_test(a_snapshot_that_was_not_written_fails_no_shard),
     };
 
     return cmocka_run_group_tests_name("recovery", tests, NULL, NULL);

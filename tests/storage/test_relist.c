@@ -435,6 +435,10 @@ static void a_segment_without_records_contradicts_nothing(void **state)
     list = recovered(fx, 0);
     assert_int_equal(list->entries[0].base_seqno, list->entries[1].base_seqno);
     lsi_segment_list_unref(list);
+    forge(fx, 1, LSI_SEGMENT_BASE_AT, 8, real[1].base, false); /* Nor was a byte of it. */
+    list = recovered(fx, 0);
+    assert_int_equal(list->entries[0].base, list->entries[0].end);
+    lsi_segment_list_unref(list);
 }
 
 /* A reset and a repair begin the next segment at the limit: what lies between was given up. */
@@ -448,6 +452,31 @@ static void the_limit_reached_says_that_the_tail_is_nobodys(void **state)
     assert_int_equal(list->entries[0].flags, LSI_SEGMENT_SEALED | LSI_SEGMENT_TORN);
     assert_int_equal(list->entries[1].flags, LSI_SEGMENT_SEALED);
     lsi_segment_list_unref(list);
+}
+
+/* ---- a directory that cannot be listed ---- */
+
+/* Only where it is gone, or none, is the shard lost; else the system says why, and nothing is given up. */
+static void a_directory_that_cannot_be_listed_is_told_as_what_it_is(void **state)
+{
+    static const struct { int err; bool is_lost; const char *what; } cases[] = {
+        {EIO, false, "Input/output error"}, {EACCES, false, "Permission denied"}, {ENOENT, true, "is not there"},
+        {ENOTDIR, true, "is not a directory"}, {ELOOP, true, "is not a directory"},
+    };
+    fixture *fx = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lsi_recovered_list out;
+
+        sim_fault_add(fx->sim, (sim_fault){.call = SIM_LIST, .nth = 1, .err = cases[i].err});
+        assert_int_equal(recover(fx, &out), LS_OK);
+        sim_faults_clear(fx->sim);
+        assert_null(out.list);
+        assert_int_equal(out.is_lost, cases[i].is_lost);
+        if (strstr(out.why, cases[i].what) == NULL || strstr(out.why, "1/0 ") == NULL)
+            fail_msg("%d: %s", cases[i].err, out.why);
+        assert_non_null(out.advice);
+    }
 }
 
 /* ---- failing calls ---- */
@@ -510,6 +539,7 @@ int main(void)
         T(a_repair_that_makes_none_leaves_what_is_known),
         T(a_segment_without_records_contradicts_nothing),
         T(the_limit_reached_says_that_the_tail_is_nobodys),
+        T(a_directory_that_cannot_be_listed_is_told_as_what_it_is),
         T(what_cannot_be_read_makes_no_shorter_list),
     };
     return cmocka_run_group_tests_name("a list made anew", tests, NULL, NULL);

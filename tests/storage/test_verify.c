@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "base/status.h"
 #include "storage/verify.h"
 #include "support/sim_files.h"
 #include "support/sim_memory.h"
@@ -210,6 +211,8 @@ static void each_damaged_frame_is_told_with_its_record(void **state)
         assert_int_equal(of->finding.bytes, i < 4 ? positions[1] : lsi_load(&lsi_log_slot(fx->store.log)->committed_end)
                          - positions[4]);
         assert_lost(of, i + 1, i + 1, 1);
+        assert_true(fx->summary.damages == 1 && fx->summary.hints == 0 && fx->summary.notes == 0);
+        assert_int_equal(fx->summary.records_lost_max, 1);
         turn_byte(fx, FIRST, at + 200);
     }
 }
@@ -261,6 +264,7 @@ static void what_lies_behind_an_older_end_is_looked_at(void **state)
     assert_int_equal(fx->summary.records, 5);
     assert_int_equal(the_one(fx)->finding.kind, LS_FINDING_CONTROL);
     assert_int_equal(the_one(fx)->finding.severity, LS_FINDING_HINT);
+    assert_true(fx->summary.hints == 1 && fx->summary.damages == 0 && fx->summary.notes == 0);
     atomic_store(&slot->committed_end, now[0]);
     atomic_store(&slot->write_end, now[1]);
     atomic_store(&slot->durable_end, now[2]);
@@ -409,6 +413,38 @@ static void a_failed_sync_is_told_with_what_is_given_up_at_most(void **state)
     assert_non_null(strstr(fx->told[0].what, says));
     assert_int_equal(lsi_log_open(&fx->store.config, &fx->store.log), LS_OK);
     assert_int_equal(log_store_count(&fx->store, 0), 2);
+    assert_int_equal(log_store_put(&fx->store, 2, 100, &(ls_seqno){0}), LS_OK); /* It goes on. */
+    assert_int_equal(log_store_count(&fx->store, 0), 3);
+}
+
+/* Whichever read fails while it is repaired: nothing stays allocated, and nothing is said to be repaired. */
+static void a_repair_that_cannot_read_keeps_nothing(void **state)
+{
+    fixture *fx = *state;
+    unsigned failed = 0;
+
+    put(fx, 5, RECORD);
+    (void)lsi_log_close(fx->store.log);
+    fx->store.log = NULL;
+    for (uint64_t nth = 1;; nth++) {
+        lsi_inspection inspection = {.finding = take, .user = fx, .stream = ""};
+        size_t live = fx->memory.live;
+        bool met;
+
+        fx->told_count = 0;
+        sim_fault_add(fx->sim, (sim_fault){.call = SIM_READ, .name = ".seg", .nth = nth, .err = EIO});
+        ls_status st = lsi_log_repair(&fx->store.config, &inspection);
+        met = sim_faults_met(fx->sim) != 0;
+        sim_faults_clear(fx->sim);
+        assert_int_equal(fx->memory.live, live);
+        assert_int_equal(inspection.summary.repaired, 0);
+        if (!met)
+            break;
+        failed += st != LS_OK || fx->told_count > 0;
+    }
+    assert_true(failed > 2);
+    assert_int_equal(lsi_log_open(&fx->store.config, &fx->store.log), LS_OK);
+    assert_int_equal(log_store_count(&fx->store, 0), 5);
 }
 
 /* ---- files that the list does not name ---- */
@@ -548,6 +584,46 @@ static void a_segment_that_follows_none_is_a_note(void **state)
     assert_lost(the_one(fx), 0, 0, 0);
 }
 
+/* One that was begun and holds nothing is no loss, whatever failed before. */
+static void one_without_a_frame_is_a_note(void **state)
+{
+    fixture *fx = *state;
+    lsi_file file;
+
+    make_unnamed(fx);
+    assert_int_equal(fx->files->open(&fx->store.root, THIRD, LSI_OPEN_WRITE, &file), 0);
+    for (uint64_t more = 0; more <= 4096; more += 2048) {
+        assert_int_equal(fx->files->truncate(&file, LSI_SEGMENT_HEADER_BYTES), 0);
+        assert_int_equal(fx->files->truncate(&file, LSI_SEGMENT_HEADER_BYTES + more), 0);
+        (void)lsi_fail_errno(EIO, "before");
+        verify(fx);
+        for (uint32_t i = 0; i < fx->told_count; i++)
+            assert_int_equal(fx->told[i].finding.severity, LS_FINDING_NOTE);
+        assert_string_equal(fx->told[fx->told_count - 1].file, THIRD);
+        assert_string_equal(ls_last_error_message(), "before: Input/output error");
+    }
+    assert_int_equal(fx->files->close(&file), 0);
+}
+
+/* ---- the list ---- */
+
+/* Nobody knows then what is in the shard: all of it is told as not to be had, once. */
+static void a_list_that_cannot_be_read_is_told(void **state)
+{
+    fixture *fx = *state;
+
+    put(fx, 1, 100);
+    sim_fault_add(fx->sim, (sim_fault){.call = SIM_READ, .name = LSI_SEGMENT_LIST_NAME, .nth = 1, .err = EIO,
+                                       .sticky = true});
+    verify(fx);
+    sim_faults_clear(fx->sim);
+    assert_int_equal(the_one(fx)->finding.kind, LS_FINDING_FILE_UNREADABLE);
+    assert_int_equal(the_one(fx)->finding.severity, LS_FINDING_DAMAGE);
+    assert_string_equal(the_one(fx)->file, "1/0/" LSI_SEGMENT_LIST_NAME);
+    assert_true(the_one(fx)->finding.records_max == LS_RECORDS_UNKNOWN);
+    assert_non_null(strstr(the_one(fx)->what, "the shard can be neither read nor written"));
+}
+
 /* ---- memory ---- */
 
 /* Wherever it ends: that is said, and nothing else is. Beside others, too, where the list is read once more. */
@@ -590,11 +666,14 @@ int main(void)
         L(wrong_entries_of_an_index_are_counted_and_the_first_is_named),
         T(a_piece_of_an_entry_is_wrong),
         T(a_failed_sync_is_told_with_what_is_given_up_at_most),
+        T(a_repair_that_cannot_read_keeps_nothing),
         T(a_segment_that_the_list_lacks_is_told_with_its_records),
         T(it_is_told_as_far_as_it_is_whole),
         T(one_that_cannot_be_read_is_no_note),
         T(what_a_repair_kept_is_told_beside_others_too),
         T(a_segment_that_follows_none_is_a_note),
+        T(one_without_a_frame_is_a_note),
+        T(a_list_that_cannot_be_read_is_told),
         T(memory_that_ends_is_said),
     };
     return cmocka_run_group_tests_name("what verifying tells", tests, NULL, NULL);
