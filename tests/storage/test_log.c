@@ -240,6 +240,39 @@ static void numbers_of_an_aggregate_are_told_by_their_places(void **state)
     assert_true(sub_seqnos[0] == 0 && sub_counts[0] == 0); /* It is alone. */
 }
 
+/* F7: whoever reads looks at the numbers too. A frame whose sums are right and whose numbers cannot be is damage. */
+static void numbers_that_cannot_be_are_damage_for_who_reads(void **state)
+{
+    static const ls_put_entry entry = {{"k", 1}, {"data", 4}, NULL};
+    fixture *fx = *state;
+    unsigned char bytes[512];
+    lsi_log_numbered numbered = {0};
+    lsi_log_reader *reader;
+    const ls_record *records;
+    lsi_segment *segment;
+    lsi_frame frame;
+    uint32_t count;
+    bool tip, end;
+
+    assert_int_equal(put_numbered(fx, &entry, 1, NULL, 1, &numbered), LS_OK);
+    assert_int_equal(lsi_log_sync(fx->store.log), LS_OK);
+    assert_int_equal(log_store_put(&fx->store, 0, 100, &(ls_seqno){0}), LS_OK);
+    assert_int_equal(lsi_segment_open(&fx->store.config, 1, false, &segment), LS_OK);
+    read_at(fx, FIRST, bytes, 200, LSI_SEGMENT_HEADER_BYTES);
+    assert_int_equal(lsi_frame_read_header(bytes, SIZE_MAX, segment->seed, 0, &frame), LSI_FRAME_VALID);
+    assert_true(frame.bytes < 200 && lsi_frame_check_body(bytes, &frame, segment->seed));
+    lsi_write_u32le(bytes + frame.bytes - 8, 999999); /* as many bytes of differences */
+    frame.body_sum = lsi_sum64(bytes + LSI_FRAME_HEADER_BYTES, frame.bytes - LSI_FRAME_HEADER_BYTES, 0);
+    lsi_frame_write_header(bytes, &frame, segment->seed, 0);
+    assert_int_equal(lsi_frame_read_header(bytes, SIZE_MAX, segment->seed, 0, &frame), LSI_FRAME_VALID);
+    assert_true(lsi_frame_check_body(bytes, &frame, segment->seed));
+    write_at(fx, FIRST, bytes, frame.bytes, LSI_SEGMENT_HEADER_BYTES);
+    lsi_segment_unref(segment);
+    assert_int_equal(lsi_log_reader_open(fx->store.log, LSI_READ_FAST, &reader), LS_OK);
+    assert_int_equal(lsi_log_reader_read(reader, 100, 1 << 20, &records, &count, &tip, &end), LS_ERR_CORRUPT);
+    lsi_log_reader_close(reader);
+}
+
 /* Whose it is, which file and what is wrong with it: what an operator needs. */
 static void assert_not_opened(fixture *fx, const char *why)
 {
@@ -796,6 +829,7 @@ int main(void)
         A_TEST(the_bytes_of_a_log_are_those_of_its_frames),
         A_TEST(a_batch_that_no_frame_holds_is_refused),
         A_TEST(numbers_of_an_aggregate_are_told_by_their_places),
+        A_TEST(numbers_that_cannot_be_are_damage_for_who_reads),
         A_TEST(numbers_that_are_used_up_are_said_to_be),
         A_TEST(what_is_wrong_with_a_header_is_said),
         A_TEST(records_of_every_size_come_back),
