@@ -37,7 +37,7 @@ def kinesis(folder: str, clock: Clock) -> Iterator[Client]:
 
 
 def start(kinesis: Client, kind: str = "TRIM_HORIZON", shard: str = "shardId-000000000000", **more: Any) -> str:
-    answer = kinesis.get_shard_iterator(StreamName="orders", ShardId=shard, ShardIteratorType=kind, **more)
+    answer = kinesis.get_shard_iterator(**{"StreamName": "orders", **more}, ShardId=shard, ShardIteratorType=kind)
     return str(answer["ShardIterator"])
 
 
@@ -502,9 +502,14 @@ def test_limits_fail_records_one_by_one(kinesis: Client) -> None:
     assert answer["FailedRecordCount"] > 0 and len(answer["Records"]) == 5
     assert answer["Records"][-1]["ErrorCode"] == "ProvisionedThroughputExceededException"
     assert "shardId-000000000000 in stream slow" in answer["Records"][-1]["ErrorMessage"]
-    with Client(kinesis._store, retries=0) as strict, refused("ProvisionedThroughputExceededException", strict):
-        for _ in range(10):
-            strict.put_record(StreamName="slow", Data=b"", PartitionKey="k")
+    with Client(kinesis._store, retries=0) as strict:
+        for call in (lambda: strict.put_record(StreamName="slow", Data=b"", PartitionKey="k"),
+                     lambda: strict.get_records(ShardIterator=start(strict, StreamName="slow"))):
+            with pytest.raises(strict.exceptions.ProvisionedThroughputExceededException) as caught:
+                for _ in range(10):
+                    call()
+            assert caught.value.response["Error"]["Message"] == (
+                "Rate exceeded for shard shardId-000000000000 in stream slow under account 000000000000.")
 
 
 def test_puts_take_no_reads_of_a_stream_that_became_provisioned(folder: str) -> None:
@@ -723,10 +728,15 @@ def test_waiters(folder: str) -> None:
             kinesis.put_record(StreamName="slow", Data=b"", PartitionKey="k")
         kinesis.get_waiter("stream_exists").wait(StreamName="slow")
         kinesis.put_record(StreamName="slow", Data=b"", PartitionKey="k")
+        with pytest.raises(libstream.kinesis.WaiterError, match="StreamNotExists failed: Max attempts exceeded"):
+            kinesis.get_waiter("stream_not_exists").wait(StreamName="slow", WaiterConfig={
+                "Delay": 0.01, "MaxAttempts": 3})
         kinesis.delete_stream(StreamName="slow")
         kinesis.get_waiter("stream_not_exists").wait(StreamName="slow")
-        with pytest.raises(libstream.kinesis.WaiterError, match="Max attempts exceeded"):
-            kinesis.get_waiter("stream_exists").wait(StreamName="slow", WaiterConfig={"Delay": 0.01, "MaxAttempts": 3})
+        began = time.monotonic()
+        with pytest.raises(libstream.kinesis.WaiterError, match=r"An error occurred \(ResourceNotFoundException\)"):
+            kinesis.get_waiter("stream_exists").wait(StreamName="slow")  # As botocore: nothing will come of it.
+        assert time.monotonic() - began < 60
         with pytest.raises(ValueError, match="does not exist"):
             kinesis.get_waiter("stream_sleeps")
 
@@ -1057,8 +1067,10 @@ def test_exceptions_are_botocore_s(kinesis: Client) -> None:
 
 @pytest.mark.skipif(MODEL is None, reason="botocore is not installed")
 def test_paginators_and_waiters_do_what_botocore_s_do(kinesis: Client) -> None:
+    from botocore.exceptions import WaiterError
     from botocore.paginate import Paginator
     from botocore.session import get_session
+    from botocore.waiter import NormalizedOperationMethod, Waiter
 
     for i in range(4):
         kinesis.create_stream(StreamName="s%d" % i, ShardCount=1)
@@ -1092,6 +1104,18 @@ def test_paginators_and_waiters_do_what_botocore_s_do(kinesis: Client) -> None:
     assert [summary["StreamName"] for summary in whole["StreamSummaries"]] == ["orders", "s0", "s1"]
     waiter = get_session().get_waiter_model("kinesis")
     assert set(kinesis.waiter_names) <= {re.sub("(?!^)([A-Z])", r"_\1", n).lower() for n in waiter.waiter_names}
+    assert {kinesis.get_waiter(name).name for name in kinesis.waiter_names} <= set(waiter.waiter_names)
+    for name, stream in (("stream_exists", "s0"), ("stream_not_exists", "s0"), ("stream_exists", "none"),
+                         ("stream_not_exists", "none")):
+        own, said = kinesis.get_waiter(name), []
+        theirs = Waiter(own.name, waiter.get_waiter(own.name), NormalizedOperationMethod(kinesis.describe_stream))
+        for one in (own, theirs):
+            try:
+                one.wait(StreamName=stream, WaiterConfig={"Delay": 0, "MaxAttempts": 2})
+                said.append("")
+            except WaiterError as error:
+                said.append(str(error))
+        assert said[0] == said[1]
 
 
 def _shown(name: str, whole: Dict[str, Any]) -> List[str]:

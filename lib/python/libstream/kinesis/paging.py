@@ -145,11 +145,13 @@ class Waiter:
     """What `client.get_waiter` answers. It looks at once, then ten times a second unless WaiterConfig says else."""
 
     def __init__(self, name: str, describe: Call) -> None:
-        self.name = name
+        self.name = "".join(part.capitalize() for part in name.split("_"))  #: as botocore has it: StreamExists
+        self._is_for_one = name == "stream_exists"
         self._describe = describe
 
     def wait(self, WaiterConfig: Optional[Dict[str, Any]] = None, **arguments: Any) -> None:
-        """Wait until the stream is ACTIVE, or gone. Raises `WaiterError` after Delay times MaxAttempts: 180 seconds."""
+        """Wait until the stream is ACTIVE, or gone. Raises `WaiterError` after Delay times MaxAttempts: 180 seconds; or
+        at once when there is an error, such as that there is no stream that could become ACTIVE."""
         config = WaiterConfig or {}
         delay = float(config.get("Delay", 0.1))
         attempts = int(config.get("MaxAttempts", 18 if "Delay" in config else 1800))
@@ -162,10 +164,10 @@ class Waiter:
                 found = last["StreamDescription"]["StreamStatus"]
             except ClientError as error:
                 last = error.response
-                if last["Error"]["Code"] != "ResourceNotFoundException":
+                if self._is_for_one or last["Error"]["Code"] != "ResourceNotFoundException":
                     raise WaiterError(self.name, "An error occurred (%(Code)s): %(Message)s" % last["Error"],
                                       last) from error
                 found = None
-            if found == "ACTIVE" if self.name == "stream_exists" else found is None:
+            if found == "ACTIVE" if self._is_for_one else found is None:
                 return
         raise WaiterError(self.name, "Max attempts exceeded", last)

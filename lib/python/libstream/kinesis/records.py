@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -24,6 +25,14 @@ def _hash_key(text: Optional[str]) -> Optional[int]:
         raise invalid("Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value "
                       "was %s" % text)
     return value
+
+
+def _shard_of(opened: Opened, key: str, hash_key: Optional[int]) -> int:
+    """The shard that a record goes to now."""
+    if hash_key is None:
+        hash_key = int.from_bytes(hashlib.md5(key.encode(), usedforsecurity=False).digest(), "big")
+    return next((shard.shard for shard in opened.stream.describe().open_shards
+                 if shard.first_hash_key <= hash_key <= shard.last_hash_key), 0)
 
 
 def check_start(kind: str, number: Optional[str], timestamp: Any) -> None:
@@ -71,12 +80,20 @@ class Records(Base):
             now_us = self._now_us()
             if least is not None and _is_ahead(least, opened, now_us // 1_000_000):
                 raise self._not_before(name, str(SequenceNumberForOrdering))
-            at = opened.producer.put(PartitionKey, Data, hash_key)
+            try:
+                at = opened.producer.put(PartitionKey, Data, hash_key)
+            except plain.ThrottledError as error:
+                raise self._rate_exceeded(name, _shard_of(opened, PartitionKey, hash_key), error) from error
             arrival = opened.arrivals(at.shard, at.seqno, at.seqno, now_us)(at.seqno)
             return answer(ShardId=shard_id(at.shard), SequenceNumber=opened.text_of_put(at.shard, at.seqno, arrival),
                           **opened.encryption)
 
         return dict(self._with(name, put))
+
+    def _rate_exceeded(self, name: str, shard: int, error: plain.ThrottledError) -> plain.ThrottledError:
+        """The same in the service's words."""
+        return plain.ThrottledError("Rate exceeded for shard %s in stream %s under account %s."
+                                    % (shard_id(shard), name, self._account), retry_after=error.retry_after)
 
     def _not_before(self, name: str, text: str) -> Refusal:
         return invalid("ExclusiveMinimumSequenceNumber %s used in PutRecord on stream %s under account %s is invalid."
@@ -185,6 +202,8 @@ class Records(Base):
                     break
                 except plain.TrimmedError:  # The service skips what has expired, and says nothing.
                     continue
+                except plain.ThrottledError as error:
+                    raise self._rate_exceeded(name, shard, error) from error
             members: Dict[str, Any] = {"Records": record_shapes(opened, batch),
                                        "MillisBehindLatest": batch.millis_behind_latest}
             if batch.is_shard_end:
