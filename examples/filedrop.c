@@ -337,7 +337,6 @@ int main(int argc, char **argv)
     int option, result = 0;
 
     pipeline_begin("filedrop");
-    (void)setvbuf(stdout, NULL, _IOLBF, 0); /* Each line when it happens, also into a pipe. */
     while (result == 0 && (option = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (option) {
         case 'x': options.suffix = optarg; break;
@@ -366,10 +365,14 @@ int main(int argc, char **argv)
     }
     if (result != 0)
         return 2;
+    if (!options.json)
+        (void)setvbuf(stdout, NULL, _IOLBF, 0); /* Each line when it happens, also into a pipe. */
     result = run_all(&options);
     if (pipeline_interrupted)
         return 128 + pipeline_interrupted;
-    if (fflush(stdout) != 0 || ferror(stdout))
-        result = pipeline_fail("cannot write the result: %s", strerror(errno));
+    errno = 0;
+    if (fflush(stdout) != 0 || ferror(stdout)) /* A line of before, of which nobody knows why any more. */
+        result = errno != 0 ? pipeline_fail("cannot write the result: %s", strerror(errno))
+                            : pipeline_fail("cannot write the result");
     return result == 0 ? 0 : 1;
 }

@@ -307,6 +307,13 @@ class Filedrop(pipelines.Case):
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"(LS_ERR_KEY)", done.stderr)
 
+    def test_a_result_that_cannot_be_written_is_an_error(self):
+        for arguments, said in ((["--json"], b": No space left on device\n"), ([], b"\n")):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([FILEDROP, "--files", "2", "--reads", "500", *arguments], stdout=full,
+                                      stderr=subprocess.PIPE, env=self.environment, timeout=60)
+            self.assertEqual((done.returncode, done.stderr), (1, b"filedrop: cannot write the result" + said))
+
     def test_a_run_goes_on_wherever_it_begins(self):
         result = self.goes_on_from_another_place(["--files", 2], ["--files", 3])
         self.assertEqual((result["records"], result["taken"]), (3, 1))
