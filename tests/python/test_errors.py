@@ -275,6 +275,32 @@ def test_documents_name_every_public_name() -> None:
                     assert getattr(member, "__doc__", None), "%s.%s has no documentation" % (name, part)
 
 
+def test_numbers_that_c_has_no_room_for_are_refused_everywhere(stream: Stream, store: Store) -> None:
+    """A subscription hands its shard to a thread, whose error nobody would be told."""
+    stream.register_consumer("c")
+    stream.producer().put("k", b"x")
+    group, delivery = stream.group("g"), stream.create_delivery("d", to_callback=True)
+    event, windows = group.next(20), stream.windows(print, size_ms=10)
+    tickets, transaction = stream.async_producer(), store.transaction()
+    counter = store.define_metric("a_total", libstream.MetricType.COUNTER, "A.").series()
+    assert event is not None
+    for number in (-1, 1 << 70):
+        calls: List[Callable[[], Any]] = [
+            lambda: stream.subscribe("c", number), lambda: event.lease.checkpoint(number),
+            lambda: event.lease.checkpoint(1, number), lambda: event.lease.prepare(number),
+            lambda: transaction.checkpoint(event.lease, number), lambda: windows.tip(number),
+            lambda: windows.add_shard(number), lambda: counter.add(number), lambda: tickets.wait(number, 0),
+            lambda: stream.producer(5).put_many("k", [b""], numbers=[number])]
+        for call in calls:
+            with pytest.raises(libstream.InvalidArgumentError):
+                call()
+    with pytest.raises(TypeError):
+        stream.subscribe("c", "shardId-000000000000")  # type: ignore[arg-type]
+    with stream.subscribe("c", 0) as subscription:
+        assert next(subscription).data_list() == [b"x"]
+    delivery.run(deliver=lambda given: None, until_caught_up=True, give_up=float("inf"))
+
+
 def test_numbers_out_of_range_are_named(stream: Stream, store: Store) -> None:
     calls: List[Tuple[str, Callable[[], Any]]] = [
         ("records_max is -1", lambda: stream.iterator(records_max=-1).next_batch()),

@@ -141,7 +141,7 @@ class Handle(Unique):
             try:
                 status = self._gate.open(None if parent is None else parent._gate, out, call, *arguments)
             except OverflowError as error:
-                raise _out_of_range(error) from None
+                raise out_of_range(error) from None
             check(status)
         except BaseException:
             with self._closing:
@@ -171,7 +171,7 @@ class Handle(Unique):
         try:
             status = self._gate.run(None, function, *arguments)
         except OverflowError as error:
-            raise _out_of_range(error) from None
+            raise out_of_range(error) from None
         check(status)
 
     def _interrupt(self, pointer: Any) -> None:
@@ -301,7 +301,8 @@ class Handle(Unique):
                 pass
 
 
-def _out_of_range(error: OverflowError) -> InvalidArgumentError:
+def out_of_range(error: OverflowError) -> InvalidArgumentError:
+    """What is raised of a number that C has no room for."""
     return InvalidArgumentError("a number is out of its range: %s" % error)
 
 

@@ -13,7 +13,7 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
-from libstream._handle import SOON, Handle, refuse_asked
+from libstream._handle import SOON, Handle, out_of_range, refuse_asked
 from libstream._native import ffi, lib
 from libstream._waiting import run_or_leave, slices
 from libstream.errors import Error, WaitTimeoutError, WrongStateError, check, failure
@@ -195,7 +195,10 @@ class AsyncProducer(Handle):
                     return
             check(status)
 
-        self._gate.run(None, wait)
+        try:
+            self._gate.run(None, wait)
+        except OverflowError as error:
+            raise out_of_range(error) from None
 
     def flush(self, timeout: Optional[float] = None) -> None:
         """Send at once what was put before, and wait until all of it has its outcome: `WaitTimeoutError` when the time

@@ -6,6 +6,7 @@ from __future__ import annotations
 import enum
 import json
 import logging
+import math
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping as MappingOf, Optional, Tuple
@@ -16,7 +17,7 @@ from libstream._waiting import refuse_coroutine, run_interruptibly, wait_for_all
 from libstream.batch import Batch, batch_of
 from libstream.errors import WrongStateError, check
 from libstream.mapping import LambdaContext
-from libstream.values import Position, PositionLike, c_text, options, position, put_in, utf8
+from libstream.values import Position, PositionLike, c_text, milliseconds, options, position, put_in, utf8
 
 if TYPE_CHECKING:
     from libstream.stream import Stream
@@ -201,8 +202,8 @@ class Delivery:
         run = _Run(self._stream, self._name, function, deliver)
         made = options(
             "ls_delivery_run_options", failover_ms=failover_ms, shards_max=shards_max,
-            memory_bytes_max=memory_bytes_max, give_up_ms=None if give_up is None else int(give_up * 1000),
-            transform_timeout_ms=None if transform_timeout is None else int(transform_timeout * 1000),
+            memory_bytes_max=memory_bytes_max, give_up_ms=None if give_up in (None, math.inf) else milliseconds(give_up),
+            transform_timeout_ms=None if transform_timeout is None else milliseconds(transform_timeout),
             flags=lib.LS_DELIVERY_UNTIL_CAUGHT_UP if until_caught_up else 0,
             transform=None if function is None else lib.lsi_py_on_transform,
             deliver=None if deliver is None else lib.lsi_py_on_object)

@@ -13,7 +13,7 @@ from libstream._handle import Handle, Unique, turn
 from libstream._native import ffi, lib
 from libstream._waiting import slices
 from libstream.batch import Record
-from libstream.errors import WrongStateError, check
+from libstream.errors import InvalidArgumentError, WrongStateError, check
 from libstream.iterator import Iterator
 from libstream.values import Position, PositionLike, RecordId, c_text, options, position
 
@@ -161,7 +161,10 @@ def place_of(record: Union[Record, RecordId, int], sub_seqno: Optional[int]) -> 
         sub_seqno = record.sub_seqno
     given: Any = record
     seqno = operator.index(given) if hasattr(given, "__index__") else given.seqno  # Also a number of NumPy's.
-    return seqno, _ALL_OF_IT if sub_seqno is None else sub_seqno
+    sub = _ALL_OF_IT if sub_seqno is None else sub_seqno
+    if not (0 <= seqno < 1 << 64 and 0 <= sub <= _ALL_OF_IT):
+        raise InvalidArgumentError("there is no record %d, part %d: a number is out of its range" % (seqno, sub))
+    return seqno, sub
 
 
 class GroupEvent(NamedTuple):

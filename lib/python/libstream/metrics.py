@@ -17,6 +17,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Union
 
+from libstream._handle import out_of_range
 from libstream._native import ffi, lib
 from libstream.errors import check
 from libstream.values import c_path, c_text, options
@@ -84,7 +85,11 @@ class Series:
 
     def _call(self, function: Any, value: Any) -> None:
         with self._store._gate:
-            check(function(self._pointer, value))
+            try:
+                status = function(self._pointer, value)
+            except OverflowError as error:
+                raise out_of_range(error) from None
+        check(status)
 
     def add(self, count: int = 1) -> None:
         """Add to a counter."""

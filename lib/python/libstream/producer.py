@@ -8,7 +8,7 @@ from itertools import islice
 from typing import (TYPE_CHECKING, Any, Dict, Iterable, Iterator as IteratorOf, List, Optional, Sequence, Sized, Tuple,
                     Union, overload)
 
-from libstream._handle import Handle
+from libstream._handle import Handle, out_of_range
 from libstream._native import ffi, lib
 from libstream._walk import fill, hold, interrupt, put as method_put, waiting
 from libstream.errors import BusyError, Error, InvalidArgumentError, StateError, WrongStateError, check, failure
@@ -433,7 +433,10 @@ def put_options(durability: Optional[Durability], flags: int, hash_key: Optional
                 raise ValueError("number %d is below 1" % number)
             put_in(settings, "number", number)
         else:
-            keep.append(ffi.new("uint64_t[]", list(numbers)))
+            try:
+                keep.append(ffi.new("uint64_t[]", list(numbers)))
+            except OverflowError as error:
+                raise out_of_range(error) from None
             settings.numbers = keep[-1]
     return settings, keep
 

@@ -7,7 +7,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any, Dict, Iterator as IteratorOf, Optional, Tuple
 
-from libstream._handle import Handle, of_this_process
+from libstream._handle import Handle, of_this_process, out_of_range
 from libstream._native import ffi, lib
 from libstream.batch import Batch, batch_of
 from libstream.errors import check, failure
@@ -138,7 +138,8 @@ class _Push:
     def _work(self, pointer: Any) -> None:
         if self._first.setdefault("came", "thread") != "thread":
             return
-        handle, error = ffi.new_handle(self), None
+        handle = ffi.new_handle(self)
+        error: Optional[BaseException] = None
         try:
             more = (self._settings, lib.lsi_py_on_push, handle)
             if self._from is not None:
@@ -149,6 +150,10 @@ class _Push:
                 status = lib.ls_consumer_subscribe(pointer, self._shard, self._start, *more)
             if status not in (0, lib.LS_ERR_CANCELLED):
                 error = failure(status)
+        except OverflowError as found:
+            error = out_of_range(found)
+        except BaseException as found:  # Of what is no number at all: whoever waits for the first batch is told.
+            error = found
         finally:
             self.ended.set()
         self.give((None, error))

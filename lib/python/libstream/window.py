@@ -9,7 +9,7 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Tuple, Union
 
-from libstream._handle import Handle
+from libstream._handle import Handle, out_of_range
 from libstream._native import ffi, lib
 from libstream._waiting import run_interruptibly
 from libstream.batch import Batch
@@ -182,7 +182,10 @@ class WindowOperator(Handle):
                 raise WrongStateError("a function of the window operator has failed: it can only be closed")
             return function(pointer, *arguments)
 
-        status = self._gate.run(self._turn, do)
+        try:
+            status = self._gate.run(self._turn, do)
+        except OverflowError as error:
+            raise out_of_range(error) from None
         if self._told.error is not None:
             raise self._told.error
         check(status)
