@@ -344,7 +344,7 @@ def test_an_iterator_of_a_stream_that_was_made_anew_is_refused(kinesis: Client) 
     with refused("ResourceNotFoundException", kinesis):
         kinesis.get_records(ShardIterator=iterator)
     kinesis._store.create_stream("orders").close()
-    with refused("ResourceNotFoundException", kinesis):
+    with pytest.raises(kinesis.exceptions.ResourceNotFoundException, match="Stream orders under account .* not found"):
         kinesis.get_records(ShardIterator=iterator)
     put(kinesis, 2)
     assert len(kinesis.get_records(ShardIterator=start(kinesis))["Records"]) == 2

@@ -202,7 +202,8 @@ class Delivery:
         run = _Run(self._stream, self._name, function, deliver)
         made = options(
             "ls_delivery_run_options", failover_ms=failover_ms, shards_max=shards_max,
-            memory_bytes_max=memory_bytes_max, give_up_ms=None if give_up in (None, math.inf) else milliseconds(give_up),
+            memory_bytes_max=memory_bytes_max,
+            give_up_ms=None if give_up in (None, math.inf) else milliseconds(give_up),
             transform_timeout_ms=None if transform_timeout is None else milliseconds(transform_timeout),
             flags=lib.LS_DELIVERY_UNTIL_CAUGHT_UP if until_caught_up else 0,
             transform=None if function is None else lib.lsi_py_on_transform,

@@ -194,7 +194,7 @@ class Records(Base):
 
         def read(opened: Opened) -> Dict[str, Any]:
             if opened.id != stream:
-                raise plain.NotFoundError("the stream was deleted")
+                raise plain.NotFoundError("Stream %s under account %s not found." % (name, self._account))
             iterator = self._take_reader(place, opened.stream)
             while True:
                 try:
