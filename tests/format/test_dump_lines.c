@@ -84,9 +84,15 @@ static ls_status dump_in(fixture *fx, const lsi_root *root, const char *name)
     return st;
 }
 
+/* All that it opens is closed. */
 static void dump(fixture *fx, const char *name)
 {
+    uint64_t opened = sim_calls(fx->sim, SIM_OPEN), closed = sim_calls(fx->sim, SIM_CLOSE);
+
     assert_int_equal(dump_in(fx, &fx->dir, name), LS_OK);
+    opened = sim_calls(fx->sim, SIM_OPEN) - opened;
+    closed = sim_calls(fx->sim, SIM_CLOSE) - closed;
+    assert_true(opened >= closed && opened - closed <= 1); /* A name may be nobody's. */
 }
 
 /* The line is there, whole. */

@@ -644,6 +644,7 @@ static void any_slot_may_be_a_kept_streams(void **state)
     assert_ptr_equal(stream, control_slot_at(two, 5));
     (void)slot_of(one, 1, 1);
     drop(one, 1, 1);
+    assert_int_equal(one->header->free_new, 2); /* Each is freed once. */
     assert_true(has_to_grow(one));
     lsi_control_let_go(two, stream);
     assert_false(has_to_grow(one));

@@ -148,6 +148,7 @@ static void it_is_the_list_that_was_there(void **state)
     fixture *fx = *state;
     lsi_segment_list *list = recovered(fx, 0);
 
+    assert_int_equal(fx->real->head.generation, SEGMENTS); /* One for each that it was replaced by. */
     assert_real(fx, list);
     assert_int_equal(lsi_segment_list_store(&fx->store.config, list), LS_OK); /* It passes every rule of a list. */
     lsi_segment_list_unref(list);
