@@ -12,6 +12,7 @@
 #include "storage/inspect.h"
 #include "storage/manifest.h"
 #include "storage/numbered.h"
+#include "storage/verify.h"
 #include "support/sim_files.h"
 #include "support/sim_memory.h"
 
@@ -187,6 +188,12 @@ static void what_is_no_frame_is_shown_with_its_size(void **state)
     assert_int_equal(fx->files->truncate(&file, end + 64), 0);
     dump(fx, FIRST);
     (void)snprintf(line, sizeof line, "0x%08llx no frame, zeros first: 64 bytes", (unsigned long long)end);
+    said(fx, line);
+    unsigned char salt[32];
+    assert_int_equal(fx->files->read(&file, salt, sizeof salt, LSI_SEGMENT_SALT_AT), sizeof salt);
+    int at = snprintf(line, sizeof line, "salt ");
+    for (size_t i = 0; i < sizeof salt; i++)
+        at += snprintf(line + at, sizeof line - (size_t)at, "%02x", salt[i]);
     said(fx, line);
     assert_false(fx->damaged);
     write_file(fx, FIRST, "?", 1, LSI_SEGMENT_HEADER_BYTES + 60);

@@ -68,6 +68,15 @@ static int set_up_large(void **state)
     return 0;
 }
 
+static int set_up_kernel(void **state)
+{
+    static fixture fx;
+
+    make(&fx, SMALL, LS_DURABILITY_KERNEL);
+    *state = &fx;
+    return 0;
+}
+
 static int tear_down(void **state)
 {
     fixture *fx = *state;
@@ -239,6 +248,40 @@ static void what_cannot_be_read_is_told_with_all_its_records(void **state)
         assert_true(fx->summary.records == 2 || fx->summary.records == 5); /* It may be read when it is asked again. */
     }
     assert_true(count >= 3);
+}
+
+/* Where a sealed segment's file ends too soon, that is told, once. */
+static void a_file_that_was_cut_is_told_with_what_is_gone(void **state)
+{
+    fixture *fx = *state;
+    lsi_file file;
+
+    put(fx, 5, RECORD);
+    assert_int_equal(fx->files->open(&fx->store.root, FIRST, LSI_OPEN_WRITE, &file), 0);
+    assert_int_equal(fx->files->truncate(&file, LSI_SEGMENT_HEADER_BYTES + 20064 + 1000), 0);
+    assert_int_equal(fx->files->close(&file), 0);
+    verify(fx);
+    assert_int_equal(the_one(fx)->finding.kind, LS_FINDING_SEGMENT_SHORT);
+    assert_int_equal(the_one(fx)->finding.offset, LSI_SEGMENT_HEADER_BYTES + 20064);
+    assert_int_equal(the_one(fx)->finding.bytes, 2 * 20064);
+    assert_lost(the_one(fx), 2, 3, 2);
+    assert_int_equal(fx->summary.records, 3);
+}
+
+/* What nobody synced is there as well, as long as the machine runs. */
+static void what_was_not_synced_is_counted(void **state)
+{
+    fixture *fx = *state;
+    const lsi_slot *slot;
+
+    put(fx, 5, 1000);
+    slot = lsi_log_slot(fx->store.log);
+    assert_true(lsi_load(&slot->durable_end) < lsi_load(&slot->committed_end));
+    for (int beside = 0; beside < 2; beside++) {
+        assert_int_equal(try_verify(fx, beside != 0), LS_OK);
+        assert_int_equal(fx->told_count, 0);
+        assert_int_equal(fx->summary.records, 5);
+    }
 }
 
 /* Of an end that is older than the log, nothing behind it is left out. */
@@ -449,24 +492,32 @@ static void a_repair_that_cannot_read_keeps_nothing(void **state)
 
 /* ---- files that the list does not name ---- */
 
-/* A list from before the log rolled: what was put behind it is lost, and how much of it is known. */
-static void make_unnamed(fixture *fx)
+/* A list from before the log rolled: what was put behind it is lost, and how much of it is known. So many records of
+ * which three fill a segment are put before, and then up to nine. */
+static void make_unnamed_behind(fixture *fx, unsigned before)
 {
     unsigned char list[4096];
     lsi_file file;
     size_t size;
 
-    put(fx, 4, RECORD);
+    put(fx, before, RECORD);
     size = (size_t)size_of(fx, "1/0/" LSI_SEGMENT_LIST_NAME);
     assert_true(size <= sizeof list);
     with_file(fx, "1/0/" LSI_SEGMENT_LIST_NAME, list, size, 0, false);
-    put(fx, 2, RECORD);
-    put(fx, 1, 2000); /* No room is left for it in the second one. */
-    put(fx, 2, 100);
+    if (before > 3) {
+        put(fx, 6 - before, RECORD);
+        put(fx, 1, 2000); /* No room is left for it in the second one. */
+    }
+    put(fx, 2, before > 3 ? 100 : RECORD);
     assert_int_equal(fx->files->open(&fx->store.root, "1/0/" LSI_SEGMENT_LIST_NAME, LSI_OPEN_WRITE, &file), 0);
     assert_int_equal(fx->files->truncate(&file, size), 0);
     assert_int_equal(fx->files->close(&file), 0);
     with_file(fx, "1/0/" LSI_SEGMENT_LIST_NAME, list, size, 0, true);
+}
+
+static void make_unnamed(fixture *fx)
+{
+    make_unnamed_behind(fx, 4);
 }
 
 static const told *the_damage(const fixture *fx)
@@ -491,6 +542,17 @@ static void a_segment_that_the_list_lacks_is_told_with_its_records(void **state)
     assert_int_equal(the_damage(fx)->finding.kind, LS_FINDING_STRAY_FILE);
     assert_string_equal(the_damage(fx)->file, THIRD);
     assert_lost(the_damage(fx), 7, 9, 3);
+}
+
+static void one_behind_the_first_is_told_too(void **state)
+{
+    fixture *fx = *state;
+
+    make_unnamed_behind(fx, 3);
+    verify(fx);
+    assert_int_equal(the_damage(fx)->finding.kind, LS_FINDING_STRAY_FILE);
+    assert_string_equal(the_damage(fx)->file, "1/0/00000002.seg");
+    assert_lost(the_damage(fx), 4, 5, 2);
 }
 
 /* Its file may end anywhere. */
@@ -659,6 +721,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(each_damaged_frame_is_told_with_its_record),
         T(what_cannot_be_read_is_told_with_all_its_records),
+        T(a_file_that_was_cut_is_told_with_what_is_gone),
+        cmocka_unit_test_setup_teardown(what_was_not_synced_is_counted, set_up_kernel, tear_down),
         T(what_lies_behind_an_older_end_is_looked_at),
         T(a_roll_before_the_list_is_read_hides_nothing),
         T(records_that_are_compressed_are_counted),
@@ -668,6 +732,7 @@ int main(void)
         T(a_failed_sync_is_told_with_what_is_given_up_at_most),
         T(a_repair_that_cannot_read_keeps_nothing),
         T(a_segment_that_the_list_lacks_is_told_with_its_records),
+        T(one_behind_the_first_is_told_too),
         T(it_is_told_as_far_as_it_is_whole),
         T(one_that_cannot_be_read_is_no_note),
         T(what_a_repair_kept_is_told_beside_others_too),

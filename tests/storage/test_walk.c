@@ -96,6 +96,25 @@ static void a_walk_meets_what_lies_before_its_end_whole(void **state)
     }
 }
 
+/* What follows damage is found, the last frame, too, and nothing that reaches beyond the end. */
+static void a_walk_goes_on_with_the_next_whole_frame(void **state)
+{
+    fixture *fx = *state;
+
+    for (unsigned n = 0; n < FRAMES; n++)
+        for (int cut = 0; cut < 2; cut++) {
+            lsi_walk walk;
+            bool found;
+
+            lsi_walk_begin(&walk, &fx->store.env, fx->segment, 0, fx->positions[n + 1] - (cut ? 8 : 0), true);
+            assert_int_equal(lsi_walk_resume(&walk, n > 0 ? fx->positions[n - 1] + 8 : 0, &found), LS_OK);
+            assert_int_equal(found, !cut);
+            if (found)
+                assert_int_equal(walk.at, fx->positions[n]);
+            lsi_walk_end(&walk);
+        }
+}
+
 /* A number outside of what the header allows was not given in this segment. */
 static void numbers_that_the_header_does_not_allow_are_no_frames(void **state)
 {
@@ -238,6 +257,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(a_walk_meets_what_lies_before_its_end_whole),
+        T(a_walk_goes_on_with_the_next_whole_frame),
         T(numbers_that_the_header_does_not_allow_are_no_frames),
         T(what_may_not_be_opened_is_told_apart),
         T(the_last_entry_before_what_is_sought_is_found),
