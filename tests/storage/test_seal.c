@@ -760,7 +760,12 @@ static void a_counter_that_is_used_up_draws_a_new_id(void **state)
     assert_int_equal(log_store_put(&fx.store, 2, 10, &(ls_seqno){0}), LS_OK);
     assert_memory_not_equal(last_nonce(&fx), before, 8);
     assert_int_equal(lsi_read_u32le(last_nonce(&fx) + 8), 0);
-    assert_int_equal(read_until(&fx, &why), 3);
+    memcpy(before, last_nonce(&fx), sizeof before);
+    assert_true(lsi_read_u64le(before) == fx.store.log->tail->writer_id); /* And no bytes that nobody drew. */
+    assert_int_equal(log_store_put(&fx.store, 3, 10, &(ls_seqno){0}), LS_OK);
+    assert_memory_equal(last_nonce(&fx), before, 8);
+    assert_int_equal(lsi_read_u32le(last_nonce(&fx) + 8), 1);
+    assert_int_equal(read_until(&fx, &why), 4);
     unmake(&fx);
 }
 
