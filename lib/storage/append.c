@@ -79,19 +79,21 @@ uint64_t lsi_log_prepare_space(const lsi_log_config *config, lsi_slot *slot, con
     return to;
 }
 
-uint64_t lsi_log_bytes_kept(const lsi_segment *segment, uint64_t end)
+uint64_t lsi_log_bytes_kept(const lsi_segment *segment, uint64_t end, bool is_torn)
 {
     const lsi_files *files = segment->file.files;
     uint64_t bytes, kept = lsi_round_up(file_offset(segment, end), GIVE_BACK_UNIT);
 
     if (files->size(&segment->file, &bytes) < 0)
         return 0;
-    return files->give_back != NULL && bytes > kept && bytes - kept >= GIVE_BACK_BYTES_LEAST ? kept : bytes;
+    if (is_torn || files->give_back == NULL || bytes <= kept || bytes - kept < GIVE_BACK_BYTES_LEAST)
+        return bytes;
+    return kept;
 }
 
-void lsi_log_give_back(const lsi_segment *segment, uint64_t end)
+void lsi_log_give_back(const lsi_segment *segment, uint64_t end, bool is_torn)
 {
-    uint64_t bytes, kept = lsi_log_bytes_kept(segment, end);
+    uint64_t bytes, kept = lsi_log_bytes_kept(segment, end, is_torn);
 
     if (kept != 0 && segment->file.files->size(&segment->file, &bytes) >= 0 && bytes > kept)
         segment->file.files->give_back(&segment->file, kept, bytes - kept);

@@ -144,7 +144,7 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     uint64_t end = lsi_load(&slot->committed_end);
     /* Before the terms, so that a change behind them is still to be heeded. Acquire pairs with lsi_log_take_terms. */
     uint32_t why = atomic_load_explicit(&slot->roll_first, memory_order_acquire);
-    bool is_kept = false, is_left = false;
+    bool is_torn = (why & LSI_ROLL_FIRST_TORN) != 0, is_kept = false, is_left = false;
     ls_status st;
 
     atomic_store_explicit(&slot->write_end, LSI_ROLLING, memory_order_release);
@@ -203,9 +203,9 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
         goto out;
     }
     last = lsi_segment_list_last(fresh);
-    last->flags |= LSI_SEGMENT_SEALED | ((why & LSI_ROLL_FIRST_TORN) != 0 ? LSI_SEGMENT_TORN : 0);
+    last->flags |= LSI_SEGMENT_SEALED | (is_torn ? LSI_SEGMENT_TORN : 0);
     last->end = end;
-    last->file_bytes = old != NULL ? lsi_log_bytes_kept(old, end) : 0;
+    last->file_bytes = old != NULL ? lsi_log_bytes_kept(old, end, is_torn) : 0;
     lsi_segment_entry_begin(config->env, &header, &fresh->entries[fresh->count]);
     add_age(log, slot, old, last, &fresh->entries[fresh->count]);
     fresh->entries[fresh->count].flags |= last->flags & LSI_SEGMENT_NUMBERED;
@@ -236,7 +236,7 @@ ls_status lsi_log_roll(lsi_log *log, lsi_slot *slot, uint64_t bytes, bool abando
     log->current = lsi_segment_ref(segment);
     lsi_lock_release(&log->local, LSI_RANK_LOCAL);
     if (old != NULL)
-        lsi_log_give_back(old, end);
+        lsi_log_give_back(old, end, is_torn);
     if (config->stream_slot != NULL) /* There is one more to be counted, and perhaps one too many. */
         atomic_store_explicit(&config->stream_slot->upkeep_wanted, 1, memory_order_relaxed);
     lsi_env_log(config->env, LS_LOG_INFO, "%s: goes on in segment %u at position %llu", config->label, header.number,

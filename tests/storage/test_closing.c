@@ -259,6 +259,28 @@ static void what_lies_behind_the_end_is_nobodys(void **state)
     }
 }
 
+/* R5. Its file gives back the space that was made ahead, but what a dead writer left behind the end stays. */
+static void closing_takes_nothing_that_a_dead_writer_left(void **state)
+{
+    fixture *fx = *state;
+    static unsigned char piece[200 << 10], found[sizeof piece];
+    lsi_file file = {0};
+    lsi_slot *slot;
+
+    memset(piece, 'x', sizeof piece);
+    assert_int_equal(log_store_put(&fx->store, 0, 100, &(ls_seqno){0}), LS_OK);
+    slot = lsi_log_slot(fx->store.log);
+    write_at(fx, SEGMENT, piece, sizeof piece, LSI_SEGMENT_HEADER_BYTES + lsi_load(&slot->committed_end));
+    atomic_store(&slot->write_end, lsi_load(&slot->committed_end) + sizeof piece);
+    close_for_good(fx);
+    assert_reads(fx, 1, true);
+    assert_int_equal(fx->files->open(&fx->store.root, SEGMENT, 0, &file), 0);
+    assert_int_equal(fx->files->read(&file, found, sizeof found, LSI_SEGMENT_HEADER_BYTES + fx->ended.end),
+                     (int64_t)sizeof found);
+    assert_int_equal(fx->files->close(&file), 0);
+    assert_memory_equal(found, piece, sizeof piece);
+}
+
 /* Goal: the end that is stated proves what is missing (R3), where a torn tail would be silence. Method: cut the file
  * and break bytes within the last frame, after a reboot that lost the watermarks. */
 static void what_is_missing_before_the_end_is_damage(void **state)
@@ -388,6 +410,7 @@ int main(void)
         CASE(a_closed_log_stays_closed),
         CASE(an_empty_log_can_be_closed),
         CASE(what_lies_behind_the_end_is_nobodys),
+        CASE(closing_takes_nothing_that_a_dead_writer_left),
         CASE(what_is_missing_before_the_end_is_damage),
         CASE(an_end_before_the_last_segment_is_damage),
         CASE(damage_in_a_closed_log_is_stepped_over),

@@ -465,6 +465,26 @@ static void what_a_dead_writer_left_is_set_aside(void **state)
     assert_int_equal(log_store_count(&fx->store, 0), 2);
 }
 
+/* R5. The space that was made ahead of a segment is given back with its end, but what somebody may still read is not. */
+static void what_a_dead_writer_left_stays_in_its_file(void **state)
+{
+    fixture *fx = *state;
+    static unsigned char piece[200 << 10], found[sizeof piece];
+    ls_seqno seqno;
+
+    memset(piece, 'x', sizeof piece);
+    assert_int_equal(log_store_put(&fx->store, 0, 100, &seqno), LS_OK);
+    lsi_slot *slot = lsi_log_slot(fx->store.log);
+    uint64_t end = atomic_load(&slot->committed_end);
+    write_at(fx, FIRST, piece, sizeof piece, end + LSI_SEGMENT_HEADER_BYTES);
+    atomic_store(&slot->write_end, end + sizeof piece);
+
+    assert_int_equal(log_store_put(&fx->store, 1, 100, &seqno), LS_OK);
+    assert_int_equal(atomic_load(&slot->segment), 2);
+    read_at(fx, FIRST, found, sizeof found, end + LSI_SEGMENT_HEADER_BYTES);
+    assert_memory_equal(found, piece, sizeof piece);
+}
+
 static void a_writer_that_died_before_its_first_byte_costs_nothing(void **state)
 {
     fixture *fx = *state;
@@ -838,6 +858,7 @@ int main(void)
         A_TEST(every_place_is_found),
         A_TEST(the_time_0_and_times_before_it_are_before_every_record),
         A_TEST(what_a_dead_writer_left_is_set_aside),
+        A_TEST(what_a_dead_writer_left_stays_in_its_file),
         A_TEST(a_writer_that_died_before_its_first_byte_costs_nothing),
         A_TEST(a_torn_tail_keeps_every_record_before_it),
         A_TEST(damage_is_named_and_what_is_around_it_stays_readable),
