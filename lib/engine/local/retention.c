@@ -153,7 +153,9 @@ int64_t lsi_local_expired_before_us(void *user, int64_t arrival_us)
 
 int64_t lsi_local_retained_from_us(lsi_local *local, const lsi_catalog_stream *of)
 {
-    return lsi_local_time_us(local) - (int64_t)of->retention_hours * HOUR_US;
+    int64_t time_us = lsi_local_time_us(local);
+
+    return later(horizon_at(of->horizon_us, time_us), time_us - (int64_t)of->retention_hours * HOUR_US);
 }
 
 int64_t lsi_local_trim_before_us(lsi_local_stream *stream)
