@@ -152,7 +152,8 @@ typedef struct ls_batch ls_batch;
  * @retval LS_ERR_KEY        The next record is encrypted, and there is no key or another one than it is encrypted with:
  *                           stream, segment and key id are named. The place is unchanged.
  * @retval LS_ERR_NOT_FOUND  The stream was deleted; or, reading one shard, that was closed and has expired (stream.h).
- *                           One who reads all shards is told LS_ERR_TRIMMED of a shard that he had not read to its end.
+ *                           One who reads all shards is told LS_ERR_TRIMMED of a shard that he had not read to its
+ *                           end, unless he had yet to begin it with its oldest record.
  * @retval LS_ERR_BUSY       As ls_iterator_open: for a shard that is read for the first time, at the end of one, and by
  *                           a merged iterator whose stream was changed since the last call. The place is unchanged.
  * @retval LS_ERR_FULL       As ls_iterator_open, for a shard that is read for the first time. The place is unchanged.

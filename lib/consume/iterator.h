@@ -31,6 +31,7 @@ typedef struct lsi_track {
     uint64_t held_in;         /* limited: the last call in which it could not be */
     bool is_astray;           /* the reader is not at `position`: seek first */
     bool is_at_tip;           /* merged: the last look found nothing, and nothing lay behind */
+    bool was_at_tip;          /* merged: some look before found so */
     ls_position position;     /* TRIM_HORIZON or AT_SEQUENCE_NUMBER, de-aggregating also of a user record */
     lsi_hash_range range;     /* de-aggregating: the shard's */
     lsi_unfold *unfold;       /* de-aggregating: what was read and not given; NULL until something is */

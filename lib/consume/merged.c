@@ -127,6 +127,15 @@ ls_status lsi_merged_tracks(lsi_iterator *iterator, const ls_position *position,
     return st;
 }
 
+/* The shard of the track is gone. One that was to be begun with whatever was oldest by then has lost nothing by that:
+ * nothing was given of it, nor is it what something goes on with, nor was it read to its tip and grew since. */
+static bool is_lost(const lsi_track *track)
+{
+    bool is_placed = track->position.kind != LS_TRIM_HORIZON && track->reader == NULL;
+
+    return !track->is_finished && (track->is_under_way || track->was_at_tip || is_placed);
+}
+
 /* A parent that came and went since the shards were listed last. LSI_NO_SHARD: there is none. */
 static uint32_t unseen_parent(const lsi_iterator *iterator, const lsi_stream_info *info, const lsi_shard *shard)
 {
@@ -159,7 +168,7 @@ ls_status lsi_merged_refresh(lsi_iterator *iterator)
     }
     for (uint32_t i = 0; i < info.shard_count; i++) {
         for (; had < iterator->track_count && iterator->tracks[had].shard < info.shards[i].index; had++) {
-            if (!iterator->tracks[had].is_finished)
+            if (is_lost(&iterator->tracks[had]))
                 lost = iterator->tracks[had].shard;
             lsi_track_close(iterator, &iterator->tracks[had]);
         }
@@ -182,7 +191,7 @@ ls_status lsi_merged_refresh(lsi_iterator *iterator)
         }
     }
     for (; had < iterator->track_count; had++) {
-        if (!iterator->tracks[had].is_finished)
+        if (is_lost(&iterator->tracks[had]))
             lost = iterator->tracks[had].shard;
         lsi_track_close(iterator, &iterator->tracks[had]);
     }
@@ -246,6 +255,7 @@ ls_status lsi_merged_look(lsi_iterator *iterator, uint32_t records_max, uint64_t
         }
         st = lsi_track_read(iterator, track, records_max, bytes_max, &read);
         track->is_at_tip = st == LS_OK && read.count == 0 && read.at_tip;
+        track->was_at_tip = track->was_at_tip || track->is_at_tip;
         if (st == LS_OK && read.count == 0 && !read.at_tip && !read.shard_end)
             continue; /* The reader passed over something: it goes on. */
         if (has_changed(iterator, st, iterator->generation)) {

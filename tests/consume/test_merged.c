@@ -168,6 +168,44 @@ static void a_shard_that_goes_unread_is_said_to_be_trimmed(void **state)
     end(&fx);
 }
 
+/* Who is to begin with the oldest record that there is lost nothing with a shard that went before he came to it. He did
+ * when he had seen that it was empty, or had been given something that it goes on from. */
+static void a_shard_that_goes_before_it_was_begun_is_passed_over(void **state)
+{
+    uint32_t child;
+    fixture fx;
+
+    (void)state;
+    begin(&fx, 2);
+    append(&fx, 0, "a b");
+    append(&fx, 1, "c");
+    open_all(&fx, NULL);
+    memory_engine_forget(fx.engine, 0);
+    assert_string_equal(drain(&fx, 1), "1:c;");
+    assert_int_equal(cuts_of(&fx), 0);
+    end(&fx);
+
+    begin(&fx, 2);
+    append(&fx, 1, "c");
+    open_all(&fx, NULL);
+    assert_string_equal(drain(&fx, 1), "1:c;");
+    append(&fx, 0, "a");
+    memory_engine_forget(fx.engine, 0);
+    assert_int_equal(next_status(&fx, 0), LS_ERR_TRIMMED);
+    assert_int_equal(cuts_of(&fx), 1);
+    end(&fx);
+
+    begin(&fx, 1);
+    append(&fx, 0, "a");
+    child = memory_engine_split(fx.engine, 0);
+    append(&fx, child, "m");
+    open_all(&fx, NULL);
+    assert_string_equal(next_of(&fx, 1, 0, NULL), "a");
+    memory_engine_forget(fx.engine, child);
+    assert_int_equal(next_status(&fx, 0), LS_ERR_TRIMMED);
+    end(&fx);
+}
+
 /* M2: what was trimmed of a child before the iterator came to it is said, whether the child was there when it was
  * opened or came later, and once. Who begins with the child, or with a parent that has nothing left, is told
  * nothing. */
@@ -496,6 +534,7 @@ int main(void)
         cmocka_unit_test(lineages_are_followed_over_generations),
         cmocka_unit_test(a_parent_that_is_gone_is_not_waited_for),
         cmocka_unit_test(a_shard_that_goes_unread_is_said_to_be_trimmed),
+        cmocka_unit_test(a_shard_that_goes_before_it_was_begun_is_passed_over),
         cmocka_unit_test(what_was_trimmed_of_a_child_is_said),
         cmocka_unit_test(a_shard_that_came_and_went_is_said_to_be_trimmed),
         cmocka_unit_test(a_shard_that_was_read_may_go),
