@@ -297,8 +297,9 @@ typedef struct ls_backup_options {
  * @retval LS_ERR_INVALID_ARGUMENT  The directory is, or would be, within the store, by whatever path. Nothing was
  *                           changed.
  * @retval LS_ERR_EXISTS     The directory holds something else: another store, or a file. Nothing was changed.
- * @retval LS_ERR_STATE      The copy there is open, or was written to: it has records, streams, splits or merges that
- *                           this store never had. Settings that were changed there do not count, and are lost. A
+ * @retval LS_ERR_STATE      Another backup into the directory is under way (on NFS that is not noticed). Or the copy
+ *                           there is open, or was written to: it has records, streams, splits or merges that this
+ *                           store never had. Settings that were changed there do not count, and are lost. A
  *                           stream that was made there goes unnoticed when this store has since made and deleted one.
  * @retval LS_ERR_CORRUPT    A part of the store is damaged, or of the copy; see `lstream verify`.
  * @retval LS_ERR_CANCELLED  `progress` said so.

@@ -26,6 +26,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -284,14 +285,27 @@ static int system_root_open(const lsi_files *self, const char *path, unsigned fl
     out->files = self;
     out->fd = fd;
     out->node = NULL;
+    out->is_claimed = false;
     return 0;
 fail:
     (void)close(fd); /* opened to read */
     return result;
 }
 
+/* The lock of the descriptor, since a directory cannot be opened for writing, which others want. NFS refuses it. */
+static int system_root_claim(lsi_root *root)
+{
+    while (flock(root->fd, LOCK_EX | LOCK_NB) != 0)
+        if (errno != EINTR)
+            return errno == EWOULDBLOCK ? -EWOULDBLOCK : 0;
+    root->is_claimed = true;
+    return 0;
+}
+
 static void system_root_close(lsi_root *root)
 {
+    if (root->is_claimed) /* A fork child may have the descriptor, too. */
+        (void)flock(root->fd, LOCK_UN);
     (void)close(root->fd); /* a directory opened to read has nothing to write */
     root->files = NULL;
     root->fd = -1;
@@ -880,6 +894,7 @@ const lsi_files lsi_files_system = {
     .root_kind = system_root_kind,
     .root_free_bytes = system_root_free_bytes,
     .root_holds = system_root_holds,
+    .root_claim = system_root_claim,
     .descriptors_max = system_descriptors_max,
     .open = system_open,
     .close = system_close,

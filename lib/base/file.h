@@ -23,6 +23,7 @@ typedef struct lsi_root {
     const lsi_files *files;
     int fd;     /* the system's table; -1 elsewhere */
     void *node; /* other tables */
+    bool is_claimed; /* root_claim's */
     /* Asked when the process or the system has no descriptor left: true, one was closed, it is tried again. Called with
      * whatever locks the caller of the file function holds. NULL: nobody can be asked. Whoever opens a root sets it. */
     bool (*make_room)(void *user);
@@ -68,6 +69,9 @@ struct lsi_files {
     /* Whether the directory `path`, which need not be there, is or would be beneath the root: 1 or 0, links followed.
      * NULL: no path is. */
     int (*root_holds)(const lsi_root *root, const char *path);
+    /* Until it is closed, or the process has died, nobody else claims the directory: -EWOULDBLOCK, somebody has. Where
+     * the file system cannot tell, everybody may. NULL: as there. */
+    int (*root_claim)(lsi_root *root);
     /* How many files this process may have open now. NULL: any number. */
     uint32_t (*descriptors_max)(const lsi_files *self);
 

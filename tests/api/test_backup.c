@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static const char *target(fixture *fx)
 {
@@ -390,6 +392,57 @@ static void progress_may_cancel(void **state)
     assert_int_equal(ls_stream_close(stream), LS_OK);
 }
 
+typedef struct rival {
+    ls_store *store;
+    const char *target;
+    ls_status status;
+    pid_t child;
+} rival;
+
+/* Makes something that the backup which is under way has not seen, and wants it copied. */
+static ls_status back_up_too(void *user, uint64_t done_bytes, uint64_t total_bytes)
+{
+    rival *of = user;
+
+    (void)done_bytes;
+    (void)total_bytes;
+    if (of->child != 0)
+        return LS_OK;
+    assert_int_equal(ls_stream_create(of->store, "later", NULL), LS_OK);
+    of->status = ls_store_backup(of->store, of->target, NULL);
+    of->child = fork();
+    if (of->child == 0) {
+        (void)alarm(20);
+        for (;;)
+            (void)pause();
+    }
+    return LS_OK;
+}
+
+/* Of two at once the one that began earlier put its manifest in place last, without what the other had told of. A fork
+ * child that lives on holds nobody up afterwards. */
+static void two_backups_at_once_are_one(void **state)
+{
+    fixture *fx = *state;
+    char path[TEMP_PATH_BYTES * 2];
+    rival of = {fx->store, path, LS_OK, 0};
+    ls_backup_options options = LS_BACKUP_OPTIONS_INIT;
+    ls_stream *stream = make_stream(fx, "orders", 1);
+
+    (void)snprintf(path, sizeof path, "%s", target(fx));
+    put_numbers(stream, 0, 100);
+    options.progress = back_up_too;
+    options.user = &of;
+    assert_int_equal(ls_store_backup(fx->store, of.target, &options), LS_OK);
+    assert_int_equal(of.status, LS_ERR_STATE);
+    assert_int_equal(count_in(of.target, "orders"), 100);
+    assert_int_equal(ls_store_backup(fx->store, of.target, NULL), LS_OK);
+    assert_int_equal(count_in(of.target, "later"), 0);
+    assert_int_equal(kill(of.child, SIGKILL), 0);
+    assert_int_equal(waitpid(of.child, NULL, 0), of.child);
+    assert_int_equal(ls_stream_close(stream), LS_OK);
+}
+
 static void arguments_are_checked(void **state)
 {
     fixture *fx = *state;
@@ -418,6 +471,7 @@ int main(void)
         TEST(a_copy_with_a_history_of_its_own_is_refused),
         TEST(damage_is_reported_and_the_earlier_copy_stays),
         TEST(progress_may_cancel),
+        TEST(two_backups_at_once_are_one),
         TEST(arguments_are_checked),
     };
     run_everywhere("a copy of a store", tests);

@@ -7,7 +7,9 @@
  *     go on further, or is no store yet.
  *     A directory that the copy's manifest does not name is of a call that failed, perhaps in the sync that was to make
  *     its name durable, and later syncs say nothing of that (E1): its name is made anew.
- *  B3 Only a directory that is empty, or holds a copy of this store that nobody has open or wrote to, is written to. */
+ *  B3 Only a directory that is empty, or holds a copy of this store that nobody has open or wrote to, is written to, and
+ *     by one call at a time: of two the one that began earlier might end later, and put its manifest in place, which
+ *     does not name what the other was to have copied. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -396,7 +398,10 @@ ls_status lsi_local_backup(lsi_engine *engine, const lsi_files *files, const cha
         return lsi_fail_errno(-result, "opening the directory '%s' for the copy", path);
     root.make_room = local->root.make_room;
     root.room_user = local->root.room_user;
-    st = check_target(local, &root, path, &earlier);
+    if (files->root_claim != NULL && files->root_claim(&root) == -EWOULDBLOCK)
+        st = lsi_fail(LS_ERR_STATE, "another backup into '%s' is under way", path);
+    if (st == LS_OK)
+        st = check_target(local, &root, path, &earlier);
     if (st == LS_OK)
         st = lsi_local_catalog_read(local, &catalog);
     if (st == LS_OK)
