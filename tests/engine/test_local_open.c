@@ -229,6 +229,44 @@ static void a_manifest_that_cannot_be_read_refuses_to_open(void **state)
     assert_false(is_there(fx, "manifest"));
 }
 
+static fixture *maker;
+
+static int list_late(const lsi_root *root, const char *dir, int (*each)(void *user, const char *entry, bool is_dir),
+                     void *user)
+{
+    fixture *fx = maker;
+
+    if (fx != NULL) {
+        lsi_engine *engine;
+
+        maker = NULL;
+        fx->env.files = &lsi_files_system;
+        engine = open_store(fx);
+        assert_int_equal(create(engine, "a", 1), LS_OK);
+        close_store(engine);
+    }
+    return lsi_files_system.list(root, dir, each, user);
+}
+
+/* Who makes no store looks for a manifest, then for streams without one. A store that somebody makes between the two
+ * looks is not damaged. */
+static void a_store_that_is_made_meanwhile_is_opened(void **state)
+{
+    fixture *fx = *state;
+    ls_store_options options = LS_STORE_OPTIONS_INIT;
+    lsi_files files = lsi_files_system;
+    lsi_engine *engine;
+
+    assert_int_equal(mkdir(fx->path, 0700), 0);
+    options.flags = LS_STORE_NO_CREATE;
+    files.list = list_late;
+    fx->env.files = &files;
+    maker = fx;
+    assert_int_equal(open_with(fx, options, &engine), LS_OK);
+    assert_null(maker);
+    close_store(engine);
+}
+
 /* ---- a full disk ---- */
 
 /* E3: a full disk keeps nobody from reading, also when the control file is to be made anew. Method: no room for it,
@@ -434,6 +472,7 @@ int main(void)
         CASE(the_name_of_a_new_store_is_durable),
         CASE(a_network_file_system_is_refused_unless_allowed),
         CASE(a_manifest_that_cannot_be_read_refuses_to_open),
+        CASE(a_store_that_is_made_meanwhile_is_opened),
         CASE(a_full_disk_can_be_read_without_a_control_file),
         CASE(a_full_disk_can_be_read_with_a_small_control_file),
         CASE(a_lost_control_file_and_a_full_disk_stop_who_may_write),

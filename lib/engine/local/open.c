@@ -106,14 +106,18 @@ static int stream_dir_note(void *user, const char *entry, bool is_dir)
     return 0;
 }
 
-/* R6: streams without a manifest are damage, not emptiness, and so is its copy. */
-static ls_status no_store(const lsi_local *local, const char *path)
+/* R6: streams without a manifest are damage, not emptiness, and so is its copy. But they are looked for after it, and
+ * somebody may have made the store in between: then it is in `out`. */
+static ls_status no_store(const lsi_local *local, const char *path, lsi_catalog **out)
 {
     bool has_streams = false;
+    ls_status st;
 
-    if (local->root.files->list(&local->root, "", stream_dir_note, &has_streams) == 0 && has_streams)
-        return lsi_fail(LS_ERR_CORRUPT, "'%s' holds streams, but its manifest is missing", path);
-    return lsi_fail(LS_ERR_NOT_FOUND, "there is no store in '%s'", path);
+    if (local->root.files->list(&local->root, "", stream_dir_note, &has_streams) != 0 || !has_streams)
+        return lsi_fail(LS_ERR_NOT_FOUND, "there is no store in '%s'", path);
+    st = lsi_local_catalog_load(&local->base.env, &local->root, out);
+    return st != LS_ERR_NOT_FOUND
+               ? st : lsi_fail(LS_ERR_CORRUPT, "'%s' holds streams, but its manifest is missing", path);
 }
 
 /* What can be done about a manifest that cannot be used. Whose the copy is, the repair finds out. */
@@ -507,11 +511,8 @@ ls_status lsi_local_open(const char *root_path, const ls_store_options *options,
     local->root.room_user = &local->descriptors;
     st = lsi_local_catalog_load(&local->base.env, &local->root, &catalog);
     if (st == LS_ERR_NOT_FOUND) {
-        if ((wanted.flags & (LS_STORE_READ_ONLY | LS_STORE_NO_CREATE)) != 0)
-            st = no_store(local, root_path);
-        else
-            st = make_store(local, root_path, &wanted, &catalog);
-        is_new = true;
+        is_new = (wanted.flags & (LS_STORE_READ_ONLY | LS_STORE_NO_CREATE)) == 0;
+        st = is_new ? make_store(local, root_path, &wanted, &catalog) : no_store(local, root_path, &catalog);
     }
     if (lsi_local_is_damage(st))
         st = advise_repair(local);
