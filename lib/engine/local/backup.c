@@ -7,9 +7,9 @@
  *     go on further, or is no store yet.
  *     A directory that the copy's manifest does not name is of a call that failed, perhaps in the sync that was to make
  *     its name durable, and later syncs say nothing of that (E1): its name is made anew.
- *  B3 Only a directory that is empty, or holds a copy of this store that nobody has open or wrote to, is written to, and
- *     by one call at a time: of two the one that began earlier might end later, and put its manifest in place, which
- *     does not name what the other was to have copied. */
+ *  B3 Only a directory that is empty, or holds a copy of this store that nobody has open or wrote to, is written to,
+ *     and by one call at a time: of two the one that began earlier might end later, and put its manifest in place,
+ *     which does not name what the other was to have copied. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
